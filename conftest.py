@@ -53,7 +53,9 @@ def _one_thread() -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _trainings_in_this_process() -> Iterator[None]:
-    """Comparisons train in this process unless a test asks for jobs: each new one imports libraries for seconds."""
+    """Comparisons train in this process unless a test asks for jobs: each new one imports libraries
+    for seconds.
+    """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(compare, "default_jobs", lambda: 1)
         yield
@@ -69,7 +71,9 @@ def squares(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def trained(tmp_path_factory: pytest.TempPathFactory, squares: Path) -> tuple[Path, str]:
     """A run on `squares` that no test changes, and what its training printed."""
     run = tmp_path_factory.mktemp("runs") / "squares"
-    return run, call("train", squares, "--run", run, "--model", "convalstm", "--hidden", 8, *TINY).output
+    return run, call(
+        "train", squares, "--run", run, "--model", "convalstm", "--hidden", 8, *TINY
+    ).output
 
 
 @pytest.fixture(scope="session")
@@ -83,7 +87,8 @@ def real_data() -> Path:
 
 @pytest.fixture
 def on_full_disk(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
-    """Makes a file, before it is written, one of a disk that is full; skips where the system has no such device.
+    """Makes a file, before it is written, one of a disk that is full; skips where the system has no
+    such device.
 
     A `*` in its name stands for what makes the names of parts of files unique.
     """
@@ -91,4 +96,6 @@ def on_full_disk(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
     if not device.is_char_device():
         pytest.skip("no /dev/full on this system")
     monkeypatch.setattr("uuid.uuid4", lambda: uuid.UUID(int=0))
-    return lambda path: path.with_name(path.name.replace("*", uuid.UUID(int=0).hex)).symlink_to(device)
+    return lambda path: path.with_name(path.name.replace("*", uuid.UUID(int=0).hex)).symlink_to(
+        device
+    )

@@ -1,8 +1,10 @@
-"""Attention, heat maps and boxes of the default model next to its encoder, per frame on one core, in clips and streams.
+"""Attention, heat maps and boxes of the default model next to its encoder, per frame on one core,
+in clips and streams.
 
     python benchmarks/bench_boxes.py
 
-Clips of generated figures, 16 frames of 112 pixels, whose camera stands still; and the same with a camera that pans.
+Clips of generated figures, 16 frames of 112 pixels, whose camera stands still; and the same with a
+camera that pans.
 """
 
 import argparse
@@ -21,7 +23,9 @@ from onlooker.localization.boxes import find_rectangles, heat_maps
 from onlooker.localization.motion import moving
 from onlooker.models.linear import LinearClassifier
 
-FRAMES, SIDE, CLASSES = 16, 112, 18
+FRAMES = 16
+SIDE = 112
+CLASSES = 18
 
 
 def clip(pan: int) -> NDArray[np.uint8]:

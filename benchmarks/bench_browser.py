@@ -1,8 +1,10 @@
-"""The exported step in a browser: milliseconds of a frame next to onnxruntime in Python, and how far its scores differ.
+"""The exported step in a browser: milliseconds of a frame next to onnxruntime in Python, and how
+far its scores differ.
 
     python benchmarks/bench_browser.py
 
-It runs `examples/in_the_browser` in Chromium, with onnxruntime-web from npm. Needs playwright, Chromium and npm.
+It runs `examples/in_the_browser` in Chromium, with onnxruntime-web from npm. Needs playwright,
+Chromium and npm.
 """
 
 import base64
@@ -27,7 +29,8 @@ from onlooker.export import ExportedStep, export
 
 EXAMPLE = harness.ROOT / "examples" / "in_the_browser"
 RUNTIME = "onnxruntime-web@1.30.0"
-FRAMES, WARM = 100, 10
+FRAMES = 100
+WARM = 10
 RUN = """async (frames) => {
     const { Step } = await import("./step.js");
     const step = await Step.load("export"), scores = [], milliseconds = [];
@@ -56,7 +59,16 @@ def example_with(exported: Path, folder: Path) -> Path:
     """
     shutil.copytree(EXAMPLE, folder, ignore=shutil.ignore_patterns("node_modules"))
     shutil.copytree(exported, folder / "export")
-    npm = ["npm", "install", "--silent", "--no-audit", "--no-fund", "--prefix", str(folder), RUNTIME]
+    npm = [
+        "npm",
+        "install",
+        "--silent",
+        "--no-audit",
+        "--no-fund",
+        "--prefix",
+        str(folder),
+        RUNTIME,
+    ]
     subprocess.run(npm, check=True, capture_output=True, timeout=120)
     return folder
 
@@ -84,7 +96,10 @@ def run_in_browser(folder: Path, frames: NDArray[np.uint8]) -> Ran:
 
 def run_here(exported: Path, frames: NDArray[np.uint8]) -> Ran:
     """The same by onnxruntime in Python, on one thread."""
-    step, output, scores, milliseconds = ExportedStep(exported), None, [], []
+    step = ExportedStep(exported)
+    output = None
+    scores = []
+    milliseconds = []
     for frame in frames:
         begin = time.perf_counter()
         output = step.step(frame[None], output)
@@ -99,7 +114,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         exported = export(live_model(OWN_SIDE), Path(name, "export"))
         folder = example_with(exported, Path(name, "example"))
-        browser, here = run_in_browser(folder, frames), run_here(exported, frames)
+        browser = run_in_browser(folder, frames)
+        here = run_here(exported, frames)
     figures = {
         "milliseconds": round(median(browser.milliseconds[WARM:]), 2),
         "milliseconds_python": round(median(here.milliseconds[WARM:]), 2),

@@ -1,10 +1,11 @@
-"""ConvLSTM and ConvALSTM over a video, forward and backward on the CPU: onlooker, the common implementation and Keras.
+"""ConvLSTM and ConvALSTM over a video, forward and backward on the CPU: onlooker, the common
+implementation and Keras.
 
-30 steps, 4 videos, 7×7 feature maps with 512 channels, 512 hidden channels, 3×3 kernels. The first peer is the common
-ConvLSTM, which concatenates input and state and convolves both at every step, with or without the same attention; the
-second is Keras' ConvLSTM2D. The upper limit of the speed is given by the matrix products that the convolutions amount
-to, each as one large product, and nothing else. Bfloat16 is measured only where the processor supports it: emulated, it
-is many times slower.
+30 steps, 4 videos, 7×7 feature maps with 512 channels, 512 hidden channels, 3×3 kernels. The first
+peer is the common ConvLSTM, which concatenates input and state and convolves both at every step,
+with or without the same attention; the second is Keras' ConvLSTM2D. The upper limit of the speed is
+given by the matrix products that the convolutions amount to, each as one large product, and nothing
+else. Bfloat16 is measured only where the processor supports it: emulated, it is many times slower.
 """
 
 import argparse
@@ -24,9 +25,15 @@ from onlooker.models.cells import build_cell
 from onlooker.models.cells.cell import Cell, State, unroll
 from onlooker.training.forward import uses_bf16
 
-STEPS, VIDEOS, CHANNELS, HIDDEN, GRID, SEED = 30, 4, 512, 512, (7, 7), 0
+STEPS = 30
+VIDEOS = 4
+CHANNELS = 512
+HIDDEN = 512
+GRID = (7, 7)
+SEED = 0
 ATTENTION = ("conv", "product")
-# Keras in single precision (its default); onlooker in single precision and in the one that `--precision auto` chooses.
+# Keras in single precision (its default); onlooker in single precision and in the one that
+# `--precision auto` chooses.
 KERAS = {"fp32": "keras", "bf16": "keras bf16"}
 
 
@@ -35,10 +42,12 @@ class CommonConvLSTM(nn.Module):
 
     def __init__(self, channels: int, hidden: int, attends: bool) -> None:
         super().__init__()
-        self.hidden, self.attends = hidden, attends
+        self.hidden = hidden
+        self.attends = attends
         self.conv = nn.Conv2d(channels + hidden, 4 * hidden, 3, padding=1)
         if attends:
-            self.from_features, self.from_hidden = nn.Conv2d(channels, hidden, 1), nn.Conv2d(hidden, hidden, 1)
+            self.from_features = nn.Conv2d(channels, hidden, 1)
+            self.from_hidden = nn.Conv2d(hidden, hidden, 1)
             self.score = nn.Conv2d(hidden, 1, 1)
 
     def forward(self, video: Tensor) -> Tensor:
@@ -60,7 +69,9 @@ class CommonConvLSTM(nn.Module):
 
 @cache
 def tensors() -> tuple[Tensor, Tensor]:
-    """Features `B T D h w` after a ReLU, and the gradient of the loss with respect to the hidden states."""
+    """Features `B T D h w` after a ReLU, and the gradient of the loss with respect to the hidden
+    states.
+    """
     generator = torch.Generator().manual_seed(SEED)
     video = torch.randn(VIDEOS, STEPS, CHANNELS, *GRID, generator=generator).relu()
     return video, torch.randn(VIDEOS, STEPS, HIDDEN, *GRID, generator=generator)
@@ -74,19 +85,27 @@ def by_onlooker(cell: Cell, half: bool) -> list[Tensor]:
     with torch.autocast("cpu", torch.bfloat16, enabled=half):
         hidden = unroll(cell, video, state)[0].hidden
     weights = [*cell.parameters()]  # type: ignore[attr-defined] # every cell is a module
-    return [hidden.detach(), *torch.autograd.grad(hidden.float(), [video, *weights], output_gradient)]
+    return [
+        hidden.detach(),
+        *torch.autograd.grad(hidden.float(), [video, *weights], output_gradient),
+    ]
 
 
 def by_peer(model: CommonConvLSTM) -> list[Tensor]:
     video, output_gradient = tensors()
     video = video.detach().requires_grad_()
     hidden = model(video)
-    return [hidden.detach(), *torch.autograd.grad(hidden, [video, *model.parameters()], output_gradient)]
+    return [
+        hidden.detach(),
+        *torch.autograd.grad(hidden, [video, *model.parameters()], output_gradient),
+    ]
 
 
 def by_keras() -> None:
     """In a separate process: TensorFlow and PyTorch cannot both load their compilers."""
-    os.environ.update({"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""})
+    os.environ.update(
+        {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
+    )
     _keras_step()()
 
 
@@ -96,7 +115,9 @@ def _keras_step() -> Callable[[], Any]:
     import tensorflow as tf
 
     layer = keras.layers.ConvLSTM2D(HIDDEN, 3, padding="same", return_sequences=True)
-    video, output_gradient = (tf.constant(x.permute(0, 1, 3, 4, 2).contiguous().numpy()) for x in tensors())
+    video, output_gradient = (
+        tf.constant(x.permute(0, 1, 3, 4, 2).contiguous().numpy()) for x in tensors()
+    )
     layer(video)
 
     @tf.function
@@ -110,11 +131,15 @@ def _keras_step() -> Callable[[], Any]:
 
 
 def products(half: bool) -> None:
-    """Only the matrix products of forward and backward: input-to-state and state-to-state, three each."""
+    """Only the matrix products of forward and backward: input-to-state and state-to-state, three
+    each.
+    """
     dtype = torch.bfloat16 if half else torch.float32
-    rows, width = VIDEOS * STEPS * GRID[0] * GRID[1], 4 * HIDDEN
+    rows = VIDEOS * STEPS * GRID[0] * GRID[1]
+    width = 4 * HIDDEN
     for channels in (CHANNELS, HIDDEN):
-        a, b = torch.ones(rows, 9 * channels, dtype=dtype), torch.ones(9 * channels, width, dtype=dtype)
+        a = torch.ones(rows, 9 * channels, dtype=dtype)
+        b = torch.ones(9 * channels, width, dtype=dtype)
         out = a @ b
         out @ b.T
         a.T @ out
@@ -128,14 +153,17 @@ def difference(attends: bool) -> float:
     inner = cell.cell if attends else cell
     with torch.no_grad():
         i, f, o, g = model.conv.weight.chunk(4)  # the peer's order; ours is i, f, g, o
-        weight, (bi, bf, bo, bg) = torch.cat((i, f, g, o)), model.conv.bias.chunk(4)
+        weight = torch.cat((i, f, g, o))
+        (bi, bf, bo, bg) = model.conv.bias.chunk(4)
         inner.from_features.weight.copy_(weight[:, :CHANNELS])
         inner.from_hidden.weight.copy_(weight[:, CHANNELS:])
         inner.from_features.bias.copy_(torch.cat((bi, bf, bg, bo)))
         if attends:
             for name in ("from_features", "from_hidden", "score"):
                 getattr(cell.attention, name).weight.copy_(getattr(model, name).weight)
-            cell.attention.from_features.bias.copy_(model.from_features.bias + model.from_hidden.bias)
+            cell.attention.from_features.bias.copy_(
+                model.from_features.bias + model.from_hidden.bias
+            )
         video = tensors()[0]
         state = cell.initial_state(VIDEOS, GRID, video.device, video.dtype)
         return (unroll(cell, video, state)[0].hidden - model(video)).abs().max().item()
@@ -145,15 +173,20 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--repetitions", type=int, default=5)
     arguments.add_argument("--threads", type=int, default=torch.get_num_threads())
-    arguments.add_argument("--no-keras", action="store_true", help="leave Keras out; nothing is recorded")
+    arguments.add_argument(
+        "--no-keras", action="store_true", help="leave Keras out; nothing is recorded"
+    )
     options = arguments.parse_args()
     torch.set_num_threads(options.threads)
     torch.manual_seed(SEED)
 
     def cell(name: str, *attention: str) -> Any:
-        return build_cell(name, CHANNELS, HIDDEN, GRID, *attention).to(memory_format=torch.channels_last)  # type: ignore[attr-defined]
+        return build_cell(name, CHANNELS, HIDDEN, GRID, *attention).to(
+            memory_format=torch.channels_last
+        )  # type: ignore[attr-defined]
 
-    conv, alstm = cell("convlstm"), cell("convlstm", *ATTENTION)
+    conv = cell("convlstm")
+    alstm = cell("convlstm", *ATTENTION)
     precisions = ["fp32", "bf16"] if uses_bf16() else ["fp32"]
     works: dict[str, Callable[[], object]] = {
         "peer": partial(by_peer, CommonConvLSTM(CHANNELS, HIDDEN, False)),
@@ -171,9 +204,16 @@ def main() -> None:
         seconds = harness.interleaved(works, options.repetitions)
     time = {name: median(times) for name, times in seconds.items()}
     ratios = {name: round(time["peer"] / time[name], 3) for name in precisions}
-    ratios |= {f"convalstm {name}": round(time["convalstm peer"] / time[f"convalstm {name}"], 3) for name in precisions}
+    ratios |= {
+        f"convalstm {name}": round(time["convalstm peer"] / time[f"convalstm {name}"], 3)
+        for name in precisions
+    }
     if "keras" in time:
-        ratios |= {label: round(time["keras"] / time[name], 3) for name, label in KERAS.items() if name in precisions}
+        ratios |= {
+            label: round(time["keras"] / time[name], 3)
+            for name, label in KERAS.items()
+            if name in precisions
+        }
     of_gemm = {name: round(time[f"products {name}"] / time[name], 3) for name in precisions}
     figures: dict[str, Any] = {
         "ratios": ratios,
@@ -183,14 +223,19 @@ def main() -> None:
         "threads": options.threads,
     }
     if "bf16" in precisions:
-        fp32, bf16 = by_onlooker(conv, False)[0], by_onlooker(conv, True)[0]
+        fp32 = by_onlooker(conv, False)[0]
+        bf16 = by_onlooker(conv, True)[0]
         figures["difference_of_bf16"] = (bf16.float() - fp32).abs().max().item()
     rows = [[name, seconds_of, time["peer"] / seconds_of] for name, seconds_of in time.items()]
     title = f"{STEPS} steps, {VIDEOS} videos, {CHANNELS}→{HIDDEN} channels, 7×7, threads: {options.threads}"
     harness.show(title, ["", "seconds", "peer / this"], rows)
     print(figures)
     if not options.no_keras:
-        print(harness.record("bench-cells", __doc__.partition("\n")[0], figures, [SEED], ["torch", "keras"]))
+        print(
+            harness.record(
+                "bench-cells", __doc__.partition("\n")[0], figures, [SEED], ["torch", "keras"]
+            )
+        )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,6 @@
-"""Channel offsets: every channel of a map is resampled with its own offsets; compared with grid_sample."""
+"""Channel offsets: every channel of a map is resampled with its own offsets; compared with
+grid_sample.
+"""
 
 import argparse
 from collections.abc import Callable
@@ -12,9 +14,13 @@ from torch import Tensor
 
 from onlooker_papers.digits.sampling.channel_offset import channel_offset
 
-SIDE, SEED = 64, 0
+SIDE = 64
+SEED = 0
 CHANNELS = (20, 50)
-SPREADS = {"near": 0.25, "far": 3.0}  # standard deviation of the offsets in pixels: at the start of training, and large
+SPREADS = {
+    "near": 0.25,
+    "far": 3.0,
+}  # standard deviation of the offsets in pixels: at the start of training, and large
 
 
 def grid(offsets: Tensor) -> Tensor:
@@ -30,7 +36,9 @@ def channel_by_channel(features: Tensor, offsets: Tensor) -> Tensor:
     N, C, H, W = features.shape
     moves = offsets.view(N, C, 2, H, W)
     maps = [
-        F.grid_sample(features[:, c : c + 1], grid(moves[:, c]), padding_mode="border", align_corners=True)
+        F.grid_sample(
+            features[:, c : c + 1], grid(moves[:, c]), padding_mode="border", align_corners=True
+        )
         for c in range(C)
     ]
     return torch.cat(maps, 1)
@@ -39,8 +47,11 @@ def channel_by_channel(features: Tensor, offsets: Tensor) -> Tensor:
 def channels_as_images(features: Tensor, offsets: Tensor) -> Tensor:
     """One grid_sample, with the channels in the batch dimension."""
     N, C, H, W = features.shape
-    images, moves = features.view(N * C, 1, H, W), offsets.view(N * C, 2, H, W)
-    return F.grid_sample(images, grid(moves), padding_mode="border", align_corners=True).view(features.shape)
+    images = features.view(N * C, 1, H, W)
+    moves = offsets.view(N * C, 2, H, W)
+    return F.grid_sample(images, grid(moves), padding_mode="border", align_corners=True).view(
+        features.shape
+    )
 
 
 METHODS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
@@ -50,7 +61,9 @@ METHODS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 }
 
 
-def run(method: Callable[[Tensor, Tensor], Tensor], inputs: list[Tensor], output_gradient: Tensor) -> list[Tensor]:
+def run(
+    method: Callable[[Tensor, Tensor], Tensor], inputs: list[Tensor], output_gradient: Tensor
+) -> list[Tensor]:
     """The output and the gradients with respect to the inputs."""
     out = method(*inputs)
     return [out, *torch.autograd.grad(out, inputs, output_gradient)]
@@ -59,18 +72,27 @@ def run(method: Callable[[Tensor, Tensor], Tensor], inputs: list[Tensor], output
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--repetitions", type=int, default=7)
-    arguments.add_argument("--count", type=int, default=50, help="number of maps (N); results are recorded for 50 only")
+    arguments.add_argument(
+        "--count", type=int, default=50, help="number of maps (N); results are recorded for 50 only"
+    )
     arguments.add_argument("--threads", type=int, default=torch.get_num_threads())
     options = arguments.parse_args()
     torch.set_num_threads(options.threads)
-    ratios, seconds, rows, differences, profiles = {}, {}, [], {}, {}
+    ratios = {}
+    seconds = {}
+    rows = []
+    differences = {}
+    profiles = {}
     for channels in CHANNELS:
         for distance, spread in SPREADS.items():
             case = f"{channels} {distance}"
             torch.manual_seed(SEED)
             features = torch.randn(options.count, channels, SIDE, SIDE, requires_grad=True)
-            offsets = (torch.randn(options.count, 2 * channels, SIDE, SIDE) * spread).requires_grad_()
-            inputs, output_gradient = [features, offsets], torch.randn_like(features)
+            offsets = (
+                torch.randn(options.count, 2 * channels, SIDE, SIDE) * spread
+            ).requires_grad_()
+            inputs = [features, offsets]
+            output_gradient = torch.randn_like(features)
             pairs = list(
                 zip(
                     run(channel_offset, inputs, output_gradient),
@@ -78,12 +100,19 @@ def main() -> None:
                     strict=True,
                 )
             )
-            # grid_sample rounds coordinates: next to an integer, it may take the slope of the neighboring interval. The
-            # gradients of offsets are therefore compared by their mean difference.
-            exact = max(((ours - theirs).abs().max() / theirs.abs().max()).item() for ours, theirs in pairs[:2])
+            # grid_sample rounds coordinates: next to an integer, it may take the slope of the
+            # neighboring interval. The gradients of offsets are therefore compared by their mean
+            # difference.
+            exact = max(
+                ((ours - theirs).abs().max() / theirs.abs().max()).item()
+                for ours, theirs in pairs[:2]
+            )
             mean = ((pairs[2][0] - pairs[2][1]).abs().mean() / pairs[2][1].abs().max()).item()
             differences[case] = {"output and maps, largest": exact, "offsets, mean": mean}
-            workloads = {name: partial(run, method, inputs, output_gradient) for name, method in METHODS.items()}
+            workloads = {
+                name: partial(run, method, inputs, output_gradient)
+                for name, method in METHODS.items()
+            }
             measured = harness.interleaved(workloads, options.repetitions)
             profiles[case] = harness.profile(workloads["onlooker"])
             speedups = harness.ratios(measured)
@@ -99,7 +128,12 @@ def main() -> None:
     ]
     harness.show(f"{options.count} maps of 64×64, forward and backward", columns, rows)
     if options.count == 50:
-        figures = {"ratios": ratios, "seconds": seconds, "differences": differences, "threads": options.threads}
+        figures = {
+            "ratios": ratios,
+            "seconds": seconds,
+            "differences": differences,
+            "threads": options.threads,
+        }
         figures["profile"] = profiles
         print(harness.record("bench-channel-offset", __doc__, figures, [SEED], ["torch"]))
 

@@ -1,9 +1,11 @@
-"""A step of the default model with the event layer next to one without it, of one frame on one core.
+"""A step of the default model with the event layer next to one without it, of one frame on one
+core.
 
     python benchmarks/bench_events.py
 
-Windows have the lengths that training chooses for clips of equal length: .5, .7, 1 and 1.3 times 16 frames. Encoding,
-attention and the layer of classes are part of both steps; finding events in the scores is part of the one with them.
+Windows have the lengths that training chooses for clips of equal length: .5, .7, 1 and 1.3 times 16
+frames. Encoding, attention and the layer of classes are part of both steps; finding events in the
+scores is part of the one with them.
 """
 
 import argparse
@@ -16,16 +18,22 @@ from onlooker.models.linear import LinearClassifier
 from onlooker.stream.events import Finder, Kept
 from onlooker.training.events import window_lengths
 
-FRAMES, SIDE, CLASSES = 16, 112, 18
+FRAMES = 16
+SIDE = 112
+CLASSES = 18
 
 
 class Stream:
     """A model on a stream of random frames."""
 
     def __init__(self, lengths: tuple[int, ...]) -> None:
-        self.model = LinearClassifier(CLASSES, "small", FRAMES, size=SIDE, pretrained=True, lengths=lengths).eval()
+        self.model = LinearClassifier(
+            CLASSES, "small", FRAMES, size=SIDE, pretrained=True, lengths=lengths
+        ).eval()
         self.finder = Finder([str(k) for k in range(CLASSES)], lengths, 0.02) if lengths else None
-        self.state, self.kept, self.time = self.model.initial_state(1), Kept(), 0.0
+        self.state = self.model.initial_state(1)
+        self.kept = Kept()
+        self.time = 0.0
 
     @torch.inference_mode()
     def step(self) -> None:

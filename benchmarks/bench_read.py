@@ -1,4 +1,5 @@
-"""Reading 30 equally spaced frames of short and long clips in three containers, next to OpenCV, decord, torchcodec.
+"""Reading 30 equally spaced frames of short and long clips in three containers, next to OpenCV,
+decord, torchcodec.
 
 torchcodec needs FFmpeg's libraries (Debian's `ffmpeg`). Results are recorded with all peers only.
 """
@@ -21,15 +22,31 @@ from numpy.typing import NDArray
 from onlooker.video.reader import read
 from onlooker.video.sampling import equally_spaced
 
-COUNT, FPS, WIDTH, HEIGHT = 30, 25, 320, 240
-# Seconds that are encoded, and number of repetitions in the file (encoding ten minutes would take longer than the
-# benchmark). The length is prime, so that the sampled frames lie anywhere between two keyframes.
+COUNT = 30
+FPS = 25
+WIDTH = 320
+HEIGHT = 240
+# Seconds that are encoded, and number of repetitions in the file (encoding ten minutes would take
+# longer than the benchmark). The length is prime, so that the sampled frames lie anywhere between
+# two keyframes.
 LENGTHS = {"short": (10, 1), "long": (47, 13)}
 KINDS = {
-    "mp4": (".mp4", "libx264", {"preset": "veryfast", "g": "30"}),  # regular keyframes, as cameras write them
-    "mp4-gop250": (".mp4", "libx264", {"preset": "veryfast"}),  # x264's own default: a keyframe every 250 frames
+    "mp4": (
+        ".mp4",
+        "libx264",
+        {"preset": "veryfast", "g": "30"},
+    ),  # regular keyframes, as cameras write them
+    "mp4-gop250": (
+        ".mp4",
+        "libx264",
+        {"preset": "veryfast"},
+    ),  # x264's own default: a keyframe every 250 frames
     "avi": (".avi", "mpeg4", {"b": "600k"}),  # FFmpeg's default: a keyframe every 12 frames
-    "webm": (".webm", "libvpx-vp9", {"deadline": "realtime", "cpu-used": "8", "b": "400k", "g": "128"}),
+    "webm": (
+        ".webm",
+        "libvpx-vp9",
+        {"deadline": "realtime", "cpu-used": "8", "b": "400k", "g": "128"},
+    ),
 }
 SEED = 0
 
@@ -43,7 +60,14 @@ def scene(index: int, background: NDArray[np.uint8], rng: np.random.Generator) -
     for disk in range(3):
         x = WIDTH / 2 + (60 + 30 * disk) * np.sin(time * (0.7 + 0.3 * disk) + disk)
         y = HEIGHT / 2 + 80 * np.cos(time * (1.1 - 0.2 * disk))
-        cv2.circle(frame, (round(x), round(y)), 14 + 6 * disk, (60 * disk + 40, 220 - 70 * disk, 90), -1, cv2.LINE_AA)
+        cv2.circle(
+            frame,
+            (round(x), round(y)),
+            14 + 6 * disk,
+            (60 * disk + 40, 220 - 70 * disk, 90),
+            -1,
+            cv2.LINE_AA,
+        )
     noise = rng.integers(-4, 5, (HEIGHT // 2, WIDTH // 2, 1), np.int16).repeat(2, 0).repeat(2, 1)
     return np.clip(frame + noise, 0, 255).astype(np.uint8)
 
@@ -57,12 +81,20 @@ def make(path: Path, codec: str, options: dict[str, str], seconds: int, times: i
     background = cv2.normalize(background, None, 0, 255, cv2.NORM_MINMAX)
     part = path.with_name(f"part-{path.name}")
     with av.open(str(part), "w") as container:
-        stream = container.add_stream(codec, rate=Fraction(FPS), options={k: v for k, v in options.items() if k != "b"})
-        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+        stream = container.add_stream(
+            codec, rate=Fraction(FPS), options={k: v for k, v in options.items() if k != "b"}
+        )
+        stream.width = WIDTH
+        stream.height = HEIGHT
+        stream.pix_fmt = "yuv420p"
         if "b" in options:
             stream.bit_rate = int(options["b"].replace("k", "000"))
         for index in range(seconds * FPS):
-            container.mux(stream.encode(VideoFrame.from_ndarray(scene(index, background, rng), format="rgb24")))
+            container.mux(
+                stream.encode(
+                    VideoFrame.from_ndarray(scene(index, background, rng), format="rgb24")
+                )
+            )
         container.mux(stream.encode(None))
     return repeat(part, path, seconds, times) if times > 1 else part.replace(path)
 
@@ -136,8 +168,12 @@ def by_torchcodec(path: Path) -> NDArray[np.uint8]:
 
 
 def same(ours: NDArray[np.uint8], theirs: NDArray[np.uint8]) -> bool:
-    """Whether the frames are the same, except for the conversion to RGB: much closer than adjacent frames are."""
-    return ours.shape == theirs.shape and bool(np.abs(ours.astype(np.int16) - theirs).mean((1, 2, 3)).max() < 3)
+    """Whether the frames are the same, except for the conversion to RGB: much closer than adjacent
+    frames are.
+    """
+    return ours.shape == theirs.shape and bool(
+        np.abs(ours.astype(np.int16) - theirs).mean((1, 2, 3)).max() < 3
+    )
 
 
 PEERS = {
@@ -155,7 +191,9 @@ def loadable() -> dict[str, Callable[[Path], NDArray[np.uint8]]]:
         try:
             import_module(module)
         except (ImportError, OSError, RuntimeError) as error:
-            print(f"{name} is left out, because it cannot be imported: {str(error).strip().splitlines()[0]}")
+            print(
+                f"{name} is left out, because it cannot be imported: {str(error).strip().splitlines()[0]}"
+            )
             del peers[name]
     return peers
 
@@ -163,12 +201,19 @@ def loadable() -> dict[str, Callable[[Path], NDArray[np.uint8]]]:
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--repetitions", type=int, default=7)
-    arguments.add_argument("--only", nargs="*", default=[], help="cases such as 'short mp4'; results are not recorded")
-    arguments.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "onlooker-bench-read")
+    arguments.add_argument(
+        "--only", nargs="*", default=[], help="cases such as 'short mp4'; results are not recorded"
+    )
+    arguments.add_argument(
+        "--folder", type=Path, default=Path(tempfile.gettempdir()) / "onlooker-bench-read"
+    )
     options = arguments.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
     peers = loadable()
-    ratios, seconds, differing, rows = {}, {}, [], []
+    ratios = {}
+    seconds = {}
+    differing = []
+    rows = []
     for length, (duration, times) in LENGTHS.items():
         for kind, (suffix, codec, settings) in KINDS.items():
             case = f"{length} {kind}"
@@ -176,7 +221,9 @@ def main() -> None:
                 continue
             # The name contains the settings, so that a file with other settings is not reused.
             name = "-".join([length, *(f"{key}_{value}" for key, value in settings.items())])
-            path = make(options.folder / f"{name}-{codec}{suffix}", codec, settings, duration, times)
+            path = make(
+                options.folder / f"{name}-{codec}{suffix}", codec, settings, duration, times
+            )
             ours = by_onlooker(path)
             works = {}
             for name, peer in peers.items():
@@ -197,7 +244,11 @@ def main() -> None:
         print("not recorded")
     elif not options.only:
         figures = {"ratios": ratios, "seconds": seconds, "other_frames": differing}
-        print(harness.record("bench-read", __doc__.partition("\n")[0], figures, [SEED], ["decord", "torchcodec"]))
+        print(
+            harness.record(
+                "bench-read", __doc__.partition("\n")[0], figures, [SEED], ["decord", "torchcodec"]
+            )
+        )
 
 
 if __name__ == "__main__":

@@ -1,9 +1,11 @@
-"""300 rounds of LSTM(8) and a softmax on frozen features: onlooker, Keras and `torch.nn.LSTM` in a loop.
+"""300 rounds of LSTM(8) and a softmax on frozen features: onlooker, Keras and `torch.nn.LSTM` in a
+loop.
 
-In a round, a model is built, trained for 20 steps, evaluated on one test set and discarded. One measurement has a few
-rounds of a peer and all rounds of onlooker; times are per round. The upper limit of the speed is the time of a round's
-matrix products alone, in the sizes that onlooker uses and on as many threads. A second limit has only the two largest
-products, those of the features with the input kernel and with its gradient (no softmax layer, recurrence or test set).
+In a round, a model is built, trained for 20 steps, evaluated on one test set and discarded. One
+measurement has a few rounds of a peer and all rounds of onlooker; times are per round. The upper
+limit of the speed is the time of a round's matrix products alone, in the sizes that onlooker uses
+and on as many threads. A second limit has only the two largest products, those of the features with
+the input kernel and with its gradient (no softmax layer, recurrence or test set).
 """
 
 import argparse
@@ -22,17 +24,28 @@ from torch import Tensor, nn
 from onlooker_papers.digits.rounds import train_rounds
 from onlooker_papers.digits.stacked import behind
 
-VIDEOS, FRAMES, FEATURES, CLASSES, UNITS = 100, 50, 500, 100, 8
-EPOCHS, BATCH, LR, SEED = 10, 50, 1e-3, 0
+VIDEOS = 100
+FRAMES = 50
+FEATURES = 500
+CLASSES = 100
+UNITS = 8
+EPOCHS = 10
+BATCH = 50
+LR = 1e-3
+SEED = 0
 ZEROS = 0.75  # share of zeros, as in LeNet features of moving digits
 ROUNDS = 300
 _STACKED = 20  # rounds side by side
 
 
 def rectified(seed: int, dead: int) -> Tensor:
-    """Features `V T D` that are mostly zero, some more often than others, and `dead` of them always."""
+    """Features `V T D` that are mostly zero, some more often than others, and `dead` of them
+    always.
+    """
     generator = torch.Generator().manual_seed(seed)
-    level = torch.linspace(-2 * ZEROS + 0.15, -2 * ZEROS + 1.5, FEATURES)  # chosen so that 75 % are below zero
+    level = torch.linspace(
+        -2 * ZEROS + 0.15, -2 * ZEROS + 1.5, FEATURES
+    )  # chosen so that 75 % are below zero
     features = (torch.randn(VIDEOS, FRAMES, FEATURES, generator=generator) + level).relu()
     features[:, :, :dead] = 0
     return features
@@ -61,9 +74,12 @@ class TorchLSTM(nn.Module):
         return self.head(self.lstm(features)[0].flatten(1))
 
 
-def by_torch(features: Tensor, test: Tensor, targets: Tensor, rounds: int, threads: int) -> list[float]:
+def by_torch(
+    features: Tensor, test: Tensor, targets: Tensor, rounds: int, threads: int
+) -> list[float]:
     """Train one model after the other; returns the losses on the test set."""
-    before, losses = torch.get_num_threads(), []
+    before = torch.get_num_threads()
+    losses = []
     torch.set_num_threads(threads)
     for _ in range(rounds):
         model = TorchLSTM()
@@ -80,8 +96,14 @@ def by_torch(features: Tensor, test: Tensor, targets: Tensor, rounds: int, threa
 
 
 def by_keras(dead: int, rounds: int) -> list[float]:
-    """Build, fit, discard. In a separate process: TensorFlow and PyTorch cannot both load their compilers."""
-    settings = {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
+    """Build, fit, discard. In a separate process: TensorFlow and PyTorch cannot both load their
+    compilers.
+    """
+    settings = {
+        "KERAS_BACKEND": "tensorflow",
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        "CUDA_VISIBLE_DEVICES": "",
+    }
     os.environ.update(settings)
     import keras
 
@@ -90,18 +112,32 @@ def by_keras(dead: int, rounds: int) -> list[float]:
     for _ in range(rounds):
         lstm = keras.layers.LSTM(UNITS, return_sequences=True, unit_forget_bias=False)
         head = keras.layers.Dense(CLASSES, activation="softmax")
-        model = keras.Sequential([keras.Input((FRAMES, FEATURES)), lstm, keras.layers.Flatten(), head])
-        model.compile(keras.optimizers.RMSprop(LR), "sparse_categorical_crossentropy", metrics=["accuracy"])
+        model = keras.Sequential(
+            [keras.Input((FRAMES, FEATURES)), lstm, keras.layers.Flatten(), head]
+        )
+        model.compile(
+            keras.optimizers.RMSprop(LR), "sparse_categorical_crossentropy", metrics=["accuracy"]
+        )
         model.fit(x, y, batch_size=BATCH, epochs=EPOCHS, verbose=0)
         losses.append(model.evaluate(x_test, y, batch_size=BATCH, verbose=0)[0])
         keras.backend.clear_session()
     return losses
 
 
-def by_onlooker(features: Tensor, test: Tensor, targets: Tensor, rounds: int, threads: int) -> list[float]:
+def by_onlooker(
+    features: Tensor, test: Tensor, targets: Tensor, rounds: int, threads: int
+) -> list[float]:
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
-    found = train_rounds(features, targets, {"test": (test, targets)}, rounds=rounds, epochs=EPOCHS, batch=BATCH, lr=LR)
+    found = train_rounds(
+        features,
+        targets,
+        {"test": (test, targets)},
+        rounds=rounds,
+        epochs=EPOCHS,
+        batch=BATCH,
+        lr=LR,
+    )
     torch.set_num_threads(before)
     return found["test"].loss.tolist()
 
@@ -117,22 +153,29 @@ def products(features: Tensor, rounds: int, threads: int, large_only: bool = Fal
     """
     before = torch.get_num_threads()
     torch.set_num_threads(1)
-    steps, gates, states = EPOCHS * VIDEOS // BATCH, 4 * UNITS, FRAMES * UNITS
+    steps = EPOCHS * VIDEOS // BATCH
+    gates = 4 * UNITS
+    states = FRAMES * UNITS
     # As in onlooker, with a column of ones for the bias.
-    frames = torch.cat((features[:BATCH], behind(FEATURES).expand(BATCH, FRAMES, -1)), 2).flatten(0, 1)  # BT D'
+    frames = torch.cat((features[:BATCH], behind(FEATURES).expand(BATCH, FRAMES, -1)), 2).flatten(
+        0, 1
+    )  # BT D'
 
     def work(count: int) -> None:
         every = torch.randn(count * gates, frames.shape[1])
         kernels = every.split(gates)
         projected = [torch.empty(len(frames), len(kernel)) for kernel in kernels]
         gradients = [torch.empty_like(kernel) for kernel in kernels]
-        head, flat, scores = (torch.randn(count, *s) for s in ((CLASSES, states), (states, BATCH), (CLASSES, BATCH)))
-        recurrent, gate, state = (torch.randn(count, *s) for s in ((gates, UNITS), (gates, BATCH), (UNITS, BATCH)))
-        head_gradient, state_gradient = torch.empty_like(flat), torch.empty_like(state)
-        gate_gradients, states_before = (
-            torch.randn(count, gates, FRAMES * BATCH),
-            torch.randn(count, UNITS, FRAMES * BATCH),
+        head, flat, scores = (
+            torch.randn(count, *s) for s in ((CLASSES, states), (states, BATCH), (CLASSES, BATCH))
         )
+        recurrent, gate, state = (
+            torch.randn(count, *s) for s in ((gates, UNITS), (gates, BATCH), (UNITS, BATCH))
+        )
+        head_gradient = torch.empty_like(flat)
+        state_gradient = torch.empty_like(state)
+        gate_gradients = torch.randn(count, gates, FRAMES * BATCH)
+        states_before = torch.randn(count, UNITS, FRAMES * BATCH)
 
         def forward(kernels: Sequence[Tensor], projected: Sequence[Tensor]) -> None:
             for kernel, out in zip(kernels, projected, strict=True):
@@ -173,23 +216,34 @@ def _sizes(count: int, most: int) -> list[int]:
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--repetitions", type=int, default=5)
-    arguments.add_argument("--rounds", type=int, default=ROUNDS, help="results are recorded for 300 only")
     arguments.add_argument(
-        "--peer-rounds", type=int, default=10, help="rounds of torch per repetition; Keras: a fifth, at least one"
+        "--rounds", type=int, default=ROUNDS, help="results are recorded for 300 only"
     )
     arguments.add_argument(
-        "--dead", type=int, default=0, help="number of features that are always zero; results are not recorded"
+        "--peer-rounds",
+        type=int,
+        default=10,
+        help="rounds of torch per repetition; Keras: a fifth, at least one",
+    )
+    arguments.add_argument(
+        "--dead",
+        type=int,
+        default=0,
+        help="number of features that are always zero; results are not recorded",
     )
     arguments.add_argument("--threads", type=int, default=torch.get_num_threads())
     options = arguments.parse_args()
     torch.set_num_threads(options.threads)
-    data, peer_rounds = tensors(options.dead), options.peer_rounds
+    data = tensors(options.dead)
+    peer_rounds = options.peer_rounds
     features = data[0]
     keras = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
     keras_rounds = max(1, peer_rounds // 5)
     losses: dict[str, list[float]] = {}
 
-    def recorded(name: str, work: Callable[..., list[float]], *settings: object) -> Callable[[], None]:
+    def recorded(
+        name: str, work: Callable[..., list[float]], *settings: object
+    ) -> Callable[[], None]:
         def run() -> None:
             losses.setdefault(name, []).extend(work(*settings))
 
@@ -199,24 +253,36 @@ def main() -> None:
     counts |= dict.fromkeys(("products", "large products"), options.rounds)
     works: dict[str, Callable[[], object]] = {
         "onlooker": recorded("onlooker", by_onlooker, *data, options.rounds, options.threads),
-        "keras": recorded("keras", lambda: keras.submit(by_keras, options.dead, keras_rounds).result()),
+        "keras": recorded(
+            "keras", lambda: keras.submit(by_keras, options.dead, keras_rounds).result()
+        ),
         "torch": recorded("torch", by_torch, *data, peer_rounds, options.threads),
         "products": lambda: products(features, options.rounds, options.threads),
-        "large products": lambda: products(features, options.rounds, options.threads, large_only=True),
+        "large products": lambda: products(
+            features, options.rounds, options.threads, large_only=True
+        ),
     }
     if options.threads > 1:
         # At least as many as are trained together.
-        counts |= {"onlooker, one thread": min(options.rounds, 50), "torch, one thread": peer_rounds}
-        works["onlooker, one thread"] = recorded("onlooker", by_onlooker, *data, counts["onlooker, one thread"], 1)
+        counts |= {
+            "onlooker, one thread": min(options.rounds, 50),
+            "torch, one thread": peer_rounds,
+        }
+        works["onlooker, one thread"] = recorded(
+            "onlooker", by_onlooker, *data, counts["onlooker, one thread"], 1
+        )
         works["torch, one thread"] = recorded("torch", by_torch, *data, peer_rounds, 1)
     with keras:
         measured = harness.interleaved(works, options.repetitions)
     seconds = {name: [time / counts[name] for time in times] for name, times in measured.items()}
     ratios = harness.ratios(seconds)
-    limit, large = ratios.pop("products"), ratios.pop("large products")
+    limit = ratios.pop("products")
+    large = ratios.pop("large products")
     one = ratios.pop("onlooker, one thread", None)
     if one is not None:
-        ratios["torch, one thread"] = round(ratios["torch, one thread"] / one, 3)  # each on one thread
+        ratios["torch, one thread"] = round(
+            ratios["torch, one thread"] / one, 3
+        )  # each on one thread
     mean_losses = {name: round(sum(values) / len(values), 4) for name, values in losses.items()}
     zeros = (features == 0).float().mean().item()
     title = f"One of {options.rounds} rounds, {options.threads} threads, {zeros:.0%} of the features zero"
@@ -224,11 +290,18 @@ def main() -> None:
         title,
         ["", "milliseconds", "this / ours", "test loss"],
         [
-            [name, 1e3 * median(times), median(times) / median(seconds["onlooker"]), mean_losses.get(name, "")]
+            [
+                name,
+                1e3 * median(times),
+                median(times) / median(seconds["onlooker"]),
+                mean_losses.get(name, ""),
+            ]
             for name, times in seconds.items()
         ],
     )
-    print(f"share of the speed of the matrix products: {limit:.0%}; of the two large ones: {large:.0%}")
+    print(
+        f"share of the speed of the matrix products: {limit:.0%}; of the two large ones: {large:.0%}"
+    )
     if options.rounds == ROUNDS and not options.dead:
         figures = {
             "ratio": ratios["keras"],
@@ -243,7 +316,11 @@ def main() -> None:
         }
         if one is not None:
             figures["threads_gain"] = one
-        print(harness.record("bench-rounds", __doc__, figures, [SEED], ["torch", "keras", "tensorflow-cpu"]))
+        print(
+            harness.record(
+                "bench-rounds", __doc__, figures, [SEED], ["torch", "keras", "tensorflow-cpu"]
+            )
+        )
 
 
 if __name__ == "__main__":

@@ -1,9 +1,11 @@
-"""A step of a live stream, compared with processing the last 30 frames again; drift over 100,000 frames; many streams.
+"""A step of a live stream, compared with processing the last 30 frames again; drift over 100,000
+frames; many streams.
 
-Many webcam demos keep the last 30 frames (a window) and run their model over all of them for every new frame. Both
-get encoded features; `with_encoder` starts from pixels, where a window encodes all 30 frames again. Drift is latency or
-memory after 100,000 frames divided by that after 100. For `latency`, a new stream at frame 100 is measured alternately
-with the old one; `latency_by_clock` uses the latency of the old stream at its own frame 100.
+Many webcam demos keep the last 30 frames (a window) and run their model over all of them for every
+new frame. Both get encoded features; `with_encoder` starts from pixels, where a window encodes all
+30 frames again. Drift is latency or memory after 100,000 frames divided by that after 100. For
+`latency`, a new stream at frame 100 is measured alternately with the old one; `latency_by_clock`
+uses the latency of the old stream at its own frame 100.
 """
 
 import argparse
@@ -24,8 +26,13 @@ from onlooker.models.classifier import Classifier
 from onlooker.models.registry import create_model
 from onlooker.streaming import Streams
 
-T, CLASSES, SEED = 30, 51, 0
-FIRST, FRAMES, SPAN = 100, 100_000, 1000  # start of the measurement, number of frames, steps per measurement
+T = 30
+CLASSES = 51
+SEED = 0
+# start of the measurement, number of frames, steps per measurement
+FIRST = 100
+FRAMES = 100_000
+SPAN = 1000
 STREAMS = (1, 4, 16)
 # On the default encoder, and as published: VGG-16's maps, 512 channels.
 MODELS: dict[str, dict[str, Any]] = {
@@ -54,7 +61,9 @@ class Stream:
     """`batch` endless streams of encoded features, which repeat the same 30 frames."""
 
     def __init__(self, model: Classifier, batch: int = 1) -> None:
-        self.model, self.frames, self.at = model, features_of(model, batch, T), 0
+        self.model = model
+        self.frames = features_of(model, batch, T)
+        self.at = 0
         self.state = model.initial_state(batch)
 
     def step(self) -> Tensor:
@@ -85,40 +94,56 @@ def memory() -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
-def measure_windows(model: Classifier, repetitions: int, steps: int, windows: int) -> dict[str, float]:
+def measure_windows(
+    model: Classifier, repetitions: int, steps: int, windows: int
+) -> dict[str, float]:
     """Seconds of a step and of a window, both on encoded features."""
-    stream, window = Stream(model), features_of(model, 1, T)
+    stream = Stream(model)
+    window = features_of(model, 1, T)
 
     def run_windows() -> None:
         for _ in range(windows):
             model.forward_features(window).logits.softmax(-1)
 
-    seconds = harness.interleaved({"step": lambda: stream.steps(steps), "window": run_windows}, repetitions)
+    seconds = harness.interleaved(
+        {"step": lambda: stream.steps(steps), "window": run_windows}, repetitions
+    )
     counts = {"step": steps, "window": windows}
     return {name: median(times) / counts[name] for name, times in seconds.items()}
 
 
 def measure_encoded(model: Classifier, repetitions: int) -> dict[str, float]:
-    """Seconds of a step and of a window, both from normalized pixels: a step encodes one frame, a window 30."""
+    """Seconds of a step and of a window, both from normalized pixels: a step encodes one frame, a
+    window 30.
+    """
     video = torch.randn(1, T, model.in_channels, model.size, model.size)
     states = [model.initial_state(1)]
 
     def step() -> None:
         states[0] = model.step(video[:, 0], states[0])[1]
 
-    return harness.medians(harness.interleaved({"step": step, "window": lambda: model(video)}, repetitions))
+    return harness.medians(
+        harness.interleaved({"step": step, "window": lambda: model(video)}, repetitions)
+    )
 
 
 def measure_drift(model: Classifier, frames: int, span: int, repetitions: int) -> dict[str, float]:
-    """Latency and memory at frame 100 and after `frames`; a new stream is timed next to the old one for comparison."""
+    """Latency and memory at frame 100 and after `frames`; a new stream is timed next to the old one
+    for comparison.
+    """
     old = Stream(model)
     old.steps(FIRST)
-    early, memory_early = old.latency(span), memory()
+    early = old.latency(span)
+    memory_early = memory()
     old.steps(frames - FIRST - 2 * span)
-    late, memory_late = old.latency(span), memory()
+    late = old.latency(span)
+    memory_late = memory()
     new = Stream(model)
     new.steps(FIRST)
-    both: dict[str, Callable[[], object]] = {"old": lambda: old.steps(span), "new": lambda: new.steps(span)}
+    both: dict[str, Callable[[], object]] = {
+        "old": lambda: old.steps(span),
+        "new": lambda: new.steps(span),
+    }
     seconds = harness.medians(harness.interleaved(both, repetitions))
     return {
         "latency": round(seconds["old"] / seconds["new"], 4),
@@ -133,10 +158,14 @@ def measure_drift(model: Classifier, frames: int, span: int, repetitions: int) -
 
 
 def measure_streams(model: Classifier, repetitions: int, steps: int) -> dict[str, dict[str, float]]:
-    """Frames per second of several streams with one model: on encoded features, and from frames of 320×240 pixels."""
+    """Frames per second of several streams with one model: on encoded features, and from frames of
+    320×240 pixels.
+    """
     behind = {str(count): Stream(model, count) for count in STREAMS}
     data = DataConfig(frames=30, size=model.size, normalization="half")
-    whole = {str(count): Streams(model, [str(k) for k in range(CLASSES)], data) for count in STREAMS}
+    whole = {
+        str(count): Streams(model, [str(k) for k in range(CLASSES)], data) for count in STREAMS
+    }
     image = np.random.default_rng(SEED).integers(0, 256, (240, 320, 3), np.uint8)
 
     def watch(count: str) -> None:
@@ -149,7 +178,10 @@ def measure_streams(model: Classifier, repetitions: int, steps: int) -> dict[str
         works[f"whole {count}"] = lambda count=count: watch(count)
     seconds = harness.interleaved(works, repetitions)
     return {
-        key: {count: round(int(count) * steps / median(seconds[f"{name} {count}"]), 1) for count in behind}
+        key: {
+            count: round(int(count) * steps / median(seconds[f"{name} {count}"]), 1)
+            for count in behind
+        }
         for key, name in (("behind_encoder", "behind"), ("from_pixels", "whole"))
     }
 
@@ -158,17 +190,24 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--repetitions", type=int, default=9)
     arguments.add_argument("--threads", type=int, default=torch.get_num_threads())
-    arguments.add_argument("--frames", type=int, default=FRAMES, help="results are recorded for 100,000 only")
-    arguments.add_argument("--quick", action="store_true", help="small models only; results are not recorded")
+    arguments.add_argument(
+        "--frames", type=int, default=FRAMES, help="results are recorded for 100,000 only"
+    )
+    arguments.add_argument(
+        "--quick", action="store_true", help="small models only; results are not recorded"
+    )
     options = arguments.parse_args()
     torch.set_num_threads(options.threads)
     span = min(SPAN, options.frames // 4)
     models = {name: build(MODELS[name]) for name in MODELS if not (options.quick and "vgg" in name)}
     with torch.inference_mode():
-        windows, encoded = {}, {}
+        windows = {}
+        encoded = {}
         for name, model in models.items():
             few = "vgg" in name
-            windows[name] = measure_windows(model, options.repetitions, 10 if few else 100, 1 if few else 5)
+            windows[name] = measure_windows(
+                model, options.repetitions, 10 if few else 100, 1 if few else 5
+            )
             encoded[name] = measure_encoded(model, options.repetitions)
         drift = measure_drift(models[DRIFT_MODEL], options.frames, span, options.repetitions)
         streams = measure_streams(models[DRIFT_MODEL], options.repetitions, 20)
@@ -193,7 +232,8 @@ def main() -> None:
             "drift": drift,
             "frames_per_second": streams,
             "seconds": {
-                name: {key: round(value, 6) for key, value in found.items()} for name, found in windows.items()
+                name: {key: round(value, 6) for key, value in found.items()}
+                for name, found in windows.items()
             },
             "window": T,
             "threads": options.threads,

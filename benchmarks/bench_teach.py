@@ -1,9 +1,11 @@
-"""From five clips of each of four classes to a live model, in the page: seconds, and accuracy on all other clips.
+"""From five clips of each of four classes to a live model, in the page: seconds, and accuracy on
+all other clips.
 
-    ONLOOKER_DATA=folder python benchmarks/bench_teach.py      # the first four classes of the hand gestures
+    ONLOOKER_DATA=folder python benchmarks/bench_teach.py      # the first four classes of the hand
+    gestures
 
-Each repetition draws other clips. The clips are uploaded, and the training is started and followed, by the requests
-that the page sends.
+Each repetition draws other clips. The clips are uploaded, and the training is started and followed,
+by the requests that the page sends.
 """
 
 import argparse
@@ -24,12 +26,16 @@ from onlooker.serve.app import ServeSettings, create_app
 from onlooker.structures import Clip
 from onlooker_papers.real_clips.frozen import splits_of
 
-SET, CLASSES, EACH = "hand_gestures", 4, 5
+SET = "hand_gestures"
+CLASSES = 4
+EACH = 5
 _HEADERS = {"X-Onlooker": "1", "Origin": "http://localhost"}
 
 
 class Taught(NamedTuple):
-    """Seconds to add the clips, to a live model, and until its report is drawn; accuracy on the other clips."""
+    """Seconds to add the clips, to a live model, and until its report is drawn; accuracy on the
+    other clips.
+    """
 
     adding: float
     live: float
@@ -45,11 +51,15 @@ def teach(clips: list[Clip], others: list[Clip], folder: Path) -> Taught:
         for clip in clips:
             name = {"X-Filename": quote(clip.path.name)}
             added = page.post(
-                "/api/project/clips", params={"class": clip.label}, content=clip.path.read_bytes(), headers=name
+                "/api/project/clips",
+                params={"class": clip.label},
+                content=clip.path.read_bytes(),
+                headers=name,
             )
             added.raise_for_status()
         added_at = time.perf_counter()
-        job, live = page.post("/api/project/train").raise_for_status().json()["job"], None
+        job = page.post("/api/project/train").raise_for_status().json()["job"]
+        live = None
         while (state := page.get(f"/api/jobs/{job}").json())["state"] in ("queued", "running"):
             if live is None and (state["result"] or {}).get("model"):
                 live = time.perf_counter()
@@ -66,7 +76,11 @@ def draw(clips: list[Clip], seed: int) -> tuple[list[Clip], list[Clip]]:
     """Five clips of each class, and all others."""
     shuffled = random.Random(seed).sample(clips, len(clips))
     labels = {clip.label for clip in clips}
-    chosen = [clip for label in sorted(labels) for clip in [c for c in shuffled if c.label == label][:EACH]]
+    chosen = [
+        clip
+        for label in sorted(labels)
+        for clip in [c for c in shuffled if c.label == label][:EACH]
+    ]
     return chosen, [clip for clip in clips if clip not in chosen]
 
 
@@ -77,7 +91,8 @@ def main() -> None:
     every = list(next(iter(splits_of(SET).values())).clips)
     labels = sorted({clip.label for clip in every})[:CLASSES]
     of_classes = [clip for clip in every if clip.label in labels]
-    seeds, taught = range(options.repetitions), list[Taught]()
+    seeds = range(options.repetitions)
+    taught = list[Taught]()
     for seed in seeds:
         with tempfile.TemporaryDirectory() as folder:
             taught.append(teach(*draw(of_classes, seed), Path(folder)))

@@ -1,4 +1,6 @@
-"""Measurement and reports of all benchmarks: interleaved repetitions, medians, ratios to peers, results as JSON."""
+"""Measurement and reports of all benchmarks: interleaved repetitions, medians, ratios to peers,
+results as JSON.
+"""
 
 import gc
 import sys
@@ -19,13 +21,18 @@ RESULTS = ROOT / "results"
 MINIMUM = 5
 
 
-def interleaved(workloads: dict[str, Callable[[], object]], repetitions: int = MINIMUM) -> dict[str, list[float]]:
-    """Seconds of each workload for each repetition; interleaved, so that a slow phase of the machine affects all alike.
+def interleaved(
+    workloads: dict[str, Callable[[], object]], repetitions: int = MINIMUM
+) -> dict[str, list[float]]:
+    """Seconds of each workload for each repetition; interleaved, so that a slow phase of the
+    machine affects all alike.
 
     Each workload has one warm-up run. The order is rotated by one for each repetition.
     """
     if repetitions < MINIMUM:
-        raise ValueError(f"repetitions is {repetitions}, expected at least {MINIMUM} for a meaningful median")
+        raise ValueError(
+            f"repetitions is {repetitions}, expected at least {MINIMUM} for a meaningful median"
+        )
     for workload in workloads.values():
         workload()
     seconds: dict[str, list[float]] = {name: [] for name in workloads}
@@ -52,7 +59,9 @@ def medians(seconds: dict[str, list[float]]) -> dict[str, float]:
 
 
 def profile(work: Callable[[], object], most: int = 5) -> dict[str, float]:
-    """Shares of the time of a workload on one thread: the `most` largest PyTorch operations, and all others."""
+    """Shares of the time of a workload on one thread: the `most` largest PyTorch operations, and
+    all others.
+    """
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     work()
@@ -68,7 +77,11 @@ def profile(work: Callable[[], object], most: int = 5) -> dict[str, float]:
 
 
 def record(
-    name: str, what: str, figures: dict[str, Any], seeds: Sequence[int] = (), packages: Sequence[str] = ()
+    name: str,
+    what: str,
+    figures: dict[str, Any],
+    seeds: Sequence[int] = (),
+    packages: Sequence[str] = (),
 ) -> Path:
     """Write `results/<name>.json`: what was measured, command, date, machine, seeds and figures."""
     script = Path(sys.argv[0]).resolve()

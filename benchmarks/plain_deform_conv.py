@@ -15,7 +15,8 @@ class SamplePoints(NamedTuple):
     """Points in planes `H W` that are stored row by row.
 
     Args:
-        pixel: `… S`, int32, index of the pixel above and to the left; never in the last row or column.
+        pixel: `… S`, int32, index of the pixel above and to the left; never in the last row or
+        column.
         dy, dx: `… S`, distance from it, 0 to 1.
     """
 
@@ -51,13 +52,21 @@ def deformable_conv2d_by_autograd(
     padding: int = 0,
     mask: Tensor | None = None,
 ) -> Tensor:
-    """The same as `deformable_conv2d` by autograd: slow, keeps all intermediate values, can be differentiated twice."""
+    """The same as `deformable_conv2d` by autograd: slow, keeps all intermediate values, can be
+    differentiated twice.
+    """
     taps = taps_of(input, offset, weight, padding, mask)
     everywhere = slice(0, taps.locations)
-    y, x = (taps.offsets(offset)[:, :, axis] + line for axis, line in enumerate(taps.lattice(offset)))
-    y, x = (where.clamp(-MARGIN, side - 1 + MARGIN) for where, side in zip((y, x), taps.size, strict=True))
+    y, x = (
+        taps.offsets(offset)[:, :, axis] + line for axis, line in enumerate(taps.lattice(offset))
+    )
+    y, x = (
+        where.clamp(-MARGIN, side - 1 + MARGIN)
+        for where, side in zip((y, x), taps.size, strict=True)
+    )
     spots = locate(y.detach().clone(), x.detach().clone(), *taps.size)
-    dy, dx = spots.dy + (y - y.detach()), spots.dx + (x - x.detach())
+    dy = spots.dy + (y - y.detach())
+    dx = spots.dx + (x - x.detach())
     planes = F.pad(input, (MARGIN,) * 4).flatten(2)
     row = taps.size[1] + 2 * MARGIN
     pixel, dy, dx = (part.reshape(len(y), 1, -1) for part in (spots.pixel, dy, dx))
@@ -70,10 +79,14 @@ def deformable_conv2d_by_autograd(
 
 
 def interpolate(planes: Tensor, pixel: Tensor, dy: Tensor, dx: Tensor, row: int) -> Tensor:
-    """Bilinear interpolation: planes `… HW` of row length `row` at locations `… S` that broadcast to them, to `… S`."""
+    """Bilinear interpolation: planes `… HW` of row length `row` at locations `… S` that broadcast
+    to them, to `… S`.
+    """
     index = pixel.long().expand(*planes.shape[:-1], -1)
     upper, lower = (
-        torch.lerp(planes[..., shift:].gather(-1, index), planes[..., shift + 1 :].gather(-1, index), dx)
+        torch.lerp(
+            planes[..., shift:].gather(-1, index), planes[..., shift + 1 :].gather(-1, index), dx
+        )
         for shift in (0, row)
     )
     return torch.lerp(upper, lower, dy)

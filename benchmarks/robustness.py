@@ -1,11 +1,13 @@
-"""What damaged files, hostile folders and faulty streams do to onlooker: the attack corpus, each case in a process.
+"""What damaged files, hostile folders and faulty streams do to onlooker: the attack corpus, each
+case in a process.
 
-`python benchmarks/robustness.py --cases 23000` runs all of them; `--quick` some hundred; `--only GROUP/KIND` those of
-one kind, and prints what came back. The cases are in tests/attacks.
+`python benchmarks/robustness.py --cases 23000` runs all of them; `--quick` some hundred; `--only
+GROUP/KIND` those of one kind, and prints what came back. The cases are in tests/attacks.
 
-One process imports the library and is forked for every case, so that a case costs milliseconds and cannot disturb the
-next. From outside it is seen whether a case ends by a signal, waits for something that never comes, or takes more
-memory than a case may take beyond the library itself (all its processes together).
+One process imports the library and is forked for every case, so that a case costs milliseconds and
+cannot disturb the next. From outside it is seen whether a case ends by a signal, waits for
+something that never comes, or takes more memory than a case may take beyond the library itself (all
+its processes together).
 """
 
 import argparse
@@ -28,8 +30,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"))  # before a fork
-os.environ.update({"COLUMNS": "200", "TQDM_DISABLE": "1", "ORT_DISABLE_TELEMETRY": "1", "HF_HUB_OFFLINE": "1"})
+os.environ.update(
+    dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+)  # before a fork
+os.environ.update(
+    {"COLUMNS": "200", "TQDM_DISABLE": "1", "ORT_DISABLE_TELEMETRY": "1", "HF_HUB_OFFLINE": "1"}
+)
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 import cv2
@@ -86,17 +92,32 @@ class Running:
 
     def look(self, limits: Limits) -> None:
         """Measure it, and kill it where a limit is passed."""
-        memory, cpu, main, runs, now = 0, 0.0, 0.0, False, time.monotonic()
+        memory = 0
+        cpu = 0.0
+        main = 0.0
+        runs = False
+        now = time.monotonic()
         for pid in _family(self.pid):
-            memory, cpu = memory + max(0, _resident(pid) - self.base), cpu + _cpu(f"{pid}")[0]
-            seconds, ready = _cpu(f"{pid}/task/{pid}")  # of the main thread: that of a progress bar never rests
-            main, runs = main + seconds, runs or ready
-        self.peak, self.cpu = max(self.peak, memory), max(self.cpu, cpu)
+            memory = memory + max(0, _resident(pid) - self.base)
+            cpu = cpu + _cpu(f"{pid}")[0]
+            seconds, ready = _cpu(
+                f"{pid}/task/{pid}"
+            )  # of the main thread: that of a progress bar never rests
+            main = main + seconds
+            runs = runs or ready
+        self.peak = max(self.peak, memory)
+        self.cpu = max(self.cpu, cpu)
         if runs or main != self.main or cpu - self.cpu_then > 0.08 * self.case.kind.patience:
-            self.main, self.busy, self.cpu_then = main, now, cpu
+            self.main = main
+            self.busy = now
+            self.cpu_then = cpu
         if memory > limits.memory:
             self._kill("memory")
-        elif self.cpu > limits.cpu or now - self.begin > limits.wall or now - self.busy > self.case.kind.patience:
+        elif (
+            self.cpu > limits.cpu
+            or now - self.begin > limits.wall
+            or now - self.busy > self.case.kind.patience
+        ):
             self._kill("hung")
 
     def _kill(self, verdict: Verdict) -> None:
@@ -110,7 +131,9 @@ class Running:
 
 @dataclass(frozen=True)
 class Result:
-    """What a case has come to: `peak` in bytes beyond the warm process, `seconds` of processor time."""
+    """What a case has come to: `peak` in bytes beyond the warm process, `seconds` of processor
+    time.
+    """
 
     case: Case
     verdict: Verdict
@@ -150,7 +173,11 @@ def _cpu(task: str) -> tuple[float, bool]:
 
 def _peak() -> int:
     """The most memory this process has held, in bytes."""
-    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+    line = next(
+        line
+        for line in Path("/proc/self/status").read_text().splitlines()
+        if line.startswith("VmHWM")
+    )
     return int(line.split()[1]) * 1024
 
 
@@ -194,24 +221,34 @@ def finish(running: Running, status: int, limits: Limits) -> Result:
     wall = time.monotonic() - running.begin
     answer = running.scratch / "verdict.json"
     if running.killed:
-        verdict, detail = running.killed, f"killed after {wall:.1f} s, with {running.peak / MIB:.0f} MiB"
+        verdict = running.killed
+        detail = f"killed after {wall:.1f} s, with {running.peak / MIB:.0f} MiB"
     elif status or not answer.exists():
         printed = (running.scratch / PRINTED).read_text("utf-8", errors="replace")
         if not status & 127:
-            raise RuntimeError(f"{running.case.name}: the case itself has failed, not onlooker\n{printed}")
-        verdict, detail = "crashed", f"{signal.Signals(status & 127).name}: {' / '.join(printed.splitlines()[-2:])}"
+            raise RuntimeError(
+                f"{running.case.name}: the case itself has failed, not onlooker\n{printed}"
+            )
+        verdict = "crashed"
+        detail = f"{signal.Signals(status & 127).name}: {' / '.join(printed.splitlines()[-2:])}"
     else:
         values = json.loads(answer.read_text("utf-8"))
-        verdict, detail = values["verdict"], values["detail"]
+        verdict = values["verdict"]
+        detail = values["detail"]
         running.peak = max(running.peak, values["peak"] - running.base)
         if running.peak > limits.memory and verdict != "crashed":
-            verdict, detail = "memory", f"{running.peak / MIB:.0f} MiB: {detail}"
+            verdict = "memory"
+            detail = f"{running.peak / MIB:.0f} MiB: {detail}"
     shutil.rmtree(running.scratch, ignore_errors=True)
     return Result(running.case, verdict, detail, running.peak, running.cpu, wall)
 
 
-def run_cases(todo: Sequence[Case], material: Material, folder: Path, limits: Limits, jobs: int) -> list[Result]:
-    """All cases, several at the same time; one that hangs is run again, because a busy machine may have stopped it."""
+def run_cases(
+    todo: Sequence[Case], material: Material, folder: Path, limits: Limits, jobs: int
+) -> list[Result]:
+    """All cases, several at the same time; one that hangs is run again, because a busy machine may
+    have stopped it.
+    """
     results: list[Result] = []
     running: dict[int, tuple[int, Running]] = {}
     again: set[int] = set()
@@ -256,7 +293,11 @@ def figures_of(results: Sequence[Result], limits: Limits, seconds: float) -> dic
     slow = max(results, key=lambda result: result.seconds)
     return {
         "cases": len(results),
-        "limits": {"mib": limits.memory // MIB, "processor_seconds": limits.cpu, "seconds": limits.wall},
+        "limits": {
+            "mib": limits.memory // MIB,
+            "processor_seconds": limits.cpu,
+            "seconds": limits.wall,
+        },
         "seconds": round(seconds),
         "most_memory": {"case": peak.case.name, "mib": round(peak.peak / MIB)},
         "most_seconds": {"case": slow.case.name, "seconds": round(slow.seconds, 1)},
@@ -304,25 +345,43 @@ def write(folder: Path, part: str, figures: dict[str, Any], seed: int) -> Path:
     """Add figures to the results file, which keeps those of the other part."""
     path = folder / f"{NAME}.json"
     known = json.loads(path.read_text("utf-8"))["figures"] if path.exists() else {}
-    figures = {name: value for name, value in {**known, part: figures}.items() if name in ("before", "after")}
+    figures = {
+        name: value
+        for name, value in {**known, part: figures}.items()
+        if name in ("before", "after")
+    }
     command = " ".join(["python", "benchmarks/robustness.py", *sys.argv[1:]])
-    return write_whole(folder, NAME, WHAT, command, dict(sorted(figures.items(), reverse=True)), [seed])
+    return write_whole(
+        folder, NAME, WHAT, command, dict(sorted(figures.items(), reverse=True)), [seed]
+    )
 
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--cases", type=int, default=WHOLE)
-    arguments.add_argument("--quick", action="store_true", help="one case of each quick kind; nothing is written")
-    arguments.add_argument("--least", action="store_true", help="one quick case of each group; nothing is written")
-    arguments.add_argument("--only", default="", help="GROUP/KIND[/NUMBER], or how it begins; nothing is written")
+    arguments.add_argument(
+        "--quick", action="store_true", help="one case of each quick kind; nothing is written"
+    )
+    arguments.add_argument(
+        "--least", action="store_true", help="one quick case of each group; nothing is written"
+    )
+    arguments.add_argument(
+        "--only", default="", help="GROUP/KIND[/NUMBER], or how it begins; nothing is written"
+    )
     arguments.add_argument("--seed", type=int, default=0)
     arguments.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)))
-    arguments.add_argument("--memory", type=int, default=Limits.memory // MIB, help="MiB that a case may take")
-    arguments.add_argument("--before", action="store_true", help="store the figures as those before the fixes")
+    arguments.add_argument(
+        "--memory", type=int, default=Limits.memory // MIB, help="MiB that a case may take"
+    )
+    arguments.add_argument(
+        "--before", action="store_true", help="store the figures as those before the fixes"
+    )
     arguments.add_argument("--results", type=Path, default=harness.RESULTS)
     arguments.add_argument("--json", type=Path, help="write every verdict to this file")
     options = arguments.parse_args()
-    limits, begin, commit = Limits(options.memory * MIB), time.monotonic(), _commit()
+    limits = Limits(options.memory * MIB)
+    begin = time.monotonic()
+    commit = _commit()
     if options.only:
         todo = find_cases(options.only, options.seed)
     else:
@@ -337,18 +396,25 @@ def main() -> None:
         results = run_cases(todo, made(material), Path(name), limits, options.jobs)
     if options.only:
         for result in results:
-            print(f"{result.case.name}: {result.verdict}, {result.peak / MIB:.0f} MiB, {result.seconds:.2f} s")
+            print(
+                f"{result.case.name}: {result.verdict}, {result.peak / MIB:.0f} MiB, {result.seconds:.2f} s"
+            )
             print("   ", result.detail.encode("unicode_escape").decode())
     figures = {"commit": commit, **figures_of(results, limits, time.monotonic() - begin)}
     columns = ["class", "tried", *VERDICTS]
-    rows = [[group, *row.values()] for group, row in {**figures["classes"], "all": figures["all"]}.items()]
+    rows = [
+        [group, *row.values()]
+        for group, row in {**figures["classes"], "all": figures["all"]}.items()
+    ]
     harness.show("Attacks", columns, rows)
     print(f"most memory: {figures['most_memory']}; most processor time: {figures['most_seconds']}")
     if options.json:
         values = [[r.case.name, r.verdict, r.detail, r.peak, r.seconds, r.wall] for r in results]
         options.json.write_text(json.dumps(values, indent=1), "utf-8")
     if not (options.quick or options.least or options.only):
-        print(write(options.results, "before" if options.before else "after", figures, options.seed))
+        print(
+            write(options.results, "before" if options.before else "after", figures, options.seed)
+        )
     sys.exit(any(result.verdict != "named" for result in results))
 
 

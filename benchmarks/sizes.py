@@ -1,4 +1,5 @@
-"""The size of an installed onlooker without extras: what it needs, PyTorch, and PyTorch's packages for GPUs.
+"""The size of an installed onlooker without extras: what it needs, PyTorch, and PyTorch's packages
+for GPUs.
 
 Run by `make sizes`; fails if all but PyTorch and its packages for GPUs is larger than 1 GB.
 """
@@ -14,7 +15,9 @@ LIMIT = 1.0  # GB
 GPU = re.compile(r"nvidia-|cuda-|triton$")
 
 
-def needed(name: str, extra: str = "", known: dict[str, Distribution] | None = None) -> dict[str, Distribution]:
+def needed(
+    name: str, extra: str = "", known: dict[str, Distribution] | None = None
+) -> dict[str, Distribution]:
     """A package and all that it needs, as far as it is installed."""
     known = {} if known is None else known
     try:
@@ -40,7 +43,9 @@ def main() -> int:
     sizes = {name: gigabytes(package) for name, package in needed("onlooker").items()}
     gpu = sum(size for name, size in sizes.items() if GPU.match(name))
     rest = sum(sizes.values()) - gpu - sizes["torch"]
-    print(f"{gpu:5.2f} GB  PyTorch's packages for GPUs (nvidia-*, cuda-*, triton); none in its CPU build")
+    print(
+        f"{gpu:5.2f} GB  PyTorch's packages for GPUs (nvidia-*, cuda-*, triton); none in its CPU build"
+    )
     print(f"{sizes['torch']:5.2f} GB  PyTorch")
     print(f"{rest:5.2f} GB  onlooker and all else that it needs; at most {LIMIT}")
     for name, size in sorted(sizes.items(), key=lambda item: -item[1]):

@@ -1,4 +1,6 @@
-"""Make results/README.md (the list of results files) and the tables in docs/ from the JSON files in results/."""
+"""Make results/README.md (the list of results files) and the tables in docs/ from the JSON files in
+results/.
+"""
 
 import json
 import re
@@ -28,7 +30,8 @@ One row per file, made by `python benchmarks/table.py`. Each file was written by
 settings and origin, are in `cells/`. Commands of before 2026-11-23 begin with `saccade`, the former name of `onlooker`.
 [Answered questions](answered.md): experiments that were deleted, with their answers.
 """
-# Patterns of a file's headline figures; other files show what matches the first of `_ANY` that matches something.
+# Patterns of a file's headline figures; other files show what matches the first of `_ANY` that
+# matches something.
 _HEADLINES = {
     "bench-live-page": ("*.delay_ms",),
     "calibration": ("*.error",),
@@ -65,7 +68,9 @@ def flat(figures: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, fl
 def headline(name: str, figures: Mapping[str, Any]) -> str:
     """The main figures of a results file."""
     numbers = dict(flat(figures))
-    found = [key for pattern in _HEADLINES.get(name, ()) for key in numbers if fnmatch(key, pattern)]
+    found = [
+        key for pattern in _HEADLINES.get(name, ()) for key in numbers if fnmatch(key, pattern)
+    ]
     first = next((pattern for pattern in _ANY if any(fnmatch(key, pattern) for key in numbers)), "")
     found = found or [key for key in numbers if fnmatch(key, first)]
     return ", ".join(f"{key} {numbers[key]:.4g}" for key in found[:_SHOWN])
@@ -92,7 +97,9 @@ def listed(results: Mapping[str, Mapping[str, Any]]) -> Table:
 
 
 def ratios(results: Mapping[str, Mapping[str, Any]]) -> list[list[object]]:
-    """A row per comparison with a peer in the same run: its file, its name, and the peer's time divided by ours."""
+    """A row per comparison with a peer in the same run: its file, its name, and the peer's time
+    divided by ours.
+    """
     return [
         [name.removeprefix("bench-"), *key.split(".", 1)[1:], value]
         for name, of in results.items()
@@ -113,9 +120,16 @@ def write_text(path: Path, text: str) -> None:
 def main() -> None:
     for module in _DECLARING:
         import_module(module)
-    results = {path.stem: json.loads(path.read_text("utf-8")) for path in sorted(harness.RESULTS.glob("*.json"))}
+    results = {
+        path.stem: json.loads(path.read_text("utf-8"))
+        for path in sorted(harness.RESULTS.glob("*.json"))
+    }
     write_text(harness.RESULTS / "README.md", f"{_TITLE}\n{listed(results).markdown()}")
-    harness.show("Times of peers and of other ways, divided by ours", ["benchmark", "peer", "ratio"], ratios(results))
+    harness.show(
+        "Times of peers and of other ways, divided by ours",
+        ["benchmark", "peer", "ratio"],
+        ratios(results),
+    )
     figures_of = read_results(harness.RESULTS)
     for page in sorted((harness.ROOT / "docs").glob("*.md")):
         write_text(page, fill(page.read_text("utf-8"), figures_of))

@@ -37,7 +37,12 @@ def browser(results: Results) -> Table:
 def live_models(results: Results) -> Table:
     """Our live model and others on one core."""
     figures = results["bench-live"]
-    ways = {"torch": "PyTorch", "bf16": "in bfloat16", "onnxruntime": "onnxruntime", "int8": "in 8 bits"}
+    ways = {
+        "torch": "PyTorch",
+        "bf16": "in bfloat16",
+        "onnxruntime": "onnxruntime",
+        "int8": "in 8 bits",
+    }
     columns: Columns = {
         "model": key(0, code),
         **{words: (way, fixed(1)) for way, words in ways.items()},
@@ -49,5 +54,8 @@ def live_models(results: Results) -> Table:
         f"A frame of {figures['pixels']} pixels on one core, in ms; *at {figures['own_pixels']}*: of as many pixels as "
         "the encoder was trained on. `python benchmarks/bench_live.py`"
     )
-    entries = (Entry((name,), {**of, **figures["sizes"][name]}) for name, of in figures["milliseconds"].items())
+    entries = (
+        Entry((name,), {**of, **figures["sizes"][name]})
+        for name, of in figures["milliseconds"].items()
+    )
     return build(entries, columns, note)

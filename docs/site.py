@@ -1,4 +1,6 @@
-"""Hooks of mkdocs: pages from outside of docs/, a reference of every public name, and links that fit the site."""
+"""Hooks of mkdocs: pages from outside of docs/, a reference of every public name, and links that
+fit the site.
+"""
 
 import ast
 import re
@@ -12,10 +14,14 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[1]
 # Files of the project that are pages of the site, by their names there.
 PAGES = {
-    "index.md": "README.md", "contributing.md": "CONTRIBUTING.md", "security.md": "SECURITY.md",
-    "changelog.md": "CHANGELOG.md", "papers.md": "papers/README.md", "results.md": "results/README.md",
+    "index.md": "README.md",
+    "contributing.md": "CONTRIBUTING.md",
+    "security.md": "SECURITY.md",
+    "changelog.md": "CHANGELOG.md",
+    "papers.md": "papers/README.md",
+    "results.md": "results/README.md",
     "answered.md": "results/answered.md",
-}  # fmt: skip
+}
 LINK = re.compile(r"(\]\(|^\[[^\]]+\]: |src=\")(?!https?:|#|mailto:)([^)\s\"#]+)", re.MULTILINE)
 _SECOND = "/cli/", "/serve/"  # parts of the library that are commands, not functions to call
 
@@ -29,13 +35,17 @@ def on_files(files: "Files", config: Any) -> "Files":
     files.append(File.generated(config, "reference.md", content=reference()))
     for path in (*ROOT.glob("results/*.json"), *ROOT.glob("examples/**/*"), ROOT / "LICENSE"):
         if path.is_file():
-            files.append(File.generated(config, path.relative_to(ROOT).as_posix(), abs_src_path=str(path)))
+            files.append(
+                File.generated(config, path.relative_to(ROOT).as_posix(), abs_src_path=str(path))
+            )
     files.remove(next(file for file in files if file.src_uri == "site.py"))
     return files
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: "Files") -> str:
-    """Links between files of the project to links between pages of the site; without targets outside of it."""
+    """Links between files of the project to links between pages of the site; without targets
+    outside of it.
+    """
     here = (ROOT / PAGES.get(page.file.src_uri, f"docs/{page.file.src_uri}")).parent
     names = {(ROOT / source).resolve(): name for name, source in PAGES.items()}
 
@@ -51,8 +61,13 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: "Files") -> s
 
 
 def reference() -> str:
-    """A page with the docstring of every public name: those of `onlooker`, then those of its modules."""
-    parts = ["# Reference", "Every public name. Those of the first section can be imported from `onlooker` itself."]
+    """A page with the docstring of every public name: those of `onlooker`, then those of its
+    modules.
+    """
+    parts = [
+        "# Reference",
+        "Every public name. Those of the first section can be imported from `onlooker` itself.",
+    ]
     names = sorted(exported().items(), key=lambda item: item[0][0].isupper())  # functions first
     top = {name: f"onlooker.{module}.{name}" for name, module in names}
     parts += ["## onlooker", *(f"::: {path}" for path in top.values())]
@@ -66,19 +81,30 @@ def reference() -> str:
 def exported() -> dict[str, str]:
     """The names that `onlooker` exports, and their modules, as its `__init__` lists them."""
     tree = ast.parse((ROOT / "src/onlooker/__init__.py").read_text("utf-8"))
-    (table,) = (node.value for node in tree.body if isinstance(node, ast.Assign) and isinstance(node.value, ast.Dict))
+    (table,) = (
+        node.value
+        for node in tree.body
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Dict)
+    )
     return dict(ast.literal_eval(table))
 
 
 def public() -> Iterator[tuple[str, list[str]]]:
-    """The modules of the library with an `__all__`, and the names in it that are functions and classes."""
+    """The modules of the library with an `__all__`, and the names in it that are functions and
+    classes.
+    """
     for path in sorted((ROOT / "src/onlooker").rglob("*.py")):
         if path.name == "__init__.py" or any(part in path.as_posix() for part in _SECOND):
             continue
         body = ast.parse(path.read_text("utf-8")).body
         defined = {node.name for node in body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
         listed = next(
-            (n.value for n in body if isinstance(n, ast.Assign) and getattr(n.targets[0], "id", "") == "__all__"), None
+            (
+                n.value
+                for n in body
+                if isinstance(n, ast.Assign) and getattr(n.targets[0], "id", "") == "__all__"
+            ),
+            None,
         )
         if listed is not None:
             module = ".".join(path.relative_to(ROOT / "src").with_suffix("").parts)

@@ -1,8 +1,10 @@
 """Count repetitions live: `python count_repetitions.py RUN SOURCE CLASS [ALARMS]`.
 
-RUN is a trained run; SOURCE is a video file, an address, or the number of a camera. Train on clips of one repetition
-each: every event of CLASS is one. ALARMS is the number of false alarms an hour that you accept (6); with more of them,
-fewer repetitions are missed."""
+RUN is a trained run; SOURCE is a video file, an address, or the number of a camera. Train on clips
+of one repetition
+each: every event of CLASS is one. ALARMS is the number of false alarms an hour that you accept (6);
+with more of them, fewer repetitions are missed.
+"""
 
 import sys
 from collections.abc import Iterable, Iterator

@@ -1,6 +1,8 @@
 """Run an exported model live: `python live_without_pytorch.py EXPORT SOURCE`.
 
-EXPORT is a folder written by `onlooker export`; SOURCE is a video file, an address, or the number of a camera."""
+EXPORT is a folder written by `onlooker export`; SOURCE is a video file, an address, or the number
+of a camera.
+"""
 
 import json
 import os
@@ -14,19 +16,30 @@ import numpy as np
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # on by default; read when onnxruntime is imported
 import onnxruntime
 
-folder, source = Path(sys.argv[1]), sys.argv[2]
+folder = Path(sys.argv[1])
+source = sys.argv[2]
 about = json.loads((folder / "step.json").read_text(encoding="utf-8"))
-size, image = about["frame"]["size"], about["frame"]["image"]
+size = about["frame"]["size"]
+image = about["frame"]["image"]
 step = onnxruntime.InferenceSession(str(folder / "step.onnx"), providers=["CPUExecutionProvider"])
 names = [output.name for output in step.get_outputs()]
-feeds = {name: np.zeros([1, *part["shape"][1:]], np.float32) for name, part in about["state"].items()}
-between = 1 / about["frame_rate"] if about.get("frame_rate") else 0.0  # seconds from frame to frame, as in training
+feeds = {
+    name: np.zeros([1, *part["shape"][1:]], np.float32) for name, part in about["state"].items()
+}
+between = (
+    1 / about["frame_rate"] if about.get("frame_rate") else 0.0
+)  # seconds from frame to frame, as in training
 video = cv2.VideoCapture(int(source) if source.isdecimal() else source)
 if not video.isOpened():
     sys.exit(f"{source}: cannot be opened")
-begin, due = time.monotonic(), 0.0
+begin = time.monotonic()
+due = 0.0
 while (read := video.read())[0]:
-    seconds = video.get(cv2.CAP_PROP_POS_MSEC) / 1000 if Path(source).is_file() else time.monotonic() - begin
+    seconds = (
+        video.get(cv2.CAP_PROP_POS_MSEC) / 1000
+        if Path(source).is_file()
+        else time.monotonic() - begin
+    )
     if seconds < due - 1e-3:
         continue
     due = max(due, seconds - between) + between
@@ -37,4 +50,7 @@ while (read := video.read())[0]:
     answer = dict(zip(names, step.run(None, feeds), strict=True))
     feeds |= {name: answer[part["next"]] for name, part in about["state"].items()}
     best = int(answer["scores"][0].argmax())
-    print(f"{seconds:8.2f} s  {about['classes'][best]}  {100 * answer['scores'][0, best]:.1f} %", flush=True)
+    print(
+        f"{seconds:8.2f} s  {about['classes'][best]}  {100 * answer['scores'][0, best]:.1f} %",
+        flush=True,
+    )

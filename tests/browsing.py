@@ -1,4 +1,6 @@
-"""The page in a real browser, for tests: its server, what the browser's camera films, and what a person does."""
+"""The page in a real browser, for tests: its server, what the browser's camera films, and what a
+person does.
+"""
 
 import base64
 import shutil
@@ -17,8 +19,12 @@ CAMERA = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"
 
 
 @contextmanager
-def serving(clips: Path, runs: Path, run: Path | None = None, port: int = 0, **settings: Any) -> Iterator[str]:
-    """A server in a thread; gives its address on this machine. Other settings are those of `ServeSettings`."""
+def serving(
+    clips: Path, runs: Path, run: Path | None = None, port: int = 0, **settings: Any
+) -> Iterator[str]:
+    """A server in a thread; gives its address on this machine. Other settings are those of
+    `ServeSettings`.
+    """
     from onlooker.serve.app import create_app, make_server
     from onlooker.serve.settings import ServeSettings
 
@@ -40,7 +46,12 @@ def chromium(film: Path) -> Iterator[Any]:
     from playwright.sync_api import sync_playwright
 
     program = shutil.which("chromium") or shutil.which("google-chrome")
-    arguments = ["--no-sandbox", "--disable-gpu", *CAMERA, f"--use-file-for-fake-video-capture={film}"]
+    arguments = [
+        "--no-sandbox",
+        "--disable-gpu",
+        *CAMERA,
+        f"--use-file-for-fake-video-capture={film}",
+    ]
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=arguments)
         yield browser
@@ -60,7 +71,9 @@ def write_camera(path: Path, frames: NDArray[np.uint8]) -> Path:
     """What the fake camera films, as motion JPEG: frames `T H W 3`, 20 per second."""
     height, width = frames.shape[1:3]
     with av.open(str(path), "w", format="mjpeg") as container:
-        stream = container.add_stream("mjpeg", rate=20, width=width, height=height, pix_fmt="yuvj420p")
+        stream = container.add_stream(
+            "mjpeg", rate=20, width=width, height=height, pix_fmt="yuvj420p"
+        )
         for frame in frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, "rgb24")))
         container.mux(stream.encode())
@@ -92,10 +105,13 @@ def texts_of(locator: Any) -> list[str]:
 
 
 def teach_run(run: Path, clips: Path, runs: Path) -> None:
-    """Make a run that was trained on a folder of clips the newest one of the page that teaches this folder."""
+    """Make a run that was trained on a folder of clips the newest one of the page that teaches this
+    folder.
+    """
     from onlooker.serve.project import Project
     from onlooker.serve.training import keep_results
 
-    project, own = Project(clips), shutil.copytree(run, runs / f"{clips.name}-page-1")
+    project = Project(clips)
+    own = shutil.copytree(run, runs / f"{clips.name}-page-1")
     keep_results(project, own, {clip.relative: clip.id for clip in project.select()})
     project.close()

@@ -1,4 +1,6 @@
-"""Generated video files for tests. Every frame contains its number, so that tests can check which frames were read."""
+"""Generated video files for tests. Every frame contains its number, so that tests can check which
+frames were read.
+"""
 
 import random
 from collections.abc import Sequence
@@ -26,18 +28,31 @@ CODECS = {
 }
 FORMATS = {"gif": "bgr8", "mjpeg": "yuvj420p", "ffv1": "yuv420p"}
 DAMAGES = (
-    "truncated", "overwritten", "zero bytes", "zeroed", "text", "audio only", "one frame", "missing moov", "huge claim",
+    "truncated",
+    "overwritten",
+    "zero bytes",
+    "zeroed",
+    "text",
+    "audio only",
+    "one frame",
+    "missing moov",
+    "huge claim",
     "shuffled",
-)  # fmt: skip
+)
 
 
 def paint(number: int, size: tuple[int, int] = (64, 48)) -> NDArray[np.uint8]:
-    """A frame `H W 3`: its number in black and white blocks along the top, below them a moving gradient."""
+    """A frame `H W 3`: its number in black and white blocks along the top, below them a moving
+    gradient.
+    """
     width, height = size
     y, x = np.mgrid[:height, :width]
-    frame = np.stack([(2 * x + 7 * number) % 256, (2 * y + 3 * number) % 256, (x + y) % 256], -1).astype(np.uint8)
+    frame = np.stack(
+        [(2 * x + 7 * number) % 256, (2 * y + 3 * number) % 256, (x + y) % 256], -1
+    ).astype(np.uint8)
     for bit in range(BITS):
-        left, right = bit * width // BITS, (bit + 1) * width // BITS
+        left = bit * width // BITS
+        right = (bit + 1) * width // BITS
         frame[: height // 3, left:right] = 255 if number >> bit & 1 else 0
     return frame
 
@@ -85,11 +100,16 @@ def make_clip(
             stream.codec_context.time_base = Fraction(1, 1000)
         if rotation:
             stream.set_display_rotation(rotation)
-        sound = container.add_stream("aac" if path.suffix != ".webm" else "libopus", rate=48000) if audio else None
+        sound = (
+            container.add_stream("aac" if path.suffix != ".webm" else "libopus", rate=48000)
+            if audio
+            else None
+        )
         for number in range(frames):
             frame = VideoFrame.from_ndarray(paint(number, size), format="rgb24")
             if pts is not None:
-                frame.pts, frame.time_base = pts[number], Fraction(1, 1000)
+                frame.pts = pts[number]
+                frame.time_base = Fraction(1, 1000)
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
         if sound is not None:
@@ -106,8 +126,12 @@ def make_sound(path: Path) -> Path:
 
 def _silence(container: av.container.OutputContainer, stream: av.AudioStream) -> None:
     for start in range(0, 48000, 960):
-        block = av.AudioFrame.from_ndarray(np.zeros((2, 960), np.float32), format="fltp", layout="stereo")
-        block.sample_rate, block.pts, block.time_base = 48000, start, Fraction(1, 48000)
+        block = av.AudioFrame.from_ndarray(
+            np.zeros((2, 960), np.float32), format="fltp", layout="stereo"
+        )
+        block.sample_rate = 48000
+        block.pts = start
+        block.time_base = Fraction(1, 48000)
         container.mux(stream.encode(block))
     container.mux(stream.encode(None))
 
@@ -116,7 +140,10 @@ def all_frames(path: Path) -> tuple[list[NDArray[np.uint8]], list[float]]:
     """Every frame and its time by PyAV, as the reference for readers."""
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
-        decoded = [(np.rot90(f.to_ndarray(format="rgb24"), f.rotation // 90), f.pts) for f in container.decode(stream)]
+        decoded = [
+            (np.rot90(f.to_ndarray(format="rgb24"), f.rotation // 90), f.pts)
+            for f in container.decode(stream)
+        ]
         return [pixels for pixels, _ in decoded], [
             float((pts - decoded[0][1]) * stream.time_base) for _, pts in decoded
         ]
@@ -124,7 +151,8 @@ def all_frames(path: Path) -> tuple[list[NDArray[np.uint8]], list[float]]:
 
 def damage(path: Path, kind: str, seed: int) -> Path:
     """Damage a video in place, in one of the ways of DAMAGES; the same seed does the same damage."""
-    rng, data = random.Random(seed), bytearray(path.read_bytes())
+    rng = random.Random(seed)
+    data = bytearray(path.read_bytes())
     if kind == "truncated":
         del data[rng.randrange(1, len(data)) :]
     elif kind == "overwritten":
@@ -136,7 +164,10 @@ def damage(path: Path, kind: str, seed: int) -> Path:
         start = rng.randrange(len(data))
         data[start:] = bytes(len(data) - start)
     elif kind == "text":
-        data = bytearray("".join(rng.choice("#EXTM3U file://etc/passwd\nhttp: 0123") for _ in range(5000)), "ascii")
+        data = bytearray(
+            "".join(rng.choice("#EXTM3U file://etc/passwd\nhttp: 0123") for _ in range(5000)),
+            "ascii",
+        )
     elif kind == "audio only":
         data = bytearray(make_sound(path).read_bytes())
     elif kind == "one frame":
@@ -158,7 +189,9 @@ def damage(path: Path, kind: str, seed: int) -> Path:
 
 
 def _claim_huge(data: bytearray, rng: random.Random) -> bytearray:
-    """Absurd numbers where the container writes the size of the picture, or anywhere in the tables of an mp4."""
+    """Absurd numbers where the container writes the size of the picture, or anywhere in the tables
+    of an mp4.
+    """
     boxes = {b"avc1": 28, b"mp4v": 28, b"tkhd": 80, b"stsz": 12, b"stts": 8, b"mdhd": 16}
     places = [data.rfind(name) + offset for name, offset in boxes.items() if name in data]
     if data.startswith(b"GIF8"):
@@ -175,11 +208,16 @@ def _claim_huge(data: bytearray, rng: random.Random) -> bytearray:
     return data
 
 
-def scene(seed: int, T: int = 24, side: int = 96, mover: int = 20, take: int = 0) -> NDArray[np.uint8]:
-    """A background of random patches with a moving bright square, `T H W 3`; the motion depends on the take."""
+def scene(
+    seed: int, T: int = 24, side: int = 96, mover: int = 20, take: int = 0
+) -> NDArray[np.uint8]:
+    """A background of random patches with a moving bright square, `T H W 3`; the motion depends on
+    the take.
+    """
     rough = np.random.default_rng(seed).integers(30, 200, (8, 8, 3)).astype(np.uint8)
     background = cv2.resize(rough, (side, side), interpolation=cv2.INTER_CUBIC)
-    video, chance = np.repeat(background[None], T, 0), np.random.default_rng((seed, take))
+    video = np.repeat(background[None], T, 0)
+    chance = np.random.default_rng((seed, take))
     corner = chance.uniform(0, side - mover, 2)
     for frame in video:
         corner = np.clip(corner + chance.uniform(-12, 12, 2), 0, side - mover)

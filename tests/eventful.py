@@ -13,13 +13,16 @@ LENGTHS = (4, 6, 9)
 
 
 def eventful(
-    classes: Sequence[str] = ("clap", "run", "wave"), bias: float = 2.0, lengths: Sequence[int] = LENGTHS,
+    classes: Sequence[str] = ("clap", "run", "wave"),
+    bias: float = 2.0,
+    lengths: Sequence[int] = LENGTHS,
     **settings: Any,
-) -> Recognizer:  # fmt: skip
+) -> Recognizer:
     """A recognizer with an event layer that was not trained."""
     torch.manual_seed(0)
     net = LinearClassifier(len(classes), window=6, size=16)
-    M, K = net.num_features, len(classes)
+    M = net.num_features
+    K = len(classes)
     change = torch.zeros(1, M)
     change[:, 2 * M // 16 : 3 * M // 16] = 5.0
     of_class = torch.randn(K, M) / M**0.5, 4 * torch.eye(K)[1]  # nearly all are of the second class

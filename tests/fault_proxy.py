@@ -20,25 +20,37 @@ GARBAGE = np.random.default_rng(0).bytes(188 * 50)
 
 
 def with_sound(frames: int, seconds: int) -> bytes:
-    """A stream of video and sound; the sound continues for some seconds after the last frame. No frames: sound only."""
+    """A stream of video and sound; the sound continues for some seconds after the last frame. No
+    frames: sound only.
+    """
     file = io.BytesIO()
     with av.open(file, "w", format="mpegts") as container:
         video = container.add_stream("mpeg2video", rate=Fraction(25)) if frames else None
         sound = container.add_stream("mp2", rate=48000, layout="mono")
         if video:
-            video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+            video.width = 64
+            video.height = 48
+            video.pix_fmt = "yuv420p"
         for number in range(frames):
-            container.mux(video.encode(VideoFrame.from_ndarray(clips.paint(number, (64, 48)), format="rgb24")))
+            container.mux(
+                video.encode(VideoFrame.from_ndarray(clips.paint(number, (64, 48)), format="rgb24"))
+            )
         for start in range(0, 48000 * seconds, 1152):
-            block = av.AudioFrame.from_ndarray(np.zeros((1, 1152), np.int16), format="s16", layout="mono")
-            block.sample_rate, block.pts, block.time_base = 48000, start, Fraction(1, 48000)
+            block = av.AudioFrame.from_ndarray(
+                np.zeros((1, 1152), np.int16), format="s16", layout="mono"
+            )
+            block.sample_rate = 48000
+            block.pts = start
+            block.time_base = Fraction(1, 48000)
             container.mux(sound.encode(block))
     return file.getvalue()
 
 
 # Made before any connection: on a busy machine, encoding would take longer than a source waits.
 RESIZED = [transport_stream(20, 20, (96, 64)), transport_stream(20, 40, (32, 32))]
-ONLY_SOUND, SOUND_AFTER, SOUND_LONG_AFTER = with_sound(0, 3), with_sound(60, 3), with_sound(60, 60)
+ONLY_SOUND = with_sound(0, 3)
+SOUND_AFTER = with_sound(60, 3)
+SOUND_LONG_AFTER = with_sound(60, 60)
 
 
 def dropped(stream: bytes) -> Iterable[bytes]:
@@ -83,12 +95,14 @@ def sound_after(stream: bytes) -> Iterator[bytes]:
 
 
 FAULTS: dict[str, Callable[[bytes], Iterable[bytes]]] = {
-    fault.__name__: fault for fault in (dropped, frozen, half_open, flooded, resized, only_sound, sound_after)
+    fault.__name__: fault
+    for fault in (dropped, frozen, half_open, flooded, resized, only_sound, sound_after)
 }
 
 
 class FaultProxy:
-    """Gives each connection one of `faults`, by name, at once and in turn; those after it have none, and stay open.
+    """Gives each connection one of `faults`, by name, at once and in turn; those after it have
+    none, and stay open.
 
     Args:
         faults: names in `FAULTS`.
@@ -96,10 +110,12 @@ class FaultProxy:
     """
 
     def __init__(self, faults: Sequence[str], stream: bytes = STREAM) -> None:
-        self._faults, self._stream = faults, stream
+        self._faults = faults
+        self._stream = stream
         self._server = socket.create_server(("127.0.0.1", 0))
         self.address = f"tcp://127.0.0.1:{self._server.getsockname()[1]}"
-        self.accepted, self._over = 0, Event()
+        self.accepted = 0
+        self._over = Event()
         self._threads = [Thread(target=self._accept, daemon=True)]
 
     def _accept(self) -> None:
@@ -108,7 +124,9 @@ class FaultProxy:
                 connection, _ = self._server.accept()
             except OSError:
                 return
-            chunks = FAULTS.get("".join(self._faults[self.accepted : self.accepted + 1]), self._faultless)
+            chunks = FAULTS.get(
+                "".join(self._faults[self.accepted : self.accepted + 1]), self._faultless
+            )
             thread = Thread(target=self._send, args=(connection, chunks(self._stream)), daemon=True)
             self._threads.append(thread)
             self.accepted += 1

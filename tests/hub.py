@@ -1,4 +1,6 @@
-"""A stand-in of the Hugging Face hub: repositories are made, and files committed, listed and read, on this machine."""
+"""A stand-in of the Hugging Face hub: repositories are made, and files committed, listed and read,
+on this machine.
+"""
 
 import base64
 import hashlib
@@ -24,21 +26,29 @@ def hub() -> Iterator[tuple[str, dict[str, Files], list[tuple[str, str | None]]]
         def answer(self, values: Any, status: int = 200, **headers: str) -> None:
             body = values if isinstance(values, bytes) else json.dumps(values).encode()
             self.send_response(status)
-            for name, value in {"Content-Length": str(len(body)), "X-Repo-Commit": COMMIT, **headers}.items():
+            for name, value in {
+                "Content-Length": str(len(body)),
+                "X-Repo-Commit": COMMIT,
+                **headers,
+            }.items():
                 self.send_header(name.replace("_", "-"), value)
             self.end_headers()
             if self.command != "HEAD":
                 self.wfile.write(body)
 
         def do_POST(self) -> None:
-            path, token = urlsplit(self.path).path, self.headers.get("Authorization")
+            path = urlsplit(self.path).path
+            token = self.headers.get("Authorization")
             body = self.rfile.read(int(self.headers["Content-Length"] or 0))
             requests.append((path, token))
             if token != "Bearer hf_good":
                 self.answer({"error": "Invalid username or password."}, 401)
             elif path == "/api/repos/create":
                 name = "/".join(
-                    filter(None, (json.loads(body).get("organization") or "jane", json.loads(body)["name"]))
+                    filter(
+                        None,
+                        (json.loads(body).get("organization") or "jane", json.loads(body)["name"]),
+                    )
                 )
                 repositories.setdefault(name, {})
                 self.answer({"url": f"{address}/{name}", "name": name, "id": name})
@@ -46,13 +56,27 @@ def hub() -> Iterator[tuple[str, dict[str, Files], list[tuple[str, str | None]]]
                 self.answer({"errors": [], "warnings": []})
             elif "/preupload/" in path:
                 modes = {"uploadMode": "regular", "shouldIgnore": False}
-                self.answer({"files": [{"path": file["path"], **modes} for file in json.loads(body)["files"]]})
+                self.answer(
+                    {
+                        "files": [
+                            {"path": file["path"], **modes} for file in json.loads(body)["files"]
+                        ]
+                    }
+                )
             elif "/commit/" in path:
                 lines = [json.loads(line) for line in body.splitlines()]
                 files = [line["value"] for line in lines if line["key"] == "file"]
                 name = "/".join(path.split("/")[3:5])
-                repositories[name] |= {file["path"]: base64.b64decode(file["content"]) for file in files}
-                self.answer({"commitUrl": f"{address}/{name}/commit/{COMMIT}", "commitOid": COMMIT, "success": True})
+                repositories[name] |= {
+                    file["path"]: base64.b64decode(file["content"]) for file in files
+                }
+                self.answer(
+                    {
+                        "commitUrl": f"{address}/{name}/commit/{COMMIT}",
+                        "commitOid": COMMIT,
+                        "success": True,
+                    }
+                )
             else:
                 self.answer({"error": f"no {path}"}, 404)
 
@@ -68,9 +92,16 @@ def hub() -> Iterator[tuple[str, dict[str, Files], list[tuple[str, str | None]]]
                 self.answer(content, ETag=f'"{hashlib.sha1(content).hexdigest()}"')
             elif parts[4:5] == ["tree"] and len(parts) < 7:
                 oids = {path: hashlib.sha1(content).hexdigest() for path, content in files.items()}
-                self.answer([{"type": "file", "path": p, "size": len(files[p]), "oid": oids[p]} for p in files])
+                self.answer(
+                    [
+                        {"type": "file", "path": p, "size": len(files[p]), "oid": oids[p]}
+                        for p in files
+                    ]
+                )
             elif parts[0] == "api" and parts[4:5] in ([], ["revision"]):
-                self.answer({"id": name, "sha": COMMIT, "siblings": [{"rfilename": path} for path in files]})
+                self.answer(
+                    {"id": name, "sha": COMMIT, "siblings": [{"rfilename": path} for path in files]}
+                )
             else:
                 self.answer({"error": "Entry not found"}, 404, X_Error_Code="EntryNotFound")
 

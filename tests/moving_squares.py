@@ -14,10 +14,12 @@ def make_set(folder: Path, clips: int = 6, frames: int = 12, side: int = 32, see
     chance = np.random.default_rng(seed)
     for name, (dx, dy) in WAYS.items():
         for number in range(clips):
-            x, y = (16 - dx * 4 + chance.integers(-3, 4), 16 - dy * 4 + chance.integers(-3, 4))
+            x = 16 - dx * 4 + chance.integers(-3, 4)
+            y = 16 - dy * 4 + chance.integers(-3, 4)
             video = np.full((frames, side, side, 3), 40, np.uint8)
             for t in range(frames):
-                left, top = (x + dx * t) % (side - 8), (y + dy * t) % (side - 8)
+                left = (x + dx * t) % (side - 8)
+                top = (y + dy * t) % (side - 8)
                 video[t, top : top + 8, left : left + 8] = 230
             write(folder / name / f"{number:02}.mp4", video, fps=10)
     return folder

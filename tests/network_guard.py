@@ -1,7 +1,9 @@
-"""Runs every command under a network guard: `python tests/network_guard.py --results results` writes the log.
+"""Runs every command under a network guard: `python tests/network_guard.py --results results`
+writes the log.
 
-An audit hook notes every name that Python looks up and every address it connects to. Where the system allows it (Linux,
-`unshare`), all runs without a network, and the kernel counts what any library or child process tried to send.
+An audit hook notes every name that Python looks up and every address it connects to. Where the
+system allows it (Linux, `unshare`), all runs without a network, and the kernel counts what any
+library or child process tried to send.
 """
 
 import json
@@ -14,24 +16,56 @@ from pathlib import Path
 from typing import Any
 
 WHAT = "How often each command tried to reach the network, seen by Python's audit hook and counted by the kernel."
-_EVENTS = ("socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "socket.sendto", "urllib.Request")
+_EVENTS = (
+    "socket.connect",
+    "socket.getaddrinfo",
+    "socket.gethostbyname",
+    "socket.sendto",
+    "urllib.Request",
+)
 _TINY = [
-    "--encoder", "conv4", "--frames", "4", "--size", "16", "--channels", "1", "--epochs", "1", "--batch", "8",
-    "--precision", "32",
-]  # fmt: skip
+    "--encoder",
+    "conv4",
+    "--frames",
+    "4",
+    "--size",
+    "16",
+    "--channels",
+    "1",
+    "--epochs",
+    "1",
+    "--batch",
+    "8",
+    "--precision",
+    "32",
+]
 
 
 def guarded(folder: Path) -> list[dict[str, Any]]:
-    """Run every command with a temporary home folder; for each, the connections it tried and its status."""
+    """Run every command with a temporary home folder; for each, the connections it tried and its
+    status.
+    """
     unshare = ["unshare", "-rn"] if shutil.which("unshare") else []
     if unshare and subprocess.run([*unshare, "true"], capture_output=True).returncode:
         unshare = []
-    own = {"HOME": str(folder / "home"), "ONLOOKER_CACHE": str(folder / "cache"), "OMP_NUM_THREADS": "1"}
-    kept = {k: v for k, v in os.environ.items() if k not in ("ORT_DISABLE_TELEMETRY", "XDG_CACHE_HOME")}
+    own = {
+        "HOME": str(folder / "home"),
+        "ONLOOKER_CACHE": str(folder / "cache"),
+        "OMP_NUM_THREADS": "1",
+    }
+    kept = {
+        k: v for k, v in os.environ.items() if k not in ("ORT_DISABLE_TELEMETRY", "XDG_CACHE_HOME")
+    }
     paths = os.pathsep.join([str(Path(__file__).parent), kept.get("PYTHONPATH", "")])
     (folder / "home").mkdir(parents=True)
     command = [*unshare, sys.executable, __file__, str(folder)]
-    subprocess.run(command, check=True, env={**kept, **own, "PYTHONPATH": paths}, capture_output=True, text=True)
+    subprocess.run(
+        command,
+        check=True,
+        env={**kept, **own, "PYTHONPATH": paths},
+        capture_output=True,
+        text=True,
+    )
     log: list[dict[str, Any]] = json.loads((folder / "network.json").read_text(encoding="utf-8"))
     return log
 
@@ -40,8 +74,11 @@ def commands(folder: Path) -> list[list[str]]:
     """Every command on a tiny set of clips, ordered so that each finds its input."""
     import moving_squares
 
-    clips, runs, drawn = str(moving_squares.make_set(folder / "clips")), folder / "runs", str(folder / "drawn")
-    clip, run = str(folder / "clips" / "up" / "00.mp4"), str(runs / "one")
+    clips = str(moving_squares.make_set(folder / "clips"))
+    runs = folder / "runs"
+    drawn = str(folder / "drawn")
+    clip = str(folder / "clips" / "up" / "00.mp4")
+    run = str(runs / "one")
     return [
         ["generate", "figures", str(folder / "figures"), "--clips", "1"],
         ["models"],
@@ -50,7 +87,19 @@ def commands(folder: Path) -> list[list[str]]:
         ["evaluate", run],
         ["predict", run, clip, "--out", drawn],
         ["watch", run, clip, "--json"],
-        ["compare", clips, "--run", str(runs / "compared"), "--models", "lstm", "--seeds", "1", "--jobs", "1", *_TINY],
+        [
+            "compare",
+            clips,
+            "--run",
+            str(runs / "compared"),
+            "--models",
+            "lstm",
+            "--seeds",
+            "1",
+            "--jobs",
+            "1",
+            *_TINY,
+        ],
         ["export", run],
         ["reproduce", "--help"],
         ["demo", "--help"],
@@ -65,11 +114,15 @@ def visit(run: Path, clips: Path) -> None:
 
     from onlooker.serve.app import ServeSettings, create_app
 
-    clip, own = next(clips.rglob("*.mp4")).read_bytes(), {"X-Onlooker": "1", "Origin": "http://localhost"}
+    clip = next(clips.rglob("*.mp4")).read_bytes()
+    own = {"X-Onlooker": "1", "Origin": "http://localhost"}
     app = create_app(ServeSettings(run, clips, clips.with_name("page-runs")))
     with TestClient(app, base_url="http://localhost", headers=own) as page:
         model = page.get("/api/state").json()["models"][0]["id"]
-        jobs = [page.post("/api/look", params={"model": model}, content=clip), page.post("/api/project/train")]
+        jobs = [
+            page.post("/api/look", params={"model": model}, content=clip),
+            page.post("/api/project/train"),
+        ]
         for path in ("/", "/api/project"):
             page.get(path).raise_for_status()
         for job in jobs:
@@ -80,7 +133,11 @@ def refused() -> int:
     """How many packets the kernel could not send for lack of a route."""
     count = 0
     for path, name in (("/proc/net/snmp", "OutNoRoutes"), ("/proc/net/snmp6", "Ip6OutNoRoutes")):
-        rows = [line.split() for line in Path(path).read_text().splitlines()] if Path(path).exists() else []
+        rows = (
+            [line.split() for line in Path(path).read_text().splitlines()]
+            if Path(path).exists()
+            else []
+        )
         if name == "OutNoRoutes" and rows:
             count += int(rows[1][rows[0].index(name)])
         count += sum(int(row[1]) for row in rows if row[0] == name)
@@ -109,7 +166,13 @@ def _run_all(folder: Path) -> None:
         else:
             call(*words)
         shown = [word.replace(str(folder), "FOLDER") for word in words]
-        log.append({"command": shown, "reached": list(reached), "refused_by_the_kernel": refused() - before})
+        log.append(
+            {
+                "command": shown,
+                "reached": list(reached),
+                "refused_by_the_kernel": refused() - before,
+            }
+        )
         reached.clear()
     (folder / "network.json").write_text(json.dumps(log, indent=1), encoding="utf-8")
 

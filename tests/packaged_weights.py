@@ -21,7 +21,8 @@ def put_weights(folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, torc
             module.running_var.uniform_(0.5, 2)
             module.weight.data.uniform_(0.5, 1)
     weights = {
-        name: value.half() if value.is_floating_point() else value for name, value in encoder.state_dict().items()
+        name: value.half() if value.is_floating_point() else value
+        for name, value in encoder.state_dict().items()
     }
     save_file(weights, folder / "small.safetensors")
     monkeypatch.setattr(small, "FOLDER", folder)
@@ -29,7 +30,8 @@ def put_weights(folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, torc
 
 
 def put_lite0(folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, torch.nn.Module]:
-    """A package like that of the extra `imagenet`, with random weights: timm's tensors in their order, by other names.
+    """A package like that of the extra `imagenet`, with random weights: timm's tensors in their
+    order, by other names.
 
     Returns:
         Its file, and timm's whole network with these weights.
@@ -40,6 +42,8 @@ def put_lite0(folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, torc
     (package / "models").mkdir(parents=True)
     (package / "__init__.py").touch()
     file = package / "models" / "lite0.pth"
-    torch.save({f"_{number}": value for number, value in enumerate(network.state_dict().values())}, file)
+    torch.save(
+        {f"_{number}": value for number, value in enumerate(network.state_dict().values())}, file
+    )
     monkeypatch.syspath_prepend(str(folder))
     return file, network

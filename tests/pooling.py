@@ -20,11 +20,16 @@ DATA = DataConfig(frames=4, size=16, normalization="half")
 
 
 class Pool(nn.Module):
-    """Average pooling over 4x4 pixels: `N C H W` to `N C h w`, times a scale; `meanwhile` is called with each batch."""
+    """Average pooling over 4x4 pixels: `N C H W` to `N C h w`, times a scale; `meanwhile` is called
+    with each batch.
+    """
 
-    def __init__(self, in_channels: int, scale: float = 1.0, meanwhile: Callable[[Tensor], object] = id) -> None:
+    def __init__(
+        self, in_channels: int, scale: float = 1.0, meanwhile: Callable[[Tensor], object] = id
+    ) -> None:
         super().__init__()
-        self.num_features, self.meanwhile = in_channels, meanwhile
+        self.num_features = in_channels
+        self.meanwhile = meanwhile
         self.scale = nn.Parameter(torch.tensor([scale]))
 
     def grid(self, height: int, width: int) -> tuple[int, int]:
@@ -35,7 +40,9 @@ class Pool(nn.Module):
         return self.scale * nn.functional.avg_pool2d(frames, 4)
 
 
-def pooling(data: DataConfig = DATA, scale: float = 1.0, meanwhile: Callable[[Tensor], object] = id) -> VideoModel:
+def pooling(
+    data: DataConfig = DATA, scale: float = 1.0, meanwhile: Callable[[Tensor], object] = id
+) -> VideoModel:
     net = create_model("convnet", 2, encoder="conv4", in_channels=data.in_channels, size=data.size)
     net.encoder = Pool(data.in_channels, scale, meanwhile)  # type: ignore[assignment]
     return net
@@ -52,11 +59,15 @@ class Encoded(NamedTuple):
         return tuple(result for result in self.results if isinstance(result, ClipError))
 
 
-def encode_clips(clips: Sequence[Path], net: VideoModel, data: DataConfig, precision: Precision = "32") -> Encoded:
+def encode_clips(
+    clips: Sequence[Path], net: VideoModel, data: DataConfig, precision: Precision = "32"
+) -> Encoded:
     """The features of clips, and how many are in new files."""
     folder = default_cache()
     before = {file.stat().st_ino for file in folder.glob("*.npy")}
-    samples, errors = encoded_clips([Clip(path, "a") for path in clips], ["a"], net, data, precision, quiet=True)
+    samples, errors = encoded_clips(
+        [Clip(path, "a") for path in clips], ["a"], net, data, precision, quiet=True
+    )
     files = {clip.path: files for clip, files in zip(samples.clips, samples.files, strict=True)}
     found = {**files, **{error.path: error for error in errors}}
     new = {each for each in samples.files if each[0].stat().st_ino not in before}
@@ -79,9 +90,16 @@ def make_features(
 
 
 def pooled(frames: np.ndarray) -> np.ndarray:
-    """The features of frames by hand, which are normalized to -2 to 2: `T H W C` to `T h w C` in half precision."""
+    """The features of frames by hand, which are normalized to -2 to 2: `T H W C` to `T h w C` in
+    half precision.
+    """
     T, H, W, C = frames.shape
-    return (frames / np.float64(63.75) - 2).reshape(T, H // 4, 4, W // 4, 4, C).mean((2, 4)).astype(np.float16)
+    return (
+        (frames / np.float64(63.75) - 2)
+        .reshape(T, H // 4, 4, W // 4, 4, C)
+        .mean((2, 4))
+        .astype(np.float16)
+    )
 
 
 def cached() -> dict[str, bytes]:

@@ -1,7 +1,9 @@
-"""Takes screenshots of the main states of the web page: `python tests/screenshots.py FOLDER [--docs]`.
+"""Takes screenshots of the main states of the web page: `python tests/screenshots.py FOLDER
+[--docs]`.
 
-Each state is shown on a desktop in light colors and on a phone in dark ones. All clips are drawn, the camera films a
-drawn figure, and the model is trained by the page itself. With `--docs`, docs/page.png is made again.
+Each state is shown on a desktop in light colors and on a phone in dark ones. All clips are drawn,
+the camera films a drawn figure, and the model is trained by the page itself. With `--docs`,
+docs/page.png is made again.
 """
 
 import argparse
@@ -18,7 +20,10 @@ from onlooker.data.stick_figures import StickFigures, write_set
 from onlooker.video.write import write
 
 DOCS = Path(__file__).parents[1] / "docs" / "page.png"
-VARIANTS = {"desktop": ({"width": 1280, "height": 800}, "light"), "phone": ({"width": 390, "height": 844}, "dark")}
+VARIANTS = {
+    "desktop": ({"width": 1280, "height": 800}, "light"),
+    "phone": ({"width": 390, "height": 844}, "dark"),
+}
 LONG = 300_000  # ms, for a training on a machine with other work
 VIDEO = "document.querySelector('.stage video')"
 
@@ -27,7 +32,8 @@ class Screenshots:
     """A browser, and the folder of the screenshots that it takes."""
 
     def __init__(self, folder: Path, browser: Any) -> None:
-        self.folder, self.browser = folder, browser
+        self.folder = folder
+        self.browser = browser
         folder.mkdir(parents=True, exist_ok=True)
 
     def open(self, url: str) -> Any:
@@ -64,7 +70,9 @@ def take_teaching(screenshots: Screenshots, page: Any, folder: Path) -> None:
     """From clips to a trained model."""
     page.click("#tab-teach")
     page.wait_for_selector(".tile >> nth=23")
-    page.wait_for_function("() => [...document.images].every((image) => image.complete && image.naturalWidth)")
+    page.wait_for_function(
+        "() => [...document.images].every((image) => image.complete && image.naturalWidth)"
+    )
     screenshots.take(page, "teach-clips")
     (folder / "notes.mp4").write_text("no video")
     page.set_input_files("[data-class=bend] input[type=file]", [folder / "notes.mp4"])
@@ -138,7 +146,9 @@ def take_corrections(screenshots: Screenshots, page: Any) -> None:
 
 
 def draw_clips(folder: Path) -> None:
-    """Six clips of each of three actions, and of the moments before a short movement, in which nothing happens."""
+    """Six clips of each of three actions, and of the moments before a short movement, in which
+    nothing happens.
+    """
     acting = StickFigures(frames=36, size=(120, 160), people=6, event=(0.6, 0.9))
     write_set(folder, 6, seed=7, figures=acting, actions=("wave", "jumping_jack", "bend"))
     waiting = StickFigures(frames=80, size=(120, 160), people=6, event=(0.05, 0.05))

@@ -18,16 +18,21 @@ PACKET = 188  # bytes of a packet of a transport stream
 Chunks = Iterable[bytes]
 
 
-def transport_stream(frames: int, first: int = 0, size: tuple[int, int] = (64, 48), codec: str = "mpeg2video") -> bytes:
+def transport_stream(
+    frames: int, first: int = 0, size: tuple[int, int] = (64, 48), codec: str = "mpeg2video"
+) -> bytes:
     """Painted frames (`clips.paint`), numbered from `first`, a keyframe every fifth, 25 a second."""
     file = io.BytesIO()
     with av.open(file, "w", format="mpegts") as container:
-        stream = container.add_stream(codec, rate=Fraction(FPS), options={"g": "5", "bf": "0", "b": "4000000"})
+        stream = container.add_stream(
+            codec, rate=Fraction(FPS), options={"g": "5", "bf": "0", "b": "4000000"}
+        )
         stream.width, stream.height = size
         stream.pix_fmt = "yuv420p"
         for number in range(first, first + frames):
             frame = VideoFrame.from_ndarray(clips.paint(number, size), format="rgb24")
-            frame.pts, frame.time_base = number - first, Fraction(1, FPS)
+            frame.pts = number - first
+            frame.time_base = Fraction(1, FPS)
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     return file.getvalue()
@@ -47,7 +52,14 @@ def slowly(chunks: Chunks, seconds: float) -> Iterable[bytes]:
 
 def rtsp(stream: bytes, seconds: float = 0.01) -> Callable[[socket.socket], None]:
     """One RTSP connection of a camera, which after PLAY sends MPEG-TS in interleaved RTP (TCP)."""
-    lines = ("v=0", "o=- 0 0 IN IP4 127.0.0.1", "s=test", "c=IN IP4 0.0.0.0", "t=0 0", "m=video 0 RTP/AVP 33")
+    lines = (
+        "v=0",
+        "o=- 0 0 IN IP4 127.0.0.1",
+        "s=test",
+        "c=IN IP4 0.0.0.0",
+        "t=0 0",
+        "m=video 0 RTP/AVP 33",
+    )
     sdp = "".join(f"{line}\r\n" for line in (*lines, "a=control:track"))
     extra = {
         "OPTIONS": "Public: OPTIONS, DESCRIBE, SETUP, PLAY, TEARDOWN\r\n",
@@ -73,21 +85,30 @@ def rtsp(stream: bytes, seconds: float = 0.01) -> Callable[[socket.socket], None
 
 
 class Sender:
-    """A server that handles one connection at a time; each gets the chunks of the next of `connections` and is closed.
+    """A server that handles one connection at a time; each gets the chunks of the next of
+    `connections` and is closed.
 
     Args:
-        connections: for each connection what makes its chunks, or what talks to it. After the last, nobody is let in.
+        connections: for each connection what makes its chunks, or what talks to it. After the last,
+        nobody is let in.
         hold: seconds for which a connection stays open after its last chunk, saying nothing.
         port: where it listens; 0: anywhere.
     """
 
     def __init__(
-        self, *connections: Callable[..., Chunks | None], hold: float = 0.0, scheme: str = "tcp", port: int = 0
+        self,
+        *connections: Callable[..., Chunks | None],
+        hold: float = 0.0,
+        scheme: str = "tcp",
+        port: int = 0,
     ) -> None:
-        self._connections, self._hold, self._talks = connections, hold, scheme != "tcp"
+        self._connections = connections
+        self._hold = hold
+        self._talks = scheme != "tcp"
         self._server = socket.create_server(("127.0.0.1", port))
         self.address = f"{scheme}://127.0.0.1:{self._server.getsockname()[1]}"
-        self.accepted, self.over = 0, False
+        self.accepted = 0
+        self.over = False
         self._thread = Thread(target=self._serve, daemon=True)
 
     def _serve(self) -> None:

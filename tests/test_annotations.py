@@ -15,7 +15,11 @@ from onlooker.video.reader import VideoReader
 
 Make = Callable[..., Path]
 WRITTEN = [name for name in FORMATS if name != "boris"]
-INTERVALS = [Interval("wave", 0.2, 0.8, 0.5), Interval("a <b> & 'c'", 0.4, 1.0, 0.7), Interval("jump", 1.0, 2.0, 0.25)]
+INTERVALS = [
+    Interval("wave", 0.2, 0.8, 0.5),
+    Interval("a <b> & 'c'", 0.4, 1.0, 0.7),
+    Interval("jump", 1.0, 2.0, 0.25),
+]
 
 
 def times(intervals: list[Interval]) -> list[tuple[str, float, float]]:
@@ -38,7 +42,9 @@ def test_what_is_written_is_read_again(name: str, tmp_path: Path, make_clip: Mak
 
 
 @pytest.mark.parametrize("name", ["csv", "activitynet", "label-studio"])
-def test_a_file_holds_several_videos_in_other_folders(name: str, tmp_path: Path, make_clip: Make) -> None:
+def test_a_file_holds_several_videos_in_other_folders(
+    name: str, tmp_path: Path, make_clip: Make
+) -> None:
     videos = {make_clip(f"clips/{k}.mp4", frames=10, fps=5): INTERVALS[k : k + 1] for k in (0, 1)}
     file = tmp_path / "clips" / f"x{FORMATS[name].ending}"
     FORMATS[name].write(file, videos, None)
@@ -50,10 +56,15 @@ def test_a_file_holds_several_videos_in_other_folders(name: str, tmp_path: Path,
 
 
 @pytest.mark.parametrize("name", ["csv", "label-studio", "elan"])
-def test_a_part_of_a_recording_is_named_by_its_file(name: str, tmp_path: Path, make_clip: Make) -> None:
-    clip, file = make_clip("clip.mp4", frames=20, fps=10), tmp_path / f"x{FORMATS[name].ending}"
+def test_a_part_of_a_recording_is_named_by_its_file(
+    name: str, tmp_path: Path, make_clip: Make
+) -> None:
+    clip = make_clip("clip.mp4", frames=20, fps=10)
+    file = tmp_path / f"x{FORMATS[name].ending}"
     FORMATS[name].write(file, {Path(f"{clip}#t=0.5,1.5"): INTERVALS[:1]}, None)
-    assert {path: times(of) for path, of in read_intervals(file).items()} == {clip: [("wave", 0.7, 1.3)]}
+    assert {path: times(of) for path, of in read_intervals(file).items()} == {
+        clip: [("wave", 0.7, 1.3)]
+    }
 
 
 LABEL_STUDIO: list[dict[str, Any]] = [
@@ -81,7 +92,8 @@ def test_label_studio_counts_frames_from_1_and_seconds(tmp_path: Path, make_clip
     file = tmp_path / "export.json"
     file.write_text(json.dumps(LABEL_STUDIO))
     with pytest.raises(
-        ValueError, match=r"clip.mp4: its frames cannot be counted .*put it beside the labels, or give --fps"
+        ValueError,
+        match=r"clip.mp4: its frames cannot be counted .*put it beside the labels, or give --fps",
     ):
         read_intervals(file)
     clip = make_clip("clip.mp4", frames=20, fps=10)
@@ -95,9 +107,13 @@ def test_label_studio_counts_frames_from_1_and_seconds(tmp_path: Path, make_clip
 def test_activitynet_keeps_the_official_split(tmp_path: Path) -> None:
     annotations = [{"label": "wave", "segment": [1, 2.5]}]
     (tmp_path / "a.json").write_text(
-        json.dumps({"database": {"abc": {"subset": "testing", "annotations": annotations, "duration": 9}}})
+        json.dumps(
+            {"database": {"abc": {"subset": "testing", "annotations": annotations, "duration": 9}}}
+        )
     )
-    assert read_intervals(tmp_path / "a.json") == {tmp_path / "abc.mp4": [Interval("wave", 1, 2.5, 1.0, "testing")]}
+    assert read_intervals(tmp_path / "a.json") == {
+        tmp_path / "abc.mp4": [Interval("wave", 1, 2.5, 1.0, "testing")]
+    }
 
 
 BOMB = '<!DOCTYPE x [<!ENTITY a "ha"><!ENTITY b "&a;&a;">]><annotations>&b;</annotations>'
@@ -131,9 +147,21 @@ HUGE = "9" * 400
         ("a.json", '{"results": {}}', "no time intervals; label times, and export them again"),
         ("a.json", '[{"video": "a.mp4"}]', "task 1: no data"),
         ("a.json", TASK % '{"timelinelabels": ["x"]}', "task 1: no ranges"),
-        ("a.json", TASK % '{"timelinelabels": ["x"], "ranges": [{"start": 0, "end": 2}]}', "task 1: x from -0.1"),
-        ("a.json", TASK % '{"labels": [" "], "start": 0, "end": 2}', "task 1: label is ' ', expected a name"),
-        ("a.csv", "path,start,end,label\na.mp4,0,soon,x\n", "line 2: time is 'soon', expected seconds, mm:ss"),
+        (
+            "a.json",
+            TASK % '{"timelinelabels": ["x"], "ranges": [{"start": 0, "end": 2}]}',
+            "task 1: x from -0.1",
+        ),
+        (
+            "a.json",
+            TASK % '{"labels": [" "], "start": 0, "end": 2}',
+            "task 1: label is ' ', expected a name",
+        ),
+        (
+            "a.csv",
+            "path,start,end,label\na.mp4,0,soon,x\n",
+            "line 2: time is 'soon', expected seconds, mm:ss",
+        ),
         ("a.csv", "path,start,label\na.mp4,0,x\n", "no column end in the header"),
         ("a.vtt", "hello", "no WEBVTT in the first line"),
         ("a.vtt", "WEBVTT\n\n00:02.000 --> 00:01.000\nx\n", "cue 1: x from 2.0 to 1.0 s"),
@@ -142,8 +170,10 @@ HUGE = "9" * 400
         ("a.vtt", "WEBVTT\nX-TIMESTAMP-MAP=LOCAL:0,MPEGTS:9\n", "times of a stream .X-TIMESTAMP"),
         ("a.txt", "x", "no format is called '.txt'"),
     ],
-)  # fmt: skip
-def test_what_is_wrong_is_named_with_its_file_and_place(name: str, text: str, problem: str, tmp_path: Path) -> None:
+)
+def test_what_is_wrong_is_named_with_its_file_and_place(
+    name: str, text: str, problem: str, tmp_path: Path
+) -> None:
     (tmp_path / name).write_text(text)
     with pytest.raises(ValueError, match=problem) as raised:
         read_intervals(tmp_path / name, fps=10)
@@ -154,7 +184,9 @@ def test_labels_are_converted_to_a_list_to_train_on(tmp_path: Path, make_clip: M
     make_clip("clip.mp4", frames=20, fps=10)
     (tmp_path / "ls.json").write_text(json.dumps(LABEL_STUDIO))
     (tmp_path / "net.json").write_text(NET % "[1, 2]")
-    done = call("convert", tmp_path / "ls.json", tmp_path / "net.json", tmp_path / "lists" / "all.csv")
+    done = call(
+        "convert", tmp_path / "ls.json", tmp_path / "net.json", tmp_path / "lists" / "all.csv"
+    )
     assert (tmp_path / "lists" / "all.csv").read_text().splitlines() == [
         "path,start,end,label",
         "../clip.mp4,0.2,0.6,wave",
@@ -164,7 +196,8 @@ def test_labels_are_converted_to_a_list_to_train_on(tmp_path: Path, make_clip: M
     assert "3 intervals of 2 videos" in done.output
     assert "1 of the videos are not there, such as" in done.stderr
     assert (
-        "did you mean webvtt" in call("convert", tmp_path / "net.json", tmp_path / "x", "--to", "vtt", ok=False).stderr
+        "did you mean webvtt"
+        in call("convert", tmp_path / "net.json", tmp_path / "x", "--to", "vtt", ok=False).stderr
     )
 
 
@@ -172,22 +205,35 @@ def answers(*results: dict[str, Any], video: str = "clip.mp4") -> dict[str, Any]
     return {"data": {"video": video}, "annotations": [{"result": list(results)}]}
 
 
-def test_label_studio_leaves_nothing_out_without_counting_it(tmp_path: Path, make_clip: Make) -> None:
+def test_label_studio_leaves_nothing_out_without_counting_it(
+    tmp_path: Path, make_clip: Make
+) -> None:
     for name in ("a", "b", "c"):
         make_clip(f"{name}.mp4", frames=20, fps=10)
-    timeline = {"type": "timelinelabels", "value": {"ranges": [{"start": 1, "end": 10}], "timelinelabels": ["wave"]}}
+    timeline = {
+        "type": "timelinelabels",
+        "value": {"ranges": [{"start": 1, "end": 10}], "timelinelabels": ["wave"]},
+    }
     choice = {"type": "choices", "value": {"choices": ["jump"]}}
     boxes = {"type": "videorectangle", "value": {"sequence": [], "labels": ["person"]}}
-    tasks = [answers(timeline, choice, video="a.mp4"), answers(choice, video="b.mp4"), answers(boxes, video="c.mp4")]
+    tasks = [
+        answers(timeline, choice, video="a.mp4"),
+        answers(choice, video="b.mp4"),
+        answers(boxes, video="c.mp4"),
+    ]
     (tmp_path / "all.json").write_text(json.dumps([*tasks, answers(video="d.mp4")]))
     done = call("convert", tmp_path / "all.json", tmp_path / "all.csv")
     assert (tmp_path / "all.csv").read_text().splitlines() == [
-        "path,start,end,label", "a.mp4,0.0,1.0,wave", "b.mp4,0.0,2.0,jump",
-    ]  # fmt: skip
+        "path,start,end,label",
+        "a.mp4,0.0,1.0,wave",
+        "b.mp4,0.0,2.0,jump",
+    ]
     expected = "left out: 1 results of kind choices, 1 results of kind videorectangle, 1 tasks without labels"
     assert expected in done.stderr
     (tmp_path / "boxes.json").write_text(json.dumps(tasks[2:]))
-    with pytest.raises(ClipError, match="no time intervals; left out: 1 results of kind videorectangle"):
+    with pytest.raises(
+        ClipError, match="no time intervals; left out: 1 results of kind videorectangle"
+    ):
         read_intervals(tmp_path / "boxes.json")
 
 
@@ -206,8 +252,12 @@ def test_elan_counts_from_its_time_origin(tmp_path: Path) -> None:
 
 
 def test_cues_have_their_text_without_marks(tmp_path: Path) -> None:
-    (tmp_path / "clip.vtt").write_text("WEBVTT\n\n1\n00:00.000 --> 00:01.000 align:start\n<v Tom>wave</v>\n")
-    assert read_intervals(tmp_path / "clip.vtt") == {tmp_path / "clip.mp4": [Interval("wave", 0.0, 1.0)]}
+    (tmp_path / "clip.vtt").write_text(
+        "WEBVTT\n\n1\n00:00.000 --> 00:01.000 align:start\n<v Tom>wave</v>\n"
+    )
+    assert read_intervals(tmp_path / "clip.vtt") == {
+        tmp_path / "clip.mp4": [Interval("wave", 0.0, 1.0)]
+    }
 
 
 def test_names_with_percent_signs_stay(tmp_path: Path) -> None:
@@ -225,24 +275,37 @@ def test_a_list_keeps_recordings_that_only_some_rows_have(tmp_path: Path) -> Non
         tmp_path / "b.mp4": [Interval("y", 0.0, 1.0)],
     }
     FORMATS["csv"].write(tmp_path / "all.csv", videos, None)
-    assert (tmp_path / "all.csv").read_text().splitlines()[1:] == ["a.mp4,0.0,1.0,x,tom", "b.mp4,0.0,1.0,y,b.mp4"]
+    assert (tmp_path / "all.csv").read_text().splitlines()[1:] == [
+        "a.mp4,0.0,1.0,x,tom",
+        "b.mp4,0.0,1.0,y,b.mp4",
+    ]
 
 
 BORIS_PROJECT = {
-    "behaviors_conf": {"0": {"code": "run", "type": "State event"}, "1": {"code": "bark", "type": "Point event"}},
+    "behaviors_conf": {
+        "0": {"code": "run", "type": "State event"},
+        "1": {"code": "bark", "type": "Point event"},
+    },
     "observations": {
         "first": {
             "file": {"1": ["C:\\videos\\a.mp4", "b.mp4"], "2": []},
             "time offset": 100.0,
-            "media_info": {"length": {"C:\\videos\\a.mp4": 10.0, "b.mp4": 20.0}, "offset": {"1": 0.0}},
+            "media_info": {
+                "length": {"C:\\videos\\a.mp4": 10.0, "b.mp4": 20.0},
+                "offset": {"1": 0.0},
+            },
             "events": [
-                [101.0, "rex", "run", "", ""], [102.0, "ada", "run", "", ""], [103.5, "rex", "run", "", ""],
-                [104.0, "rex", "bark", "", ""], [112.0, "ada", "run", "", ""], [113.0, "", "run", "", ""],
+                [101.0, "rex", "run", "", ""],
+                [102.0, "ada", "run", "", ""],
+                [103.5, "rex", "run", "", ""],
+                [104.0, "rex", "bark", "", ""],
+                [112.0, "ada", "run", "", ""],
+                [113.0, "", "run", "", ""],
             ],
         },
         "live": {"file": [], "events": [[1.0, "", "run", "", ""], [2.0, "", "run", "", ""]]},
     },
-}  # fmt: skip
+}
 
 
 def test_projects_of_boris(tmp_path: Path) -> None:
@@ -250,13 +313,16 @@ def test_projects_of_boris(tmp_path: Path) -> None:
     left_out = Counter[str]()
     assert read_intervals(tmp_path / "p.boris", left_out=left_out) == {
         tmp_path / "a.mp4": [
-            Interval("run", 1, 3.5, recording="rex"), Interval("run", 2, 10, recording="ada"),
+            Interval("run", 1, 3.5, recording="rex"),
+            Interval("run", 2, 10, recording="ada"),
         ],
         tmp_path / "b.mp4": [Interval("run", 0, 2, recording="ada")],
-    }  # fmt: skip
+    }
     assert left_out == {
-        "events without duration (bark)": 1, "events without a media file": 2, "starts without a stop (run)": 1
-    }  # fmt: skip
+        "events without duration (bark)": 1,
+        "events without a media file": 2,
+        "starts without a stop (run)": 1,
+    }
     with pytest.raises(ValueError, match="only read"):
         FORMATS["boris"].write(tmp_path / "x.boris", {}, None)
 

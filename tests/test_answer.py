@@ -36,22 +36,41 @@ def recognizer(classes: tuple[str, ...], threshold: float | None = None) -> Reco
     return Recognizer(model, classes, data, threshold=threshold)
 
 
-def prediction(scores: list[float], classes: tuple[str, ...], threshold: float | None) -> Prediction:
+def prediction(
+    scores: list[float], classes: tuple[str, ...], threshold: float | None
+) -> Prediction:
     of_clip = np.array(scores, np.float32)
     return Prediction(
-        Path("a.mp4"), classes, of_clip[None], of_clip, np.zeros(1), np.zeros(1, int), threshold=threshold
+        Path("a.mp4"),
+        classes,
+        of_clip[None],
+        of_clip,
+        np.zeros(1),
+        np.zeros(1, int),
+        threshold=threshold,
     )
 
 
 @pytest.mark.parametrize(
     ("classes", "position"),
     [
-        (("fight", "None"), 1), (("NOTHING", "fight"), 0), (("a", "Background", "b"), 1), (("nothing new", "a"), None),
-        (("Swipe", "No gesture"), 1), (("no_event", "fall"), 0), (("Idle", "walk"), 0), (("fall", "no-activity"), 1),
-        (("Normal", "fall"), None), (("other", "fall"), None), (("north", "south"), None), (("idle", "none"), 1),
+        (("fight", "None"), 1),
+        (("NOTHING", "fight"), 0),
+        (("a", "Background", "b"), 1),
+        (("nothing new", "a"), None),
+        (("Swipe", "No gesture"), 1),
+        (("no_event", "fall"), 0),
+        (("Idle", "walk"), 0),
+        (("fall", "no-activity"), 1),
+        (("Normal", "fall"), None),
+        (("other", "fall"), None),
+        (("north", "south"), None),
+        (("idle", "none"), 1),
     ],
-)  # fmt: skip
-def test_the_class_for_nothing_has_a_usual_name(classes: tuple[str, ...], position: int | None) -> None:
+)
+def test_the_class_for_nothing_has_a_usual_name(
+    classes: tuple[str, ...], position: int | None
+) -> None:
     assert nothing_class(classes) == position
     assert nothing_name(classes) == ("nothing" if position is None else classes[position])
 
@@ -62,11 +81,16 @@ def test_the_class_for_nothing_can_be_named() -> None:
     assert nothing_class(("Normal", "fall"), "gone") is None
     assert nothing_name(("nothing", "fall"), "") == "no event", "the class of this name is an event"
     for several in (("none", "fight", "Nothing"), ("none", "Nothing")):
-        with pytest.raises(ValueError, match="none and Nothing mean the same, that nothing happens; make one class"):
+        with pytest.raises(
+            ValueError, match="none and Nothing mean the same, that nothing happens; make one class"
+        ):
             require_one_nothing(several)
         require_one_nothing(several, "none")
         require_one_nothing(several, "")
-    with pytest.raises(ValueError, match="nothing is 'gone', expected a class: Normal, fall; or '' for none of them"):
+    with pytest.raises(
+        ValueError,
+        match="nothing is 'gone', expected a class: Normal, fall; or '' for none of them",
+    ):
         require_one_nothing(("Normal", "fall"), "gone")
 
 
@@ -77,13 +101,18 @@ def test_ambiguous_names_are_asked_about() -> None:
 
 
 def test_answers_of_clips_frames_and_records_are_one_decision() -> None:
-    random, names = np.random.default_rng(0), ("none", "fall", "fight")
+    random = np.random.default_rng(0)
+    names = ("none", "fall", "fight")
     scores = random.dirichlet(np.ones(3), (7, 5)).astype(np.float32)
     for nothing in (None, "fight", ""):
-        position, answers = nothing_class(names, nothing), answer_names(names, nothing)
+        position = nothing_class(names, nothing)
+        answers = answer_names(names, nothing)
         for threshold in (None, 0.0, 0.4, 0.7):
             labels = [answers[k] for k in decide(scores, position, threshold).ravel()]
-            made = [replace(prediction([*of], names, threshold), nothing=nothing) for of in scores.reshape(-1, 3)]
+            made = [
+                replace(prediction([*of], names, threshold), nothing=nothing)
+                for of in scores.reshape(-1, 3)
+            ]
             assert [of.label for of in made] == labels
             expected = answer_scores(scores, decide(scores, position, threshold)).ravel()
             assert [of.score for of in made] == pytest.approx(expected.tolist())
@@ -112,32 +141,50 @@ def test_an_event_that_reaches_the_threshold_is_predicted(
 def test_a_step_predicts_nothing_unless_an_event_goes_on() -> None:
     event = Segment("fight", 0.0, 1.0, 0.6)
     for happening, of, label, score in (
-        (False, None, "nothing", 0.7), (True, event, "fight", 0.6), (None, None, "fall", 0.9)
-    ):  # fmt: skip
+        (False, None, "nothing", 0.7),
+        (True, event, "fight", 0.6),
+        (None, None, "fall", 0.9),
+    ):
         step = Step(
-            0, 0.0, np.array([0.9, 0.1]), ("fall", "fight"), happening=happening, threshold=0.5, event=of,
+            0,
+            0.0,
+            np.array([0.9, 0.1]),
+            ("fall", "fight"),
+            happening=happening,
+            threshold=0.5,
+            event=of,
             windows=np.array([[0.1, 0.3], [0.2, 0.1]], np.float32),
-        )  # fmt: skip
+        )
         assert (step.label, step.score) == (label, pytest.approx(score))
 
 
 @pytest.mark.parametrize("classes", [("still", "clap", "run"), ("nothing", "clap", "run")])
 def test_a_frame_below_the_threshold_is_nothing(make_clip: Make, classes: tuple[str, ...]) -> None:
-    path, plain = make_clip(frames=30), recognizer(classes)
+    path = make_clip(frames=30)
+    plain = recognizer(classes)
     events = slice(1, None) if classes[0] == "nothing" else slice(None)
     highest = [step.scores[events].max() for step in plain.watch(path)]
     of = recognizer(classes, threshold=float(np.median(highest)))
     steps = list(of.watch(path))
-    assert [step.label == "nothing" for step in steps] == [bool(score < of.threshold) for score in highest]
+    assert [step.label == "nothing" for step in steps] == [
+        bool(score < of.threshold) for score in highest
+    ]
     assert {step.label for step in steps} > {"nothing"}
-    assert {step.happening for step in steps} == {None}, "a model without an event layer does not know"
+    assert {step.happening for step in steps} == {None}, (
+        "a model without an event layer does not know"
+    )
 
 
 def test_predict_and_watch_answer_nothing(
-    tmp_path: Path, make_clip: Make, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    make_clip: Make,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("COLUMNS", "200")
-    run, clip, json_file = recognizer(("clap", "run")).save(tmp_path / "run"), make_clip(frames=8), tmp_path / "a.json"
+    run = recognizer(("clap", "run")).save(tmp_path / "run")
+    clip = make_clip(frames=8)
+    json_file = tmp_path / "a.json"
     assert predict_clips(run, [clip], json=json_file, threshold=1.0) == []
     assert " nothing " in capsys.readouterr().out
     (values,) = map(json.loads, json_file.read_text(encoding="utf-8").splitlines())

@@ -17,16 +17,28 @@ from onlooker.evaluation.report.summary import advice, first_line
 from onlooker.video.reader import read
 
 COMMANDS = (
-    "reproduce", "generate", "demo", "train", "evaluate", "predict", "compare",
-    "export", "watch", "models",
-)  # fmt: skip
+    "reproduce",
+    "generate",
+    "demo",
+    "train",
+    "evaluate",
+    "predict",
+    "compare",
+    "export",
+    "watch",
+    "models",
+)
 Trained = tuple[Path, str]
 
 
 def test_help_is_fast() -> None:
-    # Beside what every command line of typer with entry points imports: other work on the machine slows down both.
+    # Beside what every command line of typer with entry points imports: other work on the machine
+    # slows down both.
     imports = [sys.executable, "-c", "import typer.rich_utils, importlib.metadata"]
-    commands = {"help": [str(Path(sys.executable).with_name("onlooker")), "--help"], "imports": imports}
+    commands = {
+        "help": [str(Path(sys.executable).with_name("onlooker")), "--help"],
+        "imports": imports,
+    }
     seconds: dict[str, list[float]] = {name: [] for name in commands}
     for _ in range(5):
         for name, command in commands.items():
@@ -34,10 +46,15 @@ def test_help_is_fast() -> None:
             done = subprocess.run(command, capture_output=True, text=True, check=True)
             after = os.times()
             seconds[name].append(
-                after.children_user + after.children_system - before.children_user - before.children_system
+                after.children_user
+                + after.children_system
+                - before.children_user
+                - before.children_system
             )
             assert name == "imports" or all(each in done.stdout for each in COMMANDS)
-    assert min(seconds["help"]) < 1.9 * min(seconds["imports"]), seconds  # 0.5 s where the imports take 0.3 s
+    assert min(seconds["help"]) < 1.9 * min(seconds["imports"]), (
+        seconds
+    )  # 0.5 s where the imports take 0.3 s
 
 
 def test_a_mistyped_command_or_option_gets_a_suggestion() -> None:
@@ -47,7 +64,9 @@ def test_a_mistyped_command_or_option_gets_a_suggestion() -> None:
 
 @pytest.mark.parametrize("encoding", ["cp1252", "ascii"])
 @pytest.mark.parametrize("words", [("export", "--help"), ("predict", "run", "클립.mp4")])
-def test_characters_that_the_terminal_cannot_show_are_no_error(encoding: str, words: tuple[str, ...]) -> None:
+def test_characters_that_the_terminal_cannot_show_are_no_error(
+    encoding: str, words: tuple[str, ...]
+) -> None:
     command = [str(Path(sys.executable).with_name("onlooker")), *words]
     environment = {**os.environ, "PYTHONIOENCODING": encoding, "TERM": "dumb"}
     done = subprocess.run(command, capture_output=True, env=environment)
@@ -91,7 +110,11 @@ def test_training_prints_the_accuracy_and_writes_a_run(trained: Trained) -> None
     assert all(f"  - {step}\n" in output for step in advice(measured))
     config = json.loads((run / "config.json").read_text(encoding="utf-8"))
     assert config["model"]["name"] == "convalstm"
-    assert (config["model"]["hidden"], config["data"]["size"], config["training"]["epochs"]) == (8, 16, 2)
+    assert (config["model"]["hidden"], config["data"]["size"], config["training"]["epochs"]) == (
+        8,
+        16,
+        2,
+    )
 
 
 def test_evaluating_again_gives_the_same(trained: Trained, squares: Path, tmp_path: Path) -> None:
@@ -106,12 +129,15 @@ def test_evaluating_again_gives_the_same(trained: Trained, squares: Path, tmp_pa
     assert (run / "evaluation-others" / "report.html").exists()
     assert (run / "evaluation.json").read_bytes() == before
     (other / "left").rename(other / "sideways")
-    assert "classes sideways; the model knows down, left, right, up" in fails("evaluate", run, "--clips", other)
+    assert "classes sideways; the model knows down, left, right, up" in fails(
+        "evaluate", run, "--clips", other
+    )
 
 
 def test_predicting_one_clip(trained: Trained, squares: Path, tmp_path: Path) -> None:
     path = squares / "left" / "00.mp4"
-    out, drawn = tmp_path / "a" / "scores.json", tmp_path / "b" / "00.mp4"
+    out = tmp_path / "a" / "scores.json"
+    drawn = tmp_path / "b" / "00.mp4"
     output = call("predict", trained[0], path, "--json", out, "--out", drawn.parent).output
     clip = json.loads(out.read_text(encoding="utf-8"))
     assert clip["path"] == str(path)
@@ -128,25 +154,42 @@ def test_predicting_one_clip(trained: Trained, squares: Path, tmp_path: Path) ->
     assert len(painted.all_frames(drawn)[0]) == 12
 
 
-def test_broken_clips_are_named_and_others_predicted(trained: Trained, squares: Path, tmp_path: Path) -> None:
+def test_broken_clips_are_named_and_others_predicted(
+    trained: Trained, squares: Path, tmp_path: Path
+) -> None:
     broken = tmp_path / "broken.mp4"
     broken.write_bytes(b"")
     good = [squares / way / "00.mp4" for way in moving_squares.WAYS]
     result = call(
-        "predict", trained[0], *good, broken, "--out", tmp_path / "seen", "--json", tmp_path / "a.json", ok=False
+        "predict",
+        trained[0],
+        *good,
+        broken,
+        "--out",
+        tmp_path / "seen",
+        "--json",
+        tmp_path / "a.json",
+        ok=False,
     )
     assert result.exit_code == 1
     assert f"error: {broken}: zero bytes; copy or record it again, or remove it" in result.stderr
     lines = (tmp_path / "a.json").read_text(encoding="utf-8").splitlines()
     assert [json.loads(line)["path"] for line in lines] == [str(path) for path in good]
     # All are called 00.mp4, and none is drawn over another.
-    files = {f"{way}-00{end}" for way in moving_squares.WAYS for end in (".mp4", ".json", "-segments.json")}
+    files = {
+        f"{way}-00{end}"
+        for way in moving_squares.WAYS
+        for end in (".mp4", ".json", "-segments.json")
+    }
     assert {path.name for path in (tmp_path / "seen").iterdir()} == files
 
 
-def test_features_are_computed_once_to_train(squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_features_are_computed_once_to_train(
+    squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("ONLOOKER_CACHE", str(tmp_path / "cache"))
-    folder, run = Path(shutil.copytree(squares, tmp_path / "squares")), tmp_path / "run"
+    folder = Path(shutil.copytree(squares, tmp_path / "squares"))
+    run = tmp_path / "run"
     (folder / "up" / "broken.mp4").write_bytes(b"")
     model = ["--model", "convalstm", "--hidden", 8]
     train = ["train", folder, "--features", "--run", run, "--encoder", "conv4", *SAMPLE, *model]
@@ -163,15 +206,22 @@ def test_features_are_computed_once_to_train(squares: Path, tmp_path: Path, monk
     assert "00.mp4" in call("predict", run, folder / "left" / "00.mp4").output
 
 
-def test_a_run_is_not_overwritten_but_can_continue(trained: Trained, squares: Path, tmp_path: Path) -> None:
+def test_a_run_is_not_overwritten_but_can_continue(
+    trained: Trained, squares: Path, tmp_path: Path
+) -> None:
     run = shutil.copytree(trained[0], tmp_path / "run")
     message = fails("train", squares, "--run", run, *SAMPLE)
-    assert f"{run}: holds a run already; choose another --run, also to train with new clips; or continue an" in message
+    assert (
+        f"{run}: holds a run already; choose another --run, also to train with new clips; or continue an"
+        in message
+    )
     before = (run / "evaluation.json").read_bytes()
     shutil.rmtree(run / "model")
     (run / "evaluation.json").unlink()
     resumed = ["train", squares, "--run", run, "--resume"]
-    message = fails(*resumed, "--epochs", 9, "--model", "convnet", "--size", 16, "--patience", 0, "--lr", 0.5)
+    message = fails(
+        *resumed, "--epochs", 9, "--model", "convnet", "--size", 16, "--patience", 0, "--lr", 0.5
+    )
     assert (
         "--model is convnet, the run has convalstm; --epochs is 9, the run has 2; --lr is 0.5, the run has 0.001: a"
         in message
@@ -179,36 +229,74 @@ def test_a_run_is_not_overwritten_but_can_continue(trained: Trained, squares: Pa
     assert "--size" not in message
     call(*resumed, "--epochs", 2, "--normalization", "auto")
     assert (run / "evaluation.json").read_bytes() == before
-    assert json.loads((run / "config.json").read_text(encoding="utf-8"))["model"]["name"] == "convalstm"
+    assert (
+        json.loads((run / "config.json").read_text(encoding="utf-8"))["model"]["name"]
+        == "convalstm"
+    )
 
 
 @pytest.mark.parametrize(
     ("command", "message"),
     [
-        ("train {tmp}/nowhere", "nowhere: no such folder; give a folder with one sub-folder per class"),
+        (
+            "train {tmp}/nowhere",
+            "nowhere: no such folder; give a folder with one sub-folder per class",
+        ),
         ("train {tmp}", "0 sub-folders; expected at least 2, each with the clips of one class"),
-        ("train {squares} --run {tmp}/r --size 4", "size is 4, expected at least 8 and at most 4096. Height"),
+        (
+            "train {squares} --run {tmp}/r --size 4",
+            "size is 4, expected at least 8 and at most 4096. Height",
+        ),
         ("train {squares} --run {tmp}/r --model magic", "unknown model 'magic'; there are linear"),
-        ("train {squares} --run {tmp}/r --encoder magic", "unknown encoder 'magic'; there are conv4"),
+        (
+            "train {squares} --run {tmp}/r --encoder magic",
+            "unknown encoder 'magic'; there are conv4",
+        ),
         (
             "train {squares} --run {tmp}/r --model motion --modality rgb",
             "motion takes RGB and optical flow, and modality",
         ),
         ("train {squares} --run {tmp}/r --folds 1", "folds is 1, expected at least 2"),
         ("train {squares} --run {tmp}/r --resume", "r: no run to resume; check --run"),
-        ("train {squares} --run {tmp}/r --folds 2 --resume", "r: no cross-validation to resume; check --run"),
-        ("train {squares} --run {squares}", "holds files that are not a run's; choose a new folder"),
-        ("evaluate {run} --clips {squares}/..", "squares; give that one, if its folders are the classes"),
-        ("evaluate {tmp}/nowhere", "nowhere: no such folder; expected one that `onlooker train` has finished"),
+        (
+            "train {squares} --run {tmp}/r --folds 2 --resume",
+            "r: no cross-validation to resume; check --run",
+        ),
+        (
+            "train {squares} --run {squares}",
+            "holds files that are not a run's; choose a new folder",
+        ),
+        (
+            "evaluate {run} --clips {squares}/..",
+            "squares; give that one, if its folders are the classes",
+        ),
+        (
+            "evaluate {tmp}/nowhere",
+            "nowhere: no such folder; expected one that `onlooker train` has finished",
+        ),
         ("evaluate {run}/model", "model: no split.json, expected what `onlooker train` writes"),
-        ("predict {tmp} a.mp4", "the folder holds no trained model; expected one that `onlooker train`"),
+        (
+            "predict {tmp} a.mp4",
+            "the folder holds no trained model; expected one that `onlooker train`",
+        ),
         ("predict {run} a.mp4", "a.mp4: no such file; check the path"),
-        ("predict {run}/config.json a.mp4", "config.json: a file, not a folder; expected one that `onlooker"),
-        ("predict {run} https://host/a.mp4", "https:/host/a.mp4: an address, not a file; download it"),
-        ("train {squares} --run {run}/config.json", "config.json: a file is in its place; choose another"),
+        (
+            "predict {run}/config.json a.mp4",
+            "config.json: a file, not a folder; expected one that `onlooker",
+        ),
+        (
+            "predict {run} https://host/a.mp4",
+            "https:/host/a.mp4: an address, not a file; download it",
+        ),
+        (
+            "train {squares} --run {run}/config.json",
+            "config.json: a file is in its place; choose another",
+        ),
     ],
 )
-def test_errors_are_one_line(trained: Trained, squares: Path, tmp_path: Path, command: str, message: str) -> None:
+def test_errors_are_one_line(
+    trained: Trained, squares: Path, tmp_path: Path, command: str, message: str
+) -> None:
     given = [word.format(tmp=tmp_path, squares=squares, run=trained[0]) for word in command.split()]
     assert message in fails(*given)
 
@@ -230,9 +318,23 @@ def test_generated_folders_can_be_read_as_clips(tmp_path: Path) -> None:
     assert "not an empty folder" in fails("generate", "figures", folder)
 
 
-def test_cross_validation_ends_with_a_final_model_of_all_clips(squares: Path, tmp_path: Path) -> None:
+def test_cross_validation_ends_with_a_final_model_of_all_clips(
+    squares: Path, tmp_path: Path
+) -> None:
     run = tmp_path / "run"
-    words = ["train", squares, "--run", run, "--model", "convnet", "--folds", 2, "--patience", 0, *TINY]
+    words = [
+        "train",
+        squares,
+        "--run",
+        run,
+        "--model",
+        "convnet",
+        "--folds",
+        2,
+        "--patience",
+        0,
+        *TINY,
+    ]
     said = call(*words).output
     assert f"final model, trained without a test split: {run / 'final'}" in said
     split = json.loads((run / "final" / "split.json").read_text(encoding="utf-8"))
@@ -243,25 +345,48 @@ def test_cross_validation_ends_with_a_final_model_of_all_clips(squares: Path, tm
     assert f"final model, trained without a test split: {run / 'final'}" in call(*words).output
     assert "trained without a test split; give new clips with --clips" in fails("evaluate", run)
     assert "was trained on all of these clips" in fails("evaluate", run, "--clips", squares)
-    assert "holds a run of one split; choose another folder" in fails(*words[:2], "--run", run / "final", *words[4:])
+    assert "holds a run of one split; choose another folder" in fails(
+        *words[:2], "--run", run / "final", *words[4:]
+    )
 
 
 def test_comparing_models(squares: Path, tmp_path: Path) -> None:
-    words = ["compare", squares, "--models", "convnet, lstm", "--seeds", 1, "--run", tmp_path / "compared", "--jobs", 2]
+    words = [
+        "compare",
+        squares,
+        "--models",
+        "convnet, lstm",
+        "--seeds",
+        1,
+        "--run",
+        tmp_path / "compared",
+        "--jobs",
+        2,
+    ]
     result = call(*words, *TINY)
     assert "majority class" in result.output
     figures = json.loads((tmp_path / "compared" / "comparison.json").read_text(encoding="utf-8"))
     assert list(figures["accuracy"]) == ["convnet", "lstm", "linear"]
-    assert all((tmp_path / "compared" / name / "split-seed0" / "report.html").exists() for name in figures["accuracy"])
+    assert all(
+        (tmp_path / "compared" / name / "split-seed0" / "report.html").exists()
+        for name in figures["accuracy"]
+    )
     page = (tmp_path / "compared" / "report.html").read_text(encoding="utf-8")
     assert all(f">{name}</td>" in page for name in figures["accuracy"])
-    rows = [[cell.strip() for cell in line.split("│")] for line in result.output.splitlines() if "│" in line]
+    rows = [
+        [cell.strip() for cell in line.split("│")]
+        for line in result.output.splitlines()
+        if "│" in line
+    ]
     percent = {name: f"{100 * accuracy:.1f} %" for name, accuracy in figures["accuracy"].items()}
     assert [row[1:3] for row in rows] == [
-        ["majority class", f"{100 * figures['majority']:.1f} %"], *([name, share] for name, share in percent.items())
-    ]  # fmt: skip
+        ["majority class", f"{100 * figures['majority']:.1f} %"],
+        *([name, share] for name, share in percent.items()),
+    ]
     message = fails(*words, *TINY, "--epochs", 3)
-    assert "made with other settings (training.epochs); choose another --run, or remove all" in message
+    assert (
+        "made with other settings (training.epochs); choose another --run, or remove all" in message
+    )
 
 
 def test_unreadable_clips_are_named_when_training(squares: Path, tmp_path: Path) -> None:
@@ -271,7 +396,9 @@ def test_unreadable_clips_are_named_when_training(squares: Path, tmp_path: Path)
     (line,) = [line for line in result.stderr.splitlines() if line.startswith("left out")]
     assert line.startswith(f"left out: {folder / 'up' / '00.mp4'}: not a video file")
     assert "; encode it again" in line
-    message = fails("train", folder, "--run", tmp_path / "strict", "--strict", "--model", "convnet", *TINY)
+    message = fails(
+        "train", folder, "--run", tmp_path / "strict", "--strict", "--model", "convnet", *TINY
+    )
     assert "00.mp4: not a video file" in message
     # Nothing was learned yet: after mending the folder the same command works.
     (folder / "up" / "00.mp4").unlink()

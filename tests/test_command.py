@@ -33,7 +33,10 @@ def called(*arguments: str, fail: BaseException | None = None) -> tuple[Result, 
     got: dict[str, Any] = {}
 
     def bake(
-        context: typer.Context, bread: Annotated[str, typer.Argument()], oven: Oven = Oven(), count: int = 1
+        context: typer.Context,
+        bread: Annotated[str, typer.Argument()],
+        oven: Oven = Oven(),
+        count: int = 1,
     ) -> None:
         """Bake bread."""
         got.update(bread=bread, oven=oven, count=count, given=given_options(context))
@@ -58,7 +61,15 @@ def test_every_setting_is_an_option() -> None:
 
 def test_the_description_of_a_setting_is_its_help() -> None:
     result, _ = called("--help")
-    for words in ("Bake bread.", "--oven", "Which oven.", "--top-heat", "Degrees.", "--fan", "--no-fan"):
+    for words in (
+        "Bake bread.",
+        "--oven",
+        "Which oven.",
+        "--top-heat",
+        "Degrees.",
+        "--fan",
+        "--no-fan",
+    ):
         assert words in result.output
 
 
@@ -85,7 +96,9 @@ def test_errors_of_invalid_settings_are_one_line() -> None:
     assert not got
 
 
-@pytest.mark.parametrize("error", [ValueError("burnt"), FileNotFoundError("burnt"), RuntimeError("burnt")])
+@pytest.mark.parametrize(
+    "error", [ValueError("burnt"), FileNotFoundError("burnt"), RuntimeError("burnt")]
+)
 def test_errors_are_one_line(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
     result, _ = called("rye", fail=error)
     assert (result.exit_code, result.output.strip()) == (1, "error: burnt")
@@ -115,7 +128,9 @@ def test_an_interrupt_ends_with_how_to_continue(capsys: pytest.CaptureFixture[st
     assert "stopped; begin again" in capsys.readouterr().err
 
 
-def test_an_error_that_an_interrupt_causes_is_not_reported(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_error_that_an_interrupt_causes_is_not_reported(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     def break_a_lock() -> None:
         try:
             signal.raise_signal(signal.SIGINT)

@@ -7,7 +7,14 @@ from typing import Any, get_args
 
 import pytest
 
-from onlooker.config import DataConfig, ModelConfig, SetConfig, SharedConfig, StreamConfig, TrainConfig
+from onlooker.config import (
+    DataConfig,
+    ModelConfig,
+    SetConfig,
+    SharedConfig,
+    StreamConfig,
+    TrainConfig,
+)
 from onlooker.data.transforms import NORMALIZATIONS
 from onlooker.files import write_json
 from onlooker.run_record import check_settings
@@ -19,19 +26,39 @@ CONFIGS = (DataConfig, ModelConfig, SetConfig, SharedConfig, StreamConfig, Train
 @pytest.mark.parametrize(
     ("config", "changed", "message"),
     [
-        (DataConfig, {"size": 7}, "size is 7, expected at least 8 and at most 4096. Height and width in pixels"),
+        (
+            DataConfig,
+            {"size": 7},
+            "size is 7, expected at least 8 and at most 4096. Height and width in pixels",
+        ),
         (DataConfig, {"channels": 2}, r"channels is 2, expected 1 \(grayscale\) or 3 \(RGB\)"),
-        (DataConfig, {"frames": 10_000, "size": 4096}, "503,316.5 MB, at most 4,295.0 MB are possible; use fewer"),
+        (
+            DataConfig,
+            {"frames": 10_000, "size": 4096},
+            "503,316.5 MB, at most 4,295.0 MB are possible; use fewer",
+        ),
         (DataConfig, {"scale": 1.0}, "scale is 1.0, expected at least 0 and below 1"),
-        (DataConfig, {"modality": "sound"}, "modality is 'sound', expected rgb, flow or both. Model input"),
+        (
+            DataConfig,
+            {"modality": "sound"},
+            "modality is 'sound', expected rgb, flow or both. Model input",
+        ),
         (DataConfig, {"hflip": 1}, "hflip is 1, expected true or false. Mirror half"),
         (ModelConfig, {"hidden": True}, "hidden is True, expected a whole number"),
         (ModelConfig, {"pretrained": "yes"}, "pretrained is 'yes', expected true or false or none"),
         (TrainConfig, {"batch": 0}, "batch is 0, expected at least 1"),
         (TrainConfig, {"lr": 0.0}, "lr is 0.0, expected above 0"),
         (TrainConfig, {"lr": float("nan")}, "lr is nan, expected above 0"),
-        (TrainConfig, {"aggregation": "product", "loss": "last"}, "aggregation is 'product' and loss is 'last'"),
-        (StreamConfig, {"rate": float("inf")}, "rate is inf, expected a finite number. Frames per second"),
+        (
+            TrainConfig,
+            {"aggregation": "product", "loss": "last"},
+            "aggregation is 'product' and loss is 'last'",
+        ),
+        (
+            StreamConfig,
+            {"rate": float("inf")},
+            "rate is inf, expected a finite number. Frames per second",
+        ),
     ],
 )
 def test_invalid_settings_are_errors(config: Any, changed: dict[str, Any], message: str) -> None:
@@ -48,12 +75,18 @@ def test_invalid_settings_are_errors(config: Any, changed: dict[str, Any], messa
         ({"aggregation": "last"}, "last"),
     ],
 )
-def test_clips_are_scored_as_trained_unless_aggregation_is_given(settings: dict[str, Any], aggregation: str) -> None:
+def test_clips_are_scored_as_trained_unless_aggregation_is_given(
+    settings: dict[str, Any], aggregation: str
+) -> None:
     assert TrainConfig(**settings).resolved_aggregation == aggregation
 
 
 def test_choices_are_the_names_in_the_tables_of_the_library() -> None:
-    allowed = {field.name: set(get_args(field.type)) for config in CONFIGS for field in dataclasses.fields(config)}
+    allowed = {
+        field.name: set(get_args(field.type))
+        for config in CONFIGS
+        for field in dataclasses.fields(config)
+    }
     assert allowed["normalization"] == {"auto", *NORMALIZATIONS}
 
 
@@ -65,7 +98,10 @@ def test_settings_survive_json(config: Any) -> None:
 def test_settings_that_older_figures_do_not_name_are_left_out_where_they_are_off() -> None:
     off = TrainConfig().to_dict()
     assert TrainConfig.from_field({"training": off}, "training") == TrainConfig()
-    assert TrainConfig.from_field({"training": {**off, "schedule": "auto", "speed": 0.0}}, "training") == TrainConfig()
+    assert (
+        TrainConfig.from_field({"training": {**off, "schedule": "auto", "speed": 0.0}}, "training")
+        == TrainConfig()
+    )
     assert DataConfig.from_dict({"flow": "dis"}) == DataConfig()
     assert TrainConfig.from_dict({"workers": 4}) == TrainConfig(), "it had no effect on the model"
     with pytest.raises(ValueError, match="DataConfig has no setting flow; train again without it"):
@@ -73,10 +109,14 @@ def test_settings_that_older_figures_do_not_name_are_left_out_where_they_are_off
     with pytest.raises(ValueError, match=r"TrainConfig has no setting speed"):
         TrainConfig.from_field({"training": {**off, "speed": 0.2}}, "training")
     with pytest.raises(ValueError, match=r"training has no epochs, lr$"):
-        TrainConfig.from_field({"training": {key: off[key] for key in set(off) - {"epochs", "lr"}}}, "training")
+        TrainConfig.from_field(
+            {"training": {key: off[key] for key in set(off) - {"epochs", "lr"}}}, "training"
+        )
 
 
-def test_removed_settings_of_older_files_are_ignored_where_they_are_off(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_removed_settings_of_older_files_are_ignored_where_they_are_off(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setitem(OFF, "momentum", 0.9)
     new = TrainConfig().to_dict()
     old = new | {"momentum": 0.9}
@@ -87,7 +127,9 @@ def test_removed_settings_of_older_files_are_ignored_where_they_are_off(monkeypa
 
 
 def test_an_unknown_setting_is_an_error_that_lists_the_known_ones() -> None:
-    with pytest.raises(ValueError, match=r"TrainConfig has no setting learning_rate; .*batch, .*lr.*, weight_decay"):
+    with pytest.raises(
+        ValueError, match=r"TrainConfig has no setting learning_rate; .*batch, .*lr.*, weight_decay"
+    ):
         TrainConfig.from_dict({"learning_rate": 0.1})
 
 

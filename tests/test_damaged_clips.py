@@ -1,4 +1,6 @@
-"""Hundreds of damaged files: no command crashes or hangs, unusable files are named, and the others are used."""
+"""Hundreds of damaged files: no command crashes or hangs, unusable files are named, and the others
+are used.
+"""
 
 import json
 import shutil
@@ -23,7 +25,10 @@ COUNT = 210
 def whole(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """An undamaged clip in each container."""
     folder = tmp_path_factory.mktemp("whole")
-    return [painted.make_clip(folder / f"clip{suffix}", frames=24, options={"g": "8"}) for suffix in SUFFIXES]
+    return [
+        painted.make_clip(folder / f"clip{suffix}", frames=24, options={"g": "8"})
+        for suffix in SUFFIXES
+    ]
 
 
 def damaged(folder: Path, whole: list[Path], count: int) -> list[Path]:
@@ -31,7 +36,8 @@ def damaged(folder: Path, whole: list[Path], count: int) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     files = []
     for seed in range(count):
-        kind, source = painted.DAMAGES[seed % len(painted.DAMAGES)], whole[seed // len(painted.DAMAGES) % len(whole)]
+        kind = painted.DAMAGES[seed % len(painted.DAMAGES)]
+        source = whole[seed // len(painted.DAMAGES) % len(whole)]
         path = folder / f"{seed:03} {kind}{source.suffix}"
         shutil.copy(source, path)
         files.append(painted.damage(path, kind, seed))
@@ -54,12 +60,18 @@ def test_predicting(tmp_path: Path, whole: list[Path], capsys: pytest.CaptureFix
     files = damaged(tmp_path / "files", whole, COUNT)
     model = create_model("convnet", 2, in_channels=1, size=16)
     Recognizer(model, ("a", "b"), DATA).save(tmp_path / "run")
-    failed = predict_clips(tmp_path / "run", [whole[0], *files, whole[1]], None, tmp_path / "out.json")
+    failed = predict_clips(
+        tmp_path / "run", [whole[0], *files, whole[1]], None, tmp_path / "out.json"
+    )
 
-    answered = [json.loads(line)["path"] for line in (tmp_path / "out.json").read_text("utf-8").splitlines()]
+    answered = [
+        json.loads(line)["path"] for line in (tmp_path / "out.json").read_text("utf-8").splitlines()
+    ]
     assert answered[0] == str(whole[0])
     assert answered[-1] == str(whole[1])
-    assert sorted([*answered[1:-1], *(str(error.path) for error in failed)]) == sorted(map(str, files))
+    assert sorted([*answered[1:-1], *(str(error.path) for error in failed)]) == sorted(
+        map(str, files)
+    )
     assert {error.path for error in failed} == {path for path in files if not usable(path)}
     said = capsys.readouterr().err
     for error in failed:

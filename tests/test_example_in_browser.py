@@ -1,4 +1,6 @@
-"""The example that runs an exported model in a web page: the same scores as the model, from the same pixels."""
+"""The example that runs an exported model in a web page: the same scores as the model, from the
+same pixels.
+"""
 
 import shutil
 import subprocess
@@ -33,7 +35,9 @@ def test_a_page_gives_the_scores_of_the_model(name: str, channels: int, tmp_path
     except subprocess.CalledProcessError:
         pytest.skip("npm cannot install onnxruntime-web here")
     frames = np.random.default_rng(0).integers(0, 256, (20, 32, 32, channels), np.uint8)
-    found, state, expected = bench_browser.run_in_browser(folder, frames).scores, None, []
+    found = bench_browser.run_in_browser(folder, frames).scores
+    state = None
+    expected = []
     with torch.inference_mode():
         for frame in torch.from_numpy(frames):
             output, state = model.step(to_video(frame[None], data.normalization, 0), state)

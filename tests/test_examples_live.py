@@ -21,9 +21,19 @@ def test_the_example_is_short() -> None:
 
 def test_every_event_of_the_class_is_a_repetition() -> None:
     scores = np.array([0.5, 0.5], np.float32)
-    events = {2: [("open", 0.1, 0.3)], 5: [("closed", 0.4, 0.7), ("open", 0.8, 0.9)], 7: [("open", 1.0, 1.3)]}
+    events = {
+        2: [("open", 0.1, 0.3)],
+        5: [("closed", 0.4, 0.7), ("open", 0.8, 0.9)],
+        7: [("open", 1.0, 1.3)],
+    }
     steps = [
-        Step(i, i / 5, scores, ("open", "closed"), events=tuple(Event(*each) for each in events.get(i, ())))
+        Step(
+            i,
+            i / 5,
+            scores,
+            ("open", "closed"),
+            events=tuple(Event(*each) for each in events.get(i, ())),
+        )
         for i in range(9)
     ]
     repetitions = runpy.run_path(str(COUNTER))["repetitions"]
@@ -32,12 +42,21 @@ def test_every_event_of_the_class_is_a_repetition() -> None:
 
 
 def test_the_counter_reads_a_clip(
-    tmp_path: Path, make_clip: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    make_clip: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     recognizer = eventful(("open", "closed"))
     recognizer.curve = EventCurve([0.0, 2.0], [1.0, 0.0], [0.0, 0.0], [3.0, 0.0], 0.0, 1.0, [])
-    run, clip = recognizer.save(tmp_path / "run"), make_clip(frames=30)
-    ends = [event.end for step in recognizer.watch(clip) for event in step.events if event.label == "closed"]
+    run = recognizer.save(tmp_path / "run")
+    clip = make_clip(frames=30)
+    ends = [
+        event.end
+        for step in recognizer.watch(clip)
+        for event in step.events
+        if event.label == "closed"
+    ]
     assert len(ends) > 1
     monkeypatch.setattr(sys, "argv", [str(COUNTER), str(run), str(clip), "closed"])
     runpy.run_path(str(COUNTER), run_name="__main__")

@@ -34,7 +34,9 @@ def test_a_file_gets_its_name_when_it_is_complete(tmp_path: Path) -> None:
     with atomic_file(tmp_path / "new" / "a") as file:
         file.write(b"whole")
         assert not (tmp_path / "new" / "a").exists()
-    assert [(path.name, path.read_bytes()) for path in (tmp_path / "new").iterdir()] == [("a", b"whole")]
+    assert [(path.name, path.read_bytes()) for path in (tmp_path / "new").iterdir()] == [
+        ("a", b"whole")
+    ]
 
 
 def test_an_interrupted_write_leaves_the_previous_file_and_no_temporary_one(tmp_path: Path) -> None:
@@ -80,7 +82,9 @@ def test_a_full_disk_is_recognized_in_errors_of_pytorch() -> None:
     assert is_disk_full(found.value)
 
 
-def test_a_full_disk_leaves_no_temporary_file(tmp_path: Path, on_full_disk: Callable[[Path], None]) -> None:
+def test_a_full_disk_leaves_no_temporary_file(
+    tmp_path: Path, on_full_disk: Callable[[Path], None]
+) -> None:
     on_full_disk(tmp_path / ".a.*.part")
     with pytest.raises(OSError, match="No space left"), atomic_file(tmp_path / "a") as file:
         file.write(b"half")
@@ -89,13 +93,19 @@ def test_a_full_disk_leaves_no_temporary_file(tmp_path: Path, on_full_disk: Call
 
 def test_a_full_disk_is_recognized_in_errors_of_safetensors(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
-    with pytest.raises(Exception, match="os error 21") as other:  # which files of safetensors say of a folder
+    with pytest.raises(
+        Exception, match="os error 21"
+    ) as other:  # which files of safetensors say of a folder
         save_file({"a": torch.zeros(1)}, tmp_path / "folder")
     assert not is_disk_full(other.value)
-    assert is_disk_full(RuntimeError(str(other.value).replace("os error 21", f"os error {errno.ENOSPC}")))
+    assert is_disk_full(
+        RuntimeError(str(other.value).replace("os error 21", f"os error {errno.ENOSPC}"))
+    )
 
 
-@pytest.mark.parametrize(("number", "full"), [(errno.ENOSPC, True), (errno.EDQUOT, True), (errno.EIO, False)])
+@pytest.mark.parametrize(
+    ("number", "full"), [(errno.ENOSPC, True), (errno.EDQUOT, True), (errno.EIO, False)]
+)
 def test_which_errors_are_a_full_disk(number: int, full: bool) -> None:
     assert is_disk_full(OSError(number, os.strerror(number))) == full
 
@@ -103,9 +113,13 @@ def test_which_errors_are_a_full_disk(number: int, full: bool) -> None:
 def test_a_full_disk_names_the_file(tmp_path: Path) -> None:
     error = OSError(errno.ENOSPC, "No space left on device")
     message = (
-        r"newer: no space left for a page: [\d.,]+ MB free; free some space, and run the same command again \(`onl"
+        r"newer: no space left for a page: [\d.,]+ MB free; "
+        r"free some space, and run the same command again \(`onl"
     )
-    with pytest.raises(DiskFullError, match=message), explain_write_errors("a page", tmp_path / "new" / "newer"):
+    with (
+        pytest.raises(DiskFullError, match=message),
+        explain_write_errors("a page", tmp_path / "new" / "newer"),
+    ):
         raise error
     message = r"^clip.mp4: no space left for its frames in .*: [\d.,]+ MB free; think of something$"
     explained = explain_write_errors("its frames", tmp_path, "think of something", Path("clip.mp4"))
@@ -114,7 +128,9 @@ def test_a_full_disk_names_the_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.EFBIG])
-def test_an_error_of_a_folder_that_cannot_be_written_explains_it(tmp_path: Path, number: int) -> None:
+def test_an_error_of_a_folder_that_cannot_be_written_explains_it(
+    tmp_path: Path, number: int
+) -> None:
     message = rf"^{tmp_path}: a page cannot be written \({os.strerror(number)}\); ask its owner$"
     with (
         pytest.raises(NotWritableError, match=message),
@@ -128,22 +144,32 @@ def test_checking_a_writable_folder_does_not_change_it(tmp_path: Path) -> None:
     assert not list((tmp_path / "new" / "run").iterdir())
 
 
-def test_a_read_only_folder_is_noticed_before_work_begins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_read_only_folder_is_noticed_before_work_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "file").write_text("no folder")
     with pytest.raises(NotWritableError, match=r"file/run: a file is in its place; choose another"):
         check_writable(tmp_path / "file" / "run")
     with pytest.raises(NotWritableError, match=r"file: a file is in its place; use --run"):
         check_writable(tmp_path / "file", "use --run")
-    refused = PermissionError(errno.EROFS, "Read-only file system")  # root, who may run the tests, may write anywhere
+    refused = PermissionError(
+        errno.EROFS, "Read-only file system"
+    )  # root, who may run the tests, may write anywhere
     monkeypatch.setattr("tempfile.TemporaryFile", Mock(side_effect=refused))
-    with pytest.raises(NotWritableError, match=r"run: cannot be written to \(Read-only file system\); choose another"):
+    with pytest.raises(
+        NotWritableError,
+        match=r"run: cannot be written to \(Read-only file system\); choose another",
+    ):
         check_writable(tmp_path / "run")
 
 
 def test_sizes_are_formatted_with_units() -> None:
     assert [format_bytes(size) for size in (0, 1_540, 100_000, 1_234_567_890)] == [
-        "0.0 kB", "1.5 kB", "0.1 MB", "1,234.6 MB",
-    ]  # fmt: skip
+        "0.0 kB",
+        "1.5 kB",
+        "0.1 MB",
+        "1,234.6 MB",
+    ]
 
 
 def test_a_folder_is_replaced_when_it_is_complete(tmp_path: Path) -> None:
@@ -152,12 +178,17 @@ def test_a_folder_is_replaced_when_it_is_complete(tmp_path: Path) -> None:
         with whole_folder(folder) as part:
             part.mkdir()
             (part / content).touch()
-            assert [path.name for path in folder.rglob("*")] == ([] if content == "old" else ["old"])
+            assert [path.name for path in folder.rglob("*")] == (
+                [] if content == "old" else ["old"]
+            )
     assert [path.name for path in folder.iterdir()] == ["new"]
 
     with pytest.raises(ZeroDivisionError), whole_folder(folder) as part:
         part.mkdir(1 // 0)
-    assert [path.relative_to(tmp_path).as_posix() for path in sorted(tmp_path.rglob("*"))] == ["model", "model/new"]
+    assert [path.relative_to(tmp_path).as_posix() for path in sorted(tmp_path.rglob("*"))] == [
+        "model",
+        "model/new",
+    ]
 
 
 @pytest.mark.parametrize("killed", [False, True], ids=["fails", "killed"])
@@ -167,7 +198,8 @@ def test_a_folder_whose_replacement_is_interrupted_between_its_renames_comes_bac
     folder = tmp_path / "model"
     folder.mkdir()
     (folder / "old").touch()
-    rename, count = Path.rename, 0
+    rename = Path.rename
+    count = 0
 
     def interrupted(self: Path, target: Path) -> Path:
         nonlocal count
@@ -182,7 +214,10 @@ def test_a_folder_whose_replacement_is_interrupted_between_its_renames_comes_bac
     monkeypatch.undo()
     assert folder.exists() != killed
     restore_folder(folder)
-    assert [path.relative_to(tmp_path).as_posix() for path in sorted(tmp_path.rglob("*"))] == ["model", "model/old"]
+    assert [path.relative_to(tmp_path).as_posix() for path in sorted(tmp_path.rglob("*"))] == [
+        "model",
+        "model/old",
+    ]
 
 
 def test_a_writer_keeps_the_only_version_of_a_folder(tmp_path: Path) -> None:
@@ -195,7 +230,9 @@ def test_a_writer_keeps_the_only_version_of_a_folder(tmp_path: Path) -> None:
 def test_passwords_are_not_shown() -> None:
     assert without_password("rtsp://anna:secret@10.0.0.2/1") == "rtsp://anna:***@10.0.0.2/1"
     assert without_password("rtsp://anna:sec/r@t@10.0.0.2/1") == "rtsp://anna:***@10.0.0.2/1"
-    assert without_password("https:/anna:secret@10.0.0.2/a.mp4") == "https:/anna:***@10.0.0.2/a.mp4", "as a path"
+    assert (
+        without_password("https:/anna:secret@10.0.0.2/a.mp4") == "https:/anna:***@10.0.0.2/a.mp4"
+    ), "as a path"
     assert without_password("rtsp://10.0.0.2:554/a:b@c") == "rtsp://10.0.0.2:554/a:b@c"
     shown = "rtsp://10.0.0.2/1?channel=2&usr=***&Password=***#main"
     assert without_password("rtsp://10.0.0.2/1?channel=2&usr=anna&Password=secret#main") == shown

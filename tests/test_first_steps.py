@@ -1,4 +1,6 @@
-"""What a newcomer does first, once each: `make test-latest` runs this with the newest version of every dependency."""
+"""What a newcomer does first, once each: `make test-latest` runs this with the newest version of
+every dependency.
+"""
 
 import json
 from pathlib import Path
@@ -64,7 +66,19 @@ def test_the_default_command_writes_a_report(run: Path) -> None:
 
 def test_a_gradient_model_is_trained_and_resumed(squares: Path, tmp_path: Path) -> None:
     settings = ["--encoder", "conv4", "--frames", 4, "--size", 16, "--batch", 8]
-    call("train", squares, "--run", tmp_path / "run", "--model", "convalstm", "--hidden", 4, "--epochs", 1, *settings)
+    call(
+        "train",
+        squares,
+        "--run",
+        tmp_path / "run",
+        "--model",
+        "convalstm",
+        "--hidden",
+        4,
+        "--epochs",
+        1,
+        *settings,
+    )
     call("train", squares, "--run", tmp_path / "run", "--resume")
     assert onlooker.load(tmp_path / "run").classes == tuple(sorted(moving_squares.WAYS))
 
@@ -84,7 +98,9 @@ def test_a_clip_is_localized(run: Path, clip: Path, tmp_path: Path) -> None:
 
 def test_a_stream_gives_one_step_per_frame(run: Path, clip: Path) -> None:
     steps = list(onlooker.load(run).watch(clip, StreamConfig(rate=0)))
-    of_frames = [step for step in steps if step.pixels is not None]  # not the last one again, with its event
+    of_frames = [
+        step for step in steps if step.pixels is not None
+    ]  # not the last one again, with its event
     assert len(of_frames) == len(VideoReader(clip))
     assert {step.label for step in steps} <= {*moving_squares.WAYS, "nothing"}
 
@@ -97,13 +113,17 @@ def test_the_exported_step_runs_without_pytorch(run: Path, tmp_path: Path) -> No
 
 
 def test_the_page_lists_the_model(run: Path, tmp_path: Path) -> None:
-    with TestClient(create_app(ServeSettings(run, tmp_path / "clips", run.parent)), base_url=ADDRESS) as page:
+    with TestClient(
+        create_app(ServeSettings(run, tmp_path / "clips", run.parent)), base_url=ADDRESS
+    ) as page:
         assert "<html" in page.get("/").text
         assert [model["name"] for model in page.get("/api/state").json()["models"]] == [run.name]
 
 
 def test_a_timm_network_is_an_encoder() -> None:
-    model = onlooker.create_model("convalstm", num_classes=3, encoder="resnet18", size=64, hidden=4).eval()
+    model = onlooker.create_model(
+        "convalstm", num_classes=3, encoder="resnet18", size=64, hidden=4
+    ).eval()
     assert model(torch.rand(1, 2, 3, 64, 64)).logits.shape == (1, 2, 3)
 
 

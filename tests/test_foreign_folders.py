@@ -21,7 +21,8 @@ from onlooker.runs.train import train_run
 from onlooker.structures import ClipError
 from onlooker.training import fit as fit_module
 
-MODEL, DATA = ModelConfig("convalstm", "conv4", hidden=8), DataConfig(frames=4, size=16, channels=1)
+MODEL = ModelConfig("convalstm", "conv4", hidden=8)
+DATA = DataConfig(frames=4, size=16, channels=1)
 TINY = TrainConfig(epochs=2, batch=8, precision="32")
 DEEP: Any = [[[[]]]]
 
@@ -35,9 +36,9 @@ def run(trained: tuple[Path, str], tmp_path: Path) -> Path:
 def model(tmp_path: Path) -> Path:
     torch.manual_seed(0)
     network = create_model("convalstm", 2, in_channels=1, size=16, hidden=8)
-    return Recognizer(network, ["a", "b"], DataConfig(frames=4, size=16, channels=1, normalization="half")).save(
-        tmp_path / "model"
-    )
+    return Recognizer(
+        network, ["a", "b"], DataConfig(frames=4, size=16, channels=1, normalization="half")
+    ).save(tmp_path / "model")
 
 
 def change(file: Path, field: str, value: Any) -> None:
@@ -58,28 +59,43 @@ VALUES = (None, [], {}, "attack", -1, 10**9, 1e308, float("nan"), DEEP, 10**400,
 @pytest.mark.parametrize(
     ("file", "field"),
     [
-        *(("recognizer.json", f"data.{name}") for name in ("frames", "size", "channels", "modality")),
+        *(
+            ("recognizer.json", f"data.{name}")
+            for name in ("frames", "size", "channels", "modality")
+        ),
         *(("recognizer.json", name) for name in ("classes", "data", "model", "aggregation")),
-        *(("config.json", name) for name in ("hidden", "encoder", "size", "cell", "num_classes", "in_channels")),
+        *(
+            ("config.json", name)
+            for name in ("hidden", "encoder", "size", "cell", "num_classes", "in_channels")
+        ),
     ],
 )
-def test_a_model_with_a_wrong_value_is_refused_by_file_and_field(model: Path, file: str, field: str) -> None:
+def test_a_model_with_a_wrong_value_is_refused_by_file_and_field(
+    model: Path, file: str, field: str
+) -> None:
     original = (model / file).read_text(encoding="utf-8")
     for value in VALUES:
         (model / file).write_text(original, encoding="utf-8")
         change(model / file, field, value)
-        with pytest.raises(ValueError, match=r"model/(recognizer|config)\.json: |model.safetensors: ") as caught:
+        with pytest.raises(
+            ValueError, match=r"model/(recognizer|config)\.json: |model.safetensors: "
+        ) as caught:
             load(model)
         assert file in str(caught.value)
         assert field.split(".")[-1] in str(caught.value), value
         assert len(str(caught.value)) < 1000
 
 
-@pytest.mark.parametrize("changed", [{"hidden": 100_000}, {"encoder": "vit_giant_patch14_224"}, {"head_units": 10**8}])
+@pytest.mark.parametrize(
+    "changed", [{"hidden": 100_000}, {"encoder": "vit_giant_patch14_224"}, {"head_units": 10**8}]
+)
 def test_settings_of_a_giant_model_take_no_memory(model: Path, changed: dict[str, Any]) -> None:
     for field, value in changed.items():
         change(model / "config.json", field, value)
-    with pytest.raises(ValueError, match=r"(model.safetensors: .* by the settings in|model/)config.json|config\.json"):
+    with pytest.raises(
+        ValueError,
+        match=r"(model.safetensors: .* by the settings in|model/)config.json|config\.json",
+    ):
         load(model)
 
 
@@ -91,7 +107,9 @@ def test_settings_of_a_giant_model_take_no_memory(model: Path, changed: dict[str
         *(("split.json", name) for name in ("training", "test.0.path", "test.0.label")),
     ],
 )
-def test_a_run_with_a_wrong_value_is_refused_by_file_and_field(run: Path, file: str, field: str) -> None:
+def test_a_run_with_a_wrong_value_is_refused_by_file_and_field(
+    run: Path, file: str, field: str
+) -> None:
     original = (run / file).read_text(encoding="utf-8")
     for value in (None, -1, 1e308, DEEP, ...):
         (run / file).write_text(original, encoding="utf-8")
@@ -109,20 +127,27 @@ def test_a_split_that_was_changed(run: Path, change_split: Callable[[Any], Any])
     change_split(values["test"])
     write_json(run / "split.json", values)
     for read in (RunRecord.read, evaluate):
-        with pytest.raises(ValueError, match=r"split.json: damaged, or not the file that config.json was written with"):
+        with pytest.raises(
+            ValueError,
+            match=r"split.json: damaged, or not the file that config.json was written with",
+        ):
             read(run)
 
 
 def test_a_run_without_its_settings(run: Path, squares: Path) -> None:
     (run / "config.json").unlink()
     with pytest.raises(
-        FileNotFoundError, match=r"run: no config.json, .* writes; restore it, or train again in another"
+        FileNotFoundError,
+        match=r"run: no config.json, .* writes; restore it, or train again in another",
     ):
         evaluate(run)
     for make in (lambda: None, lambda: (run / "config.json").symlink_to(run / "nowhere")):
         make()
         for resume in (False, True):
-            with pytest.raises(FileNotFoundError, match=r"run: a run without config.json; restore it, or choose a new"):
+            with pytest.raises(
+                FileNotFoundError,
+                match=r"run: a run without config.json; restore it, or choose a new",
+            ):
                 train_run(squares, run, MODEL, DATA, TINY, resume=resume, quiet=True)
 
 
@@ -132,7 +157,9 @@ def test_missing_training_clips_are_all_named(run: Path, tmp_path: Path) -> None
     gone = [clip.path for clip in RunRecord.read(run).split.training[:7]]
     for path in gone:
         path.unlink()
-    with pytest.raises(ClipError, match=r"not found, like 6 more .*, …\); .* or train another run") as error:
+    with pytest.raises(
+        ClipError, match=r"not found, like 6 more .*, …\); .* or train another run"
+    ) as error:
         train_run(folder, run, MODEL, DATA, TINY, resume=True, quiet=True)
     assert error.value.path == gone[0]
     assert all(str(path) in error.value.found for path in gone[1:5])
@@ -141,7 +168,9 @@ def test_missing_training_clips_are_all_named(run: Path, tmp_path: Path) -> None
 def test_a_checkpoint_of_another_model_says_how_to_continue(run: Path, squares: Path) -> None:
     for name in ("hidden", "head_units"):
         change(run / "config.json", f"model.{name}", 12)
-    with pytest.raises(ValueError, match=r"last.ckpt: not a checkpoint of this run .*; restore it, or remove .*") as e:
+    with pytest.raises(
+        ValueError, match=r"last.ckpt: not a checkpoint of this run .*; restore it, or remove .*"
+    ) as e:
         train_run(squares, run, MODEL, DATA, TINY, resume=True, quiet=True)
     assert "\n" not in str(e.value)
     shutil.rmtree(run / "checkpoints")
@@ -151,7 +180,8 @@ def test_a_checkpoint_of_another_model_says_how_to_continue(run: Path, squares: 
 def test_validation_clips_that_are_removed_during_training_leave_a_model(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder, run = moving_squares.make_set(tmp_path / "squares", clips=12), tmp_path / "run"
+    folder = moving_squares.make_set(tmp_path / "squares", clips=12)
+    run = tmp_path / "run"
     original = fit_module.fit
 
     def removed(*arguments: Any, **named: Any) -> Any:
@@ -164,19 +194,28 @@ def test_validation_clips_that_are_removed_during_training_leave_a_model(
     assert load(run).classes == tuple(sorted(moving_squares.WAYS))
 
 
-def test_a_run_is_resumed_and_evaluated_without_missing_test_clips(run: Path, squares: Path, tmp_path: Path) -> None:
+def test_a_run_is_resumed_and_evaluated_without_missing_test_clips(
+    run: Path, squares: Path, tmp_path: Path
+) -> None:
     folder = shutil.copytree(squares, tmp_path / "squares")
     change(run / "config.json", "clips", str(folder))
     split = RunRecord.read(run).split
     split.test[0].path.unlink()
     before = (run / "split.json").read_text(encoding="utf-8")
-    for figures in (evaluate(run), train_run(folder, run, MODEL, DATA, TINY, resume=True, quiet=True)):
+    for figures in (
+        evaluate(run),
+        train_run(folder, run, MODEL, DATA, TINY, resume=True, quiet=True),
+    ):
         assert figures["videos"] == 4
         assert [Path(error["path"]) for error in figures["skipped"]] == [split.test[0].path]
     assert (run / "split.json").read_text(encoding="utf-8") == before
     for clip in split.test[1:]:
         clip.path.unlink()
-    with pytest.raises(ClipError, match=r"not found.*; the run was trained with it; give the folder"):
+    with pytest.raises(
+        ClipError, match=r"not found.*; the run was trained with it; give the folder"
+    ):
         evaluate_module.evaluate(run)
-    with pytest.raises(ClipError, match=r"not found.*; the run was trained with it; give the folder"):
+    with pytest.raises(
+        ClipError, match=r"not found.*; the run was trained with it; give the folder"
+    ):
         train_run(folder, run, MODEL, DATA, TINY, resume=True, quiet=True)

@@ -1,4 +1,6 @@
-"""A model that was uploaded to a hub is loaded from there; all in a process that knows only the stand-in."""
+"""A model that was uploaded to a hub is loaded from there; all in a process that knows only the
+stand-in.
+"""
 
 import json
 import os
@@ -16,16 +18,27 @@ UPLOAD += "HfApi().upload_folder(repo_id=sys.argv[1], folder_path=sys.argv[2])" 
 ONLOOKER = "from onlooker.cli import main; main()"
 
 
-def run_code(code: str, address: str, folder: Path, *words: object) -> subprocess.CompletedProcess[str]:
-    own = {"HF_ENDPOINT": address, "HF_TOKEN": "hf_good", "HF_HOME": str(folder / "hub"), "HF_HUB_DISABLE_XET": "1"}
+def run_code(
+    code: str, address: str, folder: Path, *words: object
+) -> subprocess.CompletedProcess[str]:
+    own = {
+        "HF_ENDPOINT": address,
+        "HF_TOKEN": "hf_good",
+        "HF_HOME": str(folder / "hub"),
+        "HF_HUB_DISABLE_XET": "1",
+    }
     environment = {**os.environ, **own, "ONLOOKER_CACHE": str(folder / "cache"), "COLUMNS": "200"}
     command = [sys.executable, "-c", code, *map(str, words)]
     return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=240)
 
 
 @pytest.mark.slow
-def test_an_uploaded_model_is_loaded_from_the_hub(trained: tuple[Path, str], squares: Path, tmp_path: Path) -> None:
-    run, clip, files = trained[0], squares / "up" / "00.mp4", (tmp_path / "here.jsonl", tmp_path / "there.jsonl")
+def test_an_uploaded_model_is_loaded_from_the_hub(
+    trained: tuple[Path, str], squares: Path, tmp_path: Path
+) -> None:
+    run = trained[0]
+    clip = squares / "up" / "00.mp4"
+    files = (tmp_path / "here.jsonl", tmp_path / "there.jsonl")
     with hub() as (address, repositories, requests):
         uploaded = run_code(UPLOAD, address, tmp_path, "jane/squares", run / "model")
         assert uploaded.returncode == 0, uploaded.stderr

@@ -1,4 +1,6 @@
-"""Imports follow the layers in pyproject.toml, and libraries that take seconds are imported where they are needed."""
+"""Imports follow the layers in pyproject.toml, and libraries that take seconds are imported where
+they are needed.
+"""
 
 import subprocess
 import sys
@@ -8,7 +10,12 @@ ROOT = Path(__file__).parents[1]
 
 
 def test_every_contract_is_kept() -> None:
-    command = [str(Path(sys.executable).with_name("lint-imports")), "--config", "pyproject.toml", "--no-cache"]
+    command = [
+        str(Path(sys.executable).with_name("lint-imports")),
+        "--config",
+        "pyproject.toml",
+        "--no-cache",
+    ]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert " 0 broken" in done.stdout

@@ -26,7 +26,8 @@ def write_list(root: Path) -> Path:
 
 
 def test_clips_of_a_list_that_are_missing_are_named(tmp_path: Path) -> None:
-    listed, run = write_list(tmp_path / "clips"), tmp_path / "run"
+    listed = write_list(tmp_path / "clips")
+    run = tmp_path / "run"
     words = ("train", listed, *BRIEF)
     result = call(*words, "--run", run)
     left_out = [line for line in result.stderr.splitlines() if line.startswith("left out")]
@@ -42,17 +43,34 @@ def test_clips_of_a_list_that_are_missing_are_named(tmp_path: Path) -> None:
     assert (run / "evaluation.json").read_bytes() == before
     assert "of 4 (" in call("evaluate", run).output
     compared = tmp_path / "compared"
-    call("compare", listed, "--run", compared, *TINY, "--epochs", 1, "--models", "convnet", "--seeds", 1, "--jobs", 1)
+    call(
+        "compare",
+        listed,
+        "--run",
+        compared,
+        *TINY,
+        "--epochs",
+        1,
+        "--models",
+        "convnet",
+        "--seeds",
+        1,
+        "--jobs",
+        1,
+    )
     assert names_in_split(compared / "convnet" / "split-seed0") == names_in_split(run)
     figures = json.loads((compared / "comparison.json").read_text(encoding="utf-8"))
     assert sum("not found (line" in error for error in figures["skipped"]) == 4
 
 
 def test_a_list_of_paths_and_labels(squares: Path, tmp_path: Path) -> None:
-    run, paths = tmp_path / "run", sorted(squares.rglob("*.mp4"))
+    run = tmp_path / "run"
+    paths = sorted(squares.rglob("*.mp4"))
     rows = ["path,label", *(f"{path},{path.parent.name}" for path in paths)]
     (tmp_path / "my.csv").write_text("\n".join(rows))
     call("train", tmp_path / "my.csv", "--run", run, *BRIEF)
     listed = [Path(row.split(",")[0]) for row in rows[1:]]
     split = json.loads((run / "split.json").read_text(encoding="utf-8"))
-    assert sorted(entry["label"] for part in split.values() for entry in part) == sorted(p.parent.name for p in listed)
+    assert sorted(entry["label"] for part in split.values() for entry in part) == sorted(
+        p.parent.name for p in listed
+    )

@@ -1,4 +1,6 @@
-"""File names of any kind: not UTF-8, of 255 bytes, with control characters, formulas or mathematical symbols."""
+"""File names of any kind: not UTF-8, of 255 bytes, with control characters, formulas or
+mathematical symbols.
+"""
 
 import csv
 import json
@@ -35,7 +37,8 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def run(clips: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = tmp_path_factory.mktemp("runs") / "run"
-    model, data = ModelConfig(name="convalstm", encoder="conv4", hidden=8), DataConfig(frames=4, size=16, channels=1)
+    model = ModelConfig(name="convalstm", encoder="conv4", hidden=8)
+    data = DataConfig(frames=4, size=16, channels=1)
     train_run(clips, run, model, data, TrainConfig(epochs=1, batch=8, precision="32"), quiet=True)
     return run
 
@@ -53,17 +56,24 @@ def test_any_name_is_trained_on_and_reported(clips: Path, run: Path) -> None:
     assert sorted(labels) == sorted(CLASSES)
 
 
-def test_predictions_of_clips_with_any_name_are_safe_to_print(clips: Path, run: Path, tmp_path: Path) -> None:
+def test_predictions_of_clips_with_any_name_are_safe_to_print(
+    clips: Path, run: Path, tmp_path: Path
+) -> None:
     paths = [clips / CLASSES[3] / f"{stem}.mp4" for stem in STEMS]
-    output = call("predict", run, *paths, "--json", tmp_path / "a.json", "--out", tmp_path / "out").output
+    output = call(
+        "predict", run, *paths, "--json", tmp_path / "a.json", "--out", tmp_path / "out"
+    ).output
     assert not set(output) & {"\x1b", "\x07", *map(chr, range(0x80, 0xA0))}
     lines = (tmp_path / "a.json").read_text(encoding="utf-8").splitlines()
     assert [Path(json.loads(line)["path"]) for line in lines] == paths
     assert len(list((tmp_path / "out").glob("*.mp4"))) == len(STEMS)
 
 
-def test_a_clip_that_cannot_be_read_or_written_does_not_affect_others(clips: Path, run: Path, tmp_path: Path) -> None:
-    good, long = clips / CLASSES[0] / "-+@.mp4", tmp_path / ("l" * 300 + ".mp4")
+def test_a_clip_that_cannot_be_read_or_written_does_not_affect_others(
+    clips: Path, run: Path, tmp_path: Path
+) -> None:
+    good = clips / CLASSES[0] / "-+@.mp4"
+    long = tmp_path / ("l" * 300 + ".mp4")
     loop = tmp_path / "loop.mp4"
     loop.symlink_to(loop)
     (tmp_path / "drawn" / f"{long.stem}.mp4").parent.mkdir()
@@ -76,7 +86,9 @@ def test_a_clip_that_cannot_be_read_or_written_does_not_affect_others(clips: Pat
 
 
 def test_one_clip_that_cannot_be_drawn_is_named(clips: Path, run: Path, tmp_path: Path) -> None:
-    one, two = (Path(shutil.copy(clips / CLASSES[0] / "-+@.mp4", tmp_path / f"{name}.mp4")) for name in "ab")
+    one, two = (
+        Path(shutil.copy(clips / CLASSES[0] / "-+@.mp4", tmp_path / f"{name}.mp4")) for name in "ab"
+    )
     (tmp_path / "out" / "a.json").mkdir(parents=True)
     result = call("predict", run, one, two, "--out", tmp_path / "out", ok=False)
     assert "error: " in result.stderr
@@ -106,7 +118,9 @@ def test_a_list_with_a_name_of_300_bytes_keeps_its_other_clips(tmp_path: Path) -
 
 def test_a_field_that_csv_cannot_have_is_an_error_of_the_list(tmp_path: Path) -> None:
     (tmp_path / "list.csv").write_text(f"path,label\n{'l' * 200_000},a\n", encoding="utf-8")
-    with pytest.raises(ClipError, match=r"list.csv: line 2 cannot be read as CSV .field larger than"):
+    with pytest.raises(
+        ClipError, match=r"list.csv: line 2 cannot be read as CSV .field larger than"
+    ):
         read_list(tmp_path / "list.csv")
 
 

@@ -1,4 +1,6 @@
-"""No network use: telemetry of libraries is off, and no command opens a connection unless requested."""
+"""No network use: telemetry of libraries is off, and no command opens a connection unless
+requested.
+"""
 
 import json
 import os
@@ -25,15 +27,29 @@ except OSError:
 def test_the_telemetry_of_libraries_is_off(tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")
     code = "import onlooker, onnxruntime, huggingface_hub.constants as hub; assert hub.HF_HUB_DISABLE_TELEMETRY"
-    kept = {k: v for k, v in os.environ.items() if k not in ("ORT_DISABLE_TELEMETRY", "HF_HUB_DISABLE_TELEMETRY")}
-    subprocess.run([sys.executable, "-c", code], check=True, env={**kept, "HOME": str(tmp_path), "XDG_CACHE_HOME": ""})
-    # What onnxruntime would leave: a number for this device, and a database of what it has to report.
+    kept = {
+        k: v
+        for k, v in os.environ.items()
+        if k not in ("ORT_DISABLE_TELEMETRY", "HF_HUB_DISABLE_TELEMETRY")
+    }
+    subprocess.run(
+        [sys.executable, "-c", code],
+        check=True,
+        env={**kept, "HOME": str(tmp_path), "XDG_CACHE_HOME": ""},
+    )
+    # What onnxruntime would leave: a number for this device, and a database of what it has to
+    # report.
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
 def test_telemetry_is_switched_off_before_onnxruntime_is_imported() -> None:
     folders = [ROOT / name for name in ("docs", "examples", "tests", "benchmarks", "papers")]
-    files = [path for folder in folders for kind in ("py", "md", "ipynb") for path in folder.rglob(f"*.{kind}")]
+    files = [
+        path
+        for folder in folders
+        for kind in ("py", "md", "ipynb")
+        for path in folder.rglob(f"*.{kind}")
+    ]
     texts = {path: path.read_text(encoding="utf-8") for path in files if path != Path(__file__)}
     users = {path: text for path, text in texts.items() if "import onnxruntime" in text}
     assert len(users) > 1
@@ -46,19 +62,25 @@ def test_no_command_uses_the_network(tmp_path: Path) -> None:
     log = guarded(tmp_path / "guarded")
     assert {entry["command"][0] for entry in log} == {*COMMANDS, "serve"}
     assert [entry for entry in log if entry["reached"] or entry["refused_by_the_kernel"]] == []
-    reports = [path for path in (tmp_path / "guarded" / "home").rglob("*") if "icrosoft" in str(path)]
+    reports = [
+        path for path in (tmp_path / "guarded" / "home").rglob("*") if "icrosoft" in str(path)
+    ]
     assert reports == []
 
 
 def test_the_log_of_all_commands_is_in_the_results() -> None:
-    figures = json.loads((ROOT / "results" / "network-guard.json").read_text(encoding="utf-8"))["figures"]
+    figures = json.loads((ROOT / "results" / "network-guard.json").read_text(encoding="utf-8"))[
+        "figures"
+    ]
     assert set(figures) == {*COMMANDS, "serve"}, "python tests/network_guard.py --results results"
     assert all(counts["runs"] and not counts["attempts"] for counts in figures.values())
 
 
 def test_the_guard_detects_connections_from_python_and_c() -> None:
     words = [*(["unshare", "-rn"] if shutil.which("unshare") else []), sys.executable, "-c", PROBE]
-    done = subprocess.run(words, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT / "tests")})
+    done = subprocess.run(
+        words, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT / "tests")}
+    )
     if done.returncode and "unshare" in done.stderr:
         pytest.skip("no separate network for a process here")
     assert int(done.stdout) >= 1, done.stderr

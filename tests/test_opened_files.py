@@ -1,4 +1,6 @@
-"""Opening a file neither hangs nor fills the memory: pipes, devices and very large files are refused."""
+"""Opening a file neither hangs nor fills the memory: pipes, devices and very large files are
+refused.
+"""
 
 import json
 import os
@@ -53,7 +55,10 @@ def model_folder(folder: Path) -> Path:
 OPENERS: dict[str, tuple[str, Callable[[Path], object]]] = {
     "json": ("a.json", lambda folder: read_json(folder / "a.json")),
     "list": ("a.csv", lambda folder: read_list(folder / "a.csv")),
-    "recordings": ("clips/recordings.csv", lambda folder: find_clips(class_folders(folder / "clips"))),
+    "recordings": (
+        "clips/recordings.csv",
+        lambda folder: find_clips(class_folders(folder / "clips")),
+    ),
     "fingerprint": ("a.mp4", lambda folder: fingerprint(folder / "a.mp4")),
     "array": ("a.npy", lambda folder: open_array(folder / "a.npy")),
     "checkpoint": ("last.ckpt", lambda folder: load_checkpoint(folder / "last.ckpt")),
@@ -63,10 +68,16 @@ OPENERS: dict[str, tuple[str, Callable[[Path], object]]] = {
 }
 
 
-@pytest.mark.parametrize(("kind", "make"), [("pipe", os.mkfifo), ("device", lambda path: path.symlink_to("/dev/zero"))])
+@pytest.mark.parametrize(
+    ("kind", "make"), [("pipe", os.mkfifo), ("device", lambda path: path.symlink_to("/dev/zero"))]
+)
 @pytest.mark.parametrize("opener", OPENERS)
 def test_files_that_are_not_regular_are_refused_by_name(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, opener: str, kind: str, make: Callable[[Path], None]
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    opener: str,
+    kind: str,
+    make: Callable[[Path], None],
 ) -> None:
     name, opens = OPENERS[opener]
     if name.startswith("model/"):
@@ -82,7 +93,9 @@ def test_files_that_are_not_regular_are_refused_by_name(
 def test_files_that_are_read_whole_have_a_maximum_size(tmp_path: Path) -> None:
     with (tmp_path / "a.json").open("wb") as file:
         file.truncate(files.LIMIT + 1)  # takes no space
-    with pytest.raises(ValueError, match=r"a.json: more than 268.4 MB are not read; make it smaller"):
+    with pytest.raises(
+        ValueError, match=r"a.json: more than 268.4 MB are not read; make it smaller"
+    ):
         read_json(tmp_path / "a.json")
 
 
@@ -96,20 +109,34 @@ def test_files_that_are_read_whole_have_a_maximum_size(tmp_path: Path) -> None:
         ('{"a": ', "not a complete JSON file"),
     ],
 )
-def test_json_that_cannot_be_used_is_refused_by_name(tmp_path: Path, content: str, said: str) -> None:
+def test_json_that_cannot_be_used_is_refused_by_name(
+    tmp_path: Path, content: str, said: str
+) -> None:
     (tmp_path / "a.json").write_text(content, encoding="utf-8")
     with pytest.raises(ValueError, match=f"a.json: {said}.*; restore it, or make it again"):
         read_json(tmp_path / "a.json")
 
 
 def damaged_arrays() -> Iterator[bytes]:
-    chance, header = np.random.default_rng(0), "{'descr': '<f4', 'fortran_order': False, 'shape': %s, }"
-    for shape in ("()", "(10**30,)", "(2**62, 4)", "(-1, 3)", "('a',)", "(" * 300, "(9**9**9,)", "(1e9,)"):
+    chance = np.random.default_rng(0)
+    header = "{'descr': '<f4', 'fortran_order': False, 'shape': %s, }"
+    for shape in (
+        "()",
+        "(10**30,)",
+        "(2**62, 4)",
+        "(-1, 3)",
+        "('a',)",
+        "(" * 300,
+        "(9**9**9,)",
+        "(1e9,)",
+    ):
         text = (header % shape).ljust(310).encode() + b"\n"
         yield b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text + bytes(64)
     yield pickle.dumps(np.zeros(3))
     yield b"PK\x03\x04" + bytes(100)
-    whole = b"\x93NUMPY\x01\x00\x76\x00" + (header % "(2, 8)").ljust(117).encode() + b"\n" + bytes(64)
+    whole = (
+        b"\x93NUMPY\x01\x00\x76\x00" + (header % "(2, 8)").ljust(117).encode() + b"\n" + bytes(64)
+    )
     for _ in range(300):
         damaged = bytearray(whole)
         for place in chance.integers(6, 128, chance.integers(1, 5)):
@@ -139,7 +166,9 @@ def test_a_damaged_array_is_refused_by_name_and_never_unpickled(tmp_path: Path) 
         ({"state_dict": {}}, "not the checkpoint of a training, which has state_dict, curves"),
     ],
 )
-def test_a_damaged_checkpoint_says_how_to_continue(tmp_path: Path, content: object, said: str) -> None:
+def test_a_damaged_checkpoint_says_how_to_continue(
+    tmp_path: Path, content: object, said: str
+) -> None:
     path = tmp_path / "last.ckpt"
     if isinstance(content, bytes):
         path.write_bytes(content)
@@ -165,4 +194,7 @@ def test_a_name_of_255_bytes_can_be_written(tmp_path: Path) -> None:
 
 
 def test_text_for_a_terminal_has_no_control_characters() -> None:
-    assert files.printable("a\x1b[31mb\nc\x07 ü \u202e" + os.fsdecode(b"\xff")) == r"a\x1b[31mb\nc\x07 ü \u202e\udcff"
+    assert (
+        files.printable("a\x1b[31mb\nc\x07 ü \u202e" + os.fsdecode(b"\xff"))
+        == r"a\x1b[31mb\nc\x07 ü \u202e\udcff"
+    )

@@ -74,11 +74,21 @@ def test_a_missing_file_system_is_named_with_its_extra(address: str, remedy: str
 
 def test_versions_are_stated_alike() -> None:
     """In the container, the workflow, the Makefile and the citation."""
-    texts = {name: (ROOT / name).read_text(encoding="utf-8") for name in ("Dockerfile", "Makefile", "CITATION.cff")}
+    texts = {
+        name: (ROOT / name).read_text(encoding="utf-8")
+        for name in ("Dockerfile", "Makefile", "CITATION.cff")
+    }
     texts["workflow"] = (ROOT / ".github/workflows/ci.yml").read_text(encoding="utf-8")
     assert f"\nversion: {__version__}\n" in texts["CITATION.cff"]
-    assert len({version for text in texts.values() for version in re.findall(r"\buv==([\d.]+)", text)}) == 1
-    supported = {name.rpartition(" ")[2] for name in PROJECT["classifiers"] if name.startswith("Programming Language")}
+    assert (
+        len({version for text in texts.values() for version in re.findall(r"\buv==([\d.]+)", text)})
+        == 1
+    )
+    supported = {
+        name.rpartition(" ")[2]
+        for name in PROJECT["classifiers"]
+        if name.startswith("Programming Language")
+    }
     used = re.findall(r"python:(\d+\.\d+)-slim", texts["Dockerfile"])
     used += re.findall(r'python(?:-version)?: "([\d.]+)"', texts["workflow"])
     assert len(used) > 5
@@ -87,17 +97,31 @@ def test_versions_are_stated_alike() -> None:
 
 def test_the_container_has_what_it_copies_and_runs() -> None:
     """No container engine is needed: files, extras, port and options are those of the project."""
-    text, compose = (ROOT / "Dockerfile").read_text(), (ROOT / "compose.yaml").read_text()
-    context = [line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")]
-    copied = [name for line in re.findall(r"^COPY (?!--)(.*)", text, re.M) for name in line.split()[:-1]]
+    text = (ROOT / "Dockerfile").read_text()
+    compose = (ROOT / "compose.yaml").read_text()
+    context = [
+        line[1:]
+        for line in (ROOT / ".dockerignore").read_text().splitlines()
+        if line.startswith("!")
+    ]
+    copied = [
+        name for line in re.findall(r"^COPY (?!--)(.*)", text, re.M) for name in line.split()[:-1]
+    ]
     assert sorted(copied) == sorted(context)
     assert all((ROOT / name).exists() for name in copied)
-    assert set(re.search(r'"\.\[(.*)\]"', text)[1].split(",")) <= set(PROJECT["optional-dependencies"])
+    assert set(re.search(r'"\.\[(.*)\]"', text)[1].split(",")) <= set(
+        PROJECT["optional-dependencies"]
+    )
     assert not re.search("^USER (root|0)", text, re.M)
     command = json.loads(re.search(r"^CMD (\[.*\])", text, re.M)[1])
     fields = {field.name: field.default for field in dataclasses.fields(ServeSettings)}
-    named = re.findall(r"--([\w-]+)", " ".join([*command, *re.findall(r"command: (\[serve.*\])", compose)]))
-    assert {name.replace("-", "_") for name in named} <= {*fields, *inspect.signature(serve).parameters}
+    named = re.findall(
+        r"--([\w-]+)", " ".join([*command, *re.findall(r"command: (\[serve.*\])", compose)])
+    )
+    assert {name.replace("-", "_") for name in named} <= {
+        *fields,
+        *inspect.signature(serve).parameters,
+    }
     port = fields["port"]
     assert f"EXPOSE {port}\n" in text
     assert f"'127.0.0.1', {port}" in text
@@ -106,14 +130,32 @@ def test_the_container_has_what_it_copies_and_runs() -> None:
 
 def test_every_make_target_of_the_workflow_exists() -> None:
     workflow = (ROOT / ".github/workflows/ci.yml").read_text(encoding="utf-8")
-    targets = {word for line in re.findall(r"run: make (.*)", workflow) for word in line.split() if "=" not in word}
+    targets = {
+        word
+        for line in re.findall(r"run: make (.*)", workflow)
+        for word in line.split()
+        if "=" not in word
+    }
     assert {"audit", "dist", "sizes", "test", "test-wheel"} <= targets
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     assert all(re.search(rf"^{target}:", makefile, re.M) for target in targets)
 
 
 @pytest.mark.parametrize(("encoder", "times"), [("small-free", 1), ("conv4", 0)])
-def test_training_prints_the_terms_of_packaged_weights(squares: Path, tmp_path: Path, encoder: str, times: int) -> None:
-    output = call("train", squares, "--run", tmp_path / "run", "--encoder", encoder, "--frames", 4, "--size", 16).output
+def test_training_prints_the_terms_of_packaged_weights(
+    squares: Path, tmp_path: Path, encoder: str, times: int
+) -> None:
+    output = call(
+        "train",
+        squares,
+        "--run",
+        tmp_path / "run",
+        "--encoder",
+        encoder,
+        "--frames",
+        4,
+        "--size",
+        16,
+    ).output
     assert output.count(f"weights of the encoder {encoder}: ") == times
     assert output.count(TERMS["small-free"]) == times

@@ -38,7 +38,8 @@ def test_a_worker_ends_with_its_parent(tmp_path):
     script = tmp_path / "start.py"
     script.write_text(SCRIPT)
     done = subprocess.run([sys.executable, script], stdout=subprocess.PIPE, timeout=50, check=True)
-    worker, until = int(done.stdout), time.monotonic() + 20
+    worker = int(done.stdout)
+    until = time.monotonic() + 20
     while time.monotonic() < until:
         try:
             os.kill(worker, 0)

@@ -1,4 +1,6 @@
-"""Public names exist, papers, docs and the web page use only these, and importing the package is fast."""
+"""Public names exist, papers, docs and the web page use only these, and importing the package is
+fast.
+"""
 
 import ast
 import importlib
@@ -19,7 +21,11 @@ HEAVY = ("torch", "torchvision", "timm", "cv2", "av", "matplotlib", "sklearn", "
 MODULES = [module.name for module in pkgutil.walk_packages(onlooker.__path__, "onlooker.")]
 PAPERS = sorted((ROOT / "papers" / "onlooker_papers").rglob("*.py"))
 SERVE = sorted((ROOT / "src" / "onlooker" / "serve").rglob("*.py"))
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "examples").glob("*.ipynb"))]
+PAGES = [
+    ROOT / "README.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "examples").glob("*.ipynb")),
+]
 
 
 @pytest.mark.parametrize("name", onlooker.__all__)
@@ -41,7 +47,9 @@ def test_every_module_defines_the_names_in_its_all(name: str) -> None:
     assert len(set(exported)) == len(exported)
 
 
-@pytest.mark.parametrize("path", [*PAPERS, *PAGES, *SERVE], ids=lambda path: path.relative_to(ROOT).as_posix())
+@pytest.mark.parametrize(
+    "path", [*PAPERS, *PAGES, *SERVE], ids=lambda path: path.relative_to(ROOT).as_posix()
+)
 def test_papers_pages_and_the_web_page_import_public_names_only(path: Path) -> None:
     private = [
         f"{module}.{name}"
@@ -57,14 +65,18 @@ def code(path: Path) -> str:
     if path.suffix == ".md":
         return "\n".join(re.findall(r"^```python\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL))
     if path.suffix == ".ipynb":
-        cells = [cell["source"] for cell in json.loads(text)["cells"] if cell["cell_type"] == "code"]
+        cells = [
+            cell["source"] for cell in json.loads(text)["cells"] if cell["cell_type"] == "code"
+        ]
         lines = [line for cell in cells for line in "".join(cell).splitlines()]
         return "\n".join(line for line in lines if not line.startswith(("%", "!")))
     return text
 
 
 def imported(text: str) -> Iterator[tuple[str, str]]:
-    """Each name that is imported from the library or used as an attribute of its modules, with its module."""
+    """Each name that is imported from the library or used as an attribute of its modules, with its
+    module.
+    """
     tree = ast.parse(text)
     modules: dict[str, str] = {}
     for node in ast.walk(tree):
@@ -76,7 +88,11 @@ def imported(text: str) -> Iterator[tuple[str, str]]:
             else:
                 yield str(node.module), alias.name
     for node in ast.walk(tree):
-        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in modules:
+        if (
+            isinstance(node, ast.Attribute)
+            and isinstance(node.value, ast.Name)
+            and node.value.id in modules
+        ):
             yield modules[node.value.id], node.attr
 
 

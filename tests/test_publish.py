@@ -35,7 +35,9 @@ class Receiver(ThreadingHTTPServer):
     """Takes events, with the answers given in turn, then 204."""
 
     def __init__(self, port: int = 0, answers: tuple[int, ...] = ()) -> None:
-        self.answers, self.got, self.headers = list(answers), list[dict[str, Any]](), list[dict[str, str]]()
+        self.answers = list(answers)
+        self.got = list[dict[str, Any]]()
+        self.headers = list[dict[str, str]]()
         super().__init__(("127.0.0.1", port), _Handler)
 
     @property
@@ -74,7 +76,9 @@ def event(number: int) -> Event:
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(publish, "_PAUSES", tuple(0.01 for _ in publish._PAUSES))  # as many as there are
+    monkeypatch.setattr(
+        publish, "_PAUSES", tuple(0.01 for _ in publish._PAUSES)
+    )  # as many as there are
 
 
 @contextmanager
@@ -97,7 +101,10 @@ def test_events_arrive_in_order() -> None:
 
 
 def test_an_address_that_fails_gets_the_same_event_again() -> None:
-    with Receiver(answers=(503, 429, 500)) as receiver, publishing(receiver.address) as (publisher, lost):
+    with (
+        Receiver(answers=(503, 429, 500)) as receiver,
+        publishing(receiver.address) as (publisher, lost),
+    ):
         publisher.add(event(0))
         publisher.add(event(1))
         publisher.close(5)
@@ -107,7 +114,10 @@ def test_an_address_that_fails_gets_the_same_event_again() -> None:
 
 
 def test_an_event_is_lost_after_ten_attempts() -> None:
-    with Receiver(answers=(503,) * 10) as receiver, publishing(receiver.address + "?key=t0ken") as (publisher, lost):
+    with (
+        Receiver(answers=(503,) * 10) as receiver,
+        publishing(receiver.address + "?key=t0ken") as (publisher, lost),
+    ):
         publisher.add(event(0))
         publisher.add(event(1))
         publisher.close(5)
@@ -117,7 +127,9 @@ def test_an_event_is_lost_after_ten_attempts() -> None:
     assert "t0ken" not in str(error), "what may be a key is never shown"
 
 
-def test_an_address_that_is_not_there_yet_gets_all_events_when_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_address_that_is_not_there_yet_gets_all_events_when_it_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(publish, "_PAUSES", (60, 60))
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -161,13 +173,24 @@ def test_what_is_not_sent_at_the_end_is_reported() -> None:
 @pytest.mark.parametrize(
     "address",
     [
-        "ftp://host/x", "http://anna:secret@host/x", "file:///etc/passwd", "http://", "http://host:abc/",
-        "http://h/a b", "mqtt://anna:secret@host/x", "mqtt://host", "mqtt://host/a/#", "mqtt://host/a+b",
-        "clip.srt", "ftp://host/clip.vtt",
+        "ftp://host/x",
+        "http://anna:secret@host/x",
+        "file:///etc/passwd",
+        "http://",
+        "http://host:abc/",
+        "http://h/a b",
+        "mqtt://anna:secret@host/x",
+        "mqtt://host",
+        "mqtt://host/a/#",
+        "mqtt://host/a+b",
+        "clip.srt",
+        "ftp://host/clip.vtt",
     ],
-)  # fmt: skip
+)
 def test_other_addresses_are_refused(address: str) -> None:
-    with pytest.raises(ValueError, match=r"events is '.*', expected https://host/path, mqtt://host/topic or") as raised:
+    with pytest.raises(
+        ValueError, match=r"events is '.*', expected https://host/path, mqtt://host/topic or"
+    ) as raised:
         open_publisher(address, ["door"], print)
     assert "secret" not in str(raised.value)
 
@@ -177,15 +200,23 @@ def test_names_of_any_letters_arrive() -> None:
         publisher.add(Event("winken – hallo", 0.0, 1.0, 0.5, "x\udcff.mp4"))
         publisher.close(5)
     assert lost == []
-    assert (receiver.got[-1]["source"], receiver.got[-1]["label"]) == ("x\udcff.mp4", "winken – hallo")
+    assert (receiver.got[-1]["source"], receiver.got[-1]["label"]) == (
+        "x\udcff.mp4",
+        "winken – hallo",
+    )
 
 
 def test_an_event_has_plain_values() -> None:
     values = Event("wave", 0.12345, 2.0, 0.5, "door", (1.0, 2.0, 30.5, 40.0)).to_dict()
     told = json.loads(json.dumps(values))
     assert {name: told[name] for name in ("source", "label", "began", "ended", "score", "box")} == {
-        "source": "door", "label": "wave", "began": 0.123, "ended": 2.0, "score": 0.5, "box": [1, 2, 30.5, 40]
-    }  # fmt: skip
+        "source": "door",
+        "label": "wave",
+        "began": 0.123,
+        "ended": 2.0,
+        "score": 0.5,
+        "box": [1, 2, 30.5, 40],
+    }
     assert {*told} == {"id", "source", "label", "began", "ended", "score", "box", "at"}
     assert datetime.fromisoformat(told["at"]).utcoffset() is not None
     assert event(0).to_dict()["box"] is None
@@ -193,7 +224,8 @@ def test_an_event_has_plain_values() -> None:
 
 
 def test_watch_publishes_the_events_of_a_clip(tmp_path: Path, make_clip: Any) -> None:
-    run, path = eventful().save(tmp_path / "run"), make_clip(frames=30)
+    run = eventful().save(tmp_path / "run")
+    path = make_clip(frames=30)
     expected = [event for step in eventful().watch(path) for event in step.events]
     with Receiver() as receiver:
         words = ["watch", str(run), str(path), "--json", "--events", receiver.address]
@@ -207,25 +239,43 @@ def test_watch_publishes_the_events_of_a_clip(tmp_path: Path, make_clip: Any) ->
         assert told["score"] == pytest.approx(true.score, abs=1e-4)
     printed = [event for line in done.stdout.splitlines() for event in json.loads(line)["events"]]
     of = ("label", "began", "ended", "score", "box")
-    assert [[each[name] for name in of] for each in printed] == [[each[name] for name in of] for each in receiver.got]
+    assert [[each[name] for name in of] for each in printed] == [
+        [each[name] for name in of] for each in receiver.got
+    ]
     done = CliRunner().invoke(app, [*words[:3], "--events", "ftp://host"])
     assert (done.exit_code, "expected https://host/path, mqtt" in done.stderr) == (1, True)
 
 
 def test_a_run_that_finds_no_events_has_none_to_send(tmp_path: Path, make_clip: Any) -> None:
-    model, file = create_model("convalstm", 2, size=16, hidden=4), tmp_path / "events.vtt"
-    run = Recognizer(model, ("clap", "run"), DataConfig(size=16, normalization="half")).save(tmp_path / "run")
-    done = CliRunner().invoke(app, ["watch", str(run), str(make_clip(frames=12)), "--events", str(file)])
+    model = create_model("convalstm", 2, size=16, hidden=4)
+    file = tmp_path / "events.vtt"
+    run = Recognizer(model, ("clap", "run"), DataConfig(size=16, normalization="half")).save(
+        tmp_path / "run"
+    )
+    done = CliRunner().invoke(
+        app, ["watch", str(run), str(make_clip(frames=12)), "--events", str(file)]
+    )
     assert done.exit_code == 1
-    assert "this model finds no events to send; train the default model, `onlooker train CLIPS`" in done.stderr
+    assert (
+        "this model finds no events to send; train the default model, `onlooker train CLIPS`"
+        in done.stderr
+    )
     assert not file.exists()
 
 
-def test_the_event_of_a_file_ends_with_it_while_another_source_goes_on(tmp_path: Path, make_clip: Any) -> None:
-    run, path = eventful().save(tmp_path / "run"), make_clip(frames=12)
+def test_the_event_of_a_file_ends_with_it_while_another_source_goes_on(
+    tmp_path: Path, make_clip: Any
+) -> None:
+    run = eventful().save(tmp_path / "run")
+    path = make_clip(frames=12)
     with Receiver() as receiver, socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"tcp://127.0.0.1:{silent.getsockname()[1]}"
-        watch_sources(run, [str(path), address], StreamConfig(timeout=3, attempts=0), events=[receiver.address])
+        watch_sources(
+            run,
+            [str(path), address],
+            StreamConfig(timeout=3, attempts=0),
+            events=[receiver.address],
+        )
         over = time.time()
     last = receiver.got[-1]
     assert last["source"] == str(path)
@@ -233,7 +283,9 @@ def test_the_event_of_a_file_ends_with_it_while_another_source_goes_on(tmp_path:
     assert over - datetime.fromisoformat(last["at"]).timestamp() > 1
 
 
-def test_a_webhook_is_signed_with_a_secret_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_webhook_is_signed_with_a_secret_of_the_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("ONLOOKER_WEBHOOK_SECRET", "s3cret")
     with Receiver() as receiver, publishing(receiver.address) as (publisher, lost):
         publisher.add(event(0))
@@ -244,11 +296,15 @@ def test_a_webhook_is_signed_with_a_secret_of_the_environment(monkeypatch: pytes
     assert receiver.headers[0]["X-Onlooker-Signature"] == f"sha256={expected}"
 
 
-def test_a_receiver_that_never_answers_delays_nobody_and_drops_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_receiver_that_never_answers_delays_nobody_and_drops_are_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(publish, "_WAITING", 20)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         lost = list[ClipError]()
-        publisher = open_publisher(f"http://127.0.0.1:{silent.getsockname()[1]}/x", ["door"], lost.append)
+        publisher = open_publisher(
+            f"http://127.0.0.1:{silent.getsockname()[1]}/x", ["door"], lost.append
+        )
         began = time.monotonic()
         for number in range(5000):
             publisher.add(event(number))
@@ -256,12 +312,17 @@ def test_a_receiver_that_never_answers_delays_nobody_and_drops_are_counted(monke
         assert "20 events wait for it; new ones are dropped" in str(lost[0])
         monkeypatch.setattr(publish, "_ANSWER", 0.2)
         publisher.close(0.2)
-    (told,) = (str(each) for each in lost if "events were dropped, while 20 others waited for it" in str(each))
+    (told,) = (
+        str(each)
+        for each in lost
+        if "events were dropped, while 20 others waited for it" in str(each)
+    )
     assert 4979 <= int(told.split(": ")[1].split()[0]) <= 4980
 
 
 def test_subtitles_hold_the_events_that_are_over(tmp_path: Path) -> None:
-    path, lost = tmp_path / "door.vtt", list[ClipError]()
+    path = tmp_path / "door.vtt"
+    lost = list[ClipError]()
     publisher = open_publisher(str(path), ["door"], lost.append)
     assert path.read_text() == "WEBVTT\n", "complete from the start"
     for label, began, ended in (("wave", 0.5, 1.25), ("a <b>", 3600.0, 3723.5)):
@@ -281,7 +342,11 @@ def test_subtitles_hold_the_events_that_are_over(tmp_path: Path) -> None:
     assert "\n\nNOTE 00:00:00.000 is 20" in text
     assert text.endswith("\n\n00:00:02.000 --> 00:00:03.000\nwave\n")
     ((_, intervals),) = read_intervals(path).items()
-    assert {(each.label, each.start) for each in intervals} == {("wave", 0.5), ("a <b>", 3600.0), ("wave", 2.0)}
+    assert {(each.label, each.start) for each in intervals} == {
+        ("wave", 0.5),
+        ("a <b>", 3600.0),
+        ("wave", 2.0),
+    }
     (tmp_path / "other.vtt").write_text("notes")
     with pytest.raises(ValueError, match="holds something else than WebVTT"):
         open_publisher(str(tmp_path / "other.vtt"), ["door"], lost.append)
@@ -289,7 +354,9 @@ def test_subtitles_hold_the_events_that_are_over(tmp_path: Path) -> None:
         open_publisher(str(path), ["door", "gate"], lost.append)
 
 
-def test_a_file_of_events_takes_constant_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_of_events_takes_constant_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(publish, "_WAITING", 10**6)
     publisher = open_publisher(str(tmp_path / "door.vtt"), ["door"], list[ClipError]().append)
     for number in range(500):
@@ -300,14 +367,20 @@ def test_a_file_of_events_takes_constant_memory(tmp_path: Path, monkeypatch: pyt
     assert sum(map(len, held)) < 10, "events that are written are not held"
 
 
-def test_watch_loads_the_run_before_it_touches_a_file_of_events(tmp_path: Path, make_clip: Any) -> None:
-    path, clip = tmp_path / "events.vtt", make_clip(frames=8)
+def test_watch_loads_the_run_before_it_touches_a_file_of_events(
+    tmp_path: Path, make_clip: Any
+) -> None:
+    path = tmp_path / "events.vtt"
+    clip = make_clip(frames=8)
     path.write_text(before := "WEBVTT\n\n00:00:00.500 --> 00:00:01.250\nwave\n")
     with pytest.raises(FileNotFoundError, match="no such folder"):
         watch_sources(tmp_path / "gone", [str(clip)], StreamConfig(), events=[str(path)])
     assert path.read_text() == before
     run = eventful().save(tmp_path / "run")
-    with pytest.raises(FileExistsError, match=r"events\.vtt: holds events already; choose another file, or remove it"):
+    with pytest.raises(
+        FileExistsError,
+        match=r"events\.vtt: holds events already; choose another file, or remove it",
+    ):
         watch_sources(run, [str(clip)], StreamConfig(), events=[str(path)])
     assert path.read_text() == before, "those of a recording would be in it twice"
     path.write_text("WEBVTT\n")
@@ -319,7 +392,9 @@ class Broker:
 
     def __init__(self, port: int) -> None:
         self.server = socket.create_server(("127.0.0.1", port))
-        self.connects, self.got = list[bytes](), list[tuple[str, str, bool]]()  # topic, payload, whether it is retained
+        # topic, payload, whether it is retained
+        self.connects = list[bytes]()
+        self.got = list[tuple[str, str, bool]]()
         Thread(target=self._serve, daemon=True).start()
 
     def _serve(self) -> None:
@@ -328,7 +403,8 @@ class Broker:
             while kind := file.read(1):
                 size = shift = 0
                 while (byte := file.read(1)[0]) & 128:
-                    size, shift = size | (byte & 127) << shift, shift + 7
+                    size = size | (byte & 127) << shift
+                    shift = shift + 7
                 self._answer(kind[0], file.read(size | byte << shift), connection)
 
     def _answer(self, kind: int, body: bytes, connection: socket.socket) -> None:
@@ -343,10 +419,13 @@ class Broker:
                 connection.sendall(b"\x40\x02" + body[end:payload])
 
 
-def test_an_mqtt_broker_that_starts_late_gets_sensors_and_events(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_mqtt_broker_that_starts_late_gets_sensors_and_events(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     pytest.importorskip("paho.mqtt", reason="needs paho-mqtt")
     monkeypatch.setenv("ONLOOKER_MQTT_PASSWORD", "t0ken")
-    port, lost = free_port(), list[ClipError]()
+    port = free_port()
+    lost = list[ClipError]()
     publisher = open_publisher(
         f"mqtt://anna@127.0.0.1:{port}/home/door", ["0", "rtsp://cam/a", "clip.mp4"], lost.append
     )
@@ -357,26 +436,44 @@ def test_an_mqtt_broker_that_starts_late_gets_sensors_and_events(monkeypatch: py
     publisher.close(20)
     broker.server.close()
     assert lost == []
-    assert all(part in broker.connects[0] for part in (b"anna", b"t0ken", b"home/door/status", b"offline"))
-    assert all(retained != ('"label"' in text) for _, text, retained in broker.got)  # all but events
+    assert all(
+        part in broker.connects[0] for part in (b"anna", b"t0ken", b"home/door/status", b"offline")
+    )
+    assert all(
+        retained != ('"label"' in text) for _, text, retained in broker.got
+    )  # all but events
     topics = ["home/door/0", "home/door/rtsp-cam-a", "home/door/clip-mp4"]
     assert [topic for topic, *_ in broker.got[:7:2]] == [
-        *(f"homeassistant/binary_sensor/onlooker-{topic.replace('/', '-')}/config" for topic in topics),
+        *(
+            f"homeassistant/binary_sensor/onlooker-{topic.replace('/', '-')}/config"
+            for topic in topics
+        ),
         "home/door/status",
     ]
     sensor = json.loads(broker.got[2][1])
     assert (sensor["state_topic"], sensor["availability_topic"]) == (topics[1], "home/door/status")
-    states = [(topic, json.loads(text).get("label")) for topic, text, _ in broker.got if topic in topics]
-    assert states == [*((topic, None) for topic in topics), (topics[0], "wave"), (topics[1], "clap")]
+    states = [
+        (topic, json.loads(text).get("label")) for topic, text, _ in broker.got if topic in topics
+    ]
+    assert states == [
+        *((topic, None) for topic in topics),
+        (topics[0], "wave"),
+        (topics[1], "clap"),
+    ]
     assert sensor["value_template"] == "{{ 'ON' if value_json.label is defined else 'OFF' }}"
     assert sensor["off_delay"] == 2
-    assert [text for topic, text, _ in broker.got if topic == "home/door/status"] == ["online", "offline"]
+    assert [text for topic, text, _ in broker.got if topic == "home/door/status"] == [
+        "online",
+        "offline",
+    ]
 
 
 def test_a_real_broker_keeps_the_sensor_and_no_event_for_a_subscriber_that_comes_later() -> None:
     amqtt = pytest.importorskip("amqtt.broker", reason="needs amqtt")
     paho = pytest.importorskip("paho.mqtt.client")
-    port, got, loop = free_port(), dict[str, str](), asyncio.new_event_loop()
+    port = free_port()
+    got = dict[str, str]()
+    loop = asyncio.new_event_loop()
     Thread(target=loop.run_forever, daemon=True).start()
     config = {"listeners": {"default": {"type": "tcp", "bind": f"127.0.0.1:{port}"}}}
     broker = asyncio.run_coroutine_threadsafe(_started(amqtt, config), loop).result(20)
@@ -397,7 +494,9 @@ def test_a_real_broker_keeps_the_sensor_and_no_event_for_a_subscriber_that_comes
     assert lost == []
     assert got["home/status"] == "offline"
     assert json.loads(got["home/door"]) == {"source": "door"}
-    assert json.loads(got["homeassistant/binary_sensor/onlooker-home-door/config"])["name"] == "door"
+    assert (
+        json.loads(got["homeassistant/binary_sensor/onlooker-home-door/config"])["name"] == "door"
+    )
 
 
 async def _started(amqtt: Any, config: dict[str, Any]) -> Any:

@@ -1,4 +1,6 @@
-"""The README and the docs are run: commands on a small folder of clips, Python blocks, links, make targets."""
+"""The README and the docs are run: commands on a small folder of clips, Python blocks, links, make
+targets.
+"""
 
 import re
 import shlex
@@ -26,7 +28,8 @@ PAGES = [
 # What a command says whose optional package is not installed here.
 MISSING = r"[\w-]+ is not installed; pip install \"onlooker\[.*"
 # Training commands run as written, but for a moment only.
-BRIEF, BY_GRADIENT = "--frames 4 --size 32", "--epochs 1 --batch 4"
+BRIEF = "--frames 4 --size 32"
+BY_GRADIENT = "--epochs 1 --batch 4"
 
 
 def blocks(page: Path, language: str) -> list[str]:
@@ -35,12 +38,16 @@ def blocks(page: Path, language: str) -> list[str]:
 
 def commands(page: Path) -> list[str]:
     lines = "\n".join(blocks(page, "console")).splitlines()
-    return [line.removeprefix("$ ").split("  #")[0].strip() for line in lines if line.startswith("$ ")]
+    return [
+        line.removeprefix("$ ").split("  #")[0].strip() for line in lines if line.startswith("$ ")
+    ]
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The files that the docs mention: two classes in `clips/`, `clip.mp4`, `street.mp4`, three days with times."""
+    """The files that the docs mention: two classes in `clips/`, `clip.mp4`, `street.mp4`, three
+    days with times.
+    """
     folder = tmp_path_factory.mktemp("reader")
     for fps, label in enumerate(("jump", "wave"), 10):  # no clip is a copy of another
         for i in range(6):
@@ -52,7 +59,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rows = ["path,start,end,label"]
     for number, day in enumerate(("monday", "tuesday", "wednesday")):
         make_clip(folder / f"{day}.mp4", frames=90 + number)
-        rows += [f"{day}.mp4,{start},{start + 1},{('jump', 'wave')[start % 2]}" for start in (1, 4, 6)]
+        rows += [
+            f"{day}.mp4,{start},{start + 1},{('jump', 'wave')[start % 2]}" for start in (1, 4, 6)
+        ]
     (folder / "times.csv").write_text("\n".join(rows[:7]))
     (folder / "wednesday.csv").write_text("\n".join([rows[0], *rows[7:]]))
     return folder
@@ -64,7 +73,9 @@ def run(command: str, place: Path) -> str | None:
     if words[1] == "serve":
         return serve(words[1:], place)
     if words[1] in ("train", "compare") and "--resume" not in words:
-        words += shlex.split(BRIEF) if "--features" not in words else []  # whose frames are those of `features`
+        words += (
+            shlex.split(BRIEF) if "--features" not in words else []
+        )  # whose frames are those of `features`
         if words[1] == "compare" or ("--model" in words and "linear" not in words):
             words += shlex.split(BY_GRADIENT)
         if words[1] == "compare":
@@ -78,7 +89,15 @@ def run(command: str, place: Path) -> str | None:
 
 def serve(words: list[str], place: Path) -> None:
     """Start the page, read it, and stop it."""
-    command = [sys.executable, "-c", "from onlooker.cli import main; main()", *words, "--no-browser", "--port", "0"]
+    command = [
+        sys.executable,
+        "-c",
+        "from onlooker.cli import main; main()",
+        *words,
+        "--no-browser",
+        "--port",
+        "0",
+    ]
     with subprocess.Popen(command, cwd=place, stdout=subprocess.PIPE, text=True) as server:
         try:
             assert server.stdout is not None
@@ -89,14 +108,17 @@ def serve(words: list[str], place: Path) -> None:
             server.terminate()
 
 
-@pytest.mark.parametrize("page", [p for p in PAGES if commands(p) or blocks(p, "python")], ids=lambda p: p.name)
+@pytest.mark.parametrize(
+    "page", [p for p in PAGES if commands(p) or blocks(p, "python")], ids=lambda p: p.name
+)
 def test_commands_and_python_run(page: Path, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Each page begins in a new folder, as its reader does.
     shutil.rmtree(place / "runs", ignore_errors=True)
     monkeypatch.setenv("ONLOOKER_CACHE", str(place / "cache"))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.chdir(place)
-    # Reproducing takes minutes to days, and has its own tests: here its commands are understood, not carried out.
+    # Reproducing takes minutes to days, and has its own tests: here its commands are understood,
+    # not carried out.
     for experiment in (digits, hmdb10, official, videolstm):
         monkeypatch.setattr(experiment, "reproduce", lambda *_, **__: Path("report.html"))
     missing = list[str | None]()

@@ -34,14 +34,17 @@ DATA = DataConfig(frames=6, size=16, normalization="half")
 Make = Callable[..., Path]
 
 
-def recognizer(name: str = "convalstm", data: DataConfig = DATA, classes: tuple[str, ...] = CLASSES) -> Recognizer:
+def recognizer(
+    name: str = "convalstm", data: DataConfig = DATA, classes: tuple[str, ...] = CLASSES
+) -> Recognizer:
     torch.manual_seed(0)
     model = create_model(name, len(classes), in_channels=data.channels, size=data.size, hidden=8)
     return Recognizer(model, classes, data)
 
 
 def test_a_saved_recognizer_gives_the_same_predictions(tmp_path: Path, make_clip: Make) -> None:
-    path, data = make_clip(), DataConfig(frames=5, size=24, channels=1, normalization="imagenet")
+    path = make_clip()
+    data = DataConfig(frames=5, size=24, channels=1, normalization="imagenet")
     settings = {"aggregation": "last", "frame_rate": 12.5, "temperature": 2.5, "threshold": 0.4}
     saved = Recognizer(recognizer(data=data).model, CLASSES, data, **settings)
     run = tmp_path / "run"
@@ -51,42 +54,61 @@ def test_a_saved_recognizer_gives_the_same_predictions(tmp_path: Path, make_clip
         for name in ("classes", "data", *settings):
             assert getattr(loaded, name) == getattr(saved, name)
         assert not loaded.model.training
-        a, b = saved.predict(path), loaded.predict(str(path))
+        a = saved.predict(path)
+        b = loaded.predict(str(path))
         for name in ("frame_scores", "scores", "times", "indices", "attention"):
             np.testing.assert_array_equal(getattr(a, name), getattr(b, name))
 
 
 def test_a_run_of_an_earlier_version_is_loaded_unless_its_model_is_gone(tmp_path: Path) -> None:
     run = recognizer("convnet").save(tmp_path)
-    values, settings = read_json(run / "recognizer.json"), read_json(run / "config.json")
-    write_json(run / "recognizer.json", {**values, "localization": {"onset": 0.4, "level": 0.0, "gap": 5}})
+    values = read_json(run / "recognizer.json")
+    settings = read_json(run / "config.json")
+    write_json(
+        run / "recognizer.json", {**values, "localization": {"onset": 0.4, "level": 0.0, "gap": 5}}
+    )
     assert load(run).classes == CLASSES
     write_json(run / "config.json", {**settings, "attention": "mil", "glimpse": "sum"})
-    with pytest.raises(ValueError, match=r"config.json: unknown attention 'mil'; .* use that version, or train again"):
+    with pytest.raises(
+        ValueError,
+        match=r"config.json: unknown attention 'mil'; .* use that version, or train again",
+    ):
         load(run)
 
 
 def test_a_temperature_divides_the_logits_of_every_frame(make_clip: Make, tmp_path: Path) -> None:
-    path, data = make_clip(frames=14), DATA
+    path = make_clip(frames=14)
+    data = DATA
     plain = recognizer("lstm", data)
     of = Recognizer(plain.model, CLASSES, data, temperature=2.5)
     sample = torch.from_numpy(resize(read(path, 6).pixels, 16, 3))[None]
     logits = np.log(plain.classify(sample).scores)
     expected = np.exp(logits / 2.5)
-    np.testing.assert_allclose(of.classify(sample).scores, expected / expected.sum(-1, keepdims=True), rtol=1e-5)
-    seen, steps = of.predict(path), list(of.watch(path, StreamConfig(drop="none")))
+    np.testing.assert_allclose(
+        of.classify(sample).scores, expected / expected.sum(-1, keepdims=True), rtol=1e-5
+    )
+    seen = of.predict(path)
+    steps = list(of.watch(path, StreamConfig(drop="none")))
     expected = plain.predict(path).frame_scores ** (1 / 2.5)
-    np.testing.assert_allclose(seen.frame_scores, expected / expected.sum(1, keepdims=True), atol=1e-6)
+    np.testing.assert_allclose(
+        seen.frame_scores, expected / expected.sum(1, keepdims=True), atol=1e-6
+    )
     assert (seen.frame_scores.argmax(1) == plain.predict(path).frame_scores.argmax(1)).all()
     flat = [step.scores ** (1 / 2.5) for step in plain.watch(path, StreamConfig(drop="none"))]
-    np.testing.assert_allclose([step.scores for step in steps], [each / each.sum() for each in flat], atol=1e-6)
-    samples, _ = read_clips([Clip(path, "run")], CLASSES, data, cache=tmp_path / "cache", quiet=True)
+    np.testing.assert_allclose(
+        [step.scores for step in steps], [each / each.sum() for each in flat], atol=1e-6
+    )
+    samples, _ = read_clips(
+        [Clip(path, "run")], CLASSES, data, cache=tmp_path / "cache", quiet=True
+    )
     np.testing.assert_allclose(of.evaluate(samples).scores[0], seen.scores, rtol=1e-5)
 
 
 def test_a_prediction_is_that_of_the_frames_that_were_read(make_clip: Make) -> None:
-    path, of = make_clip(frames=20), recognizer()
-    seen, frames = of.predict(path), read(path, 6)
+    path = make_clip(frames=20)
+    of = recognizer()
+    seen = of.predict(path)
+    frames = read(path, 6)
     assert seen.indices.tolist() == frames.indices.tolist() == [1, 5, 8, 11, 15, 18]
     assert seen.times.tolist() == frames.times.tolist()
     pixels = torch.from_numpy(resize(frames.pixels, 16, 3)).float()
@@ -102,7 +124,9 @@ def test_a_prediction_is_that_of_the_frames_that_were_read(make_clip: Make) -> N
 def test_evaluate_equals_predicting_each_clip(make_clip: Make, tmp_path: Path) -> None:
     of = recognizer()
     labels = ("run", "clap", "run", "wave", "run")
-    clips = [Clip(make_clip(f"{label}/{i}.mp4", frames=5 + i), label) for i, label in enumerate(labels)]
+    clips = [
+        Clip(make_clip(f"{label}/{i}.mp4", frames=5 + i), label) for i, label in enumerate(labels)
+    ]
     samples, _ = read_clips(clips, CLASSES, DATA, cache=tmp_path / "cache", quiet=True)
     error = ClipError("x.mp4", "zero bytes", "remove it")
     evaluation = of.evaluate(samples, batch=2, skipped=[error])
@@ -131,11 +155,14 @@ def test_attention_is_interpolated_between_sampled_frames(tmp_path: Path) -> Non
     attention = np.zeros((2, 1, 2), np.float32)
     attention[0, 0, 0] = attention[1, 0, 1] = 1
     scores = np.array([[0.9, 0.1], [0.2, 0.8]], np.float32)
-    seen = Prediction(path, ("a", "b"), scores, scores.mean(0), np.array([0.0, 0.4]), np.array([0, 4]), attention)
+    seen = Prediction(
+        path, ("a", "b"), scores, scores.mean(0), np.array([0.0, 0.4]), np.array([0, 4]), attention
+    )
     frames, _ = painted.all_frames(recognizer().overlay(path, tmp_path / "seen.mp4", seen))
     middle = np.stack(frames)[:, 100:150].astype(int)
     color = middle.max(-1) - middle.min(-1)  # gray where there is no attention
-    left, right = color[:, :, 20:60].mean((1, 2)), color[:, :, 196:236].mean((1, 2))
+    left = color[:, :, 20:60].mean((1, 2))
+    right = color[:, :, 196:236].mean((1, 2))
     assert left[0] > 4 * right[0]
     assert right[4] > 4 * left[4]
     assert left[0] > left[1] > 4 * left[3]
@@ -155,12 +182,20 @@ def test_inconsistent_parts_are_errors() -> None:
     model = create_model("convnet", 3, size=16)
     with pytest.raises(ValueError, match="2 class names for a model of 3 classes"):
         Recognizer(model, ("a", "b"), DATA)
-    with pytest.raises(ValueError, match="frames of 32 pixels and 3 channels for a model of 16 pixels and 3 channels"):
+    with pytest.raises(
+        ValueError,
+        match="frames of 32 pixels and 3 channels for a model of 16 pixels and 3 channels",
+    ):
         Recognizer(model, CLASSES, DataConfig(size=32))
     for classes in (("a", "b", "a"), ("a", "", "b")):
         with pytest.raises(ValueError, match="expected names that differ and are not empty"):
             Recognizer(model, classes, DATA)
-    wrong = ("frame_rate", 1e308), ("temperature", 1e-320), ("temperature", float("nan")), ("threshold", 2)
+    wrong = (
+        ("frame_rate", 1e308),
+        ("temperature", 1e-320),
+        ("temperature", float("nan")),
+        ("threshold", 2),
+    )
     for name, value in wrong:
         with pytest.raises(ValueError, match=re.escape(f"{name} is {value:g}, expected a")):
             Recognizer(model, CLASSES, DATA, **{name: value})
@@ -177,9 +212,13 @@ def test_a_flipped_bit_in_the_weights(run: Path) -> None:
     content = bytearray(weights.read_bytes())
     content[-2] ^= 1  # one weight becomes another finite number
     weights.write_bytes(content)
-    with pytest.raises(ValueError, match=r"model.safetensors: damaged, or not the file that recognizer.json was"):
+    with pytest.raises(
+        ValueError, match=r"model.safetensors: damaged, or not the file that recognizer.json was"
+    ):
         load(run)
-    with pytest.raises(ValueError, match=r"model.safetensors: damaged, or not the file that recognizer.json was"):
+    with pytest.raises(
+        ValueError, match=r"model.safetensors: damaged, or not the file that recognizer.json was"
+    ):
         Classifier.from_pretrained(run / "model")
     values = json.loads((run / "model" / "recognizer.json").read_text(encoding="utf-8"))
     del values["weights"]  # as an older version wrote it
@@ -192,16 +231,24 @@ def test_weights_and_scores_that_are_not_finite(tmp_path: Path, make_clip: Make)
     broken = recognizer()
     with torch.no_grad():
         broken.model.head[-1].bias[1] = torch.nan
-    with pytest.raises(ValueError, match=r"model.safetensors: head.1.bias has values that are not finite; copy"):
+    with pytest.raises(
+        ValueError, match=r"model.safetensors: head.1.bias has values that are not finite; copy"
+    ):
         load(broken.save(tmp_path / "run"))
-    with pytest.raises(ValueError, match=r"model.safetensors: head.1.bias has values that are not finite; copy"):
+    with pytest.raises(
+        ValueError, match=r"model.safetensors: head.1.bias has values that are not finite; copy"
+    ):
         Classifier.from_pretrained(tmp_path / "run")
     clip = make_clip()
-    with pytest.raises(ClipError, match=r"clip.mp4: the model's scores are not finite numbers; train it again"):
+    with pytest.raises(
+        ClipError, match=r"clip.mp4: the model's scores are not finite numbers; train it again"
+    ):
         broken.predict(clip)
     with pytest.raises(ClipError, match=r"the model's scores are not finite numbers"):
         broken.watch(clip)  # before the source is opened
-    samples, _ = read_clips([Clip(clip, "run")], CLASSES, DATA, cache=tmp_path / "cache", quiet=True)
+    samples, _ = read_clips(
+        [Clip(clip, "run")], CLASSES, DATA, cache=tmp_path / "cache", quiet=True
+    )
     with pytest.raises(ClipError, match=r"run/clip.mp4: the model's scores are not finite numbers"):
         broken.evaluate(samples)
 
@@ -220,7 +267,9 @@ class Bomb:
         return os.mkdir, (str(Path(os.environ["BOMB"])),)
 
 
-def test_pickles_are_not_read(run: Path, tmp_path: Path, make_clip: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pickles_are_not_read(
+    run: Path, tmp_path: Path, make_clip: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("BOMB", str(tmp_path / "exploded"))
     bomb = pickle.dumps(Bomb())
     checkpoints = ("checkpoints/last.ckpt", "checkpoints/best.ckpt")
@@ -235,10 +284,14 @@ def test_pickles_are_not_read(run: Path, tmp_path: Path, make_clip: Make, monkey
     assert (tmp_path / "exploded").exists()
 
 
-def test_a_model_of_another_package_names_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_of_another_package_names_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run = recognizer().save(tmp_path / "run")
     values = json.loads((run / "recognizer.json").read_text())
-    (run / "recognizer.json").write_text(json.dumps({**values, "model": "Elsewhere", "package": "my-models"}))
+    (run / "recognizer.json").write_text(
+        json.dumps({**values, "model": "Elsewhere", "package": "my-models"})
+    )
     monkeypatch.setattr("onlooker.models.registry.load_packages", lambda: None)
     with pytest.raises(ValueError, match="unknown class of models 'Elsewhere'; install my-models"):
         load(run)
@@ -258,7 +311,9 @@ def test_what_lasts_longer_than_the_longest_window_is_a_recording(make_clip: Mak
     assert of.longest == pytest.approx(LENGTHS[-1] / 10)
     assert eventful().longest == LENGTHS[-1] / 25, "at an unknown rate, as for images"
     assert recognizer().longest == math.inf, "it finds no events"
-    short, long, told = make_clip("short.mp4", frames=9), make_clip("long.mp4", frames=30), list[Step]()
+    short = make_clip("short.mp4", frames=9)
+    long = make_clip("long.mp4", frames=30)
+    told = list[Step]()
     assert len(of.predict(short, on_step=told.append).times) == 6
     assert told == []
     seen = of.predict(long, on_step=told.append)
@@ -270,13 +325,20 @@ def test_what_lasts_longer_than_the_longest_window_is_a_recording(make_clip: Mak
     assert [(e.label, e.start, e.end) for e in live] == [
         (e.label, e.start, e.end) for step in of.watch(long) for e in step.events
     ]
-    assert [each.score for each in seen.segments] == sorted((each.score for each in seen.segments), reverse=True)
+    assert [each.score for each in seen.segments] == sorted(
+        (each.score for each in seen.segments), reverse=True
+    )
     (whole,) = of.predict_clip(long).segments
-    assert (whole.start, whole.end) == (pytest.approx(0, abs=0.01), pytest.approx(3.0, abs=0.3)), "one answer for all"
+    assert (whole.start, whole.end) == (pytest.approx(0, abs=0.01), pytest.approx(3.0, abs=0.3)), (
+        "one answer for all"
+    )
 
 
-def test_the_events_of_a_recording_are_those_that_the_accepted_false_alarms_allow(make_clip: Make) -> None:
-    of, path = eventful(frame_rate=10.0), make_clip(frames=30)
+def test_the_events_of_a_recording_are_those_that_the_accepted_false_alarms_allow(
+    make_clip: Make,
+) -> None:
+    of = eventful(frame_rate=10.0)
+    path = make_clip(frames=30)
     best = of.predict(path).segments[0].score
     of.curve = EventCurve([0.0, best], [1.0, 0.5], [0.0, 0.0], [9.0, 3.0], 0.0, 1.0, [])
     assert of.event_threshold(9) == 0
@@ -294,12 +356,20 @@ def test_the_curve_of_events_is_saved_and_a_damaged_one_is_an_error(tmp_path: Pa
     assert expected_events(loaded, 1) == f"events: {curve.sentence(1)}"
     assert "how many false alarms that gives is not known" in expected_events(eventful(), 1)
     values = read_json(run / "recognizer.json")
-    for damaged in ({**values["curve"], "found": [0.9]}, {**values["curve"], "late": None}, {}, [], "none"):
+    for damaged in (
+        {**values["curve"], "found": [0.9]},
+        {**values["curve"], "late": None},
+        {},
+        [],
+        "none",
+    ):
         write_json(run / "recognizer.json", {**values, "curve": damaged})
         if damaged == {}:
             assert load(run).curve is None
             continue
         with pytest.raises(ValueError, match=r"recognizer.json: .*(curve|late)"):
             load(run)
-    write_json(run / "recognizer.json", {name: value for name, value in values.items() if name != "curve"})
+    write_json(
+        run / "recognizer.json", {name: value for name, value in values.items() if name != "curve"}
+    )
     assert load(run).curve is None, "a run of an earlier version"

@@ -39,5 +39,7 @@ def test_links_between_files_become_links_between_pages(site):
             src_uri = "index.md"
 
     text = "[a](docs/live.md#sources) [b](results/README.md) [c](https://a.example) ![d](docs/demo.png)\n[e]: LICENSE"
-    expected = "[a](live.md#sources) [b](results.md) [c](https://a.example) ![d](demo.png)\n[e]: LICENSE"
+    expected = (
+        "[a](live.md#sources) [b](results.md) [c](https://a.example) ![d](demo.png)\n[e]: LICENSE"
+    )
     assert site.on_page_markdown(text, Page, None, None) == expected

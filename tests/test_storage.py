@@ -47,7 +47,9 @@ def put(files: Any, **contents: str) -> None:
 
 
 def read(files: Any) -> dict[str, str]:
-    return {path.removeprefix("/set/"): files.cat_file(path).decode() for path in files.find("/set")}
+    return {
+        path.removeprefix("/set/"): files.cat_file(path).decode() for path in files.find("/set")
+    }
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
@@ -59,10 +61,13 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 def recorded(monkeypatch: pytest.MonkeyPatch, memory: Any, name: str) -> list[str]:
     """The paths that a method of the file system is called with from now on."""
-    paths, whole = list[str](), getattr(type(memory), name)
+    paths = list[str]()
+    whole = getattr(type(memory), name)
     position = {"get_file": 0, "put_file": 1}[name]
     monkeypatch.setattr(
-        type(memory), name, lambda self, *both, **more: (paths.append(both[position]), whole(self, *both, **more))[1]
+        type(memory),
+        name,
+        lambda self, *both, **more: (paths.append(both[position]), whole(self, *both, **more))[1],
     )
     return paths
 
@@ -71,13 +76,17 @@ def refuse(*_: Any, **__: Any) -> None:
     raise PermissionError("403")
 
 
-@pytest.mark.parametrize("text", ["s3://bucket/clips", "s3:/bucket/clips", "gs://b", "memory://a", "file:///tmp/x"])
+@pytest.mark.parametrize(
+    "text", ["s3://bucket/clips", "s3:/bucket/clips", "gs://b", "memory://a", "file:///tmp/x"]
+)
 def test_addresses(text: str) -> None:
     assert is_address(text)
     assert is_address(Path(text))
 
 
-@pytest.mark.parametrize("text", ["clips", "/data/clips", "a/b:c", "C:/clips", "rtsp://camera/1", "https://host/a.mp4"])
+@pytest.mark.parametrize(
+    "text", ["clips", "/data/clips", "a/b:c", "C:/clips", "rtsp://camera/1", "https://host/a.mp4"]
+)
 def test_what_is_no_address(text: str) -> None:
     assert not is_address(text)
     assert local(text) == Path(text)
@@ -89,8 +98,10 @@ def test_a_copy_follows_what_is_there(memory: Any, monkeypatch: pytest.MonkeyPat
     downloads = recorded(monkeypatch, memory, "get_file")
     folder = local(SET)
     assert {path.name: path.read_text() for path in folder.rglob("*") if path.is_file()} == {
-        "a": "one", "b": "two", "c": "three"
-    }  # fmt: skip
+        "a": "one",
+        "b": "two",
+        "c": "three",
+    }
     put(memory, c="other")  # of the same size
     memory.rm_file("/set/deep/b")
     downloads.clear()
@@ -110,7 +121,9 @@ def test_what_changes_is_uploaded_and_the_rest_is_not(
     memory: Any, monkeypatch: pytest.MonkeyPatch, links: bool
 ) -> None:
     def refuse(*_: Any) -> None:
-        raise PermissionError(errno.EPERM, "Operation not permitted")  # as exFAT and some network disks
+        raise PermissionError(
+            errno.EPERM, "Operation not permitted"
+        )  # as exFAT and some network disks
 
     if not links:
         monkeypatch.setattr(os, "link", refuse)
@@ -119,7 +132,9 @@ def test_what_changes_is_uploaded_and_the_rest_is_not(
     with uploading([SET]) as copies:
         folder = copies[SET]
         (folder / "model").mkdir()
-        for second, (name, text) in enumerate({"model/weights": "new", "split.json": "{}", "b": "other"}.items()):
+        for second, (name, text) in enumerate(
+            {"model/weights": "new", "split.json": "{}", "b": "other"}.items()
+        ):
             (folder / name).write_text(text)
             os.utime(folder / name, (second, second))
         (folder / ".lock").write_text("")
@@ -134,7 +149,9 @@ def test_what_changes_is_uploaded_and_the_rest_is_not(
     assert len(sent) == 3
 
 
-def test_changes_are_uploaded_while_the_work_goes_on_and_when_it_fails(memory: Any, often: None) -> None:
+def test_changes_are_uploaded_while_the_work_goes_on_and_when_it_fails(
+    memory: Any, often: None
+) -> None:
     def work() -> None:
         with uploading([Path("memory:/set")]) as copies:
             folder = copies[Path("memory:/set")]
@@ -156,7 +173,11 @@ def test_an_upload_that_fails_is_reported_once_and_tried_again(
     with uploading([SET]) as copies:
         copies[SET].mkdir()
         with monkeypatch.context() as patch:
-            patch.setattr(type(memory), "put_file", lambda _, source, target, **__: (tries.append(target), refuse()))
+            patch.setattr(
+                type(memory),
+                "put_file",
+                lambda _, source, target, **__: (tries.append(target), refuse()),
+            )
             (copies[SET] / "curves.csv").write_text("an epoch")
             wait_until(lambda: len(tries) >= 4)
     denied = "memory://set: 403; check address, network and credentials"
@@ -185,19 +206,30 @@ def test_what_cannot_be_uploaded_is_kept_and_does_not_keep_others_from_it(
 
     with pytest.raises(KeyError, match="nan"):
         work(fails=True)
-    assert "memory://store: not all is uploaded (memory://store: 403; check address" in capsys.readouterr().err
+    assert (
+        "memory://store: not all is uploaded (memory://store: 403; check address"
+        in capsys.readouterr().err
+    )
     assert read(memory) == {"file": "True"}
-    with pytest.raises(StorageError, match=r"memory://store: not all is uploaded .* copy it from ") as error:
+    with pytest.raises(
+        StorageError, match=r"memory://store: not all is uploaded .* copy it from "
+    ) as error:
         work(fails=False)
     kept = Path(str(error.value).rpartition(" ")[2])
     assert (kept / "file").read_text() == "False"
     assert read(memory) == {"file": "False"}
 
 
-def test_a_full_disk_is_no_error_of_the_address(memory: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_no_error_of_the_address(
+    memory: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     put(memory, a="one")
-    monkeypatch.setattr(type(memory), "get_file", Mock(side_effect=OSError(28, "No space left on device")))
-    with pytest.raises(DiskFullError, match=r"no space left for a copy of memory://set: .* or set ONLOOKER_CACHE"):
+    monkeypatch.setattr(
+        type(memory), "get_file", Mock(side_effect=OSError(28, "No space left on device"))
+    )
+    with pytest.raises(
+        DiskFullError, match=r"no space left for a copy of memory://set: .* or set ONLOOKER_CACHE"
+    ):
         local(SET)
 
 
@@ -212,7 +244,9 @@ def test_a_download_that_stops_goes_on(memory: Any, monkeypatch: pytest.MonkeyPa
 
     with monkeypatch.context() as patch:
         patch.setattr(type(memory), "get_file", broken)
-        with pytest.raises(StorageError, match=r"memory://set: the other side hung up; check address"):
+        with pytest.raises(
+            StorageError, match=r"memory://set: the other side hung up; check address"
+        ):
             local(SET)
     downloads = recorded(monkeypatch, memory, "get_file")
     assert len(list(local(SET).iterdir())) == 40
@@ -224,7 +258,9 @@ def test_addresses_with_a_password_are_refused_without_showing_it() -> None:
         with pytest.raises(StorageError, match="give it in the environment instead") as error:
             local(f"sftp://anna:{password}@host/clips")
         assert str(error.value).startswith("sftp://anna:***@host/clips: ")
-    with pytest.raises(StorageError, match=r"abfs://container@account/clips: .* install that package with pip"):
+    with pytest.raises(
+        StorageError, match=r"abfs://container@account/clips: .* install that package with pip"
+    ):
         local("abfs://container@account/clips")
 
 
@@ -236,7 +272,9 @@ def test_missing_packages_and_invalid_addresses(tmp_path: Path) -> None:
     assert "pigeon://a: Protocol not known: pigeon" in fails("check", "pigeon://a")
     assert "no such folder" in fails("check", "memory://nowhere")
     for address in ("memory://public/..", tmp_path.as_uri()):
-        with pytest.raises(StorageError, match=r": of this machine, or with \.\.; give the folder itself"):
+        with pytest.raises(
+            StorageError, match=r": of this machine, or with \.\.; give the folder itself"
+        ):
             local(address)
 
 
@@ -246,11 +284,19 @@ def test_train_and_predict_at_addresses(memory: Any, tmp_path: Path) -> None:
     run = "memory://bucket/runs/squares"
     output = call("train", "memory://bucket/clips", "--model", "lstm", "--run", run, *TINY).output
     assert f"report: {run}/report.html" in output
-    files = {path.removeprefix("/bucket/runs/squares/") for path in memory.find("/bucket/runs/squares")}
+    files = {
+        path.removeprefix("/bucket/runs/squares/") for path in memory.find("/bucket/runs/squares")
+    }
     assert {"config.json", "curves.csv", "report.html", "model/model.safetensors"} <= files
     assert not any(Path(name).name.startswith(".") for name in files)
-    assert '"clips": "memory://bucket/clips"' in memory.cat_file("/bucket/runs/squares/config.json").decode()
-    clip = "memory:/" + sorted(path for path in memory.find("/bucket/clips") if path.endswith(".mp4"))[0]
+    assert (
+        '"clips": "memory://bucket/clips"'
+        in memory.cat_file("/bucket/runs/squares/config.json").decode()
+    )
+    clip = (
+        "memory:/"
+        + sorted(path for path in memory.find("/bucket/clips") if path.endswith(".mp4"))[0]
+    )
     assert "4 frames" in call("watch", run, clip, "--rate", 0).output
     out = "memory://bucket/answers.jsonl"
     assert "%" in call("predict", run, clip, "--json", out).output
@@ -268,10 +314,23 @@ def test_a_run_that_was_killed_continues_on_another_machine(
     memory: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, often: None
 ) -> None:
     """Equal weights: a training that is not interrupted, and one that is killed, in another cache."""
-    memory.put(str(make_set(tmp_path / "clips", clips=6, frames=4, side=16)), "/bucket/clips", recursive=True)
-    settings = {"model": "lstm", "hidden": 4, "frames": 4, "size": 16, "epochs": 10, "quiet": True, "pretrained": False}
+    memory.put(
+        str(make_set(tmp_path / "clips", clips=6, frames=4, side=16)),
+        "/bucket/clips",
+        recursive=True,
+    )
+    settings = {
+        "model": "lstm",
+        "hidden": 4,
+        "frames": 4,
+        "size": 16,
+        "epochs": 10,
+        "quiet": True,
+        "pretrained": False,
+    }
     onlooker.train("memory://bucket/clips", run=tmp_path / "whole", **settings)
-    run, copied = "memory://bucket/run", "/bucket/run-killed"
+    run = "memory://bucket/run"
+    copied = "/bucket/run-killed"
 
     def kill(stage: str, done: int, total: int) -> None:
         """At epoch 8, keep what a kill would leave: nothing is uploaded after it."""
@@ -285,7 +344,9 @@ def test_a_run_that_was_killed_continues_on_another_machine(
     memory.rm("/bucket/run", recursive=True)
     memory.copy(copied, "/bucket/run", recursive=True)
     monkeypatch.setenv("ONLOOKER_CACHE", str(tmp_path / "another machine"))
-    with pytest.raises(FileNotFoundError, match="no trained model; expected one that `onlooker train` has finished"):
+    with pytest.raises(
+        FileNotFoundError, match="no trained model; expected one that `onlooker train` has finished"
+    ):
         onlooker.load(run)
     onlooker.train("memory://bucket/clips", run=run, resume=True, **settings)
     weights = memory.cat_file("/bucket/run/model/model.safetensors")
@@ -293,8 +354,12 @@ def test_a_run_that_was_killed_continues_on_another_machine(
     assert onlooker.load(run).classes == ("down", "left", "right", "up")
 
 
-def test_a_checkpoint_is_not_newer_than_the_best_one(memory: Any, often: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole, states, folder = type(memory).put_file, list[dict[str, str]](), Path()
+def test_a_checkpoint_is_not_newer_than_the_best_one(
+    memory: Any, often: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = type(memory).put_file
+    states = list[dict[str, str]]()
+    folder = Path()
 
     def save(name: str, epoch: int) -> None:
         with atomic_file(folder / name) as file:
@@ -315,7 +380,9 @@ def test_a_checkpoint_is_not_newer_than_the_best_one(memory: Any, often: None, m
         save("last.ckpt", 1)
         wait_until(lambda: len(states) > 10)
         monkeypatch.setattr(type(memory), "put_file", whole)
-    assert all(int(state["best.ckpt"]) >= int(state.get("last.ckpt", "0")) for state in states), states
+    assert all(int(state["best.ckpt"]) >= int(state.get("last.ckpt", "0")) for state in states), (
+        states
+    )
 
 
 def test_the_page_does_not_change_clips_at_an_address(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -328,13 +395,18 @@ def test_the_page_does_not_change_clips_at_an_address(monkeypatch: pytest.Monkey
 def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """A bucket of a server that speaks S3's protocol."""
     s3fs = pytest.importorskip("s3fs", reason="s3fs is not installed")
-    server = pytest.importorskip("moto.server", reason="moto is not installed").ThreadedMotoServer(port=0)
+    server = pytest.importorskip("moto.server", reason="moto is not installed").ThreadedMotoServer(
+        port=0
+    )
     server.start()
     host, port = server.get_host_and_port()
     for name, value in {
-        "AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "very-secret", "AWS_ENDPOINT_URL": f"http://{host}:{port}",
-        "AWS_DEFAULT_REGION": "us-east-1", "AWS_EC2_METADATA_DISABLED": "true",
-    }.items():  # fmt: skip
+        "AWS_ACCESS_KEY_ID": "key",
+        "AWS_SECRET_ACCESS_KEY": "very-secret",
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }.items():
         monkeypatch.setenv(name, value)
     s3fs.S3FileSystem.clear_instance_cache()
     files = s3fs.S3FileSystem()
@@ -346,12 +418,25 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 
 @pytest.mark.slow
-def test_train_continue_and_predict_in_a_bucket(bucket: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_train_continue_and_predict_in_a_bucket(
+    bucket: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     clips = make_set(tmp_path / "clips", clips=6, frames=4, side=16)
     bucket.put(f"{clips}/", "bucket/clips", recursive=True)
-    run, sample = "s3://bucket/runs/squares", ["--frames", 4, "--size", 16]
+    run = "s3://bucket/runs/squares"
+    sample = ["--frames", 4, "--size", 16]
     call("features", "s3://bucket/clips", *sample)
-    call("train", "s3://bucket/clips", "--model", "lstm", "--run", run, "--features", *TINY[8:], *sample)
+    call(
+        "train",
+        "s3://bucket/clips",
+        "--model",
+        "lstm",
+        "--run",
+        run,
+        "--features",
+        *TINY[8:],
+        *sample,
+    )
     monkeypatch.setenv("ONLOOKER_CACHE", str(tmp_path / "another machine"))
     for part in ("model", "evaluation.json"):  # as if it had been interrupted
         bucket.rm(f"bucket/runs/squares/{part}", recursive=True)
@@ -359,5 +444,8 @@ def test_train_continue_and_predict_in_a_bucket(bucket: Any, tmp_path: Path, mon
     clip = sorted(bucket.find("bucket/clips"))[-1]
     assert "%" in call("predict", run, f"s3://{clip}").output
     assert "test:" in call("evaluate", run).output
-    assert not any("very-secret" in bucket.cat_file(path).decode(errors="ignore") for path in bucket.find("bucket"))
+    assert not any(
+        "very-secret" in bucket.cat_file(path).decode(errors="ignore")
+        for path in bucket.find("bucket")
+    )
     assert "s3://nowhere/clips" in fails("check", "s3://nowhere/clips")

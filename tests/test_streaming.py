@@ -1,4 +1,6 @@
-"""Streams give the same scores and events as recordings, in constant memory and independent of other streams."""
+"""Streams give the same scores and events as recordings, in constant memory and independent of
+other streams.
+"""
 
 import gc
 import threading
@@ -77,12 +79,15 @@ def check(steps: list[Step], of: Recognizer, path: Path) -> None:
 def test_steps_equal_the_whole_clip(
     make_clip: Make, name: str, channels: int, normalization: str, settings: dict[str, Any]
 ) -> None:
-    path, data = make_clip(frames=14), replace(DATA, channels=channels, normalization=normalization)
+    path = make_clip(frames=14)
+    data = replace(DATA, channels=channels, normalization=normalization)
     of = recognizer(name, data, **settings)
     steps = list(of.watch(path))
     check(steps, of, path)
     assert [step.time for step in steps] == pytest.approx([i / 10 for i in range(14)])
-    assert {(step.source, step.classes, step.dropped) for step in steps} == {(str(path), CLASSES, 0)}
+    assert {(step.source, step.classes, step.dropped) for step in steps} == {
+        (str(path), CLASSES, 0)
+    }
 
 
 def test_a_step_has_its_frame(make_clip: Make) -> None:
@@ -112,7 +117,8 @@ def test_every_step_of_a_model_with_attention_has_a_box_in_its_frame(make_clip: 
 
 
 def test_a_stream_that_ends_frees_its_state(make_clip: Make) -> None:
-    of, frame = recognizer(), next(iter(VideoReader(make_clip())))
+    of = recognizer()
+    frame = next(iter(VideoReader(make_clip())))
     streams = Streams(of.model, CLASSES, of.data)
     streams.step({"a": frame, "b": frame})
     assert set(streams.states) == {"a", "b"}
@@ -123,7 +129,10 @@ def test_a_stream_that_ends_frees_its_state(make_clip: Make) -> None:
 
 def test_streams_in_a_batch_equal_single_streams(make_clip: Make) -> None:
     of = recognizer()
-    paths = [make_clip(f"{length}.mp4", frames=length, size=size) for length, size in ((9, (64, 48)), (15, (48, 40)))]
+    paths = [
+        make_clip(f"{length}.mp4", frames=length, size=size)
+        for length, size in ((9, (64, 48)), (15, (48, 40)))
+    ]
     steps = list(of.watch(paths))
     for path in paths:
         check([step for step in steps if step.source == str(path)], of, path)
@@ -148,7 +157,9 @@ def test_streams_may_start_and_end_at_any_time(make_clip: Make) -> None:
 
 
 def test_a_failing_source_does_not_stop_the_others(make_clip: Make, tmp_path: Path) -> None:
-    of, good, bad = recognizer(), make_clip(frames=30), tmp_path / "gone.mp4"
+    of = recognizer()
+    good = make_clip(frames=30)
+    bad = tmp_path / "gone.mp4"
     steps: list[Step] = []
     with pytest.raises(ClipError, match=r"gone.mp4: no such file"):
         steps.extend(of.watch([bad, good]))
@@ -158,8 +169,13 @@ def test_a_failing_source_does_not_stop_the_others(make_clip: Make, tmp_path: Pa
     assert [error.path for error in errors] == [bad]
 
 
-def test_a_state_that_is_not_finite_ends_its_stream_alone(make_clip: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    of, good, bad, step = recognizer(), make_clip(frames=12), make_clip("bad.mp4", frames=12), Streams.step
+def test_a_state_that_is_not_finite_ends_its_stream_alone(
+    make_clip: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    of = recognizer()
+    good = make_clip(frames=12)
+    bad = make_clip("bad.mp4", frames=12)
+    step = Streams.step
 
     def damaged(self: Streams, frames: dict[str, Any]) -> dict[str, Step]:
         for source, (index, _time, _pixels) in frames.items():
@@ -180,7 +196,9 @@ def test_a_state_that_is_not_finite_ends_its_stream_alone(make_clip: Make, monke
 
 def test_leaving_the_loop_ends_the_threads(make_clip: Make) -> None:
     with Sender(lambda: slowly(cut(transport_stream(60), 4), 0.02)) as sender:
-        for step in recognizer().watch([sender.address, make_clip(frames=50)], StreamConfig(timeout=5)):
+        for step in recognizer().watch(
+            [sender.address, make_clip(frames=50)], StreamConfig(timeout=5)
+        ):
             if step.index == 2:
                 break
 
@@ -217,9 +235,13 @@ def test_a_model_without_an_event_layer_answers_each_frame_by_the_threshold(
         of.predict_recording(make_clip(frames=8))
 
 
-def found_in(finder: Finder, steps: list[Step]) -> tuple[list[list[Segment]], list[Segment | None], list[Segment]]:
+def found_in(
+    finder: Finder, steps: list[Step]
+) -> tuple[list[list[Segment]], list[Segment | None], list[Segment]]:
     """What is final at each frame, what goes on, and the events that are final at the end."""
-    kept, final, going_on = Kept(), list[list[Segment]](), list[Segment | None]()
+    kept = Kept()
+    final = list[list[Segment]]()
+    going_on = list[Segment | None]()
     for step in steps:
         assert step.windows is not None
         events, now, kept = finder.step(kept, step.time, step.windows)
@@ -233,7 +255,8 @@ def plain(events: Any) -> list[tuple[str, float, float, float]]:
 
 
 def test_the_events_of_a_stream_are_those_of_the_windows_of_its_recording(make_clip: Make) -> None:
-    of, path = eventful(), make_clip(frames=47)
+    of = eventful()
+    path = make_clip(frames=47)
     *steps, last = of.watch(path)
     pixels = torch.from_numpy(resize(np.stack([frame for _, _, frame in VideoReader(path)]), 16, 3))
     with torch.no_grad():
@@ -252,7 +275,11 @@ def test_the_events_of_a_stream_are_those_of_the_windows_of_its_recording(make_c
         assert {box.label for box in step.boxes} <= {step.label}
     assert going_on[:3] == [None] * 3, "no window has ended"
     assert any(going_on)
-    assert {step.source for step in steps} == {each.source for step in steps for each in step.events} == {str(path)}
+    assert (
+        {step.source for step in steps}
+        == {each.source for step in steps for each in step.events}
+        == {str(path)}
+    )
     # What is not final at the end comes with the last step again.
     assert at_end
     assert plain(last.events) == plain(at_end)
@@ -264,42 +291,58 @@ def test_the_box_of_an_event_is_the_mean_of_those_while_it_lasts(make_clip: Make
     events = [event for step in (*steps, last) for event in step.events]
     assert any(event.box for event in events)
     for event in events:
-        during = [step.box.corners for step in steps if step.box and event.start <= step.time < event.end]
+        during = [
+            step.box.corners for step in steps if step.box and event.start <= step.time < event.end
+        ]
         assert event.box == (pytest.approx(np.mean(during, 0)) if during else None)
 
 
 def test_events_of_streams_in_a_batch_are_those_of_single_streams(make_clip: Make) -> None:
     of = eventful()
-    paths = [make_clip(f"{length}.mp4", frames=length, size=size) for length, size in ((23, (64, 48)), (40, (48, 40)))]
+    paths = [
+        make_clip(f"{length}.mp4", frames=length, size=size)
+        for length, size in ((23, (64, 48)), (40, (48, 40)))
+    ]
     together = list(of.watch(paths))
     for path in paths:
         expected = [event for step in of.watch(path) for event in plain(step.events)]
-        seen = [event for step in together if step.source == str(path) for event in plain(step.events)]
+        seen = [
+            event for step in together if step.source == str(path) for event in plain(step.events)
+        ]
         assert expected
         for ours, theirs in zip(seen, expected, strict=True):
             assert ours == (*theirs[:3], pytest.approx(theirs[3], abs=1e-4))
 
 
 def test_the_rate_of_false_alarms_decides_which_events_are_reported(make_clip: Make) -> None:
-    of, path = eventful(), make_clip(frames=30)
+    of = eventful()
+    path = make_clip(frames=30)
     scores = [event.score for step in of.watch(path) for event in step.events]
     assert len(scores) > 1
     of.curve = EventCurve([0.0, max(scores)], [1.0, 0.5], [0.0, 0.0], [9.0, 3.0], 0.0, 1.0, [])
     for allowed, expected in ((9.0, len(scores)), (3.0, 1), (1.0, 0)):
-        seen = [event for step in of.watch(path, StreamConfig(alarms_per_hour=allowed)) for event in step.events]
+        seen = [
+            event
+            for step in of.watch(path, StreamConfig(alarms_per_hour=allowed))
+            for event in step.events
+        ]
         assert len(seen) == expected, allowed
 
 
 def test_a_class_of_nothing_is_no_event_of_a_stream(make_clip: Make) -> None:
-    of, path = eventful(), make_clip(frames=30)
+    of = eventful()
+    path = make_clip(frames=30)
     (common, *_) = {event.label for step in of.watch(path) for event in step.events}
     of.nothing = common
     assert common not in {event.label for step in of.watch(path) for event in step.events}
 
 
 def test_memory_is_constant(tmp_path: Path) -> None:
-    path = write(tmp_path / "long.mp4", (np.full((32, 32, 3), t % 256, np.uint8) for t in range(900)), fps=25)
-    of, after = recognizer("lstm"), {}
+    path = write(
+        tmp_path / "long.mp4", (np.full((32, 32, 3), t % 256, np.uint8) for t in range(900)), fps=25
+    )
+    of = recognizer("lstm")
+    after = {}
     tracemalloc.start()
     for step in of.watch(path):
         if step.index in (400, 800):  # until then, libraries fill their caches
@@ -307,12 +350,16 @@ def test_memory_is_constant(tmp_path: Path) -> None:
             after[step.index] = tracemalloc.get_traced_memory()[0]
     tracemalloc.stop()
     assert step.index == 899
-    assert after[800] < after[400] + 35_000  # eight frames that wait, and less than 100 bytes a frame
+    assert (
+        after[800] < after[400] + 35_000
+    )  # eight frames that wait, and less than 100 bytes a frame
 
 
 def test_what_is_kept_of_a_stream_does_not_grow() -> None:
-    of, chance = eventful(), np.random.default_rng(0)
-    streams, longest = of.streams(), LENGTHS[-1]
+    of = eventful()
+    chance = np.random.default_rng(0)
+    streams = of.streams()
+    longest = LENGTHS[-1]
     for index in range(100):
         frame = chance.integers(0, 256, (16, 16, 3), dtype=np.uint8)
         streams.step({"a": (index, index / 10, frame)})

@@ -41,7 +41,11 @@ def evaluation(**changed: Any) -> Evaluation:
 def test_a_clip_error_names_the_clip_the_problem_and_what_to_do() -> None:
     error = ClipError("a/b.mp4", "zero bytes", "copy it again")
     assert str(error) == "a/b.mp4: zero bytes; copy it again"
-    assert (error.path, error.found, error.remedy) == (Path("a/b.mp4"), "zero bytes", "copy it again")
+    assert (error.path, error.found, error.remedy) == (
+        Path("a/b.mp4"),
+        "zero bytes",
+        "copy it again",
+    )
 
 
 def test_a_clip_error_can_be_pickled() -> None:
@@ -51,7 +55,12 @@ def test_a_clip_error_can_be_pickled() -> None:
 
 
 PIXELS = np.zeros((2, 4, 4, 3), np.uint8)
-STEP = {"index": 3, "time": 0.1, "scores": np.array([0.1, 0.2, 0.7], np.float32), "classes": CLASSES}
+STEP = {
+    "index": 3,
+    "time": 0.1,
+    "scores": np.array([0.1, 0.2, 0.7], np.float32),
+    "classes": CLASSES,
+}
 FRAMES = {"pixels": PIXELS, "times": np.zeros(2), "indices": np.arange(2)}
 BOX = {"label": "wave", "frame": 3, "corners": (0.0, 0.0, 1.0, 1.0)}
 TUBE = {"label": "wave", "frames": np.array([3, 5]), "boxes": np.zeros((2, 4), np.float32)}
@@ -62,12 +71,27 @@ SEGMENT = {"label": "wave", "start": 0, "end": 1}
     ("make", "given", "changed", "message"),
     [
         (Frames, FRAMES, {"pixels": PIXELS[..., 0]}, r"pixels has shape \(2, 4, 4\), expected 4"),
-        (Frames, FRAMES, {"pixels": PIXELS / 1}, r"pixels are float64 \(2, 4, 4, 3\), expected uint8"),
+        (
+            Frames,
+            FRAMES,
+            {"pixels": PIXELS / 1},
+            r"pixels are float64 \(2, 4, 4, 3\), expected uint8",
+        ),
         (Frames, FRAMES, {"times": np.zeros(3)}, "times has 3 entries, expected 2"),
         (Step, STEP, {"scores": np.zeros(2)}, "scores has 2 entries"),
         (prediction, {}, {"scores": np.zeros(2)}, "scores has 2 entries"),
-        (prediction, {}, {"frame_scores": np.zeros((2, 4))}, "frame_scores have 4 columns for 3 classes"),
-        (prediction, {}, {"attention": np.zeros((2, 4))}, r"attention has shape \(2, 4\), expected 3 dimensions"),
+        (
+            prediction,
+            {},
+            {"frame_scores": np.zeros((2, 4))},
+            "frame_scores have 4 columns for 3 classes",
+        ),
+        (
+            prediction,
+            {},
+            {"attention": np.zeros((2, 4))},
+            r"attention has shape \(2, 4\), expected 3 dimensions",
+        ),
         (evaluation, {}, {"scores": np.zeros((2, 4))}, "scores have 4 columns for 3 classes"),
         (Box, BOX, {"corners": (2, 0, 1, 1)}, "a box ends before it begins"),
         (Box, BOX, {"corners": (0, 0, float("nan"), 1)}, r"a box or its score .* is not finite"),
@@ -76,11 +100,15 @@ SEGMENT = {"label": "wave", "start": 0, "end": 1}
         (Tube, TUBE, {"frames": np.zeros(0, int), "boxes": np.zeros((0, 4))}, "or there are none"),
         (Tube, TUBE, {"boxes": np.zeros((2, 5))}, r"boxes have shape \(2, 5\), expected T 4"),
         (Tube, TUBE, {"boxes": np.full((2, 4), np.nan)}, r"a box or its score .* is not finite"),
-        *((Segment, SEGMENT, {"start": a, "end": b}, "expected 0 <= start < end")
-          for a, b in [(1, 1), (2, 1), (-1, 1), (0, float("inf")), (float("nan"), 1)]),
+        *(
+            (Segment, SEGMENT, {"start": a, "end": b}, "expected 0 <= start < end")
+            for a, b in [(1, 1), (2, 1), (-1, 1), (0, float("inf")), (float("nan"), 1)]
+        ),
     ],
-)  # fmt: skip
-def test_invalid_records(make: Any, given: dict[str, Any], changed: dict[str, Any], message: str) -> None:
+)
+def test_invalid_records(
+    make: Any, given: dict[str, Any], changed: dict[str, Any], message: str
+) -> None:
     make(**given)
     with pytest.raises(ValueError, match=message):
         make(**{**given, **changed})
@@ -114,5 +142,7 @@ def test_a_printed_prediction_is_a_few_lines_without_arrays() -> None:
     assert replace(prediction, segments=segments[::2]).when == "0.5 to 1.2, 2.0 to 3.0"
     assert repr(prediction) == str(prediction)
     assert [label for label, _ in prediction.ranking] == ["run", "clap", "wave"]
-    bare = Prediction(Path("b.mp4"), ("a",), np.ones((1, 1)), np.ones(1), np.zeros(1), np.zeros(1, int))
+    bare = Prediction(
+        Path("b.mp4"), ("a",), np.ones((1, 1)), np.ones(1), np.zeros(1), np.zeros(1, int)
+    )
     assert str(bare) == "b.mp4: a 100.0 %"

@@ -18,13 +18,27 @@ from onlooker.runs.train import train_run
 
 TINY = TrainConfig(epochs=2, batch=8, precision="32")
 KEYS = {
-    "videos", "frames", "classes", "recordings", "accuracy", "accuracy_interval", "frame_accuracy", "class_accuracy",
-    "log_loss", "calibration_error", "majority_share", "confusion", "skipped", "perfect_calibration_error",
+    "videos",
+    "frames",
+    "classes",
+    "recordings",
+    "accuracy",
+    "accuracy_interval",
+    "frame_accuracy",
+    "class_accuracy",
+    "log_loss",
+    "calibration_error",
+    "majority_share",
+    "confusion",
+    "skipped",
+    "perfect_calibration_error",
     "known_scenes",
-}  # fmt: skip
+}
 
 
-def test_training_writes_a_self_contained_report(trained: tuple[Path, str], squares: Path, tmp_path: Path) -> None:
+def test_training_writes_a_self_contained_report(
+    trained: tuple[Path, str], squares: Path, tmp_path: Path
+) -> None:
     run = Path(shutil.copytree(trained[0], tmp_path / "run"))
     measured = json.loads((run / "evaluation.json").read_text(encoding="utf-8"))
     assert set(measured) == KEYS
@@ -36,7 +50,9 @@ def test_training_writes_a_self_contained_report(trained: tuple[Path, str], squa
     assert elements["video"] == measured["videos"]
     assert elements["img"] == 1, "the curves"
     assert "<h1>squares</h1>" in (run / "report.html").read_text(encoding="utf-8")
-    assert len((run / "scores.csv").read_text(encoding="utf-8").splitlines()) == 1 + measured["videos"]
+    assert (
+        len((run / "scores.csv").read_text(encoding="utf-8").splitlines()) == 1 + measured["videos"]
+    )
     assert not list(run.rglob("*.part*"))
     curves = read_curves(run)
     assert curves is not None
@@ -44,7 +60,9 @@ def test_training_writes_a_self_contained_report(trained: tuple[Path, str], squa
 
     # The run answers alone: a program can load it, and evaluating again finds the same.
     recognizer = onlooker.load(run)
-    right = sum(recognizer.predict(squares / clip["path"]).label == clip["label"] for clip in split["test"])
+    right = sum(
+        recognizer.predict(squares / clip["path"]).label == clip["label"] for clip in split["test"]
+    )
     assert right == round(measured["accuracy"] * measured["videos"])
     assert recognizer.data.normalization == "half"
     shutil.rmtree(run / "checkpoints")
@@ -52,7 +70,9 @@ def test_training_writes_a_self_contained_report(trained: tuple[Path, str], squa
 
 
 def test_a_run_that_was_killed_while_reporting_continues(squares: Path, tmp_path: Path) -> None:
-    data, model, run = DataConfig(frames=4, size=16, channels=1), ModelConfig("convnet", "conv4"), tmp_path / "run"
+    data = DataConfig(frames=4, size=16, channels=1)
+    model = ModelConfig("convnet", "conv4")
+    run = tmp_path / "run"
     with killed_in(train_module, "write_report"):
         train_run(squares, run, model, data, TINY, quiet=True)
     resumed = train_run(squares, run, model, data, replace(TINY, epochs=9), resume=True, quiet=True)

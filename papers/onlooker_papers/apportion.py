@@ -1,4 +1,6 @@
-"""Divide clips into splits of given shares, as the published protocols do: by class, with groups kept whole."""
+"""Divide clips into splits of given shares, as the published protocols do: by class, with groups
+kept whole.
+"""
 
 import random
 from collections import Counter, defaultdict
@@ -17,8 +19,8 @@ def apportion(
 ) -> dict[str, tuple[Clip, ...]]:
     """Divide clips into splits so that each class comes near its shares and groups are kept whole.
 
-    Groups are assigned one by one, the largest first, to the split where Pearson's chi-square statistic between the
-    class counts and the expected ones grows the least.
+    Groups are assigned one by one, the largest first, to the split where Pearson's chi-square
+    statistic between the class counts and the expected ones grows the least.
 
     Args:
         clips, groups: the clips to divide, and what each was cut from.
@@ -31,14 +33,19 @@ def apportion(
     labels: dict[str, Counter[str]] = defaultdict(Counter)  # of the clips of each group
     for clip, group in zip(clips, groups, strict=True):
         labels[group][clip.label] += 1
-    total, whole = Counter(clip.label for clip in clips), sum(shares.values())
-    expected = {name: {label: share / whole * n for label, n in total.items()} for name, share in shares.items()}
+    total = Counter(clip.label for clip in clips)
+    whole = sum(shares.values())
+    expected = {
+        name: {label: share / whole * n for label, n in total.items()}
+        for name, share in shares.items()
+    }
     counts: dict[str, Counter[str]] = {name: Counter() for name in shares}
     split_of: dict[str, str] = {}
 
     def increase(of_group: Counter[str], name: str) -> float:
         # (c + n - e)² / e - (c - e)² / e, with c counted, n in the group, e expected
-        c, e = counts[name], expected[name]
+        c = counts[name]
+        e = expected[name]
         return sum(n * (2 * (c[label] - e[label]) + n) / e[label] for label, n in of_group.items())
 
     order = sorted(labels)
@@ -51,15 +58,25 @@ def apportion(
             if not counts[name][label]:
                 _fill_empty(name, label, labels, counts, split_of)
     return {
-        name: tuple(clip for clip, group in zip(clips, groups, strict=True) if split_of[group] == name)
+        name: tuple(
+            clip for clip, group in zip(clips, groups, strict=True) if split_of[group] == name
+        )
         for name in shares
     }
 
 
-def _fill_empty(name: str, label: str, labels: Counts, counts: Counts, split_of: dict[str, str]) -> None:
-    """Move to a split without clips of a class the smallest group that does not leave another split without a class."""
+def _fill_empty(
+    name: str, label: str, labels: Counts, counts: Counts, split_of: dict[str, str]
+) -> None:
+    """Move to a split without clips of a class the smallest group that does not leave another split
+    without a class.
+    """
     within = sorted(group for group, of in labels.items() if of[label])
-    spare = [g for g in within if all(counts[split_of[g]][one] > count for one, count in labels[g].items())]
+    spare = [
+        g
+        for g in within
+        if all(counts[split_of[g]][one] > count for one, count in labels[g].items())
+    ]
     if not spare:
         raise ValueError(
             f"no clip of class {label} for {name}: its {sum(labels[g][label] for g in within)} clips were cut from "

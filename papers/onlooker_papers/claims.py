@@ -1,12 +1,14 @@
-"""The claims of a paper: what was published, what its authors' code does, what was measured here, and a verdict.
+"""The claims of a paper: what was published, what its authors' code does, what was measured here,
+and a verdict.
 
-`PAPER/claims.toml` has a `note` and a `[[claim]]` for each row of the table `PAPER-claims`. In `ours` and `why`,
-`{FILE:PATH|FORMAT}` is a figure of `results/FILE.json` (a path may have stars), and `{answered:WORDS|TEXT}` is text in
-the answer to the question with these words in `results/answered.md`. The verdict is one of `VERDICTS`, from
+`PAPER/claims.toml` has a `note` and a `[[claim]]` for each row of the table `PAPER-claims`. In
+`ours` and `why`, `{FILE:PATH|FORMAT}` is a figure of `results/FILE.json` (a path may have stars),
+and `{answered:WORDS|TEXT}` is text in the answer to the question with these words in
+`results/answered.md`. The verdict is one of `VERDICTS`, from
 
-    check = [["FILE:PATH", 0.9831, 0.01], …]  # expected value and tolerance; then, if there is one, the 95 % interval
-    gain = ["FILE:PATH", …]  # differences with their intervals; with sign = -1, they are expected to be negative
-    verdict = "not run"
+    check = [["FILE:PATH", 0.9831, 0.01], …]  # expected value and tolerance; then, if there is one,
+    the 95 % interval gain = ["FILE:PATH", …]  # differences with their intervals; with sign = -1,
+    they are expected to be negative verdict = "not run"
 """
 
 import re
@@ -49,7 +51,13 @@ def values(results: Results, reference: str) -> list[Any]:
     file, path = reference.split(":", 1)
     found: list[Any] = [results.get(file)]
     for part in path.split("/"):
-        found = [of[name] for of in found if isinstance(of, Mapping) for name in of if fnmatchcase(name, part)]
+        found = [
+            of[name]
+            for of in found
+            if isinstance(of, Mapping)
+            for name in of
+            if fnmatchcase(name, part)
+        ]
     if not found:
         raise ValueError(f"no figure at {reference}; compute the results file, or change the claim")
     return found
@@ -66,7 +74,9 @@ def filled(template: str, results: Results) -> str:
         file, path, form = match.groups()
         if file != "answered":
             return _shown(values(results, f"{file}:{path}"), form)
-        if not any(path in question and form in answer for question, answer in results[file].items()):
+        if not any(
+            path in question and form in answer for question, answer in results[file].items()
+        ):
             raise ValueError(f"no answer has {form!r} for a question with {path!r}")
         return form
 
@@ -86,11 +96,18 @@ def _shown(found: list[Any], form: str) -> str:
 def verdict(claim: Mapping[str, Any], results: Results) -> str:
     """The verdict that a claim states, or that of its farthest figure."""
     if "gain" in claim:
-        ends = [claim.get("sign", 1) * end for of in claim["gain"] for _, *ends in values(results, of) for end in ends]
+        ends = [
+            claim.get("sign", 1) * end
+            for of in claim["gain"]
+            for _, *ends in values(results, of)
+            for end in ends
+        ]
         return "reproduced" if min(ends) > 0 else "not confirmed"
     found = [claim["verdict"]] if "verdict" in claim else []
     for reference, expected, within, *interval in claim.get("check", ()):
-        inside = any(low <= expected <= high for of in interval for low, high in values(results, of))
+        inside = any(
+            low <= expected <= high for of in interval for low, high in values(results, of)
+        )
         far = 0.0 if inside else max(abs(value - expected) for value in values(results, reference))
         found.append(VERDICTS[(far > within) + (far > _NEAR * within)])
     return str(max(found, key=VERDICTS.index))
@@ -100,15 +117,24 @@ def claims(paper: str, results: Results) -> Table:
     """The table of a paper's claims."""
     read = read_claims(paper)
     rows = [
-        [of["claim"], of["published"], of.get("code", "–"), filled(of.get("ours", "–"), results),
-         f"**{verdict(of, results)}**: {filled(of['why'], results)}"]
+        [
+            of["claim"],
+            of["published"],
+            of.get("code", "–"),
+            filled(of.get("ours", "–"), results),
+            f"**{verdict(of, results)}**: {filled(of['why'], results)}",
+        ]
         for of in read["claim"]
-    ]  # fmt: skip
-    return Table(["claim", "published", "authors' code", "ours (95 %)", "verdict"], rows, read["note"])
+    ]
+    return Table(
+        ["claim", "published", "authors' code", "ours (95 %)", "verdict"], rows, read["note"]
+    )
 
 
 def print_claims(paper: str) -> None:
-    """Print the table of a paper's claims, or why there is none, where the papers are not installed from a clone."""
+    """Print the table of a paper's claims, or why there is none, where the papers are not installed
+    from a clone.
+    """
     from rich.console import Console
     from rich.markdown import Markdown
 

@@ -15,16 +15,24 @@ _command = functools.partial(command, group=group)
 
 
 def register(reproduce: typer.Typer) -> None:
-    """Add these commands to those of the library; `onlooker.cli` calls this function through the entry point."""
+    """Add these commands to those of the library; `onlooker.cli` calls this function through the
+    entry point.
+    """
     reproduce.add_typer(group)
 
 
 Quick = Annotated[bool, typer.Option("--quick", help="A small run of everything, in minutes.")]
 Reproduced = Annotated[
-    Path | None, typer.Option(help="Folder of the run; an interrupted run is resumed. Default: runs/NAME-BUDGET.")
+    Path | None,
+    typer.Option(
+        help="Folder of the run; an interrupted run is resumed. Default: runs/NAME-BUDGET."
+    ),
 ]
 Mnist = Annotated[
-    Path | None, typer.Option(help="MNIST's four idx files, or torchvision's folder.", show_default="5,000 digits")
+    Path | None,
+    typer.Option(
+        help="MNIST's four idx files, or torchvision's folder.", show_default="5,000 digits"
+    ),
 ]
 Results = Annotated[Path | None, typer.Option(help="Folder of the results files.")]
 
@@ -36,15 +44,19 @@ def digits(
     mnist: Mnist = None,
     only: Annotated[
         list[str] | None,
-        typer.Option(help="Compute only these rows, such as 'held-out/gesture/*', without the page. May be repeated."),
+        typer.Option(
+            help="Compute only these rows, such as 'held-out/gesture/*', without the page. May be repeated."
+        ),
     ] = None,
     run: Reproduced = None,
     results: Results = None,
 ) -> None:
-    """Digits in motion (Shan & Atanasov 2017): the published protocol, what it measures, and unseen digits."""
+    """Digits in motion (Shan & Atanasov 2017): the published protocol, what it measures, and unseen
+    digits.
+    """
     budget = "quick" if quick else "standard"
-    # Weights of hundreds of megabytes are updated at every step; with large memory pages, this takes half the time.
-    # PyTorch reads this variable when it is loaded.
+    # Weights of hundreds of megabytes are updated at every step; with large memory pages, this
+    # takes half the time. PyTorch reads this variable when it is loaded.
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     from onlooker_papers.digits.reproduce import reproduce as reproduce_digits
 
@@ -61,26 +73,40 @@ def digits(
 def videolstm(
     context: typer.Context,
     quick: Quick = False,
-    full: Annotated[bool, typer.Option("--full", help="With a data set: the settings of the authors' code.")] = False,
+    full: Annotated[
+        bool, typer.Option("--full", help="With a data set: the settings of the authors' code.")
+    ] = False,
     mnist: Mnist = None,
-    ucf101: Annotated[Path | None, typer.Option(help="Folder of UCF101: train the published models on it.")] = None,
-    hmdb51: Annotated[Path | None, typer.Option(help="Folder of HMDB-51, unpacked: train on it.")] = None,
+    ucf101: Annotated[
+        Path | None, typer.Option(help="Folder of UCF101: train the published models on it.")
+    ] = None,
+    hmdb51: Annotated[
+        Path | None, typer.Option(help="Folder of HMDB-51, unpacked: train on it.")
+    ] = None,
     splits: Annotated[
-        Path | None, typer.Option(help="Folder of the official split files. Default: the folder of the data set.")
+        Path | None,
+        typer.Option(
+            help="Folder of the official split files. Default: the folder of the data set."
+        ),
     ] = None,
     split: Annotated[int, typer.Option(help="Official split: 1, 2 or 3.")] = 1,
-    pretrained: Annotated[bool, typer.Option(help="Use ImageNet weights, as published; otherwise random ones.")] = True,
+    pretrained: Annotated[
+        bool, typer.Option(help="Use ImageNet weights, as published; otherwise random ones.")
+    ] = True,
     jobs: Annotated[
-        int, typer.Option(help="Trainings in parallel; 0: as many as GPUs, or cores and memory (4 GB each), allow.")
+        int,
+        typer.Option(
+            help="Trainings in parallel; 0: as many as GPUs, or cores and memory (4 GB each), allow."
+        ),
     ] = 0,
     run: Reproduced = None,
     results: Results = None,
 ) -> None:
     """VideoLSTM (Li et al. 2016): the ablation up to motion-based attention, on a moving target.
 
-    With --ucf101 or --hmdb51, the ablation runs on this data set instead: features of every frame (about 120 GB per
-    stream for UCF101, 25 GB for HMDB-51), five models each on RGB and on flow, motion, and ensembles of two streams.
-    With --full, the encoders are trained on the split first.
+    With --ucf101 or --hmdb51, the ablation runs on this data set instead: features of every frame
+    (about 120 GB per stream for UCF101, 25 GB for HMDB-51), five models each on RGB and on flow,
+    motion, and ensembles of two streams. With --full, the encoders are trained on the split first.
     """
     budget = _budget(quick, full)
     if ucf101 and hmdb51:
@@ -92,7 +118,9 @@ def videolstm(
 
         run = run or Path("runs") / f"videolstm-{name}-{budget}"
         with stoppable():
-            _finished("videolstm", on_set(run, name, root, splits, split, budget, results, pretrained))
+            _finished(
+                "videolstm", on_set(run, name, root, splits, split, budget, results, pretrained)
+            )
         return
     refuse_unused(context, {"splits", "split", "pretrained", "full"}, "here")
     from onlooker_papers.videolstm.reproduce import reproduce as on_target
@@ -104,21 +132,34 @@ def videolstm(
 
 @_command
 def hmdb10(
-    hmdb51: Annotated[Path | None, typer.Option(help="Folder of HMDB-51, unpacked: one folder per class.")] = None,
-    clips: Annotated[Path | None, typer.Option(help="Other clips instead, one sub-folder per class.")] = None,
+    hmdb51: Annotated[
+        Path | None, typer.Option(help="Folder of HMDB-51, unpacked: one folder per class.")
+    ] = None,
+    clips: Annotated[
+        Path | None, typer.Option(help="Other clips instead, one sub-folder per class.")
+    ] = None,
     quick: Annotated[
-        bool, typer.Option("--quick", help="A small run, in minutes: ten clips per class, 8 frames, random weights.")
+        bool,
+        typer.Option(
+            "--quick",
+            help="A small run, in minutes: ten clips per class, 8 frames, random weights.",
+        ),
     ] = False,
     classes: Annotated[
-        str, typer.Option(help="Comma-separated class names. Default: the first ten of HMDB-51, or all of --clips.")
+        str,
+        typer.Option(
+            help="Comma-separated class names. Default: the first ten of HMDB-51, or all of --clips."
+        ),
     ] = "",
     pretrained: Annotated[
-        bool | None, typer.Option(help="Use ImageNet weights, as published; the default except with --quick.")
+        bool | None,
+        typer.Option(help="Use ImageNet weights, as published; the default except with --quick."),
     ] = None,
     run: Reproduced = None,
     results: Results = None,
 ) -> None:
-    """Attention for HMDB-51 (Teja & Akunuri 2020): ten classes, VGG-16, context attention, ConvLSTM.
+    """Attention for HMDB-51 (Teja & Akunuri 2020): ten classes, VGG-16, context attention,
+    ConvLSTM.
 
     Accuracy is measured on single frames, as published.
     """

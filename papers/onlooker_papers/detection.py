@@ -1,7 +1,7 @@
 """Localization metrics: pointing game, CorLoc, and mean average precision of boxes and tubes.
 
-Predicted and true objects are records of the same type, keyed by video; the score of a true one is ignored. Means
-leave out classes without true objects, and videos without either.
+Predicted and true objects are records of the same type, keyed by video; the score of a true one is
+ignored. Means leave out classes without true objects, and videos without either.
 """
 
 from collections import defaultdict
@@ -33,7 +33,8 @@ def label_boxes(
     classes: Sequence[str],
     min_score: float = 0.01,
 ) -> tuple[Box, ...]:
-    """Each candidate once per class; its score is the probability of the class at that frame × the concentration.
+    """Each candidate once per class; its score is the probability of the class at that frame × the
+    concentration.
 
     All classes share the attention map, so location and class are treated as independent.
 
@@ -48,13 +49,16 @@ def label_boxes(
         Box(classes[k], int(index), tuple(corners), float(scores[k]) * concentration)
         for boxes, scores, index in zip(candidates, frame_scores, indices, strict=True)
         for k in np.flatnonzero(scores >= min_score).tolist()
-        for corners, concentration in zip(boxes.corners.tolist(), boxes.concentration.tolist(), strict=True)
+        for corners, concentration in zip(
+            boxes.corners.tolist(), boxes.concentration.tolist(), strict=True
+        )
     )
 
 
 def pointing_game(attention: ArrayLike, boxes: ArrayLike, size: tuple[int, int]) -> float:
-    """The share of frames with a box in which the map's peak lies in one (Zhang et al., *Top-down neural attention by
-    excitation backprop*, 2016, without its margin of 15 pixels); NaN where no frame has a box. See `peak_in_box`.
+    """The share of frames with a box in which the map's peak lies in one (Zhang et al., *Top-down
+    neural attention by excitation backprop*, 2016, without its margin of 15 pixels); NaN where no
+    frame has a box. See `peak_in_box`.
     """
     hits = peak_in_box(attention, boxes, size)
     return float(hits[np.isfinite(hits)].mean()) if np.isfinite(hits).any() else float("nan")
@@ -62,19 +66,28 @@ def pointing_game(attention: ArrayLike, boxes: ArrayLike, size: tuple[int, int])
 
 def box_iou(a: NDArray[np.floating], b: NDArray[np.floating]) -> NDArray[np.float64]:
     """Intersection over union of boxes `… 4`, broadcast against each other; 0 if both are empty."""
-    a, b = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
+    a = np.asarray(a, dtype=np.float64)
+    b = np.asarray(b, dtype=np.float64)
     sides = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])
     intersection = sides.clip(min=0).prod(axis=-1)
-    union = (a[..., 2:] - a[..., :2]).prod(axis=-1) + (b[..., 2:] - b[..., :2]).prod(axis=-1) - intersection
-    iou: NDArray[np.float64] = np.divide(intersection, union, out=np.zeros_like(intersection), where=union > 0)
+    union = (
+        (a[..., 2:] - a[..., :2]).prod(axis=-1)
+        + (b[..., 2:] - b[..., :2]).prod(axis=-1)
+        - intersection
+    )
+    iou: NDArray[np.float64] = np.divide(
+        intersection, union, out=np.zeros_like(intersection), where=union > 0
+    )
     return iou
 
 
 def tube_iou(a: Tube, b: Tube) -> float:
-    """IoU of the tubes' frames × mean IoU of their boxes over the frames that they share, as on UCF101-24.
+    """IoU of the tubes' frames × mean IoU of their boxes over the frames that they share, as on
+    UCF101-24.
 
-    The definition of Saha et al. (*Deep learning for detecting multiple space-time action tubes in videos*, 2016) and
-    of Weinzaepfel et al. (2015). A tube must have a box at every frame; a gap lowers its IoU.
+    The definition of Saha et al. (*Deep learning for detecting multiple space-time action tubes in
+    videos*, 2016) and of Weinzaepfel et al. (2015). A tube must have a box at every frame; a gap
+    lowers its IoU.
     """
     shared, in_a, in_b = np.intersect1d(a.frames, b.frames, assume_unique=True, return_indices=True)
     if not len(shared):
@@ -105,26 +118,38 @@ def frame_map(
 
 
 def video_map(
-    found: Mapping[str, Iterable[Tube]], true: Mapping[str, Iterable[Tube]], thresholds: Sequence[float] = THRESHOLDS
+    found: Mapping[str, Iterable[Tube]],
+    true: Mapping[str, Iterable[Tube]],
+    thresholds: Sequence[float] = THRESHOLDS,
 ) -> Floats:
-    """video-mAP: mean average precision of tubes by `tube_iou`; `L`, the mean over classes at each threshold."""
+    """video-mAP: mean average precision of tubes by `tube_iou`; `L`, the mean over classes at each
+    threshold.
+    """
     return mean_ap(found, true, _tube_overlaps, thresholds)
 
 
 def at_thresholds(name: str, values: Floats) -> dict[str, float]:
     """Values at `THRESHOLDS` as `name_20`, `name_50`, and the mean from .5 to .95, `name_50_95`."""
     if values.shape != (len(THRESHOLDS),):
-        raise ValueError(f"values have shape {values.shape}, expected one at each of {len(THRESHOLDS)} thresholds")
+        raise ValueError(
+            f"values have shape {values.shape}, expected one at each of {len(THRESHOLDS)} thresholds"
+        )
     return {
-        f"{name}_20": float(values[0]), f"{name}_50": float(values[1]), f"{name}_50_95": float(values[1:].mean())
-    }  # fmt: skip
+        f"{name}_20": float(values[0]),
+        f"{name}_50": float(values[1]),
+        f"{name}_50_95": float(values[1:].mean()),
+    }
 
 
-def cor_loc(found: Mapping[str, Iterable[Box]], true: Mapping[str, Iterable[Box]], threshold: float = 0.5) -> float:
-    """CorLoc: share of frames with a class whose best box of that class matches a true one, averaged over classes.
+def cor_loc(
+    found: Mapping[str, Iterable[Box]], true: Mapping[str, Iterable[Box]], threshold: float = 0.5
+) -> float:
+    """CorLoc: share of frames with a class whose best box of that class matches a true one,
+    averaged over classes.
 
-    Deselaers, Alexe and Ferrari (*Weakly supervised localization and learning with generic knowledge*, 2012). A frame
-    without a box of the class is a miss; boxes of other classes do not matter.
+    Deselaers, Alexe and Ferrari (*Weakly supervised localization and learning with generic
+    knowledge*, 2012). A frame without a box of the class is a miss; boxes of other classes do not
+    matter.
 
     Returns:
         NaN without true boxes.

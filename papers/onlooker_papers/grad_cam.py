@@ -24,8 +24,8 @@ def grad_cam(model: VideoModel, features: Tensor, targets: Tensor) -> Tensor:
 
         α_d = mean_{i,j} ∂y / ∂A_dij,  L = ReLU(Σ_d α_d A_d)
 
-    with y the logit of the class, averaged over frames, and A the encoder's features of a frame. Each map is divided by
-    its sum; a map of zeros becomes uniform.
+    with y the logit of the class, averaged over frames, and A the encoder's features of a frame.
+    Each map is divided by its sum; a map of zeros becomes uniform.
 
     Args:
         model: in evaluation mode.
@@ -39,7 +39,9 @@ def grad_cam(model: VideoModel, features: Tensor, targets: Tensor) -> Tensor:
         ValueError: features on a 1×1 grid.
     """
     if features.shape[3] * features.shape[4] == 1:
-        raise ValueError("the features have a 1×1 grid, on which a map says nothing; use an encoder with a grid")
+        raise ValueError(
+            "the features have a 1×1 grid, on which a map says nothing; use an encoder with a grid"
+        )
     with torch.enable_grad(), torch.inference_mode(False):
         maps = features.detach().clone().requires_grad_()
         logits = model.forward_features(maps).logits.mean(1)
@@ -50,9 +52,15 @@ def grad_cam(model: VideoModel, features: Tensor, targets: Tensor) -> Tensor:
     return torch.where(total > 0, cam / total.clamp(min=torch.finfo(cam.dtype).tiny), even)
 
 
-def frame_grad_cam(recognizer: Recognizer, samples: Tensor, targets: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Grad-CAM for the classes `B` of samples `B T H W C`, as maps `B T h w`, of a model whose features are maps."""
-    model, data, parts = recognizer.model, recognizer.data, []
+def frame_grad_cam(
+    recognizer: Recognizer, samples: Tensor, targets: NDArray[np.int64]
+) -> NDArray[np.float32]:
+    """Grad-CAM for the classes `B` of samples `B T H W C`, as maps `B T h w`, of a model whose
+    features are maps.
+    """
+    model = recognizer.model
+    data = recognizer.data
+    parts = []
     batches = samples.split(_CLIPS_PER_BATCH), torch.from_numpy(targets).split(_CLIPS_PER_BATCH)
     for clips, classes in zip(*batches, strict=True):
         with torch.inference_mode():
@@ -61,7 +69,9 @@ def frame_grad_cam(recognizer: Recognizer, samples: Tensor, targets: NDArray[np.
     return torch.cat(parts).numpy()
 
 
-def grad_cam_prediction(recognizer: Recognizer, prediction: Prediction, sample: Sample) -> Prediction:
+def grad_cam_prediction(
+    recognizer: Recognizer, prediction: Prediction, sample: Sample
+) -> Prediction:
     """The prediction with the maps, points and tubes of Grad-CAM for the predicted class."""
     targets = np.array([recognizer.classes.index(prediction.label)])
     (attention,) = frame_grad_cam(recognizer, torch.from_numpy(sample.pixels)[None], targets)

@@ -28,13 +28,23 @@ def correct_of(text: str) -> NDArray[np.float64]:
     return np.array([*text], np.float64)
 
 
-def over_recordings(later: Sequence[str], earlier: Sequence[str], recordings: Sequence[str]) -> list[float]:
-    """The difference of two models' accuracies, means over seeds (a text of `as_text` each), and its interval."""
-    apart = np.mean([*map(correct_of, later)], axis=0) - np.mean([*map(correct_of, earlier)], axis=0)
+def over_recordings(
+    later: Sequence[str], earlier: Sequence[str], recordings: Sequence[str]
+) -> list[float]:
+    """The difference of two models' accuracies, means over seeds (a text of `as_text` each), and
+    its interval.
+    """
+    apart = np.mean([*map(correct_of, later)], axis=0) - np.mean(
+        [*map(correct_of, earlier)], axis=0
+    )
     return clustered(apart, recordings)
 
 
-def clustered(values: Sequence[float] | NDArray[np.float64], recordings: Sequence[str]) -> list[float]:
+def clustered(
+    values: Sequence[float] | NDArray[np.float64], recordings: Sequence[str]
+) -> list[float]:
     """The mean of a value of each clip, from -1 to 1, and its interval over recordings."""
-    ends = accuracy_interval((1 + np.asarray(values)) / 2, recordings) or ()  # of values that are mapped to shares
+    ends = (
+        accuracy_interval((1 + np.asarray(values)) / 2, recordings) or ()
+    )  # of values that are mapped to shares
     return [float(np.mean(values)), *(2 * end - 1 for end in ends)]

@@ -12,15 +12,33 @@ from onlooker.processes import cores, memory_gb
 
 
 def machine(packages: Sequence[str] = ()) -> dict[str, Any]:
-    """Processor, its vector instructions, cores, memory, versions; nothing that identifies the machine."""
+    """Processor, its vector instructions, cores, memory, versions; nothing that identifies the
+    machine.
+    """
     versions = {}
-    for name in ("onlooker", "torch", "torchvision", "av", "numpy", "opencv-python-headless", *packages):
+    for name in (
+        "onlooker",
+        "torch",
+        "torchvision",
+        "av",
+        "numpy",
+        "opencv-python-headless",
+        *packages,
+    ):
         try:
             versions[name] = version(name)
         except PackageNotFoundError:
             versions[name] = "not installed"
-    processor = {"cpu": _cpu(), "vectors": torch.backends.cpu.get_cpu_capability(), "cores": cores()}
-    system = {"memory_gb": memory_gb(), "system": platform.system(), "python": platform.python_version()}
+    processor = {
+        "cpu": _cpu(),
+        "vectors": torch.backends.cpu.get_cpu_capability(),
+        "cores": cores(),
+    }
+    system = {
+        "memory_gb": memory_gb(),
+        "system": platform.system(),
+        "python": platform.python_version(),
+    }
     return processor | system | {"versions": versions}
 
 

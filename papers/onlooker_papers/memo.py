@@ -1,4 +1,6 @@
-"""Results are memoized in small JSON files, keyed by their settings: what was computed once is not computed again."""
+"""Results are memoized in small JSON files, keyed by their settings: what was computed once is not
+computed again.
+"""
 
 import shutil
 from collections.abc import Callable, Mapping
@@ -10,12 +12,15 @@ from onlooker.files import check_regular, file_digest, read_json, write_json
 from onlooker.run_record import check_settings
 
 
-def memo(path: Path, settings: Mapping[str, Any], compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+def memo(
+    path: Path, settings: Mapping[str, Any], compute: Callable[[], dict[str, Any]]
+) -> dict[str, Any]:
     """The figures in `path`, computed and written if they are not there yet.
 
-    The file holds `settings`, `figures` and `origin`, the version of onlooker that computed them. A file whose settings
-    are null (figures recorded before memo files were kept) matches no settings and is replaced. While `compute` runs,
-    and after an interruption, `settings` are in `NAME.in_progress.json`.
+    The file holds `settings`, `figures` and `origin`, the version of onlooker that computed them. A
+    file whose settings are null (figures recorded before memo files were kept) matches no settings
+    and is replaced. While `compute` runs, and after an interruption, `settings` are in
+    `NAME.in_progress.json`.
 
     Args:
         settings: what the figures depend on; these and the figures are plain builtins.
@@ -28,7 +33,9 @@ def memo(path: Path, settings: Mapping[str, Any], compute: Callable[[], dict[str
         in_progress = _in_progress(path)
         write_json(in_progress, dict(settings))
         figures = compute()
-        write_json(path, {"settings": dict(settings), "origin": onlooker.__version__, "figures": figures})
+        write_json(
+            path, {"settings": dict(settings), "origin": onlooker.__version__, "figures": figures}
+        )
         in_progress.unlink()
     return figures
 
@@ -53,7 +60,9 @@ def read_memo(path: Path, settings: Mapping[str, Any]) -> dict[str, Any] | None:
 def memo_of_training(
     folder: Path, settings: Mapping[str, Any], compute: Callable[[], dict[str, Any]]
 ) -> dict[str, Any]:
-    """`memo` in FOLDER.json for the training in `folder`; its checkpoints are removed once the figures are stored."""
+    """`memo` in FOLDER.json for the training in `folder`; its checkpoints are removed once the
+    figures are stored.
+    """
     figures = memo(folder.with_suffix(".json"), settings, compute)
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     if folder.is_dir() and not any(folder.iterdir()):
@@ -62,7 +71,9 @@ def memo_of_training(
 
 
 def fingerprint(run: Path) -> str:
-    """A checksum of a run's weights; it is one of the settings of everything that is computed from them."""
+    """A checksum of a run's weights; it is one of the settings of everything that is computed from
+    them.
+    """
     check_regular(weights := run / "model" / "model.safetensors")
     return file_digest(weights)[:16]
 

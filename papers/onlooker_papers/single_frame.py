@@ -13,7 +13,8 @@ __all__ = ["SingleFrame", "register"]
 
 
 class SingleFrame(VideoModel):
-    """An encoder of frame T // 2 and a head: one prediction, repeated at each frame, as losses and scores expect.
+    """An encoder of frame T // 2 and a head: one prediction, repeated at each frame, as losses and
+    scores expect.
 
     Args:
         num_classes, in_channels, size: K, C, and the height and width of the frames.
@@ -60,8 +61,11 @@ class SingleFrame(VideoModel):
         self.step(torch.empty(0))
 
 
-RECIPE = Recipe("the middle frame alone: what can be predicted without time", model=SingleFrame,
-                unused=frozenset({"hidden"}))  # fmt: skip
+RECIPE = Recipe(
+    "the middle frame alone: what can be predicted without time",
+    model=SingleFrame,
+    unused=frozenset({"hidden"}),
+)
 
 
 def register() -> None:

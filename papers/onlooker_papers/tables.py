@@ -1,23 +1,25 @@
 """Tables of results: figures of results files → `Table` → Markdown in docs/ and HTML in reports.
 
-A table is declared once, in the `tables.py` of its paper, by its name in docs/ (`<!-- table: peers -->`):
+A table is declared once, in the `tables.py` of its paper, by its name in docs/ (`<!-- table: peers
+-->`):
 
-    @table("peers")  # needs results/peers.json; with other files: @table("both", "peers", "own-clips")
-    def peers(results: Results) -> Table:
+    @table("peers")  # needs results/peers.json; with other files: @table("both", "peers",
+    "own-clips") def peers(results: Results) -> Table:
         return build(
             rows(results["peers"], "*/*"),  # a row for each figures["SET"]["NETWORK"]
             {
                 "set": key(0),  # the first part of the row's key, as words
                 "network": key(1, code),
-                "correct, %": ("accuracy", share),  # path in the row's figures, and format; or a dash
-                "95 %": ("interval", span),
-                "twice": lambda row: 2 * row["accuracy"],  # or any function of the row
+                "correct, %": ("accuracy", share),  # path in the row's figures, and format; or a
+                dash "95 %": ("interval", span), "twice": lambda row: 2 * row["accuracy"],  # or any
+                function of the row
             },
             "Test clips, one seed.",
         )
 
-`grid` makes a table of two names, such as models × sets. `add_table(page, peers(results))` shows a table in a report,
-`fill(text, results)` all tables of a page of docs/; `python benchmarks/table.py` does so for every page.
+`grid` makes a table of two names, such as models × sets. `add_table(page, peers(results))` shows a
+table in a report, `fill(text, results)` all tables of a page of docs/; `python benchmarks/table.py`
+does so for every page.
 """
 
 import re
@@ -48,7 +50,9 @@ class Declared:
 TABLES: dict[str, Declared] = {}  # by name; filled when the modules of the papers are imported
 
 
-def table(name: str, *files: str) -> Callable[[Callable[[Results], Table]], Callable[[Results], Table]]:
+def table(
+    name: str, *files: str
+) -> Callable[[Callable[[Results], Table]], Callable[[Results], Table]]:
     """Declare a table.
 
     Args:
@@ -69,9 +73,13 @@ def table(name: str, *files: str) -> Callable[[Callable[[Results], Table]], Call
 
 
 def read_results(folder: Path) -> dict[str, Mapping[str, Any]]:
-    """The figures of all results files in a folder by name; `answered`: the answers of answered.md by question."""
+    """The figures of all results files in a folder by name; `answered`: the answers of answered.md
+    by question.
+    """
     answers = re.findall(r"\*\*(.+?)\*\* — (.+)", (folder / "answered.md").read_text("utf-8"))
-    return {path.stem: read_json(path)["figures"] for path in folder.glob("*.json")} | {"answered": dict(answers)}
+    return {path.stem: read_json(path)["figures"] for path in folder.glob("*.json")} | {
+        "answered": dict(answers)
+    }
 
 
 # Formats of a value.
@@ -137,7 +145,9 @@ Columns = Mapping[str, Column]  # by heading
 
 
 def rows(figures: Mapping[str, Any], pattern: str) -> Iterator[Entry]:
-    """The entries of nested figures at a path such as `models/*`: its stars match every name, and are the key."""
+    """The entries of nested figures at a path such as `models/*`: its stars match every name, and
+    are the key.
+    """
 
     def walk(value: Any, parts: list[str], found: tuple[str, ...]) -> Iterator[Entry]:
         if not parts:
@@ -157,11 +167,17 @@ def key(place: int, show: Callable[[str], Cell] = words) -> Callable[[Entry], Ce
     return lambda entry: show(entry.key[place])
 
 
-def build(entries: Iterable[Entry], columns: Columns, note: str = "", before: Iterable[Sequence[Cell]] = ()) -> Table:
+def build(
+    entries: Iterable[Entry],
+    columns: Columns,
+    note: str = "",
+    before: Iterable[Sequence[Cell]] = (),
+) -> Table:
     """A table with one row per entry.
 
     Args:
-        columns: heading → a path in the row's figures, a path and the format of its value, or a function of the entry.
+        columns: heading → a path in the row's figures, a path and the format of its value, or a
+        function of the entry.
         note: below the table, in Markdown.
         before: rows above the others, such as published figures.
     """
@@ -173,14 +189,22 @@ def build(entries: Iterable[Entry], columns: Columns, note: str = "", before: It
         return show(entry[path]) if path in entry else None
 
     return Table(
-        list(columns), [*before, *([cell(entry, column) for column in columns.values()] for entry in entries)], note
+        list(columns),
+        [*before, *([cell(entry, column) for column in columns.values()] for entry in entries)],
+        note,
     )
 
 
 def grid(
-    corner: str, names: Iterable[str], columns: Iterable[str], cell: Callable[[str, str], Cell], note: str = ""
+    corner: str,
+    names: Iterable[str],
+    columns: Iterable[str],
+    cell: Callable[[str, str], Cell],
+    note: str = "",
 ) -> Table:
-    """A table with a row per name and a column per other name, such as models × sets; names of rows are code."""
+    """A table with a row per name and a column per other name, such as models × sets; names of rows
+    are code.
+    """
     columns = list(columns)
     made = [[code(name), *(cell(name, column) for column in columns)] for name in names]
     return Table([corner, *map(words, columns)], made, note)
@@ -195,7 +219,8 @@ def add_table(page: Page, made: Table) -> None:
 
 
 def fill(text: str, results: Results) -> str:
-    """Markdown in which every table between `<!-- table: NAME -->` and `<!-- end -->` is made again.
+    """Markdown in which every table between `<!-- table: NAME -->` and `<!-- end -->` is made
+    again.
 
     A table stays as it is where a results file that it needs is missing.
 
@@ -209,7 +234,9 @@ def fill(text: str, results: Results) -> str:
             raise ValueError(f"there is no table {name!r}; there are {', '.join(sorted(TABLES))}")
         declared = TABLES[name]
         return (
-            f"{match[1]}\n{declared.make(results).markdown()}{match[3]}" if declared.files <= set(results) else match[0]
+            f"{match[1]}\n{declared.make(results).markdown()}{match[3]}"
+            if declared.files <= set(results)
+            else match[0]
         )
 
     return re.sub(r"(<!-- table: ([\w-]+) -->).*?(<!-- end -->)", made, text, flags=re.DOTALL)

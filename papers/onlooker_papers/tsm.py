@@ -1,6 +1,7 @@
 """TSM on MobileNetV2: a 2-D network whose blocks get some channels from the neighboring frames.
 
-Lin, Gan & Han 2019, *TSM: Temporal Shift Module for Efficient Video Understanding* (arXiv 1811.08383).
+Lin, Gan & Han 2019, *TSM: Temporal Shift Module for Efficient Video Understanding* (arXiv
+1811.08383).
 """
 
 from typing import cast
@@ -18,22 +19,28 @@ State = list[Tensor]
 
 
 def shift(x: Tensor, frames: int, causal: bool = False) -> Tensor:
-    """Shift an eighth of the channels back in time and an eighth forward: `N D h w`, N = B*T, to the same.
+    """Shift an eighth of the channels back in time and an eighth forward: `N D h w`, N = B*T, to
+    the same.
 
-    The first eighth comes from the next frame, the second from the previous frame; zeros beyond the ends (section 3).
-    If `causal`, one eighth comes from the previous frame, and none from the next (section 4, online models).
+    The first eighth comes from the next frame, the second from the previous frame; zeros beyond the
+    ends (section 3). If `causal`, one eighth comes from the previous frame, and none from the next
+    (section 4, online models).
     """
     x = x.unflatten(0, (-1, frames))
-    part, moved = x.shape[2] // _PART, x.clone()
+    part = x.shape[2] // _PART
+    moved = x.clone()
     past = slice(part) if causal else slice(part, 2 * part)
-    moved[:, 1:, past], moved[:, :1, past] = x[:, :-1, past], 0
+    moved[:, 1:, past] = x[:, :-1, past]
+    moved[:, :1, past] = 0
     if not causal:
-        moved[:, :-1, :part], moved[:, -1:, :part] = x[:, 1:, :part], 0
+        moved[:, :-1, :part] = x[:, 1:, :part]
+        moved[:, -1:, :part] = 0
     return moved.flatten(0, 1)
 
 
 class TSM(nn.Module):
-    """torchvision's MobileNetV2 with shifted channels inside its ten residual blocks, before their expansion.
+    """torchvision's MobileNetV2 with shifted channels inside its ten residual blocks, before their
+    expansion.
 
     Args:
         num_classes: K.
@@ -43,13 +50,19 @@ class TSM(nn.Module):
     def __init__(self, num_classes: int, causal: bool = False) -> None:
         super().__init__()
         network = mobilenet_v2(num_classes=num_classes, dropout=0.5)
-        self.layers, self.classifier, self.causal = network.features, network.classifier, causal
+        self.layers = network.features
+        self.classifier = network.classifier
+        self.causal = causal
         self.to(memory_format=torch.channels_last)
 
     @property
     def shifted(self) -> list[InvertedResidual]:
         """The blocks with shifted channels, in their order."""
-        return [layer for layer in self.layers if isinstance(layer, InvertedResidual) and layer.use_res_connect]
+        return [
+            layer
+            for layer in self.layers
+            if isinstance(layer, InvertedResidual) and layer.use_res_connect
+        ]
 
     def forward(self, video: Tensor) -> Tensor:
         """`B T C H W -> B K`, the mean of the frames' logits."""
@@ -57,21 +70,27 @@ class TSM(nn.Module):
 
     def frame_logits(self, video: Tensor) -> Tensor:
         """`B T C H W -> B T K`."""
-        x, T = video.flatten(0, 1).contiguous(memory_format=torch.channels_last), video.shape[1]
+        x = video.flatten(0, 1).contiguous(memory_format=torch.channels_last)
+        T = video.shape[1]
         shifted = self.shifted
         for layer in self.layers:
             x = x + layer.conv(shift(x, T, self.causal)) if layer in shifted else layer(x)
         return cast(Tensor, self.classifier(x.mean((2, 3)))).unflatten(0, (-1, T))
 
     def step(self, frame: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-        """One frame `B C H W` of a stream to its logits `B K`, and the channels that the next frame gets.
+        """One frame `B C H W` of a stream to its logits `B K`, and the channels that the next frame
+        gets.
 
         Raises:
             ValueError: the model sees later frames.
         """
         if not self.causal:
-            raise ValueError("this model shifts channels of later frames, too; build it with causal=True")
-        x, given, shifted = frame, iter(state or []), self.shifted
+            raise ValueError(
+                "this model shifts channels of later frames, too; build it with causal=True"
+            )
+        x = frame
+        given = iter(state or [])
+        shifted = self.shifted
         kept: State = []
         for layer in self.layers:
             if layer not in shifted:

@@ -6,7 +6,17 @@ from typing import Any
 
 import pytest
 
-from onlooker_papers.results import WHOLE, About, Row, assembled, main, names, read_rows, write_rows, write_whole
+from onlooker_papers.results import (
+    WHOLE,
+    About,
+    Row,
+    assembled,
+    main,
+    names,
+    read_rows,
+    write_rows,
+    write_whole,
+)
 
 RESULTS = Path(__file__).resolve().parents[2] / "results"
 COMMAND = "onlooker reproduce something --results results"
@@ -41,12 +51,24 @@ def test_every_row_says_where_it_comes_from(name: str) -> None:
 
 
 def test_rows_are_in_their_place_and_others_stay(tmp_path: Path) -> None:
-    first = {("models", "lstm"): Row({"accuracy": 0.5}), ("models", "a/b:c"): Row({"accuracy": 0.25}, {"lr": 0.1})}
+    first = {
+        ("models", "lstm"): Row({"accuracy": 0.5}),
+        ("models", "a/b:c"): Row({"accuracy": 0.25}, {"lr": 0.1}),
+    }
     path = write_rows(tmp_path, "something", ABOUT, first)
     before = read(path)
-    assert before["figures"] == {"frames": 10, "models": {"lstm": {"accuracy": 0.5}, "a/b:c": {"accuracy": 0.25}}}
+    assert before["figures"] == {
+        "frames": 10,
+        "models": {"lstm": {"accuracy": 0.5}, "a/b:c": {"accuracy": 0.25}},
+    }
     assert (before["command"], before["seeds"], len(before["origin"])) == (COMMAND, [0], 1)
-    write_rows(tmp_path, "something", ABOUT, {("models", "lstm"): Row({"accuracy": 0.75})}, only="--only lstm")
+    write_rows(
+        tmp_path,
+        "something",
+        ABOUT,
+        {("models", "lstm"): Row({"accuracy": 0.75})},
+        only="--only lstm",
+    )
     after = read(path)
     assert list(after["figures"]["models"].values()) == [{"accuracy": 0.75}, {"accuracy": 0.25}]
     assert after["command"] == COMMAND
@@ -59,7 +81,9 @@ def test_rows_are_in_their_place_and_others_stay(tmp_path: Path) -> None:
 def test_rows_of_two_commands_are_not_mixed(tmp_path: Path) -> None:
     write_rows(tmp_path, "something", ABOUT, {("lstm",): Row({"accuracy": 0.5})})
     other = About("something", f"{COMMAND} --quick")
-    with pytest.raises(ValueError, match=r"something.json was made by .*; choose another --results"):
+    with pytest.raises(
+        ValueError, match=r"something.json was made by .*; choose another --results"
+    ):
         write_rows(tmp_path, "something", other, {("lstm",): Row({"accuracy": 0.5})})
 
 
@@ -74,14 +98,21 @@ def test_a_row_keeps_the_memos_that_it_is_the_mean_of(tmp_path: Path) -> None:
     other = tmp_path / "split2" / "lstm-seed0.json"
     other.parent.mkdir()
     other.write_text(paths[0].read_text())
-    assert list(Row.of({}, paths[0], other).memos or {}) == [f"{tmp_path.name} lstm-seed0", "split2 lstm-seed0"]
+    assert list(Row.of({}, paths[0], other).memos or {}) == [
+        f"{tmp_path.name} lstm-seed0",
+        "split2 lstm-seed0",
+    ]
 
 
 def test_a_file_that_is_measured_as_a_whole_is_one_row(tmp_path: Path) -> None:
     path = write_whole(tmp_path, "bench", "a benchmark", "python bench.py", {"ratio": 2.0}, [3])
     written = read(path)
     assert list(written) == ["what", "command", "date", "machine", "seeds", "origin", "figures"]
-    assert [written[key] for key in ("what", "command", "seeds")] == ["a benchmark", "python bench.py", [3]]
+    assert [written[key] for key in ("what", "command", "seeds")] == [
+        "a benchmark",
+        "python bench.py",
+        [3],
+    ]
     assert written["figures"] == {"ratio": 2.0}
     assert list(read_rows(tmp_path, "bench")) == [WHOLE]
     path.unlink()

@@ -1,4 +1,6 @@
-"""The papers' claims: figures come from files, verdicts follow their rules, docs and commands show both."""
+"""The papers' claims: figures come from files, verdicts follow their rules, docs and commands show
+both.
+"""
 
 import re
 from pathlib import Path
@@ -29,7 +31,17 @@ def test_every_figure_of_ours_is_a_reference(paper: str) -> None:
         assert not LITERAL.search(re.sub(r"`[^`]*`", "", said)), said
         assert len({"check", "gain", "verdict"} & set(claim)) == 1, claim["claim"]
         assert claim.get("verdict", "near") in claims.VERDICTS
-        assert set(claim) <= {"claim", "published", "code", "ours", "why", "check", "gain", "sign", "verdict"}
+        assert set(claim) <= {
+            "claim",
+            "published",
+            "code",
+            "ours",
+            "why",
+            "check",
+            "gain",
+            "sign",
+            "verdict",
+        }
 
 
 def test_every_answer_has_its_figures_in_a_file() -> None:
@@ -69,7 +81,10 @@ def test_docs_show_what_the_results_files_say(monkeypatch: pytest.MonkeyPatch) -
         ("{run:models/a/accuracy|share} ({run:models/a/interval|span})", "50.0 (45.0–60.0)"),
         ("{run:models/*/accuracy|range .2%}", "50.00 %–52.00 %"),
         ("{run:models/*/accuracy|within 0.51}", "1 of 2"),
-        ("{run:steps/up*|above}, {run:steps/*|above}, {run:steps/*|below}", "2 of 2, 2 of 3, 0 of 3"),
+        (
+            "{run:steps/up*|above}, {run:steps/*|above}, {run:steps/*|below}",
+            "2 of 2, 2 of 3, 0 of 3",
+        ),
         ("{run:steps/flat|difference}", "+10.0 (-10.0 to +30.0)"),
         ("{answered:help|1.5 points}", "1.5 points"),
     ],
@@ -78,7 +93,9 @@ def test_templates_are_filled(template: str, text: str) -> None:
     assert claims.filled(template, FIGURES) == text
 
 
-@pytest.mark.parametrize("template", ["{run:models/c/accuracy|share}", "{other:a|share}", "{answered:help|1.6 points}"])
+@pytest.mark.parametrize(
+    "template", ["{run:models/c/accuracy|share}", "{other:a|share}", "{answered:help|1.6 points}"]
+)
 def test_a_reference_without_a_figure_is_an_error(template: str) -> None:
     with pytest.raises(ValueError, match=r"no figure at|no answer has"):
         claims.filled(template, FIGURES)
@@ -91,7 +108,10 @@ def test_a_reference_without_a_figure_is_an_error(template: str) -> None:
         ({"check": [["run:models/*/accuracy", 0.5, 0.01]]}, "near"),
         ({"check": [["run:models/*/accuracy", 0.55, 0.01]]}, "not confirmed"),
         ({"check": [["run:models/a/accuracy", 0.55, 0.01, "run:models/a/interval"]]}, "reproduced"),
-        ({"check": [["run:models/a/accuracy", 0.5, 0.0], ["run:models/b/accuracy", 0.5, 0.01]]}, "near"),
+        (
+            {"check": [["run:models/a/accuracy", 0.5, 0.0], ["run:models/b/accuracy", 0.5, 0.01]]},
+            "near",
+        ),
         ({"gain": ["run:steps/up*"]}, "reproduced"),
         ({"gain": ["run:steps/up*"], "sign": -1}, "not confirmed"),
         ({"gain": ["run:steps/*"]}, "not confirmed"),
@@ -111,4 +131,7 @@ def test_commands_end_with_the_claims(tmp_path: Path, monkeypatch: pytest.Monkey
     assert "These figures are the project's" in shown
     assert shown.endswith("report: report.html\n")
     monkeypatch.setattr(claims, "RESULTS", tmp_path)
-    assert "needs the project's folder results/" in call("reproduce", "hmdb10", "--clips", tmp_path).output
+    assert (
+        "needs the project's folder results/"
+        in call("reproduce", "hmdb10", "--clips", tmp_path).output
+    )

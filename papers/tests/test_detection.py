@@ -1,4 +1,6 @@
-"""Pointing, CorLoc and the mean average precisions: small cases by hand, slow versions, and COCO's own."""
+"""Pointing, CorLoc and the mean average precisions: small cases by hand, slow versions, and COCO's
+own.
+"""
 
 import importlib.util
 import random
@@ -29,11 +31,14 @@ def box(label: str, frame: int, x: float, score: float = 1.0, width: float = 10)
 
 def tube(label: str, first: int, last: int, x: float = 0, score: float = 1.0) -> Tube:
     frames = np.arange(first, last + 1)
-    return Tube(label, frames, np.tile(np.array([x, 0, x + 10, 10], np.float32), (len(frames), 1)), score)
+    return Tube(
+        label, frames, np.tile(np.array([x, 0, x + 10, 10], np.float32), (len(frames), 1)), score
+    )
 
 
 def overlap(a: Sequence[float], b: Sequence[float]) -> float:
-    width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
+    width = min(a[2], b[2]) - max(a[0], b[0])
+    height = min(a[3], b[3]) - max(a[1], b[1])
     both = max(width, 0) * max(height, 0)
     return both / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - both)
 
@@ -59,20 +64,28 @@ def slow_map(found: Any, true: Any, iou: Callable[[Any, Any], float], threshold:
     """Precision and recall after each guess in turn, the surest first; nothing is vectorized."""
     answers = []
     for label in sorted({each.label for here in true.values() for each in here}):
-        truths = [(video, each) for video, here in true.items() for each in here if each.label == label]
-        guesses = [(video, each) for video, here in found.items() for each in here if each.label == label]
+        truths = [
+            (video, each) for video, here in true.items() for each in here if each.label == label
+        ]
+        guesses = [
+            (video, each) for video, here in found.items() for each in here if each.label == label
+        ]
         taken: set[int] = set()
-        points, right = [], 0
+        points = []
+        right = 0
         for n, (video, guess) in enumerate(sorted(guesses, key=lambda pair: -pair[1].score), 1):
-            best, best_iou = -1, threshold
+            best = -1
+            best_iou = threshold
             for i, (where, truth) in enumerate(truths):
                 if i not in taken and where == video and iou(guess, truth) >= best_iou:
-                    best, best_iou = i, iou(guess, truth)
+                    best = i
+                    best_iou = iou(guess, truth)
             if best >= 0:
                 taken.add(best)
                 right += 1
             points.append((right / len(truths), right / n))
-        area, before = 0.0, 0.0
+        area = 0.0
+        before = 0.0
         for recall, _ in points:
             area += (recall - before) * max(p for r, p in points if r >= recall)
             before = recall
@@ -82,8 +95,13 @@ def slow_map(found: Any, true: Any, iou: Callable[[Any, Any], float], threshold:
 
 def random_boxes(rng: random.Random) -> tuple[dict[str, list[Box]], dict[str, list[Box]]]:
     def one(true: bool) -> Box:
-        x, y, w, h = rng.uniform(0, 20), rng.uniform(0, 20), rng.uniform(15, 30), rng.uniform(15, 30)
-        return Box(rng.choice("abc"), rng.randrange(3), (x, y, x + w, y + h), 1.0 if true else rng.random())
+        x = rng.uniform(0, 20)
+        y = rng.uniform(0, 20)
+        w = rng.uniform(15, 30)
+        h = rng.uniform(15, 30)
+        return Box(
+            rng.choice("abc"), rng.randrange(3), (x, y, x + w, y + h), 1.0 if true else rng.random()
+        )
 
     def of(most: int, true: bool) -> dict[str, list[Box]]:
         return {f"v{v}": [one(true) for _ in range(rng.randrange(most))] for v in range(5)}
@@ -93,19 +111,36 @@ def random_boxes(rng: random.Random) -> tuple[dict[str, list[Box]], dict[str, li
 
 def random_tubes(rng: random.Random) -> tuple[dict[str, list[Tube]], dict[str, list[Tube]]]:
     def one(true: bool) -> Tube:
-        first, length = rng.randrange(4), rng.randrange(3, 12)
-        corners = np.array([[x, 0, x + 20, 10] for x in (rng.uniform(0, 12) for _ in range(length))], np.float32)
-        return Tube(rng.choice("abc"), np.arange(first, first + length), corners, 1.0 if true else rng.random())
+        first = rng.randrange(4)
+        length = rng.randrange(3, 12)
+        corners = np.array(
+            [[x, 0, x + 20, 10] for x in (rng.uniform(0, 12) for _ in range(length))], np.float32
+        )
+        return Tube(
+            rng.choice("abc"),
+            np.arange(first, first + length),
+            corners,
+            1.0 if true else rng.random(),
+        )
 
-    return tuple({f"v{v}": [one(t) for _ in range(rng.randrange(8))] for v in range(6)} for t in (False, True))  # type: ignore[return-value]
+    return tuple(
+        {f"v{v}": [one(t) for _ in range(rng.randrange(8))] for v in range(6)}
+        for t in (False, True)
+    )  # type: ignore[return-value]
 
 
-def random_segments(rng: random.Random) -> tuple[dict[str, list[Segment]], dict[str, list[Segment]]]:
+def random_segments(
+    rng: random.Random,
+) -> tuple[dict[str, list[Segment]], dict[str, list[Segment]]]:
     def one(true: bool) -> Segment:
-        start, length = rng.randrange(500) / 100, rng.randrange(100, 500) / 100
+        start = rng.randrange(500) / 100
+        length = rng.randrange(100, 500) / 100
         return Segment(rng.choice("abc"), start, start + length, 1.0 if true else rng.random())
 
-    return tuple({f"v{v}": [one(t) for _ in range(rng.randrange(8))] for v in range(6)} for t in (False, True))  # type: ignore[return-value]
+    return tuple(
+        {f"v{v}": [one(t) for _ in range(rng.randrange(8))] for v in range(6)}
+        for t in (False, True)
+    )  # type: ignore[return-value]
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -125,7 +160,9 @@ def test_each_map_equals_a_slow_version(make: Any, measured: Any, iou: Any, seed
     assert 0 < values[1] < values[0] < 1
 
 
-@pytest.mark.skipif(importlib.util.find_spec("pycocotools") is None, reason="torchmetrics needs pycocotools for it")
+@pytest.mark.skipif(
+    importlib.util.find_spec("pycocotools") is None, reason="torchmetrics needs pycocotools for it"
+)
 @pytest.mark.parametrize("seed", range(3))
 def test_frame_map_equals_torchmetrics(seed: int) -> None:
     import torch
@@ -143,7 +180,9 @@ def test_frame_map_equals_torchmetrics(seed: int) -> None:
                 images.append(
                     {
                         "boxes": torch.tensor([each.corners for each in here]).reshape(-1, 4),
-                        "labels": torch.tensor(["abc".index(each.label) for each in here], dtype=torch.int64),
+                        "labels": torch.tensor(
+                            ["abc".index(each.label) for each in here], dtype=torch.int64
+                        ),
                         "scores": torch.tensor([each.score for each in here]),
                     }
                 )
@@ -156,7 +195,9 @@ def test_frame_map_equals_torchmetrics(seed: int) -> None:
 
 
 def test_average_precision_by_hand() -> None:
-    assert average_precision([0.9, 0.8, 0.7], [True, False, True], 2) == pytest.approx(0.5 * 1 + 0.5 * 2 / 3)
+    assert average_precision([0.9, 0.8, 0.7], [True, False, True], 2) == pytest.approx(
+        0.5 * 1 + 0.5 * 2 / 3
+    )
     assert average_precision([0.9, 0.8], [False, True], 4) == pytest.approx(0.25 * 0.5)
     assert average_precision([], [], 3) == 0
     assert average_precision([0.9], [True], 1) == 1
@@ -196,7 +237,8 @@ def test_classes_without_truth_and_nothing_found(make: Any, measured: Any) -> No
 
 
 def test_an_iou_of_exactly_the_threshold_is_enough() -> None:
-    true, half = {"v": [box("a", 0, 0)]}, {"v": [box("a", 0, 0, width=5)]}
+    true = {"v": [box("a", 0, 0)]}
+    half = {"v": [box("a", 0, 0, width=5)]}
     assert frame_map(half, true, (0.5, 0.51)).tolist() == [1, 0]
 
 
@@ -209,7 +251,9 @@ def test_tube_iou_is_of_time_and_of_space() -> None:
 
 
 def test_segment_map_by_hand() -> None:
-    np.testing.assert_allclose(segment_overlaps([Segment("a", 0, 2)], [Segment("a", 1, 3)]), [[1 / 3]])
+    np.testing.assert_allclose(
+        segment_overlaps([Segment("a", 0, 2)], [Segment("a", 1, 3)]), [[1 / 3]]
+    )
     assert segment_overlaps([Segment("a", 0, 2)], [Segment("a", 2, 3)]) == 0
     true = {"v": [Segment("a", 0, 2), Segment("a", 4, 6)]}
     found = {"v": [Segment("a", 0, 1.9, 0.9), Segment("a", 0.1, 2, 0.8), Segment("a", 4, 5, 0.7)]}
@@ -219,7 +263,13 @@ def test_segment_map_by_hand() -> None:
 def test_cor_loc_is_of_the_best_box_of_the_class() -> None:
     true = {"v": [box("a", 0, 0), box("a", 1, 0), box("b", 1, 50)], "w": [box("b", 0, 0)]}
     found = {
-        "v": [box("a", 0, 1, 0.9), box("a", 0, 50, 0.5), box("b", 0, 0, 1.0), box("a", 1, 30, 0.9), box("a", 1, 0, 0.8)]
+        "v": [
+            box("a", 0, 1, 0.9),
+            box("a", 0, 50, 0.5),
+            box("b", 0, 0, 1.0),
+            box("a", 1, 30, 0.9),
+            box("a", 1, 0, 0.8),
+        ]
     }
     assert cor_loc(found, true) == pytest.approx((0.5 + 0.0) / 2)
     assert cor_loc(true, true) == 1
@@ -248,12 +298,17 @@ def test_errors_of_the_thresholds() -> None:
 def test_labels_and_scores_of_boxes() -> None:
     corners = np.array([[0, 0, 2, 2], [1, 1, 4, 4]], np.float32)
     here = Candidates(corners, np.array([0.5, 0.25], np.float32), corners[:, :2])
-    none = Candidates(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros((0, 2), np.float32))
+    none = Candidates(
+        np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros((0, 2), np.float32)
+    )
     scores = np.array([[0.8, 0.195, 0.005], [0.1, 0.1, 0.8]], np.float32)
     found = label_boxes([here, none], scores, np.array([7, 9]), ("a", "b", "c"))
     assert [(box.label, box.frame, box.corners[2]) for box in found] == [
-        ("a", 7, 2), ("a", 7, 4), ("b", 7, 2), ("b", 7, 4)
-    ]  # fmt: skip
+        ("a", 7, 2),
+        ("a", 7, 4),
+        ("b", 7, 2),
+        ("b", 7, 4),
+    ]
     assert [box.score for box in found] == pytest.approx([0.4, 0.2, 0.0975, 0.04875])
 
 

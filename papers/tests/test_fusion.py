@@ -36,21 +36,29 @@ def test_weights_are_those_of_the_lowest_log_loss() -> None:
 
 
 def test_the_row_of_a_comparison_equals_fusion_by_hand(tmp_path: Path) -> None:
-    squares, data = moving_squares.make_set(tmp_path / "squares", clips=4), DataConfig(frames=3, size=16, channels=1)
+    squares = moving_squares.make_set(tmp_path / "squares", clips=4)
+    data = DataConfig(frames=3, size=16, channels=1)
     models = settings_of("lstm,convnet:flow", Settings(ModelConfig(encoder="conv4"), data, TINY))
     compare(squares, tmp_path / "out", models, partial(make_splits, folds=2), (0,), jobs=1)
     folders = {name: tmp_path / "out" / name for name in models}
     row = fused_row(tmp_path / "out", folders, ["fold0", "fold1"], [0])
-    right, weights = 0, []
+    right = 0
+    weights = []
     for fold in ("fold0", "fold1"):
         runs = [folder / f"{fold}-seed0" for folder in folders.values()]
-        members, split = [load(run) for run in runs], RunRecord.read(runs[0]).split
+        members = [load(run) for run in runs]
+        split = RunRecord.read(runs[0]).split
         classes = members[0].classes
         targets = np.array([classes.index(clip.label) for clip in split.validation])
-        chosen = [np.stack([member.predict(clip.path).scores for clip in split.validation]) for member in members]
+        chosen = [
+            np.stack([member.predict(clip.path).scores for clip in split.validation])
+            for member in members
+        ]
         weights.append(choose_weights(chosen, targets))
         for clip in split.test:
-            scores = average_scores([member.predict(clip.path).scores for member in members], weights[-1])
+            scores = average_scores(
+                [member.predict(clip.path).scores for member in members], weights[-1]
+            )
             right += classes[scores.argmax()] == clip.label
     assert row["accuracy"] == row["per_seed"][0] == pytest.approx(right / 16)
     assert (row["spread"], list(row["weights"])) == (None, ["lstm", "convnet-flow"])

@@ -23,8 +23,14 @@ def test_grad_cam_is_its_equation_place_by_place() -> None:
     weights = of.head[-1].weight.detach()  # type: ignore[index]
     for b, target in enumerate((0, 2)):
         for t in range(3):
-            naive = sum(weights[target, d] * features[b, t, d] for d in range(features.shape[2])).clamp(min=0)
-            naive = naive / naive.sum() if naive.sum() > 0 else torch.full_like(naive, 1 / naive.numel())
+            naive = sum(
+                weights[target, d] * features[b, t, d] for d in range(features.shape[2])
+            ).clamp(min=0)
+            naive = (
+                naive / naive.sum()
+                if naive.sum() > 0
+                else torch.full_like(naive, 1 / naive.numel())
+            )
             torch.testing.assert_close(got[b, t], naive, rtol=1e-4, atol=1e-6)
 
 

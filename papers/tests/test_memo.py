@@ -23,8 +23,10 @@ def test_a_result_is_computed_once(tmp_path: Path) -> None:
         assert memo(path, {"epochs": 3}, compute) == {"accuracy": 0.5}
     assert len(calls) == 1
     assert read_json(path) == {
-        "settings": {"epochs": 3}, "origin": onlooker.__version__, "figures": {"accuracy": 0.5}
-    }  # fmt: skip
+        "settings": {"epochs": 3},
+        "origin": onlooker.__version__,
+        "figures": {"accuracy": 0.5},
+    }
 
 
 def test_interrupted_computation_is_repeated(tmp_path: Path) -> None:
@@ -40,15 +42,22 @@ def test_interrupted_computation_continues_only_under_its_settings(tmp_path: Pat
     path = tmp_path / "cell.json"
     with pytest.raises(KeyboardInterrupt):
         memo(path, {"digits": 3600}, Mock(side_effect=KeyboardInterrupt))
-    with pytest.raises(ValueError, match=r"cell.in_progress.json: made with other settings \(digits\)"):
+    with pytest.raises(
+        ValueError, match=r"cell.in_progress.json: made with other settings \(digits\)"
+    ):
         memo(path, {"digits": 54000}, dict)
 
 
-@pytest.mark.parametrize("other", [{"epochs": 4, "lr": 1.0}, {"epochs": 3}, {"epochs": 3, "lr": 1.0, "seed": 0}])
+@pytest.mark.parametrize(
+    "other", [{"epochs": 4, "lr": 1.0}, {"epochs": 3}, {"epochs": 3, "lr": 1.0, "seed": 0}]
+)
 def test_other_settings_are_refused(tmp_path: Path, other: dict[str, Any]) -> None:
     path = tmp_path / "cell.json"
     memo(path, {"epochs": 3, "lr": 1.0}, dict)
-    with pytest.raises(ValueError, match=r"cell.json: made with other settings \((epochs|lr|seed)\); choose another"):
+    with pytest.raises(
+        ValueError,
+        match=r"cell.json: made with other settings \((epochs|lr|seed)\); choose another",
+    ):
         memo(path, other, dict)
 
 
@@ -57,7 +66,9 @@ def test_damaged_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="not a complete JSON file"):
         memo(tmp_path / "cell.json", {}, dict)
     write_bytes(tmp_path / "cell.json", b"{}")
-    with pytest.raises(ValueError, match="not a memo file, which has settings and figures; remove it"):
+    with pytest.raises(
+        ValueError, match="not a memo file, which has settings and figures; remove it"
+    ):
         memo(tmp_path / "cell.json", {}, dict)
 
 

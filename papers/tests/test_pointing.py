@@ -1,4 +1,6 @@
-"""Whether attention points at objects: equal to a loop over cells and boxes, and in degenerate cases."""
+"""Whether attention points at objects: equal to a loop over cells and boxes, and in degenerate
+cases.
+"""
 
 import numpy as np
 import pytest
@@ -12,7 +14,8 @@ def naive_peak(attention, boxes, size):
     answers = []
     for t in range(T):
         row, column = divmod(int(attention[t].argmax()), w)
-        x, y = (column + 0.5) * size[1] / w, (row + 0.5) * size[0] / h
+        x = (column + 0.5) * size[1] / w
+        y = (row + 0.5) * size[0] / h
         present = [b for b in boxes[t] if not np.isnan(b).any()]
         inside = any(b[0] <= x <= b[2] and b[1] <= y <= b[3] for b in present)
         answers.append(float(inside) if present else np.nan)
@@ -55,7 +58,8 @@ def test_a_wrong_number_of_boxes_is_an_error():
 
 def seen_through(x, y, width, height, angle=0.0, size=(100, 200)):
     """The affine window of the given center, width, height and rotation, in pixels."""
-    cos, sin = np.cos(angle), np.sin(angle)
+    cos = np.cos(angle)
+    sin = np.sin(angle)
     to_share = np.diag([2 / size[1], 2 / size[0]])
     turned = to_share @ np.array([[cos, -sin], [sin, cos]]) @ np.diag([width / 2, height / 2])
     return np.column_stack((turned, to_share @ [x, y] - 1))
@@ -70,7 +74,8 @@ def test_a_window_hits_a_box_if_each_contains_the_center_of_the_other():
         (seen_through(45, 25, 20, 40), 0),  # too narrow to hold the box's middle
         (seen_through(85, 40, 60, 40), 0),  # its own middle is outside
         (seen_through(60, 40, 0, 0), 0),
-        # The box's middle is 14 away along the diagonal: in a long window that lies along it, not in one across.
+        # The box's middle is 14 away along the diagonal: in a long window that lies along it, not
+        # in one across.
         (seen_through(50, 30, 40, 4, np.pi / 4), 1),
         (seen_through(50, 30, 40, 4, -np.pi / 4), 0),
         (seen_through(60, 40, 20, 20) * [-1, 1, 1], 1),  # mirrored
@@ -82,11 +87,18 @@ def test_a_window_hits_a_box_if_each_contains_the_center_of_the_other():
 
 
 def test_each_box_needs_a_separate_window():
-    left, right, absent = [0, 0, 40, 40], [20, 0, 60, 40], [np.nan] * 4
+    left = [0, 0, 40, 40]
+    right = [20, 0, 60, 40]
+    absent = [np.nan] * 4
     on_both = seen_through(30, 20, 40, 40)
-    on_left, nowhere = seen_through(10, 20, 30, 30), seen_through(150, 80, 30, 30)
+    on_left = seen_through(10, 20, 30, 30)
+    nowhere = seen_through(150, 80, 30, 30)
     cases = [
-        ([on_both, on_left], [left, right], 1),  # the first could take either, the second only the left one
+        (
+            [on_both, on_left],
+            [left, right],
+            1,
+        ),  # the first could take either, the second only the left one
         ([on_left, on_both], [left, right], 1),
         ([on_both, nowhere], [left, right], 0.5),
         ([on_left, on_left], [left, right], 0.5),

@@ -17,7 +17,9 @@ def shades(rows: list[tuple[str, NDArray[np.uint8]]], columns: int) -> list[list
 
 @pytest.mark.parametrize(("count", "shown"), [(15, [0, 2, 4, 6, 8, 10, 12, 14]), (2, [0, 1])])
 def test_frames_are_in_order_from_left_to_right(count: int, shown: list[int]) -> None:
-    frames = np.broadcast_to(np.arange(count, dtype=np.uint8)[:, None, None, None] * 10, (count, 40, 40, 3))
+    frames = np.broadcast_to(
+        np.arange(count, dtype=np.uint8)[:, None, None, None] * 10, (count, 40, 40, 3)
+    )
     long = np.broadcast_to(np.arange(15, dtype=np.uint8)[:, None, None, None] * 10, (15, 40, 40, 3))
     first, second = shades([("", long), ("", frames)], 8)
     assert first == [10 * t for t in (0, 2, 4, 6, 8, 10, 12, 14)]

@@ -21,7 +21,10 @@ from onlooker_papers.tables import (
 )
 
 FIGURES = {
-    "peers": {"two_sets": {"x3d": {"accuracy": 0.5, "interval": [0.4, 0.6]}, "tsm": {"accuracy": 0.25}}, "clips": 12}
+    "peers": {
+        "two_sets": {"x3d": {"accuracy": 0.5, "interval": [0.4, 0.6]}, "tsm": {"accuracy": 0.25}},
+        "clips": 12,
+    }
 }
 
 
@@ -65,7 +68,9 @@ def test_differences_in_points() -> None:
     assert difference([0.031, -0.01, 0.072]) == "+3.1 (-1.0 to +7.2)"
 
 
-def test_pages_are_filled_with_declared_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pages_are_filled_with_declared_tables(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("onlooker_papers.tables.TABLES", dict[str, object]())
     table("peers")(peers)
     table("other", "missing")(peers)

@@ -1,4 +1,6 @@
-"""The networks that the library is compared with: against equations and published sizes; streams against clips."""
+"""The networks that the library is compared with: against equations and published sizes; streams
+against clips.
+"""
 
 from typing import Any
 
@@ -12,7 +14,9 @@ from onlooker_papers.tsm import TSM, shift
 
 
 def settle(model: nn.Module, video: Tensor) -> None:
-    """Give batch norm the statistics of a video: with those of new networks, the logits of all videos are zero."""
+    """Give batch norm the statistics of a video: with those of new networks, the logits of all
+    videos are zero.
+    """
     for layer in model.modules():
         if isinstance(layer, nn.BatchNorm2d | nn.BatchNorm3d):
             layer.momentum = 1.0
@@ -23,9 +27,12 @@ def settle(model: nn.Module, video: Tensor) -> None:
 
 @pytest.mark.parametrize("causal", [False, True])
 def test_the_shift_is_its_equation(causal: bool) -> None:
-    B, T, D = 2, 5, 17
+    B = 2
+    T = 5
+    D = 17
     x = torch.randn(B * T, D, 2, 3)
-    of_clips, expected = x.view(B, T, D, 2, 3), torch.zeros(B, T, D, 2, 3)
+    of_clips = x.view(B, T, D, 2, 3)
+    expected = torch.zeros(B, T, D, 2, 3)
     for t in range(T):
         for channel in range(D):
             later, earlier = (0, 1) if causal else (1, 2)  # which eighth comes from where
@@ -36,7 +43,8 @@ def test_the_shift_is_its_equation(causal: bool) -> None:
 
 
 def test_tsm_is_mobilenet_with_ten_shifted_blocks() -> None:
-    model, plain = TSM(1000).eval(), mobilenet_v2().eval()
+    model = TSM(1000).eval()
+    plain = mobilenet_v2().eval()
     assert len(model.shifted) == 10
     # Sandler et al. 2018, table 4: 3.4 M parameters; the shift has none.
     assert round(sum(weight.numel() for weight in model.parameters()) / 1e5) == 35
@@ -50,12 +58,17 @@ def test_tsm_is_mobilenet_with_ten_shifted_blocks() -> None:
             assert isinstance(layer.conv[0][0], nn.Conv2d)
             layer.conv[0][0].weight[:, : 2 * (layer.conv[0][0].in_channels // 8)] = 0
         plain.features.load_state_dict(model.layers.state_dict())
-        torch.testing.assert_close(model.frame_logits(video)[0], plain(video[0]), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(
+            model.frame_logits(video)[0], plain(video[0]), rtol=1e-4, atol=1e-5
+        )
     assert (shifted - model.frame_logits(video)).abs().max() > 1e-3
 
 
 def test_a_stream_of_tsm_is_the_causal_clip() -> None:
-    model, video, state, steps = TSM(4, causal=True), torch.randn(2, 4, 3, 32, 32), None, []
+    model = TSM(4, causal=True)
+    video = torch.randn(2, 4, 3, 32, 32)
+    state = None
+    steps = []
     settle(model, video)
     with torch.inference_mode():
         whole = model.frame_logits(video)
@@ -86,21 +99,25 @@ def multiply_adds(model: nn.Module, video: Tensor) -> int:
 @pytest.mark.parametrize("causal", [False, True])
 def test_movinet_has_the_published_size(causal: bool) -> None:
     model = MoViNet(600, causal)
-    # Kondratyuk et al. 2021: 3.1 M parameters, 2.71 GFLOPs for 50 frames of 172 pixels. Those count more than layers.
+    # Kondratyuk et al. 2021: 3.1 M parameters, 2.71 GFLOPs for 50 frames of 172 pixels. Those count
+    # more than layers.
     assert round(sum(weight.numel() for weight in model.parameters()) / 1e6, 1) == 3.1
     if not causal:
-        assert multiply_adds(model, torch.randn(1, 50, 3, 172, 172)) / 2.71e9 == pytest.approx(1, abs=0.05)
+        assert multiply_adds(model, torch.randn(1, 50, 3, 172, 172)) / 2.71e9 == pytest.approx(
+            1, abs=0.05
+        )
 
 
 def test_layers_begin_as_their_shortcuts() -> None:
-    layer, x = Layer(8, 8, 24, (3, 3, 3), 1, False, 0.0).eval(), torch.randn(1, 8, 4, 6, 6)
+    layer = Layer(8, 8, 24, (3, 3, 3), 1, False, 0.0).eval()
+    x = torch.randn(1, 8, 4, 6, 6)
     assert torch.equal(layer(x, iter(()), []), x)
     strided = Layer(8, 16, 24, (5, 3, 3), 2, False, 0.0).eval()
     assert strided(x, iter(()), []).shape == (1, 16, 4, 3, 3)
     # A quarter of the channels, rounded to a multiple of 8.
-    assert [SqueezeExcitation(D, False).weights[0].weight.shape[0] for D in (24, 80, 184, 280, 384)] == [
-        8, 24, 48, 72, 96
-    ]  # fmt: skip
+    assert [
+        SqueezeExcitation(D, False).weights[0].weight.shape[0] for D in (24, 80, 184, 280, 384)
+    ] == [8, 24, 48, 72, 96]
 
 
 def test_the_causal_mean_is_that_of_all_frames_so_far() -> None:
@@ -110,7 +127,10 @@ def test_the_causal_mean_is_that_of_all_frames_so_far() -> None:
 
 
 def test_a_stream_of_movinet_is_the_causal_clip() -> None:
-    model, video, state, steps = MoViNet(4, causal=True), torch.randn(2, 7, 3, 48, 48), None, []
+    model = MoViNet(4, causal=True)
+    video = torch.randn(2, 7, 3, 48, 48)
+    state = None
+    steps = []
     for layer in model.layers:
         assert isinstance(layer, Layer)
         nn.init.ones_(layer.factor)

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.2.0"
 
-# Disable the telemetry of these libraries, which is on by default. They read the variables when they are imported.
+# Disable the telemetry of these libraries, which is on by default. They read the variables when
+# they are imported.
 os.environ.update(ORT_DISABLE_TELEMETRY="1", HF_HUB_DISABLE_TELEMETRY="1")
 
 if TYPE_CHECKING:
@@ -16,31 +17,69 @@ if TYPE_CHECKING:
     from onlooker.recognizer import Recognizer, load
     from onlooker.runs.check import Checked, check
     from onlooker.runs.train import TrainedRun, train
-    from onlooker.structures import Box, Clip, ClipError, Evaluation, Prediction, Segment, Step, Tube
+    from onlooker.structures import (
+        Box,
+        Clip,
+        ClipError,
+        Evaluation,
+        Prediction,
+        Segment,
+        Step,
+        Tube,
+    )
 
-# The public names and their modules. They are imported on first use, so that `import onlooker` and `onlooker --help` do
-# not wait for PyTorch.
+# The public names and their modules. They are imported on first use, so that `import onlooker` and
+# `onlooker --help` do not wait for PyTorch.
 _MODULE_OF = {
-    "Classifier": "models.classifier", "LinearClassifier": "models.linear",
-    "create_model": "models.registry", "list_models": "models.registry",
-    "Recognizer": "recognizer", "load": "recognizer",
-    "Checked": "runs.check", "check": "runs.check",
-    "TrainedRun": "runs.train", "train": "runs.train",
-    "Box": "structures", "Clip": "structures", "ClipError": "structures", "Evaluation": "structures",
-    "Prediction": "structures", "Segment": "structures", "Step": "structures", "Tube": "structures",
-}  # fmt: skip
+    "Classifier": "models.classifier",
+    "LinearClassifier": "models.linear",
+    "create_model": "models.registry",
+    "list_models": "models.registry",
+    "Recognizer": "recognizer",
+    "load": "recognizer",
+    "Checked": "runs.check",
+    "check": "runs.check",
+    "TrainedRun": "runs.train",
+    "train": "runs.train",
+    "Box": "structures",
+    "Clip": "structures",
+    "ClipError": "structures",
+    "Evaluation": "structures",
+    "Prediction": "structures",
+    "Segment": "structures",
+    "Step": "structures",
+    "Tube": "structures",
+}
 
 __all__ = [
-    "Box", "Checked", "Classifier", "Clip", "ClipError", "Evaluation", "LinearClassifier",
-    "Prediction", "Recognizer", "Segment", "Step", "TrainedRun", "Tube", "__version__", "check", "create_model",
-    "list_models", "load", "train",
-]  # fmt: skip
+    "Box",
+    "Checked",
+    "Classifier",
+    "Clip",
+    "ClipError",
+    "Evaluation",
+    "LinearClassifier",
+    "Prediction",
+    "Recognizer",
+    "Segment",
+    "Step",
+    "TrainedRun",
+    "Tube",
+    "__version__",
+    "check",
+    "create_model",
+    "list_models",
+    "load",
+    "train",
+]
 
 
 def __getattr__(name: str) -> Any:
     if name in _MODULE_OF:
         return getattr(import_module(f"onlooker.{_MODULE_OF[name]}"), name)
-    raise AttributeError(f"module 'onlooker' has no attribute {name!r}; it has {', '.join(__all__)}")
+    raise AttributeError(
+        f"module 'onlooker' has no attribute {name!r}; it has {', '.join(__all__)}"
+    )
 
 
 def __dir__() -> list[str]:

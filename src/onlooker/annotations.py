@@ -1,4 +1,6 @@
-"""Time intervals and predictions in file formats of other programs: `FORMATS`; XML is read without entities."""
+"""Time intervals and predictions in file formats of other programs: `FORMATS`; XML is read without
+entities.
+"""
 
 import html
 import math
@@ -13,7 +15,15 @@ from urllib.parse import quote, unquote
 from xml.etree import ElementTree
 
 from onlooker.data.tables import BORIS, read_rows, read_table
-from onlooker.files import printable, read_bytes, read_json, reading, write_bytes, write_csv, write_json
+from onlooker.files import (
+    printable,
+    read_bytes,
+    read_json,
+    reading,
+    write_bytes,
+    write_csv,
+    write_json,
+)
 from onlooker.intervals import as_cut, parse_time, split_interval
 from onlooker.settings import suggestion
 from onlooker.storage import is_address, path_or_address
@@ -47,7 +57,9 @@ _ELAN_ANNOTATION = (
 
 @dataclass(frozen=True)
 class Interval(Segment):
-    """A labeled part of a recording; `split` and `recording` as in lists of clips, "" if they are not known."""
+    """A labeled part of a recording; `split` and `recording` as in lists of clips, "" if they are
+    not known.
+    """
 
     split: str = ""
     recording: str = ""
@@ -56,8 +68,8 @@ class Interval(Segment):
 Videos = Mapping[Path, Sequence[Interval]]  # by the path of the video
 Intervals = Iterator[tuple[Path, Interval]]
 Event = tuple[str, str, str, str]  # of BORIS: observation, subject, behavior, modifiers
-# Where it is in the file, the media files that were watched one after another with their lengths in seconds, the event,
-# and the time at which it starts or stops; None: an event without duration.
+# Where it is in the file, the media files that were watched one after another with their lengths in
+# seconds, the event, and the time at which it starts or stops; None: an event without duration.
 Moment = tuple[str, Sequence[tuple[str, float]], Event, float | None]
 
 
@@ -83,11 +95,13 @@ def read_intervals(
     A video is searched for beside the file; it may be absent.
 
     Args:
-        fps: frames per second at which the file counts frames, if it does; None: those of the videos.
+        fps: frames per second at which the file counts frames, if it does; None: those of the
+        videos.
         left_out: counts what is in the file and not among the intervals, by its kind.
 
     Raises:
-        ValueError: an unknown format, a missing or impossible value (which one is named), or no intervals.
+        ValueError: an unknown format, a missing or impossible value (which one is named), or no
+            intervals.
     """
     left_out = Counter() if left_out is None else left_out
     videos = defaultdict[Path, list[Interval]](list)
@@ -100,7 +114,11 @@ def read_intervals(
         for video, interval in sorted(intervals, key=lambda pair: pair[1].start):
             videos[video].append(interval)
     if not videos:
-        found = f"no time intervals; left out: {count_of(left_out)}" if left_out else "no time intervals"
+        found = (
+            f"no time intervals; left out: {count_of(left_out)}"
+            if left_out
+            else "no time intervals"
+        )
         raise ClipError(path, found, "label times, and export them again; see docs/connect.md")
     return videos
 
@@ -116,7 +134,9 @@ def find_format(path: Path, name: str | None = None) -> str:
     for known, form in FORMATS.items():
         if known == name if name else form.ending.endswith(suffix):
             return known
-    raise ValueError(f"{path}: no format is called {name or suffix!r}; {suggestion(name or suffix, [*FORMATS])}")
+    raise ValueError(
+        f"{path}: no format is called {name or suffix!r}; {suggestion(name or suffix, [*FORMATS])}"
+    )
 
 
 def of_prediction(prediction: Prediction) -> Videos:
@@ -125,18 +145,23 @@ def of_prediction(prediction: Prediction) -> Videos:
     return {prediction.path: [make_interval(**vars(segment)) for segment in segments]}
 
 
-def make_interval(label: Any, start: Any, end: Any, score: Any = 1, split: str = "", recording: str = "") -> Interval:
+def make_interval(
+    label: Any, start: Any, end: Any, score: Any = 1, split: str = "", recording: str = ""
+) -> Interval:
     """An interval of checked values; the label fits into one line of any format."""
     if not isinstance(label, str) or not label.strip():
         raise ValueError(f"label is {label!r}, expected a name")
     if float(end) > _LONGEST:
         raise ValueError(f"end is {float(end):g} s, expected at most {_LONGEST:g}")
     name = printable(" ".join(label.split()))
-    return Interval(name, round(float(start), 3), round(float(end), 3), float(score), split, recording)
+    return Interval(
+        name, round(float(start), 3), round(float(end), 3), float(score), split, recording
+    )
 
 
 def _find(folder: Path, name: str, url: bool = False) -> Path:
-    """A video that labels name by a path, a file:// address or one of Label Studio: beside them, if it is there.
+    """A video that labels name by a path, a file:// address or one of Label Studio: beside them, if
+    it is there.
 
     Args:
         url: the name may have escapes such as %20.
@@ -144,7 +169,9 @@ def _find(folder: Path, name: str, url: bool = False) -> Path:
     if is_address(name) and not name.startswith("file:"):
         return Path(name)
     name = name.partition(_LOCAL_FILES)[2] or name
-    elsewhere = os.path.isabs(name) or "://" in name or re.match(r"[A-Za-z]:[\\/]", name) or not name
+    elsewhere = (
+        os.path.isabs(name) or "://" in name or re.match(r"[A-Za-z]:[\\/]", name) or not name
+    )
     candidates = list[str]()
     for path in (unquote(name), name) if url else (name,):
         slashes = path.replace("\\", "/")
@@ -170,7 +197,9 @@ def _length_and_rate(video: Path) -> tuple[float, float]:
 
 
 def _seconds(video: Path, frame: int, fps: float | None) -> float:
-    """The time of a frame, counted from 0, in a program that counts equally spaced ones, as browsers do."""
+    """The time of a frame, counted from 0, in a program that counts equally spaced ones, as
+    browsers do.
+    """
     if fps:
         return frame / fps
     length, rate = _length_and_rate(video)
@@ -181,7 +210,9 @@ def _seconds(video: Path, frame: int, fps: float | None) -> float:
 
 def _one_video(path: Path, videos: Videos) -> tuple[Path, Sequence[Interval]]:
     if len(videos) != 1:
-        raise ValueError(f"{path}: holds the times of one video, not of {len(videos)}; choose another format")
+        raise ValueError(
+            f"{path}: holds the times of one video, not of {len(videos)}; choose another format"
+        )
     return next(iter(videos.items()))
 
 
@@ -191,7 +222,9 @@ def _whole(videos: Videos) -> Videos:
     for video, intervals in videos.items():
         file, times = split_interval(video)
         begin = times[0] if times else 0.0
-        files[file] += [replace(part, start=part.start + begin, end=part.end + begin) for part in intervals]
+        files[file] += [
+            replace(part, start=part.start + begin, end=part.end + begin) for part in intervals
+        ]
     return files
 
 
@@ -206,9 +239,15 @@ def _read_csv(path: Path, _: float | None, left_out: Counter[str]) -> Intervals:
     left_out.update(f"column {name}" for name in table.header if name not in table.names.values())
     for line, row in table.rows:
         with reading(path, f"line {line}: ", _EXPORT_AGAIN):
-            start, end = parse_time(row["start"]), parse_time(row["end"])
-            score, split, recording = (row.get(name, "") for name in ("score", "split", "recording"))
-            yield _find(path.parent, row["path"]), make_interval(row["label"], start, end, score or 1, split, recording)
+            start = parse_time(row["start"])
+            end = parse_time(row["end"])
+            score, split, recording = (
+                row.get(name, "") for name in ("score", "split", "recording")
+            )
+            yield (
+                _find(path.parent, row["path"]),
+                make_interval(row["label"], start, end, score or 1, split, recording),
+            )
 
 
 def _write_csv(path: Path, videos: Videos, _: float | None) -> None:
@@ -226,7 +265,8 @@ def _write_csv(path: Path, videos: Videos, _: float | None) -> None:
 
 
 def _read_activitynet(path: Path, _: float | None, left_out: Counter[str]) -> Intervals:
-    values, beside = read_json(path), _by_stem(path.parent)
+    values = read_json(path)
+    beside = _by_stem(path.parent)
     for name, entry in values["database" if "database" in values else "results"].items():
         with reading(path, f"video {name}: ", _EXPORT_AGAIN):
             video = beside.get(name) or beside.get(f"v_{name}") or _find(path.parent, f"{name}.mp4")
@@ -242,25 +282,37 @@ def _read_activitynet(path: Path, _: float | None, left_out: Counter[str]) -> In
 def _write_activitynet(path: Path, videos: Videos, _: float | None) -> None:
     results = {
         as_cut(video).stem: [
-            {"label": interval.label, "segment": [interval.start, interval.end], "score": interval.score}
+            {
+                "label": interval.label,
+                "segment": [interval.start, interval.end],
+                "score": interval.score,
+            }
             for interval in intervals
         ]
         for video, intervals in videos.items()
     }
     if len(results) < len(videos):
-        raise ValueError(f"{path}: videos in different folders have the same name; choose another format")
+        raise ValueError(
+            f"{path}: videos in different folders have the same name; choose another format"
+        )
     write_json(path, {"version": "VERSION 1.3", "results": results, "external_data": {}})
 
 
 def _read_label_studio(path: Path, fps: float | None, left_out: Counter[str]) -> Intervals:
-    """Labels of a timeline (frames from 1, the last one included) or of a sound track (seconds), or of a whole video.
+    """Labels of a timeline (frames from 1, the last one included) or of a sound track (seconds), or
+    of a whole video.
 
-    Of several annotations of a task, the first that was not canceled; if there is none, its first prediction.
+    Of several annotations of a task, the first that was not canceled; if there is none, its first
+    prediction.
     """
     for number, task in enumerate(read_json(path, list), 1):
         with reading(path, f"task {number}: ", _EXPORT_AGAIN):
             names = [str(name) for name in task["data"].values()]
-            named = (name for name in names if _LOCAL_FILES in name or Path(name).suffix.lower() in SUFFIXES)
+            named = (
+                name
+                for name in names
+                if _LOCAL_FILES in name or Path(name).suffix.lower() in SUFFIXES
+            )
             video = _find(path.parent, next(named, None) or task["data"]["video"], url=True)
             done = [answer for answer in task["annotations"] if not answer.get("was_cancelled")]
             done = done or task.get("predictions") or []
@@ -268,8 +320,12 @@ def _read_label_studio(path: Path, fps: float | None, left_out: Counter[str]) ->
             if not results:
                 left_out["tasks without labels"] += 1
             left_out.update("further annotations of a task" for _ in done[1:])
-            intervals = [interval for result in results for interval in _labels_in_time(video, result, fps)]
-            others = [result for result in results if not {"ranges", "start"} & result["value"].keys()]
+            intervals = [
+                interval for result in results for interval in _labels_in_time(video, result, fps)
+            ]
+            others = [
+                result for result in results if not {"ranges", "start"} & result["value"].keys()
+            ]
             chosen = [label for result in others for label in result["value"].get("choices", ())]
             if len(chosen) == 1 and not intervals:
                 intervals = [make_interval(chosen[0], 0, _length_and_rate(video)[0])]
@@ -279,12 +335,16 @@ def _read_label_studio(path: Path, fps: float | None, left_out: Counter[str]) ->
 
 
 def _labels_in_time(video: Path, result: dict[str, Any], fps: float | None) -> Iterator[Interval]:
-    value, score = result["value"], result.get("score", 1)
+    value = result["value"]
+    score = result.get("score", 1)
     labels = value.get("timelinelabels") or value.get("labels") or value.get("choices") or ()
     spans = [(value["start"], value["end"])] if "start" in value else []
     if "timelinelabels" in value or "ranges" in value:
         ranges = value["ranges"]
-        spans = [(_seconds(video, span["start"] - 1, fps), _seconds(video, span["end"], fps)) for span in ranges]
+        spans = [
+            (_seconds(video, span["start"] - 1, fps), _seconds(video, span["end"], fps))
+            for span in ranges
+        ]
     for start, end in spans:
         yield from (make_interval(label, start, end, score) for label in labels)
 
@@ -296,7 +356,9 @@ def _write_label_studio(path: Path, videos: Videos, fps: float | None) -> None:
         result = list[dict[str, Any]]()
         for interval in intervals:
             rate = fps or _length_and_rate(video)[1]
-            first = round(interval.start * rate) + 1  # frames count from 1, and the last one is included
+            first = (
+                round(interval.start * rate) + 1
+            )  # frames count from 1, and the last one is included
             span = {"start": first, "end": max(first, round(interval.end * rate))}
             value = {"ranges": [span], "timelinelabels": [interval.label]}
             names = {"from_name": "timelineLabels", "to_name": "video", "type": "timelinelabels"}
@@ -325,7 +387,9 @@ def _read_elan(path: Path, _: float | None, left_out: Counter[str]) -> Intervals
     for tier in root.iter("TIER"):
         for annotation in tier.iter("ALIGNABLE_ANNOTATION"):
             with reading(
-                path, f"tier {tier.get('TIER_ID')}, annotation {annotation.get('ANNOTATION_ID')}: ", _EXPORT_AGAIN
+                path,
+                f"tier {tier.get('TIER_ID')}, annotation {annotation.get('ANNOTATION_ID')}: ",
+                _EXPORT_AGAIN,
             ):
                 first, last = (annotation.attrib[f"TIME_SLOT_REF{number}"] for number in (1, 2))
                 if not {first, last} <= times.keys():
@@ -343,7 +407,9 @@ def _write_elan(path: Path, videos: Videos, _: float | None) -> None:
         label = html.escape(interval.label)
         start = round(interval.start * 1000)
         slots += [start, max(start + 1, round(interval.end * 1000))]
-        tiers.setdefault(label, []).append(_ELAN_ANNOTATION.format(len(slots) - 1, len(slots), label))
+        tiers.setdefault(label, []).append(
+            _ELAN_ANNOTATION.format(len(slots) - 1, len(slots), label)
+        )
     order = sorted(enumerate(slots, 1), key=lambda slot: slot[1])
     text = _ELAN.format(
         address=html.escape(quote(str(video.absolute()), errors="replace")),
@@ -384,13 +450,19 @@ def webvtt_cue(interval: Interval) -> str:
 
 def _clock(seconds: float) -> str:
     minutes, milliseconds = divmod(round(seconds * 1000), 60_000)
-    return f"{minutes // 60:02}:{minutes % 60:02}:{milliseconds // 1000:02}.{milliseconds % 1000:03}"
+    return (
+        f"{minutes // 60:02}:{minutes % 60:02}:{milliseconds // 1000:02}.{milliseconds % 1000:03}"
+    )
 
 
 def _read_boris(path: Path, _: float | None, left_out: Counter[str]) -> Intervals:
-    """The states of a project (.boris), or of a table of aggregated or tabular events; subjects are recordings."""
+    """The states of a project (.boris), or of a table of aggregated or tabular events; subjects are
+    recordings.
+    """
     begun: dict[Event, float] = {}
-    for place, media, event, at in _boris_project(path) if path.suffix.lower() == ".boris" else _boris_table(path):
+    for place, media, event, at in (
+        _boris_project(path) if path.suffix.lower() == ".boris" else _boris_table(path)
+    ):
         subject, behavior = event[1:3]
         if at is None:
             left_out[f"events without duration ({behavior})"] += 1
@@ -405,7 +477,10 @@ def _read_boris(path: Path, _: float | None, left_out: Counter[str]) -> Interval
                 for file, length in media:
                     if start < length and end > 0:
                         part = max(start, 0), min(end, length)
-                        yield _find(path.parent, file), make_interval(behavior, *part, recording=subject)
+                        yield (
+                            _find(path.parent, file),
+                            make_interval(behavior, *part, recording=subject),
+                        )
                     start -= length
                     end -= length
     left_out.update(f"starts without a stop ({event[2]})" for event in begun)
@@ -415,9 +490,13 @@ def _boris_project(path: Path) -> Iterator[Moment]:
     project = read_json(path)
     kinds = {behavior["code"]: behavior["type"] for behavior in project["behaviors_conf"].values()}
     for name, observation in project["observations"].items():
-        players, info = observation["file"], observation.get("media_info", {})
+        players = observation["file"]
+        info = observation.get("media_info", {})
         files = players.get("1", []) if isinstance(players, dict) else []
-        media = [(file, info.get("length", {})[file] if file != files[-1] else math.inf) for file in files]
+        media = [
+            (file, info.get("length", {})[file] if file != files[-1] else math.inf)
+            for file in files
+        ]
         offset = observation.get("time offset", 0) + info.get("offset", {}).get("1", 0)
         for time, subject, behavior, modifiers, *_ in observation["events"]:
             is_state = kinds.get(behavior, "").lower().startswith("state")
@@ -434,14 +513,20 @@ def _boris_table(path: Path) -> Iterator[Moment]:
     for number, fields in lines[top + 1 :]:
         row = above | dict(zip(lines[top][1], fields, strict=False))
         name = row["Observation id"]
-        file = row.get("Media file name") or row.get("Media file path") or row.get("Media file") or ""
+        file = (
+            row.get("Media file name") or row.get("Media file path") or row.get("Media file") or ""
+        )
         source = re.split(r"\||\s*player #2", row.get("Source", ""))[0].removeprefix("player #1:")
         files = [file.strip() for file in (source if Path(source).suffix else file).split(";")]
         if len(files) == 1 and first.setdefault(name, files[0]) != files[0]:
-            raise ValueError(f"line {number}: another media file, and no column Source; convert the project (.boris)")
+            raise ValueError(
+                f"line {number}: another media file, and no column Source; convert the project (.boris)"
+            )
         lengths = row.get("Media duration (s)", "").partition("|")[0].split(";")
         media = [(file, math.inf) for file in files if Path(file).suffix]
-        media[:-1] = [(file, float(length)) for file, length in zip(files[:-1], lengths, strict=False)]
+        media[:-1] = [
+            (file, float(length)) for file, length in zip(files[:-1], lengths, strict=False)
+        ]
         modifiers = "|".join(row[column] for column in row if column.startswith("Modifier"))
         event = name, row["Subject"].replace("No focal subject", ""), row["Behavior"], modifiers
         offset = float(row.get("Time offset (s)") or 0)

@@ -7,7 +7,16 @@ from typing import Any, Literal, NamedTuple
 from onlooker.files import format_bytes
 from onlooker.settings import Config, setting
 
-__all__ = ["Aggregation", "DataConfig", "Loss", "Modality", "ModelConfig", "Settings", "StreamConfig", "TrainConfig"]
+__all__ = [
+    "Aggregation",
+    "DataConfig",
+    "Loss",
+    "Modality",
+    "ModelConfig",
+    "Settings",
+    "StreamConfig",
+    "TrainConfig",
+]
 
 Modality = Literal["rgb", "flow", "both"]
 Normalization = Literal["auto", "half", "imagenet", "lite0", "mnist"]
@@ -22,7 +31,10 @@ _SAMPLE = 1 << 32  # maximum bytes of one sample in uint8; float32 takes four ti
 # Headings of `--help` for options that few people need first.
 INPUT = "Model input"
 AUGMENTATION = "Augmentation of training clips"
-MODEL, TRAINING, CLIPS, CONNECTION = "Model", "Training", "Clips and splits", "Cameras and live addresses"
+MODEL = "Model"
+TRAINING = "Training"
+CLIPS = "Clips and splits"
+CONNECTION = "Cameras and live addresses"
 
 
 @dataclass(frozen=True)
@@ -30,10 +42,16 @@ class DataConfig(Config):
     """How a video becomes a sample."""
 
     frames: int = setting(
-        16, "Equally spaced frames of each clip; a shorter clip repeats its last frame.", minimum=1, maximum=10_000
+        16,
+        "Equally spaced frames of each clip; a shorter clip repeats its last frame.",
+        minimum=1,
+        maximum=10_000,
     )
     size: int = setting(
-        112, "Height and width in pixels to which frames are resized; default with lite0: 224.", minimum=8, maximum=4096
+        112,
+        "Height and width in pixels to which frames are resized; default with lite0: 224.",
+        minimum=8,
+        maximum=4096,
     )
     modality: Modality = setting("rgb", "Model input: RGB frames, optical flow, or both.")
     channels: int = setting(3, "3 for RGB frames, 1 for grayscale.", INPUT)
@@ -44,11 +62,21 @@ class DataConfig(Config):
         above=0,
         maximum=1000,
     )
-    normalization: Normalization = setting("auto", "Pixel values; auto: that of pretrained weights, else half.", INPUT)
-    translate: float = setting(0.1, "Maximum shift, as a fraction of the frame size.", AUGMENTATION, minimum=0, below=1)
-    scale: float = setting(0.1, "Maximum change of scale: 0.1 is from 90 % to 110 %.", AUGMENTATION, minimum=0, below=1)
-    degrees: float = setting(0.0, "Maximum rotation in degrees, either way.", AUGMENTATION, minimum=0, maximum=180)
-    hflip: bool = setting(False, "Mirror half of the clips (wrong where left and right differ).", AUGMENTATION)
+    normalization: Normalization = setting(
+        "auto", "Pixel values; auto: that of pretrained weights, else half.", INPUT
+    )
+    translate: float = setting(
+        0.1, "Maximum shift, as a fraction of the frame size.", AUGMENTATION, minimum=0, below=1
+    )
+    scale: float = setting(
+        0.1, "Maximum change of scale: 0.1 is from 90 % to 110 %.", AUGMENTATION, minimum=0, below=1
+    )
+    degrees: float = setting(
+        0.0, "Maximum rotation in degrees, either way.", AUGMENTATION, minimum=0, maximum=180
+    )
+    hflip: bool = setting(
+        False, "Mirror half of the clips (wrong where left and right differ).", AUGMENTATION
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -62,7 +90,9 @@ class DataConfig(Config):
 
     @property
     def flow_limit(self) -> float:
-        """Where displacements are clipped, in pixels of a sample: 20 in a frame of 256, as in two-stream papers."""
+        """Where displacements are clipped, in pixels of a sample: 20 in a frame of 256, as in
+        two-stream papers.
+        """
         return 20 * self.size / 256
 
     @property
@@ -72,12 +102,16 @@ class DataConfig(Config):
 
     @property
     def image_channels(self) -> int:
-        """How many of a sample's first channels show the scene: the RGB or gray ones, or the flow if there are none."""
+        """How many of a sample's first channels show the scene: the RGB or gray ones, or the flow
+        if there are none.
+        """
         return self.flow_channels if self.modality == "flow" else self.channels
 
     @property
     def in_channels(self) -> int:
-        """All channels of a sample (C): RGB or gray unless the modality is flow, then the flow if there is any."""
+        """All channels of a sample (C): RGB or gray unless the modality is flow, then the flow if
+        there is any.
+        """
         return (0 if self.modality == "flow" else self.channels) + self.flow_channels
 
 
@@ -114,15 +148,29 @@ class ModelConfig(Config):
         "(--no-frozen) takes several times as long, and needs more clips.",
         MODEL,
     )
-    hidden: int = setting(64, "Units or channels of the recurrent cell.", MODEL, minimum=1, maximum=16_384)
-    head_units: int = setting(0, "Units of a tanh layer before the output; 0: none.", MODEL, minimum=0, maximum=65_536)
+    hidden: int = setting(
+        64, "Units or channels of the recurrent cell.", MODEL, minimum=1, maximum=16_384
+    )
+    head_units: int = setting(
+        0, "Units of a tanh layer before the output; 0: none.", MODEL, minimum=0, maximum=65_536
+    )
     dropout: float = setting(0.5, "Dropout before the output layer.", MODEL, minimum=0, below=1)
-    attention_loss: bool = setting(False, "Auxiliary loss: the attended features alone must predict the class.", MODEL)
+    attention_loss: bool = setting(
+        False, "Auxiliary loss: the attended features alone must predict the class.", MODEL
+    )
 
     def settings(self) -> dict[str, Any]:
-        """Arguments of `create_model`: all settings but the name and those that are left open (auto, None)."""
-        given = {name: value for name, value in self.to_dict().items() if value not in (None, "auto")}
-        own = {name: value for name, value in given.items() if name not in ("name", "frozen", "weights")}
+        """Arguments of `create_model`: all settings but the name and those that are left open
+        (auto, None).
+        """
+        given = {
+            name: value for name, value in self.to_dict().items() if value not in (None, "auto")
+        }
+        own = {
+            name: value
+            for name, value in given.items()
+            if name not in ("name", "frozen", "weights")
+        }
         return own | ({"pretrained": self.weights} if self.weights else {})
 
 
@@ -142,19 +190,29 @@ class TrainConfig(Config):
 
     epochs: int = setting(40, "Maximum number of epochs.", minimum=1, maximum=1_000_000)
     batch: int | None = setting(
-        None, "Batch size in clips; default: 16, or less so that an epoch has at least 8 batches.", minimum=1
+        None,
+        "Batch size in clips; default: 16, or less so that an epoch has at least 8 batches.",
+        minimum=1,
     )
     lr: float = setting(1e-3, "Maximum learning rate.", above=0)
-    patience: int = setting(0, "Early-stopping patience, in epochs; 0: no early stopping.", minimum=0)
-    seed: int = setting(0, "Random seed of weights, clip order and augmentation.", minimum=0, maximum=2**32 - 1)
+    patience: int = setting(
+        0, "Early-stopping patience, in epochs; 0: no early stopping.", minimum=0
+    )
+    seed: int = setting(
+        0, "Random seed of weights, clip order and augmentation.", minimum=0, maximum=2**32 - 1
+    )
     optimizer: Literal["adamw", "rmsprop"] = setting(
-        "adamw", "adamw with a one-cycle learning rate (up, then along a cosine to zero); rmsprop: constant.", TRAINING
+        "adamw",
+        "adamw with a one-cycle learning rate (up, then along a cosine to zero); rmsprop: constant.",
+        TRAINING,
     )
     weight_decay: float = setting(0.01, "Weight decay of AdamW.", TRAINING, minimum=0)
     grad_clip: float = setting(1.0, "Gradient-norm clipping; 0: none.", TRAINING, minimum=0)
     label_smoothing: float = setting(0.1, "Label smoothing.", TRAINING, minimum=0, below=1)
     loss: Loss = setting(
-        "auto", "Cross entropy at every frame, or at the last frame only; auto: the model's default.", TRAINING
+        "auto",
+        "Cross entropy at every frame, or at the last frame only; auto: the model's default.",
+        TRAINING,
     )
     aggregation: Aggregation = setting(
         "auto",
@@ -167,7 +225,9 @@ class TrainConfig(Config):
         "Train on stored features: the frozen encoder encodes each clip once for all trainings; no augmentation.",
         TRAINING,
     )
-    precision: Precision = setting("auto", "Floating-point precision; auto: bf16 where the hardware has it.", TRAINING)
+    precision: Precision = setting(
+        "auto", "Floating-point precision; auto: bf16 where the hardware has it.", TRAINING
+    )
     class_weights: ClassWeights = setting(
         "auto",
         "balanced: classes weigh equally in the loss; none: by their clips; auto: none, but linear tries both if the "
@@ -205,23 +265,35 @@ class Settings(NamedTuple):
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
         """Plain values by group, for JSON."""
-        return {"model": self.model.to_dict(), "data": self.data.to_dict(), "training": self.training.to_dict()}
+        return {
+            "model": self.model.to_dict(),
+            "data": self.data.to_dict(),
+            "training": self.training.to_dict(),
+        }
 
 
 @dataclass(frozen=True)
 class StreamConfig(Config):
-    """How frames are read from a camera, an address or a file as they arrive, and when an event is reported."""
+    """How frames are read from a camera, an address or a file as they arrive, and when an event is
+    reported.
+    """
 
     rate: float | None = setting(
-        None, "Frames per second that the model receives; default: as in training; 0: every frame.", minimum=0
+        None,
+        "Frames per second that the model receives; default: as in training; 0: every frame.",
+        minimum=0,
     )
     drop: Literal["latest", "none"] = setting(
         "latest",
         "If a live source is faster than the model: latest skips to the newest frame, none skips no frame.",
         CONNECTION,
     )
-    timeout: float = setting(10.0, "Seconds without data before the connection counts as lost.", CONNECTION, above=0)
-    attempts: int = setting(5, "Attempts to reconnect to a source that was lost; -1: no limit.", CONNECTION, minimum=-1)
+    timeout: float = setting(
+        10.0, "Seconds without data before the connection counts as lost.", CONNECTION, above=0
+    )
+    attempts: int = setting(
+        5, "Attempts to reconnect to a source that was lost; -1: no limit.", CONNECTION, minimum=-1
+    )
     wait: float = setting(
         0.5,
         "Seconds before the first attempt to reconnect; doubled for each further one, up to 30.",
@@ -234,7 +306,9 @@ class StreamConfig(Config):
         minimum=0,
     )
     wait_for_source: bool = setting(
-        False, "Wait for a camera or address that does not answer at the start, as for one that was lost.", CONNECTION
+        False,
+        "Wait for a camera or address that does not answer at the start, as for one that was lost.",
+        CONNECTION,
     )
     follow: str = setting(
         "",
@@ -260,7 +334,9 @@ class SetConfig(Config):
         CLIPS,
     )
     divide: bool = setting(
-        False, "If a class has a single recording, divide it by time; its test says nothing about others.", CLIPS
+        False,
+        "If a class has a single recording, divide it by time; its test says nothing about others.",
+        CLIPS,
     )
     scenes: bool = setting(
         True,

@@ -1,7 +1,9 @@
-"""One step of a trained model as an ONNX graph for programs without PyTorch: traced, written, verified, and run.
+"""One step of a trained model as an ONNX graph for programs without PyTorch: traced, written,
+verified, and run.
 
-The graph takes pixels as bytes and contains normalization, encoder, one step of the cell, and the classes. A program
-only resizes frames; `step.json` holds everything else that it needs, as plain values.
+The graph takes pixels as bytes and contains normalization, encoder, one step of the cell, and the
+classes. A program only resizes frames; `step.json` holds everything else that it needs, as plain
+values.
 """
 
 import copy
@@ -49,14 +51,19 @@ def export(recognizer: Recognizer, folder: Path | str) -> Path:
         folder: an earlier export in it is replaced when this one is complete.
 
     Raises:
-        ValueError: a model without a step on RGB frames, or one that ONNX cannot express; a step that differs by more
-            than 1e-4.
+        ValueError: a model without a step on RGB frames, or one that ONNX cannot express; a step
+            that differs by more than 1e-4.
         RuntimeError: the packages for exporting are not installed.
-        FileExistsError, DiskFullError, NotWritableError: the folder holds other files, or cannot be written to.
+        FileExistsError, DiskFullError, NotWritableError: the folder holds other files, or cannot be
+            written to.
     """
     folder = Path(folder)
-    if folder.exists() and (others := {path.name for path in folder.iterdir()} - {STEP, DESCRIPTION}):
-        raise FileExistsError(f"{folder}: holds {min(others)}, which is not of an export; choose another folder")
+    if folder.exists() and (
+        others := {path.name for path in folder.iterdir()} - {STEP, DESCRIPTION}
+    ):
+        raise FileExistsError(
+            f"{folder}: holds {min(others)}, which is not of an export; choose another folder"
+        )
     step = _PixelStep(recognizer)
     with explain_write_errors("the exported step", folder), whole_folder(folder) as draft:
         draft.mkdir(parents=True)
@@ -65,15 +72,20 @@ def export(recognizer: Recognizer, folder: Path | str) -> Path:
             _write_graph(step, graph)
         compared = verify(recognizer, draft)
         file = {"bytes": graph.stat().st_size, "sha256": file_digest(graph)}
-        write_json(draft / DESCRIPTION, _describe(recognizer, step) | {"compared": compared, "files": {STEP: file}})
+        write_json(
+            draft / DESCRIPTION,
+            _describe(recognizer, step) | {"compared": compared, "files": {STEP: file}},
+        )
     return folder
 
 
 class _PixelStep(nn.Module):
-    """`VideoModel.step` from bytes to probabilities, with plain tensors as inputs and outputs: the exported graph.
+    """`VideoModel.step` from bytes to probabilities, with plain tensors as inputs and outputs: the
+    exported graph.
 
     Args:
-        recognizer: its model is copied to the CPU: a GPU may compute convolutions with reduced precision.
+        recognizer: its model is copied to the CPU: a GPU may compute convolutions with reduced
+            precision.
 
     Raises:
         ValueError: a model without a step on RGB frames.
@@ -91,7 +103,10 @@ class _PixelStep(nn.Module):
         # The state of a model without memory is empty and is not part of the graph.
         parts = self.model.initial_state(1)
         self.carried = [bool(part.numel()) for part in parts]
-        self.states = {f"state_{i}": part.shape[1:] for i, part in enumerate(part for part in parts if part.numel())}
+        self.states = {
+            f"state_{i}": part.shape[1:]
+            for i, part in enumerate(part for part in parts if part.numel())
+        }
         # Results for a frame in the order of `forward`: names, and shapes without the B in front.
         self.results: dict[str, tuple[int, ...]] = {"scores": (model.num_classes,)}
         if model.attends:
@@ -103,8 +118,11 @@ class _PixelStep(nn.Module):
         """Frames `B H W C` uint8 and states to results and new states."""
         features = self.model.encode(to_video(frame, self.data.normalization))
         # `len(frame)` would fix the number of streams in the graph.
-        zeros, given = self.model.initial_state(frame.shape[0]), iter(states)
-        state = type(zeros)(*(next(given) if has else part for has, part in zip(self.carried, zeros, strict=True)))
+        zeros = self.model.initial_state(frame.shape[0])
+        given = iter(states)
+        state = type(zeros)(
+            *(next(given) if has else part for has, part in zip(self.carried, zeros, strict=True))
+        )
         output, state = self.model.step_features(features, state)
         windows = None if output.windows is None else output.windows.scores
         results = [part for part in (output.attention, windows) if part is not None]
@@ -118,21 +136,38 @@ def _write_graph(step: _PixelStep, path: Path) -> None:
         try:
             import_module(name)
         except ImportError as error:
-            raise RuntimeError(f'{name} is not installed; pip install "onlooker[export]"') from error
+            raise RuntimeError(
+                f'{name} is not installed; pip install "onlooker[export]"'
+            ) from error
     size = step.data.size
     frame = torch.randint(256, (2, size, size, step.data.channels)).to(torch.uint8)
-    # The exporter would merge inputs that are the same tensor, as H and C of zeros are: that leaves the memory out.
+    # The exporter would merge inputs that are the same tensor, as H and C of zeros are: that leaves
+    # the memory out.
     states = tuple(torch.rand(2, *shape) for shape in step.states.values())
     batch = {0: torch.export.Dim("B")}
-    # `forward` takes one tensor and a variable number of others: their shapes are given the same way.
+    # `forward` takes one tensor and a variable number of others: their shapes are given the same
+    # way.
     shapes = (batch, (batch,) * len(states)) if states else (batch,)
     nexts = (f"next_{name}" for name in step.states)
     try:
         torch.onnx.export(
-            step, (frame, *states), str(path), dynamo=True, external_data=False, verbose=False,
-            input_names=["frame", *step.states], output_names=[*step.results, *nexts], dynamic_shapes=shapes,
-        )  # fmt: skip
-        if not import_module("onnx").load(path).graph.input[0].type.tensor_type.shape.dim[0].dim_param:
+            step,
+            (frame, *states),
+            str(path),
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+            input_names=["frame", *step.states],
+            output_names=[*step.results, *nexts],
+            dynamic_shapes=shapes,
+        )
+        if (
+            not import_module("onnx")
+            .load(path)
+            .graph.input[0]
+            .type.tensor_type.shape.dim[0]
+            .dim_param
+        ):
             raise ValueError("it depends on the number of streams")
     except (torch.onnx.OnnxExporterError, RuntimeError, TypeError, ValueError) as error:
         raise _inexpressible(step.model, error) from error
@@ -140,8 +175,11 @@ def _write_graph(step: _PixelStep, path: Path) -> None:
 
 def _inexpressible(model: VideoModel, error: Exception) -> ValueError:
     """The error for a model that the exporter or onnxruntime rejects."""
-    encoder, cell = type(model.encoder).__name__, type(getattr(model, "cell", model)).__name__
-    reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    encoder = type(model.encoder).__name__
+    cell = type(getattr(model, "cell", model)).__name__
+    reason = next(
+        (line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__
+    )
     what = f"a model with encoder {encoder} and cell {cell} cannot be written as ONNX ({reason})"
     return ValueError(f"{what}; conv4 and most timm networks can")
 
@@ -154,19 +192,28 @@ class ExportedStep:
     """
 
     def __init__(self, folder: Path | str) -> None:
-        path, record = Path(folder, STEP), Path(folder, DESCRIPTION)
+        path = Path(folder, STEP)
+        record = Path(folder, DESCRIPTION)
         check_regular(path)
         if record.exists():  # while it is exported there is none yet
             with reading(record):
-                digest = field_of(field_of(read_json(record), "files", dict), STEP, dict).get("sha256")
+                digest = field_of(field_of(read_json(record), "files", dict), STEP, dict).get(
+                    "sha256"
+                )
             check_digest(path, digest, record)
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
         options.intra_op_num_threads = torch.get_num_threads()
-        self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        self._states = {each.name: each.shape[1:] for each in self._session.get_inputs() if "state_" in each.name}
+        self._session = onnxruntime.InferenceSession(
+            str(path), options, providers=["CPUExecutionProvider"]
+        )
+        self._states = {
+            each.name: each.shape[1:]
+            for each in self._session.get_inputs()
+            if "state_" in each.name
+        }
         self._outputs = [each.name for each in self._session.get_outputs()]
 
     def step(self, frame: NDArray[np.uint8], before: Outputs | None = None) -> Outputs:
@@ -176,13 +223,18 @@ class ExportedStep:
         """
         inputs: Outputs = {"frame": frame}
         for name, shape in self._states.items():
-            inputs[name] = np.zeros((len(frame), *shape), np.float32) if before is None else before[f"next_{name}"]
+            inputs[name] = (
+                np.zeros((len(frame), *shape), np.float32)
+                if before is None
+                else before[f"next_{name}"]
+            )
         return dict(zip(self._outputs, self._session.run(None, inputs), strict=True))
 
 
 @torch.inference_mode()
 def verify(recognizer: Recognizer, folder: Path) -> dict[str, Any]:
-    """Compare an exported step with its model over 100 random frames, each with the state of the frames before.
+    """Compare an exported step with its model over 100 random frames, each with the state of the
+    frames before.
 
     Returns:
         The number of frames, and the largest difference of a probability or an attention weight.
@@ -190,9 +242,11 @@ def verify(recognizer: Recognizer, folder: Path) -> dict[str, Any]:
     Raises:
         ValueError: it is above 1e-4, or onnxruntime cannot run the file.
     """
-    step, rng = _PixelStep(recognizer), np.random.default_rng(0)
+    step = _PixelStep(recognizer)
+    rng = np.random.default_rng(0)
     differences = [0.0]
-    size, answer = step.data.size, None
+    size = step.data.size
+    answer = None
     states = [torch.zeros(1, *shape) for shape in step.states.values()]
     try:
         exported = ExportedStep(folder)
@@ -202,12 +256,16 @@ def verify(recognizer: Recognizer, folder: Path) -> dict[str, Any]:
             outputs = step(torch.from_numpy(frame), *states)
             states = outputs[len(step.results) :]
             pairs = zip(step.results, outputs, strict=False)
-            differences += [np.abs(expected.numpy() - answer[name]).max() for name, expected in pairs]
+            differences += [
+                np.abs(expected.numpy() - answer[name]).max() for name, expected in pairs
+            ]
     except Exception as error:  # onnxruntime's exceptions have no common base class
         raise _inexpressible(step.model, error) from error
     if not (largest := float(np.max(differences))) <= TOLERANCE:  # NumPy propagates NaN
         found = f"differs from the model by {largest:.2g} over {_COMPARED} frames"
-        raise ValueError(f"the exported step {found}, expected at most {TOLERANCE:g}; nothing is written")
+        raise ValueError(
+            f"the exported step {found}, expected at most {TOLERANCE:g}; nothing is written"
+        )
     return {"frames": _COMPARED, "largest_difference": largest}
 
 
@@ -221,8 +279,10 @@ def _describe(recognizer: Recognizer, step: _PixelStep) -> dict[str, Any]:
         "aggregation": recognizer.aggregation,
         "temperature": recognizer.temperature,  # applied inside the graph; for information
         "frames": data.frames,
-        "frame_rate": recognizer.frame_rate,  # of the frames that the model was trained on; None: every frame
-        "threshold": recognizer.threshold,  # an event that is less probable is not reported; None: no threshold
+        # of the frames that the model was trained on; None: every frame
+        "frame_rate": recognizer.frame_rate,
+        # an event that is less probable is not reported; None: no threshold
+        "threshold": recognizer.threshold,
         "nothing": nothing_name(recognizer.classes, recognizer.nothing),  # what is answered then
         "batch": "any",
         "frame": {
@@ -230,8 +290,14 @@ def _describe(recognizer: Recognizer, step: _PixelStep) -> dict[str, Any]:
             "size": data.size,
             "image": {1: "gray", 3: "RGB"}[data.channels],
         },
-        "state": {name: {"shape": ["B", *shape], "next": f"next_{name}"} for name, shape in step.states.items()},
+        "state": {
+            name: {"shape": ["B", *shape], "next": f"next_{name}"}
+            for name, shape in step.states.items()
+        },
         "outputs": {name: ["B", *shape] for name, shape in step.results.items()},
-        # A program that finds events does as `stream.events.Finder` with these windows, in frames, and this threshold.
-        "events": {"lengths": list(step.model.lengths), "threshold": least} if step.model.lengths else None,
+        # A program that finds events does as `stream.events.Finder` with these windows, in frames,
+        # and this threshold.
+        "events": {"lengths": list(step.model.lengths), "threshold": least}
+        if step.model.lengths
+        else None,
     }

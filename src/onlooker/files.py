@@ -1,4 +1,6 @@
-"""Files that are written completely or not at all, and clear errors where a file cannot be read or written."""
+"""Files that are written completely or not at all, and clear errors where a file cannot be read or
+written.
+"""
 
 import csv
 import errno
@@ -20,18 +22,38 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 __all__ = [
-    "DiskFullError", "NotWritableError", "check_regular", "check_writable", "composed", "explain_write_errors",
-    "file_digest", "format_bytes", "printable", "read_bytes", "read_csv", "read_json", "without_password",
-    "write_bytes", "write_csv", "write_json",
-]  # fmt: skip
+    "DiskFullError",
+    "NotWritableError",
+    "check_regular",
+    "check_writable",
+    "composed",
+    "explain_write_errors",
+    "file_digest",
+    "format_bytes",
+    "printable",
+    "read_bytes",
+    "read_csv",
+    "read_json",
+    "without_password",
+    "write_bytes",
+    "write_csv",
+    "write_json",
+]
 
 FREE_SPACE = "free some space, and run the same command again (`onlooker train` with --resume)"
-_OTHER_VERSION = "restore it; or if another version of onlooker wrote it, use that version, or train again"
-LIMIT = 1 << 28  # bytes of a file that is read into memory as a whole: the split of a million clips has 200 MB
-# Up to the first slash, or to the last @ if the password has a slash; a path collapses the slashes after the scheme.
+_OTHER_VERSION = (
+    "restore it; or if another version of onlooker wrote it, use that version, or train again"
+)
+LIMIT = (
+    1 << 28
+)  # bytes of a file that is read into memory as a whole: the split of a million clips has 200 MB
+# Up to the first slash, or to the last @ if the password has a slash; a path collapses the slashes
+# after the scheme.
 _PASSWORD = re.compile(r"^(\w{2,}:/{1,2}[^/@:]*):(?:[^/]*|(?!\d+/).*)@")
 # A name or a key among the parameters of an address, as cameras have them: ?usr=admin&pwd=1234
-_SECRET = re.compile(r"(?i)([?&][^=&]*(?:usr|user|login|pass|pwd|psw|token|key|secret|auth|sig)[^=&]*=)[^&#]*")
+_SECRET = re.compile(
+    r"(?i)([?&][^=&]*(?:usr|user|login|pass|pwd|psw|token|key|secret|auth|sig)[^=&]*=)[^&#]*"
+)
 _CHOOSE = "choose another folder, or allow writing to it"
 _DAY = 24 * 3600.0  # seconds
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -50,15 +72,26 @@ def is_disk_full(error: BaseException | None) -> bool:
     """Whether an error, or one that caused it, says that the disk or the user's quota is full."""
     if error is None:
         return False
-    of_rust = any(f"(os error {number})" in str(error) for number in _FULL)  # the wording of libraries written in Rust
-    return of_rust or (isinstance(error, OSError) and error.errno in _FULL) or is_disk_full(error.__context__)
+    of_rust = any(
+        f"(os error {number})" in str(error) for number in _FULL
+    )  # the wording of libraries written in Rust
+    return (
+        of_rust
+        or (isinstance(error, OSError) and error.errno in _FULL)
+        or is_disk_full(error.__context__)
+    )
 
 
 @contextmanager
 def explain_write_errors(
-    content: str, folder: Path, remedy: str = FREE_SPACE, path: Path | None = None, refused: str = _CHOOSE
+    content: str,
+    folder: Path,
+    remedy: str = FREE_SPACE,
+    path: Path | None = None,
+    refused: str = _CHOOSE,
 ) -> Iterator[None]:
-    """Replace an error about a full, failing or write-protected disk by one that says what was written and what to do.
+    """Replace an error about a full, failing or write-protected disk by one that says what was
+    written and what to do.
 
     Args:
         content: what is written, such as `a checkpoint`.
@@ -86,7 +119,8 @@ def explain_write_errors(
 
 
 def check_writable(folder: Path, remedy: str = _CHOOSE) -> None:
-    """Make a folder if it does not exist, and write an empty file to it, before work that would be lost.
+    """Make a folder if it does not exist, and write an empty file to it, before work that would be
+    lost.
 
     Raises:
         NotWritableError: the folder cannot be made, or nothing can be written to it.
@@ -97,13 +131,17 @@ def check_writable(folder: Path, remedy: str = _CHOOSE) -> None:
             pass
     except OSError as error:
         in_the_way = isinstance(error, FileExistsError | NotADirectoryError)
-        found = "a file is in its place" if in_the_way else f"cannot be written to ({error.strerror})"
+        found = (
+            "a file is in its place" if in_the_way else f"cannot be written to ({error.strerror})"
+        )
         raise NotWritableError(f"{folder}: {found}; {remedy}") from error
 
 
 @contextmanager
 def atomic_file(target: Path) -> Iterator[BinaryIO]:
-    """A file to write that is renamed to `target` when it is complete: a reader finds all of it or nothing."""
+    """A file to write that is renamed to `target` when it is complete: a reader finds all of it or
+    nothing.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
     part = _unique_part(target)
     try:
@@ -118,12 +156,14 @@ def atomic_file(target: Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def whole_folder(folder: Path) -> Iterator[Path]:
-    """A folder to make and fill that replaces `folder` when it is complete: a reader never finds half of it.
+    """A folder to make and fill that replaces `folder` when it is complete: a reader never finds
+    half of it.
 
     Of a kill between the two renames, `restore_folder` finds the previous folder.
     """
     restore_folder(folder)
-    part, old = _unique_part(folder.absolute()), _replaced(folder)
+    part = _unique_part(folder.absolute())
+    old = _replaced(folder)
     try:
         yield part
         if folder.exists():
@@ -139,7 +179,9 @@ def whole_folder(folder: Path) -> Iterator[Path]:
 
 
 def restore_folder(folder: Path) -> None:
-    """Undo a replacement that a kill has interrupted between its renames (`whole_folder`); readers call this first."""
+    """Undo a replacement that a kill has interrupted between its renames (`whole_folder`); readers
+    call this first.
+    """
     if not folder.exists():
         with suppress(FileNotFoundError):
             _replaced(folder).rename(folder)
@@ -176,7 +218,9 @@ def file_digest(path: Path) -> str:
 
 
 def check_digest(path: Path, digest: str | None, record: Path) -> None:
-    """Raise a ValueError if a file has another SHA-256 than its record states; None: it states none."""
+    """Raise a ValueError if a file has another SHA-256 than its record states; None: it states
+    none.
+    """
     if digest and file_digest(path) != digest:
         found = f"damaged, or not the file that {record.name} was written with (another SHA-256)"
         raise ValueError(f"{path}: {found}; copy the folder again, or make it again")
@@ -189,18 +233,26 @@ def without_password(address: str) -> str:
 
 
 def printable(text: object) -> str:
-    """Text for a terminal: control characters, which may move the cursor, and bytes that are not UTF-8, as escapes."""
+    """Text for a terminal: control characters, which may move the cursor, and bytes that are not
+    UTF-8, as escapes.
+    """
     unsafe = "[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
-    return re.sub(unsafe, lambda character: character[0].encode("unicode_escape").decode(), str(text))
+    return re.sub(
+        unsafe, lambda character: character[0].encode("unicode_escape").decode(), str(text)
+    )
 
 
 def composed(name: str) -> str:
-    """A name in Unicode's form NFC, in which names are compared: those of files that macOS has packed are in NFD."""
+    """A name in Unicode's form NFC, in which names are compared: those of files that macOS has
+    packed are in NFD.
+    """
     return unicodedata.normalize("NFC", name)
 
 
 def short_name(name: str) -> str:
-    """The name of a file; one of more than 200 bytes ends in a digest. File systems allow 255, with suffixes."""
+    """The name of a file; one of more than 200 bytes ends in a digest. File systems allow 255, with
+    suffixes.
+    """
     content = os.fsencode(name)
     if len(content) <= 200:
         return name
@@ -216,7 +268,8 @@ def is_regular(path: Path) -> bool:
 
 
 def check_regular(path: Path) -> None:
-    """Check a path before it is opened: reading a pipe would wait for a writer, and reading a device never ends.
+    """Check a path before it is opened: reading a pipe would wait for a writer, and reading a
+    device never ends.
 
     Raises:
         ValueError: the path, or what it links to, is no regular file.
@@ -237,7 +290,9 @@ def read_bytes(path: Path) -> bytes:
     with path.open("rb") as file:
         content = file.read(LIMIT + 1)  # not the size that the system states: it may grow
     if len(content) > LIMIT:
-        raise ValueError(f"{printable(path)}: more than {format_bytes(LIMIT)} are not read; make it smaller")
+        raise ValueError(
+            f"{printable(path)}: more than {format_bytes(LIMIT)} are not read; make it smaller"
+        )
     return content
 
 
@@ -245,34 +300,58 @@ def read_json(path: Path, kind: type = dict) -> Any:
     """The content of a JSON file, whose outermost value is a `kind`, such as a dict or a list.
 
     Raises:
-        ValueError: no regular file or a very large one (`read_bytes`), truncated, not JSON, or of another kind.
+        ValueError: no regular file or a very large one (`read_bytes`), truncated, not JSON, or of
+            another kind.
     """
-    content, remedy = read_bytes(path), "restore it, or make it again"
+    content = read_bytes(path)
+    remedy = "restore it, or make it again"
     try:
         values = json.loads(content.decode())
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{printable(path)}: not a complete JSON file ({error}); {remedy}") from error
+        raise ValueError(
+            f"{printable(path)}: not a complete JSON file ({error}); {remedy}"
+        ) from error
     if not isinstance(values, kind):
-        raise ValueError(f"{printable(path)}: JSON of a {type(values).__name__}, expected a {kind.__name__}; {remedy}")
+        raise ValueError(
+            f"{printable(path)}: JSON of a {type(values).__name__}, expected a {kind.__name__}; {remedy}"
+        )
     return values
 
 
 @contextmanager
 def reading(path: Path, where: str = "", remedy: str = _OTHER_VERSION) -> Iterator[None]:
-    """Whatever is wrong with the values of a file becomes a ValueError that names the file, and the place in it."""
+    """Whatever is wrong with the values of a file becomes a ValueError that names the file, and the
+    place in it.
+    """
     try:
         yield
-    except (ArithmeticError, AttributeError, LookupError, RuntimeError, SyntaxError, TypeError, ValueError) as error:
+    except (
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        RuntimeError,
+        SyntaxError,
+        TypeError,
+        ValueError,
+    ) as error:
         if str(error).startswith(printable(path)):
             raise
-        problem = f"no {error.args[0]}" if isinstance(error, KeyError) else " ".join(str(error).split())[:300]
+        problem = (
+            f"no {error.args[0]}"
+            if isinstance(error, KeyError)
+            else " ".join(str(error).split())[:300]
+        )
         raise ValueError(f"{printable(path)}: {where}{problem}; {remedy}") from error
 
 
 def write_json(path: Path, values: Any) -> None:
     """Write a JSON file; see `write_bytes`."""
-    # A name may contain bytes that are not UTF-8; they are written as escapes, which are also valid in JSON.
-    write_bytes(path, (json.dumps(values, indent=2, ensure_ascii=False) + "\n").encode(errors="backslashreplace"))
+    # A name may contain bytes that are not UTF-8; they are written as escapes, which are also valid
+    # in JSON.
+    write_bytes(
+        path,
+        (json.dumps(values, indent=2, ensure_ascii=False) + "\n").encode(errors="backslashreplace"),
+    )
 
 
 def write_csv(path: Path, rows: Iterable[Sequence[object]]) -> None:

@@ -1,7 +1,8 @@
-"""Intervals of recordings are paths too: `recording.mp4#t=12.5,17`, the syntax of the W3C's Media Fragments.
+"""Intervals of recordings are paths too: `recording.mp4#t=12.5,17`, the syntax of the W3C's Media
+Fragments.
 
-They last from a start (included) to an end (excluded), in seconds. If a file of that very name exists, the path means
-this file.
+They last from a start (included) to an end (excluded), in seconds. If a file of that very name
+exists, the path means this file.
 """
 
 import math
@@ -17,11 +18,14 @@ _INTERVAL = re.compile(rf"(?s)(.+)#t=(?:npt:)?(?=.)({_TIME})?(?:,({_TIME}))?", r
 
 
 def split_interval(path: Path | str) -> tuple[Path, Times | None]:
-    """The file (or folder) of a clip, and its times there; None: all of it. The end is inf if none is given."""
+    """The file (or folder) of a clip, and its times there; None: all of it. The end is inf if none
+    is given.
+    """
     if not (found := _INTERVAL.fullmatch(os.fspath(path))) or os.path.exists(path):
         return Path(path), None
     start, end = (
-        parse_time(text) if text else default for text, default in zip(found.groups()[1:], WHOLE, strict=True)
+        parse_time(text) if text else default
+        for text, default in zip(found.groups()[1:], WHOLE, strict=True)
     )
     return Path(found[1]), (start, end)
 
@@ -37,16 +41,26 @@ def with_interval(file: Path, start: float, end: float = math.inf) -> Path:
 
 
 def as_cut(path: Path) -> Path:
-    """The path that the clip would have if it were cut into a file of its own: `recording-12.5-17.mp4`."""
+    """The path that the clip would have if it were cut into a file of its own:
+    `recording-12.5-17.mp4`.
+    """
     file, times = split_interval(path)
-    return path if times is None else file.with_name("-".join([file.stem, *map(_text, times)]) + file.suffix)
+    return (
+        path
+        if times is None
+        else file.with_name("-".join([file.stem, *map(_text, times)]) + file.suffix)
+    )
 
 
 def parse_time(text: str) -> float:
-    """Seconds, rounded to milliseconds, from text such as `75.5`, `75,5` or `0:01:15.5`; a ValueError for others."""
+    """Seconds, rounded to milliseconds, from text such as `75.5`, `75,5` or `0:01:15.5`; a
+    ValueError for others.
+    """
     number = text.replace(",", ".")
     if not re.fullmatch(_TIME, number, re.ASCII):
-        raise ValueError(f"time is {text!r}, expected seconds, mm:ss or hh:mm:ss, such as 75.5 or 1:15.5")
+        raise ValueError(
+            f"time is {text!r}, expected seconds, mm:ss or hh:mm:ss, such as 75.5 or 1:15.5"
+        )
     seconds = 0.0
     for part in number.split(":"):
         seconds = 60 * seconds + float(part)

@@ -1,4 +1,6 @@
-"""Worker threads and processes: the cores that they may use, work done ahead, and ending together with the parent."""
+"""Worker threads and processes: the cores that they may use, work done ahead, and ending together
+with the parent.
+"""
 
 import functools
 import multiprocessing
@@ -26,12 +28,20 @@ def cores() -> int:
 
 def memory_gb() -> int | None:
     """The machine's memory in GiB; None if it is unknown."""
-    return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30) if os.name == "posix" else None
+    return (
+        round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30)
+        if os.name == "posix"
+        else None
+    )
 
 
 def free_cores() -> int:
-    """The number of cores that the caller may use alone: one in a worker, whose siblings use the others."""
-    return 1 if multiprocessing.parent_process() or getattr(_thread, "is_worker", False) else cores()
+    """The number of cores that the caller may use alone: one in a worker, whose siblings use the
+    others.
+    """
+    return (
+        1 if multiprocessing.parent_process() or getattr(_thread, "is_worker", False) else cores()
+    )
 
 
 def become_worker() -> None:
@@ -42,9 +52,11 @@ def become_worker() -> None:
 def map_ahead(
     function: Callable[[Item], Result], items: Iterable[Item], threads: int | None = None
 ) -> Generator[Result]:
-    """The results of a function that mostly decodes, in the order of the items; threads compute them ahead.
+    """The results of a function that mostly decodes, in the order of the items; threads compute
+    them ahead.
 
-    Threads are enough for decoding and optical flow, and start at once: FFmpeg and OpenCV release the interpreter lock.
+    Threads are enough for decoding and optical flow, and start at once: FFmpeg and OpenCV release
+    the interpreter lock.
 
     Args:
         threads: None: one for each core that the caller may use.
@@ -63,13 +75,16 @@ def map_ahead(
         while waiting:
             yield waiting.popleft().result()
     finally:
-        # Without waiting: the garbage collector may end this generator inside of a lock that joining a thread needs.
+        # Without waiting: the garbage collector may end this generator inside of a lock that
+        # joining a thread needs.
         pool.shutdown(wait=False, cancel_futures=True)
 
 
 @functools.cache  # a worker of a pool calls it before each of its tasks
 def end_with_parent() -> None:
-    """End this process within a second after the one that started it, even if that is killed (on POSIX systems)."""
+    """End this process within a second after the one that started it, even if that is killed (on
+    POSIX systems).
+    """
     parent = os.getppid()
 
     def watch() -> None:

@@ -34,20 +34,25 @@ _MQTT = re.compile(rf"mqtt(s?)://(?:([^@/?#\s:]+)@)?{_HOST}/([^?#+\s]*[^?#+\s/])
 
 
 class Publisher(ABC):
-    """Sends events to an address in the background, in order; a slow or dead receiver delays nobody else.
+    """Sends events to an address in the background, in order; a slow or dead receiver delays nobody
+    else.
 
-    An event is sent at most ten times, within about five minutes, while the receiver cannot be reached or does not
-    answer within ten seconds; others wait meanwhile. It may arrive twice, with the same `id`. While a thousand events
-    wait, new ones are dropped and counted.
+    An event is sent at most ten times, within about five minutes, while the receiver cannot be
+    reached or does not answer within ten seconds; others wait meanwhile. It may arrive twice, with
+    the same `id`. While a thousand events wait, new ones are dropped and counted.
 
     Args:
         name: the address, without what may be secret.
-        on_lost: called for each event that is refused or not sent in the end, and when events are dropped.
+        on_lost: called for each event that is refused or not sent in the end, and when events are
+            dropped.
     """
 
     def __init__(self, name: str, on_lost: Callable[[ClipError], None]) -> None:
-        self.name, self._on_lost, self._dropped = name, on_lost, 0
-        self._closing, self._until = Signal(), float("inf")
+        self.name = name
+        self._on_lost = on_lost
+        self._dropped = 0
+        self._closing = Signal()
+        self._until = float("inf")
         self._queue: SimpleQueue[dict[str, Any] | None] = SimpleQueue()
         self._thread = Thread(target=self._run, name="publish", daemon=True)
         self._thread.start()
@@ -62,13 +67,17 @@ class Publisher(ABC):
                 self._lose(f"{_WAITING} events wait for it; new ones are dropped")
 
     def close(self, seconds: float = 10.0) -> None:
-        """Wait until all events are sent, but not longer than `seconds`; events that are not sent by then are lost."""
+        """Wait until all events are sent, but not longer than `seconds`; events that are not sent
+        by then are lost.
+        """
         self._until = monotonic() + seconds
         self._closing.set()
         self._queue.put(None)
         self._thread.join(seconds + _ANSWER)
         if self._dropped:
-            self._lose(f"{self._dropped} events were dropped, while {_WAITING} others waited for it")
+            self._lose(
+                f"{self._dropped} events were dropped, while {_WAITING} others waited for it"
+            )
 
     def _lose(self, problem: str) -> None:
         self._on_lost(ClipError(self.name, problem, "check the address"))
@@ -82,7 +91,9 @@ class Publisher(ABC):
         """Send an event, if need be several times; what was wrong in the end."""
         problem: str | None = "no time to send it"
         for pause in (*_PAUSES, 0):
-            if (patience := min(_ANSWER, self._until - monotonic())) <= 0:  # not longer than `close` waits
+            if (
+                patience := min(_ANSWER, self._until - monotonic())
+            ) <= 0:  # not longer than `close` waits
                 break
             try:
                 if (problem := self._send(event, patience)) is None:
@@ -96,25 +107,32 @@ class Publisher(ABC):
 
     @abstractmethod
     def _send(self, event: dict[str, Any], patience: float) -> str | None:
-        """Send an event within so many seconds; why it should be tried again, or a PermissionError if it should not."""
+        """Send an event within so many seconds; why it should be tried again, or a PermissionError
+        if it should not.
+        """
 
 
 class _Webhook(Publisher):
-    """HTTP POST of JSON. After answers other than 2xx, 408, 425, 429 and 5xx, redirects included, an event is lost.
+    """HTTP POST of JSON. After answers other than 2xx, 408, 425, 429 and 5xx, redirects included,
+    an event is lost.
 
-    With the environment variable `ONLOOKER_WEBHOOK_SECRET`, `X-Onlooker-Signature` is `sha256=` and the HMAC-SHA256 of
-    the body in hexadecimal digits.
+    With the environment variable `ONLOOKER_WEBHOOK_SECRET`, `X-Onlooker-Signature` is `sha256=` and
+    the HMAC-SHA256 of the body in hexadecimal digits.
     """
 
     def __init__(self, address: str, name: str, on_lost: Callable[[ClipError], None]) -> None:
         self._address = quote(address, safe="/%:@!$&'()*+,;=~?[]#")
-        self._opener, self._secret = build_opener(_NoRedirects), os.environ.get("ONLOOKER_WEBHOOK_SECRET", "").encode()
+        self._opener = build_opener(_NoRedirects)
+        self._secret = os.environ.get("ONLOOKER_WEBHOOK_SECRET", "").encode()
         super().__init__(name, on_lost)
 
     def _send(self, event: dict[str, Any], patience: float) -> str | None:
-        body, headers = json.dumps(event).encode(), {"Content-Type": "application/json"}
+        body = json.dumps(event).encode()
+        headers = {"Content-Type": "application/json"}
         if self._secret:
-            headers["X-Onlooker-Signature"] = f"sha256={hmac.new(self._secret, body, sha256).hexdigest()}"
+            headers["X-Onlooker-Signature"] = (
+                f"sha256={hmac.new(self._secret, body, sha256).hexdigest()}"
+            )
         try:
             with self._opener.open(Request(self._address, body, headers), timeout=patience):
                 return None
@@ -127,36 +145,48 @@ class _Webhook(Publisher):
 
 
 class _NoRedirects(HTTPRedirectHandler):
-    """A redirected POST would arrive as a GET without its body: it is an answer that refuses the event."""
+    """A redirected POST would arrive as a GET without its body: it is an answer that refuses the
+    event.
+    """
 
     def redirect_request(self, *_: Any) -> None:
         return None
 
 
 class _Mqtt(Publisher):
-    """MQTT: JSON in TOPIC/SOURCE, `online` or `offline` in TOPIC/status, discovery by Home Assistant.
+    """MQTT: JSON in TOPIC/SOURCE, `online` or `offline` in TOPIC/status, discovery by Home
+    Assistant.
 
     Events are not retained: a receiver that starts later would take the last one for a new one.
 
-    For Home Assistant, each source is a binary sensor, on for two seconds when an event is over, with the event's
-    values as attributes. The password of a user in the address is in the environment variable `ONLOOKER_MQTT_PASSWORD`.
+    For Home Assistant, each source is a binary sensor, on for two seconds when an event is over,
+    with the event's values as attributes. The password of a user in the address is in the
+    environment variable `ONLOOKER_MQTT_PASSWORD`.
     """
 
-    def __init__(self, address: str, name: str, sources: Sequence[str], on_lost: Callable[[ClipError], None]) -> None:
+    def __init__(
+        self, address: str, name: str, sources: Sequence[str], on_lost: Callable[[ClipError], None]
+    ) -> None:
         secure, user, host, port, self._topic = _MQTT.findall(address)[0]
         try:
             mqtt = import_module("paho.mqtt.client")
         except ImportError as error:
             raise RuntimeError('paho is not installed; pip install "onlooker[events]"') from error
         self._client = client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2)
-        self._connected, self._problem, self._greeted = Signal(), "it cannot be reached", False
-        self._topics = {source: f"{self._topic}/{_slug(source) or number}" for number, source in enumerate(sources)}
+        self._connected = Signal()
+        self._problem = "it cannot be reached"
+        self._greeted = False
+        self._topics = {
+            source: f"{self._topic}/{_slug(source) or number}"
+            for number, source in enumerate(sources)
+        }
         if user:
             client.username_pw_set(user, os.environ.get("ONLOOKER_MQTT_PASSWORD"))
         if secure:
             client.tls_set()
         client.will_set(f"{self._topic}/status", "offline", qos=1, retain=True)
-        client.on_connect, client.on_disconnect = self._greet, lambda *_: self._connected.clear()
+        client.on_connect = self._greet
+        client.on_disconnect = lambda *_: self._connected.clear()
         client.connect_async(host.strip("[]"), int(port or (8883 if secure else 1883)))
         client.loop_start()
         super().__init__(name, on_lost)
@@ -175,7 +205,10 @@ class _Mqtt(Publisher):
                 "off_delay": 2,
                 "json_attributes_topic": topic,
                 "availability_topic": f"{self._topic}/status",
-                "device": {"identifiers": [_slug(f"onlooker {self._topic}")], "name": f"Onlooker {self._topic}"},
+                "device": {
+                    "identifiers": [_slug(f"onlooker {self._topic}")],
+                    "name": f"Onlooker {self._topic}",
+                },
             }
             config = f"homeassistant/binary_sensor/{sensor['unique_id']}/config"
             client.publish(config, json.dumps(sensor), retain=True)
@@ -196,7 +229,9 @@ class _Mqtt(Publisher):
     def close(self, seconds: float = 10.0) -> None:
         super().close(seconds)
         if self._connected.is_set():
-            self._client.publish(f"{self._topic}/status", "offline", qos=1, retain=True).wait_for_publish(1)
+            self._client.publish(
+                f"{self._topic}/status", "offline", qos=1, retain=True
+            ).wait_for_publish(1)
         self._client.disconnect()
 
 
@@ -212,7 +247,8 @@ class _Subtitles(Publisher):
     """
 
     def __init__(self, path: Path, on_lost: Callable[[ClipError], None]) -> None:
-        self._path, begin = path, "WEBVTT\n"
+        self._path = path
+        begin = "WEBVTT\n"
         if path.exists() and (before := read_bytes(path)):
             if not before.startswith(b"WEBVTT"):
                 raise ValueError(f"{path}: holds something else than WebVTT; choose another file")
@@ -222,7 +258,10 @@ class _Subtitles(Publisher):
         super().__init__(str(path), on_lost)
 
     def _append(self, text: str) -> None:
-        with explain_write_errors("this file", self._path.parent, path=self._path), self._path.open("ab") as file:
+        with (
+            explain_write_errors("this file", self._path.parent, path=self._path),
+            self._path.open("ab") as file,
+        ):
             file.write(text.encode(errors="backslashreplace"))
 
     def _send(self, event: dict[str, Any], _: float) -> None:
@@ -230,8 +269,11 @@ class _Subtitles(Publisher):
         self._append(f"\n{webvtt_cue(interval)}")
 
 
-def open_publisher(address: str, sources: Sequence[str], on_lost: Callable[[ClipError], None]) -> Publisher:
-    """A publisher for `https://host/path` (or http), `mqtt://[user@]host[:port]/topic` (or mqtts), or a .vtt file.
+def open_publisher(
+    address: str, sources: Sequence[str], on_lost: Callable[[ClipError], None]
+) -> Publisher:
+    """A publisher for `https://host/path` (or http), `mqtt://[user@]host[:port]/topic` (or mqtts),
+    or a .vtt file.
 
     Args:
         sources: the names of the streams.
@@ -248,7 +290,9 @@ def open_publisher(address: str, sources: Sequence[str], on_lost: Callable[[Clip
         return _Mqtt(address, name, sources, on_lost)
     if address.lower().endswith(".vtt") and "://" not in address:
         if len(sources) > 1:
-            raise ValueError(f"{name}: holds the events of one source, not of {len(sources)}; send them elsewhere")
+            raise ValueError(
+                f"{name}: holds the events of one source, not of {len(sources)}; send them elsewhere"
+            )
         return _Subtitles(Path(address), on_lost)
     expected = "https://host/path, mqtt://host/topic or a file.vtt, without a password"
     raise ValueError(f"events is {name!r}, expected {expected}")

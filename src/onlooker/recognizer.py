@@ -1,4 +1,6 @@
-"""A trained model with everything it needs: how clips become samples, the class names, how to localize."""
+"""A trained model with everything it needs: how clips become samples, the class names, how to
+localize.
+"""
 
 import math
 import reprlib
@@ -47,7 +49,8 @@ __all__ = ["Recognizer", "load"]
 OnStep = Callable[[Step], None]
 
 _MODEL_FOLDERS = ("", "model", "final/model")  # of a model, a run, a cross-validated run
-# Settings of a recognizer that are plain values, and those that models of earlier versions do not have.
+# Settings of a recognizer that are plain values, and those that models of earlier versions do not
+# have.
 _SETTINGS: dict[str, Any] = {
     "aggregation": str,
     "frame_rate": float | None,
@@ -62,32 +65,41 @@ _PIXELS_PER_BATCH = 1 << 23  # for large clips: five clips of 30 frames of 224×
 
 
 class Classification(NamedTuple):
-    """Results for clips: probabilities `B T K`; attention `B T h w`, and `Windows.whole` `B T L`, or None."""
+    """Results for clips: probabilities `B T K`; attention `B T h w`, and `Windows.whole` `B T L`,
+    or None.
+    """
 
     scores: Floats
     attention: Floats | None = None
     whole: Floats | None = None
 
 
-_FRAME_RATES, _TEMPERATURES = (1e-3, 1e4), (1e-6, 1e6)  # the least and the largest that can be meant
+# the least and the largest that can be meant
+_FRAME_RATES = (1e-3, 1e4)
+_TEMPERATURES = (1e-6, 1e6)
 
 
 class Recognizer:
-    """A trained model with its preprocessing and postprocessing: what happens in clips and streams, where and when.
+    """A trained model with its preprocessing and postprocessing: what happens in clips and streams,
+    where and when.
 
     Args:
         model: a trained classifier; it is put into evaluation mode.
         classes: the `K` class names.
         data: how clips are sampled, resized and normalized.
-        aggregation: how frame scores become clip scores (`clip_scores`): `mean`, `product` or `last`.
-        frame_rate: frames per second of the training samples, the default for streams; None: unknown, every frame.
-        temperature: probabilities of a frame are softmax(logits / temperature); `fit_temperature` chooses it.
-        threshold: an event that is less probable is not reported: the answer is nothing (`answer.nothing_class`).
-            `choose_threshold` chooses it. None: the answer is the most probable class.
+        aggregation: how frame scores become clip scores (`clip_scores`): `mean`, `product` or
+        `last`.
+        frame_rate: frames per second of the training samples, the default for streams; None:
+        unknown, every frame.
+        temperature: probabilities of a frame are softmax(logits / temperature); `fit_temperature`
+        chooses it.
+        threshold: an event that is less probable is not reported: the answer is nothing
+            (`answer.nothing_class`). `choose_threshold` chooses it. None: the answer is the most
+            probable class.
         nothing: the class in which nothing happens, as for `answer.nothing_class`.
         curve: what events of streams are found at which rate of false alarms; None: unknown.
-        clip_seconds: how long nearly all training clips are at most; what is longer, and longer than all windows of the
-            event layer, is a recording.
+        clip_seconds: how long nearly all training clips are at most; what is longer, and longer
+            than all windows of the event layer, is a recording.
 
     Raises:
         ValueError: names, sizes or channels that do not match the model, or an unknown aggregation.
@@ -107,47 +119,70 @@ class Recognizer:
         clip_seconds: float = 0.0,
     ) -> None:
         if aggregation not in AGGREGATIONS:
-            raise ValueError(f"aggregation is {aggregation!r}, expected one of {', '.join(AGGREGATIONS)}")
+            raise ValueError(
+                f"aggregation is {aggregation!r}, expected one of {', '.join(AGGREGATIONS)}"
+            )
         if len(classes) != model.num_classes:
-            raise ValueError(f"{len(classes)} class names for a model of {model.num_classes} classes")
+            raise ValueError(
+                f"{len(classes)} class names for a model of {model.num_classes} classes"
+            )
         if (data.size, data.in_channels) != (model.size, model.in_channels):
             raise ValueError(
                 f"frames of {data.size} pixels and {data.in_channels} channels for a model of {model.size} pixels and "
                 f"{model.in_channels} channels"
             )
         if not all(classes) or len(set(classes)) < len(classes):
-            raise ValueError(f"classes are {reprlib.repr(list(classes))}, expected names that differ and are not empty")
+            raise ValueError(
+                f"classes are {reprlib.repr(list(classes))}, expected names that differ and are not empty"
+            )
         for name, value, (low, high) in (
-            ("frame_rate", frame_rate, _FRAME_RATES), ("temperature", temperature, _TEMPERATURES)
-        ):  # fmt: skip
+            ("frame_rate", frame_rate, _FRAME_RATES),
+            ("temperature", temperature, _TEMPERATURES),
+        ):
             if value is not None and not low <= value <= high:
                 raise ValueError(f"{name} is {value:g}, expected a number from {low:g} to {high:g}")
         if threshold is not None and not 0 <= threshold <= 1:
-            raise ValueError(f"threshold is {threshold}, expected a probability from 0 to 1, or None")
-        self.model, self.classes, self.data = model.eval(), tuple(classes), data
-        self.aggregation, self.frame_rate = aggregation, frame_rate
-        self.temperature, self.threshold = temperature, threshold
-        self.nothing, self.curve, self.clip_seconds = nothing, curve, clip_seconds
+            raise ValueError(
+                f"threshold is {threshold}, expected a probability from 0 to 1, or None"
+            )
+        self.model = model.eval()
+        self.classes = tuple(classes)
+        self.data = data
+        self.aggregation = aggregation
+        self.frame_rate = frame_rate
+        self.temperature = temperature
+        self.threshold = threshold
+        self.nothing = nothing
+        self.curve = curve
+        self.clip_seconds = clip_seconds
 
     @property
     def longest(self) -> float:
-        """Seconds of the longest clip with one answer: what lasts longer is a recording, in which events are found."""
+        """Seconds of the longest clip with one answer: what lasts longer is a recording, in which
+        events are found.
+        """
         if not self.model.lengths:
             return math.inf
         return max(self.clip_seconds, self.model.lengths[-1] / (self.frame_rate or RATE))
 
     def event_threshold(self, alarms_per_hour: float) -> float:
-        """The lowest score of an event at a rate of false alarms; above 1 if there are more at every threshold."""
+        """The lowest score of an event at a rate of false alarms; above 1 if there are more at
+        every threshold.
+        """
         return EVENT_THRESHOLD if self.curve is None else self.curve.threshold(alarms_per_hour)
 
     def read(self, path: Path | str) -> Sample:
         """What the model sees of a clip; a ClipError if it cannot be read."""
         return read_sample(Path(path), self.data)
 
-    def predict(self, path: Path | str, sample: Sample | None = None, on_step: OnStep | None = None) -> Prediction:
-        """What happens in a clip (a video file, or a folder with an image sequence), where and when.
+    def predict(
+        self, path: Path | str, sample: Sample | None = None, on_step: OnStep | None = None
+    ) -> Prediction:
+        """What happens in a clip (a video file, or a folder with an image sequence), where and
+        when.
 
-        In one that is longer than `longest`, all of its frames are processed, and all events are found.
+        In one that is longer than `longest`, all of its frames are processed, and all events are
+        found.
 
         Args:
             sample: what `read` returned for the clip, if it was read ahead.
@@ -162,19 +197,33 @@ class Recognizer:
         return self.predict_clip(path, sample)
 
     def predict_clip(self, path: Path | str, sample: Sample | None = None) -> Prediction:
-        """As `predict`, but one class for all of it, however long it is, from as many frames as in training."""
+        """As `predict`, but one class for all of it, however long it is, from as many frames as in
+        training.
+        """
         sample = sample or self.read(path)
         (frame_scores,), maps, whole = self.classify(torch.from_numpy(sample.pixels)[None])
         prediction = Prediction(
-            Path(path), self.classes, frame_scores, self.aggregate(frame_scores), sample.times, sample.indices,
-            attention=None if maps is None else maps[0], size=sample.size, threshold=self.threshold,
-            nothing=self.nothing, assumes_rate=sample.assumes_rate, end=sample.end,
-        )  # fmt: skip
+            Path(path),
+            self.classes,
+            frame_scores,
+            self.aggregate(frame_scores),
+            sample.times,
+            sample.indices,
+            attention=None if maps is None else maps[0],
+            size=sample.size,
+            threshold=self.threshold,
+            nothing=self.nothing,
+            assumes_rate=sample.assumes_rate,
+            end=sample.end,
+        )
         segments = clip_events(prediction, None if whole is None else whole[0], self.model.lengths)
         return localize(replace(prediction, segments=segments), sample.frames)
 
     def predict_recording(
-        self, path: Path | str, on_step: OnStep | None = None, alarms_per_hour: float = StreamConfig.alarms_per_hour
+        self,
+        path: Path | str,
+        on_step: OnStep | None = None,
+        alarms_per_hour: float = StreamConfig.alarms_per_hour,
     ) -> tuple[Prediction, list[Segment]]:
         """The prediction of a recording, and its events as `watch` reports them while it plays.
 
@@ -188,7 +237,9 @@ class Recognizer:
         """
         finder = self.streams(alarms_per_hour).finder
         if finder is None:
-            raise ValueError("this model finds no events; train the default model, `onlooker train CLIPS`")
+            raise ValueError(
+                "this model finds no events; train the default model, `onlooker train CLIPS`"
+            )
         steps = self.watch(path, StreamConfig(alarms_per_hour=alarms_per_hour))
         return recorded(path, steps, finder, on_step)
 
@@ -197,11 +248,15 @@ class Recognizer:
         """Classify clips, in batches that fit in memory.
 
         Args:
-            samples: frames `B T H W C` uint8, already resized, or stored features `B T h w D` float16.
+            samples: frames `B T H W C` uint8, already resized, or stored features `B T h w D`
+                float16.
         """
         clips = min(_CLIPS_PER_BATCH, max(1, _PIXELS_PER_BATCH // samples[0, ..., 0].numel()))
         parts = [self._probabilities(batch) for batch in samples.split(clips)]
-        joined = (None if of_parts[0] is None else np.concatenate(of_parts) for of_parts in zip(*parts, strict=True))
+        joined = (
+            None if of_parts[0] is None else np.concatenate(of_parts)
+            for of_parts in zip(*parts, strict=True)
+        )
         return Classification(*joined)  # type: ignore[arg-type]
 
     def _probabilities(self, samples: Tensor) -> Classification:
@@ -223,21 +278,31 @@ class Recognizer:
         on_error: OnError | None = None,
         on_status: OnStatus | None = None,
     ) -> Iterator[Step]:
-        """What happens in a camera, an address or a file, live: a `Step` for every frame, in constant memory.
+        """What happens in a camera, an address or a file, live: a `Step` for every frame, in
+        constant memory.
 
-        Several sources, given as a list, are processed in batches, each with its own state; one that ends or fails does
-        not stop the others. Unless `config.rate` is set, the model receives as many frames per second as in training.
-        See `streaming.watch` for `on_error`, `on_status` and the errors.
+        Several sources, given as a list, are processed in batches, each with its own state; one
+        that ends or fails does not stop the others. Unless `config.rate` is set, the model receives
+        as many frames per second as in training. See `streaming.watch` for `on_error`, `on_status`
+        and the errors.
 
         Raises:
             ValueError: a model that needs whole clips.
         """
-        sources, config = [source] if isinstance(source, int | str | Path) else source, config or StreamConfig()
+        sources = [source] if isinstance(source, int | str | Path) else source
+        config = config or StreamConfig()
         rate = self.frame_rate or 0.0 if config.rate is None else config.rate
-        return watch(self.streams(config.alarms_per_hour), sources, replace(config, rate=rate), on_error, on_status)
+        return watch(
+            self.streams(config.alarms_per_hour),
+            sources,
+            replace(config, rate=rate),
+            on_error,
+            on_status,
+        )
 
     def streams(self, alarms_per_hour: float = StreamConfig.alarms_per_hour) -> Streams:
-        """The model for streams whose frames the caller reads (`Streams.step`); `watch` reads them itself.
+        """The model for streams whose frames the caller reads (`Streams.step`); `watch` reads them
+        itself.
 
         Raises:
             ValueError: a model that needs whole clips.
@@ -252,8 +317,11 @@ class Recognizer:
             self.event_threshold(alarms_per_hour),
         )
 
-    def overlay(self, path: Path | str, out: Path | str, prediction: Prediction | None = None) -> Path:
-        """Write the whole clip to `out` (.mp4), with class, probability, attention and a bar of time on every frame.
+    def overlay(
+        self, path: Path | str, out: Path | str, prediction: Prediction | None = None
+    ) -> Path:
+        """Write the whole clip to `out` (.mp4), with class, probability, attention and a bar of
+        time on every frame.
 
         Raises:
             ClipError: the clip cannot be read.
@@ -261,7 +329,9 @@ class Recognizer:
         """
         return write_drawn(path, out, prediction or self.predict(path))
 
-    def evaluate(self, samples: ClipFrames, batch: int = 16, skipped: Sequence[ClipError] = ()) -> Evaluation:
+    def evaluate(
+        self, samples: ClipFrames, batch: int = 16, skipped: Sequence[ClipError] = ()
+    ) -> Evaluation:
         """Predictions for a set of clips, with their true classes."""
         batches = (self.classify(frames).scores for frames, _, _ in DataLoader(samples, batch))
         results = [(of_clip, self.aggregate(of_clip)) for scores in batches for of_clip in scores]
@@ -280,7 +350,8 @@ class Recognizer:
         )
 
     def save(self, folder: Path | str) -> Path:
-        """Write config.json, model.safetensors and recognizer.json; the folder can be uploaded to a model hub as it is.
+        """Write config.json, model.safetensors and recognizer.json; the folder can be uploaded to a
+        model hub as it is.
 
         Raises:
             DiskFullError: the disk is full.
@@ -320,7 +391,8 @@ def expected_events(recognizer: Recognizer, alarms_per_hour: float) -> str:
 
 
 def load(run: Path | str, device: str = "auto") -> Recognizer:
-    """Load a recognizer from the folder of a run (after cross-validation: its final model), or from a `model` folder.
+    """Load a recognizer from the folder of a run (after cross-validation: its final model), or from
+    a `model` folder.
 
     Only JSON and safetensors are read, so a folder of unknown origin cannot execute code.
 
@@ -351,7 +423,9 @@ def load(run: Path | str, device: str = "auto") -> Recognizer:
     model = kind.from_pretrained(folder)
     with reading(stored):
         if data.normalization == "auto":
-            raise ValueError("data.normalization is 'auto', expected that of a trained model: half, imagenet or mnist")
+            raise ValueError(
+                "data.normalization is 'auto', expected that of a trained model: half, imagenet or mnist"
+            )
         of_events = EventCurve.from_dict(curve) if curve else None
         return Recognizer(model.to(choose_device(device)), classes, data, curve=of_events, **others)
 

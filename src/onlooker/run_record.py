@@ -1,20 +1,22 @@
 """The folder of a run, and the record of its settings, split and skipped clips.
 
     config.json      settings, classes, the folder of the clips, version
-    split.json       training, validation and test clips: path, label, recording, fingerprint of the content
-    skipped.json     clips that could not be used, and why
-    scenes.safetensors
-                     three gray images of 16 × 16 of each clip of the split, by which its scene is recognized
+    split.json       training, validation and test clips: path, label, recording, fingerprint of the
+    content skipped.json     clips that could not be used, and why scenes.safetensors
+                     three gray images of 16 × 16 of each clip of the split, by which its scene is
+                     recognized
     curves.csv       loss and accuracy per epoch
     checkpoints/     the best and the last epoch, to continue from
     model/           the trained model: onlooker.load reads it
     final/           after cross-validation: a run on all clips
     cross_validation.json
-                     figures of the cross-validation that chose the model, if any (`runs.evaluate.write_report`)
+                     figures of the cross-validation that chose the model, if any
+                     (`runs.evaluate.write_report`)
     evaluation.json, scores.csv, report.html
                      figures of the test clips; of other clips in evaluation-NAME/
 
-A run can be moved to another machine: only training and the evaluation of its own test clips need the clips.
+A run can be moved to another machine: only training and the evaluation of its own test clips need
+the clips.
 """
 
 import hashlib
@@ -55,7 +57,9 @@ from onlooker.structures import ClipError, Curves
 
 __all__ = ["REPORT", "SCORES", "RunRecord", "check_settings", "read_curves", "read_figures"]
 
-FIGURES, SCORES, REPORT = "evaluation.json", "scores.csv", "report.html"
+FIGURES = "evaluation.json"
+SCORES = "scores.csv"
+REPORT = "report.html"
 CROSS_VALIDATION = "cross_validation.json"
 _SCENES = "scenes.safetensors"
 _LOCK = ".lock"
@@ -106,9 +110,15 @@ class RunRecord:
             FileNotFoundError: no run there, or a part of it is missing.
             ValueError: another version of onlooker wrote it, or a file was changed.
         """
-        if missing := [name for name in ("config.json", *_BEFORE_CONFIG) if not (run / name).exists()]:
-            remedy = "restore it, or train again in another folder" if run.is_dir() else "check the path"
-            raise FileNotFoundError(f"{run}: no {missing[0]}, expected what `onlooker train` writes; {remedy}")
+        if missing := [
+            name for name in ("config.json", *_BEFORE_CONFIG) if not (run / name).exists()
+        ]:
+            remedy = (
+                "restore it, or train again in another folder" if run.is_dir() else "check the path"
+            )
+            raise FileNotFoundError(
+                f"{run}: no {missing[0]}, expected what `onlooker train` writes; {remedy}"
+            )
         with reading(run / "config.json"):
             stored = read_json(run / "config.json")
             folder = clips or local(field_of(stored, "clips", str))
@@ -122,7 +132,9 @@ class RunRecord:
         with reading(run / "split.json"):
             split = Split.from_dict(read_json(run / "split.json"), folder)
             if unknown := sorted({clip.label for clip in split.clips} - set(classes)):
-                raise ValueError(f"clips of class {unknown[0]}, which config.json does not name among its classes")
+                raise ValueError(
+                    f"clips of class {unknown[0]}, which config.json does not name among its classes"
+                )
             check_digest(run / "split.json", digest, run / "config.json")
         with reading(run / "skipped.json"):
             errors = [
@@ -133,7 +145,9 @@ class RunRecord:
 
 
 def check_content(run: Path, split: Split) -> None:
-    """Raise a ValueError if clips of the stored split of a run are other files now, with the same names."""
+    """Raise a ValueError if clips of the stored split of a run are other files now, with the same
+    names.
+    """
     values = read_json(run / "split.json")
     stored = [entry.get("fingerprint") for name in SPLITS for entry in values[name]]
     content = {clip.path: known for clip, known in zip(split.clips, stored, strict=True) if known}
@@ -144,8 +158,11 @@ def check_content(run: Path, split: Split) -> None:
 
 
 def check_settings(path: Path, stored: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
-    """Raise a ValueError that names the settings in which `stored`, of the file or run `path`, differs."""
-    ours, theirs = dict(_flat(settings)), dict(_flat(stored))
+    """Raise a ValueError that names the settings in which `stored`, of the file or run `path`,
+    differs.
+    """
+    ours = dict(_flat(settings))
+    theirs = dict(_flat(stored))
     if changed := sorted(name for name in {*ours, *theirs} if ours.get(name) != theirs.get(name)):
         remedy = "choose another --run, or remove all that was made with them"
         raise ValueError(f"{path}: made with other settings ({', '.join(changed)}); {remedy}")
@@ -175,8 +192,12 @@ def start_run(run: Path, resume: bool) -> Iterator[bool]:
     names = {path.name for path in entries(run) if path.exists()} if run.is_dir() else set()
     if "config.json" not in names and names - set(_BEFORE_CONFIG):
         if names & set(_BEFORE_CONFIG):
-            raise FileNotFoundError(f"{run}: a run without config.json; restore it, or choose a new folder with --run")
-        raise FileExistsError(f"{run}: holds files that are not a run's; choose a new folder with --run")
+            raise FileNotFoundError(
+                f"{run}: a run without config.json; restore it, or choose a new folder with --run"
+            )
+        raise FileExistsError(
+            f"{run}: holds files that are not a run's; choose a new folder with --run"
+        )
     with lock_run(run):
         there = (run / "config.json").exists()
         if there and not resume and any((run / name).exists() for name in ("checkpoints", "model")):
@@ -213,7 +234,9 @@ def read_figures(run: Path, file: str = FIGURES) -> dict[str, Any] | None:
 
 
 def write_scenes(run: Path, thumbnails: Sequence[NDArray[np.uint8]]) -> None:
-    """Write the scenes of all clips of the split, in its order, from the thumbnails `8 16 16` of each."""
+    """Write the scenes of all clips of the split, in its order, from the thumbnails `8 16 16` of
+    each.
+    """
     write_bytes(run / _SCENES, save({"images": scene_images(np.stack(thumbnails))}))
 
 
@@ -237,6 +260,9 @@ def read_curves(run: Path) -> Curves | None:
         if not rows:
             raise ValueError("no epochs in it")
         return {
-            split: {name: [float(row[f"{split}_{name}"]) for row in rows] for name in ("loss", "accuracy")}
+            split: {
+                name: [float(row[f"{split}_{name}"]) for row in rows]
+                for name in ("loss", "accuracy")
+            }
             for split in ("training", "validation")
         }

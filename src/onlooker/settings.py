@@ -1,4 +1,6 @@
-"""What a setting is: a field's sentence is its documentation and its help text, its type and bounds its validation."""
+"""What a setting is: a field's sentence is its documentation and its help text, its type and bounds
+its validation.
+"""
 
 import dataclasses
 import difflib
@@ -13,9 +15,9 @@ from typing import Any, Literal, Self, Union, get_args, get_origin
 
 __all__ = ["Config", "setting"]
 
-# Settings that were added or removed after results were recorded, and their values at which they have no effect. With
-# these values they are neither written nor missed, and a removed one is ignored, so that older files stay valid; ...:
-# any value.
+# Settings that were added or removed after results were recorded, and their values at which they
+# have no effect. With these values they are neither written nor missed, and a removed one is
+# ignored, so that older files stay valid; ...: any value.
 OFF: dict[str, Any] = {
     "weights": "",
     "features": False,
@@ -35,8 +37,11 @@ OFF: dict[str, Any] = {
 }
 
 _BOUNDS: dict[str, tuple[str, Callable[[float, float], bool]]] = {
-    "minimum": ("at least", ge), "above": ("above", gt), "maximum": ("at most", le), "below": ("below", lt)
-}  # fmt: skip
+    "minimum": ("at least", ge),
+    "above": ("above", gt),
+    "maximum": ("at most", le),
+    "below": ("below", lt),
+}
 _WORDS = {
     int: "a whole number",
     float: "a number",
@@ -50,7 +55,9 @@ _WORDS = {
 }
 
 
-def setting(default: Any, help: str, group: str | None = None, repeated: bool = False, **bounds: float) -> Any:
+def setting(
+    default: Any, help: str, group: str | None = None, repeated: bool = False, **bounds: float
+) -> Any:
     """A dataclass field with the sentence that explains it.
 
     Args:
@@ -65,16 +72,24 @@ def setting(default: Any, help: str, group: str | None = None, repeated: bool = 
 def suggestion(name: str, known: Sequence[str]) -> str:
     """For an error about an unknown name: all known names, after the closest ones."""
     close = difflib.get_close_matches(name, known, 2)
-    return (f"did you mean {' or '.join(close)}? There are " if close else "there are ") + ", ".join(known)
+    return (
+        f"did you mean {' or '.join(close)}? There are " if close else "there are "
+    ) + ", ".join(known)
 
 
 def without_off(values: Mapping[str, Any]) -> dict[str, Any]:
     """Values of a file without those that have no effect (`OFF`)."""
-    return {name: value for name, value in values.items() if name not in OFF or OFF[name] not in (value, ...)}
+    return {
+        name: value
+        for name, value in values.items()
+        if name not in OFF or OFF[name] not in (value, ...)
+    }
 
 
 def check_type(name: str, value: Any, kind: Any) -> None:
-    """Raise a ValueError unless a value that came from a file is of a type, such as `list[str]` or a `Literal`."""
+    """Raise a ValueError unless a value that came from a file is of a type, such as `list[str]` or
+    a `Literal`.
+    """
     if not _has_type(value, kind):
         raise ValueError(f"{name} is {reprlib.repr(value)}, expected {_in_words(kind)}")
 
@@ -86,7 +101,8 @@ def field_of(values: dict[str, Any], name: str, kind: Any) -> Any:
 
 
 def _has_type(value: Any, kind: Any) -> bool:
-    origin, args = get_origin(kind), get_args(kind)
+    origin = get_origin(kind)
+    args = get_args(kind)
     if origin is Literal:
         return isinstance(value, str) and value in args
     if origin in (Union, UnionType):
@@ -99,7 +115,8 @@ def _has_type(value: Any, kind: Any) -> bool:
 
 
 def _in_words(kind: Any) -> str:
-    origin, args = get_origin(kind), get_args(kind)
+    origin = get_origin(kind)
+    args = get_args(kind)
     if origin is Literal:
         return f"{', '.join(args[:-1])} or {args[-1]}"
     if args and origin is not list:
@@ -109,15 +126,22 @@ def _in_words(kind: Any) -> str:
 
 @dataclass(frozen=True)
 class Config:
-    """A group of options: values of other types, or outside of their choices or bounds, raise a ValueError."""
+    """A group of options: values of other types, or outside of their choices or bounds, raise a
+    ValueError.
+    """
 
     def __post_init__(self) -> None:
         for each in dataclasses.fields(self):
-            value, bounds = getattr(self, each.name), each.metadata.get("bounds", {})
+            value = getattr(self, each.name)
+            bounds = each.metadata.get("bounds", {})
             if not _has_type(value, each.type):
                 expected = _in_words(each.type)
-            elif value is not None and not all(_BOUNDS[name][1](value, limit) for name, limit in bounds.items()):
-                expected = " and ".join(f"{_BOUNDS[name][0]} {limit}" for name, limit in bounds.items())
+            elif value is not None and not all(
+                _BOUNDS[name][1](value, limit) for name, limit in bounds.items()
+            ):
+                expected = " and ".join(
+                    f"{_BOUNDS[name][0]} {limit}" for name, limit in bounds.items()
+                )
             elif isinstance(value, float) and not math.isfinite(value):
                 expected = "a finite number"
             else:
@@ -129,15 +153,20 @@ class Config:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
         """A config from plain values; a ValueError for an unknown setting, or one out of its range."""
-        known, values = {f.name for f in dataclasses.fields(cls)}, without_off(values)
+        known = {f.name for f in dataclasses.fields(cls)}
+        values = without_off(values)
         for unknown in sorted(set(values) - known):
-            remedy = "train again without it" if unknown in OFF else suggestion(unknown, sorted(known))
+            remedy = (
+                "train again without it" if unknown in OFF else suggestion(unknown, sorted(known))
+            )
             raise ValueError(f"{cls.__name__} has no setting {unknown}; {remedy}")
         return cls(**values)
 
     @classmethod
     def from_field(cls, values: dict[str, Any], name: str) -> Self:
-        """A config from a field of a JSON file; a ValueError if a setting other than `OFF` is missing or invalid."""
+        """A config from a field of a JSON file; a ValueError if a setting other than `OFF` is
+        missing or invalid.
+        """
         stored = field_of(values, name, dict)
         if missing := sorted({f.name for f in dataclasses.fields(cls)} - {*stored, *OFF}):
             raise ValueError(f"{name} has no {', '.join(missing)}")

@@ -7,12 +7,13 @@ from typing import TypeVar
 
 from rich.progress import track
 
-# Called with the stage ("reading clips", "encoding clips", "training", "fitting" or "drawing clips"), how many of its
-# parts are done, and how many there are.
+# Called with the stage ("reading clips", "encoding clips", "training", "fitting" or "drawing
+# clips"), how many of its parts are done, and how many there are.
 OnProgress = Callable[[str, int, int], None]
 Item = TypeVar("Item")
 
-# A context variable, so that the functions between `train` and a loop over clips need no further argument.
+# A context variable, so that the functions between `train` and a loop over clips need no further
+# argument.
 _on_progress: ContextVar[OnProgress | None] = ContextVar("on_progress", default=None)
 
 
@@ -32,7 +33,9 @@ def report(stage: str, done: int, total: int) -> None:
         on_progress(stage, done, total)
 
 
-def tracked(items: Iterable[Item], stage: str, total: int, title: str | None = None) -> Iterator[Item]:
+def tracked(
+    items: Iterable[Item], stage: str, total: int, title: str | None = None
+) -> Iterator[Item]:
     """The items, reported as they are done; with a title also with a progress bar."""
     report(stage, 0, total)
     for number, item in enumerate(track(items, title or "", total, disable=title is None), 1):

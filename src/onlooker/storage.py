@@ -1,8 +1,9 @@
 """Clips and runs at an address, such as `s3://bucket/clips`: any file system that fsspec knows.
 
-What a command reads is downloaded into the cache, and kept there until it changes at the address. What it writes is
-written to a folder of the cache that is uploaded every minute and at the end, in the order of writing: a run whose
-model is there is complete. The file systems find credentials themselves, in the environment or in their own files.
+What a command reads is downloaded into the cache, and kept there until it changes at the address.
+What it writes is written to a folder of the cache that is uploaded every minute and at the end, in
+the order of writing: a run whose model is there is complete. The file systems find credentials
+themselves, in the environment or in their own files.
 """
 
 import os
@@ -22,10 +23,23 @@ __all__ = ["is_address"]
 
 UPLOAD_EVERY = 60.0  # seconds
 _SCHEME = re.compile("([a-z][a-z0-9+]+):/+.")  # a path collapses the slashes
-_NOT_FILES = {"http", "https", "rtsp", "rtsps", "rtmp", "rtmps", "rtp", "srt", "tcp", "udp"}  # streams, or web pages
+_NOT_FILES = {
+    "http",
+    "https",
+    "rtsp",
+    "rtsps",
+    "rtmp",
+    "rtmps",
+    "rtp",
+    "srt",
+    "tcp",
+    "udp",
+}  # streams, or web pages
 _HIDDEN = re.compile(r"(^|/)\.")
 _LAST = "last.ckpt"
-READ, WRITTEN = "read", "written"  # folders of copies
+# folders of copies
+READ = "read"
+WRITTEN = "written"
 _BATCH = 32  # files that are downloaded together
 _MORE_SPACE = "free some space, or set ONLOOKER_CACHE to a folder on another disk, and run the same command again"
 
@@ -44,7 +58,8 @@ def is_address(text: str | Path) -> bool:
 
 
 def local(path: Path | str) -> Path:
-    """A path; of an address, the path of its copy in the cache, after downloading what is new there.
+    """A path; of an address, the path of its copy in the cache, after downloading what is new
+    there.
 
     Raises:
         StorageError: the address cannot be read.
@@ -67,11 +82,17 @@ def local(path: Path | str) -> Path:
             (copies / name).unlink()
         names = {path: f"files/{name}" for name, path in there.items()}
         cached = WholeFileCacheFileSystem(
-            fs=place.files, cache_storage=str(folder), cache_mapper=names.__getitem__,
-            check_files=True, expiry_time=0, skip_instance_cache=True,
-        )  # fmt: skip
+            fs=place.files,
+            cache_storage=str(folder),
+            cache_mapper=names.__getitem__,
+            check_files=True,
+            expiry_time=0,
+            skip_instance_cache=True,
+        )
         parts = [[*names][i : i + _BATCH] for i in range(0, len(names), _BATCH)]
-        for part in track(parts, f"downloading {printable(path)}", transient=True, disable=len(parts) < 2):
+        for part in track(
+            parts, f"downloading {printable(path)}", transient=True, disable=len(parts) < 2
+        ):
             for file in cached.open_many(OpenFiles([OpenFile(place.files, path) for path in part])):
                 file.close()
     return copies / place.name
@@ -87,13 +108,22 @@ def uploading(paths: Iterable[Path]) -> Iterator[dict[Path, Path]]:
         StorageError: an address cannot be read or written; what was not uploaded is kept.
     """
     with ExitStack() as stack:
-        yield {path: stack.enter_context(_uploaded(path)) for path in dict.fromkeys(paths) if is_address(path)}
+        yield {
+            path: stack.enter_context(_uploaded(path))
+            for path in dict.fromkeys(paths)
+            if is_address(path)
+        }
 
 
 @contextmanager
 def _uploaded(path: Path) -> Iterator[Path]:
-    """A folder of the cache that begins with what is at an address, and from which all changes are uploaded."""
-    place, done, failed, reported = _Place(path), Event(), True, set[str]()
+    """A folder of the cache that begins with what is at an address, and from which all changes are
+    uploaded.
+    """
+    place = _Place(path)
+    done = Event()
+    failed = True
+    reported = set[str]()
     parent = copies_folder() / WRITTEN / place.quoted
     parent.mkdir(parents=True, exist_ok=True)
     folder = Path(mkdtemp(dir=parent))
@@ -125,7 +155,9 @@ def _uploaded(path: Path) -> Iterator[Path]:
             _send(place, folder, sent)
             shutil.rmtree(folder)
         except OSError as error:
-            kept = StorageError(place.address, f"not all is uploaded ({error})", f"copy it from {copy}")
+            kept = StorageError(
+                place.address, f"not all is uploaded ({error})", f"copy it from {copy}"
+            )
             if not failed:
                 raise kept from error
             print(kept, file=sys.stderr)  # what failed before is raised
@@ -134,12 +166,18 @@ def _uploaded(path: Path) -> Iterator[Path]:
 def _send(place: "_Place", folder: Path, sent: dict[str, tuple[int, int]]) -> None:
     """Upload the files that have changed, in the order in which they were written.
 
-    Wherever it stops, no file at the address is older than one that refers to it. For example, `best.ckpt` is of the
-    epoch of `last.ckpt` or of a later one, which a resumed training repeats.
+    Wherever it stops, no file at the address is older than one that refers to it. For example,
+    `best.ckpt` is of the epoch of `last.ckpt` or of a later one, which a resumed training repeats.
     """
-    order = {name: (name.endswith(_LAST), (folder / name).stat().st_mtime_ns, name) for name in _names(folder)}
+    order = {
+        name: (name.endswith(_LAST), (folder / name).stat().st_mtime_ns, name)
+        for name in _names(folder)
+    }
     with TemporaryDirectory(dir=folder, prefix=".") as snapshot:
-        links = {name: Path(snapshot, str(number)) for number, name in enumerate(sorted(order, key=order.__getitem__))}
+        links = {
+            name: Path(snapshot, str(number))
+            for number, name in enumerate(sorted(order, key=order.__getitem__))
+        }
         for name, link in reversed(links.items()):  # what others refer to is never older than they
             try:
                 os.link(folder / name, link)
@@ -162,13 +200,17 @@ def address_of(path: Path) -> str | None:
 
 
 def path_or_address(path: Path) -> str:
-    """The address that a path in a copy stands for, which means the same on other machines; else the path."""
+    """The address that a path in a copy stands for, which means the same on other machines; else
+    the path.
+    """
     return address_of(path) or str(path)
 
 
 def copies_folder() -> Path:
     """The folder of the cache with copies of what is read and written at addresses."""
-    from onlooker.data.array_cache import default_cache  # imports numpy, which commands should not need to start
+    from onlooker.data.array_cache import (
+        default_cache,
+    )  # imports numpy, which commands should not need to start
 
     return default_cache() / "addresses"
 
@@ -180,25 +222,34 @@ class _Place:
         scheme, _, rest = Path(path).as_posix().partition(":")
         self.address = f"{scheme}://{rest.lstrip('/')}"
         if (shown := without_password(self.address)) != self.address:
-            raise StorageError(shown, "an address with a password", "give it in the environment instead")
+            raise StorageError(
+                shown, "an address with a password", "give it in the environment instead"
+            )
         if scheme in ("file", "local") or ".." in rest.split("/"):
-            raise StorageError(self.address, "of this machine, or with ..", "give the folder itself")
+            raise StorageError(
+                self.address, "of this machine, or with ..", "give the folder itself"
+            )
         with _explained(self.address):
             from fsspec.core import url_to_fs
 
             self.files, root = url_to_fs(self.address)
         self.name = root.rstrip("/").rpartition("/")[2]
         self.prefix = root.rstrip("/").removesuffix(self.name)
-        self.quoted = quote(self.address, safe="").replace("%", "=")  # the name of the folder for its copies
+        self.quoted = quote(self.address, safe="").replace(
+            "%", "="
+        )  # the name of the folder for its copies
 
     def list(self) -> dict[str, str]:
         """The path of each file, by its name after the prefix."""
         self.files.invalidate_cache()
-        root, listed = self.prefix + self.name, dict[str, str]()
+        root = self.prefix + self.name
+        listed = dict[str, str]()
         for path in self.files.find(root) if self.files.exists(root) else []:
             name = path.lstrip("/").removeprefix(self.prefix.lstrip("/"))
             if ".." in name.split("/") or "\\" in name:
-                raise StorageError(self.address, f"no file can have the name {path} here", "rename it")
+                raise StorageError(
+                    self.address, f"no file can have the name {path} here", "rename it"
+                )
             if not _HIDDEN.search(name):
                 listed[name] = path
         return listed
@@ -227,4 +278,6 @@ def _explained(address: str) -> Iterator[None]:
         if isinstance(error, ImportError):
             extra = address.startswith(("s3:", "s3a:"))
             missing = 'pip install "onlooker[s3]"' if extra else "install that package with pip"
-        raise StorageError(address, problem, missing or "check address, network and credentials") from error
+        raise StorageError(
+            address, problem, missing or "check address, network and credentials"
+        ) from error

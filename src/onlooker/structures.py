@@ -1,9 +1,10 @@
 """Records that modules exchange: frozen, and validated on construction.
 
-Letters, here and everywhere: `B` videos in a batch, `T` frames, `C` image channels, `H W` image height and width in
-pixels, `D` feature channels, `h w` feature grid, `N = B*T` frames flattened, `K` classes. Frame indices start at 0,
-boxes are `x1 y1 x2 y2` in pixels of the original video. Times are in seconds of the clock of players: it is 0 where a
-file begins, which is before its first frame if the sound begins earlier; and at the first frame of a live source.
+Letters, here and everywhere: `B` videos in a batch, `T` frames, `C` image channels, `H W` image
+height and width in pixels, `D` feature channels, `h w` feature grid, `N = B*T` frames flattened,
+`K` classes. Frame indices start at 0, boxes are `x1 y1 x2 y2` in pixels of the original video.
+Times are in seconds of the clock of players: it is 0 where a file begins, which is before its first
+frame if the sound begins earlier; and at the first frame of a live source.
 """
 
 import math
@@ -19,12 +20,24 @@ from numpy.typing import NDArray
 from onlooker.answer import Scored, answer_names, answer_scores, decide, event_scores, nothing_class
 from onlooker.files import composed, printable
 
-__all__ = ["Box", "Clip", "ClipError", "Curves", "Evaluation", "Prediction", "Segment", "Step", "Tube"]
+__all__ = [
+    "Box",
+    "Clip",
+    "ClipError",
+    "Curves",
+    "Evaluation",
+    "Prediction",
+    "Segment",
+    "Step",
+    "Tube",
+]
 
 Array = NDArray[np.generic]
 Floats = NDArray[np.float32]
 Pixels = NDArray[np.uint8]
-Curves = dict[str, dict[str, list[float]]]  # "training" or "validation" -> "loss" or "accuracy" -> a value per epoch
+Curves = dict[
+    str, dict[str, list[float]]
+]  # "training" or "validation" -> "loss" or "accuracy" -> a value per epoch
 
 
 class ClipError(ValueError):
@@ -32,7 +45,9 @@ class ClipError(ValueError):
 
     def __init__(self, path: Path | str, found: str, remedy: str) -> None:
         super().__init__(printable(f"{path}: {found}; {remedy}"))
-        self.path, self.found, self.remedy = Path(path), found, remedy
+        self.path = Path(path)
+        self.found = found
+        self.remedy = remedy
 
     def to_dict(self) -> dict[str, str]:
         """Plain values, for JSON."""
@@ -45,11 +60,15 @@ class ClipError(ValueError):
 
 def _check_scores(scores: Array, path: Path | str) -> None:
     if not np.isfinite(scores).all():
-        raise ClipError(path, "the model's scores are not finite numbers", "train it again, with a lower --lr")
+        raise ClipError(
+            path, "the model's scores are not finite numbers", "train it again, with a lower --lr"
+        )
 
 
 def _check(record: object, length: int, **ndims: int) -> None:
-    """Raise a ValueError unless arrays of a record have these numbers of dimensions and this length, or are None."""
+    """Raise a ValueError unless arrays of a record have these numbers of dimensions and this
+    length, or are None.
+    """
     for name, ndim in ndims.items():
         array = getattr(record, name)
         if array is not None and array.ndim != ndim:
@@ -63,9 +82,11 @@ class Clip:
     """One labeled video: a file, or a folder with an image sequence.
 
     Args:
-        path: a video file, or a folder with an image sequence; or a part of one, such as `recording.mp4#t=12.5,17`.
+        path: a video file, or a folder with an image sequence; or a part of one, such as
+        `recording.mp4#t=12.5,17`.
         label: its class; `composed`, as the recording.
-        recording: what it was cut from (a person, a camera); a split keeps the clips of one recording together.
+        recording: what it was cut from (a person, a camera); a split keeps the clips of one
+            recording together.
     """
 
     path: Path
@@ -83,7 +104,8 @@ class Frames:
     """Decoded frames.
 
     Args:
-        pixels: `T H W 3`, uint8 RGB, upright (rotation metadata is applied); or `T H W 2`, optical flow as bytes.
+        pixels: `T H W 3`, uint8 RGB, upright (rotation metadata is applied); or `T H W 2`, optical
+        flow as bytes.
         times: `T`, presentation times in seconds.
         indices: `T`, frame indices in the video. Padding of a short clip repeats an index.
     """
@@ -95,7 +117,9 @@ class Frames:
     def __post_init__(self) -> None:
         _check(self, len(self.pixels), pixels=4, times=1, indices=1)
         if self.pixels.dtype != np.uint8 or self.pixels.shape[-1] not in (2, 3):
-            raise ValueError(f"pixels are {self.pixels.dtype} {self.pixels.shape}, expected uint8 T H W 3")
+            raise ValueError(
+                f"pixels are {self.pixels.dtype} {self.pixels.shape}, expected uint8 T H W 3"
+            )
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -114,18 +138,20 @@ class Step(Scored):
         source: the name of the stream, without a password.
         dropped: frames of this stream so far that were skipped because the model was too slow.
         reconnections: how often this stream was lost and reconnected so far.
-        boxes: where it happens, in pixels of the frame, with the predicted class, up to three; empty if nothing moves,
-            or for a model that does not attend.
+        boxes: where it happens, in pixels of the frame, with the predicted class, up to three;
+            empty if nothing moves, or for a model that does not attend.
         point: x and y of the hottest place, in pixels of the frame; None as for `boxes`.
-        happening: whether an event goes on, as far as this frame and earlier ones tell. None for a model without an
-            event layer.
+        happening: whether an event goes on, as far as this frame and earlier ones tell. None for a
+            model without an event layer.
         event: the event that goes on; it may still change.
         events: those that are final now: they ended earlier, and do not change any more.
-        windows: `L K`, the scores of the windows that end at this frame; None without an event layer.
+        windows: `L K`, the scores of the windows that end at this frame; None without an event
+        layer.
         pixels: the frame itself, `H W 3`, RGB. A stored step keeps them in memory.
         threshold: the probability that an event needs; None: the answer is the most probable class.
         nothing: the class in which nothing happens, as for `answer.nothing_class`.
-        heat: `30 40`, where attention and motion meet (`localization`); sums to one; None without attention.
+        heat: `30 40`, where attention and motion meet (`localization`); sums to one; None without
+            attention.
     """
 
     index: int
@@ -172,7 +198,9 @@ class Step(Scored):
             return self.event.score
         if self.windows is None:
             return 1.0
-        return 1 - float(event_scores(self.windows, nothing_class(self.classes, self.nothing)).max(initial=0))
+        return 1 - float(
+            event_scores(self.windows, nothing_class(self.classes, self.nothing)).max(initial=0)
+        )
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -192,7 +220,9 @@ class Step(Scored):
 
 def _check_box(corners: Floats, score: float) -> None:
     if not (np.isfinite(corners).all() and math.isfinite(score)):
-        raise ValueError(f"a box or its score ({score}) is not finite, expected x1 y1 x2 y2 in pixels and a number")
+        raise ValueError(
+            f"a box or its score ({score}) is not finite, expected x1 y1 x2 y2 in pixels and a number"
+        )
     if not (corners[..., :2] <= corners[..., 2:]).all():
         raise ValueError("a box ends before it begins; expected x1 <= x2 and y1 <= y2")
 
@@ -278,7 +308,9 @@ class Event(Segment):
     box: tuple[float, float, float, float] | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON, with the time of day, and an `id` by which receivers recognize duplicates."""
+        """Plain values, for JSON, with the time of day, and an `id` by which receivers recognize
+        duplicates.
+        """
         return {
             "id": uuid.uuid4().hex,
             "source": self.source,
@@ -302,12 +334,15 @@ class Prediction(Scored):
         times, indices: `T`, the frames of the sample.
         attention: `T h w`, each map sums to one; None for a model that does not attend.
         size: height and width of the video.
-        tubes: where it happens, for classes of at least .01, best first; empty without attention or if nothing moves.
-        segments: when it happens: the events of the predicted class, or of a recording; empty if nothing happens.
-        points: `T 2`, x and y in pixels of the video: the hottest place. NaN where nothing moves; None without
-            attention.
+        tubes: where it happens, for classes of at least .01, best first; empty without attention or
+        if nothing moves.
+        segments: when it happens: the events of the predicted class, or of a recording; empty if
+        nothing happens.
+        points: `T 2`, x and y in pixels of the video: the hottest place. NaN where nothing moves;
+            None without attention.
         threshold, nothing: as for `Step`.
-        assumes_rate: times are those of 25 frames per second, because nothing says how many there are.
+        assumes_rate: times are those of 25 frames per second, because nothing says how many there
+        are.
         end: when the video ends, in seconds; nothing lies after it.
         heat: `T 30 40`, where attention and motion meet (`localization`); None without attention.
     """
@@ -333,12 +368,16 @@ class Prediction(Scored):
         _check(self, len(self.classes), scores=1)
         _check(self, len(self.times), frame_scores=2, indices=1, attention=3, points=2, heat=3)
         if self.frame_scores.shape[1] != len(self.classes):
-            raise ValueError(f"frame_scores have {self.frame_scores.shape[1]} columns for {len(self.classes)} classes")
+            raise ValueError(
+                f"frame_scores have {self.frame_scores.shape[1]} columns for {len(self.classes)} classes"
+            )
         _check_scores(self.scores, self.path)
 
     @property
     def when(self) -> str:
-        """The segments in words, such as `0.4 to 2.1, 3.0 to 3.5` (seconds); with their classes, if these differ."""
+        """The segments in words, such as `0.4 to 2.1, 3.0 to 3.5` (seconds); with their classes, if
+        these differ.
+        """
         segments = sorted(self.segments, key=lambda segment: segment.start)
         several = len({segment.label for segment in segments}) > 1
         names = (f"{segment.label} " if several else "" for segment in segments)
@@ -351,30 +390,46 @@ class Prediction(Scored):
 
     @property
     def actors(self) -> tuple[Tube, ...]:
-        """One tube for each actor: that of the predicted class, or else of the best one; none if nothing happens."""
+        """One tube for each actor: that of the predicted class, or else of the best one; none if
+        nothing happens.
+        """
         if self.label == self.nothing_name:
             return ()
         chosen = list[Tube]()
         for tube in sorted(self.tubes, key=lambda each: each.label != self.label):
-            if tube.label != self.nothing_name and not any(tube.shares_box(other) for other in chosen):
+            if tube.label != self.nothing_name and not any(
+                tube.shares_box(other) for other in chosen
+            ):
                 chosen.append(tube)
         return tuple(chosen)
 
     @property
     def where(self) -> str:
         """The mean box of the first of `actors` in words, such as `12 30 64 98` (x1 y1 x2 y2)."""
-        return " ".join(f"{corner:.0f}" for corner in self.actors[0].boxes.mean(0)) if self.actors else ""
+        return (
+            " ".join(f"{corner:.0f}" for corner in self.actors[0].boxes.mean(0))
+            if self.actors
+            else ""
+        )
 
     def to_dict(self) -> dict[str, Any]:
-        arrays = {name: getattr(self, name) for name in ("times", "indices", "frame_scores", "attention")}
+        arrays = {
+            name: getattr(self, name) for name in ("times", "indices", "frame_scores", "attention")
+        }
         points = None if self.points is None else self.points.tolist()
         return {
             **super().to_dict(),
             "classes": list(self.classes),
             **{name: None if array is None else array.tolist() for name, array in arrays.items()},
-            "points": points and [None if math.isnan(x) else [x, y] for x, y in points],  # JSON has no NaN
+            "points": points
+            and [None if math.isnan(x) else [x, y] for x, y in points],  # JSON has no NaN
             "tubes": [
-                {"label": tube.label, "score": tube.score, "frames": tube.frames.tolist(), "boxes": tube.boxes.tolist()}
+                {
+                    "label": tube.label,
+                    "score": tube.score,
+                    "frames": tube.frames.tolist(),
+                    "boxes": tube.boxes.tolist(),
+                }
                 for tube in self.tubes
             ],
             "segments": [vars(segment) for segment in self.segments],
@@ -400,11 +455,13 @@ class Evaluation:
         classes: the `K` class names.
         targets: `B`, the true class of each video.
         scores: `B K`, probabilities of each video.
-        frame_scores: for each video `T K`, probabilities at each of its frames; () if they are not known.
+        frame_scores: for each video `T K`, probabilities at each of its frames; () if they are not
+        known.
         skipped: clips that could not be used, with the reason.
-        recordings: `B`, the recording of each video (`data.split.source_of`); (): each video is its own.
-        threshold: of events, as for `Step`; or `B`, of each video, NaN where there is none: that of a cross-validation
-            is chosen without the video.
+        recordings: `B`, the recording of each video (`data.split.source_of`); (): each video is its
+        own.
+        threshold: of events, as for `Step`; or `B`, of each video, NaN where there is none: that of
+            a cross-validation is chosen without the video.
         nothing: as for `Step`.
     """
 
@@ -423,11 +480,15 @@ class Evaluation:
         for name, scores in zip(self.names, self.scores, strict=True):
             _check_scores(scores, name)
         if self.scores.shape[1] != len(self.classes):
-            raise ValueError(f"scores have {self.scores.shape[1]} columns for {len(self.classes)} classes")
+            raise ValueError(
+                f"scores have {self.scores.shape[1]} columns for {len(self.classes)} classes"
+            )
 
     @property
     def answers(self) -> NDArray[np.int64]:
-        """`B`, what is answered for each video, as positions among `answer_names` (`answer.decide`)."""
+        """`B`, what is answered for each video, as positions among `answer_names`
+        (`answer.decide`).
+        """
         return decide(self.scores, nothing_class(self.classes, self.nothing), self.threshold)
 
     @property

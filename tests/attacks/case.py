@@ -1,4 +1,6 @@
-"""A case of the attack corpus: a damaged or hostile input, the command that gets it, and the verdict."""
+"""A case of the attack corpus: a damaged or hostile input, the command that gets it, and the
+verdict.
+"""
 
 import json
 import random
@@ -28,7 +30,9 @@ class LostError(Exception):
 
 @dataclass(frozen=True)
 class Material:
-    """Undamaged files that attacks are made from and compared with, in a folder made by `material.make_material`."""
+    """Undamaged files that attacks are made from and compared with, in a folder made by
+    `material.make_material`.
+    """
 
     root: Path
 
@@ -72,7 +76,8 @@ class Target:
         names: what an error must contain.
         refuse: whether it must be refused: a digest shows the damage, or nothing can be used.
         truth: number of frames of a valid clip; None: unknown.
-        fatal: whether the command may end with an error that names it, because there is no other input.
+        fatal: whether the command may end with an error that names it, because there is no other
+        input.
         more: further values for the probe.
     """
 
@@ -97,7 +102,8 @@ class Kind:
         name: unique in the group.
         make: writes the attack into a folder.
         probe: runs the library on it; see `probes`.
-        share: number per 1,000 random cases; 0: the attack does not depend on the seed, one case is enough.
+        share: number per 1,000 random cases; 0: the attack does not depend on the seed, one case is
+        enough.
         slow: it trains or waits; slow kinds are in the quick set only if `quick` is set.
         quick: overrides whether it is in the quick set.
         patience: seconds without any CPU use after which the case counts as hung.
@@ -136,8 +142,9 @@ class Case:
     def run(self, material: Material, scratch: Path) -> tuple[Verdict, str]:
         """Make the attack in `scratch`, give it to the library, and judge what comes back.
 
-        `crashed`: an exception that a command would not turn into one line, or a command that ended although it had
-        other clips or sources. A kill by a signal, waiting and memory can only be seen from another process.
+        `crashed`: an exception that a command would not turn into one line, or a command that ended
+        although it had other clips or sources. A kill by a signal, waiting and memory can only be
+        seen from another process.
         """
         try:
             target = self.kind.make(material, scratch, self.rng)

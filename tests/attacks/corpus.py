@@ -26,7 +26,9 @@ def quick_cases(seed: int = 0) -> list[Case]:
 
 
 def cases(number: int = WHOLE, seed: int = 0) -> list[Case]:
-    """Every kind once, then random ones in proportion to their shares; the first cases of a longer corpus are these."""
+    """Every kind once, then random ones in proportion to their shares; the first cases of a longer
+    corpus are these.
+    """
     every = kinds()
     found = [Case(kind, 0, seed) for kind in every]
     more = _random_cases([kind for kind in every if kind.share], seed)
@@ -47,7 +49,13 @@ def _random_cases(every: list[Kind], seed: int) -> Iterator[Case]:
 def find_cases(text: str, seed: int = 0) -> list[Case]:
     """The cases whose name is a text, or starts with it: `GROUP/KIND/NUMBER`."""
     group, _, rest = text.partition("/")
-    kind, _, number = rest.rpartition("/") if rest.rpartition("/")[2].isdecimal() else (rest, "", "0")
-    matching = [each for each in kinds() if each.group.startswith(group) and (not kind or each.name.startswith(kind))]
+    kind, _, number = (
+        rest.rpartition("/") if rest.rpartition("/")[2].isdecimal() else (rest, "", "0")
+    )
+    matching = [
+        each
+        for each in kinds()
+        if each.group.startswith(group) and (not kind or each.name.startswith(kind))
+    ]
     exact = [each for each in matching if (each.group, each.name) == (group, kind)]
     return [Case(each, int(number), seed) for each in exact or matching]

@@ -1,4 +1,6 @@
-"""Folders and lists of clips with unusual names (control characters, formulas) and with files that are not clips."""
+"""Folders and lists of clips with unusual names (control characters, formulas) and with files that
+are not clips.
+"""
 
 import os
 import random
@@ -13,7 +15,8 @@ from attacks.case import Kind, Make, Material, Target
 from attacks.hostile import place
 from attacks.videos import copied
 
-NAMES_GROUP, LISTS_GROUP = "names", "folders and lists"
+NAMES_GROUP = "names"
+LISTS_GROUP = "folders and lists"
 
 NAMES: dict[str, str] = {
     "not UTF-8": os.fsdecode(b"attack \xff\xfe\xe9"),
@@ -43,7 +46,16 @@ NAMES: dict[str, str] = {
     "backslash": "attack\\..\\x",
 }
 LABELS = {name: text for name, text in NAMES.items() if name != "colon"}
-_QUICK = ("not UTF-8", "of 250 bytes", "escape sequence", "newline", "formula", "markup", "dash", "mathtext")
+_QUICK = (
+    "not UTF-8",
+    "of 250 bytes",
+    "escape sequence",
+    "newline",
+    "formula",
+    "markup",
+    "dash",
+    "mathtext",
+)
 
 
 def _named(text: str, content: bytes | None = None) -> Make:
@@ -76,14 +88,21 @@ def _row(label: str, path: str = "left/00.mp4") -> str:
 
 
 def _list(
-    text: Callable[[Material], str | bytes], *, refuse: bool = False, fatal: bool = True, name: str = "attack"
+    text: Callable[[Material], str | bytes],
+    *,
+    refuse: bool = False,
+    fatal: bool = True,
+    name: str = "attack",
 ) -> Make:
     """A list of clips with this text."""
 
     def make(material: Material, scratch: Path, rng: random.Random) -> Target:
         copied(material, scratch)
-        path, content = scratch / "attack.csv", text(material)
-        path.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8", "surrogateescape"))
+        path = scratch / "attack.csv"
+        content = text(material)
+        path.write_bytes(
+            content if isinstance(content, bytes) else content.encode("utf-8", "surrogateescape")
+        )
         return Target(path, (name,), refuse, fatal=fatal)
 
     return make
@@ -96,7 +115,9 @@ def _rows(material: Material, label: str = "left") -> str:
     return "path,label\n" + "".join(rows)
 
 
-_LISTS: dict[str, tuple[Callable[[Material], str | bytes], bool]] = {  # and whether it must be refused
+_LISTS: dict[
+    str, tuple[Callable[[Material], str | bytes], bool]
+] = {  # and whether it must be refused
     "no quotes at the end": (lambda m: _rows(m) + '"left/00.mp4,left\n', True),
     "a field of 200 kB": (lambda m: _rows(m) + _row("x" * 200_000), False),
     "a zero byte": (lambda m: _rows(m) + "left/\x0000.mp4,left\n", False),
@@ -111,10 +132,15 @@ _LISTS: dict[str, tuple[Callable[[Material], str | bytes], bool]] = {  # and whe
     "a label with a path": (lambda m: _rows(m, "../../attack"), False),
 }
 
-_LISTED = {"a clip that is a device": "/dev/zero", "a clip that is a folder": "/left"}  # the part that is left out
+_LISTED = {
+    "a clip that is a device": "/dev/zero",
+    "a clip that is a folder": "/left",
+}  # the part that is left out
 
 
-def _folder(change: Callable[[Path], object], names: tuple[str, ...] = ("attack",), **more: Any) -> Make:
+def _folder(
+    change: Callable[[Path], object], names: tuple[str, ...] = ("attack",), **more: Any
+) -> Make:
     """A folder of clips that is changed by a function."""
 
     def make(material: Material, scratch: Path, rng: random.Random) -> Target:
@@ -147,7 +173,9 @@ def _random_list(material: Material, scratch: Path, rng: random.Random) -> Targe
     copied(material, scratch)
     data = bytearray(_rows(material), "utf-8")
     for _ in range(rng.choice((1, 3, 20))):
-        data[rng.randrange(len(data))] = rng.choice((0, 10, 13, 34, 44, 59, 255, rng.randrange(256)))
+        data[rng.randrange(len(data))] = rng.choice(
+            (0, 10, 13, 34, 44, 59, 255, rng.randrange(256))
+        )
     path = scratch / "attack.csv"
     path.write_bytes(data)
     return Target(path, fatal=True)
@@ -156,36 +184,85 @@ def _random_list(material: Material, scratch: Path, rng: random.Random) -> Targe
 def folders() -> list[Kind]:
     kinds = []
     for name, text in NAMES.items():
-        kinds.append(Kind(NAMES_GROUP, f"{name}, predicted", _named(text), probes.predict, quick=name in _QUICK))
+        kinds.append(
+            Kind(
+                NAMES_GROUP,
+                f"{name}, predicted",
+                _named(text),
+                probes.predict,
+                quick=name in _QUICK,
+            )
+        )
         bad = name in ("not UTF-8", "escape sequence", "newline")
-        kinds.append(Kind(NAMES_GROUP, f"{name}, not a clip", _named(text, b"not a video"), probes.predict, quick=bad))
-        kinds.append(Kind(NAMES_GROUP, f"{name}, localized", _named(text), probes.locate, quick=name == "not UTF-8"))
-        train = Kind(NAMES_GROUP, f"{name}, trained", _clip_in_folder(text), probes.train, slow=True)
+        kinds.append(
+            Kind(
+                NAMES_GROUP,
+                f"{name}, not a clip",
+                _named(text, b"not a video"),
+                probes.predict,
+                quick=bad,
+            )
+        )
+        kinds.append(
+            Kind(
+                NAMES_GROUP,
+                f"{name}, localized",
+                _named(text),
+                probes.locate,
+                quick=name == "not UTF-8",
+            )
+        )
+        train = Kind(
+            NAMES_GROUP, f"{name}, trained", _clip_in_folder(text), probes.train, slow=True
+        )
         kinds.append(replace(train, quick=name == "not UTF-8"))
     for name, text in LABELS.items():
         make = _folder(lambda folder, text=text: (folder / "left").rename(folder / text), truth=1)
         train = Kind(NAMES_GROUP, f"class {name}, trained", make, probes.train, slow=True)
         kinds.append(replace(train, quick=name in ("formula", "mathtext")))
-        rows = _list(lambda m, text=text: _rows(m, text), fatal=name in ("newline", "carriage return", "not UTF-8"))
-        kinds.append(Kind(NAMES_GROUP, f"class {name} in a list, trained", rows, probes.train, slow=True))
+        rows = _list(
+            lambda m, text=text: _rows(m, text),
+            fatal=name in ("newline", "carriage return", "not UTF-8"),
+        )
+        kinds.append(
+            Kind(NAMES_GROUP, f"class {name} in a list, trained", rows, probes.train, slow=True)
+        )
     for name, (write, refuse) in _LISTS.items():
-        kinds.append(Kind(LISTS_GROUP, f"list with {name}", _list(write, refuse=refuse), probes.list_clips))
+        kinds.append(
+            Kind(LISTS_GROUP, f"list with {name}", _list(write, refuse=refuse), probes.list_clips)
+        )
         if not refuse:
             rows = _list(write, name=_LISTED.get(name, "attack"))
-            kinds.append(Kind(LISTS_GROUP, f"list with {name}, trained", rows, probes.train, slow=True))
+            kinds.append(
+                Kind(LISTS_GROUP, f"list with {name}, trained", rows, probes.train, slow=True)
+            )
     kinds.append(Kind(LISTS_GROUP, "list with bytes changed", _random_list, probes.list_clips, 30))
     for name in ("pipe", "link to /dev/zero", "folder", "link to itself"):
-        for what, file in (("recordings.csv", "recordings.csv"), ("a class", "attack"), ("a clip", "left/attack.mp4")):
+        for what, file in (
+            ("recordings.csv", "recordings.csv"),
+            ("a class", "attack"),
+            ("a clip", "left/attack.mp4"),
+        ):
             make = _folder(lambda folder, file=file, name=name: place(folder / file, name))
             if what == "a clip":
-                kinds.append(Kind(LISTS_GROUP, f"{what} a {name}, trained", make, probes.train, slow=True))
+                kinds.append(
+                    Kind(LISTS_GROUP, f"{what} a {name}, trained", make, probes.train, slow=True)
+                )
             else:
                 kinds.append(Kind(LISTS_GROUP, f"{what} a {name}", make, probes.list_clips))
     for name, content in _RECORDINGS.items():
         write = lambda folder, content=content: (folder / "recordings.csv").write_bytes(content)  # noqa: E731
         make = _folder(write, ("attack", "recordings.csv"), refuse=True)
         kinds.append(Kind(LISTS_GROUP, f"recordings.csv {name}", make, probes.list_clips))
-    kinds.append(Kind(LISTS_GROUP, "classes that differ in case", _folder(_cases, truth=1), probes.train, slow=True))
+    kinds.append(
+        Kind(
+            LISTS_GROUP,
+            "classes that differ in case",
+            _folder(_cases, truth=1),
+            probes.train,
+            slow=True,
+        )
+    )
     loop = _folder(lambda folder: (folder / "left" / "again").symlink_to(folder))
     kinds.append(Kind(LISTS_GROUP, "a folder in itself", loop, probes.list_clips))
     return kinds

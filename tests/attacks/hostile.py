@@ -1,4 +1,6 @@
-"""Small video files with absurd claims: boxes of an mp4 are rewritten, and the sizes of their parents are corrected."""
+"""Small video files with absurd claims: boxes of an mp4 are rewritten, and the sizes of their
+parents are corrected.
+"""
 
 import io
 import os
@@ -44,7 +46,12 @@ def build(boxes: Boxes) -> bytes:
 def replaced(boxes: Boxes, changes: dict[bytes, Callable[[bytes], bytes]]) -> Boxes:
     """The boxes with the contents of some of them changed."""
     return [
-        (name, replaced(inside, changes) if isinstance(inside, list) else changes.get(name, bytes)(inside))
+        (
+            name,
+            replaced(inside, changes)
+            if isinstance(inside, list)
+            else changes.get(name, bytes)(inside),
+        )
         for name, inside in boxes
     ]
 
@@ -77,11 +84,15 @@ TABLES: dict[str, dict[bytes, Callable[[bytes], bytes]]] = {
     "an edit list of 2 billion": {b"elst": lambda old: struct.pack(">II", 0, 2**31 - 1) + old[8:]},
     "a time scale of zero": {b"mdhd": lambda old: old[:12] + bytes(4) + old[16:]},
     "a duration without end": {b"mdhd": lambda old: old[:16] + b"\xff" * 4 + old[20:]},
-    "frames of 30000x30000": {b"stsd": lambda old: old[:40] + struct.pack(">HH", 30000, 30000) + old[44:]},
+    "frames of 30000x30000": {
+        b"stsd": lambda old: old[:40] + struct.pack(">HH", 30000, 30000) + old[44:]
+    },
 }
 
 
-def of_bytes(content: Callable[[Material, random.Random], bytes], suffix: str = ".mp4", refuse: bool = False) -> Make:
+def of_bytes(
+    content: Callable[[Material, random.Random], bytes], suffix: str = ".mp4", refuse: bool = False
+) -> Make:
     """A file of the bytes that a function makes."""
 
     def make(material: Material, scratch: Path, rng: random.Random) -> Target:
@@ -93,19 +104,31 @@ def of_bytes(content: Callable[[Material, random.Random], bytes], suffix: str = 
 
 
 def with_table(changes: dict[bytes, Callable[[bytes], bytes]]) -> Make:
-    return of_bytes(lambda material, _: build(replaced(parse(material.whole(".mp4").read_bytes()), changes)))
+    return of_bytes(
+        lambda material, _: build(replaced(parse(material.whole(".mp4").read_bytes()), changes))
+    )
 
 
 def one_byte_packets(count: int) -> Make:
-    """All samples are there, of one byte each. (The tables come after the data, which stay where they were.)"""
-    return with_table(_claims(count) | {b"mdat": lambda old: (old * (count // len(old) + 1))[:count]})
+    """All samples are there, of one byte each. (The tables come after the data, which stay where
+    they were.)
+    """
+    return with_table(
+        _claims(count) | {b"mdat": lambda old: (old * (count // len(old) + 1))[:count]}
+    )
 
 
 def fragments(count: int, flags: int | None) -> Make:
-    """A fragment (`trun`) that claims `count` samples; with flags of 0 without a size or time of each."""
+    """A fragment (`trun`) that claims `count` samples; with flags of 0 without a size or time of
+    each.
+    """
 
     def claim(old: bytes) -> bytes:
-        return (old[:4] if flags is None else struct.pack(">I", flags)) + struct.pack(">I", count) + old[8:]
+        return (
+            (old[:4] if flags is None else struct.pack(">I", flags))
+            + struct.pack(">I", count)
+            + old[8:]
+        )
 
     return of_bytes(lambda *_: build(replaced(parse(_fragmented()), {b"trun": claim})))
 
@@ -113,11 +136,17 @@ def fragments(count: int, flags: int | None) -> Make:
 def _fragmented() -> bytes:
     """Painted frames in a fragmented mp4."""
     file = io.BytesIO()
-    with av.open(file, "w", format="mp4", options={"movflags": "frag_keyframe+empty_moov"}) as container:
+    with av.open(
+        file, "w", format="mp4", options={"movflags": "frag_keyframe+empty_moov"}
+    ) as container:
         stream = container.add_stream("libx264", rate=10, options={"g": "8"})
-        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.width = 64
+        stream.height = 48
+        stream.pix_fmt = "yuv420p"
         for number in range(24):
-            container.mux(stream.encode(VideoFrame.from_ndarray(clips.paint(number), format="rgb24")))
+            container.mux(
+                stream.encode(VideoFrame.from_ndarray(clips.paint(number), format="rgb24"))
+            )
         container.mux(stream.encode(None))
     return file.getvalue()
 
@@ -126,7 +155,9 @@ def _flipped_fragments(_: Material, rng: random.Random) -> bytes:
     data = bytearray(_fragmented())
     places = [match.start() for match in re.finditer(rb"trun|tfhd|tfdt|mfhd", data)]
     for _ in range(rng.choice((1, 2, 8))):
-        data[rng.choice(places) + rng.randrange(4, 20)] = rng.choice((0, 1, 127, 255, rng.randrange(256)))
+        data[rng.choice(places) + rng.randrange(4, 20)] = rng.choice(
+            (0, 1, 127, 255, rng.randrange(256))
+        )
     return bytes(data)
 
 
@@ -180,7 +211,11 @@ def place(path: Path, name: str) -> None:
     elif name == "folder":
         path.mkdir()
     else:
-        targets = {"link to /dev/zero": "/dev/zero", "link to itself": path.name, "link to nothing": "not-there"}
+        targets = {
+            "link to /dev/zero": "/dev/zero",
+            "link to itself": path.name,
+            "link to nothing": "not-there",
+        }
         path.symlink_to(targets[name])
 
 
@@ -195,12 +230,17 @@ def hostile() -> list[Kind]:
         ("boxes nested 10000 deep", of_bytes(_nested, refuse=True), 0),
         ("gif of 8191x8191", of_bytes(_gif_claims, ".gif"), 0),
         ("avi with a text of 2 GB", of_bytes(_avi_text, ".avi"), 0),
-        *((name, of_bytes(lambda *_, text=text: text, refuse=True), 0) for name, text in _PLAYLISTS.items()),
+        *(
+            (name, of_bytes(lambda *_, text=text: text, refuse=True), 0)
+            for name, text in _PLAYLISTS.items()
+        ),
         *((name, _special(name), 0) for name in SPECIAL),
     ]
     kinds = []
     for name, make, share in made:
         kinds.append(Kind(GROUP, f"{name}, read", make, probes.read, share * 0.7))
         quick = name in ("40 million samples", "a fragment of 40 million samples", "playlist")
-        kinds.append(Kind(GROUP, f"{name}, predicted", make, probes.predict, share * 0.3, quick=quick))
+        kinds.append(
+            Kind(GROUP, f"{name}, predicted", make, probes.predict, share * 0.3, quick=quick)
+        )
     return kinds

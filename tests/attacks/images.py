@@ -18,7 +18,8 @@ from attacks.videos import DAMAGES, copied
 
 GROUP = "image sequences"
 Write = Callable[[Path], object]
-COUNT, BAD = 6, "0003"
+COUNT = 6
+BAD = "0003"
 
 
 def sequence(folder: Path, suffix: str = ".png", mode: str = "RGB") -> Path:
@@ -61,7 +62,14 @@ def _changed(suffix: str, change: Callable[[Path, random.Random], object], refus
 
 def _tiff(pages: int, end: int) -> bytes:
     """A gray TIFF of pages of one pixel; `end`: where the last page says that another one is."""
-    tags = [(256, 3, 1, 1), (257, 3, 1, 1), (258, 3, 1, 8), (259, 3, 1, 1), (262, 3, 1, 1), (273, 4, 1, 8)]
+    tags = [
+        (256, 3, 1, 1),
+        (257, 3, 1, 1),
+        (258, 3, 1, 8),
+        (259, 3, 1, 1),
+        (262, 3, 1, 1),
+        (273, 4, 1, 8),
+    ]
     tags += [(277, 3, 1, 1), (278, 3, 1, 1), (279, 4, 1, 1)]
     size = 2 + 12 * len(tags) + 4
     data = b"II*\x00" + struct.pack("<I", 16) + b"\x80" + bytes(7)
@@ -88,7 +96,11 @@ def _jpeg_with(exif: bytes) -> Write:
         _image(3).save(plain, "JPEG")
         body = b"Exif\x00\x00" + exif
         path.write_bytes(
-            plain.getvalue()[:2] + b"\xff\xe1" + struct.pack(">H", len(body) + 2) + body + plain.getvalue()[2:]
+            plain.getvalue()[:2]
+            + b"\xff\xe1"
+            + struct.pack(">H", len(body) + 2)
+            + body
+            + plain.getvalue()[2:]
         )
 
     return write
@@ -103,13 +115,24 @@ def _png(width: int, height: int, extra: bytes = b"") -> bytes:
     """A black gray PNG of one bit per pixel, which is small whatever its size."""
 
     def chunk(name: bytes, content: bytes) -> bytes:
-        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+        return (
+            struct.pack(">I", len(content))
+            + name
+            + content
+            + struct.pack(">I", zlib.crc32(name + content))
+        )
 
     rows = zlib.compressobj(9)
     row = bytes(1 + (width + 7) // 8)
     pixels = b"".join(rows.compress(row) for _ in range(height)) + rows.flush()
     head = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + extra + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", head)
+        + extra
+        + chunk(b"IDAT", pixels)
+        + chunk(b"IEND", b"")
+    )
 
 
 _EXIF = {
@@ -152,21 +175,38 @@ def _trained(make: Make) -> Make:
 def images() -> list[Kind]:
     made: list[tuple[str, Make]] = [
         ("TIFF with a page at zeros", _with(page_at_zeros, ".tif")),
-        ("TIFF whose page follows itself", _with(lambda path: path.write_bytes(_tiff(1, 16)), ".tif")),
-        *((f"JPEG with EXIF {n}", _with(_jpeg_with(exif), ".jpg", refuse=False)) for n, exif in _EXIF.items()),
+        (
+            "TIFF whose page follows itself",
+            _with(lambda path: path.write_bytes(_tiff(1, 16)), ".tif"),
+        ),
+        *(
+            (f"JPEG with EXIF {n}", _with(_jpeg_with(exif), ".jpg", refuse=False))
+            for n, exif in _EXIF.items()
+        ),
         *((name, _with(lambda path, name=name: place(path, name))) for name in SPECIAL),
         ("PNG of 16000x4000", _with(lambda path: path.write_bytes(_png(16000, 4000)))),
         ("PNG of 200000x200000", _with(lambda path: path.write_bytes(_png(200_000, 16)[:40]))),
-        ("PostScript", _with(lambda path: path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n"))),
+        (
+            "PostScript",
+            _with(
+                lambda path: path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n")
+            ),
+        ),
         ("an animation", _with(lambda path: _image(3).save(path, "GIF"))),
         ("zero bytes", _with(lambda path: path.touch())),
         ("another size", _with(lambda path: _image(3).resize((32, 32)).save(path))),
     ]
     kinds = [Kind(GROUP, f"{name}, read", make, probes.read) for name, make in made]
     also = ("TIFF with a page at zeros", "JPEG with EXIF a fraction", "pipe")
-    kinds += [Kind(GROUP, f"{n}, predicted", make, probes.predict, quick=n in also) for n, make in made]
+    kinds += [
+        Kind(GROUP, f"{n}, predicted", make, probes.predict, quick=n in also) for n, make in made
+    ]
     slow = ("TIFF with a page at zeros", "JPEG with EXIF random", "pipe", "link to /dev/zero")
-    kinds += [Kind(GROUP, f"{n}, trained", _trained(m), probes.train, slow=True) for n, m in made if n in slow]
+    kinds += [
+        Kind(GROUP, f"{n}, trained", _trained(m), probes.train, slow=True)
+        for n, m in made
+        if n in slow
+    ]
     for mode in ("L", "1", "P", "RGBA", "LA", "I;16"):
         kinds.append(Kind(GROUP, f"png of mode {mode}, read", _copy(mode), probes.read))
     kinds.append(Kind(GROUP, "numbers of 240 digits, read", _copy("RGB", 240), probes.read))
@@ -174,7 +214,23 @@ def images() -> list[Kind]:
         for name, (_, share) in DAMAGES.items():
             make = _damaged(suffix, name)
             kinds.append(
-                Kind(GROUP, f"{suffix[1:]} {name}, read", make, probes.read, share * 0.6, quick=suffix == ".tif")
+                Kind(
+                    GROUP,
+                    f"{suffix[1:]} {name}, read",
+                    make,
+                    probes.read,
+                    share * 0.6,
+                    quick=suffix == ".tif",
+                )
             )
-            kinds.append(Kind(GROUP, f"{suffix[1:]} {name}, predicted", make, probes.predict, share * 0.2, quick=False))
+            kinds.append(
+                Kind(
+                    GROUP,
+                    f"{suffix[1:]} {name}, predicted",
+                    make,
+                    probes.predict,
+                    share * 0.2,
+                    quick=False,
+                )
+            )
     return kinds

@@ -1,4 +1,6 @@
-"""Undamaged files for attacks: videos in every container, a folder of clips, a trained run, a cache of features."""
+"""Undamaged files for attacks: videos in every container, a folder of clips, a trained run, a cache
+of features.
+"""
 
 import json
 import shutil
@@ -29,7 +31,9 @@ def make_material(root: Path) -> Material:
     prediction = load(material.run).predict(material.good[0])
     truth = {
         "figures": figures,
-        "on_features": train_on_features(material, material.features, root / "on-features")["log_loss"],
+        "on_features": train_on_features(material, material.features, root / "on-features")[
+            "log_loss"
+        ],
         "scores": prediction.scores.tolist(),
         "classes": prediction.classes,
     }

@@ -17,19 +17,34 @@ from attacks import probes
 from attacks.case import Kind, Make, Material, Probe, SilentError, Target
 from attacks.hostile import place
 
-MODELS, RUNS, FEATURES = "model folders", "run folders", "stored features"
+MODELS = "model folders"
+RUNS = "run folders"
+FEATURES = "stored features"
 WEIGHTS = "model.safetensors"
 Change = Callable[[Path, random.Random], None]
 
 # Values that a field may be given.
 VALUES: dict[str, Any] = {
-    "null": None, "a list": [], "an object": {}, "text": "attack", "-1": -1, "0": 0, "a billion": 10**9,
-    "1e308": 1e308, "NaN": float("nan"), "a list in a list": [[[[]]]], "10**400": 10**400,
-}  # fmt: skip
+    "null": None,
+    "a list": [],
+    "an object": {},
+    "text": "attack",
+    "-1": -1,
+    "0": 0,
+    "a billion": 10**9,
+    "1e308": 1e308,
+    "NaN": float("nan"),
+    "a list in a list": [[[[]]]],
+    "10**400": 10**400,
+}
 
 
-def changed(part: str, file: str, change: Change, *, refuse: bool = False, names: tuple[str, ...] = ()) -> Make:
-    """A copy of the run, the features or the model with one file changed: any one of those that a pattern matches."""
+def changed(
+    part: str, file: str, change: Change, *, refuse: bool = False, names: tuple[str, ...] = ()
+) -> Make:
+    """A copy of the run, the features or the model with one file changed: any one of those that a
+    pattern matches.
+    """
 
     def make(material: Material, scratch: Path, rng: random.Random) -> Target:
         folder = scratch / "attack"
@@ -150,12 +165,28 @@ def _head(data: bytes) -> int:
 
 _FIELDS: dict[str, tuple[tuple[str | int, ...], ...]] = {
     "recognizer.json": (
-        ("classes",), ("classes", 0), ("data",), ("data", "frames"), ("data", "size"), ("data", "channels"),
-        ("data", "modality"), ("model",), ("package",),
-        ("aggregation",), ("frame_rate",), ("onlooker",),
+        ("classes",),
+        ("classes", 0),
+        ("data",),
+        ("data", "frames"),
+        ("data", "size"),
+        ("data", "channels"),
+        ("data", "modality"),
+        ("model",),
+        ("package",),
+        ("aggregation",),
+        ("frame_rate",),
+        ("onlooker",),
     ),
-    "config.json": (("hidden",), ("encoder",), ("num_classes",), ("size",), ("in_channels",), ("dropout",)),
-}  # fmt: skip
+    "config.json": (
+        ("hidden",),
+        ("encoder",),
+        ("num_classes",),
+        ("size",),
+        ("in_channels",),
+        ("dropout",),
+    ),
+}
 _GIANTS: dict[str, tuple[str, tuple[str | int, ...], Any]] = {
     "frames of a billion": ("recognizer.json", ("data", "frames"), 10**9),
     "hidden of 100000": ("config.json", ("hidden",), 100_000),
@@ -171,10 +202,26 @@ def models() -> list[Kind]:
     weights: dict[str, tuple[Change, bool, float]] = {
         **{name: (change, True, 0) for name, change in FILES.items()},
         "NaN": (_tensors(_nan), True, 0),
-        "one that is infinite": (_tensors(lambda t, rng: t[rng.choice(sorted(t))].view(-1)[:1].fill_(np.inf)), True, 5),
-        "a bit of a number flipped": (_edited(lambda data, rng: _flipped(data, rng, _head(data))), True, 25),
-        "a bit of the header flipped": (_edited(lambda data, rng: _flipped(data, rng, 0, _head(data))), False, 15),
-        "a header of 2**60 bytes": (_edited(lambda data, _: struct.pack("<Q", 1 << 60) + data[8:]), True, 0),
+        "one that is infinite": (
+            _tensors(lambda t, rng: t[rng.choice(sorted(t))].view(-1)[:1].fill_(np.inf)),
+            True,
+            5,
+        ),
+        "a bit of a number flipped": (
+            _edited(lambda data, rng: _flipped(data, rng, _head(data))),
+            True,
+            25,
+        ),
+        "a bit of the header flipped": (
+            _edited(lambda data, rng: _flipped(data, rng, 0, _head(data))),
+            False,
+            15,
+        ),
+        "a header of 2**60 bytes": (
+            _edited(lambda data, _: struct.pack("<Q", 1 << 60) + data[8:]),
+            True,
+            0,
+        ),
         "a pickle": (_pickled, True, 0),
         "a pickle instead": (_pickle_only, True, 0),
     }
@@ -191,12 +238,18 @@ def models() -> list[Kind]:
         kinds.append(Kind(MODELS, f"{file} with a bit flipped", make, load, 15, quick=False))
         for keys in fields:
             for name, value in {**VALUES, "missing": ...}.items():
-                if (keys, name) == (("classes", 0), "text") or (keys[0] == "data" and name == "missing"):
+                if (keys, name) == (("classes", 0), "text") or (
+                    keys[0] == "data" and name == "missing"
+                ):
                     continue  # another name; the default
                 field = next(str(key) for key in keys[::-1] if isinstance(key, str))
                 make = changed("run/model", file, _set(keys, value), names=(field,))
                 quick = name in ("null", "a list") and keys[-1] in ("classes", "frames", "hidden")
-                kinds.append(Kind(MODELS, f"{file} {'.'.join(map(str, keys))} {name}", make, load, quick=quick))
+                kinds.append(
+                    Kind(
+                        MODELS, f"{file} {'.'.join(map(str, keys))} {name}", make, load, quick=quick
+                    )
+                )
     for name, (file, keys, value) in _GIANTS.items():
         make = changed("run/model", file, _set(keys, value), refuse=True)
         kinds.append(Kind(MODELS, name, make, load, quick=name != "a network of vit"))
@@ -205,11 +258,25 @@ def models() -> list[Kind]:
 
 _RUN_FILES = ("config.json", "split.json", "skipped.json", "curves.csv")
 _RUN_FIELDS: dict[str, tuple[tuple[str | int, ...], ...]] = {
-    "config.json": (("classes",), ("clips",), ("model",), ("model", "hidden"), ("data",), ("training",),
-                    ("training", "epochs"), ("training", "batch")),
-    "split.json": (("training",), ("test",), ("test", 0), ("test", 0, "path"), ("test", 0, "label")),
+    "config.json": (
+        ("classes",),
+        ("clips",),
+        ("model",),
+        ("model", "hidden"),
+        ("data",),
+        ("training",),
+        ("training", "epochs"),
+        ("training", "batch"),
+    ),
+    "split.json": (
+        ("training",),
+        ("test",),
+        ("test", 0),
+        ("test", 0, "path"),
+        ("test", 0, "label"),
+    ),
     "skipped.json": (),
-}  # fmt: skip
+}
 CURVES: dict[str, Change] = {
     "other columns": _edited(lambda data, _: data.replace(b"loss", b"attack")),
     "a short row": _edited(lambda data, _: data + b"1,2\n"),
@@ -225,31 +292,54 @@ def runs() -> list[Kind]:
         for name, change in changes.items():
             skip = file == "skipped.json" and name == "a list"
             gone = name in ("missing", "a link to nothing")  # then it is no run
-            make = changed("run", file, change, refuse=needed and not skip, names=() if gone else (file,))
+            make = changed(
+                "run", file, change, refuse=needed and not skip, names=() if gone else (file,)
+            )
             quick = file == "split.json" or name == "a pipe"
-            kinds.append(Kind(RUNS, f"{file} {name}, evaluated", make, probes.evaluate_run, quick=quick))
+            kinds.append(
+                Kind(RUNS, f"{file} {name}, evaluated", make, probes.evaluate_run, quick=quick)
+            )
             kinds.append(Kind(RUNS, f"{file} {name}, resumed", make, probes.resume, slow=True))
         make = changed("run", file, _edited(_flipped), names=())
-        kinds.append(Kind(RUNS, f"{file} with a bit flipped", make, probes.evaluate_run, 5, slow=True))
+        kinds.append(
+            Kind(RUNS, f"{file} with a bit flipped", make, probes.evaluate_run, 5, slow=True)
+        )
         for keys in _RUN_FIELDS.get(file, ()):
             for name in ("null", "a list", "text", "-1", "a billion", "missing"):
                 if (keys, name) in ((("test",), "a list"), (("test", 0), "missing")):
                     continue  # fewer clips
                 elsewhere = name == "text" and keys[-1] in ("path", "clips")  # then it is not found
-                make = changed("run", file, _set(keys, VALUES.get(name, ...)), names=() if elsewhere else (file,))
+                make = changed(
+                    "run",
+                    file,
+                    _set(keys, VALUES.get(name, ...)),
+                    names=() if elsewhere else (file,),
+                )
                 for what, probe in (("evaluated", probes.evaluate_run), ("resumed", probes.resume)):
                     title = f"{file} {'.'.join(map(str, keys))} {name}, {what}"
                     kinds.append(Kind(RUNS, title, make, probe, slow=True))
     for file in _CHECKPOINTS:
         for name, change in FILES.items():
             make = changed(
-                "run", file, change, refuse=name not in ("missing", "a link to nothing"), names=(Path(file).name,)
+                "run",
+                file,
+                change,
+                refuse=name not in ("missing", "a link to nothing"),
+                names=(Path(file).name,),
             )
-            kinds.append(Kind(RUNS, f"{file} {name}", make, probes.resume, slow=True, quick=name == "of text"))
+            kinds.append(
+                Kind(
+                    RUNS, f"{file} {name}", make, probes.resume, slow=True, quick=name == "of text"
+                )
+            )
         make = changed("run", file, _edited(_flipped), refuse=True, names=(Path(file).name,))
         kinds.append(Kind(RUNS, f"{file} with a bit flipped", make, probes.resume, 10, slow=True))
         make = changed("run", file, _pickled, refuse=True, names=(Path(file).name,))
-        kinds.append(Kind(RUNS, f"{file} a pickle", make, not_executing(probes.resume), slow=True, quick=True))
+        kinds.append(
+            Kind(
+                RUNS, f"{file} a pickle", make, not_executing(probes.resume), slow=True, quick=True
+            )
+        )
     return kinds
 
 
@@ -262,7 +352,9 @@ def features() -> list[Kind]:
     kinds = []
     maps = {
         **FILES,
-        "with zeros": _edited(lambda data, _: data[:128].ljust(len(data), b"\0")),  # after a header of 128 bytes
+        "with zeros": _edited(
+            lambda data, _: data[:128].ljust(len(data), b"\0")
+        ),  # after a header of 128 bytes
         "with a bit flipped": _edited(lambda data, rng: _flipped(data, rng, 128)),
         "of 2 TB": _edited(_claim_map),
         "a pickle": _pickled,
@@ -271,5 +363,9 @@ def features() -> list[Kind]:
     for name, change in maps.items():
         share = 3 if name == "with a bit flipped" else 0
         make = changed("features", "*.npy", change)
-        kinds.append(Kind(FEATURES, f"maps {name}", make, train, share, slow=True, quick=name == "with zeros"))
+        kinds.append(
+            Kind(
+                FEATURES, f"maps {name}", make, train, share, slow=True, quick=name == "with zeros"
+            )
+        )
     return kinds

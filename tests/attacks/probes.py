@@ -16,7 +16,15 @@ from unittest.mock import patch
 import numpy as np
 from clips import painted_number
 
-from attacks.case import LostError, Material, SilentError, Target, UnnamedError, has_control, require_named
+from attacks.case import (
+    LostError,
+    Material,
+    SilentError,
+    Target,
+    UnnamedError,
+    has_control,
+    require_named,
+)
 from onlooker import load
 from onlooker.config import DataConfig, ModelConfig, StreamConfig, TrainConfig
 from onlooker.data.sets import read_set
@@ -85,13 +93,21 @@ def overlay(material: Material, target: Target, scratch: Path) -> None:
 def train(material: Material, target: Target, scratch: Path) -> None:
     """`onlooker train`, on a folder or list that has the attack in it, to the report."""
     run = scratch / "new-run"
-    # On one core, clips are read by this process: workers would first import the library, which takes longer.
+    # On one core, clips are read by this process: workers would first import the library, which
+    # takes longer.
     os.sched_setaffinity(0, {sorted(cores := os.sched_getaffinity(0))[os.getpid() % len(cores)]})
-    go = lambda: train_run(target.path, run, ModelConfig("convnet", "conv4"), DATA, TRAINING, quiet=True)  # noqa: E731
+
+    def go() -> dict[str, Any]:
+        return train_run(
+            target.path, run, ModelConfig("convnet", "conv4"), DATA, TRAINING, quiet=True
+        )
+
     figures = go() if target.fatal else _going_on(go)
     if target.refuse and not figures["skipped"]:
         raise SilentError("accepted")
-    for skipped in figures["skipped"]:  # as the command prints them; a record keeps paths as they are
+    for skipped in figures[
+        "skipped"
+    ]:  # as the command prints them; a record keeps paths as they are
         require_named(str(ClipError(**skipped)), target)
     if target.truth is not None and figures["skipped"]:
         raise LostError(f"a valid clip was skipped: {figures['skipped'][0]['found']}")
@@ -99,7 +115,11 @@ def train(material: Material, target: Target, scratch: Path) -> None:
         raise SilentError("an empty report")
     with (run / "scores.csv").open(newline="", encoding="utf-8") as file:
         cells = [cell for row in csv.reader(file) for cell in row]
-    if formulas := [cell for cell in cells if cell.startswith(("=", "+", "-", "@", "\t", "\r")) and not _number(cell)]:
+    if formulas := [
+        cell
+        for cell in cells
+        if cell.startswith(("=", "+", "-", "@", "\t", "\r")) and not _number(cell)
+    ]:
         raise SilentError(f"a spreadsheet would compute {formulas[0]!r} of scores.csv")
     load(run).predict(material.good[0])
     _check_printed(scratch)
@@ -118,7 +138,9 @@ def load_model(material: Material, target: Target, scratch: Path) -> None:
     if target.refuse:
         raise SilentError(f"accepted; answers {prediction.label} with {prediction.score}")
     scores = np.array(material.truth["scores"])
-    if list(prediction.classes) != material.truth["classes"] or not np.allclose(prediction.scores, scores, atol=1e-5):
+    if list(prediction.classes) != material.truth["classes"] or not np.allclose(
+        prediction.scores, scores, atol=1e-5
+    ):
         raise SilentError(f"scores {prediction.scores.tolist()}, expected {scores.tolist()}")
 
 
@@ -130,18 +152,25 @@ def evaluate_run(material: Material, target: Target, scratch: Path) -> None:
 def resume(material: Material, target: Target, scratch: Path) -> None:
     """`onlooker train --resume` of a run whose training is over, but not its report."""
     shutil.rmtree(target.path / "model", ignore_errors=True)
-    _compare(material, target, train_run(material.squares, target.path, MODEL, DATA, TRAINING, resume=True, quiet=True))
+    _compare(
+        material,
+        target,
+        train_run(material.squares, target.path, MODEL, DATA, TRAINING, resume=True, quiet=True),
+    )
 
 
 def train_on_features(material: Material, cache: Path, run: Path) -> dict[str, Any]:
     """`onlooker train --features`, with the features in a cache."""
     with patch.dict(os.environ, ONLOOKER_CACHE=str(cache)):
-        return train_run(material.squares, run, MODEL, DATA, replace(TRAINING, features=True), quiet=True)
+        return train_run(
+            material.squares, run, MODEL, DATA, replace(TRAINING, features=True), quiet=True
+        )
 
 
 def train_on_attack(material: Material, target: Target, scratch: Path) -> None:
     """`onlooker train --features` with a damaged cache, whose entries are made again."""
-    figures, expected = train_on_features(material, target.path, scratch / "run"), material.truth["on_features"]
+    figures = train_on_features(material, target.path, scratch / "run")
+    expected = material.truth["on_features"]
     if abs(figures["log_loss"] - expected) > 1e-9:
         raise SilentError(f"log loss {figures['log_loss']}, expected {expected}")
 
@@ -152,7 +181,9 @@ def watch(material: Material, target: Target, scratch: Path) -> None:
     with more.get("sender", nullcontext)() as sender:
         source = sender.address if sender else str(target.path)
         sources = [str(material.good[0]), source]
-        errors = _going_on(lambda: watch_sources(material.run, sources, STREAM, True, more.get("out") or ()))
+        errors = _going_on(
+            lambda: watch_sources(material.run, sources, STREAM, True, more.get("out") or ())
+        )
         printed = _printed(scratch)
     steps = [json.loads(line) for line in printed.splitlines() if line.startswith("{")]
     steps = [step for step in steps if "label" in step]  # not what happened to a connection
@@ -161,7 +192,9 @@ def watch(material: Material, target: Target, scratch: Path) -> None:
         raise LostError(f"{count} of {whole} frames of the other source")
     other = sum(step["source"] != sources[0] for step in steps)
     if other < more.get("frames", 0):
-        raise LostError(f"{other} frames of the source, expected {more['frames']} of them after it recovered")
+        raise LostError(
+            f"{other} frames of the source, expected {more['frames']} of them after it recovered"
+        )
     if not other and not errors:
         raise SilentError("no frame, and no error")
     for error in errors:
@@ -211,6 +244,10 @@ def _compare(material: Material, target: Target, figures: dict[str, Any]) -> Non
     if target.refuse:
         raise SilentError("accepted")
     names = ("videos", "accuracy", "log_loss")
-    changed = [name for name in names if not np.isclose(figures[name], material.truth["figures"][name], atol=1e-4)]
+    changed = [
+        name
+        for name in names
+        if not np.isclose(figures[name], material.truth["figures"][name], atol=1e-4)
+    ]
     if changed:
         raise SilentError(", ".join(f"{name} {figures[name]}" for name in changed))

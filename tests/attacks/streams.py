@@ -24,7 +24,9 @@ STREAMS = "streams"
 class Reopening(senders.Sender):
     """A sender that repeats its last answer for every further connection."""
 
-    def __init__(self, *connections: Callable[[], Iterable[bytes]], hold: float = 0.0, times: int = 3) -> None:
+    def __init__(
+        self, *connections: Callable[[], Iterable[bytes]], hold: float = 0.0, times: int = 3
+    ) -> None:
         super().__init__(*connections, *[connections[-1]] * times, hold=hold)
 
 
@@ -32,7 +34,8 @@ class Absent:
     """An address at which a sender starts after some seconds, or never (None)."""
 
     def __init__(self, seconds: float | None, chunks: Callable[[], Iterable[bytes]]) -> None:
-        self._seconds, self._chunks = seconds, chunks
+        self._seconds = seconds
+        self._chunks = chunks
         with socket.create_server(("127.0.0.1", 0)) as server:
             self._port = server.getsockname()[1]
         self.address = f"tcp://127.0.0.1:{self._port}"
@@ -47,7 +50,10 @@ class Absent:
 
     def _serve(self) -> None:
         time.sleep(self._seconds or 0)
-        with socket.create_server(("127.0.0.1", self._port)) as server, server.accept()[0] as connection:
+        with (
+            socket.create_server(("127.0.0.1", self._port)) as server,
+            server.accept()[0] as connection,
+        ):
             for chunk in self._chunks():
                 connection.sendall(chunk)
 
@@ -57,12 +63,15 @@ def _video(first: int = 0, size: tuple[int, int] = (64, 48)) -> bytes:
 
 
 def _flood() -> Iterable[bytes]:
-    """The same second fifty times, as fast as it can be sent; for some seconds would be more, the faster that is."""
+    """The same second fifty times, as fast as it can be sent; for some seconds would be more, the
+    faster that is.
+    """
     yield from [_video()] * 50
 
 
 def _noise() -> Iterable[bytes]:
-    rng, until = random.Random(0), time.monotonic() + 4
+    rng = random.Random(0)
+    until = time.monotonic() + 4
     while time.monotonic() < until:
         yield rng.randbytes(188 * 100)
 
@@ -97,24 +106,39 @@ def _of(sender: Callable[[], Any], frames: int = 0) -> Make:
 
 _SENDERS: dict[str, tuple[Callable[[], Any], int]] = {  # and how many frames must arrive at least
     "ends": (lambda: senders.Sender(lambda: [_video()]), 25),
-    "drops twice, and comes back": (lambda: Reopening(lambda: [_video()], lambda: [_video(30)], times=1), 70),
-    "drops within a packet": (lambda: Reopening(lambda: [_video()[:20_001]], lambda: [_video()]), 25),
-    # It listens again while the first new connection waits; later it would answer that one after it was given up.
+    "drops twice, and comes back": (
+        lambda: Reopening(lambda: [_video()], lambda: [_video(30)], times=1),
+        70,
+    ),
+    "drops within a packet": (
+        lambda: Reopening(lambda: [_video()[:20_001]], lambda: [_video()]),
+        25,
+    ),
+    # It listens again while the first new connection waits; later it would answer that one after it
+    # was given up.
     "freezes": (lambda: Reopening(lambda: [_video()], hold=1.5, times=1), 40),
     "half open": (lambda: Reopening(list, lambda: [_video()], hold=3.0), 0),
     "says nothing": (lambda: senders.Sender(list, hold=8.0), 0),
     "floods": (lambda: senders.Sender(_flood), 1400),
     "sends noise": (lambda: senders.Sender(_noise), 0),
     "damages packets": (lambda: senders.Sender(_damaged), 1),
-    "changes size": (lambda: senders.Sender(lambda: [_video(), _video(30, (96, 64)), _video(60, (32, 32))]), 50),
+    "changes size": (
+        lambda: senders.Sender(lambda: [_video(), _video(30, (96, 64)), _video(60, (32, 32))]),
+        50,
+    ),
     "changes size between connections": (
-        lambda: Reopening(lambda: [_video()], lambda: [_video(30, (96, 64))], times=0), 50),
+        lambda: Reopening(lambda: [_video()], lambda: [_video(30, (96, 64))], times=0),
+        50,
+    ),
     "sends only sound": (lambda: senders.Sender(lambda: [_sound()] * 3), 0),
-    "sends a web page": (lambda: senders.Sender(lambda: [b"HTTP/1.0 200 OK\r\n\r\n<html></html>"]), 0),
+    "sends a web page": (
+        lambda: senders.Sender(lambda: [b"HTTP/1.0 200 OK\r\n\r\n<html></html>"]),
+        0,
+    ),
     "color matrix 10": (lambda: senders.Sender(lambda: [_tagged(10)]), 20),
     "color matrix 8": (lambda: senders.Sender(lambda: [_tagged(8)]), 20),
     "never there": (lambda: Absent(None, list), 0),
-}  # fmt: skip
+}
 
 
 class _Http(senders.Sender):
@@ -141,6 +165,25 @@ def streams() -> list[Kind]:
     kinds = []
     for name, (sender, frames) in _SENDERS.items():
         quick = name in ("color matrix 10", "sends a web page")
-        kinds.append(Kind(STREAMS, name, _of(sender, frames), probes.watch, slow=True, quick=quick, patience=15))
-    kinds.append(Kind(STREAMS, "recording that cannot be decoded", _undecodable, probes.watch, slow=True, patience=15))
+        kinds.append(
+            Kind(
+                STREAMS,
+                name,
+                _of(sender, frames),
+                probes.watch,
+                slow=True,
+                quick=quick,
+                patience=15,
+            )
+        )
+    kinds.append(
+        Kind(
+            STREAMS,
+            "recording that cannot be decoded",
+            _undecodable,
+            probes.watch,
+            slow=True,
+            patience=15,
+        )
+    )
     return kinds

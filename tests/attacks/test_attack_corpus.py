@@ -1,4 +1,6 @@
-"""The attack corpus is reproducible, and every quick case is processed or gives an error that names its file."""
+"""The attack corpus is reproducible, and every quick case is processed or gives an error that names
+its file.
+"""
 
 import shutil
 import subprocess

@@ -14,7 +14,8 @@ from attacks import probes
 from attacks.case import Kind, Make, Material, Probe, Target
 from attacks.material import SUFFIXES
 
-DAMAGED, UNUSUAL = "damaged videos", "unusual clips"
+DAMAGED = "damaged videos"
+UNUSUAL = "unusual clips"
 Damage = Callable[[bytearray, random.Random], None]
 
 
@@ -53,7 +54,11 @@ def _repeat(data: bytearray, rng: random.Random) -> None:
 
 def _claim(data: bytearray, rng: random.Random) -> None:
     """Write an absurdly large number into the file."""
-    at = rng.randrange(4, min(len(data), 3000)) if rng.random() < 0.5 else rng.randrange(len(data) - 4)
+    at = (
+        rng.randrange(4, min(len(data), 3000))
+        if rng.random() < 0.5
+        else rng.randrange(len(data) - 4)
+    )
     data[at : at + 4] = rng.choice((b"\x7f\xff\xff\xff", b"\xff\xff\xff\xff", b"\x02\x62\x5a\x00"))
 
 
@@ -66,7 +71,14 @@ DAMAGES: dict[str, tuple[Damage, float]] = {
     "bytes repeated": (_repeat, 3),
     "claims": (_claim, 10),
 }
-BY_CLIPS = ("missing moov", "huge claim", "shuffled", "zeroed", "text", "zero bytes")  # of `clips.damage`
+BY_CLIPS = (
+    "missing moov",
+    "huge claim",
+    "shuffled",
+    "zeroed",
+    "text",
+    "zero bytes",
+)  # of `clips.damage`
 
 
 def _damaged(suffix: str, kind: str) -> Make:
@@ -88,15 +100,23 @@ def damaged() -> list[Kind]:
     kinds = []
     for suffix in SUFFIXES:
         for name, share in weights.items():
-            make, share, title = _damaged(suffix, name), share * (2 if suffix == ".mp4" else 1), f"{suffix[1:]} {name}"
+            make = _damaged(suffix, name)
+            share = share * (2 if suffix == ".mp4" else 1)
+            title = f"{suffix[1:]} {name}"
             quick = suffix == ".mp4" or name in ("truncated", "header flipped")
-            kinds.append(Kind(DAMAGED, f"{title}, read", make, probes.read, share * 0.6, quick=quick))
+            kinds.append(
+                Kind(DAMAGED, f"{title}, read", make, probes.read, share * 0.6, quick=quick)
+            )
             quick = suffix == ".mp4" and name in DAMAGES
-            kinds.append(Kind(DAMAGED, f"{title}, predicted", make, probes.predict, share * 0.4, quick=quick))
+            kinds.append(
+                Kind(DAMAGED, f"{title}, predicted", make, probes.predict, share * 0.4, quick=quick)
+            )
     return kinds
 
 
-def lossless(path: Path, size: tuple[int, int], pix_fmt: str = "yuv420p", codec: str = "ffv1") -> Path:
+def lossless(
+    path: Path, size: tuple[int, int], pix_fmt: str = "yuv420p", codec: str = "ffv1"
+) -> Path:
     """A clip of 3 frames in a codec without a minimum frame size."""
     return clips.make_clip(path, 3, size, codec=codec, pix_fmt=pix_fmt)
 
@@ -105,10 +125,14 @@ def tagged(path: Path, matrix: int, frames: int = 24) -> Path:
     """An H.264 clip that says it has the color matrix of this number."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=Fraction(10), options={"g": "8"})
-        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.width = 64
+        stream.height = 48
+        stream.pix_fmt = "yuv420p"
         stream.codec_context.colorspace = matrix
         for number in range(frames):
-            frame = VideoFrame.from_ndarray(clips.paint(number), format="rgb24").reformat(format="yuv420p")
+            frame = VideoFrame.from_ndarray(clips.paint(number), format="rgb24").reformat(
+                format="yuv420p"
+            )
             frame.colorspace = matrix
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
@@ -118,7 +142,9 @@ def tagged(path: Path, matrix: int, frames: int = 24) -> Path:
 _PTS = [0, 1, 2, 100, 101, 500, 3000, 3600000, 3600001]
 
 Write = Callable[[Material, Path], object]
-_VALID: dict[str, tuple[str, int, bool, Write]] = {  # suffix, frames, whether they carry numbers, how it is written
+_VALID: dict[
+    str, tuple[str, int, bool, Write]
+] = {  # suffix, frames, whether they carry numbers, how it is written
     "one frame": (".mp4", 1, True, lambda _, path: clips.make_clip(path, 1)),
     "two frames": (".mkv", 2, True, lambda _, path: clips.make_clip(path, 2)),
     "variable rate": (".mp4", 9, True, lambda _, path: clips.make_clip(path, 9, pts=_PTS)),
@@ -126,12 +152,22 @@ _VALID: dict[str, tuple[str, int, bool, Write]] = {  # suffix, frames, whether t
     "rotated by 180": (".mp4", 8, False, lambda _, path: clips.make_clip(path, 8, rotation=180)),
     "rotated by 45": (".mp4", 8, False, lambda _, path: clips.make_clip(path, 8, rotation=45)),
     "1000 a second": (".mp4", 8, True, lambda _, path: clips.make_clip(path, 8, fps=1000)),
-    "one an hour": (".mkv", 4, True, lambda _, path: clips.make_clip(path, 4, pts=[3600000 * i for i in range(4)])),
+    "one an hour": (
+        ".mkv",
+        4,
+        True,
+        lambda _, path: clips.make_clip(path, 4, pts=[3600000 * i for i in range(4)]),
+    ),
     "with sound": (".mp4", 8, True, lambda _, path: clips.make_clip(path, 8, audio=True)),
     "63x47": (".mkv", 3, False, lambda _, path: lossless(path, (63, 47))),
     "1x1": (".mkv", 3, False, lambda _, path: lossless(path, (1, 1), pix_fmt="yuv444p")),
     "2x2": (".mkv", 3, False, lambda _, path: lossless(path, (2, 2))),
-    "3x300": (".mov", 3, False, lambda _, path: lossless(path, (3, 300), codec="png", pix_fmt="rgb24")),
+    "3x300": (
+        ".mov",
+        3,
+        False,
+        lambda _, path: lossless(path, (3, 300), codec="png", pix_fmt="rgb24"),
+    ),
     "10 bits": (".mkv", 3, False, lambda _, path: lossless(path, (64, 48), pix_fmt="yuv420p10le")),
     "gray": (".mkv", 3, False, lambda _, path: lossless(path, (64, 48), pix_fmt="gray")),
     "rgb": (".mkv", 3, False, lambda _, path: lossless(path, (64, 48), pix_fmt="bgr0")),
@@ -163,29 +199,50 @@ def unusual() -> list[Kind]:
     for name, (suffix, count, numbered, write) in _VALID.items():
         make = _valid(suffix, count, numbered, write)
         kinds.append(Kind(UNUSUAL, f"{name}, read", make, probes.read))
-        kinds.append(Kind(UNUSUAL, f"{name}, predicted", make, probes.predict, quick=name in ("one frame", "1x1")))
+        kinds.append(
+            Kind(
+                UNUSUAL,
+                f"{name}, predicted",
+                make,
+                probes.predict,
+                quick=name in ("one frame", "1x1"),
+            )
+        )
         kinds.append(Kind(UNUSUAL, f"{name}, localized", make, probes.locate, quick=name == "1x1"))
     for name, size in _THIN.items():
         write_thin = partial(_write_thin, size=size)
         make = _valid(".mov", 3, False, write_thin)
         kinds.append(Kind(UNUSUAL, f"{name}, read", make, probes.read))
-        kinds.append(Kind(UNUSUAL, f"{name}, localized", make, probes.locate, quick=name == "16384x2"))
-        kinds.append(Kind(UNUSUAL, f"{name}, overlay", make, probes.overlay, quick=name == "8191x7"))
+        kinds.append(
+            Kind(UNUSUAL, f"{name}, localized", make, probes.locate, quick=name == "16384x2")
+        )
+        kinds.append(
+            Kind(UNUSUAL, f"{name}, overlay", make, probes.overlay, quick=name == "8191x7")
+        )
         train = _in_folder(f"attack {name}.mov", write_thin)
-        kinds.append(Kind(UNUSUAL, f"{name}, trained", train, probes.train, slow=True, quick=name == "8191x7"))
+        kinds.append(
+            Kind(
+                UNUSUAL, f"{name}, trained", train, probes.train, slow=True, quick=name == "8191x7"
+            )
+        )
     for matrix in _MATRICES:
         write_tagged = partial(_write_tagged, matrix=matrix)
         make = _valid(".mkv", 24, matrix not in (0, 8), write_tagged)
-        some: dict[str, tuple[Probe, tuple[int, ...]]] = {  # and the matrices that are in the quick set
-            "read": (probes.read, (8, 10, 14, 17)), "predicted": (probes.predict, (10,)),
-            "localized": (probes.locate, (8,)), "watched": (probes.watch, (10,)),
-        }  # fmt: skip
+        # and the matrices that are in the quick set
+        some: dict[str, tuple[Probe, tuple[int, ...]]] = {
+            "read": (probes.read, (8, 10, 14, 17)),
+            "predicted": (probes.predict, (10,)),
+            "localized": (probes.locate, (8,)),
+            "watched": (probes.watch, (10,)),
+        }
         kinds += [
             Kind(UNUSUAL, f"color matrix {matrix}, {name}", make, probe, quick=matrix in quick)
             for name, (probe, quick) in some.items()
         ]
         train = _in_folder(f"attack {matrix}.mkv", write_tagged)
-        kinds.append(Kind(UNUSUAL, f"color matrix {matrix}, trained", train, probes.train, slow=True))
+        kinds.append(
+            Kind(UNUSUAL, f"color matrix {matrix}, trained", train, probes.train, slow=True)
+        )
     kinds.append(Kind(UNUSUAL, "sound only, predicted", _sound_only, probes.predict))
     return kinds
 

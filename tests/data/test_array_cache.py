@@ -1,4 +1,6 @@
-"""Arrays are computed once per key by one process, are read only if complete, and are removed beyond the limit."""
+"""Arrays are computed once per key by one process, are read only if complete, and are removed
+beyond the limit.
+"""
 
 import time
 from pathlib import Path
@@ -34,9 +36,20 @@ def test_an_array_is_computed_once(cache: ArrayCache) -> None:
 
 def test_every_name_and_value_of_a_key_counts(cache: ArrayCache) -> None:
     keys: list[dict[str, Any]] = [
-        {}, {"a": 1}, {"b": 1}, {"a": "1"}, {"a": 1.0}, {"a": None}, {"a": [1, 2]}, {"a": [12]}, {"a": 1, "b": 2},
-        {"a": {"b": 1}}, {"a": 12}, {"a": [[1], 2]}, {"a": True},
-    ]  # fmt: skip
+        {},
+        {"a": 1},
+        {"b": 1},
+        {"a": "1"},
+        {"a": 1.0},
+        {"a": None},
+        {"a": [1, 2]},
+        {"a": [12]},
+        {"a": 1, "b": 2},
+        {"a": {"b": 1}},
+        {"a": 12},
+        {"a": [[1], 2]},
+        {"a": True},
+    ]
     assert len({cache.file(key) for key in keys}) == len(keys)
     with pytest.raises(TypeError, match="not JSON serializable"):
         cache.file({"a": Path("b")})
@@ -47,14 +60,26 @@ def test_a_damaged_file_is_computed_again(cache: ArrayCache) -> None:
     content = file.read_bytes()
     zeros = content[:128] + bytes(len(content) - 128)
     flipped = content[:-20] + bytes([content[-20] ^ 1]) + content[-19:]
-    no_header, as_integers = content.replace(b"}", b"{"), content.replace(b"<f4", b"<i4")
-    for damage in (content[:-1], content[:20], b"", no_header, bytes(len(content)), zeros, flipped, as_integers):
+    no_header = content.replace(b"}", b"{")
+    as_integers = content.replace(b"<f4", b"<i4")
+    for damage in (
+        content[:-1],
+        content[:20],
+        b"",
+        no_header,
+        bytes(len(content)),
+        zeros,
+        flipped,
+        as_integers,
+    ):
         file.write_bytes(damage)
         assert not is_whole(file)
         assert cache.get({"a": 1}, lambda: ROWS).read_bytes() == content
 
 
-def test_an_interrupted_computation_leaves_no_files(cache: ArrayCache, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_computation_leaves_no_files(
+    cache: ArrayCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(ZeroDivisionError):
         cache.get({"a": 1}, Mock(side_effect=ZeroDivisionError))
     monkeypatch.setattr("os.fsync", Mock(side_effect=ZeroDivisionError))
@@ -65,7 +90,9 @@ def test_an_interrupted_computation_leaves_no_files(cache: ArrayCache, monkeypat
 
 def fill(cache: ArrayCache, *numbers: int) -> None:
     for number in numbers:
-        cache.get({"number": number}, lambda: np.zeros((1, 858), np.uint8))  # 1,000 bytes with header and checksum
+        cache.get(
+            {"number": number}, lambda: np.zeros((1, 858), np.uint8)
+        )  # 1,000 bytes with header and checksum
         time.sleep(0.01)  # file systems keep times of a few milliseconds
 
 
@@ -95,7 +122,14 @@ def test_beyond_the_limit_the_least_recently_used_entries_are_removed(tmp_path: 
 
 @pytest.mark.parametrize(
     ("text", "size"),
-    [("20GB", 20 * 10**9), ("1.5 tb", 1_500 * 10**9), ("500MB", 5 * 10**8), ("7", 7), ("0", 0), ("none", None)],
+    [
+        ("20GB", 20 * 10**9),
+        ("1.5 tb", 1_500 * 10**9),
+        ("500MB", 5 * 10**8),
+        ("7", 7),
+        ("0", 0),
+        ("none", None),
+    ],
 )
 def test_sizes_with_units_are_parsed(text: str, size: int | None) -> None:
     assert parse_size(text) == size
@@ -103,7 +137,9 @@ def test_sizes_with_units_are_parsed(text: str, size: int | None) -> None:
 
 @pytest.mark.parametrize("text", ["", "GB", "-1GB", "20 GiB", "many", "1e9"])
 def test_an_invalid_size_is_an_error(text: str) -> None:
-    with pytest.raises(ValueError, match=f"cache limit is '{text}', expected a size such as 500MB or 20GB, or none"):
+    with pytest.raises(
+        ValueError, match=f"cache limit is '{text}', expected a size such as 500MB or 20GB, or none"
+    ):
         parse_size(text)
 
 
@@ -119,14 +155,19 @@ def test_the_limit_of_the_users_cache(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_a_user_without_a_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("ONLOOKER_CACHE", "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(Path, "home", Mock(side_effect=RuntimeError("Could not determine home directory.")))
+    monkeypatch.setattr(
+        Path, "home", Mock(side_effect=RuntimeError("Could not determine home directory."))
+    )
     with pytest.raises(
-        NotWritableError, match=r"no home folder .* name a folder that can be written in ONLOOKER_CACHE"
+        NotWritableError,
+        match=r"no home folder .* name a folder that can be written in ONLOOKER_CACHE",
     ):
         default_cache()
 
 
-def test_a_read_only_folder_names_the_clip_and_the_variable(cache: ArrayCache, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_read_only_folder_names_the_clip_and_the_variable(
+    cache: ArrayCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("os.fsync", Mock(side_effect=PermissionError(13, "Permission denied")))
     message = r"clip.mp4: its frames cannot be written in .*cache \(Permission denied\); name .* in ONLOOKER_CACHE"
     with pytest.raises(NotWritableError, match=message):

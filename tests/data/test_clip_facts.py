@@ -31,7 +31,8 @@ def test_the_last_frame_counts_as_long_as_the_file_says(tmp_path: Path) -> None:
 
 def test_darkness_and_stillness(tmp_path: Path) -> None:
     video = scene(0)
-    plain, dark = facts(video, tmp_path / "a.mp4"), facts(video // 8, tmp_path / "b.mp4")
+    plain = facts(video, tmp_path / "a.mp4")
+    dark = facts(video // 8, tmp_path / "b.mp4")
     still = facts(np.repeat(video[:1], 24, 0), tmp_path / "d.mp4")
     assert dark.brightness < 50 < 150 < plain.brightness
     assert still.change < 3 < 50 < plain.change

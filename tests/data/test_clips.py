@@ -57,7 +57,9 @@ def test_other_settings_are_decoded_again(
     assert reads == [path, path]
 
 
-def test_a_changed_file_is_decoded_again(make_clip: Make, tmp_path: Path, reads: list[Path]) -> None:
+def test_a_changed_file_is_decoded_again(
+    make_clip: Make, tmp_path: Path, reads: list[Path]
+) -> None:
     path = make_clip()
     first = cached_frames(path, CONFIG, tmp_path)
     make_clip(frames=9)
@@ -84,7 +86,8 @@ def test_a_damaged_or_removed_cache_file_is_recomputed(make_clip: Make, tmp_path
     path = make_clip()
     samples, _ = read_clips([Clip(path, "a")], ["a"], CONFIG, quiet=True, cache=tmp_path)
     ((file,),) = samples.files
-    content, before = file.read_bytes(), samples[0][0]
+    content = file.read_bytes()
+    before = samples[0][0]
     file.write_bytes(content[:-40])
     assert torch.equal(samples[0][0], before)
     assert file.read_bytes() == content
@@ -117,13 +120,21 @@ def test_damaged_clips_are_named_and_the_others_are_used(clips: list[Clip], tmp_
     frames, target, index = samples[2]
     np.testing.assert_array_equal(frames.numpy(), resize(read(clips[3].path, 4).pixels, 16, 3))
     assert (frames.dtype, target, index) == (torch.uint8, 1, 2)
-    assert [tuple(batch[0].shape) for batch in DataLoader(samples, 3)] == [(3, 4, 16, 16, 3), (1, 4, 16, 16, 3)]
+    assert [tuple(batch[0].shape) for batch in DataLoader(samples, 3)] == [
+        (3, 4, 16, 16, 3),
+        (1, 4, 16, 16, 3),
+    ]
 
 
-def test_clips_beyond_the_limit_are_decoded(clips: list[Clip], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_clips_beyond_the_limit_are_decoded(
+    clips: list[Clip], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     expected, _ = read_clips(clips, ("a", "b"), CONFIG, quiet=True, cache=tmp_path / "large")
     monkeypatch.setenv("ONLOOKER_CACHE_LIMIT", "7kB")  # two clips of 3.2 kB
-    with pytest.warns(UserWarning, match=r"2 of 6 clips do not fit into the cache's limit of 7\.0 kB, .* raise ONLOOK"):
+    with pytest.warns(
+        UserWarning,
+        match=r"2 of 6 clips do not fit into the cache's limit of 7\.0 kB, .* raise ONLOOK",
+    ):
         samples, _ = read_clips(clips, ("a", "b"), CONFIG, quiet=True, cache=tmp_path / "small")
     for _ in range(2):
         assert all(torch.equal(samples[i][0], expected[i][0]) for i in range(len(samples)))
@@ -138,12 +149,15 @@ def test_an_error_if_no_clip_can_be_read(clips: list[Clip], tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(("streams", "channels"), [("rgb", 3), ("flow", 2), ("both", 5)])
-def test_cached_samples_equal_those_that_are_read(make_clip: Make, tmp_path: Path, streams: str, channels: int) -> None:
+def test_cached_samples_equal_those_that_are_read(
+    make_clip: Make, tmp_path: Path, streams: str, channels: int
+) -> None:
     path = make_clip(frames=9)
     config = replace(CONFIG, modality=streams)
     assert config.in_channels == channels
     read_now = read_sample(path, config)
-    frames, sample = read(path, config.frames), read_now.pixels
+    frames = read(path, config.frames)
+    sample = read_now.pixels
     assert read_now.size == frames.pixels.shape[1:3]
     assert np.array_equal(read_now.times, frames.times)
     assert sample.shape == (config.frames, config.size, config.size, channels)
@@ -157,11 +171,17 @@ def test_cached_samples_equal_those_that_are_read(make_clip: Make, tmp_path: Pat
         assert np.array_equal(sample[..., -2:], fields)
 
 
-def test_the_frame_rate_of_samples_is_the_median_over_clips(make_clip: Make, tmp_path: Path) -> None:
-    clips = [make_clip(f"{frames}.mp4", frames=frames) for frames in (12, 31, 31)]  # 10 frames per second
+def test_the_frame_rate_of_samples_is_the_median_over_clips(
+    make_clip: Make, tmp_path: Path
+) -> None:
+    clips = [
+        make_clip(f"{frames}.mp4", frames=frames) for frames in (12, 31, 31)
+    ]  # 10 frames per second
     config = replace(CONFIG, frames=4)
     times = read_sample(clips[1], config).times
     assert sample_rate(clips, config) == pytest.approx(3 / (times[-1] - times[0]))
-    assert sample_rate([*clips, tmp_path / "gone.mp4"], config, count=4) == sample_rate(clips, config)
+    assert sample_rate([*clips, tmp_path / "gone.mp4"], config, count=4) == sample_rate(
+        clips, config
+    )
     assert sample_rate([tmp_path / "gone.mp4"], config) is None
     assert sample_rate([make_clip("one.mp4", frames=1)], config) is None

@@ -26,7 +26,11 @@ def touch(root: Path, *names: str) -> Path:
 
 def test_paths_are_relative_to_the_list(tmp_path: Path) -> None:
     touch(tmp_path, "air drumming/a,b.mp4", "c.mp4", "other/d.mp4")
-    rows = ['"air drumming/a,b.mp4",riding a bike', "c.mp4 , abseiling", f"{tmp_path}/other/d.mp4,abseiling"]
+    rows = [
+        '"air drumming/a,b.mp4",riding a bike',
+        "c.mp4 , abseiling",
+        f"{tmp_path}/other/d.mp4,abseiling",
+    ]
     parts, missing, _ = read_list(write(tmp_path / "clips.csv", ["path,label", *rows]))
     assert parts == {
         "": [
@@ -49,9 +53,14 @@ def test_columns_in_any_order_with_split_and_recording(tmp_path: Path, delimiter
         "test,y,,d.mp4,p3",
     ]
     path = write(tmp_path / "clips.csv", [line.replace(",", delimiter) for line in rows])
-    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n"))  # as a spreadsheet writes it
+    path.write_bytes(
+        b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n")
+    )  # as a spreadsheet writes it
     parts, _, _ = read_list(path)
-    assert {split: [(c.path.name, c.label, c.recording) for c in clips] for split, clips in parts.items()} == {
+    assert {
+        split: [(c.path.name, c.label, c.recording) for c in clips]
+        for split, clips in parts.items()
+    } == {
         "training": [("a.mp4", "x", "p1"), ("b.mp4", "y", "p1")],
         "validation": [("c.mp4", "x", "p2")],
         "test": [("d.mp4", "y", "p3")],
@@ -65,26 +74,62 @@ def test_columns_in_any_order_with_split_and_recording(tmp_path: Path, delimiter
             ["address,label", "a.mp4,x"],
             "no column path in the header 'address,label'; expected path,label, optionally split and",
         ),
-        (["a.mp4,x,1", "b.mp4,y,2"], "no column path in the header 'a.mp4,x,1'; expected path,label"),
+        (
+            ["a.mp4,x,1", "b.mp4,y,2"],
+            "no column path in the header 'a.mp4,x,1'; expected path,label",
+        ),
         (["path,label"], "no clips; add a row for each clip below the header"),
-        (["path,label", "a.mp4,x", "b.mp4,"], "line 3 is 'b.mp4,'; expected a value for label, as in other rows"),
+        (
+            ["path,label", "a.mp4,x", "b.mp4,"],
+            "line 3 is 'b.mp4,'; expected a value for label, as in other rows",
+        ),
         (["path,label", "a.mp4,x", ",y"], "line 3 is ',y'; expected a value for path"),
-        (["path,label,split", "a.mp4,x,train", "b.mp4,y,"], "line 3 is 'b.mp4,y,'; expected a value for split"),
-        (["path,label,recording", "a.mp4,x,tom", "b.mp4,y"], "line 3 is 'b.mp4,y'; expected a value for recording"),
-        (["path,label,split", "a.mp4,x,dev"], "line 2: split 'dev'; expected one of train, training, val, valid"),
+        (
+            ["path,label,split", "a.mp4,x,train", "b.mp4,y,"],
+            "line 3 is 'b.mp4,y,'; expected a value for split",
+        ),
+        (
+            ["path,label,recording", "a.mp4,x,tom", "b.mp4,y"],
+            "line 3 is 'b.mp4,y'; expected a value for recording",
+        ),
+        (
+            ["path,label,split", "a.mp4,x,dev"],
+            "line 2: split 'dev'; expected one of train, training, val, valid",
+        ),
         (
             ["path,start,end,label", "a.mp4,1,2,x", "a.mp4,0:01,2.0,x"],
             r"line 3 is a duplicate of line 2: .*a.mp4#t=1,2;",
         ),
         (
-            ["path,start,end,label", "a.mp4,5,7.5,x", "b.mp4,6,7,y", "a.mp4,6,7,x", "a.mp4,0:07,8,y"],
+            [
+                "path,start,end,label",
+                "a.mp4,5,7.5,x",
+                "b.mp4,6,7,y",
+                "a.mp4,6,7,x",
+                "a.mp4,0:07,8,y",
+            ],
             r"line 2 \(x, 5 to 7.5 s\) and line 5 \(y, 7 to 8 s\) of .*a.mp4 overlap; correct the times",
         ),
-        (["path,start,end,label", "a.mp4,,,x", "a.mp4,3,4,y"], r"line 2 \(x, 0 to inf s\) and line 3 \(y, 3 to 4 s\)"),
-        (["path,start,end,label", "a.mp4,5,,x"], "line 2: start '5', end ''; expected both in seconds, mm:ss or hh:mm"),
-        (["path,start,end,label", "a.mp4,-1,2,x"], "line 2: start '-1', end '2'; expected both in seconds"),
-        (["path,start,end,label", "a.mp4,7,0:07,x"], "line 2: start '7', end '0:07'; expected a start before the end"),
-        (["path,label", "a.mp4,x", "", "a.mp4,y"], r"line 4 is a duplicate of line 2: .*a.mp4; keep one of them"),
+        (
+            ["path,start,end,label", "a.mp4,,,x", "a.mp4,3,4,y"],
+            r"line 2 \(x, 0 to inf s\) and line 3 \(y, 3 to 4 s\)",
+        ),
+        (
+            ["path,start,end,label", "a.mp4,5,,x"],
+            "line 2: start '5', end ''; expected both in seconds, mm:ss or hh:mm",
+        ),
+        (
+            ["path,start,end,label", "a.mp4,-1,2,x"],
+            "line 2: start '-1', end '2'; expected both in seconds",
+        ),
+        (
+            ["path,start,end,label", "a.mp4,7,0:07,x"],
+            "line 2: start '7', end '0:07'; expected a start before the end",
+        ),
+        (
+            ["path,label", "a.mp4,x", "", "a.mp4,y"],
+            r"line 4 is a duplicate of line 2: .*a.mp4; keep one of them",
+        ),
     ],
 )
 def test_errors_in_a_list_name_the_line(tmp_path: Path, lines: list[str], message: str) -> None:
@@ -99,7 +144,9 @@ def test_missing_clips_are_left_out_and_named(tmp_path: Path) -> None:
     parts, missing, _ = read_list(path)
     assert [clip.label for clip in parts[""]] == ["0", "1"]
     remedy = "correct its path, which is relative to the list"
-    assert list(map(str, missing)) == [f"{tmp_path}/c.mp4: not found (line 4 of {path}, class 1); {remedy}"]
+    assert list(map(str, missing)) == [
+        f"{tmp_path}/c.mp4: not found (line 4 of {path}, class 1); {remedy}"
+    ]
 
 
 def test_a_class_without_clips(tmp_path: Path) -> None:
@@ -112,7 +159,9 @@ def test_a_class_without_clips(tmp_path: Path) -> None:
     expected = r"clips.csv: none of its 4 clips exists, such as .*a.mp4; paths are relative to the list; correct them"
     with pytest.raises(ClipError, match=expected):
         read_list(path)
-    with pytest.raises(ClipError, match=r"none.csv: no such file; give a CSV file with the columns path and label"):
+    with pytest.raises(
+        ClipError, match=r"none.csv: no such file; give a CSV file with the columns path and label"
+    ):
         read_list(tmp_path / "none.csv")
 
 
@@ -132,8 +181,15 @@ def test_files_that_are_not_lists(tmp_path: Path) -> None:
 
 def test_intervals_of_recordings(tmp_path: Path) -> None:
     touch(tmp_path, "long/a.mp4", "b.mp4")
-    rows = ["long/a.mp4;1:30;1:02:03.5;x;train", "long/a.mp4;3723.5;3724;y;train", "b.mp4;;;x;test", "c.mp4;1;2;x;test"]
-    parts, missing, _ = read_list(write(tmp_path / "clips.csv", ["path;start;end;label;split", *rows]))
+    rows = [
+        "long/a.mp4;1:30;1:02:03.5;x;train",
+        "long/a.mp4;3723.5;3724;y;train",
+        "b.mp4;;;x;test",
+        "c.mp4;1;2;x;test",
+    ]
+    parts, missing, _ = read_list(
+        write(tmp_path / "clips.csv", ["path;start;end;label;split", *rows])
+    )
     assert parts == {
         "training": [
             Clip(tmp_path / "long" / "a.mp4#t=90,3723.5", "x", "long/a.mp4"),
@@ -146,9 +202,15 @@ def test_intervals_of_recordings(tmp_path: Path) -> None:
 
 def test_a_recording_is_in_one_split_unless_its_parts_are_named(tmp_path: Path) -> None:
     touch(tmp_path, "a.mp4")
-    rows = [f"a.mp4,{start},{start + 1},{'xy'[start % 2]},{'test' if start > 7 else 'train'}" for start in range(10)]
+    rows = [
+        f"a.mp4,{start},{start + 1},{'xy'[start % 2]},{'test' if start > 7 else 'train'}"
+        for start in range(10)
+    ]
     listed = write(tmp_path / "clips.csv", ["path,start,end,label,split", *rows])
-    with pytest.raises(ClipError, match=r"line 10: recording a.mp4 is in test, and in training in line 2; splits must"):
+    with pytest.raises(
+        ClipError,
+        match=r"line 10: recording a.mp4 is in test, and in training in line 2; splits must",
+    ):
         read_set(listed)
     parts = [f"{row},{'abcd'[start // 3]}" for start, row in enumerate(rows)]
     parts = [row.replace(",test,c", ",test,d") for row in parts]
@@ -160,12 +222,16 @@ def test_a_recording_is_in_one_split_unless_its_parts_are_named(tmp_path: Path) 
 def find(
     folder: Path, text: str | bytes, name: str = "clips.csv"
 ) -> tuple[dict[str, list[tuple[str, ...]]], list[str]]:
-    """By split, the clips of a list beside a.mp4 to d.mp4: path, label and recording; and the notes."""
+    """By split, the clips of a list beside a.mp4 to d.mp4: path, label and recording; and the
+    notes.
+    """
     touch(folder, "a.mp4", "b.mp4", "sub/c.mp4", "sub/d e.mp4")
     (folder / name).write_bytes(text if isinstance(text, bytes) else text.encode())
     parts, _, notes = read_list(folder / name)
     found = {
-        split: [(str(clip.path.relative_to(folder)), clip.label, clip.recording or "") for clip in clips]
+        split: [
+            (str(clip.path.relative_to(folder)), clip.label, clip.recording or "") for clip in clips
+        ]
         for split, clips in parts.items()
     }
     return found, notes
@@ -190,23 +256,42 @@ def test_usual_names_of_columns_are_known(tmp_path: Path, header: str, columns: 
 
 def test_columns_of_times_splits_and_people_are_used_and_others_named(tmp_path: Path) -> None:
     text = (
-        "path,label,start_time,Stop Time,Subset,subject,rater,fold\na.mp4,x,1,2.5,train,p1,r,1\nb.mp4,y,,,test,p2,r,2\n"
+        "path,label,start_time,Stop Time,Subset,subject,rater,fold\n"
+        "a.mp4,x,1,2.5,train,p1,r,1\n"
+        "b.mp4,y,,,test,p2,r,2\n"
     )
     parts, notes = find(tmp_path, text)
     assert parts == {"training": [("a.mp4#t=1,2.5", "x", "p1")], "test": [("b.mp4", "y", "p2")]}
     understood, ignored = notes
-    assert understood == "columns start_time, Stop Time, Subset, subject are read as start, end, split, recording"
-    assert ignored.startswith("ignored columns: rater, fold; cross-validation makes its own (--folds)")
+    assert (
+        understood
+        == "columns start_time, Stop Time, Subset, subject are read as start, end, split, recording"
+    )
+    assert ignored.startswith(
+        "ignored columns: rater, fold; cross-validation makes its own (--folds)"
+    )
 
 
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("path,filename,label\na.mp4,a.mp4,x\n", "columns path and filename both mean path; keep one of them"),
+        (
+            "path,filename,label\na.mp4,a.mp4,x\n",
+            "columns path and filename both mean path; keep one of them",
+        ),
         ("path,label,person,group\na.mp4,x,p,g\n", "columns person and group both mean recording"),
-        ("path,label,start_ms,end_ms\na.mp4,x,1000,2000\n", "the unit of column start_ms is not known; give start"),
-        ("path,label\na.mp4,x\nsub/d, e.mp4,y\n", "line 3 is 'sub/d,e.mp4,y': 3 fields below 2 columns; put a field"),
-        ('path,label\na.mp4,"x\nb.mp4,y\n', r"line 3 cannot be read as CSV \(unexpected end of data\)"),
+        (
+            "path,label,start_ms,end_ms\na.mp4,x,1000,2000\n",
+            "the unit of column start_ms is not known; give start",
+        ),
+        (
+            "path,label\na.mp4,x\nsub/d, e.mp4,y\n",
+            "line 3 is 'sub/d,e.mp4,y': 3 fields below 2 columns; put a field",
+        ),
+        (
+            'path,label\na.mp4,"x\nb.mp4,y\n',
+            r"line 3 cannot be read as CSV \(unexpected end of data\)",
+        ),
         (
             "path,start_frame,end_frame,label\na.mp4,5,2,x\n",
             "line 2: start_frame '5', end_frame '2'; expected a start b",
@@ -217,7 +302,10 @@ def test_columns_of_times_splits_and_people_are_used_and_others_named(tmp_path: 
         ),
         ("p\0a\0t\0h\0", "not UTF-8 text .zero bytes.; give a CSV file"),
         ("path,label\na.mp4,x\nb.mp4,y".encode("utf-16-be"), "not UTF-8 text"),
-        ("path,label\nä.mp4,x".encode("latin-1"), "not UTF-8 text .line 2: byte 0xe4.; give a CSV file .+ in UTF-8"),
+        (
+            "path,label\nä.mp4,x".encode("latin-1"),
+            "not UTF-8 text .line 2: byte 0xe4.; give a CSV file .+ in UTF-8",
+        ),
     ],
 )
 def test_what_could_be_misread_is_refused(tmp_path: Path, text: str | bytes, problem: str) -> None:
@@ -260,12 +348,16 @@ def test_decimal_commas(tmp_path: Path) -> None:
     assert parts == {"": [("a.mp4#t=0.25,1", "x", "a.mp4")]}
 
 
-def test_frames_become_the_times_at_which_they_are_shown(tmp_path: Path, make_clip: Callable[..., Path]) -> None:
+def test_frames_become_the_times_at_which_they_are_shown(
+    tmp_path: Path, make_clip: Callable[..., Path]
+) -> None:
     make_clip("clip.mp4", frames=20, fps=30)
     rows = ["clip.mp4,0,4,x", "clip.mp4,4,20,y", "gone.mp4,0,4,x", "gone.mp4,4,9,x"]
     listed = write(tmp_path / "clips.csv", ["path,start_frame,end_frame,label", *rows])
     parts, missing, notes = read_list(listed)
-    assert notes == ["start_frame and end_frame count from 0, and a clip ends when its end_frame is shown"]
+    assert notes == [
+        "start_frame and end_frame count from 0, and a clip ends when its end_frame is shown"
+    ]
     first, second = (VideoReader(clip.path) for clip in parts[""])
     assert (len(first), len(second), len(missing)) == (4, 16, 2)
     with pytest.raises(ClipError, match="line 2: start_frame '4', end_frame '21' of 20 frames"):
@@ -276,12 +368,16 @@ def test_frames_become_the_times_at_which_they_are_shown(tmp_path: Path, make_cl
     assert notes == ["columns stop are read as end", "ignored columns: start_frame, end_frame"]
 
 
-def test_paths_may_be_relative_to_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_paths_may_be_relative_to_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     touch(tmp_path, "data/clips/a.mp4", "data/clips/b.mp4", "data/lists/c.mp4")
     rows = ["path,label", "clips/a.mp4,x", "clips/b.mp4,y"]
     listed = write(tmp_path / "data" / "lists" / "list.csv", rows)
     parts, _, notes = read_list(listed)
-    assert [clip.path.resolve() for clip in parts[""]] == [tmp_path / "data" / "clips" / f"{name}.mp4" for name in "ab"]
+    assert [clip.path.resolve() for clip in parts[""]] == [
+        tmp_path / "data" / "clips" / f"{name}.mp4" for name in "ab"
+    ]
     assert notes == [f"paths are relative to {tmp_path / 'data'}"]
     elsewhere = write(tmp_path / "list.csv", rows)
     monkeypatch.chdir(tmp_path / "data")
@@ -291,11 +387,18 @@ def test_paths_may_be_relative_to_the_working_directory(tmp_path: Path, monkeypa
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        ("net.json", '{"database": {}}'), ("a.eaf", "<x/>"), ("a.vtt", "WEBVTT"), ("p.boris", "{}"),
+        ("net.json", '{"database": {}}'),
+        ("a.eaf", "<x/>"),
+        ("a.vtt", "WEBVTT"),
+        ("p.boris", "{}"),
         ("events.tsv", "Observation id\tObservation date\tSubject\tBehavior\tBehavior type\n"),
     ],
-)  # fmt: skip
-def test_files_of_annotation_programs_are_to_be_converted(tmp_path: Path, name: str, text: str) -> None:
+)
+def test_files_of_annotation_programs_are_to_be_converted(
+    tmp_path: Path, name: str, text: str
+) -> None:
     (tmp_path / name).write_text(text)
-    with pytest.raises(ClipError, match=f"not a list of clips; run `onlooker convert {tmp_path}/{name} list.csv`"):
+    with pytest.raises(
+        ClipError, match=f"not a list of clips; run `onlooker convert {tmp_path}/{name} list.csv`"
+    ):
         read_set(tmp_path / name)

@@ -1,4 +1,6 @@
-"""Clips of one scene, and copies: generated ones are found, others are not, and splits keep them together."""
+"""Clips of one scene, and copies: generated ones are found, others are not, and splits keep them
+together.
+"""
 
 from pathlib import Path
 
@@ -8,7 +10,16 @@ import pytest
 from clips import scene
 from numpy.typing import NDArray
 
-from onlooker.data.scenes import copies, count_joined, join_clips, plan_joined, scene_images, scenes, seen, thumbnails
+from onlooker.data.scenes import (
+    copies,
+    count_joined,
+    join_clips,
+    plan_joined,
+    scene_images,
+    scenes,
+    seen,
+    thumbnails,
+)
 from onlooker.data.split import count_groups, fold_clips, group_of, split_clips
 from onlooker.structures import Clip
 
@@ -26,7 +37,8 @@ def groups(images: Images) -> list[int]:
 def listed(labels: str, recordings: str = "") -> list[Clip]:
     names = list(recordings) or [None] * len(labels)
     return [
-        Clip(Path(f"{label}/{i}.mp4"), label, name) for i, (label, name) in enumerate(zip(labels, names, strict=True))
+        Clip(Path(f"{label}/{i}.mp4"), label, name)
+        for i, (label, name) in enumerate(zip(labels, names, strict=True))
     ]
 
 
@@ -62,22 +74,37 @@ def test_blocks_equal_a_plain_loop() -> None:
 
 
 def test_copies_have_the_same_motion_and_other_takes_do_not() -> None:
-    video, gray = scene(0), scene(1)[..., :1]
-    changed = [video, video[:, 2:-2, 2:-2], (video * 0.7).astype(np.uint8), scene(0, take=1), gray, gray]
+    video = scene(0)
+    gray = scene(1)[..., :1]
+    changed = [
+        video,
+        video[:, 2:-2, 2:-2],
+        (video * 0.7).astype(np.uint8),
+        scene(0, take=1),
+        gray,
+        gray,
+    ]
     assert copies(small(*changed)).tolist() == [0, 0, 0, 3, 4, 4]
-    still, other = np.repeat(video[:1], 8, 0), np.repeat(scene(2)[:1], 8, 0)
+    still = np.repeat(video[:1], 8, 0)
+    other = np.repeat(scene(2)[:1], 8, 0)
     black = np.zeros_like(still)
     assert copies(small(still, still, other, black, black)).tolist() == [0, 0, 2, 3, 4]
 
 
 def test_scenes_that_are_known_are_seen() -> None:
     images = scene_images(small(scene(0), scene(1), scene(0, take=1), scene(2)))
-    assert seen(images, ["training", "training", "test", "test"]).tolist() == [True, False, True, False]
+    assert seen(images, ["training", "training", "test", "test"]).tolist() == [
+        True,
+        False,
+        True,
+        False,
+    ]
     assert not seen(images, ["one"] * 4).any()
 
 
 def test_splits_and_folds_keep_scenes_together_also_across_classes() -> None:
-    clips, images = listed("abc" * 20), cuts(12, 5)
+    clips = listed("abc" * 20)
+    images = cuts(12, 5)
     joined = join_clips(clips, images)
     assert count_joined(joined) == (60, 12)
     assert count_groups(joined) == ({"a": 12, "b": 12, "c": 12}, "scene")
@@ -101,8 +128,11 @@ def test_one_background_for_all_is_no_group_but_copies_are() -> None:
 
 def test_a_class_in_one_scene_can_still_be_divided() -> None:
     clips = listed("aaaaabbbbbccccc")
-    assert join_clips(clips, cuts(3, 5)) == clips, "the scene tells the class, so nothing can be kept apart"
-    clips, images = listed("aaaaa" + "bc" * 20), cuts(9, 5)
+    assert join_clips(clips, cuts(3, 5)) == clips, (
+        "the scene tells the class, so nothing can be kept apart"
+    )
+    clips = listed("aaaaa" + "bc" * 20)
+    images = cuts(9, 5)
     joined = plan_joined(split_clips, clips, images).clips
     assert count_joined(joined) == (40, 8)
     assert count_joined(plan_joined(split_clips, clips, images, by_scene=False).clips) == (0, 0)

@@ -10,7 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from onlooker.data import split as splits
-from onlooker.data.split import Split, copies_of, fold_clips, hold_out_validation, require_clips, split_clips
+from onlooker.data.split import (
+    Split,
+    copies_of,
+    fold_clips,
+    hold_out_validation,
+    require_clips,
+    split_clips,
+)
 from onlooker.structures import Clip, ClipError
 
 
@@ -68,7 +75,9 @@ def test_folds_are_disjoint_complete_and_keep_recordings_whole(
     st.integers(0, 5),
 )
 @settings(max_examples=60, deadline=None)
-def test_a_split_is_complete_and_keeps_recordings_whole(recordings: list[list[int]], classes: int, seed: int) -> None:
+def test_a_split_is_complete_and_keeps_recordings_whole(
+    recordings: list[list[int]], classes: int, seed: int
+) -> None:
     clips = made(recordings, classes)
     try:
         split = split_clips(clips, seed)
@@ -83,12 +92,17 @@ def test_a_split_is_complete_and_keeps_recordings_whole(recordings: list[list[in
 @pytest.mark.parametrize("seed", range(10))
 def test_splits_without_recordings_are_stratified(seed: int) -> None:
     counts = {"a": 60, "b": 30, "c": 10}
-    clips = [Clip(Path(f"{label}/{i}.mp4"), label) for label, count in counts.items() for i in range(count)]
+    clips = [
+        Clip(Path(f"{label}/{i}.mp4"), label)
+        for label, count in counts.items()
+        for i in range(count)
+    ]
     split = split_clips(clips, seed)
     keeps_apart(split, clips)
     for label, count in counts.items():
         tested, chosen, learned = (
-            sum(c.label == label for c in part) for part in (split.test, split.validation, split.training)
+            sum(c.label == label for c in part)
+            for part in (split.test, split.validation, split.training)
         )
         assert tested == count / 5
         assert abs(chosen - (count - tested) / 6) < 1
@@ -96,7 +110,11 @@ def test_splits_without_recordings_are_stratified(seed: int) -> None:
 
 
 def test_too_few_clips_for_the_splits() -> None:
-    clips = [Clip(Path(f"{label}/{i}.mp4"), label) for label in "ab" for i in range(2 if label == "b" else 9)]
+    clips = [
+        Clip(Path(f"{label}/{i}.mp4"), label)
+        for label in "ab"
+        for i in range(2 if label == "b" else 9)
+    ]
     with pytest.raises(
         ValueError,
         match="class b has 2 clips; training, validation and test need at least 3; add some, or leave the class out",
@@ -105,7 +123,8 @@ def test_too_few_clips_for_the_splits() -> None:
     clips += [Clip(Path(f"b/{i}.mp4"), "b") for i in range(2, 9)]
     clips = [Clip(c.path, c.label, f"person {i % 3}") for i, c in enumerate(clips)]
     with pytest.raises(
-        ValueError, match=r"class [ab] has 3 recordings; 4 folds need at least 4; add some, or use fewer folds"
+        ValueError,
+        match=r"class [ab] has 3 recordings; 4 folds need at least 4; add some, or use fewer folds",
     ):
         fold_clips(clips, 4)
     with pytest.raises(ValueError, match="folds is 1, expected at least 2"):
@@ -115,29 +134,41 @@ def test_too_few_clips_for_the_splits() -> None:
 def test_recordings_that_hold_all_of_a_class_cannot_be_divided() -> None:
     clips = [Clip(Path(f"{label}/{r}.mp4"), label, r) for label in "ab" for r in "pqrs"]
     test = [Clip(Path("c/p.mp4"), "c", "p")]
-    with pytest.raises(ValueError, match="cannot be divided so that every class has training clips"):
+    with pytest.raises(
+        ValueError, match="cannot be divided so that every class has training clips"
+    ):
         hold_out_validation(clips, test)
 
 
 def test_a_single_recording_is_divided_by_time() -> None:
     paths = [Path(f"day.mp4#t={start},{start + 2}") for start in (100, 2, 30.5, 7)]
     clips = [Clip(path, label, "day.mp4") for label in "ab" for path in paths]
-    with pytest.raises(ValueError, match=r"class a has 1 recording; .*; or divide recordings by time \(--divide\)"):
+    with pytest.raises(
+        ValueError, match=r"class a has 1 recording; .*; or divide recordings by time \(--divide\)"
+    ):
         split_clips(clips)
     divided = splits.divide_recordings(clips)
-    assert [clip.recording for clip in divided[:4]] == [f"day.mp4#part={part}" for part in (4, 1, 3, 2)]
+    assert [clip.recording for clip in divided[:4]] == [
+        f"day.mp4#part={part}" for part in (4, 1, 3, 2)
+    ]
     assert {splits.source_of(clip) for clip in divided} == {"recording day.mp4"}
     split = split_clips(divided)
     assert {clip.label for clip in split.training} == {"a", "b"}
     others = [Clip(Path(f"{name}.mp4"), "a", name) for name in "xyz"]
-    assert splits.divide_recordings(clips[:4] + others) == clips[:4] + others, "a class of several recordings"
+    assert splits.divide_recordings(clips[:4] + others) == clips[:4] + others, (
+        "a class of several recordings"
+    )
 
 
 def test_a_split_with_empty_parts_or_shared_clips_is_an_error() -> None:
     a, b, c = (Clip(Path(f"x/{name}.mp4"), "x") for name in "abc")
-    with pytest.raises(ValueError, match="no clips for validation: training 1, validation 0, test 1"):
+    with pytest.raises(
+        ValueError, match="no clips for validation: training 1, validation 0, test 1"
+    ):
         Split((a,), (), (b,))
-    with pytest.raises(ValueError, match=r"x.a.mp4 is in training and in test; splits must not share it"):
+    with pytest.raises(
+        ValueError, match=r"x.a.mp4 is in training and in test; splits must not share it"
+    ):
         Split((a,), (b,), (a, c))
     tom = [Clip(clip.path, "x", "tom") for clip in (a, b)]
     with pytest.raises(ValueError, match="recording tom is in training and in validation"):
@@ -156,7 +187,9 @@ def test_a_stored_split_can_be_read_without_its_clips(tmp_path: Path) -> None:
     values = split_clips(six_of_each(tmp_path / "old")).to_dict(tmp_path / "old")
     split = Split.from_dict(values, tmp_path / "elsewhere")
     assert split.to_dict(tmp_path / "elsewhere") == values
-    with pytest.raises(ClipError, match=r"a.\d.mp4: not found, like 5 more .*; the run was trained with it; give"):
+    with pytest.raises(
+        ClipError, match=r"a.\d.mp4: not found, like 5 more .*; the run was trained with it; give"
+    ):
         require_clips(split.training)
     (tmp_path / "old").rename(tmp_path / "elsewhere")
     require_clips(split.clips)

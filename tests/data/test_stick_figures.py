@@ -1,4 +1,6 @@
-"""Stick figures: limbs of constant length, feet on the ground, tight boxes, and files that are read back."""
+"""Stick figures: limbs of constant length, feet on the ground, tight boxes, and files that are read
+back.
+"""
 
 import json
 from pathlib import Path
@@ -19,14 +21,22 @@ every_action = pytest.mark.parametrize("action", list(ACTIONS))
 def test_limbs_keep_their_lengths_and_feet_stand_on_the_ground_without_sliding(action: str) -> None:
     joints = figure.place_joints(figure.perform(action, 49, 24.0, (6, 42), 1.0), True)
     for side in ("near ", "far "):
-        for start, end in (("shoulder", "elbow"), ("elbow", "hand"), ("hip", "knee"), ("knee", "ankle")):
+        for start, end in (
+            ("shoulder", "elbow"),
+            ("elbow", "hand"),
+            ("hip", "knee"),
+            ("knee", "ankle"),
+        ):
             lengths = np.linalg.norm(joints[side + start] - joints[side + end], axis=1)
             np.testing.assert_allclose(lengths, lengths[0], atol=1e-9)
     x, y = np.stack([joints["near ankle"], joints["far ankle"]], 1).transpose(2, 0, 1)
-    lower, lift = y.argmax(1), -0.03 - y.max(1)
+    lower = y.argmax(1)
+    lift = -0.03 - y.max(1)
     assert lift.min() > -1e-9
     assert lift.max() == pytest.approx(0.2 if action == "jump" else 0.0, abs=0.01)
-    if np.ptp(y, 1).max() < 1e-9:  # both feet stand, or the legs are spread: the middle does not move
+    if (
+        np.ptp(y, 1).max() < 1e-9
+    ):  # both feet stand, or the legs are spread: the middle does not move
         np.testing.assert_allclose(x.mean(1), x[0].mean(), atol=1e-9)
     else:
         slid = np.abs(np.diff(x, axis=0))[np.arange(48), lower[1:]]
@@ -41,14 +51,21 @@ def test_opposite_actions_are_the_same_poses_in_another_order() -> None:
 
 @every_action
 def test_boxes_fit_the_drawing(action: str) -> None:
-    poses, black = figure.perform(action, 9, 24.0, (1, 7), 1.0), np.zeros(3)
-    joints = {name: path * 100 + (150, 130) for name, path in figure.place_joints(poses, True).items()}
+    poses = figure.perform(action, 9, 24.0, (1, 7), 1.0)
+    black = np.zeros(3)
+    joints = {
+        name: path * 100 + (150, 130) for name, path in figure.place_joints(poses, True).items()
+    }
     for t, box in enumerate(figure.figure_boxes(joints, 110.0)):
         canvas = np.full((150 * figure.FINER, 300 * figure.FINER, 3), 255, np.uint8)
         colors = dict.fromkeys(("skin", "hair", "shirt", "trousers", "shoes"), black)
         figure.draw_figure(canvas, {name: path[t] for name, path in joints.items()}, 110.0, colors)
-        (top, bottom), (left, right) = (np.flatnonzero((canvas < 255).any((axis, 2)))[[0, -1]] for axis in (1, 0))
-        np.testing.assert_allclose(box * figure.FINER, (left, top, right + 1, bottom + 1), atol=figure.FINER / 2)
+        (top, bottom), (left, right) = (
+            np.flatnonzero((canvas < 255).any((axis, 2)))[[0, -1]] for axis in (1, 0)
+        )
+        np.testing.assert_allclose(
+            box * figure.FINER, (left, top, right + 1, bottom + 1), atol=figure.FINER / 2
+        )
 
 
 @every_action
@@ -66,16 +83,22 @@ def test_a_video_moves_within_the_frame_and_only_during_the_event(action: str) -
 
 
 def test_written_files_can_be_read_back_and_are_not_changed(tmp_path: Path) -> None:
-    written = write_set(tmp_path / "figures", 4, seed=7, figures=SMALL, actions=("sit_down", "stand_up"))
+    written = write_set(
+        tmp_path / "figures", 4, seed=7, figures=SMALL, actions=("sit_down", "stand_up")
+    )
     truth = json.loads((written / "truth.json").read_text())
     rows = (written / "recordings.csv").read_text().split()
     assert (truth["seed"], truth["settings"]["frames"], truth["settings"]["fps"]) == (7, 8, 4)
-    assert sorted(truth["clips"]) == [f"{a}/{n:03}.mp4" for a in ("sit_down", "stand_up") for n in range(4)]
+    assert sorted(truth["clips"]) == [
+        f"{a}/{n:03}.mp4" for a in ("sit_down", "stand_up") for n in range(4)
+    ]
     for row, (name, facts) in zip(rows[1:], truth["clips"].items(), strict=True):
         made = SMALL.video(name.split("/")[0], int(name[-7:-4]), seed=7)
         frames = read(written / name, 8)
         np.testing.assert_allclose(frames.times, np.arange(8) / 4, atol=1e-6)
-        assert np.abs(frames.pixels.astype(int) - made.pixels).mean() < 8  # H.264 keeps color at half the size
+        assert (
+            np.abs(frames.pixels.astype(int) - made.pixels).mean() < 8
+        )  # H.264 keeps color at half the size
         np.testing.assert_array_equal(np.array(facts["boxes"], np.float32), made.boxes)
         assert facts["event"] == [*np.flatnonzero(made.moving)[[0, -1]]]
         assert (row, facts["person"]) == (f"{name},person-{made.person:02}", int(name[-7:-4]) % 3)

@@ -32,17 +32,24 @@ def fix_random(monkeypatch: pytest.MonkeyPatch, row: list[float]) -> None:
 
 
 @pytest.mark.parametrize(("x", "y"), [(1.0, 0.5), (0.0, 0.5), (0.5, 1.0), (0.75, 0.25)])
-def test_a_translation_by_whole_pixels_is_a_roll_inside(monkeypatch: pytest.MonkeyPatch, x: float, y: float) -> None:
+def test_a_translation_by_whole_pixels_is_a_roll_inside(
+    monkeypatch: pytest.MonkeyPatch, x: float, y: float
+) -> None:
     video = noise()
     fix_random(monkeypatch, [0.5, x, y, 0.9])
     moved = augment(video, 0.4, 0.0, False)  # 10 pixels: at most 4
-    dx, dy = round(4 * (2 * x - 1)), round(4 * (2 * y - 1))
+    dx = round(4 * (2 * x - 1))
+    dy = round(4 * (2 * y - 1))
     rolled = video.roll((-dy, -dx), (-2, -1))
     inside = [slice(max(0, -d), 10 - max(0, d)) for d in (dy, dx)]
-    torch.testing.assert_close(moved[..., inside[0], inside[1]], rolled[..., inside[0], inside[1]], atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        moved[..., inside[0], inside[1]], rolled[..., inside[0], inside[1]], atol=1e-5, rtol=0
+    )
     # Outside, the border repeats.
     if dx > 0:
-        torch.testing.assert_close(moved[..., inside[0], -1], moved[..., inside[0], 10 - dx - 1], atol=1e-5, rtol=0)
+        torch.testing.assert_close(
+            moved[..., inside[0], -1], moved[..., inside[0], 10 - dx - 1], atol=1e-5, rtol=0
+        )
 
 
 @pytest.mark.parametrize("chance", [0.2, 0.8])
@@ -62,23 +69,32 @@ def test_a_scale_of_half_shows_the_center(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @pytest.mark.parametrize(("chance", "quarters"), [(1.0, 1), (0.0, -1)])
-def test_a_rotation_by_a_right_angle(monkeypatch: pytest.MonkeyPatch, chance: float, quarters: int) -> None:
+def test_a_rotation_by_a_right_angle(
+    monkeypatch: pytest.MonkeyPatch, chance: float, quarters: int
+) -> None:
     video = noise(C=3)  # an image and a flow field
-    monkeypatch.setattr(torch, "rand", lambda B, n, generator=None: torch.full((B, n), chance if n == 1 else 0.5))
+    monkeypatch.setattr(
+        torch, "rand", lambda B, n, generator=None: torch.full((B, n), chance if n == 1 else 0.5)
+    )
     turned = augment(video, 0.0, 0.0, False, flow_channels=2, degrees=90.0)
     expected = video.rot90(quarters, (-2, -1))
     torch.testing.assert_close(turned[:, :, :1], expected[:, :, :1], atol=1e-5, rtol=0)
     # Counter-clockwise, what went to the right goes up: x, y becomes y, -x, with y downwards.
-    x, y = expected[:, :, 1], expected[:, :, 2]
+    x = expected[:, :, 1]
+    y = expected[:, :, 2]
     torch.testing.assert_close(turned[:, :, 1], quarters * y, atol=1e-5, rtol=0)
     torch.testing.assert_close(turned[:, :, 2], -quarters * x, atol=1e-5, rtol=0)
 
 
-def test_displacements_are_mirrored_and_scaled_with_the_frames(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_displacements_are_mirrored_and_scaled_with_the_frames(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     video = noise(C=5)  # a gray image and two flow fields
     fix_random(monkeypatch, [0.5, 0.5, 0.5, 0.1])
     mirrored = video.flip(-1) * torch.tensor([1.0, -1, 1, -1, 1])[:, None, None]
-    torch.testing.assert_close(augment(video, 0.0, 0.0, True, flow_channels=4), mirrored, atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        augment(video, 0.0, 0.0, True, flow_channels=4), mirrored, atol=1e-5, rtol=0
+    )
     fix_random(monkeypatch, [0.0, 0.5, 0.5, 0.9])  # a scale of half shows the center twice as large
     still = torch.ones(1, 1, 3, 8, 8)
     grown = augment(still, 0.0, 0.5, False, flow_channels=2)

@@ -3,7 +3,16 @@
 import numpy as np
 import pytest
 
-from onlooker.drawing.overlay import BOX_COLORS, boxes, caption, enlarge, full_strength, overlay, ring, time_bar
+from onlooker.drawing.overlay import (
+    BOX_COLORS,
+    boxes,
+    caption,
+    enlarge,
+    full_strength,
+    overlay,
+    ring,
+    time_bar,
+)
 
 
 def gray(H=70, W=90, level=128):
@@ -22,9 +31,11 @@ def colorfulness(frame):
 
 @pytest.mark.parametrize(("h", "w", "row", "column"), [(7, 7, 1, 5), (5, 9, 4, 0), (1, 3, 0, 1)])
 def test_color_is_strongest_at_the_attended_cell(h, w, row, column):
-    H, W = 70, 90
+    H = 70
+    W = 90
     color = colorfulness(overlay(gray(H, W), peaked(h, w, row, column)))
-    y, x = int((row + 0.5) * H / h), int((column + 0.5) * W / w)
+    y = int((row + 0.5) * H / h)
+    x = int((column + 0.5) * W / w)
     assert color[y, x] > 0.8 * color.max()
     ys, xs = np.mgrid[:H, :W]
     # Nothing colored farther away than a cell and a half: cubic enlargement stays local.
@@ -63,7 +74,9 @@ def test_a_caption_can_be_read_at_every_size(side):
 
 
 def test_a_long_line_is_cut_to_the_width():
-    long, short = (caption(gray(100, 180), [text]) for text in ("a very long name of a class", "a very long"))
+    long, short = (
+        caption(gray(100, 180), [text]) for text in ("a very long name of a class", "a very long")
+    )
     assert np.ptp((long != 128).any((0, 2)).nonzero()[0]) > 130
     assert (long[:, -4:] == 128).all()
     np.testing.assert_array_equal(long[:, :50], short[:, :50])
@@ -108,7 +121,12 @@ def test_enlarging_keeps_large_frames_and_the_shape_of_others():
 
 @pytest.mark.parametrize(
     ("draw", "message"),
-    [(lambda frame: overlay(frame / 255, np.ones((4, 4))), r"image is float64 \(70, 90, 3\), expected uint8 H W 3")],
+    [
+        (
+            lambda frame: overlay(frame / 255, np.ones((4, 4))),
+            r"image is float64 \(70, 90, 3\), expected uint8 H W 3",
+        )
+    ],
 )
 def test_invalid_input_is_an_error(draw, message):
     with pytest.raises(ValueError, match=message):
@@ -116,7 +134,9 @@ def test_invalid_input_is_an_error(draw, message):
 
 
 def test_the_time_bar_shows_the_clip_the_event_and_the_current_time():
-    drawn = np.stack([time_bar(gray(200, 220), now, [(0.25, 0.75), (-1.0, 0.1)]) for now in (0.0, 0.5, 1.0)])
+    drawn = np.stack(
+        [time_bar(gray(200, 220), now, [(0.25, 0.75), (-1.0, 0.1)]) for now in (0.0, 0.5, 1.0)]
+    )
     red = (drawn == BOX_COLORS[3]).all(-1)
     row = red[0].any(0).nonzero()[0]
     assert 7 < row.min() < 20, "what begins before the clip begins with it"

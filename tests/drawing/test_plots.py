@@ -1,4 +1,6 @@
-"""Plots show the given numbers, can be opened by browsers, and do not change matplotlib's global state."""
+"""Plots show the given numbers, can be opened by browsers, and do not change matplotlib's global
+state.
+"""
 
 import subprocess
 import sys

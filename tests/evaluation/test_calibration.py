@@ -1,4 +1,6 @@
-"""Calibration compared with naive versions and models of known calibration, and in degenerate cases."""
+"""Calibration compared with naive versions and models of known calibration, and in degenerate
+cases.
+"""
 
 import numpy as np
 import pytest
@@ -36,7 +38,8 @@ def test_bins_hold_equally_many_clips_and_keep_ties_together():
 
 
 def test_a_calibrated_model_has_the_expected_error():
-    errors, expected = [], []
+    errors = []
+    expected = []
     for seed in range(30):
         logits, targets = calibrated(36, seed=seed)
         scores = softmax(logits[:, 0])
@@ -66,11 +69,13 @@ def test_the_temperature_equals_a_grid_search(aggregation):
     random = np.random.default_rng(3)
     targets = random.integers(0, 4, 25)
     frames = [
-        softmax(3 * (random.normal(size=(random.integers(1, 6), 4)) + 0.7 * np.eye(4)[target])) for target in targets
+        softmax(3 * (random.normal(size=(random.integers(1, 6), 4)) + 0.7 * np.eye(4)[target]))
+        for target in targets
     ]
 
     def loss(temperature):
-        total, sure = 0.0, []
+        total = 0.0
+        sure = []
         for scores, target in zip(frames, targets, strict=True):
             tempered = scores ** (1 / temperature)
             tempered /= tempered.sum(1, keepdims=True)
@@ -91,8 +96,11 @@ def test_balanced_weights_count_the_clips_of_a_class_together():
     weights = balancing_weights(np.array([0, 2, 2, 2]))
     assert weights.tolist() == pytest.approx([2, 2 / 3, 2 / 3, 2 / 3])
     logits, targets = calibrated(3000)
-    rare = (targets != 0) | (np.arange(3000) % 10 == 0)  # of one class, only a tenth of the clips was found
-    scores, kept = softmax(1.5 * logits)[rare], targets[rare]
+    rare = (targets != 0) | (
+        np.arange(3000) % 10 == 0
+    )  # of one class, only a tenth of the clips was found
+    scores = softmax(1.5 * logits)[rare]
+    kept = targets[rare]
     balanced = fit_temperature(scores, kept, weights=balancing_weights(kept))
     assert balanced == pytest.approx(1.5, rel=0.06), "that of all clips"
 
@@ -100,7 +108,9 @@ def test_balanced_weights_count_the_clips_of_a_class_together():
 def test_few_clips_that_are_all_correct_do_not_make_the_model_certain():
     scores = np.tile([[[0.7, 0.3]]], (10, 1, 1))
     temperature = fit_temperature(scores, np.zeros(10, int))
-    assert softmax(np.log(scores[0, 0]) / temperature)[0] == pytest.approx(11 / 12, abs=1e-3)  # Laplace
+    assert softmax(np.log(scores[0, 0]) / temperature)[0] == pytest.approx(
+        11 / 12, abs=1e-3
+    )  # Laplace
 
 
 def test_degenerate_temperatures():

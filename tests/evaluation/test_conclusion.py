@@ -14,12 +14,20 @@ from onlooker.structures import Evaluation
 
 def measured(confusion: list[list[int]], **more: Any) -> dict[str, Any]:
     """The figures for a given confusion matrix."""
-    pairs = [(i, j) for i, row in enumerate(confusion) for j, count in enumerate(row) for _ in range(count)]
+    pairs = [
+        (i, j)
+        for i, row in enumerate(confusion)
+        for j, count in enumerate(row)
+        for _ in range(count)
+    ]
     scores = np.eye(len(confusion))[[j for _, j in pairs]]
     classes = ("fight", "other", "walk")[: len(confusion)]
     names = tuple(f"{i}.mp4" for i in range(len(pairs)))
     targets = np.array([i for i, _ in pairs])
-    return measure(Evaluation(names, classes, targets, scores, tuple(score[None] for score in scores))) | more
+    return (
+        measure(Evaluation(names, classes, targets, scores, tuple(score[None] for score in scores)))
+        | more
+    )
 
 
 def test_percentages_are_shown_with_counts() -> None:
@@ -58,7 +66,9 @@ def test_the_first_line(confusion: list[list[int]], line: str) -> None:
 
 def test_an_interval_says_over_how_many_recordings_it_is() -> None:
     figures = measured([[16, 2], [3, 15]])
-    assert "(86 %, 95 % interval 75 to 97 %, over 12 recordings);" in first_line(figures | {"recordings": 12})
+    assert "(86 %, 95 % interval 75 to 97 %, over 12 recordings);" in first_line(
+        figures | {"recordings": 12}
+    )
     del figures["recordings"]  # as earlier versions wrote them
     assert "(86 %, 95 % interval 75 to 97 %, over 36 clips);" in first_line(figures)
 
@@ -67,9 +77,14 @@ def test_one_recording_gives_no_interval() -> None:
     figures = measured([[18, 0], [0, 18]]) | {"recordings": 1}
     del figures["accuracy_interval"]
     alone = "no interval can be given: all test clips come from one recording"
-    assert first_line(figures) == f"accuracy 36 of 36 (100 %, {alone}); always predicting “fight” gives 50 %"
+    assert (
+        first_line(figures)
+        == f"accuracy 36 of 36 (100 %, {alone}); always predicting “fight” gives 50 %"
+    )
     assert advice(figures)[-2].startswith("Add clips, of as many people")
-    assert advice(figures)[-1].startswith("The test clips come from too few recordings: test more clips")
+    assert advice(figures)[-1].startswith(
+        "The test clips come from too few recordings: test more clips"
+    )
     assert "come from 2 recordings); always" in first_line(figures | {"recordings": 2})
 
 
@@ -82,7 +97,10 @@ def test_advice_for_a_hopeless_run_and_none_for_a_perfect_one() -> None:
     assert advice(measured([[200, 0], [0, 200]])) == []
     assert advice(measured([[200, 1], [0, 200]])) == [], "one mistake is no pattern"
     lost = advice(measured([[100, 0], [8, 0]]))
-    assert any("No clip of “other” is recognized" in step and "--class-weights balanced" in step for step in lost)
+    assert any(
+        "No clip of “other” is recognized" in step and "--class-weights balanced" in step
+        for step in lost
+    )
     assert "“other” (2 of 402 clips)" in advice(measured([[200, 1], [1, 200]]))[0]
 
 
@@ -97,7 +115,9 @@ def test_swapped_labels_are_among_the_first_tenth_of_the_list(seed: int) -> None
     scores = cross_val_predict(LogisticRegression(), features, labels, cv=4, method="predict_proba")
     assert (scores.argmax(1) == truth).mean() > 0.9
     names = tuple(map(str, range(200)))
-    evaluation = Evaluation(names, tuple("abcd"), labels, scores, tuple(score[None] for score in scores))
+    evaluation = Evaluation(
+        names, tuple("abcd"), labels, scores, tuple(score[None] for score in scores)
+    )
     rows = labels_to_check(evaluation)
     assert len(rows) <= 30
     assert np.isin([int(row["name"]) for row in rows[:5]], swapped).all()
@@ -106,7 +126,8 @@ def test_swapped_labels_are_among_the_first_tenth_of_the_list(seed: int) -> None
 
 
 def test_another_encoder_is_named_where_it_may_help() -> None:
-    unsure, sure = measured([[14, 6], [6, 14]]), measured([[200, 1], [0, 200]])
+    unsure = measured([[14, 6], [6, 14]])
+    sure = measured([[200, 1], [0, 200]])
     assert not any("imagenet" in step for step in advice(unsure))
     assert any("onlooker[imagenet]" in step for step in advice({**unsure, "imagenet": True}))
     assert advice({**sure, "imagenet": True}) == []

@@ -15,8 +15,10 @@ NOTHING = 1
 
 def test_the_threshold_is_the_highest_that_finds_the_share_of_events() -> None:
     random = np.random.default_rng(0)
-    scores, targets = random.dirichlet(np.ones(3), 57), random.integers(0, 3, 57)
-    highest, events = scores[:, [0, 2]].max(1), targets != 1
+    scores = random.dirichlet(np.ones(3), 57)
+    targets = random.integers(0, 3, 57)
+    highest = scores[:, [0, 2]].max(1)
+    events = targets != 1
     for share in (0.5, 0.9, 1.0):
         chosen = choose_threshold(scores, targets, NOTHING, share)
         assert chosen is not None
@@ -41,23 +43,37 @@ def test_one_of_ten_events_may_be_missed_but_not_one_of_nine() -> None:
     assert choose_threshold(np.delete(with_nothing, 1, 0), targets[1:], NOTHING) == (0.1, 1.0, 1.0)
 
 
-@pytest.mark.parametrize(("targets", "nothing"), [([0, 2, 0], NOTHING), ([1, 1, 1], NOTHING), ([0, 1, 2], None)])
-def test_no_threshold_without_both_events_and_clips_of_nothing(targets: list[int], nothing: int | None) -> None:
+@pytest.mark.parametrize(
+    ("targets", "nothing"), [([0, 2, 0], NOTHING), ([1, 1, 1], NOTHING), ([0, 1, 2], None)]
+)
+def test_no_threshold_without_both_events_and_clips_of_nothing(
+    targets: list[int], nothing: int | None
+) -> None:
     assert choose_threshold(np.eye(3), np.array(targets), nothing) is None
 
 
 def random_streams(seed: int) -> tuple[list[list[Segment]], list[list[Segment]]]:
     """Found and true events of three streams of 60 seconds."""
     random = np.random.default_rng(seed)
-    found, true = list[list[Segment]](), list[list[Segment]]()
+    found = list[list[Segment]]()
+    true = list[list[Segment]]()
     for _ in range(3):
         starts = np.arange(0, 60, 6) + random.uniform(0, 3, 10)
         true.append(
-            [Segment("ab"[random.integers(2)], t, t + random.uniform(1, 3)) for t in starts if random.random() < 0.6]
+            [
+                Segment("ab"[random.integers(2)], t, t + random.uniform(1, 3))
+                for t in starts
+                if random.random() < 0.6
+            ]
         )
         found.append(
             [
-                Segment("ab"[random.integers(2)], t, t + random.uniform(0.5, 3), float(random.integers(1, 100)) / 100)
+                Segment(
+                    "ab"[random.integers(2)],
+                    t,
+                    t + random.uniform(0.5, 3),
+                    float(random.integers(1, 100)) / 100,
+                )
                 for t in random.uniform(0, 57, 12)
             ]
         )
@@ -78,7 +94,8 @@ def test_a_curve_equals_a_naive_count_at_each_threshold(seed: int) -> None:
     assert curve.thresholds == sorted({*curve.thresholds})
     every = [each.score for here in found for each in here]
     assert (curve.thresholds[0], curve.thresholds[-1]) == (min(every), max(every))
-    delays, pairs = list[float](), Counter[tuple[str, ...]]()
+    delays = list[float]()
+    pairs = Counter[tuple[str, ...]]()
     for i, threshold in enumerate(curve.thresholds):
         right = wrong = alarms = 0
         for reported, events in zip(found, true, strict=True):
@@ -122,18 +139,27 @@ def test_there_is_no_curve_without_events_found_events_or_time_between_them() ->
 
 
 CURVE = EventCurve(
-    [0.2, 0.4, 0.6, 0.8], [0.99, 0.9, 0.87, 0.5], [0.1, 0.05, 0.04, 0.0], [40.0, 12.0, 3.0, 1.0], 0.31, 0.5, ["a", "b"]
+    [0.2, 0.4, 0.6, 0.8],
+    [0.99, 0.9, 0.87, 0.5],
+    [0.1, 0.05, 0.04, 0.0],
+    [40.0, 12.0, 3.0, 1.0],
+    0.31,
+    0.5,
+    ["a", "b"],
 )
 
 
 @pytest.mark.parametrize(
-    ("allowed", "place"), [(100, 0), (40, 0), (39, 2), (12, 2), (3, 2), (2, 3), (1, 3), (0.5, None), (0, None)]
+    ("allowed", "place"),
+    [(100, 0), (40, 0), (39, 2), (12, 2), (3, 2), (2, 3), (1, 3), (0.5, None), (0, None)],
 )
 def test_the_threshold_is_the_highest_that_finds_nearly_all_that_can_be_found(
     allowed: float, place: int | None
 ) -> None:
     assert CURVE.point(allowed) == place
-    assert CURVE.threshold(allowed) == (CURVE.thresholds[place] if place is not None else pytest.approx(2.0))
+    assert CURVE.threshold(allowed) == (
+        CURVE.thresholds[place] if place is not None else pytest.approx(2.0)
+    )
     assert CURVE.threshold(0.5) > 1, "a score that no event has"
 
 
@@ -145,11 +171,19 @@ def test_a_curve_says_in_words_what_to_expect() -> None:
     assert (
         replace(CURVE, late=-0.31)
         .sentence(1)
-        .startswith("finds 50 % of the events at 1 false alarms an hour, begins 0.3 s early in the median (in")
+        .startswith(
+            "finds 50 % of the events at 1 false alarms an hour, begins 0.3 s early in the median (in"
+        )
     )
     more = "99 % at 40 an hour"
-    assert CURVE.sentence(0.5) == f"finds no events at 0.5 false alarms an hour: a and b are confused; {more}"
-    assert replace(CURVE, confused=[]).sentence(0) == f"finds no events at 0 false alarms an hour; {more}"
+    assert (
+        CURVE.sentence(0.5)
+        == f"finds no events at 0.5 false alarms an hour: a and b are confused; {more}"
+    )
+    assert (
+        replace(CURVE, confused=[]).sentence(0)
+        == f"finds no events at 0 false alarms an hour; {more}"
+    )
     nothing = replace(CURVE, found=[0.0] * 4)
     assert nothing.sentence(100).startswith("finds no events at 100 false alarms an hour")
 
@@ -157,11 +191,18 @@ def test_a_curve_says_in_words_what_to_expect() -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("thresholds", None), ("thresholds", 0.5), ("thresholds", ["0.2", "0.4", "0.6", "0.8"]), ("found", [0.9]),
-        ("misnamed", [0.1, 0.05, 0.04, True]), ("alarms_per_hour", [1.0] * 5), ("late", "0.3"), ("hours", None),
-        ("confused", [1, 2]), ("confused", "ab"),
+        ("thresholds", None),
+        ("thresholds", 0.5),
+        ("thresholds", ["0.2", "0.4", "0.6", "0.8"]),
+        ("found", [0.9]),
+        ("misnamed", [0.1, 0.05, 0.04, True]),
+        ("alarms_per_hour", [1.0] * 5),
+        ("late", "0.3"),
+        ("hours", None),
+        ("confused", [1, 2]),
+        ("confused", "ab"),
     ],
-)  # fmt: skip
+)
 def test_damaged_values_are_no_curve(name: str, value: object) -> None:
     values = asdict(CURVE)
     assert EventCurve.from_dict(values) == CURVE

@@ -39,7 +39,8 @@ def made(videos, classes, seed=0, **changes):
 
 
 @pytest.mark.parametrize(
-    ("right", "total", "low", "high"), [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611)]
+    ("right", "total", "low", "high"),
+    [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611)],
 )
 def test_wilson_interval_equals_newcombes_table(right, total, low, high):
     # Newcombe 1998, Statistics in Medicine 17, table I, method 3.
@@ -51,23 +52,35 @@ def test_an_interval_is_a_bootstrap_over_recordings():
     recordings = rng.integers(0, 12, 90)
     correct = rng.random(90) < rng.random(12)[recordings]
     clips_of = [correct[recordings == k] for k in np.unique(recordings)]
-    drawn = ([clips_of[k] for k in rng.integers(0, len(clips_of), len(clips_of))] for _ in range(4000))
+    drawn = (
+        [clips_of[k] for k in rng.integers(0, len(clips_of), len(clips_of))] for _ in range(4000)
+    )
     low, high = np.percentile([np.concatenate(clips).mean() for clips in drawn], (2.5, 97.5))
     assert accuracy_interval(correct, recordings) == pytest.approx((low, high), abs=0.01)
-    assert high - low > 1.5 * np.ptp(wilson_interval(correct.mean(), 90))  # clips of a recording are alike
+    assert high - low > 1.5 * np.ptp(
+        wilson_interval(correct.mean(), 90)
+    )  # clips of a recording are alike
     # The same clips again say nothing new.
-    assert accuracy_interval(np.repeat(correct, 5), np.repeat(recordings, 5)) == accuracy_interval(correct, recordings)
+    assert accuracy_interval(np.repeat(correct, 5), np.repeat(recordings, 5)) == accuracy_interval(
+        correct, recordings
+    )
 
 
 def test_an_interval_over_clips_of_their_own_is_close_to_wilsons():
-    assert accuracy_interval(np.arange(263) < 81, np.arange(263)) == pytest.approx((0.2553, 0.3662), abs=0.005)
+    assert accuracy_interval(np.arange(263) < 81, np.arange(263)) == pytest.approx(
+        (0.2553, 0.3662), abs=0.005
+    )
 
 
 def test_intervals_of_one_recording_and_of_recordings_that_are_all_alike():
     assert accuracy_interval([1, 0, 1], ["a", "a", "a"]) is None
     assert accuracy_interval([1, 0, 1], ["a", "a", "b"]) is None
-    assert accuracy_interval([1] * 60, [*range(20)] * 3) == pytest.approx((0.8389, 1), abs=5e-5)  # Newcombe: 20 of 20
-    assert accuracy_interval([1, 0] * 20, np.repeat(range(20), 2)) == pytest.approx(wilson_interval(0.5, 20))
+    assert accuracy_interval([1] * 60, [*range(20)] * 3) == pytest.approx(
+        (0.8389, 1), abs=5e-5
+    )  # Newcombe: 20 of 20
+    assert accuracy_interval([1, 0] * 20, np.repeat(range(20), 2)) == pytest.approx(
+        wilson_interval(0.5, 20)
+    )
     measured = measure(made(6, 2, recordings=("one",) * 6))
     assert measured["recordings"] == 1
     assert "accuracy_interval" not in measured
@@ -76,11 +89,15 @@ def test_intervals_of_one_recording_and_of_recordings_that_are_all_alike():
 @pytest.mark.parametrize("classes", [2, 6, 12])
 def test_measure_equals_numpy(classes):
     evaluation = made(80, classes, seed=classes)
-    scores, truth = evaluation.scores.astype(float), evaluation.targets
+    scores = evaluation.scores.astype(float)
+    truth = evaluation.targets
     scores /= scores.sum(1, keepdims=True)
-    picked, sure, rows = scores.argmax(1), scores.max(1), np.arange(80)
+    picked = scores.argmax(1)
+    sure = scores.max(1)
+    rows = np.arange(80)
     frames_right = [s.argmax(1) == t for s, t in zip(evaluation.frame_scores, truth, strict=True)]
-    error, order = 0.0, np.argsort(sure)
+    error = 0.0
+    order = np.argsort(sure)
     for here in order.reshape(5, 16):
         error += abs((picked == truth)[here].mean() - sure[here].mean()) / 5
     measured = measure(evaluation)
@@ -99,9 +116,14 @@ def test_measure_equals_numpy(classes):
 
 def test_frame_accuracy_is_a_mean_over_frames_not_videos():
     # One video with 3 right frames, one with 1 wrong frame: 3 of 4, not the mean of 1 and 0.
-    right, wrong = np.array([[1, 0]] * 3, np.float32), np.array([[1, 0]], np.float32)
+    right = np.array([[1, 0]] * 3, np.float32)
+    wrong = np.array([[1, 0]], np.float32)
     evaluation = made(
-        2, 2, targets=np.array([0, 1]), scores=np.array([[1, 0], [1, 0]], np.float32), frame_scores=(right, wrong)
+        2,
+        2,
+        targets=np.array([0, 1]),
+        scores=np.array([[1, 0], [1, 0]], np.float32),
+        frame_scores=(right, wrong),
     )
     assert measure(evaluation)["frame_accuracy"] == 0.75
 
@@ -133,13 +155,16 @@ def test_every_figure_is_of_the_answers_by_the_threshold(tmp_path):
             event = 2 * int(scores[2] > scores[0])
             return event if scores[event] >= minimum else 1
 
-        answers = np.array([answer(scores, minimum) for scores, minimum in zip(plain.scores, each, strict=True)])
+        answers = np.array(
+            [answer(scores, minimum) for scores, minimum in zip(plain.scores, each, strict=True)]
+        )
         frames = [
             answer(of_frame, minimum) == target
             for scores, minimum, target in zip(plain.frame_scores, each, plain.targets, strict=True)
             for of_frame in scores
         ]
-        measured, right = measure(evaluation), answers == plain.targets
+        measured = measure(evaluation)
+        right = answers == plain.targets
         assert (answers != plain.scores.argmax(1)).any()
         assert measured["accuracy"] == right.mean()
         assert measured["frame_accuracy"] == np.mean(frames)
@@ -147,7 +172,9 @@ def test_every_figure_is_of_the_answers_by_the_threshold(tmp_path):
         assert measured["confusion"] == [
             [int(((plain.targets == i) & (answers == j)).sum()) for j in range(3)] for i in range(3)
         ]
-        assert list(measured["class_accuracy"].values()) == [right[plain.targets == k].mean() for k in range(3)]
+        assert list(measured["class_accuracy"].values()) == [
+            right[plain.targets == k].mean() for k in range(3)
+        ]
         confidence = plain.scores[np.arange(60), answers]
         assert measured["calibration_error"] == pytest.approx(calibration_error(confidence, right))
         assert measured["log_loss"] == measure(plain)["log_loss"], "of probabilities alone"
@@ -179,5 +206,7 @@ def test_written_scores_can_be_read_back(tmp_path):
         assert row["truth"] == f"class {target}"
         assert row["predicted"] == f"class {scores.argmax()}"
         assert float(row["p(class 1)"]) == pytest.approx(scores[1], rel=1e-5)
-    assert read_correct(tmp_path / "new" / "scores.csv") == [*(evaluation.scores.argmax(1) == evaluation.targets)]
+    assert read_correct(tmp_path / "new" / "scores.csv") == [
+        *(evaluation.scores.argmax(1) == evaluation.targets)
+    ]
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["scores.csv"]

@@ -11,23 +11,57 @@ from typing import Any
 
 _NUMBERS = (0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 40_000_000)
 _TEXTS = (
-    b"\n", b",", b'"', b"\r", b"\0", b"\xff\xfe", b"\xef\xbb\xbf", b"=1+1", b"../../", b"\x1b[2J", b"1e999", b"-1",
-)  # fmt: skip
+    b"\n",
+    b",",
+    b'"',
+    b"\r",
+    b"\0",
+    b"\xff\xfe",
+    b"\xef\xbb\xbf",
+    b"=1+1",
+    b"../../",
+    b"\x1b[2J",
+    b"1e999",
+    b"-1",
+)
 _VALUES: tuple[Any, ...] = (
-    None, True, -1, 0, 10**9, 10**30, 0.5, float("nan"), float("inf"), "", "x" * 5000, "../..", "\x1b[2J", "\ud800",
-    [], [[]], {}, {"a": None}, [None] * 3,
-)  # fmt: skip
+    None,
+    True,
+    -1,
+    0,
+    10**9,
+    10**30,
+    0.5,
+    float("nan"),
+    float("inf"),
+    "",
+    "x" * 5000,
+    "../..",
+    "\x1b[2J",
+    "\ud800",
+    [],
+    [[]],
+    {},
+    {"a": None},
+    [None] * 3,
+)
 _DEEP = 100_000
 
 
 def mutate(data: bytes, seed: int) -> bytes:
-    """Data with one to four changes: flipped bits, numbers at the edge of their range, parts removed or added."""
-    rng, out = random.Random(seed), bytearray(data)
+    """Data with one to four changes: flipped bits, numbers at the edge of their range, parts
+    removed or added.
+    """
+    rng = random.Random(seed)
+    out = bytearray(data)
     for _ in range(rng.choice((1, 1, 2, 4))):
-        at, length = rng.randrange(len(out) + 1), rng.randrange(1, 64)
+        at = rng.randrange(len(out) + 1)
+        length = rng.randrange(1, 64)
         kind = rng.randrange(7)
         if kind == 0:
-            for place in {min(at + rng.randrange(8), len(out) - 1) for _ in range(rng.randrange(1, 9)) if out}:
+            for place in {
+                min(at + rng.randrange(8), len(out) - 1) for _ in range(rng.randrange(1, 9)) if out
+            }:
                 out[place] ^= 1 << rng.randrange(8)
         elif kind == 1:
             width = rng.choice((1, 2, 4, 8))
@@ -47,7 +81,9 @@ def mutate(data: bytes, seed: int) -> bytes:
 
 
 def mutate_json(data: bytes, seed: int) -> bytes:
-    """A JSON text with one value of another type or size, a field removed or added, or nested too deep."""
+    """A JSON text with one value of another type or size, a field removed or added, or nested too
+    deep.
+    """
     rng = random.Random(seed)
     values = json.loads(data)
     places = list(_places(values))
@@ -83,7 +119,8 @@ def limits(seconds: int, gigabytes: float) -> Iterator[None]:
         raise TimeoutError(f"more than {seconds} seconds")
 
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    before, handler = resource.getrlimit(resource.RLIMIT_AS), signal.signal(signal.SIGALRM, stop)
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    handler = signal.signal(signal.SIGALRM, stop)
     resource.setrlimit(resource.RLIMIT_AS, (used + int(gigabytes * 2**30), before[1]))
     signal.alarm(seconds)
     try:

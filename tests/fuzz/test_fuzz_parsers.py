@@ -1,4 +1,6 @@
-"""Damaged archives, lists, JSON files, arrays and packet tables are read, or give an error that names the file."""
+"""Damaged archives, lists, JSON files, arrays and packet tables are read, or give an error that
+names the file.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +21,9 @@ from onlooker.video.reader import VideoReader, read
 Parse = Callable[[int], object]
 DATA = DataConfig(frames=2, size=16, channels=1, normalization="half")
 REFUSALS = (ValueError, FileNotFoundError)  # a ClipError is a ValueError
-UNDAMAGED, QUICK, LONG = -1, 60, 3000
+UNDAMAGED = -1
+QUICK = 60
+LONG = 3000
 
 
 def damaged(path: Path, how: Callable[[bytes, int], bytes] = mutate) -> Callable[[int], Path]:
@@ -44,7 +48,8 @@ def of_list(folder: Path) -> Parse:
 
 
 def of_npy(folder: Path) -> Parse:
-    cache, rows = ArrayCache(folder / "cache"), np.arange(48, dtype=np.float16).reshape(4, 3, 4)
+    cache = ArrayCache(folder / "cache")
+    rows = np.arange(48, dtype=np.float16).reshape(4, 3, 4)
     file = cache.get({"clip": 1}, lambda: rows)
     write = damaged(file)
 
@@ -84,8 +89,15 @@ def of_run(name: str) -> Callable[[Path], Parse]:
         skipped = (ClipError(folder / "7.mp4", "zero bytes", "remove it"),)
         settings = Settings(ModelConfig("convnet", "conv4"), DATA)
         RunRecord(folder, ("a", "b"), settings, split, skipped).write(folder)
-        names = [f"{part}_{value}" for part in ("training", "validation") for value in ("loss", "accuracy")]
-        rows = [",".join(("epoch", *names)), *(f"{epoch},1.5,0.5,1.25,0.75" for epoch in range(1, 5))]
+        names = [
+            f"{part}_{value}"
+            for part in ("training", "validation")
+            for value in ("loss", "accuracy")
+        ]
+        rows = [
+            ",".join(("epoch", *names)),
+            *(f"{epoch},1.5,0.5,1.25,0.75" for epoch in range(1, 5)),
+        ]
         (folder / "curves.csv").write_text("\n".join(rows))
         write = damaged(folder / name, how)
 
@@ -111,10 +123,15 @@ TARGETS = {
 }
 
 
-@pytest.mark.parametrize("seeds", [range(QUICK), pytest.param(range(QUICK, QUICK + LONG), marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "seeds", [range(QUICK), pytest.param(range(QUICK, QUICK + LONG), marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize("target", TARGETS)
-def test_damaged_input_is_read_or_refused_by_name(target: str, seeds: range, tmp_path: Path) -> None:
-    parse, refused = TARGETS[target](tmp_path), 0
+def test_damaged_input_is_read_or_refused_by_name(
+    target: str, seeds: range, tmp_path: Path
+) -> None:
+    parse = TARGETS[target](tmp_path)
+    refused = 0
     parse(UNDAMAGED)
     for seed in seeds:
         try:

@@ -18,31 +18,44 @@ from numpy.typing import NDArray
 
 FOLDER = Path(__file__).parent / "values"
 _SHOWN = 16  # elements of a float array that are stored
-_PROCESSORS = ("AVX2", "AVX512")  # on which the values are the stored ones; others round differently
+_PROCESSORS = (
+    "AVX2",
+    "AVX512",
+)  # on which the values are the stored ones; others round differently
 
 
 def check(name: str, values: Mapping[str, Any], rtol: float = 1e-5, atol: float = 1e-5) -> None:
     """Compare values with the stored ones, or store them.
 
-    Arrays of whole numbers and truth values are compared exactly, by a checksum; floats by their sum, the sum of
-    their absolute values, and some of them. On processors other than x86 with AVX2, a difference skips the test.
+    Arrays of whole numbers and truth values are compared exactly, by a checksum; floats by their
+    sum, the sum of their absolute values, and some of them. On processors other than x86 with AVX2,
+    a difference skips the test.
 
     Args:
         name: of the file in `values/`, without suffix.
-        values: nested dicts and lists of ints, floats, strings, truth values, None, NumPy arrays and tensors.
+        values: nested dicts and lists of ints, floats, strings, truth values, None, NumPy arrays
+        and tensors.
         rtol: how far floats may be apart, relative to the stored.
-        atol: how far floats may be apart at least; a sum over an array, as many times as the root of its length.
+        atol: how far floats may be apart at least; a sum over an array, as many times as the root
+            of its length.
     """
-    file, found = FOLDER / f"{name}.json", _plain(values)
+    file = FOLDER / f"{name}.json"
+    found = _plain(values)
     if os.environ.get("GOLDEN_WRITE") == "1":
         FOLDER.mkdir(exist_ok=True)
         file.write_text(json.dumps(found, sort_keys=True, indent=1) + "\n")
         return
     assert file.is_file(), f"{file}: no such file; GOLDEN_WRITE=1 writes it"
-    differences = _compare("", json.loads(file.read_text()), json.loads(json.dumps(found)), rtol, atol)
+    differences = _compare(
+        "", json.loads(file.read_text()), json.loads(json.dumps(found)), rtol, atol
+    )
     if differences and (kind := torch.backends.cpu.get_cpu_capability()) not in _PROCESSORS:
-        pytest.skip(f"{file.name}: {len(differences)} differ, and this processor ({kind}) rounds differently")
-    assert not differences, f"{file.name}: {len(differences)} differ\n" + "\n".join(differences[:40])
+        pytest.skip(
+            f"{file.name}: {len(differences)} differ, and this processor ({kind}) rounds differently"
+        )
+    assert not differences, f"{file.name}: {len(differences)} differ\n" + "\n".join(
+        differences[:40]
+    )
 
 
 def _plain(value: Any) -> Any:
@@ -59,15 +72,22 @@ def _plain(value: Any) -> Any:
         return [_plain(item) for item in value]
     if value is None or isinstance(value, bool | int | float | str):
         return value
-    raise TypeError(f"{type(value).__name__} is nothing that is stored; give numbers, strings, lists, dicts or arrays")
+    raise TypeError(
+        f"{type(value).__name__} is nothing that is stored; give numbers, strings, lists, dicts or arrays"
+    )
 
 
 def _array(array: NDArray[Any]) -> dict[str, Any]:
     about: dict[str, Any] = {"dtype": str(array.dtype), "shape": list(array.shape)}
     if not np.issubdtype(array.dtype, np.floating):
-        return {**about, "sha256": hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()}
+        return {
+            **about,
+            "sha256": hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest(),
+        }
     flat = array.astype(np.float64).ravel()
-    places = np.unique(np.linspace(0, len(flat) - 1, _SHOWN).round().astype(int)) if len(flat) else []
+    places = (
+        np.unique(np.linspace(0, len(flat) - 1, _SHOWN).round().astype(int)) if len(flat) else []
+    )
     finite = flat[np.isfinite(flat)]
     return {
         **about,
@@ -81,12 +101,16 @@ def _array(array: NDArray[Any]) -> dict[str, Any]:
 def _compare(key: str, stored: Any, new: Any, rtol: float, atol: float) -> list[str]:
     if isinstance(stored, dict) and isinstance(new, dict):
         # A sum rounds as often as it has terms.
-        loose = atol * math.sqrt(max(math.prod(stored["shape"]), 1)) if "abs_sum" in stored else atol
+        loose = (
+            atol * math.sqrt(max(math.prod(stored["shape"]), 1)) if "abs_sum" in stored else atol
+        )
         different = []
         for part in sorted(stored.keys() | new.keys()):
             name = f"{key}.{part}" if key else part
             if part not in stored or part not in new:
-                different.append(f"{name}: stored {stored.get(part, 'nothing')!r}, new {new.get(part, 'nothing')!r}")
+                different.append(
+                    f"{name}: stored {stored.get(part, 'nothing')!r}, new {new.get(part, 'nothing')!r}"
+                )
                 continue
             slack = loose if "abs_sum" in stored and part in ("sum", "abs_sum") else atol
             # A sum of terms of both signs is as exact as the terms, not as what is left of them.
@@ -96,10 +120,16 @@ def _compare(key: str, stored: Any, new: Any, rtol: float, atol: float) -> list[
         return different
     if isinstance(stored, list) and isinstance(new, list) and len(stored) == len(new):
         pairs = zip(stored, new, strict=True)
-        return [text for i, (a, b) in enumerate(pairs) for text in _compare(f"{key}[{i}]", a, b, rtol, atol)]
+        return [
+            text
+            for i, (a, b) in enumerate(pairs)
+            for text in _compare(f"{key}[{i}]", a, b, rtol, atol)
+        ]
     if isinstance(stored, float) and isinstance(new, int | float) and not isinstance(new, bool):
         # JSON from Python keeps NaN and infinities; a NaN equals a NaN here.
-        if math.isclose(new, stored, rel_tol=rtol, abs_tol=atol) or (math.isnan(stored) and math.isnan(new)):
+        if math.isclose(new, stored, rel_tol=rtol, abs_tol=atol) or (
+            math.isnan(stored) and math.isnan(new)
+        ):
             return []
     elif type(stored) is type(new) and stored == new:
         return []

@@ -1,4 +1,6 @@
-"""Golden values of predictions by small models with the random weights of seed 0: of clips, and of streams."""
+"""Golden values of predictions by small models with the random weights of seed 0: of clips, and of
+streams.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
@@ -27,12 +29,16 @@ def recognizer(model: str, data: Mapping[str, Any] = {}, **settings: Any) -> Rec
     given = {"frames": 6, "size": 32, "normalization": "half", "translate": 0.0, "scale": 0.0}
     chosen = DataConfig(**{**given, **data})
     torch.manual_seed(0)
-    network = create_model(model, len(CLASSES), in_channels=chosen.in_channels, size=chosen.size, hidden=8, **settings)
+    network = create_model(
+        model, len(CLASSES), in_channels=chosen.in_channels, size=chosen.size, hidden=8, **settings
+    )
     return Recognizer(network, CLASSES, chosen)
 
 
 def linear() -> Recognizer:
-    """A linear model as after fitting: what is usual in the training clips, and weights that are not zero."""
+    """A linear model as after fitting: what is usual in the training clips, and weights that are
+    not zero.
+    """
     torch.manual_seed(0)
     model = LinearClassifier(len(CLASSES), window=6, size=32)
     for buffer in (model.center, model.scale):
@@ -41,7 +47,9 @@ def linear() -> Recognizer:
 
 
 def textured_clip(folder: Path) -> Path:
-    """A clip of 12 numbered PNGs, 64×48, in which a square moves right, stops, and moves right again."""
+    """A clip of 12 numbered PNGs, 64×48, in which a square moves right, stops, and moves right
+    again.
+    """
     chance = np.random.default_rng(3)
     folder.mkdir()
     background = chance.integers(60, 90, (48, 64, 3))
@@ -91,7 +99,11 @@ def plainly(seen: Prediction) -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", PREDICTED)
 def test_a_prediction(name: str, tmp_path: Path) -> None:
-    check(f"predict-{name}", plainly(PREDICTED[name]().predict(textured_clip(tmp_path / "clip"))), rtol=1e-4)
+    check(
+        f"predict-{name}",
+        plainly(PREDICTED[name]().predict(textured_clip(tmp_path / "clip"))),
+        rtol=1e-4,
+    )
 
 
 def looked(frames: int = 16) -> tuple[Prediction, NDArray[np.uint8]]:
@@ -101,7 +113,8 @@ def looked(frames: int = 16) -> tuple[Prediction, NDArray[np.uint8]]:
     images[1:] = images[:1]
     maps = chance.uniform(0.0, 0.3, (frames, 4, 4)).astype(np.float32)
     for t in range(frames):
-        x, y = 2 + t, 12 + t // 3
+        x = 2 + t
+        y = 12 + t // 3
         images[t, y : y + 9, x : x + 9] = (220, 90, 30)
         images[t, 2:6, 22 - t // 2 : 26 - t // 2] = (30, 200, 220)
         maps[t, (y + 4) // 8, (x + 4) // 8] = 3.0
@@ -135,5 +148,7 @@ def test_a_stream(name: str, tmp_path: Path) -> None:
     for step in (linear() if name == "linear" else recognizer(name)).watch(clip):
         told = {part: getattr(step, part) for part in names}
         boxes = [{"label": box.label, "corners": list(box.corners)} for box in step.boxes]
-        found.append({**told, "boxes": boxes, "point": None if step.point is None else list(step.point)})
+        found.append(
+            {**told, "boxes": boxes, "point": None if step.point is None else list(step.point)}
+        )
     check(f"stream-{name}", {"steps": found}, rtol=1e-4)

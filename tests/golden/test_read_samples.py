@@ -16,7 +16,9 @@ from onlooker.data.clips import cached_sample
 from onlooker.data.samples import read_sample
 from onlooker.video.reader import VideoReader, read
 
-HEIGHT, WIDTH, FRAMES = 60, 80, 24
+HEIGHT = 60
+WIDTH = 80
+FRAMES = 24
 
 
 def frames(count: int = FRAMES, seed: int = 0) -> NDArray[np.uint8]:
@@ -27,12 +29,16 @@ def frames(count: int = FRAMES, seed: int = 0) -> NDArray[np.uint8]:
         coarse = chance.integers(30, 226, (height // 4, width // 4, 3))
         return coarse.repeat(4, 0).repeat(4, 1) + chance.integers(-15, 16, (height, width, 3))
 
-    wall, large, small = rough(HEIGHT, WIDTH), rough(20, 20), rough(12, 12)
+    wall = rough(HEIGHT, WIDTH)
+    large = rough(20, 20)
+    small = rough(12, 12)
     video = np.empty((count, HEIGHT, WIDTH, 3), np.uint8)
     for t in range(count):
         video[t] = wall
         for square, x, y in ((large, 6 + 2 * t, 8 + t), (small, 60 - t, 40 - t // 2)):
-            side, left, top = len(square), min(x, WIDTH - len(square)), min(y, HEIGHT - len(square))
+            side = len(square)
+            left = min(x, WIDTH - len(square))
+            top = min(y, HEIGHT - len(square))
             video[t, top : top + side, left : left + side] = square
     return video
 
@@ -59,7 +65,9 @@ def mp4(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("clips") / "c.mp4"
     with av.open(str(path), "w") as container:
         stream = container.add_stream("mpeg4", rate=10, options={"threads": "1", "qscale": "2"})
-        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+        stream.width = WIDTH
+        stream.height = HEIGHT
+        stream.pix_fmt = "yuv420p"
         for pixels in frames():
             container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
         container.mux(stream.encode(None))

@@ -1,9 +1,10 @@
 """Golden values of the reproductions: quick ones (minutes each, slow tests), and a tiny one.
 
-The values were stored before the redesign, on a processor with one thread and the digits that come with the package.
-A share may be off by 0.05, another figure by 1 % more: trainings are not equal to the last bit on every processor, and
-a model at chance level classifies five more or fewer of 100 test clips correctly. On one processor, the code from
-before the redesign and the code after it give equal figures.
+The values were stored before the redesign, on a processor with one thread and the digits that come
+with the package. A share may be off by 0.05, another figure by 1 % more: trainings are not equal to
+the last bit on every processor, and a model at chance level classifies five more or fewer of 100
+test clips correctly. On one processor, the code from before the redesign and the code after it give
+equal figures.
 """
 
 import json
@@ -24,17 +25,33 @@ PAPERS = ("digits", "videolstm", "hmdb10")
 
 # What is not a figure, hangs on the machine, is a setting, or leaps when figures move by little.
 LEFT_OUT = {
-    "accuracy_interval", "budget", "chosen", "command", "date", "encoder", "localization", "machine", "memory_gb",
-    "minutes", "processor_minutes", "published", "readings", "spread", "threads", "weights", "what",
-}  # fmt: skip
+    "accuracy_interval",
+    "budget",
+    "chosen",
+    "command",
+    "date",
+    "encoder",
+    "localization",
+    "machine",
+    "memory_gb",
+    "minutes",
+    "processor_minutes",
+    "published",
+    "readings",
+    "spread",
+    "threads",
+    "weights",
+    "what",
+}
 
 
 @pytest.fixture(autouse=True)
 def _repeatable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No clips but these, and videos that are encoded alike each time.
 
-    The trees of macroblocks of libx264 read, in frames of some sizes, memory that nothing was written to; with them the
-    bytes of a video, and the pixels a little, depend on what the process did before.
+    The trees of macroblocks of libx264 read, in frames of some sizes, memory that nothing was
+    written to; with them the bytes of a video, and the pixels a little, depend on what the process
+    did before.
     """
     monkeypatch.setenv("ONLOOKER_DATA", "")
     monkeypatch.setenv("ONLOOKER_CACHE", str(tmp_path / "cache"))
@@ -50,13 +67,24 @@ def kept(value: Any) -> Any:
 
 def figures_in(results: Path) -> dict[str, Any]:
     """The figures that a reproduction has written, by file."""
-    return {path.stem: kept(json.loads(path.read_text())["figures"]) for path in sorted(results.glob("*.json"))}
+    return {
+        path.stem: kept(json.loads(path.read_text())["figures"])
+        for path in sorted(results.glob("*.json"))
+    }
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("paper", PAPERS)
 def test_a_quick_reproduction(paper: str, tmp_path: Path) -> None:
-    words = ["reproduce", paper, "--quick", "--run", tmp_path / "run", "--results", tmp_path / "results"]
+    words = [
+        "reproduce",
+        paper,
+        "--quick",
+        "--run",
+        tmp_path / "run",
+        "--results",
+        tmp_path / "results",
+    ]
     if paper == "hmdb10":  # which needs clips
         words += ["--clips", make_set(tmp_path / "squares", clips=8, frames=12)]
     call(*words)
@@ -72,7 +100,9 @@ def test_tiny_hmdb10(tmp_path: Path) -> None:
         pretrained=False,
         hidden=4,
         data=DataConfig(frames=4, size=32, translate=0.0, scale=0.0),
-        training=TrainConfig(epochs=4, batch=4, lr=0.02, label_smoothing=0.0, patience=0, precision="32"),
+        training=TrainConfig(
+            epochs=4, batch=4, lr=0.02, label_smoothing=0.0, patience=0, precision="32"
+        ),
         complete=False,
     )
     clips = make_set(tmp_path / "squares", clips=8, frames=8)

@@ -1,4 +1,6 @@
-"""Rectangles compared with a search over all of them, and boxes of generated figures before still and moving scenes."""
+"""Rectangles compared with a search over all of them, and boxes of generated figures before still
+and moving scenes.
+"""
 
 import itertools
 
@@ -12,15 +14,24 @@ from onlooker.localization.boxes import find_rectangles, heat_maps, is_even, pea
 from onlooker.localization.motion import moving
 from onlooker_papers.detection import box_iou
 
-H, W = 112, 112
+H = 112
+W = 112
 
 
-def scene(pan: float = 0, actors: int = 1, frames: int = 16) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
-    """A textured scene seen by a camera that pans by some pixels a frame, in which figures walk; and their boxes
-    `T n 4`, as shares."""
+def scene(
+    pan: float = 0, actors: int = 1, frames: int = 16
+) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+    """A textured scene seen by a camera that pans by some pixels a frame, in which figures walk;
+    and their boxes `T n 4`, as shares.
+    """
     chance = np.random.default_rng(0)
-    wide = cv2.resize(chance.integers(40, 200, (28, 80, 3), dtype=np.uint8), (320, H), interpolation=cv2.INTER_CUBIC)
-    video, true = [], []
+    wide = cv2.resize(
+        chance.integers(40, 200, (28, 80, 3), dtype=np.uint8),
+        (320, H),
+        interpolation=cv2.INTER_CUBIC,
+    )
+    video = []
+    true = []
     for t in range(frames):
         left = 100 + pan * t
         shift = np.float32([[1, 0, -left], [0, 1, 0]])
@@ -41,8 +52,11 @@ def even_attention(frames: int) -> NDArray[np.float32]:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_the_rectangle_is_the_best_of_all(seed: int) -> None:
-    h, w = 6, 7
-    heat = np.random.default_rng(seed).dirichlet(np.full(h * w, 0.2)).reshape(h, w).astype(np.float32)
+    h = 6
+    w = 7
+    heat = (
+        np.random.default_rng(seed).dirichlet(np.full(h * w, 0.2)).reshape(h, w).astype(np.float32)
+    )
     gain = heat - 2 * heat.mean()
     sums = {
         (x1, y1, x2, y2): gain[y1:y2, x1:x2].sum()
@@ -73,14 +87,17 @@ def test_boxes_are_on_what_walks_also_if_the_camera_moves(pan: float, least: flo
     assert (track.first, len(track.corners)) == (0, len(video)), "in every frame"
     overlap = box_iou(track.corners, true[:, 0])
     assert (overlap > least).mean() > 0.85, overlap
-    points, grown = peaks(heat), true[:, 0] + np.array([-0.06, -0.06, 0.06, 0.06])  # a plain figure moves at its edges
+    # a plain figure moves at its edges
+    points = peaks(heat)
+    grown = true[:, 0] + np.array([-0.06, -0.06, 0.06, 0.06])
     assert ((grown[:, :2] <= points) & (points <= grown[:, 2:])).all(1).mean() > 0.9
 
 
 @pytest.mark.parametrize("pan", [0, 2.5])
 def test_a_stream_finds_it_without_later_frames(pan: float) -> None:
     video, true = scene(pan)
-    places, overlaps = None, []
+    places = None
+    overlaps = []
     for frame, attention, (expected,) in zip(video, even_attention(len(video)), true, strict=True):
         _, found, places = find_boxes(places, attention, frame)
         overlaps.append(float(box_iou(found.corners[0], expected)) if len(found.weights) else 0.0)

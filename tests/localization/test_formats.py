@@ -21,9 +21,16 @@ def prediction(scores: tuple[float, float] = (0.2, 0.8)) -> Prediction:
     segments = (Segment("wave", 0.5, 2.0, 0.8), Segment("jump", 0.0, 0.5, 0.2))
     of_frames = np.tile(np.float32(scores), (2, 1))
     return Prediction(
-        Path("x/clip.mp4"), CLASSES, of_frames, np.float32(scores), np.array([0.0, 1.0]), np.array([0, 5]),
-        size=(240, 320), tubes=tubes, segments=segments,
-    )  # fmt: skip
+        Path("x/clip.mp4"),
+        CLASSES,
+        of_frames,
+        np.float32(scores),
+        np.array([0.0, 1.0]),
+        np.array([0, 5]),
+        size=(240, 320),
+        tubes=tubes,
+        segments=segments,
+    )
 
 
 def test_each_actor_has_one_tube_that_of_the_predicted_class_if_there_is_one() -> None:

@@ -16,13 +16,19 @@ CLASSES = ("a", "b", "c")
 SHARES = st.floats(0, 1, width=32)
 
 
-@given(arrays(np.float32, (6, 4), elements=st.integers(0, 50)), st.integers(-100, 100), st.sampled_from((0.5, 2, 64)))
+@given(
+    arrays(np.float32, (6, 4), elements=st.integers(0, 50)),
+    st.integers(-100, 100),
+    st.sampled_from((0.5, 2, 64)),
+)
 def test_iou_equals_torchvision_and_is_symmetric_and_scale_invariant(
     corners: NDArray[np.float32], shift: int, scale: float
 ) -> None:
     corners[:, 2:] += corners[:, :2]
     iou = box_iou(corners[:, None], corners[None])
-    expected = reference_iou(torch.from_numpy(corners), torch.from_numpy(corners)).nan_to_num().numpy()
+    expected = (
+        reference_iou(torch.from_numpy(corners), torch.from_numpy(corners)).nan_to_num().numpy()
+    )
     np.testing.assert_allclose(iou, expected, atol=1e-6)
     np.testing.assert_array_equal(iou, iou.T)
     assert ((iou >= 0) & (iou <= 1)).all()
@@ -45,7 +51,9 @@ def frames_of(draw: st.DrawFn) -> tuple[Rectangles, ...]:
 
 @given(arrays(np.float32, GRID, elements=SHARES))
 @settings(max_examples=50, deadline=None)
-def test_rectangles_lie_in_the_frame_apart_and_the_one_with_the_most_heat_is_first(heat: NDArray[np.float32]) -> None:
+def test_rectangles_lie_in_the_frame_apart_and_the_one_with_the_most_heat_is_first(
+    heat: NDArray[np.float32],
+) -> None:
     corners, weights = find_rectangles(heat)
     assert len(corners) <= 3
     assert ((corners >= 0) & (corners <= 1)).all()
@@ -63,7 +71,10 @@ def test_tracks_have_a_box_of_the_frame_at_both_ends_and_the_first_one_covers_al
     occupied = [t for t, found in enumerate(frames) if len(found.weights)]
     assert bool(tracks) == bool(occupied)
     if tracks:
-        assert (tracks[0].first, tracks[0].first + len(tracks[0].corners) - 1) == (occupied[0], occupied[-1])
+        assert (tracks[0].first, tracks[0].first + len(tracks[0].corners) - 1) == (
+            occupied[0],
+            occupied[-1],
+        )
     for track in tracks:
         for t in (track.first, track.first + len(track.corners) - 1):
             assert track.corners[t - track.first].tolist() in frames[t].corners.tolist()
@@ -71,7 +82,9 @@ def test_tracks_have_a_box_of_the_frame_at_both_ends_and_the_first_one_covers_al
 
 @given(frames_of(), st.data())
 @settings(max_examples=50, deadline=None)
-def test_tubes_have_a_box_in_every_frame_of_the_video(frames: tuple[Rectangles, ...], data: st.DataObject) -> None:
+def test_tubes_have_a_box_in_every_frame_of_the_video(
+    frames: tuple[Rectangles, ...], data: st.DataObject
+) -> None:
     T = len(frames)
     scores = data.draw(arrays(np.float32, (T, len(CLASSES)), elements=SHARES))
     indices = np.cumsum(data.draw(arrays(np.int64, T, elements=st.integers(1, 3))))

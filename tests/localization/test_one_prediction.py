@@ -17,13 +17,21 @@ def seen(attention: np.ndarray | None, size: tuple[int, int] | None = (120, 160)
     scores[:, 1] = 1 - scores[:, 0]
     indices = np.arange(6) * 5
     return Prediction(
-        Path("a.mp4"), ("wave", "rest"), scores, scores.mean(0), indices / 10, indices, attention, size=size
+        Path("a.mp4"),
+        ("wave", "rest"),
+        scores,
+        scores.mean(0),
+        indices / 10,
+        indices,
+        attention,
+        size=size,
     )
 
 
 def scene() -> tuple[np.ndarray, np.ndarray]:
     """A bright 8×8 square in 32×32 frames, and a 4×4 map that attends to it."""
-    frames, maps = np.full((6, 32, 32, 3), 20, np.uint8), np.full((6, 4, 4), 0.01, np.float32)
+    frames = np.full((6, 32, 32, 3), 20, np.uint8)
+    maps = np.full((6, 4, 4), 0.01, np.float32)
     for t in range(6):
         cell = min(t, 3)
         frames[t, 8:16, 8 * cell : 8 * cell + 8] = 220
@@ -35,12 +43,16 @@ def test_tubes_are_in_pixels_of_the_video() -> None:
     frames, maps = scene()
     found = localize(seen(maps), frames)
     (tube,) = (tube for tube in found.tubes if tube.label == "wave")
-    assert tube.frames.tolist() == list(range(26)), "one a frame of the video, also between those looked at"
+    assert tube.frames.tolist() == list(range(26)), (
+        "one a frame of the video, also between those looked at"
+    )
     # 160 / 32 = 5 pixels across and 120 / 32 = 3.75 pixels down for each of a sample's.
     expected = [[8 * c * 5, 8 * 3.75, 8 * (c + 1) * 5, 16 * 3.75] for c in (0, 1, 2, 3, 3, 3)]
     overlaps = box_iou(tube.boxes[::5], np.array(expected))
     assert overlaps.mean() > 0.5, overlaps
-    assert [each.label for each in found.actors] == ["rest"], "the same boxes with another class are left out"
+    assert [each.label for each in found.actors] == ["rest"], (
+        "the same boxes with another class are left out"
+    )
     assert found.points is not None
     cells = np.minimum(np.arange(6), 3)
     assert (8 * 5 * cells <= found.points[:, 0]).all()
@@ -63,7 +75,9 @@ def test_boxes_need_the_size_of_the_video() -> None:
     frames, maps = scene()
     with pytest.raises(ValueError, match=r"give size, \(height, width\)"):
         localize(seen(maps, None), frames)
-    with pytest.raises(ValueError, match=r"frames are uint8 \(5, 32, 32, 3\), expected uint8 T H W C with T 6"):
+    with pytest.raises(
+        ValueError, match=r"frames are uint8 \(5, 32, 32, 3\), expected uint8 T H W C with T 6"
+    ):
         localize(seen(maps), frames[:5])
 
 

@@ -10,7 +10,8 @@ from onlooker_papers.detection import box_iou
 def scene(frames: int = 12) -> tuple[np.ndarray, np.ndarray]:
     """A bright square that moves to the right, and a noisy map that follows it."""
     chance = np.random.default_rng(0)
-    pictures, maps = np.full((frames, 48, 48, 3), 30, np.uint8), chance.uniform(0, 0.01, (frames, 6, 6))
+    pictures = np.full((frames, 48, 48, 3), 30, np.uint8)
+    maps = chance.uniform(0, 0.01, (frames, 6, 6))
     for t in range(frames):
         pictures[t, 16:24, 3 * t : 3 * t + 8] = 210
         maps[t, 2, (3 * t + 4) // 8] += 1
@@ -18,7 +19,8 @@ def scene(frames: int = 12) -> tuple[np.ndarray, np.ndarray]:
 
 
 def streamed(pictures: np.ndarray, maps: np.ndarray) -> list[Rectangles]:
-    places, found = None, []
+    places = None
+    found = []
     for picture, of_frame in zip(pictures, maps, strict=True):
         _, rectangles, places = find_boxes(places, of_frame, picture)
         found.append(rectangles)

@@ -27,7 +27,9 @@ def test_the_path_is_the_best_of_all() -> None:
     best = max(itertools.product(range(3), repeat=5), key=value)
     track = link(frames)[0]
     assert track.weight == pytest.approx(value(best), abs=1e-5)
-    np.testing.assert_allclose(track.corners, [of.corners[j] for of, j in zip(frames, best, strict=True)])
+    np.testing.assert_allclose(
+        track.corners, [of.corners[j] for of, j in zip(frames, best, strict=True)]
+    )
 
 
 def test_gaps_are_filled() -> None:

@@ -11,13 +11,16 @@ from onlooker.models.classifier import AGGREGATIONS, Classifier, clip_scores
 from onlooker.models.registry import MODELS, create_model
 from onlooker.models.video_model import count_parameters
 
-CLASSES, SIZE = 4, 32
+CLASSES = 4
+SIZE = 32
 NAMES = [name for name, recipe in MODELS.items() if recipe.model is Classifier]
 every_model = pytest.mark.parametrize("name", NAMES)
 
 
 def made(name, **changes):
-    """A seeded model in evaluation mode, with distinct scores and batch-norm statistics of some data."""
+    """A seeded model in evaluation mode, with distinct scores and batch-norm statistics of some
+    data.
+    """
     torch.manual_seed(0)
     pair = {"in_channels": 3, "flow_channels": 2} if name == "motion" else {}  # gray and one field
     model = create_model(name, CLASSES, **{"size": SIZE, "hidden": 8, **pair, **changes})
@@ -33,11 +36,14 @@ def made_video(T=6, B=2, channels=3, size=SIZE):
 
 
 def stepped(model, video):
-    state, outputs = model.initial_state(len(video)), []
+    state = model.initial_state(len(video))
+    outputs = []
     for frame in video.unbind(1):
         output, state = model.step(frame, state)
         outputs.append(output)
-    attention = None if outputs[0].attention is None else torch.stack([o.attention for o in outputs], 1)
+    attention = (
+        None if outputs[0].attention is None else torch.stack([o.attention for o in outputs], 1)
+    )
     return torch.stack([o.logits for o in outputs], 1), attention
 
 
@@ -65,7 +71,8 @@ def test_step_equals_forward(name, changes):
 @torch.no_grad()
 def test_step_equals_forward_in_half_precision(name):
     # bf16 keeps 8 bits of a number, so it rounds to 1/256 of it; on, and then off again.
-    model, video = made(name), made_video()
+    model = made(name)
+    video = made_video()
     with torch.autocast("cpu", torch.bfloat16):
         half = model(video).logits.float()
         assert (half - stepped(model, video)[0].float()).abs().max() < 0.05 * half.abs().max()
@@ -78,7 +85,8 @@ def test_step_equals_forward_in_half_precision(name):
 @every_model
 @torch.no_grad()
 def test_one_model_serves_two_streams(name):
-    model, video = made(name), made_video()
+    model = made(name)
+    video = made_video()
     expected = model(video).logits
     states = [model.initial_state(1), model.initial_state(1)]
     for t in range(6):
@@ -90,10 +98,13 @@ def test_one_model_serves_two_streams(name):
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "convnet"])
 @torch.no_grad()
 def test_a_model_with_memory_depends_on_the_order_of_frames(name):
-    model, video = made(name), made_video()
+    model = made(name)
+    video = made_video()
     backward = model(video.flip(1)).logits.flip(1)
     assert (model(video).logits - backward).abs().max() > 1e-3
-    assert (made("convnet")(video).logits - made("convnet")(video.flip(1)).logits.flip(1)).abs().max() < 1e-5
+    assert (
+        made("convnet")(video).logits - made("convnet")(video.flip(1)).logits.flip(1)
+    ).abs().max() < 1e-5
 
 
 @pytest.mark.parametrize("shape", [(3, 31, 32), (3, 32, 40), (1, 32, 32), (4, 32, 32)])
@@ -110,10 +121,16 @@ def test_frames_of_another_size_or_number_of_channels_are_an_error(shape):
 @every_model
 @torch.no_grad()
 def test_precomputed_features_give_the_same_output(name):
-    model, video = made(name), made_video()
+    model = made(name)
+    video = made_video()
     features = model.encode(video.flatten(0, 1)).unflatten(0, (2, 6))
-    for given in (features, features.contiguous(), features.movedim(2, -1).contiguous().movedim(-1, 2)):
-        found, expected = model.forward_features(given), model(video)
+    for given in (
+        features,
+        features.contiguous(),
+        features.movedim(2, -1).contiguous().movedim(-1, 2),
+    ):
+        found = model.forward_features(given)
+        expected = model(video)
         assert (found.logits - expected.logits).abs().max() < 1e-5
         if expected.attention is not None:
             assert (found.attention - expected.attention).abs().max() < 1e-5
@@ -142,7 +159,8 @@ def test_head_units_are_a_tanh_layer():
     # Li et al. 2016: tanh layer, then the classes; maps are averaged over their places first.
     model = made("convlstm", head_units=5)
     hidden = torch.randn(3, 8, 4, 4)
-    first, last = model.head[0], model.head[-1]
+    first = model.head[0]
+    last = model.head[-1]
     inner = torch.tanh(hidden.mean((2, 3)) @ first.weight.T + first.bias)
     assert torch.allclose(model.classify(hidden), inner @ last.weight.T + last.bias, atol=1e-5)
     assert torch.allclose(model.classify(hidden), model.classify(hidden.mean((2, 3))), atol=1e-5)
@@ -151,7 +169,11 @@ def test_head_units_are_a_tanh_layer():
 def test_scores_of_a_clip_are_the_mean_the_product_or_the_last_of_its_frames():
     frames = np.random.default_rng(0).dirichlet(np.ones(4), (3, 5)).astype(np.float32)
     product = np.prod(frames, 1)
-    expected = {"mean": frames.mean(1), "product": product / product.sum(1, keepdims=True), "last": frames[:, -1]}
+    expected = {
+        "mean": frames.mean(1),
+        "product": product / product.sum(1, keepdims=True),
+        "last": frames[:, -1],
+    }
     for aggregation in AGGREGATIONS:
         got = clip_scores(torch.tensor(frames), aggregation)
         np.testing.assert_allclose(got, expected[aggregation], rtol=1e-5)
@@ -160,7 +182,11 @@ def test_scores_of_a_clip_are_the_mean_the_product_or_the_last_of_its_frames():
         assert torch.equal(clip_scores(torch.tensor(frames[0]), aggregation), got[0]), "one clip"
     # What one sure frame says outvotes the others in a product, not in a mean.
     sure = torch.tensor([[1.0, 0], [0.05, 0.95], [0.05, 0.95]])
-    assert [clip_scores(sure, aggregation).argmax().item() for aggregation in AGGREGATIONS] == [1, 0, 1]
+    assert [clip_scores(sure, aggregation).argmax().item() for aggregation in AGGREGATIONS] == [
+        1,
+        0,
+        1,
+    ]
 
 
 def test_a_product_of_many_frames_is_not_lost_to_rounding():
@@ -190,10 +216,20 @@ def test_a_saved_model_is_plain_json_and_safetensors(tmp_path):
     assert {p.name for p in tmp_path.iterdir()} == {"README.md", "config.json", "model.safetensors"}
     config = json.loads((tmp_path / "config.json").read_text())
     assert config == {
-        "num_classes": CLASSES, "cell": "convlstm", "attention": "conv", "glimpse": "scaled", "encoder": "conv4",
-        "hidden": 8, "head_units": 0, "dropout": 0.25, "in_channels": 1, "flow_channels": 0, "attention_loss": False,
-        "size": SIZE, "pretrained": False,
-    }  # fmt: skip
+        "num_classes": CLASSES,
+        "cell": "convlstm",
+        "attention": "conv",
+        "glimpse": "scaled",
+        "encoder": "conv4",
+        "hidden": 8,
+        "head_units": 0,
+        "dropout": 0.25,
+        "in_channels": 1,
+        "flow_channels": 0,
+        "attention_loss": False,
+        "size": SIZE,
+        "pretrained": False,
+    }
 
 
 def change_weights(folder, change):
@@ -229,7 +265,8 @@ def test_a_model_that_started_from_imagenet_is_loaded_without_its_weights(tmp_pa
     (tmp_path / "config.json").write_text(json.dumps({**config, "pretrained": True}))
     import timm
 
-    asked, create = [], timm.create_model
+    asked = []
+    create = timm.create_model
 
     def watched(*arguments, pretrained=False, **options):
         asked.append(pretrained)
@@ -254,18 +291,29 @@ def test_a_video_without_frames_is_an_error() -> None:
         model(torch.rand(2, 0, 3, 16, 16))
 
 
-@pytest.mark.parametrize(("name", "changes"), [("alstm", {"encoder": "lenet"}), ("report", {"size": 8})], ids=str)
+@pytest.mark.parametrize(
+    ("name", "changes"), [("alstm", {"encoder": "lenet"}), ("report", {"size": 8})], ids=str
+)
 def test_attention_over_a_single_location_is_an_error(name, changes):
     expected = (
-        r"encoder '\w+' makes one location of a frame of \d+ pixels, where attention '\w+' could only ever give it the"
+        r"encoder '\w+' makes one location of a frame of \d+ pixels, "
+        r"where attention '\w+' could only ever give it the"
     )
     with pytest.raises(ValueError, match=expected):
         create_model(name, 3, **changes)
-    assert create_model(name, 3, **changes, attention=None).grid == (1, 1), "without attention there is nothing to say"
+    assert create_model(name, 3, **changes, attention=None).grid == (1, 1), (
+        "without attention there is nothing to say"
+    )
 
 
 def test_the_attention_loss_needs_attention():
-    with pytest.raises(ValueError, match="attention_loss classifies what is attended, and this model does not"):
+    with pytest.raises(
+        ValueError, match="attention_loss classifies what is attended, and this model does not"
+    ):
         create_model("convlstm", 3, attention_loss=True)
-    with pytest.raises(ValueError, match="no scores of what it attends to; build it with attention_loss=True"):
-        create_model("alstm", 3).attended_logits(torch.zeros(1, 1, 64, 8, 8), torch.zeros(1, 1, 8, 8))
+    with pytest.raises(
+        ValueError, match="no scores of what it attends to; build it with attention_loss=True"
+    ):
+        create_model("alstm", 3).attended_logits(
+            torch.zeros(1, 1, 64, 8, 8), torch.zeros(1, 1, 8, 8)
+        )

@@ -1,4 +1,6 @@
-"""The linear model: statistics compared with NumPy at every frame, streams with clips, and attention."""
+"""The linear model: statistics compared with NumPy at every frame, streams with clips, and
+attention.
+"""
 
 from functools import partial
 
@@ -16,12 +18,18 @@ MOMENTS = ("wave", "across", "down")
 
 
 def ordered(x, k, moment):
-    """Coefficient k of the DCT over time of `T D N`, times 1, x or y of the locations; zero if there is none."""
+    """Coefficient k of the DCT over time of `T D N`, times 1, x or y of the locations; zero if
+    there is none.
+    """
     if k >= len(x):
         return 0 * x[0]
     side = round(x.shape[2] ** 0.5)
     place = np.linspace(-1, 1, side) if side > 1 else np.zeros(1)
-    of_location = {"wave": np.ones(side**2), "across": np.tile(place, side), "down": place.repeat(side)}[moment]
+    of_location = {
+        "wave": np.ones(side**2),
+        "across": np.tile(place, side),
+        "down": place.repeat(side),
+    }[moment]
     return dct(x, axis=0, norm="ortho")[k] / len(x) ** 0.5 * of_location
 
 
@@ -30,7 +38,11 @@ NAIVE = {
     "spread": lambda x: x.std(0),
     "change": lambda x: np.abs(np.diff(x, axis=0)).mean(0) if len(x) > 1 else 0 * x[0],
     "largest": lambda x: np.abs(np.diff(x, axis=0)).max(0) if len(x) > 1 else 0 * x[0],
-    **{f"{moment}{k}": partial(ordered, k=k, moment=moment) for moment in MOMENTS for k in (1, 2, 3, 4)},
+    **{
+        f"{moment}{k}": partial(ordered, k=k, moment=moment)
+        for moment in MOMENTS
+        for k in (1, 2, 3, 4)
+    },
 }
 
 
@@ -48,27 +60,35 @@ def made_features(T=7, B=2, D=64, side=4):
 
 
 def stepped(model, features):
-    state, outputs = model.initial_state(len(features)), []
+    state = model.initial_state(len(features))
+    outputs = []
     for each in features.unbind(1):
         output, state = model.step_features(each, state)
         outputs.append(output)
-    return torch.stack([o.logits for o in outputs], 1), torch.stack([o.attention for o in outputs], 1)
+    return torch.stack([o.logits for o in outputs], 1), torch.stack(
+        [o.attention for o in outputs], 1
+    )
 
 
 @pytest.mark.parametrize("T", [1, 2, 7])
 @torch.no_grad()
 def test_every_statistic_equals_a_naive_version(T):
     x = made_features(T).double().numpy().reshape(2, T, 64, 16)
-    naive = [np.concatenate([NAIVE[name](clip).mean(1) for name in LinearClassifier.names]) for clip in x]
+    naive = [
+        np.concatenate([NAIVE[name](clip).mean(1) for name in LinearClassifier.names]) for clip in x
+    ]
     np.testing.assert_allclose(made().statistics(made_features(T))[:, -1], naive, atol=2e-5)
 
 
 @torch.no_grad()
 def test_logits_of_a_frame_are_a_linear_layer_on_the_standardized_statistics_so_far():
-    model, features = made(), made_features()
+    model = made()
+    features = made_features()
     logits = model.forward_features(features).logits
     for t in range(7):
-        standard = (model.statistics(features[:, : t + 1])[:, -1] - model.center[t]) / model.scale[t]
+        standard = (model.statistics(features[:, : t + 1])[:, -1] - model.center[t]) / model.scale[
+            t
+        ]
         np.testing.assert_allclose(logits[:, t], model.head(standard), atol=1e-5)
 
 
@@ -84,12 +104,15 @@ def test_step_equals_forward(changes):
         assert (output.logits - logits[:, t]).abs().max() < 1e-5
         assert (output.attention - attention[:, t]).abs().max() < 1e-5
     assert torch.allclose(attention.sum((2, 3)), torch.ones(2, 7), atol=1e-5)
-    assert sum(part.numel() for part in state) == sum(part.numel() for part in model.initial_state(2)), "constant"
+    assert sum(part.numel() for part in state) == sum(
+        part.numel() for part in model.initial_state(2)
+    ), "constant"
 
 
 @torch.no_grad()
 def test_a_stream_forgets_frames_older_than_the_window():
-    model, features = made(window=4), made_features(T=9)
+    model = made(window=4)
+    features = made_features(T=9)
     logits, attention, _ = model.forward_features(features)
     last = model.forward_features(features[:, 5:])
     torch.testing.assert_close(logits[:, -1], last.logits[:, -1])
@@ -102,10 +125,16 @@ def test_a_stream_forgets_frames_older_than_the_window():
 
 @torch.no_grad()
 def test_every_frame_of_a_long_stream_has_the_statistics_of_its_own_window():
-    model, features = made(window=6, size=8), made_features(T=400, B=1, side=1)
+    model = made(window=6, size=8)
+    features = made_features(T=400, B=1, side=1)
     features[:, 100:130] = 1000.0  # a scene without change, far from all others
     naive = [
-        np.concatenate([of(window.double().numpy().reshape(len(window), -1, 1)).mean(1) for of in NAIVE.values()])
+        np.concatenate(
+            [
+                of(window.double().numpy().reshape(len(window), -1, 1)).mean(1)
+                for of in NAIVE.values()
+            ]
+        )
         for window in (features[0, max(0, t - 5) : t + 1] for t in range(400))
     ]
     np.testing.assert_allclose(model.statistics(features)[0], naive, rtol=1e-6, atol=2e-4)
@@ -114,16 +143,27 @@ def test_every_frame_of_a_long_stream_has_the_statistics_of_its_own_window():
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.integers(2, 7), st.integers(1, 12), st.integers(1, 3), st.sampled_from((0.01, 1.0, 50.0)), st.integers(0, 99))
+@given(
+    st.integers(2, 7),
+    st.integers(1, 12),
+    st.integers(1, 3),
+    st.sampled_from((0.01, 1.0, 50.0)),
+    st.integers(0, 99),
+)
 @torch.no_grad()
-def test_windows_of_any_length_have_the_statistics_of_their_frames_in_clips_and_streams(W, T, side, scale, seed):
+def test_windows_of_any_length_have_the_statistics_of_their_frames_in_clips_and_streams(
+    W, T, side, scale, seed
+):
     model = made(window=W, size=16 * side)
     random = torch.Generator().manual_seed(seed)
     features = scale * torch.randn(1, T, 64, *model.grid, generator=random)
     features[:, T // 2 :] += scale  # a cut
     flat = features[0].double().flatten(2).numpy()
     windows = [flat[max(0, t + 1 - W) : t + 1] for t in range(T)]
-    naive = [np.concatenate([NAIVE[name](window).mean(1) for name in LinearClassifier.names]) for window in windows]
+    naive = [
+        np.concatenate([NAIVE[name](window).mean(1) for name in LinearClassifier.names])
+        for window in windows
+    ]
     np.testing.assert_allclose(model.statistics(features)[0], naive, atol=2e-5 * scale)
     whole = model.forward_features(features)
     for ours, theirs in zip(stepped(model, features), (whole.logits, whole.attention), strict=True):
@@ -132,25 +172,32 @@ def test_windows_of_any_length_have_the_statistics_of_their_frames_in_clips_and_
 
 @torch.no_grad()
 def test_a_stream_of_10_000_frames_does_not_drift():
-    model, state = made(window=8, size=8), None
+    model = made(window=8, size=8)
+    state = None
     features = 3 + torch.randn(1, 10_000, 64, 1, 1, generator=torch.Generator().manual_seed(1))
     state = model.initial_state(1)
     for each in features.unbind(1):
         output, state = model.step_features(each, state)
-    standard = (model.statistics(features[:, -8:].double().float())[:, -1] - model.center[-1]) / model.scale[-1]
+    standard = (
+        model.statistics(features[:, -8:].double().float())[:, -1] - model.center[-1]
+    ) / model.scale[-1]
     np.testing.assert_allclose(output.logits, model.head(standard), atol=1e-5)
     assert sum(part.numel() for part in state) == 1 + 8 * 64, "constant memory"
 
 
 @torch.no_grad()
 def test_attention_is_the_distance_from_what_is_usual_in_the_directions_of_the_layer():
-    model, features = made(window=5), made_features(T=9)
+    model = made(window=5)
+    features = made_features(T=9)
     attention = model.forward_features(features).attention
-    weights = ((model.head.weight - model.head.weight.mean(0)) / model.scale[-1]).view(4, 16, 64).numpy()
+    weights = (
+        ((model.head.weight - model.head.weight.mean(0)) / model.scale[-1]).view(4, 16, 64).numpy()
+    )
     spread = model.center[-1].view(16, 64)[1].numpy()
     for b, t in ((0, 0), (1, 3), (1, 8)):
         window = features[b, max(0, t - 4) : t + 1].numpy()
-        moved, expected = window[-1] - window.mean(0), np.zeros((4, 4))
+        moved = window[-1] - window.mean(0)
+        expected = np.zeros((4, 4))
         for statistic in (0, 2):
             for g in weights[:, statistic]:
                 expected += np.einsum("d,dhw->hw", g, moved) ** 2 + 0.1 * ((g * spread) ** 2).sum()
@@ -167,19 +214,25 @@ def test_attention_is_on_what_moves_and_flat_where_nothing_does():
     features[..., 0, 3] = 1.0  # always there
     features += 0.001 * torch.randn(features.shape, generator=torch.Generator().manual_seed(0))
     uniform = torch.full((4, 4), 1 / 16)
-    torch.testing.assert_close(model.forward_features(features).attention[0, -1], uniform, atol=1e-3, rtol=0)
+    torch.testing.assert_close(
+        model.forward_features(features).attention[0, -1], uniform, atol=1e-3, rtol=0
+    )
     for t, (y, x) in enumerate([(0, 0), (1, 1), (2, 2), (3, 0), (3, 1), (3, 2)]):
         features[0, t, :, y, x] += 1.0
     attention = model.forward_features(features).attention[0]
     torch.testing.assert_close(attention[0], uniform)
     assert [tuple(np.unravel_index(int(each.argmax()), (4, 4))) for each in attention[2:]] == [
-        (2, 2), (3, 0), (3, 1), (3, 2)
-    ]  # fmt: skip
+        (2, 2),
+        (3, 0),
+        (3, 1),
+        (3, 2),
+    ]
 
 
 @torch.no_grad()
 def test_half_precision_keeps_the_statistics():
-    model, video = made(), torch.rand(2, 5, 3, 32, 32)
+    model = made()
+    video = torch.rand(2, 5, 3, 32, 32)
     with torch.autocast("cpu", torch.bfloat16):
         half = model(video).logits.float()
     assert (half - model(video).logits).abs().max() < 0.05 * half.abs().max()
@@ -189,14 +242,20 @@ def test_the_encoder_is_frozen_also_in_training():
     model = made().train()
     assert model.training
     assert not any(part.training for part in model.encoder.modules())
-    assert [name for name, weight in model.named_parameters() if weight.requires_grad] == ["head.weight", "head.bias"]
+    assert [name for name, weight in model.named_parameters() if weight.requires_grad] == [
+        "head.weight",
+        "head.bias",
+    ]
 
 
 @torch.no_grad()
 def test_a_saved_model_is_the_same(tmp_path):
-    model, video = made(), torch.rand(1, 4, 3, 32, 32)
+    model = made()
+    video = torch.rand(1, 4, 3, 32, 32)
     model.save_pretrained(tmp_path)
-    for ours, theirs in zip(model(video)[:2], LinearClassifier.from_pretrained(tmp_path)(video)[:2], strict=True):
+    for ours, theirs in zip(
+        model(video)[:2], LinearClassifier.from_pretrained(tmp_path)(video)[:2], strict=True
+    ):
         assert torch.equal(ours, theirs)
 
 
@@ -213,5 +272,7 @@ def test_wrong_settings(changes, message):
 
 
 def test_features_of_another_encoder_are_an_error():
-    with pytest.raises(ValueError, match=r"features are \(1, 2, 9, 4, 4\), expected B T and then \(64, 4, 4\)"):
+    with pytest.raises(
+        ValueError, match=r"features are \(1, 2, 9, 4, 4\), expected B T and then \(64, 4, 4\)"
+    ):
         made().forward_features(torch.zeros(1, 2, 9, 4, 4))

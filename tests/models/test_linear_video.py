@@ -1,4 +1,6 @@
-"""The linear model behind an encoder of video: its windows, streams as clips, and a run from training to prediction."""
+"""The linear model behind an encoder of video: its windows, streams as clips, and a run from
+training to prediction.
+"""
 
 import json
 import shutil
@@ -16,9 +18,13 @@ from onlooker.models.registry import create_model
 
 
 class Mean(torch.nn.Module):
-    """An encoder of windows of 4 frames: their mean, and the newest one, in four parts of the frame."""
+    """An encoder of windows of 4 frames: their mean, and the newest one, in four parts of the
+    frame.
+    """
 
-    span, num_features, settings = 4, 6, None
+    span = 4
+    num_features = 6
+    settings = None
 
     def __init__(self):
         super().__init__()
@@ -28,7 +34,12 @@ class Mean(torch.nn.Module):
         return 2, 2
 
     def forward(self, windows):
-        return torch.nn.functional.adaptive_avg_pool2d(torch.cat((windows.mean(1), windows[:, -1]), 1), 2) * self.weight
+        return (
+            torch.nn.functional.adaptive_avg_pool2d(
+                torch.cat((windows.mean(1), windows[:, -1]), 1), 2
+            )
+            * self.weight
+        )
 
 
 @pytest.fixture
@@ -46,13 +57,16 @@ def test_a_window_ends_at_every_second_frame_and_begins_with_the_first_one(model
     expected = [[0, 0, 0, 1], [0, 1, 2, 3], [2, 3, 4, 5]]
     maps = torch.stack([Mean()(video[:, frames]) for frames in expected], 1)
     torch.testing.assert_close(model.encode_video(video), maps)
-    torch.testing.assert_close(model.encode_video(video[:, :1])[:, 0], Mean()(video[:, [0, 0, 0, 0]]))
+    torch.testing.assert_close(
+        model.encode_video(video[:, :1])[:, 0], Mean()(video[:, [0, 0, 0, 0]])
+    )
 
 
 @torch.no_grad()
 def test_each_frame_has_the_logits_of_the_last_window(model):
     video = torch.rand(2, 7, 3, 8, 8)
-    output, of_windows = model(video), model.forward_features(model.encode_video(video))
+    output = model(video)
+    of_windows = model.forward_features(model.encode_video(video))
     assert output.logits.shape == (2, 7, 3)
     assert not output.logits[:, 0].any()
     assert (output.attention[:, 0] == 0.25).all()
@@ -64,7 +78,8 @@ def test_each_frame_has_the_logits_of_the_last_window(model):
 @pytest.mark.parametrize("frames", [1, 2, 5, 16])
 @torch.no_grad()
 def test_step_equals_forward(model, frames):
-    video, state = torch.rand(3, frames, 3, 8, 8), None
+    video = torch.rand(3, frames, 3, 8, 8)
+    state = None
     logits, attention, _ = model(video)
     for t, frame in enumerate(video.unbind(1)):
         output, state = model.step(frame, state)
@@ -74,19 +89,26 @@ def test_step_equals_forward(model, frames):
 
 @torch.no_grad()
 def test_streams_that_began_at_different_times_are_processed_together(model):
-    video, other = torch.rand(1, 9, 3, 8, 8), torch.rand(1, 6, 3, 8, 8)
-    state, late = None, model.initial_state(1)
+    video = torch.rand(1, 9, 3, 8, 8)
+    other = torch.rand(1, 6, 3, 8, 8)
+    state = None
+    late = model.initial_state(1)
     for t in range(9):
         if t == 3:
             state = type(state)(*map(torch.cat, zip(state, late, strict=True)))
         frame = video[:, t] if t < 3 else torch.cat((video[:, t], other[:, t - 3]))
         output, state = model.step(frame, state)
-    torch.testing.assert_close(output.logits, torch.cat((model(video).logits[:, -1], model(other).logits[:, -1])))
+    torch.testing.assert_close(
+        output.logits, torch.cat((model(video).logits[:, -1], model(other).logits[:, -1]))
+    )
 
 
 @pytest.mark.parametrize("frames", [2, 7])
 def test_a_number_of_frames_that_does_not_fit_is_an_error(model, frames):
-    with pytest.raises(ValueError, match=f"{frames} frames, and torchvision:mean reads 4 .*--frames 4, 6, 8 or so on"):
+    with pytest.raises(
+        ValueError,
+        match=f"{frames} frames, and torchvision:mean reads 4 .*--frames 4, 6, 8 or so on",
+    ):
         LinearVideo(3, "torchvision:mean", frames, size=8)
     with pytest.raises(ValueError, match="takes RGB frames, not 5 channels with 2 of flow"):
         LinearVideo(3, "torchvision:mean", 8, in_channels=5, flow_channels=2, size=8)
@@ -94,17 +116,23 @@ def test_a_number_of_frames_that_does_not_fit_is_an_error(model, frames):
 
 
 def test_the_only_recipe_of_an_encoder_of_video_is_linear():
-    assert type(create_model("linear", 2, encoder="torchvision:s3d", size=32, window=16)) is LinearVideo
+    assert (
+        type(create_model("linear", 2, encoder="torchvision:s3d", size=32, window=16))
+        is LinearVideo
+    )
 
 
 def test_features_are_not_stored(tmp_path):
-    with pytest.raises(ValueError, match="LinearVideo needs frames, not stored features; leave out --features"):
+    with pytest.raises(
+        ValueError, match="LinearVideo needs frames, not stored features; leave out --features"
+    ):
         make_features([tmp_path / "clip.mp4"], "torchvision:s3d", DataConfig(size=32), False)
 
 
 def check_run(run, clip, again):
     """A run predicts, live as in the clip, the same from a copy of its model."""
-    recognizer, copy = onlooker.load(run), onlooker.load(again)
+    recognizer = onlooker.load(run)
+    copy = onlooker.load(again)
     prediction = recognizer.predict(clip)
     assert (prediction.frame_scores == copy.predict(clip).frame_scores).all()
     assert prediction.attention.shape[1:] == recognizer.model.grid
@@ -115,7 +143,8 @@ def check_run(run, clip, again):
 
 @pytest.mark.slow
 def test_a_run_from_training_to_prediction(tmp_path):
-    clips, run = make_set(tmp_path / "clips", clips=2, frames=16), tmp_path / "run"
+    clips = make_set(tmp_path / "clips", clips=2, frames=16)
+    run = tmp_path / "run"
     call("train", clips, "--run", run, "--encoder", "torchvision:r3d_18", "--size", 32)
     shutil.copytree(run / "model", tmp_path / "again")
     check_run(run, clips / "up" / "00.mp4", tmp_path / "again")
@@ -124,18 +153,37 @@ def test_a_run_from_training_to_prediction(tmp_path):
 
 
 def test_a_run_with_a_network_of_transformers_is_loaded_without_its_folder(tmp_path):
-    transformers = pytest.importorskip("transformers", reason="networks of transformers need onlooker[video]")
-    settings = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+    transformers = pytest.importorskip(
+        "transformers", reason="networks of transformers need onlooker[video]"
+    )
+    settings = {
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "intermediate_size": 64,
+    }
     config = transformers.VideoMAEConfig(**settings, image_size=32, num_frames=8)
     transformers.VideoMAEModel(config).save_pretrained(tmp_path / "videomae")
-    clips, run = make_set(tmp_path / "clips", clips=2, frames=16), tmp_path / "run"
-    call("train", clips, "--run", run, "--encoder", f"transformers:{tmp_path / 'videomae'}", "--size", 32)
+    clips = make_set(tmp_path / "clips", clips=2, frames=16)
+    run = tmp_path / "run"
+    call(
+        "train",
+        clips,
+        "--run",
+        run,
+        "--encoder",
+        f"transformers:{tmp_path / 'videomae'}",
+        "--size",
+        32,
+    )
     shutil.rmtree(tmp_path / "videomae")
     shutil.copytree(run / "model", tmp_path / "again")
     check_run(run, clips / "up" / "00.mp4", tmp_path / "again")
     stored = json.loads((run / "model" / "config.json").read_text())
     assert (stored["pretrained"], stored["network"]["model_type"]) == (True, "videomae")
     changed = tmp_path / "again" / "config.json"
-    changed.write_text(json.dumps({**stored, "network": {**stored["network"], "hidden_size": 4096}}))
+    changed.write_text(
+        json.dumps({**stored, "network": {**stored["network"], "hidden_size": 4096}})
+    )
     with pytest.raises(ValueError, match="these are not the weights of this model"):
         onlooker.load(tmp_path / "again")

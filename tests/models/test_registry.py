@@ -14,7 +14,14 @@ from onlooker.models.cells.lstm import LSTM, ConvLSTM
 from onlooker.models.cells.temporal_conv import TemporalConv
 from onlooker.models.classifier import Classifier
 from onlooker.models.encoders import Conv4, Paired
-from onlooker.models.registry import MODELS, configured, create_model, find_recipe, list_models, resolve
+from onlooker.models.registry import (
+    MODELS,
+    configured,
+    create_model,
+    find_recipe,
+    list_models,
+    resolve,
+)
 
 
 def parts(model):
@@ -67,49 +74,77 @@ def test_settings_change_the_weights_except_those_that_the_model_ignores(name):
 
     usual = weights()
     others = {"encoder": "resnet18", "hidden": 72, "head_units": 5}
-    for field, other in [(field, other) for field, other in others.items() if field in recipe.arguments]:
+    for field, other in [
+        (field, other) for field, other in others.items() if field in recipe.arguments
+    ]:
         assert (weights(**{field: other}) == usual) == (field in recipe.ignores), field
 
 
 def test_settings_override_the_recipe():
-    changed = {"glimpse": "product", "hidden": 7, "head_units": 6, "dropout": 0.1, "encoder": "test_resnet"}
+    changed = {
+        "glimpse": "product",
+        "hidden": 7,
+        "head_units": 6,
+        "dropout": 0.1,
+        "encoder": "test_resnet",
+    }
     model = create_model("convalstm", 5, **changed, in_channels=2, size=64)
     assert parts(model) == (ConvLSTM, "SoftAttention", "product")
     assert (model.cell.num_hidden, model.in_channels, model.size, model.grid) == (7, 2, 64, (2, 2))
     assert [getattr(layer, "out_features", None) for layer in model.head] == [6, None, None, 5]
     assert model.head[2].p == 0.1
     assert parts(create_model("convalstm", 5, attention=None)) == (ConvLSTM, None, None)
-    assert parts(create_model("convalstm", 5)) == (ConvLSTM, "SoftAttention", "scaled"), "the table itself is unchanged"
+    assert parts(create_model("convalstm", 5)) == (ConvLSTM, "SoftAttention", "scaled"), (
+        "the table itself is unchanged"
+    )
 
 
 def test_an_unknown_name_is_an_error_that_lists_the_known_ones():
-    with pytest.raises(ValueError, match=f"unknown model 'transformer'; there are {', '.join(MODELS)}"):
+    with pytest.raises(
+        ValueError, match=f"unknown model 'transformer'; there are {', '.join(MODELS)}"
+    ):
         create_model("transformer", 3)
 
 
 def test_settings_that_do_not_fit_are_errors():
-    with pytest.raises(ValueError, match="attention 'conv' does not take the state of a lstm cell; use soft"):
+    with pytest.raises(
+        ValueError, match="attention 'conv' does not take the state of a lstm cell; use soft"
+    ):
         create_model("lstm", 3, attention="conv")
     with pytest.raises(ValueError, match="num_classes is 0, expected at least 1"):
         create_model("lstm", 0)
     with pytest.raises(ValueError, match="unknown encoder 'eye'"):
         create_model("lstm", 3, encoder="eye")
-    with pytest.raises(ValueError, match="lstm has no setting 'color'; there are attention, attention_loss, cell"):
+    with pytest.raises(
+        ValueError, match="lstm has no setting 'color'; there are attention, attention_loss, cell"
+    ):
         create_model("lstm", 3, color="red")
-    with pytest.raises(ValueError, match="lstm has no setting 'in_chanels'; did you mean in_channels"):
+    with pytest.raises(
+        ValueError, match="lstm has no setting 'in_chanels'; did you mean in_channels"
+    ):
         create_model("lstm", 3, in_chanels=1)
-    with pytest.raises(ValueError, match=r"'convlst'; did you mean convlstm or convalstm\? There are linear, convnet"):
+    with pytest.raises(
+        ValueError,
+        match=r"'convlst'; did you mean convlstm or convalstm\? There are linear, convnet",
+    ):
         create_model("convlst", 3)
 
 
 def test_motion_needs_flow_and_never_uses_rgb_channels_as_flow():
     model = create_model("motion", 10)
     assert (model.in_channels, model.encoder.flow_channels) == (5, 2)
-    with pytest.raises(ValueError, match=r"frames are \(3, 64, 64\), this model was built for \(5, 64, 64\)"):
+    with pytest.raises(
+        ValueError, match=r"frames are \(3, 64, 64\), this model was built for \(5, 64, 64\)"
+    ):
         model(torch.rand(1, 2, 3, 64, 64))
-    with pytest.raises(ValueError, match="in_channels is 3 and flow_channels is not given: motion takes frames with"):
+    with pytest.raises(
+        ValueError,
+        match="in_channels is 3 and flow_channels is not given: motion takes frames with",
+    ):
         create_model("motion", 10, in_channels=3)
-    assert create_model("motion", 10, in_channels=3, flow_channels=2).in_channels == 3, "gray and one field"
+    assert create_model("motion", 10, in_channels=3, flow_channels=2).in_channels == 3, (
+        "gray and one field"
+    )
 
 
 def resolved(name: str, training: TrainConfig) -> TrainConfig:
@@ -118,7 +153,11 @@ def resolved(name: str, training: TrainConfig) -> TrainConfig:
 
 def test_the_loss_is_that_of_the_recipe_unless_given() -> None:
     auto = TrainConfig()
-    assert [resolved(name, auto).loss for name in ("tcn", "lstm", "tracks")] == ["last", "every", "last"]
+    assert [resolved(name, auto).loss for name in ("tcn", "lstm", "tracks")] == [
+        "last",
+        "every",
+        "last",
+    ]
     assert resolved("tcn", auto).resolved_aggregation == "last"
     assert resolved("tcn", TrainConfig(loss="every")).loss == "every"
     with pytest.raises(ValueError, match="aggregation is 'mean' and loss is 'last'"):
@@ -126,16 +165,22 @@ def test_the_loss_is_that_of_the_recipe_unless_given() -> None:
 
 
 def test_a_paired_model_has_a_separate_encoder_for_flow_if_there_is_flow():
-    both = configured(ModelConfig("tcn", "conv4", hidden=2), DataConfig(size=16, modality="both"), 3)
+    both = configured(
+        ModelConfig("tcn", "conv4", hidden=2), DataConfig(size=16, modality="both"), 3
+    )
     assert isinstance(both.encoder, Paired)
     assert (both.encoder.flow_channels, both.in_channels) == (2, 5)
     for streams, channels in (("rgb", 3), ("flow", 2)):
-        alone = configured(ModelConfig("tcn", "conv4", hidden=2), DataConfig(size=16, modality=streams), 3)
+        alone = configured(
+            ModelConfig("tcn", "conv4", hidden=2), DataConfig(size=16, modality=streams), 3
+        )
         assert isinstance(alone.encoder, Conv4)
         assert alone.in_channels == channels
 
 
-def test_a_pretrained_encoder_is_frozen_unless_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pretrained_encoder_is_frozen_unless_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     put_weights(tmp_path, monkeypatch)
     data = DataConfig(size=32, frames=2)
 

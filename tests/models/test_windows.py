@@ -1,4 +1,6 @@
-"""Statistics and scores of windows: of all frames at once, frame by frame, and by their definitions."""
+"""Statistics and scores of windows: of all frames at once, frame by frame, and by their
+definitions.
+"""
 
 import numpy as np
 import pytest
@@ -8,7 +10,8 @@ from torch import Tensor
 from onlooker.models.linear import LinearClassifier
 from onlooker.models.windows import cosines, newest_windows, windows_of
 
-LENGTHS, USUAL = (2, 5, 9), 6
+LENGTHS = (2, 5, 9)
+USUAL = 6
 
 
 def naive(window: np.ndarray, positions: np.ndarray, usual: int) -> np.ndarray:
@@ -20,7 +23,11 @@ def naive(window: np.ndarray, positions: np.ndarray, usual: int) -> np.ndarray:
     for u in positions.T:
         of_frames = (window * u).mean(-1)
         for k in range(1, 5):
-            wave = np.cos(np.pi * k * (np.arange(n) + 0.5) / n) * np.sqrt(2) / n if k < n else np.zeros(n)
+            wave = (
+                np.cos(np.pi * k * (np.arange(n) + 0.5) / n) * np.sqrt(2) / n
+                if k < n
+                else np.zeros(n)
+            )
             waves.append(wave @ (of_frames - of_frames.mean(0)))
     return np.concatenate([*(each.mean(-1) for each in unordered), *waves])
 
@@ -37,10 +44,17 @@ def model(lengths: tuple[int, ...] = LENGTHS, **settings: int) -> LinearClassifi
 @pytest.fixture
 def features() -> Tensor:
     net = model()
-    return torch.rand(2, 14, net.encoder.num_features, *net.grid, generator=torch.Generator().manual_seed(0)) + 5
+    return (
+        torch.rand(
+            2, 14, net.encoder.num_features, *net.grid, generator=torch.Generator().manual_seed(0)
+        )
+        + 5
+    )
 
 
-def test_statistics_are_those_of_the_definition_at_once_and_frame_by_frame(features: Tensor) -> None:
+def test_statistics_are_those_of_the_definition_at_once_and_frame_by_frame(
+    features: Tensor,
+) -> None:
     net = model()
     frames = features.flatten(3)
     moments = net._moments(frames)
@@ -74,7 +88,9 @@ def test_what_stands_still_has_no_change_and_no_spread() -> None:
     assert not statistics[:, net.encoder.num_features :].any()
 
 
-def test_a_stream_has_the_scores_of_a_video_and_none_before_a_window_is_complete(features: Tensor) -> None:
+def test_a_stream_has_the_scores_of_a_video_and_none_before_a_window_is_complete(
+    features: Tensor,
+) -> None:
     net = model()
     whole = net.forward_features(features).windows
     state = net.initial_state(2)
@@ -96,14 +112,18 @@ def test_scores_are_the_probability_of_an_event_times_that_of_its_class(features
     assert windows is not None
     scores = windows.scores
     assert torch.allclose(scores.sum(-1), windows.whole.sigmoid(), atol=1e-6)
-    assert torch.allclose(scores[0, -1, 0], windows.whole[0, -1, 0].sigmoid() * windows.logits[0, -1, 0].softmax(0))
+    assert torch.allclose(
+        scores[0, -1, 0], windows.whole[0, -1, 0].sigmoid() * windows.logits[0, -1, 0].softmax(0)
+    )
 
 
 def test_the_layer_is_saved_and_loaded(tmp_path, features: Tensor) -> None:
     net = model(())
     assert net.forward_features(features).windows is None
     M = net.num_features
-    event, classes = ([torch.randn(M), torch.rand(M) + 1, torch.randn(K, M), torch.randn(K)] for K in (1, 3))
+    event, classes = (
+        [torch.randn(M), torch.rand(M) + 1, torch.randn(K, M), torch.randn(K)] for K in (1, 3)
+    )
     net.set_event_layer(LENGTHS, event, classes)
     net.save_pretrained(tmp_path)
     loaded = LinearClassifier.from_pretrained(tmp_path).eval()
@@ -114,8 +134,13 @@ def test_the_layer_is_saved_and_loaded(tmp_path, features: Tensor) -> None:
     assert torch.equal(mine.whole, theirs.whole)
     assert torch.equal(mine.logits, theirs.logits)
     statistics = net.window_statistics(features)[1, -1, 2]
-    for (center, scale, weight, bias), found in ((event, mine.whole[..., None]), (classes, mine.logits)):
-        assert torch.allclose(found[1, -1, 2], weight @ ((statistics - center) / scale) + bias, rtol=1e-4, atol=1e-4)
+    for (center, scale, weight, bias), found in (
+        (event, mine.whole[..., None]),
+        (classes, mine.logits),
+    ):
+        assert torch.allclose(
+            found[1, -1, 2], weight @ ((statistics - center) / scale) + bias, rtol=1e-4, atol=1e-4
+        )
 
 
 @pytest.mark.parametrize("lengths", [(1, 4), (4, 4), (5, 3)])

@@ -49,10 +49,16 @@ def facts(seed: int, **changed: object) -> ClipFacts:
 
 
 def labeled(**counts: int) -> list[Clip]:
-    return [Clip(Path(f"{label}/{label}{i}.mp4"), label) for label, count in counts.items() for i in range(count)]
+    return [
+        Clip(Path(f"{label}/{label}{i}.mp4"), label)
+        for label, count in counts.items()
+        for i in range(count)
+    ]
 
 
-def named(clips: list[Clip], known: list[ClipFacts], split: Split | None = None) -> dict[str, Finding]:
+def named(
+    clips: list[Clip], known: list[ClipFacts], split: Split | None = None
+) -> dict[str, Finding]:
     return {each.name: each for each in fact_findings(clips, known, split or split_clips(clips))}
 
 
@@ -78,7 +84,8 @@ def test_the_split_is_that_of_training(tmp_path: Path) -> None:
 
 
 def test_few_clips_are_all_fitted_by_the_model_that_is_trained_in_seconds() -> None:
-    few, many = labeled(jump=150, wave=149), labeled(jump=150, wave=150)
+    few = labeled(jump=150, wave=149)
+    many = labeled(jump=150, wave=150)
     assert not plan_split(few).test
     assert [len(plan_split(*asked).test) for asked in ((few, "lstm"), (many,))] == [60, 60]
 
@@ -102,7 +109,9 @@ def test_listed_clips_that_do_not_exist_are_a_finding(tmp_path: Path) -> None:
     with (tmp_path / "list.csv").open("w", newline="") as file:
         rows = [[str(clip.path), clip.label] for clip in find_clips(folder)]
         csv.writer(file).writerows([["path", "label"], *rows, ["gone.mp4", "jump"]])
-    assert "1 of 11 clips do not exist" in check(tmp_path / "list.csv", quiet=True).findings[0].found
+    assert (
+        "1 of 11 clips do not exist" in check(tmp_path / "list.csv", quiet=True).findings[0].found
+    )
     assert "   gone.mp4" in call("check", tmp_path / "list.csv").stdout.splitlines()
 
 
@@ -114,11 +123,18 @@ def test_a_folder_of_unreadable_clips_has_a_result(tmp_path: Path) -> None:
     assert names == ["unreadable", "no split", "few clips"]
 
 
-@pytest.mark.parametrize(("counts", "name", "words"), [
-    ({"jump": 6, "wave": 2}, "few clips", "1 of 2 classes have fewer than 5 clips: wave 2"),
-    ({"jump": 31, "wave": 6}, "imbalance", "class jump has 31 clips, wave 6"),
-    ({"Jump_high": 5, "jump high": 5}, "similar names", "only in case or spaces: 'Jump_high' and 'jump high'"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("counts", "name", "words"),
+    [
+        ({"jump": 6, "wave": 2}, "few clips", "1 of 2 classes have fewer than 5 clips: wave 2"),
+        ({"jump": 31, "wave": 6}, "imbalance", "class jump has 31 clips, wave 6"),
+        (
+            {"Jump_high": 5, "jump high": 5},
+            "similar names",
+            "only in case or spaces: 'Jump_high' and 'jump high'",
+        ),
+    ],
+)
 def test_findings_from_labels(counts: dict[str, int], name: str, words: str) -> None:
     (finding,) = [each for each in label_findings(labeled(**counts)) if each.name == name]
     assert words in finding.found
@@ -126,7 +142,8 @@ def test_findings_from_labels(counts: dict[str, int], name: str, words: str) -> 
 
 def test_a_class_of_one_recording() -> None:
     clips = [
-        replace(clip, recording="anna" if clip.label == "jump" else clip.path.stem) for clip in labeled(jump=6, wave=6)
+        replace(clip, recording="anna" if clip.label == "jump" else clip.path.stem)
+        for clip in labeled(jump=6, wave=6)
     ]
     findings = {each.name: each.found for each in label_findings(clips)}
     assert findings["one recording"] == "all clips of a class are of one recording: jump 6"
@@ -134,68 +151,100 @@ def test_a_class_of_one_recording() -> None:
 
 
 def test_clips_of_one_scene_in_two_splits() -> None:
-    clips, known = labeled(jump=10, wave=10), [facts(seed) for seed in range(20)]
+    clips = labeled(jump=10, wave=10)
+    known = [facts(seed) for seed in range(20)]
     assert named(clips, known) == {}
     split = split_clips(clips)
     test, train = (clips.index(part[0]) for part in (split.test, split.training))
     chance = np.random.default_rng(99)
     background = known[train].thumbnails.mean(0)
-    known[test] = replace(known[test], thumbnails=(background + chance.uniform(0, 60, (8, 16, 16))).astype(np.float32))
+    known[test] = replace(
+        known[test], thumbnails=(background + chance.uniform(0, 60, (8, 16, 16))).astype(np.float32)
+    )
     finding = named(clips, known)["same scene"]
     assert "2 clips show nearly the same image" in finding.found
     assert "; 1 of them are test clips" in finding.found
     assert set(finding.clips[0]) == {clips[test].path, clips[train].path}
     whole = hold_out_validation(clips)
-    assert named(clips, known, whole)["same scene"].found == "2 clips show nearly the same image as another clip"
-    together = [replace(clip, recording="one" if i in (test, train) else str(i)) for i, clip in enumerate(clips)]
+    assert (
+        named(clips, known, whole)["same scene"].found
+        == "2 clips show nearly the same image as another clip"
+    )
+    together = [
+        replace(clip, recording="one" if i in (test, train) else str(i))
+        for i, clip in enumerate(clips)
+    ]
     assert named(together, known) == named(together, known, hold_out_validation(together)) == {}
 
 
 def test_a_copy_in_another_class() -> None:
-    clips, known = labeled(jump=10, wave=10), [facts(seed) for seed in range(20)]
+    clips = labeled(jump=10, wave=10)
+    known = [facts(seed) for seed in range(20)]
     known[15] = replace(known[3], thumbnails=known[3].thumbnails * 0.9)
     finding = named(clips, known)["two labels"]
     assert finding.clips == ((Path("jump/jump3.mp4"), Path("wave/wave5.mp4")),)
 
 
 def test_one_scene_in_all_clips_is_not_reported_as_a_leak() -> None:
-    clips, chance = labeled(jump=10, wave=10), np.random.default_rng(0)
+    clips = labeled(jump=10, wave=10)
+    chance = np.random.default_rng(0)
     background = facts(0).thumbnails.mean(0)
-    known = [facts(0, thumbnails=background + chance.uniform(0, 60, (8, 16, 16)).astype(np.float32)) for _ in clips]
+    known = [
+        facts(0, thumbnails=background + chance.uniform(0, 60, (8, 16, 16)).astype(np.float32))
+        for _ in clips
+    ]
     assert named(clips, known) == {}
 
 
-@pytest.mark.parametrize(("changed", "words"), [
-    ({"size": (720, 1280)}, "height in pixels alone tells the class of 100 %"),
-    ({"frames": 90}, "number of frames alone tells the class of 100 %"),
-    ({"rate": 25.0}, "frame rate alone tells the class of 100 %"),
-])  # fmt: skip
-def test_a_file_property_that_predicts_the_class_is_a_finding(changed: dict[str, object], words: str) -> None:
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"size": (720, 1280)}, "height in pixels alone tells the class of 100 %"),
+        ({"frames": 90}, "number of frames alone tells the class of 100 %"),
+        ({"rate": 25.0}, "frame rate alone tells the class of 100 %"),
+    ],
+)
+def test_a_file_property_that_predicts_the_class_is_a_finding(
+    changed: dict[str, object], words: str
+) -> None:
     clips = labeled(jump=10, wave=10)
     known = [facts(seed, **(changed if seed >= 10 else {})) for seed in range(20)]
     assert words in named(clips, known)["telling files"].found
 
 
 def test_properties_that_differ_between_clips_and_not_between_classes_are_no_finding() -> None:
-    chance, clips = np.random.default_rng(0), labeled(jump=40, wave=40, walk=40)
+    chance = np.random.default_rng(0)
+    clips = labeled(jump=40, wave=40, walk=40)
     sizes = [(int(chance.integers(100, 800)), int(chance.integers(100, 800))) for _ in clips]
-    assert named(clips, [facts(seed, size=size, frames=30 + size[0]) for seed, size in enumerate(sizes)]) == {}
+    assert (
+        named(
+            clips, [facts(seed, size=size, frames=30 + size[0]) for seed, size in enumerate(sizes)]
+        )
+        == {}
+    )
 
 
 def test_a_property_of_recordings_is_no_finding() -> None:
     """Each recording has its own frame size, so the size identifies the recording, not the class."""
-    clips = [replace(clip, recording=f"{clip.label}{i // 5}") for i, clip in enumerate(labeled(jump=20, wave=20))]
+    clips = [
+        replace(clip, recording=f"{clip.label}{i // 5}")
+        for i, clip in enumerate(labeled(jump=20, wave=20))
+    ]
     known = [facts(seed, size=(100 + 10 * (5 * (seed // 5) % 8), 100)) for seed in range(40)]
     assert named(clips, known) == {}
 
 
-@pytest.mark.parametrize(("name", "spoil"), [
-    ("short", lambda clip: replace(clip, frames=7)),
-    ("still", lambda clip: replace(clip, thumbnails=np.repeat(clip.thumbnails[:1], 8, 0))),
-    ("dark", lambda clip: replace(clip, thumbnails=clip.thumbnails / 8)),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "spoil"),
+    [
+        ("short", lambda clip: replace(clip, frames=7)),
+        ("still", lambda clip: replace(clip, thumbnails=np.repeat(clip.thumbnails[:1], 8, 0))),
+        ("dark", lambda clip: replace(clip, thumbnails=clip.thumbnails / 8)),
+    ],
+)
 def test_spoiled_clips_are_findings(name: str, spoil: Callable[[ClipFacts], ClipFacts]) -> None:
-    clips, known = labeled(jump=10, wave=10), [facts(seed) for seed in range(20)]
+    clips = labeled(jump=10, wave=10)
+    known = [facts(seed) for seed in range(20)]
     known[4] = spoil(known[4])
     findings = named(clips, known)
     assert list(findings) == [name]
@@ -203,7 +252,8 @@ def test_spoiled_clips_are_findings(name: str, spoil: Callable[[ClipFacts], Clip
 
 
 def test_what_fill_has_made_is_not_to_be_removed() -> None:
-    clips, known = labeled(jump=10, nothing=10), [facts(seed) for seed in range(20)]
+    clips = labeled(jump=10, nothing=10)
+    known = [facts(seed) for seed in range(20)]
     for i in (3, 15):
         known[i] = replace(known[i], thumbnails=np.repeat(known[i].thumbnails[:1], 8, 0))
     (finding,) = fact_findings(clips, known, split_clips(clips), "nothing")
@@ -211,10 +261,14 @@ def test_what_fill_has_made_is_not_to_be_removed() -> None:
     assert finding.clips == ((clips[3].path,),)
 
 
-def test_the_table_shows_classes_and_recordings_in_80_columns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_table_shows_classes_and_recordings_in_80_columns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     folder = make_folder(tmp_path / "clips", {"Schläge üben": 3, "wave": 3}, T=3)
-    recorded = [[clip.path.relative_to(folder).as_posix(), clip.path.stem] for clip in find_clips(folder)]
+    recorded = [
+        [clip.path.relative_to(folder).as_posix(), clip.path.stem] for clip in find_clips(folder)
+    ]
     with (folder / "recordings.csv").open("w", newline="") as file:
         csv.writer(file).writerows([["clip", "recording"], *recorded])
     (folder / "wave" / "day 1").mkdir()
@@ -229,7 +283,8 @@ def test_the_table_shows_classes_and_recordings_in_80_columns(tmp_path: Path, mo
 def test_the_frame_rate_of_image_sequences_is_said_wherever_it_matters(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder, run = tmp_path / "clips", tmp_path / "run"
+    folder = tmp_path / "clips"
+    run = tmp_path / "run"
     for label in ("jump", "wave"):
         for clip in range(3):
             (folder / label / str(clip)).mkdir(parents=True)
@@ -245,7 +300,10 @@ def test_the_frame_rate_of_image_sequences_is_said_wherever_it_matters(
     assert "ignored" not in said
     (folder / "frame_rate.txt").unlink()
     words = "--size", 16, "--frames", 4, "--encoder", "conv4"
-    assert "frame rate: unknown: give --frame-rate" in call("train", folder, "--run", run, *words).stderr
+    assert (
+        "frame rate: unknown: give --frame-rate"
+        in call("train", folder, "--run", run, *words).stderr
+    )
     assert onlooker.load(run).frame_rate is None
     assert "samples.frame_rate</td><td>unknown" in (run / "report.html").read_text()
     clip = folder / "jump" / "0"
@@ -268,7 +326,9 @@ def test_ignored_columns_are_named_once(tmp_path: Path) -> None:
         call("check", folder / "list.csv"),
         call("train", folder / "list.csv", "--run", tmp_path / "run", *words),
     ):
-        assert (said.stdout + said.stderr).count("ignored columns: fold; cross-validation makes its own") == 1
+        assert (said.stdout + said.stderr).count(
+            "ignored columns: fold; cross-validation makes its own"
+        ) == 1
 
 
 def test_classes_may_be_given_several_times(tmp_path: Path) -> None:
@@ -285,7 +345,10 @@ def test_the_rate_of_raw_video_is_unknown(tmp_path: Path, make_clip: Callable[..
         clip = make_clip("raw.mjpeg", codec="mjpeg", pix_fmt="yuvj420p")
         clip.rename(tmp_path / "clips" / label / f"{label}.mjpeg")
     said = " ".join(call("check", tmp_path / "clips").stdout.split())
-    assert "the frame rate of 2 of 2 clips is unknown: image sequences and raw video do not say it" in said
+    assert (
+        "the frame rate of 2 of 2 clips is unknown: image sequences and raw video do not say it"
+        in said
+    )
     assert "-c copy OUT.mp4" in said
 
 
@@ -298,14 +361,22 @@ def test_images_that_are_left_out_of_sequences_are_counted_and_named(tmp_path: P
                 for name in ("img_{:05}", "flow_x_{:05}"):
                     Image.fromarray(image).save(folder / f"{name.format(number)}.png")
     said = call("check", tmp_path).stdout
-    assert "left out of image sequences: 18 (jump/clip 0/flow_x_00001.png, jump/clip 0/flow_x_00002.png, " in said
+    assert (
+        "left out of image sequences: 18 (jump/clip 0/flow_x_00001.png, jump/clip 0/flow_x_00002.png, "
+        in said
+    )
 
 
-@pytest.mark.parametrize(("counts", "words"), [
-    ({"jump": 5, "wave": 1}, "class wave has 1 clip; "),
-    ({"jump": 5}, "1 sub-folder; expected at least 2"),
-])  # fmt: skip
-def test_training_reports_errors_before_it_reads_clips(counts: dict[str, int], words: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("counts", "words"),
+    [
+        ({"jump": 5, "wave": 1}, "class wave has 1 clip; "),
+        ({"jump": 5}, "1 sub-folder; expected at least 2"),
+    ],
+)
+def test_training_reports_errors_before_it_reads_clips(
+    counts: dict[str, int], words: str, tmp_path: Path
+) -> None:
     for label, count in counts.items():
         for i in range(count):
             (tmp_path / "clips" / label).mkdir(parents=True, exist_ok=True)
@@ -317,15 +388,25 @@ def test_training_on_a_class_of_unreadable_clips_is_an_error(tmp_path: Path) -> 
     folder = make_folder(tmp_path / "clips", {"jump": 3, "wave": 3}, T=2)
     for clip in (folder / "jump").iterdir():
         clip.write_text("no video")
-    with pytest.raises(ClipError, match=r"none of the 3 clips of class jump can be read .*leave the class out"):
+    with pytest.raises(
+        ClipError, match=r"none of the 3 clips of class jump can be read .*leave the class out"
+    ):
         onlooker.train(folder, tmp_path / "run", size=16, frames=2, encoder="conv4", quiet=True)
 
 
 @pytest.mark.parametrize(
     ("label", "nothing", "words"),
     [
-        ("No gesture", None, "No gesture is the class in which nothing happens, so it is never reported as an event"),
-        ("Normal", None, "if nothing happens in class Normal, train with --nothing 'Normal': else it is an event"),
+        (
+            "No gesture",
+            None,
+            "No gesture is the class in which nothing happens, so it is never reported as an event",
+        ),
+        (
+            "Normal",
+            None,
+            "if nothing happens in class Normal, train with --nothing 'Normal': else it is an event",
+        ),
         ("Normal", "Normal", "Normal is the class in which nothing happens"),
         ("idle", "", None),
         ("sit", None, None),
@@ -334,7 +415,9 @@ def test_training_on_a_class_of_unreadable_clips_is_an_error(tmp_path: Path) -> 
 def test_the_class_in_which_nothing_happens_is_named(
     label: str, nothing: str | None, words: str | None, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    clips = ClipSet(Path("clips"), {"": tuple(Clip(Path(f"{name}.mp4"), name) for name in (label, "fall"))})
+    clips = ClipSet(
+        Path("clips"), {"": tuple(Clip(Path(f"{name}.mp4"), name) for name in (label, "fall"))}
+    )
     show_classes(clips, None, nothing)
     shown = capsys.readouterr().out
     assert words in shown if words else "happens" not in shown

@@ -1,4 +1,6 @@
-"""Clips on a Ray cluster: the same results as without one, each computed once, whatever dies meanwhile."""
+"""Clips on a Ray cluster: the same results as without one, each computed once, whatever dies
+meanwhile.
+"""
 
 import json
 import os
@@ -39,16 +41,24 @@ def test_a_folder_stands_for_the_clips_in_it(squares: Path, tmp_path: Path) -> N
     videos = sorted(squares.glob("*/*.mp4"))
     (tmp_path / "empty").mkdir()
     assert find_videos([squares]) == (videos, [])
-    assert find_videos([videos[3], squares / "up", tmp_path / "empty", tmp_path / "none.mp4"])[0] == [
-        videos[3], *sorted((squares / "up").iterdir()), tmp_path / "empty", tmp_path / "none.mp4",
-    ]  # fmt: skip
+    assert find_videos([videos[3], squares / "up", tmp_path / "empty", tmp_path / "none.mp4"])[
+        0
+    ] == [
+        videos[3],
+        *sorted((squares / "up").iterdir()),
+        tmp_path / "empty",
+        tmp_path / "none.mp4",
+    ]
     shutil.copytree(squares / "up", tmp_path / "some" / ".onlooker" / "trash")
     shutil.copytree(squares / "up", tmp_path / "some" / "__MACOSX")
     shutil.copytree(squares / "up", tmp_path / "some" / "day 1")
     (tmp_path / "some" / "gone.mp4").symlink_to("nothing")
     (tmp_path / "some" / "notes.txt").touch()
     found, ignored = find_videos([tmp_path / "some"])
-    assert found == [*sorted((tmp_path / "some" / "day 1").iterdir()), tmp_path / "some" / "gone.mp4"]
+    assert found == [
+        *sorted((tmp_path / "some" / "day 1").iterdir()),
+        tmp_path / "some" / "gone.mp4",
+    ]
     assert ignored == [tmp_path / "some" / "notes.txt"]
 
 
@@ -56,7 +66,10 @@ def test_a_folder_stands_for_the_clips_in_it(squares: Path, tmp_path: Path) -> N
 def test_an_address_without_a_cluster_is_an_error_at_once(address: str, tmp_path: Path) -> None:
     pytest.importorskip("ray")
     start = time.monotonic()
-    with pytest.raises(ConnectionError, match=f"^{address}: no Ray cluster there .*; start one by `ray start --head`"):
+    with pytest.raises(
+        ConnectionError,
+        match=f"^{address}: no Ray cluster there .*; start one by `ray start --head`",
+    ):
         next(map_clips(slow, [tmp_path], address))
     assert time.monotonic() - start < 30
 
@@ -99,7 +112,9 @@ def cluster() -> Iterator[Any]:
     ray = pytest.importorskip("ray", reason="Ray is not installed (onlooker[cluster])")
     utils = pytest.importorskip("ray.cluster_utils")
     ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
-    started = utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    started = utils.Cluster(
+        initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False}
+    )
     started.add_node(num_cpus=1)
     yield started
     started.shutdown()
@@ -116,9 +131,12 @@ def clips(squares: Path, tmp_path: Path) -> list[Path]:
 
 
 @pytest.mark.slow
-def test_a_clip_whose_worker_dies_three_times_is_named(cluster: Any, clips: list[Path], tmp_path: Path) -> None:
+def test_a_clip_whose_worker_dies_three_times_is_named(
+    cluster: Any, clips: list[Path], tmp_path: Path
+) -> None:
     (notes := tmp_path / "notes").mkdir()
-    killed, deadly = (clips[0].rename(tmp_path / "killed.mp4"), clips[1].rename(tmp_path / "deadly.mp4"))
+    killed = clips[0].rename(tmp_path / "killed.mp4")
+    deadly = clips[1].rename(tmp_path / "deadly.mp4")
     given = [killed, deadly, *clips[2:]]
     results = [*map_clips(partial(watched, notes), given, cluster.address)]
     assert Counter(clip for clip, _ in results) == Counter(given)
@@ -127,7 +145,9 @@ def test_a_clip_whose_worker_dies_three_times_is_named(cluster: Any, clips: list
     assert isinstance(failed[deadly], ClipError)
     assert f"{ATTEMPTS} workers that read it were killed" in str(failed[deadly])
     begun = Counter(each.read_text() for each in notes.iterdir())
-    assert begun == Counter(clip.name for clip in given) + Counter({"deadly.mp4": ATTEMPTS - 1, "killed.mp4": 1})
+    assert begun == Counter(clip.name for clip in given) + Counter(
+        {"deadly.mp4": ATTEMPTS - 1, "killed.mp4": 1}
+    )
 
 
 @pytest.mark.slow
@@ -138,33 +158,53 @@ def test_predictions_are_those_without_a_cluster(
     run = Recognizer(model, ("a", "b", "c"), DATA).save(tmp_path / "run")
     monkeypatch.chdir(tmp_path)
     some = [Path(clip.name) for clip in clips]
-    assert len(predict_clips(run, some, json=tmp_path / "cluster.json", threshold=0.5, ray=cluster.address)) == 1
+    assert (
+        len(
+            predict_clips(
+                run, some, json=tmp_path / "cluster.json", threshold=0.5, ray=cluster.address
+            )
+        )
+        == 1
+    )
     assert len(predict_clips(run, some, json=tmp_path / "alone.json", threshold=0.5)) == 1
-    found, alone = ((tmp_path / f"{name}.json").read_text().splitlines() for name in ("cluster", "alone"))
+    found, alone = (
+        (tmp_path / f"{name}.json").read_text().splitlines() for name in ("cluster", "alone")
+    )
     assert sorted(found) == alone
     assert len(found) == 13
 
 
 @pytest.mark.slow
-def test_predictions_continue_after_the_command_was_killed(cluster: Any, squares: Path, tmp_path: Path) -> None:
+def test_predictions_continue_after_the_command_was_killed(
+    cluster: Any, squares: Path, tmp_path: Path
+) -> None:
     model = create_model("convalstm", 3, in_channels=1, size=16, hidden=4)
-    run, out = Recognizer(model, ("a", "b", "c"), DATA).save(tmp_path / "run"), tmp_path / "cluster.jsonl"
+    run = Recognizer(model, ("a", "b", "c"), DATA).save(tmp_path / "run")
+    out = tmp_path / "cluster.jsonl"
     (folder := tmp_path / "clips").mkdir()
     for number, path in enumerate([*squares.glob("*/*.mp4")] * 10):
         (folder / f"{number:03}.mp4").symlink_to(path)
     words = ["predict", run, folder, "--json", out, "--ray", cluster.address]
-    command = subprocess.Popen([sys.executable, "-m", "onlooker", *map(str, words)], stdout=subprocess.DEVNULL)
+    command = subprocess.Popen(
+        [sys.executable, "-m", "onlooker", *map(str, words)], stdout=subprocess.DEVNULL
+    )
     while not out.exists() or out.read_bytes().count(b"\n") < 5:
         assert command.poll() is None
         time.sleep(0.002)
     command.kill()
     command.wait()
-    before = {json.loads(line)["path"] for line in out.read_text().splitlines(keepends=True) if line.endswith("\n")}
+    before = {
+        json.loads(line)["path"]
+        for line in out.read_text().splitlines(keepends=True)
+        if line.endswith("\n")
+    }
     clips = find_videos([folder])[0]
     assert 5 <= len(before) < len(clips)
     assert predict_clips(run, clips, json=out, ray=cluster.address) == []
     assert predict_clips(run, clips, json=tmp_path / "alone.jsonl") == []
-    assert sorted(out.read_text().splitlines()) == sorted((tmp_path / "alone.jsonl").read_text().splitlines())
+    assert sorted(out.read_text().splitlines()) == sorted(
+        (tmp_path / "alone.jsonl").read_text().splitlines()
+    )
 
 
 @pytest.mark.slow
@@ -176,7 +216,9 @@ def test_a_node_without_the_clips_or_the_packages_is_named(cluster: Any, tmp_pat
 
 
 @pytest.mark.slow
-def test_the_clips_of_a_node_that_is_lost_are_computed_by_others(cluster: Any, clips: list[Path]) -> None:
+def test_the_clips_of_a_node_that_is_lost_are_computed_by_others(
+    cluster: Any, clips: list[Path]
+) -> None:
     node = cluster.add_node(num_cpus=1)
     cluster.wait_for_nodes()
     results = []
@@ -190,11 +232,15 @@ def test_the_clips_of_a_node_that_is_lost_are_computed_by_others(cluster: Any, c
 
 
 @pytest.mark.slow
-def test_the_command_starts_its_own_cluster(trained: tuple[Path, str], squares: Path, tmp_path: Path) -> None:
+def test_the_command_starts_its_own_cluster(
+    trained: tuple[Path, str], squares: Path, tmp_path: Path
+) -> None:
     pytest.importorskip("ray")
     words = [trained[0], squares / "up", "--json", tmp_path / "up.jsonl", "--ray", "local"]
     command = [sys.executable, "-m", "onlooker", "predict", *map(str, words)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
-    assert len((tmp_path / "up.jsonl").read_text().splitlines()) == len([*(squares / "up").iterdir()])
+    assert len((tmp_path / "up.jsonl").read_text().splitlines()) == len(
+        [*(squares / "up").iterdir()]
+    )
     assert "raylet" not in done.stdout

@@ -51,7 +51,8 @@ def compared(tmp_path_factory: pytest.TempPathFactory, squares: Path) -> Compare
 def test_every_training_is_a_run_and_the_figures_are_means_over_runs(compared: Compared) -> None:
     out, figures = compared
     for model in ("convnet", "lstm"):
-        by_seed, frames_by_seed = [], []
+        by_seed = []
+        frames_by_seed = []
         for seed in (5, 6):
             right = videos = frames_right = frames = 0.0
             for fold in ("fold0", "fold1"):
@@ -82,7 +83,9 @@ def test_every_training_is_a_run_and_the_figures_are_means_over_runs(compared: C
     assert json.loads((out / "comparison.json").read_text(encoding="utf-8")) == figures
 
 
-def test_only_what_is_missing_is_computed(compared: Compared, squares: Path, tmp_path: Path) -> None:
+def test_only_what_is_missing_is_computed(
+    compared: Compared, squares: Path, tmp_path: Path
+) -> None:
     out = shutil.copytree(compared[0], tmp_path / "compared")
     lost = out / "lstm" / "fold1-seed5" / "evaluation.json"
     before = lost.read_bytes()
@@ -95,29 +98,50 @@ def test_only_what_is_missing_is_computed(compared: Compared, squares: Path, tmp
     assert all(path.stat().st_mtime_ns == time for path, time in times.items())
 
 
-def test_nothing_is_computed_twice(compared: Compared, squares: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_computed_twice(
+    compared: Compared, squares: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(compare_module, "run_parallel", lambda tasks, _: pytest.fail("computes"))
     assert compare(squares, compared[0], MODELS, TWO_FOLDS, (5, 6), jobs=1) == compared[1]
 
 
 def test_one_process_computes_a_comparison_at_a_time(compared: Compared, squares: Path) -> None:
-    with lock_run(compared[0]), pytest.raises(ValueError, match="another process computes it; wait until it ends, or"):
+    with (
+        lock_run(compared[0]),
+        pytest.raises(ValueError, match="another process computes it; wait until it ends, or"),
+    ):
         compare(squares, compared[0], MODELS, TWO_FOLDS, (5, 6), jobs=1)
 
 
 @pytest.mark.parametrize(
     ("model", "data", "training", "message"),
     [
-        (SMALL, DATA, replace(TINY, epochs=2), r"\(training.epochs\); choose another --run, or remove all that"),
+        (
+            SMALL,
+            DATA,
+            replace(TINY, epochs=2),
+            r"\(training.epochs\); choose another --run, or remove all that",
+        ),
         (SMALL, replace(DATA, size=24, frames=2), TINY, r"\(data.frames, data.size\)"),
         (replace(SMALL, hidden=9), DATA, TINY, r"\(model.hidden\)"),
     ],
 )
 def test_runs_of_other_settings_are_not_mixed_in(
-    compared: Compared, squares: Path, model: ModelConfig, data: DataConfig, training: TrainConfig, message: str
+    compared: Compared,
+    squares: Path,
+    model: ModelConfig,
+    data: DataConfig,
+    training: TrainConfig,
+    message: str,
 ) -> None:
     with pytest.raises(ValueError, match=f"lstm.fold0-seed5: made with other settings {message}"):
-        compare(squares, compared[0], settings_of("lstm", Settings(model, data, training)), TWO_FOLDS, (5, 6))
+        compare(
+            squares,
+            compared[0],
+            settings_of("lstm", Settings(model, data, training)),
+            TWO_FOLDS,
+            (5, 6),
+        )
 
 
 def test_the_majority_class_baseline(splits: dict[str, Split], compared: Compared) -> None:
@@ -134,24 +158,44 @@ SEEN = DataConfig(frames=3, size=16, channels=1)
     ("entries", "streams", "expected"),
     [
         ("convnet, motion", "rgb", {"convnet": "rgb", "motion": "both"}),
-        ("lstm:flow,lstm,lstm:both", "rgb", {"lstm-flow": "flow", "lstm": "rgb", "lstm-both": "both"}),
-        ("convlstm:flow,convlstm:rgb,motion", "flow", {"convlstm": "flow", "convlstm-rgb": "rgb", "motion": "both"}),
+        (
+            "lstm:flow,lstm,lstm:both",
+            "rgb",
+            {"lstm-flow": "flow", "lstm": "rgb", "lstm-both": "both"},
+        ),
+        (
+            "convlstm:flow,convlstm:rgb,motion",
+            "flow",
+            {"convlstm": "flow", "convlstm-rgb": "rgb", "motion": "both"},
+        ),
         ("motion:both,convnet:rgb", "rgb", {"motion": "both", "convnet": "rgb"}),
     ],
 )
-def test_a_model_has_the_modality_of_its_specification(entries: str, streams: str, expected: dict[str, str]) -> None:
+def test_a_model_has_the_modality_of_its_specification(
+    entries: str, streams: str, expected: dict[str, str]
+) -> None:
     models = settings_of(entries, Settings(SHARED, replace(SEEN, modality=streams), TINY))
     assert {name: of.data.modality for name, of in models.items()} == expected
-    assert [of.model.name for of in models.values()] == [name.partition("-")[0] for name in expected]
+    assert [of.model.name for of in models.values()] == [
+        name.partition("-")[0] for name in expected
+    ]
 
 
 def test_attention_settings_apply_only_to_models_with_attention() -> None:
-    models = settings_of("convnet,alstm,convlstm:flow,convalstm,motion,lstm", Settings(SHARED, SEEN, TINY))
-    assert [name for name, of in models.items() if of.model.attention_loss] == ["alstm", "convalstm", "motion"]
+    models = settings_of(
+        "convnet,alstm,convlstm:flow,convalstm,motion,lstm", Settings(SHARED, SEEN, TINY)
+    )
+    assert [name for name, of in models.items() if of.model.attention_loss] == [
+        "alstm",
+        "convalstm",
+        "motion",
+    ]
 
 
 def test_folders_have_no_colons() -> None:
-    assert folder_name("package:model-flow") == "package-model-flow", "Windows has none in file names"
+    assert folder_name("package:model-flow") == "package-model-flow", (
+        "Windows has none in file names"
+    )
 
 
 @pytest.mark.parametrize(
@@ -161,10 +205,15 @@ def test_folders_have_no_colons() -> None:
         ("convnet,convlstm:depth", "unknown model 'convlstm:depth'"),
         ("convnet,convnet:rgb", "models to compare: convnet is listed twice"),
         ("motion,motion:both", "models to compare: motion is listed twice"),
-        ("motion:rgb,convnet", "motion takes RGB and optical flow, and modality is 'rgb'; give --modality both"),
+        (
+            "motion:rgb,convnet",
+            "motion takes RGB and optical flow, and modality is 'rgb'; give --modality both",
+        ),
     ],
 )
-def test_invalid_combinations_of_models(squares: Path, tmp_path: Path, entries: str, message: str) -> None:
+def test_invalid_combinations_of_models(
+    squares: Path, tmp_path: Path, entries: str, message: str
+) -> None:
     with pytest.raises(ValueError, match=message):
         ablation(squares, tmp_path, entries, ModelConfig(encoder="conv4"))
 
@@ -172,28 +221,41 @@ def test_invalid_combinations_of_models(squares: Path, tmp_path: Path, entries: 
 ABLATION = "convalstm,convlstm:flow,motion"
 
 
-def ablation(squares: Path, out: Path, entries: str = ABLATION, shared: ModelConfig = SHARED) -> dict[str, Any]:
-    return compare(squares, out, settings_of(entries, Settings(shared, SEEN, TINY)), TWO_FOLDS, (0,), jobs=1)
+def ablation(
+    squares: Path, out: Path, entries: str = ABLATION, shared: ModelConfig = SHARED
+) -> dict[str, Any]:
+    return compare(
+        squares, out, settings_of(entries, Settings(shared, SEEN, TINY)), TWO_FOLDS, (0,), jobs=1
+    )
 
 
 def test_rgb_flow_and_both_are_compared_in_one_table(squares: Path, tmp_path: Path) -> None:
-    out, figures = tmp_path, ablation(squares, tmp_path)
+    out = tmp_path
+    figures = ablation(squares, tmp_path)
     assert list(figures["accuracy"]) == ["convalstm", "convlstm-flow", "motion"]
     assert figures["modality"] == {"convalstm": "rgb", "convlstm-flow": "flow", "motion": "both"}
     for name, streams in figures["modality"].items():
-        config = json.loads((out / name / "fold1-seed0" / "config.json").read_text(encoding="utf-8"))
+        config = json.loads(
+            (out / name / "fold1-seed0" / "config.json").read_text(encoding="utf-8")
+        )
         assert config["data"]["modality"] == streams
         assert config["model"]["attention_loss"] == (name != "convlstm-flow")
 
 
 @pytest.mark.slow
-def test_models_with_and_without_attention_are_compared_on_pixels(squares: Path, tmp_path: Path) -> None:
-    figures = ablation(squares, tmp_path / "out", "report,convnet", ModelConfig(encoder="conv4", hidden=8))
+def test_models_with_and_without_attention_are_compared_on_pixels(
+    squares: Path, tmp_path: Path
+) -> None:
+    figures = ablation(
+        squares, tmp_path / "out", "report,convnet", ModelConfig(encoder="conv4", hidden=8)
+    )
     assert list(figures["accuracy"]) == ["report", "convnet"]
     assert figures["modality"] == {"report": "rgb", "convnet": "rgb"}
 
 
-def test_runs_of_another_split_are_not_mixed_in(compared: Compared, squares: Path, splits: dict[str, Split]) -> None:
+def test_runs_of_another_split_are_not_mixed_in(
+    compared: Compared, squares: Path, splits: dict[str, Split]
+) -> None:
     turned = {"fold0": splits["fold1"], "fold1": splits["fold0"]}
     with pytest.raises(ValueError, match=r"fold0-seed5: made with other settings \(split\)"):
         compare(squares, compared[0], MODELS, lambda clips: turned, (5, 6), jobs=1)

@@ -12,13 +12,19 @@ from onlooker.recognizer import load
 from onlooker.runs import train as runs
 
 
-def test_the_demo_trains_once_and_writes_a_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    run, clips = tmp_path / "demo", tmp_path / "demo-clips"
+def test_the_demo_trains_once_and_writes_a_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "demo"
+    clips = tmp_path / "demo-clips"
     monkeypatch.setattr(commands, "_DEMO_ACTIONS", ("jump", "walk"))
     monkeypatch.setattr(commands, "_DEMO_CLIPS", 3)
     with monkeypatch.context() as patch:
         patch.setattr(runs, "train_run", Mock(side_effect=KeyboardInterrupt))
-        assert "stopped; run the same command to continue" in call("demo", "--run", run, ok=False).stderr
+        assert (
+            "stopped; run the same command to continue"
+            in call("demo", "--run", run, ok=False).stderr
+        )
     clip = clips / "jump" / "000.mp4"
     written = clip.stat().st_mtime_ns
     output = call("demo", "--run", run).output

@@ -1,4 +1,6 @@
-"""The encoder of a linear model is chosen by cross-validation, if two are installed and the clips are large enough."""
+"""The encoder of a linear model is chosen by cross-validation, if two are installed and the clips
+are large enough.
+"""
 
 import json
 import shutil
@@ -49,7 +51,9 @@ def trained(clips: Path, run: Path, **settings: Any) -> tuple[RunRecord, Mapping
 
 
 def read(run: Path) -> tuple[RunRecord, Mapping[str, Any]]:
-    return RunRecord.read(run), json.loads((run / "cross_validation.json").read_text(encoding="utf-8"))
+    return RunRecord.read(run), json.loads(
+        (run / "cross_validation.json").read_text(encoding="utf-8")
+    )
 
 
 @pytest.mark.parametrize("better", ["small", "lite0"])
@@ -72,7 +76,11 @@ def test_the_better_one_is_trained(
 
 
 def test_of_many_clips_some_are_compared(
-    package: None, preferred: dict[str, bool], clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    package: None,
+    preferred: dict[str, bool],
+    clips: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(encoders, "_COMPARED", 8)
     record, chosen = trained(clips, tmp_path / "run")
@@ -94,9 +102,14 @@ def test_small_clips_given_encoders_and_other_models_are_not_compared(
 
 
 def test_a_run_that_ended_before_the_choice_makes_it_when_it_continues(
-    package: None, preferred: dict[str, bool], clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    package: None,
+    preferred: dict[str, bool],
+    clips: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    run, settings = tmp_path / "run", (ModelConfig(encoder="auto"), DataConfig(frames=4, size=32), TrainConfig())
+    run = tmp_path / "run"
+    settings = (ModelConfig(encoder="auto"), DataConfig(frames=4, size=32), TrainConfig())
     better = encoders._better
     monkeypatch.setattr(encoders, "_better", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
@@ -129,7 +142,8 @@ def test_without_the_package_large_clips_are_noted(
 
 
 def test_a_difference_that_may_be_chance_does_not_count() -> None:
-    y, groups = np.arange(40) % 2, np.repeat(np.arange(5), 8).astype(str)
+    y = np.arange(40) % 2
+    groups = np.repeat(np.arange(5), 8).astype(str)
     clips = Clips(np.zeros((40, 1)), y, groups, 2, ("mean",))
 
     def choice(right: np.ndarray) -> Choice:

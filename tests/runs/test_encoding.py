@@ -1,4 +1,6 @@
-"""A clip is encoded once, even after kills, in memory independent of its length; disk errors name the clip."""
+"""A clip is encoded once, even after kills, in memory independent of its length; disk errors name
+the clip.
+"""
 
 import errno
 import random
@@ -60,11 +62,21 @@ def file_of(clip: Path, data: DataConfig = DATA) -> Path:
     ("frames", "data", "stored", "counts"),
     [
         (9, DATA, 4, (4,)),
-        (3, replace(DATA, frames=10), 3, (10,)),  # a short clip repeats its last frame, which is stored once
+        (
+            3,
+            replace(DATA, frames=10),
+            3,
+            (10,),
+        ),  # a short clip repeats its last frame, which is stored once
     ],
 )
 def test_stored_features_equal_the_output_of_the_encoder(
-    make_clip: Make, monkeypatch: pytest.MonkeyPatch, frames: int, data: DataConfig, stored: int, counts: Any
+    make_clip: Make,
+    monkeypatch: pytest.MonkeyPatch,
+    frames: int,
+    data: DataConfig,
+    stored: int,
+    counts: Any,
 ) -> None:
     monkeypatch.setattr(features, "_BATCH", 3)
     paths = [make_clip("a.mp4", frames=frames), make_clip("b.avi")]
@@ -74,7 +86,9 @@ def test_stored_features_equal_the_output_of_the_encoder(
     assert (maps.dtype, maps.shape) == (np.float16, (stored, 4, 4, 3))
     for count in counts:
         expected = pooled(resize(read(paths[0], count).pixels, 16, 3)).astype(np.float32)
-        rows = load_rows((file_of(paths[0], data),), partial(equally_spaced, count=count)).astype(np.float32)
+        rows = load_rows((file_of(paths[0], data),), partial(equally_spaced, count=count)).astype(
+            np.float32
+        )
         np.testing.assert_allclose(rows, expected, atol=1e-3)
     assert encode(paths, data, meanwhile=NEVER) == Encoded(made.results, 0)
 
@@ -82,17 +96,26 @@ def test_stored_features_equal_the_output_of_the_encoder(
 @pytest.mark.parametrize(
     "changes",
     [
-        {}, {"channels": 1}, {"modality": "flow"}, {"modality": "both"}, {"frames": 40}, {"frames": 1},
+        {},
+        {"channels": 1},
+        {"modality": "flow"},
+        {"modality": "both"},
+        {"frames": 40},
+        {"frames": 1},
     ],
     ids=str,
-)  # fmt: skip
+)
 def test_a_clip_is_sampled_as_for_training(make_clip: Make, changes: dict[str, Any]) -> None:
     path = make_clip(frames=37)
     data = replace(DATA, **changes)
-    np.testing.assert_array_equal(stored_frames(path, data, distinct=True), read_sample(path, data).pixels[:37])
+    np.testing.assert_array_equal(
+        stored_frames(path, data, distinct=True), read_sample(path, data).pixels[:37]
+    )
 
 
-def test_a_renamed_or_copied_clip_is_found_and_a_changed_one_is_not(make_clip: Make, tmp_path: Path) -> None:
+def test_a_renamed_or_copied_clip_is_found_and_a_changed_one_is_not(
+    make_clip: Make, tmp_path: Path
+) -> None:
     encode([path := make_clip()])
     copy = Path(shutil.copy(path, tmp_path / "copy.mp4"))
     moved = path.rename(tmp_path / "moved.mp4")
@@ -106,9 +129,14 @@ def test_a_renamed_or_copied_clip_is_found_and_a_changed_one_is_not(make_clip: M
 def test_a_key_has_all_that_features_depend_on(make_clip: Make) -> None:
     path = make_clip(frames=20)
     names = [
-        {}, {"frames": 5}, {"size": 32}, {"channels": 1}, {"normalization": "imagenet"},
-        {"modality": "both"}, {"modality": "flow"},
-    ]  # fmt: skip
+        {},
+        {"frames": 5},
+        {"size": 32},
+        {"channels": 1},
+        {"normalization": "imagenet"},
+        {"modality": "both"},
+        {"modality": "flow"},
+    ]
     sampled = [replace(DATA, **changes) for changes in names]
     results: list[Any] = [encode([path], data).results[0] for data in sampled]
     others: list[Any] = [(pooling(scale=2.0), "32"), (pooling(), "bf16")]
@@ -118,15 +146,30 @@ def test_a_key_has_all_that_features_depend_on(make_clip: Make) -> None:
     assert (file_of(path, unused),) == results[0]
 
 
-def test_clips_that_cannot_be_read_are_named_and_the_others_are_encoded(make_clip: Make, tmp_path: Path) -> None:
-    good, empty, text = make_clip("a.mp4"), tmp_path / "b.mp4", tmp_path / "c.mp4"
+def test_clips_that_cannot_be_read_are_named_and_the_others_are_encoded(
+    make_clip: Make, tmp_path: Path
+) -> None:
+    good = make_clip("a.mp4")
+    empty = tmp_path / "b.mp4"
+    text = tmp_path / "c.mp4"
     empty.touch()
     text.write_text("no video", encoding="utf-8")
     still = make_clip("still.mp4", frames=1)
     made = encode([empty, good, text, tmp_path / "d.mp4", still], replace(DATA, modality="both"))
     assert [error.path.name for error in made.failed] == ["b.mp4", "c.mp4", "d.mp4", "still.mp4"]
-    assert [error.found[:10] for error in made.failed] == ["zero bytes", "not a vide", "cannot be ", "1 frame de"]
-    assert [isinstance(result, ClipError) for result in made.results] == [True, False, True, True, True]
+    assert [error.found[:10] for error in made.failed] == [
+        "zero bytes",
+        "not a vide",
+        "cannot be ",
+        "1 frame de",
+    ]
+    assert [isinstance(result, ClipError) for result in made.results] == [
+        True,
+        False,
+        True,
+        True,
+        True,
+    ]
     assert made.new == len(cached()) == 1
     with pytest.raises(ClipError, match=r"b\.mp4: zero bytes"):
         encode([empty])
@@ -137,8 +180,16 @@ def test_clips_that_cannot_be_read_are_named_and_the_others_are_encoded(make_cli
 @pytest.mark.parametrize(
     ("number", "kind", "message"),
     [
-        (errno.ENOSPC, DiskFullError, "no space left for its features in .*cache: .*: what is cached already stays"),
-        (errno.EIO, NotWritableError, r"its features cannot be written in .* \(Input/output error\)"),
+        (
+            errno.ENOSPC,
+            DiskFullError,
+            "no space left for its features in .*cache: .*: what is cached already stays",
+        ),
+        (
+            errno.EIO,
+            NotWritableError,
+            r"its features cannot be written in .* \(Input/output error\)",
+        ),
     ],
 )
 def test_disk_errors_name_the_clip_and_lose_nothing(
@@ -159,15 +210,22 @@ def test_disk_errors_name_the_clip_and_lose_nothing(
 
 
 def test_features_that_overflow_half_precision_are_an_error(make_clip: Make) -> None:
-    with pytest.raises(ValueError, match=r"clip.mp4: features up to [\d.e+]+ are beyond half precision"):
+    with pytest.raises(
+        ValueError, match=r"clip.mp4: features up to [\d.e+]+ are beyond half precision"
+    ):
         encode([make_clip()], scale=1e6)
     assert cached() == {}
 
 
-def test_features_beyond_the_limit_of_the_cache_are_an_error(make_clip: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    paths, batches = [make_clip(f"{n:02}.mp4", frames=3 + n) for n in range(20)], list[Tensor]()
+def test_features_beyond_the_limit_of_the_cache_are_an_error(
+    make_clip: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = [make_clip(f"{n:02}.mp4", frames=3 + n) for n in range(20)]
+    batches = list[Tensor]()
     monkeypatch.setenv("ONLOOKER_CACHE_LIMIT", "2KB")  # a clip has at least 400 bytes
-    with pytest.raises(ValueError, match=r"the features do not fit into .* 2.0 kB; raise ONLOOKER_CACHE_LIMIT"):
+    with pytest.raises(
+        ValueError, match=r"the features do not fit into .* 2.0 kB; raise ONLOOKER_CACHE_LIMIT"
+    ):
         encode(paths, meanwhile=batches.append)
     assert len(batches) < 12
 
@@ -196,8 +254,11 @@ def begin(clips: Path) -> subprocess.Popen[str]:
 
 
 @pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.slow)])
-def test_encoding_that_was_killed_can_be_completed(tmp_path: Path, cache: Callable[[str], Path], kills: int) -> None:
-    clips, chance = tmp_path / "clips", random.Random(0)
+def test_encoding_that_was_killed_can_be_completed(
+    tmp_path: Path, cache: Callable[[str], Path], kills: int
+) -> None:
+    clips = tmp_path / "clips"
+    chance = random.Random(0)
     paths = make_folders(clips, 2 * kills)
     encode(paths)
     expected = cached()
@@ -215,10 +276,14 @@ def test_encoding_that_was_killed_can_be_completed(tmp_path: Path, cache: Callab
         # Whatever has its name is whole.
         assert all(left[name] == expected[name] for name in left if not name.startswith("."))
     assert encode(paths).failed == ()
-    assert {name: content for name, content in cached().items() if not name.startswith(".")} == expected
+    assert {
+        name: content for name, content in cached().items() if not name.startswith(".")
+    } == expected
 
 
-def test_two_processes_may_encode_the_same_clips(tmp_path: Path, cache: Callable[[str], Path]) -> None:
+def test_two_processes_may_encode_the_same_clips(
+    tmp_path: Path, cache: Callable[[str], Path]
+) -> None:
     encode(make_folders(tmp_path / "clips", 6))
     expected = cached()
     cache("shared")

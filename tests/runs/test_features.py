@@ -43,13 +43,18 @@ def make(clips: Path, data: DataConfig = DATA, encoder: str = "conv4") -> Encode
     return make_features([clip.path for clip in find_clips(clips)], encoder, data)
 
 
-def train(clips: Path, run: Path, model: ModelConfig = MODEL, data: DataConfig = DATA, **options: Any) -> Any:
+def train(
+    clips: Path, run: Path, model: ModelConfig = MODEL, data: DataConfig = DATA, **options: Any
+) -> Any:
     return train_run(clips, run, model, data, TINY, quiet=True, **options)
 
 
-def test_an_encoder_with_weights_from_a_file(squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_encoder_with_weights_from_a_file(
+    squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("ONLOOKER_CACHE", str(tmp_path / "cache"))
-    file, data = tmp_path / "weights.safetensors", replace(DATA, channels=3, size=32)
+    file = tmp_path / "weights.safetensors"
+    data = replace(DATA, channels=3, size=32)
     save_file(timm.create_model("test_resnet").state_dict(), file)
     paths = [clip.path for clip in find_clips(squares)]
     assert make_features(paths, "test_resnet", data, weights=str(file)).new == len(paths)
@@ -91,17 +96,22 @@ def test_training_finds_what_was_encoded_before(
     train(squares, tmp_path / "run", ModelConfig(model, "conv4"), data)
 
 
-def test_compared_models_share_their_features(squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_compared_models_share_their_features(
+    squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def encode_one(*given: Any, **options: Any) -> Any:
         encoded.append(given)
         return stored_frames(*given, **options)
 
     monkeypatch.setenv("ONLOOKER_CACHE", str(tmp_path / "cache"))
-    encoded, stored_frames = list[Any](), features.stored_frames
+    encoded = list[Any]()
+    stored_frames = features.stored_frames
     monkeypatch.setattr(features, "stored_frames", encode_one)
     training = replace(TINY, epochs=1, precision="auto")
     models = settings_of("convnet,lstm,linear", Settings(MODEL, DATA, training))
-    figures = compare(squares, tmp_path / "run", models, make_splits(find_clips(squares)), [0], jobs=1)
+    figures = compare(
+        squares, tmp_path / "run", models, make_splits(find_clips(squares)), [0], jobs=1
+    )
     assert set(figures["accuracy"]) == {"convnet", "lstm", "linear"}
     assert len(encoded) == 12
 
@@ -111,14 +121,20 @@ def test_packaged_weights_are_used_and_their_terms_are_kept(
 ) -> None:
     put_weights(tmp_path, monkeypatch)
     for name, training in (("stored", TINY), ("clips", replace(TINY, features=False))):
-        run, data = tmp_path / name, DataConfig(frames=4, size=32)
+        run = tmp_path / name
+        data = DataConfig(frames=4, size=32)
         once = replace(training, epochs=1)
         train_run(squares, run, ModelConfig("convnet", "small"), data, once, quiet=True)
         config = read_json(run / "config.json")
-        assert (config["model"]["pretrained"], config["data"]["normalization"]) == (True, "imagenet")
+        assert (config["model"]["pretrained"], config["data"]["normalization"]) == (
+            True,
+            "imagenet",
+        )
         assert TERMS["small"] in (run / "model" / "README.md").read_text(encoding="utf-8")
         load(run).save(tmp_path / "copy" / name)
-        assert TERMS["small"] in (tmp_path / "copy" / name / "README.md").read_text(encoding="utf-8")
+        assert TERMS["small"] in (tmp_path / "copy" / name / "README.md").read_text(
+            encoding="utf-8"
+        )
 
 
 def test_settings_of_a_training_on_features() -> None:
@@ -128,8 +144,14 @@ def test_settings_of_a_training_on_features() -> None:
     assert data == replace(DataConfig(translate=0.0, scale=0.0), normalization="imagenet")
     assert resolve(model, data, training) == (model, data, training)
     assert resolve(ModelConfig("lstm", "vgg16"), asked, TrainConfig()).model.pretrained is False
-    assert resolve(ModelConfig("lstm", "conv4"), asked, TrainConfig(features=True)).model.pretrained is False
-    with pytest.raises(ValueError, match="frozen is false, and the encoder of stored features is; leave out --no-fr"):
+    assert (
+        resolve(ModelConfig("lstm", "conv4"), asked, TrainConfig(features=True)).model.pretrained
+        is False
+    )
+    with pytest.raises(
+        ValueError,
+        match="frozen is false, and the encoder of stored features is; leave out --no-fr",
+    ):
         resolve(ModelConfig("lstm", frozen=False), DATA, TrainConfig(features=True))
     with pytest.raises(ValueError, match="conv4 has no pretrained weights; use small"):
         make_features([], "conv4", DATA, pretrained=True)
@@ -155,7 +177,8 @@ def maps(path: Path, precision: Any = "32") -> Any:
 
 def test_half_precision_is_close_to_single_precision(squares: Path) -> None:
     path = find_clips(squares)[0].path
-    ours, theirs = maps(path, "bf16"), maps(path)
+    ours = maps(path, "bf16")
+    theirs = maps(path)
     assert 0 < np.abs(ours - theirs).max() < 0.05 * np.abs(theirs).max()
 
 
@@ -170,14 +193,19 @@ def test_half_precision_is_close_to_single_precision(squares: Path) -> None:
         ),
     ],
 )
-def test_runs_on_features_predict_clips(squares: Path, tmp_path: Path, model: ModelConfig, data: DataConfig) -> None:
+def test_runs_on_features_predict_clips(
+    squares: Path, tmp_path: Path, model: ModelConfig, data: DataConfig
+) -> None:
     measured = train(squares, tmp_path / "run", model, data)
     recognizer = load(tmp_path / "run")
     assert recognizer.data == replace(data, translate=0.0, scale=0.0, normalization="half")
     # Stored features and the clip give the same scores, within half precision.
     some = [clip for clip in find_clips(squares) if clip.path.stem == "00"]
-    samples, _ = encoded_clips(some, recognizer.classes, recognizer.model, recognizer.data, "32", quiet=True)
-    stored, seen = recognizer.evaluate(samples), [recognizer.predict(clip.path) for clip in some]
+    samples, _ = encoded_clips(
+        some, recognizer.classes, recognizer.model, recognizer.data, "32", quiet=True
+    )
+    stored = recognizer.evaluate(samples)
+    seen = [recognizer.predict(clip.path) for clip in some]
     np.testing.assert_allclose(stored.scores, np.stack([each.scores for each in seen]), atol=2e-3)
     assert stored.scores.std() > 1e-3
     assert seen[0].attention is not None
@@ -190,16 +218,29 @@ def test_runs_on_features_predict_clips(squares: Path, tmp_path: Path, model: Mo
 def test_frozen_weights_stay_and_are_in_no_checkpoint(run: Path) -> None:
     before: Any = build_encoder("conv4", 1, 16)
     after = load_file(run / "model" / "model.safetensors")
-    assert all(torch.equal(tensor, after[f"encoder.{name}"]) for name, tensor in before.state_dict().items())
+    assert all(
+        torch.equal(tensor, after[f"encoder.{name}"])
+        for name, tensor in before.state_dict().items()
+    )
     state = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
     assert any(name.startswith("model.cell") for name in state)
     assert not any(name.startswith("model.encoder") and name.endswith("weight") for name in state)
 
 
-def test_a_run_on_features_that_was_killed_resumes_with_equal_results(squares: Path, run: Path, tmp_path: Path) -> None:
+def test_a_run_on_features_that_was_killed_resumes_with_equal_results(
+    squares: Path, run: Path, tmp_path: Path
+) -> None:
     with killed_in(train_module, "write_report"):
         train(squares, tmp_path / "run")
-    resumed = train_run(squares, tmp_path / "run", ModelConfig(), DataConfig(), TrainConfig(), resume=True, quiet=True)
+    resumed = train_run(
+        squares,
+        tmp_path / "run",
+        ModelConfig(),
+        DataConfig(),
+        TrainConfig(),
+        resume=True,
+        quiet=True,
+    )
     assert resumed == read_json(run / "evaluation.json")
 
 
@@ -207,14 +248,21 @@ def test_clips_that_the_cache_lacks_are_encoded_when_training(
     squares: Path, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ONLOOKER_CACHE", str(tmp_path / "cache"))
-    files = [file for each in make(squares).results if not isinstance(each, ClipError) for file in each]
+    files = [
+        file for each in make(squares).results if not isinstance(each, ClipError) for file in each
+    ]
     before = {file: file.read_bytes() for file in files}
     for file in files[:5]:
         file.unlink()
     files[5].write_bytes(before[files[5]][:-20])
     folder = Path(shutil.copytree(squares, tmp_path / "squares"))
     shutil.copy(folder / "up" / "00.mp4", folder / "up" / "copy.mp4")
-    split = Split(*(tuple(c for c in find_clips(squares) if c.path.stem == stem) for stem in ("00", "01", "02")))
+    split = Split(
+        *(
+            tuple(c for c in find_clips(squares) if c.path.stem == stem)
+            for stem in ("00", "01", "02")
+        )
+    )
     split = Split.from_dict(split.to_dict(squares), folder)
     assert train(folder, tmp_path / "run", split=split)["skipped"] == []
     assert {file: file.read_bytes() for file in files} == before
@@ -224,16 +272,21 @@ def test_clips_that_the_cache_lacks_are_encoded_when_training(
 
 
 def test_an_entry_that_is_removed_while_a_model_is_trained_is_an_error(squares: Path) -> None:
-    net, clips = create_model("convnet", 4, encoder="conv4", in_channels=1, size=16), find_clips(squares)
+    net = create_model("convnet", 4, encoder="conv4", in_channels=1, size=16)
+    clips = find_clips(squares)
     samples, _ = encoded_clips(
         clips, ("down", "left", "right", "up"), net, replace(DATA, normalization="half"), quiet=True
     )
     samples.files[3][0].unlink()
-    with pytest.raises(ClipError, match=r"what is stored of it is damaged or gone .*; run the same command again"):
+    with pytest.raises(
+        ClipError, match=r"what is stored of it is damaged or gone .*; run the same command again"
+    ):
         _ = samples[3]
 
 
-def test_maps_of_other_programs_are_not_used(squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_maps_of_other_programs_are_not_used(
+    squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("ONLOOKER_CACHE", str(tmp_path / "cache"))
     make(squares)
     file = sorted((tmp_path / "cache").iterdir())[3]
@@ -246,5 +299,7 @@ def test_maps_of_other_programs_are_not_used(squares: Path, tmp_path: Path, monk
 def test_a_model_without_an_encoder_of_frames_is_refused(squares: Path) -> None:
     net = create_model("convnet", 4, encoder="conv4")
     net.encoder = None
-    with pytest.raises(ValueError, match="Classifier needs frames, not stored features; leave out --features"):
+    with pytest.raises(
+        ValueError, match="Classifier needs frames, not stored features; leave out --features"
+    ):
         encode_clips([find_clips(squares)[0].path], net, DATA)

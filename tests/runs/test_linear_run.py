@@ -1,4 +1,6 @@
-"""Runs of the linear model: from clips and from features, resumed after a kill, compared, and invalid settings."""
+"""Runs of the linear model: from clips and from features, resumed after a kill, compared, and
+invalid settings.
+"""
 
 import json
 import re
@@ -26,7 +28,9 @@ from onlooker.structures import ClipError
 from onlooker.training import linear
 from onlooker.video.write import write
 
-DATA, TRAIN, LINEAR = DataConfig(frames=6, size=32), TrainConfig(), ModelConfig("linear", "conv4")
+DATA = DataConfig(frames=6, size=32)
+TRAIN = TrainConfig()
+LINEAR = ModelConfig("linear", "conv4")
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +66,9 @@ def test_a_run_is_complete_and_streams_equal_predictions(run: Path, squares: Pat
     assert {step.label for step in recognizer.watch(clip)} <= {*recognizer.classes, "nothing"}
 
 
-def test_a_class_for_nothing_has_a_threshold(squares: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_class_for_nothing_has_a_threshold(
+    squares: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     clips = tmp_path / "clips"
     clips.mkdir()
     for name, label in (("left", "left"), ("up", "None")):
@@ -77,21 +83,29 @@ def test_a_class_for_nothing_has_a_threshold(squares: Path, tmp_path: Path, caps
     page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
     assert "threshold" in page
     (clips / "background").symlink_to(squares / "right")
-    with pytest.raises(ValueError, match="classes None and background mean the same, that nothing happens"):
+    with pytest.raises(
+        ValueError, match="classes None and background mean the same, that nothing happens"
+    ):
         train_run(clips, tmp_path / "other", LINEAR, DATA, TRAIN, quiet=True)
 
 
 def test_a_named_class_of_nothing_and_figures_of_the_answers_of_predict(
     squares: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    clips, run = tmp_path / "clips", tmp_path / "run"
+    clips = tmp_path / "clips"
+    run = tmp_path / "run"
     clips.mkdir()
     for name, label in (("left", "left"), ("up", "Normal"), ("right", "idle")):
         (clips / label).symlink_to(squares / name)
-    with pytest.raises(ValueError, match="nothing is 'Calm', expected a class: Normal, idle, left; or '' for none"):
+    with pytest.raises(
+        ValueError, match="nothing is 'Calm', expected a class: Normal, idle, left; or '' for none"
+    ):
         train_run(clips, run, LINEAR, DATA, replace(TRAIN, nothing="Calm"), quiet=True)
     train_run(clips, run, LINEAR, DATA, replace(TRAIN, nothing="Normal"))
-    assert "Normal is the class in which nothing happens, so it is never reported" in capsys.readouterr().out
+    assert (
+        "Normal is the class in which nothing happens, so it is never reported"
+        in capsys.readouterr().out
+    )
     recognizer = load(run)
     assert recognizer.nothing == "Normal"
     recognizer.threshold = 0.999  # an export, a stream and an evaluation have that of the run
@@ -106,7 +120,8 @@ def test_a_named_class_of_nothing_and_figures_of_the_answers_of_predict(
     answers = [recognizer.predict(clip.path).label for clip in read_set(others).clips]
     labels = [clip.label for clip in read_set(others).clips]
     counts = [
-        [[*zip(labels, answers, strict=True)].count((i, j)) for j in figures["classes"]] for i in figures["classes"]
+        [[*zip(labels, answers, strict=True)].count((i, j)) for j in figures["classes"]]
+        for i in figures["classes"]
     ]
     assert figures["confusion"] == counts
     assert answers.count("Normal") == len(answers), "no event is that probable"
@@ -115,19 +130,25 @@ def test_a_named_class_of_nothing_and_figures_of_the_answers_of_predict(
     assert load(tmp_path / "other").threshold is None
 
 
-def test_a_killed_run_starts_again_and_ends_the_same(run: Path, squares: Path, tmp_path: Path) -> None:
+def test_a_killed_run_starts_again_and_ends_the_same(
+    run: Path, squares: Path, tmp_path: Path
+) -> None:
     with killed_in(train_module, "cross_validated"):
         train_run(squares, tmp_path / "cut", LINEAR, DATA, TRAIN, quiet=True)
     train_run(squares, tmp_path / "cut", LINEAR, DATA, TRAIN, quiet=True, resume=True)
     np.testing.assert_array_equal(scores(tmp_path / "cut"), scores(run))
 
 
-def test_stored_features_give_the_same_scores(squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stored_features_give_the_same_scores(
+    squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(linear, "FEW", 0)  # no copies, for which frames are needed
     for name in ("stored", "frames"):
         training = replace(TRAIN, features=name == "stored", precision="32")
         train_run(squares, tmp_path / name, LINEAR, DATA, training, quiet=True)
-    assert np.abs(scores(tmp_path / "stored") - scores(tmp_path / "frames")).max() < 0.05, "but for half precision"
+    assert np.abs(scores(tmp_path / "stored") - scores(tmp_path / "frames")).max() < 0.05, (
+        "but for half precision"
+    )
 
 
 def test_rgb_and_flow_have_an_encoder_each(squares: Path, tmp_path: Path) -> None:
@@ -137,7 +158,9 @@ def test_rgb_and_flow_have_an_encoder_each(squares: Path, tmp_path: Path) -> Non
 
 
 def test_the_baseline_of_a_comparison_uses_the_common_encoder() -> None:
-    model = ModelConfig(encoder="small", pretrained=False, hidden=8, dropout=0.2, attention_loss=True)
+    model = ModelConfig(
+        encoder="small", pretrained=False, hidden=8, dropout=0.2, attention_loss=True
+    )
     shared = Settings(model, DATA, TrainConfig(epochs=3, aggregation="product", seed=4))
     models = with_baseline(settings_of("alstm,convnet", shared), shared)
     assert list(models) == ["alstm", "convnet", "linear"]
@@ -149,7 +172,9 @@ def test_the_baseline_of_a_comparison_uses_the_common_encoder() -> None:
         assert with_baseline(settings_of(there, shared), shared) == settings_of(there, shared)
 
 
-def test_the_final_model_of_a_cross_validation_is_not_cross_validated(run: Path, squares: Path, tmp_path: Path) -> None:
+def test_the_final_model_of_a_cross_validation_is_not_cross_validated(
+    run: Path, squares: Path, tmp_path: Path
+) -> None:
     final = train_final(read_set(squares), tmp_path, resolve(LINEAR, DATA, TRAIN))
     assert torch.equal(load(final).model.head.weight, load(run).model.head.weight)  # type: ignore[union-attr]
     figures = json.loads((final / "cross_validation.json").read_text(encoding="utf-8"))
@@ -168,14 +193,18 @@ def test_the_final_model_of_a_cross_validation_is_not_cross_validated(run: Path,
         ("--aggregation mean", "--aggregation has no effect in linear; leave it out"),
     ],
 )
-def test_settings_without_effect_are_errors(options: str, message: str, squares: Path, tmp_path: Path) -> None:
+def test_settings_without_effect_are_errors(
+    options: str, message: str, squares: Path, tmp_path: Path
+) -> None:
     words = ["train", squares, "--model", "linear", "--run", tmp_path / "run", *options.split()]
     assert message in fails(*words)
 
 
 @pytest.fixture(scope="module")
 def cut(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Twelve scenes, each cut into four clips; two classes that have nothing to do with what happens."""
+    """Twelve scenes, each cut into four clips; two classes that have nothing to do with what
+    happens.
+    """
     folder = tmp_path_factory.mktemp("cut") / "clips"
     for number in range(12):
         for take in range(4):
@@ -191,23 +220,42 @@ def test_the_accuracy_is_that_on_scenes_it_has_not_seen(
     cut: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     figures = train_run(cut, tmp_path / "run", LINEAR, DATA, TRAIN)
-    assert "48 of 48 clips show the scene of another clip: splits keep them together, in 12 groups" in (
-        capsys.readouterr().out
+    assert (
+        "48 of 48 clips show the scene of another clip: splits keep them together, in 12 groups"
+        in (capsys.readouterr().out)
     )
     assert figures["recordings"] == 12
-    assert figures["scenes"]["unseen"] == figures["accuracy"] < 0.75 < 0.85 < figures["scenes"]["mixed"]
+    assert (
+        figures["scenes"]["unseen"]
+        == figures["accuracy"]
+        < 0.75
+        < 0.85
+        < figures["scenes"]["mixed"]
+    )
     line = first_line(figures)
     assert "over 12 scenes" in line
-    assert re.search(r"; \d+ % if scenes may be on both sides, \d+ % on scenes it has not seen$", line)
-    assert "on scenes it has not seen" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    assert re.search(
+        r"; \d+ % if scenes may be on both sides, \d+ % on scenes it has not seen$", line
+    )
+    assert "on scenes it has not seen" in (tmp_path / "run" / "report.html").read_text(
+        encoding="utf-8"
+    )
     assert evaluate(tmp_path / "run") == figures
-    assert "48 of 48 clips show the scene of another clip" in " ".join(call("check", cut).stdout.split())
+    assert "48 of 48 clips show the scene of another clip" in " ".join(
+        call("check", cut).stdout.split()
+    )
 
     # The same scenes in other clips, and others.
     others = tmp_path / "others"
     for number in (0, 1, 20, 21):
-        write(others / "ab"[number % 2] / f"{number}.mp4", scene(number, T=8, side=64, mover=10, take=9), fps=8)
-    assert "; 2 of 4 clips show a scene that it was trained on" in first_line(evaluate(tmp_path / "run", others))
+        write(
+            others / "ab"[number % 2] / f"{number}.mp4",
+            scene(number, T=8, side=64, mover=10, take=9),
+            fps=8,
+        )
+    assert "; 2 of 4 clips show a scene that it was trained on" in first_line(
+        evaluate(tmp_path / "run", others)
+    )
     (tmp_path / "run" / "scenes.safetensors").unlink()  # a run of an earlier version
     assert "a scene that" not in first_line(evaluate(tmp_path / "run", others))
 

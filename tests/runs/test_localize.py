@@ -51,7 +51,8 @@ def test_every_clip_gets_boxes_times_and_a_drawn_clip(tmp_path: Path, make_clip:
 def test_a_clip_whose_results_have_no_space_does_not_end_the_others(
     tmp_path: Path, make_clip: Make, on_full_disk: Callable[[Path], None]
 ) -> None:
-    run, out = recognizer().save(tmp_path / "run"), tmp_path / "out"
+    run = recognizer().save(tmp_path / "run")
+    out = tmp_path / "out"
     out.mkdir()
     on_full_disk(out / ".a.json.*.part")
     (error,) = predict_clips(run, [make_clip(f"{name}.mp4", frames=8) for name in "ab"], out)
@@ -64,9 +65,14 @@ def test_an_unsure_answer_has_boxes_and_times_and_one_below_the_threshold_has_no
 ) -> None:
     classes = tuple(f"class {k}" for k in range(9))
     unsure = Recognizer(create_model("convalstm", 9, size=32, hidden=4, dropout=0.0), classes, DATA)
-    run, clip = unsure.save(tmp_path / "run"), make_clip("a.mp4", frames=8)
+    run = unsure.save(tmp_path / "run")
+    clip = make_clip("a.mp4", frames=8)
     (expected,) = unsure.predict(clip).segments
-    assert (expected.label in classes, expected.start, expected.end) == (True, 0, pytest.approx(0.8)), "all of it"
+    assert (expected.label in classes, expected.start, expected.end) == (
+        True,
+        0,
+        pytest.approx(0.8),
+    ), "all of it"
     for threshold, there in ((None, True), (0.3, False)):
         out = tmp_path / str(threshold)
         assert predict_clips(run, [clip], out, threshold=threshold) == []
@@ -74,27 +80,39 @@ def test_an_unsure_answer_has_boxes_and_times_and_one_below_the_threshold_has_no
         assert seen["tubes"]
         assert all(0 < tube["score"] < 0.3 for tube in seen["tubes"])
         assert seen["label"] == (expected.label if there else "nothing")
-        of_clip = {"label": expected.label, "segment": [0.0, 0.8], "score": pytest.approx(expected.score)}
+        of_clip = {
+            "label": expected.label,
+            "segment": [0.0, 0.8],
+            "score": pytest.approx(expected.score),
+        }
         results = json.loads((out / "a-segments.json").read_text())["results"]
         assert results == {"a": [of_clip] if there else []}
 
 
-def test_clips_of_one_name_are_distinguished_by_their_folders(tmp_path: Path, make_clip: Make) -> None:
+def test_clips_of_one_name_are_distinguished_by_their_folders(
+    tmp_path: Path, make_clip: Make
+) -> None:
     run = recognizer().save(tmp_path / "run")
-    clips = [make_clip(name, frames=4) for name in ("up/a.mp4", "x/down/a.mp4", "y/down/a.mp4", "b.mp4")]
+    clips = [
+        make_clip(name, frames=4) for name in ("up/a.mp4", "x/down/a.mp4", "y/down/a.mp4", "b.mp4")
+    ]
     assert predict_clips(run, clips, tmp_path / "out") == []
     names = {file.stem for file in (tmp_path / "out").glob("*.mp4")}
     assert names == {"up-a", "x-down-a", "y-down-a", "b"}
     drawn = tmp_path / "out" / "b.mp4"
     before = drawn.read_bytes()
-    with pytest.raises(ValueError, match=r"b.mp4: the drawn clip would replace a clip; choose another --out"):
+    with pytest.raises(
+        ValueError, match=r"b.mp4: the drawn clip would replace a clip; choose another --out"
+    ):
         predict_clips(run, [clips[0], drawn], tmp_path / "out")
     assert drawn.read_bytes() == before
     with pytest.raises(NotWritableError, match=r"b.mp4: a file is in its place"):
         predict_clips(run, clips, drawn)
 
 
-def test_a_model_without_attention_writes_files_without_boxes(tmp_path: Path, make_clip: Make) -> None:
+def test_a_model_without_attention_writes_files_without_boxes(
+    tmp_path: Path, make_clip: Make
+) -> None:
     run = recognizer("convnet").save(tmp_path / "run")
     assert predict_clips(run, [make_clip("a.mp4", frames=8)], tmp_path / "out") == []
     found = json.loads((tmp_path / "out" / "a.json").read_text())
@@ -112,7 +130,8 @@ class Bright(Recognizer):
 
 
 def test_a_run_boxes_the_object_that_is_attended_to(tmp_path: Path) -> None:
-    video, texture = np.full((8, 96, 128, 3), 60, np.uint8), np.random.default_rng(0).integers(160, 256, (5, 5, 1))
+    video = np.full((8, 96, 128, 3), 60, np.uint8)
+    texture = np.random.default_rng(0).integers(160, 256, (5, 5, 1))
     for t in range(8):
         video[t, 34:54, 6 + 10 * t : 26 + 10 * t] = texture.repeat(4, 0).repeat(4, 1)
     clip = write(tmp_path / "moving.mp4", video, fps=5)

@@ -37,7 +37,9 @@ def train(folder: Path, number: int) -> dict[str, Any]:
 
 
 def alone(folder: Path, number: int) -> dict[str, Any]:
-    (folder / f"begun-{number}").write_text(f"{os.getpid()} {torch.get_num_threads()} {free_cores()}")
+    (folder / f"begun-{number}").write_text(
+        f"{os.getpid()} {torch.get_num_threads()} {free_cores()}"
+    )
     return {"accuracy": number / 2}
 
 
@@ -60,11 +62,15 @@ def until(what: Any, seconds: float = 180.0) -> None:
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_a_thread_per_process_a_line_per_task(jobs: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_thread_per_process_a_line_per_task(
+    jobs: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     run_parallel({str(number): partial(alone, tmp_path, number) for number in range(2)}, jobs)
     said = [(tmp_path / f"begun-{number}").read_text().split() for number in range(2)]
     if jobs == 1:
-        assert {process for process, *_ in said} == {str(os.getpid())}, "no process for a single job"
+        assert {process for process, *_ in said} == {str(os.getpid())}, (
+            "no process for a single job"
+        )
     else:
         assert str(os.getpid()) not in {process for process, *_ in said}
         assert {tuple(rest) for _, *rest in said} == {("1", "1")}
@@ -75,18 +81,26 @@ def test_a_thread_per_process_a_line_per_task(jobs: int, tmp_path: Path, capsys:
 
 def test_first_error_ends_the_others(tmp_path: Path) -> None:
     began = time.monotonic()
-    tasks = {"slow": partial(train, tmp_path, 0), "wrong": wrong, "never": partial(train, tmp_path, 1)}
+    tasks = {
+        "slow": partial(train, tmp_path, 0),
+        "wrong": wrong,
+        "never": partial(train, tmp_path, 1),
+    }
     with pytest.raises(ValueError, match="no clips"):
         run_parallel(tasks, 2)
     assert time.monotonic() - began < 60
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="asks /proc who is alive")
-@pytest.mark.parametrize("how", [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGKILL])
+@pytest.mark.parametrize(
+    "how", [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGKILL]
+)
 def test_trainings_end_if_their_parent_is_killed(tmp_path: Path, how: signal.Signals) -> None:
     script = tmp_path / "parent.py"
     script.write_text(_PARENT.format(tests=str(Path(__file__).parent), folder=str(tmp_path)))
-    parent = subprocess.Popen([sys.executable, str(script)], start_new_session=True, stderr=subprocess.DEVNULL)
+    parent = subprocess.Popen(
+        [sys.executable, str(script)], start_new_session=True, stderr=subprocess.DEVNULL
+    )
     until(lambda: len([p for p in tmp_path.glob("begun-*") if p.read_text()]) == 2)
     workers = [int(path.read_text()) for path in tmp_path.glob("begun-*")]
     if how == signal.SIGINT:
@@ -98,8 +112,12 @@ def test_trainings_end_if_their_parent_is_killed(tmp_path: Path, how: signal.Sig
     assert len(list(tmp_path.glob("begun-*"))) == 2, "waiting tasks are not started"
 
 
-@pytest.mark.parametrize(("gpus", "memory", "expected"), [(0, 24, 4), (0, 9, 2), (0, 2, 1), (0, None, 4), (3, 24, 1)])
-def test_default_jobs(monkeypatch: pytest.MonkeyPatch, gpus: int, memory: int | None, expected: int) -> None:
+@pytest.mark.parametrize(
+    ("gpus", "memory", "expected"), [(0, 24, 4), (0, 9, 2), (0, 2, 1), (0, None, 4), (3, 24, 1)]
+)
+def test_default_jobs(
+    monkeypatch: pytest.MonkeyPatch, gpus: int, memory: int | None, expected: int
+) -> None:
     monkeypatch.setattr(compare, "cores", lambda: 4)
     monkeypatch.setattr(compare, "memory_gb", lambda: memory)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
@@ -112,5 +130,7 @@ def ended() -> dict[str, Any]:
 
 
 def test_a_process_ended_by_the_system_is_explained(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError, match=r"ended by the system, usually because memory .* fewer jobs than 2"):
+    with pytest.raises(
+        RuntimeError, match=r"ended by the system, usually because memory .* fewer jobs than 2"
+    ):
         run_parallel({"ended": ended, "slow": partial(train, tmp_path, 0)}, 2)

@@ -36,7 +36,9 @@ def drawn(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.glob("*.mp4"))
 
 
-def test_clips_of_equal_name_in_different_folders_have_separate_drawings(run: Path, make_clip: Make) -> None:
+def test_clips_of_equal_name_in_different_folders_have_separate_drawings(
+    run: Path, make_clip: Make
+) -> None:
     clips = [make_clip(f"{way}/q/1.mp4", frames=2) for way in ("p", "r")]
     clips += [make_clip("s/q-1.mp4-2.mp4", frames=2)]
     before = [clip.read_bytes() for clip in clips]
@@ -47,14 +49,19 @@ def test_clips_of_equal_name_in_different_folders_have_separate_drawings(run: Pa
 
 
 @pytest.mark.parametrize("link", [False, True])
-def test_overwriting_a_clip_is_an_error_before_any_is_drawn(run: Path, make_clip: Make, link: bool) -> None:
-    first, second = make_clip("a/first.mp4", frames=2), make_clip("b/second.mp4", frames=2)
+def test_overwriting_a_clip_is_an_error_before_any_is_drawn(
+    run: Path, make_clip: Make, link: bool
+) -> None:
+    first = make_clip("a/first.mp4", frames=2)
+    second = make_clip("b/second.mp4", frames=2)
     if link:
         (run.parent / "c").mkdir()
         (run.parent / "c" / "second.mp4").symlink_to(second)
     out = run.parent / ("c" if link else "b")
     before = drawn(out)
-    with pytest.raises(ValueError, match=r"second\.mp4: the drawn clip would replace a clip; choose another --out"):
+    with pytest.raises(
+        ValueError, match=r"second\.mp4: the drawn clip would replace a clip; choose another --out"
+    ):
         predict_clips(run, [first, second], out, None)
     assert drawn(out) == before
 
@@ -79,17 +86,29 @@ def test_names_are_printed_as_they_are(
 
 
 def test_a_clip_is_one_row_with_its_runner_up(
-    tmp_path: Path, make_clip: Make, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    make_clip: Make,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("COLUMNS", "200")
     data = DataConfig(frames=4, size=16, normalization="half")
-    recognizer = Recognizer(create_model("convalstm", 3, size=16, hidden=4), ("clap", "run", "wave"), data)
-    run, clip = recognizer.save(tmp_path / "run"), make_clip("a.mp4", frames=8)
+    recognizer = Recognizer(
+        create_model("convalstm", 3, size=16, hidden=4), ("clap", "run", "wave"), data
+    )
+    run = recognizer.save(tmp_path / "run")
+    clip = make_clip("a.mp4", frames=8)
     prediction = recognizer.predict(clip)
     (first, score), (second, other), _ = prediction.ranking
     assert predict_clips(run, [clip]) == []
     (row,) = (line for line in capsys.readouterr().out.splitlines() if "a.mp4" in line)
-    for words in (first, f"{100 * score:.0f} %", f"{second} {100 * other:.0f} %", prediction.when, prediction.where):
+    for words in (
+        first,
+        f"{100 * score:.0f} %",
+        f"{second} {100 * other:.0f} %",
+        prediction.when,
+        prediction.where,
+    ):
         assert words
         assert words in row
     monkeypatch.setenv("COLUMNS", "60")
@@ -106,9 +125,13 @@ def test_a_recording_is_told_from_the_clips_of_the_training(
     tmp_path: Path, make_clip: Make, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data = DataConfig(frames=4, size=16, normalization="half")
-    recognizer = Recognizer(create_model("convnet", 2, size=16), ("run", "wave"), data, frame_rate=5)
+    recognizer = Recognizer(
+        create_model("convnet", 2, size=16), ("run", "wave"), data, frame_rate=5
+    )
     run = recognizer.save(tmp_path / "run")
-    short, long, longer = (make_clip(f"{frames}.mp4", frames=frames) for frames in (8, 60, 80))  # 10 a second
+    short, long, longer = (
+        make_clip(f"{frames}.mp4", frames=frames) for frames in (8, 60, 80)
+    )  # 10 a second
     assert predict_clips(run, [short, long, longer]) == []
     (note,) = (line for line in capsys.readouterr().err.splitlines() if "longer" in line)
     assert note.startswith(f"{long} and 1 more: much longer than the clips of the training; ")
@@ -129,15 +152,21 @@ def test_clips_have_distinct_names(tmp_path: Path) -> None:
 
 
 def test_on_a_full_disk_predictions_are_printed_without_drawings(
-    run: Path, make_clip: Make, on_full_disk: Callable[[Path], None], capsys: pytest.CaptureFixture[str]
+    run: Path,
+    make_clip: Make,
+    on_full_disk: Callable[[Path], None],
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    clips, out = [make_clip(f"{name}.mp4", frames=2) for name in "ab"], run.parent / "seen"
+    clips = [make_clip(f"{name}.mp4", frames=2) for name in "ab"]
+    out = run.parent / "seen"
     out.mkdir()
     on_full_disk(out / ".a.mp4.part")
     (error,) = predict_clips(run, clips, out, run.parent / "answers.json")
     assert "a.mp4: no space left for this video" in str(error)
     assert drawn(out) == ["b.mp4"]
-    assert [each["path"] for each in read_results(run.parent / "answers.json")] == [str(clip) for clip in clips]
+    assert [each["path"] for each in read_results(run.parent / "answers.json")] == [
+        str(clip) for clip in clips
+    ]
     assert capsys.readouterr().out.count("runner-up") == 1, "the table is printed before"
 
 
@@ -149,9 +178,12 @@ def predict_until_killed(run: Path, clips: list[Path], out: Path, number: int) -
     """In another process, which is killed while it predicts the clip of this number."""
 
     def work() -> None:
-        predict, calls = Recognizer.predict, iter(range(number))
+        predict = Recognizer.predict
+        calls = iter(range(number))
         Recognizer.predict = lambda self, clip, sample=None: (  # type: ignore[method-assign]
-            predict(self, clip, sample) if next(calls, None) is not None else os.kill(os.getpid(), signal.SIGKILL)
+            predict(self, clip, sample)
+            if next(calls, None) is not None
+            else os.kill(os.getpid(), signal.SIGKILL)
         )
         predict_clips(run, clips, json=out)
 
@@ -161,10 +193,14 @@ def predict_until_killed(run: Path, clips: list[Path], out: Path, number: int) -
     assert process.exitcode == -signal.SIGKILL
 
 
-def test_clips_are_decoded_during_predictions(run: Path, make_clip: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_clips_are_decoded_during_predictions(
+    run: Path, make_clip: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("os.sched_getaffinity", lambda process: {0, 1}, raising=False)
-    clips, second = [make_clip("1.mp4"), make_clip("2.mp4")], Event()
-    read, predict = Recognizer.read, Recognizer.predict
+    clips = [make_clip("1.mp4"), make_clip("2.mp4")]
+    second = Event()
+    read = Recognizer.read
+    predict = Recognizer.predict
 
     def noted(self: Recognizer, path: Path | str) -> Sample:
         sample = read(self, path)
@@ -184,20 +220,28 @@ def test_clips_are_decoded_during_predictions(run: Path, make_clip: Make, monkey
 @pytest.fixture
 def predicted(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """The clips that are predicted from now on."""
-    paths, predict = list[Path](), Recognizer.predict
+    paths = list[Path]()
+    predict = Recognizer.predict
     monkeypatch.setattr(
-        Recognizer, "predict", lambda self, path, sample=None: (paths.append(path), predict(self, path, sample))[1]
+        Recognizer,
+        "predict",
+        lambda self, path, sample=None: (paths.append(path), predict(self, path, sample))[1],
     )
     return paths
 
 
-def test_the_command_continues_after_a_kill(run: Path, make_clip: Make, tmp_path: Path, predicted: list[Path]) -> None:
+def test_the_command_continues_after_a_kill(
+    run: Path, make_clip: Make, tmp_path: Path, predicted: list[Path]
+) -> None:
     clips = [make_clip(f"{number}.mp4", frames=2 + number) for number in range(6)]
-    whole, out = tmp_path / "whole" / "results.jsonl", tmp_path / "results.jsonl"
+    whole = tmp_path / "whole" / "results.jsonl"
+    out = tmp_path / "results.jsonl"
     predict_clips(run, clips, json=whole)
     predict_until_killed(run, clips, out, 3)
     assert [each["path"] for each in read_results(out)] == [*map(str, clips[:3])]
-    half = out.read_bytes().splitlines(keepends=True)[0][:200]  # as of a process killed while it writes
+    half = out.read_bytes().splitlines(keepends=True)[0][
+        :200
+    ]  # as of a process killed while it writes
     out.write_bytes(out.read_bytes() + half)
     predicted.clear()
     predict_clips(run, [*clips, clips[0]], json=out)
@@ -206,23 +250,31 @@ def test_the_command_continues_after_a_kill(run: Path, make_clip: Make, tmp_path
 
 
 def test_clips_that_failed_or_are_new_are_predicted_by_the_next_call(
-    run: Path, make_clip: Make, tmp_path: Path, predicted: list[Path], capsys: pytest.CaptureFixture[str]
+    run: Path,
+    make_clip: Make,
+    tmp_path: Path,
+    predicted: list[Path],
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    first, out = make_clip("1.mp4", frames=2), tmp_path / "results.jsonl"
+    first = make_clip("1.mp4", frames=2)
+    out = tmp_path / "results.jsonl"
     assert len(predict_clips(run, [first, tmp_path / "2.mp4"], json=out)) == 1
     second, third = (make_clip(f"{number}.mp4", frames=2) for number in (2, 3))
     assert predict_clips(run, [first, second, third], json=out) == []
     assert predicted == [first, second, third]
     assert "1 of 3 clips were predicted before" in capsys.readouterr().out
     assert [Path(each["path"]) for each in read_results(out)] == [first, second, third]
-    assert predict_clips(run, [first, second], tmp_path / "drawn", json=out) == []  # drawings that are missing
+    assert (
+        predict_clips(run, [first, second], tmp_path / "drawn", json=out) == []
+    )  # drawings that are missing
     assert len(read_results(out)) == 3
 
 
 def test_a_clip_that_was_replaced_is_predicted_again(
     run: Path, make_clip: Make, tmp_path: Path, predicted: list[Path]
 ) -> None:
-    clips, out = [make_clip(f"{number}.mp4", frames=2) for number in (1, 2)], tmp_path / "results.jsonl"
+    clips = [make_clip(f"{number}.mp4", frames=2) for number in (1, 2)]
+    out = tmp_path / "results.jsonl"
     predict_clips(run, clips, json=out)
     make_clip("1.mp4", frames=3)
     predict_clips(run, clips, json=out)
@@ -240,8 +292,11 @@ def test_the_run_and_a_clip_in_each_others_place(run: Path, make_clip: Make) -> 
     assert message in fails("export", clip)
 
 
-def test_results_of_another_model_or_command_are_not_continued(run: Path, make_clip: Make, tmp_path: Path) -> None:
-    clips, out = [make_clip("1.mp4", frames=2)], tmp_path / "results.jsonl"
+def test_results_of_another_model_or_command_are_not_continued(
+    run: Path, make_clip: Make, tmp_path: Path
+) -> None:
+    clips = [make_clip("1.mp4", frames=2)]
+    out = tmp_path / "results.jsonl"
     predict_clips(run, clips, json=out)
     message = r"results.jsonl: line 1 is not a result of this model with this threshold; choose another file, or remove"
     with pytest.raises(ValueError, match=message):
@@ -255,7 +310,10 @@ def test_results_of_another_model_or_command_are_not_continued(run: Path, make_c
     with pytest.raises(ValueError, match=message):
         predict_clips(run, clips, json=out)
     assert out.read_text() == "the only copy of my notes"
-    with closing(ResultsFile(tmp_path / "busy.json", "0")), pytest.raises(ValueError, match="another command writes"):
+    with (
+        closing(ResultsFile(tmp_path / "busy.json", "0")),
+        pytest.raises(ValueError, match="another command writes"),
+    ):
         predict_clips(run, clips, json=tmp_path / "busy.json")
 
 
@@ -263,7 +321,9 @@ def test_memory_does_not_hold_all_predictions(
     run: Path, make_clip: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(predict_module, "ROWS", 2)
-    clips, alive, add = [make_clip(f"{number}.mp4", frames=2) for number in range(12)], list[int](), ResultsFile.add
+    clips = [make_clip(f"{number}.mp4", frames=2) for number in range(12)]
+    alive = list[int]()
+    add = ResultsFile.add
 
     def count() -> int:
         return sum(type(each) is Prediction for each in gc.get_objects())

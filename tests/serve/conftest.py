@@ -28,7 +28,9 @@ def project(tmp_path: Path) -> Iterator[Project]:
 @pytest.fixture
 def settings(tmp_path: Path) -> ServeSettings:
     save_model(tmp_path / "runs")
-    return ServeSettings(clips=tmp_path / "clips", runs=tmp_path / "runs", max_upload=2_000_000, max_seconds=20)
+    return ServeSettings(
+        clips=tmp_path / "clips", runs=tmp_path / "runs", max_upload=2_000_000, max_seconds=20
+    )
 
 
 @pytest.fixture
@@ -53,7 +55,9 @@ def finish(page: TestClient) -> Callable[[str], dict[str, Any]]:
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """Chromium, whose camera films a square; skips where there is none."""
-    sync_api = pytest.importorskip("playwright.sync_api", reason="no playwright, which drives a browser")
+    sync_api = pytest.importorskip(
+        "playwright.sync_api", reason="no playwright, which drives a browser"
+    )
     film = write_camera(tmp_path_factory.mktemp("camera") / "camera.mjpeg", moving_square())
     with ExitStack() as stack:
         try:
@@ -88,10 +92,18 @@ def open_page(browser: Any) -> Iterator[Callable[..., Any]]:
         page = context.new_page()
         page.set_default_timeout(60_000)  # on a busy machine the page waits for its server
         origin = re.match(r"https?://[^/]+", url)[0]  # type: ignore[index]
-        page.on("request", lambda request: wrong.append(request.url) if is_foreign(request.url, origin) else None)
+        page.on(
+            "request",
+            lambda request: wrong.append(request.url) if is_foreign(request.url, origin) else None,
+        )
         page.on("pageerror", lambda error: wrong.append(str(error)))
         if not errors_expected:
-            page.on("console", lambda message: wrong.append(described(message)) if message.type == "error" else None)
+            page.on(
+                "console",
+                lambda message: (
+                    wrong.append(described(message)) if message.type == "error" else None
+                ),
+            )
         page.goto(url)
         return page
 
@@ -103,7 +115,9 @@ def open_page(browser: Any) -> Iterator[Callable[..., Any]]:
 
 @pytest.fixture(scope="module")
 def two_classes(squares: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with twelve clips of two classes, three of which have a wrong label, and two files that are no clips."""
+    """A folder with twelve clips of two classes, three of which have a wrong label, and two files
+    that are no clips.
+    """
     folder = tmp_path_factory.mktemp("mine") / "mine"
     for label in ("left", "up"):
         (folder / label).mkdir(parents=True)

@@ -17,7 +17,10 @@ def add(project: Project, label: str, content: str, name: str = "clip.mp4", batc
 def tree(project: Project) -> Tree:
     """What is in each class: contents by id."""
     project.refresh()
-    return {name: {clip.id: clip.path.read_text() for clip in project.clips(name)} for name in project.counts()}
+    return {
+        name: {clip.id: clip.path.read_text() for clip in project.clips(name)}
+        for name in project.counts()
+    }
 
 
 def clips_of(project: Project) -> dict[str, str]:

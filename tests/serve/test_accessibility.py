@@ -1,4 +1,6 @@
-"""The page has no serious accessibility problem that axe-core finds: light on a desktop, dark on a phone."""
+"""The page has no serious accessibility problem that axe-core finds: light on a desktop, dark on a
+phone.
+"""
 
 import shutil
 from collections.abc import Callable, Iterator
@@ -10,11 +12,14 @@ from browsing import drop, serving, teach_run
 
 pytest.importorskip("fastapi", reason="the page needs onlooker[serve]")
 axe_playwright = pytest.importorskip(
-    "axe_playwright_python.sync_playwright", reason="no axe-playwright-python, which finds accessibility problems"
+    "axe_playwright_python.sync_playwright",
+    reason="no axe-playwright-python, which finds accessibility problems",
 )
 
-DESKTOP, PHONE = {"width": 1280, "height": 800}, {"width": 360, "height": 740}
-# A change of colors that is not finished has other contrasts; moving previews take time from everything else.
+DESKTOP = {"width": 1280, "height": 800}
+PHONE = {"width": 360, "height": 740}
+# A change of colors that is not finished has other contrasts; moving previews take time from
+# everything else.
 STILL = "*, *::before, *::after { transition: none !important; animation: none !important }"
 
 
@@ -28,12 +33,16 @@ def taught(trained: tuple[Path, str], squares: Path, tmp_path: Path) -> Iterator
 
 
 def serious(page: Any, where: str) -> list[str]:
-    """What axe-core finds in what is shown: on a desktop in light colors, and on a phone in dark ones."""
+    """What axe-core finds in what is shown: on a desktop in light colors, and on a phone in dark
+    ones.
+    """
     found = []
     for scheme, viewport in (("dark", PHONE), ("light", DESKTOP)):
         page.set_viewport_size(viewport)
         page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
-        violations = page.evaluate("axe.run({ resultTypes: ['violations'] }).then((results) => results.violations)")
+        violations = page.evaluate(
+            "axe.run({ resultTypes: ['violations'] }).then((results) => results.violations)"
+        )
         found += [
             f"{where}, {scheme}: {each['id']} ({each['help']}): {node['html'][:200]} {node['any'][:1]}"
             for each in violations
@@ -60,7 +69,9 @@ def test_axe_sees_a_serious_problem(address: str, open_page: Callable[..., Any])
     assert "button-name" in found
 
 
-def test_look_is_accessible(taught: str, open_page: Callable[..., Any], squares: Path, tmp_path: Path):
+def test_look_is_accessible(
+    taught: str, open_page: Callable[..., Any], squares: Path, tmp_path: Path
+):
     page = open_still(open_page, taught)
     page.wait_for_selector(".drop")
     found = serious(page, "look")
@@ -108,7 +119,9 @@ def test_correct_is_accessible(taught: str, open_page: Callable[..., Any]):
 def test_reports_are_accessible(trained: tuple[Path, str], browser: Any):
     page = browser.new_page()
     page.goto(f"{(trained[0] / 'report.html').as_uri()}#cell-0-0")
-    page.evaluate("for (const cell of document.querySelectorAll('.cell')) cell.style.display = 'block'")
+    page.evaluate(
+        "for (const cell of document.querySelectorAll('.cell')) cell.style.display = 'block'"
+    )
     page.evaluate("for (const each of document.querySelectorAll('details')) each.open = true")
     page.evaluate(axe_playwright.Axe().axe_script)
     found = serious(page, "report")

@@ -1,4 +1,6 @@
-"""The interface for programs: it answers as the library does, describes itself, and needs the token."""
+"""The interface for programs: it answers as the library does, describes itself, and needs the
+token.
+"""
 
 import json
 import re
@@ -31,11 +33,15 @@ Make = Callable[..., Path]
 @pytest.fixture
 def program(settings: ServeSettings) -> Iterator[TestClient]:
     """A program on another machine, which has the token and sends nothing that only the page sends."""
-    with TestClient(create_app(replace(settings, token=TOKEN)), base_url=ADDRESS, headers=BEARER) as client:
+    with TestClient(
+        create_app(replace(settings, token=TOKEN)), base_url=ADDRESS, headers=BEARER
+    ) as client:
         yield client
 
 
-def test_a_clip_is_answered_as_by_the_library(program: TestClient, settings: ServeSettings, make_clip: Make) -> None:
+def test_a_clip_is_answered_as_by_the_library(
+    program: TestClient, settings: ServeSettings, make_clip: Make
+) -> None:
     path = make_clip(frames=5, size=(80, 40))
     (model,) = program.get("/api/v1/models").raise_for_status().json()
     assert set(model) == {"id", "name", "classes", "nothing", "frame_rate", "threshold"}
@@ -46,7 +52,9 @@ def test_a_clip_is_answered_as_by_the_library(program: TestClient, settings: Ser
         found = answer.json()
         assert (found["model"], found["label"]) == (model["id"], expected.label)
         assert (found["frames"], found["width"], found["height"]) == (5, 80, 40)
-        assert found["scores"] == pytest.approx(dict(zip(expected.classes, expected.scores.tolist(), strict=True)))
+        assert found["scores"] == pytest.approx(
+            dict(zip(expected.classes, expected.scores.tolist(), strict=True))
+        )
         assert found["segments"] == [vars(each) for each in expected.segments]
         assert len(found["tubes"]) == len(expected.tubes)
         for tube, exact in zip(found["tubes"], expected.tubes, strict=True):
@@ -65,7 +73,9 @@ def test_a_clip_is_answered_as_by_the_library(program: TestClient, settings: Ser
         ({}, "/api/v1/nowhere", 404, "http"),
     ],
 )
-def test_requests_are_checked(program: TestClient, headers: dict[str, str], path: str, status: int, code: str) -> None:
+def test_requests_are_checked(
+    program: TestClient, headers: dict[str, str], path: str, status: int, code: str
+) -> None:
     answer = program.get(path, headers=headers)
     assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
     assert "page" not in answer.json()["error"]["remedy"], "advice for programs"
@@ -73,9 +83,16 @@ def test_requests_are_checked(program: TestClient, headers: dict[str, str], path
 
 def test_another_web_page_cannot_send_a_clip_to_a_server_without_a_token(page: TestClient) -> None:
     foreign = {"Origin": "http://evil.example", "X-Onlooker": ""}
-    assert page.post("/api/v1/predict", content=b"x", headers=foreign).json()["error"]["code"] == "origin"
-    assert page.options("/api/v1/predict", headers=foreign).status_code == 403  # before it sends a header
-    answer = page.post("/api/v1/predict", content=b"x", headers={**foreign, "Authorization": "Bearer any"})
+    assert (
+        page.post("/api/v1/predict", content=b"x", headers=foreign).json()["error"]["code"]
+        == "origin"
+    )
+    assert (
+        page.options("/api/v1/predict", headers=foreign).status_code == 403
+    )  # before it sends a header
+    answer = page.post(
+        "/api/v1/predict", content=b"x", headers={**foreign, "Authorization": "Bearer any"}
+    )
     assert answer.json()["error"]["code"] == "not_decodable"
 
 
@@ -98,8 +115,13 @@ def test_the_description_has_these_routes_alone_with_their_types(program: TestCl
     assert set(described["paths"]) == {"/models", "/predict"}
     predict = described["paths"]["/predict"]["post"]
     assert predict["security"] == [{"HTTPBearer": []}]
-    assert predict["requestBody"]["content"] == {"video/*": {"schema": {"type": "string", "format": "binary"}}}
-    replies = {status: reply["content"]["application/json"]["schema"] for status, reply in predict["responses"].items()}
+    assert predict["requestBody"]["content"] == {
+        "video/*": {"schema": {"type": "string", "format": "binary"}}
+    }
+    replies = {
+        status: reply["content"]["application/json"]["schema"]
+        for status, reply in predict["responses"].items()
+    }
     assert replies == {name: {"$ref": f"#/components/schemas/{of}"} for name, of in ANSWERS.items()}
     fields = described["components"]["schemas"]["Prediction"]["properties"]
     assert fields["tubes"]["items"] == {"$ref": "#/components/schemas/Tube"}
@@ -107,11 +129,15 @@ def test_the_description_has_these_routes_alone_with_their_types(program: TestCl
         assert f'"{name}"' in DOCS
 
 
-def test_the_examples_of_the_docs_run(tmp_path: Path, make_clip: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_examples_of_the_docs_run(
+    tmp_path: Path, make_clip: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
     save_model(tmp_path / "runs")
     clip = make_clip(frames=5)
     monkeypatch.chdir(clip.parent)
-    (curl,), (python,) = (re.findall(rf"```{name}\n(.*?)```", DOCS, re.DOTALL) for name in ("bash", "py"))
+    (curl,), (python,) = (
+        re.findall(rf"```{name}\n(.*?)```", DOCS, re.DOTALL) for name in ("bash", "py")
+    )
     with serving(tmp_path / "clips", tmp_path / "runs", token=TOKEN) as url:
         values: dict[str, Any] = {}
         exec(python.replace("http://127.0.0.1:8765", url.rstrip("/")), values)
@@ -120,5 +146,7 @@ def test_the_examples_of_the_docs_run(tmp_path: Path, make_clip: Make, monkeypat
             values["ask"]("predict?model=gone", b"x")
         if shutil.which("curl"):
             command = curl.replace("http://127.0.0.1:8765/", url)
-            done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60, check=True)
+            done = subprocess.run(
+                ["bash", "-c", command], capture_output=True, text=True, timeout=60, check=True
+            )
             assert json.loads(done.stdout)["score"] == values["found"]["score"]

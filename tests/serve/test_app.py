@@ -19,14 +19,22 @@ from onlooker.serve.app import create_app
 from onlooker.serve.settings import ServeSettings
 
 
-def test_the_state_names_models_project_and_limits(page: TestClient, settings: ServeSettings) -> None:
+def test_the_state_names_models_project_and_limits(
+    page: TestClient, settings: ServeSettings
+) -> None:
     state = page.get("/api/state").json()
     (model,) = state["models"]
     del model["id"]
     assert model == {
-        "name": "tiny", "classes": ["clap", "nothing", "wave"], "nothing": "nothing",
-        "frame_rate": 10.0, "threshold": 0.3, "path": str(settings.runs / "tiny"), "report": False, "expected": None,
-    }  # fmt: skip
+        "name": "tiny",
+        "classes": ["clap", "nothing", "wave"],
+        "nothing": "nothing",
+        "frame_rate": 10.0,
+        "threshold": 0.3,
+        "path": str(settings.runs / "tiny"),
+        "report": False,
+        "expected": None,
+    }
     assert state["limits"] == {"bytes": 2_000_000, "seconds": 20}
 
 
@@ -38,7 +46,9 @@ def test_the_page_without_any_model(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []  # opening the page writes nothing
 
 
-def test_models_are_listed_newest_first_and_damaged_ones_are_not(page: TestClient, settings: ServeSettings) -> None:
+def test_models_are_listed_newest_first_and_damaged_ones_are_not(
+    page: TestClient, settings: ServeSettings
+) -> None:
     save_model(settings.runs, "whole", "single-frame")
     save_model(settings.runs, "damaged")
     (settings.runs / "damaged" / "model" / "recognizer.json").write_text("{")
@@ -91,15 +101,30 @@ def test_the_command_refuses_what_cannot_work(tmp_path: Path) -> None:
     assert "give a token" not in fails("serve", "--token", "short", "--no-browser", "--port", 0)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        assert f"port {port}: Address already in use; give another --port" in fails("serve", "--port", port)
+        assert f"port {port}: Address already in use; give another --port" in fails(
+            "serve", "--port", port
+        )
 
 
 @pytest.mark.slow
 def test_the_command_serves_the_page_until_it_is_stopped(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", "from onlooker.cli import main; main()", "serve", "--no-browser", "--port", "0"]
+    command = [
+        sys.executable,
+        "-c",
+        "from onlooker.cli import main; main()",
+        "serve",
+        "--no-browser",
+        "--port",
+        "0",
+    ]
     paths = {"TMPDIR": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)}
     with subprocess.Popen(
-        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, **paths}
+        command,
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **paths},
     ) as server:
         assert server.stdout
         assert server.stderr
@@ -118,7 +143,9 @@ def test_the_command_serves_the_page_until_it_is_stopped(tmp_path: Path) -> None
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_model_is_renamed_taken_along_and_deleted(page: TestClient, settings: ServeSettings, tmp_path: Path) -> None:
+def test_a_model_is_renamed_taken_along_and_deleted(
+    page: TestClient, settings: ServeSettings, tmp_path: Path
+) -> None:
     (model,) = page.get("/api/state").json()["models"]
     assert not model["report"]
     assert page.get(f"/media/model/{model['id']}.html").status_code == 404
@@ -138,7 +165,10 @@ def test_a_model_is_renamed_taken_along_and_deleted(page: TestClient, settings: 
     for name, status, code in (("../out", 422, "name_character"), ("other", 409, "class_exists")):
         answer = page.patch(f"/api/models/{model['id']}", json={"name": name})
         assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
-    assert page.patch(f"/api/models/{model['id']}", json={"name": "gestures of May"}).status_code == 200
+    assert (
+        page.patch(f"/api/models/{model['id']}", json={"name": "gestures of May"}).status_code
+        == 200
+    )
     names = {each["name"]: each["id"] for each in page.get("/api/state").json()["models"]}
     assert {*names} == {"other", "gestures of May"}
     assert page.delete(f"/api/models/{names['gestures of May']}").status_code == 200

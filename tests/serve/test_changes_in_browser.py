@@ -1,4 +1,6 @@
-"""Changes of a project in a real browser: undo in messages and by keyboard, merging, recordings, the same file."""
+"""Changes of a project in a real browser: undo in messages and by keyboard, merging, recordings,
+the same file.
+"""
 
 import shutil
 from collections.abc import Callable
@@ -32,7 +34,9 @@ def count(page: Any, label: str, clips: int) -> None:
     )
 
 
-def test_deleting_says_so_and_is_undone_from_the_message_and_the_keyboard(clips: Path, open_page: Open):
+def test_deleting_says_so_and_is_undone_from_the_message_and_the_keyboard(
+    clips: Path, open_page: Open
+):
     with serving(clips, clips.parent / "runs") as url:
         page = open_page(f"{url}#teach", errors_expected=True, reduced_motion="reduce")
         count(page, "left", 3)
@@ -89,7 +93,9 @@ def test_recordings_of_a_folder_and_people_are_kept_and_the_same_file_is_named(
 ):
     shutil.copytree(clips, tmp_path / "more")
     rows = "".join(
-        f"{label}/0{n}.mp4;{who}\n" for label in ("left", "up") for n, who in enumerate(("Anna", "Ben", "Ben"))
+        f"{label}/0{n}.mp4;{who}\n"
+        for label in ("left", "up")
+        for n, who in enumerate(("Anna", "Ben", "Ben"))
     )
     (tmp_path / "more" / "recordings.csv").write_text(f"Clip;Person\n{rows}")
     with serving(tmp_path / "mine", tmp_path / "runs") as url:
@@ -107,14 +113,22 @@ def test_recordings_of_a_folder_and_people_are_kept_and_the_same_file_is_named(
         page.wait_for_selector(".toast:has-text('The same file as 00.mp4 of left')")
         count(page, "up", 3)
         page.click("[data-class=up] .tile[aria-label*='02.mp4']")
-        page.wait_for_function("() => document.querySelector('dialog input').value === 'Ben'")  # which the server knows
+        page.wait_for_function(
+            "() => document.querySelector('dialog input').value === 'Ben'"
+        )  # which the server knows
         page.fill("dialog input", "Carla")
         page.keyboard.press("Tab")
         page.wait_for_selector(".toast:has-text('02.mp4 is of Carla now')")
-        assert {clip.recording for clip in find_clips(tmp_path / "mine")} == {"Anna", "Ben", "Carla"}
+        assert {clip.recording for clip in find_clips(tmp_path / "mine")} == {
+            "Anna",
+            "Ben",
+            "Carla",
+        }
 
 
-def test_folders_within_a_class_are_people_and_ignored_files_are_named(open_page: Open, tmp_path: Path, squares: Path):
+def test_folders_within_a_class_are_people_and_ignored_files_are_named(
+    open_page: Open, tmp_path: Path, squares: Path
+):
     for number, place in enumerate(("left/anna", "left/ben", "up/anna", "up/@eaDir")):
         (tmp_path / "mine" / place).mkdir(parents=True)
         shutil.copy(squares / "left" / f"{number:02}.mp4", tmp_path / "mine" / place)

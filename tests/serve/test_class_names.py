@@ -1,4 +1,6 @@
-"""Names of classes and clips: those that are refused, those that are taken, and files of other programs."""
+"""Names of classes and clips: those that are refused, those that are taken, and files of other
+programs.
+"""
 
 import os
 
@@ -23,12 +25,20 @@ def test_names_that_are_no_text_are_skipped(project: Project) -> None:
 @pytest.mark.parametrize(
     ("name", "code"),
     [
-        ("", "name_length"), (" \t", "name_length"), ("x" * 300, "name_length"), ("ü" * 61, "name_length"),
-        ("../up", "name_character"), ("a\\b", "name_character"), ("<b>bold</b>", "name_character"),
-        ("zero\x00", "name_character"), (".hidden", "name_dot"), ("end.", "name_dot"), ("__MACOSX", "name_dot"),
+        ("", "name_length"),
+        (" \t", "name_length"),
+        ("x" * 300, "name_length"),
+        ("ü" * 61, "name_length"),
+        ("../up", "name_character"),
+        ("a\\b", "name_character"),
+        ("<b>bold</b>", "name_character"),
+        ("zero\x00", "name_character"),
+        (".hidden", "name_dot"),
+        ("end.", "name_dot"),
+        ("__MACOSX", "name_dot"),
         ("\u3164", "name_length"),
     ],
-)  # fmt: skip
+)
 def test_names_that_no_class_can_have(project: Project, name: str, code: str) -> None:
     with pytest.raises(Problem) as error:
         project.add_class(name)
@@ -42,7 +52,11 @@ def test_names_that_look_alike_are_one(project: Project) -> None:
     for same in ("caf\u00e9", "CAFE\u0301"):
         with pytest.raises(Problem, match="caf\u00e9 exists"):
             project.add_class(same)
-    for same in ("ca\u200bfe\u0301", "ca\u200dfe\u0301", "\u202ecaf\u00e9"):  # characters that nobody sees
+    for same in (
+        "ca\u200bfe\u0301",
+        "ca\u200dfe\u0301",
+        "\u202ecaf\u00e9",
+    ):  # characters that nobody sees
         with pytest.raises(Problem, match="caf\u00e9 exists"):
             project.add_class(same)
     project.add_class("\U0001f469\u200d\U0001f52c")  # an emoji of two, with a joiner
@@ -67,7 +81,15 @@ def test_names_that_are_taken(project: Project) -> None:
 
 def test_names_of_clips_stay_in_their_class(project: Project) -> None:
     project.add_class("a")
-    for name in ("../../evil.mp4", "..", "a/b.mp4", "x" * 400 + ".mp4", "\x00<img>.mp4", "/etc/passwd.mp4", "ü.mp4"):
+    for name in (
+        "../../evil.mp4",
+        "..",
+        "a/b.mp4",
+        "x" * 400 + ".mp4",
+        "\x00<img>.mp4",
+        "/etc/passwd.mp4",
+        "ü.mp4",
+    ):
         add(project, "a", name, name if name.endswith(".mp4") else f"{name}.mp4")
     paths = [*project.folder.rglob("*.mp4")]
     assert len(paths) == 7
@@ -75,7 +97,9 @@ def test_names_of_clips_stay_in_their_class(project: Project) -> None:
     assert max(len(os.fsencode(path.name)) for path in paths) < 130
 
 
-@pytest.mark.parametrize("call", ["rename_class('x', 'y')", "delete_class('x')", "set_label(clip, 'x')"])
+@pytest.mark.parametrize(
+    "call", ["rename_class('x', 'y')", "delete_class('x')", "set_label(clip, 'x')"]
+)
 def test_classes_and_clips_that_are_not_there(project: Project, call: str) -> None:
     clip = add(project, "a", "1")
     with pytest.raises(Problem, match=r"no class x.*a"):

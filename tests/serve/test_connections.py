@@ -65,7 +65,9 @@ def test_of_many_the_one_that_waits_longest_is_closed(address, monkeypatch):
         assert not is_closed(slow[-1], 0.1)
 
 
-def test_an_upload_that_stops_is_given_up_and_one_that_is_cut_off_is_not_in_the_log(address, monkeypatch, caplog):
+def test_an_upload_that_stops_is_given_up_and_one_that_is_cut_off_is_not_in_the_log(
+    address, monkeypatch, caplog
+):
     monkeypatch.setattr(security, "_STALLED", 0.3)
     model = httpx.get(f"{address}api/state").json()["models"][0]["id"]
     host = address.removeprefix("http://").rstrip("/")
@@ -90,7 +92,9 @@ def test_two_thousand_slow_senders_do_not_keep_the_owner_from_looking_at_a_clip(
 
         def look() -> float:
             started = time.perf_counter()
-            job = client.post("/api/look", params={"model": model}, content=(tmp_path / "clip.mp4").read_bytes())
+            job = client.post(
+                "/api/look", params={"model": model}, content=(tmp_path / "clip.mp4").read_bytes()
+            )
             assert wait_for_job(client, job.json()["job"])["state"] == "done"
             return time.perf_counter() - started
 

@@ -1,4 +1,6 @@
-"""The page in a real browser: looking at clips and the camera, with the real server and a real model."""
+"""The page in a real browser: looking at clips and the camera, with the real server and a real
+model.
+"""
 
 import importlib.util
 import re
@@ -16,7 +18,8 @@ import onlooker
 pytest.importorskip("fastapi", reason="the page needs onlooker[serve]")
 pytest.importorskip("playwright", reason="no playwright, which drives a browser")
 
-Open, Trained = Callable[..., Any], tuple[Path, str]
+Open = Callable[..., Any]
+Trained = tuple[Path, str]
 STATIC = Path(importlib.util.find_spec("onlooker.serve").submodule_search_locations[0])  # type: ignore[union-attr, index]
 
 
@@ -30,14 +33,18 @@ def test_code_of_the_pages_is_small_and_loads_nothing_else():
         assert set(outside) <= {"http://www.w3.org"}, path.name
 
 
-def test_a_dropped_clip_shows_label_box_and_timeline(address: str, open_page: Open, trained: Trained, squares: Path):
+def test_a_dropped_clip_shows_label_box_and_timeline(
+    address: str, open_page: Open, trained: Trained, squares: Path
+):
     clip = squares / "left" / "00.mp4"
     expected = onlooker.load(trained[0]).predict(clip)
     page = open_page(address)
     page.wait_for_selector(".drop")
     drop(page, ".drop", clip)
     assert page.inner_text(".answer .label") == expected.label
-    assert f"{100 * expected.score:.0f}\N{NO-BREAK SPACE}% sure" in page.inner_text(".answer .detail")
+    assert f"{100 * expected.score:.0f}\N{NO-BREAK SPACE}% sure" in page.inner_text(
+        ".answer .detail"
+    )
     runs = texts_of(page.locator(".run .name"))
     assert runs
     assert set(runs) <= {*moving_squares.WAYS, "nothing"}
@@ -46,12 +53,16 @@ def test_a_dropped_clip_shows_label_box_and_timeline(address: str, open_page: Op
         return canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data.some(Boolean);
     }""")  # attention
     assert page.locator(".bars li").count() == 4
-    widths = page.evaluate("[...document.querySelectorAll('.run')].map((run) => run.getBoundingClientRect().width)")
+    widths = page.evaluate(
+        "[...document.querySelectorAll('.run')].map((run) => run.getBoundingClientRect().width)"
+    )
     strip = page.locator(".strip").bounding_box()["width"]
     assert sum(widths) == pytest.approx(strip, rel=0.02)  # every moment has a class
 
 
-def test_several_clips_become_a_list(address: str, open_page: Open, trained: Trained, squares: Path, tmp_path: Path):
+def test_several_clips_become_a_list(
+    address: str, open_page: Open, trained: Trained, squares: Path, tmp_path: Path
+):
     (tmp_path / "notes.mp4").write_bytes(b"no video")
     clips = [squares / "left" / "00.mp4", tmp_path / "notes.mp4", squares / "up" / "01.mp4"]
     recognizer = onlooker.load(trained[0])
@@ -142,14 +153,18 @@ def test_a_part_of_the_timeline_becomes_an_example(address: str, open_page: Open
     page.evaluate("document.activeElement.blur()")
     for key in "+++":
         page.keyboard.press(key)
-    assert page.locator(".strip").bounding_box()["width"] == pytest.approx(1.2 * strip["width"], rel=0.02)
+    assert page.locator(".strip").bounding_box()["width"] == pytest.approx(
+        1.2 * strip["width"], rel=0.02
+    )
     page.keyboard.press("-")
     page.keyboard.press("Escape")
     page.keyboard.press("End")
     page.keyboard.press("o")
     page.fill(".mark-form input[type=text]", "kept")
     page.get_by_role("button", name="Add", exact=True).click()
-    page.wait_for_function("() => document.querySelectorAll('.mark-part:not(.selected)').length === 2")
+    page.wait_for_function(
+        "() => document.querySelectorAll('.mark-part:not(.selected)').length === 2"
+    )
     page.mouse.click(strip["x"] + strip["width"] * 0.5, y)  # the first one
     page.evaluate("document.activeElement.blur()")
     page.keyboard.press("Delete")
@@ -179,7 +194,9 @@ def test_a_model_is_renamed_and_deleted(open_page: Open, tmp_path: Path):
     assert [*(tmp_path / "runs").iterdir()] == []
 
 
-def test_a_look_goes_on_while_another_tab_is_shown_and_cancel_ends_it(address: str, open_page: Open, squares: Path):
+def test_a_look_goes_on_while_another_tab_is_shown_and_cancel_ends_it(
+    address: str, open_page: Open, squares: Path
+):
     page = open_page(address)
     page.wait_for_selector(".drop")
     page.route("**/api/jobs/*", lambda route: None)  # the answers of the job are on their way
@@ -203,7 +220,9 @@ def test_a_look_goes_on_while_another_tab_is_shown_and_cancel_ends_it(address: s
         ('<img src=x onerror="alert(1)">.mp4', b"markup" * 100, r"(?i)video|read|decode"),
     ],
 )
-def test_other_files_are_explained(address: str, open_page: Open, tmp_path: Path, name: str, content: bytes, said: str):
+def test_other_files_are_explained(
+    address: str, open_page: Open, tmp_path: Path, name: str, content: bytes, said: str
+):
     page = open_page(address, errors_expected=True)
     page.wait_for_selector(".drop")
     path = tmp_path / "clip.mp4"
@@ -258,7 +277,9 @@ def test_refused_camera_says_what_to_do(address: str, open_page: Open):
     page.click("text=Stop the camera")
 
 
-def test_a_lost_server_is_announced_and_found_again(trained: Trained, tmp_path: Path, open_page: Open):
+def test_a_lost_server_is_announced_and_found_again(
+    trained: Trained, tmp_path: Path, open_page: Open
+):
     with serving(tmp_path / "clips", tmp_path / "runs", trained[0]) as url:
         page = open_page(url, errors_expected=True)
         page.click("text=Use the camera")
@@ -273,7 +294,12 @@ def test_a_lost_server_is_announced_and_found_again(trained: Trained, tmp_path: 
 
 
 def test_tabs_by_keyboard_and_narrow_screens(address: str, open_page: Open):
-    page = open_page(address, viewport={"width": 360, "height": 740}, color_scheme="dark", reduced_motion="reduce")
+    page = open_page(
+        address,
+        viewport={"width": 360, "height": 740},
+        color_scheme="dark",
+        reduced_motion="reduce",
+    )
     page.wait_for_selector(".drop")
     page.focus("#tab-look")
     for name in ("teach", "correct", "look"):

@@ -32,7 +32,8 @@ def ended(*jobs: Job) -> list[str]:
 @contextmanager
 def blocked(jobs: Jobs) -> Iterator[Job]:
     """A job that waits until the end of the block."""
-    begun, go = Event(), Event()
+    begun = Event()
+    go = Event()
 
     def wait(_: Job) -> dict[str, Any]:
         begun.set()
@@ -48,7 +49,11 @@ def test_jobs_run_in_turn(jobs: Jobs) -> None:
     order = list[str]()
     with blocked(jobs) as first:
         others = [jobs.submit(lambda _, name=name: {"done": order.append(name)}) for name in "ab"]  # type: ignore[misc]
-        assert [job.describe()["state"] for job in (first, *others)] == ["running", "queued", "queued"]
+        assert [job.describe()["state"] for job in (first, *others)] == [
+            "running",
+            "queued",
+            "queued",
+        ]
     assert ended(*others) == ["done", "done"]
     assert order == ["a", "b"]
     assert first.describe()["result"] == {"waited": True}
@@ -59,7 +64,10 @@ def test_an_error_is_of_its_job_alone(jobs: Jobs, caplog: pytest.LogCaptureFixtu
     clip, other = (jobs.submit(Mock(side_effect=error)) for error in errors)
     good = jobs.submit(lambda _: {"a": 1})
     assert ended(clip, other, good) == ["failed", "failed", "done"]
-    assert [job.describe()["error"]["code"] for job in (clip, other)] == ["not_decodable", "internal"]
+    assert [job.describe()["error"]["code"] for job in (clip, other)] == [
+        "not_decodable",
+        "internal",
+    ]
     assert "KeyError" in caplog.text  # the terminal says more
 
 
@@ -71,7 +79,8 @@ def test_a_job_is_cancelled_while_it_waits_and_while_it_runs(jobs: Jobs) -> None
         while True:
             job.report("looking", 0.5)
 
-    running, waiting = jobs.submit(endless), jobs.submit(lambda _: {"ran": True})
+    running = jobs.submit(endless)
+    waiting = jobs.submit(lambda _: {"ran": True})
     begun.wait(30)
     waiting.cancelled = True
     running.cancelled = True
@@ -80,7 +89,8 @@ def test_a_job_is_cancelled_while_it_waits_and_while_it_runs(jobs: Jobs) -> None
 
 
 def test_a_job_of_its_own_does_not_wait_and_shows_a_result_so_far(jobs: Jobs) -> None:
-    reported, go = Event(), Event()
+    reported = Event()
+    go = Event()
 
     def train(job: Job) -> dict[str, Any]:
         job.report("fitting", 0.25, model="a")
@@ -92,7 +102,11 @@ def test_a_job_of_its_own_does_not_wait_and_shows_a_result_so_far(jobs: Jobs) ->
         job = jobs.submit(train, at_once=True)
         assert reported.wait(30)
         described = jobs.get(job.id).describe()
-        assert (described["note"], described["progress"], described["result"]) == ("fitting", 0.25, {"model": "a"})
+        assert (described["note"], described["progress"], described["result"]) == (
+            "fitting",
+            0.25,
+            {"model": "a"},
+        )
         go.set()
         assert ended(job) == ["done"]
 

@@ -17,7 +17,8 @@ from onlooker.serve.settings import ServeSettings
 
 
 def jpeg(number: int = 0, size: tuple[int, int] = (64, 48), kind: str = "jpeg") -> bytes:
-    content, rng = io.BytesIO(), np.random.default_rng(number)
+    content = io.BytesIO()
+    rng = np.random.default_rng(number)
     Image.fromarray(rng.integers(0, 255, (size[1], size[0], 3), np.uint8)).save(content, kind)
     return content.getvalue()
 
@@ -43,7 +44,8 @@ def test_the_camera_is_answered(page: TestClient, model: str) -> None:
 
 def test_a_viewer_gives_the_answers_of_the_stream(tmp_path: Path) -> None:
     recognizer = save_model(tmp_path)
-    viewer, streams = Viewer(recognizer), recognizer.streams()
+    viewer = Viewer(recognizer)
+    streams = recognizer.streams()
     for number in range(6):
         got = viewer.step(0.0, number / 10, jpeg(number))
         frame = decode_jpeg(jpeg(number))
@@ -52,7 +54,9 @@ def test_a_viewer_gives_the_answers_of_the_stream(tmp_path: Path) -> None:
         np.testing.assert_allclose(list(got["scores"].values()), step.scores, atol=1e-4)
         assert len(got["boxes"]) == len(step.boxes)
         for corners, box in zip(got["boxes"], step.boxes, strict=True):
-            np.testing.assert_allclose(np.multiply(corners, (64, 48, 64, 48)), box.corners, atol=0.01)
+            np.testing.assert_allclose(
+                np.multiply(corners, (64, 48, 64, 48)), box.corners, atol=0.01
+            )
         assert 0 <= np.max(got["heat"]) <= 1
 
 
@@ -70,7 +74,9 @@ def test_two_cameras_are_answered_apart(page: TestClient, model: str) -> None:
 def test_what_is_no_frame_ends_the_connection_with_its_reason(page: TestClient, model: str) -> None:
     clock = struct.pack("<d", 0)
     wrong = {b"": "bytes", b"short": "bytes", clock + bytes(1_000_000): "bytes"}
-    wrong |= {clock + each: "format" for each in (b"no JPEG at all", jpeg()[:200], jpeg(kind="png"))}
+    wrong |= {
+        clock + each: "format" for each in (b"no JPEG at all", jpeg()[:200], jpeg(kind="png"))
+    }
     for sent, about in {**wrong, clock + jpeg(size=(1281, 8)): "size"}.items():
         with connect(page, model) as camera:
             camera.send_bytes(sent)
@@ -80,7 +86,9 @@ def test_what_is_no_frame_ends_the_connection_with_its_reason(page: TestClient, 
 
 def test_models_that_cannot_stream_say_so(page: TestClient, settings: ServeSettings) -> None:
     save_model(settings.runs, "whole", "single-frame")
-    whole = next(each["id"] for each in page.get("/api/state").json()["models"] if each["name"] == "whole")
+    whole = next(
+        each["id"] for each in page.get("/api/state").json()["models"] if each["name"] == "whole"
+    )
     for model, code in ((whole, "no_stream"), ("nobody", "model_gone"), ("", "model_gone")):
         with connect(page, model) as camera:
             error = camera.receive_json()["error"]

@@ -45,14 +45,22 @@ def kept(page: TestClient) -> list[Path]:
     return list((page.app.state.folder / "looks").iterdir())  # type: ignore[attr-defined]
 
 
-def test_answers_equal_the_librarys(page: TestClient, settings: ServeSettings, look: Look, make_clip: Make) -> None:
+def test_answers_equal_the_librarys(
+    page: TestClient, settings: ServeSettings, look: Look, make_clip: Make
+) -> None:
     path = make_clip(frames=5, size=(80, 40))
     got = look(path, "<b>a</b>.mp4")
     expected = load(settings.runs / "tiny").predict(path)
     assert (got["name"], got["width"], got["height"], got["frames"]) == ("_b_a__b_.mp4", 80, 40, 5)
-    assert (got["label"], got["score"], got["classes"]) == (expected.label, expected.score, list(expected.classes))
+    assert (got["label"], got["score"], got["classes"]) == (
+        expected.label,
+        expected.score,
+        list(expected.classes),
+    )
     events = [expected.event_at(time) for time in expected.times.tolist()]
-    assert got["labels"] == [expected.nothing_name if event is None else event.label for event in events]
+    assert got["labels"] == [
+        expected.nothing_name if event is None else event.label for event in events
+    ]
     np.testing.assert_allclose(got["scores"], expected.frame_scores, atol=1e-4)
     np.testing.assert_allclose(got["times"], expected.times, atol=1e-4)
     assert expected.heat is not None
@@ -65,32 +73,48 @@ def test_answers_equal_the_librarys(page: TestClient, settings: ServeSettings, l
     assert (part.status_code, part.content) == (206, path.read_bytes()[10:20])
 
 
-def test_a_damaged_clip_is_answered_with_what_was_read(page: TestClient, look: Look, make_clip: Make) -> None:
+def test_a_damaged_clip_is_answered_with_what_was_read(
+    page: TestClient, look: Look, make_clip: Make
+) -> None:
     for suffix, cut in ((".mp4", False), (".mkv", True), (".avi", True)):
         clip = make_clip(f"clip{suffix}", frames=24, size=(160, 120), options={"g": "4"})
         assert look(clip)["damaged"] is None
-        whole, middle = clip.read_bytes(), clip.stat().st_size // 2
-        clip.write_bytes(whole[: len(whole) * 3 // 5] if cut else whole[:middle] + bytes(1500) + whole[middle + 1500 :])
+        whole = clip.read_bytes()
+        middle = clip.stat().st_size // 2
+        clip.write_bytes(
+            whole[: len(whole) * 3 // 5]
+            if cut
+            else whole[:middle] + bytes(1500) + whole[middle + 1500 :]
+        )
         result = look(clip)
         assert 2 <= result["frames"] < 24
         assert f"{result['frames']} of 24 frames could be read" in result["damaged"]
-        assert page.get(result["video"]).content[4:8] == b"ftyp"  # a copy of these, which browsers play
+        assert (
+            page.get(result["video"]).content[4:8] == b"ftyp"
+        )  # a copy of these, which browsers play
 
 
 def test_marked_parts_become_examples_of_one_recording(
     page: TestClient, settings: ServeSettings, look: Look, make_clip: Make
 ) -> None:
-    other_look, look = look, look(make_clip(frames=40, fps=10), "walk.mp4")["id"]
+    other_look = look
+    look = look(make_clip(frames=40, fps=10), "walk.mp4")["id"]
     for start, end, label in ((0.5, 1.5, "wave"), (2, 3.2, "clap")):
-        added = page.post(f"/api/look/{look}/examples", json={"class": label, "start": start, "end": end})
+        added = page.post(
+            f"/api/look/{look}/examples", json={"class": label, "start": start, "end": end}
+        )
         assert added.json()["clip"]["seconds"] == pytest.approx(end - start, abs=0.11)
-    found = {path.relative_to(settings.clips).as_posix() for path in settings.clips.glob("[!.]*/*.mp4")}
+    found = {
+        path.relative_to(settings.clips).as_posix() for path in settings.clips.glob("[!.]*/*.mp4")
+    }
     assert found == {"wave/walk 0.5-1.5.mp4", "clap/walk 2.0-3.2.mp4"}
     (recording,) = {clip.recording for clip in find_clips(settings.clips)}
     assert str(recording).startswith("walk.mp4 ")
     other = other_look(make_clip("other.mp4", frames=30, fps=10), "walk.mp4")["id"]
     page.post(f"/api/look/{other}/examples", json={"class": "wave", "start": 0.5, "end": 1.5})
-    assert len({clip.recording for clip in find_clips(settings.clips)}) == 2, "another file of the same name"
+    assert len({clip.recording for clip in find_clips(settings.clips)}) == 2, (
+        "another file of the same name"
+    )
     outside = page.post(f"/api/look/{look}/examples", json={"class": "wave", "start": 7, "end": 9})
     assert outside.status_code == 422
     assert "outside the recording" in outside.json()["error"]["found"]
@@ -98,15 +122,20 @@ def test_marked_parts_become_examples_of_one_recording(
 
 def test_places_are_shares_of_the_frame() -> None:
     prediction = Prediction(
-        Path("a.mp4"), ("nothing", "wave"), np.array([[0.4, 0.6]] * 3, np.float32), np.array([0.4, 0.6], np.float32),
-        np.array([0.0, 0.5, 1.0]), np.array([0, 5, 10]), size=(100, 200),
+        Path("a.mp4"),
+        ("nothing", "wave"),
+        np.array([[0.4, 0.6]] * 3, np.float32),
+        np.array([0.4, 0.6], np.float32),
+        np.array([0.0, 0.5, 1.0]),
+        np.array([0, 5, 10]),
+        size=(100, 200),
         points=np.array([[50, 50], [np.nan, np.nan], [200, 100]], np.float32),
         tubes=(
             Tube("wave", np.array([5, 7, 10]), np.array([[20, 10, 100, 50]] * 3, np.float32), 0.9),
             Tube("nothing", np.array([0]), np.array([[0, 0, 1, 1]], np.float32), 0.9),
         ),
         segments=(Segment("wave", 0.5, 1.5, 0.8),),
-    )  # fmt: skip
+    )
     values = describe_prediction(prediction)
     assert values["nothing"] == "nothing"
     # Frame 7 is none of the prediction's, and nothing has no box and is no event.
@@ -125,14 +154,19 @@ def finder(settings: ServeSettings) -> Recognizer:
     return recognizer
 
 
-def test_all_events_of_a_long_clip_are_found(finder: Recognizer, look: Look, make_clip: Make) -> None:
+def test_all_events_of_a_long_clip_are_found(
+    finder: Recognizer, look: Look, make_clip: Make
+) -> None:
     path = make_clip(frames=40)
     assert finder.longest == LENGTHS[-1] / 10 < 4
-    got, (expected, _) = look(path), finder.predict_recording(path)
+    got = look(path)
+    (expected, _) = finder.predict_recording(path)
     assert len(got["times"]) == 40
     np.testing.assert_allclose(got["scores"], expected.frame_scores, atol=1e-4)
     assert len(expected.segments) > 1
-    assert [segment["start"] for segment in got["segments"]] == [event.start for event in expected.segments]
+    assert [segment["start"] for segment in got["segments"]] == [
+        event.start for event in expected.segments
+    ]
     assert set(got["labels"]) <= {event.label for event in expected.segments} | {"nothing"}
     short = look(make_clip("short.mp4", frames=9))
     assert (len(short["times"]), len(short["segments"])) == (6, 1), "as long as the longest window"
@@ -142,7 +176,8 @@ def test_a_long_clip_has_one_answer_of_a_model_without_an_event_layer(
     settings: ServeSettings, look: Look, make_clip: Make
 ) -> None:
     path = make_clip(frames=40)
-    got, expected = look(path), load(settings.runs / "tiny").predict(path)
+    got = look(path)
+    expected = load(settings.runs / "tiny").predict(path)
     assert len(got["times"]) == 4
     assert len(got["segments"]) == len(expected.segments) == (expected.label != "nothing")
 
@@ -154,7 +189,9 @@ def test_a_file_above_the_limit_is_watched_like_a_recording(
     assert settings.max_seconds < 30
     result = look(path)
     assert (result["seconds"], len(result["times"])) == (pytest.approx(30, abs=0.1), 300)
-    refused = page.post("/api/project/clips", params={"class": "a"}, content=path.read_bytes()).json()["error"]
+    refused = page.post(
+        "/api/project/clips", params={"class": "a"}, content=path.read_bytes()
+    ).json()["error"]
     assert (refused["code"], "mark its parts" in refused["remedy"]) == ("too_long", True)
 
 
@@ -176,7 +213,9 @@ def test_answers_can_be_taken_along(
     assert page.get(f"/media/{result['id']}/as/exe").status_code == 422
 
 
-def test_what_browsers_do_not_play_is_copied(page: TestClient, look: Look, make_clip: Make, tmp_path: Path) -> None:
+def test_what_browsers_do_not_play_is_copied(
+    page: TestClient, look: Look, make_clip: Make, tmp_path: Path
+) -> None:
     result = look(make_clip("a.webm", frames=6), "Größe/ä.webm")
     assert str(tmp_path) not in json.dumps(result)  # no paths of the machine
     (tmp_path / "played.mp4").write_bytes(page.get(result["video"]).content)
@@ -192,7 +231,8 @@ def test_a_hostile_clip_is_refused_and_deleted(
         clips.make_sound(path)
     elif kind != "one frame":
         clips.damage(path, kind, 0)
-    failed, good = send(page, path, model=model), send(page, make_clip("good.mp4"), model=model)
+    failed = send(page, path, model=model)
+    good = send(page, make_clip("good.mp4"), model=model)
     job = finish(failed)
     assert job["state"] == "failed", job
     assert job["error"]["found"]
@@ -201,7 +241,9 @@ def test_a_hostile_clip_is_refused_and_deleted(
     assert len(kept(page)) == 1
 
 
-def test_few_clips_are_kept(page: TestClient, look: Look, make_clip: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_few_clips_are_kept(
+    page: TestClient, look: Look, make_clip: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "MAX_KEPT", 2)
     ids = [look(make_clip())["id"] for _ in range(4)]
     assert [page.get(f"/media/{each}.mp4").status_code for each in ids] == [404, 404, 200, 200]
@@ -223,15 +265,21 @@ def test_a_run_that_disappears_is_told(
     assert page.get("/api/state").json()["models"] == []
 
 
-def test_a_damaged_run_is_told(page: TestClient, settings: ServeSettings, finish: Finish, make_clip: Make) -> None:
+def test_a_damaged_run_is_told(
+    page: TestClient, settings: ServeSettings, finish: Finish, make_clip: Make
+) -> None:
     save_model(settings.runs, "cut")
     weights = settings.runs / "cut" / "model" / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:100])
-    model = next(each["id"] for each in page.get("/api/state").json()["models"] if each["name"] == "cut")
+    model = next(
+        each["id"] for each in page.get("/api/state").json()["models"] if each["name"] == "cut"
+    )
     assert finish(send(page, make_clip(), model=model))["error"]["code"] == "model_damaged"
 
 
-def test_a_cancelled_look_is_deleted(page: TestClient, model: str, finish: Finish, make_clip: Make) -> None:
+def test_a_cancelled_look_is_deleted(
+    page: TestClient, model: str, finish: Finish, make_clip: Make
+) -> None:
     job = send(page, make_clip(frames=190), model=model)
     page.delete(f"/api/jobs/{job}")
     assert (finish(job)["state"], finish(job)["result"], kept(page)) == ("cancelled", None, [])

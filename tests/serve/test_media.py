@@ -1,4 +1,6 @@
-"""Uploads: what is no clip is refused with its reason, and nothing of it stays; copies keep the time of every frame."""
+"""Uploads: what is no clip is refused with its reason, and nothing of it stays; copies keep the
+time of every frame.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -27,7 +29,9 @@ def upload(folder: Path, *parts: bytes, name: str = "") -> tuple[bytes, str, Pat
     async def send() -> dict[str, object]:
         return next(sent)
 
-    request = Request({"type": "http", "headers": [(b"x-filename", name.encode())], "method": "POST"}, send)
+    request = Request(
+        {"type": "http", "headers": [(b"x-filename", name.encode())], "method": "POST"}, send
+    )
 
     async def received() -> tuple[bytes, str, Path]:
         async with receive(request, folder) as (path, name):
@@ -86,7 +90,9 @@ def test_a_full_disk_is_told(
         ("image", "an image"),
     ],
 )
-def test_what_is_no_clip_is_refused_with_its_reason(tmp_path: Path, make_clip: Make, kind: str, found: str) -> None:
+def test_what_is_no_clip_is_refused_with_its_reason(
+    tmp_path: Path, make_clip: Make, kind: str, found: str
+) -> None:
     path = make_clip(frames={"one frame": 1, "long": 30}.get(kind, 10))
     if kind == "audio only":
         clips.make_sound(path)
@@ -94,7 +100,8 @@ def test_what_is_no_clip_is_refused_with_its_reason(tmp_path: Path, make_clip: M
         Image.fromarray(clips.paint(1)).save(path, "jpeg")
     elif kind not in ("one frame", "long"):
         clips.damage(path, kind, 0)
-    copy, still = tmp_path / "copy.mp4", tmp_path / "still.jpg"
+    copy = tmp_path / "copy.mp4"
+    still = tmp_path / "still.jpg"
     with pytest.raises((ClipError, Problem)) as error:
         convert(path, 1, copy=copy, still=still)
     problem = as_problem(error.value)
@@ -122,12 +129,21 @@ def test_what_is_no_clip_is_refused_with_its_reason(tmp_path: Path, make_clip: M
 def test_facts_and_copies_of_every_kind_of_file(
     make_clip: Make, tmp_path: Path, name: str, settings: dict[str, object], playable: bool
 ) -> None:
-    path, copy = make_clip(name, **settings), tmp_path / "copy.mp4"
+    path = make_clip(name, **settings)
+    copy = tmp_path / "copy.mp4"
     facts = convert(path)
     width, height = settings.get("size", (64, 48))  # type: ignore[misc]
     width, height = (height, width) if "rotation" in settings else (width, height)
-    assert (facts.frames, facts.width, facts.height, facts.playable) == (20, width, height, playable)
-    assert (facts.seconds, facts.frames / facts.seconds) == (pytest.approx(2, abs=0.02), pytest.approx(10, abs=0.1))
+    assert (facts.frames, facts.width, facts.height, facts.playable) == (
+        20,
+        width,
+        height,
+        playable,
+    )
+    assert (facts.seconds, facts.frames / facts.seconds) == (
+        pytest.approx(2, abs=0.02),
+        pytest.approx(10, abs=0.1),
+    )
     assert convert(path, copy=copy) == facts
     again = convert(copy)
     assert again.playable
@@ -136,20 +152,31 @@ def test_facts_and_copies_of_every_kind_of_file(
 
 def test_copies_keep_the_time_of_every_frame(make_clip: Make, tmp_path: Path) -> None:
     times = [0, 40, 200, 210, 700, 1500, 1501, 3000]
-    path, copy = make_clip("a.mp4", frames=8, pts=times, options={"bf": "2"}), tmp_path / "copy.mp4"
+    path = make_clip("a.mp4", frames=8, pts=times, options={"bf": "2"})
+    copy = tmp_path / "copy.mp4"
     convert(path, copy=copy)
-    originals, copies = clips.all_frames(path), clips.all_frames(copy)
+    originals = clips.all_frames(path)
+    copies = clips.all_frames(copy)
     np.testing.assert_allclose(copies[1], np.array(times) / 1000, atol=1e-4)
-    assert max(np.abs(a.astype(int) - b).mean() for a, b in zip(originals[0], copies[0], strict=True)) < 6
+    assert (
+        max(np.abs(a.astype(int) - b).mean() for a, b in zip(originals[0], copies[0], strict=True))
+        < 6
+    )
 
 
 def test_work_on_a_clip_can_be_ended(make_clip: Make, tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
-        convert(make_clip(frames=300), copy=tmp_path / "copy.mp4", on_facts=Mock(side_effect=KeyboardInterrupt))
+        convert(
+            make_clip(frames=300),
+            copy=tmp_path / "copy.mp4",
+            on_facts=Mock(side_effect=KeyboardInterrupt),
+        )
     assert not (tmp_path / "copy.mp4").exists()
 
 
-def test_decoding_that_takes_too_long_is_ended(make_clip: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_decoding_that_takes_too_long_is_ended(
+    make_clip: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(media, "SECONDS", 0.0)
     with pytest.raises(ClipError, match="decoding takes more than 0 s"):
         convert(make_clip())

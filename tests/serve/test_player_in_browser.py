@@ -43,7 +43,9 @@ def page(two_models: str, open_page: Callable[..., Any], squares: Path) -> Any:
 
 def seek(page: Any, time: float) -> None:
     page.evaluate(f"({VIDEO}.pause(), {VIDEO}.currentTime = {time})")
-    page.wait_for_function(f"() => !{VIDEO}.seeking && Math.abs({VIDEO}.currentTime - {time}) < 0.01")
+    page.wait_for_function(
+        f"() => !{VIDEO}.seeking && Math.abs({VIDEO}.currentTime - {time}) < 0.01"
+    )
     page.wait_for_timeout(50)  # it is drawn
 
 
@@ -82,14 +84,20 @@ def test_keys_move_through_the_clip_and_another_model_looks_at_it(
     page.keyboard.press("Home")
     page.keyboard.press("ArrowRight")
     now = f"{VIDEO}.currentTime"
-    assert page.evaluate(now) == pytest.approx(0.15, abs=0.02)  # the middle of the second of 10 frames per second
+    assert page.evaluate(now) == pytest.approx(
+        0.15, abs=0.02
+    )  # the middle of the second of 10 frames per second
     box = page.locator(".timeline").bounding_box()
     page.mouse.click(box["x"] + 0.5 * box["width"], box["y"] + 20)
     assert page.evaluate(now) == pytest.approx(0.6, abs=0.05)
     if page.locator(".event").count():
         page.click(".event >> nth=0")
-        assert page.evaluate(now) == pytest.approx(float(page.inner_text(".event .when").split(" – ")[0]), abs=0.06)
+        assert page.evaluate(now) == pytest.approx(
+            float(page.inner_text(".event .when").split(" – ")[0]), abs=0.06
+        )
     page.select_option("select[aria-label='Model']", label="other")
     page.wait_for_selector(".result")
     expected = onlooker.load(folder / "runs" / "other").predict(squares / "up" / "01.mp4").label
-    page.wait_for_function("(label) => document.querySelector('.answer .label')?.textContent === label", arg=expected)
+    page.wait_for_function(
+        "(label) => document.querySelector('.answer .label')?.textContent === label", arg=expected
+    )

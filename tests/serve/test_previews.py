@@ -18,7 +18,8 @@ def test_a_preview_follows_a_clip_whose_class_is_renamed_meanwhile(
     file = project.incoming() / "upload"
     shutil.copy(make_clip(), file)
     clip = project.add_clip("wave", file, "clip.mp4", "a1")
-    convert, names = media.convert, ["clap"]
+    convert = media.convert
+    names = ["clap"]
 
     def rename_first(path: Path, *args: Any, **settings: Any) -> Any:
         if names:

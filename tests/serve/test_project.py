@@ -1,4 +1,6 @@
-"""The folder that the page teaches: changes and undo, a restart or a kill; other programs; recordings."""
+"""The folder that the page teaches: changes and undo, a restart or a kill; other programs;
+recordings.
+"""
 
 import random
 import shutil
@@ -23,7 +25,9 @@ def test_nothing_is_written_before_the_first_change(project: Project) -> None:
     assert not project.folder.exists()
 
 
-def test_a_folder_made_by_hand_keeps_ids_and_the_page_makes_an_ordinary_folder(project: Project) -> None:
+def test_a_folder_made_by_hand_keeps_ids_and_the_page_makes_an_ordinary_folder(
+    project: Project,
+) -> None:
     put(project, "wave/a.mp4", "wave/b.mp4", "nothing/a.mp4", "wave/notes.txt", ".hidden/a.mp4")
     before = tree(project)
     assert {name: sorted(clips.values()) for name, clips in before.items()} == {
@@ -41,7 +45,8 @@ def test_a_folder_made_by_hand_keeps_ids_and_the_page_makes_an_ordinary_folder(p
 def test_clips_keep_their_ids_wherever_they_go(project: Project) -> None:
     project.add_class("a")
     project.add_class("b")
-    first, second = add(project, "a", "1"), add(project, "a", "2")
+    first = add(project, "a", "1")
+    second = add(project, "a", "2")
     assert [clip.path.name for clip in project.clips("a")] == ["clip-2.mp4", "clip.mp4"]
     project.set_label(second, "b")
     project.rename_class("b", "c")
@@ -65,7 +70,8 @@ def test_clips_are_listed_in_parts_the_last_first(project: Project) -> None:
 
 
 def test_every_random_sequence_of_changes_is_undone(project: Project) -> None:
-    dice, states = random.Random(3), [tree(project)]
+    dice = random.Random(3)
+    states = [tree(project)]
     for number in range(60):
         before = project.version
         change_something(project, dice, number)
@@ -79,8 +85,11 @@ def test_every_random_sequence_of_changes_is_undone(project: Project) -> None:
 
 
 def change_something(project: Project, dice: random.Random, number: int) -> None:
-    classes, clips = [*project.counts()], [*clips_of(project)]
-    kind = dice.choice(["class", "add", "add", "add", "label", "label", "delete", "rename", "remove"])
+    classes = [*project.counts()]
+    clips = [*clips_of(project)]
+    kind = dice.choice(
+        ["class", "add", "add", "add", "label", "label", "delete", "rename", "remove"]
+    )
     if kind == "class" or not classes:
         project.add_class(f"class {number}")
     elif kind == "rename":
@@ -123,8 +132,11 @@ def test_clips_of_one_batch_are_undone_together(project: Project) -> None:
     assert tree(project) == {"a": {}}
 
 
-def test_clips_that_are_confirmed_or_corrected_are_settled_until_that_is_undone(project: Project) -> None:
-    first, second = add(project, "a", "1"), add(project, "b", "2")
+def test_clips_that_are_confirmed_or_corrected_are_settled_until_that_is_undone(
+    project: Project,
+) -> None:
+    first = add(project, "a", "1")
+    second = add(project, "b", "2")
 
     def settled() -> set[str]:
         return {row[0] for row in project.database.run("SELECT id FROM clip WHERE settled")}
@@ -140,15 +152,25 @@ def test_clips_that_are_confirmed_or_corrected_are_settled_until_that_is_undone(
 
 
 @pytest.mark.parametrize("full", ["renames", "recordings"])
-def test_a_disk_that_is_full_changes_nothing(project: Project, full: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_that_is_full_changes_nothing(
+    project: Project, full: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     clip = add(project, "a", "1")
     (project.folder / "recordings.csv").write_text(rows := "clip,recording\na/clip.mp4,anna\n")
-    before, version = tree(project), project.version
+    before = tree(project)
+    version = project.version
 
-    patched = {"renames": "onlooker.serve.project._make_moves", "recordings": "onlooker.serve.project.write_csv"}
+    patched = {
+        "renames": "onlooker.serve.project._make_moves",
+        "recordings": "onlooker.serve.project.write_csv",
+    }
     with monkeypatch.context() as patch:
         patch.setattr(patched[full], Mock(side_effect=DiskFullError(28, "no space left")))
-        for change in (lambda: add(project, "b", "2"), lambda: project.delete_clip(clip), lambda: project.undo()):
+        for change in (
+            lambda: add(project, "b", "2"),
+            lambda: project.delete_clip(clip),
+            lambda: project.undo(),
+        ):
             with pytest.raises(DiskFullError):
                 change()
     assert tree(project) == before
@@ -241,7 +263,9 @@ def test_a_folder_that_is_deleted_while_the_page_is_open_is_made_again(project: 
     assert tree(project) == {"b": {clip: "1"}}
 
 
-def test_undo_without_its_files_says_so_once_and_continues_with_the_change_before(project: Project) -> None:
+def test_undo_without_its_files_says_so_once_and_continues_with_the_change_before(
+    project: Project,
+) -> None:
     project.add_class("a")
     project.clip(add(project, "a", "1")).path.unlink()
     with pytest.raises(Problem, match="not there any more") as error:
@@ -262,10 +286,14 @@ def test_an_undo_that_is_blocked_can_be_made_once_the_obstacle_is_gone(project: 
     assert tree(project) == {"wave": {clip: "1"}, "wave by hand": {}}
 
 
-def test_undo_of_a_new_class_leaves_the_files_that_another_program_has_put_there(project: Project) -> None:
+def test_undo_of_a_new_class_leaves_the_files_that_another_program_has_put_there(
+    project: Project,
+) -> None:
     add(project, "wave", "1")
     put(project, "wave/a.mp4", "wave/notes.txt", "wave/.DS_Store")
-    with pytest.raises(Problem, match=r"the class wave holds 2 files .*, such as a\.mp4: an empty class") as error:
+    with pytest.raises(
+        Problem, match=r"the class wave holds 2 files .*, such as a\.mp4: an empty class"
+    ) as error:
         project.undo()
     assert (error.value.status, error.value.code) == (409, "not_empty")
     for name in ("a.mp4", "notes.txt"):
@@ -296,7 +324,12 @@ def test_recordings_follow_their_clips(project: Project) -> None:
     def recordings() -> dict[str, str | None]:
         return {clip.path.read_text(): clip.recording for clip in find_clips(project.folder)}
 
-    assert recordings() == {"a/1.mp4": "anna", "b/1.mp4": "anna", "a/2.mp4": "ben", "new": "c/new.mp4"}
+    assert recordings() == {
+        "a/1.mp4": "anna",
+        "b/1.mp4": "anna",
+        "a/2.mp4": "ben",
+        "new": "c/new.mp4",
+    }
     for _ in range(3):
         project.undo()
     assert (project.folder / "recordings.csv").read_text().startswith(rows)
@@ -310,7 +343,8 @@ def test_recordings_follow_their_clips(project: Project) -> None:
 
 
 def test_who_is_in_a_clip_is_undone(project: Project) -> None:
-    first, second = add(project, "a", "1", "1.mp4"), add(project, "a", "2", "2.mp4")
+    first = add(project, "a", "1", "1.mp4")
+    second = add(project, "a", "2", "2.mp4")
     project.set_recording(first, "anna")
     project.set_recording(second, "anna")
     assert project.recordings() == {"a/1.mp4": "anna", "a/2.mp4": "anna"}

@@ -19,14 +19,24 @@ TOKEN = "0123456789abcdef"
 
 @pytest.mark.parametrize(
     "host",
-    ["evil.example", "evil.example:8765", "127.0.0.1.evil.example", "10.0.0.1:8765", "localhost@evil", "a b", ""],
+    [
+        "evil.example",
+        "evil.example:8765",
+        "127.0.0.1.evil.example",
+        "10.0.0.1:8765",
+        "localhost@evil",
+        "a b",
+        "",
+    ],
 )
 def test_a_foreign_name_of_this_machine_is_refused(page: TestClient, host: str) -> None:
     answer = page.get("/api/state", headers={"Host": host})
     assert (answer.status_code, answer.json()["error"]["code"]) == (403, "host")
 
 
-@pytest.mark.parametrize("host", ["localhost:8765", "127.0.0.1", "LOCALHOST", "[::1]:8765", "127.0.0.2:1"])
+@pytest.mark.parametrize(
+    "host", ["localhost:8765", "127.0.0.1", "LOCALHOST", "[::1]:8765", "127.0.0.2:1"]
+)
 def test_own_names_are_accepted(page: TestClient, host: str) -> None:
     assert page.get("/api/state", headers={"Host": host}).status_code == 200
 
@@ -50,7 +60,7 @@ def test_own_names_are_accepted(page: TestClient, host: str) -> None:
         ("POST", "/api/project/changes/undo"),
         ("PATCH", "/nowhere"),
     ],
-)  # fmt: skip
+)
 def test_only_the_page_itself_changes_something(
     page: TestClient, headers: dict[str, str], code: str, method: str, path: str
 ) -> None:
@@ -65,7 +75,9 @@ def test_a_request_without_an_origin_changes_nothing(settings: ServeSettings) ->
 
 def test_a_camera_is_watched_by_the_page_alone(page: TestClient, model: str) -> None:
     for headers in ({"Origin": "http://evil.example"}, {"Host": "evil.example"}):
-        connecting = page.websocket_connect(f"{ADDRESS.replace('http', 'ws')}/api/live?model={model}", headers=headers)
+        connecting = page.websocket_connect(
+            f"{ADDRESS.replace('http', 'ws')}/api/live?model={model}", headers=headers
+        )
         with pytest.raises(WebSocketDisconnect), connecting:
             pass
 
@@ -87,13 +99,27 @@ def with_token(settings: ServeSettings, tmp_path: Path) -> TestClient:
 
 def test_other_machines_need_the_token(settings: ServeSettings, tmp_path: Path) -> None:
     with with_token(settings, tmp_path) as client:
-        for path in ("/", "/api/state", "/static/main.js", "/media/a.mp4", "/?token=", "/?token=wrong", "/?token=%00"):
+        for path in (
+            "/",
+            "/api/state",
+            "/static/main.js",
+            "/media/a.mp4",
+            "/?token=",
+            "/?token=wrong",
+            "/?token=%00",
+        ):
             answer = client.get(path)
             assert (answer.status_code, answer.json()["error"]["code"]) == (401, "token"), path
-        with pytest.raises(WebSocketDisconnect), client.websocket_connect("/api/live", headers={"Origin": "http://a"}):
+        with (
+            pytest.raises(WebSocketDisconnect),
+            client.websocket_connect("/api/live", headers={"Origin": "http://a"}),
+        ):
             pass
         answer = client.get(f"/?token={TOKEN}&tab=look")
-        assert (answer.status_code, answer.headers["location"]) == (303, "/?tab=look")  # the address no longer shows it
+        assert (answer.status_code, answer.headers["location"]) == (
+            303,
+            "/?tab=look",
+        )  # the address no longer shows it
         cookie = answer.headers["set-cookie"]
         assert "HttpOnly" in cookie
         assert "SameSite=lax" in cookie
@@ -102,16 +128,28 @@ def test_other_machines_need_the_token(settings: ServeSettings, tmp_path: Path) 
         assert client.get("/api/state", headers={"Host": "evil.example"}).status_code == 403
         token = cookie.partition(";")[0]
         client.cookies.clear()
-        for other in ('a={"x":1}', 'theme="d', "foo", "foo@bar=1"):  # of other programs on this host
-            assert client.get("/api/state", headers={"Cookie": f"{other}; {token}"}).status_code == 200, other
+        for other in (
+            'a={"x":1}',
+            'theme="d',
+            "foo",
+            "foo@bar=1",
+        ):  # of other programs on this host
+            assert (
+                client.get("/api/state", headers={"Cookie": f"{other}; {token}"}).status_code == 200
+            ), other
         assert client.get("/api/state", headers={"Cookie": "foo"}).status_code == 401
 
 
-def test_the_redirect_with_the_token_stays_on_this_server(settings: ServeSettings, tmp_path: Path) -> None:
+def test_the_redirect_with_the_token_stays_on_this_server(
+    settings: ServeSettings, tmp_path: Path
+) -> None:
     with with_token(settings, tmp_path) as client:
         for path in ("//evil.example", "/\\evil.example", "/%5Cevil.example", "///evil.example//x"):
             answer = client.get(f"http://192.0.2.7:8765{path}?token={TOKEN}")
-            assert (answer.status_code, answer.headers["location"][:5]) in [(303, "/evil"), (303, "/")], path
+            assert (answer.status_code, answer.headers["location"][:5]) in [
+                (303, "/evil"),
+                (303, "/"),
+            ], path
             client.cookies.clear()
 
 
@@ -120,18 +158,28 @@ def test_a_proxy_makes_the_page_public(settings: ServeSettings, tmp_path: Path) 
         ServeSettings(public="page.example.org", token=TOKEN)
     public = ServeSettings(runs=settings.runs, token=TOKEN, public="https://page.example.org")
     assert page_address(public, local=False) == f"https://page.example.org/?token={TOKEN}"
-    with TestClient(create_app(public), base_url="http://page.example.org", follow_redirects=False) as client:
+    with TestClient(
+        create_app(public), base_url="http://page.example.org", follow_redirects=False
+    ) as client:
         answer = client.get(f"/?token={TOKEN}")
         assert "Secure" in answer.headers["set-cookie"]
         own = {"X-Onlooker": "1", "Cookie": answer.headers["set-cookie"].partition(";")[0]}
         for origin, status in (("https://page.example.org", 404), ("https://evil.example", 403)):
-            assert client.delete("/api/jobs/none", headers=own | {"Origin": origin}).status_code == status
+            assert (
+                client.delete("/api/jobs/none", headers=own | {"Origin": origin}).status_code
+                == status
+            )
 
 
-def test_a_person_without_the_token_is_told_in_words(settings: ServeSettings, tmp_path: Path) -> None:
+def test_a_person_without_the_token_is_told_in_words(
+    settings: ServeSettings, tmp_path: Path
+) -> None:
     with with_token(settings, tmp_path) as client:
         answer = client.get("/", headers={"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"})
-        assert (answer.status_code, answer.headers["content-type"]) == (401, "text/plain; charset=utf-8")
+        assert (answer.status_code, answer.headers["content-type"]) == (
+            401,
+            "text/plain; charset=utf-8",
+        )
         assert "needs its token" in answer.text
 
 
@@ -141,8 +189,12 @@ def test_the_address_has_the_token(tmp_path: Path) -> None:
     secure = ServeSettings(host="192.0.2.7", token=TOKEN, certificate=certificate)
     assert page_address(secure) == f"https://192.0.2.7:8765/?token={TOKEN}"
     everywhere = ServeSettings(host="0.0.0.0", token=TOKEN)
-    assert page_address(everywhere) == f"http://localhost:8765/?token={TOKEN}"  # which browsers trust with the camera
-    assert re.fullmatch(rf"http://[\d.]+:8765/\?token={TOKEN}", page_address(everywhere, local=False))
+    assert (
+        page_address(everywhere) == f"http://localhost:8765/?token={TOKEN}"
+    )  # which browsers trust with the camera
+    assert re.fullmatch(
+        rf"http://[\d.]+:8765/\?token={TOKEN}", page_address(everywhere, local=False)
+    )
 
 
 def test_a_page_that_others_reach_has_a_token() -> None:
@@ -160,7 +212,9 @@ def test_bodies_are_limited(page: TestClient, model: str) -> None:
     clip = page.post(f"/api/look?model={model}", content=bytes(2_000_001))
     assert (clip.status_code, clip.json()["error"]["code"]) == (413, "too_large")
     assert clip.json()["error"]["found"] == "2.0 MB"
-    stated = page.post("/api/project/changes/undo", content=b"x", headers={"Content-Length": "65000"})
+    stated = page.post(
+        "/api/project/changes/undo", content=b"x", headers={"Content-Length": "65000"}
+    )
     assert stated.status_code == 413
     streamed = page.post(f"/api/look?model={model}", content=(bytes(100_000) for _ in range(30)))
     assert (streamed.status_code, streamed.json()["error"]["code"]) == (413, "too_large")
@@ -169,9 +223,16 @@ def test_bodies_are_limited(page: TestClient, model: str) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["/static/../app.py", "/static/%2e%2e/app.py", "/static//etc/passwd", "/media/../../../etc/passwd.mp4",
-     "/media/%2e%2e%2fclip.mp4", "/media/clip/..%2f..%2fa.mp4", "/api/look/..%2f/overlay.mp4?model=.."],
-)  # fmt: skip
+    [
+        "/static/../app.py",
+        "/static/%2e%2e/app.py",
+        "/static//etc/passwd",
+        "/media/../../../etc/passwd.mp4",
+        "/media/%2e%2e%2fclip.mp4",
+        "/media/clip/..%2f..%2fa.mp4",
+        "/api/look/..%2f/overlay.mp4?model=..",
+    ],
+)
 def test_no_path_leads_out(page: TestClient, path: str) -> None:
     answer = page.get(path)
     assert answer.status_code in (404, 422)
@@ -184,12 +245,20 @@ def test_the_page_loads_and_sends_nothing_elsewhere(page: TestClient) -> None:
     assert rules["default-src"] == "'self'"
     assert "unsafe" not in policy
     assert rules["connect-src"] == "'self' ws://127.0.0.1:8765 wss://127.0.0.1:8765"
-    files = [path for path in HERE.rglob("*") if path.suffix in (".html", ".js", ".css", ".json", ".svg")]
+    files = [
+        path for path in HERE.rglob("*") if path.suffix in (".html", ".js", ".css", ".json", ".svg")
+    ]
     assert len(files) > 5
     for path in files:
         addresses = re.findall(r"(?:https?:)?//[\w.-]+\.\w+[^\s\"'`)]*", path.read_text("utf-8"))
-        assert [each for each in addresses if "www.w3.org" not in each and "//127.0.0.1" not in each] == [], path
-    for path in ("/docs", "/redoc", "/openapi.json"):  # FastAPI's own pages load scripts from elsewhere
+        assert [
+            each for each in addresses if "www.w3.org" not in each and "//127.0.0.1" not in each
+        ] == [], path
+    for path in (
+        "/docs",
+        "/redoc",
+        "/openapi.json",
+    ):  # FastAPI's own pages load scripts from elsewhere
         assert page.get(path).status_code == 404
 
 

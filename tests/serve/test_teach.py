@@ -1,4 +1,6 @@
-"""The routes that teach and correct: clips by upload, versions, stills, parts of clips, what cannot be trained on."""
+"""The routes that teach and correct: clips by upload, versions, stills, parts of clips, what cannot
+be trained on.
+"""
 
 import io
 import os
@@ -35,16 +37,25 @@ def change(page: TestClient, change: str, /, **values: str) -> dict[str, Any]:
     return dict(response.json())
 
 
-def upload(page: TestClient, label: str, file: Path, name: str | None = None, **params: Any) -> dict[str, Any]:
-    headers, params = {"X-Filename": name or file.name}, {"class": label, **params}
-    return dict(page.post("/api/project/clips", params=params, content=file.read_bytes(), headers=headers).json())
+def upload(
+    page: TestClient, label: str, file: Path, name: str | None = None, **params: Any
+) -> dict[str, Any]:
+    headers = {"X-Filename": name or file.name}
+    params = {"class": label, **params}
+    return dict(
+        page.post(
+            "/api/project/clips", params=params, content=file.read_bytes(), headers=headers
+        ).json()
+    )
 
 
 def names(project: dict[str, Any]) -> dict[str, list[str]]:
     return {each["name"]: [clip["name"] for clip in each["clips"]] for each in project["classes"]}
 
 
-def test_classes_and_clips_are_made_moved_deleted_and_brought_back(page: TestClient, make_clip: Make) -> None:
+def test_classes_and_clips_are_made_moved_deleted_and_brought_back(
+    page: TestClient, make_clip: Make
+) -> None:
     change(page, "add_class", name="wave")
     change(page, "rename_class", name="wave", to="clap")
     clip = upload(page, "clap", make_clip(), "my%20clip.mp4")["clip"]
@@ -100,8 +111,16 @@ def test_every_change_of_a_tab_that_is_behind_is_refused(page: TestClient, make_
         assert page.post(path, json=values).status_code == 422, f"{name}: no version"
         response = page.post(path, params={"version": project["version"]}, json={"other": "a"})
         assert (response.status_code, response.json()["error"]["code"]) == (422, "request"), name
-    assert page.post("/api/project/changes/close", params={"version": project["version"]}, json={}).status_code == 422
-    assert (names(describe(page)), describe(page)["version"]) == (names(project), project["version"])
+    assert (
+        page.post(
+            "/api/project/changes/close", params={"version": project["version"]}, json={}
+        ).status_code
+        == 422
+    )
+    assert (names(describe(page)), describe(page)["version"]) == (
+        names(project),
+        project["version"],
+    )
 
 
 def test_a_recording_of_a_browser_is_kept_as_it_is(page: TestClient, tmp_path: Path) -> None:
@@ -109,7 +128,9 @@ def test_a_recording_of_a_browser_is_kept_as_it_is(page: TestClient, tmp_path: P
     file = tmp_path / "recording.webm"
     with av.open(str(file), "w", format="webm", options={"live": "1"}) as container:
         stream = container.add_stream("libvpx", 24)
-        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.width = 64
+        stream.height = 48
+        stream.pix_fmt = "yuv420p"
         for number in range(24):
             frame = av.VideoFrame(64, 48, "yuv420p")
             for plane in frame.planes:
@@ -128,9 +149,16 @@ def test_a_recording_of_a_browser_is_kept_as_it_is(page: TestClient, tmp_path: P
 
 @pytest.mark.parametrize(
     ("damage", "code"),
-    [("text", "not_decodable"), ("audio only", "not_decodable"), ("one frame", "not_decodable"), ("empty", "empty")],
+    [
+        ("text", "not_decodable"),
+        ("audio only", "not_decodable"),
+        ("one frame", "not_decodable"),
+        ("empty", "empty"),
+    ],
 )
-def test_uploads_that_are_no_clips_change_nothing(page: TestClient, tmp_path: Path, damage: str, code: str) -> None:
+def test_uploads_that_are_no_clips_change_nothing(
+    page: TestClient, tmp_path: Path, damage: str, code: str
+) -> None:
     file = tmp_path / "clip.mp4"
     if damage == "empty":
         file.write_bytes(b"")
@@ -147,7 +175,9 @@ def test_uploads_that_are_no_clips_change_nothing(page: TestClient, tmp_path: Pa
     assert {name.partition(".")[0] for name in left} <= {"page"}, "nothing is left"
 
 
-def test_stills_follow_their_clip_and_its_content(page: TestClient, make_clip: Make, settings: ServeSettings) -> None:
+def test_stills_follow_their_clip_and_its_content(
+    page: TestClient, make_clip: Make, settings: ServeSettings
+) -> None:
     clip = upload(page, "wave", make_clip(size=(640, 480), frames=30))["clip"]["id"]
     still = page.get(f"/media/clip/{clip}.jpg").content
     with Image.open(io.BytesIO(still)) as image:
@@ -165,7 +195,9 @@ def test_stills_follow_their_clip_and_its_content(page: TestClient, make_clip: M
         assert page.get(path).status_code == 404
 
 
-def test_a_folder_of_numbered_images_is_a_clip_like_others(page: TestClient, tmp_path: Path) -> None:
+def test_a_folder_of_numbered_images_is_a_clip_like_others(
+    page: TestClient, tmp_path: Path
+) -> None:
     for number in range(30):
         file = tmp_path / "clips" / "wave" / "one" / f"{number}.png"
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -175,18 +207,26 @@ def test_a_folder_of_numbered_images_is_a_clip_like_others(page: TestClient, tmp
     assert VideoReader(tmp_path / "copy.mp4").size == (480, 640)
     assert describe(page)["classes"][0]["clips"][0]["seconds"] == 1.2
     change(page, "add_class", name="b")
-    assert names(change(page, "set_label", clip_id=clip["id"], label="b")) == {"b": ["one"], "wave": []}
+    assert names(change(page, "set_label", clip_id=clip["id"], label="b")) == {
+        "b": ["one"],
+        "wave": [],
+    }
     assert names(change(page, "delete_clip", clip_id=clip["id"])) == {"b": [], "wave": []}
     assert names(change(page, "undo")) == {"b": ["one"], "wave": []}
 
 
 @pytest.mark.parametrize(
-    ("counts", "code"), [({}, "too_few_classes"), ({"a": 3}, "too_few_classes"), ({"a": 3, "b": 1}, "too_few_clips")]
+    ("counts", "code"),
+    [({}, "too_few_classes"), ({"a": 3}, "too_few_classes"), ({"a": 3, "b": 1}, "too_few_clips")],
 )
-def test_too_few_clips_are_not_trained_on(page: TestClient, make_clip: Make, counts: dict[str, int], code: str) -> None:
+def test_too_few_clips_are_not_trained_on(
+    page: TestClient, make_clip: Make, counts: dict[str, int], code: str
+) -> None:
     for label, count in counts.items():
         for number in range(count):
-            upload(page, label, make_clip(frames=10 + number, size=(64 if label == "a" else 32, 48)))
+            upload(
+                page, label, make_clip(frames=10 + number, size=(64 if label == "a" else 32, 48))
+            )
     response = page.post("/api/project/train")
     assert (response.status_code, response.json()["error"]["code"]) == (422, code)
     assert page.get("/api/project/inbox").json() == {"count": 0, "items": []}
@@ -242,8 +282,15 @@ def test_clips_of_one_sitting_or_person_are_one_recording(
     own = upload(page, "wave", make_clip("own.mp4"))["clip"]["id"]
     for number in range(2):
         upload(page, "clap", make_clip(f"{number}.mp4", frames=10 + number), recording="sitting 1")
-    assert [clip.recording for clip in find_clips(settings.clips)] == ["sitting 1", "sitting 1", "wave/own.mp4"]
-    assert page.get(f"/api/project/clips/{own}/recording").json() == {"recording": "", "known": ["sitting 1"]}
+    assert [clip.recording for clip in find_clips(settings.clips)] == [
+        "sitting 1",
+        "sitting 1",
+        "wave/own.mp4",
+    ]
+    assert page.get(f"/api/project/clips/{own}/recording").json() == {
+        "recording": "",
+        "known": ["sitting 1"],
+    }
     assert any("All clips are of one person" in hint for hint in describe(page)["hints"]) is False
     listed = (settings.clips / "recordings.csv").read_text()
     project = change(page, "set_recording", clip_id=own, recording=" Anna ")
@@ -261,10 +308,13 @@ def test_clips_of_one_sitting_or_person_are_one_recording(
     project = describe(page)
     assert "recordings.csv: no column recording" in " ".join(project["hints"])
     values = {"clip_id": own, "recording": "Ben"}
-    refused = page.post("/api/project/changes/set_recording", json=values, params={"version": project["version"]})
+    refused = page.post(
+        "/api/project/changes/set_recording", json=values, params={"version": project["version"]}
+    )
     assert (refused.status_code, refused.json()["error"]["code"]) == (422, "recordings_damaged")
     assert (
-        "recordings.csv: no column recording" in upload(page, "wave", make_clip("new.mp4", frames=13))["error"]["found"]
+        "recordings.csv: no column recording"
+        in upload(page, "wave", make_clip("new.mp4", frames=13))["error"]["found"]
     )
     assert (settings.clips / "recordings.csv").read_text() == "clip,place\n"
 
@@ -280,13 +330,21 @@ def test_a_list_of_recordings_is_read_as_training_reads_it(page: TestClient) -> 
     assert "no column recording" in read(b"clip,place\na/1.mp4,hall\n")["error"]["found"]
 
 
-def test_two_classes_are_merged_and_divided_again(page: TestClient, make_clip: Make, settings: ServeSettings) -> None:
+def test_two_classes_are_merged_and_divided_again(
+    page: TestClient, make_clip: Make, settings: ServeSettings
+) -> None:
     for number, label in enumerate(("wave", "waving", "waving")):
         upload(page, label, make_clip("1.mp4", frames=10 + number), recording=label)
     before = names(describe(page))
     project = change(page, "merge_class", name="waving", to="wave")
-    assert {label: sorted(of) for label, of in names(project).items()} == {"wave": ["1-2.mp4", "1-3.mp4", "1.mp4"]}
-    assert sorted(str(clip.recording) for clip in find_clips(settings.clips, 1)) == ["wave", "waving", "waving"]
+    assert {label: sorted(of) for label, of in names(project).items()} == {
+        "wave": ["1-2.mp4", "1-3.mp4", "1.mp4"]
+    }
+    assert sorted(str(clip.recording) for clip in find_clips(settings.clips, 1)) == [
+        "wave",
+        "waving",
+        "waving",
+    ]
     assert project["undo"] == "merge waving into wave"
     assert names(change(page, "undo")) == before
 
@@ -307,7 +365,10 @@ def test_a_request_of_a_project_with_thousands_of_clips_costs_what_it_costs_with
     page: TestClient, settings: ServeSettings, make_clip: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     global calls
-    stat, stats, counted, clip = os.stat, [0], dict[int, dict[str, tuple[int, list[str]]]](), make_clip().read_bytes()
+    stat = os.stat
+    stats = [0]
+    counted = dict[int, dict[str, tuple[int, list[str]]]]()
+    clip = make_clip().read_bytes()
 
     def counting(*arguments: Any, **options: Any) -> os.stat_result:
         stats[0] += 1
@@ -320,11 +381,14 @@ def test_a_request_of_a_project_with_thousands_of_clips_costs_what_it_costs_with
             for number in range(len([*(settings.clips / label).iterdir()]), count // 2):
                 (settings.clips / label / f"{number}.mp4").touch()
         project = describe(page)  # which lists what is new
-        version, first = project["version"], project["classes"][0]["clips"][-1]["id"]
+        version = project["version"]
+        first = project["classes"][0]["clips"][-1]["id"]
         counted[count] = {}
         for name, request in {
             "project": lambda: page.get("/api/project"),
-            "clips": lambda first=first: page.get("/api/project/clips", params={"class": "a", "before": first}),
+            "clips": lambda first=first: page.get(
+                "/api/project/clips", params={"class": "a", "before": first}
+            ),
             "upload": lambda count=count: page.post(
                 "/api/project/clips", params={"class": "b"}, content=clip + count.to_bytes(2)
             ),
@@ -334,9 +398,11 @@ def test_a_request_of_a_project_with_thousands_of_clips_costs_what_it_costs_with
                 json={"clip_id": first, "label": "b"},
             ),
         }.items():
-            stats[0], calls = 0, []
+            stats[0] = 0
+            calls = []
             response = request()
-            seen, calls = calls, None
+            seen = calls
+            calls = None
             assert response.status_code == 200, response.text
             counted[count][name] = stats[0], sorted(seen)
             assert len(response.content) < 12_000

@@ -1,4 +1,6 @@
-"""Teaching and correcting in a real browser: what a person sees and does, with the real server and a real model."""
+"""Teaching and correcting in a real browser: what a person sees and does, with the real server and
+a real model.
+"""
 
 import shutil
 import sqlite3
@@ -12,7 +14,8 @@ from browsing import serving, teach_run, texts_of
 pytest.importorskip("fastapi", reason="the page needs onlooker[serve]")
 pytest.importorskip("playwright", reason="no playwright, which drives a browser")
 
-Open, Trained = Callable[..., Any], tuple[Path, str]
+Open = Callable[..., Any]
+Trained = tuple[Path, str]
 PROJECT = 'fetch("/api/project").then((response) => response.json())'
 
 
@@ -37,7 +40,8 @@ def clips_of(page: Any, label: str) -> int:
 def test_a_cancelled_training_leaves_clips_and_models_as_they_were(
     tmp_path: Path, open_page: Open, trained: Trained, squares: Path
 ):
-    clips, runs = shutil.copytree(squares, tmp_path / "squares"), tmp_path / "runs"
+    clips = shutil.copytree(squares, tmp_path / "squares")
+    runs = tmp_path / "runs"
     teach_run(trained[0], clips, runs)
     before = sorted(clips.glob("*/*.mp4")), [path.name for path in runs.iterdir()]
     with serving(clips, runs) as url:
@@ -53,12 +57,16 @@ def test_a_cancelled_training_leaves_clips_and_models_as_they_were(
         assert page.is_visible(".accuracy b")  # of the model before
         page.reload()
         page.wait_for_selector(".train-action .primary:enabled:has-text('Train again')")
-        page.wait_for_load_state("networkidle")  # else images are asked for after the server has ended
+        page.wait_for_load_state(
+            "networkidle"
+        )  # else images are asked for after the server has ended
     assert (sorted(clips.glob("*/*.mp4")), [path.name for path in runs.iterdir()]) == before
 
 
 @pytest.mark.slow
-def test_teaching_from_the_first_class_to_answers_and_corrections(tmp_path: Path, open_page: Open, two_classes: Path):
+def test_teaching_from_the_first_class_to_answers_and_corrections(
+    tmp_path: Path, open_page: Open, two_classes: Path
+):
     with serving(tmp_path / "clips", tmp_path / "runs") as url:
         page = open_page(url, errors_expected=True, reduced_motion="reduce")
         assert "no model yet" in page.inner_text(".empty")
@@ -83,9 +91,13 @@ def test_teaching_from_the_first_class_to_answers_and_corrections(tmp_path: Path
         page.wait_for_selector(".stage.looking")
         page.click(".train-action .primary")
         page.wait_for_selector(".stage.live:not(.looking)")
-        page.wait_for_selector(".stage.looking", timeout=90_000)  # with the new model, as the camera is on
+        page.wait_for_selector(
+            ".stage.looking", timeout=90_000
+        )  # with the new model, as the camera is on
         page.wait_for_selector(".train-action .primary", timeout=90_000)
-        page.wait_for_function("() => Number(document.querySelector('.stage.live').dataset.rate) > 0")
+        page.wait_for_function(
+            "() => Number(document.querySelector('.stage.live').dataset.rate) > 0"
+        )
         page.locator(".cell").first.click()
         page.wait_for_selector("dialog .tile")
         assert page.locator("dialog .tile").count() == counts[0]
@@ -138,7 +150,8 @@ def correct_and_undo(page: Any) -> None:
 def test_a_new_model_is_live_before_its_report_and_stays_if_that_fails(
     tmp_path: Path, open_page: Open, trained: Trained, squares: Path
 ):
-    clips, job = shutil.copytree(squares, tmp_path / "squares"), dict[str, Any]()
+    clips = shutil.copytree(squares, tmp_path / "squares")
+    job = dict[str, Any]()
     teach_run(trained[0], clips, tmp_path / "runs")
     with serving(clips, tmp_path / "runs") as url:
         page = open_page(f"{url}#teach", reduced_motion="reduce")
@@ -152,7 +165,9 @@ def test_a_new_model_is_live_before_its_report_and_stays_if_that_fails(
         page.click(".cover >> text=Turn on the camera")
         page.wait_for_selector(".stage.looking")
         assert page.locator(".train-action progress").count() == 1
-        job.update(state="failed", error={"found": "no space for the report", "remedy": "free some"})
+        job.update(
+            state="failed", error={"found": "no space for the report", "remedy": "free some"}
+        )
         page.wait_for_selector(".train-action .error")
         assert "No space for the report" in page.inner_text(".train-action .error")
         assert page.locator(".stage.looking").count() == 1
@@ -160,7 +175,11 @@ def test_a_new_model_is_live_before_its_report_and_stays_if_that_fails(
 
 @pytest.mark.slow
 def test_an_inbox_of_many_clips_shows_the_next_ones_when_the_first_are_answered(
-    tmp_path: Path, open_page: Open, trained: Trained, squares: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    open_page: Open,
+    trained: Trained,
+    squares: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ):
     clips = shutil.copytree(squares, tmp_path / "squares")
     teach_run(trained[0], clips, tmp_path / "runs")
@@ -176,7 +195,9 @@ def test_an_inbox_of_many_clips_shows_the_next_ones_when_the_first_are_answered(
         assert page.inner_text("#count-correct") == str(waiting), "the arrow keys only choose"
         for left in range(waiting - 1, -1, -1):
             page.locator(".doubt .answer-button").first.click()
-            page.wait_for_function("(n) => document.getElementById('count-correct').textContent === n", arg=str(left))
+            page.wait_for_function(
+                "(n) => document.getElementById('count-correct').textContent === n", arg=str(left)
+            )
         page.wait_for_selector(".inbox-note:has-text('Nothing to check')")
         assert page.is_hidden("#count-correct")
     with sqlite3.connect(clips / ".onlooker" / "page.db") as database:
@@ -188,12 +209,18 @@ def test_names_and_conflicts_in_the_project(address: str, open_page: Open):
     page = open_page(f"{address}#teach", errors_expected=True)
     new_class(page, "left")
     page.wait_for_selector("[data-class=left]")
-    for name, problem in (("../outside", "contain '/'"), ("left", "left exists"), ("end.", "a dot")):
+    for name, problem in (
+        ("../outside", "contain '/'"),
+        ("left", "left exists"),
+        ("end.", "a dot"),
+    ):
         new_class(page, name)
         page.wait_for_selector(f'.add .wrong:has-text("{problem}")')
     page.fill("#new-class", "right")
     assert page.is_hidden(".wrong")
-    page.evaluate("import('/static/dom.js').then(({ toast }) => [1, 2].forEach(() => toast('twice', { error: true })))")
+    page.evaluate(
+        "import('/static/dom.js').then(({ toast }) => [1, 2].forEach(() => toast('twice', { error: true })))"
+    )
     page.click(".toast.bad button")
     assert page.locator(".toast").count() == 0, "equal messages are one"
     other = open_page(f"{address}#teach", errors_expected=True)
@@ -207,7 +234,9 @@ def test_names_and_conflicts_in_the_project(address: str, open_page: Open):
     page.fill("[data-class='much later'] .class-name", " at  last")
     page.keyboard.press("Enter")
     page.wait_for_selector("[data-class='at last'].chosen")
-    page.locator(".teach .head button").first.dblclick()  # the second click does not wait for the first change
+    page.locator(
+        ".teach .head button"
+    ).first.dblclick()  # the second click does not wait for the first change
     for name in ("at last", "much later"):
         page.wait_for_selector(f"[data-class='{name}']", state="detached")
     assert page.locator(".toast.bad").count() == 0
@@ -218,10 +247,17 @@ def test_names_and_conflicts_in_the_project(address: str, open_page: Open):
 
 
 @pytest.mark.slow
-def test_clips_that_wait_follow_their_renamed_class_and_are_one_step(tmp_path: Path, open_page: Open, squares: Path):
+def test_clips_that_wait_follow_their_renamed_class_and_are_one_step(
+    tmp_path: Path, open_page: Open, squares: Path
+):
     with serving(tmp_path / "clips", tmp_path / "runs") as url:
-        page, held, holding = open_page(f"{url}#teach", reduced_motion="reduce"), list[Any](), [True]
-        page.route("**/api/project/clips?*", lambda route: held.append(route) if holding else route.continue_())
+        page = open_page(f"{url}#teach", reduced_motion="reduce")
+        held = list[Any]()
+        holding = [True]
+        page.route(
+            "**/api/project/clips?*",
+            lambda route: held.append(route) if holding else route.continue_(),
+        )
         page.set_input_files("input[webkitdirectory]", squares / "left")
         while len(held) < 3:
             page.wait_for_timeout(20)
@@ -235,11 +271,17 @@ def test_clips_that_wait_follow_their_renamed_class_and_are_one_step(tmp_path: P
         page.fill("[data-class=left] .class-name", "links")
         page.keyboard.press("Enter")
         page.wait_for_selector("[data-class=links] .tile >> nth=5")
-        assert {path.name for path in (tmp_path / "clips").iterdir()} == {".onlooker", "links", "up"}
+        assert {path.name for path in (tmp_path / "clips").iterdir()} == {
+            ".onlooker",
+            "links",
+            "up",
+        }
 
 
 @pytest.mark.slow
-def test_files_that_were_not_added_wait_for_a_retry_or_dismissal(tmp_path: Path, open_page: Open, squares: Path):
+def test_files_that_were_not_added_wait_for_a_retry_or_dismissal(
+    tmp_path: Path, open_page: Open, squares: Path
+):
     full = {"error": {"code": "disk_full", "found": "a full disk", "remedy": "free some space"}}
     with serving(tmp_path / "clips", tmp_path / "runs") as url:
         page = open_page(f"{url}#teach", errors_expected=True, reduced_motion="reduce")
@@ -253,14 +295,18 @@ def test_files_that_were_not_added_wait_for_a_retry_or_dismissal(tmp_path: Path,
 
         def failed(*names: str) -> None:
             page.wait_for_selector(f".failures li >> nth={len(names) - 1}")
-            assert sorted(text.partition(":")[0] for text in texts_of(page.locator(".failures li"))) == [*names]
+            assert sorted(
+                text.partition(":")[0] for text in texts_of(page.locator(".failures li"))
+            ) == [*names]
 
         page.route("**/api/project/clips?*", lambda route: route.fulfill(status=507, json=full))
         add("left/00.mp4")
         failed("00.mp4")
         page.click(".uploads >> text=Close")
         assert page.is_hidden(".uploads")
-        add("left/02.mp4", "up/03.mp4", ".onlooker/trash/04.mp4", "__MACOSX/left/05.mp4")  # hidden ones are skipped
+        add(
+            "left/02.mp4", "up/03.mp4", ".onlooker/trash/04.mp4", "__MACOSX/left/05.mp4"
+        )  # hidden ones are skipped
         failed("02.mp4", "03.mp4")
         page.unroute("**/api/project/clips?*")
         page.click(".uploads >> text=Try again")
@@ -269,8 +315,11 @@ def test_files_that_were_not_added_wait_for_a_retry_or_dismissal(tmp_path: Path,
 
 
 @pytest.mark.slow
-def test_hundreds_of_files_at_once_are_shown_in_parts(tmp_path: Path, open_page: Open, squares: Path):
-    clip, bad = (squares / "left" / "00.mp4").read_bytes(), {f"bad-{number}.mp4" for number in range(0, 300, 50)}
+def test_hundreds_of_files_at_once_are_shown_in_parts(
+    tmp_path: Path, open_page: Open, squares: Path
+):
+    clip = (squares / "left" / "00.mp4").read_bytes()
+    bad = {f"bad-{number}.mp4" for number in range(0, 300, 50)}
     for number in range(300):
         path = tmp_path / "many" / f"class {number % 4}" / f"{number}.mp4"
         path = path.with_name(f"bad-{number}.mp4") if f"bad-{number}.mp4" in bad else path
@@ -285,11 +334,21 @@ def test_hundreds_of_files_at_once_are_shown_in_parts(tmp_path: Path, open_page:
         page.wait_for_selector("[data-class=meanwhile]", timeout=60_000)
         page.wait_for_selector(".failures", timeout=240_000)
         assert {text.partition(":")[0] for text in texts_of(page.locator(".failures li"))} == bad
-        added = {path.relative_to(tmp_path / "clips") for path in (tmp_path / "clips").glob("class */*.mp4")}
-        sent = {path.relative_to(tmp_path / "many") for path in (tmp_path / "many").glob("*/*") if path.name not in bad}
+        added = {
+            path.relative_to(tmp_path / "clips")
+            for path in (tmp_path / "clips").glob("class */*.mp4")
+        }
+        sent = {
+            path.relative_to(tmp_path / "many")
+            for path in (tmp_path / "many").glob("*/*")
+            if path.name not in bad
+        }
         assert added == sent
         asked: list[str] = []
-        page.on("request", lambda request: asked.append(request.url) if request.url.endswith(".jpg") else None)
+        page.on(
+            "request",
+            lambda request: asked.append(request.url) if request.url.endswith(".jpg") else None,
+        )
         page.reload()
         page.wait_for_selector("[data-class='class 1'] .tile >> nth=23")
         page.wait_for_timeout(1000)

@@ -1,4 +1,6 @@
-"""The texts of the page: every one is used, every one that is used exists, and gets the values that it names."""
+"""The texts of the page: every one is used, every one that is used exists, and gets the values that
+it names.
+"""
 
 import ast
 import importlib.util
@@ -17,10 +19,25 @@ from onlooker.serve.problem import TEXTS, Problem, as_problem, t
 from onlooker.structures import ClipError
 
 SERVE = Path(importlib.util.find_spec("onlooker.serve").submodule_search_locations[0])  # type: ignore[union-attr, index]
-OF_PYTHON = ("problem.", "hint.", "change.", "look.damaged")  # parts of the file that only Python uses
+OF_PYTHON = (
+    "problem.",
+    "hint.",
+    "change.",
+    "look.damaged",
+)  # parts of the file that only Python uses
 # What jobs report: of looks, and the stages of `onlooker.train`.
-NOTES = ("queued", "checking", "preparing", "looking", "starting", "reading clips", "encoding clips", "fitting",
-         "drawing clips", "done")  # fmt: skip
+NOTES = (
+    "queued",
+    "checking",
+    "preparing",
+    "looking",
+    "starting",
+    "reading clips",
+    "encoding clips",
+    "fitting",
+    "drawing clips",
+    "done",
+)
 
 
 def keys_of(texts: dict[str, Any], prefix: str = "") -> Iterator[str]:
@@ -94,7 +111,9 @@ def test_every_text_of_javascript_exists_and_is_used():
     templates = "\n".join(path.read_text("utf-8") for path in (SERVE / "templates").glob("*.html"))
     rendered = {key.removesuffix(".split") for key in re.findall(r"texts\.([a-z_.]+)", templates)}
     rendered |= {f"tabs.{name}" for name in ("look", "teach", "correct")}
-    of_python = {key for key, _ in used_in_python()} | {f"job.{note.replace(' ', '_')}" for note in NOTES}
+    of_python = {key for key, _ in used_in_python()} | {
+        f"job.{note.replace(' ', '_')}" for note in NOTES
+    }
     keys = {key for key in keys_of(TEXTS) if not key.startswith(OF_PYTHON)}
     assert keys - literal - built - rendered - of_python == set()
     asked = set(re.findall(r'\bt\((?:[^()"]*\? )?"([a-z_.]+)"', code)) | built | rendered - {"tabs"}
@@ -117,7 +136,10 @@ def test_plural_forms_and_values():
 
 def test_a_problem_has_the_text_of_its_code_and_of_the_library():
     problem = Problem(422, "too_few_classes", count=1, classes=2, clips=3)
-    assert str(problem) == "too_few_classes: 1 class: at least 2 classes, each with at least 3 clips: add a class"
+    assert (
+        str(problem)
+        == "too_few_classes: 1 class: at least 2 classes, each with at least 3 clips: add a class"
+    )
     assert as_problem(ClipError(Path("a.mp4"), "is {empty}", "film it")).to_dict() == {
         "error": {
             "code": "not_decodable",
@@ -131,9 +153,14 @@ def test_a_problem_has_the_text_of_its_code_and_of_the_library():
 
 
 def test_messages_name_what_to_do_on_the_page() -> None:
-    assert not re.search(r"(?<!\w)--(?!clips|watch)[a-z]", (SERVE / "texts" / "en.json").read_text("utf-8"))
-    full = DiskFullError("runs/a: no space left for a checkpoint: 1.0 MB free; free some; `onlooker train --resume`")
+    assert not re.search(
+        r"(?<!\w)--(?!clips|watch)[a-z]", (SERVE / "texts" / "en.json").read_text("utf-8")
+    )
+    full = DiskFullError(
+        "runs/a: no space left for a checkpoint: 1.0 MB free; free some; `onlooker train --resume`"
+    )
     shown = as_problem(full)
     assert (shown.found, shown.remedy) == (
-        "runs/a: no space left for a checkpoint: 1.0 MB free; free some", "free some space and try again",
-    )  # fmt: skip
+        "runs/a: no space left for a checkpoint: 1.0 MB free; free some",
+        "free some space and try again",
+    )

@@ -21,7 +21,8 @@ from onlooker.serve.project import Project
 from onlooker.serve.settings import ServeSettings
 from onlooker.serve.training import Training, keep_results
 
-READING, DRAWING = ("reading clips", 1, 2), ("drawing clips", 0, 1)
+READING = ("reading clips", 1, 2)
+DRAWING = ("drawing clips", 0, 1)
 
 
 @pytest.fixture
@@ -36,10 +37,14 @@ def project(tmp_path: Path) -> Iterator[Project]:
 
 @pytest.fixture
 def trains(trained: tuple[Path, str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Has `onlooker.train` do what it is given: stages, "model" for a copy of one, "wait", or an error."""
+    """Has `onlooker.train` do what it is given: stages, "model" for a copy of one, "wait", or an
+    error.
+    """
 
     def does(*steps: Any) -> None:
-        def train(clips: Path, run: Path, progress: Callable[[str, int, int], None], **_: bool) -> None:
+        def train(
+            clips: Path, run: Path, progress: Callable[[str, int, int], None], **_: bool
+        ) -> None:
             for step in steps:
                 if isinstance(step, Exception):
                     raise step
@@ -73,7 +78,8 @@ class Recorded(Job):
 
     def __init__(self, at: str = "") -> None:
         super().__init__()
-        self.reports, self._at = list[tuple[str, float | None]](), at
+        self.reports = list[tuple[str, float | None]]()
+        self._at = at
 
     def report(self, note: str, progress: float | None = None, **partial: Any) -> None:
         super().report(note, progress, **partial)
@@ -82,10 +88,18 @@ class Recorded(Job):
             self.cancelled = True
 
 
-def test_a_model_is_live_before_its_results(project: Project, training: Callable[..., Training]) -> None:
-    job, made = Recorded(), training(READING, "model", DRAWING)
+def test_a_model_is_live_before_its_results(
+    project: Project, training: Callable[..., Training]
+) -> None:
+    job = Recorded()
+    made = training(READING, "model", DRAWING)
     result = made.run(job)
-    assert [note for note, _ in job.reports] == ["starting", "reading clips", *["drawing clips"] * 2, "done"]
+    assert [note for note, _ in job.reports] == [
+        "starting",
+        "reading clips",
+        *["drawing clips"] * 2,
+        "done",
+    ]
     assert job.reports[1] == ("reading clips", 0.5)
     assert result["run"] == "clips-page-1"
     assert made.models.load(result["model"]).classes
@@ -93,7 +107,8 @@ def test_a_model_is_live_before_its_results(project: Project, training: Callable
 
 
 def test_a_cancelled_training_leaves_nothing(training: Callable[..., Training]) -> None:
-    made, begun = training(READING, "wait"), time.monotonic()
+    made = training(READING, "wait")
+    begun = time.monotonic()
     with pytest.raises(CancelledError):
         made.run(Recorded("reading clips"))
     assert time.monotonic() - begun < 30
@@ -112,7 +127,8 @@ def test_a_cancelled_training_leaves_nothing(training: Callable[..., Training]) 
 def test_a_training_that_fails_says_why_and_keeps_only_a_model_that_is_finished(
     training: Callable[..., Training], error: Exception, message: str, report_only: bool
 ) -> None:
-    made, job = training(*(["model", DRAWING] if report_only else []), error), Job()
+    made = training(*(["model", DRAWING] if report_only else []), error)
+    job = Job()
     with pytest.raises(Problem, match=message) as problem:
         made.run(job)
     assert problem.value.code == "training_failed"
@@ -127,7 +143,13 @@ def test_only_runs_of_this_project_that_have_a_model_are_its_newest(
     project: Project, training: Callable[..., Training], tmp_path: Path
 ) -> None:
     made = training("model")
-    for name in ("clips-page-2", "clips-page-10", "clips-page-x", "other-page-12", "../elsewhere/clips-page-50"):
+    for name in (
+        "clips-page-2",
+        "clips-page-10",
+        "clips-page-x",
+        "other-page-12",
+        "../elsewhere/clips-page-50",
+    ):
         write_json(made.runs / name / "model" / "recognizer.json", {})
     assert made.newest_run() is None, "runs of another folder with this name"
     for name in ("clips-page-99", "../elsewhere/clips-page-50", "clips-page-2"):
@@ -150,7 +172,9 @@ def test_one_training_at_a_time_and_clips_stay_meanwhile(
         time.sleep(0.01)
     refused = {
         "training": page.post("/api/project/train"),
-        "reading": page.post(f"/api/project/changes/add_class?version={version}", json={"name": "c"}),
+        "reading": page.post(
+            f"/api/project/changes/add_class?version={version}", json={"name": "c"}
+        ),
     }
     for code, response in refused.items():
         assert (response.status_code, response.json()["error"]["code"]) == (409, code)
@@ -158,7 +182,12 @@ def test_one_training_at_a_time_and_clips_stay_meanwhile(
     page.delete(f"/api/jobs/{job}")
     assert wait_for_job(page, job)["state"] == "cancelled"
     assert page.get("/api/project").json()["training"] is None
-    assert page.post(f"/api/project/changes/add_class?version={version}", json={"name": "c"}).status_code == 200
+    assert (
+        page.post(
+            f"/api/project/changes/add_class?version={version}", json={"name": "c"}
+        ).status_code
+        == 200
+    )
 
 
 def test_a_training_tells_what_is_wrong_with_the_clips(project: Project, tmp_path: Path) -> None:
@@ -168,8 +197,11 @@ def test_a_training_tells_what_is_wrong_with_the_clips(project: Project, tmp_pat
 
 
 @pytest.mark.slow
-def test_a_training_makes_a_run_that_every_command_reads_and_the_next_one_uses_corrections(tmp_path: Path) -> None:
-    project, runs = Project(moving_squares.make_set(tmp_path / "squares", clips=5)), tmp_path / "runs"
+def test_a_training_makes_a_run_that_every_command_reads_and_the_next_one_uses_corrections(
+    tmp_path: Path,
+) -> None:
+    project = Project(moving_squares.make_set(tmp_path / "squares", clips=5))
+    runs = tmp_path / "runs"
     made = Training(project, runs, Models(ServeSettings(runs=runs)))
     for clip in project.clips("left"):  # a class that was marked in a single recording
         project.set_recording(clip.id, "day.mp4")

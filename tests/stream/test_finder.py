@@ -1,4 +1,6 @@
-"""Scores of windows become events: by suppression, of a whole recording, frame by frame, and in a short clip."""
+"""Scores of windows become events: by suppression, of a whole recording, frame by frame, and in a
+short clip.
+"""
 
 from collections.abc import Sequence
 from itertools import combinations
@@ -25,12 +27,15 @@ def iou(a: Segment, b: Segment) -> float:
 
 
 def scores_of(frames: int, rows: Sequence[Row], highest: float = 0.9) -> np.ndarray:
-    """Scores `T L K` that are highest for the windows that are the events, and lower the less a window is one."""
+    """Scores `T L K` that are highest for the windows that are the events, and lower the less a
+    window is one.
+    """
     scores = np.zeros((frames, len(LENGTHS), len(CLASSES)), np.float32)
     for t in range(frames):
         for place, n in enumerate(LENGTHS):
             for first, after, k in rows:
-                window, event = Segment("", t + 1, n + t + 1), Segment("", n + first, n + after)
+                window = Segment("", t + 1, n + t + 1)
+                event = Segment("", n + first, n + after)
                 overlap = iou(window, event)
                 scores[t, place, k] = max(scores[t, place, k], highest * overlap**2)
     return scores
@@ -41,12 +46,22 @@ def times_of(frames: int) -> list[float]:
 
 
 def as_rows(found: Sequence[Segment]) -> list[Row]:
-    return [(round(RATE * each.start), round(RATE * each.end), CLASSES.index(each.label)) for each in found]
+    return [
+        (round(RATE * each.start), round(RATE * each.end), CLASSES.index(each.label))
+        for each in found
+    ]
 
 
-def stepped(finder: Finder, scores: np.ndarray) -> tuple[list[tuple[float, Segment]], list[Segment | None], list[Kept]]:
-    """The events with the time when they were final (infinity: at the end); what went on, and was kept, each frame."""
-    kept, final, going_on, all_kept = Kept(), list[tuple[float, Segment]](), list[Segment | None](), list[Kept]()
+def stepped(
+    finder: Finder, scores: np.ndarray
+) -> tuple[list[tuple[float, Segment]], list[Segment | None], list[Kept]]:
+    """The events with the time when they were final (infinity: at the end); what went on, and was
+    kept, each frame.
+    """
+    kept = Kept()
+    final = list[tuple[float, Segment]]()
+    going_on = list[Segment | None]()
+    all_kept = list[Kept]()
     for time, of_frame in zip(times_of(len(scores)), scores, strict=True):
         found, now, kept = finder.step(kept, time, of_frame)
         final += [(time, each) for each in found]
@@ -57,13 +72,20 @@ def stepped(finder: Finder, scores: np.ndarray) -> tuple[list[tuple[float, Segme
 
 
 WINDOWS = st.builds(
-    lambda start, length, label, score: Segment(str(label), start / 4, (start + length) / 4, score / 16),
-    st.integers(0, 60), st.integers(1, 20), st.integers(0, 2), st.integers(0, 16),
-)  # fmt: skip
+    lambda start, length, label, score: Segment(
+        str(label), start / 4, (start + length) / 4, score / 16
+    ),
+    st.integers(0, 60),
+    st.integers(1, 20),
+    st.integers(0, 2),
+    st.integers(0, 16),
+)
 
 
 @given(st.lists(WINDOWS, max_size=25))
-def test_suppression_keeps_the_best_windows_that_overlap_none_that_is_better(windows: list[Segment]) -> None:
+def test_suppression_keeps_the_best_windows_that_overlap_none_that_is_better(
+    windows: list[Segment],
+) -> None:
     kept = suppress(windows)
     expected = list[Segment]()
     left = list(windows)
@@ -74,7 +96,11 @@ def test_suppression_keeps_the_best_windows_that_overlap_none_that_is_better(win
     assert [each.score for each in kept] == [each.score for each in expected]
     assert kept == expected
     assert all(iou(a, b) <= events._OVERLAP for a, b in combinations(kept, 2))
-    assert all(any(iou(each, one) > events._OVERLAP for one in kept) for each in windows if each not in kept)
+    assert all(
+        any(iou(each, one) > events._OVERLAP for one in kept)
+        for each in windows
+        if each not in kept
+    )
 
 
 @given(WINDOWS, WINDOWS)
@@ -99,7 +125,9 @@ def test_events_are_in_the_order_of_time_and_of_any_of_the_lengths() -> None:
 def test_a_class_of_nothing_is_no_event_and_hides_none() -> None:
     scores = np.maximum(scores_of(50, [(8, 18, 1)]), scores_of(50, [(9, 19, 2)], 0.6))
     assert as_rows(Finder(CLASSES, LENGTHS, 0.5).find(times_of(50), scores)) == [(8, 18, 1)]
-    assert as_rows(Finder(CLASSES, LENGTHS, 0.5, nothing=1).find(times_of(50), scores)) == [(9, 19, 2)]
+    assert as_rows(Finder(CLASSES, LENGTHS, 0.5, nothing=1).find(times_of(50), scores)) == [
+        (9, 19, 2)
+    ]
 
 
 @pytest.mark.parametrize("nothing", [None, 1])
@@ -130,7 +158,8 @@ def test_a_frame_lasts_as_long_as_the_others_of_its_window() -> None:
 @st.composite
 def clear_cases(draw: st.DrawFn) -> tuple[int, list[Row]]:
     """Events that are apart."""
-    rows, at = list[Row](), 0
+    rows = list[Row]()
+    at = 0
     for _ in range(draw(st.integers(0, 4))):
         first = at + draw(st.integers(6, 20))
         at = first + draw(st.sampled_from(LENGTHS))
@@ -142,15 +171,20 @@ def clear_cases(draw: st.DrawFn) -> tuple[int, list[Row]]:
 @settings(max_examples=25, deadline=None)
 def test_a_stream_has_the_events_of_its_recording(case: tuple[int, list[Row]]) -> None:
     frames, rows = case
-    scores, finder = scores_of(frames, rows), Finder(CLASSES, LENGTHS, 0.5, nothing=1)
+    scores = scores_of(frames, rows)
+    finder = Finder(CLASSES, LENGTHS, 0.5, nothing=1)
     at_once = finder.find(times_of(frames), scores)
     assert as_rows(at_once) == rows
     final, going_on, _ = stepped(finder, scores)
-    assert sorted((each for _, each in final), key=lambda each: each.start) == at_once, "each once, and unchanged"
+    assert sorted((each for _, each in final), key=lambda each: each.start) == at_once, (
+        "each once, and unchanged"
+    )
     for time, event in final:
         ripe = event.end + (event.end - event.start) / 3
         assert ripe <= time
-        assert time == float("inf") or time - 1 / RATE < ripe, "a third of its length after its end, not later"
+        assert time == float("inf") or time - 1 / RATE < ripe, (
+            "a third of its length after its end, not later"
+        )
         if time == float("inf"):
             assert times_of(frames)[-1] < ripe, "an event is not kept until the end"
         last = round(RATE * event.end) - 1
@@ -171,7 +205,8 @@ def test_a_better_window_replaces_one_that_is_not_final() -> None:
 
 
 def test_any_stream_takes_constant_memory_and_no_event_is_changed_or_repeated() -> None:
-    random, finder = np.random.default_rng(0), Finder(CLASSES, LENGTHS, 0.3, nothing=1)
+    random = np.random.default_rng(0)
+    finder = Finder(CLASSES, LENGTHS, 0.3, nothing=1)
     scores = random.uniform(size=(5000, len(LENGTHS), len(CLASSES))) ** 2
     scores[2000:2500] = 0  # a pause
     final, _, kept = stepped(finder, scores)
@@ -189,14 +224,22 @@ def test_any_stream_takes_constant_memory_and_no_event_is_changed_or_repeated() 
 
 
 def prediction(
-    times: Sequence[float], scores: tuple[float, ...] = (0.2, 0.1, 0.7), end: float = float("inf"),
+    times: Sequence[float],
+    scores: tuple[float, ...] = (0.2, 0.1, 0.7),
+    end: float = float("inf"),
     threshold: float | None = None,
-) -> Prediction:  # fmt: skip
+) -> Prediction:
     of_frames = np.tile(np.float32(scores), (len(times), 1))
     return Prediction(
-        Path("a.mp4"), CLASSES, of_frames, np.float32(scores), np.array(times, float), np.arange(len(times)), end=end,
+        Path("a.mp4"),
+        CLASSES,
+        of_frames,
+        np.float32(scores),
+        np.array(times, float),
+        np.arange(len(times)),
+        end=end,
         threshold=threshold,
-    )  # fmt: skip
+    )
 
 
 def spans(found: Sequence[Segment]) -> list[tuple[float, float]]:
@@ -206,14 +249,21 @@ def spans(found: Sequence[Segment]) -> list[tuple[float, float]]:
 def test_the_event_of_a_clip_is_all_of_it() -> None:
     (found,) = clip_events(prediction(times_of(6)), None, ())
     assert (found.label, found.score) == ("wave", pytest.approx(0.7))
-    assert spans([found]) == [(0, 0.55)], "half a frame before the first one would be before the clip"
+    assert spans([found]) == [(0, 0.55)], (
+        "half a frame before the first one would be before the clip"
+    )
     assert spans(clip_events(prediction([1.0, 1.1, 1.4]), None, ())) == [(0.95, 1.55)]
-    assert spans(clip_events(prediction(times_of(6), end=0.52), None, ())) == [(0, 0.52)], "nothing lies after the end"
-    assert spans(clip_events(prediction(times_of(6), end=0.4), None, ())) == [(0, 0.5)], "but the last frame does not"
+    assert spans(clip_events(prediction(times_of(6), end=0.52), None, ())) == [(0, 0.52)], (
+        "nothing lies after the end"
+    )
+    assert spans(clip_events(prediction(times_of(6), end=0.4), None, ())) == [(0, 0.5)], (
+        "but the last frame does not"
+    )
 
 
 def test_the_event_of_a_clip_is_a_part_that_is_clearly_better_than_all_of_it() -> None:
-    lengths, whole = (3, 4, 6), np.full((6, 3), -3.0)
+    lengths = (3, 4, 6)
+    whole = np.full((6, 3), -3.0)
     whole[-1, 2] = 1.0
     whole[4, 0] = 3.1
     whole[4, 1] = 2.9
@@ -224,11 +274,15 @@ def test_the_event_of_a_clip_is_a_part_that_is_clearly_better_than_all_of_it() -
     whole[-1, 2] = 1.3
     assert spans(clip_events(seen, whole, lengths)) == [(0, 0.55)], "not by enough"
     whole[-1, 2] = -9.0
-    assert spans(clip_events(seen, whole, (3, 4, 7))) == [(0, 0.55)], "how well all of it fits is not known"
+    assert spans(clip_events(seen, whole, (3, 4, 7))) == [(0, 0.55)], (
+        "how well all of it fits is not known"
+    )
 
 
 def test_a_window_of_nearly_all_frames_counts_as_all_of_a_clip() -> None:
-    lengths, whole, seen = (3, 5), np.full((6, 2), -3.0), prediction(times_of(6))
+    lengths = (3, 5)
+    whole = np.full((6, 2), -3.0)
+    seen = prediction(times_of(6))
     whole[2, 0] = 3.1
     whole[4, 1] = 1.0
     assert spans(clip_events(seen, whole, lengths)) == [(0, 0.25)]
@@ -244,7 +298,9 @@ def test_a_window_that_begins_before_a_clip_is_no_part_of_it() -> None:
     assert spans(clip_events(prediction(times_of(6)), whole, (3, 6))) == [(0, 0.25)]
 
 
-@pytest.mark.parametrize("seen", [prediction(times_of(6), (0.1, 0.8, 0.1)), prediction(times_of(6), threshold=0.75)])
+@pytest.mark.parametrize(
+    "seen", [prediction(times_of(6), (0.1, 0.8, 0.1)), prediction(times_of(6), threshold=0.75)]
+)
 def test_an_answer_of_nothing_has_no_event(seen: Prediction) -> None:
     assert clip_events(seen, None, ()) == clip_events(seen, np.full((6, 1), 9.0), (3,)) == ()
 
@@ -255,11 +311,14 @@ def test_a_single_image_has_no_event(times: list[float]) -> None:
 
 
 def test_the_repeated_last_frame_of_a_short_clip_has_no_duration() -> None:
-    seen, lengths = prediction([0.0, 0.1, 0.2, 0.2, 0.2, 0.2]), (2, 3, 6)
+    seen = prediction([0.0, 0.1, 0.2, 0.2, 0.2, 0.2])
+    lengths = (2, 3, 6)
     assert spans(clip_events(seen, None, ())) == [(0, 0.25)]
     whole = np.full((6, 3), -1.0)
     whole[5, 2] = 9.0
     whole[4, 0] = 7.0
-    assert spans(clip_events(seen, whole, lengths)) == [(0, 0.25)], "windows of repeated frames are no parts"
+    assert spans(clip_events(seen, whole, lengths)) == [(0, 0.25)], (
+        "windows of repeated frames are no parts"
+    )
     whole[2, 0] = 5.0
     assert spans(clip_events(seen, whole, lengths)) == [(0.05, 0.25)]

@@ -1,4 +1,6 @@
-"""A recording has the same events everywhere: Python, command line, interface for programs, and page."""
+"""A recording has the same events everywhere: Python, command line, interface for programs, and
+page.
+"""
 
 import csv
 import os
@@ -25,7 +27,10 @@ from onlooker.video.write import write
 
 ACTIONS = ("left", "right", "grow")
 ORDER = (*ACTIONS, "right", "left")
-FPS, EVENT, PAUSE = 10, 16, 20  # frames of an event and of a pause
+# frames of an event and of a pause
+FPS = 10
+EVENT = 16
+PAUSE = 20
 
 
 def frames_of(action: str | None, count: int, gray: int) -> list[np.ndarray]:
@@ -33,7 +38,8 @@ def frames_of(action: str | None, count: int, gray: int) -> list[np.ndarray]:
     frames = []
     for t in range(count):
         frame = np.full((48, 64, 3), gray, np.uint8)
-        x, size = 28, 10
+        x = 28
+        size = 10
         if action in ("left", "right"):
             x += round(24 * t / count) * (1 if action == "right" else -1)
         if action == "grow":
@@ -45,7 +51,8 @@ def frames_of(action: str | None, count: int, gray: int) -> list[np.ndarray]:
 
 def recording(order: Sequence[str], gray: int) -> tuple[list[np.ndarray], list[Segment]]:
     """Events with pauses between them, and when they are."""
-    frames, events = frames_of(None, PAUSE, gray), list[Segment]()
+    frames = frames_of(None, PAUSE, gray)
+    events = list[Segment]()
     for action in order:
         events.append(Segment(action, len(frames) / FPS, (len(frames) + EVENT) / FPS))
         frames += frames_of(action, EVENT, gray)
@@ -72,7 +79,8 @@ def plain(segments: Sequence[Any]) -> list[tuple[str, float, float]]:
     """Class, begin and end of events, in the order of time."""
     given = [each if isinstance(each, dict) else vars(each) for each in segments]
     return sorted(
-        ((each["label"], round(each["start"], 2), round(each["end"], 2)) for each in given), key=lambda e: e[1]
+        ((each["label"], round(each["start"], 2), round(each["end"], 2)) for each in given),
+        key=lambda e: e[1],
     )
 
 
@@ -88,7 +96,9 @@ def test_the_events_are_those_of_the_recording(made: tuple[Path, Path, list[Segm
     assert {tube.label for tube in prediction.tubes} == set(ACTIONS)
 
 
-def test_all_ways_to_ask_give_the_same_events(made: tuple[Path, Path, list[Segment]], tmp_path: Path) -> None:
+def test_all_ways_to_ask_give_the_same_events(
+    made: tuple[Path, Path, list[Segment]], tmp_path: Path
+) -> None:
     run, file, _ = made
     recognizer = onlooker.load(run)
     prediction, live = recognizer.predict_recording(file)
@@ -96,7 +106,10 @@ def test_all_ways_to_ask_give_the_same_events(made: tuple[Path, Path, list[Segme
     assert plain(recognizer.predict(file).segments) == expected
     call("predict", run, file, "--out", tmp_path / "out", "--times", "csv")
     with (tmp_path / "out" / "day.csv").open(encoding="utf-8") as table:
-        rows = [{**row, "start": float(row["start"]), "end": float(row["end"])} for row in csv.DictReader(table)]
+        rows = [
+            {**row, "start": float(row["start"]), "end": float(row["end"])}
+            for row in csv.DictReader(table)
+        ]
     assert plain(rows) == expected
     figures = call("evaluate", run, "--recordings", _listed(file, tmp_path), ok=True).output
     assert f"{len(expected)} of {len(expected)} events found" in figures
@@ -105,25 +118,47 @@ def test_all_ways_to_ask_give_the_same_events(made: tuple[Path, Path, list[Segme
         answer = page.post("/api/v1/predict", content=file.read_bytes()).raise_for_status().json()
         assert plain(answer["segments"]) == expected
         (model,) = page.get("/api/v1/models").json()
-        begun = page.post(f"/api/look?model={model['id']}", content=file.read_bytes()).raise_for_status().json()
+        begun = (
+            page.post(f"/api/look?model={model['id']}", content=file.read_bytes())
+            .raise_for_status()
+            .json()
+        )
         looked = wait_for_job(page, begun["job"])["result"]
     assert plain(looked["segments"]) == expected
     assert looked["label"] == prediction.label
     watched = [event for step in recognizer.watch(file) for event in step.events]
     assert plain(watched) == plain(live)
     assert [label for label, *_ in plain(live)] == [label for label, *_ in expected]
-    ends = np.array([[mine[1:], theirs[1:]] for mine, theirs in zip(plain(live), expected, strict=True)])
+    ends = np.array(
+        [[mine[1:], theirs[1:]] for mine, theirs in zip(plain(live), expected, strict=True)]
+    )
     assert (np.abs(ends[:, 0] - ends[:, 1]).max(1) <= 0.25).mean() >= 0.9
 
 
-def test_what_was_sent_survives_a_kill(made: tuple[Path, Path, list[Segment]], tmp_path: Path) -> None:
+def test_what_was_sent_survives_a_kill(
+    made: tuple[Path, Path, list[Segment]], tmp_path: Path
+) -> None:
     run, file, _ = made
-    whole, cut = tmp_path / "whole.vtt", tmp_path / "cut.vtt"
+    whole = tmp_path / "whole.vtt"
+    cut = tmp_path / "cut.vtt"
     call("watch", run, file, "--events", whole)
     cues = _cues(whole)
     assert len(cues) == len(ORDER)
-    command = [sys.executable, "-m", "onlooker", "watch", str(run), str(file), "--events", str(cut), "--rate", "0"]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as watching:
+    command = [
+        sys.executable,
+        "-m",
+        "onlooker",
+        "watch",
+        str(run),
+        str(file),
+        "--events",
+        str(cut),
+        "--rate",
+        "0",
+    ]
+    with subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as watching:
         until = time.monotonic() + 60
         while not (cut.exists() and _cues(cut)):
             assert time.monotonic() < until

@@ -25,7 +25,8 @@ def test_a_flipped_bit_is_detected(tmp_path: Path) -> None:
     content[content.index(torch.full((4,), 3.0).numpy().tobytes())] ^= 1
     (tmp_path / "last.ckpt").write_bytes(content)
     with pytest.raises(
-        ValueError, match=r"last.ckpt: a damaged checkpoint \(BadZipFile\); restore it, or remove .*, and"
+        ValueError,
+        match=r"last.ckpt: a damaged checkpoint \(BadZipFile\); restore it, or remove .*, and",
     ):
         load_checkpoint(tmp_path / "last.ckpt")
 
@@ -41,7 +42,9 @@ def test_a_kill_between_write_and_rename_leaves_the_old_file(tmp_path: Path) -> 
     assert torch.load(target, weights_only=True)["epoch"] == 3
 
 
-def test_a_kill_in_the_middle_of_writing_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_kill_in_the_middle_of_writing_leaves_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     target = tmp_path / "last.ckpt"
     saved(target, 1)
 
@@ -57,7 +60,9 @@ def test_a_kill_in_the_middle_of_writing_leaves_the_old_file(tmp_path: Path, mon
     assert torch.load(target, weights_only=True)["epoch"] == 1
 
 
-def test_a_full_disk_is_reported_and_leaves_the_old_file(tmp_path: Path, on_full_disk: Callable[[Path], None]) -> None:
+def test_a_full_disk_is_reported_and_leaves_the_old_file(
+    tmp_path: Path, on_full_disk: Callable[[Path], None]
+) -> None:
     saved(tmp_path / "last.ckpt", 1)
     on_full_disk(tmp_path / ".last.ckpt.*.part")
     said = r"no space left for a checkpoint: .* free; free some space, and run .* again .`onlooker train` with"
@@ -67,9 +72,12 @@ def test_a_full_disk_is_reported_and_leaves_the_old_file(tmp_path: Path, on_full
     assert torch.load(tmp_path / "last.ckpt", weights_only=True)["epoch"] == 1
 
 
-def test_the_bytes_are_on_the_disk_before_the_rename(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_bytes_are_on_the_disk_before_the_rename(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     calls: list[str] = []
-    flush, rename = os.fsync, os.replace
+    flush = os.fsync
+    rename = os.replace
     monkeypatch.setattr(os, "fsync", lambda fd: (calls.append("flush"), flush(fd)))
     monkeypatch.setattr(os, "replace", lambda a, b: (calls.append("rename"), rename(a, b)))
     saved(tmp_path / "last.ckpt", 1)

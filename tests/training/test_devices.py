@@ -1,8 +1,10 @@
-"""Training on several processes: the batches, the gradients and the curve of one, also when their number changes.
+"""Training on several processes: the batches, the gradients and the curve of one, also when their
+number changes.
 
     torchrun --nproc-per-node 2 tests/training/test_devices.py FOLDER EPOCHS
 
-trains in two processes that stop after some epochs, and writes what they give to `FOLDER/trained.pt`.
+trains in two processes that stop after some epochs, and writes what they give to
+`FOLDER/trained.pt`.
 """
 
 import subprocess
@@ -47,7 +49,9 @@ class Features(Dataset[tuple[Tensor, int, int]]):
 
 
 def train(folder: Path, stop: int = TRAIN.epochs) -> Trained:
-    """Train in this process, together with the others if there are any; until `stop` epochs are done."""
+    """Train in this process, together with the others if there are any; until `stop` epochs are
+    done.
+    """
     torch.set_num_threads(1)
     torch.manual_seed(0)
     model = create_model("lstm", 2, in_channels=1, size=16, hidden=8, dropout=0.0)
@@ -65,7 +69,13 @@ def train(folder: Path, stop: int = TRAIN.epochs) -> Trained:
 
 def train_in(processes: int, folder: Path, stop: int = TRAIN.epochs) -> Trained:
     """Train in several processes."""
-    torchrun = ["torch.distributed.run", "--nproc-per-node", str(processes), "--rdzv-endpoint", "localhost:0"]
+    torchrun = [
+        "torch.distributed.run",
+        "--nproc-per-node",
+        str(processes),
+        "--rdzv-endpoint",
+        "localhost:0",
+    ]
     words = [*torchrun, "--rdzv-backend", "c10d", __file__, str(folder), str(stop)]
     subprocess.run([sys.executable, "-m", *words], check=True, timeout=240)
     trained: Trained = torch.load(folder / "trained.pt", weights_only=True)
@@ -83,11 +93,15 @@ def apart(a: Curves, b: Curves, epochs: slice = slice(None)) -> float:
 def test_shares_are_the_batches_of_one_process(processes: int) -> None:
     order = EpochOrder(range(21), seed=0)  # batches of 8, 8 and 5
     parts = [SharedBatches(order, 8, rank, processes) for rank in range(processes)]
-    whole, losses = list(order), np.random.default_rng(0).random(21)
+    whole = list(order)
+    losses = np.random.default_rng(0).random(21)
     for number, (first, last) in enumerate(pairwise((0, 8, 16, 21))):
         shares = [list(part)[number] for part in parts]
         assert sorted(chain(*shares)) == sorted(whole[first:last])
-        weighted = [losses[own].mean() * part.weight(number) for own, part in zip(shares, parts, strict=True)]
+        weighted = [
+            losses[own].mean() * part.weight(number)
+            for own, part in zip(shares, parts, strict=True)
+        ]
         assert np.mean(weighted) == pytest.approx(losses[whole[first:last]].mean())
     assert {len(part) for part in parts} == {3}
 

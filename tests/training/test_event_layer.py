@@ -14,12 +14,18 @@ from onlooker.training.events import ClipFeatures, fit_events, window_lengths
 from onlooker.training.linear import Choice, Clips, fit_layer
 from onlooker.training.regression import Method
 
-RATE, USUAL = 10.0, 12
+RATE = 10.0
+USUAL = 12
 CHOICE = Choice("spread,change,largest", Method("logistic", 10.0), np.zeros((0, 0)), 1.0)
 
 
-@given(st.lists(st.tuples(st.integers(2, 200), st.integers(0, 2)), min_size=1, max_size=30), st.integers(2, 60))
-def test_lengths_of_windows_ascend_and_suit_the_events(events: list[tuple[int, int]], usual: int) -> None:
+@given(
+    st.lists(st.tuples(st.integers(2, 200), st.integers(0, 2)), min_size=1, max_size=30),
+    st.integers(2, 60),
+)
+def test_lengths_of_windows_ascend_and_suit_the_events(
+    events: list[tuple[int, int]], usual: int
+) -> None:
     counts, labels = (np.array(each) for each in zip(*events, strict=True))
     lengths = window_lengths(counts.tolist(), labels.tolist(), usual)
     assert [*lengths] == sorted({*lengths})
@@ -41,7 +47,8 @@ def test_a_class_that_lasts_much_longer_has_windows_of_its_own() -> None:
 
 
 class Made:
-    """Clips of recordings with different scenes, each with two events of each class; class 2 is noise.
+    """Clips of recordings with different scenes, each with two events of each class; class 2 is
+    noise.
 
     Features come and go in an event; in one half of them, or in the other.
     """
@@ -51,7 +58,8 @@ class Made:
         self.net = LinearClassifier(3, window=USUAL, size=16).eval()
         self.random = np.random.default_rng(seed)
         self.features = list[Tensor]()
-        labels, groups = list[int](), list[str]()
+        labels = list[int]()
+        groups = list[str]()
         for recording in range(recordings):
             scene = self.random.normal(0, 1, self.net.encoder.num_features)
             for label in (*classes, *classes):
@@ -62,7 +70,9 @@ class Made:
         with torch.no_grad():
             x = self.net.statistics(torch.stack(sampled))[:, -1].double().numpy()
         nothing = 2 if 2 in classes else None
-        self.clips = Clips(x, np.array(labels), np.array(groups), 3, self.net.names, nothing=nothing)
+        self.clips = Clips(
+            x, np.array(labels), np.array(groups), 3, self.net.names, nothing=nothing
+        )
         self.made_of = [ClipFeatures(each, number) for number, each in enumerate(self.features)]
         self.classes = ("clap", "wave", "nothing" if nothing else "other")
 
@@ -73,7 +83,9 @@ class Made:
         size = len(scene) // 2
         part = np.repeat([float(label == 0), -float(label == 1)], size)
         values = scene + way * part + self.random.normal(0, 0.03, (count, len(scene)))
-        return torch.from_numpy(values.astype(np.float32))[..., None, None].expand(-1, -1, *self.net.grid)
+        return torch.from_numpy(values.astype(np.float32))[..., None, None].expand(
+            -1, -1, *self.net.grid
+        )
 
     def fit(self) -> object:
         return fit_events(self.net, self.clips, CHOICE, self.made_of, self.classes, RATE)
@@ -81,7 +93,9 @@ class Made:
 
 def of_stream(made: Made, labels: tuple[int, ...]) -> tuple[Tensor, list[Segment]]:
     """Clips of a new scene, with pauses, and the true events."""
-    scene, parts, true = made.random.normal(0, 1, made.net.encoder.num_features), list[Tensor](), list[Segment]()
+    scene = made.random.normal(0, 1, made.net.encoder.num_features)
+    parts = list[Tensor]()
+    true = list[Segment]()
     for label in labels:
         clip = made.act(scene, label, int(made.random.integers(14, 24)))
         at = sum(map(len, parts)) + 15
@@ -91,7 +105,9 @@ def of_stream(made: Made, labels: tuple[int, ...]) -> tuple[Tensor, list[Segment
 
 
 @pytest.mark.parametrize("classes", [(0, 1), (0, 1, 2)])
-def test_nearly_all_events_of_other_recordings_are_found_and_the_curve_says_so(classes: tuple[int, ...]) -> None:
+def test_nearly_all_events_of_other_recordings_are_found_and_the_curve_says_so(
+    classes: tuple[int, ...],
+) -> None:
     made = Made(5, classes)
     fit_layer(made.net, made.clips, CHOICE)
     assert made.net.lengths == ()
@@ -105,10 +121,15 @@ def test_nearly_all_events_of_other_recordings_are_found_and_the_curve_says_so(c
     assert abs(curve.late) < 0.6
     seconds = sum(map(len, made.features)) / RATE
     assert 0.2 * seconds < 3600 * curve.hours < 5 * seconds
-    acted = [len(each.features) for each in made.made_of if made.clips.y[each.number] != made.clips.nothing]
+    acted = [
+        len(each.features)
+        for each in made.made_of
+        if made.clips.y[each.number] != made.clips.nothing
+    ]
     assert made.net.lengths == window_lengths(acted, [0] * len(acted), USUAL)
     expected = (
-        f"finds {100 * curve.found[place]:.0f} % of the events at {curve.alarms_per_hour[place]:.0f} false alarms"
+        f"finds {100 * curve.found[place]:.0f} % of the events "
+        f"at {curve.alarms_per_hour[place]:.0f} false alarms"
     )
     assert expected in curve.sentence(6.0)
     # And the model finds the events of another stream.
@@ -129,7 +150,9 @@ def test_events_that_look_like_nothing_are_not_found_and_the_curve_says_so() -> 
     """Features are noise, whatever the class is."""
     made = Made(5, (0, 1, 2))
     scene = np.zeros(made.net.encoder.num_features)
-    made.made_of[:] = [ClipFeatures(made.act(scene, 2, len(each.features)), each.number) for each in made.made_of]
+    made.made_of[:] = [
+        ClipFeatures(made.act(scene, 2, len(each.features)), each.number) for each in made.made_of
+    ]
     curve = fit_events(made.net, made.clips, CHOICE, made.made_of, made.classes, RATE)
     assert curve is not None
     place = curve.point(6.0)
@@ -137,7 +160,8 @@ def test_events_that_look_like_nothing_are_not_found_and_the_curve_says_so() -> 
 
 
 def test_it_is_the_same_each_time() -> None:
-    first, second = Made(3), Made(3)
+    first = Made(3)
+    second = Made(3)
     assert first.fit() == second.fit()
     assert torch.equal(first.net.event_weight, second.net.event_weight)
 
@@ -159,5 +183,7 @@ def test_clips_of_nothing_alone_have_neither() -> None:
 def test_a_recording_of_nothing_alone_is_no_error() -> None:
     made = Made(4, (0, 1, 2))
     quiet = made.clips.groups == "3"
-    made.made_of[:] = [each for each in made.made_of if not quiet[each.number] or made.clips.y[each.number] == 2]
+    made.made_of[:] = [
+        each for each in made.made_of if not quiet[each.number] or made.clips.y[each.number] == 2
+    ]
     assert made.fit() is not None

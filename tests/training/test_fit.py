@@ -1,4 +1,6 @@
-"""Training: learning, recorded curves, resuming with identical results after a kill, optimizers and losses."""
+"""Training: learning, recorded curves, resuming with identical results after a kill, optimizers and
+losses.
+"""
 
 import csv
 import multiprocessing
@@ -32,7 +34,9 @@ TRAIN = TrainConfig(epochs=4, batch=8, lr=3e-3, patience=0, precision="32", labe
 
 
 class Brightness(Dataset[tuple[Tensor, int, int]]):
-    """Noise, dark in class 0 and bright in class 1; `wrong` swaps the labels, `pause` slows down reading."""
+    """Noise, dark in class 0 and bright in class 1; `wrong` swaps the labels, `pause` slows down
+    reading.
+    """
 
     def __init__(self, length: int, seed: int, wrong: bool = False, pause: float = 0.0) -> None:
         chance = torch.Generator().manual_seed(seed)
@@ -62,7 +66,10 @@ def train(
 
 
 def same(a: Classifier, b: Classifier) -> bool:
-    return all(torch.equal(x, y) for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True))
+    return all(
+        torch.equal(x, y)
+        for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True)
+    )
 
 
 def rows(folder: Path) -> list[dict[str, str]]:
@@ -73,7 +80,10 @@ def rows(folder: Path) -> list[dict[str, str]]:
 def test_an_easy_task_is_learned_and_every_epoch_is_recorded(tmp_path: Path) -> None:
     model, curves = train(tmp_path, replace(TRAIN, epochs=6, lr=1e-2))
     for side in ("training", "validation"):
-        assert {name: len(values) for name, values in curves[side].items()} == {"loss": 6, "accuracy": 6}
+        assert {name: len(values) for name, values in curves[side].items()} == {
+            "loss": 6,
+            "accuracy": 6,
+        }
         assert curves[side]["loss"][-1] < 0.5 * curves[side]["loss"][0]
     assert curves["validation"]["accuracy"][-1] == 1.0
     assert curves["training"]["accuracy"][-1] > 0.9  # with dropout and augmentation
@@ -83,7 +93,10 @@ def test_an_easy_task_is_learned_and_every_epoch_is_recorded(tmp_path: Path) -> 
     for side in curves:
         for name, values in curves[side].items():
             assert [float(row[f"{side}_{name}"]) for row in written] == values
-    assert sorted(p.name for p in (tmp_path / "checkpoints").iterdir()) == ["best.ckpt", "last.ckpt"]
+    assert sorted(p.name for p in (tmp_path / "checkpoints").iterdir()) == [
+        "best.ckpt",
+        "last.ckpt",
+    ]
 
 
 def test_balanced_classes_weigh_equally_in_the_loss(tmp_path: Path) -> None:
@@ -92,8 +105,17 @@ def test_balanced_classes_weigh_equally_in_the_loss(tmp_path: Path) -> None:
     losses = {}
     for name in ("none", "balanced"):
         torch.manual_seed(0)
-        model, settings = create_model("convnet", 2, in_channels=1, size=16), replace(TRAIN, epochs=1, batch=20)
-        curves = fit(model, few, few, DATA, replace(settings, class_weights=name), tmp_path / name, title=None)
+        model = create_model("convnet", 2, in_channels=1, size=16)
+        settings = replace(TRAIN, epochs=1, batch=20)
+        curves = fit(
+            model,
+            few,
+            few,
+            DATA,
+            replace(settings, class_weights=name),
+            tmp_path / name,
+            title=None,
+        )
         frames, targets, _ = next(iter(DataLoader(few, 20)))
         with torch.inference_mode():
             logits = model(to_video(frames, "half")).logits
@@ -106,14 +128,35 @@ def test_balanced_classes_weigh_equally_in_the_loss(tmp_path: Path) -> None:
 
 def test_each_epoch_has_a_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model = create_model("convnet", 2, in_channels=1, size=16)
-    fit(model, Brightness(4, 0), Brightness(4, 1), DATA, TrainConfig(epochs=2, batch=4), tmp_path, title="gestures")
+    fit(
+        model,
+        Brightness(4, 0),
+        Brightness(4, 1),
+        DATA,
+        TrainConfig(epochs=2, batch=4),
+        tmp_path,
+        title="gestures",
+    )
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split(" · ")[0] for line in lines] == ["gestures: epoch 1/2", "gestures: epoch 2/2"]
-    assert all("training" in line and "validation" in line and line.endswith("s left") for line in lines)
+    assert [line.split(" · ")[0] for line in lines] == [
+        "gestures: epoch 1/2",
+        "gestures: epoch 2/2",
+    ]
+    assert all(
+        "training" in line and "validation" in line and line.endswith("s left") for line in lines
+    )
 
 
-def test_each_task_of_a_slurm_job_trains_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in {"NTASKS": "4", "JOB_NAME": "train", "JOB_ID": "1", "PROCID": "1", "LOCALID": "1"}.items():
+def test_each_task_of_a_slurm_job_trains_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {
+        "NTASKS": "4",
+        "JOB_NAME": "train",
+        "JOB_ID": "1",
+        "PROCID": "1",
+        "LOCALID": "1",
+    }.items():
         monkeypatch.setenv(f"SLURM_{name}", value)
     train(tmp_path)
     assert (tmp_path / "checkpoints" / "last.ckpt").exists()
@@ -177,7 +220,9 @@ def outcome(folder: Path) -> dict[str, Any]:
 
 
 def equal(a: dict[str, Any], b: dict[str, Any]) -> bool:
-    return a["curves"] == b["curves"] and all(torch.equal(v, b["weights"][k]) for k, v in a["weights"].items())
+    return a["curves"] == b["curves"] and all(
+        torch.equal(v, b["weights"][k]) for k, v in a["weights"].items()
+    )
 
 
 @pytest.fixture(scope="module")
@@ -237,17 +282,26 @@ def test_the_parts_of_an_epoch_divide_its_order() -> None:
         parts.set_epoch(epoch)
         assert len(list(parts)) == len(parts) == 5
         seen += list(parts)
-    assert seen == list(EpochOrder(range(23), seed=1))[:20]  # the three that are left over come in another order
+    assert (
+        seen == list(EpochOrder(range(23), seed=1))[:20]
+    )  # the three that are left over come in another order
     parts.set_epoch(4)
     assert list(parts) != seen[:5]
 
 
-def test_gradients_are_clipped_only_above_the_norm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gradients_are_clipped_only_above_the_norm(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     norms = dict[float, list[float]]()
     step = torch.optim.AdamW.step
 
     def noted(self: torch.optim.AdamW) -> None:
-        gradients = [p.grad.flatten() for group in self.param_groups for p in group["params"] if p.grad is not None]
+        gradients = [
+            p.grad.flatten()
+            for group in self.param_groups
+            for p in group["params"]
+            if p.grad is not None
+        ]
         norms[clip].append(torch.cat(gradients).norm().item())
         step(self)
 
@@ -268,7 +322,15 @@ def test_seconds_count_on_in_a_resumed_training(tmp_path: Path) -> None:
             return super().__getitem__(index)
 
     def run() -> None:
-        fit(create_model("lstm", 2, in_channels=1, size=16), learn, Brightness(8, 1), DATA, TRAIN, tmp_path, title=None)
+        fit(
+            create_model("lstm", 2, in_channels=1, size=16),
+            learn,
+            Brightness(8, 1),
+            DATA,
+            TRAIN,
+            tmp_path,
+            title=None,
+        )
 
     calls: list[int] = []
     learn = Stops(24, 0, pause=0.005)
@@ -297,8 +359,11 @@ def first_loss(model: VideoModel, frames: Tensor, targets: Tensor, settings: Tra
 
 
 def test_the_attention_loss_equals_its_equation() -> None:
-    model = create_model("convalstm", 2, in_channels=1, size=32, hidden=4, dropout=0.0, attention_loss=True).eval()
-    frames, targets = torch.randint(256, (3, 4, 32, 32, 1), dtype=torch.uint8), torch.tensor([0, 1, 1])
+    model = create_model(
+        "convalstm", 2, in_channels=1, size=32, hidden=4, dropout=0.0, attention_loss=True
+    ).eval()
+    frames = torch.randint(256, (3, 4, 32, 32, 1), dtype=torch.uint8)
+    targets = torch.tensor([0, 1, 1])
     video = to_video(frames, "half")
     logits, attention, _ = model(video)
     maps = model.encoder(video.flatten(0, 1)).unflatten(0, (3, 4))
@@ -306,9 +371,13 @@ def test_the_attention_loss_equals_its_equation() -> None:
     seen = attended @ model.attention_head.weight.T + model.attention_head.bias
     torch.testing.assert_close(model.attended_logits(maps, attention), seen)
     wanted = frame_cross_entropy(logits, targets, 0.1) + frame_cross_entropy(seen, targets, 0.1)
-    torch.testing.assert_close(first_loss(model, frames, targets, TrainConfig(label_smoothing=0.1)), wanted)
+    torch.testing.assert_close(
+        first_loss(model, frames, targets, TrainConfig(label_smoothing=0.1)), wanted
+    )
     # With the loss of the last frame, the auxiliary loss is that of the last frame, too.
-    wanted = frame_cross_entropy(logits[:, -1:], targets, 0.1) + frame_cross_entropy(seen[:, -1:], targets, 0.1)
+    wanted = frame_cross_entropy(logits[:, -1:], targets, 0.1) + frame_cross_entropy(
+        seen[:, -1:], targets, 0.1
+    )
     last = first_loss(model, frames, targets, TrainConfig(label_smoothing=0.1, loss="last"))
     torch.testing.assert_close(last, wanted)
 
@@ -332,11 +401,17 @@ def test_the_learning_rate_follows_its_schedule(
     assert max(rates) == pytest.approx(0.01, rel=0.02)
     assert top == (2 if course == "rises first" else 0)
     after = rates[top:]
-    assert all(a == b for a, b in pairwise(after)) if course == "stays" else all(a > b for a, b in pairwise(after))
+    assert (
+        all(a == b for a, b in pairwise(after))
+        if course == "stays"
+        else all(a > b for a, b in pairwise(after))
+    )
     assert rates[-1] == 0.01 if course == "stays" else rates[-1] < 0.0002
 
 
-def test_the_constants_of_rmsprop_equal_keras(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_constants_of_rmsprop_equal_keras(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     made = list[dict[str, Any]]()
     step = torch.optim.RMSprop.step
 
@@ -351,31 +426,43 @@ def test_the_constants_of_rmsprop_equal_keras(tmp_path: Path, monkeypatch: pytes
 
 def test_the_loss_of_the_last_frame() -> None:
     model = create_model("alstm", 2, in_channels=1, size=16, hidden=4, dropout=0.0).eval()
-    frames, targets = torch.randint(256, (3, 4, 16, 16, 1), dtype=torch.uint8), torch.tensor([0, 1, 1])
+    frames = torch.randint(256, (3, 4, 16, 16, 1), dtype=torch.uint8)
+    targets = torch.tensor([0, 1, 1])
     logits = model(to_video(frames, "half")).logits
 
     def loss(**settings: Any) -> Tensor:
         return first_loss(model, frames, targets, TrainConfig(label_smoothing=0.0, **settings))
 
-    torch.testing.assert_close(last := loss(loss="last"), frame_cross_entropy(logits[:, -1:], targets))
+    torch.testing.assert_close(
+        last := loss(loss="last"), frame_cross_entropy(logits[:, -1:], targets)
+    )
     assert not torch.allclose(last, loss())
 
 
-@pytest.mark.parametrize(("given", "clips", "size"), [(None, 6, 2), (None, 40, 5), (None, 200, 16), (16, 40, 16)])
+@pytest.mark.parametrize(
+    ("given", "clips", "size"), [(None, 6, 2), (None, 40, 5), (None, 200, 16), (16, 40, 16)]
+)
 def test_few_clips_reduce_the_batch_size(given: int | None, clips: int, size: int) -> None:
     assert batch_size(TrainConfig(batch=given), clips) == size
 
 
 @pytest.mark.parametrize("wrong", [False, True])  # the best epoch is the last one, or the first one
-def test_a_run_resumes_from_any_upload(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrong: bool) -> None:
+def test_a_run_resumes_from_any_upload(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrong: bool
+) -> None:
     monkeypatch.setenv("ONLOOKER_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(storage, "UPLOAD_EVERY", 0.01)
-    address, files, states = Path("memory://run"), fsspec.filesystem("memory"), list[dict[str, bytes]]()
-    put, save = type(files).put_file, fit_module.save_checkpoint
+    address = Path("memory://run")
+    files = fsspec.filesystem("memory")
+    states = list[dict[str, bytes]]()
+    put = type(files).put_file
+    save = fit_module.save_checkpoint
 
     def put_file(self: Any, *arguments: Any, **more: Any) -> None:
         put(self, *arguments, **more)
-        states.append({path: files.cat_file(path) for path in files.find("/run") if path.endswith(".ckpt")})
+        states.append(
+            {path: files.cat_file(path) for path in files.find("/run") if path.endswith(".ckpt")}
+        )
 
     def save_checkpoint(checkpoint: dict[str, Any], path: Path) -> None:
         save(checkpoint, path)
@@ -392,7 +479,9 @@ def test_a_run_resumes_from_any_upload(tmp_path: Path, monkeypatch: pytest.Monke
     assert len(checkpoints) >= (8 if not wrong else 5)
     for number, state in enumerate(checkpoints):  # the machine is lost, and another one continues
         for path, content in state.items():
-            (copy := tmp_path / str(number) / "checkpoints" / Path(path).name).parent.mkdir(parents=True, exist_ok=True)
+            (copy := tmp_path / str(number) / "checkpoints" / Path(path).name).parent.mkdir(
+                parents=True, exist_ok=True
+            )
             copy.write_bytes(content)
         again, resumed = train(tmp_path / str(number), wrong=wrong)
         assert same(model, again)

@@ -19,7 +19,9 @@ def model():
 
 
 def frames(T=4):
-    return torch.randint(0, 256, (2, T, 32, 32, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    return torch.randint(
+        0, 256, (2, T, 32, 32, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+    )
 
 
 @torch.inference_mode()
@@ -46,4 +48,6 @@ def test_only_frames_are_augmented_and_only_if_requested(model):
     assert torch.equal(forward_samples(model, frames(), DATA)[1], plain)
     assert not torch.allclose(forward_samples(model, frames(), DATA, augmented=True)[1], plain)
     stored = plain.half().movedim(-3, -1)
-    assert torch.equal(forward_samples(model, stored, DATA, augmented=True)[1], stored.movedim(-1, -3).float())
+    assert torch.equal(
+        forward_samples(model, stored, DATA, augmented=True)[1], stored.movedim(-1, -3).float()
+    )

@@ -32,12 +32,18 @@ DATA = DataConfig(frames=4, size=16, normalization="half")
 
 
 class Squares(Dataset[tuple[Tensor, int, int]]):
-    """Noise with a square that is brighter from class to class; as features of a model if one is given."""
+    """Noise with a square that is brighter from class to class; as features of a model if one is
+    given.
+    """
 
-    def __init__(self, targets: Sequence[int], seed: int, model: LinearClassifier | None = None) -> None:
+    def __init__(
+        self, targets: Sequence[int], seed: int, model: LinearClassifier | None = None
+    ) -> None:
         chance = torch.Generator().manual_seed(seed)
         self.targets = list(targets)
-        frames = torch.randint(0, 90, (len(targets), 4, 16, 16, 3), generator=chance, dtype=torch.uint8)
+        frames = torch.randint(
+            0, 90, (len(targets), 4, 16, 16, 3), generator=chance, dtype=torch.uint8
+        )
         for clip, target in zip(frames, targets, strict=True):
             clip[:, 4:12, 4:12] += torch.tensor(40 * target, dtype=torch.uint8)
         self.samples = frames
@@ -66,10 +72,14 @@ def fitted(model: LinearClassifier, samples: Dataset[Any]) -> Choice:
 
 
 def twins(seed: int = 0) -> Clips:
-    """20 recordings of random classes, each cut into 4 nearly equal clips: only the recording tells the class."""
+    """20 recordings of random classes, each cut into 4 nearly equal clips: only the recording tells
+    the class.
+    """
     rng = np.random.default_rng(seed)
     x = rng.standard_normal((20, 30)).repeat(4, 0) + 0.01 * rng.standard_normal((80, 30))
-    return Clips(x, rng.permutation(20).repeat(4) % 2, np.arange(20).repeat(4).astype(str), 2, ("change",))
+    return Clips(
+        x, rng.permutation(20).repeat(4) % 2, np.arange(20).repeat(4).astype(str), 2, ("change",)
+    )
 
 
 def _softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -105,17 +115,27 @@ def test_balanced_layers_equal_those_of_scikit_learn() -> None:
     standard = (x - x.mean(0)) / (x.std(0) * 20**0.5)
     methods = [Method("logistic", 10.0), Method("discriminant", 0.1)]
     logistic, discriminant = regress(x, y, 2, methods, balanced=True)
-    direct = LogisticRegression(C=10.0, tol=1e-8, max_iter=5000, class_weight="balanced").fit(standard, y)
-    np.testing.assert_allclose(_softmax(logistic.logits(x)), direct.predict_proba(standard), atol=2e-3)
+    direct = LogisticRegression(C=10.0, tol=1e-8, max_iter=5000, class_weight="balanced").fit(
+        standard, y
+    )
+    np.testing.assert_allclose(
+        _softmax(logistic.logits(x)), direct.predict_proba(standard), atol=2e-3
+    )
     estimator = ShrunkCovariance(shrinkage=0.1)
-    equal = LinearDiscriminantAnalysis(solver="lsqr", covariance_estimator=estimator, priors=[0.5, 0.5])
+    equal = LinearDiscriminantAnalysis(
+        solver="lsqr", covariance_estimator=estimator, priors=[0.5, 0.5]
+    )
     difference = np.diff(discriminant.logits(x) - regress(x, y, 2, methods)[1].logits(x), axis=1)
     np.testing.assert_allclose(difference, np.log(60 / 12), atol=1e-9)
-    assert (equal.fit(standard, y).predict(standard) == discriminant.logits(x).argmax(1)).mean() > 0.9
+    assert (
+        equal.fit(standard, y).predict(standard) == discriminant.logits(x).argmax(1)
+    ).mean() > 0.9
 
 
 @pytest.mark.parametrize(("shift", "gains"), [(1.3, True), (9.0, False)])
-def test_equal_weights_are_chosen_where_they_find_more_of_a_rare_class(shift: float, gains: bool) -> None:
+def test_equal_weights_are_chosen_where_they_find_more_of_a_rare_class(
+    shift: float, gains: bool
+) -> None:
     rng = np.random.default_rng(4)
     y = np.repeat([0, 1], [100, 8])
     x = rng.standard_normal((108, 3)) + shift * y[:, None] * np.eye(3)[0]
@@ -124,13 +144,19 @@ def test_equal_weights_are_chosen_where_they_find_more_of_a_rare_class(shift: fl
     assert choice.class_accuracies is not None
     plain, balanced = choice.class_accuracies
     assert choice.balanced == gains == (balanced - plain > 1 / 16)
-    assert f"(mean accuracy of the classes: {100 * balanced:.0f} % with equal weights" in str(choice)
+    assert f"(mean accuracy of the classes: {100 * balanced:.0f} % with equal weights" in str(
+        choice
+    )
     answers = choice.scores.argmax(1)
-    assert np.mean([(answers[y == k] == k).mean() for k in (0, 1)]) == pytest.approx(max(plain, balanced))
+    assert np.mean([(answers[y == k] == k).mean() for k in (0, 1)]) == pytest.approx(
+        max(plain, balanced)
+    )
     fixed = choose(clips._replace(class_weights="balanced" if gains else "none"))
     np.testing.assert_array_equal(fixed.scores, choice.scores)
     alike = choose(clips.only(np.arange(95, 108)))
-    assert (alike.balanced, alike.class_accuracies) == (False, None), "not tried: five clips and eight"
+    assert (alike.balanced, alike.class_accuracies) == (False, None), (
+        "not tried: five clips and eight"
+    )
     assert str(fixed).endswith("classes weigh equally") == gains
 
 
@@ -141,15 +167,23 @@ def test_the_discriminant_equals_that_of_scikit_learn(share: float) -> None:
     x = (rng.standard_normal((4, 12))[y] + rng.standard_normal((90, 12))) * rng.uniform(0.5, 3, 12)
     standard = (x - x.mean(0)) / (x.std(0) * 12**0.5)
     estimator = ShrunkCovariance(shrinkage=share)
-    direct = LinearDiscriminantAnalysis(solver="lsqr", covariance_estimator=estimator).fit(standard, y)
+    direct = LinearDiscriminantAnalysis(solver="lsqr", covariance_estimator=estimator).fit(
+        standard, y
+    )
     logits = regress(x, y, 4, [Method("discriminant", share)])[0].logits(x)
-    np.testing.assert_allclose(_softmax(logits[:, [0, 1, 3]]), direct.predict_proba(standard), atol=1e-6)
+    np.testing.assert_allclose(
+        _softmax(logits[:, [0, 1, 3]]), direct.predict_proba(standard), atol=1e-6
+    )
     assert (logits[:, 2] <= logits[:, [0, 1, 3]].min(1)).all(), "a class without clips"
 
 
 @pytest.mark.parametrize("clips", [12, 90])
-def test_the_discriminant_equals_its_equation_also_with_fewer_clips_than_statistics(clips: int) -> None:
-    rng, M, share = np.random.default_rng(0), 40, 0.3
+def test_the_discriminant_equals_its_equation_also_with_fewer_clips_than_statistics(
+    clips: int,
+) -> None:
+    rng = np.random.default_rng(0)
+    M = 40
+    share = 0.3
     y = np.arange(clips) % 3
     x = rng.standard_normal((3, M))[y] + rng.standard_normal((clips, M))
     z = (x - x.mean(0)) / (x.std(0) * M**0.5)
@@ -164,7 +198,8 @@ def test_the_discriminant_equals_its_equation_also_with_fewer_clips_than_statist
 
 @pytest.mark.parametrize("copies", [1, 4])
 def test_equal_clips_of_each_class_have_a_discriminant(copies: int) -> None:
-    x, y = np.random.default_rng(0).standard_normal((3, 20)).repeat(copies, 0), np.arange(3).repeat(copies)
+    x = np.random.default_rng(0).standard_normal((3, 20)).repeat(copies, 0)
+    y = np.arange(3).repeat(copies)
     logits = regress(x, y, 3, [Method("discriminant", 0.3)])[0].logits(x)
     assert (logits.argmax(1) == y).all()
     assert np.abs(logits).max() < 100
@@ -172,20 +207,26 @@ def test_equal_clips_of_each_class_have_a_discriminant(copies: int) -> None:
 
 def test_it_learns_and_is_deterministic() -> None:
     training = Squares([0, 1, 2] * 11, 1)
-    first, second = made(), made()
+    first = made()
+    second = made()
     assert str(fitted(first, training)) == str(fitted(second, training))
     assert all(
-        torch.equal(a, b) for a, b in zip(first.state_dict().values(), second.state_dict().values(), strict=True)
+        torch.equal(a, b)
+        for a, b in zip(first.state_dict().values(), second.state_dict().values(), strict=True)
     )
     new = Squares([0, 1, 2] * 10, 3)
     scores = answers(first, new)
     assert (scores.argmax(1) == torch.tensor(new.targets)).float().mean() > 0.95
     features = first.encode_video(to_video(training.samples, "half"))
     for count in (2, features.shape[1]):
-        standard = (first.statistics(features[:, :count])[:, -1] - first.center[count - 1]) / first.scale[count - 1]
+        standard = (
+            first.statistics(features[:, :count])[:, -1] - first.center[count - 1]
+        ) / first.scale[count - 1]
         standard = standard[:, first.head.weight.any(0)]  # of the statistics that were chosen
         assert standard.mean(0).abs().max() < 1e-4
-        assert abs(standard.square().sum(1).mean() - 1) < 0.3, "clips are vectors of unit length, after two frames too"
+        assert abs(standard.square().sum(1).mean() - 1) < 0.3, (
+            "clips are vectors of unit length, after two frames too"
+        )
 
 
 def test_the_first_frames_of_a_stream_are_standardized_as_first_frames_were() -> None:
@@ -217,7 +258,9 @@ def test_the_choice_equals_a_naive_cross_validation() -> None:
             for fit, test in clips.folds(5):
                 logits = regress(x[fit][:, columns], y[fit], 3)[i].logits(x[test][:, columns])
                 for t, temperature in enumerate(2.0 ** np.arange(-2, 8)):
-                    loss[t] -= np.log(_softmax(logits / temperature)[range(len(test)), y[test]]).sum()
+                    loss[t] -= np.log(
+                        _softmax(logits / temperature)[range(len(test)), y[test]]
+                    ).sum()
             losses[names, method] = loss.min()
     assert (choice.statistics, choice.method) == min(losses, key=lambda key: losses[key])
     assert choice.statistics == "change"
@@ -277,7 +320,9 @@ def test_a_class_without_training_clips_is_never_predicted() -> None:
 
 
 def test_a_single_class_is_an_error() -> None:
-    with pytest.raises(ValueError, match="all 6 training clips are of one class, expected two classes or more"):
+    with pytest.raises(
+        ValueError, match="all 6 training clips are of one class, expected two classes or more"
+    ):
         fitted(made(), Squares([1] * 6, 1))
 
 
@@ -285,15 +330,20 @@ def test_features_that_are_not_finite_are_an_error() -> None:
     model = made()
     training = Squares([0, 1, 2], 1, model=model)
     training.samples[0, 0, 0, 0, 0] = torch.inf
-    with pytest.raises(ValueError, match="features of the training clips are not finite; use another encoder"):
+    with pytest.raises(
+        ValueError, match="features of the training clips are not finite; use another encoder"
+    ):
         fitted(model, training)
 
 
 def test_copies_are_parts_of_the_frames_and_mirrored_frames() -> None:
-    net, training = made(), Squares([0, 1, 2] * 3, 1)
+    net = made()
+    training = Squares([0, 1, 2] * 3, 1)
     clips, *_ = statistics_of(net, training, ["one"] * 9, DATA)  # type: ignore[arg-type]
     mirrored = net.encode_video(to_video(training.samples.flip(3), "half"))
-    np.testing.assert_allclose(clips.copies[2], net.statistics(mirrored)[:, -1].double().numpy(), atol=1e-6)
+    np.testing.assert_allclose(
+        clips.copies[2], net.statistics(mirrored)[:, -1].double().numpy(), atol=1e-6
+    )
     # Of frames that are bright in one corner only, one crop has more of it than the other.
     training.samples[:] = 0
     training.samples[:, :, :3, 13:] = 255
@@ -315,9 +365,12 @@ def test_copies_are_used_if_they_help() -> None:
     rng = np.random.default_rng(1)
     y = np.arange(24) % 2
     seen, crop, other = (rng.normal(0, 1.5, (24, 20)) + np.eye(20)[y] * 3 for _ in range(3))
-    wrong = rng.normal(0, 1.5, (24, 20)) + np.eye(20)[1 - y] * 3  # as mirrored gestures of the left and the right
+    wrong = (
+        rng.normal(0, 1.5, (24, 20)) + np.eye(20)[1 - y] * 3
+    )  # as mirrored gestures of the left and the right
     clips = Clips(seen, y, np.arange(24).astype(str), 2, ("mean",))
-    alone, cropped = choose(clips), choose(clips._replace(copies=(crop, other, wrong)))
+    alone = choose(clips)
+    cropped = choose(clips._replace(copies=(crop, other, wrong)))
     assert (alone.copies, cropped.copies) == (0, 2)
     assert "fitted also to two crops of each clip" in str(cropped)
     assert choose(clips._replace(copies=(crop, other, other + crop - seen))).copies == 3
@@ -326,4 +379,6 @@ def test_copies_are_used_if_they_help() -> None:
     for fit, test in clips.folds(5):
         x = np.concatenate([of[fit] for of in (seen, crop, other)])
         logits = regress(x, np.tile(y[fit], 3), 2, (cropped.method,))[0].logits(seen[test])
-        np.testing.assert_allclose(held_out[test], _softmax(logits / cropped.temperature), atol=1e-9)
+        np.testing.assert_allclose(
+            held_out[test], _softmax(logits / cropped.temperature), atol=1e-9
+        )

@@ -1,4 +1,6 @@
-"""The default model tells a clip from its reverse: it knows in which order things happen, and where they come from."""
+"""The default model tells a clip from its reverse: it knows in which order things happen, and where
+they come from.
+"""
 
 from collections.abc import Iterator
 
@@ -20,7 +22,9 @@ MODEL, DATA, _ = resolve(ModelConfig(), DataConfig(), TrainConfig())
 
 
 class Reversed(Dataset[tuple[Tensor, int, int]]):
-    """Clips of different people, each as it is and then backwards; class 1: what rises, or moves to the right."""
+    """Clips of different people, each as it is and then backwards; class 1: what rises, or moves to
+    the right.
+    """
 
     def __init__(self, action: str, people: int, seed: int) -> None:
         figures = StickFigures(frames=16, fps=8, size=(112, 112), people=people)
@@ -46,7 +50,8 @@ class Reversed(Dataset[tuple[Tensor, int, int]]):
 
 @pytest.mark.parametrize("action", ["raise_arm", pytest.param("walk", marks=pytest.mark.slow)])
 def test_a_clip_and_its_reverse_are_told_apart(action: str) -> None:
-    training, test = Reversed(action, 20, seed=0), Reversed(action, 20, seed=5)
+    training = Reversed(action, 20, seed=0)
+    test = Reversed(action, 20, seed=5)
     net = configured(MODEL, DATA, 2).eval()
     groups = [str(index // 2) for index in range(len(training))]
     clips, early, _ = statistics_of(net, training, groups, DATA)
@@ -57,5 +62,6 @@ def test_a_clip_and_its_reverse_are_told_apart(action: str) -> None:
     with torch.inference_mode():
         features = (encode_samples(net, sample[None], DATA) for sample in test)
         logits = torch.cat([net.forward_features(each).logits[:, -1] for each in features])
-    margins, first = (logits[:, 1] - logits[:, 0]).view(-1, 2).numpy(), np.array(test.targets)[::2]
+    margins = (logits[:, 1] - logits[:, 0]).view(-1, 2).numpy()
+    first = np.array(test.targets)[::2]
     assert ((margins[:, 0] > margins[:, 1]) == first).mean() >= 0.95

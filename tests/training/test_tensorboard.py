@@ -36,7 +36,8 @@ def test_curves_and_figures_are_logged(
     words = BY_GRADIENT if model == "convalstm" else ["--frames", 4, "--size", 32]
     run = tmp_path / model
     call("train", squares, "--run", run, *words, "--tensorboard")
-    curves, figures = read_curves(run), read_figures(run)
+    curves = read_curves(run)
+    figures = read_figures(run)
     assert figures is not None
     assert writer.logged["test_accuracy"] == [figures["accuracy"]]
     assert writer.logged["test_log_loss"] == [figures["log_loss"]]

@@ -21,12 +21,21 @@ def told(changes: list[Status]) -> list[str]:
     return [state for state, _ in groupby(change.state for change in changes)]
 
 
-def follow(source: Source, states: int = 99, frames: int = 0) -> tuple[list[float], list[Status], str]:
-    """Times of frames, changes of the connection and the error, until some number of each or the end."""
+def follow(
+    source: Source, states: int = 99, frames: int = 0
+) -> tuple[list[float], list[Status], str]:
+    """Times of frames, changes of the connection and the error, until some number of each or the
+    end.
+    """
     times: list[float] = []
     changes: list[Status] = []
-    error, end = "", time.monotonic() + 30
-    while not source.finished and time.monotonic() < end and (len(told(changes)) < states or len(times) < frames):
+    error = ""
+    end = time.monotonic() + 30
+    while (
+        not source.finished
+        and time.monotonic() < end
+        and (len(told(changes)) < states or len(times) < frames)
+    ):
         with source.condition:
             source.condition.wait_for(lambda: source.ready, 0.05)
         try:
@@ -47,7 +56,11 @@ def opened(address: str, config: StreamConfig = PATIENT) -> Source:
 @pytest.mark.parametrize("fault", sorted(FAULTS))
 def test_a_source_comes_back_after_every_fault(fault: str) -> None:
     begins = fault in ("half_open", "only_sound")  # before any frame
-    expected = ["reconnecting", "online"] if begins else ["online", "reconnecting", "online", "reconnecting", "online"]
+    expected = (
+        ["reconnecting", "online"]
+        if begins
+        else ["online", "reconnecting", "online", "reconnecting", "online"]
+    )
     with FaultProxy([fault, fault]) as proxy:
         source = opened(proxy.address, replace(PATIENT, wait_for_source=True))
         times, changes, _ = follow(source, len(expected), 20)
@@ -64,7 +77,9 @@ def test_changes_of_the_connection_are_reported_in_order() -> None:
         times, changes, error = follow(source)
     assert told(changes) == ["online", "reconnecting", "online", "reconnecting", "gone"]
     assert changes[0] == (sender.address, "online", pytest.approx(0, abs=1), "")
-    assert {change.reason for change in changes if change.state == "reconnecting"} == {"the sender has ended it"}
+    assert {change.reason for change in changes if change.state == "reconnecting"} == {
+        "the sender has ended it"
+    }
     assert "connection refused); 1 new connections" in changes[-1].reason
     assert changes[-1].reason in error
     assert len(times) == 80
@@ -75,15 +90,23 @@ def test_waiting_for_an_absent_source_on_request() -> None:
         pass
     port = int(sender.address.rpartition(":")[2])
     _, changes, error = follow(opened(sender.address))
-    assert "refused); check that it sends, and the network; or wait longer (--timeout, --attempts, --w" in error
+    assert (
+        "refused); check that it sends, and the network; or wait longer (--timeout, --attempts, --w"
+        in error
+    )
     assert [change.state for change in changes] == ["gone"]
-    source = opened(sender.address, StreamConfig(drop="none", timeout=1, attempts=-1, wait=0.02, wait_for_source=True))
+    source = opened(
+        sender.address,
+        StreamConfig(drop="none", timeout=1, attempts=-1, wait=0.02, wait_for_source=True),
+    )
     assert [change.state for change in follow(source, states=1)[1]] == ["reconnecting"]
     with Sender(lambda: [transport_stream(10)], port=port):
         times, changes, _ = follow(source, states=1)
         assert (changes[0].state, changes[0].time) == ("online", pytest.approx(0, abs=1))
         source.close()
-    source = opened(sender.address, StreamConfig(timeout=1, attempts=2, wait=0.02, wait_for_source=True))
+    source = opened(
+        sender.address, StreamConfig(timeout=1, attempts=2, wait=0.02, wait_for_source=True)
+    )
     times, changes, error = follow(source)
     assert (times, [change.state for change in changes]) == ([], ["reconnecting", "gone"])
     assert "2 new connections" in error

@@ -1,4 +1,6 @@
-"""Optical flow compared with known shifts, its 8-bit rounding with the bound, and files with a naive loop."""
+"""Optical flow compared with known shifts, its 8-bit rounding with the bound, and files with a
+naive loop.
+"""
 
 from collections.abc import Callable
 from functools import partial
@@ -33,14 +35,18 @@ def moving(height: int, width: int, shifts: list[tuple[int, int]], seed: int = 0
     places = np.cumsum([(0, 0), *shifts], axis=0)
     edge = int(np.abs(places).max())
     large = texture(height + 2 * edge, width + 2 * edge, seed)
-    return np.stack([large[edge - y : edge - y + height, edge - x : edge - x + width] for x, y in places])
+    return np.stack(
+        [large[edge - y : edge - y + height, edge - x : edge - x + width] for x, y in places]
+    )
 
 
 @pytest.fixture
 def make_moving(tmp_path: Path) -> Maker:
     """A file of moving texture, of sufficient quality for flow."""
 
-    def make(frames: int = 20, size: tuple[int, int] = (64, 48), name: str = "moving.mp4", seed: int = 0) -> Path:
+    def make(
+        frames: int = 20, size: tuple[int, int] = (64, 48), name: str = "moving.mp4", seed: int = 0
+    ) -> Path:
         steps = rng(seed).integers(-2, 3, (frames - 1, 2)).tolist()
         return write(tmp_path / name, moving(size[1], size[0], steps, seed), 10)
 
@@ -107,19 +113,25 @@ def test_the_error_bound_of_the_round_trip(values: list[float], limit: float) ->
 
 
 @pytest.mark.parametrize(("frames", "count"), [(20, 4), (20, 1), (40, 3), (5, 8), (2, 3), (20, 20)])
-def test_flow_of_a_file_equals_that_of_all_its_pairs(make_moving: Maker, frames: int, count: int) -> None:
+def test_flow_of_a_file_equals_that_of_all_its_pairs(
+    make_moving: Maker, frames: int, count: int
+) -> None:
     clip = make_moving(frames)
     chosen = equally_spaced(frames, count)
     found = flow_at(clip, count)
     pairs = to_bytes(flow(whole(clip)))
-    np.testing.assert_array_equal(found.pixels, np.stack([pairs[min(t, frames - 2)] for t in chosen]))
+    np.testing.assert_array_equal(
+        found.pixels, np.stack([pairs[min(t, frames - 2)] for t in chosen])
+    )
     np.testing.assert_array_equal(found.indices, chosen)
     np.testing.assert_array_equal(found.times, read(clip, count).times)
     assert len(found.pixels) == count
 
 
 @pytest.mark.parametrize("count", [4, 80, 100])
-def test_each_pair_is_computed_once_and_no_other(make_clip: Maker, monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+def test_each_pair_is_computed_once_and_no_other(
+    make_clip: Maker, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
     seen: list[int] = []
 
     def noted(frames: np.ndarray) -> np.ndarray:
@@ -144,7 +156,9 @@ def test_resized_flow_is_in_pixels_of_the_resized_frame(tmp_path: Path) -> None:
 
 def test_the_same_motion_in_a_larger_file_gives_the_same_bytes(tmp_path: Path) -> None:
     frames = moving(64, 96, [(2, 1)] * 4)
-    large = np.stack([cv2.resize(frame, (192, 128), interpolation=cv2.INTER_CUBIC) for frame in frames])
+    large = np.stack(
+        [cv2.resize(frame, (192, 128), interpolation=cv2.INTER_CUBIC) for frame in frames]
+    )
     found = [
         flow_at(write(tmp_path / f"{i}.mp4", pixels, 10), 2, size=32).pixels.astype(int)
         for i, pixels in enumerate((frames, large))

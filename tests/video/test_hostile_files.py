@@ -42,23 +42,33 @@ class Refusing:
         raise OSError(95, "Operation not supported")
 
 
-@pytest.mark.parametrize("error", [ValueError("no such plane"), RuntimeError("bad state"), MemoryError()])
-def test_any_error_of_a_source_names_it(make_clip: Make, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+@pytest.mark.parametrize(
+    "error", [ValueError("no such plane"), RuntimeError("bad state"), MemoryError()]
+)
+def test_any_error_of_a_source_names_it(
+    make_clip: Make, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
     monkeypatch.setattr(stream.VideoReader, "__iter__", Mock(side_effect=error))
     path = make_clip("a.mp4")
     source = stream.Source(path, StreamConfig(), condition := Condition())
     source.start()
     with condition:
         condition.wait_for(lambda: source.ready, timeout=10)
-    with pytest.raises(ClipError, match=rf"a\.mp4: {str(error) or 'MemoryError'}; check what it sends"):
+    with pytest.raises(
+        ClipError, match=rf"a\.mp4: {str(error) or 'MemoryError'}; check what it sends"
+    ):
         source.poll()
     assert source.finished
 
 
-def test_a_disk_that_fails_is_an_error_of_the_file(make_clip: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_that_fails_is_an_error_of_the_file(
+    make_clip: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = make_clip("a.mp4")
     monkeypatch.setattr(decode, "read_packets", Mock(side_effect=OSError(5, "Input/output error")))
-    with pytest.raises(ClipError, match=r"a\.mp4: cannot be decoded \(input/output error\); encode it again"):
+    with pytest.raises(
+        ClipError, match=r"a\.mp4: cannot be decoded \(input/output error\); encode it again"
+    ):
         list(iter(VideoReader(path)))
 
 
@@ -70,14 +80,22 @@ def damaged_sequence(folder: Path, suffix: str, write: Callable[[Path], object])
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # of Pillow
-@pytest.mark.parametrize("seed", [13, 391, 2891])  # struct.error, TypeError and AttributeError inside Pillow
-def test_a_rotated_jpeg_with_damaged_tags_is_an_error_with_its_name(tmp_path: Path, seed: int) -> None:
+@pytest.mark.parametrize(
+    "seed", [13, 391, 2891]
+)  # struct.error, TypeError and AttributeError inside Pillow
+def test_a_rotated_jpeg_with_damaged_tags_is_an_error_with_its_name(
+    tmp_path: Path, seed: int
+) -> None:
     folder = sequence(tmp_path / "images", ".jpg")
-    image, content = Image.fromarray(clips.paint(3)), io.BytesIO()
+    image = Image.fromarray(clips.paint(3))
+    content = io.BytesIO()
     exif = image.getexif()
-    exif.update({274: 6, 271: "maker", 282: 72.0, 305: "soft", 34665: {36867: "2020", 33434: (1, 3)}})
+    exif.update(
+        {274: 6, 271: "maker", 282: 72.0, 305: "soft", 34665: {36867: "2020", 33434: (1, 3)}}
+    )
     image.save(content, "JPEG", exif=exif)
-    data, rng = bytearray(content.getvalue()), random.Random(seed)
+    data = bytearray(content.getvalue())
+    rng = random.Random(seed)
     for _ in range(rng.choice((1, 2, 4))):
         data[rng.randrange(30, 180)] = rng.choice((0, 1, 255, rng.randrange(256)))
     (folder / "0003.jpg").write_bytes(data)
@@ -118,18 +136,25 @@ CLAIMS = {
 
 
 @pytest.mark.parametrize("name", CLAIMS)
-def test_files_that_claim_millions_of_samples_take_little_memory(make_clip: Make, tmp_path: Path, name: str) -> None:
+def test_files_that_claim_millions_of_samples_take_little_memory(
+    make_clip: Make, tmp_path: Path, name: str
+) -> None:
     (tmp_path / "whole").mkdir()
     make_clip("whole/clip.mp4", frames=24, options={"g": "8"})
     path = CLAIMS[name](Material(tmp_path), tmp_path, random.Random(0)).path
     error, peak = in_a_process(path)
     assert peak < 100
     if "one byte" in name:
-        assert error == f"{path}: no frame could be decoded; encode it again (ffmpeg -i IN OUT.mp4), or remove it"
+        assert (
+            error
+            == f"{path}: no frame could be decoded; encode it again (ffmpeg -i IN OUT.mp4), or remove it"
+        )
     else:
         found = rf"[\d,]+ samples claimed in {path.stat().st_size:,} bytes"
         limit = "at most one per byte and 10,000,000 in all are read; cut it into parts, or remove it if"
-        assert re.fullmatch(f"{re.escape(str(path))}: {found}; {limit} its tables are damaged", error)
+        assert re.fullmatch(
+            f"{re.escape(str(path))}: {found}; {limit} its tables are damaged", error
+        )
 
 
 def in_a_process(path: Path) -> tuple[str, float]:
@@ -144,7 +169,8 @@ def in_a_process(path: Path) -> tuple[str, float]:
 
 
 def _measure(path: Path, results: "multiprocessing.SimpleQueue[tuple[str, float]]") -> None:
-    before, error = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, ""
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    error = ""
     try:
         read(path, 4)
     except ClipError as raised:
@@ -152,7 +178,9 @@ def _measure(path: Path, results: "multiprocessing.SimpleQueue[tuple[str, float]
     results.put((error, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1000))
 
 
-def test_the_limit_of_samples_is_not_for_uncompressed_sound(make_clip: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_limit_of_samples_is_not_for_uncompressed_sound(
+    make_clip: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = make_clip("a.mov", audio=True)
     boxes = parse(path.read_bytes())
     sound = [*([(b"hdlr", bytes(8) + b"soun")]), (b"stts", struct.pack(">IIII", 0, 1, 10**9, 1))]
@@ -160,11 +188,15 @@ def test_the_limit_of_samples_is_not_for_uncompressed_sound(make_clip: Make, mon
     assert len(read(path, 20)) == 20
 
 
-def test_decoding_of_a_file_of_broken_packets_ends(make_clip: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_decoding_of_a_file_of_broken_packets_ends(
+    make_clip: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = make_clip("a.mp4", options={"g": "5", "bf": "0"})
     data = path.read_bytes()
     at = data.find(b"mdat") + 4
-    path.write_bytes(data[:at] + bytes(len(data[at : data.find(b"moov") - 4])) + data[data.find(b"moov") - 4 :])
+    path.write_bytes(
+        data[:at] + bytes(len(data[at : data.find(b"moov") - 4])) + data[data.find(b"moov") - 4 :]
+    )
     monkeypatch.setattr(decode, "MAX_BROKEN", 3)
     asked = []
 

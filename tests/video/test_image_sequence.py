@@ -30,14 +30,20 @@ def test_natural_order_and_exact_pixels(folder: Path) -> None:
     assert (frames.pixels == np.stack([clips.paint(number) for number in range(1, 13)])).all()
     assert frames.indices.tolist() == list(range(12))
     assert frames.times == pytest.approx(np.arange(12) / 25)
-    assert [(index, clips.painted_number(pixels)) for index, _, pixels in VideoReader(folder)] == list(
-        zip(range(12), range(1, 13), strict=True)
-    )
+    assert [
+        (index, clips.painted_number(pixels)) for index, _, pixels in VideoReader(folder)
+    ] == list(zip(range(12), range(1, 13), strict=True))
 
 
 @pytest.mark.parametrize(
     ("text", "rate"),
-    [("12", 12), ("29.97\n", 29.97), ("frame_rate 5\n", 5), ("frame_rate: 5", 5), ("frame_rate = 5", 5)],
+    [
+        ("12", 12),
+        ("29.97\n", 29.97),
+        ("frame_rate 5\n", 5),
+        ("frame_rate: 5", 5),
+        ("frame_rate = 5", 5),
+    ],
 )
 @pytest.mark.parametrize("above", [0, 2])
 def test_a_file_says_the_frame_rate(tmp_path: Path, text: str, rate: float, above: int) -> None:
@@ -55,12 +61,18 @@ def test_a_file_says_the_frame_rate(tmp_path: Path, text: str, rate: float, abov
 def test_an_unknown_frame_rate_is_said(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for safe in ("0", "1"):
         monkeypatch.setenv("ONLOOKER_SAFE", safe)
-        unknown, stated = VideoReader(folder), VideoReader(folder, frame_rate=12)
+        unknown = VideoReader(folder)
+        stated = VideoReader(folder, frame_rate=12)
         assert (unknown.times[1], unknown.timing.assumes_rate) == (1 / 25, True)
         assert (stated.times[1], stated.timing.assumes_rate) == (1 / 12, False)
-        assert VideoReader(f"{folder}#t=0,0.5", frame_rate=12).get([2]).times == pytest.approx([2 / 12])
+        assert VideoReader(f"{folder}#t=0,0.5", frame_rate=12).get([2]).times == pytest.approx(
+            [2 / 12]
+        )
     (folder / "frame_rate.txt").write_text("fast")
-    with pytest.raises(ClipError, match=r"frame_rate\.txt says 'fast'; write frames per second into it, such as 12.5"):
+    with pytest.raises(
+        ClipError,
+        match=r"frame_rate\.txt says 'fast'; write frames per second into it, such as 12.5",
+    ):
         read(folder, 1)
 
 
@@ -103,7 +115,9 @@ def test_gray_and_rotated_images_become_upright_rgb(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", ["png", "tif", "TIFF"])
-def test_sixteen_bits_are_scaled_to_eight_by_the_range_of_their_type(tmp_path: Path, suffix: str) -> None:
+def test_sixteen_bits_are_scaled_to_eight_by_the_range_of_their_type(
+    tmp_path: Path, suffix: str
+) -> None:
     gray = clips.paint(9)[..., 0].astype(np.uint16)
     gray = np.minimum(gray, 200)  # the brightest pixel is not white, and does not become it
     Image.fromarray(gray * 257).save(tmp_path / f"1.{suffix}")
@@ -126,19 +140,31 @@ def test_color_of_sixteen_bits_and_transparency(tmp_path: Path) -> None:
     assert (read(tmp_path, 2).pixels == color).all()
 
 
-def test_a_file_is_never_passed_to_another_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_is_never_passed_to_another_program(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     called = []
     monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *given, **named: called.append(given))
-    (tmp_path / "0001.jpg").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\nshowpage\n")
-    with pytest.raises(ClipError, match=r"0001\.jpg cannot be read as an image \(JPEG, PNG, BMP, TIFF\); save it"):
+    (tmp_path / "0001.jpg").write_bytes(
+        b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\nshowpage\n"
+    )
+    with pytest.raises(
+        ClipError, match=r"0001\.jpg cannot be read as an image \(JPEG, PNG, BMP, TIFF\); save it"
+    ):
         read(tmp_path, 1)
     assert not called
 
 
-def test_a_folder_that_cannot_be_read_is_a_clip_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    refused = PermissionError(13, "Permission denied")  # root, who may run the tests, may read every folder
+def test_a_folder_that_cannot_be_read_is_a_clip_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused = PermissionError(
+        13, "Permission denied"
+    )  # root, who may run the tests, may read every folder
     monkeypatch.setattr(Path, "iterdir", Mock(side_effect=refused))
-    with pytest.raises(ClipError, match=r"cannot be read \(permission denied\); check the path, its permissions"):
+    with pytest.raises(
+        ClipError, match=r"cannot be read \(permission denied\); check the path, its permissions"
+    ):
         ImageSequence(tmp_path).images  # noqa: B018
 
 
@@ -152,8 +178,18 @@ def _save(folder: Path, names: Sequence[str]) -> Path:
 @pytest.mark.parametrize(
     "names",
     [
-        ["1305031102.175304.png", "1305031102.211214.png", "1305031102.9.png", "1305031103.009999.png"],
-        ["2019-07-01_06-59-58.jpg", "2019-07-01_06-59-59.jpg", "2019-07-01_07-00-00.jpg", "2019-07-01_07-00-58.jpg"],
+        [
+            "1305031102.175304.png",
+            "1305031102.211214.png",
+            "1305031102.9.png",
+            "1305031103.009999.png",
+        ],
+        [
+            "2019-07-01_06-59-58.jpg",
+            "2019-07-01_06-59-59.jpg",
+            "2019-07-01_07-00-00.jpg",
+            "2019-07-01_07-00-58.jpg",
+        ],
         ["20230101_120000_900.png", "20230101_120000_950.png", "20230101_120001_900.png"],
         ["vlcsnap-2020-01-01-12h30m15s123.png", "vlcsnap-2020-01-01-12h31m15s123.png"],
         ["00-09-58.500.png", "00-10-01.500.png", "00-10-58.500.png"],
@@ -165,7 +201,9 @@ def _save(folder: Path, names: Sequence[str]) -> Path:
         ["scene1_0001.png", "scene1_0002.png", "scene2_0003.png"],
     ],
 )
-def test_images_are_in_the_natural_order_of_their_whole_names(tmp_path: Path, names: list[str]) -> None:
+def test_images_are_in_the_natural_order_of_their_whole_names(
+    tmp_path: Path, names: list[str]
+) -> None:
     assert [path.name for path in find_images(_save(tmp_path, names))] == names
     assert not left_out_images(tmp_path)
 
@@ -177,20 +215,29 @@ def test_images_are_in_the_natural_order_of_their_whole_names(tmp_path: Path, na
         (["{:03}_left.png", "{:03}_right.png"], r"\*_left \(3\), \*_right \(3\)"),
         (["{:03}_1.png", "{:03}_2.png"], r"\*_1 \(3\), \*_2 \(3\)"),
         (["{:03}.jpg", "{:03}.png"], r"\*\.jpg \(3\), \*\.png \(3\)"),
-        (["20230101_12000{}_cam0.png", "20230101_12000{}_cam1.png"], r"\*_cam0 \(3\), \*_cam1 \(3\)"),
+        (
+            ["20230101_12000{}_cam0.png", "20230101_12000{}_cam1.png"],
+            r"\*_cam0 \(3\), \*_cam1 \(3\)",
+        ),
         (["flow_x_{:05}.png", "flow_y_{:05}.png"], r"flow_x_\* \(3\), flow_y_\* \(3\)"),
     ],
 )
-def test_several_series_in_a_folder_are_refused_by_name(tmp_path: Path, patterns: list[str], series: str) -> None:
+def test_several_series_in_a_folder_are_refused_by_name(
+    tmp_path: Path, patterns: list[str], series: str
+) -> None:
     _save(tmp_path, [pattern.format(number) for number in range(3) for pattern in patterns])
     assert is_video(tmp_path)  # which says why it cannot be read
-    with pytest.raises(ClipError, match=rf"images of 2 series: {series}; give each series a folder of its own"):
+    with pytest.raises(
+        ClipError, match=rf"images of 2 series: {series}; give each series a folder of its own"
+    ):
         read(tmp_path, 1)
 
 
 def test_flow_depth_copies_and_single_images_are_left_out_of_the_scene(tmp_path: Path) -> None:
     images = [f"img_{number:05}.png" for number in range(4)]
-    others = [name.replace("img", kind) for name in images for kind in ("flow_x", "flow_y", "depth")]
+    others = [
+        name.replace("img", kind) for name in images for kind in ("flow_x", "flow_y", "depth")
+    ]
     others += ["img_00002 (1).png", "cover.png", "title2.png"]
     _save(tmp_path, [*images, *others])
     assert [clips.painted_number(pixels) for _, _, pixels in VideoReader(tmp_path)] == [0, 1, 2, 3]
@@ -200,11 +247,19 @@ def test_flow_depth_copies_and_single_images_are_left_out_of_the_scene(tmp_path:
 @pytest.mark.parametrize(
     ("orientation", "first_row", "first_column"),
     [  # of the stored image, by the side at which it is shown: table of the EXIF standard
-        (1, "top", "left"), (2, "top", "right"), (3, "bottom", "right"), (4, "bottom", "left"),
-        (5, "left", "top"), (6, "right", "top"), (7, "right", "bottom"), (8, "left", "bottom"),
+        (1, "top", "left"),
+        (2, "top", "right"),
+        (3, "bottom", "right"),
+        (4, "bottom", "left"),
+        (5, "left", "top"),
+        (6, "right", "top"),
+        (7, "right", "bottom"),
+        (8, "left", "bottom"),
     ],
-)  # fmt: skip
-def test_all_eight_orientations_of_exif(tmp_path: Path, orientation: int, first_row: str, first_column: str) -> None:
+)
+def test_all_eight_orientations_of_exif(
+    tmp_path: Path, orientation: int, first_row: str, first_column: str
+) -> None:
     upright = clips.paint(9)
     rows, columns = (-1 if side in ("bottom", "right") else 1 for side in (first_row, first_column))
     stored = upright.swapaxes(0, 1) if first_row in ("left", "right") else upright

@@ -19,23 +19,41 @@ Make = Callable[..., Path]
 CASES = {
     "h264 B-frames": ("a.mp4", {"options": {"g": "30", "bf": "3"}}),
     "h264 B-pyramid, one group": ("a.mkv", {"options": {"bf": "5", "b-pyramid": "normal"}}),
-    "h264 open groups": ("a.mp4", {"options": {"bf": "3", "x264-params": "open-gop=1:keyint=24:scenecut=0"}}),
+    "h264 open groups": (
+        "a.mp4",
+        {"options": {"bf": "3", "x264-params": "open-gop=1:keyint=24:scenecut=0"}},
+    ),
     "h264 intra refresh": ("a.mp4", {"options": {"x264-params": "intra-refresh=1:keyint=24"}}),
     "h264 baseline": ("a.mov", {"options": {"g": "12", "bf": "0"}}),
     "h264 10 bit": ("a.mp4", {"options": {"g": "30"}, "pix_fmt": "yuv420p10le"}),
     "h264 in avi": ("a.avi", {"codec": "libx264", "options": {"bf": "2"}}),
     "h264 in a transport stream": ("a.ts", {"codec": "libx264"}),
     "h264 with sound": ("a.mp4", {"audio": True}),
-    "h264 variable rate": ("a.mp4", {"pts": [i * i * 3 + 40 * i for i in range(120)], "options": {"g": "20"}}),
-    "h264 decoded with threads": ("a.mp4", {"size": (640, 360), "options": {"bf": "3", "preset": "ultrafast"}}),
-    "hevc open groups": ("a.mp4", {"codec": "libx265", "options": {"x265-params": "keyint=24:log-level=none"}}),
+    "h264 variable rate": (
+        "a.mp4",
+        {"pts": [i * i * 3 + 40 * i for i in range(120)], "options": {"g": "20"}},
+    ),
+    "h264 decoded with threads": (
+        "a.mp4",
+        {"size": (640, 360), "options": {"bf": "3", "preset": "ultrafast"}},
+    ),
+    "hevc open groups": (
+        "a.mp4",
+        {"codec": "libx265", "options": {"x265-params": "keyint=24:log-level=none"}},
+    ),
     "mpeg4": ("a.avi", {}),
     "mpeg4 B-frames in avi": ("a.avi", {"options": {"bf": "2"}}),
     "mpeg4 B-frames in mp4": ("a.mp4", {"codec": "mpeg4", "options": {"bf": "2", "g": "12"}}),
-    "mpeg2 B-frames": ("a.mkv", {"codec": "mpeg2video", "fps": 25, "options": {"bf": "2", "g": "15"}}),
+    "mpeg2 B-frames": (
+        "a.mkv",
+        {"codec": "mpeg2video", "fps": 25, "options": {"bf": "2", "g": "15"}},
+    ),
     "mpeg program stream": ("a.mpg", {"codec": "mpeg2video", "fps": 25}),
     "mjpeg": ("a.avi", {"codec": "mjpeg"}),
-    "vp8 hidden frames": ("a.webm", {"codec": "libvpx", "options": {"g": "30", "auto-alt-ref": "1"}}),
+    "vp8 hidden frames": (
+        "a.webm",
+        {"codec": "libvpx", "options": {"g": "30", "auto-alt-ref": "1"}},
+    ),
     "vp9": ("a.webm", {"options": {"g": "30", "deadline": "realtime", "cpu-used": "8"}}),
     "vp9 hidden frames": ("a.webm", {"options": {"g": "40", "auto-alt-ref": "1", "cpu-used": "5"}}),
     "gif": ("a.gif", {}),
@@ -53,43 +71,61 @@ def test_equal_to_sequential_decoding(clip: Path, monkeypatch: pytest.MonkeyPatc
     assert [clips.painted_number(frame) for frame in reference] == list(range(120))
     streamed = list(iter(VideoReader(clip)))
     assert [number for number, _, _ in streamed] == list(range(120))
-    assert all((mine == theirs).all() for (_, _, mine), theirs in zip(streamed, reference, strict=True))
+    assert all(
+        (mine == theirs).all() for (_, _, mine), theirs in zip(streamed, reference, strict=True)
+    )
     for cores in (1, 2):
         monkeypatch.setattr(video_file, "free_cores", lambda cores=cores: cores)
         for count in (1, 7, 30, 120, 130):
             frames = VideoReader(clip).get(equally_spaced(120, count))
             assert frames.indices.tolist() == equally_spaced(120, count).tolist()
-            assert all((mine == reference[i]).all() for i, mine in zip(frames.indices, frames.pixels, strict=True))
+            assert all(
+                (mine == reference[i]).all()
+                for i, mine in zip(frames.indices, frames.pixels, strict=True)
+            )
             assert frames.times == pytest.approx([streamed[i][1] for i in frames.indices])
     if clip.suffix == ".avi":  # which stores a rate, no times
         times = [i / 10 for i in range(120)]
     assert [time for _, time, _ in streamed] == pytest.approx(times)
 
 
-def test_indexed_files_are_not_decoded_as_a_whole(make_clip: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(video_file, "decode_file", Mock(side_effect=AssertionError("decoded the whole file")))
+def test_indexed_files_are_not_decoded_as_a_whole(
+    make_clip: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        video_file, "decode_file", Mock(side_effect=AssertionError("decoded the whole file"))
+    )
     for name, settings in CASES.values():
-        if settings.get("codec") not in ("libvpx", "libx264") and name != "a.mpg" and "intra" not in str(settings):
+        if (
+            settings.get("codec") not in ("libvpx", "libx264")
+            and name != "a.mpg"
+            and "intra" not in str(settings)
+        ):
             if name == "a.avi" and settings.get("options"):
                 continue  # B-frames in avi have no times
             read(make_clip(name, frames=60, **{k: v for k, v in settings.items() if k != "pts"}), 7)
 
 
 def test_frames_cut_off_by_an_edit_list_are_not_counted(make_clip: Make, tmp_path: Path) -> None:
-    whole, cut = make_clip("whole.mp4", frames=60, options={"g": "20", "bf": "2"}), tmp_path / "cut.mp4"
+    whole = make_clip("whole.mp4", frames=60, options={"g": "20", "bf": "2"})
+    cut = tmp_path / "cut.mp4"
     with av.open(str(whole)) as source, av.open(str(cut), "w") as out:
         video = source.streams.video[0]
         copy = out.add_stream_from_template(video)
         for packet in source.demux(video):
             if packet.size:
                 shift = round(2.5 / packet.time_base)  # the container then says: begin at zero
-                packet.pts, packet.dts, packet.stream = packet.pts - shift, packet.dts - shift, copy
+                packet.pts = packet.pts - shift
+                packet.dts = packet.dts - shift
+                packet.stream = copy
                 out.mux(packet)
     reference, _ = clips.all_frames(cut)
     assert clips.painted_number(reference[0]) == 25
     frames = read(cut, 7)
     assert frames.indices.tolist() == equally_spaced(35, 7).tolist()
-    assert all((mine == reference[i]).all() for i, mine in zip(frames.indices, frames.pixels, strict=True))
+    assert all(
+        (mine == reference[i]).all() for i, mine in zip(frames.indices, frames.pixels, strict=True)
+    )
 
 
 def test_only_what_is_needed_is_decoded(make_clip: Make, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,7 +155,12 @@ def test_only_what_is_needed_is_decoded(make_clip: Make, monkeypatch: pytest.Mon
     ],
 )
 def test_only_needed_packets_are_read_again(
-    suffix: str, options: dict[str, str], demuxed: int, make_clip: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    suffix: str,
+    options: dict[str, str],
+    demuxed: int,
+    make_clip: Make,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     clip = tmp_path / f"remuxed{suffix}"
     with av.open(str(make_clip("a.mp4", frames=120, codec="mpeg4", options={"g": "10"}))) as source:
@@ -143,7 +184,9 @@ def test_only_needed_packets_are_read_again(
 
     monkeypatch.setattr(video_file, "read_packets", counted)
     frames = read(clip, 7)
-    assert all((mine == expected[i]).all() for i, mine in zip(frames.indices, frames.pixels, strict=True))
+    assert all(
+        (mine == expected[i]).all() for i, mine in zip(frames.indices, frames.pixels, strict=True)
+    )
     assert frames.times == pytest.approx(frames.indices / 10)
     assert len(packets) <= demuxed
 
@@ -156,8 +199,12 @@ def test_any_order_and_repetition(make_clip: Make) -> None:
     assert frames.times == pytest.approx([3.9, 0.3, 0.3, 1.7])
 
 
-def test_a_wrong_packet_count_costs_a_second_decoding(make_clip: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    clip, decodings, decode_file = make_clip("a.mp4", frames=25), [], video_file.decode_file
+def test_a_wrong_packet_count_costs_a_second_decoding(
+    make_clip: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip = make_clip("a.mp4", frames=25)
+    decodings = []
+    decode_file = video_file.decode_file
 
     def counting(*arguments: object) -> object:
         decodings.append(arguments)
@@ -165,11 +212,15 @@ def test_a_wrong_packet_count_costs_a_second_decoding(make_clip: Make, monkeypat
 
     monkeypatch.setattr(video_file, "decode_file", counting)
     for packets in (0, 10, 24, 25, 400):
-        monkeypatch.setattr(video_file, "index_packets", lambda *_, packets=packets: (None, packets))
+        monkeypatch.setattr(
+            video_file, "index_packets", lambda *_, packets=packets: (None, packets)
+        )
         video = VideoReader(clip)
         decodings.clear()
         frames = video.get(partial(equally_spaced, count=5))
-        assert [clips.painted_number(frame) for frame in frames.pixels] == equally_spaced(25, 5).tolist()
+        assert [clips.painted_number(frame) for frame in frames.pixels] == equally_spaced(
+            25, 5
+        ).tolist()
         assert len(decodings) == (1 if packets == 25 else 2)
         assert len(video) == 25
         decodings.clear()
@@ -178,14 +229,18 @@ def test_a_wrong_packet_count_costs_a_second_decoding(make_clip: Make, monkeypat
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.webm", "images"])
-def test_a_reader_is_reusable_and_knows_length_times_and_size(make_clip: Make, tmp_path: Path, name: str) -> None:
+def test_a_reader_is_reusable_and_knows_length_times_and_size(
+    make_clip: Make, tmp_path: Path, name: str
+) -> None:
     if name == "images":
         path = tmp_path / name
         path.mkdir()
         for number in range(20):
             Image.fromarray(clips.paint(number, (64, 48))).save(path / f"{number}.png")
     else:
-        path = make_clip(name, frames=20, size=(64, 48), **({"codec": "libvpx"} if name == "a.webm" else {}))
+        path = make_clip(
+            name, frames=20, size=(64, 48), **({"codec": "libvpx"} if name == "a.webm" else {})
+        )
     rate = 25 if name == "images" else 10
     video = VideoReader(path)
     assert (len(video), video.size) == (20, video.get([0]).pixels.shape[1:3])

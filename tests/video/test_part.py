@@ -1,4 +1,6 @@
-"""A part of a recording is read bit for bit as a clip that was cut there, wherever it is, at the same cost."""
+"""A part of a recording is read bit for bit as a clip that was cut there, wherever it is, at the
+same cost.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +22,10 @@ from onlooker.video.reader import VideoReader, is_video, read
 Make = Callable[..., Path]
 CASES = {
     "B-frames": ("a.mp4", {"options": {"g": "30", "bf": "3"}}),
-    "open groups": ("a.mp4", {"options": {"bf": "3", "x264-params": "open-gop=1:keyint=24:scenecut=0"}}),
+    "open groups": (
+        "a.mp4",
+        {"options": {"bf": "3", "x264-params": "open-gop=1:keyint=24:scenecut=0"}},
+    ),
     "avi": ("a.avi", {}),
     "avi with B-frames": ("a.avi", {"options": {"bf": "2"}}),
     "transport stream": ("a.ts", {"codec": "libx264"}),
@@ -41,33 +46,43 @@ def test_equal_to_the_frames_between_two_times(case: str, make_clip: Make) -> No
     clip = make_clip(name, **{"frames": 120, **settings})
     reference, _ = clips.all_frames(clip)
     reader = VideoReader(f"{clip}#t=3.45,7.2")  # 7.2 is the time of frame 72, which is excluded
-    assert [clips.painted_number(frame) for frame in reader.get(np.arange).pixels] == list(range(35, 72))
+    assert [clips.painted_number(frame) for frame in reader.get(np.arange).pixels] == list(
+        range(35, 72)
+    )
     assert len(reader) == 37
     frames = reader.get([36, 0, 5])
     assert frames.indices.tolist() == [36, 0, 5]
     assert frames.times == pytest.approx([3.65, 0.05, 0.55])  # since 3.45
-    assert all((mine == reference[35 + i]).all() for i, mine in zip(frames.indices, frames.pixels, strict=True))
+    assert all(
+        (mine == reference[35 + i]).all()
+        for i, mine in zip(frames.indices, frames.pixels, strict=True)
+    )
     streamed = list(reader)
     assert [(number, round(seconds, 6)) for number, seconds, _ in streamed] == [
         (i, round(i / 10 + 0.05, 6)) for i in range(37)
     ]
-    assert all((mine == theirs).all() for (_, _, mine), theirs in zip(streamed, reference[35:], strict=False))
-    with pytest.raises(IndexError, match=r"a\.\w+#t=3.45,7.2: frame -1 asked for, expected 0 to 36"):
+    assert all(
+        (mine == theirs).all()
+        for (_, _, mine), theirs in zip(streamed, reference[35:], strict=False)
+    )
+    with pytest.raises(
+        IndexError, match=r"a\.\w+#t=3.45,7.2: frame -1 asked for, expected 0 to 36"
+    ):
         reader.get([-1])
 
 
 def test_equal_to_a_clip_that_was_cut(make_clip: Make, tmp_path: Path) -> None:
-    whole, cut = (
-        make_clip("whole.mp4", frames=90, options={"g": "30", "keyint_min": "30", "bf": "3"}),
-        tmp_path / "cut.mp4",
-    )
+    whole = make_clip("whole.mp4", frames=90, options={"g": "30", "keyint_min": "30", "bf": "3"})
+    cut = tmp_path / "cut.mp4"
     with av.open(str(whole)) as source, av.open(str(cut), "w") as out:
         video = source.streams.video[0]
         copy = out.add_stream_from_template(video)
         for packet in [packet for packet in source.demux(video) if packet.size][30:60]:
             packet.stream = copy
             out.mux(packet)
-    part, mine, theirs = f"{whole}#t=3,6", read(f"{whole}#t=0:03,0:06", 7), read(cut, 7)
+    part = f"{whole}#t=3,6"
+    mine = read(f"{whole}#t=0:03,0:06", 7)
+    theirs = read(cut, 7)
     assert (mine.pixels == theirs.pixels).all()
     assert mine.indices.tolist() == theirs.indices.tolist()
     assert mine.times == pytest.approx(theirs.times)
@@ -82,9 +97,14 @@ def test_an_image_sequence(tmp_path: Path) -> None:
     assert part.get([0, 4]).times == pytest.approx([0, 4 / 25])
 
 
-def test_a_late_part_costs_as_much_as_an_early_one(make_clip: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    clip, decoded, indexed = make_clip("a.mp4", frames=900, options={"g": "30", "bf": "2"}), list[int](), list[int]()
-    decode, make_index = video_file.decode_runs, video_file.index_packets
+def test_a_late_part_costs_as_much_as_an_early_one(
+    make_clip: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip = make_clip("a.mp4", frames=900, options={"g": "30", "bf": "2"})
+    decoded = list[int]()
+    indexed = list[int]()
+    decode = video_file.decode_runs
+    make_index = video_file.index_packets
 
     def decode_counted(*arguments: object) -> object:
         for frame in decode(*arguments):
@@ -94,7 +114,9 @@ def test_a_late_part_costs_as_much_as_an_early_one(make_clip: Make, monkeypatch:
     monkeypatch.setattr(video_file, "free_cores", lambda: 1)
     monkeypatch.setattr(video_file, "decode_runs", decode_counted)
     monkeypatch.setattr(video_file, "decode_file", None)
-    monkeypatch.setattr(video_file, "index_packets", lambda *opened: indexed.append(1) or make_index(*opened))
+    monkeypatch.setattr(
+        video_file, "index_packets", lambda *opened: indexed.append(1) or make_index(*opened)
+    )
     counts = []
     for start in (0, 40, 85):
         decoded.clear()
@@ -109,7 +131,8 @@ def test_a_late_part_costs_as_much_as_an_early_one(make_clip: Make, monkeypatch:
 def test_the_parts_of_a_file_without_an_index_are_decoded_in_one_pass(
     name: str, make_clip: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    clip, decoded = make_clip(name, codec="libx264", frames=200), list[int]()
+    clip = make_clip(name, codec="libx264", frames=200)
+    decoded = list[int]()
     decode = video_file.decode_file
 
     def decode_counted(path: Path) -> object:
@@ -119,18 +142,30 @@ def test_the_parts_of_a_file_without_an_index_are_decoded_in_one_pass(
 
     monkeypatch.setattr(video_file, "decode_file", decode_counted)
     seconds = VideoReader(clip).seconds / 20
-    parts = [Clip(Path(f"{clip}#t={i * seconds:.3f},{(i + 1) * seconds:.3f}"), "run") for i in range(20)]
+    parts = [
+        Clip(Path(f"{clip}#t={i * seconds:.3f},{(i + 1) * seconds:.3f}"), "run") for i in range(20)
+    ]
     decoded.clear()
-    samples, errors = read_clips(parts, ["run"], DataConfig(size=64, frames=3), cache=tmp_path / "cache", quiet=True)
+    samples, errors = read_clips(
+        parts, ["run"], DataConfig(size=64, frames=3), cache=tmp_path / "cache", quiet=True
+    )
     assert not errors
-    assert len(decoded) <= 3 * 200  # for the times, for the frames, and for parts that threads ask for out of order
+    assert (
+        len(decoded) <= 3 * 200
+    )  # for the times, for the frames, and for parts that threads ask for out of order
     assert len(samples) == 20
     frames = [VideoReader(part.path).get(np.arange).pixels for part in reversed(parts)]
-    assert [clips.painted_number(frame) for part in reversed(frames) for frame in part] == list(range(200))
-    assert [clips.painted_number(frame) for part in parts for _, _, frame in VideoReader(part.path)] == list(range(200))
+    assert [clips.painted_number(frame) for part in reversed(frames) for frame in part] == list(
+        range(200)
+    )
+    assert [
+        clips.painted_number(frame) for part in parts for _, _, frame in VideoReader(part.path)
+    ] == list(range(200))
 
 
-def test_an_index_that_is_contradicted_midway(make_clip: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_index_that_is_contradicted_midway(
+    make_clip: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
     decode = video_file.decode_frames
 
     def fail(*arguments: object) -> object:
@@ -173,7 +208,9 @@ def test_a_recording_that_was_truncated(make_clip: Make) -> None:
     clip.write_bytes(clip.read_bytes()[: clip.stat().st_size // 2])
     frames = read(f"{clip}#t=2,4", 20)
     assert [clips.painted_number(frame) for frame in frames.pixels] == list(range(20, 40))
-    with pytest.raises(ClipError, match=r"a.avi#t=18,19: outside the recording, which is \d\.\d+ s long"):
+    with pytest.raises(
+        ClipError, match=r"a.avi#t=18,19: outside the recording, which is \d\.\d+ s long"
+    ):
         read(f"{clip}#t=18,19")
 
 

@@ -1,4 +1,6 @@
-"""Reading: degenerate videos, upright frames, display times, and the errors for files that are not videos."""
+"""Reading: degenerate videos, upright frames, display times, and the errors for files that are not
+videos.
+"""
 
 import gc
 import os
@@ -27,7 +29,9 @@ Maker = Callable[..., Path]
 
 
 def test_standard_input_is_for_streams() -> None:
-    with pytest.raises(ClipError, match=r"-: standard input; save it as a file; only `onlooker watch` reads it"):
+    with pytest.raises(
+        ClipError, match=r"-: standard input; save it as a file; only `onlooker watch` reads it"
+    ):
         read("-")
 
 
@@ -38,7 +42,9 @@ def test_one_frame(make_clip: Maker) -> None:
     assert [clips.painted_number(frame) for frame in frames.pixels] == [0] * 4
 
 
-@pytest.mark.parametrize(("name", "size"), [("a.webm", (65, 49)), ("a.gif", (33, 21)), ("a.avi", (31, 47))])
+@pytest.mark.parametrize(
+    ("name", "size"), [("a.webm", (65, 49)), ("a.gif", (33, 21)), ("a.avi", (31, 47))]
+)
 def test_odd_size(make_clip: Maker, name: str, size: tuple[int, int]) -> None:
     frames = read(make_clip(name, frames=9, size=size), 3)
     assert frames.pixels.shape == (3, size[1], size[0], 3)
@@ -55,10 +61,14 @@ def test_upright(make_clip: Maker, rotation: int) -> None:
     # Two encodings of the same frames are not always equal in every byte.
     away = np.abs(frames.pixels.astype(int) - turned).mean()
     assert away < 4
-    assert [clips.painted_number(np.rot90(pixels, -rotation // 90)) for pixels in frames.pixels] == list(range(8))
+    assert [
+        clips.painted_number(np.rot90(pixels, -rotation // 90)) for pixels in frames.pixels
+    ] == list(range(8))
     wrong = np.rot90(turned, 2, (1, 2))
     assert np.abs(frames.pixels.astype(int) - wrong).mean() > 20
-    assert [(pixels == frames.pixels[index]).all() for index, _, pixels in VideoReader(clip)] == [True] * 8
+    assert [(pixels == frames.pixels[index]).all() for index, _, pixels in VideoReader(clip)] == [
+        True
+    ] * 8
 
 
 @pytest.mark.parametrize(
@@ -78,7 +88,8 @@ def test_all_eight_orientations_of_a_display_matrix(
     make_clip: Maker, matrix: tuple[int, ...], shown: Callable[[Pixels], Pixels]
 ) -> None:
     clip = make_clip(frames=3)
-    plain, data = read(clip, 3).pixels, bytearray(clip.read_bytes())
+    plain = read(clip, 3).pixels
+    data = bytearray(clip.read_bytes())
     start = data.find(b"tkhd") + 44  # a point x y is shown at ax + cy, bx + dy
     a, b, c, d = (65536 * value for value in matrix)
     data[start : start + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
@@ -107,7 +118,9 @@ def test_the_main_one_of_two_video_streams(
         for stream, size, is_default in zip(streams, sizes, default, strict=True):
             stream.width, stream.height = size
             stream.pix_fmt = "yuv420p"
-            stream.disposition = av.stream.Disposition.default if is_default else av.stream.Disposition(0)
+            stream.disposition = (
+                av.stream.Disposition.default if is_default else av.stream.Disposition(0)
+            )
         for number, (stream, size) in enumerate(zip(streams, sizes, strict=True)):
             frame = av.VideoFrame.from_ndarray(clips.paint(number + 1, size), format="rgb24")
             container.mux(stream.encode(frame))
@@ -123,7 +136,9 @@ def test_variable_frame_rate(make_clip: Maker) -> None:
     assert frames.times == pytest.approx([t / 1000 for t in milliseconds], abs=1e-3)
 
 
-def test_samples_are_equally_spaced_in_time_and_a_frame_lasts_until_the_next_one(make_clip: Maker) -> None:
+def test_samples_are_equally_spaced_in_time_and_a_frame_lasts_until_the_next_one(
+    make_clip: Maker,
+) -> None:
     """As many frames of a file that leaves out unchanged ones as of its twin that repeats them."""
     changes = [0, 3, 4, 5, 6, 30, 31, 32, 59]  # of 60 frames at 20 per second
     clip = make_clip(pts=[50 * place for place in changes], frames=len(changes))
@@ -143,22 +158,33 @@ def test_samples_are_equally_spaced_in_time_and_a_frame_lasts_until_the_next_one
 
 
 @pytest.mark.parametrize("name", ["late.mp4", "late.mkv", "late.ts"])
-def test_times_are_those_of_players_where_sound_begins_before_the_picture(make_clip: Maker, name: str) -> None:
+def test_times_are_those_of_players_where_sound_begins_before_the_picture(
+    make_clip: Maker, name: str
+) -> None:
     codec = "libx264" if name == "late.ts" else None
-    clip = make_clip(name, frames=30, pts=[2000 + 100 * i for i in range(30)], audio=True, codec=codec)
+    clip = make_clip(
+        name, frames=30, pts=[2000 + 100 * i for i in range(30)], audio=True, codec=codec
+    )
     times = 2 + np.arange(30) / 10
-    assert VideoReader(clip).times == pytest.approx(times, abs=0.03)  # AAC begins with a block of silence
+    assert VideoReader(clip).times == pytest.approx(
+        times, abs=0.03
+    )  # AAC begins with a block of silence
     assert [seconds for _, seconds, _ in VideoReader(clip)] == pytest.approx(times, abs=0.03)
     assert VideoReader(clip).seconds == pytest.approx(5, abs=0.03)
     part = VideoReader(f"{clip}#t=3.95,4.45")
     assert part.times == pytest.approx(0.05 + np.arange(5) / 10, abs=0.03)
     assert [seconds for _, seconds, _ in part] == pytest.approx(part.times)
-    assert [clips.painted_number(pixels) for pixels in part.get(np.arange).pixels] == list(range(20, 25))
+    assert [clips.painted_number(pixels) for pixels in part.get(np.arange).pixels] == list(
+        range(20, 25)
+    )
 
 
 @pytest.mark.parametrize("audio", [True, False])
-def test_the_copy_of_a_late_video_has_its_times_in_every_player(make_clip: Maker, tmp_path: Path, audio: bool) -> None:
-    clip, copy = make_clip(frames=30, pts=[2000 + 100 * i for i in range(30)], audio=audio), tmp_path / "copy.mp4"
+def test_the_copy_of_a_late_video_has_its_times_in_every_player(
+    make_clip: Maker, tmp_path: Path, audio: bool
+) -> None:
+    clip = make_clip(frames=30, pts=[2000 + 100 * i for i in range(30)], audio=audio)
+    copy = tmp_path / "copy.mp4"
     (facts,) = transcode(clip, copy)
     assert facts.playable == audio  # some players begin at 0, others at the first time stamp
     assert facts.seconds == pytest.approx(5 if audio else 3, abs=0.05)
@@ -179,8 +205,12 @@ def test_a_short_clip_repeats_its_last_frame(make_clip: Maker) -> None:
 
 def test_frames_that_change_size_are_scaled_to_the_first(make_clip: Maker, tmp_path: Path) -> None:
     # Program streams can be put one after the other.
-    small = make_clip("small.mpg", frames=10, size=(64, 48), codec="mpeg2video", fps=25).read_bytes()
-    large = make_clip("large.mpg", frames=10, size=(128, 96), codec="mpeg2video", fps=25).read_bytes()
+    small = make_clip(
+        "small.mpg", frames=10, size=(64, 48), codec="mpeg2video", fps=25
+    ).read_bytes()
+    large = make_clip(
+        "large.mpg", frames=10, size=(128, 96), codec="mpeg2video", fps=25
+    ).read_bytes()
     both = tmp_path / "both.mpg"
     both.write_bytes(small + large)
     # The decoder loses the frame that it holds when the size changes.
@@ -218,10 +248,17 @@ def test_all_that_can_be_read_is_found_by_its_suffix(tmp_path: Path) -> None:
         path = tmp_path / f"clip.{suffix}"
         with av.open(str(path), "w") as file:
             stream = file.add_stream(codec, rate=10)
-            stream.width, stream.height = 176, 144
+            stream.width = 176
+            stream.height = 144
             stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
             for _ in range(5):
-                file.mux(stream.encode(av.VideoFrame.from_ndarray(np.zeros((144, 176, 3), np.uint8), format="rgb24")))
+                file.mux(
+                    stream.encode(
+                        av.VideoFrame.from_ndarray(
+                            np.zeros((144, 176, 3), np.uint8), format="rgb24"
+                        )
+                    )
+                )
             file.mux(stream.encode(None))
         assert is_video(path)
         assert len(VideoReader(path)) == 5, suffix
@@ -242,14 +279,20 @@ def test_broken_packets_are_skipped(make_clip: Maker) -> None:
     assert len(read(clip, 30)) == 30
 
 
-def test_more_memory_than_allowed_is_an_error(make_clip: Maker, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_memory_than_allowed_is_an_error(
+    make_clip: Maker, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("onlooker.video.decode.MAX_BYTES", 100_000)
-    with pytest.raises(ClipError, match=r"clip.mp4: 30 frames of 64x48 pixels are 0.0 GB; at most 0.0 GB are read"):
+    with pytest.raises(
+        ClipError, match=r"clip.mp4: 30 frames of 64x48 pixels are 0.0 GB; at most 0.0 GB are read"
+    ):
         read(make_clip(), 30)
 
 
 @pytest.mark.parametrize("name", ["clip.mp4", "clip.gif", "clip.ts", "images"])
-def test_frames_are_resized_as_they_are_decoded(make_clip: Maker, tmp_path: Path, name: str) -> None:
+def test_frames_are_resized_as_they_are_decoded(
+    make_clip: Maker, tmp_path: Path, name: str
+) -> None:
     if name == "images":
         clip = tmp_path / name
         clip.mkdir()
@@ -262,7 +305,9 @@ def test_frames_are_resized_as_they_are_decoded(make_clip: Maker, tmp_path: Path
     square = VideoReader(clip).get(chosen, size=16)
     smaller = VideoReader(clip).get(chosen, shorter_side=20)
     np.testing.assert_array_equal(square.pixels, resize(plain.pixels, 16, 3))
-    np.testing.assert_array_equal(smaller.pixels, np.stack([shrink(frame, 20) for frame in plain.pixels]))
+    np.testing.assert_array_equal(
+        smaller.pixels, np.stack([shrink(frame, 20) for frame in plain.pixels])
+    )
     for resized in (square, smaller):
         np.testing.assert_array_equal(resized.indices, chosen)
         np.testing.assert_array_equal(resized.times, plain.times)
@@ -271,7 +316,11 @@ def test_frames_are_resized_as_they_are_decoded(make_clip: Maker, tmp_path: Path
 def errors(path: Path) -> list[str]:
     """The error of `read`, `get` and iteration for a file that cannot be read."""
     said = []
-    for reader in (read, lambda path: VideoReader(path).get(np.arange), lambda path: list(iter(VideoReader(path)))):
+    for reader in (
+        read,
+        lambda path: VideoReader(path).get(np.arange),
+        lambda path: list(iter(VideoReader(path))),
+    ):
         with pytest.raises(ClipError) as caught:
             reader(path)
         assert caught.value.path == path
@@ -287,26 +336,46 @@ def test_files_that_are_not_videos(make_clip: Maker, tmp_path: Path) -> None:
 
     assert "clip.mp4: zero bytes; copy or record it again" in damaged("zero bytes")
     assert "clip.mp4: not a video file, or a damaged one (invalid data found" in damaged("text")
-    assert "clip.mp4: no video stream, only audio; give a file with a video stream" in damaged("audio only")
+    assert "clip.mp4: no video stream, only audio; give a file with a video stream" in damaged(
+        "audio only"
+    )
     assert "clip.mp4: not a video file, or a damaged one" in damaged("missing moov")
     assert "missing.mp4: no such file; check the path" in errors(tmp_path / "missing.mp4")[0]
     (tmp_path / "empty").mkdir()
-    assert "empty: a folder without numbered images; give a video file" in errors(tmp_path / "empty")[0]
+    assert (
+        "empty: a folder without numbered images; give a video file"
+        in errors(tmp_path / "empty")[0]
+    )
     playlist = tmp_path / "list.mp4"
     playlist.write_text(f"#EXTM3U\n#EXTINF:1,\nfile://{make_clip()}\n")
     assert "not a video file" in errors(playlist)[0]
 
 
-@pytest.mark.parametrize(("content", "message"), [
-    (b"version https://git-lfs.github.com/spec/v1\n", "a pointer of Git LFS to the video; run `git lfs pull`"),
-    (b"/annex/objects/SHA256E-s1--0.mp4\n", "a pointer of git-annex to the video; run `git annex get`"),
-    (b"\n<!DOCTYPE html><title>Log in", "a web page or a message; download or copy it again, maybe logged in"),
-    (b'<?xml version="1.0"?><Error>AccessDenied', "a web page or a message; download"),
-    (b"Salted__01234567", "an encrypted file; decrypt it"),
-    (b"PK\x03\x04", "an archive; unpack it"),
-    (b"\xff\xd8\xff\xe0\0\x10JFIF", "an image; for an image sequence, give the folder of the images"),
-    (bytes(1000), "zeros, of a download or copy that has not ended; download or copy it again"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (
+            b"version https://git-lfs.github.com/spec/v1\n",
+            "a pointer of Git LFS to the video; run `git lfs pull`",
+        ),
+        (
+            b"/annex/objects/SHA256E-s1--0.mp4\n",
+            "a pointer of git-annex to the video; run `git annex get`",
+        ),
+        (
+            b"\n<!DOCTYPE html><title>Log in",
+            "a web page or a message; download or copy it again, maybe logged in",
+        ),
+        (b'<?xml version="1.0"?><Error>AccessDenied', "a web page or a message; download"),
+        (b"Salted__01234567", "an encrypted file; decrypt it"),
+        (b"PK\x03\x04", "an archive; unpack it"),
+        (
+            b"\xff\xd8\xff\xe0\0\x10JFIF",
+            "an image; for an image sequence, give the folder of the images",
+        ),
+        (bytes(1000), "zeros, of a download or copy that has not ended; download or copy it again"),
+    ],
+)
 def test_files_that_are_often_named_like_videos_are_told_what_to_do(
     content: bytes, message: str, tmp_path: Path
 ) -> None:
@@ -316,26 +385,36 @@ def test_files_that_are_often_named_like_videos_are_told_what_to_do(
 
 def test_a_download_that_has_not_ended(make_clip: Maker) -> None:
     assert (
-        "download or copy it again: its end may be missing" in errors(clips.damage(make_clip(), "missing moov", 0))[0]
+        "download or copy it again: its end may be missing"
+        in errors(clips.damage(make_clip(), "missing moov", 0))[0]
     )
 
 
 def test_an_encrypted_video_is_named(tmp_path: Path) -> None:
-    key, path = "76a6c65c5ea762046bd749a2e632ccbb", tmp_path / "clip.mp4"
+    key = "76a6c65c5ea762046bd749a2e632ccbb"
+    path = tmp_path / "clip.mp4"
     options = {"encryption_scheme": "cenc-aes-ctr", "encryption_key": key, "encryption_kid": key}
     with av.open(str(path), "w", container_options=options) as file:
         stream = file.add_stream("libx264", rate=10)
         stream.width = stream.height = 64
         stream.pix_fmt = "yuv420p"
-        file.mux(stream.encode(av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8), format="rgb24")))
+        file.mux(
+            stream.encode(
+                av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8), format="rgb24")
+            )
+        )
         file.mux(stream.encode(None))
-    assert "clip.mp4: an encrypted video (DRM); only programs that have its key can play it" in errors(path)[0]
+    assert (
+        "clip.mp4: an encrypted video (DRM); only programs that have its key can play it"
+        in errors(path)[0]
+    )
 
 
 def test_no_frame_could_be_decoded(make_clip: Maker) -> None:
     clip = make_clip()
     data = bytearray(clip.read_bytes())
-    start, stop = data.find(b"mdat") + 4, data.find(b"moov") - 4
+    start = data.find(b"mdat") + 4
+    stop = data.find(b"moov") - 4
     data[start:stop] = bytes(stop - start)
     clip.write_bytes(data)
     assert "clip.mp4: no frame could be decoded; encode it again" in errors(clip)[0]

@@ -1,4 +1,6 @@
-"""Videos decoded by a worker process: the same frames; any failure of the worker is an error of its clip."""
+"""Videos decoded by a worker process: the same frames; any failure of the worker is an error of its
+clip.
+"""
 
 import json
 import os
@@ -44,20 +46,31 @@ def plain(path: Path) -> VideoReader:
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.avi", "a.webm", "images"])
-def test_the_frames_are_those_of_a_reader_without_a_worker(make_clip: Make, tmp_path: Path, name: str) -> None:
-    settings: dict[str, Any] = {"a.avi": {"options": {"bf": "2"}}, "a.webm": {"codec": "libvpx"}}.get(name, {})
+def test_the_frames_are_those_of_a_reader_without_a_worker(
+    make_clip: Make, tmp_path: Path, name: str
+) -> None:
+    settings: dict[str, Any] = {
+        "a.avi": {"options": {"bf": "2"}},
+        "a.webm": {"codec": "libvpx"},
+    }.get(name, {})
     path = sequence(tmp_path / name) if name == "images" else make_clip(name, **settings)
-    reader, expected = VideoReader(path), plain(path)
+    reader = VideoReader(path)
+    expected = plain(path)
     for settings in ({}, {"size": 16}, {"shorter_side": 20}):
-        mine, theirs = reader.get([5, 0, 3, 3], **settings), expected.get([5, 0, 3, 3], **settings)
+        mine = reader.get([5, 0, 3, 3], **settings)
+        theirs = expected.get([5, 0, 3, 3], **settings)
         assert (mine.pixels == theirs.pixels).all()
         assert (mine.times == theirs.times).all()
         assert (mine.indices == theirs.indices).all()
     assert (read(path, 4).pixels == expected.get(read(path, 4).indices).pixels).all()
     assert VideoReader(path).size == reader.size == expected.size
     assert (reader.times == expected.times).all()
-    every = [(index, time, clips.painted_number(pixels)) for index, time, pixels in VideoReader(path)]
-    assert every == [(index, time, clips.painted_number(pixels)) for index, time, pixels in plain(path)]
+    every = [
+        (index, time, clips.painted_number(pixels)) for index, time, pixels in VideoReader(path)
+    ]
+    assert every == [
+        (index, time, clips.painted_number(pixels)) for index, time, pixels in plain(path)
+    ]
     for wrong, kind in (([99], IndexError), ([-1], IndexError), ([], ValueError)):
         with pytest.raises(kind) as error:
             reader.get(wrong)
@@ -82,7 +95,9 @@ def test_flow_and_files_that_cannot_be_read(make_clip: Make, tmp_path: Path) -> 
 
 def test_frames_are_sampled_again_if_the_count_was_wrong(make_clip: Make) -> None:
     reader = VideoReader(make_clip("a.mp4"))
-    reader._video.timing = Timing(np.arange(30.0), 30.0)  # as a file says whose packets cannot all be decoded
+    reader._video.timing = Timing(
+        np.arange(30.0), 30.0
+    )  # as a file says whose packets cannot all be decoded
     frames = reader.get(lambda total: np.array([total - 1]))
     assert frames.indices.tolist() == [19]
     assert clips.painted_number(frames.pixels[0]) == 19
@@ -97,14 +112,21 @@ def endless(path: Path, frames: int = 24) -> Path:
     return path
 
 
-def test_too_much_time_or_memory_is_an_error(make_clip: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path, good = endless(tmp_path / "endless.gif"), make_clip("good.mp4")
+def test_too_much_time_or_memory_is_an_error(
+    make_clip: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = endless(tmp_path / "endless.gif")
+    good = make_clip("good.mp4")
     limits = r"at most 2 GiB, and 60 s and 10 s per MB, are allowed; remove it, or read it without --safe if you trust"
     assert len(read(good, 4)) == 4
-    with pytest.raises(ClipError, match=rf"endless\.gif: cannot be decoded \(.*allocate.*\); {limits}"):
+    with pytest.raises(
+        ClipError, match=rf"endless\.gif: cannot be decoded \(.*allocate.*\); {limits}"
+    ):
         VideoReader(path).get(range(12))
     assert len(read(good, 4)) == 4
-    monkeypatch.setattr(safe, "SECONDS", 0.01)  # less than one frame takes, so that the memory cannot run out first
+    monkeypatch.setattr(
+        safe, "SECONDS", 0.01
+    )  # less than one frame takes, so that the memory cannot run out first
     monkeypatch.setattr(safe, "SECONDS_PER_MB", 0.0)
     with pytest.raises(ClipError, match=rf"endless\.gif: decoding took more than \d+ s; {limits}"):
         VideoReader(path).get(range(24), size=16)
@@ -144,21 +166,31 @@ def test_a_worker_that_is_killed_is_an_error_of_the_clip(make_clip: Make) -> Non
 def test_invalid_answers_of_a_worker_are_errors_of_the_clip(
     make_clip: Make, monkeypatch: pytest.MonkeyPatch, said: list[bytes]
 ) -> None:
-    path, start = make_clip("a.mp4"), subprocess.Popen
+    path = make_clip("a.mp4")
+    start = subprocess.Popen
     program = "from multiprocessing.connection import Connection as C; c = C({0}); [c.send_bytes(each) for each in {1}]"
 
     def lying(_: object, pass_fds: list[int], **settings: Any) -> "subprocess.Popen[bytes]":
-        return start([sys.executable, "-c", program.format(*pass_fds, said)], pass_fds=pass_fds, **settings)
+        return start(
+            [sys.executable, "-c", program.format(*pass_fds, said)], pass_fds=pass_fds, **settings
+        )
 
-    monkeypatch.setattr(safe, "subprocess", SimpleNamespace(Popen=lying, DEVNULL=subprocess.DEVNULL))
+    monkeypatch.setattr(
+        safe, "subprocess", SimpleNamespace(Popen=lying, DEVNULL=subprocess.DEVNULL)
+    )
     with pytest.raises(ClipError, match=r"a\.mp4: the decoder ended with status"):
         read(path, 4)
 
 
-def test_commands_decode_safely_when_asked(make_clip: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_commands_decode_safely_when_asked(
+    make_clip: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     data = DataConfig(frames=4, size=16, channels=1, normalization="half")
-    Recognizer(create_model("convnet", 2, in_channels=1, size=16), ("a", "b"), data).save(tmp_path / "run")
-    good, out = [make_clip("1.mp4"), make_clip("2.mp4")], tmp_path / "out.json"
+    Recognizer(create_model("convnet", 2, in_channels=1, size=16), ("a", "b"), data).save(
+        tmp_path / "run"
+    )
+    good = [make_clip("1.mp4"), make_clip("2.mp4")]
+    out = tmp_path / "out.json"
     monkeypatch.setenv(safe.VARIABLE, "0")
     monkeypatch.setattr(safe, "SECONDS", 1.0)
     monkeypatch.setattr(safe, "SECONDS_PER_MB", 0.0)

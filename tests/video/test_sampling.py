@@ -15,7 +15,9 @@ from onlooker.video.sampling import Timing, equally_spaced
 def test_equally_spaced_is_the_center_of_equal_parts(total: int, count: int) -> None:
     indices = equally_spaced(total, count)
     if total >= count:
-        assert indices.tolist() == [floor((i + Fraction(1, 2)) * total / count) for i in range(count)]
+        assert indices.tolist() == [
+            floor((i + Fraction(1, 2)) * total / count) for i in range(count)
+        ]
         assert len(set(indices.tolist())) == count
     else:
         assert indices.tolist() == [*range(total), *[total - 1] * (count - total)]
@@ -31,7 +33,9 @@ def test_a_sampling_is_in_the_video_and_never_goes_back(total: int, length: int)
 
 @pytest.mark.parametrize("rounded", [1e-6, 0.001, 0.01])
 @pytest.mark.parametrize("rate", [5, 24, 30000 / 1001, 30])
-def test_regular_frames_are_the_moments_however_their_times_are_rounded(rate: float, rounded: float) -> None:
+def test_regular_frames_are_the_moments_however_their_times_are_rounded(
+    rate: float, rounded: float
+) -> None:
     times = np.round(np.arange(100) / rate / rounded) * rounded
     ends = (100 / rate, times[-1] + 0.001)  # the duration of the last frame is often wrong
     for timing in (*(Timing(times, end) for end in ends), Timing(times[:1], 5.0)):
@@ -50,7 +54,9 @@ def test_moments_show_what_a_file_at_a_constant_rate_shows() -> None:
         if moments is timing.times:
             continue
         assert moments == pytest.approx(np.arange(120) / 30, abs=1e-3)
-        assert frames.tolist() == (np.searchsorted(changes, np.arange(120), side="right") - 1).tolist()
+        assert (
+            frames.tolist() == (np.searchsorted(changes, np.arange(120), side="right") - 1).tolist()
+        )
 
 
 def test_a_frame_that_is_shown_for_long_at_the_end_is_held() -> None:

@@ -1,4 +1,6 @@
-"""Frames of live sources: streams on the loopback address that stop, restart, stall and send garbage."""
+"""Frames of live sources: streams on the loopback address that stop, restart, stall and send
+garbage.
+"""
 
 import io
 import os
@@ -36,7 +38,9 @@ GARBAGE = np.random.default_rng(0).bytes
 class Source(stream.Source):
     """A source to iterate over, which reads inside `with`."""
 
-    def __init__(self, source: int | str | Path, config: StreamConfig | None = None, hold: int = 0) -> None:
+    def __init__(
+        self, source: int | str | Path, config: StreamConfig | None = None, hold: int = 0
+    ) -> None:
         super().__init__(source, config or StreamConfig(), threading.Condition(), hold=hold)
 
     def __enter__(self) -> Self:
@@ -62,7 +66,8 @@ class Source(stream.Source):
 def nothing_left() -> Iterator[None]:
     """Check that no thread or socket of a test remains."""
     handles = Path("/proc/self/fd")
-    before, opened = set(threading.enumerate()), len(os.listdir(handles)) if handles.exists() else 0
+    before = set(threading.enumerate())
+    opened = len(os.listdir(handles)) if handles.exists() else 0
     yield
     assert [thread.name for thread in set(threading.enumerate()) - before] == []
     if handles.exists():
@@ -106,10 +111,16 @@ def test_a_restarted_sender_is_reconnected() -> None:
     connections = [lambda part=part: [part] for part in parts]
     with Sender(*connections) as sender, Source(sender.address, config) as source:
         frames, error = taken(source)
-    assert re.search(r"connection refused\); 3 new connections brought no frame; check that it sends", error)
+    assert re.search(
+        r"connection refused\); 3 new connections brought no frame; check that it sends", error
+    )
     indices, times, pixels = zip(*frames, strict=True)
     assert list(indices) == list(range(60))
-    assert [painted_number(frame) for frame in pixels] == [*range(20), *range(100, 120), *range(200, 220)]
+    assert [painted_number(frame) for frame in pixels] == [
+        *range(20),
+        *range(100, 120),
+        *range(200, 220),
+    ]
     assert ascending(list(times))
     assert source.reconnections == 2
 
@@ -121,7 +132,11 @@ def test_endless_garbage_is_an_error_within_the_timeout() -> None:
             time.sleep(0.02)
 
     begin = time.monotonic()
-    with Sender(endless) as sender, Source(sender.address, StreamConfig(timeout=1)) as source, pytest.raises(ClipError):
+    with (
+        Sender(endless) as sender,
+        Source(sender.address, StreamConfig(timeout=1)) as source,
+        pytest.raises(ClipError),
+    ):
         next(source)
     assert time.monotonic() - begin < 20
 
@@ -153,7 +168,10 @@ def test_closing_does_not_wait_for_an_active_sender() -> None:
 def test_a_slow_reader_gets_the_newest_frame() -> None:
     config = StreamConfig(timeout=2, attempts=0)
     pieces = cut(STREAM, 10)
-    with Sender(lambda: slowly(pieces, 1.5 / len(pieces))) as sender, Source(sender.address, config) as source:
+    with (
+        Sender(lambda: slowly(pieces, 1.5 / len(pieces))) as sender,
+        Source(sender.address, config) as source,
+    ):
         indices = []
         for index, when, frame in source:
             assert painted_number(frame) == index
@@ -182,18 +200,27 @@ def test_a_lower_frame_rate() -> None:
     assert source.dropped == 0
 
 
-def test_frames_without_timestamps_have_the_times_of_their_arrival(monkeypatch: pytest.MonkeyPatch) -> None:
-    images, stamps = io.BytesIO(), list[float | None]()
+def test_frames_without_timestamps_have_the_times_of_their_arrival(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    images = io.BytesIO()
+    stamps = list[float | None]()
     with av.open(images, "w", format="mjpeg") as container:
         video = container.add_stream("mjpeg", rate=25)
-        video.width, video.height, video.pix_fmt = 64, 48, "yuvj420p"
+        video.width = 64
+        video.height = 48
+        video.pix_fmt = "yuvj420p"
         for number in range(10):
             container.mux(video.encode(av.VideoFrame.from_ndarray(paint(number), format="rgb24")))
     given = LiveClock.__call__
-    monkeypatch.setattr(LiveClock, "__call__", lambda clock, stamp: stamps.append(stamp) or given(clock, stamp))
+    monkeypatch.setattr(
+        LiveClock, "__call__", lambda clock, stamp: stamps.append(stamp) or given(clock, stamp)
+    )
     with Sender(lambda: [images.getvalue()]) as sender, Source(sender.address, ALL) as source:
         assert ascending([seconds for _, seconds, _ in source])
-    assert stamps == [None] * len(stamps)  # FFmpeg's are those of 25 frames per second, which it assumes
+    assert stamps == [None] * len(
+        stamps
+    )  # FFmpeg's are those of 25 frames per second, which it assumes
     assert len(stamps) >= 9
 
 
@@ -202,7 +229,10 @@ def test_a_device_of_a_camera(name: str | Path, monkeypatch: pytest.MonkeyPatch)
     asked = []
     camera = Mock(isOpened=lambda: False)
     monkeypatch.setattr("cv2.VideoCapture", lambda number: asked.append(number) or camera)
-    with pytest.raises(ClipError, match="camera /dev/video7: no camera answers there"), Source(name) as source:
+    with (
+        pytest.raises(ClipError, match="camera /dev/video7: no camera answers there"),
+        Source(name) as source,
+    ):
         next(source)
     assert asked == [7]
 
@@ -223,13 +253,16 @@ def test_an_rtsp_camera() -> None:
 
 
 def test_a_file_on_a_server_is_read_whole_and_once(make_clip: Make) -> None:
-    path = make_clip(frames=30, pts=[2000 + 100 * i for i in range(30)], audio=True)  # sound begins 2 s earlier
+    path = make_clip(
+        frames=30, pts=[2000 + 100 * i for i in range(30)], audio=True
+    )  # sound begins 2 s earlier
     handler = partial(Quiet, directory=str(path.parent))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.02,))
         thread.start()
         with Source(f"http://127.0.0.1:{server.server_port}/clip.mp4") as source:
-            numbers, times = [], []
+            numbers = []
+            times = []
             for _, seconds, frame in source:
                 numbers.append(painted_number(frame))
                 times.append(seconds)
@@ -258,13 +291,21 @@ def test_a_frame_of_a_file_is_held_until_the_next_one(make_clip: Make) -> None:
     path = make_clip(pts=milliseconds, frames=5)
     with Source(path, StreamConfig(rate=10), hold=20) as source:
         frames = [(index, when, painted_number(pixels)) for index, when, pixels in source]
-    assert [index for index, _, _ in frames] == [0, *[1] * 9, 2, 3, 4] == [number for _, _, number in frames]
+    assert (
+        [index for index, _, _ in frames]
+        == [0, *[1] * 9, 2, 3, 4]
+        == [number for _, _, number in frames]
+    )
     assert [when for _, when, _ in frames] == pytest.approx(np.arange(13) / 10, abs=0.01)
     with Source(path, StreamConfig(rate=10), hold=3) as source:
-        assert [index for index, _, _ in source] == [0, 1, 1, 1, 1, 2, 3, 4], "no more than a model remembers"
+        assert [index for index, _, _ in source] == [0, 1, 1, 1, 1, 2, 3, 4], (
+            "no more than a model remembers"
+        )
 
 
-def test_the_last_frame_of_a_silent_camera_is_held_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_last_frame_of_a_silent_camera_is_held_for_a_while(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     wake = threading.Event()
 
     def motion(_: int, clock: LiveClock) -> Iterator[stream._Arrival]:
@@ -276,7 +317,8 @@ def test_the_last_frame_of_a_silent_camera_is_held_for_a_while(monkeypatch: pyte
     monkeypatch.setattr(stream, "_SILENT", 0.05)
     monkeypatch.setattr(stream, "_of_camera", motion)
     with Source(0, StreamConfig(rate=10, drop="none"), hold=4) as source:
-        frames, deadline = list[Frame](), time.monotonic() + 10
+        frames = list[Frame]()
+        deadline = time.monotonic() + 10
         while len(frames) < 8 and time.monotonic() < deadline:
             if (frame := source.poll()) is not None:
                 frames.append(frame)
@@ -290,8 +332,11 @@ def test_the_last_frame_of_a_silent_camera_is_held_for_a_while(monkeypatch: pyte
 
 
 def test_a_camera_is_read_by_its_number(make_clip: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    # A file in the place of the camera: it is opened by OpenCV as a camera is, and it ends as one that is unplugged.
-    path, real, numbers = make_clip(frames=12), cv2.VideoCapture, []
+    # A file in the place of the camera: it is opened by OpenCV as a camera is, and it ends as one
+    # that is unplugged.
+    path = make_clip(frames=12)
+    real = cv2.VideoCapture
+    numbers = []
 
     def capture(number: int) -> cv2.VideoCapture:
         numbers.append(number)

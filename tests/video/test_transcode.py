@@ -1,4 +1,6 @@
-"""Copies of videos by a process with limits; what a browser sends is tested in tests/serve/test_media.py."""
+"""Copies of videos by a process with limits; what a browser sends is tested in
+tests/serve/test_media.py.
+"""
 
 import subprocess
 import sys
@@ -52,7 +54,9 @@ def test_a_video_that_is_too_long_is_not_read_to_its_end(make_clip: Make) -> Non
         list(safe_transcode(make_clip(), max_seconds=0.5))
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits of another process are of Linux")
+@pytest.mark.skipif(
+    not sys.platform.startswith("linux"), reason="limits of another process are of Linux"
+)
 def test_a_copy_that_cannot_be_written_is_no_error_of_the_video(
     make_clip: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

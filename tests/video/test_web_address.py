@@ -1,4 +1,6 @@
-"""Where web addresses may lead: playlists and redirects, on the same server, on another one, and on a named one."""
+"""Where web addresses may lead: playlists and redirects, on the same server, on another one, and on
+a named one.
+"""
 
 import io
 from collections.abc import Iterator
@@ -21,9 +23,13 @@ def segment() -> bytes:
     file = io.BytesIO()
     with av.open(file, "w", format="mpegts") as container:
         stream = container.add_stream("mpeg2video", rate=25)
-        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.width = 64
+        stream.height = 48
+        stream.pix_fmt = "yuv420p"
         for t in range(FRAMES):
-            frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), 10 * t, np.uint8), format="rgb24")
+            frame = av.VideoFrame.from_ndarray(
+                np.full((48, 64, 3), 10 * t, np.uint8), format="rgb24"
+            )
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
     return file.getvalue()
@@ -64,14 +70,24 @@ def addresses() -> Iterator[dict[str, str]]:
         for name, host in (("own", "127.0.0.1"), ("other", "localhost")):
             target = f"http://{host}:{port}/video.ts"
             pages[f"/{name}"] = target
-            lines = ("#EXTM3U", "#EXT-X-TARGETDURATION:1", "#EXTINF:0.48,", target, "#EXT-X-ENDLIST", "")
+            lines = (
+                "#EXTM3U",
+                "#EXT-X-TARGETDURATION:1",
+                "#EXTINF:0.48,",
+                target,
+                "#EXT-X-ENDLIST",
+                "",
+            )
             pages[f"/{name}.m3u8"] = "\n".join(lines).encode()
         yield {path: f"http://127.0.0.1:{port}{path}" for path in pages}
 
 
 def count_frames(address: str, follow: str = "") -> int:
-    condition, frames = Condition(), 0
-    source = Source(address, StreamConfig(attempts=0, timeout=5, drop="none", follow=follow), condition)
+    condition = Condition()
+    frames = 0
+    source = Source(
+        address, StreamConfig(attempts=0, timeout=5, drop="none", follow=follow), condition
+    )
     source.start()
     try:
         while not source.finished:
@@ -90,7 +106,9 @@ def test_redirects_and_playlists_on_the_same_server_are_followed(addresses, path
 
 @pytest.mark.parametrize("path", ["/other", "/other.m3u8"])
 def test_another_server_is_followed_only_if_it_is_named(addresses, path):
-    with pytest.raises(ClipError, match="leads to localhost; if you trust that server, give --follow localhost"):
+    with pytest.raises(
+        ClipError, match="leads to localhost; if you trust that server, give --follow localhost"
+    ):
         count_frames(addresses[path])
     assert count_frames(addresses[path], "example.org, localhost") == FRAMES
 
@@ -109,7 +127,9 @@ def test_a_password_is_sent_only_to_its_own_server():
             if self.path in ("/first", "/here"):
                 host = "localhost" if self.path == "/first" else "127.0.0.1"
                 self.send_response(302)
-                self.send_header("Location", f"http://{host}:{self.server.server_address[1]}/second")
+                self.send_header(
+                    "Location", f"http://{host}:{self.server.server_address[1]}/second"
+                )
             else:
                 self.send_response(200)
             self.end_headers()
@@ -120,7 +140,10 @@ def test_a_password_is_sent_only_to_its_own_server():
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as serving:
         Thread(target=serving.serve_forever, daemon=True).start()
         address = f"http://me:secret@127.0.0.1:{serving.server_port}/first"
-        assert WebAddress(address, ["localhost"], 5).leads_to() == f"http://localhost:{serving.server_port}/second"
+        assert (
+            WebAddress(address, ["localhost"], 5).leads_to()
+            == f"http://localhost:{serving.server_port}/second"
+        )
         own = address.replace("/first", "/second")
         assert WebAddress(own, [""], 5).leads_to() == own  # no redirect
         assert WebAddress(address.replace("/first", "/here"), [""], 5).leads_to() == own

@@ -82,10 +82,30 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     ("name", "frames", "fps", "message"),
     [
         ("a.avi", np.zeros((2, 8, 8, 3), np.uint8), 10, r"a.avi: cannot write .avi, expected .mp4"),
-        ("a", np.zeros((2, 8, 8, 3), np.uint8), 10, r"cannot write a name without suffix, expected .mp4"),
-        ("a.mp4", np.zeros((0, 8, 8, 3), np.uint8), 10, "there are no frames to write, expected at least one"),
-        ("a.mp4", np.zeros((2, 8, 8), np.uint8), 10, r"a frame is uint8 \(8, 8\), expected uint8 H W 3"),
-        ("a.mp4", np.zeros((2, 8, 8, 3)), 10, r"a frame is float64 \(8, 8, 3\), expected uint8 H W 3"),
+        (
+            "a",
+            np.zeros((2, 8, 8, 3), np.uint8),
+            10,
+            r"cannot write a name without suffix, expected .mp4",
+        ),
+        (
+            "a.mp4",
+            np.zeros((0, 8, 8, 3), np.uint8),
+            10,
+            "there are no frames to write, expected at least one",
+        ),
+        (
+            "a.mp4",
+            np.zeros((2, 8, 8), np.uint8),
+            10,
+            r"a frame is uint8 \(8, 8\), expected uint8 H W 3",
+        ),
+        (
+            "a.mp4",
+            np.zeros((2, 8, 8, 3)),
+            10,
+            r"a frame is float64 \(8, 8, 3\), expected uint8 H W 3",
+        ),
     ],
 )
 def test_errors(tmp_path: Path, name: str, frames: np.ndarray, fps: float, message: str) -> None:
@@ -101,19 +121,24 @@ def test_a_recording_keeps_the_times_of_its_frames(tmp_path: Path) -> None:
             recording.add(frame, second)
         recording.add(next(painted(1, (33, 21))), 3.0)
     frames = VideoReader(recording.path).get(range(6))
-    assert frames.pixels.shape == (6, 48, 64, 3), "a frame of another size is brought to that of the first"
+    assert frames.pixels.shape == (6, 48, 64, 3), (
+        "a frame of another size is brought to that of the first"
+    )
     assert [clips.painted_number(frame) for frame in frames.pixels] == [0, 1, 2, 3, 4, 0]
     assert frames.times == pytest.approx([*seconds, 3.0], abs=1e-4)
 
 
 def test_a_recording_can_be_played_before_it_is_closed(tmp_path: Path) -> None:
-    path, copy = tmp_path / "a.mp4", tmp_path / "copy.mp4"
+    path = tmp_path / "a.mp4"
+    copy = tmp_path / "copy.mp4"
     recording = Recording(path)
     for number, frame in enumerate(painted(30)):
         recording.add(frame, number / 10)
         if number == 20:
             copy.write_bytes(path.read_bytes())
-    assert [clips.painted_number(frame) for frame in VideoReader(copy).get(range(20)).pixels] == list(range(20))
+    assert [
+        clips.painted_number(frame) for frame in VideoReader(copy).get(range(20)).pixels
+    ] == list(range(20))
     recording.close()
     assert len(VideoReader(path)) == 30
 
@@ -135,15 +160,21 @@ def test_a_recording_replaces_no_file_and_refuses_invalid_frames(tmp_path: Path)
     Recording(tmp_path / "a.mp4").close()
     with pytest.raises(FileExistsError):
         Recording(tmp_path / "a.mp4")
-    with Recording(tmp_path / "b.mp4") as recording, pytest.raises(ValueError, match="expected uint8 H W 3"):
+    with (
+        Recording(tmp_path / "b.mp4") as recording,
+        pytest.raises(ValueError, match="expected uint8 H W 3"),
+    ):
         recording.add(np.zeros((4, 4), np.uint8), 0.0)
 
 
-def test_a_full_disk_leaves_the_previous_video(tmp_path: Path, on_full_disk: Callable[[Path], None]) -> None:
+def test_a_full_disk_leaves_the_previous_video(
+    tmp_path: Path, on_full_disk: Callable[[Path], None]
+) -> None:
     (tmp_path / "a.mp4").write_bytes(b"before")
     on_full_disk(tmp_path / ".a.mp4.part")
     with pytest.raises(
-        DiskFullError, match=r"a.mp4: no space left for this video in .* free; free some space, and run"
+        DiskFullError,
+        match=r"a.mp4: no space left for this video in .* free; free some space, and run",
     ):
         write(tmp_path / "a.mp4", painted(50), 25)
     assert [(file.name, file.read_bytes()) for file in tmp_path.iterdir()] == [("a.mp4", b"before")]

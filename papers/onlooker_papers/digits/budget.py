@@ -32,17 +32,19 @@ class Budget:
 
     Args:
         name: a description for the page.
-        pretraining: by encoder and recipe, the passes of the pre-training through the training digits. The published
-            protocol freezes the weights of the first recipe.
+        pretraining: by encoder and recipe, the passes of the pre-training through the training
+            digits. The published protocol freezes the weights of the first recipe.
         frames: number of frames of a video in the published protocol; 50 in the paper.
         rounds: by LSTM, the number of rounds in each cell of Table I.
         more_rounds: the same for further LSTMs on `lenet` in the variants `whole`.
-        slow: variants of the published protocol for `dcn`, whose features take about ten times as long.
+        slow: variants of the published protocol for `dcn`, whose features take about ten times as
+        long.
         whole: variants in which `lenet` has all readings of the test videos.
         readings: the readings of all other cells.
         entries: the models of the held-out protocol.
         objects: number of videos of `normal` for the comparison of one window with several.
-        ceilings: by name in `held_out.CEILINGS` and variant, the training videos of the classifier of single digits.
+        ceilings: by name in `held_out.CEILINGS` and variant, the training videos of the classifier
+        of single digits.
         tests: number of test videos in the held-out protocol.
     """
 
@@ -60,17 +62,21 @@ class Budget:
     tests: int
 
 
-GLIMPSES = DigitModel("stn:2", model="convnet", head_units=128, lr=2e-3, batch=32, frames=5, frames_per_setting=1)
-# On other variants, training continues from an easier variant, on which the windows have learned to find the digits.
+GLIMPSES = DigitModel(
+    "stn:2", model="convnet", head_units=128, lr=2e-3, batch=32, frames=5, frames_per_setting=1
+)
+# On other variants, training continues from an easier variant, on which the windows have learned to
+# find the digits.
 FURTHER = {
     "scale": replace(GLIMPSES, after="normal"),
     "rotation": replace(GLIMPSES, after="normal"),
     "rotation+scale": replace(GLIMPSES, after="rotation"),
 }
-# Torn digits are hard: objects are tracked, and classified from five frames at once, after training on single ones.
+# Torn digits are hard: objects are tracked, and classified from five frames at once, after training
+# on single ones.
 FOLLOWING = replace(FOLLOWED, encoder="tracks:2", after=SINGLE, lr=1e-3, batch=16, frames=25)
-# Compared models: the published encoder, which starts from single digits because it stays at chance on two digits when
-# it starts from random weights; and `stn:1`, with one window.
+# Compared models: the published encoder, which starts from single digits because it stays at chance
+# on two digits when it starts from random weights; and `stn:1`, with one window.
 OBJECTS = {
     "single": replace(GLIMPSES, encoder="stn", lr=3e-4, recipe="one-cycle"),
     "one-glimpse": replace(GLIMPSES, encoder="stn:1"),
@@ -91,9 +97,17 @@ def _both(encoder: str, recipe: str = "one-cycle") -> tuple[DigitModel, DigitMod
 QUICK = Budget(
     name="quick: minutes, to see that everything runs",
     pretraining={"lenet": {"one-cycle": 2.0}, "stn": {"one-cycle": 1.0}, "dcn": {"one-cycle": 0.1}},
-    frames=10, rounds={CODE: 10, TEXT: 10}, more_rounds={}, slow=("normal",), whole=TABLE, readings=tuple(READINGS),
-    entries=(Entry(GLIMPSES, 1_600, ("normal",)),), objects=1_280, ceilings={}, tests=200,
-)  # fmt: skip
+    frames=10,
+    rounds={CODE: 10, TEXT: 10},
+    more_rounds={},
+    slow=("normal",),
+    whole=TABLE,
+    readings=tuple(READINGS),
+    entries=(Entry(GLIMPSES, 1_600, ("normal",)),),
+    objects=1_280,
+    ceilings={},
+    tests=200,
+)
 STANDARD = Budget(
     name="standard: some twenty hours of one core, fewer on two",
     pretraining={
@@ -113,7 +127,8 @@ STANDARD = Budget(
         Entry(GLIMPSES, 96_000, ("normal",)),
         *_further({"scale": 96_000, "rotation": 400_000, "rotation+scale": 240_000}),
         Entry(FOLLOWING, 96_000, ("gesture",)),
-        # The models of Table I, trained on each variant separately: about five minutes each, 15 minutes for `dcn`.
+        # The models of Table I, trained on each variant separately: about five minutes each, 15
+        # minutes for `dcn`.
         Entry(_both("lenet")[0], 32_000, ("normal", "rotation")),
         Entry(_both("lenet")[0], 16_000, ("scale", "rotation+scale", "gesture")),
         Entry(_both("stn")[0], 16_000, ("normal", "rotation"), tests=1000),

@@ -1,7 +1,8 @@
-"""The figures of the digit experiments (3 to 5 of Shan & Atanasov 2017), made from our own data and models.
+"""The figures of the digit experiments (3 to 5 of Shan & Atanasov 2017), made from our own data and
+models.
 
-Videos, windows and displacements are drawn in pixels of their frames: (0, 0) is the outer corner of the first pixel, as
-in boxes.
+Videos, windows and displacements are drawn in pixels of their frames: (0, 0) is the outer corner of
+the first pixel, as in boxes.
 """
 
 import math
@@ -28,13 +29,16 @@ _BOX_COLORS = tuple("#{:02x}{:02x}{:02x}".format(*rim) for rim in BOX_COLORS)
 
 
 def variants(batches: Mapping[str, Batch], every: int = 5, columns: int = 10) -> "Figure":
-    """Figure 3: the first video of each variant, one row each, with the true box of every visible digit.
+    """Figure 3: the first video of each variant, one row each, with the true box of every visible
+    digit.
 
-    Batches with equal seed and size show the same digits on the same paths in all variants, so rows are comparable.
+    Batches with equal seed and size show the same digits on the same paths in all variants, so rows
+    are comparable.
 
     Args:
         batches: by the name of the variant.
-        every: frames from one column to the next; at `frames_per_setting` each column shows another transform.
+        every: frames from one column to the next; at `frames_per_setting` each column shows another
+        transform.
         columns: maximum number of frames.
     """
     from matplotlib.patches import Rectangle
@@ -48,7 +52,11 @@ def variants(batches: Mapping[str, Batch], every: int = 5, columns: int = 10) ->
             for k, (x1, y1, x2, y2) in enumerate(batch.boxes[0, t].tolist()):
                 if not math.isnan(x1):
                     rim = _BOX_COLORS[1 - k % 2]
-                    axes.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, edgecolor=rim, linewidth=0.8))
+                    axes.add_patch(
+                        Rectangle(
+                            (x1, y1), x2 - x1, y2 - y1, fill=False, edgecolor=rim, linewidth=0.8
+                        )
+                    )
     for axes, t in zip(grid[0], range(0, longest, every), strict=False):
         axes.set_title(f"frame {t}", color=QUIET, fontsize=9)
     return figure
@@ -57,13 +65,14 @@ def variants(batches: Mapping[str, Batch], every: int = 5, columns: int = 10) ->
 def windows(rows: Mapping[str, tuple[Tensor, Tensor]], size: int = 32) -> "Figure":
     """Figure 4: frames with the outline of each window, and below them the views through it.
 
-    A dot marks the window's upper left corner, so that a rotated or mirrored view can be recognized. If a window
-    extends beyond its frame, a border around all frames shows how far, up to half of the frame's side; so all rows have
-    the same scale.
+    A dot marks the window's upper left corner, so that a rotated or mirrored view can be
+    recognized. If a window extends beyond its frame, a border around all frames shows how far, up
+    to half of the frame's side; so all rows have the same scale.
 
     Args:
-        rows: by title, frames `N 1 H W` as the encoder takes them, and their windows, `N 2 3`, or `N G 2 3` for G
-            windows per frame: see `spatial_transform`. An `STN` gives them by `windows(frames)`.
+        rows: by title, frames `N 1 H W` as the encoder takes them, and their windows, `N 2 3`, or
+            `N G 2 3` for G windows per frame: see `spatial_transform`. An `STN` gives them by
+            `windows(frames)`.
         size: height and width of a view.
     """
     several = {title: thetas.reshape(len(thetas), -1, 2, 3) for title, (_, thetas) in rows.items()}
@@ -73,11 +82,18 @@ def windows(rows: Mapping[str, tuple[Tensor, Tensor]], size: int = 32) -> "Figur
         title: window_corners(several[title].detach().float().cpu(), *frames.shape[-2:]).numpy()
         for title, (frames, _) in rows.items()
     }
-    border = max(_border(outlines[title], *frames.shape[-2:]) for title, (frames, _) in rows.items())
+    border = max(
+        _border(outlines[title], *frames.shape[-2:]) for title, (frames, _) in rows.items()
+    )
     first = 0
     for title, (frames, _) in rows.items():
-        thetas, images = several[title].detach().float().cpu(), frames.detach().float().cpu()
-        low, high = (0.0, 255.0) if frames.dtype == torch.uint8 else (images.min().item(), images.max().item())
+        thetas = several[title].detach().float().cpu()
+        images = frames.detach().float().cpu()
+        low, high = (
+            (0.0, 255.0)
+            if frames.dtype == torch.uint8
+            else (images.min().item(), images.max().item())
+        )
         views = spatial_transform(images, thetas, (size, size))[:, :, 0]  # N G h w
         caption(grid[first, 0], title)
         for column, image in enumerate(images):
@@ -105,7 +121,9 @@ def deformation(image: Tensor, fields: Mapping[str, Tensor]) -> "Figure":
     for row, (name, field) in zip(grid, fields.items(), strict=True):
         displacements = field.detach().float().cpu()
         length = displacements.norm(dim=0)
-        caption(row[0], f"{name}\n{length.mean():.1f} pixels on average,\n{length.max():.1f} at most")
+        caption(
+            row[0], f"{name}\n{length.mean():.1f} pixels on average,\n{length.max():.1f} at most"
+        )
         _show(row[0], image, 0, 255)
         _arrows(row[1], displacements)
         _show(row[2], deformed(image, displacements), 0, 255)
@@ -113,7 +131,8 @@ def deformation(image: Tensor, fields: Mapping[str, Tensor]) -> "Figure":
 
 
 def deformed(image: Tensor, field: Tensor) -> Tensor:
-    """Deform an image: pixel p shows the image at p + field(p), bilinearly, rounded; 0 beyond the image.
+    """Deform an image: pixel p shows the image at p + field(p), bilinearly, rounded; 0 beyond the
+    image.
 
     Args:
         image: `H W`, uint8.
@@ -133,7 +152,14 @@ def _show(axes: "Axes", image: Tensor, low: float, high: float, border: float = 
     """A gray image `H W` in pixel coordinates, with an empty border of `border` pixels."""
     H, W = image.shape
     axes.set_facecolor(FAINT)
-    axes.imshow(image.cpu().numpy(), cmap="gray", vmin=low, vmax=high, extent=(0, W, H, 0), interpolation="none")
+    axes.imshow(
+        image.cpu().numpy(),
+        cmap="gray",
+        vmin=low,
+        vmax=high,
+        extent=(0, W, H, 0),
+        interpolation="none",
+    )
     axes.set_xlim(-border, W + border)
     axes.set_ylim(H + border, -border)
 
@@ -148,7 +174,9 @@ def _rim(window: int) -> str:
 
 
 def _border(corners: NDArray[np.float32], height: int, width: int) -> float:
-    """The width of the border, in quarters of the frame: as much as the windows need, at most half of the frame."""
+    """The width of the border, in quarters of the frame: as much as the windows need, at most half
+    of the frame.
+    """
     outside = max(-corners.min(), (corners[..., 0] - width).max(), (corners[..., 1] - height).max())
     quarter = max(height, width) / 4
     return quarter * min(math.ceil((outside - 0.5) / quarter), 2) if outside > 0.5 else 0.0
@@ -159,7 +187,9 @@ def _outline(axes: "Axes", corners: NDArray[np.float32], rim: str) -> None:
 
     # Behind the frame, so that the tint is visible only where the window extends beyond the frame.
     axes.add_patch(Polygon(corners, closed=True, facecolor=rim, alpha=0.3, linewidth=0, zorder=-1))
-    axes.add_patch(Polygon(corners, closed=True, fill=False, edgecolor=rim, linewidth=1.8, joinstyle="miter"))
+    axes.add_patch(
+        Polygon(corners, closed=True, fill=False, edgecolor=rim, linewidth=1.8, joinstyle="miter")
+    )
     axes.plot(*corners[0], "o", color=rim, markersize=5)
 
 
@@ -170,9 +200,21 @@ def _arrows(axes: "Axes", field: Tensor, every: int = 4) -> None:
     x, y = np.meshgrid(at + 0.5, at + 0.5)
     across, down = field[:, at][:, :, at].numpy()
     axes.quiver(
-        x, y, across, down, np.hypot(across, down), cmap="viridis_r", angles="xy", scale_units="xy", scale=1,
-        width=0.007, headwidth=4, headlength=4.5, headaxislength=4, minlength=0,
-    )  # fmt: skip
+        x,
+        y,
+        across,
+        down,
+        np.hypot(across, down),
+        cmap="viridis_r",
+        angles="xy",
+        scale_units="xy",
+        scale=1,
+        width=0.007,
+        headwidth=4,
+        headlength=4.5,
+        headaxislength=4,
+        minlength=0,
+    )
     axes.set_xlim(0, side)
     axes.set_ylim(side, 0)
     axes.spines[:].set(visible=True, edgecolor=FAINT)
@@ -186,7 +228,8 @@ def window_corners(theta: Tensor, height: int, width: int) -> Tensor:
         height, width: H and W.
 
     Returns:
-        `… 4 2`, float32 on the CPU, x and y in pixels: upper left, upper right, lower right, lower left.
+        `… 4 2`, float32 on the CPU, x and y in pixels: upper left, upper right, lower right, lower
+        left.
     """
     ends = torch.tensor([[-1.0, 1, 1, -1], [-1, -1, 1, 1], [1, 1, 1, 1]])
     corners = (theta.detach().float().cpu() @ ends).transpose(-1, -2)  # from -1 to 1

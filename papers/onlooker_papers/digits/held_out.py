@@ -27,13 +27,22 @@ from onlooker_papers.mnist import Digits, DigitSplit, digest
 
 FRAMES = 50  # of a test video, as in the published protocol
 SHORT = 10  # first frames of a test video, which are also evaluated alone
-DATA = DataConfig(frames=FRAMES, size=SIZE, channels=1, normalization="mnist", translate=0.0, scale=0.0)
+DATA = DataConfig(
+    frames=FRAMES, size=SIZE, channels=1, normalization="mnist", translate=0.0, scale=0.0
+)
 TRAINING = TrainConfig(batch=16, label_smoothing=0.0, patience=0)
 EPOCH = 100  # batches; the weights are saved after each epoch
 # A classifier of single digits, equal to the best model's classifier of each digit of a pair.
 ALONE = DigitModel(
-    "stn:1", model="convnet", head_units=128, lr=2e-3, aggregation="product", batch=32, frames=5, frames_per_setting=1
-)  # fmt: skip
+    "stn:1",
+    model="convnet",
+    head_units=128,
+    lr=2e-3,
+    aggregation="product",
+    batch=32,
+    frames=5,
+    frames_per_setting=1,
+)
 # The same for the model that classifies five frames together.
 FOLLOWED = DigitModel("tracks:1", model=TRACKS, lr=2e-3, aggregation="last", batch=64, frames=10)
 # The ways in which a model of pairs may combine frames: a product, and groups of frames.
@@ -50,7 +59,8 @@ class Trial:
         encoders: where `pretrain` left its models.
         variant: of the moving digits.
         spec: the model.
-        videos: number of training videos, each seen once; in whole batches, above 100 batches in steps of 100.
+        videos: number of training videos, each seen once; in whole batches, above 100 batches in
+        steps of 100.
         tests: number of test videos.
         splits: the digits.
         label: name of the folder, if not that of the model.
@@ -76,32 +86,47 @@ class Trial:
         """The model is saved to `folder/model`.
 
         Returns:
-            The figures of `measure`; the number of training `videos`, `minutes` on a number of `threads`, `parameters`
-            (all), `trained` (those that are trained), `validation` (accuracy on short videos).
+            The figures of `measure`; the number of training `videos`, `minutes` on a number of
+            `threads`, `parameters` (all), `trained` (those that are trained), `validation`
+            (accuracy on short videos).
         """
         how, size = schedule(self.spec, self.videos)
         of_model = settings_of(self.spec, self.folder, self.encoders)
 
         def compute() -> dict[str, Any]:
             self._validation.unlink(missing_ok=True)  # of an earlier training
-            spec, training, validation = self.spec, self.splits.training, self.splits.validation
+            spec = self.spec
+            training = self.splits.training
+            validation = self.splits.validation
             videos = AugmentedDigits(
-                training, self.num_digits, variant=self.variant, frames=spec.frames,
+                training,
+                self.num_digits,
+                variant=self.variant,
+                frames=spec.frames,
                 frames_per_setting=spec.frames_per_setting,
-            )  # fmt: skip
+            )
             learn = DigitPairs(videos, size, seed=0)
             choose = DigitPairs(self._drawn(validation, SHORT), VALIDATION, seed=1)
-            model, parameters = prepare(spec, len(self.classes), DATA, self.folder, self.encoders, how.seed)
-            curves = fit(model, learn, choose, DATA, how, self.folder, f"{self.variant}, {self.folder.name}")
+            model, parameters = prepare(
+                spec, len(self.classes), DATA, self.folder, self.encoders, how.seed
+            )
+            curves = fit(
+                model, learn, choose, DATA, how, self.folder, f"{self.variant}, {self.folder.name}"
+            )
             validated = curves["validation"]
             recognizer = Recognizer(model, self.classes, DATA, spec.aggregation)
             recognizer.save(self.folder / "model")
             return {
-                **self.measure(recognizer), "videos": how.epochs * len(learn),
-                "minutes": round(seconds(self.folder) / 60, 1), "threads": torch.get_num_threads(),
-                "parameters": parameters, "trained": count_parameters(model),
-                "validation": validated["accuracy"][validated["loss"].index(min(validated["loss"]))],
-            }  # fmt: skip
+                **self.measure(recognizer),
+                "videos": how.epochs * len(learn),
+                "minutes": round(seconds(self.folder) / 60, 1),
+                "threads": torch.get_num_threads(),
+                "parameters": parameters,
+                "trained": count_parameters(model),
+                "validation": validated["accuracy"][
+                    validated["loss"].index(min(validated["loss"]))
+                ],
+            }
 
         settings = self._settings(**(how.to_dict() | of_model), size=size)
         return memo_of_training(self.folder, settings, compute)
@@ -114,8 +139,8 @@ class Trial:
     def validate(self) -> float:
         """The accuracy of the trained model on whole videos of validation digits.
 
-        The videos on which an epoch is chosen are short, so they cannot show which of two models makes better use of
-        many frames.
+        The videos on which an epoch is chosen are short, so they cannot show which of two models
+        makes better use of many frames.
         """
 
         def compute() -> dict[str, Any]:
@@ -141,10 +166,10 @@ class Trial:
 class Ceiling(Trial):
     """The accuracy on pairs if each digit is seen alone, clean, under the same transforms.
 
-    A classifier of single digits (one of `CEILINGS`) is trained on videos of one clean digit. Two such videos of test
-    digits make a pair, and the most probable pair, given the two predictions, is the answer. If a 6 can look like a 9,
-    this stays below 100 %. It is a measurement, not an upper bound: two digits that rotate together tell more about the
-    angle than each alone.
+    A classifier of single digits (one of `CEILINGS`) is trained on videos of one clean digit. Two
+    such videos of test digits make a pair, and the most probable pair, given the two predictions,
+    is the answer. If a 6 can look like a 9, this stays below 100 %. It is a measurement, not an
+    upper bound: two digits that rotate together tell more about the angle than each alone.
     """
 
     classes: ClassVar = tuple("0123456789")
@@ -153,7 +178,10 @@ class Ceiling(Trial):
     def measure(self, recognizer: Recognizer) -> dict[str, Any]:
         """`accuracy` of pairs with its interval, and `digit_accuracy` of single digits."""
         seen = [self._drawn(self.splits.test).batch(self.tests, seed=seed) for seed in (2, 3)]
-        scores = [torch.from_numpy(recognizer.aggregate(_frame_scores(recognizer, batch.video))) for batch in seen]
+        scores = [
+            torch.from_numpy(recognizer.aggregate(_frame_scores(recognizer, batch.video)))
+            for batch in seen
+        ]
         targets = torch.cat([batch.labels for batch in seen], 1)
         right = pair_posterior(*scores).argmax(1) == pair_label(targets)
         hits = [p.argmax(1) == batch.labels[:, 0] for p, batch in zip(scores, seen, strict=True)]
@@ -165,14 +193,23 @@ class Ceiling(Trial):
 
 
 def score(recognizer: Recognizer, videos: Batch) -> dict[str, Any]:
-    """Accuracy on whole videos, each generated on its own, on their first frames and on single frames; and log loss."""
+    """Accuracy on whole videos, each generated on its own, on their first frames and on single
+    frames; and log loss.
+    """
     scores = _frame_scores(recognizer, videos.video)
     targets = pair_label(videos.labels).numpy()
     names = tuple(f"video {i}" for i in range(len(targets)))
-    measured = measure(Evaluation(names, PAIRS, targets, recognizer.aggregate(scores), tuple(scores)))
+    measured = measure(
+        Evaluation(names, PAIRS, targets, recognizer.aggregate(scores), tuple(scores))
+    )
     found = {name: measured[name] for name in ("accuracy", "frame_accuracy", "log_loss")}
     found["accuracy_interval"] = wilson_interval(found["accuracy"], len(targets))
-    return {**found, "short_accuracy": float((recognizer.aggregate(scores[:, :SHORT]).argmax(1) == targets).mean())}
+    return {
+        **found,
+        "short_accuracy": float(
+            (recognizer.aggregate(scores[:, :SHORT]).argmax(1) == targets).mean()
+        ),
+    }
 
 
 def _frame_scores(recognizer: Recognizer, video: Tensor) -> NDArray[np.float32]:
@@ -183,14 +220,24 @@ def _frame_scores(recognizer: Recognizer, video: Tensor) -> NDArray[np.float32]:
 def schedule(spec: DigitModel, videos: int) -> tuple[TrainConfig, int]:
     """Training settings, and the number of videos in an epoch, in whole batches."""
     size = spec.batch * min(EPOCH, max(1, videos // spec.batch))
-    epochs, aggregation = max(1, videos // size), spec.aggregation
-    how = replace(TRAINING, epochs=epochs, batch=spec.batch, lr=spec.lr, loss=spec.loss, aggregation=aggregation)
+    epochs = max(1, videos // size)
+    aggregation = spec.aggregation
+    how = replace(
+        TRAINING,
+        epochs=epochs,
+        batch=spec.batch,
+        lr=spec.lr,
+        loss=spec.loss,
+        aggregation=aggregation,
+    )
     return how, size
 
 
 @torch.inference_mode()
 def _looks(recognizer: Recognizer, videos: Batch) -> dict[str, float]:
-    """`on_digits`: the share of frames in which the windows of the model are on different digits, if it has windows."""
+    """`on_digits`: the share of frames in which the windows of the model are on different digits,
+    if it has windows.
+    """
     model = recognizer.model
     windows = getattr(model, "windows", getattr(model.encoder, "windows", None))
     if windows is None:
@@ -206,7 +253,9 @@ def _looks(recognizer: Recognizer, videos: Batch) -> dict[str, float]:
 
 
 def pair_posterior(first: Tensor, second: Tensor) -> Tensor:
-    """Probabilities of the unordered pairs, `B 55`, from those of two digits, each `B 10`, treated as independent."""
+    """Probabilities of the unordered pairs, `B 55`, from those of two digits, each `B 10`, treated
+    as independent.
+    """
     joint = first[:, :, None] * second[:, None, :]
     joint = joint + joint.mT - torch.diag_embed(joint.diagonal(dim1=1, dim2=2))
     low, high = torch.triu_indices(10, 10)

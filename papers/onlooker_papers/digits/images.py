@@ -27,11 +27,16 @@ def write_images(folder: Path, splits: DigitSplit, stn: VideoModel) -> list[tupl
 
     Test digits are shown, by the spatial transformer `stn`. Returns each image with its caption.
     """
-    batches = {name: AugmentedDigits(splits.test, variant=name).batch(labels=[[3, 7]], seed=4) for name in VARIANTS}
+    batches = {
+        name: AugmentedDigits(splits.test, variant=name).batch(labels=[[3, 7]], seed=4)
+        for name in VARIANTS
+    }
     single = SingleDigits(ScaledDigits(splits.test), seed=2).__getitems__(list(range(SHOWN)))
     alone = {"Scaled MNIST": _windows(stn, torch.stack([frames[0] for frames, _, _ in single]))}
     pairs = {
-        f"{name}:\none window for two": _windows(stn, batch.video[0, :: FRAMES // SHOWN][:SHOWN].movedim(1, -1))
+        f"{name}:\none window for two": _windows(
+            stn, batch.video[0, :: FRAMES // SHOWN][:SHOWN].movedim(1, -1)
+        )
         for name, batch in batches.items()
         if name != "gesture"
     }

@@ -16,7 +16,8 @@ from onlooker_papers.digits.registry import TRACKS
 from onlooker_papers.digits.track_classifier import TrackClassifier
 from onlooker_papers.memo import fingerprint
 
-SINGLE, CEILING = "single digits", "ceiling"
+SINGLE = "single digits"
+CEILING = "ceiling"
 _TRUST = "pool.weight.weight"
 STAGES = {1: "end-to-end", 2: "two-stage"}
 
@@ -26,20 +27,22 @@ class DigitModel:
     """A model and the settings of its training.
 
     Args:
-        encoder: the name of its encoder; for the model `tracks`, which has its own encoder, `tracks:G` for G objects.
-        stages: 2: the encoder is pre-trained on single digits and frozen, as published; 1: everything is trained.
+        encoder: the name of its encoder; for the model `tracks`, which has its own encoder,
+        `tracks:G` for G objects.
+        stages: 2: the encoder is pre-trained on single digits and frozen, as published; 1:
+        everything is trained.
         model: its recipe in `MODELS`.
         hidden: units of the recurrent layer.
         head_units: width of a tanh layer before the classes; 0: none.
         lr: highest learning rate.
         recipe: recipe by which the encoder was pre-trained on single digits; None: random weights.
-        after: the variant of the moving digits on which the whole model was trained before; or `SINGLE`: training
-            continues from the ceiling of `tracks`, trained on single digits in videos of the same variant; None: random
-            weights.
+        after: the variant of the moving digits on which the whole model was trained before; or
+            `SINGLE`: training continues from the ceiling of `tracks`, trained on single digits in
+            videos of the same variant; None: random weights.
         aggregation: how the scores of frames become the score of a clip (`clip_scores`).
         batch, frames: videos in a batch, and frames in each video.
-        frames_per_setting: frames that share a rotation and a scale. For a model without memory, it is better if every
-            frame has its own, because the model then sees five times as many.
+        frames_per_setting: frames that share a rotation and a scale. For a model without memory, it
+            is better if every frame has its own, because the model then sees five times as many.
     """
 
     encoder: str
@@ -59,7 +62,9 @@ class DigitModel:
     def name(self) -> str:
         """The name of its folder and cell."""
         parts = self.encoder.split(":")
-        return "-".join((*parts, *([] if self.model == parts[0] else [self.model]), STAGES[self.stages]))
+        return "-".join(
+            (*parts, *([] if self.model == parts[0] else [self.model]), STAGES[self.stages])
+        )
 
     @property
     def begins_from(self) -> str:
@@ -70,7 +75,11 @@ class DigitModel:
     def looks(self) -> dict[str, Any]:
         """Arguments of its model that select the encoder."""
         kind, _, count = self.encoder.partition(":")
-        return {"things": int(count), "head": "each-glimpse"} if kind == TRACKS else {"encoder": self.encoder}
+        return (
+            {"things": int(count), "head": "each-glimpse"}
+            if kind == TRACKS
+            else {"encoder": self.encoder}
+        )
 
     @property
     def loss(self) -> Loss:
@@ -81,7 +90,9 @@ class DigitModel:
 def prepare(
     spec: DigitModel, num_classes: int, data: DataConfig, folder: Path, encoders: Path, seed: int
 ) -> tuple[VideoModel, int]:
-    """The model with the initial weights of its training, its encoder frozen or not; and its number of parameters."""
+    """The model with the initial weights of its training, its encoder frozen or not; and its number
+    of parameters.
+    """
     torch.manual_seed(seed)
     model = build(spec, num_classes, data)
     encoder = cast(nn.Module, model.encoder)
@@ -100,18 +111,26 @@ def prepare(
 def build(spec: DigitModel, num_classes: int, data: DataConfig) -> VideoModel:
     """The model with random weights."""
     settings = {**spec.looks, "hidden": spec.hidden, "head_units": spec.head_units, "dropout": 0.0}
-    return create_model(spec.model, num_classes, in_channels=data.channels, size=data.size, **settings)
+    return create_model(
+        spec.model, num_classes, in_channels=data.channels, size=data.size, **settings
+    )
 
 
 def start_of(spec: DigitModel, folder: Path, encoders: Path) -> Path | None:
-    """The folder of the training from whose weights a model continues; None: it starts from random weights."""
+    """The folder of the training from whose weights a model continues; None: it starts from random
+    weights.
+    """
     if spec.after:
-        return (folder.parent if spec.after == SINGLE else folder.parents[1] / spec.after) / spec.begins_from
+        return (
+            folder.parent if spec.after == SINGLE else folder.parents[1] / spec.after
+        ) / spec.begins_from
     return pretraining_of(encoders, spec.encoder, spec.recipe) if spec.recipe else None
 
 
 def settings_of(spec: DigitModel, folder: Path, encoders: Path) -> dict[str, Any]:
-    """All settings of a model that a cell depends on, including its initial weights; see `start_of`."""
+    """All settings of a model that a cell depends on, including its initial weights; see
+    `start_of`.
+    """
     start = start_of(spec, folder, encoders)
     return {**asdict(spec), "begins_with": None if start is None else fingerprint(start)}
 
@@ -119,8 +138,8 @@ def settings_of(spec: DigitModel, folder: Path, encoders: Path) -> dict[str, Any
 def begin_from(model: nn.Module, start: nn.Module) -> None:
     """Give a model the weights of another.
 
-    If the other model tracks fewer objects, the weights that predict the trust in a group of frames are averaged over
-    the objects.
+    If the other model tracks fewer objects, the weights that predict the trust in a group of frames
+    are averaged over the objects.
 
     Raises:
         RuntimeError: weights that do not fit.

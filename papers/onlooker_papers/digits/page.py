@@ -1,4 +1,6 @@
-"""The report of the digit experiments: the published results, what they measure, and results on unseen digits."""
+"""The report of the digit experiments: the published results, what they measure, and results on
+unseen digits.
+"""
 
 from pathlib import Path
 
@@ -17,8 +19,11 @@ from onlooker_papers.sheet import to_png
 from onlooker_papers.tables import Results, add_table
 
 
-def write_page(run: Path, figures: Results, budget: Budget, splits: DigitSplit, encoders: Path) -> Path:
-    """Write `run/report.html`, the page of everything that `reproduce` computed, and its images next to it.
+def write_page(
+    run: Path, figures: Results, budget: Budget, splits: DigitSplit, encoders: Path
+) -> Path:
+    """Write `run/report.html`, the page of everything that `reproduce` computed, and its images
+    next to it.
 
     `figures` are by the name of the results file; `encoders` has the models of `pretrain`.
     """
@@ -37,10 +42,14 @@ def write_page(run: Path, figures: Results, budget: Budget, splits: DigitSplit, 
     page.heading("The encoders (figure 1), pre-trained on single digits")
     add_table(page, tables.pretraining(figures))
     page.heading("Figures 2 to 5")
-    for image, caption in write_images(run, splits, pretrained(encoders, "stn", next(iter(budget.pretraining["stn"])))):
+    for image, caption in write_images(
+        run, splits, pretrained(encoders, "stn", next(iter(budget.pretraining["stn"])))
+    ):
         page.figure(image, caption, wide=True)
     with page.details("Budget"):
-        page.table([[name, str(value)] for name, value in vars(budget).items()], ["what", "how much"])
+        page.table(
+            [[name, str(value)] for name, value in vars(budget).items()], ["what", "how much"]
+        )
     return page.write(run / "report.html")
 
 

@@ -1,4 +1,6 @@
-"""The frame encoders, pre-trained on Scaled MNIST: as published, and by recipes that reach more in less time."""
+"""The frame encoders, pre-trained on Scaled MNIST: as published, and by recipes that reach more in
+less time.
+"""
 
 from dataclasses import replace
 from pathlib import Path
@@ -21,60 +23,92 @@ from onlooker_papers.mnist import Digits, DigitSplit, digest
 
 SIZE = 64
 PARTS = 10  # epochs per pass through the digits, so that the weights are saved ten times per pass
-_VALIDATION = 1000  # digits on which the epoch is chosen; for `dcn`, all 6,000 would take a third of the training time
+# digits on which the epoch is chosen; for `dcn`, all 6,000 would take a third of the training time
+_VALIDATION = 1000
 DATA = DataConfig(frames=1, size=SIZE, channels=1, normalization="mnist", translate=0.0, scale=0.0)
 # recipe -> how; `epochs` counts passes through the digits and is set by the budget.
 RECIPES = {
     "one-cycle": TrainConfig(optimizer="adamw", lr=1e-3, batch=64, label_smoothing=0.0, patience=0),
-    # For several passes. Twice the batch saves a fifth of the time for `dcn`, whose weight update is a third of a step.
+    # For several passes. Twice the batch saves a fifth of the time for `dcn`, whose weight update
+    # is a third of a step.
     "long": TrainConfig(optimizer="adamw", lr=1.4e-3, batch=128, label_smoothing=0.0, patience=0),
 }
-_GENTLER = {"dcn": 0.5}  # factor on AdamW's learning rate, because each of its 500 features sums 204,800 inputs
+_GENTLER = {
+    "dcn": 0.5
+}  # factor on AdamW's learning rate, because each of its 500 features sums 204,800 inputs
 
 
-def pretrain(run: Path, encoder: str, recipe: str, passes: float, splits: DigitSplit) -> dict[str, Any]:
+def pretrain(
+    run: Path, encoder: str, recipe: str, passes: float, splits: DigitSplit
+) -> dict[str, Any]:
     """Train an encoder under `Linear(500, 10)` on single digits, and test it on single digits.
 
     Args:
         run: gets the training's folder with the model, and the cell's file next to it.
         encoder: one of the digit encoders.
-        recipe: `published` (`as_published`), `literal` (the same, with the transforms of the authors' code;
-            see `ScaledDigits`), or one of `RECIPES`.
-        passes: passes through the training digits, in steps of a tenth; for the first two at most 5, as in the paper.
-        splits: the digits. Validation chooses the epoch; the first two recipes also train on the validation digits, and
-            use the last weights.
+        recipe: `published` (`as_published`), `literal` (the same, with the transforms of the
+            authors' code; see `ScaledDigits`), or one of `RECIPES`.
+        passes: passes through the training digits, in steps of a tenth; for the first two at most
+        5, as in the paper.
+        splits: the digits. Validation chooses the epoch; the first two recipes also train on the
+            validation digits, and use the last weights.
 
     Returns:
         `accuracy` and `loss` on the test digits, `parameters`, `passes`, `digits`, `minutes`.
     """
-    folder, published, literal = pretraining_of(run, encoder, recipe), recipe not in RECIPES, recipe == "literal"
+    folder = pretraining_of(run, encoder, recipe)
+    published = recipe not in RECIPES
+    literal = recipe == "literal"
     parts = (splits.training, splits.validation) if published else (splits.training,)
-    digits = Digits(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("images", "labels")))
+    digits = Digits(
+        *(np.concatenate([getattr(part, name) for part in parts]) for name in ("images", "labels"))
+    )
     how = TrainConfig() if published else replace(RECIPES[recipe], epochs=round(passes * PARTS))
     how = replace(how, lr=how.lr * _GENTLER.get(encoder, 1.0))
-    of_recipe: dict[str, Any] = {"passes": passes, "training": "as published"} if published else how.to_dict()
+    of_recipe: dict[str, Any] = (
+        {"passes": passes, "training": "as published"} if published else how.to_dict()
+    )
     of_recipe |= {"literal": True} if literal else {}
 
     def compute() -> dict[str, Any]:
         torch.manual_seed(how.seed)
-        model = Classifier(10, "memoryless", None, encoder=encoder, dropout=0.0, in_channels=1, size=SIZE)
-        parameters, scaled = count_parameters(model), ScaledDigits(digits, literal=literal)
+        model = Classifier(
+            10, "memoryless", None, encoder=encoder, dropout=0.0, in_channels=1, size=SIZE
+        )
+        parameters = count_parameters(model)
+        scaled = ScaledDigits(digits, literal=literal)
         if published:
             taken = train_as_published(model, scaled, passes, folder)
         else:
-            kept = Digits(splits.validation.images[:_VALIDATION], splits.validation.labels[:_VALIDATION])
+            kept = Digits(
+                splits.validation.images[:_VALIDATION], splits.validation.labels[:_VALIDATION]
+            )
             choose = SingleDigits(ScaledDigits(kept, mean=scaled.level), seed=1)
-            fit(model, SingleDigits(scaled, seed=0), choose, DATA, how, folder, f"{encoder}, single digits", PARTS)
+            fit(
+                model,
+                SingleDigits(scaled, seed=0),
+                choose,
+                DATA,
+                how,
+                folder,
+                f"{encoder}, single digits",
+                PARTS,
+            )
             taken = seconds(folder)
         loss, accuracy = _test(model, ScaledDigits(splits.test, mean=scaled.level, literal=literal))
         Recognizer(model, tuple("0123456789"), DATA).save(folder / "model")
         return {
-            "accuracy": accuracy, "loss": loss, "parameters": parameters,
-            "passes": passes if published else how.epochs / PARTS, "digits": len(digits),
+            "accuracy": accuracy,
+            "loss": loss,
+            "parameters": parameters,
+            "passes": passes if published else how.epochs / PARTS,
+            "digits": len(digits),
             "minutes": round(taken / 60, 1),
-        }  # fmt: skip
+        }
 
-    return memo_of_training(folder, {"encoder": encoder, "digits": digest(splits), **of_recipe}, compute)
+    return memo_of_training(
+        folder, {"encoder": encoder, "digits": digest(splits), **of_recipe}, compute
+    )
 
 
 def pretraining_of(run: Path, encoder: str, recipe: str) -> Path:

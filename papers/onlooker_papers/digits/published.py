@@ -1,4 +1,6 @@
-"""The published protocol: 100 training and 100 test videos, 300 rounds, and four readings of what "test" may mean."""
+"""The published protocol: 100 training and 100 test videos, 300 rounds, and four readings of what
+"test" may mean.
+"""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -26,10 +28,14 @@ READINGS = {
 }
 # variant -> encoder -> loss, accuracy in the paper, and on the authors' slides
 PUBLISHED, SLIDES = (read_claims("digits")[place] for place in ("published", "slides"))
-# The paper's parameters for the elastic deformation tear digits; its figure looks as if made with this window (pixels).
-SMOOTH, _SMOOTH_WINDOW = "gesture-61", 61
+# The paper's parameters for the elastic deformation tear digits; its figure looks as if made with
+# this window (pixels).
+SMOOTH = "gesture-61"
+_SMOOTH_WINDOW = 61
 TABLE = (*VARIANTS, SMOOTH)
-CODE, TEXT = "lstm-keras", "lstm"  # the LSTM that the authors' code runs, and that of the paper's text
+# the LSTM that the authors' code runs, and that of the paper's text
+CODE = "lstm-keras"
+TEXT = "lstm"
 LITERAL = ":literal"  # ends the names of encoders whose layers sample as the authors' code does
 PUBLISHED_READING = "same-videos"  # what the authors' code tests on
 FRAMES = 50
@@ -37,7 +43,8 @@ _AT_ONCE = 50  # frames that are encoded at once
 
 
 def videos(training: Digits, test: Digits, variant: str, frames: int = FRAMES) -> dict[str, Batch]:
-    """One video for each ordered pair of digits, for training (`training`) and for each of `READINGS`.
+    """One video for each ordered pair of digits, for training (`training`) and for each of
+    `READINGS`.
 
     New digits come from MNIST's test set, digits of the training videos from its training set.
     """
@@ -67,7 +74,8 @@ def ordered_label(labels: Tensor) -> Tensor:
 
 @torch.inference_mode()
 def encode(model: Classifier, video: Tensor) -> Tensor:
-    """The features of videos `B T 1 H W` uint8 by a frozen encoder: `B T D`, float32, on the encoder's device.
+    """The features of videos `B T 1 H W` uint8 by a frozen encoder: `B T D`, float32, on the
+    encoder's device.
 
     They are computed in bfloat16 if the hardware supports it.
     """
@@ -75,7 +83,10 @@ def encode(model: Classifier, video: Tensor) -> Tensor:
     flat = video.flatten(0, 1).movedim(1, -1).to(device)
     half = uses_bf16()
     with torch.autocast(device.type, torch.bfloat16, enabled=half):
-        parts = [model.encode(to_video(frames, DATA.normalization)).flatten(1) for frames in flat.split(_AT_ONCE)]
+        parts = [
+            model.encode(to_video(frames, DATA.normalization)).flatten(1)
+            for frames in flat.split(_AT_ONCE)
+        ]
     return torch.cat(parts).float().unflatten(0, video.shape[:2])
 
 
@@ -90,7 +101,8 @@ def table_cell(
     frames: int = FRAMES,
     readings: Sequence[str] = tuple(READINGS),
 ) -> dict[str, Any]:
-    """One cell of Table I: an LSTM(8) over a frozen encoder, trained many times, under all four readings.
+    """One cell of Table I: an LSTM(8) over a frozen encoder, trained many times, under all four
+    readings.
 
     Args:
         run, encoders: folders of the cells, and of the models of `pretrain`.
@@ -101,18 +113,29 @@ def table_cell(
         By model and by reading (`READINGS`): `loss`, `accuracy`, and their spreads between rounds.
     """
     settings = {
-        "variant": variant, "encoder": encoder, "recipe": recipe,
-        "weights": fingerprint(pretraining_of(encoders, encoder, recipe)), "rounds": dict(rounds),
-        "digits": digest(splits), "frames": frames, "readings": list(readings),
-    }  # fmt: skip
+        "variant": variant,
+        "encoder": encoder,
+        "recipe": recipe,
+        "weights": fingerprint(pretraining_of(encoders, encoder, recipe)),
+        "rounds": dict(rounds),
+        "digits": digest(splits),
+        "frames": frames,
+        "readings": list(readings),
+    }
 
     def compute() -> dict[str, Any]:
-        model = pretrained(encoders, encoder, recipe).to("cuda" if torch.cuda.is_available() else "cpu")
+        model = pretrained(encoders, encoder, recipe).to(
+            "cuda" if torch.cuda.is_available() else "cpu"
+        )
         sets = videos(splits.training, splits.test, variant, frames)
-        features = {name: encode(model, sets[name].video) for name in {*readings, "training"} - {PUBLISHED_READING}}
+        features = {
+            name: encode(model, sets[name].video)
+            for name in {*readings, "training"} - {PUBLISHED_READING}
+        }
         features[PUBLISHED_READING] = features["training"]
         tests = {name: (features[name], ordered_label(sets[name].labels)) for name in readings}
-        targets, figures = ordered_label(sets["training"].labels), {}
+        targets = ordered_label(sets["training"].labels)
+        figures = {}
         for kind, count in rounds.items():
             found = train_rounds(features["training"], targets, tests, model=kind, rounds=count)
             figures[kind] = {name: _summary(of) for name, of in found.items()}
@@ -122,16 +145,25 @@ def table_cell(
 
 
 def _summary(rounds: Rounds) -> dict[str, float]:
-    (loss, accuracy), (loss_spread, accuracy_spread) = rounds.mean, rounds.spread
-    return {"loss": loss, "accuracy": accuracy, "loss_spread": loss_spread, "accuracy_spread": accuracy_spread}
+    (loss, accuracy) = rounds.mean
+    (loss_spread, accuracy_spread) = rounds.spread
+    return {
+        "loss": loss,
+        "accuracy": accuracy,
+        "loss_spread": loss_spread,
+        "accuracy_spread": accuracy_spread,
+    }
 
 
-def with_distances(cells: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> dict[str, dict[str, Any]]:
+def with_distances(
+    cells: Mapping[str, Mapping[str, Mapping[str, Any]]],
+) -> dict[str, dict[str, Any]]:
     """Cells of Table I, by variant and encoder, next to what was published.
 
-    Each cell with the LSTM of the authors' code gets `distance` (ours minus the paper's, for `loss` and `accuracy` on
-    the training videos), `distance_of_slides`, and `order_holds`: for loss and accuracy, whether it compares with each
-    other encoder as published (if the paper prints the same figures for both, either order counts).
+    Each cell with the LSTM of the authors' code gets `distance` (ours minus the paper's, for `loss`
+    and `accuracy` on the training videos), `distance_of_slides`, and `order_holds`: for loss and
+    accuracy, whether it compares with each other encoder as published (if the paper prints the same
+    figures for both, either order counts).
     """
     return {variant: _row_with_distances(variant, row) for variant, row in cells.items()}
 
@@ -147,12 +179,17 @@ def _row_with_distances(variant: str, row: Mapping[str, Mapping[str, Any]]) -> d
         for name, table in tables.items():
             if table:
                 (loss, accuracy) = table[encoder.removesuffix(LITERAL)]
-                whole[encoder][name] = {"loss": here["loss"] - loss, "accuracy": here["accuracy"] - accuracy}
+                whole[encoder][name] = {
+                    "loss": here["loss"] - loss,
+                    "accuracy": here["accuracy"] - accuracy,
+                }
         holds = {}
         for place, measure in enumerate(("loss", "accuracy")):
             printed = {e: PUBLISHED[base][e.removesuffix(LITERAL)][place] for e in found}
             gaps = {e: printed[encoder] - printed[e] for e in found}
-            holds[measure] = all((here[measure] - found[e][measure]) * gap > 0 for e, gap in gaps.items() if gap)
+            holds[measure] = all(
+                (here[measure] - found[e][measure]) * gap > 0 for e, gap in gaps.items() if gap
+            )
         if len(found) > 1:
             whole[encoder]["order_holds"] = holds
     return whole

@@ -1,4 +1,6 @@
-"""The models and encoders that are not in the library; `onlooker.models` finds them through the entry point."""
+"""The models and encoders that are not in the library; `onlooker.models` finds them through the
+entry point.
+"""
 
 from onlooker.models.registry import Recipe, register_model
 from onlooker_papers.digits.encoders import register_encoders
@@ -6,9 +8,13 @@ from onlooker_papers.digits.track_classifier import TrackClassifier
 
 TRACKS = "tracks"
 RECIPES = {
-    TRACKS: Recipe("two objects on a uniform background, tracked and classified over five frames",
-                   {"things": 2}, TrackClassifier, loss="last"),
-}  # fmt: skip
+    TRACKS: Recipe(
+        "two objects on a uniform background, tracked and classified over five frames",
+        {"things": 2},
+        TrackClassifier,
+        loss="last",
+    ),
+}
 
 
 def register() -> None:

@@ -14,11 +14,20 @@ from onlooker_papers.digits.page import write_page
 from onlooker_papers.digits.pretraining import pretrain
 from onlooker_papers.digits.published import PUBLISHED, READINGS, SLIDES, TABLE, table_cell
 from onlooker_papers.mnist import DigitSplit, digest, split_mnist
-from onlooker_papers.results import About, Key, Row, check_command, command_line, figures_of, write_rows
+from onlooker_papers.results import (
+    About,
+    Key,
+    Row,
+    check_command,
+    command_line,
+    figures_of,
+    write_rows,
+)
 
 BUDGETS = {"quick": QUICK, "standard": STANDARD}
 PROTOCOLS = ("all", "paper", "held-out")
-# The results file of each kind of row, and the path of the rows in it; then the description of each file.
+# The results file of each kind of row, and the path of the rows in it; then the description of each
+# file.
 FILES: dict[str, tuple[str, Key]] = {
     "pretraining": ("pretraining", ()),
     "paper": ("digits-paper", ("cells",)),
@@ -43,14 +52,16 @@ def reproduce(
 ) -> Path:
     """Compute the missing rows of the tables of Shan & Atanasov 2017, and write `report.html`.
 
-    The arguments are the options of the command. With `only`, patterns of rows, the models from which these rows start
-    are computed, too; in `results`, they replace the old rows, and other rows stay.
+    The arguments are the options of the command. With `only`, patterns of rows, the models from
+    which these rows start are computed, too; in `results`, they replace the old rows, and other
+    rows stay.
 
     Returns:
         The report's path; with `only` that of `run/figures.json`.
 
     Raises:
-        ValueError: an unknown budget, protocol or row, a run made with another budget, or results of another command.
+        ValueError: an unknown budget, protocol or row, a run made with another budget, or results
+            of another command.
     """
     if budget not in BUDGETS:
         raise ValueError(f"budget is {budget!r}, expected one of {', '.join(BUDGETS)}")
@@ -69,14 +80,23 @@ def reproduce(
     for file in {FILES[name.split("/")[0]][0] for name in names}:
         check_command(results, file, command)
     rows = _Tables(run, chosen, splits).compute(names)
-    shared = {"digits-paper": {"frames": chosen.frames, "readings": READINGS, "published": PUBLISHED, "slides": SLIDES}}
+    shared = {
+        "digits-paper": {
+            "frames": chosen.frames,
+            "readings": READINGS,
+            "published": PUBLISHED,
+            "slides": SLIDES,
+        }
+    }
     figures = _earlier(run, budget, splits)
     for file, of_file in _by_file(rows).items():
         known = {**figures.get(file, {}), **shared.get(file, {})}
         figures[file] = figures_of(file, {key: row.figures for key, row in of_file.items()}, known)
         if results is not None:
             about = About(WHAT[file], command, [0], shared.get(file))
-            write_rows(results, file, about, of_file, " ".join(f"--only '{pattern}'" for pattern in only))
+            write_rows(
+                results, file, about, of_file, " ".join(f"--only '{pattern}'" for pattern in only)
+            )
     path = run / "figures.json"
     write_json(path, {"budget": budget, "digits": digest(splits), "figures": figures})
     return path if only else write_page(run, figures, chosen, splits, run / "pretraining")
@@ -92,7 +112,9 @@ def _by_file(rows: Mapping[Key, Row]) -> dict[str, dict[Key, Row]]:
 
 
 def _earlier(run: Path, budget: str, splits: DigitSplit) -> dict[str, Any]:
-    """The figures of an earlier call with the same budget and digits, such as one for the other protocol."""
+    """The figures of an earlier call with the same budget and digits, such as one for the other
+    protocol.
+    """
     path = run / "figures.json"
     stored = read_json(path) if path.exists() else {}
     same = stored.get("budget") == budget and stored.get("digits") == digest(splits)
@@ -104,10 +126,19 @@ def _names(budget: Budget) -> Iterator[str]:
     for encoder, recipes in budget.pretraining.items():
         yield from (f"pretraining/{encoder}/{recipe}" for recipe in recipes)
     for encoder in budget.pretraining:
-        yield from (f"paper/{variant}/{encoder}" for variant in (budget.slow if encoder.startswith("dcn") else TABLE))
+        yield from (
+            f"paper/{variant}/{encoder}"
+            for variant in (budget.slow if encoder.startswith("dcn") else TABLE)
+        )
     for variant in VARIANTS:
-        yield from (f"held-out/{variant}/{name}" for name, videos in budget.ceilings.items() if variant in videos)
-        yield from (f"held-out/{variant}/{e.spec.name}" for e in budget.entries if variant in e.variants)
+        yield from (
+            f"held-out/{variant}/{name}"
+            for name, videos in budget.ceilings.items()
+            if variant in videos
+        )
+        yield from (
+            f"held-out/{variant}/{e.spec.name}" for e in budget.entries if variant in e.variants
+        )
     yield from (f"glimpses/{name}" for name in OBJECTS)
 
 
@@ -120,15 +151,19 @@ class _Tables:
     """The rows of one run. Each is computed on request, after the models from which it starts."""
 
     def __init__(self, run: Path, budget: Budget, splits: DigitSplit) -> None:
-        self.run, self.budget, self.splits = run, budget, splits
+        self.run = run
+        self.budget = budget
+        self.splits = splits
         self.encoders = run / "pretraining"
 
     def compute(self, names: Sequence[str]) -> dict[Key, Row]:
         """The rows with these names, by the parts of the names."""
         kinds: dict[str, Callable[..., Row]] = {
-            "pretraining": self._pretraining, "paper": self._paper, "held-out": self._held_out,
+            "pretraining": self._pretraining,
+            "paper": self._paper,
+            "held-out": self._held_out,
             "glimpses": self._glimpses,
-        }  # fmt: skip
+        }
         keys = [tuple(name.split("/")) for name in names]
         return {key: kinds[key[0]](*key[1:]) for key in keys}
 
@@ -136,18 +171,34 @@ class _Tables:
         return Row.of(self._pretrained(encoder, recipe), self.encoders / f"{encoder}-{recipe}.json")
 
     def _pretrained(self, encoder: str, recipe: str) -> dict[str, Any]:
-        return pretrain(self.encoders, encoder, recipe, self.budget.pretraining[encoder][recipe], self.splits)
+        return pretrain(
+            self.encoders, encoder, recipe, self.budget.pretraining[encoder][recipe], self.splits
+        )
 
     def _paper(self, variant: str, encoder: str) -> Row:
-        budget, whole = self.budget, encoder == "lenet" and variant in self.budget.whole
+        budget = self.budget
+        whole = encoder == "lenet" and variant in self.budget.whole
         rounds = {**budget.rounds, **(budget.more_rounds if whole else {})}
         readings = tuple(READINGS) if whole else budget.readings
         recipe = next(iter(budget.pretraining[encoder]))
-        trained, folder = self._pretrained(encoder, recipe), self.run / "paper"
+        trained = self._pretrained(encoder, recipe)
+        folder = self.run / "paper"
         figures = table_cell(
-            folder, self.encoders, variant, encoder, recipe, rounds, self.splits, budget.frames, readings
+            folder,
+            self.encoders,
+            variant,
+            encoder,
+            recipe,
+            rounds,
+            self.splits,
+            budget.frames,
+            readings,
         )
-        of_encoder = {"recipe": recipe, "passes": trained["passes"], "accuracy": trained["accuracy"]}
+        of_encoder = {
+            "recipe": recipe,
+            "passes": trained["passes"],
+            "accuracy": trained["accuracy"],
+        }
         figures = {**figures, "encoder": of_encoder, "rounds": rounds}
         return Row.of(figures, folder / f"{variant}-{encoder}.json")
 
@@ -156,12 +207,19 @@ class _Tables:
         return Row.of(self._with_start(trial), trial.folder.with_suffix(".json"))
 
     def _ceiling(self, variant: str, name: str) -> Trial:
-        run, videos = self.run / "held-out", self.budget.ceilings[name][variant]
-        return Ceiling(run, run, variant, CEILINGS[name], videos, self.budget.tests, self.splits, label=name)
+        run = self.run / "held-out"
+        videos = self.budget.ceilings[name][variant]
+        return Ceiling(
+            run, run, variant, CEILINGS[name], videos, self.budget.tests, self.splits, label=name
+        )
 
     def _entry(self, variant: str, model: str) -> Trial:
-        (entry,) = (e for e in self.budget.entries if e.spec.name == model and variant in e.variants)
-        return self._trial("held-out", variant, entry.spec, entry.videos, entry.tests or self.budget.tests)
+        (entry,) = (
+            e for e in self.budget.entries if e.spec.name == model and variant in e.variants
+        )
+        return self._trial(
+            "held-out", variant, entry.spec, entry.videos, entry.tests or self.budget.tests
+        )
 
     def _trial(self, part: str, variant: str, spec: DigitModel, videos: int, tests: int) -> Trial:
         if spec.recipe:
@@ -169,8 +227,11 @@ class _Tables:
         return Trial(self.run / part, self.encoders, variant, spec, videos, tests, self.splits)
 
     def _with_start(self, trial: Trial) -> dict[str, Any]:
-        """The figures of a trial; its videos and minutes include those of the model that it starts from."""
-        spec, before = trial.spec, {"videos": 0, "minutes": 0.0}
+        """The figures of a trial; its videos and minutes include those of the model that it starts
+        from.
+        """
+        spec = trial.spec
+        before = {"videos": 0, "minutes": 0.0}
         if spec.after == SINGLE:
             before = self._with_start(self._ceiling(trial.variant, spec.begins_from))
         elif spec.after:
@@ -182,5 +243,7 @@ class _Tables:
 
     def _glimpses(self, name: str) -> Row:
         """One window and several, trained on equally many videos."""
-        trial = self._trial("glimpses", "normal", OBJECTS[name], self.budget.objects, self.budget.tests)
+        trial = self._trial(
+            "glimpses", "normal", OBJECTS[name], self.budget.objects, self.budget.tests
+        )
         return Row.of(trial.train(), trial.folder.with_suffix(".json"))

@@ -1,8 +1,10 @@
-"""Rounds: many trainings of one small classifier on the same frozen features, for a mean and its spread.
+"""Rounds: many trainings of one small classifier on the same frozen features, for a mean and its
+spread.
 
-Shan & Atanasov 2017 average 300 rounds. Here they are trained side by side (`stacked`), and computations that cannot
-change a result are skipped: a feature that is zero in all training frames never gets a gradient, so its weights keep
-their initial values, and are needed again only if a test video has this feature.
+Shan & Atanasov 2017 average 300 rounds. Here they are trained side by side (`stacked`), and
+computations that cannot change a result are skipped: a feature that is zero in all training frames
+never gets a gradient, so its weights keep their initial values, and are needed again only if a test
+video has this feature.
 """
 
 from collections.abc import Iterator, Mapping
@@ -18,7 +20,9 @@ from torch import Tensor
 
 from onlooker_papers.digits.stacked import STACKS, LSTMStack, behind
 
-_ON_CPU, _ON_GPU = 20, 100  # rounds side by side: as many as fit a core's cache; as fill a GPU
+# rounds side by side: as many as fit a core's cache; as fill a GPU
+_ON_CPU = 20
+_ON_GPU = 100
 _STREAMS = {"weights": 0, "order": 1}
 
 TestSets = Mapping[str, tuple[Tensor, Tensor]]
@@ -65,9 +69,9 @@ def train_rounds(
 ) -> dict[str, Rounds]:
     """Train `rounds` classifiers, each from different weights, and measure each on every test set.
 
-    Training uses cross entropy, RMSprop (decay .9, epsilon 1e-8 added to the root, as in Keras 2.0) and no dropout.
-    Round r depends only on `seed` and r, not on the number of rounds, stacks and threads. Each round has its own order
-    of the videos, which changes every epoch.
+    Training uses cross entropy, RMSprop (decay .9, epsilon 1e-8 added to the root, as in Keras 2.0)
+    and no dropout. Round r depends only on `seed` and r, not on the number of rounds, stacks and
+    threads. Each round has its own order of the videos, which changes every epoch.
 
     On the CPU, each stack of rounds runs in one thread: `torch.set_num_threads` is 1 meanwhile.
 
@@ -75,15 +79,16 @@ def train_rounds(
         features: `V T D`, floating point; everything runs on their device.
         targets: `V`, classes from 0 to K - 1.
         tests: for each name, features `V T D` (T and D as above, any V) and targets `V`.
-        model: `lstm`: 8 units, one softmax on the outputs of all T steps; `lstm-keras`: the same with the cell of Keras
-            2.0. See `stacked`.
+        model: `lstm`: 8 units, one softmax on the outputs of all T steps; `lstm-keras`: the same
+            with the cell of Keras 2.0. See `stacked`.
         num_classes: K.
         rounds: R.
         epochs: passes through the training videos.
         batch: videos in a step; the last step of an epoch may have fewer.
         lr: learning rate.
         seed: seed of weights and orders.
-        stacked: maximum number of rounds side by side; None: by the device. Results depend on it only by rounding.
+        stacked: maximum number of rounds side by side; None: by the device. Results depend on it
+            only by rounding.
 
     Returns:
         For each test set, loss and accuracy of every round.
@@ -100,20 +105,26 @@ def train_rounds(
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
     return {
-        name: Rounds(torch.cat([of[name].loss for of in stacks]), torch.cat([of[name].accuracy for of in stacks]))
+        name: Rounds(
+            torch.cat([of[name].loss for of in stacks]),
+            torch.cat([of[name].accuracy for of in stacks]),
+        )
         for name in tests
     }
 
 
 @dataclass(frozen=True, eq=False)
 class _Material:
-    """Features in the form that a stack takes, `T V D'`: only those that can matter, followed by `behind`."""
+    """Features in the form that a stack takes, `T V D'`: only those that can matter, followed by
+    `behind`.
+    """
 
     training: Tensor
     targets: Tensor
     tests: dict[str, tuple[Tensor, Tensor]]
     moving: Tensor  # features that are not zero in some training frame: their weights change
-    waiting: Tensor  # other features that are not zero in some test frame: their initial weights are read
+    # other features that are not zero in some test frame: their initial weights are read
+    waiting: Tensor
     frames: int  # T
     width: int  # D
 
@@ -125,19 +136,23 @@ class _Material:
         def laid(given: Tensor) -> Tensor:
             return given.detach().to(device, dtype).transpose(0, 1)
 
-        training, others = laid(features), {name: laid(given) for name, (given, _) in tests.items()}
+        training = laid(features)
+        others = {name: laid(given) for name, (given, _) in tests.items()}
         seen = (training != 0).flatten(0, 1).any(0)
         shown = torch.zeros_like(seen)
         for given in others.values():
             shown |= (given != 0).flatten(0, 1).any(0)
-        moving, waiting = seen.nonzero()[:, 0], (shown & ~seen).nonzero()[:, 0]
+        moving = seen.nonzero()[:, 0]
+        waiting = (shown & ~seen).nonzero()[:, 0]
 
         def chosen(given: Tensor, columns: Tensor) -> Tensor:
             end = behind(len(moving)).to(given).expand(*given.shape[:2], -1)
             return torch.cat((given.index_select(2, columns), end), 2)
 
         read = torch.cat((waiting, moving))
-        prepared = {name: (chosen(given, read), tests[name][1].to(device)) for name, given in others.items()}
+        prepared = {
+            name: (chosen(given, read), tests[name][1].to(device)) for name, given in others.items()
+        }
         T, _, D = training.shape
         return cls(chosen(training, moving), targets.to(device), prepared, moving, waiting, T, D)
 
@@ -160,19 +175,26 @@ def _train_stack(
 ) -> dict[str, Rounds]:
     """Train the rounds `numbers` together, and measure them on every test set."""
     generators = [round_stream("weights", seed, r) for r in numbers]
-    stack = kind(generators, ready.frames, ready.width, num_classes, ready.moving, ready.waiting, ready.like)
+    stack = kind(
+        generators, ready.frames, ready.width, num_classes, ready.moving, ready.waiting, ready.like
+    )
     orders = [round_stream("order", seed, r) for r in numbers]
     for _ in range(epochs):
-        shuffled = torch.stack([torch.randperm(len(ready.targets), generator=chance) for chance in orders])
+        shuffled = torch.stack(
+            [torch.randperm(len(ready.targets), generator=chance) for chance in orders]
+        )
         for videos in shuffled.to(ready.targets.device).split(batch, 1):
             batches = [stack.collect(r, ready.training, chosen) for r, chosen in enumerate(videos)]
             stack.step(batches, ready.targets[videos], lr)
-    return {name: _measure(stack, given, truth, batch) for name, (given, truth) in ready.tests.items()}
+    return {
+        name: _measure(stack, given, truth, batch) for name, (given, truth) in ready.tests.items()
+    }
 
 
 def _measure(stack: LSTMStack, features: Tensor, targets: Tensor, batch: int) -> Rounds:
     """Loss and accuracy of all stacked rounds on `T V D'`."""
-    loss, right = [], []
+    loss = []
+    right = []
     for given, truth in zip(features.split(batch, 1), targets.split(batch), strict=True):
         logits = stack.logits(given)  # R K B
         goal = truth.expand(len(logits), -1)
@@ -182,14 +204,20 @@ def _measure(stack: LSTMStack, features: Tensor, targets: Tensor, batch: int) ->
 
 
 def round_stream(of: str, seed: int, number: int) -> torch.Generator:
-    """The random generator of a round's weights or order; always on the CPU, so that all devices agree."""
-    state = int(np.random.SeedSequence([seed, _STREAMS[of], number]).generate_state(1, np.uint64)[0])
+    """The random generator of a round's weights or order; always on the CPU, so that all devices
+    agree.
+    """
+    state = int(
+        np.random.SeedSequence([seed, _STREAMS[of], number]).generate_state(1, np.uint64)[0]
+    )
     return torch.Generator().manual_seed(state >> 1)
 
 
 @contextmanager
 def _one_thread_each(device: torch.device) -> Iterator[int]:
-    """The number of stacks that run at once, one thread each, so that none waits for another within a product."""
+    """The number of stacks that run at once, one thread each, so that none waits for another within
+    a product.
+    """
     before = torch.get_num_threads()
     if device.type != "cpu":
         yield 1

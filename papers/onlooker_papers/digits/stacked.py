@@ -1,9 +1,11 @@
-"""LSTM classifiers stacked side by side, R at a time, with forward, backward and RMSprop written out by hand.
+"""LSTM classifiers stacked side by side, R at a time, with forward, backward and RMSprop written
+out by hand.
 
-The product of features and input kernel is nearly all of the work. It is one matrix product over all frames and rounds,
-and another one for the gradient; only the small states need a loop over time. Values for all time steps are stored as
-`T R H B`, so that the R recurrent products of a step are one batched product, and a gate is contiguous in memory. `H`
-is the number of units, 8, and `G` that of gates, 4.
+The product of features and input kernel is nearly all of the work. It is one matrix product over
+all frames and rounds, and another one for the gradient; only the small states need a loop over
+time. Values for all time steps are stored as `T R H B`, so that the R recurrent products of a step
+are one batched product, and a gate is contiguous in memory. `H` is the number of units, 8, and `G`
+that of gates, 4.
 """
 
 from collections.abc import Sequence
@@ -12,9 +14,12 @@ import torch
 from torch import Tensor, nn
 
 HIDDEN = 8  # units
-DECAY, EPSILON = 0.9, 1e-8  # of RMSprop
+# of RMSprop
+DECAY = 0.9
+EPSILON = 1e-8
 
-_ALIGNED = 16  # floats of a cache line; a multiple of it makes the product of the gradient an eighth faster
+# floats of a cache line; a multiple of it makes the product of the gradient an eighth faster
+_ALIGNED = 16
 _CHUNK = 1 << 16  # weights updated at a time on a CPU, near the size of its cache
 
 _sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input
@@ -22,33 +27,46 @@ _tanh_backward = torch.ops.aten.tanh_backward.grad_input
 
 
 def behind(count: int) -> Tensor:
-    """Padding after `count` features: a one, whose weight is the bias, and zeros up to a multiple of `_ALIGNED`."""
+    """Padding after `count` features: a one, whose weight is the bias, and zeros up to a multiple
+    of `_ALIGNED`.
+    """
     return torch.eye(1, 1 + -(count + 1) % _ALIGNED)[0]
 
 
-def first_weights(chance: torch.Generator, frames: int, num_features: int, num_classes: int) -> dict[str, Tensor]:
+def first_weights(
+    chance: torch.Generator, frames: int, num_features: int, num_classes: int
+) -> dict[str, Tensor]:
     """Initial weights of one round; the kernel `GH D` without its bias."""
     head = torch.empty(num_classes, frames * HIDDEN)
     kernel = nn.init.xavier_uniform_(torch.empty(4 * HIDDEN, num_features), generator=chance)
-    # In double precision: in single precision, an orthogonal matrix would depend on the number of threads.
+    # In double precision: in single precision, an orthogonal matrix would depend on the number of
+    # threads.
     recurrent = torch.empty(4 * HIDDEN, HIDDEN, dtype=torch.float64)
     nn.init.orthogonal_(recurrent, generator=chance)
     nn.init.xavier_uniform_(head, generator=chance)
-    return {"kernel": kernel, "recurrent": recurrent.float(), "head": head, "head_bias": torch.zeros(num_classes)}
+    return {
+        "kernel": kernel,
+        "recurrent": recurrent.float(),
+        "head": head,
+        "head_bias": torch.zeros(num_classes),
+    }
 
 
 class LSTMStack:
-    """R rounds of LSTM(8) without forget bias (the text of Shan & Atanasov 2017), a dense layer on all states, softmax.
+    """R rounds of LSTM(8) without forget bias (the text of Shan & Atanasov 2017), a dense layer on
+    all states, softmax.
 
-    Gates are in the order i, f, g, o. Kernels are initialized Xavier-uniform, recurrent ones orthogonal, biases with
-    zeros. Each round has its own random generator, so that it does not depend on the other rounds.
+    Gates are in the order i, f, g, o. Kernels are initialized Xavier-uniform, recurrent ones
+    orthogonal, biases with zeros. Each round has its own random generator, so that it does not
+    depend on the other rounds.
 
     Args:
         generators: one for each round.
         frames: T.
         num_features: D, including features that are left out.
         num_classes: K.
-        moving: features that are trained on; their weights and those of the padding `behind` are the kernel `R GH D'`.
+        moving: features that are trained on; their weights and those of the padding `behind` are
+        the kernel `R GH D'`.
         waiting: other features that test videos may have; their weights keep their initial values.
         like: a tensor with the dtype and device to use.
     """
@@ -63,7 +81,8 @@ class LSTMStack:
         waiting: Tensor,
         like: Tensor,
     ) -> None:
-        self.rounds, self.frames = len(generators), frames
+        self.rounds = len(generators)
+        self.frames = frames
         self._spaces: dict[tuple[object, ...], Tensor] = {}
         columns = torch.cat((waiting, moving)).cpu()
         drawn: dict[str, list[Tensor]] = {}
@@ -91,10 +110,14 @@ class LSTMStack:
 
     def logits(self, features: Tensor) -> Tensor:
         """`T B D'`, waiting features first, to `R K B`."""
-        kernel = torch.cat((self.waiting, self.weights["kernel"]), 2) if self.waiting.shape[2] else None
+        kernel = (
+            torch.cat((self.waiting, self.weights["kernel"]), 2) if self.waiting.shape[2] else None
+        )
         return self._forward([features] * self.rounds, kernel)[0]
 
-    def gradients(self, batches: Sequence[Tensor], targets: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    def gradients(
+        self, batches: Sequence[Tensor], targets: Tensor
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         """Gradients of the mean cross entropy for the gates and for all weights except the kernel.
 
         Args:
@@ -111,11 +134,15 @@ class LSTMStack:
         pull = torch.bmm(self.weights["head"].mT, errors, out=self._space("pull", *flat.shape))
         # Steps first, because only a product into contiguous memory is batched over all rounds.
         steps = self._space("pull by steps", self.frames, len(pull), HIDDEN, B)
-        errors, recurrent = self.back(steps.copy_(pull.unflatten(1, (self.frames, HIDDEN)).transpose(0, 1)))
+        errors, recurrent = self.back(
+            steps.copy_(pull.unflatten(1, (self.frames, HIDDEN)).transpose(0, 1))
+        )
         return errors, found | {"recurrent": recurrent}
 
     def kernel_gradient(self, errors: Tensor, number: int, features: Tensor) -> Tensor:
-        """The kernel gradient `GH D'` of a round, from the result of `gradients` and its batch `T B D'`."""
+        """The kernel gradient `GH D'` of a round, from the result of `gradients` and its batch `T B
+        D'`.
+        """
         out = self._space("kernel gradient", errors.shape[1], features.shape[2])
         return torch.mm(errors[number].flatten(1), features.flatten(0, 1), out=out)
 
@@ -124,25 +151,40 @@ class LSTMStack:
         errors, found = self.gradients(batches, targets)
         for name, gradient in found.items():
             self._descend(name, slice(None), gradient, lr)
-        for number, features in enumerate(batches):  # a gradient is used while it is still in the cache
+        for number, features in enumerate(
+            batches
+        ):  # a gradient is used while it is still in the cache
             self._descend("kernel", number, self.kernel_gradient(errors, number, features), lr)
 
-    def _forward(self, batches: Sequence[Tensor], kernel: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def _forward(
+        self, batches: Sequence[Tensor], kernel: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Logits `R K B`, and the flattened hidden states `R TH B`."""
         kernel = self.weights["kernel"] if kernel is None else kernel
-        rows, T, B = 4 * HIDDEN, self.frames, batches[0].shape[1]
-        gates, brought = self._space("gates", T, self.rounds, rows, B), self._space("brought", T * B, rows)
+        rows = 4 * HIDDEN
+        T = self.frames
+        B = batches[0].shape[1]
+        gates = self._space("gates", T, self.rounds, rows, B)
+        brought = self._space("brought", T * B, rows)
         for number, features in enumerate(batches):
             # One product and a transposed copy are faster than a product for each step.
             torch.mm(features.flatten(0, 1), kernel[number].T, out=brought)
             gates[:, number].copy_(brought.view(T, B, rows).transpose(1, 2))
         states = self.run(gates)
-        flat = self._space("flat", self.rounds, T, HIDDEN, B).copy_(states.transpose(0, 1)).flatten(1, 2)
-        return torch.baddbmm(self.weights["head_bias"][:, :, None], self.weights["head"], flat), flat
+        flat = (
+            self._space("flat", self.rounds, T, HIDDEN, B)
+            .copy_(states.transpose(0, 1))
+            .flatten(1, 2)
+        )
+        return torch.baddbmm(
+            self.weights["head_bias"][:, :, None], self.weights["head"], flat
+        ), flat
 
     def _descend(self, name: str, rounds: slice | int, gradient: Tensor, lr: float) -> None:
         """RMSprop as in Keras 2.0: v = ρ v + (1 - ρ) g², w -= lr g / (√v + ε)."""
-        flat = [t.view(-1) for t in (self.weights[name][rounds], self._squares[name][rounds], gradient)]
+        flat = [
+            t.view(-1) for t in (self.weights[name][rounds], self._squares[name][rounds], gradient)
+        ]
         chunk = flat[0].numel() if gradient.is_cuda else _CHUNK
         for weight, square, slope in zip(*(t.split(max(1, chunk)) for t in flat), strict=True):
             square.mul_(DECAY).addcmul_(slope, slope, value=1 - DECAY)
@@ -150,19 +192,24 @@ class LSTMStack:
             weight.addcdiv_(slope, root, value=-lr)
 
     def _space(self, name: str, *shape: int) -> Tensor:
-        """A buffer that is reused at every step, because allocating new pages costs more than filling them."""
+        """A buffer that is reused at every step, because allocating new pages costs more than
+        filling them.
+        """
         key = (name, *shape)
         if key not in self._spaces:
             self._spaces[key] = self.weights["head"].new_empty(shape)
         return self._spaces[key]
 
     def run(self, gates: Tensor) -> Tensor:
-        """Hidden states `T R H B` from the input terms of the gates, `T R GH B`, which are overwritten.
+        """Hidden states `T R H B` from the input terms of the gates, `T R GH B`, which are
+        overwritten.
 
         C_t = f C_{t-1} + i g, H_t = o tanh(C_t).
         """
         T, R, _, B = gates.shape
-        states, memory, bent = (self._space(name, T, R, HIDDEN, B) for name in ("states", "memory", "bent"))
+        states, memory, bent = (
+            self._space(name, T, R, HIDDEN, B) for name in ("states", "memory", "bent")
+        )
         self._kept = gates, states, memory, bent
         i, f, g, o = (gate.unbind() for gate in gates.unflatten(2, (4, -1)).unbind(2))
         for t, (gate, c, b, h) in enumerate(zip(gates, memory, bent, states, strict=True)):
@@ -177,17 +224,20 @@ class LSTMStack:
         return states
 
     def back(self, pull: Tensor) -> tuple[Tensor, Tensor]:
-        """Backpropagation through time; factors of the states' gradients are computed first, for all steps at once.
+        """Backpropagation through time; factors of the states' gradients are computed first, for
+        all steps at once.
 
         Args:
-            pull: the gradients of the hidden states, `T R H B`, which are overwritten. Called after `run`.
+            pull: the gradients of the hidden states, `T R H B`, which are overwritten. Called after
+                `run`.
 
         Returns:
             Gradients of the gates, `R GH T B`, and of the recurrent weights, `R GH H`.
         """
         gates, states, memory, bent = self._kept
         T, R, H, B = states.shape
-        slopes, out = self._space("slopes", *gates.shape), self._space("out", R, 4 * H, T, B)
+        slopes = self._space("slopes", *gates.shape)
+        out = self._space("out", R, 4 * H, T, B)
         i, f, g, o = gates.unflatten(2, (4, H)).unbind(2)
         by_i, by_f, by_g, by_o = slopes.unflatten(2, (4, H)).unbind(2)
         self.squash_backward(g, i, by_i)
@@ -202,10 +252,20 @@ class LSTMStack:
         # All views are made first, because making one costs as much as its arithmetic.
         ifg, by_ifg = (t.unflatten(d, (4, H)).narrow(d, 0, 3) for t, d in ((out, 1), (slopes, 2)))
         steps = zip(
-            pull, by_memory, by_ifg, by_o, f, out.unbind(2), ifg.unbind(3), out[:, 3 * H :].unbind(2), strict=True
+            pull,
+            by_memory,
+            by_ifg,
+            by_o,
+            f,
+            out.unbind(2),
+            ifg.unbind(3),
+            out[:, 3 * H :].unbind(2),
+            strict=True,
         )
         later = None
-        for here, slope, slope_ifg, slope_o, forget, errors, errors_ifg, errors_o in reversed(list(steps)):
+        for here, slope, slope_ifg, slope_o, forget, errors, errors_ifg, errors_o in reversed(
+            list(steps)
+        ):
             if later is not None:
                 here.baddbmm_(back, later)
             memory_pull.addcmul_(here, slope)
@@ -230,7 +290,9 @@ class LSTMStack:
 
 
 class KerasLSTMStack(LSTMStack):
-    """LSTM(8) as in Keras 2.0, which the authors' code uses: forget bias 1, σ(x) = min(max(.2 x + .5, 0), 1)."""
+    """LSTM(8) as in Keras 2.0, which the authors' code uses: forget bias 1, σ(x) = min(max(.2 x +
+    .5, 0), 1).
+    """
 
     def draw_bias(self) -> Tensor:
         """1 for the forget gate."""
@@ -248,7 +310,9 @@ class KerasLSTMStack(LSTMStack):
 
 
 def _tanh(sigmoids: Tensor, minus_one: Tensor) -> Tensor:
-    """tanh x = 2 σ(2x) - 1, in place, from σ(2x): four times as fast as `tanh`, and exact to rounding."""
+    """tanh x = 2 σ(2x) - 1, in place, from σ(2x): four times as fast as `tanh`, and exact to
+    rounding.
+    """
     return torch.add(minus_one, sigmoids, alpha=2, out=sigmoids)
 
 

@@ -7,7 +7,18 @@ from onlooker_papers.claims import read_claims
 from onlooker_papers.digits.held_out import CEILINGS, FRAMES
 from onlooker_papers.digits.pretraining import RECIPES
 from onlooker_papers.digits.published import CODE, LITERAL, PUBLISHED_READING, SMOOTH, TEXT
-from onlooker_papers.tables import Column, Entry, Results, build, code, grid, key, rows, share, table
+from onlooker_papers.tables import (
+    Column,
+    Entry,
+    Results,
+    build,
+    code,
+    grid,
+    key,
+    rows,
+    share,
+    table,
+)
 
 Cell = Mapping[str, float]
 
@@ -21,7 +32,8 @@ def _figures(cell: Cell) -> str:
 def paper(results: Results) -> Table:
     """Table I: as published, and by the authors' code on encoders trained as published."""
     figures = results["digits-paper"]
-    cells, published = figures["cells"], figures["published"]
+    cells = figures["cells"]
+    published = figures["published"]
     encoders = list(dict.fromkeys(encoder for row in cells.values() for encoder in row))
 
     def cell(variant: str, encoder: str) -> str | None:
@@ -29,7 +41,9 @@ def paper(results: Results) -> Table:
         loss, accuracy = published[variant.removesuffix("-61")][encoder.removesuffix(LITERAL)]
         return f"{loss:.2f} · {share(accuracy)} → {_figures(here) if here else '–'}"
 
-    frozen = {e: of["encoder"] for row in cells.values() for e, of in row.items() if "encoder" in of}
+    frozen = {
+        e: of["encoder"] for row in cells.values() for e, of in row.items() if "encoder" in of
+    }
     trained = ", ".join(f"`{e}` {of['recipe']} {of['passes']:g}" for e, of in frozen.items())
     note = (
         "Loss · accuracy in %, published → ours: on the training videos, with the LSTM of the authors' code. Frozen "
@@ -62,7 +76,8 @@ def readings(results: Results) -> Table:
 @table("digits-honest")
 def held_out(results: Results) -> Table:
     """Accuracy of every model on every variant, and the ceilings."""
-    models, chosen = results["digits-honest"]["models"], results["digits-honest"]["chosen"]
+    models = results["digits-honest"]["models"]
+    chosen = results["digits-honest"]["chosen"]
     names = list(dict.fromkeys(name for of_variant in models.values() for name in of_variant))
     names.sort(key=lambda name: name in CEILINGS)
 
@@ -71,7 +86,9 @@ def held_out(results: Results) -> Table:
             return None
         return share(models[variant][name]["accuracy"])
 
-    ends = [row["accuracy_interval"] for of_variant in models.values() for row in of_variant.values()]
+    ends = [
+        row["accuracy_interval"] for of_variant in models.values() for row in of_variant.values()
+    ]
     named: dict[str, list[str]] = {}
     for variant, name in chosen.items():
         named.setdefault(name, []).append(variant)
@@ -104,23 +121,40 @@ def glimpses(results: Results) -> Table:
         "all windows on digits, % of frames": ("on_digits", share),
         "parameters": "parameters",
     }
-    return build((entry for name in names for entry in rows(runs, "*") if entry.key == (name,)), columns, note)
+    return build(
+        (entry for name in names for entry in rows(runs, "*") if entry.key == (name,)),
+        columns,
+        note,
+    )
 
 
 @table("pretraining")
 def pretraining(results: Results) -> Table:
     """The encoders on single digits, compared with the published figures."""
-    found, recipes = results["pretraining"], ("published", "literal", *RECIPES)
+    found = results["pretraining"]
+    recipes = ("published", "literal", *RECIPES)
     stated = read_claims("digits")["encoders"]
 
     def ours(encoder: str, recipe: str) -> str | None:
         row = found[encoder].get(recipe)
-        return f"{row['loss']:.3f} · {share(row['accuracy'], 2)} ({row['passes']:g})" if row else None
+        return (
+            f"{row['loss']:.3f} · {share(row['accuracy'], 2)} ({row['passes']:g})" if row else None
+        )
 
     def line(encoder: str) -> list[str | int | None]:
-        known, counted = stated[encoder.removesuffix(LITERAL)], next(iter(found[encoder].values()))["parameters"]
-        printed = [f"{of[0]:.3f} · {share(of[1], 2)}" if of else None for of in map(known.get, ("paper", "code"))]
-        return [code(encoder), known.get("parameters"), counted, *printed, *(ours(encoder, of) for of in recipes)]
+        known = stated[encoder.removesuffix(LITERAL)]
+        counted = next(iter(found[encoder].values()))["parameters"]
+        printed = [
+            f"{of[0]:.3f} · {share(of[1], 2)}" if of else None
+            for of in map(known.get, ("paper", "code"))
+        ]
+        return [
+            code(encoder),
+            known.get("parameters"),
+            counted,
+            *printed,
+            *(ours(encoder, of) for of in recipes),
+        ]
 
     own, long = RECIPES.values()
     note = (

@@ -1,4 +1,6 @@
-"""The model that tracks objects through groups of frames, and classifies each object from a group as a whole."""
+"""The model that tracks objects through groups of frames, and classifies each object from a group
+as a whole.
+"""
 
 from typing import Any, NoReturn
 
@@ -12,13 +14,14 @@ from onlooker_papers.digits.tracks import Tracks
 
 
 class TrackClassifier(VideoModel):
-    """Objects are tracked through groups of frames (`Tracks`); each group is classified, and the predictions are pooled
-    with learned weights (`OpinionPool`).
+    """Objects are tracked through groups of frames (`Tracks`); each group is classified, and the
+    predictions are pooled with learned weights (`OpinionPool`).
 
-    The prediction at a frame is that of all groups that have ended by then; before the first group ends, all classes
-    are equal. Frames after the last complete group are ignored. A clip that is shorter than a group repeats its last
-    frame to fill one, whose prediction is that of the last frame. Train this model with the loss of the last prediction
-    (`--loss last`): frames of the first group carry no information, and count as mistakes in the frame accuracy.
+    The prediction at a frame is that of all groups that have ended by then; before the first group
+    ends, all classes are equal. Frames after the last complete group are ignored. A clip that is
+    shorter than a group repeats its last frame to fill one, whose prediction is that of the last
+    frame. Train this model with the loss of the last prediction (`--loss last`): frames of the
+    first group carry no information, and count as mistakes in the frame accuracy.
 
     Args:
         num_classes: K.
@@ -26,8 +29,9 @@ class TrackClassifier(VideoModel):
         stretch: number of frames in a group (L).
         hidden: number of features of an object.
         head_units: width of a tanh layer before the classes; 0: none.
-        head: `joint`: classify all objects together; `each-glimpse`: classify each object independently; the class is
-            the unordered group of symbols (`EachGlimpse`). Objects have no fixed order, which `joint` must learn.
+        head: `joint`: classify all objects together; `each-glimpse`: classify each object
+            independently; the class is the unordered group of symbols (`EachGlimpse`). Objects have
+            no fixed order, which `joint` must learn.
         dropout: before the classes.
         in_channels: C of the frames.
         size: height and width of the frames.
@@ -78,7 +82,9 @@ class TrackClassifier(VideoModel):
 
     def step(self, frame: Tensor, state: Any = None) -> NoReturn:
         """Raise a ValueError: the model needs groups of frames."""
-        raise ValueError("tracks reads groups of frames of whole clips; use `onlooker predict`, or another model")
+        raise ValueError(
+            "tracks reads groups of frames of whole clips; use `onlooker predict`, or another model"
+        )
 
     def initial_state(self, batch_size: int) -> NoReturn:
         """Raise a ValueError, as `step`."""
@@ -87,8 +93,9 @@ class TrackClassifier(VideoModel):
     def windows(self, frames: Tensor) -> Tensor:
         """The windows in the frames of one clip, `T C H W -> T G 2 3`, see `spatial_transform`.
 
-        A window stays on the same object throughout a group. Frames after the last complete group, which `forward`
-        ignores, get the windows of a group that is filled by repeating the last frame.
+        A window stays on the same object throughout a group. Frames after the last complete group,
+        which `forward` ignores, get the windows of a group that is filled by repeating the last
+        frame.
         """
         T = len(frames)
         missing = -T % self.tracks.stretch

@@ -6,23 +6,29 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 
-def boxes_with_a_window(windows: ArrayLike, boxes: ArrayLike, size: tuple[int, int]) -> NDArray[np.float64]:
-    """The share of the boxes in a frame that have a separate window, under the best one-to-one matching.
+def boxes_with_a_window(
+    windows: ArrayLike, boxes: ArrayLike, size: tuple[int, int]
+) -> NDArray[np.float64]:
+    """The share of the boxes in a frame that have a separate window, under the best one-to-one
+    matching.
 
-    A window is on a box if the center of each lies inside the other. If two boxes overlap so much that one window is on
-    both, the window counts for only one of them.
+    A window is on a box if the center of each lies inside the other. If two boxes overlap so much
+    that one window is on both, the window counts for only one of them.
 
     Args:
-        windows: `B T G 2 3`, G affine windows per frame: point (x, y) of the window, from -1 to 1, shows the point
-            window · (x, y, 1) of the frame, from -1 to 1 between its edges (see `spatial_transform`).
+        windows: `B T G 2 3`, G affine windows per frame: point (x, y) of the window, from -1 to 1,
+            shows the point window · (x, y, 1) of the frame, from -1 to 1 between its edges (see
+            `spatial_transform`).
         boxes: `B T n 4`, x1 y1 x2 y2 in pixels; a box with NaN is absent.
         size: height and width of the video in pixels.
 
     Returns:
-        `B T`: the share of the present boxes; NaN for a frame without boxes. With as many windows as boxes, it is also
-        the share of windows on separate boxes, and `shares == 1` marks the frames in which all are.
+        `B T`: the share of the present boxes; NaN for a frame without boxes. With as many windows
+        as boxes, it is also the share of windows on separate boxes, and `shares == 1` marks the
+        frames in which all are.
     """
-    affine, given = np.asarray(windows, dtype=np.float64), np.asarray(boxes, dtype=np.float64)
+    affine = np.asarray(windows, dtype=np.float64)
+    given = np.asarray(boxes, dtype=np.float64)
     on = _on_each_other(affine, given, size)
     G, n = on.shape[2:]
     # All one-to-one assignments of the smaller set to the larger one.
@@ -39,10 +45,13 @@ def _on_each_other(
 ) -> NDArray[np.bool_]:
     """Whether each window is on each box: `B T G 2 3` and `B T n 4` to `B T G n`."""
     half = np.array([size[1], size[0]]) / 2
-    first, last = boxes[:, :, None, :, :2] / half - 1, boxes[:, :, None, :, 2:] / half - 1  # B T 1 n 2
+    # B T 1 n 2
+    first = boxes[:, :, None, :, :2] / half - 1
+    last = boxes[:, :, None, :, 2:] / half - 1
     middle = windows[..., None, :, 2]  # B T G 1 2
     in_box = ((first <= middle) & (middle <= last)).all(axis=-1)
-    # The center of the box in the coordinates of the window, by Cramer's rule; a window without area contains nothing.
+    # The center of the box in the coordinates of the window, by Cramer's rule; a window without
+    # area contains nothing.
     x, y = np.moveaxis((first + last) / 2 - middle, -1, 0)  # B T G n
     a, b, c, d = np.moveaxis(windows[..., :2].reshape(*windows.shape[:3], 1, 4), -1, 0)
     area = np.abs(a * d - b * c)

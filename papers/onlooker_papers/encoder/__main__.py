@@ -1,4 +1,6 @@
-"""`python -m onlooker_papers.encoder IMAGES`: train the encoder `small` or `small-free`, or export its weights."""
+"""`python -m onlooker_papers.encoder IMAGES`: train the encoder `small` or `small-free`, or export
+its weights.
+"""
 
 from pathlib import Path
 from typing import Annotated
@@ -13,14 +15,26 @@ app = typer.Typer(add_completion=False)
 
 def encoder(
     folder: Annotated[
-        Path, typer.Argument(help="Tiny ImageNet (has train/ and val/) or Caltech-101 (has 101_ObjectCategories/).")
+        Path,
+        typer.Argument(
+            help="Tiny ImageNet (has train/ and val/) or Caltech-101 (has 101_ObjectCategories/)."
+        ),
     ],
-    run: Annotated[Path, typer.Option(help="Folder of the training, resumable.")] = Path("runs/encoder"),
+    run: Annotated[Path, typer.Option(help="Folder of the training, resumable.")] = Path(
+        "runs/encoder"
+    ),
     export: Annotated[
-        Path | None, typer.Option(help="Write the weights in the form that the package contains, and the results.")
+        Path | None,
+        typer.Option(
+            help="Write the weights in the form that the package contains, and the results."
+        ),
     ] = None,
-    results: Annotated[Path, typer.Option(help="With --export: folder of the results files.")] = Path("results"),
-    figure: Annotated[Path | None, typer.Option(help="With --export: PNG of the training curve.")] = None,
+    results: Annotated[
+        Path, typer.Option(help="With --export: folder of the results files.")
+    ] = Path("results"),
+    figure: Annotated[
+        Path | None, typer.Option(help="With --export: PNG of the training curve.")
+    ] = None,
 ) -> None:
     """Train the encoder on a set of images, by its recipe; hours on two cores, minutes on a GPU.
 
@@ -37,8 +51,12 @@ def encoder(
     recipe = CALTECH_101 if free else TINY_IMAGENET
     validation = read_images(held_back, classes)
     if export is not None:
-        figures = export_weights(run, export, "small-free" if free else "small", validation, len(files), device)
-        typer.echo(f"{export}: {figures['megabytes']:.2f} MB, validation accuracy {figures['accuracy']:.1%}")
+        figures = export_weights(
+            run, export, "small-free" if free else "small", validation, len(files), device
+        )
+        typer.echo(
+            f"{export}: {figures['megabytes']:.2f} MB, validation accuracy {figures['accuracy']:.1%}"
+        )
         typer.echo(record("encoder-free" if free else "encoder", figures, results))
         if figure is not None:
             draw(figures, figure)

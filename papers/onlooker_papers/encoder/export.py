@@ -1,4 +1,6 @@
-"""Export the weights of a training in the form that the package contains, evaluate them, and write the results file."""
+"""Export the weights of a training in the form that the package contains, evaluate them, and write
+the results file.
+"""
 
 import hashlib
 from pathlib import Path
@@ -34,11 +36,12 @@ COMMAND = (
 def export(
     run: Path, file: Path, name: str, validation: Images, train_images: int, device: torch.device
 ) -> dict[str, Any]:
-    """Write the averaged weights of a training's encoder as safetensors, in half precision and without its classifier.
+    """Write the averaged weights of a training's encoder as safetensors, in half precision and
+    without its classifier.
 
-    `name` is that of the encoder, `small` or `small-free`, whose terms are in the file's metadata. The weights are
-    evaluated on the validation images, with the classifier that was trained with them. Returns the figures of the
-    results file.
+    `name` is that of the encoder, `small` or `small-free`, whose terms are in the file's metadata.
+    The weights are evaluated on the validation images, with the classifier that was trained with
+    them. Returns the figures of the results file.
     """
     state = read_state(run)
     trained = averaged_weights(run)
@@ -50,24 +53,38 @@ def export(
     }
     model.encoder.load_state_dict(shipped)
     accuracy = evaluate(model.eval().to(device), validation, device)
-    content, total = packed(shipped, name), len(validation.targets)
+    content = packed(shipped, name)
+    total = len(validation.targets)
     log = state["log"]
     write_bytes(file, content)
     return {
-        "accuracy": accuracy, "accuracy_interval": wilson_interval(accuracy, total),
-        "classes": model.head.out_features, "train_images": train_images, "validation_images": total,
-        "parameters": count_parameters(model.encoder), "megabytes": len(content) / 1e6,
+        "accuracy": accuracy,
+        "accuracy_interval": wilson_interval(accuracy, total),
+        "classes": model.head.out_features,
+        "train_images": train_images,
+        "validation_images": total,
+        "parameters": count_parameters(model.encoder),
+        "megabytes": len(content) / 1e6,
         "sha256": hashlib.sha256(content).hexdigest(),
         **{f"multiply_adds_{size}": multiply_adds(size) for size in (64, 112)},
-        "epochs": len(log), "hours": sum(line["minutes"] for line in log) / 60, "recipe": state["recipe"],
-        "curve": {name: [line[name] for line in log] for name in ("size", "loss", "accuracy", "minutes")},
-    }  # fmt: skip
+        "epochs": len(log),
+        "hours": sum(line["minutes"] for line in log) / 60,
+        "recipe": state["recipe"],
+        "curve": {
+            name: [line[name] for line in log] for name in ("size", "loss", "accuracy", "minutes")
+        },
+    }
 
 
 def packed(weights: dict[str, torch.Tensor], name: str) -> bytes:
     """The safetensors file of the packaged encoder `name`, with its terms in the metadata."""
     # One entry: safetensors writes several in an order that changes from run to run.
-    return save(weights, {"terms": f"onlooker's encoder {name}, {TERMS[name]}; model card: README.md beside this file"})
+    return save(
+        weights,
+        {
+            "terms": f"onlooker's encoder {name}, {TERMS[name]}; model card: README.md beside this file"
+        },
+    )
 
 
 def record(file: str, figures: dict[str, Any], results: Path) -> Path:

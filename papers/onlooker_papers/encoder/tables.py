@@ -12,11 +12,17 @@ def card(results: Results) -> Table:
     both = [results["encoder"], results["encoder-free"]]
     rows = [
         ["images", "Tiny ImageNet", "Caltech-101"],
-        ["training images · validation images", *(_counts(of, "train_images", "validation_images") for of in both)],
+        [
+            "training images · validation images",
+            *(_counts(of, "train_images", "validation_images") for of in both),
+        ],
         ["classes", *(str(of["classes"]) for of in both)],
         ["validation images classified correctly", *map(_accuracy, both)],
         ["epochs · hours", *(f"{of['epochs']} · {of['hours']:.1f}" for of in both)],
-        ["weights · in half precision", *(f"{of['parameters']:,} · {of['megabytes']:.2f} MB" for of in both)],
+        [
+            "weights · in half precision",
+            *(f"{of['parameters']:,} · {of['megabytes']:.2f} MB" for of in both),
+        ],
         ["multiply-adds, 64×64 · 112×112 pixels", *map(_multiply_adds, both)],
     ]
     return Table(["", "`small`", "`small-free`"], rows)

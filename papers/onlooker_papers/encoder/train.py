@@ -1,4 +1,6 @@
-"""Training of the encoders `small` and `small-free`: an epoch at a time, resumable, with usable weights after each."""
+"""Training of the encoders `small` and `small-free`: an epoch at a time, resumable, with usable
+weights after each.
+"""
 
 import math
 import time
@@ -27,19 +29,22 @@ class Recipe:
 
     Attributes:
         image_size: height and width of the images in memory; crops are taken from these.
-        epochs: passes through the training images; the learning rate falls along a cosine until the last one.
+        epochs: passes through the training images; the learning rate falls along a cosine until the
+        last one.
         batch: images in a step.
         lr: highest learning rate (SGD with Nesterov momentum), reached after `warmup` epochs.
         weight_decay: for the convolutions and the classifier, not for batch norm.
-        small_size: size of the crops in the first three fifths of the epochs; later ones have 64 pixels (progressive
-            resizing, which takes half the time; Touvron et al. 2019, arXiv 1906.06423).
+        small_size: size of the crops in the first three fifths of the epochs; later ones have 64
+            pixels (progressive resizing, which takes half the time; Touvron et al. 2019, arXiv
+            1906.06423).
         min_area: smallest part of an image in a crop.
         jitter: strength of the changes of brightness and contrast.
         smoothing: label smoothing.
         gray: share of the crops without colors.
-        contrast: weight of the contrastive loss (`contrastive_loss`), for which each image gives two crops; 0: one
-            crop, and the labels alone.
-        average: decay of the exponential moving average of the weights; the averaged weights are kept.
+        contrast: weight of the contrastive loss (`contrastive_loss`), for which each image gives
+            two crops; 0: one crop, and the labels alone.
+        average: decay of the exponential moving average of the weights; the averaged weights are
+        kept.
         seed: of weights, order and crops.
     """
 
@@ -62,12 +67,22 @@ class Recipe:
 TINY_IMAGENET = Recipe()
 # A tenth of the images, so stronger changes, more passes, and a task that needs no labels.
 CALTECH_101 = Recipe(
-    image_size=80, epochs=50, lr=0.3, warmup=5, min_area=0.15, jitter=0.4, gray=0.2, contrast=0.5, average=0.998
+    image_size=80,
+    epochs=50,
+    lr=0.3,
+    warmup=5,
+    min_area=0.15,
+    jitter=0.4,
+    gray=0.2,
+    contrast=0.5,
+    average=0.998,
 )
 
 
 class ImageClassifier(nn.Module):
-    """The encoder, the mean over its map, and a linear layer; for contrastive training, two more layers on the mean."""
+    """The encoder, the mean over its map, and a linear layer; for contrastive training, two more
+    layers on the mean.
+    """
 
     def __init__(self, num_classes: int, contrastive: bool = False) -> None:
         super().__init__()
@@ -76,7 +91,9 @@ class ImageClassifier(nn.Module):
         width = encoder.last_features
         self.head = nn.Linear(width, num_classes)
         if contrastive:
-            self.projection = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 128))
+            self.projection = nn.Sequential(
+                nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 128)
+            )
 
     def forward(self, images: Tensor) -> Tensor:
         """`N 3 H W -> N K`."""
@@ -102,14 +119,23 @@ class Training:
     """
 
     def __init__(self, run: Path, recipe: Recipe, num_classes: int, device: torch.device) -> None:
-        self.run, self.recipe, self.device = run, recipe, device
+        self.run = run
+        self.recipe = recipe
+        self.device = device
         torch.manual_seed(recipe.seed)
-        self.model = ImageClassifier(num_classes, recipe.contrast > 0).to(device).to(memory_format=torch.channels_last)
+        self.model = (
+            ImageClassifier(num_classes, recipe.contrast > 0)
+            .to(device)
+            .to(memory_format=torch.channels_last)
+        )
         average = get_ema_multi_avg_fn(recipe.average)
         self.average = AveragedModel(self.model, multi_avg_fn=average, use_buffers=True)
         decayed = [weight for weight in self.model.parameters() if weight.ndim > 1]
         others = [weight for weight in self.model.parameters() if weight.ndim <= 1]
-        groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]
+        groups = [
+            {"params": decayed, "weight_decay": recipe.weight_decay},
+            {"params": others, "weight_decay": 0.0},
+        ]
         self.optimizer = torch.optim.SGD(groups, recipe.lr, momentum=0.9, nesterov=True)
         self.log: list[dict[str, float]] = []
         if (run / "state.pt").exists():
@@ -124,15 +150,20 @@ class Training:
         """Train to the end of the recipe.
 
         Yields:
-            After each epoch, its line in the log: `epoch`, `size`, `loss`, `accuracy` on the validation images,
-            `minutes`.
+            After each epoch, its line in the log: `epoch`, `size`, `loss`, `accuracy` on the
+            validation images, `minutes`.
         """
         while self.epoch < self.recipe.epochs:
             before = time.monotonic()
             loss = self._train_epoch(train)
             self.average.eval()
             accuracy = evaluate(self.average, validation, self.device)
-            line = {"epoch": self.epoch + 1, "size": self._size(), "loss": loss, "accuracy": accuracy}
+            line = {
+                "epoch": self.epoch + 1,
+                "size": self._size(),
+                "loss": loss,
+                "accuracy": accuracy,
+            }
             self.log.append({**line, "minutes": (time.monotonic() - before) / 60})
             self.save()
             yield self.log[-1]
@@ -151,8 +182,11 @@ class Training:
             for group in self.optimizer.param_groups:
                 group["lr"] = rate
             views = batch.repeat(2) if self.recipe.contrast else batch
-            recipe, pixels = self.recipe, images.pixels[views].to(self.device)
-            crops = random_crops(pixels, self._size(), random, recipe.min_area, recipe.jitter, recipe.gray)
+            recipe = self.recipe
+            pixels = images.pixels[views].to(self.device)
+            crops = random_crops(
+                pixels, self._size(), random, recipe.min_area, recipe.jitter, recipe.gray
+            )
             loss = self._step(normalize(crops, *IMAGENET), images.targets[views].to(self.device))
             total += float(loss) / len(batches)
             self.average.update_parameters(self.model)
@@ -174,9 +208,12 @@ class Training:
     def save(self) -> None:
         """Write the state, from which a training resumes."""
         state = {
-            "recipe": asdict(self.recipe), "log": self.log, "model": self.model.state_dict(),
-            "average": self.average.state_dict(), "optimizer": self.optimizer.state_dict(),
-        }  # fmt: skip
+            "recipe": asdict(self.recipe),
+            "log": self.log,
+            "model": self.model.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+        }
         self.run.mkdir(parents=True, exist_ok=True)
         torch.save(state, self.run / "state.part")
         (self.run / "state.part").replace(self.run / "state.pt")
@@ -184,7 +221,9 @@ class Training:
     def _load(self) -> None:
         state = read_state(self.run)
         if state["recipe"] != asdict(self.recipe):
-            raise ValueError(f"{self.run} holds a training with {state['recipe']}, not {asdict(self.recipe)}")
+            raise ValueError(
+                f"{self.run} holds a training with {state['recipe']}, not {asdict(self.recipe)}"
+            )
         self.model.load_state_dict(state["model"])
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
@@ -193,7 +232,11 @@ class Training:
 
 def averaged_weights(run: Path) -> dict[str, Tensor]:
     """The averaged weights of a training, for an `ImageClassifier`."""
-    return {name.removeprefix("module."): value for name, value in read_state(run)["average"].items() if "." in name}
+    return {
+        name.removeprefix("module."): value
+        for name, value in read_state(run)["average"].items()
+        if "." in name
+    }
 
 
 def read_state(run: Path) -> dict[str, Any]:
@@ -203,13 +246,15 @@ def read_state(run: Path) -> dict[str, Any]:
 
 
 def contrastive_loss(projected: Tensor, temperature: float = 0.2) -> Tensor:
-    """Normalized cross entropy of finding the other crop of an image among all crops (SimCLR, arXiv 2002.05709, eq. 1).
+    """Normalized cross entropy of finding the other crop of an image among all crops (SimCLR, arXiv
+    2002.05709, eq. 1).
 
     Args:
         projected: `2N D`; rows n and N + n are two crops of one image.
         temperature: divides the cosines.
     """
-    directions, count = F.normalize(projected, dim=1), len(projected)
+    directions = F.normalize(projected, dim=1)
+    count = len(projected)
     similar = directions @ directions.T / temperature
     similar.fill_diagonal_(-torch.inf)
     return F.cross_entropy(similar, torch.arange(count, device=projected.device).roll(count // 2))
@@ -223,14 +268,24 @@ def learning_rate(recipe: Recipe, epoch: float) -> float:
     """
     if epoch < recipe.warmup:
         return recipe.lr * epoch / recipe.warmup
-    return recipe.lr * 0.5 * (1 + math.cos(math.pi * (epoch - recipe.warmup) / (recipe.epochs - recipe.warmup)))
+    return (
+        recipe.lr
+        * 0.5
+        * (1 + math.cos(math.pi * (epoch - recipe.warmup) / (recipe.epochs - recipe.warmup)))
+    )
 
 
 @torch.inference_mode()
 def evaluate(model: nn.Module, images: Images, device: torch.device, batch: int = 500) -> float:
     """The accuracy of a model in evaluation mode, in float32."""
     correct = 0
-    for pixels, targets in zip(images.pixels.split(batch), images.targets.split(batch), strict=True):
-        logits = model(normalize(pixels.to(device).float() / 255, *IMAGENET).to(memory_format=torch.channels_last))
+    for pixels, targets in zip(
+        images.pixels.split(batch), images.targets.split(batch), strict=True
+    ):
+        logits = model(
+            normalize(pixels.to(device).float() / 255, *IMAGENET).to(
+                memory_format=torch.channels_last
+            )
+        )
         correct += int((logits.argmax(1).cpu() == targets).sum())
     return correct / len(images.targets)

@@ -1,4 +1,6 @@
-"""What the report states: its accuracy, its ten classes of HMDB-51, and a split of their clips in its proportions."""
+"""What the report states: its accuracy, its ten classes of HMDB-51, and a split of their clips in
+its proportions.
+"""
 
 import tomllib
 from collections.abc import Sequence
@@ -14,21 +16,29 @@ from onlooker_papers.sets import few_of_each
 # The number of clips of each class, as in the official split files: 6,766 in total.
 CLASSES: dict[str, int] = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
 FIRST_TEN = tuple(CLASSES)[:10]
-ATTENTION, BASELINE = "report", "convnet"  # the report's model, and single frames
+# the report's model, and single frames
+ATTENTION = "report"
+BASELINE = "convnet"
 PUBLISHED_ACCURACY = 0.82  # on single frames
 REPORT_CLIPS = {"training": 730, "validation": 220, "test": 78}
 
 
 def hmdb10(
-    root: Path, classes: Sequence[str] = FIRST_TEN, seed: int = 0, complete: bool = True, limit: int = 0
+    root: Path,
+    classes: Sequence[str] = FIRST_TEN,
+    seed: int = 0,
+    complete: bool = True,
+    limit: int = 0,
 ) -> Split:
-    """The ten classes of Teja & Akunuri 2020, divided as 730 : 220 : 78, with each source video in one split.
+    """The ten classes of Teja & Akunuri 2020, divided as 730 : 220 : 78, with each source video in
+    one split.
 
-    Unknown are the ten classes apart from cartwheel and brush_hair, which of their clips were used, and how these were
-    divided. Any ten complete classes that include these two have at least 1,034 clips, more than the report's 1,028, so
-    some clips must have been left out. The only ten complete classes with 1,028 clips are the ten smallest,
-    which include neither. The default, the first ten in alphabetical order, has 1,150 clips. They are
-    divided in the report's proportions as nearly as complete source videos allow: 817, 246 and 87.
+    Unknown are the ten classes apart from cartwheel and brush_hair, which of their clips were used,
+    and how these were divided. Any ten complete classes that include these two have at least 1,034
+    clips, more than the report's 1,028, so some clips must have been left out. The only ten
+    complete classes with 1,028 clips are the ten smallest, which include neither. The default, the
+    first ten in alphabetical order, has 1,150 clips. They are divided in the report's proportions
+    as nearly as complete source videos allow: 817, 246 and 87.
 
     Args:
         root: as for `hmdb51`; the official splits are not used.
@@ -45,7 +55,9 @@ def hmdb10(
     check_folders(root, chosen)
     clips = []
     for label in chosen:
-        names = sorted(path.name for path in (root / label).glob("*.avi") if not path.name.startswith("."))
+        names = sorted(
+            path.name for path in (root / label).glob("*.avi") if not path.name.startswith(".")
+        )
         if not names or (complete and len(names) != CLASSES[label]):
             found = f"{len(names)} .avi files, the published class has {CLASSES[label]}"
             raise ClipError(root / label, found, "unpack its archive again, or leave the class out")

@@ -1,4 +1,6 @@
-"""The loss curves of the HMDB-51 report's system: training and validation, by model, over all draws of the split."""
+"""The loss curves of the HMDB-51 report's system: training and validation, by model, over all draws
+of the split.
+"""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -17,8 +19,8 @@ def loss_curves(models: Mapping[str, Any]) -> "Figure":
     """One panel per model: the loss of each draw, thin, and the mean over draws, thick.
 
     Args:
-        models: by name, `losses` as in `hmdb10-real.json`: for `training` and `validation`, a list of draws with one
-            loss per epoch each.
+        models: by name, `losses` as in `hmdb10-real.json`: for `training` and `validation`, a list
+            of draws with one loss per epoch each.
     """
     from matplotlib.figure import Figure
 
@@ -29,9 +31,20 @@ def loss_curves(models: Mapping[str, Any]) -> "Figure":
             epochs = np.arange(1, len(draws[0]) + 1)
             axes.plot(epochs, np.transpose(draws), color=color, linewidth=0.7, alpha=0.35)
             marker = "o" if len(epochs) == 1 else ""
-            axes.plot(epochs, np.mean(draws, axis=0), color=color, linewidth=2.2, marker=marker, label=side)
-        plain(axes, "epoch", "" if axes is not panels[0] else "cross entropy", _WORDS.get(name, name))
+            axes.plot(
+                epochs,
+                np.mean(draws, axis=0),
+                color=color,
+                linewidth=2.2,
+                marker=marker,
+                label=side,
+            )
+        plain(
+            axes, "epoch", "" if axes is not panels[0] else "cross entropy", _WORDS.get(name, name)
+        )
         axes.locator_params(axis="x", nbins=5, integer=True)
         axes.set_ylim(bottom=0)
-    panels[-1].legend(loc="upper right", frameon=False, fontsize=9, labelcolor=INK, handlelength=1.4)
+    panels[-1].legend(
+        loc="upper right", frameon=False, fontsize=9, labelcolor=INK, handlelength=1.4
+    )
     return figure

@@ -1,10 +1,12 @@
-"""The HMDB-51 report's system on ten classes of J-HMDB, whose clips come from HMDB-51, with the shipped encoder.
+"""The HMDB-51 report's system on ten classes of J-HMDB, whose clips come from HMDB-51, with the
+shipped encoder.
 
-`python -m onlooker_papers.hmdb10.on_jhmdb` with `ONLOOKER_DATA`: 30 frames per clip, the report's proportions of
-training, validation and test clips (each source video in one split), frame accuracy over five draws of the split. The
-report names two of its ten classes, brush_hair and cartwheel. The latter is not in J-HMDB, so the first ten classes in
-alphabetical order are used. It does not say which epoch is tested; here, it is the last. The page with curves and heat
-maps is in the folder of the run. `explain` measures what other protocols change. `--encoder lite0` adds the rows of an
+`python -m onlooker_papers.hmdb10.on_jhmdb` with `ONLOOKER_DATA`: 30 frames per clip, the report's
+proportions of training, validation and test clips (each source video in one split), frame accuracy
+over five draws of the split. The report names two of its ten classes, brush_hair and cartwheel. The
+latter is not in J-HMDB, so the first ten classes in alphabetical order are used. It does not say
+which epoch is tested; here, it is the last. The page with curves and heat maps is in the folder of
+the run. `explain` measures what other protocols change. `--encoder lite0` adds the rows of an
 encoder with ImageNet weights (its extra: `imagenet`), at the size of its frames.
 """
 
@@ -36,7 +38,14 @@ from onlooker.structures import Clip, Evaluation
 from onlooker_papers.hmdb10 import tables
 from onlooker_papers.hmdb10.classes import ATTENTION, REPORT_CLIPS
 from onlooker_papers.hmdb10.curves import loss_curves
-from onlooker_papers.hmdb10.protocols import OURS, PROTOCOLS, Protocol, divide, known, names_of_hmdb51
+from onlooker_papers.hmdb10.protocols import (
+    OURS,
+    PROTOCOLS,
+    Protocol,
+    divide,
+    known,
+    names_of_hmdb51,
+)
 from onlooker_papers.hmdb10.reproduce import attention_rows, train_all_epochs
 from onlooker_papers.intervals import clustered, over_seeds
 from onlooker_papers.memo import memo_of_training
@@ -47,15 +56,18 @@ from onlooker_papers.sheet import sheet, to_png
 from onlooker_papers.tables import add_table
 from onlooker_papers.videolstm.published import Published
 
-FILE, SET = tables.REAL, "jhmdb"
+FILE = tables.REAL
+SET = "jhmdb"
 COMMAND = "python -m onlooker_papers.hmdb10.on_jhmdb"
 WHAT = "the HMDB-51 report's system on ten classes of J-HMDB: frames classified correctly, five draws of the split"
-DRAWS, CLASSES = 5, 10
+DRAWS = 5
+CLASSES = 10
 DATA = DataConfig(frames=30, size=112, translate=0.0, scale=0.0)
 TRAINING = TrainConfig(epochs=10, batch=15, lr=5e-3, label_smoothing=0.0)
-# The size of the report: five hidden channels, about a hundred thousand parameters; the LSTM has about as many. Where
-# the report is silent, the choices are ours: the classifier reads the whole map, because the mean over a map of five
-# channels has only five numbers, and there is no dropout on so few.
+# The size of the report: five hidden channels, about a hundred thousand parameters; the LSTM has
+# about as many. Where the report is silent, the choices are ours: the classifier reads the whole
+# map, because the mean over a map of five channels has only five numbers, and there is no dropout
+# on so few.
 ENCODER = "small"
 MODELS = {"report": 5, "convlstm": 5, "lstm": 41, "convnet": 1}
 RATES = (0.005, 0.02)  # learning rates; each model uses one of them (`chosen_rate`)
@@ -112,8 +124,12 @@ class Draw:
         """A model with the frozen encoder of the features."""
         torch.manual_seed(self.number)
         settings: dict[str, Any] = {
-            "encoder": self.encoder, "size": self.data.size, "pretrained": True, "hidden": MODELS[name], "dropout": 0.0,
-        }  # fmt: skip
+            "encoder": self.encoder,
+            "size": self.data.size,
+            "pretrained": True,
+            "hidden": MODELS[name],
+            "dropout": 0.0,
+        }
         net: VideoModel
         if name in ("report", "convlstm"):
             settings |= {"head_units": 0, "clip_mean": False, "forget_bias": 1.0}
@@ -127,11 +143,14 @@ class Draw:
         """Figures of one model after the last epoch.
 
         Returns:
-            `accuracy` and `frame_accuracy` of the test clips; `training` and `validation`, the frame accuracy of these
-            clips; `frames`, the share of correct frames in each validation and test clip; `epoch`; `parameters`;
-            `curves`; with attention, its `entropy` on test clips, as a share of that of uniform attention.
+            `accuracy` and `frame_accuracy` of the test clips; `training` and `validation`, the
+            frame accuracy of these clips; `frames`, the share of correct frames in each validation
+            and test clip; `epoch`; `parameters`; `curves`; with attention, its `entropy` on test
+            clips, as a share of that of uniform attention.
         """
-        net, split, data = self.build(name), self.split, self.data
+        net = self.build(name)
+        split = self.split
+        data = self.data
         sides = {side: len(getattr(split, side)) for side in REPORT_CLIPS}
         training = replace(self.training, seed=self.number, lr=rate, loss=self.protocol.loss)
         of_features = {"weights": weights_digest(cast(nn.Module, net.encoder)), **data.to_dict()}
@@ -141,18 +160,26 @@ class Draw:
 
         def compute() -> dict[str, Any]:
             samples = self.samples(net)
-            recognizer, curves = train_all_epochs(self.folder(name, rate), net, samples, split, data, training)
+            recognizer, curves = train_all_epochs(
+                self.folder(name, rate), net, samples, split, data, training
+            )
             parts = {side: samples.only(getattr(split, side)) for side in REPORT_CLIPS}
             evaluations = {side: recognizer.evaluate(of) for side, of in parts.items()}
             shares = {side: frames_correct(of) for side, of in evaluations.items()}
             return {
-                "accuracy": measure(evaluations["test"])["accuracy"], "frame_accuracy": mean(shares["test"]),
+                "accuracy": measure(evaluations["test"])["accuracy"],
+                "frame_accuracy": mean(shares["test"]),
                 "frames": {side: shares[side] for side in ("validation", "test")},
-                "training": mean(shares["training"]), "validation": mean(shares["validation"]),
-                "epoch": len(curves["validation"]["loss"]), "curves": curves,
-                "parameters": count_parameters(net) - count_parameters(cast(nn.Module, net.encoder)),
-                **({"entropy": attention_entropy(recognizer, parts["test"])} if net.attends else {}),
-            }  # fmt: skip
+                "training": mean(shares["training"]),
+                "validation": mean(shares["validation"]),
+                "epoch": len(curves["validation"]["loss"]),
+                "curves": curves,
+                "parameters": count_parameters(net)
+                - count_parameters(cast(nn.Module, net.encoder)),
+                **(
+                    {"entropy": attention_entropy(recognizer, parts["test"])} if net.attends else {}
+                ),
+            }
 
         return memo_of_training(self.folder(name, rate), settings, compute)
 
@@ -168,14 +195,22 @@ def frames_correct(evaluation: Evaluation) -> list[float]:
 
 
 def attention_entropy(recognizer: Recognizer, samples: ClipFrames) -> float:
-    """The mean entropy of the attention maps of all frames, divided by that of a uniform map: 1 is uniform."""
+    """The mean entropy of the attention maps of all frames, divided by that of a uniform map: 1 is
+    uniform.
+    """
     maps = [recognizer.classify(samples[number][0][None])[1] for number in range(len(samples))]
-    weights = torch.cat([torch.from_numpy(of).flatten(2)[0] for of in maps if of is not None])  # frames, locations
+    weights = torch.cat(
+        [torch.from_numpy(of).flatten(2)[0] for of in maps if of is not None]
+    )  # frames, locations
     return float(torch.special.entr(weights).sum(1).mean()) / math.log(weights.shape[1])
 
 
 def reproduce(
-    run: Path, results: Path, draws: int = DRAWS, training: TrainConfig = TRAINING, encoder: str = ENCODER
+    run: Path,
+    results: Path,
+    draws: int = DRAWS,
+    training: TrainConfig = TRAINING,
+    encoder: str = ENCODER,
 ) -> dict[str, Any]:
     """Compute what is missing, write the row of an encoder in `hmdb10-real.json` and the page.
 
@@ -192,25 +227,47 @@ def reproduce(
         "interval": over_seeds(each[ATTENTION], [0.0] * draws)[1:],
         "models": {
             name: {
-                "frame_accuracy": mean(each[name]), "each": each[name], "parameters": cells[0]["parameters"],
-                **{key: mean(cell[key] for cell in cells) for key in ("accuracy", "training", "validation")},
-                "entropy": mean(cell["entropy"] for cell in cells) if "entropy" in cells[0] else None,
-                "hidden": MODELS[name], "lr": rates[name], "epoch": cells[0]["epoch"],
+                "frame_accuracy": mean(each[name]),
+                "each": each[name],
+                "parameters": cells[0]["parameters"],
+                **{
+                    key: mean(cell[key] for cell in cells)
+                    for key in ("accuracy", "training", "validation")
+                },
+                "entropy": mean(cell["entropy"] for cell in cells)
+                if "entropy" in cells[0]
+                else None,
+                "hidden": MODELS[name],
+                "lr": rates[name],
+                "epoch": cells[0]["epoch"],
                 "report_is_better_by": over_seeds(each[ATTENTION], each[name]),
                 "losses": {
-                    side: [cell["curves"][side]["loss"] for cell in cells] for side in ("training", "validation")
+                    side: [cell["curves"][side]["loss"] for cell in cells]
+                    for side in ("training", "validation")
                 },
             }
             for name, cells in found.items()
         },
         "classes": list(every[0].classes),
         "encoder": encoder,
-        "clips": [{side: len(getattr(draw.split, side)) for side in REPORT_CLIPS} for draw in every],
+        "clips": [
+            {side: len(getattr(draw.split, side)) for side in REPORT_CLIPS} for draw in every
+        ],
         "rates": list(RATES),
         "rate_clips": sum(untested(every)),
-    }  # fmt: skip
-    memos = [draw.folder(name, rate).with_suffix(".json") for name, rate in rates.items() for draw in every]
-    write_row(results, WHOLE if encoder == ENCODER else (encoder,), Row.of(figures, *memos), draws, encoder)
+    }
+    memos = [
+        draw.folder(name, rate).with_suffix(".json")
+        for name, rate in rates.items()
+        for draw in every
+    ]
+    write_row(
+        results,
+        WHOLE if encoder == ENCODER else (encoder,),
+        Row.of(figures, *memos),
+        draws,
+        encoder,
+    )
     write_page(run, every[0], figures)
     return figures
 
@@ -222,12 +279,19 @@ def write_row(results: Path, key: Key, row: Row, draws: int, encoder: str) -> No
 
 
 def every_draw(
-    run: Path, draws: int = DRAWS, training: TrainConfig = TRAINING, protocol: str = OURS, encoder: str = ENCODER
+    run: Path,
+    draws: int = DRAWS,
+    training: TrainConfig = TRAINING,
+    protocol: str = OURS,
+    encoder: str = ENCODER,
 ) -> list[Draw]:
     """The draws of the split; errors as for `reproduce`."""
     clips = ten_classes(next(iter(splits_of(SET).values())).clips)
     folder = run if protocol == OURS else run / protocol
-    return [Draw(folder, clips, number, training, PROTOCOLS[protocol], encoder) for number in range(draws)]
+    return [
+        Draw(folder, clips, number, training, PROTOCOLS[protocol], encoder)
+        for number in range(draws)
+    ]
 
 
 def explain(
@@ -238,15 +302,25 @@ def explain(
     training: TrainConfig = TRAINING,
     encoder: str = ENCODER,
 ) -> dict[str, Any]:
-    """Compute what is missing of one protocol, with the learning rates of ours, and write its row; errors as there."""
+    """Compute what is missing of one protocol, with the learning rates of ours, and write its row;
+    errors as there.
+    """
     ours, every = (every_draw(run, draws, training, name, encoder) for name in (OURS, protocol))
-    clips, splits = every[0].clips, [draw.split for draw in every]
+    clips = every[0].clips
+    splits = [draw.split for draw in every]
     seen = np.concatenate([known(clips, split) for split in splits])
     names = names_of_hmdb51(data_folder() / "annotations" / "hmdb51")
-    of_names = np.concatenate([known(names, divide(names, draw.protocol, draw.number)) for draw in every])
+    of_names = np.concatenate(
+        [known(names, divide(names, draw.protocol, draw.number)) for draw in every]
+    )
     recordings = {clip.path: clip.recording for clip in clips}
-    tested = [f"{number} {recordings[clip.path]}" for number, split in enumerate(splits) for clip in split.test]
-    models, memos = dict[str, Any](), list[Path]()
+    tested = [
+        f"{number} {recordings[clip.path]}"
+        for number, split in enumerate(splits)
+        for clip in split.test
+    ]
+    models = dict[str, Any]()
+    memos = list[Path]()
     for name in PROTOCOLS[protocol].models:
         rate = chosen_rate(ours, name)
         cells = [draw.figures(name, rate) for draw in every]
@@ -254,17 +328,28 @@ def explain(
         shares = np.concatenate([cell["frames"]["test"] for cell in cells])
         _, low, high = clustered(shares, tested)
         models[name] = {
-            **{key: mean(cell[key] for cell in cells) for key in ("frame_accuracy", "accuracy", "training")},
-            "each": [cell["frame_accuracy"] for cell in cells], "lr": rate,
+            **{
+                key: mean(cell[key] for cell in cells)
+                for key in ("frame_accuracy", "accuracy", "training")
+            },
+            "each": [cell["frame_accuracy"] for cell in cells],
+            "lr": rate,
             # Of the 95 % interval over recordings, for as many test clips as the report has.
             "half_width": (high - low) / 2 * math.sqrt(len(shares) / REPORT_CLIPS["test"]),
             "all_or_no_frames": float(np.isin(shares, (0, 1)).mean()),
             "known": float(shares[seen].mean()) if seen.any() else None,
             "unknown": float(shares[~seen].mean()),
-        }  # fmt: skip
+        }
     counts = {"training_clips": mean(len(split.training) for split in splits), "draws": draws}
-    figures = {**counts, "known": float(seen.mean()), "known_in_hmdb51": float(of_names.mean()), "models": models}
-    row = Row(figures, {}) if protocol == OURS else Row.of(figures, *memos)  # the memos of ours are in the other row
+    figures = {
+        **counts,
+        "known": float(seen.mean()),
+        "known_in_hmdb51": float(of_names.mean()),
+        "models": models,
+    }
+    row = (
+        Row(figures, {}) if protocol == OURS else Row.of(figures, *memos)
+    )  # the memos of ours are in the other row
     name = protocol if encoder == ENCODER else f"{protocol}, {encoder}"
     write_row(results, ("protocol", name), row, draws, encoder)
     return figures
@@ -277,9 +362,14 @@ def untested(every: Sequence[Draw]) -> list[bool]:
 
 
 def chosen_rate(every: Sequence[Draw], name: str) -> float:
-    """The learning rate with the highest frame accuracy on those clips of `untested`, in the first draw."""
+    """The learning rate with the highest frame accuracy on those clips of `untested`, in the first
+    draw.
+    """
     clips = untested(every)
-    return max(RATES, key=lambda rate: sum(compress(every[0].figures(name, rate)["frames"]["validation"], clips)))
+    return max(
+        RATES,
+        key=lambda rate: sum(compress(every[0].figures(name, rate)["frames"]["validation"], clips)),
+    )
 
 
 def write_page(run: Path, draw: Draw, figures: dict[str, Any]) -> Path:
@@ -288,11 +378,17 @@ def write_page(run: Path, draw: Draw, figures: dict[str, Any]) -> Path:
     page = Page("Attention for HMDB-51 on J-HMDB", f"{draws} draws of the split · {WHAT}")
     add_table(page, tables.on_jhmdb({FILE: figures}))
     page.heading("Training curves")
-    page.figure(to_svg(loss_curves(figures["models"])), f"Thin: a draw; thick: the mean over {draws} draws.", wide=True)
+    page.figure(
+        to_svg(loss_curves(figures["models"])),
+        f"Thin: a draw; thick: the mean over {draws} draws.",
+        wide=True,
+    )
     page.heading("Heat maps")
     recognizer = load(draw.folder(ATTENTION, figures["models"][ATTENTION]["lr"]), device="cpu")
     rows = attention_rows(recognizer, draw.samples(recognizer.model).only(draw.split.test))
-    page.figure(sheet(rows, _COLUMNS), "Test clips, and the probability of the true class.", wide=True)
+    page.figure(
+        sheet(rows, _COLUMNS), "Test clips, and the probability of the true class.", wide=True
+    )
     return page.write(run / "report.html")
 
 
@@ -301,7 +397,8 @@ def main(
     encoder: Annotated[str, typer.Option(help="The frozen encoder, such as lite0.")] = ENCODER,
 ) -> None:
     """Train the report's model, and the models that it is compared with, on every draw."""
-    run, results = Path("runs/hmdb10-jhmdb"), Path("results")
+    run = Path("runs/hmdb10-jhmdb")
+    results = Path("results")
     if encoder != ENCODER:
         run /= encoder
     figures = reproduce(run, results, draws, encoder=encoder)

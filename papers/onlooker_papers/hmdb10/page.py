@@ -18,7 +18,11 @@ _READING = (
 
 
 def write_page(
-    run: Path, figures: Mapping[str, Any], settings: Mapping[str, Any], published: bool, command: str
+    run: Path,
+    figures: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    published: bool,
+    command: str,
 ) -> Path:
     """Write `report.html` into a run's folder, which has `attention.png`.
 
@@ -27,18 +31,29 @@ def write_page(
     models = figures["models"]
     first = next(iter(models.values()))
     counts = ", ".join(f"{count} {side}" for side, count in first["sides"].items())
-    page = Page("Attention for HMDB-51", f"Teja & Akunuri 2020, reproduced · {figures['set']} · clips: {counts}")
+    page = Page(
+        "Attention for HMDB-51",
+        f"Teja & Akunuri 2020, reproduced · {figures['set']} · clips: {counts}",
+    )
     if not published:
         page.text(
             f"**These are not clips of HMDB-51**, but of another folder ({figures['set']}): the published "
             f"{percent(PUBLISHED_ACCURACY, 0)} does not apply to them, and is in no table here."
         )
     if not settings["pretrained"]:
-        page.text("**The encoder has random weights**, not ImageNet's as published: this only shows that all runs.")
+        page.text(
+            "**The encoder has random weights**, not ImageNet's as published: this only shows that all runs."
+        )
     if few := settings.get("clips_a_class"):
-        page.text(f"**A quick run**: at most {few} clips per class, {settings['frames']} frames per clip.")
+        page.text(
+            f"**A quick run**: at most {few} clips per class, {settings['frames']} frames per clip."
+        )
     page.heading("Frames and videos")
-    given = [["published (Teja & Akunuri 2020)", share(PUBLISHED_ACCURACY), None, None, None]] if published else []
+    given = (
+        [["published (Teja & Akunuri 2020)", share(PUBLISHED_ACCURACY), None, None, None]]
+        if published
+        else []
+    )
     depth, height, width = first["grid"]
     columns: Columns = {
         "model": key(0, code),
@@ -60,8 +75,15 @@ def write_page(
     page.figure((run / "attention.png").read_bytes(), caption, wide=True)
     page.heading("Training curves")
     for name, of in models.items():
-        page.figure(to_svg(loss_and_accuracy(of["curves"])), f"{name}: loss and accuracy per epoch.", wide=True)
+        page.figure(
+            to_svg(loss_and_accuracy(of["curves"])),
+            f"{name}: loss and accuracy per epoch.",
+            wide=True,
+        )
     skipped = [(Path(error["path"]), error) for error in first["skipped"]]
-    add_left_out(page, [[f"{p.parent.name}/{p.name}", error["found"], error["remedy"]] for p, error in skipped])
+    add_left_out(
+        page,
+        [[f"{p.parent.name}/{p.name}", error["found"], error["remedy"]] for p, error in skipped],
+    )
     add_settings(page, command, {"this run": settings})
     return page.write(run / "report.html")

@@ -1,4 +1,6 @@
-"""`onlooker reproduce hmdb10`: the report's attention and its baseline on stored features, and one page."""
+"""`onlooker reproduce hmdb10`: the report's attention and its baseline on stored features, and one
+page.
+"""
 
 import hashlib
 import json
@@ -32,7 +34,14 @@ from onlooker.training.fit import fit
 from onlooker.video.reader import read
 from onlooker.video.sampling import equally_spaced
 from onlooker_papers.apportion import apportion
-from onlooker_papers.hmdb10.classes import ATTENTION, BASELINE, FIRST_TEN, PUBLISHED_ACCURACY, REPORT_CLIPS, hmdb10
+from onlooker_papers.hmdb10.classes import (
+    ATTENTION,
+    BASELINE,
+    FIRST_TEN,
+    PUBLISHED_ACCURACY,
+    REPORT_CLIPS,
+    hmdb10,
+)
 from onlooker_papers.hmdb10.page import write_page
 from onlooker_papers.memo import memo_of_training
 from onlooker_papers.results import About, Row, command_line, write_rows
@@ -51,8 +60,8 @@ _COLUMNS = 8
 class Budget:
     """Which experiments are computed, and their sizes.
 
-    The report does not state hidden channels, optimizer, learning-rate schedule and dropout; these are ours. It does
-    not state which epoch is tested either; here, it is the last.
+    The report does not state hidden channels, optimizer, learning-rate schedule and dropout; these
+    are ours. It does not state which epoch is tested either; here, it is the last.
 
     Args:
         encoder: makes the features; it is frozen.
@@ -60,7 +69,8 @@ class Budget:
         hidden: channels of the ConvLSTM.
         data: frames per clip, and their size.
         training: training settings.
-        complete: require HMDB-51's number of clips per class; a reduced copy in the same layout needs False.
+        complete: require HMDB-51's number of clips per class; a reduced copy in the same layout
+        needs False.
         clips: maximum per class; 0: all.
     """
 
@@ -77,7 +87,13 @@ class Budget:
         own = {"encoder": self.encoder, "pretrained": self.pretrained, "hidden": self.hidden}
         # Only if there is a limit: older runs do not have this setting.
         limit = {"clips_a_class": self.clips} if self.clips else {}
-        return {**own, **limit, "tested": "last epoch", **self.data.to_dict(), **self.training.to_dict()}
+        return {
+            **own,
+            **limit,
+            "tested": "last epoch",
+            **self.data.to_dict(),
+            **self.training.to_dict(),
+        }
 
 
 PUBLISHED = Budget()
@@ -94,22 +110,27 @@ def reproduce(
 ) -> Path:
     """Compute what is missing of Teja & Akunuri 2020, and write `report.html`.
 
-    The arguments are the options of the command. Other `clips` are also divided in the report's proportions; with a
-    `recordings.csv` next to the classes, each recording is in one split.
+    The arguments are the options of the command. Other `clips` are also divided in the report's
+    proportions; with a `recordings.csv` next to the classes, each recording is in one split.
 
     Returns:
         The report's path.
 
     Raises:
-        ValueError: both `hmdb51` and `clips`, or neither; an unknown class; or a run with other settings.
+        ValueError: both `hmdb51` and `clips`, or neither; an unknown class; or a run with other
+        settings.
         ClipError: clips are missing, or none can be read.
         RuntimeError: the ImageNet weights cannot be downloaded.
     """
     if hmdb51 is not None and clips is None:
-        name, folder, seed = HMDB51, hmdb51, budget.training.seed
+        name = HMDB51
+        folder = hmdb51
+        seed = budget.training.seed
         split = hmdb10(hmdb51, sorted(classes) or FIRST_TEN, seed, budget.complete, budget.clips)
     elif clips is not None and hmdb51 is None:
-        name, folder, split = f"{set_name(clips)}/", clips, _other(clips, sorted(classes), budget)
+        name = f"{set_name(clips)}/"
+        folder = clips
+        split = _other(clips, sorted(classes), budget)
     else:
         raise ValueError("give either --hmdb51 DIR (HMDB-51 itself) or --clips DIR (other clips)")
     labels = sorted({clip.label for clip in split.training})
@@ -117,7 +138,9 @@ def reproduce(
     settings = {"set": name, "classes": labels, "clips": digest, **budget.to_dict()}
     models = {
         model: memo_of_training(
-            run / "models" / model, {"model": model, **settings}, partial(_compute, run, split, model, budget)
+            run / "models" / model,
+            {"model": model, **settings},
+            partial(_compute, run, split, model, budget),
         )
         for model in (ATTENTION, BASELINE)
     }
@@ -127,10 +150,15 @@ def reproduce(
     options = {
         "--classes": ",".join(classes) or None,
         "--quick": bool(budget.clips),
-        "--pretrained" if budget.pretrained else "--no-pretrained": budget.pretrained != usual.pretrained,
+        "--pretrained" if budget.pretrained else "--no-pretrained": budget.pretrained
+        != usual.pretrained,
     }
     if results is not None:
-        recorded = {"--hmdb51" if hmdb51 else "--clips": set_path(folder), "--results": Path("results"), **options}
+        recorded = {
+            "--hmdb51" if hmdb51 else "--clips": set_path(folder),
+            "--results": Path("results"),
+            **options,
+        }
         _write_results(results, figures, settings, budget, command_line("hmdb10", recorded))
     given = {"--hmdb51": hmdb51, "--clips": clips, "--run": run, "--results": results, **options}
     return write_page(run, figures, settings, name == HMDB51, command_line("hmdb10", given))
@@ -140,7 +168,9 @@ def _other(folder: Path, classes: Sequence[str], budget: Budget) -> Split:
     found = read_set(folder).clips
     chosen = check_classes(classes, sorted({clip.label for clip in found}), set_name(folder))
     kept = few_of_each([clip for clip in found if clip.label in chosen], budget.clips)
-    return Split(**apportion(kept, [group_of(clip) for clip in kept], REPORT_CLIPS, budget.training.seed))
+    return Split(
+        **apportion(kept, [group_of(clip) for clip in kept], REPORT_CLIPS, budget.training.seed)
+    )
 
 
 def _compute(run: Path, split: Split, name: str, budget: Budget) -> dict[str, Any]:
@@ -151,7 +181,9 @@ def _compute(run: Path, split: Split, name: str, budget: Budget) -> dict[str, An
     samples, skipped = encoded_clips(split.clips, classes, net, settings.data)
     split = split.without({error.path for error in skipped})
     folder = run / "models" / name
-    recognizer, curves = train_all_epochs(folder, net, samples, split, settings.data, settings.training)
+    recognizer, curves = train_all_epochs(
+        folder, net, samples, split, settings.data, settings.training
+    )
     samples = samples.only(split.test)
     if net.attends:
         write_bytes(run / "attention.png", sheet(attention_rows(recognizer, samples), _COLUMNS))
@@ -159,27 +191,51 @@ def _compute(run: Path, split: Split, name: str, budget: Budget) -> dict[str, An
     right = np.stack(evaluation.frame_scores).argmax(2) == evaluation.targets[:, None]  # B T
     encoder: Any = net.encoder
     return {
-        **measure(evaluation), "frame_accuracy_by_index": right.mean(0).tolist(), "curves": curves,
+        **measure(evaluation),
+        "frame_accuracy_by_index": right.mean(0).tolist(),
+        "curves": curves,
         "sides": {side: len(getattr(split, side)) for side in REPORT_CLIPS},
-        "grid": [encoder.num_features, *net.grid], "parameters": count_parameters(net) - count_parameters(encoder),
-    }  # fmt: skip
+        "grid": [encoder.num_features, *net.grid],
+        "parameters": count_parameters(net) - count_parameters(encoder),
+    }
 
 
 def train_all_epochs(
-    folder: Path, net: VideoModel, samples: ClipFrames, split: Split, data: DataConfig, training: TrainConfig
+    folder: Path,
+    net: VideoModel,
+    samples: ClipFrames,
+    split: Split,
+    data: DataConfig,
+    training: TrainConfig,
 ) -> tuple[Recognizer, Curves]:
-    """Train a model on the features of a split, and save it with the weights of its last epoch, not of the best one."""
-    curves = fit(net, samples.only(split.training), samples.only(split.validation), data, training, folder, folder.name)
+    """Train a model on the features of a split, and save it with the weights of its last epoch, not
+    of the best one.
+    """
+    curves = fit(
+        net,
+        samples.only(split.training),
+        samples.only(split.validation),
+        data,
+        training,
+        folder,
+        folder.name,
+    )
     state = load_checkpoint(folder / "checkpoints" / "last.ckpt")["state_dict"]
-    net.load_state_dict({**net.state_dict(), **{name.removeprefix("model."): of for name, of in state.items()}})
+    net.load_state_dict(
+        {**net.state_dict(), **{name.removeprefix("model."): of for name, of in state.items()}}
+    )
     rate = sample_rate([clip.path for clip in split.training], data)
-    recognizer = Recognizer(net, samples.classes, data, training.resolved_aggregation, frame_rate=rate)
+    recognizer = Recognizer(
+        net, samples.classes, data, training.resolved_aggregation, frame_rate=rate
+    )
     recognizer.save(folder / "model")
     return recognizer, curves
 
 
 def attention_rows(recognizer: Recognizer, samples: ClipFrames) -> list[tuple[str, Any]]:
-    """A test clip of each class, drawn at random: attention over frames, and the true class's probability."""
+    """A test clip of each class, drawn at random: attention over frames, and the true class's
+    probability.
+    """
     rows: dict[str, tuple[str, Any]] = {}
     for index in random.Random(0).sample(range(len(samples)), len(samples)):
         clip = samples.clips[index]
@@ -188,11 +244,18 @@ def attention_rows(recognizer: Recognizer, samples: ClipFrames) -> list[tuple[st
         features, target, _ = samples[index]
         scores, attention, _ = recognizer.classify(features[None])
         assert attention is not None
-        maps, of_frames = attention[0], scores[0]
+        maps = attention[0]
+        of_frames = scores[0]
         shown = equally_spaced(len(maps), min(len(maps), _COLUMNS))
-        pixels, scale = read(clip.path, len(maps)).pixels, full_strength(maps)
+        pixels = read(clip.path, len(maps)).pixels
+        scale = full_strength(maps)
         drawn = np.stack(
-            [caption(overlay(enlarge(pixels[t]), maps[t], scale), [percent(of_frames[t, target], 0)]) for t in shown]
+            [
+                caption(
+                    overlay(enlarge(pixels[t]), maps[t], scale), [percent(of_frames[t, target], 0)]
+                )
+                for t in shown
+            ]
         )
         of_clip = recognizer.aggregate(of_frames)
         said = recognizer.classes[int(of_clip.argmax())]
@@ -201,19 +264,37 @@ def attention_rows(recognizer: Recognizer, samples: ClipFrames) -> list[tuple[st
 
 
 def _write_results(
-    results: Path, figures: Mapping[str, Any], settings: Mapping[str, Any], budget: Budget, command: str
+    results: Path,
+    figures: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    budget: Budget,
+    command: str,
 ) -> None:
     """Write one set's row to `hmdb10.json`, next to those of other sets."""
-    models, name = figures["models"], figures["set"]
-    columns = ("accuracy", "accuracy_interval", "frame_accuracy", "log_loss", "frame_accuracy_by_index", "parameters")
+    models = figures["models"]
+    name = figures["set"]
+    columns = (
+        "accuracy",
+        "accuracy_interval",
+        "frame_accuracy",
+        "log_loss",
+        "frame_accuracy_by_index",
+        "parameters",
+    )
     published = {"published_frame_accuracy": PUBLISHED_ACCURACY} if name == HMDB51 else {}
     row = {
-        "command": command, **published,
-        **{column: {model: of.get(column) for model, of in models.items()} for column in (*columns, "curves")},
+        "command": command,
+        **published,
+        **{
+            column: {model: of.get(column) for model, of in models.items()}
+            for column in (*columns, "curves")
+        },
         **{key: models[ATTENTION][key] for key in ("majority_share", "sides")},
-        "classes": figures["classes"], "epochs": budget.training.epochs, "frames": budget.data.frames,
+        "classes": figures["classes"],
+        "epochs": budget.training.epochs,
+        "frames": budget.data.frames,
         "encoder": f"{budget.encoder}, {'ImageNet' if budget.pretrained else 'random'} weights, frozen",
-    }  # fmt: skip
+    }
     what = "the HMDB-51 report's attention compared with single frames, one split of each set"
     about = About(what, command, [budget.training.seed])
     write_rows(results, FILE, about, {(name,): Row(row, settings)}, made_by=command)

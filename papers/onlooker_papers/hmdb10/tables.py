@@ -5,14 +5,28 @@ from functools import partial
 from onlooker.evaluation.report import Table
 from onlooker_papers.hmdb10.classes import ATTENTION, BASELINE, PUBLISHED_ACCURACY
 from onlooker_papers.hmdb10.protocols import OURS, RANDOM
-from onlooker_papers.tables import Columns, Entry, Results, build, code, difference, fixed, key, rows, share, table
+from onlooker_papers.tables import (
+    Columns,
+    Entry,
+    Results,
+    build,
+    code,
+    difference,
+    fixed,
+    key,
+    rows,
+    share,
+    table,
+)
 
 REAL = "hmdb10-real"
 
 
 @table(REAL)
 def on_jhmdb(results: Results) -> Table:
-    """Accuracy of frames on ten classes of J-HMDB, over draws of the split, by encoder, and the published figure."""
+    """Accuracy of frames on ten classes of J-HMDB, over draws of the split, by encoder, and the
+    published figure.
+    """
     of = results[REAL]
     draws = len(of["clips"])
     encoders = {of.get("encoder", "small"): of, **of}
@@ -38,13 +52,25 @@ def on_jhmdb(results: Results) -> Table:
         "the split, and their range. `small` encodes frames of 112 pixels, `lite0` (ImageNet weights) of 224. "
         "Intervals are over draws (Student's t), too narrow because these share clips. "
         "Learning rates were chosen on validation clips that are test clips of no draw.",
-        [["published: ten classes of HMDB-51", "VGG-16", share(PUBLISHED_ACCURACY), None, None, None, "about 100,000"]],
+        [
+            [
+                "published: ten classes of HMDB-51",
+                "VGG-16",
+                share(PUBLISHED_ACCURACY),
+                None,
+                None,
+                None,
+                "about 100,000",
+            ]
+        ],
     )
 
 
 @table("hmdb10-protocol", REAL)
 def protocols(results: Results) -> Table:
-    """What the division of clips, the loss and the number of clips change, for `report` and single frames."""
+    """What the division of clips, the loss and the number of clips change, for `report` and single
+    frames.
+    """
     found = results[REAL]["protocol"]
 
     def correct(name: str, row: Entry) -> str | None:
@@ -59,7 +85,9 @@ def protocols(results: Results) -> Table:
         "protocol": key(0),
         "training clips": ("training_clips", fixed(0)),
         "test clips of known recordings, %": ("known", share),
-        **{f"`{name}`: frames (clips), %": partial(correct, name) for name in (ATTENTION, BASELINE)},
+        **{
+            f"`{name}`: frames (clips), %": partial(correct, name) for name in (ATTENTION, BASELINE)
+        },
         **{f"`{name}`: known / other": partial(apart, name) for name in (ATTENTION, BASELINE)},
     }
     ours, random = (found[name]["models"][ATTENTION]["half_width"] for name in (OURS, RANDOM))

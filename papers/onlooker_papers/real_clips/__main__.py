@@ -12,12 +12,22 @@ app = typer.Typer(add_completion=False)
 
 
 def real_clips(
-    sets: Annotated[list[str] | None, typer.Argument(help=f"Some of {', '.join(RECIPES)}. Default: all.")] = None,
-    jobs: Annotated[int, typer.Option(help="Trainings in parallel; 0: as many as the machine allows.")] = 0,
-    run: Annotated[Path, typer.Option(help="Folder of the trainings, resumable.")] = Path("runs/real-clips"),
-    results: Annotated[Path | None, typer.Option(help="Folder of the results files.")] = Path("results"),
+    sets: Annotated[
+        list[str] | None, typer.Argument(help=f"Some of {', '.join(RECIPES)}. Default: all.")
+    ] = None,
+    jobs: Annotated[
+        int, typer.Option(help="Trainings in parallel; 0: as many as the machine allows.")
+    ] = 0,
+    run: Annotated[Path, typer.Option(help="Folder of the trainings, resumable.")] = Path(
+        "runs/real-clips"
+    ),
+    results: Annotated[Path | None, typer.Option(help="Folder of the results files.")] = Path(
+        "results"
+    ),
 ) -> None:
-    """Train and compare models on the folders of real clips in $ONLOOKER_DATA; hours on two cores, resumable."""
+    """Train and compare models on the folders of real clips in $ONLOOKER_DATA; hours on two cores,
+    resumable.
+    """
     from onlooker_papers.real_clips.reproduce import reproduce
 
     with stoppable():

@@ -1,10 +1,13 @@
-"""Are the heat maps of the default command faithful: does the class depend on the places that they mark?
+"""Are the heat maps of the default command faithful: does the class depend on the places that they
+mark?
 
-    python -m onlooker_papers.real_clips.faithfulness      # half an hour; writes results/faithfulness.json
+    python -m onlooker_papers.real_clips.faithfulness      # half an hour; writes
+    results/faithfulness.json
 
-Of each frame, a tenth of the places is blurred (deletion), or all others are (insertion); the figures are the mean
-probabilities of the class that is predicted for the whole clip (Petsiuk, Das, Saenko, *RISE*, 2018, at one point of
-its curves). A faithful map lowers it by deletion, and keeps it by insertion, more than a random one.
+Of each frame, a tenth of the places is blurred (deletion), or all others are (insertion); the
+figures are the mean probabilities of the class that is predicted for the whole clip (Petsiuk, Das,
+Saenko, *RISE*, 2018, at one point of its curves). A faithful map lowers it by deletion, and keeps
+it by insertion, more than a random one.
 """
 
 from collections.abc import Mapping
@@ -42,8 +45,9 @@ Maps = NDArray[np.float32]
 
 @torch.inference_mode()
 def class_activation(net: LinearClassifier, pixels: NDArray[np.uint8], data: DataConfig) -> Maps:
-    """The attention of earlier versions: what a location adds to the predicted class by mean, change and order, without
-    what lowers it (Zhou et al. 2016)."""
+    """The attention of earlier versions: what a location adds to the predicted class by mean,
+    change and order, without what lowers it (Zhou et al. 2016).
+    """
     features = encode_samples(net, torch.from_numpy(pixels), data)[None]
     frames = features[0].flatten(2)
     changes = torch.cat((torch.zeros_like(frames[:1]), frames.diff(dim=0).abs()))
@@ -51,8 +55,12 @@ def class_activation(net: LinearClassifier, pixels: NDArray[np.uint8], data: Dat
     for t, label in enumerate(net.forward_features(features).logits[0].argmax(-1)):
         count = min(t, net.window - 1)
         weights = (net.head.weight - net.head.weight.mean(0))[label] / net.scale[count]
-        of, center = (each.unflatten(0, (len(net.names), -1)) for each in (weights, net.center[count]))
-        waves = torch.einsum("jkd,k->dj", of[len(UNORDERED) :].unflatten(0, (3, -1)), net.cosines[count, -1])
+        of, center = (
+            each.unflatten(0, (len(net.names), -1)) for each in (weights, net.center[count])
+        )
+        waves = torch.einsum(
+            "jkd,k->dj", of[len(UNORDERED) :].unflatten(0, (3, -1)), net.cosines[count, -1]
+        )
         added = (of[0][:, None] + waves @ net.positions.T) * (frames[t] - center[0][:, None])
         added = added + of[2][:, None] * (changes[t] - center[2][:, None])
         found.append(added.sum(0).clamp_min(0).unflatten(0, net.grid).numpy())
@@ -62,7 +70,9 @@ def class_activation(net: LinearClassifier, pixels: NDArray[np.uint8], data: Dat
 def maps_of(
     recognizer: Recognizer, path: Path, chance: np.random.Generator
 ) -> tuple[NDArray[np.uint8], dict[str, Maps]]:
-    """The frames of a clip as the model sees them, and the maps that are compared, each at any resolution."""
+    """The frames of a clip as the model sees them, and the maps that are compared, each at any
+    resolution.
+    """
     sample = recognizer.read(path)
     looked = recognizer.predict_clip(path, sample)
     attention = looked.attention
@@ -82,7 +92,9 @@ def maps_of(
 
 
 def marked(maps: Maps, size: tuple[int, int]) -> NDArray[np.bool_]:
-    """The tenth of the pixels `T H W` with the highest weights of each map; of equal ones, the first."""
+    """The tenth of the pixels `T H W` with the highest weights of each map; of equal ones, the
+    first.
+    """
     found = np.zeros((len(maps), size[0] * size[1]), np.bool_)
     for of_frame, weights in zip(found, maps, strict=True):
         large = cv2.resize(weights, size[::-1], interpolation=cv2.INTER_LINEAR)
@@ -90,10 +102,17 @@ def marked(maps: Maps, size: tuple[int, int]) -> NDArray[np.bool_]:
     return found.reshape(len(maps), *size)
 
 
-def probabilities(recognizer: Recognizer, pixels: NDArray[np.uint8], maps: Mapping[str, Maps]) -> dict[str, Any]:
-    """Of the class that is predicted for a clip: unchanged, and by each map with deletion and insertion."""
+def probabilities(
+    recognizer: Recognizer, pixels: NDArray[np.uint8], maps: Mapping[str, Maps]
+) -> dict[str, Any]:
+    """Of the class that is predicted for a clip: unchanged, and by each map with deletion and
+    insertion.
+    """
     blurred = np.stack([cv2.GaussianBlur(frame, (0, 0), _BLUR) for frame in pixels])
-    places = {name: marked(each, (pixels.shape[1], pixels.shape[2]))[..., None] for name, each in maps.items()}
+    places = {
+        name: marked(each, (pixels.shape[1], pixels.shape[2]))[..., None]
+        for name, each in maps.items()
+    }
     clips = [pixels]
     for mask in places.values():
         clips += [np.where(mask, blurred, pixels), np.where(mask, pixels, blurred)]
@@ -104,21 +123,32 @@ def probabilities(recognizer: Recognizer, pixels: NDArray[np.uint8], maps: Mappi
 
 
 def main(run: Path = Path("runs/faithfulness"), results: Path = Path("results")) -> None:
-    """Train the default command on each set, and blur the places that its maps mark; $ONLOOKER_DATA has the clips."""
+    """Train the default command on each set, and blur the places that its maps mark; $ONLOOKER_DATA
+    has the clips.
+    """
     rows: dict[Key, Row] = {}
     chance = np.random.default_rng(0)
     for name, source in SETS.items():
         split = next(iter(splits_of(name).values()))
-        continue_run(RunRecord(data_folder() / "clips" / source.folder, (), Settings(), split), run / name)
+        continue_run(
+            RunRecord(data_folder() / "clips" / source.folder, (), Settings(), split), run / name
+        )
         recognizer = load(run / name, "cpu")
         clips = chance.permutation(len(split.test))[:_CLIPS]
         found = [
             probabilities(recognizer, *maps_of(recognizer, split.test[clip].path, chance))
             for clip in track(clips, name)
         ]
-        figures: dict[str, Any] = {"whole": float(np.mean([each["whole"] for each in found])), "clips": len(found)}
+        figures: dict[str, Any] = {
+            "whole": float(np.mean([each["whole"] for each in found])),
+            "clips": len(found),
+        }
         for kind in ("deletion", "insertion"):
-            figures[kind] = {of: float(np.mean([each[of][kind] for each in found])) for of in found[0] if of != "whole"}
+            figures[kind] = {
+                of: float(np.mean([each[of][kind] for each in found]))
+                for of in found[0]
+                if of != "whole"
+            }
         rows[name,] = Row(figures, {})
         typer.echo(f"{name}: {figures}")
     write_rows(results, FILE, About(WHAT, COMMAND, [0]), rows)

@@ -1,4 +1,5 @@
-"""Few labeled clips of a class: episodes as in the few-shot literature, by the head of the default command.
+"""Few labeled clips of a class: episodes as in the few-shot literature, by the head of the default
+command.
 
 The encoder was not trained on any clip of the evaluation sets, so all classes are new to it.
 """
@@ -16,18 +17,26 @@ from onlooker_papers.results import About, Row, write_rows
 
 FILE = "few-shot"
 COMMAND = "python -m onlooker_papers.real_clips.few_shot"
-OF = {"ucf101_18": 5, "jhmdb": 5, "hand_gestures": 4, "weizmann": 4}  # sets, and the classes of an episode
-SHOTS, QUERIES, EPISODES = (1, 5), 5, 200
+OF = {
+    "ucf101_18": 5,
+    "jhmdb": 5,
+    "hand_gestures": 4,
+    "weizmann": 4,
+}  # sets, and the classes of an episode
+SHOTS = (1, 5)
+QUERIES = 5
+EPISODES = 200
 _DRAWN = 1000  # attempts to draw a class before an error
 
 Ints = NDArray[np.int64]
 
 
 def episode(clips: Clips, ways: int, shots: int, random: np.random.Generator) -> tuple[Ints, Ints]:
-    """Support and query clips of random classes: positions `ways*shots` and `ways*QUERIES`, class after class.
+    """Support and query clips of random classes: positions `ways*shots` and `ways*QUERIES`, class
+    after class.
 
-    Each recording is either in support or in query; if the other recordings of a class have too few queries, its
-    support clips are drawn again.
+    Each recording is either in support or in query; if the other recordings of a class have too few
+    queries, its support clips are drawn again.
 
     Raises:
         ValueError: a class has too few clips or recordings.
@@ -42,7 +51,9 @@ def episode(clips: Clips, ways: int, shots: int, random: np.random.Generator) ->
             if len(chosen) == shots and len(others) == QUERIES:
                 break
         else:
-            raise ValueError(f"class {k} has {len(of)} clips, too few of other recordings than {shots} random ones")
+            raise ValueError(
+                f"class {k} has {len(of)} clips, too few of other recordings than {shots} random ones"
+            )
         support.append(chosen)
         query.append(others)
     return np.concatenate(support), np.concatenate(query)
@@ -50,37 +61,62 @@ def episode(clips: Clips, ways: int, shots: int, random: np.random.Generator) ->
 
 def episodes(clips: Clips, ways: int, shots: int, count: int = EPISODES) -> list[float]:
     """Mean accuracy over episodes and its 95 % interval; episode i is drawn with seed i."""
-    truth, right = np.repeat(np.arange(ways), QUERIES), []
+    truth = np.repeat(np.arange(ways), QUERIES)
+    right = []
     for seed in range(count):
         support, query = episode(clips, ways, shots, np.random.default_rng(seed))
         shown = clips.only(support)._replace(y=np.repeat(np.arange(ways), shots), num_classes=ways)
-        right.append(float((fitted_logits(shown, choose(shown), clips.x[query]).argmax(1) == truth).mean()))
+        right.append(
+            float((fitted_logits(shown, choose(shown), clips.x[query]).argmax(1) == truth).mean())
+        )
     half = 1.959964 * float(np.std(right)) / count**0.5
     return [float(np.mean(right)), float(np.mean(right)) - half, float(np.mean(right)) + half]
 
 
-def measure(name: str, run: Path, results: Path, encoder: str = MODEL.encoder, copies: bool = True) -> dict[str, Any]:
-    """Episodes of one set; writes its row of `few-shot.json`. Without copies, encoding takes a quarter of the time."""
+def measure(
+    name: str, run: Path, results: Path, encoder: str = MODEL.encoder, copies: bool = True
+) -> dict[str, Any]:
+    """Episodes of one set; writes its row of `few-shot.json`. Without copies, encoding takes a
+    quarter of the time.
+    """
     encoded = encode(name, run, encoder=encoder, copies=copies)
     model, data, _ = input_of(encoder)
-    settings = {"model": model.to_dict(), "data": data.to_dict(), "weights": encoded.weights, "copies": copies}
+    settings = {
+        "model": model.to_dict(),
+        "data": data.to_dict(),
+        "weights": encoded.weights,
+        "copies": copies,
+    }
     rows = {str(shots): {"linear": episodes(encoded.clips, OF[name], shots)} for shots in SHOTS}
     means = {shots: of["linear"][0] for shots, of in rows.items()}
     figures = {**means, "heads": rows, "episodes": EPISODES, "ways": OF[name]}
     what = f"episodes, {QUERIES} queries a class, by labeled clips a class"
-    key = ", ".join((name, *([] if encoder == MODEL.encoder else [encoder]), *([] if copies else ["no copies"])))
-    only = "" if encoder == MODEL.encoder else f"--encoder {encoder}" + " --no-copies" * (not copies)
-    write_rows(results, FILE, About(what, COMMAND, range(EPISODES)), {(key,): Row(figures, settings)}, only)
+    key = ", ".join(
+        (name, *([] if encoder == MODEL.encoder else [encoder]), *([] if copies else ["no copies"]))
+    )
+    only = (
+        "" if encoder == MODEL.encoder else f"--encoder {encoder}" + " --no-copies" * (not copies)
+    )
+    write_rows(
+        results, FILE, About(what, COMMAND, range(EPISODES)), {(key,): Row(figures, settings)}, only
+    )
     return figures
 
 
 def main(
-    sets: Annotated[list[str] | None, typer.Argument(help=f"Some of {', '.join(OF)}. Default: all.")] = None,
-    encoder: Annotated[str, typer.Option(help="Another encoder than that of the default command.")] = MODEL.encoder,
-    copies: Annotated[bool, typer.Option(help="Encode copies of the clips, which the layer may be fitted to.")] = True,
+    sets: Annotated[
+        list[str] | None, typer.Argument(help=f"Some of {', '.join(OF)}. Default: all.")
+    ] = None,
+    encoder: Annotated[
+        str, typer.Option(help="Another encoder than that of the default command.")
+    ] = MODEL.encoder,
+    copies: Annotated[
+        bool, typer.Option(help="Encode copies of the clips, which the layer may be fitted to.")
+    ] = True,
 ) -> None:
     """Measure few clips per class."""
-    run, results = Path("runs/real-clips/features"), Path("results")
+    run = Path("runs/real-clips/features")
+    results = Path("results")
     for name in sets or OF:
         found = measure(name, run, results, encoder, copies)
         print(f"{name}: 5-shot {found['5']:.1%}, 1-shot {found['1']:.1%}")

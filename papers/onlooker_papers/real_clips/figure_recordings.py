@@ -1,4 +1,6 @@
-"""Generated figures in recordings: the default command is trained on short clips, and finds events of other people."""
+"""Generated figures in recordings: the default command is trained on short clips, and finds events
+of other people.
+"""
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,15 +22,19 @@ __all__ = ["figures_in_recordings"]
 OVERLAPS = (0.3, 0.5, 0.7)
 _EVERYBODY = 16  # people
 _PEOPLE = range(12, _EVERYBODY)  # of recordings
-_RECORDED = StickFigures(frames=96, event=(0.4, 0.6), people=_EVERYBODY)  # pauses of about two seconds
+_RECORDED = StickFigures(
+    frames=96, event=(0.4, 0.6), people=_EVERYBODY
+)  # pauses of about two seconds
 _CLIP = StickFigures(event=(1, 1), people=_EVERYBODY)
 _PAUSED = StickFigures(people=_EVERYBODY)  # an event in half of a clip or more
-_REPEATED, _REPEATING, _TIMES = ("bend", "jumping_jack", "kick", "wave"), _PEOPLE[:2], 10
+_REPEATED = ("bend", "jumping_jack", "kick", "wave")
+_REPEATING = _PEOPLE[:2]
+_TIMES = 10
 
 
 def figures_in_recordings(people: int) -> dict[str, Any]:
-    """Segment-mAP of recordings with pauses; in clips, the IoU in time of the event with the true one; and the error of
-    counting continuous repetitions.
+    """Segment-mAP of recordings with pauses; in clips, the IoU in time of the event with the true
+    one; and the error of counting continuous repetitions.
 
     `people`: at most 12, whose clips, one of each action, are trained on.
     """
@@ -36,7 +42,9 @@ def figures_in_recordings(people: int) -> dict[str, Any]:
         clips = write_set(Path(folder) / "clips", people, figures=_CLIP)
         run = onlooker.train(clips, run=Path(folder) / "run", quiet=True)
         recognizer = onlooker.load(run.path)
-        offline, live, true = dict[str, list[Segment]](), dict[str, list[Segment]](), dict[str, list[Segment]]()
+        offline = dict[str, list[Segment]]()
+        live = dict[str, list[Segment]]()
+        true = dict[str, list[Segment]]()
         seconds = 0.0
         for person in track(_PEOPLE, "recordings of figures"):
             name = str(person)
@@ -73,17 +81,23 @@ def figures_in_recordings(people: int) -> dict[str, Any]:
 
 def _recording(actions: tuple[str, ...], person: int) -> tuple[NDArray[np.uint8], list[Segment]]:
     """All actions of one person once, in random order, and when they are."""
-    parts, events, at = list[NDArray[np.uint8]](), list[Segment](), 0
+    parts = list[NDArray[np.uint8]]()
+    events = list[Segment]()
+    at = 0
     for action in np.random.default_rng(person).permutation(actions).tolist():
         video = _RECORDED.video(action, person)
         moving = np.flatnonzero(video.moving)
-        events.append(Segment(action, (at + moving[0]) / _RECORDED.fps, (at + moving[-1] + 1) / _RECORDED.fps))
+        events.append(
+            Segment(action, (at + moving[0]) / _RECORDED.fps, (at + moving[-1] + 1) / _RECORDED.fps)
+        )
         parts.append(video.pixels)
         at += len(video.pixels)
     return np.concatenate(parts), events
 
 
-def _overlaps(recognizer: Recognizer, action: str, person: int, folder: Path) -> tuple[float, float]:
+def _overlaps(
+    recognizer: Recognizer, action: str, person: int, folder: Path
+) -> tuple[float, float]:
     """The IoU in time of a whole clip, and of the event in it, with the true event."""
     video = _PAUSED.video(action, person)
     path = write(folder / f"{action}-{person}-paused.mp4", video.pixels, _PAUSED.fps)

@@ -1,4 +1,6 @@
-"""Features of a frozen encoder for all clips of a set, computed once; and the splits for testing the set."""
+"""Features of a frozen encoder for all clips of a set, computed once; and the splits for testing
+the set.
+"""
 
 import io
 import os
@@ -31,14 +33,26 @@ from onlooker_papers.published_sets.hmdb51 import JHMDB
 from onlooker_papers.published_sets.ucf101 import UCF101
 from onlooker_papers.sets import data_folder
 
-__all__ = ["DATA", "MODEL", "SETS", "Encoded", "encode", "fitted_logits", "input_of", "model", "splits_of"]
+__all__ = [
+    "DATA",
+    "MODEL",
+    "SETS",
+    "Encoded",
+    "encode",
+    "fitted_logits",
+    "input_of",
+    "model",
+    "splits_of",
+]
 
 Floats = NDArray[np.float64]
 
 # The default of `onlooker train CLIPS`.
 MODEL = ModelConfig("linear", "small")
 DATA = DataConfig(frames=16, size=112)
-_CLIPS, _FRAMES = 8, 32  # clips read at once, frames encoded at once
+# clips read at once, frames encoded at once
+_CLIPS = 8
+_FRAMES = 32
 _SEED = 0  # of random weights
 
 
@@ -48,9 +62,10 @@ class Source:
 
     Args:
         folder: its folder in `clips/` of the data folder.
-        official: the published set whose three official splits are used, with lists in `annotations/`; empty: none.
-        folds: without official splits, the number of folds by recording; 0: one split. As in `recipes`, so that rows
-            are comparable.
+        official: the published set whose three official splits are used, with lists in
+        `annotations/`; empty: none.
+        folds: without official splits, the number of folds by recording; 0: one split. As in
+            `recipes`, so that rows are comparable.
     """
 
     folder: str
@@ -80,14 +95,18 @@ def splits_of(name: str, folds: int | None = None) -> dict[str, Split]:
     """
     if name not in SETS:
         raise ValueError(f"there is no set {name!r}; there are {', '.join(SETS)}")
-    source, root = SETS[name], data_folder()
+    source = SETS[name]
+    root = data_folder()
     folder = root / "clips" / source.folder
     if not source.official:
         return make_splits(read_set(folder).clips, folds=source.folds if folds is None else folds)
-    classes, lists = sorted(path.name for path in folder.iterdir() if path.is_dir()), root / "annotations"
+    classes = sorted(path.name for path in folder.iterdir() if path.is_dir())
+    lists = root / "annotations"
     published = {"jhmdb": JHMDB, "ucf101": UCF101}[source.official]
     return {
-        f"split{number}": published.split(folder, lists / source.official, number, classes, complete=False)
+        f"split{number}": published.split(
+            folder, lists / source.official, number, classes, complete=False
+        )
         for number in (1, 2, 3)
     }
 
@@ -116,8 +135,12 @@ class Encoded:
         return np.array([place[str(clip.path)] for clip in clips], np.int64)
 
 
-def model(classes: int, pretrained: bool | None = None, encoder: str = MODEL.encoder) -> LinearClassifier:
-    """The linear model of the default command, with random weights if not `pretrained`, or with another encoder."""
+def model(
+    classes: int, pretrained: bool | None = None, encoder: str = MODEL.encoder
+) -> LinearClassifier:
+    """The linear model of the default command, with random weights if not `pretrained`, or with
+    another encoder.
+    """
     torch.manual_seed(_SEED)
     return cast(LinearClassifier, configured(*input_of(encoder, pretrained)[:2], classes).eval())
 
@@ -130,10 +153,14 @@ def input_of(encoder: str, pretrained: bool | None = True) -> Settings:
 
 
 def encode(
-    name: str, run: Path, pretrained: bool = True, encoder: str = MODEL.encoder, copies: bool = False
+    name: str,
+    run: Path,
+    pretrained: bool = True,
+    encoder: str = MODEL.encoder,
+    copies: bool = False,
 ) -> Encoded:
-    """The features of all clips of a set, and of their copies if asked for; those that are stored in the folder `run`
-    are not computed again.
+    """The features of all clips of a set, and of their copies if asked for; those that are stored
+    in the folder `run` are not computed again.
 
     Raises:
         ValueError, ClipError: as for `splits_of`; or a clip cannot be read.
@@ -143,7 +170,10 @@ def encode(
     classes = tuple(sorted({clip.label for clip in clips}))
     net = model(len(classes), pretrained, encoder)
     weights = weights_digest(cast(nn.Module, net.encoder))
-    path = run / f"{name}-{data.frames}x{data.size}-{net.num_features}-{weights[:16]}{'-copies' * copies}.npz"
+    path = (
+        run
+        / f"{name}-{data.frames}x{data.size}-{net.num_features}-{weights[:16]}{'-copies' * copies}.npz"
+    )
     if not path.exists():
         stream = io.BytesIO()
         np.savez(stream, **_computed(net, clips, classes, data, name, copies))
@@ -153,13 +183,20 @@ def encode(
         minutes = float(stored["minutes"])
     y = np.array([classes.index(clip.label) for clip in clips], np.int64)
     groups = np.array([group_of(clip) for clip in clips])
-    statistics = Clips(x, y, groups, len(classes), tuple(net.names), tuple(altered), parts=net.parts)
+    statistics = Clips(
+        x, y, groups, len(classes), tuple(net.names), tuple(altered), parts=net.parts
+    )
     return Encoded(statistics, tuple(str(clip.path) for clip in clips), classes, minutes, weights)
 
 
 @torch.inference_mode()
 def _computed(
-    net: LinearClassifier, clips: Sequence[Clip], classes: Sequence[str], data: DataConfig, title: str, copies: bool
+    net: LinearClassifier,
+    clips: Sequence[Clip],
+    classes: Sequence[str],
+    data: DataConfig,
+    title: str,
+    copies: bool,
 ) -> dict[str, Any]:
     """`x`: the statistics of the clips, and of each kind of copies, `V B M`; `minutes`."""
     began = sum(os.times()[:4])  # CPU time of this process and of those that read clips for it
@@ -167,10 +204,16 @@ def _computed(
     x = []
     for batch, _, _ in track(DataLoader(samples, _CLIPS), title):
         views = (batch, *(copies_of(batch) if copies else ()))
-        x.append(torch.stack([net.statistics(encode_samples(net, view, data, _FRAMES))[:, -1] for view in views]))
+        x.append(
+            torch.stack(
+                [net.statistics(encode_samples(net, view, data, _FRAMES))[:, -1] for view in views]
+            )
+        )
     return {"x": torch.cat(x, 1).double().numpy(), "minutes": (sum(os.times()[:4]) - began) / 60}
 
 
 def fitted_logits(clips: Clips, choice: Choice, x: Floats) -> Floats:
-    """Logits `B K` for statistics `B M`, by the library's linear layer fitted to `clips`, at temperature 1."""
+    """Logits `B K` for statistics `B M`, by the library's linear layer fitted to `clips`, at
+    temperature 1.
+    """
     return fitted_layer(clips, choice).logits(x)

@@ -1,34 +1,41 @@
 """The comparisons on folders of real clips: the experiments behind `results/real-clips.json`.
 
-Models of VideoLSTM's ablation (Li et al. 2016) and of the HMDB-51 report (Teja & Akunuri 2020), trained from random
-weights. The clips are in `clips/` of `$ONLOOKER_DATA`. All of it takes hours on two cores and can be resumed:
+Models of VideoLSTM's ablation (Li et al. 2016) and of the HMDB-51 report (Teja & Akunuri 2020),
+trained from random weights. The clips are in `clips/` of `$ONLOOKER_DATA`. All of it takes hours on
+two cores and can be resumed:
 
     make real-clips                                   # everything
     python -m onlooker_papers.real_clips basketball   # one set
 
-Expected accuracies: surveillance 70 %, basketball 53 %, each within the spread over seeds that the results state. The
-rows of Weizmann and hand gestures were trained on squares that follow the motion; that crop, and their recipes, were
-last in commit c088bd5d. The row `mil-flow` is of a model that was last in commit ddc8dbc2.
+Expected accuracies: surveillance 70 %, basketball 53 %, each within the spread over seeds that the
+results state. The rows of Weizmann and hand gestures were trained on squares that follow the
+motion; that crop, and their recipes, were last in commit c088bd5d. The row `mil-flow` is of a model
+that was last in commit ddc8dbc2.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-ABLATION = "single-frame,convnet,lstm,alstm,convlstm,convalstm,report,convnet:flow,convlstm:flow,motion"
+ABLATION = (
+    "single-frame,convnet,lstm,alstm,convlstm,convalstm,report,convnet:flow,convlstm:flow,motion"
+)
 
-# Defaults of all recipes, stated here so that figures do not change with the defaults of the library.
+# Defaults of all recipes, stated here so that figures do not change with the defaults of the
+# library.
 SAMPLES: dict[str, Any] = {"size": 64}
 MODEL: dict[str, Any] = {"encoder": "conv4"}
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """One comparison; all settings that are not given are those of `SAMPLES` and `MODEL`, or defaults of the library.
+    """One comparison; all settings that are not given are those of `SAMPLES` and `MODEL`, or
+    defaults of the library.
 
     Args:
         folder: folder of the clips in `clips/` of the data folder.
-        models: as for `onlooker compare --models`; with `motion` and `convlstm:flow`, these are also fused.
+        models: as for `onlooker compare --models`; with `motion` and `convlstm:flow`, these are
+        also fused.
         data: sample settings.
         training: training settings.
         seeds: number of seeds, from 0.
@@ -49,6 +56,9 @@ RECIPES = {
         training={"lr": 2e-3, "epochs": 40},
     ),
     "basketball": Recipe(
-        folder="basketball", models=ABLATION, data={"frames": 7, "hflip": True}, training={"lr": 2e-3, "epochs": 100}
+        folder="basketball",
+        models=ABLATION,
+        data={"frames": 7, "hflip": True},
+        training={"lr": 2e-3, "epochs": 100},
     ),
 }

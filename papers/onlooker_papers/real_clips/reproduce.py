@@ -16,17 +16,21 @@ FILE = "real-clips"  # of results
 WHAT = "accuracy by model on folders of clips: means over seeds, test videos of all splits together"
 # Figures of a comparison that have a value for each model; results files keep their original names.
 _BY_MODEL = ("accuracy", "spread", "frame_accuracy", "per_seed", "modality", "places")
-_FUSED, _MODALITY = "fused", "streams"
-# The two-stream model of Li et al. (2016): attention on RGB that follows the flow, and the flow itself.
+_FUSED = "fused"
+_MODALITY = "streams"
+# The two-stream model of Li et al. (2016): attention on RGB that follows the flow, and the flow
+# itself.
 _STREAMS = ("motion", "convlstm-flow")
 _OF_SET = ("majority", "test_videos", "splits", "seeds", "weights", "skipped")
 
 
-def reproduce(name: str, run: Path, results: Path | None = None, jobs: int | None = None) -> dict[str, Any]:
+def reproduce(
+    name: str, run: Path, results: Path | None = None, jobs: int | None = None
+) -> dict[str, Any]:
     """Compute the missing figures of one recipe; existing trainings are not repeated.
 
-    The arguments are those of the command; the folder of the recipe is in `run`. Returns the figures of `compare`,
-    and `fused` (`fused_row`) of two streams.
+    The arguments are those of the command; the folder of the recipe is in `run`. Returns the
+    figures of `compare`, and `fused` (`fused_row`) of two streams.
 
     Raises:
         ValueError: an unknown recipe, ONLOOKER_DATA is not set, or a run made with other settings.
@@ -49,11 +53,15 @@ def reproduce(name: str, run: Path, results: Path | None = None, jobs: int | Non
     return figures
 
 
-def write_set(results: Path, name: str, figures: Mapping[str, Any], data: DataConfig, training: TrainConfig) -> Path:
+def write_set(
+    results: Path, name: str, figures: Mapping[str, Any], data: DataConfig, training: TrainConfig
+) -> Path:
     """Write the rows of one set, by the figures of `compare`, next to those of the other sets."""
     command = f"python -m onlooker_papers.real_clips {name}"
     rows = _rows(name, figures, data, training, command)
-    of_sets = {key[0]: row["figures"] for key, row in read_rows(results, FILE).items() if len(key) == 1}
+    of_sets = {
+        key[0]: row["figures"] for key, row in read_rows(results, FILE).items() if len(key) == 1
+    }
     of_sets[name] = dict(rows[name,].figures)
     seeds = sorted({seed for of_set in of_sets.values() for seed in of_set["seeds"]})
     commands = " && ".join(of_set["command"] for of_set in of_sets.values())
@@ -64,8 +72,18 @@ def _rows(
     name: str, figures: Mapping[str, Any], data: DataConfig, training: TrainConfig, command: str
 ) -> dict[Key, Row]:
     settings = {**data.to_dict(), **training.to_dict()}
-    budget = {"epochs": training.epochs, "frames": data.frames, "size": data.size, "channels": data.channels}
-    of_set = {"command": command, "budget": budget, "settings": settings, **{key: figures[key] for key in _OF_SET}}
+    budget = {
+        "epochs": training.epochs,
+        "frames": data.frames,
+        "size": data.size,
+        "channels": data.channels,
+    }
+    of_set = {
+        "command": command,
+        "budget": budget,
+        "settings": settings,
+        **{key: figures[key] for key in _OF_SET},
+    }
     rows: dict[Key, Row] = {(name,): Row(of_set, settings)}
     of_all = {"seeds": figures["seeds"], "splits": figures["splits"]}
     for model in figures["accuracy"]:

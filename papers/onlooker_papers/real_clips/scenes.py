@@ -2,13 +2,15 @@
 
     python -m onlooker_papers.real_clips.scenes       # minutes; writes results/scenes.json
 
-The recordings are those of recordings.csv (surveillance, Weizmann), the videos that J-HMDB's clips were cut from, and
-UCF101's groups; the library does not see them. Two clips of a recording often show different shots. They show one scene
-if local features (SIFT) of two of their frames agree on one homography, which has nothing in common with the method.
+The recordings are those of recordings.csv (surveillance, Weizmann), the videos that J-HMDB's clips
+were cut from, and UCF101's groups; the library does not see them. Two clips of a recording often
+show different shots. They show one scene if local features (SIFT) of two of their frames agree on
+one homography, which has nothing in common with the method.
 
-`found`: pairs of one recording that show one scene and are joined. `wrong`: joined pairs of different recordings;
-`wrong_scene`: those that do not show one scene either. The threshold is the one with the highest F1 of joined pairs, on
-average over surveillance and the training clips of UCF101's first list; the other sets have no influence on it.
+`found`: pairs of one recording that show one scene and are joined. `wrong`: joined pairs of
+different recordings; `wrong_scene`: those that do not show one scene either. The threshold is the
+one with the highest F1 of joined pairs, on average over surveillance and the training clips of
+UCF101's first list; the other sets have no influence on it.
 """
 
 from collections.abc import Sequence
@@ -34,9 +36,12 @@ from onlooker_papers.results import write_whole
 
 WHAT = "pairs of clips that are joined because they show one scene, and pairs of a known recording that do"
 COMMAND = "python -m onlooker_papers.real_clips.scenes"
-_CHOSEN_ON, _REPORTED = ("surveillance", "ucf101_18_training"), ("ucf101_18", "jhmdb", "weizmann")
+_CHOSEN_ON = ("surveillance", "ucf101_18_training")
+_REPORTED = ("ucf101_18", "jhmdb", "weizmann")
 _THRESHOLDS = [round(0.5 + 0.05 * i, 2) for i in range(9)]
-_AGREE, _RATIO = 15, 0.75  # matches that fit a homography; of the distances to the best and to the second best match
+# matches that fit a homography; of the distances to the best and to the second best match
+_AGREE = 15
+_RATIO = 0.75
 
 Matrix = NDArray[np.bool_]
 Features = list[tuple[NDArray[np.float32], Any]]
@@ -63,8 +68,13 @@ def f1(joined: Matrix, same: Matrix) -> float:
 def features_of(frames: NDArray[np.uint8]) -> Features:
     """Places and descriptors of local features of each frame."""
     sift = cv2.SIFT.create(300)
-    found = [sift.detectAndCompute(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), None) for frame in frames]
-    return [(np.array([point.pt for point in points], np.float32), descriptors) for points, descriptors in found]
+    found = [
+        sift.detectAndCompute(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), None) for frame in frames
+    ]
+    return [
+        (np.array([point.pt for point in points], np.float32), descriptors)
+        for points, descriptors in found
+    ]
 
 
 def show_one_scene(first: Features, second: Features) -> bool:
@@ -128,7 +138,9 @@ def main() -> None:
     figures = {"threshold": chosen_threshold(sets), "used": SAME_SCENE, "sets": sets}
     write_whole(Path("results"), "scenes", WHAT, COMMAND, figures, [0])
     for name, row in sets.items():
-        typer.echo(f"{name}: {row['found']:.1%} found, {row['wrong']} wrong pairs, {row['groups']} groups")
+        typer.echo(
+            f"{name}: {row['found']:.1%} found, {row['wrong']} wrong pairs, {row['groups']} groups"
+        )
 
 
 app = typer.Typer(add_completion=False)

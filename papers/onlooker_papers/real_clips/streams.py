@@ -44,7 +44,9 @@ class Pace(NamedTuple):
 
 
 class Stream(NamedTuple):
-    """Clips one after another: for each frame, the number of its clip and that of its stored frame, `T` each."""
+    """Clips one after another: for each frame, the number of its clip and that of its stored frame,
+    `T` each.
+    """
 
     parts: Sequence[Part]
     clip: Ints
@@ -73,7 +75,9 @@ def stitch(parts: Sequence[Part], order: Sequence[int], pace: Pace) -> Stream:
         for i, length, end in zip(order, lengths, ends, strict=True)
         if parts[i].label != NOTHING
     ]
-    return Stream(parts, np.repeat(np.asarray(order), lengths), np.concatenate(places), events, pace.rate)
+    return Stream(
+        parts, np.repeat(np.asarray(order), lengths), np.concatenate(places), events, pace.rate
+    )
 
 
 def with_pauses(parts: Sequence[Part], random: np.random.Generator) -> list[int]:
@@ -86,8 +90,9 @@ def with_pauses(parts: Sequence[Part], random: np.random.Generator) -> list[int]
 
 
 def mostly_nothing(parts: Sequence[Part], frames: int, random: np.random.Generator) -> list[int]:
-    """The order of a stream of this many stored frames: all clips of nothing in random order, repeatedly, with an
-    event from time to time."""
+    """The order of a stream of this many stored frames: all clips of nothing in random order,
+    repeatedly, with an event from time to time.
+    """
     events, nothing = _kinds(parts)
     order = list[int]()
     total = 0
@@ -108,7 +113,9 @@ def _kinds(parts: Sequence[Part]) -> tuple[list[int], list[int]]:
     return events, nothing
 
 
-def encoded(clip: Clip, net: LinearClassifier, data: DataConfig, rate: float, name: str) -> NDArray[np.float16]:
+def encoded(
+    clip: Clip, net: LinearClassifier, data: DataConfig, rate: float, name: str
+) -> NDArray[np.float16]:
     """The features of a clip of this set, at a constant frame rate; computed once."""
     folder = RUN / name / weights_digest(cast(nn.Module, net.encoder))[:16]
     file = folder / f"{clip.label}-{clip.path.stem}.npy"

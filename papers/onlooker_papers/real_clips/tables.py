@@ -21,8 +21,14 @@ def places(results: Results) -> Table:
     """Where the default command points, against true boxes, in clips and live."""
     titles = {"peak_in_box": "hottest place", "center_in_box": "center", "shown": "shown"}
     titles |= {"iou_30": "IoU ≥ .3", "iou_50": "IoU ≥ .5"}
-    live = {f"{titles[name]}, live": (f"{name}_live", share) for name in ("center_in_box", "iou_50")}
-    columns: Columns = {"set": key(0), **{title: (name, share) for name, title in titles.items()}, **live}
+    live = {
+        f"{titles[name]}, live": (f"{name}_live", share) for name in ("center_in_box", "iou_50")
+    }
+    columns: Columns = {
+        "set": key(0),
+        **{title: (name, share) for name, title in titles.items()},
+        **live,
+    }
     note = "In % of the frames with a true box; *hottest place* and *center* of the box: in the true one."
     return build(rows(results["where-own"], "*"), columns, note)
 
@@ -38,7 +44,10 @@ def own_clips(results: Results) -> Table:
         "`lite0`": ("lite0", share),
         "`pose`": ("pose", share),
         "`auto`": ("auto", share),
-        "`auto` − default": ("above_default", lambda of: f"{100 * of[0]:+.1f} ({span(of[1:])})" if any(of) else "0"),
+        "`auto` − default": (
+            "above_default",
+            lambda of: f"{100 * of[0]:+.1f} ({span(of[1:])})" if any(of) else "0",
+        ),
         "`small-free`": ("free", share),
         "random weights": ("linear", share),
         "best": ("best", share),
@@ -61,7 +70,9 @@ def calibration(results: Results) -> Table:
     heads = {"temperature 1": "before", "calibrated": "error", "perfect": "perfect"}
     columns = {head: (path, fixed(3)) for head, path in heads.items()}
     note = "Expected calibration error, five bins, cross-validated; *perfect*: of a perfectly calibrated model."
-    return build(rows(results["calibration"], "*"), {"set": key(0), **columns, "clips": "clips"}, note)
+    return build(
+        rows(results["calibration"], "*"), {"set": key(0), **columns, "clips": "clips"}, note
+    )
 
 
 @table("few-shot")
@@ -96,11 +107,25 @@ def peers(results: Results) -> Table:
 
 @table("faithfulness")
 def faithfulness(results: Results) -> Table:
-    """The probability of the predicted class after a tenth of the places, or the rest, is blurred; a row per set."""
-    names = {"map": "heat", "attention": "attention", "cam": "class activation", "motion": "motion", "random": "random"}
+    """The probability of the predicted class after a tenth of the places, or the rest, is blurred;
+    a row per set.
+    """
+    names = {
+        "map": "heat",
+        "attention": "attention",
+        "cam": "class activation",
+        "motion": "motion",
+        "random": "random",
+    }
     columns: Columns = {"set": key(0), "clips": "clips", "whole": ("whole", share)}
-    columns = {**columns, **{f"without {title}": (f"deletion/{name}", share) for name, title in names.items()}}
-    columns = {**columns, **{f"only {title}": (f"insertion/{name}", share) for name, title in names.items()}}
+    columns = {
+        **columns,
+        **{f"without {title}": (f"deletion/{name}", share) for name, title in names.items()},
+    }
+    columns = {
+        **columns,
+        **{f"only {title}": (f"insertion/{name}", share) for name, title in names.items()},
+    }
     note = "Mean probability of the class that is predicted for the whole clip, in %."
     return build(rows(results["faithfulness"], "*"), columns, note)
 

@@ -1,23 +1,29 @@
-"""When events happen, in streams that are stitched from clips which are not in training; learned from labels only.
+"""When events happen, in streams that are stitched from clips which are not in training; learned
+from labels only.
 
-    python -m onlooker_papers.real_clips.when                      # all rows; writes results/when.json
-    python -m onlooker_papers.real_clips.when --sets jhmdb         # one row again
+    python -m onlooker_papers.real_clips.when                      # all rows; writes
+    results/when.json python -m onlooker_papers.real_clips.when --sets jhmdb         # one row again
 
-The default linear model is fitted as `onlooker train` does, with whole clips, but without copies of few clips. So is
-its event layer, and the threshold for six false alarms an hour; test clips have no influence on either. Streams have
-the rate at which the median training clip has 16 frames, and are never reset between clips.
+The default linear model is fitted as `onlooker train` does, with whole clips, but without copies of
+few clips. So is its event layer, and the threshold for six false alarms an hour; test clips have no
+influence on either. Streams have the rate at which the median training clip has 16 frames, and are
+never reset between clips.
 
-- `ucf101_18`, `jhmdb`: all events once, with one to three clips of nothing after each; official list 1. The last five
-  classes of UCF101-18 in alphabetical order are nothing, and `sit`, `stand` and `walk`.
-- `weizmann`: the same with four gestures, while people walk or run between them; three folds of people.
-- `background_ucf101_18`: three hours in which mostly nothing happens. The first five classes are events, and the next
-  nine the class nothing. The last four also count as nothing, but are in no training.
-- `figures`, `few_figures`: `onlooker train` on generated clips of twelve people (as many as the demo has), or of six;
-  and recordings of four others, with pauses of two seconds between events; and the mean error of counting ten
-  repetitions without pauses.
+- `ucf101_18`, `jhmdb`: all events once, with one to three clips of nothing after each; official
+  list 1. The last five classes of UCF101-18 in alphabetical order are nothing, and `sit`, `stand`
+  and `walk`.
+- `weizmann`: the same with four gestures, while people walk or run between them; three folds of
+  people.
+- `background_ucf101_18`: three hours in which mostly nothing happens. The first five classes are
+  events, and the next nine the class nothing. The last four also count as nothing, but are in no
+  training.
+- `figures`, `few_figures`: `onlooker train` on generated clips of twelve people (as many as the
+  demo has), or of six; and recordings of four others, with pauses of two seconds between events;
+  and the mean error of counting ten repetitions without pauses.
 
-An event is `found` if a reported one overlaps it, and `named` if one of its class does. False alarms overlap none, and
-are counted per hour outside of events. `offline`: from all windows of a stream at once; `live`: as events become final.
+An event is `found` if a reported one overlaps it, and `named` if one of its class does. False
+alarms overlap none, and are counted per hour outside of events. `offline`: from all windows of a
+stream at once; `live`: as events become final.
 """
 
 from collections.abc import Iterator, Sequence
@@ -45,7 +51,15 @@ from onlooker.training.events import MOST_CLIPS, ClipFeatures, fit_events
 from onlooker.training.linear import Clips, choose, fit_layer
 from onlooker_papers.real_clips.figure_recordings import figures_in_recordings
 from onlooker_papers.real_clips.frozen import DATA, MODEL, model, splits_of
-from onlooker_papers.real_clips.streams import Pace, Part, Stream, encoded, mostly_nothing, stitch, with_pauses
+from onlooker_papers.real_clips.streams import (
+    Pace,
+    Part,
+    Stream,
+    encoded,
+    mostly_nothing,
+    stitch,
+    with_pauses,
+)
 from onlooker_papers.results import About, Row, check_command, write_rows
 
 FILE = "when"
@@ -93,23 +107,40 @@ class Setting:
 
 
 _UCF_EVENTS = ("ApplyEyeMakeup", "ApplyLipstick", "Archery", "BabyCrawling", "BalanceBeam")
-_UCF_OTHERS = ("Basketball", "BasketballDunk", "CricketBowling", "CricketShot", "HorseRace", "JumpingJack")
+_UCF_OTHERS = (
+    "Basketball",
+    "BasketballDunk",
+    "CricketBowling",
+    "CricketShot",
+    "HorseRace",
+    "JumpingJack",
+)
 _UCF_CALM = ("PizzaTossing", "PlayingCello", "PlayingPiano")
 _UCF_LAST = ("PlayingSitar", "PlayingViolin", "Surfing", "WalkingWithDog")
 SETTINGS = {
     "ucf101_18": Setting("ucf101_18", 2.5, ("PlayingPiano", *_UCF_LAST)),
     "jhmdb": Setting("jhmdb", 15.0, ("sit", "stand", "walk")),
-    "weizmann": Setting("weizmann", 25.0, ("walk", "run", "side"), (), ("bend", "jack", "wave1", "wave2"), splits=3),
+    "weizmann": Setting(
+        "weizmann", 25.0, ("walk", "run", "side"), (), ("bend", "jack", "wave1", "wave2"), splits=3
+    ),
     "background_ucf101_18": Setting(
         "ucf101_18", 2.5, (*_UCF_OTHERS, *_UCF_CALM), _UCF_LAST, _UCF_EVENTS, streams=16, hours=3.0
     ),
 }
-# Figures of 2026-11-26, when a rule for each frame reported events: `live` while they were reported, `offline`
-# with the times that were published; at 90 % found, with 3 splits.
+# Figures of 2026-11-26, when a rule for each frame reported events: `live` while they were
+# reported, `offline` with the times that were published; at 90 % found, with 3 splits.
 BEFORE: dict[str, dict[str, Any]] = {
-    "ucf101_18": {"offline": {"0.3": 0.5336, "0.5": 0.4749}, "live": {"0.3": 0.3656, "0.5": 0.1686}},
+    "ucf101_18": {
+        "offline": {"0.3": 0.5336, "0.5": 0.4749},
+        "live": {"0.3": 0.3656, "0.5": 0.1686},
+    },
     "jhmdb": {"offline": {"0.3": 0.2124, "0.5": 0.1914}, "live": {"0.3": 0.1950, "0.5": 0.1604}},
-    "background_ucf101_18": {"at_90_found": 229.3, "false_alarms_per_hour": 230.3, "found": 0.9013, "named": 0.7193},
+    "background_ucf101_18": {
+        "at_90_found": 229.3,
+        "false_alarms_per_hour": 230.3,
+        "found": 0.9013,
+        "named": 0.7193,
+    },
 }
 
 
@@ -123,7 +154,9 @@ class Fitted(NamedTuple):
 
 
 @torch.inference_mode()
-def fitted(net: LinearClassifier, parts: Sequence[Part], classes: Sequence[str], rate: float) -> Fitted:
+def fitted(
+    net: LinearClassifier, parts: Sequence[Part], classes: Sequence[str], rate: float
+) -> Fitted:
     """Fit a model to clips with this rate of stored frames."""
     step = max(1.0, float(np.median([len(part.features) for part in parts])) / net.window)
     pace = Pace(rate / step, step)
@@ -158,14 +191,18 @@ def play(of: Fitted, stream: Stream) -> Floats:
     parts = list[Floats]()
     for first in range(0, len(stream.clip), _FRAMES):
         begin = max(0, first - net.lengths[-1] + 1)
-        values = net.window_statistics(stream.features(begin, first + _FRAMES)[None])[0, first - begin :]
+        values = net.window_statistics(stream.features(begin, first + _FRAMES)[None])[
+            0, first - begin :
+        ]
         seen = torch.arange(first + 1, first + 1 + len(values))
         parts.append(net.score_windows(values, seen).scores.numpy())
     return np.concatenate(parts)
 
 
 class Played(NamedTuple):
-    """A stream that a model has seen: its times, scores `T L K` and true events; the model's finder and threshold."""
+    """A stream that a model has seen: its times, scores `T L K` and true events; the model's finder
+    and threshold.
+    """
 
     times: list[float]
     scores: Floats
@@ -193,8 +230,14 @@ def figures_of(streams: Sequence[Played]) -> dict[str, Any]:
     """The figures of a row."""
     true = [stream.true for stream in streams]
     seconds = float(sum(stream.times[-1] + stream.times[1] for stream in streams))
-    offline = [stream.finder.find(stream.times, stream.scores) for stream in track(streams, "finding events")]
-    live = [[event for event, _ in stream.live(_LEAST)] for stream in track(streams, "finding events live")]
+    offline = [
+        stream.finder.find(stream.times, stream.scores)
+        for stream in track(streams, "finding events")
+    ]
+    live = [
+        [event for event, _ in stream.live(_LEAST)]
+        for stream in track(streams, "finding events live")
+    ]
     curve = event_curve(offline, true, seconds)
     threshold = _LEAST if curve is None else _threshold(curve)
     return {
@@ -207,20 +250,27 @@ def figures_of(streams: Sequence[Played]) -> dict[str, Any]:
 
 
 def _threshold(curve: EventCurve) -> float:
-    """The highest threshold at which enough events are found, by any name; the lowest one if there is none."""
+    """The highest threshold at which enough events are found, by any name; the lowest one if there
+    is none.
+    """
     points = zip(curve.thresholds, curve.found, curve.misnamed, strict=True)
-    return max((threshold for threshold, right, wrong in points if right + wrong >= FOUND), default=_LEAST)
+    return max(
+        (threshold for threshold, right, wrong in points if right + wrong >= FOUND), default=_LEAST
+    )
 
 
 def reported(
-    streams: Sequence[Played], offline: Sequence[Sequence[Segment]], thresholds: Sequence[float], seconds: float
+    streams: Sequence[Played],
+    offline: Sequence[Sequence[Segment]],
+    thresholds: Sequence[float],
+    seconds: float,
 ) -> dict[str, Any]:
     """What streams report live at a threshold each.
 
     Returns:
-        Shares of the events that are found and named; false alarms an hour; `delay`, the median of the seconds from
-        the end of an event until one that overlaps it is final; `same`, the share of the live events that begin and end
-        as one that is found offline.
+        Shares of the events that are found and named; false alarms an hour; `delay`, the median of
+        the seconds from the end of an event until one that overlaps it is final; `same`, the share
+        of the live events that begin and end as one that is found offline.
     """
     found = list[list[Segment]]()
     delays = list[float]()
@@ -245,7 +295,9 @@ def reported(
 
 def _map(found: Sequence[Sequence[Segment]], true: Sequence[Sequence[Segment]]) -> dict[str, float]:
     names = [str(number) for number in range(len(true))]
-    values = segment_map(dict(zip(names, found, strict=True)), dict(zip(names, true, strict=True)), OVERLAPS)
+    values = segment_map(
+        dict(zip(names, found, strict=True)), dict(zip(names, true, strict=True)), OVERLAPS
+    )
     return dict(zip(map(str, OVERLAPS), values.tolist(), strict=True))
 
 
@@ -276,19 +328,33 @@ def measure(name: str, splits: int) -> dict[str, Any]:
     played = list[Played]()
     for number, split in enumerate(chosen):
         training = [*split.training, *split.validation]
-        fit = fitted(net, parts([clip for clip in training if clip.label not in setting.unseen]), classes, setting.rate)
+        fit = fitted(
+            net,
+            parts([clip for clip in training if clip.label not in setting.unseen]),
+            classes,
+            setting.rate,
+        )
         test = parts(split.test)
         for i in track(range(setting.streams), "playing streams"):
             random = np.random.default_rng((number, i))
             frames = int(setting.hours * 3600 * setting.rate / setting.streams)
             order = mostly_nothing(test, frames, random) if frames else with_pauses(test, random)
             played.append(Played.of(fit, stitch(test, order, fit.pace)))
-    return {**figures_of(played), "classes": len(classes) - 1, "splits": len(chosen), "before": BEFORE.get(name)}
+    return {
+        **figures_of(played),
+        "classes": len(classes) - 1,
+        "splits": len(chosen),
+        "before": BEFORE.get(name),
+    }
 
 
 def when(
-    sets: Annotated[str, typer.Option(help=f"Some of {', '.join([*SETTINGS, *FIGURES])}, separated by commas.")] = "",
-    splits: Annotated[int, typer.Option(help="Official splits of UCF101 and J-HMDB, from the first one.")] = 1,
+    sets: Annotated[
+        str, typer.Option(help=f"Some of {', '.join([*SETTINGS, *FIGURES])}, separated by commas.")
+    ] = "",
+    splits: Annotated[
+        int, typer.Option(help="Official splits of UCF101 and J-HMDB, from the first one.")
+    ] = 1,
     results: Annotated[Path, typer.Option(help="Folder of the results files.")] = Path("results"),
 ) -> None:
     """When events happen in stitched streams; $ONLOOKER_DATA has the clips."""

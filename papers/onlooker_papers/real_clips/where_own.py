@@ -1,10 +1,12 @@
-"""Where the default command looks in real clips, against people's true boxes, in clips and frame by frame.
+"""Where the default command looks in real clips, against people's true boxes, in clips and frame by
+frame.
 
-    python -m onlooker_papers.real_clips.where_own      # a quarter of an hour; writes results/where-own.json
+    python -m onlooker_papers.real_clips.where_own      # a quarter of an hour; writes
+    results/where-own.json
 
-Weizmann: three folds of three people, the box of the person's silhouette; five classes of UCF101 with boxes: the test
-clips of list 1. No box is used in training, and none of these sets chose the rule for boxes; training clips of UCF101
-and generated figures did.
+Weizmann: three folds of three people, the box of the person's silhouette; five classes of UCF101
+with boxes: the test clips of list 1. No box is used in training, and none of these sets chose the
+rule for boxes; training clips of UCF101 and generated figures did.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -40,7 +42,8 @@ Truth = Callable[[Clip], Sequence[Tube]]
 def silhouette(clip: Clip) -> list[Tube]:
     """The smallest box around the white pixels of each mask of a clip of Weizmann."""
     masks = VideoReader(Path(str(clip.path).replace("/frames/", "/masks/")))
-    frames, boxes = list[int](), list[list[int]]()
+    frames = list[int]()
+    boxes = list[list[int]]()
     for index, _, pixels in masks:
         rows, columns = np.nonzero(pixels.max(-1) >= _WHITE)
         if len(rows):
@@ -58,7 +61,9 @@ def truths() -> dict[str, tuple[list[str], Truth]]:
     }
 
 
-def measured(recognizer: Recognizer, clip: Clip, truth: Sequence[Tube]) -> dict[str, NDArray[np.float64]]:
+def measured(
+    recognizer: Recognizer, clip: Clip, truth: Sequence[Tube]
+) -> dict[str, NDArray[np.float64]]:
     """`frame_figures` of a clip, and those of a stream of the same frames, with the suffix `_live`."""
     sample = recognizer.read(clip.path)
     prediction = recognizer.predict(clip.path, sample)
@@ -66,7 +71,9 @@ def measured(recognizer: Recognizer, clip: Clip, truth: Sequence[Tube]) -> dict[
     assert prediction.points is not None
     assert prediction.size is not None
     true = seen.true_boxes.astype(np.float64)
-    of_clip = frame_figures(prediction.points.astype(np.float64), seen.boxes.astype(np.float64), true)
+    of_clip = frame_figures(
+        prediction.points.astype(np.float64), seen.boxes.astype(np.float64), true
+    )
     scale = np.divide(prediction.size[::-1], sample.frames.shape[2:0:-1])
     steps = list(_streamed(recognizer, sample.frames, sample.times))
     points = np.array([step.point or (np.nan, np.nan) for step in steps])
@@ -75,19 +82,24 @@ def measured(recognizer: Recognizer, clip: Clip, truth: Sequence[Tube]) -> dict[
     return {**of_clip, **{f"{name}_live": values for name, values in live.items()}}
 
 
-def _streamed(recognizer: Recognizer, frames: NDArray[np.uint8], times: NDArray[np.float64]) -> Iterator[Step]:
+def _streamed(
+    recognizer: Recognizer, frames: NDArray[np.uint8], times: NDArray[np.float64]
+) -> Iterator[Step]:
     streams = recognizer.streams()
     for index, (time, frame) in enumerate(zip(times.tolist(), frames, strict=True)):
         yield streams.step({"": (index, time, frame)})[""]
 
 
 def main(run: Path = Path("runs/where-own"), results: Path = Path("results")) -> None:
-    """Train the default command on each set, and score where it looks; $ONLOOKER_DATA has clips and boxes."""
+    """Train the default command on each set, and score where it looks; $ONLOOKER_DATA has clips and
+    boxes.
+    """
     rows: dict[Key, Row] = {}
     for name, (splits, truth) in truths().items():
         parts = []
         for split in splits:
-            folder, known = data_folder() / "clips" / SETS[name].folder, splits_of(name)[split]
+            folder = data_folder() / "clips" / SETS[name].folder
+            known = splits_of(name)[split]
             continue_run(RunRecord(folder, (), Settings(), known), run / name / split)
             recognizer = load(run / name / split, "cpu")
             clips = [(clip, tubes) for clip in known.test if (tubes := truth(clip))]

@@ -53,15 +53,19 @@ class ModelSpec:
 
 
 HIDDEN = 32  # channels or units of the recurrent layer
-RGB, FLOW, MOTION = ModelSpec("convalstm"), ModelSpec("convlstm", "flow"), ModelSpec("motion")
-# With the auxiliary attention loss, which is not in the paper; results keep the original name of these rows.
+RGB = ModelSpec("convalstm")
+FLOW = ModelSpec("convlstm", "flow")
+MOTION = ModelSpec("motion")
+# With the auxiliary attention loss, which is not in the paper; results keep the original name of
+# these rows.
 WITH_ATTENTION_LOSS = tuple(
-    replace(spec, settings={"attention_loss": True}, label=f"{spec.name}-grounded") for spec in (RGB, MOTION)
+    replace(spec, settings={"attention_loss": True}, label=f"{spec.name}-grounded")
+    for spec in (RGB, MOTION)
 )
 BEST = WITH_ATTENTION_LOSS[1]
 LOCATED = (MOTION, *WITH_ATTENTION_LOSS)  # models whose localization is scored
-# A single frame, then the order of Li et al. 2016; the report's model, models of flow, motion-based attention, and
-# models with the auxiliary attention loss.
+# A single frame, then the order of Li et al. 2016; the report's model, models of flow, motion-based
+# attention, and models with the auxiliary attention loss.
 SPECS = (
     *(ModelSpec(model) for model in ("single-frame", "convnet", "lstm", "alstm", "convlstm")),
     RGB,
@@ -71,13 +75,16 @@ SPECS = (
     MOTION,
     *WITH_ATTENTION_LOSS,
 )
-# VideoLSTM with both streams: flow-guided attention on RGB, and a model of the flow. Results call it `fused`.
-ENSEMBLE, MEMBERS = "fused", (MOTION, FLOW)
+# VideoLSTM with both streams: flow-guided attention on RGB, and a model of the flow. Results call
+# it `fused`.
+ENSEMBLE = "fused"
+MEMBERS = (MOTION, FLOW)
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One training of one model, tested on clips of unseen digits. All figures are memoized next to its folder.
+    """One training of one model, tested on clips of unseen digits. All figures are memoized next to
+    its folder.
 
     Args:
         run: the folder of all trials.
@@ -133,14 +140,24 @@ class Trial:
             torch.manual_seed(self.seed)
             of_flow = {"flow_channels": config.flow_channels} if config.modality == "both" else {}
             model = create_model(
-                self.spec.model, len(CLASSES), in_channels=config.in_channels, size=SIZE, hidden=HIDDEN, dropout=0.0,
-                **self.spec.settings, **of_flow,
-            )  # fmt: skip
+                self.spec.model,
+                len(CLASSES),
+                in_channels=config.in_channels,
+                size=SIZE,
+                hidden=HIDDEN,
+                dropout=0.0,
+                **self.spec.settings,
+                **of_flow,
+            )
             # Progress bars of several processes would overwrite one another.
             title = None if parent_process() else f"{self.spec.name}, {self.clips} clips"
             samples = self.samples("training"), self.samples("validation")
-            curves = fit(model, *samples, config, replace(self.how, seed=self.seed), self.folder, title)
-            recognizer = Recognizer(model, CLASSES, config, aggregation=self.how.resolved_aggregation)
+            curves = fit(
+                model, *samples, config, replace(self.how, seed=self.seed), self.folder, title
+            )
+            recognizer = Recognizer(
+                model, CLASSES, config, aggregation=self.how.resolved_aggregation
+            )
             recognizer.save(self.folder / "model")
             losses = curves["validation"]["loss"]
             return {
@@ -155,8 +172,8 @@ class Trial:
         """Figures of the trained model.
 
         Returns:
-            `accuracy` of clips; `frame_accuracy`; `pointing`: the share of frames where the map's peak is in the true
-            box; `uniform`: that of a uniform map.
+            `accuracy` of clips; `frame_accuracy`; `pointing`: the share of frames where the map's
+            peak is in the true box; `uniform`: that of a uniform map.
         """
         test = self.samples("test")
         scores, attention, _ = recognizer.classify(test.frames())
@@ -169,7 +186,9 @@ class Trial:
         return memo(
             self.memo_path("-localized"),
             {**self._data(), **self._model(), **of_trained, **candidates},
-            lambda: localized(load(self.folder, device="cpu"), self.samples("validation"), self.samples("test")),
+            lambda: localized(
+                load(self.folder, device="cpu"), self.samples("validation"), self.samples("test")
+            ),
         )
 
     def samples(self, split: str) -> TargetClips:
@@ -204,9 +223,14 @@ def ensemble(members: Sequence[Trial]) -> dict[str, Any]:
             ]
             for split in ("validation", "test")
         )
-        targets = {split: first.samples(split).batch.targets.numpy() for split in ("validation", "test")}
+        targets = {
+            split: first.samples(split).batch.targets.numpy() for split in ("validation", "test")
+        }
         weights = choose_weights([scores.mean(1) for scores in validation], targets["validation"])
-        return {**_accuracy(average_scores(test, weights), targets["test"]), "weights": list(weights)}
+        return {
+            **_accuracy(average_scores(test, weights), targets["test"]),
+            "weights": list(weights),
+        }
 
     return memo(ensemble_path(first), settings, compute)
 
@@ -219,7 +243,11 @@ def ensemble_path(member: Trial) -> Path:
 def summary(seeds: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Means over seeds, and the spread of the accuracies; for an ensemble, also the weights."""
     accuracies = [each["accuracy"] for each in seeds]
-    row = {"accuracy": mean(accuracies), "spread": stdev(accuracies) if len(seeds) > 1 else None, "each": accuracies}
+    row = {
+        "accuracy": mean(accuracies),
+        "spread": stdev(accuracies) if len(seeds) > 1 else None,
+        "each": accuracies,
+    }
     for figure in ("frame_accuracy", "pointing", "uniform", "parameters"):
         if all(figure in each for each in seeds):
             row[figure] = mean(each[figure] for each in seeds)

@@ -1,4 +1,6 @@
-"""Boxes around attended objects, as connected components of pixels: the rules by which the moving digit is located."""
+"""Boxes around attended objects, as connected components of pixels: the rules by which the moving
+digit is located.
+"""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -8,7 +10,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from onlooker.settings import Config, setting
-from onlooker_papers.videolstm.foregrounds import FOREGROUNDS, NOISE, Foreground, background, upsample
+from onlooker_papers.videolstm.foregrounds import (
+    FOREGROUNDS,
+    NOISE,
+    Foreground,
+    background,
+    upsample,
+)
 
 __all__ = ["BoxParameters", "Candidates", "cut_boxes", "find_boxes"]
 
@@ -23,7 +31,9 @@ _MIN_COMPONENT = 0.1  # of the largest component's pixels: smaller components ar
 class BoxParameters(Config):
     """How boxes are cut from maps; each setting is checked when it is set."""
 
-    foreground: Foreground = setting("none", "Which pixels may belong to an object; see `FOREGROUNDS`.")
+    foreground: Foreground = setting(
+        "none", "Which pixels may belong to an object; see `FOREGROUNDS`."
+    )
     extent: Literal["attention", "object"] = setting(
         "attention",
         "What a box encloses: the high values of map × foreground, or the whole connected component of the foreground "
@@ -41,7 +51,9 @@ class BoxParameters(Config):
         minimum=0,
         maximum=0.5,
     )
-    gap: int = setting(5, "Maximum number of consecutive frames without a box inside a tube.", minimum=0)
+    gap: int = setting(
+        5, "Maximum number of consecutive frames without a box inside a tube.", minimum=0
+    )
     onset: float = setting(
         0.5,
         "A tube lasts where the class score is at least this share of its maximum. 0: tubes are not trimmed.",
@@ -59,12 +71,13 @@ class BoxParameters(Config):
 
 @dataclass(frozen=True, eq=False)
 class Candidates:
-    """The boxes of one frame before they have a class, highest concentration first; this package finds one at most.
+    """The boxes of one frame before they have a class, highest concentration first; this package
+    finds one at most.
 
     Args:
         corners: `n 4`, x1 y1 x2 y2 in pixels of the frame.
-        concentration: `n`, the share of the map's mass inside the box minus the box's share of the frame: 1 for a sharp
-            map, 0 for a uniform one, whatever the box.
+        concentration: `n`, the share of the map's mass inside the box minus the box's share of the
+            frame: 1 for a sharp map, 0 for a uniform one, whatever the box.
         points: `n 2`, x and y of the pixel in the box with the most attention; see `find_boxes`.
     """
 
@@ -81,18 +94,22 @@ class Candidates:
         return len(self.corners)
 
 
-def find_boxes(attention: ArrayLike, frames: Pixels, parameters: BoxParameters) -> tuple[Candidates, ...]:
+def find_boxes(
+    attention: ArrayLike, frames: Pixels, parameters: BoxParameters
+) -> tuple[Candidates, ...]:
     """The box of every frame.
 
     The map is upsampled to the frame and multiplied by the foreground; the box encloses the
-    connected high values with the most attention. With `extent="object"` it is a component of the foreground, and each
-    pixel's attention counts for the nearest component: the box is as large as the object, even if the model attends to
-    a part or to its border. In frames without foreground (nothing moves) the map is used alone.
+    connected high values with the most attention. With `extent="object"` it is a component of the
+    foreground, and each pixel's attention counts for the nearest component: the box is as large as
+    the object, even if the model attends to a part or to its border. In frames without foreground
+    (nothing moves) the map is used alone.
 
-    The point of a box is the pixel of its component with the highest attention × foreground². Both are averaged first:
-    attention over a cell, twice, because a map is coarser than pixels; the foreground over the size of gaps that are
-    closed, so that the body of an object weighs more than its border. Motion is combined with the difference from the
-    clip's median: it also marks places where an object was or will be.
+    The point of a box is the pixel of its component with the highest attention × foreground². Both
+    are averaged first: attention over a cell, twice, because a map is coarser than pixels; the
+    foreground over the size of gaps that are closed, so that the body of an object weighs more than
+    its border. Motion is combined with the difference from the clip's median: it also marks places
+    where an object was or will be.
 
     Args:
         attention: `T h w`, sums to one over `h w`.
@@ -102,35 +119,50 @@ def find_boxes(attention: ArrayLike, frames: Pixels, parameters: BoxParameters) 
         The candidates of each frame; none for a uniform map.
 
     Raises:
-        ValueError: frames of another type or shape, or a number of frames that differs from that of the maps.
+        ValueError: frames of another type or shape, or a number of frames that differs from that of
+            the maps.
     """
     maps = np.asarray(attention, dtype=np.float32)
     if frames.ndim != 4 or frames.dtype != np.uint8 or len(frames) != len(maps):
-        raise ValueError(f"frames are {frames.dtype} {frames.shape} for {len(maps)} maps, expected uint8 T H W C")
+        raise ValueError(
+            f"frames are {frames.dtype} {frames.shape} for {len(maps)} maps, expected uint8 T H W C"
+        )
     _, H, W, _ = frames.shape
     large = upsample(maps, (H, W))
     # A margin, so that rounding errors do not raise parts of a uniform map above its mean.
     attended = large > 1.001 * large.mean(axis=(1, 2), keepdims=True)
     cells = (H / maps.shape[1], W / maps.shape[2])
-    averaged = _box_mean(_box_mean(large, cells), cells)  # averaged once, a sharp map has a plateau and no maximum
+    averaged = _box_mean(
+        _box_mean(large, cells), cells
+    )  # averaged once, a sharp map has a plateau and no maximum
     make_foreground = FOREGROUNDS[parameters.foreground]
     if make_foreground is None:
         return _threshold_all(large, attended, averaged, parameters)
     foreground = make_foreground(frames)
     saliency = _saliency(averaged, foreground, frames, parameters)
     if parameters.extent == "attention":
-        return _threshold_all(large * (foreground + np.float32(NOISE)), attended, saliency, parameters)
+        return _threshold_all(
+            large * (foreground + np.float32(NOISE)), attended, saliency, parameters
+        )
     return tuple(
         _select_object(objects, weights, points, parameters)
         if allowed.any() and (objects > NOISE).any()
         else _threshold(weights, allowed, points, parameters)
-        for objects, weights, allowed, points in zip(foreground, large, attended, saliency, strict=True)
+        for objects, weights, allowed, points in zip(
+            foreground, large, attended, saliency, strict=True
+        )
     )
 
 
-def _saliency(averaged: Floats, foreground: Floats, frames: Pixels, parameters: BoxParameters) -> Floats:
+def _saliency(
+    averaged: Floats, foreground: Floats, frames: Pixels, parameters: BoxParameters
+) -> Floats:
     """Averaged attention × averaged foreground², `T H W`."""
-    steady = np.minimum(foreground, background(frames)) if parameters.foreground == "motion" else foreground
+    steady = (
+        np.minimum(foreground, background(frames))
+        if parameters.foreground == "motion"
+        else foreground
+    )
     gap = parameters.closing * min(frames.shape[1:3])
     # Pixels outside of the foreground keep a small value: they can be attended to as well.
     floor = np.float32(1e-6) * averaged.max((1, 2), keepdims=True)
@@ -140,62 +172,92 @@ def _saliency(averaged: Floats, foreground: Floats, frames: Pixels, parameters: 
 def cut_boxes(weights: Floats, parameters: BoxParameters) -> tuple[Candidates, ...]:
     """The box of every frame from maps at the frame's size: `T H W`, not negative, at any scale."""
     gap = parameters.closing * min(weights.shape[1:])
-    return _threshold_all(weights, np.ones_like(weights, np.bool_), _box_mean(weights, (gap, gap)), parameters)
+    return _threshold_all(
+        weights, np.ones_like(weights, np.bool_), _box_mean(weights, (gap, gap)), parameters
+    )
 
 
 def _box_mean(values: Floats, size: tuple[float, float]) -> Floats:
-    """Means of `T H W` over windows of about this height and width, rounded to odd numbers of pixels."""
+    """Means of `T H W` over windows of about this height and width, rounded to odd numbers of
+    pixels.
+    """
     height, width = (2 * round((side - 1) / 2) + 1 if side > 1 else 1 for side in size)
-    return np.stack([cv2.blur(frame, (width, height)) for frame in values]).astype(np.float32, copy=False)
+    return np.stack([cv2.blur(frame, (width, height)) for frame in values]).astype(
+        np.float32, copy=False
+    )
 
 
 def _threshold_all(
     weights: Floats, allowed: NDArray[np.bool_], saliency: Floats, parameters: BoxParameters
 ) -> tuple[Candidates, ...]:
-    return tuple(_threshold(*of_frame, parameters) for of_frame in zip(weights, allowed, saliency, strict=True))
+    return tuple(
+        _threshold(*of_frame, parameters)
+        for of_frame in zip(weights, allowed, saliency, strict=True)
+    )
 
 
-def _threshold(weights: Floats, allowed: NDArray[np.bool_], saliency: Floats, parameters: BoxParameters) -> Candidates:
+def _threshold(
+    weights: Floats, allowed: NDArray[np.bool_], saliency: Floats, parameters: BoxParameters
+) -> Candidates:
     """The component with the most mass among the allowed pixels `H W` above the threshold."""
     peak = weights.max(where=allowed, initial=0)
     if not peak > 0:
-        return Candidates(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros((0, 2), np.float32))
+        return Candidates(
+            np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros((0, 2), np.float32)
+        )
     labels, stats = _components((weights >= parameters.threshold * peak) & allowed, parameters)
     mass = np.bincount(labels.ravel(), weights.ravel(), len(stats))
     label = 1 + int(mass[1:].argsort(kind="stable")[-1])
     x, y, width, height = stats[label, :4]
-    inside = weights[y : y + height, x : x + width].sum(dtype=np.float64) / weights.sum(dtype=np.float64)
+    inside = weights[y : y + height, x : x + width].sum(dtype=np.float64) / weights.sum(
+        dtype=np.float64
+    )
     return _to_candidates(labels == label, stats[label], inside, saliency)
 
 
-def _select_object(foreground: Floats, weights: Floats, saliency: Floats, parameters: BoxParameters) -> Candidates:
-    """The component of a foreground `H W` with the most attention; each pixel counts for the nearest component."""
-    labels, stats = _components(foreground >= max(parameters.threshold * foreground.max(), NOISE), parameters)
+def _select_object(
+    foreground: Floats, weights: Floats, saliency: Floats, parameters: BoxParameters
+) -> Candidates:
+    """The component of a foreground `H W` with the most attention; each pixel counts for the
+    nearest component.
+    """
+    labels, stats = _components(
+        foreground >= max(parameters.threshold * foreground.max(), NOISE), parameters
+    )
     large = stats[:, cv2.CC_STAT_AREA] >= _MIN_COMPONENT * stats[1:, cv2.CC_STAT_AREA].max()
     large[0] = False
-    # The distance transform numbers the pixels of large components and gives each pixel the number of its nearest one.
+    # The distance transform numbers the pixels of large components and gives each pixel the number
+    # of its nearest one.
     in_large = large[labels]
     _, nearest = cv2.distanceTransformWithLabels(
         (~in_large).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
     )
     owner = np.zeros(nearest.max() + 1, np.int64)
     owner[nearest[in_large]] = labels[in_large]
-    mass = np.bincount(owner[nearest].ravel(), weights.ravel(), len(stats)) / weights.sum(dtype=np.float64)
+    mass = np.bincount(owner[nearest].ravel(), weights.ravel(), len(stats)) / weights.sum(
+        dtype=np.float64
+    )
     label = int(np.where(large, mass, -1).argsort(kind="stable")[-1])
     return _to_candidates(labels == label, stats[label], mass[label], saliency)
 
 
 def _components(high: NDArray[np.bool_], parameters: BoxParameters) -> tuple[Ints, Ints]:
-    """Connected components after closing small gaps: labels `H W`, 0 for the rest, and OpenCV's statistics."""
+    """Connected components after closing small gaps: labels `H W`, 0 for the rest, and OpenCV's
+    statistics.
+    """
     pixels = high.astype(np.uint8)
     reach = round(parameters.closing * min(high.shape) / 2)
     if reach:
-        pixels = cv2.morphologyEx(pixels, cv2.MORPH_CLOSE, np.ones((2 * reach + 1,) * 2, np.uint8)).astype(np.uint8)
+        pixels = cv2.morphologyEx(
+            pixels, cv2.MORPH_CLOSE, np.ones((2 * reach + 1,) * 2, np.uint8)
+        ).astype(np.uint8)
     _, labels, stats, _ = cv2.connectedComponentsWithStats(pixels, connectivity=8)
     return labels.astype(np.int32, copy=False), stats.astype(np.int32, copy=False)
 
 
-def _to_candidates(component: NDArray[np.bool_], stats: Ints, mass: np.float64, saliency: Floats) -> Candidates:
+def _to_candidates(
+    component: NDArray[np.bool_], stats: Ints, mass: np.float64, saliency: Floats
+) -> Candidates:
     """The box of a component `H W` with a share `mass` of the attention."""
     x, y, width, height = stats[:4]
     concentration = (mass - width * height / saliency.size).clip(0, 1)

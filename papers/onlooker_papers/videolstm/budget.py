@@ -28,11 +28,17 @@ class Budget:
 
 BUDGETS = {
     "quick": Budget(
-        "quick: minutes, to see that everything runs", 160, (0,), {"validation": 50, "test": 100},
+        "quick: minutes, to see that everything runs",
+        160,
+        (0,),
+        {"validation": 50, "test": 100},
         replace(TRAINING, epochs=3),
     ),
     "standard": Budget(
-        "standard: some two hours on two cores", 2000, (0, 1, 2), {"validation": 300, "test": 1000},
+        "standard: some two hours on two cores",
+        2000,
+        (0, 1, 2),
+        {"validation": 300, "test": 1000},
         replace(TRAINING, epochs=12),
     ),
-}  # fmt: skip
+}

@@ -1,6 +1,8 @@
-"""ConvNets that are trained on frames or flow of a split's training clips before their features are stored.
+"""ConvNets that are trained on frames or flow of a split's training clips before their features are
+stored.
 
-VideoLSTM does this: its VGG-16 starts from ImageNet weights, and is trained on the images and on the flow of each set.
+VideoLSTM does this: its VGG-16 starts from ImageNet weights, and is trained on the images and on
+the flow of each set.
 """
 
 from dataclasses import replace
@@ -21,10 +23,14 @@ RANDOM_FRAMES = 4  # of each clip in an epoch
 
 
 class RandomFrames(Dataset[tuple[Tensor, int, int]]):
-    """A few random frames of each clip, determined by the epoch and the clip; they change in every epoch."""
+    """A few random frames of each clip, determined by the epoch and the clip; they change in every
+    epoch.
+    """
 
     def __init__(self, clips: ClipFrames, count: int) -> None:
-        self.clips, self.count, self.epoch = clips, count, 0
+        self.clips = clips
+        self.count = count
+        self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
         """Set the epoch; training calls this before each epoch."""
@@ -49,7 +55,8 @@ def fine_tune(
     how: TrainConfig,
     pretrained: bool = True,
 ) -> nn.Module:
-    """Train an encoder frame by frame with a linear classifier; returns the epoch with the lowest validation loss.
+    """Train an encoder frame by frame with a linear classifier; returns the epoch with the lowest
+    validation loss.
 
     Args:
         encoder: its name (`build_encoder`).
@@ -62,9 +69,13 @@ def fine_tune(
     augmented = replace(data, translate=0.1, scale=0.1, hflip=True)
     torch.manual_seed(how.seed)
     net = create_model(
-        "convnet", len(training.classes), encoder=encoder, in_channels=data.in_channels, size=data.size,
+        "convnet",
+        len(training.classes),
+        encoder=encoder,
+        in_channels=data.in_channels,
+        size=data.size,
         pretrained=pretrained,
-    )  # fmt: skip
+    )
     some, others = (RandomFrames(clips, RANDOM_FRAMES) for clips in (training, validation))
     fit(net, some, others, augmented, how, folder, "encoder")
     return cast(nn.Module, net.encoder).cpu().eval()

@@ -9,13 +9,15 @@ from onlooker_papers.videolstm.published import MotionInit
 
 
 def initialize_motion(model: VideoModel, rgb: VideoModel, flow: VideoModel) -> None:
-    """Give a `motion` model the weights of its two streams: ConvALSTM on RGB, ConvLSTM on flow (Li et al. 2016).
+    """Give a `motion` model the weights of its two streams: ConvALSTM on RGB, ConvLSTM on flow (Li
+    et al. 2016).
 
-    The encoder, attention, ConvLSTM (here the upper one), head, and the linear layer of the attention loss (if both
-    have one) come from RGB; the second encoder and the lower ConvLSTM come from flow. The lower ConvLSTM has 1×1
-    kernels; they get the centers of the 3×3 kernels of flow (the paper does not say how; the authors' script copies the
-    3×3 kernels). With the models of `published`, the first state of the upper ConvLSTM comes from RGB, too.
-    `from_upper` is not changed.
+    The encoder, attention, ConvLSTM (here the upper one), head, and the linear layer of the
+    attention loss (if both have one) come from RGB; the second encoder and the lower ConvLSTM come
+    from flow. The lower ConvLSTM has 1×1 kernels; they get the centers of the 3×3 kernels of flow
+    (the paper does not say how; the authors' script copies the 3×3 kernels). With the models of
+    `published`, the first state of the upper ConvLSTM comes from RGB, too. `from_upper` is not
+    changed.
 
     Args:
         model: `motion`, which is changed.
@@ -41,12 +43,15 @@ def initialize_motion(model: VideoModel, rgb: VideoModel, flow: VideoModel) -> N
         parts.append((net.attention_head, seen.attention_head))
     for part, source in parts:
         part.load_state_dict(source.state_dict())
-    net.cell.lower.load_state_dict({name: _center(weights) for name, weights in moved.cell.state_dict().items()})
+    net.cell.lower.load_state_dict(
+        {name: _center(weights) for name, weights in moved.cell.state_dict().items()}
+    )
 
 
 def _center(part: Tensor) -> Tensor:
     """Kernels `O D k k` as 1×1 kernels of their center; a bias as it is."""
     if part.ndim < 4:
         return part
-    y, x = part.shape[2] // 2, part.shape[3] // 2
+    y = part.shape[2] // 2
+    x = part.shape[3] // 2
     return part[:, :, y : y + 1, x : x + 1]

@@ -1,4 +1,6 @@
-"""Localization of the moving digit: boxes and tubes from attention, learned from labels, and simple baselines."""
+"""Localization of the moving digit: boxes and tubes from attention, learned from labels, and simple
+baselines.
+"""
 
 from dataclasses import replace
 from typing import Any
@@ -19,7 +21,8 @@ _CHOOSE_ON = 40  # validation clips: each is classified twice for every candidat
 
 
 def localized(recognizer: Recognizer, validation: TargetClips, test: TargetClips) -> dict[str, Any]:
-    """Choose localization parameters on validation clips by their labels, and score them on test clips by their boxes.
+    """Choose localization parameters on validation clips by their labels, and score them on test
+    clips by their boxes.
 
     Args:
         recognizer: a trained model.
@@ -32,12 +35,18 @@ def localized(recognizer: Recognizer, validation: TargetClips, test: TargetClips
     if attention is None:
         return {}
     cam = frame_grad_cam(recognizer, test.frames(), scores.mean(1).argmax(1))
-    return localization_figures(scores, attention, test.truth, choose_for(recognizer, validation), grad_cam=cam)
+    return localization_figures(
+        scores, attention, test.truth, choose_for(recognizer, validation), grad_cam=cam
+    )
 
 
-def choose_for(recognizer: Recognizer, clips: TargetClips, count: int = _CHOOSE_ON) -> BoxParameters:
+def choose_for(
+    recognizer: Recognizer, clips: TargetClips, count: int = _CHOOSE_ON
+) -> BoxParameters:
     """`choose_spatial_parameters`, on the first clips of a set, with tubes as long as the clip."""
     count = min(count, len(clips))
     samples = torch.stack([clips[index][0] for index in range(count)])
     targets = clips.batch.targets[:count].tolist()
-    return choose_spatial_parameters(recognizer, samples, list(clips.images[:count]), targets, CANDIDATES)
+    return choose_spatial_parameters(
+        recognizer, samples, list(clips.images[:count]), targets, CANDIDATES
+    )

@@ -1,4 +1,6 @@
-"""`onlooker reproduce videolstm --ucf101` and `--hmdb51`: the published models on the published data sets."""
+"""`onlooker reproduce videolstm --ucf101` and `--hmdb51`: the published models on the published
+data sets.
+"""
 
 import hashlib
 import json
@@ -67,8 +69,9 @@ def reproduce(
 ) -> Path:
     """Encode the clips, train what is missing, combine streams, and write `report.html`.
 
-    The arguments are the options of the command; `name` is one of `SETS`, `root` its folder, `lists` that of its split
-    files. In `run`, the models are in `split1`, …, with the encoders that are trained on the split.
+    The arguments are the options of the command; `name` is one of `SETS`, `root` its folder,
+    `lists` that of its split files. In `run`, the models are in `split1`, …, with the encoders that
+    are trained on the split.
 
     Raises:
         ClipError: the set is not as published, or no clip can be read.
@@ -78,7 +81,8 @@ def reproduce(
     """
     if budget not in BUDGETS:
         raise ValueError(f"budget is {budget!r}, expected one of {', '.join(BUDGETS)}")
-    official, chosen = SETS[name], BUDGETS[budget]
+    official = SETS[name]
+    chosen = BUDGETS[budget]
     chosen = replace(chosen, pretrained=chosen.pretrained and pretrained)
     clips = _limited(official.published.split(root, lists, split, complete=chosen.complete), chosen)
     folder = run / f"split{split}"
@@ -86,14 +90,21 @@ def reproduce(
     clips = clips.without({error.path for error in left_out})
     figures = _Models(folder, root, clips, chosen, name, split).figures()
     figures["left_out"] = [
-        {"clip": error.path.relative_to(root).as_posix(), "found": error.found, "remedy": error.remedy}
+        {
+            "clip": error.path.relative_to(root).as_posix(),
+            "found": error.found,
+            "remedy": error.remedy,
+        }
         for error in left_out
     ]
     write_json(folder / "figures.json", figures)
     options = {
-        f"--{name}": official.published.title, "--split": split, "--splits": lists and "SPLITS",
-        "--no-pretrained": not pretrained, f"--{budget}": budget in ("quick", "full"),
-    }  # fmt: skip
+        f"--{name}": official.published.title,
+        "--split": split,
+        "--splits": lists and "SPLITS",
+        "--no-pretrained": not pretrained,
+        f"--{budget}": budget in ("quick", "full"),
+    }
     command = command_line("videolstm", options)
     if results is not None:
         what = f"{official.published.title}, split {split}: accuracy of the models of VideoLSTM on test clips"
@@ -104,18 +115,36 @@ def reproduce(
 
 
 def _write_page(
-    folder: Path, official: OfficialSet, split: int, budget: Budget, figures: Mapping[str, Any], command: str
+    folder: Path,
+    official: OfficialSet,
+    split: int,
+    budget: Budget,
+    figures: Mapping[str, Any],
+    command: str,
 ) -> Path:
-    models, fused = figures["models"], figures["fused"]
+    models = figures["models"]
+    fused = figures["fused"]
     counts = ", ".join(f"{count:,} {side}" for side, count in figures["clips"].items())
-    page = Page(f"VideoLSTM on {official.published.title}", f"Split {split} · clips: {counts} · {budget.name}")
+    page = Page(
+        f"VideoLSTM on {official.published.title}",
+        f"Split {split} · clips: {counts} · {budget.name}",
+    )
     if not budget.pretrained:
-        page.text("**The encoder has random weights** (`--no-pretrained`): the page only shows that everything runs.")
+        page.text(
+            "**The encoder has random weights** (`--no-pretrained`): the page only shows that everything runs."
+        )
     page.heading("The table of the paper")
     empty = [None] * len(SINGLE)
-    rows = [[f"{of}: cited", *map(str, values), None, None] for of, values in official.cited.items() if split == 1]
+    rows = [
+        [f"{of}: cited", *map(str, values), None, None]
+        for of, values in official.cited.items()
+        if split == 1
+    ]
     rows.append(["both: cited", *empty, None, str(official.cited_together)])
-    rows += [[of, *(share(models[f"{name}-{of}"]["accuracy"]) for name in SINGLE), None, None] for of in STREAMS]
+    rows += [
+        [of, *(share(models[f"{name}-{of}"]["accuracy"]) for name in SINGLE), None, None]
+        for of in STREAMS
+    ]
     rows.append(["both", *empty, share(models[MOTION]["accuracy"]), share(fused[BOTH]["accuracy"])])
     pairs = ", ".join(f"`{words}` {share(of['accuracy'])} %" for words, of in fused.items())
     page.table(
@@ -138,14 +167,20 @@ def _limited(split: Split, budget: Budget) -> Split:
     """The classes and clips of a budget."""
     labels = sorted({clip.label for clip in split.training})[: budget.classes or None]
     parts = (
-        tuple(clip for label in labels for clip in [c for c in side if c.label == label][: budget.clips or None])
+        tuple(
+            clip
+            for label in labels
+            for clip in [c for c in side if c.label == label][: budget.clips or None]
+        )
         for side in (split.training, split.validation, split.test)
     )
     return Split(*parts)
 
 
 def _encode(folder: Path, clips: Split, budget: Budget) -> tuple[ClipError, ...]:
-    """Encode every frame of every clip, by the encoder of each stream; returns the clips that cannot be read."""
+    """Encode every frame of every clip, by the encoder of each stream; returns the clips that
+    cannot be read.
+    """
     failed: dict[Path, ClipError] = {}
     for of in STREAMS:
         settings = budget.settings("convnet", of)
@@ -157,15 +192,21 @@ def _encode(folder: Path, clips: Split, budget: Budget) -> tuple[ClipError, ...]
 
 
 def _untrained(folder: Path, clips: Split, settings: Settings, budget: Budget) -> VideoModel:
-    """A model with the frozen encoder of a stream, or one that gets those of both by `initialize_motion`."""
+    """A model with the frozen encoder of a stream, or one that gets those of both by
+    `initialize_motion`.
+    """
     net = build(*settings, sorted({clip.label for clip in clips.training}))
     if budget.fine_tuning and settings.data.modality != "both":
-        cast(nn.Module, net.encoder).load_state_dict(_fine_tuned(folder, clips, settings.data.modality, budget))
+        cast(nn.Module, net.encoder).load_state_dict(
+            _fine_tuned(folder, clips, settings.data.modality, budget)
+        )
     return net
 
 
 def _fine_tuned(folder: Path, clips: Split, of: Modality, budget: Budget) -> dict[str, Tensor]:
-    """The weights of a stream's encoder, trained on the training clips of the split, and stored in the folder."""
+    """The weights of a stream's encoder, trained on the training clips of the split, and stored in
+    the folder.
+    """
     config = ModelConfig("convnet", budget.encoder, pretrained=budget.pretrained)
     _, data, how = resolve(config, budget.features(of), cast(TrainConfig, budget.fine_tuning))
     file = folder / f"{of}-encoder.safetensors"
@@ -174,10 +215,13 @@ def _fine_tuned(folder: Path, clips: Split, of: Modality, budget: Budget) -> dic
         classes = sorted({clip.label for clip in clips.training})
         samples, left_out = read_clips((*clips.training, *clips.validation), classes, data)
         readable = clips.without({error.path for error in left_out})
-        training, validation = samples.only(readable.training), samples.only(readable.validation)
+        training = samples.only(readable.training)
+        validation = samples.only(readable.validation)
         run = folder / f"{of}-encoder"
         trained = fine_tune(budget.encoder, training, validation, data, run, how, budget.pretrained)
-        write_bytes(file, save({key: tensor.contiguous() for key, tensor in trained.state_dict().items()}))
+        write_bytes(
+            file, save({key: tensor.contiguous() for key, tensor in trained.state_dict().items()})
+        )
     return load_file(file)
 
 
@@ -196,14 +240,19 @@ class _Models:
         """All figures; the missing ones are computed."""
         models = {f"{model}-{of}": self._learn(model, (of,)) for of in STREAMS for model in SINGLE}
         models[MOTION] = self._learn(MOTION, STREAMS)
-        counts = {split: len(getattr(self.clips, split)) for split in ("training", "validation", "test")}
+        counts = {
+            split: len(getattr(self.clips, split)) for split in ("training", "validation", "test")
+        }
         classes = len({clip.label for clip in self.clips.training})
         return {"classes": classes, "clips": counts, "models": models, "fused": self._fused()}
 
     def _fused(self) -> Mapping[str, Any]:
         return {
             words: fuse(
-                [self.folder / name for name in names], self.clips, self.folder / f"{words}.json", self._settings()
+                [self.folder / name for name in names],
+                self.clips,
+                self.folder / f"{words}.json",
+                self._settings(),
             )
             for words, names in FUSED.items()
         }
@@ -218,8 +267,12 @@ class _Models:
             if begins:
                 initialize_motion(net, *(load(each, device="cpu").model for each in begins))
             classes = sorted({clip.label for clip in self.clips.training})
-            every, _ = encoded_clips(self.clips.clips, classes, net, replace(data, frames=LONGEST), strict=True)
-            samples = ClipCrops(every.clips, every.files, classes, TemporalCrops(data.frames, self.budget.crops))
+            every, _ = encoded_clips(
+                self.clips.clips, classes, net, replace(data, frames=LONGEST), strict=True
+            )
+            samples = ClipCrops(
+                every.clips, every.files, classes, TemporalCrops(data.frames, self.budget.crops)
+            )
             return learn(run, net, samples, self.clips, data, training)
 
         settings: dict[str, Any] = {
@@ -229,7 +282,9 @@ class _Models:
         }
         if begins:
             settings["init_from"] = {each.name: fingerprint(each) for each in begins}
-        return memo_of_training(run, {**self._settings(), "data": data.to_dict(), **settings}, compute)
+        return memo_of_training(
+            run, {**self._settings(), "data": data.to_dict(), **settings}, compute
+        )
 
     def _settings(self) -> dict[str, Any]:
         """The settings on which all models depend."""
@@ -241,6 +296,8 @@ class _Models:
             "clips": hashlib.sha256(names.encode()).hexdigest()[:32],
             "features": {of: self.budget.features(of).to_dict() for of in STREAMS},
             "encoders": {
-                of: hashlib.sha256(file.read_bytes()).hexdigest() for of, file in files.items() if file.exists()
+                of: hashlib.sha256(file.read_bytes()).hexdigest()
+                for of, file in files.items()
+                if file.exists()
             },
         }

@@ -1,4 +1,6 @@
-"""The data sets of VideoLSTM, its models on them, their published figures, and the budgets of a run."""
+"""The data sets of VideoLSTM, its models on them, their published figures, and the budgets of a
+run.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -12,7 +14,13 @@ from onlooker_papers.videolstm.published import PREFIX
 
 STREAMS: tuple[Modality, Modality] = ("rgb", "flow")
 # The columns of the paper's table; then the model that sees both streams.
-NAMES = {"convnet": "ConvNet", "lstm": "LSTM", "alstm": "ALSTM", "convlstm": "ConvLSTM", "convalstm": "ConvALSTM"}
+NAMES = {
+    "convnet": "ConvNet",
+    "lstm": "LSTM",
+    "alstm": "ALSTM",
+    "convlstm": "ConvLSTM",
+    "convalstm": "ConvALSTM",
+}
 SINGLE = tuple(NAMES)
 MOTION = "motion"
 # Epochs in the authors' scripts; they have none for a ConvNet.
@@ -22,10 +30,14 @@ EPOCHS = {
     **dict.fromkeys(("convlstm-flow", "convalstm-rgb", "convalstm-flow"), 300),
     MOTION: 400,
 }
-MOTION_BEGINS = ("convalstm-rgb", "convlstm-flow")  # the runs from whose weights `motion` starts, as published
+MOTION_BEGINS = (
+    "convalstm-rgb",
+    "convlstm-flow",
+)  # the runs from whose weights `motion` starts, as published
 BOTH = "motion + convalstm-flow"
 VIDEOLSTM = "VideoLSTM"
-# Late fusion of a run on the image and a run on the flow; the last pair is VideoLSTM with both streams.
+# Late fusion of a run on the image and a run on the flow; the last pair is VideoLSTM with both
+# streams.
 FUSED = {
     "convalstm-rgb + convlstm-flow": ("convalstm-rgb", "convlstm-flow"),
     "convalstm-rgb + convalstm-flow": ("convalstm-rgb", "convalstm-flow"),
@@ -39,7 +51,8 @@ class OfficialSet:
 
     Args:
         published: how the set is read.
-        cited: accuracies in percent by stream, in the order of `SINGLE`, on split 1; as commonly cited.
+        cited: accuracies in percent by stream, in the order of `SINGLE`, on split 1; as commonly
+        cited.
         cited_together: the accuracy of VideoLSTM with both streams, in the same form.
     """
 
@@ -50,13 +63,16 @@ class OfficialSet:
 
 SETS = {
     "ucf101": OfficialSet(
-        UCF101, {"rgb": (77.4, 77.5, 77.0, 77.6, 79.6), "flow": (75.2, 78.3, 79.5, 79.1, 82.1)}, 89.2
+        UCF101,
+        {"rgb": (77.4, 77.5, 77.0, 77.6, 79.6), "flow": (75.2, 78.3, 79.5, 79.1, 82.1)},
+        89.2,
     ),
     "hmdb51": OfficialSet(HMDB51, {}, 56.4),
 }
 
 
-LONGEST = 2000  # more frames than any clip has: all are encoded, because a temporal crop can start anywhere
+# more frames than any clip has: all are encoded, because a temporal crop can start anywhere
+LONGEST = 2000
 FINE_TUNING_FRAMES = 10  # of each clip, from which random frames are drawn
 
 
@@ -67,17 +83,20 @@ class Budget:
     Args:
         name: a description for the page.
         training: training settings of every model.
-        encoder, pretrained, size: the encoder of the features, and the side of its frames in pixels.
+        encoder, pretrained, size: the encoder of the features, and the side of its frames in
+        pixels.
         published: use the models of `published`, with the settings of the authors' code.
         epochs: of some runs, by their names; the others have those of `training`.
         frames, crops: consecutive frames in a temporal crop, and crops that are averaged at test.
-        hidden, head_units: channels of the recurrent part, and units of the layer before the classes.
+        hidden, head_units: channels of the recurrent part, and units of the layer before the
+        classes.
         dropout: before the classes.
         lstm_dropout: dropout of `lstm` and `alstm`.
         classes: number of classes, in alphabetical order; 0: all.
         clips: maximum per class and split; 0: all.
         complete: require the published number of clips; a reduced copy of a set needs False.
-        fine_tuning: how encoders are trained on frames of the split's training clips first; None: they are not.
+        fine_tuning: how encoders are trained on frames of the split's training clips first; None:
+            they are not.
     """
 
     name: str
@@ -114,14 +133,25 @@ class Budget:
 
     def training_of(self, run: str) -> TrainConfig:
         """The training settings of a run, such as `convlstm-rgb` or `motion`."""
-        return replace(self.training, epochs=self.epochs.get(run, self.training.epochs), features=True)
+        return replace(
+            self.training, epochs=self.epochs.get(run, self.training.epochs), features=True
+        )
 
     def model_config(self, model: str) -> ModelConfig:
         """The settings of a model."""
         name = f"{PREFIX}{model}" if self.published and model != "convnet" else model
         dropout = self.lstm_dropout if model in ("lstm", "alstm") else self.dropout
-        units = 0 if self.published and model == "convnet" else self.head_units  # a softmax on the features
-        return ModelConfig(name, self.encoder, self.pretrained, hidden=self.hidden, head_units=units, dropout=dropout)
+        units = (
+            0 if self.published and model == "convnet" else self.head_units
+        )  # a softmax on the features
+        return ModelConfig(
+            name,
+            self.encoder,
+            self.pretrained,
+            hidden=self.hidden,
+            head_units=units,
+            dropout=dropout,
+        )
 
 
 BUDGETS = {
@@ -133,12 +163,20 @@ BUDGETS = {
         clips=4,
         complete=False,
     ),
-    "standard": Budget("standard: 20 epochs", TrainConfig(epochs=20, batch=32, label_smoothing=0.0, patience=0)),
+    "standard": Budget(
+        "standard: 20 epochs", TrainConfig(epochs=20, batch=32, label_smoothing=0.0, patience=0)
+    ),
     # The authors' code: no schedule and no gradient clipping.
     "full": Budget(
         "full: the settings of the authors' code, 200 to 400 epochs",
         TrainConfig(
-            epochs=200, batch=128, lr=1e-3, optimizer="rmsprop", grad_clip=0.0, label_smoothing=0.0, patience=0
+            epochs=200,
+            batch=128,
+            lr=1e-3,
+            optimizer="rmsprop",
+            grad_clip=0.0,
+            label_smoothing=0.0,
+            patience=0,
         ),
         epochs=EPOCHS,
         published=True,

@@ -1,4 +1,5 @@
-"""The cells of VideoLSTM's ablation on real video: models of Li et al. 2016 on the same stored features.
+"""The cells of VideoLSTM's ablation on real video: models of Li et al. 2016 on the same stored
+features.
 
 `onlooker_papers.videolstm.real_video` computes the cells and writes the results.
 """
@@ -32,11 +33,20 @@ from onlooker_papers.videolstm.crops import ClipCrops, evaluate_crops
 from onlooker_papers.videolstm.fine_tune import fine_tune
 from onlooker_papers.videolstm.init_from import initialize_motion
 from onlooker_papers.videolstm.official_budget import MOTION, MOTION_BEGINS, SINGLE, STREAMS
-from onlooker_papers.videolstm.reduced import FINE_TUNING, SMALL, WIDTH, Reduced, reduced, sampling, saved_encoder
+from onlooker_papers.videolstm.reduced import (
+    FINE_TUNING,
+    SMALL,
+    WIDTH,
+    Reduced,
+    reduced,
+    sampling,
+    saved_encoder,
+)
 
 TRAINING = TrainConfig(epochs=12, batch=16, lr=2e-3, label_smoothing=0.0)
 # Units of an LSTM, channels of a ConvLSTM; each of the two has about a hundred thousand weights.
-UNITS, CHANNELS = 128, 32
+UNITS = 128
+CHANNELS = 32
 MODELS = (*(f"{name}-{of}" for of in STREAMS for name in SINGLE), MOTION)
 
 
@@ -71,11 +81,16 @@ class RealSet:
         data = self.sampling(modality)
         if not file.exists():
             samples, _ = read_clips(self.split.clips, self.classes, data, strict=True)
-            training, validation = samples.only(self.split.training), samples.only(self.split.validation)
+            training = samples.only(self.split.training)
+            validation = samples.only(self.split.validation)
             if modality == "flow":
-                inner = fine_tune(SMALL, training, validation, data, self.run / "flow-encoder", self.fine_tuning)
+                inner = fine_tune(
+                    SMALL, training, validation, data, self.run / "flow-encoder", self.fine_tuning
+                )
             else:
-                inner = cast(nn.Module, build_encoder(self.rgb_encoder, data.in_channels, data.size, True))
+                inner = cast(
+                    nn.Module, build_encoder(self.rgb_encoder, data.in_channels, data.size, True)
+                )
             made = reduced(self.rgb_encoder, inner, training, data).state_dict()
             write_bytes(file, save({name: weights.contiguous() for name, weights in made.items()}))
         return saved_encoder(file, self.rgb_encoder, data.in_channels)
@@ -85,19 +100,32 @@ class RealSet:
         return sampling(modality, self.rgb_encoder)
 
     def features(self, modality: Modality, clips: Sequence[Clip] | None = None) -> ClipFrames:
-        """The features of some clips, or all; those of RGB and flow, whose frames may differ in size, are joined."""
+        """The features of some clips, or all; those of RGB and flow, whose frames may differ in
+        size, are joined.
+        """
         if modality == "both":
             rgb, flow = (self.features(of, clips) for of in STREAMS)
-            files = [(*of_rgb, *of_flow) for of_rgb, of_flow in zip(rgb.files, flow.files, strict=True)]
+            files = [
+                (*of_rgb, *of_flow) for of_rgb, of_flow in zip(rgb.files, flow.files, strict=True)
+            ]
             return ClipFrames(rgb.clips, files, rgb.classes, rgb.sampling)
         net = Cell(self, f"convnet-{modality}", 0).build()
-        return encoded_clips(clips or self.split.clips, self.classes, net, self.sampling(modality), strict=True)[0]
+        return encoded_clips(
+            clips or self.split.clips, self.classes, net, self.sampling(modality), strict=True
+        )[0]
 
     def settings(self) -> dict[str, Any]:
         """The settings on which all cells of the split depend."""
         encoders = {of: weights_digest(self.encoder(of)) for of in STREAMS}
-        sides = {side: len(getattr(self.split, side)) for side in ("training", "validation", "test")}
-        return {"set": self.name, "clips": sides, "features": encoders, "training": self.training.to_dict()}
+        sides = {
+            side: len(getattr(self.split, side)) for side in ("training", "validation", "test")
+        }
+        return {
+            "set": self.name,
+            "clips": sides,
+            "features": encoders,
+            "training": self.training.to_dict(),
+        }
 
 
 @dataclass(frozen=True)
@@ -135,11 +163,24 @@ class Cell:
         return self.name.partition("-")[0]
 
     def figures(self) -> dict[str, Any]:
-        """Accuracy on test clips, parameters, and for every test clip whether it is classified correctly."""
-        of, begins = self.of, {}
+        """Accuracy on test clips, parameters, and for every test clip whether it is classified
+        correctly.
+        """
+        of = self.of
+        begins = {}
         if self.name == MOTION:
-            begins = {"begins": {name: fingerprint(Cell(of, name, self.seed).folder) for name in MOTION_BEGINS}}
-        settings = {**of.settings(), "model": self.name, "seed": self.seed, "hidden": self._hidden, **begins}
+            begins = {
+                "begins": {
+                    name: fingerprint(Cell(of, name, self.seed).folder) for name in MOTION_BEGINS
+                }
+            }
+        settings = {
+            **of.settings(),
+            "model": self.name,
+            "seed": self.seed,
+            "hidden": self._hidden,
+            **begins,
+        }
         return memo_of_training(self.folder, settings, self._compute)
 
     @property
@@ -152,9 +193,12 @@ class Cell:
         flow_channels = data.flow_channels if self.modality == "both" else 0
         torch.manual_seed(self.seed)
         settings: dict[str, Any] = {
-            "encoder": f"{self.of.rgb_encoder}-{WIDTH}", "in_channels": data.in_channels, "size": data.size,
-            "hidden": self._hidden, "flow_channels": flow_channels,
-        }  # fmt: skip
+            "encoder": f"{self.of.rgb_encoder}-{WIDTH}",
+            "in_channels": data.in_channels,
+            "size": data.size,
+            "hidden": self._hidden,
+            "flow_channels": flow_channels,
+        }
         net = create_model(self.model, len(self.of.classes), **settings)
         encoder: Any = net.encoder
         parts: dict[Modality, nn.Module] = {self.modality: encoder}
@@ -164,22 +208,33 @@ class Cell:
             part.load_state_dict(self.of.encoder(modality).state_dict())
         encoder.requires_grad_(False)
         if self.name == MOTION:
-            rgb, flow = (load(Cell(self.of, name, self.seed).folder, device="cpu").model for name in MOTION_BEGINS)
+            rgb, flow = (
+                load(Cell(self.of, name, self.seed).folder, device="cpu").model
+                for name in MOTION_BEGINS
+            )
             initialize_motion(net, rgb, flow)
         return net
 
     def _compute(self) -> dict[str, Any]:
-        samples, data = self.of.features(self.modality), self.of.sampling(self.modality)
+        samples = self.of.features(self.modality)
+        data = self.of.sampling(self.modality)
         return learn(self.folder, self.build(), samples, self.of.split, data, self.training)
 
 
 def learn(
-    folder: Path, net: VideoModel, samples: ClipFrames, split: Split, data: DataConfig, training: TrainConfig
+    folder: Path,
+    net: VideoModel,
+    samples: ClipFrames,
+    split: Split,
+    data: DataConfig,
+    training: TrainConfig,
 ) -> dict[str, Any]:
-    """Train a model on the stored features of a split, save it, and keep the scores of its clips in `scores.npz`.
+    """Train a model on the stored features of a split, save it, and keep the scores of its clips in
+    `scores.npz`.
 
     Returns:
-        Figures of the test clips, and for each of them whether it is classified correctly; the epoch; parameters.
+        Figures of the test clips, and for each of them whether it is classified correctly; the
+        epoch; parameters.
     """
     fitted, validation, test = map(samples.only, (split.training, split.validation, split.test))
     if isinstance(fitted, ClipCrops):
@@ -188,11 +243,14 @@ def learn(
     recognizer = Recognizer(net, samples.classes, data, training.resolved_aggregation)
     recognizer.save(folder / "model")
     chosen, tested = (
-        evaluate_crops(recognizer, part) if isinstance(part, ClipCrops) else recognizer.evaluate(part)
+        evaluate_crops(recognizer, part)
+        if isinstance(part, ClipCrops)
+        else recognizer.evaluate(part)
         for part in (validation, test)
     )
     np.savez(folder / "scores.npz", validation=chosen.scores, test=tested.scores)
-    found, losses = measure(tested), curves["validation"]["loss"]
+    found = measure(tested)
+    losses = curves["validation"]["loss"]
     return {
         **{name: found[name] for name in ("accuracy", "frame_accuracy", "videos")},
         "right": as_text(tested.scores.argmax(1) == tested.targets),
@@ -201,15 +259,24 @@ def learn(
     }
 
 
-def fuse(members: Sequence[Path], split: Split, file: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Late fusion of models that `learn` has trained, with weights chosen on validation clips; memoized in a file."""
+def fuse(
+    members: Sequence[Path], split: Split, file: Path, settings: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Late fusion of models that `learn` has trained, with weights chosen on validation clips;
+    memoized in a file.
+    """
     classes = sorted({clip.label for clip in split.training})
 
     def compute() -> dict[str, Any]:
         scores = [np.load(member / "scores.npz") for member in members]
-        chosen, tested = (np.array([classes.index(clip.label) for clip in of]) for of in (split.validation, split.test))
+        chosen, tested = (
+            np.array([classes.index(clip.label) for clip in of])
+            for of in (split.validation, split.test)
+        )
         weights = choose_weights([each["validation"] for each in scores], chosen)
         right = average_scores([each["test"] for each in scores], weights).argmax(1) == tested
         return {"accuracy": float(right.mean()), "weights": list(weights), "right": as_text(right)}
 
-    return memo(file, {**settings, "members": {each.name: fingerprint(each) for each in members}}, compute)
+    return memo(
+        file, {**settings, "members": {each.name: fingerprint(each) for each in members}}, compute
+    )

@@ -25,11 +25,20 @@ from onlooker_papers.videolstm.target_clips import SIZE, TargetClips, data
 
 
 def write_page(
-    run: Path, results: Mapping[str, Mapping[str, Any]], budget: Budget, splits: DigitSplit, command: str
+    run: Path,
+    results: Mapping[str, Mapping[str, Any]],
+    budget: Budget,
+    splits: DigitSplit,
+    command: str,
 ) -> Path:
-    """Write `report.html` into the folder of the trainings; `results` are figures by the name of the results file."""
+    """Write `report.html` into the folder of the trainings; `results` are figures by the name of
+    the results file.
+    """
     seeds = tables.seeds(budget.seeds)
-    page = Page("Which digit moves?", f"VideoLSTM's ablation · {budget.clips:,} clips · {seeds} · {budget.name}")
+    page = Page(
+        "Which digit moves?",
+        f"VideoLSTM's ablation · {budget.clips:,} clips · {seeds} · {budget.name}",
+    )
     page.text(
         "Each clip shows four digits, of which one moves; its class is the only label. A model that recognizes all "
         "four digits but ignores motion is correct in one clip of four; a single frame gives a hint, because the other "
@@ -49,9 +58,12 @@ def write_page(
         wide=True,
     )
     settings = {
-        "clips": budget.clips, "seeds": list(budget.seeds), **budget.counts, **data("both").to_dict(),
+        "clips": budget.clips,
+        "seeds": list(budget.seeds),
+        **budget.counts,
+        **data("both").to_dict(),
         **asdict(budget.training),
-    }  # fmt: skip
+    }
     del settings["modality"], settings["seed"]  # these differ between trainings
     add_settings(page, command, {"the moving target": settings})
     return page.write(run / "report.html")
@@ -64,19 +76,34 @@ def _looks(run: Path, budget: Budget, splits: DigitSplit) -> Iterator[tuple[str,
     for spec in WITH_ATTENTION_LOSS:
         recognizer = load(run / f"{spec.name}-{budget.clips}-seed{budget.seeds[0]}", device="cpu")
         seen[spec.name] = recognizer.classify(clips.seen_as(spec.modality).frames())
-    for i, (image, target) in enumerate(zip(clips.images, clips.batch.targets.tolist(), strict=True)):
-        frames, true = torch.from_numpy(image).expand(-1, -1, -1, 3).numpy(), clips.batch.boxes[i, :, 0].numpy()
+    for i, (image, target) in enumerate(
+        zip(clips.images, clips.batch.targets.tolist(), strict=True)
+    ):
+        frames = torch.from_numpy(image).expand(-1, -1, -1, 3).numpy()
+        true = clips.batch.boxes[i, :, 0].numpy()
         for name, (scores, attention, _) in seen.items():
             assert attention is not None
             scale = full_strength(attention[i])
-            shown = [overlay(frame, weights, scale) for frame, weights in zip(frames, attention[i], strict=True)]
+            shown = [
+                overlay(frame, weights, scale)
+                for frame, weights in zip(frames, attention[i], strict=True)
+            ]
             of_clip = scores[i].mean(0)
             predicted = f"{of_clip.argmax()}, {100 * of_clip.max():.0f} %"
             yield f"{name}\n{target}: predicted {predicted}", _with_boxes(shown, true)
-        moved = (clips.flow[i].astype(np.float32) / 127.5 - 1) * data("flow").flow_limit  # the inverse of `to_bytes`
+        moved = (clips.flow[i].astype(np.float32) / 127.5 - 1) * data(
+            "flow"
+        ).flow_limit  # the inverse of `to_bytes`
         colors = flow_to_image(torch.from_numpy(moved).movedim(-1, 1)).movedim(1, -1).numpy()
         yield "the flow\nof these frames", _with_boxes(colors, true)
 
 
-def _with_boxes(frames: Iterable[NDArray[np.uint8]], true: NDArray[np.float32]) -> NDArray[np.uint8]:
-    return np.stack([boxes(enlarge(frame), box, size=(SIZE, SIZE)) for frame, box in zip(frames, true, strict=True)])
+def _with_boxes(
+    frames: Iterable[NDArray[np.uint8]], true: NDArray[np.float32]
+) -> NDArray[np.uint8]:
+    return np.stack(
+        [
+            boxes(enlarge(frame), box, size=(SIZE, SIZE))
+            for frame, box in zip(frames, true, strict=True)
+        ]
+    )

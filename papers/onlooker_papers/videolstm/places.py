@@ -1,4 +1,6 @@
-"""How well one object per clip is localized from scores and attention, compared with baselines without attention."""
+"""How well one object per clip is localized from scores and attention, compared with baselines
+without attention.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onlooker.structures import Box, Tube
-from onlooker_papers.detection import at_thresholds, cor_loc, frame_map, label_boxes, pointing_game, video_map
+from onlooker_papers.detection import (
+    at_thresholds,
+    cor_loc,
+    frame_map,
+    label_boxes,
+    pointing_game,
+    video_map,
+)
 from onlooker_papers.videolstm.boxes import BoxParameters, Candidates, cut_boxes, find_boxes
 from onlooker_papers.videolstm.foregrounds import motion
 from onlooker_papers.videolstm.tubes import label_tubes, link
@@ -54,32 +63,39 @@ def localization_figures(
     parameters: BoxParameters,
     grad_cam: NDArray[np.float32] | None = None,
 ) -> dict[str, Any]:
-    """How well the object is localized, compared with baselines without attention but with the same classes.
+    """How well the object is localized, compared with baselines without attention but with the same
+    classes.
 
     Args:
         scores: `B T K`, probabilities at every frame.
         attention: `B T h w`.
         truth: the `B` clips, with their boxes.
-        parameters: how boxes are cut and linked, chosen without these clips; with an `onset` of 0, because tubes are as
-            long as the clip.
+        parameters: how boxes are cut and linked, chosen without these clips; with an `onset` of 0,
+            because tubes are as long as the clip.
         grad_cam: `B T h w`, Grad-CAM maps of the same model.
 
     Returns:
-        `pointing`, the share of frames in which the center of the map's highest cell is in the box; `point`, the same
-        for the most attended pixel (`Candidates.point`); `cor_loc`, `frame_map_20`, `frame_map_50`,
-        `frame_map_50_95`, `video_map_20`, `video_map_50`, `video_map_50_95`; `localization`: the chosen parameters; and
-        under `baselines` the same of `center` (a quarter of the frame, in its middle), `frame` (all of it), `motion`
-        (the largest moving region, cut by the same threshold), `map` (the attention without a foreground), and
+        `pointing`, the share of frames in which the center of the map's highest cell is in the box;
+        `point`, the same for the most attended pixel (`Candidates.point`); `cor_loc`,
+        `frame_map_20`, `frame_map_50`, `frame_map_50_95`, `video_map_20`, `video_map_50`,
+        `video_map_50_95`; `localization`: the chosen parameters; and under `baselines` the same of
+        `center` (a quarter of the frame, in its middle), `frame` (all of it), `motion` (the largest
+        moving region, cut by the same threshold), `map` (the attention without a foreground), and
         `grad_cam` (converted to boxes like attention), if it is given.
     """
     H, W = truth.size
-    frames, clips = scores.shape[1], len(scores)
+    frames = scores.shape[1]
+    clips = len(scores)
 
     def cut(maps: NDArray[np.float32], how: BoxParameters) -> list[Sequence[Candidates]]:
-        return [find_boxes(of_clip, pixels, how) for of_clip, pixels in zip(maps, truth.images, strict=True)]
+        return [
+            find_boxes(of_clip, pixels, how)
+            for of_clip, pixels in zip(maps, truth.images, strict=True)
+        ]
 
     guesses: dict[str, list[Sequence[Candidates]]] = {
-        "center": [always(np.array([W / 4, H / 4, W * 3 / 4, H * 3 / 4], np.float32), frames)] * clips,
+        "center": [always(np.array([W / 4, H / 4, W * 3 / 4, H * 3 / 4], np.float32), frames)]
+        * clips,
         "frame": [always(np.array([0, 0, W, H], np.float32), frames)] * clips,
         "motion": [cut_boxes(motion(pixels), parameters) for pixels in truth.images],
         "map": cut(attention, BoxParameters(onset=parameters.onset)),
@@ -88,8 +104,12 @@ def localization_figures(
     return {
         "pointing": pointing_game(attention, truth.boxes[:, :, None], truth.size),
         **_figures(cut(attention, parameters), scores, truth, parameters),
-        "localization": {name: getattr(parameters, name) for name in ("foreground", "extent", "threshold")},
-        "baselines": {name: _figures(guess, scores, truth, parameters) for name, guess in guesses.items()},
+        "localization": {
+            name: getattr(parameters, name) for name in ("foreground", "extent", "threshold")
+        },
+        "baselines": {
+            name: _figures(guess, scores, truth, parameters) for name, guess in guesses.items()
+        },
     }
 
 
@@ -100,12 +120,20 @@ def always(corners: NDArray[np.float32], frames: int) -> tuple[Candidates, ...]:
 
 
 def _figures(
-    candidates: Sequence[Sequence[Candidates]], scores: Scores, truth: TrueBoxes, parameters: BoxParameters
+    candidates: Sequence[Sequence[Candidates]],
+    scores: Scores,
+    truth: TrueBoxes,
+    parameters: BoxParameters,
 ) -> dict[str, float]:
-    indices, classes = np.arange(scores.shape[1]), truth.classes
-    boxes, tubes, true_boxes, true_tubes = {}, {}, {}, {}
+    indices = np.arange(scores.shape[1])
+    classes = truth.classes
+    boxes = {}
+    tubes = {}
+    true_boxes = {}
+    true_tubes = {}
     for b, (found, of_frames) in enumerate(zip(candidates, scores, strict=True)):
-        name, label = str(b), classes[int(truth.targets[b])]
+        name = str(b)
+        label = classes[int(truth.targets[b])]
         boxes[name] = label_boxes(found, of_frames, indices, classes)
         # One score per clip: the uncertain first frames would lower the score of a tube.
         of_clip = np.broadcast_to(of_frames.mean(axis=0), of_frames.shape)

@@ -1,8 +1,9 @@
-"""The recurrent models as in the code of Li et al. 2016: `published-lstm`, `published-convalstm`, and so on.
+"""The recurrent models as in the code of Li et al. 2016: `published-lstm`, `published-convalstm`,
+and so on.
 
-They differ from those of the library in the layers before the classes, which read the whole map instead of its mean,
-in attention that is not multiplied by the number of locations (`product`), and in the state before the first frame,
-which is predicted from the mean over the whole clip.
+They differ from those of the library in the layers before the classes, which read the whole map
+instead of its mean, in attention that is not multiplied by the number of locations (`product`), and
+in the state before the first frame, which is predicted from the mean over the whole clip.
 """
 
 from typing import Any
@@ -26,8 +27,9 @@ NAMES = ("lstm", "alstm", "convlstm", "convalstm", "motion")
 class LearnedInit(nn.Module):
     """Predicts each part of the initial state from the mean over all frames: `tanh(W ∗ X)`.
 
-    Parts that are maps come from a 3×3 convolution (the code of Li et al. 2016: H_0, C_0 = tanh(conv(mean over time of
-    X))), vectors from the features averaged over locations (the code of Sharma et al. 2015).
+    Parts that are maps come from a 3×3 convolution (the code of Li et al. 2016: H_0, C_0 =
+    tanh(conv(mean over time of X))), vectors from the features averaged over locations (the code of
+    Sharma et al. 2015).
 
     Args:
         num_features: D of the features.
@@ -46,11 +48,17 @@ class LearnedInit(nn.Module):
     def forward(self, features: Tensor) -> State:
         """Features `B D h w` to a state."""
         mean = features.mean((2, 3))
-        return State(*(torch.tanh(part(features if isinstance(part, nn.Conv2d) else mean)) for part in self.parts))
+        return State(
+            *(
+                torch.tanh(part(features if isinstance(part, nn.Conv2d) else mean))
+                for part in self.parts
+            )
+        )
 
 
 class MotionInit(nn.Module):
-    """The first state of `motion` in the authors' code: of the upper ConvLSTM from RGB, of the lower one from flow.
+    """The first state of `motion` in the authors' code: of the upper ConvLSTM from RGB, of the
+    lower one from flow.
 
     `H_0, C_0 = tanh(W ∗ mean of X_t)` with 3×3 kernels, and the same for the flow with 1×1 kernels.
 
@@ -60,7 +68,8 @@ class MotionInit(nn.Module):
 
     def __init__(self, cell: MotionCell) -> None:
         super().__init__()
-        self.sizes, part = cell.sizes, torch.empty(1, cell.num_hidden, 1, 1)
+        self.sizes = cell.sizes
+        part = torch.empty(1, cell.num_hidden, 1, 1)
         self.upper = LearnedInit(cell.sizes[0], State(part, part))
         self.lower = nn.ModuleList(nn.Conv2d(cell.sizes[1], cell.num_hidden, 1) for _ in range(2))
 
@@ -75,11 +84,14 @@ class Published(Classifier):
     """A `Classifier` with the settings of the authors' code.
 
     Args:
-        num_classes, cell, attention, glimpse, encoder, hidden, head_units, dropout, in_channels, flow_channels, size,
+        num_classes, cell, attention, glimpse, encoder, hidden, head_units, dropout, in_channels,
+        flow_channels, size,
             pretrained: as for `Classifier`.
-        clip_mean: the state before the first frame is predicted from the mean over all frames, so that the model
-            cannot stream (`LearnedInit`, for `motion` `MotionInit`); otherwise it is zero.
-        flatten: the layers before the classes read all locations of the state; otherwise their mean.
+        clip_mean: the state before the first frame is predicted from the mean over all frames, so
+            that the model cannot stream (`LearnedInit`, for `motion` `MotionInit`); otherwise it is
+            zero.
+        flatten: the layers before the classes read all locations of the state; otherwise their
+        mean.
         forget_bias: initial bias of the forget gates.
     """
 
@@ -104,14 +116,31 @@ class Published(Classifier):
         forget_bias: float = 0.0,
     ) -> None:
         super().__init__(
-            num_classes, cell, attention, glimpse, encoder, hidden, head_units, dropout, False, in_channels,
-            flow_channels, size, pretrained,
-        )  # fmt: skip
-        self.clip_mean, self.streams, self.flatten = clip_mean, not clip_mean, flatten
+            num_classes,
+            cell,
+            attention,
+            glimpse,
+            encoder,
+            hidden,
+            head_units,
+            dropout,
+            False,
+            in_channels,
+            flow_channels,
+            size,
+            pretrained,
+        )
+        self.clip_mean = clip_mean
+        self.streams = not clip_mean
+        self.flatten = flatten
         if clip_mean:
-            self.learned_init: Any = LearnedInit(self.encoder.num_features, super().initial_state(1))
+            self.learned_init: Any = LearnedInit(
+                self.encoder.num_features, super().initial_state(1)
+            )
         if flatten and self._map_state:
-            self.head = make_head(self.num_features * self.grid[0] * self.grid[1], head_units, dropout, num_classes)
+            self.head = make_head(
+                self.num_features * self.grid[0] * self.grid[1], head_units, dropout, num_classes
+            )
         if clip_mean and isinstance(self.cell, MotionCell):
             self.learned_init = MotionInit(self.cell)
         for part in self.modules():
@@ -134,19 +163,30 @@ class Published(Classifier):
     def initial_state(self, batch_size: int) -> State:
         """Zeros; a ValueError if the first state depends on the clip."""
         if self.clip_mean:
-            raise ValueError("the first state of this model is predicted from the whole clip; build it without")
+            raise ValueError(
+                "the first state of this model is predicted from the whole clip; build it without"
+            )
         return super().initial_state(batch_size)
 
     def classify(self, hidden: Tensor) -> Tensor:
         """Hidden states `N D` or `N D h w` to logits `N K`."""
-        return self.head(hidden.flatten(1)) if self.flatten and hidden.ndim == 4 else super().classify(hidden)
+        return (
+            self.head(hidden.flatten(1))
+            if self.flatten and hidden.ndim == 4
+            else super().classify(hidden)
+        )
 
 
 def _settings(name: str) -> dict[str, Any]:
     """The settings of a model in the authors' code."""
     settings: dict[str, Any] = {
-        "hidden": 512, "head_units": 1024, "dropout": 0.7, "clip_mean": True, "flatten": True, "forget_bias": 0.0
-    }  # fmt: skip
+        "hidden": 512,
+        "head_units": 1024,
+        "dropout": 0.7,
+        "clip_mean": True,
+        "flatten": True,
+        "forget_bias": 0.0,
+    }
     if name in ("convalstm", "motion"):
         settings["glimpse"] = "product"
     if name in ("lstm", "alstm"):
@@ -161,7 +201,8 @@ def register() -> None:
     single_frame.register()
     attention.register()
     for name in NAMES:
-        of, summary = find_recipe(name), f"{name} with the settings of the code of Li et al. 2016"
+        of = find_recipe(name)
+        summary = f"{name} with the settings of the code of Li et al. 2016"
         settings = {**of.settings, **_settings(name)}
         register_model(f"{PREFIX}{name}", Recipe(summary, settings, Published, of.modality))
     # By this name `load` finds the class.

@@ -28,7 +28,9 @@ class Seen:
 
     @property
     def boxes(self) -> NDArray[np.float32]:
-        """The boxes `T 4` of the predicted class's tube with the highest score; NaN at a frame without one."""
+        """The boxes `T 4` of the predicted class's tube with the highest score; NaN at a frame
+        without one.
+        """
         tubes = [tube for tube in self.prediction.tubes if tube.label == self.prediction.label]
         nowhere = np.full((len(self.prediction.indices), 4), np.nan, np.float32)
         return boxes_at(tubes[0], self.prediction.indices) if tubes else nowhere
@@ -51,22 +53,28 @@ def in_the_middle(seen: Seen) -> Seen:
     frames = np.arange(prediction.indices[0], prediction.indices[-1] + 1)
     boxes = np.tile(CENTER * size, (len(frames), 1))
     scores = zip(prediction.classes, prediction.frame_scores.mean(0).tolist(), strict=True)
-    tubes = sorted((Tube(name, frames, boxes, score) for name, score in scores), key=lambda tube: -tube.score)
+    tubes = sorted(
+        (Tube(name, frames, boxes, score) for name, score in scores), key=lambda tube: -tube.score
+    )
     points = np.tile(size[:2] / 2, (len(prediction.indices), 1)).astype(np.float32)
     return replace(seen, prediction=replace(prediction, tubes=tuple(tubes), points=points))
 
 
 def frame_figures(points: Floats, boxes: Floats, truth: Floats) -> dict[str, Floats]:
-    """For each frame with a true box: whether the point and the box's center are in one, whether there is a box, and
-    whether it overlaps one.
+    """For each frame with a true box: whether the point and the box's center are in one, whether
+    there is a box, and whether it overlaps one.
 
     Args:
         points, boxes: `T 2` and `T 4`, NaN where there is none.
         truth: `T n 4`, NaN where there is none.
     """
     known = np.isfinite(truth).all(-1).any(-1)
-    points, boxes, truth = points[known], boxes[known], truth[known]
-    overlaps = np.nan_to_num(box_iou(np.nan_to_num(boxes)[:, None], np.nan_to_num(truth))).max(1, initial=0)
+    points = points[known]
+    boxes = boxes[known]
+    truth = truth[known]
+    overlaps = np.nan_to_num(box_iou(np.nan_to_num(boxes)[:, None], np.nan_to_num(truth))).max(
+        1, initial=0
+    )
     return {
         "peak_in_box": _inside(points, truth),
         "center_in_box": _inside((boxes[:, :2] + boxes[:, 2:]) / 2, truth),
@@ -91,7 +99,10 @@ def figures_of(clips: Sequence[Seen]) -> dict[str, float]:
     """`frame_figures` over all frames with a true box, and video-mAP of the tubes."""
     labels = {tube.label for seen in clips for tube in seen.truth}
     named = [(str(number), seen) for number, seen in enumerate(clips)]
-    tubes = {name: [tube for tube in seen.prediction.tubes if tube.label in labels] for name, seen in named}
+    tubes = {
+        name: [tube for tube in seen.prediction.tubes if tube.label in labels]
+        for name, seen in named
+    }
     frames = []
     for seen in clips:
         if seen.truth:
@@ -100,5 +111,7 @@ def figures_of(clips: Sequence[Seen]) -> dict[str, float]:
             frames.append(frame_figures(*(part.astype(np.float64) for part in parts)))
     return {
         **mean_figures(frames),
-        **at_thresholds("video_map", video_map(tubes, {name: list(seen.truth) for name, seen in named})),
+        **at_thresholds(
+            "video_map", video_map(tubes, {name: list(seen.truth) for name, seen in named})
+        ),
     }

@@ -1,9 +1,11 @@
-"""VideoLSTM's ablation on real video: RGB, flow and both, from the ConvNet to the fused streams, on stored features.
+"""VideoLSTM's ablation on real video: RGB, flow and both, from the ConvNet to the fused streams, on
+stored features.
 
-`python -m onlooker_papers.videolstm.real_video jhmdb ucf101_18` with `ONLOOKER_DATA`: all of J-HMDB (HMDB-51's own
-footage, 21 classes) and 18 complete classes of UCF101, official split 1, one seed; more with `--seeds 3` and
-`--split 2`. Every cell is memoized in the run's folder; run the same command to continue. `--encoder lite0` adds rows
-whose RGB is encoded with ImageNet weights (its extra: `imagenet`), at the size of its frames.
+`python -m onlooker_papers.videolstm.real_video jhmdb ucf101_18` with `ONLOOKER_DATA`: all of J-HMDB
+(HMDB-51's own footage, 21 classes) and 18 complete classes of UCF101, official split 1, one seed;
+more with `--seeds 3` and `--split 2`. Every cell is memoized in the run's folder; run the same
+command to continue. `--encoder lite0` adds rows whose RGB is encoded with ImageNet weights (its
+extra: `imagenet`), at the size of its frames.
 """
 
 import re
@@ -22,7 +24,15 @@ from onlooker_papers.real_clips.frozen import splits_of
 from onlooker_papers.results import About, Key, Row, read_rows, write_rows
 from onlooker_papers.videolstm.fine_tune import RANDOM_FRAMES
 from onlooker_papers.videolstm.official_budget import BOTH, FUSED, MOTION, SINGLE, STREAMS
-from onlooker_papers.videolstm.on_features import CHANNELS, MODELS, TRAINING, UNITS, Cell, RealSet, fuse
+from onlooker_papers.videolstm.on_features import (
+    CHANNELS,
+    MODELS,
+    TRAINING,
+    UNITS,
+    Cell,
+    RealSet,
+    fuse,
+)
 from onlooker_papers.videolstm.reduced import FRAMES, SMALL, WIDTH
 
 FILE = "videolstm-real"
@@ -34,7 +44,9 @@ STEPS += [(MOTION, "convalstm-rgb"), (BOTH, MOTION), (BOTH, "convalstm-flow")]
 EPOCHS = {"ucf101_18": 6}  # of sets with more clips
 
 
-def measure(of: RealSet, seeds: Sequence[int]) -> tuple[dict[str, list[dict[str, Any]]], list[Path]]:
+def measure(
+    of: RealSet, seeds: Sequence[int]
+) -> tuple[dict[str, list[dict[str, Any]]], list[Path]]:
     """All cells, by model and seed, and their memos."""
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in (*MODELS, *FUSED)}
     memos = []
@@ -53,7 +65,9 @@ def measure(of: RealSet, seeds: Sequence[int]) -> tuple[dict[str, list[dict[str,
 def figures_of(of: RealSet, found: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
     """The figures of the ablation, from its cells."""
     right = {name: [each["right"] for each in cells] for name, cells in found.items()}
-    recordings, targets = zip(*((group_of(clip), clip.label) for clip in of.split.test), strict=True)
+    recordings, targets = zip(
+        *((group_of(clip), clip.label) for clip in of.split.test), strict=True
+    )
     rows = {name: _row(cells) for name, cells in found.items()}
     steps = {f"{b} over {a}": over_recordings(right[b], right[a], recordings) for b, a in STEPS}
     return {
@@ -61,15 +75,23 @@ def figures_of(of: RealSet, found: Mapping[str, Sequence[Mapping[str, Any]]]) ->
         "rows": rows,
         "steps": steps,
         "classes": len(of.classes),
-        "clips": {side: len(getattr(of.split, side)) for side in ("training", "validation", "test")},
+        "clips": {
+            side: len(getattr(of.split, side)) for side in ("training", "validation", "test")
+        },
         "majority": max(map(targets.count, of.classes)) / len(targets),
         "budget": {
-            "epochs": of.training.epochs, "lr": of.training.lr, "width": WIDTH, "units": UNITS, "channels": CHANNELS,
-            "frames": FRAMES.frames, "size": of.sampling("rgb").size, "encoder": of.rgb_encoder,
+            "epochs": of.training.epochs,
+            "lr": of.training.lr,
+            "width": WIDTH,
+            "units": UNITS,
+            "channels": CHANNELS,
+            "frames": FRAMES.frames,
+            "size": of.sampling("rgb").size,
+            "encoder": of.rgb_encoder,
             "seeds": len(right[MOTION]),
             "flow_encoder": {"epochs": of.fine_tuning.epochs, "frames": RANDOM_FRAMES},
         },
-    }  # fmt: skip
+    }
 
 
 def _row(cells: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -82,12 +104,20 @@ def _row(cells: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def reproduce(
-    name: str, split: int, seeds: int, run: Path, results: Path, stored: bool = False, encoder: str = SMALL
+    name: str,
+    split: int,
+    seeds: int,
+    run: Path,
+    results: Path,
+    stored: bool = False,
+    encoder: str = SMALL,
 ) -> dict[str, Any]:
-    """Compute the missing cells of one split of a set, and write its rows; if `stored`, only figures of stored cells.
+    """Compute the missing cells of one split of a set, and write its rows; if `stored`, only
+    figures of stored cells.
 
     Raises:
-        ValueError: an unknown set or split, ONLOOKER_DATA is not set, or a run made with other settings.
+        ValueError: an unknown set or split, ONLOOKER_DATA is not set, or a run made with other
+        settings.
         ClipError: there are no such clips, or one cannot be read.
     """
     splits = splits_of(name)
@@ -118,12 +148,16 @@ def main(
     sets: Annotated[list[str], typer.Argument(help="Sets with official splits: jhmdb, ucf101_18.")],
     split: Annotated[int, typer.Option(help="Official split: 1, 2 or 3.", min=1, max=3)] = 1,
     seeds: Annotated[int, typer.Option(help="Number of seeds.", min=1)] = 1,
-    stored: Annotated[bool, typer.Option(help="Only the figures, from the cells in the results.")] = False,
+    stored: Annotated[
+        bool, typer.Option(help="Only the figures, from the cells in the results.")
+    ] = False,
     encoder: Annotated[str, typer.Option(help="The encoder of RGB, such as lite0.")] = SMALL,
 ) -> None:
     """Train the models on each set."""
     for name in sets:
-        figures = reproduce(name, split, seeds, Path("runs/videolstm-real"), Path("results"), stored, encoder)
+        figures = reproduce(
+            name, split, seeds, Path("runs/videolstm-real"), Path("results"), stored, encoder
+        )
         for model, row in figures["rows"].items():
             typer.echo(f"{name} {model}: {row['accuracy']:.1%}")
 

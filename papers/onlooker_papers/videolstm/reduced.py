@@ -1,9 +1,11 @@
-"""The encoders of real clips that all models of the ablation share: frozen, with features of few channels.
+"""The encoders of real clips that all models of the ablation share: frozen, with features of few
+channels.
 
-RGB is encoded by `small` as it comes with the library, or by `lite0` with ImageNet weights. The encoder of flow is
-always `small`; it starts from the library's weights, with the first filters averaged over the colors as in two-stream
-networks, and is trained on the flow of the training clips. Both features are reduced to their principal components on
-training clips, because training ConvLSTMs on 560 channels takes too long on two cores.
+RGB is encoded by `small` as it comes with the library, or by `lite0` with ImageNet weights. The
+encoder of flow is always `small`; it starts from the library's weights, with the first filters
+averaged over the colors as in two-stream networks, and is trained on the flow of the training
+clips. Both features are reduced to their principal components on training clips, because training
+ConvLSTMs on 560 channels takes too long on two cores.
 """
 
 from dataclasses import replace
@@ -29,7 +31,8 @@ from onlooker_papers.videolstm.fine_tune import RandomFrames
 WIDTH = 64
 SMALL = "small"
 FRAMES = DataConfig(frames=16, size=112)
-# For encoders that are trained on the clips of a split: that of flow, and that of RGB if it is not frozen.
+# For encoders that are trained on the clips of a split: that of flow, and that of RGB if it is not
+# frozen.
 FINE_TUNING = TrainConfig(epochs=8, batch=16, lr=1e-3)
 _PER_CLIP = 4  # frames for the principal components
 
@@ -46,7 +49,9 @@ class Reduced(nn.Module):
 
     def __init__(self, name: str, in_channels: int) -> None:
         super().__init__()
-        self.inner: Any = build_encoder(name if in_channels == FRAMES.channels else SMALL, in_channels, FRAMES.size)
+        self.inner: Any = build_encoder(
+            name if in_channels == FRAMES.channels else SMALL, in_channels, FRAMES.size
+        )
         self.reduce = nn.Conv2d(self.inner.num_features, WIDTH, 1)
 
     def grid(self, height: int, width: int) -> tuple[int, int]:
@@ -74,8 +79,12 @@ def sampling(modality: Modality, encoder: str = SMALL) -> DataConfig:
 
 @torch.inference_mode()
 def reduced(name: str, inner: nn.Module, training: ClipFrames, data: DataConfig) -> Reduced:
-    """`inner`, which is an encoder with this name, reduced to principal components on frames of the training clips."""
-    net = create_model("convnet", 2, encoder=f"{name}-{WIDTH}", in_channels=data.in_channels, size=data.size).eval()
+    """`inner`, which is an encoder with this name, reduced to principal components on frames of the
+    training clips.
+    """
+    net = create_model(
+        "convnet", 2, encoder=f"{name}-{WIDTH}", in_channels=data.in_channels, size=data.size
+    ).eval()
     encoder = cast(Reduced, net.encoder)
     encoder.inner.load_state_dict(inner.state_dict())
     whole = encoder.reduce

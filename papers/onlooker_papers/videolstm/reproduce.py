@@ -6,7 +6,16 @@ from pathlib import Path
 
 from onlooker.files import write_json
 from onlooker.runs.compare import default_jobs, run_parallel
-from onlooker_papers.results import About, Key, Row, check_command, command_line, figures_of, means, write_rows
+from onlooker_papers.results import (
+    About,
+    Key,
+    Row,
+    check_command,
+    command_line,
+    figures_of,
+    means,
+    write_rows,
+)
 from onlooker_papers.videolstm.ablation import (
     ENSEMBLE,
     LOCATED,
@@ -27,23 +36,31 @@ WHAT = "which of four digits moves: accuracy, and share of frames where the atte
 
 
 def reproduce(
-    run: Path, mnist: Path | None = None, budget: str = "standard", results: Path | None = None, jobs: int | None = 1
+    run: Path,
+    mnist: Path | None = None,
+    budget: str = "standard",
+    results: Path | None = None,
+    jobs: int | None = 1,
 ) -> Path:
     """Compute the missing figures of the ablation, and write `report.html`.
 
-    The arguments are the options of the command. Trainings in parallel (`jobs`) use one thread each; a single one at a
-    time uses all cores.
+    The arguments are the options of the command. Trainings in parallel (`jobs`) use one thread
+    each; a single one at a time uses all cores.
 
     Returns:
         The report's path.
 
     Raises:
-        ValueError: an unknown budget, a run made with another budget, or results of another command.
+        ValueError: an unknown budget, a run made with another budget, or results of another
+            command.
     """
     if budget not in BUDGETS:
         raise ValueError(f"budget is {budget!r}, expected one of {', '.join(BUDGETS)}")
-    chosen, size = BUDGETS[budget], {"--quick": budget == "quick"}
-    recorded = command_line("videolstm", {**size, "--mnist": "MNIST" if mnist else None, "--results": Path("results")})
+    chosen = BUDGETS[budget]
+    size = {"--quick": budget == "quick"}
+    recorded = command_line(
+        "videolstm", {**size, "--mnist": "MNIST" if mnist else None, "--results": Path("results")}
+    )
     check_command(results, TARGET, recorded)
     train_ahead(trials(run, chosen, mnist), jobs or default_jobs())
     rows = _rows(run, chosen, mnist)
@@ -52,25 +69,41 @@ def reproduce(
     write_json(run / f"{TARGET}.json", figures)
     if results is not None:
         write_rows(results, TARGET, About(WHAT, recorded, chosen.seeds, shared), rows)
-    command = command_line("videolstm", {**size, "--mnist": mnist, "--run": run, "--results": results})
+    command = command_line(
+        "videolstm", {**size, "--mnist": mnist, "--run": run, "--results": results}
+    )
     return write_page(run, {TARGET: figures}, chosen, ClipsOf(mnist).digits, command)
 
 
 def trials(run: Path, budget: Budget, mnist: Path | None) -> list[Trial]:
     """All trainings."""
     return [
-        Trial(run, spec, budget.clips, seed, ClipsOf(mnist), budget.counts, budget.training, spec in LOCATED)
+        Trial(
+            run,
+            spec,
+            budget.clips,
+            seed,
+            ClipsOf(mnist),
+            budget.counts,
+            budget.training,
+            spec in LOCATED,
+        )
         for seed, spec in itertools.product(budget.seeds, SPECS)
     ]
 
 
 def train_ahead(among: Sequence[Trial], jobs: int) -> None:
-    """Compute the missing trials in parallel; a single one, or with one job, is computed when it is needed.
+    """Compute the missing trials in parallel; a single one, or with one job, is computed when it is
+    needed.
 
     Raises:
         ValueError: a trial was computed, or begun, with other settings.
     """
-    if jobs > 1 and len(tasks := {trial.folder.name: trial.compute for trial in among if not trial.done}) > 1:
+    if (
+        jobs > 1
+        and len(tasks := {trial.folder.name: trial.compute for trial in among if not trial.done})
+        > 1
+    ):
         run_parallel(tasks, jobs)
 
 
@@ -81,7 +114,9 @@ def _rows(run: Path, budget: Budget, mnist: Path | None) -> Mapping[Key, Row]:
         of_spec.setdefault(trial.spec, []).append(trial)
 
     def row(seeds: Sequence[Trial]) -> Row:
-        return Row.of(summary([trial.train() for trial in seeds]), *(trial.memo_path() for trial in seeds))
+        return Row.of(
+            summary([trial.train() for trial in seeds]), *(trial.memo_path() for trial in seeds)
+        )
 
     rows: dict[Key, Row] = {("models", spec.name): row(of_spec[spec]) for spec in SPECS}
     pairs = list(zip(*(of_spec[spec] for spec in MEMBERS), strict=True))
@@ -91,5 +126,7 @@ def _rows(run: Path, budget: Budget, mnist: Path | None) -> Mapping[Key, Row]:
     for spec in LOCATED:
         seeds = of_spec[spec]
         figures = means([trial.localized() for trial in seeds])
-        rows["localized", spec.name] = Row.of(figures, *(trial.memo_path("-localized") for trial in seeds))
+        rows["localized", spec.name] = Row.of(
+            figures, *(trial.memo_path("-localized") for trial in seeds)
+        )
     return rows

@@ -9,7 +9,8 @@ from onlooker_papers.videolstm.ablation import BEST, ENSEMBLE, MOTION
 from onlooker_papers.videolstm.official_budget import BOTH, NAMES, SETS, SINGLE, STREAMS, VIDEOLSTM
 from onlooker_papers.videolstm.places import BASELINES
 
-TARGET, REAL = "moving-target", "videolstm-real"
+TARGET = "moving-target"
+REAL = "videolstm-real"
 _TITLES = {"jhmdb": "J-HMDB", "ucf101_18": "18 classes of UCF101"}  # split 1 of each
 _WORD = {"rgb": "RGB", "flow": "flow"}
 
@@ -24,7 +25,9 @@ def ablation(results: Results) -> Table:
     """Which digit moves: one row per model."""
     figures = results[TARGET]
     models = figures["models"]
-    members = " and ".join(f"{share(weight)} `{name}`" for name, weight in models[ENSEMBLE]["weights"].items())
+    members = " and ".join(
+        f"{share(weight)} `{name}`" for name, weight in models[ENSEMBLE]["weights"].items()
+    )
 
     def accuracy(row: Entry) -> str:
         return share(row["accuracy"]) + (f" ± {share(row['spread'])}" if "spread" in row else "")
@@ -50,9 +53,15 @@ def places(results: Results) -> Table:
     """Localization in space, from labels only."""
     found = results[TARGET]["localized"]
     entries = {f"attention of `{name}`": row for name, row in found.items()}
-    entries |= {f"Grad-CAM of `{name}`": row["baselines"]["grad_cam"] for name, row in found.items()}
+    entries |= {
+        f"Grad-CAM of `{name}`": row["baselines"]["grad_cam"] for name, row in found.items()
+    }
     guesses = found[BEST.name]["baselines"]
-    entries |= {f"{BASELINES[name]}; classes of `{BEST.name}`": guesses[name] for name in guesses if name != "grad_cam"}
+    entries |= {
+        f"{BASELINES[name]}; classes of `{BEST.name}`": guesses[name]
+        for name in guesses
+        if name != "grad_cam"
+    }
     return build(
         rows(entries, "*"),
         {
@@ -70,16 +79,27 @@ def places(results: Results) -> Table:
 
 @table("real-ablation", REAL)
 def on_real_video(results: Results) -> Table:
-    """The ablation in the form of the paper's table: a row per set and input, the published rows first."""
+    """The ablation in the form of the paper's table: a row per set and input, the published rows
+    first.
+    """
     empty = [None] * len(SINGLE)
-    cited = [(f"UCF101, {_WORD[of]}: published", values) for of, values in SETS["ucf101"].cited.items()]
-    made: list[list[str | None]] = [[words, *map(str, values), None, None] for words, values in cited]
-    made += [[f"{of.published.title}, both: published", *empty, None, str(of.cited_together)] for of in SETS.values()]
+    cited = [
+        (f"UCF101, {_WORD[of]}: published", values) for of, values in SETS["ucf101"].cited.items()
+    ]
+    made: list[list[str | None]] = [
+        [words, *map(str, values), None, None] for words, values in cited
+    ]
+    made += [
+        [f"{of.published.title}, both: published", *empty, None, str(of.cited_together)]
+        for of in SETS.values()
+    ]
     lite0 = results[REAL].get("lite0", {})
     for name, title in _TITLES.items():
         made += _measured(results[REAL][name], title, STREAMS)
         if name in lite0:
-            made += _measured(lite0[name], f"{title}, `lite0`", ["rgb"])  # the encoder of flow is the same
+            made += _measured(
+                lite0[name], f"{title}, `lite0`", ["rgb"]
+            )  # the encoder of flow is the same
     of = results[REAL]["jhmdb"]
     budget = of["budget"]
     note = (
@@ -94,7 +114,15 @@ def on_real_video(results: Results) -> Table:
 def _measured(of: Mapping[str, Any], title: str, streams: Sequence[str]) -> list[list[str | None]]:
     """The rows of one set: single streams, then both."""
     made: list[list[str | None]] = [
-        [f"{title}, {_WORD[stream]}", *(share(of[f"{model}-{stream}"]) for model in SINGLE), None, None]
+        [
+            f"{title}, {_WORD[stream]}",
+            *(share(of[f"{model}-{stream}"]) for model in SINGLE),
+            None,
+            None,
+        ]
         for stream in streams
     ]
-    return [*made, [f"{title}, both", *[None] * len(SINGLE), share(of[MOTION.name]), share(of[BOTH])]]
+    return [
+        *made,
+        [f"{title}, both", *[None] * len(SINGLE), share(of[MOTION.name]), share(of[BOTH])],
+    ]

@@ -1,4 +1,6 @@
-"""Clips of a moving target as samples: the image, its optical flow, or both, for a fixed number of clips."""
+"""Clips of a moving target as samples: the image, its optical flow, or both, for a fixed number of
+clips.
+"""
 
 import functools
 from dataclasses import dataclass
@@ -29,7 +31,8 @@ def data(streams: Modality) -> DataConfig:
 
 
 class TargetClips(Dataset[Sample]):
-    """A fixed number of clips in which one of four digits moves: `(frames T H W C uint8, target, index)`.
+    """A fixed number of clips in which one of four digits moves: `(frames T H W C uint8, target,
+    index)`.
 
     Flow is estimated from the frames, as for any video; the true motion is not used.
 
@@ -89,7 +92,9 @@ class ClipsOf:
         return _digits(self.mnist)
 
     def __call__(self, split: str, count: int, seed: int) -> TargetClips:
-        """Some `training`, `validation` or `test` clips; the three splits never share a clip, for any seeds."""
+        """Some `training`, `validation` or `test` clips; the three splits never share a clip, for
+        any seeds.
+        """
         return _clips(self, split, count, seed)
 
 
@@ -98,6 +103,10 @@ _digits = functools.cache(split_mnist)
 
 @functools.lru_cache(maxsize=6)  # those of one seed
 def _clips(of: ClipsOf, split: str, count: int, seed: int) -> TargetClips:
-    digits = {"training": of.digits.training, "validation": of.digits.validation, "test": of.digits.test}
+    digits = {
+        "training": of.digits.training,
+        "validation": of.digits.validation,
+        "test": of.digits.test,
+    }
     by = 3 * seed + list(digits).index(split)
     return TargetClips(digits[split], count, by)

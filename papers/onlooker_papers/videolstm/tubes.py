@@ -36,9 +36,11 @@ class Track:
 
 
 def link(boxes: Sequence[Candidates], parameters: BoxParameters) -> tuple[Track, ...]:
-    """Tracks through a clip, highest total concentration first: the first boxes of consecutive frames.
+    """Tracks through a clip, highest total concentration first: the first boxes of consecutive
+    frames.
 
-    Up to `gap` consecutive frames without a box are filled by interpolation; after more of them another track begins.
+    Up to `gap` consecutive frames without a box are filled by interpolation; after more of them
+    another track begins.
 
     Args:
         boxes: of each frame.
@@ -47,11 +49,15 @@ def link(boxes: Sequence[Candidates], parameters: BoxParameters) -> tuple[Track,
     occupied = np.flatnonzero([len(of_frame) for of_frame in boxes])
     tracks = []
     for known in (
-        np.split(occupied, 1 + np.flatnonzero(np.diff(occupied) > parameters.gap + 1)) if len(occupied) else ()
+        np.split(occupied, 1 + np.flatnonzero(np.diff(occupied) > parameters.gap + 1))
+        if len(occupied)
+        else ()
     ):
         corners = np.stack([boxes[t].corners[0] for t in known])
         frames = np.arange(known[0], known[-1] + 1)
-        filled = np.interp(frames, known, [boxes[t].concentration[0] for t in known]).astype(np.float32)
+        filled = np.interp(frames, known, [boxes[t].concentration[0] for t in known]).astype(
+            np.float32
+        )
         tracks.append(Track(int(known[0]), interpolate(frames, known, corners), filled))
     return tuple(sorted(tracks, key=lambda track: -float(track.concentration.sum())))
 
@@ -63,18 +69,20 @@ def label_tubes(
     classes: Sequence[str],
     parameters: BoxParameters,
 ) -> tuple[Tube, ...]:
-    """Each track once per class, trimmed to the run of frames with high scores of the class, highest scores first.
+    """Each track once per class, trimmed to the run of frames with high scores of the class,
+    highest scores first.
 
-    Of several runs the one with the largest sum of scores becomes the tube. A tube's score is the mean over its frames
-    of probability × concentration. It has a box at every frame of the video from its first to its last, also at those
-    outside of the sample.
+    Of several runs the one with the largest sum of scores becomes the tube. A tube's score is the
+    mean over its frames of probability × concentration. It has a box at every frame of the video
+    from its first to its last, also at those outside of the sample.
 
     Args:
         tracks: through the `T` frames of the sample.
         frame_scores: `T K`, probabilities.
         indices: `T`, frame indices in the video, never descending.
         classes: the `K` class names.
-        parameters: `onset` is the share of the highest score of a class from which on frames belong to a run.
+        parameters: `onset` is the share of the highest score of a class from which on frames belong
+            to a run.
     """
     tubes = []
     for track in tracks:
@@ -87,7 +95,9 @@ def label_tubes(
             first, last = max(runs, key=lambda run: in_track[run[0] : run[1] + 1].sum())
             span = slice(first, last + 1)
             score = float((in_track[span] * track.concentration[span]).mean())
-            tubes.append(_to_tube(name, indices[track.first : after][span], track.corners[span], score))
+            tubes.append(
+                _to_tube(name, indices[track.first : after][span], track.corners[span], score)
+            )
     return tuple(sorted(tubes, key=lambda tube: -tube.score))
 
 
@@ -99,7 +109,9 @@ def runs_above(scores: NDArray[np.floating], onset: float) -> list[tuple[int, in
 
 
 def _to_tube(label: str, indices: NDArray[np.integer], corners: Floats, score: float) -> Tube:
-    """Boxes `n 4` at frames `n` of the video, where padding repeats the last one, as a tube without gaps."""
+    """Boxes `n 4` at frames `n` of the video, where padding repeats the last one, as a tube without
+    gaps.
+    """
     known, first_of = np.unique(indices, return_index=True)
     frames = np.arange(known[0], known[-1] + 1)
     return Tube(label, frames, interpolate(frames, known, corners[first_of]), score)

@@ -1,8 +1,10 @@
-"""UCF101-24: boxes of the actor in every frame, for 24 classes of UCF101, in the corrected annotations.
+"""UCF101-24: boxes of the actor in every frame, for 24 classes of UCF101, in the corrected
+annotations.
 
-The annotations of the THUMOS challenge, corrected by Singh, Saha, Sapienza, Torr and Cuzzolin, *Online real-time
-multiple spatiotemporal action localization and prediction*, ICCV 2017: 3,194 clips (910 of them
-for testing), 4,458 tubes, 573,862 boxes. Nine clips that could not be annotated again are missing.
+The annotations of the THUMOS challenge, corrected by Singh, Saha, Sapienza, Torr and Cuzzolin,
+*Online real-time multiple spatiotemporal action localization and prediction*, ICCV 2017: 3,194
+clips (910 of them for testing), 4,458 tubes, 573,862 boxes. Nine clips that could not be annotated
+again are missing.
 """
 
 from dataclasses import dataclass
@@ -32,19 +34,24 @@ class AnnotatedClip:
 def ucf101_24(path: Path) -> dict[str, AnnotatedClip]:
     """The boxes of `finalAnnots.mat`, by the names of the clips.
 
-    The file counts frames from 1 (its first is ours of index 0) and gives a box as `x y w h` whose corner counts
-    pixels from 1: `x1 = x - 1`, `x2 = x - 1 + w`. Its authors limited `x + w` to 320 and `y + h` to 240, so a box that
-    reaches the right or lower border ends one pixel before the border here; sizes are kept as published.
+    The file counts frames from 1 (its first is ours of index 0) and gives a box as `x y w h` whose
+    corner counts pixels from 1: `x1 = x - 1`, `x2 = x - 1 + w`. Its authors limited `x + w` to 320
+    and `y + h` to 240, so a box that reaches the right or lower border ends one pixel before the
+    border here; sizes are kept as published.
 
     Args:
-        path: the file, or its folder: a MATLAB file of version 5, which is only data and executes nothing.
+        path: the file, or its folder: a MATLAB file of version 5, which is only data and executes
+            nothing.
 
     Raises:
-        ClipError: no such file, not these annotations, a duplicate clip, or a tube that does not fit its clip.
+        ClipError: no such file, not these annotations, a duplicate clip, or a tube that does not
+            fit its clip.
     """
     path = path / "finalAnnots.mat" if path.is_dir() else path
     if not path.is_file():
-        raise ClipError(path, "no such file", "expected finalAnnots.mat, the corrected annotations of UCF101-24")
+        raise ClipError(
+            path, "no such file", "expected finalAnnots.mat, the corrected annotations of UCF101-24"
+        )
     # Importing this takes half a second, and only these boxes need it.
     from scipy.io import loadmat
 
@@ -68,12 +75,15 @@ def clip_name(clip: Clip) -> str:
 
 
 def _clip(row: Any) -> AnnotatedClip:
-    name, frames = str(row["name"].item()), int(row["num_imgs"].item())
+    name = str(row["name"].item())
+    frames = int(row["num_imgs"].item())
     label = name.split("/")[0]
     tubes = tuple(_tube(label, tube) for tube in row["tubes"].ravel())
     for tube in tubes:
         if tube.frames[-1] >= frames:
-            raise ValueError(f"{name}: a tube ends with frame {tube.frames[-1]}, the clip has {frames}")
+            raise ValueError(
+                f"{name}: a tube ends with frame {tube.frames[-1]}, the clip has {frames}"
+            )
     return AnnotatedClip(name, frames, tubes)
 
 

@@ -1,4 +1,6 @@
-"""Transformed canvases, against a loop over frames with one pixel rule; elastic fields, against a plain convolution."""
+"""Transformed canvases, against a loop over frames with one pixel rule; elastic fields, against a
+plain convolution.
+"""
 
 import cmath
 import math
@@ -29,7 +31,8 @@ def naive_layers(moving: AugmentedDigits, batch: Batch, seed: int) -> np.ndarray
     stream = random_stream(seed, "paths")
     positions = moving.positions(len(batch.video), stream)
     angles, scales = moving.transforms(len(batch.video), stream)
-    side, (B, S) = moving.canvas, angles.shape
+    side = moving.canvas
+    (B, S) = angles.shape
     fields = np.zeros((B, S, 2, side, side))
     if moving.variant == "gesture":
         drawn = elastic_fields(B * S, side, stream, moving.alpha, moving.sigma, moving.window)
@@ -43,7 +46,9 @@ def naive_layers(moving: AugmentedDigits, batch: Batch, seed: int) -> np.ndarray
         alone[y : y + 28, x : x + 28] = moving.digits.images[batch.indices[b, k]]
         s = t * S // moving.frames
         turn = cmath.rect(1 / scales[b, s].item(), -angles[b, s].item())
-        source = ((columns + fields[b, s, 0] - center) + 1j * (rows + fields[b, s, 1] - center)) * turn
+        source = (
+            (columns + fields[b, s, 0] - center) + 1j * (rows + fields[b, s, 1] - center)
+        ) * turn
         coordinates = [source.imag + center, source.real + center]
         layers[b, k, t] = map_coordinates(alone, coordinates, order=1, mode="grid-constant")
     return layers
@@ -56,7 +61,9 @@ def check_against_a_loop(moving: AugmentedDigits) -> None:
     error = np.abs(batch.video[:, :, 0].numpy() - layers.max(1))
     assert error.max() <= 0.51
     # A box holds all that surely is ink, and ends where surely none is.
-    sure, possible = (ink_boxes(torch.from_numpy((layers >= level).astype(np.uint8))) for level in (0.51, 0.49))
+    sure, possible = (
+        ink_boxes(torch.from_numpy((layers >= level).astype(np.uint8))) for level in (0.51, 0.49)
+    )
     boxes = batch.boxes.transpose(1, 2)
     assert torch.equal(boxes.isnan(), sure.isnan())
     boxes, sure, possible = (each.nan_to_num(0) for each in (boxes, sure, possible))
@@ -79,7 +86,10 @@ def test_videos_equal_a_loop_over_frames(digits: Digits, variant: str, side: int
     [
         {"variant": "gesture", "alpha": 3000.0},  # displacements as large as a digit
         {"variant": "gesture", "scale": (1.5, 2.5)},
-        {"variant": "rotation+scale", "scale": (1.5, 2.5)},  # much of a digit is pushed over the border
+        {
+            "variant": "rotation+scale",
+            "scale": (1.5, 2.5),
+        },  # much of a digit is pushed over the border
         {"variant": "scale", "scale": (0.05, 0.1)},  # a digit is a pixel or two
     ],
 )
@@ -98,7 +108,11 @@ def test_digits_without_ink_are_not_seen(variant: str) -> None:
 def test_a_right_angle_turns_clockwise(digits: Digits, monkeypatch: pytest.MonkeyPatch) -> None:
     straight = MovingDigits(digits, frames=5).batch(3, seed=2)
     # Transforms are drawn after the paths, so the paths are those of the straight videos.
-    monkeypatch.setattr(AugmentedDigits, "transforms", lambda *_: (torch.full((3, 1), math.pi / 2), torch.ones(3, 1)))
+    monkeypatch.setattr(
+        AugmentedDigits,
+        "transforms",
+        lambda *_: (torch.full((3, 1), math.pi / 2), torch.ones(3, 1)),
+    )
     turned = AugmentedDigits(digits, frames=5, variant="rotation").batch(3, seed=2)
     expected = torch.rot90(straight.video, -1, (3, 4))
     assert (turned.video.int() - expected.int()).abs().max() <= 1
@@ -106,12 +120,16 @@ def test_a_right_angle_turns_clockwise(digits: Digits, monkeypatch: pytest.Monke
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_a_box_is_exactly_the_ink(digits: Digits, variant: str) -> None:
-    assert_boxes_hold_the_ink(AugmentedDigits(digits, num_digits=1, frames=10, variant=variant).batch(6))
+    assert_boxes_hold_the_ink(
+        AugmentedDigits(digits, num_digits=1, frames=10, variant=variant).batch(6)
+    )
 
 
 def test_what_has_left_the_canvas_has_no_box(digits: Digits) -> None:
     # Magnified three times, much of the canvas is pushed over its own border.
-    batch = AugmentedDigits(digits, num_digits=1, frames=40, variant="scale", scale=(3.0, 3.0)).batch(10)
+    batch = AugmentedDigits(
+        digits, num_digits=1, frames=40, variant="scale", scale=(3.0, 3.0)
+    ).batch(10)
     seen = (batch.video > 0).flatten(2).any(-1)
     assert 0 < seen.float().mean() < 1
     assert torch.equal(batch.boxes[:, :, 0].isnan(), ~seen[..., None].expand(-1, -1, 4))
@@ -119,7 +137,9 @@ def test_what_has_left_the_canvas_has_no_box(digits: Digits) -> None:
 
 @pytest.mark.parametrize("variant", VARIANTS[1:])
 def test_transforms_have_the_ranges_of_the_paper(digits: Digits, variant: str) -> None:
-    angles, scales = AugmentedDigits(digits, variant=variant).transforms(400, random_stream(0, "paths"))
+    angles, scales = AugmentedDigits(digits, variant=variant).transforms(
+        400, random_stream(0, "paths")
+    )
     assert angles.shape == scales.shape == (400, 10)
     assert bool(angles.max() > 6.25) == (variant != "scale")
     assert angles.min() < 0.03
@@ -128,14 +148,18 @@ def test_transforms_have_the_ranges_of_the_paper(digits: Digits, variant: str) -
 
 
 def test_a_setting_holds_for_its_frames(digits: Digits) -> None:
-    moving = AugmentedDigits(digits, frames=12, speed=(0.0, 0.0), variant="gesture", frames_per_setting=4)
+    moving = AugmentedDigits(
+        digits, frames=12, speed=(0.0, 0.0), variant="gesture", frames_per_setting=4
+    )
     settings = moving.batch(2).video.view(2, 3, 4, 64, 64)
     assert (settings == settings[:, :, :1]).all()
     assert (settings[:, 0, 0] != settings[:, 1, 0]).any()
 
 
 @pytest.mark.parametrize("variant", VARIANTS[1:])
-def test_equal_seeds_equal_videos_in_any_chunk(digits: Digits, variant: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_equal_seeds_equal_videos_in_any_chunk(
+    digits: Digits, variant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     moving = AugmentedDigits(digits, frames=10, variant=variant)
     first = moving.batch(7, seed=3)
     assert not torch.equal(first.video, moving.batch(7, seed=4).video)
@@ -146,13 +170,21 @@ def test_equal_seeds_equal_videos_in_any_chunk(digits: Digits, variant: str, mon
 
 
 def test_normal_videos_are_moving_digits_and_need_no_whole_settings(digits: Digits) -> None:
-    assert_equal(AugmentedDigits(digits, frames=7).batch(2, seed=1), MovingDigits(digits, frames=7).batch(2, seed=1))
+    assert_equal(
+        AugmentedDigits(digits, frames=7).batch(2, seed=1),
+        MovingDigits(digits, frames=7).batch(2, seed=1),
+    )
 
 
 @pytest.mark.parametrize("window", [5, 61])
 def test_fields_equal_a_plain_convolution(window: int) -> None:
-    fields = elastic_fields(3, 20, torch.Generator().manual_seed(1), alpha=50, sigma=4, window=window)
-    noise = torch.rand(3, 2, 20, 20, generator=torch.Generator().manual_seed(1)).double().numpy() * 2 - 1
+    fields = elastic_fields(
+        3, 20, torch.Generator().manual_seed(1), alpha=50, sigma=4, window=window
+    )
+    noise = (
+        torch.rand(3, 2, 20, 20, generator=torch.Generator().manual_seed(1)).double().numpy() * 2
+        - 1
+    )
     half = window // 2
     y, x = np.mgrid[-half : half + 1, -half : half + 1]
     density = np.exp(-(x**2 + y**2) / (2 * 4**2)) / (2 * math.pi * 4**2)

@@ -12,7 +12,8 @@ from onlooker_papers.digits.data.canvas import ink_boxes, paste
 def test_patches_are_joined_by_the_maximum(canvas: int, side: int, still: bool) -> None:
     random = np.random.default_rng(0)
     corners = random.integers(0, canvas - side + 1, (2, 3, 4, 2))
-    corners[0, 0, 0], corners[0, 1, 0] = 0, canvas - side
+    corners[0, 0, 0] = 0
+    corners[0, 1, 0] = canvas - side
     patches = random.integers(0, 256, (2, 3, 1 if still else 4, side, side)).astype(np.int32)
     expected = np.zeros((2, 4, canvas, canvas), np.int64)
     for n, k, t in np.ndindex(2, 3, 4):

@@ -13,7 +13,8 @@ def by_grid_sample(features, offsets):
     """Each channel as a separate image, by PyTorch."""
     N, C, H, W = features.shape
     y, x = offsets.view(N * C, 2, H, W).unbind(1)
-    y, x = y + torch.arange(H)[:, None], x + torch.arange(W)
+    y = y + torch.arange(H)[:, None]
+    x = x + torch.arange(W)
     grid = torch.stack((2 * x / (W - 1) - 1, 2 * y / (H - 1) - 1), -1)
     pictures = features.reshape(N * C, 1, H, W)
     return F.grid_sample(pictures, grid, padding_mode="border", align_corners=True).view(N, C, H, W)
@@ -29,7 +30,8 @@ def drawn(shape, spread):
 
 @SPREADS
 def test_it_equals_interpolation_by_scipy(spread):
-    features, offsets = torch.randn(2, 3, 6, 9, dtype=torch.float64), drawn((2, 6, 6, 9), spread)
+    features = torch.randn(2, 3, 6, 9, dtype=torch.float64)
+    offsets = drawn((2, 6, 6, 9), spread)
     out = channel_offset(features, offsets)
     rows, columns = np.mgrid[:6, :9]
     for n, c in np.ndindex(2, 3):
@@ -39,14 +41,23 @@ def test_it_equals_interpolation_by_scipy(spread):
 
 
 def test_the_literal_form_equals_a_transcription_of_the_reshape():
-    """Lau's `tf_batch_map_offsets` on NHWC arrays: transpose to NCHW, reshape, add a grid, clip, interpolate."""
-    N, H, W, C = 2, 6, 8, 3
-    features, offsets = np.random.default_rng(0).normal(size=(N, H, W, C)), drawn((N, H, W, 2 * C), 2).numpy()
+    """Lau's `tf_batch_map_offsets` on NHWC arrays: transpose to NCHW, reshape, add a grid, clip,
+    interpolate.
+    """
+    N = 2
+    H = 6
+    W = 8
+    C = 3
+    features = np.random.default_rng(0).normal(size=(N, H, W, C))
+    offsets = drawn((N, H, W, 2 * C), 2).numpy()
     planes = features.transpose(0, 3, 1, 2).reshape(-1, H, W)
     pairs = offsets.transpose(0, 3, 1, 2).reshape(-1, H, W, 2)
     grid = np.stack(np.meshgrid(range(H), range(W), indexing="ij"), -1)
     where = (grid + pairs).clip(0, [H - 1, W - 1])
-    moved = [map_coordinates(of, at.transpose(2, 0, 1), order=1) for of, at in zip(planes, where, strict=True)]
+    moved = [
+        map_coordinates(of, at.transpose(2, 0, 1), order=1)
+        for of, at in zip(planes, where, strict=True)
+    ]
     expected = np.stack(moved).reshape(N, C, H, W)
     given = [torch.from_numpy(each.transpose(0, 3, 1, 2).copy()) for each in (features, offsets)]
     assert np.allclose(channel_offset(*given, literal=True), expected, atol=1e-12)
@@ -59,7 +70,8 @@ def test_the_literal_form_equals_a_transcription_of_the_reshape():
 @SPREADS
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-10), (torch.float32, 1e-5)])
 def test_gradients_equal_those_of_grid_sample(spread, dtype, tolerance):
-    features, offsets = torch.randn(2, 3, 6, 9, dtype=torch.float64), drawn((2, 6, 6, 9), spread)
+    features = torch.randn(2, 3, 6, 9, dtype=torch.float64)
+    offsets = drawn((2, 6, 6, 9), spread)
     pull = torch.randn(2, 3, 6, 9, dtype=torch.float64)
 
     def found(layer, dtype):
@@ -88,7 +100,8 @@ def test_whole_offsets_are_a_shift_with_the_border_repeated():
 
 @pytest.mark.parametrize("zero", [0.0, -0.0])
 def test_the_gradient_at_zero_offsets_is_that_to_the_right_and_below(zero):
-    features, offsets = torch.randn(1, 1, 4, 4), torch.full((1, 2, 4, 4), zero, requires_grad=True)
+    features = torch.randn(1, 1, 4, 4)
+    offsets = torch.full((1, 2, 4, 4), zero, requires_grad=True)
     channel_offset(features, offsets).sum().backward()
     picture = features[0, 0]
     assert torch.allclose(offsets.grad[0, 0, 1:3], picture[2:4] - picture[1:3])
@@ -99,14 +112,16 @@ def test_the_gradient_at_zero_offsets_is_that_to_the_right_and_below(zero):
 
 @pytest.mark.parametrize("spread", [0.9, 3])
 def test_a_batch_of_two_equals_two_of_one(spread):
-    features, offsets = torch.randn(2, 3, 6, 9, dtype=torch.float64), drawn((2, 6, 6, 9), spread)
+    features = torch.randn(2, 3, 6, 9, dtype=torch.float64)
+    offsets = drawn((2, 6, 6, 9), spread)
     together = channel_offset(features, offsets)
     apart = torch.cat([channel_offset(features[n : n + 1], offsets[n : n + 1]) for n in range(2)])
     assert torch.equal(together, apart)
 
 
 def test_what_is_not_a_number_stays_so():
-    features, offsets = torch.randn(1, 1, 5, 5, requires_grad=True), torch.zeros(1, 2, 5, 5)
+    features = torch.randn(1, 1, 5, 5, requires_grad=True)
+    offsets = torch.zeros(1, 2, 5, 5)
     offsets[0, 1, 2, 3] = torch.nan
     out = channel_offset(features, offsets.requires_grad_())
     assert out[0, 0, 2, 3].isnan()
@@ -115,7 +130,8 @@ def test_what_is_not_a_number_stays_so():
 
 
 def test_under_autocast_coordinates_keep_their_precision():
-    features, offsets = torch.randn(1, 2, 200, 200).bfloat16(), (torch.randn(1, 4, 200, 200) * 0.3).bfloat16()
+    features = torch.randn(1, 2, 200, 200).bfloat16()
+    offsets = (torch.randn(1, 4, 200, 200) * 0.3).bfloat16()
     expected = channel_offset(features.float(), offsets.float())
     with torch.autocast("cpu", torch.bfloat16):
         out = channel_offset(features, offsets)

@@ -1,4 +1,6 @@
-"""The deformable encoder: its published size, its layers written out, and checkpointing that changes nothing."""
+"""The deformable encoder: its published size, its layers written out, and checkpointing that
+changes nothing.
+"""
 
 import pytest
 import torch
@@ -24,14 +26,21 @@ def moved(net):
         # Shan & Atanasov 2017: 102,483,280 trainable parameters with the ten classes.
         ("channel", 102_483_280),
         ("literal", 102_483_280),
-        # Instead of two 3×3 offset layers (20 to 40 and 50 to 100 channels), two 5×5 ones with 50 or 75 outputs.
+        # Instead of two 3×3 offset layers (20 to 40 and 50 to 100 channels), two 5×5 ones with 50
+        # or 75 outputs.
         ("tap", 102_483_280 - 9 * (20 * 40 + 50 * 100) + 50 * (25 * 1 + 1) + 50 * (25 * 20 + 1)),
-        ("modulated", 102_483_280 - 9 * (20 * 40 + 50 * 100) + 75 * (25 * 1 + 1) + 75 * (25 * 20 + 1)),
+        (
+            "modulated",
+            102_483_280 - 9 * (20 * 40 + 50 * 100) + 75 * (25 * 1 + 1) + 75 * (25 * 20 + 1),
+        ),
     ],
 )
 def test_it_has_the_published_number_of_parameters(offset, count):
     with torch.device("meta"):
-        assert count_parameters(DCN(1, 64, offset)) + count_parameters(torch.nn.Linear(500, 10)) == count
+        assert (
+            count_parameters(DCN(1, 64, offset)) + count_parameters(torch.nn.Linear(500, 10))
+            == count
+        )
 
 
 @torch.no_grad()
@@ -43,14 +52,20 @@ def test_it_is_its_layers_one_after_the_other(offset):
     by_channel = offset in ("channel", "literal")
     for place in ("0", "3") if by_channel else ("0", "2"):
         if by_channel:
-            x = F.conv2d(x, weights[f"{place}.weight"], weights[f"{place}.bias"], padding=2).clamp(min=0)
+            x = F.conv2d(x, weights[f"{place}.weight"], weights[f"{place}.bias"], padding=2).clamp(
+                min=0
+            )
             moves = F.conv2d(x, weights[f"{int(place) + 2}.offsets.weight"], padding=1)
             x = channel_offset(x, moves, literal=offset == "literal")
         else:
-            says = F.conv2d(x, weights[f"{place}.offsets.weight"], weights[f"{place}.offsets.bias"], padding=2)
+            says = F.conv2d(
+                x, weights[f"{place}.offsets.weight"], weights[f"{place}.offsets.bias"], padding=2
+            )
             conv = weights[f"{place}.conv.weight"], weights[f"{place}.conv.bias"]
             mask = says[:, 50:].sigmoid() if offset == "modulated" else None
-            x = torchvision.ops.deform_conv2d(x, says[:, :50], *conv, padding=2, mask=mask).clamp(min=0)
+            x = torchvision.ops.deform_conv2d(x, says[:, :50], *conv, padding=2, mask=mask).clamp(
+                min=0
+            )
     expected = (x.flatten(1) @ net.fc.weight.T + net.fc.bias).clamp(min=0)
     assert torch.allclose(net(frames)[:, :, 0, 0], expected, atol=1e-10)
 
@@ -58,16 +73,24 @@ def test_it_is_its_layers_one_after_the_other(offset):
 @pytest.mark.parametrize("offset", OFFSETS)
 def test_checkpointing_changes_no_number(offset):
     net = moved(DCN(1, 8, offset))
-    frames, pull = torch.randn(37, 1, 8, 8), torch.randn(37, 500, 1, 1)
+    frames = torch.randn(37, 1, 8, 8)
+    pull = torch.randn(37, 500, 1, 1)
     plain = F.relu(net.fc(net.layers(frames).flatten(1)))[:, :, None, None]
-    slopes = [[out, *torch.autograd.grad(out, list(net.parameters()), pull)] for out in (plain, net(frames))]
+    slopes = [
+        [out, *torch.autograd.grad(out, list(net.parameters()), pull)]
+        for out in (plain, net(frames))
+    ]
     for expected, ours in zip(*slopes, strict=True):
         assert torch.allclose(ours, expected, rtol=0, atol=1e-5 * expected.abs().max().item())
 
 
 def test_weights_are_xavier_uniform_biases_zero_and_offsets_small():
     net = DCN(1, 16)
-    for layer, fan in ((net.layers[0], 25 * 21), (net.layers[3], 25 * 70), (net.fc, 50 * 256 + 500)):
+    for layer, fan in (
+        (net.layers[0], 25 * 21),
+        (net.layers[3], 25 * 70),
+        (net.fc, 50 * 256 + 500),
+    ):
         bound = (6 / fan) ** 0.5
         assert not layer.bias.any()
         assert layer.weight.abs().max() <= bound
@@ -79,5 +102,7 @@ def test_weights_are_xavier_uniform_biases_zero_and_offsets_small():
 
 
 def test_an_unknown_form_is_an_error():
-    with pytest.raises(ValueError, match="offset is 'pixel', expected one of channel, literal, tap, modulated"):
+    with pytest.raises(
+        ValueError, match="offset is 'pixel', expected one of channel, literal, tap, modulated"
+    ):
         DCN(1, 8, "pixel")

@@ -1,4 +1,6 @@
-"""Deformable convolution compared with torchvision, with SciPy's interpolation, and with an ordinary convolution."""
+"""Deformable convolution compared with torchvision, with SciPy's interpolation, and with an
+ordinary convolution.
+"""
 
 import numpy as np
 import pytest
@@ -26,12 +28,17 @@ CASES = {
 
 def tensors(case, spread, dtype=torch.float32):
     N, C, O, H, W, kernel, padding, masked = CASES[case]  # noqa: E741
-    input, weight, bias = torch.randn(N, C, H, W), torch.randn(O, C, *kernel), torch.randn(O)
+    input = torch.randn(N, C, H, W)
+    weight = torch.randn(O, C, *kernel)
+    bias = torch.randn(O)
     out = F.conv2d(input, weight, bias, padding=padding)
     taps = kernel[0] * kernel[1]
     offset = torch.randn(N, 2 * taps, *out.shape[2:]) * spread
     mask = torch.rand(N, taps, *out.shape[2:]) if masked else None
-    inputs = [None if t is None else t.to(dtype).requires_grad_() for t in (input, offset, weight, bias, mask)]
+    inputs = [
+        None if t is None else t.to(dtype).requires_grad_()
+        for t in (input, offset, weight, bias, mask)
+    ]
     return inputs, padding
 
 
@@ -48,33 +55,43 @@ def everything(conv, inputs, padding, output_gradient):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_it_equals_torchvision_with_all_gradients(conv, case, spread, dtype):
     inputs, padding = tensors(case, spread, dtype)
-    output_gradient = torch.randn_like(torchvision.ops.deform_conv2d(*inputs[:4], padding=padding, mask=inputs[4]))
+    output_gradient = torch.randn_like(
+        torchvision.ops.deform_conv2d(*inputs[:4], padding=padding, mask=inputs[4])
+    )
     expected = everything(torchvision.ops.deform_conv2d, inputs, padding, output_gradient)
     # The plain version sums in another order, which in single precision shows where terms cancel.
     single = 1e-5 if conv is deformable_conv2d else 1e-4
-    for ours, theirs in zip(everything(conv, inputs, padding, output_gradient), expected, strict=True):
-        assert (ours - theirs).abs().max() <= (single if dtype == torch.float32 else 1e-12) * theirs.abs().max()
+    for ours, theirs in zip(
+        everything(conv, inputs, padding, output_gradient), expected, strict=True
+    ):
+        assert (ours - theirs).abs().max() <= (
+            single if dtype == torch.float32 else 1e-12
+        ) * theirs.abs().max()
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("case", CASES)
 def test_the_size_of_the_chunks_changes_nothing(case, dtype, monkeypatch):
     inputs, padding = tensors(case, 2, dtype)
-    output_gradient = torch.randn_like(torchvision.ops.deform_conv2d(*inputs[:4], padding=padding, mask=inputs[4]))
+    output_gradient = torch.randn_like(
+        torchvision.ops.deform_conv2d(*inputs[:4], padding=padding, mask=inputs[4])
+    )
     whole = everything(deformable_conv2d, inputs, padding, output_gradient)
     for chunk in (150, 3000):
         monkeypatch.setattr("onlooker_papers.digits.sampling.deform_conv.CHUNK", chunk)
-        for ours, expected in zip(everything(deformable_conv2d, inputs, padding, output_gradient), whole, strict=True):
-            assert (ours - expected).abs().max() <= (1e-5 if dtype == torch.float32 else 1e-12) * expected.abs().max()
+        for ours, expected in zip(
+            everything(deformable_conv2d, inputs, padding, output_gradient), whole, strict=True
+        ):
+            assert (ours - expected).abs().max() <= (
+                1e-5 if dtype == torch.float32 else 1e-12
+            ) * expected.abs().max()
 
 
 @BOTH
 def test_it_equals_interpolation_by_scipy(conv):
-    input, offset, weight = (
-        torch.randn(1, 2, 6, 7).double(),
-        torch.randn(1, 18, 6, 7).double() * 2,
-        torch.randn(3, 2, 3, 3),
-    )
+    input = torch.randn(1, 2, 6, 7).double()
+    offset = torch.randn(1, 18, 6, 7).double() * 2
+    weight = torch.randn(3, 2, 3, 3)
     expected = np.zeros((3, 6, 7))
     rows, columns = np.mgrid[:6, :7]
     for tap, (i, j) in enumerate(np.ndindex(3, 3)):
@@ -84,13 +101,17 @@ def test_it_equals_interpolation_by_scipy(conv):
             # "grid-constant" fades to zero within one pixel of the border, as the taps do.
             seen = map_coordinates(input[0, channel].numpy(), [y, x], order=1, mode="grid-constant")
             expected += weight[:, channel, i, j, None, None].numpy() * seen
-    assert np.allclose(conv(input, offset, weight.double(), padding=1)[0].numpy(), expected, atol=1e-12)
+    assert np.allclose(
+        conv(input, offset, weight.double(), padding=1)[0].numpy(), expected, atol=1e-12
+    )
 
 
 @BOTH
 @FEW_AND_MANY
 def test_zero_offsets_equal_an_ordinary_convolution(conv, channels):
-    input, weight, bias = torch.randn(2, channels, 9, 9), torch.randn(5, channels, 3, 3), torch.randn(5)
+    input = torch.randn(2, channels, 9, 9)
+    weight = torch.randn(5, channels, 3, 3)
+    bias = torch.randn(5)
     out = conv(input, torch.zeros(2, 18, 9, 9), weight, bias, padding=1)
     assert torch.allclose(out, F.conv2d(input, weight, bias, padding=1), atol=1e-5)
 
@@ -98,18 +119,25 @@ def test_zero_offsets_equal_an_ordinary_convolution(conv, channels):
 @BOTH
 @FEW_AND_MANY
 def test_integer_offsets_are_a_shift(conv, channels):
-    input, weight = torch.randn(1, channels, 8, 8), torch.randn(3, channels, 3, 3)
+    input = torch.randn(1, channels, 8, 8)
+    weight = torch.randn(3, channels, 3, 3)
     offset = torch.tensor([2.0, -1.0]).repeat(9)[None, :, None, None].expand(1, 18, 8, 8)
     shifted = F.pad(input, (1, 0, 0, 2))[:, :, 2:, :8]  # what lies two below and one to the left
-    out, expected = conv(input, offset, weight, padding=1), F.conv2d(shifted, weight, padding=1)
-    inner = (..., slice(1, 5), slice(2, 7))  # where the margin of one does not meet that of the other
+    out = conv(input, offset, weight, padding=1)
+    expected = F.conv2d(shifted, weight, padding=1)
+    inner = (
+        ...,
+        slice(1, 5),
+        slice(2, 7),
+    )  # where the margin of one does not meet that of the other
     assert torch.allclose(out[inner], expected[inner], atol=1e-5)
 
 
 @BOTH
 @FEW_AND_MANY
 def test_far_offsets_read_zero_and_have_zero_gradients(conv, channels):
-    input, weight = torch.randn(1, channels, 8, 8), torch.randn(3, channels, 3, 3)
+    input = torch.randn(1, channels, 8, 8)
+    weight = torch.randn(3, channels, 3, 3)
     for far in (-1e9, 1e9, float("inf")):
         offset = torch.full((1, 18, 8, 8), far, requires_grad=True)
         out = conv(input, offset, weight, padding=1)
@@ -124,7 +152,8 @@ def test_far_offsets_read_zero_and_have_zero_gradients(conv, channels):
 def test_nan_offsets_give_nan_outputs(conv, channels):
     offset = torch.zeros(1, 18, 8, 8)
     offset[0, 0, 3, 3] = torch.nan
-    input, offset = torch.randn(1, channels, 8, 8, requires_grad=True), offset.requires_grad_()
+    input = torch.randn(1, channels, 8, 8, requires_grad=True)
+    offset = offset.requires_grad_()
     out = conv(input, offset, torch.randn(3, channels, 3, 3), padding=1)
     assert out[..., 3, 3].isnan().all()
     assert out.isnan().sum() == 3
@@ -134,9 +163,14 @@ def test_nan_offsets_give_nan_outputs(conv, channels):
 @FEW_AND_MANY
 def test_gradients_are_those_of_finite_differences(channels):
     shapes = ((1, channels, 4, 4), (1, 18, 4, 4), (2, channels, 3, 3), (1, 9, 4, 4))
-    inputs = [torch.rand(shape, dtype=torch.float64).mul_(0.8).add_(0.1).requires_grad_() for shape in shapes]
+    inputs = [
+        torch.rand(shape, dtype=torch.float64).mul_(0.8).add_(0.1).requires_grad_()
+        for shape in shapes
+    ]
     assert torch.autograd.gradcheck(
-        lambda input, offset, weight, mask: deformable_conv2d(input, offset, weight, padding=1, mask=mask),
+        lambda input, offset, weight, mask: deformable_conv2d(
+            input, offset, weight, padding=1, mask=mask
+        ),
         inputs,
         fast_mode=True,
     )
@@ -144,7 +178,8 @@ def test_gradients_are_those_of_finite_differences(channels):
 
 @FEW_AND_MANY
 def test_under_autocast_coordinates_keep_their_precision(channels):
-    input, weight = torch.randn(1, channels, 40, 40), torch.randn(3, channels, 3, 3, requires_grad=True)
+    input = torch.randn(1, channels, 40, 40)
+    weight = torch.randn(3, channels, 3, 3, requires_grad=True)
     offset = (torch.randn(1, 18, 40, 40) * 0.3).bfloat16()
     expected = deformable_conv2d(input.bfloat16().float(), offset.float(), weight, padding=1)
     with torch.autocast("cpu", torch.bfloat16):
@@ -188,14 +223,20 @@ def test_the_trained_layer_equals_torchvision():
         torch.nn.init.normal_(parameter, std=0.2)
     features = torch.randn(2, 4, 9, 9)
     says = F.conv2d(features, layer.offsets.weight, layer.offsets.bias, padding=1)
-    offset, mask = says[:, :18], says[:, 18:].sigmoid()
-    expected = torchvision.ops.deform_conv2d(features, offset, layer.conv.weight, layer.conv.bias, padding=1, mask=mask)
+    offset = says[:, :18]
+    mask = says[:, 18:].sigmoid()
+    expected = torchvision.ops.deform_conv2d(
+        features, offset, layer.conv.weight, layer.conv.bias, padding=1, mask=mask
+    )
     assert torch.allclose(layer(features), expected, atol=1e-5)
 
 
 def test_shapes_that_do_not_fit_are_an_error():
-    input, weight = torch.ones(1, 4, 8, 8), torch.ones(3, 4, 3, 3)
+    input = torch.ones(1, 4, 8, 8)
+    weight = torch.ones(3, 4, 3, 3)
     with pytest.raises(ValueError, match=r"offset is \(1, 9, 8, 8\), expected \(1, 18, 8, 8\)"):
         deformable_conv2d(input, torch.ones(1, 9, 8, 8), weight, padding=1)
     with pytest.raises(ValueError, match=r"mask is \(1, 18, 8, 8\), expected \(1, 9, 8, 8\)"):
-        deformable_conv2d(input, torch.ones(1, 18, 8, 8), weight, padding=1, mask=torch.ones(1, 18, 8, 8))
+        deformable_conv2d(
+            input, torch.ones(1, 18, 8, 8), weight, padding=1, mask=torch.ones(1, 18, 8, 8)
+        )

@@ -70,7 +70,9 @@ def test_the_outline_lands_on_the_windows_pixels(theta, box):
 
 
 def test_what_it_sees_is_the_pixels_in_its_window():
-    frames = torch.randint(0, 256, (2, 1, 64, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    frames = torch.randint(
+        0, 256, (2, 1, 64, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+    )
     thetas = torch.tensor([[0.5, 0, 0], [0, 0.5, 0]]).expand(2, 2, 3)
     views = windows({"": (frames, thetas)}).axes[2:]
     for view, frame in zip(views, frames, strict=True):
@@ -80,13 +82,17 @@ def test_what_it_sees_is_the_pixels_in_its_window():
 def test_several_windows_have_their_colors_and_a_view_each():
     frames = torch.rand(2, 1, 64, 64)
     thetas = IDENTITY * torch.tensor([0.3, 0.6, 0.9])[:, None, None]
-    figure = windows({"three": (frames, thetas.expand(2, 3, 2, 3)), "one": (frames, IDENTITY.expand(2, 2, 3))})
+    figure = windows(
+        {"three": (frames, thetas.expand(2, 3, 2, 3)), "one": (frames, IDENTITY.expand(2, 2, 3))}
+    )
     cells = np.array(figure.axes).reshape((1 + 3) + (1 + 1), 2)
     outlines = [patch for patch in cells[0, 0].patches if not patch.get_fill()]
     rims = [outline.get_edgecolor() for outline in outlines]
     assert len(set(rims)) == 3
     assert [axes.spines["top"].get_edgecolor() for axes in cells[1:4, 0]] == rims
-    assert [corners(outline)[0][0] for outline in outlines] == pytest.approx([0.7 * 32, 0.4 * 32, 0.1 * 32], abs=1e-4)
+    assert [corners(outline)[0][0] for outline in outlines] == pytest.approx(
+        [0.7 * 32, 0.4 * 32, 0.1 * 32], abs=1e-4
+    )
     sees = "what it sees\n32 × 32 pixels"
     assert [axes.get_ylabel() for axes in cells[:, 0]] == ["three", sees, "", "", "one", sees]
 
@@ -108,23 +114,33 @@ def test_deformed_is_the_equation_pixel_by_pixel():
     gray = lambda x, y: float(image[y, x]) if 0 <= x < 12 and 0 <= y < 9 else 0.0  # noqa: E731
     for y in range(9):
         for x in range(12):
-            at_x, at_y = x + field[0, y, x].item(), y + field[1, y, x].item()
-            left, top = math.floor(at_x), math.floor(at_y)
-            across, down = at_x - left, at_y - top
+            at_x = x + field[0, y, x].item()
+            at_y = y + field[1, y, x].item()
+            left = math.floor(at_x)
+            top = math.floor(at_y)
+            across = at_x - left
+            down = at_y - top
             upper = (1 - across) * gray(left, top) + across * gray(left + 1, top)
             lower = (1 - across) * gray(left, top + 1) + across * gray(left + 1, top + 1)
-            assert abs(deformed(image, field)[y, x].item() - ((1 - down) * upper + down * lower)) <= 0.51
+            assert (
+                abs(deformed(image, field)[y, x].item() - ((1 - down) * upper + down * lower))
+                <= 0.51
+            )
 
 
 def test_a_field_of_zeros_changes_nothing_and_a_constant_one_shifts():
-    image = torch.randint(0, 256, (64, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    image = torch.randint(
+        0, 256, (64, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+    )
     assert torch.equal(deformed(image, torch.zeros(2, 64, 64)), image)
     shift = torch.stack((torch.full((64, 64), 3.0), torch.full((64, 64), -2.0)))
     assert torch.equal(deformed(image, shift)[2:, :-3], image[:-2, 3:])
 
 
 def test_a_row_shows_image_arrows_and_result():
-    image = torch.randint(0, 256, (64, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    image = torch.randint(
+        0, 256, (64, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+    )
     field = torch.stack((torch.full((64, 64), 3.0), torch.full((64, 64), -4.0)))
     figure = deformation(image, {"window 7\nas published": field, "none": 0 * field})
     first, arrows, result = figure.axes[:3]

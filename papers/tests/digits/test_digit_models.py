@@ -11,7 +11,9 @@ from onlooker_papers.digits.models import DigitModel
 
 def test_where_the_last_frame_is_the_aggregation_it_alone_is_learned() -> None:
     assert DigitModel("stn:2", model="tracks", aggregation="last").loss == "last"
-    assert {DigitModel("stn:2", aggregation=aggregation).loss for aggregation in ("mean", "product")} == {"every"}
+    assert {
+        DigitModel("stn:2", aggregation=aggregation).loss for aggregation in ("mean", "product")
+    } == {"every"}
 
 
 def test_who_follows_two_things_begins_with_what_reads_one() -> None:
@@ -21,8 +23,12 @@ def test_who_follows_two_things_begins_with_what_reads_one() -> None:
     torch.nn.init.normal_(one.get_parameter("pool.weight.weight"))
     models.begin_from(two, one)
     same = torch.rand(3, 8)
-    features = torch.cat((same, same), 1)  # two things that look alike are trusted as one of them is
-    torch.testing.assert_close(two.get_submodule("pool.weight")(features), one.get_submodule("pool.weight")(same))
+    features = torch.cat(
+        (same, same), 1
+    )  # two things that look alike are trusted as one of them is
+    torch.testing.assert_close(
+        two.get_submodule("pool.weight")(features), one.get_submodule("pool.weight")(same)
+    )
     both = two.get_submodule("pool.judge")(features).softmax(1)
     alone = one.get_submodule("pool.judge")(same).softmax(1)
     torch.testing.assert_close(both[:, 0], alone[:, 0] ** 2)

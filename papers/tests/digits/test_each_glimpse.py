@@ -10,13 +10,21 @@ from onlooker.models.registry import create_model
 from onlooker_papers.digits.each_glimpse import EachGlimpse
 
 
-@pytest.mark.parametrize(("symbols", "glimpses", "classes"), [(10, 1, 10), (10, 2, 55), (3, 3, 10), (1, 2, 1)])
-def test_a_class_is_as_probable_as_all_orders_of_its_symbols(symbols: int, glimpses: int, classes: int) -> None:
-    head = EachGlimpse(6 * glimpses, glimpses, head_units=5, dropout=0.0, num_classes=classes).eval()
+@pytest.mark.parametrize(
+    ("symbols", "glimpses", "classes"), [(10, 1, 10), (10, 2, 55), (3, 3, 10), (1, 2, 1)]
+)
+def test_a_class_is_as_probable_as_all_orders_of_its_symbols(
+    symbols: int, glimpses: int, classes: int
+) -> None:
+    head = EachGlimpse(
+        6 * glimpses, glimpses, head_units=5, dropout=0.0, num_classes=classes
+    ).eval()
     features = torch.randn(4, 6 * glimpses)
     got = head(features)
     assert got.shape == (4, classes)
-    read = torch.stack([head.read(features[:, 6 * g : 6 * g + 6]).softmax(1) for g in range(glimpses)])
+    read = torch.stack(
+        [head.read(features[:, 6 * g : 6 * g + 6]).softmax(1) for g in range(glimpses)]
+    )
     groups = list(itertools.combinations_with_replacement(range(symbols), glimpses))
     expected = torch.zeros(4, classes)
     for order in itertools.product(range(symbols), repeat=glimpses):
@@ -41,5 +49,7 @@ def test_an_unknown_head_is_an_error() -> None:
 
 
 def test_classes_that_are_no_groups_are_an_error() -> None:
-    with pytest.raises(ValueError, match=r"54 classes are not the unordered groups of 2 .*: 10 symbols make 55"):
+    with pytest.raises(
+        ValueError, match=r"54 classes are not the unordered groups of 2 .*: 10 symbols make 55"
+    ):
         EachGlimpse(8, 2, head_units=0, dropout=0.0, num_classes=54)

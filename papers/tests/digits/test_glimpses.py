@@ -1,4 +1,6 @@
-"""Several glimpses against their equations written out, on things that nobody taught, and at their limits."""
+"""Several glimpses against their equations written out, on things that nobody taught, and at their
+limits.
+"""
 
 import math
 
@@ -23,7 +25,9 @@ def made(*arguments, stir=0.0, **settings):
 
 
 def squares(*corners, side=64, width=14):
-    """A frame, black, with a white square at each `(x, y)`: `1 1 H W`, -1 to 1, and their centers in pixels."""
+    """A frame, black, with a white square at each `(x, y)`: `1 1 H W`, -1 to 1, and their centers
+    in pixels.
+    """
     frame = torch.full((1, 1, side, side), -1.0)
     for x, y in corners:
         frame[0, 0, y : y + width, x : x + width] = 1
@@ -64,21 +68,33 @@ def test_windows_are_the_equations_written_out():
     found = net.windows(frames)
     N, D, h, w = features.shape
     assert (h, w) == (10, 14)
-    z, gain = dict(net.named_parameters()), net.log_gain.exp()
+    z = dict(net.named_parameters())
+    gain = net.log_gain.exp()
     for n in range(N):
         x = {(i, j): features[n, :, i, j] for i in range(h) for j in range(w)}
-        place = {(i, j): torch.tensor([(2 * j + 1) / w - 1, (2 * i + 1) / h - 1]).double() for i, j in x}
+        place = {
+            (i, j): torch.tensor([(2 * j + 1) / w - 1, (2 * i + 1) / h - 1]).double() for i, j in x
+        }
         mean = sum(x.values()) / len(x)
         away = {p: ((v - mean) ** 2).mean() for p, v in x.items()}
-        d = {(i, j): sum(away.get((i + a, j + b), 0) for a in (-1, 0, 1) for b in (-1, 0, 1)) / 9 for i, j in x}
+        d = {
+            (i, j): sum(away.get((i + a, j + b), 0) for a in (-1, 0, 1) for b in (-1, 0, 1)) / 9
+            for i, j in x
+        }
         level = sum(d.values()) / len(d)
-        state, earlier = torch.zeros(32).double(), []
+        state = torch.zeros(32).double()
+        earlier = []
         for g in range(3):
             query = z["query.weight"] @ state + z["query.bias"]
             score = {}
             for p in x:
-                left = math.prod(1 - math.exp(-0.5 * (((place[p] - c) / (0.7 * s)) ** 2).sum()) for c, s in earlier)
-                score[p] = gain * d[p] / level * 2 * torch.sigmoid(query @ x[p] / math.sqrt(D)) * left
+                left = math.prod(
+                    1 - math.exp(-0.5 * (((place[p] - c) / (0.7 * s)) ** 2).sum())
+                    for c, s in earlier
+                )
+                score[p] = (
+                    gain * d[p] / level * 2 * torch.sigmoid(query @ x[p] / math.sqrt(D)) * left
+                )
             total = sum(s.exp() for s in score.values())
             a = {p: s.exp() / total for p, s in score.items()}
             center = sum(a[p] * place[p] for p in x)
@@ -112,12 +128,16 @@ def test_a_window_shows_its_part_of_the_frame():
     # A frame whose pixels say where they are, so that a view can be read.
     y, x = torch.meshgrid(*[(torch.arange(64) * 2.0 + 1) / 64 - 1] * 2, indexing="ij")
     frame = torch.stack((x, y))[None]
-    theta, seen = net.windows(frame)[0], net.transform(frame)[0]
+    theta = net.windows(frame)[0]
+    seen = net.transform(frame)[0]
     assert seen.shape == (3, 2, 32, 32)
     line = (torch.arange(32) * 2.0 + 1) / 32 - 1
     for window, view in zip(theta, seen, strict=True):
-        across, down = window[0, 2] + window[0, 0] * line, window[1, 2] + window[1, 1] * line
-        inside = (across.abs() < 63 / 64) & (down.abs() < 63 / 64)[:, None]  # beyond, black is mixed in
+        across = window[0, 2] + window[0, 0] * line
+        down = window[1, 2] + window[1, 1] * line
+        inside = (across.abs() < 63 / 64) & (down.abs() < 63 / 64)[
+            :, None
+        ]  # beyond, black is mixed in
         assert inside.sum() > 200
         assert torch.allclose(view[0][inside], across.expand(32, 32)[inside], atol=1e-5)
         assert torch.allclose(view[1][inside], down[:, None].expand(32, 32)[inside], atol=1e-5)
@@ -125,7 +145,8 @@ def test_a_window_shows_its_part_of_the_frame():
 
 @torch.no_grad()
 def test_features_are_those_of_each_window_in_their_order():
-    net, frames = made(3, 3, stir=0.1), torch.randn(2, 3, 50, 64)
+    net = made(3, 3, stir=0.1)
+    frames = torch.randn(2, 3, 50, 64)
     features = net(frames)
     assert features.shape == (2, 192, 1, 1)
     seen = net.transform(frames)
@@ -135,7 +156,8 @@ def test_features_are_those_of_each_window_in_their_order():
 
 @torch.no_grad()
 def test_a_later_glimpse_changes_none_before_it():
-    two, three = made(1, 2, stir=0.1), made(1, 3, stir=0.1)
+    two = made(1, 2, stir=0.1)
+    three = made(1, 3, stir=0.1)
     frames = torch.randn(2, 1, 64, 64)
     assert torch.allclose(three.windows(frames)[:, :2], two.windows(frames), atol=1e-6)
     assert torch.allclose(three(frames)[:, :128], two(frames), atol=1e-5)
@@ -165,7 +187,8 @@ def test_nothing_is_salient_in_a_flat_map():
 
 @torch.no_grad()
 def test_half_precision_moves_no_window_by_a_pixel():
-    net, frames = made(stir=0.05), torch.randn(4, 1, 64, 64)
+    net = made(stir=0.05)
+    frames = torch.randn(4, 1, 64, 64)
     exact = net.windows(frames)
     with torch.autocast("cpu", torch.bfloat16):
         rough = net.windows(frames)

@@ -30,8 +30,12 @@ def test_the_posterior_of_a_pair_is_that_of_its_digits_in_either_order() -> None
 
 
 @pytest.mark.parametrize("aggregation", ["mean", "product"])
-def test_the_aggregation_scores_videos(monkeypatch: pytest.MonkeyPatch, splits: DigitSplit, aggregation: str) -> None:
-    frames = np.random.default_rng(0).dirichlet(np.full(len(PAIRS), 0.02), (40, 12)).clip(1e-6)  # sure of each frame
+def test_the_aggregation_scores_videos(
+    monkeypatch: pytest.MonkeyPatch, splits: DigitSplit, aggregation: str
+) -> None:
+    frames = (
+        np.random.default_rng(0).dirichlet(np.full(len(PAIRS), 0.02), (40, 12)).clip(1e-6)
+    )  # sure of each frame
     answer = lambda recognizer, samples: Classification(frames.astype(np.float32))  # noqa: E731
     monkeypatch.setattr(Recognizer, "classify", answer)
     videos = MovingDigits(splits.validation, frames=12).batch(40, seed=3)
@@ -40,7 +44,10 @@ def test_the_aggregation_scores_videos(monkeypatch: pytest.MonkeyPatch, splits: 
     frames /= frames.sum(2, keepdims=True)
     said = {"mean": frames.mean(1).argmax(1), "product": np.log(frames).sum(1).argmax(1)}
     assert (said["mean"] == right).mean() < (said["product"] == right).mean()
-    early = {"mean": frames[:, :10].mean(1).argmax(1), "product": np.log(frames[:, :10]).sum(1).argmax(1)}
+    early = {
+        "mean": frames[:, :10].mean(1).argmax(1),
+        "product": np.log(frames[:, :10]).sum(1).argmax(1),
+    }
     model = create_model("convnet", len(PAIRS), encoder="conv4", in_channels=1, size=64)
     figures = held_out.score(Recognizer(model, PAIRS, held_out.DATA, aggregation), videos)
     assert figures["accuracy"] == pytest.approx((said[aggregation] == right).mean())
@@ -50,14 +57,18 @@ def test_the_aggregation_scores_videos(monkeypatch: pytest.MonkeyPatch, splits: 
 def test_whole_videos_of_validation_digits_judge_the_model_that_is_there_now(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, splits: DigitSplit
 ) -> None:
-    spec, seen, right = DigitModel("lenet", model="convnet"), [], {"accuracy": 0.25}
+    spec = DigitModel("lenet", model="convnet")
+    seen = []
+    right = {"accuracy": 0.25}
 
     def score(_: object, videos: Batch) -> dict[str, float]:
         seen.append(videos.video)
         return right
 
     monkeypatch.setattr(held_out, "score", score)
-    monkeypatch.setattr(held_out, "fit", lambda *_: {"validation": {"loss": [0.0], "accuracy": [0.0]}})
+    monkeypatch.setattr(
+        held_out, "fit", lambda *_: {"validation": {"loss": [0.0], "accuracy": [0.0]}}
+    )
     monkeypatch.setattr(held_out, "seconds", lambda _: 0.0)
     trial = held_out.Trial(tmp_path, tmp_path, "normal", spec, 1, 3, splits)
     trial.train()
@@ -85,6 +96,8 @@ def test_validation_chooses_the_model_that_is_recorded() -> None:
 @pytest.mark.parametrize(
     ("videos", "epochs", "size"), [(1, 1, 32), (100, 1, 96), (1_600, 1, 1_600), (96_000, 30, 3_200)]
 )
-def test_a_small_budget_is_what_it_says_and_a_large_one_has_many_epochs(videos: int, epochs: int, size: int) -> None:
+def test_a_small_budget_is_what_it_says_and_a_large_one_has_many_epochs(
+    videos: int, epochs: int, size: int
+) -> None:
     how, of_epoch = held_out.schedule(DigitModel("lenet", batch=32), videos)
     assert (how.epochs, of_epoch) == (epochs, size)

@@ -10,7 +10,10 @@ from onlooker_papers.digits.encoders.lenet import LeNet
 
 def test_it_has_the_published_number_of_parameters():
     # Shan & Atanasov 2017: 6,431,080 trainable parameters with the ten classes.
-    assert count_parameters(LeNet(in_channels=1, size=64)) + count_parameters(torch.nn.Linear(500, 10)) == 6_431_080
+    assert (
+        count_parameters(LeNet(in_channels=1, size=64)) + count_parameters(torch.nn.Linear(500, 10))
+        == 6_431_080
+    )
 
 
 @torch.no_grad()
@@ -20,14 +23,22 @@ def test_it_is_its_layers_one_after_the_other():
     x = frames
     for conv in (net.conv1, net.conv2):
         x = F.conv2d(F.pad(x, (2, 2, 2, 2)), conv.weight, conv.bias).clamp(min=0)
-        x = x.unflatten(-1, (-1, 2)).unflatten(-3, (-1, 2)).amax((-1, -3))  # the largest of each 2×2
-    expected = torch.einsum("nchw,kchw->nk", x, net.fc.weight.unflatten(1, (50, 3, 3))) + net.fc.bias
+        x = (
+            x.unflatten(-1, (-1, 2)).unflatten(-3, (-1, 2)).amax((-1, -3))
+        )  # the largest of each 2×2
+    expected = (
+        torch.einsum("nchw,kchw->nk", x, net.fc.weight.unflatten(1, (50, 3, 3))) + net.fc.bias
+    )
     assert torch.allclose(net(frames)[:, :, 0, 0], expected.clamp(min=0), atol=1e-12)
 
 
 def test_weights_are_xavier_uniform_and_biases_zero():
     net = LeNet(1, 64)
-    for layer, fan in ((net.conv1, 25 + 20 * 25), (net.conv2, 20 * 25 + 50 * 25), (net.fc, 12_800 + 500)):
+    for layer, fan in (
+        (net.conv1, 25 + 20 * 25),
+        (net.conv2, 20 * 25 + 50 * 25),
+        (net.fc, 12_800 + 500),
+    ):
         bound = (6 / fan) ** 0.5
         assert not layer.bias.any()
         assert layer.weight.abs().max() <= bound
@@ -35,5 +46,7 @@ def test_weights_are_xavier_uniform_and_biases_zero():
 
 
 def test_a_size_that_cannot_be_pooled_twice_is_an_error():
-    with pytest.raises(ValueError, match="lenet pools twice by two: size is 30, expected a multiple of 4"):
+    with pytest.raises(
+        ValueError, match="lenet pools twice by two: size is 30, expected a multiple of 4"
+    ):
         LeNet(1, 30)

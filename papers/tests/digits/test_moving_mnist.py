@@ -10,7 +10,13 @@ from blobs import assert_boxes_hold_the_ink, assert_equal, blobs
 
 from onlooker_papers.digits.data import moving_mnist
 from onlooker_papers.digits.data.canvas import ink_boxes
-from onlooker_papers.digits.data.moving_mnist import PAIRS, MovingDigits, bounce, pair_label, random_stream
+from onlooker_papers.digits.data.moving_mnist import (
+    PAIRS,
+    MovingDigits,
+    bounce,
+    pair_label,
+    random_stream,
+)
 from onlooker_papers.mnist import Digits
 
 
@@ -19,16 +25,22 @@ def digits() -> Digits:
     return blobs()
 
 
-def naive_path(start: list[float], velocity: list[float], frames: int, largest: float) -> list[list[float]]:
-    (x, y), (u, v) = start, velocity
+def naive_path(
+    start: list[float], velocity: list[float], frames: int, largest: float
+) -> list[list[float]]:
+    (x, y) = start
+    (u, v) = velocity
     path = []
     for _ in range(frames):
         path.append([x, y])
-        x, y = x + u, y + v
+        x = x + u
+        y = y + v
         while not 0 <= x <= largest:
-            x, u = (-x if x < 0 else 2 * largest - x), -u
+            x = -x if x < 0 else 2 * largest - x
+            u = -u
         while not 0 <= y <= largest:
-            y, v = (-y if y < 0 else 2 * largest - y), -v
+            y = -y if y < 0 else 2 * largest - y
+            v = -v
     return path
 
 
@@ -48,9 +60,13 @@ def test_videos_equal_a_loop_over_frames(digits: Digits, side: int) -> None:
 
 def test_paths_bounce_as_step_by_step() -> None:
     random = np.random.default_rng(0)
-    start, velocity = random.uniform(0, 9, (40, 2)), random.uniform(-30, 30, (40, 2))
+    start = random.uniform(0, 9, (40, 2))
+    velocity = random.uniform(-30, 30, (40, 2))
     path = bounce(torch.from_numpy(start), torch.from_numpy(velocity), 100, largest=9)
-    expected = [naive_path(a, v, 100, largest=9) for a, v in zip(start.tolist(), velocity.tolist(), strict=True)]
+    expected = [
+        naive_path(a, v, 100, largest=9)
+        for a, v in zip(start.tolist(), velocity.tolist(), strict=True)
+    ]
     np.testing.assert_allclose(path.numpy(), expected, atol=1e-9)
 
 
@@ -66,7 +82,8 @@ def test_a_box_is_exactly_the_ink(digits: Digits) -> None:
 def test_distribution_of_speeds_directions_and_positions(digits: Digits) -> None:
     moving = MovingDigits(digits, canvas=100_000, frames=101, speed=(4.0, 12.0))
     positions = moving.positions(2000, random_stream(0, "paths")).double()
-    start, end = positions[:, :, 0].flatten(0, 1), positions[:, :, -1].flatten(0, 1)
+    start = positions[:, :, 0].flatten(0, 1)
+    end = positions[:, :, -1].flatten(0, 1)
     inside = ((start > 1300) & (start < 98_000)).all(1)
     way = (end - start)[inside]
     speed = way.norm(dim=1) / 100
@@ -78,7 +95,9 @@ def test_distribution_of_speeds_directions_and_positions(digits: Digits) -> None
     assert torch.histc(start, 8, 0, 100_000 - 28).div(start.numel()).sub(1 / 8).abs().max() < 0.03
 
 
-def test_videos_depend_on_the_seed_and_not_on_the_chunk_size(digits: Digits, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_videos_depend_on_the_seed_and_not_on_the_chunk_size(
+    digits: Digits, monkeypatch: pytest.MonkeyPatch
+) -> None:
     moving = MovingDigits(digits, frames=10)
     first = moving.batch(7, seed=3)
     assert not torch.equal(first.video, moving.batch(7, seed=4).video)
@@ -105,12 +124,15 @@ def test_videos_do_not_depend_on_the_number_of_threads_which_is_restored(digits:
 def test_digits_and_paths_have_separate_seeds(digits: Digits) -> None:
     moving = MovingDigits(digits, frames=4)
     a = moving.batch(8, digits_seed=1, paths_seed=1)
-    paths, others = moving.batch(8, digits_seed=1, paths_seed=2), moving.batch(8, digits_seed=2, paths_seed=1)
+    paths = moving.batch(8, digits_seed=1, paths_seed=2)
+    others = moving.batch(8, digits_seed=2, paths_seed=1)
     assert torch.equal(a.indices, paths.indices)
     assert not torch.equal(a.video, paths.video)
     assert not torch.equal(a.indices, others.indices)
     rim = ink_boxes(torch.from_numpy(digits.images))
-    assert torch.equal(a.boxes - rim[a.indices][:, None], others.boxes - rim[others.indices][:, None])
+    assert torch.equal(
+        a.boxes - rim[a.indices][:, None], others.boxes - rim[others.indices][:, None]
+    )
     assert not torch.equal(a.boxes, paths.boxes)
     # One seed for both is `seed`.
     assert torch.equal(a.video, moving.batch(8, seed=1).video)

@@ -18,12 +18,17 @@ def test_the_published_recipe_sees_every_training_digit_and_keeps_its_last_weigh
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = split_digits()
-    few = [pretraining.Digits(part.images[:70], part.labels[:70]) for part in (whole.training, whole.validation)]
+    few = [
+        pretraining.Digits(part.images[:70], part.labels[:70])
+        for part in (whole.training, whole.validation)
+    ]
     splits = DigitSplit(*few, few[1])
     seen: list[int] = []
     batch = pretraining.ScaledDigits.batch
 
-    def spy(self: pretraining.ScaledDigits, indices: torch.Tensor, *, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def spy(
+        self: pretraining.ScaledDigits, indices: torch.Tensor, *, seed: int
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         seen.extend(indices.tolist())
         if len(seen) == stop_at:
             raise KeyboardInterrupt
@@ -75,7 +80,9 @@ def test_a_training_killed_midway_continues_to_the_same_figures(tmp_path: Path) 
     assert not (tmp_path / "killed" / "lenet-one-cycle.json").exists()
     epochs = len(curves.read_text().splitlines())
     assert begin("killed").wait() == 0
-    whole, again = (read_json(tmp_path / name / "lenet-one-cycle.json") for name in ("whole", "killed"))
+    whole, again = (
+        read_json(tmp_path / name / "lenet-one-cycle.json") for name in ("whole", "killed")
+    )
     for figure in ("accuracy", "loss"):
         assert again["figures"][figure] == whole["figures"][figure]
     assert len(curves.read_text().splitlines()) == 1 + 3 > epochs

@@ -1,4 +1,6 @@
-"""The digit experiments: what their parts promise, and a tiny run of the whole, resumed cell by cell."""
+"""The digit experiments: what their parts promise, and a tiny run of the whole, resumed cell by
+cell.
+"""
 
 import json
 import re
@@ -25,7 +27,9 @@ pytestmark = pytest.mark.slow  # a quick run of all tables
 
 
 @pytest.mark.parametrize("variant", ["normal", "rotation+scale"])
-def test_each_reading_shares_with_the_training_videos_what_its_name_says(splits: DigitSplit, variant: str) -> None:
+def test_each_reading_shares_with_the_training_videos_what_its_name_says(
+    splits: DigitSplit, variant: str
+) -> None:
     sets = published.videos(splits.training, splits.test, variant, frames=10)
     learn = sets["training"]
     assert list(published.READINGS) == [name for name in sets if name != "training"]
@@ -43,7 +47,8 @@ def test_each_reading_shares_with_the_training_videos_what_its_name_says(splits:
     def centers(name: str) -> torch.Tensor:
         return (sets[name].boxes[..., :2] + sets[name].boxes[..., 2:]) / 2
 
-    # Digits differ in shape, and so the middles of their boxes by some pixels; paths differ by much more.
+    # Digits differ in shape, and so the middles of their boxes by some pixels; paths differ by much
+    # more.
     assert (centers("same-paths") - centers("training")).abs().nanmean() < 3
     for name in ("same-digits", "new"):
         assert (centers(name) - centers("training")).abs().nanmean() > 6
@@ -67,11 +72,20 @@ def test_the_order_of_encoders_is_that_of_the_paper_or_not() -> None:
         same = {e: {"loss": loss, "accuracy": 1 - loss / 10} for e, loss in losses.items()}
         return {e: {"lstm-keras": {"same-videos": figures}} for e, figures in same.items()}
 
-    cells = {"normal": row(lenet=1.4, stn=2.0, dcn=1.5), "gesture": row(lenet=1.5, stn=1.4, dcn=1.2)}
+    cells = {
+        "normal": row(lenet=1.4, stn=2.0, dcn=1.5),
+        "gesture": row(lenet=1.5, stn=1.4, dcn=1.2),
+    }
     found = published.with_distances(cells)
-    orders = {v: {e: of["order_holds"]["loss"] for e, of in rows.items()} for v, rows in found.items()}
-    assert orders["normal"] == {"lenet": False, "stn": True, "dcn": False}, "dcn's is the lowest in the paper"
-    assert orders["gesture"] == {"lenet": True, "stn": True, "dcn": True}, "the paper has lenet and stn alike"
+    orders = {
+        v: {e: of["order_holds"]["loss"] for e, of in rows.items()} for v, rows in found.items()
+    }
+    assert orders["normal"] == {"lenet": False, "stn": True, "dcn": False}, (
+        "dcn's is the lowest in the paper"
+    )
+    assert orders["gesture"] == {"lenet": True, "stn": True, "dcn": True}, (
+        "the paper has lenet and stn alike"
+    )
     assert found["normal"]["lenet"]["distance"]["loss"] == pytest.approx(1.4 - 1.44)
     assert found["normal"]["lenet"]["distance_of_slides"]["loss"] == pytest.approx(1.4 - 1.39)
     assert "distance_of_slides" not in found["gesture"]["lenet"]
@@ -120,7 +134,9 @@ encode = published.encode
 
 
 def encode_one_frame(model: Classifier, video: torch.Tensor) -> torch.Tensor:
-    """In place of `published.encode`: the first frame's features for all frames, which takes a fifth of the time."""
+    """In place of `published.encode`: the first frame's features for all frames, which takes a
+    fifth of the time.
+    """
     return encode(model, video[:, :1]).expand(-1, video.shape[1], -1).contiguous()
 
 
@@ -140,7 +156,12 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_page_has_every_table_and_figure(run: Path) -> None:
     page = (run / "run" / "report.html").read_text(encoding="utf-8")
     assert "3.600 training digits · tiny" in page.replace(",", ".")
-    headings = ("Table I, and what it measures", "Unseen digits on unseen paths", "Figures 2 to 5", "several glimpses")
+    headings = (
+        "Table I, and what it measures",
+        "Unseen digits on unseen paths",
+        "Figures 2 to 5",
+        "several glimpses",
+    )
     for words in headings:
         assert words in page
     for count in ("6.431.080", "25.741.976"):  # with whatever parts the thousands
@@ -165,7 +186,10 @@ def test_results_carry_the_keys_that_tables_read(run: Path) -> None:
         assert set(row["stn"]["lstm-keras"]) == {published.PUBLISHED_READING}
         loss, accuracy = published.PUBLISHED[variant.removesuffix("-61")]["stn"]
         here = row["stn"]["lstm-keras"]["same-videos"]
-        assert row["stn"]["distance"] == {"loss": here["loss"] - loss, "accuracy": here["accuracy"] - accuracy}
+        assert row["stn"]["distance"] == {
+            "loss": here["loss"] - loss,
+            "accuracy": here["accuracy"] - accuracy,
+        }
         assert ("distance_of_slides" in row["stn"]) == (variant in published.SLIDES)
         assert set(row["stn"]["order_holds"]) == {"loss", "accuracy"}
         assert row["lenet"]["encoder"]["recipe"] == "one-cycle"
@@ -175,10 +199,16 @@ def test_results_carry_the_keys_that_tables_read(run: Path) -> None:
 
 def test_what_a_model_learned_before_counts_as_its_budget(run: Path) -> None:
     held_out_cells = run / "run" / "held-out"
-    of_scale = read_json(run / "run" / "figures.json")["figures"]["digits-honest"]["models"]["scale"]
+    of_scale = read_json(run / "run" / "figures.json")["figures"]["digits-honest"]["models"][
+        "scale"
+    ]
     name = FURTHER.name
-    before, further = (read_json(held_out_cells / of / f"{name}.json")["figures"] for of in ("normal", "scale"))
-    assert of_scale[name]["videos"] == before["videos"] + further["videos"] == 2 * FURTHER.batch  # a single batch each
+    before, further = (
+        read_json(held_out_cells / of / f"{name}.json")["figures"] for of in ("normal", "scale")
+    )
+    assert (
+        of_scale[name]["videos"] == before["videos"] + further["videos"] == 2 * FURTHER.batch
+    )  # a single batch each
     assert of_scale[name]["minutes"] == pytest.approx(before["minutes"] + further["minutes"])
     whole = read_json(held_out_cells / "scale" / f"{name}.validation.json")
     assert whole["settings"]["validation_frames"] == 50
@@ -189,7 +219,9 @@ def test_what_a_model_learned_before_counts_as_its_budget(run: Path) -> None:
     assert 0 < of_scale[PAIRS_FOLLOWED.name]["on_digits"] <= 1
 
 
-def test_finished_cells_are_read_and_lost_ones_computed_again(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_finished_cells_are_read_and_lost_ones_computed_again(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(reproduce.BUDGETS, "tiny", TINY)
     monkeypatch.setattr(published, "encode", encode_one_frame)
     before = read_json(run / "run" / "figures.json")
@@ -205,7 +237,9 @@ def test_finished_cells_are_read_and_lost_ones_computed_again(run: Path, monkeyp
     assert read_json(run / "run" / "figures.json") == before
 
 
-def test_some_rows_alone_replace_the_old_ones(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_some_rows_alone_replace_the_old_ones(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(reproduce.BUDGETS, "tiny", TINY)
     monkeypatch.setattr(held_out, "EPOCH", 2)
     monkeypatch.setattr(held_out, "VALIDATION", 32)
@@ -222,12 +256,16 @@ def test_some_rows_alone_replace_the_old_ones(run: Path, tmp_path: Path, monkeyp
 
     arguments: dict[str, Any] = {"budget": "tiny", "results": results}
     path = reproduce.reproduce(tmp_path / "alone", only=["held-out/scale/stn-2-conv*"], **arguments)
-    computed = {found.relative_to(tmp_path / "alone").as_posix() for found in (tmp_path / "alone").rglob("*.json")}
+    computed = {
+        found.relative_to(tmp_path / "alone").as_posix()
+        for found in (tmp_path / "alone").rglob("*.json")
+    }
     names = {name for name in computed if name.count("/") == 2}
     trained = {name for name in names if not name.endswith(".validation.json")}
     assert trained == {
-        f"held-out/normal/{GLIMPSES.name}.json", f"held-out/scale/{GLIMPSES.name}.json"
-    }, "it starts from the model of `normal`"  # fmt: skip
+        f"held-out/normal/{GLIMPSES.name}.json",
+        f"held-out/scale/{GLIMPSES.name}.json",
+    }, "it starts from the model of `normal`"
     assert path == tmp_path / "alone" / "figures.json"
     assert not (tmp_path / "alone" / "report.html").exists()
 
@@ -238,7 +276,9 @@ def test_some_rows_alone_replace_the_old_ones(run: Path, tmp_path: Path, monkeyp
     assert figures["models"]["scale"][GLIMPSES.name]["minutes"] >= 0
     assert after["digits-honest"]["command"] == "onlooker reproduce digits --results results"
     (younger,) = (
-        origin for origin in after["digits-honest"]["origin"] if "--only 'held-out/scale/stn-2-conv*'" in origin
+        origin
+        for origin in after["digits-honest"]["origin"]
+        if "--only 'held-out/scale/stn-2-conv*'" in origin
     )
     assert after["digits-honest"]["origin"][younger] == [f"models/scale/{GLIMPSES.name}"]
     # A row of which this run has an older version stays as others wrote it.
@@ -246,7 +286,10 @@ def test_some_rows_alone_replace_the_old_ones(run: Path, tmp_path: Path, monkeyp
     reproduce.reproduce(tmp_path / "alone", only=["held-out/scale/ceiling"], **arguments)
     figures = read_json(results / "digits-honest.json")["figures"]
     assert figures["models"]["scale"][GLIMPSES.name]["minutes"] == -1.0
-    with pytest.raises(ValueError, match=r"unknown row 'held-out/shape/\*'; there are pretraining/lenet/one-cycle, "):
+    with pytest.raises(
+        ValueError,
+        match=r"unknown row 'held-out/shape/\*'; there are pretraining/lenet/one-cycle, ",
+    ):
         reproduce.reproduce(tmp_path / "alone", only=["held-out/shape/*"], **arguments)
 
 
@@ -254,26 +297,47 @@ def test_a_cell_knows_the_weights_that_it_begins_from(run: Path, tmp_path: Path)
     """Else a table made with the encoders of another budget would be believed."""
     shutil.copytree(run / "run", tmp_path / "run")
     of_encoder = tmp_path / "run" / "pretraining" / "lenet-one-cycle"
-    shutil.copy(run / "run" / "pretraining" / "stn-one-cycle" / "model" / "model.safetensors", of_encoder / "model")
-    digits, spec = split_digits(), TINY.entries[-1].spec
+    shutil.copy(
+        run / "run" / "pretraining" / "stn-one-cycle" / "model" / "model.safetensors",
+        of_encoder / "model",
+    )
+    digits = split_digits()
+    spec = TINY.entries[-1].spec
     encoders = tmp_path / "run" / "pretraining"
     rounds = {**TINY.rounds, **TINY.more_rounds}
-    with pytest.raises(ValueError, match=r"normal-lenet.json: made with other settings \(weights\)"):
+    with pytest.raises(
+        ValueError, match=r"normal-lenet.json: made with other settings \(weights\)"
+    ):
         published.table_cell(
-            tmp_path / "run" / "paper", encoders, "normal", "lenet", "one-cycle", rounds, digits, TINY.frames
+            tmp_path / "run" / "paper",
+            encoders,
+            "normal",
+            "lenet",
+            "one-cycle",
+            rounds,
+            digits,
+            TINY.frames,
         )
-    with pytest.raises(ValueError, match=r"two-stage.json: made with other settings \(begins_with\)"):
-        held_out.Trial(tmp_path / "run" / "held-out", encoders, "normal", spec, 1, TINY.tests, digits).train()
+    with pytest.raises(
+        ValueError, match=r"two-stage.json: made with other settings \(begins_with\)"
+    ):
+        held_out.Trial(
+            tmp_path / "run" / "held-out", encoders, "normal", spec, 1, TINY.tests, digits
+        ).train()
 
 
 def test_a_run_of_another_budget_is_reported(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(reproduce.BUDGETS, "tiny", replace(TINY, rounds={"lstm-keras": 3}))
-    with pytest.raises(ValueError, match=r"made with other settings \(rounds\.lstm-keras\); choose another --run"):
+    with pytest.raises(
+        ValueError, match=r"made with other settings \(rounds\.lstm-keras\); choose another --run"
+    ):
         reproduce.reproduce(run / "run", budget="tiny")
 
 
 @pytest.mark.slow
-def test_one_protocol_after_another_makes_one_page(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_protocol_after_another_makes_one_page(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(reproduce.BUDGETS, "tiny", TINY)
     shutil.copytree(run / "run", tmp_path / "run")
     (tmp_path / "run" / "figures.json").unlink()
@@ -282,7 +346,8 @@ def test_one_protocol_after_another_makes_one_page(run: Path, tmp_path: Path, mo
         found = reproduce.reproduce(tmp_path / "run", budget="tiny", protocol=protocol)
         return found.read_text(encoding="utf-8")
 
-    table, unseen = "Table I, and what it measures", "Unseen digits on unseen paths"
+    table = "Table I, and what it measures"
+    unseen = "Unseen digits on unseen paths"
     alone = page("paper")
     assert table in alone
     assert unseen not in alone
@@ -295,11 +360,16 @@ def test_one_protocol_after_another_makes_one_page(run: Path, tmp_path: Path, mo
     ("wrong", "message"),
     [
         ({"budget": "huge"}, "budget is 'huge', expected one of quick, standard"),
-        ({"protocol": "dishonest"}, "protocol is 'dishonest', expected one of all, paper, held-out"),
+        (
+            {"protocol": "dishonest"},
+            "protocol is 'dishonest', expected one of all, paper, held-out",
+        ),
         ({"mnist": Path("nowhere")}, "nowhere"),
     ],
 )
-def test_wrong_arguments_are_reported_before_computing(tmp_path: Path, wrong: dict[str, Any], message: str) -> None:
+def test_wrong_arguments_are_reported_before_computing(
+    tmp_path: Path, wrong: dict[str, Any], message: str
+) -> None:
     with pytest.raises((ValueError, FileNotFoundError), match=message):
         reproduce.reproduce(tmp_path / "run", **wrong)
     assert not (tmp_path / "run").exists()

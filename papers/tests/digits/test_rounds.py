@@ -1,4 +1,6 @@
-"""Rounds: against one `torch.nn` model after the other, with autograd and an RMSprop written down here."""
+"""Rounds: against one `torch.nn` model after the other, with autograd and an RMSprop written down
+here.
+"""
 
 import pytest
 import torch
@@ -9,7 +11,10 @@ from onlooker_papers.digits.rounds import round_stream, train_rounds
 from onlooker_papers.digits.stacked import STACKS, LSTMStack, behind, first_weights
 
 MODELS = list(STACKS)
-V, T, D, K = 9, 5, 12, 4
+V = 9
+T = 5
+D = 12
+K = 4
 DEAD = (0, 3, 11)  # features that no training frame shows
 
 
@@ -29,7 +34,9 @@ class KerasCell(nn.Module):
         h = c = features.new_zeros(len(features), 8)
         states = []
         for x in features.unbind(1):
-            i, f, g, o = (x @ self.weight_ih_l0.T + self.bias_ih_l0 + h @ self.weight_hh_l0.T).chunk(4, 1)
+            i, f, g, o = (
+                x @ self.weight_ih_l0.T + self.bias_ih_l0 + h @ self.weight_hh_l0.T
+            ).chunk(4, 1)
             c = sigmoid(f) * c + sigmoid(i) * g.tanh()
             h = sigmoid(o) * c.tanh()
             states.append(h)
@@ -42,9 +49,13 @@ class Plain(nn.Module):
     def __init__(self, model: str, frames: int, features: int, classes: int) -> None:
         super().__init__()
         self.model = model
-        self.body = nn.LSTM(features, 8, batch_first=True) if model == "lstm" else KerasCell(features)
+        self.body = (
+            nn.LSTM(features, 8, batch_first=True) if model == "lstm" else KerasCell(features)
+        )
         self.head = nn.Linear(8 * frames, classes)
-        if model == "lstm":  # its second bias would only double the steps of the first, as both are always added
+        if (
+            model == "lstm"
+        ):  # its second bias would only double the steps of the first, as both are always added
             self.body.bias_hh_l0.requires_grad_(False)
 
     def begin(self, drawn: dict[str, Tensor]) -> None:
@@ -68,7 +79,9 @@ def rmsprop(weights: list[nn.Parameter], squares: list[Tensor], lr: float) -> No
         weight.data -= lr * weight.grad / (torch.sqrt(square) + 1e-8)
 
 
-def one_after_the_other(features, targets, tests, model, rounds, epochs, batch, lr, seed, classes=K):
+def one_after_the_other(
+    features, targets, tests, model, rounds, epochs, batch, lr, seed, classes=K
+):
     """The slow way: (loss, accuracy) of every round on every test set, each `R`."""
     found = {name: ([], []) for name in tests}
     for r in range(rounds):
@@ -90,7 +103,9 @@ def one_after_the_other(features, targets, tests, model, rounds, epochs, batch, 
     return {name: [torch.stack(numbers) for numbers in both] for name, both in found.items()}
 
 
-def videos(count: int, seed: int, dtype=torch.float64, dead=DEAD, size=(T, D), classes=K) -> tuple[Tensor, Tensor]:
+def videos(
+    count: int, seed: int, dtype=torch.float64, dead=DEAD, size=(T, D), classes=K
+) -> tuple[Tensor, Tensor]:
     """Rectified features, some of them never seen, and their classes."""
     chance = torch.Generator().manual_seed(seed)
     features = torch.randn(count, *size, generator=chance).relu().to(dtype)
@@ -98,19 +113,37 @@ def videos(count: int, seed: int, dtype=torch.float64, dead=DEAD, size=(T, D), c
     return features, torch.arange(count) % classes
 
 
-def both_ways(model, dtype, rounds=3, stacked=None, size=(T, D), count=V, batch=4, epochs=10, classes=K, lr=1e-2):
+def both_ways(
+    model,
+    dtype,
+    rounds=3,
+    stacked=None,
+    size=(T, D),
+    count=V,
+    batch=4,
+    epochs=10,
+    classes=K,
+    lr=1e-2,
+):
     training = videos(count, 0, dtype, size=size, classes=classes)
-    tests = {"same": training, "new": videos(count + 3, 1, dtype, dead=(3,), size=size, classes=classes)}
+    tests = {
+        "same": training,
+        "new": videos(count + 3, 1, dtype, dead=(3,), size=size, classes=classes),
+    }
     settings = {"rounds": rounds, "epochs": epochs, "batch": batch, "lr": lr, "seed": 5}
     slow = one_after_the_other(*training, tests, model, **settings, classes=classes)
-    fast = train_rounds(*training, tests, model=model, num_classes=classes, stacked=stacked, **settings)
+    fast = train_rounds(
+        *training, tests, model=model, num_classes=classes, stacked=stacked, **settings
+    )
     return slow, fast
 
 
 @pytest.mark.parametrize("stacked", [1, 2, None])
 @pytest.mark.parametrize("model", MODELS)
 def test_stacked_equals_one_after_the_other(model, stacked):
-    """Thirty steps with a last batch of one; a test set that shows features which training never did."""
+    """Thirty steps with a last batch of one; a test set that shows features which training never
+    did.
+    """
     slow, fast = both_ways(model, torch.float64, stacked=stacked)
     for name, (loss, accuracy) in slow.items():
         assert torch.allclose(fast[name].loss, loss, rtol=0, atol=1e-9), name
@@ -123,7 +156,15 @@ def test_stacked_equals_one_after_the_other(model, stacked):
 def test_in_single_precision_at_a_realistic_size(model):
     """Twenty steps on 100 videos, 100 classes, as published but for fewer frames and features."""
     slow, fast = both_ways(
-        model, torch.float32, rounds=2, size=(20, 60), count=100, batch=50, classes=100, lr=1e-3, epochs=10
+        model,
+        torch.float32,
+        rounds=2,
+        size=(20, 60),
+        count=100,
+        batch=50,
+        classes=100,
+        lr=1e-3,
+        epochs=10,
     )
     for name, (loss, _) in slow.items():
         assert torch.allclose(fast[name].loss.double(), loss, rtol=0, atol=1e-4), name
@@ -132,7 +173,8 @@ def test_in_single_precision_at_a_realistic_size(model):
 @pytest.mark.parametrize("model", MODELS)
 def test_gradients_are_those_of_autograd(model):
     features, targets = videos(4, 0)
-    kind, chances = STACKS[model], [torch.Generator().manual_seed(r) for r in range(3)]
+    kind = STACKS[model]
+    chances = [torch.Generator().manual_seed(r) for r in range(3)]
     moving = (features != 0).flatten(0, 1).any(0).nonzero()[:, 0]
     none = torch.empty(0, dtype=torch.int64)
     stack = kind(chances, T, D, K, moving, none, features.new_empty(0))
@@ -146,7 +188,9 @@ def test_gradients_are_those_of_autograd(model):
         plain.begin(first_weights(torch.Generator().manual_seed(r), T, D, K))
         F.cross_entropy(plain(features), targets).backward()
         near = {"rtol": 0, "atol": 1e-12}
-        assert torch.allclose(kernels[r][:, : len(moving)], plain.body.weight_ih_l0.grad[:, moving], **near)
+        assert torch.allclose(
+            kernels[r][:, : len(moving)], plain.body.weight_ih_l0.grad[:, moving], **near
+        )
         assert torch.allclose(kernels[r][:, len(moving)], plain.body.bias_ih_l0.grad, **near)
         assert torch.allclose(found["head"][r], plain.head.weight.grad, **near)
         assert torch.allclose(found["head_bias"][r], plain.head.bias.grad, **near)
@@ -154,7 +198,8 @@ def test_gradients_are_those_of_autograd(model):
 
 
 def test_a_round_does_not_know_its_neighbors():
-    training, tests = videos(V, 0), {"new": videos(V, 1)}
+    training = videos(V, 0)
+    tests = {"new": videos(V, 1)}
     count = 13
     settings = {"num_classes": K, "epochs": 2, "batch": 4, "seed": 1}
     one_by_one = train_rounds(*training, tests, rounds=count, stacked=1, **settings)["new"].loss
@@ -197,9 +242,13 @@ def test_first_weights_are_those_of_the_publication():
 
 def test_without_any_feature_only_the_biases_learn():
     nothing = torch.zeros(V, T, D), torch.arange(V) % K
-    found = train_rounds(*nothing, {"same": nothing}, num_classes=K, rounds=2, epochs=30, lr=0.1)["same"]
+    found = train_rounds(*nothing, {"same": nothing}, num_classes=K, rounds=2, epochs=30, lr=0.1)[
+        "same"
+    ]
     shares = torch.bincount(nothing[1]) / V
-    assert found.loss == pytest.approx(-(shares * shares.log()).sum().item(), abs=0.05), "entropy of the classes"
+    assert found.loss == pytest.approx(-(shares * shares.log()).sum().item(), abs=0.05), (
+        "entropy of the classes"
+    )
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")

@@ -19,19 +19,25 @@ def digits():
 def enlarged(image, side):
     """Bilinear, from pixel center to pixel center, the border repeated."""
     line = (np.arange(side) + 0.5) * 28 / side - 0.5
-    return map_coordinates(image.astype(float), np.meshgrid(line, line, indexing="ij"), order=1, mode="nearest")
+    return map_coordinates(
+        image.astype(float), np.meshgrid(line, line, indexing="ij"), order=1, mode="nearest"
+    )
 
 
 def by_lanczos(image, side):
     """As `resize_images` of the authors' code."""
-    return np.asarray(Image.fromarray(image.astype("float32")).resize((side, side), Image.Resampling.LANCZOS))
+    return np.asarray(
+        Image.fromarray(image.astype("float32")).resize((side, side), Image.Resampling.LANCZOS)
+    )
 
 
 @pytest.mark.parametrize("literal", [False, True])
 @pytest.mark.parametrize("side", [64, 45])
 def test_it_equals_scipy_with_the_matrices_of_keras(digits, side, literal):
     scaled = ScaledDigits(digits, size=side, literal=literal)
-    resized, order, center = (by_lanczos, 0, side / 2 + 0.5) if literal else (enlarged, 1, side / 2 - 0.5)
+    resized, order, center = (
+        (by_lanczos, 0, side / 2 + 0.5) if literal else (enlarged, 1, side / 2 - 0.5)
+    )
     images, labels = scaled.batch(torch.arange(20), seed=3)
     zooms, shifts = scaled.transforms(20, seed=3)
     level = np.mean([resized(image, side) for image in digits.images])
@@ -40,13 +46,20 @@ def test_it_equals_scipy_with_the_matrices_of_keras(digits, side, literal):
     assert images.shape == (20, 1, side, side)
     for n in range(20):
         (zx, zy), (tx, ty) = zooms[n].tolist(), shifts[n].tolist()
-        # random_transform: shift · zoom, then transform_matrix_offset_center; rows are Keras' first axis.
+        # random_transform: shift · zoom, then transform_matrix_offset_center; rows are Keras' first
+        # axis.
         matrix = np.array([[1, 0, ty], [0, 1, tx], [0, 0, 1.0]]) @ np.diag([zy, zx, 1])
-        there, back = np.eye(3), np.eye(3)
-        there[:2, 2], back[:2, 2] = center, -center
+        there = np.eye(3)
+        back = np.eye(3)
+        there[:2, 2] = center
+        back[:2, 2] = -center
         matrix = there @ matrix @ back
         image = affine_transform(
-            resized(digits.images[n], side), matrix[:2, :2], matrix[:2, 2], order=order, mode="nearest"
+            resized(digits.images[n], side),
+            matrix[:2, :2],
+            matrix[:2, 2],
+            order=order,
+            mode="nearest",
         )
         assert np.allclose(images[n, 0].numpy(), (image - level) / 255, atol=2e-4)
 
@@ -74,7 +87,8 @@ def test_digits_for_testing_take_the_mean_of_those_for_training():
     train, test = (ScaledDigits(part) for part in load_digits())
     against = ScaledDigits(test.digits, mean=train.level)
     assert against.level == train.level != test.level
-    # Zoomed out by 1.75 on average, digits leave about a third of their ink's share: darker than the mean.
+    # Zoomed out by 1.75 on average, digits leave about a third of their ink's share: darker than
+    # the mean.
     images, _ = train.batch(torch.arange(1000), seed=0)
     assert -0.12 < images.mean() < -0.05
     assert images.amin().item() == pytest.approx(-train.level / 255, abs=1e-6)

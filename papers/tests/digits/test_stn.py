@@ -1,4 +1,6 @@
-"""The spatial transformer encoder against its layers written out, its counted parameters, and its start."""
+"""The spatial transformer encoder against its layers written out, its counted parameters, and its
+start.
+"""
 
 import pytest
 import torch
@@ -31,14 +33,24 @@ def test_it_is_its_layers_one_after_the_other():
     net = STN(2, 30).double()
     torch.nn.init.normal_(net.theta.weight, std=0.1)
     frames = torch.randn(3, 2, 30, 30, dtype=torch.double)
-    first, second, third = net.localization[1], net.localization[3], net.localization[5]
+    first = net.localization[1]
+    second = net.localization[3]
+    third = net.localization[5]
     x = F.conv2d(frames.unfold(2, 2, 2).unfold(3, 2, 2).amax((-1, -2)), first.weight, first.bias)
-    x = F.conv2d(x[..., :10, :10].unfold(2, 2, 2).unfold(3, 2, 2).amax((-1, -2)), second.weight, second.bias)
-    theta = (x.flatten(1) @ third.weight.T + third.bias).clamp(min=0) @ net.theta.weight.T + net.theta.bias
+    x = F.conv2d(
+        x[..., :10, :10].unfold(2, 2, 2).unfold(3, 2, 2).amax((-1, -2)), second.weight, second.bias
+    )
+    theta = (x.flatten(1) @ third.weight.T + third.bias).clamp(
+        min=0
+    ) @ net.theta.weight.T + net.theta.bias
     line = (torch.arange(32).double() * 2 + 1) / 32 - 1
-    points = torch.stack((line.expand(32, 32), line[:, None].expand(32, 32), torch.ones(32, 32).double()), -1)
+    points = torch.stack(
+        (line.expand(32, 32), line[:, None].expand(32, 32), torch.ones(32, 32).double()), -1
+    )
     assert torch.allclose(net.windows(frames), theta.view(3, 2, 3), atol=1e-12)
-    window = F.grid_sample(frames, torch.einsum("nij,hwj->nhwi", theta.view(3, 2, 3), points), align_corners=False)
+    window = F.grid_sample(
+        frames, torch.einsum("nij,hwj->nhwi", theta.view(3, 2, 3), points), align_corners=False
+    )
     assert torch.allclose(net.transform(frames), window, atol=1e-12)
     x = window
     for conv in (net.conv1, net.conv2):

@@ -13,7 +13,9 @@ from onlooker_papers.digits.track_classifier import TrackClassifier
 
 def made(num_classes=4, **settings):
     torch.manual_seed(0)
-    model = create_model("tracks", num_classes, **{"in_channels": 1, "hidden": 16, "dropout": 0.0, **settings})
+    model = create_model(
+        "tracks", num_classes, **{"in_channels": 1, "hidden": 16, "dropout": 0.0, **settings}
+    )
     assert isinstance(model, TrackClassifier)
     return model.eval()
 
@@ -24,7 +26,8 @@ def clips(B, T, seed=0):
 
 @torch.no_grad()
 def test_a_stretch_is_judged_when_it_ends():
-    model, video = made(), clips(2, 13)
+    model = made()
+    video = clips(2, 13)
     logits = model(video).logits
     assert logits.shape == (2, 13, 4)
     assert torch.equal(logits[:, :4], torch.zeros(2, 4, 4))
@@ -35,7 +38,8 @@ def test_a_stretch_is_judged_when_it_ends():
 
 @torch.no_grad()
 def test_judgments_are_multiplied_each_as_far_as_it_can_be_trusted():
-    model, video = made(), clips(2, 10)
+    model = made()
+    video = clips(2, 10)
     pool = model.pool
     torch.nn.init.normal_(pool.weight.weight)
     expected = torch.zeros(2, 4)
@@ -48,7 +52,8 @@ def test_judgments_are_multiplied_each_as_far_as_it_can_be_trusted():
 
 @torch.no_grad()
 def test_a_clip_shorter_than_a_stretch_repeats_its_last_frame():
-    model, video = made(), clips(2, 3)
+    model = made()
+    video = clips(2, 3)
     filled = torch.cat((video, video[:, -1:].expand(-1, 2, -1, -1, -1)), 1)
     logits = model(video).logits
     assert logits.shape == (2, 3, 4)
@@ -58,7 +63,8 @@ def test_a_clip_shorter_than_a_stretch_repeats_its_last_frame():
 
 @torch.no_grad()
 def test_windows_are_those_of_the_stretches():
-    model, video = made(), clips(1, 12)[0]
+    model = made()
+    video = clips(1, 12)[0]
     windows = model.windows(video)
     assert windows.shape == (12, 2, 2, 3)
     assert torch.equal(windows[:5], model.tracks.windows(video[None, :5])[0])

@@ -1,4 +1,6 @@
-"""Windows that share a frame: against their equations, on things whose places are known, and at their limits."""
+"""Windows that share a frame: against their equations, on things whose places are known, and at
+their limits.
+"""
 
 import itertools
 import math
@@ -19,7 +21,9 @@ def made(*arguments, **settings):
 
 
 def squares(*corners, side=64, width=12):
-    """A black frame with a white square at each `(x, y)`: `1 H W`, and their centers from -1 to 1, `k 2`."""
+    """A black frame with a white square at each `(x, y)`: `1 H W`, and their centers from -1 to 1,
+    `k 2`.
+    """
     frame = torch.zeros(1, side, side)
     for x, y in corners:
         frame[0, y : y + width, x : x + width] = 1
@@ -57,7 +61,8 @@ def test_things_are_shared_by_the_equations():
             best = max(left, key=left.get)
             found.append(place[best])
             left = {
-                p: v * (1 - math.exp(-0.5 * math.dist(place[p], place[best]) ** 2 / 0.31**2)) for p, v in left.items()
+                p: v * (1 - math.exp(-0.5 * math.dist(place[p], place[best]) ** 2 / 0.31**2))
+                for p, v in left.items()
             }
 
         def owned(found, mass=mass, place=place):
@@ -68,12 +73,18 @@ def test_things_are_shared_by_the_equations():
         for _ in range(3):
             shares = list(owned(found))
             found = [
-                tuple(sum(r[g] * place[p][d] for p, r in shares) / sum(r[g] for _, r in shares) for d in (0, 1))
+                tuple(
+                    sum(r[g] * place[p][d] for p, r in shares) / sum(r[g] for _, r in shares)
+                    for d in (0, 1)
+                )
                 for g in range(3)
             ]
         shares = list(owned(found))
         spread = [
-            math.sqrt(sum(r[g] * math.dist(place[p], found[g]) ** 2 for p, r in shares) / sum(r[g] for _, r in shares))
+            math.sqrt(
+                sum(r[g] * math.dist(place[p], found[g]) ** 2 for p, r in shares)
+                / sum(r[g] for _, r in shares)
+            )
             for g in range(3)
         ]
         assert torch.allclose(centers[n], torch.tensor(found).double(), atol=1e-6)
@@ -86,7 +97,9 @@ def test_windows_lie_on_things_whatever_the_background(side):
     corners = [(side // 10, side // 8), (side * 2 // 3, side // 2)]
     frame, centers = squares(*corners, side=side)
     for level in (0.0, 0.8):
-        shown = torch.cat((frame, 1 - frame)) * (level - 0.3) + level  # brighter things, and darker ones
+        shown = (
+            torch.cat((frame, 1 - frame)) * (level - 0.3) + level
+        )  # brighter things, and darker ones
         windows = made(2, 2, 1).windows(shown[None, None])[0, 0]
         found = windows[..., 2]
         order = found[:, 0].argsort()
@@ -97,18 +110,28 @@ def test_windows_lie_on_things_whatever_the_background(side):
 
 @torch.no_grad()
 def test_half_a_window_is_the_mean_size_of_its_thing_within_limits():
-    # Two things that change their sizes and, left and right, their places in the search: the larger one comes first.
+    # Two things that change their sizes and, left and right, their places in the search: the larger
+    # one comes first.
     sizes = [(8, 14), (14, 8), (8, 16)]
-    frames = torch.stack([squares((10, 20), width=a)[0] + squares((40, 20), width=b)[0] for a, b in sizes])
+    frames = torch.stack(
+        [squares((10, 20), width=a)[0] + squares((40, 20), width=b)[0] for a, b in sizes]
+    )
     windows = made(1, 2, 3).windows(frames[None])[0]
     for side in (0, 1):
-        g = int((windows[0, :, 0, 2] > 0).float().argmax()) if side else int((windows[0, :, 0, 2] < 0).float().argmax())
-        radii = [math.sqrt(2 * ((pair[side] / 2) ** 2 - 0.25) / 3) * 2 / 64 for pair in sizes]  # of pooled pixels
+        g = (
+            int((windows[0, :, 0, 2] > 0).float().argmax())
+            if side
+            else int((windows[0, :, 0, 2] < 0).float().argmax())
+        )
+        radii = [
+            math.sqrt(2 * ((pair[side] / 2) ** 2 - 0.25) / 3) * 2 / 64 for pair in sizes
+        ]  # of pooled pixels
         assert windows[:, g, 0, 0].tolist() == pytest.approx([1.8 * sum(radii) / 3] * 3, rel=0.05)
         assert ((windows[:, g, 0, 2] > 0) == bool(side)).all()
     tiny = squares((30, 30), width=2)[0]
     huge = torch.zeros(1, 64, 64)
-    huge[:, :, 8:30], huge[:, :, 34:56] = 1, 1
+    huge[:, :, 8:30] = 1
+    huge[:, :, 34:56] = 1
     for frame, half in ((tiny, 0.2), (huge, 0.6)):
         assert made(1, 1, 1).windows(frame[None, None])[0, 0, 0, 0, 0].item() == pytest.approx(half)
 
@@ -130,7 +153,9 @@ def test_paths_that_cross_are_distinguished_where_the_next_place_would_not_do():
     steps = torch.arange(5)
     first = [(int(8 + 9 * t), 20) for t in steps]
     second = [(int(44 - 9 * t), 28) for t in steps]
-    frames, centers = zip(*(squares(a, b, width=8) for a, b in zip(first, second, strict=True)), strict=True)
+    frames, centers = zip(
+        *(squares(a, b, width=8) for a, b in zip(first, second, strict=True)), strict=True
+    )
     found = made(1, 2, 5).windows(torch.stack(frames)[None])[0, ..., 2]  # L G 2
     swapped = (found[0, 0] - centers[0][0]).norm() > (found[0, 0] - centers[0][1]).norm()
     paths = found.flip(1) if swapped else found
@@ -150,7 +175,11 @@ def test_the_order_is_the_best_of_all():
     for n in range(6):
         costs = [
             sum(
-                (centers[n, t, o[t][g]] - 2 * centers[n, t - 1, o[t - 1][g]] + centers[n, t - 2, o[t - 2][g]]).norm()
+                (
+                    centers[n, t, o[t][g]]
+                    - 2 * centers[n, t - 1, o[t - 1][g]]
+                    + centers[n, t - 2, o[t - 2][g]]
+                ).norm()
                 for t in (2, 3)
                 for g in range(3)
             )
@@ -179,10 +208,14 @@ def test_each_window_shows_what_is_its_own():
     seen = net.transform(frame[None, None])[0, 0]  # G 2C 32 32
     steps = [(2 * i + 1) / 32 - 1 for i in range(32)]
     for g in range(2):
-        half, center, other = windows[g, 0, 0].item(), windows[g, :, 2].tolist(), windows[1 - g, :, 2].tolist()
+        half = windows[g, 0, 0].item()
+        center = windows[g, :, 2].tolist()
+        other = windows[1 - g, :, 2].tolist()
         for i, j in itertools.product(range(0, 32, 5), repeat=2):
             place = center[0] + half * steps[j], center[1] + half * steps[i]
-            mine, theirs = (math.exp(-0.5 * (math.dist(place, c) / 0.125) ** 2) for c in (center, other))
+            mine, theirs = (
+                math.exp(-0.5 * (math.dist(place, c) / 0.125) ** 2) for c in (center, other)
+            )
             expected = seen[g, 0, i, j].item() * mine / (mine + theirs)
             assert seen[g, 1, i, j].item() == pytest.approx(expected, abs=1e-4)
         assert 0.7 * seen[g, 0].sum() < seen[g, 1].sum() < 0.999 * seen[g, 0].sum()

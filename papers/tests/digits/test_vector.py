@@ -9,7 +9,8 @@ from onlooker_papers.digits.encoders.vector import WideLinear
 
 @pytest.fixture
 def layers() -> tuple[WideLinear, nn.Linear]:
-    wide, plain = WideLinear(300, 7), nn.Linear(300, 7)
+    wide = WideLinear(300, 7)
+    plain = nn.Linear(300, 7)
     plain.load_state_dict(wide.state_dict())
     return wide, plain
 
@@ -21,11 +22,15 @@ def test_it_is_a_linear_layer(layers: tuple[WideLinear, nn.Linear], rows: int) -
     assert torch.equal(wide(x), plain(x))
 
 
-def test_few_rows_keep_float32_under_autocast_and_many_do_not(layers: tuple[WideLinear, nn.Linear]) -> None:
+def test_few_rows_keep_float32_under_autocast_and_many_do_not(
+    layers: tuple[WideLinear, nn.Linear],
+) -> None:
     wide, plain = layers
-    few, many = torch.randn(127, 300), torch.randn(128, 300)
+    few = torch.randn(127, 300)
+    many = torch.randn(128, 300)
     with torch.autocast("cpu", torch.bfloat16):
-        exact, rounded = wide(few.bfloat16()), wide(many)
+        exact = wide(few.bfloat16())
+        rounded = wide(many)
         assert (exact.dtype, rounded.dtype) == (torch.float32, torch.bfloat16)
         assert torch.equal(rounded, plain(many))
     assert torch.equal(exact, plain(few.bfloat16().float()))

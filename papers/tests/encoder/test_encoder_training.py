@@ -32,7 +32,10 @@ def folder(tmp_path: Path) -> Path:
             path.parent.mkdir(parents=True, exist_ok=True)
             cv2.imwrite(str(path), np.full((64, 64, 3), (10, 20, 200 * index), np.uint8))
         (tmp_path / "val" / "images").mkdir(parents=True, exist_ok=True)
-        cv2.imwrite(str(tmp_path / "val" / "images" / f"val_{index}.JPEG"), np.full((64, 64, 3), index, np.uint8))
+        cv2.imwrite(
+            str(tmp_path / "val" / "images" / f"val_{index}.JPEG"),
+            np.full((64, 64, 3), index, np.uint8),
+        )
         lines.append(f"val_{index}.JPEG\t{name}\t0\t0\t63\t63\n")
     (tmp_path / "val" / "val_annotations.txt").write_text("".join(lines))
     return tmp_path
@@ -66,7 +69,9 @@ def test_one_of_ten_images_of_a_class_of_caltech_101_is_held_back(tmp_path: Path
         for number in range(1, 13):
             image = np.full((30, 50, 3), number, np.uint8)
             image[:, 10:40] = 200  # the middle square
-            cv2.imwrite(str(tmp_path / "101_ObjectCategories" / name / f"image_{number:04}.jpg"), image)
+            cv2.imwrite(
+                str(tmp_path / "101_ObjectCategories" / name / f"image_{number:04}.jpg"), image
+            )
     train, validation, classes = list_images(tmp_path)
     assert classes == ["Faces", "ant"]
     assert [path.name for path, _ in validation] == ["image_0010.jpg"] * 2
@@ -85,7 +90,8 @@ def test_crops_without_colors_are_gray() -> None:
 
 def test_the_contrastive_loss_is_that_of_its_equation() -> None:
     projected = torch.randn(6, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    z, losses = projected / projected.norm(dim=1, keepdim=True), []
+    z = projected / projected.norm(dim=1, keepdim=True)
+    losses = []
     for i in range(6):
         others = [torch.exp(z[i] @ z[k] / 0.5) for k in range(6) if k != i]
         losses.append(-torch.log(torch.exp(z[i] @ z[(i + 3) % 6] / 0.5) / sum(others)))
@@ -100,20 +106,29 @@ def test_crops_of_a_ramp_are_ramps_of_both_directions() -> None:
     mirrored = (step <= 1e-6).all((1, 2, 3))
     assert ((step >= -1e-6).all((1, 2, 3)) ^ mirrored).all()
     assert 0 < mirrored.sum() < 32
-    torch.testing.assert_close(crops, crops[:, :1, :1].expand_as(crops), msg="rows and colors are equal")
-    width = (crops[..., -1] - crops[..., 0]).abs().amax((1, 2)) * 255 / 252  # part of the image's width
+    torch.testing.assert_close(
+        crops, crops[:, :1, :1].expand_as(crops), msg="rows and colors are equal"
+    )
+    width = (
+        (crops[..., -1] - crops[..., 0]).abs().amax((1, 2)) * 255 / 252
+    )  # part of the image's width
     assert width.min() > (0.5 * 3 / 4) ** 0.5 - 0.05
     assert width.max() <= 1.001
 
 
 def test_the_learning_rate_rises_and_falls() -> None:
     recipe = Recipe(epochs=10, warmup=2, lr=0.4)
-    assert [learning_rate(recipe, epoch) for epoch in (0, 1, 2, 10)] == pytest.approx([0, 0.2, 0.4, 0])
+    assert [learning_rate(recipe, epoch) for epoch in (0, 1, 2, 10)] == pytest.approx(
+        [0, 0.2, 0.4, 0]
+    )
 
 
 @pytest.mark.parametrize("contrast", [0.0, 0.5])
-def test_an_interrupted_training_ends_with_the_same_weights(tmp_path: Path, contrast: float) -> None:
-    images, recipe = made(), replace(RECIPE, contrast=contrast)
+def test_an_interrupted_training_ends_with_the_same_weights(
+    tmp_path: Path, contrast: float
+) -> None:
+    images = made()
+    recipe = replace(RECIPE, contrast=contrast)
     whole = Training(tmp_path / "whole", recipe, 2, CPU)
     lines = list(whole.fit(images, images))
     assert [line["size"] for line in lines] == [32, 32, 64]
@@ -133,10 +148,12 @@ def test_a_folder_of_another_recipe_is_refused(tmp_path: Path) -> None:
 
 
 def test_exported_weights_are_measured_as_they_are(folder: Path, tmp_path: Path) -> None:
-    run, file = tmp_path / "run", tmp_path / "weights" / "small.safetensors"
+    run = tmp_path / "run"
+    file = tmp_path / "weights" / "small.safetensors"
     trained = Training(run, RECIPE, 2, CPU)
     lines = list(trained.fit(made(8), made(8)))
-    results, figure = tmp_path / "results", tmp_path / "docs" / "curve.png"
+    results = tmp_path / "results"
+    figure = tmp_path / "docs" / "curve.png"
     words = [folder, "--run", run, "--export", file, "--results", results, "--figure", figure]
     result = CliRunner().invoke(app, list(map(str, words)))
     assert result.exit_code == 0, result.output
@@ -148,9 +165,12 @@ def test_exported_weights_are_measured_as_they_are(folder: Path, tmp_path: Path)
     assert figures["curve"]["accuracy"] == [line["accuracy"] for line in lines]
     assert 198e6 < figures["multiply_adds_112"] <= 200e6
     assert figure.read_bytes().startswith(b"\x89PNG")
-    weights, average = load_file(file), trained.average.module.encoder.state_dict()
+    weights = load_file(file)
+    average = trained.average.module.encoder.state_dict()
     assert set(weights) == set(average)
     for name, value in weights.items():
         assert value.dtype == (torch.float16 if average[name].is_floating_point() else torch.int64)
-        torch.testing.assert_close(value.float(), average[name].float(), rtol=1e-3, atol=1e-6, msg=name)
+        torch.testing.assert_close(
+            value.float(), average[name].float(), rtol=1e-3, atol=1e-6, msg=name
+        )
     assert "| classes | 2 | 2 |" in card({"encoder": figures, "encoder-free": figures}).markdown()

@@ -17,16 +17,21 @@ def made(hidden=4, grid=(3, 2), seed=0):
 @given(B=st.integers(1, 3), h=st.integers(1, 5), w=st.integers(1, 5), seed=st.integers(0, 999))
 @torch.no_grad()
 def test_it_equals_its_equation_and_sums_to_one(B, h, w, seed):
-    attention, rng = made(grid=(h, w), seed=seed), np.random.default_rng(seed)
-    features, hidden = 5 * rng.normal(size=(B, 6, h, w)), 3 * rng.normal(size=(B, 4, h, w))
-    w_c, b_c = attention.context.weight.numpy(force=True), attention.context.bias.numpy(force=True)
+    attention = made(grid=(h, w), seed=seed)
+    rng = np.random.default_rng(seed)
+    features = 5 * rng.normal(size=(B, 6, h, w))
+    hidden = 3 * rng.normal(size=(B, 4, h, w))
+    w_c = attention.context.weight.numpy(force=True)
+    b_c = attention.context.bias.numpy(force=True)
     expected = np.zeros((B, h, w))
     for n in range(B):
         vector = np.array([hidden[n, k].sum() / (h * w) for k in range(4)])
         for y in range(h):
             for x in range(w):
                 place = y * w + x
-                expected[n, y, x] = features[n, :, y, x].sum() / 6 + w_c[place] @ vector + b_c[place]
+                expected[n, y, x] = (
+                    features[n, :, y, x].sum() / 6 + w_c[place] @ vector + b_c[place]
+                )
         expected[n] = np.exp(expected[n]) / np.exp(expected[n]).sum()
     got = attention(attention.project(torch.tensor(features)), torch.tensor(hidden))
     np.testing.assert_allclose(got, expected, atol=1e-12)

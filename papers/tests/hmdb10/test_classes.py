@@ -39,7 +39,9 @@ def counts(split: Split) -> tuple[int, int, int]:
 
 
 def test_class_counts_are_those_of_the_official_files(official: Path) -> None:
-    assert {label: len(read_split(official / f"{label}_test_split1.txt")) for label in CLASSES} == CLASSES
+    assert {
+        label: len(read_split(official / f"{label}_test_split1.txt")) for label in CLASSES
+    } == CLASSES
     assert (len(CLASSES), sum(CLASSES.values())) == (51, 6766)
 
 
@@ -47,7 +49,10 @@ def test_ten_classes_in_the_proportions_of_the_report(published: Path) -> None:
     split = hmdb10(published)
     assert counts(split) == (817, 246, 87)  # 1,150 clips times 730, 220 and 78 of 1,028
     assert {clip.label for clip in split.training} == set(FIRST_TEN)
-    sources = [{source(c.path.name, c.label) for c in s} for s in (split.training, split.validation, split.test)]
+    sources = [
+        {source(c.path.name, c.label) for c in s}
+        for s in (split.training, split.validation, split.test)
+    ]
     assert sum(map(len, sources)) == len(set.union(*sources))
     for side, share in ((split.validation, 220 / 1028), (split.test, 78 / 1028)):
         for label, count in Counter(clip.label for clip in side).items():
@@ -62,21 +67,28 @@ def test_no_ten_whole_classes_are_those_of_the_report() -> None:
     # The eleventh is larger than the tenth: no other ten are as small.
     tenth, eleventh = sorted(CLASSES.values())[9:11]
     assert tenth < eleventh
-    others = sorted(count for label, count in CLASSES.items() if label not in ("brush_hair", "cartwheel"))[:8]
+    others = sorted(
+        count for label, count in CLASSES.items() if label not in ("brush_hair", "cartwheel")
+    )[:8]
     assert sum(others) + CLASSES["brush_hair"] + CLASSES["cartwheel"] == 1034
 
 
 def test_other_ten_classes(published: Path) -> None:
     split = hmdb10(published, SMALLEST_TEN)
     assert sum(counts(split)) == 1028
-    assert all(abs(n - wanted) <= 5 for n, wanted in zip(counts(split), (730, 220, 78), strict=True))
+    assert all(
+        abs(n - wanted) <= 5 for n, wanted in zip(counts(split), (730, 220, 78), strict=True)
+    )
 
 
 def test_ten_classes_of_which_clips_are_missing(tmp_path: Path) -> None:
     root = tmp_path
     for label in TWO:
         write_clips(root, label, 104)  # as many as wave has
-    with pytest.raises(ClipError, match=r"cartwheel: 104 .avi files, the published class has 107; unpack its archive"):
+    with pytest.raises(
+        ClipError,
+        match=r"cartwheel: 104 .avi files, the published class has 107; unpack its archive",
+    ):
         hmdb10(root, TWO)
     assert sum(counts(hmdb10(root, TWO, complete=False))) == 208
     for path in (root / "wave").iterdir():
@@ -86,8 +98,16 @@ def test_ten_classes_of_which_clips_are_missing(tmp_path: Path) -> None:
 
 
 def test_a_few_clips_of_each_class_are_spread_over_it() -> None:
-    clips = [Clip(Path(f"{label}/{k}.mp4"), label) for label, count in (("a", 6), ("b", 2)) for k in range(count)]
+    clips = [
+        Clip(Path(f"{label}/{k}.mp4"), label)
+        for label, count in (("a", 6), ("b", 2))
+        for k in range(count)
+    ]
     assert [clip.path.as_posix() for clip in few_of_each(clips, 3)] == [
-        "a/0.mp4", "a/2.mp4", "a/4.mp4", "b/0.mp4", "b/1.mp4"
-    ]  # fmt: skip
+        "a/0.mp4",
+        "a/2.mp4",
+        "a/4.mp4",
+        "b/0.mp4",
+        "b/1.mp4",
+    ]
     assert few_of_each(clips, 0) == clips

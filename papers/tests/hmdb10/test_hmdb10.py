@@ -1,4 +1,6 @@
-"""The HMDB-51 report made again: the whole command on a tiny tree in the published layout, and on other clips."""
+"""The HMDB-51 report made again: the whole command on a tiny tree in the published layout, and on
+other clips.
+"""
 
 import json
 import shutil
@@ -32,7 +34,9 @@ TINY = Budget(
     pretrained=False,
     hidden=4,
     data=DataConfig(frames=4, size=32, translate=0.0, scale=0.0),
-    training=TrainConfig(epochs=6, batch=4, lr=0.05, label_smoothing=0.0, patience=0, precision="32"),
+    training=TrainConfig(
+        epochs=6, batch=4, lr=0.05, label_smoothing=0.0, patience=0, precision="32"
+    ),
     complete=False,
 )
 BROKEN = "Film_0_wave_f_cm_np1_fr_med_1.avi"
@@ -63,7 +67,9 @@ def _pooled() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def hmdb51(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A cut-down HMDB-51: of each class, a color, two clips of each of four films, one of them broken."""
+    """A cut-down HMDB-51: of each class, a color, two clips of each of four films, one of them
+    broken.
+    """
     root = tmp_path_factory.mktemp("hmdb51")
     for k, label in enumerate(CLASSES):
         (root / label).mkdir()
@@ -100,9 +106,16 @@ def words_of(page: Path) -> str:
 
 
 def test_what_is_published() -> None:
-    data, training = PUBLISHED.data, PUBLISHED.training
+    data = PUBLISHED.data
+    training = PUBLISHED.training
     assert (PUBLISHED.encoder, PUBLISHED.pretrained, PUBLISHED.complete) == ("vgg16", True, True)
-    assert (data.frames, data.size, data.translate, data.scale, data.hflip) == (30, 224, 0, 0, False)
+    assert (data.frames, data.size, data.translate, data.scale, data.hflip) == (
+        30,
+        224,
+        0,
+        0,
+        False,
+    )
     assert (training.batch, training.epochs, training.patience) == (15, 10, 0)
 
 
@@ -124,7 +137,8 @@ def test_figures_count_what_the_models_answer(made: Path) -> None:
 
 def test_the_page_has_the_published_figure_next_to_ours(made: Path, hmdb51: Path) -> None:
     page = made / "run" / "report.html"
-    seen, text = self_contained(page), words_of(page)
+    seen = self_contained(page)
+    text = words_of(page)
     for words in (
         '<td>published (Teja &amp; Akunuri 2020)</td><td class="n">82.0</td>',
         BROKEN,
@@ -154,7 +168,9 @@ def test_results_have_a_key_for_each_set(made: Path, squares: Path, tmp_path: Pa
     assert "published (Teja &amp; Akunuri 2020)" not in page
 
 
-def test_a_finished_run_computes_nothing_again(made: Path, hmdb51: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_finished_run_computes_nothing_again(
+    made: Path, hmdb51: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in ("fit", "encoded_clips"):
         monkeypatch.setattr(module, name, Mock(side_effect=AssertionError("computed again")))
     before = (made / "run" / "figures.json").read_bytes()
@@ -163,7 +179,9 @@ def test_a_finished_run_computes_nothing_again(made: Path, hmdb51: Path, monkeyp
     assert (made / "run" / "figures.json").read_bytes() == before
 
 
-def test_a_run_that_was_killed_continues_with_equal_results(made: Path, hmdb51: Path, tmp_path: Path) -> None:
+def test_a_run_that_was_killed_continues_with_equal_results(
+    made: Path, hmdb51: Path, tmp_path: Path
+) -> None:
     with killed_in(module, "measure"):
         reproduce(tmp_path / "run", hmdb51, classes=CLASSES, budget=TINY)
     assert not (tmp_path / "run" / "models" / "report.json").exists()
@@ -186,15 +204,23 @@ def test_a_run_of_other_settings_is_refused(made: Path, hmdb51: Path, squares: P
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("--hmdb51 {hmdb51} --clips {squares}", "give either --hmdb51 DIR (HMDB-51 itself) or --clips DIR"),
-        ("--hmdb51 {hmdb51} --classes wave,cartweel", "has no class 'cartweel'; did you mean cartw"),
+        (
+            "--hmdb51 {hmdb51} --clips {squares}",
+            "give either --hmdb51 DIR (HMDB-51 itself) or --clips DIR",
+        ),
+        (
+            "--hmdb51 {hmdb51} --classes wave,cartweel",
+            "has no class 'cartweel'; did you mean cartw",
+        ),
         ("--clips {squares} --classes up,don", "squares has no class 'don'; "),
         ("--hmdb51 {tmp}/none", "no folder brush_hair/"),
         ("--clips {tmp}/none", "none: no such folder; give a folder with one sub-folder per class"),
         ("--hmdb51 {hmdb51} --classes wave,cartwheel", "8 .avi files, the published class has 107"),
     ],
 )
-def test_errors_leave_no_run(hmdb51: Path, squares: Path, tmp_path: Path, words: str, message: str) -> None:
+def test_errors_leave_no_run(
+    hmdb51: Path, squares: Path, tmp_path: Path, words: str, message: str
+) -> None:
     given = words.format(hmdb51=hmdb51, squares=squares, tmp=tmp_path).split()
     result = call(*given, "--run", tmp_path / "run")
     assert result.exit_code == 1
@@ -202,7 +228,9 @@ def test_errors_leave_no_run(hmdb51: Path, squares: Path, tmp_path: Path, words:
     assert not (tmp_path / "run").exists()
 
 
-def test_options_of_the_command_reach_the_run(squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_options_of_the_command_reach_the_run(
+    squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "PUBLISHED", replace(TINY, pretrained=True))
     run = tmp_path / "run"
     result = call("--clips", squares, "--classes", "up, down", "--no-pretrained", "--run", run)

@@ -1,4 +1,6 @@
-"""The report's system on J-HMDB: draws that keep source videos whole, the literal size, and a tiny run."""
+"""The report's system on J-HMDB: draws that keep source videos whole, the literal size, and a tiny
+run.
+"""
 
 from dataclasses import replace
 from itertools import compress
@@ -24,17 +26,24 @@ from onlooker_papers.results import assembled
 
 
 def test_ten_classes_are_divided_in_the_reports_proportions() -> None:
-    clips = [Clip(Path(f"{label}/{n}.mp4"), label, f"{label}-{n // 4}") for label in "abcdefghijkl" for n in range(40)]
+    clips = [
+        Clip(Path(f"{label}/{n}.mp4"), label, f"{label}-{n // 4}")
+        for label in "abcdefghijkl"
+        for n in range(40)
+    ]
     chosen = on_jhmdb.ten_classes(clips)
     assert {clip.label for clip in chosen} == set("abcdefghij")
     draws = [on_jhmdb.Draw(Path(), chosen, number).split for number in range(2)]
     assert draws[0] != draws[1]
     for split in draws:
-        sides = [{clip.recording for clip in side} for side in (split.training, split.validation, split.test)]
+        sides = [
+            {clip.recording for clip in side}
+            for side in (split.training, split.validation, split.test)
+        ]
         assert not (sides[0] & sides[1] | sides[0] & sides[2] | sides[1] & sides[2])
-        assert [len(side) for side in (split.training, split.validation, split.test)] == pytest.approx(
-            [400 * share / 1028 for share in (730, 220, 78)], abs=20
-        )
+        assert [
+            len(side) for side in (split.training, split.validation, split.test)
+        ] == pytest.approx([400 * share / 1028 for share in (730, 220, 78)], abs=20)
 
 
 def test_the_literal_size_is_about_a_hundred_thousand_parameters() -> None:
@@ -47,9 +56,14 @@ def test_the_literal_size_is_about_a_hundred_thousand_parameters() -> None:
 
 
 def test_clips_divided_at_random_share_recordings() -> None:
-    clips = [Clip(Path(f"{label}/{n}.mp4"), label, f"{label}-{n // 4}") for label in "abcdefghij" for n in range(40)]
+    clips = [
+        Clip(Path(f"{label}/{n}.mp4"), label, f"{label}-{n // 4}")
+        for label in "abcdefghij"
+        for n in range(40)
+    ]
     whole, alone, half = (
-        divide(clips, PROTOCOLS[name], 0) for name in (OURS, RANDOM, f"{RANDOM}, half of the training clips")
+        divide(clips, PROTOCOLS[name], 0)
+        for name in (OURS, RANDOM, f"{RANDOM}, half of the training clips")
     )
     assert not any(known(clips, whole))
     assert sum(known(clips, alone)) > 0.9 * len(alone.test)
@@ -68,7 +82,9 @@ def clips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Clip, ...]:
     return clips
 
 
-def test_a_protocol_adds_its_row(clips: tuple[Clip, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_protocol_adds_its_row(
+    clips: tuple[Clip, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for label in FIRST_TEN:
         names = [f"film{n % 4}_{label}_f_cm_np1_fr_bad_{n}.avi 1\n" for n in range(12)]
         (lists := tmp_path / "annotations" / "hmdb51").mkdir(parents=True, exist_ok=True)
@@ -109,7 +125,9 @@ def test_a_tiny_run_fills_the_table(clips: tuple[Clip, ...], tmp_path: Path) -> 
     assert "| `lstm` | `small-free` | " in table({on_jhmdb.FILE: both}).markdown()
 
 
-def test_the_last_epoch_is_tested(clips: tuple[Clip, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_last_epoch_is_tested(
+    clips: tuple[Clip, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def without_best(net: VideoModel, *given: Any) -> Curves:
         curves = fit(net, *given)
         for weights in net.parameters():
@@ -125,9 +143,14 @@ def test_the_last_epoch_is_tested(clips: tuple[Clip, ...], tmp_path: Path, monke
 
 
 def test_clips_that_choose_the_learning_rate_are_test_clips_of_no_draw() -> None:
-    clips = [Clip(Path(f"{label}/{n}.mp4"), label, f"{label}-{n // 4}") for label in "abcdefghij" for n in range(40)]
+    clips = [
+        Clip(Path(f"{label}/{n}.mp4"), label, f"{label}-{n // 4}")
+        for label in "abcdefghij"
+        for n in range(40)
+    ]
     every = [on_jhmdb.Draw(Path(), clips, number) for number in range(5)]
-    validation, tested = every[0].split.validation, {clip for draw in every for clip in draw.split.test}
+    validation = every[0].split.validation
+    tested = {clip for draw in every for clip in draw.split.test}
     chosen = set(compress(validation, on_jhmdb.untested(every)))
     assert chosen
     assert chosen == set(validation) - tested != set(validation)

@@ -22,7 +22,12 @@ def small_tree(root: Path, groups: int = 12) -> Path:
     """Three classes of 12 groups, 4 of them for testing; lists have the published line ends."""
     lists = root / "ucfTrainTestlist"
     lists.mkdir()
-    rows = [(label, g, entry(label, g, c)) for label in CLASSES for g in range(1, groups + 1) for c in (1, 2, 3)]
+    rows = [
+        (label, g, entry(label, g, c))
+        for label in CLASSES
+        for g in range(1, groups + 1)
+        for c in (1, 2, 3)
+    ]
     numbers = {label: number for number, label in enumerate(CLASSES, 1)}
     index = "".join(f"{number} {label}\r\n" for label, number in numbers.items())
     (lists / "classInd.txt").write_bytes(index.encode())
@@ -68,7 +73,9 @@ def test_a_split_in_the_published_layout(small: Path) -> None:
     assert clip.path == small / "UCF-101" / "Archery" / "v_Archery_g01_c01.avi"
     assert (clip.label, clip.recording) == ("Archery", "Archery_g01")
     assert Counter(clip.label for clip in split.validation) == dict.fromkeys(CLASSES, 3)
-    groups = [{clip.recording for clip in side} for side in (split.training, split.validation, split.test)]
+    groups = [
+        {clip.recording for clip in side} for side in (split.training, split.validation, split.test)
+    ]
     assert sum(map(len, groups)) == len(set.union(*groups)) == 36
 
 
@@ -95,9 +102,14 @@ def test_the_official_splits(published: Path, official: Path, number: int) -> No
     assert len(split.training) + len(split.validation) == COUNTS[number][0]
     assert len(split.test) == COUNTS[number][1]
     assert 0.09 < len(split.validation) / COUNTS[number][0] < 0.11  # whole groups of four to seven
-    sides = [{clip.recording for clip in side} for side in (split.training, split.validation, split.test)]
+    sides = [
+        {clip.recording for clip in side} for side in (split.training, split.validation, split.test)
+    ]
     assert sum(map(len, sides)) == len(set.union(*sides)) == 101 * 25
-    assert all(len({clip.label for clip in side}) == 101 for side in (split.training, split.validation, split.test))
+    assert all(
+        len({clip.label for clip in side}) == 101
+        for side in (split.training, split.validation, split.test)
+    )
 
 
 def test_published_counts(official: Path) -> None:
@@ -110,33 +122,80 @@ def test_published_counts(official: Path) -> None:
 
 def test_clips_that_are_missing(small: Path) -> None:
     (small / "UCF-101" / "YoYo" / "v_YoYo_g05_c02.avi").unlink()
-    with pytest.raises(ClipError, match=r"UCF-101: 1 of the 108 clips that .* are missing: YoYo/v_YoYo_g05_c02.avi;"):
+    with pytest.raises(
+        ClipError,
+        match=r"UCF-101: 1 of the 108 clips that .* are missing: YoYo/v_YoYo_g05_c02.avi;",
+    ):
         UCF101.split(small, complete=False)
     for path in (small / "UCF-101" / "YoYo").iterdir():
         path.unlink()
-    with pytest.raises(ClipError, match=r"UCF-101: 36 of the 108 clips that .* names are missing: YoYo.*; unpack"):
+    with pytest.raises(
+        ClipError, match=r"UCF-101: 36 of the 108 clips that .* names are missing: YoYo.*; unpack"
+    ):
         UCF101.split(small, complete=False)
     (small / "UCF-101").rename(small / "elsewhere")
-    assert UCF101.split(small / "elsewhere", small, classes=("Archery", "HandstandPushups"), complete=False)
-    with pytest.raises(ClipError, match=r"nowhere: no such folder; expected the class folders of UCF101 there"):
+    assert UCF101.split(
+        small / "elsewhere", small, classes=("Archery", "HandstandPushups"), complete=False
+    )
+    with pytest.raises(
+        ClipError, match=r"nowhere: no such folder; expected the class folders of UCF101 there"
+    ):
         UCF101.split(small / "nowhere", small, complete=False)
 
 
 @pytest.mark.parametrize(
     ("file", "edit", "message"),
     [
-        ("classInd.txt", lambda t: t + "3 Surfing\n", r"line 4 is a duplicate of line 3: 3; take the official file"),
-        ("classInd.txt", lambda t: t + "Surfing\n", r"line 4 is 'Surfing'; expected the number of a class, a space"),
-        ("classInd.txt", lambda t: t.replace("3 YoYo", ""), r"trainlist01.txt: line 49: no class YoYo in classInd.txt"),
-        ("trainlist01.txt", lambda t: t + t.splitlines()[1], r"line 73 is a duplicate of line 2: Archery/.*g05_c02"),
-        ("trainlist01.txt", lambda t: t.replace("avi 3", "avi 1"), r"line 49: YoYo/.* is of class 1; .* says 3; take"),
-        ("trainlist01.txt", lambda t: t + "YoYo/g01.avi 3", r"line 73 is 'YoYo/g01.avi 3'; expected <Class>/v_<Class>"),
-        ("testlist01.txt", lambda t: t + entry("YoYo", 5, 1), r"testlist01.txt: YoYo/v_YoYo_g05_c01.avi is in train"),
-        ("testlist01.txt", lambda t: t + "YoYo/v_Archery_g05_c01.avi", r"line 37 is .*; expected <Class>/v_<Class>"),
-        ("testlist01.txt", lambda t: "", r"testlist01.txt: an empty file; copy the official lists there"),
+        (
+            "classInd.txt",
+            lambda t: t + "3 Surfing\n",
+            r"line 4 is a duplicate of line 3: 3; take the official file",
+        ),
+        (
+            "classInd.txt",
+            lambda t: t + "Surfing\n",
+            r"line 4 is 'Surfing'; expected the number of a class, a space",
+        ),
+        (
+            "classInd.txt",
+            lambda t: t.replace("3 YoYo", ""),
+            r"trainlist01.txt: line 49: no class YoYo in classInd.txt",
+        ),
+        (
+            "trainlist01.txt",
+            lambda t: t + t.splitlines()[1],
+            r"line 73 is a duplicate of line 2: Archery/.*g05_c02",
+        ),
+        (
+            "trainlist01.txt",
+            lambda t: t.replace("avi 3", "avi 1"),
+            r"line 49: YoYo/.* is of class 1; .* says 3; take",
+        ),
+        (
+            "trainlist01.txt",
+            lambda t: t + "YoYo/g01.avi 3",
+            r"line 73 is 'YoYo/g01.avi 3'; expected <Class>/v_<Class>",
+        ),
+        (
+            "testlist01.txt",
+            lambda t: t + entry("YoYo", 5, 1),
+            r"testlist01.txt: YoYo/v_YoYo_g05_c01.avi is in train",
+        ),
+        (
+            "testlist01.txt",
+            lambda t: t + "YoYo/v_Archery_g05_c01.avi",
+            r"line 37 is .*; expected <Class>/v_<Class>",
+        ),
+        (
+            "testlist01.txt",
+            lambda t: "",
+            r"testlist01.txt: an empty file; copy the official lists there",
+        ),
     ],
 )
-def test_lists_that_are_not_as_published(small: Path, file: str, edit: object, message: str) -> None:
+def test_lists_that_are_not_as_published(
+    small: Path, file: str, edit: object, message: str
+) -> None:
     path = small / "ucfTrainTestlist" / file
     path.write_text(edit(path.read_text()))
     with pytest.raises(ClipError, match=message):
@@ -144,11 +203,19 @@ def test_lists_that_are_not_as_published(small: Path, file: str, edit: object, m
 
 
 def test_an_incomplete_copy_is_an_error(small: Path, official: Path) -> None:
-    with pytest.raises(ClipError, match=r"classInd.txt: 3 classes; UCF101 has 101; take the official file"):
+    with pytest.raises(
+        ClipError, match=r"classInd.txt: 3 classes; UCF101 has 101; take the official file"
+    ):
         UCF101.split(small)
-    (small / "ucfTrainTestlist" / "classInd.txt").write_bytes((official / "classInd.txt").read_bytes())
+    (small / "ucfTrainTestlist" / "classInd.txt").write_bytes(
+        (official / "classInd.txt").read_bytes()
+    )
     text = (official / "trainlist01.txt").read_text().splitlines(keepends=True)
     (small / "ucfTrainTestlist" / "trainlist01.txt").write_text("".join(text[:-1]))
-    (small / "ucfTrainTestlist" / "testlist01.txt").write_bytes((official / "testlist01.txt").read_bytes())
-    with pytest.raises(ClipError, match=r"trainlist01.txt: 9536 clips; the published list has 9537"):
+    (small / "ucfTrainTestlist" / "testlist01.txt").write_bytes(
+        (official / "testlist01.txt").read_bytes()
+    )
+    with pytest.raises(
+        ClipError, match=r"trainlist01.txt: 9536 clips; the published list has 9537"
+    ):
         UCF101.split(small)

@@ -54,7 +54,9 @@ def test_a_tenth_of_the_places_is_marked() -> None:
 
 
 @torch.no_grad()
-def test_class_activation_adds_up_to_what_a_location_adds_to_the_class(trained: tuple[Recognizer, Path]) -> None:
+def test_class_activation_adds_up_to_what_a_location_adds_to_the_class(
+    trained: tuple[Recognizer, Path],
+) -> None:
     recognizer, path = trained
     net = recognizer.model
     assert isinstance(net, LinearClassifier)

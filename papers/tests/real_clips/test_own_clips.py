@@ -1,4 +1,6 @@
-"""The default command on real clips: the same figures as the command, honest splits, tables and figures."""
+"""The default command on real clips: the same figures as the command, honest splits, tables and
+figures.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -28,28 +30,43 @@ def squares(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return make_set(tmp_path / "clips" / "basketball")
 
 
-def test_it_is_what_the_command_trains_and_its_rows_fill_the_tables(squares: Path, tmp_path: Path) -> None:
+def test_it_is_what_the_command_trains_and_its_rows_fill_the_tables(
+    squares: Path, tmp_path: Path
+) -> None:
     figures = own_clips.measure("basketball", tmp_path / "run", tmp_path / "results")
     split = frozen.splits_of("basketball")["split"]
-    trained = train_run(squares, tmp_path / "trained", frozen.MODEL, frozen.DATA, TrainConfig(), split, quiet=True)
+    trained = train_run(
+        squares, tmp_path / "trained", frozen.MODEL, frozen.DATA, TrainConfig(), split, quiet=True
+    )
     assert figures["default"] == figures["linear"] == trained["accuracy"]
-    assert (figures["interval"], figures["recordings"]) == (trained["accuracy_interval"], trained["recordings"])
+    assert (figures["interval"], figures["recordings"]) == (
+        trained["accuracy_interval"],
+        trained["recordings"],
+    )
     assert figures["above_linear"][0] == 0
     again = own_clips.measure("basketball", tmp_path / "none", tmp_path / "results", stored=True)
     assert again == figures
     assert not (tmp_path / "none").exists()
-    with_encoders = own_clips.measure("basketball", tmp_path / "run", tmp_path / "results", encoders=True)
+    with_encoders = own_clips.measure(
+        "basketball", tmp_path / "run", tmp_path / "results", encoders=True
+    )
     assert with_encoders.items() >= figures.items()
-    assert with_encoders["lite0"] == with_encoders["auto"] == figures["default"], "all are encoded by the same filters"
+    assert with_encoders["lite0"] == with_encoders["auto"] == figures["default"], (
+        "all are encoded by the same filters"
+    )
     assert (with_encoders["above_default"][0], with_encoders["encoders"]) == (0, {"split": "small"})
     assert (figures["best_row"], figures["test_clips"]) == ("default", len(split.test))
     stored = {
-        name: read_json(tmp_path / "results" / f"{name}.json")["figures"] for name in ("own-clips", "calibration")
+        name: read_json(tmp_path / "results" / f"{name}.json")["figures"]
+        for name in ("own-clips", "calibration")
     }
     of = stored["calibration"]["basketball"]
     assert of["clips"] == 24
     assert 0 <= of["perfect"] <= of["perfect_95"]
-    assert "| basketball | " in tables.own_clips(stored).markdown() + tables.calibration(stored).markdown()
+    assert (
+        "| basketball | "
+        in tables.own_clips(stored).markdown() + tables.calibration(stored).markdown()
+    )
 
 
 def test_the_best_is_a_row_on_the_same_clips(tmp_path: Path) -> None:
@@ -57,7 +74,10 @@ def test_the_best_is_a_row_on_the_same_clips(tmp_path: Path) -> None:
         '{"figures": {"hand_gestures": {"accuracy": {"tcn": 0.7}}, "basketball": {"accuracy": {"tcn": 0.9}}, '
         '"hand_gestures_ablation": {"accuracy": {"lstm": 0.5}}}}'
     )
-    assert own_clips.others("hand_gestures", tmp_path) == {"tcn": 0.7, "lstm (hand_gestures_ablation)": 0.5}
+    assert own_clips.others("hand_gestures", tmp_path) == {
+        "tcn": 0.7,
+        "lstm (hand_gestures_ablation)": 0.5,
+    }
     assert own_clips.others("jhmdb", tmp_path) == {}
 
 
@@ -76,7 +96,9 @@ def test_an_episode_keeps_recordings_apart() -> None:
     assert len(set(clips.y[support])) == WAYS
     again, _ = few_shot.episode(clips, WAYS, 5, np.random.default_rng(1))
     assert [*again] == [*support]
-    with pytest.raises(ValueError, match="class 0 has 16 clips, too few of other recordings than 14 random ones"):
+    with pytest.raises(
+        ValueError, match="class 0 has 16 clips, too few of other recordings than 14 random ones"
+    ):
         few_shot.episode(clips._replace(num_classes=1), WAYS, 14, np.random.default_rng(0))
 
 

@@ -1,4 +1,6 @@
-"""Published networks on the clips of the default command: a tiny run, its resumption, its rows and its table."""
+"""Published networks on the clips of the default command: a tiny run, its resumption, its rows and
+its table.
+"""
 
 from pathlib import Path
 
@@ -21,12 +23,16 @@ class Tiny(nn.Module):
         self.head = nn.Linear(2 * 3 * 8 * 8, num_classes)
 
     def forward(self, video: Tensor) -> Tensor:
-        return self.head(nn.functional.adaptive_avg_pool2d(video[:, [0, -1]].flatten(1, 2), 8).flatten(1))
+        return self.head(
+            nn.functional.adaptive_avg_pool2d(video[:, [0, -1]].flatten(1, 2), 8).flatten(1)
+        )
 
 
 @pytest.fixture
 def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """24 clips as `$ONLOOKER_DATA/clips/basketball`, of which the default command got one test clip right."""
+    """24 clips as `$ONLOOKER_DATA/clips/basketball`, of which the default command got one test clip
+    right.
+    """
     monkeypatch.setenv("ONLOOKER_DATA", str(tmp_path))
     monkeypatch.setattr(frozen, "DATA", DataConfig(frames=4, size=32, translate=0.0))
     monkeypatch.setattr(frozen, "MODEL", ModelConfig("linear", "conv4"))
@@ -52,14 +58,20 @@ def test_a_tiny_run_fills_the_table(results: Path, tmp_path: Path) -> None:
     assert rows["tiny"]["epochs"] > 1
     assert "| basketball | `tiny` | " in tables.peers({"peers": {"basketball": rows}}).markdown()
     written = (results / "cells" / "peers" / "basketball" / "tiny.json").read_text(encoding="utf-8")
-    assert peers.measure("basketball", tmp_path / "run", results, ["tiny"]) == accuracies  # from its memo
+    assert (
+        peers.measure("basketball", tmp_path / "run", results, ["tiny"]) == accuracies
+    )  # from its memo
     again = (results / "cells" / "peers" / "basketball" / "tiny.json").read_text(encoding="utf-8")
     assert written.partition("memos")[2] == again.partition("memos")[2]
 
 
-def test_clips_that_the_default_was_not_tested_on_are_refused(results: Path, tmp_path: Path) -> None:
+def test_clips_that_the_default_was_not_tested_on_are_refused(
+    results: Path, tmp_path: Path
+) -> None:
     make_set(tmp_path / "clips" / "basketball", clips=20)
-    with pytest.raises(ValueError, match="has no answers for the 16 test clips of basketball; run "):
+    with pytest.raises(
+        ValueError, match="has no answers for the 16 test clips of basketball; run "
+    ):
         peers.measure("basketball", tmp_path / "run", results, ["tiny"])
 
 

@@ -20,7 +20,10 @@ TINY = TrainConfig(epochs=1, batch=16, precision="32")
 
 
 def figures(**accuracies: float) -> dict[str, Any]:
-    places = {name: {"peak_in_silhouette": 0.5, "peak_in_box": 0.6, "box_iou_50": 0.7} for name in accuracies}
+    places = {
+        name: {"peak_in_silhouette": 0.5, "peak_in_box": 0.6, "box_iou_50": 0.7}
+        for name in accuracies
+    }
     return {
         "accuracy": accuracies,
         "spread": dict.fromkeys(accuracies),
@@ -43,22 +46,36 @@ def test_recipes_are_valid_and_their_rows_recorded(name: str) -> None:
     data = DataConfig(**{**SAMPLES, **recipe.data})
     shared = Settings(ModelConfig(**MODEL), data, TrainConfig(**recipe.training))
     models = settings_of(recipe.models, shared)
-    recorded = read_json(Path(__file__).resolve().parents[3] / "results" / "real-clips.json")["figures"][name]
-    assert {*models} | ({"fused"} if "motion" in models else set()) >= {*recorded["accuracy"]} - GONE
+    recorded = read_json(Path(__file__).resolve().parents[3] / "results" / "real-clips.json")[
+        "figures"
+    ][name]
+    assert {*models} | ({"fused"} if "motion" in models else set()) >= {
+        *recorded["accuracy"]
+    } - GONE
     assert (len(recorded["seeds"]), recorded["splits"]) == (recipe.seeds, 1)
     assert recorded["budget"] == {
-        "epochs": recipe.training["epochs"], "frames": data.frames, "size": data.size, "channels": data.channels
-    }  # fmt: skip
+        "epochs": recipe.training["epochs"],
+        "frames": data.frames,
+        "size": data.size,
+        "channels": data.channels,
+    }
 
 
-def test_an_unknown_recipe_and_missing_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_recipe_and_missing_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(ValueError, match="there is no recipe 'hand'; there are surveillance, "):
         module.reproduce("hand", tmp_path / "run")
     monkeypatch.delenv("ONLOOKER_DATA", raising=False)
-    with pytest.raises(ValueError, match=r"ONLOOKER_DATA is not set; set ONLOOKER_DATA to a folder that has clips/SET"):
+    with pytest.raises(
+        ValueError,
+        match=r"ONLOOKER_DATA is not set; set ONLOOKER_DATA to a folder that has clips/SET",
+    ):
         module.reproduce("basketball", tmp_path / "run")
     monkeypatch.setenv("ONLOOKER_DATA", str(tmp_path))
-    with pytest.raises(ValueError, match=r"which has no folder clips; set ONLOOKER_DATA to a folder"):
+    with pytest.raises(
+        ValueError, match=r"which has no folder clips; set ONLOOKER_DATA to a folder"
+    ):
         module.reproduce("basketball", tmp_path / "run")
 
 
@@ -85,12 +102,20 @@ def test_a_recipe_becomes_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     make_set(tmp_path / "clips" / "squares", clips=4, frames=4)
     monkeypatch.setenv("ONLOOKER_DATA", str(tmp_path))
     training = {"epochs": 1, "batch": 16, "precision": "32"}
-    tiny = Recipe("squares", "single-frame,convnet", {"frames": 3, "size": 16, "channels": 1}, training, seeds=1)
+    tiny = Recipe(
+        "squares",
+        "single-frame,convnet",
+        {"frames": 3, "size": 16, "channels": 1},
+        training,
+        seeds=1,
+    )
     monkeypatch.setitem(module.RECIPES, "squares", tiny)
     found = module.reproduce("squares", tmp_path / "run", tmp_path / "results", jobs=1)
     stored = read_json(tmp_path / "results" / "real-clips.json")
     assert stored["figures"]["squares"]["accuracy"] == found["accuracy"]
     assert stored["command"] == "python -m onlooker_papers.real_clips squares"
-    cell = read_json(tmp_path / "results" / "cells" / "real-clips" / "squares" / "models" / "convnet.json")
+    cell = read_json(
+        tmp_path / "results" / "cells" / "real-clips" / "squares" / "models" / "convnet.json"
+    )
     assert (cell["settings"]["frames"], cell["settings"]["modality"]) == (3, "rgb")
     assert (tmp_path / "run" / "squares" / "comparison.json").exists()

@@ -1,4 +1,6 @@
-"""When events happen: stitched streams and their figures, counted naively, and live as offline in a clear case."""
+"""When events happen: stitched streams and their figures, counted naively, and live as offline in a
+clear case.
+"""
 
 from itertools import pairwise
 from pathlib import Path
@@ -35,7 +37,8 @@ def parts(count: int = 30, seed: int = 0) -> list[Part]:
     random = np.random.default_rng(seed)
     made = []
     for i in range(count):
-        label, frames = CLASSES[i % 3], int(random.integers(7, 10))
+        label = CLASSES[i % 3]
+        frames = int(random.integers(7, 10))
         features = random.normal(0, 0.02, (frames, 64, 2, 2))
         if label != "nothing":
             channels = slice(0, 8) if label == "fall" else slice(8, 16)
@@ -57,10 +60,15 @@ def played(model: Fitted) -> Played:
 
 
 def test_a_stream_has_its_clips_frames_and_events_in_order() -> None:
-    clips = [part._replace(features=np.full((10, 1, 1, 1), i, np.float16)) for i, part in enumerate(parts(4))]
+    clips = [
+        part._replace(features=np.full((10, 1, 1, 1), i, np.float16))
+        for i, part in enumerate(parts(4))
+    ]
     stream = stitch(clips, [2, 0, 2, 1], Pace(rate=2.0, step=2.5))
     assert stream.clip.tolist() == [2] * 4 + [0] * 4 + [2] * 4 + [1] * 4
-    assert stream.place.tolist() == [0, 2, 5, 8] * 4, "the nearest of 0, 2.5, 5 and 7.5; halves to the even one"
+    assert stream.place.tolist() == [0, 2, 5, 8] * 4, (
+        "the nearest of 0, 2.5, 5 and 7.5; halves to the even one"
+    )
     assert stream.events == [Segment("fall", 2.0, 4.0), Segment("fight", 6.0, 8.0)]
     assert stream.times == [t / 2 for t in range(16)]
     assert stream.features(3, 5).flatten().tolist() == [2, 0]
@@ -94,7 +102,9 @@ def test_a_stream_is_played_in_parts_as_a_whole(model: Fitted) -> None:
     stream = stitch(clips, range(60), model.pace)
     assert len(stream.clip) > 2 * 128
     with torch.no_grad():
-        windows = model.net.forward_features(stream.features(0, len(stream.clip))[None].float()).windows
+        windows = model.net.forward_features(
+            stream.features(0, len(stream.clip))[None].float()
+        ).windows
     assert windows is not None
     expected = windows.scores[0].numpy()
     for place, length in enumerate(model.net.lengths):
@@ -119,8 +129,12 @@ def scripted(events: list[Segment], true: list[Segment], seconds: int = 200) -> 
     scores = np.zeros((seconds, len(lengths), 3))
     for each in events:
         last = round(each.end) - 1
-        scores[last, lengths.index(round(each.end - each.start)), CLASSES.index(each.label)] = each.score
-    return Played(list(map(float, range(seconds))), scores, true, Finder(CLASSES, lengths, 0.02, 2), 0.5)
+        scores[last, lengths.index(round(each.end - each.start)), CLASSES.index(each.label)] = (
+            each.score
+        )
+    return Played(
+        list(map(float, range(seconds))), scores, true, Finder(CLASSES, lengths, 0.02, 2), 0.5
+    )
 
 
 def naive(found: list[Segment], true: list[Segment], seconds: float) -> dict[str, float]:
@@ -132,7 +146,10 @@ def naive(found: list[Segment], true: list[Segment], seconds: float) -> dict[str
     outside = seconds - sum(event.end - event.start for event in true)
     return {
         "found": sum(map(bool, near)) / len(true),
-        "named": sum(event.label in {e.label for e in of} for event, of in zip(true, near, strict=True)) / len(true),
+        "named": sum(
+            event.label in {e.label for e in of} for event, of in zip(true, near, strict=True)
+        )
+        / len(true),
         "false_alarms_per_hour": len(alarms) / outside * 3600,
     }
 
@@ -140,7 +157,10 @@ def naive(found: list[Segment], true: list[Segment], seconds: float) -> dict[str
 def test_found_events_and_alarms_are_those_of_a_naive_count() -> None:
     random = np.random.default_rng(0)
     starts = np.arange(5, 185, 15)
-    true = [Segment(CLASSES[i % 2], float(start), float(start + 6)) for i, start in enumerate(starts.tolist())]
+    true = [
+        Segment(CLASSES[i % 2], float(start), float(start + 6))
+        for i, start in enumerate(starts.tolist())
+    ]
     guesses = [
         Segment(CLASSES[random.integers(2)], start, start + 5, float(random.uniform(0.1, 1)))
         for start in (starts + random.integers(-9, 6, len(starts))).clip(0).astype(float).tolist()
@@ -168,19 +188,26 @@ def test_a_delay_is_that_of_the_first_event_that_overlaps_a_true_one() -> None:
     true = [Segment("fall", 20.0, 26.0), Segment("fight", 60.0, 66.0)]
     stream = scripted([Segment("fall", 20.0, 26.0, 0.9), Segment("fall", 63.0, 69.0, 0.9)], true)
     figures = reported([stream], [stream.finder.find(stream.times, stream.scores)], [0.5], 200.0)
-    assert figures["delay"] == np.median([2.0, 5.0]), "a third of six seconds after its end, 26 and 69"
+    assert figures["delay"] == np.median([2.0, 5.0]), (
+        "a third of six seconds after its end, 26 and 69"
+    )
     assert (figures["found"], figures["named"]) == (1, 0.5)
 
 
 def test_classes_of_a_setting() -> None:
     labels = ("Archery", "CricketShot", "Surfing")
-    found = {name: [SETTINGS[name].label(Clip(Path("a.mp4"), label)) for label in labels] for name in SETTINGS}
+    found = {
+        name: [SETTINGS[name].label(Clip(Path("a.mp4"), label)) for label in labels]
+        for name in SETTINGS
+    }
     assert found["ucf101_18"] == ["Archery", "CricketShot", "nothing"]
     assert found["background_ucf101_18"] == ["Archery", "nothing", "nothing"]
     assert found["weizmann"] == [None, None, None]
 
 
-def test_each_row_is_written_with_the_figures_of_before(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_each_row_is_written_with_the_figures_of_before(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     def measure(name: str, splits: int) -> dict[str, Any]:
         return {"hours": float(splits), "before": BEFORE.get(name)}
 

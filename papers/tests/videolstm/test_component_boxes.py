@@ -12,7 +12,9 @@ from onlooker_papers.videolstm.foregrounds import contrast, upsample
 PLAIN = BoxParameters(threshold=0.5, closing=0)
 
 
-def rectangle(*places: tuple[int, int, int, int, float], size: tuple[int, int] = (40, 60)) -> np.ndarray:
+def rectangle(
+    *places: tuple[int, int, int, int, float], size: tuple[int, int] = (40, 60)
+) -> np.ndarray:
     weights = np.zeros((1, *size), np.float32)
     for x1, y1, x2, y2, weight in places:
         weights[0, y1:y2, x1:x2] = weight
@@ -20,14 +22,19 @@ def rectangle(*places: tuple[int, int, int, int, float], size: tuple[int, int] =
 
 
 def test_the_box_is_the_component_with_the_largest_share_of_attention() -> None:
-    (box,) = cut_boxes(rectangle((0, 0, 4, 4, 1.0), (30, 20, 40, 30, 0.8), (50, 0, 52, 2, 0.4)), PLAIN)
+    (box,) = cut_boxes(
+        rectangle((0, 0, 4, 4, 1.0), (30, 20, 40, 30, 0.8), (50, 0, 52, 2, 0.4)), PLAIN
+    )
     assert box.corners.tolist() == [[30, 20, 40, 30]]
     np.testing.assert_allclose(box.concentration, 80 / (16 + 80 + 1.6) - 100 / 2400, rtol=1e-5)
 
 
 def test_gaps_are_closed_as_a_share_of_the_frame() -> None:
     weights = rectangle((10, 10, 14, 20, 1.0), (16, 10, 20, 20, 1.0))
-    (apart,), (joined,) = cut_boxes(weights, PLAIN), cut_boxes(weights, replace(PLAIN, closing=0.05))
+    (apart,), (joined,) = (
+        cut_boxes(weights, PLAIN),
+        cut_boxes(weights, replace(PLAIN, closing=0.05)),
+    )
     assert len(apart) == 1
     assert joined.corners.tolist() == [[10, 10, 20, 20]]
 
@@ -68,7 +75,9 @@ def test_inconsistent_shapes_are_errors() -> None:
 
 
 def walking(*ways: tuple[int, int, int, int]) -> np.ndarray:
-    """Squares on gray, each given by its first x and y, its side and its speed in pixels per frame: `6 48 64 3`."""
+    """Squares on gray, each given by its first x and y, its side and its speed in pixels per frame:
+    `6 48 64 3`.
+    """
     frames = np.full((6, 48, 64, 3), 60, np.uint8)
     for x, y, side, step in ways:
         for t in range(6):
@@ -77,7 +86,9 @@ def walking(*ways: tuple[int, int, int, int]) -> np.ndarray:
 
 
 def test_the_attended_object_is_boxed_as_a_whole() -> None:
-    frames = walking((4, 4, 8, 5), (4, 30, 10, 5))  # in steps that show all of each between three frames
+    frames = walking(
+        (4, 4, 8, 5), (4, 30, 10, 5)
+    )  # in steps that show all of each between three frames
     maps = np.full((6, 12, 16), 1e-3, np.float32)
     for t in range(6):
         maps[t, 8, (4 + 5 * t) // 4] = 1  # a corner of the lower one
@@ -92,7 +103,9 @@ def test_the_attended_object_is_boxed_as_a_whole() -> None:
 
 def test_attention_next_to_an_object_counts_for_the_nearest_object_that_is_not_tiny() -> None:
     frames = walking((4, 4, 8, 5), (4, 30, 10, 5))
-    frames[:, 44:46, 60:62] = 60 + 160 * (np.arange(6) % 2 == 0)[:, None, None, None].astype(np.uint8)
+    frames[:, 44:46, 60:62] = 60 + 160 * (np.arange(6) % 2 == 0)[:, None, None, None].astype(
+        np.uint8
+    )
     maps = np.zeros((6, 12, 16), np.float32)
     maps[:, 11, 15] = 1  # on the speck in the corner, far below the lower one
     things = BoxParameters(foreground="background", threshold=0.2, extent="object", closing=0.0)
@@ -107,10 +120,16 @@ def test_without_motion_the_map_is_thresholded_without_a_foreground() -> None:
     maps /= maps.sum((1, 2), keepdims=True)
     parts = BoxParameters(foreground="motion")
     things = replace(parts, extent="object")
-    for one, other in zip(find_boxes(maps, frames, parts), find_boxes(maps, frames, things), strict=True):
+    for one, other in zip(
+        find_boxes(maps, frames, parts), find_boxes(maps, frames, things), strict=True
+    ):
         np.testing.assert_array_equal(one.corners, other.corners)
     even = np.full((3, 12, 16), 1 / 192, np.float32)
-    assert [len(found) for found in find_boxes(even, walking((4, 4, 8, 5))[:3], things)] == [0, 0, 0]
+    assert [len(found) for found in find_boxes(even, walking((4, 4, 8, 5))[:3], things)] == [
+        0,
+        0,
+        0,
+    ]
 
 
 def test_the_point_is_on_the_object_though_the_highest_cell_is_next_to_it() -> None:
@@ -118,7 +137,9 @@ def test_the_point_is_on_the_object_though_the_highest_cell_is_next_to_it() -> N
     maps = np.zeros((6, 6, 8), np.float32)  # cells of 8 pixels
     for t in range(6):
         column = (10 + 5 * t + 3) // 8
-        maps[t, 3, column], maps[t, 2, column] = 0.6, 0.4  # its center, at 28, is below the square that ends at 26
+        # its center, at 28, is below the square that ends at 26
+        maps[t, 3, column] = 0.6
+        maps[t, 2, column] = 0.4
     for extent in ("attention", "object"):
         parameters = BoxParameters(foreground="background", extent=extent, threshold=0.2)
         for t, found in enumerate(find_boxes(maps, frames, parameters)):
@@ -129,11 +150,15 @@ def test_the_point_is_on_the_object_though_the_highest_cell_is_next_to_it() -> N
 
 def test_the_point_of_an_oscillating_object_is_at_its_current_position() -> None:
     frames = np.full((9, 48, 64, 3), 60, np.uint8)
-    for t, x in enumerate((8, 16, 24, 16) * 2 + (8,)):  # in the middle it has come from a side and goes back there
+    for t, x in enumerate(
+        (8, 16, 24, 16) * 2 + (8,)
+    ):  # in the middle it has come from a side and goes back there
         frames[t, 10:34, x : x + 8] = 230
     even_on_both = np.zeros((9, 6, 8), np.float32)
     even_on_both[:, 1:4, 1:4] = 1 / 9
-    found = find_boxes(even_on_both, frames, BoxParameters(foreground="motion", extent="object", threshold=0.2))
+    found = find_boxes(
+        even_on_both, frames, BoxParameters(foreground="motion", extent="object", threshold=0.2)
+    )
     for t in (2, 4, 6):
         x, y = found[t].point
         assert (24, 8, 24)[t // 2 - 1] < x < (24, 8, 24)[t // 2 - 1] + 8
@@ -153,17 +178,23 @@ def test_points_equal_a_loop_over_pixels(extent: str) -> None:
     def means(values: np.ndarray, side: int) -> np.ndarray:
         """Means over a neighborhood of each pixel, reflected at the border."""
         padded = np.pad(values.astype(np.float64), side // 2, mode="reflect")
-        return np.array([[padded[y : y + side, x : x + side].mean() for x in range(48)] for y in range(40)])
+        return np.array(
+            [[padded[y : y + side, x : x + side].mean() for x in range(48)] for y in range(40)]
+        )
 
     for t, found in enumerate(find_boxes(maps, frames, parameters)):
         # Cells are 8 pixels, and gaps of a tenth of 40 pixels are 4: the nearest odd numbers.
         attended = means(means(large[t], 9), 9)
         seen = (attended + 1e-6 * attended.max()) * (means(there[t], 5) + 4 / 255) ** 2
         heavy = (
-            there[t] if extent == "object" else np.where(large[t] > large[t].mean(), large[t] * (there[t] + 4 / 255), 0)
+            there[t]
+            if extent == "object"
+            else np.where(large[t] > large[t].mean(), large[t] * (there[t] + 4 / 255), 0)
         )
         heavy = cv2.morphologyEx(
-            (heavy >= 0.6 * heavy.max()).astype(np.uint8), cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8)
+            (heavy >= 0.6 * heavy.max()).astype(np.uint8),
+            cv2.MORPH_CLOSE,
+            np.ones((5, 5), np.uint8),
         )
         _, parts = cv2.connectedComponents(heavy, connectivity=8)
         for x, y in found.points:

@@ -21,7 +21,9 @@ Make = Callable[..., Path]
 
 
 @given(st.integers(1, 1000), st.integers(1, 40), st.integers(1, 12))
-def test_temporal_crops_are_consecutive_and_spread_from_end_to_end(total: int, length: int, count: int) -> None:
+def test_temporal_crops_are_consecutive_and_spread_from_end_to_end(
+    total: int, length: int, count: int
+) -> None:
     found = TemporalCrops(length, count).rows(total)
     assert len(found) == count
     starts = [int(window[0]) for window in found]
@@ -46,7 +48,9 @@ def test_crops_are_in_the_video_and_never_go_back(total: int, length: int, count
 
 
 @pytest.mark.parametrize("streams", ["rgb", "flow", "both"])
-def test_crops_of_clips_are_consecutive_frames(make_clip: Make, tmp_path: Path, streams: Modality) -> None:
+def test_crops_of_clips_are_consecutive_frames(
+    make_clip: Make, tmp_path: Path, streams: Modality
+) -> None:
     path = make_clip(frames=12)
     config = DataConfig(frames=12, size=16, modality=streams)
     every, _ = read_clips([Clip(path, "a")] * 40, ["a"], config, quiet=True, cache=tmp_path)
@@ -67,7 +71,8 @@ def test_crops_of_clips_are_consecutive_frames(make_clip: Make, tmp_path: Path, 
             found.append(start)
         return found
 
-    first, second = starts(0), starts(1)
+    first = starts(0)
+    second = starts(1)
     assert set(first + second) == set(range(8)), "every crop occurs"
     assert first != second
     assert starts(0) == first
@@ -77,14 +82,28 @@ def test_crops_of_clips_are_consecutive_frames(make_clip: Make, tmp_path: Path, 
 
 @pytest.mark.parametrize("aggregation", ["mean", "product", "last"])
 def test_scores_are_averaged_over_crops(make_clip: Make, tmp_path: Path, aggregation: str) -> None:
-    path, data = make_clip(frames=14), DataConfig(frames=6, size=16, normalization="half")
+    path = make_clip(frames=14)
+    data = DataConfig(frames=6, size=16, normalization="half")
     torch.manual_seed(0)
-    of = Recognizer(create_model("convalstm", 2, encoder="conv4", size=16, hidden=4), ("a", "b"), data, aggregation)
-    every, _ = read_clips([Clip(path, "a")], ["a", "b"], replace(data, frames=14), quiet=True, cache=tmp_path)
+    of = Recognizer(
+        create_model("convalstm", 2, encoder="conv4", size=16, hidden=4),
+        ("a", "b"),
+        data,
+        aggregation,
+    )
+    every, _ = read_clips(
+        [Clip(path, "a")], ["a", "b"], replace(data, frames=14), quiet=True, cache=tmp_path
+    )
     samples = ClipCrops(every.clips, every.files, ["a", "b"], TemporalCrops(6, 3))
-    seen, starts, whole = evaluate_crops(of, samples), (0, 4, 8), every[0][0]
+    seen = evaluate_crops(of, samples)
+    starts = (0, 4, 8)
+    whole = every[0][0]
     answers = [of.classify(whole[None, start : start + 6]).scores[0] for start in starts]
-    np.testing.assert_allclose(seen.scores[0], np.mean([of.aggregate(answer) for answer in answers], 0), rtol=1e-5)
+    np.testing.assert_allclose(
+        seen.scores[0], np.mean([of.aggregate(answer) for answer in answers], 0), rtol=1e-5
+    )
     for frame in range(14):
-        inside = [answers[w][frame - start] for w, start in enumerate(starts) if 0 <= frame - start < 6]
+        inside = [
+            answers[w][frame - start] for w, start in enumerate(starts) if 0 <= frame - start < 6
+        ]
         np.testing.assert_allclose(seen.frame_scores[0][frame], np.mean(inside, 0), rtol=1e-4)

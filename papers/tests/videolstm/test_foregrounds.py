@@ -9,7 +9,8 @@ from onlooker_papers.videolstm.foregrounds import FOREGROUNDS, background, contr
 def passing(T: int = 9, side: int = 4, step: int = 5) -> tuple[np.ndarray, np.ndarray]:
     """A bright square that moves over a static textured background, and its mask."""
     still = np.random.default_rng(0).integers(0, 60, (12, 60, 3))
-    frames, mask = np.tile(still, (T, 1, 1, 1)), np.zeros((T, 12, 60), bool)
+    frames = np.tile(still, (T, 1, 1, 1))
+    mask = np.zeros((T, 12, 60), bool)
     for t in range(T):
         mask[t, 3 : 3 + side, step * t : step * t + side] = True
     frames[mask] = 250
@@ -21,7 +22,9 @@ def test_foregrounds_cover_the_moving_square_only(name: str) -> None:
     frames, mask = passing()
     found = FOREGROUNDS[name](frames)  # type: ignore[misc]
     assert (found.shape, found.dtype) == (mask.shape, np.float32)
-    inner = slice(1, -1) if name == "motion" else slice(None)  # at its ends a clip has two frames, not three
+    inner = (
+        slice(1, -1) if name == "motion" else slice(None)
+    )  # at its ends a clip has two frames, not three
     assert np.array_equal(found[inner] > 0.5, mask[inner])
     assert found[inner][~mask[inner]].max() == 0
 

@@ -12,14 +12,19 @@ from onlooker.models.cells.lstm import ConvLSTM
 from onlooker.models.registry import create_model
 from onlooker_papers.videolstm.init_from import initialize_motion
 
-CLASSES, HIDDEN, SIZE, FIELDS = 3, 5, 16, 2
+CLASSES = 3
+HIDDEN = 5
+SIZE = 16
+FIELDS = 2
 FLOW = 2 * FIELDS
 
 
 def made(name: str, channels: int, seed: int, classes: int = CLASSES, **changes: Any) -> Any:
     """Seeded, with batch norms that have seen something and biases that are not 0."""
     torch.manual_seed(seed)
-    model = create_model(name, classes, **{"size": SIZE, "hidden": HIDDEN, "in_channels": channels, **changes})
+    model = create_model(
+        name, classes, **{"size": SIZE, "hidden": HIDDEN, "in_channels": channels, **changes}
+    )
     with torch.no_grad():
         model(torch.rand(2, 3, channels, model.size, model.size))
         for key, parameter in model.named_parameters():
@@ -46,14 +51,19 @@ def weights(part: Any) -> dict[str, Tensor]:
 
 def equal(part: Any, expected: dict[str, Tensor]) -> bool:
     found = weights(part)
-    return found.keys() == expected.keys() and all(torch.equal(found[key], expected[key]) for key in found)
+    return found.keys() == expected.keys() and all(
+        torch.equal(found[key], expected[key]) for key in found
+    )
 
 
 @pytest.mark.parametrize("units", [0, 4])
 def test_every_part_has_the_weights_of_its_stream(units: int) -> None:
     changes: dict[str, Any] = {"head_units": units, "attention_loss": True}
-    model, seen, moved = motion(**changes), rgb(**changes), flow(head_units=units)
-    from_upper, source = weights(model.cell.from_upper), (weights(seen), weights(moved))
+    model = motion(**changes)
+    seen = rgb(**changes)
+    moved = flow(head_units=units)
+    from_upper = weights(model.cell.from_upper)
+    source = (weights(seen), weights(moved))
     initialize_motion(model, seen, moved)
     assert equal(model.encoder.rgb, weights(seen.encoder))
     assert equal(model.encoder.flow, weights(moved.encoder))
@@ -62,9 +72,11 @@ def test_every_part_has_the_weights_of_its_stream(units: int) -> None:
     assert equal(model.head, weights(seen.head))
     assert equal(model.attention_head, weights(seen.attention_head))
     assert equal(model.cell.from_upper, from_upper)
-    lower, trained = model.cell.lower, moved.cell
+    lower = model.cell.lower
+    trained = moved.cell
     for conv in ("from_features", "from_hidden"):
-        one, nine = getattr(lower, conv).weight, getattr(trained, conv).weight
+        one = getattr(lower, conv).weight
+        nine = getattr(trained, conv).weight
         assert one.shape == (*nine.shape[:2], 1, 1)
         assert torch.equal(one[:, :, 0, 0], nine[:, :, 1, 1])
     assert torch.equal(lower.from_features.bias, trained.from_features.bias)
@@ -77,7 +89,8 @@ def test_every_part_has_the_weights_of_its_stream(units: int) -> None:
 
 
 def test_kernels_of_one_place_are_taken_as_they_are() -> None:
-    model, moved = motion(), flow()
+    model = motion()
+    moved = flow()
     moved.cell = ConvLSTM(moved.encoder.num_features, HIDDEN, kernel=1)
     initialize_motion(model, rgb(), moved)
     assert equal(model.cell.lower, weights(moved.cell))
@@ -86,7 +99,9 @@ def test_kernels_of_one_place_are_taken_as_they_are() -> None:
 @torch.no_grad()
 def test_without_neighbors_in_flow_it_is_the_two_streams_one_attending_for_the_other() -> None:
     """The flow's own memory asks the attention of RGB, whose ConvLSTM and head then answer."""
-    model, seen, moved = motion(), rgb(), flow()
+    model = motion()
+    seen = rgb()
+    moved = flow()
     for conv in (moved.cell.from_features, moved.cell.from_hidden):
         middle = conv.weight[:, :, 1, 1].clone()
         conv.weight.zero_()
@@ -95,9 +110,12 @@ def test_without_neighbors_in_flow_it_is_the_two_streams_one_attending_for_the_o
     model.cell.from_upper.weight.zero_()
 
     video = torch.rand(2, 4, 3 + FLOW, SIZE, SIZE, generator=torch.Generator().manual_seed(3))
-    frames, fields = video[:, :, :3], video[:, :, 3:]
+    frames = video[:, :, :3]
+    fields = video[:, :, 3:]
     (remembered, _), _ = unroll(moved.cell, moved.encode_video(fields), moved.initial_state(2))
-    state, logits, maps = seen.initial_state(2), [], []
+    state = seen.initial_state(2)
+    logits = []
+    maps = []
     for frame, asks in zip(frames.unbind(1), remembered.unbind(1), strict=True):
         features = seen.encode(frame)
         attention = seen.cell.attention(seen.cell.attention.project(features), asks)

@@ -19,7 +19,9 @@ def made(digits: Digits) -> TargetBatch:
     return MovingTarget(digits).batch(200, seed=3)
 
 
-def test_a_video_is_its_digits_where_they_are_joined_by_the_maximum(digits: Digits, made: TargetBatch) -> None:
+def test_a_video_is_its_digits_where_they_are_joined_by_the_maximum(
+    digits: Digits, made: TargetBatch
+) -> None:
     full = torch.from_numpy(digits.images)[:, None].float()
     images = F.interpolate(full, (20, 20), mode="area")[:, 0].round().byte()
     for b in range(20):
@@ -27,9 +29,16 @@ def test_a_video_is_its_digits_where_they_are_joined_by_the_maximum(digits: Digi
         for t in (0, 7, 19):
             canvas = np.zeros((64, 64), np.uint8)
             for image, box in zip(small, made.boxes[b, t].tolist(), strict=True):
-                rows, columns = np.flatnonzero(image.any(1)), np.flatnonzero(image.any(0))
-                top, left = int(box[1]) - rows[0], int(box[0]) - columns[0]
-                assert box == [left + columns[0], top + rows[0], left + columns[-1] + 1, top + rows[-1] + 1]
+                rows = np.flatnonzero(image.any(1))
+                columns = np.flatnonzero(image.any(0))
+                top = int(box[1]) - rows[0]
+                left = int(box[0]) - columns[0]
+                assert box == [
+                    left + columns[0],
+                    top + rows[0],
+                    left + columns[-1] + 1,
+                    top + rows[-1] + 1,
+                ]
                 part = canvas[top : top + 20, left : left + 20]
                 np.maximum(part, image, out=part)
             assert np.array_equal(made.video[b, t, 0].numpy(), canvas)

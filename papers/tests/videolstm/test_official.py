@@ -1,4 +1,6 @@
-"""VideoLSTM on the official sets: a tiny run on a tree in exactly the published layout, and what the page says."""
+"""VideoLSTM on the official sets: a tiny run on a tree in exactly the published layout, and what
+the page says.
+"""
 
 import json
 import re
@@ -22,10 +24,18 @@ from onlooker_papers.videolstm import official, on_features
 from onlooker_papers.videolstm.official_budget import BOTH, BUDGETS, FUSED, MOTION, SINGLE, Budget
 
 TINY = Budget(
-    "tiny", TrainConfig(epochs=1, batch=4, label_smoothing=0.0, patience=0, precision="32"),
-    encoder="conv4", pretrained=False, size=32, frames=4, crops=2, hidden=4, head_units=4, classes=2,
+    "tiny",
+    TrainConfig(epochs=1, batch=4, label_smoothing=0.0, patience=0, precision="32"),
+    encoder="conv4",
+    pretrained=False,
+    size=32,
+    frames=4,
+    crops=2,
+    hidden=4,
+    head_units=4,
+    classes=2,
     complete=False,
-)  # fmt: skip
+)
 NAMES = {MOTION, *(f"{model}-{streams}" for model in SINGLE for streams in ("rgb", "flow"))}
 
 
@@ -46,7 +56,9 @@ def done(tmp_path_factory: pytest.TempPathFactory, tree: Path) -> Path:
     folder = tmp_path_factory.mktemp("official")
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(BUDGETS, "tiny", TINY)
-        official.reproduce(folder / "run", "ucf101", tree, results=folder / "results", budget="tiny")
+        official.reproduce(
+            folder / "run", "ucf101", tree, results=folder / "results", budget="tiny"
+        )
     return folder
 
 
@@ -58,18 +70,29 @@ def test_every_model_and_both_streams_are_in_the_results(done: Path) -> None:
     # Of twelve clips of the first two classes one is empty.
     assert sum(figures["clips"].values()) == 11
     assert (figures["clips"]["test"], figures["classes"], figures["split"]) == (4, 2, 1)
-    assert [error["clip"] for error in figures["left_out"]] == ["UCF-101/Archery/v_Archery_g05_c01.avi"]
-    assert stored["command"] == "onlooker reproduce videolstm --ucf101 UCF101 --split 1 --results results"
+    assert [error["clip"] for error in figures["left_out"]] == [
+        "UCF-101/Archery/v_Archery_g05_c01.avi"
+    ]
+    assert (
+        stored["command"]
+        == "onlooker reproduce videolstm --ucf101 UCF101 --split 1 --results results"
+    )
     assert all(found["accuracy"] in (0, 0.25, 0.5, 0.75, 1) for found in figures["models"].values())
     assert all(sum(found["weights"]) == pytest.approx(1) for found in figures["fused"].values())
 
 
 def scores(split: Path) -> dict[str, list[list[float]]]:
-    """The probabilities of the test clips of every model and ensemble, `N K`, in the order of the clips."""
+    """The probabilities of the test clips of every model and ensemble, `N K`, in the order of the
+    clips.
+    """
     found = {path.parent.name: np.load(path)["test"] for path in sorted(split.glob("*/scores.npz"))}
     for words, names in FUSED.items():
-        weights = json.loads((split / f"{words}.json").read_text(encoding="utf-8"))["figures"]["weights"]
-        found["+".join(names)] = sum(w * found[name] for w, name in zip(weights, names, strict=True))
+        weights = json.loads((split / f"{words}.json").read_text(encoding="utf-8"))["figures"][
+            "weights"
+        ]
+        found["+".join(names)] = sum(
+            w * found[name] for w, name in zip(weights, names, strict=True)
+        )
     return {name: of.astype(float).tolist() for name, of in found.items()}
 
 
@@ -77,8 +100,12 @@ def test_the_scores_of_a_tiny_ucf101_are_the_stored_ones(done: Path) -> None:
     check("official-ucf101", scores(done / "run" / "split1"), rtol=2e-3, atol=2e-3)
 
 
-def test_the_scores_of_a_tiny_hmdb51_are_the_stored_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(official, "SINGLE", ("convlstm", "convalstm"))  # those that `motion` and the ensembles need
+def test_the_scores_of_a_tiny_hmdb51_are_the_stored_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        official, "SINGLE", ("convlstm", "convalstm")
+    )  # those that `motion` and the ensembles need
     monkeypatch.setattr(official, "_write_page", lambda *_: tmp_path)
     official.reproduce(tmp_path / "run", "hmdb51", write_hmdb51(tmp_path / "hmdb51"), budget="tiny")
     check("official-hmdb51", scores(tmp_path / "run" / "split1"), rtol=2e-3, atol=2e-3)
@@ -86,7 +113,15 @@ def test_the_scores_of_a_tiny_hmdb51_are_the_stored_ones(tmp_path: Path, monkeyp
 
 def test_the_page_has_the_table_of_the_paper(done: Path) -> None:
     page = (done / "run" / "split1" / "report.html").read_text(encoding="utf-8")
-    words = ["rgb: cited", "77.4", "82.1", "89.2", "as commonly cited", "v_Archery_g05_c01.avi", "random weights"]
+    words = [
+        "rgb: cited",
+        "77.4",
+        "82.1",
+        "89.2",
+        "as commonly cited",
+        "v_Archery_g05_c01.avi",
+        "random weights",
+    ]
     for word in (*words, BOTH, "Training curves", "--ucf101 UCF101"):
         assert word in page, word
     (row,) = (cells for cells in re.findall(r"<tr>(.*?)</tr>", page) if ">both</td>" in cells)
@@ -103,14 +138,22 @@ def test_a_model_sees_both_streams(done: Path, tree: Path) -> None:
     np.testing.assert_allclose(seen.scores.sum(), 1, atol=1e-5)
 
 
-def test_motion_begins_with_the_models_of_its_split_and_refuses_others(done: Path, tree: Path, tmp_path: Path) -> None:
+def test_motion_begins_with_the_models_of_its_split_and_refuses_others(
+    done: Path, tree: Path, tmp_path: Path
+) -> None:
     run = Path(shutil.copytree(done / "run", tmp_path / "run"))
     split = run / "split1"
     weights = {name: fingerprint(split / name) for name in ("convalstm-rgb", "convlstm-flow")}
-    assert json.loads((split / "motion.json").read_text(encoding="utf-8"))["settings"]["init_from"] == weights
+    assert (
+        json.loads((split / "motion.json").read_text(encoding="utf-8"))["settings"]["init_from"]
+        == weights
+    )
     flow = split / "convlstm-flow" / "model" / "model.safetensors"
     shutil.copy(split / "convlstm-rgb" / "model" / "model.safetensors", flow)
-    with pytest.raises(ValueError, match=r"motion.json: made with other settings \(init_from\.convlstm-flow\); choose"):
+    with pytest.raises(
+        ValueError,
+        match=r"motion.json: made with other settings \(init_from\.convlstm-flow\); choose",
+    ):
         official.reproduce(run, "ucf101", tree, budget="tiny")
 
 
@@ -133,18 +176,24 @@ def test_what_is_there_is_not_computed_again_and_the_rest_continues(
     assert (run / "split1" / "figures.json").read_bytes() == before
 
 
-def test_other_settings_are_refused(done: Path, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_settings_are_refused(
+    done: Path, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run = Path(shutil.copytree(done / "run", tmp_path / "run"))
 
     def again(**changes: Any) -> None:
         monkeypatch.setitem(BUDGETS, "tiny", replace(TINY, **changes))
         official.reproduce(run, "ucf101", tree, budget="tiny")
 
-    with pytest.raises(ValueError, match=r"convnet-rgb.json: made with other settings \(training\.lr\); choose"):
+    with pytest.raises(
+        ValueError, match=r"convnet-rgb.json: made with other settings \(training\.lr\); choose"
+    ):
         again(training=replace(TINY.training, lr=1.0))
     with pytest.raises(ValueError, match=r"made with other settings \(data\.frames\)"):
         again(frames=5)
-    with pytest.raises(ValueError, match=r"made with other settings \(data\.size, features\.flow\.size"):
+    with pytest.raises(
+        ValueError, match=r"made with other settings \(data\.size, features\.flow\.size"
+    ):
         again(size=40)
 
 
@@ -152,7 +201,12 @@ def test_the_published_sizes_are_those_of_the_paper() -> None:
     for budget in (BUDGETS["standard"], BUDGETS["full"]):
         sizes = (budget.frames, budget.crops, budget.hidden, budget.head_units, budget.size)
         assert sizes == (30, 25, 512, 1024, 224)
-        assert (budget.encoder, budget.pretrained, budget.dropout, budget.lstm_dropout) == ("vgg16", True, 0.7, 0.5)
+        assert (budget.encoder, budget.pretrained, budget.dropout, budget.lstm_dropout) == (
+            "vgg16",
+            True,
+            0.7,
+            0.5,
+        )
         assert (budget.classes, budget.clips, budget.complete) == (0, 0, True)
         assert budget.features("flow").in_channels == 2
     full = BUDGETS["full"]
@@ -169,14 +223,19 @@ def test_the_published_sizes_are_those_of_the_paper() -> None:
 
 
 @pytest.mark.slow
-def test_a_run_with_settings_of_the_authors_code(tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_with_settings_of_the_authors_code(
+    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     full = BUDGETS["full"]
     training = replace(full.training, epochs=1, batch=4, precision="32")
     small = replace(TINY, training=training, published=True, size=64)
     monkeypatch.setitem(BUDGETS, "tiny", small)
     official.reproduce(tmp_path / "run", "ucf101", tree, budget="tiny")
     split = tmp_path / "run" / "split1"
-    models = [load(split / name, device="cpu").model for name in ("convnet-rgb", "lstm-rgb", "alstm-flow", MOTION)]
+    models = [
+        load(split / name, device="cpu").model
+        for name in ("convnet-rgb", "lstm-rgb", "alstm-flow", MOTION)
+    ]
     assert {type(net).__name__ for net in models[1:]} == {"Published"}
     assert [net.clip_mean for net in models[1:]] == [False, True, True]
     motion: Any = models[-1]
@@ -185,7 +244,9 @@ def test_a_run_with_settings_of_the_authors_code(tree: Path, tmp_path: Path, mon
     assert motion.cell.upper.from_features.bias.chunk(4)[1].shape == (4,)
 
 
-def test_encoders_learn_from_the_split(done: Path, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_encoders_learn_from_the_split(
+    done: Path, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(BUDGETS, "tiny", replace(TINY, fine_tuning=replace(TINY.training, lr=1e-3)))
     monkeypatch.setattr(official._Models, "figures", lambda _: {})
     monkeypatch.setattr(official, "_write_page", lambda *_: tmp_path)
@@ -195,4 +256,6 @@ def test_encoders_learn_from_the_split(done: Path, tree: Path, tmp_path: Path, m
         frozen = load(done / "run" / "split1" / f"lstm-{streams}").model.encoder
         trained = load_file(split / f"{streams}-encoder.safetensors")
         assert frozen.state_dict().keys() == trained.keys()
-        assert all(not torch.equal(weights, trained[name]) for name, weights in frozen.named_parameters())
+        assert all(
+            not torch.equal(weights, trained[name]) for name, weights in frozen.named_parameters()
+        )

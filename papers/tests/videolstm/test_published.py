@@ -1,4 +1,6 @@
-"""The models as the authors' code has them: each setting does what it says, and without them they are the library's."""
+"""The models as the authors' code has them: each setting does what it says, and without them they
+are the library's.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -16,8 +18,13 @@ from onlooker_papers.videolstm.target_clips import data
 SMALL = {"encoder": "conv4", "hidden": 4, "size": 48}
 # The settings of the library, as arguments of `Published`.
 OURS = {
-    "glimpse": "scaled", "clip_mean": False, "head_units": 0, "dropout": 0.5, "flatten": False, "forget_bias": 1.0
-}  # fmt: skip
+    "glimpse": "scaled",
+    "clip_mean": False,
+    "head_units": 0,
+    "dropout": 0.5,
+    "flatten": False,
+    "forget_bias": 1.0,
+}
 
 
 def published(name: str, **settings: Any) -> Published:
@@ -53,7 +60,9 @@ def test_the_other_settings() -> None:
         assert not any(bias.any() for bias in biases), name
     assert [published(name).clip_mean for name in NAMES] == [False, True, False, True, True]
     dropouts = {
-        name: [part.p for part in published(name).head.modules() if isinstance(part, torch.nn.Dropout)]
+        name: [
+            part.p for part in published(name).head.modules() if isinstance(part, torch.nn.Dropout)
+        ]
         for name in NAMES
     }
     assert dropouts["lstm"] == dropouts["alstm"] == [0.5]
@@ -67,7 +76,9 @@ def test_a_run_gets_the_published_settings_unless_others_are_given() -> None:
     net = configured(ModelConfig("published-alstm", "conv4"), data, 3)
     assert isinstance(net, Published)
     assert (net.clip_mean, net.cell.num_hidden) == (True, 512)
-    assert configured(ModelConfig("published-alstm", "conv4", hidden=8), data, 3).cell.num_hidden == 8
+    assert (
+        configured(ModelConfig("published-alstm", "conv4", hidden=8), data, 3).cell.num_hidden == 8
+    )
 
 
 @torch.no_grad()
@@ -81,18 +92,24 @@ def test_the_first_state_is_the_tanh_of_the_mean_features(name: str) -> None:
         if name in ("lstm", "alstm"):
             expected = torch.tanh(mean.flatten(2).mean(2) @ layer.weight.T + layer.bias)
         else:
-            expected = torch.tanh(torch.nn.functional.conv2d(mean, layer.weight, layer.bias, padding=1))
+            expected = torch.tanh(
+                torch.nn.functional.conv2d(mean, layer.weight, layer.bias, padding=1)
+            )
         torch.testing.assert_close(part, expected)
     zeros = published(name, clip_mean=False).initial_state(2)
     assert [part.shape for part in state] == [part.shape for part in zeros]
-    torch.testing.assert_close(net.forward_features(features).logits, net.forward_features(features, state).logits)
+    torch.testing.assert_close(
+        net.forward_features(features).logits, net.forward_features(features, state).logits
+    )
 
 
 def test_the_first_state_is_learned_and_needs_the_clip() -> None:
     net: Any = published("alstm").train()
     net(torch.rand(2, 2, 3, 48, 48)).logits.square().sum().backward()
     assert all(p.grad is not None and p.grad.any() for p in net.learned_init.parameters())
-    with pytest.raises(ValueError, match="the first state of this model is predicted from the whole clip"):
+    with pytest.raises(
+        ValueError, match="the first state of this model is predicted from the whole clip"
+    ):
         net.step(torch.rand(1, 3, 48, 48))
 
 
@@ -106,7 +123,10 @@ def test_the_first_state_of_motion_comes_from_rgb_by_3x3_and_from_flow_by_1x1_ke
     for part, upper, lower in zip(state, first.upper.parts, first.lower, strict=True):
         expected = torch.nn.functional.conv2d(rgb, upper.weight, upper.bias, padding=1)
         assert torch.allclose(part[:, :4], expected.tanh(), atol=1e-6)
-        weighted = torch.einsum("bdhw,od->bohw", flow, lower.weight[:, :, 0, 0]) + lower.bias[:, None, None]
+        weighted = (
+            torch.einsum("bdhw,od->bohw", flow, lower.weight[:, :, 0, 0])
+            + lower.bias[:, None, None]
+        )
         assert torch.allclose(part[:, 4:], weighted.tanh(), atol=1e-6)
 
 

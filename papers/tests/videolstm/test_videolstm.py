@@ -66,7 +66,9 @@ def test_the_page_and_the_results_have_every_model(run: Path) -> None:
     assert set(stored["accuracy"]) == names
     assert len(names) == len(SPECS) + 1
     best = stored["localized"]["motion-grounded"]
-    assert stored["pointing_game"] == best["baselines"]["map"]["point"], "the map alone, without a foreground"
+    assert stored["pointing_game"] == best["baselines"]["map"]["point"], (
+        "the map alone, without a foreground"
+    )
     assert stored["point_on_foreground"] == best["point"]
     assert stored["pointing_game_of_cells"] == best["pointing"]
     assert 0 <= stored["pointing_game"] <= 1
@@ -107,9 +109,15 @@ def test_parallel_trainings_have_the_same_figures(run: Path, tmp_path: Path) -> 
     assert not list(tmp_path.iterdir()), "with one job none is computed ahead"
     train_ahead(among, 2)
     made = sorted(tmp_path.glob("*.json"), key=lambda path: path.stem)
-    assert [path.stem for path in made] == ["convlstm-flow-12-seed0", "motion-12-seed0", "motion-12-seed0-localized"]
+    assert [path.stem for path in made] == [
+        "convlstm-flow-12-seed0",
+        "motion-12-seed0",
+        "motion-12-seed0-localized",
+    ]
     for path in made:
-        if "localized" not in path.stem:  # `run` chose among three candidates, other processes choose among all
+        if (
+            "localized" not in path.stem
+        ):  # `run` chose among three candidates, other processes choose among all
             assert path.read_bytes() == (run / "run" / path.name).read_bytes()
 
 
@@ -123,7 +131,9 @@ def test_figures_of_other_weights_are_refused(run: Path, tmp_path: Path) -> None
     members = [Trial(tmp_path, spec, 12, 0, ClipsOf(), TINY.counts) for spec in MEMBERS]
     with pytest.raises(ValueError, match=r"made with other settings \(weights\)"):
         members[0].localized()
-    with pytest.raises(ValueError, match=r"fused-12-seed0.json: made with other settings \(members\."):
+    with pytest.raises(
+        ValueError, match=r"fused-12-seed0.json: made with other settings \(members\."
+    ):
         ensemble(members)
 
 

@@ -1,4 +1,6 @@
-"""Where the target is: figures of perfect, blind and centerd attention, and parameters chosen by labels alone."""
+"""Where the target is: figures of perfect, blind and centerd attention, and parameters chosen by
+labels alone.
+"""
 
 from types import SimpleNamespace
 from typing import Any
@@ -40,14 +42,20 @@ def knowing(clips: TargetClips) -> np.ndarray:
 
 def test_attention_on_the_target_finds_it_and_guesses_do_not(clips: TargetClips) -> None:
     found = localization_figures(knowing(clips), attending(clips), clips.truth, SEEN)
-    assert found["pointing"] > 0.9  # the cell of a narrow digit's middle may have its own middle next to the digit
+    assert (
+        found["pointing"] > 0.9
+    )  # the cell of a narrow digit's middle may have its own middle next to the digit
     assert found["video_map_50"] > 0.9
     assert found["cor_loc"] > 0.8
     assert found["video_map_20"] >= found["video_map_50"] >= found["video_map_50_95"] > 0
     assert set(found["baselines"]) == {"center", "frame", "motion", "map"}
     for name in ("center", "frame"):
         assert found["baselines"][name]["video_map_50"] == 0
-    assert found["localization"] == {"foreground": "background", "extent": "attention", "threshold": 0.05}
+    assert found["localization"] == {
+        "foreground": "background",
+        "extent": "attention",
+        "threshold": 0.05,
+    }
 
 
 def test_the_wrong_class_or_place_finds_nothing(clips: TargetClips) -> None:
@@ -65,7 +73,8 @@ class Looking:
     data = data("both")
 
     def __init__(self, clips: TargetClips) -> None:
-        self.maps, self.labels = torch.from_numpy(attending(clips)), clips.batch.targets
+        self.maps = torch.from_numpy(attending(clips))
+        self.labels = clips.batch.targets
         self.ink = clips.frames()[..., 0].sum((1, 2, 3))
         self.still = torch.from_numpy(np.median(clips.images[..., 0], axis=1)).sum((1, 2)) * 10
 
@@ -73,7 +82,9 @@ class Looking:
         seen = samples[..., 0].sum((1, 2, 3))
         share = (seen / (self.ink - self.still)).clip(0, 1)[:, None, None]
         sure = torch.nn.functional.one_hot(self.labels, 10)[:, None].float()
-        return Classification((share * sure + (1 - share) / 10).expand(-1, 10, -1).numpy(), self.maps.numpy())
+        return Classification(
+            (share * sure + (1 - share) / 10).expand(-1, 10, -1).numpy(), self.maps.numpy()
+        )
 
     def aggregate(self, frame_scores: np.ndarray) -> np.ndarray:
         return frame_scores.mean(0)
@@ -93,25 +104,41 @@ def test_parameters_are_chosen_without_a_true_box(clips: TargetClips) -> None:
 def test_a_model_from_its_answers_to_its_figures(clips: TargetClips) -> None:
     config = data("both")
     model = create_model(
-        "motion", 10, in_channels=3, flow_channels=config.flow_channels, size=SIZE, hidden=8, dropout=0.0
+        "motion",
+        10,
+        in_channels=3,
+        flow_channels=config.flow_channels,
+        size=SIZE,
+        hidden=8,
+        dropout=0.0,
     )
     found = localized(Recognizer(model, CLASSES, config), clips, clips)
     assert 0 <= found["video_map_50"] <= 1
     still = create_model("convnet", 10, in_channels=1, size=SIZE)
-    assert localized(Recognizer(still, CLASSES, data("rgb")), clips.seen_as("rgb"), clips.seen_as("rgb")) == {}
+    assert (
+        localized(
+            Recognizer(still, CLASSES, data("rgb")), clips.seen_as("rgb"), clips.seen_as("rgb")
+        )
+        == {}
+    )
     with pytest.raises(ValueError, match="the model does not attend"):
         choose_for(Recognizer(still, CLASSES, data("rgb")), clips.seen_as("rgb"))
 
 
 def test_the_table_has_grad_cam_of_every_model() -> None:
-    figures = dict.fromkeys(("point", "cor_loc", "frame_map_50", "video_map_50", "video_map_50_95"), 0.25)
+    figures = dict.fromkeys(
+        ("point", "cor_loc", "frame_map_50", "video_map_50", "video_map_50_95"), 0.25
+    )
     baselines = {"center": figures, "grad_cam": {**figures, "point": 0.5}}
     row = {**figures, "baselines": baselines}
     table = tables.places({"moving-target": {"localized": {"motion": row, "motion-grounded": row}}})
     assert [cells[0] for cells in table.rows] == [
-        "attention of `motion`", "attention of `motion-grounded`", "Grad-CAM of `motion`",
-        "Grad-CAM of `motion-grounded`", "a centered box; classes of `motion-grounded`",
-    ]  # fmt: skip
+        "attention of `motion`",
+        "attention of `motion-grounded`",
+        "Grad-CAM of `motion`",
+        "Grad-CAM of `motion-grounded`",
+        "a centered box; classes of `motion-grounded`",
+    ]
     assert [cells[1] for cells in table.rows] == ["25.0", "25.0", "50.0", "50.0", "25.0"]
 
 
@@ -127,7 +154,9 @@ def test_blanking_keeps_only_the_boxes() -> None:
 
 def test_the_cost_is_lowest_for_the_smallest_region_that_determines_the_class() -> None:
     names = ("exact", "too large", "a part", "elsewhere")
-    areas, kept, deleted = (0.04, 0.5, 0.02, 0.04), (0.95, 0.95, 0.9, 0.1), (0.05, 0.05, 0.4, 0.95)
+    areas = (0.04, 0.5, 0.02, 0.04)
+    kept = (0.95, 0.95, 0.9, 0.1)
+    deleted = (0.05, 0.05, 0.4, 0.95)
     costs = dict(zip(names, explanation_cost(areas, kept, deleted), strict=True))
     assert min(costs, key=lambda name: costs[name]) == "exact"
     assert costs["exact"] == pytest.approx(0.04 + 0.05 + 0.05)

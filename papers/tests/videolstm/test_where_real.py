@@ -13,15 +13,23 @@ from onlooker_papers.videolstm.where_real import truth_of
 
 def test_boxes_are_halved() -> None:
     tube = Tube("Surfing", np.arange(2), np.float32([[10, 20, 30, 40]] * 2))
-    annotated = {"Surfing/v_Surfing_g01_c01": AnnotatedClip("Surfing/v_Surfing_g01_c01", 2, (tube,))}
+    annotated = {
+        "Surfing/v_Surfing_g01_c01": AnnotatedClip("Surfing/v_Surfing_g01_c01", 2, (tube,))
+    }
     clip = Clip(Path("ucf/Surfing/v_Surfing_g01_c01.mp4"), "Surfing")
     assert truth_of(clip, annotated)[0].boxes.tolist() == [[5, 10, 15, 20]] * 2
     assert truth_of(Clip(Path("ucf/Surfing/other.mp4"), "Surfing"), annotated) == []
 
 
-def test_tubes_in_clips_of_other_classes_are_false_positives(monkeypatch: pytest.MonkeyPatch) -> None:
-    tube = Tube("Surfing", np.arange(4), np.float32([[80, 60, 160, 120]] * 4))  # in the middle, at half the size
-    annotated = {"Surfing/v_Surfing_g01_c01": AnnotatedClip("Surfing/v_Surfing_g01_c01", 4, (tube,))}
+def test_tubes_in_clips_of_other_classes_are_false_positives(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tube = Tube(
+        "Surfing", np.arange(4), np.float32([[80, 60, 160, 120]] * 4)
+    )  # in the middle, at half the size
+    annotated = {
+        "Surfing/v_Surfing_g01_c01": AnnotatedClip("Surfing/v_Surfing_g01_c01", 4, (tube,))
+    }
     monkeypatch.setattr(where_real, "ucf101_24", lambda path: annotated)
     monkeypatch.setattr(where_real, "data_folder", Path)
     clips = [
@@ -30,15 +38,23 @@ def test_tubes_in_clips_of_other_classes_are_false_positives(monkeypatch: pytest
     ]
 
     def predict(surfing: float) -> where_real.Predict:
-        """The first clip has probability .5 of its class, and the second one this of the same class."""
+        """The first clip has probability .5 of its class, and the second one this of the same
+        class.
+        """
 
         def of_clip(clip: Clip) -> Prediction:
             share = 0.5 if clip.label == "Surfing" else surfing
             scores = np.float32([1 - share, share])
             return Prediction(
-                clip.path, ("Archery", "Surfing"), np.tile(scores, (4, 1)), scores, np.arange(4) / 4, np.arange(4),
-                size=(90, 120), points=np.full((4, 2), np.nan, np.float32),
-            )  # fmt: skip
+                clip.path,
+                ("Archery", "Surfing"),
+                np.tile(scores, (4, 1)),
+                scores,
+                np.arange(4) / 4,
+                np.arange(4),
+                size=(90, 120),
+                points=np.full((4, 2), np.nan, np.float32),
+            )
 
         return of_clip
 

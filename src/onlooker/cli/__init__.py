@@ -11,7 +11,9 @@ from onlooker import __version__
 from onlooker.cli import predict, serve, train
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
-reproduce = typer.Typer(help="All tables and figures of a published system in one report.", no_args_is_help=True)
+reproduce = typer.Typer(
+    help="All tables and figures of a published system in one report.", no_args_is_help=True
+)
 
 
 def _show_version(wanted: bool) -> None:
@@ -21,13 +23,18 @@ def _show_version(wanted: bool) -> None:
 
 
 _Version = Annotated[
-    bool, typer.Option("--version", help="Show the version and exit.", callback=_show_version, is_eager=True)
+    bool,
+    typer.Option(
+        "--version", help="Show the version and exit.", callback=_show_version, is_eager=True
+    ),
 ]
 
 
 @app.callback()
 def _options(version: _Version = False) -> None:
-    """Video classification that shows what happens, where and when, learned from one label per video."""
+    """Video classification that shows what happens, where and when, learned from one label per
+    video.
+    """
 
 
 app.add_typer(train.group)
@@ -44,7 +51,8 @@ if reproduce.registered_groups:
 def main() -> None:
     """The `onlooker` command."""
     for stream in (sys.stdout, sys.stderr):
-        # A terminal or file whose encoding lacks a character shows a question mark instead of ending in an error.
+        # A terminal or file whose encoding lacks a character shows a question mark instead of
+        # ending in an error.
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")
     app()

@@ -25,15 +25,23 @@ def command(
     panel: str | None = None,
     writes: Collection[str] = ("folder", "json", "out", "run"),
 ) -> Callable[..., None]:
-    """Register a command: every `setting` of a config parameter becomes an option, errors become one line.
+    """Register a command: every `setting` of a config parameter becomes an option, errors become
+    one line.
 
     Args:
-        function: does the work; its docstring is the help text. If it returns errors, the command has failed.
-        writes: the parameters that name files or folders to write, which may be at addresses; others are read.
+        function: does the work; its docstring is the help text. If it returns errors, the command
+        has failed.
+        writes: the parameters that name files or folders to write, which may be at addresses;
+            others are read.
     """
     hints = get_type_hints(function, include_extras=True)
-    configs: dict[str, Any] = {name: kind for name, kind in hints.items() if dataclasses.is_dataclass(kind)}
-    settings = {name: [f for f in dataclasses.fields(config) if f.metadata] for name, config in configs.items()}
+    configs: dict[str, Any] = {
+        name: kind for name, kind in hints.items() if dataclasses.is_dataclass(kind)
+    }
+    settings = {
+        name: [f for f in dataclasses.fields(config) if f.metadata]
+        for name, config in configs.items()
+    }
     parameters = []
     for parameter in inspect.signature(function).parameters.values():
         if parameter.name in configs:
@@ -55,9 +63,15 @@ def command(
         try:
             for name, config in configs.items():
                 values = {f.name: given.pop(f"{name}_{f.name}") for f in settings[name]}
-                joined = {field: ",".join(value) for field, value in values.items() if isinstance(value, list)}
+                joined = {
+                    field: ",".join(value)
+                    for field, value in values.items()
+                    if isinstance(value, list)
+                }
                 given[name] = config(**values | joined)
-            with uploading(given[name] for name in writes if isinstance(given.get(name), Path)) as written:
+            with uploading(
+                given[name] for name in writes if isinstance(given.get(name), Path)
+            ) as written:
                 copies.update(written)
                 failed = function(**{name: copy_of(value) for name, value in given.items()})
         except typer.Exit:
@@ -110,7 +124,8 @@ def given_options(context: typer.Context) -> set[str]:
     given = {
         name
         for name in context.params
-        if (source := context.get_parameter_source(name)) is not None and source.name == "COMMANDLINE"
+        if (source := context.get_parameter_source(name)) is not None
+        and source.name == "COMMANDLINE"
     }
     return given | {name.partition("_")[2] for name in given}
 
@@ -151,14 +166,18 @@ def warn(items: Iterable[object]) -> None:
         typer.secho(printable(f"left out: {item}"), fg="yellow", err=True)
 
 
-Clips = Annotated[Path, typer.Argument(help="A folder with one sub-folder per class, or a CSV list (path,label).")]
+Clips = Annotated[
+    Path, typer.Argument(help="A folder with one sub-folder per class, or a CSV list (path,label).")
+]
 Folds = Annotated[
     int,
     typer.Option(
         help="Cross-validation with this number of folds, resumable; 0: one split. Recordings are kept whole."
     ),
 ]
-RunArgument = Annotated[Path, typer.Argument(help="The folder of a run: what `onlooker train` wrote.")]
+RunArgument = Annotated[
+    Path, typer.Argument(help="The folder of a run: what `onlooker train` wrote.")
+]
 
 
 def _set_safe(safe: bool) -> bool:
@@ -169,7 +188,9 @@ def _set_safe(safe: bool) -> bool:
     return safe
 
 
-FrameRate = Annotated[float | None, typer.Option(help=DataConfig.__dataclass_fields__["frame_rate"].metadata["help"])]
+FrameRate = Annotated[
+    float | None, typer.Option(help=DataConfig.__dataclass_fields__["frame_rate"].metadata["help"])
+]
 Safe = Annotated[
     bool,
     typer.Option(

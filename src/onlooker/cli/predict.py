@@ -22,18 +22,32 @@ _FORMATS = "csv, label-studio, elan or webvtt"
 @_command
 def predict(
     run: RunArgument,
-    clips: Annotated[list[Path], typer.Argument(help="Video files, image sequences, or folders of these.")],
+    clips: Annotated[
+        list[Path], typer.Argument(help="Video files, image sequences, or folders of these.")
+    ],
     out: Annotated[
-        Path | None, typer.Option(help="A folder for boxes (JSON), times (ActivityNet) and a drawn clip of each clip.")
+        Path | None,
+        typer.Option(
+            help="A folder for boxes (JSON), times (ActivityNet) and a drawn clip of each clip."
+        ),
     ] = None,
     json: Annotated[
-        Path | None, typer.Option(help="Write all scores and attention: one JSON object per line and clip; resumable.")
+        Path | None,
+        typer.Option(
+            help="Write all scores and attention: one JSON object per line and clip; resumable."
+        ),
     ] = None,
     threshold: Annotated[
-        float | None, typer.Option(help="Minimum probability of an event, else nothing.", show_default="of the run")
+        float | None,
+        typer.Option(
+            help="Minimum probability of an event, else nothing.", show_default="of the run"
+        ),
     ] = None,
     times: Annotated[
-        list[str] | None, typer.Option(metavar="FORMAT", help=f"Also write times to --out as {_FORMATS}; repeatable.")
+        list[str] | None,
+        typer.Option(
+            metavar="FORMAT", help=f"Also write times to --out as {_FORMATS}; repeatable."
+        ),
     ] = None,
     frame_rate: FrameRate = None,
     ray: Ray = None,
@@ -62,7 +76,9 @@ def watch(
         ),
     ],
     stream: StreamConfig,
-    json: Annotated[bool, typer.Option("--json", help="Print frames and changes as JSON objects.")] = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print frames and changes as JSON objects.")
+    ] = False,
     events: Annotated[
         list[str] | None,
         typer.Option(
@@ -72,7 +88,9 @@ def watch(
     ] = None,
     safe: Safe = False,
 ) -> Sequence[Exception]:
-    """Find events in live streams: print a line for each event, when the class changes, and every second."""
+    """Find events in live streams: print a line for each event, when the class changes, and every
+    second.
+    """
     from onlooker.runs.watch import watch_sources
 
     with stoppable("run the same command to watch again"):
@@ -82,10 +100,14 @@ def watch(
 @functools.partial(command, group=group, panel="Use a run")
 def export(
     run: RunArgument,
-    out: Annotated[Path | None, typer.Option(help="A folder for the files.", show_default="RUN/export")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="A folder for the files.", show_default="RUN/export")
+    ] = None,
     safe: Safe = False,
 ) -> None:
-    """Write the model's step (frame, state → scores, attention, windows, state) as ONNX, for use without PyTorch."""
+    """Write the model's step (frame, state → scores, attention, windows, state) as ONNX, for use
+    without PyTorch.
+    """
     from onlooker.export import DESCRIPTION, export
     from onlooker.recognizer import load
 
@@ -101,21 +123,34 @@ def export(
 def convert(
     labels: Annotated[
         list[Path],
-        typer.Argument(help="Files of ActivityNet, Label Studio (.json), ELAN, BORIS, WebVTT, or CSV."),
+        typer.Argument(
+            help="Files of ActivityNet, Label Studio (.json), ELAN, BORIS, WebVTT, or CSV."
+        ),
     ],
     out: Annotated[Path, typer.Argument(help="The file to write, best a .csv.")],
     to: Annotated[
-        str | None, typer.Option(metavar="FORMAT", help=f"activitynet, {_FORMATS}.", show_default="by the suffix")
+        str | None,
+        typer.Option(
+            metavar="FORMAT", help=f"activitynet, {_FORMATS}.", show_default="by the suffix"
+        ),
     ] = None,
     fps: Annotated[
         float | None,
-        typer.Option(min=0.001, help="Frames per second of labels that count frames.", show_default="of each video"),
+        typer.Option(
+            min=0.001,
+            help="Frames per second of labels that count frames.",
+            show_default="of each video",
+        ),
     ] = None,
 ) -> None:
-    """Convert labels of time intervals, such as those of an annotation program, to a CSV file to train on."""
+    """Convert labels of time intervals, such as those of an annotation program, to a CSV file to
+    train on.
+    """
     from onlooker.annotations import FORMATS, Interval, count_of, find_format, read_intervals
 
-    name, videos, left_out = find_format(out, to), dict[Path, list[Interval]](), Counter[str]()
+    name = find_format(out, to)
+    videos = dict[Path, list[Interval]]()
+    left_out = Counter[str]()
     for path in labels:
         for video, intervals in read_intervals(path, fps, left_out).items():
             videos.setdefault(video, []).extend(intervals)
@@ -126,7 +161,11 @@ def convert(
     if left_out:
         warn([count_of(left_out)])
     if missing:
-        typer.secho(f"{len(missing)} of the videos are not there, such as {missing[0]}", fg="yellow", err=True)
+        typer.secho(
+            f"{len(missing)} of the videos are not there, such as {missing[0]}",
+            fg="yellow",
+            err=True,
+        )
 
 
 @functools.partial(command, group=group, panel="Models and data")

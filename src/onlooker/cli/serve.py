@@ -25,8 +25,12 @@ _UNENCRYPTED = (
 @functools.partial(command, group=group, panel="Use a run")
 def serve(
     settings: ServeSettings,
-    run: Annotated[Path | None, typer.Argument(help="A run to use in addition to those in runs/.")] = None,
-    no_browser: Annotated[bool, typer.Option("--no-browser", help="Only print the address.")] = False,
+    run: Annotated[
+        Path | None, typer.Argument(help="A run to use in addition to those in runs/.")
+    ] = None,
+    no_browser: Annotated[
+        bool, typer.Option("--no-browser", help="Only print the address.")
+    ] = False,
 ) -> None:
     """Open a web page: classify clips and cameras with a model, teach it with examples, correct it."""
     try:
@@ -36,8 +40,12 @@ def serve(
         raise RuntimeError(f'the page needs {error.name}; pip install "onlooker[serve]"') from error
     with _listen(settings.host, settings.port) as listening:
         settings = replace(settings, run=run, port=listening.getsockname()[1])
-        os.environ[VARIABLE] = "1"  # everything that a browser sends is decoded by processes with limits
-        app, address = create_app(settings), page_address(settings)  # first: a wrong run is an error without an address
+        os.environ[VARIABLE] = (
+            "1"  # everything that a browser sends is decoded by processes with limits
+        )
+        # first: a wrong run is an error without an address
+        app = create_app(settings)
+        address = page_address(settings)
         typer.echo(f"{address}  (Ctrl-C ends it)")
         if settings.public or not is_loopback(settings.host):
             typer.echo(f"{page_address(settings, local=False)}  on other devices")
@@ -51,8 +59,14 @@ def serve(
 
 def _listen(host: str, port: int) -> socket.socket:
     try:
-        family, both = (socket.AF_INET6, socket.has_dualstack_ipv6()) if ":" in host else (socket.AF_INET, False)
+        family, both = (
+            (socket.AF_INET6, socket.has_dualstack_ipv6())
+            if ":" in host
+            else (socket.AF_INET, False)
+        )
         return socket.create_server((host, port), family=family, dualstack_ipv6=both)
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else str(error)
-        raise ValueError(f"{host}, port {port}: {reason}; give another --port (0: any that is free)") from error
+        raise ValueError(
+            f"{host}, port {port}: {reason}; give another --port (0: any that is free)"
+        ) from error

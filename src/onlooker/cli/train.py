@@ -1,4 +1,6 @@
-"""The commands on clips: generate, check, train, compare and evaluate; each is a few lines around `onlooker.runs`."""
+"""The commands on clips: generate, check, train, compare and evaluate; each is a few lines around
+`onlooker.runs`.
+"""
 
 import dataclasses
 import functools
@@ -36,7 +38,9 @@ from onlooker.files import printable
 from onlooker.storage import path_or_address
 
 group = typer.Typer()
-generate = typer.Typer(help="Generate folders of clips to try the other commands on.", no_args_is_help=True)
+generate = typer.Typer(
+    help="Generate folders of clips to try the other commands on.", no_args_is_help=True
+)
 _command = functools.partial(command, group=group, panel="Train and evaluate")
 _DEMO_CLIPS = 12  # of each action
 _DEMO_ACTIONS = ("bend", "jump", "jumping_jack", "kick", "walk", "wave")
@@ -44,15 +48,19 @@ _DEMO_ACTIONS = ("bend", "jump", "jumping_jack", "kick", "walk", "wave")
 
 @_command
 def check(clips: Clips, which: SetConfig, frame_rate: FrameRate = None, safe: Safe = False) -> None:
-    """Check clips before training: classes, split, ignored files, near-duplicates, and what can spoil the result.
+    """Check clips before training: classes, split, ignored files, near-duplicates, and what can
+    spoil the result.
 
-    A few frames of each clip are read. Each finding states the facts, why they matter and what to do.
+    A few frames of each clip are read. Each finding states the facts, why they matter and what to
+    do.
     """
     from onlooker.data.sets import read_set
     from onlooker.runs import check as checking
 
     with stoppable():
-        checked = checking.check(read_set(clips, which, classes=1, fills=True), frame_rate=frame_rate)
+        checked = checking.check(
+            read_set(clips, which, classes=1, fills=True), frame_rate=frame_rate
+        )
     checking.show(checked)
 
 
@@ -60,18 +68,26 @@ def check(clips: Clips, which: SetConfig, frame_rate: FrameRate = None, safe: Sa
 def figures(
     folder: Annotated[Path, typer.Argument(help="A new folder for the clips.")],
     clips: Annotated[int, typer.Option(help="Clips per action.", min=1)] = 20,
-    people: Annotated[int, typer.Option(help="Number of people; each is in one split only.", min=1)] = 10,
+    people: Annotated[
+        int, typer.Option(help="Number of people; each is in one split only.", min=1)
+    ] = 10,
     seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
 ) -> None:
-    """Stick figures that wave, jump, walk, kick, ...: video files, and truth.json with boxes and events."""
+    """Stick figures that wave, jump, walk, kick, ...: video files, and truth.json with boxes and
+    events.
+    """
     from onlooker.data.stick_figures import StickFigures, write_set
 
     write_set(folder, clips, seed=seed, figures=StickFigures(people=people), title="writing clips")
-    typer.echo(f"clips: {folder}; to train on them: {shlex.join(['onlooker', 'train', str(folder)])}")
+    typer.echo(
+        f"clips: {folder}; to train on them: {shlex.join(['onlooker', 'train', str(folder)])}"
+    )
 
 
 @_command
-def demo(run: Annotated[Path, typer.Option(help="A folder for the run.")] = Path("runs/demo")) -> None:
+def demo(
+    run: Annotated[Path, typer.Option(help="A folder for the run.")] = Path("runs/demo"),
+) -> None:
     """Generate clips of stick figures, and train on them as `onlooker train` does."""
     from onlooker.data.stick_figures import write_set
     from onlooker.run_record import read_figures
@@ -97,29 +113,41 @@ def train(
     data: DataConfig,
     training: TrainConfig,
     which: SetConfig,
-    run: Annotated[Path | None, typer.Option(help="A new folder for the run.", show_default="runs/CLIPS-MODEL")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run, with its settings.")] = False,
+    run: Annotated[
+        Path | None, typer.Option(help="A new folder for the run.", show_default="runs/CLIPS-MODEL")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue an interrupted run, with its settings.")
+    ] = False,
     folds: Folds = 0,
     strict: Annotated[
-        bool, typer.Option("--strict", help="Stop at the first clip that cannot be read.", rich_help_panel=CLIPS)
+        bool,
+        typer.Option(
+            "--strict", help="Stop at the first clip that cannot be read.", rich_help_panel=CLIPS
+        ),
     ] = False,
     safe: Safe = False,
     tensorboard: Annotated[
         bool,
-        typer.Option("--tensorboard", help="Write curves and figures for TensorBoard, too.", rich_help_panel=TRAINING),
+        typer.Option(
+            "--tensorboard",
+            help="Write curves and figures for TensorBoard, too.",
+            rich_help_panel=TRAINING,
+        ),
     ] = False,
 ) -> None:
     """Train on clips with one label each, and evaluate on test clips.
 
     A clip is a video file, or a folder that holds an image sequence. CLIPS is one of:
 
-    - a folder with one sub-folder per class, or with train/, val/ and test/, each with one sub-folder per class;
+    - a folder with one sub-folder per class, or with train/, val/ and test/, each with one
+      sub-folder per class;
 
-    - a CSV file with the columns path and label, and optionally start and end (of a part of a long recording, in
-    seconds or mm:ss), split (train, val, test) and recording;
+    - a CSV file with the columns path and label, and optionally start and end (of a part of a long
+    recording, in seconds or mm:ss), split (train, val, test) and recording;
 
-    All clips of one recording (a person, a camera) are in the same split; for a folder, recordings.csv (columns clip
-    and recording) names them.
+    All clips of one recording (a person, a camera) are in the same split; for a folder,
+    recordings.csv (columns clip and recording) names them.
     """
     from onlooker.data.sets import read_set
     from onlooker.models.registry import find_recipe, for_model
@@ -132,7 +160,9 @@ def train(
         raise ValueError("--strict and --tensorboard cannot be used with --folds; leave them out")
     run = run or default_run(clips, f"{model.name}-folds" if folds else model.name)
     if resume and folds and not any(run.glob("*/*/config.json")):
-        raise FileNotFoundError(f"{run}: no cross-validation to resume; check --run, or leave out --resume")
+        raise FileNotFoundError(
+            f"{run}: no cross-validation to resume; check --run, or leave out --resume"
+        )
     if resume and not folds:
         _check_resumed(context, run, clips, settings)
     else:
@@ -141,7 +171,11 @@ def train(
     if folds:
         _cross_validate(clips, run, settings, which, folds)
         return
-    with stoppable(lambda: f"run the same command{' with --resume' * (run / 'config.json').exists()} to continue"):
+    with stoppable(
+        lambda: (
+            f"run the same command{' with --resume' * (run / 'config.json').exists()} to continue"
+        )
+    ):
         first = not launched().rank
         source = read_set(clips, which, fills=True) if first and not resume else clips
         measured = train_run(source, run, *settings, None, resume, strict, tensorboard=tensorboard)
@@ -151,23 +185,31 @@ def train(
 
 
 def _check_resumed(context: typer.Context, run: Path, clips: Path, asked: Settings) -> None:
-    """Raise an error unless there is a run to resume whose settings are those given on the command line."""
+    """Raise an error unless there is a run to resume whose settings are those given on the command
+    line.
+    """
     from onlooker.data.sets import root_of
     from onlooker.run_record import RunRecord
 
     if not (run / "config.json").exists():
         raise FileNotFoundError(f"{run}: no run to resume; check --run, or leave out --resume")
-    stored, given, changed = RunRecord.read(run, root_of(clips)).settings, given_options(context), []
+    stored = RunRecord.read(run, root_of(clips)).settings
+    given = given_options(context)
+    changed = []
     for group, config, current in zip(Settings._fields, asked, stored, strict=True):
         for name, value in dataclasses.asdict(config).items():
             if f"{group}_{name}" in given and value not in (getattr(current, name), "auto"):
                 flag = group if name == "name" else name.replace("_", "-")
                 changed.append(f"--{flag} is {value}, the run has {getattr(current, name)}")
     if changed:
-        raise ValueError(f"{'; '.join(changed)}: a resumed run keeps its settings; leave them out, or start a new run")
+        raise ValueError(
+            f"{'; '.join(changed)}: a resumed run keeps its settings; leave them out, or start a new run"
+        )
 
 
-def _cross_validate(clips: Path, run: Path, settings: Settings, which: SetConfig, folds: int) -> None:
+def _cross_validate(
+    clips: Path, run: Path, settings: Settings, which: SetConfig, folds: int
+) -> None:
     from onlooker.data.sets import asked_splits, read_set
     from onlooker.models.registry import resolve
     from onlooker.runs.compare import compare, with_baseline
@@ -175,7 +217,8 @@ def _cross_validate(clips: Path, run: Path, settings: Settings, which: SetConfig
 
     if (run / "config.json").exists():
         raise FileExistsError(f"{run}: holds a run of one split; choose another folder with --run")
-    name, clip_set = settings.model.name, read_set(clips, which, fills=True)
+    name = settings.model.name
+    clip_set = read_set(clips, which, fills=True)
     note(clip_set.notes)
     models = with_baseline({name: resolve(*settings)}, settings)
     splits = asked_splits(clip_set, folds)
@@ -184,7 +227,9 @@ def _cross_validate(clips: Path, run: Path, settings: Settings, which: SetConfig
         final = train_final(clip_set, run, models[name])
     _print_comparison(figures, run)
     _print_terms(final)
-    typer.echo(f"final model, trained without a test split: {final}; use it with `onlooker predict {run} CLIP`")
+    typer.echo(
+        f"final model, trained without a test split: {final}; use it with `onlooker predict {run} CLIP`"
+    )
 
 
 @_command
@@ -195,13 +240,20 @@ def compare(
     data: DataConfig,
     training: TrainConfig,
     which: SetConfig,
-    seeds: Annotated[int, typer.Option(help="Number of seeds, counting up from --seed.", min=1)] = 3,
+    seeds: Annotated[
+        int, typer.Option(help="Number of seeds, counting up from --seed.", min=1)
+    ] = 3,
     folds: Folds = 0,
-    run: Annotated[Path | None, typer.Option(help="A folder for the runs.", show_default="runs/CLIPS-compared")] = None,
-    jobs: Annotated[int, typer.Option(help="Trainings in parallel; 0: as many as the machine allows.", min=0)] = 0,
+    run: Annotated[
+        Path | None, typer.Option(help="A folder for the runs.", show_default="runs/CLIPS-compared")
+    ] = None,
+    jobs: Annotated[
+        int, typer.Option(help="Trainings in parallel; 0: as many as the machine allows.", min=0)
+    ] = 0,
     safe: Safe = False,
 ) -> None:
-    """Train several models on the same clips and splits, with several seeds, and print a table of their accuracies.
+    """Train several models on the same clips and splits, with several seeds, and print a table of
+    their accuracies.
 
     The linear baseline, with the same encoder, has a row in every table.
     """
@@ -227,11 +279,14 @@ def evaluate(
     run: RunArgument,
     which: SetConfig,
     clips: Annotated[
-        Path | None, typer.Option(help="Evaluate on the test split of other clips (as for `onlooker train`).")
+        Path | None,
+        typer.Option(help="Evaluate on the test split of other clips (as for `onlooker train`)."),
     ] = None,
     recordings: Annotated[
         Path | None,
-        typer.Option(help="Play whole recordings, and compare events with a list (path,start,end,label)."),
+        typer.Option(
+            help="Play whole recordings, and compare events with a list (path,start,end,label)."
+        ),
     ] = None,
     safe: Safe = False,
 ) -> None:
@@ -246,7 +301,9 @@ def evaluate(
         raise ValueError("--clips and --recordings are two evaluations; give one of them")
     if recordings:
         with stoppable():
-            _print_events(evaluating.evaluate_recordings(run, read_set(recordings, which, classes=1)))
+            _print_events(
+                evaluating.evaluate_recordings(run, read_set(recordings, which, classes=1))
+            )
         return
     clip_set = read_set(clips, which, classes=1) if clips else None
     if clip_set:
@@ -256,7 +313,9 @@ def evaluate(
 
 
 def _print_comparison(figures: dict[str, Any], run: Path) -> None:
-    """The table of a comparison with the majority-class baseline, the clips left out, and where the reports are."""
+    """The table of a comparison with the majority-class baseline, the clips left out, and where the
+    reports are.
+    """
     from rich.console import Console
     from rich.table import Table
 
@@ -281,7 +340,11 @@ def _print_events(figures: dict[str, Any]) -> None:
         found = f"{measured['found']} of {measured['events']} events found"
         alarms = f"{measured['false_alarms_per_hour']:.1f} false alarms per hour"
         counted = f"{measured['false_alarms']} in {60 * measured['hours']:.1f} min"
-        maps = [f"{percent(value)} at IoU {iou}" for iou, value in measured["segment_map"].items() if value is not None]
+        maps = [
+            f"{percent(value)} at IoU {iou}"
+            for iou, value in measured["segment_map"].items()
+            if value is not None
+        ]
         text = f"{name}: {found}, {alarms} ({counted})"
         typer.echo(printable(f"{text}, segment-mAP {', '.join(maps)}" if maps else text))
 
@@ -293,14 +356,18 @@ def _print_metrics(measured: dict[str, Any], run: Path) -> None:
         typer.echo(f"trained without a test split: {run}")
         return
     warn(f"{error['path']}: {error['found']}; {error['remedy']}" for error in measured["skipped"])
-    typer.echo(f"{'cross-validation' if measured.get('cross_validated') else 'test'}: {first_line(measured)}")
+    typer.echo(
+        f"{'cross-validation' if measured.get('cross_validated') else 'test'}: {first_line(measured)}"
+    )
     for step in advice(measured):
         typer.echo(f"  - {step}")
     typer.echo(f"report: {path_or_address(run / 'report.html')}")
 
 
 def _print_terms(run: Path) -> None:
-    """The terms of the images that the encoder's pretrained weights were trained on, if they are in this package."""
+    """The terms of the images that the encoder's pretrained weights were trained on, if they are in
+    this package.
+    """
     from onlooker.models.encoders import TERMS
     from onlooker.run_record import RunRecord
 

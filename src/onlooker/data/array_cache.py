@@ -1,8 +1,9 @@
-"""One cache for arrays on disk: decoded frames, optical flow and features are computed once and found by their key.
+"""One cache for arrays on disk: decoded frames, optical flow and features are computed once and
+found by their key.
 
-An entry is a `.npy` file named by a hash of its key, and gets that name when it is complete: whoever finds it finds all
-of it, and of two that compute it at the same time, each writes the same. Its last bytes are a checksum of all others,
-which NumPy does not read.
+An entry is a `.npy` file named by a hash of its key, and gets that name when it is complete:
+whoever finds it finds all of it, and of two that compute it at the same time, each writes the same.
+Its last bytes are a checksum of all others, which NumPy does not read.
 """
 
 import hashlib
@@ -24,28 +25,38 @@ from onlooker.video.sampling import Sampling
 
 Key = Mapping[str, Any]  # plain values, as in JSON: every setting that an array depends on, by name
 
-VERSION = 4  # part of every key: increase it when reading, resizing or the layout of entries changes
+VERSION = (
+    4  # part of every key: increase it when reading, resizing or the layout of entries changes
+)
 DEFAULT_LIMIT = "20GB"
 NOT_WRITABLE_REMEDY = "name a folder that can be written in ONLOOKER_CACHE"
 _DISK_FULL_REMEDY = (
     "name a folder on another disk in ONLOOKER_CACHE, or free some space, and run the same command again (`onlooker "
     "train` with --resume if the run has started): what is cached already stays"
 )
-_CHECK_INTERVAL = 1 / 32  # of the limit: after adding that much, a process checks the size of the cache
+_CHECK_INTERVAL = (
+    1 / 32
+)  # of the limit: after adding that much, a process checks the size of the cache
 
 
 def default_cache() -> Path:
-    """`$ONLOOKER_CACHE`, else `onlooker` in the user's cache folder; a NotWritableError if there is no home folder."""
+    """`$ONLOOKER_CACHE`, else `onlooker` in the user's cache folder; a NotWritableError if there is
+    no home folder.
+    """
     if named := os.environ.get("ONLOOKER_CACHE"):
         return Path(named)
     try:
         return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "onlooker"
     except RuntimeError as error:
-        raise NotWritableError(f"the user has no home folder for the cache; {NOT_WRITABLE_REMEDY}") from error
+        raise NotWritableError(
+            f"the user has no home folder for the cache; {NOT_WRITABLE_REMEDY}"
+        ) from error
 
 
 def parse_size(text: str) -> int | None:
-    """Bytes from text such as `500MB`, `1.5 TB` or a plain number; None for `none`; else a ValueError."""
+    """Bytes from text such as `500MB`, `1.5 TB` or a plain number; None for `none`; else a
+    ValueError.
+    """
     if text.strip().lower() == "none":
         return None
     if not (size := re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)B?", text.strip().upper())):
@@ -54,7 +65,8 @@ def parse_size(text: str) -> int | None:
 
 
 def open_array(file: Path) -> np.memmap[Any, np.dtype[Any]]:
-    """The array `N …` of a `.npy` file, mapped into memory; never a pickle or an archive, which `np.load` reads too.
+    """The array `N …` of a `.npy` file, mapped into memory; never a pickle or an archive, which
+    `np.load` reads too.
 
     Raises:
         ValueError: no regular file, or not an array of the length that its header states.
@@ -85,33 +97,50 @@ def is_whole(file: Path) -> bool:
 
 
 def load_rows(files: tuple[Path, ...], sampling: Sampling) -> NDArray[Any]:
-    """Chosen rows of the arrays `N …` in some files, which hold as many rows each, concatenated along the last axis."""
+    """Chosen rows of the arrays `N …` in some files, which hold as many rows each, concatenated
+    along the last axis.
+    """
     stored = [open_array(file) for file in files]
     chosen = sampling(len(stored[0]))
     return np.concatenate([rows[chosen] for rows in stored], -1)
 
 
 class ArrayCache:
-    """A folder of arrays, each computed once; beyond `limit` bytes the least recently used ones are removed."""
+    """A folder of arrays, each computed once; beyond `limit` bytes the least recently used ones are
+    removed.
+    """
 
     def __init__(self, folder: Path, limit: int | None = None) -> None:
-        self.folder, self.limit = folder, limit
+        self.folder = folder
+        self.limit = limit
         self._added = 0  # bytes since the size was last checked
 
     @classmethod
     def for_user(cls, folder: Path | None = None) -> Self:
         """The cache in `folder`, with the limit in `$ONLOOKER_CACHE_LIMIT`, else 20 GB."""
-        return cls(folder or default_cache(), parse_size(os.environ.get("ONLOOKER_CACHE_LIMIT") or DEFAULT_LIMIT))
+        return cls(
+            folder or default_cache(),
+            parse_size(os.environ.get("ONLOOKER_CACHE_LIMIT") or DEFAULT_LIMIT),
+        )
 
     def file(self, key: Key) -> Path:
-        """Where the entry of a key is, or will be; a TypeError if JSON does not have one of its values."""
-        canonical = json.dumps({"version": VERSION, **key}, sort_keys=True, separators=(",", ":"), allow_nan=False)
+        """Where the entry of a key is, or will be; a TypeError if JSON does not have one of its
+        values.
+        """
+        canonical = json.dumps(
+            {"version": VERSION, **key}, sort_keys=True, separators=(",", ":"), allow_nan=False
+        )
         return self.folder / f"{hashlib.sha256(canonical.encode()).hexdigest()[:32]}.npy"
 
     def get(
-        self, key: Key, make: Callable[[], NDArray[Any]], content: str = "an array", path: Path | None = None
+        self,
+        key: Key,
+        make: Callable[[], NDArray[Any]],
+        content: str = "an array",
+        path: Path | None = None,
     ) -> Path:
-        """The `.npy` file of a key; the array is computed now if there is none, or if it is not complete.
+        """The `.npy` file of a key; the array is computed now if there is none, or if it is not
+        complete.
 
         Args:
             make: computes the array.
@@ -125,14 +154,18 @@ class ArrayCache:
             with suppress(OSError):
                 os.utime(file)  # most recently used
             return file
-        with explain_write_errors(content, self.folder, _DISK_FULL_REMEDY, path, NOT_WRITABLE_REMEDY):
+        with explain_write_errors(
+            content, self.folder, _DISK_FULL_REMEDY, path, NOT_WRITABLE_REMEDY
+        ):
             self._added += _write(file, make())
         if self.limit is not None and self._added > self.limit * _CHECK_INTERVAL:
             self.prune()
         return file
 
     def prune(self) -> None:
-        """Remove the least recently used entries until the rest is within the limit; the newest one always stays."""
+        """Remove the least recently used entries until the rest is within the limit; the newest one
+        always stays.
+        """
         if self.limit is None:
             return
         self._added = 0
@@ -151,7 +184,8 @@ class ArrayCache:
 
 def _write(file: Path, array: NDArray[Any]) -> int:
     """Write an entry, and return its size in bytes: a reader finds all of it or nothing."""
-    content, header = np.ascontiguousarray(array), io.BytesIO()
+    content = np.ascontiguousarray(array)
+    header = io.BytesIO()
     np.lib.format.write_array_header_1_0(header, np.lib.format.header_data_from_array_1_0(content))
     with atomic_file(file) as output:
         output.write(header.getvalue())

@@ -1,4 +1,6 @@
-"""Clips as a data set: decoded, resized frames and optical flow, cached for all epochs, models and runs."""
+"""Clips as a data set: decoded, resized frames and optical flow, cached for all epochs, models and
+runs.
+"""
 
 import os
 import warnings
@@ -38,8 +40,12 @@ _REPEAT = "run the same command again (`onlooker train` with --resume), which co
 
 def cached_sample(path: Path, config: DataConfig, cache: ArrayCache) -> Files:
     """The files of what a model sees of a clip: the frames, the flow at these frames, or both."""
-    modalities: tuple[Modality, ...] = ("rgb", "flow") if config.modality == "both" else (config.modality,)
-    return tuple(_cached(path, replace(config, modality=modality), cache) for modality in modalities)
+    modalities: tuple[Modality, ...] = (
+        ("rgb", "flow") if config.modality == "both" else (config.modality,)
+    )
+    return tuple(
+        _cached(path, replace(config, modality=modality), cache) for modality in modalities
+    )
 
 
 def _cached(path: Path, config: DataConfig, cache: ArrayCache) -> Path:
@@ -56,22 +62,30 @@ def stored_settings(config: DataConfig) -> dict[str, Any]:
 
 
 def _identity(path: Path) -> list[Any]:
-    """What a clip is for the cache: its absolute path, and the size and modification time of its files."""
+    """What a clip is for the cache: its absolute path, and the size and modification time of its
+    files.
+    """
     with accessing(path):
         file = file_of(path)
         files = sorted(file.iterdir()) if file.is_dir() else [file]
         stats = [(file.name, file.stat()) for file in files]
-    return [os.path.realpath(path), *([name, stat.st_size, stat.st_mtime_ns] for name, stat in stats)]
+    return [
+        os.path.realpath(path),
+        *([name, stat.st_size, stat.st_mtime_ns] for name, stat in stats),
+    ]
 
 
 class ClipFrames(Dataset[tuple[Tensor, int, int]]):
-    """Clips as samples: `(frames T H W C uint8, target, index)`, or features `T h w D` float16 instead of frames.
+    """Clips as samples: `(frames T H W C uint8, target, index)`, or features `T h w D` float16
+    instead of frames.
 
     Args:
-        clips, files: the clips, and the files of each: of its frames (`cached_sample`), or of its stored features.
+        clips, files: the clips, and the files of each: of its frames (`cached_sample`), or of its
+        stored features.
         classes: the `K` class names; a target is a position in it.
         sampling: which of the stored frames; None: all.
-        make: computes the files of a clip again if they are damaged, or the cache was pruned; None: that is an error.
+        make: computes the files of a clip again if they are damaged, or the cache was pruned; None:
+            that is an error.
     """
 
     def __init__(
@@ -82,11 +96,14 @@ class ClipFrames(Dataset[tuple[Tensor, int, int]]):
         sampling: Sampling | None = None,
         make: Callable[[Path], Files] | None = None,
     ) -> None:
-        self.classes, self.sampling, self.make = tuple(classes), sampling or np.arange, make
+        self.classes = tuple(classes)
+        self.sampling = sampling or np.arange
+        self.make = make
         self._set(clips, files)
 
     def _set(self, clips: Sequence[Clip], files: Sequence[Files]) -> None:
-        self.clips, self.files = tuple(clips), tuple(files)
+        self.clips = tuple(clips)
+        self.files = tuple(files)
         self.targets = [self.classes.index(clip.label) for clip in clips]
 
     def __len__(self) -> int:
@@ -98,32 +115,46 @@ class ClipFrames(Dataset[tuple[Tensor, int, int]]):
         return tuple(f"{clip.label}/{clip.path.name}" for clip in self.clips)
 
     def only(self, clips: Sequence[Clip]) -> Self:
-        """A subset of the clips, in the order given; a ClipError for one that is not in the data set."""
+        """A subset of the clips, in the order given; a ClipError for one that is not in the data
+        set.
+        """
         files = {clip.path: file for clip, file in zip(self.clips, self.files, strict=True)}
         for clip in clips:
             if clip.path not in files:
                 raise ClipError(
-                    clip.path, "cannot be read any more", "the split of the run names it; restore it, or train again"
+                    clip.path,
+                    "cannot be read any more",
+                    "the split of the run names it; restore it, or train again",
                 )
         subset = copy(self)
         subset._set(clips, [files[clip.path] for clip in clips])
         return subset
 
     def thumbnails(self, channels: int) -> NDArray[np.uint8]:
-        """The thumbnails of all clips (`scenes.thumbnails`), `B 8 16 16`, of the RGB or gray `channels`."""
+        """The thumbnails of all clips (`scenes.thumbnails`), `B 8 16 16`, of the RGB or gray
+        `channels`.
+        """
         few = partial(equally_spaced, count=FRAMES)
-        return np.stack([thumbnails(self._loaded(index, few).numpy()[..., :channels]) for index in range(len(self))])
+        return np.stack(
+            [
+                thumbnails(self._loaded(index, few).numpy()[..., :channels])
+                for index in range(len(self))
+            ]
+        )
 
     def __getitem__(self, index: int) -> tuple[Tensor, int, int]:
         return self._loaded(index, self.sampling), self.targets[index], index
 
     def _loaded(self, index: int, sampling: Sampling) -> Tensor:
-        path, files = self.clips[index].path, self.files[index]
+        path = self.clips[index].path
+        files = self.files[index]
         try:
             return torch.from_numpy(load_rows(files, sampling))
         except (OSError, ValueError) as error:  # the files were whole when the clips were read
             if self.make is None:
-                raise ClipError(path, f"what is stored of it is damaged or gone ({error})", _REPEAT) from error
+                raise ClipError(
+                    path, f"what is stored of it is damaged or gone ({error})", _REPEAT
+                ) from error
         return torch.from_numpy(load_rows(self.make(path), sampling))
 
 
@@ -181,9 +212,12 @@ def made_samples(
         strict, quiet: as in `read_clips`.
         threads: as in `map_ahead`.
     """
-    read, errors = list[tuple[Clip, Files]](), list[ClipError]()
+    read = list[tuple[Clip, Files]]()
+    errors = list[ClipError]()
     results = decode_each([clip.path for clip in clips], make, threads)
-    for clip, result in zip(clips, tracked(results, stage, len(clips), None if quiet else stage), strict=True):
+    for clip, result in zip(
+        clips, tracked(results, stage, len(clips), None if quiet else stage), strict=True
+    ):
         if not isinstance(result, ClipError):
             read.append((clip, result))
         elif strict or len(clips) == 1:
@@ -191,15 +225,20 @@ def made_samples(
         else:
             errors.append(result)
     if errors and not read:
-        raise ClipError(clips[0].path.parent, f"none of {len(clips)} clips can be read", str(errors[0]))
+        raise ClipError(
+            clips[0].path.parent, f"none of {len(clips)} clips can be read", str(errors[0])
+        )
     sampling = partial(equally_spaced, count=config.frames)
-    return ClipFrames([clip for clip, _ in read], [files for _, files in read], classes, sampling, make), tuple(errors)
+    return ClipFrames(
+        [clip for clip, _ in read], [files for _, files in read], classes, sampling, make
+    ), tuple(errors)
 
 
 def read_thumbnails(
     samples: ClipFrames, data: DataConfig, features: bool = False, quiet: bool = True
 ) -> NDArray[np.uint8]:
-    """The thumbnails of the clips of samples, `B 8 16 16`: of their frames, or decoded where these are not whole.
+    """The thumbnails of the clips of samples, `B 8 16 16`: of their frames, or decoded where these
+    are not whole.
 
     Those of a clip that cannot be read, as when only its features are left, are black.
 
@@ -212,14 +251,19 @@ def read_thumbnails(
         decoded, _ = read_clips(samples.clips, samples.classes, _SMALL, quiet=quiet)
     except ClipError:
         return np.stack([NO_THUMBNAILS] * len(samples))
-    images = {clip.path: image for clip, image in zip(decoded.clips, decoded.thumbnails(_SMALL.channels), strict=True)}
+    images = {
+        clip.path: image
+        for clip, image in zip(decoded.clips, decoded.thumbnails(_SMALL.channels), strict=True)
+    }
     return np.stack([images.get(clip.path, NO_THUMBNAILS) for clip in samples.clips])
 
 
 def decode_each(
     paths: Iterable[Path], make: Callable[[Path], Decoded], threads: int | None = None
 ) -> Iterator[Decoded | ClipError]:
-    """What `make` returns for each clip, in order, or the ClipError of a clip that cannot be read; see `map_ahead`."""
+    """What `make` returns for each clip, in order, or the ClipError of a clip that cannot be read;
+    see `map_ahead`.
+    """
 
     def attempt(path: Path) -> Decoded | ClipError:
         try:

@@ -1,4 +1,6 @@
-"""What can be wrong with clips before training, and what to do about it: from labels alone, and from a few frames."""
+"""What can be wrong with clips before training, and what to do about it: from labels alone, and
+from a few frames.
+"""
 
 import unicodedata
 from collections import Counter
@@ -21,12 +23,22 @@ from onlooker.video.reader import VideoReader
 from onlooker.video.sampling import equally_spaced
 
 __all__ = [
-    "IMBALANCE", "ClipFacts", "Finding", "fact_findings", "label_findings", "read_facts", "unreadable_findings"
-]  # fmt: skip
+    "IMBALANCE",
+    "ClipFacts",
+    "Finding",
+    "fact_findings",
+    "label_findings",
+    "read_facts",
+    "unreadable_findings",
+]
 
 _FEW = 5  # clips of a class; with fewer, the test split (a fifth) has one clip of it or none
-IMBALANCE = 5  # ratio of the largest class to the smallest; above it, the largest may be most of the set
-_TELLS = 0.1  # a property of files must beat the majority-class baseline by this much, and by three standard errors
+IMBALANCE = (
+    5  # ratio of the largest class to the smallest; above it, the largest may be most of the set
+)
+# a property of files must beat the majority-class baseline by this much, and by three standard
+# errors
+_TELLS = 0.1
 _STILL = 5.0  # gray levels: the noise of a compressed still image is below, a distant person above
 _DARK = 50.0  # gray levels: of the brightest places; drawings on black are brighter
 _SHOWN = 5  # classes in a sentence
@@ -37,7 +49,8 @@ class Finding:
     """Something about the clips that a user should know before training.
 
     Args:
-        clips: the clips that it concerns, the most important first, each with the clips that resemble it.
+        clips: the clips that it concerns, the most important first, each with the clips that
+            resemble it.
     """
 
     name: str
@@ -52,7 +65,8 @@ class ClipFacts:
     """What 8 equally spaced frames of a clip tell.
 
     Args:
-        frames, rate: number of frames in the whole clip, and frames per second (0: a single frame, or unknown).
+        frames, rate: number of frames in the whole clip, and frames per second (0: a single frame,
+        or unknown).
         thumbnails: `8 16 16` (`scenes.thumbnails`).
         seconds: until the last frame ends; 0: unknown.
     """
@@ -75,7 +89,9 @@ class ClipFacts:
 
 
 def read_facts(path: Path, frame_rate: float | None = None) -> ClipFacts:
-    """Decode what models see by default; a ClipError if it cannot be read. `frame_rate`: as in `VideoReader`."""
+    """Decode what models see by default; a ClipError if it cannot be read. `frame_rate`: as in
+    `VideoReader`.
+    """
     reader = VideoReader(path, frame_rate)
     sample = read_at(reader, DataConfig(), partial(equally_spaced, count=DataConfig.frames))
     times = reader.times
@@ -135,7 +151,11 @@ def fact_findings(
     """
     if not facts:
         return
-    if unknown := [(clip.path,) for clip, fact in zip(clips, facts, strict=True) if fact.frames > 1 and not fact.rate]:
+    if unknown := [
+        (clip.path,)
+        for clip, fact in zip(clips, facts, strict=True)
+        if fact.frames > 1 and not fact.rate
+    ]:
         yield Finding(
             "frame rate",
             f"the frame rate of {len(unknown)} of {len(clips)} clips is unknown: image sequences and raw video do not "
@@ -164,10 +184,14 @@ def fact_findings(
         )
     yield from _scene_findings(clips, _members(scenes(scene_images(images))), split)
     yield from _property_findings(clips, facts)
-    yield from _quality_findings([pair for pair in zip(clips, facts, strict=True) if pair[0].label != filled])
+    yield from _quality_findings(
+        [pair for pair in zip(clips, facts, strict=True) if pair[0].label != filled]
+    )
 
 
-def _scene_findings(clips: Sequence[Clip], scenes: Sequence[list[int]], split: Split | None) -> Iterator[Finding]:
+def _scene_findings(
+    clips: Sequence[Clip], scenes: Sequence[list[int]], split: Split | None
+) -> Iterator[Finding]:
     """Scenes that several recordings show; those in several splits come first."""
     shared = [scene for scene in scenes if len({source_of(clips[i]) for i in scene}) > 1]
     shared = [scene for scene in shared if len(scene) <= max(2, SHARED * len(clips))]
@@ -206,16 +230,30 @@ def _property_findings(clips: Sequence[Clip], facts: Sequence[ClipFacts]) -> Ite
     parts = min(5, len(set(groups)))
     if len(total) < 2 or parts < 2:
         return
-    names = "height in pixels", "aspect ratio", "frame rate", "number of frames", "duration in seconds"
-    rows = [(clip.size[0], clip.size[1] / clip.size[0], clip.rate, clip.frames, clip.seconds) for clip in facts]
+    names = (
+        "height in pixels",
+        "aspect ratio",
+        "frame rate",
+        "number of frames",
+        "duration in seconds",
+    )
+    rows = [
+        (clip.size[0], clip.size[1] / clip.size[0], clip.rate, clip.frames, clip.seconds)
+        for clip in facts
+    ]
     labels = np.array([clip.label for clip in clips])
     majority = total.most_common(1)[0][1] / len(clips)
     minimum = majority + max(_TELLS, 3 * (majority * (1 - majority) / len(clips)) ** 0.5)
     for name, values in zip(names, np.array(rows).T.round(1), strict=True):
         tree = DecisionTreeClassifier(max_leaf_nodes=8, random_state=0)
-        share = cross_val_score(tree, values[:, None], labels, groups=groups, cv=GroupKFold(parts)).mean()
+        share = cross_val_score(
+            tree, values[:, None], labels, groups=groups, cv=GroupKFold(parts)
+        ).mean()
         if share > minimum:
-            medians = ", ".join(f"{label} {np.median(values[labels == label]):.4g}" for label in sorted(total)[:_SHOWN])
+            medians = ", ".join(
+                f"{label} {np.median(values[labels == label]):.4g}"
+                for label in sorted(total)[:_SHOWN]
+            )
             yield Finding(
                 "telling files",
                 f"the {name} alone tells the class of {100 * share:.0f} % of the clips (medians: {medians}); always "
@@ -232,7 +270,9 @@ def _quality_findings(clips: Sequence[tuple[Clip, ClipFacts]]) -> Iterator[Findi
     look = "look at them; remove those in which you cannot tell the class yourself"
     repeated = "a model sees that many by default, and the last frame is repeated"
     short = [(fact.frames, clip.path) for clip, fact in clips if fact.frames < wanted]
-    still = [(fact.change, clip.path) for clip, fact in clips if fact.frames > 1 and fact.change < _STILL]
+    still = [
+        (fact.change, clip.path) for clip, fact in clips if fact.frames > 1 and fact.change < _STILL
+    ]
     dark = [(fact.brightness, clip.path) for clip, fact in clips if fact.brightness < _DARK]
     frames = [fact.frames for _, fact in clips] or [wanted]
     fewer = f"use --frames {int(np.quantile(frames, 0.1))}, or remove the shortest"
@@ -243,15 +283,21 @@ def _quality_findings(clips: Sequence[tuple[Clip, ClipFacts]]) -> Iterator[Findi
     ):
         if measured:
             worst_first = sorted(measured, key=lambda pair: pair[0])
-            shown = worst_first if 2 * len(measured) <= len(clips) else []  # else they are no exception
+            shown = (
+                worst_first if 2 * len(measured) <= len(clips) else []
+            )  # else they are no exception
             paths = tuple((path,) for _, path in shown)
-            yield Finding(name, f"{len(measured)} of {len(clips)} clips: {problem}", why, remedy, paths)
+            yield Finding(
+                name, f"{len(measured)} of {len(clips)} clips: {problem}", why, remedy, paths
+            )
 
 
 def unreadable_findings(
     clips: Sequence[Clip], errors: Mapping[Path, ClipError], missing: Sequence[ClipError] = ()
 ) -> Iterator[Finding]:
-    """Listed clips that do not exist, clips that cannot be read, and classes of which no clip can be read."""
+    """Listed clips that do not exist, clips that cannot be read, and classes of which no clip can
+    be read.
+    """
     if missing:
         yield Finding(
             "missing",
@@ -261,7 +307,9 @@ def unreadable_findings(
             tuple((error.path,) for error in missing),
         )
     if errors:
-        lost = {clip.label for clip in clips} - {clip.label for clip in clips if clip.path not in errors}
+        lost = {clip.label for clip in clips} - {
+            clip.label for clip in clips if clip.path not in errors
+        }
         first = next(iter(errors.values()))
         yield Finding(
             "unreadable",
@@ -275,7 +323,9 @@ def unreadable_findings(
 
 def _spoken(name: str) -> str:
     """A name without case, and with one space between words, as it is spoken."""
-    return " ".join(unicodedata.normalize("NFKC", name).casefold().replace("_", " ").replace("-", " ").split())
+    return " ".join(
+        unicodedata.normalize("NFKC", name).casefold().replace("_", " ").replace("-", " ").split()
+    )
 
 
 def _counts(counts: Mapping[str, int]) -> str:

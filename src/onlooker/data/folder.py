@@ -1,4 +1,6 @@
-"""A folder of clips, one sub-folder per class, and recordings.csv, which says which clips belong together."""
+"""A folder of clips, one sub-folder per class, and recordings.csv, which says which clips belong
+together.
+"""
 
 import os
 import re
@@ -27,35 +29,44 @@ __all__ = [
 
 RECORDINGS = "recordings.csv"
 _SHOWN = 5  # names in a sentence
-SYSTEM_FOLDERS = frozenset({"__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "lost+found"})
-_PERSON = re.compile(r"(person|subject|participant|actor|signer|user|subj|sub|p|s)[-_ ]*\d+", re.IGNORECASE)
+SYSTEM_FOLDERS = frozenset(
+    {"__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "lost+found"}
+)
+_PERSON = re.compile(
+    r"(person|subject|participant|actor|signer|user|subj|sub|p|s)[-_ ]*\d+", re.IGNORECASE
+)
 _FETCH = "fetch it (git annex get, dvc pull), mount its disk, or remove the link"
 _HOLDS = "a class folder holds video files, or one folder per image sequence; move it out if it is not a class"
 _OWN_FOLDER = "put the images of each clip into a folder of its own, such as"
 
 
 def read_folder(folder: Path, classes: int = 2) -> tuple[Parts, list[ClipError], list[str]]:
-    """The clips of a folder with one sub-folder per class; or with train/, val/ and test/, each with one per class.
+    """The clips of a folder with one sub-folder per class; or with train/, val/ and test/, each
+    with one per class.
 
-    A clip is a video file or a folder with an image sequence. Hidden entries and folders of operating systems are
-    skipped. Clips may differ in size and length. In a class folder without clips of its own, each sub-folder is a
-    recording, such as a person, or a split.
+    A clip is a video file or a folder with an image sequence. Hidden entries and folders of
+    operating systems are skipped. Clips may differ in size and length. In a class folder without
+    clips of its own, each sub-folder is a recording, such as a person, or a split.
 
     If `recordings.csv` (columns clip, recording) is in the folder, each clip carries its recording.
 
     Returns:
-        The clips by split, sorted, all under "" if there is no split; an error for each link to a file that does not
-        exist; and how the folder was understood, a sentence each.
+        The clips by split, sorted, all under "" if there is no split; an error for each link to a
+        file that does not exist; and how the folder was understood, a sentence each.
 
     Raises:
-        ClipError: no such folder, a class folder without clips, fewer than `classes` class folders, the folder of one
-            class or of a run, one that holds the right one, or a recordings.csv that does not name every clip.
+        ClipError: no such folder, a class folder without clips, fewer than `classes` class folders,
+            the folder of one class or of a run, one that holds the right one, or a recordings.csv
+            that does not name every clip.
     """
     if not folder.is_dir():
         state = "a file, not a folder" if folder.exists() else "no such folder"
         raise ClipError(folder, state, "give a folder with one sub-folder per class")
     refuse_run(folder)
-    parts = {name: _clips_by_class(path, classes) for name, path in (_split_folders(folder) or {"": folder}).items()}
+    parts = {
+        name: _clips_by_class(path, classes)
+        for name, path in (_split_folders(folder) or {"": folder}).items()
+    }
     clips = [clip for part in parts.values() for clip in part]
     names = Counter(composed(path.name) for path in entries(folder) if path.is_dir())
     unicode = "folders whose names differ only in their Unicode form are one class"
@@ -65,30 +76,42 @@ def read_folder(folder: Path, classes: int = 2) -> tuple[Parts, list[ClipError],
         notes += [f"{RECORDINGS}: {note}" for note in table.notes()]
         parts = _with_recordings(folder, parts, table)
     elif recordings := sorted({clip.recording for clip in clips if clip.recording}):
-        if "" in parts and len(recordings) > 1 and {name.lower() for name in recordings} <= SPLIT_NAMES.keys():
+        if (
+            "" in parts
+            and len(recordings) > 1
+            and {name.lower() for name in recordings} <= SPLIT_NAMES.keys()
+        ):
             parts = _split_by_recording(clips)
         else:
             kept = "a split keeps the clips of each together"
             notes.append(f"sub-folders of classes are recordings ({_some(recordings)}); {kept}")
     others = list_files(folder, {clip.path for clip in clips}.__contains__)[1]
     links = [path for path in others if _is_broken(path)]
-    left_out = [ClipError(link, f"a link to {os.readlink(link)}, which does not exist", _FETCH) for link in links]
+    left_out = [
+        ClipError(link, f"a link to {os.readlink(link)}, which does not exist", _FETCH)
+        for link in links
+    ]
     others = [path for path in others if path != folder / RECORDINGS and path.name != RATE_FILE]
     if ignored := [path for path in others if path not in links]:
         notes.append(ignored_text(folder, ignored))
     return parts, left_out, notes
 
 
-def list_files(folder: Path, is_clip: Callable[[Path], bool] | None = None) -> tuple[list[Path], list[Path]]:
+def list_files(
+    folder: Path, is_clip: Callable[[Path], bool] | None = None
+) -> tuple[list[Path], list[Path]]:
     """All clips in a folder, at any depth, and all other files, in order, without hidden ones.
 
     An image sequence in a folder that holds videos, too, is no clip.
     """
-    clips, others = list[Path](), list[Path]()
+    clips = list[Path]()
+    others = list[Path]()
     for path in entries(folder):
         if (is_clip or _is_clip)(path):
             clips.append(path)
-        elif path.is_dir() and not (path.is_symlink() and folder.resolve().is_relative_to(path.resolve())):
+        elif path.is_dir() and not (
+            path.is_symlink() and folder.resolve().is_relative_to(path.resolve())
+        ):
             inside = list_files(path, is_clip)
             clips += inside[0]
             others += inside[1]
@@ -105,8 +128,14 @@ def ignored_text(folder: Path, ignored: Iterable[Path]) -> str:
 
 def refuse_run(folder: Path) -> None:
     """Raise a ClipError for the folder of a trained run or model, in place of one of clips."""
-    if any(os.path.isfile(folder / part / "recognizer.json") for part in ("", "model", "final/model")):
-        raise ClipError(folder, "the folder of a run, not of clips", "give the run first, and the clips after it")
+    if any(
+        os.path.isfile(folder / part / "recognizer.json") for part in ("", "model", "final/model")
+    ):
+        raise ClipError(
+            folder,
+            "the folder of a run, not of clips",
+            "give the run first, and the clips after it",
+        )
 
 
 def entries(folder: Path) -> list[Path]:
@@ -122,7 +151,9 @@ def is_hidden(name: str) -> bool:
 def _is_clip(path: Path) -> bool:
     if not path.is_dir():
         return is_video(path)
-    return is_video(path) and not any(is_video(inside) for inside in entries(path) if not inside.is_dir())
+    return is_video(path) and not any(
+        is_video(inside) for inside in entries(path) if not inside.is_dir()
+    )
 
 
 def _is_broken(path: Path) -> bool:
@@ -130,15 +161,20 @@ def _is_broken(path: Path) -> bool:
 
 
 def _with_recordings(folder: Path, parts: Parts, table: Table) -> Parts:
-    recordings = {composed(row["clip"].replace("\\", "/")): row["recording"] for _, row in table.rows}
+    recordings = {
+        composed(row["clip"].replace("\\", "/")): row["recording"] for _, row in table.rows
+    }
     recordings |= {row["clip"]: row["recording"] for _, row in table.rows}
-    names = {clip: clip.path.relative_to(folder).as_posix() for clips in parts.values() for clip in clips}
+    names = {
+        clip: clip.path.relative_to(folder).as_posix() for clips in parts.values() for clip in clips
+    }
     names = {clip: name if name in recordings else composed(name) for clip, name in names.items()}
     if missing := [name for name in names.values() if name not in recordings]:
         problem = f"{len(missing)} of {len(names)} clips are not listed, such as {missing[0]}"
         raise ClipError(folder / RECORDINGS, problem, "add a row for each, or remove the file")
     return {
-        split: [replace(clip, recording=recordings[names[clip]]) for clip in clips] for split, clips in parts.items()
+        split: [replace(clip, recording=recordings[names[clip]]) for clip in clips]
+        for split, clips in parts.items()
     }
 
 
@@ -151,9 +187,17 @@ def _split_by_recording(clips: Iterable[Clip]) -> Parts:
 
 
 def _split_folders(folder: Path) -> dict[str, Path]:
-    """The folders train/ and val/ or test/, by split; none if these are class folders, which hold clips themselves."""
-    names = {SPLIT_NAMES[path.name.lower()]: path for path in entries(folder) if path.name.lower() in SPLIT_NAMES}
-    holds_clips = any(is_video(path) for each in names.values() if each.is_dir() for path in entries(each))
+    """The folders train/ and val/ or test/, by split; none if these are class folders, which hold
+    clips themselves.
+    """
+    names = {
+        SPLIT_NAMES[path.name.lower()]: path
+        for path in entries(folder)
+        if path.name.lower() in SPLIT_NAMES
+    }
+    holds_clips = any(
+        is_video(path) for each in names.values() if each.is_dir() for path in entries(each)
+    )
     return names if "training" in names and len(names) > 1 and not holds_clips else {}
 
 
@@ -166,25 +210,35 @@ def _clips_by_class(folder: Path, classes: int) -> list[Clip]:
     every = [clip for label in labels for clip in clips[label]]
     inner = Path(os.path.commonpath([clip.path.parent for clip in every])) if every else folder
     if inner != folder and inner not in {clip.path.parent for clip in every}:
-        raise ClipError(folder, f"all clips are in folders of {inner}", "give that one, if its folders are the classes")
+        raise ClipError(
+            folder,
+            f"all clips are in folders of {inner}",
+            "give that one, if its folders are the classes",
+        )
     if len({composed(label.name) for label in labels}) < classes:
         expected = f"expected at least {classes}, each with the clips of one class"
         raise ClipError(folder, _count(len(labels), "sub-folder"), expected)
     if empty := [label for label in labels if not clips[label]]:
         raise _without_clips(empty)
     recordings = {clip.recording or "" for clip in every}
-    if all(_PERSON.fullmatch(label.name) for label in labels) and not any(map(_PERSON.fullmatch, recordings | {""})):
+    if all(_PERSON.fullmatch(label.name) for label in labels) and not any(
+        map(_PERSON.fullmatch, recordings | {""})
+    ):
         return [Clip(clip.path, clip.recording, clip.label) for clip in every if clip.recording]
     return every
 
 
 def _clips_of(label: Path) -> list[Clip]:
-    """The clips of a class folder; if it holds none itself, those of its sub-folders, which are recordings."""
+    """The clips of a class folder; if it holds none itself, those of its sub-folders, which are
+    recordings.
+    """
     inside = entries(label)
     if clips := [Clip(path, label.name) for path in inside if _is_clip(path)]:
         return clips
     folders = [path for path in inside if path.is_dir()]
-    return [Clip(path, label.name, folder.name) for folder in folders for path in list_files(folder)[0]]
+    return [
+        Clip(path, label.name, folder.name) for folder in folders for path in list_files(folder)[0]
+    ]
 
 
 def _without_classes(folder: Path, clips: Sequence[Path]) -> ClipError:
@@ -192,7 +246,9 @@ def _without_classes(folder: Path, clips: Sequence[Path]) -> ClipError:
     if all(path.is_dir() for path in clips):
         names = _some([path.name for path in clips])
         remedy += f"; or if {names} are classes, {_OWN_FOLDER} {clips[0] / 'clip1'}"
-    return ClipError(folder, f"holds {_count(len(clips), 'clip')} itself, like the folder of one class", remedy)
+    return ClipError(
+        folder, f"holds {_count(len(clips), 'clip')} itself, like the folder of one class", remedy
+    )
 
 
 def _without_clips(empty: Sequence[Path]) -> ClipError:
@@ -200,15 +256,25 @@ def _without_clips(empty: Sequence[Path]) -> ClipError:
     files = list_files(empty[0])[1]
     if is_video(empty[0]):
         return ClipError(
-            empty[0], "numbered images, and no folder for each clip", f"{_OWN_FOLDER} {empty[0] / 'clip1'}"
+            empty[0],
+            "numbered images, and no folder for each clip",
+            f"{_OWN_FOLDER} {empty[0] / 'clip1'}",
         )
     if links := [path for path in files if _is_broken(path)]:
-        return ClipError(empty[0], f"no clips, and {len(links)} links to files that do not exist", _FETCH)
+        return ClipError(
+            empty[0], f"no clips, and {len(links)} links to files that do not exist", _FETCH
+        )
     more = f", and none in {', '.join(label.name for label in empty[1:])}" if len(empty) > 1 else ""
     kinds = Counter(path.suffix or path.name for path in files)
-    holds = f" ({', '.join(f'{count} {kind}' for kind, count in kinds.most_common(_SHOWN))})" if kinds else ""
+    holds = (
+        f" ({', '.join(f'{count} {kind}' for kind, count in kinds.most_common(_SHOWN))})"
+        if kinds
+        else ""
+    )
     return ClipError(
-        empty[0], f"no clips{more}{holds}", f"fetch them (dvc pull); {_HOLDS}" if ".dvc" in kinds else _HOLDS
+        empty[0],
+        f"no clips{more}{holds}",
+        f"fetch them (dvc pull); {_HOLDS}" if ".dvc" in kinds else _HOLDS,
     )
 
 

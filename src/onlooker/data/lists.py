@@ -1,4 +1,6 @@
-"""Lists of clips in CSV: path, label, split and recording, intervals of long recordings, and the gaps between these."""
+"""Lists of clips in CSV: path, label, split and recording, intervals of long recordings, and the
+gaps between these.
+"""
 
 import math
 import os
@@ -28,27 +30,30 @@ SPLIT_NAMES = {
 }
 
 Parts = dict[str, list[Clip]]
-_TIMES, _FRAMES = ("start", "end"), ("start_frame", "end_frame")
+_TIMES = ("start", "end")
+_FRAMES = ("start_frame", "end_frame")
 _ANNOTATIONS = (".json", ".eaf", ".vtt", ".boris")  # what `onlooker convert` reads, besides CSV
 
 
 def read_list(path: Path) -> tuple[Parts, list[ClipError], list[str]]:
     """The clips of a CSV file: `path,label` and optionally `start`, `end`, `split` and `recording`.
 
-    Paths are relative to the file; if none of them exists, to the working directory, or to the parent
-    of the file's folder. `split` is training, validation or test (or train, val). With `start` and
-    `end` (seconds, mm:ss or hh:mm:ss), a clip is this part of a file, whose clips are of one recording
-    unless `recording` names several. With `start_frame` and `end_frame`, counted from 0, it begins when
-    the first is shown, and ends when the second is. Columns may have other usual names (`read_table`).
+    Paths are relative to the file; if none of them exists, to the working directory, or to the
+    parent of the file's folder. `split` is training, validation or test (or train, val). With
+    `start` and `end` (seconds, mm:ss or hh:mm:ss), a clip is this part of a file, whose clips are
+    of one recording unless `recording` names several. With `start_frame` and `end_frame`, counted
+    from 0, it begins when the first is shown, and ends when the second is. Columns may have other
+    usual names (`read_table`).
 
     Returns:
         The clips by split, all under "" if there is no split; an error for each clip that does not
         exist; and how the file was understood, a sentence each.
 
     Raises:
-        ClipError: as `read_table`; or a file of an annotation program, an unknown split, a path in two
-            rows, a recording in two splits, wrong times, intervals that overlap and have different
-            labels, or a class without clips, for which the model would silently lack an output.
+        ClipError: as `read_table`; or a file of an annotation program, an unknown split, a path in
+            two rows, a recording in two splits, wrong times, intervals that overlap and have
+            different labels, or a class without clips, for which the model would silently lack an
+            output.
     """
     if path.suffix.lower() in _ANNOTATIONS or (path.is_file() and BORIS in read_bytes(path)[:100]):
         remedy = f"run `onlooker convert {path} list.csv`, and give list.csv"
@@ -63,7 +68,9 @@ def read_list(path: Path) -> tuple[Parts, list[ClipError], list[str]]:
         file = _with_times(path, number, row, _in_folder(folder, row["path"]), table)
         split = row.get("split", "")
         if split and split.lower() not in SPLIT_NAMES:
-            raise ClipError(path, f"line {number}: split {split!r}", f"expected one of {', '.join(SPLIT_NAMES)}")
+            raise ClipError(
+                path, f"line {number}: split {split!r}", f"expected one of {', '.join(SPLIT_NAMES)}"
+            )
         if file in lines:
             duplicate = f"line {number} is a duplicate of line {lines[file][0]}: {file}"
             raise ClipError(path, duplicate, "keep one of them")
@@ -71,7 +78,9 @@ def read_list(path: Path) -> tuple[Parts, list[ClipError], list[str]]:
         whole, times = split_interval(file)
         if not os.path.exists(whole):
             problem = f"not found (line {number} of {path}, class {row['label']})"
-            missing.append(ClipError(file, problem, "correct its path, which is relative to the list"))
+            missing.append(
+                ClipError(file, problem, "correct its path, which is relative to the list")
+            )
             continue
         recording = row.get("recording")
         if times and not recording:
@@ -81,7 +90,11 @@ def read_list(path: Path) -> tuple[Parts, list[ClipError], list[str]]:
         first, line = split_of.setdefault(clip.recording or str(file), (split, number))
         if split != first:
             problem = f"line {number}: recording {clip.recording} is in {split}, and in {first} in line {line}"
-            raise ClipError(path, problem, "splits must not share it; correct the split, or the column recording")
+            raise ClipError(
+                path,
+                problem,
+                "splits must not share it; correct the split, or the column recording",
+            )
         parts.setdefault(split, []).append(clip)
     _check_overlaps(path, lines)
     present = {clip.label for part in parts.values() for clip in part}
@@ -95,7 +108,8 @@ def read_list(path: Path) -> tuple[Parts, list[ClipError], list[str]]:
 
 
 def _understand(path: Path, table: Table) -> tuple[Path, list[str]]:
-    """The folder that the paths of a list are relative to, and how the list was understood, a sentence each.
+    """The folder that the paths of a list are relative to, and how the list was understood, a
+    sentence each.
 
     Raises:
         ClipError: a column of times in an unknown unit.
@@ -107,7 +121,9 @@ def _understand(path: Path, table: Table) -> tuple[Path, list[str]]:
         raise ClipError(path, f"the unit of column {unknown[0]} is not known", remedy)
     notes = table.notes(unused=_FRAMES if in_seconds else ())
     if not in_seconds and table.names.keys() & set(_FRAMES):
-        notes.append("start_frame and end_frame count from 0, and a clip ends when its end_frame is shown")
+        notes.append(
+            "start_frame and end_frame count from 0, and a clip ends when its end_frame is shown"
+        )
     if all(row["label"].isdecimal() for _, row in table.rows):
         notes.append("labels are numbers, which become the names of the classes")
     names = [row["path"] for _, row in table.rows]
@@ -131,7 +147,8 @@ def _in_folder(folder: Path, name: str) -> Path:
 def _with_times(path: Path, number: int, row: Mapping[str, str], file: Path, table: Table) -> Path:
     """The path of the clip in a row, as an interval if the row has times or frames.
 
-    Frames last from when the first to when the second is shown. Those of a file that cannot be read are taken for
+    Frames last from when the first to when the second is shown. Those of a file that cannot be read
+    are taken for
     seconds: its clips are left out when they are read.
     """
     in_seconds = bool(table.names.keys() & set(_TIMES))
@@ -141,7 +158,9 @@ def _with_times(path: Path, number: int, row: Mapping[str, str], file: Path, tab
         return file
     given = f"line {number}: {columns[0]} {texts[0]!r}, {columns[1]} {texts[1]!r}"
     expected = (
-        "both in seconds, mm:ss or hh:mm:ss; or neither: the whole file" if in_seconds else "two frames from 0 on"
+        "both in seconds, mm:ss or hh:mm:ss; or neither: the whole file"
+        if in_seconds
+        else "two frames from 0 on"
     )
     try:
         start, end = map(parse_time if in_seconds else int, texts)
@@ -162,20 +181,27 @@ def _with_times(path: Path, number: int, row: Mapping[str, str], file: Path, tab
 
 def _check_overlaps(path: Path, lines: Mapping[Path, tuple[int, str]]) -> None:
     """Raise a ClipError for two clips with different labels that share a part of a file."""
-    rows = [(file_of(clip), split_interval(clip)[1] or WHOLE, *line) for clip, line in lines.items()]
+    rows = [
+        (file_of(clip), split_interval(clip)[1] or WHOLE, *line) for clip, line in lines.items()
+    ]
     before = list[tuple[Path, Times, int, str]]()  # that may last until a row begins
     for row in sorted(rows):
         file, (start, _), _, label = row
         before = [other for other in before if other[0] == file and other[1][1] > start]
         if others := [other for other in before if other[3] != label]:
             pair = sorted((others[0], row), key=lambda overlapping: overlapping[2])
-            clips = " and ".join(f"line {n} ({name}, {a:g} to {b:g} s)" for _, (a, b), n, name in pair)
-            raise ClipError(path, f"{clips} of {file} overlap", "correct the times, or give both the same label")
+            clips = " and ".join(
+                f"line {n} ({name}, {a:g} to {b:g} s)" for _, (a, b), n, name in pair
+            )
+            raise ClipError(
+                path, f"{clips} of {file} overlap", "correct the times, or give both the same label"
+            )
         before.append(row)
 
 
 def fill_gaps(parts: Parts, label: str) -> int:
-    """Add clips of a class to those of a list, from the gaps between its intervals (`cut_gaps`); returns their number.
+    """Add clips of a class to those of a list, from the gaps between its intervals (`cut_gaps`);
+    returns their number.
 
     They have the recording and the split of the interval before them, or of the first one.
     """
@@ -197,8 +223,11 @@ def fill_gaps(parts: Parts, label: str) -> int:
     return count
 
 
-def cut_gaps(intervals: Sequence[Times], seconds: float, random: np.random.Generator) -> list[Times]:
-    """Random intervals in the gaps between those of a recording: at most as many, and with the same lengths.
+def cut_gaps(
+    intervals: Sequence[Times], seconds: float, random: np.random.Generator
+) -> list[Times]:
+    """Random intervals in the gaps between those of a recording: at most as many, and with the same
+    lengths.
 
     Different lengths would tell the classes apart. All times are in milliseconds.
     """
@@ -225,7 +254,9 @@ def cut_gaps(intervals: Sequence[Times], seconds: float, random: np.random.Gener
 def _seconds(file: Path) -> float:
     """The length of a recording; 0 if it cannot be read: its clips are named when they are."""
     try:
-        return math.floor(VideoReader(with_interval(file, 0)).seconds * 1000) / 1000  # its index is that of its parts
+        return (
+            math.floor(VideoReader(with_interval(file, 0)).seconds * 1000) / 1000
+        )  # its index is that of its parts
     except ClipError:
         return 0.0
 
@@ -236,7 +267,8 @@ def check_classes(asked: Sequence[str], known: Iterable[str], data_set: str) -> 
     Raises:
         ValueError: an unknown class, one given twice, or fewer than two.
     """
-    known, asked = tuple(known), tuple(map(composed, asked))
+    known = tuple(known)
+    asked = tuple(map(composed, asked))
     for name in asked:
         if name not in known:
             raise ValueError(f"{data_set} has no class {name!r}; {suggestion(name, known)}")

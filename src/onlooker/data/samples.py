@@ -1,4 +1,6 @@
-"""From a clip's file to what a model sees: chosen frames, resized, and optical flow if the model wants it."""
+"""From a clip's file to what a model sees: chosen frames, resized, and optical flow if the model
+wants it.
+"""
 
 import math
 from collections.abc import Sequence
@@ -28,9 +30,10 @@ class Sample:
         times, indices: `T`, of these frames in the video.
         size: height and width of the video.
         end: when its last frame ends.
-        frames: `T H W C`, uint8, whole frames, in which localization looks for the foreground: RGB (or gray) of
-            `pixels`; flow for a model of flow alone.
-        assumes_rate: `times` are those of 25 frames per second, because nothing says how many there are.
+        frames: `T H W C`, uint8, whole frames, in which localization looks for the foreground: RGB
+            (or gray) of `pixels`; flow for a model of flow alone.
+        assumes_rate: `times` are those of 25 frames per second, because nothing says how many there
+            are.
     """
 
     pixels: NDArray[np.uint8]
@@ -48,12 +51,15 @@ def read_sample(path: Path, config: DataConfig) -> Sample:
     Raises:
         ClipError: the clip cannot be read, or has a single frame where flow is wanted.
     """
-    return read_at(VideoReader(path, config.frame_rate), config, partial(equally_spaced, count=config.frames))
+    return read_at(
+        VideoReader(path, config.frame_rate), config, partial(equally_spaced, count=config.frames)
+    )
 
 
 def read_at(reader: VideoReader, config: DataConfig, sampling: Sampling) -> Sample:
     """What a model sees of chosen frames of a clip; errors as for `read_sample`."""
-    c, parts = config, []
+    c = config
+    parts = []
     if c.modality != "flow":
         shown = reader.get(sampling, size=c.size)
         parts.append(resize(shown.pixels, c.size, c.channels))
@@ -63,9 +69,14 @@ def read_at(reader: VideoReader, config: DataConfig, sampling: Sampling) -> Samp
     pixels = np.concatenate(parts, -1)
     images = pixels[..., : c.image_channels]
     return Sample(
-        pixels, shown.times, shown.indices, reader.size, images,
-        assumes_rate=reader.timing.assumes_rate, end=reader.seconds,
-    )  # fmt: skip
+        pixels,
+        shown.times,
+        shown.indices,
+        reader.size,
+        images,
+        assumes_rate=reader.timing.assumes_rate,
+        end=reader.seconds,
+    )
 
 
 def sample_rate(paths: Sequence[Path], config: DataConfig, count: int = 16) -> float | None:
@@ -79,15 +90,18 @@ def sample_rate(paths: Sequence[Path], config: DataConfig, count: int = 16) -> f
             continue
         if reader.timing.assumes_rate:
             continue
-        times = np.unique(times[equally_spaced(len(times), config.frames)])  # padding repeats the last frame
+        times = np.unique(
+            times[equally_spaced(len(times), config.frames)]
+        )  # padding repeats the last frame
         if len(times) > 1:
             rates.append((len(times) - 1) / (times[-1] - times[0]))
     return float(np.median(rates)) if rates else None
 
 
 def stored_frames(path: Path, config: DataConfig, distinct: bool = False) -> NDArray[np.uint8]:
-    """What is stored of a clip, `T H W C`: the frames of a sample, if `distinct` without the repeated last frame of a
-    shorter clip."""
+    """What is stored of a clip, `T H W C`: the frames of a sample, if `distinct` without the
+    repeated last frame of a shorter clip.
+    """
 
     def sampling(total: int) -> Indices:
         return equally_spaced(total, min(config.frames, total) if distinct else config.frames)

@@ -1,7 +1,8 @@
-"""Which clips show one scene, and which are copies, from small gray images; such clips are kept together in splits.
+"""Which clips show one scene, and which are copies, from small gray images; such clips are kept
+together in splits.
 
-Clips that were cut from one recording share its background: a model that knows the background knows the class of the
-others, whatever they show.
+Clips that were cut from one recording share its background: a model that knows the background knows
+the class of the others, whatever they show.
 """
 
 from collections import Counter
@@ -19,27 +20,48 @@ from onlooker.structures import Clip
 from onlooker.video.sampling import equally_spaced
 
 __all__ = [
-    "MAX_COMPARED", "SAME_SCENE", "copies", "count_joined", "join_clips", "plan_joined", "scene_images", "scenes",
-    "seen", "thumbnails",
-]  # fmt: skip
+    "MAX_COMPARED",
+    "SAME_SCENE",
+    "copies",
+    "count_joined",
+    "join_clips",
+    "plan_joined",
+    "scene_images",
+    "scenes",
+    "seen",
+    "thumbnails",
+]
 
 Images = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
 Planned = TypeVar("Planned")
 
-FRAMES, _CELLS = 8, 16  # images of a clip, and cells of their side
+# images of a clip, and cells of their side
+FRAMES = 8
+_CELLS = 16
 NO_THUMBNAILS = np.zeros((FRAMES, _CELLS, _CELLS), np.uint8)
-# Correlation of local contrasts. Chosen on surveillance clips and the training clips of UCF101 (results/scenes.json).
+# Correlation of local contrasts. Chosen on surveillance clips and the training clips of UCF101
+# (results/scenes.json).
 SAME_SCENE = 0.65
-_SAME_IMAGE, _SAME_MOTION = 0.98, 0.95  # copies that were encoded again; two moments of a scene differ in motion
-SHARED = 0.5  # share of clips in one group; above it, the scene is that of the whole set, as of a fixed camera
-_MINIMUMS = (2, 3, 5)  # recordings of a class that splits and folds need, the first possible one is taken
+# copies that were encoded again; two moments of a scene differ in motion
+_SAME_IMAGE = 0.98
+_SAME_MOTION = 0.95
+# share of clips in one group; above it, the scene is that of the whole set, as of a fixed camera
+SHARED = 0.5
+_MINIMUMS = (
+    2,
+    3,
+    5,
+)  # recordings of a class that splits and folds need, the first possible one is taken
 _DARK = 16  # gray level; a cell that never exceeds it is a black bar, or a black background
-_CONTRAST, _NEAR = 4.0, 5  # gray levels that count little; cells of the square in which contrast is local
-# Share of cells that differ from those near them by more than 2 gray levels. Things on a plain background (drawn hands,
-# generated squares) have up to .31, 99 % of real clips more than .36.
-_DETAIL, _STRUCTURED = 2.0, 0.35
+# gray levels that count little; cells of the square in which contrast is local
+_CONTRAST = 4.0
+_NEAR = 5
+# Share of cells that differ from those near them by more than 2 gray levels. Things on a plain
+# background (drawn hands, generated squares) have up to .31, 99 % of real clips more than .36.
+_DETAIL = 2.0
+_STRUCTURED = 0.35
 _FLAT = 2.0  # gray levels: the standard deviation below which an image shows nothing
 _STILL = 5.0  # gray levels: the noise of a compressed still image is below
 MAX_COMPARED = 20_000  # clips; two minutes on one core
@@ -49,12 +71,18 @@ _BLOCK = 64  # clips compared with all others at once: 80 MB for 10,000 clips
 def thumbnails(frames: Images) -> Images:
     """Equally spaced frames of a clip as small gray images: `T H W C` (RGB or gray) to `8 16 16`."""
     chosen = frames[equally_spaced(len(frames), FRAMES)]
-    gray = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) if frame.shape[-1] == 3 else frame[..., 0] for frame in chosen]
-    return np.stack([cv2.resize(image, (_CELLS, _CELLS), interpolation=cv2.INTER_AREA) for image in gray])
+    gray = [
+        cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) if frame.shape[-1] == 3 else frame[..., 0]
+        for frame in chosen
+    ]
+    return np.stack(
+        [cv2.resize(image, (_CELLS, _CELLS), interpolation=cv2.INTER_AREA) for image in gray]
+    )
 
 
 def scene_images(images: Images) -> Images:
-    """What tells the scenes of clips: the static background (median over time), the first and the last thumbnail.
+    """What tells the scenes of clips: the static background (median over time), the first and the
+    last thumbnail.
 
     Args:
         images: `B 8 16 16`.
@@ -67,10 +95,12 @@ def scene_images(images: Images) -> Images:
 
 
 def scenes(images: Images, minimum: float = SAME_SCENE) -> Ints:
-    """Groups of clips that show one scene: for each clip, the position of the first one of its group.
+    """Groups of clips that show one scene: for each clip, the position of the first one of its
+    group.
 
-    Two clips show one scene if the local contrasts of any two of their images correlate; this does not depend on
-    brightness, and black bars and things on a plain background have none. Groups are the connected components.
+    Two clips show one scene if the local contrasts of any two of their images correlate; this does
+    not depend on brightness, and black bars and things on a plain background have none. Groups are
+    the connected components.
 
     Args:
         images: `B 3 16 16` (`scene_images`).
@@ -96,23 +126,36 @@ def copies(images: Images) -> Ints:
         return (means[rows] @ means.T >= _SAME_IMAGE) & (motions[rows] @ motions.T >= _SAME_MOTION)
 
     shown = gray.std((2, 3)).max(1) >= _FLAT
-    contents = [image.tobytes() if shows else i for i, (image, shows) in enumerate(zip(images, shown, strict=True))]
+    contents = [
+        image.tobytes() if shows else i
+        for i, (image, shows) in enumerate(zip(images, shown, strict=True))
+    ]
     return _merged(_components(len(images), alike), _first(contents))
 
 
 def seen(images: Images, groups: Sequence[Hashable]) -> NDArray[np.bool_]:
-    """For each clip, whether a clip of another group shows its scene; the arguments are `B 3 16 16` and `B`."""
-    same_scene, group = _same_scene(images), _first(groups)
+    """For each clip, whether a clip of another group shows its scene; the arguments are `B 3 16 16`
+    and `B`.
+    """
+    same_scene = _same_scene(images)
+    group = _first(groups)
     blocks = [slice(start, start + _BLOCK) for start in range(0, len(images), _BLOCK)]
-    return np.concatenate([(same_scene(rows) & (group[rows, None] != group)).any(1) for rows in blocks])
+    return np.concatenate(
+        [(same_scene(rows) & (group[rows, None] != group)).any(1) for rows in blocks]
+    )
 
 
 def plan_joined(
-    plan: Callable[[Sequence[Clip]], Planned], clips: Sequence[Clip], images: Images, by_scene: bool = True
+    plan: Callable[[Sequence[Clip]], Planned],
+    clips: Sequence[Clip],
+    images: Images,
+    by_scene: bool = True,
 ) -> Planned:
-    """What `plan` makes of the clips, such as a split, with as many of them joined as it allows (`join_clips`).
+    """What `plan` makes of the clips, such as a split, with as many of them joined as it allows
+    (`join_clips`).
 
-    More than `MAX_COMPARED` clips are not joined: each is compared with all others, which would take hours.
+    More than `MAX_COMPARED` clips are not joined: each is compared with all others, which would
+    take hours.
 
     Args:
         images: thumbnails, `B 8 16 16`.
@@ -128,35 +171,49 @@ def plan_joined(
 def join_clips(clips: Sequence[Clip], images: Images, minimum: int = 2) -> list[Clip]:
     """The clips with those that belong together in one recording.
 
-    Where no clip has a recording, clips that show one scene are of one, unless this is the scene of most clips, as of a
-    fixed camera; the clips of a class that shows fewer than `minimum` scenes are not joined either. Copies are always
-    of one recording; if recordings are given, those that share a copy become one.
+    Where no clip has a recording, clips that show one scene are of one, unless this is the scene of
+    most clips, as of a fixed camera; the clips of a class that shows fewer than `minimum` scenes
+    are not joined either. Copies are always of one recording; if recordings are given, those that
+    share a copy become one.
 
     Args:
         images: thumbnails, `B 8 16 16`.
     """
-    groups, prefix = copies(images), COPIES
+    groups = copies(images)
+    prefix = COPIES
     if any(clip.recording is not None for clip in clips):
         groups = _merged(groups, _first([group_of(clip) for clip in clips]))
     elif minimum <= len(clips):
         of_scene = _divisible(clips, scenes(scene_images(images)), minimum)
         prefix = SCENE if len(set(of_scene.tolist())) < len(clips) else COPIES
         groups = _merged(groups, of_scene)
-    sizes, joined = Counter(groups.tolist()), list[Clip]()
+    sizes = Counter(groups.tolist())
+    joined = list[Clip]()
     for clip, first in zip(clips, groups.tolist(), strict=True):
-        name = clips[first].recording or f"{prefix}{clips[first].label}/{clips[first].path.name} ({first})"
+        name = (
+            clips[first].recording
+            or f"{prefix}{clips[first].label}/{clips[first].path.name} ({first})"
+        )
         joined.append(replace(clip, recording=name) if sizes[first] > 1 else clip)
     return joined
 
 
 def count_joined(clips: Sequence[Clip]) -> tuple[int, int]:
-    """How many clips are joined by their scenes or as copies (`join_clips`), and in how many recordings."""
-    joined = [clip.recording for clip in clips if clip.recording and clip.recording.startswith((SCENE, COPIES))]
+    """How many clips are joined by their scenes or as copies (`join_clips`), and in how many
+    recordings.
+    """
+    joined = [
+        clip.recording
+        for clip in clips
+        if clip.recording and clip.recording.startswith((SCENE, COPIES))
+    ]
     return len(joined), len(set(joined))
 
 
 def _divisible(clips: Sequence[Clip], groups: Ints, minimum: int) -> Ints:
-    """The groups without that of most clips, and without the clips of classes that are in fewer than `minimum`."""
+    """The groups without that of most clips, and without the clips of classes that are in fewer
+    than `minimum`.
+    """
     labels = np.array([clip.label for clip in clips])
     sizes = np.bincount(groups, minlength=len(clips))
     alone = (sizes > max(2, SHARED * len(clips)))[groups]
@@ -167,7 +224,9 @@ def _divisible(clips: Sequence[Clip], groups: Ints, minimum: int) -> Ints:
     return _first(np.where(alone, len(clips) + np.arange(len(clips)), groups).tolist())
 
 
-def _same_scene(images: Images, minimum: float = SAME_SCENE) -> Callable[[slice], NDArray[np.bool_]]:
+def _same_scene(
+    images: Images, minimum: float = SAME_SCENE
+) -> Callable[[slice], NDArray[np.bool_]]:
     """A function from some of the clips to whether each shows the scene of each clip, `b B`."""
     patterns = np.stack([_local_contrast(image) for image in images], axis=1)
 
@@ -182,7 +241,9 @@ def _same_scene(images: Images, minimum: float = SAME_SCENE) -> Callable[[slice]
 
 
 def _local_contrast(images: Images) -> Floats:
-    """Images of a clip `3 16 16` to vectors `3 256` whose products are correlations; zero for one without a scene."""
+    """Images of a clip `3 16 16` to vectors `3 256` whose products are correlations; zero for one
+    without a scene.
+    """
     gray = np.moveaxis(images, 0, -1).astype(np.float32)
     light = np.broadcast_to((images.max(0) >= _DARK)[..., None], gray.shape).astype(np.float32)
     share = np.maximum(_near(light), 1e-6)
@@ -190,7 +251,9 @@ def _local_contrast(images: Images) -> Floats:
     contrast = np.sqrt(_near(detail * detail) / share)
     pattern = detail / (contrast + _CONTRAST)
     structured = (np.abs(detail) > _DETAIL).mean((0, 1)) >= _STRUCTURED
-    return np.where(structured[:, None], _normalized(pattern.reshape(-1, len(images)).T.astype(np.float32)), 0)
+    return np.where(
+        structured[:, None], _normalized(pattern.reshape(-1, len(images)).T.astype(np.float32)), 0
+    )
 
 
 def _near(values: Floats) -> Floats:
@@ -206,7 +269,9 @@ def _normalized(vectors: Floats) -> Floats:
 
 
 def _components(count: int, alike: Callable[[slice], NDArray[np.bool_]]) -> Ints:
-    """The connected components of clips that are alike, compared in blocks, so that pairs are never all in memory."""
+    """The connected components of clips that are alike, compared in blocks, so that pairs are never
+    all in memory.
+    """
     groups = np.arange(count)
     for start in range(0, count, _BLOCK):
         rows, columns = np.nonzero(alike(slice(start, start + _BLOCK)))

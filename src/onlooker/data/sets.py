@@ -37,7 +37,9 @@ class ClipSet:
     def with_recordings(self, clips: Iterable[Clip]) -> "ClipSet":
         """The same with the recordings that these clips have."""
         known = {clip.path: clip for clip in clips}
-        parts = {name: [known.get(clip.path, clip) for clip in part] for name, part in self.parts.items()}
+        parts = {
+            name: [known.get(clip.path, clip) for clip in part] for name, part in self.parts.items()
+        }
         return replace(self, parts=parts)
 
     @property
@@ -46,15 +48,18 @@ class ClipSet:
 
     @property
     def test(self) -> tuple[Clip, ...]:
-        """The clips of the given test split (validation, if there is none); all clips if no splits are given."""
+        """The clips of the given test split (validation, if there is none); all clips if no splits
+        are given.
+        """
         return tuple(self.parts.get("test") or self.parts.get("validation") or self.clips)
 
     @property
     def split(self) -> Split | None:
         """The given split; None if none is given.
 
-        Without a validation split, a sixth of the training clips is used for it, the same in every run, so that runs
-        can be combined. Without a test split, the validation split is the test split, as in Kinetics and ImageNet.
+        Without a validation split, a sixth of the training clips is used for it, the same in every
+        run, so that runs can be combined. Without a test split, the validation split is the test
+        split, as in Kinetics and ImageNet.
 
         Raises:
             ClipError: no training or test clips, or a class without training clips.
@@ -64,23 +69,36 @@ class ClipSet:
         training = self.parts.get("training", ())
         if not training or len(self.parts) < 2:
             counts = ", ".join(f"{name} {len(part)}" for name, part in self.parts.items())
-            raise ClipError(self.path, f"splits are {counts}", "expected training and test, or training and validation")
-        if unknown := sorted({clip.label for clip in self.clips} - {clip.label for clip in training}):
-            raise ClipError(self.path, f"no training clips of class {unknown[0]}", "add some, or leave the class out")
+            raise ClipError(
+                self.path,
+                f"splits are {counts}",
+                "expected training and test, or training and validation",
+            )
+        if unknown := sorted(
+            {clip.label for clip in self.clips} - {clip.label for clip in training}
+        ):
+            raise ClipError(
+                self.path,
+                f"no training clips of class {unknown[0]}",
+                "add some, or leave the class out",
+            )
         if len(self.parts) == 2:
             return hold_out_validation(training, self.test)
         return Split(tuple(training), tuple(self.parts["validation"]), tuple(self.parts["test"]))
 
 
-def read_set(path: Path, asked: SetConfig | None = None, classes: int = 2, fills: bool = False) -> ClipSet:
+def read_set(
+    path: Path, asked: SetConfig | None = None, classes: int = 2, fills: bool = False
+) -> ClipSet:
     """The clips at `path`.
 
     Args:
-        path: a folder with one sub-folder per class; one with `train/`, `test/` and optionally `val/`, each with one
-            sub-folder per class; or a CSV list (`lists.read_list`).
+        path: a folder with one sub-folder per class; one with `train/`, `test/` and optionally
+            `val/`, each with one sub-folder per class; or a CSV list (`lists.read_list`).
         asked: which classes and intervals.
         classes: the smallest number of classes in a folder.
-        fills: whether the gaps between the times of a list are examples of nothing unless `asked` says otherwise.
+        fills: whether the gaps between the times of a list are examples of nothing unless `asked`
+            says otherwise.
 
     Raises:
         ClipError: no clips there.
@@ -88,11 +106,19 @@ def read_set(path: Path, asked: SetConfig | None = None, classes: int = 2, fills
     """
     asked = asked or SetConfig()
     if path.is_file() and is_video(path):
-        raise ClipError(path, "one video", "give a folder with one sub-folder per class, or a list of clips (CSV)")
+        raise ClipError(
+            path,
+            "one video",
+            "give a folder with one sub-folder per class, or a list of clips (CSV)",
+        )
     parts, left_out, notes = read_list(path) if path.is_file() else read_folder(path, classes)
     if fills and asked.fill is None and path.is_file():
         labels = sorted({clip.label for part in parts.values() for clip in part})
-        if nothing_class(labels) is None and not perhaps_nothing(labels) and fill_gaps(parts, NOTHING):
+        if (
+            nothing_class(labels) is None
+            and not perhaps_nothing(labels)
+            and fill_gaps(parts, NOTHING)
+        ):
             asked = replace(asked, fill=NOTHING)
     elif asked.fill and not fill_gaps(parts, asked.fill):
         remedy = "give a list with the columns start and end, or leave out --fill"
@@ -103,7 +129,9 @@ def read_set(path: Path, asked: SetConfig | None = None, classes: int = 2, fills
         known = sorted({clip.label for part in parts.values() for clip in part})
         chosen = check_classes(asked.class_names, known, str(path))
         chosen += (composed(asked.fill or ""),)
-        parts = {name: [clip for clip in part if clip.label in chosen] for name, part in parts.items()}
+        parts = {
+            name: [clip for clip in part if clip.label in chosen] for name, part in parts.items()
+        }
     return ClipSet(path, parts, tuple(left_out), notes, asked)
 
 

@@ -1,4 +1,6 @@
-"""Splits: which clips train, which validate (choose the best epoch), which test; recordings are never divided."""
+"""Splits: which clips train, which validate (choose the best epoch), which test; recordings are
+never divided.
+"""
 
 import hashlib
 import os
@@ -16,7 +18,15 @@ from onlooker.structures import Clip, ClipError
 from onlooker.video.container import accessing
 from onlooker.video.image_sequence import find_images
 
-__all__ = ["Split", "fingerprint", "group_of", "hold_out_validation", "make_splits", "source_of", "split_clips"]
+__all__ = [
+    "Split",
+    "fingerprint",
+    "group_of",
+    "hold_out_validation",
+    "make_splits",
+    "source_of",
+    "split_clips",
+]
 
 _NAMED = 5  # clips in an error
 _ENDS = 1 << 20  # bytes at each end of a file that a fingerprint counts
@@ -24,8 +34,12 @@ _RESTORE = "the run was trained with it; give the folder that the clips were mov
 
 SPLITS = ("training", "validation", "test")
 
-_PART, _PARTS = "#part=", 5  # of a divided recording
-SCENE, COPIES = "scene of ", "copies of "  # what the names of recordings begin with that are found, not given
+# of a divided recording
+_PART = "#part="
+_PARTS = 5
+# what the names of recordings begin with that are found, not given
+SCENE = "scene of "
+COPIES = "copies of "
 
 SplitDict = dict[str, list[dict[str, str | None]]]
 
@@ -34,7 +48,8 @@ SplitDict = dict[str, list[dict[str, str | None]]]
 class Split:
     """Training, validation and test clips. No clip and no recording is in two of them.
 
-    `test` may be empty: a model that is trained on all clips (`hold_out_validation`) has none left to test it.
+    `test` may be empty: a model that is trained on all clips (`hold_out_validation`) has none left
+    to test it.
 
     Raises:
         ValueError: no training or validation clips, or a clip or recording in two splits.
@@ -51,7 +66,9 @@ class Split:
                 raise ValueError(f"no clips for {name}: {self._counts()}")
             for group in {group_of(clip) for clip in clips}:
                 if group in split_of:
-                    raise ValueError(f"{group} is in {split_of[group]} and in {name}; splits must not share it")
+                    raise ValueError(
+                        f"{group} is in {split_of[group]} and in {name}; splits must not share it"
+                    )
                 split_of[group] = name
 
     @property
@@ -60,14 +77,22 @@ class Split:
         return (*self.training, *self.validation, *self.test)
 
     def without(self, paths: Collection[Path]) -> "Split":
-        """The same split without the clips at `paths`; a ValueError if a part of it has no clips left."""
-        left = Split(*(tuple(clip for clip in clips if clip.path not in paths) for clips in vars(self).values()))
+        """The same split without the clips at `paths`; a ValueError if a part of it has no clips
+        left.
+        """
+        left = Split(
+            *(
+                tuple(clip for clip in clips if clip.path not in paths)
+                for clips in vars(self).values()
+            )
+        )
         if self.test and not left.test:
             raise ValueError(f"no clips for test: {left._counts()}")
         return left
 
     def to_dict(self, folder: Path, fingerprints: bool = False) -> SplitDict:
-        """Values for JSON: by split, each clip's path (relative to `folder` if it is inside), label and recording.
+        """Values for JSON: by split, each clip's path (relative to `folder` if it is inside), label
+        and recording.
 
         With `fingerprints`, also the fingerprint of each clip's content, which reads every clip.
         """
@@ -76,19 +101,30 @@ class Split:
             inside = clip.path.is_relative_to(folder)
             path = clip.path.relative_to(folder) if inside else clip.path.absolute()
             content = {"fingerprint": fingerprint(clip.path)} if fingerprints else {}
-            return {"path": path.as_posix(), "label": clip.label, "recording": clip.recording, **content}
+            return {
+                "path": path.as_posix(),
+                "label": clip.label,
+                "recording": clip.recording,
+                **content,
+            }
 
         return {name: [entry(clip) for clip in clips] for name, clips in vars(self).items()}
 
     @classmethod
     def from_dict(cls, values: SplitDict, folder: Path) -> "Split":
-        """The inverse of `to_dict`, with the clips in `folder`. They need not exist: see `require_clips`."""
+        """The inverse of `to_dict`, with the clips in `folder`. They need not exist: see
+        `require_clips`.
+        """
 
         def clip(entry: dict[str, Any]) -> Clip:
             path = folder / field_of(entry, "path", str)
-            return Clip(path, field_of(entry, "label", str), field_of(entry, "recording", str | None))
+            return Clip(
+                path, field_of(entry, "label", str), field_of(entry, "recording", str | None)
+            )
 
-        return cls(*(tuple(map(clip, field_of(values, name, list[dict[str, Any]]))) for name in SPLITS))
+        return cls(
+            *(tuple(map(clip, field_of(values, name, list[dict[str, Any]]))) for name in SPLITS)
+        )
 
     def _counts(self) -> str:
         return ", ".join(f"{name} {len(clips)}" for name, clips in vars(self).items())
@@ -102,20 +138,24 @@ def require_clips(clips: Iterable[Clip]) -> None:
     """Raise a ClipError if clips of a stored split do not exist."""
     if missing := [clip.path for clip in clips if not os.path.exists(file_of(clip.path))]:
         others = ", ".join(map(str, missing[1:_NAMED])) + (", …" if len(missing) > _NAMED else "")
-        found = f"not found, like {len(missing) - 1} more ({others})" if missing[1:] else "not found"
+        found = (
+            f"not found, like {len(missing) - 1} more ({others})" if missing[1:] else "not found"
+        )
         raise ClipError(missing[0], found, _RESTORE)
 
 
 def fingerprint(path: Path) -> str:
-    """A hash of a clip's content, the images of a sequence in order: 32 hexadecimal digits. Names do not count.
+    """A hash of a clip's content, the images of a sequence in order: 32 hexadecimal digits. Names
+    do not count.
 
-    Of each file its size counts, and its first and last mebibyte. That of a part of a recording is the hash of the
-    recording, followed by `#` and the times.
+    Of each file its size counts, and its first and last mebibyte. That of a part of a recording is
+    the hash of the recording, followed by `#` and the times.
 
     Raises:
         ClipError: the clip does not exist, or cannot be read.
     """
-    digest, (whole, times) = hashlib.sha256(), split_interval(path)
+    digest = hashlib.sha256()
+    (whole, times) = split_interval(path)
     with accessing(path, "restore it, or leave it out"):
         for file in find_images(whole) if os.path.isdir(whole) else [whole]:
             check_regular(file)
@@ -128,12 +168,21 @@ def fingerprint(path: Path) -> str:
 
 
 def copies_of(values: SplitDict, clips: Iterable[Clip]) -> list[Clip]:
-    """Those of `clips` with the content of a stored training or validation clip, or of the recording that it is in.
+    """Those of `clips` with the content of a stored training or validation clip, or of the
+    recording that it is in.
 
     `values` is what `Split.to_dict` returned with `fingerprints`; without them nothing is found.
     """
-    stored = {str(entry.get("fingerprint", "")).partition("#")[0] for name in SPLITS[:2] for entry in values[name]}
-    return [clip for clip in clips if fingerprint(file_of(clip.path)) in stored] if stored - {""} else []
+    stored = {
+        str(entry.get("fingerprint", "")).partition("#")[0]
+        for name in SPLITS[:2]
+        for entry in values[name]
+    }
+    return (
+        [clip for clip in clips if fingerprint(file_of(clip.path)) in stored]
+        if stored - {""}
+        else []
+    )
 
 
 def make_splits(clips: Sequence[Clip], folds: int = 0) -> dict[str, Split]:
@@ -144,30 +193,41 @@ def make_splits(clips: Sequence[Clip], folds: int = 0) -> dict[str, Split]:
 
 
 def split_clips(clips: Sequence[Clip], seed: int = 0) -> Split:
-    """A fifth of the clips for test, a sixth of the rest for validation, stratified by class, recordings kept whole.
+    """A fifth of the clips for test, a sixth of the rest for validation, stratified by class,
+    recordings kept whole.
 
     Raises:
         ValueError: a class has fewer than 3 recordings (clips, if no recordings are known).
     """
-    fewest = _require(clips, 3, "training, validation and test need at least 3; add some, or leave the class out")
+    fewest = _require(
+        clips, 3, "training, validation and test need at least 3; add some, or leave the class out"
+    )
     return fold_clips(clips, min(5, fewest), seed)[0]
 
 
 def fold_clips(clips: Sequence[Clip], folds: int, seed: int = 0) -> list[Split]:
-    """`folds` splits whose test clips are disjoint and together all clips; recordings are kept whole."""
+    """`folds` splits whose test clips are disjoint and together all clips; recordings are kept
+    whole.
+    """
     if folds < 2:
         raise ValueError(f"folds is {folds}, expected at least 2")
     _require(clips, folds, f"{folds} folds need at least {folds}; add some, or use fewer folds")
-    return [hold_out_validation(training, test, seed) for training, test in _folds(clips, folds, seed)]
+    return [
+        hold_out_validation(training, test, seed) for training, test in _folds(clips, folds, seed)
+    ]
 
 
-def hold_out_validation(training: Sequence[Clip], test: Sequence[Clip] = (), seed: int = 0) -> Split:
-    """A split into training and test, with a sixth of the training clips for validation; recordings are whole.
+def hold_out_validation(
+    training: Sequence[Clip], test: Sequence[Clip] = (), seed: int = 0
+) -> Split:
+    """A split into training and test, with a sixth of the training clips for validation; recordings
+    are whole.
 
     `test` is empty for the final model after cross-validation.
 
     Raises:
-        ValueError: the training clips of a class have fewer than 2 recordings, or all of them are in one fold.
+        ValueError: the training clips of a class have fewer than 2 recordings, or all of them are
+            in one fold.
     """
     besides = " besides the test clips" if test else ""
     expected = f"training and validation need at least 2{besides}; add some, or leave the class out"
@@ -183,21 +243,27 @@ def hold_out_validation(training: Sequence[Clip], test: Sequence[Clip] = (), see
 
 
 def group_of(clip: Clip) -> str:
-    """What a split keeps together: the clip's recording, or the clip itself if its recording is not known."""
+    """What a split keeps together: the clip's recording, or the clip itself if its recording is not
+    known.
+    """
     return f"recording {clip.recording}" if clip.recording is not None else str(clip.path)
 
 
 def source_of(clip: Clip) -> str:
-    """The unit of statistics: as `group_of`, but all parts of a recording are one (`divide_recordings`)."""
+    """The unit of statistics: as `group_of`, but all parts of a recording are one
+    (`divide_recordings`).
+    """
     return group_of(clip).partition(_PART)[0] if clip.recording else group_of(clip)
 
 
 def divide_recordings(clips: Sequence[Clip]) -> list[Clip]:
-    """The same clips; if a class has a single recording, this is divided by time, so that splits can divide it.
+    """The same clips; if a class has a single recording, this is divided by time, so that splits
+    can divide it.
 
-    The clips of each class are in five parts (or as many as there are clips), which count as recordings in splits,
-    but not in statistics: a test says nothing about other recordings. Clips are in the order of the numbers in their
-    names, which are times, in intervals and in files that are cut from a recording.
+    The clips of each class are in five parts (or as many as there are clips), which count as
+    recordings in splits, but not in statistics: a test says nothing about other recordings. Clips
+    are in the order of the numbers in their names, which are times, in intervals and in files that
+    are cut from a recording.
     """
     counts, _ = count_groups(clips)
     divided = {clip.recording for clip in clips if counts[clip.label] == 1 and clip.recording}
@@ -207,27 +273,44 @@ def divide_recordings(clips: Sequence[Clip]) -> list[Clip]:
             clips_of[clip.recording, clip.label].append(clip)
     part_of: dict[Clip, str] = {}
     for (recording, _), of_class in clips_of.items():
-        of_class.sort(key=lambda clip: [float(number) for number in re.findall(r"\d+(?:\.\d+)?", clip.path.name)])
+        of_class.sort(
+            key=lambda clip: [
+                float(number) for number in re.findall(r"\d+(?:\.\d+)?", clip.path.name)
+            ]
+        )
         parts = min(_PARTS, len(of_class))
-        part_of |= {clip: f"{recording}{_PART}{i * parts // len(of_class) + 1}" for i, clip in enumerate(of_class)}
+        part_of |= {
+            clip: f"{recording}{_PART}{i * parts // len(of_class) + 1}"
+            for i, clip in enumerate(of_class)
+        }
     return [replace(clip, recording=part_of[clip]) if clip in part_of else clip for clip in clips]
 
 
 def count_groups(clips: Sequence[Clip]) -> tuple[Counter[str], str]:
-    """The units that splits divide, counted by class, and their name: recording; scene, or clip, if none is given."""
+    """The units that splits divide, counted by class, and their name: recording; scene, or clip, if
+    none is given.
+    """
     counts = Counter(label for label, _ in {(clip.label, group_of(clip)) for clip in clips})
     recordings = [clip.recording for clip in clips if clip.recording is not None]
     if all(recording.startswith(COPIES) for recording in recordings):
         return counts, "clip"
-    return counts, "scene" if all(recording.startswith((SCENE, COPIES)) for recording in recordings) else "recording"
+    return counts, "scene" if all(
+        recording.startswith((SCENE, COPIES)) for recording in recordings
+    ) else "recording"
 
 
 def _require(clips: Sequence[Clip], minimum: int, expected: str) -> int:
-    """The number of recordings (or clips) of the class with the fewest; a ValueError if it is below `minimum`."""
+    """The number of recordings (or clips) of the class with the fewest; a ValueError if it is below
+    `minimum`.
+    """
     counts, unit = count_groups(clips)
     label, count = min(counts.items(), key=lambda item: (item[1], item[0]))
     if count < minimum:
-        if unit == "recording" and count == 1 and sum(clip.label == label for clip in clips) >= minimum:
+        if (
+            unit == "recording"
+            and count == 1
+            and sum(clip.label == label for clip in clips) >= minimum
+        ):
             expected += "; or divide recordings by time (--divide)"
         raise ValueError(f"class {label} has {count} {unit}{'' if count == 1 else 's'}; {expected}")
     return count

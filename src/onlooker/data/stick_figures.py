@@ -1,10 +1,13 @@
-"""Stick figures: generated videos of a person who acts for part of the time, as arrays or as video files.
+"""Stick figures: generated videos of a person who acts for part of the time, as arrays or as video
+files.
 
-Single frames are often ambiguous: sitting down and standing up, walking forward and backward, raising and lowering an
-arm show the same poses in another order. Boxes and the time of the event are known.
+Single frames are often ambiguous: sitting down and standing up, walking forward and backward,
+raising and lowering an arm show the same poses in another order. Boxes and the time of the event
+are known.
 
-Actions are joint angles over time. A figure has height 1 and stands at y = 0, in a plane with x to the right and y
-down. A limb of length l at angle a from straight down ends at l (sin a, cos a) from its start; angles increase forward.
+Actions are joint angles over time. A figure has height 1 and stands at y = 0, in a plane with x to
+the right and y down. A limb of length l at angle a from straight down ends at l (sin a, cos a) from
+its start; angles increase forward.
 """
 
 import colorsys
@@ -30,7 +33,8 @@ Floats = NDArray[np.float64]
 Pixels = NDArray[np.uint8]
 
 _MARGIN = 2.0  # pixels between a figure and the border of the frame
-FINER = 4  # a canvas is larger than its frame by this factor; positions and lengths are in pixels of the frame
+# a canvas is larger than its frame by this factor; positions and lengths are in pixels of the frame
+FINER = 4
 
 
 def _pose(
@@ -41,7 +45,9 @@ def _pose(
     other_leg: tuple[float, float] = (0.0, 0.0),
     lift: float = 0.0,
 ) -> Floats:
-    """A pose: angles of shoulders and elbows, hips and knees, each relative to the limb before; height above ground."""
+    """A pose: angles of shoulders and elbows, hips and knees, each relative to the limb before;
+    height above ground.
+    """
     return np.array([*arm, *leg, *other_arm, *other_leg, trunk, lift])
 
 
@@ -62,7 +68,8 @@ _STEP = _pose(0.05, (-0.45, 0.14), (0.45, 0.14), (0.36, 0.0), (-0.44, 0.3))
 _PASSING = _pose(0.05, other_leg=(0.7, 0.7))
 _WALK = (_STAND, swap_sides(_PASSING), _STEP, _PASSING, swap_sides(_STEP), _STAND)
 
-# Key poses at equal distances in time. Those between the first and the last repeat, if the action is in `_HERTZ`.
+# Key poses at equal distances in time. Those between the first and the last repeat, if the action
+# is in `_HERTZ`.
 ACTIONS = {
     "bend": (_STAND, _pose(1.55, (1.6, 0.14), (1.5, 0.12), (0.3, 0.45), (0.3, 0.45)), _STAND),
     "jump": (_STAND, _CROUCH, _pose(0.0, (2.6, 0.2), (2.4, 0.2), lift=0.2), _CROUCH, _STAND),
@@ -80,12 +87,15 @@ _HERTZ = {"jumping_jack": 1.2, "walk": 0.9, "walk_backward": 0.9, "wave": 1.7}
 
 
 def perform(action: str, frames: int, fps: float, event: tuple[int, int], tempo: float) -> Floats:
-    """The pose at every frame, `T A`, still outside of the event (first and last frame). Tempo: factor of `_HERTZ`."""
+    """The pose at every frame, `T A`, still outside of the event (first and last frame). Tempo:
+    factor of `_HERTZ`.
+    """
     start, *between, end = ACTIONS[action]
     first, last = event
     repeats = max(1, round(_HERTZ.get(action, 0.0) * tempo * (last - first) / fps))
     keys = np.stack([start, start, *between * repeats, end, end])
-    # PCHIP has zero velocity wherever an angle turns back; with the still poses around it also at both ends.
+    # PCHIP has zero velocity wherever an angle turns back; with the still poses around it also at
+    # both ends.
     motion = PchipInterpolator(np.arange(len(keys)) - 1, keys)
     return motion(np.clip((np.arange(frames) - first) / (last - first), 0, 1) * (len(keys) - 3))
 
@@ -93,7 +103,8 @@ def perform(action: str, frames: int, fps: float, event: tuple[int, int], tempo:
 def place_joints(poses: Floats, faces_right: bool) -> dict[str, Floats]:
     """Joints by name, each `T 2`, of poses `T A`. A foot on the ground does not slide."""
     *limbs, trunk, lift = poses.T
-    up, nod = math.pi - trunk, math.pi - 0.7 * trunk
+    up = math.pi - trunk
+    nod = math.pi - 0.7 * trunk
     at = {"pelvis": np.zeros((len(poses), 2))}
     trunk_and_head = (
         ("pelvis", "neck", up, 0.27),
@@ -104,8 +115,12 @@ def place_joints(poses: Floats, faces_right: bool) -> dict[str, Floats]:
     for start, end, angle, length in trunk_and_head:
         at[end] = at[start] + _limb(angle, length)
     # A three-quarter view: the far shoulder and hip are a little in front of the near ones.
-    for side, ahead, (shoulder, elbow, hip, knee) in (("near ", -1, limbs[:4]), ("far ", 1, limbs[4:])):
-        arm, shin = shoulder - trunk, hip - knee
+    for side, ahead, (shoulder, elbow, hip, knee) in (
+        ("near ", -1, limbs[:4]),
+        ("far ", 1, limbs[4:]),
+    ):
+        arm = shoulder - trunk
+        shin = hip - knee
         at[side + "shoulder"] = at["neck"] + _limb(up - math.pi / 2, ahead * 0.05)
         at[side + "hip"] = at["pelvis"] + (ahead * 0.03, 0.0)
         limbs_of_side = (
@@ -117,46 +132,86 @@ def place_joints(poses: Floats, faces_right: bool) -> dict[str, Floats]:
         )
         for start, end, angle, length in limbs_of_side:
             at[side + end] = at[side + start] + _limb(angle, length)
-    # The body moves by -Σ w Δx, where x are the ankles relative to it, and the lower one, or both, have the weight.
+    # The body moves by -Σ w Δx, where x are the ankles relative to it, and the lower one, or both,
+    # have the weight.
     x, y = np.stack((at["near ankle"], at["far ankle"]), 1).transpose(2, 0, 1)  # each T 2
     steps = (softmax(y / 0.0015, axis=1)[1:] * np.diff(x, axis=0)).sum(1)
     moved = np.stack((-np.cumsum([0.0, *steps]), -y.max(1) - lift - 0.03), 1)
-    return {name: (position + moved) * (1 if faces_right else -1, 1) for name, position in at.items()}
+    return {
+        name: (position + moved) * (1 if faces_right else -1, 1) for name, position in at.items()
+    }
 
 
 def _limb(angle: Floats, length: float) -> Floats:
     return length * np.stack((np.sin(angle), np.cos(angle)), -1)
 
 
-# Lines between joints: the joints, the radius as a share of the height of the body, and the name of the color.
-_ARM = (("shoulder", "elbow", 0.032, "shirt"), ("elbow", "hand", 0.023, "skin"), ("hand", "hand", 0.028, "skin"))
-_LEG = (("hip", "knee", 0.042, "trousers"), ("knee", "ankle", 0.035, "trousers"), ("ankle", "toe", 0.03, "shoes"))
+# Lines between joints: the joints, the radius as a share of the height of the body, and the name of
+# the color.
+_ARM = (
+    ("shoulder", "elbow", 0.032, "shirt"),
+    ("elbow", "hand", 0.023, "skin"),
+    ("hand", "hand", 0.028, "skin"),
+)
+_LEG = (
+    ("hip", "knee", 0.042, "trousers"),
+    ("knee", "ankle", 0.035, "trousers"),
+    ("ankle", "toe", 0.03, "shoes"),
+)
 _TRUNK = (("neck", "head", 0.03, "skin"), ("pelvis", "neck", 0.062, "shirt"))
-_HEAD = (("head", "head", 0.085, "hair"), ("face", "face", 0.072, "skin"), ("eye", "eye", 0.012, "hair"))
+_HEAD = (
+    ("head", "head", 0.085, "hair"),
+    ("face", "face", 0.072, "skin"),
+    ("eye", "eye", 0.012, "hair"),
+)
 # From far to near, with their brightness.
 _BEHIND = (("far ", _ARM, 0.72), ("far ", _LEG, 0.72), ("near ", _LEG, 1.0))
 _FIGURE = (*_BEHIND, ("", _TRUNK, 0.85), ("", _HEAD, 1.0), ("near ", _ARM, 1.0))
 
 
 def figure_boxes(joints: Mapping[str, Floats], thickness: float) -> Floats:
-    """The smallest rectangles around a figure of height 1, `T 4`, `x1 y1 x2 y2`, from joints by name, each `T 2`."""
-    discs = [(joints[side + end], radius) for side, lines, _ in _FIGURE for *ends, radius, _ in lines for end in ends]
-    low, high = (np.stack([at + sign * radius * thickness for at, radius in discs]) for sign in (-1, 1))
+    """The smallest rectangles around a figure of height 1, `T 4`, `x1 y1 x2 y2`, from joints by
+    name, each `T 2`.
+    """
+    discs = [
+        (joints[side + end], radius)
+        for side, lines, _ in _FIGURE
+        for *ends, radius, _ in lines
+        for end in ends
+    ]
+    low, high = (
+        np.stack([at + sign * radius * thickness for at, radius in discs]) for sign in (-1, 1)
+    )
     return np.concatenate((low.min(0), high.max(0)), 1)
 
 
-def draw_figure(canvas: Pixels, joints: Mapping[str, Floats], thickness: float, colors: Mapping[str, Floats]) -> None:
-    """Draw a figure from joints by name, each `x y`. The thickness is a factor of the radii above, in pixels."""
+def draw_figure(
+    canvas: Pixels, joints: Mapping[str, Floats], thickness: float, colors: Mapping[str, Floats]
+) -> None:
+    """Draw a figure from joints by name, each `x y`. The thickness is a factor of the radii above,
+    in pixels.
+    """
     for side, lines, brightness in _FIGURE:
         for start, end, radius, color in lines:
-            draw_line(canvas, joints[side + start], joints[side + end], radius * thickness, colors[color] * brightness)
+            draw_line(
+                canvas,
+                joints[side + start],
+                joints[side + end],
+                radius * thickness,
+                colors[color] * brightness,
+            )
 
 
-def draw_line(canvas: Pixels, start: ArrayLike, end: ArrayLike, radius: float, color: Floats) -> None:
+def draw_line(
+    canvas: Pixels, start: ArrayLike, end: ArrayLike, radius: float, color: Floats
+) -> None:
     """Draw a thick line with round ends."""
-    # In 16ths of a pixel of the canvas. OpenCV: pixels have their centers at whole numbers; smooth edges add 2 pixels.
+    # In 16ths of a pixel of the canvas. OpenCV: pixels have their centers at whole numbers; smooth
+    # edges add 2 pixels.
     first, last = np.round((np.array((start, end)) * FINER - 0.5) * 16).astype(int).tolist()
-    cv2.line(canvas, first, last, color.tolist(), max(1, round(2 * FINER * radius) - 2), cv2.LINE_AA, 4)
+    cv2.line(
+        canvas, first, last, color.tolist(), max(1, round(2 * FINER * radius) - 2), cv2.LINE_AA, 4
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,7 +220,9 @@ class FigureVideo:
 
     pixels: Pixels  # T H W 3, RGB
     person: int
-    boxes: NDArray[np.float32]  # T 4: x1 y1 x2 y2 in pixels, the smallest rectangle around the figure
+    boxes: NDArray[
+        np.float32
+    ]  # T 4: x1 y1 x2 y2 in pixels, the smallest rectangle around the figure
     moving: NDArray[np.bool_]  # T: whether the frame is part of the event
 
 
@@ -190,11 +247,15 @@ class StickFigures:
     noise: float = 2.0
 
     def video(self, action: str, number: int = 0, *, seed: int = 0) -> FigureVideo:
-        """Video `number` of an action, of person `number` modulo `people`. Equal arguments give equal videos."""
-        index, (H, W) = number % self.people, self.size
+        """Video `number` of an action, of person `number` modulo `people`. Equal arguments give
+        equal videos.
+        """
+        index = number % self.people
+        (H, W) = self.size
         person = np.random.default_rng([seed, 0, index])
         height, thickness, tempo = person.uniform((0.52, 0.85, 0.85), (0.7, 1.15, 1.15))
-        right_handed, colors = person.random() < 0.85, _colors(person)
+        right_handed = person.random() < 0.85
+        colors = _colors(person)
 
         rng = np.random.default_rng([seed, 1, list(ACTIONS).index(action), number])
         steps = max(1, round(rng.uniform(*self.event) * (self.frames - 1)))
@@ -202,7 +263,9 @@ class StickFigures:
         poses = perform(action, self.frames, self.fps, (first, first + steps), tempo)
         poses = np.concatenate((SEATED[None], poses))  # the first tells where the stool is
         faces_right = rng.random() < 0.5
-        if right_handed != faces_right:  # the right side is the near one of a person who faces to the right
+        if (
+            right_handed != faces_right
+        ):  # the right side is the near one of a person who faces to the right
             poses = swap_sides(poses)
         joints = place_joints(poses, faces_right)
 
@@ -223,17 +286,28 @@ class StickFigures:
         for t, frame in enumerate(pixels, 1):
             canvas = background.copy()
             for x in (seat, joints["pelvis"][t, 0]):
-                draw_line(canvas, (x - 0.2 * height, ground), (x + 0.2 * height, ground), 0.04 * height, shadow)
+                draw_line(
+                    canvas,
+                    (x - 0.2 * height, ground),
+                    (x + 0.2 * height, ground),
+                    0.04 * height,
+                    shadow,
+                )
             _draw_stool(canvas, seat, ground, 0.23 * height)
-            draw_figure(canvas, {name: path[t] for name, path in joints.items()}, height * thickness, colors)
+            draw_figure(
+                canvas, {name: path[t] for name, path in joints.items()}, height * thickness, colors
+            )
             smooth = cv2.resize(canvas, (W, H), interpolation=cv2.INTER_AREA)
-            frame[:] = np.clip(smooth + self.noise * rng.standard_normal(frame.shape, np.float32), 0, 255).round()
+            frame[:] = np.clip(
+                smooth + self.noise * rng.standard_normal(frame.shape, np.float32), 0, 255
+            ).round()
         moving = (np.arange(self.frames) >= first) & (np.arange(self.frames) <= first + steps)
         return FigureVideo(pixels, index, boxes[1:], moving)
 
 
 def _colors(rng: np.random.Generator) -> dict[str, Floats]:
-    skin, hair = np.array((245.0, 205.0, 175.0)), np.array((120.0, 85.0, 55.0))
+    skin = np.array((245.0, 205.0, 175.0))
+    hair = np.array((120.0, 85.0, 55.0))
     colors = {"skin": skin * rng.uniform(0.45, 1), "hair": hair * rng.uniform(0.2, 1.4)}
     for name, value in (("shirt", 220), ("trousers", 130), ("shoes", 80)):
         colors[name] = np.array(colorsys.hsv_to_rgb(rng.random(), rng.uniform(0.5, 0.85), value))
@@ -250,19 +324,27 @@ def _background(size: tuple[int, int], horizon: float, rng: np.random.Generator)
         layers = rng.normal(0, 14, (2, 2)), rng.normal(0, 3, (40, 40))  # a gradient and a texture
         shading = np.sum([cv2.resize(layer, part.shape[1::-1]) for layer in layers], 0)
         part[:] = np.clip(level + rng.uniform(-25, 25, 3) + shading[..., None], 0, 255)
-    for bottom in rng.choice((0.4 * horizon, 0.6 * horizon, horizon + 0.02 * H), rng.integers(3, 7)):
+    for bottom in rng.choice(
+        (0.4 * horizon, 0.6 * horizon, horizon + 0.02 * H), rng.integers(3, 7)
+    ):
         x, w, h = W * rng.uniform((0, 0.07, 0.07), (1, 0.16, 0.14))
-        left, right, top, low = (round(edge * FINER) for edge in (x, x + w, max(bottom - h, 0), bottom))
-        color, frame = rng.uniform(90, 200) + rng.uniform(-45, 45, 3), FINER * W // 100
+        left, right, top, low = (
+            round(edge * FINER) for edge in (x, x + w, max(bottom - h, 0), bottom)
+        )
+        color = rng.uniform(90, 200) + rng.uniform(-45, 45, 3)
+        frame = FINER * W // 100
         canvas[top:low, left:right] = color * 0.8
         canvas[top + frame : low - frame, left + frame : right - frame] = color
     return canvas
 
 
 def _draw_stool(canvas: Pixels, x: float, ground: float, size: float) -> None:
-    top, wood = ground - size, np.array((150.0, 108.0, 70.0))
+    top = ground - size
+    wood = np.array((150.0, 108.0, 70.0))
     for side in (-0.4, 0.4):
-        draw_line(canvas, (x + side * size, ground), (x + 0.7 * side * size, top), 0.05 * size, wood * 0.8)
+        draw_line(
+            canvas, (x + side * size, ground), (x + 0.7 * side * size, top), 0.05 * size, wood * 0.8
+        )
     draw_line(canvas, (x - 0.4 * size, top), (x + 0.4 * size, top), 0.08 * size, wood)
 
 
@@ -275,11 +357,13 @@ def write_set(
     actions: Sequence[str] = tuple(ACTIONS),
     title: str | None = None,
 ) -> Path:
-    """Write videos as a folder of clips: `folder/<action>/NNN.mp4`, `recordings.csv` and `truth.json`.
+    """Write videos as a folder of clips: `folder/<action>/NNN.mp4`, `recordings.csv` and
+    `truth.json`.
 
-    The recording of a clip is its person, so that a split can leave people out. `truth.json` contains the settings, and
-    for each clip `person`, `event` (first and last frame) and `boxes` (`T 4`, in pixels). A folder that exists is
-    complete. Equal arguments give equal files, if the video encoder is the same.
+    The recording of a clip is its person, so that a split can leave people out. `truth.json`
+    contains the settings, and for each clip `person`, `event` (first and last frame) and `boxes`
+    (`T 4`, in pixels). A folder that exists is complete. Equal arguments give equal files, if the
+    video encoder is the same.
 
     Args:
         folder: new or empty.
@@ -293,14 +377,20 @@ def write_set(
         raise FileExistsError(f"{folder}: not an empty folder; choose a new folder, or remove it")
     figures = figures or StickFigures()
     jobs = [(action, number) for action in actions for number in range(clips)]
-    recordings, truth = "clip,recording\n", {}
+    recordings = "clip,recording\n"
+    truth = {}
     with whole_folder(folder) as part:
         for action, number in tracked(jobs, "writing clips", len(jobs), title):
-            name, video = f"{action}/{number:03}.mp4", figures.video(action, number, seed=seed)
+            name = f"{action}/{number:03}.mp4"
+            video = figures.video(action, number, seed=seed)
             write(part / name, video.pixels, figures.fps)
             recordings += f"{name},person-{video.person:02}\n"
             first, *_, last = np.flatnonzero(video.moving).tolist()
-            truth[name] = {"person": video.person, "event": [first, last], "boxes": video.boxes.tolist()}
+            truth[name] = {
+                "person": video.person,
+                "event": [first, last],
+                "boxes": video.boxes.tolist(),
+            }
         write_bytes(part / RECORDINGS, recordings.encode())
         write_json(part / "truth.json", {"seed": seed, "settings": asdict(figures), "clips": truth})
     return folder

@@ -1,4 +1,6 @@
-"""Tables in CSV as spreadsheets, other programs and people write them: columns by their usual names."""
+"""Tables in CSV as spreadsheets, other programs and people write them: columns by their usual
+names.
+"""
 
 import csv
 import io
@@ -53,7 +55,8 @@ class Table:
     """The rows of a CSV file.
 
     Args:
-        rows: the number of each line, and its values by column: those asked for, and others as written.
+        rows: the number of each line, and its values by column: those asked for, and others as
+        written.
         header: the names of the columns as the file writes them.
         names: the name in the header of each column that was asked for and is there.
     """
@@ -85,7 +88,11 @@ def read_table(path: Path, columns: Sequence[str], optional: Sequence[str] = ())
         ClipError: no such file, no CSV, a column is missing or there twice, a row is not complete
             or too long, or there are no rows.
     """
-    meanings = {name: column for column in (*columns, *optional) for name in _NAMES.get(column, column).split()}
+    meanings = {
+        name: column
+        for column in (*columns, *optional)
+        for name in _NAMES.get(column, column).split()
+    }
     remedy = f"give a CSV file with the columns {' and '.join(columns)}, in UTF-8"
     delimiter, lines = read_rows(path, meanings, remedy)
     header = lines[0][1]
@@ -115,7 +122,9 @@ def read_table(path: Path, columns: Sequence[str], optional: Sequence[str] = ())
     for (number, row), (_, fields) in zip(rows, lines, strict=True):
         problem = f"line {number} is {delimiter.join(fields)!r}"
         if empty := [column for column in needed if not row.get(column)]:
-            raise ClipError(path, problem, f"expected a value for {names[empty[0]]}, as in other rows")
+            raise ClipError(
+                path, problem, f"expected a value for {names[empty[0]]}, as in other rows"
+            )
         if any(fields[len(header) :]):
             problem += f": {len(fields)} fields below {len(header)} columns"
             raise ClipError(path, problem, f'put a field that contains "{delimiter}" into quotes')
@@ -133,7 +142,9 @@ def read_text(path: Path, remedy: str) -> str:
         raise ClipError(path, "no such file", remedy)
     content = read_bytes(path)
     try:
-        text = content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
+        text = content.decode(
+            "utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+        )
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         problem = f"not UTF-8 text (line {line}: byte {content[error.start]:#x})"
@@ -145,11 +156,13 @@ def read_text(path: Path, remedy: str) -> str:
     return text
 
 
-def read_rows(path: Path, known: Collection[str], remedy: str) -> tuple[str, list[tuple[int, list[str]]]]:
+def read_rows(
+    path: Path, known: Collection[str], remedy: str
+) -> tuple[str, list[tuple[int, list[str]]]]:
     """The delimiter, and the fields of the lines that are not empty, with their numbers.
 
-    The delimiter is that of `sep=`, which Excel reads, or the one that gives most of the `known` columns. A space
-    stands for lines of a path and a value.
+    The delimiter is that of `sep=`, which Excel reads, or the one that gives most of the `known`
+    columns. A space stands for lines of a path and a value.
 
     Raises:
         ClipError: no such file, or no CSV; `remedy` says what to do.
@@ -166,7 +179,9 @@ def read_rows(path: Path, known: Collection[str], remedy: str) -> tuple[str, lis
     if not stated and delimiter not in first:
         lines = [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1)]
         return " ", [(number, _path_and_label(line)) for number, line in lines if line]
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True, strict=True)
+    reader = csv.reader(
+        io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True, strict=True
+    )
     try:
         rows = [(reader.line_num, [field.strip() for field in fields]) for fields in reader]
     except csv.Error as error:

@@ -8,8 +8,9 @@ from torch import Tensor
 
 __all__ = ["NORMALIZATIONS", "augment", "to_video"]
 
-# name -> mean and standard deviation of pixel values in [0, 1]. `half` needs no statistics of the data; `imagenet` is
-# that of pretrained encoders, but for `lite0`; `mnist` only subtracts the mean of its training digits.
+# name -> mean and standard deviation of pixel values in [0, 1]. `half` needs no statistics of the
+# data; `imagenet` is that of pretrained encoders, but for `lite0`; `mnist` only subtracts the mean
+# of its training digits.
 NORMALIZATIONS: dict[str, tuple[tuple[float, float, float], tuple[float, float, float]]] = {
     "half": ((0.5, 0.5, 0.5), (0.25, 0.25, 0.25)),
     "mnist": ((0.1307, 0.1307, 0.1307), (1.0, 1.0, 1.0)),
@@ -25,7 +26,8 @@ def to_video(frames: Tensor, normalization: str, flow_channels: int = 0) -> Tens
     Args:
         frames: RGB or gray, followed by channels of optical flow, if any.
         normalization: of RGB or gray, one of `NORMALIZATIONS`.
-        flow_channels: how many of the last channels are flow; no displacement becomes 0, the largest 2.
+        flow_channels: how many of the last channels are flow; no displacement becomes 0, the
+            largest 2.
     """
     of_image = frames.shape[-1] - flow_channels
     mean, std = (
@@ -50,7 +52,8 @@ def augment(
 
     Args:
         video: float, H = W if rotated.
-        translate: maximum translation, as a fraction of the side; outside the frame the border is repeated.
+        translate: maximum translation, as a fraction of the side; outside the frame the border is
+        repeated.
         scale: maximum change of scale: the factor is between `1 - scale` and `1 + scale`.
         hflip: mirror each video with probability 0.5.
         flow_channels: how many of the last channels are flow: x, y, x, y, …
@@ -68,14 +71,20 @@ def augment(
         theta[:, 0, 0] *= torch.where(random[:, 3] < 0.5, -1.0, 1.0)
     if degrees:
         angle = math.radians(degrees) * (2 * torch.rand(B, 1, generator=generator)[:, 0] - 1)
-        rotation = torch.stack((angle.cos(), -angle.sin(), angle.sin(), angle.cos()), 1).view(B, 2, 2)
+        rotation = torch.stack((angle.cos(), -angle.sin(), angle.sin(), angle.cos()), 1).view(
+            B, 2, 2
+        )
         theta[:, :, :2] = theta[:, :, :2] @ rotation
     flat = video.flatten(1, 2)  # one transform per video: the sampler treats frames as channels
     grid = F.affine_grid(theta, list(flat.shape), align_corners=False).to(video)
-    moved = F.grid_sample(flat, grid, padding_mode="border", align_corners=False).unflatten(1, (T, -1))
+    moved = F.grid_sample(flat, grid, padding_mode="border", align_corners=False).unflatten(
+        1, (T, -1)
+    )
     if flow_channels:
         # The sampler maps from the new image to the old one, displacements the other way.
         back = theta[:, :, :2].inverse().to(video)
         fields = moved[:, :, -flow_channels:].unflatten(2, (-1, 2))
-        moved[:, :, -flow_channels:] = torch.einsum("bij,btfjhw->btfihw", back, fields).flatten(2, 3)
+        moved[:, :, -flow_channels:] = torch.einsum("bij,btfjhw->btfihw", back, fields).flatten(
+            2, 3
+        )
     return moved

@@ -1,8 +1,11 @@
-"""Predictions drawn on the frames of their clips: attention, boxes, points, class, probability and time.
+"""Predictions drawn on the frames of their clips: attention, boxes, points, class, probability and
+time.
 
-Each annotator draws one thing on a copy of a frame `H W 3`, such as attention or boxes; they can be chained.
+Each annotator draws one thing on a copy of a frame `H W 3`, such as attention or boxes; they can be
+chained.
 
-Coordinates are in pixels of a frame of `size` (height, width); None: of the frame itself. NaN ones are not drawn.
+Coordinates are in pixels of a frame of `size` (height, width); None: of the frame itself. NaN ones
+are not drawn.
 """
 
 import os
@@ -22,16 +25,33 @@ from onlooker.video.reader import VideoReader
 from onlooker.video.resize import Pixels
 from onlooker.video.write import write
 
-__all__ = ["BOX_COLORS", "boxes", "caption", "draw_clip", "enlarge", "full_strength", "overlay", "write_drawn"]
+__all__ = [
+    "BOX_COLORS",
+    "boxes",
+    "caption",
+    "draw_clip",
+    "enlarge",
+    "full_strength",
+    "overlay",
+    "write_drawn",
+]
 
 Size = tuple[int, int]
 TimedFrames = Iterable[tuple[int, float, Pixels]]  # index, seconds, `H W 3`
 Color = tuple[int, int, int]
 WHITE: Color = (255, 255, 255)
 BLACK: Color = (0, 0, 0)
-# Colors of outlines that are visible on any frame: vermilion, sky, green, orange, pink (Okabe & Ito 2008).
-BOX_COLORS: tuple[Color, ...] = ((213, 94, 0), (86, 180, 233), (0, 158, 115), (230, 159, 0), (204, 121, 167))
-# A map is shown at full strength from this multiple of the uniform weight on, so that nearly uniform maps stay pale.
+# Colors of outlines that are visible on any frame: vermilion, sky, green, orange, pink (Okabe & Ito
+# 2008).
+BOX_COLORS: tuple[Color, ...] = (
+    (213, 94, 0),
+    (86, 180, 233),
+    (0, 158, 115),
+    (230, 159, 0),
+    (204, 121, 167),
+)
+# A map is shown at full strength from this multiple of the uniform weight on, so that nearly
+# uniform maps stay pale.
 CONTRAST_FLOOR = 4.0
 _LONGER_SIDE = 4096  # pixels, of enlarged frames
 _OPACITY = 0.6  # of the color at the peak of a map
@@ -44,10 +64,12 @@ def _copy(frame: Pixels) -> Pixels:
 
 
 def full_strength(attention: ArrayLike) -> float:
-    """The weight of maps `T h w` that `overlay` shows at full strength: max(99th percentile of all weights, 4/(h w)).
+    """The weight of maps `T h w` that `overlay` shows at full strength: max(99th percentile of all
+    weights, 4/(h w)).
 
-    One scale per clip makes the colors of its frames comparable. It is a percentile, because one sharp peak would make
-    the rest pale. It has a floor of four times the uniform weight, so that the noise of a uniform map is not amplified.
+    One scale per clip makes the colors of its frames comparable. It is a percentile, because one
+    sharp peak would make the rest pale. It has a floor of four times the uniform weight, so that
+    the noise of a uniform map is not amplified.
     """
     maps = np.asarray(attention, dtype=np.float32)
     return float(max(np.quantile(maps, 0.99), CONTRAST_FLOOR / (maps.shape[1] * maps.shape[2])))
@@ -55,29 +77,37 @@ def full_strength(attention: ArrayLike) -> float:
 
 @cache
 def _blend() -> tuple[Pixels, Pixels]:
-    """For 256 levels of attention: the share of the frame that is kept (of 255), and the color that is added."""
-    palette = cv2.applyColorMap(np.arange(256, dtype=np.uint8)[:, None], cv2.COLORMAP_TURBO)[:, :, ::-1]
+    """For 256 levels of attention: the share of the frame that is kept (of 255), and the color that
+    is added.
+    """
+    palette = cv2.applyColorMap(np.arange(256, dtype=np.uint8)[:, None], cv2.COLORMAP_TURBO)[
+        :, :, ::-1
+    ]
     # Without the ends of Turbo, near black and dark red, which would hide the attended region.
     palette = palette[np.linspace(28, 222, 256).astype(int)].astype(np.float32)
     level = np.linspace(0, 1, 256)[:, None, None]
     alpha = _OPACITY * level
     keep = 1 - alpha
-    return np.rint(255 * keep).astype(np.uint8).repeat(3, axis=2), np.rint(alpha * palette).astype(np.uint8)
+    return np.rint(255 * keep).astype(np.uint8).repeat(3, axis=2), np.rint(alpha * palette).astype(
+        np.uint8
+    )
 
 
 def overlay(frame: Pixels, attention: ArrayLike, scale: float | None = None) -> Pixels:
     """Attention as colors over a frame, as in Teja & Akunuri 2020.
 
-    The map is enlarged with cubic interpolation; its opacity is proportional to how much more there is than in an even
-    map, which is drawn as nothing.
+    The map is enlarged with cubic interpolation; its opacity is proportional to how much more there
+    is than in an even map, which is drawn as nothing.
 
     Args:
         frame: `H W 3`, uint8 RGB.
         attention: `h w`, sums to one.
         scale: the weight shown at full strength; None: `full_strength` of this map.
     """
-    frame, weights = _copy(frame), np.asarray(attention, dtype=np.float32)
-    full, even = full_strength(weights[None]) if scale is None else scale, 1 / weights.size
+    frame = _copy(frame)
+    weights = np.asarray(attention, dtype=np.float32)
+    full = full_strength(weights[None]) if scale is None else scale
+    even = 1 / weights.size
     keep, add = _blend()
     # Cubic interpolation undershoots next to a peak.
     above = (weights - even) / (full - even)
@@ -88,7 +118,8 @@ def overlay(frame: Pixels, attention: ArrayLike, scale: float | None = None) -> 
 
 
 def enlarge(frame: Pixels) -> Pixels:
-    """A frame whose shorter side is at least 256 pixels, so that captions are readable; a large one unchanged.
+    """A frame whose shorter side is at least 256 pixels, so that captions are readable; a large one
+    unchanged.
 
     A frame so thin that its longer side would exceed 4096 pixels is stretched to 4096x256.
     """
@@ -102,25 +133,35 @@ def enlarge(frame: Pixels) -> Pixels:
 
 
 def _letter_height(frame: Pixels) -> int:
-    """The font size of captions in pixels for a frame of this size: 9 at 64 pixels, 14 at 256, 47 at 1080."""
+    """The font size of captions in pixels for a frame of this size: 9 at 64 pixels, 14 at 256, 47
+    at 1080.
+    """
     return max(9, round(min(frame.shape[:2]) / 25 + 4))
 
 
 @cache
 def _font(height: int, bold: bool) -> ImageFont.FreeTypeFont:
-    # matplotlib includes DejaVu Sans, so text looks the same on every system, and class names need not be ASCII.
+    # matplotlib includes DejaVu Sans, so text looks the same on every system, and class names need
+    # not be ASCII.
     import matplotlib
 
     name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
-    return ImageFont.truetype(str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / name), height)
+    return ImageFont.truetype(
+        str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / name), height
+    )
 
 
 def caption(frame: Pixels, lines: Sequence[str]) -> Pixels:
-    """Outlined lines of text in the upper left corner; the first one is bold. Lines that are too long end in …."""
-    image, height = Image.fromarray(_copy(frame)), _letter_height(frame)
-    draw, margin = ImageDraw.Draw(image), height // 2
+    """Outlined lines of text in the upper left corner; the first one is bold. Lines that are too
+    long end in ….
+    """
+    image = Image.fromarray(_copy(frame))
+    height = _letter_height(frame)
+    draw = ImageDraw.Draw(image)
+    margin = height // 2
     for row, line in enumerate(lines):
-        font, text = _font(height, bold=row == 0), printable(line)
+        font = _font(height, bold=row == 0)
+        text = printable(line)
         if font.getlength(text) > (width := frame.shape[1] - 2 * margin):
             while text and font.getlength(text + "…") > width:
                 text = text[:-1]
@@ -136,13 +177,17 @@ def _bar(frame: Pixels, left: float, top: int, width: float, height: int, color:
 
 
 def time_bar(frame: Pixels, now: float, spans: Sequence[tuple[float, float]]) -> Pixels:
-    """A bar near the lower edge that represents the clip, with colored spans and a mark at the current time.
+    """A bar near the lower edge that represents the clip, with colored spans and a mark at the
+    current time.
 
     The time and the starts and ends of spans are shares of the clip, 0 to 1.
     """
-    drawn, margin = _copy(frame), _letter_height(frame) // 2
-    thick, length = max(3, round(min(frame.shape[:2]) / 40)), frame.shape[1] - 2 * margin
-    top, wide = len(frame) - 2 * thick - margin // 2, max(2, thick // 2)
+    drawn = _copy(frame)
+    margin = _letter_height(frame) // 2
+    thick = max(3, round(min(frame.shape[:2]) / 40))
+    length = frame.shape[1] - 2 * margin
+    top = len(frame) - 2 * thick - margin // 2
+    wide = max(2, thick // 2)
     _bar(drawn, margin - 1, top - 1, length + 2, thick + 2, BLACK)
     _bar(drawn, margin, top, length, thick, (90, 90, 90))
     for begin, end in np.clip(np.reshape(spans, (-1, 2)), 0, 1).tolist():
@@ -154,7 +199,9 @@ def time_bar(frame: Pixels, now: float, spans: Sequence[tuple[float, float]]) ->
     return drawn
 
 
-def boxes(frame: Pixels, corners: ArrayLike, color: Color = WHITE, size: Size | None = None) -> Pixels:
+def boxes(
+    frame: Pixels, corners: ArrayLike, color: Color = WHITE, size: Size | None = None
+) -> Pixels:
     """One or several boxes.
 
     Args:
@@ -184,7 +231,9 @@ def _thickness(frame: Pixels) -> int:
 def ring(frame: Pixels, point: ArrayLike, size: Size | None = None) -> Pixels:
     """A small ring around a point (x, y), such as the pixel with the highest attention."""
     given = np.asarray(point, dtype=np.float64)
-    drawn, thick, radius = _copy(frame), _thickness(frame), max(3, round(min(frame.shape[:2]) / 40))
+    drawn = _copy(frame)
+    thick = _thickness(frame)
+    radius = max(3, round(min(frame.shape[:2]) / 40))
     if np.isfinite(given).all():
         # In OpenCV, centers of pixels are integers; coordinates are in sixteenths of a pixel.
         x, y = (int(v) for v in np.rint(16 * (given * _scale(frame, size) - 0.5)))
@@ -194,8 +243,9 @@ def ring(frame: Pixels, point: ArrayLike, size: Size | None = None) -> Pixels:
 
 
 def draw_clip(frames: Pixels, prediction: Prediction) -> Pixels:
-    """The frames `T H W 3` that a prediction was made from, with heat map, the hottest place and the boxes of
-    actors; during its events with their class and probability, and with a bar of time that shows them.
+    """The frames `T H W 3` that a prediction was made from, with heat map, the hottest place and
+    the boxes of actors; during its events with their class and probability, and with a bar of time
+    that shows them.
     """
     timed = zip(prediction.indices.tolist(), prediction.times.tolist(), frames, strict=False)
     return np.stack(list(_drawn(timed, prediction)))
@@ -221,16 +271,24 @@ def _drawn(frames: TimedFrames, prediction: Prediction) -> Iterator[Pixels]:
     moments, first = np.unique(prediction.times, return_index=True)
     maps = prediction.attention if prediction.heat is None else prediction.heat
     strength = None if maps is None else full_strength(maps)
-    box_at = [dict(zip(tube.frames.tolist(), tube.boxes, strict=True)) for tube in prediction.actors]
+    box_at = [
+        dict(zip(tube.frames.tolist(), tube.boxes, strict=True)) for tube in prediction.actors
+    ]
     start = float(prediction.times[0])
     seconds = max(float(prediction.times[-1]) - start, 1e-6)
-    spans = [((each.start - start) / seconds, (each.end - start) / seconds) for each in prediction.segments]
+    spans = [
+        ((each.start - start) / seconds, (each.end - start) / seconds)
+        for each in prediction.segments
+    ]
     for index, time, pixels in frames:
         # Between two frames of the prediction, the map and the point are interpolated.
         position = float(np.interp(time, moments, np.arange(len(moments))))
-        before, after = first[int(position)], first[min(int(position) + 1, len(moments) - 1)]
+        before = first[int(position)]
+        after = first[min(int(position) + 1, len(moments) - 1)]
         heat, point = (
-            None if values is None else values[before] + (position - int(position)) * (values[after] - values[before])
+            None
+            if values is None
+            else values[before] + (position - int(position)) * (values[after] - values[before])
             for values in (maps, prediction.points)
         )
         frame = enlarge(pixels if heat is None else overlay(pixels, heat, strength))

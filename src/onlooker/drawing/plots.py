@@ -25,7 +25,9 @@ __all__ = [
 
 # Okabe & Ito 2008 without yellow, which is pale on white: distinguishable with any color vision.
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#333333")
-INK, QUIET, FAINT = "#1c2026", "#6b727c", "#e4e7eb"
+INK = "#1c2026"
+QUIET = "#6b727c"
+FAINT = "#e4e7eb"
 
 
 def plain(axes: "Axes", x: str, y: str = "", title: str = "") -> None:
@@ -40,12 +42,15 @@ def plain(axes: "Axes", x: str, y: str = "", title: str = "") -> None:
     axes.set_title(title, loc="left", color=INK, fontsize=11, fontweight="bold")
 
 
-def loss_and_accuracy(curves: Mapping[str, Mapping[str, Sequence[float]]], kept: int = 0) -> "Figure":
+def loss_and_accuracy(
+    curves: Mapping[str, Mapping[str, Sequence[float]]], kept: int = 0
+) -> "Figure":
     """Learning curves: one panel per measure, one line per split or run.
 
     Args:
-        curves: by line, then by measure: `{"training": {"loss": […], "accuracy": […]}, "validation": …}`, one value
-            per epoch, NaN if there is none. Measures with "accuracy" in their names are drawn from 0 to 1.
+        curves: by line, then by measure: `{"training": {"loss": […], "accuracy": […]},
+            "validation": …}`, one value per epoch, NaN if there is none. Measures with "accuracy"
+            in their names are drawn from 0 to 1.
         kept: the epoch whose weights are used; it is marked; 0: none.
     """
     from matplotlib.figure import Figure
@@ -57,8 +62,14 @@ def loss_and_accuracy(curves: Mapping[str, Mapping[str, Sequence[float]]], kept:
         for k, (name, line) in enumerate(curves.items()):
             if measure in line:
                 values = line[measure]
-                label = printable(name).replace("$", r"\$")  # matplotlib reads text between dollar signs as mathematics
-                style = {"color": COLORS[k % len(COLORS)], "linewidth": 1.8, "marker": "o" if len(values) < 3 else ""}
+                label = printable(name).replace(
+                    "$", r"\$"
+                )  # matplotlib reads text between dollar signs as mathematics
+                style = {
+                    "color": COLORS[k % len(COLORS)],
+                    "linewidth": 1.8,
+                    "marker": "o" if len(values) < 3 else "",
+                }
                 axes.plot(range(1, len(values) + 1), values, label=label, **style)
         plain(axes, "epoch", "", measure)
         axes.set_xlim(1, max(2, *(len(line.get(measure, ())) for line in curves.values())))
@@ -69,22 +80,29 @@ def loss_and_accuracy(curves: Mapping[str, Mapping[str, Sequence[float]]], kept:
         else:
             axes.set_ylim(bottom=min(0, axes.get_ylim()[0]))
         if kept:
-            axes.axvline(kept, color=QUIET, linewidth=1.2, linestyle=(0, (4, 3)), label=f"kept: epoch {kept}")
+            axes.axvline(
+                kept, color=QUIET, linewidth=1.2, linestyle=(0, (4, 3)), label=f"kept: epoch {kept}"
+            )
         if len(curves) > 1:
             axes.legend(frameon=False, fontsize=9, labelcolor=INK, handlelength=1.4)
     return figure
 
 
 def found_by_alarms(curve: "EventCurve", chosen: float) -> "Figure":
-    """The share of events found, by the false alarms an hour that this costs; a ring marks the `chosen` rate."""
+    """The share of events found, by the false alarms an hour that this costs; a ring marks the
+    `chosen` rate.
+    """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(4.6, 3.3), layout="constrained", facecolor="white")
     axes = figure.subplots()
     axes.step(curve.alarms_per_hour, curve.found, where="post", color=COLORS[0], linewidth=1.8)
     if (place := curve.point(chosen)) is not None:
-        rate, found = curve.alarms_per_hour[place], curve.found[place]
-        axes.scatter(rate, found, s=64, facecolor="white", edgecolor=COLORS[1], linewidth=2, zorder=3)
+        rate = curve.alarms_per_hour[place]
+        found = curve.found[place]
+        axes.scatter(
+            rate, found, s=64, facecolor="white", edgecolor=COLORS[1], linewidth=2, zorder=3
+        )
     plain(axes, "false alarms an hour", "", "events found")
     axes.set_xscale("symlog", linthresh=10)
     axes.set_xlim(-0.5, max(20, *curve.alarms_per_hour))

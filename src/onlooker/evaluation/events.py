@@ -1,7 +1,8 @@
-"""Events: thresholds above which a model reports one, of clips and of streams; and reported events against true ones.
+"""Events: thresholds above which a model reports one, of clips and of streams; and reported events
+against true ones.
 
-Predicted and true objects are records of the same type, keyed by video; the score of a true one is ignored. Means
-leave out classes without true objects.
+Predicted and true objects are records of the same type, keyed by video; the score of a true one is
+ignored. Means leave out classes without true objects.
 """
 
 from collections import Counter
@@ -34,7 +35,8 @@ THRESHOLDS = (0.2, *(percent / 100 for percent in range(50, 100, 5)))
 OVERLAPS = (0.3, 0.5)  # IoU thresholds for events of recordings
 
 FOUND = 0.9  # share of the events that a threshold must find
-_NEARLY = 0.95  # of the events that a rate of false alarms allows to find: what a higher threshold must still find
+# of the events that a rate of false alarms allows to find: what a higher threshold must still find
+_NEARLY = 0.95
 _FEW = 2  # minutes, below which seconds are said
 _POINTS = 40  # of a curve
 _NEVER = 2.0  # a threshold that no score reaches
@@ -45,7 +47,8 @@ class EventThreshold(NamedTuple):
     """A probability that events need, and what it means for the clips that it was chosen with.
 
     Args:
-        found: share of the clips with an event for which an event is reported, not necessarily the right one.
+        found: share of the clips with an event for which an event is reported, not necessarily the
+        right one.
         false_alarms: share of the clips in which nothing happens for which an event is reported.
     """
 
@@ -62,9 +65,13 @@ class EventThreshold(NamedTuple):
 
 
 def choose_threshold(
-    scores: NDArray[np.floating], targets: NDArray[np.integer], nothing: int | None, found: float = FOUND
+    scores: NDArray[np.floating],
+    targets: NDArray[np.integer],
+    nothing: int | None,
+    found: float = FOUND,
 ) -> EventThreshold | None:
-    """The highest threshold that finds at least this share of the events; None if all clips or no clips are events.
+    """The highest threshold that finds at least this share of the events; None if all clips or no
+    clips are events.
 
     Args:
         scores: `B K`, calibrated probabilities of clips that were not used in training.
@@ -78,7 +85,9 @@ def choose_threshold(
     missed = int((1 - found) * events.sum() + 1e-9)
     threshold = float(np.sort(highest[events])[missed])
     reported = highest >= threshold
-    return EventThreshold(threshold, float(reported[events].mean()), float(reported[~events].mean()))
+    return EventThreshold(
+        threshold, float(reported[events].mean()), float(reported[~events].mean())
+    )
 
 
 @dataclass(frozen=True)
@@ -89,7 +98,8 @@ class EventCurve:
         thresholds: `P`, ascending.
         found: share of the events that an event of their class overlaps.
         misnamed: share of the events that only events of other classes overlap.
-        alarms_per_hour: false alarms: reported events that overlap none, per hour outside of events.
+        alarms_per_hour: false alarms: reported events that overlap none, per hour outside of
+        events.
         late: median of the seconds by which events are reported to begin too late.
         hours: outside of events, in which false alarms were counted.
         confused: the two classes that are confused most often; empty if none are.
@@ -107,12 +117,16 @@ class EventCurve:
     def from_dict(cls, values: dict[str, Any]) -> Self:
         """A curve from plain values; a KeyError or a ValueError for values that are none."""
         curve = cls(**{each.name: field_of(values, each.name, each.type) for each in fields(cls)})
-        if len({*map(len, (curve.thresholds, curve.found, curve.misnamed, curve.alarms_per_hour))}) > 1:
+        if (
+            len({*map(len, (curve.thresholds, curve.found, curve.misnamed, curve.alarms_per_hour))})
+            > 1
+        ):
             raise ValueError("the curve of events has lists of different lengths")
         return curve
 
     def point(self, alarms_per_hour: float) -> int | None:
-        """The position of the threshold for a rate of false alarms; None if there are more at every threshold.
+        """The position of the threshold for a rate of false alarms; None if there are more at every
+        threshold.
 
         It is the highest one that still finds nearly all events that can be found at this rate.
         """
@@ -123,7 +137,9 @@ class EventCurve:
         return max(i for i in allowed if self.found[i] >= _NEARLY * most)
 
     def threshold(self, alarms_per_hour: float) -> float:
-        """The lowest score of an event at a rate of false alarms; above 1 if there are more at every threshold."""
+        """The lowest score of an event at a rate of false alarms; above 1 if there are more at
+        every threshold.
+        """
         place = self.point(alarms_per_hour)
         return _NEVER if place is None else self.thresholds[place]
 
@@ -151,10 +167,16 @@ class EventCurve:
 def event_curve(
     found: Sequence[Sequence[Segment]], true: Sequence[Sequence[Segment]], seconds: float
 ) -> EventCurve | None:
-    """The curve of found events in streams of this many seconds together, with their true events; None without any."""
+    """The curve of found events in streams of this many seconds together, with their true events;
+    None without any.
+    """
     hours = (seconds - sum(event.end - event.start for events in true for event in events)) / 3600
-    right, wrong = list[float](), list[float]()  # the highest score that overlaps each event, -1: none does
-    delays, pairs, alarms = list[float](), Counter[tuple[str, ...]](), list[float]()
+    # the highest score that overlaps each event, -1: none does
+    right = list[float]()
+    wrong = list[float]()
+    delays = list[float]()
+    pairs = Counter[tuple[str, ...]]()
+    alarms = list[float]()
     for reported, events in zip(found, true, strict=True):
         of_reported = np.array([[each.score] for each in reported]).reshape(-1, 1)
         overlaps, same = _overlaps(reported, events)
@@ -183,10 +205,16 @@ def event_curve(
     )
 
 
-def _overlaps(reported: Sequence[Segment], events: Sequence[Segment]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Which reported events overlap which true ones in time, and which have the same class: twice `n m`."""
+def _overlaps(
+    reported: Sequence[Segment], events: Sequence[Segment]
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which reported events overlap which true ones in time, and which have the same class: twice
+    `n m`.
+    """
     same = [[a.label == b.label for b in events] for a in reported]
-    return segment_overlaps(reported, events) > 0, np.array(same, bool).reshape(len(reported), len(events))
+    return segment_overlaps(reported, events) > 0, np.array(same, bool).reshape(
+        len(reported), len(events)
+    )
 
 
 def event_figures(
@@ -195,11 +223,13 @@ def event_figures(
     """How well events of recordings of this length are found, for JSON.
 
     Returns:
-        `segment_map` by IoU (None without events); `events`, and how many are `found`: overlapped in time by a
-        reported one of their class; `false_alarms`, reported ones that overlap no event of their class, also
-        `false_alarms_per_hour`; `hours`.
+        `segment_map` by IoU (None without events); `events`, and how many are `found`: overlapped
+        in time by a reported one of their class; `false_alarms`, reported ones that overlap no
+        event of their class, also `false_alarms_per_hour`; `hours`.
     """
-    right, events = list[bool](), list[bool]()  # of reported and of true events: whether one of their class overlaps
+    # of reported and of true events: whether one of their class overlaps
+    right = list[bool]()
+    events = list[bool]()
     for video in {**found, **true}:
         overlaps, same = _overlaps(found.get(video, ()), true.get(video, ()))
         right += np.any(overlaps & same, axis=1).tolist()
@@ -227,7 +257,10 @@ def segment_map(
 
 def segment_overlaps(found: Sequence[Segment], true: Sequence[Segment]) -> Floats:
     """IoU in time of each found segment with each true one, `n m`."""
-    a, b = (np.array([(each.start, each.end) for each in side]).reshape(-1, 1, 2) for side in (found, true))
+    a, b = (
+        np.array([(each.start, each.end) for each in side]).reshape(-1, 1, 2)
+        for side in (found, true)
+    )
     b = b.swapaxes(0, 1)
     both = np.maximum(0.0, np.minimum(a[..., 1], b[..., 1]) - np.maximum(a[..., 0], b[..., 0]))
     return both / (a[..., 1] - a[..., 0] + b[..., 1] - b[..., 0] - both)
@@ -240,18 +273,21 @@ def mean_ap(
     thresholds: Sequence[float],
 ) -> Floats:
     """Mean over classes of the average precision at each threshold, for any kind of object."""
-    truths, guesses = _by_class(true), _by_class(found)
+    truths = _by_class(true)
+    guesses = _by_class(found)
     if not truths:
         return np.full(len(thresholds), np.nan)
     precisions = []
     for label, places in truths.items():
-        scores, right = [np.zeros(0)], [np.zeros((len(thresholds), 0), bool)]
+        scores = [np.zeros(0)]
+        right = [np.zeros((len(thresholds), 0), bool)]
         for place, here in guesses.get(label, {}).items():
             ordered = sorted(here, key=lambda each: -each.score)
             scores.append(np.array([each.score for each in ordered]))
             right.append(_matched(overlaps(ordered, places.get(place, [])), thresholds))
         count = sum(map(len, places.values()))
-        every, hits = np.concatenate(scores), np.concatenate(right, axis=1)
+        every = np.concatenate(scores)
+        hits = np.concatenate(right, axis=1)
         precisions.append([average_precision(every, each, count) for each in hits])
     return np.mean(precisions, axis=0)
 
@@ -267,8 +303,8 @@ def _by_class(things: Mapping[Any, Iterable[Any]]) -> dict[str, dict[Any, list[A
 def _matched(overlaps: Floats, thresholds: Sequence[float]) -> NDArray[np.bool_]:
     """Which predictions match: overlaps `n m`, sorted by score, to `L n`.
 
-    Each prediction takes the true object that it overlaps most among those not yet taken, as in COCO and ActivityNet; a
-    second prediction of the same object is a false positive.
+    Each prediction takes the true object that it overlaps most among those not yet taken, as in
+    COCO and ActivityNet; a second prediction of the same object is a false positive.
     """
     right = np.zeros((len(thresholds), len(overlaps)), bool)
     if not overlaps.shape[1]:
@@ -284,10 +320,11 @@ def _matched(overlaps: Floats, thresholds: Sequence[float]) -> NDArray[np.bool_]
 
 
 def average_precision(scores: ArrayLike, right: ArrayLike, truths: int) -> float:
-    """The area under the precision-recall curve; precision is the highest one at that recall or above.
+    """The area under the precision-recall curve; precision is the highest one at that recall or
+    above.
 
-    As for PASCAL VOC from 2010, UCF101-24, ActivityNet and THUMOS, over every recall that is reached. Objects of equal
-    score count as one step, so their order does not matter.
+    As for PASCAL VOC from 2010, UCF101-24, ActivityNet and THUMOS, over every recall that is
+    reached. Objects of equal score count as one step, so their order does not matter.
 
     Args:
         scores: `n`.
@@ -299,11 +336,13 @@ def average_precision(scores: ArrayLike, right: ArrayLike, truths: int) -> float
     """
     if truths < 1:
         raise ValueError(f"{truths} true objects, expected at least one")
-    values, hits = np.asarray(scores, dtype=np.float64), np.asarray(right, dtype=bool)
+    values = np.asarray(scores, dtype=np.float64)
+    hits = np.asarray(right, dtype=bool)
     order = np.argsort(-values, kind="stable")
     together = np.append(np.diff(values[order]) != 0, True)[: len(order)]
     count = np.flatnonzero(together) + 1
     found = hits[order].cumsum()[together]
-    recall, precision = found / truths, found / count
+    recall = found / truths
+    precision = found / count
     best = np.maximum.accumulate(precision[::-1])[::-1]
     return float((np.diff(recall, prepend=0.0) * best).sum())

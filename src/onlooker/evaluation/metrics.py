@@ -1,4 +1,6 @@
-"""Metrics of an evaluation as plain values for JSON, the scores as CSV, and the temperature that calibrates them."""
+"""Metrics of an evaluation as plain values for JSON, the scores as CSV, and the temperature that
+calibrates them.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,7 +29,9 @@ Floats = NDArray[np.floating]
 
 BINS = 5  # of confidence
 LIMIT = float(np.log(20))  # of the logarithm of a temperature
-MIN_RECORDINGS = 3  # for an interval: with two, it is between the accuracies on one and on the other
+MIN_RECORDINGS = (
+    3  # for an interval: with two, it is between the accuracies on one and on the other
+)
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a formula in a spreadsheet begins with
 
 
@@ -36,26 +40,33 @@ def _frames_correct(of: Evaluation) -> NDArray[np.bool_]:
     nothing = nothing_class(of.classes, of.nothing)
     thresholds = np.broadcast_to(np.nan if of.threshold is None else of.threshold, len(of.targets))
     videos = zip(of.frame_scores, of.targets, thresholds, strict=True)
-    return np.concatenate([decide(scores, nothing, threshold) == target for scores, target, threshold in videos])
+    return np.concatenate(
+        [decide(scores, nothing, threshold) == target for scores, target, threshold in videos]
+    )
 
 
 def measure(evaluation: Evaluation) -> dict[str, Any]:
     """The metrics of an evaluation of `B` videos and `K` classes.
 
     Returns:
-        Plain values by name; those of frames only if there are frame scores. All but `log_loss` are of the answers
-        (`Evaluation.answers`): with a threshold, what `predict` answers. `accuracy` is that of videos, with its
-        95 % `accuracy_interval` over `recordings`; `class_accuracy` is None for a class without videos; `log_loss` is
-        in nats; `calibration_error` has five bins of equal mass, and `perfect_calibration_error` is its value by chance
-        alone at this number of videos (mean, 95th percentile); `majority_share` is the majority-class baseline;
-        `confusion` counts, with true classes in rows. `classes` are also those of its columns: the last one is nothing
-        if that is an answer, but not a class.
+        Plain values by name; those of frames only if there are frame scores. All but `log_loss` are
+        of the answers (`Evaluation.answers`): with a threshold, what `predict` answers. `accuracy`
+        is that of videos, with its 95 % `accuracy_interval` over `recordings`; `class_accuracy` is
+        None for a class without videos; `log_loss` is in nats; `calibration_error` has five bins of
+        equal mass, and `perfect_calibration_error` is its value by chance alone at this number of
+        videos (mean, 95th percentile); `majority_share` is the majority-class baseline; `confusion`
+        counts, with true classes in rows. `classes` are also those of its columns: the last one is
+        nothing if that is an answer, but not a class.
     """
-    targets, names, correct = evaluation.targets, evaluation.answer_names, evaluation.correct
+    targets = evaluation.targets
+    names = evaluation.answer_names
+    correct = evaluation.correct
     recordings = evaluation.recordings or tuple(map(str, range(len(targets))))
     confusion = np.zeros((len(names), len(names)), np.int64)
     np.add.at(confusion, (targets, evaluation.answers), 1)
-    recalls = [int(row[k]) / int(row.sum()) if row.any() else None for k, row in enumerate(confusion)]
+    recalls = [
+        int(row[k]) / int(row.sum()) if row.any() else None for k, row in enumerate(confusion)
+    ]
     of_target = evaluation.scores[np.arange(len(targets)), targets].astype(np.float64)
     frames = _frames_correct(evaluation) if evaluation.frame_scores else None
     values = {
@@ -78,18 +89,23 @@ def measure(evaluation: Evaluation) -> dict[str, Any]:
 
 
 def accuracy_interval(correct: ArrayLike, recordings: ArrayLike) -> list[float] | None:
-    """The 95 % confidence interval of the share of `B` clips classified correctly; None for one or two recordings.
+    """The 95 % confidence interval of the share of `B` clips classified correctly; None for one or
+    two recordings.
 
-    Clips of one recording are not independent: a bootstrap draws whole recordings with replacement, and the interval is
-    between percentiles of the shares of their clips. Over few recordings it is too narrow: say how many there are.
-    If all recordings have the same share, such as 1, so has every resample, although the next recording may differ;
-    then the interval is Wilson's, with recordings as trials.
+    Clips of one recording are not independent: a bootstrap draws whole recordings with replacement,
+    and the interval is between percentiles of the shares of their clips. Over few recordings it is
+    too narrow: say how many there are. If all recordings have the same share, such as 1, so has
+    every resample, although the next recording may differ; then the interval is Wilson's, with
+    recordings as trials.
     """
     _, of_clip = np.unique(recordings, return_inverse=True)
-    sums = np.stack([np.bincount(of_clip, np.asarray(correct, np.float64)), np.bincount(of_clip)], axis=1)
+    sums = np.stack(
+        [np.bincount(of_clip, np.asarray(correct, np.float64)), np.bincount(of_clip)], axis=1
+    )
     if len(sums) < MIN_RECORDINGS:
         return None
-    # Recordings with the same sums are interchangeable: it suffices to draw how many of each kind there are.
+    # Recordings with the same sums are interchangeable: it suffices to draw how many of each kind
+    # there are.
     kinds, counts = np.unique(sums, axis=0, return_counts=True)
     drawn = np.random.default_rng(0).multinomial(len(sums), counts / len(sums), 10_000) @ kinds
     low, high = map(float, np.quantile(drawn[:, 0] / drawn[:, 1], (0.025, 0.975)))
@@ -97,22 +113,29 @@ def accuracy_interval(correct: ArrayLike, recordings: ArrayLike) -> list[float] 
 
 
 def wilson_interval(share: float, trials: int) -> list[float]:
-    """The 95 % confidence interval of a share of independent trials (Wilson 1927, without continuity correction)."""
+    """The 95 % confidence interval of a share of independent trials (Wilson 1927, without
+    continuity correction).
+    """
     z = 1.959964 / trials**0.5
-    center, half = share + z * z / 2, z * (share * (1 - share) + z * z / 4) ** 0.5
+    center = share + z * z / 2
+    half = z * (share * (1 - share) + z * z / 4) ** 0.5
     return [max((center - half) / (1 + z * z), 0.0), min((center + half) / (1 + z * z), 1.0)]
 
 
 def confidence_bins(confidence: Floats) -> NDArray[np.int64]:
-    """The bin of each clip, 0 to `BINS - 1`: bins of equally many clips, in the order of confidence.
+    """The bin of each clip, 0 to `BINS - 1`: bins of equally many clips, in the order of
+    confidence.
 
     Equal confidences share a bin, so that the order of the clips does not matter.
     """
-    return np.searchsorted(np.sort(confidence), confidence, "left") * BINS // max(len(confidence), 1)
+    return (
+        np.searchsorted(np.sort(confidence), confidence, "left") * BINS // max(len(confidence), 1)
+    )
 
 
 def calibration_error(confidence: Floats, correct: NDArray[np.bool_]) -> float:
-    """Expected calibration error of the answers, Σ_b n_b/B |accuracy_b - confidence_b| over bins of equal mass.
+    """Expected calibration error of the answers, Σ_b n_b/B |accuracy_b - confidence_b| over bins of
+    equal mass.
 
     Args:
         confidence: `B`, the probability of each answer.
@@ -122,17 +145,22 @@ def calibration_error(confidence: Floats, correct: NDArray[np.bool_]) -> float:
 
 
 def perfect_calibration_error(confidence: Floats, draws: int = 1000) -> tuple[float, float]:
-    """What `calibration_error` would be if the confidences were right: its mean and its 95th percentile.
+    """What `calibration_error` would be if the confidences were right: its mean and its 95th
+    percentile.
 
-    With few clips, a bin's accuracy differs from its confidence by chance. Each simulation draws whether an answer is
-    correct, with its confidence as the probability.
+    With few clips, a bin's accuracy differs from its confidence by chance. Each simulation draws
+    whether an answer is correct, with its confidence as the probability.
 
     Args:
         confidence: `B`, the probability of each answer.
         draws: number of simulated evaluations.
     """
-    random, numbers = np.random.default_rng(0), confidence_bins(confidence)
-    errors = [_error(random.random(len(confidence)) < confidence, confidence, numbers) for _ in range(draws)]
+    random = np.random.default_rng(0)
+    numbers = confidence_bins(confidence)
+    errors = [
+        _error(random.random(len(confidence)) < confidence, confidence, numbers)
+        for _ in range(draws)
+    ]
     return float(np.mean(errors)), float(np.percentile(errors, 95))
 
 
@@ -153,14 +181,17 @@ def fit_temperature(
     aggregation: str = "mean",
     weights: NDArray[np.floating] | None = None,
 ) -> float:
-    """The temperature T, 1/20 to 20, of softmax(logits / T) at every frame that gives clips the lowest log loss.
+    """The temperature T, 1/20 to 20, of softmax(logits / T) at every frame that gives clips the
+    lowest log loss.
 
-    As in Laplace's rule of succession, one more clip is counted as correct and one as wrong, each with the mean
+    As in Laplace's rule of succession, one more clip is counted as correct and one as wrong, each
+    with the mean
     confidence: a few clips that are all correct do not make the model certain.
 
     Args:
-        frame_scores: of each clip `T K`, probabilities at T = 1 (their logarithms are logits); clips that were not
-            used in training, such as validation clips or all clips of a cross-validation.
+        frame_scores: of each clip `T K`, probabilities at T = 1 (their logarithms are logits);
+            clips that were not used in training, such as validation clips or all clips of a
+            cross-validation.
         aggregation: of frames (`clip_scores`).
         weights: `B`, of the clips (`balancing_weights`); None: all weigh the same.
     """
@@ -168,20 +199,35 @@ def fit_temperature(
     for i, scores in enumerate(frame_scores):
         by_length.setdefault(len(scores), []).append(i)
     order = [i for clips in by_length.values() for i in clips]
-    rows, truth = np.arange(len(order)), np.asarray(targets)[order]
+    rows = np.arange(len(order))
+    truth = np.asarray(targets)[order]
     weight = 1.0 if weights is None else weights[order]
-    batches = [np.stack([frame_scores[i] for i in clips]).astype(np.float64) for clips in by_length.values()]
-    logits = [torch.from_numpy(np.log(np.maximum(batch, np.finfo(np.float32).tiny))) for batch in batches]
+    batches = [
+        np.stack([frame_scores[i] for i in clips]).astype(np.float64)
+        for clips in by_length.values()
+    ]
+    logits = [
+        torch.from_numpy(np.log(np.maximum(batch, np.finfo(np.float32).tiny))) for batch in batches
+    ]
 
     def cost(log_temperature: float) -> float:
         tempered = [(batch / np.exp(log_temperature)).softmax(-1) for batch in logits]
-        scores = torch.cat([clip_scores(batch, aggregation) for batch in tempered]).numpy().clip(1e-12, 1)
+        scores = (
+            torch.cat([clip_scores(batch, aggregation) for batch in tempered])
+            .numpy()
+            .clip(1e-12, 1)
+        )
         confidence = scores.max(axis=1).mean().clip(0, 1 - 1e-12)
-        return float(-(weight * np.log(scores[rows, truth])).sum() - np.log(confidence) - np.log1p(-confidence))
+        return float(
+            -(weight * np.log(scores[rows, truth])).sum()
+            - np.log(confidence)
+            - np.log1p(-confidence)
+        )
 
     if not logits or logits[0].shape[-1] < 2:
         return 1.0
-    best, width = 0.0, LIMIT
+    best = 0.0
+    width = LIMIT
     for _ in range(5):  # each search is ten times finer
         best = min(np.clip(best + np.linspace(-width, width, 21), -LIMIT, LIMIT).tolist(), key=cost)
         width /= 10
@@ -194,7 +240,9 @@ def write_scores(path: Path | str, evaluation: Evaluation) -> None:
     A name that a spreadsheet would compute as a formula is preceded by an apostrophe.
     """
     rows = [["name", "truth", "predicted", *(f"p({name})" for name in evaluation.classes)]]
-    videos = zip(evaluation.names, evaluation.targets, evaluation.answers, evaluation.scores, strict=True)
+    videos = zip(
+        evaluation.names, evaluation.targets, evaluation.answers, evaluation.scores, strict=True
+    )
     for name, target, answer, scores in videos:
         names = name, evaluation.classes[target], evaluation.answer_names[answer]
         texts = (f"'{text}" if text.startswith(FORMULA) else text for text in names)

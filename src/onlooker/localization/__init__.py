@@ -1,8 +1,8 @@
 """Where: attention and motion become heat maps, boxes and tubes, from labels alone.
 
-A clip passes through the modules `motion` and `boxes` (heat maps, rectangles), whose rectangles are then linked over
-time to tubes, one for each actor (`localize`). A stream does so frame by frame, without later frames, in constant
-memory (`find_boxes`). Events are found by `onlooker.stream`.
+A clip passes through the modules `motion` and `boxes` (heat maps, rectangles), whose rectangles are
+then linked over time to tubes, one for each actor (`localize`). A stream does so frame by frame,
+without later frames, in constant memory (`find_boxes`). Events are found by `onlooker.stream`.
 """
 
 from collections.abc import Sequence
@@ -12,14 +12,24 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from onlooker.localization.boxes import ACTORS, SHARE, Rectangles, find_rectangles, heat_maps, heat_of, peaks, to_share
+from onlooker.localization.boxes import (
+    ACTORS,
+    SHARE,
+    Rectangles,
+    find_rectangles,
+    heat_maps,
+    heat_of,
+    peaks,
+    to_share,
+)
 from onlooker.localization.motion import Scene, moved, moving
 from onlooker.structures import Floats, Pixels, Prediction, Tube
 
 __all__ = ["interpolate", "localize"]
 
 _KEPT = 0.2  # of the heat of the frame before
-_LEAD = 3.0  # of the best path over any other at most: how long a box stays after another place gets more heat
+# of the best path over any other at most: how long a box stays after another place gets more heat
+_LEAD = 3.0
 _MIN_SCORE = 0.01  # of a class at one frame, to have tubes
 _COST = 0.5  # of a change of place or size by the whole frame, in the unit of `Rectangles.weights`
 
@@ -34,12 +44,15 @@ def localize(prediction: Prediction, frames: Pixels) -> Prediction:
         frames: `T H W C`, uint8, the frames of the prediction at any size.
 
     Raises:
-        ValueError: attention without the size of the video, or frames that do not match the prediction.
+        ValueError: attention without the size of the video, or frames that do not match the
+            prediction.
     """
     if prediction.attention is None:
         return replace(prediction, tubes=())
     if prediction.size is None:
-        raise ValueError("boxes are in pixels of the video, and its size is not known; give size, (height, width)")
+        raise ValueError(
+            "boxes are in pixels of the video, and its size is not known; give size, (height, width)"
+        )
     if frames.ndim != 4 or frames.dtype != np.uint8 or len(frames) != len(prediction.attention):
         expected = f"expected uint8 T H W C with T {len(prediction.attention)}"
         raise ValueError(f"frames are {frames.dtype} {frames.shape}, {expected}")
@@ -47,21 +60,28 @@ def localize(prediction: Prediction, frames: Pixels) -> Prediction:
     indices, first_of, place = np.unique(prediction.indices, return_index=True, return_inverse=True)
     heat = heat_maps(prediction.attention[first_of], moving(frames[first_of]))
     tracks = link([find_rectangles(of_frame) for of_frame in heat])
-    tubes = label_tubes(tracks, prediction.frame_scores[first_of], indices, prediction.classes, prediction.size)
+    tubes = label_tubes(
+        tracks, prediction.frame_scores[first_of], indices, prediction.classes, prediction.size
+    )
     points = peaks(heat) * np.array(prediction.size[::-1], np.float32)
     return replace(prediction, heat=heat[place], points=points[place], tubes=tubes)
 
 
 class Places(NamedTuple):
-    """What is kept of a stream to find boxes: its `scene`, the sum of its `heat`, and the best `paths`."""
+    """What is kept of a stream to find boxes: its `scene`, the sum of its `heat`, and the best
+    `paths`.
+    """
 
     scene: Scene
     heat: Floats
     paths: Rectangles | None = None
 
 
-def find_boxes(before: Places | None, attention: ArrayLike, frame: Pixels) -> tuple[Floats, Rectangles, Places]:
-    """The heat map of one frame, `h w`, and its rectangles, that of the best path first; and what the next frame needs.
+def find_boxes(
+    before: Places | None, attention: ArrayLike, frame: Pixels
+) -> tuple[Floats, Rectangles, Places]:
+    """The heat map of one frame, `h w`, and its rectangles, that of the best path first; and what
+    the next frame needs.
 
     Args:
         before: of the previous frame; None at the first. A frame of another size is a first one.
@@ -88,8 +108,8 @@ def find_boxes(before: Places | None, attention: ArrayLike, frame: Pixels) -> tu
 class Track(NamedTuple):
     """An actor's boxes in consecutive frames of a sample.
 
-    `first`: the position of the first of them; `corners`: `n 4`, as shares of the frame; `weight`: the sum of the
-    weights of its rectangles, minus what their changes cost.
+    `first`: the position of the first of them; `corners`: `n 4`, as shares of the frame; `weight`:
+    the sum of the weights of its rectangles, minus what their changes cost.
     """
 
     first: int
@@ -98,14 +118,17 @@ class Track(NamedTuple):
 
 
 def linked(before: Rectangles, now: Rectangles) -> tuple[Floats, NDArray[np.int64]]:
-    """One frame of the search for the best path through rectangles, as in *Max-path* of Tran and Yuan (2012).
+    """One frame of the search for the best path through rectangles, as in *Max-path* of Tran and
+    Yuan (2012).
 
     Args:
-        before: rectangles of the frame before; their weights are the sums of the best paths that end in them.
+        before: rectangles of the frame before; their weights are the sums of the best paths that
+        end in them.
         now: those of this frame, with their own weights.
 
     Returns:
-        The sums of the best paths that end in each rectangle of this frame, and from which rectangle each path comes.
+        The sums of the best paths that end in each rectangle of this frame, and from which
+        rectangle each path comes.
     """
     a, b = (np.asarray(each.corners, dtype=np.float64) for each in (before, now))
     # Of the center, and of the sides.
@@ -117,12 +140,15 @@ def linked(before: Rectangles, now: Rectangles) -> tuple[Floats, NDArray[np.int6
 
 
 def link(frames: Sequence[Rectangles]) -> tuple[Track, ...]:
-    """The best path through the rectangles of a clip (Viterbi), then those of up to two more actors.
+    """The best path through the rectangles of a clip (Viterbi), then those of up to two more
+    actors.
 
-    The first path has a box in every frame with rectangles. Another one goes through what the first ones have left, and
-    has at least half of the first one's weight. Between two of its boxes, a track has interpolated ones.
+    The first path has a box in every frame with rectangles. Another one goes through what the first
+    ones have left, and has at least half of the first one's weight. Between two of its boxes, a
+    track has interpolated ones.
     """
-    left, tracks = list(frames), list[Track]()
+    left = list(frames)
+    tracks = list[Track]()
     while len(tracks) < ACTORS:
         path, weight = _best_path(left)
         if not path or (tracks and weight < SHARE * tracks[0].weight):
@@ -141,7 +167,8 @@ def _best_path(frames: Sequence[Rectangles]) -> tuple[list[tuple[int, int]], flo
     occupied = [t for t, found in enumerate(frames) if len(found.weights)]
     if not occupied:
         return [], 0.0
-    best, origins = frames[occupied[0]], list[NDArray[np.int64]]()
+    best = frames[occupied[0]]
+    origins = list[NDArray[np.int64]]()
     for t in occupied[1:]:
         sums, origin = linked(best, frames[t])
         best = Rectangles(frames[t].corners, sums)
@@ -154,9 +181,15 @@ def _best_path(frames: Sequence[Rectangles]) -> tuple[list[tuple[int, int]], flo
     return path[::-1], float(best.weights.max())
 
 
-def interpolate(frames: NDArray[Any], known: Sequence[int] | NDArray[Any], corners: NDArray[np.floating]) -> Floats:
-    """Boxes `n 4` at `n` frames, linear between the boxes of the known frames, `m 4`, and constant outside of them."""
-    return np.stack([np.interp(frames, known, side) for side in corners.T], axis=1).astype(np.float32)
+def interpolate(
+    frames: NDArray[Any], known: Sequence[int] | NDArray[Any], corners: NDArray[np.floating]
+) -> Floats:
+    """Boxes `n 4` at `n` frames, linear between the boxes of the known frames, `m 4`, and constant
+    outside of them.
+    """
+    return np.stack([np.interp(frames, known, side) for side in corners.T], axis=1).astype(
+        np.float32
+    )
 
 
 def label_tubes(
@@ -168,8 +201,9 @@ def label_tubes(
 ) -> tuple[Tube, ...]:
     """Each track once per class of at least .01, highest scores first.
 
-    A tube's score is the mean probability of the class in its frames × the weight of the track, averaged over the clip.
-    It has a box at every frame of the video from its first to its last, also at those outside of the sample.
+    A tube's score is the mean probability of the class in its frames × the weight of the track,
+    averaged over the clip. It has a box at every frame of the video from its first to its last,
+    also at those outside of the sample.
 
     Args:
         tracks: through the `T` frames of the sample.
@@ -178,7 +212,8 @@ def label_tubes(
         classes: the `K` class names.
         size: height and width of the video, in whose pixels the boxes are.
     """
-    scale, tubes = np.array([*size[::-1]] * 2, np.float32), list[Tube]()
+    scale = np.array([*size[::-1]] * 2, np.float32)
+    tubes = list[Tube]()
     for track in tracks:
         span = slice(track.first, track.first + len(track.corners))
         known = indices[span]

@@ -1,4 +1,6 @@
-"""Heat maps, where attention and motion meet, and the rectangles of a frame that have the most heat."""
+"""Heat maps, where attention and motion meet, and the rectangles of a frame that have the most
+heat.
+"""
 
 from functools import cache
 from typing import NamedTuple
@@ -15,15 +17,18 @@ SHARE = 0.5  # of the first actor's heat: what another one has at least
 _NOISE = 4 / 255  # smaller differences of pixels are those of a camera or a codec
 _RESIDUE = 3.0  # times the median difference: what remains of the motion of a camera
 _EVERY = 4  # row and column of pixels, for a median
-_BACKGROUND = 2.0  # times the mean heat of the frame, which a place must have to belong to a rectangle
+_BACKGROUND = (
+    2.0  # times the mean heat of the frame, which a place must have to belong to a rectangle
+)
 _SMOOTHING = 0.4  # frames, the standard deviation of the Gaussian over time
 
 
 class Rectangles(NamedTuple):
     """The boxes of a frame, the one with the most heat first.
 
-    `corners`: `n 4`, x1 y1 x2 y2 as shares of the frame's width and height; `weights`: `n`, the share of the heat in
-    the box minus the share in an even background of twice the mean heat: 1 for a small box with all of it.
+    `corners`: `n 4`, x1 y1 x2 y2 as shares of the frame's width and height; `weights`: `n`, the
+    share of the heat in the box minus the share in an even background of twice the mean heat: 1 for
+    a small box with all of it.
     """
 
     corners: Floats
@@ -37,7 +42,9 @@ def heat_of(attention: ArrayLike, motion: Floats) -> Floats:
         attention: `h w`, not negative.
         motion: `H W`, 0 to 1 (`localization.motion`).
     """
-    attended = cv2.resize(np.asarray(attention, dtype=np.float32), GRID[::-1], interpolation=cv2.INTER_LINEAR)
+    attended = cv2.resize(
+        np.asarray(attention, dtype=np.float32), GRID[::-1], interpolation=cv2.INTER_LINEAR
+    )
     noise = max(_NOISE, _RESIDUE * float(np.median(motion[::_EVERY, ::_EVERY])))
     clear = np.where(motion < noise, np.float32(0), motion)
     heat: Floats = np.sqrt(attended * cv2.resize(clear, GRID[::-1], interpolation=cv2.INTER_AREA))
@@ -45,7 +52,8 @@ def heat_of(attention: ArrayLike, motion: Floats) -> Floats:
 
 
 def heat_maps(attention: ArrayLike, motion: Floats) -> Floats:
-    """The heat of a clip, smoothed over time: `T h w` and `T H W` to `T 30 40`, each map sums to one.
+    """The heat of a clip, smoothed over time: `T h w` and `T H W` to `T 30 40`, each map sums to
+    one.
 
     A map without any heat is even: nothing moves in its frame.
     """
@@ -63,7 +71,9 @@ def to_share(heat: Floats) -> Floats:
 
 
 def peaks(heat: Floats) -> Floats:
-    """x and y of the hottest place (3 × 3 cells) of each map `T h w`, as shares: `T 2`; NaN for even ones."""
+    """x and y of the hottest place (3 × 3 cells) of each map `T h w`, as shares: `T 2`; NaN for
+    even ones.
+    """
     _, h, w = heat.shape
     around = np.stack([cv2.blur(each, (3, 3), borderType=cv2.BORDER_CONSTANT) for each in heat])
     rows, columns = np.divmod(around.reshape(len(heat), -1).argmax(1), w)
@@ -79,15 +89,19 @@ def is_even(heat: Floats) -> NDArray[np.bool_]:
 
 
 def find_rectangles(heat: Floats) -> Rectangles:
-    """The rectangles of a map `h w` with the largest sum of heat minus background: up to three, none in an even map.
+    """The rectangles of a map `h w` with the largest sum of heat minus background: up to three,
+    none in an even map.
 
-    The background is twice the mean heat at each place, so that a rectangle is as large as what it encloses (efficient
-    subwindow search, Lampert, Blaschko, Hofmann 2008; here exhaustive over rows, and by Kadane's algorithm over
-    columns). Another one lies outside of those before it, and has at least half of the first one's sum.
+    The background is twice the mean heat at each place, so that a rectangle is as large as what it
+    encloses (efficient subwindow search, Lampert, Blaschko, Hofmann 2008; here exhaustive over
+    rows, and by Kadane's algorithm over columns). Another one lies outside of those before it, and
+    has at least half of the first one's sum.
     """
-    corners, weights = list[tuple[float, float, float, float]](), list[float]()
+    corners = list[tuple[float, float, float, float]]()
+    weights = list[float]()
     background = np.float32(_BACKGROUND * heat.mean())
-    gain, (h, w) = heat - background, heat.shape
+    gain = heat - background
+    (h, w) = heat.shape
     while len(corners) < ACTORS and not is_even(heat):
         (left, top, right, bottom), weight = _largest(gain)
         if weight <= 0 or (weights and weight < SHARE * weights[0]):
@@ -99,14 +113,19 @@ def find_rectangles(heat: Floats) -> Rectangles:
 
 
 def _largest(gain: Floats) -> tuple[tuple[int, int, int, int], float]:
-    """The rectangle of a map with the largest sum: its first column and row, those after its last, and the sum."""
+    """The rectangle of a map with the largest sum: its first column and row, those after its last,
+    and the sum.
+    """
     # It begins and ends at rows and columns with a gain.
     there = gain > 0
     if not there.any():
         return (0, 0, 0, 0), 0.0
-    rows_with, columns_with = np.flatnonzero(there.any(1)), np.flatnonzero(there.any(0))
-    top, after = int(rows_with[0]), int(rows_with[-1]) + 1
-    left, end = int(columns_with[0]), int(columns_with[-1]) + 1
+    rows_with = np.flatnonzero(there.any(1))
+    columns_with = np.flatnonzero(there.any(0))
+    top = int(rows_with[0])
+    after = int(rows_with[-1]) + 1
+    left = int(columns_with[0])
+    end = int(columns_with[-1]) + 1
     part = gain[top:after, left:end]
     first, last = _pairs(after - top)
     rows = np.concatenate((np.zeros((1, end - left), np.float32), part.cumsum(0)))

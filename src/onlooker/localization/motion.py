@@ -1,4 +1,6 @@
-"""What moves in a clip, apart from the camera: how much each pixel differs from the scene behind it."""
+"""What moves in a clip, apart from the camera: how much each pixel differs from the scene behind
+it.
+"""
 
 import itertools
 from typing import NamedTuple
@@ -15,21 +17,26 @@ Transform = NDArray[np.float64]  # `2 3`, from a frame to another one
 _IMAGES = (1, 3)  # channels of frames that are no optical flow
 _NOISE = 4  # levels of 255: smaller differences are those of a camera or a codec
 _CHANGED = 1 / 8  # of the pixels, which change at least if the camera moves
-_CORNERS, _MIN_CORNERS = 150, 12  # of the background, by which the motion of the camera is estimated
+# of the background, by which the motion of the camera is estimated
+_CORNERS = 150
+_MIN_CORNERS = 12
 _STILL = np.eye(2, 3)  # the transform of a camera that does not move
-_SHAKES = 0.2  # pixels a frame: the mean shift of the corners of the picture from which on the camera moves
+# pixels a frame: the mean shift of the corners of the picture from which on the camera moves
+_SHAKES = 0.2
 _WINDOW = 16  # frames of a stream over which the motion of the camera is averaged
 _MEDIAN = 8  # frames at least, of which the median is taken
 _MARGIN = 5  # pixels at the border of a warped frame that are not compared
 
 
 def moving(frames: Pixels) -> Floats:
-    """How much the pixels of a clip differ from the scene behind them: `T H W C` to `T H W`, 0 to 1.
+    """How much the pixels of a clip differ from the scene behind them: `T H W C` to `T H W`, 0 to
+    1.
 
-    If the camera stands still, the scene is the median of each pixel over frames of the clip. If it moves, a pixel
-    moves that differs from both the previous and the next frame (Kameda and Minoh, *A human motion estimation method
-    using 3-successive video frames*, 1996), after these are warped onto it as in `moved`. A single frame has no motion.
-    Frames of optical flow are motion themselves.
+    If the camera stands still, the scene is the median of each pixel over frames of the clip. If it
+    moves, a pixel moves that differs from both the previous and the next frame (Kameda and Minoh,
+    *A human motion estimation method using 3-successive video frames*, 1996), after these are
+    warped onto it as in `moved`. A single frame has no motion. Frames of optical flow are motion
+    themselves.
     """
     if frames.shape[3] not in _IMAGES:
         # The larger of the displacements in x and y, as a share of the largest possible one.
@@ -53,8 +60,10 @@ def moving(frames: Pixels) -> Floats:
 
 
 class Scene(NamedTuple):
-    """What is kept of a stream to find what moves: the last frame, the one before it (None: there is none), the mean
-    motion of the camera in pixels a frame, and the number of frames that it is the mean of, at most 16."""
+    """What is kept of a stream to find what moves: the last frame, the one before it (None: there
+    is none), the mean motion of the camera in pixels a frame, and the number of frames that it is
+    the mean of, at most 16.
+    """
 
     last: Pixels
     earlier: Pixels | None = None
@@ -63,11 +72,13 @@ class Scene(NamedTuple):
 
 
 def moved(before: Scene | None, frame: Pixels) -> tuple[Floats, Scene]:
-    """`moving` for a stream: how much the pixels of a frame, `H W C`, differ, `H W`, 0 to 1; and the scene after it.
+    """`moving` for a stream: how much the pixels of a frame, `H W C`, differ, `H W`, 0 to 1; and
+    the scene after it.
 
-    A pixel moves that differs from the last frame, which is warped by the similarity transform (shift, rotation, scale)
-    that most corners follow (Lucas & Kanade 1981, RANSAC); pixels that only one of the two shows count as still. If the
-    camera stands still, it also differs from the frame before the last one: where it does not, an object has left.
+    A pixel moves that differs from the last frame, which is warped by the similarity transform
+    (shift, rotation, scale) that most corners follow (Lucas & Kanade 1981, RANSAC); pixels that
+    only one of the two shows count as still. If the camera stands still, it also differs from the
+    frame before the last one: where it does not, an object has left.
 
     Args:
         before: None at the first frame. A frame of another size is a first one.
@@ -85,26 +96,36 @@ def moved(before: Scene | None, frame: Pixels) -> tuple[Floats, Scene]:
 
 
 def _apart(now: Gray, later: Gray, move: Transform) -> tuple[Floats, Transform]:
-    """How two frames differ, and the transform between them: none if it brings them no nearer to each other, because
-    then the corners are those of an object."""
-    warped, still = _difference(now, later, move), _difference(now, later, _STILL)
+    """How two frames differ, and the transform between them: none if it brings them no nearer to
+    each other, because then the corners are those of an object.
+    """
+    warped = _difference(now, later, move)
+    still = _difference(now, later, _STILL)
     return (still, _STILL) if still.mean() <= warped.mean() else (warped, move)
 
 
 def _difference(now: Gray, later: Gray, move: Transform) -> Floats:
-    """Where a frame and a later one that is warped onto it differ, 0 to 1, and 0 where the later one does not show."""
+    """Where a frame and a later one that is warped onto it differ, 0 to 1, and 0 where the later
+    one does not show.
+    """
     if move is _STILL:
         return cv2.absdiff(later, now).astype(np.float32) / np.float32(255)
     size = (now.shape[1], now.shape[0])
     there = cv2.warpAffine(later, move, size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
-    shown = cv2.warpAffine(np.full_like(now, 255), move, size, flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP)
+    shown = cv2.warpAffine(
+        np.full_like(now, 255), move, size, flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
+    )
     difference: Floats = cv2.absdiff(there, now).astype(np.float32) / np.float32(255)
     difference[cv2.erode(shown, np.ones((_MARGIN, _MARGIN), np.uint8)) < 255] = 0
     return difference
 
 
 def _gray(frame: Pixels) -> Pixels:
-    return cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY).astype(np.uint8) if frame.shape[2] == 3 else frame[..., 0].copy()
+    return (
+        cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY).astype(np.uint8)
+        if frame.shape[2] == 3
+        else frame[..., 0].copy()
+    )
 
 
 def _shift(move: Transform, frame: Gray) -> float:
@@ -115,14 +136,17 @@ def _shift(move: Transform, frame: Gray) -> float:
 
 
 def _camera(now: Gray, later: Gray) -> Transform:
-    """The similarity transform from a frame to a later one; the identity if most pixels stay as they are, or if too few
-    corners are found."""
+    """The similarity transform from a frame to a later one; the identity if most pixels stay as
+    they are, or if too few corners are found.
+    """
     if np.count_nonzero(cv2.absdiff(now, later) > _NOISE) < _CHANGED * now.size:
         return _STILL
     corners = cv2.goodFeaturesToTrack(now, _CORNERS, 0.01, 5)
     if corners is None or len(corners) < _MIN_CORNERS:
         return _STILL
-    followed, status, _ = cv2.calcOpticalFlowPyrLK(now, later, corners, None, winSize=(15, 15), maxLevel=2)  # type: ignore[call-overload]
+    followed, status, _ = cv2.calcOpticalFlowPyrLK(
+        now, later, corners, None, winSize=(15, 15), maxLevel=2
+    )  # type: ignore[call-overload]
     kept = status[:, 0] == 1
     if kept.sum() < _MIN_CORNERS:
         return _STILL

@@ -22,20 +22,23 @@ class Classifier(VideoModel):
         num_classes, in_channels, size: K, C, and the height and width of the frames.
         cell: one of `CELLS`, such as `memoryless`, `lstm`, `convlstm`.
         attention: `soft`, `conv`, `context`, `motion`, or None.
-        glimpse: the input of a cell with attention: `sum`, `product` or `scaled`, see `AttentiveCell`.
+        glimpse: the input of a cell with attention: `sum`, `product` or `scaled`, see
+        `AttentiveCell`.
         encoder: `conv4`, any timm network by its name, or `NAME:vector`.
         hidden: units or channels of the cell.
         head_units: width of a tanh layer before the classes (Li et al. 2016 use 1024); 0: none.
         dropout: before the classes.
-        attention_loss: auxiliary loss: a linear layer classifies the attended features of each frame (attention
-            pooling, Ilse et al. 2018), so that the map stays where the class is visible.
-        flow_channels: number of optical-flow channels, which come last and have a second encoder: 2 for each
-            displacement field. `motion` needs them; 0: one encoder for all channels.
-        pretrained: start the encoder from the weights in this package (`small`), or ImageNet's (timm networks); or
-            from those in this file (timm networks).
+        attention_loss: auxiliary loss: a linear layer classifies the attended features of each
+            frame (attention pooling, Ilse et al. 2018), so that the map stays where the class is
+            visible.
+        flow_channels: number of optical-flow channels, which come last and have a second encoder: 2
+            for each displacement field. `motion` needs them; 0: one encoder for all channels.
+        pretrained: start the encoder from the weights in this package (`small`), or ImageNet's
+            (timm networks); or from those in this file (timm networks).
 
     Raises:
-        ValueError: a setting that is unknown or does not fit the others, such as attention over a single location.
+        ValueError: a setting that is unknown or does not fit the others, such as attention over a
+            single location.
     """
 
     encoder: Encoder
@@ -66,23 +69,32 @@ class Classifier(VideoModel):
                 "frames, or a model without attention (such as lstm)"
             )
         if attention_loss and not attention:
-            raise ValueError("attention_loss classifies what is attended, and this model does not attend")
-        self.cell = build_cell(cell, self.encoder.num_features, hidden, self.grid, attention, glimpse)
+            raise ValueError(
+                "attention_loss classifies what is attended, and this model does not attend"
+            )
+        self.cell = build_cell(
+            cell, self.encoder.num_features, hidden, self.grid, attention, glimpse
+        )
         self.num_features = self.cell.num_hidden
         self.head = make_head(self.num_features, head_units, dropout, num_classes)
         attended = self.cell.num_attended or self.encoder.num_features
         self.attention_head = nn.Linear(attended, num_classes) if attention_loss else None
-        self.attends, self.has_attention_loss = attention is not None, attention_loss
-        # Convolutions over few channels are several times faster on a CPU with the channels last in memory.
+        self.attends = attention is not None
+        self.has_attention_loss = attention_loss
+        # Convolutions over few channels are several times faster on a CPU with the channels last in
+        # memory.
         self.to(memory_format=torch.channels_last)
 
     def forward_features(self, features: Tensor, state: State | None = None) -> Output:
-        """The model after its encoder, on feature maps `B T D h w`; a ValueError for features of another encoder.
+        """The model after its encoder, on feature maps `B T D h w`; a ValueError for features of
+        another encoder.
 
         `state` is that before the first frame; None: zeros.
         """
         self.check_features(features)
-        output, _ = unroll(self.cell, features, self.initial_state(len(features)) if state is None else state)
+        output, _ = unroll(
+            self.cell, features, self.initial_state(len(features)) if state is None else state
+        )
         logits = self.classify(output.hidden.flatten(0, 1)).unflatten(0, features.shape[:2])
         return Output(logits, output.attention)
 
@@ -110,8 +122,9 @@ def clip_scores(frame_scores: Tensor, aggregation: str = "mean") -> Tensor:
     """Probabilities of whole clips from those of their frames, `… T K -> … K`.
 
     Args:
-        aggregation: `mean` (Li et al. 2016); `product`, p ∝ Π_t p_t (the product rule of Kittler et al. 1998), for
-            frames that are classified independently, with equally frequent classes; `last`, the last frame's.
+        aggregation: `mean` (Li et al. 2016); `product`, p ∝ Π_t p_t (the product rule of Kittler et
+            al. 1998), for frames that are classified independently, with equally frequent classes;
+            `last`, the last frame's.
 
     Raises:
         ValueError: an unknown aggregation.

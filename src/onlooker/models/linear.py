@@ -1,4 +1,6 @@
-"""The linear model: a linear layer on statistics of the frozen features of frames, or of windows of frames."""
+"""The linear model: a linear layer on statistics of the frozen features of frames, or of windows of
+frames.
+"""
 
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, cast
@@ -15,17 +17,21 @@ from onlooker.models.windows import WAVES, cosines, newest_windows, windows_of
 __all__ = ["UNORDERED", "LinearClassifier"]
 
 UNORDERED = ("mean", "spread", "change", "largest")
-_FLAT = 0.1  # of the usual deviation of the training clips: where nothing deviates by more, the map is flat
+# of the usual deviation of the training clips: where nothing deviates by more, the map is flat
+_FLAT = 0.1
 _PARTS = ("center", "scale", "weight", "bias")  # of a layer
 _LONGEST = 8  # windows at most, times W
 _FRAMES = 32  # that an encoder of video encodes together
 _NEVER = -30.0  # score of a window that begins before the stream
-ORDERED = tuple(f"{moment}{k}" for moment in ("wave", "across", "down") for k in range(1, WAVES + 1))
+ORDERED = tuple(
+    f"{moment}{k}" for moment in ("wave", "across", "down") for k in range(1, WAVES + 1)
+)
 
 
 class LinearState(NamedTuple):
-    """`seen`: number of frames so far, at most S, `B 1`; `frames`: features of the last S frames, the newest last,
-    `B S D N` (N: h*w); S is the longest window."""
+    """`seen`: number of frames so far, at most S, `B 1`; `frames`: features of the last S frames,
+    the newest last, `B S D N` (N: h*w); S is the longest window.
+    """
 
     seen: Tensor
     frames: Tensor
@@ -37,38 +43,44 @@ class LinearClassifier(VideoModel):
         mean     average of x_τi                       spread   standard deviation of x_τi
         change   average of |x_τi - x_τ-1,i|           largest  max_τ |x_τi - x_τ-1,i|
 
-    Each is averaged over all locations. None of them knows in which order the frames were. Statistics of order do: the
-    cosine coefficients over time (DCT-II) of the average feature, and of its moments across and down the frame,
+    Each is averaged over all locations. None of them knows in which order the frames were.
+    Statistics of order do: the cosine coefficients over time (DCT-II) of the average feature, and
+    of its moments across and down the frame,
 
         wave, across, down k    √2/T Σ_τ cos(π k (τ + ½) / T) avg_i u_i x_τi
 
-    with u_i = 1, x or y of location i, from -1 to 1, and k = 1 to 4, less than the number T of frames so far: something
-    appears or vanishes, moves to the right, comes and goes. In a clip that runs backwards, those with odd k have the
-    opposite sign.
+    with u_i = 1, x or y of location i, from -1 to 1, and k = 1 to 4, less than the number T of
+    frames so far: something appears or vanishes, moves to the right, comes and goes. In a clip that
+    runs backwards, those with odd k have the opposite sign.
 
-    Each statistic is standardized by its mean m and spread s over the training clips after the same number of frames,
-    because a clip has changed less after two frames than after sixteen. A stream forgets what is more than W frames
-    ago; a clip of up to W frames ends with the statistics of all its frames. `training.linear` fits the layer, and
-    chooses the statistics.
+    Each statistic is standardized by its mean m and spread s over the training clips after the same
+    number of frames, because a clip has changed less after two frames than after sixteen. A stream
+    forgets what is more than W frames ago; a clip of up to W frames ends with the statistics of all
+    its frames. `training.linear` fits the layer, and chooses the statistics.
 
-    Attention is how far a location of this frame is from what is usual there, the average x̄_i of the window so far, in
-    the directions that the layer uses: with g = (w_k - mean of all w) / s, of every class k and of mean and change,
+    Attention is how far a location of this frame is from what is usual there, the average x̄_i of
+    the window so far, in the directions that the layer uses: with g = (w_k - mean of all w) / s, of
+    every class k and of mean and change,
 
         a_ti ∝ Σ_g (g · (x_ti - x̄_i))² + Σ_g Σ_d (g_d m^spread_d)² / 10
 
-    The second term is a tenth of what is usual in the training clips: where less than that differs, the map is flat.
+    The second term is a tenth of what is usual in the training clips: where less than that differs,
+    the map is flat.
 
-    An encoder with landmarks (`Pose`) has channels that are the same at all locations, which attention leaves out. In a
-    frame in which nobody is detected, they are those of the frame before.
+    An encoder with landmarks (`Pose`) has channels that are the same at all locations, which
+    attention leaves out. In a frame in which nobody is detected, they are those of the frame
+    before.
 
-    With an event layer (`set_event_layer`), windows of several lengths end at each frame (`models.windows`). A linear
-    layer says whether a window is one whole event, and another one of which class.
+    With an event layer (`set_event_layer`), windows of several lengths end at each frame
+    (`models.windows`). A linear layer says whether a window is one whole event, and another one of
+    which class.
 
     Args:
         num_classes, in_channels, size: K, C, and the height and width of the frames.
         encoder: as in `Classifier`; its weights are frozen.
         window: W; the number of frames of a training clip.
-        flow_channels: number of optical-flow channels, which come last and have a second encoder; 0: one encoder.
+        flow_channels: number of optical-flow channels, which come last and have a second encoder;
+        0: one encoder.
         pretrained: the encoder has pretrained weights, as in `Classifier`.
         lengths: of the windows of the event layer, in frames, ascending; empty: it has none.
 
@@ -110,21 +122,28 @@ class LinearClassifier(VideoModel):
         # `N 3`, u_i: 1, x and y of each location, from -1 to 1
         sides = (torch.linspace(-1, 1, n) if n > 1 else torch.zeros(1) for n in self.grid)
         y, x = torch.meshgrid(*sides, indexing="ij")
-        self.positions = nn.Buffer(torch.stack((torch.ones_like(x), x, y), 2).flatten(0, 1), persistent=False)
-        # `W W 4`: after 1 to W frames, of each of the last W frames, the newest last; zeros before them.
+        self.positions = nn.Buffer(
+            torch.stack((torch.ones_like(x), x, y), 2).flatten(0, 1), persistent=False
+        )
+        # `W W 4`: after 1 to W frames, of each of the last W frames, the newest last; zeros before
+        # them.
         table = [F.pad(cosines(count), (0, 0, window - count, 0)) for count in range(1, window + 1)]
         self.cosines = nn.Buffer(torch.stack(table), persistent=False)
-        self.center = nn.Buffer(torch.zeros(window, self.num_features))  # `W M`, m after 1 to W frames
+        self.center = nn.Buffer(
+            torch.zeros(window, self.num_features)
+        )  # `W M`, m after 1 to W frames
         self.scale = nn.Buffer(torch.ones(window, self.num_features))  # `W M`, s
         self.head = nn.Linear(self.num_features, self.num_classes)
 
-    def set_event_layer(self, lengths: Sequence[int], event: Sequence[Tensor], classes: Sequence[Tensor]) -> None:
+    def set_event_layer(
+        self, lengths: Sequence[int], event: Sequence[Tensor], classes: Sequence[Tensor]
+    ) -> None:
         """Add the layers of windows: whether one is one whole event, and of which class.
 
         Args:
             lengths: numbers of frames, ascending, at least 2.
-            event, classes: center and scale `M`, weight `1 M` or `K M` and bias `1` or `K` of a layer on statistics x:
-                weight · (x - center) / scale + bias.
+            event, classes: center and scale `M`, weight `1 M` or `K M` and bias `1` or `K` of a
+                layer on statistics x: weight · (x - center) / scale + bias.
         """
         self._add_event_layer(lengths)
         for name, values in (("event", event), ("window", classes)):
@@ -135,11 +154,16 @@ class LinearClassifier(VideoModel):
     def _add_event_layer(self, lengths: Sequence[int]) -> None:
         most = _LONGEST * self.window
         if [*lengths] != sorted({*lengths}) or lengths[0] < 2 or lengths[-1] > most:
-            raise ValueError(f"lengths are {[*lengths]}, expected ascending numbers of frames from 2 to {most}")
-        self.lengths, M = tuple(lengths), self.num_features
+            raise ValueError(
+                f"lengths are {[*lengths]}, expected ascending numbers of frames from 2 to {most}"
+            )
+        self.lengths = tuple(lengths)
+        M = self.num_features
         for name, outputs in (("event", 1), ("window", self.num_classes)):
             for part, shape in zip(_PARTS, ((M,), (M,), (outputs, M), (outputs,)), strict=True):
-                self.register_buffer(f"{name}_{part}", torch.ones(shape) if part == "scale" else torch.zeros(shape))
+                self.register_buffer(
+                    f"{name}_{part}", torch.ones(shape) if part == "scale" else torch.zeros(shape)
+                )
 
     @property
     def parts(self) -> tuple[int, ...]:
@@ -153,10 +177,13 @@ class LinearClassifier(VideoModel):
 
     def forward_features(self, features: Tensor) -> Output:
         B, T = features.shape[:2]
-        frames, W = self._flat(features), self.window
+        frames = self._flat(features)
+        W = self.window
         seen = torch.arange(1, T + 1, device=frames.device)
         count = seen.clamp_max(W)  # of frames in the window
-        logits = self._logits(self.statistics(features).flatten(0, 1), (count - 1).repeat(B)).unflatten(0, (B, T))
+        logits = self._logits(
+            self.statistics(features).flatten(0, 1), (count - 1).repeat(B)
+        ).unflatten(0, (B, T))
         sums = F.pad(frames, (0, 0, 0, 0, W - 1, 0)).unfold(1, W, 1).sum(-1)
         moved = (frames - sums / count[:, None, None]).flatten(0, 1)
         windows = None
@@ -168,7 +195,8 @@ class LinearClassifier(VideoModel):
         newest = features.flatten(2)[:, None].to(state.frames.dtype)
         frames = self._hold(torch.cat((state.frames, newest), 1))[:, 1:]
         state = LinearState((state.seen + 1).clamp_max(self._span), frames)
-        frames, seen = state.frames[:, -self.window :], state.seen.clamp_max(self.window)
+        frames = state.frames[:, -self.window :]
+        seen = state.seen.clamp_max(self.window)
         changes, there = _window(seen, frames)
         count = seen[:, 0].long() - 1
         values = _pooled(_of_window(frames, changes, there, seen[..., None]))
@@ -182,8 +210,11 @@ class LinearClassifier(VideoModel):
         return Output(self._logits(values, count), self._attention(moved), windows), state
 
     def initial_state(self, batch_size: int) -> LinearState:
-        D, N = self.encoder.num_features, self.grid[0] * self.grid[1]
-        return LinearState(*(self.center.new_zeros(batch_size, *shape) for shape in ((1,), (self._span, D, N))))
+        D = self.encoder.num_features
+        N = self.grid[0] * self.grid[1]
+        return LinearState(
+            *(self.center.new_zeros(batch_size, *shape) for shape in ((1,), (self._span, D, N)))
+        )
 
     def statistics(self, features: Tensor) -> Tensor:
         """The statistics at each frame of clips, not standardized: features `B T D h w` to `B T M`.
@@ -191,18 +222,23 @@ class LinearClassifier(VideoModel):
         Of the first W frames in one pass; each later one costs as much as a step.
         """
         self.check_features(features)
-        frames, W = self._flat(features), self.window
-        unordered, whole = [_pooled(_of_each_beginning(frames[:, :W]))], frames.new_full((len(frames), 1), W)
+        frames = self._flat(features)
+        W = self.window
+        unordered = [_pooled(_of_each_beginning(frames[:, :W]))]
+        whole = frames.new_full((len(frames), 1), W)
         for end in range(W + 1, frames.shape[1] + 1):
             last = frames[:, end - W : end]
-            unordered.append(_pooled(_of_window(last, *_window(whole, last), whole[..., None]))[:, None])
+            unordered.append(
+                _pooled(_of_window(last, *_window(whole, last), whole[..., None]))[:, None]
+            )
         moments = F.pad(self._moments(frames), (0, 0, 0, 0, W - 1, 0))
         counts = torch.arange(frames.shape[1], device=frames.device).clamp_max(W - 1)[:, None]
         ordered = [self._waves(moments[:, t : t + W], count) for t, count in enumerate(counts)]
         return torch.cat((torch.cat(unordered, 1), torch.stack(ordered, 1)), 2)
 
     def window_statistics(self, features: Tensor, lengths: Sequence[int] = ()) -> Tensor:
-        """The statistics of the windows that end at each frame, not standardized: features `B T D h w` to `B T L M`.
+        """The statistics of the windows that end at each frame, not standardized: features `B T D h
+        w` to `B T L M`.
 
         `lengths`: of the windows; empty: those of the event layer.
         """
@@ -210,12 +246,16 @@ class LinearClassifier(VideoModel):
         return windows_of(frames, self._moments(frames), lengths or self.lengths, self.window)
 
     def last_statistics(self, features: Tensor, lengths: Sequence[int]) -> Tensor:
-        """The same of the windows that end at the last frame, `B L M`; T is at least the longest of `lengths`."""
+        """The same of the windows that end at the last frame, `B L M`; T is at least the longest of
+        `lengths`.
+        """
         frames = self._flat(features)
         return newest_windows(frames, self._moments(frames), lengths, self.window)
 
     def score_windows(self, values: Tensor, seen: Tensor) -> Windows:
-        """The scores of windows from their statistics `… L M`, after `seen` frames of the stream, `…`."""
+        """The scores of windows from their statistics `… L M`, after `seen` frames of the stream,
+        `…`.
+        """
         complete = seen[..., None] >= torch.tensor(self.lengths, device=seen.device)
         whole = self._window_layer("event", values)[..., 0]
         return Windows(whole.where(complete, _NEVER), self._window_layer("window", values))
@@ -225,11 +265,15 @@ class LinearClassifier(VideoModel):
         return F.linear((values - center) / scale, weight, bias)
 
     def _flat(self, features: Tensor) -> Tensor:
-        """Features `B T D h w` to `B T D N`; half precision does not suffice for differences of frames."""
+        """Features `B T D h w` to `B T D N`; half precision does not suffice for differences of
+        frames.
+        """
         return self._hold(features.flatten(3).to(self.center.dtype))
 
     def _hold(self, frames: Tensor) -> Tensor:
-        """Features `B T D N`, with the last landmarks where nobody is detected, so that the last channel is zero."""
+        """Features `B T D N`, with the last landmarks where nobody is detected, so that the last
+        channel is zero.
+        """
         if not self.parts:
             return frames
         images, landmarks, seen = frames.split((self.parts[0], self.parts[1] - 1, 1), 2)
@@ -238,26 +282,35 @@ class LinearClassifier(VideoModel):
         return torch.cat((images, landmarks.gather(1, last.expand_as(landmarks)), seen), 2)
 
     def _moments(self, frames: Tensor) -> Tensor:
-        """The average feature of each frame, and its moments across and down: `B T D N` to `B T 3 D`."""
+        """The average feature of each frame, and its moments across and down: `B T D N` to `B T 3
+        D`.
+        """
         return (frames @ self.positions).transpose(2, 3) / len(self.positions)
 
     def _waves(self, moments: Tensor, count: Tensor) -> Tensor:
-        """The statistics of order `B 12*D` of the last W frames `B W 3 D`, of which the last `count + 1` are there, and
-        the others are zero; `count`: `B`, or `1` for all."""
+        """The statistics of order `B 12*D` of the last W frames `B W 3 D`, of which the last `count
+        + 1` are there, and the others are zero; `count`: `B`, or `1` for all.
+        """
         # Without their mean, what does not change gives exactly zero, and no rounding errors.
         moments = moments - moments.sum(1, keepdim=True) / (count + 1)[:, None, None, None]
         return torch.einsum("bwjd,bwk->bjkd", moments, self.cosines[count]).flatten(1)
 
     def _logits(self, values: Tensor, count: Tensor) -> Tensor:
-        """Logits from statistics `B M` of a frame with `count`, `B`, frames before it in the window."""
+        """Logits from statistics `B M` of a frame with `count`, `B`, frames before it in the
+        window.
+        """
         logits: Tensor = self.head((values - self.center[count]) / self.scale[count])
         return logits
 
     def _attention(self, moved: Tensor) -> Tensor:
-        """The maps of frames from their differences from the mean of their windows, `B D N`: `B h w`."""
+        """The maps of frames from their differences from the mean of their windows, `B D N`: `B h
+        w`.
+        """
         weights = (self.head.weight - self.head.weight.mean(0)) / self.scale[-1]
         D = self.parts[0] if self.parts else self.encoder.num_features
-        directions = weights.unflatten(1, (len(self.names), -1))[:, (0, 2), :D].flatten(0, 1)  # of mean and change
+        directions = weights.unflatten(1, (len(self.names), -1))[:, (0, 2), :D].flatten(
+            0, 1
+        )  # of mean and change
         spread = self.center[-1].unflatten(0, (len(self.names), -1))[1, :D]
         usual = (directions * spread).square().sum()
         size = (directions @ moved[:, :D]).square().sum(1) + (_FLAT * usual).clamp_min(1e-30)
@@ -265,8 +318,10 @@ class LinearClassifier(VideoModel):
 
 
 class VideoState(NamedTuple):
-    """`since`: number of frames since the last window ended, 0 at the start, `B 1`; `recent`: the last L frames,
-    `B L C H W`; `seen`, `windows`: those of `LinearState`; `logits` `B K`, `attention` `B h w`: of the last window."""
+    """`since`: number of frames since the last window ended, 0 at the start, `B 1`; `recent`: the
+    last L frames, `B L C H W`; `seen`, `windows`: those of `LinearState`; `logits` `B K`,
+    `attention` `B h w`: of the last window.
+    """
 
     since: Tensor
     recent: Tensor
@@ -279,11 +334,13 @@ class VideoState(NamedTuple):
 class LinearVideo(LinearClassifier):
     """`LinearClassifier` on the features of windows of L frames, in place of frames.
 
-    A window ends at every L/2-th frame, and a window that begins before the clip repeats the first frame. Logits and
-    attention at a frame are those of the last window that ended; before the first one they are zero and uniform.
+    A window ends at every L/2-th frame, and a window that begins before the clip repeats the first
+    frame. Logits and attention at a frame are those of the last window that ended; before the first
+    one they are zero and uniform.
 
     Args:
-        num_classes, in_channels, flow_channels, size: K, 3, 0, and the height and width of the frames.
+        num_classes, in_channels, flow_channels, size: K, 3, 0, and the height and width of the
+        frames.
         encoder: `torchvision:NAME` or `transformers:NAME`; its weights are frozen.
         window: the number of frames of a training clip, L or more, a multiple of L/2.
         pretrained: load the pretrained weights of the encoder, or those in this file.
@@ -309,7 +366,9 @@ class LinearVideo(LinearClassifier):
     ) -> None:
         VideoModel.__init__(self, num_classes, in_channels, size)
         if (in_channels, flow_channels) != (3, 0):
-            raise ValueError(f"{encoder} takes RGB frames, not {in_channels} channels with {flow_channels} of flow")
+            raise ValueError(
+                f"{encoder} takes RGB frames, not {in_channels} channels with {flow_channels} of flow"
+            )
         library, _, name = encoder.partition(":")
         if library == "torchvision":
             net = torchvision_video(name, size, pretrained)
@@ -318,39 +377,52 @@ class LinearVideo(LinearClassifier):
         self.stride = net.span // 2
         if window < net.span or window % self.stride:
             known = f"{net.span}, {net.span + self.stride}, {2 * net.span}"
-            raise ValueError(f"{window} frames, and {encoder} reads {net.span} together; use --frames {known} or so on")
+            raise ValueError(
+                f"{window} frames, and {encoder} reads {net.span} together; use --frames {known} or so on"
+            )
         self._set_up(net, window // self.stride)
         cast(dict[str, Any], self._hub_mixin_config)["network"] = net.settings
 
     def encode_video(self, video: Tensor) -> Tensor:
-        """`B T C H W` to the features of the windows that end in it, `B T' D h w`; a shorter video is one window."""
-        (B, T), span = self.check_video(video), self.encoder.span
+        """`B T C H W` to the features of the windows that end in it, `B T' D h w`; a shorter video
+        is one window.
+        """
+        (B, T) = self.check_video(video)
+        span = self.encoder.span
         ends = torch.arange(1, max(T // self.stride, 1) + 1) * self.stride
         windows = video[:, (ends[:, None] + torch.arange(-span, 0)).clamp(0, T - 1)].flatten(0, 1)
-        return torch.cat([self.encoder(part) for part in windows.split(max(_FRAMES // span, 1))]).unflatten(0, (B, -1))
+        return torch.cat(
+            [self.encoder(part) for part in windows.split(max(_FRAMES // span, 1))]
+        ).unflatten(0, (B, -1))
 
     def forward(self, video: Tensor) -> Output:
         *_, logits, attention = self.initial_state(len(video))
         output = self.forward_features(self.encode_video(video))
         parts = ((logits, output.logits), (attention, cast(Tensor, output.attention)))
         ended = torch.arange(1, video.shape[1] + 1) // self.stride
-        logits, attention = (torch.cat((first[:, None], part), 1)[:, ended] for first, part in parts)
+        logits, attention = (
+            torch.cat((first[:, None], part), 1)[:, ended] for first, part in parts
+        )
         return Output(logits, attention)
 
     def step(self, frame: Tensor, state: Any = None) -> tuple[Output, Any]:
         self.check_frames(frame.shape[1:])
         since, recent, *last = self.initial_state(len(frame)) if state is None else state
         before = torch.where((since == 0)[..., None, None, None], frame[:, None], recent[:, 1:])
-        since, recent = since % self.stride + 1, torch.cat((before, frame[:, None]), 1)
+        since = since % self.stride + 1
+        recent = torch.cat((before, frame[:, None]), 1)
         if (ended := since[:, 0] == self.stride).any():
             seen, windows = (part[ended] for part in last[:2])
-            output, after = self.step_features(self.encoder(recent[ended]), LinearState(seen, windows))
+            output, after = self.step_features(
+                self.encoder(recent[ended]), LinearState(seen, windows)
+            )
             changed = (*after, output.logits, cast(Tensor, output.attention))
             last = [part.index_put((ended,), new) for part, new in zip(last, changed, strict=True)]
         return Output(*last[2:]), VideoState(since, recent, *last)
 
     def initial_state(self, batch_size: int) -> Any:
-        linear, recent = super().initial_state(batch_size), (self.encoder.span, self.in_channels, self.size, self.size)
+        linear = super().initial_state(batch_size)
+        recent = (self.encoder.span, self.in_channels, self.size, self.size)
         shapes = ((1,), recent, (self.num_classes,))
         since, frames, logits = (linear.seen.new_zeros(batch_size, *shape) for shape in shapes)
         uniform = logits.new_full((batch_size, *self.grid), 1 / (self.grid[0] * self.grid[1]))
@@ -358,16 +430,22 @@ class LinearVideo(LinearClassifier):
 
 
 def _window(seen: Tensor, frames: Tensor) -> tuple[Tensor, Tensor]:
-    """Of the last frames `B W D N`, of which only the last `seen`, `B 1`, belong to the stream: the absolute difference
-    of each from the one before, zero where there is none; and which of them belong to it, `B W 1 1` of 1 and 0."""
-    there = (torch.arange(frames.shape[1], 0, -1, device=frames.device) <= seen).to(frames.dtype)[..., None, None]
+    """Of the last frames `B W D N`, of which only the last `seen`, `B 1`, belong to the stream: the
+    absolute difference of each from the one before, zero where there is none; and which of them
+    belong to it, `B W 1 1` of 1 and 0.
+    """
+    there = (torch.arange(frames.shape[1], 0, -1, device=frames.device) <= seen).to(frames.dtype)[
+        ..., None, None
+    ]
     before = torch.cat((frames[:, :1], frames[:, :-1]), 1)
     paired = torch.cat((torch.zeros_like(there[:, :1]), there[:, :-1]), 1)
     return (frames - before).abs() * paired, there
 
 
 def _of_window(frames: Tensor, changes: Tensor, there: Tensor, seen: Tensor) -> Iterable[Tensor]:
-    """The statistics at each location of the last frame, `B D N`, from the results of `_window`; `seen`: `B 1 1`."""
+    """The statistics at each location of the last frame, `B D N`, from the results of `_window`;
+    `seen`: `B 1 1`.
+    """
     mean = (frames * there).sum(1) / seen
     yield mean
     yield (((frames - mean[:, None]) * there).square().sum(1) / seen).sqrt()
@@ -376,8 +454,12 @@ def _of_window(frames: Tensor, changes: Tensor, there: Tensor, seen: Tensor) -> 
 
 
 def _of_each_beginning(frames: Tensor) -> Iterable[Tensor]:
-    """The statistics of the frames up to each of `B T D N`, at each location: `B T D N`, in one pass."""
-    seen = torch.arange(1, frames.shape[1] + 1, device=frames.device, dtype=frames.dtype)[:, None, None]
+    """The statistics of the frames up to each of `B T D N`, at each location: `B T D N`, in one
+    pass.
+    """
+    seen = torch.arange(1, frames.shape[1] + 1, device=frames.device, dtype=frames.dtype)[
+        :, None, None
+    ]
     means = frames.cumsum(1) / seen
     changes = F.pad(frames.diff(dim=1).abs(), (0, 0, 0, 0, 1, 0))  # none before the first frame
     yield means

@@ -7,7 +7,15 @@ from typing import Any, Literal, cast
 
 from torch import nn
 
-from onlooker.config import AUGMENTING, AUTO_ENCODER, DataConfig, ModelConfig, Normalization, Settings, TrainConfig
+from onlooker.config import (
+    AUGMENTING,
+    AUTO_ENCODER,
+    DataConfig,
+    ModelConfig,
+    Normalization,
+    Settings,
+    TrainConfig,
+)
 from onlooker.models.classifier import Classifier
 from onlooker.models.encoders import TERMS, has_weights, load_packages
 from onlooker.models.encoders.lite0 import LITE0, LITE0_SIZE, installed_weights
@@ -38,7 +46,8 @@ class Recipe:
         modality: its input; None: any.
         loss: default: cross entropy at `every` frame or the `last` one.
         paired: for modality `both`, RGB and flow have an encoder each.
-        solver: how it is trained: by `gradient` descent, or as a `linear` layer on statistics (`training.linear`).
+        solver: how it is trained: by `gradient` descent, or as a `linear` layer on statistics
+        (`training.linear`).
         unused: settings of a run that have no effect on it, although its class has them.
         of_video: its class with an encoder of video; None: its encoder reads single frames.
     """
@@ -61,12 +70,20 @@ class Recipe:
     @property
     def arguments(self) -> frozenset[str]:
         """Names of the arguments of its class."""
-        return frozenset(inspect.signature(self.model.__init__).parameters) - {"self", "num_classes"}
+        return frozenset(inspect.signature(self.model.__init__).parameters) - {
+            "self",
+            "num_classes",
+        }
 
     @property
     def ignores(self) -> frozenset[str]:
         """Settings of a run that have no effect on this model."""
-        of_model = {f.name for f in fields(ModelConfig)} - {"name", "pretrained", "weights", "frozen"}
+        of_model = {f.name for f in fields(ModelConfig)} - {
+            "name",
+            "pretrained",
+            "weights",
+            "frozen",
+        }
         of_attention = set[str]() if self.attends else {"attention_loss"}
         return self.unused | (of_model - self.arguments) | of_attention
 
@@ -112,7 +129,8 @@ MODELS: dict[str, Recipe] = {
         paired=True,
     ),
     "convlstm": Recipe(
-        "a ConvLSTM over maps, whose state keeps locations apart", {"cell": "convlstm", "attention": None}
+        "a ConvLSTM over maps, whose state keeps locations apart",
+        {"cell": "convlstm", "attention": None},
     ),
     "convalstm": Recipe(
         "convolutional attention and a ConvLSTM (Li et al. 2016)",
@@ -120,7 +138,13 @@ MODELS: dict[str, Recipe] = {
     ),
     "motion": Recipe(
         "VideoLSTM: a ConvLSTM over the flow gives the attention of one over RGB (Li et al. 2016)",
-        {"cell": "convlstm", "attention": "motion", "glimpse": "scaled", "in_channels": 5, "flow_channels": 2},
+        {
+            "cell": "convlstm",
+            "attention": "motion",
+            "glimpse": "scaled",
+            "in_channels": 5,
+            "flow_channels": 2,
+        },
         modality="both",
     ),
 }
@@ -154,7 +178,9 @@ def list_models() -> list[str]:
 
 
 def find_recipe(name: str) -> Recipe:
-    """The recipe of a model of the library or of an installed package; a ValueError if there is none."""
+    """The recipe of a model of the library or of an installed package; a ValueError if there is
+    none.
+    """
     if name not in MODELS:
         load_packages()
     if not (recipe := MODELS.get(name) or _registered.get(name)):
@@ -176,7 +202,9 @@ def create_model(name: str, num_classes: int, **settings: Any) -> VideoModel:
     """
     recipe = find_recipe(name)
     for unknown in sorted(set(settings) - recipe.arguments):
-        raise ValueError(f"{name} has no setting {unknown!r}; {suggestion(unknown, sorted(recipe.arguments))}")
+        raise ValueError(
+            f"{name} has no setting {unknown!r}; {suggestion(unknown, sorted(recipe.arguments))}"
+        )
     if recipe.modality == "both" and "in_channels" in settings and "flow_channels" not in settings:
         raise ValueError(
             f"in_channels is {settings['in_channels']} and flow_channels is not given: {name} takes frames with "
@@ -197,7 +225,8 @@ def configured(model: ModelConfig, data: DataConfig, num_classes: int) -> VideoM
         raise ValueError(
             f"{model.name} takes RGB and optical flow, and modality is {data.modality!r}; give --modality both"
         )
-    given, defaults = resolve(model, data, TrainConfig())[0].settings(), {f.name: f.default for f in fields(model)}
+    given = resolve(model, data, TrainConfig())[0].settings()
+    defaults = {f.name: f.default for f in fields(model)}
     # What the recipe sets has the default of `ModelConfig` unless it is given.
     settings = {
         name: value
@@ -208,21 +237,33 @@ def configured(model: ModelConfig, data: DataConfig, num_classes: int) -> VideoM
         settings["flow_channels"] = data.flow_channels
     if "window" in recipe.arguments:
         settings["window"] = data.frames
-    net = create_model(model.name, num_classes, in_channels=data.in_channels, size=data.size, **settings)
-    frozen = bool(settings.get("pretrained")) and data.modality == "rgb" if model.frozen is None else model.frozen
+    net = create_model(
+        model.name, num_classes, in_channels=data.in_channels, size=data.size, **settings
+    )
+    frozen = (
+        bool(settings.get("pretrained")) and data.modality == "rgb"
+        if model.frozen is None
+        else model.frozen
+    )
     if frozen and net.encoder is not None:
         cast(nn.Module, net.encoder).requires_grad_(False).eval()
     return net
 
 
 def for_encoder(encoder: str, data: DataConfig, given: Collection[str]) -> DataConfig:
-    """The input with the size that an encoder of a fixed size was trained on, unless `size` is `given`."""
-    return replace(data, size=LITE0_SIZE) if encoder in (LITE0, POSE) and "size" not in given else data
+    """The input with the size that an encoder of a fixed size was trained on, unless `size` is
+    `given`.
+    """
+    return (
+        replace(data, size=LITE0_SIZE) if encoder in (LITE0, POSE) and "size" not in given else data
+    )
 
 
-def for_model(model: ModelConfig, data: DataConfig, given: Collection[str]) -> tuple[ModelConfig, DataConfig]:
-    """Settings of a training with the defaults of its model: its modality, the size of its encoder's frames, and for
-    `linear` the choice of the encoder, if more than one is installed.
+def for_model(
+    model: ModelConfig, data: DataConfig, given: Collection[str]
+) -> tuple[ModelConfig, DataConfig]:
+    """Settings of a training with the defaults of its model: its modality, the size of its
+    encoder's frames, and for `linear` the choice of the encoder, if more than one is installed.
 
     `given`: the names of the settings that were given, which stay.
     """
@@ -230,7 +271,11 @@ def for_model(model: ModelConfig, data: DataConfig, given: Collection[str]) -> t
     if "modality" not in given:
         data = replace(data, modality=recipe.modality or data.modality)
     data = for_encoder(model.encoder, data, given)
-    if recipe.solver == "linear" and not {"encoder", "pretrained", "weights"} & {*given} and installed_weights():
+    if (
+        recipe.solver == "linear"
+        and not {"encoder", "pretrained", "weights"} & {*given}
+        and installed_weights()
+    ):
         model = replace(model, encoder=AUTO_ENCODER)
     return model, data
 
@@ -238,35 +283,45 @@ def for_model(model: ModelConfig, data: DataConfig, given: Collection[str]) -> t
 def resolve(model: ModelConfig, data: DataConfig, training: TrainConfig) -> Settings:
     """The settings of a run, with `auto` and None replaced by the model's own values.
 
-    `encoder`: `auto` is `small` until another one is chosen; `pretrained`: whether it has weights in this package, the
-    extra `imagenet` or a folder, or for stored features any; `normalization`: that of its pretrained weights, else (and
-    for encoders of video) `half`; `loss`: that of its
-    recipe. Stored features are of a frozen encoder, without augmentation. The rest follows from these:
-    `TrainConfig.resolved_aggregation`, `configured`.
+    `encoder`: `auto` is `small` until another one is chosen; `pretrained`: whether it has weights
+    in this package, the extra `imagenet` or a folder, or for stored features any; `normalization`:
+    that of its pretrained weights, else (and for encoders of video) `half`; `loss`: that of its
+    recipe. Stored features are of a frozen encoder, without augmentation. The rest follows from
+    these: `TrainConfig.resolved_aggregation`, `configured`.
 
     Raises:
-        ValueError: an unknown model, an aggregation that does not fit the loss, or stored features of an encoder that
-            is not frozen.
+        ValueError: an unknown model, an aggregation that does not fit the loss, or stored features
+            of an encoder that is not frozen.
     """
     recipe = find_recipe(model.name)
     if model.encoder == AUTO_ENCODER:
         model = replace(model, encoder=ModelConfig.encoder)
     if training.features:
         if model.frozen is False:
-            raise ValueError("frozen is false, and the encoder of stored features is; leave out --no-frozen")
+            raise ValueError(
+                "frozen is false, and the encoder of stored features is; leave out --no-frozen"
+            )
         model = replace(model, frozen=True)
-        data = replace(data, translate=0.0, scale=0.0, degrees=0.0, hflip=False)  # frames as they are
+        data = replace(
+            data, translate=0.0, scale=0.0, degrees=0.0, hflip=False
+        )  # frames as they are
     if model.weights:
         if model.pretrained is False:
-            raise ValueError("weights is a file, and pretrained is false; leave out --no-pretrained")
+            raise ValueError(
+                "weights is a file, and pretrained is false; leave out --no-pretrained"
+            )
         model = replace(model, pretrained=True)
     if model.pretrained is None:
         trained = (
-            has_weights(model.encoder) if training.features else model.encoder in TERMS or has_folder(model.encoder)
+            has_weights(model.encoder)
+            if training.features
+            else model.encoder in TERMS or has_folder(model.encoder)
         )
         model = replace(model, pretrained=trained and "encoder" not in recipe.ignores)
     if (video := is_video(model.encoder)) and data.normalization not in ("auto", "half"):
-        raise ValueError(f"normalization is {data.normalization!r}, and {model.encoder} has its own; leave it out")
+        raise ValueError(
+            f"normalization is {data.normalization!r}, and {model.encoder} has its own; leave it out"
+        )
     if data.normalization == "auto":
         of_weights: Normalization = "lite0" if model.encoder in (LITE0, POSE) else "imagenet"
         data = replace(data, normalization=of_weights if model.pretrained and not video else "half")
@@ -280,11 +335,18 @@ def find_class(kind: str, package: str = "onlooker") -> type[VideoModel]:
     if kind not in _classes():
         load_packages()
     if kind not in (known := _classes()):
-        remedy = f"install {package}" if package != "onlooker" else f"expected one of {', '.join(known)}"
+        remedy = (
+            f"install {package}" if package != "onlooker" else f"expected one of {', '.join(known)}"
+        )
         raise ValueError(f"unknown class of models {kind!r}; {remedy}")
     return known[kind]
 
 
 def _classes() -> dict[str, type[VideoModel]]:
     recipes = (*MODELS.values(), *_registered.values())
-    return {kind.__name__: kind for recipe in recipes for kind in (recipe.model, recipe.of_video) if kind}
+    return {
+        kind.__name__: kind
+        for recipe in recipes
+        for kind in (recipe.model, recipe.of_video)
+        if kind
+    }

@@ -1,4 +1,6 @@
-"""The interface of a model: class scores at every frame of a video, plain arguments, saved files without code."""
+"""The interface of a model: class scores at every frame of a video, plain arguments, saved files
+without code.
+"""
 
 import inspect
 import math
@@ -25,7 +27,8 @@ _LARGE = 511  # a size from which on weights may fill the memory
 
 
 class Windows(NamedTuple):
-    """Scores before softmax and sigmoid of the `L` windows that end at a frame (`LinearClassifier.lengths`).
+    """Scores before softmax and sigmoid of the `L` windows that end at a frame
+    (`LinearClassifier.lengths`).
 
     Args:
         whole: that a window is one whole event, `B T L`, or `B L` of a step.
@@ -58,13 +61,15 @@ class Output(NamedTuple):
 class VideoModel(nn.Module, PyTorchModelHubMixin):
     """`forward(video: B T C H W) -> Output`, with logits at every frame.
 
-    All arguments of a model are plain values, which `save_pretrained` writes to config.json. Attributes say what a
-    model can do:
+    All arguments of a model are plain values, which `save_pretrained` writes to config.json.
+    Attributes say what a model can do:
 
     - `attends`: its outputs have attention.
     - `streams`: `step` works.
-    - `lengths`: of the windows whose scores its outputs have, in frames; empty without an event layer.
-    - `encodes_frames`: it encodes single frames; `encode`, `encode_video` and `forward_features` work.
+    - `lengths`: of the windows whose scores its outputs have, in frames; empty without an event
+      layer.
+    - `encodes_frames`: it encodes single frames; `encode`, `encode_video` and `forward_features`
+      work.
     - `has_attention_loss`: `attended_logits` works, and is trained by an auxiliary loss.
 
     The methods of a capability raise a ValueError in models without it.
@@ -93,7 +98,9 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
         for name, count in (("num_classes", num_classes), ("in_channels", in_channels)):
             if count < 1:
                 raise ValueError(f"{name} is {count}, expected at least 1")
-        self.num_classes, self.in_channels, self.size = num_classes, in_channels, size
+        self.num_classes = num_classes
+        self.in_channels = in_channels
+        self.size = size
         self.encoder = None
 
     def train(self, mode: bool = True) -> Self:
@@ -112,7 +119,9 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
     def encode(self, frames: Tensor) -> Tensor:
         """The encoder alone, `N C H W -> N D h w`."""
         if self.encoder is None or not self.encodes_frames:
-            raise ValueError("this model has no encoder of single frames; use one that has, such as lstm or convlstm")
+            raise ValueError(
+                "this model has no encoder of single frames; use one that has, such as lstm or convlstm"
+            )
         self.check_frames(frames.shape[1:])
         return self.encoder(frames.contiguous(memory_format=torch.channels_last))
 
@@ -123,11 +132,15 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
 
     def forward_features(self, features: Tensor) -> Output:
         """The model after its encoder, on feature maps `B T D h w`."""
-        raise ValueError("this model takes frames, not stored features; train on clips, or use one with an encoder")
+        raise ValueError(
+            "this model takes frames, not stored features; train on clips, or use one with an encoder"
+        )
 
     def attended_logits(self, features: Tensor, attention: Tensor) -> Tensor:
         """Logits `B T K` from the attended features alone: features `B T D h w`, maps `B T h w`."""
-        raise ValueError("this model has no scores of what it attends to; build it with attention_loss=True")
+        raise ValueError(
+            "this model has no scores of what it attends to; build it with attention_loss=True"
+        )
 
     def forward(self, video: Tensor) -> Output:
         return self.forward_features(self.encode_video(video))
@@ -137,7 +150,9 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
 
         Begin with `state=None`, then pass the returned state.
         """
-        return self.step_features(self.encode(frame), self.initial_state(len(frame)) if state is None else state)
+        return self.step_features(
+            self.encode(frame), self.initial_state(len(frame)) if state is None else state
+        )
 
     def step_features(self, features: Tensor, state: Any) -> tuple[Output, Any]:
         """`step` after the encoder, on the features `B D h w` of one frame and the state before it."""
@@ -155,25 +170,34 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
         """
         B, T = video.shape[:2]
         if not B * T:
-            raise ValueError(f"the video has {B} clips of {T} frames, expected at least one of each (B T C H W)")
+            raise ValueError(
+                f"the video has {B} clips of {T} frames, expected at least one of each (B T C H W)"
+            )
         self.check_frames(video.shape[2:])
         return B, T
 
     def check_features(self, features: Tensor) -> None:
-        """Raise a ValueError unless features are `B T D h w`, with the D, h and w of the model's encoder."""
+        """Raise a ValueError unless features are `B T D h w`, with the D, h and w of the model's
+        encoder.
+        """
         expected = (cast(Encoder, self.encoder).num_features, *self.grid)
         if features.ndim != 5 or tuple(features.shape[2:]) != expected:
-            raise ValueError(f"features are {tuple(features.shape)}, expected B T and then {expected} (D h w)")
+            raise ValueError(
+                f"features are {tuple(features.shape)}, expected B T and then {expected} (D h w)"
+            )
 
     def check_frames(self, shape: tuple[int, ...]) -> None:
         """Raise a ValueError unless `shape` is the `C H W` that the model was built for."""
         expected = (self.in_channels, self.size, self.size)
         if tuple(shape) != expected:
-            raise ValueError(f"frames are {tuple(shape)}, this model was built for {expected} (C H W)")
+            raise ValueError(
+                f"frames are {tuple(shape)}, this model was built for {expected} (C H W)"
+            )
 
     @classmethod
     def rebuild(cls, settings: dict[str, Any]) -> Self:
-        """A model from all its arguments, as in the config.json of a saved one, whose weights replace the random ones.
+        """A model from all its arguments, as in the config.json of a saved one, whose weights
+        replace the random ones.
 
         Raises:
             ValueError: a setting that does not fit.
@@ -186,7 +210,9 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
         return model
 
     def generate_model_card(self, *_: Any, **__: Any) -> ModelCard:
-        """The README.md of a saved model, without a license, but with the terms of its encoder's pretrained weights."""
+        """The README.md of a saved model, without a license, but with the terms of its encoder's
+        pretrained weights.
+        """
         settings = cast(dict[str, Any], self._hub_mixin_config)
         terms = TERMS.get(settings.get("encoder", "")) if settings.get("pretrained") else None
         return ModelCard(
@@ -210,34 +236,48 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
             FileNotFoundError: a file is missing.
             ValueError: files that are damaged, of another class, or do not match each other.
         """
-        # Not as the hub's, which ignores missing weights by default, and would also load a pickle, which can run code.
-        config, weights = Path(folder, "config.json"), Path(folder, WEIGHTS)
+        # Not as the hub's, which ignores missing weights by default, and would also load a pickle,
+        # which can run code.
+        config = Path(folder, "config.json")
+        weights = Path(folder, WEIGHTS)
         check_regular(weights)
         with reading(config):
-            settings, size = without_off(read_json(config)), weights.stat().st_size
-            if (planned := cls._planned_bytes(settings)) > 2 * size:  # weights used in several places are stored once
+            settings = without_off(read_json(config))
+            size = weights.stat().st_size
+            if (
+                planned := cls._planned_bytes(settings)
+            ) > 2 * size:  # weights used in several places are stored once
                 sizes = f"{format_bytes(size)}, and {format_bytes(planned)} by these settings"
-                raise ValueError(f"{weights.name}: these are not the weights of this model ({sizes})")
+                raise ValueError(
+                    f"{weights.name}: these are not the weights of this model ({sizes})"
+                )
             model = cls.rebuild(settings)
         load_weights(model, weights)
         return model.eval()
 
     @classmethod
     def _planned_bytes(cls, settings: dict[str, Any]) -> int:
-        """The size in bytes of a saved model's weights, from its settings and without allocating them.
+        """The size in bytes of a saved model's weights, from its settings and without allocating
+        them.
 
         Returns:
-            0 if it cannot be known, and for settings with which no model is large: PyTorch imports its shape functions
-            for this, which takes longer than loading a small model.
+            0 if it cannot be known, and for settings with which no model is large: PyTorch imports
+            its shape functions for this, which takes longer than loading a small model.
 
         Raises:
             KeyError, ValueError: a setting is missing, or of another type.
         """
         large = settings.get("encoder", "small") not in [*ENCODERS]
-        for name, parameter in [*inspect.signature(cls.__init__).parameters.items()][1:]:  # without self
+        for name, parameter in [*inspect.signature(cls.__init__).parameters.items()][
+            1:
+        ]:  # without self
             check_type(name, value := settings[name], parameter.annotation)
-            if isinstance(value, int) and not 0 <= value < 1 << 20:  # more would overflow where sizes are multiplied
-                raise ValueError(f"{name} is {reprlib.repr(value)}, expected a size below a million")
+            if (
+                isinstance(value, int) and not 0 <= value < 1 << 20
+            ):  # more would overflow where sizes are multiplied
+                raise ValueError(
+                    f"{name} is {reprlib.repr(value)}, expected a size below a million"
+                )
             if isinstance(value, float) and not math.isfinite(value):
                 raise ValueError(f"{name} is {value}, expected a finite number")
             large |= isinstance(value, int) and value > _LARGE
@@ -246,13 +286,17 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
         try:
             with torch.device("meta"):
                 weights = cls.rebuild(settings).state_dict().values()
-        except (NotImplementedError, RuntimeError):  # a network that needs numbers while it is built
+        except (
+            NotImplementedError,
+            RuntimeError,
+        ):  # a network that needs numbers while it is built
             return 0
         return sum(weight.numel() * weight.element_size() for weight in weights)
 
 
 def load_weights(model: VideoModel, path: Path) -> None:
-    """Load the weights of a saved model from a safetensors file; the record next to it may state their digest.
+    """Load the weights of a saved model from a safetensors file; the record next to it may state
+    their digest.
 
     Raises:
         ValueError: weights of another model, damaged ones, or values that are not finite.
@@ -261,7 +305,9 @@ def load_weights(model: VideoModel, path: Path) -> None:
     try:
         load_model(model, path)
     except (SafetensorError, RuntimeError) as error:
-        raise ValueError(f"{path}: these are not the weights of this model ({error}); train again") from error
+        raise ValueError(
+            f"{path}: these are not the weights of this model ({error}); train again"
+        ) from error
     if record.exists():
         with reading(record):
             digest = read_json(record).get("weights")
@@ -269,18 +315,24 @@ def load_weights(model: VideoModel, path: Path) -> None:
         check_digest(path, digest, record)
     for name, values in model.state_dict().items():
         if not values.isfinite().all():
-            raise ValueError(f"{path}: {name} has values that are not finite; copy the folder again, or train again")
+            raise ValueError(
+                f"{path}: {name} has values that are not finite; copy the folder again, or train again"
+            )
 
 
 def choose_device(name: str = "auto") -> torch.device:
-    """A device by its name in PyTorch; `auto`: a GPU (such as cuda or mps) if there is one, else the CPU."""
+    """A device by its name in PyTorch; `auto`: a GPU (such as cuda or mps) if there is one, else
+    the CPU.
+    """
     if name != "auto":
         return torch.device(name)
     return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
 
 
 def make_head(width: int, head_units: int, dropout: float, num_classes: int) -> nn.Sequential:
-    """Features `N D` to logits `N K`: a tanh layer of `head_units` (0: none), dropout, a linear layer."""
+    """Features `N D` to logits `N K`: a tanh layer of `head_units` (0: none), dropout, a linear
+    layer.
+    """
     layers: list[nn.Module] = [nn.Linear(width, head_units), nn.Tanh()] if head_units else []
     return nn.Sequential(*layers, nn.Dropout(dropout), nn.Linear(head_units or width, num_classes))
 

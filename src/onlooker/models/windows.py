@@ -1,8 +1,9 @@
-"""Statistics of windows of several lengths that end at a frame: of all frames of a video at once, or of the last one.
+"""Statistics of windows of several lengths that end at a frame: of all frames of a video at once,
+or of the last one.
 
-With frames x_1 to x_n of a window, at each location, they are those of `LinearClassifier`, but a change is divided by
-W - 1 whatever n is: Σ |x_τ - x_τ-1| is how far the features have moved, which is as far in a slow event as in a fast
-one.
+With frames x_1 to x_n of a window, at each location, they are those of `LinearClassifier`, but a
+change is divided by W - 1 whatever n is: Σ |x_τ - x_τ-1| is how far the features have moved, which
+is as far in a slow event as in a fast one.
 """
 
 import math
@@ -13,7 +14,9 @@ import torch
 from torch import Tensor
 
 WAVES = 4
-_TOGETHER = 64  # frames whose windows are computed together: their sums fit in memory that is used again
+_TOGETHER = (
+    64  # frames whose windows are computed together: their sums fit in memory that is used again
+)
 
 
 def cosines(count: int) -> Tensor:
@@ -27,13 +30,15 @@ def newest_windows(frames: Tensor, moments: Tensor, lengths: Sequence[int], usua
     """The statistics of the windows that end with the last frame: `B L M`.
 
     Args:
-        frames: the last frames of a stream, `B T D N`, the newest last, as many as the longest window has.
+        frames: the last frames of a stream, `B T D N`, the newest last, as many as the longest
+        window has.
         moments: of these frames, `B T 3 D`.
         lengths: L numbers of frames, ascending, at least 2.
         usual: W.
     """
     # Each window is the one before it and some earlier frames, which are added to its sums.
-    T, newest = frames.shape[1], frames[:, -1:]
+    T = frames.shape[1]
+    newest = frames[:, -1:]
     parts = [frames[:, T - b : T - a] for a, b in pairwise((0, *lengths))]
     moved = [part - newest for part in parts]
     changes = frames[:, T - lengths[-1] :].diff(dim=1).abs_()
@@ -55,7 +60,8 @@ def _added(parts: Iterable[Tensor]) -> Tensor:
 
 
 def windows_of(frames: Tensor, moments: Tensor, lengths: Sequence[int], usual: int) -> Tensor:
-    """The statistics of the windows that end at each frame of a video, `B T L M`; zero for one that begins before it.
+    """The statistics of the windows that end at each frame of a video, `B T L M`; zero for one that
+    begins before it.
 
     The arguments are those of `newest_windows`, for all T frames of the video.
     """
@@ -64,19 +70,26 @@ def windows_of(frames: Tensor, moments: Tensor, lengths: Sequence[int], usual: i
     for first in range(0, T, _TOGETHER):
         begin = max(0, first - lengths[-1] + 1)
         part = slice(begin, first + _TOGETHER)
-        for place, (n, values) in enumerate(_complete(frames[:, part], moments[:, part], lengths, usual)):
+        for place, (n, values) in enumerate(
+            _complete(frames[:, part], moments[:, part], lengths, usual)
+        ):
             new = values[:, max(0, first - begin - n + 1) :]
             result[:, max(first, n - 1) : first + _TOGETHER, place] = new
     return result
 
 
-def _complete(frames: Tensor, moments: Tensor, lengths: Sequence[int], usual: int) -> Iterator[tuple[int, Tensor]]:
+def _complete(
+    frames: Tensor, moments: Tensor, lengths: Sequence[int], usual: int
+) -> Iterator[tuple[int, Tensor]]:
     """The statistics of all windows of some frames, for each length: `B T-n+1 M`."""
     T = frames.shape[1]
     start = frames[:, :1].double()
-    moved = frames.double() - start  # running sums of single precision would round away what changes little
+    moved = (
+        frames.double() - start
+    )  # running sums of single precision would round away what changes little
     changes = frames.diff(dim=1).abs()
-    levels, ways = _running(moved.mean(-1)), _running(changes.mean(-1).double())
+    levels = _running(moved.mean(-1))
+    ways = _running(changes.mean(-1).double())
     sums = _running(moved)
     squares = _running(moved.square_())
     for n in lengths:

@@ -31,14 +31,23 @@ from onlooker.data.findings import (
 )
 from onlooker.data.scenes import MAX_COMPARED, count_joined, plan_joined
 from onlooker.data.sets import ClipSet, read_set, root_of
-from onlooker.data.split import SPLITS, Split, count_groups, hold_out_validation, source_of, split_clips
+from onlooker.data.split import (
+    SPLITS,
+    Split,
+    count_groups,
+    hold_out_validation,
+    source_of,
+    split_clips,
+)
 from onlooker.files import composed, printable
 from onlooker.models.registry import find_recipe
 from onlooker.structures import Clip, ClipError
 from onlooker.video.image_sequence import left_out_images
 
 _FEW = 300  # clips; a test split of a fifth of fewer clips would be too small
-_ROWS, _SHOWN = 20, 5  # classes in the table; clips or groups of clips listed per finding
+# classes in the table; clips or groups of clips listed per finding
+_ROWS = 20
+_SHOWN = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +55,8 @@ class Checked:
     """The result of checking clips before training.
 
     Args:
-        split: the split that `onlooker train` would use, without unreadable clips; or why no split is possible.
+        split: the split that `onlooker train` would use, without unreadable clips; or why no split
+        is possible.
         left_out: clips that are listed or linked but missing, or cannot be read.
         findings: the most important first.
     """
@@ -57,7 +67,9 @@ class Checked:
     findings: tuple[Finding, ...]
 
 
-def check(clips: Path | str | ClipSet, quiet: bool = False, frame_rate: float | None = None) -> Checked:
+def check(
+    clips: Path | str | ClipSet, quiet: bool = False, frame_rate: float | None = None
+) -> Checked:
     """Read a few frames of each clip, and find problems that can spoil the training or the test.
 
     Args:
@@ -68,9 +80,12 @@ def check(clips: Path | str | ClipSet, quiet: bool = False, frame_rate: float | 
         ClipError: there are no clips.
     """
     clip_set = clips if isinstance(clips, ClipSet) else read_set(Path(clips), classes=1, fills=True)
-    paths, console = [clip.path for clip in clip_set.clips], Console(stderr=True)
+    paths = [clip.path for clip in clip_set.clips]
+    console = Console(stderr=True)
     decoded = decode_each(paths, partial(read_facts, frame_rate=frame_rate))
-    read = track(decoded, "reading clips", len(paths), console=console, disable=quiet, transient=True)
+    read = track(
+        decoded, "reading clips", len(paths), console=console, disable=quiet, transient=True
+    )
     results = dict(zip(paths, read, strict=True))
     facts = {path: result for path, result in results.items() if isinstance(result, ClipFacts)}
     errors = {path: result for path, result in results.items() if isinstance(result, ClipError)}
@@ -81,14 +96,20 @@ def check(clips: Path | str | ClipSet, quiet: bool = False, frame_rate: float | 
         split = planned = plan_joined_split(clip_set, images, clip_set.split)
         clip_set = clip_set.with_recordings(split.clips)
     except ValueError as error:
-        split, planned = str(error), None
+        split = str(error)
+        planned = None
         found, _, remedy = split.partition("; ")
-        findings.append(Finding("no split", found, "these clips cannot be trained and tested on", remedy))
+        findings.append(
+            Finding("no split", found, "these clips cannot be trained and tested on", remedy)
+        )
     readable = [clip for clip in clip_set.clips if clip.path in facts]
-    seen = fact_findings(readable, list(facts.values()), planned, composed(clip_set.asked.fill or ""))
+    seen = fact_findings(
+        readable, list(facts.values()), planned, composed(clip_set.asked.fill or "")
+    )
     findings += [*seen, *label_findings(clip_set.clips)]
     if rates := [fact.rate for fact in facts.values() if fact.rate]:
-        lowest, highest = f"{min(rates):.3g}", f"{max(rates):.3g}"
+        lowest = f"{min(rates):.3g}"
+        highest = f"{max(rates):.3g}"
         note = f"frames per second: {lowest}" + (f" to {highest}" if lowest != highest else "")
         clip_set = replace(clip_set, notes=[*clip_set.notes, note])
     return Checked(clip_set, split, (*clip_set.left_out, *errors.values()), tuple(findings))
@@ -97,8 +118,8 @@ def check(clips: Path | str | ClipSet, quiet: bool = False, frame_rate: float | 
 def plan_split(clips: Sequence[Clip], model: str = ModelConfig.name, seed: int = 0) -> Split:
     """The split that training uses if none is given.
 
-    If there are fewer than 300 clips, and the model is trained in seconds, it is fitted to all clips and tested by
-    cross-validation.
+    If there are fewer than 300 clips, and the model is trained in seconds, it is fitted to all
+    clips and tested by cross-validation.
 
     Raises:
         ValueError: a class has too few clips or recordings.
@@ -114,7 +135,8 @@ def plan_joined_split(
     model: str = ModelConfig.name,
     seed: int = 0,
 ) -> Split:
-    """The given split or that of `plan_split`, of the clips that have thumbnails; those of one scene are together.
+    """The given split or that of `plan_split`, of the clips that have thumbnails; those of one
+    scene are together.
 
     Args:
         images: thumbnails `8 16 16`, by path.
@@ -126,22 +148,36 @@ def plan_joined_split(
         return given.without({clip.path for clip in clip_set.clips} - set(images))
     readable = [clip for clip in clip_set.clips if clip.path in images]
     thumbnails = np.stack([images[clip.path] for clip in readable])
-    return plan_joined(partial(plan_split, model=model, seed=seed), readable, thumbnails, clip_set.asked.scenes)
+    return plan_joined(
+        partial(plan_split, model=model, seed=seed), readable, thumbnails, clip_set.asked.scenes
+    )
 
 
 def show_classes(clip_set: ClipSet, split: Split | None, nothing: str | None = None) -> None:
-    """Print the table of classes, which fits into 80 columns, and what is to be known about the clips as a whole."""
+    """Print the table of classes, which fits into 80 columns, and what is to be known about the
+    clips as a whole.
+    """
     clips = clip_set.clips
     groups, unit = count_groups(clips)
     table = Table(Column("class", overflow="fold"), box=box.SIMPLE_HEAD, pad_edge=False)
     for name in ("clips", "train/val/test", "scenes" if unit == "scene" else "recordings"):
         table.add_column(name, justify="right", no_wrap=True)
     total = Counter(clip.label for clip in clips)
-    parts = [Counter(clip.label for clip in getattr(split, name)) for name in SPLITS] if split else []
+    parts = (
+        [Counter(clip.label for clip in getattr(split, name)) for name in SPLITS] if split else []
+    )
     if unit != "scene":
-        groups = Counter(label for label, _ in {(clip.label, source_of(clip)) for clip in clips if clip.recording})
+        groups = Counter(
+            label
+            for label, _ in {(clip.label, source_of(clip)) for clip in clips if clip.recording}
+        )
     for label in sorted(total)[:_ROWS]:
-        cells = label, total[label], "/".join(str(part[label]) for part in parts), groups[label] or ""
+        cells = (
+            label,
+            total[label],
+            "/".join(str(part[label]) for part in parts),
+            groups[label] or "",
+        )
         table.add_row(*(Text(printable(str(cell))) for cell in cells))
     if len(total) > _ROWS:
         table.add_row(f"and {len(total) - _ROWS} more")
@@ -165,7 +201,11 @@ def _hints(clip_set: ClipSet, split: Split | None, nothing: str | None) -> Itera
     if len(clips) > MAX_COMPARED:
         yield f"more than {MAX_COMPARED:,} clips: those of one scene, and copies, are not looked for"
     elif count:
-        what = "show the scene of another clip" if count_groups(clips)[1] == "scene" else "are copies of another clip"
+        what = (
+            "show the scene of another clip"
+            if count_groups(clips)[1] == "scene"
+            else "are copies of another clip"
+        )
         yield f"{count} of {len(clips)} clips {what}: splits keep them together, in {groups} groups"
     yield from clip_set.notes
     fill = clip_set.asked.fill
@@ -200,7 +240,9 @@ def show_overview(clip_set: ClipSet, split: Split, nothing: str | None = None) -
 
 def show(checked: Checked) -> None:
     """Print the table of classes and the findings."""
-    clips, split, console = checked.clips, checked.split, Console()
+    clips = checked.clips
+    split = checked.split
+    console = Console()
     show_classes(clips, None if isinstance(split, str) else split)
     for number, finding in enumerate(checked.findings, 1):
         console.print()

@@ -51,38 +51,43 @@ def compare(
 ) -> dict[str, Any]:
     """Train every model with every seed on every split, each in a run `out/MODEL/SPLIT-seedSEED`.
 
-    A run that is finished is not trained again, and an interrupted one is continued. All models are trained on the same
-    clips: one that a single model cannot use, such as a clip of one frame where optical flow is needed, is left out for
-    all.
+    A run that is finished is not trained again, and an interrupted one is continued. All models are
+    trained on the same
+    clips: one that a single model cannot use, such as a clip of one frame where optical flow is
+    needed, is left out for all.
 
     Args:
         clips: a folder, a list, or what `read_set` returns.
         out: gets the runs, comparison.json, and report.html.
         models: the settings of each, by name (`settings_of`); their seed is replaced.
-        splits: by name, or a function that makes them from the clips that can be read. Each seed's accuracy is over
-            the test videos of all splits together.
+        splits: by name, or a function that makes them from the clips that can be read. Each seed's
+            accuracy is over the test videos of all splits together.
         seeds: of weights, order and augmentation; the splits stay.
         jobs: as in `run_parallel`.
 
     Returns:
-        By model: `accuracy` (mean over seeds), `interval` (95 %), `spread` (standard deviation), `frame_accuracy`,
-        `per_seed`, `modality`; and `majority` (baseline) and the counts.
+        By model: `accuracy` (mean over seeds), `interval` (95 %), `spread` (standard deviation),
+        `frame_accuracy`, `per_seed`, `modality`; and `majority` (baseline) and the counts.
 
     Raises:
-        ValueError: settings that no model has, a run that was made with other settings, or another process that
-            computes in `out`.
+        ValueError: settings that no model has, a run that was made with other settings, or another
+            process that computes in `out`.
     """
     clips = read_set(clips, fills=True) if isinstance(clips, Path) else clips
     splits, skipped = _read(clips, splits, [*models.values()])
     labels = Counter(clip.label for split in splits.values() for clip in split.test)
     missing: dict[str, Task] = {}
     with lock_run(out):
-        for (name, of), seed, (split, parts) in itertools.product(models.items(), seeds, splits.items()):
+        for (name, of), seed, (split, parts) in itertools.product(
+            models.items(), seeds, splits.items()
+        ):
             run = _folder(out, name, split, seed)
             settings = of._replace(training=replace(of.training, seed=seed))
             record = RunRecord(root_of(clips.path), (), settings, parts)
             if finished_figures(record, run) is None:
-                missing[f"{run.parent.name}/{run.name}"] = partial(continue_run, record, run, quiet=True)
+                missing[f"{run.parent.name}/{run.name}"] = partial(
+                    continue_run, record, run, quiet=True
+                )
         if missing:
             run_parallel(missing, jobs)
         results = {
@@ -91,7 +96,9 @@ def compare(
             "test_videos": labels.total(),
             "splits": len(splits),
             "seeds": list(seeds),
-            "weights": "pretrained" if any(of.model.pretrained for of in models.values()) else "from scratch",
+            "weights": "pretrained"
+            if any(of.model.pretrained for of in models.values())
+            else "from scratch",
             "modality": {name: of.data.modality for name, of in models.items()},
             "skipped": [str(error) for error in (*clips.left_out, *skipped)],
         }
@@ -103,8 +110,9 @@ def compare(
 def settings_of(names: str, shared: Settings) -> dict[str, Settings]:
     """The settings of models by name, from a comma-separated list such as `motion,convlstm:flow`.
 
-    Each is `NAME` or `NAME:MODALITY`. A modality that the model has anyway is dropped, so that a model that is listed
-    twice is noticed. Shared settings that a model ignores (`Recipe.ignores`) are left out.
+    Each is `NAME` or `NAME:MODALITY`. A modality that the model has anyway is dropped, so that a
+    model that is listed twice is noticed. Shared settings that a model ignores (`Recipe.ignores`)
+    are left out.
 
     Raises:
         ValueError: an unknown model, or one that is listed twice.
@@ -113,7 +121,8 @@ def settings_of(names: str, shared: Settings) -> dict[str, Settings]:
     for word in map(str.strip, names.split(",")):
         name, _, modality = word.rpartition(":")
         if modality not in get_args(Modality):
-            name, modality = word, ""
+            name = word
+            modality = ""
         own = find_recipe(name).modality or shared.data.modality
         row = name if modality in ("", own) else f"{name}-{modality}"
         if row in found:
@@ -139,7 +148,9 @@ def with_baseline(models: Mapping[str, Settings], shared: Settings) -> dict[str,
 
 
 def default_jobs() -> int:
-    """One training on a GPU; without a GPU, as many trainings as cores and memory allow, at least one."""
+    """One training on a GPU; without a GPU, as many trainings as cores and memory allow, at least
+    one.
+    """
     if torch.cuda.is_available() or torch.backends.mps.is_available():
         return 1
     memory = memory_gb()
@@ -147,10 +158,11 @@ def default_jobs() -> int:
 
 
 def run_parallel(tasks: Mapping[str, Task], jobs: int | None = None) -> None:
-    """Run all tasks, several at once in a process each, with a progress bar and the accuracy of each as it ends.
+    """Run all tasks, several at once in a process each, with a progress bar and the accuracy of
+    each as it ends.
 
-    On the CPU, each process has one thread. The processes end with this one, even if it is killed, so that no two
-    processes ever continue from the same checkpoints.
+    On the CPU, each process has one thread. The processes end with this one, even if it is killed,
+    so that no two processes ever continue from the same checkpoints.
 
     Args:
         tasks: by name; each returns figures with an `accuracy`. They are sent to other processes.
@@ -179,12 +191,16 @@ def run_parallel(tasks: Mapping[str, Task], jobs: int | None = None) -> None:
 def _run_in_worker(name: str, task: Task) -> tuple[str, Mapping[str, Any]]:
     if not torch.cuda.is_available():
         torch.set_num_threads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the parent handles it
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # Ctrl-C reaches all processes; the parent handles it
     end_with_parent()
     return name, task()
 
 
-def _read(clips: ClipSet, splits: Splits, models: Sequence[Settings]) -> tuple[dict[str, Split], tuple[ClipError, ...]]:
+def _read(
+    clips: ClipSet, splits: Splits, models: Sequence[Settings]
+) -> tuple[dict[str, Split], tuple[ClipError, ...]]:
     """Decode the clips for all models; the splits without those that cannot be read."""
     classes = sorted({clip.label for clip in clips.clips})
     for model, data, _ in models:  # settings that do not fit are an error before clips are read
@@ -197,7 +213,9 @@ def _read(clips: ClipSet, splits: Splits, models: Sequence[Settings]) -> tuple[d
             net = build(*each, classes)
             encoded_clips(samples.clips, classes, net, each.data, each.training.precision)
     if callable(splits):
-        return dict(plan_joined(splits, samples.clips, read_thumbnails(samples, data), clips.asked.scenes)), skipped
+        return dict(
+            plan_joined(splits, samples.clips, read_thumbnails(samples, data), clips.asked.scenes)
+        ), skipped
     unreadable = {error.path for error in skipped}
     return {name: split.without(unreadable) for name, split in splits.items()}, skipped
 
@@ -206,13 +224,23 @@ def _folder(out: Path, model: str, split: str, seed: int) -> Path:
     return out / folder_name(model) / f"{split}-seed{seed}"
 
 
-def _means(out: Path, models: Iterable[str], splits: Mapping[str, Split], seeds: Iterable[int]) -> dict[str, Any]:
+def _means(
+    out: Path, models: Iterable[str], splits: Mapping[str, Split], seeds: Iterable[int]
+) -> dict[str, Any]:
     """The figures of finished runs, by model: means over seeds; and the number of recordings."""
     recordings = [source_of(clip) for split in splits.values() for clip in split.test]
-    results: dict[str, Any] = {"accuracy": {}, "interval": {}, "spread": {}, "frame_accuracy": {}, "per_seed": {}}
+    results: dict[str, Any] = {
+        "accuracy": {},
+        "interval": {},
+        "spread": {},
+        "frame_accuracy": {},
+        "per_seed": {},
+    }
     for model in models:
         by_seed = [[_folder(out, model, split, seed) for split in splits] for seed in seeds]
-        correct = np.stack([np.concatenate([read_correct(run / SCORES) for run in runs]) for runs in by_seed])
+        correct = np.stack(
+            [np.concatenate([read_correct(run / SCORES) for run in runs]) for runs in by_seed]
+        )
         accuracies = correct.mean(1).tolist()
         results["accuracy"][model] = mean(accuracies)
         results["interval"][model] = accuracy_interval(correct.mean(0), recordings)
@@ -225,4 +253,8 @@ def _means(out: Path, models: Iterable[str], splits: Mapping[str, Split], seeds:
 def _frame_accuracy(runs: Iterable[Path]) -> float:
     """The share of correct frames, over the frames of all splits together."""
     parts = [read_json(run / FIGURES) for run in runs]
-    return float(np.average([part["frame_accuracy"] for part in parts], weights=[part["frames"] for part in parts]))
+    return float(
+        np.average(
+            [part["frame_accuracy"] for part in parts], weights=[part["frames"] for part in parts]
+        )
+    )

@@ -1,4 +1,6 @@
-"""Encode the clips of a run for its linear model, with the better of two encoders if it is to be chosen."""
+"""Encode the clips of a run for its linear model, with the better of two encoders if it is to be
+chosen.
+"""
 
 import time
 from collections.abc import Sequence
@@ -38,15 +40,20 @@ def lite0_may_help(settings: Settings, clips: Sequence[Clip]) -> bool:
 def choose_encoder(training: Training) -> Training:
     """A run whose encoder is to be chosen (`auto`): the default, or Lite0 at 224 pixels or more.
 
-    It is Lite0 if that is installed, the clips are large enough, and its log loss in cross-validation is clearly lower.
-    Of many clips some are compared.
+    It is Lite0 if that is installed, the clips are large enough, and its log loss in
+    cross-validation is clearly lower. Of many clips some are compared.
     """
-    record, quiet = training.record, training.quiet
+    record = training.record
+    quiet = training.quiet
     if record.settings.model.encoder != AUTO_ENCODER:
         return training
     best = replace(training, record=replace(record, settings=resolve(*record.settings)))
     clips = [*record.split.training, *record.split.validation]
-    if installed_weights() and _fits(record.settings) and large_enough(clips, record.settings.data.frame_rate):
+    if (
+        installed_weights()
+        and _fits(record.settings)
+        and large_enough(clips, record.settings.data.frame_rate)
+    ):
         rival = _with_lite0(record.settings)
         some = compared(clips)
         read = some if len(some) < len(clips) else record.split.clips
@@ -55,7 +62,9 @@ def choose_encoder(training: Training) -> Training:
         other = replace(training, record=replace(record, settings=rival), net=net, samples=samples)
         best = _better(best, other, [clip for clip in some if clip in samples.clips])
         if len(best.samples) < len(record.split.clips):
-            samples, _ = read_clips(record.split.clips, record.classes, best.record.settings.data, quiet=quiet)
+            samples, _ = read_clips(
+                record.split.clips, record.classes, best.record.settings.data, quiet=quiet
+            )
             best = replace(best, samples=samples)
     best.record.write(best.run)
     return best
@@ -66,13 +75,21 @@ def encode(training: Training, clips: Sequence[Clip], copies: bool = True) -> En
 
     `copies`: as in `statistics_of`.
     """
-    record, net, samples = training.record, training.net, training.samples.only(clips)
+    record = training.record
+    net = training.net
+    samples = training.samples.only(clips)
     groups = [group_of(clip) for clip in samples.clips]
-    kept = np.random.default_rng(0).permutation(len(groups))[:MOST_CLIPS].tolist() if net.encodes_frames else []
+    kept = (
+        np.random.default_rng(0).permutation(len(groups))[:MOST_CLIPS].tolist()
+        if net.encodes_frames
+        else []
+    )
     title = None if training.quiet else f"encoding clips with {record.settings.model.encoder}"
     encoded = statistics_of(net, samples, groups, record.settings.data, title, kept, copies)
     nothing = nothing_class(record.classes, record.settings.training.nothing)
-    of_run = encoded.clips._replace(nothing=nothing, class_weights=record.settings.training.class_weights)
+    of_run = encoded.clips._replace(
+        nothing=nothing, class_weights=record.settings.training.class_weights
+    )
     return encoded._replace(clips=of_run)
 
 
@@ -103,8 +120,9 @@ def compared(clips: Sequence[Clip]) -> list[Clip]:
 
 
 def _better(first: Training, second: Training, clips: Sequence[Clip]) -> Training:
-    """The second one if it is clearly better in cross-validation of some clips; with what is known of both if these are
-    all clips."""
+    """The second one if it is clearly better in cross-validation of some clips; with what is known
+    of both if these are all clips.
+    """
     runs = (first, second)
     tried = [_tried(run, clips) for run in runs]
     best = int(clearly_better(tried[1].choice, tried[0].choice, tried[0].encoded.clips))
@@ -112,7 +130,9 @@ def _better(first: Training, second: Training, clips: Sequence[Clip]) -> Trainin
     split = first.record.split
     if len(clips) < len(split.training) + len(split.validation):
         return replace(runs[best], why=why)
-    known = tried[best].encoded if len(clips) > FEW else None  # else the copies of the clips are not encoded yet
+    known = (
+        tried[best].encoded if len(clips) > FEW else None
+    )  # else the copies of the clips are not encoded yet
     return replace(runs[best], why=why, encoded=known, rival=tried[1 - best].encoded.clips)
 
 

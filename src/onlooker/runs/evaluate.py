@@ -1,4 +1,6 @@
-"""Evaluate a run on its test clips, on other clips, or on whole recordings that it watches as streams."""
+"""Evaluate a run on its test clips, on other clips, or on whole recordings that it watches as
+streams.
+"""
 
 import os
 import random
@@ -44,7 +46,8 @@ from onlooker.structures import Clip, ClipError, Evaluation, Segment, Step
 from onlooker.video.reader import VideoReader
 from onlooker.video.write import write
 
-# Clips drawn for the report: enough to see what the model does, few enough for a page of some megabytes.
+# Clips drawn for the report: enough to see what the model does, few enough for a page of some
+# megabytes.
 _SHOWN = 12
 _SHOWN_SIDE = 320  # pixels
 
@@ -53,12 +56,13 @@ def evaluate(run: Path, clips: Path | ClipSet | None = None) -> dict[str, Any]:
     """Evaluate a run on its test clips, or on other clips of the same classes.
 
     Writes evaluation.json, scores.csv and report.html into the run (for other clips: into its
-    `evaluation-NAME`). Other clips that the model was trained on, or copies of them, are left out; the training clips
-    themselves are not needed.
+    `evaluation-NAME`). Other clips that the model was trained on, or copies of them, are left out;
+    the training clips themselves are not needed.
 
     Args:
-        clips: a folder, a list, or what `read_set` returns: the test clips if it has splits, else all clips. None: the
-            run's own test clips; without any, the figures of its cross-validation are returned.
+        clips: a folder, a list, or what `read_set` returns: the test clips if it has splits, else
+            all clips. None: the run's own test clips; without any, the figures of its
+            cross-validation are returned.
 
     Returns:
         The figures (`metrics.measure`).
@@ -74,14 +78,20 @@ def evaluate(run: Path, clips: Path | ClipSet | None = None) -> dict[str, Any]:
     record = RunRecord.read(run, other.path if other else None)
     if recognizer.classes != record.classes:
         found = f"the classes {', '.join(recognizer.classes)}, config.json has {', '.join(record.classes)}"
-        raise ValueError(f"{run / 'model' / 'recognizer.json'}: {found}; restore the file that was changed")
+        raise ValueError(
+            f"{run / 'model' / 'recognizer.json'}: {found}; restore the file that was changed"
+        )
     if other is not None:
         out = run / f"evaluation-{set_name(other.path)}"
         test, known = new_clips(run, recognizer, other)
         skipped = (*other.left_out, *known)
     elif record.split.test:
-        out, test, skipped = run, record.split.test, record.skipped
-        if not any(os.path.exists(file_of(clip.path)) for clip in test):  # the remaining clips are tested
+        out = run
+        test = record.split.test
+        skipped = record.skipped
+        if not any(
+            os.path.exists(file_of(clip.path)) for clip in test
+        ):  # the remaining clips are tested
             require_clips(test)
     elif read_figures(run, CROSS_VALIDATION) and (of_run := read_figures(run)):
         return of_run
@@ -89,7 +99,9 @@ def evaluate(run: Path, clips: Path | ClipSet | None = None) -> dict[str, Any]:
         raise ClipError(run, "trained without a test split", "give new clips with --clips")
     check_writable(out, "copy the run to a folder that can be written to")
     samples, unreadable = read_clips(test, recognizer.classes, recognizer.data)
-    return write_report(out, recognizer, samples, replace(record, skipped=(*skipped, *unreadable)), run)
+    return write_report(
+        out, recognizer, samples, replace(record, skipped=(*skipped, *unreadable)), run
+    )
 
 
 def write_report(
@@ -105,14 +117,17 @@ def write_report(
 
     Args:
         samples: the test clips.
-        record: the settings of the training, the folder of these samples, and the clips that are left out.
+        record: the settings of the training, the folder of these samples, and the clips that are
+        left out.
         run: where its curves are.
-        evaluation: the predictions of a cross-validation for these samples; None: those of the recognizer.
+        evaluation: the predictions of a cross-validation for these samples; None: those of the
+            recognizer.
 
     Returns:
-        The figures (`metrics.measure`), with those of `cross_validation.json` in the run, if it is there: `chosen`,
-        `statistics`, `cross_validated`, `scenes` and `labels_to_check` of model linear; and `known_scenes`: how many of
-        the clips show a scene of clips that the model was fitted to.
+        The figures (`metrics.measure`), with those of `cross_validation.json` in the run, if it is
+        there: `chosen`, `statistics`, `cross_validated`, `scenes` and `labels_to_check` of model
+        linear; and `known_scenes`: how many of the clips show a scene of clips that the model was
+        fitted to.
     """
     known_scenes = _known_scenes(run, recognizer, record.split, None if out == run else samples)
     evaluation = evaluation or recognizer.evaluate(samples, skipped=record.skipped)
@@ -126,49 +141,70 @@ def write_report(
     counts = f"{model.name} · {model.encoder} · {len(samples)} {tested} · {len(recognizer.classes)} classes"
     settings = {
         **record.settings.to_dict(),
-        "probabilities": {name: getattr(recognizer, name) for name in ("aggregation", "temperature", "threshold")},
+        "probabilities": {
+            name: getattr(recognizer, name) for name in ("aggregation", "temperature", "threshold")
+        },
         "samples": {"frame_rate": rate_text(recognizer)},
     }
-    root, files = root_of(record.clips), [clip.path for clip in samples.clips]
+    root = root_of(record.clips)
+    files = [clip.path for clip in samples.clips]
     paths = [str(path.relative_to(root) if path.is_relative_to(root) else path) for path in files]
-    curves, attends = read_curves(run), recognizer.model.attends
-    title, curve = set_name(record.clips), recognizer.curve
-    page = summary_page(title, counts, evaluation, measured, curves, drawn, settings, attends, paths, curve)
+    curves = read_curves(run)
+    attends = recognizer.model.attends
+    title = set_name(record.clips)
+    curve = recognizer.curve
+    page = summary_page(
+        title, counts, evaluation, measured, curves, drawn, settings, attends, paths, curve
+    )
     page.write(out / REPORT)
     write_json(out / FIGURES, measured)
     return measured
 
 
-def new_clips(run: Path, recognizer: Recognizer, clips: ClipSet) -> tuple[tuple[Clip, ...], list[ClipError]]:
+def new_clips(
+    run: Path, recognizer: Recognizer, clips: ClipSet
+) -> tuple[tuple[Clip, ...], list[ClipError]]:
     """The clips that the model was not trained on, by content, and an error for each of the others."""
     if unknown := sorted({clip.label for clip in clips.test} - set(recognizer.classes)):
         remedy = f"the model knows {', '.join(recognizer.classes)}"
         raise ClipError(clips.path, f"classes {', '.join(unknown)}", remedy)
     known = {clip.path for clip in copies_of(read_json(run / "split.json"), clips.test)}
     if len(known) == len(clips.test):
-        raise ClipError(clips.path, "the model was trained on all of these clips", "give clips that are new to it")
-    errors = [ClipError(path, "the model was trained on it", "it cannot be used for testing") for path in sorted(known)]
+        raise ClipError(
+            clips.path,
+            "the model was trained on all of these clips",
+            "give clips that are new to it",
+        )
+    errors = [
+        ClipError(path, "the model was trained on it", "it cannot be used for testing")
+        for path in sorted(known)
+    ]
     return tuple(clip for clip in clips.test if clip.path not in known), errors
 
 
 def evaluate_recordings(run: Path, clips: ClipSet) -> dict[str, Any]:
-    """Watch each recording of a list from begin to end, and compare its events with the intervals of the list.
+    """Watch each recording of a list from begin to end, and compare its events with the intervals
+    of the list.
 
-    Writes evaluation.json into the run's `recordings-NAME`. Recordings that the model was trained on are left out; one
-    in which nothing happens may be listed as a whole, with that class.
+    Writes evaluation.json into the run's `recordings-NAME`. Recordings that the model was trained
+    on are left out; one in which nothing happens may be listed as a whole, with that class.
 
     Returns:
-        The figures of all recordings (`event_figures`); `live`: of the events that `onlooker watch` reports while they
-        play; `recordings`: of each; `skipped`: left out, and why.
+        The figures of all recordings (`event_figures`); `live`: of the events that `onlooker watch`
+        reports while they play; `recordings`: of each; `skipped`: left out, and why.
 
     Raises:
         FileNotFoundError, NotWritableError, ClipError: as `evaluate`.
         ValueError: a model that cannot process streams, or finds no events.
     """
     run = trained_run(run)
-    recognizer, out = load(run), run / f"recordings-{set_name(clips.path)}"
+    recognizer = load(run)
+    out = run / f"recordings-{set_name(clips.path)}"
     test, known = new_clips(run, recognizer, clips)
-    errors = {file_of(error.path): ClipError(file_of(error.path), error.found, error.remedy) for error in known}
+    errors = {
+        file_of(error.path): ClipError(file_of(error.path), error.found, error.remedy)
+        for error in known
+    }
     check_writable(out, "copy the run to a folder that can be written to")
     listed = defaultdict(list)
     for clip in test:
@@ -203,7 +239,10 @@ def evaluate_recordings(run: Path, clips: ClipSet) -> dict[str, Any]:
     figures = {
         **event_figures(found, true, sum(lengths.values())),
         "live": event_figures(live, true, sum(lengths.values())),
-        "recordings": {file: event_figures({file: found[file]}, {file: true[file]}, lengths[file]) for file in lengths},
+        "recordings": {
+            file: event_figures({file: found[file]}, {file: true[file]}, lengths[file])
+            for file in lengths
+        },
         "skipped": [error.to_dict() for error in (*clips.left_out, *errors.values())],
     }
     write_json(out / FIGURES, figures)
@@ -214,31 +253,45 @@ def _show_watched(progress: Progress, task: TaskID, step: Step) -> None:
     progress.update(task, completed=step.time)
 
 
-def _known_scenes(run: Path, recognizer: Recognizer, split: Split, others: ClipFrames | None) -> dict[str, Any]:
-    """How many of the tested clips show a scene of clips that the model was fitted to, as far as it is known.
+def _known_scenes(
+    run: Path, recognizer: Recognizer, split: Split, others: ClipFrames | None
+) -> dict[str, Any]:
+    """How many of the tested clips show a scene of clips that the model was fitted to, as far as it
+    is known.
 
     Args:
-        others: the tested clips; None: the test clips of the run, or all of a run that is tested by cross-validation.
+        others: the tested clips; None: the test clips of the run, or all of a run that is tested by
+            cross-validation.
     """
     images = read_scenes(run)
     if images is None or len(images) > MAX_COMPARED:
         return {}
     fitted = len(split.training) + len(split.validation)
     if others is not None:
-        images = np.concatenate([images[:fitted], scene_images(read_thumbnails(others, recognizer.data))])
+        images = np.concatenate(
+            [images[:fitted], scene_images(read_thumbnails(others, recognizer.data))]
+        )
     elif not split.test:
         return {"known_scenes": int(seen(images, [group_of(clip) for clip in split.clips]).sum())}
-    return {"known_scenes": int(seen(images, [i < fitted for i in range(len(images))])[fitted:].sum())}
+    return {
+        "known_scenes": int(seen(images, [i < fitted for i in range(len(images))])[fitted:].sum())
+    }
 
 
 def _drawn_clips(
-    recognizer: Recognizer, samples: ClipFrames, evaluation: Evaluation, measured: Mapping[str, Any], quiet: bool
+    recognizer: Recognizer,
+    samples: ClipFrames,
+    evaluation: Evaluation,
+    measured: Mapping[str, Any],
+    quiet: bool,
 ) -> Iterator[tuple[int, tuple[bytes, str, Tone]]]:
     """Random test clips, the same in every call: number; mp4, caption, tone.
 
-    Up to half are mistakes, which come last. A clip that was removed after it was read is not drawn.
+    Up to half are mistakes, which come last. A clip that was removed after it was read is not
+    drawn.
     """
-    correct, scores = evaluation.correct, evaluation.answer_scores
+    correct = evaluation.correct
+    scores = evaluation.answer_scores
     names = [printable(evaluation.answer_names[answer]) for answer in evaluation.answers]
     order = random.Random(0).sample(range(len(samples)), len(samples))
     mistakes = [i for i in order if not correct[i]][: _SHOWN // 2]
@@ -247,7 +300,13 @@ def _drawn_clips(
     for i in tracked(drawn, "drawing clips", len(drawn), None if quiet else "drawing clips"):
         with suppress(ClipError):
             answer = f"{source}: {names[i]}, {100 * scores[i]:.0f} %"
-            yield i, (*_drawn(recognizer, samples.clips[i], answer), "wrong" if i in mistakes else "right")
+            yield (
+                i,
+                (
+                    *_drawn(recognizer, samples.clips[i], answer),
+                    "wrong" if i in mistakes else "right",
+                ),
+            )
 
 
 def _drawn(recognizer: Recognizer, clip: Clip, answer: str) -> tuple[bytes, str]:
@@ -257,4 +316,6 @@ def _drawn(recognizer: Recognizer, clip: Clip, answer: str) -> tuple[bytes, str]
     fps = float(np.clip((len(frames) - 1) / seconds, 2, 25))
     caption = f"{printable(f'{clip.label} · {as_cut(clip.path).stem}')}\n{answer}"
     with TemporaryDirectory() as folder:
-        return write(Path(folder) / "clip.mp4", draw_clip(frames.pixels, prediction), fps).read_bytes(), caption
+        return write(
+            Path(folder) / "clip.mp4", draw_clip(frames.pixels, prediction), fps
+        ).read_bytes(), caption

@@ -1,8 +1,9 @@
-"""Feature maps of a frozen encoder: a clip is encoded once, into the cache, for all epochs, trainings and processes.
+"""Feature maps of a frozen encoder: a clip is encoded once, into the cache, for all epochs,
+trainings and processes.
 
-An entry has the maps of a clip, `T h w D` in half precision. The channels are last because encoders write and cells
-read them in that order. Only distinct frames are stored: `T` is less than the number of frames asked for if the clip is
-shorter. Threads decode clips, and encode them in batches.
+An entry has the maps of a clip, `T h w D` in half precision. The channels are last because encoders
+write and cells read them in that order. Only distinct frames are stored: `T` is less than the
+number of frames asked for if the clip is shorter. Threads decode clips, and encode them in batches.
 """
 
 import hashlib
@@ -33,10 +34,14 @@ from onlooker.training.forward import uses_bf16
 
 __all__ = ["encoded_clips", "weights_digest"]
 
-# Frames encoded at once. More are no faster on a CPU, and take memory: a frame in VGG-16 takes 13 MB.
-_BATCH, _BATCH_ON_GPU = 8, 64
-# Threads that decode, while one of them encodes. A CPU that encodes needs its cores for that; a GPU waits for frames.
-_DECODERS, _DECODERS_ON_GPU = 2, 8
+# Frames encoded at once. More are no faster on a CPU, and take memory: a frame in VGG-16 takes 13
+# MB.
+_BATCH = 8
+_BATCH_ON_GPU = 64
+# Threads that decode, while one of them encodes. A CPU that encodes needs its cores for that; a GPU
+# waits for frames.
+_DECODERS = 2
+_DECODERS_ON_GPU = 8
 _one_at_a_time = Lock()  # encoding uses all cores, or the GPU
 
 
@@ -49,13 +54,14 @@ def encoded_clips(
     strict: bool = False,
     quiet: bool = False,
 ) -> tuple[ClipFrames, tuple[ClipError, ...]]:
-    """Clips as samples `(features T h w D float16, target, index)`, and an error for each that cannot be read.
+    """Clips as samples `(features T h w D float16, target, index)`, and an error for each that
+    cannot be read.
 
     Those that are not in the cache, or damaged there, are encoded now.
 
     Args:
-        net, data: a model, whose encoder is used, and how clips are sampled. If there is an encoder each for RGB and
-            flow, so are the entries.
+        net, data: a model, whose encoder is used, and how clips are sampled. If there is an encoder
+            each for RGB and flow, so are the entries.
         precision: of the encoder; auto: bf16 where the hardware has it.
         strict: a clip that cannot be read is an error.
         quiet: no progress bar.
@@ -72,10 +78,14 @@ def encoded_clips(
     used = list[Path]()
 
     def files_of(clip: Path) -> Files:
-        """The files of a clip, which is encoded now if there are none; a ClipError if it cannot be read."""
+        """The files of a clip, which is encoded now if there are none; a ClipError if it cannot be
+        read.
+        """
         content = fingerprint(clip)
         files = tuple(
-            cache.get({"clip": content, **settings}, partial(stream.maps, clip), "its features", clip)
+            cache.get(
+                {"clip": content, **settings}, partial(stream.maps, clip), "its features", clip
+            )
             for stream, settings in zip(streams, stream_settings, strict=True)
         )
         used.extend(files)
@@ -87,7 +97,9 @@ def encoded_clips(
     encoders = nn.ModuleList(stream.encoder for stream in streams).eval()
     encoders.to(device).to(memory_format=torch.channels_last)  # faster for convolutions
     threads = min(_DECODERS_ON_GPU, cores()) if device == "cuda" else _DECODERS
-    samples, errors = made_samples(clips, classes, data, files_of, "encoding clips", strict, quiet, threads)
+    samples, errors = made_samples(
+        clips, classes, data, files_of, "encoding clips", strict, quiet, threads
+    )
     samples.make = None  # the encoder may be elsewhere, and other weights in it
     encoders.to(before)
     _require_kept(cache, used)
@@ -113,7 +125,11 @@ class _Stream(NamedTuple):
     def settings(self) -> dict[str, Any]:
         """All that its maps of a clip depend on except the clip: part of their key."""
         precision = "bf16-mixed" if self.bf16 else "32-true"
-        own = {"encoder": str(self.encoder), "weights": weights_digest(self.encoder), "precision": precision}
+        own = {
+            "encoder": str(self.encoder),
+            "weights": weights_digest(self.encoder),
+            "precision": precision,
+        }
         return {**own, "normalization": self.data.normalization, **stored_settings(self.data)}
 
     def maps(self, clip: Path) -> NDArray[np.float16]:
@@ -129,12 +145,16 @@ class _Stream(NamedTuple):
         maps = features.permute(0, 2, 3, 1).to(torch.float16).contiguous()
         if not maps.isfinite().all():
             largest = features.abs().max().item()
-            raise ValueError(f"{clip}: features up to {largest:g} are beyond half precision; use another encoder")
+            raise ValueError(
+                f"{clip}: features up to {largest:g} are beyond half precision; use another encoder"
+            )
         return maps.numpy()
 
     @torch.inference_mode()
     def encode(self, frames: Tensor) -> Tensor:
-        """Frames `N H W C` uint8 to maps `N D h w`; bytes are transferred to a GPU faster than normalized frames."""
+        """Frames `N H W C` uint8 to maps `N D h w`; bytes are transferred to a GPU faster than
+        normalized frames.
+        """
         device = next(self.encoder.parameters()).device
         with _one_at_a_time, torch.autocast(device.type, torch.bfloat16, enabled=self.bf16):
             video = to_video(frames.to(device), self.data.normalization, self.data.flow_channels)
@@ -145,11 +165,15 @@ class _Stream(NamedTuple):
 def _streams(net: VideoModel, data: DataConfig, precision: Precision) -> list[_Stream]:
     """The encoder of a model, or that of RGB and that of flow."""
     if not net.encodes_frames:
-        raise ValueError(f"{type(net).__name__} needs frames, not stored features; leave out --features")
-    bf16, encoder = uses_bf16(precision), net.encoder
+        raise ValueError(
+            f"{type(net).__name__} needs frames, not stored features; leave out --features"
+        )
+    bf16 = uses_bf16(precision)
+    encoder = net.encoder
     if not isinstance(encoder, Paired):
         return [_Stream(encoder, data, bf16)]
-    rgb, flow = replace(data, modality="rgb"), replace(data, modality="flow")
+    rgb = replace(data, modality="rgb")
+    flow = replace(data, modality="flow")
     return [_Stream(encoder.rgb, rgb, bf16), _Stream(encoder.flow, flow, bf16)]
 
 
@@ -157,4 +181,6 @@ def _require_kept(cache: ArrayCache, files: Iterable[Path]) -> None:
     """Raise a ValueError if the cache has removed one of these files, because of its limit."""
     if not all(file.exists() for file in files):
         limit = f"the limit of the cache, {format_bytes(cache.limit or 0)}"
-        raise ValueError(f"{cache.folder}: the features do not fit into {limit}; raise ONLOOKER_CACHE_LIMIT")
+        raise ValueError(
+            f"{cache.folder}: the features do not fit into {limit}; raise ONLOOKER_CACHE_LIMIT"
+        )

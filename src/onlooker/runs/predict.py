@@ -1,6 +1,8 @@
-"""Predict clips with a trained run: a table, a file of JSON lines, and for each clip boxes, times and a drawn clip.
+"""Predict clips with a trained run: a table, a file of JSON lines, and for each clip boxes, times
+and a drawn clip.
 
-Names of files and classes are printed as `Text`: rich would read `[final]` in a plain string as a style.
+Names of files and classes are printed as `Text`: rich would read `[final]` in a plain string as a
+style.
 """
 
 import hashlib
@@ -49,13 +51,19 @@ from onlooker.structures import ClipError, Prediction
 from onlooker.video.image_sequence import RATE_REMEDY
 from onlooker.video.reader import is_video
 
-ROWS, _WIDTH = 100, 1000  # of a table: rows at once, columns if the output is no terminal
-_LONG = 4  # times the time between frames in training; above it, short events fall between the frames of a clip
+# of a table: rows at once, columns if the output is no terminal
+ROWS = 100
+_WIDTH = 1000
+# times the time between frames in training; above it, short events fall between the frames of a
+# clip
+_LONG = 4
 _RECORDING = (
     "much longer than the clips of the training; these are classes of the whole, from {frames} frames; the default "
     "model, `onlooker train CLIPS`, finds each event"
 )
-RATE_NOTE = f"the frame rate is unknown, and seconds are those of 25 frames per second; {RATE_REMEDY}"
+RATE_NOTE = (
+    f"the frame rate is unknown, and seconds are those of 25 frames per second; {RATE_REMEDY}"
+)
 
 
 def predict_clips(
@@ -70,17 +78,20 @@ def predict_clips(
 ) -> list[ClipError]:
     """Predict each clip and print one row per clip; continue after a clip that cannot be read.
 
-    Memory does not depend on the number of clips. With `json`, the same call continues after a kill.
+    Memory does not depend on the number of clips. With `json`, the same call continues after a
+    kill.
 
     Args:
         clips: each one is predicted once.
-        out: a folder that receives, for each clip, NAME.mp4 with attention, boxes, class and a bar of time; NAME.json,
-            what happens, where and when, as the API of the page has it; and NAME-segments.json, times in ActivityNet's
-            format. NAME is the name of the clip, after as many of its folders as are needed to distinguish the clips.
+        out: a folder that receives, for each clip, NAME.mp4 with attention, boxes, class and a bar
+            of time; NAME.json, what happens, where and when, as the API of the page has it; and
+            NAME-segments.json, times in ActivityNet's format. NAME is the name of the clip, after
+            as many of its folders as are needed to distinguish the clips.
         json: file for all scores and attention, one JSON object per line and clip.
-        threshold: minimum probability of an event in a short clip; below it, the answer is nothing. None: that of the
-            run.
-        ray: the address of a Ray cluster that predicts (`cluster.map_clips`); None: this process does.
+        threshold: minimum probability of an event in a short clip; below it, the answer is nothing.
+            None: that of the run.
+        ray: the address of a Ray cluster that predicts (`cluster.map_clips`); None: this process
+        does.
         times: formats (`annotations.FORMATS`) in which times are also written to `out`.
         frame_rate: as in `DataConfig`; None: that of the run.
 
@@ -88,8 +99,8 @@ def predict_clips(
         An error for each clip that could not be read, or whose files could not be written.
 
     Raises:
-        ValueError: a drawn clip would replace a clip, `threshold` is no probability, or `json` has results of another
-            model.
+        ValueError: a drawn clip would replace a clip, `threshold` is no probability, or `json` has
+            results of another model.
         DiskFullError, NotWritableError: `out` or `json` cannot be written to.
     """
     if threshold is not None and not 0 <= threshold <= 1:
@@ -104,10 +115,14 @@ def predict_clips(
         recognizer.data = replace(recognizer.data, frame_rate=frame_rate)
     if threshold is not None:
         recognizer.threshold = threshold
-    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else _WIDTH  # in a pipe, a row is one line
+    width = (
+        None if sys.stdout.isatty() or "COLUMNS" in os.environ else _WIDTH
+    )  # in a pipe, a row is one line
     console = Console(file=sys.stdout, width=width)  # as it is now: `map_clips` redirects it
     errors = list[ClipError]()
-    with closing(ResultsFile(json, _digest(recognizer), clips)) if json else nullcontext() as results:
+    with (
+        closing(ResultsFile(json, _digest(recognizer), clips)) if json else nullcontext() as results
+    ):
         done = {clip for clip in clips if results and clip in results}
         done -= {clip for clip, target in targets.items() if not target.exists()}
         todo = [clip for clip in clips if clip not in done]
@@ -115,10 +130,14 @@ def predict_clips(
         if done:
             console.print(f"{len(done)} of {len(clips)} clips were predicted before")
         work = partial(_predictor, recognizer)
-        with closing(map_clips(work, todo, ray) if ray else _predict_here(recognizer, todo)) as predicted:
+        with closing(
+            map_clips(work, todo, ray) if ray else _predict_here(recognizer, todo)
+        ) as predicted:
             for first in range(0, len(todo), ROWS):
                 predictions = list[Prediction]()
-                for clip, result in track(islice(predicted, ROWS), "predicting", len(todo), first, **bar):
+                for clip, result in track(
+                    islice(predicted, ROWS), "predicting", len(todo), first, **bar
+                ):
                     if isinstance(result, ClipError):
                         errors.append(ClipError(clip, result.found, result.remedy))
                         continue
@@ -127,7 +146,9 @@ def predict_clips(
                     if clip in targets:
                         problem = _attempt(_write_files, clip, targets[clip], prediction, formats)
                         errors += [problem] if problem else []
-                    if results and clip not in results:  # last: a clip with a result is not drawn again
+                    if (
+                        results and clip not in results
+                    ):  # last: a clip with a result is not drawn again
                         results.add(clip, prediction.to_dict())
                 if predictions:
                     console.print(_clip_table(predictions))
@@ -138,13 +159,20 @@ def predict_clips(
 
 
 def _note(predictions: Sequence[Prediction], recognizer: Recognizer) -> None:
-    """Name the clips whose seconds are assumed, or whose frames are so much farther apart than in training that events
-    fall between them."""
+    """Name the clips whose seconds are assumed, or whose frames are so much farther apart than in
+    training that events fall between them.
+    """
     if recognizer.frame_rate and not recognizer.model.lengths:
         longest = _LONG / recognizer.frame_rate
-        far = [each.path for each in predictions if np.diff(each.times, append=each.times[-1]).max() > longest]
+        far = [
+            each.path
+            for each in predictions
+            if np.diff(each.times, append=each.times[-1]).max() > longest
+        ]
         note_clips(far, _RECORDING.format(frames=recognizer.data.frames))
-    note_clips([prediction.path for prediction in predictions if prediction.assumes_rate], RATE_NOTE)
+    note_clips(
+        [prediction.path for prediction in predictions if prediction.assumes_rate], RATE_NOTE
+    )
 
 
 def note_clips(paths: Sequence[Path], text: str) -> None:
@@ -155,13 +183,15 @@ def note_clips(paths: Sequence[Path], text: str) -> None:
 
 
 class ResultsFile:
-    """Results of clips, one JSON object per line, written one by one, so that an interrupted command continues.
+    """Results of clips, one JSON object per line, written one by one, so that an interrupted
+    command continues.
 
-    Half a line at the end, which a kill leaves, is removed. A result counts for a clip of its path and
-    content.
+    Half a line at the end, which a kill leaves, is removed. A result counts for a clip of its path
+    and content.
 
     Args:
-        model: a hexadecimal digest of the model and all that changes its results; each line starts with it.
+        model: a hexadecimal digest of the model and all that changes its results; each line starts
+        with it.
         clips: whose results are removed if they are other files now than those that were predicted.
 
     Raises:
@@ -170,7 +200,8 @@ class ResultsFile:
     """
 
     def __init__(self, path: Path, model: str, clips: Iterable[Path] = ()) -> None:
-        self._path, self._model = path, model[:16]
+        self._path = path
+        self._model = model[:16]
         self._fingerprints = dict[str, str]()  # by path
         with explain_write_errors("this file", path.parent, path=path):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -179,7 +210,9 @@ class ResultsFile:
             self._file = path.open("a+b")
         try:
             if not lock_descriptor(self._file.fileno(), blocking=False):
-                raise ValueError(f"{path}: another command writes to it; wait until it ends, or choose another file")
+                raise ValueError(
+                    f"{path}: another command writes to it; wait until it ends, or choose another file"
+                )
             self._read()
             self._remove_replaced(clips)
         except BaseException:
@@ -187,7 +220,8 @@ class ResultsFile:
             raise
 
     def _read(self) -> None:
-        begin, end = f'{{"model": "{self._model}", '.encode(), 0
+        begin = f'{{"model": "{self._model}", '.encode()
+        end = 0
         self._file.seek(0)
         for number, line in enumerate(self._file, 1):
             try:
@@ -199,11 +233,15 @@ class ResultsFile:
                     end += len(line)
             except (ValueError, KeyError):
                 problem = f"line {number} is not a result of this model with this threshold"
-                raise ValueError(f"{self._path}: {problem}; choose another file, or remove this one") from None
+                raise ValueError(
+                    f"{self._path}: {problem}; choose another file, or remove this one"
+                ) from None
         self._file.truncate(end)
 
     def _remove_replaced(self, clips: Iterable[Path]) -> None:
-        """Remove the results of clips that are others now; of a clip that does not exist any more, the result stays."""
+        """Remove the results of clips that are others now; of a clip that does not exist any more,
+        the result stays.
+        """
         replaced = set[str]()
         for clip in clips:
             name = path_or_address(clip)
@@ -226,7 +264,8 @@ class ResultsFile:
 
     def add(self, clip: Path, values: Mapping[str, Any]) -> None:
         """Write the result of a clip; an error if it cannot be written, those before it are."""
-        name, content = path_or_address(clip), fingerprint(clip)
+        name = path_or_address(clip)
+        content = fingerprint(clip)
         line = {"model": self._model, "path": name, "fingerprint": content, **values}
         text = json_format.dumps(line, ensure_ascii=False) + "\n"
         with explain_write_errors("this file", self._path.parent, path=self._path):
@@ -241,11 +280,14 @@ class ResultsFile:
 
 
 def find_videos(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
-    """The clips among some paths, and those in folders of clips, at any depth; and the other files there.
+    """The clips among some paths, and those in folders of clips, at any depth; and the other files
+    there.
 
-    Paths that are no folders of clips are returned as they are, like links to clips that do not exist.
+    Paths that are no folders of clips are returned as they are, like links to clips that do not
+    exist.
     """
-    clips, others = list[Path](), list[Path]()
+    clips = list[Path]()
+    others = list[Path]()
     for path in paths:
         refuse_run(path)
         inside = list_files(path) if os.path.isdir(path) and not is_video(path) else ([], [])
@@ -260,14 +302,25 @@ def _attempt(function: Callable[..., Any], clip: Path, *given: Any) -> Any:
     try:
         return function(clip, *given)
     except (OSError, ValueError) as error:
-        return error if isinstance(error, ClipError) else ClipError(clip, str(error), "the others are not affected")
+        return (
+            error
+            if isinstance(error, ClipError)
+            else ClipError(clip, str(error), "the others are not affected")
+        )
 
 
 def _predict_here(recognizer: Recognizer, clips: Sequence[Path]) -> Generator[tuple[Path, Any]]:
-    """Each clip and its prediction, or its error, as `map_clips`; threads decode the next clips meanwhile."""
+    """Each clip and its prediction, or its error, as `map_clips`; threads decode the next clips
+    meanwhile.
+    """
     with closing(map_ahead(partial(_attempt, recognizer.read), clips)) as samples:
         for clip, sample in zip(clips, samples, strict=True):
-            yield clip, sample if isinstance(sample, ClipError) else _attempt(recognizer.predict, clip, sample)
+            yield (
+                clip,
+                sample
+                if isinstance(sample, ClipError)
+                else _attempt(recognizer.predict, clip, sample),
+            )
 
 
 def _predictor(recognizer: Recognizer) -> Callable[[Path], Any]:
@@ -280,7 +333,16 @@ def _digest(recognizer: Recognizer) -> str:
     """A digest of all that changes predictions."""
     of = recognizer
     nothing = () if of.nothing is None else (of.nothing,)  # without it, as in earlier versions
-    parts = of.classes, of.data, of.aggregation, of.temperature, of.threshold, of.curve, of.clip_seconds, *nothing
+    parts = (
+        of.classes,
+        of.data,
+        of.aggregation,
+        of.temperature,
+        of.threshold,
+        of.curve,
+        of.clip_seconds,
+        *nothing,
+    )
     return hashlib.sha256(repr((weights_digest(of.model), *parts)).encode()).hexdigest()
 
 
@@ -307,21 +369,27 @@ def _write_files(clip: Path, target: Path, prediction: Prediction, formats: Iter
 
 
 def distinct_names(clips: Sequence[Path]) -> list[str]:
-    """Names of clips without suffix; those that are equal, ignoring case, are preceded by their folders.
+    """Names of clips without suffix; those that are equal, ignoring case, are preceded by their
+    folders.
 
-    If these are still equal, all are preceded by their numbers. A name that is too long for a file system ends in a
-    digest.
+    If these are still equal, all are preceded by their numbers. A name that is too long for a file
+    system ends in a digest.
 
     Raises:
         ValueError: a clip is given twice.
     """
     paths = [as_cut(Path(os.path.realpath(clip))) for clip in clips]
     if len(set(paths)) < len(paths):
-        raise ValueError(f"{next(path for path in paths if paths.count(path) > 1)}: given twice; give each clip once")
+        raise ValueError(
+            f"{next(path for path in paths if paths.count(path) > 1)}: given twice; give each clip once"
+        )
     stems = Counter(path.stem.casefold() for path in paths)
     same = {path for path in paths if stems[path.stem.casefold()] > 1}
     root = os.path.commonpath([path.parent for path in same]) if same else ""
-    names = ["-".join(path.with_suffix("").relative_to(root).parts) if path in same else path.stem for path in paths]
+    names = [
+        "-".join(path.with_suffix("").relative_to(root).parts) if path in same else path.stem
+        for path in paths
+    ]
     if len({name.casefold() for name in names}) < len(names):
         names = [f"{number}-{name}" for number, name in enumerate(names)]
     return [short_name(name) for name in names]

@@ -49,9 +49,15 @@ class Training:
 
 
 def new_run(
-    run: Path, clips: Path | ClipSet, settings: Settings, split: Split | None, strict: bool, quiet: bool
+    run: Path,
+    clips: Path | ClipSet,
+    settings: Settings,
+    split: Split | None,
+    strict: bool,
+    quiet: bool,
 ) -> Training:
-    """Read the clips of a new run, divide them, and write its record; the arguments are those of `train_run`.
+    """Read the clips of a new run, divide them, and write its record; the arguments are those of
+    `train_run`.
 
     Raises:
         ClipError: no clips of a class can be read, or with `strict` not all of them.
@@ -65,7 +71,8 @@ def new_run(
         raise clips.left_out[0]
     classes = tuple(sorted({clip.label for clip in clips.clips}))
     require_one_nothing(classes, settings.training.nothing)
-    name, seed = settings.model.name, settings.training.seed
+    name = settings.model.name
+    seed = settings.training.seed
     split = split or clips.split
     if split is None:
         plan_split(clips.clips, name, seed)  # an error before clips are read
@@ -78,7 +85,9 @@ def new_run(
     split = plan_joined_split(clips, images, split, name, seed)
     if not quiet:
         show_overview(clips.with_recordings(split.clips), split, settings.training.nothing)
-    record = RunRecord(root_of(clips.path), classes, complete, split, (*clips.left_out, *unreadable))
+    record = RunRecord(
+        root_of(clips.path), classes, complete, split, (*clips.left_out, *unreadable)
+    )
     if settings.model.encoder == AUTO_ENCODER:  # until it is chosen, also by a run that continues
         undecided = complete._replace(model=replace(complete.model, encoder=AUTO_ENCODER))
         record = replace(record, settings=undecided)
@@ -102,16 +111,27 @@ def resumed_run(run: Path, folder: Path, quiet: bool) -> Training:
     return Training(run, record, net, samples, quiet, gone)
 
 
-def build(model: ModelConfig, data: DataConfig, training: TrainConfig, classes: Sequence[str]) -> VideoModel:
-    """The untrained model, with the random weights of its seed; a ValueError if it cannot be trained here."""
+def build(
+    model: ModelConfig, data: DataConfig, training: TrainConfig, classes: Sequence[str]
+) -> VideoModel:
+    """The untrained model, with the random weights of its seed; a ValueError if it cannot be
+    trained here.
+    """
     if (count := launched().size) > 1 and find_recipe(model.name).solver != "gradient":
-        raise ValueError(f"{model.name} is fitted by one process, and torchrun started {count}; leave out torchrun")
+        raise ValueError(
+            f"{model.name} is fitted by one process, and torchrun started {count}; leave out torchrun"
+        )
     torch.manual_seed(training.seed)
     return configured(model, data, len(classes))
 
 
 def _read(
-    net: VideoModel, settings: Settings, clips: Sequence[Clip], classes: Sequence[str], strict: bool, quiet: bool
+    net: VideoModel,
+    settings: Settings,
+    clips: Sequence[Clip],
+    classes: Sequence[str],
+    strict: bool,
+    quiet: bool,
 ) -> tuple[ClipFrames, tuple[ClipError, ...]]:
     """The samples of the clips: frames, or the features of the model's encoder."""
     _, data, training = settings

@@ -1,4 +1,6 @@
-"""Train a run: prepare its clips, fit its model by gradient descent or as a linear layer, evaluate it."""
+"""Train a run: prepare its clips, fit its model by gradient descent or as a linear layer, evaluate
+it.
+"""
 
 import dataclasses
 import re
@@ -62,7 +64,9 @@ _MIN_CALIBRATION = 10  # validation clips; with fewer of them the temperature is
 
 @dataclass(frozen=True)
 class TrainedRun:
-    """A trained run: its folder, and the figures of its test clips (`metrics.measure`; empty without test clips)."""
+    """A trained run: its folder, and the figures of its test clips (`metrics.measure`; empty
+    without test clips).
+    """
 
     path: Path
     figures: Mapping[str, Any]
@@ -86,17 +90,19 @@ def train(
     tensorboard: bool = False,
     **settings: Any,
 ) -> TrainedRun:
-    """Train a model on a folder of clips with one sub-folder per class, or on a CSV list, and evaluate it.
+    """Train a model on a folder of clips with one sub-folder per class, or on a CSV list, and
+    evaluate it.
 
     `onlooker.train("clips", run="runs/gestures", model="alstm", frames=20, epochs=10)`
 
     Args:
-        clips: the folder or list (`read_set`). `clips` and `run` may be addresses (`onlooker.storage`).
+        clips: the folder or list (`read_set`). `clips` and `run` may be addresses
+        (`onlooker.storage`).
         run: a new folder for the run; None: `runs/CLIPS-MODEL`.
         model: one of `onlooker.list_models()`.
         resume, quiet, tensorboard: as in `train_run`.
-        progress: called with a stage, such as "reading clips", how many of its parts are done, and how many there are.
-            An exception in it ends the training, and `resume` continues it.
+        progress: called with a stage, such as "reading clips", how many of its parts are done, and
+            how many there are. An exception in it ends the training, and `resume` continues it.
         fill, divide, scenes: as in `SetConfig`.
         settings: any other field of `ModelConfig`, `DataConfig` or `TrainConfig`.
 
@@ -110,7 +116,9 @@ def train(
         copy = copies.get(path, path)
         asked = SetConfig(fill=fill, divide=divide, scenes=scenes)
         source = local(clips) if asked == SetConfig() else read_set(local(clips), asked, fills=True)
-        figures = train_run(source, copy, *configs, resume=resume, quiet=quiet, tensorboard=tensorboard)
+        figures = train_run(
+            source, copy, *configs, resume=resume, quiet=quiet, tensorboard=tensorboard
+        )
     return TrainedRun(path, figures)
 
 
@@ -125,17 +133,27 @@ def folder_name(name: str) -> str:
 
 
 def _configs(model: str, settings: Mapping[str, Any]) -> Settings:
-    """`settings` by the config that has them; those without effect, such as `workers`, are for older programs."""
+    """`settings` by the config that has them; those without effect, such as `workers`, are for
+    older programs.
+    """
     settings = without_off(settings)
-    groups: list[type[ModelConfig | DataConfig | TrainConfig]] = [ModelConfig, DataConfig, TrainConfig]
+    groups: list[type[ModelConfig | DataConfig | TrainConfig]] = [
+        ModelConfig,
+        DataConfig,
+        TrainConfig,
+    ]
     fields = [{f.name for f in dataclasses.fields(group)} - {"name"} for group in groups]
     for unknown in sorted(set(settings) - set().union(*fields)):
-        raise TypeError(f"train has no setting {unknown}; {suggestion(unknown, sorted(set().union(*fields)))}")
+        raise TypeError(
+            f"train has no setting {unknown}; {suggestion(unknown, sorted(set().union(*fields)))}"
+        )
     if unused := set(settings) & find_recipe(model).ignores:
         raise ValueError(
             f"{', '.join(sorted(unused))}: without effect in {model}; leave it out, or choose another model"
         )
-    of_model, of_data, of_training = ({key: settings[key] for key in names & set(settings)} for names in fields)
+    of_model, of_data, of_training = (
+        {key: settings[key] for key in names & set(settings)} for names in fields
+    )
     found = for_model(ModelConfig(model, **of_model), DataConfig(**of_data), settings)
     return Settings(*found, TrainConfig(**of_training))
 
@@ -153,23 +171,30 @@ def train_run(
     cross_validate: bool = True,
     tensorboard: bool = False,
 ) -> dict[str, Any]:
-    """Train on the clips that can be read; the figures of the test clips (`metrics.measure`), if there are any.
+    """Train on the clips that can be read; the figures of the test clips (`metrics.measure`), if
+    there are any.
 
-    Processes that torchrun started share each batch. All but the first write nothing, and return {}.
+    Processes that torchrun started share each batch. All but the first write nothing, and return
+    {}.
 
     Args:
         clips: a folder, a list, or what `read_set` returns.
         run: a new or empty folder for everything that is written.
-        split: which clips are used for what; None: the split of `clips`, or `plan_split` of all clips.
+        split: which clips are used for what; None: the split of `clips`, or `plan_split` of all
+        clips.
         resume: continue an interrupted run with its own settings and split.
-        strict, quiet: stop at the first clip that cannot be read; no table of classes and no progress bars.
-        cross_validate: test a model that is trained in seconds by cross-validation if there are no test clips.
+        strict, quiet: stop at the first clip that cannot be read; no table of classes and no
+        progress bars.
+        cross_validate: test a model that is trained in seconds by cross-validation if there are no
+        test clips.
         tensorboard: also write curves and figures for TensorBoard.
 
     Raises:
         FileExistsError: the folder holds a run and `resume` is false, or it holds other files.
-        NotWritableError, ClipError: the run cannot be written to; the clips do not fit, or none can be read.
-        ValueError: settings or weights that do not fit; a run of another version; another process trains in it.
+        NotWritableError, ClipError: the run cannot be written to; the clips do not fit, or none can
+        be read.
+        ValueError: settings or weights that do not fit; a run of another version; another process
+        trains in it.
         RuntimeError: TensorBoard is not installed.
     """
     if tensorboard:
@@ -184,7 +209,9 @@ def train_run(
             if continues:
                 prepared = resumed_run(run, folder, quiet)
             else:
-                prepared = new_run(run, clips, Settings(model, data, training), split, strict, quiet)
+                prepared = new_run(
+                    run, clips, Settings(model, data, training), split, strict, quiet
+                )
             prepared = choose_encoder(prepared)
             if launched().size > 1:
                 torch.distributed.barrier()
@@ -194,8 +221,11 @@ def train_run(
             return figures
 
 
-def continue_run(record: RunRecord, run: Path, quiet: bool = False, cross_validate: bool = True) -> dict[str, Any]:
-    """`train_run` with the settings and the split of a record, or its continuation if that was interrupted.
+def continue_run(
+    record: RunRecord, run: Path, quiet: bool = False, cross_validate: bool = True
+) -> dict[str, Any]:
+    """`train_run` with the settings and the split of a record, or its continuation if that was
+    interrupted.
 
     Raises:
         ValueError: the run was started with other settings or another split.
@@ -203,36 +233,56 @@ def continue_run(record: RunRecord, run: Path, quiet: bool = False, cross_valida
     if figures := finished_figures(record, run):
         return figures
     settings = resolve(*record.settings)
-    return train_run(record.clips, run, *settings, record.split, True, quiet=quiet, cross_validate=cross_validate)
+    return train_run(
+        record.clips, run, *settings, record.split, True, quiet=quiet, cross_validate=cross_validate
+    )
 
 
 def finished_figures(record: RunRecord, run: Path) -> dict[str, Any] | None:
-    """The figures of a run with the settings and the split of a record; None unless it is finished; errors as there."""
+    """The figures of a run with the settings and the split of a record; None unless it is finished;
+    errors as there.
+    """
     if not (run / "config.json").exists():
         return None
     stored = RunRecord.read(run, record.clips)
     check_content(run, stored.split)
     split = record.split.without({error.path for error in stored.skipped})
-    check_settings(run, stored.identity, replace(record, settings=resolve(*record.settings), split=split).identity)
+    check_settings(
+        run,
+        stored.identity,
+        replace(record, settings=resolve(*record.settings), split=split).identity,
+    )
     return read_figures(run)
 
 
 def train_final(clips: ClipSet, run: Path, settings: Settings) -> Path:
-    """Train the model of a cross-validated run on all clips; returns `run/final`, which `load(run)` finds.
+    """Train the model of a cross-validated run on all clips; returns `run/final`, which `load(run)`
+    finds.
 
     Raises:
-        ValueError: a class has fewer than 2 recordings or clips, or the final run was started with other settings.
+        ValueError: a class has fewer than 2 recordings or clips, or the final run was started with
+            other settings.
     """
-    samples, _ = read_clips(clips.clips, sorted({clip.label for clip in clips.clips}), settings.data)
+    samples, _ = read_clips(
+        clips.clips, sorted({clip.label for clip in clips.clips}), settings.data
+    )
     plan = partial(hold_out_validation, seed=settings.training.seed)
-    split = plan_joined(plan, samples.clips, read_thumbnails(samples, settings.data), clips.asked.scenes)
+    split = plan_joined(
+        plan, samples.clips, read_thumbnails(samples, settings.data), clips.asked.scenes
+    )
     with lock_run(run):
-        continue_run(RunRecord(root_of(clips.path), (), settings, split), run / "final", cross_validate=False)
+        continue_run(
+            RunRecord(root_of(clips.path), (), settings, split), run / "final", cross_validate=False
+        )
     return run / "final"
 
 
-def _report(training: Training, recognizer: Recognizer, held_out: Evaluation | None) -> dict[str, Any]:
-    """Evaluate on the test clips that are not `gone`, or report the cross-validation; {} if there is neither."""
+def _report(
+    training: Training, recognizer: Recognizer, held_out: Evaluation | None
+) -> dict[str, Any]:
+    """Evaluate on the test clips that are not `gone`, or report the cross-validation; {} if there
+    is neither.
+    """
     record = training.record
     if held_out is not None:
         clips = (*record.split.training, *record.split.validation)
@@ -244,10 +294,14 @@ def _report(training: Training, recognizer: Recognizer, held_out: Evaluation | N
     else:
         return {}
     samples = training.samples.only(clips)
-    return write_report(training.run, recognizer, samples, record, training.run, held_out, training.quiet)
+    return write_report(
+        training.run, recognizer, samples, record, training.run, held_out, training.quiet
+    )
 
 
-def fit_run(training: Training, writer: Any, cross_validate: bool) -> tuple[Recognizer, Evaluation | None]:
+def fit_run(
+    training: Training, writer: Any, cross_validate: bool
+) -> tuple[Recognizer, Evaluation | None]:
     """Train, calibrate and save the model of a run.
 
     Args:
@@ -255,17 +309,23 @@ def fit_run(training: Training, writer: Any, cross_validate: bool) -> tuple[Reco
         cross_validate: as in `train_run`.
 
     Returns:
-        The trained model; and the predictions of a linear one for all training and validation clips, each by a model
-        that was chosen, fitted and calibrated without the clip and its recording, unless other clips or runs test it.
+        The trained model; and the predictions of a linear one for all training and validation
+        clips, each by a model that was chosen, fitted and calibrated without the clip and its
+        recording, unless other clips or runs test it.
     """
     record = training.record
     rate = sample_rate([clip.path for clip in record.split.training], record.settings.data)
     by_gradient = find_recipe(record.settings.model.name).solver == "gradient"
     if by_gradient:
         fit_by_gradient(training, writer)
-    aggregation, nothing = record.settings.training.resolved_aggregation, record.settings.training.nothing
-    recognizer = Recognizer(training.net, record.classes, record.settings.data, aggregation, rate, nothing=nothing)
-    threshold, held_out, notes = None, None, dict[str, object]()
+    aggregation = record.settings.training.resolved_aggregation
+    nothing = record.settings.training.nothing
+    recognizer = Recognizer(
+        training.net, record.classes, record.settings.data, aggregation, rate, nothing=nothing
+    )
+    threshold = None
+    held_out = None
+    notes = dict[str, object]()
     if by_gradient:
         try:
             threshold = _calibrate(recognizer, training)
@@ -286,15 +346,27 @@ def fit_run(training: Training, writer: Any, cross_validate: bool) -> tuple[Reco
 
 
 def fit_by_gradient(training: Training, writer: Any = None) -> None:
-    """Train by gradient descent, with a part of each batch in each process, and print a line for each epoch."""
-    record, samples = training.record, training.samples
+    """Train by gradient descent, with a part of each batch in each process, and print a line for
+    each epoch.
+    """
+    record = training.record
+    samples = training.samples
     parts = samples.only(record.split.training), samples.only(record.split.validation)
     title = None if training.quiet else record.settings.model.name
-    fit(training.net, *parts, record.settings.data, record.settings.training, training.run, title, writer=writer)
+    fit(
+        training.net,
+        *parts,
+        record.settings.data,
+        record.settings.training,
+        training.run,
+        title,
+        writer=writer,
+    )
 
 
 def _calibrate(recognizer: Recognizer, training: Training) -> EventThreshold | None:
-    """Choose the temperature, and the threshold of events if there is a class in which nothing happens.
+    """Choose the temperature, and the threshold of events if there is a class in which nothing
+    happens.
 
     Classes weigh equally if they did in training.
     """
@@ -302,8 +374,13 @@ def _calibrate(recognizer: Recognizer, training: Training) -> EventThreshold | N
     if len(validation) < _MIN_CALIBRATION:
         return None
     evaluation = recognizer.evaluate(validation)
-    targets, aggregation = evaluation.targets, recognizer.aggregation
-    weights = balancing_weights(targets) if training.record.settings.training.class_weights == "balanced" else None
+    targets = evaluation.targets
+    aggregation = recognizer.aggregation
+    weights = (
+        balancing_weights(targets)
+        if training.record.settings.training.class_weights == "balanced"
+        else None
+    )
     recognizer.temperature = fit_temperature(evaluation.frame_scores, targets, aggregation, weights)
     nothing = nothing_class(recognizer.classes, recognizer.nothing)
     return choose_threshold(recognizer.evaluate(validation).scores, targets, nothing)
@@ -312,7 +389,8 @@ def _calibrate(recognizer: Recognizer, training: Training) -> EventThreshold | N
 def _fit_layers(
     training: Training, recognizer: Recognizer, cross_validate: bool
 ) -> tuple[EventThreshold | None, Evaluation | None]:
-    """Choose and fit the layers of a linear model in place, and note what its cross-validation finds for the report.
+    """Choose and fit the layers of a linear model in place, and note what its cross-validation
+    finds for the report.
 
     Returns:
         The threshold of events, and the predictions that `fit_run` returns.
@@ -320,7 +398,8 @@ def _fit_layers(
     Raises:
         ValueError: clips of a single class, or features that are not finite.
     """
-    record, quiet = training.record, training.quiet
+    record = training.record
+    quiet = training.quiet
     samples = training.samples.only((*record.split.training, *record.split.validation))
     clips, early, features = training.encoded or encode(training, samples.clips)
     choice = choose(clips)
@@ -338,7 +417,9 @@ def _fit_layers(
     chosen: dict[str, Any] = {"chosen": why, "statistics": choice.label}
     if lite0_may_help(record.settings, samples.clips):
         chosen["imagenet"] = True
-    evaluation, held_out, threshold = _evaluation(samples, record, *tests), None, None
+    evaluation = _evaluation(samples, record, *tests)
+    held_out = None
+    threshold = None
     if evaluation is not None:
         if count_joined(samples.clips)[0]:
             paths = np.array([str(clip.path) for clip in samples.clips])
@@ -347,7 +428,10 @@ def _fit_layers(
             tests = cross_validated(clips._replace(groups=paths), given, title, rival)
             if mixed := _evaluation(samples, record, *tests):
                 unit = "scenes" if count_groups(samples.clips)[1] == "scene" else "copies"
-                chosen[unit] = {"mixed": measure(mixed)["accuracy"], "unseen": measure(evaluation)["accuracy"]}
+                chosen[unit] = {
+                    "mixed": measure(mixed)["accuracy"],
+                    "unseen": measure(evaluation)["accuracy"],
+                }
         if not tested and len(evaluation.names) == len(samples.clips):
             held_out = evaluation
             chosen["cross_validated"] = True
@@ -358,10 +442,18 @@ def _fit_layers(
 
 
 def _fit_events(
-    recognizer: Recognizer, samples: ClipFrames, clips: Clips, choice: Choice, features: Mapping[int, Tensor]
+    recognizer: Recognizer,
+    samples: ClipFrames,
+    clips: Clips,
+    choice: Choice,
+    features: Mapping[int, Tensor],
 ) -> None:
-    """Fit the layer of whole events to streams of the clips whose features are given, by their numbers."""
-    made_of, seconds, rate = list[ClipFeatures](), list[float](), recognizer.frame_rate or RATE
+    """Fit the layer of whole events to streams of the clips whose features are given, by their
+    numbers.
+    """
+    made_of = list[ClipFeatures]()
+    seconds = list[float]()
+    rate = recognizer.frame_rate or RATE
     for number, of_clip in features.items():
         with suppress(ClipError):  # a clip that was removed while the model was trained
             reader = VideoReader(samples.clips[number].path, recognizer.data.frame_rate)
@@ -377,14 +469,28 @@ def _fit_events(
 
 
 def _evaluation(
-    samples: ClipFrames, record: RunRecord, scores: NDArray[np.float64], thresholds: NDArray[np.float64]
+    samples: ClipFrames,
+    record: RunRecord,
+    scores: NDArray[np.float64],
+    thresholds: NDArray[np.float64],
 ) -> Evaluation | None:
     """The evaluation of the clips that have scores; None if no clip has any."""
     known = np.flatnonzero(np.isfinite(scores).all(1))
     if not len(known):
         return None
-    names, targets = tuple(samples.names[i] for i in known), np.array(samples.targets, np.int64)[known]
+    names = tuple(samples.names[i] for i in known)
+    targets = np.array(samples.targets, np.int64)[known]
     recordings = tuple(source_of(samples.clips[i]) for i in known)
     threshold = None if np.isnan(thresholds).all() else thresholds[known]
     nothing = record.settings.training.nothing
-    return Evaluation(names, record.classes, targets, scores[known], (), record.skipped, recordings, threshold, nothing)
+    return Evaluation(
+        names,
+        record.classes,
+        targets,
+        scores[known],
+        (),
+        record.skipped,
+        recordings,
+        threshold,
+        nothing,
+    )

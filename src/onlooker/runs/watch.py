@@ -31,7 +31,8 @@ def watch_sources(
     every_frame: bool = False,
     events: Sequence[str] = (),
 ) -> list[ClipError]:
-    """Print what happens in the sources until all have ended, then on stderr how many frames were processed.
+    """Print what happens in the sources until all have ended, then on stderr how many frames were
+    processed.
 
     Args:
         sources: numbers of cameras, addresses, paths; see `video.stream.Source`.
@@ -39,18 +40,22 @@ def watch_sources(
         events: addresses to which events are sent when they are over (`publish.open_publisher`).
 
     Returns:
-        An error for each source that could not be read or was lost, and for each event that could not be sent; of more
-        than a thousand, the last.
+        An error for each source that could not be read or was lost, and for each event that could
+        not be sent; of more than a thousand, the last.
 
     Raises:
-        ValueError: a run that cannot process streams, or finds no events to send; an invalid source or address.
+        ValueError: a run that cannot process streams, or finds no events to send; an invalid source
+        or address.
         FileExistsError: a file that has events, for a recording.
     """
-    errors = deque[ClipError](maxlen=_ERRORS)  # of a receiver that is gone for weeks, there would be many
+    errors = deque[ClipError](
+        maxlen=_ERRORS
+    )  # of a receiver that is gone for weeks, there would be many
     files = [
         source
         for source in sources
-        if is_address(source) or (os.path.exists(file_of(source)) and not source.startswith("/dev/"))
+        if is_address(source)
+        or (os.path.exists(file_of(source)) and not source.startswith("/dev/"))
     ]
     online: set[str] = set()  # sources that have been connected
     last: dict[str | None, Step] = {}
@@ -67,22 +72,35 @@ def watch_sources(
             return
         if every_frame:
             typer.echo(json.dumps(status._asdict()))
-        elif status.state == "reconnecting" or (status.state == "online" and status.source in online):
-            _print_dim(f"{status.source}: {status.state}{f' ({status.reason})' if status.reason else ''}")
+        elif status.state == "reconnecting" or (
+            status.state == "online" and status.source in online
+        ):
+            _print_dim(
+                f"{status.source}: {status.state}{f' ({status.reason})' if status.reason else ''}"
+            )
         online.add(status.source)
 
     recognizer = load(run)
     if recognizer.model.lengths:
         _print_dim(expected_events(recognizer, config.alarms_per_hour))
     elif events:
-        raise ValueError("this model finds no events to send; train the default model, `onlooker train CLIPS`")
+        raise ValueError(
+            "this model finds no events to send; train the default model, `onlooker train CLIPS`"
+        )
     steps = recognizer.watch(sources, config, report, print_status)
     if files:
         _keep_events(events)
-        note_clips([Path(file) for file in files if _assumes_rate(file, recognizer.data.frame_rate)], RATE_NOTE)
-    publishers = [open_publisher(address, [*map(without_password, sources)], report) for address in events]
+        note_clips(
+            [Path(file) for file in files if _assumes_rate(file, recognizer.data.frame_rate)],
+            RATE_NOTE,
+        )
+    publishers = [
+        open_publisher(address, [*map(without_password, sources)], report) for address in events
+    ]
     if config.rate is None and recognizer.frame_rate:
-        _print_dim(f"{recognizer.frame_rate:.3g} frames per second, as in training; --rate 0 uses every frame")
+        _print_dim(
+            f"{recognizer.frame_rate:.3g} frames per second, as in training; --rate 0 uses every frame"
+        )
     elif config.rate is None:
         _print_dim(
             f"frame rate {rate_text(recognizer)}; every frame is used; give --rate N, the frames per second of a "
@@ -98,7 +116,10 @@ def watch_sources(
             if every_frame:
                 typer.echo(json.dumps(step.to_dict()))
                 continue
-            lines = [f"event: {e.label} {100 * e.score:.0f} %, {e.start:.2f} to {e.end:.2f} s" for e in step.events]
+            lines = [
+                f"event: {e.label} {100 * e.score:.0f} %, {e.start:.2f} to {e.end:.2f} s"
+                for e in step.events
+            ]
             before = printed.get(step.source)
             if before is None or step.time - before.time >= _INTERVAL or step.label != before.label:
                 printed[step.source] = step
@@ -115,16 +136,22 @@ def watch_sources(
 
 
 def _keep_events(addresses: Sequence[str]) -> None:
-    """Raise a FileExistsError if a file has events already: those of a recording would be in it twice."""
+    """Raise a FileExistsError if a file has events already: those of a recording would be in it
+    twice.
+    """
     for path in map(Path, addresses):
         if path.is_file() and b"-->" in read_bytes(path):
-            raise FileExistsError(f"{path}: holds events already; choose another file, or remove it")
+            raise FileExistsError(
+                f"{path}: holds events already; choose another file, or remove it"
+            )
 
 
 def _assumes_rate(source: str, frame_rate: float | None) -> bool:
     """Whether a source is an image sequence that does not say its frame rate."""
     with suppress(ClipError):  # it is reported when the source is watched
-        return os.path.isdir(file_of(source)) and VideoReader(source, frame_rate).timing.assumes_rate
+        return (
+            os.path.isdir(file_of(source)) and VideoReader(source, frame_rate).timing.assumes_rate
+        )
     return False
 
 
@@ -133,5 +160,9 @@ def _print_dim(text: str) -> None:
 
 
 def _line(step: Step) -> str:
-    names = step.classes if step.threshold is None and step.happening is None else (*step.classes, step.nothing_name)
+    names = (
+        step.classes
+        if step.threshold is None and step.happening is None
+        else (*step.classes, step.nothing_name)
+    )
     return f"{step.time:8.2f} s  {step.label:<{max(map(len, names))}}  {100 * step.score:5.1f} %"

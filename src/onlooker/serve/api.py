@@ -1,4 +1,6 @@
-"""The interface for programs below /api/v1: stable, typed, described by openapi.json, with the token of the page."""
+"""The interface for programs below /api/v1: stable, typed, described by openapi.json, with the
+token of the page.
+"""
 
 import asyncio
 from typing import Any, Literal
@@ -18,7 +20,10 @@ __all__ = ["create_api"]
 
 _WAITING = 30  # requests with clips at a time
 _POLL = 0.03  # seconds between two looks at a job
-_CLIP = {"content": {"video/*": {"schema": {"type": "string", "format": "binary"}}}, "required": True}
+_CLIP = {
+    "content": {"video/*": {"schema": {"type": "string", "format": "binary"}}},
+    "required": True,
+}
 
 
 class Model(BaseModel):
@@ -28,8 +33,12 @@ class Model(BaseModel):
     name: str
     classes: list[str]
     nothing: str = Field(description="The answer that nothing happens.")
-    frame_rate: float | None = Field(description="Frames per second of training; null: every frame.")
-    threshold: float | None = Field(description="The probability that an event needs; null: the most probable class.")
+    frame_rate: float | None = Field(
+        description="Frames per second of training; null: every frame."
+    )
+    threshold: float | None = Field(
+        description="The probability that an event needs; null: the most probable class."
+    )
 
 
 class Tube(BaseModel):
@@ -38,7 +47,9 @@ class Tube(BaseModel):
     label: str
     score: float
     frames: list[int]
-    boxes: list[tuple[float, float, float, float]] = Field(description="x1 y1 x2 y2, in pixels of the video.")
+    boxes: list[tuple[float, float, float, float]] = Field(
+        description="x1 y1 x2 y2, in pixels of the video."
+    )
 
 
 class Prediction(BaseModel):
@@ -65,10 +76,13 @@ class Error(BaseModel):
 def create_api(looks: Looks, jobs: Jobs) -> FastAPI:
     """The interface as an application of its own, so that openapi.json has no other route."""
     api = FastAPI(
-        title="onlooker", version="1", docs_url=None, redoc_url=None,
+        title="onlooker",
+        version="1",
+        docs_url=None,
+        redoc_url=None,
         dependencies=[Depends(HTTPBearer(auto_error=False))],  # for openapi.json: `Guard` checks it
         responses={"default": {"model": Error, "description": "What is wrong"}},
-    )  # fmt: skip
+    )
     places = asyncio.Semaphore(_WAITING)
 
     @api.get("/models", response_model=list[Model])
@@ -78,13 +92,17 @@ def create_api(looks: Looks, jobs: Jobs) -> FastAPI:
 
     @api.post("/predict", response_model=Prediction, openapi_extra={"requestBody": _CLIP})
     async def predict(request: Request, model: str | None = None) -> dict[str, Any]:
-        """Predict a clip with a model (by its id; without: the first one), after all requests before."""
+        """Predict a clip with a model (by its id; without: the first one), after all requests
+        before.
+        """
         if places.locked():
             raise Problem(503, "busy", most=_WAITING)
         async with places:
             chosen = await run_in_threadpool(looks.models.get, model)
             async with receive(request, looks.folder) as (file, _):
-                job = jobs.submit(lambda job: {"model": chosen.id, **looks.predict(file, chosen.id, job)})
+                job = jobs.submit(
+                    lambda job: {"model": chosen.id, **looks.predict(file, chosen.id, job)}
+                )
                 while not job.finished:
                     if await request.is_disconnected():
                         job.cancelled = True

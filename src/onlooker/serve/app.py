@@ -1,4 +1,6 @@
-"""The server of the page: its routes and middleware, how it starts and ends, and what slow senders cannot hold open."""
+"""The server of the page: its routes and middleware, how it starts and ends, and what slow senders
+cannot hold open.
+"""
 
 import asyncio
 import shutil
@@ -33,8 +35,12 @@ from onlooker.video.reader import SUFFIXES
 
 __all__ = ["ServeSettings", "create_app", "make_server"]
 
-HEADER_SECONDS = 10.0  # for the header of a request, from the connection or the end of the last request
-MAX_WAITING = 200  # connections without a whole header; of more, the one that has waited longest is closed
+HEADER_SECONDS = (
+    10.0  # for the header of a request, from the connection or the end of the last request
+)
+MAX_WAITING = (
+    200  # connections without a whole header; of more, the one that has waited longest is closed
+)
 _HERE = Path(__file__).parent
 
 
@@ -42,9 +48,12 @@ def create_app(settings: ServeSettings) -> FastAPI:
     """The page as an ASGI application; its temporary folder is deleted when it ends.
 
     Raises:
-        FileNotFoundError, NotWritableError, ValueError: the run has no model; the folder of clips cannot be taught.
+        FileNotFoundError, NotWritableError, ValueError: the run has no model; the folder of clips
+            cannot be taught.
     """
-    trained, project, jobs = models.Models(settings), Project(settings.clips), Jobs()
+    trained = models.Models(settings)
+    project = Project(settings.clips)
+    jobs = Jobs()
     folder = Path(tempfile.mkdtemp(prefix="onlooker-page-"))
     looks = look.Looks(folder, settings, trained)
     teaching = teach.Teaching(project, looks, jobs)
@@ -60,10 +69,20 @@ def create_app(settings: ServeSettings) -> FastAPI:
 
     # The generated documentation of FastAPI would load scripts from another server.
     app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
-    app.state.project, app.state.teaching, app.state.folder = project, teaching, folder
+    app.state.project = project
+    app.state.teaching = teaching
+    app.state.folder = folder
     app.add_middleware(Guard, settings=settings)
     api = create_api(looks, jobs)
-    for kind in (RequestValidationError, HTTPException, ClientDisconnect, Problem, ValueError, OSError, Exception):
+    for kind in (
+        RequestValidationError,
+        HTTPException,
+        ClientDisconnect,
+        Problem,
+        ValueError,
+        OSError,
+        Exception,
+    ):
         for application in (app, api):
             application.add_exception_handler(kind, _respond)
     app.mount(API, api)
@@ -73,7 +92,9 @@ def create_app(settings: ServeSettings) -> FastAPI:
 
     @app.get("/")
     def page(request: Request) -> Response:
-        return templates.TemplateResponse(request, "page.html", {"texts": TEXTS, "version": onlooker.__version__})
+        return templates.TemplateResponse(
+            request, "page.html", {"texts": TEXTS, "version": onlooker.__version__}
+        )
 
     @app.get("/api/state")
     def state() -> dict[str, Any]:
@@ -107,20 +128,32 @@ def _respond(request: Request, error: Exception) -> JSONResponse:
 def make_server(app: ASGIApp, settings: ServeSettings) -> uvicorn.Server:
     """The server of the page, which is given to listen on: `make_server(…).run([socket])`."""
     config = uvicorn.Config(
-        app, http=PatientProtocol, backlog=2048, log_level="warning", server_header=False, proxy_headers=False,
-        ssl_certfile=settings.certificate, ssl_keyfile=settings.key, ws_max_size=2_000_000, timeout_graceful_shutdown=3,
-    )  # fmt: skip
+        app,
+        http=PatientProtocol,
+        backlog=2048,
+        log_level="warning",
+        server_header=False,
+        proxy_headers=False,
+        ssl_certfile=settings.certificate,
+        ssl_keyfile=settings.key,
+        ws_max_size=2_000_000,
+        timeout_graceful_shutdown=3,
+    )
     return uvicorn.Server(config)
 
 
 class PatientProtocol(H11Protocol):
-    """uvicorn's HTTP protocol, with limits for connections whose next request header is not complete.
+    """uvicorn's HTTP protocol, with limits for connections whose next request header is not
+    complete.
 
-    Without them, whoever opens a thousand connections and sends nothing uses up the files that a process may open
-    (usually 1,024), and nobody else is served. Somebody who sends the header at once is never among the oldest.
+    Without them, whoever opens a thousand connections and sends nothing uses up the files that a
+    process may open (usually 1,024), and nobody else is served. Somebody who sends the header at
+    once is never among the oldest.
     """
 
-    _waiting: ClassVar[dict["PatientProtocol", asyncio.TimerHandle]] = {}  # the one that has waited longest first
+    _waiting: ClassVar[
+        dict["PatientProtocol", asyncio.TimerHandle]
+    ] = {}  # the one that has waited longest first
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)

@@ -1,4 +1,6 @@
-"""Work that takes longer than a request, in threads: looks at clips, one after the other; trainings."""
+"""Work that takes longer than a request, in threads: looks at clips, one after the other;
+trainings.
+"""
 
 import logging
 import secrets
@@ -17,11 +19,14 @@ class Job:
     """A piece of work: its state, its progress, and its result.
 
     Attributes:
-        cancelled: set it to end the work, before it begins or at its next report; no effect on a finished job.
+        cancelled: set it to end the work, before it begins or at its next report; no effect on a
+            finished job.
     """
 
     def __init__(self) -> None:
-        self.id, self.state, self.note = secrets.token_hex(8), "queued", "queued"
+        self.id = secrets.token_hex(8)
+        self.state = "queued"
+        self.note = "queued"
         self.progress: float | None = None
         self.error: Problem | None = None
         self.result: dict[str, Any] | None = None
@@ -39,7 +44,8 @@ class Job:
         """
         if self.cancelled:
             raise CancelledError
-        self.note, self.progress = note, progress
+        self.note = note
+        self.progress = progress
         if partial:
             self.result = {**(self.result or {}), **partial}
 
@@ -57,11 +63,14 @@ class Job:
 
 
 class Jobs:
-    """All jobs of a server; finished ones are kept until many newer ones have finished. For the event loop's thread."""
+    """All jobs of a server; finished ones are kept until many newer ones have finished. For the
+    event loop's thread.
+    """
 
     def __init__(self) -> None:
         self._jobs: dict[str, Job] = {}
-        self._queue, self._others = ThreadPoolExecutor(1, "queue"), ThreadPoolExecutor(thread_name_prefix="job")
+        self._queue = ThreadPoolExecutor(1, "queue")
+        self._others = ThreadPoolExecutor(thread_name_prefix="job")
 
     def submit(self, work: Callable[[Job], dict[str, Any]], at_once: bool = False) -> Job:
         """Begin work after all that was submitted before, or `at_once`."""
@@ -98,6 +107,7 @@ def _run(job: Job, work: Callable[[Job], dict[str, Any]]) -> None:
     except CancelledError:
         job.state = "cancelled"
     except Exception as error:
-        job.error, job.state = as_problem(error), "failed"
+        job.error = as_problem(error)
+        job.state = "failed"
         if job.error.status == 500:
             logging.getLogger(__name__).exception("job %s", job.id)

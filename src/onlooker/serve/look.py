@@ -1,7 +1,9 @@
-"""Looking at a clip: the prediction of a model at every moment of it; the last clips are kept. And at a camera, live.
+"""Looking at a clip: the prediction of a model at every moment of it; the last clips are kept. And
+at a camera, live.
 
-A camera of the browser sends JPEG frames at the frame rate that the model was trained with, and at most two ahead of
-the answers, so that the delay does not grow if the model is slower than the camera.
+A camera of the browser sends JPEG frames at the frame rate that the model was trained with, and at
+most two ahead of the answers, so that the delay does not grow if the model is slower than the
+camera.
 """
 
 import asyncio
@@ -40,13 +42,17 @@ from onlooker.video.transcode import VideoFacts
 __all__ = ["Look", "Looks", "Viewer", "add_routes", "decode_jpeg", "describe_prediction"]
 
 MAX_KEPT = 30  # clips: those that wait, and the last ones; of more, the oldest is deleted
-_DRAWN_FRAMES = 5_000  # of a recording; in longer ones no heat map is drawn: its values would fill the browser
+_DRAWN_FRAMES = (
+    5_000  # of a recording; in longer ones no heat map is drawn: its values would fill the browser
+)
 _FORMATS = {"vtt": "webvtt", "csv": "csv"}
 Kind = Literal["vtt", "csv", "mp4"]
 _STORED = {"Cache-Control": "private, max-age=1800"}
 
 
-MAX_BYTES, MAX_SIDE = 1_000_000, 1280  # of a frame
+# of a frame
+MAX_BYTES = 1_000_000
+MAX_SIDE = 1280
 _CLOCK = struct.Struct("<d")  # the browser's clock in ms, before each JPEG
 _DECAY = 0.99  # per step, for the highest heat, which determines the scale of colors
 
@@ -70,10 +76,14 @@ class Look:
 
 
 class Looks:
-    """The clips that were looked at, in a temporary folder. All methods can be called from several threads."""
+    """The clips that were looked at, in a temporary folder. All methods can be called from several
+    threads.
+    """
 
     def __init__(self, folder: Path, settings: ServeSettings, models: Models) -> None:
-        self.folder, self.settings, self.models = folder / "looks", settings, models
+        self.folder = folder / "looks"
+        self.settings = settings
+        self.models = models
         self._looks: dict[str, Look] = {}
 
     def add(self, file: Path, name: str, model: str) -> Look:
@@ -145,7 +155,9 @@ class Looks:
         copy = look.path.with_name("copy.mp4")
 
         def report(facts: VideoFacts) -> None:
-            job.report("checking", facts.frames / facts.claimed if facts.claimed > facts.frames else None)
+            job.report(
+                "checking", facts.frames / facts.claimed if facts.claimed > facts.frames else None
+            )
 
         facts = convert(look.path, limit, report, copy=copy, unless_playable=True)
         if facts.playable and not facts.damaged:
@@ -182,9 +194,16 @@ def describe_prediction(prediction: Prediction) -> dict[str, Any]:
         "labels": [event.label if event else prediction.nothing_name for event in events],
         "heat": None if heat is None else heat_levels(heat, full_strength(heat)),
         "boxes": [
-            {"t": position[index], "corners": corners, "label": tube.label, "score": round(tube.score, 4)}
+            {
+                "t": position[index],
+                "corners": corners,
+                "label": tube.label,
+                "score": round(tube.score, 4),
+            }
             for tube in prediction.actors
-            for index, corners in zip(tube.frames.tolist(), np.round(tube.boxes / size, 4).tolist(), strict=True)
+            for index, corners in zip(
+                tube.frames.tolist(), np.round(tube.boxes / size, 4).tolist(), strict=True
+            )
             if index in position
         ],
         "segments": [vars(segment) for segment in prediction.segments],
@@ -192,8 +211,9 @@ def describe_prediction(prediction: Prediction) -> dict[str, Any]:
 
 
 def heat_levels(heat: NDArray[np.float32], scale: float) -> list[Any]:
-    """Heat maps `… 30 40` with half as many rows and columns, as shares, from 0 for an even map to 1 for the weight
-    that is drawn at full strength."""
+    """Heat maps `… 30 40` with half as many rows and columns, as shares, from 0 for an even map to
+    1 for the weight that is drawn at full strength.
+    """
     *frames, h, w = heat.shape
     halved = heat.reshape(*frames, h // 2, 2, w // 2, 2).mean((-3, -1), dtype=float)
     even = 1 / (h * w)
@@ -254,7 +274,9 @@ def decode_jpeg(content: bytes) -> NDArray[np.uint8]:
     try:
         with Image.open(io.BytesIO(content), formats=["JPEG"]) as image:
             if max(image.size) > MAX_SIDE:
-                raise Problem(422, "frame_size", width=image.width, height=image.height, most=MAX_SIDE)
+                raise Problem(
+                    422, "frame_size", width=image.width, height=image.height, most=MAX_SIDE
+                )
             return np.asarray(image.convert("RGB"))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise Problem(422, "frame_format") from error
@@ -291,11 +313,15 @@ def add_routes(app: FastAPI, looks: Looks, jobs: Jobs) -> None:
                 (sent,) = _CLOCK.unpack(content[: _CLOCK.size])
                 time = monotonic() - begin
                 jpeg = content[_CLOCK.size :]
-                await socket.send_json(await loop.run_in_executor(executor, viewer.step, sent, time, jpeg))
+                await socket.send_json(
+                    await loop.run_in_executor(executor, viewer.step, sent, time, jpeg)
+                )
         except WebSocketDisconnect:
             pass
         except Exception as error:
             problem = as_problem(error)
-            with suppress(RuntimeError, WebSocketDisconnect):  # the browser has disconnected in the meantime
+            with suppress(
+                RuntimeError, WebSocketDisconnect
+            ):  # the browser has disconnected in the meantime
                 await socket.send_json(problem.to_dict())
                 await socket.close(1011 if problem.status == 500 else 1008)

@@ -1,7 +1,8 @@
-"""Clips from the browser: received into a file, checked by decoding, copied for browsers that do not play them; stills.
+"""Clips from the browser: received into a file, checked by decoding, copied for browsers that do
+not play them; stills.
 
-They are decoded in a separate process with limits of memory and time (`video.safe`): a clip that attacks or exhausts
-the decoder is an error of this clip alone.
+They are decoded in a separate process with limits of memory and time (`video.safe`): a clip that
+attacks or exhausts the decoder is an error of this clip alone.
 """
 
 import asyncio
@@ -34,7 +35,8 @@ OnFacts = Callable[[VideoFacts], object]
 
 @asynccontextmanager
 async def receive(request: Request, folder: Path) -> AsyncIterator[tuple[Path, str]]:
-    """The body of a request as a new file in the folder, which is removed at the end; and its name in the browser.
+    """The body of a request as a new file in the folder, which is removed at the end; and its name
+    in the browser.
 
     Raises:
         Problem: 413 for a body that is too large (`security.Guard`), 422 for an empty one.
@@ -86,22 +88,31 @@ def convert(
 
 
 class Previews:
-    """Stills and copies of clips, named by the ids of the clips; all methods can be called from several threads."""
+    """Stills and copies of clips, named by the ids of the clips; all methods can be called from
+    several threads.
+    """
 
     def __init__(self, project: Project) -> None:
-        self.project, self.folder = project, project.store / "previews"
-        self._locks: defaultdict[str, RLock] = defaultdict(RLock)  # of the clips whose previews are or were made
+        self.project = project
+        self.folder = project.store / "previews"
+        self._locks: defaultdict[str, RLock] = defaultdict(
+            RLock
+        )  # of the clips whose previews are or were made
 
     def make(self, clip_id: str, file: Path, max_seconds: float = math.inf) -> VideoFacts:
         """Decode a clip once for its still and, unless browsers play the file itself, a copy."""
         self.folder.mkdir(parents=True, exist_ok=True)
         copy = self.folder / f"{clip_id}.mp4"
-        return convert(file, max_seconds, copy=copy, still=copy.with_suffix(".jpg"), unless_playable=True)
+        return convert(
+            file, max_seconds, copy=copy, still=copy.with_suffix(".jpg"), unless_playable=True
+        )
 
     def still(self, clip_id: str) -> Path:
-        """The frame of a clip that differs most from the one before it, a small JPEG; errors as of `convert`.
+        """The frame of a clip that differs most from the one before it, a small JPEG; errors as of
+        `convert`.
 
-        Previews are made again if the file has changed, or was moved meanwhile, as when its class is renamed.
+        Previews are made again if the file has changed, or was moved meanwhile, as when its class
+        is renamed.
         """
         with self._locks[clip_id]:
             clip = self.project.clip(clip_id)
@@ -119,7 +130,9 @@ class Previews:
         return made.with_suffix(".jpg")
 
     def playable(self, clip_id: str) -> Path:
-        """The clip in a format that every browser plays: the file itself, or a copy; errors as of `convert`."""
+        """The clip in a format that every browser plays: the file itself, or a copy; errors as of
+        `convert`.
+        """
         still = self.still(clip_id)  # which finds out whether a copy is needed
         clip = self.project.clip(clip_id)
         return clip.path if clip.playable else still.with_suffix(".mp4")

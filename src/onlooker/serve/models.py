@@ -1,4 +1,6 @@
-"""The trained models that the page offers: which runs there are, newest first, and the few that are in memory."""
+"""The trained models that the page offers: which runs there are, newest first, and the few that are
+in memory.
+"""
 
 import hashlib
 import shutil
@@ -30,7 +32,8 @@ class Model:
     """A run with a trained model, as its files describe it.
 
     Args:
-        saved: the time at which it was saved, in nanoseconds: a run that was trained again is another model in memory.
+        saved: the time at which it was saved, in nanoseconds: a run that was trained again is
+            another model in memory.
     """
 
     id: str
@@ -47,9 +50,12 @@ class Models:
     """
 
     def __init__(self, settings: ServeSettings) -> None:
-        self._run, self._runs = settings.run, settings.runs
+        self._run = settings.run
+        self._runs = settings.runs
         if self._run and find_model(self._run) is None:
-            raise FileNotFoundError(f"{self._run}: no trained model; expected what `onlooker train` writes")
+            raise FileNotFoundError(
+                f"{self._run}: no trained model; expected what `onlooker train` writes"
+            )
         self._lock = Lock()
         self._load = lru_cache(_IN_MEMORY)(lambda model: onlooker.load(model.run))
 
@@ -62,7 +68,9 @@ class Models:
         return sorted(models, key=lambda model: (model.run.resolve() != chosen, -model.saved))
 
     def get(self, model_id: str | None) -> Model:
-        """The model with this id, or the first one; a Problem 404 if it was removed, or there is none."""
+        """The model with this id, or the first one; a Problem 404 if it was removed, or there is
+        none.
+        """
         for model in self.find():
             if model_id in (None, model.id):
                 return model
@@ -85,8 +93,8 @@ class Models:
         """Give the run of a model another name; its folder before and after.
 
         Raises:
-            Problem: 404 if it was removed, 409 if it is not in the folder of runs or the name is taken, 422 for a name
-                that not every system can store.
+            Problem: 404 if it was removed, 409 if it is not in the folder of runs or the name is
+                taken, 422 for a name that not every system can store.
         """
         run = self._own(model_id)
         others = [path.name for path in self._runs.iterdir() if path != run]
@@ -111,7 +119,9 @@ class Models:
 
 
 def find_model(run: Path) -> Model | None:
-    """The run's model; None if it has none (yet). After cross-validation it is that of the final run."""
+    """The run's model; None if it has none (yet). After cross-validation it is that of the final
+    run.
+    """
     for record in (run / "model" / _RECORD, run / "final" / "model" / _RECORD, run / _RECORD):
         if record.is_file():
             model_id = hashlib.sha256(str(run.resolve()).encode()).hexdigest()[:16]
@@ -133,7 +143,9 @@ def _describe(model: Model) -> dict[str, Any] | None:
             "nothing": nothing_name(classes, values.get("nothing")),
             "frame_rate": values.get("frame_rate"),
             "threshold": values.get("threshold"),
-            "expected": EventCurve.from_dict(curve).sentence(StreamConfig.alarms_per_hour) if curve else None,
+            "expected": EventCurve.from_dict(curve).sentence(StreamConfig.alarms_per_hour)
+            if curve
+            else None,
             "report": (model.run / REPORT).is_file(),
         }
     except (OSError, ValueError, KeyError, TypeError):

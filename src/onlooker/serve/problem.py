@@ -1,5 +1,5 @@
-"""The texts of the page, from texts/*.json: the browser has them, too (`t` in dom.js); and its errors: a code, what was
-found, what was expected, what to do.
+"""The texts of the page, from texts/*.json: the browser has them, too (`t` in dom.js); and its
+errors: a code, what was found, what was expected, what to do.
 """
 
 import json
@@ -26,7 +26,8 @@ _COMMAND = re.compile(r"(?<!\w)--[a-z]|`onlooker ")
 
 
 def t(key: str, **values: object) -> str:
-    """The text of a key such as `hint.no_nothing`, with {names} replaced; `one` or `other` by the value `count`.
+    """The text of a key such as `hint.no_nothing`, with {names} replaced; `one` or `other` by the
+    value `count`.
 
     Raises:
         KeyError: there is no such text, or it needs another value.
@@ -44,15 +45,19 @@ class Problem(Exception):  # noqa: N818 - the word that its user reads
 
     Args:
         status: the HTTP status.
-        code: the name of the error in texts/*.json, which say what is wrong (`found`), what was expected, and what to
-            do (`remedy`).
+        code: the name of the error in texts/*.json, which say what is wrong (`found`), what was
+            expected, and what to do (`remedy`).
         values: what stands in these texts; errors of the library, in English, as `reason`.
     """
 
     def __init__(self, status: int, code: str, **values: object) -> None:
-        self.status, self.code = status, code
+        self.status = status
+        self.code = code
         texts = TEXTS["problem"][code]
-        values = {name: _for_the_page(str(value)) if name in _OF_LIBRARY else value for name, value in values.items()}
+        values = {
+            name: _for_the_page(str(value)) if name in _OF_LIBRARY else value
+            for name, value in values.items()
+        }
         self.found, self.expected, self.remedy = (
             t(f"problem.{code}.{part}", **values) if part in texts else "" for part in _PARTS
         )
@@ -64,12 +69,16 @@ class Problem(Exception):  # noqa: N818 - the word that its user reads
 
 
 def _for_the_page(text: str) -> str:
-    """A message of the library without the clauses that advise options or commands, which a page does not have."""
+    """A message of the library without the clauses that advise options or commands, which a page
+    does not have.
+    """
     return "; ".join(clause for clause in text.split("; ") if not _COMMAND.search(clause))
 
 
 def as_problem(error: BaseException) -> Problem:
-    """Convert an error of the library for the user; unexpected errors have the code `internal` and the status 500."""
+    """Convert an error of the library for the user; unexpected errors have the code `internal` and
+    the status 500.
+    """
     match error:
         case Problem():
             return error
@@ -82,7 +91,10 @@ def as_problem(error: BaseException) -> Problem:
         case FileNotFoundError():
             return Problem(404, "no_file", reason=error)
         case RequestValidationError():
-            found = (f"{'.'.join(map(str, each['loc'][1:]))}: {each['msg']}" for each in error.errors()[:3])
+            found = (
+                f"{'.'.join(map(str, each['loc'][1:]))}: {each['msg']}"
+                for each in error.errors()[:3]
+            )
             return Problem(422, "request", reason="; ".join(found))
         case HTTPException():
             return Problem(error.status_code, "http", reason=error.detail)

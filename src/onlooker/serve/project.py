@@ -1,8 +1,10 @@
-"""The folder of clips that the page edits: its classes and clips, and changes that can be undone until the server ends.
+"""The folder of clips that the page edits: its classes and clips, and changes that can be undone
+until the server ends.
 
-Clips are files; what the page knows of them is in a database in the hidden folder of the project. Every change is a
-list of renames within the folder: deleted files go to `.onlooker/trash`, new ones come from there. The trash is emptied
-at the next start. Requests list the class folders, which other programs may change, too.
+Clips are files; what the page knows of them is in a database in the hidden folder of the project.
+Every change is a list of renames within the folder: deleted files go to `.onlooker/trash`, new ones
+come from there. The trash is emptied at the next start. Requests list the class folders, which
+other programs may change, too.
 """
 
 import itertools
@@ -128,21 +130,24 @@ class Project:
         folder: other programs may change it, too; the version then increases.
 
     Raises:
-        ValueError: the folder is a file, or another server uses it; its database is damaged, or it would change files
-            elsewhere.
+        ValueError: the folder is a file, or another server uses it; its database is damaged, or it
+            would change files elsewhere.
         NotWritableError: the folder exists, and cannot be written to.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder.absolute()
         if folder.exists() and not folder.is_dir():
-            raise ValueError(f"{folder}: a file, expected the folder of clips; give another one with --clips")
+            raise ValueError(
+                f"{folder}: a file, expected the folder of clips; give another one with --clips"
+            )
         self.store = self.folder / STORE
         self.database = Database(None)
         self._lock = RLock()
         self._classes: list[str] = []
         self._changes: list[_Change] = []
-        # Higher after each change, by the page or by other programs, and than that of the last server.
+        # Higher after each change, by the page or by other programs, and than that of the last
+        # server.
         self.version = time.time_ns() // 1_000_000
         self.refresh()
 
@@ -152,22 +157,31 @@ class Project:
         return {name: counts.get(name, 0) for name in self._classes}
 
     def clips(self, label: str, count: int = -1, before: str | None = None) -> list[ProjectClip]:
-        """The clips of a class, the last ones first; with `before`, those that follow the clip with this id."""
+        """The clips of a class, the last ones first; with `before`, those that follow the clip with
+        this id.
+        """
         older = "number < coalesce((SELECT number FROM clip WHERE id = ?), 1 << 62)"
-        return self.select(f"folder = ? AND {older} ORDER BY number DESC LIMIT ?", label, before, count)
+        return self.select(
+            f"folder = ? AND {older} ORDER BY number DESC LIMIT ?", label, before, count
+        )
 
     def select(self, condition: str = "true", *values: object) -> list[ProjectClip]:
         """The clips for which an SQL condition holds."""
         columns = "id, folder, name, seconds, playable, predicted FROM clip LEFT JOIN tested ON tested.clip = id"
-        rows = self.database.run(f"SELECT {columns} WHERE folder NOT LIKE '.%' AND {condition}", *values)
+        rows = self.database.run(
+            f"SELECT {columns} WHERE folder NOT LIKE '.%' AND {condition}", *values
+        )
         return [
             ProjectClip(clip_id, label, f"{label}/{name}", self.folder / label / name, *facts)
             for clip_id, label, name, *facts in rows
         ]
 
-    def tested(self, truth: str | None = None, predicted: str | None = None) -> list[dict[str, Any]]:
-        """The first clips of a class with this prediction, or those classified wrongly, the most certain errors first,
-        as plain values."""
+    def tested(
+        self, truth: str | None = None, predicted: str | None = None
+    ) -> list[dict[str, Any]]:
+        """The first clips of a class with this prediction, or those classified wrongly, the most
+        certain errors first, as plain values.
+        """
         if truth is None:
             clips = self.select("truth != predicted ORDER BY margin LIMIT 100")
         else:
@@ -195,7 +209,8 @@ class Project:
         """Call the method `name`, which changes the project, while no other thread changes it.
 
         Raises:
-            Problem: 409 if the project has changed since the page saw this version; 422 for values of other names.
+            Problem: 409 if the project has changed since the page saw this version; 422 for values
+                of other names.
         """
         with self._lock:
             self.refresh()
@@ -209,7 +224,9 @@ class Project:
             make(**values)
 
     def incoming(self) -> Path:
-        """The folder for files that are to be added; what remains in it is deleted at the next start."""
+        """The folder for files that are to be added; what remains in it is deleted at the next
+        start.
+        """
         with self._lock:
             self._open(make=True)
             (self.folder / TRASH).mkdir(parents=True, exist_ok=True)
@@ -221,13 +238,17 @@ class Project:
         self._do(t("change.add_class", name=name), [self._empty(name)])
 
     def rename_class(self, name: str, to: str) -> None:
-        """Give a class another name; errors as for `add_class`, and a Problem 404 if there is no such class."""
+        """Give a class another name; errors as for `add_class`, and a Problem 404 if there is no
+        such class.
+        """
         self._require_class(name)
         if (to := self._new_class(to, besides=name)) != name:
             self._do(t("change.rename_class", name=name, to=to), [(name, to)])
 
     def merge_class(self, name: str, to: str) -> None:
-        """Move the clips of a class to another one, and remove it; a Problem 404 if one of them is not there."""
+        """Move the clips of a class to another one, and remove it; a Problem 404 if one of them is
+        not there.
+        """
         self._require_class(name)
         self._require_class(to)
         sources: dict[str, str] = {}
@@ -281,9 +302,13 @@ class Project:
             return self.clip(clip_id)
 
     def recordings(self) -> dict[str, str]:
-        """The recordings of clips, by their paths relative to the folder; a Problem 422 if the list cannot be read."""
+        """The recordings of clips, by their paths relative to the folder; a Problem 422 if the list
+        cannot be read.
+        """
         rows = read_recordings(self.folder / RECORDINGS)
-        return {row["clip"]: row["recording"] for row in rows if not row["clip"].startswith(f"{TRASH}/")}
+        return {
+            row["clip"]: row["recording"] for row in rows if not row["clip"].startswith(f"{TRASH}/")
+        }
 
     def set_recording(self, clip_id: str, recording: str) -> None:
         """Note of which recording a clip is.
@@ -303,15 +328,21 @@ class Project:
         self._note(text, partial(_restore, path, before))
 
     def _join(self, clip: str, recording: str) -> None:
-        """Make a clip part of a recording, so that no split divides it; a new list names every clip."""
+        """Make a clip part of a recording, so that no split divides it; a new list names every
+        clip.
+        """
         rows = read_recordings(self.folder / RECORDINGS)
-        rows = rows or [{"clip": other.relative, "recording": other.relative} for other in self.select()]
+        rows = rows or [
+            {"clip": other.relative, "recording": other.relative} for other in self.select()
+        ]
         by_clip = {row["clip"]: row for row in rows}
         by_clip.setdefault(clip, {"clip": clip})["recording"] = recording
         _write_rows(self.folder / RECORDINGS, [*by_clip.values()])
 
     def set_label(self, clip_id: str, label: str) -> None:
-        """Give a clip the class that the user has chosen or confirmed; a Problem 404 if one of them is not there."""
+        """Give a clip the class that the user has chosen or confirmed; a Problem 404 if one of them
+        is not there.
+        """
         clip = self.clip(clip_id)
         self._require_class(label)
         name = clip.path.name
@@ -321,9 +352,13 @@ class Project:
             text = t("change.move_clip", name=name, label=clip.label, to=label)
             self._do(text, [(clip.relative, self._free(label, name))], settled=clip_id)
 
-    def set_facts(self, clip_id: str, seconds: float, playable: bool, digest: str | None = None) -> None:
+    def set_facts(
+        self, clip_id: str, seconds: float, playable: bool, digest: str | None = None
+    ) -> None:
         """Keep what decoding a clip has found, and the digest of its content."""
-        update = "UPDATE clip SET seconds = ?, playable = ?, digest = coalesce(?, digest) WHERE id = ?"
+        update = (
+            "UPDATE clip SET seconds = ?, playable = ?, digest = coalesce(?, digest) WHERE id = ?"
+        )
         self.database.run(update, seconds, playable, digest, clip_id)
 
     def delete_clip(self, clip_id: str) -> None:
@@ -336,8 +371,9 @@ class Project:
         """Undo the last change, or the changes of the last batch.
 
         Raises:
-            Problem: 409 if there is none, if another program has removed its files (it is then forgotten), or if files
-                of another program are in the way (it can be made once these are gone).
+            Problem: 409 if there is none, if another program has removed its files (it is then
+                forgotten), or if files of another program are in the way (it can be made once these
+                are gone).
         """
         changes = self._last()
         if not changes:
@@ -356,12 +392,23 @@ class Project:
         """Notice what other programs have changed."""
         with self._lock:
             self._open()
-            folders = [path for path in self.folder.glob("*") if path.is_dir() and not is_hidden(path.name)]
+            folders = [
+                path for path in self.folder.glob("*") if path.is_dir() and not is_hidden(path.name)
+            ]
             present = {
-                (path.name, file.name) for path in folders for file in path.iterdir() if not is_hidden(file.name)
+                (path.name, file.name)
+                for path in folders
+                for file in path.iterdir()
+                if not is_hidden(file.name)
             }
-            stored = {*self.database.run("SELECT folder, name FROM clip WHERE folder NOT LIKE '.%'")}
-            added = [(label, name) for label, name in sorted(present - stored) if is_video(self.folder / label / name)]
+            stored = {
+                *self.database.run("SELECT folder, name FROM clip WHERE folder NOT LIKE '.%'")
+            }
+            added = [
+                (label, name)
+                for label, name in sorted(present - stored)
+                if is_video(self.folder / label / name)
+            ]
             with self.database.transaction():
                 for row in stored - present:
                     self.database.run("DELETE FROM clip WHERE folder = ? AND name = ?", *row)
@@ -381,7 +428,9 @@ class Project:
             self._changes = []
 
     def _open(self, make: bool = False) -> None:
-        """Open the database of the folder, and empty its trash; nothing is written without the folder."""
+        """Open the database of the folder, and empty its trash; nothing is written without the
+        folder.
+        """
         if self.database.file:
             if self.database.file.exists():
                 return
@@ -390,7 +439,9 @@ class Project:
             return
         for path in (self.store, *self.store.glob("*")):
             if path.is_symlink():  # what is deleted there would be deleted elsewhere
-                raise ValueError(f"{printable(path)}: a link, expected a folder or file of the page; remove the link")
+                raise ValueError(
+                    f"{printable(path)}: a link, expected a folder or file of the page; remove the link"
+                )
         check_writable(self.store, "allow writing to it, or teach another folder (--clips)")
         try:
             self.database = Database(self.store / "page.db")
@@ -401,7 +452,9 @@ class Project:
             self.close()
             raise
 
-    def _do(self, text: str, moves: Sequence[Move], settled: str | None = None, batch: str = "") -> None:
+    def _do(
+        self, text: str, moves: Sequence[Move], settled: str | None = None, batch: str = ""
+    ) -> None:
         """Make a change; `settled`: the clip whose label it confirms."""
         self._make(moves, settled, is_undone=False)
         self._note(text, partial(self._make, _backwards(moves), settled, is_undone=True), batch)
@@ -421,14 +474,18 @@ class Project:
             with self.database.transaction():
                 for source, target in moves:
                     self._note_move(source, target)
-                self.database.run("UPDATE clip SET settled = ? WHERE id = ?", not is_undone, settled)
+                self.database.run(
+                    "UPDATE clip SET settled = ? WHERE id = ?", not is_undone, settled
+                )
         except Exception:  # such as a file that another program has open, or a full disk
             with suppress(OSError, ValueError):
                 _make_moves(self.folder, _backwards(moves))
             raise
 
     def _note_move(self, source: str, target: str) -> None:
-        """Note that a clip, or a class with its clips, was renamed. Outside of the trash, a class is in no folder."""
+        """Note that a clip, or a class with its clips, was renamed. Outside of the trash, a class
+        is in no folder.
+        """
         if "/" in source and "/" in target:
             query = "UPDATE clip SET folder = ?, name = ? WHERE folder = ? AND name = ?"
             self.database.run(query, *target.rsplit("/", 1), *source.rsplit("/", 1))
@@ -448,7 +505,11 @@ class Project:
 
     def _trash(self, suffix: str = "") -> str:
         """A free path in the trash."""
-        return (self.incoming() / f"{secrets.token_hex(8)}{suffix}").relative_to(self.folder).as_posix()
+        return (
+            (self.incoming() / f"{secrets.token_hex(8)}{suffix}")
+            .relative_to(self.folder)
+            .as_posix()
+        )
 
     def _require_class(self, name: str) -> None:
         if name not in (names := self.counts()):
@@ -464,14 +525,17 @@ class Project:
     def _free(self, label: str, name: str, taken: Container[str] = ()) -> str:
         """A free path for a clip in a class, with its name or a similar one."""
         numbered = (f"{label}/{file_name(name, number)}" for number in itertools.count(1))
-        return next(path for path in numbered if path not in taken and not (self.folder / path).exists())
+        return next(
+            path for path in numbered if path not in taken and not (self.folder / path).exists()
+        )
 
 
 def _check_moves(folder: Path, moves: Sequence[Move], back: bool = False) -> None:
     """Check renames before they are made.
 
     Args:
-        back: they undo a change: a class that it has made is removed, unless another program has put files there.
+        back: they undo a change: a class that it has made is removed, unless another program has
+            put files there.
 
     Raises:
         FileNotFoundError: a source does not exist.
@@ -484,9 +548,17 @@ def _check_moves(folder: Path, moves: Sequence[Move], back: bool = False) -> Non
         if (folder / target).exists() and target not in sources:
             raise Problem(409, "in_the_way", name=printable(target))
         if back and "/" not in source and target.startswith(TRASH) and (folder / source).is_dir():
-            names = sorted(path.name for path in (folder / source).iterdir() if not is_hidden(path.name))
+            names = sorted(
+                path.name for path in (folder / source).iterdir() if not is_hidden(path.name)
+            )
             if others := [name for name in names if f"{source}/{name}" not in sources]:
-                raise Problem(409, "not_empty", name=printable(source), count=len(others), file=printable(others[0]))
+                raise Problem(
+                    409,
+                    "not_empty",
+                    name=printable(source),
+                    count=len(others),
+                    file=printable(others[0]),
+                )
 
 
 def _make_moves(folder: Path, moves: Sequence[Move]) -> None:
@@ -496,7 +568,8 @@ def _make_moves(folder: Path, moves: Sequence[Move]) -> None:
         ValueError: a path is not within the folder, or behind a link that leads out of it.
     """
     for source, target in moves:
-        start, end = folder / source, folder / target
+        start = folder / source
+        end = folder / target
         if start.exists() and not end.exists():
             _check_inside(folder, start)  # just before: an earlier rename may have moved a link
             _check_inside(folder, end)
@@ -512,13 +585,21 @@ def _backwards(moves: Sequence[Move]) -> list[Move]:
 def _check_inside(folder: Path, path: Path) -> None:
     if not path.parent.resolve().is_relative_to(folder.resolve()):
         expected = f"expected a path within {printable(folder)}, because nothing is moved or deleted elsewhere"
-        raise ValueError(f"{printable(path)}: behind a link; {expected}; replace the link by the folder itself")
+        raise ValueError(
+            f"{printable(path)}: behind a link; {expected}; replace the link by the folder itself"
+        )
 
 
 def read_recordings(path: Path) -> list[Row]:
-    """The rows of a list of recordings, if there is one; a Problem 422 if training could not read it."""
+    """The rows of a list of recordings, if there is one; a Problem 422 if training could not read
+    it.
+    """
     try:
-        return [row for _, row in read_table(path, ("clip", "recording")).rows] if path.exists() else []
+        return (
+            [row for _, row in read_table(path, ("clip", "recording")).rows]
+            if path.exists()
+            else []
+        )
     except ClipError as error:
         raise Problem(422, "recordings_damaged", reason=error.found) from error
 
@@ -527,8 +608,9 @@ def _follow_moves(folder: Path, moves: Sequence[tuple[str, str]]) -> None:
     """Rewrite the list of recordings, if there is one.
 
     Args:
-        moves: renames of clips and class folders. The rows of deleted clips go to the trash with them, so that a clip
-            that gets the name of a deleted one does not share its row. A new clip becomes its own recording.
+        moves: renames of clips and class folders. The rows of deleted clips go to the trash with
+            them, so that a clip that gets the name of a deleted one does not share its row. A new
+            clip becomes its own recording.
     """
     rows = read_recordings(folder / RECORDINGS)
     if not rows:
@@ -556,7 +638,8 @@ def _write_rows(path: Path, rows: Sequence[Row]) -> None:
 
 
 class Database:
-    """What the page knows of a project: an SQLite file, made if there is none, locked by this process.
+    """What the page knows of a project: an SQLite file, made if there is none, locked by this
+    process.
 
     Its threads share one connection.
 
@@ -564,7 +647,8 @@ class Database:
         file: None: in memory, for a project whose folder does not exist yet.
 
     Raises:
-        ValueError: another server uses it; it is damaged, of another version, or of another program.
+        ValueError: another server uses it; it is damaged, of another version, or of another
+            program.
     """
 
     def __init__(self, file: Path | None) -> None:
@@ -572,7 +656,9 @@ class Database:
             check_regular(file)
         self.file = file
         self._lock = RLock()
-        self._connection = sqlite3.connect(file or ":memory:", timeout=0, isolation_level=None, check_same_thread=False)
+        self._connection = sqlite3.connect(
+            file or ":memory:", timeout=0, isolation_level=None, check_same_thread=False
+        )
         try:
             self.run("PRAGMA locking_mode = EXCLUSIVE")
             self.run("PRAGMA trusted_schema = OFF")  # the folder may come from elsewhere
@@ -582,7 +668,9 @@ class Database:
                 with self.transaction():
                     for statement in _SCHEMA:
                         self.run(statement)
-            if [row[0] for row in self.run(_FOUND)] != _SCHEMA:  # its triggers may be those of an attacker
+            if [
+                row[0] for row in self.run(_FOUND)
+            ] != _SCHEMA:  # its triggers may be those of an attacker
                 raise sqlite3.DatabaseError("of another version of the page, or of another program")
         except sqlite3.DatabaseError as error:
             self.close()
@@ -603,7 +691,9 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All changes in the block are made together, and are on the disk at its end; or none is made."""
+        """All changes in the block are made together, and are on the disk at its end; or none is
+        made.
+        """
         with self._lock, self._connection:
             self.run("BEGIN IMMEDIATE")
             yield
@@ -613,20 +703,25 @@ class Database:
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a name is no clip and no class, as in training; also one that is no UTF-8, which no database stores."""
+    """Whether a name is no clip and no class, as in training; also one that is no UTF-8, which no
+    database stores.
+    """
     return is_skipped(name) or re.search("[\ud800-\udfff]", name) is not None
 
 
 def class_name(name: str, classes: Collection[str] = ()) -> str:
-    """The class that a name means: of exactly this name, or as new classes have it: what is seen of it, composed, with
-    single spaces."""
+    """The class that a name means: of exactly this name, or as new classes have it: what is seen of
+    it, composed, with single spaces.
+    """
     return name if name in classes else " ".join(composed(_visible(name)).split())
 
 
 def _visible(name: str) -> str:
     """The name without characters that are not seen; joiners after letters that are not ASCII stay."""
     pairs = zip(f" {name}", name, strict=False)
-    return "".join(c for before, c in pairs if not _is_invisible(c) or (c in _JOINERS and before > "~"))
+    return "".join(
+        c for before, c in pairs if not _is_invisible(c) or (c in _JOINERS and before > "~")
+    )
 
 
 def _is_invisible(character: str) -> bool:
@@ -657,7 +752,9 @@ def new_name(name: str, others: Collection[str]) -> str:
 
 
 def file_name(name: str, number: int = 1) -> str:
-    """A file name for a clip, with a number from 2 on; characters that a file system may not allow are replaced."""
+    """A file name for a clip, with a number from 2 on; characters that a file system may not allow
+    are replaced.
+    """
     clean = Path(re.sub(_UNSAFE, "_", _visible(name)))
     stem = os.fsencode(clean.stem.strip(". "))[:_MAX_FILE].decode(errors="ignore") or "clip"
     return f"{stem}{f'-{number}' if number > 1 else ''}{clean.suffix}"

@@ -1,8 +1,10 @@
-"""Who may use the page: this machine or a holder of the token, from the page itself, under one of its own names.
+"""Who may use the page: this machine or a holder of the token, from the page itself, under one of
+its own names.
 
-Protection against other web pages in the same browser: the header `Host` must be a name of this server (another name
-that resolves to this machine is refused); a request that changes something needs a custom header and the origin of the
-page; and the content-security policy keeps the page from loading or sending anything elsewhere.
+Protection against other web pages in the same browser: the header `Host` must be a name of this
+server (another name that resolves to this machine is refused); a request that changes something
+needs a custom header and the origin of the page; and the content-security policy keeps the page
+from loading or sending anything elsewhere.
 """
 
 import asyncio
@@ -49,10 +51,13 @@ _HEADERS = {
 
 
 class Guard:
-    """ASGI middleware: checks host, token, origin and size of every request before the page sees it."""
+    """ASGI middleware: checks host, token, origin and size of every request before the page sees
+    it.
+    """
 
     def __init__(self, app: ASGIApp, settings: ServeSettings) -> None:
-        self.app, self.settings = app, settings
+        self.app = app
+        self.settings = settings
         self.cookie = f"onlooker-{settings.port}"  # all ports of a machine share their cookies
         self._names = {settings.host.lower()}
         if settings.public:
@@ -78,7 +83,9 @@ class Guard:
                 return
         except Problem as problem:
             response = JSONResponse(problem.to_dict(), problem.status)
-            if problem.code == "token" and "text/html" in request.headers.get("accept", ""):  # a person
+            if problem.code == "token" and "text/html" in request.headers.get(
+                "accept", ""
+            ):  # a person
                 response = PlainTextResponse(t("token"), problem.status)
         if scope["type"] == "websocket":
             await WebSocketClose(1008)(scope, receive, send)
@@ -86,7 +93,9 @@ class Guard:
             await response(scope, receive, send)
 
     def _check_host(self, request: HTTPConnection) -> None:
-        """Require a name of this server; an IP address is one, because nobody else can assign it to this machine."""
+        """Require a name of this server; an IP address is one, because nobody else can assign it to
+        this machine.
+        """
         match = _HOST.fullmatch(request.headers.get("host", ""))
         name = match[1].lower() if match else ""
         by_address = _ADDRESS.fullmatch(name) and not is_loopback(self.settings.host)
@@ -94,38 +103,58 @@ class Guard:
             raise Problem(403, "host")
 
     def _is_program(self, request: HTTPConnection) -> bool:
-        """Whether this is a request to the API with `Authorization: Bearer TOKEN`, which no other web page can send.
+        """Whether this is a request to the API with `Authorization: Bearer TOKEN`, which no other
+        web page can send.
 
-        A server without a token takes any: a browser asks before it sends this header elsewhere, and is refused.
+        A server without a token takes any: a browser asks before it sends this header elsewhere,
+        and is refused.
         """
         scheme, _, given = request.headers.get("authorization", "").partition(" ")
         of_api = request.scope["type"] == "http" and request.scope["path"].startswith(f"{API}/")
         expected = given if self.settings.token is None else self.settings.token
-        return of_api and scheme.lower() == "bearer" and secrets.compare_digest(given.encode(), expected.encode())
+        return (
+            of_api
+            and scheme.lower() == "bearer"
+            and secrets.compare_digest(given.encode(), expected.encode())
+        )
 
     def _check_token(self, request: HTTPConnection) -> Response | None:
-        """A redirect that stores the token in a cookie, if the address contains it; None if the request has it."""
+        """A redirect that stores the token in a cookie, if the address contains it; None if the
+        request has it.
+        """
         given = request.cookies.get(self.cookie, "")
-        if (token := self.settings.token) is None or secrets.compare_digest(given.encode(), token.encode()):
+        if (token := self.settings.token) is None or secrets.compare_digest(
+            given.encode(), token.encode()
+        ):
             return None
         given = request.query_params.get("token", "")
-        if request.scope["type"] == "websocket" or not secrets.compare_digest(given.encode(), token.encode()):
+        if request.scope["type"] == "websocket" or not secrets.compare_digest(
+            given.encode(), token.encode()
+        ):
             raise Problem(401, "token")
         query = request.url.remove_query_params("token").query
-        path = request.scope["path"].lstrip("/\\")  # `//name` and `/\\name` would be the address of another server
+        path = request.scope["path"].lstrip(
+            "/\\"
+        )  # `//name` and `/\\name` would be the address of another server
         response = RedirectResponse(f"/{path}?{query}".rstrip("?"), 303)
-        # Lax: a link in a web mail opens the page; requests that change something need the page's origin and header.
+        # Lax: a link in a web mail opens the page; requests that change something need the page's
+        # origin and header.
         secure = request.url.scheme == "https" or str(self.settings.public).startswith("https:")
-        response.set_cookie(self.cookie, token, _REMEMBERED, httponly=True, samesite="lax", secure=secure)
+        response.set_cookie(
+            self.cookie, token, _REMEMBERED, httponly=True, samesite="lax", secure=secure
+        )
         return response
 
     def _limited(self, request: HTTPConnection, receive: Receive) -> Receive:
         """A `receive` with the limit of bytes of this address."""
         limit = self.settings.max_upload if request.scope["path"] in UPLOADS else _MAX_JSON
-        stated = int(request.headers.get("content-length", 0))  # h11 has checked that it is a number
+        stated = int(
+            request.headers.get("content-length", 0)
+        )  # h11 has checked that it is a number
         if stated > limit:
             raise _too_large(format_bytes(stated), limit)
-        received, more = 0, request.scope["type"] == "http"
+        received = 0
+        more = request.scope["type"] == "http"
 
         async def limited() -> Message:
             nonlocal received, more
@@ -158,7 +187,11 @@ def _check_origin(request: HTTPConnection) -> None:
 
 
 def _with_headers(send: Send, host: str) -> Send:
-    policy = _POLICY.format(host=host) if _HOST.fullmatch(host) else _POLICY.replace("ws://{host} wss://{host}", "")
+    policy = (
+        _POLICY.format(host=host)
+        if _HOST.fullmatch(host)
+        else _POLICY.replace("ws://{host} wss://{host}", "")
+    )
 
     async def sending(message: Message) -> None:
         if message["type"] == "http.response.start":

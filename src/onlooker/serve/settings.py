@@ -21,8 +21,8 @@ class ServeSettings(Config):
         run: a run to use in addition to those in `runs`.
         clips: made when the first class is added.
         runs: the folder of runs, from which the page takes models and to which it writes new ones.
-        token: secret text that the address of the first visit must contain; random unless only this machine can reach
-            the page.
+        token: secret text that the address of the first visit must contain; random unless only this
+            machine can reach the page.
         max_upload: maximum size of a clip in bytes.
         max_seconds: maximum length of a clip.
 
@@ -37,12 +37,15 @@ class ServeSettings(Config):
     host: str = setting("127.0.0.1", "The address to listen on.")
     port: int = setting(8765, "The port; 0: any free port.", minimum=0, maximum=65535)
     token: str | None = setting(
-        None, "Secret text in the address of the page; default: random, if --host or --public is given."
+        None,
+        "Secret text in the address of the page; default: random, if --host or --public is given.",
     )
     public: str | None = setting(
         None, "The address under which a proxy makes the page public: https://page.example.org"
     )
-    certificate: Path | None = setting(None, "Serve by HTTPS, which phones require for their camera (PEM).")
+    certificate: Path | None = setting(
+        None, "Serve by HTTPS, which phones require for their camera (PEM)."
+    )
     key: Path | None = setting(None, "Its private key, if it is in another file.")
     max_upload: int = 512_000_000
     max_seconds: float = 600.0
@@ -53,11 +56,17 @@ class ServeSettings(Config):
             reason = "the page moves and deletes clips, and nothing is deleted at an address"
             raise ValueError(f"{reason}; give a folder of this machine")
         if self.public and not re.fullmatch(r"https?://[\w.-]+(:\d+)?", self.public):
-            raise ValueError(f"--public is {self.public!r}, expected an address such as https://page.example.org")
+            raise ValueError(
+                f"--public is {self.public!r}, expected an address such as https://page.example.org"
+            )
         if self.token is None and (self.public or not is_loopback(self.host)):
             object.__setattr__(self, "token", secrets.token_hex(8))
-        if self.token is not None and not (self.token.isascii() and self.token.isalnum() and len(self.token) >= 8):
-            raise ValueError("the token is too short or has other characters; expected at least 8 letters and digits")
+        if self.token is not None and not (
+            self.token.isascii() and self.token.isalnum() and len(self.token) >= 8
+        ):
+            raise ValueError(
+                "the token is too short or has other characters; expected at least 8 letters and digits"
+            )
         if self.key and not self.certificate:
             raise ValueError("--key without --certificate; give both, or neither")
         for file in (self.certificate, self.key):
@@ -79,7 +88,8 @@ def page_address(settings: ServeSettings, local: bool = True) -> str:
     Args:
         local: on this machine, under the name that browsers trust with the camera; else on others.
     """
-    token, host = f"?token={settings.token}" if settings.token else "", settings.host
+    token = f"?token={settings.token}" if settings.token else ""
+    host = settings.host
     if settings.public and not local:
         return f"{settings.public}/{token}"
     if host in ("0.0.0.0", "::"):
@@ -90,7 +100,9 @@ def page_address(settings: ServeSettings, local: bool = True) -> str:
 
 
 def _own_address() -> str:
-    """The address of this machine in its network: the source address of outgoing packets, without sending any."""
+    """The address of this machine in its network: the source address of outgoing packets, without
+    sending any.
+    """
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
             probe.connect(("192.0.2.1", 9))  # reserved for documentation (RFC 5737)

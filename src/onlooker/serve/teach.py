@@ -36,7 +36,14 @@ _OF_REPORT = (
 _CACHED = {"Cache-Control": "private, max-age=3600"}
 
 Change = Literal[
-    "add_class", "rename_class", "merge_class", "delete_class", "set_label", "set_recording", "delete_clip", "undo"
+    "add_class",
+    "rename_class",
+    "merge_class",
+    "delete_class",
+    "set_label",
+    "set_recording",
+    "delete_clip",
+    "undo",
 ]
 Label = Annotated[str, Query(alias="class")]
 Recording = Annotated[str, Query(max_length=MAX_RECORDING)]
@@ -50,23 +57,30 @@ class Teaching:
     """The project and what the page needs to teach it."""
 
     def __init__(self, project: Project, looks: Looks, jobs: Jobs) -> None:
-        self.project, self.looks, self.jobs, self.settings = project, looks, jobs, looks.settings
+        self.project = project
+        self.looks = looks
+        self.jobs = jobs
+        self.settings = looks.settings
         self.previews = Previews(project)
         self.previews.prune()
         self.training = Training(project, self.settings.runs, looks.models)
 
     def describe(self) -> dict[str, Any]:
         """The project with the last clips of each class as plain values, for JSON."""
-        project, job = self.project, self.training.job
+        project = self.project
+        job = self.training.job
         project.refresh()
-        version, counts = project.version, project.counts()  # in this order: a version that is too old is safe
+        # in this order: a version that is too old is safe
+        version = project.version
+        counts = project.counts()
         model = (run := self.training.newest_run()) and find_model(run)
         return {
             "name": printable(project.folder.name),
             "path": printable(project.folder),
             "version": version,
             "classes": [
-                {"name": printable(name), "count": count, "clips": self.clips(name)} for name, count in counts.items()
+                {"name": printable(name), "count": count, "clips": self.clips(name)}
+                for name, count in counts.items()
             ],
             "nothing": nothing_name([*counts]),
             "hints": [*map(printable, _hints(project, counts))],
@@ -79,13 +93,19 @@ class Teaching:
         """The last clips of a class, or those that follow the clip with the id `before`."""
         return [clip.to_dict() for clip in self.project.clips(label, _SHOWN, before)]
 
-    def change(self, name: Change, version: int, values: Annotated[dict[str, str], Body()]) -> dict[str, Any]:
-        """Make a change of a project that still has the version that the page has seen (`Project.change`)."""
+    def change(
+        self, name: Change, version: int, values: Annotated[dict[str, str], Body()]
+    ) -> dict[str, Any]:
+        """Make a change of a project that still has the version that the page has seen
+        (`Project.change`).
+        """
         self.training.check_moving()
         self.project.change(name, values, version)
         return self.describe()
 
-    def add(self, label: str, file: Path, name: str, batch: str = "", recording: str = "") -> dict[str, Any]:
+    def add(
+        self, label: str, file: Path, name: str, batch: str = "", recording: str = ""
+    ) -> dict[str, Any]:
         """Add a clip, after decoding all of it; the file, in `Project.incoming()`, is moved."""
         clip_id = secrets.token_hex(8)
         if Path(name).suffix.lower() not in SUFFIXES:
@@ -97,8 +117,11 @@ class Teaching:
         return {"clip": self.project.clip(clip_id).to_dict()}
 
     def add_part(self, look_id: str, label: Target, start: Seconds, end: Seconds) -> dict[str, Any]:
-        """Add a part of a clip that was looked at, in seconds; parts of one clip are of one recording."""
-        look, part = self.looks.get(look_id), self.project.incoming() / f"{secrets.token_hex(8)}.mp4"
+        """Add a part of a clip that was looked at, in seconds; parts of one clip are of one
+        recording.
+        """
+        look = self.looks.get(look_id)
+        part = self.project.incoming() / f"{secrets.token_hex(8)}.mp4"
         convert(Path(f"{look.video}#t={start:.3f},{end:.3f}"), self.settings.max_seconds, copy=part)
         recording = f"{look.name} {file_digest(look.path)[:8]}"  # other clips may have this name
         name = f"{Path(look.name).stem} {start:.1f}-{end:.1f}.mp4"
@@ -114,15 +137,21 @@ def _hints(project: Project, counts: dict[str, int]) -> list[str]:
     """What to record, most important first."""
     hints = []
     empty = [label for label, count in counts.items() if not count]
-    deep = [label for label in empty if any(path.is_dir() for path in entries(project.folder / label))]
+    deep = [
+        label for label in empty if any(path.is_dir() for path in entries(project.folder / label))
+    ]
     if deep:  # as of people: training reads them, the page does not
         hints.append(t("hint.folders", labels=", ".join(deep)))
     if few := {label: count for label, count in counts.items() if count < _FEW}:
         missing = ", ".join(f"{label} {count}" for label, count in few.items())
         hints.append(t("hint.few_clips", few=_FEW, missing=missing))
-    elif counts and counts[large := max(counts, key=lambda name: counts[name])] > IMBALANCE * min(counts.values()):
+    elif counts and counts[large := max(counts, key=lambda name: counts[name])] > IMBALANCE * min(
+        counts.values()
+    ):
         small = min(counts, key=lambda name: counts[name])
-        hints.append(t("hint.unbalanced", large=large, many=counts[large], small=small, few=counts[small]))
+        hints.append(
+            t("hint.unbalanced", large=large, many=counts[large], small=small, few=counts[small])
+        )
     try:
         if len({*project.recordings().values()}) == 1 and sum(counts.values()) > 1:
             hints.append(t("hint.one_recording"))
@@ -138,7 +167,8 @@ def _hints(project: Project, counts: dict[str, int]) -> list[str]:
 
 def add_routes(app: FastAPI, teaching: Teaching) -> None:
     """Everything of the tabs Teach and Correct, and changes of models."""
-    project, training = teaching.project, teaching.training
+    project = teaching.project
+    training = teaching.training
     app.get("/api/project")(teaching.describe)
     app.post("/api/project/changes/{name}")(teaching.change)
     app.get("/api/project/clips")(teaching.clips)
@@ -181,19 +211,23 @@ def add_routes(app: FastAPI, teaching: Teaching) -> None:
 
     @app.get("/api/project/clips/{clip_id}/recording")
     def recording_of(clip_id: str) -> dict[str, Any]:
-        clip, recordings = project.clip(clip_id), project.recordings()
+        clip = project.clip(clip_id)
+        recordings = project.recordings()
         own = recordings.get(clip.relative, "")
         known = sorted({name for name in recordings.values() if name not in recordings})
         return {"recording": "" if own == clip.relative else own, "known": known}
 
 
 def _add_models(app: FastAPI, teaching: Teaching) -> None:
-    models, training = teaching.looks.models, teaching.training
+    models = teaching.looks.models
+    training = teaching.training
 
     @app.get("/media/model/{model_id}.html")
     def report(model_id: str) -> FileResponse:
         path = models.get(model_id).run / REPORT
-        return FileResponse(path, headers={"Content-Security-Policy": _OF_REPORT}, stat_result=path.stat())
+        return FileResponse(
+            path, headers={"Content-Security-Policy": _OF_REPORT}, stat_result=path.stat()
+        )
 
     @app.get("/media/model/{model_id}.zip")
     def download(model_id: str) -> FileResponse:
@@ -201,7 +235,9 @@ def _add_models(app: FastAPI, teaching: Teaching) -> None:
         stored = model.record.parent  # which is, unpacked, a run that every command reads
         target = teaching.looks.folder / secrets.token_hex(8)
         file = Path(shutil.make_archive(str(target), "zip", stored.parent, stored.name))
-        return FileResponse(file, filename=f"{model.run.name}.zip", background=BackgroundTask(file.unlink))
+        return FileResponse(
+            file, filename=f"{model.run.name}.zip", background=BackgroundTask(file.unlink)
+        )
 
     @app.patch("/api/models/{model_id}")
     def rename(model_id: str, name: Text) -> dict[str, Any]:

@@ -1,4 +1,6 @@
-"""Train the project in a thread, with progress and cancelling; what the newest training has reached."""
+"""Train the project in a thread, with progress and cancelling; what the newest training has
+reached.
+"""
 
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,11 +21,16 @@ __all__ = ["Training", "keep_results"]
 
 CHECKED = 12  # clips to check at a time
 
-_MIN_CLIPS, _MIN_CLASSES = 2, 2
+_MIN_CLIPS = 2
+_MIN_CLASSES = 2
 _UNSURE = 0.25  # margin between the two most probable classes, below which a prediction is doubtful
 # A label that the user has confirmed, or changed since, is not asked about again.
 _DOUBTS = "tested JOIN clip ON clip.id = clip WHERE NOT settled AND folder = truth AND (doubted OR margin < ?)"
-_READING = ("starting", "reading clips", "encoding clips")  # stages in which clips must stay where they are
+_READING = (
+    "starting",
+    "reading clips",
+    "encoding clips",
+)  # stages in which clips must stay where they are
 
 
 class Training:
@@ -34,7 +41,9 @@ class Training:
     """
 
     def __init__(self, project: Project, runs: Path, models: Models) -> None:
-        self.project, self.runs, self.models = project, runs, models
+        self.project = project
+        self.runs = runs
+        self.models = models
         self.job: Job | None = None
 
     @property
@@ -49,7 +58,9 @@ class Training:
 
     def follow_run(self, run: Path, target: Path) -> None:
         """Note that a run has another name."""
-        self.project.database.run("UPDATE state SET value = ? WHERE value = ?", target.name, run.name)
+        self.project.database.run(
+            "UPDATE state SET value = ? WHERE value = ?", target.name, run.name
+        )
 
     def check_idle(self) -> None:
         """Raise a Problem while a training runs."""
@@ -61,9 +72,13 @@ class Training:
         self.check_idle()
         counts = self.project.counts()
         if len(counts) < _MIN_CLASSES:
-            raise Problem(422, "too_few_classes", count=len(counts), classes=_MIN_CLASSES, clips=_MIN_CLIPS)
+            raise Problem(
+                422, "too_few_classes", count=len(counts), classes=_MIN_CLASSES, clips=_MIN_CLIPS
+            )
         if few := [f"{name} {count}" for name, count in counts.items() if count < _MIN_CLIPS]:
-            raise Problem(422, "too_few_clips", found=", ".join(few), classes=_MIN_CLASSES, clips=_MIN_CLIPS)
+            raise Problem(
+                422, "too_few_clips", found=", ".join(few), classes=_MIN_CLASSES, clips=_MIN_CLIPS
+            )
 
     def check_moving(self) -> None:
         """Raise a Problem while a training reads the clips: they must stay where they are."""
@@ -71,9 +86,11 @@ class Training:
             raise Problem(409, "reading")
 
     def run(self, job: Job) -> dict[str, Any]:
-        """The work of a job: train on the present clips; returns the name of the new run and the id of its model.
+        """The work of a job: train on the present clips; returns the name of the new run and the id
+        of its model.
 
-        If only the report of a model fails, the model stays, and is in the result of the failed job.
+        If only the report of a model fails, the model stays, and is in the result of the failed
+        job.
 
         Raises:
             CancelledError: the user has cancelled it; its files are removed.
@@ -81,7 +98,11 @@ class Training:
         """
         job.report("starting", 0.0)
         start = f"{self.project.folder.name}-page-"
-        numbers = [int(end) for run in self.runs.glob("*-page-*") if (end := run.name.removeprefix(start)).isdecimal()]
+        numbers = [
+            int(end)
+            for run in self.runs.glob("*-page-*")
+            if (end := run.name.removeprefix(start)).isdecimal()
+        ]
         run = self.runs.resolve() / f"{start}{max(numbers, default=0) + 1}"
         ids = {clip.relative: clip.id for clip in self.project.select()}
 
@@ -105,7 +126,9 @@ class Training:
         return {**(job.result or {}), "run": run.name}
 
     def results(self) -> dict[str, Any]:
-        """Figures and conclusion of the newest run, and what its model looks at; a Problem 404 if it has none."""
+        """Figures and conclusion of the newest run, and what its model looks at; a Problem 404 if
+        it has none.
+        """
         measured = _measured(self.newest_run())
         if measured is None:
             raise Problem(404, "no_results")
@@ -113,14 +136,19 @@ class Training:
         return {
             **{name: measured[name] for name in ("accuracy", "confusion")},
             "clips": measured["videos"],
-            "wrong": sum(map(sum, measured["confusion"])) - sum(row[k] for k, row in enumerate(measured["confusion"])),
+            "wrong": sum(map(sum, measured["confusion"]))
+            - sum(row[k] for k, row in enumerate(measured["confusion"])),
             "classes": [printable(folders.get(name, name)) for name in measured["classes"]],
             "conclusion": first_line(measured),
-            "advice": [step for step in advice(measured) if "`" not in step],  # the others are for the command line
+            "advice": [
+                step for step in advice(measured) if "`" not in step
+            ],  # the others are for the command line
         }
 
     def to_check(self) -> dict[str, Any]:
-        """How many labels are doubtful, and the first: probable errors, other mistakes, then unsure ones."""
+        """How many labels are doubtful, and the first: probable errors, other mistakes, then unsure
+        ones.
+        """
         if self.newest_run() is None:
             return {"count": 0, "items": []}
         names = ("clip", "label", "suggested", "score", "why")
@@ -128,8 +156,14 @@ class Training:
             "SELECT id, truth, predicted, score, iif(doubted, 'label', 'unsure') "
             f"FROM {_DOUBTS} ORDER BY doubted DESC, margin LIMIT ?"
         )
-        items = [dict(zip(names, row, strict=True)) for row in self.project.database.run(query, _UNSURE, CHECKED)]
-        return {"count": self.project.database.value(f"SELECT count(*) FROM {_DOUBTS}", _UNSURE), "items": items}
+        items = [
+            dict(zip(names, row, strict=True))
+            for row in self.project.database.run(query, _UNSURE, CHECKED)
+        ]
+        return {
+            "count": self.project.database.value(f"SELECT count(*) FROM {_DOUBTS}", _UNSURE),
+            "items": items,
+        }
 
 
 def keep_results(project: Project, run: Path, ids: Mapping[str, str]) -> None:
@@ -141,7 +175,9 @@ def keep_results(project: Project, run: Path, ids: Mapping[str, str]) -> None:
     tested: list[tuple[object, ...]] = []
     if figures := _measured(run):
         doubted = [clip["name"] for clip in figures.get("labels_to_check", [])]
-        rank = {name: number for number, name in enumerate(reversed(doubted), 1)}  # the most doubtful has the highest
+        rank = {
+            name: number for number, name in enumerate(reversed(doubted), 1)
+        }  # the most doubtful has the highest
         clips = {composed(name): clip_id for name, clip_id in ids.items()}
         folders = _folders(project)
         for name, truth, predicted, *figures_of_clip in _scores(run, figures["classes"]):
@@ -168,8 +204,9 @@ def _measured(run: Path | None) -> dict[str, Any] | None:
 def _scores(run: Path, classes: Sequence[str]) -> Iterator[tuple[str, str, str, float, float]]:
     """Name, true class, predicted class, score and margin of the tested clips: `scores.csv`.
 
-    The prediction is the answer, by the threshold if there is one. The margin is that of its score to the highest other
-    one; of a mistake, that of the true class to it, which is below 0 without a threshold.
+    The prediction is the answer, by the threshold if there is one. The margin is that of its score
+    to the highest other one; of a mistake, that of the true class to it, which is below 0 without a
+    threshold.
     """
     for row in read_csv(run / SCORES):
         name, truth, predicted = (_plain(row[column]) for column in ("name", "truth", "predicted"))
@@ -182,5 +219,7 @@ def _scores(run: Path, classes: Sequence[str]) -> Iterator[tuple[str, str, str, 
 
 
 def _plain(text: str) -> str:
-    """In this file, text that a spreadsheet would interpret as a formula is preceded by an apostrophe."""
+    """In this file, text that a spreadsheet would interpret as a formula is preceded by an
+    apostrophe.
+    """
     return text[1:] if text[:1] == "'" and text[1:].startswith(FORMULA) else text

@@ -1,4 +1,5 @@
-"""The one place where scores of windows become events: by non-maximum suppression, of all of them or as they come.
+"""The one place where scores of windows become events: by non-maximum suppression, of all of them
+or as they come.
 
 `recorded` makes one prediction of the steps of a recording, with all of its events.
 """
@@ -31,7 +32,8 @@ def suppress(windows: Iterable[Segment]) -> list[Segment]:
     """The events among some windows, best first: those that overlap none with a higher score."""
     best_first = sorted(windows, key=lambda each: -each.score)
     longest = max((window.end - window.start for window in best_first), default=0.0)
-    kept, in_time = list[Segment](), list[Segment]()
+    kept = list[Segment]()
+    in_time = list[Segment]()
     for window in best_first:
         first = bisect_left(in_time, window.start - longest, key=_start)
         after = bisect_left(in_time, window.end, key=_start)
@@ -56,16 +58,22 @@ def _in_order(windows: Iterable[Segment]) -> list[Segment]:
     return sorted(windows, key=attrgetter("start", "end"))
 
 
-def clip_events(prediction: Prediction, whole: Floats | None, lengths: Sequence[int]) -> tuple[Segment, ...]:
-    """The event of a short clip, if there is one: its best window if that is clearly better than the whole clip.
+def clip_events(
+    prediction: Prediction, whole: Floats | None, lengths: Sequence[int]
+) -> tuple[Segment, ...]:
+    """The event of a short clip, if there is one: its best window if that is clearly better than
+    the whole clip.
 
     A frame stands for the time between the midpoints to its neighbors.
 
     Args:
-        whole: `T L`, scores before the sigmoid of the windows that end at each frame (`Windows.whole`); None: unknown.
+        whole: `T L`, scores before the sigmoid of the windows that end at each frame
+        (`Windows.whole`); None: unknown.
         lengths: of the windows, in frames.
     """
-    label, times = prediction.label, np.unique(prediction.times)  # a short clip repeats its last frame
+    # a short clip repeats its last frame
+    label = prediction.label
+    times = np.unique(prediction.times)
     if label == prediction.nothing_name or len(times) < 2:
         return ()  # a single image has no duration
     midpoints = (times[1:] + times[:-1]) / 2
@@ -89,8 +97,10 @@ def _best_part(whole: Floats, lengths: Sequence[int], distinct: int) -> tuple[in
 
 
 class Kept(NamedTuple):
-    """What is kept of a stream to find its events: the `times` of the last frames, as many as the longest window has;
-    the windows that may be events, and the events so far that they could overlap."""
+    """What is kept of a stream to find its events: the `times` of the last frames, as many as the
+    longest window has; the windows that may be events, and the events so far that they could
+    overlap.
+    """
 
     times: tuple[float, ...] = ()
     pending: tuple[Segment, ...] = ()
@@ -104,31 +114,44 @@ class Finder:
         classes: the `K` class names.
         lengths: of the `L` windows, in frames.
         threshold: the lowest score of an event.
-        nothing: the position of the class in which nothing happens, which is no event; None: there is none.
+        nothing: the position of the class in which nothing happens, which is no event; None: there
+            is none.
     """
 
     def __init__(
-        self, classes: Sequence[str], lengths: Sequence[int], threshold: float, nothing: int | None = None
+        self,
+        classes: Sequence[str],
+        lengths: Sequence[int],
+        threshold: float,
+        nothing: int | None = None,
     ) -> None:
-        self.classes, self.lengths = tuple(classes), tuple(lengths)
-        self.threshold, self.nothing = threshold, nothing
+        self.classes = tuple(classes)
+        self.lengths = tuple(lengths)
+        self.threshold = threshold
+        self.nothing = nothing
 
     def find(self, times: Sequence[float], scores: Floats) -> list[Segment]:
         """The events of a recording, in the order of time.
 
         Args:
             times: `T`, seconds, ascending.
-            scores: `T L K`, that the window of each length that ends at a frame is one event of each class.
+            scores: `T L K`, that the window of each length that ends at a frame is one event of
+                each class.
         """
-        ended, longest = list[Segment](), self.lengths[-1]
+        ended = list[Segment]()
+        longest = self.lengths[-1]
         for t, of_frame in enumerate(scores, 1):
             ended += self._ended(times[max(0, t - longest) : t], of_frame)
         return _in_order(suppress(ended))
 
-    def step(self, kept: Kept, time: float, scores: Floats) -> tuple[list[Segment], Segment | None, Kept]:
-        """Process a frame of a stream: the events that are final now, and the one that goes on, if there is one.
+    def step(
+        self, kept: Kept, time: float, scores: Floats
+    ) -> tuple[list[Segment], Segment | None, Kept]:
+        """Process a frame of a stream: the events that are final now, and the one that goes on, if
+        there is one.
 
-        An event is final when a third of its length has passed without a better window that overlaps it.
+        An event is final when a third of its length has passed without a better window that
+        overlaps it.
 
         Args:
             kept: of the frame before; `Kept()` at the first.
@@ -136,7 +159,11 @@ class Finder:
         """
         times = (*kept.times, time)[-self.lengths[-1] :]
         fresh = self._ended(times, scores)
-        pending = [new for new in (*kept.pending, *fresh) if not any(_same_event(new, event) for event in kept.events)]
+        pending = [
+            new
+            for new in (*kept.pending, *fresh)
+            if not any(_same_event(new, event) for event in kept.events)
+        ]
         best = suppress(pending)
         final = [window for window in best if _final(window) <= time]
         pending = [
@@ -159,20 +186,25 @@ class Finder:
             label = int(likely.argmax())
             if n > len(times) or likely[label] < self.threshold:
                 continue
-            start, last = times[-n], times[-1]
+            start = times[-n]
+            last = times[-1]
             if last > start:  # frames of one time have no duration
                 end = last + (last - start) / (n - 1)  # a frame lasts until the next one
                 yield Segment(self.classes[label], start, end, float(likely[label]))
 
 
 def recorded(
-    path: Path | str, watched: Iterable[Step], finder: Finder, on_step: Callable[[Step], None] | None = None
+    path: Path | str,
+    watched: Iterable[Step],
+    finder: Finder,
+    on_step: Callable[[Step], None] | None = None,
 ) -> tuple[Prediction, list[Segment]]:
-    """The steps of one recording as a prediction, and the events as they were final while it was watched.
+    """The steps of one recording as a prediction, and the events as they were final while it was
+    watched.
 
-    The events of the prediction are found by all windows; tubes are the boxes during these events. The probability of a
-    class is the highest score of a window, in the whole recording and, of those that contain it, at each frame; that of
-    nothing is one minus the highest one of an event.
+    The events of the prediction are found by all windows; tubes are the boxes during these events.
+    The probability of a class is the highest score of a window, in the whole recording and, of
+    those that contain it, at each frame; that of nothing is one minus the highest one of an event.
 
     Args:
         watched: of a model with an event layer; the pixels are not kept.
@@ -182,7 +214,9 @@ def recorded(
     Raises:
         ClipError: no steps: the recording is too short for the model.
     """
-    steps, live, size = list[Step](), list[Segment](), None
+    steps = list[Step]()
+    live = list[Segment]()
+    size = None
     for step in watched:
         if on_step:
             on_step(step)
@@ -192,7 +226,8 @@ def recorded(
             steps.append(replace(step, pixels=None))
     if not steps:
         raise ClipError(path, "too short for this model", "give a longer clip")
-    first, times = steps[0], [step.time for step in steps]
+    first = steps[0]
+    times = [step.time for step in steps]
     windows = _stacked([step.windows for step in steps])
     assert windows is not None
     events = finder.find(times, windows)
@@ -209,7 +244,9 @@ def recorded(
         size=size,
         tubes=tuple(_tubes(steps, events)),
         segments=tuple(sorted(events, key=lambda event: -event.score)),
-        points=None if first.attention is None else _stacked([step.point or (np.nan, np.nan) for step in steps]),
+        points=None
+        if first.attention is None
+        else _stacked([step.point or (np.nan, np.nan) for step in steps]),
         heat=_stacked([step.heat for step in steps]),
         threshold=min(finder.threshold, 1.0),
         nothing=first.nothing,
@@ -218,8 +255,9 @@ def recorded(
 
 
 def highest_around(windows: NDArray[np.float32], lengths: Sequence[int]) -> NDArray[np.float32]:
-    """The highest score of the windows that contain a frame, `T K`; scores of windows are given by their last frames,
-    `T L K`."""
+    """The highest score of the windows that contain a frame, `T K`; scores of windows are given by
+    their last frames, `T L K`.
+    """
     highest = np.zeros((len(windows), windows.shape[2]), np.float32)
     for place, length in enumerate(lengths):
         for later in range(min(length, len(windows))):
@@ -238,7 +276,11 @@ def _with_nothing(scores: NDArray[np.float32], nothing: int | None) -> NDArray[n
 def _tubes(steps: Sequence[Step], events: Sequence[Segment]) -> Iterable[Tube]:
     """The boxes during each event, if there are any."""
     for event in events:
-        boxes = {step.index: step.box.corners for step in steps if step.box and event.start <= step.time < event.end}
+        boxes = {
+            step.index: step.box.corners
+            for step in steps
+            if step.box and event.start <= step.time < event.end
+        }
         if boxes:
             corners = np.array([*boxes.values()], np.float32)
             yield Tube(event.label, np.array([*boxes]), corners, event.score)

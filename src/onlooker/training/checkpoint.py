@@ -39,10 +39,16 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
             if records.testzip():  # PyTorch writes a checksum of each record, and does not check it
                 raise zipfile.BadZipFile
         checkpoint = torch.load(path, "cpu", weights_only=True)
-    except Exception as error:  # of pickle, zipfile or PyTorch, whose message advises unpickling the file
-        raise ValueError(f"{path}: a damaged checkpoint ({type(error).__name__}); {restore(path)}") from None
+    except (
+        Exception
+    ) as error:  # of pickle, zipfile or PyTorch, whose message advises unpickling the file
+        raise ValueError(
+            f"{path}: a damaged checkpoint ({type(error).__name__}); {restore(path)}"
+        ) from None
     if not isinstance(checkpoint, dict) or not {*PARTS} <= {*checkpoint}:
-        raise ValueError(f"{path}: not the checkpoint of a training, which has {', '.join(PARTS)}; {restore(path)}")
+        raise ValueError(
+            f"{path}: not the checkpoint of a training, which has {', '.join(PARTS)}; {restore(path)}"
+        )
     return checkpoint
 
 

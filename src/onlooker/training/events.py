@@ -1,8 +1,9 @@
-"""Fit the event layer: which windows are one whole event, and at what rate of false alarms it finds events.
+"""Fit the event layer: which windows are one whole event, and at what rate of false alarms it finds
+events.
 
-No times are needed: streams are made of the training clips, with pauses that hold the first and the last picture of a
-clip, or show clips of nothing. Windows that nearly agree with a clip are positive; parts of clips, two halves of
-neighbors, and pauses are negative.
+No times are needed: streams are made of the training clips, with pauses that hold the first and the
+last picture of a clip, or show clips of nothing. Windows that nearly agree with a clip are
+positive; parts of clips, two halves of neighbors, and pauses are negative.
 """
 
 from collections.abc import Sequence
@@ -27,16 +28,26 @@ __all__ = ["MOST_CLIPS", "ClipFeatures", "fit_events"]
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-STATISTICS = "spread,change,largest"  # with more of them, what is a whole event depends on who acts, and where
+# with more of them, what is a whole event depends on who acts, and where
+STATISTICS = "spread,change,largest"
 MOST_CLIPS = 100  # that streams are made of
 _BLOCKS = 5  # streams, which share no recording
 _PAUSE = (0.5, 2.0)  # times the median clip
-_PART, _WHOLE = 0.35, 0.75  # IoU with a clip below which a window is no event, and above which it is one
+# IoU with a clip below which a window is no event, and above which it is one
+_PART = 0.35
+_WHOLE = 0.75
 _NEGATIVES = 6  # windows for each clip, besides one that is an event and the clip itself
-_PER_CLIP, _MOST_WINDOWS = _NEGATIVES + 2, 800
-_METHODS = (Method("logistic", 1.0), Method("logistic", 10.0), Method("discriminant", 0.6), Method("discriminant", 0.9))
+_PER_CLIP = _NEGATIVES + 2
+_MOST_WINDOWS = 800
+_METHODS = (
+    Method("logistic", 1.0),
+    Method("logistic", 10.0),
+    Method("discriminant", 0.6),
+    Method("discriminant", 0.9),
+)
 _SHARES = (0.5, 0.7, 1.0, 1.3)  # lengths of windows, times the median event
-_DIFFERENT = 1.5  # ratio of the medians of a class and of all events, from which on the class has windows of its own
+# ratio of the medians of a class and of all events, from which on the class has windows of its own
+_DIFFERENT = 1.5
 _APART = 1.12  # ratio of two lengths at least
 _LONGEST = 4  # windows at most, times the number of frames of a sample
 _LEAST = 0.02  # score of a window that may be an event
@@ -44,15 +55,18 @@ _FRAMES = 128  # of a stream, whose windows are computed together
 
 
 class ClipFeatures(NamedTuple):
-    """A training clip: features `T D h w` at the frame rate of streams, and its number among all clips."""
+    """A training clip: features `T D h w` at the frame rate of streams, and its number among all
+    clips.
+    """
 
     features: Tensor
     number: int
 
 
 class _Stream(NamedTuple):
-    """Clips one after another: features `T D h w`; the first frame, the last one + 1 and the class of each event,
-    `E 3`; and the numbers of their clips."""
+    """Clips one after another: features `T D h w`; the first frame, the last one + 1 and the class
+    of each event, `E 3`; and the numbers of their clips.
+    """
 
     features: Tensor
     events: Ints
@@ -60,13 +74,15 @@ class _Stream(NamedTuple):
 
 
 def window_lengths(counts: Sequence[int], labels: Sequence[int], usual: int) -> tuple[int, ...]:
-    """Lengths of windows, in frames: multiples of the median event, and of classes that last much longer or shorter.
+    """Lengths of windows, in frames: multiples of the median event, and of classes that last much
+    longer or shorter.
 
     Args:
         counts, labels: the numbers of frames of events, and their classes.
         usual: W; no window is longer than four times this.
     """
-    frames, of = np.asarray(counts), np.asarray(labels)
+    frames = np.asarray(counts)
+    of = np.asarray(labels)
     median = float(np.median(frames))
     wanted = [share * median for share in _SHARES]
     for label in np.unique(of):
@@ -89,7 +105,8 @@ def fit_events(
     classes: Sequence[str],
     rate: float,
 ) -> EventCurve | None:
-    """Give a fitted model its event layer, and the layer of classes for windows that finds more in streams.
+    """Give a fitted model its event layer, and the layer of classes for windows that finds more in
+    streams.
 
     Args:
         clips, choice: those of `fit_layer`.
@@ -98,8 +115,8 @@ def fit_events(
         rate: frames per second of streams.
 
     Returns:
-        What is found at which rate of false alarms, in streams of other recordings than those of the layers; None if
-        the clips cannot be divided, or none of them is an event.
+        What is found at which rate of false alarms, in streams of other recordings than those of
+        the layers; None if the clips cannot be divided, or none of them is an event.
     """
     acted = [each for each in made_of if clips.y[each.number] != clips.nothing]
     if not acted:
@@ -110,26 +127,37 @@ def fit_events(
     blocks = _blocks(clips, made_of, random)
     pause = float(np.median(counts))
     streams = [
-        _stream([each for each in made_of if clips.groups[each.number] in b], clips, pause, random) for b in blocks
+        _stream([each for each in made_of if clips.groups[each.number] in b], clips, pause, random)
+        for b in blocks
     ]
     windows = _windows(net, streams, clips, lengths, random)
     columns = clips.columns(STATISTICS)
     method, temperature = _chosen(windows, columns)
     event, of_classes = _layers(windows, clips, columns, method, temperature, choice)
     played: tuple[list[list[Segment]], list[list[Segment]]] = [], []  # by the layer of classes
-    true, seconds = list[list[Segment]](), 0.0
+    true = list[list[Segment]]()
+    seconds = 0.0
     finder = Finder(classes, lengths, _LEAST, clips.nothing)
     for number, (block, stream) in enumerate(zip(blocks, streams, strict=True)):
         others = clips.only(np.flatnonzero(~np.isin(clips.groups, [*block])))
         of_others = windows.only(windows.stream != number)
-        if not len(stream.events) or len(np.unique(others.y)) < 2 or len(np.unique(of_others.y)) < 2:
+        if (
+            not len(stream.events)
+            or len(np.unique(others.y)) < 2
+            or len(np.unique(of_others.y)) < 2
+        ):
             continue
         layers = _layers(of_others, others, columns, method, temperature, choice)
         scores = _scores(net, stream, lengths, *layers)
         times = (np.arange(len(stream.features)) / rate).tolist()
         for found, of_windows in zip(played, scores, strict=True):
             found.append(finder.find(times, of_windows))
-        true.append([Segment(classes[k], first / rate, after / rate) for first, after, k in stream.events.tolist()])
+        true.append(
+            [
+                Segment(classes[k], first / rate, after / rate)
+                for first, after, k in stream.events.tolist()
+            ]
+        )
         seconds += len(times) / rate
     curves = [event_curve(found, true, seconds) for found in played]
     best = int(np.argmax([_quality(curve) for curve in curves]))
@@ -144,36 +172,52 @@ def _quality(curve: EventCurve | None) -> float:
     return 0.0 if curve is None or place is None else curve.found[place]
 
 
-def _blocks(clips: Clips, made_of: Sequence[ClipFeatures], random: np.random.Generator) -> list[set[str]]:
+def _blocks(
+    clips: Clips, made_of: Sequence[ClipFeatures], random: np.random.Generator
+) -> list[set[str]]:
     """The recordings of each stream."""
-    recordings = random.permutation(np.unique(clips.groups[[each.number for each in made_of]])).tolist()
+    recordings = random.permutation(
+        np.unique(clips.groups[[each.number for each in made_of]])
+    ).tolist()
     return [{*recordings[block::_BLOCKS]} for block in range(min(_BLOCKS, len(recordings)))]
 
 
-def _stream(made_of: Sequence[ClipFeatures], clips: Clips, pause: float, random: np.random.Generator) -> _Stream:
-    """The stream of some clips in random order: after each event a pause, and then a clip of nothing if there is one.
+def _stream(
+    made_of: Sequence[ClipFeatures], clips: Clips, pause: float, random: np.random.Generator
+) -> _Stream:
+    """The stream of some clips in random order: after each event a pause, and then a clip of
+    nothing if there is one.
 
     `pause`: the usual length of one, in frames.
     """
     acted = [each for each in made_of if clips.y[each.number] != clips.nothing]
     background = [each.features for each in made_of if clips.y[each.number] == clips.nothing]
-    parts, events, at = list[Tensor](), list[list[int]](), 0
+    parts = list[Tensor]()
+    events = list[list[int]]()
+    at = 0
     for place in random.permutation(len(acted)).tolist():
         features, number = acted[place]
         held = max(1, round(pause * random.uniform(*_PAUSE) / 2))
-        shown = [features[:1].expand(held, -1, -1, -1), features, features[-1:].expand(held, -1, -1, -1)]
+        shown = [
+            features[:1].expand(held, -1, -1, -1),
+            features,
+            features[-1:].expand(held, -1, -1, -1),
+        ]
         events.append([at + held, at + held + len(features), int(clips.y[number])])
         if background:
             shown.append(background[random.integers(len(background))])
         parts += shown
         at += sum(map(len, shown))
     features = torch.cat(parts) if parts else made_of[0].features[:0]
-    return _Stream(features, np.array(events, np.int64).reshape(-1, 3), [each.number for each in acted])
+    return _Stream(
+        features, np.array(events, np.int64).reshape(-1, 3), [each.number for each in acted]
+    )
 
 
 class _Windows(NamedTuple):
-    """Windows to fit the layers to: statistics `B M`; 1 for whole events, else 0; the classes of these events, else -1;
-    and the numbers of their streams."""
+    """Windows to fit the layers to: statistics `B M`; 1 for whole events, else 0; the classes of
+    these events, else -1; and the numbers of their streams.
+    """
 
     x: Floats
     y: Ints
@@ -187,11 +231,20 @@ class _Windows(NamedTuple):
 
 @torch.inference_mode()
 def _windows(
-    net: LinearClassifier, streams: Sequence[_Stream], clips: Clips, lengths: Sequence[int], random: np.random.Generator
+    net: LinearClassifier,
+    streams: Sequence[_Stream],
+    clips: Clips,
+    lengths: Sequence[int],
+    random: np.random.Generator,
 ) -> _Windows:
-    """Some windows of all streams that are no event, and some that are one; the clips themselves are, too."""
+    """Some windows of all streams that are no event, and some that are one; the clips themselves
+    are, too.
+    """
     share = min(1.0, _MOST_WINDOWS / (_PER_CLIP * sum(len(stream.events) for stream in streams)))
-    x, y, labels, of = list[Floats](), list[int](), list[int](), list[int]()
+    x = list[Floats]()
+    y = list[int]()
+    labels = list[int]()
+    of = list[int]()
     for number, stream in enumerate(streams):
         overlaps, nearest = _overlaps(stream, lengths)
         count = len(stream.events) * share
@@ -201,9 +254,17 @@ def _windows(
             chosen = places[random.permutation(len(places))[: round(most)]]
             for frame, place in chosen.tolist():
                 part = stream.features[frame + 1 - lengths[place] : frame + 1].to(net.center.device)
-                x.append(net.last_statistics(part[None], lengths[place : place + 1])[0].double().cpu().numpy())
+                x.append(
+                    net.last_statistics(part[None], lengths[place : place + 1])[0]
+                    .double()
+                    .cpu()
+                    .numpy()
+                )
             y += [is_whole] * len(chosen)
-            labels += [int(stream.events[nearest[at, n], 2]) if is_whole else -1 for at, n in chosen.tolist()]
+            labels += [
+                int(stream.events[nearest[at, n], 2]) if is_whole else -1
+                for at, n in chosen.tolist()
+            ]
             of += [number] * len(chosen)
         whole = random.permutation(np.array(stream.clips, np.int64))[: round(count)]
         x.append(clips.x[whole])
@@ -214,11 +275,13 @@ def _windows(
 
 
 def _overlaps(stream: _Stream, lengths: Sequence[int]) -> tuple[Floats, Ints]:
-    """The highest IoU of each window with an event, `T L`, and the number of this event; -1 for a window that begins
-    before the stream."""
+    """The highest IoU of each window with an event, `T L`, and the number of this event; -1 for a
+    window that begins before the stream.
+    """
     after = np.arange(1, len(stream.features) + 1)[:, None]
     begin = after - np.array(lengths)
-    best, nearest = np.zeros(begin.shape), np.zeros(begin.shape, np.int64)
+    best = np.zeros(begin.shape)
+    nearest = np.zeros(begin.shape, np.int64)
     for number, (first, last, _) in enumerate(stream.events.tolist()):
         both = np.minimum(after, last) - np.maximum(begin, first)
         overlap = both / (np.maximum(after, last) - np.minimum(begin, first))
@@ -228,7 +291,9 @@ def _overlaps(stream: _Stream, lengths: Sequence[int]) -> tuple[Floats, Ints]:
 
 
 def _chosen(windows: _Windows, columns: Ints) -> tuple[Method, float]:
-    """The method with the lowest log loss on streams that it was not fitted to, and the temperature of its logits."""
+    """The method with the lowest log loss on streams that it was not fitted to, and the temperature
+    of its logits.
+    """
     parts = list[tuple[Floats, Ints, Ints]]()
     for stream in np.unique(windows.stream):
         others = windows.only(windows.stream != stream)
@@ -236,31 +301,51 @@ def _chosen(windows: _Windows, columns: Ints) -> tuple[Method, float]:
             parts.append((others.x[:, columns], others.y, np.flatnonzero(windows.stream == stream)))
     if not parts:
         return _METHODS[0], 1.0
-    best = cross_validate(np.ascontiguousarray(windows.x[:, columns]), windows.y, 2, parts, _METHODS)
+    best = cross_validate(
+        np.ascontiguousarray(windows.x[:, columns]), windows.y, 2, parts, _METHODS
+    )
     return best.method, best.temperature
 
 
 def _layers(
-    windows: _Windows, clips: Clips, columns: Ints, method: Method, temperature: float, choice: Choice
+    windows: _Windows,
+    clips: Clips,
+    columns: Ints,
+    method: Method,
+    temperature: float,
+    choice: Choice,
 ) -> tuple[Layer, list[Layer]]:
-    """Layers on all statistics, whose logits are divided by their temperatures: of events, with one output; and two of
-    classes, fitted to whole clips, and also to windows that nearly agree with them."""
+    """Layers on all statistics, whose logits are divided by their temperatures: of events, with one
+    output; and two of classes, fitted to whole clips, and also to windows that nearly agree with
+    them.
+    """
     M = clips.x.shape[1]
     (both,) = regress(windows.x[:, columns], windows.y, 2, (method,))
-    event = both._replace(weight=both.weight[1:] - both.weight[:1], bias=both.bias[1:] - both.bias[:1])
+    event = both._replace(
+        weight=both.weight[1:] - both.weight[:1], bias=both.bias[1:] - both.bias[:1]
+    )
     positive = windows.y == 1
     x = np.concatenate([clips.x, windows.x[positive]])
     y = np.concatenate([clips.y, windows.label[positive]])
     classes = fitted_layer(clips, choice), fitted_layer(clips._replace(x=x, y=y, copies=()), choice)
-    return event.on(columns, M).times(1 / temperature), [layer.times(1 / choice.temperature) for layer in classes]
+    return event.on(columns, M).times(1 / temperature), [
+        layer.times(1 / choice.temperature) for layer in classes
+    ]
 
 
 @torch.inference_mode()
 def _scores(
-    net: LinearClassifier, stream: _Stream, lengths: Sequence[int], event: Layer, classes: Sequence[Layer]
+    net: LinearClassifier,
+    stream: _Stream,
+    lengths: Sequence[int],
+    event: Layer,
+    classes: Sequence[Layer],
 ) -> list[Floats]:
-    """What models with these layers of events, and of classes, give for the windows of a stream, `T L K` each."""
-    before, parts = lengths[-1] - 1, list[list[Floats]]()
+    """What models with these layers of events, and of classes, give for the windows of a stream, `T
+    L K` each.
+    """
+    before = lengths[-1] - 1
+    parts = list[list[Floats]]()
     for first in range(0, len(stream.features), _FRAMES):
         begin = max(0, first - before)
         part = stream.features[None, begin : first + _FRAMES].to(net.center.device)

@@ -29,7 +29,9 @@ from onlooker.training.tensorboard import log
 
 __all__ = ["fit"]
 
-_BATCH, _BATCHES = 16, 8  # clips in a batch; batches in an epoch of few clips
+# clips in a batch; batches in an epoch of few clips
+_BATCH = 16
+_BATCHES = 8
 
 
 class EpochOrder(Sampler[int]):
@@ -37,11 +39,15 @@ class EpochOrder(Sampler[int]):
 
     Args:
         data: the samples; `set_epoch`, if they have it, is called before every epoch.
-        parts: epochs per pass. The parts of a pass are equally long; the samples left over wait for the next pass.
+        parts: epochs per pass. The parts of a pass are equally long; the samples left over wait for
+            the next pass.
     """
 
     def __init__(self, data: Sized, seed: int, parts: int = 1) -> None:
-        self.data, self.seed, self.parts, self.epoch = data, seed, parts, 0
+        self.data = data
+        self.seed = seed
+        self.parts = parts
+        self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the order of an epoch, and its samples if they have one."""
@@ -62,8 +68,9 @@ class EpochOrder(Sampler[int]):
 class SharedBatches(Sampler[list[int]]):
     """The part of each batch that belongs to one of several processes: every n-th clip of it.
 
-    PyTorch's DistributedSampler repeats clips where their number is not a multiple; here, steps are those of one
-    process. A process without a clip of the last batch gets the first clip of that batch, with a weight of 0.
+    PyTorch's DistributedSampler repeats clips where their number is not a multiple; here, steps are
+    those of one process. A process without a clip of the last batch gets the first clip of that
+    batch, with a weight of 0.
 
     Args:
         order: of an epoch, the same in all processes.
@@ -72,7 +79,10 @@ class SharedBatches(Sampler[list[int]]):
     """
 
     def __init__(self, order: EpochOrder | range, batch: int, rank: int, processes: int) -> None:
-        self.sampler, self.batch, self.rank, self.processes = order, batch, rank, processes
+        self.sampler = order
+        self.batch = batch
+        self.rank = rank
+        self.processes = processes
 
     def __len__(self) -> int:
         return -(-len(self.sampler) // self.batch)
@@ -84,9 +94,11 @@ class SharedBatches(Sampler[list[int]]):
             yield batch[self.rank :: self.processes] or batch[:1]
 
     def weight(self, number: int) -> float:
-        """The weight of the mean loss of this process in a batch; 0: none of its clips belongs to it.
+        """The weight of the mean loss of this process in a batch; 0: none of its clips belongs to
+        it.
 
-        DDP averages gradients over the processes; with these weights, the average is the gradient of the batch's loss.
+        DDP averages gradients over the processes; with these weights, the average is the gradient
+        of the batch's loss.
         """
         whole = min(self.batch, len(self.sampler) - number * self.batch)
         own = len(range(self.rank, whole, self.processes))
@@ -103,7 +115,11 @@ class Fitting(nn.Module):
     class_weights: Tensor | None
 
     def __init__(
-        self, model: VideoModel, data: DataConfig, train: TrainConfig, class_weights: Tensor | None = None
+        self,
+        model: VideoModel,
+        data: DataConfig,
+        train: TrainConfig,
+        class_weights: Tensor | None = None,
     ) -> None:
         super().__init__()
         self.model = model
@@ -112,8 +128,9 @@ class Fitting(nn.Module):
         self.register_buffer("class_weights", class_weights, persistent=False)
 
     def forward(self, samples: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """The loss of a batch, in training with augmentation and label smoothing; and three sums over its clips: of the
-        loss without that of attention, of those classified correctly, and of all.
+        """The loss of a batch, in training with augmentation and label smoothing; and three sums
+        over its clips: of the loss without that of attention, of those classified correctly, and of
+        all.
 
         Args:
             samples: frames `B T H W C` uint8, or stored features `B T h w D` float16.
@@ -124,9 +141,18 @@ class Fitting(nn.Module):
         frame_scores = self._trained(output.logits).detach().float().softmax(-1)
         scores = clip_scores(frame_scores, self.train_config.resolved_aggregation)
         correct = (scores.argmax(1) == targets).sum()
-        sums = torch.stack([loss.detach() * len(targets), correct, correct.new_tensor(len(targets))])
-        if self.training and self.model.has_attention_loss and features is not None and output.attention is not None:
-            loss = loss + self._loss(self.model.attended_logits(features, output.attention), targets)
+        sums = torch.stack(
+            [loss.detach() * len(targets), correct, correct.new_tensor(len(targets))]
+        )
+        if (
+            self.training
+            and self.model.has_attention_loss
+            and features is not None
+            and output.attention is not None
+        ):
+            loss = loss + self._loss(
+                self.model.attended_logits(features, output.attention), targets
+            )
         return loss, sums
 
     def _loss(self, logits: Tensor, targets: Tensor) -> Tensor:
@@ -134,7 +160,9 @@ class Fitting(nn.Module):
         return frame_cross_entropy(self._trained(logits), targets, smoothing, self.class_weights)
 
     def _trained(self, logits: Tensor) -> Tensor:
-        """The frames of `B T K` that the loss uses: the last, or all (also for `auto`, which `runs.train` replaces)."""
+        """The frames of `B T K` that the loss uses: the last, or all (also for `auto`, which
+        `runs.train` replaces).
+        """
         return logits[:, -1:] if self.train_config.loss == "last" else logits
 
     @property
@@ -147,19 +175,24 @@ class Fitting(nn.Module):
 def frame_cross_entropy(
     logits: Tensor, targets: Tensor, smoothing: float = 0.0, weights: Tensor | None = None
 ) -> Tensor:
-    """Cross entropy of every frame with the video's class, averaged (Li et al. 2016, Sharma et al. 2015).
+    """Cross entropy of every frame with the video's class, averaged (Li et al. 2016, Sharma et al.
+    2015).
 
     Args:
         logits: `B T K`.
         targets: `B`.
         smoothing: share of the target that is spread evenly over all classes.
-        weights: `K`, of the classes; the mean is over clips, not over their weights, so that parts of a batch add up.
+        weights: `K`, of the classes; the mean is over clips, not over their weights, so that parts
+            of a batch add up.
     """
     T = logits.shape[1]
-    frames, truth = logits.float().flatten(0, 1), targets.repeat_interleave(T)
+    frames = logits.float().flatten(0, 1)
+    truth = targets.repeat_interleave(T)
     if weights is None:
         return F.cross_entropy(frames, truth, label_smoothing=smoothing)
-    return F.cross_entropy(frames, truth, weights, label_smoothing=smoothing, reduction="none").mean()
+    return F.cross_entropy(
+        frames, truth, weights, label_smoothing=smoothing, reduction="none"
+    ).mean()
 
 
 class _Training:
@@ -177,7 +210,9 @@ class _Training:
         train: TrainConfig,
         parts: int,
     ) -> None:
-        weights = _balanced(training, model.num_classes) if train.class_weights == "balanced" else None
+        weights = (
+            _balanced(training, model.num_classes) if train.class_weights == "balanced" else None
+        )
         self.fitting = Fitting(model, data, train, weights).to(choose_device())
         self.train_config = train
         self.processes = launched()
@@ -188,8 +223,13 @@ class _Training:
         every = range(len(validation))  # type: ignore[arg-type]
         self.validation_batches = SharedBatches(every, batch, *self.processes)
         self.validation = DataLoader(validation, batch_sampler=self.validation_batches)
-        self.optimizer, self.schedule = _optimizer_of(model, train, train.epochs * len(self.batches))
-        self.curves: Curves = {"training": {"loss": [], "accuracy": []}, "validation": {"loss": [], "accuracy": []}}
+        self.optimizer, self.schedule = _optimizer_of(
+            model, train, train.epochs * len(self.batches)
+        )
+        self.curves: Curves = {
+            "training": {"loss": [], "accuracy": []},
+            "validation": {"loss": [], "accuracy": []},
+        }
         self.seconds: list[float] = []  # of training, at the end of each epoch
 
     @property
@@ -201,7 +241,11 @@ class _Training:
     def is_done(self) -> bool:
         """Whether there is no further epoch."""
         patience = self.train_config.patience
-        if patience and self.losses and len(self.losses) - 1 - self.losses.index(min(self.losses)) >= patience:
+        if (
+            patience
+            and self.losses
+            and len(self.losses) - 1 - self.losses.index(min(self.losses)) >= patience
+        ):
             return True
         return len(self.losses) == self.train_config.epochs
 
@@ -217,7 +261,11 @@ class _Training:
         """Write a checkpoint without the frozen weights."""
         frozen = self.fitting.frozen
         checkpoint = {
-            "state_dict": {name: value for name, value in self.fitting.state_dict().items() if name not in frozen},
+            "state_dict": {
+                name: value
+                for name, value in self.fitting.state_dict().items()
+                if name not in frozen
+            },
             "curves": self.curves,
             "seconds": self.seconds,
             "optimizer_states": [self.optimizer.state_dict()],
@@ -226,7 +274,9 @@ class _Training:
         save_checkpoint(checkpoint, path)
 
     def run_epoch(self, parallel: nn.Module) -> None:
-        """Train and validate once; `parallel` is `fitting`, whose gradients are averaged over the processes."""
+        """Train and validate once; `parallel` is `fitting`, whose gradients are averaged over the
+        processes.
+        """
         began = time.perf_counter()
         epoch = len(self.losses)
         self.order.set_epoch(epoch)
@@ -242,7 +292,9 @@ class _Training:
             self.schedule.step()
             trained.append(sums)
         self._extend_curves("training", trained)
-        modes = [(module, module.training) for module in self.fitting.modules()]  # frozen ones may be in either
+        modes = [
+            (module, module.training) for module in self.fitting.modules()
+        ]  # frozen ones may be in either
         self.fitting.eval()
         validated = list[Tensor]()
         with torch.inference_mode():
@@ -256,14 +308,20 @@ class _Training:
         self.seconds.append(before + time.perf_counter() - began)
 
     def _reseed(self, epoch: int, batch: int) -> None:
-        """Seed by (seed, epoch, batch), so that a resumed run is identical; other processes draw other numbers."""
+        """Seed by (seed, epoch, batch), so that a resumed run is identical; other processes draw
+        other numbers.
+        """
         place = [self.train_config.seed, epoch, batch]
         if self.processes.rank:
             place.append(self.processes.rank)
         torch.manual_seed(int(np.random.SeedSequence(place).generate_state(1)[0]))
 
-    def _forward(self, fitting: nn.Module, samples: Tensor, targets: Tensor, weight: float) -> tuple[Tensor, Tensor]:
-        """The weighted loss of the clips of this process in a batch, and their sums (`Fitting.forward`)."""
+    def _forward(
+        self, fitting: nn.Module, samples: Tensor, targets: Tensor, weight: float
+    ) -> tuple[Tensor, Tensor]:
+        """The weighted loss of the clips of this process in a batch, and their sums
+        (`Fitting.forward`).
+        """
         device = choose_device()
         bf16 = uses_bf16(self.train_config.precision)
         # Without a cache of weights in bf16, in which the gradients of all frames would be summed.
@@ -279,13 +337,17 @@ class _Training:
         loss, correct, count = total.tolist()
         # Not at every step, where the CPU would have to wait for a GPU.
         if not math.isfinite(loss):
-            raise ValueError(f"the {split} loss became {loss} in epoch {len(self.losses) + 1}; lower --lr")
+            raise ValueError(
+                f"the {split} loss became {loss} in epoch {len(self.losses) + 1}; lower --lr"
+            )
         self.curves[split]["loss"].append(loss / count)
         self.curves[split]["accuracy"].append(correct / count)
 
 
 def batch_size(train: TrainConfig, clips: int) -> int:
-    """Clips in a batch: the given number, else 16, or fewer if an epoch would have too few steps to learn from."""
+    """Clips in a batch: the given number, else 16, or fewer if an epoch would have too few steps to
+    learn from.
+    """
     return train.batch or min(_BATCH, max(2, clips // _BATCHES))
 
 
@@ -302,16 +364,18 @@ def fit(
 ) -> Curves:
     """Train `model` and leave it with the weights of its best epoch (lowest validation loss).
 
-    Writes `curves.csv` and `checkpoints/` to `folder`. With a `checkpoints/last.ckpt` there, training continues from it
-    and ends with the same numbers as without the interruption; `seconds` in `curves.csv` leave out the time between.
+    Writes `curves.csv` and `checkpoints/` to `folder`. With a `checkpoints/last.ckpt` there,
+    training continues from it and ends with the same numbers as without the interruption; `seconds`
+    in `curves.csv` leave out the time between.
 
-    Processes that torchrun started share each batch (`training.processes`). All of them read `folder`, the first one
-    writes to it and gets the best weights. A run may continue with another number of processes.
+    Processes that torchrun started share each batch (`training.processes`). All of them read
+    `folder`, the first one writes to it and gets the best weights. A run may continue with another
+    number of processes.
 
     Args:
         model: trained in place.
-        training, validation: samples `(frames T H W C uint8, target, index)`, or stored features `T h w D` float16,
-            which are not augmented, in place of frames.
+        training, validation: samples `(frames T H W C uint8, target, index)`, or stored features `T
+            h w D` float16, which are not augmented, in place of frames.
         data: normalization and augmentation.
         title: of the line for each epoch; None: no lines.
         parts: epochs per pass through the training samples; more of them save long runs more often.
@@ -321,8 +385,10 @@ def fit(
         Loss and accuracy of each epoch, by split.
 
     Raises:
-        ValueError: the loss is not finite any more, or the settings do not fit the model, the clips or the machine.
-        DiskFullError: no space for a checkpoint or the curves; training continues from the checkpoint before.
+        ValueError: the loss is not finite any more, or the settings do not fit the model, the clips
+        or the machine.
+        DiskFullError: no space for a checkpoint or the curves; training continues from the
+            checkpoint before.
     """
     state = _Training(model, training, validation, data, train, parts)
     last = folder / "checkpoints" / "last.ckpt"
@@ -337,7 +403,12 @@ def fit(
         if state.processes.rank == 0:
             _show_epoch(folder, title, state.curves, state.seconds, train.epochs)
             for split, part in state.curves.items():
-                log(writer, split, {name: values[-1] for name, values in part.items()}, len(state.losses))
+                log(
+                    writer,
+                    split,
+                    {name: values[-1] for name, values in part.items()},
+                    len(state.losses),
+                )
             if state.losses[-1] < min(state.losses[:-1], default=math.inf):
                 state.save(best)
             state.save(last)
@@ -348,24 +419,35 @@ def fit(
 
 
 def _balanced(training: Dataset[Any], num_classes: int) -> Tensor:
-    """The weight of each class in the loss, inverse to its number of clips; the mean over clips is 1."""
+    """The weight of each class in the loss, inverse to its number of clips; the mean over clips is
+    1.
+    """
     targets = np.asarray(training.targets)  # type: ignore[attr-defined]  # those of clips
     weights = np.ones(num_classes, np.float32)
     weights[targets] = balancing_weights(targets)
     return torch.from_numpy(weights)
 
 
-def _optimizer_of(model: VideoModel, train: TrainConfig, steps: int) -> tuple[Optimizer, LRScheduler]:
+def _optimizer_of(
+    model: VideoModel, train: TrainConfig, steps: int
+) -> tuple[Optimizer, LRScheduler]:
     """The optimizer, and its learning rate over all steps."""
     weights = [weight for weight in model.parameters() if weight.requires_grad]
     if train.optimizer == "rmsprop":
         rmsprop = RMSprop(weights, train.lr, alpha=0.9, eps=1e-7)  # the constants of Keras
         return rmsprop, ConstantLR(rmsprop, factor=1)
     groups = [
-        {"params": [weight for weight in weights if weight.ndim > 1], "weight_decay": train.weight_decay},
-        {"params": [weight for weight in weights if weight.ndim <= 1], "weight_decay": 0.0},  # biases and norms
+        {
+            "params": [weight for weight in weights if weight.ndim > 1],
+            "weight_decay": train.weight_decay,
+        },
+        {
+            "params": [weight for weight in weights if weight.ndim <= 1],
+            "weight_decay": 0.0,
+        },  # biases and norms
     ]
-    # Fused: one pass over the memory, which dominates the cost of updating a hundred million weights on a CPU.
+    # Fused: one pass over the memory, which dominates the cost of updating a hundred million
+    # weights on a CPU.
     adamw = AdamW(groups, train.lr, fused=True)
     return adamw, OneCycleLR(adamw, train.lr, total_steps=steps, pct_start=0.15)
 
@@ -378,11 +460,15 @@ def _load_weights(fitting: Fitting, path: Path) -> dict[str, Any]:
     except RuntimeError as error:
         problem = " ".join(str(error).split())[:300]
         changed = "if its config.json was changed, restore that"
-        raise ValueError(f"{path}: not a checkpoint of this run ({problem}); {restore(path)}; {changed}") from error
+        raise ValueError(
+            f"{path}: not a checkpoint of this run ({problem}); {restore(path)}; {changed}"
+        ) from error
     return checkpoint
 
 
-def _show_epoch(folder: Path, title: str | None, curves: Curves, seconds: Sequence[float], epochs: int) -> None:
+def _show_epoch(
+    folder: Path, title: str | None, curves: Curves, seconds: Sequence[float], epochs: int
+) -> None:
     """Write all epochs so far to `curves.csv`; report the accuracies and the time left.
 
     Args:
@@ -390,13 +476,20 @@ def _show_epoch(folder: Path, title: str | None, curves: Curves, seconds: Sequen
         seconds: of training, at the end of each epoch.
         epochs: the maximum number.
     """
-    columns = {f"{split}_{name}": values for split, part in curves.items() for name, values in part.items()}
+    columns = {
+        f"{split}_{name}": values for split, part in curves.items() for name, values in part.items()
+    }
     rows = zip(*columns.values(), (round(second, 1) for second in seconds), strict=True)
     numbered = ([epoch, *row] for epoch, row in enumerate(rows))
     write_csv(folder / "curves.csv", [["epoch", *columns, "seconds"], *numbered])
     done = len(seconds)
     report("training", done, epochs)
     if title is not None:
-        note = "".join(f" · {split} {100 * part['accuracy'][-1]:.1f} %" for split, part in curves.items())
+        note = "".join(
+            f" · {split} {100 * part['accuracy'][-1]:.1f} %" for split, part in curves.items()
+        )
         left = seconds[-1] / done * (epochs - done)
-        print(f"{title}: epoch {done}/{epochs}{note} · {seconds[-1]:.0f} s elapsed, {left:.0f} s left", flush=True)
+        print(
+            f"{title}: epoch {done}/{epochs}{note} · {seconds[-1]:.0f} s elapsed, {left:.0f} s left",
+            flush=True,
+        )

@@ -1,4 +1,6 @@
-"""Run a model on samples, in training and prediction: frames are normalized and encoded, stored features are not."""
+"""Run a model on samples, in training and prediction: frames are normalized and encoded, stored
+features are not.
+"""
 
 import torch
 from torch import Tensor
@@ -16,7 +18,8 @@ def forward_samples(
     data: DataConfig,
     augmented: bool = False,
 ) -> tuple[Output, Tensor | None]:
-    """The output of a model for clips; and their features `B T D h w`, None if it does not encode single frames.
+    """The output of a model for clips; and their features `B T D h w`, None if it does not encode
+    single frames.
 
     Args:
         model: the samples are moved to its device.
@@ -29,18 +32,23 @@ def forward_samples(
     else:
         video = to_video(samples.to(_device(model)), data.normalization, data.flow_channels)
         if augmented:
-            video = augment(video, data.translate, data.scale, data.hflip, data.flow_channels, data.degrees)
+            video = augment(
+                video, data.translate, data.scale, data.hflip, data.flow_channels, data.degrees
+            )
         if not model.encodes_frames:
             return model(video), None
         features = model.encode_video(video)
     return model.forward_features(features), features
 
 
-def encode_samples(model: VideoModel, samples: Tensor, data: DataConfig, at_once: int | None = None) -> Tensor:
+def encode_samples(
+    model: VideoModel, samples: Tensor, data: DataConfig, at_once: int | None = None
+) -> Tensor:
     """Frames `… H W C` uint8, or stored features `… h w D` float16, to features `… D h w`.
 
     Args:
-        model: the samples are moved to its device. An encoder of video takes clips, and encodes their windows.
+        model: the samples are moved to its device. An encoder of video takes clips, and encodes
+        their windows.
         samples: with any dimensions in front.
         data: normalization.
         at_once: frames that are encoded together; None: all.
@@ -51,7 +59,10 @@ def encode_samples(model: VideoModel, samples: Tensor, data: DataConfig, at_once
     if not model.encodes_frames:
         return model.encode_video(to_video(samples, data.normalization, data.flow_channels))
     frames = samples.flatten(0, -4)
-    parts = (to_video(part, data.normalization, data.flow_channels) for part in frames.split(at_once or len(frames)))
+    parts = (
+        to_video(part, data.normalization, data.flow_channels)
+        for part in frames.split(at_once or len(frames))
+    )
     return torch.cat([model.encode(part) for part in parts]).unflatten(0, samples.shape[:-3])
 
 

@@ -1,7 +1,9 @@
-"""Fit the linear model: statistics of every clip once, then logistic regression or linear discriminant analysis.
+"""Fit the linear model: statistics of every clip once, then logistic regression or linear
+discriminant analysis.
 
-Which statistics are used is chosen by cross-validation: those of order are many, and where order does not matter they
-only add noise. With few clips, the layer is also fitted to altered copies of them, if that is better.
+Which statistics are used is chosen by cross-validation: those of order are many, and where order
+does not matter they only add noise. With few clips, the layer is also fitted to altered copies of
+them, if that is better.
 """
 
 import warnings
@@ -34,9 +36,14 @@ __all__ = ["Choice", "Clips", "choose", "clearly_better", "copies_of", "fit_laye
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-FOLDS, INNER_FOLDS = 5, 3  # of the clips; of those that are not held out by `cross_validated`
-_CLIPS, _FRAMES = 8, 32  # read together, encoded together
-# The matrices are small: threads that wait for each other cost more than they save, most of all on a busy machine.
+# of the clips; of those that are not held out by `cross_validated`
+FOLDS = 5
+INNER_FOLDS = 3
+# read together, encoded together
+_CLIPS = 8
+_FRAMES = 32
+# The matrices are small: threads that wait for each other cost more than they save, most of all on
+# a busy machine.
 one_thread = threadpool_limits.wrap(limits=1, user_api="blas")
 
 
@@ -46,11 +53,22 @@ SETS = {
     "changes": UNORDERED[1:],
     "changes and order": (*UNORDERED[1:], *ORDERED),
 }
-# Copies of the training clips to choose from, by their number: they are made if there are few clips.
+# Copies of the training clips to choose from, by their number: they are made if there are few
+# clips.
 COPIES = {2: "two crops of each clip", 3: "two crops and the mirror image of each clip"}
-FEW = 64  # clips with which copies are made; with more clips they gain little, and encoding them takes most of the time
+# clips with which copies are made; with more clips they gain little, and encoding them takes most
+# of the time
+FEW = 64
 _CROP = 0.84  # of the height and width of the frames
-_SHARES = (0.0, 0.2, 0.35, 0.5, 0.65, 0.8, 1.0)  # of landmarks, in the log probabilities of images and landmarks
+_SHARES = (
+    0.0,
+    0.2,
+    0.35,
+    0.5,
+    0.65,
+    0.8,
+    1.0,
+)  # of landmarks, in the log probabilities of images and landmarks
 _DEFAULT = Method("logistic", 10.0)  # for clips that cannot be divided
 
 
@@ -60,16 +78,17 @@ class Choice:
 
     Args:
         statistics: their names, separated by commas.
-        scores: `B K`, probabilities of each clip by a layer that was fitted without it and its recording; NaN if no
-            layer could be fitted without the clip.
+        scores: `B K`, probabilities of each clip by a layer that was fitted without it and its
+            recording; NaN if no layer could be fitted without the clip.
         temperature: for `scores` and for the model.
         tried: the lowest log loss in cross-validation of each of `SETS`; the chosen one first.
-        copies: number of copies of each clip that the layer is fitted to as well, one of `COPIES`, or 0.
+        copies: number of copies of each clip that the layer is fitted to as well, one of `COPIES`,
+        or 0.
         balanced: whether classes weigh equally, in the layer, the log loss and the temperature.
-        class_accuracies: the mean accuracy of the classes in cross-validation, not balanced and balanced, if both were
-            tried.
-        parts: the choices for images and for landmarks, of which the other values are those of images, but for the
-            scores and the temperature.
+        class_accuracies: the mean accuracy of the classes in cross-validation, not balanced and
+            balanced, if both were tried.
+        parts: the choices for images and for landmarks, of which the other values are those of
+            images, but for the scores and the temperature.
         share: of landmarks, one of `_SHARES`: log probabilities of both are added.
     """
 
@@ -85,10 +104,15 @@ class Choice:
     share: float = 0.0
 
     def class_accuracy(self, clips: "Clips") -> float:
-        """The mean over classes of the share of their clips that are answered correctly, in cross-validation."""
-        known, threshold = np.isfinite(self.scores).all(1), self.threshold(clips)
+        """The mean over classes of the share of their clips that are answered correctly, in
+        cross-validation.
+        """
+        known = np.isfinite(self.scores).all(1)
+        threshold = self.threshold(clips)
         answers = decide(self.scores[known], clips.nothing, threshold and threshold.probability)
-        return float(np.average(answers == clips.y[known], weights=balancing_weights(clips.y[known])))
+        return float(
+            np.average(answers == clips.y[known], weights=balancing_weights(clips.y[known]))
+        )
 
     def threshold(self, clips: "Clips") -> EventThreshold | None:
         """The threshold of events, chosen with the scores of these clips."""
@@ -111,7 +135,9 @@ class Choice:
         if self.class_accuracies:
             plain, balanced = (f"{100 * accuracy:.0f} %" for accuracy in self.class_accuracies)
             also += "" if self.balanced else "; classes weigh by their numbers of clips"
-            also += f" (mean accuracy of the classes: {balanced} with equal weights, {plain} without)"
+            also += (
+                f" (mean accuracy of the classes: {balanced} with equal weights, {plain} without)"
+            )
         if not self.tried:
             return f"statistics {self.statistics}; {self.method}{also}"
         chosen, *others = (f"{name} (log loss {loss:.2f})" for name, loss in self.tried.items())
@@ -131,7 +157,8 @@ class Clips(NamedTuple):
         groups: recordings `B`; clips of one are never divided.
         num_classes: K.
         names: of the statistics, each a block of `x`.
-        copies: statistics `B M` of copies of the clips, in the order of `COPIES`; empty if there are many clips.
+        copies: statistics `B M` of copies of the clips, in the order of `COPIES`; empty if there
+        are many clips.
         nothing: the class in which nothing happens (`answer.nothing_class`).
         class_weights: as in `TrainConfig`.
         parts: numbers of feature channels, of images and of landmarks; empty: of images only.
@@ -160,7 +187,9 @@ class Clips(NamedTuple):
     def only(self, chosen: Ints) -> "Clips":
         """Some of the clips."""
         copies = tuple(of[chosen] for of in self.copies)
-        return self._replace(x=self.x[chosen], y=self.y[chosen], groups=self.groups[chosen], copies=copies)
+        return self._replace(
+            x=self.x[chosen], y=self.y[chosen], groups=self.groups[chosen], copies=copies
+        )
 
     def to_fit(self, chosen: Ints, columns: Ints, copies: int) -> tuple[Floats, Ints]:
         """Statistics and classes of some clips, followed by those of this many copies of each."""
@@ -175,13 +204,19 @@ class Clips(NamedTuple):
     @property
     def sets(self) -> dict[str, str]:
         """Those of `SETS` that can be made of these statistics, given as for `Choice`."""
-        found = {label: ",".join(name for name in names if name in self.names) for label, names in SETS.items()}
-        distinct = {statistics: label for label, statistics in reversed(found.items()) if statistics}
+        found = {
+            label: ",".join(name for name in names if name in self.names)
+            for label, names in SETS.items()
+        }
+        distinct = {
+            statistics: label for label, statistics in reversed(found.items()) if statistics
+        }
         return {label: statistics for statistics, label in reversed(distinct.items())}
 
     def folds(self, count: int) -> Iterator[tuple[Ints, Ints]]:
-        """Positions to fit and to test, for each of `count` folds, or as many as the clips allow; none if they cannot
-        be divided."""
+        """Positions to fit and to test, for each of `count` folds, or as many as the clips allow;
+        none if they cannot be divided.
+        """
         from sklearn.model_selection import StratifiedGroupKFold
 
         count = min(count, len(np.unique(self.groups)), int(np.bincount(self.y).max()))
@@ -189,13 +224,21 @@ class Clips(NamedTuple):
             return
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # a class with fewer clips than folds
-            parts = [*StratifiedGroupKFold(count, shuffle=True, random_state=0).split(self.y, self.y, self.groups)]
-        yield from ((fit, test) for fit, test in parts if len(np.unique(self.y[fit])) > 1 and len(test))
+            parts = [
+                *StratifiedGroupKFold(count, shuffle=True, random_state=0).split(
+                    self.y, self.y, self.groups
+                )
+            ]
+        yield from (
+            (fit, test) for fit, test in parts if len(np.unique(self.y[fit])) > 1 and len(test)
+        )
 
 
 class Encoded(NamedTuple):
-    """What is known of clips that were encoded: their statistics; mean and spread over clips of those after 1 to W - 1
-    frames, `W-1 M` each; and the features of some by their numbers, `T D h w` float16."""
+    """What is known of clips that were encoded: their statistics; mean and spread over clips of
+    those after 1 to W - 1 frames, `W-1 M` each; and the features of some by their numbers, `T D h
+    w` float16.
+    """
 
     clips: Clips
     early: tuple[Floats, Floats]
@@ -203,10 +246,12 @@ class Encoded(NamedTuple):
 
 
 def choose(clips: Clips, folds: int = FOLDS) -> Choice:
-    """The best layer in cross-validation, with classes that weigh equally or by their numbers of clips.
+    """The best layer in cross-validation, with classes that weigh equally or by their numbers of
+    clips.
 
-    Where that is to be chosen, equal weights must find more than one further clip of the smallest class: log losses
-    with different weights of the classes cannot be compared, and the mean accuracy of the classes can.
+    Where that is to be chosen, equal weights must find more than one further clip of the smallest
+    class: log losses with different weights of the classes cannot be compared, and the mean
+    accuracy of the classes can.
 
     Of images and landmarks, each has a layer of its own.
     """
@@ -215,7 +260,8 @@ def choose(clips: Clips, folds: int = FOLDS) -> Choice:
         return _combined(choose(images, folds), choose(landmarks, folds), clips)
     if clips.class_weights != "auto":
         return _choose(clips, folds, clips.class_weights == "balanced")
-    plain, counts = _choose(clips, folds, False), np.unique(clips.y, return_counts=True)[1]
+    plain = _choose(clips, folds, False)
+    counts = np.unique(clips.y, return_counts=True)[1]
     if not plain.tried or counts.max() <= IMBALANCE * counts.min():
         return plain
     balanced = _choose(clips, folds, True)
@@ -226,26 +272,43 @@ def choose(clips: Clips, folds: int = FOLDS) -> Choice:
 
 @one_thread
 def _choose(clips: Clips, folds: int, balanced: bool) -> Choice:
-    """The statistics and the method with the lowest log loss in cross-validation, each at its best temperature; then
-    whether the layer is better if it is fitted to copies of the clips as well.
+    """The statistics and the method with the lowest log loss in cross-validation, each at its best
+    temperature; then whether the layer is better if it is fitted to copies of the clips as well.
 
-    With clips of a single recording, which cannot be divided: the first of `SETS`, logistic regression, and crops.
+    With clips of a single recording, which cannot be divided: the first of `SETS`, logistic
+    regression, and crops.
     """
     parts = [*clips.folds(folds)]
     if not parts:
         scores = np.full((len(clips.y), clips.num_classes), np.nan)
-        return Choice(next(iter(clips.sets.values())), _DEFAULT, scores, 1.0, {}, 2 if clips.copies else 0, balanced)
-    results = {label: _test(clips, parts, subset, 0, balanced) for label, subset in clips.sets.items()}
-    tried = {label: each.loss for label, each in sorted(results.items(), key=lambda each: each[1].loss)}
+        return Choice(
+            next(iter(clips.sets.values())),
+            _DEFAULT,
+            scores,
+            1.0,
+            {},
+            2 if clips.copies else 0,
+            balanced,
+        )
+    results = {
+        label: _test(clips, parts, subset, 0, balanced) for label, subset in clips.sets.items()
+    }
+    tried = {
+        label: each.loss for label, each in sorted(results.items(), key=lambda each: each[1].loss)
+    }
     label = next(iter(tried))
-    statistics, best, copies = clips.sets[label], results[label], 0
+    statistics = clips.sets[label]
+    best = results[label]
+    copies = 0
     for count in COPIES:
         if count <= len(clips.copies):
             further = _test(clips, parts, statistics, count, balanced)
             if further.loss < best.loss:
-                best, copies = further, count
+                best = further
+                copies = count
     tested = np.concatenate([test for _, test in parts])
-    frame_scores, y = [*softmax(best.logits[tested] / best.temperature, 1)[:, None]], clips.y[tested]
+    frame_scores = [*softmax(best.logits[tested] / best.temperature, 1)[:, None]]
+    y = clips.y[tested]
     weights = balancing_weights(y) if balanced else None
     temperature = best.temperature * fit_temperature(frame_scores, y, "last", weights)
     scores = np.full_like(best.logits, np.nan)
@@ -253,7 +316,9 @@ def _choose(clips: Clips, folds: int, balanced: bool) -> Choice:
     return Choice(statistics, best.method, scores, temperature, tried, copies, balanced)
 
 
-def _test(clips: Clips, parts: Sequence[tuple[Ints, Ints]], statistics: str, copies: int, balanced: bool) -> Tested:
+def _test(
+    clips: Clips, parts: Sequence[tuple[Ints, Ints]], statistics: str, copies: int, balanced: bool
+) -> Tested:
     """Cross-validate all methods on some statistics, fitted also to this many copies of each clip."""
     columns = clips.columns(statistics)
     given = ((*clips.to_fit(fit, columns, copies), test) for fit, test in parts)
@@ -284,10 +349,11 @@ def _combined(images: Choice, landmarks: Choice, clips: Clips) -> Choice:
 
 
 def clearly_better(rival: Choice, choice: Choice, clips: Clips) -> bool:
-    """Whether the log loss of the rival on these clips is lower by more than a standard error of the difference.
+    """Whether the log loss of the rival on these clips is lower by more than a standard error of
+    the difference.
 
-    The rule of one standard error (Breiman et al. 1984), over recordings: of two encoders whose difference may be
-    chance, the simpler one is kept.
+    The rule of one standard error (Breiman et al. 1984), over recordings: of two encoders whose
+    difference may be chance, the simpler one is kept.
     """
     known = np.flatnonzero(np.isfinite(choice.scores).all(1) & np.isfinite(rival.scores).all(1))
     if not len(known):
@@ -307,44 +373,65 @@ def cross_validated(
 
     Args:
         clips: divided into `FOLDS` parts.
-        choice: of statistics, method and temperature; None: chosen again for each fold, from its training clips alone.
+        choice: of statistics, method and temperature; None: chosen again for each fold, from its
+        training clips alone.
         title: of a progress bar; None: no bar.
-        rival: the same clips by another encoder: without `choice`, one is chosen again for each fold.
+        rival: the same clips by another encoder: without `choice`, one is chosen again for each
+            fold.
 
     Returns:
-        Scores `B K`, NaN for a clip without which no layer could be fitted; thresholds of events `B`, chosen with the
-        scores from which `choice`, or that of the fold, was made; NaN where there is none.
+        Scores `B K`, NaN for a clip without which no layer could be fitted; thresholds of events
+        `B`, chosen with the scores from which `choice`, or that of the fold, was made; NaN where
+        there is none.
     """
-    scores, parts = np.full((len(clips.y), clips.num_classes), np.nan), [*clips.folds(FOLDS)]
+    scores = np.full((len(clips.y), clips.num_classes), np.nan)
+    parts = [*clips.folds(FOLDS)]
     thresholds = np.full(len(clips.y), np.nan)
     for fit, test in tracked(parts, "fitting", len(parts), title):
-        of, others = clips, clips.only(fit)
+        of = clips
+        others = clips.only(fit)
         chosen = choice or choose(others, INNER_FOLDS)
         if choice is None and rival is not None:
             challenger = choose(rival.only(fit), INNER_FOLDS)
             if clearly_better(challenger, chosen, others):
-                of, others, chosen = rival, rival.only(fit), challenger
-        scores[test] = softmax(fitted_layer(others, chosen).logits(of.x[test]) / chosen.temperature, 1)
+                of = rival
+                others = rival.only(fit)
+                chosen = challenger
+        scores[test] = softmax(
+            fitted_layer(others, chosen).logits(of.x[test]) / chosen.temperature, 1
+        )
         if threshold := chosen.threshold(clips if choice else others):
             thresholds[test] = threshold.probability
     return scores, thresholds
 
 
 @one_thread
-def fit_layer(model: VideoModel, clips: Clips, choice: Choice, early: tuple[Floats, Floats] | None = None) -> None:
-    """Give a `LinearClassifier` the chosen layer, fitted to all clips; a ValueError for clips of a single class.
+def fit_layer(
+    model: VideoModel, clips: Clips, choice: Choice, early: tuple[Floats, Floats] | None = None
+) -> None:
+    """Give a `LinearClassifier` the chosen layer, fitted to all clips; a ValueError for clips of a
+    single class.
 
-    Without `early`, the statistics of the first frames of a stream are standardized as those of whole clips.
+    Without `early`, the statistics of the first frames of a stream are standardized as those of
+    whole clips.
     """
-    layer, net = fitted_layer(clips, choice), cast(LinearClassifier, model)
+    layer = fitted_layer(clips, choice)
+    net = cast(LinearClassifier, model)
     center, scale = (np.tile(each, (net.window, 1)) for each in (layer.center, layer.scale))
     if early is not None:
         for columns in _used(clips, choice):
             mean, spread = (part[:, columns] for part in early)
             center[:-1, columns] = mean
             scale[:-1, columns] = spread_of(mean, spread)
-    values = {"center": center, "scale": scale, "head.weight": layer.weight, "head.bias": layer.bias}
-    net.load_state_dict({**net.state_dict(), **{name: torch.from_numpy(value) for name, value in values.items()}})
+    values = {
+        "center": center,
+        "scale": scale,
+        "head.weight": layer.weight,
+        "head.bias": layer.bias,
+    }
+    net.load_state_dict(
+        {**net.state_dict(), **{name: torch.from_numpy(value) for name, value in values.items()}}
+    )
 
 
 def _used(clips: Clips, choice: Choice) -> list[Ints]:
@@ -360,11 +447,14 @@ def fitted_layer(clips: Clips, choice: Choice) -> Layer:
     if choice.parts:
         layers = []
         shares = 1 - choice.share, choice.share
-        for (part, columns), of_part, share in zip(clips.by_part(), choice.parts, shares, strict=True):
+        for (part, columns), of_part, share in zip(
+            clips.by_part(), choice.parts, shares, strict=True
+        ):
             layer = fitted_layer(part, of_part).on(columns, clips.x.shape[1])
             layers.append(layer.times(share / of_part.temperature))
         return layers[0].plus(layers[1])
-    columns, every = clips.columns(choice.statistics), np.arange(len(clips.y))
+    columns = clips.columns(choice.statistics)
+    every = np.arange(len(clips.y))
     given = clips.to_fit(every, columns, choice.copies)
     (layer,) = regress(*given, clips.num_classes, (choice.method,), choice.balanced)
     return layer.on(columns, clips.x.shape[1])
@@ -411,27 +501,40 @@ def statistics_of(
         targets.append(of_batch)
         if copies and len(groups) <= FEW and batch.dtype == torch.uint8 and not data.flow_channels:
             of_copies = (encode_samples(net, each, data, _FRAMES) for each in copies_of(batch))
-            altered.append(torch.stack([net.statistics(each)[:, -1].double().cpu() for each in of_copies]))
-        # Only sums are kept: statistics after each frame of all clips would take as much memory as the frames.
+            altered.append(
+                torch.stack([net.statistics(each)[:, -1].double().cpu() for each in of_copies])
+            )
+        # Only sums are kept: statistics after each frame of all clips would take as much memory as
+        # the frames.
         first = values[:, torch.arange(net.window - 1).clamp_max(values.shape[1] - 1)]
-        starts, squares = starts + first.sum(0), squares + first.square().sum(0)
-    x, y = torch.cat(rows).numpy(), torch.cat(targets).numpy()
+        starts = starts + first.sum(0)
+        squares = squares + first.square().sum(0)
+    x = torch.cat(rows).numpy()
+    y = torch.cat(targets).numpy()
     if len(np.unique(y)) < 2:
-        raise ValueError(f"all {len(y)} training clips are of one class, expected two classes or more")
+        raise ValueError(
+            f"all {len(y)} training clips are of one class, expected two classes or more"
+        )
     if not np.isfinite(x).all():
-        raise ValueError("features of the training clips are not finite; use another encoder or --normalization")
+        raise ValueError(
+            "features of the training clips are not finite; use another encoder or --normalization"
+        )
     mean = starts / len(x)
     early = mean.numpy(), (squares / len(x) - mean.square()).clamp_min(0).sqrt().numpy()
     all_copies = tuple(torch.cat(altered, 1).numpy()) if altered else ()
-    clips = Clips(x, y, np.asarray(groups), net.num_classes, tuple(net.names), all_copies, parts=net.parts)
+    clips = Clips(
+        x, y, np.asarray(groups), net.num_classes, tuple(net.names), all_copies, parts=net.parts
+    )
     return Encoded(clips, early, features_of)
 
 
 def copies_of(frames: Tensor) -> Iterator[Tensor]:
-    """Altered frames `B T H W C` uint8, in the order of `COPIES`: their upper right part and their lower left part,
-    enlarged to their size; and mirrored."""
+    """Altered frames `B T H W C` uint8, in the order of `COPIES`: their upper right part and their
+    lower left part, enlarged to their size; and mirrored.
+    """
     B, T, H, W, _ = frames.shape
-    h, w = round(_CROP * H), round(_CROP * W)
+    h = round(_CROP * H)
+    w = round(_CROP * W)
     for part in (frames[:, :, :h, W - w :], frames[:, :, H - h :, :w]):
         images = part.flatten(0, 1).permute(0, 3, 1, 2)
         enlarged = F.interpolate(images, size=(H, W), mode="bilinear", antialias=True)

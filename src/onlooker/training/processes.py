@@ -1,8 +1,10 @@
-"""Training on several devices of one or more machines, one process each, which torchrun starts and watches.
+"""Training on several devices of one or more machines, one process each, which torchrun starts and
+watches.
 
-The order of clips depends on the seed and the epoch alone, and `batch` is the number of clips in a step of all
-processes together (`SharedBatches`). So the number of processes changes a step only by rounding, and by what is random
-within a batch: augmentation and dropout. Batch norm uses the statistics of each process.
+The order of clips depends on the seed and the epoch alone, and `batch` is the number of clips in a
+step of all processes together (`SharedBatches`). So the number of processes changes a step only by
+rounding, and by what is random within a batch: augmentation and dropout. Batch norm uses the
+statistics of each process.
 """
 
 import os
@@ -19,7 +21,9 @@ import torch
 from onlooker.processes import end_with_parent
 
 _LOST = "another process has ended; see its own message, and continue with --resume"
-_GRACE = 10.0  # seconds in which torchrun ends a process that has lost another one, and names that one
+_GRACE = (
+    10.0  # seconds in which torchrun ends a process that has lost another one, and names that one
+)
 
 
 class Processes(NamedTuple):
@@ -35,7 +39,9 @@ class Processes(NamedTuple):
 
 
 def launched(environment: Mapping[str, str] = os.environ) -> Processes:
-    """The place of this process among those that torchrun started; the only one if torchrun did not start it."""
+    """The place of this process among those that torchrun started; the only one if torchrun did not
+    start it.
+    """
     if "TORCHELASTIC_RUN_ID" not in environment:
         return Processes()
     return Processes(int(environment["RANK"]), int(environment["WORLD_SIZE"]))
@@ -43,11 +49,13 @@ def launched(environment: Mapping[str, str] = os.environ) -> Processes:
 
 @contextmanager
 def connect() -> Iterator[None]:
-    """Connect this process to the others in the block, and end it if torchrun, or one of the others, ends.
+    """Connect this process to the others in the block, and end it if torchrun, or one of the
+    others, ends.
 
     Raises:
         ValueError: there are more processes on this machine than GPUs.
-        ConnectionError: another process, or its machine, cannot be reached, and torchrun has not ended this one.
+        ConnectionError: another process, or its machine, cannot be reached, and torchrun has not
+            ended this one.
     """
     if launched().size == 1:
         yield
@@ -59,14 +67,18 @@ def connect() -> Iterator[None]:
         backend = "cpu:gloo,cuda:nccl"
         gpu = int(os.environ["LOCAL_RANK"])
         if gpu >= torch.cuda.device_count():
-            raise ValueError(f"expected at most {torch.cuda.device_count()} processes here, one for each GPU")
+            raise ValueError(
+                f"expected at most {torch.cuda.device_count()} processes here, one for each GPU"
+            )
         torch.cuda.set_device(gpu)
     # The first process may read clips for a long time; a process that has ended is noticed at once.
     torch.distributed.init_process_group(backend, timeout=timedelta(days=1))
     try:
         yield
     except RuntimeError as error:
-        if not re.search("gloo|nccl|connection", str(error), re.IGNORECASE):  # they name a line of their own code
+        if not re.search(
+            "gloo|nccl|connection", str(error), re.IGNORECASE
+        ):  # they name a line of their own code
             raise
         time.sleep(_GRACE)
         raise ConnectionError(f"{_LOST} ({str(error).splitlines()[-1]})") from error

@@ -22,10 +22,12 @@ class Method(NamedTuple):
     """How a layer is fitted, to clips that are vectors of unit length on average.
 
     Args:
-        name: "logistic", multinomial logistic regression with an L2 penalty; or "discriminant", linear discriminant
-            analysis: normal distributions with a mean for each class and a covariance for all.
-        setting: C of scikit-learn for "logistic", from nearly constant to nearly separating. For "discriminant" the
-            share, 0 to 1, of the multiple of the identity towards which the covariance is shrunk (Friedman 1989).
+        name: "logistic", multinomial logistic regression with an L2 penalty; or "discriminant",
+            linear discriminant analysis: normal distributions with a mean for each class and a
+            covariance for all.
+        setting: C of scikit-learn for "logistic", from nearly constant to nearly separating. For
+            "discriminant" the share, 0 to 1, of the multiple of the identity towards which the
+            covariance is shrunk (Friedman 1989).
     """
 
     name: str
@@ -37,8 +39,9 @@ class Method(NamedTuple):
         return f"discriminant analysis with shrinkage {self.setting:g}"
 
 
-# The shares are close to 1 because there are many more statistics than clips: in most dimensions, Σ is zero. With 20 to
-# 100 clips they weigh tr(Σ)/M as .1 to .6 would weigh the mean over the dimensions in which clips differ.
+# The shares are close to 1 because there are many more statistics than clips: in most dimensions, Σ
+# is zero. With 20 to 100 clips they weigh tr(Σ)/M as .1 to .6 would weigh the mean over the
+# dimensions in which clips differ.
 METHODS = tuple(Method("logistic", C) for C in (0.1, 1.0, 10.0, 100.0, 1000.0)) + tuple(
     Method("discriminant", share) for share in (0.1, 0.6, 0.9, 0.97, 0.99)
 )
@@ -62,37 +65,52 @@ class Layer(NamedTuple):
 
     def plus(self, other: "Layer") -> "Layer":
         """The sum of two layers that use different columns of the same statistics."""
-        weight, bias = self.weight + other.weight, self.bias + other.bias
+        weight = self.weight + other.weight
+        bias = self.bias + other.bias
         return Layer(self.center + other.center, self.scale * other.scale, weight, bias)
 
     def on(self, columns: Ints, M: int) -> "Layer":
         """The same layer on M statistics, of which it uses those in `columns`."""
-        center, scale, weight = np.zeros(M), np.ones(M), np.zeros((len(self.weight), M))
-        center[columns], scale[columns], weight[:, columns] = self.center, self.scale, self.weight
+        center = np.zeros(M)
+        scale = np.ones(M)
+        weight = np.zeros((len(self.weight), M))
+        center[columns] = self.center
+        scale[columns] = self.scale
+        weight[:, columns] = self.weight
         return Layer(center, scale, weight, self.bias)
 
 
 def regress(
-    x: Floats, y: Ints, num_classes: int, methods: Sequence[Method] = METHODS, balanced: bool = False
+    x: Floats,
+    y: Ints,
+    num_classes: int,
+    methods: Sequence[Method] = METHODS,
+    balanced: bool = False,
 ) -> list[Layer]:
-    """A layer for each method, from the statistics of clips `B M` and their classes `B`, which may weigh equally."""
+    """A layer for each method, from the statistics of clips `B M` and their classes `B`, which may
+    weigh equally.
+    """
     present, targets = np.unique(y, return_inverse=True)
     center = x.mean(0)
     scale = spread_of(center, x.std(0))
     x = (x - center) / scale
-    # The weights of both methods lie in the space that the clips span, which is much smaller with few clips.
+    # The weights of both methods lie in the space that the clips span, which is much smaller with
+    # few clips.
     basis, z = np.linalg.qr(x.T) if x.shape[1] > len(x) else (np.eye(x.shape[1]), x.T)
     layers = []
     for rows, biases in _rows(z.T, targets, x.shape[1], methods, balanced):
-        weight, bias = np.zeros((num_classes, x.shape[1])), np.full(num_classes, biases.min() - _NEVER)
-        weight[present], bias[present] = rows @ basis.T, biases
+        weight = np.zeros((num_classes, x.shape[1]))
+        bias = np.full(num_classes, biases.min() - _NEVER)
+        weight[present] = rows @ basis.T
+        bias[present] = biases
         layers.append(Layer(center, scale, weight, bias))
     return layers
 
 
 class Tested(NamedTuple):
-    """The best method in cross-validation, at the best of `_TEMPERATURES`: its log loss, and its logits `B K` by layers
-    that were fitted without the clip."""
+    """The best method in cross-validation, at the best of `_TEMPERATURES`: its log loss, and its
+    logits `B K` by layers that were fitted without the clip.
+    """
 
     method: Method
     temperature: float
@@ -111,23 +129,29 @@ def cross_validate(
     """Compare methods on clips that layers are not fitted to; `x` and `y` as in `regress`.
 
     Args:
-        parts: for each, the statistics and classes that layers are fitted to, and the clips that they are tested on.
+        parts: for each, the statistics and classes that layers are fitted to, and the clips that
+            they are tested on.
     """
-    logits, positions = np.zeros((len(methods), len(y), num_classes)), list[Ints]()
+    logits = np.zeros((len(methods), len(y), num_classes))
+    positions = list[Ints]()
     for given_x, given_y, test in parts:
         layers = regress(given_x, given_y, num_classes, methods, balanced)
         logits[:, test] = [layer.logits(x[test]) for layer in layers]
         positions.append(test)
     tested = np.concatenate(positions)
     weights = balancing_weights(y[tested]) if balanced else np.ones(len(tested))
-    losses = [_log_loss(each[tested] / T, y[tested], weights) for each in logits for T in _TEMPERATURES]
+    losses = [
+        _log_loss(each[tested] / T, y[tested], weights) for each in logits for T in _TEMPERATURES
+    ]
     best, at = divmod(int(np.argmin(losses)), len(_TEMPERATURES))
     return Tested(methods[best], _TEMPERATURES[at], min(losses), logits[best])
 
 
 def _log_loss(logits: Floats, y: Ints, weights: Floats) -> float:
-    """The weighted mean log loss with one more clip that is correct and one that is wrong, as in `fit_temperature`:
-    else a few clips that are all correct would favor the method that is the most certain."""
+    """The weighted mean log loss with one more clip that is correct and one that is wrong, as in
+    `fit_temperature`: else a few clips that are all correct would favor the method that is the most
+    certain.
+    """
     scores = softmax(logits, 1).clip(1e-30)
     confidence = scores.max(axis=1).mean().clip(0, 1 - 1e-12)
     loss = -(weights * np.log(scores[np.arange(len(y)), y])).sum()
@@ -135,15 +159,20 @@ def _log_loss(logits: Floats, y: Ints, weights: Floats) -> float:
 
 
 def spread_of(center: Floats, spread: Floats) -> Floats:
-    """The spread of statistics `… M`, times √M so that vectors have unit length; √M where it is almost zero: there,
-    statistics differ by rounding errors only."""
+    """The spread of statistics `… M`, times √M so that vectors have unit length; √M where it is
+    almost zero: there, statistics differ by rounding errors only.
+    """
     rounding = np.maximum(1e-6 * np.abs(center), 1e-5 * spread.max(-1, keepdims=True))
     scale: Floats = np.where(spread > rounding, spread, 1) * np.sqrt(spread.shape[-1])
     return scale
 
 
-def _rows(z: Floats, y: Ints, M: int, methods: Sequence[Method], balanced: bool) -> Iterator[tuple[Floats, Floats]]:
-    """Weights and biases of the classes 0 to K - 1, which all have clips, for each method; M statistics became z."""
+def _rows(
+    z: Floats, y: Ints, M: int, methods: Sequence[Method], balanced: bool
+) -> Iterator[tuple[Floats, Floats]]:
+    """Weights and biases of the classes 0 to K - 1, which all have clips, for each method; M
+    statistics became z.
+    """
     from sklearn.linear_model import LogisticRegression
 
     weights = "balanced" if balanced else None
@@ -154,22 +183,28 @@ def _rows(z: Floats, y: Ints, M: int, methods: Sequence[Method], balanced: bool)
             yield discriminant.rows(setting)
             continue
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about steps of the solver, and about fewer than two clips per class
+            warnings.simplefilter(
+                "ignore"
+            )  # about steps of the solver, and about fewer than two clips per class
             solver.set_params(C=setting).fit(z, y)
-        rows, biases = solver.coef_, solver.intercept_
+        rows = solver.coef_
+        biases = solver.intercept_
         if len(rows) == 1:  # of two classes: the logit of the second minus that of the first
-            rows, biases = np.concatenate([-rows, rows]) / 2, np.concatenate([-biases, biases]) / 2
+            rows = np.concatenate([-rows, rows]) / 2
+            biases = np.concatenate([-biases, biases]) / 2
         yield rows, biases
 
 
 class _Discriminant:
     """Linear discriminant analysis of clips with classes `B`, whose covariance is decomposed once.
 
-    With class means μ_k, shares π_k (equal if `balanced`) and the covariance Σ within classes, shrunk by a share s,
+    With class means μ_k, shares π_k (equal if `balanced`) and the covariance Σ within classes,
+    shrunk by a share s,
 
         logit_k(z) = μ_k · Σ_s⁻¹ z - μ_k · Σ_s⁻¹ μ_k / 2 + log π_k,   Σ_s = (1 - s) Σ + s tr(Σ)/M I
 
-    The clips z, `B R`, are given in a basis of the R dimensions of `M` in which they differ: in the others, Σ is zero.
+    The clips z, `B R`, are given in a basis of the R dimensions of `M` in which they differ: in the
+    others, Σ is zero.
     """
 
     def __init__(self, z: Floats, y: Ints, M: int, balanced: bool = False) -> None:
@@ -177,7 +212,8 @@ class _Discriminant:
         self.means = np.stack([z[y == k].mean(0) for k in range(len(counts))])
         within = z - self.means[y]
         values, self.vectors = np.linalg.eigh(within.T @ within / len(z))
-        self.values, trace = np.maximum(values, 0), float(values.sum())
+        self.values = np.maximum(values, 0)
+        trace = float(values.sum())
         self.average = trace / M if trace > _EQUAL else 1.0
         self.priors = np.zeros(len(counts)) if balanced else np.log(counts / len(z))
 

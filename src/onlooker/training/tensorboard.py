@@ -1,4 +1,6 @@
-"""The curves of a training and the figures of its test for TensorBoard, besides `curves.csv` and `evaluation.json`."""
+"""The curves of a training and the figures of its test for TensorBoard, besides `curves.csv` and
+`evaluation.json`.
+"""
 
 import json
 from collections.abc import Mapping
@@ -23,7 +25,9 @@ def open_writer(run: Path, settings: Mapping[str, Any]) -> Any:
 
 
 def log(writer: Any, split: str, figures: Mapping[str, Any], step: int) -> None:
-    """Log the numbers among the figures of a part of the clips, after some epochs (`step`); `writer` None: nowhere."""
+    """Log the numbers among the figures of a part of the clips, after some epochs (`step`);
+    `writer` None: nowhere.
+    """
     if writer is None:
         return
     for name, value in figures.items():

@@ -1,4 +1,6 @@
-"""Opening a video file that may be damaged, hostile or no video: an open stream, or an error that says why."""
+"""Opening a video file that may be damaged, hostile or no video: an open stream, or an error that
+says why.
+"""
 
 import re
 import struct
@@ -19,11 +21,15 @@ from onlooker.structures import ClipError
 MAX_SIDE = 16384
 MAX_PIXELS = 8192 * 8192  # of one frame; a header of a few bytes can claim gigabytes
 
-# Only demuxers of single video files: FFmpeg also reads playlists, which name other files and web addresses.
+# Only demuxers of single video files: FFmpeg also reads playlists, which name other files and web
+# addresses.
 _FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,gif,mpeg,mpegts,mpegvideo,m4v,asf,flv,ogg,h264,hevc,ivf,mjpeg"
 
-# Text in a file that is not UTF-8 is replaced: PyAV 18 raises an error unless it is asked to, later versions always do.
-LENIENT: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}
+# Text in a file that is not UTF-8 is replaced: PyAV 18 raises an error unless it is asked to, later
+# versions always do.
+LENIENT: dict[str, Any] = (
+    {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}
+)
 
 _DEFAULT = 5_000_000  # pixels that the mark of the default stream is worth
 
@@ -31,17 +37,28 @@ _AGAIN = "download or copy it again"
 # How files begin that are often named like videos: what they are, and what to do.
 _OTHER_FILES = {
     rb"version https://git-lfs": ("a pointer of Git LFS to the video", "run `git lfs pull`"),
-    rb"/annex/objects/|\.\./.*/annex/": ("a pointer of git-annex to the video", "run `git annex get`"),
-    rb"(?i)\s*(<!doctype|<html|<\?xml|<head|<error|\{)": ("a web page or a message", f"{_AGAIN}, maybe logged in"),
+    rb"/annex/objects/|\.\./.*/annex/": (
+        "a pointer of git-annex to the video",
+        "run `git annex get`",
+    ),
+    rb"(?i)\s*(<!doctype|<html|<\?xml|<head|<error|\{)": (
+        "a web page or a message",
+        f"{_AGAIN}, maybe logged in",
+    ),
     rb"\0GITCRYPT": ("a file that git-crypt has encrypted", "run `git-crypt unlock`"),
     rb"Salted__|age-encryption|-----BEGIN PGP": ("an encrypted file", "decrypt it"),
     rb"PK\x03\x04|Rar!|7z\xbc\xaf|\x1f\x8b": ("an archive", "unpack it"),
-    rb"\xff\xd8\xff|\x89PNG|BM": ("an image", "for an image sequence, give the folder of the images"),
+    rb"\xff\xd8\xff|\x89PNG|BM": (
+        "an image",
+        "for an image sequence, give the folder of the images",
+    ),
     rb"\0{64}": ("zeros, of a download or copy that has not ended", _AGAIN),
 }
 MAX_SAMPLES = 10_000_000  # of a file: 24 hours at 115 frames per second
 
-_CONTAINERS = frozenset({b"moov", b"trak", b"mdia", b"minf", b"stbl", b"moof", b"traf", b"mvex", b"edts", b"udta"})
+_CONTAINERS = frozenset(
+    {b"moov", b"trak", b"mdia", b"minf", b"stbl", b"moof", b"traf", b"mvex", b"edts", b"udta"}
+)
 _ENCRYPTED = {int.from_bytes(name, "big") for name in (b"encv", b"drmi")}  # formats of a track
 _MAX_DEPTH = 10  # FFmpeg refuses deeper boxes
 REENCODE = "encode it again (ffmpeg -i IN OUT.mp4), or remove it"
@@ -49,21 +66,28 @@ REENCODE = "encode it again (ffmpeg -i IN OUT.mp4), or remove it"
 
 @contextmanager
 def open_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
-    """Open a video file and its first video stream, ready to decode; a ClipError says why it cannot be.
+    """Open a video file and its first video stream, ready to decode; a ClipError says why it cannot
+    be.
 
     Errors of FFmpeg, the disk or the memory inside the `with` are ClipErrors of this file too.
 
-    Memory is limited to what frames of MAX_PIXELS need, except that FFmpeg briefly reserves up to 2 GB where an avi
-    header claims a text of that length.
+    Memory is limited to what frames of MAX_PIXELS need, except that FFmpeg briefly reserves up to 2
+    GB where an avi header claims a text of that length.
     """
     check_file(path)
-    options = {"format_whitelist": _FORMATS, "protocol_whitelist": "file", "max_pixels": str(MAX_PIXELS)}
+    options = {
+        "format_whitelist": _FORMATS,
+        "protocol_whitelist": "file",
+        "max_pixels": str(MAX_PIXELS),
+    }
     try:
         # The prefix keeps FFmpeg from reading a name with a colon as a protocol.
         container = av.open(f"file:{path}", options=options, **LENIENT)
     except (av.error.FFmpegError, OSError, ValueError, RuntimeError) as error:
         found, remedy = _explained(file_of(path))
-        raise ClipError(path, found or f"not a video file, or a damaged one ({error_text(error)})", remedy) from error
+        raise ClipError(
+            path, found or f"not a video file, or a damaged one ({error_text(error)})", remedy
+        ) from error
     with container:
         try:
             yield container, video_stream(path, container)
@@ -72,7 +96,9 @@ def open_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
 
 
 @contextmanager
-def accessing(path: Path, remedy: str = "check the path, its permissions and the disk") -> Iterator[None]:
+def accessing(
+    path: Path, remedy: str = "check the path, its permissions and the disk"
+) -> Iterator[None]:
     """Errors of the disk become ClipErrors of a clip."""
     try:
         yield
@@ -83,19 +109,33 @@ def accessing(path: Path, remedy: str = "check the path, its permissions and the
 
 
 def check_file(path: Path) -> None:
-    """Raise a ClipError unless a path is a readable, non-empty file; also for an mp4 that claims too many samples."""
+    """Raise a ClipError unless a path is a readable, non-empty file; also for an mp4 that claims
+    too many samples.
+    """
     file = file_of(path)
     with accessing(path):
         if not file.exists():
-            if re.match(r"[a-z][a-z0-9]+:/", str(path), re.IGNORECASE):  # a path collapses the slashes
+            if re.match(
+                r"[a-z][a-z0-9]+:/", str(path), re.IGNORECASE
+            ):  # a path collapses the slashes
                 shown = without_password(str(path))
-                raise ClipError(shown, "an address, not a file", "download it, or use `onlooker watch` for addresses")
+                raise ClipError(
+                    shown,
+                    "an address, not a file",
+                    "download it, or use `onlooker watch` for addresses",
+                )
             if str(path) == "-":
-                raise ClipError(path, "standard input", "save it as a file; only `onlooker watch` reads it as it comes")
+                raise ClipError(
+                    path,
+                    "standard input",
+                    "save it as a file; only `onlooker watch` reads it as it comes",
+                )
             raise ClipError(path, "no such file", "check the path")
         if not is_regular(file):
             # Reading a pipe would wait for a writer; a device never ends.
-            raise ClipError(path, "not a regular file", "give a video file or a folder of numbered images")
+            raise ClipError(
+                path, "not a regular file", "give a video file or a folder of numbered images"
+            )
         with file.open("rb") as content:
             if not content.read(1):
                 raise ClipError(path, "zero bytes", "copy or record it again, or remove it")
@@ -119,20 +159,29 @@ def check_size(path: Path | str, width: int, height: int) -> None:
     if max(width, height) > MAX_SIDE or width * height > MAX_PIXELS:
         claim = f"frames of {width}x{height} pixels claimed"
         limit = f"at most {MAX_SIDE} per side and {MAX_PIXELS:,} in all are read"
-        raise ClipError(path, claim, f"{limit}; scale it down, or remove it if the header is damaged")
+        raise ClipError(
+            path, claim, f"{limit}; scale it down, or remove it if the header is damaged"
+        )
 
 
 def video_stream(path: Path | str, container: InputContainer) -> VideoStream:
-    """The main video stream, ready to decode, or a ClipError: not cover art, and not a small preview.
+    """The main video stream, ready to decode, or a ClipError: not cover art, and not a small
+    preview.
 
-    As FFmpeg chooses: the largest frames, where being marked as the default counts as 5 million pixels.
+    As FFmpeg chooses: the largest frames, where being marked as the default counts as 5 million
+    pixels.
 
-    One thread decodes: damaged files give the same frames every time, and live frames are not delayed.
+    One thread decodes: damaged files give the same frames every time, and live frames are not
+    delayed.
     """
     cover = av.stream.Disposition.attached_pic  # a video stream of one image
     streams = [stream for stream in container.streams.video if not stream.disposition & cover]
     if not streams:
-        kinds = ["cover art"] if container.streams.video else sorted({stream.type for stream in container.streams})
+        kinds = (
+            ["cover art"]
+            if container.streams.video
+            else sorted({stream.type for stream in container.streams})
+        )
         what = f"no video stream, only {' and '.join(kinds)}" if kinds else "no video stream"
         raise ClipError(path, what, "give a file with a video stream")
     stream = max(streams, key=_preference)
@@ -158,10 +207,11 @@ def error_text(error: BaseException) -> str:
 
 
 def check_samples(path: Path) -> None:
-    """Raise a ClipError if a file is an mp4 that claims more samples than it has bytes, or than `MAX_SAMPLES`.
+    """Raise a ClipError if a file is an mp4 that claims more samples than it has bytes, or than
+    `MAX_SAMPLES`.
 
-    FFmpeg allocates dozens of bytes for each sample that a table (`stsz`) or a fragment (`trun`) claims, whether or not
-    the file has any data for it: a few bytes can claim gigabytes of index.
+    FFmpeg allocates dozens of bytes for each sample that a table (`stsz`) or a fragment (`trun`)
+    claims, whether or not the file has any data for it: a few bytes can claim gigabytes of index.
     """
     stat = path.stat()
     claimed = _claimed(path, stat.st_size, stat.st_mtime_ns)
@@ -174,7 +224,10 @@ def check_samples(path: Path) -> None:
 @lru_cache(maxsize=256)
 def _claimed(path: Path, size: int, _changed: int) -> int:
     """The samples of the largest track, or of all fragments."""
-    tracks, fragments, sound, by_chunk = [0], 0, False, False
+    tracks = [0]
+    fragments = 0
+    sound = False
+    by_chunk = False
     with path.open("rb") as file:
         for name, start in _leaves(file, 0, size, 0):
             file.seek(start)
@@ -182,12 +235,17 @@ def _claimed(path: Path, size: int, _changed: int) -> int:
             if name == b"hdlr":
                 sound = two == int.from_bytes(b"soun", "big")
             elif name == b"stts":
-                by_chunk = sound and (one, three) == (1, 1)  # uncompressed sound, of which FFmpeg indexes chunks
+                by_chunk = sound and (one, three) == (
+                    1,
+                    1,
+                )  # uncompressed sound, of which FFmpeg indexes chunks
             elif name in (b"stsz", b"stz2"):
                 tracks.append(0 if by_chunk else two)
             elif name == b"cmov":
                 remedy = "copy it into a new file (ffmpeg -i old.mov -c copy new.mov) if you trust it, or remove it"
-                raise ClipError(path, "its index is compressed, and may claim any number of samples", remedy)
+                raise ClipError(
+                    path, "its index is compressed, and may claim any number of samples", remedy
+                )
             elif name == b"stsd" and three in _ENCRYPTED:
                 remedy = "only programs that have its key can play it; give a file without copy protection"
                 raise ClipError(path, "an encrypted video (DRM)", remedy)
@@ -197,7 +255,9 @@ def _claimed(path: Path, size: int, _changed: int) -> int:
 
 
 def _leaves(file: BinaryIO, start: int, end: int, depth: int) -> Iterator[tuple[bytes, int]]:
-    """Name and position of the content of every box without boxes, as far as FFmpeg would read them."""
+    """Name and position of the content of every box without boxes, as far as FFmpeg would read
+    them.
+    """
     while end - start >= 8:
         file.seek(start)
         size, name, large = struct.unpack(">I4sQ", file.read(16).ljust(16, b"\0"))

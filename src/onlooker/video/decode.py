@@ -1,4 +1,6 @@
-"""All frames of an open video file in turn, as upright RGB with their times; broken packets are skipped."""
+"""All frames of an open video file in turn, as upright RGB with their times; broken packets are
+skipped.
+"""
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
@@ -22,31 +24,40 @@ from onlooker.video.resize import Pixels, resize, shrink
 from onlooker.video.sampling import Indices, Sampling, Timing
 
 MAX_BYTES = 4 << 30  # of all frames that one call returns
-MAX_BROKEN = 100_000  # packets in a row that cannot be decoded, after which the rest is given up: an hour of video
-# Color matrices that FFmpeg converts, by their numbers in ITU-T H.273. It refuses frames with other matrices, so these
-# are treated as unspecified.
+# packets in a row that cannot be decoded, after which the rest is given up: an hour of video
+MAX_BROKEN = 100_000
+# Color matrices that FFmpeg converts, by their numbers in ITU-T H.273. It refuses frames with other
+# matrices, so these are treated as unspecified.
 _UNSPECIFIED = 2
 _MATRICES = frozenset({0, 1, _UNSPECIFIED, 4, 5, 6, 7, 9})
 _SAME = 1e-3  # seconds: less is rounding
-_RAW = frozenset({"h264", "hevc", "m4v", "mpegvideo", "mjpeg", "mpjpeg"})  # formats of frames without timestamps
+_RAW = frozenset(
+    {"h264", "hevc", "m4v", "mpegvideo", "mjpeg", "mpjpeg"}
+)  # formats of frames without timestamps
 RATE = 25.0  # frames per second, assumed for images, and where a file or sender does not say
 
 Which = Sampling | Sequence[int] | Indices  # frames: chosen by a sampling, or by their indices
 
 
 class Converter:
-    """Converts decoded frames to upright RGB of one size, that of the first frame; errors name the file or address.
+    """Converts decoded frames to upright RGB of one size, that of the first frame; errors name the
+    file or address.
 
     Args:
-        max_side: larger frames are scaled down to this length of their longer side, with their aspect ratio.
+        max_side: larger frames are scaled down to this length of their longer side, with their
+            aspect ratio.
     """
 
     def __init__(self, name: Path | str, max_side: int | None = None) -> None:
-        self.name, self._max_side, self._reformatter = name, max_side, VideoReformatter()
+        self.name = name
+        self._max_side = max_side
+        self._reformatter = VideoReformatter()
         self._size: tuple[int, int] | None = None
 
     def __call__(self, frame: VideoFrame) -> Pixels:
-        """`H W 3`; a frame of another size is scaled to that of the first. A ClipError if it cannot be converted."""
+        """`H W 3`; a frame of another size is scaled to that of the first. A ClipError if it cannot
+        be converted.
+        """
         width, height = self._size = self._size or self._fitted(frame.width, frame.height)
         if frame.colorspace not in _MATRICES:
             frame.colorspace = _UNSPECIFIED
@@ -65,37 +76,50 @@ class Converter:
 
 
 def orientation(frame: VideoFrame) -> tuple[bool, int, int]:
-    """How a frame is shown, by its display matrix: one of eight ways, to which other angles are rounded.
+    """How a frame is shown, by its display matrix: one of eight ways, to which other angles are
+    rounded.
 
     Returns:
-        Whether rows become columns; then -1 where the frame is mirrored horizontally, else 1; and the same vertically.
+        Whether rows become columns; then -1 where the frame is mirrored horizontally, else 1; and
+        the same vertically.
     """
-    # Not `frame.side_data`: it is in a cycle with the frame, whose memory only the garbage collector would free.
+    # Not `frame.side_data`: it is in a cycle with the frame, whose memory only the garbage
+    # collector would free.
     container: Any = SideDataContainer  # whose annotations lack its argument and its keys
     matrix = container(frame).get(Type.DISPLAYMATRIX)
     if matrix is None:
         return False, 1, 1
-    a, b, _, c, d, *_ = np.frombuffer(matrix, np.int32).tolist()  # x y are shown at ax + cy, bx + dy
+    a, b, _, c, d, *_ = np.frombuffer(
+        matrix, np.int32
+    ).tolist()  # x y are shown at ax + cy, bx + dy
     transposed = abs(b) + abs(c) > abs(a) + abs(d)
     right, down = (c, b) if transposed else (a, d)
     return transposed, -1 if right < 0 else 1, -1 if down < 0 else 1
 
 
 def start_of(container: InputContainer, first: float) -> float:
-    """The time stamp, in seconds, at which players begin a file: that of its first frame, or of sound before that."""
+    """The time stamp, in seconds, at which players begin a file: that of its first frame, or of
+    sound before that.
+    """
     start = first if container.start_time is None else container.start_time / av.time_base
     return start if start < first - _SAME else first
 
 
 def assumes_rate(container: InputContainer, stream: VideoStream) -> bool:
-    """Whether neither timestamps nor the codec say how fast frames follow: FFmpeg assumes 25 per second."""
+    """Whether neither timestamps nor the codec say how fast frames follow: FFmpeg assumes 25 per
+    second.
+    """
     return container.format.name in _RAW and not stream.codec_context.framerate
 
 
 def end_of(times: NDArray[np.float64], duration: float) -> float:
-    """When the last frame ends: after its own duration in seconds; 0: not known, then that of short frames."""
+    """When the last frame ends: after its own duration in seconds; 0: not known, then that of short
+    frames.
+    """
     if duration <= 0:
-        duration = float(np.quantile(np.diff(times), 0.1, method="lower")) if len(times) > 1 else 1 / RATE
+        duration = (
+            float(np.quantile(np.diff(times), 0.1, method="lower")) if len(times) > 1 else 1 / RATE
+        )
     return float(times[-1]) + duration
 
 
@@ -107,7 +131,8 @@ def frame_rate(container: InputContainer, stream: VideoStream) -> float:
 
 
 class FrameStore:
-    """Chooses frames of a video, and collects them one by one, resized on arrival, within the memory limit of a call.
+    """Chooses frames of a video, and collects them one by one, resized on arrival, within the
+    memory limit of a call.
 
     Args:
         path: names the video in errors.
@@ -116,7 +141,12 @@ class FrameStore:
     """
 
     def __init__(
-        self, path: Path, interval: Times | None, which: Which, size: int | None, shorter_side: int | None
+        self,
+        path: Path,
+        interval: Times | None,
+        which: Which,
+        size: int | None,
+        shorter_side: int | None,
     ) -> None:
         self.path = path
         self.size = size
@@ -127,7 +157,8 @@ class FrameStore:
         self._frames: dict[int, Pixels] = {}
 
     def choose(self, timing: Timing, is_guess: bool = False) -> Indices:
-        """Choose among the frames of a file: those to put, ascending. Indices are not checked if the timing is a guess.
+        """Choose among the frames of a file: those to put, ascending. Indices are not checked if
+        the timing is a guess.
 
         Raises:
             ClipError, IndexError, ValueError: as `VideoReader.get`.
@@ -155,21 +186,29 @@ class FrameStore:
 
     def put(self, index: int, frame: Pixels) -> None:
         """Keep frame `index` of the file, `H W 3`. Thread-safe."""
-        small = resize(frame[None], self.size, 3)[0] if self.size else shrink(frame, self.shorter_side)
+        small = (
+            resize(frame[None], self.size, 3)[0] if self.size else shrink(frame, self.shorter_side)
+        )
         T = len(self._indices)
         H, W = small.shape[:2]
         if (total := small.nbytes * T) > MAX_BYTES:
             what = f"{T} frames of {W}x{H} pixels are {total / 1e9:.1f} GB"
-            raise ClipError(self.path, what, f"at most {MAX_BYTES / 1e9:.1f} GB are read at once: scale it down")
+            raise ClipError(
+                self.path, what, f"at most {MAX_BYTES / 1e9:.1f} GB are read at once: scale it down"
+            )
         self.frame_size = (frame.shape[0], frame.shape[1])
         self._frames[index] = small
 
     def frames(self) -> Frames:
         """The frames, with indices and times in the interval; a ClipError unless all have been put."""
         try:
-            pixels = np.stack([self._frames[index + self._first] for index in self._indices.tolist()])
+            pixels = np.stack(
+                [self._frames[index + self._first] for index in self._indices.tolist()]
+            )
         except KeyError as error:
-            raise ClipError(self.path, "another number of frames each time it is decoded", REENCODE) from error
+            raise ClipError(
+                self.path, "another number of frames each time it is decoded", REENCODE
+            ) from error
         return Frames(pixels, self._times, self._indices)
 
 
@@ -181,7 +220,8 @@ def read_packets(container: InputContainer, stream: VideoStream) -> Iterator["Pa
             if packet.size:
                 yield packet
     except (av.error.FFmpegError, OSError, IndexError):
-        # Truncated: use what was read. IndexError: PyAV, for a stream that the header did not announce.
+        # Truncated: use what was read. IndexError: PyAV, for a stream that the header did not
+        # announce.
         return
 
 
@@ -198,7 +238,8 @@ def decode_packets(
     broken = 0
     for packet in packets:
         try:
-            frames, broken = stream.codec_context.decode(packet), 0
+            frames = stream.codec_context.decode(packet)
+            broken = 0
         except av.error.FFmpegError:
             if (broken := broken + 1) == MAX_BROKEN:
                 return
@@ -209,18 +250,25 @@ def decode_packets(
 
 
 def decode_file(path: Path) -> Iterator[tuple[int, float, VideoFrame]]:
-    """All frames of a file that can be decoded, in display order: index, seconds (`structures`), frame.
+    """All frames of a file that can be decoded, in display order: index, seconds (`structures`),
+    frame.
 
-    Times always ascend: a frame whose timestamp is missing or runs backwards follows one frame duration after the last.
+    Times always ascend: a frame whose timestamp is missing or runs backwards follows one frame
+    duration after the last.
 
     Raises:
         ClipError: the file cannot be opened, or has no such frames.
     """
     with open_video(path) as (container, stream):
         reliable = has_display_times(container, stream)
-        unit, duration = float(stream.time_base or 0), 1 / frame_rate(container, stream)
-        index, seconds, origin = -1, 0.0, 0.0
-        for index, frame in enumerate(decode_packets(path, stream, chain(read_packets(container, stream), [None]))):
+        unit = float(stream.time_base or 0)
+        duration = 1 / frame_rate(container, stream)
+        index = -1
+        seconds = 0.0
+        origin = 0.0
+        for index, frame in enumerate(
+            decode_packets(path, stream, chain(read_packets(container, stream), [None]))
+        ):
             stamp = frame.pts * unit if reliable and frame.pts is not None else None
             if index == 0:
                 origin = start_of(container, stamp or 0.0)

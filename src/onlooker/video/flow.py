@@ -28,11 +28,12 @@ _MIN_DIS = 16  # at some smaller sizes OpenCV's DIS returns NaN or reads outside
 def flow(frames: Pixels) -> Flow:
     """The displacement of each pixel from one frame to the next.
 
-    Dense inverse search (Kroeger et al. 2016), OpenCV's preset medium: accurate and by far the fastest.
+    Dense inverse search (Kroeger et al. 2016), OpenCV's preset medium: accurate and by far the
+    fastest.
 
     Args:
-        frames: `T H W 3`, RGB uint8, consecutive frames of a video, at least two. Across a gap the motion is larger
-            than the method expects.
+        frames: `T H W 3`, RGB uint8, consecutive frames of a video, at least two. Across a gap the
+            motion is larger than the method expects.
 
     Returns:
         `P H W 2` in pixels, x to the right and y down: what is at (x, y) of frame t is at
@@ -43,25 +44,33 @@ def flow(frames: Pixels) -> Flow:
     estimator: Any = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     grays = [np.pad(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), padding, "edge") for frame in frames]
     # No initial flow: that of another pair would make the result depend on where the clip starts.
-    return np.stack([estimator.calc(first, second, None)[:H, :W] for first, second in pairwise(grays)])
+    return np.stack(
+        [estimator.calc(first, second, None)[:H, :W] for first, second in pairwise(grays)]
+    )
 
 
 def to_bytes(flow: Flow, limit: float = LIMIT) -> Pixels:
-    """Flow of any shape as bytes: clipped to ±limit, then round(255 (v + limit) / (2 limit)), as two-stream papers do.
+    """Flow of any shape as bytes: clipped to ±limit, then round(255 (v + limit) / (2 limit)), as
+    two-stream papers do.
 
-    -limit is 0, limit is 255. No motion is 127.5, rounded to 128, which stands for limit/255 pixels, not for zero.
+    -limit is 0, limit is 255. No motion is 127.5, rounded to 128, which stands for limit/255
+    pixels, not for zero.
     """
     return np.rint((np.clip(flow, -limit, limit) + limit) * (255 / (2 * limit))).astype(np.uint8)
 
 
 def read_flow(
-    video: Path | str | VideoReader, sampling: Sampling, limit: float = LIMIT, size: int | None = None
+    video: Path | str | VideoReader,
+    sampling: Sampling,
+    limit: float = LIMIT,
+    size: int | None = None,
 ) -> Frames:
-    """Flow from `T` frames of a video, which a sampling chooses, to the frames after them; at the end, to the last one.
+    """Flow from `T` frames of a video, which a sampling chooses, to the frames after them; at the
+    end, to the last one.
 
-    It is computed on upright frames with their aspect ratio, shrunk to `SIDE`, and then resized to `size`: in small
-    squares the motion of small objects would be lost. The same motion gives the same bytes at any resolution of a file.
-    The pixels are flow as bytes (`to_bytes`), `T H W 2`.
+    It is computed on upright frames with their aspect ratio, shrunk to `SIDE`, and then resized to
+    `size`: in small squares the motion of small objects would be lost. The same motion gives the
+    same bytes at any resolution of a file. The pixels are flow as bytes (`to_bytes`), `T H W 2`.
 
     Args:
         limit: clips displacements, in pixels of the result; see `to_bytes`.
@@ -84,7 +93,11 @@ def read_flow(
     reader = video if isinstance(video, VideoReader) else VideoReader(video)
     frames = reader.get(choose, shorter_side=SIDE)
     if total < 2:
-        raise ClipError(reader.path, "1 frame decoded, and one frame has no motion", "give a video of at least 2")
+        raise ClipError(
+            reader.path,
+            "1 frame decoded, and one frame has no motion",
+            "give a video of at least 2",
+        )
     places = np.searchsorted(wanted, starts)
     pairs = np.searchsorted(wanted, np.minimum(starts, total - 2))
     fields = dict[int, Pixels]()
@@ -94,4 +107,8 @@ def read_flow(
             H, W = moved.shape[1:3]
             moved = to_square(moved, size) * np.array([size / W, size / H], np.float32)
         (fields[pair],) = to_bytes(moved, limit)
-    return Frames(np.stack([fields[pair] for pair in pairs.tolist()]), frames.times[places], frames.indices[places])
+    return Frames(
+        np.stack([fields[pair] for pair in pairs.tolist()]),
+        frames.times[places],
+        frames.indices[places],
+    )

@@ -1,10 +1,11 @@
 """Image sequences: a folder of numbered images is a clip too.
 
-Images of 16 bits are scaled to 8 by the range of their type, not by their content, so that equal brightness stays equal
-from frame to frame. Transparency is dropped, as it is from videos.
+Images of 16 bits are scaled to 8 by the range of their type, not by their content, so that equal
+brightness stays equal from frame to frame. Transparency is dropped, as it is from videos.
 
-A sequence with an unreadable image is an error: the image has a name, so its owner can save it again or remove it. The
-frames that a damaged video has lost have no names, so reading a video continues without them.
+A sequence with an unreadable image is an error: the image has a name, so its owner can save it
+again or remove it. The frames that a damaged video has lost have no names, so reading a video
+continues without them.
 """
 
 import os
@@ -26,10 +27,13 @@ from onlooker.video.container import accessing, check_size
 from onlooker.video.decode import RATE, FrameStore
 from onlooker.video.sampling import Timing
 
-RATE_FILE = "frame_rate.txt"  # frames per second of the images beside it, and of those in folders below
+RATE_FILE = (
+    "frame_rate.txt"  # frames per second of the images beside it, and of those in folders below
+)
 RATE_REMEDY = f"give --frame-rate, or write the frames per second into a file {RATE_FILE} beside the images or above"
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"})
-# Whatever the suffix: otherwise Pillow would pass a file that turns out to be EPS to Ghostscript, another program.
+# Whatever the suffix: otherwise Pillow would pass a file that turns out to be EPS to Ghostscript,
+# another program.
 _FORMATS = ("JPEG", "PNG", "BMP", "TIFF")
 _NUMBER = re.compile(r"((?<![\d.])\d+\.\d+(?!\d|\.\d)|\d+)")
 # A date with or without a time, seconds since 1970 with or without a fraction, or a time of day.
@@ -37,7 +41,9 @@ _TIME_STAMP = re.compile(
     r"(?<!\d)(?:(?:(?:19|20)\d\d([-_.]?)[01]\d\1[0-3]\d|\d\d([-:.h])\d\d[-:.m]\d\d)(?:[-_.,t hms:]+\d{2,})*"
     r"|1\d{9}(?:[-_.]?\d{3,9}|\.\d+)?)(?!\d)"
 )
-_COMPANION = re.compile(r"flow|depth|mask|[\d*] \([\d*]+\)$")  # series that go with the images of a scene
+_COMPANION = re.compile(
+    r"flow|depth|mask|[\d*] \([\d*]+\)$"
+)  # series that go with the images of a scene
 _SHOWN = 4  # series in an error
 
 
@@ -45,7 +51,8 @@ class ImageSequence:
     """A folder of numbered images as a video, with the methods of `VideoFile`; see `VideoReader`."""
 
     def __init__(self, folder: Path, frame_rate: float | None = None) -> None:
-        self.folder, self._frame_rate = folder, frame_rate
+        self.folder = folder
+        self._frame_rate = frame_rate
 
     @cached_property
     def images(self) -> list[Path]:
@@ -60,10 +67,14 @@ class ImageSequence:
 
     def fill(self, store: FrameStore) -> None:
         wanted = store.choose(self.timing).tolist()
-        for index, image in zip(wanted, _read_images(self.images[index] for index in wanted), strict=True):
+        for index, image in zip(
+            wanted, _read_images(self.images[index] for index in wanted), strict=True
+        ):
             store.put(index, image)
 
-    def between(self, first: int, after: int | None) -> Iterator[tuple[int, float, NDArray[np.uint8]]]:
+    def between(
+        self, first: int, after: int | None
+    ) -> Iterator[tuple[int, float, NDArray[np.uint8]]]:
         times = self.timing.times.tolist()
         for index, pixels in enumerate(_read_images(self.images[first:after]), first):
             yield index, times[index], pixels
@@ -72,17 +83,20 @@ class ImageSequence:
 def find_images(folder: Path) -> list[Path]:
     """The images of a sequence in the natural order of their names (9 before 10).
 
-    Images of other series are left out (`left_out_images`) if they go with a scene (optical flow, depth, masks,
-    copies such as `0001 (1).jpg`), or if there is one of them.
+    Images of other series are left out (`left_out_images`) if they go with a scene (optical flow,
+    depth, masks, copies such as `0001 (1).jpg`), or if there is one of them.
 
     Raises:
-        ClipError: the folder cannot be read, has no numbered images, or several series, such as those of two cameras.
+        ClipError: the folder cannot be read, has no numbered images, or several series, such as
+            those of two cameras.
     """
     every_series = _find_series(numbered_images(folder))
     if not every_series:
         remedy = "give a video file, or number the images (0001.jpg, 0002.jpg, ...)"
         raise ClipError(folder, "a folder without numbered images", remedy)
-    series = {name: images for name, images in every_series.items() if len(images) > 1} or every_series
+    series = {
+        name: images for name, images in every_series.items() if len(images) > 1
+    } or every_series
     names = sorted(name for name in series if len(series) == 1 or not _COMPANION.search(name))
     if len(names) != 1:
         shown = ", ".join(f"{name} ({len(series[name])})" for name in sorted(series)[:_SHOWN])
@@ -92,19 +106,29 @@ def find_images(folder: Path) -> list[Path]:
 
 
 def _stated_rate(folder: Path) -> float | None:
-    """Frames per second by the nearest `frame_rate.txt`, in a folder or above; None if there is none."""
+    """Frames per second by the nearest `frame_rate.txt`, in a folder or above; None if there is
+    none.
+    """
     for parent in (folder / RATE_FILE).absolute().parents:
         if os.path.isfile(file := parent / RATE_FILE):
             text = file.read_bytes()[:100].decode(errors="replace").strip()
-            stated = re.fullmatch(r"(?:frame_rate\s*[:=]?\s*)?(\d{1,4}(?:\.\d{1,9})?)", text, re.ASCII)
+            stated = re.fullmatch(
+                r"(?:frame_rate\s*[:=]?\s*)?(\d{1,4}(?:\.\d{1,9})?)", text, re.ASCII
+            )
             if stated is None or not float(stated[1]):
-                raise ClipError(folder, f"{file} says {text[:20]!r}", "write frames per second into it, such as 12.5")
+                raise ClipError(
+                    folder,
+                    f"{file} says {text[:20]!r}",
+                    "write frames per second into it, such as 12.5",
+                )
             return float(stated[1])
     return None
 
 
 def numbered_images(folder: Path) -> list[Path]:
-    """The images of a folder that have a number in their names, unsorted; errors as for `find_images`."""
+    """The images of a folder that have a number in their names, unsorted; errors as for
+    `find_images`.
+    """
     return [path for path in _all_images(folder) if _NUMBER.search(path.stem)]
 
 
@@ -118,11 +142,17 @@ def left_out_images(folder: Path) -> list[Path]:
 
 def _all_images(folder: Path) -> list[Path]:
     with accessing(folder):
-        return [path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES and path.name[0] != "."]
+        return [
+            path
+            for path in folder.iterdir()
+            if path.suffix.lower() in IMAGE_SUFFIXES and path.name[0] != "."
+        ]
 
 
 def _find_series(images: Sequence[Path]) -> dict[str, list[Path]]:
-    """Images by what their names have in common, such as `img_*` and `flow_x_*`; each series in natural order."""
+    """Images by what their names have in common, such as `img_*` and `flow_x_*`; each series in
+    natural order.
+    """
     several_suffixes = len({path.stem for path in images}) < len(images)  # 0001.jpg and 0001.png
     names = {path: (path.name if several_suffixes else path.stem).casefold() for path in images}
     groups = defaultdict[tuple[str, ...], list[Path]](list)
@@ -131,14 +161,21 @@ def _find_series(images: Sequence[Path]) -> dict[str, list[Path]]:
         groups[tuple(parts[path][::2])].append(path)
     series = defaultdict[str, list[Path]](list)
     for texts, group in groups.items():
-        values = [len({parts[path][place] for path in group}) for place in range(1, 2 * len(texts) - 1, 2)]
+        values = [
+            len({parts[path][place] for path in group}) for place in range(1, 2 * len(texts) - 1, 2)
+        ]
         for path in group:
             if max(values, default=len(group)) == len(group):  # a number tells all frames apart
                 parts[path][1::2] = "*" * len(values)
-            elif not any("*" in text for text in texts):  # without time stamps, the number that changes most counts
+            elif not any(
+                "*" in text for text in texts
+            ):  # without time stamps, the number that changes most counts
                 parts[path][2 * values.index(max(values)) + 1] = "*"
             series["".join(parts[path])].append(path)
-    return {name: sorted(group, key=lambda path: _natural(names[path])) for name, group in series.items()}
+    return {
+        name: sorted(group, key=lambda path: _natural(names[path]))
+        for name, group in series.items()
+    }
 
 
 def _natural(name: str) -> list[Any]:
@@ -155,30 +192,44 @@ def _read_images(paths: Iterable[Path]) -> Iterator[NDArray[np.uint8]]:
         first = first or (path.name, size)
         if size != first[1]:
             what = f"{path.name} has {size} pixels, and {first[0]} {first[1]}"
-            raise ClipError(path.parent, what, "all images of a clip need one size: scale or crop them alike")
+            raise ClipError(
+                path.parent, what, "all images of a clip need one size: scale or crop them alike"
+            )
         yield pixels
 
 
 def _load(path: Path) -> NDArray[np.uint8]:
     """`H W 3`, upright."""
     if not is_regular(path):  # a pipe would wait for a writer, a device never ends
-        raise ClipError(path.parent, f"{path.name} is not a regular file", "save it as an image, or remove it")
+        raise ClipError(
+            path.parent, f"{path.name} is not a regular file", "save it as an image, or remove it"
+        )
     try:
-        # Opened here: Pillow 13 memory-maps a gray TIFF given by name, and mixes up one that is rotated.
+        # Opened here: Pillow 13 memory-maps a gray TIFF given by name, and mixes up one that is
+        # rotated.
         with path.open("rb") as file, Image.open(file, formats=_FORMATS) as image:
             check_size(path, *image.size)
-            several = image.format == "TIFF" and getattr(image, "is_animated", False)  # counting them may take minutes
+            several = image.format == "TIFF" and getattr(
+                image, "is_animated", False
+            )  # counting them may take minutes
             upright = ImageOps.exif_transpose(image)
             deep = upright.mode.startswith(("I", "F"))  # more than 8 bits, which Pillow would clip
             pixels = np.asarray(upright if deep else upright.convert("RGB"))
-    except Exception as error:  # damaged tags make Pillow raise many types of errors: TypeError, KeyError, ...
+    except (
+        Exception
+    ) as error:  # damaged tags make Pillow raise many types of errors: TypeError, KeyError, ...
         what = f"{path.name} cannot be read as an image ({', '.join(_FORMATS)})"
         raise ClipError(path.parent, what, "save it again, or remove it") from error
     if several:
-        raise ClipError(path.parent, f"{path.name}: several images in one file", "save each of them as its own file")
+        raise ClipError(
+            path.parent,
+            f"{path.name}: several images in one file",
+            "save each of them as its own file",
+        )
     if not deep:
         return pixels
-    low, high = pixels.min(), pixels.max()
+    low = pixels.min()
+    high = pixels.max()
     if pixels.dtype.kind == "f" or low < 0 or high > 65535:
         what = f"{path.name}: {pixels.dtype} pixels from {low:g} to {high:g}, in which black and white are not defined"
         raise ClipError(path.parent, what, "save it with 8 or 16 bits per channel")

@@ -20,10 +20,40 @@ from onlooker.video.video_file import VideoFile, shared_file
 
 __all__ = ["SUFFIXES", "VideoReader", "is_video", "read"]
 
-# Of files in the formats that are read (`_FORMATS` in container.py), as cameras and programs name them.
+# Of files in the formats that are read (`_FORMATS` in container.py), as cameras and programs name
+# them.
 SUFFIXES = frozenset(
-    {".mp4", ".m4v", ".mov", ".qt", ".3gp", ".3gpp", ".3g2", ".3gp2", ".f4v", ".mj2", ".ismv", ".psp", ".insv", ".lrv"}
-    | {".mkv", ".mk3d", ".webm", ".avi", ".divx", ".gif", ".wmv", ".asf", ".wm", ".flv", ".ogv", ".ogm", ".ogx"}
+    {
+        ".mp4",
+        ".m4v",
+        ".mov",
+        ".qt",
+        ".3gp",
+        ".3gpp",
+        ".3g2",
+        ".3gp2",
+        ".f4v",
+        ".mj2",
+        ".ismv",
+        ".psp",
+        ".insv",
+        ".lrv",
+    }
+    | {
+        ".mkv",
+        ".mk3d",
+        ".webm",
+        ".avi",
+        ".divx",
+        ".gif",
+        ".wmv",
+        ".asf",
+        ".wm",
+        ".flv",
+        ".ogv",
+        ".ogm",
+        ".ogx",
+    }
     | {".mpg", ".mpeg", ".mpe", ".mpv", ".m1v", ".m2v", ".m2p", ".vob", ".mod", ".tod", ".evo"}
     | {".ts", ".mts", ".m2ts", ".m2t", ".trp", ".tp", ".mjpeg", ".mjpg", ".ivf"}
     | {".h264", ".264", ".h26l", ".avc", ".h265", ".265", ".hevc"}
@@ -31,22 +61,26 @@ SUFFIXES = frozenset(
 
 
 class VideoReader:
-    """A video file, a folder of numbered images (an image sequence), or a part of one, opened when it is needed.
+    """A video file, a folder of numbered images (an image sequence), or a part of one, opened when
+    it is needed.
 
-    Frames are exactly those of sequential decoding, even if the reader seeks; they are RGB and upright. Indices count
-    the frames that can be decoded, in display order. In a damaged file, damage in parts that the chosen frames do not
-    depend on is not noticed, and the frames lost there are counted. `len` and `times` of most files need no decoding.
+    Frames are exactly those of sequential decoding, even if the reader seeks; they are RGB and
+    upright. Indices count the frames that can be decoded, in display order. In a damaged file,
+    damage in parts that the chosen frames do not depend on is not noticed, and the frames lost
+    there are counted. `len` and `times` of most files need no decoding.
 
         reader = VideoReader("clip.mp4")
         frames = reader.get([0, 10, 20], size=112)        # 3 112 112 3
         for index, time, pixels in reader: ...            # in constant memory
 
     Args:
-        path: a video file, or a folder of numbered images; with `#t=12.5,17` at the end, only the frames from second
-            12.5 on and before second 17, whose indices and times count from there. It is decoded by a worker process
-            with limits of memory and time if the environment variable `ONLOOKER_SAFE` is 1 (`onlooker.video.safe`).
+        path: a video file, or a folder of numbered images; with `#t=12.5,17` at the end, only the
+            frames from second 12.5 on and before second 17, whose indices and times count from
+            there. It is decoded by a worker process with limits of memory and time if the
+            environment variable `ONLOOKER_SAFE` is 1 (`onlooker.video.safe`).
 
-        frame_rate: frames per second of an image sequence that does not say it (`image_sequence.RATE_FILE`).
+        frame_rate: frames per second of an image sequence that does not say it
+            (`image_sequence.RATE_FILE`).
 
     Raises:
         ClipError: in every method: naming the clip, if nothing can be decoded.
@@ -93,14 +127,19 @@ class VideoReader:
         assert self._size is not None
         return self._size
 
-    def get(self, which: Which, *, size: int | None = None, shorter_side: int | None = None) -> Frames:
-        """Chosen frames, each resized as soon as it is decoded, so that many large frames fit in memory.
+    def get(
+        self, which: Which, *, size: int | None = None, shorter_side: int | None = None
+    ) -> Frames:
+        """Chosen frames, each resized as soon as it is decoded, so that many large frames fit in
+        memory.
 
         Args:
-            which: `T` frame indices, in any order, with any repetition; or a sampling, which chooses among moments
-                (`Timing.moments`): the frames are those shown then, and their times those of the moments.
+            which: `T` frame indices, in any order, with any repetition; or a sampling, which
+                chooses among moments (`Timing.moments`): the frames are those shown then, and their
+                times those of the moments.
             size: resize frames to a square of this height and width; see `resize`.
-            shorter_side: shrink frames whose shorter side is longer than this, keeping the aspect ratio.
+            shorter_side: shrink frames whose shorter side is longer than this, keeping the aspect
+                ratio.
 
         Raises:
             IndexError: an index is negative or not below `len`.
@@ -109,7 +148,9 @@ class VideoReader:
         store = FrameStore(self.path, self._interval, which, size, shorter_side)
         with self._named():
             if self._interval is not None:
-                store.choose(self._video.timing)  # which all threads that read parts of a file wait for
+                store.choose(
+                    self._video.timing
+                )  # which all threads that read parts of a file wait for
             self._video.fill(store)
         self._size = store.frame_size
         return store.frames()
@@ -136,7 +177,9 @@ class VideoReader:
 
 
 def is_video(path: Path | str) -> bool:
-    """Whether a path looks like a video: a file with one of `SUFFIXES`, a folder with numbered images, or a part."""
+    """Whether a path looks like a video: a file with one of `SUFFIXES`, a folder with numbered
+    images, or a part.
+    """
     path = file_of(path)
     if os.path.isdir(path):
         return bool(numbered_images(path))
@@ -147,7 +190,8 @@ def is_video(path: Path | str) -> bool:
 def frame_bounds(path: Path) -> NDArray[np.float64]:
     """When each frame of a video is shown, and when the last one ends, in seconds.
 
-    Rounded down to milliseconds, as times of intervals are: rounded up, an interval would lack its frame.
+    Rounded down to milliseconds, as times of intervals are: rounded up, an interval would lack its
+    frame.
     """
     reader = VideoReader(path)
     bounds = np.append(reader.times, reader.seconds)
@@ -156,5 +200,7 @@ def frame_bounds(path: Path) -> NDArray[np.float64]:
 
 
 def read(path: Path | str, count: int = 30) -> Frames:
-    """`count` equally spaced frames over the whole of a video; see `equally_spaced` and `VideoReader`."""
+    """`count` equally spaced frames over the whole of a video; see `equally_spaced` and
+    `VideoReader`.
+    """
     return VideoReader(path).get(partial(equally_spaced, count=count))

@@ -1,4 +1,6 @@
-"""Resizing frames: to the square that a model sees, or smaller with their aspect ratio, for files and cameras alike."""
+"""Resizing frames: to the square that a model sees, or smaller with their aspect ratio, for files
+and cameras alike.
+"""
 
 from typing import TypeVar
 
@@ -11,11 +13,13 @@ Scalar = TypeVar("Scalar", np.uint8, np.float32)
 
 
 def resize(pixels: Pixels, size: int, channels: int) -> Pixels:
-    """Resize whole frames `T H W 3` to squares `T size size C`, uint8, without keeping their aspect ratio.
+    """Resize whole frames `T H W 3` to squares `T size size C`, uint8, without keeping their aspect
+    ratio.
 
-    Nothing is cropped: events happen at the border too, and an attention map over the square covers the whole frame, so
-    that two scale factors turn a place on the map into a place in the video. The distortion is the same in training.
-    One channel is gray, the luma of ITU-R BT.601: 0.299 R + 0.587 G + 0.114 B.
+    Nothing is cropped: events happen at the border too, and an attention map over the square covers
+    the whole frame, so that two scale factors turn a place on the map into a place in the video.
+    The distortion is the same in training. One channel is gray, the luma of ITU-R BT.601: 0.299 R +
+    0.587 G + 0.114 B.
     """
     color = to_square(pixels, size)
     if channels == 3:
@@ -28,8 +32,8 @@ def resize(pixels: Pixels, size: int, channels: int) -> Pixels:
 def to_square(frames: NDArray[Scalar], size: int) -> NDArray[Scalar]:
     """`T H W C` to `T size size C`; C is 2 to 4.
 
-    Shrinking averages over areas (no aliasing), growing interpolates linearly; where one side shrinks and the other
-    grows, areas are averaged.
+    Shrinking averages over areas (no aliasing), growing interpolates linearly; where one side
+    shrinks and the other grows, areas are averaged.
     """
     T, H, W, C = frames.shape
     result = np.empty((T, size, size, C), frames.dtype)
@@ -40,7 +44,9 @@ def to_square(frames: NDArray[Scalar], size: int) -> NDArray[Scalar]:
 
 
 def shrink(frame: Pixels, shorter_side: int | None) -> Pixels:
-    """A frame `H W 3` with its aspect ratio, its shorter side at most that many pixels; None: as it is."""
+    """A frame `H W 3` with its aspect ratio, its shorter side at most that many pixels; None: as it
+    is.
+    """
     H, W = frame.shape[:2]
     if shorter_side is None or shorter_side >= min(H, W):
         return frame

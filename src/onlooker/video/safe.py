@@ -1,8 +1,10 @@
-"""Untrusted files are decoded by a worker process with limits of memory and time; this is the side of the caller.
+"""Untrusted files are decoded by a worker process with limits of memory and time; this is the side
+of the caller.
 
-If a worker is killed or exceeds a limit, the clip that it was decoding fails with an error, and the next clip gets
-another worker. Workers (`worker.py`) answer in JSON and raw pixels, never in pickles: a malicious file that takes over
-a worker can make it return wrong values, but cannot run code in this process.
+If a worker is killed or exceeds a limit, the clip that it was decoding fails with an error, and the
+next clip gets another worker. Workers (`worker.py`) answer in JSON and raw pixels, never in
+pickles: a malicious file that takes over a worker can make it return wrong values, but cannot run
+code in this process.
 """
 
 import atexit
@@ -30,16 +32,24 @@ from onlooker.video.sampling import Timing
 
 __all__ = ["VARIABLE"]
 
-VARIABLE = "ONLOOKER_SAFE"  # 1: every video of this process, and of those that it starts, is decoded by workers
-MEMORY = 2 << 30  # bytes that a worker may reserve for a clip (Linux), and that the pixels of an answer may have
-SECONDS, SECONDS_PER_MB = 60.0, 10.0  # time limit of an answer: for any clip, and in addition per MB
+# 1: every video of this process, and of those that it starts, is decoded by workers
+VARIABLE = "ONLOOKER_SAFE"
+MEMORY = (
+    2 << 30
+)  # bytes that a worker may reserve for a clip (Linux), and that the pixels of an answer may have
+# time limit of an answer: for any clip, and in addition per MB
+SECONDS = 60.0
+SECONDS_PER_MB = 10.0
 _MAX_TEXT = 64 << 20  # bytes of JSON: the times of a million frames
-_LIMITS = f"at most {MEMORY >> 30} GiB, and {SECONDS:g} s and {SECONDS_PER_MB:g} s per MB, are allowed"
+_LIMITS = (
+    f"at most {MEMORY >> 30} GiB, and {SECONDS:g} s and {SECONDS_PER_MB:g} s per MB, are allowed"
+)
 REMEDY = f"{_LIMITS}; remove it, or read it without --safe if you trust it"
 
 # Errors that a worker passes on, with their arguments.
 ERRORS: dict[str, type[Exception]] = {
-    kind.__name__: kind for kind in (ClipError, IndexError, ValueError, DiskFullError, NotWritableError)
+    kind.__name__: kind
+    for kind in (ClipError, IndexError, ValueError, DiskFullError, NotWritableError)
 }
 
 Answer = dict[str, Any]  # values of JSON, and the array "pixels"
@@ -52,19 +62,26 @@ class GuardedVideo:
     """A video that a worker reads, with the methods of `VideoFile`; see `VideoReader`."""
 
     def __init__(self, path: Path, frame_rate: float | None = None) -> None:
-        self.path, self._rate = path, {"frame_rate": frame_rate}
+        self.path = path
+        self._rate = {"frame_rate": frame_rate}
 
     @cached_property
     def timing(self) -> Timing:
         (answer,) = answers(self.path, "times", **self._rate)
-        return Timing(np.array(answer["times"], np.float64), float(answer["seconds"]), bool(answer["assumes_rate"]))
+        return Timing(
+            np.array(answer["times"], np.float64),
+            float(answer["seconds"]),
+            bool(answer["assumes_rate"]),
+        )
 
     def fill(self, store: FrameStore) -> None:
         sizes = {"size": store.size, "shorter_side": store.shorter_side}
         for _ in range(3):
             wanted = store.choose(self.timing)
             total = len(self.timing.times)
-            (answer,) = answers(self.path, "get", total=total, indices=wanted, **sizes, **self._rate)
+            (answer,) = answers(
+                self.path, "get", total=total, indices=wanted, **sizes, **self._rate
+            )
             if answer["total"] == total:
                 for index, frame in zip(wanted.tolist(), answer["pixels"], strict=True):
                     store.put(index, frame)
@@ -72,7 +89,9 @@ class GuardedVideo:
                 return
             del self.timing
 
-    def between(self, first: int, after: int | None) -> Iterator[tuple[int, float, NDArray[np.uint8]]]:
+    def between(
+        self, first: int, after: int | None
+    ) -> Iterator[tuple[int, float, NDArray[np.uint8]]]:
         assert (first, after) == (0, None)
         for answer in answers(self.path, "frames", **self._rate):
             yield int(answer["index"]), float(answer["seconds"]), answer["pixels"]
@@ -82,16 +101,24 @@ def answers(path: Path, call: str, **arguments: Any) -> Iterator[Answer]:
     """What a worker answers to one of its calls (`worker.CALLS`) about a video.
 
     Raises:
-        ClipError, IndexError, ValueError: as the call; a ClipError too if the worker ends or takes too long.
+        ClipError, IndexError, ValueError: as the call; a ClipError too if the worker ends or takes
+            too long.
     """
     worker = _idle_worker() or _Worker(path)
-    seconds = SECONDS + SECONDS_PER_MB * (os.path.getsize(file) if os.path.exists(file := file_of(path)) else 0) / 1e6
+    seconds = (
+        SECONDS
+        + SECONDS_PER_MB
+        * (os.path.getsize(file) if os.path.exists(file := file_of(path)) else 0)
+        / 1e6
+    )
     try:
         with suppress(OSError):  # it has ended: `receive` says so
             worker.connection.send((os.getcwd(), path, call, arguments))
         while "end" not in (answer := worker.receive(path, seconds)):
             yield answer
-    except BaseException:  # also where the caller has stopped early: the remaining answers are not needed
+    except (
+        BaseException
+    ):  # also where the caller has stopped early: the remaining answers are not needed
         worker.close()
         raise
     _idle.append(worker)
@@ -112,19 +139,34 @@ class _Worker:
 
     def __init__(self, path: Path) -> None:
         one = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MALLOC_ARENA_MAX"), "1")
-        variables = {**os.environ, **one, VARIABLE: "0", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        variables = {
+            **os.environ,
+            **one,
+            VARIABLE: "0",
+            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+        }
         self.connection, theirs = Pipe()
-        command = [sys.executable, "-c", f"from onlooker.video.worker import serve; serve({theirs.fileno()})"]
-        # In a separate session: Ctrl-C is for this process, and the worker ends when the connection does.
+        command = [
+            sys.executable,
+            "-c",
+            f"from onlooker.video.worker import serve; serve({theirs.fileno()})",
+        ]
+        # In a separate session: Ctrl-C is for this process, and the worker ends when the connection
+        # does.
         self.process = subprocess.Popen(
-            command, env=variables, pass_fds=[theirs.fileno()], stdout=subprocess.DEVNULL, start_new_session=True
+            command,
+            env=variables,
+            pass_fds=[theirs.fileno()],
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,
         )
         theirs.close()
         self.receive(path, SECONDS)
 
     def receive(self, path: Path, seconds: float) -> Answer:
         """The next answer, or a ClipError if the worker ends or takes more than `seconds`."""
-        watchdog, begin = Timer(seconds, self.process.kill), monotonic()
+        watchdog = Timer(seconds, self.process.kill)
+        begin = monotonic()
         watchdog.start()
         try:
             answer: Answer = json.loads(self.connection.recv_bytes(_MAX_TEXT))
@@ -135,11 +177,21 @@ class _Worker:
                 pixels = bytearray(self.connection.recv_bytes(MEMORY))
                 answer["pixels"] = np.frombuffer(pixels, np.uint8).reshape(answer["shape"])
             return answer
-        except (ValueError, TypeError, AttributeError, KeyError, EOFError, OSError, RecursionError) as error:
+        except (
+            ValueError,
+            TypeError,
+            AttributeError,
+            KeyError,
+            EOFError,
+            OSError,
+            RecursionError,
+        ) as error:
             late = monotonic() - begin > seconds
             self.close()
             ended = f"the decoder ended with status {self.process.returncode}"
-            raise ClipError(path, f"decoding took more than {seconds:.0f} s" if late else ended, REMEDY) from error
+            raise ClipError(
+                path, f"decoding took more than {seconds:.0f} s" if late else ended, REMEDY
+            ) from error
         finally:
             watchdog.cancel()
 

@@ -1,7 +1,8 @@
 """Which frames of a video a model sees: equally spaced, or all of them.
 
-Samplings choose among moments that are equally spaced in time. In most files these are the frames. Screen recordings
-and motion-triggered cameras leave out unchanged frames: there, the last frame is shown until the next one.
+Samplings choose among moments that are equally spaced in time. In most files these are the frames.
+Screen recordings and motion-triggered cameras leave out unchanged frames: there, the last frame is
+shown until the next one.
 """
 
 from collections.abc import Callable
@@ -17,15 +18,21 @@ from onlooker.structures import ClipError
 __all__ = ["equally_spaced"]
 
 Indices = NDArray[np.int64]
-# From the number of moments of a video, at least 1: `T` indices below it, in any order, with any repetition.
+# From the number of moments of a video, at least 1: `T` indices below it, in any order, with any
+# repetition.
 Sampling = Callable[[int], Indices]
 
 _MAX_RATE = 120.0  # moments per second
-_ALIKE = 1.5  # ratio of the longest to the shortest of the frame durations that moments are spaced by
+_ALIKE = (
+    1.5  # ratio of the longest to the shortest of the frame durations that moments are spaced by
+)
 _FEW = 3  # frames that the duration of the last one tells more about than their distances
 _ROUNDED = 0.25  # of a moment: containers round the times of frames, some to milliseconds
-_LATE = 0.5  # seconds after the end of a recording that an interval may end: times may be whole seconds
-_HELD = 1.5  # durations of short frames: what is shown for longer is more than a frame between two others
+_LATE = (
+    0.5  # seconds after the end of a recording that an interval may end: times may be whole seconds
+)
+# durations of short frames: what is shown for longer is more than a frame between two others
+_HELD = 1.5
 _SAME = 1e-6  # seconds: of two times that differ by rounding only
 
 
@@ -45,8 +52,8 @@ class Timing(NamedTuple):
     def moments(self) -> tuple[Indices, NDArray[np.float64]]:
         """The frame shown at each moment of the video, and the times of these moments.
 
-        Frames that are each within half a frame of an equally spaced grid are the moments. Else, moments are as far
-        apart as the frames that follow each other most closely.
+        Frames that are each within half a frame of an equally spaced grid are the moments. Else,
+        moments are as far apart as the frames that follow each other most closely.
         """
         first = self.times[0]
         durations = np.diff(self.times, append=self.end)
@@ -54,7 +61,9 @@ class Timing(NamedTuple):
             return np.arange(len(self.times)), self.times
         shortest = max(float(np.quantile(durations, 0.1, method="lower")), 1 / _MAX_RATE)
         step = max(float(durations[durations <= _ALIKE * shortest].mean()), 1 / _MAX_RATE)
-        moments = np.linspace(first, self.end, max(1, round((self.end - first) / step)), endpoint=False)
+        moments = np.linspace(
+            first, self.end, max(1, round((self.end - first) / step)), endpoint=False
+        )
         return np.searchsorted(self.times, moments + _ROUNDED * step, side="right") - 1, moments
 
     def part(self, interval: Times | None, path: Path) -> tuple["Timing", int]:
@@ -67,19 +76,29 @@ class Timing(NamedTuple):
             return self, 0
         start, end = interval
         if start >= self.end or self.end + _LATE < end < np.inf:
-            raise ClipError(path, f"outside the recording, which is {self.end:.2f} s long", "correct the times")
+            raise ClipError(
+                path, f"outside the recording, which is {self.end:.2f} s long", "correct the times"
+            )
         first, after = np.searchsorted(self.times, np.array(interval) - _SAME).tolist()
         bounds = np.append(self.times, self.end)
-        if first and bounds[first] - start > _HELD * np.quantile(np.diff(bounds), 0.1, method="lower"):
+        if first and bounds[first] - start > _HELD * np.quantile(
+            np.diff(bounds), 0.1, method="lower"
+        ):
             first -= 1  # the frame before is shown far into the part
         if first >= after:
-            raise ClipError(path, "no frame between these times", "give a start, and an end after it, in seconds")
+            raise ClipError(
+                path,
+                "no frame between these times",
+                "give a start, and an end after it, in seconds",
+            )
         times = np.maximum(self.times[first:after] - start, 0)
         return Timing(times, min(self.end, end) - start, self.assumes_rate), first
 
 
 def _is_regular(times: NDArray[np.float64], last: float) -> bool:
-    """Whether frames are equally spaced; `last`: the duration of the last one, which some programs write too short."""
+    """Whether frames are equally spaced; `last`: the duration of the last one, which some programs
+    write too short.
+    """
     count = len(times)
     if count == 1:
         return True
@@ -90,10 +109,11 @@ def _is_regular(times: NDArray[np.float64], last: float) -> bool:
 
 
 def equally_spaced(total: int, count: int) -> Indices:
-    """The centers of `count` equal parts of a video of `total` frames: `floor((i + 0.5) * total / count)`.
+    """The centers of `count` equal parts of a video of `total` frames: `floor((i + 0.5) * total /
+    count)`.
 
-    A video shorter than `count` gives all of its frames in order, then repeats the last one, so that its speed does
-    not change.
+    A video shorter than `count` gives all of its frames in order, then repeats the last one, so
+    that its speed does not change.
     """
     parts = np.arange(count, dtype=np.int64)
     if total < count:

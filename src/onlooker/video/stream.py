@@ -1,4 +1,6 @@
-"""Live frames from a camera, an address or a file, read by a thread that reconnects when the connection is lost."""
+"""Live frames from a camera, an address or a file, read by a thread that reconnects when the
+connection is lost.
+"""
 
 import math
 import os
@@ -27,7 +29,14 @@ from onlooker.config import StreamConfig
 from onlooker.files import without_password
 from onlooker.structures import ClipError
 from onlooker.video.container import LENIENT, MAX_PIXELS, error_text, video_stream
-from onlooker.video.decode import RATE, Converter, assumes_rate, decode_packets, frame_rate, start_of
+from onlooker.video.decode import (
+    RATE,
+    Converter,
+    assumes_rate,
+    decode_packets,
+    frame_rate,
+    start_of,
+)
 from onlooker.video.reader import VideoReader
 from onlooker.video.resize import Pixels
 
@@ -38,7 +47,8 @@ SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "rtp", "srt", "tcp", "udp", "http",
 # Without "file": a playlist from the network must not name files of this machine.
 _PROTOCOLS = "rtp,srtp,udp,tcp,tls,http,https,httpproxy,crypto,rtmp,rtmps,srt"
 _FORMATS = "rtsp,sdp,rtp,mpegts,flv,mjpeg,mpjpeg,mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,mpeg,mpegvideo,m4v,h264,hevc"
-# Microseconds of a stream that FFmpeg analyzes before the first frame; its default would take 7 s of MPEG-TS.
+# Microseconds of a stream that FFmpeg analyzes before the first frame; its default would take 7 s
+# of MPEG-TS.
 _ANALYZE = "1000000"
 
 _PIPE = "pipe:0"  # standard input
@@ -47,7 +57,9 @@ _FASTEST = 1000.0  # frames per second of a sender that does not say when they w
 _MAX_QUEUE = 4  # frames held for a slow reader that wants all of them
 _SILENT = 1.0  # seconds without a frame after which a camera is taken to leave out unchanged ones
 _ON_TIME = 0.1  # of the distance between two frames that are handed out: their times are rounded
-_FRAMELESS = 3  # times the timeout after which data that contain no frame count as a lost connection
+_FRAMELESS = (
+    3  # times the timeout after which data that contain no frame count as a lost connection
+)
 
 
 class Status(NamedTuple):
@@ -55,7 +67,8 @@ class Status(NamedTuple):
 
     Args:
         source: its name, without a password.
-        state: `reconnecting`: the connection is lost, or not there yet; `gone`: it has ended, or was given up.
+        state: `reconnecting`: the connection is lost, or not there yet; `gone`: it has ended, or
+        was given up.
         time: seconds since its first frame; None before it, and for a file.
         reason: what was found; empty for `online`.
     """
@@ -88,32 +101,39 @@ class _EndedError(_LostError):
 
 
 class LiveClock:
-    """Seconds since the first frame of a source, always ascending, despite lost connections and damaged timestamps.
+    """Seconds since the first frame of a source, always ascending, despite lost connections and
+    damaged timestamps.
 
-    A timestamp that runs backwards, or jumps by more than `leap` seconds, is ignored, and the clock continues from
-    there. After a reconnection, whose timestamps may start anywhere, the wall-clock time is used.
+    A timestamp that runs backwards, or jumps by more than `leap` seconds, is ignored, and the clock
+    continues from there. After a reconnection, whose timestamps may start anywhere, the wall-clock
+    time is used.
     """
 
     def __init__(self, leap: float) -> None:
-        self._leap, self._step = leap, 1 / RATE
+        self._leap = leap
+        self._step = 1 / RATE
         self._began: float | None = None
         self._last: float | None = None
         self._offset: float | None = None  # from timestamps to times, in this connection
 
     def connected(self, rate: float) -> None:
         """Timestamps restart; `rate`: expected frames per second, 0 if unknown."""
-        self._offset, self._step = None, 1 / (rate if rate > 0 else RATE)
+        self._offset = None
+        self._step = 1 / (rate if rate > 0 else RATE)
 
     @property
     def now(self) -> float | None:
         """Seconds since the first frame; None before it."""
-        return None if self._began is None else max(self._last or 0.0, time.monotonic() - self._began)
+        return (
+            None if self._began is None else max(self._last or 0.0, time.monotonic() - self._began)
+        )
 
     def __call__(self, stamp: float | None) -> float:
         """The time of the next frame; `stamp`: its timestamp in seconds, or None."""
         now = time.monotonic()
         if self._began is None or self._last is None:
-            self._began, seconds = now, 0.0
+            self._began = now
+            seconds = 0.0
         else:
             seconds = after = self._last + self._step
             if self._offset is None:
@@ -127,23 +147,25 @@ class LiveClock:
 
 
 class Source:
-    """Frames of one camera, address or file, read by a thread from `start` to `close`, and handed out by `poll`.
+    """Frames of one camera, address or file, read by a thread from `start` to `close`, and handed
+    out by `poll`.
 
-    `dropped` counts frames that arrived but were not handed out because the reader was too slow (without those that
-    `rate` skips), `reconnections` how often the connection was lost and came back. `changes`: what happened to the
-    connection before the frame that `poll` has returned last.
+    `dropped` counts frames that arrived but were not handed out because the reader was too slow
+    (without those that `rate` skips), `reconnections` how often the connection was lost and came
+    back. `changes`: what happened to the connection before the frame that `poll` has returned last.
 
-    If a camera or address is lost after its first frame, `config.attempts` attempts are made to reconnect, and times
-    continue by the wall clock. With 0 attempts, an address ends when its sender ends it. A source that does not answer
-    at the start is an error; with `config.wait_for_source` it is treated like a lost one.
+    If a camera or address is lost after its first frame, `config.attempts` attempts are made to
+    reconnect, and times continue by the wall clock. With 0 attempts, an address ends when its
+    sender ends it. A source that does not answer at the start is an error; with
+    `config.wait_for_source` it is treated like a lost one.
 
-    With a `rate`, a frame is handed out again, with a later time, while no other one has replaced it: files and cameras
-    may leave out unchanged frames. A lost connection ends that.
+    With a `rate`, a frame is handed out again, with a later time, while no other one has replaced
+    it: files and cameras may leave out unchanged frames. A lost connection ends that.
 
     Args:
-        source: a number, as `int` or `str`, or `/dev/video0`: that camera of the machine; an address that starts with
-            one of `SCHEMES`; `-`: standard input; else the path of a video file or of a folder of numbered images
-            (`./0` for one that is called 0).
+        source: a number, as `int` or `str`, or `/dev/video0`: that camera of the machine; an
+            address that starts with one of `SCHEMES`; `-`: standard input; else the path of a video
+            file or of a folder of numbered images (`./0` for one that is called 0).
         condition: is notified of every frame and of the end; several sources may share one.
         frame_rate: of an image sequence, as in `VideoReader`.
         hold: how often in a row a frame is handed out again at most; what a model remembers.
@@ -160,15 +182,19 @@ class Source:
         frame_rate: float | None = None,
         hold: int = 0,
     ) -> None:
-        self._source, self.name = _parse(source), without_password(str(source))
+        self._source = _parse(source)
+        self.name = without_password(str(source))
         self.dropped = self.reconnections = 0
         self._frame_rate = frame_rate
-        self._config, self.condition, self._over = config, condition, Event()
+        self._config = config
+        self.condition = condition
+        self._over = Event()
         self._hold = hold
         self._held = 0  # times that the last frame was handed out again
         # Changes, frames to hand out, each with its index, and an error at the end.
         self._queue: deque[Status | tuple[int, _Arrival] | ClipError] = deque()
-        self._index, self._slot = -1, -1
+        self._index = -1
+        self._slot = -1
         self._last: _Arrival | None = None  # in this connection
         self.changes: list[Status] = []
         self._state: State | None = None
@@ -194,9 +220,11 @@ class Source:
         """The next frame: index, seconds, pixels (uint8, RGB, upright); None if none has arrived.
 
         Raises:
-            ClipError: the source cannot be read, or was lost for good; raised once, after its last frame.
+            ClipError: the source cannot be read, or was lost for good; raised once, after its last
+                frame.
         """
-        frame, self.changes = None, []
+        frame = None
+        self.changes = []
         with self.condition:
             if self._last and self._is_silent:
                 self._hold_frame(self._last, self._slot + 1)
@@ -231,7 +259,9 @@ class Source:
             self.condition.notify_all()
 
     def close(self, timeout: float = 1.0) -> None:
-        """Stop reading, and wait at most `timeout` seconds for the thread: it may wait for a silent address."""
+        """Stop reading, and wait at most `timeout` seconds for the thread: it may wait for a silent
+        address.
+        """
         self.stop()
         if self._thread.is_alive():
             self._thread.join(timeout)
@@ -251,7 +281,11 @@ class Source:
             self._reconnect_loop()
         except Exception as raised:  # whatever happens to one source must not end the others
             found = error_text(raised) or type(raised).__name__
-            error = raised if isinstance(raised, ClipError) else ClipError(self.name, found, "check what it sends")
+            error = (
+                raised
+                if isinstance(raised, ClipError)
+                else ClipError(self.name, found, "check what it sends")
+            )
         with self.condition:
             self._change("gone", error.found if error else "it has ended")
             if error and not self._over.is_set():
@@ -274,13 +308,17 @@ class Source:
                             return
                 if self._index < 0:
                     raise ClipError(
-                        self.name, "no frame of it can be decoded", "send a whole recording, or record again"
+                        self.name,
+                        "no frame of it can be decoded",
+                        "send a whole recording, or record again",
                     )
                 return
             except _LostError as lost:
                 if self._index > before:
                     failures = 0
-                may_return = self._source != _PIPE and (self._index >= 0 or self._config.wait_for_source)
+                may_return = self._source != _PIPE and (
+                    self._index >= 0 or self._config.wait_for_source
+                )
                 attempts = self._config.attempts if may_return else 0
                 if isinstance(lost, _EndedError) and not attempts and self._index >= 0:
                     return
@@ -307,7 +345,9 @@ class Source:
         elif isinstance(self._source, int):
             yield from _of_camera(self._source, self._clock)
         else:
-            yield from _of_address(self._source, self.name, self._config, self._clock, self._convert)
+            yield from _of_address(
+                self._source, self.name, self._config, self._clock, self._convert
+            )
 
     def _put(self, arrival: _Arrival) -> bool:
         """Queue a frame for the reader; False if reading has been stopped."""
@@ -318,7 +358,9 @@ class Source:
             if rate and self._last:
                 for missed in range(max(self._slot + 1, slot - self._hold), slot):
                     self._hold_frame(self._last, missed)
-            if rate and self._held and slot <= self._slot:  # it has arrived late, after others were expected
+            if (
+                rate and self._held and slot <= self._slot
+            ):  # it has arrived late, after others were expected
                 slot = self._slot + 1
                 arrival = arrival._replace(time=slot / rate)
             self._held = 0
@@ -350,7 +392,8 @@ class Source:
     @property
     def _is_silent(self) -> bool:
         """Whether a camera has sent nothing for so long that its last frame is handed out again."""
-        rate, now = self._config.rate, self._clock.now
+        rate = self._config.rate
+        now = self._clock.now
         if not rate or now is None or not self._last or self._queue or self._held >= self._hold:
             return False
         if self._state != "online" or self._last.recorded:
@@ -372,15 +415,21 @@ def _parse(source: int | str | Path) -> int | str | Path:
         return Path(source)
     if scheme.lower() not in SCHEMES or not rest:
         kinds = ", ".join(SCHEMES)
-        raise ValueError(f"source is {without_password(source)!r}, expected an address of {kinds}, or a path")
+        raise ValueError(
+            f"source is {without_password(source)!r}, expected an address of {kinds}, or a path"
+        )
     return source
 
 
 def _of_camera(number: int, clock: LiveClock) -> Generator[_Arrival]:
-    """Frames of a camera through OpenCV, which numbers cameras on every system; FFmpeg needs names on some."""
+    """Frames of a camera through OpenCV, which numbers cameras on every system; FFmpeg needs names
+    on some.
+    """
     logging: Any = cv2.utils.logging
     to_rgb: Any = cv2.cvtColor
-    level = logging.setLogLevel(logging.LOG_LEVEL_SILENT)  # it would print a warning for a missing camera
+    level = logging.setLogLevel(
+        logging.LOG_LEVEL_SILENT
+    )  # it would print a warning for a missing camera
     try:
         camera = cv2.VideoCapture(number)
     finally:
@@ -399,7 +448,9 @@ def _of_camera(number: int, clock: LiveClock) -> Generator[_Arrival]:
 
 
 def _open_address(address: str, config: StreamConfig) -> InputContainer:
-    """Open a live address. Redirects and playlists lead to its own server and to `config.follow` only."""
+    """Open a live address. Redirects and playlists lead to its own server and to `config.follow`
+    only.
+    """
     timeout = config.timeout
     options = {
         "protocol_whitelist": _PROTOCOLS,
@@ -415,8 +466,14 @@ def _open_address(address: str, config: StreamConfig) -> InputContainer:
         return av.open(address, options=options, timeout=(timeout, timeout), **LENIENT)
     web = WebAddress(address, config.follow.split(","), timeout)
     if web.is_playlist:
-        options |= {"format_whitelist": f"{_FORMATS},hls", "http_persistent": "0", "http_multiple": "0"}
-        return av.open(address, options=options, timeout=(timeout, timeout), io_open=web.open, **LENIENT)
+        options |= {
+            "format_whitelist": f"{_FORMATS},hls",
+            "http_persistent": "0",
+            "http_multiple": "0",
+        }
+        return av.open(
+            address, options=options, timeout=(timeout, timeout), io_open=web.open, **LENIENT
+        )
     options["max_redirects"] = "0"
     try:
         return av.open(address, options=options, timeout=(timeout, timeout), **LENIENT)
@@ -434,16 +491,21 @@ def _of_address(
     begin = last = time.monotonic()
     try:
         with _open_address(address, config) as container:
-            opened, video = True, video_stream(name, container)
+            opened = True
+            video = video_stream(name, container)
             untimed = assumes_rate(container, video)  # frames are as late as they arrive
             clock.connected(_FASTEST if untimed else frame_rate(container, video))
             unit = float(video.time_base or 0)
             # A file on a server has a duration, a live stream has none.
-            recorded = container.duration is not None or address == _PIPE  # which waits for its reader
+            recorded = (
+                container.duration is not None or address == _PIPE
+            )  # which waits for its reader
             late = None if recorded else 0.0  # seconds from the start of a file to its first frame
 
             def packets() -> Iterator["Packet[VideoStream] | None"]:
-                for packet in container.demux():  # of all streams: one that sends only sound must not block forever
+                for packet in (
+                    container.demux()
+                ):  # of all streams: one that sends only sound must not block forever
                     if not recorded and time.monotonic() - last > _FRAMELESS * timeout:
                         raise _LostError(f"data, but no frame within {_FRAMELESS * timeout:g} s")
                     if packet.stream is video and packet.size:
@@ -457,19 +519,27 @@ def _of_address(
                     late = stamp - start_of(container, stamp) if stamp is not None else 0.0
                 yield _Arrival(clock(stamp) + late, partial(convert, frame), recorded)
                 last = time.monotonic()
-    # IndexError: from PyAV, for a new stream. ValueError: includes frames of an impossible size, and no video stream.
+    # IndexError: from PyAV, for a new stream. ValueError: includes frames of an impossible size,
+    # and no video stream.
     except (av.error.FFmpegError, OSError, IndexError, RuntimeError, ValueError) as error:
         # Some protocols, such as RTSP, report a timeout as another error.
-        if isinstance(error, av.error.ExitError) or (not opened and time.monotonic() - begin >= timeout):
-            raise _LostError(f"no {'frame' if opened else 'answer'} within {timeout:g} s") from error
+        if isinstance(error, av.error.ExitError) or (
+            not opened and time.monotonic() - begin >= timeout
+        ):
+            raise _LostError(
+                f"no {'frame' if opened else 'answer'} within {timeout:g} s"
+            ) from error
         problem = error.found if isinstance(error, ClipError) else error_text(error)
-        raise _LostError(f"{'connection broken' if opened else 'cannot be opened'} ({problem})") from error
+        raise _LostError(
+            f"{'connection broken' if opened else 'cannot be opened'} ({problem})"
+        ) from error
     if not recorded:
         raise _EndedError("the sender has ended it")
 
 
 class WebAddress(HTTPRedirectHandler):
-    """A web address: playlists and redirects lead to the same server only, or to hosts that the user names.
+    """A web address: playlists and redirects lead to the same server only, or to hosts that the
+    user names.
 
     Args:
         address: of http or https.
@@ -478,7 +548,8 @@ class WebAddress(HTTPRedirectHandler):
     """
 
     def __init__(self, address: str, follow: Iterable[str], timeout: float) -> None:
-        self.address, self.timeout = address, timeout
+        self.address = address
+        self.timeout = timeout
         self.hosts = {urlsplit(address).hostname, *(host.strip().lower() for host in follow)}
         self.is_playlist = urlsplit(address).path.lower().endswith((".m3u8", ".m3u"))
 
@@ -495,13 +566,18 @@ class WebAddress(HTTPRedirectHandler):
         request = Request(parts._replace(netloc=server).geturl())
         if parts.username:
             login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-            request.add_unredirected_header("Authorization", f"Basic {b64encode(login.encode()).decode()}")
+            request.add_unredirected_header(
+                "Authorization", f"Basic {b64encode(login.encode()).decode()}"
+            )
         return build_opener(self).open(request, timeout=self.timeout)
 
     def leads_to(self) -> str:
-        """The address at the end of its redirects, with the login if that is on the same host; errors as for `open`."""
+        """The address at the end of its redirects, with the login if that is on the same host;
+        errors as for `open`.
+        """
         with self.open(self.address) as response:
-            end, own = urlsplit(response.geturl()), urlsplit(self.address)
+            end = urlsplit(response.geturl())
+            own = urlsplit(self.address)
         login = own.netloc.rpartition("@")[0] if end.hostname == own.hostname else ""
         return (end._replace(netloc=f"{login}@{end.netloc}") if login else end).geturl()
 

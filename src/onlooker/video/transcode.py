@@ -1,4 +1,6 @@
-"""Copies of a video that every browser plays, limited in size and length, with the time of every frame."""
+"""Copies of a video that every browser plays, limited in size and length, with the time of every
+frame.
+"""
 
 import math
 import os
@@ -16,7 +18,15 @@ from onlooker.files import atomic_file
 from onlooker.intervals import file_of
 from onlooker.structures import ClipError
 from onlooker.video.container import open_video
-from onlooker.video.decode import RATE, Converter, decode_file, decode_packets, frame_rate, orientation, read_packets
+from onlooker.video.decode import (
+    RATE,
+    Converter,
+    decode_file,
+    decode_packets,
+    frame_rate,
+    orientation,
+    read_packets,
+)
 from onlooker.video.reader import VideoReader
 from onlooker.video.resize import Pixels
 from onlooker.video.safe import answers
@@ -65,7 +75,8 @@ def transcode(
 
     Args:
         path: a video file, or a folder of numbered images.
-        copy: a new file, .mp4: H.264, its longer side at most 1280 pixels, every frame with its time.
+        copy: a new file, .mp4: H.264, its longer side at most 1280 pixels, every frame with its
+        time.
         still: a file for a small JPEG: the frame that differs most from the one before it.
         unless_playable: write the copy only if browsers do not play the file itself.
 
@@ -86,8 +97,14 @@ def transcode(
         recording = opened.enter_context(Recording(copy, seekable=True)) if copy else None
         for index, (seconds, width, height, image) in enumerate(_decoded(path, side)):
             if seconds > max_seconds:
-                raise ClipError(path, f"longer than {max_seconds:g} s", f"cut it: at most {max_seconds:g} s are read")
-            if recording and index == 0 and seconds > _LATE:  # sound begins before: players differ in where
+                raise ClipError(
+                    path,
+                    f"longer than {max_seconds:g} s",
+                    f"cut it: at most {max_seconds:g} s are read",
+                )
+            if (
+                recording and index == 0 and seconds > _LATE
+            ):  # sound begins before: players differ in where
                 recording.add(np.asarray(image), 0)
             if recording:
                 recording.add(np.asarray(image), seconds)
@@ -100,7 +117,9 @@ def transcode(
                 if change > largest:
                     largest = change
                     chosen = small
-            facts = VideoFacts(seconds + duration, index + 1, width, height, playable, max(claimed, index + 1))
+            facts = VideoFacts(
+                seconds + duration, index + 1, width, height, playable, max(claimed, index + 1)
+            )
             if index % _REPORTED == _REPORTED - 1:
                 yield facts
         if facts.frames < 2:
@@ -118,19 +137,25 @@ def safe_transcode(path: Path, **options: Any) -> Iterator[VideoFacts]:
 
 
 def _decoded(path: Path, side: int | None) -> Iterator[tuple[float, int, int, Image.Image | None]]:
-    """Of each frame: seconds, width and height, and an image whose longer side is at most `side`, if any."""
+    """Of each frame: seconds, width and height, and an image whose longer side is at most `side`,
+    if any.
+    """
     if os.path.isdir(path) or file_of(path) != path:
         for _, seconds, pixels in VideoReader(path):
             yield seconds, pixels.shape[1], pixels.shape[0], _image(pixels, side) if side else None
         return
     convert = Converter(path, side)
     for _, seconds, frame in decode_file(path):
-        height, width = (frame.width, frame.height) if orientation(frame)[0] else (frame.height, frame.width)
+        height, width = (
+            (frame.width, frame.height) if orientation(frame)[0] else (frame.height, frame.width)
+        )
         yield seconds, width, height, _image(convert(frame), side) if side else None
 
 
 def _header(path: Path) -> tuple[bool, float, int]:
-    """What the header says: whether browsers play the file itself, the seconds of a frame, and the number of frames."""
+    """What the header says: whether browsers play the file itself, the seconds of a frame, and the
+    number of frames.
+    """
     if os.path.isdir(path) or file_of(path) != path:
         return False, 1 / RATE, 0
     with open_video(path) as (container, stream):
@@ -138,7 +163,12 @@ def _header(path: Path) -> tuple[bool, float, int]:
         start = (container.start_time or 0) / av.time_base
         rate = frame_rate(container, stream)
         fits = max(context.width, context.height) <= _PLAYED_SIDE and abs(start) < _LATE
-        playable = "mp4" in container.format.name and context.name == "h264" and context.pix_fmt == "yuv420p" and fits
+        playable = (
+            "mp4" in container.format.name
+            and context.name == "h264"
+            and context.pix_fmt == "yuv420p"
+            and fits
+        )
         claimed = stream.frames or round((container.duration or 0) / av.time_base * rate)
         first = next(decode_packets(path, stream, read_packets(container, stream)), None)
         if first:

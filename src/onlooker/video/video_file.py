@@ -1,9 +1,10 @@
 """The frames of a video file: exactly those of sequential decoding, with little decoding.
 
-A file is first demuxed without decoding: the times and keyframe flags of its packets give an index of its frames. Then
-only what the wanted frames depend on is decoded: from the keyframe before each, without frames that no other refers to.
-Whatever contradicts the index (an error, a missing frame, another size) makes the reader decode the whole file instead:
-with one thread, skipping broken packets, counting what comes out.
+A file is first demuxed without decoding: the times and keyframe flags of its packets give an index
+of its frames. Then only what the wanted frames depend on is decoded: from the keyframe before each,
+without frames that no other refers to. Whatever contradicts the index (an error, a missing frame,
+another size) makes the reader decode the whole file instead: with one thread, skipping broken
+packets, counting what comes out.
 """
 
 import os
@@ -44,23 +45,40 @@ from onlooker.video.decode import (
 from onlooker.video.resize import Pixels
 from onlooker.video.sampling import Indices, Timing
 
-_EARLIER = 3  # keyframes before a run to which reading may have to seek, because demuxers seek by different times
+# keyframes before a run to which reading may have to seek, because demuxers seek by different times
+_EARLIER = 3
 
-# Smaller frames are decoded faster than threads can be woken for them, except by codecs that are slow per frame.
+# Smaller frames are decoded faster than threads can be woken for them, except by codecs that are
+# slow per frame.
 THREADED_PIXELS = 640 * 360
 _THREADED_CODECS = frozenset({"vp9"})
 
-# Here one packet is one frame, and the container's index or the codec's headers mark the keyframes. (VP8 has invisible
-# frames; a packet of a transport stream may be half a frame.)
+# Here one packet is one frame, and the container's index or the codec's headers mark the keyframes.
+# (VP8 has invisible frames; a packet of a transport stream may be half a frame.)
 _FORMATS = ("mov,mp4", "matroska", "avi", "gif")
 _CODECS = frozenset(
-    {"h264", "hevc", "mpeg4", "mpeg2video", "mpeg1video", "mjpeg", "vp9", "libdav1d", "av1", "gif", "ffv1"}
+    {
+        "h264",
+        "hevc",
+        "mpeg4",
+        "mpeg2video",
+        "mpeg1video",
+        "mjpeg",
+        "vp9",
+        "libdav1d",
+        "av1",
+        "gif",
+        "ffv1",
+    }
 )
 
-# In these decoders, frames that no other frame refers to can be skipped without an effect on other frames. (In VP9 and
-# AV1 they train the entropy coder, in HEVC a higher temporal layer may refer to them.)
+# In these decoders, frames that no other frame refers to can be skipped without an effect on other
+# frames. (In VP9 and AV1 they train the entropy coder, in HEVC a higher temporal layer may refer to
+# them.)
 _SKIPPABLE = frozenset({"h264", "mpeg4", "mpeg2video", "mpeg1video"})
-_PAUSED = 2  # decoders of a file without an index that wait for its next parts, which threads ask for out of order
+# decoders of a file without an index that wait for its next parts, which threads ask for out of
+# order
+_PAUSED = 2
 
 
 class VideoFile:
@@ -70,7 +88,9 @@ class VideoFile:
         self.path = path
         self._lock = Lock()
         self._turn = Lock()  # to decode parts of a file without an index
-        self._paused: dict[int, Iterator[tuple[int, float, VideoFrame]]] = {}  # decoders, by their next frame
+        self._paused: dict[
+            int, Iterator[tuple[int, float, VideoFrame]]
+        ] = {}  # decoders, by their next frame
         self._timing: Timing | None = None
         self._index: PacketIndex | None = None
         self._assumes_rate = False
@@ -95,7 +115,11 @@ class VideoFile:
                 try:
                     decode_indexed(*opened, index, store)
                     return
-                except (IndexContradictedError, av.error.FFmpegError, ClipError):  # a thread's error is a ClipError
+                except (
+                    IndexContradictedError,
+                    av.error.FFmpegError,
+                    ClipError,
+                ):  # a thread's error is a ClipError
                     self._index = self._timing = None
         if self._timing is None:
             count = self._packets or 1
@@ -104,7 +128,8 @@ class VideoFile:
             self._timing = self._decode_all(store)
             if np.array_equal(store.choose(self._timing), guess):
                 return
-        # The times are known now, and the frames may be others than those that were expected from the packets.
+        # The times are known now, and the frames may be others than those that were expected from
+        # the packets.
         wanted = set(store.choose(self._timing).tolist())
         convert = Converter(self.path)
         with self._turn:
@@ -120,7 +145,10 @@ class VideoFile:
         convert = Converter(self.path)
         if after is not None and (index := self._index) is not None:
             places = np.arange(first, after)
-            with suppress(IndexContradictedError, av.error.FFmpegError, ClipError), open_video(self.path) as opened:
+            with (
+                suppress(IndexContradictedError, av.error.FFmpegError, ClipError),
+                open_video(self.path) as opened,
+            ):
                 for place, frame in decode_frames(*opened, index, places):
                     if place == first:
                         yield place, float(index.timing.times[place]), convert(frame)
@@ -128,8 +156,12 @@ class VideoFile:
         for place, seconds, frame in self._decode_between(first, after):
             yield place, seconds, convert(frame)
 
-    def _decode_between(self, first: int, after: int | None) -> Iterator[tuple[int, float, VideoFrame]]:
-        """The frames from `first` on, before `after`, by the decoder that has paused closest before them."""
+    def _decode_between(
+        self, first: int, after: int | None
+    ) -> Iterator[tuple[int, float, VideoFrame]]:
+        """The frames from `first` on, before `after`, by the decoder that has paused closest before
+        them.
+        """
         if after is not None and first >= after:
             return
         with self._lock:
@@ -154,7 +186,9 @@ class VideoFile:
         self._assumes_rate = assumes_rate(container, stream)
 
     def _decode_all(self, store: FrameStore | None = None) -> Timing:
-        """Decode everything, put the frames that the store has chosen, and find out when all frames are shown."""
+        """Decode everything, put the frames that the store has chosen, and find out when all frames
+        are shown.
+        """
         wanted = set() if store is None else set(store.wanted.tolist())
         convert = Converter(self.path)
         seconds_of = []
@@ -170,7 +204,9 @@ class VideoFile:
 
 
 def shared_file(path: Path) -> VideoFile:
-    """The same object for all parts of a file that are read in this process: the file is indexed once."""
+    """The same object for all parts of a file that are read in this process: the file is indexed
+    once.
+    """
     try:
         stat = path.stat()
     except OSError:
@@ -183,7 +219,9 @@ def _shared(path: Path, _size: int, _modified: int) -> VideoFile:
     return VideoFile(path)
 
 
-os.register_at_fork(after_in_child=_shared.cache_clear)  # a thread that the child has not may hold a lock
+os.register_at_fork(
+    after_in_child=_shared.cache_clear
+)  # a thread that the child has not may hold a lock
 
 
 class IndexContradictedError(Exception):
@@ -197,7 +235,8 @@ class PacketIndex:
     Args:
         pts: display time of each, in the stream's unit of time.
         keys: positions of the keyframes, at which decoding can start.
-        shown: positions of the frames in display order, without those that the container's edit list cuts off.
+        shown: positions of the frames in display order, without those that the container's edit
+        list cuts off.
         timing: when the shown frames are shown.
     """
 
@@ -210,7 +249,8 @@ class PacketIndex:
         """The packets to decode for some frames: separate runs, each from a keyframe on."""
         stretches = []
         for position in self.shown[places].tolist():
-            # A frame decoded after a keyframe but shown before it may refer to earlier frames (an open group).
+            # A frame decoded after a keyframe but shown before it may refer to earlier frames (an
+            # open group).
             before = int(np.searchsorted(self.keys, position, side="right")) - 1
             while before > 0 and self.pts[self.keys[before]] > self.pts[position]:
                 before -= 1
@@ -228,7 +268,10 @@ def index_packets(container: InputContainer, stream: VideoStream) -> tuple[Packe
     """The index, or None where the packets cannot be relied on, and the number of packets."""
     is_known = container.format.name.startswith(_FORMATS) and stream.codec_context.name in _CODECS
     reliable = is_known and has_display_times(container, stream)
-    pts, key_marks, hidden_marks = array("q"), bytearray(), bytearray()  # few bytes per packet: there may be millions
+    # few bytes per packet: there may be millions
+    pts = array("q")
+    key_marks = bytearray()
+    hidden_marks = bytearray()
     duration = 0  # of the packet that was read last
     for packet in read_packets(container, stream):
         reliable = reliable and not packet.is_corrupt and packet.pts is not None
@@ -236,7 +279,9 @@ def index_packets(container: InputContainer, stream: VideoStream) -> tuple[Packe
         key_marks.append(packet.is_keyframe)
         hidden_marks.append(packet.is_discard)
         duration = packet.duration or 0
-    ticks, keys, hidden = np.array(pts, np.int64), np.array(key_marks, bool), np.array(hidden_marks, bool)
+    ticks = np.array(pts, np.int64)
+    keys = np.array(key_marks, bool)
+    hidden = np.array(hidden_marks, bool)
     shown = np.argsort(ticks, kind="stable")
     if not (reliable and keys[:1].any() and not hidden.all() and (np.diff(ticks[shown]) > 0).all()):
         return None, len(ticks)
@@ -244,16 +289,22 @@ def index_packets(container: InputContainer, stream: VideoStream) -> tuple[Packe
     unit = float(stream.time_base or 0)
     times = ticks[shown] * unit
     times -= start_of(container, times[0])
-    # Only in decoding order are the durations of packets those of frames: the last one shown may not be the last one.
+    # Only in decoding order are the durations of packets those of frames: the last one shown may
+    # not be the last one.
     end = end_of(times, duration * unit if shown[-1] == len(ticks) - 1 else 0)
     return PacketIndex(ticks, np.flatnonzero(keys), shown, Timing(times, end)), len(ticks)
 
 
-def decode_indexed(container: InputContainer, stream: VideoStream, index: PacketIndex, store: FrameStore) -> None:
-    """Decode the frames that the store asks for; IndexContradictedError or FFmpegError where the index is wrong."""
+def decode_indexed(
+    container: InputContainer, stream: VideoStream, index: PacketIndex, store: FrameStore
+) -> None:
+    """Decode the frames that the store asks for; IndexContradictedError or FFmpegError where the
+    index is wrong.
+    """
     cores = free_cores()
     shares = [share for share in np.array_split(store.wanted, cores) if len(share)]
-    # The longest share determines the time: if it is nearly all of the work, threads inside a decoder are faster.
+    # The longest share determines the time: if it is nearly all of the work, threads inside a
+    # decoder are faster.
     longest = max(sum(map(len, index.runs(share))) for share in shares)
     if cores > 1 and longest < 0.8 * sum(map(len, index.runs(store.wanted))):
 
@@ -273,7 +324,11 @@ def decode_indexed(container: InputContainer, stream: VideoStream, index: Packet
 
 
 def _fill(
-    container: InputContainer, stream: VideoStream, index: PacketIndex, places: Indices, store: FrameStore
+    container: InputContainer,
+    stream: VideoStream,
+    index: PacketIndex,
+    places: Indices,
+    store: FrameStore,
 ) -> None:
     convert = Converter(store.path)
     for place, frame in decode_frames(container, stream, index, places):
@@ -300,7 +355,11 @@ def decode_frames(
 
 
 def decode_runs(
-    container: InputContainer, stream: VideoStream, index: PacketIndex, runs: list[range], wanted: Container[int]
+    container: InputContainer,
+    stream: VideoStream,
+    index: PacketIndex,
+    runs: list[range],
+    wanted: Container[int],
 ) -> Iterator[VideoFrame]:
     """The frames of each run, without some that are neither wanted nor referred to."""
     context = stream.codec_context

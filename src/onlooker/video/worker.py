@@ -1,4 +1,6 @@
-"""What a worker process does: it reads videos with a limit of memory, and answers its parent; see `safe.py`."""
+"""What a worker process does: it reads videos with a limit of memory, and answers its parent; see
+`safe.py`.
+"""
 
 import json
 import os
@@ -29,10 +31,15 @@ def _times(path: Path, frame_rate: float | None) -> Iterator[Answer]:
 
 
 def _get(
-    path: Path, frame_rate: float | None, total: int, indices: NDArray[np.int64], **sizes: int | None
+    path: Path,
+    frame_rate: float | None,
+    total: int,
+    indices: NDArray[np.int64],
+    **sizes: int | None,
 ) -> Iterator[Answer]:
     reader = _reader(path, frame_rate)
-    # Indices that were chosen for another number of frames are of no use: the caller will choose again.
+    # Indices that were chosen for another number of frames are of no use: the caller will choose
+    # again.
     frames = reader.get(indices if len(reader) == total else indices[:1] * 0, **sizes)
     yield {"total": len(reader), "size": reader.size, "pixels": frames.pixels}
 
@@ -85,7 +92,9 @@ def _described(error: Exception, path: Path) -> list[str]:
 
 def _limit_memory() -> None:
     with suppress(OSError, ValueError):  # not on Linux: only the time is limited
-        reserved = int(Path("/proc/self/statm").read_text("ascii").split()[0]) * resource.getpagesize()
+        reserved = (
+            int(Path("/proc/self/statm").read_text("ascii").split()[0]) * resource.getpagesize()
+        )
         resource.setrlimit(resource.RLIMIT_AS, (reserved + MEMORY,) * 2)
 
 

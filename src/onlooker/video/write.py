@@ -1,4 +1,6 @@
-"""Writing frames as a video that every browser plays (H.264 mp4): from arrays, or one by one from a live stream."""
+"""Writing frames as a video that every browser plays (H.264 mp4): from arrays, or one by one from a
+live stream.
+"""
 
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
@@ -16,31 +18,39 @@ from onlooker.video.resize import Pixels
 __all__ = ["Recording", "write"]
 
 _OPTIONS = {"preset": "veryfast", "crf": "20"}  # hardly visible compression
-# For a file that grows: each frame is written when the next one arrives. Without a trailer, which would index all
-# frames and grow in memory with the recording.
-_PIECES = {"movflags": "+frag_every_frame+empty_moov+default_base_moof+skip_trailer", "flush_packets": "1"}
+# For a file that grows: each frame is written when the next one arrives. Without a trailer, which
+# would index all frames and grow in memory with the recording.
+_PIECES = {
+    "movflags": "+frag_every_frame+empty_moov+default_base_moof+skip_trailer",
+    "flush_packets": "1",
+}
 _SEEKABLE = {"movflags": "+faststart"}
 _KEY_FRAMES = 30  # maximum distance between keyframes of a seekable file, in frames
-_RECORD_AGAIN = "what it holds can be played; free some space, and run the same command again for a new one"
+_RECORD_AGAIN = (
+    "what it holds can be played; free some space, and run the same command again for a new one"
+)
 _CLOCK = 60_000  # ticks per second; MPEG-4 part 2 allows at most 65,535
 
 
 class Recording(AbstractContextManager["Recording"]):
     """An mp4 to which frames are added one by one, as from a live stream; in constant memory.
 
-    It can be played while it grows and after a crash, except for the last frame. H.264 with 4:2:0 color needs even
+    It can be played while it grows and after a crash, except for the last frame. H.264 with 4:2:0
+    color needs even
     sides: an odd width or height is padded by repeating its last column or row.
 
     Args:
         path: the file, .mp4. Missing folders are created; an existing file is not replaced.
-        seekable: index the frames, so that a browser can seek. The file is there, and replaces an existing one, once it
-            is closed without an error.
+        seekable: index the frames, so that a browser can seek. The file is there, and replaces an
+            existing one, once it is closed without an error.
         fps: frames per second, for frames without times, and for the last one.
 
     Raises:
         FileExistsError: the file exists.
-        ValueError: another suffix; a frame of another shape or type; a seekable file without frames.
-        DiskFullError, NotWritableError: it cannot be written, also when a frame is added or at the end.
+        ValueError: another suffix; a frame of another shape or type; a seekable file without
+        frames.
+        DiskFullError, NotWritableError: it cannot be written, also when a frame is added or at the
+            end.
     """
 
     def __init__(self, path: Path | str, seekable: bool = False, fps: float = 25) -> None:
@@ -52,7 +62,9 @@ class Recording(AbstractContextManager["Recording"]):
         if self.path.suffix.lower() != ".mp4":
             suffix = self.path.suffix or "a name without suffix"
             raise ValueError(f"{self.path}: cannot write {suffix}, expected .mp4")
-        self._file = self.path.with_name(f".{short_name(self.path.name)}.part") if seekable else self.path
+        self._file = (
+            self.path.with_name(f".{short_name(self.path.name)}.part") if seekable else self.path
+        )
         with self._explained():
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._file.touch(exist_ok=seekable)
@@ -60,10 +72,12 @@ class Recording(AbstractContextManager["Recording"]):
             self._container = av.open(f"file:{self._file}", "w", format="mp4", options=options)
 
     def add(self, frame: Pixels, seconds: float | None = None) -> None:
-        """Add a frame `H W 3`, RGB uint8; one of another size than the first is scaled to that size.
+        """Add a frame `H W 3`, RGB uint8; one of another size than the first is scaled to that
+        size.
 
         Args:
-            seconds: when it is shown, or right after the last frame if that is not earlier; None, for all: at `fps`.
+            seconds: when it is shown, or right after the last frame if that is not earlier; None,
+                for all: at `fps`.
         """
         if frame.ndim != 3 or frame.shape[-1] != 3 or frame.dtype != np.uint8 or not frame.size:
             raise ValueError(f"a frame is {frame.dtype} {frame.shape}, expected uint8 H W 3")
@@ -76,16 +90,22 @@ class Recording(AbstractContextManager["Recording"]):
             image.pts = self._ticks
             image.time_base = Fraction(1, _CLOCK)
         with self._explained():
-            self._container.mux(stream.encode(image.reformat(stream.width, stream.height, "yuv420p")))
+            self._container.mux(
+                stream.encode(image.reformat(stream.width, stream.height, "yuv420p"))
+            )
 
     def close(self, complete: bool = True) -> None:
-        """Finish the file; one that is not complete lacks its last frame, or is removed if it is seekable."""
+        """Finish the file; one that is not complete lacks its last frame, or is removed if it is
+        seekable.
+        """
         try:
             with self._explained(), self._container:
                 if complete and self._stream is not None:
                     self._container.mux(self._stream.encode(None))
                 elif complete and self._seekable:
-                    raise ValueError(f"{self.path}: there are no frames to write, expected at least one")
+                    raise ValueError(
+                        f"{self.path}: there are no frames to write, expected at least one"
+                    )
             if complete and self._seekable:
                 self._file.replace(self.path)
         finally:
@@ -115,13 +135,20 @@ class Recording(AbstractContextManager["Recording"]):
         self.close(kind is None)
 
 
-def write(path: Path | str, frames: Pixels | Iterable[Pixels], fps: float = 25, times: Sequence[float] = ()) -> Path:
-    """Write frames as a seekable `Recording`. An existing file is replaced once everything is written.
+def write(
+    path: Path | str,
+    frames: Pixels | Iterable[Pixels],
+    fps: float = 25,
+    times: Sequence[float] = (),
+) -> Path:
+    """Write frames as a seekable `Recording`. An existing file is replaced once everything is
+    written.
 
     Args:
         frames: `T H W 3`, or an iterable of `H W 3` (then in constant memory); RGB uint8.
         fps: frames per second; with `times`, only the last frame is shown for 1 / fps.
-        times: `T` seconds from the start of the file, ascending: when each frame is shown; (): at `fps`.
+        times: `T` seconds from the start of the file, ascending: when each frame is shown; (): at
+            `fps`.
 
     Raises:
         ValueError, DiskFullError, NotWritableError: as `Recording`.

@@ -22,7 +22,9 @@ class Outline(HTMLParser):
 
     def __init__(self, page):
         super().__init__()
-        self.open, self.tags, self.words = [], [], {}
+        self.open = []
+        self.tags = []
+        self.words = {}
         self.feed(page)
         assert not self.open
 
@@ -49,10 +51,16 @@ def written(page, tmp_path):
 def full_page():
     page = Page("Gestures", "one model")
     page.figures([("92.0 %", "of the clips right", "95 % interval 88 – 95 %")])
-    page.heading("Clips").clips([(MP4, "first\nsecond line", "right"), (MP4, "other", "wrong"), (MP4, "plain", None)])
+    page.heading("Clips").clips(
+        [(MP4, "first\nsecond line", "right"), (MP4, "other", "wrong"), (MP4, "plain", None)]
+    )
     page.heading("Figures").figure(PNG, "a picture").figure(SVG, "a drawing", wide=True)
-    page.heading("Numbers").table([["walk", 3, 0.5], ["run", 4, None]], ["class", "clips", "accuracy"], "a note")
-    page.text("One **bold** `code` and *soft* [link](https://example.org/?a=1&b=2).\n\n- first\n- second")
+    page.heading("Numbers").table(
+        [["walk", 3, 0.5], ["run", 4, None]], ["class", "clips", "accuracy"], "a note"
+    )
+    page.text(
+        "One **bold** `code` and *soft* [link](https://example.org/?a=1&b=2).\n\n- first\n- second"
+    )
     with page.details("More"):
         page.text("folded away")
     return page
@@ -85,7 +93,11 @@ def test_embedded_clips_and_images_are_unchanged(tmp_path):
     png, svg = (image["src"] for image in outline.every("img"))
     assert base64.b64decode(png.removeprefix("data:image/png;base64,")) == PNG
     assert base64.b64decode(svg.removeprefix("data:image/svg+xml;base64,")).decode() == SVG
-    assert [a["class"].split() for a in outline.every("figure")][:3] == [["clip", "right"], ["clip", "wrong"], ["clip"]]
+    assert [a["class"].split() for a in outline.every("figure")][:3] == [
+        ["clip", "right"],
+        ["clip", "wrong"],
+        ["clip"],
+    ]
     assert outline.words["span"][0] == "✓ correct"
     assert "✗ mistake" in outline.words["span"]
 
@@ -124,7 +136,9 @@ def test_a_cell_of_the_confusion_matrix_links_to_its_clips(tmp_path):
 
 def test_numbers_are_right_aligned_and_missing_values_are_dashes(tmp_path):
     rows = [["walk", 12345, 0.123456, "93.5 % ± 2"], ["2 people", 4, None, "< 1.5 ms"]]
-    outline = Outline(written(Page("t").table(rows, ["class", "clips", "share", "interval"]), tmp_path))
+    outline = Outline(
+        written(Page("t").table(rows, ["class", "clips", "share", "interval"]), tmp_path)
+    )
     assert [a.get("class") for a in outline.every("th")] == [None, "n", "n", "n"]
     assert outline.words["td"][:3] == ["walk", "12\u202f345", "0.1235"]
     assert outline.words["td"][6] == "–"

@@ -1,4 +1,6 @@
-"""The page of an evaluation shows the measured figures, and mentions attention only for models that have it."""
+"""The page of an evaluation shows the measured figures, and mentions attention only for models that
+have it.
+"""
 
 import html
 import re
@@ -28,9 +30,16 @@ def evaluation() -> Evaluation:
 
 
 def page(
-    evaluation: Evaluation, path: Path, attends: bool, modality: str = "rgb", clips: Sequence[int] = (), **more: Any
+    evaluation: Evaluation,
+    path: Path,
+    attends: bool,
+    modality: str = "rgb",
+    clips: Sequence[int] = (),
+    **more: Any,
 ) -> str:
-    curves = {side: {"loss": [1.0, 0.5], "accuracy": [0.5, 0.75]} for side in ("training", "validation")}
+    curves = {
+        side: {"loss": [1.0, 0.5], "accuracy": [0.5, 0.75]} for side in ("training", "validation")
+    }
     settings = {"model": {"name": "alstm"}, "data": {"modality": modality}}
     drawn = {i: (b"\0\0\0\x18ftypisom", f"clip {evaluation.names[i]}", None) for i in clips}
     figures = measure(evaluation) | more
@@ -46,7 +55,10 @@ def test_the_page_shows_the_measured_figures(evaluation: Evaluation, tmp_path: P
     text = page(evaluation, tmp_path / "page.html", attends=True)
     assert "&lt;walk&gt;" in text
     assert "<walk>" not in text
-    assert all(words in text for words in ("lost.mp4", "zero bytes", "Loss and accuracy per epoch", "model.name"))
+    assert all(
+        words in text
+        for words in ("lost.mp4", "zero bytes", "Loss and accuracy per epoch", "model.name")
+    )
     assert "<h1>my_clips</h1>" in text
     found = words(text)
     assert "|not better than always predicting “run” (50 %) as far as 4 clips can tell|:" in found
@@ -60,13 +72,17 @@ def test_the_page_explains_the_choice_of_the_model(evaluation: Evaluation, tmp_p
     chosen = "statistics: changes (log loss 0.31), not all but order (log loss 0.42), by cross-validation"
     text = page(evaluation, tmp_path / "page.html", attends=True, chosen=chosen)
     assert "|What was chosen|" in words(text)
-    assert "Statistics: changes (log loss 0.31), not all but order (log loss 0.42), by cross-validation." in text
+    assert (
+        "Statistics: changes (log loss 0.31), not all but order (log loss 0.42), by cross-validation."
+        in text
+    )
     assert "What was chosen" not in page(evaluation, tmp_path / "other.html", attends=True)
 
 
 def test_a_good_result_is_not_flagged_whatever_the_class_names(tmp_path: Path) -> None:
     scores = np.repeat([[0.9, 0.1], [0.2, 0.8]], 20, 0)
-    classes, names = ("a: b", "c*d*"), tuple(map(str, range(40)))
+    classes = ("a: b", "c*d*")
+    names = tuple(map(str, range(40)))
     good = Evaluation(names, classes, np.repeat([0, 1], 20), scores, tuple(scores[:, None]))
     text = page(good, tmp_path / "page.html", attends=False)
     assert (
@@ -77,7 +93,9 @@ def test_a_good_result_is_not_flagged_whatever_the_class_names(tmp_path: Path) -
     assert "<em>" not in text.split("<nav")[0]
 
 
-def test_mistakes_are_listed_with_paths_and_doubtful_labels(evaluation: Evaluation, tmp_path: Path) -> None:
+def test_mistakes_are_listed_with_paths_and_doubtful_labels(
+    evaluation: Evaluation, tmp_path: Path
+) -> None:
     found = words(page(evaluation, tmp_path / "page.html", attends=False))
     assert "|c||<walk>||run||60 %|" in found
     doubtful = [{"name": "x.mp4", "label": "run", "predicted": "<walk>", "score": 0.97}]

@@ -46,8 +46,10 @@ def by_equation(attention, features, hidden):
 @given(B=st.integers(1, 3), h=st.integers(1, 5), w=st.integers(1, 5), seed=st.integers(0, 999))
 @torch.no_grad()
 def test_it_equals_its_equation_and_sums_to_one(ndim, B, h, w, seed):
-    attention, rng = made(ndim, seed), np.random.default_rng(seed)
-    features, hidden = 3 * rng.normal(size=(B, 5, h, w)), rng.normal(size=(B, 4, h, w)[:ndim])
+    attention = made(ndim, seed)
+    rng = np.random.default_rng(seed)
+    features = 3 * rng.normal(size=(B, 5, h, w))
+    hidden = rng.normal(size=(B, 4, h, w)[:ndim])
     got = attend(attention, torch.tensor(features), torch.tensor(hidden))
     np.testing.assert_allclose(got, by_equation(attention, features, hidden), atol=1e-12)
     np.testing.assert_allclose(got.sum((1, 2)), np.ones(B), atol=1e-12)
@@ -74,9 +76,13 @@ def test_very_large_scores_stay_finite(ndim, scale):
 
 @torch.no_grad()
 def test_a_uniform_hidden_map_is_a_hidden_vector():
-    attention, soft = made(4), made(2)
+    attention = made(4)
+    soft = made(2)
     weights = attention.state_dict()
-    soft.load_state_dict({**weights, "from_hidden.weight": weights["from_hidden.weight"][..., 0, 0]})
-    features, vector = torch.randn(2, 5, 3, 4).double(), hidden_of(2, B=2)
+    soft.load_state_dict(
+        {**weights, "from_hidden.weight": weights["from_hidden.weight"][..., 0, 0]}
+    )
+    features = torch.randn(2, 5, 3, 4).double()
+    vector = hidden_of(2, B=2)
     got = attend(attention, features, vector[:, :, None, None].expand(-1, -1, 3, 4))
     assert torch.allclose(got, attend(soft, features, vector), atol=1e-14)

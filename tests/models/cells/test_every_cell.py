@@ -1,4 +1,6 @@
-"""What every cell must satisfy, with every attention: steps equal unrolling, and the state is an explicit value."""
+"""What every cell must satisfy, with every attention: steps equal unrolling, and the state is an
+explicit value.
+"""
 
 import copy
 import itertools
@@ -21,14 +23,25 @@ ASKS = {
     "convlstm": ("conv", "context", "motion"),
     "tcn": ("soft",),
 }
-LOOKS = [(cell, look) for cell in ASKS for look in itertools.product(ASKS[cell], GLIMPSES) if look != ("motion", "sum")]
+LOOKS = [
+    (cell, look)
+    for cell in ASKS
+    for look in itertools.product(ASKS[cell], GLIMPSES)
+    if look != ("motion", "sum")
+]
 SETTINGS = [(cell, None) for cell in CELLS] + LOOKS
 NAMES = ["-".join([cell, *(look or [])]) for cell, look in SETTINGS]
 every_setting = pytest.mark.parametrize("setting", SETTINGS, ids=NAMES)
 few = settings(max_examples=8, deadline=None)
-sizes = {"T": st.integers(2, 6), "h": st.integers(1, 4), "w": st.integers(1, 4), "seed": st.integers(0, 99)}
+sizes = {
+    "T": st.integers(2, 6),
+    "h": st.integers(1, 4),
+    "w": st.integers(1, 4),
+    "seed": st.integers(0, 99),
+}
 
-D, HIDDEN = 5, 4
+D = 5
+HIDDEN = 4
 
 
 def test_every_cell_and_attention_is_tested():
@@ -77,7 +90,10 @@ def test_unrolling_in_two_parts_equals_unrolling_at_once(setting, T, h, w, seed,
 @torch.no_grad()
 def test_a_batch_of_two_equals_two_of_one(setting, T, h, w, seed):
     cell, features, state = made(setting, 2, T, h, w, seed)
-    apart = [unroll(cell, features[n : n + 1], State(*(part[n : n + 1] for part in state))) for n in range(2)]
+    apart = [
+        unroll(cell, features[n : n + 1], State(*(part[n : n + 1] for part in state)))
+        for n in range(2)
+    ]
     joined = (
         tuple(join(a, b, 0) for a, b in zip(apart[0][0], apart[1][0], strict=True)),
         tuple(join(a, b, 0) for a, b in zip(apart[0][1], apart[1][1], strict=True)),
@@ -104,7 +120,10 @@ def test_one_call_per_frame_equals_unrolling(setting, T, h, w, seed):
 def test_two_streams_through_one_cell_do_not_disturb_each_other(setting):
     cell, features, state = made(setting, 2, 5, 3, 2, 0)
     weights = copy.deepcopy(cell.state_dict())
-    alone = [unroll(cell, features[n : n + 1], State(*(part[n : n + 1] for part in state))) for n in range(2)]
+    alone = [
+        unroll(cell, features[n : n + 1], State(*(part[n : n + 1] for part in state)))
+        for n in range(2)
+    ]
     states = [State(*(part[n : n + 1].clone() for part in state)) for n in range(2)]
     for t in range(5):
         for n in (0, 1):
@@ -120,7 +139,9 @@ def test_two_streams_through_one_cell_do_not_disturb_each_other(setting):
     assert all(torch.equal(value, weights[key]) for key, value in cell.state_dict().items())
     assert not list(cell.buffers()), "a cell keeps nothing but weights"
     for module in cell.modules():
-        assert not [key for key, value in vars(module).items() if isinstance(value, torch.Tensor | State)]
+        assert not [
+            key for key, value in vars(module).items() if isinstance(value, torch.Tensor | State)
+        ]
 
 
 @every_setting
@@ -150,7 +171,9 @@ def test_shapes_and_attention(setting):
     else:
         assert attention.shape == (2, 3, 4, 6)
         assert (attention >= 0).all()
-        assert torch.allclose(attention.sum((2, 3)), torch.ones(2, 3, dtype=torch.double), atol=1e-12)
+        assert torch.allclose(
+            attention.sum((2, 3)), torch.ones(2, 3, dtype=torch.double), atol=1e-12
+        )
 
 
 @every_setting
@@ -161,11 +184,15 @@ def test_gradients_reach_every_weight_and_every_frame(setting):
     (hidden[:, -1] * torch.randn_like(hidden[:, -1])).sum().backward()
     assert [key for key, p in cell.named_parameters() if p.grad is None or not p.grad.any()] == []
     reached = features.grad.flatten(2).any(2).all(0)
-    assert reached.tolist() == ([False, False, True] if setting == ("memoryless", None) else [True] * 3)
+    assert reached.tolist() == (
+        [False, False, True] if setting == ("memoryless", None) else [True] * 3
+    )
 
 
 def test_unknown_names_are_errors():
-    with pytest.raises(ValueError, match="unknown cell 'gurke'; there are memoryless, lstm, convlstm, tcn"):
+    with pytest.raises(
+        ValueError, match="unknown cell 'gurke'; there are memoryless, lstm, convlstm, tcn"
+    ):
         build_cell("gurke", D, HIDDEN, (2, 2))
     with pytest.raises(ValueError, match="unknown attention 'hard'; there are soft, conv, context"):
         build_cell("lstm", D, HIDDEN, (2, 2), "hard", "sum")
@@ -173,7 +200,9 @@ def test_unknown_names_are_errors():
         build_cell("lstm", D, HIDDEN, (2, 2), "soft", "peek")
 
 
-@pytest.mark.parametrize(("cell", "attention"), [("lstm", "conv"), ("lstm", "context"), ("convlstm", "soft")])
+@pytest.mark.parametrize(
+    ("cell", "attention"), [("lstm", "conv"), ("lstm", "context"), ("convlstm", "soft")]
+)
 def test_an_attention_that_does_not_fit_the_state_is_an_error_when_built(cell, attention):
     found = f"attention '{attention}' does not take the state of a {cell} cell; use {ASKS[cell][0]}"
     with pytest.raises(ValueError, match=found):
@@ -182,17 +211,28 @@ def test_an_attention_that_does_not_fit_the_state_is_an_error_when_built(cell, a
 
 @pytest.mark.parametrize("attention", ATTENTIONS)
 def test_a_cell_without_memory_cannot_attend(attention):
-    with pytest.raises(ValueError, match="a memoryless cell cannot attend: it has no state to attend with; use"):
+    with pytest.raises(
+        ValueError, match="a memoryless cell cannot attend: it has no state to attend with; use"
+    ):
         build_cell("memoryless", D, HIDDEN, (2, 2), attention, "sum")
 
 
 def test_a_new_cell_gets_the_attention_that_fits_its_state(monkeypatch):
-    # Its state is wider than it was asked for: what the attention asks with is the state, not the setting.
-    monkeypatch.setitem(CELLS, "mine", lambda num_features, hidden, grid: ConvLSTM(num_features, 2 * hidden))
-    monkeypatch.setitem(CELLS, "my vectors", lambda num_features, hidden, grid: LSTM(num_features, hidden))
+    # Its state is wider than it was asked for: what the attention asks with is the state, not the
+    # setting.
+    monkeypatch.setitem(
+        CELLS, "mine", lambda num_features, hidden, grid: ConvLSTM(num_features, 2 * hidden)
+    )
+    monkeypatch.setitem(
+        CELLS, "my vectors", lambda num_features, hidden, grid: LSTM(num_features, hidden)
+    )
     cell, features, state = made(("mine", ("conv", "sum")), 1, 2, 3, 3, 0)
     assert unroll(cell, features, state)[0].attention.shape == (1, 2, 3, 3)
-    with pytest.raises(ValueError, match="attention 'soft' does not take the state of a mine cell; use conv, for"):
+    with pytest.raises(
+        ValueError, match="attention 'soft' does not take the state of a mine cell; use conv, for"
+    ):
         build_cell("mine", D, HIDDEN, (3, 3), "soft", "sum")
-    with pytest.raises(ValueError, match=r"attention 'conv' does not take the state of a my vectors cell; use soft"):
+    with pytest.raises(
+        ValueError, match=r"attention 'conv' does not take the state of a my vectors cell; use soft"
+    ):
         build_cell("my vectors", D, HIDDEN, (3, 3), "conv", "sum")

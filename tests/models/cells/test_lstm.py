@@ -10,7 +10,8 @@ from onlooker.models.cells.lstm import LSTM
 def pair(D, hidden):
     """Our cell, and PyTorch's with the same weights."""
     torch.manual_seed(0)
-    cell, reference = LSTM(D, hidden).double(), torch.nn.LSTM(D, hidden, batch_first=True).double()
+    cell = LSTM(D, hidden).double()
+    reference = torch.nn.LSTM(D, hidden, batch_first=True).double()
     with torch.no_grad():
         cell.from_features.bias.normal_()
         reference.weight_ih_l0.copy_(cell.from_features.weight)
@@ -24,7 +25,8 @@ def pair(D, hidden):
 def test_it_equals_pytorchs_over_twenty_steps(D, hidden):
     cell, reference = pair(D, hidden)
     x = torch.randn(3, 20, D, dtype=torch.double)
-    ours, theirs = x.clone().requires_grad_(), x.clone().requires_grad_()
+    ours = x.clone().requires_grad_()
+    theirs = x.clone().requires_grad_()
     h0, c0 = torch.randn(2, 3, hidden, dtype=torch.double)
     (got, _), state = unroll(cell, ours[..., None, None], State(h0, c0))
     expected, (h, c) = reference(theirs, (h0[None], c0[None]))
@@ -59,4 +61,6 @@ def test_initial_weights():
     assert torch.allclose(w.T @ w, torch.eye(20), atol=1e-5), "orthogonal"
     bound = (6 / (30 + 80)) ** 0.5
     assert bound * 0.95 < cell.from_features.weight.abs().max() <= bound, "Xavier-uniform"
-    assert cell.from_features.bias.tolist() == [0] * 20 + [1] * 20 + [0] * 40, "only the forget gate starts open"
+    assert cell.from_features.bias.tolist() == [0] * 20 + [1] * 20 + [0] * 40, (
+        "only the forget gate starts open"
+    )

@@ -6,7 +6,8 @@ from onlooker.models.cells.cell import Memoryless, unroll
 
 
 def test_the_output_is_the_input():
-    cell, features = Memoryless(5), torch.randn(2, 3, 5, 4, 6)
+    cell = Memoryless(5)
+    features = torch.randn(2, 3, 5, 4, 6)
     state = cell.initial_state(2, (4, 6), torch.device("cpu"), torch.float32)
     (hidden, attention), after = unroll(cell, features, state)
     assert torch.equal(hidden, features)

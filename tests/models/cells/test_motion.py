@@ -9,7 +9,9 @@ from onlooker.models.cells import build_cell
 from onlooker.models.cells.attentive import MotionCell
 from onlooker.models.cells.cell import State, unroll
 
-D, HIDDEN, GRID = 6, 4, (3, 5)
+D = 6
+HIDDEN = 4
+GRID = (3, 5)
 
 
 def lstm(gates: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
@@ -26,15 +28,22 @@ def test_it_equals_the_equations_of_videolstm(glimpse: str) -> None:
     state = State(*torch.randn(2, 2, 2 * HIDDEN, *GRID, dtype=torch.double))
     (hidden, attention), last = unroll(cell, features, state)
 
-    lower, upper, look = cell.lower, cell.upper, cell.attention
-    H, M = state.hidden[:, :HIDDEN], state.hidden[:, HIDDEN:]
-    C, E = state.memory[:, :HIDDEN], state.memory[:, HIDDEN:]
+    lower = cell.lower
+    upper = cell.upper
+    look = cell.attention
+    H = state.hidden[:, :HIDDEN]
+    M = state.hidden[:, HIDDEN:]
+    C = state.memory[:, :HIDDEN]
+    E = state.memory[:, HIDDEN:]
     for t in range(4):
-        X, flow = features[:, t, :3], features[:, t, 3:]
+        X = features[:, t, :3]
+        flow = features[:, t, 3:]
         gates = F.conv2d(flow, lower.from_features.weight, lower.from_features.bias)
         gates = gates + F.conv2d(M, lower.from_hidden.weight) + F.conv2d(H, cell.from_upper.weight)
         M, E = lstm(gates, E)
-        inner = F.conv2d(X, look.from_features.weight, look.from_features.bias) + F.conv2d(M, look.from_hidden.weight)
+        inner = F.conv2d(X, look.from_features.weight, look.from_features.bias) + F.conv2d(
+            M, look.from_hidden.weight
+        )
         Z = F.conv2d(torch.tanh(inner), look.score.weight)
         A = torch.exp(Z) / torch.exp(Z).sum((2, 3), keepdim=True)
         seen = A * X * (GRID[0] * GRID[1] if glimpse == "scaled" else 1)

@@ -11,7 +11,9 @@ class RunningSum:
     num_hidden = 1
 
     def __init__(self, looks):
-        self.looks, self.projected, self.steps = looks, [], 0
+        self.looks = looks
+        self.projected = []
+        self.steps = 0
 
     def project(self, features):
         self.projected.append(tuple(features.shape))
@@ -27,11 +29,14 @@ class RunningSum:
 
 def numbered(B, T):
     """A different value for every video and frame."""
-    return (100.0 * torch.arange(B)[:, None] + torch.arange(T))[:, :, None, None, None].expand(B, T, 1, 2, 3)
+    return (100.0 * torch.arange(B)[:, None] + torch.arange(T))[:, :, None, None, None].expand(
+        B, T, 1, 2, 3
+    )
 
 
 def test_frames_are_processed_in_order_and_videos_independently():
-    features, start = numbered(3, 4), State(torch.ones(3, 1, 2, 3), torch.zeros(3))
+    features = numbered(3, 4)
+    start = State(torch.ones(3, 1, 2, 3), torch.zeros(3))
     (hidden, attention), state = unroll(RunningSum(looks=True), features, start)
     assert torch.equal(hidden, features.cumsum(1) + 1)
     assert torch.equal(attention, features[:, :, 0])

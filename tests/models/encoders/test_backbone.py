@@ -1,4 +1,6 @@
-"""timm networks as encoders: any number of channels, clear errors, and a grid computed without side effects."""
+"""timm networks as encoders: any number of channels, clear errors, and a grid computed without side
+effects.
+"""
 
 import functools
 import os
@@ -22,7 +24,8 @@ BackboneVector = functools.partial(Backbone, vector=True)
 
 def test_an_unknown_name_is_an_error_that_lists_the_known_ones():
     with pytest.raises(
-        ValueError, match=r"unknown encoder 'resnet1e6'; there are conv4.* vgg16 .*close to.*onlooker-papers"
+        ValueError,
+        match=r"unknown encoder 'resnet1e6'; there are conv4.* vgg16 .*close to.*onlooker-papers",
     ):
         build_encoder("resnet1e6", 3, 32)
     with pytest.raises(ValueError, match=r"^unknown encoder 'smal'; did you mean small\b"):
@@ -32,16 +35,25 @@ def test_an_unknown_name_is_an_error_that_lists_the_known_ones():
 
 
 def test_an_unknown_suffix_is_an_error():
-    with pytest.raises(ValueError, match="encoder 'vgg16:map' ends in 'map', expected NAME or NAME:vector"):
+    with pytest.raises(
+        ValueError, match="encoder 'vgg16:map' ends in 'map', expected NAME or NAME:vector"
+    ):
         build_encoder("vgg16:map", 3, 32)
 
 
 def test_weights_that_cannot_be_loaded_say_what_to_do(tmp_path):
     # In a separate process: the hub reads its environment once, on import.
     code = "from onlooker.models.encoders import build_encoder; build_encoder('test_resnet', 3, 64, True)"
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path), "OMP_NUM_THREADS": "1"}
+    environment = {
+        **os.environ,
+        "HF_HUB_OFFLINE": "1",
+        "HF_HOME": str(tmp_path),
+        "OMP_NUM_THREADS": "1",
+    }
     environment.pop("HF_HUB_CACHE", None)
-    result = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    result = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
+    )
     assert result.returncode == 1
     last = result.stderr[result.stderr.rindex("\nRuntimeError: ") :]
     assert "the ImageNet weights of test_resnet cannot be loaded (" in last
@@ -53,19 +65,24 @@ def test_weights_that_cannot_be_loaded_say_what_to_do(tmp_path):
 @torch.no_grad()
 def test_weights_are_read_from_a_file(tmp_path, suffix, vector):
     torch.manual_seed(0)
-    whole, file = timm.create_model("test_resnet").eval(), tmp_path / f"weights.{suffix}"
-    save_file(whole.state_dict(), file) if suffix == "safetensors" else torch.save(whole.state_dict(), file)
-    torch.manual_seed(1)
-    encoder, frames = (
-        Backbone("test_resnet", pretrained=str(file), size=64, vector=vector).eval(),
-        torch.rand(2, 3, 64, 64),
+    whole = timm.create_model("test_resnet").eval()
+    file = tmp_path / f"weights.{suffix}"
+    save_file(whole.state_dict(), file) if suffix == "safetensors" else torch.save(
+        whole.state_dict(), file
     )
+    torch.manual_seed(1)
+    encoder = Backbone("test_resnet", pretrained=str(file), size=64, vector=vector).eval()
+    frames = torch.rand(2, 3, 64, 64)
     expected = whole.forward_features(frames)
-    expected = whole.forward_head(expected, pre_logits=True)[..., None, None] if vector else expected
+    expected = (
+        whole.forward_head(expected, pre_logits=True)[..., None, None] if vector else expected
+    )
     torch.testing.assert_close(encoder(frames), expected)
     flow = Backbone("test_resnet", 4, pretrained=str(file)).net.state_dict()
     first = next(iter(flow))
-    torch.testing.assert_close(flow[first], whole.state_dict()[first].mean(1, keepdim=True).repeat(1, 4, 1, 1))
+    torch.testing.assert_close(
+        flow[first], whole.state_dict()[first].mean(1, keepdim=True).repeat(1, 4, 1, 1)
+    )
 
 
 def test_files_without_fitting_weights_are_refused(tmp_path):
@@ -86,22 +103,33 @@ def test_files_without_fitting_weights_are_refused(tmp_path):
     assert not (tmp_path / "executed").exists()
     with pytest.raises(FileNotFoundError):
         Backbone("test_resnet", pretrained=str(tmp_path / "none.pth"))
-    with pytest.raises(ValueError, match="small is no timm network, and only these take weights from a file"):
+    with pytest.raises(
+        ValueError, match="small is no timm network, and only these take weights from a file"
+    ):
         build_encoder("small", 3, 64, "weights.safetensors")
 
 
 def test_a_model_from_a_file_of_weights_is_saved_with_them(tmp_path):
-    whole, file = timm.create_model("test_resnet"), tmp_path / "weights.safetensors"
+    whole = timm.create_model("test_resnet")
+    file = tmp_path / "weights.safetensors"
     save_file(whole.state_dict(), file)
-    model = configured(ModelConfig("lstm", "test_resnet", weights=str(file)), DataConfig(size=64), 2)
-    assert not any(weight.requires_grad for weight in model.encoder.parameters()), "frozen, as pretrained ones are"
+    model = configured(
+        ModelConfig("lstm", "test_resnet", weights=str(file)), DataConfig(size=64), 2
+    )
+    assert not any(weight.requires_grad for weight in model.encoder.parameters()), (
+        "frozen, as pretrained ones are"
+    )
     model.save_pretrained(tmp_path / "model")
     file.unlink()
     again = Classifier.from_pretrained(tmp_path / "model")
     for name, weight in model.state_dict().items():
         torch.testing.assert_close(again.state_dict()[name], weight)
     with pytest.raises(ValueError, match="weights is a file, and pretrained is false"):
-        configured(ModelConfig("lstm", "test_resnet", pretrained=False, weights=str(file)), DataConfig(size=64), 2)
+        configured(
+            ModelConfig("lstm", "test_resnet", pretrained=False, weights=str(file)),
+            DataConfig(size=64),
+            2,
+        )
 
 
 @pytest.mark.parametrize("channels", [1, 20])
@@ -156,12 +184,14 @@ def test_asking_for_the_grid_changes_nothing(training):
 
 @pytest.mark.parametrize("kind", [Backbone, BackboneVector])
 @pytest.mark.parametrize(
-    ("name", "size", "reason"), [("vgg16", 16, "Output size is too small"), ("vit_tiny_patch16_224", 8, "Kernel size")]
+    ("name", "size", "reason"),
+    [("vgg16", 16, "Output size is too small"), ("vit_tiny_patch16_224", 8, "Kernel size")],
 )
 def test_a_size_that_a_network_cannot_take_is_an_error_that_names_both(kind, name, size, reason):
     encoder = kind(name, size=size)
     expected = (
-        rf"{name} cannot take frames of {size}x{size} pixels \(.*{reason}.*; use another size.*own \(--size 224\)"
+        rf"{name} cannot take frames of {size}x{size} pixels \(.*{reason}.*; "
+        r"use another size.*own \(--size 224\)"
     )
     with pytest.raises(ValueError, match=expected):
         encoder.grid(size, size)
@@ -191,7 +221,10 @@ def trained(monkeypatch):
             net = create(name, pretrained=False, **{**options, "in_chans": 3})
         if options["in_chans"] != 3:  # what timm itself does
             assert options["in_chans"] == 1
-            state = {k: v.sum(1, keepdim=True) if v.shape[1:2] == (3,) else v for k, v in net.state_dict().items()}
+            state = {
+                k: v.sum(1, keepdim=True) if v.shape[1:2] == (3,) else v
+                for k, v in net.state_dict().items()
+            }
             net = create(name, pretrained=False, **options)
             net.load_state_dict(state)
         return net
@@ -203,8 +236,11 @@ def trained(monkeypatch):
 @pytest.mark.parametrize("channels", [2, 20])
 @pytest.mark.parametrize("kind", [Backbone, BackboneVector])
 @pytest.mark.parametrize("name", ["test_resnet", "test_vit", "test_mambaout"])
-def test_pretrained_networks_for_flow_start_from_the_mean_of_the_colors(trained, name, kind, channels):
-    color, adapted = kind(name, 3, True).state_dict(), kind(name, channels, True).state_dict()
+def test_pretrained_networks_for_flow_start_from_the_mean_of_the_colors(
+    trained, name, kind, channels
+):
+    color = kind(name, 3, True).state_dict()
+    adapted = kind(name, channels, True).state_dict()
     assert color.keys() == adapted.keys()
     others = [key for key in color if color[key].shape != adapted[key].shape]
     assert len(others) == 1
@@ -218,14 +254,18 @@ def test_pretrained_networks_for_flow_start_from_the_mean_of_the_colors(trained,
 
 
 def test_one_channel_has_the_sum_of_the_color_filters_as_in_timm(trained):
-    color, gray = Backbone("test_resnet", 3, True).state_dict(), Backbone("test_resnet", 1, True).state_dict()
+    color = Backbone("test_resnet", 3, True).state_dict()
+    gray = Backbone("test_resnet", 1, True).state_dict()
     (key,) = (key for key in color if color[key].shape != gray[key].shape)
     torch.testing.assert_close(gray[key], color[key].sum(1, keepdim=True))
 
 
 def test_networks_whose_first_layer_is_not_a_convolution_of_colors(monkeypatch):
-    monkeypatch.setattr(timm, "create_model", lambda name, in_chans, **_: nn.Linear(in_chans * 16, 4))
+    monkeypatch.setattr(
+        timm, "create_model", lambda name, in_chans, **_: nn.Linear(in_chans * 16, 4)
+    )
     with pytest.raises(
-        RuntimeError, match=r"of test_resnet do not begin with filters .*\(weight is \(4, 48\)\): use an"
+        RuntimeError,
+        match=r"of test_resnet do not begin with filters .*\(weight is \(4, 48\)\): use an",
     ):
         Backbone("test_resnet", 20, pretrained=True)

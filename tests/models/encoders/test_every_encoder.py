@@ -1,4 +1,6 @@
-"""What every encoder must satisfy: those of the library, of the papers, and timm networks of each memory layout."""
+"""What every encoder must satisfy: those of the library, of the papers, and timm networks of each
+memory layout.
+"""
 
 from functools import cache
 
@@ -9,7 +11,14 @@ from onlooker.models.encoders import build_encoder
 
 DIGITS = ["lenet", "stn", "stn:2", "stn:3", "dcn", "dcn:tap", "dcn:modulated"]
 # Timm networks with channels first and with channels last, and vectors.
-TIMM = ["vgg16", "vgg16:vector", "test_resnet", "test_mambaout", "test_resnet:vector", "test_convnext:vector"]
+TIMM = [
+    "vgg16",
+    "vgg16:vector",
+    "test_resnet",
+    "test_mambaout",
+    "test_resnet:vector",
+    "test_convnext:vector",
+]
 NAMES = ["conv4", "small", *DIGITS, *TIMM]
 # The encoders of digits are built for one square size; all others take what they are given.
 SIZES = {
@@ -31,7 +40,9 @@ def _forget():
 
 @cache
 def built(name, size=32):
-    """A seeded encoder in evaluation mode, with batch-norm statistics that are not the initial ones."""
+    """A seeded encoder in evaluation mode, with batch-norm statistics that are not the initial
+    ones.
+    """
     torch.manual_seed(0)
     encoder = build_encoder(name, 3, size).eval()
     for module in encoder.modules():
@@ -63,7 +74,8 @@ def test_features_have_the_declared_shape(name, size):
 def test_a_batch_of_two_equals_two_of_one(name, size):
     encoder = encoder_for(name, size)
     frames = torch.rand(2, 3, *size, generator=torch.Generator().manual_seed(1))
-    together, apart = encoder(frames), torch.cat([encoder(frame[None]) for frame in frames])
+    together = encoder(frames)
+    apart = torch.cat([encoder(frame[None]) for frame in frames])
     assert (together - apart).abs().max() <= 1e-5 * together.abs().max()
     assert not torch.allclose(together[0], together[1], rtol=1e-3), "two frames give one answer"
 
@@ -87,7 +99,8 @@ def test_gradients_reach_every_parameter(name):
 
 @pytest.mark.parametrize(
     ("name", "grid", "features", "parameters"),
-    # Simonyan & Zisserman 2014, configuration D: 138,357,544 numbers with the 1000 classes' 4,097,000.
+    # Simonyan & Zisserman 2014, configuration D: 138,357,544 numbers with the 1000 classes'
+    # 4,097,000.
     [("vgg16", (7, 7), 512, 14_714_688), ("vgg16:vector", (1, 1), 4096, 138_357_544 - 4_097_000)],
 )
 @torch.no_grad()
@@ -101,5 +114,8 @@ def test_vgg16_has_the_published_size(name, grid, features, parameters):
 
 @pytest.mark.parametrize("name", ["conv4", "lenet", "stn", "stn:2", "stn:7", "dcn", "dcn:tap"])
 def test_no_pretrained_weights_is_an_error(name):
-    with pytest.raises(ValueError, match=f"{name} has no pretrained weights; use small, a timm network such as vgg16"):
+    with pytest.raises(
+        ValueError,
+        match=f"{name} has no pretrained weights; use small, a timm network such as vgg16",
+    ):
         build_encoder(name, 3, 32, pretrained=True)

@@ -1,4 +1,6 @@
-"""EfficientNet-Lite0: the weights of the installed package, its map, and the error where they are missing."""
+"""EfficientNet-Lite0: the weights of the installed package, its map, and the error where they are
+missing.
+"""
 
 from pathlib import Path
 
@@ -34,7 +36,9 @@ def check_maps(network: torch.nn.Module, frames: torch.Tensor) -> None:
     assert features.shape[1] == encoder.num_features
     assert features.shape[2:] == encoder.grid(*frames.shape[2:])
     torch.testing.assert_close(features[:, 112:], maps[-1])
-    torch.testing.assert_close(features[:, :112], F.adaptive_avg_pool2d(maps[5], features.shape[2:]))
+    torch.testing.assert_close(
+        features[:, :112], F.adaptive_avg_pool2d(maps[5], features.shape[2:])
+    )
 
 
 def test_features_are_two_stages_of_the_network(package: Package) -> None:
@@ -44,7 +48,8 @@ def test_features_are_two_stages_of_the_network(package: Package) -> None:
 
 @pytest.mark.skipif(installed_weights() is None, reason="needs the extra imagenet")
 def test_the_real_weights() -> None:
-    file, network = installed_weights(), timm.create_model("tf_efficientnet_lite0").eval()
+    file = installed_weights()
+    network = timm.create_model("tf_efficientnet_lite0").eval()
     assert file is not None
     stored = torch.load(file, weights_only=True)
     network.load_state_dict(dict(zip(network.state_dict(), stored.values(), strict=True)))
@@ -55,7 +60,11 @@ def test_the_real_weights() -> None:
 def test_first_filters_for_other_channels(package: Package, channels: int) -> None:
     encoder = Lite0(channels, pretrained=True)
     color = package[1].conv_stem.weight
-    expected = color.sum(1, keepdim=True) if channels == 1 else color.mean(1, keepdim=True).expand(-1, channels, -1, -1)
+    expected = (
+        color.sum(1, keepdim=True)
+        if channels == 1
+        else color.mean(1, keepdim=True).expand(-1, channels, -1, -1)
+    )
     torch.testing.assert_close(encoder.net.conv_stem.weight, expected)
 
 
@@ -72,7 +81,8 @@ def test_any_number_of_frames_gives_the_same_features_and_can_be_exported() -> N
     assert all(parameter.is_contiguous() for parameter in encoder.parameters())
     frames = torch.rand(6, 3, 64, 64)
     with torch.inference_mode():
-        together, one_by_one = encoder(frames), torch.cat([encoder(frame[None]) for frame in frames])
+        together = encoder(frames)
+        one_by_one = torch.cat([encoder(frame[None]) for frame in frames])
         torch.testing.assert_close(together, one_by_one, atol=1e-4, rtol=1e-4)
     program = torch.export.export(encoder, (frames,), dynamic_shapes=({0: torch.export.Dim("N")},))
     torch.testing.assert_close(program.module()(frames[:3]), together[:3], atol=1e-4, rtol=1e-4)
@@ -97,20 +107,31 @@ def test_without_package_and_network_the_extra_is_named(monkeypatch: pytest.Monk
 
     monkeypatch.setattr(module, "installed_weights", lambda: None)
     monkeypatch.setattr(module, "create_network", offline)
-    with pytest.raises(RuntimeError, match=r"no network\); or pip install \"onlooker\[imagenet\]\""):
+    with pytest.raises(
+        RuntimeError, match=r"no network\); or pip install \"onlooker\[imagenet\]\""
+    ):
         Lite0(pretrained=True)
 
 
-def test_its_weights_size_and_normalization_are_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
-    model, data, _ = resolve(*for_model(ModelConfig(encoder="lite0"), DataConfig(), {"encoder"}), TrainConfig())
+def test_its_weights_size_and_normalization_are_the_default(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model, data, _ = resolve(
+        *for_model(ModelConfig(encoder="lite0"), DataConfig(), {"encoder"}), TrainConfig()
+    )
     assert (model.pretrained, data.size, data.normalization) == (True, LITE0_SIZE, "lite0")
-    assert for_model(ModelConfig(encoder="lite0"), DataConfig(size=64), {"encoder", "size"})[1].size == 64
+    assert (
+        for_model(ModelConfig(encoder="lite0"), DataConfig(size=64), {"encoder", "size"})[1].size
+        == 64
+    )
     for file, encoder in ((None, "small"), (Path("lite0.pth"), "auto")):
         monkeypatch.setattr("onlooker.models.registry.installed_weights", lambda file=file: file)
         assert for_model(ModelConfig(), DataConfig(), set())[0].encoder == encoder
         assert for_model(ModelConfig(), DataConfig(), {"encoder"})[0].encoder == "small"
         assert for_model(ModelConfig("lstm"), DataConfig(), set())[0].encoder == "small"
-    assert resolve(ModelConfig(encoder="auto"), DataConfig(), TrainConfig()).model.encoder == "small"
+    assert (
+        resolve(ModelConfig(encoder="auto"), DataConfig(), TrainConfig()).model.encoder == "small"
+    )
 
 
 def test_a_saved_model_needs_no_package(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,17 +33,23 @@ def built(in_channels: int = 3) -> torch.nn.Module:
     return encoder
 
 
-def test_weights_and_statistics_are_those_of_the_file_in_single_precision(weights: dict[str, torch.Tensor]) -> None:
+def test_weights_and_statistics_are_those_of_the_file_in_single_precision(
+    weights: dict[str, torch.Tensor],
+) -> None:
     for name, value in built().state_dict().items():
         assert value.dtype == (torch.float32 if value.is_floating_point() else torch.int64)
         assert torch.equal(value, weights[name].to(value.dtype)), name
 
 
 @pytest.mark.parametrize("channels", [2, 5, 20])
-def test_filters_of_flow_are_the_mean_of_the_colors(weights: dict[str, torch.Tensor], channels: int) -> None:
+def test_filters_of_flow_are_the_mean_of_the_colors(
+    weights: dict[str, torch.Tensor], channels: int
+) -> None:
     filters = built(channels).state_dict()[FIRST]
     assert filters.shape[1] == channels
-    torch.testing.assert_close(filters, weights[FIRST].float().mean(1, keepdim=True).expand_as(filters))
+    torch.testing.assert_close(
+        filters, weights[FIRST].float().mean(1, keepdim=True).expand_as(filters)
+    )
 
 
 @pytest.mark.parametrize(
@@ -66,9 +72,13 @@ def first_filters_of(model: VideoModel) -> torch.Tensor:
     return next(value for name, value in model.state_dict().items() if name.endswith(FIRST))
 
 
-def test_configured_models_have_packaged_weights_and_create_model_random_ones(weights: dict[str, torch.Tensor]) -> None:
+def test_configured_models_have_packaged_weights_and_create_model_random_ones(
+    weights: dict[str, torch.Tensor],
+) -> None:
     expected = weights[FIRST].float()
-    assert torch.equal(first_filters_of(configured(ModelConfig("lstm", "small"), DataConfig(), 2)), expected)
+    assert torch.equal(
+        first_filters_of(configured(ModelConfig("lstm", "small"), DataConfig(), 2)), expected
+    )
     random = configured(ModelConfig("lstm", "small", pretrained=False), DataConfig(), 2)
     for other in (random, create_model("lstm", 2, encoder="small")):
         assert not torch.equal(first_filters_of(other), expected)
@@ -83,13 +93,17 @@ def test_one_encoder_for_rgb_and_one_for_flow(weights: dict[str, torch.Tensor]) 
 
 def test_a_missing_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(small, "FOLDER", tmp_path)
-    message = r"small\.safetensors: the weights of small cannot be loaded .*; install onlooker again"
+    message = (
+        r"small\.safetensors: the weights of small cannot be loaded .*; install onlooker again"
+    )
     with pytest.raises(RuntimeError, match=message):
         built()
 
 
 @pytest.mark.parametrize("damage", ["half", "empty", "text", "another network", "key"])
-def test_a_damaged_file_is_named(weights: dict[str, torch.Tensor], tmp_path: Path, damage: str) -> None:
+def test_a_damaged_file_is_named(
+    weights: dict[str, torch.Tensor], tmp_path: Path, damage: str
+) -> None:
     from safetensors.torch import save_file
 
     path = tmp_path / "small.safetensors"
@@ -99,12 +113,18 @@ def test_a_damaged_file_is_named(weights: dict[str, torch.Tensor], tmp_path: Pat
         save_file({name: value for name, value in weights.items() if name != FIRST}, path)
     else:
         whole = path.read_bytes()
-        path.write_bytes({"half": whole[: len(whole) // 2], "empty": b"", "text": b"no weights"}[damage])
-    with pytest.raises(RuntimeError, match=r"small\.safetensors: the weights of small cannot be loaded"):
+        path.write_bytes(
+            {"half": whole[: len(whole) // 2], "empty": b"", "text": b"no weights"}[damage]
+        )
+    with pytest.raises(
+        RuntimeError, match=r"small\.safetensors: the weights of small cannot be loaded"
+    ):
         built()
 
 
-def test_the_card_of_a_model_has_the_terms_of_its_weights(weights: dict[str, torch.Tensor], tmp_path: Path) -> None:
+def test_the_card_of_a_model_has_the_terms_of_its_weights(
+    weights: dict[str, torch.Tensor], tmp_path: Path
+) -> None:
     def card(model: VideoModel, name: str) -> str:
         model.save_pretrained(tmp_path / name)
         return (tmp_path / name / "README.md").read_text(encoding="utf-8")

@@ -1,4 +1,6 @@
-"""Landmarks and images: which models are run, what a frame without a person gives, and how both are fitted."""
+"""Landmarks and images: which models are run, what a frame without a person gives, and how both are
+fitted.
+"""
 
 import zipfile
 from importlib.util import find_spec
@@ -17,13 +19,15 @@ from onlooker.models.registry import for_model, resolve
 from onlooker.training.linear import SETS, Clips, choose, fitted_layer
 
 needs_models = pytest.mark.skipif(
-    find_spec("ai_edge_litert") is None or find_spec("mediapipe") is None, reason="needs LiteRT and MediaPipe's models"
+    find_spec("ai_edge_litert") is None or find_spec("mediapipe") is None,
+    reason="needs LiteRT and MediaPipe's models",
 )
 
 
 class Stub(nn.Module):
-    """Two channels of images, the mean of the left and of the right half, and three of landmarks, of which the last
-    one is zero where the frame is black."""
+    """Two channels of images, the mean of the left and of the right half, and three of landmarks,
+    of which the last one is zero where the frame is black.
+    """
 
     num_features = 5
     parts = (2, 3)
@@ -39,7 +43,9 @@ class Stub(nn.Module):
         images = nn.functional.adaptive_avg_pool2d(frames[:, :2], 2)
         mean = frames.mean((1, 2, 3))
         seen = (mean > 0).float()
-        landmarks = torch.stack((mean * seen, -2 * mean * seen, seen), 1)[:, :, None, None].expand(-1, -1, 2, 2)
+        landmarks = torch.stack((mean * seen, -2 * mean * seen, seen), 1)[:, :, None, None].expand(
+            -1, -1, 2, 2
+        )
         return torch.cat((images, landmarks), 1)
 
 
@@ -78,7 +84,9 @@ def test_steps_equal_the_whole_video(net: LinearClassifier) -> None:
         for t in range(frames.shape[1]):
             output, state = net.step(frames[:, t], state)
             torch.testing.assert_close(output.logits, whole.logits[:, t], atol=1e-5, rtol=1e-4)
-            torch.testing.assert_close(output.attention, whole.attention[:, t], atol=1e-5, rtol=1e-4)
+            torch.testing.assert_close(
+                output.attention, whole.attention[:, t], atol=1e-5, rtol=1e-4
+            )
 
 
 def test_attention_is_that_of_the_images(net: LinearClassifier) -> None:
@@ -93,7 +101,9 @@ def test_log_probabilities_are_added() -> None:
     random = np.random.default_rng(0)
     y = np.repeat(np.arange(3), 12)
     x = random.normal(size=(36, len(SETS["all but order"]), 7))
-    x[:, 0, 0] += 5 * (y == 0)  # images tell the first class from the others, landmarks the last one
+    x[:, 0, 0] += 5 * (
+        y == 0
+    )  # images tell the first class from the others, landmarks the last one
     x[:, 1, 5] += 5 * (y == 2)
     groups = np.arange(36).astype(str)
     clips = Clips(x.reshape(36, -1), y, groups, 3, SETS["all but order"], parts=(4, 3))
@@ -101,7 +111,9 @@ def test_log_probabilities_are_added() -> None:
     assert 0 < choice.share < 1
     logits = fitted_layer(clips, choice).logits(clips.x)
     expected = 0
-    for (part, _), chosen, share in zip(clips.by_part(), choice.parts, (1 - choice.share, choice.share), strict=True):
+    for (part, _), chosen, share in zip(
+        clips.by_part(), choice.parts, (1 - choice.share, choice.share), strict=True
+    ):
         scores = fitted_layer(part, chosen).logits(part.x) / chosen.temperature
         expected = expected + share * (scores - np.log(np.exp(scores).sum(1, keepdims=True)))
     np.testing.assert_allclose(logits - logits[:, :1], expected - expected[:, :1], atol=1e-9)
@@ -124,11 +136,15 @@ def test_what_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     with pytest.raises(RuntimeError, match=r"needs LiteRT.*onlooker\[pose\]"):
         build_encoder("pose", 3, 224, pretrained=True)
     monkeypatch.setattr(pose, "find_spec", lambda name: None if name == "mediapipe" else object())
-    with pytest.raises(RuntimeError, match=r"two models of MediaPipe .*Apache-2\.0.*pip download.*--weights"):
+    with pytest.raises(
+        RuntimeError, match=r"two models of MediaPipe .*Apache-2\.0.*pip download.*--weights"
+    ):
         build_encoder("pose", 3, 224, pretrained=True)
     wheel = tmp_path / "mediapipe.whl"
     wheel.write_bytes(b"no archive")
-    with pytest.raises(RuntimeError, match=r"mediapipe\.whl: the weights of MediaPipe 0.10.21 cannot be loaded"):
+    with pytest.raises(
+        RuntimeError, match=r"mediapipe\.whl: the weights of MediaPipe 0.10.21 cannot be loaded"
+    ):
         build_encoder("pose", 3, 224, pretrained=str(wheel))
     with zipfile.ZipFile(wheel, "w") as archive:
         for name in pose._FILES:
@@ -164,6 +180,8 @@ def test_a_person_who_stands_has_a_head_above_the_hips_and_feet_below() -> None:
         features = encoder(frames)[:, Lite0.num_features :, 0, 0]
     seen = features[features[:, -1] > 0]
     assert len(seen)
-    head, feet = seen[:, 1], seen[:, [3 * 27 + 1, 3 * 28 + 1]]  # y of the nose and of the ankles, from the hips down
+    # y of the nose and of the ankles, from the hips down
+    head = seen[:, 1]
+    feet = seen[:, [3 * 27 + 1, 3 * 28 + 1]]
     assert (head < -0.5).all()
     assert (feet > 0.5).all()

@@ -27,7 +27,8 @@ def test_its_docstring_and_its_card_state_its_cost() -> None:
 @pytest.mark.parametrize("size", [64, 100, 112, 33])
 @torch.no_grad()
 def test_features_of_four_depths_are_averaged_over_the_cells_of_the_last_map(size: int) -> None:
-    encoder, frames = Small().eval(), torch.rand(2, 3, size, size)
+    encoder = Small().eval()
+    frames = torch.rand(2, 3, size, size)
     features = encoder(frames)
     assert features.shape == (2, encoder.num_features, *encoder.grid(size, size))
     torch.testing.assert_close(features[:, -256:], encoder.layers(frames))

@@ -1,4 +1,6 @@
-"""Networks for video of torchvision and transformers: the features of these libraries, weights of files, errors."""
+"""Networks for video of torchvision and transformers: the features of these libraries, weights of
+files, errors.
+"""
 
 import json
 import sys
@@ -16,7 +18,12 @@ from onlooker.models.encoders import build_encoder
 from onlooker.models.encoders.video import torchvision_video, transformers_video
 from onlooker.models.registry import configured, create_model, resolve
 
-TINY = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+TINY = {
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 64,
+}
 OF_VJEPA2 = {"pred_hidden_size": 32, "pred_num_attention_heads": 2, "pred_num_hidden_layers": 2}
 FAMILIES = {
     "videomae": {"image_size": 24, "num_frames": 4, "patch_size": 8},
@@ -34,14 +41,19 @@ def windows(size, span=16):
 
 def normalized(colors, mean, std):
     """`N L C H W` to the input of torchvision's networks, `N C L H W`."""
-    return ((colors - torch.tensor(mean)[:, None, None]) / torch.tensor(std)[:, None, None]).transpose(1, 2)
+    return (
+        (colors - torch.tensor(mean)[:, None, None]) / torch.tensor(std)[:, None, None]
+    ).transpose(1, 2)
 
 
 def whole(name, tmp_path, suffix="pth"):
     """A network of torchvision with its classifier, and a file with its weights."""
     torch.manual_seed(0)
-    net, file = torchvision.models.get_model(name).eval(), tmp_path / f"weights.{suffix}"
-    save_file(net.state_dict(), file) if suffix == "safetensors" else torch.save(net.state_dict(), file)
+    net = torchvision.models.get_model(name).eval()
+    file = tmp_path / f"weights.{suffix}"
+    save_file(net.state_dict(), file) if suffix == "safetensors" else torch.save(
+        net.state_dict(), file
+    )
     return net, file
 
 
@@ -64,8 +76,11 @@ def test_the_map_of_r3d_is_the_mean_of_its_last_layer_over_time(tmp_path):
 def test_the_map_of_s3d_is_the_mean_of_its_features_for_any_size(tmp_path):
     net, file = whole("s3d", tmp_path)
     for size, grid in {32: 1, 40: 1, 100: 3}.items():
-        encoder, (video, pixels) = torchvision_video("s3d", size, str(file)).eval(), windows(size)
-        torch.testing.assert_close(encoder(video), net.features(normalized(pixels, *KINETICS)).mean(2))
+        encoder = torchvision_video("s3d", size, str(file)).eval()
+        (video, pixels) = windows(size)
+        torch.testing.assert_close(
+            encoder(video), net.features(normalized(pixels, *KINETICS)).mean(2)
+        )
         assert encoder(video).shape[2:] == encoder.grid(size, size) == (grid, grid)
 
 
@@ -80,7 +95,9 @@ def test_the_map_of_s3d_is_the_mean_of_its_features_for_any_size(tmp_path):
     ],
 )
 @torch.no_grad()
-def test_the_classifier_of_a_network_gives_its_logits_from_the_map(tmp_path, name, size, grid, classifier):
+def test_the_classifier_of_a_network_gives_its_logits_from_the_map(
+    tmp_path, name, size, grid, classifier
+):
     net, file = whole(name, tmp_path)
     encoder = torchvision_video(name, size, str(file)).eval()
     video, pixels = windows(size)
@@ -88,7 +105,9 @@ def test_the_classifier_of_a_network_gives_its_logits_from_the_map(tmp_path, nam
     assert features.shape == (2, encoder.num_features, grid, grid)
     assert encoder.grid(size, size) == (grid, grid)
     mean = features.mean((2, 3))
-    logits = getattr(net, classifier)(mean[..., None, None, None] if name == "s3d" else mean).flatten(1)
+    logits = getattr(net, classifier)(
+        mean[..., None, None, None] if name == "s3d" else mean
+    ).flatten(1)
     torch.testing.assert_close(logits, net(normalized(pixels, *KINETICS)), rtol=1e-3, atol=1e-3)
 
 
@@ -101,10 +120,13 @@ def test_wrong_names_and_sizes_are_errors_that_say_what_to_use():
         with pytest.raises(ValueError, match=f"no network for video '{transformer}'"):
             torchvision_video(transformer, 224)
     with pytest.raises(
-        ValueError, match=r"torchvison:r3d_18' .*or with model linear torchvision:NAME or transformers:NAME"
+        ValueError,
+        match=r"torchvison:r3d_18' .*or with model linear torchvision:NAME or transformers:NAME",
     ):
         build_encoder("torchvison:r3d_18", 3, 32)
-    with pytest.raises(ValueError, match=r"'torchvision:r3d_18' .*, or with model linear torchvision:NAME"):
+    with pytest.raises(
+        ValueError, match=r"'torchvision:r3d_18' .*, or with model linear torchvision:NAME"
+    ):
         create_model("convlstm", 2, encoder="torchvision:r3d_18")
 
 
@@ -118,32 +140,51 @@ def test_weights_that_cannot_be_loaded_say_what_to_do(tmp_path, monkeypatch):
         with pytest.raises(RuntimeError, match=f"{name}: the weights of s3d cannot be loaded"):
             torchvision_video("s3d", 32, str(tmp_path / name))
     save_file({"other": torch.rand(3)}, tmp_path / "other.safetensors")
-    with pytest.raises(RuntimeError, match=r"other.safetensors: the weights of s3d cannot .*Missing.*--weights"):
+    with pytest.raises(
+        RuntimeError, match=r"other.safetensors: the weights of s3d cannot .*Missing.*--weights"
+    ):
         torchvision_video("s3d", 32, str(tmp_path / "other.safetensors"))
 
 
 def test_the_encoder_normalizes_and_its_weights_are_not_downloaded_unless_asked(tmp_path):
     model, data, _ = resolve(ModelConfig(encoder="torchvision:r3d_18"), DataConfig(), TrainConfig())
     assert (model.pretrained, data.normalization) == (False, "half")
-    model, data, _ = resolve(ModelConfig(encoder="torchvision:r3d_18", weights="file.pth"), DataConfig(), TrainConfig())
+    model, data, _ = resolve(
+        ModelConfig(encoder="torchvision:r3d_18", weights="file.pth"), DataConfig(), TrainConfig()
+    )
     assert (model.pretrained, data.normalization) == (True, "half")
-    with pytest.raises(ValueError, match="normalization is 'imagenet', and torchvision:r3d_18 has its own"):
+    with pytest.raises(
+        ValueError, match="normalization is 'imagenet', and torchvision:r3d_18 has its own"
+    ):
         resolve(model, DataConfig(normalization="imagenet"), TrainConfig())
     folder = f"transformers:{tmp_path}"
-    assert resolve(ModelConfig(encoder=folder), DataConfig(), TrainConfig()).model.pretrained is False
+    assert (
+        resolve(ModelConfig(encoder=folder), DataConfig(), TrainConfig()).model.pretrained is False
+    )
     (tmp_path / "model.safetensors").touch()
-    assert resolve(ModelConfig(encoder=folder), DataConfig(), TrainConfig()).model.pretrained is True
+    assert (
+        resolve(ModelConfig(encoder=folder), DataConfig(), TrainConfig()).model.pretrained is True
+    )
 
 
 def test_a_missing_transformers_says_how_to_install_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "transformers", None)
-    with pytest.raises(RuntimeError, match=r'transformers is not installed; pip install "onlooker\[video\]" for MCG'):
-        configured(ModelConfig(encoder="transformers:MCG-NJU/videomae-base", pretrained=True), DataConfig(), 2)
+    with pytest.raises(
+        RuntimeError,
+        match=r'transformers is not installed; pip install "onlooker\[video\]" for MCG',
+    ):
+        configured(
+            ModelConfig(encoder="transformers:MCG-NJU/videomae-base", pretrained=True),
+            DataConfig(),
+            2,
+        )
 
 
 @pytest.fixture(scope="module")
 def transformers():
-    return pytest.importorskip("transformers", reason="networks of transformers need onlooker[video]")
+    return pytest.importorskip(
+        "transformers", reason="networks of transformers need onlooker[video]"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -169,7 +210,9 @@ def test_the_map_is_the_mean_of_the_last_tokens_over_time(transformers, folders,
     if family == "vivit":
         tokens = tokens[:, 1:]  # without the class token
     maps = tokens.reshape(2, 2, 3, 3, 32)
-    torch.testing.assert_close(encoder(video), maps.mean(1).permute(0, 3, 1, 2), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(
+        encoder(video), maps.mean(1).permute(0, 3, 1, 2), rtol=1e-4, atol=1e-5
+    )
     assert (encoder.span, encoder.num_features, encoder.grid(24, 24)) == (4, 32, (3, 3))
 
 
@@ -178,7 +221,8 @@ def test_the_map_is_the_mean_of_the_last_tokens_over_time(transformers, folders,
 @torch.no_grad()
 def test_a_cell_of_the_maps_responds_to_its_part_of_the_video(folders, family, place):
     encoder = transformers_video(str(folders[family]), 24, True).eval()
-    video, (t, y, x) = windows(24, 4)[0][:1], place
+    video = windows(24, 4)[0][:1]
+    (t, y, x) = place
     before = encoder(video)
     video[:, t, :, 8 * y : 8 * y + 8, 8 * x : 8 * x + 8] += 4
     change = (encoder(video) - before)[0].abs().sum(0)
@@ -190,26 +234,40 @@ def test_the_normalization_is_that_of_the_image_processor(folders, tmp_path):
         (tmp_path / file.name).write_bytes(file.read_bytes())
     processor = tmp_path / "preprocessor_config.json"
     # As ViViT has it: bytes / 127.5 - 1, then (… - 0.5) / 0.5.
-    colors = {"image_mean": [0.5] * 3, "image_std": [0.5] * 3, "rescale_factor": 1 / 127.5, "offset": True}
+    colors = {
+        "image_mean": [0.5] * 3,
+        "image_std": [0.5] * 3,
+        "rescale_factor": 1 / 127.5,
+        "offset": True,
+    }
     processor.write_text(json.dumps(colors))
     colors = transformers_video(str(tmp_path), 24).colors.flatten(1)
     torch.testing.assert_close(colors, torch.tensor([[0.75] * 3, [0.25] * 3]))
     processor.unlink()
-    torch.testing.assert_close(transformers_video(str(tmp_path), 24).colors.flatten(1), torch.tensor(IMAGENET))
+    torch.testing.assert_close(
+        transformers_video(str(tmp_path), 24).colors.flatten(1), torch.tensor(IMAGENET)
+    )
 
 
-def test_what_transformers_cannot_build_is_an_error_that_says_what_to_do(transformers, folders, tmp_path, monkeypatch):
+def test_what_transformers_cannot_build_is_an_error_that_says_what_to_do(
+    transformers, folders, tmp_path, monkeypatch
+):
     videomae = str(folders["videomae"])
     with pytest.raises(ValueError, match=r"size is 112, and .* takes 24 pixels; give --size 24"):
         transformers_video(videomae, 112)
-    with pytest.raises(ValueError, match=r"weights.pth is not enough to build .*transformers:FOLDER"):
+    with pytest.raises(
+        ValueError, match=r"weights.pth is not enough to build .*transformers:FOLDER"
+    ):
         transformers_video(videomae, 24, "weights.pth")
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "bert"}))
     with pytest.raises(ValueError, match="is of type bert, expected one of videomae, vivit"):
         transformers_video(str(tmp_path), 24)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    with pytest.raises(RuntimeError, match=r"some/network cannot be loaded .*HF_HOME.*model.safetensors into a folder"):
+    with pytest.raises(
+        RuntimeError,
+        match=r"some/network cannot be loaded .*HF_HOME.*model.safetensors into a folder",
+    ):
         transformers_video("some/network", 24, True)
 
 
@@ -224,7 +282,11 @@ def test_weights_of_another_network_are_an_error(folders, tmp_path):
 @torch.no_grad()
 def test_a_network_is_built_from_its_settings_without_its_folder(folders, family):
     encoder = transformers_video(str(folders[family]), 24, True).eval()
-    settings = {**json.loads(json.dumps(encoder.settings)), "_attn_implementation": "some/code", "auto_map": {}}
+    settings = {
+        **json.loads(json.dumps(encoder.settings)),
+        "_attn_implementation": "some/code",
+        "auto_map": {},
+    }
     again = transformers_video("gone", 24, False, settings).eval()
     again.load_state_dict(encoder.state_dict())
     video = windows(24, 4)[0]

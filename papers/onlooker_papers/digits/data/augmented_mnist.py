@@ -1,4 +1,6 @@
-"""Augmented Moving MNIST: moving digits on a canvas that is rotated, scaled and deformed (Shan & Atanasov 2017)."""
+"""Augmented Moving MNIST: moving digits on a canvas that is rotated, scaled and deformed (Shan &
+Atanasov 2017).
+"""
 
 import math
 from collections.abc import Iterator
@@ -16,12 +18,14 @@ VARIANTS = ("normal", "rotation", "scale", "rotation+scale", "gesture")
 
 @dataclass(frozen=True)
 class AugmentedDigits(MovingDigits):
-    """Moving digits; all variants but `normal` also transform the canvas about its center, at random.
+    """Moving digits; all variants but `normal` also transform the canvas about its center, at
+    random.
 
-    The transform changes every `frames_per_setting` frames: `rotation` by an angle in [0, 2π), `scale` by a factor in
-    `scale`, `rotation+scale` by both, `gesture` by both, followed by an elastic deformation (`elastic_fields`). Each
-    digit is a separate layer, which is resampled once (bilinear, zero beyond the canvas) and rounded; then the layers
-    are combined. So each box belongs to one digit.
+    The transform changes every `frames_per_setting` frames: `rotation` by an angle in [0, 2π),
+    `scale` by a factor in `scale`, `rotation+scale` by both, `gesture` by both, followed by an
+    elastic deformation (`elastic_fields`). Each digit is a separate layer, which is resampled once
+    (bilinear, zero beyond the canvas) and rounded; then the layers are combined. So each box
+    belongs to one digit.
 
     Args:
         digits, num_digits, canvas, frames, speed: as for `MovingDigits`.
@@ -38,14 +42,22 @@ class AugmentedDigits(MovingDigits):
     sigma: float = 10.0
     window: int = 7
 
-    def draw(self, images: Tensor, by_paths: torch.Generator, video: Tensor, boxes: Tensor, threads: int) -> None:
-        """Fill `video` (B T 1 H W) and `boxes` (B T k 4) with digits (B k 28 28, on the CPU) on random paths."""
+    def draw(
+        self, images: Tensor, by_paths: torch.Generator, video: Tensor, boxes: Tensor, threads: int
+    ) -> None:
+        """Fill `video` (B T 1 H W) and `boxes` (B T k 4) with digits (B k 28 28, on the CPU) on
+        random paths.
+        """
         if self.variant == "normal":
             super().draw(images, by_paths, video, boxes, threads)
             return
-        S, side, deformed = self.frames // self.frames_per_setting, self.canvas, self.variant == "gesture"
+        S = self.frames // self.frames_per_setting
+        side = self.canvas
+        deformed = self.variant == "gesture"
         ink = ink_boxes(images)
-        positions = self.positions(len(images), by_paths).unflatten(2, (S, -1)).transpose(1, 2)  # B S k F 2
+        positions = (
+            self.positions(len(images), by_paths).unflatten(2, (S, -1)).transpose(1, 2)
+        )  # B S k F 2
         angles, scales = self.transforms(len(images), by_paths)
 
         def work(part: slice, noise: Tensor | None) -> None:
@@ -53,19 +65,34 @@ class AugmentedDigits(MovingDigits):
             places = positions[part].flatten(0, 1)
             n, _, F, _ = places.shape
             of = torch.arange(n) // S
-            scenes = Scenes(images[part], ink[part], of, places, angles[part].flatten(), scales[part].flatten(), fields)
+            scenes = Scenes(
+                images[part],
+                ink[part],
+                of,
+                places,
+                angles[part].flatten(),
+                scales[part].flatten(),
+                fields,
+            )
             draw_scenes(scenes, video[part].view(n, F, side, side), boxes[part].view(n, F, -1, 4))
 
-        parts = chunks(len(video), side**2 * (self.frames + 8 * S if deformed else self.frames), threads)
+        parts = chunks(
+            len(video), side**2 * (self.frames + 8 * S if deformed else self.frames), threads
+        )
 
         def with_noise() -> Iterator[tuple[slice, Tensor | None]]:
             for part in parts:
-                yield part, elastic_noise(len(video[part]) * S, side, by_paths) if deformed else None
+                yield (
+                    part,
+                    elastic_noise(len(video[part]) * S, side, by_paths) if deformed else None,
+                )
 
         share(work, with_noise(), min(threads, len(parts)))
 
     def transforms(self, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Random angles `B S` (radians, clockwise on the screen; 0 without rotation) and scales `B S` (1 without)."""
+        """Random angles `B S` (radians, clockwise on the screen; 0 without rotation) and scales `B
+        S` (1 without).
+        """
         S = self.frames // self.frames_per_setting
         angles = torch.rand(size, S, generator=generator) * (2 * math.pi)
         small, large = self.scale

@@ -11,7 +11,8 @@ def paste(patches: Tensor, corners: Tensor, video: Tensor) -> None:
 
     Args:
         patches: `n k F p p`, levels of any type; or `n k 1 p p`, the same in all frames.
-        corners: `n k F 2`, int64, x and y of their upper left corners; patches are inside the canvas.
+        corners: `n k F 2`, int64, x and y of their upper left corners; patches are inside the
+            canvas.
     """
     count = math.prod(patches.shape[:3])
     strip = Strip(count, video.shape[-1])
@@ -22,12 +23,14 @@ def paste(patches: Tensor, corners: Tensor, video: Tensor) -> None:
 class Strip:
     """Memory for patches, each in an image as wide as the canvas, stored row by row, all 0.
 
-    Reading y·canvas + x elements earlier shifts a patch by (x, y), so a frame is one contiguous copy. The memory begins
-    with one empty image, because these reads may begin before the first patch.
+    Reading y·canvas + x elements earlier shifts a patch by (x, y), so a frame is one contiguous
+    copy. The memory begins with one empty image, because these reads may begin before the first
+    patch.
     """
 
     def __init__(self, count: int, canvas: int) -> None:
-        self.count, self.canvas = count, canvas
+        self.count = count
+        self.canvas = canvas
         self.levels = torch.zeros((1 + count) * canvas**2, dtype=torch.uint8)
 
     def patches(self, side: int) -> Tensor:
@@ -36,7 +39,9 @@ class Strip:
         return self.levels.as_strided((self.count, side, side), (size, self.canvas, 1), size)
 
     def join(self, numbers: Tensor, corners: Tensor, video: Tensor) -> None:
-        """Fill `video` (n F H W) with patches, given their indices (n k F or n k 1), at `corners` (n k F 2)."""
+        """Fill `video` (n F H W) with patches, given their indices (n k F or n k 1), at `corners`
+        (n k F 2).
+        """
         size = self.canvas**2
         images = runs(self.levels, size)
         first = (1 + numbers) * size - corners[..., 1] * self.canvas - corners[..., 0]  # n k F
@@ -52,7 +57,8 @@ def runs(values: Tensor, length: int) -> Tensor:
 
 
 def ink_boxes(layers: Tensor) -> Tensor:
-    """The smallest rectangles around all pixels above 0 of layers `… h h`, whole numbers from 0 to 255 of any type.
+    """The smallest rectangles around all pixels above 0 of layers `… h h`, whole numbers from 0 to
+    255 of any type.
 
     `… 4`, float32, `x1 y1 x2 y2`; NaN where every pixel is 0.
     """
@@ -74,6 +80,8 @@ def profile_boxes(profiles: Tensor) -> Tensor:
     side = profiles.shape[-1]
     before = torch.ones(side, side).triu()
     sums = (profiles @ torch.cat((before, before.T), 1)).unflatten(-1, (2, side))  # … 2 2 side
-    counts = sums.clamp_(max=1).sum(-1)  # … 2 2: columns and rows from the first ink on, and up to the last
+    counts = sums.clamp_(max=1).sum(
+        -1
+    )  # … 2 2: columns and rows from the first ink on, and up to the last
     boxes = torch.cat((side - counts[..., 0], counts[..., 1]), -1)
     return boxes.where(counts[..., :1, 1] > 0, torch.nan)

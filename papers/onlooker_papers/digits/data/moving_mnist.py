@@ -1,4 +1,5 @@
-"""Moving MNIST: digits that bounce in a small canvas, generated as whole batches without a loop over frames.
+"""Moving MNIST: digits that bounce in a small canvas, generated as whole batches without a loop
+over frames.
 
 Paths have a closed form; how digits are drawn along them is in `canvas.py`.
 """
@@ -35,9 +36,10 @@ class Batch:
     Args:
         video: `B T 1 H W`, uint8.
         labels: `B k`, int64, the classes of the digits.
-        boxes: `B T k 4`, float32, `x1 y1 x2 y2` in pixels of the canvas: the smallest rectangle around all pixels
-            above 0 of the digit, from the left edge of its first pixel to the right edge of its last. NaN where none
-            is on the canvas; pixels that another digit covers count.
+        boxes: `B T k 4`, float32, `x1 y1 x2 y2` in pixels of the canvas: the smallest rectangle
+            around all pixels above 0 of the digit, from the left edge of its first pixel to the
+            right edge of its last. NaN where none is on the canvas; pixels that another digit
+            covers count.
         indices: `B k`, int64, the index of each digit in the data set.
     """
 
@@ -51,9 +53,9 @@ class Batch:
 class MovingDigits:
     """Videos of digits that move and bounce (Moving MNIST).
 
-    Each digit starts at a random position, in a random direction, moves at a constant speed, and is reflected by the
-    borders of the canvas; its position is rounded to whole pixels at each frame. Overlapping digits are joined by the
-    pixel maximum.
+    Each digit starts at a random position, in a random direction, moves at a constant speed, and is
+    reflected by the borders of the canvas; its position is rounded to whole pixels at each frame.
+    Overlapping digits are joined by the pixel maximum.
 
     Args:
         num_digits: digits per video (k).
@@ -77,7 +79,8 @@ class MovingDigits:
         paths_seed: int | None = None,
         labels: Tensor | Sequence[Sequence[int]] | None = None,
     ) -> Batch:
-        """Generate `size` videos. Equal arguments give equal videos, bit for bit, whatever the number of threads.
+        """Generate `size` videos. Equal arguments give equal videos, bit for bit, whatever the
+        number of threads.
 
         For the same digits on new paths, keep `digits_seed` (and `labels`) and change
         `paths_seed`; for new digits on the same paths, the reverse.
@@ -94,15 +97,22 @@ class MovingDigits:
         with _undivided_operations() as threads:
             classes, indices = self._choose(size, labels, by_digits)
             images = torch.from_numpy(self.digits.images[indices.numpy()])  # B k 28 28
-            B, T, side = len(classes), self.frames, self.canvas
+            B = len(classes)
+            T = self.frames
+            side = self.canvas
             video = torch.empty(B, T, 1, side, side, dtype=torch.uint8)
             boxes = torch.empty(B, T, self.num_digits, 4)
             self.draw(images, by_paths, video, boxes, threads)
             return Batch(video, classes, boxes, indices)
 
-    def draw(self, images: Tensor, by_paths: torch.Generator, video: Tensor, boxes: Tensor, threads: int) -> None:
-        """Fill `video` (B T 1 H W) and `boxes` (B T k 4) with digits (B k 28 28, on the CPU) on random paths."""
-        ink, positions = ink_boxes(images)[:, :, None], self.positions(len(images), by_paths)
+    def draw(
+        self, images: Tensor, by_paths: torch.Generator, video: Tensor, boxes: Tensor, threads: int
+    ) -> None:
+        """Fill `video` (B T 1 H W) and `boxes` (B T k 4) with digits (B k 28 28, on the CPU) on
+        random paths.
+        """
+        ink = ink_boxes(images)[:, :, None]
+        positions = self.positions(len(images), by_paths)
         images = images[:, :, None]
 
         def work(part: slice) -> None:
@@ -113,8 +123,11 @@ class MovingDigits:
         share(work, ((part,) for part in parts), min(threads, len(parts)))
 
     def positions(self, size: int, generator: torch.Generator) -> Tensor:
-        """Random paths: `B k T 2`, int64, x and y of the upper left corner of each digit's 28×28 square, on the CPU."""
-        k, largest = self.num_digits, self.canvas - SIDE
+        """Random paths: `B k T 2`, int64, x and y of the upper left corner of each digit's 28×28
+        square, on the CPU.
+        """
+        k = self.num_digits
+        largest = self.canvas - SIDE
         start = torch.rand(size, k, 2, generator=generator, dtype=torch.float64) * largest
         direction = torch.rand(size, k, generator=generator, dtype=torch.float64) * (2 * math.pi)
         slow, fast = self.speed
@@ -123,13 +136,18 @@ class MovingDigits:
         return bounce(start, velocity, self.frames, largest).round().long()
 
     def _choose(
-        self, size: int | None, labels: Tensor | Sequence[Sequence[int]] | None, generator: torch.Generator
+        self,
+        size: int | None,
+        labels: Tensor | Sequence[Sequence[int]] | None,
+        generator: torch.Generator,
     ) -> tuple[Tensor, Tensor]:
         """Classes `B k`, and the index of an image for each."""
         present = self.digits.classes
         if labels is None:
             assert size is not None, "either size or labels are given"
-            classes = present[torch.randint(len(present), (size, self.num_digits), generator=generator)]
+            classes = present[
+                torch.randint(len(present), (size, self.num_digits), generator=generator)
+            ]
         else:
             classes = torch.as_tensor(labels, dtype=torch.int64).cpu()
         return classes, self.digits.draw(classes, generator)
@@ -138,17 +156,20 @@ class MovingDigits:
 class DigitPairs(Dataset[Sample]):
     """Moving digits as samples for training: `(frames T H W 1 uint8, target, index)`.
 
-    The class of two digits is their unordered pair (55 classes), that of one is the digit (10 classes).
+    The class of two digits is their unordered pair (55 classes), that of one is the digit (10
+    classes).
 
-    A batch is generated at once, from a seed that is a function of `seed` and of its indices. In a new order every
-    batch is new, and the same order gives the same videos again.
+    A batch is generated at once, from a seed that is a function of `seed` and of its indices. In a
+    new order every batch is new, and the same order gives the same videos again.
 
     Args:
         seed: different for training and validation.
     """
 
     def __init__(self, digits: MovingDigits, length: int, seed: int) -> None:
-        self.digits, self.length, self.seed = digits, length, seed
+        self.digits = digits
+        self.length = length
+        self.seed = seed
 
     def __len__(self) -> int:
         return self.length
@@ -169,10 +190,11 @@ class DigitPairs(Dataset[Sample]):
 
 @contextmanager
 def _undivided_operations() -> Iterator[int]:
-    """Keep PyTorch from dividing each operation among threads; yields how many threads it would have used.
+    """Keep PyTorch from dividing each operation among threads; yields how many threads it would
+    have used.
 
-    The operations here are short, so whole chunks are divided instead (`share`): on a busy machine, threads that
-    synchronize after every operation wait longer than they work.
+    The operations here are short, so whole chunks are divided instead (`share`): on a busy machine,
+    threads that synchronize after every operation wait longer than they work.
     """
     threads = torch.get_num_threads()
     if threads == 1:
@@ -221,14 +243,16 @@ def share(work: Callable[..., None], parts: Iterable[tuple[Any, ...]], threads: 
 def random_stream(seed: int, of: str) -> torch.Generator:
     """The random generator that `MovingDigits.batch` uses for the "digits", or for the "paths".
 
-    The two streams of a seed differ; otherwise the positions of the digits would depend on their labels.
+    The two streams of a seed differ; otherwise the positions of the digits would depend on their
+    labels.
     """
     state = int(np.random.SeedSequence([seed, _STREAMS[of]]).generate_state(1, np.uint64)[0])
     return torch.Generator().manual_seed(state >> 1)
 
 
 def bounce(start: Tensor, velocity: Tensor, frames: int, largest: float) -> Tensor:
-    """Paths of points that are reflected at 0 and at `largest`: triangle waves of start + velocity·t.
+    """Paths of points that are reflected at 0 and at `largest`: triangle waves of start +
+    velocity·t.
 
     Args:
         start: `… 2`, x and y at frame 0, in [0, largest].

@@ -1,4 +1,6 @@
-"""Scaled MNIST: single digits, smaller and off center, to pre-train the digit encoders (Shan & Atanasov 2017)."""
+"""Scaled MNIST: single digits, smaller and off center, to pre-train the digit encoders (Shan &
+Atanasov 2017).
+"""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,23 +17,26 @@ from onlooker_papers.mnist import Digits
 
 @dataclass(frozen=True, eq=False)
 class ScaledDigits:
-    """Digits at `size` × `size`, zoomed out and shifted at random, minus the training mean, divided by 255.
+    """Digits at `size` × `size`, zoomed out and shifted at random, minus the training mean, divided
+    by 255.
 
     Transforms are those of Keras' `ImageDataGenerator(zoom_range=zoom, width_shift_range=shift,
-    height_shift_range=shift)`: for each image and axis a factor z uniform in `zoom` and a shift t uniform in
-    ± `shift` · `size` pixels; pixel p shows the image at z · (p - center) + center + t, bilinearly, and beyond the
-    border its nearest pixel. So a factor of 2 shows the digit at half its size, and the shift is in pixels of the
-    image before scaling. The center is the middle of the image, as in Keras since 2018; in Keras 2.0, of the authors'
-    code, it is one pixel to the right and below, and pixels are not interpolated (`literal`).
+    height_shift_range=shift)`: for each image and axis a factor z uniform in `zoom` and a shift t
+    uniform in ± `shift` · `size` pixels; pixel p shows the image at z · (p - center) + center + t,
+    bilinearly, and beyond the border its nearest pixel. So a factor of 2 shows the digit at half
+    its size, and the shift is in pixels of the image before scaling. The center is the middle of
+    the image, as in Keras since 2018; in Keras 2.0, of the authors' code, it is one pixel to the
+    right and below, and pixels are not interpolated (`literal`).
 
     Args:
         digits: where the digits come from.
         size: H and W, to which the 28×28 pixels are enlarged bilinearly.
         zoom: smallest and largest factor; 1 keeps the size.
         shift: largest shift, as a share of the side.
-        mean: gray level (0 to 255) to subtract, `training.level` of the training digits. None: that of these digits.
-        literal: as the authors' code with Keras 2.0: enlarged by a Lanczos filter, the center has index size/2 + 1/2,
-            and a pixel shows the nearest one.
+        mean: gray level (0 to 255) to subtract, `training.level` of the training digits. None: that
+        of these digits.
+        literal: as the authors' code with Keras 2.0: enlarged by a Lanczos filter, the center has
+            index size/2 + 1/2, and a pixel shows the nearest one.
     """
 
     digits: Digits
@@ -77,15 +82,21 @@ class ScaledDigits:
         return zooms, shifts
 
     def place(self, images: Tensor, zooms: Tensor, shifts: Tensor) -> Tensor:
-        """Images of `images` (`N 28 28`, uint8) under given factors and shifts (`N 2`, x and y): `N 1 H W`."""
+        """Images of `images` (`N 28 28`, uint8) under given factors and shifts (`N 2`, x and y): `N
+        1 H W`.
+        """
         enlarged = self._enlarge(images[:, None].float())
         if self.literal:
             shifts = shifts + 1 - zooms
         # In the coordinates of grid_sample.
         axis = (torch.arange(self.size, device=images.device) * 2 + 1) / self.size - 1
         lines = axis * zooms[..., None] + shifts[..., None] * (2 / self.size)  # N 2 size
-        N, side = len(images), self.size
-        grid = torch.stack((lines[:, 0, None].expand(N, side, side), lines[:, 1, :, None].expand(N, side, side)), -1)
+        N = len(images)
+        side = self.size
+        grid = torch.stack(
+            (lines[:, 0, None].expand(N, side, side), lines[:, 1, :, None].expand(N, side, side)),
+            -1,
+        )
         mode = "nearest" if self.literal else "bilinear"
         seen = F.grid_sample(enlarged, grid, mode, padding_mode="border", align_corners=False)
         return seen.sub_(self.level).div_(255)
@@ -93,21 +104,28 @@ class ScaledDigits:
     def _enlarge(self, images: Tensor) -> Tensor:
         if self.literal:
             sides = (self.size, self.size)
-            enlarged = [Image.fromarray(of).resize(sides, Image.Resampling.LANCZOS) for of in images[:, 0].numpy()]
+            enlarged = [
+                Image.fromarray(of).resize(sides, Image.Resampling.LANCZOS)
+                for of in images[:, 0].numpy()
+            ]
             return torch.from_numpy(np.stack(list(map(np.asarray, enlarged))))[:, None]
         return F.interpolate(images, (self.size, self.size), mode="bilinear", align_corners=False)
 
 
 class SingleDigits(Dataset[tuple[Tensor, int, int]]):
-    """Each digit of a data set as a video of one frame, with a new zoom and shift in every batch (Scaled MNIST).
+    """Each digit of a data set as a video of one frame, with a new zoom and shift in every batch
+    (Scaled MNIST).
 
     Args:
-        digits: makes the images; the level that `ScaledDigits` subtracts is added again, for 8 bits.
-        seed: different for data sets that must not share transforms, such as training and validation.
+        digits: makes the images; the level that `ScaledDigits` subtracts is added again, for 8
+        bits.
+        seed: different for data sets that must not share transforms, such as training and
+            validation.
     """
 
     def __init__(self, digits: ScaledDigits, seed: int) -> None:
-        self.digits, self.seed = digits, seed
+        self.digits = digits
+        self.seed = seed
 
     def __len__(self) -> int:
         return len(self.digits)

@@ -1,4 +1,6 @@
-"""The encoders of this paper, one vector per frame, and their names for `create_model` and the commands."""
+"""The encoders of this paper, one vector per frame, and their names for `create_model` and the
+commands.
+"""
 
 from functools import partial
 
@@ -26,6 +28,9 @@ def register_encoders() -> None:
             "dcn:literal": partial(DCN, offset="literal"),
             "dcn:tap": partial(DCN, offset="tap"),
             "dcn:modulated": partial(DCN, offset="modulated"),
-            **{f"stn:{count}": partial(_build_glimpses, glimpses=count) for count in range(1, _MAX_GLIMPSES + 1)},
+            **{
+                f"stn:{count}": partial(_build_glimpses, glimpses=count)
+                for count in range(1, _MAX_GLIMPSES + 1)
+            },
         }
     )

@@ -14,19 +14,23 @@ _FRAMES = 16  # recomputed at once
 
 
 class DCN(VectorEncoder):
-    """Two deformable 5×5 convolutions to 20 and 50 channels ("same", ReLU, no pooling); fully connected 500, ReLU.
+    """Two deformable 5×5 convolutions to 20 and 50 channels ("same", ReLU, no pooling); fully
+    connected 500, ReLU.
 
-    With `Linear(500, 10)` on top, 64×64 gray frames and `offset="channel"` it has the published 102,483,280 parameters.
+    With `Linear(500, 10)` on top, 64×64 gray frames and `offset="channel"` it has the published
+    102,483,280 parameters.
 
-    The convolutions are recomputed for the gradients, 16 frames at a time (activation checkpointing). It takes a sixth
-    more time, and end-to-end training of 16 videos of 10 frames then needs less than 4 GB.
+    The convolutions are recomputed for the gradients, 16 frames at a time (activation
+    checkpointing). It takes a sixth more time, and end-to-end training of 16 videos of 10 frames
+    then needs less than 4 GB.
 
     Args:
         in_channels: C of the frames.
         size: their height and width.
-        offset: `channel`: after each convolution, a learned offset per channel (`ChannelOffset`), as the authors meant
-            it; `literal`: as their code runs it, with the offsets in another order. `tap`: a learned offset per kernel
-            tap (the paper's equation 1b, `DeformableConv2d`). `modulated`: also a factor per tap (Zhu et al. 2019).
+        offset: `channel`: after each convolution, a learned offset per channel (`ChannelOffset`),
+            as the authors meant it; `literal`: as their code runs it, with the offsets in another
+            order. `tap`: a learned offset per kernel tap (the paper's equation 1b,
+            `DeformableConv2d`). `modulated`: also a factor per tap (Zhu et al. 2019).
 
     Raises:
         ValueError: `offset` is none of these.
@@ -44,7 +48,9 @@ class DCN(VectorEncoder):
                 conv = nn.Conv2d(channels, width, 5, padding=2)
                 layers += [conv, nn.ReLU(), ChannelOffset(width, offset == "literal")]
             else:
-                deformable = DeformableConv2d(channels, width, 5, padding=2, modulated=offset == "modulated")
+                deformable = DeformableConv2d(
+                    channels, width, 5, padding=2, modulated=offset == "modulated"
+                )
                 conv = deformable.conv
                 layers += [deformable, nn.ReLU()]
             init_xavier(conv)
@@ -60,4 +66,6 @@ class DCN(VectorEncoder):
         """The input of the fully connected layer: `N C H W -> N 50 H W`."""
         if not torch.is_grad_enabled():
             return self.layers(frames)
-        return torch.cat([recompute(self.layers, part, use_reentrant=False) for part in frames.split(_FRAMES)])
+        return torch.cat(
+            [recompute(self.layers, part, use_reentrant=False) for part in frames.split(_FRAMES)]
+        )

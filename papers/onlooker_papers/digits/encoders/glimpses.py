@@ -1,4 +1,6 @@
-"""A recurrent spatial transformer: several windows per frame, one after the other, for scenes with several objects."""
+"""A recurrent spatial transformer: several windows per frame, one after the other, for scenes with
+several objects.
+"""
 
 import math
 
@@ -13,34 +15,42 @@ _WINDOW = 32  # height and width of a sampled window
 _WIDTH = 64  # features of a window
 _PLACES = 32  # channels of the map on which windows are chosen
 _STATE = 32  # units of the recurrent cell
-# Height and width of a window as a share of the frame's. A larger window would cover two objects, because training has
-# no other label than the class.
-_SMALLEST, _START, _LARGEST = 0.3, 0.45, 0.5
-_GAIN = 5.0  # initial value; high enough that the softmax selects one object, not the middle between two
-_REACH = 0.7  # standard deviation, in half windows, of the Gaussian that excludes regions of earlier windows
+# Height and width of a window as a share of the frame's. A larger window would cover two objects,
+# because training has no other label than the class.
+_SMALLEST = 0.3
+_START = 0.45
+_LARGEST = 0.5
+# initial value; high enough that the softmax selects one object, not the middle between two
+_GAIN = 5.0
+# standard deviation, in half windows, of the Gaussian that excludes regions of earlier windows
+_REACH = 0.7
 
 
 class Glimpses(VectorEncoder):
-    """A recurrent cell chooses windows of the frame one after the other; convolutions encode each at 32×32.
+    """A recurrent cell chooses windows of the frame one after the other; convolutions encode each
+    at 32×32.
 
-    One transform per glimpse, from a recurrent cell, as in Sønderby et al. 2015 and AIR (Eslami et al. 2016). A window
-    is placed where the frame differs from its mean and no earlier window was (saliency and inhibition of return, Itti,
-    Koch & Niebur 1998), so that windows cover different objects even before training:
+    One transform per glimpse, from a recurrent cell, as in Sønderby et al. 2015 and AIR (Eslami et
+    al. 2016). A window is placed where the frame differs from its mean and no earlier window was
+    (saliency and inhibition of return, Itti, Koch & Niebur 1998), so that windows cover different
+    objects even before training:
 
-        X = localization network(frame), d_i = |x_i - mean(x)|² averaged over 3×3 places, divided by its mean
-        r_i = 2 σ(x_i · W_q s_{g-1} / √32)                   relevance, given the earlier windows
-        u_i = Π_{j<g} (1 - exp(-½ |(p_i - c_j) / (.7 z_j)|²))  not covered by them
-        a = softmax_i(γ d_i r_i u_i),  c_g = Σ a_i p_i        places p from -1 to 1, center of the window
-        s_g = GRU([Σ a_i x_i, c_g], s_{g-1}),  z_g = .3 + .2 σ(W_z s_g + b_z)   half its width and height
+        X = localization network(frame), d_i = |x_i - mean(x)|² averaged over 3×3 places, divided by
+        its mean r_i = 2 σ(x_i · W_q s_{g-1} / √32)                   relevance, given the earlier
+        windows u_i = Π_{j<g} (1 - exp(-½ |(p_i - c_j) / (.7 z_j)|²))  not covered by them a =
+        softmax_i(γ d_i r_i u_i),  c_g = Σ a_i p_i        places p from -1 to 1, center of the
+        window s_g = GRU([Σ a_i x_i, c_g], s_{g-1}),  z_g = .3 + .2 σ(W_z s_g + b_z)   half its
+        width and height
 
-    The softmax over locations, instead of a fully connected layer, makes localization translation-equivariant. For two
-    equally salient objects, it gives the middle between them. Windows are not rotated.
+    The softmax over locations, instead of a fully connected layer, makes localization
+    translation-equivariant. For two equally salient objects, it gives the middle between them.
+    Windows are not rotated.
 
-    Localization: conv 5×5→16 with stride 2, max-pool 2, conv 3×3→32. On the windows: conv 5×5→16, 3×3→32, 3×3→64,
-    each with max-pool 2, then fully connected 64, ReLU; the same weights for all glimpses. Batch norm and ReLU after
-    every convolution.
-    For gray frames and any number of glimpses it has 102,019 parameters: localization 400 + 4,608 + 96, recurrent
-    1,056 + 6,528 + 66 + 1, on the windows 400 + 4,608 + 18,432 + 224 + 65,600.
+    Localization: conv 5×5→16 with stride 2, max-pool 2, conv 3×3→32. On the windows: conv 5×5→16,
+    3×3→32, 3×3→64, each with max-pool 2, then fully connected 64, ReLU; the same weights for all
+    glimpses. Batch norm and ReLU after every convolution. For gray frames and any number of
+    glimpses it has 102,019 parameters: localization 400 + 4,608 + 96, recurrent 1,056 + 6,528 + 66
+    + 1, on the windows 400 + 4,608 + 18,432 + 224 + 65,600.
 
     Args:
         in_channels: C of the frames.
@@ -49,7 +59,8 @@ class Glimpses(VectorEncoder):
 
     def __init__(self, in_channels: int = 1, glimpses: int = 2) -> None:
         super().__init__()
-        self.glimpses, self.num_features = glimpses, glimpses * _WIDTH
+        self.glimpses = glimpses
+        self.num_features = glimpses * _WIDTH
         self.localization = nn.Sequential(
             nn.Conv2d(in_channels, 16, 5, 2, 2, bias=False),
             nn.MaxPool2d(2, ceil_mode=True),
@@ -64,14 +75,20 @@ class Glimpses(VectorEncoder):
         self.extent = nn.Linear(_STATE, 2)
         self.log_gain = nn.Parameter(torch.tensor(math.log(_GAIN)))
         self.recognition = nn.Sequential(
-            *_block(in_channels, 16, 5), *_block(16, 32, 3), *_block(32, 64, 3),
-            nn.Flatten(), nn.Linear(64 * (_WINDOW // 8) ** 2, _WIDTH), nn.ReLU(),
-        )  # fmt: skip
+            *_block(in_channels, 16, 5),
+            *_block(16, 32, 3),
+            *_block(32, 64, 3),
+            nn.Flatten(),
+            nn.Linear(64 * (_WINDOW // 8) ** 2, _WIDTH),
+            nn.ReLU(),
+        )
         nn.init.zeros_(self.extent.weight)
         nn.init.constant_(self.extent.bias, math.log((_START - _SMALLEST) / (_LARGEST - _START)))
 
     def windows(self, frames: Tensor) -> Tensor:
-        """The windows of each frame, in order, as `spatial_transform` takes them: `N C H W -> N G 2 3`."""
+        """The windows of each frame, in order, as `spatial_transform` takes them: `N C H W -> N G 2
+        3`.
+        """
         return self._windows(frames)
 
     def transform(self, frames: Tensor) -> Tensor:
@@ -98,7 +115,9 @@ class Glimpses(VectorEncoder):
         state = features.new_zeros(N, _STATE)
         windows = []
         for _ in range(self.glimpses):
-            relevance = 2 * torch.sigmoid(torch.bmm(self.query(state)[:, None], features)[:, 0] / math.sqrt(D))
+            relevance = 2 * torch.sigmoid(
+                torch.bmm(self.query(state)[:, None], features)[:, 0] / math.sqrt(D)
+            )
             attention = (left * relevance).softmax(1)
             center = attention @ places
             content = torch.bmm(features, attention[:, :, None])[:, :, 0]
@@ -111,7 +130,8 @@ class Glimpses(VectorEncoder):
 
 
 def contrast(features: Tensor) -> Tensor:
-    """`N D h w -> N h w`: squared distance of the features at a location from the mean of the map, averaged over 3×3.
+    """`N D h w -> N h w`: squared distance of the features at a location from the mean of the map,
+    averaged over 3×3.
 
     Normalized to a mean of 1; 0 for a constant map.
     """

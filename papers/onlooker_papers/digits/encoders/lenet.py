@@ -7,9 +7,11 @@ from onlooker_papers.digits.encoders.vector import VectorEncoder, init_xavier
 
 
 class LeNet(VectorEncoder):
-    """conv 5×5→20, ReLU, pool 2; conv 5×5→50, ReLU, pool 2; fully connected 500, ReLU (Shan & Atanasov 2017, figure 1).
+    """conv 5×5→20, ReLU, pool 2; conv 5×5→50, ReLU, pool 2; fully connected 500, ReLU (Shan &
+    Atanasov 2017, figure 1).
 
-    With their `Linear(500, 10)` on top and 64×64 gray frames it has the published 6,431,080 parameters.
+    With their `Linear(500, 10)` on top and 64×64 gray frames it has the published 6,431,080
+    parameters.
 
     Args:
         in_channels: C of the frames.

@@ -11,14 +11,16 @@ _WINDOW = 32  # height and width at which the window is sampled
 
 
 class STN(VectorEncoder):
-    """A localization network chooses an affine window, which is resampled and encoded (Jaderberg et al. 2015).
+    """A localization network chooses an affine window, which is resampled and encoded (Jaderberg et
+    al. 2015).
 
-    Localization: max-pool 2, conv 5×5→20, max-pool 2, conv 5×5→20 (both "valid", without activation), fully connected
-    50, ReLU, fully connected 6, which starts at the identity. On the window: conv 5×5→20, ReLU, conv 5×5→50, ReLU
-    (both "same", no pooling), fully connected 500, ReLU.
+    Localization: max-pool 2, conv 5×5→20, max-pool 2, conv 5×5→20 (both "valid", without
+    activation), fully connected 50, ReLU, fully connected 6, which starts at the identity. On the
+    window: conv 5×5→20, ReLU, conv 5×5→50, ReLU (both "same", no pooling), fully connected 500,
+    ReLU.
 
-    With `Linear(500, 10)` on top and 64×64 gray frames it has 25,741,976 parameters: localization 520 + 10,020 +
-    100,050 + 306, convolutions 520 + 25,050, fully connected 25,600,500 + 5,010.
+    With `Linear(500, 10)` on top and 64×64 gray frames it has 25,741,976 parameters: localization
+    520 + 10,020 + 100,050 + 306, convolutions 520 + 25,050, fully connected 25,600,500 + 5,010.
 
     Args:
         in_channels: C of the frames.
@@ -36,7 +38,9 @@ class STN(VectorEncoder):
         self.literal = literal
         side = (size // 2 - 4) // 2 - 4
         if side < 1:
-            raise ValueError(f"stn pools and convolves the frame before it looks: size is {size}, expected at least 28")
+            raise ValueError(
+                f"stn pools and convolves the frame before it looks: size is {size}, expected at least 28"
+            )
         self.localization = nn.Sequential(
             nn.MaxPool2d(2),
             nn.Conv2d(in_channels, 20, 5),

@@ -4,7 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-_FEW = 128  # rows below which a bfloat16 copy of the weights takes longer than the multiplication saves
+# rows below which a bfloat16 copy of the weights takes longer than the multiplication saves
+_FEW = 128
 
 
 class VectorEncoder(nn.Module):
@@ -18,8 +19,8 @@ class VectorEncoder(nn.Module):
 class WideLinear(nn.Linear):
     """`Linear`; under autocast on a CPU, small batches are multiplied in float32.
 
-    Autocast copies the weights to bfloat16 at every call, and their gradient back. For the 102 million weights of `DCN`
-    and 32 frames this was more than a third of a training step.
+    Autocast copies the weights to bfloat16 at every call, and their gradient back. For the 102
+    million weights of `DCN` and 32 frames this was more than a third of a training step.
     """
 
     def forward(self, input: Tensor) -> Tensor:

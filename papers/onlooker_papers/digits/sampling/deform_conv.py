@@ -20,25 +20,36 @@ CHUNK = 1 << 18  # columns per thread at a time
 
 
 class DeformableConv2d(nn.Module):
-    """`y(p) = Σ_n w(p_n) · x(p + p_n + Δp_n)` (equation 1b of Shan & Atanasov 2017), zero outside the map.
+    """`y(p) = Σ_n w(p_n) · x(p + p_n + Δp_n)` (equation 1b of Shan & Atanasov 2017), zero outside
+    the map.
 
-    The offsets Δp_n come from a convolution with 2 channels per tap, which starts at zero: the layer starts as an
-    ordinary convolution.
+    The offsets Δp_n come from a convolution with 2 channels per tap, which starts at zero: the
+    layer starts as an ordinary convolution.
 
     Args:
         in_channels, out_channels: C of input and output.
         kernel_size: height and width of the kernel.
         padding: zeros on each side.
-        modulated: multiply each tap by a predicted sigmoid, which starts at one half (Zhu et al. 2019).
+        modulated: multiply each tap by a predicted sigmoid, which starts at one half (Zhu et al.
+            2019).
     """
 
     def __init__(
-        self, in_channels: int, out_channels: int, kernel_size: int, padding: int = 0, modulated: bool = False
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        padding: int = 0,
+        modulated: bool = False,
     ) -> None:
         super().__init__()
-        self.padding, self.taps, self.modulated = padding, kernel_size**2, modulated
+        self.padding = padding
+        self.taps = kernel_size**2
+        self.modulated = modulated
         self.conv = nn.Conv2d(in_channels, out_channels, kernel_size, padding=padding)
-        self.offsets = nn.Conv2d(in_channels, self.taps * (3 if modulated else 2), kernel_size, padding=padding)
+        self.offsets = nn.Conv2d(
+            in_channels, self.taps * (3 if modulated else 2), kernel_size, padding=padding
+        )
         nn.init.zeros_(self.offsets.weight)
         assert self.offsets.bias is not None
         nn.init.zeros_(self.offsets.bias)
@@ -47,7 +58,9 @@ class DeformableConv2d(nn.Module):
         """`N C H W -> N O H' W'`."""
         offset, mask = self.offsets(features).tensor_split((2 * self.taps,), 1)
         mask = mask.sigmoid() if self.modulated else None
-        return deformable_conv2d(features, offset, self.conv.weight, self.conv.bias, padding=self.padding, mask=mask)
+        return deformable_conv2d(
+            features, offset, self.conv.weight, self.conv.bias, padding=self.padding, mask=mask
+        )
 
 
 def deformable_conv2d(
@@ -58,7 +71,8 @@ def deformable_conv2d(
     padding: int = 0,
     mask: Tensor | None = None,
 ) -> Tensor:
-    """`torchvision.ops.deform_conv2d` with stride 1, faster, with less memory; half precision is computed in float32.
+    """`torchvision.ops.deform_conv2d` with stride 1, faster, with less memory; half precision is
+    computed in float32.
 
     Args:
         input: `N C H W`.
@@ -86,12 +100,15 @@ class _DeformableConv(torch.autograd.Function):
     """Saves only its inputs: the columns, K times as large, are computed again for the gradients."""
 
     @staticmethod
-    def forward(ctx: Any, input: Tensor, offset: Tensor, weight: Tensor, mask: Tensor | None, taps: Taps) -> Tensor:
+    def forward(
+        ctx: Any, input: Tensor, offset: Tensor, weight: Tensor, mask: Tensor | None, taps: Taps
+    ) -> Tensor:
         """`N O H' W'`."""
         ctx.save_for_backward(input, offset, weight, mask)
         ctx.taps = taps
         out = input.new_empty(len(input), len(weight), taps.locations)
-        kernels, lattice = weight.flatten(1), taps.normalized_lattice(offset)
+        kernels = weight.flatten(1)
+        lattice = taps.normalized_lattice(offset)
         for n, location in taps.chunks(len(input), CHUNK * torch.get_num_threads()):
             samples = sample(pad_planes(input[n]), taps.grid(offset[n], lattice, location))
             if mask is not None:
@@ -107,17 +124,23 @@ class _DeformableConv(torch.autograd.Function):
         input, offset, weight, mask = ctx.saved_tensors
         taps: Taps = ctx.taps
         gradient = gradients[0].reshape(len(input), len(weight), taps.locations)
-        kernels, lattice = weight.flatten(1), taps.normalized_lattice(offset)
-        by_input, by_offset, by_weight = torch.zeros_like(input), torch.empty_like(offset), torch.zeros_like(kernels)
+        kernels = weight.flatten(1)
+        lattice = taps.normalized_lattice(offset)
+        by_input = torch.zeros_like(input)
+        by_offset = torch.empty_like(offset)
+        by_weight = torch.zeros_like(kernels)
         by_mask = None if mask is None else torch.empty_like(mask)
         for n, location in taps.chunks(len(input), CHUNK * torch.get_num_threads()):
-            planes, grid = pad_planes(input[n]), taps.grid(offset[n], lattice, location)
+            planes = pad_planes(input[n])
+            grid = taps.grid(offset[n], lattice, location)
             samples = sample(planes, grid)
             part = gradient[n, :, location]
             by_samples = (kernels.mT @ part).view(samples.shape)
             if mask is not None and by_mask is not None:
                 factor = taps.mask(mask[n], location)
-                by_mask[n].view(-1, taps.taps, taps.locations)[..., location] = (by_samples * samples).sum(1)
+                by_mask[n].view(-1, taps.taps, taps.locations)[..., location] = (
+                    by_samples * samples
+                ).sum(1)
                 samples *= factor
                 by_samples *= factor
             by_weight += (part @ samples.flatten(1, 2).mT).sum(0)

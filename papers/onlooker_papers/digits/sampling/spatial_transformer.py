@@ -5,25 +5,30 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def spatial_transform(image: Tensor, theta: Tensor, size: tuple[int, int], literal: bool = False) -> Tensor:
-    """Sample affine windows of images bilinearly (equation 1 of Jaderberg et al. 2015), zero outside.
+def spatial_transform(
+    image: Tensor, theta: Tensor, size: tuple[int, int], literal: bool = False
+) -> Tensor:
+    """Sample affine windows of images bilinearly (equation 1 of Jaderberg et al. 2015), zero
+    outside.
 
-    Coordinates run from -1 to 1 between the outer edges of image and output (`align_corners=False`), so the identity
-    shows the whole image at any size. Autocast is off: in an image of 64 pixels, bfloat16 would round coordinates to a
-    quarter of a pixel.
+    Coordinates run from -1 to 1 between the outer edges of image and output
+    (`align_corners=False`), so the identity shows the whole image at any size. Autocast is off: in
+    an image of 64 pixels, bfloat16 would round coordinates to a quarter of a pixel.
 
     Args:
         image: `N C H W`.
-        theta: `N 2 3`: an output point (x, y, 1) shows the point theta · (x, y, 1) of the image. Or `N G 2 3`: G
-            windows per image.
+        theta: `N 2 3`: an output point (x, y, 1) shows the point theta · (x, y, 1) of the image. Or
+            `N G 2 3`: G windows per image.
         size: height and width of the output.
-        literal: as the authors' code of Shan & Atanasov 2017: output points include both ends of [-1, 1], coordinate x
-            reads the image at index (x + 1) / 2 · W, and is zero outside the first and last pixel.
+        literal: as the authors' code of Shan & Atanasov 2017: output points include both ends of
+            [-1, 1], coordinate x reads the image at index (x + 1) / 2 · W, and is zero outside the
+            first and last pixel.
 
     Returns:
         `N C *size`, or `N G C *size`.
     """
-    N, several = len(image), theta.ndim == 4
+    N = len(image)
+    several = theta.ndim == 4
     wide = torch.promote_types(image.dtype, torch.float32)
     with torch.autocast(image.device.type, enabled=False):
         windows = theta.to(wide).reshape(-1, 2, 3)

@@ -43,7 +43,8 @@ class Taps:
             tap = torch.arange(self.kernel[axis], dtype=offset.dtype, device=offset.device)
             axes.append(tap[:, None] + out - self.padding)
         whole = (*self.kernel, *self.out_size)
-        y, x = axes[0][:, None, :, None].expand(whole), axes[1][None, :, None, :].expand(whole)
+        y = axes[0][:, None, :, None].expand(whole)
+        x = axes[1][None, :, None, :].expand(whole)
         return y.reshape(self.taps, -1), x.reshape(self.taps, -1)
 
     def normalized_lattice(self, offset: Tensor) -> tuple[Tensor, Tensor]:
@@ -57,7 +58,9 @@ class Taps:
         grid = offset.new_empty(len(offsets), 2, self.taps, offsets.shape[-1])
         for axis, side in enumerate(self.size):
             scale = 2 / padded(side)
-            torch.add(lattice[axis][:, locations], offsets[:, :, axis], alpha=scale, out=grid[:, 1 - axis])
+            torch.add(
+                lattice[axis][:, locations], offsets[:, :, axis], alpha=scale, out=grid[:, 1 - axis]
+            )
         # Beyond 3 everything is outside; the sampler cannot compute with infinity.
         return grid.clamp_(-3, 3).permute(0, 2, 3, 1)
 
@@ -66,21 +69,28 @@ class Taps:
         return mask.reshape(-1, 1, self.taps, self.locations)[..., locations]
 
     def chunks(self, count: int, size: int) -> Iterator[tuple[slice, slice]]:
-        """Chunks of about `size` columns, which fit into a cache: whole images, or some locations of a large one."""
+        """Chunks of about `size` columns, which fit into a cache: whole images, or some locations
+        of a large one.
+        """
         columns = self.channels * self.taps * self.locations
         images = math.ceil(size / columns)
         locations = math.ceil(self.locations / max(1, columns // size))
-        for n, location in itertools.product(range(0, count, images), range(0, self.locations, locations)):
+        for n, location in itertools.product(
+            range(0, count, images), range(0, self.locations, locations)
+        ):
             yield slice(n, n + images), slice(location, location + locations)
 
 
-def taps_of(input: Tensor, offset: Tensor, weight: Tensor, padding: int, mask: Tensor | None) -> Taps:
+def taps_of(
+    input: Tensor, offset: Tensor, weight: Tensor, padding: int, mask: Tensor | None
+) -> Taps:
     """The geometry of one call of `deformable_conv2d`, whose arguments these are.
 
     Raises:
         ValueError: the shapes do not fit.
     """
-    (N, C, *size), (_, _, *kernel) = input.shape, weight.shape
+    (N, C, *size) = input.shape
+    (_, _, *kernel) = weight.shape
     extent = [side + 2 * padding - k + 1 for side, k in zip(size, kernel, strict=True)]
     K = math.prod(kernel)
     for name, given, channels in (("offset", offset, 2 * K), ("mask", mask, K)):

@@ -1,7 +1,8 @@
-"""A report as one HTML file that needs no server and no network; its tables render as Markdown, too.
+"""A report as one HTML file that needs no server and no network; its tables render as Markdown,
+too.
 
-Style, script, figures and videos are part of the file, and its content security policy forbids everything else. Text is
-escaped by the template; class and file names are what users typed.
+Style, script, figures and videos are part of the file, and its content security policy forbids
+everything else. Text is escaped by the template; class and file names are what users typed.
 """
 
 import base64
@@ -23,11 +24,14 @@ from onlooker.files import write_bytes
 __all__ = ["Cell", "Page", "Table", "percent"]
 
 Tone = Literal["right", "wrong"]
-DrawnClip = tuple[bytes, str, Tone | None]  # an mp4, its caption, and whether the prediction is right
+DrawnClip = tuple[
+    bytes, str, Tone | None
+]  # an mp4, its caption, and whether the prediction is right
 Cell = str | int | float | None
 
 _DASH = "–"
-# A number with a sign, a unit or an interval: it begins with a digit, and its words have at most three letters.
+# A number with a sign, a unit or an interval: it begins with a digit, and its words have at most
+# three letters.
 _NUMBER = re.compile(r"^\W{0,2}\d(?:[\W\d_]|(?<![^\W\d_])[^\W\d_]{1,3}(?![^\W\d_]))*$")
 
 
@@ -38,7 +42,8 @@ def percent(share: float, digits: int = 1) -> str:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows under column headings. Text in backticks is code; everything else in a cell is plain text.
+    """Rows under column headings. Text in backticks is code; everything else in a cell is plain
+    text.
 
     Args:
         rows: cells; floats are shown with four significant digits, None as a dash.
@@ -56,13 +61,17 @@ class Table:
         object.__setattr__(self, "rows", [list(row) for row in self.rows])
         for row in self.rows:
             if len(row) != len(self.columns):
-                raise ValueError(f"a row has {len(row)} cells for {len(self.columns)} columns: {row}")
+                raise ValueError(
+                    f"a row has {len(row)} cells for {len(self.columns)} columns: {row}"
+                )
 
     @cached_property
     def numeric(self) -> list[bool]:
         """Whether a column holds numbers only, which are aligned to the right."""
         rows = list(self.rows)
-        return [bool(rows) and all(_is_number(row[c]) for row in rows) for c in range(len(self.columns))]
+        return [
+            bool(rows) and all(_is_number(row[c]) for row in rows) for c in range(len(self.columns))
+        ]
 
     @cached_property
     def texts(self) -> list[list[str]]:
@@ -71,7 +80,11 @@ class Table:
 
     def markdown(self) -> str:
         """The table in Markdown, ending in a newline."""
-        lines = [self.columns, ["---:" if numeric else "---" for numeric in self.numeric], *self.texts]
+        lines = [
+            self.columns,
+            ["---:" if numeric else "---" for numeric in self.numeric],
+            *self.texts,
+        ]
         cells = [[cell.replace("|", r"\|").replace("\n", " ") for cell in line] for line in lines]
         table = "".join("| " + " | ".join(line) + " |\n" for line in cells)
         return f"{table}\n{self.note}\n" if self.note else table
@@ -82,11 +95,19 @@ def _text(cell: Cell) -> str:
         return _DASH
     if isinstance(cell, float):
         return f"{cell:.4g}"
-    return f"{cell:,}".replace(",", "\u202f") if isinstance(cell, int) and not isinstance(cell, bool) else str(cell)
+    return (
+        f"{cell:,}".replace(",", "\u202f")
+        if isinstance(cell, int) and not isinstance(cell, bool)
+        else str(cell)
+    )
 
 
 def _is_number(cell: Cell) -> bool:
-    return cell in (None, "", _DASH) or isinstance(cell, int | float) or bool(_NUMBER.match(str(cell).strip()))
+    return (
+        cell in (None, "", _DASH)
+        or isinstance(cell, int | float)
+        or bool(_NUMBER.match(str(cell).strip()))
+    )
 
 
 class Page:
@@ -97,8 +118,10 @@ class Page:
     """
 
     def __init__(self, title: str, subtitle: str = "") -> None:
-        self.title, self.subtitle = title, subtitle
-        self.headings, self.blocks = list[str](), list[dict[str, Any]]()
+        self.title = title
+        self.subtitle = subtitle
+        self.headings = list[str]()
+        self.blocks = list[dict[str, Any]]()
 
     def heading(self, text: str) -> Self:
         """A section heading; three or more make a table of contents."""
@@ -137,13 +160,18 @@ class Page:
         """Videos in a grid, which play muted and in a loop while they are visible.
 
         Args:
-            clips: the bytes of an mp4 (H.264), a plain caption whose first line is bold, and whether the prediction is
-                right or wrong (None: not marked).
+            clips: the bytes of an mp4 (H.264), a plain caption whose first line is bold, and
+                whether the prediction is right or wrong (None: not marked).
         """
-        return self._add("clips", clips=[(_data_uri("video/mp4", clip), *more) for clip, *more in clips])
+        return self._add(
+            "clips", clips=[(_data_uri("video/mp4", clip), *more) for clip, *more in clips]
+        )
 
     def confusion(
-        self, counts: Sequence[Sequence[int]], classes: Sequence[str], clips: Mapping[tuple[int, int], Sequence[str]]
+        self,
+        counts: Sequence[Sequence[int]],
+        classes: Sequence[str],
+        clips: Mapping[tuple[int, int], Sequence[str]],
     ) -> Self:
         """A confusion matrix; a click on a cell opens the list of its clips.
 
@@ -157,9 +185,11 @@ class Page:
     @contextmanager
     def details(self, summary: str) -> Iterator[Self]:
         """Blocks that are added inside the `with` are folded under `summary`."""
-        outer, self.blocks = self.blocks, []
+        outer = self.blocks
+        self.blocks = []
         yield self
-        inner, self.blocks = self.blocks, outer
+        inner = self.blocks
+        self.blocks = outer
         self._add("details", summary=summary, blocks=inner)
 
     def write(self, path: Path | str) -> Path:
@@ -169,7 +199,9 @@ class Page:
             DiskFullError: the disk is full.
         """
         html = _environment().get_template("page.html").render(vars(self))
-        write_bytes(Path(path), html.encode(errors="backslashreplace"))  # of names that are not UTF-8
+        write_bytes(
+            Path(path), html.encode(errors="backslashreplace")
+        )  # of names that are not UTF-8
         return Path(path)
 
     def _add(self, kind: str, **values: Any) -> Self:
@@ -182,7 +214,10 @@ def _environment() -> Environment:
     markdown = MarkdownIt("commonmark", {"html": False})
     markdown.validateLink = lambda url: url.startswith(("http://", "https://"))  # type: ignore[method-assign]
     environment = Environment(
-        loader=PackageLoader(__package__), autoescape=True, undefined=StrictUndefined, keep_trailing_newline=True
+        loader=PackageLoader(__package__),
+        autoescape=True,
+        undefined=StrictUndefined,
+        keep_trailing_newline=True,
     )
     environment.filters |= {
         "markdown": lambda text: Markup(_unbroken(markdown.render(text)).strip()),

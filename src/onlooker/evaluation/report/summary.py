@@ -1,7 +1,7 @@
 """What an evaluation means: as sentences, and as the report of a trained model or of a comparison.
 
-The sentences are its first line, what to do next, and which labels may be wrong; the report adds test clips, mistakes,
-training curves and settings.
+The sentences are its first line, what to do next, and which labels may be wrong; the report adds
+test clips, mistakes, training curves and settings.
 """
 
 import re
@@ -36,9 +36,15 @@ def share_of(count: int, total: int) -> str:
 
 
 def interval_of(measured: Measured) -> str:
-    """`95 % interval 67 to 97 %, over 12 recordings`; in figures of versions that knew no recordings, over clips."""
+    """`95 % interval 67 to 97 %, over 12 recordings`; in figures of versions that knew no
+    recordings, over clips.
+    """
     videos = measured["videos"]
-    basis = over(measured.get("recordings", videos), videos, "scenes" if "scenes" in measured else "recordings")
+    basis = over(
+        measured.get("recordings", videos),
+        videos,
+        "scenes" if "scenes" in measured else "recordings",
+    )
     if not (ends := measured.get("accuracy_interval")):
         return basis
     low, high = (percent(end, 0 if videos < _FEW else 1) for end in ends)
@@ -55,14 +61,17 @@ def over(recordings: int, videos: int, unit: str = "recordings") -> str:
 
 
 def first_line(measured: Measured) -> str:
-    """The accuracy with its interval, after the majority-class baseline if it is not better than that, and scenes.
+    """The accuracy with its interval, after the majority-class baseline if it is not better than
+    that, and scenes.
 
-    Scenes: the accuracy with clips of one scene on both sides, and that without; and how many clips show known scenes.
+    Scenes: the accuracy with clips of one scene on both sides, and that without; and how many clips
+    show known scenes.
 
     Args:
         measured: what `runs.evaluate.write_report` returns.
     """
-    total, share = measured["videos"], measured["majority_share"]
+    total = measured["videos"]
+    share = measured["majority_share"]
     digits = 0 if total < _FEW else 1
     correct = round(measured["accuracy"] * total)
     line = f"accuracy {share_of(correct, total)[:-1]}, {interval_of(measured)})"
@@ -89,18 +98,23 @@ def _lower_end(measured: Measured) -> float:
 
 
 def _has_classes(measured: Measured) -> bool:
-    """Whether the clips are of several classes; otherwise always predicting one of them is no baseline."""
+    """Whether the clips are of several classes; otherwise always predicting one of them is no
+    baseline.
+    """
     return bool(np.count_nonzero(np.sum(measured["confusion"], axis=1)) > 1)
 
 
 def advice(measured: Measured) -> list[str]:
-    """What to do next, most important first, in sentences; empty for a perfect result on many clips.
+    """What to do next, most important first, in sentences; empty for a perfect result on many
+    clips.
 
     Args:
         measured: as for `first_line`.
     """
-    total, (low, high) = measured["videos"], measured.get("accuracy_interval", _ANY)
-    names, steps = [printable(name) for name in measured["classes"]], []
+    total = measured["videos"]
+    (low, high) = measured.get("accuracy_interval", _ANY)
+    names = [printable(name) for name in measured["classes"]]
+    steps = []
     if _has_classes(measured) and _lower_end(measured) <= measured["majority_share"]:
         steps.append(
             "Check the clips: `onlooker check CLIPS` finds near-duplicates, unbalanced classes, dark and too short "
@@ -130,22 +144,29 @@ def advice(measured: Measured) -> list[str]:
     if high - low > 0.2 and not measured.get("cross_validated"):
         few = f"{total} test clips leave an interval of {100 * (high - low):.0f} points"
         few = "The test clips come from too few recordings" if (low, high) == _ANY else few
-        steps.append(f"{few}: test more clips (`onlooker train CLIPS --folds 5` tests all that it trains on).")
+        steps.append(
+            f"{few}: test more clips (`onlooker train CLIPS --folds 5` tests all that it trains on)."
+        )
     return steps
 
 
 def labels_to_check(evaluation: Evaluation) -> list[dict[str, Any]]:
-    """Clips whose labels may be wrong, most likely first: `name`, `label`, `predicted` and its `score`, for JSON.
+    """Clips whose labels may be wrong, most likely first: `name`, `label`, `predicted` and its
+    `score`, for JSON.
 
-    The answer is not the label; sorted by the probability of the label, the self-confidence of Kuan & Mueller
-    (2022). Of ten labels planted in sets of real clips, it has more among the first than confident learning, whose
-    threshold for each class and normalized margin leave out the errors in classes that are often confused.
+    The answer is not the label; sorted by the probability of the label, the self-confidence of Kuan
+    & Mueller (2022). Of ten labels planted in sets of real clips, it has more among the first than
+    confident learning, whose threshold for each class and normalized margin leave out the errors in
+    classes that are often confused.
 
     Args:
         evaluation: by models that were not trained on the clip, as in a cross-validation.
     """
-    targets, answers, names = evaluation.targets, evaluation.answers, evaluation.answer_names
-    confidence, scores = evaluation.scores[np.arange(len(targets)), targets], evaluation.answer_scores
+    targets = evaluation.targets
+    answers = evaluation.answers
+    names = evaluation.answer_names
+    confidence = evaluation.scores[np.arange(len(targets)), targets]
+    scores = evaluation.answer_scores
     return [
         {
             "name": evaluation.names[i],
@@ -173,14 +194,19 @@ def summary_page(
     """The page of one evaluation.
 
     Args:
-        measured: its metrics (`metrics.measure`), and figures of a cross-validation, if there was one.
-        curves: loss and accuracy per epoch of training and validation; None where training is not known.
+        measured: its metrics (`metrics.measure`), and figures of a cross-validation, if there was
+        one.
+        curves: loss and accuracy per epoch of training and validation; None where training is not
+        known.
         clips: test clips as mp4, with caption and tone, by their number in the evaluation.
         attends: whether heat maps are drawn on the clips.
         paths: of the clips; empty: their names.
         curve: what events of streams the model finds; None: unknown.
     """
-    page = Page(title, re.sub(r"^(not better.*): accuracy", r"**\1**: accuracy", _escaped(first_line(measured))))
+    page = Page(
+        title,
+        re.sub(r"^(not better.*): accuracy", r"**\1**: accuracy", _escaped(first_line(measured))),
+    )
     page.text(_escaped(subtitle))
     page.figures(_key_figures(measured))
     if steps := advice(measured):
@@ -188,47 +214,76 @@ def summary_page(
     if clips:
         page.heading("Test clips")
         tested_by = _CROSS_VALIDATED if measured.get("cross_validated") else _TEST
-        colors = " Color shows where something happens that the model looks at; boxes, the actors." if attends else ""
+        colors = (
+            " Color shows where something happens that the model looks at; boxes, the actors."
+            if attends
+            else ""
+        )
         page.text(tested_by + colors).clips(clips.values())
     if curve is not None:
         expected = curve.sentence(StreamConfig.alarms_per_hour)
-        page.heading("Events in recordings and streams").text(_escaped(f"{expected[0].upper()}{expected[1:]}."))
-        caption = f"The ring: the default, at most {StreamConfig.alarms_per_hour:g} false alarms an hour."
+        page.heading("Events in recordings and streams").text(
+            _escaped(f"{expected[0].upper()}{expected[1:]}.")
+        )
+        caption = (
+            f"The ring: the default, at most {StreamConfig.alarms_per_hour:g} false alarms an hour."
+        )
         page.figure(to_svg(found_by_alarms(curve, StreamConfig.alarms_per_hour)), caption)
     _mistakes(page, evaluation, measured, paths or evaluation.names)
     _training(page, curves, measured.get("chosen", ""))
     if evaluation.skipped:
         page.heading("Clips left out")
-        page.table([[str(e.path), e.found, e.remedy] for e in evaluation.skipped], ["clip", "problem", "what to do"])
+        page.table(
+            [[str(e.path), e.found, e.remedy] for e in evaluation.skipped],
+            ["clip", "problem", "what to do"],
+        )
     page.heading("Settings")
     with page.details("All settings of this run"):
         for group, values in settings.items():
-            page.table([[f"{group}.{name}", str(value)] for name, value in values.items()], ["setting", "value"])
+            page.table(
+                [[f"{group}.{name}", str(value)] for name, value in values.items()],
+                ["setting", "value"],
+            )
     return page
 
 
 def comparison_table(figures: Mapping[str, Any]) -> Table:
-    """The accuracy of each model, from the figures of `runs.compare`, after the majority-class baseline."""
-    rows: list[list[str | None]] = [["majority class", percent(figures["majority"]), None, None, None]]
+    """The accuracy of each model, from the figures of `runs.compare`, after the majority-class
+    baseline.
+    """
+    rows: list[list[str | None]] = [
+        ["majority class", percent(figures["majority"]), None, None, None]
+    ]
     for name, accuracy in figures["accuracy"].items():
         spread = figures["spread"][name]
         deviation = None if spread is None else f"± {100 * spread:.1f}"
         interval = figures["interval"][name]
-        ends = None if interval is None else f"{percent(interval[0])[:-2]} to {percent(interval[1])}"
-        rows.append([name, percent(accuracy), ends, deviation, percent(figures["frame_accuracy"][name])])
+        ends = (
+            None if interval is None else f"{percent(interval[0])[:-2]} to {percent(interval[1])}"
+        )
+        rows.append(
+            [name, percent(accuracy), ends, deviation, percent(figures["frame_accuracy"][name])]
+        )
     note = f"95 % interval: {over(figures['recordings'], figures['test_videos'])}."
-    return Table(["model", "videos correct", "95 % interval", "± over seeds", "frames correct"], rows, note)
+    return Table(
+        ["model", "videos correct", "95 % interval", "± over seeds", "frames correct"], rows, note
+    )
 
 
 def comparison_page(title: str, figures: Mapping[str, Any]) -> Page:
     """The page of a comparison, from the figures of `runs.compare`."""
     seeds = len(figures["seeds"])
-    page = Page(title, f"{figures['test_videos']} test videos · splits: {figures['splits']} · seeds: {seeds}")
+    page = Page(
+        title,
+        f"{figures['test_videos']} test videos · splits: {figures['splits']} · seeds: {seeds}",
+    )
     table = comparison_table(figures)
     note = f"{table.note} The report of each training is in its folder, `MODEL/SPLIT-seedSEED`."
     page.table(table.rows, table.columns, note)
     if figures["skipped"]:
-        page.heading("Clips left out").text("\n".join(f"- {_escaped(each)}" for each in figures["skipped"]))
+        page.heading("Clips left out").text(
+            "\n".join(f"- {_escaped(each)}" for each in figures["skipped"])
+        )
     return page
 
 
@@ -238,17 +293,23 @@ def _escaped(text: str) -> str:
 
 
 def _key_figures(measured: Measured) -> list[tuple[str, str, str]]:
-    total, frames = measured["videos"], measured.get("frames", 0)
+    total = measured["videos"]
+    frames = measured.get("frames", 0)
     digits = 0 if total < _FEW else 1
 
     def counted(share: float, of: int = total) -> str:
         return f"{round(share * of)} of {of}"
 
-    accuracy, majority = measured["accuracy"], measured["majority_share"]
+    accuracy = measured["accuracy"]
+    majority = measured["majority_share"]
     expected, most = (percent(value, 0) for value in measured["perfect_calibration_error"])
     values = [
         (percent(accuracy, digits), f"{counted(accuracy)} clips correct", interval_of(measured)),
-        (percent(majority, digits), "majority-class baseline", f"{counted(majority)}: always the most frequent class"),
+        (
+            percent(majority, digits),
+            "majority-class baseline",
+            f"{counted(majority)}: always the most frequent class",
+        ),
     ]
     if frames:
         of_frames = measured["frame_accuracy"]
@@ -267,7 +328,9 @@ _CROSS_VALIDATED = (
 
 def _mistakes(page: Page, evaluation: Evaluation, measured: Measured, paths: Sequence[str]) -> None:
     page.heading("Mistakes")
-    predicted, sure, classes = evaluation.answers, evaluation.answer_scores, evaluation.answer_names
+    predicted = evaluation.answers
+    sure = evaluation.answer_scores
+    classes = evaluation.answer_names
     order = np.argsort(-sure, kind="stable").tolist()
     cells: dict[tuple[int, int], list[str]] = {}
     for k in order:
@@ -277,7 +340,10 @@ def _mistakes(page: Page, evaluation: Evaluation, measured: Measured, paths: Seq
         page.confusion(measured["confusion"], classes, cells)
         page.text("Numbers are clips; click on one to list them.")
     counts = zip(classes, measured["confusion"], strict=True)
-    of_class = [[name, share_of(row[k], sum(row)) if any(row) else None] for k, (name, row) in enumerate(counts)]
+    of_class = [
+        [name, share_of(row[k], sum(row)) if any(row) else None]
+        for k, (name, row) in enumerate(counts)
+    ]
     page.table(of_class, ["class", "classified correctly"])
     mistakes = [
         [paths[k], classes[evaluation.targets[k]], classes[predicted[k]], percent(sure[k], 0)]
@@ -285,7 +351,9 @@ def _mistakes(page: Page, evaluation: Evaluation, measured: Measured, paths: Seq
         if predicted[k] != evaluation.targets[k]
     ]
     if mistakes:
-        page.table(mistakes, ["clip", "true class", "prediction", "confidence"], "Most confident first.")
+        page.table(
+            mistakes, ["clip", "true class", "prediction", "confidence"], "Most confident first."
+        )
     listed = {evaluation.names[k] for k in order if predicted[k] != evaluation.targets[k]}
     doubted = [row for row in measured.get("labels_to_check", []) if row["name"] not in listed]
     if doubted:
@@ -293,7 +361,10 @@ def _mistakes(page: Page, evaluation: Evaluation, measured: Measured, paths: Seq
         page.text(
             "Of the other clips, each predicted by a model that was not trained on it; the most doubtful label first."
         )
-        rows = [[row["name"], row["label"], row["predicted"], percent(row["score"], 0)] for row in doubted]
+        rows = [
+            [row["name"], row["label"], row["predicted"], percent(row["score"], 0)]
+            for row in doubted
+        ]
         page.table(rows, ["clip", "label", "prediction", "confidence"])
 
 

@@ -10,7 +10,8 @@ from onlooker.models.cells.lstm import LSTM, ConvLSTM
 from onlooker.models.cells.temporal_conv import TemporalConv
 from onlooker.models.encoders import load_packages
 
-# name -> build(num_features, hidden, grid). A cell with a hidden state can have any attention that takes such a state.
+# name -> build(num_features, hidden, grid). A cell with a hidden state can have any attention that
+# takes such a state.
 CELLS: dict[str, Callable[[int, int, Grid], Cell]] = {
     "memoryless": lambda num_features, hidden, grid: Memoryless(num_features),
     "lstm": lambda num_features, hidden, grid: LSTM(num_features, hidden),
@@ -20,7 +21,12 @@ CELLS: dict[str, Callable[[int, int, Grid], Cell]] = {
 
 
 def build_cell(
-    name: str, num_features: int, hidden: int, grid: Grid, attention: str | None = None, glimpse: str = "scaled"
+    name: str,
+    num_features: int,
+    hidden: int,
+    grid: Grid,
+    attention: str | None = None,
+    glimpse: str = "scaled",
 ) -> Cell:
     """A cell by its name, with an attention in front of it if one is given.
 
@@ -28,18 +34,21 @@ def build_cell(
         name: one of `CELLS`.
         hidden: units or channels of its state.
         grid: `(h, w)` of the features.
-        attention: one of `ATTENTIONS`, or `motion` (`MotionCell`); None: the cell gets the features of all locations.
+        attention: one of `ATTENTIONS`, or `motion` (`MotionCell`); None: the cell gets the features
+        of all locations.
         glimpse: the input of the cell, see `AttentiveCell`.
 
     Raises:
-        ValueError: an unknown cell, attention or glimpse, no units, or an attention that does not take the state.
+        ValueError: an unknown cell, attention or glimpse, no units, or an attention that does not
+            take the state.
     """
     if name not in CELLS:
         raise ValueError(f"unknown cell {name!r}; there are {', '.join(CELLS)}")
     if hidden < 1:
         raise ValueError(f"hidden is {hidden}, expected at least 1")
-    # A sum over locations leaves one location. The cell is built even if one with its own attention replaces it below,
-    # because published results depend on the order in which random numbers are drawn.
+    # A sum over locations leaves one location. The cell is built even if one with its own attention
+    # replaces it below, because published results depend on the order in which random numbers are
+    # drawn.
     cell = CELLS[name](num_features, hidden, (1, 1) if attention and glimpse == "sum" else grid)
     if attention is None:
         return cell
@@ -55,9 +64,13 @@ def build_cell(
         raise ValueError(f"unknown attention {attention!r}; there are {', '.join(ATTENTIONS)}")
     state = cell.initial_state(1, grid, torch.device("cpu"), torch.float32).hidden
     if not state.numel():
-        raise ValueError(f"a {name} cell cannot attend: it has no state to attend with; use lstm or convlstm")
+        raise ValueError(
+            f"a {name} cell cannot attend: it has no state to attend with; use lstm or convlstm"
+        )
     built = ATTENTIONS[attention](num_features, state.shape[1], hidden, grid)
     if built.hidden_ndim != state.ndim:
         fitting = "soft, for a vector" if state.ndim == 2 else "conv, for a map"
-        raise ValueError(f"attention {attention!r} does not take the state of a {name} cell; use {fitting}")
+        raise ValueError(
+            f"attention {attention!r} does not take the state of a {name} cell; use {fitting}"
+        )
     return AttentiveCell(built, cell, glimpse)

@@ -1,8 +1,9 @@
-"""Attention, and the cells that attend: a map over the locations of a frame, which sums to one, weighs their features.
+"""Attention, and the cells that attend: a map over the locations of a frame, which sums to one,
+weighs their features.
 
-Of an attention, `project` runs once over all frames: features `N D h w` to the input of the call, `N … h w`. The call
-runs at every frame: this input and a hidden state `B D` or `B D h w` to a map `B h w`. `hidden_ndim` is the number of
-dimensions of the state that it takes, 2 or 4.
+Of an attention, `project` runs once over all frames: features `N D h w` to the input of the call,
+`N … h w`. The call runs at every frame: this input and a hidden state `B D` or `B D h w` to a map
+`B h w`. `hidden_ndim` is the number of dimensions of the state that it takes, 2 or 4.
 """
 
 from collections.abc import Callable
@@ -22,8 +23,9 @@ GLIMPSES = ("sum", "product", "scaled")
 class SoftAttention(nn.Module):
     """`e_i = w · tanh(W_x x_i + W_h h + b)`, then a softmax over the `h*w` locations.
 
-    With a hidden vector h, this is the attention of ALSTM (Li et al. 2016, after Sharma et al. 2015). With a hidden map
-    it is the attention of ConvALSTM (Li et al. 2016): `Z_t = W_z ∗ tanh(W_xa ∗ X_t + W_ha ∗ H_{t-1} + b_a)`, all 1×1.
+    With a hidden vector h, this is the attention of ALSTM (Li et al. 2016, after Sharma et al.
+    2015). With a hidden map it is the attention of ConvALSTM (Li et al. 2016): `Z_t = W_z ∗
+    tanh(W_xa ∗ X_t + W_ha ∗ H_{t-1} + b_a)`, all 1×1.
 
     Args:
         num_features: D of the features.
@@ -37,7 +39,11 @@ class SoftAttention(nn.Module):
         self.hidden_ndim = hidden_ndim
         self.from_features = nn.Conv2d(num_features, units, 1)
         of_vector = hidden_ndim == 2
-        self.from_hidden = nn.Linear(hidden, units, False) if of_vector else nn.Conv2d(hidden, units, 1, bias=False)
+        self.from_hidden = (
+            nn.Linear(hidden, units, False)
+            if of_vector
+            else nn.Conv2d(hidden, units, 1, bias=False)
+        )
         self.score = nn.Conv2d(units, 1, 1, bias=False)
 
     def project(self, features: Tensor) -> Tensor:
@@ -45,38 +51,50 @@ class SoftAttention(nn.Module):
 
     def forward(self, projected: Tensor, hidden: Tensor) -> Tensor:
         query = self.from_hidden(hidden)
-        scores = self.score((projected + (query[:, :, None, None] if query.ndim == 2 else query)).tanh())
+        scores = self.score(
+            (projected + (query[:, :, None, None] if query.ndim == 2 else query)).tanh()
+        )
         return scores.flatten(1).softmax(1).unflatten(1, scores.shape[-2:])
 
 
-# name -> build(num_features, hidden, units, grid): D, channels of the hidden state, width of the attention's own layer
-# Other packages may add theirs.
+# name -> build(num_features, hidden, units, grid): D, channels of the hidden state, width of the
+# attention's own layer Other packages may add theirs.
 ATTENTIONS: dict[str, Callable[[int, int, int, Grid], Any]] = {
     "soft": lambda num_features, hidden, units, grid: SoftAttention(num_features, hidden, units),
-    "conv": lambda num_features, hidden, units, grid: SoftAttention(num_features, hidden, units, hidden_ndim=4),
+    "conv": lambda num_features, hidden, units, grid: SoftAttention(
+        num_features, hidden, units, hidden_ndim=4
+    ),
 }
 
 
 class AttentiveCell(Cell):
-    """Computes `A_t` from the features and the previous hidden state, then runs a cell on the weighted features.
+    """Computes `A_t` from the features and the previous hidden state, then runs a cell on the
+    weighted features.
 
     ALSTM and ConvALSTM are settings of this cell.
 
     Args:
         attention: gives a map `B h w` from features and hidden state.
-        glimpse: `sum`: `Σ_i a_i x_i`, one vector (ALSTM); `product`: `A_t ⊙ X_t`, a map (ConvALSTM of Li et al. 2016);
-            `scaled`: `h*w · A_t ⊙ X_t`, which keeps the scale of the features: a uniform map changes nothing.
+        glimpse: `sum`: `Σ_i a_i x_i`, one vector (ALSTM); `product`: `A_t ⊙ X_t`, a map (ConvALSTM
+            of Li et al. 2016); `scaled`: `h*w · A_t ⊙ X_t`, which keeps the scale of the features:
+            a uniform map changes nothing.
     """
 
     def __init__(self, attention: Any, cell: Cell, glimpse: str) -> None:
         super().__init__()
         if glimpse not in GLIMPSES:
             raise ValueError(f"glimpse is {glimpse!r}, expected one of {', '.join(GLIMPSES)}")
-        self.attention, self.cell, self.glimpse = attention, cell, glimpse
+        self.attention = attention
+        self.cell = cell
+        self.glimpse = glimpse
         self.num_hidden = cell.num_hidden
 
-    def initial_state(self, batch_size: int, grid: Grid, device: torch.device, dtype: torch.dtype) -> State:
-        return self.cell.initial_state(batch_size, (1, 1) if self.glimpse == "sum" else grid, device, dtype)
+    def initial_state(
+        self, batch_size: int, grid: Grid, device: torch.device, dtype: torch.dtype
+    ) -> State:
+        return self.cell.initial_state(
+            batch_size, (1, 1) if self.glimpse == "sum" else grid, device, dtype
+        )
 
     def project(self, features: Tensor) -> tuple[Tensor, ...]:
         return features, self.attention.project(features)
@@ -100,14 +118,16 @@ class MotionCell(Cell):
     """A ConvLSTM on the optical flow gives the attention of a second one on RGB (Li et al. 2016):
 
         gates of M_t = W_f ∗ F_t + W_m ∗ M_{t-1} + W_e ∗ H_{t-1} + b
-        Z_t = W_z ∗ tanh(W_xa ∗ X_t + W_ma ∗ M_t + b_a), A_t = softmax of Z_t over locations, all 1×1
-        H_t = ConvLSTM(A_t ⊙ X_t, H_{t-1}), 3×3
+        Z_t = W_z ∗ tanh(W_xa ∗ X_t + W_ma ∗ M_t + b_a), A_t = softmax of Z_t over locations, all
+        1×1 H_t = ConvLSTM(A_t ⊙ X_t, H_{t-1}), 3×3
 
-    The map depends on the motion of the current frame; in ConvALSTM it depends on the previous state. `hidden` is H_t
-    and M_t, concatenated, `memory` their two cell memories in the same order: each `B 2·hidden h w`.
+    The map depends on the motion of the current frame; in ConvALSTM it depends on the previous
+    state. `hidden` is H_t and M_t, concatenated, `memory` their two cell memories in the same
+    order: each `B 2·hidden h w`.
 
     Args:
-        num_features: D of the features of RGB and flow, X_t before F_t; half of them (rounded down) belong to the flow.
+        num_features: D of the features of RGB and flow, X_t before F_t; half of them (rounded down)
+        belong to the flow.
         hidden: channels of H_t and of M_t, and of the attention's inner map.
         glimpse: the input of the upper cell, as in `AttentiveCell`: `product` or `scaled`.
     """
@@ -116,14 +136,18 @@ class MotionCell(Cell):
         super().__init__()
         of_flow = num_features // 2
         of_rgb = self.num_attended = num_features - of_flow
-        self.sizes, self.glimpse, self.num_hidden = (of_rgb, of_flow), glimpse, hidden
+        self.sizes = (of_rgb, of_flow)
+        self.glimpse = glimpse
+        self.num_hidden = hidden
         self.lower = ConvLSTM(of_flow, hidden, kernel=1)
         self.from_upper = MapConv2d(hidden, 4 * hidden, 1, bias=False)
         nn.init.orthogonal_(self.from_upper.weight)
         self.attention = SoftAttention(of_rgb, hidden, hidden, hidden_ndim=4)
         self.upper = ConvLSTM(of_rgb, hidden)
 
-    def initial_state(self, batch_size: int, grid: Grid, device: torch.device, dtype: torch.dtype) -> State:
+    def initial_state(
+        self, batch_size: int, grid: Grid, device: torch.device, dtype: torch.dtype
+    ) -> State:
         return zeros((batch_size, 2 * self.num_hidden, *grid), device, dtype)
 
     def project(self, features: Tensor) -> tuple[Tensor, ...]:
@@ -136,6 +160,8 @@ class MotionCell(Cell):
         gates = gates + self.lower.from_hidden(motion) + self.from_upper(hidden)
         motion, motion_memory = lstm_update(gates, motion_memory)
         attention = self.attention(keys, motion)
-        output, (hidden, memory) = self.upper(apply_attention(rgb, attention, self.glimpse), State(hidden, memory))
+        output, (hidden, memory) = self.upper(
+            apply_attention(rgb, attention, self.glimpse), State(hidden, memory)
+        )
         after = State(torch.cat((hidden, motion), 1), torch.cat((memory, motion_memory), 1))
         return CellOutput(output.hidden, attention), after

@@ -8,13 +8,16 @@ from onlooker.models.cells.cell import Cell, CellOutput, Grid, State, zeros
 
 __all__ = ["LSTM", "ConvLSTM"]
 
-_LARGE = 1 << 21  # weights from which on a CPU takes longer to lay them out for a convolution than to compute it
+_LARGE = (
+    1 << 21
+)  # weights from which on a CPU takes longer to lay them out for a convolution than to compute it
 
 
 def lstm_update(gates: Tensor, memory: Tensor) -> State:
     """The update of an LSTM from its four gates before their activation, `B 4D …`: I, F, G, O.
 
-    `C_t = σ(F) ⊙ C_{t-1} + σ(I) ⊙ tanh(G)`, `H_t = σ(O) ⊙ tanh(C_t)` (Hochreiter & Schmidhuber 1997).
+    `C_t = σ(F) ⊙ C_{t-1} + σ(I) ⊙ tanh(G)`, `H_t = σ(O) ⊙ tanh(C_t)` (Hochreiter & Schmidhuber
+    1997).
     """
     i, f, g, o = gates.chunk(4, 1)
     memory = f.sigmoid() * memory + i.sigmoid() * g.tanh()
@@ -22,9 +25,13 @@ def lstm_update(gates: Tensor, memory: Tensor) -> State:
 
 
 class _GatedCell(Cell):
-    """What LSTM and ConvLSTM share: two layers, `from_features` and `from_hidden`, give the four gates of a step."""
+    """What LSTM and ConvLSTM share: two layers, `from_features` and `from_hidden`, give the four
+    gates of a step.
+    """
 
-    def __init__(self, hidden: int, from_features: nn.Linear | nn.Conv2d, from_hidden: nn.Linear | nn.Conv2d) -> None:
+    def __init__(
+        self, hidden: int, from_features: nn.Linear | nn.Conv2d, from_hidden: nn.Linear | nn.Conv2d
+    ) -> None:
         super().__init__()
         self.num_hidden = hidden
         self.from_features = from_features
@@ -42,7 +49,8 @@ class _GatedCell(Cell):
 
 
 class LSTM(_GatedCell):
-    """LSTM cell (Hochreiter & Schmidhuber 1997, without peepholes) on features averaged over their locations.
+    """LSTM cell (Hochreiter & Schmidhuber 1997, without peepholes) on features averaged over their
+    locations.
 
     Args:
         num_features: D of the features.
@@ -50,9 +58,13 @@ class LSTM(_GatedCell):
     """
 
     def __init__(self, num_features: int, hidden: int) -> None:
-        super().__init__(hidden, nn.Linear(num_features, 4 * hidden), nn.Linear(hidden, 4 * hidden, bias=False))
+        super().__init__(
+            hidden, nn.Linear(num_features, 4 * hidden), nn.Linear(hidden, 4 * hidden, bias=False)
+        )
 
-    def initial_state(self, batch_size: int, grid: Grid, device: torch.device, dtype: torch.dtype) -> State:
+    def initial_state(
+        self, batch_size: int, grid: Grid, device: torch.device, dtype: torch.dtype
+    ) -> State:
         return zeros((batch_size, self.num_hidden), device, dtype)
 
     def project(self, features: Tensor) -> tuple[Tensor, ...]:
@@ -62,7 +74,8 @@ class LSTM(_GatedCell):
 class MapConv2d(nn.Conv2d):
     """A convolution that keeps the size of its maps.
 
-    On a CPU, large weights are multiplied with patches of the maps: PyTorch would lay them out anew at every step.
+    On a CPU, large weights are multiplied with patches of the maps: PyTorch would lay them out anew
+    at every step.
 
     Args:
         in_channels, out_channels: D of its input and output.
@@ -77,7 +90,9 @@ class MapConv2d(nn.Conv2d):
             return super().forward(maps)
         h, w = maps.shape[2:]
         rows, columns = self.kernel_size
-        padded = F.pad(maps.permute(0, 2, 3, 1), (0, 0, columns // 2, columns // 2, rows // 2, rows // 2))
+        padded = F.pad(
+            maps.permute(0, 2, 3, 1), (0, 0, columns // 2, columns // 2, rows // 2, rows // 2)
+        )
         patches = [padded[:, y : y + h, x : x + w] for y in range(rows) for x in range(columns)]
         weights = self.weight.permute(0, 2, 3, 1).flatten(1)
         return F.linear(torch.cat(patches, -1), weights, self.bias).permute(0, 3, 1, 2)
@@ -96,7 +111,9 @@ class ConvLSTM(_GatedCell):
         from_features = MapConv2d(num_features, 4 * hidden, kernel)
         super().__init__(hidden, from_features, MapConv2d(hidden, 4 * hidden, kernel, bias=False))
 
-    def initial_state(self, batch_size: int, grid: Grid, device: torch.device, dtype: torch.dtype) -> State:
+    def initial_state(
+        self, batch_size: int, grid: Grid, device: torch.device, dtype: torch.dtype
+    ) -> State:
         return zeros((batch_size, self.num_hidden, *grid), device, dtype)
 
     def project(self, features: Tensor) -> tuple[Tensor, ...]:

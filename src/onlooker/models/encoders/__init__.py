@@ -34,10 +34,12 @@ _WIDTHS = (16, 32, 64, 64)  # of `Conv4`
 
 
 class Conv4(nn.Module):
-    """Four convolutions with batch norm and ReLU: a frame to a map of an eighth of its height and width.
+    """Four convolutions with batch norm and ReLU: a frame to a map of an eighth of its height and
+    width.
 
-    The four-block network of few-shot learning (Vinyals et al. 2016) in half the time: the first block has 5×5 kernels
-    with stride 2, the next two pool before they normalize, and the last one does not pool.
+    The four-block network of few-shot learning (Vinyals et al. 2016) in half the time: the first
+    block has 5×5 kernels with stride 2, the next two pool before they normalize, and the last one
+    does not pool.
     """
 
     num_features = _WIDTHS[-1]
@@ -65,12 +67,15 @@ class Paired(nn.Module):
     """The features of RGB and optical flow, concatenated.
 
     Args:
-        rgb, flow: encoders of the first channels, and of the last `flow_channels`, with equal grids.
+        rgb, flow: encoders of the first channels, and of the last `flow_channels`, with equal
+            grids.
     """
 
     def __init__(self, rgb: Any, flow: Any, flow_channels: int) -> None:
         super().__init__()
-        self.rgb, self.flow, self.flow_channels = rgb, flow, flow_channels
+        self.rgb = rgb
+        self.flow = flow
+        self.flow_channels = flow_channels
         self.num_features: int = rgb.num_features + flow.num_features
 
     def grid(self, height: int, width: int) -> tuple[int, int]:
@@ -78,12 +83,16 @@ class Paired(nn.Module):
 
     def forward(self, frames: Tensor) -> Tensor:
         rgb, flow = frames.tensor_split((frames.shape[1] - self.flow_channels,), 1)
-        # Convolutions are fastest with channels last in memory; a slice of the channels is not contiguous.
+        # Convolutions are fastest with channels last in memory; a slice of the channels is not
+        # contiguous.
         parts = (part.contiguous(memory_format=torch.channels_last) for part in (rgb, flow))
-        return torch.cat([encoder(part) for encoder, part in zip((self.rgb, self.flow), parts, strict=True)], 1)
+        return torch.cat(
+            [encoder(part) for encoder, part in zip((self.rgb, self.flow), parts, strict=True)], 1
+        )
 
 
-# Of the weights with which these encoders begin by default; all but those of lite0 and pose are in this package.
+# Of the weights with which these encoders begin by default; all but those of lite0 and pose are in
+# this package.
 TERMS = {
     "small": "trained on Tiny ImageNet, images of ImageNet, which may be used for non-commercial research and "
     "education only",
@@ -91,8 +100,8 @@ TERMS = {
     LITE0: "EfficientNet-Lite0 of Google (Apache-2.0), trained on ImageNet",
     POSE: "EfficientNet-Lite0 and the pose models of MediaPipe, of Google (Apache-2.0)",
 }
-# name -> build(in_channels, size). Also: any timm network by its name, and `NAME:vector` for the vector
-# before its classifier.
+# name -> build(in_channels, size). Also: any timm network by its name, and `NAME:vector` for the
+# vector before its classifier.
 ENCODERS: dict[str, Callable[[int, int], Encoder]] = {
     "conv4": lambda in_channels, size: Conv4(in_channels),
     "small": lambda in_channels, size: Small(in_channels),
@@ -101,13 +110,16 @@ ENCODERS: dict[str, Callable[[int, int], Encoder]] = {
     POSE: lambda in_channels, size: Pose(in_channels),
 }
 
-_INSTALL = "encoders of another package, such as those of onlooker-papers, are known once it is installed"
+_INSTALL = (
+    "encoders of another package, such as those of onlooker-papers, are known once it is installed"
+)
 
 
 def build_encoder(
     name: str, in_channels: int, size: int, pretrained: bool | str = False, flow_channels: int = 0
 ) -> Encoder:
-    """An encoder by its name, or two of them side by side if the last `flow_channels` are optical flow.
+    """An encoder by its name, or two of them side by side if the last `flow_channels` are optical
+    flow.
 
     Args:
         name: one of `ENCODERS`, any timm network, or `NAME:vector` of a timm network.
@@ -118,14 +130,17 @@ def build_encoder(
         flow_channels: an even number; 0: none.
 
     Raises:
-        ValueError: an unknown encoder, pretrained weights for an encoder that has none, or a file for an encoder that
-            takes none.
-        RuntimeError: timm's weights, those of `lite0` or `pose`, or those in the file, cannot be loaded.
+        ValueError: an unknown encoder, pretrained weights for an encoder that has none, or a file
+            for an encoder that takes none.
+        RuntimeError: timm's weights, those of `lite0` or `pose`, or those in the file, cannot be
+            loaded.
     """
     if flow_channels:
         if not 0 < flow_channels < in_channels or flow_channels % 2:
             expected = "an even number, and channels that are not flow"
-            raise ValueError(f"flow_channels is {flow_channels} of {in_channels} channels, expected {expected}")
+            raise ValueError(
+                f"flow_channels is {flow_channels} of {in_channels} channels, expected {expected}"
+            )
         channels = in_channels - flow_channels, flow_channels
         rgb, flow = (build_encoder(name, count, size, pretrained) for count in channels)
         return Paired(rgb, flow, flow_channels)
@@ -136,7 +151,9 @@ def build_encoder(
     if name in ENCODERS:
         encoder = ENCODERS[name](in_channels, size)
         if isinstance(pretrained, str):
-            raise ValueError(f"{name} is no timm network, and only these take weights from a file ({pretrained})")
+            raise ValueError(
+                f"{name} is no timm network, and only these take weights from a file ({pretrained})"
+            )
         if pretrained and name not in TERMS:
             remedy = "use small, a timm network such as vgg16, or none (--no-pretrained; in Python pretrained=False)"
             raise ValueError(f"{name} has no pretrained weights; {remedy}")
@@ -155,7 +172,9 @@ def build_encoder(
 
 
 def has_weights(name: str) -> bool:
-    """Whether an encoder has pretrained weights: in this package, or as a network of another library."""
+    """Whether an encoder has pretrained weights: in this package, or as a network of another
+    library.
+    """
     if name not in ENCODERS:
         load_packages()
     return name in TERMS or name not in ENCODERS

@@ -16,17 +16,20 @@ class Backbone(nn.Module):
 
     Args:
         name: a timm model; for a feature map, one that offers `features_only`.
-        in_channels: C of the frames. For one channel, the pretrained filters of RGB are summed (timm); for any other
-            number they are averaged (`filters_for`).
-        pretrained: load timm's ImageNet weights, from the local cache or the network; or those in this file, a
-            checkpoint of the whole network as timm and the hub have it: .safetensors, or .pth, read as weights only.
-        size: height and width of the frames, for networks that are built for one size (ViT, Swin); None: the default.
-        vector: the vector before the classifier (`vgg16`: the 4096 of fc7), as a 1×1 map, instead of the last feature
-            map (`vgg16`: 7×7×512 from 224×224 pixels).
+        in_channels: C of the frames. For one channel, the pretrained filters of RGB are summed
+            (timm); for any other number they are averaged (`filters_for`).
+        pretrained: load timm's ImageNet weights, from the local cache or the network; or those in
+            this file, a checkpoint of the whole network as timm and the hub have it: .safetensors,
+            or .pth, read as weights only.
+        size: height and width of the frames, for networks that are built for one size (ViT, Swin);
+        None: the default.
+        vector: the vector before the classifier (`vgg16`: the 4096 of fc7), as a 1×1 map, instead
+            of the last feature map (`vgg16`: 7×7×512 from 224×224 pixels).
 
     Raises:
         ValueError: timm has no network of that name.
-        RuntimeError: the weights cannot be loaded, or their first filters cannot be adapted to `in_channels`.
+        RuntimeError: the weights cannot be loaded, or their first filters cannot be adapted to
+            `in_channels`.
     """
 
     def __init__(
@@ -38,21 +41,29 @@ class Backbone(nn.Module):
         vector: bool = False,
     ) -> None:
         super().__init__()
-        self.name, self.in_channels, self.vector = name, in_channels, vector
+        self.name = name
+        self.in_channels = in_channels
+        self.vector = vector
         # num_classes=0: otherwise every file and optimizer would contain an unused classifier.
         options = {"num_classes": 0} if vector else {"features_only": True, "out_indices": (-1,)}
         self.net = create_network(name, in_channels, pretrained, size, options)
-        self.num_features: int = self.net.head_hidden_size if vector else self.net.feature_info.channels()[-1]
+        self.num_features: int = (
+            self.net.head_hidden_size if vector else self.net.feature_info.channels()[-1]
+        )
         self.channels_last: bool = getattr(self.net, "output_fmt", None) == "NHWC"  # as of Swin
 
     def grid(self, height: int, width: int) -> tuple[int, int]:
-        """The shape of the features of one empty frame, because timm's networks round in different ways.
+        """The shape of the features of one empty frame, because timm's networks round in different
+        ways.
 
         Raises:
             ValueError: the network cannot take frames of that size.
         """
-        training, weight = self.training, next(self.parameters())
-        frame = torch.zeros(1, self.in_channels, height, width, device=weight.device, dtype=weight.dtype)
+        training = self.training
+        weight = next(self.parameters())
+        frame = torch.zeros(
+            1, self.in_channels, height, width, device=weight.device, dtype=weight.dtype
+        )
         try:
             with torch.no_grad():
                 shape = self.eval()(frame).shape
@@ -77,12 +88,13 @@ class Backbone(nn.Module):
 
 
 def filters_for(color: Tensor, channels: int) -> Tensor:
-    """Filters `D C …` for C channels from those for RGB, `D 3 …`: for one channel their sum, as in timm; for flow the
-    mean over the colors.
+    """Filters `D C …` for C channels from those for RGB, `D 3 …`: for one channel their sum, as in
+    timm; for flow the mean over the colors.
 
-    The cross-modality initialization of Wang et al. 2015 (arXiv 1507.02159), as in all two-stream networks since. timm
-    would repeat red, green and blue in turn, so that the displacements in x and y start from the filters of different
-    colors; and it would scale them by 3/C, which the papers do not.
+    The cross-modality initialization of Wang et al. 2015 (arXiv 1507.02159), as in all two-stream
+    networks since. timm would repeat red, green and blue in turn, so that the displacements in x
+    and y start from the filters of different colors; and it would scale them by 3/C, which the
+    papers do not.
     """
     if channels == 3:
         return color
@@ -94,12 +106,17 @@ def filters_for(color: Tensor, channels: int) -> Tensor:
 def create_network(
     name: str, in_channels: int, pretrained: bool | str, size: int | None, options: dict[str, Any]
 ) -> Any:
-    """A timm network with these options; the other arguments and the errors are those of `Backbone`."""
+    """A timm network with these options; the other arguments and the errors are those of
+    `Backbone`.
+    """
     import timm  # here, because it takes a second to import and small models never need it
 
     if not timm.is_model(name):
         close = timm.list_models(f"*{name[:5]}*")[:8]
-        raise ValueError(f"timm has no network {name!r}" + (f"; close to it are {', '.join(close)}" if close else ""))
+        raise ValueError(
+            f"timm has no network {name!r}"
+            + (f"; close to it are {', '.join(close)}" if close else "")
+        )
     if not pretrained or in_channels in (1, 3):
         return _build(name, size, {**options, "in_chans": in_channels, "pretrained": pretrained})
     state = _build(name, size, {**options, "in_chans": 3, "pretrained": pretrained}).state_dict()
@@ -125,8 +142,8 @@ def _build(name: str, size: int | None, options: dict[str, Any]) -> Any:
         return _from_file(name, size, options, Path(file))
     try:
         if size is not None:
-            # Networks for any size do not have this option, and some networks cannot be built for this size. Then the
-            # default is built, and `grid` raises if the size does not fit.
+            # Networks for any size do not have this option, and some networks cannot be built for
+            # this size. Then the default is built, and `grid` raises if the size does not fit.
             with suppress(TypeError, AssertionError, ArithmeticError, RuntimeError, ValueError):
                 return timm.create_model(name, img_size=size, **options)
         return timm.create_model(name, **options)
@@ -142,12 +159,16 @@ def _build(name: str, size: int | None, options: dict[str, Any]) -> Any:
 
 @contextmanager
 def loading(source: str, name: str, remedy: str) -> Iterator[None]:
-    """Convert all errors of weights that are missing, damaged or of another network to a RuntimeError of one line."""
+    """Convert all errors of weights that are missing, damaged or of another network to a
+    RuntimeError of one line.
+    """
     try:
         yield
     except Exception as error:  # of pickle, safetensors, zip files, the network or PyTorch
         found = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-        raise RuntimeError(f"{source}: the weights of {name} cannot be loaded ({found}); {remedy}") from error
+        raise RuntimeError(
+            f"{source}: the weights of {name} cannot be loaded ({found}); {remedy}"
+        ) from error
 
 
 def _from_file(name: str, size: int | None, options: dict[str, Any], file: Path) -> Any:
@@ -161,6 +182,12 @@ def _from_file(name: str, size: int | None, options: dict[str, Any], file: Path)
         network = _build(name, size, options | overlay)
     # Of a feature extractor, timm ignores all weights that do not fit.
     mine = [weight for weight in network.state_dict().values() if weight.ndim > 1]
-    if not any(weight.shape == each.shape and weight.equal(each) for weight in mine for each in stored.values()):
-        raise RuntimeError(f"{file}: no weights of {name} in it; give a checkpoint of this network as timm saves it")
+    if not any(
+        weight.shape == each.shape and weight.equal(each)
+        for weight in mine
+        for each in stored.values()
+    ):
+        raise RuntimeError(
+            f"{file}: no weights of {name} in it; give a checkpoint of this network as timm saves it"
+        )
     return network

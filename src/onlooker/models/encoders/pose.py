@@ -1,7 +1,8 @@
 """Body landmarks of MediaPipe's pose models, combined with the features of EfficientNet-Lite0.
 
-The models are two files of MediaPipe (Google, Apache-2.0) that LiteRT runs on the CPU. They are not in this package:
-they are read from MediaPipe's wheel, and saved with the weights of each model that uses them.
+The models are two files of MediaPipe (Google, Apache-2.0) that LiteRT runs on the CPU. They are not
+in this package: they are read from MediaPipe's wheel, and saved with the weights of each model that
+uses them.
 """
 
 import hashlib
@@ -64,15 +65,16 @@ Floats = NDArray[np.float64]
 class Pose(nn.Module):
     """Features of a frame, and the landmarks of the person in it.
 
-    The first channels are those of `Lite0`; the others are the same at all locations: the 33 landmarks of BlazePose
-    (Bazarevsky et al. 2020, arXiv 2006.10204), x y z relative to the middle of the hips in lengths of the trunk; the
-    directions of limbs; the place of the hips in the frame; the logarithm of the trunk's length; and 1. If nobody is
-    detected all of these are zero, and `LinearClassifier` replaces them by the last ones.
+    The first channels are those of `Lite0`; the others are the same at all locations: the 33
+    landmarks of BlazePose (Bazarevsky et al. 2020, arXiv 2006.10204), x y z relative to the middle
+    of the hips in lengths of the trunk; the directions of limbs; the place of the hips in the
+    frame; the logarithm of the trunk's length; and 1. If nobody is detected all of these are zero,
+    and `LinearClassifier` replaces them by the last ones.
 
     Args:
         in_channels: 3.
-        pretrained: load the weights of `Lite0` from its package, and MediaPipe's where it is installed, or from its
-            wheel if this is a path.
+        pretrained: load the weights of `Lite0` from its package, and MediaPipe's where it is
+            installed, or from its wheel if this is a path.
 
     Raises:
         ValueError: frames that are not RGB.
@@ -87,12 +89,17 @@ class Pose(nn.Module):
     def __init__(self, in_channels: int = 3, pretrained: bool | str = False) -> None:
         super().__init__()
         if in_channels != 3:
-            raise ValueError(f"in_channels is {in_channels}, and the encoder {POSE} takes RGB frames; leave it out")
+            raise ValueError(
+                f"in_channels is {in_channels}, and the encoder {POSE} takes RGB frames; leave it out"
+            )
         self.images = Lite0(in_channels, bool(pretrained))
         models = [torch.zeros(size, dtype=torch.uint8) for size, _ in _FILES.values()]
         if pretrained:
             _require_litert()
-            models = [torch.frombuffer(bytearray(model), dtype=torch.uint8) for model in _read_models(pretrained)]
+            models = [
+                torch.frombuffer(bytearray(model), dtype=torch.uint8)
+                for model in _read_models(pretrained)
+            ]
         for name, model in zip(("detector", "landmarker"), models, strict=True):
             self.register_buffer(name, model)
 
@@ -101,24 +108,35 @@ class Pose(nn.Module):
 
     def forward(self, frames: Tensor) -> Tensor:
         maps = self.images(frames)
-        pixels = (frames.float() * 128 + 127).round().clamp(0, 255).byte()  # before the normalization of Lite0
+        pixels = (
+            (frames.float() * 128 + 127).round().clamp(0, 255).byte()
+        )  # before the normalization of Lite0
         images = pixels.permute(0, 2, 3, 1).contiguous().cpu().numpy()
         with _LOCK:
             detector, landmarker = self._models()
-            bodies = [_describe(_find_landmarks(detector, landmarker, image), *image.shape[:2]) for image in images]
+            bodies = [
+                _describe(_find_landmarks(detector, landmarker, image), *image.shape[:2])
+                for image in images
+            ]
         channels = torch.from_numpy(np.stack(bodies)).to(maps)
         return torch.cat((maps, channels[:, :, None, None].expand(-1, -1, *maps.shape[2:])), 1)
 
     def _models(self) -> list[Any]:
-        """The interpreters of both models; a RuntimeError if these are other models than MediaPipe's."""
+        """The interpreters of both models; a RuntimeError if these are other models than
+        MediaPipe's.
+        """
         if not _interpreters:
-            contents = [buffer.cpu().numpy().tobytes() for buffer in (self.detector, self.landmarker)]
+            contents = [
+                buffer.cpu().numpy().tobytes() for buffer in (self.detector, self.landmarker)
+            ]
             _check(contents, "the weights of this model")
             _require_litert()
             from ai_edge_litert.interpreter import Interpreter
 
             for content in contents:
-                interpreter = Interpreter(model_content=content, num_threads=torch.get_num_threads())
+                interpreter = Interpreter(
+                    model_content=content, num_threads=torch.get_num_threads()
+                )
                 interpreter.allocate_tensors()
                 _interpreters.append(interpreter)
         return _interpreters
@@ -131,14 +149,18 @@ def _require_litert() -> None:
 
 
 def _read_models(wheel: bool | str) -> list[bytes]:
-    """The two models of an installed MediaPipe, or from its wheel; a RuntimeError if they are not there."""
+    """The two models of an installed MediaPipe, or from its wheel; a RuntimeError if they are not
+    there.
+    """
     spec = find_spec("mediapipe")
     if not isinstance(wheel, str) and (spec is None or not spec.origin):
         raise RuntimeError(
             f"the encoder {POSE} needs two models of MediaPipe (Google, Apache-2.0, 36 MB): `{_INSTALL}`; "
             f"or, where pip finds none for this Python, `{_DOWNLOAD}` and --weights FILE"
         )
-    path = Path(wheel) if isinstance(wheel, str) else Path(cast(ModuleSpec, spec).origin or "").parent
+    path = (
+        Path(wheel) if isinstance(wheel, str) else Path(cast(ModuleSpec, spec).origin or "").parent
+    )
     with loading(str(path), "MediaPipe 0.10.21", f"get its wheel by `{_DOWNLOAD}`"):
         if path.is_dir():
             models = [(path.parent / name).read_bytes() for name in _FILES]
@@ -154,14 +176,20 @@ def _check(models: list[bytes], where: str) -> None:
     """Raise a RuntimeError unless these are MediaPipe's models."""
     for (name, (_, digest)), model in zip(_FILES.items(), models, strict=True):
         if hashlib.sha256(model).hexdigest() != digest:
-            raise RuntimeError(f"{where}: not {Path(name).name} of MediaPipe 0.10.21; get its wheel by `{_DOWNLOAD}`")
+            raise RuntimeError(
+                f"{where}: not {Path(name).name} of MediaPipe 0.10.21; get its wheel by `{_DOWNLOAD}`"
+            )
 
 
 def _run(interpreter: Any, image: NDArray[Any]) -> list[NDArray[np.float32]]:
     """The outputs of a model for an image."""
-    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], image[None].astype(np.float32))
+    interpreter.set_tensor(
+        interpreter.get_input_details()[0]["index"], image[None].astype(np.float32)
+    )
     interpreter.invoke()
-    return [interpreter.get_tensor(output["index"])[0] for output in interpreter.get_output_details()]
+    return [
+        interpreter.get_tensor(output["index"])[0] for output in interpreter.get_output_details()
+    ]
 
 
 @cache
@@ -175,8 +203,9 @@ def _anchors() -> Floats:
 
 
 def _find_landmarks(detector: Any, landmarker: Any, image: NDArray[np.uint8]) -> Floats | None:
-    """The landmarks `33 3`, in pixels of an image `H W 3`, of the person who is detected with the highest probability;
-    None if there is none."""
+    """The landmarks `33 3`, in pixels of an image `H W 3`, of the person who is detected with the
+    highest probability; None if there is none.
+    """
     H, W = image.shape[:2]
     square = cv2.resize(image, (_DETECTED, _DETECTED), interpolation=cv2.INTER_AREA)
     boxes, scores = sorted(_run(detector, square / 127.5 - 1), key=lambda output: -output.shape[-1])
@@ -194,13 +223,20 @@ def _find_landmarks(detector: Any, landmarker: Any, image: NDArray[np.uint8]) ->
     turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     corner = middle - turn @ np.full(2, _CROPPED / 2)
     to_image = np.column_stack((turn, corner))
-    crop = cv2.warpAffine(image, to_image, (_CROPPED, _CROPPED), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
+    crop = cv2.warpAffine(
+        image, to_image, (_CROPPED, _CROPPED), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    )
     outputs = _run(landmarker, crop / 255)
     presence = next(output.item() for output in outputs if output.size == 1)
     if presence < _MIN_PRESENCE:
         return None
-    # Of 39 points, the last 6 are for tracking; of 5 values each, the last 2 are visibility and presence.
-    points = next(output for output in outputs if output.size == 39 * 5).reshape(39, 5)[:_LANDMARKS].astype(np.float64)
+    # Of 39 points, the last 6 are for tracking; of 5 values each, the last 2 are visibility and
+    # presence.
+    points = (
+        next(output for output in outputs if output.size == 39 * 5)
+        .reshape(39, 5)[:_LANDMARKS]
+        .astype(np.float64)
+    )
     return np.column_stack((points[:, :2] @ turn.T + corner, points[:, 2] * scale))
 
 
@@ -214,5 +250,10 @@ def _describe(landmarks: Floats | None, height: int, width: int) -> Floats:
     relative = ((landmarks - hips) / trunk).clip(-_FARTHEST, _FARTHEST)
     lines = landmarks[_TO] - landmarks[_FROM]
     directions = lines / np.linalg.norm(lines, axis=1, keepdims=True).clip(1.0)
-    place = [2 * hips[0] / width - 1, 2 * hips[1] / height - 1, np.log(trunk / (_USUAL_TRUNK * height)), 1.0]
+    place = [
+        2 * hips[0] / width - 1,
+        2 * hips[1] / height - 1,
+        np.log(trunk / (_USUAL_TRUNK * height)),
+        1.0,
+    ]
     return np.concatenate((relative.ravel(), directions.ravel(), place))

@@ -20,23 +20,26 @@ LAST = 256  # channels of the last convolution
 
 
 class Small(nn.Module):
-    """A residual network of 17 convolutions: a frame to a map of a sixteenth of its height and width.
+    """A residual network of 17 convolutions: a frame to a map of a sixteenth of its height and
+    width.
 
-    Its features are the maps of four depths, concatenated; earlier maps are average-pooled to the size of the last one.
-    Edges and textures show what moves at least as well as objects do.
+    Its features are the maps of four depths, concatenated; earlier maps are average-pooled to the
+    size of the last one. Edges and textures show what moves at least as well as objects do.
 
-    The basic blocks of ResNet (He et al. 2016, arXiv 1512.03385), narrow enough for a laptop: 65 million multiply-adds
-    for 64×64 pixels, 199 million for 112×112, 1.6 million weights.
+    The basic blocks of ResNet (He et al. 2016, arXiv 1512.03385), narrow enough for a laptop: 65
+    million multiply-adds for 64×64 pixels, 199 million for 112×112, 1.6 million weights.
 
     Args:
         in_channels: C of the frames.
     """
 
-    num_features, last_features = sum(width for width, _ in STAGES) + LAST, LAST
+    num_features = sum(width for width, _ in STAGES) + LAST
+    last_features = LAST
 
     def __init__(self, in_channels: int = 3) -> None:
         super().__init__()
-        layers, channels = [convolution(in_channels, STEM, 3, stride=2)], STEM
+        layers = [convolution(in_channels, STEM, 3, stride=2)]
+        channels = STEM
         for width, blocks in STAGES:
             residuals = [Residual(width) for _ in range(blocks)]
             layers.append(nn.Sequential(convolution(channels, width, 3, stride=2), *residuals))
@@ -67,7 +70,9 @@ class Residual(nn.Module):
         self.first = convolution(channels, channels, 3)
         self.second = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
         self.norm = nn.BatchNorm2d(channels)
-        nn.init.zeros_(self.norm.weight)  # every block starts as the identity (Goyal et al. 2017, arXiv 1706.02677)
+        nn.init.zeros_(
+            self.norm.weight
+        )  # every block starts as the identity (Goyal et al. 2017, arXiv 1706.02677)
 
     def forward(self, features: Tensor) -> Tensor:
         return nn.functional.relu(features + self.norm(self.second(self.first(features))))
