@@ -17,10 +17,8 @@ from onlooker_papers.digits.sampling.channel_offset import channel_offset
 SIDE = 64
 SEED = 0
 CHANNELS = (20, 50)
-SPREADS = {
-    "near": 0.25,
-    "far": 3.0,
-}  # standard deviation of the offsets in pixels: at the start of training, and large
+# standard deviation of the offsets in pixels: at the start of training, and large
+SPREADS = {"near": 0.25, "far": 3.0}
 
 
 def grid(offsets: Tensor) -> Tensor:

@@ -31,16 +31,10 @@ HEIGHT = 240
 # two keyframes.
 LENGTHS = {"short": (10, 1), "long": (47, 13)}
 KINDS = {
-    "mp4": (
-        ".mp4",
-        "libx264",
-        {"preset": "veryfast", "g": "30"},
-    ),  # regular keyframes, as cameras write them
-    "mp4-gop250": (
-        ".mp4",
-        "libx264",
-        {"preset": "veryfast"},
-    ),  # x264's own default: a keyframe every 250 frames
+    # regular keyframes, as cameras write them
+    "mp4": (".mp4", "libx264", {"preset": "veryfast", "g": "30"}),
+    # x264's own default: a keyframe every 250 frames
+    "mp4-gop250": (".mp4", "libx264", {"preset": "veryfast"}),
     "avi": (".avi", "mpeg4", {"b": "600k"}),  # FFmpeg's default: a keyframe every 12 frames
     "webm": (
         ".webm",

@@ -43,9 +43,8 @@ def rectified(seed: int, dead: int) -> Tensor:
     always.
     """
     generator = torch.Generator().manual_seed(seed)
-    level = torch.linspace(
-        -2 * ZEROS + 0.15, -2 * ZEROS + 1.5, FEATURES
-    )  # chosen so that 75 % are below zero
+    # chosen so that 75 % are below zero
+    level = torch.linspace(-2 * ZEROS + 0.15, -2 * ZEROS + 1.5, FEATURES)
     features = (torch.randn(VIDEOS, FRAMES, FEATURES, generator=generator) + level).relu()
     features[:, :, :dead] = 0
     return features
@@ -157,9 +156,10 @@ def products(features: Tensor, rounds: int, threads: int, large_only: bool = Fal
     gates = 4 * UNITS
     states = FRAMES * UNITS
     # As in onlooker, with a column of ones for the bias.
+    # BT D'
     frames = torch.cat((features[:BATCH], behind(FEATURES).expand(BATCH, FRAMES, -1)), 2).flatten(
         0, 1
-    )  # BT D'
+    )
 
     def work(count: int) -> None:
         every = torch.randn(count * gates, frames.shape[1])
@@ -280,9 +280,8 @@ def main() -> None:
     large = ratios.pop("large products")
     one = ratios.pop("onlooker, one thread", None)
     if one is not None:
-        ratios["torch, one thread"] = round(
-            ratios["torch, one thread"] / one, 3
-        )  # each on one thread
+        # each on one thread
+        ratios["torch, one thread"] = round(ratios["torch, one thread"] / one, 3)
     mean_losses = {name: round(sum(values) / len(values), 4) for name, values in losses.items()}
     zeros = (features == 0).float().mean().item()
     title = f"One of {options.rounds} rounds, {options.threads} threads, {zeros:.0%} of the features zero"

@@ -30,9 +30,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+# before a fork
 os.environ.update(
     dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-)  # before a fork
+)
 os.environ.update(
     {"COLUMNS": "200", "TQDM_DISABLE": "1", "ORT_DISABLE_TELEMETRY": "1", "HF_HUB_OFFLINE": "1"}
 )
@@ -100,9 +101,8 @@ class Running:
         for pid in _family(self.pid):
             memory = memory + max(0, _resident(pid) - self.base)
             cpu = cpu + _cpu(f"{pid}")[0]
-            seconds, ready = _cpu(
-                f"{pid}/task/{pid}"
-            )  # of the main thread: that of a progress bar never rests
+            # of the main thread: that of a progress bar never rests
+            seconds, ready = _cpu(f"{pid}/task/{pid}")
             main = main + seconds
             runs = runs or ready
         self.peak = max(self.peak, memory)

@@ -26,9 +26,8 @@ names = [output.name for output in step.get_outputs()]
 feeds = {
     name: np.zeros([1, *part["shape"][1:]], np.float32) for name, part in about["state"].items()
 }
-between = (
-    1 / about["frame_rate"] if about.get("frame_rate") else 0.0
-)  # seconds from frame to frame, as in training
+# seconds from frame to frame, as in training
+between = 1 / about["frame_rate"] if about.get("frame_rate") else 0.0
 video = cv2.VideoCapture(int(source) if source.isdecimal() else source)
 if not video.isOpened():
     sys.exit(f"{source}: cannot be opened")

@@ -57,9 +57,8 @@ def _read(folder: Path, name: str) -> dict[str, Any]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "name", ["channel_offset", "deformable", "import"]
-)  # the others take longer, or need peers
+# the others take longer, or need peers
+@pytest.mark.parametrize("name", ["channel_offset", "deformable", "import"])
 def test_no_ratio_falls_by_more_than_a_third(name: str, tmp_path: Path) -> None:
     if (busy := _busy()) > 0.25:
         pytest.skip(
@@ -77,9 +76,8 @@ def test_no_ratio_falls_by_more_than_a_third(name: str, tmp_path: Path) -> None:
         if "plain convolution" not in peer
     }
     measured: dict[str, float] = {}
-    for _ in range(
-        2
-    ):  # page faults vary: a ratio that is too low once may be as recorded the next time
+    # page faults vary: a ratio that is too low once may be as recorded the next time
+    for _ in range(2):
         measured = _measure(
             name, recorded["figures"].get("threads", torch.get_num_threads()), tmp_path
         )

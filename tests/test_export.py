@@ -88,9 +88,8 @@ def compare(of: Recognizer, folder: Path, frames: np.ndarray, tolerance: float =
             np.testing.assert_allclose(answer["attention"], attention, atol=tolerance, rtol=0)
         carried = [part for part in eager_state if part.numel()]
         for i, ours in enumerate(carried):
-            np.testing.assert_allclose(
-                answer[f"next_state_{i}"], ours, atol=tolerance, rtol=1e-4
-            )  # memories are sums, some of tens
+            # memories are sums, some of tens
+            np.testing.assert_allclose(answer[f"next_state_{i}"], ours, atol=tolerance, rtol=1e-4)
         spread.append(answer["scores"])
     assert np.std(spread, 0).max() > 1e-3  # else anything would be equal to it
 
@@ -113,11 +112,8 @@ def test_a_damaged_step_is_refused(tmp_path: Path) -> None:
         ExportedStep(folder)
 
 
-LIKE_OTHERS = {
-    "alstm",
-    "atcn",
-    "convlstm",
-}  # their parts are in models that are tested in every run
+# their parts are in models that are tested in every run
+LIKE_OTHERS = {"alstm", "atcn", "convlstm"}
 
 
 @pytest.mark.parametrize(

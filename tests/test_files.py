@@ -93,9 +93,8 @@ def test_a_full_disk_leaves_no_temporary_file(
 
 def test_a_full_disk_is_recognized_in_errors_of_safetensors(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
-    with pytest.raises(
-        Exception, match="os error 21"
-    ) as other:  # which files of safetensors say of a folder
+    # which files of safetensors say of a folder
+    with pytest.raises(Exception, match="os error 21") as other:
         save_file({"a": torch.zeros(1)}, tmp_path / "folder")
     assert not is_disk_full(other.value)
     assert is_disk_full(
@@ -152,9 +151,8 @@ def test_a_read_only_folder_is_noticed_before_work_begins(
         check_writable(tmp_path / "file" / "run")
     with pytest.raises(NotWritableError, match=r"file: a file is in its place; use --run"):
         check_writable(tmp_path / "file", "use --run")
-    refused = PermissionError(
-        errno.EROFS, "Read-only file system"
-    )  # root, who may run the tests, may write anywhere
+    # root, who may run the tests, may write anywhere
+    refused = PermissionError(errno.EROFS, "Read-only file system")
     monkeypatch.setattr("tempfile.TemporaryFile", Mock(side_effect=refused))
     with pytest.raises(
         NotWritableError,

@@ -98,9 +98,8 @@ def test_a_clip_is_localized(run: Path, clip: Path, tmp_path: Path) -> None:
 
 def test_a_stream_gives_one_step_per_frame(run: Path, clip: Path) -> None:
     steps = list(onlooker.load(run).watch(clip, StreamConfig(rate=0)))
-    of_frames = [
-        step for step in steps if step.pixels is not None
-    ]  # not the last one again, with its event
+    # not the last one again, with its event
+    of_frames = [step for step in steps if step.pixels is not None]
     assert len(of_frames) == len(VideoReader(clip))
     assert {step.label for step in steps} <= {*moving_squares.WAYS, "nothing"}
 

@@ -76,9 +76,8 @@ def event(number: int) -> Event:
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        publish, "_PAUSES", tuple(0.01 for _ in publish._PAUSES)
-    )  # as many as there are
+    # as many as there are
+    monkeypatch.setattr(publish, "_PAUSES", tuple(0.01 for _ in publish._PAUSES))
 
 
 @contextmanager
@@ -439,9 +438,8 @@ def test_an_mqtt_broker_that_starts_late_gets_sensors_and_events(
     assert all(
         part in broker.connects[0] for part in (b"anna", b"t0ken", b"home/door/status", b"offline")
     )
-    assert all(
-        retained != ('"label"' in text) for _, text, retained in broker.got
-    )  # all but events
+    # all but events
+    assert all(retained != ('"label"' in text) for _, text, retained in broker.got)
     topics = ["home/door/0", "home/door/rtsp-cam-a", "home/door/clip-mp4"]
     assert [topic for topic, *_ in broker.got[:7:2]] == [
         *(

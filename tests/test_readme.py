@@ -73,9 +73,8 @@ def run(command: str, place: Path) -> str | None:
     if words[1] == "serve":
         return serve(words[1:], place)
     if words[1] in ("train", "compare") and "--resume" not in words:
-        words += (
-            shlex.split(BRIEF) if "--features" not in words else []
-        )  # whose frames are those of `features`
+        # whose frames are those of `features`
+        words += shlex.split(BRIEF) if "--features" not in words else []
         if words[1] == "compare" or ("--model" in words and "linear" not in words):
             words += shlex.split(BY_GRADIENT)
         if words[1] == "compare":

@@ -121,9 +121,8 @@ def test_what_changes_is_uploaded_and_the_rest_is_not(
     memory: Any, monkeypatch: pytest.MonkeyPatch, links: bool
 ) -> None:
     def refuse(*_: Any) -> None:
-        raise PermissionError(
-            errno.EPERM, "Operation not permitted"
-        )  # as exFAT and some network disks
+        # as exFAT and some network disks
+        raise PermissionError(errno.EPERM, "Operation not permitted")
 
     if not links:
         monkeypatch.setattr(os, "link", refuse)

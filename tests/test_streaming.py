@@ -350,9 +350,8 @@ def test_memory_is_constant(tmp_path: Path) -> None:
             after[step.index] = tracemalloc.get_traced_memory()[0]
     tracemalloc.stop()
     assert step.index == 899
-    assert (
-        after[800] < after[400] + 35_000
-    )  # eight frames that wait, and less than 100 bytes a frame
+    # eight frames that wait, and less than 100 bytes a frame
+    assert after[800] < after[400] + 35_000
 
 
 def test_what_is_kept_of_a_stream_does_not_grow() -> None:

@@ -44,7 +44,6 @@ def clustered(
     values: Sequence[float] | NDArray[np.float64], recordings: Sequence[str]
 ) -> list[float]:
     """The mean of a value of each clip, from -1 to 1, and its interval over recordings."""
-    ends = (
-        accuracy_interval((1 + np.asarray(values)) / 2, recordings) or ()
-    )  # of values that are mapped to shares
+    # of values that are mapped to shares
+    ends = accuracy_interval((1 + np.asarray(values)) / 2, recordings) or ()
     return [float(np.mean(values)), *(2 * end - 1 for end in ends)]

@@ -21,9 +21,8 @@ def test_a_difference_has_an_interval_over_recordings() -> None:
         0.1
     )
     same, low, high = over_recordings(later, later, list("abcdefghij"))
-    assert (same, low) == pytest.approx(
-        (0, -high)
-    )  # ten recordings without a difference do not exclude one
+    # ten recordings without a difference do not exclude one
+    assert (same, low) == pytest.approx((0, -high))
     assert 0 < high < 0.6
 
 

@@ -94,11 +94,8 @@ def test_each_box_needs_a_separate_window():
     on_left = seen_through(10, 20, 30, 30)
     nowhere = seen_through(150, 80, 30, 30)
     cases = [
-        (
-            [on_both, on_left],
-            [left, right],
-            1,
-        ),  # the first could take either, the second only the left one
+        # the first could take either, the second only the left one
+        ([on_both, on_left], [left, right], 1),
         ([on_left, on_both], [left, right], 1),
         ([on_both, nowhere], [left, right], 0.5),
         ([on_left, on_left], [left, right], 0.5),

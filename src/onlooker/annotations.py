@@ -356,9 +356,8 @@ def _write_label_studio(path: Path, videos: Videos, fps: float | None) -> None:
         result = list[dict[str, Any]]()
         for interval in intervals:
             rate = fps or _length_and_rate(video)[1]
-            first = (
-                round(interval.start * rate) + 1
-            )  # frames count from 1, and the last one is included
+            # frames count from 1, and the last one is included
+            first = round(interval.start * rate) + 1
             span = {"start": first, "end": max(first, round(interval.end * rate))}
             value = {"ranges": [span], "timelinelabels": [interval.label]}
             names = {"from_name": "timelineLabels", "to_name": "video", "type": "timelinelabels"}

@@ -38,9 +38,8 @@ _PERHAPS = (
     "neutral",
     "unknown",
 )
-_NEGATION = re.compile(
-    r"(?i:no|non|not|without)[\W_]+\w|([Nn]on?|[Nn]ot)[A-Z][a-z]"
-)  # no_fall, NonViolence
+# no_fall, NonViolence
+_NEGATION = re.compile(r"(?i:no|non|not|without)[\W_]+\w|([Nn]on?|[Nn]ot)[A-Z][a-z]")
 
 
 def _letters(name: str) -> str:

@@ -44,9 +44,8 @@ FREE_SPACE = "free some space, and run the same command again (`onlooker train` 
 _OTHER_VERSION = (
     "restore it; or if another version of onlooker wrote it, use that version, or train again"
 )
-LIMIT = (
-    1 << 28
-)  # bytes of a file that is read into memory as a whole: the split of a million clips has 200 MB
+# bytes of a file that is read into memory as a whole: the split of a million clips has 200 MB
+LIMIT = 1 << 28
 # Up to the first slash, or to the last @ if the password has a slash; a path collapses the slashes
 # after the scheme.
 _PASSWORD = re.compile(r"^(\w{2,}:/{1,2}[^/@:]*):(?:[^/]*|(?!\d+/).*)@")
@@ -72,9 +71,8 @@ def is_disk_full(error: BaseException | None) -> bool:
     """Whether an error, or one that caused it, says that the disk or the user's quota is full."""
     if error is None:
         return False
-    of_rust = any(
-        f"(os error {number})" in str(error) for number in _FULL
-    )  # the wording of libraries written in Rust
+    # the wording of libraries written in Rust
+    of_rust = any(f"(os error {number})" in str(error) for number in _FULL)
     return (
         of_rust
         or (isinstance(error, OSError) and error.errno in _FULL)

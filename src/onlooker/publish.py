@@ -91,9 +91,8 @@ class Publisher(ABC):
         """Send an event, if need be several times; what was wrong in the end."""
         problem: str | None = "no time to send it"
         for pause in (*_PAUSES, 0):
-            if (
-                patience := min(_ANSWER, self._until - monotonic())
-            ) <= 0:  # not longer than `close` waits
+            # not longer than `close` waits
+            if (patience := min(_ANSWER, self._until - monotonic())) <= 0:
                 break
             try:
                 if (problem := self._send(event, patience)) is None:

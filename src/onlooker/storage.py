@@ -23,18 +23,8 @@ __all__ = ["is_address"]
 
 UPLOAD_EVERY = 60.0  # seconds
 _SCHEME = re.compile("([a-z][a-z0-9+]+):/+.")  # a path collapses the slashes
-_NOT_FILES = {
-    "http",
-    "https",
-    "rtsp",
-    "rtsps",
-    "rtmp",
-    "rtmps",
-    "rtp",
-    "srt",
-    "tcp",
-    "udp",
-}  # streams, or web pages
+# streams, or web pages
+_NOT_FILES = {"http", "https", "rtsp", "rtsps", "rtmp", "rtmps", "rtp", "srt", "tcp", "udp"}
 _HIDDEN = re.compile(r"(^|/)\.")
 _LAST = "last.ckpt"
 # folders of copies
@@ -208,9 +198,8 @@ def path_or_address(path: Path) -> str:
 
 def copies_folder() -> Path:
     """The folder of the cache with copies of what is read and written at addresses."""
-    from onlooker.data.array_cache import (
-        default_cache,
-    )  # imports numpy, which commands should not need to start
+    # imports numpy, which commands should not need to start
+    from onlooker.data.array_cache import default_cache
 
     return default_cache() / "addresses"
 
@@ -235,9 +224,8 @@ class _Place:
             self.files, root = url_to_fs(self.address)
         self.name = root.rstrip("/").rpartition("/")[2]
         self.prefix = root.rstrip("/").removesuffix(self.name)
-        self.quoted = quote(self.address, safe="").replace(
-            "%", "="
-        )  # the name of the folder for its copies
+        # the name of the folder for its copies
+        self.quoted = quote(self.address, safe="").replace("%", "=")
 
     def list(self) -> dict[str, str]:
         """The path of each file, by its name after the prefix."""

@@ -35,9 +35,8 @@ __all__ = [
 Array = NDArray[np.generic]
 Floats = NDArray[np.float32]
 Pixels = NDArray[np.uint8]
-Curves = dict[
-    str, dict[str, list[float]]
-]  # "training" or "validation" -> "loss" or "accuracy" -> a value per epoch
+# "training" or "validation" -> "loss" or "accuracy" -> a value per epoch
+Curves = dict[str, dict[str, list[float]]]
 
 
 class ClipError(ValueError):

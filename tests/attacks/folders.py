@@ -115,9 +115,8 @@ def _rows(material: Material, label: str = "left") -> str:
     return "path,label\n" + "".join(rows)
 
 
-_LISTS: dict[
-    str, tuple[Callable[[Material], str | bytes], bool]
-] = {  # and whether it must be refused
+# and whether it must be refused
+_LISTS: dict[str, tuple[Callable[[Material], str | bytes], bool]] = {
     "no quotes at the end": (lambda m: _rows(m) + '"left/00.mp4,left\n', True),
     "a field of 200 kB": (lambda m: _rows(m) + _row("x" * 200_000), False),
     "a zero byte": (lambda m: _rows(m) + "left/\x0000.mp4,left\n", False),
@@ -132,10 +131,8 @@ _LISTS: dict[
     "a label with a path": (lambda m: _rows(m, "../../attack"), False),
 }
 
-_LISTED = {
-    "a clip that is a device": "/dev/zero",
-    "a clip that is a folder": "/left",
-}  # the part that is left out
+# the part that is left out
+_LISTED = {"a clip that is a device": "/dev/zero", "a clip that is a folder": "/left"}
 
 
 def _folder(

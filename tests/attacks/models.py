@@ -352,9 +352,8 @@ def features() -> list[Kind]:
     kinds = []
     maps = {
         **FILES,
-        "with zeros": _edited(
-            lambda data, _: data[:128].ljust(len(data), b"\0")
-        ),  # after a header of 128 bytes
+        # after a header of 128 bytes
+        "with zeros": _edited(lambda data, _: data[:128].ljust(len(data), b"\0")),
         "with a bit flipped": _edited(lambda data, rng: _flipped(data, rng, 128)),
         "of 2 TB": _edited(_claim_map),
         "a pickle": _pickled,

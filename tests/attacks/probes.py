@@ -105,9 +105,8 @@ def train(material: Material, target: Target, scratch: Path) -> None:
     figures = go() if target.fatal else _going_on(go)
     if target.refuse and not figures["skipped"]:
         raise SilentError("accepted")
-    for skipped in figures[
-        "skipped"
-    ]:  # as the command prints them; a record keeps paths as they are
+    # as the command prints them; a record keeps paths as they are
+    for skipped in figures["skipped"]:
         require_named(str(ClipError(**skipped)), target)
     if target.truth is not None and figures["skipped"]:
         raise LostError(f"a valid clip was skipped: {figures['skipped'][0]['found']}")

@@ -71,14 +71,8 @@ DAMAGES: dict[str, tuple[Damage, float]] = {
     "bytes repeated": (_repeat, 3),
     "claims": (_claim, 10),
 }
-BY_CLIPS = (
-    "missing moov",
-    "huge claim",
-    "shuffled",
-    "zeroed",
-    "text",
-    "zero bytes",
-)  # of `clips.damage`
+# of `clips.damage`
+BY_CLIPS = ("missing moov", "huge claim", "shuffled", "zeroed", "text", "zero bytes")
 
 
 def _damaged(suffix: str, kind: str) -> Make:
@@ -142,9 +136,8 @@ def tagged(path: Path, matrix: int, frames: int = 24) -> Path:
 _PTS = [0, 1, 2, 100, 101, 500, 3000, 3600000, 3600001]
 
 Write = Callable[[Material, Path], object]
-_VALID: dict[
-    str, tuple[str, int, bool, Write]
-] = {  # suffix, frames, whether they carry numbers, how it is written
+# suffix, frames, whether they carry numbers, how it is written
+_VALID: dict[str, tuple[str, int, bool, Write]] = {
     "one frame": (".mp4", 1, True, lambda _, path: clips.make_clip(path, 1)),
     "two frames": (".mkv", 2, True, lambda _, path: clips.make_clip(path, 2)),
     "variable rate": (".mp4", 9, True, lambda _, path: clips.make_clip(path, 9, pts=_PTS)),

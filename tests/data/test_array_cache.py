@@ -90,9 +90,8 @@ def test_an_interrupted_computation_leaves_no_files(
 
 def fill(cache: ArrayCache, *numbers: int) -> None:
     for number in numbers:
-        cache.get(
-            {"number": number}, lambda: np.zeros((1, 858), np.uint8)
-        )  # 1,000 bytes with header and checksum
+        # 1,000 bytes with header and checksum
+        cache.get({"number": number}, lambda: np.zeros((1, 858), np.uint8))
         time.sleep(0.01)  # file systems keep times of a few milliseconds
 
 

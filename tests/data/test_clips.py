@@ -174,9 +174,8 @@ def test_cached_samples_equal_those_that_are_read(
 def test_the_frame_rate_of_samples_is_the_median_over_clips(
     make_clip: Make, tmp_path: Path
 ) -> None:
-    clips = [
-        make_clip(f"{frames}.mp4", frames=frames) for frames in (12, 31, 31)
-    ]  # 10 frames per second
+    # 10 frames per second
+    clips = [make_clip(f"{frames}.mp4", frames=frames) for frames in (12, 31, 31)]
     config = replace(CONFIG, frames=4)
     times = read_sample(clips[1], config).times
     assert sample_rate(clips, config) == pytest.approx(3 / (times[-1] - times[0]))

@@ -53,9 +53,8 @@ def test_columns_in_any_order_with_split_and_recording(tmp_path: Path, delimiter
         "test,y,,d.mp4,p3",
     ]
     path = write(tmp_path / "clips.csv", [line.replace(",", delimiter) for line in rows])
-    path.write_bytes(
-        b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n")
-    )  # as a spreadsheet writes it
+    # as a spreadsheet writes it
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n"))
     parts, _, _ = read_list(path)
     assert {
         split: [(c.path.name, c.label, c.recording) for c in clips]

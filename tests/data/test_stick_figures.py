@@ -34,9 +34,8 @@ def test_limbs_keep_their_lengths_and_feet_stand_on_the_ground_without_sliding(a
     lift = -0.03 - y.max(1)
     assert lift.min() > -1e-9
     assert lift.max() == pytest.approx(0.2 if action == "jump" else 0.0, abs=0.01)
-    if (
-        np.ptp(y, 1).max() < 1e-9
-    ):  # both feet stand, or the legs are spread: the middle does not move
+    # both feet stand, or the legs are spread: the middle does not move
+    if np.ptp(y, 1).max() < 1e-9:
         np.testing.assert_allclose(x.mean(1), x[0].mean(), atol=1e-9)
     else:
         slid = np.abs(np.diff(x, axis=0))[np.arange(48), lower[1:]]
@@ -96,9 +95,8 @@ def test_written_files_can_be_read_back_and_are_not_changed(tmp_path: Path) -> N
         made = SMALL.video(name.split("/")[0], int(name[-7:-4]), seed=7)
         frames = read(written / name, 8)
         np.testing.assert_allclose(frames.times, np.arange(8) / 4, atol=1e-6)
-        assert (
-            np.abs(frames.pixels.astype(int) - made.pixels).mean() < 8
-        )  # H.264 keeps color at half the size
+        # H.264 keeps color at half the size
+        assert np.abs(frames.pixels.astype(int) - made.pixels).mean() < 8
         np.testing.assert_array_equal(np.array(facts["boxes"], np.float32), made.boxes)
         assert facts["event"] == [*np.flatnonzero(made.moving)[[0, -1]]]
         assert (row, facts["person"]) == (f"{name},person-{made.person:02}", int(name[-7:-4]) % 3)

@@ -96,9 +96,8 @@ def test_balanced_weights_count_the_clips_of_a_class_together():
     weights = balancing_weights(np.array([0, 2, 2, 2]))
     assert weights.tolist() == pytest.approx([2, 2 / 3, 2 / 3, 2 / 3])
     logits, targets = calibrated(3000)
-    rare = (targets != 0) | (
-        np.arange(3000) % 10 == 0
-    )  # of one class, only a tenth of the clips was found
+    # of one class, only a tenth of the clips was found
+    rare = (targets != 0) | (np.arange(3000) % 10 == 0)
     scores = softmax(1.5 * logits)[rare]
     kept = targets[rare]
     balanced = fit_temperature(scores, kept, weights=balancing_weights(kept))
@@ -108,9 +107,8 @@ def test_balanced_weights_count_the_clips_of_a_class_together():
 def test_few_clips_that_are_all_correct_do_not_make_the_model_certain():
     scores = np.tile([[[0.7, 0.3]]], (10, 1, 1))
     temperature = fit_temperature(scores, np.zeros(10, int))
-    assert softmax(np.log(scores[0, 0]) / temperature)[0] == pytest.approx(
-        11 / 12, abs=1e-3
-    )  # Laplace
+    # Laplace
+    assert softmax(np.log(scores[0, 0]) / temperature)[0] == pytest.approx(11 / 12, abs=1e-3)
 
 
 def test_degenerate_temperatures():

@@ -57,9 +57,8 @@ def test_an_interval_is_a_bootstrap_over_recordings():
     )
     low, high = np.percentile([np.concatenate(clips).mean() for clips in drawn], (2.5, 97.5))
     assert accuracy_interval(correct, recordings) == pytest.approx((low, high), abs=0.01)
-    assert high - low > 1.5 * np.ptp(
-        wilson_interval(correct.mean(), 90)
-    )  # clips of a recording are alike
+    # clips of a recording are alike
+    assert high - low > 1.5 * np.ptp(wilson_interval(correct.mean(), 90))
     # The same clips again say nothing new.
     assert accuracy_interval(np.repeat(correct, 5), np.repeat(recordings, 5)) == accuracy_interval(
         correct, recordings
@@ -75,9 +74,8 @@ def test_an_interval_over_clips_of_their_own_is_close_to_wilsons():
 def test_intervals_of_one_recording_and_of_recordings_that_are_all_alike():
     assert accuracy_interval([1, 0, 1], ["a", "a", "a"]) is None
     assert accuracy_interval([1, 0, 1], ["a", "a", "b"]) is None
-    assert accuracy_interval([1] * 60, [*range(20)] * 3) == pytest.approx(
-        (0.8389, 1), abs=5e-5
-    )  # Newcombe: 20 of 20
+    # Newcombe: 20 of 20
+    assert accuracy_interval([1] * 60, [*range(20)] * 3) == pytest.approx((0.8389, 1), abs=5e-5)
     assert accuracy_interval([1, 0] * 20, np.repeat(range(20), 2)) == pytest.approx(
         wilson_interval(0.5, 20)
     )

@@ -18,10 +18,8 @@ from numpy.typing import NDArray
 
 FOLDER = Path(__file__).parent / "values"
 _SHOWN = 16  # elements of a float array that are stored
-_PROCESSORS = (
-    "AVX2",
-    "AVX512",
-)  # on which the values are the stored ones; others round differently
+# on which the values are the stored ones; others round differently
+_PROCESSORS = ("AVX2", "AVX512")
 
 
 def check(name: str, values: Mapping[str, Any], rtol: float = 1e-5, atol: float = 1e-5) -> None:

@@ -62,12 +62,8 @@ def file_of(clip: Path, data: DataConfig = DATA) -> Path:
     ("frames", "data", "stored", "counts"),
     [
         (9, DATA, 4, (4,)),
-        (
-            3,
-            replace(DATA, frames=10),
-            3,
-            (10,),
-        ),  # a short clip repeats its last frame, which is stored once
+        # a short clip repeats its last frame, which is stored once
+        (3, replace(DATA, frames=10), 3, (10,)),
     ],
 )
 def test_stored_features_equal_the_output_of_the_encoder(

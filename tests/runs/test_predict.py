@@ -129,9 +129,8 @@ def test_a_recording_is_told_from_the_clips_of_the_training(
         create_model("convnet", 2, size=16), ("run", "wave"), data, frame_rate=5
     )
     run = recognizer.save(tmp_path / "run")
-    short, long, longer = (
-        make_clip(f"{frames}.mp4", frames=frames) for frames in (8, 60, 80)
-    )  # 10 a second
+    # 10 a second
+    short, long, longer = (make_clip(f"{frames}.mp4", frames=frames) for frames in (8, 60, 80))
     assert predict_clips(run, [short, long, longer]) == []
     (note,) = (line for line in capsys.readouterr().err.splitlines() if "longer" in line)
     assert note.startswith(f"{long} and 1 more: much longer than the clips of the training; ")
@@ -239,9 +238,8 @@ def test_the_command_continues_after_a_kill(
     predict_clips(run, clips, json=whole)
     predict_until_killed(run, clips, out, 3)
     assert [each["path"] for each in read_results(out)] == [*map(str, clips[:3])]
-    half = out.read_bytes().splitlines(keepends=True)[0][
-        :200
-    ]  # as of a process killed while it writes
+    # as of a process killed while it writes
+    half = out.read_bytes().splitlines(keepends=True)[0][:200]
     out.write_bytes(out.read_bytes() + half)
     predicted.clear()
     predict_clips(run, [*clips, clips[0]], json=out)
@@ -264,9 +262,8 @@ def test_clips_that_failed_or_are_new_are_predicted_by_the_next_call(
     assert predicted == [first, second, third]
     assert "1 of 3 clips were predicted before" in capsys.readouterr().out
     assert [Path(each["path"]) for each in read_results(out)] == [first, second, third]
-    assert (
-        predict_clips(run, [first, second], tmp_path / "drawn", json=out) == []
-    )  # drawings that are missing
+    # drawings that are missing
+    assert predict_clips(run, [first, second], tmp_path / "drawn", json=out) == []
     assert len(read_results(out)) == 3
 
 

@@ -87,9 +87,8 @@ def test_another_web_page_cannot_send_a_clip_to_a_server_without_a_token(page: T
         page.post("/api/v1/predict", content=b"x", headers=foreign).json()["error"]["code"]
         == "origin"
     )
-    assert (
-        page.options("/api/v1/predict", headers=foreign).status_code == 403
-    )  # before it sends a header
+    # before it sends a header
+    assert page.options("/api/v1/predict", headers=foreign).status_code == 403
     answer = page.post(
         "/api/v1/predict", content=b"x", headers={**foreign, "Authorization": "Bearer any"}
     )

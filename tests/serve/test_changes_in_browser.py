@@ -113,9 +113,8 @@ def test_recordings_of_a_folder_and_people_are_kept_and_the_same_file_is_named(
         page.wait_for_selector(".toast:has-text('The same file as 00.mp4 of left')")
         count(page, "up", 3)
         page.click("[data-class=up] .tile[aria-label*='02.mp4']")
-        page.wait_for_function(
-            "() => document.querySelector('dialog input').value === 'Ben'"
-        )  # which the server knows
+        # which the server knows
+        page.wait_for_function("() => document.querySelector('dialog input').value === 'Ben'")
         page.fill("dialog input", "Carla")
         page.keyboard.press("Tab")
         page.wait_for_selector(".toast:has-text('02.mp4 is of Carla now')")

@@ -89,9 +89,8 @@ def test_a_damaged_clip_is_answered_with_what_was_read(
         result = look(clip)
         assert 2 <= result["frames"] < 24
         assert f"{result['frames']} of 24 frames could be read" in result["damaged"]
-        assert (
-            page.get(result["video"]).content[4:8] == b"ftyp"
-        )  # a copy of these, which browsers play
+        # a copy of these, which browsers play
+        assert page.get(result["video"]).content[4:8] == b"ftyp"
 
 
 def test_marked_parts_become_examples_of_one_recording(

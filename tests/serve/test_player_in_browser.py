@@ -84,9 +84,8 @@ def test_keys_move_through_the_clip_and_another_model_looks_at_it(
     page.keyboard.press("Home")
     page.keyboard.press("ArrowRight")
     now = f"{VIDEO}.currentTime"
-    assert page.evaluate(now) == pytest.approx(
-        0.15, abs=0.02
-    )  # the middle of the second of 10 frames per second
+    # the middle of the second of 10 frames per second
+    assert page.evaluate(now) == pytest.approx(0.15, abs=0.02)
     box = page.locator(".timeline").bounding_box()
     page.mouse.click(box["x"] + 0.5 * box["width"], box["y"] + 20)
     assert page.evaluate(now) == pytest.approx(0.6, abs=0.05)

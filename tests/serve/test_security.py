@@ -116,10 +116,8 @@ def test_other_machines_need_the_token(settings: ServeSettings, tmp_path: Path) 
         ):
             pass
         answer = client.get(f"/?token={TOKEN}&tab=look")
-        assert (answer.status_code, answer.headers["location"]) == (
-            303,
-            "/?tab=look",
-        )  # the address no longer shows it
+        # the address no longer shows it
+        assert (answer.status_code, answer.headers["location"]) == (303, "/?tab=look")
         cookie = answer.headers["set-cookie"]
         assert "HttpOnly" in cookie
         assert "SameSite=lax" in cookie
@@ -128,12 +126,8 @@ def test_other_machines_need_the_token(settings: ServeSettings, tmp_path: Path) 
         assert client.get("/api/state", headers={"Host": "evil.example"}).status_code == 403
         token = cookie.partition(";")[0]
         client.cookies.clear()
-        for other in (
-            'a={"x":1}',
-            'theme="d',
-            "foo",
-            "foo@bar=1",
-        ):  # of other programs on this host
+        # of other programs on this host
+        for other in ('a={"x":1}', 'theme="d', "foo", "foo@bar=1"):
             assert (
                 client.get("/api/state", headers={"Cookie": f"{other}; {token}"}).status_code == 200
             ), other
@@ -189,9 +183,8 @@ def test_the_address_has_the_token(tmp_path: Path) -> None:
     secure = ServeSettings(host="192.0.2.7", token=TOKEN, certificate=certificate)
     assert page_address(secure) == f"https://192.0.2.7:8765/?token={TOKEN}"
     everywhere = ServeSettings(host="0.0.0.0", token=TOKEN)
-    assert (
-        page_address(everywhere) == f"http://localhost:8765/?token={TOKEN}"
-    )  # which browsers trust with the camera
+    # which browsers trust with the camera
+    assert page_address(everywhere) == f"http://localhost:8765/?token={TOKEN}"
     assert re.fullmatch(
         rf"http://[\d.]+:8765/\?token={TOKEN}", page_address(everywhere, local=False)
     )
@@ -254,11 +247,8 @@ def test_the_page_loads_and_sends_nothing_elsewhere(page: TestClient) -> None:
         assert [
             each for each in addresses if "www.w3.org" not in each and "//127.0.0.1" not in each
         ] == [], path
-    for path in (
-        "/docs",
-        "/redoc",
-        "/openapi.json",
-    ):  # FastAPI's own pages load scripts from elsewhere
+    # FastAPI's own pages load scripts from elsewhere
+    for path in ("/docs", "/redoc", "/openapi.json"):
         assert page.get(path).status_code == 404
 
 

@@ -57,9 +57,8 @@ def test_a_cancelled_training_leaves_clips_and_models_as_they_were(
         assert page.is_visible(".accuracy b")  # of the model before
         page.reload()
         page.wait_for_selector(".train-action .primary:enabled:has-text('Train again')")
-        page.wait_for_load_state(
-            "networkidle"
-        )  # else images are asked for after the server has ended
+        # else images are asked for after the server has ended
+        page.wait_for_load_state("networkidle")
     assert (sorted(clips.glob("*/*.mp4")), [path.name for path in runs.iterdir()]) == before
 
 
@@ -91,9 +90,8 @@ def test_teaching_from_the_first_class_to_answers_and_corrections(
         page.wait_for_selector(".stage.looking")
         page.click(".train-action .primary")
         page.wait_for_selector(".stage.live:not(.looking)")
-        page.wait_for_selector(
-            ".stage.looking", timeout=90_000
-        )  # with the new model, as the camera is on
+        # with the new model, as the camera is on
+        page.wait_for_selector(".stage.looking", timeout=90_000)
         page.wait_for_selector(".train-action .primary", timeout=90_000)
         page.wait_for_function(
             "() => Number(document.querySelector('.stage.live').dataset.rate) > 0"
@@ -234,9 +232,8 @@ def test_names_and_conflicts_in_the_project(address: str, open_page: Open):
     page.fill("[data-class='much later'] .class-name", " at  last")
     page.keyboard.press("Enter")
     page.wait_for_selector("[data-class='at last'].chosen")
-    page.locator(
-        ".teach .head button"
-    ).first.dblclick()  # the second click does not wait for the first change
+    # the second click does not wait for the first change
+    page.locator(".teach .head button").first.dblclick()
     for name in ("at last", "much later"):
         page.wait_for_selector(f"[data-class='{name}']", state="detached")
     assert page.locator(".toast.bad").count() == 0
@@ -304,9 +301,8 @@ def test_files_that_were_not_added_wait_for_a_retry_or_dismissal(
         failed("00.mp4")
         page.click(".uploads >> text=Close")
         assert page.is_hidden(".uploads")
-        add(
-            "left/02.mp4", "up/03.mp4", ".onlooker/trash/04.mp4", "__MACOSX/left/05.mp4"
-        )  # hidden ones are skipped
+        # hidden ones are skipped
+        add("left/02.mp4", "up/03.mp4", ".onlooker/trash/04.mp4", "__MACOSX/left/05.mp4")
         failed("02.mp4", "03.mp4")
         page.unroute("**/api/project/clips?*")
         page.click(".uploads >> text=Try again")

@@ -19,12 +19,8 @@ from onlooker.serve.problem import TEXTS, Problem, as_problem, t
 from onlooker.structures import ClipError
 
 SERVE = Path(importlib.util.find_spec("onlooker.serve").submodule_search_locations[0])  # type: ignore[union-attr, index]
-OF_PYTHON = (
-    "problem.",
-    "hint.",
-    "change.",
-    "look.damaged",
-)  # parts of the file that only Python uses
+# parts of the file that only Python uses
+OF_PYTHON = ("problem.", "hint.", "change.", "look.damaged")
 # What jobs report: of looks, and the stages of `onlooker.train`.
 NOTES = (
     "queued",

@@ -282,9 +282,8 @@ def test_the_parts_of_an_epoch_divide_its_order() -> None:
         parts.set_epoch(epoch)
         assert len(list(parts)) == len(parts) == 5
         seen += list(parts)
-    assert (
-        seen == list(EpochOrder(range(23), seed=1))[:20]
-    )  # the three that are left over come in another order
+    # the three that are left over come in another order
+    assert seen == list(EpochOrder(range(23), seed=1))[:20]
     parts.set_epoch(4)
     assert list(parts) != seen[:5]
 

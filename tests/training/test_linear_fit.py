@@ -365,9 +365,8 @@ def test_copies_are_used_if_they_help() -> None:
     rng = np.random.default_rng(1)
     y = np.arange(24) % 2
     seen, crop, other = (rng.normal(0, 1.5, (24, 20)) + np.eye(20)[y] * 3 for _ in range(3))
-    wrong = (
-        rng.normal(0, 1.5, (24, 20)) + np.eye(20)[1 - y] * 3
-    )  # as mirrored gestures of the left and the right
+    # as mirrored gestures of the left and the right
+    wrong = rng.normal(0, 1.5, (24, 20)) + np.eye(20)[1 - y] * 3
     clips = Clips(seen, y, np.arange(24).astype(str), 2, ("mean",))
     alone = choose(clips)
     cropped = choose(clips._replace(copies=(crop, other, wrong)))

@@ -80,9 +80,8 @@ def damaged_sequence(folder: Path, suffix: str, write: Callable[[Path], object])
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # of Pillow
-@pytest.mark.parametrize(
-    "seed", [13, 391, 2891]
-)  # struct.error, TypeError and AttributeError inside Pillow
+# struct.error, TypeError and AttributeError inside Pillow
+@pytest.mark.parametrize("seed", [13, 391, 2891])
 def test_a_rotated_jpeg_with_damaged_tags_is_an_error_with_its_name(
     tmp_path: Path, seed: int
 ) -> None:

@@ -158,9 +158,8 @@ def test_a_file_is_never_passed_to_another_program(
 def test_a_folder_that_cannot_be_read_is_a_clip_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    refused = PermissionError(
-        13, "Permission denied"
-    )  # root, who may run the tests, may read every folder
+    # root, who may run the tests, may read every folder
+    refused = PermissionError(13, "Permission denied")
     monkeypatch.setattr(Path, "iterdir", Mock(side_effect=refused))
     with pytest.raises(
         ClipError, match=r"cannot be read \(permission denied\); check the path, its permissions"

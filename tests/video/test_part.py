@@ -150,9 +150,8 @@ def test_the_parts_of_a_file_without_an_index_are_decoded_in_one_pass(
         parts, ["run"], DataConfig(size=64, frames=3), cache=tmp_path / "cache", quiet=True
     )
     assert not errors
-    assert (
-        len(decoded) <= 3 * 200
-    )  # for the times, for the frames, and for parts that threads ask for out of order
+    # for the times, for the frames, and for parts that threads ask for out of order
+    assert len(decoded) <= 3 * 200
     assert len(samples) == 20
     frames = [VideoReader(part.path).get(np.arange).pixels for part in reversed(parts)]
     assert [clips.painted_number(frame) for part in reversed(frames) for frame in part] == list(

@@ -166,9 +166,8 @@ def test_times_are_those_of_players_where_sound_begins_before_the_picture(
         name, frames=30, pts=[2000 + 100 * i for i in range(30)], audio=True, codec=codec
     )
     times = 2 + np.arange(30) / 10
-    assert VideoReader(clip).times == pytest.approx(
-        times, abs=0.03
-    )  # AAC begins with a block of silence
+    # AAC begins with a block of silence
+    assert VideoReader(clip).times == pytest.approx(times, abs=0.03)
     assert [seconds for _, seconds, _ in VideoReader(clip)] == pytest.approx(times, abs=0.03)
     assert VideoReader(clip).seconds == pytest.approx(5, abs=0.03)
     part = VideoReader(f"{clip}#t=3.95,4.45")

@@ -95,9 +95,8 @@ def test_flow_and_files_that_cannot_be_read(make_clip: Make, tmp_path: Path) -> 
 
 def test_frames_are_sampled_again_if_the_count_was_wrong(make_clip: Make) -> None:
     reader = VideoReader(make_clip("a.mp4"))
-    reader._video.timing = Timing(
-        np.arange(30.0), 30.0
-    )  # as a file says whose packets cannot all be decoded
+    # as a file says whose packets cannot all be decoded
+    reader._video.timing = Timing(np.arange(30.0), 30.0)
     frames = reader.get(lambda total: np.array([total - 1]))
     assert frames.indices.tolist() == [19]
     assert clips.painted_number(frames.pixels[0]) == 19
@@ -124,9 +123,8 @@ def test_too_much_time_or_memory_is_an_error(
     ):
         VideoReader(path).get(range(12))
     assert len(read(good, 4)) == 4
-    monkeypatch.setattr(
-        safe, "SECONDS", 0.01
-    )  # less than one frame takes, so that the memory cannot run out first
+    # less than one frame takes, so that the memory cannot run out first
+    monkeypatch.setattr(safe, "SECONDS", 0.01)
     monkeypatch.setattr(safe, "SECONDS_PER_MB", 0.0)
     with pytest.raises(ClipError, match=rf"endless\.gif: decoding took more than \d+ s; {limits}"):
         VideoReader(path).get(range(24), size=16)

@@ -218,9 +218,8 @@ def test_frames_without_timestamps_have_the_times_of_their_arrival(
     )
     with Sender(lambda: [images.getvalue()]) as sender, Source(sender.address, ALL) as source:
         assert ascending([seconds for _, seconds, _ in source])
-    assert stamps == [None] * len(
-        stamps
-    )  # FFmpeg's are those of 25 frames per second, which it assumes
+    # FFmpeg's are those of 25 frames per second, which it assumes
+    assert stamps == [None] * len(stamps)
     assert len(stamps) >= 9
 
 
@@ -253,9 +252,8 @@ def test_an_rtsp_camera() -> None:
 
 
 def test_a_file_on_a_server_is_read_whole_and_once(make_clip: Make) -> None:
-    path = make_clip(
-        frames=30, pts=[2000 + 100 * i for i in range(30)], audio=True
-    )  # sound begins 2 s earlier
+    # sound begins 2 s earlier
+    path = make_clip(frames=30, pts=[2000 + 100 * i for i in range(30)], audio=True)
     handler = partial(Quiet, directory=str(path.parent))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.02,))

@@ -69,7 +69,6 @@ class EachGlimpse(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """`N D -> N K`, logarithms of probabilities."""
         each = self.read(features.unflatten(1, (self.glimpses, -1))).float().log_softmax(2)  # N G S
-        sums = torch.stack([each[:, g, self.orders[:, :, g]] for g in range(self.glimpses)]).sum(
-            0
-        )  # N K P
+        # N K P
+        sums = torch.stack([each[:, g, self.orders[:, :, g]] for g in range(self.glimpses)]).sum(0)
         return sums.masked_fill(~self.real, -math.inf).logsumexp(2)

@@ -33,9 +33,8 @@ RECIPES = {
     # is a third of a step.
     "long": TrainConfig(optimizer="adamw", lr=1.4e-3, batch=128, label_smoothing=0.0, patience=0),
 }
-_GENTLER = {
-    "dcn": 0.5
-}  # factor on AdamW's learning rate, because each of its 500 features sums 204,800 inputs
+# factor on AdamW's learning rate, because each of its 500 features sums 204,800 inputs
+_GENTLER = {"dcn": 0.5}
 
 
 def pretrain(

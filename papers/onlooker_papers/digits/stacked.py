@@ -151,9 +151,8 @@ class LSTMStack:
         errors, found = self.gradients(batches, targets)
         for name, gradient in found.items():
             self._descend(name, slice(None), gradient, lr)
-        for number, features in enumerate(
-            batches
-        ):  # a gradient is used while it is still in the cache
+        # a gradient is used while it is still in the cache
+        for number, features in enumerate(batches):
             self._descend("kernel", number, self.kernel_gradient(errors, number, features), lr)
 
     def _forward(

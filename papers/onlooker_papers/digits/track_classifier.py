@@ -74,9 +74,8 @@ class TrackClassifier(VideoModel):
         S = stretches.shape[1]
         pooled = self.pool(self.tracks(stretches.flatten(0, 1)).unflatten(0, (B, S)))
         answers = torch.cat((torch.zeros_like(pooled[:, :1]), pooled), 1)
-        ended = (
-            torch.arange(1, T + 1, device=video.device) // self.tracks.stretch
-        )  # number of finished groups at each frame
+        # number of finished groups at each frame
+        ended = torch.arange(1, T + 1, device=video.device) // self.tracks.stretch
         ended[-1] = S
         return Output(answers[:, ended])
 

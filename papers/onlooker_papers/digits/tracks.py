@@ -110,9 +110,8 @@ class Tracks(nn.Module):
         frames = _foreground(stretches.flatten(0, 1))
         centers, half = self._followed(frames, len(stretches))
         seen = spatial_transform(frames, _framed(centers, half), (_WINDOW, _WINDOW))  # NL G C 32 32
-        inside = (
-            cell_centers(_WINDOW, _WINDOW).to(centers) * half[..., None, None]
-        )  # NL G 1024 2, around the center
+        # NL G 1024 2, around the center
+        inside = cell_centers(_WINDOW, _WINDOW).to(centers) * half[..., None, None]
         shares = torch.stack(
             [
                 _shares(inside[:, g] + centers[:, g, None], centers)[:, g]
@@ -125,9 +124,8 @@ class Tracks(nn.Module):
 
     def _followed(self, frames: Tensor, stretches: int) -> tuple[Tensor, Tensor]:
         """Centers `NL G 2` and half windows `NL G` in frames whose background is black."""
-        with torch.autocast(
-            frames.device.type, enabled=False
-        ):  # in bfloat16, coordinates would be a quarter of a pixel off
+        # in bfloat16, coordinates would be a quarter of a pixel off
+        with torch.autocast(frames.device.type, enabled=False):
             centers, radii = find_things(frames, self.things)
         centers, radii = (part.unflatten(0, (stretches, -1)) for part in (centers, radii))
         order = self.smoothest(centers)

@@ -113,9 +113,8 @@ def random_crops(
     width = (area * ratio).sqrt().clamp(max=1)
     height = (area / ratio).sqrt().clamp(max=1)
     theta = torch.zeros(n, 2, 3)
-    theta[:, 0, 0] = width * (
-        1 - 2 * torch.randint(2, (n,), generator=generator)
-    )  # negative: mirrored
+    # negative: mirrored
+    theta[:, 0, 0] = width * (1 - 2 * torch.randint(2, (n,), generator=generator))
     theta[:, 1, 1] = height
     theta[:, 0, 2], theta[:, 1, 2] = uniform(-1, 1) * (1 - width), uniform(-1, 1) * (1 - height)
     grid = F.affine_grid(theta.to(pixels.device), [n, 3, size, size], align_corners=False)

@@ -199,9 +199,8 @@ def attention_entropy(recognizer: Recognizer, samples: ClipFrames) -> float:
     uniform.
     """
     maps = [recognizer.classify(samples[number][0][None])[1] for number in range(len(samples))]
-    weights = torch.cat(
-        [torch.from_numpy(of).flatten(2)[0] for of in maps if of is not None]
-    )  # frames, locations
+    # frames, locations
+    weights = torch.cat([torch.from_numpy(of).flatten(2)[0] for of in maps if of is not None])
     return float(torch.special.entr(weights).sum(1).mean()) / math.log(weights.shape[1])
 
 
@@ -347,9 +346,8 @@ def explain(
         "known_in_hmdb51": float(of_names.mean()),
         "models": models,
     }
-    row = (
-        Row(figures, {}) if protocol == OURS else Row.of(figures, *memos)
-    )  # the memos of ours are in the other row
+    # the memos of ours are in the other row
+    row = Row(figures, {}) if protocol == OURS else Row.of(figures, *memos)
     name = protocol if encoder == ENCODER else f"{protocol}, {encoder}"
     write_row(results, ("protocol", name), row, draws, encoder)
     return figures

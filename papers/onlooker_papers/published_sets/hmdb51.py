@@ -21,16 +21,11 @@ from onlooker_papers.published_sets.official import (
 
 __all__ = ["check_folders", "source"]
 
-SPLITS = (
-    "testTrainMulti_7030_splits",
-    "splits",
-)  # as the archives of HMDB-51 and J-HMDB call the folder
+# as the archives of HMDB-51 and J-HMDB call the folder
+SPLITS = ("testTrainMulti_7030_splits", "splits")
 JHMDB_CLIPS = "ReCompress_Videos"
-JHMDB_COUNTS = {
-    1: (660, 268),
-    2: (658, 270),
-    3: (663, 265),
-}  # training and test clips of each official split
+# training and test clips of each official split
+JHMDB_COUNTS = {1: (660, 268), 2: (658, 270), 3: (663, 265)}
 # in the split files; "0" is unused
 _TRAINING = "1"
 _TEST = "2"

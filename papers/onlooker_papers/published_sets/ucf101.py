@@ -20,11 +20,8 @@ from onlooker_papers.published_sets.official import (
 CLIPS = "UCF-101"
 LISTS = "ucfTrainTestlist"
 INDEX = "classInd.txt"
-COUNTS = {
-    1: (9537, 3783),
-    2: (9586, 3734),
-    3: (9624, 3696),
-}  # training and test clips of each official split
+# training and test clips of each official split
+COUNTS = {1: (9537, 3783), 2: (9586, 3734), 3: (9624, 3696)}
 _CLASSES = 101
 
 _CLASS = re.compile(r"(?P<key>\d+)\s+(?P<name>\S+)")

@@ -17,12 +17,8 @@ from onlooker_papers.results import About, Row, write_rows
 
 FILE = "few-shot"
 COMMAND = "python -m onlooker_papers.real_clips.few_shot"
-OF = {
-    "ucf101_18": 5,
-    "jhmdb": 5,
-    "hand_gestures": 4,
-    "weizmann": 4,
-}  # sets, and the classes of an episode
+# sets, and the classes of an episode
+OF = {"ucf101_18": 5, "jhmdb": 5, "hand_gestures": 4, "weizmann": 4}
 SHOTS = (1, 5)
 QUERIES = 5
 EPISODES = 200

@@ -22,9 +22,8 @@ __all__ = ["figures_in_recordings"]
 OVERLAPS = (0.3, 0.5, 0.7)
 _EVERYBODY = 16  # people
 _PEOPLE = range(12, _EVERYBODY)  # of recordings
-_RECORDED = StickFigures(
-    frames=96, event=(0.4, 0.6), people=_EVERYBODY
-)  # pauses of about two seconds
+# pauses of about two seconds
+_RECORDED = StickFigures(frames=96, event=(0.4, 0.6), people=_EVERYBODY)
 _CLIP = StickFigures(event=(1, 1), people=_EVERYBODY)
 _PAUSED = StickFigures(people=_EVERYBODY)  # an event in half of a clip or more
 _REPEATED = ("bend", "jumping_jack", "kick", "wave")

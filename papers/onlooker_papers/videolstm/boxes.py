@@ -132,9 +132,8 @@ def find_boxes(
     # A margin, so that rounding errors do not raise parts of a uniform map above its mean.
     attended = large > 1.001 * large.mean(axis=(1, 2), keepdims=True)
     cells = (H / maps.shape[1], W / maps.shape[2])
-    averaged = _box_mean(
-        _box_mean(large, cells), cells
-    )  # averaged once, a sharp map has a plateau and no maximum
+    # averaged once, a sharp map has a plateau and no maximum
+    averaged = _box_mean(_box_mean(large, cells), cells)
     make_foreground = FOREGROUNDS[parameters.foreground]
     if make_foreground is None:
         return _threshold_all(large, attended, averaged, parameters)

@@ -155,15 +155,15 @@ class MovingTarget:
             torch.rand(size, generator=generator, dtype=torch.float64) * (steps - length + 1)
         ).floor()
 
-        straight = bounce(
-            start[:, :1], velocity[:, None], self.frames, self.canvas - self.side
-        )  # B 1 T 2, no stop
+        # B 1 T 2, no stop
+        straight = bounce(start[:, :1], velocity[:, None], self.frames, self.canvas - self.side)
+        # B T
         moved = (
             (torch.arange(self.frames) - first[:, None])
             .clamp_(min=0)
             .minimum(length[:, None])
             .long()
-        )  # B T
+        )
         target = straight.gather(2, moved[:, None, :, None].expand(-1, -1, -1, 2))
         corners = torch.cat((target, start[:, 1:, None].expand(-1, -1, self.frames, -1)), 1)
         changes = moved.diff(dim=1) > 0  # B T-1

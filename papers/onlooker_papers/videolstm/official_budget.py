@@ -30,10 +30,8 @@ EPOCHS = {
     **dict.fromkeys(("convlstm-flow", "convalstm-rgb", "convalstm-flow"), 300),
     MOTION: 400,
 }
-MOTION_BEGINS = (
-    "convalstm-rgb",
-    "convlstm-flow",
-)  # the runs from whose weights `motion` starts, as published
+# the runs from whose weights `motion` starts, as published
+MOTION_BEGINS = ("convalstm-rgb", "convlstm-flow")
 BOTH = "motion + convalstm-flow"
 VIDEOLSTM = "VideoLSTM"
 # Late fusion of a run on the image and a run on the flow; the last pair is VideoLSTM with both
@@ -141,9 +139,8 @@ class Budget:
         """The settings of a model."""
         name = f"{PREFIX}{model}" if self.published and model != "convnet" else model
         dropout = self.lstm_dropout if model in ("lstm", "alstm") else self.dropout
-        units = (
-            0 if self.published and model == "convnet" else self.head_units
-        )  # a softmax on the features
+        # a softmax on the features
+        units = 0 if self.published and model == "convnet" else self.head_units
         return ModelConfig(
             name,
             self.encoder,

@@ -91,9 +91,8 @@ def _looks(run: Path, budget: Budget, splits: DigitSplit) -> Iterator[tuple[str,
             of_clip = scores[i].mean(0)
             predicted = f"{of_clip.argmax()}, {100 * of_clip.max():.0f} %"
             yield f"{name}\n{target}: predicted {predicted}", _with_boxes(shown, true)
-        moved = (clips.flow[i].astype(np.float32) / 127.5 - 1) * data(
-            "flow"
-        ).flow_limit  # the inverse of `to_bytes`
+        # the inverse of `to_bytes`
+        moved = (clips.flow[i].astype(np.float32) / 127.5 - 1) * data("flow").flow_limit
         colors = flow_to_image(torch.from_numpy(moved).movedim(-1, 1)).movedim(1, -1).numpy()
         yield "the flow\nof these frames", _with_boxes(colors, true)
 

@@ -97,9 +97,8 @@ def on_real_video(results: Results) -> Table:
     for name, title in _TITLES.items():
         made += _measured(results[REAL][name], title, STREAMS)
         if name in lite0:
-            made += _measured(
-                lite0[name], f"{title}, `lite0`", ["rgb"]
-            )  # the encoder of flow is the same
+            # the encoder of flow is the same
+            made += _measured(lite0[name], f"{title}, `lite0`", ["rgb"])
     of = results[REAL]["jhmdb"]
     budget = of["budget"]
     note = (

@@ -86,10 +86,8 @@ def test_videos_equal_a_loop_over_frames(digits: Digits, variant: str, side: int
     [
         {"variant": "gesture", "alpha": 3000.0},  # displacements as large as a digit
         {"variant": "gesture", "scale": (1.5, 2.5)},
-        {
-            "variant": "rotation+scale",
-            "scale": (1.5, 2.5),
-        },  # much of a digit is pushed over the border
+        # much of a digit is pushed over the border
+        {"variant": "rotation+scale", "scale": (1.5, 2.5)},
         {"variant": "scale", "scale": (0.05, 0.1)},  # a digit is a pixel or two
     ],
 )

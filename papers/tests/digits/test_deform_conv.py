@@ -125,11 +125,8 @@ def test_integer_offsets_are_a_shift(conv, channels):
     shifted = F.pad(input, (1, 0, 0, 2))[:, :, 2:, :8]  # what lies two below and one to the left
     out = conv(input, offset, weight, padding=1)
     expected = F.conv2d(shifted, weight, padding=1)
-    inner = (
-        ...,
-        slice(1, 5),
-        slice(2, 7),
-    )  # where the margin of one does not meet that of the other
+    # where the margin of one does not meet that of the other
+    inner = (..., slice(1, 5), slice(2, 7))
     assert torch.allclose(out[inner], expected[inner], atol=1e-5)
 
 

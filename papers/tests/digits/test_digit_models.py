@@ -23,9 +23,8 @@ def test_who_follows_two_things_begins_with_what_reads_one() -> None:
     torch.nn.init.normal_(one.get_parameter("pool.weight.weight"))
     models.begin_from(two, one)
     same = torch.rand(3, 8)
-    features = torch.cat(
-        (same, same), 1
-    )  # two things that look alike are trusted as one of them is
+    # two things that look alike are trusted as one of them is
+    features = torch.cat((same, same), 1)
     torch.testing.assert_close(
         two.get_submodule("pool.weight")(features), one.get_submodule("pool.weight")(same)
     )

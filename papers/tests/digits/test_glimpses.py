@@ -135,9 +135,8 @@ def test_a_window_shows_its_part_of_the_frame():
     for window, view in zip(theta, seen, strict=True):
         across = window[0, 2] + window[0, 0] * line
         down = window[1, 2] + window[1, 1] * line
-        inside = (across.abs() < 63 / 64) & (down.abs() < 63 / 64)[
-            :, None
-        ]  # beyond, black is mixed in
+        # beyond, black is mixed in
+        inside = (across.abs() < 63 / 64) & (down.abs() < 63 / 64)[:, None]
         assert inside.sum() > 200
         assert torch.allclose(view[0][inside], across.expand(32, 32)[inside], atol=1e-5)
         assert torch.allclose(view[1][inside], down[:, None].expand(32, 32)[inside], atol=1e-5)

@@ -33,9 +33,8 @@ def test_the_posterior_of_a_pair_is_that_of_its_digits_in_either_order() -> None
 def test_the_aggregation_scores_videos(
     monkeypatch: pytest.MonkeyPatch, splits: DigitSplit, aggregation: str
 ) -> None:
-    frames = (
-        np.random.default_rng(0).dirichlet(np.full(len(PAIRS), 0.02), (40, 12)).clip(1e-6)
-    )  # sure of each frame
+    # sure of each frame
+    frames = np.random.default_rng(0).dirichlet(np.full(len(PAIRS), 0.02), (40, 12)).clip(1e-6)
     answer = lambda recognizer, samples: Classification(frames.astype(np.float32))  # noqa: E731
     monkeypatch.setattr(Recognizer, "classify", answer)
     videos = MovingDigits(splits.validation, frames=12).batch(40, seed=3)

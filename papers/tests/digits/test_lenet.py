@@ -23,9 +23,8 @@ def test_it_is_its_layers_one_after_the_other():
     x = frames
     for conv in (net.conv1, net.conv2):
         x = F.conv2d(F.pad(x, (2, 2, 2, 2)), conv.weight, conv.bias).clamp(min=0)
-        x = (
-            x.unflatten(-1, (-1, 2)).unflatten(-3, (-1, 2)).amax((-1, -3))
-        )  # the largest of each 2×2
+        # the largest of each 2×2
+        x = x.unflatten(-1, (-1, 2)).unflatten(-3, (-1, 2)).amax((-1, -3))
     expected = (
         torch.einsum("nchw,kchw->nk", x, net.fc.weight.unflatten(1, (50, 3, 3))) + net.fc.bias
     )

@@ -206,9 +206,8 @@ def test_what_a_model_learned_before_counts_as_its_budget(run: Path) -> None:
     before, further = (
         read_json(held_out_cells / of / f"{name}.json")["figures"] for of in ("normal", "scale")
     )
-    assert (
-        of_scale[name]["videos"] == before["videos"] + further["videos"] == 2 * FURTHER.batch
-    )  # a single batch each
+    # a single batch each
+    assert of_scale[name]["videos"] == before["videos"] + further["videos"] == 2 * FURTHER.batch
     assert of_scale[name]["minutes"] == pytest.approx(before["minutes"] + further["minutes"])
     whole = read_json(held_out_cells / "scale" / f"{name}.validation.json")
     assert whole["settings"]["validation_frames"] == 50

@@ -53,9 +53,8 @@ class Plain(nn.Module):
             nn.LSTM(features, 8, batch_first=True) if model == "lstm" else KerasCell(features)
         )
         self.head = nn.Linear(8 * frames, classes)
-        if (
-            model == "lstm"
-        ):  # its second bias would only double the steps of the first, as both are always added
+        # its second bias would only double the steps of the first, as both are always added
+        if model == "lstm":
             self.body.bias_hh_l0.requires_grad_(False)
 
     def begin(self, drawn: dict[str, Tensor]) -> None:

@@ -77,9 +77,8 @@ def test_several_windows_equal_single_ones():
 
 
 def test_autocast_does_not_round_coordinates():
-    ramp = (
-        ((torch.arange(64) * 2 + 1) / 64 - 1).expand(1, 1, 64, 64).contiguous()
-    )  # each pixel says where it is
+    # each pixel says where it is
+    ramp = ((torch.arange(64) * 2 + 1) / 64 - 1).expand(1, 1, 64, 64).contiguous()
     theta = torch.tensor([[[0.29, 0, 0.3377], [0, 0.31, 0.11]]])
     exact = spatial_transform(ramp, theta, (32, 32))
     with torch.autocast("cpu", torch.bfloat16):

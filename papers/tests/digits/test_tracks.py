@@ -97,9 +97,8 @@ def test_windows_lie_on_things_whatever_the_background(side):
     corners = [(side // 10, side // 8), (side * 2 // 3, side // 2)]
     frame, centers = squares(*corners, side=side)
     for level in (0.0, 0.8):
-        shown = (
-            torch.cat((frame, 1 - frame)) * (level - 0.3) + level
-        )  # brighter things, and darker ones
+        # brighter things, and darker ones
+        shown = torch.cat((frame, 1 - frame)) * (level - 0.3) + level
         windows = made(2, 2, 1).windows(shown[None, None])[0, 0]
         found = windows[..., 2]
         order = found[:, 0].argsort()
@@ -123,9 +122,8 @@ def test_half_a_window_is_the_mean_size_of_its_thing_within_limits():
             if side
             else int((windows[0, :, 0, 2] < 0).float().argmax())
         )
-        radii = [
-            math.sqrt(2 * ((pair[side] / 2) ** 2 - 0.25) / 3) * 2 / 64 for pair in sizes
-        ]  # of pooled pixels
+        # of pooled pixels
+        radii = [math.sqrt(2 * ((pair[side] / 2) ** 2 - 0.25) / 3) * 2 / 64 for pair in sizes]
         assert windows[:, g, 0, 0].tolist() == pytest.approx([1.8 * sum(radii) / 3] * 3, rel=0.05)
         assert ((windows[:, g, 0, 2] > 0) == bool(side)).all()
     tiny = squares((30, 30), width=2)[0]

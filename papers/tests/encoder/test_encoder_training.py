@@ -109,9 +109,8 @@ def test_crops_of_a_ramp_are_ramps_of_both_directions() -> None:
     torch.testing.assert_close(
         crops, crops[:, :1, :1].expand_as(crops), msg="rows and colors are equal"
     )
-    width = (
-        (crops[..., -1] - crops[..., 0]).abs().amax((1, 2)) * 255 / 252
-    )  # part of the image's width
+    # part of the image's width
+    width = (crops[..., -1] - crops[..., 0]).abs().amax((1, 2)) * 255 / 252
     assert width.min() > (0.5 * 3 / 4) ** 0.5 - 0.05
     assert width.max() <= 1.001
 

@@ -58,9 +58,8 @@ def test_a_tiny_run_fills_the_table(results: Path, tmp_path: Path) -> None:
     assert rows["tiny"]["epochs"] > 1
     assert "| basketball | `tiny` | " in tables.peers({"peers": {"basketball": rows}}).markdown()
     written = (results / "cells" / "peers" / "basketball" / "tiny.json").read_text(encoding="utf-8")
-    assert (
-        peers.measure("basketball", tmp_path / "run", results, ["tiny"]) == accuracies
-    )  # from its memo
+    # from its memo
+    assert peers.measure("basketball", tmp_path / "run", results, ["tiny"]) == accuracies
     again = (results / "cells" / "peers" / "basketball" / "tiny.json").read_text(encoding="utf-8")
     assert written.partition("memos")[2] == again.partition("memos")[2]
 

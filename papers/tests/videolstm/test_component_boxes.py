@@ -86,9 +86,8 @@ def walking(*ways: tuple[int, int, int, int]) -> np.ndarray:
 
 
 def test_the_attended_object_is_boxed_as_a_whole() -> None:
-    frames = walking(
-        (4, 4, 8, 5), (4, 30, 10, 5)
-    )  # in steps that show all of each between three frames
+    # in steps that show all of each between three frames
+    frames = walking((4, 4, 8, 5), (4, 30, 10, 5))
     maps = np.full((6, 12, 16), 1e-3, np.float32)
     for t in range(6):
         maps[t, 8, (4 + 5 * t) // 4] = 1  # a corner of the lower one
@@ -150,9 +149,8 @@ def test_the_point_is_on_the_object_though_the_highest_cell_is_next_to_it() -> N
 
 def test_the_point_of_an_oscillating_object_is_at_its_current_position() -> None:
     frames = np.full((9, 48, 64, 3), 60, np.uint8)
-    for t, x in enumerate(
-        (8, 16, 24, 16) * 2 + (8,)
-    ):  # in the middle it has come from a side and goes back there
+    # in the middle it has come from a side and goes back there
+    for t, x in enumerate((8, 16, 24, 16) * 2 + (8,)):
         frames[t, 10:34, x : x + 8] = 230
     even_on_both = np.zeros((9, 6, 8), np.float32)
     even_on_both[:, 1:4, 1:4] = 1 / 9

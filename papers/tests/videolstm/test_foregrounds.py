@@ -22,9 +22,8 @@ def test_foregrounds_cover_the_moving_square_only(name: str) -> None:
     frames, mask = passing()
     found = FOREGROUNDS[name](frames)  # type: ignore[misc]
     assert (found.shape, found.dtype) == (mask.shape, np.float32)
-    inner = (
-        slice(1, -1) if name == "motion" else slice(None)
-    )  # at its ends a clip has two frames, not three
+    # at its ends a clip has two frames, not three
+    inner = slice(1, -1) if name == "motion" else slice(None)
     assert np.array_equal(found[inner] > 0.5, mask[inner])
     assert found[inner][~mask[inner]].max() == 0
 

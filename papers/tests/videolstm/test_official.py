@@ -103,9 +103,8 @@ def test_the_scores_of_a_tiny_ucf101_are_the_stored_ones(done: Path) -> None:
 def test_the_scores_of_a_tiny_hmdb51_are_the_stored_ones(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        official, "SINGLE", ("convlstm", "convalstm")
-    )  # those that `motion` and the ensembles need
+    # those that `motion` and the ensembles need
+    monkeypatch.setattr(official, "SINGLE", ("convlstm", "convalstm"))
     monkeypatch.setattr(official, "_write_page", lambda *_: tmp_path)
     official.reproduce(tmp_path / "run", "hmdb51", write_hmdb51(tmp_path / "hmdb51"), budget="tiny")
     check("official-hmdb51", scores(tmp_path / "run" / "split1"), rtol=2e-3, atol=2e-3)

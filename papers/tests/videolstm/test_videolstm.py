@@ -115,9 +115,8 @@ def test_parallel_trainings_have_the_same_figures(run: Path, tmp_path: Path) -> 
         "motion-12-seed0-localized",
     ]
     for path in made:
-        if (
-            "localized" not in path.stem
-        ):  # `run` chose among three candidates, other processes choose among all
+        # `run` chose among three candidates, other processes choose among all
+        if "localized" not in path.stem:
             assert path.read_bytes() == (run / "run" / path.name).read_bytes()
 
 

@@ -42,9 +42,8 @@ def knowing(clips: TargetClips) -> np.ndarray:
 
 def test_attention_on_the_target_finds_it_and_guesses_do_not(clips: TargetClips) -> None:
     found = localization_figures(knowing(clips), attending(clips), clips.truth, SEEN)
-    assert (
-        found["pointing"] > 0.9
-    )  # the cell of a narrow digit's middle may have its own middle next to the digit
+    # the cell of a narrow digit's middle may have its own middle next to the digit
+    assert found["pointing"] > 0.9
     assert found["video_map_50"] > 0.9
     assert found["cor_loc"] > 0.8
     assert found["video_map_20"] >= found["video_map_50"] >= found["video_map_50_95"] > 0

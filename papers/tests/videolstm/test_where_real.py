@@ -24,9 +24,8 @@ def test_boxes_are_halved() -> None:
 def test_tubes_in_clips_of_other_classes_are_false_positives(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    tube = Tube(
-        "Surfing", np.arange(4), np.float32([[80, 60, 160, 120]] * 4)
-    )  # in the middle, at half the size
+    # in the middle, at half the size
+    tube = Tube("Surfing", np.arange(4), np.float32([[80, 60, 160, 120]] * 4))
     annotated = {
         "Surfing/v_Surfing_g01_c01": AnnotatedClip("Surfing/v_Surfing_g01_c01", 4, (tube,))
     }

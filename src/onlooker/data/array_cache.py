@@ -34,9 +34,8 @@ _DISK_FULL_REMEDY = (
     "name a folder on another disk in ONLOOKER_CACHE, or free some space, and run the same command again (`onlooker "
     "train` with --resume if the run has started): what is cached already stays"
 )
-_CHECK_INTERVAL = (
-    1 / 32
-)  # of the limit: after adding that much, a process checks the size of the cache
+# of the limit: after adding that much, a process checks the size of the cache
+_CHECK_INTERVAL = 1 / 32
 
 
 def default_cache() -> Path:

@@ -283,9 +283,8 @@ def _quality_findings(clips: Sequence[tuple[Clip, ClipFacts]]) -> Iterator[Findi
     ):
         if measured:
             worst_first = sorted(measured, key=lambda pair: pair[0])
-            shown = (
-                worst_first if 2 * len(measured) <= len(clips) else []
-            )  # else they are no exception
+            # else they are no exception
+            shown = worst_first if 2 * len(measured) <= len(clips) else []
             paths = tuple((path,) for _, path in shown)
             yield Finding(
                 name, f"{len(measured)} of {len(clips)} clips: {problem}", why, remedy, paths

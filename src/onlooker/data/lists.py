@@ -254,9 +254,8 @@ def cut_gaps(
 def _seconds(file: Path) -> float:
     """The length of a recording; 0 if it cannot be read: its clips are named when they are."""
     try:
-        return (
-            math.floor(VideoReader(with_interval(file, 0)).seconds * 1000) / 1000
-        )  # its index is that of its parts
+        # its index is that of its parts
+        return math.floor(VideoReader(with_interval(file, 0)).seconds * 1000) / 1000
     except ClipError:
         return 0.0
 

@@ -90,9 +90,8 @@ def sample_rate(paths: Sequence[Path], config: DataConfig, count: int = 16) -> f
             continue
         if reader.timing.assumes_rate:
             continue
-        times = np.unique(
-            times[equally_spaced(len(times), config.frames)]
-        )  # padding repeats the last frame
+        # padding repeats the last frame
+        times = np.unique(times[equally_spaced(len(times), config.frames)])
         if len(times) > 1:
             rates.append((len(times) - 1) / (times[-1] - times[0]))
     return float(np.median(rates)) if rates else None

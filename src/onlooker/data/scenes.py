@@ -49,11 +49,8 @@ _SAME_IMAGE = 0.98
 _SAME_MOTION = 0.95
 # share of clips in one group; above it, the scene is that of the whole set, as of a fixed camera
 SHARED = 0.5
-_MINIMUMS = (
-    2,
-    3,
-    5,
-)  # recordings of a class that splits and folds need, the first possible one is taken
+# recordings of a class that splits and folds need, the first possible one is taken
+_MINIMUMS = (2, 3, 5)
 _DARK = 16  # gray level; a cell that never exceeds it is a black bar, or a black background
 # gray levels that count little; cells of the square in which contrast is local
 _CONTRAST = 4.0

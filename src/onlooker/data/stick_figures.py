@@ -220,9 +220,8 @@ class FigureVideo:
 
     pixels: Pixels  # T H W 3, RGB
     person: int
-    boxes: NDArray[
-        np.float32
-    ]  # T 4: x1 y1 x2 y2 in pixels, the smallest rectangle around the figure
+    # T 4: x1 y1 x2 y2 in pixels, the smallest rectangle around the figure
+    boxes: NDArray[np.float32]
     moving: NDArray[np.bool_]  # T: whether the frame is part of the event
 
 
@@ -263,9 +262,8 @@ class StickFigures:
         poses = perform(action, self.frames, self.fps, (first, first + steps), tempo)
         poses = np.concatenate((SEATED[None], poses))  # the first tells where the stool is
         faces_right = rng.random() < 0.5
-        if (
-            right_handed != faces_right
-        ):  # the right side is the near one of a person who faces to the right
+        # the right side is the near one of a person who faces to the right
+        if right_handed != faces_right:
             poses = swap_sides(poses)
         joints = place_joints(poses, faces_right)
 

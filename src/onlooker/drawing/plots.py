@@ -62,9 +62,8 @@ def loss_and_accuracy(
         for k, (name, line) in enumerate(curves.items()):
             if measure in line:
                 values = line[measure]
-                label = printable(name).replace(
-                    "$", r"\$"
-                )  # matplotlib reads text between dollar signs as mathematics
+                # matplotlib reads text between dollar signs as mathematics
+                label = printable(name).replace("$", r"\$")
                 style = {
                     "color": COLORS[k % len(COLORS)],
                     "linewidth": 1.8,

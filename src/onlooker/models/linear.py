@@ -129,9 +129,8 @@ class LinearClassifier(VideoModel):
         # them.
         table = [F.pad(cosines(count), (0, 0, window - count, 0)) for count in range(1, window + 1)]
         self.cosines = nn.Buffer(torch.stack(table), persistent=False)
-        self.center = nn.Buffer(
-            torch.zeros(window, self.num_features)
-        )  # `W M`, m after 1 to W frames
+        # `W M`, m after 1 to W frames
+        self.center = nn.Buffer(torch.zeros(window, self.num_features))
         self.scale = nn.Buffer(torch.ones(window, self.num_features))  # `W M`, s
         self.head = nn.Linear(self.num_features, self.num_classes)
 
@@ -308,9 +307,8 @@ class LinearClassifier(VideoModel):
         """
         weights = (self.head.weight - self.head.weight.mean(0)) / self.scale[-1]
         D = self.parts[0] if self.parts else self.encoder.num_features
-        directions = weights.unflatten(1, (len(self.names), -1))[:, (0, 2), :D].flatten(
-            0, 1
-        )  # of mean and change
+        # of mean and change
+        directions = weights.unflatten(1, (len(self.names), -1))[:, (0, 2), :D].flatten(0, 1)
         spread = self.center[-1].unflatten(0, (len(self.names), -1))[1, :D]
         usual = (directions * spread).square().sum()
         size = (directions @ moved[:, :D]).square().sum(1) + (_FLAT * usual).clamp_min(1e-30)

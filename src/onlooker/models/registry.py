@@ -302,9 +302,8 @@ def resolve(model: ModelConfig, data: DataConfig, training: TrainConfig) -> Sett
                 "frozen is false, and the encoder of stored features is; leave out --no-frozen"
             )
         model = replace(model, frozen=True)
-        data = replace(
-            data, translate=0.0, scale=0.0, degrees=0.0, hflip=False
-        )  # frames as they are
+        # frames as they are
+        data = replace(data, translate=0.0, scale=0.0, degrees=0.0, hflip=False)
     if model.weights:
         if model.pretrained is False:
             raise ValueError(

@@ -244,9 +244,8 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
         with reading(config):
             settings = without_off(read_json(config))
             size = weights.stat().st_size
-            if (
-                planned := cls._planned_bytes(settings)
-            ) > 2 * size:  # weights used in several places are stored once
+            # weights used in several places are stored once
+            if (planned := cls._planned_bytes(settings)) > 2 * size:
                 sizes = f"{format_bytes(size)}, and {format_bytes(planned)} by these settings"
                 raise ValueError(
                     f"{weights.name}: these are not the weights of this model ({sizes})"
@@ -268,13 +267,11 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
             KeyError, ValueError: a setting is missing, or of another type.
         """
         large = settings.get("encoder", "small") not in [*ENCODERS]
-        for name, parameter in [*inspect.signature(cls.__init__).parameters.items()][
-            1:
-        ]:  # without self
+        # without self
+        for name, parameter in [*inspect.signature(cls.__init__).parameters.items()][1:]:
             check_type(name, value := settings[name], parameter.annotation)
-            if (
-                isinstance(value, int) and not 0 <= value < 1 << 20
-            ):  # more would overflow where sizes are multiplied
+            # more would overflow where sizes are multiplied
+            if isinstance(value, int) and not 0 <= value < 1 << 20:
                 raise ValueError(
                     f"{name} is {reprlib.repr(value)}, expected a size below a million"
                 )
@@ -286,10 +283,8 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
         try:
             with torch.device("meta"):
                 weights = cls.rebuild(settings).state_dict().values()
-        except (
-            NotImplementedError,
-            RuntimeError,
-        ):  # a network that needs numbers while it is built
+        # a network that needs numbers while it is built
+        except (NotImplementedError, RuntimeError):
             return 0
         return sum(weight.numel() * weight.element_size() for weight in weights)
 

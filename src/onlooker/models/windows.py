@@ -84,9 +84,8 @@ def _complete(
     """The statistics of all windows of some frames, for each length: `B T-n+1 M`."""
     T = frames.shape[1]
     start = frames[:, :1].double()
-    moved = (
-        frames.double() - start
-    )  # running sums of single precision would round away what changes little
+    # running sums of single precision would round away what changes little
+    moved = frames.double() - start
     changes = frames.diff(dim=1).abs()
     levels = _running(moved.mean(-1))
     ways = _running(changes.mean(-1).double())

@@ -21,9 +21,8 @@ from onlooker.processes import cores
 from onlooker.structures import ClipError
 from onlooker.video.safe import VARIABLE
 
-Start = Callable[
-    [], Callable[[Path], Any]
-]  # holds the weights, is called once in each worker; a function of a clip
+# holds the weights, is called once in each worker; a function of a clip
+Start = Callable[[], Callable[[Path], Any]]
 ATTEMPTS = 3  # at a clip whose workers die
 _WORKERS_PER_GPU = 8  # each decodes with one core; a GPU that encodes waits for frames
 
@@ -103,13 +102,10 @@ def _places(total: Mapping[str, float]) -> tuple[int, dict[str, float]]:
     """How many workers: one per core, or with GPUs as many as keep these busy; and what each needs."""
     cpus, gpus = (int(total.get(name, 0)) for name in ("CPU", "GPU"))
     count = max(1, min(cpus, gpus * _WORKERS_PER_GPU) if gpus else cpus)
-    share = (
-        int(1e4 * min(1, gpus / count)) / 1e4
-    )  # rounded down: the shares of a GPU must not add up to more than one
-    return count, {
-        "num_cpus": 0.5,
-        "num_gpus": share,
-    }  # the workers of a node that is lost find room on the others
+    # rounded down: the shares of a GPU must not add up to more than one
+    share = int(1e4 * min(1, gpus / count)) / 1e4
+    # the workers of a node that is lost find room on the others
+    return count, {"num_cpus": 0.5, "num_gpus": share}
 
 
 @contextmanager

@@ -191,9 +191,8 @@ def run_parallel(tasks: Mapping[str, Task], jobs: int | None = None) -> None:
 def _run_in_worker(name: str, task: Task) -> tuple[str, Mapping[str, Any]]:
     if not torch.cuda.is_available():
         torch.set_num_threads(1)
-    signal.signal(
-        signal.SIGINT, signal.SIG_IGN
-    )  # Ctrl-C reaches all processes; the parent handles it
+    # Ctrl-C reaches all processes; the parent handles it
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     end_with_parent()
     return name, task()
 

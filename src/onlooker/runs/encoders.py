@@ -130,9 +130,8 @@ def _better(first: Training, second: Training, clips: Sequence[Clip]) -> Trainin
     split = first.record.split
     if len(clips) < len(split.training) + len(split.validation):
         return replace(runs[best], why=why)
-    known = (
-        tried[best].encoded if len(clips) > FEW else None
-    )  # else the copies of the clips are not encoded yet
+    # else the copies of the clips are not encoded yet
+    known = tried[best].encoded if len(clips) > FEW else None
     return replace(runs[best], why=why, encoded=known, rival=tried[1 - best].encoded.clips)
 
 

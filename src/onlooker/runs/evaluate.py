@@ -89,9 +89,8 @@ def evaluate(run: Path, clips: Path | ClipSet | None = None) -> dict[str, Any]:
         out = run
         test = record.split.test
         skipped = record.skipped
-        if not any(
-            os.path.exists(file_of(clip.path)) for clip in test
-        ):  # the remaining clips are tested
+        # the remaining clips are tested
+        if not any(os.path.exists(file_of(clip.path)) for clip in test):
             require_clips(test)
     elif read_figures(run, CROSS_VALIDATION) and (of_run := read_figures(run)):
         return of_run

@@ -115,9 +115,8 @@ def predict_clips(
         recognizer.data = replace(recognizer.data, frame_rate=frame_rate)
     if threshold is not None:
         recognizer.threshold = threshold
-    width = (
-        None if sys.stdout.isatty() or "COLUMNS" in os.environ else _WIDTH
-    )  # in a pipe, a row is one line
+    # in a pipe, a row is one line
+    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else _WIDTH
     console = Console(file=sys.stdout, width=width)  # as it is now: `map_clips` redirects it
     errors = list[ClipError]()
     with (
@@ -146,9 +145,8 @@ def predict_clips(
                     if clip in targets:
                         problem = _attempt(_write_files, clip, targets[clip], prediction, formats)
                         errors += [problem] if problem else []
-                    if (
-                        results and clip not in results
-                    ):  # last: a clip with a result is not drawn again
+                    # last: a clip with a result is not drawn again
+                    if results and clip not in results:
                         results.add(clip, prediction.to_dict())
                 if predictions:
                     console.print(_clip_table(predictions))

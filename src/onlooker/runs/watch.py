@@ -48,9 +48,8 @@ def watch_sources(
         or address.
         FileExistsError: a file that has events, for a recording.
     """
-    errors = deque[ClipError](
-        maxlen=_ERRORS
-    )  # of a receiver that is gone for weeks, there would be many
+    # of a receiver that is gone for weeks, there would be many
+    errors = deque[ClipError](maxlen=_ERRORS)
     files = [
         source
         for source in sources

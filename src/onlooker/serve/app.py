@@ -151,9 +151,8 @@ class PatientProtocol(H11Protocol):
     once is never among the oldest.
     """
 
-    _waiting: ClassVar[
-        dict["PatientProtocol", asyncio.TimerHandle]
-    ] = {}  # the one that has waited longest first
+    # the one that has waited longest first
+    _waiting: ClassVar[dict["PatientProtocol", asyncio.TimerHandle]] = {}
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)

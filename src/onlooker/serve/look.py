@@ -320,8 +320,7 @@ def add_routes(app: FastAPI, looks: Looks, jobs: Jobs) -> None:
             pass
         except Exception as error:
             problem = as_problem(error)
-            with suppress(
-                RuntimeError, WebSocketDisconnect
-            ):  # the browser has disconnected in the meantime
+            # the browser has disconnected in the meantime
+            with suppress(RuntimeError, WebSocketDisconnect):
                 await socket.send_json(problem.to_dict())
                 await socket.close(1011 if problem.status == 500 else 1008)

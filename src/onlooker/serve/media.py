@@ -95,9 +95,8 @@ class Previews:
     def __init__(self, project: Project) -> None:
         self.project = project
         self.folder = project.store / "previews"
-        self._locks: defaultdict[str, RLock] = defaultdict(
-            RLock
-        )  # of the clips whose previews are or were made
+        # of the clips whose previews are or were made
+        self._locks: defaultdict[str, RLock] = defaultdict(RLock)
 
     def make(self, clip_id: str, file: Path, max_seconds: float = math.inf) -> VideoFacts:
         """Decode a clip once for its still and, unless browsers play the file itself, a copy."""

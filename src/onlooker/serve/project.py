@@ -668,9 +668,8 @@ class Database:
                 with self.transaction():
                     for statement in _SCHEMA:
                         self.run(statement)
-            if [
-                row[0] for row in self.run(_FOUND)
-            ] != _SCHEMA:  # its triggers may be those of an attacker
+            # its triggers may be those of an attacker
+            if [row[0] for row in self.run(_FOUND)] != _SCHEMA:
                 raise sqlite3.DatabaseError("of another version of the page, or of another program")
         except sqlite3.DatabaseError as error:
             self.close()

@@ -25,12 +25,8 @@ from onlooker.serve.settings import ServeSettings, is_loopback
 
 __all__ = ["Guard"]
 
-UPLOADS = (
-    "/api/look",
-    "/api/project/clips",
-    "/api/project/recordings",
-    f"{API}/predict",
-)  # addresses whose request bodies are clips
+# addresses whose request bodies are clips
+UPLOADS = ("/api/look", "/api/project/clips", "/api/project/recordings", f"{API}/predict")
 _MAX_JSON = 64_000  # bytes of any other request body
 _STALLED = 30  # seconds without any byte of a body
 _HOST = re.compile(r"(\[[0-9a-f:.]{2,45}\]|[a-z0-9.-]{1,253})(:\d{1,5})?", re.IGNORECASE)
@@ -83,9 +79,8 @@ class Guard:
                 return
         except Problem as problem:
             response = JSONResponse(problem.to_dict(), problem.status)
-            if problem.code == "token" and "text/html" in request.headers.get(
-                "accept", ""
-            ):  # a person
+            # a person
+            if problem.code == "token" and "text/html" in request.headers.get("accept", ""):
                 response = PlainTextResponse(t("token"), problem.status)
         if scope["type"] == "websocket":
             await WebSocketClose(1008)(scope, receive, send)
@@ -133,9 +128,8 @@ class Guard:
         ):
             raise Problem(401, "token")
         query = request.url.remove_query_params("token").query
-        path = request.scope["path"].lstrip(
-            "/\\"
-        )  # `//name` and `/\\name` would be the address of another server
+        # `//name` and `/\\name` would be the address of another server
+        path = request.scope["path"].lstrip("/\\")
         response = RedirectResponse(f"/{path}?{query}".rstrip("?"), 303)
         # Lax: a link in a web mail opens the page; requests that change something need the page's
         # origin and header.
@@ -148,9 +142,8 @@ class Guard:
     def _limited(self, request: HTTPConnection, receive: Receive) -> Receive:
         """A `receive` with the limit of bytes of this address."""
         limit = self.settings.max_upload if request.scope["path"] in UPLOADS else _MAX_JSON
-        stated = int(
-            request.headers.get("content-length", 0)
-        )  # h11 has checked that it is a number
+        # h11 has checked that it is a number
+        stated = int(request.headers.get("content-length", 0))
         if stated > limit:
             raise _too_large(format_bytes(stated), limit)
         received = 0

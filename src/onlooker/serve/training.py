@@ -26,11 +26,8 @@ _MIN_CLASSES = 2
 _UNSURE = 0.25  # margin between the two most probable classes, below which a prediction is doubtful
 # A label that the user has confirmed, or changed since, is not asked about again.
 _DOUBTS = "tested JOIN clip ON clip.id = clip WHERE NOT settled AND folder = truth AND (doubted OR margin < ?)"
-_READING = (
-    "starting",
-    "reading clips",
-    "encoding clips",
-)  # stages in which clips must stay where they are
+# stages in which clips must stay where they are
+_READING = ("starting", "reading clips", "encoding clips")
 
 
 class Training:
@@ -140,9 +137,8 @@ class Training:
             - sum(row[k] for k, row in enumerate(measured["confusion"])),
             "classes": [printable(folders.get(name, name)) for name in measured["classes"]],
             "conclusion": first_line(measured),
-            "advice": [
-                step for step in advice(measured) if "`" not in step
-            ],  # the others are for the command line
+            # the others are for the command line
+            "advice": [step for step in advice(measured) if "`" not in step],
         }
 
     def to_check(self) -> dict[str, Any]:
@@ -175,9 +171,8 @@ def keep_results(project: Project, run: Path, ids: Mapping[str, str]) -> None:
     tested: list[tuple[object, ...]] = []
     if figures := _measured(run):
         doubted = [clip["name"] for clip in figures.get("labels_to_check", [])]
-        rank = {
-            name: number for number, name in enumerate(reversed(doubted), 1)
-        }  # the most doubtful has the highest
+        # the most doubtful has the highest
+        rank = {name: number for number, name in enumerate(reversed(doubted), 1)}
         clips = {composed(name): clip_id for name, clip_id in ids.items()}
         folders = _folders(project)
         for name, truth, predicted, *figures_of_clip in _scores(run, figures["classes"]):

@@ -39,9 +39,8 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
             if records.testzip():  # PyTorch writes a checksum of each record, and does not check it
                 raise zipfile.BadZipFile
         checkpoint = torch.load(path, "cpu", weights_only=True)
-    except (
-        Exception
-    ) as error:  # of pickle, zipfile or PyTorch, whose message advises unpickling the file
+    # of pickle, zipfile or PyTorch, whose message advises unpickling the file
+    except Exception as error:
         raise ValueError(
             f"{path}: a damaged checkpoint ({type(error).__name__}); {restore(path)}"
         ) from None

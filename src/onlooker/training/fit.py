@@ -292,9 +292,8 @@ class _Training:
             self.schedule.step()
             trained.append(sums)
         self._extend_curves("training", trained)
-        modes = [
-            (module, module.training) for module in self.fitting.modules()
-        ]  # frozen ones may be in either
+        # frozen ones may be in either
+        modes = [(module, module.training) for module in self.fitting.modules()]
         self.fitting.eval()
         validated = list[Tensor]()
         with torch.inference_mode():
@@ -441,10 +440,8 @@ def _optimizer_of(
             "params": [weight for weight in weights if weight.ndim > 1],
             "weight_decay": train.weight_decay,
         },
-        {
-            "params": [weight for weight in weights if weight.ndim <= 1],
-            "weight_decay": 0.0,
-        },  # biases and norms
+        # biases and norms
+        {"params": [weight for weight in weights if weight.ndim <= 1], "weight_decay": 0.0},
     ]
     # Fused: one pass over the memory, which dominates the cost of updating a hundred million
     # weights on a CPU.

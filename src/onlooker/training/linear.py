@@ -60,15 +60,8 @@ COPIES = {2: "two crops of each clip", 3: "two crops and the mirror image of eac
 # of the time
 FEW = 64
 _CROP = 0.84  # of the height and width of the frames
-_SHARES = (
-    0.0,
-    0.2,
-    0.35,
-    0.5,
-    0.65,
-    0.8,
-    1.0,
-)  # of landmarks, in the log probabilities of images and landmarks
+# of landmarks, in the log probabilities of images and landmarks
+_SHARES = (0.0, 0.2, 0.35, 0.5, 0.65, 0.8, 1.0)
 _DEFAULT = Method("logistic", 10.0)  # for clips that cannot be divided
 
 

@@ -76,9 +76,8 @@ def connect() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        if not re.search(
-            "gloo|nccl|connection", str(error), re.IGNORECASE
-        ):  # they name a line of their own code
+        # they name a line of their own code
+        if not re.search("gloo|nccl|connection", str(error), re.IGNORECASE):
             raise
         time.sleep(_GRACE)
         raise ConnectionError(f"{_LOST} ({str(error).splitlines()[-1]})") from error

@@ -183,9 +183,8 @@ def _rows(
             yield discriminant.rows(setting)
             continue
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore"
-            )  # about steps of the solver, and about fewer than two clips per class
+            # about steps of the solver, and about fewer than two clips per class
+            warnings.simplefilter("ignore")
             solver.set_params(C=setting).fit(z, y)
         rows = solver.coef_
         biases = solver.intercept_

@@ -115,9 +115,8 @@ def check_file(path: Path) -> None:
     file = file_of(path)
     with accessing(path):
         if not file.exists():
-            if re.match(
-                r"[a-z][a-z0-9]+:/", str(path), re.IGNORECASE
-            ):  # a path collapses the slashes
+            # a path collapses the slashes
+            if re.match(r"[a-z][a-z0-9]+:/", str(path), re.IGNORECASE):
                 shown = without_password(str(path))
                 raise ClipError(
                     shown,
@@ -235,10 +234,8 @@ def _claimed(path: Path, size: int, _changed: int) -> int:
             if name == b"hdlr":
                 sound = two == int.from_bytes(b"soun", "big")
             elif name == b"stts":
-                by_chunk = sound and (one, three) == (
-                    1,
-                    1,
-                )  # uncompressed sound, of which FFmpeg indexes chunks
+                # uncompressed sound, of which FFmpeg indexes chunks
+                by_chunk = sound and (one, three) == (1, 1)
             elif name in (b"stsz", b"stz2"):
                 tracks.append(0 if by_chunk else two)
             elif name == b"cmov":

@@ -31,9 +31,8 @@ MAX_BROKEN = 100_000
 _UNSPECIFIED = 2
 _MATRICES = frozenset({0, 1, _UNSPECIFIED, 4, 5, 6, 7, 9})
 _SAME = 1e-3  # seconds: less is rounding
-_RAW = frozenset(
-    {"h264", "hevc", "m4v", "mpegvideo", "mjpeg", "mpjpeg"}
-)  # formats of frames without timestamps
+# formats of frames without timestamps
+_RAW = frozenset({"h264", "hevc", "m4v", "mpegvideo", "mjpeg", "mpjpeg"})
 RATE = 25.0  # frames per second, assumed for images, and where a file or sender does not say
 
 Which = Sampling | Sequence[int] | Indices  # frames: chosen by a sampling, or by their indices
@@ -89,9 +88,8 @@ def orientation(frame: VideoFrame) -> tuple[bool, int, int]:
     matrix = container(frame).get(Type.DISPLAYMATRIX)
     if matrix is None:
         return False, 1, 1
-    a, b, _, c, d, *_ = np.frombuffer(
-        matrix, np.int32
-    ).tolist()  # x y are shown at ax + cy, bx + dy
+    # x y are shown at ax + cy, bx + dy
+    a, b, _, c, d, *_ = np.frombuffer(matrix, np.int32).tolist()
     transposed = abs(b) + abs(c) > abs(a) + abs(d)
     right, down = (c, b) if transposed else (a, d)
     return transposed, -1 if right < 0 else 1, -1 if down < 0 else 1

@@ -41,9 +41,8 @@ _TIME_STAMP = re.compile(
     r"(?<!\d)(?:(?:(?:19|20)\d\d([-_.]?)[01]\d\1[0-3]\d|\d\d([-:.h])\d\d[-:.m]\d\d)(?:[-_.,t hms:]+\d{2,})*"
     r"|1\d{9}(?:[-_.]?\d{3,9}|\.\d+)?)(?!\d)"
 )
-_COMPANION = re.compile(
-    r"flow|depth|mask|[\d*] \([\d*]+\)$"
-)  # series that go with the images of a scene
+# series that go with the images of a scene
+_COMPANION = re.compile(r"flow|depth|mask|[\d*] \([\d*]+\)$")
 _SHOWN = 4  # series in an error
 
 
@@ -167,9 +166,8 @@ def _find_series(images: Sequence[Path]) -> dict[str, list[Path]]:
         for path in group:
             if max(values, default=len(group)) == len(group):  # a number tells all frames apart
                 parts[path][1::2] = "*" * len(values)
-            elif not any(
-                "*" in text for text in texts
-            ):  # without time stamps, the number that changes most counts
+            # without time stamps, the number that changes most counts
+            elif not any("*" in text for text in texts):
                 parts[path][2 * values.index(max(values)) + 1] = "*"
             series["".join(parts[path])].append(path)
     return {
@@ -209,15 +207,13 @@ def _load(path: Path) -> NDArray[np.uint8]:
         # rotated.
         with path.open("rb") as file, Image.open(file, formats=_FORMATS) as image:
             check_size(path, *image.size)
-            several = image.format == "TIFF" and getattr(
-                image, "is_animated", False
-            )  # counting them may take minutes
+            # counting them may take minutes
+            several = image.format == "TIFF" and getattr(image, "is_animated", False)
             upright = ImageOps.exif_transpose(image)
             deep = upright.mode.startswith(("I", "F"))  # more than 8 bits, which Pillow would clip
             pixels = np.asarray(upright if deep else upright.convert("RGB"))
-    except (
-        Exception
-    ) as error:  # damaged tags make Pillow raise many types of errors: TypeError, KeyError, ...
+    # damaged tags make Pillow raise many types of errors: TypeError, KeyError, ...
+    except Exception as error:
         what = f"{path.name} cannot be read as an image ({', '.join(_FORMATS)})"
         raise ClipError(path.parent, what, "save it again, or remove it") from error
     if several:

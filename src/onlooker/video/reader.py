@@ -148,9 +148,8 @@ class VideoReader:
         store = FrameStore(self.path, self._interval, which, size, shorter_side)
         with self._named():
             if self._interval is not None:
-                store.choose(
-                    self._video.timing
-                )  # which all threads that read parts of a file wait for
+                # which all threads that read parts of a file wait for
+                store.choose(self._video.timing)
             self._video.fill(store)
         self._size = store.frame_size
         return store.frames()

@@ -34,9 +34,8 @@ __all__ = ["VARIABLE"]
 
 # 1: every video of this process, and of those that it starts, is decoded by workers
 VARIABLE = "ONLOOKER_SAFE"
-MEMORY = (
-    2 << 30
-)  # bytes that a worker may reserve for a clip (Linux), and that the pixels of an answer may have
+# bytes that a worker may reserve for a clip (Linux), and that the pixels of an answer may have
+MEMORY = 2 << 30
 # time limit of an answer: for any clip, and in addition per MB
 SECONDS = 60.0
 SECONDS_PER_MB = 10.0
@@ -116,9 +115,8 @@ def answers(path: Path, call: str, **arguments: Any) -> Iterator[Answer]:
             worker.connection.send((os.getcwd(), path, call, arguments))
         while "end" not in (answer := worker.receive(path, seconds)):
             yield answer
-    except (
-        BaseException
-    ):  # also where the caller has stopped early: the remaining answers are not needed
+    # also where the caller has stopped early: the remaining answers are not needed
+    except BaseException:
         worker.close()
         raise
     _idle.append(worker)

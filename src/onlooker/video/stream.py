@@ -358,9 +358,8 @@ class Source:
             if rate and self._last:
                 for missed in range(max(self._slot + 1, slot - self._hold), slot):
                     self._hold_frame(self._last, missed)
-            if (
-                rate and self._held and slot <= self._slot
-            ):  # it has arrived late, after others were expected
+            # it has arrived late, after others were expected
+            if rate and self._held and slot <= self._slot:
                 slot = self._slot + 1
                 arrival = arrival._replace(time=slot / rate)
             self._held = 0
@@ -427,9 +426,8 @@ def _of_camera(number: int, clock: LiveClock) -> Generator[_Arrival]:
     """
     logging: Any = cv2.utils.logging
     to_rgb: Any = cv2.cvtColor
-    level = logging.setLogLevel(
-        logging.LOG_LEVEL_SILENT
-    )  # it would print a warning for a missing camera
+    # it would print a warning for a missing camera
+    level = logging.setLogLevel(logging.LOG_LEVEL_SILENT)
     try:
         camera = cv2.VideoCapture(number)
     finally:
@@ -497,15 +495,13 @@ def _of_address(
             clock.connected(_FASTEST if untimed else frame_rate(container, video))
             unit = float(video.time_base or 0)
             # A file on a server has a duration, a live stream has none.
-            recorded = (
-                container.duration is not None or address == _PIPE
-            )  # which waits for its reader
+            # which waits for its reader
+            recorded = container.duration is not None or address == _PIPE
             late = None if recorded else 0.0  # seconds from the start of a file to its first frame
 
             def packets() -> Iterator["Packet[VideoStream] | None"]:
-                for packet in (
-                    container.demux()
-                ):  # of all streams: one that sends only sound must not block forever
+                # of all streams: one that sends only sound must not block forever
+                for packet in container.demux():
                     if not recorded and time.monotonic() - last > _FRAMELESS * timeout:
                         raise _LostError(f"data, but no frame within {_FRAMELESS * timeout:g} s")
                     if packet.stream is video and packet.size:

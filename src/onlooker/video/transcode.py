@@ -102,9 +102,8 @@ def transcode(
                     f"longer than {max_seconds:g} s",
                     f"cut it: at most {max_seconds:g} s are read",
                 )
-            if (
-                recording and index == 0 and seconds > _LATE
-            ):  # sound begins before: players differ in where
+            # sound begins before: players differ in where
+            if recording and index == 0 and seconds > _LATE:
                 recording.add(np.asarray(image), 0)
             if recording:
                 recording.add(np.asarray(image), seconds)

@@ -88,9 +88,8 @@ class VideoFile:
         self.path = path
         self._lock = Lock()
         self._turn = Lock()  # to decode parts of a file without an index
-        self._paused: dict[
-            int, Iterator[tuple[int, float, VideoFrame]]
-        ] = {}  # decoders, by their next frame
+        # decoders, by their next frame
+        self._paused: dict[int, Iterator[tuple[int, float, VideoFrame]]] = {}
         self._timing: Timing | None = None
         self._index: PacketIndex | None = None
         self._assumes_rate = False
@@ -115,11 +114,8 @@ class VideoFile:
                 try:
                     decode_indexed(*opened, index, store)
                     return
-                except (
-                    IndexContradictedError,
-                    av.error.FFmpegError,
-                    ClipError,
-                ):  # a thread's error is a ClipError
+                # a thread's error is a ClipError
+                except (IndexContradictedError, av.error.FFmpegError, ClipError):
                     self._index = self._timing = None
         if self._timing is None:
             count = self._packets or 1
@@ -219,9 +215,8 @@ def _shared(path: Path, _size: int, _modified: int) -> VideoFile:
     return VideoFile(path)
 
 
-os.register_at_fork(
-    after_in_child=_shared.cache_clear
-)  # a thread that the child has not may hold a lock
+# a thread that the child has not may hold a lock
+os.register_at_fork(after_in_child=_shared.cache_clear)
 
 
 class IndexContradictedError(Exception):

@@ -23,9 +23,8 @@ def test_parameters_counted_by_hand():
 
 
 def test_the_receptive_field_is_as_computed_by_hand():
-    frames = torch.rand(
-        32, 1, 72, 72, requires_grad=True
-    )  # many, because a max pool passes one pixel of each four
+    # many, because a max pool passes one pixel of each four
+    frames = torch.rand(32, 1, 72, 72, requires_grad=True)
     Conv4(1).eval()(frames)[:, :, 4, 4].sum().backward()
     rows = frames.grad.abs().sum((0, 1, 3)).nonzero()[:, 0]
     # 5 pixels; 3×3 at a step of 2: +4, pool: +2; 3×3 at 4: +8, pool: +4; 3×3 at 8: +16.

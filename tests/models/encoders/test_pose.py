@@ -101,9 +101,8 @@ def test_log_probabilities_are_added() -> None:
     random = np.random.default_rng(0)
     y = np.repeat(np.arange(3), 12)
     x = random.normal(size=(36, len(SETS["all but order"]), 7))
-    x[:, 0, 0] += 5 * (
-        y == 0
-    )  # images tell the first class from the others, landmarks the last one
+    # images tell the first class from the others, landmarks the last one
+    x[:, 0, 0] += 5 * (y == 0)
     x[:, 1, 5] += 5 * (y == 2)
     groups = np.arange(36).astype(str)
     clips = Clips(x.reshape(36, -1), y, groups, 3, SETS["all but order"], parts=(4, 3))

@@ -55,9 +55,8 @@ class AugmentedDigits(MovingDigits):
         side = self.canvas
         deformed = self.variant == "gesture"
         ink = ink_boxes(images)
-        positions = (
-            self.positions(len(images), by_paths).unflatten(2, (S, -1)).transpose(1, 2)
-        )  # B S k F 2
+        # B S k F 2
+        positions = self.positions(len(images), by_paths).unflatten(2, (S, -1)).transpose(1, 2)
         angles, scales = self.transforms(len(images), by_paths)
 
         def work(part: slice, noise: Tensor | None) -> None:

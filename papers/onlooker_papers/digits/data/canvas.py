@@ -80,8 +80,7 @@ def profile_boxes(profiles: Tensor) -> Tensor:
     side = profiles.shape[-1]
     before = torch.ones(side, side).triu()
     sums = (profiles @ torch.cat((before, before.T), 1)).unflatten(-1, (2, side))  # … 2 2 side
-    counts = sums.clamp_(max=1).sum(
-        -1
-    )  # … 2 2: columns and rows from the first ink on, and up to the last
+    # … 2 2: columns and rows from the first ink on, and up to the last
+    counts = sums.clamp_(max=1).sum(-1)
     boxes = torch.cat((side - counts[..., 0], counts[..., 1]), -1)
     return boxes.where(counts[..., :1, 1] > 0, torch.nan)

@@ -24,9 +24,8 @@ from onlooker.files import write_bytes
 __all__ = ["Cell", "Page", "Table", "percent"]
 
 Tone = Literal["right", "wrong"]
-DrawnClip = tuple[
-    bytes, str, Tone | None
-]  # an mp4, its caption, and whether the prediction is right
+# an mp4, its caption, and whether the prediction is right
+DrawnClip = tuple[bytes, str, Tone | None]
 Cell = str | int | float | None
 
 _DASH = "–"
@@ -199,9 +198,8 @@ class Page:
             DiskFullError: the disk is full.
         """
         html = _environment().get_template("page.html").render(vars(self))
-        write_bytes(
-            Path(path), html.encode(errors="backslashreplace")
-        )  # of names that are not UTF-8
+        # of names that are not UTF-8
+        write_bytes(Path(path), html.encode(errors="backslashreplace"))
         return Path(path)
 
     def _add(self, kind: str, **values: Any) -> Self:

@@ -8,9 +8,8 @@ from onlooker.models.cells.cell import Cell, CellOutput, Grid, State, zeros
 
 __all__ = ["LSTM", "ConvLSTM"]
 
-_LARGE = (
-    1 << 21
-)  # weights from which on a CPU takes longer to lay them out for a convolution than to compute it
+# weights from which on a CPU takes longer to lay them out for a convolution than to compute it
+_LARGE = 1 << 21
 
 
 def lstm_update(gates: Tensor, memory: Tensor) -> State:

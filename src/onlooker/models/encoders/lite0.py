@@ -70,9 +70,8 @@ class Lite0(nn.Module):
         # On a CPU, its depthwise convolutions are fastest in this layout, and on few frames, whose
         # maps fit in caches.
         frames = frames.contiguous()
-        if (
-            self.training or torch.compiler.is_compiling()
-        ):  # batch norm needs the whole batch, and ONNX any number
+        # batch norm needs the whole batch, and ONNX any number
+        if self.training or torch.compiler.is_compiling():
             return self._maps(frames)
         return torch.cat([*map(self._maps, frames.split(_TOGETHER))])
 
@@ -90,8 +89,7 @@ class Lite0(nn.Module):
         with loading(str(file), LITE0, f"install the package again: {_INSTALL}"):
             stored = [*torch.load(file, weights_only=True).values()]
             names = [*self.net.state_dict()]
-            weights = dict(
-                zip(names, stored[: len(names)], strict=True)
-            )  # without the last convolution and classifier
+            # without the last convolution and classifier
+            weights = dict(zip(names, stored[: len(names)], strict=True))
             weights[names[0]] = filters_for(weights[names[0]], self.in_channels)
             self.net.load_state_dict(weights)

@@ -108,9 +108,8 @@ class Pose(nn.Module):
 
     def forward(self, frames: Tensor) -> Tensor:
         maps = self.images(frames)
-        pixels = (
-            (frames.float() * 128 + 127).round().clamp(0, 255).byte()
-        )  # before the normalization of Lite0
+        # before the normalization of Lite0
+        pixels = (frames.float() * 128 + 127).round().clamp(0, 255).byte()
         images = pixels.permute(0, 2, 3, 1).contiguous().cpu().numpy()
         with _LOCK:
             detector, landmarker = self._models()

@@ -70,9 +70,8 @@ class Residual(nn.Module):
         self.first = convolution(channels, channels, 3)
         self.second = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
         self.norm = nn.BatchNorm2d(channels)
-        nn.init.zeros_(
-            self.norm.weight
-        )  # every block starts as the identity (Goyal et al. 2017, arXiv 1706.02677)
+        # every block starts as the identity (Goyal et al. 2017, arXiv 1706.02677)
+        nn.init.zeros_(self.norm.weight)
 
     def forward(self, features: Tensor) -> Tensor:
         return nn.functional.relu(features + self.norm(self.second(self.first(features))))

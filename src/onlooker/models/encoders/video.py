@@ -14,11 +14,8 @@ from onlooker.models.encoders.backbone import loading
 from onlooker.settings import suggestion
 
 _SPAN = 16  # frames that the networks of torchvision are usually given
-_FAMILIES = (
-    "videomae",
-    "vivit",
-    "vjepa2",
-)  # `model_type`: their tokens go through all places of a frame first
+# `model_type`: their tokens go through all places of a frame first
+_FAMILIES = ("videomae", "vivit", "vjepa2")
 
 
 def is_video(name: str) -> bool:
