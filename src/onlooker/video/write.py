@@ -12,63 +12,46 @@ import numpy as np
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from onlooker.files import FREE_SPACE, explain_write_errors, short_name
+from onlooker.files import explain_write_errors, short_name
 from onlooker.video.resize import Pixels
 
 __all__ = ["Recording", "write"]
 
 _OPTIONS = {"preset": "veryfast", "crf": "20"}  # hardly visible compression
-# For a file that grows: each frame is written when the next one arrives. Without a trailer, which
-# would index all frames and grow in memory with the recording.
-_PIECES = {
-    "movflags": "+frag_every_frame+empty_moov+default_base_moof+skip_trailer",
-    "flush_packets": "1",
-}
-_SEEKABLE = {"movflags": "+faststart"}
-_KEY_FRAMES = 30  # maximum distance between keyframes of a seekable file, in frames
-_RECORD_AGAIN = (
-    "what it holds can be played; free some space, and run the same command again for a new one"
-)
+_KEY_FRAMES = 30  # maximum distance between keyframes of frames with times
 _CLOCK = 60_000  # ticks per second; MPEG-4 part 2 allows at most 65,535
 
 
 class Recording(AbstractContextManager["Recording"]):
-    """An mp4 to which frames are added one by one, as from a live stream; in constant memory.
+    """An mp4 to which frames are added one by one, as from a live stream.
 
-    It can be played while it grows and after a crash, except for the last frame. H.264 with 4:2:0
-    color needs even
-    sides: an odd width or height is padded by repeating its last column or row.
+    The file is there, and replaces an existing one, once it is closed without an error; Ctrl-C is
+    none. H.264 with 4:2:0 color needs even sides: an odd width or height is padded by repeating its
+    last column or row.
 
     Args:
-        path: the file, .mp4. Missing folders are created; an existing file is not replaced.
-        seekable: index the frames, so that a browser can seek. The file is there, and replaces an
-            existing one, once it is closed without an error.
+        path: the file, .mp4. Missing folders are created.
         fps: frames per second, for frames without times, and for the last one.
 
     Raises:
-        FileExistsError: the file exists.
-        ValueError: another suffix; a frame of another shape or type; a seekable file without
-        frames.
+        ValueError: another suffix; a frame of another shape or type; no frames.
         DiskFullError, NotWritableError: it cannot be written, also when a frame is added or at the
             end.
     """
 
-    def __init__(self, path: Path | str, seekable: bool = False, fps: float = 25) -> None:
+    def __init__(self, path: Path | str, fps: float = 25) -> None:
         self.path = Path(path)
-        self._seekable = seekable
         self._rate = Fraction(fps).limit_denominator(1001 * 60)
         self._stream: VideoStream | None = None
         self._ticks = -1
         if self.path.suffix.lower() != ".mp4":
             suffix = self.path.suffix or "a name without suffix"
             raise ValueError(f"{self.path}: cannot write {suffix}, expected .mp4")
-        self._file = (
-            self.path.with_name(f".{short_name(self.path.name)}.part") if seekable else self.path
-        )
+        self._file = self.path.with_name(f".{short_name(self.path.name)}.part")
         with self._explained():
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._file.touch(exist_ok=seekable)
-            options = _SEEKABLE if seekable else _PIECES
+            self._file.touch()
+            options = {"movflags": "+faststart"}
             self._container = av.open(f"file:{self._file}", "w", format="mp4", options=options)
 
     def add(self, frame: Pixels, seconds: float | None = None) -> None:
@@ -95,28 +78,23 @@ class Recording(AbstractContextManager["Recording"]):
             )
 
     def close(self, complete: bool = True) -> None:
-        """Finish the file; one that is not complete lacks its last frame, or is removed if it is
-        seekable.
-        """
+        """Finish the file, or remove it if it is not complete."""
         try:
             with self._explained(), self._container:
-                if complete and self._stream is not None:
+                if complete:
+                    if self._stream is None:
+                        raise ValueError(
+                            f"{self.path}: there are no frames to write, expected at least one"
+                        )
                     self._container.mux(self._stream.encode(None))
-                elif complete and self._seekable:
-                    raise ValueError(
-                        f"{self.path}: there are no frames to write, expected at least one"
-                    )
-            if complete and self._seekable:
+            if complete:
                 self._file.replace(self.path)
         finally:
-            if self._seekable:
-                self._file.unlink(missing_ok=True)
+            self._file.unlink(missing_ok=True)
 
     def _add_stream(self, width: int, height: int, has_times: bool) -> VideoStream:
         options = dict(_OPTIONS)
-        if not self._seekable:
-            options["tune"] = "zerolatency"
-        elif has_times:
+        if has_times:
             options["g"] = str(_KEY_FRAMES)
         stream = self._container.add_stream("libx264", rate=self._rate, options=options)
         stream.width = width
@@ -128,11 +106,10 @@ class Recording(AbstractContextManager["Recording"]):
         return stream
 
     def _explained(self) -> AbstractContextManager[None]:
-        remedy = FREE_SPACE if self._seekable else _RECORD_AGAIN
-        return explain_write_errors("this video", self.path.parent, remedy, path=self.path)
+        return explain_write_errors("this video", self.path.parent, path=self.path)
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self.close(kind is None)
+        self.close(kind in (None, KeyboardInterrupt))
 
 
 def write(
@@ -141,8 +118,7 @@ def write(
     fps: float = 25,
     times: Sequence[float] = (),
 ) -> Path:
-    """Write frames as a seekable `Recording`. An existing file is replaced once everything is
-    written.
+    """Write frames as a `Recording`. An existing file is replaced once everything is written.
 
     Args:
         frames: `T H W 3`, or an iterable of `H W 3` (then in constant memory); RGB uint8.
@@ -153,7 +129,7 @@ def write(
     Raises:
         ValueError, DiskFullError, NotWritableError: as `Recording`.
     """
-    with Recording(path, True, fps) as recording:
+    with Recording(path, fps) as recording:
         for index, frame in enumerate(frames):
             recording.add(frame, times[index] if times else None)
     return recording.path
