@@ -310,11 +310,6 @@ class StreamConfig(Config):
         "Wait for a camera or address that does not answer at the start, as for one that was lost.",
         CONNECTION,
     )
-    follow: str = setting(
-        "",
-        "Comma-separated other hosts to which a redirect or playlist (.m3u8) of a web address may lead.",
-        CONNECTION,
-    )
 
 
 @dataclass(frozen=True)

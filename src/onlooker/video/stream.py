@@ -6,17 +6,13 @@ import math
 import os
 import re
 import time
-from base64 import b64encode
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from functools import partial
-from http.client import HTTPMessage
 from pathlib import Path
 from threading import Condition, Event, Thread
-from typing import IO, Any, Literal, NamedTuple, cast
-from urllib.parse import unquote, urlsplit
-from urllib.request import HTTPRedirectHandler, Request, build_opener
+from typing import Any, Literal, NamedTuple, cast
 
 import av
 import cv2
@@ -52,6 +48,7 @@ _FORMATS = "rtsp,sdp,rtp,mpegts,flv,mjpeg,mpjpeg,mov,mp4,m4a,3gp,3g2,mj2,matrosk
 _ANALYZE = "1000000"
 
 _PIPE = "pipe:0"  # standard input
+_BY_FFMPEG = "ffmpeg -i ADDRESS -c copy -f mpegts - | onlooker watch RUN -"
 _MAX_WAIT = 30.0  # seconds between two connection attempts
 _FASTEST = 1000.0  # frames per second of a sender that does not say when they were taken
 _MAX_QUEUE = 4  # frames held for a slow reader that wants all of them
@@ -336,6 +333,8 @@ class Source:
             return ClipError(f"camera {self.name}", reason, remedy)
         reason += f"; {attempts} new connections brought no frame" if attempts else ""
         remedy = "check that it sends, and the network; or wait longer (--timeout, --attempts, --wait-for-source)"
+        if self.name.lower().startswith("http"):
+            remedy += f"; redirects and playlists are not followed: {_BY_FFMPEG}"
         return ClipError(self.name, reason, remedy)
 
     def _arrivals(self) -> Generator[_Arrival]:
@@ -345,9 +344,8 @@ class Source:
         elif isinstance(self._source, int):
             yield from _of_camera(self._source, self._clock)
         else:
-            yield from _of_address(
-                self._source, self.name, self._config, self._clock, self._convert
-            )
+            timeout = self._config.timeout
+            yield from _of_address(self._source, self.name, timeout, self._clock, self._convert)
 
     def _put(self, arrival: _Arrival) -> bool:
         """Queue a frame for the reader; False if reading has been stopped."""
@@ -445,50 +443,27 @@ def _of_camera(number: int, clock: LiveClock) -> Generator[_Arrival]:
         camera.release()
 
 
-def _open_address(address: str, config: StreamConfig) -> InputContainer:
-    """Open a live address. Redirects and playlists lead to its own server and to `config.follow`
-    only.
-    """
-    timeout = config.timeout
+def _open_address(address: str, timeout: float) -> InputContainer:
+    """Open a live address. No redirect or playlist leads to another one."""
     options = {
-        "protocol_whitelist": _PROTOCOLS,
+        "protocol_whitelist": "pipe" if address == _PIPE else _PROTOCOLS,
         "format_whitelist": _FORMATS,
         "max_pixels": str(MAX_PIXELS),
         "analyzeduration": _ANALYZE,
+        "max_redirects": "0",
     }
-    if address == _PIPE:
-        options["protocol_whitelist"] = "pipe"
     if address.lower().startswith("rtsp"):
         options["rtsp_flags"] = "prefer_tcp"  # packets lost over UDP would damage frames
-    if not address.lower().startswith("http"):
-        return av.open(address, options=options, timeout=(timeout, timeout), **LENIENT)
-    web = WebAddress(address, config.follow.split(","), timeout)
-    if web.is_playlist:
-        options |= {
-            "format_whitelist": f"{_FORMATS},hls",
-            "http_persistent": "0",
-            "http_multiple": "0",
-        }
-        return av.open(
-            address, options=options, timeout=(timeout, timeout), io_open=web.open, **LENIENT
-        )
-    options["max_redirects"] = "0"
-    try:
-        return av.open(address, options=options, timeout=(timeout, timeout), **LENIENT)
-    except (av.error.FFmpegError, OSError):
-        if (end := web.leads_to()) == address:
-            raise
-        return _open_address(end, config)
+    return av.open(address, options=options, timeout=(timeout, timeout), **LENIENT)
 
 
 def _of_address(
-    address: str, name: str, config: StreamConfig, clock: LiveClock, convert: Converter
+    address: str, name: str, timeout: float, clock: LiveClock, convert: Converter
 ) -> Generator[_Arrival]:
-    timeout = config.timeout
     opened = False
     begin = last = time.monotonic()
     try:
-        with _open_address(address, config) as container:
+        with _open_address(address, timeout) as container:
             opened = True
             video = video_stream(name, container)
             untimed = assumes_rate(container, video)  # frames are as late as they arrive
@@ -531,62 +506,3 @@ def _of_address(
         ) from error
     if not recorded:
         raise _EndedError("the sender has ended it")
-
-
-class WebAddress(HTTPRedirectHandler):
-    """A web address: playlists and redirects lead to the same server only, or to hosts that the
-    user names.
-
-    Args:
-        address: of http or https.
-        follow: names of hosts, besides its own.
-        timeout: seconds to wait for an answer.
-    """
-
-    def __init__(self, address: str, follow: Iterable[str], timeout: float) -> None:
-        self.address = address
-        self.timeout = timeout
-        self.hosts = {urlsplit(address).hostname, *(host.strip().lower() for host in follow)}
-        self.is_playlist = urlsplit(address).path.lower().endswith((".m3u8", ".m3u"))
-
-    def open(self, url: str, flags: int = 0, options: dict[str, str] | None = None) -> Any:
-        """Open an address for reading, as `av.open(io_open=…)` takes it.
-
-        Raises:
-            ValueError: it is on another host, or leads to one.
-            OSError: it cannot be opened.
-        """
-        self.check(url)
-        parts = urlsplit(url)
-        server = parts.netloc.rpartition("@")[2]
-        request = Request(parts._replace(netloc=server).geturl())
-        if parts.username:
-            login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-            request.add_unredirected_header(
-                "Authorization", f"Basic {b64encode(login.encode()).decode()}"
-            )
-        return build_opener(self).open(request, timeout=self.timeout)
-
-    def leads_to(self) -> str:
-        """The address at the end of its redirects, with the login if that is on the same host;
-        errors as for `open`.
-        """
-        with self.open(self.address) as response:
-            end = urlsplit(response.geturl())
-            own = urlsplit(self.address)
-        login = own.netloc.rpartition("@")[0] if end.hostname == own.hostname else ""
-        return (end._replace(netloc=f"{login}@{end.netloc}") if login else end).geturl()
-
-    def check(self, url: str) -> None:
-        """Raise a ValueError for an address on another host."""
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or parts.hostname not in self.hosts:
-            shown = without_password(parts.hostname or url)
-            raise ValueError(f"leads to {shown}; if you trust that server, give --follow {shown}")
-
-    def redirect_request(
-        self, req: Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
-    ) -> Request | None:
-        """Follow a redirect to an allowed host."""
-        self.check(newurl)
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
