@@ -113,5 +113,5 @@ def teach_run(run: Path, clips: Path, runs: Path) -> None:
 
     project = Project(clips)
     own = shutil.copytree(run, runs / f"{clips.name}-page-1")
-    keep_results(project, own, {clip.relative: clip.id for clip in project.select()})
+    keep_results(project, own, {clip.relative: clip.id for clip in project.all_clips()})
     project.close()

@@ -8,10 +8,9 @@ Tree = dict[str, dict[str, str]]
 
 
 def add(project: Project, label: str, content: str, name: str = "clip.mp4", batch: str = "") -> str:
-    clip_id = os.urandom(8).hex()
-    file = project.incoming() / clip_id
+    file = project.incoming() / os.urandom(8).hex()
     file.write_text(content)
-    return project.add_clip(label, file, name, clip_id, batch).id
+    return project.add_clip(label, file, name, batch).id
 
 
 def tree(project: Project) -> Tree:

@@ -1,70 +1,63 @@
-"""A folder of clips from elsewhere: nothing outside of it is moved or deleted, and a damaged
-database is an error.
+"""A folder of clips from elsewhere: nothing outside of it is moved or deleted, and damaged
+notes are an error.
 """
 
+import json
 import os
-import sqlite3
 from pathlib import Path
 
 import pytest
 from projects import add, restarted, tree
 
 from onlooker.serve.problem import Problem
-from onlooker.serve.project import Project
+from onlooker.serve.project import Notes, Outcome, Project
+
+NOTES = {"run": "", "tested": [], "confirmed": []}
 
 
 @pytest.mark.parametrize(
-    ("prepare", "message"),
+    ("content", "message"),
     [
+        ("no JSON", "page.json: not a complete JSON file"),
+        (json.dumps(NOTES | {"run": 3}), "page.json: run is 3, expected text; delete it"),
+        (json.dumps(NOTES | {"tested": [["a"]]}), "page.json: .* missing 5 required"),
         (
-            lambda file: file.write_text("no database" * 100),
-            "page.db: file is not a database; delete it",
+            json.dumps(NOTES | {"tested": [["a", "b", "c", "d", 1, 0]]}),
+            "page.json: score is 'd', expected a number",
         ),
-        (
-            lambda file: sqlite3.connect(file).execute("CREATE TABLE clip (id)"),
-            "page.db: of another version",
-        ),
-        (lambda file: os.mkfifo(file), "page.db: not a regular file"),
+        (None, "page.json: not a regular file"),
     ],
 )
-def test_a_damaged_database_is_an_error_that_says_what_to_do(
-    tmp_path: Path, prepare: object, message: str
+def test_damaged_notes_are_an_error_that_says_what_to_do(
+    tmp_path: Path, content: str | None, message: str
 ) -> None:
-    (tmp_path / "clips" / ".onlooker").mkdir(parents=True)
-    prepare(tmp_path / "clips" / ".onlooker" / "page.db")  # type: ignore[operator]
+    file = tmp_path / "clips" / ".onlooker" / "page.json"
+    file.parent.mkdir(parents=True)
+    if content is None:
+        os.mkfifo(file)
+    else:
+        file.write_text(content)
     with pytest.raises(ValueError, match=message):
         Project(tmp_path / "clips")
 
 
-def test_a_trigger_of_somebody_else_is_refused(project: Project) -> None:
-    project.add_class("a")
-    project.close()
-    with sqlite3.connect(project.store / "page.db") as database:
-        database.execute("CREATE TRIGGER theirs AFTER INSERT ON tested BEGIN DELETE FROM clip; END")
-    database.close()
-    with pytest.raises(ValueError, match="of another version of the page, or of another program"):
-        Project(project.folder)
-
-
-def test_rows_of_clips_outside_of_the_folder_are_ignored(project: Project) -> None:
+def test_notes_about_clips_outside_of_the_folder_are_ignored(project: Project) -> None:
     add(project, "a", "1")
-    (project.folder.parent / "secret.mp4").write_text("secret")
-    project.database.run("INSERT INTO clip (id, folder, name) VALUES ('evil', '..', 'secret.mp4')")
-    project.database.run(
-        "INSERT INTO clip (id, folder, name) VALUES ('worse', 'a', '../../secret.mp4')"
-    )
-    project.database.run(
-        "INSERT INTO clip (id, folder, name) VALUES ('worst', 'a/../..', 'secret.mp4')"
-    )
+    secret = project.folder.parent / "secret.mp4"
+    secret.write_text("secret")
+    names = ("evil", "../secret.mp4", str(secret))
+    tested = [Outcome(name, "a", "b", 0.5, 0.1, 1) for name in names]
+    project.remember(Notes("../../elsewhere", tested, [*names]))
     project = restarted(project)
     assert project.counts() == {"a": 1}
-    for clip in ("evil", "worse", "worst"):
+    assert project.tested("a", "b") == []
+    for clip in names:
         with pytest.raises(Problem, match="no such clip"):
             project.delete_clip(clip)
     project.close()
 
 
-@pytest.mark.parametrize("name", ["", "trash", "previews", "page.db", "page.db-wal"])
+@pytest.mark.parametrize("name", ["", "trash", "previews", "page.json", "lock"])
 def test_a_store_that_is_a_link_is_refused(project: Project, name: str) -> None:
     precious = project.folder.parent / "precious"
     precious.mkdir()

@@ -17,7 +17,7 @@ def test_a_preview_follows_a_clip_whose_class_is_renamed_meanwhile(
 ) -> None:
     file = project.incoming() / "upload"
     shutil.copy(make_clip(), file)
-    clip = project.add_clip("wave", file, "clip.mp4", "a1")
+    clip = project.add_clip("wave", file, "clip.mp4")
     convert = media.convert
     names = ["clap"]
 
@@ -34,6 +34,6 @@ def test_a_preview_follows_a_clip_whose_class_is_renamed_meanwhile(
 def test_a_clip_that_cannot_be_decoded_is_a_problem_once(project: Project) -> None:
     file = project.incoming() / "upload"
     file.write_text("no video")
-    clip = project.add_clip("wave", file, "clip.mp4", "a1")
+    clip = project.add_clip("wave", file, "clip.mp4")
     with pytest.raises(ClipError, match="not a video file"):
         media.Previews(project).still(clip.id)

@@ -159,7 +159,7 @@ def test_a_class_folder_that_macos_has_named_is_that_of_its_class(
             file.read_text().replace('"up', '"\u00e9t\u00e9').replace("up", "\u00e9t\u00e9")
         )
     project.refresh()
-    keep_results(project, run, {clip.relative: clip.id for clip in project.select()})
+    keep_results(project, run, {clip.relative: clip.id for clip in project.all_clips()})
     assert training_of(project, run).results()["classes"] == [nfd, "wave"]
     assert [clip["name"] for clip in project.tested(nfd, nfd)] == ["0.mp4"]
     labels = {item["label"] for item in training_of(project, run).to_check()["items"]}

@@ -3,13 +3,14 @@ a real model.
 """
 
 import shutil
-import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from browsing import serving, teach_run, texts_of
+
+from onlooker.files import read_json
 
 pytest.importorskip("fastapi", reason="the page needs onlooker[serve]")
 pytest.importorskip("playwright", reason="no playwright, which drives a browser")
@@ -198,9 +199,7 @@ def test_an_inbox_of_many_clips_shows_the_next_ones_when_the_first_are_answered(
             )
         page.wait_for_selector(".inbox-note:has-text('Nothing to check')")
         assert page.is_hidden("#count-correct")
-    with sqlite3.connect(clips / ".onlooker" / "page.db") as database:
-        assert database.execute("SELECT count(*) FROM clip WHERE settled").fetchone()[0] == waiting
-    database.close()
+    assert len(read_json(clips / ".onlooker" / "page.json")["confirmed"]) == waiting
 
 
 def test_names_and_conflicts_in_the_project(address: str, open_page: Open):

@@ -124,8 +124,8 @@ def test_every_note_of_a_job_has_a_text():
 def test_plural_forms_and_values():
     assert t("class.clips", count=1) == "1 clip"
     assert t("class.clips", count=2) == "2 clips"
-    with pytest.raises(KeyError, match="text"):
-        t("change.several", count=2, label="wave")
+    with pytest.raises(KeyError, match="name"):
+        t("change.add_clip", label="wave")
     with pytest.raises(KeyError, match="nowhere"):
         t("hint.nowhere")
 

@@ -20,7 +20,7 @@ from urllib.parse import unquote
 
 from fastapi import Request
 
-from onlooker.files import explain_write_errors, file_digest
+from onlooker.files import explain_write_errors
 from onlooker.serve.problem import Problem
 from onlooker.serve.project import Project
 from onlooker.structures import ClipError
@@ -98,47 +98,40 @@ class Previews:
         # of the clips whose previews are or were made
         self._locks: defaultdict[str, RLock] = defaultdict(RLock)
 
-    def make(self, clip_id: str, file: Path, max_seconds: float = math.inf) -> VideoFacts:
+    def make(self, clip_id: str, file: Path, max_seconds: float = math.inf) -> None:
         """Decode a clip once for its still and, unless browsers play the file itself, a copy."""
         self.folder.mkdir(parents=True, exist_ok=True)
         copy = self.folder / f"{clip_id}.mp4"
-        return convert(
-            file, max_seconds, copy=copy, still=copy.with_suffix(".jpg"), unless_playable=True
-        )
+        convert(file, max_seconds, copy=copy, still=copy.with_suffix(".jpg"), unless_playable=True)
 
     def still(self, clip_id: str) -> Path:
         """The frame of a clip that differs most from the one before it, a small JPEG; errors as of
         `convert`.
 
-        Previews are made again if the file has changed, or was moved meanwhile, as when its class
-        is renamed.
+        Previews are made again if the file was moved meanwhile, as when its class is renamed.
         """
+        still = self.folder / f"{clip_id}.jpg"
         with self._locks[clip_id]:
-            clip = self.project.clip(clip_id)
-            path = clip.path
-            made = self.folder / (f"{clip_id}.jpg" if clip.playable else f"{clip_id}.mp4")
+            path = self.project.clip(clip_id).path
             try:
-                if not made.exists() or made.stat().st_mtime < path.stat().st_mtime:
-                    facts = self.make(clip_id, path)
-                    digest = file_digest(path) if path.is_file() else None
-                    self.project.set_facts(clip_id, facts.seconds, facts.playable, digest)
+                if not still.exists():
+                    self.make(clip_id, path)
             except (ClipError, OSError):
                 if self.project.clip(clip_id).path == path:
                     raise
                 return self.still(clip_id)
-        return made.with_suffix(".jpg")
+        return still
 
     def playable(self, clip_id: str) -> Path:
         """The clip in a format that every browser plays: the file itself, or a copy; errors as of
         `convert`.
         """
-        still = self.still(clip_id)  # which finds out whether a copy is needed
-        clip = self.project.clip(clip_id)
-        return clip.path if clip.playable else still.with_suffix(".mp4")
+        copy = self.still(clip_id).with_suffix(".mp4")
+        return copy if copy.exists() else self.project.clip(clip_id).path
 
     def prune(self) -> None:
         """Delete what was made of clips that are gone."""
-        ids = {clip.id for clip in self.project.select()}
+        ids = {clip.id for clip in self.project.all_clips()}
         for file in self.folder.glob("*"):
-            if file.name.partition(".")[0] not in ids:
+            if file.stem not in ids:
                 file.unlink(missing_ok=True)

@@ -4,7 +4,6 @@ errors: a code, what was found, what was expected, what to do.
 
 import json
 import re
-import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +83,7 @@ def as_problem(error: BaseException) -> Problem:
             return error
         case ClipError():
             return Problem(422, "not_decodable", reason=error.found)
-        case DiskFullError() | sqlite3.OperationalError(sqlite_errorcode=sqlite3.SQLITE_FULL):
+        case DiskFullError():
             return Problem(507, "disk_full", reason=error)
         case NotWritableError():
             return Problem(507, "not_writable", reason=error)

@@ -1,53 +1,69 @@
 """The folder of clips that the page edits: its classes and clips, and changes that can be undone
 until the server ends.
 
-Clips are files; what the page knows of them is in a database in the hidden folder of the project.
-Every change is a list of renames within the folder: deleted files go to `.onlooker/trash`, new ones
-come from there. The trash is emptied at the next start. Requests list the class folders, which
-other programs may change, too.
+Clips are files, known by their inodes, which stay the same when they are moved. What else the page
+knows of them is in a file in the hidden folder of the project. Every change is a list of renames
+within the folder: deleted files go to `.onlooker/trash`, new ones come from there. The trash is
+emptied at the next start. Requests list the class folders, which other programs may change, too.
 """
 
+import filecmp
 import itertools
 import os
 import re
 import secrets
 import shutil
-import sqlite3
 import time
 import unicodedata
+from collections import deque
 from collections.abc import Callable, Collection, Container, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from inspect import signature
 from pathlib import Path
 from threading import RLock
-from typing import Any
+from typing import Any, NamedTuple
+
+from filelock import FileLock, Timeout
 
 from onlooker.answer import require_one_nothing
 from onlooker.data.folder import RECORDINGS
 from onlooker.data.folder import is_hidden as is_skipped
 from onlooker.data.tables import read_table
 from onlooker.files import (
-    check_regular,
     check_writable,
     composed,
-    file_digest,
     printable,
     read_bytes,
+    read_json,
+    reading,
     write_bytes,
     write_csv,
+    write_json,
 )
 from onlooker.serve.problem import Problem, t
+from onlooker.settings import check_type, field_of
 from onlooker.structures import ClipError
 from onlooker.video.reader import is_video
 
-__all__ = ["MAX_RECORDING", "Project", "ProjectClip", "file_name", "new_name", "read_recordings"]
+__all__ = [
+    "MAX_RECORDING",
+    "Outcome",
+    "Project",
+    "ProjectClip",
+    "clip_id",
+    "file_name",
+    "new_name",
+    "read_recordings",
+]
 
 STORE = ".onlooker"  # the hidden folder in which the page keeps what belongs to the project
 TRASH = f"{STORE}/trash"
 MAX_RECORDING = 100  # characters of the name of a recording
 
+_NOTES = "page.json"
+_STEPS = 100  # that can be undone
 _MAX_NAME = 60  # characters of a class
 _MAX_FILE = 100  # bytes of the name of a clip
 _UNSAFE = r'[\x00-\x1f\x7f-\x9f/\\:*?"<>|\ud800-\udfff]'
@@ -58,44 +74,27 @@ Move = tuple[str, str]  # paths relative to the folder
 Row = dict[str, str]  # of recordings.csv
 
 
-_SCHEMA = [
-    # run: the name of the newest one
-    "CREATE TABLE state (key TEXT PRIMARY KEY, value)",
-    # Also the clips in the trash.
-    """CREATE TABLE clip (
-        number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, folder TEXT NOT NULL, name TEXT NOT NULL, digest TEXT,
-        seconds REAL, playable INTEGER, settled INTEGER NOT NULL DEFAULT 0, UNIQUE (folder, name))""",
-    "CREATE INDEX clip_in_order ON clip (folder, number)",
-    "CREATE INDEX clip_by_content ON clip (digest)",
-    # By the newest run.
-    """CREATE TABLE tested (
-        clip TEXT PRIMARY KEY, truth TEXT NOT NULL, predicted TEXT NOT NULL, score REAL NOT NULL, margin REAL NOT NULL,
-        doubted INTEGER NOT NULL) WITHOUT ROWID""",
-    "CREATE INDEX tested_by_cell ON tested (truth, predicted)",
-]
-_FOUND = "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite_%' ORDER BY rowid"
-
-
 @dataclass(frozen=True)
 class ProjectClip:
     """A clip of the project.
 
     Args:
-        id: stays the same when the clip is moved.
+        id: stays the same when the clip is moved, until its content changes.
         label: its class.
-        relative: its path within the folder.
-        seconds: its length; None if it has not been decoded yet.
-        playable: whether every browser plays the file itself.
-        predicted: the class that the newest model predicts; None if the clip was not tested.
+        modified: when its content was changed, in nanoseconds.
+        size: in bytes.
     """
 
     id: str
     label: str
-    relative: str
     path: Path
-    seconds: float | None
-    playable: bool | None
-    predicted: str | None
+    modified: int
+    size: int
+
+    @property
+    def relative(self) -> str:
+        """Its path within the folder."""
+        return f"{self.label}/{self.path.name}"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -103,22 +102,53 @@ class ProjectClip:
             "id": self.id,
             "label": printable(self.label),
             "name": printable(self.path.name),
-            "seconds": None if self.seconds is None else round(self.seconds, 3),
         }
 
 
-@dataclass(frozen=True, eq=False)
-class _Change:
-    """A change that can be undone.
+class Outcome(NamedTuple):
+    """What the newest model predicts for a clip.
 
     Args:
-        batch: changes of the same batch that follow each other are undone together.
-        undo: undoes it; a FileNotFoundError if another program has removed its files.
+        clip: its id.
+        margin: of the score to that of another class, see `training`.
+        doubted: how probable it is that the label is wrong, as a rank; 0: it is not doubted.
+    """
+
+    clip: str
+    truth: str
+    predicted: str
+    score: float
+    margin: float
+    doubted: int
+
+
+@dataclass(frozen=True)
+class Notes:
+    """What the page knows of a project besides its clips.
+
+    Args:
+        run: the name of the newest one.
+        tested: by this run.
+        confirmed: the ids of clips whose label the user has confirmed or changed.
+    """
+
+    run: str = ""
+    tested: list[Outcome] = field(default_factory=list)
+    confirmed: list[str] = field(default_factory=list)
+
+
+@dataclass
+class _Step:
+    """Changes that are undone together.
+
+    Args:
+        text: of the last one.
+        undo: undoes one of them; a FileNotFoundError if another program has removed its files.
     """
 
     text: str
     batch: str
-    undo: Callable[[], None]
+    undo: list[Callable[[], None]]
 
 
 class Project:
@@ -130,7 +160,7 @@ class Project:
         folder: other programs may change it, too; the version then increases.
 
     Raises:
-        ValueError: the folder is a file, or another server uses it; its database is damaged, or it
+        ValueError: the folder is a file, or another server uses it; its notes are damaged, or it
             would change files elsewhere.
         NotWritableError: the folder exists, and cannot be written to.
     """
@@ -142,10 +172,12 @@ class Project:
                 f"{folder}: a file, expected the folder of clips; give another one with --clips"
             )
         self.store = self.folder / STORE
-        self.database = Database(None)
+        self.notes = Notes()
         self._lock = RLock()
-        self._classes: list[str] = []
-        self._changes: list[_Change] = []
+        self._server = FileLock(self.store / "lock", timeout=0, thread_local=False)
+        self._classes: dict[str, list[ProjectClip]] = {}
+        self._clips: dict[str, ProjectClip] = {}
+        self._steps = deque[_Step](maxlen=_STEPS)
         # Higher after each change, by the page or by other programs, and than that of the last
         # server.
         self.version = time.time_ns() // 1_000_000
@@ -153,28 +185,21 @@ class Project:
 
     def counts(self) -> dict[str, int]:
         """The number of clips of each class, sorted by name."""
-        counts = dict(self.database.run("SELECT folder, count(*) FROM clip GROUP BY folder"))
-        return {name: counts.get(name, 0) for name in self._classes}
+        return {name: len(clips) for name, clips in self._classes.items()}
 
-    def clips(self, label: str, count: int = -1, before: str | None = None) -> list[ProjectClip]:
+    def clips(
+        self, label: str, count: int | None = None, before: str | None = None
+    ) -> list[ProjectClip]:
         """The clips of a class, the last ones first; with `before`, those that follow the clip with
         this id.
         """
-        older = "number < coalesce((SELECT number FROM clip WHERE id = ?), 1 << 62)"
-        return self.select(
-            f"folder = ? AND {older} ORDER BY number DESC LIMIT ?", label, before, count
-        )
+        clips = self._classes.get(label, [])
+        start = next((number for number, clip in enumerate(clips, 1) if clip.id == before), 0)
+        return clips[start:][:count]
 
-    def select(self, condition: str = "true", *values: object) -> list[ProjectClip]:
-        """The clips for which an SQL condition holds."""
-        columns = "id, folder, name, seconds, playable, predicted FROM clip LEFT JOIN tested ON tested.clip = id"
-        rows = self.database.run(
-            f"SELECT {columns} WHERE folder NOT LIKE '.%' AND {condition}", *values
-        )
-        return [
-            ProjectClip(clip_id, label, f"{label}/{name}", self.folder / label / name, *facts)
-            for clip_id, label, name, *facts in rows
-        ]
+    def all_clips(self) -> list[ProjectClip]:
+        """The clips of all classes."""
+        return [clip for clips in self._classes.values() for clip in clips]
 
     def tested(
         self, truth: str | None = None, predicted: str | None = None
@@ -182,28 +207,29 @@ class Project:
         """The first clips of a class with this prediction, or those classified wrongly, the most
         certain errors first, as plain values.
         """
+        results = [result for result in self.notes.tested if result.clip in self._clips]
         if truth is None:
-            clips = self.select("truth != predicted ORDER BY margin LIMIT 100")
+            chosen = [result for result in results if result.truth != result.predicted]
+            chosen.sort(key=lambda result: result.margin)
         else:
-            query = "truth = ? AND predicted = ? ORDER BY abs(margin) DESC LIMIT 100"
-            clips = self.select(query, truth, predicted)
-        return [{**clip.to_dict(), "predicted": printable(clip.predicted)} for clip in clips]
+            cell = truth, predicted
+            chosen = [result for result in results if (result.truth, result.predicted) == cell]
+            chosen.sort(key=lambda result: -abs(result.margin))
+        return [
+            {**self._clips[result.clip].to_dict(), "predicted": printable(result.predicted)}
+            for result in chosen[:100]
+        ]
 
     def clip(self, clip_id: str) -> ProjectClip:
         """The clip with this id; a Problem 404 if there is none (any more)."""
         with self._lock:  # after a change that is being made
-            clips = self.select("id = ?", clip_id)
-        if not clips:
-            raise Problem(404, "no_clip")
-        return clips[0]
+            if clip := self._clips.get(clip_id):
+                return clip
+        raise Problem(404, "no_clip")
 
     def change_text(self) -> str | None:
         """A description of the changes that are undone next; None if there are none."""
-        changes = self._last()
-        if not changes:
-            return None
-        text = changes[0].text
-        return text if len(changes) == 1 else t("change.several", text=text, count=len(changes) - 1)
+        return self._steps[-1].text if self._steps else None
 
     def change(self, name: str, values: Mapping[str, str], version: int) -> None:
         """Call the method `name`, which changes the project, while no other thread changes it.
@@ -235,7 +261,9 @@ class Project:
     def add_class(self, name: str) -> None:
         """Make an empty class; a Problem 422 for an invalid name, 409 if there is such a class."""
         name = self._new_class(name)
-        self._do(t("change.add_class", name=name), [self._empty(name)])
+        self.incoming()
+        (self.folder / name).mkdir()
+        self._do(t("change.add_class", name=name), [], new_class=name)
 
     def rename_class(self, name: str, to: str) -> None:
         """Give a class another name; errors as for `add_class`, and a Problem 404 if there is no
@@ -262,44 +290,40 @@ class Project:
         self._require_class(name)
         self._do(t("change.delete_class", name=name), [(name, self._trash())])
 
-    def check_new(self, digest: str) -> None:
-        """Raise a Problem 409 if a clip of the project is known to have this content."""
-        for clip in self.select("digest = ?", digest):
-            if clip.path.is_file() and file_digest(clip.path) == digest:
+    def check_new(self, file: Path) -> None:
+        """Raise a Problem 409 if a clip of the project has the content of this file."""
+        size = file.stat().st_size
+        for clip in self.all_clips():
+            if clip.size == size and clip.path.is_file() and filecmp.cmp(file, clip.path, False):
                 raise Problem(409, "duplicate", name=clip.path.name, label=clip.label)
 
     def add_clip(
-        self, label: str, file: Path, name: str, clip_id: str, batch: str = "", recording: str = ""
+        self, label: str, file: Path, name: str, batch: str = "", recording: str = ""
     ) -> ProjectClip:
         """Add a clip; a class that does not exist is made, and a name that is taken gets a number.
 
         Args:
             file: in `incoming()`, from where it is moved.
             name: the intended name of the file.
-            clip_id: a new id.
             batch: changes of the same batch that follow each other are undone together.
             recording: what it is a part of, if that is known.
 
         Raises:
             Problem: 409 if the project has the same clip.
         """
-        digest = file_digest(file)
         with self._lock:
             self.refresh()
-            self.check_new(digest)
-            moves: list[Move] = []
+            self.check_new(file)
             label = class_name(label, self.counts())
+            new_class = None
             if label not in self.counts():
-                label = self._new_class(label)
-                moves.append(self._empty(label))
+                label = new_class = self._new_class(label)
             target = self._free(label, name)
-            row = "INSERT INTO clip (id, folder, name, digest) VALUES (?, ?, ?, ?)"
-            self.database.run(row, clip_id, TRASH, file.name, digest)
             text = t("change.add_clip", name=Path(target).name, label=label)
-            self._do(text, [*moves, (f"{TRASH}/{file.name}", target)], batch=batch)
+            self._do(text, [(f"{TRASH}/{file.name}", target)], new_class=new_class, batch=batch)
             if recording:
                 self._join(target, recording)
-            return self.clip(clip_id)
+            return self.clip(clip_id((self.folder / target).stat()))
 
     def recordings(self) -> dict[str, str]:
         """The recordings of clips, by their paths relative to the folder; a Problem 422 if the list
@@ -333,7 +357,7 @@ class Project:
         """
         rows = read_recordings(self.folder / RECORDINGS)
         rows = rows or [
-            {"clip": other.relative, "recording": other.relative} for other in self.select()
+            {"clip": other.relative, "recording": other.relative} for other in self.all_clips()
         ]
         by_clip = {row["clip"]: row for row in rows}
         by_clip.setdefault(clip, {"clip": clip})["recording"] = recording
@@ -347,19 +371,10 @@ class Project:
         self._require_class(label)
         name = clip.path.name
         if clip.label == label:
-            self._do(t("change.confirm", name=name, label=label), [], settled=clip_id)
+            self._do(t("change.confirm", name=name, label=label), [], confirmed=clip_id)
         else:
             text = t("change.move_clip", name=name, label=clip.label, to=label)
-            self._do(text, [(clip.relative, self._free(label, name))], settled=clip_id)
-
-    def set_facts(
-        self, clip_id: str, seconds: float, playable: bool, digest: str | None = None
-    ) -> None:
-        """Keep what decoding a clip has found, and the digest of its content."""
-        update = (
-            "UPDATE clip SET seconds = ?, playable = ?, digest = coalesce(?, digest) WHERE id = ?"
-        )
-        self.database.run(update, seconds, playable, digest, clip_id)
+            self._do(text, [(clip.relative, self._free(label, name))], confirmed=clip_id)
 
     def delete_clip(self, clip_id: str) -> None:
         """Remove a clip; a Problem 404 if there is none."""
@@ -375,67 +390,76 @@ class Project:
                 forgotten), or if files of another program are in the way (it can be made once these
                 are gone).
         """
-        changes = self._last()
-        if not changes:
+        if not self._steps:
             raise Problem(409, "nothing_to_undo")
-        for change in changes:
+        step = self._steps[-1]
+        while self._steps and self._steps[-1] is step:
             try:
-                change.undo()
+                step.undo[-1]()
             except FileNotFoundError as error:
-                self._changes.pop()
+                self._forget(step)
                 raise Problem(409, "cannot_undo", reason=error) from error
-            self._changes.pop()
+            self._forget(step)
             self.version += 1
         self.refresh()
+
+    def _forget(self, step: _Step) -> None:
+        """Forget the last change of the last step."""
+        step.undo.pop()
+        if not step.undo:
+            self._steps.pop()
+
+    def remember(self, notes: Notes) -> None:
+        """Keep what the page knows besides its clips."""
+        with self._lock:
+            write_json(self.store / _NOTES, asdict(notes))
+            self.notes = notes
 
     def refresh(self) -> None:
         """Notice what other programs have changed."""
         with self._lock:
             self._open()
-            folders = [
-                path for path in self.folder.glob("*") if path.is_dir() and not is_hidden(path.name)
-            ]
-            present = {
-                (path.name, file.name)
-                for path in folders
-                for file in path.iterdir()
-                if not is_hidden(file.name)
-            }
-            stored = {
-                *self.database.run("SELECT folder, name FROM clip WHERE folder NOT LIKE '.%'")
-            }
-            added = [
-                (label, name)
-                for label, name in sorted(present - stored)
-                if is_video(self.folder / label / name)
-            ]
-            with self.database.transaction():
-                for row in stored - present:
-                    self.database.run("DELETE FROM clip WHERE folder = ? AND name = ?", *row)
-                for row in added:
-                    insert = "INSERT INTO clip (id, folder, name) VALUES (?, ?, ?)"
-                    self.database.run(insert, secrets.token_hex(8), *row)
-            classes = sorted(path.name for path in folders)
-            self.version += bool(added or stored - present or classes != self._classes)
+            ids: dict[str, ProjectClip] = {}
+            classes = {}
+            for folder in sorted(self.folder.glob("*")):
+                if folder.is_dir() and not is_hidden(folder.name):
+                    clips = list(self._list(folder, ids))
+                    clips.sort(key=lambda clip: (clip.modified, clip.path.name), reverse=True)
+                    classes[folder.name] = clips
+            self.version += classes != self._classes
             self._classes = classes
+            self._clips = ids
+
+    def _list(self, folder: Path, ids: dict[str, ProjectClip]) -> Iterator[ProjectClip]:
+        """The clips of a class, which are added to `ids`."""
+        for entry in os.scandir(folder):
+            if is_hidden(entry.name):
+                continue
+            try:
+                facts = entry.stat()
+            except OSError:  # removed meanwhile, or a link to nothing
+                continue
+            key = clip_id(facts)
+            while key in ids:  # a second link to a file
+                key += "-"
+            clip = self._clips.get(key)
+            path = folder / entry.name
+            if clip is None or clip.path != path:
+                if not is_video(path):
+                    continue
+                clip = ProjectClip(key, folder.name, path, facts.st_mtime_ns, facts.st_size)
+            ids[key] = clip
+            yield clip
 
     def close(self) -> None:
         """Release the folder for other servers."""
-        with self._lock:
-            self.database.close()
-            self.database = Database(None)
-            self._classes = []
-            self._changes = []
+        self._server.release()
 
     def _open(self, make: bool = False) -> None:
-        """Open the database of the folder, and empty its trash; nothing is written without the
+        """Lock the folder, read the notes, and empty the trash; nothing is written without the
         folder.
         """
-        if self.database.file:
-            if self.database.file.exists():
-                return
-            self.close()  # the folder was deleted while the page is open
-        if not (make or self.folder.is_dir()):
+        if self._server.is_locked or not (make or self.folder.is_dir()):
             return
         for path in (self.store, *self.store.glob("*")):
             if path.is_symlink():  # what is deleted there would be deleted elsewhere
@@ -444,72 +468,73 @@ class Project:
                 )
         check_writable(self.store, "allow writing to it, or teach another folder (--clips)")
         try:
-            self.database = Database(self.store / "page.db")
-            shutil.rmtree(self.folder / TRASH, ignore_errors=True)
-            self.database.run("DELETE FROM clip WHERE folder LIKE '.%'")
-            self.refresh()
-        except BaseException:
+            self._server.acquire()
+        except Timeout as error:
+            remedy = "another `onlooker serve` uses this folder; use that one, or end it"
+            raise ValueError(f"{printable(self.folder)}: {remedy}") from error
+        try:
+            self.notes = _read_notes(self.store / _NOTES)
+        except ValueError:
             self.close()
             raise
+        shutil.rmtree(self.folder / TRASH, ignore_errors=True)
 
     def _do(
-        self, text: str, moves: Sequence[Move], settled: str | None = None, batch: str = ""
+        self,
+        text: str,
+        moves: Sequence[Move],
+        confirmed: str | None = None,
+        new_class: str | None = None,
+        batch: str = "",
     ) -> None:
-        """Make a change; `settled`: the clip whose label it confirms."""
-        self._make(moves, settled, is_undone=False)
-        self._note(text, partial(self._make, _backwards(moves), settled, is_undone=True), batch)
+        """Make a change.
+
+        Args:
+            confirmed: the clip whose label it confirms.
+            new_class: the class that it has made.
+        """
+        self._make(moves, confirmed)
+        undo = partial(self._undo, _backwards(moves), confirmed, new_class)
+        self._note(text, undo, batch)
 
     def _note(self, text: str, undo: Callable[[], None], batch: str = "") -> None:
         """Note that a change was made."""
-        self._changes.append(_Change(text, batch or secrets.token_hex(8), undo))
+        if batch and self._steps and self._steps[-1].batch == batch:
+            self._steps[-1].text = text
+            self._steps[-1].undo.append(undo)
+        else:
+            self._steps.append(_Step(text, batch, [undo]))
         self.version += 1
         self.refresh()
 
-    def _make(self, moves: Sequence[Move], settled: str | None, is_undone: bool) -> None:
+    def _make(self, moves: Sequence[Move], confirmed: str | None, is_undone: bool = False) -> None:
         """Make renames, and note them; if that fails, everything is as before."""
-        _check_moves(self.folder, moves, is_undone)
+        _check_moves(self.folder, moves)
         try:
             _make_moves(self.folder, moves)
             _follow_moves(self.folder, moves)
-            with self.database.transaction():
-                for source, target in moves:
-                    self._note_move(source, target)
-                self.database.run(
-                    "UPDATE clip SET settled = ? WHERE id = ?", not is_undone, settled
-                )
+            if confirmed:
+                others = [clip for clip in self.notes.confirmed if clip != confirmed]
+                now = others if is_undone else [*others, confirmed]
+                self.remember(replace(self.notes, confirmed=now))
         except Exception:  # such as a file that another program has open, or a full disk
             with suppress(OSError, ValueError):
                 _make_moves(self.folder, _backwards(moves))
             raise
 
-    def _note_move(self, source: str, target: str) -> None:
-        """Note that a clip, or a class with its clips, was renamed. Outside of the trash, a class
-        is in no folder.
+    def _undo(self, moves: Sequence[Move], confirmed: str | None, new_class: str | None) -> None:
+        """Undo a change by these renames, and remove the class that it has made, unless another
+        program has put files there.
         """
-        if "/" in source and "/" in target:
-            query = "UPDATE clip SET folder = ?, name = ? WHERE folder = ? AND name = ?"
-            self.database.run(query, *target.rsplit("/", 1), *source.rsplit("/", 1))
-        else:
-            self.database.run("UPDATE clip SET folder = ? WHERE folder = ?", target, source)
-
-    def _last(self) -> list[_Change]:
-        """The changes that are undone next, the last one first."""
-        changes = self._changes[::-1]
-        return [*itertools.takewhile(lambda change: change.batch == changes[0].batch, changes)]
-
-    def _empty(self, label: str) -> Move:
-        """The change that makes a class folder."""
-        source = self._trash()
-        (self.folder / source).mkdir()
-        return source, label
+        self._make(moves, confirmed, is_undone=True)
+        if new_class:
+            with suppress(OSError):
+                (self.folder / new_class).rmdir()
 
     def _trash(self, suffix: str = "") -> str:
         """A free path in the trash."""
-        return (
-            (self.incoming() / f"{secrets.token_hex(8)}{suffix}")
-            .relative_to(self.folder)
-            .as_posix()
-        )
+        self.incoming()
+        return f"{TRASH}/{secrets.token_hex(8)}{suffix}"
 
     def _require_class(self, name: str) -> None:
         if name not in (names := self.counts()):
@@ -520,6 +545,8 @@ class Project:
         others = [other for other in self.counts() if other != besides]
         name = new_name(name, others)
         require_one_nothing([*others, name])
+        if name != besides and (self.folder / name).exists():
+            raise Problem(409, "in_the_way", name=printable(name))
         return name
 
     def _free(self, label: str, name: str, taken: Container[str] = ()) -> str:
@@ -530,16 +557,12 @@ class Project:
         )
 
 
-def _check_moves(folder: Path, moves: Sequence[Move], back: bool = False) -> None:
+def _check_moves(folder: Path, moves: Sequence[Move]) -> None:
     """Check renames before they are made.
-
-    Args:
-        back: they undo a change: a class that it has made is removed, unless another program has
-            put files there.
 
     Raises:
         FileNotFoundError: a source does not exist.
-        Problem: 409 if a target exists, or a class is not empty.
+        Problem: 409 if a target exists.
     """
     sources = {source for source, _ in moves}
     for source, target in moves:
@@ -547,18 +570,6 @@ def _check_moves(folder: Path, moves: Sequence[Move], back: bool = False) -> Non
             raise FileNotFoundError(f"{source} is not there any more")
         if (folder / target).exists() and target not in sources:
             raise Problem(409, "in_the_way", name=printable(target))
-        if back and "/" not in source and target.startswith(TRASH) and (folder / source).is_dir():
-            names = sorted(
-                path.name for path in (folder / source).iterdir() if not is_hidden(path.name)
-            )
-            if others := [name for name in names if f"{source}/{name}" not in sources]:
-                raise Problem(
-                    409,
-                    "not_empty",
-                    name=printable(source),
-                    count=len(others),
-                    file=printable(others[0]),
-                )
 
 
 def _make_moves(folder: Path, moves: Sequence[Move]) -> None:
@@ -637,73 +648,30 @@ def _write_rows(path: Path, rows: Sequence[Row]) -> None:
     write_csv(path, [columns, *([row.get(column, "") for column in columns] for row in rows)])
 
 
-class Database:
-    """What the page knows of a project: an SQLite file, made if there is none, locked by this
-    process.
+def _read_notes(path: Path) -> Notes:
+    if not path.exists():
+        return Notes()
+    with reading(
+        path, remedy="delete it: the clips stay, and which labels were confirmed is forgotten"
+    ):
+        values = read_json(path)
+        tested = [Outcome(*row) for row in field_of(values, "tested", list)]
+        for result in tested:
+            for name, kind in Outcome.__annotations__.items():
+                check_type(name, getattr(result, name), kind)
+        return Notes(field_of(values, "run", str), tested, field_of(values, "confirmed", list[str]))
 
-    Its threads share one connection.
 
-    Args:
-        file: None: in memory, for a project whose folder does not exist yet.
-
-    Raises:
-        ValueError: another server uses it; it is damaged, of another version, or of another
-            program.
+def clip_id(facts: os.stat_result) -> str:
+    """The id of a clip: that of its file, which stays the same when it is moved, until it is
+    changed.
     """
-
-    def __init__(self, file: Path | None) -> None:
-        if file is not None and file.exists():
-            check_regular(file)
-        self.file = file
-        self._lock = RLock()
-        self._connection = sqlite3.connect(
-            file or ":memory:", timeout=0, isolation_level=None, check_same_thread=False
-        )
-        try:
-            self.run("PRAGMA locking_mode = EXCLUSIVE")
-            self.run("PRAGMA trusted_schema = OFF")  # the folder may come from elsewhere
-            self.run("PRAGMA journal_mode = WAL")
-            self.run("PRAGMA synchronous = FULL")
-            if not self.run(_FOUND):
-                with self.transaction():
-                    for statement in _SCHEMA:
-                        self.run(statement)
-            # its triggers may be those of an attacker
-            if [row[0] for row in self.run(_FOUND)] != _SCHEMA:
-                raise sqlite3.DatabaseError("of another version of the page, or of another program")
-        except sqlite3.DatabaseError as error:
-            self.close()
-            remedy = "delete it: the clips stay, and which labels were confirmed is forgotten"
-            if "locked" in str(error):
-                remedy = "another `onlooker serve` uses this folder; use that one, or end it"
-            raise ValueError(f"{printable(file)}: {printable(error)}; {remedy}") from error
-
-    def run(self, statement: str, *values: object) -> list[Any]:
-        """Execute a statement; returns its rows."""
-        with self._lock:
-            return self._connection.execute(statement, values).fetchall()
-
-    def value(self, statement: str, *values: object) -> Any:
-        """The first column of the first row; None without a row."""
-        rows = self.run(statement, *values)
-        return rows[0][0] if rows else None
-
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """All changes in the block are made together, and are on the disk at its end; or none is
-        made.
-        """
-        with self._lock, self._connection:
-            self.run("BEGIN IMMEDIATE")
-            yield
-
-    def close(self) -> None:
-        self._connection.close()
+    return f"{facts.st_ino:x}-{facts.st_mtime_ns:x}"
 
 
 def is_hidden(name: str) -> bool:
     """Whether a name is no clip and no class, as in training; also one that is no UTF-8, which no
-    database stores.
+    JSON stores.
     """
     return is_skipped(name) or re.search("[\ud800-\udfff]", name) is not None
 

@@ -20,7 +20,7 @@ from onlooker.serve.look import Looks
 from onlooker.serve.media import Previews, convert, receive
 from onlooker.serve.models import find_model
 from onlooker.serve.problem import Problem, t
-from onlooker.serve.project import MAX_RECORDING, Project, read_recordings
+from onlooker.serve.project import MAX_RECORDING, Project, clip_id, read_recordings
 from onlooker.serve.training import Training
 from onlooker.video.reader import SUFFIXES
 
@@ -107,14 +107,12 @@ class Teaching:
         self, label: str, file: Path, name: str, batch: str = "", recording: str = ""
     ) -> dict[str, Any]:
         """Add a clip, after decoding all of it; the file, in `Project.incoming()`, is moved."""
-        clip_id = secrets.token_hex(8)
         if Path(name).suffix.lower() not in SUFFIXES:
             name = f"{name or 'clip'}.mp4"
-        self.project.check_new(file_digest(file))
-        facts = self.previews.make(clip_id, file, self.settings.max_seconds)
-        self.project.add_clip(label, file, name, clip_id, batch, recording)
-        self.project.set_facts(clip_id, facts.seconds, facts.playable)
-        return {"clip": self.project.clip(clip_id).to_dict()}
+        self.project.check_new(file)
+        self.previews.make(clip_id(file.stat()), file, self.settings.max_seconds)
+        clip = self.project.add_clip(label, file, name, batch, recording)
+        return {"clip": clip.to_dict()}
 
     def add_part(self, look_id: str, label: Target, start: Seconds, end: Seconds) -> dict[str, Any]:
         """Add a part of a clip that was looked at, in seconds; parts of one clip are of one

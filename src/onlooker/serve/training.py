@@ -4,6 +4,7 @@ reached.
 
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from onlooker.run_record import SCORES, read_figures
 from onlooker.serve.jobs import Job
 from onlooker.serve.models import Models, find_model
 from onlooker.serve.problem import Problem
-from onlooker.serve.project import Project
+from onlooker.serve.project import Outcome, Project
 
 __all__ = ["Training", "keep_results"]
 
@@ -24,8 +25,6 @@ CHECKED = 12  # clips to check at a time
 _MIN_CLIPS = 2
 _MIN_CLASSES = 2
 _UNSURE = 0.25  # margin between the two most probable classes, below which a prediction is doubtful
-# A label that the user has confirmed, or changed since, is not asked about again.
-_DOUBTS = "tested JOIN clip ON clip.id = clip WHERE NOT settled AND folder = truth AND (doubted OR margin < ?)"
 # stages in which clips must stay where they are
 _READING = ("starting", "reading clips", "encoding clips")
 
@@ -49,15 +48,14 @@ class Training:
 
     def newest_run(self) -> Path | None:
         """The last run of this project that has a model; None if there is none."""
-        name = self.project.database.value("SELECT value FROM state WHERE key = 'run'")
-        run = self.runs.resolve() / Path(name or "").name
+        name = self.project.notes.run
+        run = self.runs.resolve() / Path(name).name
         return run if name and find_model(run) else None
 
     def follow_run(self, run: Path, target: Path) -> None:
         """Note that a run has another name."""
-        self.project.database.run(
-            "UPDATE state SET value = ? WHERE value = ?", target.name, run.name
-        )
+        if self.project.notes.run == run.name:
+            self.project.remember(replace(self.project.notes, run=target.name))
 
     def check_idle(self) -> None:
         """Raise a Problem while a training runs."""
@@ -101,7 +99,7 @@ class Training:
             if (end := run.name.removeprefix(start)).isdecimal()
         ]
         run = self.runs.resolve() / f"{start}{max(numbers, default=0) + 1}"
-        ids = {clip.relative: clip.id for clip in self.project.select()}
+        ids = {clip.relative: clip.id for clip in self.project.all_clips()}
 
         def report(stage: str, done: int, total: int) -> None:
             job.report(stage, done / max(1, total))
@@ -143,23 +141,31 @@ class Training:
 
     def to_check(self) -> dict[str, Any]:
         """How many labels are doubtful, and the first: probable errors, other mistakes, then unsure
-        ones.
+        ones. A label that the user has confirmed, or changed since, is not asked about again.
         """
         if self.newest_run() is None:
             return {"count": 0, "items": []}
-        names = ("clip", "label", "suggested", "score", "why")
-        query = (
-            "SELECT id, truth, predicted, score, iif(doubted, 'label', 'unsure') "
-            f"FROM {_DOUBTS} ORDER BY doubted DESC, margin LIMIT ?"
-        )
-        items = [
-            dict(zip(names, row, strict=True))
-            for row in self.project.database.run(query, _UNSURE, CHECKED)
+        settled = {*self.project.notes.confirmed}
+        labels = {clip.id: clip.label for clip in self.project.all_clips()}
+        doubts = [
+            result
+            for result in self.project.notes.tested
+            if result.clip not in settled
+            and labels.get(result.clip) == result.truth
+            and (result.doubted or result.margin < _UNSURE)
         ]
-        return {
-            "count": self.project.database.value(f"SELECT count(*) FROM {_DOUBTS}", _UNSURE),
-            "items": items,
-        }
+        doubts.sort(key=lambda result: (-result.doubted, result.margin))
+        items = [
+            {
+                "clip": result.clip,
+                "label": result.truth,
+                "suggested": result.predicted,
+                "score": result.score,
+                "why": "label" if result.doubted else "unsure",
+            }
+            for result in doubts[:CHECKED]
+        ]
+        return {"count": len(doubts), "items": items}
 
 
 def keep_results(project: Project, run: Path, ids: Mapping[str, str]) -> None:
@@ -168,22 +174,18 @@ def keep_results(project: Project, run: Path, ids: Mapping[str, str]) -> None:
     Args:
         ids: of the clips that it was trained with, by their names at that time.
     """
-    tested: list[tuple[object, ...]] = []
+    tested: list[Outcome] = []
     if figures := _measured(run):
         doubted = [clip["name"] for clip in figures.get("labels_to_check", [])]
         # the most doubtful has the highest
         rank = {name: number for number, name in enumerate(reversed(doubted), 1)}
         clips = {composed(name): clip_id for name, clip_id in ids.items()}
         folders = _folders(project)
-        for name, truth, predicted, *figures_of_clip in _scores(run, figures["classes"]):
+        for name, truth, predicted, score, margin in _scores(run, figures["classes"]):
             if clip_id := clips.get(composed(name)):
                 labels = folders.get(truth, truth), folders.get(predicted, predicted)
-                tested.append((clip_id, *labels, *figures_of_clip, rank.get(name, 0)))
-    with project.database.transaction():
-        project.database.run("DELETE FROM tested")
-        for row in tested:
-            project.database.run("INSERT OR REPLACE INTO tested VALUES (?, ?, ?, ?, ?, ?)", *row)
-        project.database.run("INSERT OR REPLACE INTO state VALUES ('run', ?)", run.name)
+                tested.append(Outcome(clip_id, *labels, score, margin, rank.get(name, 0)))
+    project.remember(replace(project.notes, run=run.name, tested=tested))
 
 
 def _folders(project: Project) -> dict[str, str]:

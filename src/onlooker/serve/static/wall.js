@@ -2,7 +2,7 @@
 
 import { get } from "./api.js";
 import { colorOf, spoken } from "./colors.js";
-import { button, complain, dialog, h, patch, seconds, show, still, t } from "./dom.js";
+import { button, complain, dialog, h, patch, show, still, t } from "./dom.js";
 
 /** A still of a clip, which plays under the pointer. */
 export function preview(id) {
@@ -13,9 +13,8 @@ export function preview(id) {
     h("img", { src: `/media/clip/${id}.jpg`, alt: "", loading: "lazy" }));
 }
 
-const describe = ({ label, predicted, name, seconds: length }) => [spoken(label),
-  predicted && t("clip.predicted", { label: spoken(predicted) }), name, length && seconds(length)]
-  .filter(Boolean).join(", ");
+const describe = ({ label, predicted, name }) => [spoken(label),
+  predicted && t("clip.predicted", { label: spoken(predicted) }), name].filter(Boolean).join(", ");
 
 /** Tiles of a class's clips, kept while they stay the same. */
 export class Wall {
@@ -37,7 +36,7 @@ export class Wall {
 
   update() {
     const shown = [...this.clips, ...this.older];
-    const keys = new Map(shown.map((clip) => [`${clip.id} ${clip.seconds ?? ""} ${clip.label}`, clip]));
+    const keys = new Map(shown.map((clip) => [`${clip.id} ${clip.label}`, clip]));
     this.tiles = new Map([...keys].map(([key, clip]) => [key, this.tiles.get(key) ?? this.tile(clip)]));
     const focused = this.list.querySelector(":focus")?.dataset.clip;
     patch(this.list, [...this.tiles.values()]);
@@ -59,7 +58,7 @@ export class Wall {
   tile(clip) {
     return h("li", {}, h("button.tile",
       { type: "button", "aria-label": describe(clip), "data-clip": clip.id, onclick: () => this.open(clip) },
-      preview(clip.id), clip.seconds && h("span.length", {}, seconds(clip.seconds))),
+      preview(clip.id)),
     (clip.predicted ?? clip.label) !== clip.label && h("span.verdict", {},
       [clip.label, clip.predicted].map((label, i) => [i ? " → " : "", h("span.dot", { "--color": colorOf(label) }), spoken(label)])));
   }
