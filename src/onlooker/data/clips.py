@@ -3,7 +3,6 @@ runs.
 """
 
 import os
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import copy
 from dataclasses import replace
@@ -21,7 +20,7 @@ from onlooker.config import DataConfig, Modality
 from onlooker.data.array_cache import NOT_WRITABLE_REMEDY, ArrayCache, load_rows
 from onlooker.data.samples import stored_frames
 from onlooker.data.scenes import FRAMES, NO_THUMBNAILS, thumbnails
-from onlooker.files import check_writable, format_bytes
+from onlooker.files import check_writable
 from onlooker.intervals import file_of
 from onlooker.processes import map_ahead
 from onlooker.stages import tracked
@@ -84,8 +83,6 @@ class ClipFrames(Dataset[tuple[Tensor, int, int]]):
         stored features.
         classes: the `K` class names; a target is a position in it.
         sampling: which of the stored frames; None: all.
-        make: computes the files of a clip again if they are damaged, or the cache was pruned; None:
-            that is an error.
     """
 
     def __init__(
@@ -94,11 +91,9 @@ class ClipFrames(Dataset[tuple[Tensor, int, int]]):
         files: Sequence[Files],
         classes: Sequence[str],
         sampling: Sampling | None = None,
-        make: Callable[[Path], Files] | None = None,
     ) -> None:
         self.classes = tuple(classes)
         self.sampling = sampling or np.arange
-        self.make = make
         self._set(clips, files)
 
     def _set(self, clips: Sequence[Clip], files: Sequence[Files]) -> None:
@@ -146,16 +141,11 @@ class ClipFrames(Dataset[tuple[Tensor, int, int]]):
         return self._loaded(index, self.sampling), self.targets[index], index
 
     def _loaded(self, index: int, sampling: Sampling) -> Tensor:
-        path = self.clips[index].path
-        files = self.files[index]
         try:
-            return torch.from_numpy(load_rows(files, sampling))
+            return torch.from_numpy(load_rows(self.files[index], sampling))
         except (OSError, ValueError) as error:  # the files were whole when the clips were read
-            if self.make is None:
-                raise ClipError(
-                    path, f"what is stored of it is damaged or gone ({error})", _REPEAT
-                ) from error
-        return torch.from_numpy(load_rows(self.make(path), sampling))
+            problem = f"what is stored of it is damaged or gone ({error})"
+            raise ClipError(self.clips[index].path, problem, _REPEAT) from error
 
 
 def read_clips(
@@ -181,18 +171,10 @@ def read_clips(
         ClipError: none of the clips can be read.
         DiskFullError, NotWritableError: the cache cannot be written to. What was decoded stays.
     """
-    arrays = ArrayCache.for_user(cache)
+    arrays = ArrayCache(cache)
     check_writable(arrays.folder, NOT_WRITABLE_REMEDY)
-    arrays.prune()
     make = partial(cached_sample, config=config, cache=arrays)
-    samples, errors = made_samples(clips, classes, config, make, "reading clips", strict, quiet)
-    if removed := sum(not all(file.exists() for file in files) for files in samples.files):
-        warnings.warn(
-            f"{arrays.folder}: {removed} of {len(clips)} clips do not fit into the cache's limit of "
-            f"{format_bytes(arrays.limit or 0)}, and are decoded each time they are used; raise ONLOOKER_CACHE_LIMIT",
-            stacklevel=2,
-        )
-    return samples, errors
+    return made_samples(clips, classes, config, make, "reading clips", strict, quiet)
 
 
 def made_samples(
@@ -230,7 +212,7 @@ def made_samples(
         )
     sampling = partial(equally_spaced, count=config.frames)
     return ClipFrames(
-        [clip for clip, _ in read], [files for _, files in read], classes, sampling, make
+        [clip for clip, _ in read], [files for _, files in read], classes, sampling
     ), tuple(errors)
 
 
