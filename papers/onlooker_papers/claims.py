@@ -27,7 +27,7 @@ PAPERS = ("digits", "videolstm", "hmdb10")
 RESULTS = Path(__file__).parents[2] / "results"  # of the clone from which the papers are installed
 REFERENCE = re.compile(r"\{([\w-]+):([^{}|]+)\|([^{}]+)\}")
 _NEAR = 3  # tolerances
-_FORMATS: dict[str, Callable[[Any], str]] = {"share": share, "span": span, "difference": difference}
+_FORMATS: dict[str, Callable[..., str]] = {"share": share, "span": span, "difference": difference}
 # Formats that count: "within 0.1", differences "above" or "below" zero, "true".
 _COUNTED: dict[str, Callable[[Any, str], bool]] = {
     "within": lambda of, limit: abs(of) <= float(limit),
@@ -90,7 +90,11 @@ def _shown(found: list[Any], form: str) -> str:
     if kind in _COUNTED:
         return f"{sum(_COUNTED[kind](of, more) for of in found)} of {len(found)}"
     (value,) = found
-    return _FORMATS[kind](value) if kind in _FORMATS else format(value, form).replace("%", " %")
+    return (
+        _FORMATS[kind](value, *map(int, more.split()))
+        if kind in _FORMATS
+        else format(value, form).replace("%", " %")
+    )
 
 
 def verdict(claim: Mapping[str, Any], results: Results) -> str:

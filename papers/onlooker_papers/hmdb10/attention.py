@@ -10,9 +10,9 @@ from onlooker.models.registry import Recipe, register_model
 class ContextAttention(nn.Module):
     """`A_t = softmax(mean_D(X_t) + W_c · mean_hw(H_{t-1}) + b_c)` (Teja & Akunuri 2020).
 
-    The report gives no equation, only "the feature cube's average plus a context vector from the
-    previous hidden state". Interpreted as: the mean over the D channels, plus one number per
-    location from the hidden state.
+    The report describes it without an equation: the average of the feature cube, plus a context
+    vector from the previous hidden state. Interpreted as: the mean over the D channels, plus one
+    number per location from the hidden state.
 
     Args:
         hidden: channels of the hidden map.
