@@ -55,7 +55,6 @@ __all__ = [
     "clip_id",
     "file_name",
     "new_name",
-    "read_recordings",
 ]
 
 STORE = ".onlooker"  # the hidden folder in which the page keeps what belongs to the project
@@ -317,7 +316,7 @@ class Project:
         """The recordings of clips, by their paths relative to the folder; a Problem 422 if the list
         cannot be read.
         """
-        rows = read_recordings(self.folder / RECORDINGS)
+        rows = _read_recordings(self.folder / RECORDINGS)
         return {
             row["clip"]: row["recording"] for row in rows if not row["clip"].startswith(f"{TRASH}/")
         }
@@ -343,7 +342,7 @@ class Project:
         """Make a clip part of a recording, so that no split divides it; a new list names every
         clip.
         """
-        rows = read_recordings(self.folder / RECORDINGS)
+        rows = _read_recordings(self.folder / RECORDINGS)
         rows = rows or [
             {"clip": other.relative, "recording": other.relative} for other in self.all_clips()
         ]
@@ -587,7 +586,7 @@ def _check_inside(folder: Path, path: Path) -> None:
         )
 
 
-def read_recordings(path: Path) -> list[Row]:
+def _read_recordings(path: Path) -> list[Row]:
     """The rows of a list of recordings, if there is one; a Problem 422 if training could not read
     it.
     """
@@ -609,7 +608,7 @@ def _follow_moves(folder: Path, moves: Sequence[tuple[str, str]]) -> None:
             them, so that a clip that gets the name of a deleted one does not share its row. A new
             clip becomes its own recording.
     """
-    rows = read_recordings(folder / RECORDINGS)
+    rows = _read_recordings(folder / RECORDINGS)
     if not rows:
         return
     for source, target in moves:
