@@ -66,8 +66,6 @@ _STEPS = 100  # that can be undone
 _MAX_NAME = 60  # characters of a class
 _MAX_FILE = 100  # bytes of the name of a clip
 _UNSAFE = r'[\x00-\x1f\x7f-\x9f/\\:*?"<>|\ud800-\udfff]'
-_JOINERS = "\u200c\u200d"  # inside of words of some scripts, and of emoji; they change what is seen
-_BLANKS = "\u115f\u1160\u2800\u3164\uffa0"  # letters and symbols that show nothing
 
 Move = tuple[str, str]  # paths relative to the folder
 Row = dict[str, str]  # of recordings.csv
@@ -662,22 +660,10 @@ def is_hidden(name: str) -> bool:
 
 
 def class_name(name: str, classes: Collection[str] = ()) -> str:
-    """The class that a name means: of exactly this name, or as new classes have it: what is seen of
-    it, composed, with single spaces.
+    """The class that a name means: of exactly this name, or as new classes have it: composed, with
+    single spaces.
     """
-    return name if name in classes else " ".join(composed(_visible(name)).split())
-
-
-def _visible(name: str) -> str:
-    """The name without characters that are not seen; joiners after letters that are not ASCII stay."""
-    pairs = zip(f" {name}", name, strict=False)
-    return "".join(
-        c for before, c in pairs if not _is_invisible(c) or (c in _JOINERS and before > "~")
-    )
-
-
-def _is_invisible(character: str) -> bool:
-    return character in _BLANKS or unicodedata.category(character) in ("Cf", "Cn", "Co", "Zl", "Zp")
+    return name if name in classes else " ".join(composed(name).split())
 
 
 def _seen(name: str) -> str:
@@ -707,6 +693,6 @@ def file_name(name: str, number: int = 1) -> str:
     """A file name for a clip, with a number from 2 on; characters that a file system may not allow
     are replaced.
     """
-    clean = Path(re.sub(_UNSAFE, "_", _visible(name)))
+    clean = Path(re.sub(_UNSAFE, "_", name))
     stem = os.fsencode(clean.stem.strip(". "))[:_MAX_FILE].decode(errors="ignore") or "clip"
     return f"{stem}{f'-{number}' if number > 1 else ''}{clean.suffix}"
