@@ -14,14 +14,14 @@ from onlooker.answer import nothing_name
 from onlooker.config import StreamConfig
 from onlooker.evaluation.events import EventCurve
 from onlooker.files import read_json
-from onlooker.recognizer import Recognizer
+from onlooker.models.video_model import RECORD
+from onlooker.recognizer import Recognizer, model_folder
 from onlooker.run_record import REPORT
 from onlooker.serve.problem import Problem
 from onlooker.serve.settings import ServeSettings
 
 __all__ = ["Model", "Models", "find_model"]
 
-_RECORD = "recognizer.json"  # written last when a model is saved
 _IN_MEMORY = 3
 
 
@@ -36,7 +36,7 @@ class Model:
 
     id: str
     run: Path
-    record: Path
+    folder: Path
     saved: int
 
 
@@ -93,20 +93,18 @@ class Models:
 
 
 def find_model(run: Path) -> Model | None:
-    """The run's model; None if it has none (yet). After cross-validation it is that of the final
-    run.
-    """
-    for record in (run / "model" / _RECORD, run / "final" / "model" / _RECORD, run / _RECORD):
-        if record.is_file():
-            model_id = hashlib.sha256(str(run.resolve()).encode()).hexdigest()[:16]
-            return Model(model_id, run, record, record.stat().st_mtime_ns)
-    return None
+    """The run's model; None if it has none (yet)."""
+    folder = model_folder(run)
+    if folder is None:
+        return None
+    model_id = hashlib.sha256(str(run.resolve()).encode()).hexdigest()[:16]
+    return Model(model_id, run, folder, (folder / RECORD).stat().st_mtime_ns)
 
 
 def _describe(model: Model) -> dict[str, Any] | None:
     """The content of the model's record; None if it cannot be read."""
     try:
-        values = read_json(model.record)
+        values = read_json(model.folder / RECORD)
         classes = [str(name) for name in values["classes"]]
         curve = values.get("curve")
         return {

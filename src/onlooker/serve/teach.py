@@ -221,9 +221,10 @@ def _add_models(app: FastAPI, teaching: Teaching) -> None:
     @app.get("/media/model/{model_id}.zip")
     def download(model_id: str) -> FileResponse:
         model = models.get(model_id)
-        stored = model.record.parent  # which is, unpacked, a run that every command reads
         target = teaching.looks.folder / secrets.token_hex(8)
-        file = Path(shutil.make_archive(str(target), "zip", stored.parent, stored.name))
+        # which is, unpacked, a run that every command reads
+        packed = shutil.make_archive(str(target), "zip", model.folder.parent, model.folder.name)
+        file = Path(packed)
         return FileResponse(
             file, filename=f"{model.run.name}.zip", background=BackgroundTask(file.unlink)
         )
