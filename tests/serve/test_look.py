@@ -22,6 +22,7 @@ from onlooker.serve import look as module
 from onlooker.serve.look import describe_prediction
 from onlooker.serve.settings import ServeSettings
 from onlooker.structures import Prediction, Segment, Tube
+from onlooker.video.reader import VideoReader
 
 Make = Callable[..., Path]
 Finish = Callable[[str], dict[str, Any]]
@@ -102,7 +103,8 @@ def test_marked_parts_become_examples_of_one_recording(
         added = page.post(
             f"/api/look/{look}/examples", json={"class": label, "start": start, "end": end}
         )
-        assert added.json()["clip"]["seconds"] == pytest.approx(end - start, abs=0.11)
+        stored = settings.clips / label / added.json()["clip"]["name"]
+        assert VideoReader(stored).seconds == pytest.approx(end - start, abs=0.11)
     found = {
         path.relative_to(settings.clips).as_posix() for path in settings.clips.glob("[!.]*/*.mp4")
     }

@@ -14,8 +14,8 @@ import pytest
 from PIL import Image
 
 from onlooker.files import NotWritableError
-from onlooker.structures import ClipError
 from onlooker.video import safe
+from onlooker.video.safe import TooLongError
 from onlooker.video.transcode import safe_transcode, transcode
 from onlooker.video.write import write
 
@@ -50,7 +50,7 @@ def test_a_copy_is_made_only_of_what_browsers_do_not_play(make_clip: Make, tmp_p
 
 
 def test_a_video_that_is_too_long_is_not_read_to_its_end(make_clip: Make) -> None:
-    with pytest.raises(ClipError, match=r"longer than 0\.5 s; cut it: at most 0\.5 s are read"):
+    with pytest.raises(TooLongError, match=r"longer than 0\.5 s"):
         list(safe_transcode(make_clip(), max_seconds=0.5))
 
 

@@ -24,6 +24,7 @@ from onlooker.files import explain_write_errors
 from onlooker.serve.problem import Problem
 from onlooker.serve.project import Project
 from onlooker.structures import ClipError
+from onlooker.video.safe import TooLongError
 from onlooker.video.transcode import VideoFacts, safe_transcode
 
 __all__ = ["Previews", "convert", "receive"]
@@ -80,10 +81,8 @@ def convert(
             on_facts(facts)
             if monotonic() > deadline:
                 raise ClipError(path, f"decoding takes more than {SECONDS:.0f} s", "")
-    except ClipError as error:
-        if error.found.startswith("longer than"):
-            raise Problem(422, "too_long", reason=error.found, most=f"{max_seconds:g}") from error
-        raise
+    except TooLongError as error:
+        raise Problem(422, "too_long", most=f"{max_seconds:g}") from error
     return facts
 
 

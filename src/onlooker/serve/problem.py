@@ -20,8 +20,6 @@ API = "/api/v1"
 # All texts, by their nested keys.
 TEXTS: dict[str, Any] = json.loads((Path(__file__).parent / "texts" / "en.json").read_text("utf-8"))
 _PARTS = ("found", "expected", "remedy")
-_OF_LIBRARY = ("reason", "remedy")  # values that are texts of the library
-_COMMAND = re.compile(r"(?<!\w)--[a-z]|`onlooker ")
 
 
 def t(key: str, **values: object) -> str:
@@ -53,10 +51,6 @@ class Problem(Exception):  # noqa: N818 - the word that its user reads
         self.status = status
         self.code = code
         texts = TEXTS["problem"][code]
-        values = {
-            name: _for_the_page(str(value)) if name in _OF_LIBRARY else value
-            for name, value in values.items()
-        }
         self.found, self.expected, self.remedy = (
             t(f"problem.{code}.{part}", **values) if part in texts else "" for part in _PARTS
         )
@@ -65,13 +59,6 @@ class Problem(Exception):  # noqa: N818 - the word that its user reads
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON: `{"error": {…}}`."""
         return {"error": {name: getattr(self, name) for name in ("code", *_PARTS)}}
-
-
-def _for_the_page(text: str) -> str:
-    """A message of the library without the clauses that advise options or commands, which a page
-    does not have.
-    """
-    return "; ".join(clause for clause in text.split("; ") if not _COMMAND.search(clause))
 
 
 def as_problem(error: BaseException) -> Problem:

@@ -102,8 +102,7 @@ class Training:
             onlooker.train(self.project.folder, run, quiet=True, divide=True, progress=report)
             report("done", 1, 1)
         except (ValueError, OSError) as error:
-            reason, _, remedy = str(error).partition("; ")
-            raise Problem(422, "training_failed", reason=reason, remedy=remedy) from error
+            raise Problem(422, "training_failed", reason=error) from error
         finally:
             if job.cancelled or not find_model(run):
                 shutil.rmtree(run, ignore_errors=True)

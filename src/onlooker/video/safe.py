@@ -30,7 +30,7 @@ from onlooker.structures import ClipError
 from onlooker.video.decode import FrameStore
 from onlooker.video.sampling import Timing
 
-__all__ = ["VARIABLE"]
+__all__ = ["VARIABLE", "TooLongError"]
 
 # 1: every video of this process, and of those that it starts, is decoded by workers
 VARIABLE = "ONLOOKER_SAFE"
@@ -45,10 +45,15 @@ _LIMITS = (
 )
 REMEDY = f"{_LIMITS}; remove it, or read it without --safe if you trust it"
 
+
+class TooLongError(ValueError):
+    """A video that is longer than what is read."""
+
+
 # Errors that a worker passes on, with their arguments.
 ERRORS: dict[str, type[Exception]] = {
     kind.__name__: kind
-    for kind in (ClipError, IndexError, ValueError, DiskFullError, NotWritableError)
+    for kind in (ClipError, IndexError, TooLongError, ValueError, DiskFullError, NotWritableError)
 }
 
 Answer = dict[str, Any]  # values of JSON, and the array "pixels"

@@ -28,7 +28,7 @@ from onlooker.video.decode import (
     read_packets,
 )
 from onlooker.video.reader import VideoReader
-from onlooker.video.safe import answers
+from onlooker.video.safe import TooLongError, answers
 from onlooker.video.write import Recording
 
 __all__ = ["VideoFacts", "safe_transcode", "transcode"]
@@ -83,7 +83,8 @@ def transcode(
         The facts so far, every 50 frames, and at the end those of the whole video.
 
     Raises:
-        ClipError: no video, it cannot be decoded, a single frame, or longer than `max_seconds`.
+        ClipError: no video, it cannot be decoded, or a single frame.
+        TooLongError: it is longer than `max_seconds`.
         DiskFullError, NotWritableError: the copy cannot be written.
     """
     playable, duration, claimed = _header(path)
@@ -94,11 +95,7 @@ def transcode(
         recording = opened.enter_context(Recording(copy)) if copy else None
         for index, (seconds, frame) in enumerate(_decoded(path)):
             if seconds > max_seconds:
-                raise ClipError(
-                    path,
-                    f"longer than {max_seconds:g} s",
-                    f"cut it: at most {max_seconds:g} s are read",
-                )
+                raise TooLongError(f"{path}: longer than {max_seconds:g} s; cut it")
             if recording:
                 # sound begins before: players differ in where
                 if index == 0 and seconds > _LATE:
