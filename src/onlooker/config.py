@@ -55,13 +55,6 @@ class DataConfig(Config):
     )
     modality: Modality = setting("rgb", "Model input: RGB frames, optical flow, or both.")
     channels: int = setting(3, "3 for RGB frames, 1 for grayscale.", INPUT)
-    frame_rate: float | None = setting(
-        None,
-        "Frames per second of image sequences without a file frame_rate.txt beside the images, or above.",
-        INPUT,
-        above=0,
-        maximum=1000,
-    )
     normalization: Normalization = setting(
         "auto", "Pixel values; auto: that of pretrained weights, else half.", INPUT
     )

@@ -231,7 +231,7 @@ def watch(
         for each in sources
     ]
     data = streams.data
-    opened = [Source(each, config, condition, data.frame_rate, data.frames) for each in files]
+    opened = [Source(each, config, condition, data.frames) for each in files]
     for number, source in enumerate(opened):
         if source.name in [other.name for other in opened[:number]]:
             raise ValueError(f"source {source.name} is given twice; each is watched once")

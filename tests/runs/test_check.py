@@ -291,17 +291,9 @@ def test_the_frame_rate_of_image_sequences_is_said_wherever_it_matters(
             for number, image in enumerate(picture(clip, T=8)):
                 Image.fromarray(image).save(folder / label / str(clip) / f"{number}.png")
     assert "the frame rate of 6 of 6 clips is unknown" in call("check", folder).stdout
-    said = call("check", folder, "--frame-rate", 12).stdout
-    assert "frames per second: 12" in said
-    assert "unknown" not in said
-    (folder / "frame_rate.txt").write_text("15")
-    said = call("check", folder, "--frame-rate", 12).stdout
-    assert "frames per second: 15" in said  # the file beside the images wins
-    assert "ignored" not in said
-    (folder / "frame_rate.txt").unlink()
     words = "--size", 16, "--frames", 4, "--encoder", "conv4"
     assert (
-        "frame rate: unknown: give --frame-rate"
+        "frame rate: unknown: write the frames per second"
         in call("train", folder, "--run", run, *words).stderr
     )
     assert onlooker.load(run).frame_rate is None
@@ -310,8 +302,13 @@ def test_the_frame_rate_of_image_sequences_is_said_wherever_it_matters(
     assert onlooker.load(run).predict(clip).assumes_rate
     said = call("predict", run, clip).stderr
     assert "the frame rate is unknown, and seconds are those of 25 frames per second" in said
-    assert call("predict", run, clip, "--frame-rate", 12).stderr == ""
-    said = call("train", folder, "--run", tmp_path / "known", *words, "--frame-rate", 12).stderr
+    (folder / "frame_rate.txt").write_text("12")
+    said = call("check", folder).stdout
+    assert "frames per second: 12" in said
+    assert "unknown" not in said
+    assert "ignored" not in said
+    assert call("predict", run, clip).stderr == ""
+    said = call("train", folder, "--run", tmp_path / "known", *words).stderr
     assert "frame rate: 6 frames per second in the samples of training" in said
     recognizer = onlooker.load(tmp_path / "known")
     assert recognizer.frame_rate == pytest.approx(6)  # frames 1, 3, 5 and 7 of 8

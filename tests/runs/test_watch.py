@@ -255,7 +255,7 @@ def test_a_lost_source_is_reported(run: Path) -> None:
 def test_a_model_of_an_unknown_frame_rate_asks_for_it(run: Path, make_clip: Make) -> None:
     note = watch(run, make_clip(frames=3)).stderr.splitlines()[0]
     assert note.startswith(
-        "frame rate unknown: give --frame-rate, or write the frames per second into a file frame_rate.txt"
+        "frame rate unknown: write the frames per second into a file frame_rate.txt"
     )
     assert note.endswith(
         "every frame is used; give --rate N, the frames per second of a training sample (0: every frame)"
@@ -267,7 +267,7 @@ def test_an_image_sequence_of_unknown_rate_is_named(run: Path, tmp_path: Path) -
     folder.mkdir()
     for number in range(3):
         Image.fromarray(clips.paint(number)).save(folder / f"{number}.png")
-    note = f"{folder}: the frame rate is unknown, and seconds are those of 25 frames per second; give --frame-rate"
+    note = f"{folder}: the frame rate is unknown, and seconds are those of 25 frames per second; write the frames"
     assert watch(run, folder).stderr.count(note) == 1
     (folder / "frame_rate.txt").write_text("10")
     assert note not in watch(run, folder).stderr

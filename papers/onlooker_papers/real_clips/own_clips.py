@@ -165,7 +165,7 @@ def _with_encoders(
     for number, split in splits.items():
         training = [*split.training, *split.validation]
         chosen = MODEL.encoder
-        if large_enough(training, None):
+        if large_enough(training):
             some = compared(training)
             clips = [of.clips.only(of.positions(some)) for of in encoded.values()]
             small, lite0 = map(choose, clips)

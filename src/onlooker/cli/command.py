@@ -12,7 +12,7 @@ from typing import Annotated, Any, get_args, get_type_hints
 
 import typer
 
-from onlooker.config import CLIPS, DataConfig
+from onlooker.config import CLIPS
 from onlooker.files import printable
 from onlooker.storage import address_of, local, uploading
 
@@ -188,9 +188,6 @@ def _set_safe(safe: bool) -> bool:
     return safe
 
 
-FrameRate = Annotated[
-    float | None, typer.Option(help=DataConfig.__dataclass_fields__["frame_rate"].metadata["help"])
-]
 Safe = Annotated[
     bool,
     typer.Option(

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from onlooker.cli.command import FrameRate, Ray, RunArgument, Safe, command, note, stoppable, warn
+from onlooker.cli.command import Ray, RunArgument, Safe, command, note, stoppable, warn
 from onlooker.config import StreamConfig
 from onlooker.files import read_json
 from onlooker.storage import is_address
@@ -49,7 +49,6 @@ def predict(
             metavar="FORMAT", help=f"Also write times to --out as {_FORMATS}; repeatable."
         ),
     ] = None,
-    frame_rate: FrameRate = None,
     ray: Ray = None,
     safe: Safe = False,
 ) -> Sequence[Exception]:
@@ -58,7 +57,7 @@ def predict(
     from onlooker.runs.predict import find_videos, predict_clips
 
     videos, ignored = find_videos(clips)
-    failed = predict_clips(run, videos, out, json, threshold, ray, times or (), frame_rate)
+    failed = predict_clips(run, videos, out, json, threshold, ray, times or ())
     if ignored:
         note([ignored_text(Path(), ignored)])
     if out is not None:

@@ -13,7 +13,6 @@ import typer
 from onlooker.cli.command import (
     Clips,
     Folds,
-    FrameRate,
     RunArgument,
     Safe,
     command,
@@ -47,7 +46,7 @@ _DEMO_ACTIONS = ("bend", "jump", "jumping_jack", "kick", "walk", "wave")
 
 
 @_command
-def check(clips: Clips, which: SetConfig, frame_rate: FrameRate = None, safe: Safe = False) -> None:
+def check(clips: Clips, which: SetConfig, safe: Safe = False) -> None:
     """Check clips before training: classes, split, ignored files, near-duplicates, and what can
     spoil the result.
 
@@ -58,9 +57,7 @@ def check(clips: Clips, which: SetConfig, frame_rate: FrameRate = None, safe: Sa
     from onlooker.runs import check as checking
 
     with stoppable():
-        checked = checking.check(
-            read_set(clips, which, classes=1, fills=True), frame_rate=frame_rate
-        )
+        checked = checking.check(read_set(clips, which, classes=1, fills=True))
     checking.show(checked)
 
 

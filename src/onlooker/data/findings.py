@@ -88,11 +88,9 @@ class ClipFacts:
         return float(np.ptp(self.thumbnails, axis=0).max())
 
 
-def read_facts(path: Path, frame_rate: float | None = None) -> ClipFacts:
-    """Decode what models see by default; a ClipError if it cannot be read. `frame_rate`: as in
-    `VideoReader`.
-    """
-    reader = VideoReader(path, frame_rate)
+def read_facts(path: Path) -> ClipFacts:
+    """Decode what models see by default; a ClipError if it cannot be read."""
+    reader = VideoReader(path)
     sample = read_at(reader, DataConfig(), partial(equally_spaced, count=DataConfig.frames))
     times = reader.times
     span = float(times[-1] - times[0])

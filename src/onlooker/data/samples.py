@@ -51,9 +51,7 @@ def read_sample(path: Path, config: DataConfig) -> Sample:
     Raises:
         ClipError: the clip cannot be read, or has a single frame where flow is wanted.
     """
-    return read_at(
-        VideoReader(path, config.frame_rate), config, partial(equally_spaced, count=config.frames)
-    )
+    return read_at(VideoReader(path), config, partial(equally_spaced, count=config.frames))
 
 
 def read_at(reader: VideoReader, config: DataConfig, sampling: Sampling) -> Sample:
@@ -84,7 +82,7 @@ def sample_rate(paths: Sequence[Path], config: DataConfig, count: int = 16) -> f
     rates = []
     for i in np.unique(np.linspace(0, len(paths) - 1, min(count, len(paths))).astype(int)):
         try:
-            reader = VideoReader(paths[i], config.frame_rate)
+            reader = VideoReader(paths[i])
             _, times = reader.timing.moments()
         except ClipError:
             continue
@@ -105,4 +103,4 @@ def stored_frames(path: Path, config: DataConfig, distinct: bool = False) -> NDA
     def sampling(total: int) -> Indices:
         return equally_spaced(total, min(config.frames, total) if distinct else config.frames)
 
-    return read_at(VideoReader(path, config.frame_rate), config, sampling).pixels
+    return read_at(VideoReader(path), config, sampling).pixels

@@ -67,14 +67,11 @@ class Checked:
     findings: tuple[Finding, ...]
 
 
-def check(
-    clips: Path | str | ClipSet, quiet: bool = False, frame_rate: float | None = None
-) -> Checked:
+def check(clips: Path | str | ClipSet, quiet: bool = False) -> Checked:
     """Read a few frames of each clip, and find problems that can spoil the training or the test.
 
     Args:
         clips: a folder, a list, or what `read_set` returns.
-        frame_rate: as in `DataConfig`.
 
     Raises:
         ClipError: there are no clips.
@@ -82,7 +79,7 @@ def check(
     clip_set = clips if isinstance(clips, ClipSet) else read_set(Path(clips), classes=1, fills=True)
     paths = [clip.path for clip in clip_set.clips]
     console = Console(stderr=True)
-    decoded = decode_each(paths, partial(read_facts, frame_rate=frame_rate))
+    decoded = decode_each(paths, read_facts)
     read = track(
         decoded, "reading clips", len(paths), console=console, disable=quiet, transient=True
     )

@@ -34,7 +34,7 @@ def lite0_may_help(settings: Settings, clips: Sequence[Clip]) -> bool:
     """Whether Lite0 could be compared with the default encoder, but is not installed."""
     if installed_weights() or settings.model.encoder != ModelConfig.encoder or not _fits(settings):
         return False
-    return large_enough(clips, settings.data.frame_rate)
+    return large_enough(clips)
 
 
 def choose_encoder(training: Training) -> Training:
@@ -49,11 +49,7 @@ def choose_encoder(training: Training) -> Training:
         return training
     best = replace(training, record=replace(record, settings=resolve(*record.settings)))
     clips = [*record.split.training, *record.split.validation]
-    if (
-        installed_weights()
-        and _fits(record.settings)
-        and large_enough(clips, record.settings.data.frame_rate)
-    ):
+    if installed_weights() and _fits(record.settings) and large_enough(clips):
         rival = _with_lite0(record.settings)
         some = compared(clips)
         read = some if len(some) < len(clips) else record.split.clips
@@ -98,12 +94,12 @@ def _fits(settings: Settings) -> bool:
     return settings.data.modality == "rgb" and not settings.training.features
 
 
-def large_enough(clips: Sequence[Clip], frame_rate: float | None) -> bool:
+def large_enough(clips: Sequence[Clip]) -> bool:
     """Whether half of some clips or more have a shorter side that is long enough for Lite0."""
     sides = list[int]()
     for clip in clips[:: max(1, len(clips) // _OPENED)]:
         with suppress(ClipError):  # a clip that was removed while the others were read
-            sides.append(min(VideoReader(clip.path, frame_rate).size))
+            sides.append(min(VideoReader(clip.path).size))
     return bool(sides) and median(sides) >= _LEAST_SIDE
 
 

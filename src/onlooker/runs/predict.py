@@ -74,7 +74,6 @@ def predict_clips(
     threshold: float | None = None,
     ray: str | None = None,
     times: Sequence[str] = (),
-    frame_rate: float | None = None,
 ) -> list[ClipError]:
     """Predict each clip and print one row per clip; continue after a clip that cannot be read.
 
@@ -93,7 +92,6 @@ def predict_clips(
         ray: the address of a Ray cluster that predicts (`cluster.map_clips`); None: this process
         does.
         times: formats (`annotations.FORMATS`) in which times are also written to `out`.
-        frame_rate: as in `DataConfig`; None: that of the run.
 
     Returns:
         An error for each clip that could not be read, or whose files could not be written.
@@ -111,8 +109,6 @@ def predict_clips(
     clips = list(dict.fromkeys(clips))
     targets = _targets(clips, out) if out else {}
     recognizer = load(run, "cpu" if ray else "auto")
-    if frame_rate is not None:
-        recognizer.data = replace(recognizer.data, frame_rate=frame_rate)
     if threshold is not None:
         recognizer.threshold = threshold
     # in a pipe, a row is one line

@@ -456,7 +456,7 @@ def _fit_events(
     rate = recognizer.frame_rate or RATE
     for number, of_clip in features.items():
         with suppress(ClipError):  # a clip that was removed while the model was trained
-            reader = VideoReader(samples.clips[number].path, recognizer.data.frame_rate)
+            reader = VideoReader(samples.clips[number].path)
             distinct = min(len(of_clip), len(reader.times))  # a short clip repeats its last frame
             count = min(max(2, round(reader.seconds * rate)), _LONG * len(of_clip))
             places = np.linspace(0, distinct - 1, count).round().astype(int)

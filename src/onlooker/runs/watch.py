@@ -90,7 +90,7 @@ def watch_sources(
     if files:
         _keep_events(events)
         note_clips(
-            [Path(file) for file in files if _assumes_rate(file, recognizer.data.frame_rate)],
+            [Path(file) for file in files if _assumes_rate(file)],
             RATE_NOTE,
         )
     publishers = [
@@ -145,12 +145,10 @@ def _keep_events(addresses: Sequence[str]) -> None:
             )
 
 
-def _assumes_rate(source: str, frame_rate: float | None) -> bool:
+def _assumes_rate(source: str) -> bool:
     """Whether a source is an image sequence that does not say its frame rate."""
     with suppress(ClipError):  # it is reported when the source is watched
-        return (
-            os.path.isdir(file_of(source)) and VideoReader(source, frame_rate).timing.assumes_rate
-        )
+        return os.path.isdir(file_of(source)) and VideoReader(source).timing.assumes_rate
     return False
 
 

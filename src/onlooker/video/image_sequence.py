@@ -30,7 +30,7 @@ from onlooker.video.sampling import Timing
 RATE_FILE = (
     "frame_rate.txt"  # frames per second of the images beside it, and of those in folders below
 )
-RATE_REMEDY = f"give --frame-rate, or write the frames per second into a file {RATE_FILE} beside the images or above"
+RATE_REMEDY = f"write the frames per second into a file {RATE_FILE} beside the images or above"
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"})
 # Whatever the suffix: otherwise Pillow would pass a file that turns out to be EPS to Ghostscript,
 # another program.
@@ -49,9 +49,8 @@ _SHOWN = 4  # series in an error
 class ImageSequence:
     """A folder of numbered images as a video, with the methods of `VideoFile`; see `VideoReader`."""
 
-    def __init__(self, folder: Path, frame_rate: float | None = None) -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._frame_rate = frame_rate
 
     @cached_property
     def images(self) -> list[Path]:
@@ -60,7 +59,7 @@ class ImageSequence:
 
     @cached_property
     def timing(self) -> Timing:
-        stated = _stated_rate(self.folder) or self._frame_rate
+        stated = _stated_rate(self.folder)
         bounds = np.arange(len(self.images) + 1) / (stated or RATE)
         return Timing(bounds[:-1], float(bounds[-1]), stated is None)
 

@@ -79,24 +79,21 @@ class VideoReader:
             there. It is decoded by a worker process with limits of memory and time if the
             environment variable `ONLOOKER_SAFE` is 1 (`onlooker.video.safe`).
 
-        frame_rate: frames per second of an image sequence that does not say it
-            (`image_sequence.RATE_FILE`).
-
     Raises:
         ClipError: in every method: naming the clip, if nothing can be decoded.
     """
 
-    def __init__(self, path: Path | str, frame_rate: float | None = None) -> None:
+    def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
         self._video: GuardedVideo | ImageSequence | VideoFile
         self._interval: Times | None = None
         self._size: tuple[int, int] | None = None
         if os.environ.get(VARIABLE, "0") not in ("", "0"):
-            self._video = GuardedVideo(self.path, frame_rate)
+            self._video = GuardedVideo(self.path)
             return
         file, self._interval = split_interval(path)
         if os.path.isdir(file):
-            self._video = ImageSequence(file, frame_rate)
+            self._video = ImageSequence(file)
         else:
             self._video = VideoFile(file) if self._interval is None else shared_file(file)
 

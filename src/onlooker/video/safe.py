@@ -65,13 +65,12 @@ os.register_at_fork(after_in_child=_idle.clear)  # they answer the process that 
 class GuardedVideo:
     """A video that a worker reads, with the methods of `VideoFile`; see `VideoReader`."""
 
-    def __init__(self, path: Path, frame_rate: float | None = None) -> None:
+    def __init__(self, path: Path) -> None:
         self.path = path
-        self._rate = {"frame_rate": frame_rate}
 
     @cached_property
     def timing(self) -> Timing:
-        (answer,) = answers(self.path, "times", **self._rate)
+        (answer,) = answers(self.path, "times")
         return Timing(
             np.array(answer["times"], np.float64),
             float(answer["seconds"]),
@@ -83,9 +82,7 @@ class GuardedVideo:
         for _ in range(3):
             wanted = store.choose(self.timing)
             total = len(self.timing.times)
-            (answer,) = answers(
-                self.path, "get", total=total, indices=wanted, **sizes, **self._rate
-            )
+            (answer,) = answers(self.path, "get", total=total, indices=wanted, **sizes)
             if answer["total"] == total:
                 for index, frame in zip(wanted.tolist(), answer["pixels"], strict=True):
                     store.put(index, frame)
@@ -97,7 +94,7 @@ class GuardedVideo:
         self, first: int, after: int | None
     ) -> Iterator[tuple[int, float, NDArray[np.uint8]]]:
         assert (first, after) == (0, None)
-        for answer in answers(self.path, "frames", **self._rate):
+        for answer in answers(self.path, "frames"):
             yield int(answer["index"]), float(answer["seconds"]), answer["pixels"]
 
 

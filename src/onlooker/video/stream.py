@@ -164,7 +164,6 @@ class Source:
             address that starts with one of `SCHEMES`; `-`: standard input; else the path of a video
             file or of a folder of numbered images (`./0` for one that is called 0).
         condition: is notified of every frame and of the end; several sources may share one.
-        frame_rate: of an image sequence, as in `VideoReader`.
         hold: how often in a row a frame is handed out again at most; what a model remembers.
 
     Raises:
@@ -176,13 +175,11 @@ class Source:
         source: int | str | Path,
         config: StreamConfig,
         condition: Condition,
-        frame_rate: float | None = None,
         hold: int = 0,
     ) -> None:
         self._source = _parse(source)
         self.name = without_password(str(source))
         self.dropped = self.reconnections = 0
-        self._frame_rate = frame_rate
         self._config = config
         self.condition = condition
         self._over = Event()
@@ -339,7 +336,7 @@ class Source:
 
     def _arrivals(self) -> Generator[_Arrival]:
         if isinstance(self._source, Path):
-            for _, seconds, pixels in VideoReader(self._source, self._frame_rate):
+            for _, seconds, pixels in VideoReader(self._source):
                 yield _Arrival(seconds, partial(np.asarray, pixels), recorded=True)
         elif isinstance(self._source, int):
             yield from _of_camera(self._source, self._clock)

@@ -25,27 +25,26 @@ from onlooker.video.transcode import transcode
 _reader = lru_cache(1)(VideoReader)  # calls about one video follow each other
 
 
-def _times(path: Path, frame_rate: float | None) -> Iterator[Answer]:
-    times, end, assumes_rate = _reader(path, frame_rate).timing
+def _times(path: Path) -> Iterator[Answer]:
+    times, end, assumes_rate = _reader(path).timing
     yield {"times": times.tolist(), "seconds": end, "assumes_rate": assumes_rate}
 
 
 def _get(
     path: Path,
-    frame_rate: float | None,
     total: int,
     indices: NDArray[np.int64],
     **sizes: int | None,
 ) -> Iterator[Answer]:
-    reader = _reader(path, frame_rate)
+    reader = _reader(path)
     # Indices that were chosen for another number of frames are of no use: the caller will choose
     # again.
     frames = reader.get(indices if len(reader) == total else indices[:1] * 0, **sizes)
     yield {"total": len(reader), "size": reader.size, "pixels": frames.pixels}
 
 
-def _frames(path: Path, frame_rate: float | None) -> Iterator[Answer]:
-    for index, seconds, pixels in _reader(path, frame_rate):
+def _frames(path: Path) -> Iterator[Answer]:
+    for index, seconds, pixels in _reader(path):
         yield {"index": index, "seconds": seconds, "pixels": pixels}
 
 
