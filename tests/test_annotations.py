@@ -325,28 +325,3 @@ def test_projects_of_boris(tmp_path: Path) -> None:
     }
     with pytest.raises(ValueError, match="only read"):
         FORMATS["boris"].write(tmp_path / "x.boris", {}, None)
-
-
-AGGREGATED = """\
-Observation id,Source,Time offset (s),Media duration (s),Subject,Behavior,Behavior type,Start (s),Stop (s)
-one,player #1:a.mp4;b.mp4,0.0,10.0;20.0,rex,run,STATE,1.5,2.5
-one,player #1:a.mp4;b.mp4,0.0,10.0;20.0,No focal subject,run,STATE,11.0,12.0
-one,player #1:a.mp4;b.mp4,0.0,10.0;20.0,rex,bark,POINT,3,3
-"""
-TABULAR = """Observation id\tone\t\t
-Time offset (s)\t5.0
-Time\tMedia file path\tSubject\tBehavior\tStatus
-6.500\ta.mp4\trex\trun\tSTART
-7.000\ta.mp4\trex\tbark\tPOINT
-7.500\ta.mp4\trex\trun\tSTOP
-"""
-
-
-@pytest.mark.parametrize(("name", "text"), [("events.csv", AGGREGATED), ("events.tsv", TABULAR)])
-def test_tables_of_boris(tmp_path: Path, name: str, text: str) -> None:
-    (tmp_path / name).write_text(text)
-    left_out = Counter[str]()
-    videos = read_intervals(tmp_path / name, left_out=left_out)
-    assert videos.pop(tmp_path / "a.mp4") == [Interval("run", 1.5, 2.5, recording="rex")]
-    assert videos == ({tmp_path / "b.mp4": [Interval("run", 1, 2)]} if name == "events.csv" else {})
-    assert left_out == {"events without duration (bark)": 1}

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from urllib.parse import quote, unquote
 from xml.etree import ElementTree
 
-from onlooker.data.tables import BORIS, read_rows, read_table
+from onlooker.data.tables import read_table
 from onlooker.files import (
     printable,
     read_bytes,
@@ -67,10 +67,6 @@ class Interval(Segment):
 
 Videos = Mapping[Path, Sequence[Interval]]  # by the path of the video
 Intervals = Iterator[tuple[Path, Interval]]
-Event = tuple[str, str, str, str]  # of BORIS: observation, subject, behavior, modifiers
-# Where it is in the file, the media files that were watched one after another with their lengths in
-# seconds, the event, and the time at which it starts or stops; None: an event without duration.
-Moment = tuple[str, Sequence[tuple[str, float]], Event, float | None]
 
 
 class Format(NamedTuple):
@@ -105,9 +101,8 @@ def read_intervals(
     """
     left_out = Counter() if left_out is None else left_out
     videos = defaultdict[Path, list[Interval]](list)
-    content = read_bytes(path)
-    name = "boris" if BORIS in content[:100] else find_format(path)
-    if name == "activitynet" and content.lstrip()[:1] == b"[":
+    name = find_format(path)
+    if name == "activitynet" and read_bytes(path).lstrip()[:1] == b"[":
         name = "label-studio"
     with reading(path, remedy=_EXPORT_AGAIN):
         intervals = FORMATS[name].read(path, fps, left_out)
@@ -455,86 +450,42 @@ def _clock(seconds: float) -> str:
 
 
 def _read_boris(path: Path, _: float | None, left_out: Counter[str]) -> Intervals:
-    """The states of a project (.boris), or of a table of aggregated or tabular events; subjects are
-    recordings.
-    """
-    begun: dict[Event, float] = {}
-    for place, media, event, at in (
-        _boris_project(path) if path.suffix.lower() == ".boris" else _boris_table(path)
-    ):
-        subject, behavior = event[1:3]
-        if at is None:
-            left_out[f"events without duration ({behavior})"] += 1
-        elif not media:
-            left_out["events without a media file"] += 1
-        elif event not in begun:
-            begun[event] = at
-        else:
-            start = begun.pop(event)
-            end = at
-            with reading(path, f"{place}: ", _EXPORT_AGAIN):
-                for file, length in media:
-                    if start < length and end > 0:
-                        part = max(start, 0), min(end, length)
-                        yield (
-                            _find(path.parent, file),
-                            make_interval(behavior, *part, recording=subject),
-                        )
-                    start -= length
-                    end -= length
-    left_out.update(f"starts without a stop ({event[2]})" for event in begun)
-
-
-def _boris_project(path: Path) -> Iterator[Moment]:
+    """The states of a project; subjects are recordings."""
     project = read_json(path)
     kinds = {behavior["code"]: behavior["type"] for behavior in project["behaviors_conf"].values()}
     for name, observation in project["observations"].items():
-        players = observation["file"]
-        info = observation.get("media_info", {})
-        files = players.get("1", []) if isinstance(players, dict) else []
-        media = [
-            (file, info.get("length", {})[file] if file != files[-1] else math.inf)
-            for file in files
-        ]
-        offset = observation.get("time offset", 0) + info.get("offset", {}).get("1", 0)
+        media = _boris_media(observation)
+        offset = observation.get("time offset", 0)
+        offset += observation.get("media_info", {}).get("offset", {}).get("1", 0)
+        begun: dict[tuple[str, str, str], float] = {}  # by subject, behavior and modifiers
         for time, subject, behavior, modifiers, *_ in observation["events"]:
-            is_state = kinds.get(behavior, "").lower().startswith("state")
-            event = name, subject, behavior, modifiers
-            yield f"observation {name}", media, event, time - offset if is_state else None
+            event = subject, behavior, modifiers
+            if not kinds.get(behavior, "").lower().startswith("state"):
+                left_out[f"events without duration ({behavior})"] += 1
+            elif not media:
+                left_out["events without a media file"] += 1
+            elif event not in begun:
+                begun[event] = time - offset
+            else:
+                start = begun.pop(event)
+                end = time - offset
+                with reading(path, f"observation {name}: ", _EXPORT_AGAIN):
+                    for file, length in media:
+                        if start < length and end > 0:
+                            video = _find(path.parent, file)
+                            part = max(start, 0), min(end, length)
+                            yield video, make_interval(behavior, *part, recording=subject)
+                        start -= length
+                        end -= length
+        left_out.update(f"starts without a stop ({behavior})" for _, behavior, _ in begun)
 
 
-def _boris_table(path: Path) -> Iterator[Moment]:
-    """The rows below the line with the names of columns; what is above it holds for all rows."""
-    _, lines = read_rows(path, (), "export the events again")
-    top = next(i for i, (_, fields) in enumerate(lines) if {"Subject", "Behavior"} <= set(fields))
-    above = {fields[0]: fields[1] for _, fields in lines[:top] if len(fields) > 1}
-    first: dict[str, str] = {}  # media file by observation
-    for number, fields in lines[top + 1 :]:
-        row = above | dict(zip(lines[top][1], fields, strict=False))
-        name = row["Observation id"]
-        file = (
-            row.get("Media file name") or row.get("Media file path") or row.get("Media file") or ""
-        )
-        source = re.split(r"\||\s*player #2", row.get("Source", ""))[0].removeprefix("player #1:")
-        files = [file.strip() for file in (source if Path(source).suffix else file).split(";")]
-        if len(files) == 1 and first.setdefault(name, files[0]) != files[0]:
-            raise ValueError(
-                f"line {number}: another media file, and no column Source; convert the project (.boris)"
-            )
-        lengths = row.get("Media duration (s)", "").partition("|")[0].split(";")
-        media = [(file, math.inf) for file in files if Path(file).suffix]
-        media[:-1] = [
-            (file, float(length)) for file, length in zip(files[:-1], lengths, strict=False)
-        ]
-        modifiers = "|".join(row[column] for column in row if column.startswith("Modifier"))
-        event = name, row["Subject"].replace("No focal subject", ""), row["Behavior"], modifiers
-        offset = float(row.get("Time offset (s)") or 0)
-        kind = row.get("Behavior type") or row["Status"]
-        if kind == "POINT":
-            yield f"line {number}", media, event, None
-            continue
-        for column in ("Start (s)", "Stop (s)") if kind == "STATE" else ("Time",):
-            yield f"line {number}", media, event, float(row[column]) - offset
+def _boris_media(observation: dict[str, Any]) -> list[tuple[str, float]]:
+    """The media files that were watched one after another, with their lengths in seconds."""
+    players = observation["file"]
+    files = players.get("1", []) if isinstance(players, dict) else []
+    lengths = observation.get("media_info", {}).get("length", {})
+    return [(file, lengths[file] if file != files[-1] else math.inf) for file in files]
 
 
 def _refuse(path: Path, *_: Any) -> None:

@@ -349,7 +349,6 @@ def test_decimal_commas(tmp_path: Path) -> None:
         ("a.eaf", "<x/>"),
         ("a.vtt", "WEBVTT"),
         ("p.boris", "{}"),
-        ("events.tsv", "Observation id\tObservation date\tSubject\tBehavior\tBehavior type\n"),
     ],
 )
 def test_files_of_annotation_programs_are_to_be_converted(

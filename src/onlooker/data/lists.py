@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from onlooker.data.tables import BORIS, Table, read_table
-from onlooker.files import composed, read_bytes
+from onlooker.data.tables import Table, read_table
+from onlooker.files import composed
 from onlooker.intervals import WHOLE, Times, file_of, parse_time, split_interval, with_interval
 from onlooker.processes import map_ahead
 from onlooker.settings import suggestion
@@ -52,7 +52,7 @@ def read_list(path: Path) -> tuple[Parts, list[ClipError], list[str]]:
             different labels, or a class without clips, for which the model would silently lack an
             output.
     """
-    if path.suffix.lower() in _ANNOTATIONS or (path.is_file() and BORIS in read_bytes(path)[:100]):
+    if path.suffix.lower() in _ANNOTATIONS:
         remedy = f"run `onlooker convert {path} list.csv`, and give list.csv"
         raise ClipError(path, "labels of an annotation program, not a list of clips", remedy)
     table = read_table(path, ("path", "label"), ("split", "recording", *_TIMES))

@@ -16,8 +16,6 @@ from onlooker.video.reader import SUFFIXES
 
 __all__ = ["Table", "read_rows", "read_table", "read_text"]
 
-BORIS = b"Observation id"  # how tables of this annotation program begin
-
 Row = tuple[int, dict[str, str]]  # the number of its line, and its values by column
 
 _PATH = "path clip file video filename filepath clipname clippath videoname videopath videofile"
