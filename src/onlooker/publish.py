@@ -174,11 +174,7 @@ class _Mqtt(Publisher):
         self._client = client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2)
         self._connected = Signal()
         self._problem = "it cannot be reached"
-        self._greeted = False
-        self._topics = {
-            source: f"{self._topic}/{_slug(source) or number}"
-            for number, source in enumerate(sources)
-        }
+        self._sources = sources
         if user:
             client.username_pw_set(user, os.environ.get("ONLOOKER_MQTT_PASSWORD"))
         if secure:
@@ -191,16 +187,17 @@ class _Mqtt(Publisher):
         super().__init__(name, on_lost)
 
     def _greet(self, client: Any, _: Any, __: Any, reason: Any, ___: Any) -> None:
-        """After each connection: the sensors, and the first time that none of them is on."""
+        """After each connection: the sensors, and that they are there."""
         if reason.is_failure:
             self._problem = str(reason)
             return
-        for source, topic in self._topics.items():
+        for source in self._sources:
+            topic = self._topic_of(source)
             sensor = {
                 "name": source,
                 "unique_id": _slug(f"onlooker {topic}"),
                 "state_topic": topic,
-                "value_template": "{{ 'ON' if value_json.label is defined else 'OFF' }}",
+                "value_template": "ON",
                 "off_delay": 2,
                 "json_attributes_topic": topic,
                 "availability_topic": f"{self._topic}/status",
@@ -211,17 +208,16 @@ class _Mqtt(Publisher):
             }
             config = f"homeassistant/binary_sensor/{sensor['unique_id']}/config"
             client.publish(config, json.dumps(sensor), retain=True)
-            if not self._greeted:
-                client.publish(topic, json.dumps({"source": source}), retain=True)
         client.publish(f"{self._topic}/status", "online", retain=True)
-        self._greeted = True
         self._connected.set()
+
+    def _topic_of(self, source: str) -> str:
+        return f"{self._topic}/{_slug(source) or 'source'}"
 
     def _send(self, event: dict[str, Any], patience: float) -> str | None:
         if not self._connected.wait(patience):
             return f"no connection ({self._problem})"
-        topic = self._topics.get(event["source"], f"{self._topic}/{_slug(event['source'])}")
-        sent = self._client.publish(topic, json.dumps(event), qos=1)
+        sent = self._client.publish(self._topic_of(event["source"]), json.dumps(event), qos=1)
         sent.wait_for_publish(patience)
         return None if sent.is_published() else "does not confirm it"
 
