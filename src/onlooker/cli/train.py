@@ -70,9 +70,7 @@ def figures(
     ] = 10,
     seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
 ) -> None:
-    """Stick figures that wave, jump, walk, kick, ...: video files, and truth.json with boxes and
-    events.
-    """
+    """Video files of stick figures that wave, jump, walk, kick, ..."""
     from onlooker.data.stick_figures import StickFigures, write_set
 
     write_set(folder, clips, seed=seed, figures=StickFigures(people=people), title="writing clips")
