@@ -28,7 +28,7 @@ ClassWeights = Literal["auto", "none", "balanced"]
 AUTO_ENCODER = "auto"
 _SAMPLE = 1 << 32  # maximum bytes of one sample in uint8; float32 takes four times as many
 
-# Headings of `--help` for options that few people need first.
+# Headings of `--help-all`, for options that few people need.
 INPUT = "Model input"
 AUGMENTATION = "Augmentation of training clips"
 MODEL = "Model"
@@ -185,11 +185,12 @@ class TrainConfig(Config):
     batch: int | None = setting(
         None,
         "Batch size in clips; default: 16, or less so that an epoch has at least 8 batches.",
+        TRAINING,
         minimum=1,
     )
-    lr: float = setting(1e-3, "Maximum learning rate.", above=0)
+    lr: float = setting(1e-3, "Maximum learning rate.", TRAINING, above=0)
     patience: int = setting(
-        0, "Early-stopping patience, in epochs; 0: no early stopping.", minimum=0
+        0, "Early-stopping patience, in epochs; 0: no early stopping.", TRAINING, minimum=0
     )
     seed: int = setting(
         0, "Random seed of weights, clip order and augmentation.", minimum=0, maximum=2**32 - 1

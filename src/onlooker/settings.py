@@ -61,7 +61,7 @@ def setting(
     """A dataclass field with the sentence that explains it.
 
     Args:
-        group: its heading in `--help`; None: among the options that people need first.
+        group: its heading in `--help-all`; None: `--help` shows it.
         repeated: of text with commas: the option may be given several times.
         bounds: of a number: `minimum` or `above`, and `maximum` or `below`.
     """

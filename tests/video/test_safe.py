@@ -198,7 +198,7 @@ def test_commands_decode_safely_when_asked(
     assert [line["path"] for line in lines if "scores" in line] == [str(path) for path in good]
     assert "3.gif: decoding took more than 1 s; at most 2 GiB" in result.stderr
     for command in ("train", "compare", "evaluate", "predict", "watch", "export"):
-        assert "--safe" in call(command, "--help").stdout
+        assert "--safe" in call(command, "--help-all").stdout
 
 
 def _children() -> list[int]:

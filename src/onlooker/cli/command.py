@@ -26,7 +26,7 @@ def command(
     writes: Collection[str] = ("folder", "json", "out", "run"),
 ) -> Callable[..., None]:
     """Register a command: every `setting` of a config parameter becomes an option, errors become
-    one line.
+    one line. Options with a heading are shown by `--help-all`.
 
     Args:
         function: does the work; its docstring is the help text. If it returns errors, the command
@@ -48,9 +48,12 @@ def command(
             parameters += [_option(parameter.name, f) for f in settings[parameter.name]]
         else:
             parameters.append(parameter.replace(annotation=hints[parameter.name]))
+    if _hide_grouped(parameters):
+        parameters.append(_HELP_ALL)
 
     @functools.wraps(function)
     def run(**given: Any) -> None:
+        given.pop(_HELP_ALL.name, None)
         copies: dict[Path, Path] = {}
 
         def copy_of(value: Any) -> Any:
@@ -93,6 +96,43 @@ def command(
     # Typer keeps the line breaks of a docstring, which are those of the source.
     paragraphs = re.sub(r"(?<!\n)\n(?!\n)", " ", inspect.getdoc(function) or "")
     return group.command(function.__name__, help=paragraphs, rich_help_panel=panel)(run)
+
+
+def _hide_grouped(parameters: Iterable[inspect.Parameter]) -> bool:
+    """Leave options under a heading to `--help-all`; returns whether there are any."""
+    options = [
+        option
+        for parameter in parameters
+        for option in getattr(parameter.annotation, "__metadata__", ())
+        if option.rich_help_panel
+    ]
+    for option in options:
+        option.hidden = True
+    return bool(options)
+
+
+def _show_all(context: typer.Context, wanted: bool) -> None:
+    if wanted:
+        for parameter in context.command.params:
+            parameter.hidden = False  # type: ignore[attr-defined]
+        typer.echo(context.get_help())
+        raise typer.Exit
+
+
+_HELP_ALL = inspect.Parameter(
+    "help_all",
+    inspect.Parameter.KEYWORD_ONLY,
+    default=False,
+    annotation=Annotated[
+        bool,
+        typer.Option(
+            "--help-all",
+            help="Show this message with all options.",
+            callback=_show_all,
+            is_eager=True,
+        ),
+    ],
+)
 
 
 def _option(config: str, field: dataclasses.Field[Any]) -> inspect.Parameter:
