@@ -2,7 +2,6 @@
 training to prediction.
 """
 
-import json
 import shutil
 
 import pytest
@@ -148,42 +147,4 @@ def test_a_run_from_training_to_prediction(tmp_path):
     call("train", clips, "--run", run, "--encoder", "torchvision:r3d_18", "--size", 32)
     shutil.copytree(run / "model", tmp_path / "again")
     check_run(run, clips / "up" / "00.mp4", tmp_path / "again")
-    assert json.loads((run / "model" / "config.json").read_text())["network"] is None
     assert "no step on single RGB frames to export" in fails("export", run)
-
-
-def test_a_run_with_a_network_of_transformers_is_loaded_without_its_folder(tmp_path):
-    transformers = pytest.importorskip(
-        "transformers", reason="networks of transformers need onlooker[video]"
-    )
-    settings = {
-        "hidden_size": 32,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 2,
-        "intermediate_size": 64,
-    }
-    config = transformers.VideoMAEConfig(**settings, image_size=32, num_frames=8)
-    transformers.VideoMAEModel(config).save_pretrained(tmp_path / "videomae")
-    clips = make_set(tmp_path / "clips", clips=2, frames=16)
-    run = tmp_path / "run"
-    call(
-        "train",
-        clips,
-        "--run",
-        run,
-        "--encoder",
-        f"transformers:{tmp_path / 'videomae'}",
-        "--size",
-        32,
-    )
-    shutil.rmtree(tmp_path / "videomae")
-    shutil.copytree(run / "model", tmp_path / "again")
-    check_run(run, clips / "up" / "00.mp4", tmp_path / "again")
-    stored = json.loads((run / "model" / "config.json").read_text())
-    assert (stored["pretrained"], stored["network"]["model_type"]) == (True, "videomae")
-    changed = tmp_path / "again" / "config.json"
-    changed.write_text(
-        json.dumps({**stored, "network": {**stored["network"], "hidden_size": 4096}})
-    )
-    with pytest.raises(ValueError, match="these are not the weights of this model"):
-        onlooker.load(tmp_path / "again")

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from onlooker.models.encoders import Encoder, build_encoder
-from onlooker.models.encoders.video import VideoEncoder, torchvision_video, transformers_video
+from onlooker.models.encoders.video import PREFIX, VideoEncoder, torchvision_video
 from onlooker.models.video_model import Output, VideoModel, Windows
 from onlooker.models.windows import WAVES, cosines, newest_windows, windows_of
 
@@ -339,10 +339,9 @@ class LinearVideo(LinearClassifier):
     Args:
         num_classes, in_channels, flow_channels, size: K, 3, 0, and the height and width of the
         frames.
-        encoder: `torchvision:NAME` or `transformers:NAME`; its weights are frozen.
+        encoder: `torchvision:NAME`; its weights are frozen.
         window: the number of frames of a training clip, L or more, a multiple of L/2.
         pretrained: load the pretrained weights of the encoder, or those in this file.
-        network: settings of a saved encoder (`VideoEncoder.settings`).
 
     Raises:
         ValueError: a number of frames that does not fit the encoder, or frames that are not RGB.
@@ -360,18 +359,13 @@ class LinearVideo(LinearClassifier):
         flow_channels: int = 0,
         size: int = 112,
         pretrained: bool | str = False,
-        network: dict[str, Any] | None = None,
     ) -> None:
         VideoModel.__init__(self, num_classes, in_channels, size)
         if (in_channels, flow_channels) != (3, 0):
             raise ValueError(
                 f"{encoder} takes RGB frames, not {in_channels} channels with {flow_channels} of flow"
             )
-        library, _, name = encoder.partition(":")
-        if library == "torchvision":
-            net = torchvision_video(name, size, pretrained)
-        else:
-            net = transformers_video(name, size, pretrained, network)
+        net = torchvision_video(encoder.removeprefix(PREFIX), size, pretrained)
         self.stride = net.span // 2
         if window < net.span or window % self.stride:
             known = f"{net.span}, {net.span + self.stride}, {2 * net.span}"
@@ -379,7 +373,6 @@ class LinearVideo(LinearClassifier):
                 f"{window} frames, and {encoder} reads {net.span} together; use --frames {known} or so on"
             )
         self._set_up(net, window // self.stride)
-        cast(dict[str, Any], self._hub_mixin_config)["network"] = net.settings
 
     def encode_video(self, video: Tensor) -> Tensor:
         """`B T C H W` to the features of the windows that end in it, `B T' D h w`; a shorter video

@@ -20,7 +20,7 @@ from onlooker.models.classifier import Classifier
 from onlooker.models.encoders import TERMS, has_weights, load_packages
 from onlooker.models.encoders.lite0 import LITE0, LITE0_SIZE, installed_weights
 from onlooker.models.encoders.pose import POSE
-from onlooker.models.encoders.video import has_folder, is_video
+from onlooker.models.encoders.video import is_video
 from onlooker.models.linear import LinearClassifier, LinearVideo
 from onlooker.models.video_model import VideoModel
 from onlooker.settings import suggestion
@@ -284,7 +284,7 @@ def resolve(model: ModelConfig, data: DataConfig, training: TrainConfig) -> Sett
     """The settings of a run, with `auto` and None replaced by the model's own values.
 
     `encoder`: `auto` is `small` until another one is chosen; `pretrained`: whether it has weights
-    in this package, the extra `imagenet` or a folder, or for stored features any; `normalization`:
+    in this package or an extra, or for stored features any; `normalization`:
     that of its pretrained weights, else (and for encoders of video) `half`; `loss`: that of its
     recipe. Stored features are of a frozen encoder, without augmentation. The rest follows from
     these: `TrainConfig.resolved_aggregation`, `configured`.
@@ -311,11 +311,7 @@ def resolve(model: ModelConfig, data: DataConfig, training: TrainConfig) -> Sett
             )
         model = replace(model, pretrained=True)
     if model.pretrained is None:
-        trained = (
-            has_weights(model.encoder)
-            if training.features
-            else model.encoder in TERMS or has_folder(model.encoder)
-        )
+        trained = has_weights(model.encoder) if training.features else model.encoder in TERMS
         model = replace(model, pretrained=trained and "encoder" not in recipe.ignores)
     if (video := is_video(model.encoder)) and data.normalization not in ("auto", "half"):
         raise ValueError(
