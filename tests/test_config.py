@@ -17,8 +17,6 @@ from onlooker.config import (
 )
 from onlooker.data.transforms import NORMALIZATIONS
 from onlooker.files import write_json
-from onlooker.run_record import check_settings
-from onlooker.settings import OFF
 
 CONFIGS = (DataConfig, ModelConfig, SetConfig, SharedConfig, StreamConfig, TrainConfig)
 
@@ -95,35 +93,14 @@ def test_settings_survive_json(config: Any) -> None:
     assert config.from_dict(json.loads(json.dumps(config().to_dict()))) == config()
 
 
-def test_settings_that_older_figures_do_not_name_are_left_out_where_they_are_off() -> None:
-    off = TrainConfig().to_dict()
-    assert TrainConfig.from_field({"training": off}, "training") == TrainConfig()
-    assert (
-        TrainConfig.from_field({"training": {**off, "schedule": "auto", "speed": 0.0}}, "training")
-        == TrainConfig()
-    )
-    assert DataConfig.from_dict({"flow": "dis"}) == DataConfig()
-    assert TrainConfig.from_dict({"workers": 4}) == TrainConfig(), "it had no effect on the model"
-    with pytest.raises(ValueError, match="DataConfig has no setting flow; train again without it"):
-        DataConfig.from_dict({"flow": "tvl1"})
+def test_a_file_with_other_settings_is_an_error_that_names_them() -> None:
+    known = TrainConfig().to_dict()
+    assert TrainConfig.from_field({"training": known}, "training") == TrainConfig()
     with pytest.raises(ValueError, match=r"TrainConfig has no setting speed"):
-        TrainConfig.from_field({"training": {**off, "speed": 0.2}}, "training")
+        TrainConfig.from_field({"training": {**known, "speed": 0.2}}, "training")
+    some = {key: known[key] for key in set(known) - {"epochs", "lr"}}
     with pytest.raises(ValueError, match=r"training has no epochs, lr$"):
-        TrainConfig.from_field(
-            {"training": {key: off[key] for key in set(off) - {"epochs", "lr"}}}, "training"
-        )
-
-
-def test_removed_settings_of_older_files_are_ignored_where_they_are_off(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setitem(OFF, "momentum", 0.9)
-    new = TrainConfig().to_dict()
-    old = new | {"momentum": 0.9}
-    assert TrainConfig.from_field({"training": old}, "training") == TrainConfig()
-    check_settings(Path("run"), {"training": old}, {"training": new})
-    with pytest.raises(ValueError, match=r"TrainConfig has no setting momentum"):
-        TrainConfig.from_dict(old | {"momentum": 0.5})
+        TrainConfig.from_field({"training": some}, "training")
 
 
 def test_an_unknown_setting_is_an_error_that_lists_the_known_ones() -> None:

@@ -51,7 +51,7 @@ from onlooker.files import (
     write_json,
 )
 from onlooker.intervals import file_of
-from onlooker.settings import field_of, without_off
+from onlooker.settings import field_of
 from onlooker.storage import address_of, local
 from onlooker.structures import ClipError, Curves
 
@@ -169,7 +169,7 @@ def check_settings(path: Path, stored: Mapping[str, Any], settings: Mapping[str,
 
 
 def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in without_off(settings).items():
+    for name, value in settings.items():
         if isinstance(value, Mapping):
             yield from _flat(value, f"{prefix}{name}.")
         else:

@@ -6,7 +6,7 @@ import dataclasses
 import difflib
 import math
 import reprlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from numbers import Integral, Real
 from operator import ge, gt, le, lt
@@ -14,27 +14,6 @@ from types import UnionType
 from typing import Any, Literal, Self, Union, get_args, get_origin
 
 __all__ = ["Config", "setting"]
-
-# Settings that were added or removed after results were recorded, and their values at which they
-# have no effect. With these values they are neither written nor missed, and a removed one is
-# ignored, so that older files stay valid; ...: any value.
-OFF: dict[str, Any] = {
-    "weights": "",
-    "features": False,
-    "motion_crop": 0.0,
-    "attention_regularization": 0.0,
-    "frame_rate": None,
-    "nothing": None,
-    "class_weights": "auto",
-    "init": "zeros",
-    "glimpse": "auto",
-    "flow": "dis",
-    "flow_length": 1,
-    "temporal_crops": 0,
-    "schedule": "auto",
-    "workers": ...,
-    "speed": 0.0,
-}
 
 _BOUNDS: dict[str, tuple[str, Callable[[float, float], bool]]] = {
     "minimum": ("at least", ge),
@@ -75,15 +54,6 @@ def suggestion(name: str, known: Sequence[str]) -> str:
     return (
         f"did you mean {' or '.join(close)}? There are " if close else "there are "
     ) + ", ".join(known)
-
-
-def without_off(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Values of a file without those that have no effect (`OFF`)."""
-    return {
-        name: value
-        for name, value in values.items()
-        if name not in OFF or OFF[name] not in (value, ...)
-    }
 
 
 def check_type(name: str, value: Any, kind: Any) -> None:
@@ -154,24 +124,19 @@ class Config:
     def from_dict(cls, values: dict[str, Any]) -> Self:
         """A config from plain values; a ValueError for an unknown setting, or one out of its range."""
         known = {f.name for f in dataclasses.fields(cls)}
-        values = without_off(values)
         for unknown in sorted(set(values) - known):
-            remedy = (
-                "train again without it" if unknown in OFF else suggestion(unknown, sorted(known))
-            )
+            remedy = suggestion(unknown, sorted(known))
             raise ValueError(f"{cls.__name__} has no setting {unknown}; {remedy}")
         return cls(**values)
 
     @classmethod
     def from_field(cls, values: dict[str, Any], name: str) -> Self:
-        """A config from a field of a JSON file; a ValueError if a setting other than `OFF` is
-        missing or invalid.
-        """
+        """A config from a field of a JSON file; a ValueError if a setting is missing or invalid."""
         stored = field_of(values, name, dict)
-        if missing := sorted({f.name for f in dataclasses.fields(cls)} - {*stored, *OFF}):
+        if missing := sorted({f.name for f in dataclasses.fields(cls)} - {*stored}):
             raise ValueError(f"{name} has no {', '.join(missing)}")
         return cls.from_dict(stored)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
-        return without_off(dataclasses.asdict(self))
+        return dataclasses.asdict(self)

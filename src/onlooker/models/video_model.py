@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from onlooker.files import check_digest, check_regular, format_bytes, read_json, reading
 from onlooker.models.encoders import ENCODERS, TERMS, Encoder
-from onlooker.settings import check_type, without_off
+from onlooker.settings import check_type
 
 __all__ = ["Output", "VideoModel", "count_parameters", "make_head"]
 
@@ -242,7 +242,7 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
         weights = Path(folder, WEIGHTS)
         check_regular(weights)
         with reading(config):
-            settings = without_off(read_json(config))
+            settings = read_json(config)
             size = weights.stat().st_size
             # weights used in several places are stored once
             if (planned := cls._planned_bytes(settings)) > 2 * size:

@@ -43,7 +43,7 @@ from onlooker.run_record import (
 from onlooker.runs.encoders import choose_encoder, encode, lite0_may_help
 from onlooker.runs.evaluate import write_report
 from onlooker.runs.preparation import Training, new_run, resumed_run
-from onlooker.settings import suggestion, without_off
+from onlooker.settings import suggestion
 from onlooker.stages import OnProgress, reporting
 from onlooker.storage import local, uploading
 from onlooker.structures import ClipError, Evaluation
@@ -133,10 +133,7 @@ def folder_name(name: str) -> str:
 
 
 def _configs(model: str, settings: Mapping[str, Any]) -> Settings:
-    """`settings` by the config that has them; those without effect, such as `workers`, are for
-    older programs.
-    """
-    settings = without_off(settings)
+    """`settings` by the config that has them."""
     groups: list[type[ModelConfig | DataConfig | TrainConfig]] = [
         ModelConfig,
         DataConfig,
