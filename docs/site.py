@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[1]
 # Files of the project that are pages of the site, by their names there.
 PAGES = {
-    "index.md": "README.md",
     "contributing.md": "CONTRIBUTING.md",
     "security.md": "SECURITY.md",
     "changelog.md": "CHANGELOG.md",
@@ -48,6 +47,7 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: "Files") -> s
     """
     here = (ROOT / PAGES.get(page.file.src_uri, f"docs/{page.file.src_uri}")).parent
     names = {(ROOT / source).resolve(): name for name, source in PAGES.items()}
+    names[ROOT / "README.md"] = "index.md"
 
     def moved(match: re.Match[str]) -> str:
         target = (here / match[2]).resolve()

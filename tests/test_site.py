@@ -36,7 +36,7 @@ def test_every_page_is_in_the_navigation(site):
 def test_links_between_files_become_links_between_pages(site):
     class Page:
         class file:  # noqa: N801 - an attribute
-            src_uri = "index.md"
+            src_uri = "contributing.md"
 
     text = "[a](docs/live.md#sources) [b](results/README.md) [c](https://a.example) ![d](docs/demo.png)\n[e]: LICENSE"
     expected = (
