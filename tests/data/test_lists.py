@@ -315,7 +315,6 @@ TABLE = {"": [("a.mp4", "x", ""), ("sub/d e.mp4", "run, fast", "")]}
     [
         'path,label\na.mp4,x\nsub/d e.mp4,"run, fast"\n',
         'path,label\na.mp4, x\nsub/d e.mp4, "run, fast"\n',
-        "sep=;\npath;label\na.mp4;x\nsub/d e.mp4;run, fast\n",
         "path;label\r\na.mp4;x\r\nsub\\d e.mp4;run, fast\r\n",
         "a.mp4;x\nsub/d e.mp4;run, fast\n",
         "a.mp4 x\nsub/d e.mp4 run, fast\n",

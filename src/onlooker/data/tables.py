@@ -158,22 +158,21 @@ def read_rows(
 ) -> tuple[str, list[tuple[int, list[str]]]]:
     """The delimiter, and the fields of the lines that are not empty, with their numbers.
 
-    The delimiter is that of `sep=`, which Excel reads, or the one that gives most of the `known`
-    columns. A space stands for lines of a path and a value.
+    The delimiter is the one that gives most of the `known` columns. A space stands for lines of a
+    path and a value.
 
     Raises:
         ClipError: no such file, or no CSV; `remedy` says what to do.
     """
     text = read_text(path, remedy)
     first = next(line for line in text.splitlines() if line.strip())
-    stated = re.fullmatch(r'"?sep=(.)"?', first.strip(" \r\n"), re.IGNORECASE)
 
     def columns_with(delimiter: str) -> tuple[int, int]:
         fields = first.split(delimiter)
         return sum(_plain(field) in known for field in fields), len(fields)
 
-    delimiter = stated[1] if stated else max(",;\t|", key=columns_with)
-    if not stated and delimiter not in first:
+    delimiter = max(",;\t|", key=columns_with)
+    if delimiter not in first:
         lines = [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1)]
         return " ", [(number, _path_and_label(line)) for number, line in lines if line]
     reader = csv.reader(
@@ -184,7 +183,7 @@ def read_rows(
     except csv.Error as error:
         problem = f"line {reader.line_num} cannot be read as CSV ({error})"
         raise ClipError(path, problem, "save it again as CSV in UTF-8") from error
-    return delimiter, [row for row in rows if any(row[1])][1 if stated else 0 :]
+    return delimiter, [row for row in rows if any(row[1])]
 
 
 def _path_and_label(line: str) -> list[str]:
