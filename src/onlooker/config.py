@@ -285,7 +285,10 @@ class StreamConfig(Config):
         10.0, "Seconds without data before the connection counts as lost.", CONNECTION, above=0
     )
     attempts: int = setting(
-        5, "Attempts to reconnect to a source that was lost; -1: no limit.", CONNECTION, minimum=-1
+        5,
+        "Attempts to reconnect to a source that was lost; -1: no limit, not even at the start.",
+        CONNECTION,
+        minimum=-1,
     )
     wait: float = setting(
         0.5,
@@ -297,11 +300,6 @@ class StreamConfig(Config):
         6.0,
         "Accepted false alarms per hour, by the streams of training; it determines the score of reported events.",
         minimum=0,
-    )
-    wait_for_source: bool = setting(
-        False,
-        "Wait for a camera or address that does not answer at the start, as for one that was lost.",
-        CONNECTION,
     )
 
 

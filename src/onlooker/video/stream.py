@@ -153,8 +153,8 @@ class Source:
 
     If a camera or address is lost after its first frame, `config.attempts` attempts are made to
     reconnect, and times continue by the wall clock. With 0 attempts, an address ends when its
-    sender ends it. A source that does not answer at the start is an error; with
-    `config.wait_for_source` it is treated like a lost one.
+    sender ends it. A source that does not answer at the start is an error, unless there is no limit
+    of attempts (-1).
 
     With a `rate`, a frame is handed out again, with a later time, while no other one has replaced
     it: files and cameras may leave out unchanged frames. A lost connection ends that.
@@ -310,10 +310,9 @@ class Source:
             except _LostError as lost:
                 if self._index > before:
                     failures = 0
-                may_return = self._source != _PIPE and (
-                    self._index >= 0 or self._config.wait_for_source
-                )
-                attempts = self._config.attempts if may_return else 0
+                attempts = self._config.attempts
+                if self._source == _PIPE or (self._index < 0 and attempts >= 0):
+                    attempts = 0
                 if isinstance(lost, _EndedError) and not attempts and self._index >= 0:
                     return
                 if 0 <= attempts <= failures:
@@ -329,7 +328,7 @@ class Source:
             remedy = "check its number, that no other program uses it, and your permission (on Linux: group video)"
             return ClipError(f"camera {self.name}", reason, remedy)
         reason += f"; {attempts} new connections brought no frame" if attempts else ""
-        remedy = "check that it sends, and the network; or wait longer (--timeout, --attempts, --wait-for-source)"
+        remedy = "check that it sends, and the network; or wait longer (--timeout, --attempts)"
         if self.name.lower().startswith("http"):
             remedy += f"; redirects and playlists are not followed: {_BY_FFMPEG}"
         return ClipError(self.name, reason, remedy)
