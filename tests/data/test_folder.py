@@ -73,7 +73,7 @@ def test_a_class_without_clips_is_an_error(tmp_path: Path) -> None:
     touch(tmp_path / "jump" / "a.mp4.dvc", tmp_path / "run" / "notes.txt")
     with pytest.raises(
         ClipError,
-        match=r"jump: no clips, and none in run \(1 .dvc\); fetch them \(dvc pull\); a class",
+        match=r"jump: no clips, and none in run; fetch them \(dvc pull\); a class",
     ):
         find_clips(tmp_path)
 

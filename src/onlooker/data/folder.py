@@ -253,29 +253,18 @@ def _without_classes(folder: Path, clips: Sequence[Path]) -> ClipError:
 
 def _without_clips(empty: Sequence[Path]) -> ClipError:
     """The error for class folders without clips: what the first one holds instead, and what to do."""
-    files = list_files(empty[0])[1]
-    if is_video(empty[0]):
-        return ClipError(
-            empty[0],
-            "numbered images, and no folder for each clip",
-            f"{_OWN_FOLDER} {empty[0] / 'clip1'}",
-        )
+    folder = empty[0]
+    if is_video(folder):
+        remedy = f"{_OWN_FOLDER} {folder / 'clip1'}"
+        return ClipError(folder, "numbered images, and no folder for each clip", remedy)
+    files = list_files(folder)[1]
     if links := [path for path in files if _is_broken(path)]:
         return ClipError(
-            empty[0], f"no clips, and {len(links)} links to files that do not exist", _FETCH
+            folder, f"no clips, and {len(links)} links to files that do not exist", _FETCH
         )
     more = f", and none in {', '.join(label.name for label in empty[1:])}" if len(empty) > 1 else ""
-    kinds = Counter(path.suffix or path.name for path in files)
-    holds = (
-        f" ({', '.join(f'{count} {kind}' for kind, count in kinds.most_common(_SHOWN))})"
-        if kinds
-        else ""
-    )
-    return ClipError(
-        empty[0],
-        f"no clips{more}{holds}",
-        f"fetch them (dvc pull); {_HOLDS}" if ".dvc" in kinds else _HOLDS,
-    )
+    fetch = "fetch them (dvc pull); " if any(path.suffix == ".dvc" for path in files) else ""
+    return ClipError(folder, f"no clips{more}", fetch + _HOLDS)
 
 
 def _some(names: Sequence[str]) -> str:
