@@ -18,7 +18,7 @@ from onlooker_papers.results import About, Row, write_rows
 FILE = "few-shot"
 COMMAND = "python -m onlooker_papers.real_clips.few_shot"
 # sets, and the classes of an episode
-OF = {"ucf101_18": 5, "jhmdb": 5, "hand_gestures": 4, "weizmann": 4}
+OF = {"ucf101_18": 5, "jhmdb": 5, "hand_gestures": 4}
 SHOTS = (1, 5)
 QUERIES = 5
 EPISODES = 200
@@ -31,15 +31,17 @@ def episode(clips: Clips, ways: int, shots: int, random: np.random.Generator) ->
     """Support and query clips of random classes: positions `ways*shots` and `ways*QUERIES`, class
     after class.
 
-    Each recording is either in support or in query; if the other recordings of a class have too few
-    queries, its support clips are drawn again.
+    Classes with fewer clips than both need are not drawn. Each recording is either in support or in
+    query; if the other recordings of a class have too few queries, its support clips are drawn
+    again.
 
     Raises:
-        ValueError: a class has too few clips or recordings.
+        ValueError: a class has too few recordings.
     """
     support: list[Ints] = []
     query: list[Ints] = []
-    for k in random.permutation(clips.num_classes)[:ways]:
+    large = np.flatnonzero(np.bincount(clips.y) >= shots + QUERIES)
+    for k in random.permutation(large)[:ways]:
         for _ in range(_DRAWN):
             of = random.permutation(np.flatnonzero(clips.y == k))
             chosen = of[:shots]
