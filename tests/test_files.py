@@ -23,6 +23,7 @@ from onlooker.files import (
     explain_write_errors,
     format_bytes,
     is_disk_full,
+    restore_folder,
     whole_folder,
     without_password,
     write_bytes,
@@ -186,6 +187,42 @@ def test_a_folder_is_replaced_when_it_is_complete(tmp_path: Path) -> None:
         "model",
         "model/new",
     ]
+
+
+@pytest.mark.parametrize("killed", [False, True], ids=["fails", "killed"])
+def test_a_folder_whose_replacement_is_interrupted_between_its_renames_comes_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed: bool
+) -> None:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "old").touch()
+    rename = Path.rename
+    count = 0
+
+    def interrupted(self: Path, target: Path) -> Path:
+        nonlocal count
+        count += 1
+        if count == 2 or (killed and count > 2):
+            raise SystemExit(9) if killed else OSError(errno.EIO, "I/O error")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", interrupted)
+    with pytest.raises((OSError, SystemExit)), whole_folder(folder) as part:
+        part.mkdir()
+    monkeypatch.undo()
+    assert folder.exists() != killed
+    restore_folder(folder)
+    assert [path.relative_to(tmp_path).as_posix() for path in sorted(tmp_path.rglob("*"))] == [
+        "model",
+        "model/old",
+    ]
+
+
+def test_a_writer_keeps_the_only_version_of_a_folder(tmp_path: Path) -> None:
+    (tmp_path / ".model.old" / "content").mkdir(parents=True)
+    with pytest.raises(ZeroDivisionError), whole_folder(tmp_path / "model"):
+        raise ZeroDivisionError
+    assert (tmp_path / "model" / "content").exists()
 
 
 def test_passwords_are_not_shown() -> None:

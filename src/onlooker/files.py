@@ -156,17 +156,37 @@ def atomic_file(target: Path) -> Iterator[BinaryIO]:
 def whole_folder(folder: Path) -> Iterator[Path]:
     """A folder to make and fill that replaces `folder` when it is complete: a reader never finds
     half of it.
+
+    Of a kill between the two renames, `restore_folder` finds the previous folder.
     """
+    restore_folder(folder)
     part = _unique_part(folder.absolute())
-    old = _unique_part(folder.absolute())
+    old = _replaced(folder)
     try:
         yield part
         if folder.exists():
+            shutil.rmtree(old, ignore_errors=True)
             folder.rename(old)
         part.rename(folder)
         shutil.rmtree(old, ignore_errors=True)
+    except OSError:
+        restore_folder(folder)
+        raise
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+def restore_folder(folder: Path) -> None:
+    """Undo a replacement that a kill has interrupted between its renames (`whole_folder`); readers
+    call this first.
+    """
+    if not folder.exists():
+        with suppress(FileNotFoundError):
+            _replaced(folder).rename(folder)
+
+
+def _replaced(folder: Path) -> Path:
+    return folder.absolute().with_name(f".{folder.absolute().name}.old")
 
 
 def _unique_part(target: Path) -> Path:

@@ -27,6 +27,7 @@ from onlooker.files import (
     file_digest,
     read_json,
     reading,
+    restore_folder,
     write_json,
 )
 from onlooker.localization import localize
@@ -432,6 +433,8 @@ def load(run: Path | str, device: str = "auto") -> Recognizer:
 def model_folder(run: Path) -> Path | None:
     """Where the model of a run is, or of a `model` folder; None if there is none."""
     folders = [run / part for part in _MODEL_FOLDERS] if run.is_dir() else []
+    for folder in folders:
+        restore_folder(folder)
     return next((folder for folder in folders if (folder / RECORD).exists()), None)
 
 
