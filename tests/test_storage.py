@@ -424,7 +424,6 @@ def test_train_continue_and_predict_in_a_bucket(
     bucket.put(f"{clips}/", "bucket/clips", recursive=True)
     run = "s3://bucket/runs/squares"
     sample = ["--frames", 4, "--size", 16]
-    call("features", "s3://bucket/clips", *sample)
     call(
         "train",
         "s3://bucket/clips",
