@@ -1,0 +1,134 @@
+"""CPU seconds of whole commands, next to what they cannot do without: imports, decoding, encoding.
+
+    ONLOOKER_DATA=folder python benchmarks/bench_commands.py
+
+`train` on 120 clips of surveillance, with an empty cache and again; `predict` on 50 of them, with
+drawn clips and without; and a request of the page with 20 and with 20,000 clips. Each command runs
+in a process of its own, whose CPU seconds of all threads count.
+"""
+
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import harness
+from starlette.testclient import TestClient
+
+from onlooker.serve.app import ServeSettings, create_app
+
+SET = "surveillance"
+PREDICTED = 50
+SIZES = (20, 20_000)  # clips of a page
+REPETITIONS = 5
+COMMAND = (sys.executable, "-m", "onlooker")
+IMPORTS = "import onlooker; onlooker.train, onlooker.load; import onlooker.runs.predict"
+# What the model sees of the clips: decoded and resized; and encoded.
+LIMIT = """
+import sys
+from pathlib import Path
+import torch
+from onlooker.config import DataConfig
+from onlooker.data.samples import read_sample
+from onlooker.models.encoders import build_encoder
+from onlooker.data.transforms import to_video
+encoder = build_encoder("small", 3, 112, True).eval() if sys.argv[1] == "encode" else None
+with torch.inference_mode():
+    for path in sys.argv[2:]:
+        frames = torch.from_numpy(read_sample(Path(path), DataConfig()).pixels)
+        if encoder is not None:
+            encoder(to_video(frames, "imagenet"))
+"""
+
+
+def cpu_seconds(command: Sequence[str | Path], cache: Path) -> float:
+    """CPU seconds of a process and its children."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    environment = os.environ | {"ONLOOKER_CACHE": str(cache)}
+    subprocess.run(
+        list(map(str, command)), check=True, env=environment, capture_output=True, text=True
+    )
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+
+
+def measure(clips: Path, folder: Path) -> dict[str, float]:
+    """CPU seconds of each command, once."""
+    files = sorted(clips.glob("*/*.mp4"))
+    some = files[:: len(files) // PREDICTED][:PREDICTED]
+    cache = folder / "cache"
+    run = folder / "run"
+    train = (*COMMAND, "train", clips, "--encoder", "small", "--run")
+    predict = (*COMMAND, "predict", run, *some)
+    work: dict[str, Sequence[str | Path]] = {
+        "train": (*train, run),
+        "train again": (*train, folder / "again"),
+        "predict": predict,
+        "predict and draw": (*predict, "--out", folder / "out"),
+        "imports": (sys.executable, "-c", IMPORTS),
+        "train: decoding": (sys.executable, "-c", LIMIT, "decode", *files),
+        "train: decoding and encoding": (sys.executable, "-c", LIMIT, "encode", *files),
+        "predict: decoding": (sys.executable, "-c", LIMIT, "decode", *some),
+        "predict: decoding and encoding": (sys.executable, "-c", LIMIT, "encode", *some),
+    }
+    return {name: cpu_seconds(command, cache) for name, command in work.items()}
+
+
+def page_milliseconds(folder: Path) -> dict[str, float]:
+    """Milliseconds of the request for the clips of a class, by the number of clips of the page."""
+    found = dict[str, float]()
+    for count in SIZES:
+        clips = folder / f"page-{count}"
+        for number in range(count):
+            path = clips / f"class{number % 10}" / f"{number}.mp4"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(b"%d" % number)
+        settings = ServeSettings(clips=clips, runs=folder / "runs")
+        headers = {"X-Onlooker": "1", "Origin": "http://localhost"}
+        with TestClient(create_app(settings), base_url="http://localhost", headers=headers) as page:
+            found[str(count)] = 1000 * median(seconds(lambda page=page: request(page)))
+    return found
+
+
+def request(page: TestClient) -> None:
+    page.get("/api/project/clips", params={"class": "class0"}).raise_for_status()
+
+
+def seconds(work: Callable[[], Any]) -> list[float]:
+    """Of a few repetitions, after one that is not counted."""
+    work()
+    times = []
+    for _ in range(REPETITIONS):
+        began = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - began)
+    return times
+
+
+def main() -> None:
+    if "ONLOOKER_DATA" not in os.environ:
+        raise SystemExit("set ONLOOKER_DATA to the folder of the real clips")
+    clips = Path(os.environ["ONLOOKER_DATA"]) / "clips" / SET
+    every = list[dict[str, float]]()
+    for _ in range(REPETITIONS):
+        with tempfile.TemporaryDirectory() as folder:
+            every.append(measure(clips, Path(folder)))
+    cpu = {name: round(median(each[name] for each in every), 3) for name in every[0]}
+    with tempfile.TemporaryDirectory() as folder:
+        page = page_milliseconds(Path(folder))
+    limits = {name: cpu[f"{name}: decoding and encoding"] for name in ("train", "predict")}
+    ratios = {name: round(cpu[name] / limit, 3) for name, limit in limits.items()}
+    figures = {"cpu_seconds": cpu, "over_limit": ratios, "page_milliseconds": page}
+    harness.show("CPU seconds", ["", "seconds"], [[name, value] for name, value in cpu.items()])
+    print(ratios, page)
+    print(harness.record("bench-commands", __doc__.splitlines()[0], figures))
+
+
+if __name__ == "__main__":
+    main()
