@@ -309,9 +309,8 @@ class SetConfig(Config):
 
     classes: str = setting(
         "",
-        "Comma-separated classes to use, a name with a comma in double quotes; repeatable; default: all.",
+        "Comma-separated classes to use, a name with a comma in double quotes; default: all.",
         CLIPS,
-        repeated=True,
     )
     fill: str | None = setting(
         None,

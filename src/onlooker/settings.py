@@ -34,17 +34,14 @@ _WORDS = {
 }
 
 
-def setting(
-    default: Any, help: str, group: str | None = None, repeated: bool = False, **bounds: float
-) -> Any:
+def setting(default: Any, help: str, group: str | None = None, **bounds: float) -> Any:
     """A dataclass field with the sentence that explains it.
 
     Args:
         group: its heading in `--help-all`; None: `--help` shows it.
-        repeated: of text with commas: the option may be given several times.
         bounds: of a number: `minimum` or `above`, and `maximum` or `below`.
     """
-    about = {"help": help, "group": group, "repeated": repeated, "bounds": bounds}
+    about = {"help": help, "group": group, "bounds": bounds}
     return field(default=default, metadata=about)
 
 

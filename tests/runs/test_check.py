@@ -328,14 +328,6 @@ def test_ignored_columns_are_named_once(tmp_path: Path) -> None:
         ) == 1
 
 
-def test_classes_may_be_given_several_times(tmp_path: Path) -> None:
-    folder = make_folder(tmp_path / "clips", {"jump": 2, "wave": 2, "walk": 2}, T=8)
-    said = call("check", folder, "--classes", "jump", "--classes", "walk").stdout
-    assert "jump" in said
-    assert "walk" in said
-    assert "wave" not in said
-
-
 def test_the_rate_of_raw_video_is_unknown(tmp_path: Path, make_clip: Callable[..., Path]) -> None:
     for label in ("jump", "wave"):
         (tmp_path / "clips" / label).mkdir(parents=True)

@@ -66,12 +66,7 @@ def command(
         try:
             for name, config in configs.items():
                 values = {f.name: given.pop(f"{name}_{f.name}") for f in settings[name]}
-                joined = {
-                    field: ",".join(value)
-                    for field, value in values.items()
-                    if isinstance(value, list)
-                }
-                given[name] = config(**values | joined)
+                given[name] = config(**values)
             with uploading(
                 given[name] for name in writes if isinstance(given.get(name), Path)
             ) as written:
@@ -138,17 +133,14 @@ _HELP_ALL = inspect.Parameter(
 def _option(config: str, field: dataclasses.Field[Any]) -> inspect.Parameter:
     name = config if field.name == "name" else field.name.replace("_", "-")
     flag = f"--{name}/--no-{name}" if bool in (field.type, *get_args(field.type)) else f"--{name}"
-    repeated = field.metadata["repeated"]
     option = typer.Option(
-        flag,
-        help=field.metadata["help"],
-        rich_help_panel=field.metadata["group"],
-        metavar="<str>" if repeated else None,
+        flag, help=field.metadata["help"], rich_help_panel=field.metadata["group"]
     )
-    annotation: Any = Annotated[list[str] if repeated else field.type, option]
-    default = [] if repeated else field.default
+    annotation: Any = Annotated[field.type, option]
     kind = inspect.Parameter.KEYWORD_ONLY
-    return inspect.Parameter(f"{config}_{field.name}", kind, default=default, annotation=annotation)
+    return inspect.Parameter(
+        f"{config}_{field.name}", kind, default=field.default, annotation=annotation
+    )
 
 
 def _explained(error: Exception) -> str:
