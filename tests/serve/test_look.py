@@ -90,7 +90,7 @@ def test_a_damaged_clip_is_answered_with_what_was_read(
         result = look(clip)
         assert 2 <= result["frames"] < 24
         assert f"{result['frames']} of 24 frames could be read" in result["damaged"]
-        # a copy of these, which browsers play
+        # itself, or a copy of what was read
         assert page.get(result["video"]).content[4:8] == b"ftyp"
 
 

@@ -24,7 +24,6 @@ OF_PYTHON = ("problem.", "hint.", "change.", "look.damaged")
 NOTES = (
     "queued",
     "checking",
-    "preparing",
     "looking",
     "starting",
     "reading clips",

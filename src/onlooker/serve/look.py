@@ -160,11 +160,8 @@ class Looks:
             )
 
         facts = convert(look.path, limit, report, copy=copy, unless_playable=True)
-        if facts.playable and not facts.damaged:
-            return facts
-        if not copy.exists():  # a damaged file of a kind that browsers play
-            convert(look.path, limit, lambda _: job.report("preparing"), copy=copy)
-        look.video = copy
+        if copy.exists():
+            look.video = copy
         return facts
 
     def _predict(self, path: Path, model: str, facts: VideoFacts, job: Job) -> Prediction:
