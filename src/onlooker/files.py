@@ -58,6 +58,9 @@ _DAY = 24 * 3600.0  # seconds
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.EFBIG)
 
+RECORD = "recognizer.json"  # of a trained model, next to its weights
+_MODEL_FOLDERS = ("", "model", "final/model")  # of a model, a run, a cross-validated run
+
 
 class DiskFullError(OSError):
     """A disk is full: what was written, how much space it needs, how much is free, what to do."""
@@ -187,6 +190,14 @@ def restore_folder(folder: Path) -> None:
 
 def _replaced(folder: Path) -> Path:
     return folder.absolute().with_name(f".{folder.absolute().name}.old")
+
+
+def model_folder(run: Path) -> Path | None:
+    """Where the model of a run is, or of a `model` folder; None if there is none."""
+    folders = [run / part for part in _MODEL_FOLDERS] if run.is_dir() else []
+    for folder in folders:
+        restore_folder(folder)
+    return next((folder for folder in folders if (folder / RECORD).exists()), None)
 
 
 def _unique_part(target: Path) -> Path:

@@ -22,18 +22,19 @@ from onlooker.data.split import source_of
 from onlooker.drawing.overlay import write_drawn
 from onlooker.evaluation.events import EventCurve
 from onlooker.files import (
+    RECORD,
     composed,
     explain_write_errors,
     file_digest,
+    model_folder,
     read_json,
     reading,
-    restore_folder,
     write_json,
 )
 from onlooker.localization import localize
 from onlooker.models.classifier import AGGREGATIONS, clip_scores
 from onlooker.models.registry import find_class
-from onlooker.models.video_model import RECORD, WEIGHTS, VideoModel, choose_device
+from onlooker.models.video_model import WEIGHTS, VideoModel, choose_device
 from onlooker.settings import field_of
 from onlooker.storage import local
 from onlooker.stream.events import clip_events, recorded
@@ -48,7 +49,6 @@ __all__ = ["Recognizer", "load"]
 
 OnStep = Callable[[Step], None]
 
-_MODEL_FOLDERS = ("", "model", "final/model")  # of a model, a run, a cross-validated run
 # Settings of a recognizer that are plain values, and those that models of earlier versions do not
 # have.
 _SETTINGS: dict[str, Any] = {
@@ -428,14 +428,6 @@ def load(run: Path | str, device: str = "auto") -> Recognizer:
             )
         of_events = EventCurve.from_dict(curve) if curve else None
         return Recognizer(model.to(choose_device(device)), classes, data, curve=of_events, **others)
-
-
-def model_folder(run: Path) -> Path | None:
-    """Where the model of a run is, or of a `model` folder; None if there is none."""
-    folders = [run / part for part in _MODEL_FOLDERS] if run.is_dir() else []
-    for folder in folders:
-        restore_folder(folder)
-    return next((folder for folder in folders if (folder / RECORD).exists()), None)
 
 
 def trained_run(run: Path) -> Path:

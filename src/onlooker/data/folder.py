@@ -11,7 +11,7 @@ from pathlib import Path
 
 from onlooker.data.lists import SPLIT_NAMES, Parts
 from onlooker.data.tables import Table, read_table
-from onlooker.files import composed
+from onlooker.files import composed, model_folder
 from onlooker.structures import Clip, ClipError
 from onlooker.video.image_sequence import RATE_FILE
 from onlooker.video.reader import is_video
@@ -128,9 +128,7 @@ def ignored_text(folder: Path, ignored: Iterable[Path]) -> str:
 
 def refuse_run(folder: Path) -> None:
     """Raise a ClipError for the folder of a trained run or model, in place of one of clips."""
-    if any(
-        os.path.isfile(folder / part / "recognizer.json") for part in ("", "model", "final/model")
-    ):
+    if model_folder(folder):
         raise ClipError(
             folder,
             "the folder of a run, not of clips",

@@ -15,13 +15,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_model
 from torch import Tensor, nn
 
-from onlooker.files import check_digest, check_regular, format_bytes, read_json, reading
+from onlooker.files import RECORD, check_digest, check_regular, format_bytes, read_json, reading
 from onlooker.models.encoders import ENCODERS, TERMS, Encoder
 from onlooker.settings import check_type
 
 __all__ = ["Output", "VideoModel", "count_parameters", "make_head"]
 
-RECORD = "recognizer.json"  # next to the weights of a recognizer
 WEIGHTS = "model.safetensors"
 _LARGE = 511  # a size from which on weights may fill the memory
 

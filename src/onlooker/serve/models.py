@@ -13,9 +13,8 @@ import onlooker
 from onlooker.answer import nothing_name
 from onlooker.config import StreamConfig
 from onlooker.evaluation.events import EventCurve
-from onlooker.files import read_json
-from onlooker.models.video_model import RECORD
-from onlooker.recognizer import Recognizer, model_folder
+from onlooker.files import RECORD, model_folder, read_json
+from onlooker.recognizer import Recognizer
 from onlooker.run_record import REPORT
 from onlooker.serve.problem import Problem
 from onlooker.serve.settings import ServeSettings
