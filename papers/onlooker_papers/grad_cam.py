@@ -1,20 +1,15 @@
 """Grad-CAM maps of a model, to compare its attention with."""
 
-from dataclasses import replace
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from onlooker.data.samples import Sample
 from onlooker.data.transforms import to_video
-from onlooker.localization import localize
 from onlooker.models.video_model import VideoModel
 from onlooker.recognizer import Recognizer
-from onlooker.structures import Prediction
 
-__all__ = ["frame_grad_cam", "grad_cam", "grad_cam_prediction"]
+__all__ = ["frame_grad_cam", "grad_cam"]
 
 _CLIPS_PER_BATCH = 50
 
@@ -67,12 +62,3 @@ def frame_grad_cam(
             features = model.encode_video(to_video(clips, data.normalization, data.flow_channels))
             parts.append(grad_cam(model, features, classes).cpu())
     return torch.cat(parts).numpy()
-
-
-def grad_cam_prediction(
-    recognizer: Recognizer, prediction: Prediction, sample: Sample
-) -> Prediction:
-    """The prediction with the maps, points and tubes of Grad-CAM for the predicted class."""
-    targets = np.array([recognizer.classes.index(prediction.label)])
-    (attention,) = frame_grad_cam(recognizer, torch.from_numpy(sample.pixels)[None], targets)
-    return localize(replace(prediction, attention=attention), sample.frames)
