@@ -14,7 +14,7 @@ import torch
 from commands import TINY, call
 from hypothesis import settings
 
-from onlooker.runs import compare
+from onlooker.run import compare
 
 # The same examples on every machine: a failure can be seen again, and does not come by chance.
 settings.register_profile("reproducible", derandomize=True)

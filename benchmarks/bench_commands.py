@@ -28,13 +28,13 @@ PREDICTED = 50
 SIZES = (20, 20_000)  # clips of a page
 REPETITIONS = 5
 COMMAND = (sys.executable, "-m", "onlooker")
-IMPORTS = "import onlooker; onlooker.train, onlooker.load; import onlooker.runs.predict"
+IMPORTS = "import onlooker; onlooker.train, onlooker.load; import onlooker.run.predict"
 # What the model sees of the clips: decoded and resized; and encoded.
 LIMIT = """
 import sys
 from pathlib import Path
 import torch
-from onlooker.config import DataConfig
+from onlooker.base.config import DataConfig
 from onlooker.data.samples import read_sample
 from onlooker.models.encoders import build_encoder
 from onlooker.data.transforms import to_video

@@ -19,15 +19,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from onlooker.config import DataConfig
+from onlooker.base.config import DataConfig
+from onlooker.base.records import Clip
 from onlooker.data.array_cache import load_rows
 from onlooker.data.samples import read_sample
 from onlooker.data.transforms import NORMALIZATIONS, to_video
 from onlooker.models.encoders import build_encoder
 from onlooker.models.registry import create_model
 from onlooker.models.video_model import VideoModel
-from onlooker.runs.features import encoded_clips
-from onlooker.structures import Clip
+from onlooker.run.features import encoded_clips
 from onlooker.training.forward import uses_bf16
 from onlooker.video.sampling import equally_spaced
 

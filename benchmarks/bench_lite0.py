@@ -23,10 +23,10 @@ from rich.progress import track
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from onlooker.base.files import read_json
 from onlooker.data.clips import read_clips
 from onlooker.data.split import group_of
 from onlooker.data.transforms import to_video
-from onlooker.files import read_json
 from onlooker.models.encoders import ENCODERS
 from onlooker.models.linear import LinearClassifier
 from onlooker.models.registry import configured

@@ -30,11 +30,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
-from onlooker.config import DataConfig
-from onlooker.drawing.plots import COLORS, QUIET, plain
-from onlooker.files import read_json
+from onlooker.base.config import DataConfig
+from onlooker.base.files import read_json
 from onlooker.models.registry import create_model
 from onlooker.recognizer import Recognizer
+from onlooker.report.plots import COLORS, QUIET, plain
 from onlooker_papers.movinet import MoViNet
 from onlooker_papers.tsm import TSM
 

@@ -161,7 +161,7 @@ def save_model(runs: Path) -> None:
     """A model that is not trained: what it answers does not matter here."""
     import torch
 
-    from onlooker.config import DataConfig
+    from onlooker.base.config import DataConfig
     from onlooker.models.registry import create_model
     from onlooker.recognizer import Recognizer
 

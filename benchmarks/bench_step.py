@@ -21,10 +21,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from onlooker.config import DataConfig
+from onlooker.base.config import DataConfig
 from onlooker.models.classifier import Classifier
 from onlooker.models.registry import create_model
-from onlooker.streaming import Streams
+from onlooker.stream.streams import Streams
 
 T = 30
 CLASSES = 51

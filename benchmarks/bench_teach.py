@@ -22,8 +22,8 @@ import harness
 from starlette.testclient import TestClient
 
 from onlooker import load
+from onlooker.base.records import Clip
 from onlooker.serve.app import ServeSettings, create_app
-from onlooker.structures import Clip
 from onlooker_papers.real_clips.frozen import splits_of
 
 SET = "hand_gestures"

@@ -314,7 +314,7 @@ def _commit() -> str:
 
 def warm() -> None:
     """Import everything that a case uses, so that no case does."""
-    for name in ("matplotlib.pyplot", "onlooker.runs.features"):
+    for name in ("matplotlib.pyplot", "onlooker.run.features"):
         importlib.import_module(name)
     torch.set_num_threads(1)
     cv2.setNumThreads(0)

@@ -13,7 +13,7 @@ from typing import Any
 
 import harness
 
-from onlooker.evaluation.report import Table
+from onlooker.report.page import Table
 from onlooker_papers.tables import code, fill, read_results
 
 # The modules that declare tables.

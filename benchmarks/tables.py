@@ -1,6 +1,6 @@
 """Tables of the benchmarks for docs/."""
 
-from onlooker.evaluation.report import Table
+from onlooker.report.page import Table
 from onlooker_papers.tables import Columns, Entry, Results, build, code, fixed, key, rows, table
 
 

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterable, Iterator
 
 import onlooker
-from onlooker.config import StreamConfig
+from onlooker.base.config import StreamConfig
 
 
 def repetitions(steps: Iterable[onlooker.Step], name: str) -> Iterator[float]:

@@ -13,8 +13,8 @@ import numpy as np
 from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
+from onlooker.base.records import Clip
 from onlooker.data.folder import read_folder
-from onlooker.structures import Clip
 
 BITS = 10
 CODECS = {

@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from onlooker.config import DataConfig
+from onlooker.base.config import DataConfig
 from onlooker.models.linear import LinearClassifier
 from onlooker.recognizer import Recognizer
 

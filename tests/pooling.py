@@ -9,12 +9,12 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from onlooker.config import DataConfig, ModelConfig, Precision, TrainConfig
+from onlooker.base.config import DataConfig, ModelConfig, Precision, TrainConfig
+from onlooker.base.records import Clip, ClipError
 from onlooker.data.array_cache import default_cache
 from onlooker.models.registry import configured, create_model, resolve
 from onlooker.models.video_model import VideoModel
-from onlooker.runs.features import encoded_clips
-from onlooker.structures import Clip, ClipError
+from onlooker.run.features import encoded_clips
 
 DATA = DataConfig(frames=4, size=16, normalization="half")
 

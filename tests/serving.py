@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from onlooker.config import DataConfig
+from onlooker.base.config import DataConfig
 from onlooker.models.registry import create_model
 from onlooker.recognizer import Recognizer
 

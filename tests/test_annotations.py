@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from commands import call
 
-from onlooker.annotations import FORMATS, Interval, read_intervals
-from onlooker.structures import ClipError
+from onlooker.base.records import ClipError
+from onlooker.formats.annotations import FORMATS, Interval, read_intervals
 from onlooker.video.reader import VideoReader
 
 Make = Callable[..., Path]

@@ -10,7 +10,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from onlooker.answer import (
+from onlooker.base.answer import (
     answer_names,
     answer_scores,
     decide,
@@ -19,12 +19,12 @@ from onlooker.answer import (
     perhaps_nothing,
     require_one_nothing,
 )
+from onlooker.base.config import DataConfig
+from onlooker.base.records import Prediction, Segment, Step
 from onlooker.cli import app
-from onlooker.config import DataConfig
 from onlooker.models.registry import create_model
 from onlooker.recognizer import Recognizer
-from onlooker.runs.predict import predict_clips
-from onlooker.structures import Prediction, Segment, Step
+from onlooker.run.predict import predict_clips
 
 Make = Callable[..., Path]
 

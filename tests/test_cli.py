@@ -13,7 +13,7 @@ import pytest
 from clips import find_clips
 from commands import SAMPLE, TINY, call, fails
 
-from onlooker.evaluation.report.summary import advice, first_line
+from onlooker.report.summary import advice, first_line
 
 COMMANDS = (
     "reproduce",

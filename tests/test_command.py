@@ -10,8 +10,8 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
+from onlooker.base.settings import setting
 from onlooker.cli.command import command, given_options, stoppable
-from onlooker.settings import setting
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 import pytest
 
-from onlooker.config import (
+from onlooker.base.config import (
     DataConfig,
     ModelConfig,
     SetConfig,
@@ -15,8 +15,8 @@ from onlooker.config import (
     StreamConfig,
     TrainConfig,
 )
+from onlooker.base.files import write_json
 from onlooker.data.transforms import NORMALIZATIONS
-from onlooker.files import write_json
 
 CONFIGS = (DataConfig, ModelConfig, SetConfig, SharedConfig, StreamConfig, TrainConfig)
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import clips as painted
 import pytest
 
-from onlooker.config import DataConfig
+from onlooker.base.config import DataConfig
+from onlooker.base.records import ClipError
 from onlooker.models.registry import create_model
 from onlooker.recognizer import Recognizer
-from onlooker.runs.predict import predict_clips
-from onlooker.structures import ClipError
+from onlooker.run.predict import predict_clips
 from onlooker.video.reader import VideoReader, read
 
 DATA = DataConfig(frames=4, size=16, channels=1, normalization="half")

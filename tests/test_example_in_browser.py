@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from onlooker.config import DataConfig
+from onlooker.base.config import DataConfig
 from onlooker.data.transforms import to_video
 from onlooker.export import export
 from onlooker.models.registry import create_model

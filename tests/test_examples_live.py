@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from eventful import eventful
 
-from onlooker.evaluation.events import EventCurve
-from onlooker.structures import Event, Step
+from onlooker.base.records import Event, Step
+from onlooker.report.events import EventCurve
 
 COUNTER = Path(__file__).parents[1] / "examples" / "count_repetitions.py"
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 import onlooker.export
-from onlooker.config import DataConfig, Modality
+from onlooker.base.config import DataConfig, Modality
 from onlooker.data.transforms import to_video
 from onlooker.export import ExportedStep, export, verify
 from onlooker.models.registry import MODELS, create_model

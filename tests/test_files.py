@@ -15,7 +15,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from onlooker.files import (
+from onlooker.base.files import (
     DiskFullError,
     NotWritableError,
     atomic_file,

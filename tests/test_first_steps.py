@@ -16,7 +16,7 @@ from pages import self_contained
 from serving import ADDRESS
 
 import onlooker
-from onlooker.config import StreamConfig
+from onlooker.base.config import StreamConfig
 from onlooker.data.stick_figures import write_set
 from onlooker.export import ExportedStep
 from onlooker.serve.app import create_app

@@ -10,15 +10,15 @@ import moving_squares
 import pytest
 import torch
 
-from onlooker.config import DataConfig, ModelConfig, TrainConfig
-from onlooker.files import write_json
+from onlooker.base.config import DataConfig, ModelConfig, TrainConfig
+from onlooker.base.files import write_json
+from onlooker.base.records import ClipError
 from onlooker.models.registry import create_model
 from onlooker.recognizer import Recognizer, load
-from onlooker.run_record import RunRecord
-from onlooker.runs import evaluate as evaluate_module
-from onlooker.runs.evaluate import evaluate
-from onlooker.runs.train import train_run
-from onlooker.structures import ClipError
+from onlooker.run import evaluate as evaluate_module
+from onlooker.run.evaluate import evaluate
+from onlooker.run.record import RunRecord
+from onlooker.run.train import train_run
 from onlooker.training import fit as fit_module
 
 MODEL = ModelConfig("convalstm", "conv4", hidden=8)

@@ -23,6 +23,6 @@ def test_every_contract_is_kept() -> None:
 
 def test_training_and_the_page_begin_without_libraries_that_take_seconds() -> None:
     slow = ("torchmetrics", "torchvision", "matplotlib", "sklearn", "scipy.signal", "onnxruntime")
-    code = f"import sys, onlooker.runs.train, onlooker.serve.app; print([n for n in {slow} if n in sys.modules])"
+    code = f"import sys, onlooker.run.train, onlooker.serve.app; print([n for n in {slow} if n in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"

@@ -13,12 +13,12 @@ import pytest
 from commands import call
 from pages import self_contained
 
-from onlooker.config import DataConfig, ModelConfig, TrainConfig
+from onlooker.base.config import DataConfig, ModelConfig, TrainConfig
+from onlooker.base.records import ClipError
 from onlooker.data.lists import read_list
 from onlooker.data.split import Split
-from onlooker.runs.predict import distinct_names
-from onlooker.runs.train import train_run
-from onlooker.structures import ClipError
+from onlooker.run.predict import distinct_names
+from onlooker.run.train import train_run
 
 CLASSES = ["=cmd|' C calc'!A0", "$\\frac{$", "$a_b$", "esc\x1b[31m\nape"]
 STEMS = [os.fsdecode(b"caf\xe9"), "a\x1b]0;title\x07", "new\nline", "l" * 250, "-+@", "[bold]$x$"]

@@ -14,12 +14,12 @@ import pytest
 import torch
 from clips import find_clips
 
-from onlooker import files
-from onlooker.config import DataConfig
+from onlooker.base import files
+from onlooker.base.config import DataConfig
+from onlooker.base.files import read_json
 from onlooker.data.array_cache import is_whole, open_array
 from onlooker.data.lists import read_list
 from onlooker.data.split import fingerprint
-from onlooker.files import read_json
 from onlooker.models.registry import create_model
 from onlooker.recognizer import Recognizer, load
 from onlooker.training.checkpoint import load_checkpoint

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from onlooker.processes import cores, free_cores
+from onlooker.base.parallel import cores, free_cores
 
 
 def test_a_worker_uses_its_share_of_the_cores(monkeypatch):
@@ -21,7 +21,7 @@ def test_a_worker_uses_its_share_of_the_cores(monkeypatch):
 # A worker that would sleep for a minute; its parent ends without waiting for it.
 SCRIPT = """
 import os, subprocess, sys, time
-from onlooker.processes import end_with_parent
+from onlooker.base.parallel import end_with_parent
 
 if sys.argv[1:]:
     end_with_parent()

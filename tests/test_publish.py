@@ -20,15 +20,15 @@ from eventful import eventful
 from ports import free_port
 from typer.testing import CliRunner
 
-from onlooker import publish
-from onlooker.annotations import read_intervals
+from onlooker.base.config import DataConfig, StreamConfig
+from onlooker.base.records import ClipError, Event
 from onlooker.cli import app
-from onlooker.config import DataConfig, StreamConfig
+from onlooker.formats import publish
+from onlooker.formats.annotations import read_intervals
+from onlooker.formats.publish import Publisher, open_publisher
 from onlooker.models.registry import create_model
-from onlooker.publish import Publisher, open_publisher
 from onlooker.recognizer import Recognizer
-from onlooker.runs.watch import watch_sources
-from onlooker.structures import ClipError, Event
+from onlooker.run.watch import watch_sources
 
 
 class Receiver(ThreadingHTTPServer):

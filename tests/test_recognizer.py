@@ -16,15 +16,15 @@ import pytest
 import torch
 from eventful import LENGTHS, eventful
 
-from onlooker.config import DataConfig, StreamConfig
+from onlooker.base.config import DataConfig, StreamConfig
+from onlooker.base.files import read_json, write_json
+from onlooker.base.records import Clip, ClipError, Prediction, Step
 from onlooker.data.clips import read_clips
-from onlooker.evaluation.events import EventCurve
-from onlooker.files import read_json, write_json
 from onlooker.models.classifier import Classifier
 from onlooker.models.registry import create_model
 from onlooker.models.video_model import choose_device
 from onlooker.recognizer import Recognizer, expected_events, load
-from onlooker.structures import Clip, ClipError, Prediction, Step
+from onlooker.report.events import EventCurve
 from onlooker.video.reader import read
 from onlooker.video.resize import resize
 from onlooker.video.write import write

@@ -8,7 +8,7 @@ import moving_squares
 import pytest
 
 import onlooker
-from onlooker.stages import reporting, tracked
+from onlooker.base.progress import reporting, tracked
 
 Stages = list[tuple[str, int, int]]
 

@@ -16,7 +16,7 @@ from moving_squares import make_set
 
 import onlooker
 from onlooker import storage
-from onlooker.files import DiskFullError, atomic_file
+from onlooker.base.files import DiskFullError, atomic_file
 from onlooker.storage import StorageError, address_of, copies_folder, is_address, local, uploading
 
 SET = Path("memory://set")

@@ -16,14 +16,14 @@ import torch
 from eventful import LENGTHS, eventful
 from senders import Sender, cut, slowly, transport_stream
 
-from onlooker.config import DataConfig, StreamConfig
+from onlooker.base.config import DataConfig, StreamConfig
+from onlooker.base.records import ClipError, Segment, Step
 from onlooker.data.transforms import to_video
-from onlooker.evaluation.events import EventCurve
 from onlooker.models.registry import create_model
 from onlooker.recognizer import Recognizer
+from onlooker.report.events import EventCurve
 from onlooker.stream.events import Finder, Kept
-from onlooker.streaming import Streams
-from onlooker.structures import ClipError, Segment, Step
+from onlooker.stream.streams import Streams
 from onlooker.video.reader import VideoReader
 from onlooker.video.resize import resize
 from onlooker.video.write import write

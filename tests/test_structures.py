@@ -8,7 +8,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from onlooker.structures import Box, ClipError, Evaluation, Frames, Prediction, Segment, Step, Tube
+from onlooker.base.records import (
+    Box,
+    ClipError,
+    Evaluation,
+    Frames,
+    Prediction,
+    Segment,
+    Step,
+    Tube,
+)
 
 CLASSES = ("wave", "clap", "run")
 

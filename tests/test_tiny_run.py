@@ -10,11 +10,11 @@ from kills import killed_in
 from pages import self_contained
 
 import onlooker
-from onlooker.config import DataConfig, ModelConfig, TrainConfig
-from onlooker.run_record import read_curves
-from onlooker.runs import train as train_module
-from onlooker.runs.evaluate import evaluate
-from onlooker.runs.train import train_run
+from onlooker.base.config import DataConfig, ModelConfig, TrainConfig
+from onlooker.run import train as train_module
+from onlooker.run.evaluate import evaluate
+from onlooker.run.record import read_curves
+from onlooker.run.train import train_run
 
 TINY = TrainConfig(epochs=2, batch=8, precision="32")
 KEYS = {

@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from onlooker.evaluation.report import Table
+from onlooker.report.page import Table
 from onlooker_papers.tables import Results, difference, read_results, share, span, table
 
 VERDICTS = ("reproduced", "near", "not confirmed", "not comparable", "not run")

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from onlooker.evaluation.events import THRESHOLDS, Floats, mean_ap
-from onlooker.structures import Box, Tube
+from onlooker.base.records import Box, Tube
+from onlooker.report.events import THRESHOLDS, Floats, mean_ap
 from onlooker_papers.pointing import peak_in_box
 from onlooker_papers.videolstm.boxes import Candidates
 

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from onlooker.base.records import Clip, Evaluation
 from onlooker.data.clips import read_clips
-from onlooker.evaluation.metrics import measure
 from onlooker.recognizer import load
-from onlooker.run_record import RunRecord
-from onlooker.structures import Clip, Evaluation
+from onlooker.report.metrics import measure
+from onlooker.run.record import RunRecord
 from onlooker_papers.memo import fingerprint, memo
 
 __all__ = ["average_scores", "choose_weights", "fused_row"]
@@ -80,7 +80,7 @@ def _evaluation(run: Path, clips: Sequence[Clip]) -> Evaluation:
 def fused_row(
     run: Path, members: Mapping[str, Path], splits: Sequence[str], seeds: Sequence[int]
 ) -> dict[str, Any]:
-    """The row of fused models in a finished comparison (`onlooker.runs.compare`); figures are
+    """The row of fused models in a finished comparison (`onlooker.run.compare`); figures are
     memoized in `run/fused`.
 
     Args:

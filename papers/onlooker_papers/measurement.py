@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from onlooker.processes import cores, memory_gb
+from onlooker.base.parallel import cores, memory_gb
 
 
 def machine(packages: Sequence[str] = ()) -> dict[str, Any]:

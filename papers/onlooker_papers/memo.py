@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import onlooker
-from onlooker.files import check_regular, file_digest, read_json, write_json
-from onlooker.run_record import check_settings
+from onlooker.base.files import check_regular, file_digest, read_json, write_json
+from onlooker.run.record import check_settings
 
 
 def memo(

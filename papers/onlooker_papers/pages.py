@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from onlooker.drawing.plots import loss_and_accuracy, to_svg
-from onlooker.evaluation.report import Page
-from onlooker.run_record import read_curves
+from onlooker.report.page import Page
+from onlooker.report.plots import loss_and_accuracy, to_svg
+from onlooker.run.record import read_curves
 
 
 def add_curves(page: Page, runs: Mapping[str, Path], title: str) -> None:

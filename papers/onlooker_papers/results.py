@@ -20,7 +20,7 @@ from statistics import mean
 from typing import Any
 from urllib.parse import quote, unquote
 
-from onlooker.files import read_json, write_json
+from onlooker.base.files import read_json, write_json
 from onlooker_papers.measurement import machine
 from onlooker_papers.sources import digests
 

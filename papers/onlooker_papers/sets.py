@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from onlooker.structures import Clip
+from onlooker.base.records import Clip
 
 VARIABLE = "ONLOOKER_DATA"
 _FRAMES = "frames"  # of a set whose images lie next to other things, such as masks

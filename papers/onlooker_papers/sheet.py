@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from onlooker.drawing.plots import INK
+from onlooker.report.plots import INK
 from onlooker.video.sampling import equally_spaced
 
 if TYPE_CHECKING:  # matplotlib is slow to import

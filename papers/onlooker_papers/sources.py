@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
-from onlooker.files import read_json, write_json
+from onlooker.base.files import read_json, write_json
 
 DECLARED = "sources.toml"
 

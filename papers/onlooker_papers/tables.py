@@ -28,8 +28,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from onlooker.evaluation.report import Cell, Page, Table
-from onlooker.files import read_json
+from onlooker.base.files import read_json
+from onlooker.report.page import Cell, Page, Table
 
 Results = Mapping[str, Mapping[str, Any]]  # figures by the name of the results file, without .json
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from onlooker.structures import Clip
+from onlooker.base.records import Clip
 from onlooker_papers.apportion import apportion
 
 SHARES = {"training": 0.7, "validation": 0.2, "test": 0.1}

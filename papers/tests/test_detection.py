@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from onlooker.evaluation.events import THRESHOLDS, average_precision, segment_map, segment_overlaps
-from onlooker.structures import Box, Segment, Tube
+from onlooker.base.records import Box, Segment, Tube
+from onlooker.report.events import THRESHOLDS, average_precision, segment_map, segment_overlaps
 from onlooker_papers.detection import (
     at_thresholds,
     box_iou,

@@ -7,11 +7,11 @@ import moving_squares
 import numpy as np
 import pytest
 
-from onlooker.config import DataConfig, ModelConfig, Settings, TrainConfig
+from onlooker.base.config import DataConfig, ModelConfig, Settings, TrainConfig
 from onlooker.data.split import make_splits
 from onlooker.recognizer import load
-from onlooker.run_record import RunRecord
-from onlooker.runs.compare import compare, settings_of
+from onlooker.run.compare import compare, settings_of
+from onlooker.run.record import RunRecord
 from onlooker_papers.fusion import average_scores, choose_weights, fused_row
 
 TINY = TrainConfig(epochs=1, batch=16, precision="32")

@@ -7,7 +7,7 @@ from unittest.mock import Mock
 import pytest
 
 import onlooker
-from onlooker.files import read_json, write_bytes, write_json
+from onlooker.base.files import read_json, write_bytes, write_json
 from onlooker_papers.memo import memo
 
 

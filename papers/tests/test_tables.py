@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from onlooker.evaluation.report import Page, Table
+from onlooker.report.page import Page, Table
 from onlooker_papers.tables import (
     Results,
     add_table,

@@ -11,13 +11,7 @@ __version__ = "0.2.0"
 os.environ.update(ORT_DISABLE_TELEMETRY="1", HF_HUB_DISABLE_TELEMETRY="1")
 
 if TYPE_CHECKING:
-    from onlooker.models.classifier import Classifier
-    from onlooker.models.linear import LinearClassifier
-    from onlooker.models.registry import create_model, list_models
-    from onlooker.recognizer import Recognizer, load
-    from onlooker.runs.check import Checked, check
-    from onlooker.runs.train import TrainedRun, train
-    from onlooker.structures import (
+    from onlooker.base.records import (
         Box,
         Clip,
         ClipError,
@@ -27,6 +21,12 @@ if TYPE_CHECKING:
         Step,
         Tube,
     )
+    from onlooker.models.classifier import Classifier
+    from onlooker.models.linear import LinearClassifier
+    from onlooker.models.registry import create_model, list_models
+    from onlooker.recognizer import Recognizer, load
+    from onlooker.run.check import Checked, check
+    from onlooker.run.train import TrainedRun, train
 
 # The public names and their modules. They are imported on first use, so that `import onlooker` and
 # `onlooker --help` do not wait for PyTorch.
@@ -37,18 +37,18 @@ _MODULE_OF = {
     "list_models": "models.registry",
     "Recognizer": "recognizer",
     "load": "recognizer",
-    "Checked": "runs.check",
-    "check": "runs.check",
-    "TrainedRun": "runs.train",
-    "train": "runs.train",
-    "Box": "structures",
-    "Clip": "structures",
-    "ClipError": "structures",
-    "Evaluation": "structures",
-    "Prediction": "structures",
-    "Segment": "structures",
-    "Step": "structures",
-    "Tube": "structures",
+    "Checked": "run.check",
+    "check": "run.check",
+    "TrainedRun": "run.train",
+    "train": "run.train",
+    "Box": "base.records",
+    "Clip": "base.records",
+    "ClipError": "base.records",
+    "Evaluation": "base.records",
+    "Prediction": "base.records",
+    "Segment": "base.records",
+    "Step": "base.records",
+    "Tube": "base.records",
 }
 
 __all__ = [

@@ -18,10 +18,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 import onlooker
-from onlooker.answer import nothing_name
-from onlooker.config import StreamConfig
-from onlooker.data.transforms import to_video
-from onlooker.files import (
+from onlooker.base.answer import nothing_name
+from onlooker.base.config import StreamConfig
+from onlooker.base.files import (
     check_digest,
     check_regular,
     explain_write_errors,
@@ -31,9 +30,10 @@ from onlooker.files import (
     whole_folder,
     write_json,
 )
+from onlooker.base.settings import field_of
+from onlooker.data.transforms import to_video
 from onlooker.models.video_model import VideoModel
 from onlooker.recognizer import Recognizer
-from onlooker.settings import field_of
 
 STEP = "step.onnx"
 DESCRIPTION = "step.json"

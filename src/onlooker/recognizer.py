@@ -15,13 +15,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 import onlooker
-from onlooker.config import DataConfig, StreamConfig
-from onlooker.data.clips import ClipFrames
-from onlooker.data.samples import Sample, read_sample
-from onlooker.data.split import source_of
-from onlooker.drawing.overlay import write_drawn
-from onlooker.evaluation.events import EventCurve
-from onlooker.files import (
+from onlooker.base.config import DataConfig, StreamConfig
+from onlooker.base.files import (
     RECORD,
     composed,
     explain_write_errors,
@@ -31,15 +26,20 @@ from onlooker.files import (
     reading,
     write_json,
 )
+from onlooker.base.records import ClipError, Evaluation, Floats, Prediction, Segment, Step
+from onlooker.base.settings import field_of
+from onlooker.data.clips import ClipFrames
+from onlooker.data.samples import Sample, read_sample
+from onlooker.data.split import source_of
 from onlooker.localization import localize
 from onlooker.models.classifier import AGGREGATIONS, clip_scores
 from onlooker.models.registry import find_class
 from onlooker.models.video_model import WEIGHTS, VideoModel, choose_device
-from onlooker.settings import field_of
+from onlooker.report.events import EventCurve
+from onlooker.report.overlay import write_drawn
 from onlooker.storage import local
 from onlooker.stream.events import clip_events, recorded
-from onlooker.streaming import EVENT_THRESHOLD, Address, OnError, OnStatus, Streams, watch
-from onlooker.structures import ClipError, Evaluation, Floats, Prediction, Segment, Step
+from onlooker.stream.streams import EVENT_THRESHOLD, Address, OnError, OnStatus, Streams, watch
 from onlooker.training.forward import forward_samples
 from onlooker.video.decode import RATE
 from onlooker.video.image_sequence import RATE_REMEDY
@@ -283,8 +283,8 @@ class Recognizer:
 
         Several sources, given as a list, are processed in batches, each with its own state; one
         that ends or fails does not stop the others. Unless `config.rate` is set, the model receives
-        as many frames per second as in training. See `streaming.watch` for `on_error`, `on_status`
-        and the errors.
+        as many frames per second as in training. See `stream.streams.watch` for `on_error`,
+        `on_status` and the errors.
 
         Raises:
             ValueError: a model that needs whole clips.

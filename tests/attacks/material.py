@@ -12,7 +12,7 @@ import moving_squares
 from attacks.case import Material
 from attacks.probes import DATA, MODEL, TRAINING, train_on_features
 from onlooker import load
-from onlooker.runs.train import train_run
+from onlooker.run.train import train_run
 
 SUFFIXES = (".mp4", ".avi", ".mkv", ".webm", ".mov", ".gif", ".ts")
 FRAMES = 24

@@ -26,13 +26,13 @@ from attacks.case import (
     require_named,
 )
 from onlooker import load
-from onlooker.config import DataConfig, ModelConfig, StreamConfig, TrainConfig
+from onlooker.base.config import DataConfig, ModelConfig, StreamConfig, TrainConfig
+from onlooker.base.records import ClipError
 from onlooker.data.sets import read_set
-from onlooker.runs.evaluate import evaluate
-from onlooker.runs.predict import predict_clips
-from onlooker.runs.train import train_run
-from onlooker.runs.watch import watch_sources
-from onlooker.structures import ClipError
+from onlooker.run.evaluate import evaluate
+from onlooker.run.predict import predict_clips
+from onlooker.run.train import train_run
+from onlooker.run.watch import watch_sources
 from onlooker.video.reader import VideoReader
 
 DATA = DataConfig(frames=4, size=16, channels=1, normalization="half")

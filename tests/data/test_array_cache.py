@@ -7,8 +7,8 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 
+from onlooker.base.files import NotWritableError
 from onlooker.data.array_cache import ArrayCache, default_cache, is_whole
-from onlooker.files import NotWritableError
 
 ROWS = np.arange(24, dtype=np.float32).reshape(4, 3, 2)
 

@@ -13,11 +13,11 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader
 
-from onlooker.config import DataConfig
+from onlooker.base.config import DataConfig
+from onlooker.base.records import Clip, ClipError
 from onlooker.data.array_cache import ArrayCache
 from onlooker.data.clips import cached_sample, read_clips
 from onlooker.data.samples import read_sample, sample_rate
-from onlooker.structures import Clip, ClipError
 from onlooker.video.flow import read_flow
 from onlooker.video.reader import VideoReader, read
 from onlooker.video.resize import resize

@@ -9,8 +9,8 @@ import pytest
 from clips import find_clips
 from PIL import Image
 
+from onlooker.base.records import ClipError
 from onlooker.data.folder import list_files, read_folder
-from onlooker.structures import ClipError
 
 
 def touch(*paths: Path) -> None:

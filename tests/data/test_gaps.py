@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onlooker.config import SetConfig
+from onlooker.base.config import SetConfig
+from onlooker.base.intervals import split_interval
+from onlooker.base.records import ClipError
 from onlooker.data.lists import cut_gaps
 from onlooker.data.sets import read_set
 from onlooker.data.split import make_splits
-from onlooker.intervals import split_interval
-from onlooker.structures import ClipError
 
 _times = st.tuples(st.integers(0, 90_000), st.integers(200, 20_000)).map(
     lambda t: (t[0] / 1000, (t[0] + t[1]) / 1000)

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from onlooker.base.records import Clip, ClipError
 from onlooker.data.lists import read_list
 from onlooker.data.sets import read_set
 from onlooker.data.tables import read_text
-from onlooker.structures import Clip, ClipError
 
 
 def write(path: Path, lines: Sequence[str]) -> Path:

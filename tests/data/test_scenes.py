@@ -10,6 +10,7 @@ import pytest
 from clips import scene
 from numpy.typing import NDArray
 
+from onlooker.base.records import Clip
 from onlooker.data.scenes import (
     copies,
     count_joined,
@@ -21,7 +22,6 @@ from onlooker.data.scenes import (
     thumbnails,
 )
 from onlooker.data.split import count_groups, fold_clips, group_of, split_clips
-from onlooker.structures import Clip
 
 Images = NDArray[np.uint8]
 

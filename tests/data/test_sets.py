@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from onlooker.config import SetConfig
+from onlooker.base.config import SetConfig
+from onlooker.base.records import ClipError
 from onlooker.data.sets import asked_splits, read_set, root_of, set_name
 from onlooker.data.split import Split
-from onlooker.structures import ClipError
 
 
 def fill(folder: Path, labels: Sequence[str] = ("clap", "wave"), count: int = 20) -> Path:

@@ -9,6 +9,7 @@ from clips import find_clips
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from onlooker.base.records import Clip, ClipError
 from onlooker.data import split as splits
 from onlooker.data.split import (
     Split,
@@ -18,7 +19,6 @@ from onlooker.data.split import (
     require_clips,
     split_clips,
 )
-from onlooker.structures import Clip, ClipError
 
 
 def touch(*paths: Path) -> None:

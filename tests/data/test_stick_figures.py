@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from onlooker.base.progress import reporting
 from onlooker.data import stick_figures as figure
 from onlooker.data.stick_figures import ACTIONS, StickFigures, write_set
-from onlooker.stages import reporting
 from onlooker.video.reader import read
 
 SMALL = StickFigures(frames=8, fps=4, size=(48, 64), people=3)

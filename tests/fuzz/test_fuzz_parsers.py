@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from fuzz.mutations import limits, mutate, mutate_json
-from onlooker.config import DataConfig, ModelConfig, Settings
+from onlooker.base.config import DataConfig, ModelConfig, Settings
+from onlooker.base.records import Clip, ClipError
 from onlooker.data.array_cache import ArrayCache, is_whole, load_rows
 from onlooker.data.lists import read_list
 from onlooker.data.split import Split
-from onlooker.run_record import RunRecord, read_curves
-from onlooker.structures import Clip, ClipError
+from onlooker.run.record import RunRecord, read_curves
 from onlooker.video.reader import VideoReader, read
 
 Parse = Callable[[int], object]

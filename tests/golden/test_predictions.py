@@ -15,12 +15,12 @@ from golden import check
 from numpy.typing import NDArray
 from PIL import Image
 
-from onlooker.config import DataConfig
+from onlooker.base.config import DataConfig
+from onlooker.base.records import Prediction
 from onlooker.localization import localize
 from onlooker.models.linear import LinearClassifier
 from onlooker.models.registry import create_model
 from onlooker.recognizer import Recognizer
-from onlooker.structures import Prediction
 
 CLASSES = ("left", "right", "up")
 

@@ -10,7 +10,7 @@ from golden import check
 from numpy.typing import NDArray
 from PIL import Image
 
-from onlooker.config import DataConfig
+from onlooker.base.config import DataConfig
 from onlooker.data.array_cache import ArrayCache
 from onlooker.data.clips import cached_sample
 from onlooker.data.samples import read_sample

@@ -17,7 +17,7 @@ from commands import call
 from golden import check
 from moving_squares import make_set
 
-from onlooker.config import DataConfig, TrainConfig
+from onlooker.base.config import DataConfig, TrainConfig
 from onlooker.video import write
 from onlooker_papers.hmdb10 import reproduce as hmdb10
 

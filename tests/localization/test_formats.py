@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from onlooker.annotations import Interval, of_prediction
-from onlooker.structures import Prediction, Segment, Tube
+from onlooker.base.records import Prediction, Segment, Tube
+from onlooker.formats.annotations import Interval, of_prediction
 
 CLASSES = ("jump", "wave")
 BOXES = np.array([[10, 20, 30, 60], [12, 20, 32, 60]], np.float32)

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from onlooker.base.records import Prediction, Segment
 from onlooker.localization import localize
-from onlooker.structures import Prediction, Segment
 from onlooker_papers.detection import box_iou
 
 

@@ -11,7 +11,7 @@ from moving_squares import make_set
 from pooling import make_features
 
 import onlooker
-from onlooker.config import DataConfig
+from onlooker.base.config import DataConfig
 from onlooker.models.linear import LinearVideo
 from onlooker.models.registry import create_model
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from packaged_weights import put_weights
 
-from onlooker.config import DataConfig, ModelConfig, TrainConfig
+from onlooker.base.config import DataConfig, ModelConfig, TrainConfig
 from onlooker.models.cells.attentive import AttentiveCell
 from onlooker.models.cells.cell import Memoryless
 from onlooker.models.cells.lstm import LSTM, ConvLSTM

@@ -9,10 +9,10 @@ from unittest.mock import Mock
 
 import pytest
 
+from onlooker.base.records import ClipError
 from onlooker.serve import jobs as module
 from onlooker.serve.jobs import Job, Jobs
 from onlooker.serve.problem import Problem
-from onlooker.structures import ClipError
 
 
 @pytest.fixture

@@ -16,12 +16,12 @@ from eventful import LENGTHS, eventful
 from fastapi.testclient import TestClient
 from serving import save_model
 
-from onlooker.drawing.overlay import full_strength
+from onlooker.base.records import Prediction, Segment, Tube
 from onlooker.recognizer import Recognizer, load
+from onlooker.report.overlay import full_strength
 from onlooker.serve import look as module
 from onlooker.serve.look import describe_prediction
 from onlooker.serve.settings import ServeSettings
-from onlooker.structures import Prediction, Segment, Tube
 from onlooker.video.reader import VideoReader
 
 Make = Callable[..., Path]

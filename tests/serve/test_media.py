@@ -13,11 +13,11 @@ import pytest
 from PIL import Image
 from starlette.requests import Request
 
-from onlooker.files import DiskFullError
+from onlooker.base.files import DiskFullError
+from onlooker.base.records import ClipError
 from onlooker.serve import media
 from onlooker.serve.media import convert, receive
 from onlooker.serve.problem import Problem, as_problem
-from onlooker.structures import ClipError
 
 Make = Callable[..., Path]
 

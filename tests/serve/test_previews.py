@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from onlooker.base.records import ClipError
 from onlooker.serve import media
 from onlooker.serve.project import Project
-from onlooker.structures import ClipError
 
 
 def test_a_preview_follows_a_clip_whose_class_is_renamed_meanwhile(

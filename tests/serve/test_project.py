@@ -13,7 +13,7 @@ import pytest
 from clips import find_clips
 from projects import add, clips_of, put, restarted, tree
 
-from onlooker.files import DiskFullError
+from onlooker.base.files import DiskFullError
 from onlooker.serve.problem import Problem
 from onlooker.serve.project import Project
 

@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 from browsing import teach_run
 
-from onlooker.evaluation.metrics import write_scores
-from onlooker.files import write_json
+from onlooker.base.files import write_json
+from onlooker.base.records import Evaluation
+from onlooker.report.metrics import write_scores
 from onlooker.serve import training
 from onlooker.serve.models import Models
 from onlooker.serve.problem import Problem
 from onlooker.serve.project import Project
 from onlooker.serve.settings import ServeSettings
 from onlooker.serve.training import Training, _scores, keep_results
-from onlooker.structures import Evaluation
 
 # Name, true class, predicted class, scores of up and wave. The last one is not in the folder any
 # more.

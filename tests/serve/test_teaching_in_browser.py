@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from browsing import serving, teach_run, texts_of
 
-from onlooker.files import read_json
+from onlooker.base.files import read_json
 
 pytest.importorskip("fastapi", reason="the page needs onlooker[serve]")
 pytest.importorskip("playwright", reason="no playwright, which drives a browser")

@@ -14,8 +14,8 @@ import pytest
 
 pytest.importorskip("fastapi", reason="the page needs onlooker[serve]")
 
+from onlooker.base.records import ClipError
 from onlooker.serve.problem import TEXTS, Problem, as_problem, t
-from onlooker.structures import ClipError
 
 SERVE = Path(importlib.util.find_spec("onlooker.serve").submodule_search_locations[0])  # type: ignore[union-attr, index]
 # parts of the file that only Python uses

@@ -13,7 +13,7 @@ from fastapi.testclient import TestClient
 from serving import wait_for_job
 
 import onlooker
-from onlooker.files import read_json, write_json
+from onlooker.base.files import read_json, write_json
 from onlooker.serve.jobs import Job
 from onlooker.serve.models import Models
 from onlooker.serve.problem import Problem

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from onlooker.base.records import Prediction, Segment
 from onlooker.stream import events
 from onlooker.stream.events import Finder, Kept, clip_events, suppress
-from onlooker.structures import Prediction, Segment
 
 CLASSES = ("clap", "nothing", "wave")
 LENGTHS = (5, 7, 10, 14)

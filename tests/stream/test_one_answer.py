@@ -20,9 +20,9 @@ from fastapi.testclient import TestClient
 from serving import ADDRESS, OWN, wait_for_job
 
 import onlooker
+from onlooker.base.records import Segment
 from onlooker.serve.app import create_app
 from onlooker.serve.settings import ServeSettings
-from onlooker.structures import Segment
 from onlooker.video.write import write
 
 ACTIONS = ("left", "right", "grow")

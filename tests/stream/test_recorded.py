@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from onlooker.base.records import Box, ClipError, Event, Step
 from onlooker.stream.events import Finder, highest_around, recorded
-from onlooker.structures import Box, ClipError, Event, Step
 
 CLASSES = ("nothing", "run", "wave")
 LENGTHS = (2, 4)

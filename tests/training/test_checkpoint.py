@@ -9,7 +9,7 @@ import pytest
 import torch
 from kills import killed_in
 
-from onlooker.files import DiskFullError
+from onlooker.base.files import DiskFullError
 from onlooker.training.checkpoint import PARTS, load_checkpoint, save_checkpoint
 
 

@@ -20,10 +20,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from onlooker.config import DataConfig, TrainConfig
+from onlooker.base.config import DataConfig, TrainConfig
+from onlooker.base.records import Curves
 from onlooker.models.registry import create_model
-from onlooker.run_record import read_curves
-from onlooker.structures import Curves
+from onlooker.run.record import read_curves
 from onlooker.training.fit import EpochOrder, SharedBatches, fit
 from onlooker.training.processes import Processes, connect, launched
 

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from onlooker.base.records import Segment
 from onlooker.models.linear import LinearClassifier
 from onlooker.stream.events import Finder
-from onlooker.structures import Segment
 from onlooker.training.events import ClipFeatures, fit_events, window_lengths
 from onlooker.training.linear import Choice, Clips, fit_layer
 from onlooker.training.regression import Method

@@ -19,13 +19,13 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from onlooker import storage
-from onlooker.config import DataConfig, TrainConfig
+from onlooker.base.config import DataConfig, TrainConfig
+from onlooker.base.records import Curves
 from onlooker.data.transforms import to_video
 from onlooker.models.classifier import Classifier
 from onlooker.models.registry import create_model
 from onlooker.models.video_model import VideoModel
 from onlooker.storage import uploading
-from onlooker.structures import Curves
 from onlooker.training import fit as fit_module
 from onlooker.training.fit import EpochOrder, Fitting, batch_size, fit, frame_cross_entropy
 

@@ -5,7 +5,7 @@ import torch
 from torch.testing import assert_close
 
 from onlooker import create_model
-from onlooker.config import DataConfig
+from onlooker.base.config import DataConfig
 from onlooker.data.transforms import to_video
 from onlooker.training.forward import encode_samples, forward_samples
 

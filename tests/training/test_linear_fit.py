@@ -13,7 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from onlooker.config import DataConfig
+from onlooker.base.config import DataConfig
 from onlooker.data.transforms import to_video
 from onlooker.models.linear import LinearClassifier
 from onlooker.training.linear import (

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from onlooker.config import DataConfig, ModelConfig, TrainConfig
+from onlooker.base.config import DataConfig, ModelConfig, TrainConfig
 from onlooker.data.stick_figures import StickFigures
 from onlooker.models.linear import ORDERED
 from onlooker.models.registry import configured, resolve

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from commands import TINY, call, fails
 
-from onlooker.run_record import read_curves, read_figures
+from onlooker.run.record import read_curves, read_figures
 from onlooker.training import tensorboard
 
 BY_GRADIENT = ["--model", "convalstm", "--hidden", 4, *TINY]
@@ -32,7 +32,7 @@ def test_curves_and_figures_are_logged(
 ) -> None:
     writer = Writer()
     monkeypatch.setattr(tensorboard, "find_spec", lambda name: True)
-    monkeypatch.setattr("onlooker.runs.train.open_writer", lambda *_: writer)
+    monkeypatch.setattr("onlooker.run.train.open_writer", lambda *_: writer)
     words = BY_GRADIENT if model == "convalstm" else ["--frames", 4, "--size", 32]
     run = tmp_path / model
     call("train", squares, "--run", run, *words, "--tensorboard")

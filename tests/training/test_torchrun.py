@@ -15,7 +15,7 @@ from commands import TINY
 from moving_squares import make_set
 from ports import free_port
 
-from onlooker.processes import cores
+from onlooker.base.parallel import cores
 
 pytestmark = [
     pytest.mark.slow,  # each process imports PyTorch

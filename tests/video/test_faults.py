@@ -9,9 +9,9 @@ import pytest
 from fault_proxy import FAULTS, FaultProxy
 from senders import Sender, transport_stream
 
-from onlooker.config import StreamConfig
-from onlooker.structures import ClipError
-from onlooker.video.stream import Source, Status
+from onlooker.base.config import StreamConfig
+from onlooker.base.records import ClipError
+from onlooker.stream.sources import Source, Status
 
 PATIENT = StreamConfig(drop="none", timeout=0.3, attempts=-1, wait=0.02)
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onlooker.structures import ClipError, Frames
+from onlooker.base.records import ClipError, Frames
 from onlooker.video.flow import LIMIT, flow, read_flow, to_bytes
 from onlooker.video.reader import VideoReader, read
 from onlooker.video.sampling import equally_spaced

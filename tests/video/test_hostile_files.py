@@ -20,8 +20,8 @@ from attacks.images import COUNT, page_at_zeros, sequence
 from attacks.videos import tagged
 from PIL import Image
 
-from onlooker.config import StreamConfig
-from onlooker.structures import ClipError
+from onlooker.base.config import StreamConfig
+from onlooker.base.records import ClipError
 from onlooker.video import decode, stream
 from onlooker.video.reader import VideoReader, read
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import EpsImagePlugin, Image
 
-from onlooker.structures import ClipError
+from onlooker.base.records import ClipError
 from onlooker.video.image_sequence import ImageSequence, find_images, left_out_images
 from onlooker.video.reader import VideoReader, is_video, read
 

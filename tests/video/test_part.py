@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from onlooker.config import DataConfig
+from onlooker.base.config import DataConfig
+from onlooker.base.records import Clip, ClipError
 from onlooker.data.clips import read_clips
 from onlooker.data.split import fingerprint
-from onlooker.structures import Clip, ClipError
 from onlooker.video import safe, video_file
 from onlooker.video.flow import read_flow
 from onlooker.video.reader import VideoReader, is_video, read

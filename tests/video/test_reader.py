@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from onlooker.structures import ClipError
+from onlooker.base.records import ClipError
 from onlooker.video.container import _FORMATS
 from onlooker.video.decode import Converter
 from onlooker.video.reader import SUFFIXES, VideoReader, is_video, read

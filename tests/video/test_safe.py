@@ -19,10 +19,10 @@ import pytest
 from attacks.images import sequence
 from commands import call
 
-from onlooker.config import DataConfig
+from onlooker.base.config import DataConfig
+from onlooker.base.records import ClipError
 from onlooker.models.registry import create_model
 from onlooker.recognizer import Recognizer
-from onlooker.structures import ClipError
 from onlooker.video import safe
 from onlooker.video.flow import read_flow
 from onlooker.video.reader import VideoReader, read

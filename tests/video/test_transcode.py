@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from onlooker.files import NotWritableError
+from onlooker.base.files import NotWritableError
 from onlooker.video import safe
 from onlooker.video.safe import TooLongError
 from onlooker.video.transcode import safe_transcode, transcode

@@ -10,9 +10,9 @@ import av
 import numpy as np
 import pytest
 
-from onlooker.config import StreamConfig
-from onlooker.structures import ClipError
-from onlooker.video.stream import Source
+from onlooker.base.config import StreamConfig
+from onlooker.base.records import ClipError
+from onlooker.stream.sources import Source
 
 FRAMES = 12
 

@@ -10,7 +10,7 @@ import clips
 import numpy as np
 import pytest
 
-from onlooker.files import DiskFullError
+from onlooker.base.files import DiskFullError
 from onlooker.video.reader import VideoReader, read
 from onlooker.video.write import Recording, write
 

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from onlooker.files import write_bytes
+from onlooker.base.files import write_bytes
 from onlooker.training.forward import uses_bf16
 from onlooker_papers.digits.data.scaled_mnist import ScaledDigits
 

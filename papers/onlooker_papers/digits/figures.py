@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from onlooker.drawing.overlay import BOX_COLORS
-from onlooker.drawing.plots import FAINT, INK, QUIET
+from onlooker.report.overlay import BOX_COLORS
+from onlooker.report.plots import FAINT, INK, QUIET
 from onlooker_papers.digits.data.moving_mnist import Batch
 from onlooker_papers.digits.sampling.spatial_transformer import spatial_transform
 from onlooker_papers.sheet import caption, cells

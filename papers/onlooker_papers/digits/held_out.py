@@ -10,12 +10,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from onlooker.config import DataConfig, TrainConfig
+from onlooker.base.config import DataConfig, TrainConfig
+from onlooker.base.records import Evaluation
 from onlooker.data.transforms import to_video
-from onlooker.evaluation.metrics import measure, wilson_interval
 from onlooker.models.video_model import count_parameters
 from onlooker.recognizer import Recognizer, load
-from onlooker.structures import Evaluation
+from onlooker.report.metrics import measure, wilson_interval
 from onlooker.training.fit import fit
 from onlooker_papers.digits.data.augmented_mnist import AugmentedDigits
 from onlooker_papers.digits.data.moving_mnist import PAIRS, Batch, DigitPairs, pair_label

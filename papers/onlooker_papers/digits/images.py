@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from onlooker.base.files import write_bytes
 from onlooker.data.transforms import to_video
-from onlooker.files import write_bytes
 from onlooker.models.video_model import VideoModel
 from onlooker_papers.digits import figures
 from onlooker_papers.digits.data.augmented_mnist import VARIANTS, AugmentedDigits

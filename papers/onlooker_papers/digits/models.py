@@ -7,7 +7,7 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from onlooker.config import Aggregation, DataConfig, Loss
+from onlooker.base.config import Aggregation, DataConfig, Loss
 from onlooker.models.registry import create_model
 from onlooker.models.video_model import VideoModel, count_parameters
 from onlooker.recognizer import load

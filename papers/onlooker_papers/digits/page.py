@@ -4,10 +4,10 @@ unseen digits.
 
 from pathlib import Path
 
+from onlooker.base.files import write_bytes
 from onlooker.data.transforms import to_video
-from onlooker.evaluation.report import Page
-from onlooker.files import write_bytes
 from onlooker.recognizer import load
+from onlooker.report.page import Page
 from onlooker_papers.digits import figures as digit_figures
 from onlooker_papers.digits import tables
 from onlooker_papers.digits.budget import GLIMPSES, Budget

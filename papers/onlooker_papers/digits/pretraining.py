@@ -10,7 +10,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from onlooker.config import DataConfig, TrainConfig
+from onlooker.base.config import DataConfig, TrainConfig
 from onlooker.data.transforms import to_video
 from onlooker.models.classifier import Classifier
 from onlooker.models.video_model import count_parameters

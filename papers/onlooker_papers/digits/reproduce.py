@@ -5,7 +5,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from onlooker.files import read_json, write_json
+from onlooker.base.files import read_json, write_json
 from onlooker_papers.digits.budget import OBJECTS, QUICK, STANDARD, Budget
 from onlooker_papers.digits.data.augmented_mnist import VARIANTS
 from onlooker_papers.digits.held_out import CEILINGS, Ceiling, Trial

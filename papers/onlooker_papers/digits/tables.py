@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
-from onlooker.evaluation.report import Table
+from onlooker.report.page import Table
 from onlooker_papers.claims import read_claims
 from onlooker_papers.digits.held_out import CEILINGS, FRAMES
 from onlooker_papers.digits.pretraining import RECIPES

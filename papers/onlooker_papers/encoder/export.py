@@ -10,12 +10,12 @@ import torch
 from safetensors.torch import save
 from torch.utils.flop_counter import FlopCounterMode
 
-from onlooker.drawing.plots import loss_and_accuracy
-from onlooker.evaluation.metrics import wilson_interval
-from onlooker.files import write_bytes
+from onlooker.base.files import write_bytes
 from onlooker.models.encoders import TERMS
 from onlooker.models.encoders.small import Small
 from onlooker.models.video_model import count_parameters
+from onlooker.report.metrics import wilson_interval
+from onlooker.report.plots import loss_and_accuracy
 from onlooker_papers.encoder.images import Images
 from onlooker_papers.encoder.train import ImageClassifier, averaged_weights, evaluate, read_state
 from onlooker_papers.results import write_whole

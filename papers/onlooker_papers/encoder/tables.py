@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from onlooker.evaluation.report import Table
+from onlooker.report.page import Table
 from onlooker_papers.tables import Results, share, table
 
 

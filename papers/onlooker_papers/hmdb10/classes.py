@@ -6,9 +6,9 @@ import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
+from onlooker.base.records import Clip, ClipError
 from onlooker.data.lists import check_classes
 from onlooker.data.split import Split
-from onlooker.structures import Clip, ClipError
 from onlooker_papers.apportion import apportion
 from onlooker_papers.published_sets.hmdb51 import check_folders, source
 from onlooker_papers.sets import few_of_each

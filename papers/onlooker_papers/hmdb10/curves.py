@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from onlooker.drawing.plots import COLORS, INK, plain
+from onlooker.report.plots import COLORS, INK, plain
 
 if TYPE_CHECKING:  # matplotlib is slow to import
     from matplotlib.figure import Figure

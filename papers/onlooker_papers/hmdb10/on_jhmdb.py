@@ -23,18 +23,18 @@ import torch
 import typer
 from torch import nn
 
-from onlooker.config import DataConfig, ModelConfig, TrainConfig
+from onlooker.base.config import DataConfig, ModelConfig, TrainConfig
+from onlooker.base.files import write_bytes
+from onlooker.base.records import Clip, Evaluation
 from onlooker.data.clips import ClipFrames
 from onlooker.data.split import Split
-from onlooker.drawing.plots import to_svg
-from onlooker.evaluation.metrics import measure
-from onlooker.evaluation.report import Page
-from onlooker.files import write_bytes
 from onlooker.models.registry import create_model, find_recipe, for_encoder, resolve
 from onlooker.models.video_model import VideoModel, count_parameters
 from onlooker.recognizer import Recognizer, load
-from onlooker.runs.features import encoded_clips, weights_digest
-from onlooker.structures import Clip, Evaluation
+from onlooker.report.metrics import measure
+from onlooker.report.page import Page
+from onlooker.report.plots import to_svg
+from onlooker.run.features import encoded_clips, weights_digest
 from onlooker_papers.hmdb10 import tables
 from onlooker_papers.hmdb10.classes import ATTENTION, REPORT_CLIPS
 from onlooker_papers.hmdb10.curves import loss_curves

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from onlooker.drawing.plots import loss_and_accuracy, to_svg
-from onlooker.evaluation.report import Page, percent
+from onlooker.report.page import Page, percent
+from onlooker.report.plots import loss_and_accuracy, to_svg
 from onlooker_papers.hmdb10.classes import BASELINE, PUBLISHED_ACCURACY
 from onlooker_papers.pages import add_left_out, add_settings
 from onlooker_papers.tables import Columns, add_table, build, code, key, rows, share

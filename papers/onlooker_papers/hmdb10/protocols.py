@@ -7,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from onlooker.config import Loss
+from onlooker.base.config import Loss
+from onlooker.base.records import Clip
 from onlooker.data.split import Split, group_of
-from onlooker.structures import Clip
 from onlooker_papers.apportion import apportion
 from onlooker_papers.hmdb10.classes import ATTENTION, BASELINE, FIRST_TEN, REPORT_CLIPS
 from onlooker_papers.published_sets.hmdb51 import read_split, source

@@ -13,22 +13,22 @@ from typing import Any
 
 import numpy as np
 
-from onlooker.config import DataConfig, ModelConfig, TrainConfig
+from onlooker.base.config import DataConfig, ModelConfig, TrainConfig
+from onlooker.base.files import write_bytes, write_json
+from onlooker.base.records import Curves
 from onlooker.data.clips import ClipFrames
 from onlooker.data.lists import check_classes
 from onlooker.data.samples import sample_rate
 from onlooker.data.sets import read_set
 from onlooker.data.split import Split, group_of
-from onlooker.drawing.overlay import caption, enlarge, full_strength, overlay
-from onlooker.evaluation.metrics import measure
-from onlooker.evaluation.report import percent
-from onlooker.files import write_bytes, write_json
 from onlooker.models.registry import resolve
 from onlooker.models.video_model import VideoModel, count_parameters
 from onlooker.recognizer import Recognizer
-from onlooker.runs.features import encoded_clips
-from onlooker.runs.preparation import build
-from onlooker.structures import Curves
+from onlooker.report.metrics import measure
+from onlooker.report.overlay import caption, enlarge, full_strength, overlay
+from onlooker.report.page import percent
+from onlooker.run.features import encoded_clips
+from onlooker.run.preparation import build
 from onlooker.training.checkpoint import load_checkpoint
 from onlooker.training.fit import fit
 from onlooker.video.reader import read

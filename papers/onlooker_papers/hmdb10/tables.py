@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from onlooker.evaluation.report import Table
+from onlooker.report.page import Table
 from onlooker_papers.hmdb10.classes import ATTENTION, BASELINE, PUBLISHED_ACCURACY
 from onlooker_papers.hmdb10.protocols import OURS, RANDOM
 from onlooker_papers.tables import (

@@ -10,8 +10,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from onlooker.base.records import Clip, ClipError
 from onlooker.data.lists import check_classes
-from onlooker.structures import Clip, ClipError
 from onlooker_papers.published_sets.official import (
     Listing,
     PublishedSet,

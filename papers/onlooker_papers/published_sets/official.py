@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from onlooker.base.records import Clip, ClipError
 from onlooker.data.split import Split
 from onlooker.data.tables import read_text
-from onlooker.structures import Clip, ClipError
 from onlooker.video.reader import SUFFIXES
 from onlooker_papers.apportion import apportion
 

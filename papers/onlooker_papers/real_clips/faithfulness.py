@@ -22,12 +22,12 @@ import typer
 from numpy.typing import NDArray
 from rich.progress import track
 
-from onlooker.config import DataConfig, Settings
+from onlooker.base.config import DataConfig, Settings
 from onlooker.localization import localize
 from onlooker.models.linear import UNORDERED, LinearClassifier
 from onlooker.recognizer import Recognizer, load
-from onlooker.run_record import RunRecord
-from onlooker.runs.train import continue_run
+from onlooker.run.record import RunRecord
+from onlooker.run.train import continue_run
 from onlooker.training.forward import encode_samples
 from onlooker_papers.real_clips.frozen import SETS, splits_of
 from onlooker_papers.results import About, Key, Row, write_rows

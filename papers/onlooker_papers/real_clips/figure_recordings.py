@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from rich.progress import track
 
 import onlooker
+from onlooker.base.records import Segment
 from onlooker.data.stick_figures import StickFigures, write_set
-from onlooker.evaluation.events import event_figures, segment_map, segment_overlaps
 from onlooker.recognizer import Recognizer
-from onlooker.structures import Segment
+from onlooker.report.events import event_figures, segment_map, segment_overlaps
 from onlooker.video.write import write
 
 __all__ = ["figures_in_recordings"]

@@ -16,17 +16,17 @@ from rich.progress import track
 from torch import nn
 from torch.utils.data import DataLoader
 
-from onlooker.config import DataConfig, ModelConfig, Settings, TrainConfig
+from onlooker.base.config import DataConfig, ModelConfig, Settings, TrainConfig
+from onlooker.base.files import write_bytes
+from onlooker.base.records import Clip
 from onlooker.data.clips import read_clips
 from onlooker.data.sets import read_set
 from onlooker.data.split import Split, group_of, make_splits
-from onlooker.files import write_bytes
 from onlooker.models.encoders.lite0 import LITE0
 from onlooker.models.encoders.pose import POSE
 from onlooker.models.linear import LinearClassifier
 from onlooker.models.registry import configured, for_model, resolve
-from onlooker.runs.features import weights_digest
-from onlooker.structures import Clip
+from onlooker.run.features import weights_digest
 from onlooker.training.forward import encode_samples
 from onlooker.training.linear import Choice, Clips, copies_of, fitted_layer
 from onlooker_papers.published_sets.hmdb51 import JHMDB

@@ -17,17 +17,17 @@ import typer
 from numpy.typing import NDArray
 from scipy.special import softmax
 
+from onlooker.base.files import read_json
 from onlooker.data.split import Split, group_of
-from onlooker.evaluation.metrics import (
+from onlooker.models.encoders.lite0 import LITE0
+from onlooker.models.encoders.pose import POSE
+from onlooker.report.metrics import (
     accuracy_interval,
     calibration_error,
     fit_temperature,
     perfect_calibration_error,
 )
-from onlooker.files import read_json
-from onlooker.models.encoders.lite0 import LITE0
-from onlooker.models.encoders.pose import POSE
-from onlooker.runs.encoders import compared, large_enough
+from onlooker.run.encoders import compared, large_enough
 from onlooker.training.linear import Clips, choose, clearly_better
 from onlooker_papers.intervals import as_text, correct_of, over_recordings
 from onlooker_papers.real_clips.frozen import (

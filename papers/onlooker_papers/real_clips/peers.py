@@ -28,7 +28,7 @@ from torch.utils.data import DataLoader, Subset
 from onlooker.data.clips import read_clips
 from onlooker.data.split import Split, group_of
 from onlooker.data.transforms import augment, to_video
-from onlooker.evaluation.metrics import accuracy_interval
+from onlooker.report.metrics import accuracy_interval
 from onlooker_papers.intervals import as_text, correct_of, over_recordings
 from onlooker_papers.memo import memo
 from onlooker_papers.movinet import MoViNet

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from onlooker.config import DataConfig, ModelConfig, Settings, TrainConfig
+from onlooker.base.config import DataConfig, ModelConfig, Settings, TrainConfig
 from onlooker.data.split import make_splits
-from onlooker.runs.compare import compare, settings_of
+from onlooker.run.compare import compare, settings_of
 from onlooker_papers.fusion import fused_row
 from onlooker_papers.real_clips.recipes import MODEL, RECIPES, SAMPLES
 from onlooker_papers.results import About, Key, Row, read_rows, write_rows

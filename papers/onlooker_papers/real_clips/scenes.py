@@ -25,12 +25,12 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
+from onlooker.base.config import DataConfig
+from onlooker.base.records import Clip
 from onlooker.cli.command import command, stoppable
-from onlooker.config import DataConfig
 from onlooker.data.clips import read_clips, read_thumbnails
 from onlooker.data.scenes import SAME_SCENE, join_clips, scene_images, scenes
 from onlooker.data.split import group_of
-from onlooker.structures import Clip
 from onlooker_papers.real_clips.frozen import splits_of
 from onlooker_papers.results import write_whole
 

@@ -9,12 +9,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from onlooker.answer import NOTHING
-from onlooker.config import DataConfig
+from onlooker.base.answer import NOTHING
+from onlooker.base.config import DataConfig
+from onlooker.base.records import Clip, Segment
 from onlooker.data.transforms import to_video
 from onlooker.models.linear import LinearClassifier
-from onlooker.runs.features import weights_digest
-from onlooker.structures import Clip, Segment
+from onlooker.run.features import weights_digest
 from onlooker.video.reader import VideoReader
 
 RUN = Path("runs/nothing")  # folder of the features (8 GB, kept)

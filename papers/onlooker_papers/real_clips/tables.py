@@ -1,6 +1,6 @@
 """The tables of real clips."""
 
-from onlooker.evaluation.report import Table
+from onlooker.report.page import Table
 from onlooker_papers.tables import (
     Column,
     Columns,

@@ -38,15 +38,15 @@ import typer
 from numpy.typing import NDArray
 from rich.progress import track
 
-from onlooker.answer import NOTHING, nothing_class
+from onlooker.base.answer import NOTHING, nothing_class
+from onlooker.base.config import StreamConfig, TrainConfig
+from onlooker.base.records import Clip, Segment
 from onlooker.cli.command import command, stoppable
-from onlooker.config import StreamConfig, TrainConfig
 from onlooker.data.split import group_of
-from onlooker.evaluation.events import EventCurve, event_curve, segment_map
 from onlooker.models.linear import LinearClassifier
 from onlooker.models.registry import resolve
+from onlooker.report.events import EventCurve, event_curve, segment_map
 from onlooker.stream.events import Finder, Kept
-from onlooker.structures import Clip, Segment
 from onlooker.training.events import MOST_CLIPS, ClipFeatures, fit_events
 from onlooker.training.linear import Clips, choose, fit_layer
 from onlooker_papers.real_clips.figure_recordings import figures_in_recordings

@@ -18,11 +18,11 @@ import typer
 from numpy.typing import NDArray
 from rich.progress import track
 
-from onlooker.config import Settings
+from onlooker.base.config import Settings
+from onlooker.base.records import Clip, Step, Tube
 from onlooker.recognizer import Recognizer, load
-from onlooker.run_record import RunRecord
-from onlooker.runs.train import continue_run
-from onlooker.structures import Clip, Step, Tube
+from onlooker.run.record import RunRecord
+from onlooker.run.train import continue_run
 from onlooker.video.reader import VideoReader
 from onlooker_papers.real_clips.frozen import SETS, splits_of
 from onlooker_papers.results import About, Key, Row, write_rows

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from onlooker.config import Modality, TrainConfig
+from onlooker.base.config import Modality, TrainConfig
 from onlooker.models.registry import create_model, find_recipe
 from onlooker.models.video_model import count_parameters
 from onlooker.recognizer import Recognizer, load

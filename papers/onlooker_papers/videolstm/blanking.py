@@ -1,7 +1,7 @@
 """Choose the parameters of boxes from clips and their labels alone, by blanking parts of the
 frames.
 
-Compared with one fixed rule (`runs.train`), it costs much time and gains nothing on real clips: see
+Compared with one fixed rule (`run.train`), it costs much time and gains nothing on real clips: see
 the answered questions in results/. The moving digit's figures and those of UCF101's boxes were made
 with it.
 """

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from onlooker.settings import Config, setting
+from onlooker.base.settings import Config, setting
 from onlooker_papers.videolstm.foregrounds import (
     FOREGROUNDS,
     NOISE,

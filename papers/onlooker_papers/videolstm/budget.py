@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from onlooker.config import TrainConfig
+from onlooker.base.config import TrainConfig
 from onlooker_papers.videolstm.ablation import TRAINING
 
 

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from onlooker.base.records import Evaluation
 from onlooker.data.clips import ClipFrames
 from onlooker.recognizer import Recognizer
-from onlooker.structures import Evaluation
 
 Indices = NDArray[np.int64]
 

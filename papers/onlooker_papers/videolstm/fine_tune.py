@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from onlooker.config import DataConfig, TrainConfig
+from onlooker.base.config import DataConfig, TrainConfig
 from onlooker.data.clips import ClipFrames
 from onlooker.models.registry import create_model
 from onlooker.training.fit import fit

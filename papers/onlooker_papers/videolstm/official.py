@@ -12,17 +12,17 @@ from typing import Any, cast
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from onlooker.config import Modality, ModelConfig, Settings, TrainConfig
+from onlooker.base.config import Modality, ModelConfig, Settings, TrainConfig
+from onlooker.base.files import write_bytes, write_json
+from onlooker.base.records import ClipError
 from onlooker.data.clips import read_clips
 from onlooker.data.split import Split
-from onlooker.evaluation.report import Page
-from onlooker.files import write_bytes, write_json
 from onlooker.models.registry import resolve
 from onlooker.models.video_model import VideoModel
 from onlooker.recognizer import load
-from onlooker.runs.features import encoded_clips
-from onlooker.runs.preparation import build
-from onlooker.structures import ClipError
+from onlooker.report.page import Page
+from onlooker.run.features import encoded_clips
+from onlooker.run.preparation import build
 from onlooker_papers.memo import fingerprint, memo_of_training
 from onlooker_papers.pages import add_curves, add_left_out, add_settings
 from onlooker_papers.results import WHOLE, About, Row, command_line, write_rows

@@ -5,7 +5,7 @@ run.
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from onlooker.config import DataConfig, Modality, ModelConfig, Settings, TrainConfig
+from onlooker.base.config import DataConfig, Modality, ModelConfig, Settings, TrainConfig
 from onlooker.models.registry import resolve
 from onlooker_papers.published_sets.hmdb51 import HMDB51
 from onlooker_papers.published_sets.official import PublishedSet

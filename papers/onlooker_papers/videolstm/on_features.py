@@ -14,17 +14,17 @@ import torch
 from safetensors.torch import save
 from torch import nn
 
-from onlooker.config import DataConfig, Modality, TrainConfig
+from onlooker.base.config import DataConfig, Modality, TrainConfig
+from onlooker.base.files import write_bytes
+from onlooker.base.records import Clip
 from onlooker.data.clips import ClipFrames, read_clips
 from onlooker.data.split import Split
-from onlooker.evaluation.metrics import measure
-from onlooker.files import write_bytes
 from onlooker.models.encoders import build_encoder
 from onlooker.models.registry import create_model
 from onlooker.models.video_model import VideoModel, count_parameters
 from onlooker.recognizer import Recognizer, load
-from onlooker.runs.features import encoded_clips, weights_digest
-from onlooker.structures import Clip
+from onlooker.report.metrics import measure
+from onlooker.run.features import encoded_clips, weights_digest
 from onlooker.training.fit import fit
 from onlooker_papers.fusion import average_scores, choose_weights
 from onlooker_papers.intervals import as_text

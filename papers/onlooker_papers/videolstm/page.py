@@ -10,10 +10,10 @@ import torch
 from numpy.typing import NDArray
 from torchvision.utils import flow_to_image
 
-from onlooker.drawing.overlay import boxes, enlarge, full_strength, overlay
-from onlooker.evaluation.report import Page
-from onlooker.files import write_bytes
+from onlooker.base.files import write_bytes
 from onlooker.recognizer import load
+from onlooker.report.overlay import boxes, enlarge, full_strength, overlay
+from onlooker.report.page import Page
 from onlooker_papers.mnist import DigitSplit
 from onlooker_papers.pages import add_settings
 from onlooker_papers.sheet import sheet

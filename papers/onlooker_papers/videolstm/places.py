@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from onlooker.structures import Box, Tube
+from onlooker.base.records import Box, Tube
 from onlooker_papers.detection import (
     at_thresholds,
     cor_loc,

@@ -20,7 +20,7 @@ from safetensors.torch import load_file
 from sklearn.decomposition import PCA
 from torch import Tensor, nn
 
-from onlooker.config import DataConfig, Modality, ModelConfig, TrainConfig
+from onlooker.base.config import DataConfig, Modality, ModelConfig, TrainConfig
 from onlooker.data.clips import ClipFrames
 from onlooker.models.encoders import ENCODERS, build_encoder
 from onlooker.models.encoders.lite0 import LITE0

@@ -4,8 +4,8 @@ import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from onlooker.files import write_json
-from onlooker.runs.compare import default_jobs, run_parallel
+from onlooker.base.files import write_json
+from onlooker.run.compare import default_jobs, run_parallel
 from onlooker_papers.results import (
     About,
     Key,

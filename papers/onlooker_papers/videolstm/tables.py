@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from onlooker.evaluation.report import Table
+from onlooker.report.page import Table
 from onlooker_papers.tables import Entry, Results, build, code, key, rows, share, table
 from onlooker_papers.videolstm.ablation import BEST, ENSEMBLE, MOTION
 from onlooker_papers.videolstm.official_budget import BOTH, NAMES, SETS, SINGLE, STREAMS, VIDEOLSTM

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from onlooker.config import DataConfig, Modality
+from onlooker.base.config import DataConfig, Modality
 from onlooker.video.flow import flow, to_bytes
 from onlooker_papers.digits.data.moving_mnist import Sample
 from onlooker_papers.mnist import Digits, DigitSplit, split_mnist

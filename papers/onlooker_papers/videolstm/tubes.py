@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from onlooker.base.records import Tube
 from onlooker.localization import interpolate
-from onlooker.structures import Tube
 from onlooker_papers.videolstm.boxes import BoxParameters, Candidates
 
 __all__ = ["label_tubes", "link"]

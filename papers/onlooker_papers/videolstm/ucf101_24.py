@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from onlooker.structures import Clip, ClipError, Tube
+from onlooker.base.records import Clip, ClipError, Tube
 
 
 @dataclass(frozen=True)

@@ -22,13 +22,13 @@ from typing import Any
 import typer
 from rich.progress import track
 
-from onlooker.config import Settings
+from onlooker.base.config import Settings
+from onlooker.base.records import Clip, Prediction, Tube
 from onlooker.data.samples import read_sample
 from onlooker.localization import localize
 from onlooker.recognizer import load
-from onlooker.run_record import RunRecord
-from onlooker.runs.train import continue_run
-from onlooker.structures import Clip, Prediction, Tube
+from onlooker.run.record import RunRecord
+from onlooker.run.train import continue_run
 from onlooker_papers.real_clips.frozen import splits_of
 from onlooker_papers.results import About, Key, Row, write_rows
 from onlooker_papers.sets import data_folder

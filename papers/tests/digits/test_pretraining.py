@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from onlooker.files import read_json
+from onlooker.base.files import read_json
 from onlooker_papers.digits import as_published, pretraining
 from onlooker_papers.mnist import DigitSplit, split_digits
 

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import torch
 
+from onlooker.base.files import read_json, write_json
 from onlooker.data.transforms import to_video
-from onlooker.files import read_json, write_json
 from onlooker.models.classifier import Classifier
 from onlooker_papers.digits import held_out, pretraining, published, reproduce
 from onlooker_papers.digits.budget import FOLLOWING, GLIMPSES, QUICK, Entry

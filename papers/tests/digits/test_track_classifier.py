@@ -5,7 +5,7 @@ import sys
 
 import torch
 
-from onlooker.config import DataConfig
+from onlooker.base.config import DataConfig
 from onlooker.models.registry import create_model
 from onlooker.recognizer import Recognizer
 from onlooker_papers.digits.track_classifier import TrackClassifier

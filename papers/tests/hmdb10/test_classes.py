@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from published_trees import touch_hmdb51
 
+from onlooker.base.records import Clip, ClipError
 from onlooker.data.split import Split
-from onlooker.structures import Clip, ClipError
 from onlooker_papers.hmdb10.classes import CLASSES, FIRST_TEN, REPORT_CLIPS, hmdb10
 from onlooker_papers.published_sets.hmdb51 import read_split, source
 from onlooker_papers.sets import few_of_each

@@ -20,9 +20,9 @@ from pages import self_contained
 from torch import Tensor, nn
 from typer.testing import CliRunner
 
+from onlooker.base.config import DataConfig, TrainConfig
+from onlooker.base.files import read_json
 from onlooker.cli import app
-from onlooker.config import DataConfig, TrainConfig
-from onlooker.files import read_json
 from onlooker.models.encoders import ENCODERS
 from onlooker.video.write import write
 from onlooker_papers.hmdb10 import reproduce as module

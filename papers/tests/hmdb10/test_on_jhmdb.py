@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from moving_squares import make_set
 
-from onlooker.config import DataConfig
+from onlooker.base.config import DataConfig
+from onlooker.base.records import Clip, Curves
 from onlooker.data.sets import read_set
 from onlooker.data.split import make_splits
 from onlooker.models.video_model import VideoModel
-from onlooker.structures import Clip, Curves
 from onlooker.training.fit import fit
 from onlooker_papers.hmdb10 import on_jhmdb, reproduce
 from onlooker_papers.hmdb10.classes import FIRST_TEN

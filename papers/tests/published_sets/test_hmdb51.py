@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from published_trees import touch_hmdb51
 
+from onlooker.base.records import ClipError
 from onlooker.data.split import Split
-from onlooker.structures import ClipError
 from onlooker_papers.published_sets.hmdb51 import HMDB51, JHMDB, JHMDB_COUNTS, read_split, source
 
 TWO = ("cartwheel", "wave")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from onlooker.structures import ClipError
+from onlooker.base.records import ClipError
 from onlooker_papers.published_sets.ucf101 import COUNTS, UCF101, read_index, read_list
 
 CLASSES = ("Archery", "HandstandPushups", "YoYo")

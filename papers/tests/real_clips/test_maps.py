@@ -8,9 +8,9 @@ import torch
 from moving_squares import make_set
 
 import onlooker
+from onlooker.base.records import Clip, Tube
 from onlooker.models.linear import LinearClassifier
 from onlooker.recognizer import Recognizer, load
-from onlooker.structures import Clip, Tube
 from onlooker_papers.real_clips.faithfulness import class_activation, maps_of, marked, probabilities
 from onlooker_papers.real_clips.where_own import measured
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from moving_squares import make_set
 
-from onlooker.config import DataConfig, ModelConfig, TrainConfig
-from onlooker.files import read_json
-from onlooker.runs.train import train_run
+from onlooker.base.config import DataConfig, ModelConfig, TrainConfig
+from onlooker.base.files import read_json
+from onlooker.run.train import train_run
 from onlooker.training.linear import Clips
 from onlooker_papers.real_clips import few_shot, frozen, own_clips, tables
 

@@ -9,8 +9,8 @@ import torch
 from moving_squares import make_set
 from torch import Tensor, nn
 
-from onlooker.config import DataConfig, ModelConfig
-from onlooker.files import read_json
+from onlooker.base.config import DataConfig, ModelConfig
+from onlooker.base.files import read_json
 from onlooker_papers.real_clips import frozen, peers, tables
 from onlooker_papers.results import About, Row, write_rows
 

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from moving_squares import make_set
 
-from onlooker.config import DataConfig, ModelConfig, Settings, TrainConfig
-from onlooker.files import read_json
-from onlooker.runs.compare import settings_of
+from onlooker.base.config import DataConfig, ModelConfig, Settings, TrainConfig
+from onlooker.base.files import read_json
+from onlooker.run.compare import settings_of
 from onlooker_papers.real_clips import reproduce as module
 from onlooker_papers.real_clips.recipes import MODEL, RECIPES, SAMPLES, Recipe
 from onlooker_papers.real_clips.reproduce import write_set

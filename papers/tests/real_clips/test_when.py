@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from onlooker.files import read_json
+from onlooker.base.files import read_json
+from onlooker.base.records import Clip, Segment
 from onlooker.models.linear import LinearClassifier
 from onlooker.stream.events import Finder
-from onlooker.structures import Clip, Segment
 from onlooker_papers.real_clips import when as measured
 from onlooker_papers.real_clips.streams import Pace, Part, mostly_nothing, stitch, with_pauses
 from onlooker_papers.real_clips.when import (

@@ -10,11 +10,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onlooker.config import DataConfig, Modality
+from onlooker.base.config import DataConfig, Modality
+from onlooker.base.records import Clip
 from onlooker.data.clips import read_clips
 from onlooker.models.registry import create_model
 from onlooker.recognizer import Recognizer
-from onlooker.structures import Clip
 from onlooker_papers.videolstm.crops import ClipCrops, TemporalCrops, evaluate_crops
 
 Make = Callable[..., Path]

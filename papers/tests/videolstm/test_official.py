@@ -16,7 +16,7 @@ from golden import check
 from published_trees import write_hmdb51, write_ucf101
 from safetensors.torch import load_file
 
-from onlooker.config import TrainConfig
+from onlooker.base.config import TrainConfig
 from onlooker.models.registry import find_recipe
 from onlooker.recognizer import load
 from onlooker_papers.memo import fingerprint

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from onlooker.config import DataConfig, ModelConfig
+from onlooker.base.config import DataConfig, ModelConfig
 from onlooker.models.cells.lstm import LSTM, ConvLSTM
 from onlooker.models.registry import configured, create_model, find_recipe
 from onlooker.recognizer import Recognizer, load

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from onlooker.structures import Prediction, Tube
+from onlooker.base.records import Prediction, Tube
 from onlooker_papers.videolstm.real_places import (
     Seen,
     figures_of,

@@ -9,10 +9,10 @@ import pytest
 import torch
 from moving_squares import make_set
 
-from onlooker.config import DataConfig
+from onlooker.base.config import DataConfig
+from onlooker.base.files import read_json
 from onlooker.data.sets import read_set
 from onlooker.data.split import make_splits
-from onlooker.files import read_json
 from onlooker.models.encoders import build_encoder
 from onlooker_papers.results import assembled
 from onlooker_papers.videolstm import on_features, real_video, reduced

@@ -10,7 +10,7 @@ from published_trees import annotated_tube as tube
 from published_trees import write_annotations as write
 from scipy.io import savemat
 
-from onlooker.structures import ClipError
+from onlooker.base.records import ClipError
 from onlooker_papers.videolstm.ucf101_24 import ucf101_24
 
 NAME = "Surfing/v_Surfing_g01_c01"

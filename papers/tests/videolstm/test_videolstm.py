@@ -11,7 +11,7 @@ import pytest
 import torch
 from pages import self_contained
 
-from onlooker.config import TrainConfig
+from onlooker.base.config import TrainConfig
 from onlooker_papers.mnist import DigitSplit
 from onlooker_papers.videolstm import ablation, localization, reproduce
 from onlooker_papers.videolstm.ablation import ENSEMBLE, MEMBERS, SPECS, Trial, ensemble, summary

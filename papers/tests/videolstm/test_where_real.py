@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from onlooker.structures import Clip, Prediction, Tube
+from onlooker.base.records import Clip, Prediction, Tube
 from onlooker_papers.videolstm import where_real
 from onlooker_papers.videolstm.ucf101_24 import AnnotatedClip
 from onlooker_papers.videolstm.where_real import truth_of

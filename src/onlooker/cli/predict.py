@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
+from onlooker.base.config import StreamConfig
+from onlooker.base.files import read_json
 from onlooker.cli.command import Ray, RunArgument, Safe, command, note, stoppable, warn
-from onlooker.config import StreamConfig
-from onlooker.files import read_json
 from onlooker.storage import is_address
 
 group = typer.Typer()
@@ -54,7 +54,7 @@ def predict(
 ) -> Sequence[Exception]:
     """Predict what happens in clips, where and when: one row per clip, with the runner-up class."""
     from onlooker.data.folder import ignored_text
-    from onlooker.runs.predict import find_videos, predict_clips
+    from onlooker.run.predict import find_videos, predict_clips
 
     videos, ignored = find_videos(clips)
     failed = predict_clips(run, videos, out, json, threshold, ray, times or ())
@@ -90,7 +90,7 @@ def watch(
     """Find events in live streams: print a line for each event, when the class changes, and every
     second.
     """
-    from onlooker.runs.watch import watch_sources
+    from onlooker.run.watch import watch_sources
 
     with stoppable("run the same command to watch again"):
         return watch_sources(run, sources, stream, json, events or ())
@@ -145,7 +145,13 @@ def convert(
     """Convert labels of time intervals, such as those of an annotation program, to a CSV file to
     train on.
     """
-    from onlooker.annotations import FORMATS, Interval, count_of, find_format, read_intervals
+    from onlooker.formats.annotations import (
+        FORMATS,
+        Interval,
+        count_of,
+        find_format,
+        read_intervals,
+    )
 
     name = find_format(out, to)
     videos = dict[Path, list[Interval]]()

@@ -1,5 +1,5 @@
 """The commands on clips: generate, check, train, compare and evaluate; each is a few lines around
-`onlooker.runs`.
+`onlooker.run`.
 """
 
 import dataclasses
@@ -10,6 +10,18 @@ from typing import Annotated, Any
 
 import typer
 
+from onlooker.base.config import (
+    AUGMENTING,
+    CLIPS,
+    TRAINING,
+    DataConfig,
+    ModelConfig,
+    SetConfig,
+    Settings,
+    SharedConfig,
+    TrainConfig,
+)
+from onlooker.base.files import printable
 from onlooker.cli.command import (
     Clips,
     Folds,
@@ -22,18 +34,6 @@ from onlooker.cli.command import (
     stoppable,
     warn,
 )
-from onlooker.config import (
-    AUGMENTING,
-    CLIPS,
-    TRAINING,
-    DataConfig,
-    ModelConfig,
-    SetConfig,
-    Settings,
-    SharedConfig,
-    TrainConfig,
-)
-from onlooker.files import printable
 from onlooker.storage import path_or_address
 
 group = typer.Typer()
@@ -54,7 +54,7 @@ def check(clips: Clips, which: SetConfig, safe: Safe = False) -> None:
     do.
     """
     from onlooker.data.sets import read_set
-    from onlooker.runs import check as checking
+    from onlooker.run import check as checking
 
     with stoppable():
         checked = checking.check(read_set(clips, which, classes=1, fills=True))
@@ -85,8 +85,8 @@ def demo(
 ) -> None:
     """Generate clips of stick figures, and train on them as `onlooker train` does."""
     from onlooker.data.stick_figures import write_set
-    from onlooker.run_record import read_figures
-    from onlooker.runs.train import train_run
+    from onlooker.run.record import read_figures
+    from onlooker.run.train import train_run
 
     clips = run.with_name(f"{run.name}-clips")
     with stoppable():
@@ -146,7 +146,7 @@ def train(
     """
     from onlooker.data.sets import read_set
     from onlooker.models.registry import find_recipe, for_model
-    from onlooker.runs.train import default_run, train_run
+    from onlooker.run.train import default_run, train_run
     from onlooker.training.processes import launched
 
     model, data = for_model(model, data, given_options(context))
@@ -184,7 +184,7 @@ def _check_resumed(context: typer.Context, run: Path, clips: Path, asked: Settin
     line.
     """
     from onlooker.data.sets import root_of
-    from onlooker.run_record import RunRecord
+    from onlooker.run.record import RunRecord
 
     if not (run / "config.json").exists():
         raise FileNotFoundError(f"{run}: no run to resume; check --run, or leave out --resume")
@@ -207,8 +207,8 @@ def _cross_validate(
 ) -> None:
     from onlooker.data.sets import asked_splits, read_set
     from onlooker.models.registry import resolve
-    from onlooker.runs.compare import compare, with_baseline
-    from onlooker.runs.train import train_final
+    from onlooker.run.compare import compare, with_baseline
+    from onlooker.run.train import train_final
 
     if (run / "config.json").exists():
         raise FileExistsError(f"{run}: holds a run of one split; choose another folder with --run")
@@ -254,8 +254,8 @@ def compare(
     """
     from onlooker.data.sets import asked_splits, read_set
     from onlooker.models.registry import for_encoder
-    from onlooker.runs import compare as comparing
-    from onlooker.runs.train import default_run
+    from onlooker.run import compare as comparing
+    from onlooker.run.train import default_run
 
     run = run or default_run(clips, "compared")
     shared = Settings(models, for_encoder(models.encoder, data, given_options(context)), training)
@@ -290,7 +290,7 @@ def evaluate(
     With --recordings: mean average precision in time, events found, and false alarms per hour.
     """
     from onlooker.data.sets import read_set, set_name
-    from onlooker.runs import evaluate as evaluating
+    from onlooker.run import evaluate as evaluating
 
     if clips and recordings:
         raise ValueError("--clips and --recordings are two evaluations; give one of them")
@@ -314,7 +314,7 @@ def _print_comparison(figures: dict[str, Any], run: Path) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from onlooker.evaluation.report.summary import comparison_table
+    from onlooker.report.summary import comparison_table
 
     found = comparison_table(figures)
     printed = Table(*found.columns)
@@ -328,7 +328,7 @@ def _print_comparison(figures: dict[str, Any], run: Path) -> None:
 
 def _print_events(figures: dict[str, Any]) -> None:
     """A line for each recording that is left out, for each other one, and for all."""
-    from onlooker.evaluation.report import percent
+    from onlooker.report.page import percent
 
     warn(f"{error['path']}: {error['found']}; {error['remedy']}" for error in figures["skipped"])
     for name, measured in [*figures["recordings"].items(), ("all", figures)]:
@@ -345,7 +345,7 @@ def _print_events(figures: dict[str, Any]) -> None:
 
 
 def _print_metrics(measured: dict[str, Any], run: Path) -> None:
-    from onlooker.evaluation.report.summary import advice, first_line
+    from onlooker.report.summary import advice, first_line
 
     if not measured:
         typer.echo(f"trained without a test split: {run}")
@@ -364,7 +364,7 @@ def _print_terms(run: Path) -> None:
     this package.
     """
     from onlooker.models.encoders import TERMS
-    from onlooker.run_record import RunRecord
+    from onlooker.run.record import RunRecord
 
     model = RunRecord.read(run).settings.model
     if model.pretrained and not model.weights and model.encoder in TERMS:

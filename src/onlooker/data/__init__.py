@@ -1,1 +1,4 @@
-"""Sets of labeled clips, generated or on disk."""
+"""Samples: folders and lists of labeled clips, splits, the cache, findings about clips.
+
+It imports `base` and `video`, never a model. Begin with `clips`, and `sets` for what a user gives.
+"""

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from onlooker.files import NotWritableError, atomic_file, check_regular, explain_write_errors
+from onlooker.base.files import NotWritableError, atomic_file, check_regular, explain_write_errors
 from onlooker.video.sampling import Sampling
 
 Key = Mapping[str, Any]  # plain values, as in JSON: every setting that an array depends on, by name

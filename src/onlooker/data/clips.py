@@ -16,15 +16,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from onlooker.config import DataConfig, Modality
+from onlooker.base.config import DataConfig, Modality
+from onlooker.base.files import check_writable
+from onlooker.base.intervals import file_of
+from onlooker.base.parallel import map_ahead
+from onlooker.base.progress import tracked
+from onlooker.base.records import Clip, ClipError
 from onlooker.data.array_cache import NOT_WRITABLE_REMEDY, ArrayCache, load_rows
 from onlooker.data.samples import stored_frames
 from onlooker.data.scenes import FRAMES, NO_THUMBNAILS, thumbnails
-from onlooker.files import check_writable
-from onlooker.intervals import file_of
-from onlooker.processes import map_ahead
-from onlooker.stages import tracked
-from onlooker.structures import Clip, ClipError
 from onlooker.video.container import accessing
 from onlooker.video.sampling import Sampling, equally_spaced
 
@@ -190,7 +190,7 @@ def made_samples(
     """The samples of the clips for which `make` returns files, and an error for each other one.
 
     Args:
-        stage: of the progress, and the title of its bar (`stages`).
+        stage: of the progress, and the title of its bar (`base.progress`).
         strict, quiet: as in `read_clips`.
         threads: as in `map_ahead`.
     """

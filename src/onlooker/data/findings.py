@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from onlooker.config import DataConfig
+from onlooker.base.config import DataConfig
+from onlooker.base.records import Clip, ClipError
 from onlooker.data.samples import read_at
 from onlooker.data.scenes import SHARED, copies, scene_images, scenes, thumbnails
 from onlooker.data.split import SPLITS, Split, count_groups, group_of, source_of
-from onlooker.structures import Clip, ClipError
 from onlooker.video.image_sequence import RATE_REMEDY
 from onlooker.video.reader import VideoReader
 from onlooker.video.sampling import equally_spaced

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from onlooker.base.files import composed, model_folder
+from onlooker.base.records import Clip, ClipError
 from onlooker.data.lists import SPLIT_NAMES, Parts
 from onlooker.data.tables import Table, read_table
-from onlooker.files import composed, model_folder
-from onlooker.structures import Clip, ClipError
 from onlooker.video.image_sequence import RATE_FILE
 from onlooker.video.reader import is_video
 

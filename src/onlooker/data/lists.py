@@ -12,12 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
+from onlooker.base.files import composed
+from onlooker.base.intervals import WHOLE, Times, file_of, parse_time, split_interval, with_interval
+from onlooker.base.parallel import map_ahead
+from onlooker.base.records import Clip, ClipError
+from onlooker.base.settings import suggestion
 from onlooker.data.tables import Table, read_table
-from onlooker.files import composed
-from onlooker.intervals import WHOLE, Times, file_of, parse_time, split_interval, with_interval
-from onlooker.processes import map_ahead
-from onlooker.settings import suggestion
-from onlooker.structures import Clip, ClipError
 from onlooker.video.reader import VideoReader
 
 __all__ = ["check_classes", "cut_gaps"]

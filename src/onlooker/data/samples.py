@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from onlooker.config import DataConfig
-from onlooker.structures import ClipError
+from onlooker.base.config import DataConfig
+from onlooker.base.records import ClipError
 from onlooker.video.flow import read_flow
 from onlooker.video.reader import VideoReader
 from onlooker.video.resize import resize

@@ -15,8 +15,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from onlooker.base.records import Clip
 from onlooker.data.split import COPIES, SCENE, group_of
-from onlooker.structures import Clip
 from onlooker.video.sampling import equally_spaced
 
 __all__ = [

@@ -5,13 +5,13 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from onlooker.answer import NOTHING, nothing_class, perhaps_nothing
-from onlooker.config import SetConfig
+from onlooker.base.answer import NOTHING, nothing_class, perhaps_nothing
+from onlooker.base.config import SetConfig
+from onlooker.base.files import composed
+from onlooker.base.records import Clip, ClipError
 from onlooker.data.folder import read_folder
 from onlooker.data.lists import check_classes, fill_gaps, read_list
 from onlooker.data.split import Split, Splits, divide_recordings, hold_out_validation, make_splits
-from onlooker.files import composed
-from onlooker.structures import Clip, ClipError
 from onlooker.video.reader import is_video
 
 __all__ = ["ClipSet", "read_set"]

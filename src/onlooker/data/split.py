@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from onlooker.files import check_regular
-from onlooker.intervals import file_of, split_interval
-from onlooker.settings import field_of
-from onlooker.structures import Clip, ClipError
+from onlooker.base.files import check_regular
+from onlooker.base.intervals import file_of, split_interval
+from onlooker.base.records import Clip, ClipError
+from onlooker.base.settings import field_of
 from onlooker.video.container import accessing
 from onlooker.video.image_sequence import find_images
 

@@ -22,9 +22,9 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.interpolate import PchipInterpolator
 from scipy.special import softmax
 
+from onlooker.base.files import whole_folder, write_csv
+from onlooker.base.progress import tracked
 from onlooker.data.folder import RECORDINGS
-from onlooker.files import whole_folder, write_csv
-from onlooker.stages import tracked
 from onlooker.video.write import write
 
 __all__ = ["StickFigures", "write_set"]

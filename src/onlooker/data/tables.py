@@ -10,8 +10,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from onlooker.files import read_bytes
-from onlooker.structures import ClipError
+from onlooker.base.files import read_bytes
+from onlooker.base.records import ClipError
 from onlooker.video.reader import SUFFIXES
 
 __all__ = ["Table", "read_rows", "read_table", "read_text"]

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from onlooker.base.records import Floats, Pixels, Prediction, Tube
 from onlooker.localization.boxes import (
     ACTORS,
     SHARE,
@@ -23,7 +24,6 @@ from onlooker.localization.boxes import (
     to_share,
 )
 from onlooker.localization.motion import Scene, moved, moving
-from onlooker.structures import Floats, Pixels, Prediction, Tube
 
 __all__ = ["interpolate", "localize"]
 

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from onlooker.structures import Floats
+from onlooker.base.records import Floats
 
 GRID = (30, 40)  # rows and columns of a heat map
 ACTORS = 3  # that are found in a clip, at most

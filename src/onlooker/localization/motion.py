@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from onlooker.structures import Floats, Pixels
+from onlooker.base.records import Floats, Pixels
 
 Gray = NDArray[np.integer | np.floating]
 Transform = NDArray[np.float64]  # `2 3`, from a frame to another one

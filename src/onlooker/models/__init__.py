@@ -1,1 +1,5 @@
-"""Models: an encoder, a cell and a head predict the class at every frame of a video."""
+"""What: an encoder, a cell and a head predict the class at every frame of a video.
+
+Models know only tensors: they import `base`, no data and no video files. Begin with `registry`,
+the table of models, and `linear`, the default.
+"""

@@ -7,7 +7,7 @@ from typing import Any, Literal, cast
 
 from torch import nn
 
-from onlooker.config import (
+from onlooker.base.config import (
     AUGMENTING,
     AUTO_ENCODER,
     DataConfig,
@@ -16,6 +16,7 @@ from onlooker.config import (
     Settings,
     TrainConfig,
 )
+from onlooker.base.settings import suggestion
 from onlooker.models.classifier import Classifier
 from onlooker.models.encoders import TERMS, has_weights, load_packages
 from onlooker.models.encoders.lite0 import LITE0, LITE0_SIZE, installed_weights
@@ -23,7 +24,6 @@ from onlooker.models.encoders.pose import POSE
 from onlooker.models.encoders.video import is_video
 from onlooker.models.linear import LinearClassifier, LinearVideo
 from onlooker.models.video_model import VideoModel
-from onlooker.settings import suggestion
 
 __all__ = [
     "Recipe",

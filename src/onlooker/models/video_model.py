@@ -15,9 +15,16 @@ from safetensors import SafetensorError
 from safetensors.torch import load_model
 from torch import Tensor, nn
 
-from onlooker.files import RECORD, check_digest, check_regular, format_bytes, read_json, reading
+from onlooker.base.files import (
+    RECORD,
+    check_digest,
+    check_regular,
+    format_bytes,
+    read_json,
+    reading,
+)
+from onlooker.base.settings import check_type
 from onlooker.models.encoders import ENCODERS, TERMS, Encoder
-from onlooker.settings import check_type
 
 __all__ = ["Output", "VideoModel", "count_parameters", "make_head"]
 

@@ -10,11 +10,11 @@ from fastapi.security import HTTPBearer
 from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
+from onlooker.base.records import Segment
 from onlooker.serve.jobs import Jobs
 from onlooker.serve.look import Looks
 from onlooker.serve.media import receive
 from onlooker.serve.problem import Problem
-from onlooker.structures import Segment
 
 __all__ = ["create_api"]
 

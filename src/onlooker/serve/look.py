@@ -27,16 +27,16 @@ from numpy.typing import NDArray
 from PIL import Image
 from starlette.concurrency import run_in_threadpool
 
-from onlooker.annotations import FORMATS, of_prediction
-from onlooker.drawing.overlay import full_strength, write_drawn
+from onlooker.base.records import Prediction, Step
+from onlooker.formats.annotations import FORMATS, of_prediction
 from onlooker.recognizer import Recognizer
+from onlooker.report.overlay import full_strength, write_drawn
 from onlooker.serve.jobs import Job, Jobs
 from onlooker.serve.media import convert, receive
 from onlooker.serve.models import Models
 from onlooker.serve.problem import Problem, as_problem, t
 from onlooker.serve.project import file_name
 from onlooker.serve.settings import ServeSettings
-from onlooker.structures import Prediction, Step
 from onlooker.video.transcode import VideoFacts
 
 __all__ = ["Look", "Looks", "Viewer", "add_routes", "decode_jpeg", "describe_prediction"]

@@ -20,10 +20,10 @@ from urllib.parse import unquote
 
 from fastapi import Request
 
-from onlooker.files import explain_write_errors
+from onlooker.base.files import explain_write_errors
+from onlooker.base.records import ClipError
 from onlooker.serve.problem import Problem
 from onlooker.serve.project import Project
-from onlooker.structures import ClipError
 from onlooker.video.safe import TooLongError
 from onlooker.video.transcode import VideoFacts, safe_transcode
 

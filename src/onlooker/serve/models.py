@@ -10,12 +10,12 @@ from threading import Lock
 from typing import Any
 
 import onlooker
-from onlooker.answer import nothing_name
-from onlooker.config import StreamConfig
-from onlooker.evaluation.events import EventCurve
-from onlooker.files import RECORD, model_folder, read_json
+from onlooker.base.answer import nothing_name
+from onlooker.base.config import StreamConfig
+from onlooker.base.files import RECORD, model_folder, read_json
 from onlooker.recognizer import Recognizer
-from onlooker.run_record import REPORT
+from onlooker.report.events import EventCurve
+from onlooker.run.record import REPORT
 from onlooker.serve.problem import Problem
 from onlooker.serve.settings import ServeSettings
 

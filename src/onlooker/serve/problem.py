@@ -11,8 +11,8 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from onlooker.files import DiskFullError, NotWritableError
-from onlooker.structures import ClipError
+from onlooker.base.files import DiskFullError, NotWritableError
+from onlooker.base.records import ClipError
 
 __all__ = ["API", "TEXTS", "Problem", "as_problem", "t"]
 

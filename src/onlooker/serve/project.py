@@ -27,11 +27,8 @@ from typing import Any, NamedTuple
 
 from filelock import FileLock, Timeout
 
-from onlooker.answer import require_one_nothing
-from onlooker.data.folder import RECORDINGS
-from onlooker.data.folder import is_hidden as is_skipped
-from onlooker.data.tables import read_table
-from onlooker.files import (
+from onlooker.base.answer import require_one_nothing
+from onlooker.base.files import (
     check_writable,
     composed,
     printable,
@@ -42,9 +39,12 @@ from onlooker.files import (
     write_csv,
     write_json,
 )
+from onlooker.base.records import ClipError
+from onlooker.base.settings import check_type, field_of
+from onlooker.data.folder import RECORDINGS
+from onlooker.data.folder import is_hidden as is_skipped
+from onlooker.data.tables import read_table
 from onlooker.serve.problem import Problem, t
-from onlooker.settings import check_type, field_of
-from onlooker.structures import ClipError
 from onlooker.video.reader import is_video
 
 __all__ = [

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 
-from onlooker.settings import Config, setting
+from onlooker.base.settings import Config, setting
 from onlooker.storage import is_address
 
 __all__ = ["ServeSettings", "is_loopback", "page_address"]

@@ -10,11 +10,11 @@ from fastapi.responses import FileResponse
 from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 
-from onlooker.answer import nothing_class, nothing_name, require_one_nothing
+from onlooker.base.answer import nothing_class, nothing_name, require_one_nothing
+from onlooker.base.files import file_digest, printable
 from onlooker.data.findings import IMBALANCE
 from onlooker.data.folder import entries
-from onlooker.files import file_digest, printable
-from onlooker.run_record import REPORT
+from onlooker.run.record import REPORT
 from onlooker.serve.jobs import Jobs
 from onlooker.serve.look import Looks
 from onlooker.serve.media import Previews, convert, receive

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import onlooker
-from onlooker.evaluation.metrics import FORMULA
-from onlooker.evaluation.report.summary import advice, first_line
-from onlooker.files import composed, printable, read_csv
-from onlooker.run_record import SCORES, read_figures
+from onlooker.base.files import composed, printable, read_csv
+from onlooker.report.metrics import FORMULA
+from onlooker.report.summary import advice, first_line
+from onlooker.run.record import SCORES, read_figures
 from onlooker.serve.jobs import Job
 from onlooker.serve.models import Models, find_model
 from onlooker.serve.problem import Problem

@@ -1,1 +1,5 @@
-"""When: scores of windows become events, by one mechanism for files, recordings and cameras."""
+"""When, and live: windows become events, cameras are read, a model processes frame by frame.
+
+`events` is the one mechanism for files, recordings and cameras, and imports `base` alone; `streams`
+is a model on several `sources`. Begin with `streams`.
+"""

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from onlooker.answer import event_scores
-from onlooker.structures import ClipError, Prediction, Segment, Step, Tube
+from onlooker.base.answer import event_scores
+from onlooker.base.records import ClipError, Prediction, Segment, Step, Tube
 
 __all__ = ["Finder", "Kept"]
 

@@ -1,1 +1,5 @@
-"""Fit a model to a set of clips."""
+"""Fit a model to a set of clips: by gradient descent, or as a linear layer.
+
+It imports models and data, and writes only checkpoints and curves; `run` calls it. Begin with
+`linear`, the default, or `fit`.
+"""

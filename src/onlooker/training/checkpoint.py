@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from onlooker.files import atomic_file, check_regular, explain_write_errors
+from onlooker.base.files import atomic_file, check_regular, explain_write_errors
 
 __all__ = ["load_checkpoint"]
 

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from scipy.special import expit, softmax
 from torch import Tensor
 
-from onlooker.config import StreamConfig
-from onlooker.evaluation.events import EventCurve, event_curve
+from onlooker.base.config import StreamConfig
+from onlooker.base.records import Segment
 from onlooker.models.linear import LinearClassifier
+from onlooker.report.events import EventCurve, event_curve
 from onlooker.stream.events import Finder
-from onlooker.structures import Segment
 from onlooker.training.linear import Choice, Clips, fitted_layer, one_thread
 from onlooker.training.regression import Layer, Method, cross_validate, regress
 

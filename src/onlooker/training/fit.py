@@ -15,13 +15,13 @@ from torch.optim import AdamW, Optimizer, RMSprop
 from torch.optim.lr_scheduler import ConstantLR, LRScheduler, OneCycleLR
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from onlooker.config import DataConfig, TrainConfig
-from onlooker.evaluation.metrics import balancing_weights
-from onlooker.files import write_csv
+from onlooker.base.config import DataConfig, TrainConfig
+from onlooker.base.files import write_csv
+from onlooker.base.progress import report
+from onlooker.base.records import Curves
 from onlooker.models.classifier import clip_scores
 from onlooker.models.video_model import VideoModel, choose_device
-from onlooker.stages import report
-from onlooker.structures import Curves
+from onlooker.report.metrics import balancing_weights
 from onlooker.training.checkpoint import load_checkpoint, restore, save_checkpoint
 from onlooker.training.forward import forward_samples, uses_bf16
 from onlooker.training.processes import launched
@@ -161,7 +161,7 @@ class Fitting(nn.Module):
 
     def _trained(self, logits: Tensor) -> Tensor:
         """The frames of `B T K` that the loss uses: the last, or all (also for `auto`, which
-        `runs.train` replaces).
+        `run.train` replaces).
         """
         return logits[:, -1:] if self.train_config.loss == "last" else logits
 

@@ -5,7 +5,7 @@ features are not.
 import torch
 from torch import Tensor
 
-from onlooker.config import DataConfig, Precision
+from onlooker.base.config import DataConfig, Precision
 from onlooker.data.transforms import augment, to_video
 from onlooker.models.video_model import Output, VideoModel
 

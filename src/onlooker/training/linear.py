@@ -20,14 +20,14 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from onlooker.answer import decide
-from onlooker.config import ClassWeights, DataConfig
+from onlooker.base.answer import decide
+from onlooker.base.config import ClassWeights, DataConfig
+from onlooker.base.progress import tracked
 from onlooker.data.findings import IMBALANCE
-from onlooker.evaluation.events import EventThreshold, choose_threshold
-from onlooker.evaluation.metrics import balancing_weights, fit_temperature
 from onlooker.models.linear import ORDERED, UNORDERED, LinearClassifier
 from onlooker.models.video_model import VideoModel, choose_device
-from onlooker.stages import tracked
+from onlooker.report.events import EventThreshold, choose_threshold
+from onlooker.report.metrics import balancing_weights, fit_temperature
 from onlooker.training.forward import encode_samples
 from onlooker.training.regression import Layer, Method, Tested, cross_validate, regress, spread_of
 

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import torch
 
-from onlooker.processes import end_with_parent
+from onlooker.base.parallel import end_with_parent
 
 _LOST = "another process has ended; see its own message, and continue with --resume"
 _GRACE = (

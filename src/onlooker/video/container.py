@@ -14,9 +14,9 @@ import av
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from onlooker.files import is_regular, without_password
-from onlooker.intervals import file_of
-from onlooker.structures import ClipError
+from onlooker.base.files import is_regular, without_password
+from onlooker.base.intervals import file_of
+from onlooker.base.records import ClipError
 
 MAX_SIDE = 16384
 MAX_PIXELS = 8192 * 8192  # of one frame; a header of a few bytes can claim gigabytes

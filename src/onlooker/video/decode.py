@@ -17,8 +17,8 @@ from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from onlooker.intervals import Times
-from onlooker.structures import ClipError, Frames
+from onlooker.base.intervals import Times
+from onlooker.base.records import ClipError, Frames
 from onlooker.video.container import MAX_SIDE, REENCODE, check_size, error_text, open_video
 from onlooker.video.resize import Pixels, resize, shrink
 from onlooker.video.sampling import Indices, Sampling, Timing
@@ -248,7 +248,7 @@ def decode_packets(
 
 
 def decode_file(path: Path) -> Iterator[tuple[int, float, VideoFrame]]:
-    """All frames of a file that can be decoded, in display order: index, seconds (`structures`),
+    """All frames of a file that can be decoded, in display order: index, seconds (`base.records`),
     frame.
 
     Times always ascend: a frame whose timestamp is missing or runs backwards follows one frame

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from onlooker.structures import ClipError, Frames
+from onlooker.base.records import ClipError, Frames
 from onlooker.video.reader import VideoReader
 from onlooker.video.resize import Pixels, to_square
 from onlooker.video.sampling import Indices, Sampling

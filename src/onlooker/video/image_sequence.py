@@ -21,8 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from onlooker.files import is_regular
-from onlooker.structures import ClipError
+from onlooker.base.files import is_regular
+from onlooker.base.records import ClipError
 from onlooker.video.container import accessing, check_size
 from onlooker.video.decode import RATE, FrameStore
 from onlooker.video.sampling import Timing

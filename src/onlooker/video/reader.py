@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from onlooker.intervals import Times, file_of, split_interval
-from onlooker.structures import ClipError, Frames
+from onlooker.base.intervals import Times, file_of, split_interval
+from onlooker.base.records import ClipError, Frames
 from onlooker.video.decode import FrameStore, Which
 from onlooker.video.image_sequence import ImageSequence, numbered_images
 from onlooker.video.resize import Pixels
@@ -108,7 +108,7 @@ class VideoReader:
 
     @property
     def times(self) -> NDArray[np.float64]:
-        """When each frame is shown, in seconds (`structures`)."""
+        """When each frame is shown, in seconds (`base.records`)."""
         return self.timing.times
 
     @property

@@ -24,9 +24,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from onlooker.files import DiskFullError, NotWritableError
-from onlooker.intervals import file_of
-from onlooker.structures import ClipError
+from onlooker.base.files import DiskFullError, NotWritableError
+from onlooker.base.intervals import file_of
+from onlooker.base.records import ClipError
 from onlooker.video.decode import FrameStore
 from onlooker.video.sampling import Timing
 

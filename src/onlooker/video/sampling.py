@@ -12,8 +12,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from onlooker.intervals import Times
-from onlooker.structures import ClipError
+from onlooker.base.intervals import Times
+from onlooker.base.records import ClipError
 
 __all__ = ["equally_spaced"]
 
@@ -40,7 +40,7 @@ class Timing(NamedTuple):
     """When the frames of a video are shown.
 
     Args:
-        times: of each frame, in seconds (`structures`), ascending.
+        times: of each frame, in seconds (`base.records`), ascending.
         end: when the last one ends.
         assumes_rate: 25 frames per second are assumed, because nothing says how many there are.
     """

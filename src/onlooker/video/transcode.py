@@ -14,9 +14,9 @@ import av
 from av.video.frame import VideoFrame
 from PIL import Image
 
-from onlooker.files import atomic_file
-from onlooker.intervals import file_of
-from onlooker.structures import ClipError
+from onlooker.base.files import atomic_file
+from onlooker.base.intervals import file_of
+from onlooker.base.records import ClipError
 from onlooker.video.container import open_video
 from onlooker.video.decode import (
     RATE,

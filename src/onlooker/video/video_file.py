@@ -27,9 +27,9 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from onlooker.intervals import file_of
-from onlooker.processes import free_cores
-from onlooker.structures import ClipError
+from onlooker.base.intervals import file_of
+from onlooker.base.parallel import free_cores
+from onlooker.base.records import ClipError
 from onlooker.video.container import open_video
 from onlooker.video.decode import (
     RATE,

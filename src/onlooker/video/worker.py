@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from onlooker.processes import become_worker
-from onlooker.structures import ClipError
+from onlooker.base.parallel import become_worker
+from onlooker.base.records import ClipError
 from onlooker.video.reader import VideoReader
 from onlooker.video.safe import ERRORS, MEMORY, REMEDY, Answer
 from onlooker.video.transcode import transcode

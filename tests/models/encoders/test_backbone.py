@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from onlooker.config import DataConfig, ModelConfig
+from onlooker.base.config import DataConfig, ModelConfig
 from onlooker.models.classifier import Classifier
 from onlooker.models.encoders import build_encoder
 from onlooker.models.encoders.backbone import Backbone

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from packaged_weights import put_lite0
 
-from onlooker.config import DataConfig, ModelConfig, TrainConfig
+from onlooker.base.config import DataConfig, ModelConfig, TrainConfig
 from onlooker.models.encoders import build_encoder
 from onlooker.models.encoders import lite0 as module
 from onlooker.models.encoders.lite0 import LITE0_SIZE, Lite0, installed_weights

@@ -11,7 +11,7 @@ from hatchling.builders.wheel import WheelBuilder
 from packaged_weights import put_weights
 from safetensors import safe_open
 
-from onlooker.config import DataConfig, ModelConfig, TrainConfig
+from onlooker.base.config import DataConfig, ModelConfig, TrainConfig
 from onlooker.models.encoders import TERMS, build_encoder, small
 from onlooker.models.registry import configured, create_model, resolve
 from onlooker.models.video_model import VideoModel

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from onlooker.config import DataConfig, ModelConfig, TrainConfig
+from onlooker.base.config import DataConfig, ModelConfig, TrainConfig
 from onlooker.models.encoders import ENCODERS, build_encoder, pose
 from onlooker.models.encoders.lite0 import Lite0
 from onlooker.models.linear import LinearClassifier

@@ -9,7 +9,7 @@ import torchvision
 from safetensors.torch import save_file
 from torchvision.models import _api
 
-from onlooker.config import DataConfig, ModelConfig, TrainConfig
+from onlooker.base.config import DataConfig, ModelConfig, TrainConfig
 from onlooker.models.encoders import build_encoder
 from onlooker.models.encoders.video import torchvision_video
 from onlooker.models.registry import create_model, resolve

@@ -9,11 +9,11 @@ from typing import Any, Protocol, cast
 import torch
 from torch import Tensor, nn
 
+from onlooker.base.settings import suggestion
 from onlooker.models.encoders.backbone import Backbone
 from onlooker.models.encoders.lite0 import LITE0, Lite0
 from onlooker.models.encoders.pose import POSE, Pose
 from onlooker.models.encoders.small import Small, load_packaged
-from onlooker.settings import suggestion
 
 __all__ = ["ENCODERS", "TERMS", "Encoder", "build_encoder"]
 

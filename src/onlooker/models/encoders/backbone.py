@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from onlooker.files import check_regular
+from onlooker.base.files import check_regular
 
 
 class Backbone(nn.Module):

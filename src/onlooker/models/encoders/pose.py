@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from onlooker.files import check_regular
+from onlooker.base.files import check_regular
 from onlooker.models.encoders.backbone import loading
 from onlooker.models.encoders.lite0 import Lite0
 

@@ -5,8 +5,8 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from onlooker.base.settings import suggestion
 from onlooker.models.encoders.backbone import loading
-from onlooker.settings import suggestion
 
 _SPAN = 16  # frames that the networks of torchvision are usually given
 PREFIX = "torchvision:"

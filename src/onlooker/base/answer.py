@@ -1,0 +1,185 @@
+"""What a model answers: the most probable class, or that nothing happens. Every figure is of this
+decision.
+"""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from onlooker.base.files import composed
+
+__all__ = ["NOTHING", "nothing_class", "nothing_name", "require_one_nothing"]
+
+NOTHING = "nothing"
+# Names of the class in which nothing happens, as `_letters` of them; the first one that is among
+# the classes is it.
+_NAMES = (
+    NOTHING,
+    "none",
+    "background",
+    "idle",
+    "noevent",
+    "noaction",
+    "nogesture",
+    "noactivity",
+    "nomotion",
+)
+# Names of such classes that can also mean an event, or the opposite of one: users are asked.
+_PERHAPS = (
+    "normal",
+    "other",
+    "others",
+    "doingotherthings",
+    "negative",
+    "rest",
+    "neutral",
+    "unknown",
+)
+# no_fall, NonViolence
+_NEGATION = re.compile(r"(?i:no|non|not|without)[\W_]+\w|([Nn]on?|[Nn]ot)[A-Z][a-z]")
+
+
+def _letters(name: str) -> str:
+    """A name without case and separators."""
+    return re.sub(r"[\W_]+", "", composed(name)).casefold()
+
+
+def nothing_class(classes: Sequence[str], nothing: str | None = None) -> int | None:
+    """The position of the class in which nothing happens; None if there is none.
+
+    Args:
+        nothing: its name; "": no class is; None: the first with a usual name, such as nothing, none
+            or idle.
+    """
+    if nothing is not None:
+        return classes.index(composed(nothing)) if composed(nothing) in classes else None
+    names = [_letters(name) for name in classes]
+    return next((names.index(name) for name in _NAMES if name in names), None)
+
+
+def require_one_nothing(classes: Sequence[str], nothing: str | None = None) -> None:
+    """Raise a ValueError if `nothing` is no class, or if it is None and several classes have usual
+    names.
+    """
+    if nothing and composed(nothing) not in classes:
+        raise ValueError(
+            f"nothing is {nothing!r}, expected a class: {', '.join(classes)}; or '' for none of them"
+        )
+    usual = [name for name in classes if _letters(name) in _NAMES]
+    if nothing is None and len(usual) > 1:
+        remedy = "make one class of them, or name one with --nothing"
+        raise ValueError(
+            f"classes {' and '.join(usual)} mean the same, that nothing happens; {remedy}"
+        )
+
+
+def perhaps_nothing(classes: Sequence[str]) -> list[str]:
+    """The classes in which nothing may happen, by their names, if no class has a usual name."""
+    if nothing_class(classes) is not None:
+        return []
+    return [name for name in classes if _letters(name) in _PERHAPS or _NEGATION.match(name)]
+
+
+def nothing_name(classes: Sequence[str], nothing: str | None = None) -> str:
+    """The name of the answer that nothing happens: that of `nothing_class`; if there is none,
+    `nothing`.
+    """
+    position = nothing_class(classes, nothing)
+    if position is not None:
+        return classes[position]
+    return "no event" if NOTHING in classes else NOTHING
+
+
+def answer_names(classes: Sequence[str], nothing: str | None = None) -> tuple[str, ...]:
+    """The names of all answers: the classes, and after them that nothing happens, unless it is one
+    of them.
+    """
+    if nothing_class(classes, nothing) is not None:
+        return tuple(classes)
+    return (*classes, nothing_name(classes, nothing))
+
+
+def event_scores(scores: NDArray[np.floating], nothing: int | None) -> NDArray[np.floating]:
+    """Probabilities `... K` with -1 for the class in which nothing happens: all others are events."""
+    return (
+        scores if nothing is None else np.where(np.arange(scores.shape[-1]) == nothing, -1, scores)
+    )
+
+
+def decide(
+    scores: NDArray[np.floating], nothing: int | None, threshold: ArrayLike | None
+) -> NDArray[np.int64]:
+    """The answers, positions among `answer_names`: the most probable event if it reaches the
+    threshold, else nothing.
+
+    Args:
+        scores: `... K`, probabilities.
+        nothing: position of the class in which nothing happens (`nothing_class`).
+        threshold: one for all, or one for each of `...`; without one (None, NaN) the answer is the
+            most probable class.
+    """
+    minimum = np.asarray(np.nan if threshold is None else threshold, scores.dtype)
+    events = event_scores(scores, nothing)
+    silent = scores.shape[-1] if nothing is None else nothing
+    answers = np.where(events.max(-1) >= minimum, events.argmax(-1), silent)
+    return np.where(np.isnan(minimum), scores.argmax(-1), answers)
+
+
+def answer_scores(scores: NDArray[np.floating], answers: NDArray[np.int64]) -> NDArray[np.floating]:
+    """The probability of each answer; of nothing, if it is not a class: one minus the highest
+    probability.
+    """
+    every = np.concatenate([scores, 1 - scores.max(-1, keepdims=True)], -1)
+    return np.take_along_axis(every, answers[..., None], -1)[..., 0]
+
+
+class Scored:
+    """A record with a probability for each class, and the threshold of events, if there is one."""
+
+    scores: NDArray[np.float32]
+    classes: tuple[str, ...]
+    threshold: float | None
+    nothing: str | None
+
+    @property
+    def label(self) -> str:
+        """The most probable class; with a threshold, the most probable event that reaches it, else
+        nothing.
+        """
+        answer = decide(self.scores, nothing_class(self.classes, self.nothing), self.threshold)
+        return answer_names(self.classes, self.nothing)[int(answer)]
+
+    @property
+    def nothing_name(self) -> str:
+        """The name of the answer that nothing happens."""
+        return nothing_name(self.classes, self.nothing)
+
+    @property
+    def score(self) -> float:
+        """The probability of `label`; if that is nothing, and not a class: one minus the highest
+        probability.
+        """
+        label = self.label
+        return float(
+            self.scores[self.classes.index(label)]
+            if label in self.classes
+            else 1 - self.scores.max()
+        )
+
+    @property
+    def ranking(self) -> list[tuple[str, float]]:
+        """The answer with its probability, then all other classes, highest first."""
+        order = [self.classes[k] for k in np.argsort(-self.scores, kind="stable")]
+        scores = dict(zip(self.classes, self.scores.tolist(), strict=True))
+        return [
+            (self.label, self.score),
+            *((name, scores[name]) for name in order if name != self.label),
+        ]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        scores = dict(zip(self.classes, self.scores.tolist(), strict=True))
+        return {"label": self.label, "score": self.score, "scores": scores}

@@ -1,0 +1,336 @@
+"""The settings of a run: one dataclass per group of options."""
+
+import csv
+from dataclasses import dataclass, fields
+from typing import Any, Literal, NamedTuple
+
+from onlooker.base.files import format_bytes
+from onlooker.base.settings import Config, setting
+
+__all__ = [
+    "Aggregation",
+    "DataConfig",
+    "Loss",
+    "Modality",
+    "ModelConfig",
+    "Settings",
+    "StreamConfig",
+    "TrainConfig",
+]
+
+Modality = Literal["rgb", "flow", "both"]
+Normalization = Literal["auto", "half", "imagenet", "lite0", "mnist"]
+Loss = Literal["auto", "every", "last"]
+Aggregation = Literal["auto", "mean", "product", "last"]
+Precision = Literal["auto", "32", "bf16"]
+ClassWeights = Literal["auto", "none", "balanced"]
+
+AUTO_ENCODER = "auto"
+_SAMPLE = 1 << 32  # maximum bytes of one sample in uint8; float32 takes four times as many
+
+# Headings of `--help-all`, for options that few people need.
+INPUT = "Model input"
+AUGMENTATION = "Augmentation of training clips"
+MODEL = "Model"
+TRAINING = "Training"
+CLIPS = "Clips and splits"
+CONNECTION = "Cameras and live addresses"
+
+
+@dataclass(frozen=True)
+class DataConfig(Config):
+    """How a video becomes a sample."""
+
+    frames: int = setting(
+        16,
+        "Equally spaced frames of each clip; a shorter clip repeats its last frame.",
+        minimum=1,
+        maximum=10_000,
+    )
+    size: int = setting(
+        112,
+        "Height and width in pixels to which frames are resized; default with lite0: 224.",
+        minimum=8,
+        maximum=4096,
+    )
+    modality: Modality = setting("rgb", "Model input: RGB frames, optical flow, or both.")
+    channels: int = setting(3, "3 for RGB frames, 1 for grayscale.", INPUT)
+    normalization: Normalization = setting(
+        "auto", "Pixel values; auto: that of pretrained weights, else half.", INPUT
+    )
+    translate: float = setting(
+        0.1, "Maximum shift, as a fraction of the frame size.", AUGMENTATION, minimum=0, below=1
+    )
+    scale: float = setting(
+        0.1, "Maximum change of scale: 0.1 is from 90 % to 110 %.", AUGMENTATION, minimum=0, below=1
+    )
+    degrees: float = setting(
+        0.0, "Maximum rotation in degrees, either way.", AUGMENTATION, minimum=0, maximum=180
+    )
+    hflip: bool = setting(
+        False, "Mirror half of the clips (wrong where left and right differ).", AUGMENTATION
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.channels not in (1, 3):
+            raise ValueError(f"channels is {self.channels}, expected 1 (grayscale) or 3 (RGB)")
+        if (needed := self.frames * self.size**2 * self.in_channels) > _SAMPLE:
+            sizes = f"{format_bytes(needed)}, at most {format_bytes(_SAMPLE)} are possible"
+            raise ValueError(
+                f"frames is {self.frames}, size is {self.size}: {sizes}; use fewer frames, or smaller ones"
+            )
+
+    @property
+    def flow_limit(self) -> float:
+        """Where displacements are clipped, in pixels of a sample: 20 in a frame of 256, as in
+        two-stream papers.
+        """
+        return 20 * self.size / 256
+
+    @property
+    def flow_channels(self) -> int:
+        """How many of a sample's last channels are optical flow: x and y."""
+        return 0 if self.modality == "rgb" else 2
+
+    @property
+    def image_channels(self) -> int:
+        """How many of a sample's first channels show the scene: the RGB or gray ones, or the flow
+        if there are none.
+        """
+        return self.flow_channels if self.modality == "flow" else self.channels
+
+    @property
+    def in_channels(self) -> int:
+        """All channels of a sample (C): RGB or gray unless the modality is flow, then the flow if
+        there is any.
+        """
+        return (0 if self.modality == "flow" else self.channels) + self.flow_channels
+
+
+# Settings that augment the frames of training clips; stored features are not augmented.
+AUGMENTING = frozenset(f.name for f in fields(DataConfig) if f.metadata["group"] == AUGMENTATION)
+
+
+@dataclass(frozen=True)
+class ModelConfig(Config):
+    """Which model."""
+
+    name: str = setting("linear", "The model; `onlooker models` lists them.")
+    encoder: str = setting(
+        "small",
+        "Image encoder: small, lite0 (extra imagenet), pose (extra pose: lite0 and body landmarks), conv4, or any timm "
+        "network; NAME:vector pools its features to one vector. auto, the default of linear where lite0 is installed: "
+        "small or lite0, by cross-validation. Video encoder (linear): torchvision:NAME, such as torchvision:r3d_18.",
+    )
+    pretrained: bool | None = setting(
+        None,
+        "Start the encoder from pretrained weights; default: if they are installed (small). Those "
+        "of timm (ImageNet) and torchvision (Kinetics) are downloaded.",
+    )
+    weights: str = setting(
+        "",
+        "A .safetensors or .pth file of the weights of a timm or torchvision network, in place of a download; with "
+        "pose, MediaPipe's wheel.",
+        MODEL,
+    )
+    frozen: bool | None = setting(
+        None,
+        "Keep the encoder's weights; default: if they are pretrained and the input is RGB frames. Fine-tuning them "
+        "(--no-frozen) takes several times as long, and needs more clips.",
+        MODEL,
+    )
+    hidden: int = setting(
+        64, "Units or channels of the recurrent cell.", MODEL, minimum=1, maximum=16_384
+    )
+    head_units: int = setting(
+        0, "Units of a tanh layer before the output; 0: none.", MODEL, minimum=0, maximum=65_536
+    )
+    dropout: float = setting(0.5, "Dropout before the output layer.", MODEL, minimum=0, below=1)
+    attention_loss: bool = setting(
+        False, "Auxiliary loss: the attended features alone must predict the class.", MODEL
+    )
+
+    def settings(self) -> dict[str, Any]:
+        """Arguments of `create_model`: all settings but the name and those that are left open
+        (auto, None).
+        """
+        given = {
+            name: value for name, value in self.to_dict().items() if value not in (None, "auto")
+        }
+        own = {
+            name: value
+            for name, value in given.items()
+            if name not in ("name", "frozen", "weights")
+        }
+        return own | ({"pretrained": self.weights} if self.weights else {})
+
+
+@dataclass(frozen=True)
+class SharedConfig(ModelConfig):
+    """The models of a comparison, and the settings they share."""
+
+    name: str = setting(
+        "convnet,lstm,alstm,convalstm",
+        "Comma-separated model names. NAME:flow (rgb, both): another modality than --modality.",
+    )
+
+
+@dataclass(frozen=True)
+class TrainConfig(Config):
+    """How a model is trained."""
+
+    epochs: int = setting(40, "Maximum number of epochs.", minimum=1, maximum=1_000_000)
+    batch: int | None = setting(
+        None,
+        "Batch size in clips; default: 16, or less so that an epoch has at least 8 batches.",
+        TRAINING,
+        minimum=1,
+    )
+    lr: float = setting(1e-3, "Maximum learning rate.", TRAINING, above=0)
+    patience: int = setting(
+        0, "Early-stopping patience, in epochs; 0: no early stopping.", TRAINING, minimum=0
+    )
+    seed: int = setting(
+        0, "Random seed of weights, clip order and augmentation.", minimum=0, maximum=2**32 - 1
+    )
+    optimizer: Literal["adamw", "rmsprop"] = setting(
+        "adamw",
+        "adamw with a one-cycle learning rate (up, then along a cosine to zero); rmsprop: constant.",
+        TRAINING,
+    )
+    weight_decay: float = setting(0.01, "Weight decay of AdamW.", TRAINING, minimum=0)
+    grad_clip: float = setting(1.0, "Gradient-norm clipping; 0: none.", TRAINING, minimum=0)
+    label_smoothing: float = setting(0.1, "Label smoothing.", TRAINING, minimum=0, below=1)
+    loss: Loss = setting(
+        "auto",
+        "Cross entropy at every frame, or at the last frame only; auto: the model's default.",
+        TRAINING,
+    )
+    aggregation: Aggregation = setting(
+        "auto",
+        "Class probabilities of a clip: mean or normalized product over its frames, or those of the last one; auto: "
+        "last with --loss last, else mean.",
+        TRAINING,
+    )
+    features: bool = setting(
+        False,
+        "Train on stored features: the frozen encoder encodes each clip once for all trainings; no augmentation.",
+        TRAINING,
+    )
+    precision: Precision = setting(
+        "auto", "Floating-point precision; auto: bf16 where the hardware has it.", TRAINING
+    )
+    class_weights: ClassWeights = setting(
+        "auto",
+        "balanced: classes weigh equally in the loss; none: by their clips; auto: none, but linear tries both if the "
+        "largest class has more than five times the clips of the smallest.",
+        TRAINING,
+    )
+    nothing: str | None = setting(
+        None,
+        "The class that is never reported as an event; default: the one named nothing, none, background, no_gesture, "
+        "idle, ... '': no class is.",
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.loss == "last" and self.aggregation in ("mean", "product"):
+            raise ValueError(
+                f"aggregation is {self.aggregation!r} and loss is 'last': only the last frame is trained to predict "
+                "the class; use loss every, or aggregation auto"
+            )
+
+    @property
+    def resolved_aggregation(self) -> Literal["mean", "product", "last"]:
+        """The aggregation, with `auto` resolved."""
+        if self.aggregation != "auto":
+            return self.aggregation
+        return "last" if self.loss == "last" else "mean"
+
+
+class Settings(NamedTuple):
+    """All settings of a training."""
+
+    model: ModelConfig = ModelConfig()
+    data: DataConfig = DataConfig()
+    training: TrainConfig = TrainConfig()
+
+    def to_dict(self) -> dict[str, dict[str, Any]]:
+        """Plain values by group, for JSON."""
+        return {
+            "model": self.model.to_dict(),
+            "data": self.data.to_dict(),
+            "training": self.training.to_dict(),
+        }
+
+
+@dataclass(frozen=True)
+class StreamConfig(Config):
+    """How frames are read from a camera, an address or a file as they arrive, and when an event is
+    reported.
+    """
+
+    rate: float | None = setting(
+        None,
+        "Frames per second that the model receives; default: as in training; 0: every frame.",
+        minimum=0,
+    )
+    drop: Literal["latest", "none"] = setting(
+        "latest",
+        "If a live source is faster than the model: latest skips to the newest frame, none skips no frame.",
+        CONNECTION,
+    )
+    timeout: float = setting(
+        10.0, "Seconds without data before the connection counts as lost.", CONNECTION, above=0
+    )
+    attempts: int = setting(
+        5,
+        "Attempts to reconnect to a source that was lost; -1: no limit, not even at the start.",
+        CONNECTION,
+        minimum=-1,
+    )
+    wait: float = setting(
+        0.5,
+        "Seconds before the first attempt to reconnect; doubled for each further one, up to 30.",
+        CONNECTION,
+        minimum=0,
+    )
+    alarms_per_hour: float = setting(
+        6.0,
+        "Accepted false alarms per hour, by the streams of training; it determines the score of reported events.",
+        minimum=0,
+    )
+
+
+@dataclass(frozen=True)
+class SetConfig(Config):
+    """Which clips of a folder or list."""
+
+    classes: str = setting(
+        "",
+        "Comma-separated classes to use, a name with a comma in double quotes; default: all.",
+        CLIPS,
+    )
+    fill: str | None = setting(
+        None,
+        "Class of examples from the gaps in a list with times; '': none. Default: nothing, in training, unless another "
+        "class means that nothing happens.",
+        CLIPS,
+    )
+    divide: bool = setting(
+        False,
+        "If a class has a single recording, divide it by time; its test says nothing about others.",
+        CLIPS,
+    )
+    scenes: bool = setting(
+        True,
+        "Without recordings, clips of one scene are one recording; --no-scenes: clips are independent.",
+        CLIPS,
+    )
+
+    @property
+    def class_names(self) -> list[str]:
+        """`classes` as a list."""
+        names = next(csv.reader([self.classes], skipinitialspace=True), [])
+        return [name.strip() for name in names if name.strip()]

@@ -1,0 +1,513 @@
+"""Records that modules exchange: frozen, and validated on construction.
+
+Letters, here and everywhere: `B` videos in a batch, `T` frames, `C` image channels, `H W` image
+height and width in pixels, `D` feature channels, `h w` feature grid, `N = B*T` frames flattened,
+`K` classes. Frame indices start at 0, boxes are `x1 y1 x2 y2` in pixels of the original video.
+Times are in seconds of the clock of players: it is 0 where a file begins, which is before its first
+frame if the sound begins earlier; and at the first frame of a live source.
+"""
+
+import math
+import uuid
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onlooker.base.answer import (
+    Scored,
+    answer_names,
+    answer_scores,
+    decide,
+    event_scores,
+    nothing_class,
+)
+from onlooker.base.files import composed, printable
+
+__all__ = [
+    "Box",
+    "Clip",
+    "ClipError",
+    "Curves",
+    "Evaluation",
+    "Prediction",
+    "Segment",
+    "Step",
+    "Tube",
+]
+
+Array = NDArray[np.generic]
+Floats = NDArray[np.float32]
+Pixels = NDArray[np.uint8]
+# "training" or "validation" -> "loss" or "accuracy" -> a value per epoch
+Curves = dict[str, dict[str, list[float]]]
+
+
+class ClipError(ValueError):
+    """A clip that cannot be used: its path, what was found, and what to do about it."""
+
+    def __init__(self, path: Path | str, found: str, remedy: str) -> None:
+        super().__init__(printable(f"{path}: {found}; {remedy}"))
+        self.path = Path(path)
+        self.found = found
+        self.remedy = remedy
+
+    def to_dict(self) -> dict[str, str]:
+        """Plain values, for JSON."""
+        return {"path": str(self.path), "found": self.found, "remedy": self.remedy}
+
+    def __reduce__(self) -> tuple[type["ClipError"], tuple[Path, str, str]]:
+        # Exceptions are sent between processes as their arguments.
+        return type(self), (self.path, self.found, self.remedy)
+
+
+def _check_scores(scores: Array, path: Path | str) -> None:
+    if not np.isfinite(scores).all():
+        raise ClipError(
+            path, "the model's scores are not finite numbers", "train it again, with a lower --lr"
+        )
+
+
+def _check(record: object, length: int, **ndims: int) -> None:
+    """Raise a ValueError unless arrays of a record have these numbers of dimensions and this
+    length, or are None.
+    """
+    for name, ndim in ndims.items():
+        array = getattr(record, name)
+        if array is not None and array.ndim != ndim:
+            raise ValueError(f"{name} has shape {array.shape}, expected {ndim} dimensions")
+        if array is not None and len(array) != length:
+            raise ValueError(f"{name} has {len(array)} entries, expected {length}")
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One labeled video: a file, or a folder with an image sequence.
+
+    Args:
+        path: a video file, or a folder with an image sequence; or a part of one, such as
+        `recording.mp4#t=12.5,17`.
+        label: its class; `composed`, as the recording.
+        recording: what it was cut from (a person, a camera); a split keeps the clips of one
+            recording together.
+    """
+
+    path: Path
+    label: str
+    recording: str | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "label", composed(self.label))
+        if self.recording is not None:
+            object.__setattr__(self, "recording", composed(self.recording))
+
+
+@dataclass(frozen=True, eq=False)
+class Frames:
+    """Decoded frames.
+
+    Args:
+        pixels: `T H W 3`, uint8 RGB, upright (rotation metadata is applied); or `T H W 2`, optical
+        flow as bytes.
+        times: `T`, presentation times in seconds.
+        indices: `T`, frame indices in the video. Padding of a short clip repeats an index.
+    """
+
+    pixels: Pixels
+    times: NDArray[np.float64]
+    indices: NDArray[np.int64]
+
+    def __post_init__(self) -> None:
+        _check(self, len(self.pixels), pixels=4, times=1, indices=1)
+        if self.pixels.dtype != np.uint8 or self.pixels.shape[-1] not in (2, 3):
+            raise ValueError(
+                f"pixels are {self.pixels.dtype} {self.pixels.shape}, expected uint8 T H W 3"
+            )
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+
+@dataclass(frozen=True, eq=False)
+class Step(Scored):
+    """Result for one frame of a stream.
+
+    Args:
+        index: frame index in the video.
+        time: presentation time, seconds.
+        scores: `K` probabilities at this frame.
+        classes: the `K` class names.
+        attention: `h w`, sums to one; None for a model that does not attend.
+        source: the name of the stream, without a password.
+        dropped: frames of this stream so far that were skipped because the model was too slow.
+        reconnections: how often this stream was lost and reconnected so far.
+        boxes: where it happens, in pixels of the frame, with the predicted class, up to three;
+            empty if nothing moves, or for a model that does not attend.
+        point: x and y of the hottest place, in pixels of the frame; None as for `boxes`.
+        happening: whether an event goes on, as far as this frame and earlier ones tell. None for a
+            model without an event layer.
+        event: the event that goes on; it may still change.
+        events: those that are final now: they ended earlier, and do not change any more.
+        windows: `L K`, the scores of the windows that end at this frame; None without an event
+        layer.
+        pixels: the frame itself, `H W 3`, RGB. A stored step keeps them in memory.
+        threshold: the probability that an event needs; None: the answer is the most probable class.
+        nothing: the class in which nothing happens, as for `answer.nothing_class`.
+        heat: `30 40`, where attention and motion meet (`localization`); sums to one; None without
+            attention.
+    """
+
+    index: int
+    time: float
+    scores: Floats
+    classes: tuple[str, ...]
+    attention: Floats | None = None
+    source: str | None = None
+    dropped: int = 0
+    reconnections: int = 0
+    boxes: "tuple[Box, ...]" = ()
+    point: tuple[float, float] | None = None
+    happening: bool | None = None
+    pixels: Pixels | None = field(default=None, repr=False)
+    threshold: float | None = None
+    nothing: str | None = None
+    heat: Floats | None = None
+    event: "Segment | None" = None
+    events: "tuple[Event, ...]" = ()
+    windows: Floats | None = None
+
+    def __post_init__(self) -> None:
+        _check(self, len(self.classes), scores=1)
+        _check_scores(self.scores, self.source or f"frame {self.index}")
+
+    @property
+    def box(self) -> "Box | None":
+        """The first of `boxes`, if there is one."""
+        return self.boxes[0] if self.boxes else None
+
+    @property
+    def label(self) -> str:
+        """The class of the event that goes on, or nothing; without an event layer, as in `Scored`."""
+        if self.happening is None:
+            return super().label
+        return self.event.label if self.event else self.nothing_name
+
+    @property
+    def score(self) -> float:
+        """How probable `label` is."""
+        if self.happening is None:
+            return super().score
+        if self.event:
+            return self.event.score
+        if self.windows is None:
+            return 1.0
+        return 1 - float(
+            event_scores(self.windows, nothing_class(self.classes, self.nothing)).max(initial=0)
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "source": self.source,
+            "index": self.index,
+            "time": self.time,
+            "happening": self.happening,
+            "dropped": self.dropped,
+            "reconnections": self.reconnections,
+            **super().to_dict(),
+            "events": [event.to_dict() for event in self.events],
+            "attention": None if self.attention is None else self.attention.tolist(),
+            "boxes": [{"corners": list(box.corners), "score": box.score} for box in self.boxes],
+            "point": None if self.point is None else list(self.point),
+        }
+
+
+def _check_box(corners: Floats, score: float) -> None:
+    if not (np.isfinite(corners).all() and math.isfinite(score)):
+        raise ValueError(
+            f"a box or its score ({score}) is not finite, expected x1 y1 x2 y2 in pixels and a number"
+        )
+    if not (corners[..., :2] <= corners[..., 2:]).all():
+        raise ValueError("a box ends before it begins; expected x1 <= x2 and y1 <= y2")
+
+
+@dataclass(frozen=True)
+class Box:
+    """An object in one frame.
+
+    Args:
+        frame: frame index in the video.
+        corners: x1 y1 x2 y2, in pixels of the original video.
+        score: confidence; 1 for ground truth.
+    """
+
+    label: str
+    frame: int
+    corners: tuple[float, float, float, float]
+    score: float = 1.0
+
+    def __post_init__(self) -> None:
+        _check_box(np.asarray(self.corners), self.score)
+
+
+@dataclass(frozen=True, eq=False)
+class Tube:
+    """An object tracked over consecutive frames.
+
+    Args:
+        frames: `T`, frame indices in the video, ascending.
+        boxes: `T 4`, x1 y1 x2 y2 in pixels of the original video.
+        score: confidence; 1 for ground truth.
+    """
+
+    label: str
+    frames: NDArray[np.int64]
+    boxes: Floats
+    score: float = 1.0
+
+    def __post_init__(self) -> None:
+        _check(self, len(self.frames), frames=1, boxes=2)
+        if self.boxes.shape[1] != 4:
+            raise ValueError(f"boxes have shape {self.boxes.shape}, expected T 4: x1 y1 x2 y2")
+        if not len(self.frames) or self.frames[0] < 0 or not (np.diff(self.frames) > 0).all():
+            raise ValueError("frames of a tube are not ascending from 0 or more, or there are none")
+        _check_box(self.boxes, self.score)
+
+    def shares_box(self, other: "Tube") -> bool:
+        """Whether two tubes have the same box at a frame: they are of one actor."""
+        _, here, there = np.intersect1d(self.frames, other.frames, return_indices=True)
+        return bool((self.boxes[here] == other.boxes[there]).all(1).any())
+
+
+@dataclass(frozen=True)
+class Segment:
+    """An event with a start and an end.
+
+    Args:
+        start, end: seconds.
+        score: confidence; 1 for ground truth.
+    """
+
+    label: str
+    start: float
+    end: float
+    score: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.start < self.end < math.inf and math.isfinite(self.score)):
+            found = f"{self.label} from {self.start} to {self.end} s with score {self.score}"
+            raise ValueError(f"{found}, expected 0 <= start < end and a finite score")
+
+
+@dataclass(frozen=True)
+class Event(Segment):
+    """An event of a stream that is over.
+
+    Args:
+        source: the name of the stream.
+        box: the mean of the boxes while it lasted, x1 y1 x2 y2 in pixels; None if nothing moved.
+    """
+
+    source: str | None = None
+    box: tuple[float, float, float, float] | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON, with the time of day, and an `id` by which receivers recognize
+        duplicates.
+        """
+        return {
+            "id": uuid.uuid4().hex,
+            "source": self.source,
+            "label": self.label,
+            "began": round(self.start, 3),
+            "ended": round(self.end, 3),
+            "score": self.score,
+            "box": self.box,
+            "at": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        }
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Prediction(Scored):
+    """Result for one video; `print` shows it in a few lines.
+
+    Args:
+        path, classes: the video, and the `K` class names.
+        frame_scores: `T K` probabilities at every frame of the sample.
+        scores: `K` probabilities of the whole video.
+        times, indices: `T`, the frames of the sample.
+        attention: `T h w`, each map sums to one; None for a model that does not attend.
+        size: height and width of the video.
+        tubes: where it happens, for classes of at least .01, best first; empty without attention or
+        if nothing moves.
+        segments: when it happens: the events of the predicted class, or of a recording; empty if
+        nothing happens.
+        points: `T 2`, x and y in pixels of the video: the hottest place. NaN where nothing moves;
+            None without attention.
+        threshold, nothing: as for `Step`.
+        assumes_rate: times are those of 25 frames per second, because nothing says how many there
+        are.
+        end: when the video ends, in seconds; nothing lies after it.
+        heat: `T 30 40`, where attention and motion meet (`localization`); None without attention.
+    """
+
+    path: Path
+    classes: tuple[str, ...]
+    frame_scores: Floats
+    scores: Floats
+    times: NDArray[np.float64]
+    indices: NDArray[np.int64]
+    attention: Floats | None = None
+    size: tuple[int, int] | None = None
+    tubes: tuple[Tube, ...] = ()
+    segments: tuple[Segment, ...] = ()
+    points: Floats | None = None
+    threshold: float | None = None
+    assumes_rate: bool = False
+    nothing: str | None = None
+    end: float = math.inf
+    heat: Floats | None = None
+
+    def __post_init__(self) -> None:
+        _check(self, len(self.classes), scores=1)
+        _check(self, len(self.times), frame_scores=2, indices=1, attention=3, points=2, heat=3)
+        if self.frame_scores.shape[1] != len(self.classes):
+            raise ValueError(
+                f"frame_scores have {self.frame_scores.shape[1]} columns for {len(self.classes)} classes"
+            )
+        _check_scores(self.scores, self.path)
+
+    @property
+    def when(self) -> str:
+        """The segments in words, such as `0.4 to 2.1, 3.0 to 3.5` (seconds); with their classes, if
+        these differ.
+        """
+        segments = sorted(self.segments, key=lambda segment: segment.start)
+        several = len({segment.label for segment in segments}) > 1
+        names = (f"{segment.label} " if several else "" for segment in segments)
+        spans = (f"{segment.start:.1f} to {segment.end:.1f}" for segment in segments)
+        return ", ".join(name + span for name, span in zip(names, spans, strict=True))
+
+    def event_at(self, time: float) -> Segment | None:
+        """The event that a time belongs to, if there is one."""
+        return next((each for each in self.segments if each.start <= time < each.end), None)
+
+    @property
+    def actors(self) -> tuple[Tube, ...]:
+        """One tube for each actor: that of the predicted class, or else of the best one; none if
+        nothing happens.
+        """
+        if self.label == self.nothing_name:
+            return ()
+        chosen = list[Tube]()
+        for tube in sorted(self.tubes, key=lambda each: each.label != self.label):
+            if tube.label != self.nothing_name and not any(
+                tube.shares_box(other) for other in chosen
+            ):
+                chosen.append(tube)
+        return tuple(chosen)
+
+    @property
+    def where(self) -> str:
+        """The mean box of the first of `actors` in words, such as `12 30 64 98` (x1 y1 x2 y2)."""
+        return (
+            " ".join(f"{corner:.0f}" for corner in self.actors[0].boxes.mean(0))
+            if self.actors
+            else ""
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        arrays = {
+            name: getattr(self, name) for name in ("times", "indices", "frame_scores", "attention")
+        }
+        points = None if self.points is None else self.points.tolist()
+        return {
+            **super().to_dict(),
+            "classes": list(self.classes),
+            **{name: None if array is None else array.tolist() for name, array in arrays.items()},
+            "points": points
+            and [None if math.isnan(x) else [x, y] for x, y in points],  # JSON has no NaN
+            "tubes": [
+                {
+                    "label": tube.label,
+                    "score": tube.score,
+                    "frames": tube.frames.tolist(),
+                    "boxes": tube.boxes.tolist(),
+                }
+                for tube in self.tubes
+            ],
+            "segments": [vars(segment) for segment in self.segments],
+            **({"assumes_rate": True} if self.assumes_rate else {}),
+        }
+
+    def __str__(self) -> str:
+        best = ", then ".join(f"{label} {100 * score:.1f} %" for label, score in self.ranking[:2])
+        assumed = ", if there are 25 frames per second" if self.assumes_rate else ""
+        when = [f"  when: {self.when} s{assumed}"] if self.when else []
+        where = [f"  where: {self.where} (mean box, x1 y1 x2 y2)"] if self.where else []
+        return "\n".join(map(printable, [f"{self.path.name}: {best}", *when, *where]))
+
+    __repr__ = __str__
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """Predictions for a set of videos, with their true classes.
+
+    Args:
+        names: `B`, the names of the videos.
+        classes: the `K` class names.
+        targets: `B`, the true class of each video.
+        scores: `B K`, probabilities of each video.
+        frame_scores: for each video `T K`, probabilities at each of its frames; () if they are not
+        known.
+        skipped: clips that could not be used, with the reason.
+        recordings: `B`, the recording of each video (`data.split.source_of`); (): each video is its
+        own.
+        threshold: of events, as for `Step`; or `B`, of each video, NaN where there is none: that of
+            a cross-validation is chosen without the video.
+        nothing: as for `Step`.
+    """
+
+    names: tuple[str, ...]
+    classes: tuple[str, ...]
+    targets: NDArray[np.int64]
+    scores: NDArray[np.floating]
+    frame_scores: tuple[Floats, ...]
+    skipped: tuple[ClipError, ...] = field(default=())
+    recordings: tuple[str, ...] = ()
+    threshold: float | NDArray[np.floating] | None = None
+    nothing: str | None = None
+
+    def __post_init__(self) -> None:
+        _check(self, len(self.names), targets=1, scores=2)
+        for name, scores in zip(self.names, self.scores, strict=True):
+            _check_scores(scores, name)
+        if self.scores.shape[1] != len(self.classes):
+            raise ValueError(
+                f"scores have {self.scores.shape[1]} columns for {len(self.classes)} classes"
+            )
+
+    @property
+    def answers(self) -> NDArray[np.int64]:
+        """`B`, what is answered for each video, as positions among `answer_names`
+        (`answer.decide`).
+        """
+        return decide(self.scores, nothing_class(self.classes, self.nothing), self.threshold)
+
+    @property
+    def answer_names(self) -> tuple[str, ...]:
+        """The classes; with a threshold also that nothing happens, if it is not a class."""
+        return self.classes if self.threshold is None else answer_names(self.classes, self.nothing)
+
+    @property
+    def answer_scores(self) -> NDArray[np.floating]:
+        """`B`, the probability of each answer."""
+        return answer_scores(self.scores, self.answers)
+
+    @property
+    def correct(self) -> NDArray[np.bool_]:
+        """`B`, whether the answer is the true class."""
+        return self.answers == self.targets

@@ -1,1 +1,0 @@
-"""Visualization: overlays, plots, sheets of frames."""

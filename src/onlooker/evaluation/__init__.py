@@ -1,1 +1,0 @@
-"""Metrics, and the report that shows them."""

@@ -1,0 +1,4 @@
+"""Files and messages of other programs: annotations (ELAN, BORIS, …), and events sent elsewhere.
+
+It imports `base` and `video`. Begin with `annotations`, the table of formats.
+"""

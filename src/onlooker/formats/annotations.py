@@ -1,0 +1,502 @@
+"""Time intervals and predictions in file formats of other programs: `FORMATS`; XML is read without
+entities.
+"""
+
+import html
+import math
+import os
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import quote, unquote
+from xml.etree import ElementTree
+
+from onlooker.base.files import (
+    printable,
+    read_bytes,
+    read_json,
+    reading,
+    write_bytes,
+    write_csv,
+    write_json,
+)
+from onlooker.base.intervals import as_cut, parse_time, split_interval
+from onlooker.base.records import ClipError, Prediction, Segment
+from onlooker.base.settings import suggestion
+from onlooker.data.tables import read_table
+from onlooker.storage import is_address, path_or_address
+from onlooker.video.reader import SUFFIXES, frame_bounds, is_video
+
+__all__ = ["FORMATS", "Interval", "of_prediction", "read_intervals"]
+
+_EXPORT_AGAIN = "correct it, or export the labels again"
+_LONGEST = 1e8  # seconds, three years: a later time is a mistake
+_TIME = r"((?:\d+:)?\d\d:\d\d\.\d{3})"
+_CUE = re.compile(rf"(?m)^{_TIME}[ \t]+-->[ \t]+{_TIME}(?:[ \t].*)?\n((?:.+\n?)*)", re.ASCII)
+_LOCAL_FILES = "/data/local-files/?d="  # how Label Studio names files of its machine
+
+_ELAN = """<?xml version="1.0" encoding="UTF-8"?>
+<ANNOTATION_DOCUMENT AUTHOR="onlooker" DATE="" FORMAT="3.0" VERSION="3.0">
+<HEADER MEDIA_FILE="" TIME_UNITS="milliseconds">
+<MEDIA_DESCRIPTOR MEDIA_URL="file://{address}"
+ RELATIVE_MEDIA_URL="./{relative}" MIME_TYPE="video/mp4" /></HEADER>
+<TIME_ORDER>{slots}</TIME_ORDER>{tiers}
+<LINGUISTIC_TYPE LINGUISTIC_TYPE_ID="default-lt" TIME_ALIGNABLE="true"
+ GRAPHIC_REFERENCES="false" /></ANNOTATION_DOCUMENT>
+"""
+_ELAN_SLOT = '<TIME_SLOT TIME_SLOT_ID="ts{}" TIME_VALUE="{}" />'
+_ELAN_TIER = '\n<TIER LINGUISTIC_TYPE_REF="default-lt" TIER_ID="{}">{}</TIER>'
+_ELAN_ANNOTATION = (
+    '<ANNOTATION><ALIGNABLE_ANNOTATION ANNOTATION_ID="a{1}" TIME_SLOT_REF1="ts{0}" TIME_SLOT_REF2="ts{1}">'
+    "<ANNOTATION_VALUE>{2}</ANNOTATION_VALUE></ALIGNABLE_ANNOTATION></ANNOTATION>"
+)
+
+
+@dataclass(frozen=True)
+class Interval(Segment):
+    """A labeled part of a recording; `split` and `recording` as in lists of clips, "" if they are
+    not known.
+    """
+
+    split: str = ""
+    recording: str = ""
+
+
+Videos = Mapping[Path, Sequence[Interval]]  # by the path of the video
+Intervals = Iterator[tuple[Path, Interval]]
+
+
+class Format(NamedTuple):
+    """A file format.
+
+    Args:
+        ending: how a file for one clip ends.
+        read: reads a file, by frames per second or None, and counts what it leaves out by its kind.
+        write: writes a file, by frames per second or None.
+    """
+
+    ending: str
+    read: Callable[[Path, float | None, Counter[str]], Intervals]
+    write: Callable[[Path, Videos, float | None], None]
+
+
+def read_intervals(
+    path: Path, fps: float | None = None, left_out: Counter[str] | None = None
+) -> dict[Path, list[Interval]]:
+    """The intervals of a file in one of `FORMATS`, by video, in seconds of the clock of players.
+
+    A video is searched for beside the file; it may be absent.
+
+    Args:
+        fps: frames per second at which the file counts frames, if it does; None: those of the
+        videos.
+        left_out: counts what is in the file and not among the intervals, by its kind.
+
+    Raises:
+        ValueError: an unknown format, a missing or impossible value (which one is named), or no
+            intervals.
+    """
+    left_out = Counter() if left_out is None else left_out
+    videos = defaultdict[Path, list[Interval]](list)
+    name = find_format(path)
+    if name == "activitynet" and read_bytes(path).lstrip()[:1] == b"[":
+        name = "label-studio"
+    with reading(path, remedy=_EXPORT_AGAIN):
+        intervals = FORMATS[name].read(path, fps, left_out)
+        for video, interval in sorted(intervals, key=lambda pair: pair[1].start):
+            videos[video].append(interval)
+    if not videos:
+        found = (
+            f"no time intervals; left out: {count_of(left_out)}"
+            if left_out
+            else "no time intervals"
+        )
+        raise ClipError(path, found, "label times, and export them again; see docs/connect.md")
+    return videos
+
+
+def count_of(left_out: Counter[str]) -> str:
+    """What is left out, with its numbers."""
+    return ", ".join(f"{number} {kind}" for kind, number in left_out.items())
+
+
+def find_format(path: Path, name: str | None = None) -> str:
+    """The name of a format, checked; if None, that of a file's suffix (.json: ActivityNet)."""
+    suffix = path.suffix.lower() or "none"
+    for known, form in FORMATS.items():
+        if known == name if name else form.ending.endswith(suffix):
+            return known
+    raise ValueError(
+        f"{path}: no format is called {name or suffix!r}; {suggestion(name or suffix, [*FORMATS])}"
+    )
+
+
+def of_prediction(prediction: Prediction) -> Videos:
+    """The segments of a prediction, in the order of time."""
+    segments = sorted(prediction.segments, key=lambda segment: segment.start)
+    return {prediction.path: [make_interval(**vars(segment)) for segment in segments]}
+
+
+def make_interval(
+    label: Any, start: Any, end: Any, score: Any = 1, split: str = "", recording: str = ""
+) -> Interval:
+    """An interval of checked values; the label fits into one line of any format."""
+    if not isinstance(label, str) or not label.strip():
+        raise ValueError(f"label is {label!r}, expected a name")
+    if float(end) > _LONGEST:
+        raise ValueError(f"end is {float(end):g} s, expected at most {_LONGEST:g}")
+    name = printable(" ".join(label.split()))
+    return Interval(
+        name, round(float(start), 3), round(float(end), 3), float(score), split, recording
+    )
+
+
+def _find(folder: Path, name: str, url: bool = False) -> Path:
+    """A video that labels name by a path, a file:// address or one of Label Studio: beside them, if
+    it is there.
+
+    Args:
+        url: the name may have escapes such as %20.
+    """
+    if is_address(name) and not name.startswith("file:"):
+        return Path(name)
+    name = name.partition(_LOCAL_FILES)[2] or name
+    elsewhere = (
+        os.path.isabs(name) or "://" in name or re.match(r"[A-Za-z]:[\\/]", name) or not name
+    )
+    candidates = list[str]()
+    for path in (unquote(name), name) if url else (name,):
+        slashes = path.replace("\\", "/")
+        base = slashes.rpartition("/")[2]
+        uploaded = re.sub(r"^[0-9a-f]{8}-", "", base)  # Label Studio's prefix of uploads
+        candidates += [path, slashes, base, uploaded]
+    there = (folder / path for path in candidates if path and os.path.exists(folder / path))
+    return next(there, folder / candidates[3 if elsewhere else 1])
+
+
+def _by_stem(folder: Path) -> dict[str, Path]:
+    return {path.stem: path for path in sorted(folder.iterdir(), reverse=True) if is_video(path)}
+
+
+def _length_and_rate(video: Path) -> tuple[float, float]:
+    """When the last frame of a video ends, in seconds, and its mean number of frames per second."""
+    try:
+        bounds = frame_bounds(video)
+    except ClipError as error:
+        problem = f"its frames cannot be counted ({error.found})"
+        raise ClipError(video, problem, "put it beside the labels, or give --fps") from error
+    return float(bounds[-1]), (len(bounds) - 1) / float(bounds[-1] - bounds[0])
+
+
+def _seconds(video: Path, frame: int, fps: float | None) -> float:
+    """The time of a frame, counted from 0, in a program that counts equally spaced ones, as
+    browsers do.
+    """
+    if fps:
+        return frame / fps
+    length, rate = _length_and_rate(video)
+    if not 0 <= frame <= round(length * rate):
+        raise ValueError(f"frame {frame} of a video of {round(length * rate)} frames")
+    return math.floor(1000 * frame / rate + 0.001) / 1000  # as `frame_bounds`
+
+
+def _one_video(path: Path, videos: Videos) -> tuple[Path, Sequence[Interval]]:
+    if len(videos) != 1:
+        raise ValueError(
+            f"{path}: holds the times of one video, not of {len(videos)}; choose another format"
+        )
+    return next(iter(videos.items()))
+
+
+def _whole(videos: Videos) -> Videos:
+    """The same by whole files: of a clip that is a part of a file, the times are moved."""
+    files = defaultdict[Path, list[Interval]](list)
+    for video, intervals in videos.items():
+        file, times = split_interval(video)
+        begin = times[0] if times else 0.0
+        files[file] += [
+            replace(part, start=part.start + begin, end=part.end + begin) for part in intervals
+        ]
+    return files
+
+
+def _name(video: Path, folder: Path) -> str:
+    """A video as files in a folder name it: an address, or the path from there."""
+    name = path_or_address(video)
+    return name if is_address(name) else Path(os.path.relpath(video, folder)).as_posix()
+
+
+def _read_csv(path: Path, _: float | None, left_out: Counter[str]) -> Intervals:
+    table = read_table(path, ("path", "start", "end", "label"), ("split", "recording", "score"))
+    left_out.update(f"column {name}" for name in table.header if name not in table.names.values())
+    for line, row in table.rows:
+        with reading(path, f"line {line}: ", _EXPORT_AGAIN):
+            start = parse_time(row["start"])
+            end = parse_time(row["end"])
+            score, split, recording = (
+                row.get(name, "") for name in ("score", "split", "recording")
+            )
+            yield (
+                _find(path.parent, row["path"]),
+                make_interval(row["label"], start, end, score or 1, split, recording),
+            )
+
+
+def _write_csv(path: Path, videos: Videos, _: float | None) -> None:
+    rows = [
+        {"path": _name(file, path.parent), **vars(interval)}
+        for file, intervals in _whole(videos).items()
+        for interval in intervals
+    ]
+    columns = ["path", "start", "end", "label"]
+    usual = {"split": "", "recording": "", "score": 1}
+    columns += [name for name, value in usual.items() if any(row[name] != value for row in rows)]
+    for row in rows:
+        row["recording"] = row["recording"] or row["path"]
+    write_csv(path, [columns, *([row[name] for name in columns] for row in rows)])
+
+
+def _read_activitynet(path: Path, _: float | None, left_out: Counter[str]) -> Intervals:
+    values = read_json(path)
+    beside = _by_stem(path.parent)
+    for name, entry in values["database" if "database" in values else "results"].items():
+        with reading(path, f"video {name}: ", _EXPORT_AGAIN):
+            video = beside.get(name) or beside.get(f"v_{name}") or _find(path.parent, f"{name}.mp4")
+            split = "" if isinstance(entry, list) else entry.get("subset", "")
+            events = entry if isinstance(entry, list) else entry["annotations"]
+            if not events:
+                left_out["videos without labels"] += 1
+            for event in events:
+                start, end = event["segment"]
+                yield video, make_interval(event["label"], start, end, event.get("score", 1), split)
+
+
+def _write_activitynet(path: Path, videos: Videos, _: float | None) -> None:
+    results = {
+        as_cut(video).stem: [
+            {
+                "label": interval.label,
+                "segment": [interval.start, interval.end],
+                "score": interval.score,
+            }
+            for interval in intervals
+        ]
+        for video, intervals in videos.items()
+    }
+    if len(results) < len(videos):
+        raise ValueError(
+            f"{path}: videos in different folders have the same name; choose another format"
+        )
+    write_json(path, {"version": "VERSION 1.3", "results": results, "external_data": {}})
+
+
+def _read_label_studio(path: Path, fps: float | None, left_out: Counter[str]) -> Intervals:
+    """Labels of a timeline (frames from 1, the last one included) or of a sound track (seconds), or
+    of a whole video.
+
+    Of several annotations of a task, the first that was not canceled; if there is none, its first
+    prediction.
+    """
+    for number, task in enumerate(read_json(path, list), 1):
+        with reading(path, f"task {number}: ", _EXPORT_AGAIN):
+            names = [str(name) for name in task["data"].values()]
+            named = (
+                name
+                for name in names
+                if _LOCAL_FILES in name or Path(name).suffix.lower() in SUFFIXES
+            )
+            video = _find(path.parent, next(named, None) or task["data"]["video"], url=True)
+            done = [answer for answer in task["annotations"] if not answer.get("was_cancelled")]
+            done = done or task.get("predictions") or []
+            results = done[0]["result"] if done else []
+            if not results:
+                left_out["tasks without labels"] += 1
+            left_out.update("further annotations of a task" for _ in done[1:])
+            intervals = [
+                interval for result in results for interval in _labels_in_time(video, result, fps)
+            ]
+            others = [
+                result for result in results if not {"ranges", "start"} & result["value"].keys()
+            ]
+            chosen = [label for result in others for label in result["value"].get("choices", ())]
+            if len(chosen) == 1 and not intervals:
+                intervals = [make_interval(chosen[0], 0, _length_and_rate(video)[0])]
+                others = []
+            left_out.update(f"results of kind {result.get('type', 'choices')}" for result in others)
+            yield from ((video, interval) for interval in intervals)
+
+
+def _labels_in_time(video: Path, result: dict[str, Any], fps: float | None) -> Iterator[Interval]:
+    value = result["value"]
+    score = result.get("score", 1)
+    labels = value.get("timelinelabels") or value.get("labels") or value.get("choices") or ()
+    spans = [(value["start"], value["end"])] if "start" in value else []
+    if "timelinelabels" in value or "ranges" in value:
+        ranges = value["ranges"]
+        spans = [
+            (_seconds(video, span["start"] - 1, fps), _seconds(video, span["end"], fps))
+            for span in ranges
+        ]
+    for start, end in spans:
+        yield from (make_interval(label, start, end, score) for label in labels)
+
+
+def _write_label_studio(path: Path, videos: Videos, fps: float | None) -> None:
+    tasks = []
+    for video, intervals in _whole(videos).items():
+        name = _name(video, path.parent)
+        result = list[dict[str, Any]]()
+        for interval in intervals:
+            rate = fps or _length_and_rate(video)[1]
+            # frames count from 1, and the last one is included
+            first = round(interval.start * rate) + 1
+            span = {"start": first, "end": max(first, round(interval.end * rate))}
+            value = {"ranges": [span], "timelinelabels": [interval.label]}
+            names = {"from_name": "timelineLabels", "to_name": "video", "type": "timelinelabels"}
+            result.append({**names, "value": value, "score": interval.score})
+        data = {"video": name if is_address(name) else _LOCAL_FILES + quote(name, errors="replace")}
+        predictions = [{"model_version": "onlooker", "result": result}]
+        tasks.append({"data": data, "annotations": [], "predictions": predictions})
+    write_json(path, tasks)
+
+
+def _read_elan(path: Path, _: float | None, left_out: Counter[str]) -> Intervals:
+    """The aligned annotations of all tiers; an empty one is labeled by its tier."""
+    text = read_bytes(path).decode("utf-8-sig")
+    if "<!" in re.sub("(?s)<!--.*?-->", "", text):
+        raise ValueError("declarations of entities or of a document type")
+    root = ElementTree.fromstring(text)
+    media = root.find("HEADER/MEDIA_DESCRIPTOR")
+    if media is None:
+        raise KeyError("MEDIA_DESCRIPTOR")
+    address = media.get("RELATIVE_MEDIA_URL") or media.attrib["MEDIA_URL"]
+    video = _find(path.parent, address.removeprefix("./"), url=True)
+    origin = int(media.get("TIME_ORIGIN", 0))  # milliseconds of the video at time 0 of the labels
+    slots = {slot.attrib["TIME_SLOT_ID"]: slot.get("TIME_VALUE") for slot in root.iter("TIME_SLOT")}
+    times = {slot: (origin + int(time)) / 1000 for slot, time in slots.items() if time is not None}
+    left_out.update("annotations without times of their own" for _ in root.iter("REF_ANNOTATION"))
+    for tier in root.iter("TIER"):
+        for annotation in tier.iter("ALIGNABLE_ANNOTATION"):
+            with reading(
+                path,
+                f"tier {tier.get('TIER_ID')}, annotation {annotation.get('ANNOTATION_ID')}: ",
+                _EXPORT_AGAIN,
+            ):
+                first, last = (annotation.attrib[f"TIME_SLOT_REF{number}"] for number in (1, 2))
+                if not {first, last} <= times.keys():
+                    raise ValueError(f"{first} or {last} has no TIME_VALUE")
+                label = (annotation.findtext("ANNOTATION_VALUE") or "").strip()
+                yield video, make_interval(label or tier.get("TIER_ID"), times[first], times[last])
+
+
+def _write_elan(path: Path, videos: Videos, _: float | None) -> None:
+    """One tier per class: annotations of one tier must not overlap."""
+    video, intervals = _one_video(path, _whole(videos))
+    slots = list[int]()
+    tiers: dict[str, list[str]] = {}
+    for interval in sorted(intervals, key=lambda interval: interval.label):
+        label = html.escape(interval.label)
+        start = round(interval.start * 1000)
+        slots += [start, max(start + 1, round(interval.end * 1000))]
+        tiers.setdefault(label, []).append(
+            _ELAN_ANNOTATION.format(len(slots) - 1, len(slots), label)
+        )
+    order = sorted(enumerate(slots, 1), key=lambda slot: slot[1])
+    text = _ELAN.format(
+        address=html.escape(quote(str(video.absolute()), errors="replace")),
+        relative=html.escape(quote(_name(video, path.parent), errors="replace")),
+        slots="".join(_ELAN_SLOT.format(*slot) for slot in order),
+        tiers="".join(_ELAN_TIER.format(label, "".join(texts)) for label, texts in tiers.items()),
+    )
+    write_bytes(path, text.encode(errors="backslashreplace"))
+
+
+def _read_webvtt(path: Path, _: float | None, left_out: Counter[str]) -> Intervals:
+    """The cues of the video of the same name beside the file."""
+    text = "\n".join(read_bytes(path).decode("utf-8-sig").splitlines())
+    if not text.startswith("WEBVTT"):
+        raise ValueError("no WEBVTT in the first line")
+    cues = [*_CUE.finditer(text)]
+    if len(cues) < text.count("-->"):
+        raise ValueError(f"{text.count('-->') - len(cues)} cues whose times cannot be read")
+    if "X-TIMESTAMP-MAP" in text:
+        raise ValueError("times of a stream (X-TIMESTAMP-MAP), not of its file")
+    video = _by_stem(path.parent).get(path.stem, path.with_suffix(".mp4"))
+    for number, cue in enumerate(cues, 1):
+        with reading(path, f"cue {number}: ", _EXPORT_AGAIN):
+            start, end = map(parse_time, cue.groups()[:2])
+            yield video, make_interval(html.unescape(re.sub("<[^>]*>", "", cue[3])), start, end)
+
+
+def _write_webvtt(path: Path, videos: Videos, _: float | None) -> None:
+    cues = map(webvtt_cue, _one_video(path, videos)[1])
+    write_bytes(path, "\n".join(["WEBVTT\n", *cues]).encode(errors="backslashreplace"))
+
+
+def webvtt_cue(interval: Interval) -> str:
+    """An interval as lines of WebVTT."""
+    times = f"{_clock(interval.start)} --> {_clock(max(interval.end, interval.start + 0.001))}"
+    return f"{times}\n{html.escape(interval.label, quote=False)}\n"
+
+
+def _clock(seconds: float) -> str:
+    minutes, milliseconds = divmod(round(seconds * 1000), 60_000)
+    return (
+        f"{minutes // 60:02}:{minutes % 60:02}:{milliseconds // 1000:02}.{milliseconds % 1000:03}"
+    )
+
+
+def _read_boris(path: Path, _: float | None, left_out: Counter[str]) -> Intervals:
+    """The states of a project; subjects are recordings."""
+    project = read_json(path)
+    kinds = {behavior["code"]: behavior["type"] for behavior in project["behaviors_conf"].values()}
+    for name, observation in project["observations"].items():
+        media = _boris_media(observation)
+        offset = observation.get("time offset", 0)
+        offset += observation.get("media_info", {}).get("offset", {}).get("1", 0)
+        begun: dict[tuple[str, str, str], float] = {}  # by subject, behavior and modifiers
+        for time, subject, behavior, modifiers, *_ in observation["events"]:
+            event = subject, behavior, modifiers
+            if not kinds.get(behavior, "").lower().startswith("state"):
+                left_out[f"events without duration ({behavior})"] += 1
+            elif not media:
+                left_out["events without a media file"] += 1
+            elif event not in begun:
+                begun[event] = time - offset
+            else:
+                start = begun.pop(event)
+                end = time - offset
+                with reading(path, f"observation {name}: ", _EXPORT_AGAIN):
+                    for file, length in media:
+                        if start < length and end > 0:
+                            video = _find(path.parent, file)
+                            part = max(start, 0), min(end, length)
+                            yield video, make_interval(behavior, *part, recording=subject)
+                        start -= length
+                        end -= length
+        left_out.update(f"starts without a stop ({behavior})" for _, behavior, _ in begun)
+
+
+def _boris_media(observation: dict[str, Any]) -> list[tuple[str, float]]:
+    """The media files that were watched one after another, with their lengths in seconds."""
+    players = observation["file"]
+    files = players.get("1", []) if isinstance(players, dict) else []
+    lengths = observation.get("media_info", {}).get("length", {})
+    return [(file, lengths[file] if file != files[-1] else math.inf) for file in files]
+
+
+def _refuse(path: Path, *_: Any) -> None:
+    raise ValueError(f"{path}: this format is only read; choose another one")
+
+
+FORMATS = {
+    "csv": Format(".csv", _read_csv, _write_csv),
+    "activitynet": Format("-segments.json", _read_activitynet, _write_activitynet),
+    "label-studio": Format("-label-studio.json", _read_label_studio, _write_label_studio),
+    "elan": Format(".eaf", _read_elan, _write_elan),
+    "webvtt": Format(".vtt", _read_webvtt, _write_webvtt),
+    "boris": Format(".boris", _read_boris, _refuse),
+}

@@ -1,0 +1,348 @@
+"""Events: thresholds above which a model reports one, of clips and of streams; and reported events
+against true ones.
+
+Predicted and true objects are records of the same type, keyed by video; the score of a true one is
+ignored. Means leave out classes without true objects.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from onlooker.base.answer import event_scores
+from onlooker.base.records import Segment
+from onlooker.base.settings import field_of
+
+__all__ = [
+    "THRESHOLDS",
+    "EventCurve",
+    "Floats",
+    "event_curve",
+    "event_figures",
+    "mean_ap",
+    "segment_map",
+    "segment_overlaps",
+]
+
+Floats = NDArray[np.float64]
+
+# IoU thresholds of a match: .2 as on UCF101-24, and .5, .55, … .95 as in COCO.
+THRESHOLDS = (0.2, *(percent / 100 for percent in range(50, 100, 5)))
+OVERLAPS = (0.3, 0.5)  # IoU thresholds for events of recordings
+
+FOUND = 0.9  # share of the events that a threshold must find
+# of the events that a rate of false alarms allows to find: what a higher threshold must still find
+_NEARLY = 0.95
+_FEW = 2  # minutes, below which seconds are said
+_POINTS = 40  # of a curve
+_NEVER = 2.0  # a threshold that no score reaches
+_USELESS = 0.5  # share of false alarms above which a threshold is of no use
+
+
+class EventThreshold(NamedTuple):
+    """A probability that events need, and what it means for the clips that it was chosen with.
+
+    Args:
+        found: share of the clips with an event for which an event is reported, not necessarily the
+        right one.
+        false_alarms: share of the clips in which nothing happens for which an event is reported.
+    """
+
+    probability: float
+    found: float
+    false_alarms: float
+
+    def __str__(self) -> str:
+        shares = f"{100 * self.found:.0f} % of events found, {100 * self.false_alarms:.0f} % false alarms"
+        text = f"{self.probability:.2f} for an event, else nothing ({shares}, on the clips of this choice)"
+        if self.false_alarms <= _USELESS:
+            return text
+        return f"{text}; it does not tell events from nothing: add clips in which nothing happens"
+
+
+def choose_threshold(
+    scores: NDArray[np.floating],
+    targets: NDArray[np.integer],
+    nothing: int | None,
+    found: float = FOUND,
+) -> EventThreshold | None:
+    """The highest threshold that finds at least this share of the events; None if all clips or no
+    clips are events.
+
+    Args:
+        scores: `B K`, calibrated probabilities of clips that were not used in training.
+        targets: `B`, their true classes.
+        nothing: that in which nothing happens (`answer.nothing_class`).
+    """
+    events = targets != nothing
+    if events.all() or not events.any():
+        return None
+    highest = event_scores(scores, nothing).max(1)
+    missed = int((1 - found) * events.sum() + 1e-9)
+    threshold = float(np.sort(highest[events])[missed])
+    reported = highest >= threshold
+    return EventThreshold(
+        threshold, float(reported[events].mean()), float(reported[~events].mean())
+    )
+
+
+@dataclass(frozen=True)
+class EventCurve:
+    """What is found in streams at which rate of false alarms, for each threshold.
+
+    Args:
+        thresholds: `P`, ascending.
+        found: share of the events that an event of their class overlaps.
+        misnamed: share of the events that only events of other classes overlap.
+        alarms_per_hour: false alarms: reported events that overlap none, per hour outside of
+        events.
+        late: median of the seconds by which events are reported to begin too late.
+        hours: outside of events, in which false alarms were counted.
+        confused: the two classes that are confused most often; empty if none are.
+    """
+
+    thresholds: list[float]
+    found: list[float]
+    misnamed: list[float]
+    alarms_per_hour: list[float]
+    late: float
+    hours: float
+    confused: list[str]
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """A curve from plain values; a KeyError or a ValueError for values that are none."""
+        curve = cls(**{each.name: field_of(values, each.name, each.type) for each in fields(cls)})
+        if (
+            len({*map(len, (curve.thresholds, curve.found, curve.misnamed, curve.alarms_per_hour))})
+            > 1
+        ):
+            raise ValueError("the curve of events has lists of different lengths")
+        return curve
+
+    def point(self, alarms_per_hour: float) -> int | None:
+        """The position of the threshold for a rate of false alarms; None if there are more at every
+        threshold.
+
+        It is the highest one that still finds nearly all events that can be found at this rate.
+        """
+        allowed = [i for i, rate in enumerate(self.alarms_per_hour) if rate <= alarms_per_hour]
+        if not allowed:
+            return None
+        most = max(self.found[i] for i in allowed)
+        return max(i for i in allowed if self.found[i] >= _NEARLY * most)
+
+    def threshold(self, alarms_per_hour: float) -> float:
+        """The lowest score of an event at a rate of false alarms; above 1 if there are more at
+        every threshold.
+        """
+        place = self.point(alarms_per_hour)
+        return _NEVER if place is None else self.thresholds[place]
+
+    def sentence(self, alarms_per_hour: float) -> str:
+        """What to expect at a rate of false alarms, in words."""
+        place = self.point(alarms_per_hour)
+        if place is None or not self.found[place]:
+            reason = f": {' and '.join(self.confused)} are confused" if self.confused else ""
+            enough = [i for i, found in enumerate(self.found) if found >= _NEARLY * max(self.found)]
+            other = min(enough, key=lambda i: self.alarms_per_hour[i])
+            more = f"{100 * self.found[other]:.0f} % at {self.alarms_per_hour[other]:.0f} an hour"
+            return f"finds no events at {alarms_per_hour:g} false alarms an hour{reason}; {more}"
+        late = f"{abs(self.late):.1f} s {'late' if self.late >= 0 else 'early'}"
+        text = (
+            f"finds {100 * self.found[place]:.0f} % of the events at {self.alarms_per_hour[place]:.0f} false alarms an "
+            f"hour, begins {late} in the median"
+        )
+        if self.misnamed[place]:
+            text += f"; names {100 * self.misnamed[place]:.0f} % wrong, most often {' and '.join(self.confused)}"
+        minutes = 60 * self.hours
+        length = f"{minutes:.0f} min" if minutes >= _FEW else f"{60 * minutes:.0f} s"
+        return f"{text} (in streams made of the training clips, {length} without events)"
+
+
+def event_curve(
+    found: Sequence[Sequence[Segment]], true: Sequence[Sequence[Segment]], seconds: float
+) -> EventCurve | None:
+    """The curve of found events in streams of this many seconds together, with their true events;
+    None without any.
+    """
+    hours = (seconds - sum(event.end - event.start for events in true for event in events)) / 3600
+    # the highest score that overlaps each event, -1: none does
+    right = list[float]()
+    wrong = list[float]()
+    delays = list[float]()
+    pairs = Counter[tuple[str, ...]]()
+    alarms = list[float]()
+    for reported, events in zip(found, true, strict=True):
+        of_reported = np.array([[each.score] for each in reported]).reshape(-1, 1)
+        overlaps, same = _overlaps(reported, events)
+        right += np.where(overlaps & same, of_reported, -1).max(0, initial=-1).tolist()
+        wrong += np.where(overlaps & ~same, of_reported, -1).max(0, initial=-1).tolist()
+        alarms += of_reported[~overlaps.any(1), 0].tolist()
+        for i, j in np.argwhere(overlaps).tolist():
+            if same[i, j]:
+                delays.append(reported[i].start - events[j].start)
+            else:
+                pairs[tuple(sorted((events[j].label, reported[i].label)))] += 1
+    scores = [each.score for reported in found for each in reported]
+    if not right or hours <= 0 or not scores:
+        return None
+    thresholds = np.unique(np.quantile(scores, np.linspace(0, 1, _POINTS)))[:, None]
+    is_right = right >= thresholds
+    confused = pairs.most_common(1)[0][0] if pairs else ()
+    return EventCurve(
+        thresholds[:, 0].tolist(),
+        is_right.mean(1).tolist(),
+        ((wrong >= thresholds) & ~is_right).mean(1).tolist(),
+        ((alarms >= thresholds).sum(1) / hours).tolist(),
+        float(np.median(delays)) if delays else 0.0,
+        hours,
+        [*confused],
+    )
+
+
+def _overlaps(
+    reported: Sequence[Segment], events: Sequence[Segment]
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which reported events overlap which true ones in time, and which have the same class: twice
+    `n m`.
+    """
+    same = [[a.label == b.label for b in events] for a in reported]
+    return segment_overlaps(reported, events) > 0, np.array(same, bool).reshape(
+        len(reported), len(events)
+    )
+
+
+def event_figures(
+    found: Mapping[str, Sequence[Segment]], true: Mapping[str, Sequence[Segment]], seconds: float
+) -> dict[str, Any]:
+    """How well events of recordings of this length are found, for JSON.
+
+    Returns:
+        `segment_map` by IoU (None without events); `events`, and how many are `found`: overlapped
+        in time by a reported one of their class; `false_alarms`, reported ones that overlap no
+        event of their class, also `false_alarms_per_hour`; `hours`.
+    """
+    # of reported and of true events: whether one of their class overlaps
+    right = list[bool]()
+    events = list[bool]()
+    for video in {**found, **true}:
+        overlaps, same = _overlaps(found.get(video, ()), true.get(video, ()))
+        right += np.any(overlaps & same, axis=1).tolist()
+        events += np.any(overlaps & same, axis=0).tolist()
+    hours = seconds / 3600
+    maps = segment_map(found, true, OVERLAPS).tolist() if events else [None] * len(OVERLAPS)
+    return {
+        "segment_map": dict(zip(map(str, OVERLAPS), maps, strict=True)),
+        "events": len(events),
+        "found": sum(events),
+        "false_alarms": right.count(False),
+        "false_alarms_per_hour": right.count(False) / hours,
+        "hours": hours,
+    }
+
+
+def segment_map(
+    found: Mapping[str, Iterable[Segment]],
+    true: Mapping[str, Iterable[Segment]],
+    thresholds: Sequence[float] = THRESHOLDS,
+) -> Floats:
+    """Segment mAP of ActivityNet and THUMOS'14; `L`, the mean over classes at each threshold."""
+    return mean_ap(found, true, segment_overlaps, thresholds)
+
+
+def segment_overlaps(found: Sequence[Segment], true: Sequence[Segment]) -> Floats:
+    """IoU in time of each found segment with each true one, `n m`."""
+    a, b = (
+        np.array([(each.start, each.end) for each in side]).reshape(-1, 1, 2)
+        for side in (found, true)
+    )
+    b = b.swapaxes(0, 1)
+    both = np.maximum(0.0, np.minimum(a[..., 1], b[..., 1]) - np.maximum(a[..., 0], b[..., 0]))
+    return both / (a[..., 1] - a[..., 0] + b[..., 1] - b[..., 0] - both)
+
+
+def mean_ap(
+    found: Mapping[Any, Iterable[Any]],
+    true: Mapping[Any, Iterable[Any]],
+    overlaps: Callable[[Sequence[Any], Sequence[Any]], Floats],
+    thresholds: Sequence[float],
+) -> Floats:
+    """Mean over classes of the average precision at each threshold, for any kind of object."""
+    truths = _by_class(true)
+    guesses = _by_class(found)
+    if not truths:
+        return np.full(len(thresholds), np.nan)
+    precisions = []
+    for label, places in truths.items():
+        scores = [np.zeros(0)]
+        right = [np.zeros((len(thresholds), 0), bool)]
+        for place, here in guesses.get(label, {}).items():
+            ordered = sorted(here, key=lambda each: -each.score)
+            scores.append(np.array([each.score for each in ordered]))
+            right.append(_matched(overlaps(ordered, places.get(place, [])), thresholds))
+        count = sum(map(len, places.values()))
+        every = np.concatenate(scores)
+        hits = np.concatenate(right, axis=1)
+        precisions.append([average_precision(every, each, count) for each in hits])
+    return np.mean(precisions, axis=0)
+
+
+def _by_class(things: Mapping[Any, Iterable[Any]]) -> dict[str, dict[Any, list[Any]]]:
+    sorted_out: dict[str, dict[Any, list[Any]]] = {}
+    for place, here in things.items():
+        for each in here:
+            sorted_out.setdefault(each.label, {}).setdefault(place, []).append(each)
+    return sorted_out
+
+
+def _matched(overlaps: Floats, thresholds: Sequence[float]) -> NDArray[np.bool_]:
+    """Which predictions match: overlaps `n m`, sorted by score, to `L n`.
+
+    Each prediction takes the true object that it overlaps most among those not yet taken, as in
+    COCO and ActivityNet; a second prediction of the same object is a false positive.
+    """
+    right = np.zeros((len(thresholds), len(overlaps)), bool)
+    if not overlaps.shape[1]:
+        return right
+    for hits, threshold in zip(right, thresholds, strict=True):
+        free = overlaps.copy()
+        for i, row in enumerate(free):
+            best = int(row.argmax())
+            if row[best] >= threshold:
+                hits[i] = True
+                free[:, best] = -1
+    return right
+
+
+def average_precision(scores: ArrayLike, right: ArrayLike, truths: int) -> float:
+    """The area under the precision-recall curve; precision is the highest one at that recall or
+    above.
+
+    As for PASCAL VOC from 2010, UCF101-24, ActivityNet and THUMOS, over every recall that is
+    reached. Objects of equal score count as one step, so their order does not matter.
+
+    Args:
+        scores: `n`.
+        right: `n`, whether each is a match.
+        truths: number of true objects.
+
+    Raises:
+        ValueError: no true objects.
+    """
+    if truths < 1:
+        raise ValueError(f"{truths} true objects, expected at least one")
+    values = np.asarray(scores, dtype=np.float64)
+    hits = np.asarray(right, dtype=bool)
+    order = np.argsort(-values, kind="stable")
+    together = np.append(np.diff(values[order]) != 0, True)[: len(order)]
+    count = np.flatnonzero(together) + 1
+    found = hits[order].cumsum()[together]
+    recall = found / truths
+    precision = found / count
+    best = np.maximum.accumulate(precision[::-1])[::-1]
+    return float((np.diff(recall, prepend=0.0) * best).sum())

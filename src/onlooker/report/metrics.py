@@ -1,0 +1,255 @@
+"""Metrics of an evaluation as plain values for JSON, the scores as CSV, and the temperature that
+calibrates them.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+
+from onlooker.base.answer import decide, nothing_class
+from onlooker.base.files import read_csv, write_csv
+from onlooker.base.records import Evaluation
+from onlooker.models.classifier import clip_scores
+
+__all__ = [
+    "FORMULA",
+    "accuracy_interval",
+    "calibration_error",
+    "fit_temperature",
+    "measure",
+    "perfect_calibration_error",
+    "wilson_interval",
+]
+
+Floats = NDArray[np.floating]
+
+BINS = 5  # of confidence
+LIMIT = float(np.log(20))  # of the logarithm of a temperature
+MIN_RECORDINGS = (
+    3  # for an interval: with two, it is between the accuracies on one and on the other
+)
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a formula in a spreadsheet begins with
+
+
+def _frames_correct(of: Evaluation) -> NDArray[np.bool_]:
+    """For every frame of every video, whether its answer is the true class."""
+    nothing = nothing_class(of.classes, of.nothing)
+    thresholds = np.broadcast_to(np.nan if of.threshold is None else of.threshold, len(of.targets))
+    videos = zip(of.frame_scores, of.targets, thresholds, strict=True)
+    return np.concatenate(
+        [decide(scores, nothing, threshold) == target for scores, target, threshold in videos]
+    )
+
+
+def measure(evaluation: Evaluation) -> dict[str, Any]:
+    """The metrics of an evaluation of `B` videos and `K` classes.
+
+    Returns:
+        Plain values by name; those of frames only if there are frame scores. All but `log_loss` are
+        of the answers (`Evaluation.answers`): with a threshold, what `predict` answers. `accuracy`
+        is that of videos, with its 95 % `accuracy_interval` over `recordings`; `class_accuracy` is
+        None for a class without videos; `log_loss` is in nats; `calibration_error` has five bins of
+        equal mass, and `perfect_calibration_error` is its value by chance alone at this number of
+        videos (mean, 95th percentile); `majority_share` is the majority-class baseline; `confusion`
+        counts, with true classes in rows. `classes` are also those of its columns: the last one is
+        nothing if that is an answer, but not a class.
+    """
+    targets = evaluation.targets
+    names = evaluation.answer_names
+    correct = evaluation.correct
+    recordings = evaluation.recordings or tuple(map(str, range(len(targets))))
+    confusion = np.zeros((len(names), len(names)), np.int64)
+    np.add.at(confusion, (targets, evaluation.answers), 1)
+    recalls = [
+        int(row[k]) / int(row.sum()) if row.any() else None for k, row in enumerate(confusion)
+    ]
+    of_target = evaluation.scores[np.arange(len(targets)), targets].astype(np.float64)
+    frames = _frames_correct(evaluation) if evaluation.frame_scores else None
+    values = {
+        "videos": len(targets),
+        "frames": None if frames is None else len(frames),
+        "classes": list(names),
+        "recordings": len({*recordings}),
+        "accuracy": float(correct.mean()),
+        "accuracy_interval": accuracy_interval(correct, recordings),
+        "frame_accuracy": None if frames is None else float(frames.mean()),
+        "class_accuracy": dict(zip(names, recalls, strict=True)),
+        "log_loss": float(-np.log(np.maximum(of_target, np.finfo(np.float32).tiny)).mean()),
+        "calibration_error": calibration_error(evaluation.answer_scores, correct),
+        "perfect_calibration_error": list(perfect_calibration_error(evaluation.answer_scores)),
+        "majority_share": int(np.bincount(targets).max()) / len(targets),
+        "confusion": confusion.tolist(),
+        "skipped": [error.to_dict() for error in evaluation.skipped],
+    }
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def accuracy_interval(correct: ArrayLike, recordings: ArrayLike) -> list[float] | None:
+    """The 95 % confidence interval of the share of `B` clips classified correctly; None for one or
+    two recordings.
+
+    Clips of one recording are not independent: a bootstrap draws whole recordings with replacement,
+    and the interval is between percentiles of the shares of their clips. Over few recordings it is
+    too narrow: say how many there are. If all recordings have the same share, such as 1, so has
+    every resample, although the next recording may differ; then the interval is Wilson's, with
+    recordings as trials.
+    """
+    _, of_clip = np.unique(recordings, return_inverse=True)
+    sums = np.stack(
+        [np.bincount(of_clip, np.asarray(correct, np.float64)), np.bincount(of_clip)], axis=1
+    )
+    if len(sums) < MIN_RECORDINGS:
+        return None
+    # Recordings with the same sums are interchangeable: it suffices to draw how many of each kind
+    # there are.
+    kinds, counts = np.unique(sums, axis=0, return_counts=True)
+    drawn = np.random.default_rng(0).multinomial(len(sums), counts / len(sums), 10_000) @ kinds
+    low, high = map(float, np.quantile(drawn[:, 0] / drawn[:, 1], (0.025, 0.975)))
+    return [low, high] if low < high else wilson_interval(low, len(sums))
+
+
+def wilson_interval(share: float, trials: int) -> list[float]:
+    """The 95 % confidence interval of a share of independent trials (Wilson 1927, without
+    continuity correction).
+    """
+    z = 1.959964 / trials**0.5
+    center = share + z * z / 2
+    half = z * (share * (1 - share) + z * z / 4) ** 0.5
+    return [max((center - half) / (1 + z * z), 0.0), min((center + half) / (1 + z * z), 1.0)]
+
+
+def confidence_bins(confidence: Floats) -> NDArray[np.int64]:
+    """The bin of each clip, 0 to `BINS - 1`: bins of equally many clips, in the order of
+    confidence.
+
+    Equal confidences share a bin, so that the order of the clips does not matter.
+    """
+    return (
+        np.searchsorted(np.sort(confidence), confidence, "left") * BINS // max(len(confidence), 1)
+    )
+
+
+def calibration_error(confidence: Floats, correct: NDArray[np.bool_]) -> float:
+    """Expected calibration error of the answers, Σ_b n_b/B |accuracy_b - confidence_b| over bins of
+    equal mass.
+
+    Args:
+        confidence: `B`, the probability of each answer.
+        correct: `B`, whether it is right.
+    """
+    return _error(correct, confidence, confidence_bins(confidence))
+
+
+def perfect_calibration_error(confidence: Floats, draws: int = 1000) -> tuple[float, float]:
+    """What `calibration_error` would be if the confidences were right: its mean and its 95th
+    percentile.
+
+    With few clips, a bin's accuracy differs from its confidence by chance. Each simulation draws
+    whether an answer is correct, with its confidence as the probability.
+
+    Args:
+        confidence: `B`, the probability of each answer.
+        draws: number of simulated evaluations.
+    """
+    random = np.random.default_rng(0)
+    numbers = confidence_bins(confidence)
+    errors = [
+        _error(random.random(len(confidence)) < confidence, confidence, numbers)
+        for _ in range(draws)
+    ]
+    return float(np.mean(errors)), float(np.percentile(errors, 95))
+
+
+def _error(correct: NDArray[np.bool_], confidence: Floats, numbers: NDArray[np.int64]) -> float:
+    return float(np.abs(np.bincount(numbers, correct - confidence)).sum() / len(confidence))
+
+
+def balancing_weights(targets: NDArray[np.integer]) -> NDArray[np.float64]:
+    """Weights of clips `B` with which all classes weigh equally; their mean is 1."""
+    _, positions, counts = np.unique(targets, return_inverse=True, return_counts=True)
+    weights: NDArray[np.float64] = len(targets) / (len(counts) * counts[positions])
+    return weights
+
+
+def fit_temperature(
+    frame_scores: Sequence[Floats],
+    targets: NDArray[np.integer],
+    aggregation: str = "mean",
+    weights: NDArray[np.floating] | None = None,
+) -> float:
+    """The temperature T, 1/20 to 20, of softmax(logits / T) at every frame that gives clips the
+    lowest log loss.
+
+    As in Laplace's rule of succession, one more clip is counted as correct and one as wrong, each
+    with the mean
+    confidence: a few clips that are all correct do not make the model certain.
+
+    Args:
+        frame_scores: of each clip `T K`, probabilities at T = 1 (their logarithms are logits);
+            clips that were not used in training, such as validation clips or all clips of a
+            cross-validation.
+        aggregation: of frames (`clip_scores`).
+        weights: `B`, of the clips (`balancing_weights`); None: all weigh the same.
+    """
+    by_length: dict[int, list[int]] = {}
+    for i, scores in enumerate(frame_scores):
+        by_length.setdefault(len(scores), []).append(i)
+    order = [i for clips in by_length.values() for i in clips]
+    rows = np.arange(len(order))
+    truth = np.asarray(targets)[order]
+    weight = 1.0 if weights is None else weights[order]
+    batches = [
+        np.stack([frame_scores[i] for i in clips]).astype(np.float64)
+        for clips in by_length.values()
+    ]
+    logits = [
+        torch.from_numpy(np.log(np.maximum(batch, np.finfo(np.float32).tiny))) for batch in batches
+    ]
+
+    def cost(log_temperature: float) -> float:
+        tempered = [(batch / np.exp(log_temperature)).softmax(-1) for batch in logits]
+        scores = (
+            torch.cat([clip_scores(batch, aggregation) for batch in tempered])
+            .numpy()
+            .clip(1e-12, 1)
+        )
+        confidence = scores.max(axis=1).mean().clip(0, 1 - 1e-12)
+        return float(
+            -(weight * np.log(scores[rows, truth])).sum()
+            - np.log(confidence)
+            - np.log1p(-confidence)
+        )
+
+    if not logits or logits[0].shape[-1] < 2:
+        return 1.0
+    best = 0.0
+    width = LIMIT
+    for _ in range(5):  # each search is ten times finer
+        best = min(np.clip(best + np.linspace(-width, width, 21), -LIMIT, LIMIT).tolist(), key=cost)
+        width /= 10
+    return float(np.exp(best))
+
+
+def write_scores(path: Path | str, evaluation: Evaluation) -> None:
+    """Write a CSV with one row per video: name, truth, predicted, and `p(class)` of every class.
+
+    A name that a spreadsheet would compute as a formula is preceded by an apostrophe.
+    """
+    rows = [["name", "truth", "predicted", *(f"p({name})" for name in evaluation.classes)]]
+    videos = zip(
+        evaluation.names, evaluation.targets, evaluation.answers, evaluation.scores, strict=True
+    )
+    for name, target, answer, scores in videos:
+        names = name, evaluation.classes[target], evaluation.answer_names[answer]
+        texts = (f"'{text}" if text.startswith(FORMULA) else text for text in names)
+        rows.append([*texts, *(f"{float(score):.6g}" for score in scores)])
+    write_csv(Path(path), rows)
+
+
+def read_correct(path: Path) -> list[bool]:
+    """For each video of a CSV that `write_scores` wrote, whether it is classified correctly."""
+    return [row["truth"] == row["predicted"] for row in read_csv(path)]

@@ -1,0 +1,303 @@
+"""Predictions drawn on the frames of their clips: attention, boxes, points, class, probability and
+time.
+
+Each annotator draws one thing on a copy of a frame `H W 3`, such as attention or boxes; they can be
+chained.
+
+Coordinates are in pixels of a frame of `size` (height, width); None: of the frame itself. NaN ones
+are not drawn.
+"""
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from onlooker.base.files import printable
+from onlooker.base.intervals import file_of
+from onlooker.base.records import Prediction
+from onlooker.video.reader import VideoReader
+from onlooker.video.resize import Pixels
+from onlooker.video.write import write
+
+__all__ = [
+    "BOX_COLORS",
+    "boxes",
+    "caption",
+    "draw_clip",
+    "enlarge",
+    "full_strength",
+    "overlay",
+    "write_drawn",
+]
+
+Size = tuple[int, int]
+TimedFrames = Iterable[tuple[int, float, Pixels]]  # index, seconds, `H W 3`
+Color = tuple[int, int, int]
+WHITE: Color = (255, 255, 255)
+BLACK: Color = (0, 0, 0)
+# Colors of outlines that are visible on any frame: vermilion, sky, green, orange, pink (Okabe & Ito
+# 2008).
+BOX_COLORS: tuple[Color, ...] = (
+    (213, 94, 0),
+    (86, 180, 233),
+    (0, 158, 115),
+    (230, 159, 0),
+    (204, 121, 167),
+)
+# A map is shown at full strength from this multiple of the uniform weight on, so that nearly
+# uniform maps stay pale.
+CONTRAST_FLOOR = 4.0
+_LONGER_SIDE = 4096  # pixels, of enlarged frames
+_OPACITY = 0.6  # of the color at the peak of a map
+
+
+def _copy(frame: Pixels) -> Pixels:
+    if frame.ndim != 3 or frame.shape[-1] != 3 or frame.dtype != np.uint8 or not frame.size:
+        raise ValueError(f"the image is {frame.dtype} {frame.shape}, expected uint8 H W 3")
+    return frame.copy()
+
+
+def full_strength(attention: ArrayLike) -> float:
+    """The weight of maps `T h w` that `overlay` shows at full strength: max(99th percentile of all
+    weights, 4/(h w)).
+
+    One scale per clip makes the colors of its frames comparable. It is a percentile, because one
+    sharp peak would make the rest pale. It has a floor of four times the uniform weight, so that
+    the noise of a uniform map is not amplified.
+    """
+    maps = np.asarray(attention, dtype=np.float32)
+    return float(max(np.quantile(maps, 0.99), CONTRAST_FLOOR / (maps.shape[1] * maps.shape[2])))
+
+
+@cache
+def _blend() -> tuple[Pixels, Pixels]:
+    """For 256 levels of attention: the share of the frame that is kept (of 255), and the color that
+    is added.
+    """
+    palette = cv2.applyColorMap(np.arange(256, dtype=np.uint8)[:, None], cv2.COLORMAP_TURBO)[
+        :, :, ::-1
+    ]
+    # Without the ends of Turbo, near black and dark red, which would hide the attended region.
+    palette = palette[np.linspace(28, 222, 256).astype(int)].astype(np.float32)
+    level = np.linspace(0, 1, 256)[:, None, None]
+    alpha = _OPACITY * level
+    keep = 1 - alpha
+    return np.rint(255 * keep).astype(np.uint8).repeat(3, axis=2), np.rint(alpha * palette).astype(
+        np.uint8
+    )
+
+
+def overlay(frame: Pixels, attention: ArrayLike, scale: float | None = None) -> Pixels:
+    """Attention as colors over a frame, as in Teja & Akunuri 2020.
+
+    The map is enlarged with cubic interpolation; its opacity is proportional to how much more there
+    is than in an even map, which is drawn as nothing.
+
+    Args:
+        frame: `H W 3`, uint8 RGB.
+        attention: `h w`, sums to one.
+        scale: the weight shown at full strength; None: `full_strength` of this map.
+    """
+    frame = _copy(frame)
+    weights = np.asarray(attention, dtype=np.float32)
+    full = full_strength(weights[None]) if scale is None else scale
+    even = 1 / weights.size
+    keep, add = _blend()
+    # Cubic interpolation undershoots next to a peak.
+    above = (weights - even) / (full - even)
+    level = np.clip(cv2.resize(above, frame.shape[1::-1], interpolation=cv2.INTER_CUBIC), 0, 1)
+    levels = cv2.merge([np.rint(level * 255).astype(np.uint8)] * 3)
+    darker = cv2.multiply(frame, cv2.LUT(levels, keep), scale=1 / 255)
+    return cv2.add(darker, cv2.LUT(levels, add)).astype(np.uint8, copy=False)
+
+
+def enlarge(frame: Pixels) -> Pixels:
+    """A frame whose shorter side is at least 256 pixels, so that captions are readable; a large one
+    unchanged.
+
+    A frame so thin that its longer side would exceed 4096 pixels is stretched to 4096x256.
+    """
+    H, W, _ = frame.shape
+    factor = 256 / min(H, W)
+    if factor <= 1:
+        return frame
+    # Video encoders need even sizes.
+    size = [2 * round(min(side * factor, _LONGER_SIDE) / 2) for side in (W, H)]
+    return cv2.resize(frame, size, interpolation=cv2.INTER_CUBIC).astype(np.uint8, copy=False)
+
+
+def _letter_height(frame: Pixels) -> int:
+    """The font size of captions in pixels for a frame of this size: 9 at 64 pixels, 14 at 256, 47
+    at 1080.
+    """
+    return max(9, round(min(frame.shape[:2]) / 25 + 4))
+
+
+@cache
+def _font(height: int, bold: bool) -> ImageFont.FreeTypeFont:
+    # matplotlib includes DejaVu Sans, so text looks the same on every system, and class names need
+    # not be ASCII.
+    import matplotlib
+
+    name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
+    return ImageFont.truetype(
+        str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / name), height
+    )
+
+
+def caption(frame: Pixels, lines: Sequence[str]) -> Pixels:
+    """Outlined lines of text in the upper left corner; the first one is bold. Lines that are too
+    long end in ….
+    """
+    image = Image.fromarray(_copy(frame))
+    height = _letter_height(frame)
+    draw = ImageDraw.Draw(image)
+    margin = height // 2
+    for row, line in enumerate(lines):
+        font = _font(height, bold=row == 0)
+        text = printable(line)
+        if font.getlength(text) > (width := frame.shape[1] - 2 * margin):
+            while text and font.getlength(text + "…") > width:
+                text = text[:-1]
+            text += "…"
+        at = margin, margin + row * round(1.3 * height)
+        draw.text(at, text, WHITE, font, stroke_width=max(1, round(height / 9)), stroke_fill=BLACK)
+    return np.array(image)
+
+
+def _bar(frame: Pixels, left: float, top: int, width: float, height: int, color: Color) -> None:
+    right = max(round(left), round(left + width) - 1)
+    cv2.rectangle(frame, (round(left), top), (right, top + height - 1), color, cv2.FILLED)
+
+
+def time_bar(frame: Pixels, now: float, spans: Sequence[tuple[float, float]]) -> Pixels:
+    """A bar near the lower edge that represents the clip, with colored spans and a mark at the
+    current time.
+
+    The time and the starts and ends of spans are shares of the clip, 0 to 1.
+    """
+    drawn = _copy(frame)
+    margin = _letter_height(frame) // 2
+    thick = max(3, round(min(frame.shape[:2]) / 40))
+    length = frame.shape[1] - 2 * margin
+    top = len(frame) - 2 * thick - margin // 2
+    wide = max(2, thick // 2)
+    _bar(drawn, margin - 1, top - 1, length + 2, thick + 2, BLACK)
+    _bar(drawn, margin, top, length, thick, (90, 90, 90))
+    for begin, end in np.clip(np.reshape(spans, (-1, 2)), 0, 1).tolist():
+        if begin < end:
+            _bar(drawn, margin + length * begin, top, length * (end - begin), thick, BOX_COLORS[3])
+    left = margin + (length - wide) * min(max(now, 0.0), 1.0)
+    _bar(drawn, left - 1, top - thick // 2 - 1, wide + 2, 2 * thick + 2, BLACK)
+    _bar(drawn, left, top - thick // 2, wide, 2 * thick, WHITE)
+    return drawn
+
+
+def boxes(
+    frame: Pixels, corners: ArrayLike, color: Color = WHITE, size: Size | None = None
+) -> Pixels:
+    """One or several boxes.
+
+    Args:
+        frame: `H W 3`, uint8 RGB.
+        corners: `4` or `n 4`, x1 y1 x2 y2.
+        color: of the lines, which have a dark edge.
+    """
+    given = np.reshape(np.asarray(corners, dtype=np.float64), (-1, 4))
+    drawn, (H, W), thick = _copy(frame), frame.shape[:2], _thickness(frame)
+    for box in given[np.isfinite(given).all(axis=1)] * np.tile(_scale(frame, size), 2):
+        x1, y1, x2, y2 = (int(v) for v in np.rint(np.clip(box, 0, [W - 1, H - 1] * 2)))
+        cv2.rectangle(drawn, (x1, y1), (x2, y2), BLACK, thick + 2)
+        cv2.rectangle(drawn, (x1, y1), (x2, y2), color, thick)
+    return drawn
+
+
+def _scale(frame: Pixels, size: Size | None) -> NDArray[np.float64]:
+    """Factors of x and y from a frame of `size` to this one."""
+    height, width = size or frame.shape[:2]
+    return np.array([frame.shape[1] / width, frame.shape[0] / height])
+
+
+def _thickness(frame: Pixels) -> int:
+    return max(1, round(min(frame.shape[:2]) / 150))
+
+
+def ring(frame: Pixels, point: ArrayLike, size: Size | None = None) -> Pixels:
+    """A small ring around a point (x, y), such as the pixel with the highest attention."""
+    given = np.asarray(point, dtype=np.float64)
+    drawn = _copy(frame)
+    thick = _thickness(frame)
+    radius = max(3, round(min(frame.shape[:2]) / 40))
+    if np.isfinite(given).all():
+        # In OpenCV, centers of pixels are integers; coordinates are in sixteenths of a pixel.
+        x, y = (int(v) for v in np.rint(16 * (given * _scale(frame, size) - 0.5)))
+        cv2.circle(drawn, (x, y), 16 * radius, BLACK, thick + 2, cv2.LINE_AA, shift=4)
+        cv2.circle(drawn, (x, y), 16 * radius, WHITE, thick, cv2.LINE_AA, shift=4)
+    return drawn
+
+
+def draw_clip(frames: Pixels, prediction: Prediction) -> Pixels:
+    """The frames `T H W 3` that a prediction was made from, with heat map, the hottest place and
+    the boxes of actors; during its events with their class and probability, and with a bar of time
+    that shows them.
+    """
+    timed = zip(prediction.indices.tolist(), prediction.times.tolist(), frames, strict=False)
+    return np.stack(list(_drawn(timed, prediction)))
+
+
+def write_drawn(path: Path | str, out: Path | str, prediction: Prediction) -> Path:
+    """Write the whole clip to `out` (.mp4), drawn as by `draw_clip`.
+
+    Raises:
+        ClipError: the clip cannot be read.
+        ValueError: `out` is no .mp4, or is the clip itself.
+    """
+    if os.path.realpath(out) == os.path.realpath(file_of(path)):
+        raise ValueError(f"{out}: the drawn clip would replace the clip itself; give another file")
+    reader = VideoReader(path)
+    times = reader.times.tolist()
+    fps = float(np.clip(1 / max(reader.seconds - times[-1], 1e-3), 1, 120))
+    times[0] = 0.0  # players differ in where a file begins whose first frame is shown later
+    return write(out, _drawn(reader, prediction), fps, times)
+
+
+def _drawn(frames: TimedFrames, prediction: Prediction) -> Iterator[Pixels]:
+    moments, first = np.unique(prediction.times, return_index=True)
+    maps = prediction.attention if prediction.heat is None else prediction.heat
+    strength = None if maps is None else full_strength(maps)
+    box_at = [
+        dict(zip(tube.frames.tolist(), tube.boxes, strict=True)) for tube in prediction.actors
+    ]
+    start = float(prediction.times[0])
+    seconds = max(float(prediction.times[-1]) - start, 1e-6)
+    spans = [
+        ((each.start - start) / seconds, (each.end - start) / seconds)
+        for each in prediction.segments
+    ]
+    for index, time, pixels in frames:
+        # Between two frames of the prediction, the map and the point are interpolated.
+        position = float(np.interp(time, moments, np.arange(len(moments))))
+        before = first[int(position)]
+        after = first[min(int(position) + 1, len(moments) - 1)]
+        heat, point = (
+            None
+            if values is None
+            else values[before] + (position - int(position)) * (values[after] - values[before])
+            for values in (maps, prediction.points)
+        )
+        frame = enlarge(pixels if heat is None else overlay(pixels, heat, strength))
+        size = prediction.size or pixels.shape[:2]
+        for number, of_tube in enumerate(box_at):
+            if index in of_tube:
+                frame = boxes(frame, of_tube[index], BOX_COLORS[number % len(BOX_COLORS)], size)
+        if point is not None:
+            frame = ring(frame, point, size)
+        if event := prediction.event_at(time):
+            frame = caption(frame, (event.label, f"{100 * event.score:.0f} %"))
+        yield time_bar(frame, (time - start) / seconds, spans)

@@ -1,0 +1,121 @@
+"""Plots in one style."""
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from onlooker.base.files import printable
+
+if TYPE_CHECKING:  # matplotlib is slow to import
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from onlooker.report.events import EventCurve
+
+__all__ = [
+    "COLORS",
+    "FAINT",
+    "INK",
+    "QUIET",
+    "found_by_alarms",
+    "loss_and_accuracy",
+    "plain",
+    "to_svg",
+]
+
+# Okabe & Ito 2008 without yellow, which is pale on white: distinguishable with any color vision.
+COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#333333")
+INK = "#1c2026"
+QUIET = "#6b727c"
+FAINT = "#e4e7eb"
+
+
+def plain(axes: "Axes", x: str, y: str = "", title: str = "") -> None:
+    """Give axes this style: two gray lines, faint horizontal ones, a title at the left."""
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color("#b9bfc7")
+    axes.tick_params(colors=QUIET, labelsize=9, length=3)
+    axes.grid(axis="y", color=FAINT, linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.set_xlabel(x, color=QUIET, fontsize=9.5)
+    axes.set_ylabel(y, color=QUIET, fontsize=9.5)
+    axes.set_title(title, loc="left", color=INK, fontsize=11, fontweight="bold")
+
+
+def loss_and_accuracy(
+    curves: Mapping[str, Mapping[str, Sequence[float]]], kept: int = 0
+) -> "Figure":
+    """Learning curves: one panel per measure, one line per split or run.
+
+    Args:
+        curves: by line, then by measure: `{"training": {"loss": […], "accuracy": […]},
+            "validation": …}`, one value per epoch, NaN if there is none. Measures with "accuracy"
+            in their names are drawn from 0 to 1.
+        kept: the epoch whose weights are used; it is marked; 0: none.
+    """
+    from matplotlib.figure import Figure
+
+    measures = list(dict.fromkeys(name for line in curves.values() for name in line))
+    figure = Figure(figsize=(4.6 * len(measures), 3.3), layout="constrained", facecolor="white")
+    panels = figure.subplots(1, len(measures), squeeze=False)[0]
+    for axes, measure in zip(panels, measures, strict=True):
+        for k, (name, line) in enumerate(curves.items()):
+            if measure in line:
+                values = line[measure]
+                # matplotlib reads text between dollar signs as mathematics
+                label = printable(name).replace("$", r"\$")
+                style = {
+                    "color": COLORS[k % len(COLORS)],
+                    "linewidth": 1.8,
+                    "marker": "o" if len(values) < 3 else "",
+                }
+                axes.plot(range(1, len(values) + 1), values, label=label, **style)
+        plain(axes, "epoch", "", measure)
+        axes.set_xlim(1, max(2, *(len(line.get(measure, ())) for line in curves.values())))
+        axes.locator_params(axis="x", nbins=8, integer=True)
+        if "accuracy" in measure:
+            axes.set_ylim(0, 1.02)
+            axes.yaxis.set_major_formatter("{x:.0%}")
+        else:
+            axes.set_ylim(bottom=min(0, axes.get_ylim()[0]))
+        if kept:
+            axes.axvline(
+                kept, color=QUIET, linewidth=1.2, linestyle=(0, (4, 3)), label=f"kept: epoch {kept}"
+            )
+        if len(curves) > 1:
+            axes.legend(frameon=False, fontsize=9, labelcolor=INK, handlelength=1.4)
+    return figure
+
+
+def found_by_alarms(curve: "EventCurve", chosen: float) -> "Figure":
+    """The share of events found, by the false alarms an hour that this costs; a ring marks the
+    `chosen` rate.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(4.6, 3.3), layout="constrained", facecolor="white")
+    axes = figure.subplots()
+    axes.step(curve.alarms_per_hour, curve.found, where="post", color=COLORS[0], linewidth=1.8)
+    if (place := curve.point(chosen)) is not None:
+        rate = curve.alarms_per_hour[place]
+        found = curve.found[place]
+        axes.scatter(
+            rate, found, s=64, facecolor="white", edgecolor=COLORS[1], linewidth=2, zorder=3
+        )
+    plain(axes, "false alarms an hour", "", "events found")
+    axes.set_xscale("symlog", linthresh=10)
+    axes.set_xlim(-0.5, max(20, *curve.alarms_per_hour))
+    axes.set_ylim(0, 1.02)
+    axes.yaxis.set_major_formatter("{x:.0%}")
+    axes.xaxis.set_major_formatter("{x:g}")
+    return figure
+
+
+def to_svg(figure: "Figure") -> str:
+    """The figure as SVG, with text as outlines and without a date: equal figures give equal text."""
+    import matplotlib
+
+    stream = io.StringIO()
+    with matplotlib.rc_context({"svg.hashsalt": "onlooker"}):
+        figure.savefig(stream, format="svg", metadata={"Date": None})
+    return stream.getvalue()

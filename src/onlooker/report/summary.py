@@ -1,0 +1,378 @@
+"""What an evaluation means: as sentences, and as the report of a trained model or of a comparison.
+
+The sentences are its first line, what to do next, and which labels may be wrong; the report adds
+test clips, mistakes, training curves and settings.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from onlooker.base.config import StreamConfig
+from onlooker.base.files import printable
+from onlooker.base.records import Curves, Evaluation
+from onlooker.report.events import EventCurve
+from onlooker.report.metrics import MIN_RECORDINGS
+from onlooker.report.page import DrawnClip, Page, Table, percent
+from onlooker.report.plots import found_by_alarms, loss_and_accuracy, to_svg
+
+__all__ = ["advice", "first_line"]
+
+Measured = Mapping[str, Any]
+
+_CLASSES = 60  # of a matrix that can be read
+_FEW = 200  # clips, below which a percentage has no decimals
+_SHOWN = 50  # labels to check
+_LOST = 3  # classes in a sentence
+_UNSURE = 0.9  # accuracy, below which another encoder may help
+_ANY = (0.0, 1.0)  # where there is no interval
+
+
+def share_of(count: int, total: int) -> str:
+    """`7 of 18 (39 %)`."""
+    return f"{count} of {total} ({percent(count / total, 0 if total < _FEW else 1)})"
+
+
+def interval_of(measured: Measured) -> str:
+    """`95 % interval 67 to 97 %, over 12 recordings`; in figures of versions that knew no
+    recordings, over clips.
+    """
+    videos = measured["videos"]
+    basis = over(
+        measured.get("recordings", videos),
+        videos,
+        "scenes" if "scenes" in measured else "recordings",
+    )
+    if not (ends := measured.get("accuracy_interval")):
+        return basis
+    low, high = (percent(end, 0 if videos < _FEW else 1) for end in ends)
+    return f"95 % interval {low[:-2]} to {high}, {basis}"
+
+
+def over(recordings: int, videos: int, unit: str = "recordings") -> str:
+    """What an interval is over, such as `over 12 recordings`; or why there is none."""
+    unit = "clips" if recordings == videos else unit
+    if recordings < MIN_RECORDINGS:
+        of = "one recording" if recordings == 1 else f"{recordings} {unit}"
+        return f"no interval can be given: all test clips come from {of}"
+    return f"over {recordings} {unit}"
+
+
+def first_line(measured: Measured) -> str:
+    """The accuracy with its interval, after the majority-class baseline if it is not better than
+    that, and scenes.
+
+    Scenes: the accuracy with clips of one scene on both sides, and that without; and how many clips
+    show known scenes.
+
+    Args:
+        measured: what `run.evaluate.write_report` returns.
+    """
+    total = measured["videos"]
+    share = measured["majority_share"]
+    digits = 0 if total < _FEW else 1
+    correct = round(measured["accuracy"] * total)
+    line = f"accuracy {share_of(correct, total)[:-1]}, {interval_of(measured)})"
+    if _has_classes(measured):
+        most = measured["classes"][int(np.sum(measured["confusion"], axis=1).argmax())]
+        always = f"always predicting “{printable(most)}”"
+        if _lower_end(measured) > share:
+            line += f"; {always} gives {percent(share, digits)}"
+        else:
+            doubt = f" as far as {total} clips can tell" if measured["accuracy"] > share else ""
+            line = f"not better than {always} ({percent(share, digits)}){doubt}: {line}"
+    for unit, unseen in (("scenes", "on scenes it has not seen"), ("copies", "without copies")):
+        if figures := measured.get(unit):
+            mixed, alone = (percent(figures[side], digits) for side in ("mixed", "unseen"))
+            line += f"; {mixed} if {unit} may be on both sides, {alone} {unseen}"
+    if count := measured.get("known_scenes"):
+        line += f"; {count} of {total} clips show a scene that it was trained on"
+    return line
+
+
+def _lower_end(measured: Measured) -> float:
+    """The lower end of the interval; the accuracy, if a single recording gives no interval."""
+    return float(measured.get("accuracy_interval", (measured["accuracy"],))[0])
+
+
+def _has_classes(measured: Measured) -> bool:
+    """Whether the clips are of several classes; otherwise always predicting one of them is no
+    baseline.
+    """
+    return bool(np.count_nonzero(np.sum(measured["confusion"], axis=1)) > 1)
+
+
+def advice(measured: Measured) -> list[str]:
+    """What to do next, most important first, in sentences; empty for a perfect result on many
+    clips.
+
+    Args:
+        measured: as for `first_line`.
+    """
+    total = measured["videos"]
+    (low, high) = measured.get("accuracy_interval", _ANY)
+    names = [printable(name) for name in measured["classes"]]
+    steps = []
+    if _has_classes(measured) and _lower_end(measured) <= measured["majority_share"]:
+        steps.append(
+            "Check the clips: `onlooker check CLIPS` finds near-duplicates, unbalanced classes, dark and too short "
+            "clips. The label must be visible in the frames that the model receives."
+        )
+    counts = np.asarray(measured["confusion"])
+    both = np.triu(counts + counts.T, 1)
+    i, j = np.unravel_index(both.argmax(), both.shape)
+    if both[i, j] > 1:
+        steps.append(
+            f"Most confused: “{names[i]}” and “{names[j]}” ({both[i, j]} of {total} clips). Check their labels, add "
+            "clips that show the difference, or merge them."
+        )
+    accuracies = measured.get("class_accuracy", {})
+    if lost := [printable(name) for name, share in accuracies.items() if share == 0]:
+        steps.append(
+            f"No clip of “{'” and “'.join(lost[:_LOST])}” is recognized: add clips of it, or let classes weigh equally "
+            "(`onlooker train CLIPS --class-weights balanced`)."
+        )
+    if measured.get("imagenet") and measured["accuracy"] < _UNSURE:
+        steps.append(
+            "An encoder that was trained on photographs may see more in clips of this size: "
+            '`pip install "onlooker[imagenet]"`, and train again, which compares both.'
+        )
+    if high - low > 0.2 and (measured["accuracy"] < 1 or (low, high) == _ANY):
+        steps.append("Add clips, of as many people, places and cameras as possible.")
+    if high - low > 0.2 and not measured.get("cross_validated"):
+        few = f"{total} test clips leave an interval of {100 * (high - low):.0f} points"
+        few = "The test clips come from too few recordings" if (low, high) == _ANY else few
+        steps.append(
+            f"{few}: test more clips (`onlooker train CLIPS --folds 5` tests all that it trains on)."
+        )
+    return steps
+
+
+def labels_to_check(evaluation: Evaluation) -> list[dict[str, Any]]:
+    """Clips whose labels may be wrong, most likely first: `name`, `label`, `predicted` and its
+    `score`, for JSON.
+
+    The answer is not the label; sorted by the probability of the label, the self-confidence of Kuan
+    & Mueller (2022). Of ten labels planted in sets of real clips, it has more among the first than
+    confident learning, whose threshold for each class and normalized margin leave out the errors in
+    classes that are often confused.
+
+    Args:
+        evaluation: by models that were not trained on the clip, as in a cross-validation.
+    """
+    targets = evaluation.targets
+    answers = evaluation.answers
+    names = evaluation.answer_names
+    confidence = evaluation.scores[np.arange(len(targets)), targets]
+    scores = evaluation.answer_scores
+    return [
+        {
+            "name": evaluation.names[i],
+            "label": names[targets[i]],
+            "predicted": names[answers[i]],
+            "score": float(scores[i]),
+        }
+        for i in np.argsort(confidence, kind="stable").tolist()
+        if answers[i] != targets[i]
+    ][:_SHOWN]
+
+
+def summary_page(
+    title: str,
+    subtitle: str,
+    evaluation: Evaluation,
+    measured: Measured,
+    curves: Curves | None,
+    clips: Mapping[int, DrawnClip],
+    settings: Mapping[str, Mapping[str, Any]],
+    attends: bool,
+    paths: Sequence[str] = (),
+    curve: EventCurve | None = None,
+) -> Page:
+    """The page of one evaluation.
+
+    Args:
+        measured: its metrics (`metrics.measure`), and figures of a cross-validation, if there was
+        one.
+        curves: loss and accuracy per epoch of training and validation; None where training is not
+        known.
+        clips: test clips as mp4, with caption and tone, by their number in the evaluation.
+        attends: whether heat maps are drawn on the clips.
+        paths: of the clips; empty: their names.
+        curve: what events of streams the model finds; None: unknown.
+    """
+    page = Page(
+        title,
+        re.sub(r"^(not better.*): accuracy", r"**\1**: accuracy", _escaped(first_line(measured))),
+    )
+    page.text(_escaped(subtitle))
+    page.figures(_key_figures(measured))
+    if steps := advice(measured):
+        page.heading("What to do next").text("\n".join(f"- {_escaped(step)}" for step in steps))
+    if clips:
+        page.heading("Test clips")
+        tested_by = _CROSS_VALIDATED if measured.get("cross_validated") else _TEST
+        colors = (
+            " Color shows where something happens that the model looks at; boxes, the actors."
+            if attends
+            else ""
+        )
+        page.text(tested_by + colors).clips(clips.values())
+    if curve is not None:
+        expected = curve.sentence(StreamConfig.alarms_per_hour)
+        page.heading("Events in recordings and streams").text(
+            _escaped(f"{expected[0].upper()}{expected[1:]}.")
+        )
+        caption = (
+            f"The ring: the default, at most {StreamConfig.alarms_per_hour:g} false alarms an hour."
+        )
+        page.figure(to_svg(found_by_alarms(curve, StreamConfig.alarms_per_hour)), caption)
+    _mistakes(page, evaluation, measured, paths or evaluation.names)
+    _training(page, curves, measured.get("chosen", ""))
+    if evaluation.skipped:
+        page.heading("Clips left out")
+        page.table(
+            [[str(e.path), e.found, e.remedy] for e in evaluation.skipped],
+            ["clip", "problem", "what to do"],
+        )
+    page.heading("Settings")
+    with page.details("All settings of this run"):
+        for group, values in settings.items():
+            page.table(
+                [[f"{group}.{name}", str(value)] for name, value in values.items()],
+                ["setting", "value"],
+            )
+    return page
+
+
+def comparison_table(figures: Mapping[str, Any]) -> Table:
+    """The accuracy of each model, from the figures of `run.compare`, after the majority-class
+    baseline.
+    """
+    rows: list[list[str | None]] = [
+        ["majority class", percent(figures["majority"]), None, None, None]
+    ]
+    for name, accuracy in figures["accuracy"].items():
+        spread = figures["spread"][name]
+        deviation = None if spread is None else f"± {100 * spread:.1f}"
+        interval = figures["interval"][name]
+        ends = (
+            None if interval is None else f"{percent(interval[0])[:-2]} to {percent(interval[1])}"
+        )
+        rows.append(
+            [name, percent(accuracy), ends, deviation, percent(figures["frame_accuracy"][name])]
+        )
+    note = f"95 % interval: {over(figures['recordings'], figures['test_videos'])}."
+    return Table(
+        ["model", "videos correct", "95 % interval", "± over seeds", "frames correct"], rows, note
+    )
+
+
+def comparison_page(title: str, figures: Mapping[str, Any]) -> Page:
+    """The page of a comparison, from the figures of `run.compare`."""
+    seeds = len(figures["seeds"])
+    page = Page(
+        title,
+        f"{figures['test_videos']} test videos · splits: {figures['splits']} · seeds: {seeds}",
+    )
+    table = comparison_table(figures)
+    note = f"{table.note} The report of each training is in its folder, `MODEL/SPLIT-seedSEED`."
+    page.table(table.rows, table.columns, note)
+    if figures["skipped"]:
+        page.heading("Clips left out").text(
+            "\n".join(f"- {_escaped(each)}" for each in figures["skipped"])
+        )
+    return page
+
+
+def _escaped(text: str) -> str:
+    """Markdown that shows the text as it is, but for code in backticks."""
+    return re.sub(r"([\\*_\[\]<>&])", r"\\\1", text)
+
+
+def _key_figures(measured: Measured) -> list[tuple[str, str, str]]:
+    total = measured["videos"]
+    frames = measured.get("frames", 0)
+    digits = 0 if total < _FEW else 1
+
+    def counted(share: float, of: int = total) -> str:
+        return f"{round(share * of)} of {of}"
+
+    accuracy = measured["accuracy"]
+    majority = measured["majority_share"]
+    expected, most = (percent(value, 0) for value in measured["perfect_calibration_error"])
+    values = [
+        (percent(accuracy, digits), f"{counted(accuracy)} clips correct", interval_of(measured)),
+        (
+            percent(majority, digits),
+            "majority-class baseline",
+            f"{counted(majority)}: always the most frequent class",
+        ),
+    ]
+    if frames:
+        of_frames = measured["frame_accuracy"]
+        correct = f"{counted(of_frames, frames)} frames correct"
+        values.insert(1, (percent(of_frames, digits), correct, "the class at each frame"))
+    chance = f"a perfectly calibrated model: about {expected}, up to {most}"
+    return [*values, (percent(measured["calibration_error"], 0), "calibration error", chance)]
+
+
+_TEST = "Random test clips; up to half of them are mistakes. None was used in training."
+_CROSS_VALIDATED = (
+    "Random clips; up to half of them are mistakes. Predictions are by models that were fitted without the clip and "
+    "its recording; attention is by the final model, which was fitted to all clips."
+)
+
+
+def _mistakes(page: Page, evaluation: Evaluation, measured: Measured, paths: Sequence[str]) -> None:
+    page.heading("Mistakes")
+    predicted = evaluation.answers
+    sure = evaluation.answer_scores
+    classes = evaluation.answer_names
+    order = np.argsort(-sure, kind="stable").tolist()
+    cells: dict[tuple[int, int], list[str]] = {}
+    for k in order:
+        line = f"{paths[k]} · {percent(sure[k], 0)}"
+        cells.setdefault((int(evaluation.targets[k]), int(predicted[k])), []).append(line)
+    if len(classes) <= _CLASSES:
+        page.confusion(measured["confusion"], classes, cells)
+        page.text("Numbers are clips; click on one to list them.")
+    counts = zip(classes, measured["confusion"], strict=True)
+    of_class = [
+        [name, share_of(row[k], sum(row)) if any(row) else None]
+        for k, (name, row) in enumerate(counts)
+    ]
+    page.table(of_class, ["class", "classified correctly"])
+    mistakes = [
+        [paths[k], classes[evaluation.targets[k]], classes[predicted[k]], percent(sure[k], 0)]
+        for k in order
+        if predicted[k] != evaluation.targets[k]
+    ]
+    if mistakes:
+        page.table(
+            mistakes, ["clip", "true class", "prediction", "confidence"], "Most confident first."
+        )
+    listed = {evaluation.names[k] for k in order if predicted[k] != evaluation.targets[k]}
+    doubted = [row for row in measured.get("labels_to_check", []) if row["name"] not in listed]
+    if doubted:
+        page.heading("Labels to check")
+        page.text(
+            "Of the other clips, each predicted by a model that was not trained on it; the most doubtful label first."
+        )
+        rows = [
+            [row["name"], row["label"], row["predicted"], percent(row["score"], 0)]
+            for row in doubted
+        ]
+        page.table(rows, ["clip", "label", "prediction", "confidence"])
+
+
+def _training(page: Page, curves: Curves | None, chosen: str) -> None:
+    if chosen:
+        page.heading("What was chosen").text(_escaped(f"{chosen[0].upper()}{chosen[1:]}."))
+    if curves and curves["training"]["loss"]:
+        page.heading("Training")
+        kept = 1 + int(np.nanargmin(curves["validation"]["loss"]))
+        image = to_svg(loss_and_accuracy(curves, kept=kept))
+        page.figure(image, "Loss and accuracy per epoch, without a threshold.", wide=True)

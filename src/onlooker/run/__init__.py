@@ -1,0 +1,6 @@
+"""What the commands do, and write into the folder of a run: train, evaluate, compare, predict,
+watch.
+
+It may import all packages but `cli` and `serve`, which call it. Begin with `train`, and `record`
+for what a run folder holds.
+"""

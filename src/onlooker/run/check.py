@@ -1,0 +1,255 @@
+"""Check clips before training: a table of classes, the split, ignored files, and findings."""
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from shlex import quote
+
+import numpy as np
+from numpy.typing import NDArray
+from rich import box
+from rich.console import Console
+from rich.padding import Padding
+from rich.progress import track
+from rich.table import Column, Table
+from rich.text import Text
+
+from onlooker.base.answer import nothing_class, perhaps_nothing
+from onlooker.base.config import ModelConfig
+from onlooker.base.files import composed, printable
+from onlooker.base.records import Clip, ClipError
+from onlooker.data.clips import decode_each
+from onlooker.data.findings import (
+    ClipFacts,
+    Finding,
+    fact_findings,
+    label_findings,
+    read_facts,
+    unreadable_findings,
+)
+from onlooker.data.scenes import MAX_COMPARED, count_joined, plan_joined
+from onlooker.data.sets import ClipSet, read_set, root_of
+from onlooker.data.split import (
+    SPLITS,
+    Split,
+    count_groups,
+    hold_out_validation,
+    source_of,
+    split_clips,
+)
+from onlooker.models.registry import find_recipe
+from onlooker.video.image_sequence import left_out_images
+
+_FEW = 300  # clips; a test split of a fifth of fewer clips would be too small
+# classes in the table; clips or groups of clips listed per finding
+_ROWS = 20
+_SHOWN = 5
+
+
+@dataclass(frozen=True, eq=False)
+class Checked:
+    """The result of checking clips before training.
+
+    Args:
+        split: the split that `onlooker train` would use, without unreadable clips; or why no split
+        is possible.
+        left_out: clips that are listed or linked but missing, or cannot be read.
+        findings: the most important first.
+    """
+
+    clips: ClipSet
+    split: Split | str
+    left_out: tuple[ClipError, ...]
+    findings: tuple[Finding, ...]
+
+
+def check(clips: Path | str | ClipSet, quiet: bool = False) -> Checked:
+    """Read a few frames of each clip, and find problems that can spoil the training or the test.
+
+    Args:
+        clips: a folder, a list, or what `read_set` returns.
+
+    Raises:
+        ClipError: there are no clips.
+    """
+    clip_set = clips if isinstance(clips, ClipSet) else read_set(Path(clips), classes=1, fills=True)
+    paths = [clip.path for clip in clip_set.clips]
+    console = Console(stderr=True)
+    decoded = decode_each(paths, read_facts)
+    read = track(
+        decoded, "reading clips", len(paths), console=console, disable=quiet, transient=True
+    )
+    results = dict(zip(paths, read, strict=True))
+    facts = {path: result for path, result in results.items() if isinstance(result, ClipFacts)}
+    errors = {path: result for path, result in results.items() if isinstance(result, ClipError)}
+    findings = [*unreadable_findings(clip_set.clips, errors, clip_set.left_out)]
+    images = {path: clip.thumbnails for path, clip in facts.items()}
+    split: Split | str
+    try:
+        split = planned = plan_joined_split(clip_set, images, clip_set.split)
+        clip_set = clip_set.with_recordings(split.clips)
+    except ValueError as error:
+        split = str(error)
+        planned = None
+        found, _, remedy = split.partition("; ")
+        findings.append(
+            Finding("no split", found, "these clips cannot be trained and tested on", remedy)
+        )
+    readable = [clip for clip in clip_set.clips if clip.path in facts]
+    seen = fact_findings(
+        readable, list(facts.values()), planned, composed(clip_set.asked.fill or "")
+    )
+    findings += [*seen, *label_findings(clip_set.clips)]
+    if rates := [fact.rate for fact in facts.values() if fact.rate]:
+        lowest = f"{min(rates):.3g}"
+        highest = f"{max(rates):.3g}"
+        note = f"frames per second: {lowest}" + (f" to {highest}" if lowest != highest else "")
+        clip_set = replace(clip_set, notes=[*clip_set.notes, note])
+    return Checked(clip_set, split, (*clip_set.left_out, *errors.values()), tuple(findings))
+
+
+def plan_split(clips: Sequence[Clip], model: str = ModelConfig.name, seed: int = 0) -> Split:
+    """The split that training uses if none is given.
+
+    If there are fewer than 300 clips, and the model is trained in seconds, it is fitted to all
+    clips and tested by cross-validation.
+
+    Raises:
+        ValueError: a class has too few clips or recordings.
+    """
+    few = len(clips) < _FEW and find_recipe(model).solver == "linear"
+    return hold_out_validation(clips, seed=seed) if few else split_clips(clips, seed)
+
+
+def plan_joined_split(
+    clip_set: ClipSet,
+    images: Mapping[Path, NDArray[np.uint8]],
+    given: Split | None,
+    model: str = ModelConfig.name,
+    seed: int = 0,
+) -> Split:
+    """The given split or that of `plan_split`, of the clips that have thumbnails; those of one
+    scene are together.
+
+    Args:
+        images: thumbnails `8 16 16`, by path.
+
+    Raises:
+        ValueError: as `plan_split`.
+    """
+    if given:
+        return given.without({clip.path for clip in clip_set.clips} - set(images))
+    readable = [clip for clip in clip_set.clips if clip.path in images]
+    thumbnails = np.stack([images[clip.path] for clip in readable])
+    return plan_joined(
+        partial(plan_split, model=model, seed=seed), readable, thumbnails, clip_set.asked.scenes
+    )
+
+
+def show_classes(clip_set: ClipSet, split: Split | None, nothing: str | None = None) -> None:
+    """Print the table of classes, which fits into 80 columns, and what is to be known about the
+    clips as a whole.
+    """
+    clips = clip_set.clips
+    groups, unit = count_groups(clips)
+    table = Table(Column("class", overflow="fold"), box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in ("clips", "train/val/test", "scenes" if unit == "scene" else "recordings"):
+        table.add_column(name, justify="right", no_wrap=True)
+    total = Counter(clip.label for clip in clips)
+    parts = (
+        [Counter(clip.label for clip in getattr(split, name)) for name in SPLITS] if split else []
+    )
+    if unit != "scene":
+        groups = Counter(
+            label
+            for label, _ in {(clip.label, source_of(clip)) for clip in clips if clip.recording}
+        )
+    for label in sorted(total)[:_ROWS]:
+        cells = (
+            label,
+            total[label],
+            "/".join(str(part[label]) for part in parts),
+            groups[label] or "",
+        )
+        table.add_row(*(Text(printable(str(cell))) for cell in cells))
+    if len(total) > _ROWS:
+        table.add_row(f"and {len(total) - _ROWS} more")
+    table.add_row("all", str(len(clips)), "/".join(str(part.total()) for part in parts))
+    Console().print(table)
+    _print_lines(_hints(clip_set, split, nothing))
+
+
+def _hints(clip_set: ClipSet, split: Split | None, nothing: str | None) -> Iterator[str]:
+    """What is to be known about the clips as a whole, a line each."""
+    clips = clip_set.clips
+    classes = sorted({clip.label for clip in clips})
+    position = nothing_class(classes, nothing)
+    if position is not None:
+        yield f"{classes[position]} is the class in which nothing happens, so it is never reported as an event"
+    elif nothing is None and (names := perhaps_nothing(classes)):
+        yield f"if nothing happens in class {names[0]}, train with --nothing '{names[0]}': else it is an event"
+    if split and not split.test:
+        yield "no test split: every clip is tested by cross-validation"
+    count, groups = count_joined(clips)
+    if len(clips) > MAX_COMPARED:
+        yield f"more than {MAX_COMPARED:,} clips: those of one scene, and copies, are not looked for"
+    elif count:
+        what = (
+            "show the scene of another clip"
+            if count_groups(clips)[1] == "scene"
+            else "are copies of another clip"
+        )
+        yield f"{count} of {len(clips)} clips {what}: splits keep them together, in {groups} groups"
+    yield from clip_set.notes
+    fill = clip_set.asked.fill
+    if filled := sum(clip.label == fill for clip in clips):
+        yield f"{filled} clips of {fill} are from the gaps between the intervals; --fill '' for none"
+    images = (image for clip in clips if clip.path.is_dir() for image in left_out_images(clip.path))
+    if examples := [*islice(images, _SHOWN)]:
+        count = len(examples) + sum(1 for _ in images)  # there may be millions
+        paths = ", ".join(_within(root_of(clip_set.path), examples))
+        yield f"left out of image sequences: {count} ({paths}{', ...' if count > _SHOWN else ''})"
+
+
+def _print_lines(lines: Iterable[str]) -> None:
+    for line in lines:
+        Console().print(Text(printable(line)), soft_wrap=True)
+
+
+def _within(folder: Path, paths: Sequence[Path]) -> list[str]:
+    return [Path(os.path.relpath(path, folder)).as_posix() for path in paths]
+
+
+def show_overview(clip_set: ClipSet, split: Split, nothing: str | None = None) -> None:
+    """Print the table of classes and findings about them before training; nothing is decoded."""
+    show_classes(clip_set, split, nothing)
+    lines = [finding.found for finding in label_findings(clip_set.clips)]
+    if lines:
+        count = f"{len(lines)} findings" if len(lines) > 1 else "1 finding"
+        remedy = f"run `onlooker check {quote(str(clip_set.path))}` with the same options"
+        lines.append(f"{count} about these clips: {remedy}")
+    _print_lines(lines)
+
+
+def show(checked: Checked) -> None:
+    """Print the table of classes and the findings."""
+    clips = checked.clips
+    split = checked.split
+    console = Console()
+    show_classes(clips, None if isinstance(split, str) else split)
+    for number, finding in enumerate(checked.findings, 1):
+        console.print()
+        console.print(Text(printable(f"{number}. {finding.found}"), "bold"))
+        for text in (f"Why: {finding.why}.", f"What to do: {finding.remedy}."):
+            console.print(Padding(Text(printable(text)), (0, 0, 0, 3)))
+        for paths in finding.clips[:_SHOWN]:
+            more = f" and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else ""
+            _print_lines([f"   {' = '.join(_within(root_of(clips.path), paths[:_SHOWN]))}{more}"])
+        if len(finding.clips) > _SHOWN:
+            console.print(f"   and {len(finding.clips) - _SHOWN} more")
+    if not checked.findings:
+        console.print("no problems found")

@@ -1,0 +1,259 @@
+"""Several models, seeds and splits on the same clips: a run for every training, several at once."""
+
+import itertools
+import signal
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict, replace
+from functools import partial
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any, cast, get_args
+
+import joblib
+import numpy as np
+import torch
+from rich.progress import Progress
+
+from onlooker.base.config import Modality, ModelConfig, Settings, TrainConfig
+from onlooker.base.files import read_json, write_json
+from onlooker.base.parallel import cores, end_with_parent, memory_gb
+from onlooker.base.records import ClipError
+from onlooker.data.clips import read_clips, read_thumbnails
+from onlooker.data.scenes import plan_joined
+from onlooker.data.sets import ClipSet, read_set, root_of, set_name
+from onlooker.data.split import Split, Splits, source_of
+from onlooker.models.registry import configured, find_recipe, resolve
+from onlooker.report.metrics import accuracy_interval, read_correct
+from onlooker.report.page import percent
+from onlooker.report.summary import comparison_page
+from onlooker.run.features import encoded_clips
+from onlooker.run.preparation import build
+from onlooker.run.record import FIGURES, REPORT, SCORES, RunRecord, lock_run
+from onlooker.run.train import continue_run, finished_figures, folder_name
+
+__all__ = ["compare", "default_jobs", "run_parallel", "settings_of"]
+
+BASELINE = "linear"
+_GIB = 4  # memory of a training: its clips, and the libraries
+
+Task = Callable[[], Mapping[str, Any]]
+
+
+def compare(
+    clips: Path | ClipSet,
+    out: Path,
+    models: Mapping[str, Settings],
+    splits: Splits,
+    seeds: Sequence[int],
+    jobs: int | None = None,
+) -> dict[str, Any]:
+    """Train every model with every seed on every split, each in a run `out/MODEL/SPLIT-seedSEED`.
+
+    A run that is finished is not trained again, and an interrupted one is continued. All models are
+    trained on the same
+    clips: one that a single model cannot use, such as a clip of one frame where optical flow is
+    needed, is left out for all.
+
+    Args:
+        clips: a folder, a list, or what `read_set` returns.
+        out: gets the runs, comparison.json, and report.html.
+        models: the settings of each, by name (`settings_of`); their seed is replaced.
+        splits: by name, or a function that makes them from the clips that can be read. Each seed's
+            accuracy is over the test videos of all splits together.
+        seeds: of weights, order and augmentation; the splits stay.
+        jobs: as in `run_parallel`.
+
+    Returns:
+        By model: `accuracy` (mean over seeds), `interval` (95 %), `spread` (standard deviation),
+        `frame_accuracy`, `per_seed`, `modality`; and `majority` (baseline) and the counts.
+
+    Raises:
+        ValueError: settings that no model has, a run that was made with other settings, or another
+            process that computes in `out`.
+    """
+    clips = read_set(clips, fills=True) if isinstance(clips, Path) else clips
+    splits, skipped = _read(clips, splits, [*models.values()])
+    labels = Counter(clip.label for split in splits.values() for clip in split.test)
+    missing: dict[str, Task] = {}
+    with lock_run(out):
+        for (name, of), seed, (split, parts) in itertools.product(
+            models.items(), seeds, splits.items()
+        ):
+            run = _folder(out, name, split, seed)
+            settings = of._replace(training=replace(of.training, seed=seed))
+            record = RunRecord(root_of(clips.path), (), settings, parts)
+            if finished_figures(record, run) is None:
+                missing[f"{run.parent.name}/{run.name}"] = partial(
+                    continue_run, record, run, quiet=True
+                )
+        if missing:
+            run_parallel(missing, jobs)
+        results = {
+            **_means(out, models, splits, seeds),
+            "majority": max(labels.values()) / labels.total(),
+            "test_videos": labels.total(),
+            "splits": len(splits),
+            "seeds": list(seeds),
+            "weights": "pretrained"
+            if any(of.model.pretrained for of in models.values())
+            else "from scratch",
+            "modality": {name: of.data.modality for name, of in models.items()},
+            "skipped": [str(error) for error in (*clips.left_out, *skipped)],
+        }
+        write_json(out / "comparison.json", results)
+        comparison_page(f"Models on {set_name(clips.path)}", results).write(out / REPORT)
+    return results
+
+
+def settings_of(names: str, shared: Settings) -> dict[str, Settings]:
+    """The settings of models by name, from a comma-separated list such as `motion,convlstm:flow`.
+
+    Each is `NAME` or `NAME:MODALITY`. A modality that the model has anyway is dropped, so that a
+    model that is listed twice is noticed. Shared settings that a model ignores (`Recipe.ignores`)
+    are left out.
+
+    Raises:
+        ValueError: an unknown model, or one that is listed twice.
+    """
+    found: dict[str, Settings] = {}
+    for word in map(str.strip, names.split(",")):
+        name, _, modality = word.rpartition(":")
+        if modality not in get_args(Modality):
+            name = word
+            modality = ""
+        own = find_recipe(name).modality or shared.data.modality
+        row = name if modality in ("", own) else f"{name}-{modality}"
+        if row in found:
+            raise ValueError(f"models to compare: {row} is listed twice; list it once")
+        data = replace(shared.data, modality=cast(Modality, modality or own))
+        found[row] = _complete(name, shared._replace(data=data))
+    return found
+
+
+def _complete(name: str, shared: Settings) -> Settings:
+    ignored = find_recipe(name).ignores
+    model, training = (
+        {key: value for key, value in asdict(group).items() if key not in ignored}
+        for group in (shared.model, shared.training)
+    )
+    return resolve(ModelConfig(**{**model, "name": name}), shared.data, TrainConfig(**training))
+
+
+def with_baseline(models: Mapping[str, Settings], shared: Settings) -> dict[str, Settings]:
+    """The models, and the linear baseline with the shared encoder unless it is among them."""
+    there = any(of.model.name == BASELINE for of in models.values())
+    return {**models, **({} if there else settings_of(BASELINE, shared))}
+
+
+def default_jobs() -> int:
+    """One training on a GPU; without a GPU, as many trainings as cores and memory allow, at least
+    one.
+    """
+    if torch.cuda.is_available() or torch.backends.mps.is_available():
+        return 1
+    memory = memory_gb()
+    return cores() if memory is None else max(1, min(cores(), memory // _GIB))
+
+
+def run_parallel(tasks: Mapping[str, Task], jobs: int | None = None) -> None:
+    """Run all tasks, several at once in a process each, with a progress bar and the accuracy of
+    each as it ends.
+
+    On the CPU, each process has one thread. The processes end with this one, even if it is killed,
+    so that no two processes ever continue from the same checkpoints.
+
+    Args:
+        tasks: by name; each returns figures with an `accuracy`. They are sent to other processes.
+        jobs: tasks at once; 1: in this process; None: `default_jobs()`.
+
+    Raises:
+        RuntimeError: the system ended a process, usually because memory ran out.
+        Exception: the first error of a task.
+    """
+    jobs = min(jobs or default_jobs(), len(tasks))
+    done: Iterable[tuple[str, Mapping[str, Any]]] = ((name, task()) for name, task in tasks.items())
+    if jobs > 1:
+        pool = joblib.Parallel(jobs, return_as="generator_unordered", batch_size=1)
+        done = pool(joblib.delayed(_run_in_worker)(name, task) for name, task in tasks.items())
+    try:
+        with Progress() as progress:
+            for name, figures in progress.track(done, len(tasks), description="training"):
+                progress.console.print(f"{name}: {percent(figures['accuracy'])}", markup=False)
+    except BrokenProcessPool as error:
+        raise RuntimeError(
+            "a training was ended by the system, usually because memory ran out; run the same command with fewer "
+            f"jobs than {jobs} (--jobs) to continue"
+        ) from error
+
+
+def _run_in_worker(name: str, task: Task) -> tuple[str, Mapping[str, Any]]:
+    if not torch.cuda.is_available():
+        torch.set_num_threads(1)
+    # Ctrl-C reaches all processes; the parent handles it
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    end_with_parent()
+    return name, task()
+
+
+def _read(
+    clips: ClipSet, splits: Splits, models: Sequence[Settings]
+) -> tuple[dict[str, Split], tuple[ClipError, ...]]:
+    """Decode the clips for all models; the splits without those that cannot be read."""
+    classes = sorted({clip.label for clip in clips.clips})
+    for model, data, _ in models:  # settings that do not fit are an error before clips are read
+        configured(model, data, len(classes))
+    modalities = {data.modality for _, data, _ in models}
+    data = replace(models[0].data, modality=modalities.pop() if len(modalities) == 1 else "both")
+    samples, skipped = read_clips(clips.clips, classes, data)
+    for each in models:
+        if each.training.features:  # once, not in every training at the same time
+            net = build(*each, classes)
+            encoded_clips(samples.clips, classes, net, each.data, each.training.precision)
+    if callable(splits):
+        return dict(
+            plan_joined(splits, samples.clips, read_thumbnails(samples, data), clips.asked.scenes)
+        ), skipped
+    unreadable = {error.path for error in skipped}
+    return {name: split.without(unreadable) for name, split in splits.items()}, skipped
+
+
+def _folder(out: Path, model: str, split: str, seed: int) -> Path:
+    return out / folder_name(model) / f"{split}-seed{seed}"
+
+
+def _means(
+    out: Path, models: Iterable[str], splits: Mapping[str, Split], seeds: Iterable[int]
+) -> dict[str, Any]:
+    """The figures of finished runs, by model: means over seeds; and the number of recordings."""
+    recordings = [source_of(clip) for split in splits.values() for clip in split.test]
+    results: dict[str, Any] = {
+        "accuracy": {},
+        "interval": {},
+        "spread": {},
+        "frame_accuracy": {},
+        "per_seed": {},
+    }
+    for model in models:
+        by_seed = [[_folder(out, model, split, seed) for split in splits] for seed in seeds]
+        correct = np.stack(
+            [np.concatenate([read_correct(run / SCORES) for run in runs]) for runs in by_seed]
+        )
+        accuracies = correct.mean(1).tolist()
+        results["accuracy"][model] = mean(accuracies)
+        results["interval"][model] = accuracy_interval(correct.mean(0), recordings)
+        results["spread"][model] = stdev(accuracies) if len(accuracies) > 1 else None
+        results["frame_accuracy"][model] = mean(map(_frame_accuracy, by_seed))
+        results["per_seed"][model] = accuracies
+    return {**results, "recordings": len({*recordings})}
+
+
+def _frame_accuracy(runs: Iterable[Path]) -> float:
+    """The share of correct frames, over the frames of all splits together."""
+    parts = [read_json(run / FIGURES) for run in runs]
+    return float(
+        np.average(
+            [part["frame_accuracy"] for part in parts], weights=[part["frames"] for part in parts]
+        )
+    )

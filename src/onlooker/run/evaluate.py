@@ -1,0 +1,320 @@
+"""Evaluate a run on its test clips, on other clips, or on whole recordings that it watches as
+streams.
+"""
+
+import os
+import random
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import Progress, TaskID
+
+from onlooker.base.answer import nothing_name
+from onlooker.base.files import check_writable, printable, read_json, write_json
+from onlooker.base.intervals import WHOLE, as_cut, file_of, split_interval
+from onlooker.base.progress import tracked
+from onlooker.base.records import Clip, ClipError, Evaluation, Segment, Step
+from onlooker.data.clips import ClipFrames, read_clips, read_thumbnails
+from onlooker.data.scenes import MAX_COMPARED, scene_images, seen
+from onlooker.data.sets import ClipSet, read_set, root_of, set_name
+from onlooker.data.split import Split, copies_of, group_of, require_clips
+from onlooker.recognizer import Recognizer, load, rate_text, trained_run
+from onlooker.report.events import event_figures
+from onlooker.report.metrics import measure, write_scores
+from onlooker.report.overlay import draw_clip
+from onlooker.report.page import Tone
+from onlooker.report.summary import summary_page
+from onlooker.run.record import (
+    CROSS_VALIDATION,
+    FIGURES,
+    REPORT,
+    SCORES,
+    RunRecord,
+    read_curves,
+    read_figures,
+    read_scenes,
+)
+from onlooker.video.reader import VideoReader
+from onlooker.video.write import write
+
+# Clips drawn for the report: enough to see what the model does, few enough for a page of some
+# megabytes.
+_SHOWN = 12
+_SHOWN_SIDE = 320  # pixels
+
+
+def evaluate(run: Path, clips: Path | ClipSet | None = None) -> dict[str, Any]:
+    """Evaluate a run on its test clips, or on other clips of the same classes.
+
+    Writes evaluation.json, scores.csv and report.html into the run (for other clips: into its
+    `evaluation-NAME`). Other clips that the model was trained on, or copies of them, are left out;
+    the training clips themselves are not needed.
+
+    Args:
+        clips: a folder, a list, or what `read_set` returns: the test clips if it has splits, else
+            all clips. None: the run's own test clips; without any, the figures of its
+            cross-validation are returned.
+
+    Returns:
+        The figures (`metrics.measure`).
+
+    Raises:
+        FileNotFoundError: no trained model there.
+        NotWritableError: the run cannot be written to.
+        ClipError: all clips are missing, cannot be read, or were used in training.
+    """
+    run = trained_run(run)
+    recognizer = load(run)
+    other = clips if clips is None or isinstance(clips, ClipSet) else read_set(clips, classes=1)
+    record = RunRecord.read(run, other.path if other else None)
+    if recognizer.classes != record.classes:
+        found = f"the classes {', '.join(recognizer.classes)}, config.json has {', '.join(record.classes)}"
+        raise ValueError(
+            f"{run / 'model' / 'recognizer.json'}: {found}; restore the file that was changed"
+        )
+    if other is not None:
+        out = run / f"evaluation-{set_name(other.path)}"
+        test, known = new_clips(run, recognizer, other)
+        skipped = (*other.left_out, *known)
+    elif record.split.test:
+        out = run
+        test = record.split.test
+        skipped = record.skipped
+        # the remaining clips are tested
+        if not any(os.path.exists(file_of(clip.path)) for clip in test):
+            require_clips(test)
+    elif read_figures(run, CROSS_VALIDATION) and (of_run := read_figures(run)):
+        return of_run
+    else:
+        raise ClipError(run, "trained without a test split", "give new clips with --clips")
+    check_writable(out, "copy the run to a folder that can be written to")
+    samples, unreadable = read_clips(test, recognizer.classes, recognizer.data)
+    return write_report(
+        out, recognizer, samples, replace(record, skipped=(*skipped, *unreadable)), run
+    )
+
+
+def write_report(
+    out: Path,
+    recognizer: Recognizer,
+    samples: ClipFrames,
+    record: RunRecord,
+    run: Path,
+    evaluation: Evaluation | None = None,
+    quiet: bool = False,
+) -> dict[str, Any]:
+    """Evaluate on samples and write evaluation.json, scores.csv and report.html.
+
+    Args:
+        samples: the test clips.
+        record: the settings of the training, the folder of these samples, and the clips that are
+        left out.
+        run: where its curves are.
+        evaluation: the predictions of a cross-validation for these samples; None: those of the
+            recognizer.
+
+    Returns:
+        The figures (`metrics.measure`), with those of `cross_validation.json` in the run, if it is
+        there: `chosen`, `statistics`, `cross_validated`, `scenes` and `labels_to_check` of model
+        linear; and `known_scenes`: how many of the clips show a scene of clips that the model was
+        fitted to.
+    """
+    known_scenes = _known_scenes(run, recognizer, record.split, None if out == run else samples)
+    evaluation = evaluation or recognizer.evaluate(samples, skipped=record.skipped)
+    measured = measure(evaluation) | known_scenes
+    if out == run:
+        measured |= read_figures(run, CROSS_VALIDATION) or {}
+    write_scores(out / SCORES, evaluation)
+    drawn = dict(_drawn_clips(recognizer, samples, evaluation, measured, quiet))
+    tested = "clips, cross-validated" if measured.get("cross_validated") else "test clips"
+    model = record.settings.model
+    counts = f"{model.name} · {model.encoder} · {len(samples)} {tested} · {len(recognizer.classes)} classes"
+    settings = {
+        **record.settings.to_dict(),
+        "probabilities": {
+            name: getattr(recognizer, name) for name in ("aggregation", "temperature", "threshold")
+        },
+        "samples": {"frame_rate": rate_text(recognizer)},
+    }
+    root = root_of(record.clips)
+    files = [clip.path for clip in samples.clips]
+    paths = [str(path.relative_to(root) if path.is_relative_to(root) else path) for path in files]
+    curves = read_curves(run)
+    attends = recognizer.model.attends
+    title = set_name(record.clips)
+    curve = recognizer.curve
+    page = summary_page(
+        title, counts, evaluation, measured, curves, drawn, settings, attends, paths, curve
+    )
+    page.write(out / REPORT)
+    write_json(out / FIGURES, measured)
+    return measured
+
+
+def new_clips(
+    run: Path, recognizer: Recognizer, clips: ClipSet
+) -> tuple[tuple[Clip, ...], list[ClipError]]:
+    """The clips that the model was not trained on, by content, and an error for each of the others."""
+    if unknown := sorted({clip.label for clip in clips.test} - set(recognizer.classes)):
+        remedy = f"the model knows {', '.join(recognizer.classes)}"
+        raise ClipError(clips.path, f"classes {', '.join(unknown)}", remedy)
+    known = {clip.path for clip in copies_of(read_json(run / "split.json"), clips.test)}
+    if len(known) == len(clips.test):
+        raise ClipError(
+            clips.path,
+            "the model was trained on all of these clips",
+            "give clips that are new to it",
+        )
+    errors = [
+        ClipError(path, "the model was trained on it", "it cannot be used for testing")
+        for path in sorted(known)
+    ]
+    return tuple(clip for clip in clips.test if clip.path not in known), errors
+
+
+def evaluate_recordings(run: Path, clips: ClipSet) -> dict[str, Any]:
+    """Watch each recording of a list from begin to end, and compare its events with the intervals
+    of the list.
+
+    Writes evaluation.json into the run's `recordings-NAME`. Recordings that the model was trained
+    on are left out; one in which nothing happens may be listed as a whole, with that class.
+
+    Returns:
+        The figures of all recordings (`event_figures`); `live`: of the events that `onlooker watch`
+        reports while they play; `recordings`: of each; `skipped`: left out, and why.
+
+    Raises:
+        FileNotFoundError, NotWritableError, ClipError: as `evaluate`.
+        ValueError: a model that cannot process streams, or finds no events.
+    """
+    run = trained_run(run)
+    recognizer = load(run)
+    out = run / f"recordings-{set_name(clips.path)}"
+    test, known = new_clips(run, recognizer, clips)
+    errors = {
+        file_of(error.path): ClipError(file_of(error.path), error.found, error.remedy)
+        for error in known
+    }
+    check_writable(out, "copy the run to a folder that can be written to")
+    listed = defaultdict(list)
+    for clip in test:
+        listed[file_of(clip.path)].append(clip)
+    found = dict[str, Sequence[Segment]]()
+    live = dict[str, Sequence[Segment]]()
+    true = dict[str, list[Segment]]()
+    lengths = dict[str, float]()
+    for file, intervals in listed.items():
+        try:
+            seconds = VideoReader(file).seconds
+            with Progress(console=Console(stderr=True), transient=True) as progress:
+                task = progress.add_task(escape(printable(f"watching {file.name}")), total=seconds)
+                watched = partial(_show_watched, progress, task)
+                prediction, reported = recognizer.predict_recording(file, watched)
+        except ClipError as error:
+            errors[file] = error
+            continue
+        found[str(file)] = prediction.segments
+        live[str(file)] = reported
+        lengths[str(file)] = seconds
+        true[str(file)] = []
+        for clip in intervals:
+            start, end = split_interval(clip.path)[1] or WHOLE
+            if start >= seconds:
+                problem = f"outside the recording, which is {seconds:.2f} s long"
+                errors[clip.path] = ClipError(clip.path, problem, "correct the times")
+            elif clip.label != nothing_name(recognizer.classes, recognizer.nothing):
+                true[str(file)].append(Segment(clip.label, start, min(end, seconds)))
+    if not lengths:
+        raise [*errors.values()][-1]
+    figures = {
+        **event_figures(found, true, sum(lengths.values())),
+        "live": event_figures(live, true, sum(lengths.values())),
+        "recordings": {
+            file: event_figures({file: found[file]}, {file: true[file]}, lengths[file])
+            for file in lengths
+        },
+        "skipped": [error.to_dict() for error in (*clips.left_out, *errors.values())],
+    }
+    write_json(out / FIGURES, figures)
+    return figures
+
+
+def _show_watched(progress: Progress, task: TaskID, step: Step) -> None:
+    progress.update(task, completed=step.time)
+
+
+def _known_scenes(
+    run: Path, recognizer: Recognizer, split: Split, others: ClipFrames | None
+) -> dict[str, Any]:
+    """How many of the tested clips show a scene of clips that the model was fitted to, as far as it
+    is known.
+
+    Args:
+        others: the tested clips; None: the test clips of the run, or all of a run that is tested by
+            cross-validation.
+    """
+    images = read_scenes(run)
+    if images is None or len(images) > MAX_COMPARED:
+        return {}
+    fitted = len(split.training) + len(split.validation)
+    if others is not None:
+        images = np.concatenate(
+            [images[:fitted], scene_images(read_thumbnails(others, recognizer.data))]
+        )
+    elif not split.test:
+        return {"known_scenes": int(seen(images, [group_of(clip) for clip in split.clips]).sum())}
+    return {
+        "known_scenes": int(seen(images, [i < fitted for i in range(len(images))])[fitted:].sum())
+    }
+
+
+def _drawn_clips(
+    recognizer: Recognizer,
+    samples: ClipFrames,
+    evaluation: Evaluation,
+    measured: Mapping[str, Any],
+    quiet: bool,
+) -> Iterator[tuple[int, tuple[bytes, str, Tone]]]:
+    """Random test clips, the same in every call: number; mp4, caption, tone.
+
+    Up to half are mistakes, which come last. A clip that was removed after it was read is not
+    drawn.
+    """
+    correct = evaluation.correct
+    scores = evaluation.answer_scores
+    names = [printable(evaluation.answer_names[answer]) for answer in evaluation.answers]
+    order = random.Random(0).sample(range(len(samples)), len(samples))
+    mistakes = [i for i in order if not correct[i]][: _SHOWN // 2]
+    source = "cross-validated" if measured.get("cross_validated") else "prediction"
+    drawn = [i for i in order if correct[i]][: _SHOWN - len(mistakes)] + mistakes
+    for i in tracked(drawn, "drawing clips", len(drawn), None if quiet else "drawing clips"):
+        with suppress(ClipError):
+            answer = f"{source}: {names[i]}, {100 * scores[i]:.0f} %"
+            yield (
+                i,
+                (
+                    *_drawn(recognizer, samples.clips[i], answer),
+                    "wrong" if i in mistakes else "right",
+                ),
+            )
+
+
+def _drawn(recognizer: Recognizer, clip: Clip, answer: str) -> tuple[bytes, str]:
+    prediction = recognizer.predict_clip(clip.path)
+    frames = VideoReader(clip.path).get(prediction.indices, shorter_side=_SHOWN_SIDE)
+    seconds = max(float(prediction.times[-1] - prediction.times[0]), 0.1)
+    fps = float(np.clip((len(frames) - 1) / seconds, 2, 25))
+    caption = f"{printable(f'{clip.label} · {as_cut(clip.path).stem}')}\n{answer}"
+    with TemporaryDirectory() as folder:
+        return write(
+            Path(folder) / "clip.mp4", draw_clip(frames.pixels, prediction), fps
+        ).read_bytes(), caption

@@ -1,0 +1,151 @@
+"""What a training starts from: the record of its run, the untrained model, and the samples."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from onlooker.base.answer import require_one_nothing
+from onlooker.base.config import AUTO_ENCODER, DataConfig, ModelConfig, Settings, TrainConfig
+from onlooker.base.records import Clip, ClipError
+from onlooker.data.clips import ClipFrames, read_clips, read_thumbnails
+from onlooker.data.sets import ClipSet, read_set, root_of
+from onlooker.data.split import Split, require_clips
+from onlooker.models.registry import configured, find_recipe, resolve
+from onlooker.models.video_model import VideoModel
+from onlooker.run.check import plan_joined_split, plan_split, show_overview
+from onlooker.run.features import encoded_clips
+from onlooker.run.record import RunRecord, check_content, write_scenes
+from onlooker.training.linear import Clips, Encoded
+from onlooker.training.processes import launched
+
+__all__ = ["build"]
+
+
+@dataclass(frozen=True)
+class Training:
+    """A training whose clips are read and divided, and whose record is written.
+
+    Args:
+        run: its folder.
+        samples: those of all clips that can be read.
+        quiet: as in `train_run`.
+        gone: clips of a resumed run that cannot be read any more.
+        encoded: the training and validation clips, if they are encoded already.
+        rival: the same clips by another encoder, which was compared with that of this run.
+        why: a sentence about that comparison.
+    """
+
+    run: Path
+    record: RunRecord
+    net: VideoModel
+    samples: ClipFrames
+    quiet: bool
+    gone: tuple[ClipError, ...] = ()
+    encoded: Encoded | None = None
+    rival: Clips | None = None
+    why: str = ""
+
+
+def new_run(
+    run: Path,
+    clips: Path | ClipSet,
+    settings: Settings,
+    split: Split | None,
+    strict: bool,
+    quiet: bool,
+) -> Training:
+    """Read the clips of a new run, divide them, and write its record; the arguments are those of
+    `train_run`.
+
+    Raises:
+        ClipError: no clips of a class can be read, or with `strict` not all of them.
+        ValueError: settings or clips that do not fit.
+    """
+    if split is not None:
+        clips = ClipSet(clips if isinstance(clips, Path) else clips.path, {"": split.clips})
+    elif isinstance(clips, Path):
+        clips = read_set(clips, fills=True)
+    if strict and clips.left_out:
+        raise clips.left_out[0]
+    classes = tuple(sorted({clip.label for clip in clips.clips}))
+    require_one_nothing(classes, settings.training.nothing)
+    name = settings.model.name
+    seed = settings.training.seed
+    split = split or clips.split
+    if split is None:
+        plan_split(clips.clips, name, seed)  # an error before clips are read
+    complete = resolve(*settings)
+    net = build(*complete, classes)
+    samples, unreadable = _read(net, complete, clips.clips, classes, strict, quiet)
+    _require_classes(classes, samples.clips, clips.clips, unreadable)
+    thumbnails = read_thumbnails(samples, complete.data, complete.training.features, quiet)
+    images = {clip.path: image for clip, image in zip(samples.clips, thumbnails, strict=True)}
+    split = plan_joined_split(clips, images, split, name, seed)
+    if not quiet:
+        show_overview(clips.with_recordings(split.clips), split, settings.training.nothing)
+    record = RunRecord(
+        root_of(clips.path), classes, complete, split, (*clips.left_out, *unreadable)
+    )
+    if settings.model.encoder == AUTO_ENCODER:  # until it is chosen, also by a run that continues
+        undecided = complete._replace(model=replace(complete.model, encoder=AUTO_ENCODER))
+        record = replace(record, settings=undecided)
+    record.write(run)
+    write_scenes(run, [images[clip.path] for clip in split.clips])
+    return Training(run, record, net, samples, quiet)
+
+
+def resumed_run(run: Path, folder: Path, quiet: bool) -> Training:
+    """Read the clips in a folder for a run that continues, with its own settings and split.
+
+    Raises:
+        ClipError: training clips are missing.
+        ValueError: clips were replaced by others.
+    """
+    record = RunRecord.read(run, folder)
+    require_clips((*record.split.training, *record.split.validation))
+    check_content(run, record.split)
+    net = build(*record.settings, record.classes)
+    samples, gone = _read(net, record.settings, record.split.clips, record.classes, False, quiet)
+    return Training(run, record, net, samples, quiet, gone)
+
+
+def build(
+    model: ModelConfig, data: DataConfig, training: TrainConfig, classes: Sequence[str]
+) -> VideoModel:
+    """The untrained model, with the random weights of its seed; a ValueError if it cannot be
+    trained here.
+    """
+    if (count := launched().size) > 1 and find_recipe(model.name).solver != "gradient":
+        raise ValueError(
+            f"{model.name} is fitted by one process, and torchrun started {count}; leave out torchrun"
+        )
+    torch.manual_seed(training.seed)
+    return configured(model, data, len(classes))
+
+
+def _read(
+    net: VideoModel,
+    settings: Settings,
+    clips: Sequence[Clip],
+    classes: Sequence[str],
+    strict: bool,
+    quiet: bool,
+) -> tuple[ClipFrames, tuple[ClipError, ...]]:
+    """The samples of the clips: frames, or the features of the model's encoder."""
+    _, data, training = settings
+    if training.features:
+        return encoded_clips(clips, classes, net, data, training.precision, strict, quiet)
+    return read_clips(clips, classes, data, strict, quiet)
+
+
+def _require_classes(
+    classes: Sequence[str], read: Sequence[Clip], every: Sequence[Clip], errors: Sequence[ClipError]
+) -> None:
+    """Raise a ClipError for a class of which no clip can be read: the model would never see it."""
+    if lost := sorted(set(classes) - {clip.label for clip in read}):
+        paths = {clip.path for clip in every if clip.label == lost[0]}
+        first = next(error for error in errors if error.path in paths)
+        found = f"none of the {len(paths)} clips of class {lost[0]} can be read ({first.found})"
+        raise ClipError(first.path.parent, found, "replace them, or leave the class out")

@@ -1,0 +1,268 @@
+"""The folder of a run, and the record of its settings, split and skipped clips.
+
+    config.json      settings, classes, the folder of the clips, version
+    split.json       training, validation and test clips: path, label, recording, fingerprint of the
+    content skipped.json     clips that could not be used, and why scenes.safetensors
+                     three gray images of 16 × 16 of each clip of the split, by which its scene is
+                     recognized
+    curves.csv       loss and accuracy per epoch
+    checkpoints/     the best and the last epoch, to continue from
+    model/           the trained model: onlooker.load reads it
+    final/           after cross-validation: a run on all clips
+    cross_validation.json
+                     figures of the cross-validation that chose the model, if any
+                     (`run.evaluate.write_report`)
+    evaluation.json, scores.csv, report.html
+                     figures of the test clips; of other clips in evaluation-NAME/
+
+A run can be moved to another machine: only training and the evaluation of its own test clips need
+the clips.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock, Timeout
+from numpy.typing import NDArray
+from safetensors.numpy import load, save
+
+import onlooker
+from onlooker.base.config import DataConfig, ModelConfig, Settings, TrainConfig
+from onlooker.base.files import (
+    check_digest,
+    check_writable,
+    composed,
+    file_digest,
+    read_bytes,
+    read_csv,
+    read_json,
+    reading,
+    write_bytes,
+    write_json,
+)
+from onlooker.base.intervals import file_of
+from onlooker.base.records import ClipError, Curves
+from onlooker.base.settings import field_of
+from onlooker.data.folder import entries
+from onlooker.data.scenes import scene_images
+from onlooker.data.split import SPLITS, Split, fingerprint
+from onlooker.storage import address_of, local
+
+__all__ = ["REPORT", "SCORES", "RunRecord", "check_settings", "read_curves", "read_figures"]
+
+FIGURES = "evaluation.json"
+SCORES = "scores.csv"
+REPORT = "report.html"
+CROSS_VALIDATION = "cross_validation.json"
+_SCENES = "scenes.safetensors"
+_LOCK = ".lock"
+# Files that are written before config.json: a folder with nothing else holds no run yet.
+_BEFORE_CONFIG = ("split.json", "skipped.json")
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """What a run was made from.
+
+    Args:
+        clips: the folder (or list) of the clips.
+    """
+
+    clips: Path
+    classes: tuple[str, ...]
+    settings: Settings
+    split: Split
+    skipped: tuple[ClipError, ...] = ()
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """The settings and a digest of the split, which its figures depend on."""
+        split = json.dumps(self.split.to_dict(self.clips), sort_keys=True)
+        return {**self.settings.to_dict(), "split": hashlib.sha256(split.encode()).hexdigest()[:32]}
+
+    def write(self, run: Path) -> None:
+        """Write config.json, split.json and skipped.json into the folder of a run."""
+        # Clips whose features are stored may have been removed.
+        there = all(os.path.exists(file_of(clip.path)) for clip in self.split.clips)
+        write_json(run / "split.json", self.split.to_dict(self.clips, fingerprints=there))
+        write_json(run / "skipped.json", [error.to_dict() for error in self.skipped])
+        config = {
+            "onlooker": onlooker.__version__,
+            "clips": address_of(self.clips) or str(self.clips.resolve()),
+            "classes": list(self.classes),
+            "split": file_digest(run / "split.json"),
+            **self.settings.to_dict(),
+        }
+        write_json(run / "config.json", config)
+
+    @classmethod
+    def read(cls, run: Path, clips: Path | None = None) -> "RunRecord":
+        """Read what `write` wrote; `clips` is the present folder of the clips (None: unchanged).
+
+        Raises:
+            FileNotFoundError: no run there, or a part of it is missing.
+            ValueError: another version of onlooker wrote it, or a file was changed.
+        """
+        if missing := [
+            name for name in ("config.json", *_BEFORE_CONFIG) if not (run / name).exists()
+        ]:
+            remedy = (
+                "restore it, or train again in another folder" if run.is_dir() else "check the path"
+            )
+            raise FileNotFoundError(
+                f"{run}: no {missing[0]}, expected what `onlooker train` writes; {remedy}"
+            )
+        with reading(run / "config.json"):
+            stored = read_json(run / "config.json")
+            folder = clips or local(field_of(stored, "clips", str))
+            classes = tuple(map(composed, field_of(stored, "classes", list[str])))
+            settings = Settings(
+                ModelConfig.from_field(stored, "model"),
+                DataConfig.from_field(stored, "data"),
+                TrainConfig.from_field(stored, "training"),
+            )
+            digest = field_of(stored, "split", str)
+        with reading(run / "split.json"):
+            split = Split.from_dict(read_json(run / "split.json"), folder)
+            if unknown := sorted({clip.label for clip in split.clips} - set(classes)):
+                raise ValueError(
+                    f"clips of class {unknown[0]}, which config.json does not name among its classes"
+                )
+            check_digest(run / "split.json", digest, run / "config.json")
+        with reading(run / "skipped.json"):
+            errors = [
+                ClipError(*(field_of(error, name, str) for name in ("path", "found", "remedy")))
+                for error in read_json(run / "skipped.json", list)
+            ]
+        return cls(folder, classes, settings, split, tuple(errors))
+
+
+def check_content(run: Path, split: Split) -> None:
+    """Raise a ValueError if clips of the stored split of a run are other files now, with the same
+    names.
+    """
+    values = read_json(run / "split.json")
+    stored = [entry.get("fingerprint") for name in SPLITS for entry in values[name]]
+    content = {clip.path: known for clip, known in zip(split.clips, stored, strict=True) if known}
+    here = [path for path in content if os.path.exists(file_of(path))]
+    if replaced := [path for path in here if fingerprint(path) != content[path]]:
+        problem = f"{len(replaced)} of its clips were replaced by others, such as {replaced[0]}"
+        raise ValueError(f"{run}: {problem}; restore them, or train in another folder (--run)")
+
+
+def check_settings(path: Path, stored: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+    """Raise a ValueError that names the settings in which `stored`, of the file or run `path`,
+    differs.
+    """
+    ours = dict(_flat(settings))
+    theirs = dict(_flat(stored))
+    if changed := sorted(name for name in {*ours, *theirs} if ours.get(name) != theirs.get(name)):
+        remedy = "choose another --run, or remove all that was made with them"
+        raise ValueError(f"{path}: made with other settings ({', '.join(changed)}); {remedy}")
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
+
+
+@contextmanager
+def start_run(run: Path, resume: bool) -> Iterator[bool]:
+    """Make and lock the folder of a run, and find out before any work that it can be written to.
+
+    Yields:
+        Whether the folder holds a run to continue.
+
+    Raises:
+        FileExistsError: it holds a run and `resume` is false, or it holds other files.
+        FileNotFoundError: it holds a run whose config.json is missing.
+        NotWritableError: it cannot be written to.
+        ValueError: another process trains in it.
+    """
+    names = {path.name for path in entries(run) if path.exists()} if run.is_dir() else set()
+    if "config.json" not in names and names - set(_BEFORE_CONFIG):
+        if names & set(_BEFORE_CONFIG):
+            raise FileNotFoundError(
+                f"{run}: a run without config.json; restore it, or choose a new folder with --run"
+            )
+        raise FileExistsError(
+            f"{run}: holds files that are not a run's; choose a new folder with --run"
+        )
+    with lock_run(run):
+        there = (run / "config.json").exists()
+        if there and not resume and any((run / name).exists() for name in ("checkpoints", "model")):
+            remedy = "choose another --run, also to train with new clips; or continue an interrupted run with --resume"
+            raise FileExistsError(f"{run}: holds a run already; {remedy}")
+        yield resume and there
+
+
+@contextmanager
+def lock_run(folder: Path) -> Iterator[None]:
+    """Lock a run or comparison, so that no other process writes to its folder.
+
+    Raises:
+        NotWritableError: it cannot be written to.
+        ValueError: another process writes to it.
+    """
+    check_writable(folder, "choose another folder with --run")
+    try:
+        with FileLock(folder / _LOCK, timeout=0):
+            yield
+    except Timeout as error:
+        raise ValueError(
+            f"{folder}: another process computes it; wait until it ends, or choose another --run"
+        ) from error
+
+
+def read_figures(run: Path, file: str = FIGURES) -> dict[str, Any] | None:
+    """The figures of its test clips or its cross-validation; None before there are any.
+
+    Args:
+        file: `FIGURES`, or `CROSS_VALIDATION`: those of the training, which the report shows too.
+    """
+    return read_json(run / file) if (run / file).exists() else None
+
+
+def write_scenes(run: Path, thumbnails: Sequence[NDArray[np.uint8]]) -> None:
+    """Write the scenes of all clips of the split, in its order, from the thumbnails `8 16 16` of
+    each.
+    """
+    write_bytes(run / _SCENES, save({"images": scene_images(np.stack(thumbnails))}))
+
+
+def read_scenes(run: Path) -> NDArray[np.uint8] | None:
+    """What `write_scenes` wrote, `B 3 16 16`; None in runs of earlier versions."""
+    if not (run / _SCENES).exists():
+        return None
+    with reading(run / _SCENES):
+        images: NDArray[np.uint8] = load(read_bytes(run / _SCENES))["images"]
+        if images.dtype != np.uint8 or images.shape[1:] != (3, 16, 16):
+            raise ValueError(f"images {images.shape} {images.dtype}, expected B 3 16 16 uint8")
+        return images
+
+
+def read_curves(run: Path) -> Curves | None:
+    """Loss and accuracy per epoch from `curves.csv`; None if there is none."""
+    if not (run / "curves.csv").exists():
+        return None
+    with reading(run / "curves.csv"):
+        rows = read_csv(run / "curves.csv")
+        if not rows:
+            raise ValueError("no epochs in it")
+        return {
+            split: {
+                name: [float(row[f"{split}_{name}"]) for row in rows]
+                for name in ("loss", "accuracy")
+            }
+            for split in ("training", "validation")
+        }

@@ -1,0 +1,500 @@
+"""Train a run: prepare its clips, fit its model by gradient descent or as a linear layer, evaluate
+it.
+"""
+
+import dataclasses
+import re
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from onlooker.base.answer import nothing_class
+from onlooker.base.config import (
+    DataConfig,
+    ModelConfig,
+    SetConfig,
+    Settings,
+    StreamConfig,
+    TrainConfig,
+)
+from onlooker.base.files import whole_folder, write_json
+from onlooker.base.progress import OnProgress, reporting
+from onlooker.base.records import ClipError, Evaluation
+from onlooker.base.settings import suggestion
+from onlooker.data.clips import ClipFrames, read_clips, read_thumbnails
+from onlooker.data.samples import sample_rate
+from onlooker.data.scenes import count_joined, plan_joined
+from onlooker.data.sets import ClipSet, read_set, root_of, set_name
+from onlooker.data.split import Split, count_groups, hold_out_validation, require_clips, source_of
+from onlooker.models.linear import LinearClassifier
+from onlooker.models.registry import find_recipe, for_model, resolve
+from onlooker.recognizer import Recognizer, expected_events, rate_text
+from onlooker.report.events import EventThreshold, choose_threshold
+from onlooker.report.metrics import balancing_weights, fit_temperature, measure
+from onlooker.report.summary import first_line, labels_to_check
+from onlooker.run.encoders import choose_encoder, encode, lite0_may_help
+from onlooker.run.evaluate import write_report
+from onlooker.run.preparation import Training, new_run, resumed_run
+from onlooker.run.record import (
+    CROSS_VALIDATION,
+    RunRecord,
+    check_content,
+    check_settings,
+    lock_run,
+    read_figures,
+    start_run,
+)
+from onlooker.storage import local, uploading
+from onlooker.training.events import ClipFeatures, fit_events
+from onlooker.training.fit import fit
+from onlooker.training.linear import Choice, Clips, choose, cross_validated, fit_layer
+from onlooker.training.processes import connect, launched
+from onlooker.training.tensorboard import log, open_writer, require_tensorboard
+from onlooker.video.decode import RATE
+from onlooker.video.reader import VideoReader
+
+__all__ = ["continue_run"]
+
+_NEARLY_ALL = 0.95  # of the training clips are not longer than a clip with one answer
+_LONG = 8  # times the frames of a sample that a clip has in the streams of the event layer at most
+_MIN_CALIBRATION = 10  # validation clips; with fewer of them the temperature is 1
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """A trained run: its folder, and the figures of its test clips (`metrics.measure`; empty
+    without test clips).
+    """
+
+    path: Path
+    figures: Mapping[str, Any]
+
+    def __str__(self) -> str:
+        if not self.figures:
+            return f"{self.path}: trained without a test split"
+        return f"{self.path}: {first_line(self.figures)}"
+
+
+def train(
+    clips: Path | str,
+    run: Path | str | None = None,
+    model: str = ModelConfig.name,
+    resume: bool = False,
+    quiet: bool = False,
+    progress: OnProgress | None = None,
+    fill: str | None = None,
+    divide: bool = False,
+    scenes: bool = True,
+    tensorboard: bool = False,
+    **settings: Any,
+) -> TrainedRun:
+    """Train a model on a folder of clips with one sub-folder per class, or on a CSV list, and
+    evaluate it.
+
+    `onlooker.train("clips", run="runs/gestures", model="alstm", frames=20, epochs=10)`
+
+    Args:
+        clips: the folder or list (`read_set`). `clips` and `run` may be addresses
+        (`onlooker.storage`).
+        run: a new folder for the run; None: `runs/CLIPS-MODEL`.
+        model: one of `onlooker.list_models()`.
+        resume, quiet, tensorboard: as in `train_run`.
+        progress: called with a stage, such as "reading clips", how many of its parts are done, and
+            how many there are. An exception in it ends the training, and `resume` continues it.
+        fill, divide, scenes: as in `SetConfig`.
+        settings: any other field of `ModelConfig`, `DataConfig` or `TrainConfig`.
+
+    Raises:
+        TypeError: a setting that none of the three has.
+        FileExistsError, NotWritableError, ClipError, ValueError: as `train_run`.
+    """
+    configs = _configs(model, settings)
+    path = default_run(Path(clips), model) if run is None else Path(run)
+    with reporting(progress), uploading([path]) as copies:
+        copy = copies.get(path, path)
+        asked = SetConfig(fill=fill, divide=divide, scenes=scenes)
+        source = local(clips) if asked == SetConfig() else read_set(local(clips), asked, fills=True)
+        figures = train_run(
+            source, copy, *configs, resume=resume, quiet=quiet, tensorboard=tensorboard
+        )
+    return TrainedRun(path, figures)
+
+
+def default_run(clips: Path, name: str) -> Path:
+    """The folder of a run on these clips, unless another one is named."""
+    return Path("runs") / f"{set_name(clips)}-{folder_name(name)}"
+
+
+def folder_name(name: str) -> str:
+    """A model's name as part of a path, also on systems whose file names have no colon."""
+    return re.sub(r"[^\w.=+-]", "-", name)
+
+
+def _configs(model: str, settings: Mapping[str, Any]) -> Settings:
+    """`settings` by the config that has them."""
+    groups: list[type[ModelConfig | DataConfig | TrainConfig]] = [
+        ModelConfig,
+        DataConfig,
+        TrainConfig,
+    ]
+    fields = [{f.name for f in dataclasses.fields(group)} - {"name"} for group in groups]
+    for unknown in sorted(set(settings) - set().union(*fields)):
+        raise TypeError(
+            f"train has no setting {unknown}; {suggestion(unknown, sorted(set().union(*fields)))}"
+        )
+    if unused := set(settings) & find_recipe(model).ignores:
+        raise ValueError(
+            f"{', '.join(sorted(unused))}: without effect in {model}; leave it out, or choose another model"
+        )
+    of_model, of_data, of_training = (
+        {key: settings[key] for key in names & set(settings)} for names in fields
+    )
+    found = for_model(ModelConfig(model, **of_model), DataConfig(**of_data), settings)
+    return Settings(*found, TrainConfig(**of_training))
+
+
+def train_run(
+    clips: Path | ClipSet,
+    run: Path,
+    model: ModelConfig,
+    data: DataConfig,
+    training: TrainConfig,
+    split: Split | None = None,
+    resume: bool = False,
+    strict: bool = False,
+    quiet: bool = False,
+    cross_validate: bool = True,
+    tensorboard: bool = False,
+) -> dict[str, Any]:
+    """Train on the clips that can be read; the figures of the test clips (`metrics.measure`), if
+    there are any.
+
+    Processes that torchrun started share each batch. All but the first write nothing, and return
+    {}.
+
+    Args:
+        clips: a folder, a list, or what `read_set` returns.
+        run: a new or empty folder for everything that is written.
+        split: which clips are used for what; None: the split of `clips`, or `plan_split` of all
+        clips.
+        resume: continue an interrupted run with its own settings and split.
+        strict, quiet: stop at the first clip that cannot be read; no table of classes and no
+        progress bars.
+        cross_validate: test a model that is trained in seconds by cross-validation if there are no
+        test clips.
+        tensorboard: also write curves and figures for TensorBoard.
+
+    Raises:
+        FileExistsError: the folder holds a run and `resume` is false, or it holds other files.
+        NotWritableError, ClipError: the run cannot be written to; the clips do not fit, or none can
+        be read.
+        ValueError: settings or weights that do not fit; a run of another version; another process
+        trains in it.
+        RuntimeError: TensorBoard is not installed.
+    """
+    if tensorboard:
+        require_tensorboard()
+    folder = root_of(clips.path if isinstance(clips, ClipSet) else clips)
+    with connect():
+        if launched().rank:
+            torch.distributed.barrier()  # the first one has written the record of the run
+            fit_by_gradient(resumed_run(run, folder, quiet=True))
+            return {}
+        with start_run(run, resume) as continues:
+            if continues:
+                prepared = resumed_run(run, folder, quiet)
+            else:
+                prepared = new_run(
+                    run, clips, Settings(model, data, training), split, strict, quiet
+                )
+            prepared = choose_encoder(prepared)
+            if launched().size > 1:
+                torch.distributed.barrier()
+            writer = open_writer(run, prepared.record.settings.to_dict()) if tensorboard else None
+            figures = _report(prepared, *fit_run(prepared, writer, cross_validate))
+            log(writer, "test", figures, 0)
+            return figures
+
+
+def continue_run(
+    record: RunRecord, run: Path, quiet: bool = False, cross_validate: bool = True
+) -> dict[str, Any]:
+    """`train_run` with the settings and the split of a record, or its continuation if that was
+    interrupted.
+
+    Raises:
+        ValueError: the run was started with other settings or another split.
+    """
+    if figures := finished_figures(record, run):
+        return figures
+    settings = resolve(*record.settings)
+    return train_run(
+        record.clips, run, *settings, record.split, True, quiet=quiet, cross_validate=cross_validate
+    )
+
+
+def finished_figures(record: RunRecord, run: Path) -> dict[str, Any] | None:
+    """The figures of a run with the settings and the split of a record; None unless it is finished;
+    errors as there.
+    """
+    if not (run / "config.json").exists():
+        return None
+    stored = RunRecord.read(run, record.clips)
+    check_content(run, stored.split)
+    split = record.split.without({error.path for error in stored.skipped})
+    check_settings(
+        run,
+        stored.identity,
+        replace(record, settings=resolve(*record.settings), split=split).identity,
+    )
+    return read_figures(run)
+
+
+def train_final(clips: ClipSet, run: Path, settings: Settings) -> Path:
+    """Train the model of a cross-validated run on all clips; returns `run/final`, which `load(run)`
+    finds.
+
+    Raises:
+        ValueError: a class has fewer than 2 recordings or clips, or the final run was started with
+            other settings.
+    """
+    samples, _ = read_clips(
+        clips.clips, sorted({clip.label for clip in clips.clips}), settings.data
+    )
+    plan = partial(hold_out_validation, seed=settings.training.seed)
+    split = plan_joined(
+        plan, samples.clips, read_thumbnails(samples, settings.data), clips.asked.scenes
+    )
+    with lock_run(run):
+        continue_run(
+            RunRecord(root_of(clips.path), (), settings, split), run / "final", cross_validate=False
+        )
+    return run / "final"
+
+
+def _report(
+    training: Training, recognizer: Recognizer, held_out: Evaluation | None
+) -> dict[str, Any]:
+    """Evaluate on the test clips that are not `gone`, or report the cross-validation; {} if there
+    is neither.
+    """
+    record = training.record
+    if held_out is not None:
+        clips = (*record.split.training, *record.split.validation)
+    elif record.split.test:
+        gone = {error.path for error in training.gone}
+        clips = tuple(clip for clip in record.split.test if clip.path not in gone)
+        require_clips([] if clips else record.split.test)
+        record = replace(record, skipped=(*record.skipped, *training.gone))
+    else:
+        return {}
+    samples = training.samples.only(clips)
+    return write_report(
+        training.run, recognizer, samples, record, training.run, held_out, training.quiet
+    )
+
+
+def fit_run(
+    training: Training, writer: Any, cross_validate: bool
+) -> tuple[Recognizer, Evaluation | None]:
+    """Train, calibrate and save the model of a run.
+
+    Args:
+        writer: as in `fit`.
+        cross_validate: as in `train_run`.
+
+    Returns:
+        The trained model; and the predictions of a linear one for all training and validation
+        clips, each by a model that was chosen, fitted and calibrated without the clip and its
+        recording, unless other clips or runs test it.
+    """
+    record = training.record
+    rate = sample_rate([clip.path for clip in record.split.training], record.settings.data)
+    by_gradient = find_recipe(record.settings.model.name).solver == "gradient"
+    if by_gradient:
+        fit_by_gradient(training, writer)
+    aggregation = record.settings.training.resolved_aggregation
+    nothing = record.settings.training.nothing
+    recognizer = Recognizer(
+        training.net, record.classes, record.settings.data, aggregation, rate, nothing=nothing
+    )
+    threshold = None
+    held_out = None
+    notes = dict[str, object]()
+    if by_gradient:
+        try:
+            threshold = _calibrate(recognizer, training)
+        except ClipError as error:  # a clip that was removed while the model was trained
+            notes["calibration"] = f"none: {error}"
+    else:
+        threshold, held_out = _fit_layers(training, recognizer, cross_validate)
+    notes |= {"threshold": threshold, "frame rate": rate_text(recognizer)}
+    if recognizer.model.lengths:
+        notes["when"] = expected_events(recognizer, StreamConfig.alarms_per_hour)
+    for name, chosen in notes.items():
+        if chosen and not training.quiet:
+            print(f"{name}: {chosen}", file=sys.stderr)
+    recognizer.threshold = threshold and threshold.probability
+    with whole_folder(training.run / "model") as part:
+        recognizer.save(part)
+    return recognizer, held_out
+
+
+def fit_by_gradient(training: Training, writer: Any = None) -> None:
+    """Train by gradient descent, with a part of each batch in each process, and print a line for
+    each epoch.
+    """
+    record = training.record
+    samples = training.samples
+    parts = samples.only(record.split.training), samples.only(record.split.validation)
+    title = None if training.quiet else record.settings.model.name
+    fit(
+        training.net,
+        *parts,
+        record.settings.data,
+        record.settings.training,
+        training.run,
+        title,
+        writer=writer,
+    )
+
+
+def _calibrate(recognizer: Recognizer, training: Training) -> EventThreshold | None:
+    """Choose the temperature, and the threshold of events if there is a class in which nothing
+    happens.
+
+    Classes weigh equally if they did in training.
+    """
+    validation = training.samples.only(training.record.split.validation)
+    if len(validation) < _MIN_CALIBRATION:
+        return None
+    evaluation = recognizer.evaluate(validation)
+    targets = evaluation.targets
+    aggregation = recognizer.aggregation
+    weights = (
+        balancing_weights(targets)
+        if training.record.settings.training.class_weights == "balanced"
+        else None
+    )
+    recognizer.temperature = fit_temperature(evaluation.frame_scores, targets, aggregation, weights)
+    nothing = nothing_class(recognizer.classes, recognizer.nothing)
+    return choose_threshold(recognizer.evaluate(validation).scores, targets, nothing)
+
+
+def _fit_layers(
+    training: Training, recognizer: Recognizer, cross_validate: bool
+) -> tuple[EventThreshold | None, Evaluation | None]:
+    """Choose and fit the layers of a linear model in place, and note what its cross-validation
+    finds for the report.
+
+    Returns:
+        The threshold of events, and the predictions that `fit_run` returns.
+
+    Raises:
+        ValueError: clips of a single class, or features that are not finite.
+    """
+    record = training.record
+    quiet = training.quiet
+    samples = training.samples.only((*record.split.training, *record.split.validation))
+    clips, early, features = training.encoded or encode(training, samples.clips)
+    choice = choose(clips)
+    recognizer.temperature = choice.temperature
+    fit_layer(recognizer.model, clips, choice, early)
+    if features:
+        _fit_events(recognizer, samples, clips, choice, features)
+    why = f"{training.why}; {choice}" if training.why else str(choice)
+    if not quiet:
+        print(f"chosen: {why}", file=sys.stderr)
+
+    tested = bool(record.split.test) or not cross_validate
+    given = choice if tested else None
+    tests = cross_validated(clips, given, None if quiet else "cross-validation", training.rival)
+    chosen: dict[str, Any] = {"chosen": why, "statistics": choice.label}
+    if lite0_may_help(record.settings, samples.clips):
+        chosen["imagenet"] = True
+    evaluation = _evaluation(samples, record, *tests)
+    held_out = None
+    threshold = None
+    if evaluation is not None:
+        if count_joined(samples.clips)[0]:
+            paths = np.array([str(clip.path) for clip in samples.clips])
+            rival = training.rival and training.rival._replace(groups=paths)
+            title = None if quiet else "cross-validation without scenes"
+            tests = cross_validated(clips._replace(groups=paths), given, title, rival)
+            if mixed := _evaluation(samples, record, *tests):
+                unit = "scenes" if count_groups(samples.clips)[1] == "scene" else "copies"
+                chosen[unit] = {
+                    "mixed": measure(mixed)["accuracy"],
+                    "unseen": measure(evaluation)["accuracy"],
+                }
+        if not tested and len(evaluation.names) == len(samples.clips):
+            held_out = evaluation
+            chosen["cross_validated"] = True
+        chosen["labels_to_check"] = labels_to_check(evaluation)
+        threshold = choose_threshold(evaluation.scores, evaluation.targets, clips.nothing)
+    write_json(training.run / CROSS_VALIDATION, chosen)
+    return threshold, held_out
+
+
+def _fit_events(
+    recognizer: Recognizer,
+    samples: ClipFrames,
+    clips: Clips,
+    choice: Choice,
+    features: Mapping[int, Tensor],
+) -> None:
+    """Fit the layer of whole events to streams of the clips whose features are given, by their
+    numbers.
+    """
+    made_of = list[ClipFeatures]()
+    seconds = list[float]()
+    rate = recognizer.frame_rate or RATE
+    for number, of_clip in features.items():
+        with suppress(ClipError):  # a clip that was removed while the model was trained
+            reader = VideoReader(samples.clips[number].path)
+            distinct = min(len(of_clip), len(reader.times))  # a short clip repeats its last frame
+            count = min(max(2, round(reader.seconds * rate)), _LONG * len(of_clip))
+            places = np.linspace(0, distinct - 1, count).round().astype(int)
+            made_of.append(ClipFeatures(of_clip[places], number))
+            seconds.append(reader.seconds)
+    model = cast(LinearClassifier, recognizer.model)
+    recognizer.curve = fit_events(model, clips, choice, made_of, samples.classes, rate)
+    if seconds:
+        recognizer.clip_seconds = float(np.quantile(seconds, _NEARLY_ALL))
+
+
+def _evaluation(
+    samples: ClipFrames,
+    record: RunRecord,
+    scores: NDArray[np.float64],
+    thresholds: NDArray[np.float64],
+) -> Evaluation | None:
+    """The evaluation of the clips that have scores; None if no clip has any."""
+    known = np.flatnonzero(np.isfinite(scores).all(1))
+    if not len(known):
+        return None
+    names = tuple(samples.names[i] for i in known)
+    targets = np.array(samples.targets, np.int64)[known]
+    recordings = tuple(source_of(samples.clips[i]) for i in known)
+    threshold = None if np.isnan(thresholds).all() else thresholds[known]
+    nothing = record.settings.training.nothing
+    return Evaluation(
+        names,
+        record.classes,
+        targets,
+        scores[known],
+        (),
+        record.skipped,
+        recordings,
+        threshold,
+        nothing,
+    )

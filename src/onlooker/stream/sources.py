@@ -1,0 +1,504 @@
+"""Live frames from a camera, an address or a file, read by a thread that reconnects when the
+connection is lost.
+"""
+
+import math
+import os
+import re
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+from threading import Condition, Event, Thread
+from typing import Any, Literal, NamedTuple, cast
+
+import av
+import cv2
+import numpy as np
+from av.container import InputContainer
+from av.packet import Packet
+from av.video.stream import VideoStream
+
+from onlooker.base.config import StreamConfig
+from onlooker.base.files import without_password
+from onlooker.base.records import ClipError
+from onlooker.video.container import LENIENT, MAX_PIXELS, error_text, video_stream
+from onlooker.video.decode import (
+    RATE,
+    Converter,
+    assumes_rate,
+    decode_packets,
+    frame_rate,
+    start_of,
+)
+from onlooker.video.reader import VideoReader
+from onlooker.video.resize import Pixels
+
+State = Literal["online", "reconnecting", "gone"]
+Frame = tuple[int, float, Pixels]  # index, seconds, `H W 3`
+SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "rtp", "srt", "tcp", "udp", "http", "https")
+
+# Without "file": a playlist from the network must not name files of this machine.
+_PROTOCOLS = "rtp,srtp,udp,tcp,tls,http,https,httpproxy,crypto,rtmp,rtmps,srt"
+_FORMATS = "rtsp,sdp,rtp,mpegts,flv,mjpeg,mpjpeg,mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,mpeg,mpegvideo,m4v,h264,hevc"
+# Microseconds of a stream that FFmpeg analyzes before the first frame; its default would take 7 s
+# of MPEG-TS.
+_ANALYZE = "1000000"
+
+_PIPE = "pipe:0"  # standard input
+_BY_FFMPEG = "ffmpeg -i ADDRESS -c copy -f mpegts - | onlooker watch RUN -"
+_MAX_WAIT = 30.0  # seconds between two connection attempts
+_FASTEST = 1000.0  # frames per second of a sender that does not say when they were taken
+_MAX_QUEUE = 4  # frames held for a slow reader that wants all of them
+_SILENT = 1.0  # seconds without a frame after which a camera is taken to leave out unchanged ones
+_ON_TIME = 0.1  # of the distance between two frames that are handed out: their times are rounded
+_FRAMELESS = (
+    3  # times the timeout after which data that contain no frame count as a lost connection
+)
+
+
+class Status(NamedTuple):
+    """A change of the connection to a source.
+
+    Args:
+        source: its name, without a password.
+        state: `reconnecting`: the connection is lost, or not there yet; `gone`: it has ended, or
+        was given up.
+        time: seconds since its first frame; None before it, and for a file.
+        reason: what was found; empty for `online`.
+    """
+
+    source: str
+    state: State
+    time: float | None
+    reason: str = ""
+
+
+class _Arrival(NamedTuple):
+    """A frame of a source.
+
+    Args:
+        pixels: converts it, which is done only if it is used.
+        recorded: from a source with an end, which waits for its reader: nothing is dropped.
+    """
+
+    time: float
+    pixels: Callable[[], Pixels]
+    recorded: bool = False
+
+
+class _LostError(Exception):
+    """A lost connection, which may come back."""
+
+
+class _EndedError(_LostError):
+    """A connection that the sender has ended."""
+
+
+class LiveClock:
+    """Seconds since the first frame of a source, always ascending, despite lost connections and
+    damaged timestamps.
+
+    A timestamp that runs backwards, or jumps by more than `leap` seconds, is ignored, and the clock
+    continues from there. After a reconnection, whose timestamps may start anywhere, the wall-clock
+    time is used.
+    """
+
+    def __init__(self, leap: float) -> None:
+        self._leap = leap
+        self._step = 1 / RATE
+        self._began: float | None = None
+        self._last: float | None = None
+        self._offset: float | None = None  # from timestamps to times, in this connection
+
+    def connected(self, rate: float) -> None:
+        """Timestamps restart; `rate`: expected frames per second, 0 if unknown."""
+        self._offset = None
+        self._step = 1 / (rate if rate > 0 else RATE)
+
+    @property
+    def now(self) -> float | None:
+        """Seconds since the first frame; None before it."""
+        return (
+            None if self._began is None else max(self._last or 0.0, time.monotonic() - self._began)
+        )
+
+    def __call__(self, stamp: float | None) -> float:
+        """The time of the next frame; `stamp`: its timestamp in seconds, or None."""
+        now = time.monotonic()
+        if self._began is None or self._last is None:
+            self._began = now
+            seconds = 0.0
+        else:
+            seconds = after = self._last + self._step
+            if self._offset is None:
+                seconds = max(now - self._began, after)
+            elif stamp is not None and self._last < stamp + self._offset <= self._last + self._leap:
+                seconds = stamp + self._offset
+        if stamp is not None:
+            self._offset = seconds - stamp
+        self._last = seconds
+        return seconds
+
+
+class Source:
+    """Frames of one camera, address or file, read by a thread from `start` to `close`, and handed
+    out by `poll`.
+
+    `dropped` counts frames that arrived but were not handed out because the reader was too slow
+    (without those that `rate` skips), `reconnections` how often the connection was lost and came
+    back. `changes`: what happened to the connection before the frame that `poll` has returned last.
+
+    If a camera or address is lost after its first frame, `config.attempts` attempts are made to
+    reconnect, and times continue by the wall clock. With 0 attempts, an address ends when its
+    sender ends it. A source that does not answer at the start is an error, unless there is no limit
+    of attempts (-1).
+
+    With a `rate`, a frame is handed out again, with a later time, while no other one has replaced
+    it: files and cameras may leave out unchanged frames. A lost connection ends that.
+
+    Args:
+        source: a number, as `int` or `str`, or `/dev/video0`: that camera of the machine; an
+            address that starts with one of `SCHEMES`; `-`: standard input; else the path of a video
+            file or of a folder of numbered images (`./0` for one that is called 0).
+        condition: is notified of every frame and of the end; several sources may share one.
+        hold: how often in a row a frame is handed out again at most; what a model remembers.
+
+    Raises:
+        ValueError: an invalid source.
+    """
+
+    def __init__(
+        self,
+        source: int | str | Path,
+        config: StreamConfig,
+        condition: Condition,
+        hold: int = 0,
+    ) -> None:
+        self._source = _parse(source)
+        self.name = without_password(str(source))
+        self.dropped = self.reconnections = 0
+        self._config = config
+        self.condition = condition
+        self._over = Event()
+        self._hold = hold
+        self._held = 0  # times that the last frame was handed out again
+        # Changes, frames to hand out, each with its index, and an error at the end.
+        self._queue: deque[Status | tuple[int, _Arrival] | ClipError] = deque()
+        self._index = -1
+        self._slot = -1
+        self._last: _Arrival | None = None  # in this connection
+        self.changes: list[Status] = []
+        self._state: State | None = None
+        self._convert = Converter(self.name)
+        self._clock = LiveClock(leap=max(config.timeout, 1.0))
+        # A daemon thread, so that the program can end while it waits for a silent address.
+        self._thread = Thread(target=self._read, name=f"onlooker {self.name}", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    @property
+    def ready(self) -> bool:
+        """Whether `poll` has a frame, a change or an error, or the source has ended."""
+        return bool(self._queue) or self._over.is_set() or self._is_silent
+
+    @property
+    def finished(self) -> bool:
+        """Whether all frames and changes were handed out, and the error if there was one."""
+        return self._over.is_set() and not self._queue
+
+    def poll(self) -> Frame | None:
+        """The next frame: index, seconds, pixels (uint8, RGB, upright); None if none has arrived.
+
+        Raises:
+            ClipError: the source cannot be read, or was lost for good; raised once, after its last
+                frame.
+        """
+        frame = None
+        self.changes = []
+        with self.condition:
+            if self._last and self._is_silent:
+                self._hold_frame(self._last, self._slot + 1)
+            while frame is None and self._queue:
+                item = self._queue.popleft()
+                if isinstance(item, ClipError):
+                    raise item
+                if isinstance(item, Status):
+                    self.changes.append(item)
+                else:
+                    frame = item
+            self.condition.notify_all()
+        if frame is None:
+            return None
+        index, arrival = frame
+        try:
+            return index, arrival.time, arrival.pixels()
+        except ClipError as error:
+            self.end(error.found)  # other frames would fail as well
+            raise
+
+    def end(self, reason: str) -> None:
+        """Stop because of an error, which is the reason of its last status."""
+        self.stop()
+        self._change("gone", reason)
+
+    def stop(self) -> None:
+        """Ask the thread to end, without waiting."""
+        with self.condition:
+            self._over.set()
+            self._queue.clear()
+            self.condition.notify_all()
+
+    def close(self, timeout: float = 1.0) -> None:
+        """Stop reading, and wait at most `timeout` seconds for the thread: it may wait for a silent
+        address.
+        """
+        self.stop()
+        if self._thread.is_alive():
+            self._thread.join(timeout)
+
+    def _change(self, state: State, reason: str = "") -> None:
+        """Note the state of the source, if it is a new one."""
+        with self.condition:
+            if state != self._state:
+                self._state = state
+                self._queue.append(Status(self.name, state, self._clock.now, reason))
+
+    # The methods below run in the thread.
+
+    def _read(self) -> None:
+        error: ClipError | None = None
+        try:
+            self._reconnect_loop()
+        except Exception as raised:  # whatever happens to one source must not end the others
+            found = error_text(raised) or type(raised).__name__
+            error = (
+                raised
+                if isinstance(raised, ClipError)
+                else ClipError(self.name, found, "check what it sends")
+            )
+        with self.condition:
+            self._change("gone", error.found if error else "it has ended")
+            if error and not self._over.is_set():
+                self._queue.append(error)
+            self._over.set()
+            self.condition.notify_all()
+
+    def _reconnect_loop(self) -> None:
+        failures = 0
+        while True:
+            before = self._index
+            self._last = None
+            try:
+                with closing(self._arrivals()) as arrivals:
+                    for arrival in arrivals:
+                        self._change("online")
+                        if self._index == before and before >= 0:
+                            self.reconnections += 1
+                        if not self._put(arrival):
+                            return
+                if self._index < 0:
+                    raise ClipError(
+                        self.name,
+                        "no frame of it can be decoded",
+                        "send a whole recording, or record again",
+                    )
+                return
+            except _LostError as lost:
+                if self._index > before:
+                    failures = 0
+                attempts = self._config.attempts
+                if self._source == _PIPE or (self._index < 0 and attempts >= 0):
+                    attempts = 0
+                if isinstance(lost, _EndedError) and not attempts and self._index >= 0:
+                    return
+                if 0 <= attempts <= failures:
+                    raise self._connection_error(str(lost), failures) from lost
+                self._change("reconnecting", str(lost))
+                wait = min(self._config.wait * 2 ** min(failures, 16), _MAX_WAIT)
+            failures += 1
+            if self._over.wait(wait):
+                return
+
+    def _connection_error(self, reason: str, attempts: int) -> ClipError:
+        if isinstance(self._source, int):
+            remedy = "check its number, that no other program uses it, and your permission (on Linux: group video)"
+            return ClipError(f"camera {self.name}", reason, remedy)
+        reason += f"; {attempts} new connections brought no frame" if attempts else ""
+        remedy = "check that it sends, and the network; or wait longer (--timeout, --attempts)"
+        if self.name.lower().startswith("http"):
+            remedy += f"; redirects and playlists are not followed: {_BY_FFMPEG}"
+        return ClipError(self.name, reason, remedy)
+
+    def _arrivals(self) -> Generator[_Arrival]:
+        if isinstance(self._source, Path):
+            for _, seconds, pixels in VideoReader(self._source):
+                yield _Arrival(seconds, partial(np.asarray, pixels), recorded=True)
+        elif isinstance(self._source, int):
+            yield from _of_camera(self._source, self._clock)
+        else:
+            timeout = self._config.timeout
+            yield from _of_address(self._source, self.name, timeout, self._clock, self._convert)
+
+    def _put(self, arrival: _Arrival) -> bool:
+        """Queue a frame for the reader; False if reading has been stopped."""
+        with self.condition:
+            rate = self._config.rate
+            # `rate` selects the first frame in each interval of 1 / rate seconds.
+            slot = math.floor(arrival.time * rate + _ON_TIME) if rate else self._index + 1
+            if rate and self._last:
+                for missed in range(max(self._slot + 1, slot - self._hold), slot):
+                    self._hold_frame(self._last, missed)
+            # it has arrived late, after others were expected
+            if rate and self._held and slot <= self._slot:
+                slot = self._slot + 1
+                arrival = arrival._replace(time=slot / rate)
+            self._held = 0
+            self._index += 1
+            self._last = arrival
+            if slot > self._slot:
+                self._hand_out(slot, arrival)
+            return not self._over.is_set()
+
+    def _hand_out(self, slot: int, arrival: _Arrival) -> None:
+        """Queue the last frame, at this place in the rate."""
+        self._slot = slot
+        if self._config.drop == "latest" and not arrival.recorded:
+            changes = [item for item in self._queue if isinstance(item, Status)]
+            self.dropped += len(self._queue) - len(changes)
+            self._queue = deque(changes)
+        else:
+            self.condition.wait_for(lambda: len(self._queue) < _MAX_QUEUE or self._over.is_set())
+        if not self._over.is_set():
+            self._queue.append((self._index, arrival))
+            self.condition.notify_all()
+
+    def _hold_frame(self, last: _Arrival, slot: int) -> None:
+        """Hand out the last frame again, at this place in the rate."""
+        assert self._config.rate
+        self._held += 1
+        self._hand_out(slot, last._replace(time=slot / self._config.rate))
+
+    @property
+    def _is_silent(self) -> bool:
+        """Whether a camera has sent nothing for so long that its last frame is handed out again."""
+        rate = self._config.rate
+        now = self._clock.now
+        if not rate or now is None or not self._last or self._queue or self._held >= self._hold:
+            return False
+        if self._state != "online" or self._last.recorded:
+            return False
+        return now >= max(self._last.time + _SILENT * (self._held == 0), (self._slot + 1) / rate)
+
+
+def _parse(source: int | str | Path) -> int | str | Path:
+    """A camera as `int`, an address as `str`, a file or folder as `Path`."""
+    if isinstance(source, int) or (isinstance(source, str) and source.isdecimal()):
+        return int(source)
+    if source == "-":
+        return _PIPE
+    device = os.path.realpath(source) if str(source).startswith("/dev/") else ""
+    if camera := re.fullmatch(r"/dev/video(\d+)", device, re.ASCII):
+        return int(camera[1])
+    scheme, separator, rest = str(source).partition("://")
+    if isinstance(source, Path) or not separator:
+        return Path(source)
+    if scheme.lower() not in SCHEMES or not rest:
+        kinds = ", ".join(SCHEMES)
+        raise ValueError(
+            f"source is {without_password(source)!r}, expected an address of {kinds}, or a path"
+        )
+    return source
+
+
+def _of_camera(number: int, clock: LiveClock) -> Generator[_Arrival]:
+    """Frames of a camera through OpenCV, which numbers cameras on every system; FFmpeg needs names
+    on some.
+    """
+    logging: Any = cv2.utils.logging
+    to_rgb: Any = cv2.cvtColor
+    # it would print a warning for a missing camera
+    level = logging.setLogLevel(logging.LOG_LEVEL_SILENT)
+    try:
+        camera = cv2.VideoCapture(number)
+    finally:
+        logging.setLogLevel(level)
+    try:
+        if not camera.isOpened():
+            raise _LostError("no camera answers there")
+        clock.connected(camera.get(cv2.CAP_PROP_FPS))
+        while True:
+            success, pixels = camera.read()
+            if not success:
+                raise _LostError("the camera sends no more frames")
+            yield _Arrival(clock(time.monotonic()), partial(to_rgb, pixels, cv2.COLOR_BGR2RGB))
+    finally:
+        camera.release()
+
+
+def _open_address(address: str, timeout: float) -> InputContainer:
+    """Open a live address. No redirect or playlist leads to another one."""
+    options = {
+        "protocol_whitelist": "pipe" if address == _PIPE else _PROTOCOLS,
+        "format_whitelist": _FORMATS,
+        "max_pixels": str(MAX_PIXELS),
+        "analyzeduration": _ANALYZE,
+        "max_redirects": "0",
+    }
+    if address.lower().startswith("rtsp"):
+        options["rtsp_flags"] = "prefer_tcp"  # packets lost over UDP would damage frames
+    return av.open(address, options=options, timeout=(timeout, timeout), **LENIENT)
+
+
+def _of_address(
+    address: str, name: str, timeout: float, clock: LiveClock, convert: Converter
+) -> Generator[_Arrival]:
+    opened = False
+    begin = last = time.monotonic()
+    try:
+        with _open_address(address, timeout) as container:
+            opened = True
+            video = video_stream(name, container)
+            untimed = assumes_rate(container, video)  # frames are as late as they arrive
+            clock.connected(_FASTEST if untimed else frame_rate(container, video))
+            unit = float(video.time_base or 0)
+            # A file on a server has a duration, a live stream has none.
+            # which waits for its reader
+            recorded = container.duration is not None or address == _PIPE
+            late = None if recorded else 0.0  # seconds from the start of a file to its first frame
+
+            def packets() -> Iterator["Packet[VideoStream] | None"]:
+                # of all streams: one that sends only sound must not block forever
+                for packet in container.demux():
+                    if not recorded and time.monotonic() - last > _FRAMELESS * timeout:
+                        raise _LostError(f"data, but no frame within {_FRAMELESS * timeout:g} s")
+                    if packet.stream is video and packet.size:
+                        yield cast("Packet[VideoStream]", packet)
+                yield None
+
+            last = time.monotonic()
+            for frame in decode_packets(name, video, packets()):
+                stamp = None if untimed or frame.pts is None else frame.pts * unit
+                if late is None:
+                    late = stamp - start_of(container, stamp) if stamp is not None else 0.0
+                yield _Arrival(clock(stamp) + late, partial(convert, frame), recorded)
+                last = time.monotonic()
+    # IndexError: from PyAV, for a new stream. ValueError: includes frames of an impossible size,
+    # and no video stream.
+    except (av.error.FFmpegError, OSError, IndexError, RuntimeError, ValueError) as error:
+        # Some protocols, such as RTSP, report a timeout as another error.
+        if isinstance(error, av.error.ExitError) or (
+            not opened and time.monotonic() - begin >= timeout
+        ):
+            raise _LostError(
+                f"no {'frame' if opened else 'answer'} within {timeout:g} s"
+            ) from error
+        problem = error.found if isinstance(error, ClipError) else error_text(error)
+        raise _LostError(
+            f"{'connection broken' if opened else 'cannot be opened'} ({problem})"
+        ) from error
+    if not recorded:
+        raise _EndedError("the sender has ended it")

@@ -1,0 +1,311 @@
+"""A model on streams, frame by frame: constant memory, one batch for all streams that have a new
+frame.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from threading import Condition
+from typing import Any
+
+import numpy as np
+import torch
+
+from onlooker.base.answer import nothing_class
+from onlooker.base.config import DataConfig, StreamConfig
+from onlooker.base.records import Box, ClipError, Event, Floats, Segment, Step
+from onlooker.data.transforms import to_video
+from onlooker.localization import Places, find_boxes
+from onlooker.localization.boxes import Rectangles, peaks
+from onlooker.models.video_model import VideoModel
+from onlooker.storage import is_address, local
+from onlooker.stream.events import Finder, Kept
+from onlooker.stream.sources import Frame, Source, Status
+from onlooker.video.resize import resize
+
+Address = int | str | Path
+OnError = Callable[[ClipError], None]
+OnStatus = Callable[[Status], None]
+
+EVENT_THRESHOLD = 0.5  # lowest score of an event, where training could not choose one
+# seconds without a frame after which the sources are asked whether their connections have changed
+_LOOK = 0.5
+
+
+@dataclass(frozen=True, eq=False)
+class StreamState:
+    """Everything that is kept of a stream from frame to frame; it does not grow.
+
+    Args:
+        model: the model's own state, for a batch of one.
+        places: where boxes were; None at the first frame, and for a model without attention.
+        kept: what is needed to find events.
+        boxes: times and corners of the boxes during the longest window.
+        last: the last step, without pixels.
+    """
+
+    model: Any
+    places: Places | None = None
+    kept: Kept = field(default_factory=Kept)
+    boxes: tuple[tuple[float, tuple[float, ...]], ...] = ()
+    last: Step | None = None
+
+
+class Streams:
+    """One model on several streams: frames in, a `Step` for each out; each stream has its own
+    `StreamState`.
+
+    Args:
+        model: in evaluation mode; its weights must not change.
+        classes: the `K` class names.
+        temperature, threshold: of the probabilities, and of answers (`Recognizer`).
+        nothing: the class in which nothing happens, as for `answer.nothing_class`.
+        event_threshold: the lowest score of an event, for a model with an event layer.
+
+    Raises:
+        ValueError: a model that cannot process single frames, or needs optical flow.
+    """
+
+    def __init__(
+        self,
+        model: VideoModel,
+        classes: Sequence[str],
+        data: DataConfig,
+        temperature: float = 1.0,
+        threshold: float | None = None,
+        nothing: str | None = None,
+        event_threshold: float = EVENT_THRESHOLD,
+    ) -> None:
+        self.model = model
+        self.classes = tuple(classes)
+        self.data = data
+        self.temperature = temperature
+        self.threshold = threshold
+        self.nothing = nothing
+        self.finder: Finder | None = None
+        if model.lengths:
+            self.finder = Finder(
+                classes, model.lengths, event_threshold, nothing_class(classes, nothing)
+            )
+        self.states: dict[str, StreamState] = {}
+        if data.modality != "rgb":
+            raise ValueError(
+                "the model needs optical flow, which streams do not have; train one with --modality rgb"
+            )
+        # A trial step: a model that cannot stream raises here, before any source is opened.
+        self.step({"": (0, 0.0, np.zeros((32, 32, 3), np.uint8))})
+        self.states.clear()
+
+    def end(self, name: str) -> Step | None:
+        """Drop the state of a stream that has ended; its last step again, if events became final by
+        its end.
+        """
+        state = self.states.pop(name, None)
+        if state is None or state.last is None or self.finder is None:
+            return None
+        events = self._located_events(self.finder.finish(state.kept), state, name)
+        return replace(state.last, event=None, events=events) if events else None
+
+    @torch.inference_mode()
+    def step(self, frames: dict[str, Frame]) -> dict[str, Step]:
+        """Process one frame of some of the streams, in one batch; an error leaves the states as
+        they were.
+
+        Args:
+            frames: by the names of the streams: index, time, and pixels `H W 3`, RGB, of any size.
+        """
+        if not frames:
+            return {}
+        states = [
+            self.states.get(name) or StreamState(self.model.initial_state(1)) for name in frames
+        ]
+        data = self.data
+        samples = np.concatenate(
+            [resize(pixels[None], data.size, data.channels) for _, _, pixels in frames.values()]
+        )
+        device = next(self.model.parameters()).device
+        video = to_video(torch.from_numpy(samples).to(device), data.normalization)
+        joined = type(states[0].model)(
+            *map(torch.cat, zip(*(state.model for state in states), strict=True))
+        )
+        output, after = self.model.step(video, joined)
+        scores = (output.logits.float() / self.temperature).softmax(-1).cpu().numpy()
+        attention = None if output.attention is None else output.attention.float().cpu().numpy()
+        windows = None if output.windows is None else output.windows.scores.cpu().numpy()
+        steps = dict[str, Step]()
+        states_after = dict[str, StreamState]()
+        for i, (name, (index, time, frame)) in enumerate(frames.items()):
+            step = Step(
+                index,
+                time,
+                scores[i],
+                self.classes,
+                source=name,
+                pixels=frame,
+                threshold=self.threshold,
+                nothing=self.nothing,
+            )
+            own = type(after)(*(part[i : i + 1] for part in after))
+            state = replace(states[i], model=own)
+            if attention is not None:
+                heat, found, places = find_boxes(state.places, attention[i], samples[i])
+                state = replace(state, places=places)
+                step = _located(
+                    replace(step, attention=attention[i], heat=heat), heat, found, frame.shape
+                )
+            if windows is not None:
+                step, state = self._with_events(step, state, windows[i])
+            steps[name] = step
+            states_after[name] = state
+        self.states |= states_after
+        return steps
+
+    def _with_events(
+        self, step: Step, state: StreamState, windows: Floats
+    ) -> tuple[Step, StreamState]:
+        """The step with the events that are found from the scores of its windows, `L K`."""
+        assert self.finder is not None
+        final, going_on, kept = self.finder.step(state.kept, step.time, windows)
+        boxes = (*state.boxes, *([(step.time, step.box.corners)] if step.box else []))
+        events = self._located_events(final, replace(state, boxes=boxes), step.source)
+        begin = min([kept.times[0], *(window.start for window in kept.pending)])
+        boxes = tuple(each for each in boxes if each[0] >= begin)
+        step = replace(
+            step, happening=going_on is not None, event=going_on, events=events, windows=windows
+        )
+        step = replace(step, boxes=tuple(replace(box, label=step.label) for box in step.boxes))
+        return step, replace(state, kept=kept, boxes=boxes, last=replace(step, pixels=None))
+
+    def _located_events(
+        self, found: Sequence[Segment], state: StreamState, source: str | None
+    ) -> tuple[Event, ...]:
+        events = list[Event]()
+        for each in found:
+            during = [corners for time, corners in state.boxes if each.start <= time < each.end]
+            box = tuple(np.mean(during, 0).tolist()) if during else None
+            events.append(Event(each.label, each.start, each.end, each.score, source, box))
+        return tuple(events)
+
+
+def _located(step: Step, heat: Floats, found: Rectangles, shape: Sequence[int]) -> Step:
+    """The step with its boxes and point, in pixels of its frame `H W 3`."""
+    size = np.array(shape[1::-1])
+    (point,) = peaks(heat[None]) * size
+    boxes = zip((found.corners * np.tile(size, 2)).tolist(), found.weights.tolist(), strict=True)
+    return replace(
+        step,
+        point=tuple(point.tolist()) if len(found.weights) else None,
+        boxes=tuple(
+            Box(step.label, step.index, tuple(c), step.score * max(w, 0)) for c, w in boxes
+        ),
+    )
+
+
+def watch(
+    streams: Streams,
+    sources: Sequence[Address],
+    config: StreamConfig,
+    on_error: OnError | None = None,
+    on_status: OnStatus | None = None,
+) -> Iterator[Step]:
+    """Recognize sources live: a `Step` for every processed frame, until all sources have ended.
+
+    A source that ends during an event, or soon after it, gives its last step again, with this event
+    and no pixels.
+
+    Args:
+        sources: cameras, addresses, files; see `stream.sources.Source`.
+        on_error: called with the error of a source that fails. Without it, the first error is
+            raised after the other sources have ended.
+        on_status: called with each change of the connection to a source.
+
+    Raises:
+        ClipError: while iterating, without `on_error`: a source that cannot be read or was lost.
+        StorageError, ValueError: no source, a duplicate, or an invalid one.
+    """
+    if not sources:
+        raise ValueError("no source to watch; give a camera's number, an address, or a path")
+    condition = Condition()
+    files = [
+        local(each) if isinstance(each, str | Path) and is_address(each) else each
+        for each in sources
+    ]
+    data = streams.data
+    opened = [Source(each, config, condition, data.frames) for each in files]
+    for number, source in enumerate(opened):
+        if source.name in [other.name for other in opened[:number]]:
+            raise ValueError(f"source {source.name} is given twice; each is watched once")
+    return _steps(streams, opened, condition, on_error, on_status or (lambda _: None))
+
+
+def _steps(
+    streams: Streams,
+    sources: list[Source],
+    condition: Condition,
+    on_error: OnError | None,
+    on_status: OnStatus,
+) -> Iterator[Step]:
+    live = list(sources)
+    errors = list[ClipError]()
+    report = on_error or errors.append
+    try:
+        for source in sources:
+            source.start()
+        while live:
+            with condition:
+                condition.wait_for(lambda: any(source.ready for source in live), _LOOK)
+            for source, step in _step_each(streams, _poll(live, report, on_status), report).items():
+                yield replace(step, dropped=source.dropped, reconnections=source.reconnections)
+            for source in [source for source in live if source.finished]:
+                live.remove(source)
+                if last := streams.end(source.name):
+                    yield replace(last, dropped=source.dropped, reconnections=source.reconnections)
+    finally:
+        for source in sources:
+            source.stop()
+        for source in sources:
+            source.close()
+    if errors:
+        raise errors[0]
+
+
+def _step_each(
+    streams: Streams, frames: dict[Source, Frame], on_error: OnError
+) -> dict[Source, Step]:
+    """The steps of one batch; if it fails, each source is processed alone, and sources that fail
+    are left out.
+    """
+    try:
+        steps = streams.step({source.name: frame for source, frame in frames.items()})
+        return {source: steps[source.name] for source in frames}
+    except (ArithmeticError, RuntimeError, ValueError) as error:
+        if len(frames) > 1:
+            alone = [
+                _step_each(streams, {source: frame}, on_error) for source, frame in frames.items()
+            ]
+            return {source: step for steps in alone for source, step in steps.items()}
+        (source,) = frames
+        found = (
+            error
+            if isinstance(error, ClipError)
+            else ClipError(source.name, str(error), "check what it sends")
+        )
+        source.end(found.found)
+        on_error(found)
+        return {}
+
+
+def _poll(sources: list[Source], on_error: OnError, on_status: OnStatus) -> dict[Source, Frame]:
+    """The frames that are ready; reports errors, and the changes of connections before these
+    frames.
+    """
+    frames = dict[Source, Frame]()
+    for source in sources:
+        try:
+            if (frame := source.poll()) is not None:
+                frames[source] = frame
+        except ClipError as error:
+            on_error(error)
+        for status in source.changes:
+            on_status(status)
+    return frames

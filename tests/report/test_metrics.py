@@ -1,0 +1,210 @@
+"""The metrics of a model compared with NumPy and published intervals, and in degenerate cases."""
+
+import csv
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from onlooker.base.records import Evaluation
+from onlooker.report.metrics import (
+    accuracy_interval,
+    calibration_error,
+    measure,
+    read_correct,
+    wilson_interval,
+    write_scores,
+)
+from onlooker.report.summary import labels_to_check
+
+
+def softmax(z):
+    e = np.exp(z - z.max(-1, keepdims=True))
+    return (e / e.sum(-1, keepdims=True)).astype(np.float32)
+
+
+def made(videos, classes, seed=0, **changes):
+    rng = np.random.default_rng(seed)
+    targets = rng.integers(0, classes, videos)
+    helped = 1.5 * np.eye(classes)[targets]
+    frames = tuple(softmax(rng.normal(size=(rng.integers(1, 6), classes)) + row) for row in helped)
+    values = {
+        "names": tuple(f"clip{i}.mp4" for i in range(videos)),
+        "classes": tuple(f"class {k}" for k in range(classes)),
+        "targets": targets,
+        "scores": softmax(rng.normal(size=(videos, classes)) + helped),
+        "frame_scores": frames,
+    }
+    return Evaluation(**values | changes)
+
+
+@pytest.mark.parametrize(
+    ("right", "total", "low", "high"),
+    [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611)],
+)
+def test_wilson_interval_equals_newcombes_table(right, total, low, high):
+    # Newcombe 1998, Statistics in Medicine 17, table I, method 3.
+    assert wilson_interval(right / total, total) == pytest.approx((low, high), abs=5e-5)
+
+
+def test_an_interval_is_a_bootstrap_over_recordings():
+    rng = np.random.default_rng(3)
+    recordings = rng.integers(0, 12, 90)
+    correct = rng.random(90) < rng.random(12)[recordings]
+    clips_of = [correct[recordings == k] for k in np.unique(recordings)]
+    drawn = (
+        [clips_of[k] for k in rng.integers(0, len(clips_of), len(clips_of))] for _ in range(4000)
+    )
+    low, high = np.percentile([np.concatenate(clips).mean() for clips in drawn], (2.5, 97.5))
+    assert accuracy_interval(correct, recordings) == pytest.approx((low, high), abs=0.01)
+    # clips of a recording are alike
+    assert high - low > 1.5 * np.ptp(wilson_interval(correct.mean(), 90))
+    # The same clips again say nothing new.
+    assert accuracy_interval(np.repeat(correct, 5), np.repeat(recordings, 5)) == accuracy_interval(
+        correct, recordings
+    )
+
+
+def test_an_interval_over_clips_of_their_own_is_close_to_wilsons():
+    assert accuracy_interval(np.arange(263) < 81, np.arange(263)) == pytest.approx(
+        (0.2553, 0.3662), abs=0.005
+    )
+
+
+def test_intervals_of_one_recording_and_of_recordings_that_are_all_alike():
+    assert accuracy_interval([1, 0, 1], ["a", "a", "a"]) is None
+    assert accuracy_interval([1, 0, 1], ["a", "a", "b"]) is None
+    # Newcombe: 20 of 20
+    assert accuracy_interval([1] * 60, [*range(20)] * 3) == pytest.approx((0.8389, 1), abs=5e-5)
+    assert accuracy_interval([1, 0] * 20, np.repeat(range(20), 2)) == pytest.approx(
+        wilson_interval(0.5, 20)
+    )
+    measured = measure(made(6, 2, recordings=("one",) * 6))
+    assert measured["recordings"] == 1
+    assert "accuracy_interval" not in measured
+
+
+@pytest.mark.parametrize("classes", [2, 6, 12])
+def test_measure_equals_numpy(classes):
+    evaluation = made(80, classes, seed=classes)
+    scores = evaluation.scores.astype(float)
+    truth = evaluation.targets
+    scores /= scores.sum(1, keepdims=True)
+    picked = scores.argmax(1)
+    sure = scores.max(1)
+    rows = np.arange(80)
+    frames_right = [s.argmax(1) == t for s, t in zip(evaluation.frame_scores, truth, strict=True)]
+    error = 0.0
+    order = np.argsort(sure)
+    for here in order.reshape(5, 16):
+        error += abs((picked == truth)[here].mean() - sure[here].mean()) / 5
+    measured = measure(evaluation)
+    assert measured["accuracy"] == pytest.approx((picked == truth).mean())
+    assert measured["frame_accuracy"] == pytest.approx(np.concatenate(frames_right).mean())
+    assert measured["frames"] == sum(map(len, evaluation.frame_scores))
+    recalls = [(picked == truth)[truth == k].mean() for k in range(classes)]
+    assert list(measured["class_accuracy"].values()) == pytest.approx(recalls)
+    assert measured["log_loss"] == pytest.approx(-np.log(scores[rows, truth]).mean())
+    assert measured["calibration_error"] == pytest.approx(error, abs=1e-6)
+    assert measured["majority_share"] == pytest.approx(np.bincount(truth).max() / 80)
+    assert measured["confusion"] == [
+        [int(((truth == i) & (picked == j)).sum()) for j in range(classes)] for i in range(classes)
+    ]
+
+
+def test_frame_accuracy_is_a_mean_over_frames_not_videos():
+    # One video with 3 right frames, one with 1 wrong frame: 3 of 4, not the mean of 1 and 0.
+    right = np.array([[1, 0]] * 3, np.float32)
+    wrong = np.array([[1, 0]], np.float32)
+    evaluation = made(
+        2,
+        2,
+        targets=np.array([0, 1]),
+        scores=np.array([[1, 0], [1, 0]], np.float32),
+        frame_scores=(right, wrong),
+    )
+    assert measure(evaluation)["frame_accuracy"] == 0.75
+
+
+def test_a_class_without_videos_has_no_accuracy():
+    # Class 2 is predicted once but never true.
+    scores = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1]], np.float32)
+    measured = measure(made(3, 3, targets=np.array([0, 1, 1]), scores=scores))
+    assert measured["class_accuracy"] == {"class 0": 1.0, "class 1": 0.5, "class 2": None}
+
+
+def test_a_mistake_with_probability_one_has_a_finite_loss():
+    measured = measure(made(1, 2, targets=np.array([1]), scores=np.array([[1, 0]], np.float32)))
+    assert measured["accuracy"] == 0
+    assert measured["calibration_error"] == pytest.approx(1)
+    assert 80 < measured["log_loss"] < 100
+
+
+def test_every_figure_is_of_the_answers_by_the_threshold(tmp_path):
+    plain = replace(made(60, 3), classes=("walk", "nothing", "fall"))
+    thresholds = np.where(np.arange(60) % 3, np.where(np.arange(60) % 2, 0.3, 0.6), np.nan)
+    for threshold in (0.4, thresholds):
+        evaluation = replace(plain, threshold=threshold)
+        each = np.broadcast_to(threshold, 60)
+
+        def answer(scores, minimum):
+            if np.isnan(minimum):
+                return int(scores.argmax())
+            event = 2 * int(scores[2] > scores[0])
+            return event if scores[event] >= minimum else 1
+
+        answers = np.array(
+            [answer(scores, minimum) for scores, minimum in zip(plain.scores, each, strict=True)]
+        )
+        frames = [
+            answer(of_frame, minimum) == target
+            for scores, minimum, target in zip(plain.frame_scores, each, plain.targets, strict=True)
+            for of_frame in scores
+        ]
+        measured = measure(evaluation)
+        right = answers == plain.targets
+        assert (answers != plain.scores.argmax(1)).any()
+        assert measured["accuracy"] == right.mean()
+        assert measured["frame_accuracy"] == np.mean(frames)
+        assert measured["accuracy_interval"] == accuracy_interval(right, range(60))
+        assert measured["confusion"] == [
+            [int(((plain.targets == i) & (answers == j)).sum()) for j in range(3)] for i in range(3)
+        ]
+        assert list(measured["class_accuracy"].values()) == [
+            right[plain.targets == k].mean() for k in range(3)
+        ]
+        confidence = plain.scores[np.arange(60), answers]
+        assert measured["calibration_error"] == pytest.approx(calibration_error(confidence, right))
+        assert measured["log_loss"] == measure(plain)["log_loss"], "of probabilities alone"
+        write_scores(tmp_path / "scores.csv", evaluation)
+        assert read_correct(tmp_path / "scores.csv") == [*right]
+        doubtful = labels_to_check(evaluation)
+        assert {row["name"] for row in doubtful} == {plain.names[i] for i in np.flatnonzero(~right)}
+        assert {row["name"]: row["predicted"] for row in doubtful} == {
+            plain.names[i]: plain.classes[answers[i]] for i in np.flatnonzero(~right)
+        }
+
+
+def test_an_answer_of_nothing_that_is_no_class_has_a_column():
+    scores = np.array([[0.9, 0.1], [0.55, 0.45], [0.2, 0.8]], np.float32)
+    measured = measure(made(3, 2, scores=scores, targets=np.array([0, 0, 1]), threshold=0.6))
+    assert measured["classes"] == ["class 0", "class 1", "nothing"]
+    assert measured["confusion"] == [[1, 0, 1], [0, 1, 0], [0, 0, 0]]
+    assert measured["class_accuracy"] == {"class 0": 0.5, "class 1": 1.0, "nothing": None}
+    assert measured["accuracy"] == pytest.approx(2 / 3)
+
+
+def test_written_scores_can_be_read_back(tmp_path):
+    evaluation = made(3, 2, names=("a,b.mp4", 'say "hi".mp4', "приём.mp4"))
+    write_scores(tmp_path / "new" / "scores.csv", evaluation)
+    with (tmp_path / "new" / "scores.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["name"] for row in rows] == list(evaluation.names)
+    for row, scores, target in zip(rows, evaluation.scores, evaluation.targets, strict=True):
+        assert row["truth"] == f"class {target}"
+        assert row["predicted"] == f"class {scores.argmax()}"
+        assert float(row["p(class 1)"]) == pytest.approx(scores[1], rel=1e-5)
+    assert read_correct(tmp_path / "new" / "scores.csv") == [
+        *(evaluation.scores.argmax(1) == evaluation.targets)
+    ]
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["scores.csv"]

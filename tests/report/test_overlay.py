@@ -1,0 +1,148 @@
+"""Overlays color the attended region and keep the image elsewhere; each annotator draws one thing."""
+
+import numpy as np
+import pytest
+
+from onlooker.report.overlay import (
+    BOX_COLORS,
+    boxes,
+    caption,
+    enlarge,
+    full_strength,
+    overlay,
+    ring,
+    time_bar,
+)
+
+
+def gray(H=70, W=90, level=128):
+    return np.full((H, W, 3), level, np.uint8)
+
+
+def peaked(h, w, row, column):
+    weights = np.full((h, w), 0.01, np.float32)
+    weights[row, column] = 1
+    return weights / weights.sum()
+
+
+def colorfulness(frame):
+    return np.ptp(frame.astype(int), axis=-1)
+
+
+@pytest.mark.parametrize(("h", "w", "row", "column"), [(7, 7, 1, 5), (5, 9, 4, 0), (1, 3, 0, 1)])
+def test_color_is_strongest_at_the_attended_cell(h, w, row, column):
+    H = 70
+    W = 90
+    color = colorfulness(overlay(gray(H, W), peaked(h, w, row, column)))
+    y = int((row + 0.5) * H / h)
+    x = int((column + 0.5) * W / w)
+    assert color[y, x] > 0.8 * color.max()
+    ys, xs = np.mgrid[:H, :W]
+    # Nothing colored farther away than a cell and a half: cubic enlargement stays local.
+    far = (abs(ys - y) > 1.6 * H / h) | (abs(xs - x) > 1.6 * W / w)
+    assert color[far].max(initial=0) < 0.15 * color.max()
+
+
+def test_full_strength_follows_the_clip_with_a_minimum():
+    assert full_strength(np.full((4, 5, 5), 1 / 25)) == pytest.approx(4 / 25)
+    assert full_strength([peaked(5, 5, 0, 0)] * 4) == pytest.approx(1 / 1.24)
+    # One sharp frame among many does not dim the rest.
+    maps = np.concatenate([np.full((19, 10, 10), 0.01), peaked(10, 10, 0, 0)[None]])
+    assert full_strength(maps) == pytest.approx(0.04)
+
+
+def test_the_input_is_never_written_to():
+    frame = np.random.default_rng(2).integers(0, 256, (33, 47, 3), dtype=np.uint8)
+    before = frame.copy()
+    overlay(frame, peaked(3, 3, 1, 1))
+    caption(frame, ["a"])
+    boxes(frame, [9.0, 9.0, 9.0, 9.0])
+    ring(frame, (9, 9))
+    time_bar(frame, 0.5, [(0, 1)])
+    np.testing.assert_array_equal(frame, before)
+
+
+@pytest.mark.parametrize("side", [64, 144, 480, 1080])
+def test_a_caption_can_be_read_at_every_size(side):
+    drawn = caption(gray(side, side * 16 // 9), ["walking", "93 %"])
+    changed = (drawn != 128).any(-1)
+    ys, xs = np.nonzero(changed)
+    assert 18 <= np.ptp(ys) < 0.45 * side
+    assert xs.max() < drawn.shape[1] - 1
+    assert drawn.max() > 200  # bright letters
+    assert drawn.min() < 40  # a dark rim
+
+
+def test_a_long_line_is_cut_to_the_width():
+    long, short = (
+        caption(gray(100, 180), [text]) for text in ("a very long name of a class", "a very long")
+    )
+    assert np.ptp((long != 128).any((0, 2)).nonzero()[0]) > 130
+    assert (long[:, -4:] == 128).all()
+    np.testing.assert_array_equal(long[:, :50], short[:, :50])
+
+
+def test_letters_of_other_alphabets_are_drawn():
+    drawn = [caption(gray(), [text]) for text in ("жест", "kéž", "ωμέ")]
+    assert all((image != 128).any() for image in drawn)
+    assert not np.array_equal(drawn[0], drawn[1])
+
+
+def test_boxes_are_drawn_where_they_are_also_in_an_enlarged_frame():
+    corners = np.array([[10, 20, 40, 60], [np.nan] * 4])
+    drawn = boxes(gray(100, 80, 0), corners)
+    ys, xs = np.nonzero(drawn.any(-1))
+    assert (xs.min(), ys.min(), xs.max(), ys.max()) == (10, 20, 40, 60)
+    assert not drawn[30:50, 20:30].any()
+    np.testing.assert_array_equal(drawn, boxes(gray(100, 80, 0), corners[0]))
+    larger = boxes(gray(200, 160, 0), corners, size=(100, 80))
+    ys, xs = np.nonzero((larger == 255).all(-1))
+    assert (xs.min(), ys.min(), xs.max(), ys.max()) == pytest.approx((20, 40, 80, 120), abs=1)
+
+
+def test_a_ring_is_around_its_point_in_frames_of_any_size():
+    drawn = ring(gray(100, 80, 0), (20.5, 30.5))
+    ys, xs = np.nonzero(drawn.any(-1))
+    assert (ys.mean(), xs.mean()) == pytest.approx((30, 20), abs=0.1)
+    assert not drawn[30, 20].any(), "what is ringed can be seen"
+    assert not ring(gray(100, 80, 0), (np.nan, np.nan)).any()
+    ys, xs = np.nonzero(ring(gray(300, 240, 0), (20.5, 30.5), size=(100, 80)).any(-1))
+    assert (ys.mean(), xs.mean()) == pytest.approx((91, 61), abs=0.2)
+
+
+def test_enlarging_keeps_large_frames_and_the_shape_of_others():
+    large = gray(300, 400)
+    assert enlarge(large) is large
+    assert enlarge(gray(28, 40)).shape == (256, 366, 3)
+    middle = enlarge(gray(144, 181))
+    assert middle.shape == (256, 322, 3)
+    assert (middle == 128).all()
+
+
+@pytest.mark.parametrize(
+    ("draw", "message"),
+    [
+        (
+            lambda frame: overlay(frame / 255, np.ones((4, 4))),
+            r"image is float64 \(70, 90, 3\), expected uint8 H W 3",
+        )
+    ],
+)
+def test_invalid_input_is_an_error(draw, message):
+    with pytest.raises(ValueError, match=message):
+        draw(gray())
+
+
+def test_the_time_bar_shows_the_clip_the_event_and_the_current_time():
+    drawn = np.stack(
+        [time_bar(gray(200, 220), now, [(0.25, 0.75), (-1.0, 0.1)]) for now in (0.0, 0.5, 1.0)]
+    )
+    red = (drawn == BOX_COLORS[3]).all(-1)
+    row = red[0].any(0).nonzero()[0]
+    assert 7 < row.min() < 20, "what begins before the clip begins with it"
+    middle = red[0, :, 110].any(), red[0, :, 40].any(), red[0, :, 190].any()
+    assert middle == (True, False, False)
+    marks = [(frame == 255).all(-1).any(0).nonzero()[0].mean() for frame in drawn]
+    assert marks == sorted(marks)
+    assert marks[0] < 20
+    assert marks[2] > 200

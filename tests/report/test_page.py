@@ -1,0 +1,164 @@
+"""The report page is complete, self-contained and safe for any class names."""
+
+import base64
+import hashlib
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from onlooker.report.page import Page, Table
+
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(40))
+MP4 = b"\x00\x00\x00\x18ftypisom" + bytes(range(256))
+SVG = '<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg"><text>é &lt;</text></svg>'
+EVIL = '<script>alert("1")</script>\'"&'
+
+
+class Outline(HTMLParser):
+    """Collects tags, their attributes, and their text; fails where tags do not close in order."""
+
+    VOID = ("meta", "img", "br")
+
+    def __init__(self, page):
+        super().__init__()
+        self.open = []
+        self.tags = []
+        self.words = {}
+        self.feed(page)
+        assert not self.open
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open:
+            self.words.setdefault(self.open[-1], []).append(data)
+
+    def every(self, tag):
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+def written(page, tmp_path):
+    return page.write(tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def full_page():
+    page = Page("Gestures", "one model")
+    page.figures([("92.0 %", "of the clips right", "95 % interval 88 – 95 %")])
+    page.heading("Clips").clips(
+        [(MP4, "first\nsecond line", "right"), (MP4, "other", "wrong"), (MP4, "plain", None)]
+    )
+    page.heading("Figures").figure(PNG, "a picture").figure(SVG, "a drawing", wide=True)
+    page.heading("Numbers").table(
+        [["walk", 3, 0.5], ["run", 4, None]], ["class", "clips", "accuracy"], "a note"
+    )
+    page.text(
+        "One **bold** `code` and *soft* [link](https://example.org/?a=1&b=2).\n\n- first\n- second"
+    )
+    with page.details("More"):
+        page.text("folded away")
+    return page
+
+
+def test_the_page_is_complete_and_self_contained(tmp_path):
+    page = written(full_page(), tmp_path)
+    outline = Outline(page)
+    sources = [a["src"] for _, a in outline.tags if "src" in a]
+    assert len(sources) == 5
+    assert all(source.startswith("data:") for source in sources)
+    assert not outline.every("link")
+    assert "@import" not in page
+    assert "url(" not in page
+    policy = next(a["content"] for a in outline.every("meta") if a.get("http-equiv"))
+    assert policy.startswith("default-src 'none'")
+    # The only script that may run is the page's own, named by its hash.
+    script = re.search(r"<script>(.*?)</script>", page, re.S).group(1)
+    assert base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() in policy
+    assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
+
+
+def test_embedded_clips_and_images_are_unchanged(tmp_path):
+    outline = Outline(written(full_page(), tmp_path))
+    videos = outline.every("video")
+    assert len(videos) == 3
+    for video in videos:
+        assert {"autoplay", "loop", "muted", "playsinline", "controls"} <= video.keys()
+        assert base64.b64decode(video["src"].removeprefix("data:video/mp4;base64,")) == MP4
+    png, svg = (image["src"] for image in outline.every("img"))
+    assert base64.b64decode(png.removeprefix("data:image/png;base64,")) == PNG
+    assert base64.b64decode(svg.removeprefix("data:image/svg+xml;base64,")).decode() == SVG
+    assert [a["class"].split() for a in outline.every("figure")][:3] == [
+        ["clip", "right"],
+        ["clip", "wrong"],
+        ["clip"],
+    ]
+    assert outline.words["span"][0] == "✓ correct"
+    assert "✗ mistake" in outline.words["span"]
+
+
+def test_text_of_users_is_escaped(tmp_path):
+    page = Page(EVIL, EVIL).heading(EVIL).text(EVIL).figures([(EVIL, EVIL, EVIL)])
+    page.table([[EVIL]], [EVIL], EVIL).figure(PNG, EVIL).clips([(MP4, EVIL, "wrong")])
+    page.text(f"[{EVIL}](https://a.org/{EVIL}) `{EVIL}` **{EVIL}** [x](javascript:alert(1))")
+    with page.details(EVIL):
+        page.text(EVIL)
+    outline = Outline(written(page, tmp_path))
+    assert len(outline.every("script")) == 1
+    assert not any(name.startswith("on") for _, attributes in outline.tags for name in attributes)
+    assert all(a["href"].startswith("https://") for a in outline.every("a"))
+    assert outline.words["h1"] == [EVIL]
+    assert outline.words["td"] == [EVIL]
+    assert outline.every("img")[0]["alt"] == EVIL
+
+
+def test_a_cell_of_the_confusion_matrix_links_to_its_clips(tmp_path):
+    clips = {(0, 0): ["a/1.mp4"], (0, 1): [EVIL] * 102}
+    page = Page("t").confusion([[1, 102], [0, 3]], [EVIL, "walk"], clips)
+    outline = Outline(written(page, tmp_path))
+    links = [a["href"] for a in outline.every("a")]
+    lists = [a["id"] for a in outline.every("div") if "cell" in a.get("class", "")]
+    assert lists == ["cell-0-0", "cell-0-1"]
+    assert [link for link in links if "cell" in link] == [f"#{name}" for name in lists]
+    assert [word for word in outline.words["a"] if word.isdigit()] == ["1", "102"]
+    assert "3" in outline.words["td"]  # without a list
+    assert outline.words["li"] == ["a/1.mp4", *[EVIL] * 100, "and 2 more"]
+    assert [a.get("class") for a in outline.every("td")] == ["right", "wrong", None, "right"]
+    assert "upright" not in outline.every("div")[0]["class"]
+    many = Outline(written(Page("t").confusion([[1] * 14] * 14, ["a"] * 14, {}), tmp_path))
+    assert "upright" in many.every("div")[0]["class"]
+
+
+def test_numbers_are_right_aligned_and_missing_values_are_dashes(tmp_path):
+    rows = [["walk", 12345, 0.123456, "93.5 % ± 2"], ["2 people", 4, None, "< 1.5 ms"]]
+    outline = Outline(
+        written(Page("t").table(rows, ["class", "clips", "share", "interval"]), tmp_path)
+    )
+    assert [a.get("class") for a in outline.every("th")] == [None, "n", "n", "n"]
+    assert outline.words["td"][:3] == ["walk", "12\u202f345", "0.1235"]
+    assert outline.words["td"][6] == "–"
+
+
+def test_rows_of_another_length_are_an_error():
+    with pytest.raises(ValueError, match="a row has 1 cells for 2 columns"):
+        Page("t").table([["a"]], ["b", "c"])
+
+
+def test_a_failed_write_leaves_the_old_page(tmp_path):
+    path = full_page().write(tmp_path / "report.html")
+    before = path.read_bytes()
+    broken = Page("t").text(None)  # type: ignore[arg-type]
+    with pytest.raises(TypeError):
+        broken.write(path)
+    assert path.read_bytes() == before
+
+
+def test_a_table_in_markdown():
+    table = Table(["class", "clips"], [["a|b", 12345], ["[red]c[/red]", None]], "a note")
+    lines = "| class | clips |\n| --- | ---: |\n| a\\|b | 12\u202f345 |\n| [red]c[/red] | – |\n\na note\n"
+    assert table.markdown() == lines

@@ -1,0 +1,436 @@
+"""`onlooker check`: findings in clips made to have them, none in good clips, and invalid input."""
+
+import csv
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from clips import find_clips
+from commands import call, fails
+from numpy.typing import NDArray
+from PIL import Image
+
+import onlooker
+from onlooker.base.records import Clip, ClipError
+from onlooker.data.findings import ClipFacts, Finding, fact_findings, label_findings
+from onlooker.data.sets import ClipSet
+from onlooker.data.split import Split, hold_out_validation, split_clips
+from onlooker.run.check import check, plan_split, show_classes
+from onlooker.run.record import RunRecord
+from onlooker.run.train import finished_figures
+from onlooker.video.write import write
+
+
+def picture(seed: int, T: int = 30) -> NDArray[np.uint8]:
+    """Random patches with a moving white square, `T H W 3`."""
+    chance = np.random.default_rng(seed)
+    rough = np.kron(chance.integers(20, 200, (8, 8, 3)), np.ones((6, 6, 1))).astype(np.uint8)
+    video = np.repeat(rough[None], T, 0)
+    for frame, (x, y) in zip(video, chance.integers(0, 40, (T, 2)), strict=True):
+        frame[y : y + 8, x : x + 8] = 255
+    return video
+
+
+def make_folder(folder: Path, counts: Mapping[str, int], T: int = 30) -> Path:
+    """A folder of that many clips of each class, all different."""
+    for k, (label, count) in enumerate(counts.items()):
+        for i in range(count):
+            write(folder / label / f"{label}{i}.mp4", picture(100 * k + i, T), fps=10)
+    return folder
+
+
+def facts(seed: int, **changed: object) -> ClipFacts:
+    chance = np.random.default_rng(seed)
+    thumbnails = chance.uniform(0, 255, (16, 16)) + chance.uniform(0, 60, (8, 16, 16))
+    return replace(ClipFacts(60, 30, (240, 320), thumbnails.astype(np.float32), 2), **changed)  # type: ignore[arg-type]
+
+
+def labeled(**counts: int) -> list[Clip]:
+    return [
+        Clip(Path(f"{label}/{label}{i}.mp4"), label)
+        for label, count in counts.items()
+        for i in range(count)
+    ]
+
+
+def named(
+    clips: list[Clip], known: list[ClipFacts], split: Split | None = None
+) -> dict[str, Finding]:
+    return {each.name: each for each in fact_findings(clips, known, split or split_clips(clips))}
+
+
+def test_good_clips_have_no_findings(tmp_path: Path) -> None:
+    checked = onlooker.check(make_folder(tmp_path / "clips", {"jump": 6, "wave": 6}), quiet=True)
+    assert checked.findings == ()
+    assert isinstance(checked.split, Split)
+    assert len(checked.split.clips) == 12
+    assert "no problems found" in call("check", tmp_path / "clips").stdout
+
+
+def test_the_split_is_that_of_training(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "clips", {"jump": 2, "wave": 3}, T=2)
+    (folder / "wave" / "broken.mp4").write_text("no video")
+    run = onlooker.train(folder, tmp_path / "run", size=16, frames=2, encoder="conv4", quiet=True)
+    checked = check(folder, quiet=True)
+    assert checked.split == RunRecord.read(run.path).split
+    assert "no split" not in {each.name for each in checked.findings}
+    (folder / "jump" / "jump1.mp4").unlink()
+    assert check(folder, quiet=True).split == (
+        "class jump has 1 clip; training and validation need at least 2; add some, or leave the class out"
+    )
+
+
+def test_few_clips_are_all_fitted_by_the_model_that_is_trained_in_seconds() -> None:
+    few = labeled(jump=150, wave=149)
+    many = labeled(jump=150, wave=150)
+    assert not plan_split(few).test
+    assert [len(plan_split(*asked).test) for asked in ((few, "lstm"), (many,))] == [60, 60]
+
+
+def test_unreadable_clips_are_named_and_the_others_checked(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "clips", {"jump": 5, "wave": 5})
+    for i in range(3):
+        (folder / "broken").mkdir(exist_ok=True)
+        (folder / "broken" / f"{i}.mp4").write_text("no video")
+    checked = check(folder, quiet=True)
+    finding = checked.findings[0]
+    assert "3 of 13 clips cannot be read, among them all of class broken" in finding.found
+    assert [paths[0].name for paths in finding.clips] == ["0.mp4", "1.mp4", "2.mp4"]
+    assert len(checked.left_out) == 3
+    done = call("check", folder)
+    assert "broken/0.mp4" in done.stdout
+
+
+def test_listed_clips_that_do_not_exist_are_a_finding(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "clips", {"jump": 5, "wave": 5})
+    with (tmp_path / "list.csv").open("w", newline="") as file:
+        rows = [[str(clip.path), clip.label] for clip in find_clips(folder)]
+        csv.writer(file).writerows([["path", "label"], *rows, ["gone.mp4", "jump"]])
+    assert (
+        "1 of 11 clips do not exist" in check(tmp_path / "list.csv", quiet=True).findings[0].found
+    )
+    assert "   gone.mp4" in call("check", tmp_path / "list.csv").stdout.splitlines()
+
+
+def test_a_folder_of_unreadable_clips_has_a_result(tmp_path: Path) -> None:
+    for name in ("a/0.mp4", "b/0.mp4"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_text("no video")
+    names = [each.name for each in check(tmp_path, quiet=True).findings]
+    assert names == ["unreadable", "no split", "few clips"]
+
+
+@pytest.mark.parametrize(
+    ("counts", "name", "words"),
+    [
+        ({"jump": 6, "wave": 2}, "few clips", "1 of 2 classes have fewer than 5 clips: wave 2"),
+        ({"jump": 31, "wave": 6}, "imbalance", "class jump has 31 clips, wave 6"),
+        (
+            {"Jump_high": 5, "jump high": 5},
+            "similar names",
+            "only in case or spaces: 'Jump_high' and 'jump high'",
+        ),
+    ],
+)
+def test_findings_from_labels(counts: dict[str, int], name: str, words: str) -> None:
+    (finding,) = [each for each in label_findings(labeled(**counts)) if each.name == name]
+    assert words in finding.found
+
+
+def test_a_class_of_one_recording() -> None:
+    clips = [
+        replace(clip, recording="anna" if clip.label == "jump" else clip.path.stem)
+        for clip in labeled(jump=6, wave=6)
+    ]
+    findings = {each.name: each.found for each in label_findings(clips)}
+    assert findings["one recording"] == "all clips of a class are of one recording: jump 6"
+    assert findings["few clips"] == "1 of 2 classes have fewer than 5 recordings: jump 1"
+
+
+def test_clips_of_one_scene_in_two_splits() -> None:
+    clips = labeled(jump=10, wave=10)
+    known = [facts(seed) for seed in range(20)]
+    assert named(clips, known) == {}
+    split = split_clips(clips)
+    test, train = (clips.index(part[0]) for part in (split.test, split.training))
+    chance = np.random.default_rng(99)
+    background = known[train].thumbnails.mean(0)
+    known[test] = replace(
+        known[test], thumbnails=(background + chance.uniform(0, 60, (8, 16, 16))).astype(np.float32)
+    )
+    finding = named(clips, known)["same scene"]
+    assert "2 clips show nearly the same image" in finding.found
+    assert "; 1 of them are test clips" in finding.found
+    assert set(finding.clips[0]) == {clips[test].path, clips[train].path}
+    whole = hold_out_validation(clips)
+    assert (
+        named(clips, known, whole)["same scene"].found
+        == "2 clips show nearly the same image as another clip"
+    )
+    together = [
+        replace(clip, recording="one" if i in (test, train) else str(i))
+        for i, clip in enumerate(clips)
+    ]
+    assert named(together, known) == named(together, known, hold_out_validation(together)) == {}
+
+
+def test_a_copy_in_another_class() -> None:
+    clips = labeled(jump=10, wave=10)
+    known = [facts(seed) for seed in range(20)]
+    known[15] = replace(known[3], thumbnails=known[3].thumbnails * 0.9)
+    finding = named(clips, known)["two labels"]
+    assert finding.clips == ((Path("jump/jump3.mp4"), Path("wave/wave5.mp4")),)
+
+
+def test_one_scene_in_all_clips_is_not_reported_as_a_leak() -> None:
+    clips = labeled(jump=10, wave=10)
+    chance = np.random.default_rng(0)
+    background = facts(0).thumbnails.mean(0)
+    known = [
+        facts(0, thumbnails=background + chance.uniform(0, 60, (8, 16, 16)).astype(np.float32))
+        for _ in clips
+    ]
+    assert named(clips, known) == {}
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"size": (720, 1280)}, "height in pixels alone tells the class of 100 %"),
+        ({"frames": 90}, "number of frames alone tells the class of 100 %"),
+        ({"rate": 25.0}, "frame rate alone tells the class of 100 %"),
+    ],
+)
+def test_a_file_property_that_predicts_the_class_is_a_finding(
+    changed: dict[str, object], words: str
+) -> None:
+    clips = labeled(jump=10, wave=10)
+    known = [facts(seed, **(changed if seed >= 10 else {})) for seed in range(20)]
+    assert words in named(clips, known)["telling files"].found
+
+
+def test_properties_that_differ_between_clips_and_not_between_classes_are_no_finding() -> None:
+    chance = np.random.default_rng(0)
+    clips = labeled(jump=40, wave=40, walk=40)
+    sizes = [(int(chance.integers(100, 800)), int(chance.integers(100, 800))) for _ in clips]
+    assert (
+        named(
+            clips, [facts(seed, size=size, frames=30 + size[0]) for seed, size in enumerate(sizes)]
+        )
+        == {}
+    )
+
+
+def test_a_property_of_recordings_is_no_finding() -> None:
+    """Each recording has its own frame size, so the size identifies the recording, not the class."""
+    clips = [
+        replace(clip, recording=f"{clip.label}{i // 5}")
+        for i, clip in enumerate(labeled(jump=20, wave=20))
+    ]
+    known = [facts(seed, size=(100 + 10 * (5 * (seed // 5) % 8), 100)) for seed in range(40)]
+    assert named(clips, known) == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "spoil"),
+    [
+        ("short", lambda clip: replace(clip, frames=7)),
+        ("still", lambda clip: replace(clip, thumbnails=np.repeat(clip.thumbnails[:1], 8, 0))),
+        ("dark", lambda clip: replace(clip, thumbnails=clip.thumbnails / 8)),
+    ],
+)
+def test_spoiled_clips_are_findings(name: str, spoil: Callable[[ClipFacts], ClipFacts]) -> None:
+    clips = labeled(jump=10, wave=10)
+    known = [facts(seed) for seed in range(20)]
+    known[4] = spoil(known[4])
+    findings = named(clips, known)
+    assert list(findings) == [name]
+    assert findings[name].clips == ((clips[4].path,),)
+
+
+def test_what_fill_has_made_is_not_to_be_removed() -> None:
+    clips = labeled(jump=10, nothing=10)
+    known = [facts(seed) for seed in range(20)]
+    for i in (3, 15):
+        known[i] = replace(known[i], thumbnails=np.repeat(known[i].thumbnails[:1], 8, 0))
+    (finding,) = fact_findings(clips, known, split_clips(clips), "nothing")
+    assert finding.name == "still"
+    assert finding.clips == ((clips[3].path,),)
+
+
+def test_the_table_shows_classes_and_recordings_in_80_columns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    folder = make_folder(tmp_path / "clips", {"Schläge üben": 3, "wave": 3}, T=3)
+    recorded = [
+        [clip.path.relative_to(folder).as_posix(), clip.path.stem] for clip in find_clips(folder)
+    ]
+    with (folder / "recordings.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([["clip", "recording"], *recorded])
+    (folder / "wave" / "day 1").mkdir()
+    (folder / "wave" / "day 1" / "deep.mp4").touch()
+    lines = call("check", folder).stdout.splitlines()
+    row = next(line for line in lines if "Schläge üben" in line)
+    assert row.split() == ["Schläge", "üben", "3", "2/1/0", "3"]
+    assert "ignored: 1 (wave/day 1/deep.mp4)" in lines
+    assert "no test split: every clip is tested by cross-validation" in lines
+
+
+def test_the_frame_rate_of_image_sequences_is_said_wherever_it_matters(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "clips"
+    run = tmp_path / "run"
+    for label in ("jump", "wave"):
+        for clip in range(3):
+            (folder / label / str(clip)).mkdir(parents=True)
+            for number, image in enumerate(picture(clip, T=8)):
+                Image.fromarray(image).save(folder / label / str(clip) / f"{number}.png")
+    assert "the frame rate of 6 of 6 clips is unknown" in call("check", folder).stdout
+    words = "--size", 16, "--frames", 4, "--encoder", "conv4"
+    assert (
+        "frame rate: unknown: write the frames per second"
+        in call("train", folder, "--run", run, *words).stderr
+    )
+    assert onlooker.load(run).frame_rate is None
+    assert "samples.frame_rate</td><td>unknown" in (run / "report.html").read_text()
+    clip = folder / "jump" / "0"
+    assert onlooker.load(run).predict(clip).assumes_rate
+    said = call("predict", run, clip).stderr
+    assert "the frame rate is unknown, and seconds are those of 25 frames per second" in said
+    (folder / "frame_rate.txt").write_text("12")
+    said = call("check", folder).stdout
+    assert "frames per second: 12" in said
+    assert "unknown" not in said
+    assert "ignored" not in said
+    assert call("predict", run, clip).stderr == ""
+    said = call("train", folder, "--run", tmp_path / "known", *words).stderr
+    assert "frame rate: 6 frames per second in the samples of training" in said
+    recognizer = onlooker.load(tmp_path / "known")
+    assert recognizer.frame_rate == pytest.approx(6)  # frames 1, 3, 5 and 7 of 8
+
+
+def test_ignored_columns_are_named_once(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path, {"jump": 3, "wave": 3}, T=8)
+    rows = [f"{label}/{label}{i}.mp4,{label},{i}" for label in ("jump", "wave") for i in range(3)]
+    (folder / "list.csv").write_text("\n".join(["path,label,fold", *rows]))
+    words = "--size", 16, "--frames", 4, "--encoder", "conv4"
+    for said in (
+        call("check", folder / "list.csv"),
+        call("train", folder / "list.csv", "--run", tmp_path / "run", *words),
+    ):
+        assert (said.stdout + said.stderr).count(
+            "ignored columns: fold; cross-validation makes its own"
+        ) == 1
+
+
+def test_the_rate_of_raw_video_is_unknown(tmp_path: Path, make_clip: Callable[..., Path]) -> None:
+    for label in ("jump", "wave"):
+        (tmp_path / "clips" / label).mkdir(parents=True)
+        clip = make_clip("raw.mjpeg", codec="mjpeg", pix_fmt="yuvj420p")
+        clip.rename(tmp_path / "clips" / label / f"{label}.mjpeg")
+    said = " ".join(call("check", tmp_path / "clips").stdout.split())
+    assert (
+        "the frame rate of 2 of 2 clips is unknown: image sequences and raw video do not say it"
+        in said
+    )
+    assert "-c copy OUT.mp4" in said
+
+
+def test_images_that_are_left_out_of_sequences_are_counted_and_named(tmp_path: Path) -> None:
+    for label in ("jump", "wave"):
+        for clip in range(3):
+            folder = tmp_path / label / f"clip {clip}"
+            folder.mkdir(parents=True)
+            for number, image in enumerate(picture(clip, T=3), 1):
+                for name in ("img_{:05}", "flow_x_{:05}"):
+                    Image.fromarray(image).save(folder / f"{name.format(number)}.png")
+    said = call("check", tmp_path).stdout
+    assert (
+        "left out of image sequences: 18 (jump/clip 0/flow_x_00001.png, jump/clip 0/flow_x_00002.png, "
+        in said
+    )
+
+
+@pytest.mark.parametrize(
+    ("counts", "words"),
+    [
+        ({"jump": 5, "wave": 1}, "class wave has 1 clip; "),
+        ({"jump": 5}, "1 sub-folder; expected at least 2"),
+    ],
+)
+def test_training_reports_errors_before_it_reads_clips(
+    counts: dict[str, int], words: str, tmp_path: Path
+) -> None:
+    for label, count in counts.items():
+        for i in range(count):
+            (tmp_path / "clips" / label).mkdir(parents=True, exist_ok=True)
+            (tmp_path / "clips" / label / f"{i}.mp4").write_text("never read")
+    assert words in fails("train", tmp_path / "clips", "--run", tmp_path / "run")
+
+
+def test_training_on_a_class_of_unreadable_clips_is_an_error(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "clips", {"jump": 3, "wave": 3}, T=2)
+    for clip in (folder / "jump").iterdir():
+        clip.write_text("no video")
+    with pytest.raises(
+        ClipError, match=r"none of the 3 clips of class jump can be read .*leave the class out"
+    ):
+        onlooker.train(folder, tmp_path / "run", size=16, frames=2, encoder="conv4", quiet=True)
+
+
+@pytest.mark.parametrize(
+    ("label", "nothing", "words"),
+    [
+        (
+            "No gesture",
+            None,
+            "No gesture is the class in which nothing happens, so it is never reported as an event",
+        ),
+        (
+            "Normal",
+            None,
+            "if nothing happens in class Normal, train with --nothing 'Normal': else it is an event",
+        ),
+        ("Normal", "Normal", "Normal is the class in which nothing happens"),
+        ("idle", "", None),
+        ("sit", None, None),
+    ],
+)
+def test_the_class_in_which_nothing_happens_is_named(
+    label: str, nothing: str | None, words: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clips = ClipSet(
+        Path("clips"), {"": tuple(Clip(Path(f"{name}.mp4"), name) for name in (label, "fall"))}
+    )
+    show_classes(clips, None, nothing)
+    shown = capsys.readouterr().out
+    assert words in shown if words else "happens" not in shown
+
+
+def test_a_run_is_not_continued_with_other_clips_of_the_same_names(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "clips", {"jump": 3, "wave": 3}, T=2)
+    settings: dict[str, Any] = {"size": 16, "frames": 2, "encoder": "conv4", "quiet": True}
+    onlooker.train(folder, tmp_path / "run", **settings)
+    onlooker.train(folder, tmp_path / "run", resume=True, **settings)
+    write(folder / "jump" / "jump1.mp4", picture(9, 2), fps=10)
+    message = r"run: 1 of its clips were replaced by others, such as .*jump1.mp4; restore them, or train in another"
+    with pytest.raises(ValueError, match=message):
+        onlooker.train(folder, tmp_path / "run", resume=True, **settings)
+    record = RunRecord.read(tmp_path / "run")
+    with pytest.raises(ValueError, match=message):  # as the runs of a comparison
+        finished_figures(record, tmp_path / "run")
+
+
+def test_training_prints_the_table_first(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "clips", {"jump": 3, "wave": 3}, T=2)
+    (folder / "notes.txt").write_text("x")
+    words = "--size", 16, "--frames", 2, "--encoder", "conv4"
+    said = call("train", folder, "--run", tmp_path / "run", *words).stdout
+    assert "2/1/0" in said  # few clips: each is tested by a model that was fitted without it
+    assert "ignored: 1 (notes.txt)" in said
+    assert f"1 finding about these clips: run `onlooker check {folder}`" in said

@@ -1,0 +1,246 @@
+"""Clips on a Ray cluster: the same results as without one, each computed once, whatever dies
+meanwhile.
+"""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from commands import fails
+
+from onlooker.base.config import DataConfig
+from onlooker.base.records import ClipError
+from onlooker.models.registry import create_model
+from onlooker.recognizer import Recognizer
+from onlooker.run.cluster import ATTEMPTS, map_clips
+from onlooker.run.predict import find_videos, predict_clips
+
+DATA = DataConfig(frames=4, size=16, channels=1, normalization="half")
+
+
+def test_the_extra_is_named_where_ray_is_missing(
+    squares: Path, trained: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    message = 'error: --ray needs ray, which is not installed; pip install "onlooker[cluster]"'
+    assert fails("predict", trained[0], squares, "--ray", "auto") == message
+    assert list(map_clips(slow, [], "local")) == []  # nothing to do needs no cluster
+
+
+def test_a_folder_stands_for_the_clips_in_it(squares: Path, tmp_path: Path) -> None:
+    videos = sorted(squares.glob("*/*.mp4"))
+    (tmp_path / "empty").mkdir()
+    assert find_videos([squares]) == (videos, [])
+    assert find_videos([videos[3], squares / "up", tmp_path / "empty", tmp_path / "none.mp4"])[
+        0
+    ] == [
+        videos[3],
+        *sorted((squares / "up").iterdir()),
+        tmp_path / "empty",
+        tmp_path / "none.mp4",
+    ]
+    shutil.copytree(squares / "up", tmp_path / "some" / ".onlooker" / "trash")
+    shutil.copytree(squares / "up", tmp_path / "some" / "__MACOSX")
+    shutil.copytree(squares / "up", tmp_path / "some" / "day 1")
+    (tmp_path / "some" / "gone.mp4").symlink_to("nothing")
+    (tmp_path / "some" / "notes.txt").touch()
+    found, ignored = find_videos([tmp_path / "some"])
+    assert found == [
+        *sorted((tmp_path / "some" / "day 1").iterdir()),
+        tmp_path / "some" / "gone.mp4",
+    ]
+    assert ignored == [tmp_path / "some" / "notes.txt"]
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:9", "nothing"])
+def test_an_address_without_a_cluster_is_an_error_at_once(address: str, tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    start = time.monotonic()
+    with pytest.raises(
+        ConnectionError,
+        match=f"^{address}: no Ray cluster there .*; start one by `ray start --head`",
+    ):
+        next(map_clips(slow, [tmp_path], address))
+    assert time.monotonic() - start < 30
+
+
+# What the workers below do.
+
+
+def watched(folder: Path) -> Callable[[Path], str]:
+    """Work that notes which clips it begins, and ends its own process at some of them.
+
+    It does so at a clip named killed the first time, at one named deadly every time.
+    """
+
+    def one(clip: Path) -> str:
+        first = not any(clip.name in each.read_text() for each in folder.iterdir())
+        (folder / f"{time.time_ns()}-{os.getpid()}").write_text(clip.name)
+        if "deadly" in clip.name or ("killed" in clip.name and first):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return clip.name
+
+    return one
+
+
+def slow() -> Callable[[Path], str]:
+    def one(clip: Path) -> str:
+        time.sleep(0.3)
+        return clip.name
+
+    return one
+
+
+def incomplete() -> Callable[[Path], Any]:
+    raise ModuleNotFoundError("No module named 'av'")
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    """Two nodes of one worker each, as processes of this machine."""
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    ray = pytest.importorskip("ray", reason="Ray is not installed (onlooker[cluster])")
+    utils = pytest.importorskip("ray.cluster_utils")
+    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    started = utils.Cluster(
+        initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False}
+    )
+    started.add_node(num_cpus=1)
+    yield started
+    started.shutdown()
+
+
+@pytest.fixture
+def clips(squares: Path, tmp_path: Path) -> list[Path]:
+    """Fourteen clips: two equal ones, and one that is no video."""
+    for number, path in enumerate(sorted(squares.glob("*/*.mp4"))[:12]):
+        shutil.copy(path, tmp_path / f"{number:02}.mp4")
+    shutil.copy(tmp_path / "00.mp4", tmp_path / "equal.mp4")
+    (tmp_path / "bad.mp4").write_text("no video")
+    return sorted(tmp_path.glob("*.mp4"))
+
+
+@pytest.mark.slow
+def test_a_clip_whose_worker_dies_three_times_is_named(
+    cluster: Any, clips: list[Path], tmp_path: Path
+) -> None:
+    (notes := tmp_path / "notes").mkdir()
+    killed = clips[0].rename(tmp_path / "killed.mp4")
+    deadly = clips[1].rename(tmp_path / "deadly.mp4")
+    given = [killed, deadly, *clips[2:]]
+    results = [*map_clips(partial(watched, notes), given, cluster.address)]
+    assert Counter(clip for clip, _ in results) == Counter(given)
+    failed = {clip: result for clip, result in results if result != clip.name}
+    assert [*failed] == [deadly]
+    assert isinstance(failed[deadly], ClipError)
+    assert f"{ATTEMPTS} workers that read it were killed" in str(failed[deadly])
+    begun = Counter(each.read_text() for each in notes.iterdir())
+    assert begun == Counter(clip.name for clip in given) + Counter(
+        {"deadly.mp4": ATTEMPTS - 1, "killed.mp4": 1}
+    )
+
+
+@pytest.mark.slow
+def test_predictions_are_those_without_a_cluster(
+    cluster: Any, clips: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = create_model("convalstm", 3, in_channels=1, size=16, hidden=4)
+    run = Recognizer(model, ("a", "b", "c"), DATA).save(tmp_path / "run")
+    monkeypatch.chdir(tmp_path)
+    some = [Path(clip.name) for clip in clips]
+    assert (
+        len(
+            predict_clips(
+                run, some, json=tmp_path / "cluster.json", threshold=0.5, ray=cluster.address
+            )
+        )
+        == 1
+    )
+    assert len(predict_clips(run, some, json=tmp_path / "alone.json", threshold=0.5)) == 1
+    found, alone = (
+        (tmp_path / f"{name}.json").read_text().splitlines() for name in ("cluster", "alone")
+    )
+    assert sorted(found) == alone
+    assert len(found) == 13
+
+
+@pytest.mark.slow
+def test_predictions_continue_after_the_command_was_killed(
+    cluster: Any, squares: Path, tmp_path: Path
+) -> None:
+    model = create_model("convalstm", 3, in_channels=1, size=16, hidden=4)
+    run = Recognizer(model, ("a", "b", "c"), DATA).save(tmp_path / "run")
+    out = tmp_path / "cluster.jsonl"
+    (folder := tmp_path / "clips").mkdir()
+    for number, path in enumerate([*squares.glob("*/*.mp4")] * 10):
+        (folder / f"{number:03}.mp4").symlink_to(path)
+    words = ["predict", run, folder, "--json", out, "--ray", cluster.address]
+    command = subprocess.Popen(
+        [sys.executable, "-m", "onlooker", *map(str, words)], stdout=subprocess.DEVNULL
+    )
+    while not out.exists() or out.read_bytes().count(b"\n") < 5:
+        assert command.poll() is None
+        time.sleep(0.002)
+    command.kill()
+    command.wait()
+    before = {
+        json.loads(line)["path"]
+        for line in out.read_text().splitlines(keepends=True)
+        if line.endswith("\n")
+    }
+    clips = find_videos([folder])[0]
+    assert 5 <= len(before) < len(clips)
+    assert predict_clips(run, clips, json=out, ray=cluster.address) == []
+    assert predict_clips(run, clips, json=tmp_path / "alone.jsonl") == []
+    assert sorted(out.read_text().splitlines()) == sorted(
+        (tmp_path / "alone.jsonl").read_text().splitlines()
+    )
+
+
+@pytest.mark.slow
+def test_a_node_without_the_clips_or_the_packages_is_named(cluster: Any, tmp_path: Path) -> None:
+    _, error = next(map_clips(slow, [tmp_path / "none.mp4"], cluster.address))
+    assert "none.mp4: not found on " in str(error)
+    with pytest.raises(RuntimeError, match=r"no worker can start: [\s\S]*No module named 'av'"):
+        next(map_clips(incomplete, [tmp_path], cluster.address))
+
+
+@pytest.mark.slow
+def test_the_clips_of_a_node_that_is_lost_are_computed_by_others(
+    cluster: Any, clips: list[Path]
+) -> None:
+    node = cluster.add_node(num_cpus=1)
+    cluster.wait_for_nodes()
+    results = []
+    given = [Path(f"{clip.parent}/{i * '/'}{clip.name}") for i in range(3) for clip in clips]
+    for clip, result in map_clips(slow, given, cluster.address):
+        results.append(clip)
+        assert result == clip.name
+        if len(results) == 8:
+            cluster.remove_node(node, allow_graceful=False)
+    assert Counter(results) == Counter(given)
+
+
+@pytest.mark.slow
+def test_the_command_starts_its_own_cluster(
+    trained: tuple[Path, str], squares: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("ray")
+    words = [trained[0], squares / "up", "--json", tmp_path / "up.jsonl", "--ray", "local"]
+    command = [sys.executable, "-m", "onlooker", "predict", *map(str, words)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    assert len((tmp_path / "up.jsonl").read_text().splitlines()) == len(
+        [*(squares / "up").iterdir()]
+    )
+    assert "raylet" not in done.stdout

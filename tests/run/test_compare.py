@@ -1,0 +1,261 @@
+"""Comparisons: figures of their runs, resuming, and separation of settings."""
+
+import json
+import shutil
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+import moving_squares
+import pytest
+from clips import find_clips
+
+from onlooker.base.config import DataConfig, ModelConfig, Settings, TrainConfig
+from onlooker.data.split import Split, make_splits
+from onlooker.report.summary import comparison_table
+from onlooker.run import compare as compare_module
+from onlooker.run.compare import compare, settings_of
+from onlooker.run.record import lock_run
+from onlooker.run.train import folder_name
+
+DATA = DataConfig(frames=3, size=16, channels=1)
+TINY = TrainConfig(epochs=1, batch=16, precision="32")
+SMALL = ModelConfig(hidden=8)
+MODELS = settings_of("convnet,lstm", Settings(SMALL, DATA, TINY))
+TWO_FOLDS = partial(make_splits, folds=2)
+Compared = tuple[Path, dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def squares(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = moving_squares.make_set(tmp_path_factory.mktemp("data") / "squares", clips=4)
+    (folder / "up" / "broken.mp4").write_bytes(b"")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def splits(squares: Path) -> dict[str, Split]:
+    """Splits of the readable clips, as a comparison makes them."""
+    clips = [clip for clip in find_clips(squares) if clip.path.name != "broken.mp4"]
+    return make_splits(clips, folds=2)
+
+
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory: pytest.TempPathFactory, squares: Path) -> Compared:
+    out = tmp_path_factory.mktemp("compared")
+    return out, compare(squares, out, MODELS, TWO_FOLDS, (5, 6), jobs=1)
+
+
+def test_every_training_is_a_run_and_the_figures_are_means_over_runs(compared: Compared) -> None:
+    out, figures = compared
+    for model in ("convnet", "lstm"):
+        by_seed = []
+        frames_by_seed = []
+        for seed in (5, 6):
+            right = videos = frames_right = frames = 0.0
+            for fold in ("fold0", "fold1"):
+                run = out / model / f"{fold}-seed{seed}"
+                config = json.loads((run / "config.json").read_text(encoding="utf-8"))
+                assert (config["model"]["name"], config["training"]["seed"]) == (model, seed)
+                measured = json.loads((run / "evaluation.json").read_text(encoding="utf-8"))
+                confusion = measured["confusion"]
+                right += sum(confusion[k][k] for k in range(4))
+                videos += sum(map(sum, confusion))
+                frames_right += measured["frame_accuracy"] * measured["frames"]
+                frames += measured["frames"]
+            assert videos == 16
+            assert frames == 48
+            by_seed.append(right / videos)
+            frames_by_seed.append(frames_right / frames)
+        assert figures["per_seed"][model] == pytest.approx(by_seed)
+        assert figures["accuracy"][model] == pytest.approx(mean(by_seed))
+        low, high = figures["interval"][model]
+        assert low <= mean(by_seed) <= high
+        assert figures["spread"][model] == pytest.approx(stdev(by_seed))
+        assert figures["frame_accuracy"][model] == pytest.approx(mean(frames_by_seed))
+    assert (figures["splits"], figures["seeds"]) == (2, [5, 6])
+    assert figures["recordings"] == figures["test_videos"] == 16
+    assert comparison_table(figures).note == "95 % interval: over 16 clips."
+    (skipped,) = figures["skipped"]
+    assert "broken.mp4: zero bytes" in skipped
+    assert json.loads((out / "comparison.json").read_text(encoding="utf-8")) == figures
+
+
+def test_only_what_is_missing_is_computed(
+    compared: Compared, squares: Path, tmp_path: Path
+) -> None:
+    out = shutil.copytree(compared[0], tmp_path / "compared")
+    lost = out / "lstm" / "fold1-seed5" / "evaluation.json"
+    before = lost.read_bytes()
+    lost.unlink()
+    times = {path: path.stat().st_mtime_ns for path in out.rglob("evaluation.json")}
+    figures = compare(squares, out, MODELS, TWO_FOLDS, (5, 6), jobs=1)
+    assert figures == compared[1]
+    assert lost.read_bytes() == before
+    assert len(times) == 7
+    assert all(path.stat().st_mtime_ns == time for path, time in times.items())
+
+
+def test_nothing_is_computed_twice(
+    compared: Compared, squares: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compare_module, "run_parallel", lambda tasks, _: pytest.fail("computes"))
+    assert compare(squares, compared[0], MODELS, TWO_FOLDS, (5, 6), jobs=1) == compared[1]
+
+
+def test_one_process_computes_a_comparison_at_a_time(compared: Compared, squares: Path) -> None:
+    with (
+        lock_run(compared[0]),
+        pytest.raises(ValueError, match="another process computes it; wait until it ends, or"),
+    ):
+        compare(squares, compared[0], MODELS, TWO_FOLDS, (5, 6), jobs=1)
+
+
+@pytest.mark.parametrize(
+    ("model", "data", "training", "message"),
+    [
+        (
+            SMALL,
+            DATA,
+            replace(TINY, epochs=2),
+            r"\(training.epochs\); choose another --run, or remove all that",
+        ),
+        (SMALL, replace(DATA, size=24, frames=2), TINY, r"\(data.frames, data.size\)"),
+        (replace(SMALL, hidden=9), DATA, TINY, r"\(model.hidden\)"),
+    ],
+)
+def test_runs_of_other_settings_are_not_mixed_in(
+    compared: Compared,
+    squares: Path,
+    model: ModelConfig,
+    data: DataConfig,
+    training: TrainConfig,
+    message: str,
+) -> None:
+    with pytest.raises(ValueError, match=f"lstm.fold0-seed5: made with other settings {message}"):
+        compare(
+            squares,
+            compared[0],
+            settings_of("lstm", Settings(model, data, training)),
+            TWO_FOLDS,
+            (5, 6),
+        )
+
+
+def test_the_majority_class_baseline(splits: dict[str, Split], compared: Compared) -> None:
+    labels = [clip.label for split in splits.values() for clip in split.test]
+    assert compared[1]["test_videos"] == len(labels) == 16
+    assert compared[1]["majority"] == pytest.approx(max(map(labels.count, labels)) / 16)
+
+
+SHARED = ModelConfig(encoder="conv4", hidden=8, attention_loss=True)
+SEEN = DataConfig(frames=3, size=16, channels=1)
+
+
+@pytest.mark.parametrize(
+    ("entries", "streams", "expected"),
+    [
+        ("convnet, motion", "rgb", {"convnet": "rgb", "motion": "both"}),
+        (
+            "lstm:flow,lstm,lstm:both",
+            "rgb",
+            {"lstm-flow": "flow", "lstm": "rgb", "lstm-both": "both"},
+        ),
+        (
+            "convlstm:flow,convlstm:rgb,motion",
+            "flow",
+            {"convlstm": "flow", "convlstm-rgb": "rgb", "motion": "both"},
+        ),
+        ("motion:both,convnet:rgb", "rgb", {"motion": "both", "convnet": "rgb"}),
+    ],
+)
+def test_a_model_has_the_modality_of_its_specification(
+    entries: str, streams: str, expected: dict[str, str]
+) -> None:
+    models = settings_of(entries, Settings(SHARED, replace(SEEN, modality=streams), TINY))
+    assert {name: of.data.modality for name, of in models.items()} == expected
+    assert [of.model.name for of in models.values()] == [
+        name.partition("-")[0] for name in expected
+    ]
+
+
+def test_attention_settings_apply_only_to_models_with_attention() -> None:
+    models = settings_of(
+        "convnet,alstm,convlstm:flow,convalstm,motion,lstm", Settings(SHARED, SEEN, TINY)
+    )
+    assert [name for name, of in models.items() if of.model.attention_loss] == [
+        "alstm",
+        "convalstm",
+        "motion",
+    ]
+
+
+def test_folders_have_no_colons() -> None:
+    assert folder_name("package:model-flow") == "package-model-flow", (
+        "Windows has none in file names"
+    )
+
+
+@pytest.mark.parametrize(
+    ("entries", "message"),
+    [
+        ("magic", "unknown model 'magic'"),
+        ("convnet,convlstm:depth", "unknown model 'convlstm:depth'"),
+        ("convnet,convnet:rgb", "models to compare: convnet is listed twice"),
+        ("motion,motion:both", "models to compare: motion is listed twice"),
+        (
+            "motion:rgb,convnet",
+            "motion takes RGB and optical flow, and modality is 'rgb'; give --modality both",
+        ),
+    ],
+)
+def test_invalid_combinations_of_models(
+    squares: Path, tmp_path: Path, entries: str, message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        ablation(squares, tmp_path, entries, ModelConfig(encoder="conv4"))
+
+
+ABLATION = "convalstm,convlstm:flow,motion"
+
+
+def ablation(
+    squares: Path, out: Path, entries: str = ABLATION, shared: ModelConfig = SHARED
+) -> dict[str, Any]:
+    return compare(
+        squares, out, settings_of(entries, Settings(shared, SEEN, TINY)), TWO_FOLDS, (0,), jobs=1
+    )
+
+
+def test_rgb_flow_and_both_are_compared_in_one_table(squares: Path, tmp_path: Path) -> None:
+    out = tmp_path
+    figures = ablation(squares, tmp_path)
+    assert list(figures["accuracy"]) == ["convalstm", "convlstm-flow", "motion"]
+    assert figures["modality"] == {"convalstm": "rgb", "convlstm-flow": "flow", "motion": "both"}
+    for name, streams in figures["modality"].items():
+        config = json.loads(
+            (out / name / "fold1-seed0" / "config.json").read_text(encoding="utf-8")
+        )
+        assert config["data"]["modality"] == streams
+        assert config["model"]["attention_loss"] == (name != "convlstm-flow")
+
+
+@pytest.mark.slow
+def test_models_with_and_without_attention_are_compared_on_pixels(
+    squares: Path, tmp_path: Path
+) -> None:
+    figures = ablation(
+        squares, tmp_path / "out", "report,convnet", ModelConfig(encoder="conv4", hidden=8)
+    )
+    assert list(figures["accuracy"]) == ["report", "convnet"]
+    assert figures["modality"] == {"report": "rgb", "convnet": "rgb"}
+
+
+def test_runs_of_another_split_are_not_mixed_in(
+    compared: Compared, squares: Path, splits: dict[str, Split]
+) -> None:
+    turned = {"fold0": splits["fold1"], "fold1": splits["fold0"]}
+    with pytest.raises(ValueError, match=r"fold0-seed5: made with other settings \(split\)"):
+        compare(squares, compared[0], MODELS, lambda clips: turned, (5, 6), jobs=1)

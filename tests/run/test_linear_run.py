@@ -1,0 +1,278 @@
+"""Runs of the linear model: from clips and from features, resumed after a kill, compared, and
+invalid settings.
+"""
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from clips import scene
+from commands import call, fails
+from kills import killed_in
+
+from onlooker.base.config import DataConfig, ModelConfig, SetConfig, Settings, TrainConfig
+from onlooker.base.records import ClipError
+from onlooker.data.sets import asked_splits, read_set
+from onlooker.models.registry import configured, resolve
+from onlooker.recognizer import load
+from onlooker.report.summary import first_line
+from onlooker.run import train as train_module
+from onlooker.run.compare import compare, settings_of, with_baseline
+from onlooker.run.evaluate import evaluate
+from onlooker.run.record import RunRecord
+from onlooker.run.train import train_final, train_run
+from onlooker.training import linear
+from onlooker.video.write import write
+
+DATA = DataConfig(frames=6, size=32)
+TRAIN = TrainConfig()
+LINEAR = ModelConfig("linear", "conv4")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory, squares: Path) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    train_run(squares, folder, LINEAR, DATA, TRAIN, quiet=True)
+    return folder
+
+
+def scores(run: Path, classes: int = 4) -> np.ndarray:
+    rows = (run / "scores.csv").read_text(encoding="utf-8").splitlines()[1:]
+    return np.array([[float(value) for value in row.split(",")[-classes:]] for row in rows])
+
+
+def test_a_run_is_complete_and_streams_equal_predictions(run: Path, squares: Path) -> None:
+    figures = json.loads((run / "evaluation.json").read_text(encoding="utf-8"))
+    assert figures["videos"] == 24, "all of them, by cross-validation"
+    assert figures["cross_validated"]
+    assert [*figures["class_accuracy"]] == figures["classes"] == ["down", "left", "right", "up"]
+    assert "frame_accuracy" not in figures
+    assert figures["chosen"].startswith("statistics: ")
+    assert not (run / "curves.csv").exists()
+    page = (run / "report.html").read_text(encoding="utf-8")
+    assert "Color shows where something happens" in page
+    assert "Loss and accuracy per epoch" not in page
+    recognizer = load(run)
+    assert recognizer.aggregation == "last"
+    clip = squares / "left" / "00.mp4"
+    prediction = recognizer.predict(clip)
+    assert prediction.attention is not None
+    assert prediction.attention.shape == (6, 4, 4)
+    assert evaluate(run) == figures, "those of its cross-validation"
+    assert {step.label for step in recognizer.watch(clip)} <= {*recognizer.classes, "nothing"}
+
+
+def test_a_class_for_nothing_has_a_threshold(
+    squares: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clips = tmp_path / "clips"
+    clips.mkdir()
+    for name, label in (("left", "left"), ("up", "None")):
+        (clips / label).symlink_to(squares / name)
+    train_run(clips, tmp_path / "run", LINEAR, DATA, TRAIN)
+    rows = (tmp_path / "run" / "scores.csv").read_text(encoding="utf-8").splitlines()[1:]
+    events = [float(row.split(",")[-1]) for row in rows if row.split(",")[1] == "left"]
+    threshold = load(tmp_path / "run").threshold  # the table has six decimals
+    assert len(events) == 6
+    assert threshold == pytest.approx(min(events), abs=1e-6), "of six events none may be missed"
+    assert "threshold: 0." in capsys.readouterr().err
+    page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    assert "threshold" in page
+    (clips / "background").symlink_to(squares / "right")
+    with pytest.raises(
+        ValueError, match="classes None and background mean the same, that nothing happens"
+    ):
+        train_run(clips, tmp_path / "other", LINEAR, DATA, TRAIN, quiet=True)
+
+
+def test_a_named_class_of_nothing_and_figures_of_the_answers_of_predict(
+    squares: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clips = tmp_path / "clips"
+    run = tmp_path / "run"
+    clips.mkdir()
+    for name, label in (("left", "left"), ("up", "Normal"), ("right", "idle")):
+        (clips / label).symlink_to(squares / name)
+    with pytest.raises(
+        ValueError, match="nothing is 'Calm', expected a class: Normal, idle, left; or '' for none"
+    ):
+        train_run(clips, run, LINEAR, DATA, replace(TRAIN, nothing="Calm"), quiet=True)
+    train_run(clips, run, LINEAR, DATA, replace(TRAIN, nothing="Normal"))
+    assert (
+        "Normal is the class in which nothing happens, so it is never reported"
+        in capsys.readouterr().out
+    )
+    recognizer = load(run)
+    assert recognizer.nothing == "Normal"
+    recognizer.threshold = 0.999  # an export, a stream and an evaluation have that of the run
+    recognizer.save(run / "model")
+    others = tmp_path / "others"
+    others.mkdir()
+    for name, label in (("down", "Normal"), ("down", "left")):
+        (others / label).mkdir()
+        for path in (squares / name).iterdir():
+            (others / label / f"{label}{path.name}").write_bytes(path.read_bytes())
+    figures = evaluate(run, others)
+    answers = [recognizer.predict(clip.path).label for clip in read_set(others).clips]
+    labels = [clip.label for clip in read_set(others).clips]
+    counts = [
+        [[*zip(labels, answers, strict=True)].count((i, j)) for j in figures["classes"]]
+        for i in figures["classes"]
+    ]
+    assert figures["confusion"] == counts
+    assert answers.count("Normal") == len(answers), "no event is that probable"
+    assert {step.label for step in recognizer.watch(squares / "up" / "00.mp4")} == {"Normal"}
+    train_run(clips, tmp_path / "other", LINEAR, DATA, replace(TRAIN, nothing=""), quiet=True)
+    assert load(tmp_path / "other").threshold is None
+
+
+def test_a_killed_run_starts_again_and_ends_the_same(
+    run: Path, squares: Path, tmp_path: Path
+) -> None:
+    with killed_in(train_module, "cross_validated"):
+        train_run(squares, tmp_path / "cut", LINEAR, DATA, TRAIN, quiet=True)
+    train_run(squares, tmp_path / "cut", LINEAR, DATA, TRAIN, quiet=True, resume=True)
+    np.testing.assert_array_equal(scores(tmp_path / "cut"), scores(run))
+
+
+def test_stored_features_give_the_same_scores(
+    squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(linear, "FEW", 0)  # no copies, for which frames are needed
+    for name in ("stored", "frames"):
+        training = replace(TRAIN, features=name == "stored", precision="32")
+        train_run(squares, tmp_path / name, LINEAR, DATA, training, quiet=True)
+    assert np.abs(scores(tmp_path / "stored") - scores(tmp_path / "frames")).max() < 0.05, (
+        "but for half precision"
+    )
+
+
+def test_rgb_and_flow_have_an_encoder_each(squares: Path, tmp_path: Path) -> None:
+    both = replace(DATA, modality="both", frames=4)
+    assert train_run(squares, tmp_path / "run", LINEAR, both, TRAIN, quiet=True)["accuracy"] >= 0.75
+    assert load(tmp_path / "run").model.encoder.num_features == 128  # type: ignore[union-attr]
+
+
+def test_the_baseline_of_a_comparison_uses_the_common_encoder() -> None:
+    model = ModelConfig(
+        encoder="small", pretrained=False, hidden=8, dropout=0.2, attention_loss=True
+    )
+    shared = Settings(model, DATA, TrainConfig(epochs=3, aggregation="product", seed=4))
+    models = with_baseline(settings_of("alstm,convnet", shared), shared)
+    assert list(models) == ["alstm", "convnet", "linear"]
+    model, data, training = models["linear"]
+    assert model == ModelConfig("linear", encoder="small", pretrained=False)
+    assert training == TrainConfig(seed=4, loss="last")
+    assert configured(model, data, 3).encoder is not None
+    for there in ("linear,lstm", "lstm,linear:flow"):
+        assert with_baseline(settings_of(there, shared), shared) == settings_of(there, shared)
+
+
+def test_the_final_model_of_a_cross_validation_is_not_cross_validated(
+    run: Path, squares: Path, tmp_path: Path
+) -> None:
+    final = train_final(read_set(squares), tmp_path, resolve(LINEAR, DATA, TRAIN))
+    assert torch.equal(load(final).model.head.weight, load(run).model.head.weight)  # type: ignore[union-attr]
+    figures = json.loads((final / "cross_validation.json").read_text(encoding="utf-8"))
+    assert set(figures) == {"chosen", "statistics", "labels_to_check"}
+    with pytest.raises(ClipError, match="trained without a test split; give new clips"):
+        evaluate(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("--epochs 3 --lr 0.1", "--epochs and --lr have no effect in linear; leave them out"),
+        ("--hflip", "--hflip has no effect in linear; leave it out"),
+        ("--hidden 8", "--hidden has no effect in linear; leave it out"),
+        ("--dropout 0.2", "--dropout has no effect in linear; leave it out"),
+        ("--aggregation mean", "--aggregation has no effect in linear; leave it out"),
+    ],
+)
+def test_settings_without_effect_are_errors(
+    options: str, message: str, squares: Path, tmp_path: Path
+) -> None:
+    words = ["train", squares, "--model", "linear", "--run", tmp_path / "run", *options.split()]
+    assert message in fails(*words)
+
+
+@pytest.fixture(scope="module")
+def cut(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve scenes, each cut into four clips; two classes that have nothing to do with what
+    happens.
+    """
+    folder = tmp_path_factory.mktemp("cut") / "clips"
+    for number in range(12):
+        for take in range(4):
+            write(
+                folder / "ab"[number % 2] / f"{number:02}-{take}.mp4",
+                scene(number, T=8, side=64, mover=10, take=take),
+                fps=8,
+            )
+    return folder
+
+
+def test_the_accuracy_is_that_on_scenes_it_has_not_seen(
+    cut: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    figures = train_run(cut, tmp_path / "run", LINEAR, DATA, TRAIN)
+    assert (
+        "48 of 48 clips show the scene of another clip: splits keep them together, in 12 groups"
+        in (capsys.readouterr().out)
+    )
+    assert figures["recordings"] == 12
+    assert (
+        figures["scenes"]["unseen"]
+        == figures["accuracy"]
+        < 0.75
+        < 0.85
+        < figures["scenes"]["mixed"]
+    )
+    line = first_line(figures)
+    assert "over 12 scenes" in line
+    assert re.search(
+        r"; \d+ % if scenes may be on both sides, \d+ % on scenes it has not seen$", line
+    )
+    assert "on scenes it has not seen" in (tmp_path / "run" / "report.html").read_text(
+        encoding="utf-8"
+    )
+    assert evaluate(tmp_path / "run") == figures
+    assert "48 of 48 clips show the scene of another clip" in " ".join(
+        call("check", cut).stdout.split()
+    )
+
+    # The same scenes in other clips, and others.
+    others = tmp_path / "others"
+    for number in (0, 1, 20, 21):
+        write(
+            others / "ab"[number % 2] / f"{number}.mp4",
+            scene(number, T=8, side=64, mover=10, take=9),
+            fps=8,
+        )
+    assert "; 2 of 4 clips show a scene that it was trained on" in first_line(
+        evaluate(tmp_path / "run", others)
+    )
+    (tmp_path / "run" / "scenes.safetensors").unlink()  # a run of an earlier version
+    assert "a scene that" not in first_line(evaluate(tmp_path / "run", others))
+
+
+def test_clips_can_be_stated_to_be_independent(cut: Path, tmp_path: Path) -> None:
+    asked = read_set(cut, SetConfig(scenes=False))
+    figures = train_run(asked, tmp_path / "run", LINEAR, DATA, TRAIN, quiet=True)
+    assert figures["accuracy"] > 0.85
+    assert "scenes" not in figures
+    assert "; 48 of 48 clips show a scene that it was trained on" in first_line(figures)
+
+
+def test_folds_keep_scenes_together(cut: Path, tmp_path: Path) -> None:
+    clips = read_set(cut)
+    models = with_baseline({"linear": Settings(LINEAR, DATA, TRAIN)}, Settings(LINEAR, DATA, TRAIN))
+    figures = compare(clips, tmp_path, models, asked_splits(clips, 3), [0], jobs=1)
+    assert figures["recordings"] == 12
+    assert figures["accuracy"]["linear"] < 0.75
+    split = RunRecord.read(train_final(clips, tmp_path, models["linear"])).split
+    assert len({clip.recording for clip in split.clips}) == 12

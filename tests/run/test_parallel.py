@@ -1,0 +1,136 @@
+"""Parallel trainings end with the process that started them: on an error, an interrupt, or kill -9."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from onlooker.base.parallel import free_cores
+from onlooker.run import compare
+from onlooker.run.compare import default_jobs, run_parallel
+
+# A test run in the background of a shell inherits an ignored SIGINT.
+_PARENT = """
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from functools import partial
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+from test_parallel import train
+from onlooker.run.compare import run_parallel
+if __name__ == "__main__":
+    run_parallel({{str(i): partial(train, Path({folder!r}), i) for i in range(8)}}, 2)
+"""
+
+
+def train(folder: Path, number: int) -> dict[str, Any]:
+    (folder / f"begun-{number}").write_text(str(os.getpid()))
+    time.sleep(120)
+    return {"accuracy": 1.0}
+
+
+def alone(folder: Path, number: int) -> dict[str, Any]:
+    (folder / f"begun-{number}").write_text(
+        f"{os.getpid()} {torch.get_num_threads()} {free_cores()}"
+    )
+    return {"accuracy": number / 2}
+
+
+def wrong() -> dict[str, Any]:
+    raise ValueError("no clips")
+
+
+def alive(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def until(what: Any, seconds: float = 180.0) -> None:
+    end = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < end, "in vain"
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_thread_per_process_a_line_per_task(
+    jobs: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_parallel({str(number): partial(alone, tmp_path, number) for number in range(2)}, jobs)
+    said = [(tmp_path / f"begun-{number}").read_text().split() for number in range(2)]
+    if jobs == 1:
+        assert {process for process, *_ in said} == {str(os.getpid())}, (
+            "no process for a single job"
+        )
+    else:
+        assert str(os.getpid()) not in {process for process, *_ in said}
+        assert {tuple(rest) for _, *rest in said} == {("1", "1")}
+    output = capsys.readouterr().out
+    assert "0: 0.0 %" in output
+    assert "1: 50.0 %" in output
+
+
+def test_first_error_ends_the_others(tmp_path: Path) -> None:
+    began = time.monotonic()
+    tasks = {
+        "slow": partial(train, tmp_path, 0),
+        "wrong": wrong,
+        "never": partial(train, tmp_path, 1),
+    }
+    with pytest.raises(ValueError, match="no clips"):
+        run_parallel(tasks, 2)
+    assert time.monotonic() - began < 60
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="asks /proc who is alive")
+@pytest.mark.parametrize(
+    "how", [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGKILL]
+)
+def test_trainings_end_if_their_parent_is_killed(tmp_path: Path, how: signal.Signals) -> None:
+    script = tmp_path / "parent.py"
+    script.write_text(_PARENT.format(tests=str(Path(__file__).parent), folder=str(tmp_path)))
+    parent = subprocess.Popen(
+        [sys.executable, str(script)], start_new_session=True, stderr=subprocess.DEVNULL
+    )
+    until(lambda: len([p for p in tmp_path.glob("begun-*") if p.read_text()]) == 2)
+    workers = [int(path.read_text()) for path in tmp_path.glob("begun-*")]
+    if how == signal.SIGINT:
+        os.killpg(parent.pid, how)  # as Ctrl-C does: all of them
+    else:
+        parent.kill()
+    parent.wait(timeout=60)
+    until(lambda: not any(map(alive, workers)))
+    assert len(list(tmp_path.glob("begun-*"))) == 2, "waiting tasks are not started"
+
+
+@pytest.mark.parametrize(
+    ("gpus", "memory", "expected"), [(0, 24, 4), (0, 9, 2), (0, 2, 1), (0, None, 4), (3, 24, 1)]
+)
+def test_default_jobs(
+    monkeypatch: pytest.MonkeyPatch, gpus: int, memory: int | None, expected: int
+) -> None:
+    monkeypatch.setattr(compare, "cores", lambda: 4)
+    monkeypatch.setattr(compare, "memory_gb", lambda: memory)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
+    assert default_jobs() == expected
+
+
+def ended() -> dict[str, Any]:
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError
+
+
+def test_a_process_ended_by_the_system_is_explained(tmp_path: Path) -> None:
+    with pytest.raises(
+        RuntimeError, match=r"ended by the system, usually because memory .* fewer jobs than 2"
+    ):
+        run_parallel({"ended": ended, "slow": partial(train, tmp_path, 0)}, 2)

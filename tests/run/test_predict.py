@@ -1,0 +1,337 @@
+"""`onlooker predict`: clips are printed by name, and each is drawn to a separate file."""
+
+import gc
+import json
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import pytest
+from commands import fails
+
+from onlooker.base.config import DataConfig
+from onlooker.base.records import Prediction
+from onlooker.data.samples import Sample
+from onlooker.models.registry import create_model
+from onlooker.recognizer import Recognizer
+from onlooker.run import predict as predict_module
+from onlooker.run.predict import ResultsFile, distinct_names, predict_clips
+
+Make = Callable[..., Path]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    data = DataConfig(frames=2, size=16, channels=1, normalization="half")
+    model = create_model("convnet", 2, in_channels=1, size=16)
+    return Recognizer(model, ["[bold]up", "[/down]"], data).save(tmp_path / "run")
+
+
+def drawn(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.glob("*.mp4"))
+
+
+def test_clips_of_equal_name_in_different_folders_have_separate_drawings(
+    run: Path, make_clip: Make
+) -> None:
+    clips = [make_clip(f"{way}/q/1.mp4", frames=2) for way in ("p", "r")]
+    clips += [make_clip("s/q-1.mp4-2.mp4", frames=2)]
+    before = [clip.read_bytes() for clip in clips]
+    out = run.parent / "seen"
+    assert predict_clips(run, clips, out, None) == []
+    assert drawn(out) == ["p-q-1.mp4", "q-1.mp4-2.mp4", "r-q-1.mp4"]
+    assert [clip.read_bytes() for clip in clips] == before
+
+
+@pytest.mark.parametrize("link", [False, True])
+def test_overwriting_a_clip_is_an_error_before_any_is_drawn(
+    run: Path, make_clip: Make, link: bool
+) -> None:
+    first = make_clip("a/first.mp4", frames=2)
+    second = make_clip("b/second.mp4", frames=2)
+    if link:
+        (run.parent / "c").mkdir()
+        (run.parent / "c" / "second.mp4").symlink_to(second)
+    out = run.parent / ("c" if link else "b")
+    before = drawn(out)
+    with pytest.raises(
+        ValueError, match=r"second\.mp4: the drawn clip would replace a clip; choose another --out"
+    ):
+        predict_clips(run, [first, second], out, None)
+    assert drawn(out) == before
+
+
+def test_names_are_printed_as_they_are(
+    run: Path, make_clip: Make, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "400")
+    names = ["walk [final].mp4", "x[red/y].mp4", "z[/z]:smile:.mp4"]
+    clips = [make_clip(name, frames=2) for name in names]
+    missing = run.parent / "no [bold]:smile:.mp4"
+    assert len(predict_clips(run, [*clips, missing], run.parent / "seen [1]", None)) == 1
+    said = capsys.readouterr()
+    for clip in clips:
+        assert said.out.count(f" {clip} ") == 1
+        assert (run.parent / "seen [1]" / f"{clip.stem}.mp4").exists()
+    assert "[bold]up" in said.out or "[/down]" in said.out
+    assert f"error: {missing}: no such file" in said.err
+    for clip in clips:
+        predict_clips(run, [clip], None, None)
+        assert f"{clip.name} " in capsys.readouterr().out
+
+
+def test_a_clip_is_one_row_with_its_runner_up(
+    tmp_path: Path,
+    make_clip: Make,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    data = DataConfig(frames=4, size=16, normalization="half")
+    recognizer = Recognizer(
+        create_model("convalstm", 3, size=16, hidden=4), ("clap", "run", "wave"), data
+    )
+    run = recognizer.save(tmp_path / "run")
+    clip = make_clip("a.mp4", frames=8)
+    prediction = recognizer.predict(clip)
+    (first, score), (second, other), _ = prediction.ranking
+    assert predict_clips(run, [clip]) == []
+    (row,) = (line for line in capsys.readouterr().out.splitlines() if "a.mp4" in line)
+    for words in (
+        first,
+        f"{100 * score:.0f} %",
+        f"{second} {100 * other:.0f} %",
+        prediction.when,
+        prediction.where,
+    ):
+        assert words
+        assert words in row
+    monkeypatch.setenv("COLUMNS", "60")
+    assert predict_clips(run, [clip]) == []
+    assert "…" not in capsys.readouterr().out, "paths are folded, not cut off"
+    monkeypatch.delenv("COLUMNS")
+    assert predict_clips(run, [clip]) == []
+    assert f"{clip} " in capsys.readouterr().out, "in a pipe they are not folded"
+    assert predict_clips(run, [clip], threshold=0.99) == []
+    assert "an event needs a probability of 99 %, else it is nothing" in capsys.readouterr().out
+
+
+def test_a_recording_is_told_from_the_clips_of_the_training(
+    tmp_path: Path, make_clip: Make, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = DataConfig(frames=4, size=16, normalization="half")
+    recognizer = Recognizer(
+        create_model("convnet", 2, size=16), ("run", "wave"), data, frame_rate=5
+    )
+    run = recognizer.save(tmp_path / "run")
+    # 10 a second
+    short, long, longer = (make_clip(f"{frames}.mp4", frames=frames) for frames in (8, 60, 80))
+    assert predict_clips(run, [short, long, longer]) == []
+    (note,) = (line for line in capsys.readouterr().err.splitlines() if "longer" in line)
+    assert note.startswith(f"{long} and 1 more: much longer than the clips of the training; ")
+    assert note.endswith("the default model, `onlooker train CLIPS`, finds each event")
+    assert predict_clips(run, [short]) == []
+    assert capsys.readouterr().err == ""
+
+
+def test_clips_have_distinct_names(tmp_path: Path) -> None:
+    names = ("b.mp4", "x/c.mp4", "y/C.mp4", "y/c.avi")
+    expected = [["b"], ["b", "c"], ["b", "x-c", "y-C"], ["0-b", "1-x-c", "2-y-C", "3-y-c"]]
+    for count, of_count in enumerate(expected, 1):
+        assert distinct_names([tmp_path / name for name in names[:count]]) == of_count
+    same = [tmp_path / "a" / "b.mp4", tmp_path / "a-b.mp4", tmp_path / "A" / "B.mp4"]
+    assert distinct_names(same) == ["0-a-b", "1-a-b", "2-A-B"]
+    with pytest.raises(ValueError, match=r"b.mp4: given twice; give each clip once"):
+        distinct_names([tmp_path / "b.mp4", tmp_path / "x" / ".." / "b.mp4"])
+
+
+def test_on_a_full_disk_predictions_are_printed_without_drawings(
+    run: Path,
+    make_clip: Make,
+    on_full_disk: Callable[[Path], None],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    clips = [make_clip(f"{name}.mp4", frames=2) for name in "ab"]
+    out = run.parent / "seen"
+    out.mkdir()
+    on_full_disk(out / ".a.mp4.part")
+    (error,) = predict_clips(run, clips, out, run.parent / "answers.json")
+    assert "a.mp4: no space left for this video" in str(error)
+    assert drawn(out) == ["b.mp4"]
+    assert [each["path"] for each in read_results(run.parent / "answers.json")] == [
+        str(clip) for clip in clips
+    ]
+    assert capsys.readouterr().out.count("runner-up") == 1, "the table is printed before"
+
+
+def read_results(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def predict_until_killed(run: Path, clips: list[Path], out: Path, number: int) -> None:
+    """In another process, which is killed while it predicts the clip of this number."""
+
+    def work() -> None:
+        predict = Recognizer.predict
+        calls = iter(range(number))
+        Recognizer.predict = lambda self, clip, sample=None: (  # type: ignore[method-assign]
+            predict(self, clip, sample)
+            if next(calls, None) is not None
+            else os.kill(os.getpid(), signal.SIGKILL)
+        )
+        predict_clips(run, clips, json=out)
+
+    process = multiprocessing.get_context("fork").Process(target=work)
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+
+
+def test_clips_are_decoded_during_predictions(
+    run: Path, make_clip: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: {0, 1}, raising=False)
+    clips = [make_clip("1.mp4"), make_clip("2.mp4")]
+    second = Event()
+    read = Recognizer.read
+    predict = Recognizer.predict
+
+    def noted(self: Recognizer, path: Path | str) -> Sample:
+        sample = read(self, path)
+        if path == clips[1]:
+            second.set()
+        return sample
+
+    def waiting(self: Recognizer, path: Path | str, sample: Sample | None = None) -> Prediction:
+        assert second.wait(60), "the second clip is read before the first one is predicted"
+        return predict(self, path, sample)
+
+    monkeypatch.setattr(Recognizer, "read", noted)
+    monkeypatch.setattr(Recognizer, "predict", waiting)
+    assert predict_clips(run, clips) == []
+
+
+@pytest.fixture
+def predicted(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """The clips that are predicted from now on."""
+    paths = list[Path]()
+    predict = Recognizer.predict
+    monkeypatch.setattr(
+        Recognizer,
+        "predict",
+        lambda self, path, sample=None: (paths.append(path), predict(self, path, sample))[1],
+    )
+    return paths
+
+
+def test_the_command_continues_after_a_kill(
+    run: Path, make_clip: Make, tmp_path: Path, predicted: list[Path]
+) -> None:
+    clips = [make_clip(f"{number}.mp4", frames=2 + number) for number in range(6)]
+    whole = tmp_path / "whole" / "results.jsonl"
+    out = tmp_path / "results.jsonl"
+    predict_clips(run, clips, json=whole)
+    predict_until_killed(run, clips, out, 3)
+    assert [each["path"] for each in read_results(out)] == [*map(str, clips[:3])]
+    # as of a process killed while it writes
+    half = out.read_bytes().splitlines(keepends=True)[0][:200]
+    out.write_bytes(out.read_bytes() + half)
+    predicted.clear()
+    predict_clips(run, [*clips, clips[0]], json=out)
+    assert predicted == clips[3:]
+    assert out.read_bytes() == whole.read_bytes()
+
+
+def test_clips_that_failed_or_are_new_are_predicted_by_the_next_call(
+    run: Path,
+    make_clip: Make,
+    tmp_path: Path,
+    predicted: list[Path],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    first = make_clip("1.mp4", frames=2)
+    out = tmp_path / "results.jsonl"
+    assert len(predict_clips(run, [first, tmp_path / "2.mp4"], json=out)) == 1
+    second, third = (make_clip(f"{number}.mp4", frames=2) for number in (2, 3))
+    assert predict_clips(run, [first, second, third], json=out) == []
+    assert predicted == [first, second, third]
+    assert "1 of 3 clips were predicted before" in capsys.readouterr().out
+    assert [Path(each["path"]) for each in read_results(out)] == [first, second, third]
+    # drawings that are missing
+    assert predict_clips(run, [first, second], tmp_path / "drawn", json=out) == []
+    assert len(read_results(out)) == 3
+
+
+def test_a_clip_that_was_replaced_is_predicted_again(
+    run: Path, make_clip: Make, tmp_path: Path, predicted: list[Path]
+) -> None:
+    clips = [make_clip(f"{number}.mp4", frames=2) for number in (1, 2)]
+    out = tmp_path / "results.jsonl"
+    predict_clips(run, clips, json=out)
+    make_clip("1.mp4", frames=3)
+    predict_clips(run, clips, json=out)
+    assert predicted == [*clips, clips[0]]
+    assert [Path(result["path"]) for result in read_results(out)] == [clips[1], clips[0]]
+    clips[1].unlink()
+    assert predict_clips(run, clips, json=out) == []
+
+
+def test_the_run_and_a_clip_in_each_others_place(run: Path, make_clip: Make) -> None:
+    clip = make_clip("1.mp4", frames=2)
+    assert "not of clips; give the run first, and the clips after it" in fails("predict", clip, run)
+    message = "1.mp4: a clip, and the run is given first, before the clips"
+    assert message in fails("watch", clip, run)
+    assert message in fails("export", clip)
+
+
+def test_results_of_another_model_or_command_are_not_continued(
+    run: Path, make_clip: Make, tmp_path: Path
+) -> None:
+    clips = [make_clip("1.mp4", frames=2)]
+    out = tmp_path / "results.jsonl"
+    predict_clips(run, clips, json=out)
+    message = r"results.jsonl: line 1 is not a result of this model with this threshold; choose another file, or remove"
+    with pytest.raises(ValueError, match=message):
+        predict_clips(run, clips, json=out, threshold=0.5)
+    model = create_model("convnet", 2, in_channels=1, size=16)
+    data = DataConfig(frames=2, size=16, channels=1, normalization="half")
+    other = Recognizer(model, ["a", "b"], data).save(tmp_path / "other")
+    with pytest.raises(ValueError, match=message):
+        predict_clips(other, clips, json=out)
+    out.write_text("the only copy of my notes")
+    with pytest.raises(ValueError, match=message):
+        predict_clips(run, clips, json=out)
+    assert out.read_text() == "the only copy of my notes"
+    with (
+        closing(ResultsFile(tmp_path / "busy.json", "0")),
+        pytest.raises(ValueError, match="another command writes"),
+    ):
+        predict_clips(run, clips, json=tmp_path / "busy.json")
+
+
+def test_memory_does_not_hold_all_predictions(
+    run: Path, make_clip: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(predict_module, "ROWS", 2)
+    clips = [make_clip(f"{number}.mp4", frames=2) for number in range(12)]
+    alive = list[int]()
+    add = ResultsFile.add
+
+    def count() -> int:
+        return sum(type(each) is Prediction for each in gc.get_objects())
+
+    def counted(self: ResultsFile, *arguments: Any) -> None:
+        alive.append(count() - of_other_tests)
+        add(self, *arguments)
+
+    monkeypatch.setattr(ResultsFile, "add", counted)
+    gc.collect()
+    of_other_tests = count()
+    assert predict_clips(run, clips, json=tmp_path / "results.jsonl") == []
+    assert len(alive) == 12
+    assert max(alive) <= 6, "those of a table and of the one before"

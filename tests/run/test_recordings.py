@@ -1,0 +1,165 @@
+"""Long recordings: trained on their intervals and the gaps between them, and evaluated as a whole."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from commands import SAMPLE, TINY, call, fails
+
+import onlooker
+from onlooker.base.records import Segment
+from onlooker.report.events import event_figures
+from onlooker.video.reader import read
+from onlooker.video.write import write
+
+WAYS = {"left": -2, "right": 2}
+SECONDS = 3  # of an event, and of a gap
+
+
+@pytest.fixture(scope="module")
+def days(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A list of three recordings in which a square moves to the left or right, and rests in
+    between.
+    """
+    folder = tmp_path_factory.mktemp("days")
+    rows = ["path,start,end,label,split"]
+    for number, split in enumerate(("train", "val", "test")):
+        frames = list[np.ndarray]()
+        x = 12
+        for label in ["left", "right"] * 2:
+            rows.append(
+                f"{number}.mp4,{len(frames) / 10 + SECONDS},{len(frames) / 10 + 2 * SECONDS},{label},{split}"
+            )
+            for speed in (0, WAYS[label]):
+                for _ in range(10 * SECONDS):
+                    frame = np.full((32, 32, 3), 40 + number, np.uint8)
+                    frame[12:20, x : x + 8] = 230
+                    frames.append(frame)
+                    x = (x + speed) % 24
+        write(folder / f"{number}.mp4", np.stack(frames), fps=10)
+    (folder / "list.csv").write_text("\n".join(rows) + "\n")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(days: Path) -> Path:
+    words = "train", days / "list.csv", *TINY, "--model", "alstm", "--hidden", 4
+    call(*words, "--fill", "nothing", "--run", days / "run")
+    return days / "run"
+
+
+def test_the_gaps_are_examples_of_nothing_unless_it_is_said_otherwise(
+    days: Path, tmp_path: Path
+) -> None:
+    words = "train", days / "list.csv", *TINY, "--model", "convnet"
+    output = call(*words, "--run", tmp_path / "run").output
+    assert " clips of nothing are from the gaps between the intervals; --fill '' for none" in output
+    assert onlooker.load(tmp_path / "run").classes == ("left", "nothing", "right")
+    output = call(*words, "--fill", "", "--run", tmp_path / "without").output
+    assert "between the intervals" not in output
+    assert onlooker.load(tmp_path / "without").classes == ("left", "right")
+
+
+def test_a_run_on_intervals(run: Path, days: Path, tmp_path: Path) -> None:
+    split = json.loads((run / "split.json").read_text())
+    assert {
+        part: {Path(entry["path"].split("#")[0]).name for entry in of} for part, of in split.items()
+    } == {"training": {"0.mp4"}, "validation": {"1.mp4"}, "test": {"2.mp4"}}
+    assert [entry["label"] for entry in split["test"]].count("nothing") == 4
+    assert onlooker.load(run).classes == ("left", "nothing", "right")
+    before = (run / "evaluation.json").read_bytes()
+    (run / "evaluation.json").unlink()
+    call("train", days / "list.csv", "--run", run, "--resume")
+    assert (run / "evaluation.json").read_bytes() == before
+    part = f"{days / '2.mp4'}#t=3,6"
+    write(tmp_path / "cut.mp4", read(part, 30).pixels, fps=10)
+    prediction = onlooker.load(run).predict(part)
+    assert (
+        np.abs(prediction.scores - onlooker.load(run).predict(tmp_path / "cut.mp4").scores).max()
+        < 0.05
+    )
+    call("predict", run, part, f"{days / '2.mp4'}#t=9,12", "--out", tmp_path / "out")
+    assert {"2-3-6.mp4", "2-9-12.mp4"} <= {path.name for path in (tmp_path / "out").iterdir()}
+    assert read(tmp_path / "out" / "2-3-6.mp4", 60).indices.max() == 29
+    assert "the model was trained on all of these clips" in fails(
+        "evaluate", run, "--clips", _only(days / "list.csv", "0.mp4", tmp_path)
+    )
+
+
+def _only(listed: Path, name: str, folder: Path) -> Path:
+    header, *rows = [line.rpartition(",")[0] for line in listed.read_text().splitlines()]
+    chosen = [f"{listed.parent}/{row}" for row in rows if row.startswith(name)]
+    (folder / "only.csv").write_text("\n".join([header, *chosen]) + "\n")
+    return folder / "only.csv"
+
+
+@pytest.fixture(scope="module")
+def finder(days: Path) -> Path:
+    """A run that finds events."""
+    words = (
+        "train",
+        days / "list.csv",
+        *SAMPLE,
+        "--encoder",
+        "conv4",
+        "--fill",
+        "nothing",
+        "--run",
+        days / "finder",
+    )
+    assert "when: events: " in call(*words).stderr
+    return days / "finder"
+
+
+def test_whole_recordings_are_evaluated(run: Path, finder: Path, days: Path) -> None:
+    listed = days / "more.csv"
+    rows = [
+        "2.mp4,3,6,left",
+        "2.mp4,9,12,right",
+        "2.mp4,50,52,left",
+        "0.mp4,3,6,left",
+        "broken.mp4,1,2,left",
+    ]
+    listed.write_text("\n".join(["path,start,end,label", *rows]) + "\n")
+    (days / "broken.mp4").write_bytes((days / "1.mp4").read_bytes()[:500])
+    assert "this model finds no events; train the default model" in fails(
+        "evaluate", run, "--recordings", listed
+    )
+    result = call("evaluate", finder, "--recordings", listed)
+    assert "of 2 events found, " in result.output
+    assert "0.mp4: the model was trained on it" in result.stderr
+    assert (
+        "2.mp4#t=50,52: outside the recording, which is 24.00 s long; correct the times"
+        in result.stderr
+    )
+    assert "broken.mp4: " in result.stderr
+    figures = json.loads((finder / "recordings-more" / "evaluation.json").read_text())
+    assert figures["hours"] * 3600 == pytest.approx(24)
+    assert [Path(name).name for name in figures["recordings"]] == ["2.mp4"]
+    assert figures["events"] == figures["live"]["events"] == 2
+    assert (
+        {*figures["live"]}
+        == {*next(iter(figures["recordings"].values()))}
+        == {*figures} - {"live", "recordings", "skipped"}
+    )
+    assert "give one of them" in fails(
+        "evaluate", finder, "--recordings", listed, "--clips", listed
+    )
+
+
+def test_figures_of_a_hand_made_example() -> None:
+    true = {"a": [Segment("x", 10, 20), Segment("y", 30, 40)], "b": [Segment("x", 0, 4)]}
+    found = {
+        "a": [Segment("x", 10, 15, 0.9), Segment("y", 10, 20, 0.8), Segment("x", 50, 60, 0.7)],
+        "b": [Segment("x", 2, 12, 0.6), Segment("x", 20, 21, 0.5)],
+    }
+    figures = event_figures(found, true, 1800)
+    # Of x, the first has an IoU of .5 and the one in b of 1/6; of y, none is found.
+    assert figures["segment_map"] == pytest.approx({"0.3": 0.25, "0.5": 0.25})
+    assert {
+        name: figures[name]
+        for name in ("events", "found", "false_alarms", "false_alarms_per_hour", "hours")
+    } == {"events": 3, "found": 2, "false_alarms": 3, "false_alarms_per_hour": 6, "hours": 0.5}
+    nothing_happens = event_figures({"a": []}, {"a": []}, 3600)
+    assert nothing_happens["segment_map"] == {"0.3": None, "0.5": None}

@@ -1,0 +1,302 @@
+"""`onlooker train`: other files are not touched, training clips are not tested on, and runs are
+resumed.
+"""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from unittest.mock import Mock
+
+import moving_squares
+import numpy as np
+import pytest
+from clips import find_clips
+from kills import killed_in
+
+import onlooker
+from onlooker.base.config import DataConfig, ModelConfig, Settings, TrainConfig
+from onlooker.base.files import NotWritableError
+from onlooker.base.records import ClipError
+from onlooker.data.clips import read_clips
+from onlooker.data.sets import read_set
+from onlooker.data.split import hold_out_validation, split_clips
+from onlooker.export import export
+from onlooker.recognizer import load
+from onlooker.report.metrics import fit_temperature
+from onlooker.report.summary import first_line
+from onlooker.run import evaluate as evaluate_module
+from onlooker.run import preparation
+from onlooker.run import record as folder_module
+from onlooker.run import train as clips_module
+from onlooker.run.evaluate import evaluate
+from onlooker.run.record import RunRecord, lock_run
+from onlooker.run.train import train_final, train_run
+from onlooker.video.write import write
+
+DATA = DataConfig(frames=3, size=16, channels=1)
+TINY = TrainConfig(epochs=1, batch=8, precision="32")
+MODEL = ModelConfig("convnet", "conv4")
+STATED = replace(DATA, normalization="half"), replace(TINY, loss="every")
+
+
+@pytest.fixture(scope="module")
+def squares(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return moving_squares.make_set(tmp_path_factory.mktemp("data") / "squares", clips=5)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory, squares: Path) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    train_run(squares, folder, MODEL, DATA, TINY, quiet=True)
+    return folder
+
+
+def test_a_folder_with_other_files_is_left_alone(squares: Path, tmp_path: Path) -> None:
+    mine = tmp_path / "model" / "mine.txt"
+    mine.parent.mkdir()
+    mine.write_text("precious", encoding="utf-8")
+    with pytest.raises(
+        FileExistsError, match=r"holds files that are not a run's; choose a new folder with --run"
+    ):
+        train_run(squares, tmp_path, MODEL, DATA, TINY, quiet=True)
+    assert mine.read_text(encoding="utf-8") == "precious"
+
+
+def test_the_temperature_is_chosen_on_validation_clips_if_there_are_enough(
+    run: Path, tmp_path: Path
+) -> None:
+    assert load(run).temperature == 1  # of 4 validation clips nothing can be said
+    squares = moving_squares.make_set(tmp_path / "squares", clips=20)
+    measured = train_run(squares, tmp_path / "run", MODEL, DATA, TINY, quiet=True)
+    recognizer = load(tmp_path / "run")
+    record = RunRecord.read(tmp_path / "run")
+    chosen = recognizer.temperature
+    recognizer.temperature = 1.0
+    samples, _ = read_clips(
+        record.split.validation, recognizer.classes, recognizer.data, quiet=True
+    )
+    evaluation = recognizer.evaluate(samples)
+    assert (
+        chosen
+        == pytest.approx(fit_temperature(evaluation.frame_scores, evaluation.targets), rel=1e-3)
+        != 1
+    )
+    assert evaluate(tmp_path / "run") == measured  # with the stored temperature
+
+
+def test_a_folder_of_one_class_can_be_tested_on(run: Path, tmp_path: Path) -> None:
+    folder = moving_squares.make_set(tmp_path / "more", clips=2, seed=7)
+    for other in ("down", "left", "right"):
+        (folder / other).rename(tmp_path / other)
+    assert evaluate(run, folder)["videos"] == 2
+
+
+def test_flow_distinguishes_directions_that_single_frames_cannot(
+    squares: Path, tmp_path: Path
+) -> None:
+    data = DataConfig(frames=4, size=32, modality="flow", translate=0.0, scale=0.0)
+    training = TrainConfig(epochs=15, batch=4, lr=3e-3, precision="32")
+    figures = train_run(squares, tmp_path / "run", MODEL, data, training, quiet=True)
+    assert figures["accuracy"] == 1
+    assert (tmp_path / "run" / "report.html").exists()
+
+
+def test_a_model_whose_attention_follows_the_flow(squares: Path, tmp_path: Path) -> None:
+    data = DataConfig(frames=4, size=32, modality="both")
+    model = ModelConfig("motion", "conv4", hidden=8)
+    figures = train_run(squares, tmp_path / "run", model, data, TINY, quiet=True)
+    assert figures["videos"] == 4
+    clip = next(squares.glob("*/*.mp4"))
+    recognizer = load(tmp_path / "run")
+    seen = recognizer.predict(clip)
+    assert seen.attention is not None
+    assert seen.attention.shape == (4, 4, 4)
+    assert recognizer.overlay(clip, tmp_path / "seen.mp4").exists()
+    with pytest.raises(
+        ValueError,
+        match="motion takes RGB and optical flow, and modality is 'rgb'; give --modality both",
+    ):
+        train_run(squares, tmp_path / "other", model, DATA, TINY, quiet=True)
+
+
+def test_a_clip_of_one_frame_has_no_flow_and_is_named(tmp_path: Path) -> None:
+    folder = moving_squares.make_set(tmp_path / "squares", clips=4)
+    write(folder / "up" / "still.mp4", np.zeros((1, 32, 32, 3), np.uint8), fps=10)
+    data = DataConfig(frames=3, size=32, modality="flow")
+    figures = train_run(folder, tmp_path / "run", MODEL, data, TINY, quiet=True)
+    assert [Path(error["path"]).name for error in figures["skipped"]] == ["still.mp4"]
+    assert "one frame has no motion" in figures["skipped"][0]["found"]
+
+
+def test_a_clip_left_out_is_still_named_after_a_kill(tmp_path: Path) -> None:
+    folder = moving_squares.make_set(tmp_path / "squares", clips=4)
+    for label in ("left", "up"):
+        (folder / label / f"broken-{label}.mp4").write_bytes(b"")
+    with killed_in(clips_module, "write_report"):
+        train_run(folder, tmp_path / "run", MODEL, DATA, TINY, quiet=True)
+    figures = train_run(folder, tmp_path / "run", MODEL, DATA, TINY, resume=True, quiet=True)
+    assert [Path(error["path"]).name for error in figures["skipped"]] == [
+        "broken-left.mp4",
+        "broken-up.mp4",
+    ]
+
+
+def test_a_split_with_a_broken_clip_continues_without_it(tmp_path: Path) -> None:
+    folder = moving_squares.make_set(tmp_path / "squares", clips=5)
+    split = split_clips(find_clips(folder))
+    gone = split.training[0].path
+    gone.write_bytes(b"")
+    figures = train_run(folder, tmp_path / "run", MODEL, DATA, TINY, split, quiet=True)
+    assert [Path(error["path"]) for error in figures["skipped"]] == [gone]
+    assert figures["videos"] == len(split.test)
+
+
+def test_a_run_can_be_moved_without_its_clips(run: Path, tmp_path: Path) -> None:
+    """On another machine without the clips, a run can be evaluated if its test clips are available."""
+    moved = Path(shutil.copytree(run, tmp_path / "moved"))
+    config = json.loads((moved / "config.json").read_text(encoding="utf-8"))
+    (moved / "config.json").write_text(
+        json.dumps({**config, "clips": str(tmp_path / "gone")}), encoding="utf-8"
+    )
+    new = moving_squares.make_set(tmp_path / "new", clips=2, seed=7)
+    assert load(moved).predict(new / "up" / "00.mp4").scores.shape == (4,)
+    assert evaluate(moved, new)["videos"] == 8
+    assert (export(load(moved, "cpu"), tmp_path / "export") / "step.onnx").exists()
+    with pytest.raises(
+        ClipError, match=r"not found.*; the run was trained with it; give the folder"
+    ):
+        evaluate(moved)
+
+
+def test_copies_of_training_clips_are_recognized_by_their_content(
+    run: Path, squares: Path, tmp_path: Path
+) -> None:
+    split = json.loads((run / "split.json").read_text(encoding="utf-8"))
+    for number, clip in enumerate([*split["training"], *split["validation"]]):
+        copy = tmp_path / "copies" / clip["label"] / f"other-name-{number}.mp4"
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(squares / clip["path"], copy)
+    with pytest.raises(
+        ClipError,
+        match="the model was trained on all of these clips; give clips that are new to it",
+    ):
+        evaluate(run, tmp_path / "copies")
+    shutil.copytree(squares, tmp_path / "whole")
+    figures = evaluate(run, tmp_path / "whole")
+    assert figures["videos"] == len(split["test"])
+    assert {error["found"] for error in figures["skipped"]} == {"the model was trained on it"}
+
+
+def test_a_run_that_cannot_be_written_to_is_noticed_before_clips_are_read(
+    run: Path, squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuses(folder: Path, remedy: str) -> None:
+        raise NotWritableError(f"{folder}: cannot be written to (Read-only file system); {remedy}")
+
+    for module in (preparation, evaluate_module):
+        monkeypatch.setattr(module, "read_clips", Mock(side_effect=AssertionError("reads clips")))
+    for module in (folder_module, evaluate_module):
+        monkeypatch.setattr(module, "check_writable", refuses)
+    with pytest.raises(
+        NotWritableError,
+        match=r"new: cannot be written to \(.*\); choose another folder with --run",
+    ):
+        train_run(squares, tmp_path / "new", MODEL, DATA, TINY, quiet=True)
+    with pytest.raises(
+        NotWritableError,
+        match=r"run: cannot be written to \(.*\); copy the run to a folder that can",
+    ):
+        evaluate(run)
+
+
+def test_a_run_of_another_version_is_refused(run: Path, tmp_path: Path) -> None:
+    old = Path(shutil.copytree(run, tmp_path / "old"))
+    config = json.loads((old / "config.json").read_text(encoding="utf-8"))
+    del config["classes"]
+    (old / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    with pytest.raises(
+        ValueError, match=r"config\.json: no classes; restore it; or if another version of onlooker"
+    ):
+        evaluate(old)
+
+
+def test_training_without_test_clips(squares: Path, tmp_path: Path) -> None:
+    split = hold_out_validation(find_clips(squares))
+    assert train_run(squares, tmp_path / "run", MODEL, DATA, TINY, split, quiet=True) == {}
+    assert load(tmp_path / "run").predict(next(squares.glob("*/*.mp4"))).label
+    with pytest.raises(
+        ClipError, match="trained without a test split; give new clips with --clips"
+    ):
+        evaluate(tmp_path / "run")
+
+
+def test_the_final_model_is_continued_only_under_its_settings(
+    squares: Path, tmp_path: Path
+) -> None:
+    clips = read_set(squares)
+    final = train_final(clips, tmp_path, Settings(MODEL, *STATED))
+    assert RunRecord.read(final).settings.training == STATED[1]
+    assert train_final(clips, tmp_path, Settings(MODEL, *STATED)) == final
+    with pytest.raises(
+        ValueError,
+        match=r"final: made with other settings \(training.lr\); choose another --run, or",
+    ):
+        train_final(clips, tmp_path, Settings(MODEL, STATED[0], replace(STATED[1], lr=0.5)))
+    with pytest.raises(
+        ValueError, match=r"final: made with other settings \(split, training.seed\)"
+    ):
+        train_final(clips, tmp_path, Settings(MODEL, STATED[0], replace(STATED[1], seed=5)))
+    with (
+        lock_run(tmp_path),
+        pytest.raises(ValueError, match="another process computes it; wait until it ends, or"),
+    ):
+        train_final(clips, tmp_path, Settings(MODEL, *STATED))
+
+
+def test_a_second_training_of_a_run_is_refused(
+    squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = preparation.read_clips
+    run = tmp_path / "run"
+
+    def and_train_again(*given: Any, **settings: Any) -> Any:
+        for resume in (False, True):
+            with pytest.raises(
+                ValueError, match=r"run: another process computes it; wait until it ends, or choose"
+            ):
+                train_run(
+                    squares, run, MODEL, DATA, replace(TINY, seed=1), resume=resume, quiet=True
+                )
+        return read(*given, **settings)
+
+    monkeypatch.setattr(preparation, "read_clips", and_train_again)
+    train_run(squares, run, MODEL, DATA, TINY, quiet=True)
+    assert RunRecord.read(run).settings.training.seed == 0
+
+
+def test_training_from_python(squares: Path, tmp_path: Path) -> None:
+    settings: Any = {
+        "model": "convnet",
+        "encoder": "conv4",
+        "frames": 3,
+        "size": 16,
+        "channels": 1,
+        "epochs": 1,
+    }
+    # the last one is of an older version
+    settings |= {"batch": 8, "precision": "32", "quiet": True, "workers": 2}
+    trained = onlooker.train(str(squares), run=tmp_path / "run", **settings)
+    assert trained.path == tmp_path / "run"
+    assert trained.figures == json.loads(
+        (tmp_path / "run" / "evaluation.json").read_text(encoding="utf-8")
+    )
+    assert str(trained) == f"{trained.path}: {first_line(trained.figures)}"
+    assert onlooker.train(squares, trained.path, resume=True, quiet=True).figures == trained.figures
+    with_flow = onlooker.train(squares, tmp_path / "flow", **{**settings, "model": "motion"})
+    assert RunRecord.read(with_flow.path).settings.data.modality == "both", "that of the recipe"
+    with pytest.raises(
+        TypeError, match=r"train has no setting epoch; did you mean epochs\? There are aggregation"
+    ):
+        onlooker.train(squares, epoch=3)

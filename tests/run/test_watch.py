@@ -1,0 +1,319 @@
+"""`onlooker watch`: printed lines, JSON, errors, Ctrl-C."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import clips
+import numpy as np
+import pytest
+import torch
+from click.testing import Result
+from eventful import eventful
+from PIL import Image
+from senders import Sender, cut, slowly, transport_stream
+from typer.testing import CliRunner
+
+from onlooker.base.config import DataConfig
+from onlooker.base.records import Event, Segment, Step
+from onlooker.cli import app
+from onlooker.models.registry import create_model
+from onlooker.recognizer import Recognizer, load
+from onlooker.report.events import EventCurve
+
+CLASSES = ("clap [now]", "run")
+Make = Callable[..., Path]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    of = Recognizer(
+        create_model("convalstm", 2, size=16, hidden=4),
+        CLASSES,
+        DataConfig(size=16, normalization="half"),
+    )
+    return of.save(tmp_path_factory.mktemp("run"))
+
+
+def watch(*words: object) -> Result:
+    return CliRunner(env={"COLUMNS": "60"}).invoke(app, ["watch", *map(str, words)])
+
+
+def test_a_line_per_second_and_per_change_is_printed(run: Path, make_clip: Make) -> None:
+    path = make_clip(frames=35)
+    done = watch(run, path, "--rate", 0)
+    assert done.exit_code == 0, done.output
+    steps = list(load(run).watch(path))
+    said = []
+    for step in steps:
+        if not said or step.label != said[-1].label or step.time - said[-1].time >= 1:
+            said.append(step)
+    lines = done.stdout.splitlines()
+    assert len(lines) == len(said) >= 4
+    for line, step in zip(lines, said, strict=True):
+        assert line.split() == [
+            f"{step.time:.2f}",
+            "s",
+            *step.label.split(),
+            f"{100 * step.score:.1f}",
+            "%",
+        ]
+    assert done.stderr == f"{path}: 35 frames, 0 dropped, 0 reconnections\n"
+
+
+def test_the_default_frame_rate_is_that_of_training(
+    tmp_path: Path, run: Path, make_clip: Make
+) -> None:
+    recognizer = load(run)
+    path = make_clip(frames=20)
+    recognizer.frame_rate = 5.0
+    slow = recognizer.save(tmp_path / "slow")
+    assert load(slow).frame_rate == 5.0
+    done = watch(slow, path)
+    said, counts = done.stderr.splitlines()
+    assert said == "5 frames per second, as in training; --rate 0 uses every frame"
+    assert counts == f"{path}: 10 frames, 0 dropped, 0 reconnections"
+    assert (
+        watch(slow, path, "--rate", 0).stderr == f"{path}: 20 frames, 0 dropped, 0 reconnections\n"
+    )
+    assert f"{path}: 4 frames" in watch(slow, path, "--rate", 2).stderr
+
+
+def test_json_has_every_frame(run: Path, make_clip: Make) -> None:
+    paths = [make_clip("a.mp4", frames=12), make_clip("b.mp4", frames=7)]
+    done = watch(run, *paths, "--json", "--rate", 5)
+    assert done.exit_code == 0, done.output
+    objects = [json.loads(line) for line in done.stdout.splitlines()]
+    for path, length in zip(paths, (6, 4), strict=True):
+        ours = [values for values in objects if values["source"] == str(path)]
+        assert [values["index"] for values in ours] == list(range(0, 2 * length, 2))
+        assert [values["time"] for values in ours] == pytest.approx(
+            [0.2 * i for i in range(length)]
+        )
+        for values in ours:
+            assert set(values["scores"]) == set(CLASSES)
+            assert sum(values["scores"].values()) == pytest.approx(1)
+            assert (
+                values["score"]
+                == values["scores"][values["label"]]
+                == max(values["scores"].values())
+            )
+            assert (values["dropped"], values["reconnections"]) == (0, 0)
+            assert sum(map(sum, values["attention"])) == pytest.approx(1)
+            assert values["happening"] is None
+
+
+def said_of(step: Step) -> list[str]:
+    """The line of a step, and those of its events before it."""
+    events = [
+        f"event: {each.label} {100 * each.score:.0f} %, {each.start:.2f} to {each.end:.2f} s"
+        for each in step.events
+    ]
+    return [*events, f"{step.time:8.2f} s  {step.label:<10}  {100 * step.score:5.1f} %"]
+
+
+def test_events_have_lines_of_their_own_when_they_are_final(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    scores = np.array([0.75, 0.25], np.float32)
+    going_on = Segment(CLASSES[0], 0.5, 1.0, 0.9)
+    over = Event(CLASSES[0], 0.5, 1.25, 0.95, "door")
+    steps = [
+        Step(
+            t,
+            t / 4,
+            scores,
+            CLASSES,
+            None,
+            "door",
+            happening=t in (4, 5),
+            event=going_on if t in (4, 5) else None,
+            events=(over,) if t == 7 else (),
+            pixels=np.zeros((4, 4, 3), np.uint8),
+        )
+        for t in range(14)
+    ]
+    told = [*steps, replace(steps[-1], events=(replace(over, start=2.5, end=3.5),), pixels=None)]
+    known = SimpleNamespace(
+        watch=lambda *_: iter(told),
+        frame_rate=None,
+        model=SimpleNamespace(lengths=(4,)),
+        curve=None,
+    )
+    monkeypatch.setattr("onlooker.run.watch.load", lambda _: known)
+    done = watch(tmp_path, "door")
+    assert done.exit_code == 0, done.output
+    lines = [said_of(step) for step in told]
+    expected = [*lines[0], *lines[4], *lines[6], lines[7][0], *lines[10], lines[14][0]]
+    assert done.stdout.splitlines() == expected, "changes, whole seconds, and events"
+    assert "event: clap [now] 95 %, 0.50 to 1.25 s" in done.stdout
+    assert done.stderr.splitlines()[0].startswith(
+        "events: from a score of 0.5; how many false alarms"
+    )
+    assert done.stderr.splitlines()[-1] == "door: 14 frames, 0 dropped, 0 reconnections"
+    named = watch(tmp_path, "door", "yard").stdout.splitlines()
+    assert named == [f"{line}  door" for line in expected]
+    known.curve = EventCurve([0.5], [0.75], [0.0], [4.0], 0.25, 0.5, [])
+    said = "events: finds 75 % of the events at 4 false alarms an hour, begins 0.2 s late in the median (in streams"
+    assert said in watch(tmp_path, "door").stderr
+    assert (
+        "events: finds no events at 1 false alarms an hour"
+        in watch(tmp_path, "door", "--alarms-per-hour", 1).stderr
+    )
+
+
+def test_json_has_events_and_whether_one_goes_on(tmp_path: Path, make_clip: Make) -> None:
+    run = eventful().save(tmp_path / "run")
+    path = make_clip(frames=30)
+    done = watch(run, path, "--json", "--rate", 0)
+    assert done.exit_code == 0, done.output
+    values = [json.loads(line) for line in done.stdout.splitlines()]
+    steps = list(eventful().watch(path))
+    assert [each["happening"] for each in values] == [step.happening for step in steps]
+    assert True in {each["happening"] for each in values}
+    assert [each["label"] for each in values] == [step.label for step in steps]
+    found = [
+        (each["label"], each["began"], each["ended"])
+        for value in values
+        for each in value["events"]
+    ]
+    assert found == [
+        (e.label, round(e.start, 3), round(e.end, 3)) for step in steps for e in step.events
+    ]
+    assert len(found) > 1
+    assert f"{path}: 30 frames" in done.stderr, "the last step again is no frame"
+
+
+def test_several_sources_are_distinguished_and_one_may_fail(
+    run: Path, make_clip: Make, tmp_path: Path
+) -> None:
+    good = make_clip()
+    gone = tmp_path / "gone.mp4"
+    done = watch(run, good, gone)
+    assert done.exit_code == 1
+    assert all(line.endswith(f"  {good}") for line in done.stdout.splitlines())
+    assert f"error: {gone}: no such file; check the path\n" in done.stderr
+    assert f"{good}: 20 frames" in done.stderr
+
+
+def test_errors_are_one_line(run: Path, tmp_path: Path) -> None:
+    silent = Sender(list, hold=10)
+    with silent:
+        done = watch(run, silent.address, "--timeout", 0.5, "--rate", 0)
+    assert done.exit_code == 1
+    assert done.stderr.startswith(f"error: {silent.address}: no answer within 0.5 s; ")
+    assert len(done.stderr.splitlines()) == 1
+    for words, message in (
+        ((run, "RTSPX://host"), "error: source is 'RTSPX://host', expected an address of rtsp"),
+        (
+            (run, "pigeon://host/clip.mp4"),
+            "error: pigeon://host/clip.mp4: Protocol not known: pigeon",
+        ),
+        (
+            (run, "0", "--timeout", 0),
+            "error: timeout is 0.0, expected above 0. Seconds without data",
+        ),
+        (
+            (tmp_path / "none", "0"),
+            "no such folder; expected one that `onlooker train` has finished",
+        ),
+    ):
+        done = watch(*words)
+        assert (done.exit_code, message in done.stderr) == (1, True), done.output
+
+
+def test_a_lost_source_is_reported(run: Path) -> None:
+    part = transport_stream(40)
+    patience = ("--rate", 0, "--attempts", 1, "--wait", 0.05, "--timeout", 2, "--drop", "none")
+    with Sender(lambda: [part], lambda: [part]) as sender:
+        done = watch(run, sender.address, "--json", *patience)
+    values = [json.loads(line) for line in done.stdout.splitlines()]
+    states = [value["state"] for value in values if "state" in value]
+    assert states == ["online", "reconnecting", "online", "reconnecting", "gone"]
+    assert "state" in values[0]
+    assert (values[40].get("index"), values[41]["state"], values[41]["source"]) == (
+        39,
+        "reconnecting",
+        sender.address,
+    )
+    with Sender(lambda: [part], lambda: [part]) as sender:
+        lines = watch(run, sender.address, *patience).stderr.splitlines()
+    assert lines[:2] == [
+        f"{sender.address}: reconnecting (the sender has ended it)",
+        f"{sender.address}: online",
+    ]
+    assert len(lines) == 5  # and lost again, with its error and counts
+
+
+def test_a_model_of_an_unknown_frame_rate_asks_for_it(run: Path, make_clip: Make) -> None:
+    note = watch(run, make_clip(frames=3)).stderr.splitlines()[0]
+    assert note.startswith(
+        "frame rate unknown: write the frames per second into a file frame_rate.txt"
+    )
+    assert note.endswith(
+        "every frame is used; give --rate N, the frames per second of a training sample (0: every frame)"
+    )
+
+
+def test_an_image_sequence_of_unknown_rate_is_named(run: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for number in range(3):
+        Image.fromarray(clips.paint(number)).save(folder / f"{number}.png")
+    note = f"{folder}: the frame rate is unknown, and seconds are those of 25 frames per second; write the frames"
+    assert watch(run, folder).stderr.count(note) == 1
+    (folder / "frame_rate.txt").write_text("10")
+    assert note not in watch(run, folder).stderr
+
+
+def test_standard_input_is_a_stream(run: Path, make_clip: Make) -> None:
+    command = [
+        sys.executable,
+        "-c",
+        "from onlooker.cli import main; main()",
+        "watch",
+        str(run),
+        "-",
+        "--json",
+    ]
+    with make_clip("a.mkv", frames=12).open("rb") as video:
+        done = subprocess.run(command, stdin=video, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    steps = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [(step["index"], step["source"]) for step in steps if "index" in step] == [
+        (i, "-") for i in range(12)
+    ]
+    assert "-: 12 frames, 0 dropped, 0 reconnections" in done.stderr
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals are sent otherwise there")
+def test_ctrl_c_ends_in_two_lines(run: Path) -> None:
+    chunks = slowly(cut(transport_stream(100), 10) * 20, 0.05)
+    with Sender(lambda: chunks) as sender:
+        command = [
+            sys.executable,
+            "-c",
+            "from onlooker.cli import main; main()",
+            "watch",
+            str(run),
+            sender.address,
+        ]
+        command += ["--rate", "0"]
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as process:
+            assert process.stdout is not None
+            assert "%" in process.stdout.readline()
+            process.send_signal(signal.SIGINT)
+            _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    seen, stopped = errors.splitlines()
+    assert seen.startswith(f"{sender.address}: ")
+    assert stopped == "stopped; run the same command to watch again"

@@ -1,0 +1,377 @@
+"""Frames of live sources: streams on the loopback address that stop, restart, stall and send
+garbage.
+"""
+
+import io
+import os
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from itertools import pairwise
+from pathlib import Path
+from typing import Self
+from unittest.mock import Mock
+
+import av
+import clips
+import cv2
+import numpy as np
+import pytest
+from clips import paint, painted_number
+from senders import FPS, Sender, cut, rtsp, slowly, transport_stream
+
+from onlooker.base.config import StreamConfig
+from onlooker.base.records import ClipError
+from onlooker.stream import sources as stream
+from onlooker.stream.sources import Frame, LiveClock
+from onlooker.video.reader import VideoReader
+
+Make = Callable[..., Path]
+ALL = StreamConfig(drop="none", timeout=2, attempts=0)
+STREAM = transport_stream(60)
+GARBAGE = np.random.default_rng(0).bytes
+
+
+class Source(stream.Source):
+    """A source to iterate over, which reads inside `with`."""
+
+    def __init__(
+        self, source: int | str | Path, config: StreamConfig | None = None, hold: int = 0
+    ) -> None:
+        super().__init__(source, config or StreamConfig(), threading.Condition(), hold=hold)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Frame:
+        while not self.finished:
+            with self.condition:
+                self.condition.wait_for(lambda: self.ready)
+            if (frame := self.poll()) is not None:
+                return frame
+        raise StopIteration
+
+
+@pytest.fixture(autouse=True)
+def nothing_left() -> Iterator[None]:
+    """Check that no thread or socket of a test remains."""
+    handles = Path("/proc/self/fd")
+    before = set(threading.enumerate())
+    opened = len(os.listdir(handles)) if handles.exists() else 0
+    yield
+    assert [thread.name for thread in set(threading.enumerate()) - before] == []
+    if handles.exists():
+        assert len(os.listdir(handles)) <= opened
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def ascending(times: list[float]) -> bool:
+    return all(a < b for a, b in pairwise(times))
+
+
+def taken(source: Source) -> tuple[list[Frame], str]:
+    """All frames, and the error after the last."""
+    frames: list[Frame] = []
+    try:
+        frames.extend(source)
+    except ClipError as error:
+        return frames, str(error)
+    return frames, ""
+
+
+def test_a_stream_plays_to_its_end() -> None:
+    with Sender(lambda: [STREAM]) as sender, Source(sender.address, ALL) as source:
+        indices, times, frames = zip(*source, strict=True)
+        assert list(indices) == list(range(60))
+        assert [painted_number(frame) for frame in frames] == list(range(60))
+        np.testing.assert_allclose(times, np.arange(60) / FPS, atol=1e-4)
+        assert (source.name, source.dropped, source.reconnections) == (sender.address, 0, 0)
+        assert frames[0].shape == (48, 64, 3)
+        assert frames[0].dtype == np.uint8
+        assert list(source) == []
+
+
+def test_a_restarted_sender_is_reconnected() -> None:
+    config = StreamConfig(drop="none", timeout=2, attempts=3, wait=0.2)
+    parts = [transport_stream(20), transport_stream(20, first=100), transport_stream(20, first=200)]
+    connections = [lambda part=part: [part] for part in parts]
+    with Sender(*connections) as sender, Source(sender.address, config) as source:
+        frames, error = taken(source)
+    assert re.search(
+        r"connection refused\); 3 new connections brought no frame; check that it sends", error
+    )
+    indices, times, pixels = zip(*frames, strict=True)
+    assert list(indices) == list(range(60))
+    assert [painted_number(frame) for frame in pixels] == [
+        *range(20),
+        *range(100, 120),
+        *range(200, 220),
+    ]
+    assert ascending(list(times))
+    assert source.reconnections == 2
+
+
+def test_endless_garbage_is_an_error_within_the_timeout() -> None:
+    def endless() -> Iterator[bytes]:
+        while True:
+            yield GARBAGE(1000)
+            time.sleep(0.02)
+
+    begin = time.monotonic()
+    with (
+        Sender(endless) as sender,
+        Source(sender.address, StreamConfig(timeout=1)) as source,
+        pytest.raises(ClipError),
+    ):
+        next(source)
+    assert time.monotonic() - begin < 20
+
+
+@pytest.mark.parametrize("scheme", ["rtsp", "http", "https", "rtmp"])
+def test_silence_is_a_timeout_in_every_protocol(scheme: str) -> None:
+    with (
+        Sender(lambda connection: (), hold=30, scheme=scheme) as sender,
+        Source(sender.address, StreamConfig(timeout=0.5, attempts=0)) as source,
+        pytest.raises(ClipError, match=rf"{scheme}://127.0.0.1:\d+.*: no answer within 0.5 s"),
+    ):
+        next(source)
+
+
+def test_closing_does_not_wait_for_an_active_sender() -> None:
+    def endless() -> Iterator[bytes]:
+        yield from slowly(cut(STREAM, 10) * 50, 0.02)
+
+    with Sender(endless) as sender:
+        source = Source(sender.address, StreamConfig(timeout=30)).__enter__()
+        next(source)
+        begin = time.monotonic()
+        source.close()
+        assert time.monotonic() - begin < 2
+        with pytest.raises(StopIteration):
+            next(source)
+
+
+def test_a_slow_reader_gets_the_newest_frame() -> None:
+    config = StreamConfig(timeout=2, attempts=0)
+    pieces = cut(STREAM, 10)
+    with (
+        Sender(lambda: slowly(pieces, 1.5 / len(pieces))) as sender,
+        Source(sender.address, config) as source,
+    ):
+        indices = []
+        for index, when, frame in source:
+            assert painted_number(frame) == index
+            assert when == pytest.approx(index / FPS, abs=1e-3)
+            indices.append(index)
+            time.sleep(0.25)
+    assert 2 <= len(indices) <= 12
+    assert indices[-1] == 59
+    assert source.dropped == 60 - len(indices)
+
+
+def test_a_slow_reader_that_wants_all_gets_all() -> None:
+    with Sender(lambda: [STREAM]) as sender, Source(sender.address, ALL) as source:
+        next(source)
+        time.sleep(0.3)
+        assert [index for index, _, _ in source] == list(range(1, 60))
+    assert source.dropped == 0
+
+
+def test_a_lower_frame_rate() -> None:
+    with Sender(lambda: [STREAM]) as sender:
+        config = StreamConfig(rate=5, drop="none", timeout=2, attempts=0)
+        with Source(sender.address, config) as source:
+            times = [when for _, when, _ in source]
+    np.testing.assert_allclose(times, np.arange(12) / 5, atol=1e-3)
+    assert source.dropped == 0
+
+
+def test_frames_without_timestamps_have_the_times_of_their_arrival(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    images = io.BytesIO()
+    stamps = list[float | None]()
+    with av.open(images, "w", format="mjpeg") as container:
+        video = container.add_stream("mjpeg", rate=25)
+        video.width = 64
+        video.height = 48
+        video.pix_fmt = "yuvj420p"
+        for number in range(10):
+            container.mux(video.encode(av.VideoFrame.from_ndarray(paint(number), format="rgb24")))
+    given = LiveClock.__call__
+    monkeypatch.setattr(
+        LiveClock, "__call__", lambda clock, stamp: stamps.append(stamp) or given(clock, stamp)
+    )
+    with Sender(lambda: [images.getvalue()]) as sender, Source(sender.address, ALL) as source:
+        assert ascending([seconds for _, seconds, _ in source])
+    # FFmpeg's are those of 25 frames per second, which it assumes
+    assert stamps == [None] * len(stamps)
+    assert len(stamps) >= 9
+
+
+@pytest.mark.parametrize("name", ["/dev/video7", Path("/dev/video7")])
+def test_a_device_of_a_camera(name: str | Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    camera = Mock(isOpened=lambda: False)
+    monkeypatch.setattr("cv2.VideoCapture", lambda number: asked.append(number) or camera)
+    with (
+        pytest.raises(ClipError, match="camera /dev/video7: no camera answers there"),
+        Source(name) as source,
+    ):
+        next(source)
+    assert asked == [7]
+
+
+def test_an_rtsp_camera() -> None:
+    config = StreamConfig(drop="none", timeout=3, attempts=1, wait=0.05)
+    with (
+        Sender(rtsp(STREAM), rtsp(STREAM), scheme="rtsp") as sender,
+        Source(f"{sender.address}/stream", config) as source,
+    ):
+        frames, error = taken(source)
+    numbers = [painted_number(frame) for _, _, frame in frames]
+    # The last frame of a connection is never told to be whole.
+    assert numbers == [*range(59), *range(59)]
+    assert ascending([when for _, when, _ in frames])
+    assert source.reconnections == 1
+    assert "connection refused); 1 new connections" in error
+
+
+def test_a_file_on_a_server_is_read_whole_and_once(make_clip: Make) -> None:
+    # sound begins 2 s earlier
+    path = make_clip(frames=30, pts=[2000 + 100 * i for i in range(30)], audio=True)
+    handler = partial(Quiet, directory=str(path.parent))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        with Source(f"http://127.0.0.1:{server.server_port}/clip.mp4") as source:
+            numbers = []
+            times = []
+            for _, seconds, frame in source:
+                numbers.append(painted_number(frame))
+                times.append(seconds)
+                time.sleep(0.005)
+        server.shutdown()
+        thread.join()
+    assert numbers == list(range(30))
+    assert times == pytest.approx(VideoReader(path).times)
+
+
+def test_a_file_is_read_as_it_is(make_clip: Make) -> None:
+    path = make_clip(frames=30)
+    for given in (path, str(path)):
+        with Source(given) as source:
+            for ours, theirs in zip(source, VideoReader(path), strict=True):
+                assert ours[:2] == theirs[:2]
+                assert np.array_equal(ours[2], theirs[2])
+    with Source(path, StreamConfig(rate=2)) as source:
+        assert [index for index, _, _ in source] == [0, 5, 10, 15, 20, 25]
+    with Source(path) as source:
+        next(source)  # and no more: the thread ends all the same
+
+
+def test_a_frame_of_a_file_is_held_until_the_next_one(make_clip: Make) -> None:
+    milliseconds = [0, 100, 1000, 1100, 1200]
+    path = make_clip(pts=milliseconds, frames=5)
+    with Source(path, StreamConfig(rate=10), hold=20) as source:
+        frames = [(index, when, painted_number(pixels)) for index, when, pixels in source]
+    assert (
+        [index for index, _, _ in frames]
+        == [0, *[1] * 9, 2, 3, 4]
+        == [number for _, _, number in frames]
+    )
+    assert [when for _, when, _ in frames] == pytest.approx(np.arange(13) / 10, abs=0.01)
+    with Source(path, StreamConfig(rate=10), hold=3) as source:
+        assert [index for index, _, _ in source] == [0, 1, 1, 1, 1, 2, 3, 4], (
+            "no more than a model remembers"
+        )
+
+
+def test_the_last_frame_of_a_silent_camera_is_held_for_a_while(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    wake = threading.Event()
+
+    def motion(_: int, clock: LiveClock) -> Iterator[stream._Arrival]:
+        for second in (0.0, 0.1, 0.2):
+            yield stream._Arrival(clock(second), lambda: clips.paint(0))
+        wake.wait(10)
+        yield stream._Arrival(clock(time.monotonic()), lambda: clips.paint(1))
+
+    monkeypatch.setattr(stream, "_SILENT", 0.05)
+    monkeypatch.setattr(stream, "_of_camera", motion)
+    with Source(0, StreamConfig(rate=10, drop="none"), hold=4) as source:
+        frames = list[Frame]()
+        deadline = time.monotonic() + 10
+        while len(frames) < 8 and time.monotonic() < deadline:
+            if (frame := source.poll()) is not None:
+                frames.append(frame)
+            if len(frames) == 7:
+                assert not source.ready or wake.is_set(), "a camera that stays silent costs nothing"
+                wake.set()
+            time.sleep(0.01)
+    assert [index for index, _, _ in frames] == [0, 1, 2, 2, 2, 2, 2, 3]
+    assert ascending([when for _, when, _ in frames])
+    assert [painted_number(pixels) for _, _, pixels in frames] == [0] * 7 + [1]
+
+
+def test_a_camera_is_read_by_its_number(make_clip: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A file in the place of the camera: it is opened by OpenCV as a camera is, and it ends as one
+    # that is unplugged.
+    path = make_clip(frames=12)
+    real = cv2.VideoCapture
+    numbers = []
+
+    def capture(number: int) -> cv2.VideoCapture:
+        numbers.append(number)
+        return real(str(path))
+
+    monkeypatch.setattr(cv2, "VideoCapture", capture)
+    with Source("3", StreamConfig(drop="none", attempts=0)) as source:
+        frames, error = taken(source)
+    assert error.startswith("camera 3: the camera sends no more frames; check its number")
+    assert numbers == [3]
+    assert ascending([when for _, when, _ in frames])
+    assert [painted_number(frame) for _, _, frame in frames] == list(range(12))
+    wrong = clips.paint(0)[-1, 0].astype(int) - frames[0][2][-1, 0]
+    assert abs(wrong).max() < 30  # red is red
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (
+            "ftp://user:secret@host/clip.mp4",
+            r"source is 'ftp://user:\*\*\*@host/clip.mp4', expected an address of rtsp",
+        ),
+        ("file:///etc/passwd", "expected an address of rtsp, .*, or a path"),
+        ("rtsp://", "expected an address"),
+    ],
+)
+def test_invalid_sources(given: object, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Source(given)  # type: ignore[arg-type]
+
+
+def test_the_clock_ignores_jumps() -> None:
+    clock = LiveClock(leap=2)
+    clock.connected(10)
+    stamps = [5.0, 5.1, 5.2, 90000.0, 5.4, 5.5, None, 5.7, 5.6, 5.8, 6.8]
+    expected = [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 1.0, 2.0]
+    np.testing.assert_allclose([clock(stamp) for stamp in stamps], expected, atol=1e-6)
+    clock.connected(10)
+    assert clock(None) == pytest.approx(2.1)
