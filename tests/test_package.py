@@ -60,7 +60,7 @@ def test_every_extra_that_a_message_names_exists() -> None:
     text = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "src").rglob("*.py"))
     named = re.findall(r'pip install "onlooker\[(\w+)\]"', text)
     assert set(named) <= set(PROJECT["optional-dependencies"])
-    assert {"export", "s3", "serve", "video"} <= set(named)
+    assert {"export", "s3", "serve"} <= set(named)
 
 
 @pytest.mark.parametrize(

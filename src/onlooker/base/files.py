@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 __all__ = [
+    "RECORD",
     "DiskFullError",
     "NotWritableError",
     "check_regular",
@@ -30,10 +31,12 @@ __all__ = [
     "explain_write_errors",
     "file_digest",
     "format_bytes",
+    "model_folder",
     "printable",
     "read_bytes",
     "read_csv",
     "read_json",
+    "reading",
     "without_password",
     "write_bytes",
     "write_csv",
@@ -194,7 +197,7 @@ def _replaced(folder: Path) -> Path:
 
 def model_folder(run: Path) -> Path | None:
     """Where the model of a run is, or of a `model` folder; None if there is none."""
-    folders = [run / part for part in _MODEL_FOLDERS] if run.is_dir() else []
+    folders = [run / part for part in _MODEL_FOLDERS] if os.path.isdir(run) else []
     for folder in folders:
         restore_folder(folder)
     return next((folder for folder in folders if (folder / RECORD).exists()), None)

@@ -13,7 +13,7 @@ from operator import ge, gt, le, lt
 from types import UnionType
 from typing import Any, Literal, Self, Union, get_args, get_origin
 
-__all__ = ["Config", "setting"]
+__all__ = ["Config", "check_type", "field_of", "setting"]
 
 _BOUNDS: dict[str, tuple[str, Callable[[float, float], bool]]] = {
     "minimum": ("at least", ge),
