@@ -1,7 +1,18 @@
 """Tables of the benchmarks for docs/."""
 
 from onlooker.report.page import Table
-from onlooker_papers.tables import Columns, Entry, Results, build, code, fixed, key, rows, table
+from onlooker_papers.tables import (
+    Columns,
+    Entry,
+    Results,
+    build,
+    code,
+    fixed,
+    key,
+    rows,
+    share,
+    table,
+)
 
 
 @table("live-page", "bench-live-page")
@@ -59,3 +70,20 @@ def live_models(results: Results) -> Table:
         for name, of in figures["milliseconds"].items()
     )
     return build(entries, columns, note)
+
+
+@table("lite0", "bench-lite0")
+def lite0(results: Results) -> Table:
+    """Maps and sizes of EfficientNet-Lite, beside the default encoder."""
+    maps = ("last", "fifth and last", "behind the convolution")
+    columns: Columns = {
+        "encoder": key(0),
+        "ms a frame": ("ms", fixed(1)),
+        **{f"log loss, maps: {name}": (f"maps/{name}/log_loss", fixed(2)) for name in maps},
+        **{f"correct, %: {name}": (f"maps/{name}/accuracy", share) for name in maps},
+    }
+    note = (
+        "Training clips of J-HMDB, split 1, cross-validated; no test clip. One thread. "
+        "`python benchmarks/bench_lite0.py`"
+    )
+    return build(rows(results["bench-lite0"], "*"), columns, note)

@@ -22,7 +22,8 @@ from PIL import Image
 
 from onlooker.base.config import StreamConfig
 from onlooker.base.records import ClipError
-from onlooker.video import decode, stream
+from onlooker.stream import sources as stream
+from onlooker.video import decode
 from onlooker.video.reader import VideoReader, read
 
 Make = Callable[..., Path]
