@@ -86,6 +86,8 @@ def test_one_recording_gives_no_interval() -> None:
         "The test clips come from too few recordings: test more clips"
     )
     assert "come from 2 recordings); always" in first_line(figures | {"recordings": 2})
+    divided = "no interval can be given: recordings are divided among training and test); always"
+    assert divided in first_line(figures | {"recordings": 4})
 
 
 def test_advice_for_a_hopeless_run_and_none_for_a_perfect_one() -> None:

@@ -74,6 +74,9 @@ def test_an_interval_over_clips_of_their_own_is_close_to_wilsons():
 def test_intervals_of_one_recording_and_of_recordings_that_are_all_alike():
     assert accuracy_interval([1, 0, 1], ["a", "a", "a"]) is None
     assert accuracy_interval([1, 0, 1], ["a", "a", "b"]) is None
+    parts = [f"recording {name}#part=" for name in "abcd"]
+    assert accuracy_interval([1, 0, 1, 1], parts) is None, "divided among training and test"
+    assert accuracy_interval([1, 0, 1, 1, 0], [*parts[:2], "x", "y", "z"]) is not None
     # Newcombe: 20 of 20
     assert accuracy_interval([1] * 60, [*range(20)] * 3) == pytest.approx((0.8389, 1), abs=5e-5)
     assert accuracy_interval([1, 0] * 20, np.repeat(range(20), 2)) == pytest.approx(

@@ -196,6 +196,22 @@ def test_one_scene_in_all_clips_is_not_reported_as_a_leak() -> None:
     assert named(clips, known) == {}
 
 
+def test_all_copies_are_named_where_most_clips_show_one_scene() -> None:
+    chance = np.random.default_rng(0)
+    background = facts(0).thumbnails.mean(0)
+    known = [
+        facts(0, thumbnails=background + chance.uniform(0, 60, (8, 16, 16)).astype(np.float32))
+        for _ in range(16)
+    ]
+    known += [facts(seed) for seed in range(1, 5)]
+    clips = [replace(clip, recording=str(i)) for i, clip in enumerate(labeled(jump=20, wave=20))]
+    findings = named(clips, known + known)
+    assert findings["copies"].found == "40 clips are copies of another clip"
+    pairs = {frozenset((clips[i].path, clips[i + 20].path)) for i in range(20)}
+    assert {*map(frozenset, findings["copies"].clips)} == pairs
+    assert findings["same scene"].found.startswith("8 clips show nearly the same image")
+
+
 @pytest.mark.parametrize(
     ("changed", "words"),
     [

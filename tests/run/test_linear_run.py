@@ -15,8 +15,9 @@ from commands import call, fails
 from kills import killed_in
 
 from onlooker.base.config import DataConfig, ModelConfig, SetConfig, Settings, TrainConfig
-from onlooker.base.records import ClipError
+from onlooker.base.records import Clip, ClipError
 from onlooker.data.sets import asked_splits, read_set
+from onlooker.data.split import split_clips
 from onlooker.models.registry import configured, resolve
 from onlooker.recognizer import load
 from onlooker.report.summary import first_line
@@ -258,6 +259,56 @@ def test_the_accuracy_is_that_on_scenes_it_has_not_seen(
     )
     (tmp_path / "run" / "scenes.safetensors").unlink()  # a run of an earlier version
     assert "a scene that" not in first_line(evaluate(tmp_path / "run", others))
+
+
+def copied(folder: Path, recordings: int) -> Path:
+    """A list of 20 clips and two copies of each with labels at random, the copies in this many other
+    recordings.
+    """
+    random = np.random.default_rng(5)
+    rows = []
+    for number in range(20):
+        clip = write(folder / f"{number}.mp4", scene(number, T=8, side=64, mover=10), fps=8)
+        label = "ab"[random.integers(2)]
+        rows.append(f"{clip.name},{label},own {number}")
+        for copy in range(2):
+            (folder / f"{number}-{copy}.mp4").write_bytes(clip.read_bytes())
+            rows.append(f"{number}-{copy}.mp4,{label},other {len(rows) % recordings}")
+    listed = folder / "clips.csv"
+    listed.write_text("\n".join(["path,label,recording", *rows]) + "\n")
+    return listed
+
+
+def test_shuffled_labels_of_copies_in_other_recordings_give_chance(tmp_path: Path) -> None:
+    clips = copied(tmp_path / "clips", 60)
+    apart = [Clip(clip.path, clip.label, str(i)) for i, clip in enumerate(read_set(clips).clips)]
+    leaking = train_run(
+        clips, tmp_path / "leak", LINEAR, DATA, TRAIN, split_clips(apart), quiet=True
+    )
+    assert leaking["accuracy"] > 0.9, "one copy tells the label of the others"
+    figures = train_run(clips, tmp_path / "run", LINEAR, DATA, TRAIN, quiet=True)
+    assert (figures["videos"], figures["recordings"]) == (60, 20)
+    assert 0.2 < figures["accuracy"] < 0.75
+    models = {"linear": Settings(LINEAR, DATA, TRAIN)}
+    compared = compare(
+        read_set(clips), tmp_path / "compared", models, asked_splits(read_set(clips), 3), [0], 1
+    )
+    assert 0.2 < compared["accuracy"]["linear"] < 0.75
+    assert "60 clips are copies of another clip" in call("check", clips).stdout
+    with pytest.raises(ClipError, match="the model was trained on all of these clips"):
+        evaluate(tmp_path / "run", clips)
+
+
+def test_recordings_that_all_share_copies_are_not_divided(tmp_path: Path) -> None:
+    clips = copied(tmp_path / "clips", 3)
+    message = "has 1 recording; .*; copies count as one recording"
+    with pytest.raises(ValueError, match=message):
+        train_run(clips, tmp_path / "run", LINEAR, DATA, TRAIN, quiet=True)
+    listed = read_set(clips)
+    models = {"linear": Settings(LINEAR, DATA, TRAIN)}
+    with pytest.raises(ValueError, match=message):
+        compare(listed, tmp_path / "compared", models, asked_splits(listed, 3), [0])
+    assert "copies count as one recording" in " ".join(call("check", clips).stdout.split())
 
 
 def test_clips_can_be_stated_to_be_independent(cut: Path, tmp_path: Path) -> None:

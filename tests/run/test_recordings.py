@@ -127,7 +127,7 @@ def test_whole_recordings_are_evaluated(run: Path, finder: Path, days: Path) -> 
         "evaluate", run, "--recordings", listed
     )
     result = call("evaluate", finder, "--recordings", listed)
-    assert "of 2 events found, " in result.output
+    assert "of 2 events found (" in result.output
     assert "0.mp4: the model was trained on it" in result.stderr
     assert (
         "2.mp4#t=50,52: outside the recording, which is 24.00 s long; correct the times"
@@ -154,12 +154,12 @@ def test_figures_of_a_hand_made_example() -> None:
         "a": [Segment("x", 10, 15, 0.9), Segment("y", 10, 20, 0.8), Segment("x", 50, 60, 0.7)],
         "b": [Segment("x", 2, 12, 0.6), Segment("x", 20, 21, 0.5)],
     }
-    figures = event_figures(found, true, 1800)
+    figures = event_figures(found, true, {"a": 900, "b": 900})
     # Of x, the first has an IoU of .5 and the one in b of 1/6; of y, none is found.
     assert figures["segment_map"] == pytest.approx({"0.3": 0.25, "0.5": 0.25})
     assert {
         name: figures[name]
         for name in ("events", "found", "false_alarms", "false_alarms_per_hour", "hours")
     } == {"events": 3, "found": 2, "false_alarms": 3, "false_alarms_per_hour": 6, "hours": 0.5}
-    nothing_happens = event_figures({"a": []}, {"a": []}, 3600)
+    nothing_happens = event_figures({"a": []}, {"a": []}, {"a": 3600})
     assert nothing_happens["segment_map"] == {"0.3": None, "0.5": None}

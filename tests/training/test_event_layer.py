@@ -129,7 +129,7 @@ def test_nearly_all_events_of_other_recordings_are_found_and_the_curve_says_so(
     assert made.net.lengths == window_lengths(acted, [0] * len(acted), USUAL)
     expected = (
         f"finds {100 * curve.found[place]:.0f} % of the events "
-        f"at {curve.alarms_per_hour[place]:.0f} false alarms"
+        f"({100 * curve.by_chance[place]:.0f} % by chance) at {curve.alarms_per_hour[place]:.0f} false alarms"
     )
     assert expected in curve.sentence(6.0)
     # And the model finds the events of another stream.

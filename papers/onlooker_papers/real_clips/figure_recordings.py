@@ -44,14 +44,14 @@ def figures_in_recordings(people: int) -> dict[str, Any]:
         offline = dict[str, list[Segment]]()
         live = dict[str, list[Segment]]()
         true = dict[str, list[Segment]]()
-        seconds = 0.0
+        seconds = dict[str, float]()
         for person in track(_PEOPLE, "recordings of figures"):
             name = str(person)
             frames, true[name] = _recording(recognizer.classes, person)
             path = write(Path(folder) / f"{name}.mp4", frames, _RECORDED.fps)
             prediction, live[name] = recognizer.predict_recording(path)
             offline[name] = [*prediction.segments]
-            seconds += len(frames) / _RECORDED.fps
+            seconds[name] = len(frames) / _RECORDED.fps
         overlaps = [
             _overlaps(recognizer, action, person, Path(folder))
             for action in track(recognizer.classes, "clips with pauses")
@@ -71,8 +71,9 @@ def figures_in_recordings(people: int) -> dict[str, Any]:
     return {
         "segment_map": maps,
         "named": reported["found"] / reported["events"],
+        "by_chance": {"named": reported["found_by_chance"] / reported["events"]},
         "events": reported["events"],
-        "hours": seconds / 3600,
+        "hours": reported["hours"],
         "clips": dict(zip(("whole", "found"), np.mean(overlaps, 0).tolist(), strict=True)),
         "repetitions": {"true": _TIMES, "counted": counts, "error": error},
     }

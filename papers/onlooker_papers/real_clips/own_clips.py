@@ -1,12 +1,12 @@
-"""The default command on real clips, compared with the best of all models, and the calibration of
-its confidence.
+"""The default command on real clips: what it prints, other encoders on the test clips of a split,
+and the calibration of its confidence.
 
-The default is computed from stored features, with the same result as `onlooker train CLIPS`
+A set without official splits is trained by `onlooker train CLIPS`. Answers on test clips are
+computed from stored features, with the same result as the command has on that split
 (`test_own_clips.py` compares them). Nothing is chosen on test clips: statistics, method and
-temperature come from cross-validation on the training clips.
+temperature come from cross-validation on the training clips, for calibration of those of each fold.
 """
 
-import itertools
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,8 +15,8 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 from numpy.typing import NDArray
-from scipy.special import softmax
 
+import onlooker
 from onlooker.base.files import read_json
 from onlooker.data.split import Split, group_of
 from onlooker.models.encoders.lite0 import LITE0
@@ -24,12 +24,12 @@ from onlooker.models.encoders.pose import POSE
 from onlooker.report.metrics import (
     accuracy_interval,
     calibration_error,
-    fit_temperature,
     perfect_calibration_error,
 )
 from onlooker.run.encoders import compared, large_enough
-from onlooker.training.linear import Clips, choose, clearly_better
+from onlooker.training.linear import choose, clearly_better, cross_validated
 from onlooker_papers.intervals import as_text, correct_of, over_recordings
+from onlooker_papers.real_clips import frozen
 from onlooker_papers.real_clips.frozen import (
     DATA,
     MODEL,
@@ -40,13 +40,14 @@ from onlooker_papers.real_clips.frozen import (
     splits_of,
 )
 from onlooker_papers.results import About, Row, read_rows, write_rows
+from onlooker_papers.sets import data_folder
 
 FILE = "own-clips"
 CALIBRATION = "calibration"
 ENCODERS = (LITE0, POSE, "auto")  # kinds of answers that need the extras imagenet and pose
 BODIES = ("weizmann", "jhmdb")  # sets of one person who moves, on which landmarks are measured
 COMMAND = "python -m onlooker_papers.real_clips.own_clips"
-WHAT = "test clips classified correctly: default command, also with small-free and random weights, and other models"
+WHAT = "clips classified correctly by the default command; on test clips also with other encoders and by other models"
 # The default command before it had statistics of order, on the same test clips (commit 4e09763f).
 BEFORE = {
     "surveillance": 28 / 31,
@@ -62,15 +63,16 @@ KINDS: dict[str, dict[str, Any]] = {
     "free": {"encoder": "small-free"},
 }
 WHAT_CALIBRATION = (
-    "expected calibration error, 5 bins of equal mass, of cross-validated predictions"
+    "expected calibration error, 5 bins of equal mass, of predictions in nested cross-validation"
 )
 # The recipes of `real-clips.json` on the same test clips.
 SAME_CLIPS = {
     "hand_gestures": ("hand_gestures", "hand_gestures_ablation", "hand_gestures_followed")
 }
 _MANY = 700  # clips; larger sets are calibrated on one split
+# Figures of `onlooker train`, as in `metrics.measure`.
+_PRINTED = ("accuracy", "accuracy_interval", "recordings", "majority_share", "videos")
 
-Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
 
@@ -81,32 +83,29 @@ def measure(
     `real-clips.json`.
 
     Args:
-        stored: only new figures, from the answers on test clips that the set's row has; some may
-        lack the last splits.
+        stored: only calibration and what the command prints; answers on test clips are those of the
+        set's row.
         encoders: the same, with answers by `lite0`, and by the encoder that `onlooker train`
             chooses.
     """
     splits = splits_of(name)
-    row = read_rows(results, FILE)[name,] if stored or encoders else {}
+    only = "--encoders" if encoders else "--stored" if stored else ""
+    row = read_rows(results, FILE)[name,] if only else {}
     if row:
         memos = row["memos"]
         settings = row["settings"]
         minutes = row["figures"]["minutes"]
-        if encoders:
-            memos = _with_encoders(name, run, splits, memos)
+        printed = row["figures"].get("printed")
     else:
-        memos = {number: {} for number in splits}
-        for number, kind in itertools.product(splits, KINDS):
-            memos[number][kind] = as_text(
-                right_answers(encode(name, run, **KINDS[kind]), splits[number])
-            )
+        memos = _answers(name, run, splits)
         trained = encode(name, run)
         settings = {"model": MODEL.to_dict(), "data": DATA.to_dict(), "weights": trained.weights}
-        calibrated = Row(_calibration(trained, next(iter(splits.values()))), settings)
         minutes = trained.minutes
-        write_rows(
-            results, CALIBRATION, About(WHAT_CALIBRATION, COMMAND, [0]), {(name,): calibrated}
-        )
+        printed = None
+    if encoders:
+        memos = _with_encoders(name, run, splits, memos)
+    elif not SETS[name].official:
+        printed = _printed(name, run.parent / "default" / name)
     texts = {kind: "".join(of.get(kind, "") for of in memos.values()) for kind in KINDS}
     default, random, free = (float(correct_of(text).mean()) for text in texts.values())
     both = len(texts["linear"])
@@ -117,14 +116,23 @@ def measure(
         (of, row) for row, of in {"default": default, **others(name, results)}.items()
     )
     others_of = {kind: "".join(of.get(kind, "") for of in memos.values()) for kind in ENCODERS}
+    interval = accuracy_interval(correct_of(texts["default"]), recordings)
+    majority = max(labels.values()) / len(tests)
+    official = (default, interval, len({*recordings}), majority, len(tests))
+    printed = printed or {
+        **dict(zip(_PRINTED, official, strict=True)),
+        "which": "test clips of three official splits",
+    }
     figures = {
-        "default": default,
+        "default": printed["accuracy"],
+        "printed": printed,
+        "on_split": default,
         "before": BEFORE.get(name),
-        "interval": accuracy_interval(correct_of(texts["default"]), recordings),
+        "interval": interval,
         "recordings": len({*recordings}),
         "best": best,
         "best_row": best_row,
-        "majority": max(labels.values()) / len(tests),
+        "majority": majority,
         "test_clips": len(tests),
         "training_clips": [
             len(split.training) + len(split.validation) for split in splits.values()
@@ -148,9 +156,34 @@ def measure(
         )
         figures["encoders"] = {number: of["encoder"] for number, of in memos.items()}
     about = About(WHAT, COMMAND, [0])
-    only = "--encoders" if encoders else "--stored" if stored else ""
     write_rows(results, FILE, about, {(name,): Row(figures, settings, memos)}, only)
+    if not encoders:
+        calibrated = Row(_calibration(encode(name, run), next(iter(splits.values()))), settings)
+        about = About(WHAT_CALIBRATION, COMMAND, [0])
+        write_rows(results, CALIBRATION, about, {(name,): calibrated})
     return figures
+
+
+def _printed(name: str, run: Path) -> dict[str, Any]:
+    """The figures of `onlooker train CLIPS`, in a run that is made unless it is there."""
+    if not (run / "evaluation.json").exists():
+        shape: dict[str, Any] = {"frames": frozen.DATA.frames, "size": frozen.DATA.size}
+        clips = data_folder() / "clips" / SETS[name].folder
+        onlooker.train(clips, run, quiet=True, encoder=frozen.MODEL.encoder, **shape)
+    figures = read_json(run / "evaluation.json")
+    which = "all, cross-validated" if figures.get("cross_validated") else "test clips of its split"
+    return {**{name: figures.get(name) for name in _PRINTED}, "which": which}
+
+
+def _answers(name: str, run: Path, splits: Mapping[str, Split]) -> dict[str, dict[str, str]]:
+    """Which test clips of each split are classified correctly, by each of `KINDS`."""
+    return {
+        number: {
+            kind: as_text(right_answers(encode(name, run, **given), split))
+            for kind, given in KINDS.items()
+        }
+        for number, split in splits.items()
+    }
 
 
 def _with_encoders(
@@ -204,42 +237,25 @@ def others(name: str, results: Path) -> dict[str, float]:
 
 
 def _calibration(encoded: Encoded, split: Split) -> dict[str, Any]:
-    """The calibration of the predictions in cross-validation on all clips; for large sets, on the
-    training clips.
+    """The calibration of the predictions in cross-validation on all clips, chosen and fitted without
+    the fold; for large sets, on the training clips.
     """
     chosen = np.arange(len(encoded.clips.y))
     if len(chosen) > _MANY:
         chosen = encoded.positions((*split.training, *split.validation))
     clips = encoded.clips.only(chosen)
-    choice = choose(clips)
-    logits = np.log(np.maximum(choice.scores, 1e-12)) * choice.temperature
-    before = softmax(logits, 1)
-    after = _tempered(clips, logits)
-    known = np.isfinite(choice.scores).all(1) & np.isfinite(after).all(1)
-    before = before[known]
-    after = after[known]
-    y = clips.y[known]
-    correct = after.argmax(1) == y
-    perfect, high = perfect_calibration_error(after.max(1))
+    scores, _ = cross_validated(clips)
+    known = np.isfinite(scores).all(1)
+    confidence = scores[known].max(1)
+    correct = scores[known].argmax(1) == clips.y[known]
+    perfect, high = perfect_calibration_error(confidence)
     return {
-        "error": calibration_error(after.max(1), correct),
+        "error": calibration_error(confidence, correct),
         "perfect": perfect,
         "perfect_95": high,
-        "before": calibration_error(before.max(1), before.argmax(1) == y),
-        "clips": len(y),
+        "clips": len(correct),
         "accuracy": float(correct.mean()),
-        "temperature": choice.temperature,
     }
-
-
-def _tempered(clips: Clips, logits: Floats) -> Floats:
-    """Probabilities `B K`; the temperature for each clip is fitted without its fold."""
-    scores = np.full_like(logits, np.nan)
-    for fit, test in clips.folds(5):
-        kept = fit[np.isfinite(logits[fit]).all(1)]
-        temperature = fit_temperature([*softmax(logits[kept], 1)[:, None]], clips.y[kept], "last")
-        scores[test] = softmax(logits[test] / temperature, 1)
-    return scores
 
 
 def main(
@@ -247,7 +263,7 @@ def main(
         list[str] | None, typer.Argument(help=f"Some of {', '.join(SETS)}. Default: all.")
     ] = None,
     stored: Annotated[
-        bool, typer.Option(help="Only the figures, from the answers in the results.")
+        bool, typer.Option(help="Only calibration and what the command prints.")
     ] = False,
     encoders: Annotated[
         bool, typer.Option(help="Only lite0 and the chosen encoder; needs the extra imagenet.")

@@ -22,7 +22,8 @@ never reset between clips.
   and the mean error of counting ten repetitions without pauses.
 
 An event is `found` if a reported one overlaps it, and `named` if one of its class does. False
-alarms overlap none, and are counted per hour outside of events. `offline`: from all windows of a
+alarms overlap none, and are counted per hour outside of events. `by_chance`: what would be found and
+named if the same events were reported at random times. `offline`: from all windows of a
 stream at once; `live`: as events become final.
 """
 
@@ -229,7 +230,7 @@ class Played(NamedTuple):
 def figures_of(streams: Sequence[Played]) -> dict[str, Any]:
     """The figures of a row."""
     true = [stream.true for stream in streams]
-    seconds = float(sum(stream.times[-1] + stream.times[1] for stream in streams))
+    seconds = [stream.times[-1] + stream.times[1] for stream in streams]
     offline = [
         stream.finder.find(stream.times, stream.scores)
         for stream in track(streams, "finding events")
@@ -245,7 +246,7 @@ def figures_of(streams: Sequence[Played]) -> dict[str, Any]:
         **reported(streams, offline, [stream.threshold for stream in streams], seconds),
         "at_90_found": reported(streams, offline, [threshold] * len(streams), seconds),
         "events": sum(map(len, true)),
-        "hours": seconds / 3600,
+        "hours": sum(seconds) / 3600,
     }
 
 
@@ -263,12 +264,12 @@ def reported(
     streams: Sequence[Played],
     offline: Sequence[Sequence[Segment]],
     thresholds: Sequence[float],
-    seconds: float,
+    seconds: Sequence[float],
 ) -> dict[str, Any]:
     """What streams report live at a threshold each.
 
     Returns:
-        Shares of the events that are found and named; false alarms an hour; `delay`, the median of
+        Shares of the events that are found and named, also `by_chance`; false alarms an hour; `delay`, the median of
         the seconds from the end of an event until one that overlaps it is final; `same`, the share
         of the live events that begin and end as one that is found offline.
     """
@@ -282,15 +283,26 @@ def reported(
             delays += [final - true.end for event, final in events if _overlap(event, true)][:1]
         kept = [event for event in whole if event.score >= threshold]
         same += [any(_agree(event, other) for other in kept) for event, _ in events]
-    curve = event_curve(found, [stream.true for stream in streams], seconds)
+    events_of = [stream.true for stream in streams]
+    curve = event_curve(found, events_of, seconds)
+    any_class = event_curve(_unnamed(found), _unnamed(events_of), seconds)
     return {
-        "found": 0.0 if curve is None else curve.found[0] + curve.misnamed[0],
+        "found": 0.0 if any_class is None else any_class.found[0],
         "named": 0.0 if curve is None else curve.found[0],
+        "by_chance": {
+            "found": 0.0 if any_class is None else any_class.by_chance[0],
+            "named": 0.0 if curve is None else curve.by_chance[0],
+        },
         "false_alarms_per_hour": 0.0 if curve is None else curve.alarms_per_hour[0],
         "delay": median(delays) if delays else None,
         "same": float(np.mean(same)) if same else None,
         "thresholds": sorted({*thresholds}),
     }
+
+
+def _unnamed(streams: Sequence[Sequence[Segment]]) -> list[list[Segment]]:
+    """The events of streams, all of one class."""
+    return [[replace(event, label="event") for event in stream] for stream in streams]
 
 
 def _map(found: Sequence[Sequence[Segment]], true: Sequence[Sequence[Segment]]) -> dict[str, float]:

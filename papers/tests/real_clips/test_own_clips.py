@@ -38,20 +38,25 @@ def test_it_is_what_the_command_trains_and_its_rows_fill_the_tables(
     trained = train_run(
         squares, tmp_path / "trained", frozen.MODEL, frozen.DATA, TrainConfig(), split, quiet=True
     )
-    assert figures["default"] == figures["linear"] == trained["accuracy"]
+    assert figures["on_split"] == figures["linear"] == trained["accuracy"]
+    command = train_run(
+        squares, tmp_path / "command", frozen.MODEL, frozen.DATA, TrainConfig(), quiet=True
+    )
+    assert command["cross_validated"]
+    assert figures["default"] == figures["printed"]["accuracy"] == command["accuracy"]
+    assert figures["printed"]["accuracy_interval"] == command["accuracy_interval"]
     assert (figures["interval"], figures["recordings"]) == (
         trained["accuracy_interval"],
         trained["recordings"],
     )
     assert figures["above_linear"][0] == 0
-    again = own_clips.measure("basketball", tmp_path / "none", tmp_path / "results", stored=True)
+    again = own_clips.measure("basketball", tmp_path / "run", tmp_path / "results", stored=True)
     assert again == figures
-    assert not (tmp_path / "none").exists()
     with_encoders = own_clips.measure(
         "basketball", tmp_path / "run", tmp_path / "results", encoders=True
     )
     assert with_encoders.items() >= figures.items()
-    assert with_encoders["lite0"] == with_encoders["auto"] == figures["default"], (
+    assert with_encoders["lite0"] == with_encoders["auto"] == figures["on_split"], (
         "all are encoded by the same filters"
     )
     assert (with_encoders["above_default"][0], with_encoders["encoders"]) == (0, {"split": "small"})
@@ -67,6 +72,17 @@ def test_it_is_what_the_command_trains_and_its_rows_fill_the_tables(
         "| basketball | "
         in tables.own_clips(stored).markdown() + tables.calibration(stored).markdown()
     )
+    assert "all, cross-validated" in tables.own_clips(stored).markdown()
+    assert "| basketball | " in tables.encoders(stored).markdown()
+
+
+def test_calibration_of_shuffled_labels_is_that_of_chance() -> None:
+    random = np.random.default_rng(0)
+    clips = directions()._replace(y=random.integers(0, 7, 112))
+    encoded = frozen.Encoded(clips, tuple(map(str, range(112))), (), 0, "")
+    measured = own_clips._calibration(encoded, None)  # type: ignore[arg-type]
+    assert measured["accuracy"] < 0.3
+    assert measured["error"] < measured["perfect_95"] + 0.05
 
 
 def test_the_best_is_a_row_on_the_same_clips(tmp_path: Path) -> None:

@@ -333,6 +333,7 @@ def _print_events(figures: dict[str, Any]) -> None:
     warn(f"{error['path']}: {error['found']}; {error['remedy']}" for error in figures["skipped"])
     for name, measured in [*figures["recordings"].items(), ("all", figures)]:
         found = f"{measured['found']} of {measured['events']} events found"
+        found += f" ({measured['found_by_chance']:.1f} by chance)"
         alarms = f"{measured['false_alarms_per_hour']:.1f} false alarms per hour"
         counted = f"{measured['false_alarms']} in {60 * measured['hours']:.1f} min"
         maps = [

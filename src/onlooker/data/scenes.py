@@ -149,7 +149,7 @@ def plan_joined(
     by_scene: bool = True,
 ) -> Planned:
     """What `plan` makes of the clips, such as a split, with as many of them joined as it allows
-    (`join_clips`).
+    (`join_clips`); copies always are.
 
     More than `MAX_COMPARED` clips are not joined: each is compared with all others, which would
     take hours.
@@ -157,12 +157,23 @@ def plan_joined(
     Args:
         images: thumbnails, `B 8 16 16`.
         by_scene: whether clips without recordings are joined by their scenes, not only as copies.
+
+    Raises:
+        ValueError: what is left cannot be divided.
     """
-    minimums = (*(_MINIMUMS if by_scene else ()), len(clips) + 1)
-    for minimum in minimums if len(clips) <= MAX_COMPARED else ():
+    if len(clips) > MAX_COMPARED:
+        return plan(clips)
+    for minimum in _MINIMUMS if by_scene else ():
         with suppress(ValueError):
             return plan(join_clips(clips, images, minimum))
-    return plan(clips)
+    joined = join_clips(clips, images, len(clips) + 1)
+    try:
+        return plan(joined)
+    except ValueError as error:
+        if len(set(map(group_of, joined))) == len(set(map(group_of, clips))):
+            raise
+        remedy = "copies count as one recording, and so do recordings that share one: see `onlooker check`"
+        raise ValueError(f"{error}; {remedy}") from error
 
 
 def join_clips(clips: Sequence[Clip], images: Images, minimum: int = 2) -> list[Clip]:

@@ -35,7 +35,7 @@ _RESTORE = "the run was trained with it; give the folder that the clips were mov
 SPLITS = ("training", "validation", "test")
 
 # of a divided recording
-_PART = "#part="
+PART = "#part="
 _PARTS = 5
 # what the names of recordings begin with that are found, not given
 SCENE = "scene of "
@@ -250,10 +250,11 @@ def group_of(clip: Clip) -> str:
 
 
 def source_of(clip: Clip) -> str:
-    """The unit of statistics: as `group_of`, but all parts of a recording are one
-    (`divide_recordings`).
+    """The unit of statistics: as `group_of`, but all parts of a recording are one, whose name ends
+    with `PART` (`divide_recordings`).
     """
-    return group_of(clip).partition(_PART)[0] if clip.recording else group_of(clip)
+    recording, part, _ = group_of(clip).partition(PART)
+    return recording + part if clip.recording else group_of(clip)
 
 
 def divide_recordings(clips: Sequence[Clip]) -> list[Clip]:
@@ -280,7 +281,7 @@ def divide_recordings(clips: Sequence[Clip]) -> list[Clip]:
         )
         parts = min(_PARTS, len(of_class))
         part_of |= {
-            clip: f"{recording}{_PART}{i * parts // len(of_class) + 1}"
+            clip: f"{recording}{PART}{i * parts // len(of_class) + 1}"
             for i, clip in enumerate(of_class)
         }
     return [replace(clip, recording=part_of[clip]) if clip in part_of else clip for clip in clips]

@@ -7,7 +7,7 @@ ignored. Means leave out classes without true objects.
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -39,6 +39,7 @@ FOUND = 0.9  # share of the events that a threshold must find
 _NEARLY = 0.95
 _FEW = 2  # minutes, below which seconds are said
 _POINTS = 40  # of a curve
+_SHIFTS = 100  # in time, of all reported events of a stream
 _NEVER = 2.0  # a threshold that no score reaches
 _USELESS = 0.5  # share of false alarms above which a threshold is of no use
 
@@ -103,6 +104,8 @@ class EventCurve:
         late: median of the seconds by which events are reported to begin too late.
         hours: outside of events, in which false alarms were counted.
         confused: the two classes that are confused most often; empty if none are.
+        by_chance: what `found` would be if the same events were reported at random times; empty in
+        models of earlier versions.
     """
 
     thresholds: list[float]
@@ -112,15 +115,15 @@ class EventCurve:
     late: float
     hours: float
     confused: list[str]
+    by_chance: list[float] = field(default_factory=list)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
         """A curve from plain values; a KeyError or a ValueError for values that are none."""
+        values = {"by_chance": [], **values}
         curve = cls(**{each.name: field_of(values, each.name, each.type) for each in fields(cls)})
-        if (
-            len({*map(len, (curve.thresholds, curve.found, curve.misnamed, curve.alarms_per_hour))})
-            > 1
-        ):
+        points = (curve.found, curve.misnamed, curve.alarms_per_hour, curve.by_chance)
+        if {*map(len, filter(None, points))} - {len(curve.thresholds)}:
             raise ValueError("the curve of events has lists of different lengths")
         return curve
 
@@ -153,9 +156,10 @@ class EventCurve:
             more = f"{100 * self.found[other]:.0f} % at {self.alarms_per_hour[other]:.0f} an hour"
             return f"finds no events at {alarms_per_hour:g} false alarms an hour{reason}; {more}"
         late = f"{abs(self.late):.1f} s {'late' if self.late >= 0 else 'early'}"
+        chance = f" ({100 * self.by_chance[place]:.0f} % by chance)" if self.by_chance else ""
         text = (
-            f"finds {100 * self.found[place]:.0f} % of the events at {self.alarms_per_hour[place]:.0f} false alarms an "
-            f"hour, begins {late} in the median"
+            f"finds {100 * self.found[place]:.0f} % of the events{chance} at {self.alarms_per_hour[place]:.0f} false "
+            f"alarms an hour, begins {late} in the median"
         )
         if self.misnamed[place]:
             text += f"; names {100 * self.misnamed[place]:.0f} % wrong, most often {' and '.join(self.confused)}"
@@ -165,19 +169,25 @@ class EventCurve:
 
 
 def event_curve(
-    found: Sequence[Sequence[Segment]], true: Sequence[Sequence[Segment]], seconds: float
+    found: Sequence[Sequence[Segment]],
+    true: Sequence[Sequence[Segment]],
+    seconds: Sequence[float],
 ) -> EventCurve | None:
-    """The curve of found events in streams of this many seconds together, with their true events;
-    None without any.
+    """The curve of found events in streams of these lengths, with their true events; None without
+    any.
     """
-    hours = (seconds - sum(event.end - event.start for events in true for event in events)) / 3600
+    in_events = sum(event.end - event.start for events in true for event in events)
+    hours = (sum(seconds) - in_events) / 3600
     # the highest score that overlaps each event, -1: none does
     right = list[float]()
     wrong = list[float]()
     delays = list[float]()
     pairs = Counter[tuple[str, ...]]()
     alarms = list[float]()
-    for reported, events in zip(found, true, strict=True):
+    shifted = list[float]()
+    for reported, events, length in zip(found, true, seconds, strict=True):
+        for event in events:
+            shifted += scores_by_chance(reported, event, length).tolist()
         of_reported = np.array([[each.score] for each in reported]).reshape(-1, 1)
         overlaps, same = _overlaps(reported, events)
         right += np.where(overlaps & same, of_reported, -1).max(0, initial=-1).tolist()
@@ -202,7 +212,23 @@ def event_curve(
         float(np.median(delays)) if delays else 0.0,
         hours,
         [*confused],
+        (shifted >= thresholds).mean(1).tolist(),
     )
+
+
+def scores_by_chance(reported: Sequence[Segment], event: Segment, seconds: float) -> Floats:
+    """The highest score of the reported events of its class that overlap an event, -1 if none does,
+    after all reported ones are moved in time by the same amount, for each of `_SHIFTS` amounts.
+
+    What leaves the end of the stream, which is this long, enters at its start.
+    """
+    same = [(each.start, each.end, each.score) for each in reported if each.label == event.label]
+    start, end, score = np.array(same).reshape(-1, 3).T
+    shifts = np.linspace(0, seconds, _SHIFTS, endpoint=False)[:, None]
+    until_end = (end + shifts - event.start) % seconds
+    overlaps = until_end < end - start + event.end - event.start
+    highest: Floats = np.where(overlaps, score, -1.0).max(1, initial=-1)
+    return highest
 
 
 def _overlaps(
@@ -218,14 +244,17 @@ def _overlaps(
 
 
 def event_figures(
-    found: Mapping[str, Sequence[Segment]], true: Mapping[str, Sequence[Segment]], seconds: float
+    found: Mapping[str, Sequence[Segment]],
+    true: Mapping[str, Sequence[Segment]],
+    seconds: Mapping[str, float],
 ) -> dict[str, Any]:
-    """How well events of recordings of this length are found, for JSON.
+    """How well events of recordings of these lengths are found, for JSON.
 
     Returns:
         `segment_map` by IoU (None without events); `events`, and how many are `found`: overlapped
-        in time by a reported one of their class; `false_alarms`, reported ones that overlap no
-        event of their class, also `false_alarms_per_hour`; `hours`.
+        in time by a reported one of their class, and `found_by_chance`, if the same events were
+        reported at random times; `false_alarms`, reported ones that overlap no event of their
+        class, also `false_alarms_per_hour`; `hours`.
     """
     # of reported and of true events: whether one of their class overlaps
     right = list[bool]()
@@ -234,12 +263,18 @@ def event_figures(
         overlaps, same = _overlaps(found.get(video, ()), true.get(video, ()))
         right += np.any(overlaps & same, axis=1).tolist()
         events += np.any(overlaps & same, axis=0).tolist()
-    hours = seconds / 3600
+    by_chance = [
+        (scores_by_chance(found.get(video, ()), event, seconds[video]) > -1).mean()
+        for video, of_video in true.items()
+        for event in of_video
+    ]
+    hours = sum(seconds.values()) / 3600
     maps = segment_map(found, true, OVERLAPS).tolist() if events else [None] * len(OVERLAPS)
     return {
         "segment_map": dict(zip(map(str, OVERLAPS), maps, strict=True)),
         "events": len(events),
         "found": sum(events),
+        "found_by_chance": float(sum(by_chance)),
         "false_alarms": right.count(False),
         "false_alarms_per_hour": right.count(False) / hours,
         "hours": hours,

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from onlooker.base.answer import decide, nothing_class
 from onlooker.base.files import read_csv, write_csv
 from onlooker.base.records import Evaluation
+from onlooker.data.split import PART
 from onlooker.models.classifier import clip_scores
 
 __all__ = [
@@ -90,7 +91,7 @@ def measure(evaluation: Evaluation) -> dict[str, Any]:
 
 def accuracy_interval(correct: ArrayLike, recordings: ArrayLike) -> list[float] | None:
     """The 95 % confidence interval of the share of `B` clips classified correctly; None for one or
-    two recordings.
+    two recordings, besides those whose parts were divided among training and test.
 
     Clips of one recording are not independent: a bootstrap draws whole recordings with replacement,
     and the interval is between percentiles of the shares of their clips. Over few recordings it is
@@ -98,11 +99,11 @@ def accuracy_interval(correct: ArrayLike, recordings: ArrayLike) -> list[float] 
     every resample, although the next recording may differ; then the interval is Wilson's, with
     recordings as trials.
     """
-    _, of_clip = np.unique(recordings, return_inverse=True)
+    names, of_clip = np.unique(recordings, return_inverse=True)
     sums = np.stack(
         [np.bincount(of_clip, np.asarray(correct, np.float64)), np.bincount(of_clip)], axis=1
     )
-    if len(sums) < MIN_RECORDINGS:
+    if sum(PART not in str(name) for name in names) < MIN_RECORDINGS:
         return None
     # Recordings with the same sums are interchangeable: it suffices to draw how many of each kind
     # there are.

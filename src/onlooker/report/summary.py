@@ -46,7 +46,8 @@ def interval_of(measured: Measured) -> str:
         "scenes" if "scenes" in measured else "recordings",
     )
     if not (ends := measured.get("accuracy_interval")):
-        return basis
+        divided = "no interval can be given: recordings are divided among training and test"
+        return basis if basis.startswith("no") else divided
     low, high = (percent(end, 0 if videos < _FEW else 1) for end in ends)
     return f"95 % interval {low[:-2]} to {high}, {basis}"
 
@@ -223,7 +224,7 @@ def summary_page(
     if curve is not None:
         expected = curve.sentence(StreamConfig.alarms_per_hour)
         page.heading("Events in recordings and streams").text(
-            _escaped(f"{expected[0].upper()}{expected[1:]}.")
+            _escaped(f"{expected[0].upper()}{expected[1:]}. {_EVENTS}")
         )
         caption = (
             f"The ring: the default, at most {StreamConfig.alarms_per_hour:g} false alarms an hour."
@@ -319,6 +320,10 @@ def _key_figures(measured: Measured) -> list[tuple[str, str, str]]:
     return [*values, (percent(measured["calibration_error"], 0), "calibration error", chance)]
 
 
+_EVENTS = (
+    "An event is found if a reported one of its class overlaps it in time; by chance: if the same events were reported "
+    "at random times. A false alarm overlaps no event, and is counted per hour without events."
+)
 _TEST = "Random test clips; up to half of them are mistakes. None was used in training."
 _CROSS_VALIDATED = (
     "Random clips; up to half of them are mistakes. Predictions are by models that were fitted without the clip and "

@@ -236,11 +236,11 @@ def evaluate_recordings(run: Path, clips: ClipSet) -> dict[str, Any]:
     if not lengths:
         raise [*errors.values()][-1]
     figures = {
-        **event_figures(found, true, sum(lengths.values())),
-        "live": event_figures(live, true, sum(lengths.values())),
+        **event_figures(found, true, lengths),
+        "live": event_figures(live, true, lengths),
         "recordings": {
-            file: event_figures({file: found[file]}, {file: true[file]}, lengths[file])
-            for file in lengths
+            file: event_figures({file: found[file]}, {file: true[file]}, {file: seconds})
+            for file, seconds in lengths.items()
         },
         "skipped": [error.to_dict() for error in (*clips.left_out, *errors.values())],
     }

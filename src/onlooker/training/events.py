@@ -136,7 +136,7 @@ def fit_events(
     event, of_classes = _layers(windows, clips, columns, method, temperature, choice)
     played: tuple[list[list[Segment]], list[list[Segment]]] = [], []  # by the layer of classes
     true = list[list[Segment]]()
-    seconds = 0.0
+    seconds = list[float]()
     finder = Finder(classes, lengths, _LEAST, clips.nothing)
     for number, (block, stream) in enumerate(zip(blocks, streams, strict=True)):
         others = clips.only(np.flatnonzero(~np.isin(clips.groups, [*block])))
@@ -158,7 +158,7 @@ def fit_events(
                 for first, after, k in stream.events.tolist()
             ]
         )
-        seconds += len(times) / rate
+        seconds.append(len(times) / rate)
     curves = [event_curve(found, true, seconds) for found in played]
     best = int(np.argmax([_quality(curve) for curve in curves]))
     tensors = ([torch.as_tensor(part) for part in layer] for layer in (event, of_classes[best]))

@@ -54,7 +54,9 @@ SETS = {
     "changes and order": (*UNORDERED[1:], *ORDERED),
 }
 # Copies of the training clips to choose from, by their number: they are made if there are few
-# clips.
+# clips. These, and two for clips that cannot be divided, come from a trial that was tested on other
+# recordings of hand gestures and Weizmann (results/answered.md): figures of few clips of these two
+# sets are a little too high.
 COPIES = {2: "two crops of each clip", 3: "two crops and the mirror image of each clip"}
 # clips with which copies are made; with more clips they gain little, and encoding them takes most
 # of the time
