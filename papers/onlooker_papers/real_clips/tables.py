@@ -114,31 +114,6 @@ def peers(results: Results) -> Table:
     return build(rows(results["peers"], "*/*"), columns, note)
 
 
-@table("faithfulness")
-def faithfulness(results: Results) -> Table:
-    """The probability of the predicted class after a tenth of the places, or the rest, is blurred;
-    a row per set.
-    """
-    names = {
-        "map": "heat",
-        "attention": "attention",
-        "cam": "class activation",
-        "motion": "motion",
-        "random": "random",
-    }
-    columns: Columns = {"set": key(0), "clips": "clips", "whole": ("whole", share)}
-    columns = {
-        **columns,
-        **{f"without {title}": (f"deletion/{name}", share) for name, title in names.items()},
-    }
-    columns = {
-        **columns,
-        **{f"only {title}": (f"insertion/{name}", share) for name, title in names.items()},
-    }
-    note = "Mean probability of the class that is predicted for the whole clip, in %."
-    return build(rows(results["faithfulness"], "*"), columns, note)
-
-
 @table("where-real")
 def where(results: Results) -> Table:
     """Tubes and points on five classes of UCF101 with boxes, next to a centered box."""
