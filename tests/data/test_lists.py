@@ -1,6 +1,6 @@
 """Lists of clips: CSV files of users, and errors that name the line."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -9,6 +9,7 @@ from onlooker.base.records import Clip, ClipError
 from onlooker.data.lists import read_list
 from onlooker.data.sets import read_set
 from onlooker.data.tables import read_text
+from onlooker.video.reader import VideoReader
 
 
 def write(path: Path, lines: Sequence[str]) -> Path:
@@ -291,8 +292,12 @@ def test_columns_of_times_splits_and_people_are_used_and_others_named(tmp_path: 
             r"line 3 cannot be read as CSV \(unexpected end of data\)",
         ),
         (
-            "path,start_frame,end_frame,label\na.mp4,2,5,x\n",
-            "the unit of column start_frame is not known; give start and end in seconds",
+            "path,start_frame,end_frame,label\na.mp4,5,2,x\n",
+            "line 2: start_frame '5', end_frame '2'; expected a start b",
+        ),
+        (
+            "path,start_frame,end_frame,label\na.mp4,0.5,2,x\n",
+            "line 2: start_frame '0.5', end_frame '2'; expected two fr",
         ),
         ("p\0a\0t\0h\0", "not UTF-8 text .zero bytes.; give a CSV file"),
         ("path,label\na.mp4,x\nb.mp4,y".encode("utf-16-be"), "not UTF-8 text"),
@@ -339,6 +344,42 @@ def test_decimal_commas(tmp_path: Path) -> None:
     assert parts == {"": [("a.mp4#t=0.25,62.5", "x", "a.mp4")]}
     parts, _ = find(tmp_path, 'path,start,end,label\na.mp4,"0,25",1,x\n')
     assert parts == {"": [("a.mp4#t=0.25,1", "x", "a.mp4")]}
+
+
+def test_frames_become_the_times_at_which_they_are_shown(
+    tmp_path: Path, make_clip: Callable[..., Path]
+) -> None:
+    make_clip("clip.mp4", frames=20, fps=30)
+    rows = ["clip.mp4,0,4,x", "clip.mp4,4,20,y", "gone.mp4,0,4,x", "gone.mp4,4,9,x"]
+    listed = write(tmp_path / "clips.csv", ["path,start_frame,end_frame,label", *rows])
+    parts, missing, notes = read_list(listed)
+    assert notes == [
+        "start_frame and end_frame count from 0, and a clip ends when its end_frame is shown"
+    ]
+    first, second = (VideoReader(clip.path) for clip in parts[""])
+    assert (len(first), len(second), len(missing)) == (4, 16, 2)
+    with pytest.raises(ClipError, match="line 2: start_frame '4', end_frame '21' of 20 frames"):
+        read_list(write(listed, ["path,start_frame,end_frame,label", "clip.mp4,4,21,x"]))
+    text = "path,start_frame,end_frame,start,stop,label\na.mp4,0,4,1,2,x\n"
+    parts_in_seconds, notes = find(tmp_path, text)
+    assert parts_in_seconds == {"": [("a.mp4#t=1,2", "x", "a.mp4")]}
+    assert notes == ["columns stop are read as end", "ignored columns: start_frame, end_frame"]
+
+
+def test_paths_may_be_relative_to_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    touch(tmp_path, "data/clips/a.mp4", "data/clips/b.mp4", "data/lists/c.mp4")
+    rows = ["path,label", "clips/a.mp4,x", "clips/b.mp4,y"]
+    listed = write(tmp_path / "data" / "lists" / "list.csv", rows)
+    parts, _, notes = read_list(listed)
+    assert [clip.path.resolve() for clip in parts[""]] == [
+        tmp_path / "data" / "clips" / f"{name}.mp4" for name in "ab"
+    ]
+    assert notes == [f"paths are relative to {tmp_path / 'data'}"]
+    elsewhere = write(tmp_path / "list.csv", rows)
+    monkeypatch.chdir(tmp_path / "data")
+    assert len(read_list(elsewhere)[0][""]) == 2
 
 
 @pytest.mark.parametrize(

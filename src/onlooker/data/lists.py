@@ -18,7 +18,7 @@ from onlooker.base.parallel import map_ahead
 from onlooker.base.records import Clip, ClipError
 from onlooker.base.settings import suggestion
 from onlooker.data.tables import Table, read_table
-from onlooker.video.reader import VideoReader
+from onlooker.video.reader import VideoReader, frame_bounds
 
 __all__ = ["check_classes", "cut_gaps"]
 
@@ -31,16 +31,19 @@ SPLIT_NAMES = {
 
 Parts = dict[str, list[Clip]]
 _TIMES = ("start", "end")
+_FRAMES = ("start_frame", "end_frame")
 _ANNOTATIONS = (".json", ".eaf", ".vtt", ".boris")  # what `onlooker convert` reads, besides CSV
 
 
 def read_list(path: Path) -> tuple[Parts, list[ClipError], list[str]]:
     """The clips of a CSV file: `path,label` and optionally `start`, `end`, `split` and `recording`.
 
-    Paths are relative to the file. `split` is training, validation or test (or train, val). With
+    Paths are relative to the file; if none of them exists, to the working directory, or to the
+    parent of the file's folder. `split` is training, validation or test (or train, val). With
     `start` and `end` (seconds, mm:ss or hh:mm:ss), a clip is this part of a file, whose clips are
-    of one recording unless `recording` names several. Columns may have other usual names
-    (`read_table`).
+    of one recording unless `recording` names several. With `start_frame` and `end_frame`, counted
+    from 0, it begins when the first is shown, and ends when the second is. Columns may have other
+    usual names (`read_table`).
 
     Returns:
         The clips by split, all under "" if there is no split; an error for each clip that does not
@@ -55,14 +58,14 @@ def read_list(path: Path) -> tuple[Parts, list[ClipError], list[str]]:
     if path.suffix.lower() in _ANNOTATIONS:
         remedy = f"run `onlooker convert {path} list.csv`, and give list.csv"
         raise ClipError(path, "labels of an annotation program, not a list of clips", remedy)
-    table = read_table(path, ("path", "label"), ("split", "recording", *_TIMES))
-    notes = _notes(path, table)
+    table = read_table(path, ("path", "label"), ("split", "recording", *_TIMES, *_FRAMES))
+    folder, notes = _understand(path, table)
     lines: dict[Path, tuple[int, str]] = {}  # number and label
     split_of: dict[str, tuple[str, int]] = {}  # of recordings
     missing: list[ClipError] = []
     parts: Parts = {}
     for number, row in table.rows:
-        file = _with_times(path, number, row)
+        file = _with_times(path, number, row, _in_folder(folder, row["path"]), table)
         split = row.get("split", "")
         if split and split.lower() not in SPLIT_NAMES:
             raise ClipError(
@@ -104,20 +107,34 @@ def read_list(path: Path) -> tuple[Parts, list[ClipError], list[str]]:
     return parts, missing, notes
 
 
-def _notes(path: Path, table: Table) -> list[str]:
-    """How the list was understood, a sentence each.
+def _understand(path: Path, table: Table) -> tuple[Path, list[str]]:
+    """The folder that the paths of a list are relative to, and how the list was understood, a
+    sentence each.
 
     Raises:
         ClipError: a column of times in an unknown unit.
     """
+    in_seconds = bool(table.names.keys() & set(_TIMES))
     unknown = [name for name in table.header if re.match("(?i)start|begin", name)]
-    if unknown and not table.names.keys() & {*_TIMES}:
-        remedy = "give start and end in seconds (the number of a frame / frames per second); or remove the column"
+    if unknown and not table.names.keys() & {*_TIMES, *_FRAMES}:
+        remedy = "give start and end in seconds, or start_frame and end_frame; or remove the column"
         raise ClipError(path, f"the unit of column {unknown[0]} is not known", remedy)
-    notes = table.notes()
+    notes = table.notes(unused=_FRAMES if in_seconds else ())
+    if not in_seconds and table.names.keys() & set(_FRAMES):
+        notes.append(
+            "start_frame and end_frame count from 0, and a clip ends when its end_frame is shown"
+        )
     if all(row["label"].isdecimal() for _, row in table.rows):
         notes.append("labels are numbers, which become the names of the classes")
-    return notes
+    names = [row["path"] for _, row in table.rows]
+    for folder in (path.parent, Path.cwd(), path.absolute().parent.parent):
+        if any(os.path.exists(file_of(_in_folder(folder, name))) for name in names):
+            break
+    else:
+        folder = path.parent
+    if folder != path.parent:
+        notes.append(f"paths are relative to {folder}")
+    return folder, notes
 
 
 def _in_folder(folder: Path, name: str) -> Path:
@@ -127,21 +144,39 @@ def _in_folder(folder: Path, name: str) -> Path:
     return folder / name
 
 
-def _with_times(path: Path, number: int, row: Mapping[str, str]) -> Path:
-    """The path of the clip in a row, as an interval if the row has times."""
-    file = _in_folder(path.parent, row["path"])
-    texts = [row.get(name, "") for name in _TIMES]
+def _with_times(path: Path, number: int, row: Mapping[str, str], file: Path, table: Table) -> Path:
+    """The path of the clip in a row, as an interval if the row has times or frames.
+
+    Frames last from when the first to when the second is shown. Those of a file that cannot be read
+    are taken for
+    seconds: its clips are left out when they are read.
+    """
+    in_seconds = bool(table.names.keys() & set(_TIMES))
+    columns = _TIMES if in_seconds else _FRAMES
+    texts = [row.get(name, "") for name in columns]
     if not any(texts):
         return file
-    given = f"line {number}: start {texts[0]!r}, end {texts[1]!r}"
+    given = f"line {number}: {columns[0]} {texts[0]!r}, {columns[1]} {texts[1]!r}"
+    expected = (
+        "both in seconds, mm:ss or hh:mm:ss; or neither: the whole file"
+        if in_seconds
+        else "two frames from 0 on"
+    )
     try:
-        start, end = map(parse_time, texts)
+        start, end = map(parse_time if in_seconds else int, texts)
     except ValueError as error:
-        expected = "both in seconds, mm:ss or hh:mm:ss; or neither: the whole file"
         raise ClipError(path, given, f"expected {expected}") from error
-    if start >= end:
+    if not 0 <= start < end:
         raise ClipError(path, given, "expected a start before the end")
-    return with_interval(file, start, end)
+    if in_seconds:
+        return with_interval(file, start, end)
+    try:
+        bounds = frame_bounds(file)
+    except ClipError:
+        return with_interval(file, start, end)
+    if end >= len(bounds):
+        raise ClipError(path, f"{given} of {len(bounds) - 1} frames", "correct them")
+    return with_interval(file, bounds[int(start)], bounds[int(end)])
 
 
 def _check_overlaps(path: Path, lines: Mapping[Path, tuple[int, str]]) -> None:

@@ -35,13 +35,15 @@ _NAMES = {
         "end stop to ends stops endtime stoptime timeend timestop endsec stopsec endsecond "
         "endseconds endtimestamp stoptimestamp tend"
     ),
+    "start_frame": "startframe beginframe framestart startframes framebegin",
+    "end_frame": "endframe stopframe frameend endframes framestop",
     "split": "split subset partition datasplit splitname traintest",
     "recording": (
         "recording subject person group speaker participant actor performer signer patient individual "
         "subjectid personid groupid speakerid participantid actorid recordingid subjectname personname"
     ),
 }
-_MAY_BE_EMPTY = ("start", "end")
+_MAY_BE_EMPTY = ("start", "end", "start_frame", "end_frame")
 _FOLDS = "cross-validation makes its own (--folds); for a split of yours, name it train or test in a column split"
 _VIDEO = re.compile(rf"(?i)(.+?(?:{'|'.join(map(re.escape, sorted(SUFFIXES)))}))(?:\s+(.+))?")
 
@@ -61,15 +63,14 @@ class Table:
     header: Sequence[str]
     names: dict[str, str]
 
-    def notes(self) -> list[str]:
+    def notes(self, unused: Sequence[str] = ()) -> list[str]:
         """How columns of other names were understood, and which were ignored, a sentence each."""
         notes = []
-        if renamed := [
-            column for column, name in self.names.items() if _plain(name) != _plain(column)
-        ]:
-            written = ", ".join(self.names[column] for column in renamed)
+        used = {column: name for column, name in self.names.items() if column not in unused}
+        if renamed := [column for column, name in used.items() if _plain(name) != _plain(column)]:
+            written = ", ".join(used[column] for column in renamed)
             notes.append(f"columns {written} are read as {', '.join(renamed)}")
-        if ignored := [name for name in self.header if name and name not in self.names.values()]:
+        if ignored := [name for name in self.header if name and name not in used.values()]:
             folds = f"; {_FOLDS}" if "fold" in map(_plain, ignored) else ""
             notes.append(f"ignored columns: {', '.join(ignored)}{folds}")
         return notes
