@@ -12,7 +12,7 @@ from urllib.request import urlopen
 import pytest
 from commands import fails
 from fastapi.testclient import TestClient
-from serving import ADDRESS, save_model
+from serving import ADDRESS, OWN, save_model
 
 import onlooker
 from onlooker.serve.app import create_app
@@ -143,7 +143,7 @@ def test_the_command_serves_the_page_until_it_is_stopped(tmp_path: Path) -> None
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_model_is_taken_along_with_its_report(
+def test_a_model_is_renamed_taken_along_and_deleted(
     page: TestClient, settings: ServeSettings, tmp_path: Path
 ) -> None:
     (model,) = page.get("/api/state").json()["models"]
@@ -160,3 +160,31 @@ def test_a_model_is_taken_along_with_its_report(
     (tmp_path / "tiny.zip").write_bytes(packed.content)
     shutil.unpack_archive(tmp_path / "tiny.zip", tmp_path / "unpacked")
     assert onlooker.load(tmp_path / "unpacked").classes == ("clap", "nothing", "wave")
+
+    save_model(settings.runs, "other")
+    for name, status, code in (("../out", 422, "name_character"), ("other", 409, "class_exists")):
+        answer = page.patch(f"/api/models/{model['id']}", json={"name": name})
+        assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
+    assert (
+        page.patch(f"/api/models/{model['id']}", json={"name": "gestures of May"}).status_code
+        == 200
+    )
+    names = {each["name"]: each["id"] for each in page.get("/api/state").json()["models"]}
+    assert {*names} == {"other", "gestures of May"}
+    assert page.delete(f"/api/models/{names['gestures of May']}").status_code == 200
+    assert [path.name for path in settings.runs.iterdir()] == ["other"]
+    assert page.delete(f"/api/models/{names['gestures of May']}").status_code == 404
+
+
+def test_a_run_elsewhere_is_not_deleted(settings: ServeSettings, tmp_path: Path) -> None:
+    save_model(tmp_path, "mine")
+    (settings.runs / "link").symlink_to(tmp_path / "mine")
+    named = ServeSettings(tmp_path / "mine", settings.clips, settings.runs)
+    with TestClient(create_app(named), base_url=ADDRESS, headers=OWN) as client:
+        mine = client.get("/api/state").json()["models"][0]
+        for answer in (
+            client.delete(f"/api/models/{mine['id']}"),
+            client.patch(f"/api/models/{mine['id']}", json={"name": "yours"}),
+        ):
+            assert (answer.status_code, answer.json()["error"]["code"]) == (409, "model_elsewhere")
+    assert (tmp_path / "mine" / "model").is_dir()

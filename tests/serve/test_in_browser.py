@@ -174,7 +174,7 @@ def test_a_part_of_the_timeline_becomes_an_example(address: str, open_page: Open
     assert page.locator("[data-class=marked] img").count() == 0
 
 
-def test_a_model_is_taken_along_with_its_report(open_page: Open, tmp_path: Path):
+def test_a_model_is_renamed_and_deleted(open_page: Open, tmp_path: Path):
     save_model(tmp_path / "runs")
     (tmp_path / "runs" / "tiny" / "report.html").write_text("<p>of tiny</p>")
     with serving(tmp_path / "clips", tmp_path / "runs") as url:
@@ -185,6 +185,13 @@ def test_a_model_is_taken_along_with_its_report(open_page: Open, tmp_path: Path)
         with page.expect_download() as taken:
             page.click("text=Download")
         assert taken.value.suggested_filename == "tiny.zip"
+        page.once("dialog", lambda dialog: dialog.accept("gestures"))
+        page.click("text=Rename")
+        page.wait_for_selector(".model option:text-is('gestures')", state="attached")
+        page.once("dialog", lambda dialog: dialog.accept())
+        page.click(".model >> text=Delete")
+        page.wait_for_selector("text=There is no model yet")
+    assert [*(tmp_path / "runs").iterdir()] == []
 
 
 def test_a_look_goes_on_while_another_tab_is_shown_and_cancel_ends_it(

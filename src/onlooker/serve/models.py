@@ -3,6 +3,7 @@ in memory.
 """
 
 import hashlib
+import shutil
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -17,6 +18,7 @@ from onlooker.recognizer import Recognizer
 from onlooker.report.events import EventCurve
 from onlooker.run.record import REPORT
 from onlooker.serve.problem import Problem
+from onlooker.serve.project import new_name
 from onlooker.serve.settings import ServeSettings
 
 __all__ = ["Model", "Models", "find_model"]
@@ -85,6 +87,30 @@ class Models:
                 return self._load(model)
             except (ValueError, OSError, RuntimeError) as error:
                 raise Problem(422, "model_damaged", reason=error) from error
+
+    def rename(self, model_id: str, name: str) -> tuple[Path, Path]:
+        """Give the run of a model another name; its folder before and after.
+
+        Raises:
+            Problem: 404 if it was removed, 409 if it is not in the folder of runs or the name is
+                taken, 422 for a name that not every system can store.
+        """
+        run = self._own(model_id)
+        others = [path.name for path in self._runs.iterdir() if path != run]
+        target = run.with_name(new_name(name, others))
+        run.rename(target)
+        return run, target
+
+    def delete(self, model_id: str) -> None:
+        """Delete a model with its run; errors as for `rename`."""
+        shutil.rmtree(self._own(model_id))
+
+    def _own(self, model_id: str) -> Path:
+        """The run of a model, if it is a folder in that of the page's runs."""
+        run = self.get(model_id).run
+        if run.is_symlink() or run.parent.resolve() != self._runs.resolve():
+            raise Problem(409, "model_elsewhere", path=run)
+        return run
 
     def describe(self) -> list[dict[str, Any]]:
         """Plain values of all models that can be read, for JSON; no weights are loaded."""

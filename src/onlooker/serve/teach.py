@@ -48,6 +48,7 @@ Label = Annotated[str, Query(alias="class")]
 Recording = Annotated[str, Query(max_length=MAX_RECORDING)]
 Batch = Annotated[str, Query(max_length=40)]
 Target = Annotated[str, Body(alias="class", embed=True)]
+Text = Annotated[str, Body(embed=True)]
 Seconds = Annotated[float, Body(embed=True, ge=0, allow_inf_nan=False)]
 
 
@@ -162,7 +163,7 @@ def _hints(project: Project, counts: dict[str, int]) -> list[str]:
 
 
 def add_routes(app: FastAPI, teaching: Teaching) -> None:
-    """Everything of the tabs Teach and Correct, and the files of models."""
+    """Everything of the tabs Teach and Correct, and changes of models."""
     project = teaching.project
     training = teaching.training
     app.get("/api/project")(teaching.describe)
@@ -210,6 +211,7 @@ def add_routes(app: FastAPI, teaching: Teaching) -> None:
 
 def _add_models(app: FastAPI, teaching: Teaching) -> None:
     models = teaching.looks.models
+    training = teaching.training
 
     @app.get("/media/model/{model_id}.html")
     def report(model_id: str) -> FileResponse:
@@ -228,3 +230,15 @@ def _add_models(app: FastAPI, teaching: Teaching) -> None:
         return FileResponse(
             file, filename=f"{model.run.name}.zip", background=BackgroundTask(file.unlink)
         )
+
+    @app.patch("/api/models/{model_id}")
+    def rename(model_id: str, name: Text) -> dict[str, Any]:
+        training.check_idle()
+        training.follow_run(*models.rename(model_id, name))
+        return teaching.describe()
+
+    @app.delete("/api/models/{model_id}")
+    def delete(model_id: str) -> dict[str, Any]:
+        training.check_idle()
+        models.delete(model_id)
+        return teaching.describe()

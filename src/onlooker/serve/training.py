@@ -52,10 +52,19 @@ class Training:
         run = self.runs.resolve() / Path(name).name
         return run if name and find_model(run) else None
 
-    def check(self) -> None:
-        """Raise a Problem if a training runs already, or there are too few clips."""
+    def follow_run(self, run: Path, target: Path) -> None:
+        """Note that a run has another name."""
+        if self.project.notes.run == run.name:
+            self.project.remember(replace(self.project.notes, run=target.name))
+
+    def check_idle(self) -> None:
+        """Raise a Problem while a training runs."""
         if self.is_running:
             raise Problem(409, "training")
+
+    def check(self) -> None:
+        """Raise a Problem if a training runs already, or there are too few clips."""
+        self.check_idle()
         counts = self.project.counts()
         if len(counts) < _MIN_CLASSES:
             raise Problem(

@@ -7,7 +7,7 @@ import { announce, button, errorCard, fileButton, h, percent, show, t, takeDrops
 import { LiveView } from "./live.js";
 import { ClipList } from "./look_list.js";
 import { drawnControls } from "./overlay.js";
-import { modelFiles } from "./models.js";
+import { modelActions } from "./models.js";
 import { LookResult } from "./result.js";
 
 const drawn = { heat: 0.75, box: true };
@@ -71,7 +71,7 @@ export class Look {
     const fill = () => show(about,
       h("ul.chips", { "aria-label": t("look.classes") }, this.model.classes.map((name) => h("li", {}, spoken(name)))),
       this.model.expected && h("p.hint", {}, t("models.expected", this.model)),
-      modelFiles(this.model));
+      modelActions(this.model, this.page, () => { this.page.parts.teach.training.trained = null; this.start(); }));
     fill();
     return h("section.model", {}, this.modelSelect(fill), about);
   }
