@@ -85,19 +85,27 @@ def test_a_name_that_is_taken_is_refused_and_colors_stay(clips: Path, open_page:
         assert page.locator(".toast").count() == 3, "messages do not pile up"
 
 
-def test_people_are_kept_and_the_same_file_is_named(clips: Path, open_page: Open):
-    (clips / "recordings.csv").write_text(
-        "clip,recording\n"
-        + "".join(
-            f"{label}/0{n}.mp4,{who}\n"
-            for label in ("left", "up")
-            for n, who in enumerate(("Anna", "Ben", "Ben"))
-        )
+def test_recordings_of_a_folder_and_people_are_kept_and_the_same_file_is_named(
+    clips: Path, open_page: Open, tmp_path: Path
+):
+    shutil.copytree(clips, tmp_path / "more")
+    rows = "".join(
+        f"{label}/0{n}.mp4;{who}\n"
+        for label in ("left", "up")
+        for n, who in enumerate(("Anna", "Ben", "Ben"))
     )
-    with serving(clips, clips.parent / "runs") as url:
+    (tmp_path / "more" / "recordings.csv").write_text(f"Clip;Person\n{rows}")
+    with serving(tmp_path / "mine", tmp_path / "runs") as url:
         page = open_page(f"{url}#teach", errors_expected=True, reduced_motion="reduce")
+        page.set_input_files("input[webkitdirectory]", tmp_path / "more")
         for label in ("left", "up"):
             count(page, label, 3)
+        assert page.locator(".toast:has-text('ignored')").count() == 0
+        known = {
+            clip.path.relative_to(tmp_path / "mine").as_posix(): clip.recording
+            for clip in find_clips(tmp_path / "mine")
+        }
+        assert known == dict(line.split(";") for line in rows.splitlines())
         drop(page, "[data-class=up]", clips / "left" / "00.mp4", "again.mp4")
         page.wait_for_selector(".toast:has-text('The same file as 00.mp4 of left')")
         count(page, "up", 3)
@@ -107,7 +115,7 @@ def test_people_are_kept_and_the_same_file_is_named(clips: Path, open_page: Open
         page.fill("dialog input", "Carla")
         page.keyboard.press("Tab")
         page.wait_for_selector(".toast:has-text('02.mp4 is of Carla now')")
-        assert {clip.recording for clip in find_clips(clips)} == {
+        assert {clip.recording for clip in find_clips(tmp_path / "mine")} == {
             "Anna",
             "Ben",
             "Carla",

@@ -318,6 +318,17 @@ def test_clips_of_one_sitting_or_person_are_one_recording(
     assert (settings.clips / "recordings.csv").read_text() == "clip,place\n"
 
 
+def test_a_list_of_recordings_is_read_as_training_reads_it(page: TestClient) -> None:
+    def read(content: bytes) -> Any:
+        return page.post("/api/project/recordings", content=content).json()
+
+    assert read("\ufeffClip;Recording\r\nwave/1.mp4;Anna\r\nclap/2.mp4;Ben\r\n".encode()) == {
+        "wave/1.mp4": "Anna",
+        "clap/2.mp4": "Ben",
+    }
+    assert "no column recording" in read(b"clip,place\na/1.mp4,hall\n")["error"]["found"]
+
+
 EVENTS = ("open", "os.listdir", "os.scandir", "os.rename", "os.remove")
 calls: list[str] | None = None
 

@@ -55,6 +55,7 @@ __all__ = [
     "clip_id",
     "file_name",
     "new_name",
+    "read_recordings",
 ]
 
 STORE = ".onlooker"  # the hidden folder in which the page keeps what belongs to the project
@@ -314,7 +315,7 @@ class Project:
         """The recordings of clips, by their paths relative to the folder; a Problem 422 if the list
         cannot be read.
         """
-        rows = _read_recordings(self.folder / RECORDINGS)
+        rows = read_recordings(self.folder / RECORDINGS)
         return {
             row["clip"]: row["recording"] for row in rows if not row["clip"].startswith(f"{TRASH}/")
         }
@@ -340,7 +341,7 @@ class Project:
         """Make a clip part of a recording, so that no split divides it; a new list names every
         clip.
         """
-        rows = _read_recordings(self.folder / RECORDINGS)
+        rows = read_recordings(self.folder / RECORDINGS)
         rows = rows or [
             {"clip": other.relative, "recording": other.relative} for other in self.all_clips()
         ]
@@ -570,7 +571,7 @@ def _check_inside(folder: Path, path: Path) -> None:
         )
 
 
-def _read_recordings(path: Path) -> list[Row]:
+def read_recordings(path: Path) -> list[Row]:
     """The rows of a list of recordings, if there is one; a Problem 422 if training could not read
     it.
     """
@@ -590,7 +591,7 @@ def _rename_in_recordings(folder: Path, source: str, target: str) -> None:
     The row of a deleted clip goes to the trash with it, so that a clip that gets its name does not
     share its row. A new clip becomes its own recording.
     """
-    rows = _read_recordings(folder / RECORDINGS)
+    rows = read_recordings(folder / RECORDINGS)
     if not rows:
         return
     moved = [row for row in rows if f"{row['clip']}/".startswith(f"{source}/")]

@@ -26,7 +26,7 @@ from onlooker.serve.settings import ServeSettings, is_loopback
 __all__ = ["Guard"]
 
 # addresses whose request bodies are clips
-UPLOADS = ("/api/look", "/api/project/clips", f"{API}/predict")
+UPLOADS = ("/api/look", "/api/project/clips", "/api/project/recordings", f"{API}/predict")
 _MAX_JSON = 64_000  # bytes of any other request body
 _STALLED = 30  # seconds without any byte of a body
 _HOST = re.compile(r"(\[[0-9a-f:.]{2,45}\]|[a-z0-9.-]{1,253})(:\d{1,5})?", re.IGNORECASE)

@@ -20,7 +20,7 @@ from onlooker.serve.look import Looks
 from onlooker.serve.media import Previews, convert, receive
 from onlooker.serve.models import find_model
 from onlooker.serve.problem import Problem, t
-from onlooker.serve.project import MAX_RECORDING, Project, clip_id
+from onlooker.serve.project import MAX_RECORDING, Project, clip_id, read_recordings
 from onlooker.serve.training import Training
 from onlooker.video.reader import SUFFIXES
 
@@ -199,6 +199,12 @@ def add_routes(app: FastAPI, teaching: Teaching) -> None:
         folder = await run_in_threadpool(project.incoming)
         async with receive(request, folder) as (file, name):
             return await run_in_threadpool(teaching.add, label, file, name, batch, recording)
+
+    @app.post("/api/project/recordings")
+    async def read_list(request: Request) -> dict[str, str]:
+        async with receive(request, teaching.looks.folder) as (file, _):
+            rows = await run_in_threadpool(read_recordings, file)
+        return {row["clip"]: row["recording"] for row in rows}
 
     @app.get("/api/project/clips/{clip_id}/recording")
     def recording_of(clip_id: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import { button, complain, errorText, fileButton, h, patch, rich, show, t, takeD
 import { LiveView } from "./live.js";
 import { Recorder } from "./recorder.js";
 import { Training } from "./training.js";
-import { chosenFiles, droppedFiles, placed, Uploads } from "./uploads.js";
+import { chosenFiles, droppedFiles, listedRecordings, placed, Uploads } from "./uploads.js";
 
 const SITTING = 30 * 60 * 1000; // ms without a recording, after which the next one is of another sitting
 
@@ -159,17 +159,19 @@ export class Teach {
   async drop(transfer, label) { this.addFiles(await droppedFiles(transfer), label); }
 
   /** Adds files to a class, or, without one, each to that of its folder, whose files that are no videos are ignored. */
-  addFiles(all, label) {
+  async addFiles(all, label) {
     const { state: { endings, hidden }, project: { classes } } = this.page;
     const files = all.map(({ file, path }) => ({ file, path, folders: path.split("/").slice(0, -1) }))
       .filter(({ path }) => !path.split("/").some((name) => name.startsWith(".") || hidden.includes(name)));
     const isVideo = ({ name }) => endings.some((ending) => name.toLowerCase().endsWith(ending));
+    const recordings = await listedRecordings(files).catch((error) => { complain(error); return {}; });
+    const others = files.filter(({ file }) => file.name.toLowerCase() !== "recordings.csv");
     const [clips, ignored] = [true, false].map((wanted) =>
-      files.filter(({ file, folders }) => (!folders.length || isVideo(file)) === wanted));
+      others.filter(({ file, folders }) => (!folders.length || isVideo(file)) === wanted));
     const names = ignored.slice(0, 3).map(({ path }) => path).concat(ignored.length > 3 ? "…" : []).join(", ");
     if (ignored.length) toast(t("teach.ignored", { count: ignored.length, names }));
     const items = placed(clips, classes.map(({ name }) => name), label).filter((item) => item.label)
-      .map((item) => ({ ...item, recording: item.recording || this.who.value.trim() }));
+      .map((item) => ({ ...item, recording: recordings[item.path] ?? (item.recording || this.who.value.trim()) }));
     if (clips.length && !items.length) { toast(t("teach.loose"), { error: true }); return; }
     this.uploads.add(items);
   }

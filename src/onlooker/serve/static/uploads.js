@@ -28,6 +28,17 @@ async function walk(entry, folder) {
 export const chosenFiles = (input) =>
   [...input.files].map((file) => ({ file, path: file.webkitRelativePath || file.name }));
 
+/** The recordings that files named recordings.csv give to clips, by the path of the clip. */
+export async function listedRecordings(files) {
+  const recordings = {};
+  for (const { file, path } of files) {
+    if (file.name.toLowerCase() !== "recordings.csv") continue;
+    const listed = await upload("/api/project/recordings", file, file.name);
+    for (const [clip, name] of Object.entries(listed)) recordings[path.slice(0, -file.name.length) + clip] = name;
+  }
+  return recordings;
+}
+
 /** Class and recording of each file of dropped folders; folders within that of a class are recordings, as of people. */
 export function placed(clips, known, label) {
   const tops = [...new Set(clips.map(({ folders }) => folders[0]))];
@@ -39,9 +50,9 @@ export function placed(clips, known, label) {
     return seconds((own) => own === top).some((name) => name && others.includes(name)) && !SPLIT.test(top) ? 0 : 1;
   };
   const at = new Map(tops.map((top) => [top, classAt(top)]));
-  return clips.map(({ file, folders }) => {
+  return clips.map(({ file, path, folders }) => {
     const k = Math.min(at.get(folders[0]), folders.length - 1);
-    return { file, name: file.name, label: label ?? folders[k], recording: folders.slice(k + 1).join("/") };
+    return { file, name: file.name, path, label: label ?? folders[k], recording: folders.slice(k + 1).join("/") };
   });
 }
 
