@@ -170,7 +170,7 @@ def test_a_disk_that_is_full_changes_nothing(
     version = project.version
 
     patched = {
-        "renames": "onlooker.serve.project._rename",
+        "renames": "onlooker.serve.project._make_moves",
         "recordings": "onlooker.serve.project.write_csv",
     }
     with monkeypatch.context() as patch:

@@ -2,7 +2,7 @@
 until the server ends.
 
 Clips are files, known by their inodes, which stay the same when they are moved. What else the page
-knows of them is in a file in the hidden folder of the project. Every change is a rename
+knows of them is in a file in the hidden folder of the project. Every change is a list of renames
 within the folder: deleted files go to `.onlooker/trash`, new ones come from there. The trash is
 emptied at the next start. Requests list the class folders, which other programs may change, too.
 """
@@ -261,7 +261,7 @@ class Project:
         name = self._new_class(name)
         self.incoming()
         (self.folder / name).mkdir()
-        self._do(t("change.add_class", name=name), None, new_class=name)
+        self._do(t("change.add_class", name=name), [], new_class=name)
 
     def rename_class(self, name: str, to: str) -> None:
         """Give a class another name; errors as for `add_class`, and a Problem 404 if there is no
@@ -269,12 +269,12 @@ class Project:
         """
         self._require_class(name)
         if (to := self._new_class(to, besides=name)) != name:
-            self._do(t("change.rename_class", name=name, to=to), (name, to))
+            self._do(t("change.rename_class", name=name, to=to), [(name, to)])
 
     def delete_class(self, name: str) -> None:
         """Remove a class with all its clips; a Problem 404 if there is none."""
         self._require_class(name)
-        self._do(t("change.delete_class", name=name), (name, self._trash()))
+        self._do(t("change.delete_class", name=name), [(name, self._trash())])
 
     def check_new(self, file: Path) -> None:
         """Raise a Problem 409 if a clip of the project has the content of this file."""
@@ -306,7 +306,7 @@ class Project:
                 label = new_class = self._new_class(label)
             target = self._free(label, name)
             text = t("change.add_clip", name=Path(target).name, label=label)
-            self._do(text, (f"{TRASH}/{file.name}", target), new_class=new_class, batch=batch)
+            self._do(text, [(f"{TRASH}/{file.name}", target)], new_class=new_class, batch=batch)
             if recording:
                 self._join(target, recording)
             return self.clip(clip_id((self.folder / target).stat()))
@@ -357,16 +357,16 @@ class Project:
         self._require_class(label)
         name = clip.path.name
         if clip.label == label:
-            self._do(t("change.confirm", name=name, label=label), None, confirmed=clip_id)
+            self._do(t("change.confirm", name=name, label=label), [], confirmed=clip_id)
         else:
             text = t("change.move_clip", name=name, label=clip.label, to=label)
-            self._do(text, (clip.relative, self._free(label, name)), confirmed=clip_id)
+            self._do(text, [(clip.relative, self._free(label, name))], confirmed=clip_id)
 
     def delete_clip(self, clip_id: str) -> None:
         """Remove a clip; a Problem 404 if there is none."""
         clip = self.clip(clip_id)
         text = t("change.delete_clip", name=clip.path.name, label=clip.label)
-        self._do(text, (clip.relative, self._trash(clip.path.suffix)))
+        self._do(text, [(clip.relative, self._trash(clip.path.suffix))])
 
     def undo(self) -> None:
         """Undo the last change, or the changes of the last batch.
@@ -468,7 +468,7 @@ class Project:
     def _do(
         self,
         text: str,
-        move: Move | None,
+        moves: Sequence[Move],
         confirmed: str | None = None,
         new_class: str | None = None,
         batch: str = "",
@@ -479,9 +479,8 @@ class Project:
             confirmed: the clip whose label it confirms.
             new_class: the class that it has made.
         """
-        self._make(move, confirmed)
-        back = move[::-1] if move else None
-        undo = partial(self._undo, back, confirmed, new_class)
+        self._make(moves, confirmed)
+        undo = partial(self._undo, _backwards(moves), confirmed, new_class)
         self._note(text, undo, batch)
 
     def _note(self, text: str, undo: Callable[[], None], batch: str = "") -> None:
@@ -494,27 +493,26 @@ class Project:
         self.version += 1
         self.refresh()
 
-    def _make(self, move: Move | None, confirmed: str | None, is_undone: bool = False) -> None:
-        """Rename, and note it; if that fails, everything is as before."""
-        if move:
-            _rename(self.folder, *move)
+    def _make(self, moves: Sequence[Move], confirmed: str | None, is_undone: bool = False) -> None:
+        """Make renames, and note them; if that fails, everything is as before."""
+        _check_moves(self.folder, moves)
         try:
-            if move:
-                _rename_in_recordings(self.folder, *move)
+            _make_moves(self.folder, moves)
+            _follow_moves(self.folder, moves)
             if confirmed:
                 others = [clip for clip in self.notes.confirmed if clip != confirmed]
                 now = others if is_undone else [*others, confirmed]
                 self.remember(replace(self.notes, confirmed=now))
-        except Exception:  # such as a full disk
-            if move:
-                _rename(self.folder, *move[::-1])
+        except Exception:  # such as a file that another program has open, or a full disk
+            with suppress(OSError, ValueError):
+                _make_moves(self.folder, _backwards(moves))
             raise
 
-    def _undo(self, move: Move | None, confirmed: str | None, new_class: str | None) -> None:
-        """Undo a change by this rename, and remove the class that it has made, unless another
+    def _undo(self, moves: Sequence[Move], confirmed: str | None, new_class: str | None) -> None:
+        """Undo a change by these renames, and remove the class that it has made, unless another
         program has put files there.
         """
-        self._make(move, confirmed, is_undone=True)
+        self._make(moves, confirmed, is_undone=True)
         if new_class:
             with suppress(OSError):
                 (self.folder / new_class).rmdir()
@@ -543,24 +541,40 @@ class Project:
         return next(path for path in numbered if not (self.folder / path).exists())
 
 
-def _rename(folder: Path, source: str, target: str) -> None:
-    """Rename a clip or class.
+def _check_moves(folder: Path, moves: Sequence[Move]) -> None:
+    """Check renames before they are made.
 
     Raises:
-        FileNotFoundError: it does not exist.
-        Problem: 409 if the target exists.
+        FileNotFoundError: a source does not exist.
+        Problem: 409 if a target exists.
+    """
+    sources = {source for source, _ in moves}
+    for source, target in moves:
+        if not (folder / source).exists():
+            raise FileNotFoundError(f"{source} is not there any more")
+        if (folder / target).exists() and target not in sources:
+            raise Problem(409, "in_the_way", name=printable(target))
+
+
+def _make_moves(folder: Path, moves: Sequence[Move]) -> None:
+    """Make the renames that have not been made.
+
+    Raises:
         ValueError: a path is not within the folder, or behind a link that leads out of it.
     """
-    start = folder / source
-    end = folder / target
-    if not start.exists():
-        raise FileNotFoundError(f"{source} is not there any more")
-    if end.exists():
-        raise Problem(409, "in_the_way", name=printable(target))
-    _check_inside(folder, start)
-    _check_inside(folder, end)
-    end.parent.mkdir(parents=True, exist_ok=True)
-    start.rename(end)
+    for source, target in moves:
+        start = folder / source
+        end = folder / target
+        if start.exists() and not end.exists():
+            _check_inside(folder, start)  # just before: an earlier rename may have moved a link
+            _check_inside(folder, end)
+            end.parent.mkdir(parents=True, exist_ok=True)
+            start.rename(end)
+
+
+def _backwards(moves: Sequence[Move]) -> list[Move]:
+    """The renames that undo renames."""
+    return [(target, source) for source, target in reversed(moves)]
 
 
 def _check_inside(folder: Path, path: Path) -> None:
@@ -585,20 +599,23 @@ def read_recordings(path: Path) -> list[Row]:
         raise Problem(422, "recordings_damaged", reason=error.found) from error
 
 
-def _rename_in_recordings(folder: Path, source: str, target: str) -> None:
-    """Rename a clip or class in the list of recordings, if there is one.
+def _follow_moves(folder: Path, moves: Sequence[tuple[str, str]]) -> None:
+    """Rewrite the list of recordings, if there is one.
 
-    The row of a deleted clip goes to the trash with it, so that a clip that gets its name does not
-    share its row. A new clip becomes its own recording.
+    Args:
+        moves: renames of clips and class folders. The rows of deleted clips go to the trash with
+            them, so that a clip that gets the name of a deleted one does not share its row. A new
+            clip becomes its own recording.
     """
     rows = read_recordings(folder / RECORDINGS)
     if not rows:
         return
-    moved = [row for row in rows if f"{row['clip']}/".startswith(f"{source}/")]
-    for row in moved:
-        row["clip"] = target + row["clip"][len(source) :]
-    if not moved and "/" in target and not target.startswith("."):
-        rows.append({"clip": target, "recording": target})
+    for source, target in moves:
+        moved = [row for row in rows if f"{row['clip']}/".startswith(f"{source}/")]
+        for row in moved:
+            row["clip"] = target + row["clip"][len(source) :]
+        if not moved and "/" in target and not target.startswith("."):
+            rows.append({"clip": target, "recording": target})
     _write_rows(folder / RECORDINGS, rows)
 
 
