@@ -1,5 +1,5 @@
-"""Changes of a project in a real browser: undo in messages and by keyboard, recordings, the
-same file.
+"""Changes of a project in a real browser: undo in messages and by keyboard, merging, recordings,
+the same file.
 """
 
 import shutil
@@ -60,7 +60,7 @@ def test_deleting_says_so_and_is_undone_from_the_message_and_the_keyboard(
         page.wait_for_selector("[data-class=new]")
 
 
-def test_a_name_that_is_taken_is_refused_and_colors_stay(clips: Path, open_page: Open):
+def test_a_name_that_is_taken_offers_to_merge_and_colors_stay(clips: Path, open_page: Open):
     color = "getComputedStyle(document.querySelector('[data-class=%s]')).borderLeftColor"
     with serving(clips, clips.parent / "runs") as url:
         page = open_page(f"{url}#teach", errors_expected=True, reduced_motion="reduce")
@@ -77,7 +77,10 @@ def test_a_name_that_is_taken_is_refused_and_colors_stay(clips: Path, open_page:
         assert [page.evaluate(color % name) for name in ("left", "above")] == colors
         page.fill("[data-class=above] .class-name", "Left")
         page.keyboard.press("Enter")
-        page.wait_for_selector(".toast:has-text('left exists')")
+        page.click(".toast button:text-is('Merge')")
+        count(page, "left", 6)
+        assert page.locator("[data-class=above]").count() == 0
+        page.click(".toast >> text=Undo")
         count(page, "above", 3)
         page.evaluate(
             "import('/static/dom.js').then(({ toast }) => ['1', '2', '3', '4', '5'].forEach((n) => toast(n)))"

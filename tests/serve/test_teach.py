@@ -329,6 +329,25 @@ def test_a_list_of_recordings_is_read_as_training_reads_it(page: TestClient) -> 
     assert "no column recording" in read(b"clip,place\na/1.mp4,hall\n")["error"]["found"]
 
 
+def test_two_classes_are_merged_and_divided_again(
+    page: TestClient, make_clip: Make, settings: ServeSettings
+) -> None:
+    for number, label in enumerate(("wave", "waving", "waving")):
+        upload(page, label, make_clip("1.mp4", frames=10 + number), recording=label)
+    before = names(describe(page))
+    project = change(page, "merge_class", name="waving", to="wave")
+    assert {label: sorted(of) for label, of in names(project).items()} == {
+        "wave": ["1-2.mp4", "1-3.mp4", "1.mp4"]
+    }
+    assert sorted(str(clip.recording) for clip in find_clips(settings.clips, 1)) == [
+        "wave",
+        "waving",
+        "waving",
+    ]
+    assert project["undo"] == "merge waving into wave"
+    assert names(change(page, "undo")) == before
+
+
 EVENTS = ("open", "os.listdir", "os.scandir", "os.rename", "os.remove")
 calls: list[str] | None = None
 
@@ -390,3 +409,5 @@ def test_a_request_of_a_project_with_thousands_of_clips_costs_what_it_costs_with
         before, events_before = counted[20][name]
         assert count <= before + 2, name
         assert len(events) <= len(events_before) + 2, (name, events)
+    listed = {event for event in counted[4000]["project"][1] if event.startswith("os.scandir")}
+    assert listed == {f"os.scandir {settings.clips}"}, "classes are listed, but no clips"

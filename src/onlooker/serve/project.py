@@ -16,7 +16,7 @@ import shutil
 import time
 import unicodedata
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
@@ -270,6 +270,18 @@ class Project:
         self._require_class(name)
         if (to := self._new_class(to, besides=name)) != name:
             self._do(t("change.rename_class", name=name, to=to), [(name, to)])
+
+    def merge_class(self, name: str, to: str) -> None:
+        """Move the clips of a class to another one, and remove it; a Problem 404 if one of them is
+        not there.
+        """
+        self._require_class(name)
+        self._require_class(to)
+        sources: dict[str, str] = {}
+        for clip in self.clips(name):
+            sources[self._free(to, clip.path.name, sources)] = clip.relative
+        moves = [(source, target) for target, source in sources.items()]
+        self._do(t("change.merge_class", name=name, to=to), [*moves, (name, self._trash())])
 
     def delete_class(self, name: str) -> None:
         """Remove a class with all its clips; a Problem 404 if there is none."""
@@ -535,10 +547,12 @@ class Project:
             raise Problem(409, "in_the_way", name=printable(name))
         return name
 
-    def _free(self, label: str, name: str) -> str:
+    def _free(self, label: str, name: str, taken: Container[str] = ()) -> str:
         """A free path for a clip in a class, with its name or a similar one."""
         numbered = (f"{label}/{file_name(name, number)}" for number in itertools.count(1))
-        return next(path for path in numbered if not (self.folder / path).exists())
+        return next(
+            path for path in numbered if path not in taken and not (self.folder / path).exists()
+        )
 
 
 def _check_moves(folder: Path, moves: Sequence[Move]) -> None:

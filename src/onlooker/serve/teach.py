@@ -38,6 +38,7 @@ _CACHED = {"Cache-Control": "private, max-age=3600"}
 Change = Literal[
     "add_class",
     "rename_class",
+    "merge_class",
     "delete_class",
     "set_label",
     "set_recording",

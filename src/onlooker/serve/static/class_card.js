@@ -1,7 +1,7 @@
 // The card of a class in Teach: its name, which can be changed, and its clips; takes files and clips that are dropped.
 
 import { colorOf, rememberRenamed, spoken } from "./colors.js";
-import { button, fileButton, h, t, takeDrops, VIDEOS } from "./dom.js";
+import { button, complain, fileButton, h, t, takeDrops, toast, VIDEOS } from "./dom.js";
 import { chosenFiles } from "./uploads.js";
 import { clipDialog, Wall } from "./wall.js";
 
@@ -43,7 +43,8 @@ export class ClassCard {
     const { name, teach } = this;
     const to = className(title.value);
     const chosen = teach.chosen === name;
-    if (!to || to === name || !await this.page.change("rename_class", { name, to })) {
+    const refused = (error) => (error.code === "class_exists" ? this.offerMerge(to) : complain(error));
+    if (!to || to === name || !await this.page.change("rename_class", { name, to }, refused)) {
       title.value = name;
       return;
     }
@@ -51,6 +52,18 @@ export class ClassCard {
     this.page.setProject(this.page.project); // in its color
     teach.uploads.rename(name, to);
     if (chosen) teach.choose(to);
+  }
+
+  /** Asks whether the class becomes part of the one that has the name already. */
+  offerMerge(text) {
+    const { name, page, teach } = this;
+    const same = (each) => each.toLowerCase() === text.toLowerCase();
+    const to = page.project.classes.map((each) => each.name).find((each) => each !== name && same(each)) ?? text;
+    const merge = async () => {
+      const told = t("told.merged", { name: spoken(name), to: spoken(to) });
+      if (await page.changeAndTell(told, "merge_class", { name, to })) teach.uploads.rename(name, to);
+    };
+    toast(t("class.exists", { name: spoken(name), to: spoken(to) }), { action: [t("class.merge"), merge] });
   }
 
   async remove() {
