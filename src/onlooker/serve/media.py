@@ -104,7 +104,8 @@ class Previews:
         convert(file, max_seconds, copy=copy, still=copy.with_suffix(".jpg"), unless_playable=True)
 
     def still(self, clip_id: str) -> Path:
-        """The frame in the middle of a clip, a small JPEG; errors as of `convert`.
+        """The frame of a clip that differs most from the one before it, a small JPEG; errors as of
+        `convert`.
 
         Previews are made again if the file was moved meanwhile, as when its class is renamed.
         """

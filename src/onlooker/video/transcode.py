@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import av
-from av.video.frame import VideoFrame
+import numpy as np
 from PIL import Image
 
 from onlooker.base.files import atomic_file
@@ -28,6 +28,7 @@ from onlooker.video.decode import (
     read_packets,
 )
 from onlooker.video.reader import VideoReader
+from onlooker.video.resize import Pixels
 from onlooker.video.safe import TooLongError, answers
 from onlooker.video.write import Recording
 
@@ -76,7 +77,7 @@ def transcode(
         path: a video file, or a folder of numbered images.
         copy: a new file, .mp4: H.264, its longer side at most 1280 pixels, every frame with its
         time.
-        still: a file for a small JPEG: the frame in the middle.
+        still: a file for a small JPEG: the frame that differs most from the one before it.
         unless_playable: write the copy only if browsers do not play the file itself.
 
     Yields:
@@ -90,21 +91,28 @@ def transcode(
     playable, duration, claimed = _header(path)
     if unless_playable and playable:
         copy = None
-    convert = Converter(path, _COPY_SIDE)
+    side = _COPY_SIDE if copy else _STILL_SIDE if still else None
+    largest = -1.0  # change of a frame
+    before = np.zeros((), np.int16)
     with ExitStack() as opened:
         recording = opened.enter_context(Recording(copy)) if copy else None
-        for index, (seconds, frame) in enumerate(_decoded(path)):
+        for index, (seconds, width, height, image) in enumerate(_decoded(path, side)):
             if seconds > max_seconds:
                 raise TooLongError(f"{path}: longer than {max_seconds:g} s; cut it")
+            # sound begins before: players differ in where
+            if recording and index == 0 and seconds > _LATE:
+                recording.add(np.asarray(image), 0)
             if recording:
-                # sound begins before: players differ in where
-                if index == 0 and seconds > _LATE:
-                    recording.add(convert(frame), 0)
-                recording.add(convert(frame), seconds)
-            if index <= claimed // 2:
-                middle = frame
-            size = frame.width, frame.height
-            width, height = size[::-1] if orientation(frame)[0] else size
+                recording.add(np.asarray(image), seconds)
+            if still and image:
+                small = image.copy()
+                small.thumbnail((_STILL_SIDE, _STILL_SIDE))
+                gray = np.asarray(small.convert("L"), np.int16)
+                change = float(np.abs(gray - before).mean()) if index else 0.0
+                before = gray
+                if change > largest:
+                    largest = change
+                    chosen = small
             facts = VideoFacts(
                 seconds + duration, index + 1, width, height, playable, max(claimed, index + 1)
             )
@@ -112,10 +120,9 @@ def transcode(
                 yield facts
         if facts.frames < 2:
             raise ClipError(path, "a single frame", "give a video of at least 2")
-    if still:
+    if still and chosen:
         with atomic_file(still) as file:
-            image = Image.fromarray(Converter(path, _STILL_SIDE)(middle))
-            image.save(file, "jpeg", quality=_STILL_QUALITY)
+            chosen.save(file, "jpeg", quality=_STILL_QUALITY)
     yield replace(facts, damaged=facts.frames < _WHOLE * facts.claimed)
 
 
@@ -125,27 +132,28 @@ def safe_transcode(path: Path, **options: Any) -> Iterator[VideoFacts]:
         yield VideoFacts(**answer)
 
 
-def _decoded(path: Path) -> Iterator[tuple[float, VideoFrame]]:
-    """The seconds and the frames of a video."""
-    if _is_file(path):
-        for _, seconds, frame in decode_file(path):
-            yield seconds, frame
-    else:
+def _decoded(path: Path, side: int | None) -> Iterator[tuple[float, int, int, Image.Image | None]]:
+    """Of each frame: seconds, width and height, and an image whose longer side is at most `side`,
+    if any.
+    """
+    if os.path.isdir(path) or file_of(path) != path:
         for _, seconds, pixels in VideoReader(path):
-            yield seconds, VideoFrame.from_ndarray(pixels)
-
-
-def _is_file(path: Path) -> bool:
-    """Whether a path is a file, not an image sequence or a part."""
-    return not os.path.isdir(path) and file_of(path) == path
+            yield seconds, pixels.shape[1], pixels.shape[0], _image(pixels, side) if side else None
+        return
+    convert = Converter(path, side)
+    for _, seconds, frame in decode_file(path):
+        height, width = (
+            (frame.width, frame.height) if orientation(frame)[0] else (frame.height, frame.width)
+        )
+        yield seconds, width, height, _image(convert(frame), side) if side else None
 
 
 def _header(path: Path) -> tuple[bool, float, int]:
     """What the header says: whether browsers play the file itself, the seconds of a frame, and the
     number of frames.
     """
-    if not _is_file(path):
-        return False, 1 / RATE, len(VideoReader(path))
+    if os.path.isdir(path) or file_of(path) != path:
+        return False, 1 / RATE, 0
     with open_video(path) as (container, stream):
         context = stream.codec_context
         start = (container.start_time or 0) / av.time_base
@@ -163,3 +171,9 @@ def _header(path: Path) -> tuple[bool, float, int]:
             transposed, right, down = orientation(first)
             playable = playable and (right * down < 0) == transposed  # only some browsers mirror
         return playable, 1 / rate, claimed
+
+
+def _image(pixels: Pixels, side: int) -> Image.Image:
+    image = Image.fromarray(pixels)
+    image.thumbnail((side, side))
+    return image
