@@ -1,5 +1,8 @@
-"""Arrays are computed once per key by one process, and are read only if complete."""
+"""Arrays are computed once per key by one process, are read only if complete, and are removed
+beyond the limit.
+"""
 
+import time
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -8,7 +11,7 @@ import numpy as np
 import pytest
 
 from onlooker.base.files import NotWritableError
-from onlooker.data.array_cache import ArrayCache, default_cache, is_whole
+from onlooker.data.array_cache import ArrayCache, default_cache, is_whole, parse_size
 
 ROWS = np.arange(24, dtype=np.float32).reshape(4, 3, 2)
 
@@ -83,6 +86,69 @@ def test_an_interrupted_computation_leaves_no_files(
     with pytest.raises(ZeroDivisionError):
         cache.get({"a": 1}, lambda: ROWS)
     assert names(cache) == []
+
+
+def fill(cache: ArrayCache, *numbers: int) -> None:
+    for number in numbers:
+        # 1,000 bytes with header and checksum
+        cache.get({"number": number}, lambda: np.zeros((1, 858), np.uint8))
+        time.sleep(0.01)  # file systems keep times of a few milliseconds
+
+
+def stored(cache: ArrayCache) -> list[int]:
+    return [number for number in range(9) if cache.file({"number": number}).exists()]
+
+
+def test_beyond_the_limit_the_least_recently_used_entries_are_removed(tmp_path: Path) -> None:
+    cache = ArrayCache(tmp_path, limit=3_000)
+    fill(cache, 0, 1, 2)
+    assert sum(file.stat().st_size for file in tmp_path.glob("*.npy")) == 3_000
+    fill(cache, 0, 3)  # 0 is used again
+    assert stored(cache) == [0, 2, 3]
+    fill(cache, 4, 5, 6)
+    assert stored(cache) == [4, 5, 6]
+    cache.limit = 1_500
+    cache.prune()
+    assert stored(cache) == [6]
+    cache.limit = 10
+    cache.prune()
+    assert stored(cache) == [6], "the newest one is in use"
+    cache.limit = None
+    fill(cache, 0, 1, 2)
+    cache.prune()
+    assert stored(cache) == [0, 1, 2, 6]
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("20GB", 20 * 10**9),
+        ("1.5 tb", 1_500 * 10**9),
+        ("500MB", 5 * 10**8),
+        ("7", 7),
+        ("0", 0),
+        ("none", None),
+    ],
+)
+def test_sizes_with_units_are_parsed(text: str, size: int | None) -> None:
+    assert parse_size(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "GB", "-1GB", "20 GiB", "many", "1e9"])
+def test_an_invalid_size_is_an_error(text: str) -> None:
+    with pytest.raises(
+        ValueError, match=f"cache limit is '{text}', expected a size such as 500MB or 20GB, or none"
+    ):
+        parse_size(text)
+
+
+def test_the_limit_of_the_users_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ONLOOKER_CACHE_LIMIT", raising=False)
+    assert ArrayCache.for_user(tmp_path).limit == 20 * 10**9
+    monkeypatch.setenv("ONLOOKER_CACHE_LIMIT", "3MB")
+    assert ArrayCache.for_user(tmp_path).limit == 3 * 10**6
+    monkeypatch.setenv("ONLOOKER_CACHE_LIMIT", "none")
+    assert ArrayCache.for_user(tmp_path).limit is None
 
 
 def test_a_user_without_a_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,7 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 from pooling import DATA, Encoded, cached, encode_clips, make_folders, pooled, pooling
+from torch import Tensor
 
 from onlooker.base.config import DataConfig
 from onlooker.base.files import DiskFullError, NotWritableError
@@ -210,6 +211,19 @@ def test_features_that_overflow_half_precision_are_an_error(make_clip: Make) -> 
     ):
         encode([make_clip()], scale=1e6)
     assert cached() == {}
+
+
+def test_features_beyond_the_limit_of_the_cache_are_an_error(
+    make_clip: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = [make_clip(f"{n:02}.mp4", frames=3 + n) for n in range(20)]
+    batches = list[Tensor]()
+    monkeypatch.setenv("ONLOOKER_CACHE_LIMIT", "2KB")  # a clip has at least 400 bytes
+    with pytest.raises(
+        ValueError, match=r"the features do not fit into .* 2.0 kB; raise ONLOOKER_CACHE_LIMIT"
+    ):
+        encode(paths, meanwhile=batches.append)
+    assert len(batches) < 12
 
 
 # A slow encoder, that says when it is at a batch.

@@ -10,10 +10,12 @@ import hashlib
 import io
 import json
 import os
+import re
 import zlib
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,11 +28,14 @@ Key = Mapping[str, Any]  # plain values, as in JSON: every setting that an array
 VERSION = (
     4  # part of every key: increase it when reading, resizing or the layout of entries changes
 )
+DEFAULT_LIMIT = "20GB"
 NOT_WRITABLE_REMEDY = "name a folder that can be written in ONLOOKER_CACHE"
 _DISK_FULL_REMEDY = (
     "name a folder on another disk in ONLOOKER_CACHE, or free some space, and run the same command again (`onlooker "
     "train` with --resume if the run has started): what is cached already stays"
 )
+# of the limit: after adding that much, a process checks the size of the cache
+_CHECK_INTERVAL = 1 / 32
 
 
 def default_cache() -> Path:
@@ -45,6 +50,17 @@ def default_cache() -> Path:
         raise NotWritableError(
             f"the user has no home folder for the cache; {NOT_WRITABLE_REMEDY}"
         ) from error
+
+
+def parse_size(text: str) -> int | None:
+    """Bytes from text such as `500MB`, `1.5 TB` or a plain number; None for `none`; else a
+    ValueError.
+    """
+    if text.strip().lower() == "none":
+        return None
+    if not (size := re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)B?", text.strip().upper())):
+        raise ValueError(f"cache limit is {text!r}, expected a size such as 500MB or 20GB, or none")
+    return int(float(size[1]) * 1000 ** " KMGT".index(size[2] or " "))
 
 
 def open_array(file: Path) -> np.memmap[Any, np.dtype[Any]]:
@@ -89,10 +105,22 @@ def load_rows(files: tuple[Path, ...], sampling: Sampling) -> NDArray[Any]:
 
 
 class ArrayCache:
-    """A folder of arrays, each computed once: `$ONLOOKER_CACHE`, or that of the user."""
+    """A folder of arrays, each computed once; beyond `limit` bytes the least recently used ones are
+    removed.
+    """
 
-    def __init__(self, folder: Path | None = None) -> None:
-        self.folder = folder or default_cache()
+    def __init__(self, folder: Path, limit: int | None = None) -> None:
+        self.folder = folder
+        self.limit = limit
+        self._added = 0  # bytes since the size was last checked
+
+    @classmethod
+    def for_user(cls, folder: Path | None = None) -> Self:
+        """The cache in `folder`, with the limit in `$ONLOOKER_CACHE_LIMIT`, else 20 GB."""
+        return cls(
+            folder or default_cache(),
+            parse_size(os.environ.get("ONLOOKER_CACHE_LIMIT") or DEFAULT_LIMIT),
+        )
 
     def file(self, key: Key) -> Path:
         """Where the entry of a key is, or will be; a TypeError if JSON does not have one of its
@@ -121,16 +149,40 @@ class ArrayCache:
             DiskFullError, NotWritableError: the entry cannot be written; none is left in part.
         """
         file = self.file(key)
-        if not is_whole(file):
-            with explain_write_errors(
-                content, self.folder, _DISK_FULL_REMEDY, path, NOT_WRITABLE_REMEDY
-            ):
-                _write(file, make())
+        if is_whole(file):
+            with suppress(OSError):
+                os.utime(file)  # most recently used
+            return file
+        with explain_write_errors(
+            content, self.folder, _DISK_FULL_REMEDY, path, NOT_WRITABLE_REMEDY
+        ):
+            self._added += _write(file, make())
+        if self.limit is not None and self._added > self.limit * _CHECK_INTERVAL:
+            self.prune()
         return file
 
+    def prune(self) -> None:
+        """Remove the least recently used entries until the rest is within the limit; the newest one
+        always stays.
+        """
+        if self.limit is None:
+            return
+        self._added = 0
+        entries = []
+        for file in self.folder.glob("*.npy"):
+            with suppress(FileNotFoundError):  # removed by another process
+                stat = file.stat()
+                entries.append((stat.st_mtime_ns, stat.st_size, file))
+        excess = sum(size for _, size, _ in entries) - self.limit
+        for _, size, file in sorted(entries)[:-1]:
+            if excess > 0:
+                with explain_write_errors("the cache", self.folder, refused=NOT_WRITABLE_REMEDY):
+                    file.unlink(missing_ok=True)
+                excess -= size
 
-def _write(file: Path, array: NDArray[Any]) -> None:
-    """Write an entry: a reader finds all of it or nothing."""
+
+def _write(file: Path, array: NDArray[Any]) -> int:
+    """Write an entry, and return its size in bytes: a reader finds all of it or nothing."""
     content = np.ascontiguousarray(array)
     header = io.BytesIO()
     np.lib.format.write_array_header_1_0(header, np.lib.format.header_data_from_array_1_0(content))
@@ -140,6 +192,7 @@ def _write(file: Path, array: NDArray[Any]) -> None:
         output.write(_checksum(header.getvalue(), zlib.crc32(content.data)))
         output.flush()
         os.fsync(output.fileno())
+    return content.nbytes
 
 
 def _checksum(header: bytes, crc: int) -> bytes:

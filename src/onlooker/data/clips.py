@@ -3,6 +3,7 @@ runs.
 """
 
 import os
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import copy
 from dataclasses import replace
@@ -17,7 +18,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from onlooker.base.config import DataConfig, Modality
-from onlooker.base.files import check_writable
+from onlooker.base.files import check_writable, format_bytes
 from onlooker.base.intervals import file_of
 from onlooker.base.parallel import map_ahead
 from onlooker.base.progress import tracked
@@ -83,6 +84,8 @@ class ClipFrames(Dataset[tuple[Tensor, int, int]]):
         stored features.
         classes: the `K` class names; a target is a position in it.
         sampling: which of the stored frames; None: all.
+        make: computes the files of a clip again if they are damaged, or the cache was pruned; None:
+            that is an error.
     """
 
     def __init__(
@@ -91,9 +94,11 @@ class ClipFrames(Dataset[tuple[Tensor, int, int]]):
         files: Sequence[Files],
         classes: Sequence[str],
         sampling: Sampling | None = None,
+        make: Callable[[Path], Files] | None = None,
     ) -> None:
         self.classes = tuple(classes)
         self.sampling = sampling or np.arange
+        self.make = make
         self._set(clips, files)
 
     def _set(self, clips: Sequence[Clip], files: Sequence[Files]) -> None:
@@ -141,11 +146,16 @@ class ClipFrames(Dataset[tuple[Tensor, int, int]]):
         return self._loaded(index, self.sampling), self.targets[index], index
 
     def _loaded(self, index: int, sampling: Sampling) -> Tensor:
+        path = self.clips[index].path
+        files = self.files[index]
         try:
-            return torch.from_numpy(load_rows(self.files[index], sampling))
+            return torch.from_numpy(load_rows(files, sampling))
         except (OSError, ValueError) as error:  # the files were whole when the clips were read
-            problem = f"what is stored of it is damaged or gone ({error})"
-            raise ClipError(self.clips[index].path, problem, _REPEAT) from error
+            if self.make is None:
+                raise ClipError(
+                    path, f"what is stored of it is damaged or gone ({error})", _REPEAT
+                ) from error
+        return torch.from_numpy(load_rows(self.make(path), sampling))
 
 
 def read_clips(
@@ -171,10 +181,18 @@ def read_clips(
         ClipError: none of the clips can be read.
         DiskFullError, NotWritableError: the cache cannot be written to. What was decoded stays.
     """
-    arrays = ArrayCache(cache)
+    arrays = ArrayCache.for_user(cache)
     check_writable(arrays.folder, NOT_WRITABLE_REMEDY)
+    arrays.prune()
     make = partial(cached_sample, config=config, cache=arrays)
-    return made_samples(clips, classes, config, make, "reading clips", strict, quiet)
+    samples, errors = made_samples(clips, classes, config, make, "reading clips", strict, quiet)
+    if removed := sum(not all(file.exists() for file in files) for files in samples.files):
+        warnings.warn(
+            f"{arrays.folder}: {removed} of {len(clips)} clips do not fit into the cache's limit of "
+            f"{format_bytes(arrays.limit or 0)}, and are decoded each time they are used; raise ONLOOKER_CACHE_LIMIT",
+            stacklevel=2,
+        )
+    return samples, errors
 
 
 def made_samples(
@@ -212,7 +230,7 @@ def made_samples(
         )
     sampling = partial(equally_spaced, count=config.frames)
     return ClipFrames(
-        [clip for clip, _ in read], [files for _, files in read], classes, sampling
+        [clip for clip, _ in read], [files for _, files in read], classes, sampling, make
     ), tuple(errors)
 
 

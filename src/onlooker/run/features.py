@@ -7,7 +7,7 @@ number of frames asked for if the clip is shorter. Threads decode clips, and enc
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from onlooker.base.config import DataConfig, Precision
-from onlooker.base.files import check_writable
+from onlooker.base.files import check_writable, format_bytes
 from onlooker.base.parallel import cores
 from onlooker.base.records import Clip, ClipError
 from onlooker.data.array_cache import NOT_WRITABLE_REMEDY, ArrayCache
@@ -67,26 +67,30 @@ def encoded_clips(
         quiet: no progress bar.
 
     Raises:
-        ValueError: features beyond half precision.
+        ValueError: features beyond half precision, or more than the limit of the cache.
         ClipError: none of the clips can be read.
         DiskFullError, NotWritableError: the cache cannot be written to; what was done stays.
     """
     streams = _streams(net, data, precision)
     stream_settings = [stream.settings() for stream in streams]
-    cache = ArrayCache()
+    cache = ArrayCache.for_user()
     check_writable(cache.folder, NOT_WRITABLE_REMEDY)
+    used = list[Path]()
 
     def files_of(clip: Path) -> Files:
         """The files of a clip, which is encoded now if there are none; a ClipError if it cannot be
         read.
         """
         content = fingerprint(clip)
-        return tuple(
+        files = tuple(
             cache.get(
                 {"clip": content, **settings}, partial(stream.maps, clip), "its features", clip
             )
             for stream, settings in zip(streams, stream_settings, strict=True)
         )
+        used.extend(files)
+        _require_kept(cache, used[:1])  # an error before all clips are encoded, if they do not fit
+        return files
 
     before = next(net.parameters()).device
     device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -96,7 +100,9 @@ def encoded_clips(
     samples, errors = made_samples(
         clips, classes, data, files_of, "encoding clips", strict, quiet, threads
     )
+    samples.make = None  # the encoder may be elsewhere, and other weights in it
     encoders.to(before)
+    _require_kept(cache, used)
     return samples, errors
 
 
@@ -169,3 +175,12 @@ def _streams(net: VideoModel, data: DataConfig, precision: Precision) -> list[_S
     rgb = replace(data, modality="rgb")
     flow = replace(data, modality="flow")
     return [_Stream(encoder.rgb, rgb, bf16), _Stream(encoder.flow, flow, bf16)]
+
+
+def _require_kept(cache: ArrayCache, files: Iterable[Path]) -> None:
+    """Raise a ValueError if the cache has removed one of these files, because of its limit."""
+    if not all(file.exists() for file in files):
+        limit = f"the limit of the cache, {format_bytes(cache.limit or 0)}"
+        raise ValueError(
+            f"{cache.folder}: the features do not fit into {limit}; raise ONLOOKER_CACHE_LIMIT"
+        )
