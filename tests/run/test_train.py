@@ -285,8 +285,8 @@ def test_training_from_python(squares: Path, tmp_path: Path) -> None:
         "channels": 1,
         "epochs": 1,
     }
-    # the last one is of an older version
-    settings |= {"batch": 8, "precision": "32", "quiet": True}
+    # the last one is that of other libraries
+    settings |= {"batch": 8, "precision": "32", "quiet": True, "workers": 2}
     trained = onlooker.train(str(squares), run=tmp_path / "run", **settings)
     assert trained.path == tmp_path / "run"
     assert trained.figures == json.loads(

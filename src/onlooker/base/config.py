@@ -225,7 +225,6 @@ class TrainConfig(Config):
         "auto",
         "balanced: classes weigh equally in the loss; none: by their clips; auto: none, but linear tries both if the "
         "largest class has more than five times the clips of the smallest.",
-        TRAINING,
     )
     nothing: str | None = setting(
         None,

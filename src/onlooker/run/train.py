@@ -140,7 +140,10 @@ def folder_name(name: str) -> str:
 
 
 def _configs(model: str, settings: Mapping[str, Any]) -> Settings:
-    """`settings` by the config that has them."""
+    """`settings` by the config that has them; `workers`, which other libraries have, has no effect:
+    clips are read by threads.
+    """
+    settings = {name: value for name, value in settings.items() if name != "workers"}
     groups: list[type[ModelConfig | DataConfig | TrainConfig]] = [
         ModelConfig,
         DataConfig,
