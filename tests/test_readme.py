@@ -11,10 +11,11 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from clips import make_clip
+from clips import make_clip, scene
 from typer.testing import CliRunner
 
 from onlooker.cli import app
+from onlooker.video.write import write
 from onlooker_papers.digits import reproduce as digits
 from onlooker_papers.hmdb10 import reproduce as hmdb10
 from onlooker_papers.videolstm import official
@@ -58,7 +59,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     make_clip(folder / "street.mp4", frames=60)
     rows = ["path,start,end,label"]
     for number, day in enumerate(("monday", "tuesday", "wednesday")):
-        make_clip(folder / f"{day}.mp4", frames=90 + number)
+        write(folder / f"{day}.mp4", scene(number, 90), 10)  # no copies of each other
         rows += [
             f"{day}.mp4,{start},{start + 1},{('jump', 'wave')[start % 2]}" for start in (1, 4, 6)
         ]

@@ -33,7 +33,7 @@ EVENT = 16
 PAUSE = 20
 
 
-def frames_of(action: str | None, count: int, gray: int) -> list[np.ndarray]:
+def frames_of(action: str | None, count: int, gray: int, top: int = 10) -> list[np.ndarray]:
     """A square that moves to the left or right, grows, or rests."""
     frames = []
     for t in range(count):
@@ -44,7 +44,7 @@ def frames_of(action: str | None, count: int, gray: int) -> list[np.ndarray]:
             x += round(24 * t / count) * (1 if action == "right" else -1)
         if action == "grow":
             size += round(24 * t / count)
-        frame[10 : 10 + size, x : x + size] = 240
+        frame[top : top + size, x : x + size] = 240
         frames.append(frame)
     return frames
 
@@ -67,7 +67,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, list[Seg
     for action in ACTIONS:
         for number in range(5):
             clip = folder / "clips" / action / f"{number}.mp4"
-            write(clip, np.stack(frames_of(action, EVENT, 40 + 12 * number)), FPS)
+            write(clip, np.stack(frames_of(action, EVENT, 40 + 12 * number, 2 + 3 * number)), FPS)
     settings = ("--encoder", "conv4", "--size", 32, "--frames", 16)
     call("train", folder / "clips", "--run", folder / "runs" / "own", *settings)
     frames, events = recording(ORDER, 70)

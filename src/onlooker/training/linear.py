@@ -31,7 +31,16 @@ from onlooker.report.metrics import balancing_weights, fit_temperature
 from onlooker.training.forward import encode_samples
 from onlooker.training.regression import Layer, Method, Tested, cross_validate, regress, spread_of
 
-__all__ = ["Choice", "Clips", "choose", "clearly_better", "copies_of", "fit_layer", "fitted_layer"]
+__all__ = [
+    "Choice",
+    "Clips",
+    "choose",
+    "clearly_better",
+    "copies_of",
+    "cross_validated",
+    "fit_layer",
+    "fitted_layer",
+]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
