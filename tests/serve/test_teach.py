@@ -189,9 +189,7 @@ def test_stills_follow_their_clip_and_its_content(
     (stored,) = (settings.clips / "b").iterdir()
     make_clip(stored, frames=8, size=(32, 32))
     os.utime(stored, (later := time.time() + 60, later))
-    changed = describe(page)["classes"][0]["clips"][0]["id"]
-    assert page.get(f"/media/clip/{clip}.jpg").status_code == 404, "another clip now"
-    assert page.get(f"/media/clip/{changed}.jpg").content != still
+    assert page.get(f"/media/clip/{clip}.jpg").content != still
     for path in (f"/media/clip/{'0' * 16}.mp4", "/media/clip/..%2f..%2fpage.json.mp4"):
         assert page.get(path).status_code == 404
 

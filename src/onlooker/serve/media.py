@@ -107,13 +107,14 @@ class Previews:
         """The frame of a clip that differs most from the one before it, a small JPEG; errors as of
         `convert`.
 
-        Previews are made again if the file was moved meanwhile, as when its class is renamed.
+        Previews are made again if the file has changed, or was moved meanwhile, as when its class
+        is renamed.
         """
         still = self.folder / f"{clip_id}.jpg"
         with self._locks[clip_id]:
             path = self.project.clip(clip_id).path
             try:
-                if not still.exists():
+                if not still.exists() or still.stat().st_mtime < path.stat().st_mtime:
                     self.make(clip_id, path)
             except (ClipError, OSError):
                 if self.project.clip(clip_id).path == path:

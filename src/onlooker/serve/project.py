@@ -21,6 +21,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from inspect import signature
+from operator import attrgetter
 from pathlib import Path
 from threading import RLock
 from typing import Any, NamedTuple
@@ -77,14 +78,16 @@ class ProjectClip:
     """A clip of the project.
 
     Args:
-        id: stays the same when the clip is moved, until its content changes.
+        id: stays the same when the clip is moved; hard links of a file share it.
         label: its class.
+        name: of its file.
         modified: when its content was changed, in nanoseconds.
         size: in bytes.
     """
 
     id: str
     label: str
+    name: str
     path: Path
     modified: int
     size: int
@@ -92,14 +95,14 @@ class ProjectClip:
     @property
     def relative(self) -> str:
         """Its path within the folder."""
-        return f"{self.label}/{self.path.name}"
+        return f"{self.label}/{self.name}"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
         return {
             "id": self.id,
             "label": printable(self.label),
-            "name": printable(self.path.name),
+            "name": printable(self.name),
         }
 
 
@@ -175,6 +178,8 @@ class Project:
         self._server = FileLock(self.store / "lock", timeout=0, thread_local=False)
         self._classes: dict[str, list[ProjectClip]] = {}
         self._clips: dict[str, ProjectClip] = {}
+        # By path and inode of the file: these need not be looked at again.
+        self._listed: dict[tuple[str, int], ProjectClip] = {}
         self._steps = deque[_Step](maxlen=_STEPS)
         # Higher after each change, by the page or by other programs, and than that of the last
         # server.
@@ -279,7 +284,7 @@ class Project:
         self._require_class(to)
         sources: dict[str, str] = {}
         for clip in self.clips(name):
-            sources[self._free(to, clip.path.name, sources)] = clip.relative
+            sources[self._free(to, clip.name, sources)] = clip.relative
         moves = [(source, target) for target, source in sources.items()]
         self._do(t("change.merge_class", name=name, to=to), [*moves, (name, self._trash())])
 
@@ -293,7 +298,7 @@ class Project:
         size = file.stat().st_size
         for clip in self.all_clips():
             if clip.size == size and clip.path.is_file() and filecmp.cmp(file, clip.path, False):
-                raise Problem(409, "duplicate", name=clip.path.name, label=clip.label)
+                raise Problem(409, "duplicate", name=clip.name, label=clip.label)
 
     def add_clip(
         self, label: str, file: Path, name: str, batch: str = "", recording: str = ""
@@ -346,7 +351,7 @@ class Project:
         path = self.folder / RECORDINGS
         before = read_bytes(path) if path.exists() else b""
         self._join(clip.relative, recording or clip.relative)
-        text = t("change.set_recording", name=clip.path.name, recording=recording or "–")
+        text = t("change.set_recording", name=clip.name, recording=recording or "–")
         self._note(text, partial(_restore, path, before))
 
     def _join(self, clip: str, recording: str) -> None:
@@ -367,7 +372,7 @@ class Project:
         """
         clip = self.clip(clip_id)
         self._require_class(label)
-        name = clip.path.name
+        name = clip.name
         if clip.label == label:
             self._do(t("change.confirm", name=name, label=label), [], confirmed=clip_id)
         else:
@@ -377,7 +382,7 @@ class Project:
     def delete_clip(self, clip_id: str) -> None:
         """Remove a clip; a Problem 404 if there is none."""
         clip = self.clip(clip_id)
-        text = t("change.delete_clip", name=clip.path.name, label=clip.label)
+        text = t("change.delete_clip", name=clip.name, label=clip.label)
         self._do(text, [(clip.relative, self._trash(clip.path.suffix))])
 
     def undo(self) -> None:
@@ -417,37 +422,38 @@ class Project:
         """Notice what other programs have changed."""
         with self._lock:
             self._open()
-            ids: dict[str, ProjectClip] = {}
             classes = {}
+            listed: dict[tuple[str, int], ProjectClip] = {}
             for folder in sorted(self.folder.glob("*")):
                 if folder.is_dir() and not is_hidden(folder.name):
-                    clips = list(self._list(folder, ids))
-                    clips.sort(key=lambda clip: (clip.modified, clip.path.name), reverse=True)
-                    classes[folder.name] = clips
+                    clips = dict(self._list(folder))
+                    listed |= clips
+                    order = attrgetter("modified", "name")
+                    classes[folder.name] = sorted(clips.values(), key=order, reverse=True)
             self.version += classes != self._classes
             self._classes = classes
-            self._clips = ids
+            self._listed = listed
+            self._clips = {clip.id: clip for clip in listed.values()}
 
-    def _list(self, folder: Path, ids: dict[str, ProjectClip]) -> Iterator[ProjectClip]:
-        """The clips of a class, which are added to `ids`."""
+    def _list(self, folder: Path) -> Iterator[tuple[tuple[str, int], ProjectClip]]:
+        """The clips of a class, by path and inode of their files."""
         for entry in os.scandir(folder):
-            if is_hidden(entry.name):
-                continue
-            try:
-                facts = entry.stat()
-            except OSError:  # removed meanwhile, or a link to nothing
-                continue
-            key = clip_id(facts)
-            while key in ids:  # a second link to a file
-                key += "-"
-            clip = self._clips.get(key)
-            path = folder / entry.name
-            if clip is None or clip.path != path:
-                if not is_video(path):
+            place = entry.path, entry.inode()
+            clip = self._listed.get(place)
+            if clip is None:
+                path = Path(entry.path)
+                if is_hidden(entry.name) or not is_video(path):
                     continue
-                clip = ProjectClip(key, folder.name, path, facts.st_mtime_ns, facts.st_size)
-            ids[key] = clip
-            yield clip
+                facts = path.stat()
+                clip = ProjectClip(
+                    clip_id(facts),
+                    folder.name,
+                    entry.name,
+                    path,
+                    facts.st_mtime_ns,
+                    facts.st_size,
+                )
+            yield place, clip
 
     def close(self) -> None:
         """Release the folder for other servers."""
@@ -661,9 +667,7 @@ def _read_notes(path: Path) -> Notes:
 
 
 def clip_id(facts: os.stat_result) -> str:
-    """The id of a clip: that of its file, which stays the same when it is moved, until it is
-    changed.
-    """
+    """The id of a clip, by its file: it stays the same when the file is moved."""
     return f"{facts.st_ino:x}-{facts.st_mtime_ns:x}"
 
 
