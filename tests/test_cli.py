@@ -14,6 +14,7 @@ from clips import find_clips
 from commands import SAMPLE, TINY, call, fails
 
 from onlooker.report.summary import advice, first_line
+from onlooker.video.reader import read
 
 COMMANDS = (
     "reproduce",
@@ -306,6 +307,13 @@ def test_generated_folders_can_be_read_as_clips(tmp_path: Path) -> None:
     clips = find_clips(folder)
     assert len(clips) == len({clip.label for clip in clips}) == 11
     assert all(clip.recording for clip in clips)
+    truth = json.loads((folder / "truth.json").read_text(encoding="utf-8"))
+    assert truth["seed"] == 3
+    for clip in clips:
+        facts = truth["clips"][clip.path.relative_to(folder).as_posix()]
+        first, last = facts["event"]
+        assert 0 <= first < last < len(facts["boxes"])
+        assert read(clip.path, 100).indices[-1] == len(facts["boxes"]) - 1
     assert "not an empty folder" in fails("generate", "figures", folder)
 
 

@@ -2,6 +2,7 @@
 back.
 """
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -84,17 +85,21 @@ def test_written_files_can_be_read_back_and_are_not_changed(tmp_path: Path) -> N
     written = write_set(
         tmp_path / "figures", 4, seed=7, figures=SMALL, actions=("sit_down", "stand_up")
     )
-    rows = [row.split(",") for row in (written / "recordings.csv").read_text().split()]
-    assert [name for name, _ in rows[1:]] == [
+    truth = json.loads((written / "truth.json").read_text())
+    rows = (written / "recordings.csv").read_text().split()
+    assert (truth["seed"], truth["settings"]["frames"], truth["settings"]["fps"]) == (7, 8, 4)
+    assert sorted(truth["clips"]) == [
         f"{a}/{n:03}.mp4" for a in ("sit_down", "stand_up") for n in range(4)
     ]
-    for name, person in rows[1:]:
+    for row, (name, facts) in zip(rows[1:], truth["clips"].items(), strict=True):
         made = SMALL.video(name.split("/")[0], int(name[-7:-4]), seed=7)
         frames = read(written / name, 8)
         np.testing.assert_allclose(frames.times, np.arange(8) / 4, atol=1e-6)
         # H.264 keeps color at half the size
         assert np.abs(frames.pixels.astype(int) - made.pixels).mean() < 8
-        assert person == f"person-{int(name[-7:-4]) % 3:02}"
+        np.testing.assert_array_equal(np.array(facts["boxes"], np.float32), made.boxes)
+        assert facts["event"] == [*np.flatnonzero(made.moving)[[0, -1]]]
+        assert (row, facts["person"]) == (f"{name},person-{made.person:02}", int(name[-7:-4]) % 3)
     with pytest.raises(FileExistsError, match="figures: not an empty folder; choose a new folder"):
         write_set(written, 1, figures=SMALL)
 

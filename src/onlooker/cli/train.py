@@ -70,7 +70,9 @@ def figures(
     ] = 10,
     seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
 ) -> None:
-    """Video files of stick figures that wave, jump, walk, kick, ..."""
+    """Stick figures that wave, jump, walk, kick, ...: video files, and truth.json with boxes and
+    events.
+    """
     from onlooker.data.stick_figures import StickFigures, write_set
 
     write_set(folder, clips, seed=seed, figures=StickFigures(people=people), title="writing clips")

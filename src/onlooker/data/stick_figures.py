@@ -13,7 +13,7 @@ its start; angles increase forward.
 import colorsys
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import cv2
@@ -22,7 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.interpolate import PchipInterpolator
 from scipy.special import softmax
 
-from onlooker.base.files import whole_folder, write_csv
+from onlooker.base.files import whole_folder, write_bytes, write_json
 from onlooker.base.progress import tracked
 from onlooker.data.folder import RECORDINGS
 from onlooker.video.write import write
@@ -355,10 +355,13 @@ def write_set(
     actions: Sequence[str] = tuple(ACTIONS),
     title: str | None = None,
 ) -> Path:
-    """Write videos as a folder of clips: `folder/<action>/NNN.mp4` and `recordings.csv`.
+    """Write videos as a folder of clips: `folder/<action>/NNN.mp4`, `recordings.csv` and
+    `truth.json`.
 
-    The recording of a clip is its person, so that a split can leave people out. A folder that
-    exists is complete. Equal arguments give equal files, if the video encoder is the same.
+    The recording of a clip is its person, so that a split can leave people out. `truth.json`
+    contains the settings, and for each clip `person`, `event` (first and last frame) and `boxes`
+    (`T 4`, in pixels). A folder that exists is complete. Equal arguments give equal files, if the
+    video encoder is the same.
 
     Args:
         folder: new or empty.
@@ -372,12 +375,20 @@ def write_set(
         raise FileExistsError(f"{folder}: not an empty folder; choose a new folder, or remove it")
     figures = figures or StickFigures()
     jobs = [(action, number) for action in actions for number in range(clips)]
-    recordings = [("clip", "recording")]
+    recordings = "clip,recording\n"
+    truth = {}
     with whole_folder(folder) as part:
         for action, number in tracked(jobs, "writing clips", len(jobs), title):
             name = f"{action}/{number:03}.mp4"
             video = figures.video(action, number, seed=seed)
             write(part / name, video.pixels, figures.fps)
-            recordings.append((name, f"person-{video.person:02}"))
-        write_csv(part / RECORDINGS, recordings)
+            recordings += f"{name},person-{video.person:02}\n"
+            first, *_, last = np.flatnonzero(video.moving).tolist()
+            truth[name] = {
+                "person": video.person,
+                "event": [first, last],
+                "boxes": video.boxes.tolist(),
+            }
+        write_bytes(part / RECORDINGS, recordings.encode())
+        write_json(part / "truth.json", {"seed": seed, "settings": asdict(figures), "clips": truth})
     return folder
