@@ -73,7 +73,7 @@ def live_models(results: Results) -> Table:
 
 @table("lite0", "bench-lite0")
 def lite0(results: Results) -> Table:
-    """Maps and sizes of EfficientNet-Lite, beside the default encoder."""
+    """Maps and sizes of EfficientNet-Lite, next to the default encoder."""
     maps = ("last", "fifth and last", "behind the convolution")
     columns: Columns = {
         "encoder": key(0),

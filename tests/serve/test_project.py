@@ -59,6 +59,15 @@ def test_clips_keep_their_ids_wherever_they_go(project: Project) -> None:
     project.close()
 
 
+def test_two_links_to_a_file_are_two_clips(project: Project) -> None:
+    put(project, "a/clip.mp4", "b/other.mp4")
+    (project.folder / "b" / "clip.mp4").hardlink_to(project.folder / "a" / "clip.mp4")
+    assert len(clips_of(project)) == 3
+    (linked,) = (clip for clip in project.clips("b") if clip.name == "clip.mp4")
+    project.delete_clip(linked.id)
+    assert [clip.relative for clip in project.all_clips()] == ["a/clip.mp4", "b/other.mp4"]
+
+
 def test_clips_are_listed_in_parts_the_last_first(project: Project) -> None:
     ids = [add(project, "a", str(number), f"{number}.mp4") for number in range(7)]
     add(project, "b", "other")

@@ -1,4 +1,4 @@
 """Files and messages of other programs: annotations (ELAN, BORIS, …), and events sent elsewhere.
 
-It imports `base` and `video`. Begin with `annotations`, the table of formats.
+It imports `base`, `data`, `storage` and `video`. Begin with `annotations`, the table of formats.
 """

@@ -78,7 +78,7 @@ class ProjectClip:
     """A clip of the project.
 
     Args:
-        id: stays the same when the clip is moved; hard links of a file share it.
+        id: stays the same when the clip is moved.
         label: its class.
         name: of its file.
         modified: when its content was changed, in nanoseconds.
@@ -423,17 +423,23 @@ class Project:
         with self._lock:
             self._open()
             classes = {}
+            ids: dict[str, ProjectClip] = {}
             listed: dict[tuple[str, int], ProjectClip] = {}
             for folder in sorted(self.folder.glob("*")):
                 if folder.is_dir() and not is_hidden(folder.name):
-                    clips = dict(self._list(folder))
+                    clips: dict[tuple[str, int], ProjectClip] = {}
+                    for place, clip in self._list(folder):
+                        while clip.id in ids:  # a second link to a file
+                            clip = replace(clip, id=f"{clip.id}-")
+                        ids[clip.id] = clip
+                        clips[place] = clip
                     listed |= clips
                     order = attrgetter("modified", "name")
                     classes[folder.name] = sorted(clips.values(), key=order, reverse=True)
             self.version += classes != self._classes
             self._classes = classes
             self._listed = listed
-            self._clips = {clip.id: clip for clip in listed.values()}
+            self._clips = ids
 
     def _list(self, folder: Path) -> Iterator[tuple[tuple[str, int], ProjectClip]]:
         """The clips of a class, by path and inode of their files."""
