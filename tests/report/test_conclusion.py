@@ -81,10 +81,10 @@ def test_one_recording_gives_no_interval() -> None:
         first_line(figures)
         == f"accuracy 36 of 36 (100 %, {alone}); always predicting “fight” gives 50 %"
     )
-    assert advice(figures)[-2].startswith("Add clips, of as many people")
-    assert advice(figures)[-1].startswith(
-        "The test clips come from too few recordings: test more clips"
-    )
+    people, more = advice(figures)[-2:]
+    assert people.text.startswith("Add clips, of as many people")
+    assert more.text.startswith("The test clips come from too few recordings")
+    assert str(more).endswith("Run `onlooker train CLIPS --folds 5`.")
     assert "come from 2 recordings); always" in first_line(figures | {"recordings": 2})
     divided = "no interval can be given: recordings are divided among training and test); always"
     assert divided in first_line(figures | {"recordings": 4})
@@ -92,18 +92,18 @@ def test_one_recording_gives_no_interval() -> None:
 
 def test_advice_for_a_hopeless_run_and_none_for_a_perfect_one() -> None:
     check, pair, more, test = advice(measured([[8, 12], [6, 10]]))
-    assert "onlooker check" in check
-    assert "“fight” and “other” (18 of 36 clips)" in pair
-    assert "Add clips, of as many people" in more
-    assert "36 test clips leave an interval of 33 points" in test
+    assert check.command == "onlooker check CLIPS"
+    assert "“fight” and “other” (18 of 36 clips)" in pair.text
+    assert "Add clips, of as many people" in more.text
+    assert "36 test clips leave an interval of 33 points" in test.text
     assert advice(measured([[200, 0], [0, 200]])) == []
     assert advice(measured([[200, 1], [0, 200]])) == [], "one mistake is no pattern"
     lost = advice(measured([[100, 0], [8, 0]]))
     assert any(
-        "No clip of “other” is recognized" in step and "--class-weights balanced" in step
+        "No clip of “other” is recognized" in step.text and "balanced" in step.command
         for step in lost
     )
-    assert "“other” (2 of 402 clips)" in advice(measured([[200, 1], [1, 200]]))[0]
+    assert "“other” (2 of 402 clips)" in advice(measured([[200, 1], [1, 200]]))[0].text
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -130,6 +130,8 @@ def test_swapped_labels_are_among_the_first_tenth_of_the_list(seed: int) -> None
 def test_another_encoder_is_named_where_it_may_help() -> None:
     unsure = measured([[14, 6], [6, 14]])
     sure = measured([[200, 1], [0, 200]])
-    assert not any("imagenet" in step for step in advice(unsure))
-    assert any("onlooker[imagenet]" in step for step in advice({**unsure, "imagenet": True}))
+    assert not any("imagenet" in step.command for step in advice(unsure))
+    assert any(
+        "onlooker[imagenet]" in step.command for step in advice({**unsure, "imagenet": True})
+    )
     assert advice({**sure, "imagenet": True}) == []

@@ -33,6 +33,7 @@ __all__ = [
     "ClipError",
     "Curves",
     "Evaluation",
+    "InputError",
     "Prediction",
     "Segment",
     "Step",
@@ -46,14 +47,21 @@ Pixels = NDArray[np.uint8]
 Curves = dict[str, dict[str, list[float]]]
 
 
-class ClipError(ValueError):
+class InputError(ValueError):
+    """Input that cannot be used: what was found, and what to do about it."""
+
+    def __init__(self, found: str, remedy: str, where: str = "") -> None:
+        super().__init__(printable(f"{where}{found}; {remedy}"))
+        self.found = found
+        self.remedy = remedy
+
+
+class ClipError(InputError):
     """A clip that cannot be used: its path, what was found, and what to do about it."""
 
     def __init__(self, path: Path | str, found: str, remedy: str) -> None:
-        super().__init__(printable(f"{path}: {found}; {remedy}"))
+        super().__init__(found, remedy, f"{path}: ")
         self.path = Path(path)
-        self.found = found
-        self.remedy = remedy
 
     def to_dict(self) -> dict[str, str]:
         """Plain values, for JSON."""

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from onlooker.base.records import Clip
+from onlooker.base.records import Clip, InputError
 from onlooker.data.split import COPIES, SCENE, group_of
 from onlooker.video.sampling import equally_spaced
 
@@ -159,21 +159,21 @@ def plan_joined(
         by_scene: whether clips without recordings are joined by their scenes, not only as copies.
 
     Raises:
-        ValueError: what is left cannot be divided.
+        InputError: what is left cannot be divided.
     """
     if len(clips) > MAX_COMPARED:
         return plan(clips)
     for minimum in _MINIMUMS if by_scene else ():
-        with suppress(ValueError):
+        with suppress(InputError):
             return plan(join_clips(clips, images, minimum))
     joined = join_clips(clips, images, len(clips) + 1)
     try:
         return plan(joined)
-    except ValueError as error:
+    except InputError as error:
         if len(set(map(group_of, joined))) == len(set(map(group_of, clips))):
             raise
         remedy = "copies count as one recording, and so do recordings that share one: see `onlooker check`"
-        raise ValueError(f"{error}; {remedy}") from error
+        raise InputError(error.found, f"{error.remedy}; {remedy}") from error
 
 
 def join_clips(clips: Sequence[Clip], images: Images, minimum: int = 2) -> list[Clip]:

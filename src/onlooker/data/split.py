@@ -13,7 +13,7 @@ from typing import Any
 
 from onlooker.base.files import check_regular
 from onlooker.base.intervals import file_of, split_interval
-from onlooker.base.records import Clip, ClipError
+from onlooker.base.records import Clip, ClipError, InputError
 from onlooker.base.settings import field_of
 from onlooker.video.container import accessing
 from onlooker.video.image_sequence import find_images
@@ -41,6 +41,7 @@ _PARTS = 5
 SCENE = "scene of "
 COPIES = "copies of "
 
+_NAME_ALL = "give clips to each split, or let onlooker divide them"
 SplitDict = dict[str, list[dict[str, str | None]]]
 
 
@@ -52,7 +53,7 @@ class Split:
     to test it.
 
     Raises:
-        ValueError: no training or validation clips, or a clip or recording in two splits.
+        InputError: no training or validation clips, or a clip or recording in two splits.
     """
 
     training: tuple[Clip, ...]
@@ -63,12 +64,11 @@ class Split:
         split_of: dict[str, str] = {}
         for name, clips in vars(self).items():
             if not clips and name != "test":
-                raise ValueError(f"no clips for {name}: {self._counts()}")
+                raise InputError(f"no clips for {name}: {self._counts()}", _NAME_ALL)
             for group in {group_of(clip) for clip in clips}:
                 if group in split_of:
-                    raise ValueError(
-                        f"{group} is in {split_of[group]} and in {name}; splits must not share it"
-                    )
+                    found = f"{group} is in {split_of[group]} and in {name}"
+                    raise InputError(found, "splits must not share it")
                 split_of[group] = name
 
     @property
@@ -77,7 +77,7 @@ class Split:
         return (*self.training, *self.validation, *self.test)
 
     def without(self, paths: Collection[Path]) -> "Split":
-        """The same split without the clips at `paths`; a ValueError if a part of it has no clips
+        """The same split without the clips at `paths`; an InputError if a part of it has no clips
         left.
         """
         left = Split(
@@ -87,7 +87,7 @@ class Split:
             )
         )
         if self.test and not left.test:
-            raise ValueError(f"no clips for test: {left._counts()}")
+            raise InputError(f"no clips for test: {left._counts()}", _NAME_ALL)
         return left
 
     def to_dict(self, folder: Path, fingerprints: bool = False) -> SplitDict:
@@ -197,7 +197,7 @@ def split_clips(clips: Sequence[Clip], seed: int = 0) -> Split:
     recordings kept whole.
 
     Raises:
-        ValueError: a class has fewer than 3 recordings (clips, if no recordings are known).
+        InputError: a class has fewer than 3 recordings (clips, if no recordings are known).
     """
     fewest = _require(
         clips, 3, "training, validation and test need at least 3; add some, or leave the class out"
@@ -226,7 +226,7 @@ def hold_out_validation(
     `test` is empty for the final model after cross-validation.
 
     Raises:
-        ValueError: the training clips of a class have fewer than 2 recordings, or all of them are
+        InputError: the training clips of a class have fewer than 2 recordings, or all of them are
             in one fold.
     """
     besides = " besides the test clips" if test else ""
@@ -237,8 +237,9 @@ def hold_out_validation(
         # All recordings of a class can be in one fold; then another fold is used for validation.
         if {clip.label for clip in rest} == classes:
             return Split(tuple(rest), tuple(validation), tuple(test))
-    raise ValueError(
-        "recordings cannot be divided so that every class has training clips; add some, or use another number of folds"
+    raise InputError(
+        "recordings cannot be divided so that every class has training clips",
+        "add some, or use another number of folds",
     )
 
 
@@ -301,7 +302,7 @@ def count_groups(clips: Sequence[Clip]) -> tuple[Counter[str], str]:
 
 
 def _require(clips: Sequence[Clip], minimum: int, expected: str) -> int:
-    """The number of recordings (or clips) of the class with the fewest; a ValueError if it is below
+    """The number of recordings (or clips) of the class with the fewest; an InputError if it is below
     `minimum`.
     """
     counts, unit = count_groups(clips)
@@ -313,7 +314,7 @@ def _require(clips: Sequence[Clip], minimum: int, expected: str) -> int:
             and sum(clip.label == label for clip in clips) >= minimum
         ):
             expected += "; or divide recordings by time (--divide)"
-        raise ValueError(f"class {label} has {count} {unit}{'' if count == 1 else 's'}; {expected}")
+        raise InputError(f"class {label} has {count} {unit}{'' if count == 1 else 's'}", expected)
     return count
 
 

@@ -6,7 +6,7 @@ test clips, mistakes, training curves and settings.
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -105,9 +105,18 @@ def _has_classes(measured: Measured) -> bool:
     return bool(np.count_nonzero(np.sum(measured["confusion"], axis=1)) > 1)
 
 
-def advice(measured: Measured) -> list[str]:
-    """What to do next, most important first, in sentences; empty for a perfect result on many
-    clips.
+class Advice(NamedTuple):
+    """What to do next, in a sentence; and the command that does it, if there is one."""
+
+    text: str
+    command: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.text} Run `{self.command}`." if self.command else self.text
+
+
+def advice(measured: Measured) -> list[Advice]:
+    """What to do next, most important first; empty for a perfect result on many clips.
 
     Args:
         measured: as for `first_line`.
@@ -115,39 +124,44 @@ def advice(measured: Measured) -> list[str]:
     total = measured["videos"]
     (low, high) = measured.get("accuracy_interval", _ANY)
     names = [printable(name) for name in measured["classes"]]
-    steps = []
+    steps = list[Advice]()
+
+    def add(text: str, command: str = "") -> None:
+        steps.append(Advice(text, command))
+
     if _has_classes(measured) and _lower_end(measured) <= measured["majority_share"]:
-        steps.append(
-            "Check the clips: `onlooker check CLIPS` finds near-duplicates, unbalanced classes, dark and too short "
-            "clips. The label must be visible in the frames that the model receives."
+        add(
+            "Check the clips: near-duplicates, unbalanced classes, dark and too short clips are found. The label must "
+            "be visible in the frames that the model receives.",
+            "onlooker check CLIPS",
         )
     counts = np.asarray(measured["confusion"])
     both = np.triu(counts + counts.T, 1)
     i, j = np.unravel_index(both.argmax(), both.shape)
     if both[i, j] > 1:
-        steps.append(
+        add(
             f"Most confused: “{names[i]}” and “{names[j]}” ({both[i, j]} of {total} clips). Check their labels, add "
             "clips that show the difference, or merge them."
         )
     accuracies = measured.get("class_accuracy", {})
     if lost := [printable(name) for name, share in accuracies.items() if share == 0]:
-        steps.append(
-            f"No clip of “{'” and “'.join(lost[:_LOST])}” is recognized: add clips of it, or let classes weigh equally "
-            "(`onlooker train CLIPS --class-weights balanced`)."
+        named = "” and “".join(lost[:_LOST])
+        add(
+            f"No clip of “{named}” is recognized: add clips of it, or let classes weigh equally.",
+            "onlooker train CLIPS --class-weights balanced",
         )
     if measured.get("imagenet") and measured["accuracy"] < _UNSURE:
-        steps.append(
-            "An encoder that was trained on photographs may see more in clips of this size: "
-            '`pip install "onlooker[imagenet]"`, and train again, which compares both.'
+        add(
+            "An encoder that was trained on photographs may see more in clips of this size: install it, and train "
+            "again, which compares both.",
+            'pip install "onlooker[imagenet]"',
         )
     if high - low > 0.2 and (measured["accuracy"] < 1 or (low, high) == _ANY):
-        steps.append("Add clips, of as many people, places and cameras as possible.")
+        add("Add clips, of as many people, places and cameras as possible.")
     if high - low > 0.2 and not measured.get("cross_validated"):
         few = f"{total} test clips leave an interval of {100 * (high - low):.0f} points"
         few = "The test clips come from too few recordings" if (low, high) == _ANY else few
-        steps.append(
-            f"{few}: test more clips (`onlooker train CLIPS --folds 5` tests all that it trains on)."
-        )
+        add(f"{few}: test all that is trained on.", "onlooker train CLIPS --folds 5")
     return steps
 
 
@@ -211,7 +225,9 @@ def summary_page(
     page.text(_escaped(subtitle))
     page.figures(_key_figures(measured))
     if steps := advice(measured):
-        page.heading("What to do next").text("\n".join(f"- {_escaped(step)}" for step in steps))
+        page.heading("What to do next").text(
+            "\n".join(f"- {_escaped(str(step))}" for step in steps)
+        )
     if clips:
         page.heading("Test clips")
         tested_by = _CROSS_VALIDATED if measured.get("cross_validated") else _TEST

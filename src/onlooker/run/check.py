@@ -21,7 +21,7 @@ from rich.text import Text
 from onlooker.base.answer import nothing_class, perhaps_nothing
 from onlooker.base.config import ModelConfig
 from onlooker.base.files import composed, printable
-from onlooker.base.records import Clip, ClipError
+from onlooker.base.records import Clip, ClipError, InputError
 from onlooker.data.clips import decode_each
 from onlooker.data.findings import (
     ClipFacts,
@@ -92,13 +92,11 @@ def check(clips: Path | str | ClipSet, quiet: bool = False) -> Checked:
     try:
         split = planned = plan_joined_split(clip_set, images, clip_set.split)
         clip_set = clip_set.with_recordings(split.clips)
-    except ValueError as error:
+    except InputError as error:
         split = str(error)
         planned = None
-        found, _, remedy = split.partition("; ")
-        findings.append(
-            Finding("no split", found, "these clips cannot be trained and tested on", remedy)
-        )
+        why = "these clips cannot be trained and tested on"
+        findings.append(Finding("no split", error.found, why, error.remedy))
     readable = [clip for clip in clip_set.clips if clip.path in facts]
     seen = fact_findings(
         readable, list(facts.values()), planned, composed(clip_set.asked.fill or "")
@@ -119,7 +117,7 @@ def plan_split(clips: Sequence[Clip], model: str = ModelConfig.name, seed: int =
     clips and tested by cross-validation.
 
     Raises:
-        ValueError: a class has too few clips or recordings.
+        InputError: a class has too few clips or recordings.
     """
     few = len(clips) < _FEW and find_recipe(model).solver == "linear"
     return hold_out_validation(clips, seed=seed) if few else split_clips(clips, seed)
@@ -139,11 +137,13 @@ def plan_joined_split(
         images: thumbnails `8 16 16`, by path.
 
     Raises:
-        ValueError: as `plan_split`.
+        InputError: as `plan_split`, or no clip is left.
     """
     if given:
         return given.without({clip.path for clip in clip_set.clips} - set(images))
     readable = [clip for clip in clip_set.clips if clip.path in images]
+    if not readable:
+        raise InputError("no clip can be read", "replace them, or convert them to mp4")
     thumbnails = np.stack([images[clip.path] for clip in readable])
     return plan_joined(
         partial(plan_split, model=model, seed=seed), readable, thumbnails, clip_set.asked.scenes

@@ -135,7 +135,7 @@ class Training:
             "classes": [printable(folders.get(name, name)) for name in measured["classes"]],
             "conclusion": first_line(measured),
             # the others are for the command line
-            "advice": [step for step in advice(measured) if "`" not in step],
+            "advice": [step.text for step in advice(measured) if not step.command],
         }
 
     def to_check(self) -> dict[str, Any]:
