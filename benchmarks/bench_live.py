@@ -26,17 +26,17 @@ from typing import Any, NamedTuple
 import harness
 import numpy as np
 import torch
+from movinet import MoViNet
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
+from tsm import TSM
 
 from onlooker.base.config import DataConfig
 from onlooker.base.files import read_json
 from onlooker.models.registry import create_model
 from onlooker.recognizer import Recognizer
 from onlooker.report.plots import COLORS, QUIET, plain
-from onlooker_papers.movinet import MoViNet
-from onlooker_papers.tsm import TSM
 
 SIDE = 172
 CLASSES = 10
@@ -61,9 +61,9 @@ class Step(nn.Module):
         torch.manual_seed(0)
         self.side = int(name.partition(" at ")[2] or SIDE)
         if name == "movinet-a0":
-            self.model: nn.Module = MoViNet(CLASSES, causal=True)
+            self.model: nn.Module = MoViNet(CLASSES)
         elif name == "tsm-mobilenetv2":
-            self.model = TSM(CLASSES, causal=True)
+            self.model = TSM(CLASSES)
         else:
             self.model = create_model(
                 "convalstm", CLASSES, size=self.side, encoder="small", hidden=32

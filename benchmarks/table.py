@@ -46,7 +46,6 @@ _HEADLINES = {
     "pretraining": ("*.long.accuracy",),
     "real-clips": ("*.accuracy.motion",),
     "robustness": ("after.all.tried", "after.all.crashed", "after.all.hung", "after.all.silent"),
-    "scenes": ("sets.*.found",),
     "videolstm-real": ("*.rows.convalstm-rgb.accuracy",),
     "when": ("*.segment_map.offline.0.5",),
     "where-own": ("*.center_in_box",),

@@ -1,23 +1,23 @@
 """Tables of results: figures of results files → `Table` → Markdown in docs/ and HTML in reports.
 
-A table is declared once, in the `tables.py` of its paper, by its name in docs/ (`<!-- table: peers
--->`):
+A table is declared once, in the `tables.py` of its paper, by its name in docs/
+(`<!-- table: networks -->`):
 
-    @table("peers")  # needs results/peers.json; with other files: @table("both", "peers",
-    "own-clips") def peers(results: Results) -> Table:
+    @table("networks")  # needs results/networks.json; with others: @table("both", "one", "other")
+    def networks(results: Results) -> Table:
         return build(
-            rows(results["peers"], "*/*"),  # a row for each figures["SET"]["NETWORK"]
+            rows(results["networks"], "*/*"),  # a row for each figures["SET"]["NETWORK"]
             {
                 "set": key(0),  # the first part of the row's key, as words
                 "network": key(1, code),
-                "correct, %": ("accuracy", share),  # path in the row's figures, and format; or a
-                dash "95 %": ("interval", span), "twice": lambda row: 2 * row["accuracy"],  # or any
-                function of the row
+                "correct, %": ("accuracy", share),  # path in the row's figures, and format
+                "95 %": ("interval", span),  # a dash where the row has none
+                "twice": lambda row: 2 * row["accuracy"],  # or any function of the row
             },
             "Test clips, one seed.",
         )
 
-`grid` makes a table of two names, such as models × sets. `add_table(page, peers(results))` shows a
+`grid` makes a table of two names, such as models × sets. `add_table(page, networks(results))` shows a
 table in a report, `fill(text, results)` all tables of a page of docs/; `python benchmarks/table.py`
 does so for every page.
 """

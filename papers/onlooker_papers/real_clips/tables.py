@@ -6,7 +6,6 @@ from onlooker_papers.tables import (
     Columns,
     Results,
     build,
-    code,
     fixed,
     key,
     rows,
@@ -96,22 +95,6 @@ def few_shot(results: Results) -> Table:
     }
     note = "5 classes, of gestures 4; 200 episodes share clips."
     return build(rows(results["few-shot"], "*"), {"set": key(0), **columns}, note)
-
-
-@table("peers")
-def peers(results: Results) -> Table:
-    """The default command and published networks on the same clips, one row per set and network."""
-    columns: Columns = {
-        "set": key(0),
-        "network": key(1, code),
-        "correct, %": ("accuracy", share),
-        "95 %": ("interval", span),
-        "recordings": "recordings",
-        "default − it": ("default_above", lambda of: span(of[1:])),
-        "minutes": ("minutes", fixed(1)),
-    }
-    note = "One seed; 95 % intervals over recordings; *default − it*: paired, in points. *Minutes* of one core."
-    return build(rows(results["peers"], "*/*"), columns, note)
 
 
 @table("where-real")

@@ -42,7 +42,7 @@ FRAMES = 8
 _CELLS = 16
 NO_THUMBNAILS = np.zeros((FRAMES, _CELLS, _CELLS), np.uint8)
 # Correlation of local contrasts. Chosen on surveillance clips and the training clips of UCF101
-# (results/scenes.json).
+# (results/answered/scenes.json).
 SAME_SCENE = 0.65
 # copies that were encoded again; two moments of a scene differ in motion
 _SAME_IMAGE = 0.98

@@ -1,4 +1,4 @@
-"""MoViNet-A0: inverted residual blocks of depthwise 3-D convolutions, found by architecture search.
+"""MoViNet-A0-Stream: inverted residual blocks of depthwise 3-D convolutions, found by architecture search.
 
 Kondratyuk et al. 2021, *MoViNets: Mobile Video Networks for Efficient Video Recognition* (arXiv
 2103.11511), after the paper's table of A0. Batch norm has PyTorch's default momentum: the published
@@ -47,44 +47,32 @@ State = list[Tensor]
 
 
 class MoViNet(nn.Module):
-    """MoViNet-A0, or A0-Stream with causal convolutions and causal means.
+    """MoViNet-A0-Stream: convolutions and means look at earlier frames alone (section 3.2: stream
+    buffers, cumulative global average pooling).
 
     Args:
         num_classes: K.
-        causal: look at earlier frames alone, so that `step` works (section 3.2: stream buffers,
-            cumulative global average pooling).
     """
 
-    def __init__(self, num_classes: int, causal: bool = False) -> None:
+    def __init__(self, num_classes: int) -> None:
         super().__init__()
-        self.causal = causal
         self.stem = nn.Sequential(*_convolution(3, _STEM, (1, 3, 3), 2), nn.SiLU())
         channels = _STEM
         layers = []
         for number, (out, inner, frames, pixels, stride) in enumerate(_A0):
             drop = _DROP_PATH * number / len(_A0)
-            layers.append(
-                Layer(channels, out, inner, (frames, pixels, pixels), stride, causal, drop)
-            )
+            layers.append(Layer(channels, out, inner, (frames, pixels, pixels), stride, drop))
             channels = out
         self.layers = nn.ModuleList(layers)
         self.last = nn.Sequential(*_convolution(channels, _LAST, (1, 1, 1), 1), nn.SiLU())
-        self.pool = Pool(causal)
+        self.pool = Pool()
         self.head = nn.Sequential(
             nn.Linear(_LAST, _HEAD), nn.SiLU(), nn.Dropout(_DROPOUT), nn.Linear(_HEAD, num_classes)
         )
         self.to(memory_format=torch.channels_last_3d)
 
-    def forward(self, video: Tensor) -> Tensor:
-        """`B T C H W -> B K`: the logits of the mean over the clip; if causal, those of the last
-        frame.
-        """
-        return self.frame_logits(video, [])[0][:, -1]
-
     def frame_logits(self, video: Tensor, state: State) -> tuple[Tensor, State]:
-        """`B T C H W` to logits `B T K` (`B 1 K` unless causal), and the state after these frames;
-        [] at the start.
-        """
+        """`B T C H W` to logits `B T K`, and the state after these frames; [] at the start."""
         x = self.stem(video.transpose(1, 2).contiguous(memory_format=torch.channels_last_3d))
         before = iter(state)
         after = State()
@@ -96,12 +84,7 @@ class MoViNet(nn.Module):
     def step(self, frame: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """One frame `B C H W` of a stream to the logits `B K` of all frames so far, and the state
         after it.
-
-        Raises:
-            ValueError: the model sees later frames.
         """
-        if not self.causal:
-            raise ValueError("this model looks at later frames, too; build it with causal=True")
         logits, state = self.frame_logits(frame[:, None], state or [])
         return logits[:, 0], state
 
@@ -121,14 +104,13 @@ class Layer(nn.Module):
         inner: int,
         kernel: tuple[int, int, int],
         stride: int,
-        causal: bool,
         drop: float,
     ) -> None:
         super().__init__()
         self.expand = nn.Sequential(*_convolution(given, inner, (1, 1, 1), 1), nn.SiLU())
-        self.depthwise = TemporalConv(inner, kernel, stride, causal)
+        self.depthwise = TemporalConv(inner, kernel, stride)
         self.norm = nn.Sequential(nn.BatchNorm3d(inner, 1e-3), nn.SiLU())
-        self.excite = SqueezeExcitation(inner, causal)
+        self.excite = SqueezeExcitation(inner)
         self.project = nn.Sequential(*_convolution(inner, out, (1, 1, 1), 1))
         self.factor = nn.Parameter(torch.zeros(1))
         self.drop = StochasticDepth(drop, "row")
@@ -152,18 +134,14 @@ class Layer(nn.Module):
 
 
 class TemporalConv(nn.Conv3d):
-    """A depthwise convolution over equally many earlier and later frames, or over current and
-    earlier ones (causal).
-    """
+    """A depthwise convolution over current and earlier frames."""
 
-    def __init__(
-        self, channels: int, kernel: tuple[int, int, int], stride: int, causal: bool
-    ) -> None:
-        padding = (0 if causal else kernel[0] // 2, kernel[1] // 2, kernel[2] // 2)
+    def __init__(self, channels: int, kernel: tuple[int, int, int], stride: int) -> None:
+        padding = (0, kernel[1] // 2, kernel[2] // 2)
         super().__init__(
             channels, channels, kernel, (1, stride, stride), padding, groups=channels, bias=False
         )
-        self.earlier = kernel[0] - 1 if causal else 0
+        self.earlier = kernel[0] - 1
 
     def forward(self, x: Tensor, before: Iterator[Tensor], after: State) -> Tensor:  # type: ignore[override]
         """`B D T h w` to as many frames."""
@@ -176,18 +154,10 @@ class TemporalConv(nn.Conv3d):
 
 
 class Pool(nn.Module):
-    """The mean over space and time; if causal, at each frame the mean over space and all frames so
-    far.
-    """
-
-    def __init__(self, causal: bool) -> None:
-        super().__init__()
-        self.causal = causal
+    """At each frame the mean over space and all frames so far."""
 
     def forward(self, x: Tensor, before: Iterator[Tensor], after: State) -> Tensor:
-        """`B D T h w` to `B D 1 1 1`, or to `B D T 1 1` if causal."""
-        if not self.causal:
-            return x.mean((2, 3, 4), keepdim=True)
+        """`B D T h w` to `B D T 1 1`."""
         means = x.mean((3, 4), keepdim=True)
         counts = torch.ones_like(means[:, :1])
         total = next(before, torch.zeros_like(means[:, :, :1])) + means.cumsum(2)
@@ -201,10 +171,10 @@ class SqueezeExcitation(nn.Module):
     channels between.
     """
 
-    def __init__(self, channels: int, causal: bool) -> None:
+    def __init__(self, channels: int) -> None:
         super().__init__()
         inner = max(_MULTIPLE, int(_SQUEEZE * channels + _MULTIPLE / 2) // _MULTIPLE * _MULTIPLE)
-        self.pool = Pool(causal)
+        self.pool = Pool()
         self.weights = nn.Sequential(
             nn.Conv3d(channels, inner, 1), nn.SiLU(), nn.Conv3d(inner, channels, 1), nn.Sigmoid()
         )
