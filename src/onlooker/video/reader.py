@@ -114,7 +114,7 @@ class VideoReader:
     @property
     def seconds(self) -> float:
         """When the last frame ends."""
-        return self.timing.end
+        return float(self.timing.end)
 
     @property
     def size(self) -> tuple[int, int]:
