@@ -39,24 +39,14 @@ from onlooker_papers.real_clips.frozen import (
     fitted_logits,
     splits_of,
 )
-from onlooker_papers.results import About, Row, read_rows, write_rows
+from onlooker_papers.results import About, Row, write_rows
 from onlooker_papers.sets import data_folder
 
 FILE = "own-clips"
 CALIBRATION = "calibration"
-ENCODERS = (LITE0, POSE, "auto")  # kinds of answers that need the extras imagenet and pose
 BODIES = ("weizmann", "jhmdb")  # sets of one person who moves, on which landmarks are measured
 COMMAND = "python -m onlooker_papers.real_clips.own_clips"
 WHAT = "clips classified correctly by the default command; on test clips also with other encoders and by other models"
-# The default command before it had statistics of order, on the same test clips (commit 4e09763f).
-BEFORE = {
-    "surveillance": 28 / 31,
-    "weizmann": 85 / 93,
-    "basketball": 30 / 57,
-    "hand_gestures": 74 / 123,
-    "jhmdb": 340 / 803,
-    "ucf101_18": 1436 / 1971,
-}
 KINDS: dict[str, dict[str, Any]] = {
     "default": {},
     "linear": {"pretrained": False},
@@ -76,61 +66,49 @@ _PRINTED = ("accuracy", "accuracy_interval", "recordings", "majority_share", "vi
 Bools = NDArray[np.bool_]
 
 
-def measure(
-    name: str, run: Path, results: Path, stored: bool = False, encoders: bool = False
-) -> dict[str, Any]:
+def measure(name: str, run: Path, results: Path, encoders: bool = False) -> dict[str, Any]:
     """The figures of one set; writes its rows of `own-clips.json` and `calibration.json`, next to
     `real-clips.json`.
 
     Args:
-        stored: only calibration and what the command prints; answers on test clips are those of the
-        set's row.
-        encoders: the same, with answers by `lite0`, and by the encoder that `onlooker train`
-            chooses.
+        encoders: also answers by `lite0`, by `pose` on some sets, and by the encoder that `onlooker
+            train` chooses.
     """
     splits = splits_of(name)
-    only = "--encoders" if encoders else "--stored" if stored else ""
-    row = read_rows(results, FILE)[name,] if only else {}
-    if row:
-        memos = row["memos"]
-        settings = row["settings"]
-        minutes = row["figures"]["minutes"]
-        printed = row["figures"].get("printed")
-    else:
-        memos = _answers(name, run, splits)
-        trained = encode(name, run)
-        settings = {"model": MODEL.to_dict(), "data": DATA.to_dict(), "weights": trained.weights}
-        minutes = trained.minutes
-        printed = None
-    if encoders:
-        memos = _with_encoders(name, run, splits, memos)
-    elif not SETS[name].official:
-        printed = _printed(name, run.parent / "default" / name)
-    texts = {kind: "".join(of.get(kind, "") for of in memos.values()) for kind in KINDS}
-    default, random, free = (float(correct_of(text).mean()) for text in texts.values())
-    both = len(texts["linear"])
+    kinds = {**KINDS, **({LITE0: {"encoder": LITE0}} if encoders else {})}
+    if encoders and name in BODIES:
+        kinds[POSE] = {"encoder": POSE}
+    encoded = {kind: encode(name, run, **given) for kind, given in kinds.items()}
+    memos: dict[str, dict[str, str]] = {}
+    for number, split in splits.items():
+        answers = {kind: as_text(right_answers(of, split)) for kind, of in encoded.items()}
+        if encoders:
+            chosen = chosen_encoder(encoded, split)
+            answers |= {"auto": answers[chosen if chosen == LITE0 else "default"]}
+            answers |= {"encoder": chosen}
+        memos[number] = answers
+    texts = {kind: "".join(of[kind] for of in memos.values()) for kind in kinds}
+    shares = {kind: float(correct_of(text).mean()) for kind, text in texts.items()}
     tests = [clip for split in splits.values() for clip in split.test]
     recordings = [*map(group_of, tests)]
     labels = Counter(clip.label for clip in tests)
-    best, best_row = max(
-        (of, row) for row, of in {"default": default, **others(name, results)}.items()
-    )
-    others_of = {kind: "".join(of.get(kind, "") for of in memos.values()) for kind in ENCODERS}
+    rows = {"default": shares["default"], **others(name, results)}
+    best_row = max(rows, key=lambda row: rows[row])
     interval = accuracy_interval(correct_of(texts["default"]), recordings)
     majority = max(labels.values()) / len(tests)
-    official = (default, interval, len({*recordings}), majority, len(tests))
-    printed = printed or {
-        **dict(zip(_PRINTED, official, strict=True)),
-        "which": "test clips of three official splits",
-    }
-    figures = {
+    if SETS[name].official:
+        official = (shares["default"], interval, len({*recordings}), majority, len(tests))
+        which = {"which": "test clips of three official splits"}
+        printed: dict[str, Any] = {**dict(zip(_PRINTED, official, strict=True)), **which}
+    else:
+        printed = _printed(name, run.parent / "default" / name)
+    figures: dict[str, Any] = {
         "default": printed["accuracy"],
         "printed": printed,
-        "on_split": default,
-        "before": BEFORE.get(name),
+        "on_split": shares.pop("default"),
         "interval": interval,
         "recordings": len({*recordings}),
-        "best": best,
+        "best": rows[best_row],
         "best_row": best_row,
         "majority": majority,
         "test_clips": len(tests),
@@ -139,29 +117,40 @@ def measure(
         ],
         "classes": len(labels),
         "splits": {number: float(correct_of(of["default"]).mean()) for number, of in memos.items()},
-        "minutes": minutes,
-        "linear": random,
-        "above_linear": over_recordings(
-            [texts["default"][:both]], [texts["linear"]], recordings[:both]
-        ),
-        "free": free,
-        **{kind: float(correct_of(text).mean()) for kind, text in others_of.items() if text},
+        "minutes": encoded["default"].minutes,
+        "above_linear": over_recordings([texts["default"]], [texts["linear"]], recordings),
+        **shares,
     }
-    if text := others_of[POSE]:
-        figures["pose_above_lite0"] = over_recordings([text], [others_of[LITE0]], recordings)
-    if text := others_of["auto"]:
-        same = text == texts["default"]
+    if POSE in texts:
+        figures["pose_above_lite0"] = over_recordings([texts[POSE]], [texts[LITE0]], recordings)
+    if encoders:
+        auto = "".join(of["auto"] for of in memos.values())
+        same = auto == texts["default"]
+        figures["auto"] = float(correct_of(auto).mean())
         figures["above_default"] = (
-            [0, 0, 0] if same else over_recordings([text], [texts["default"]], recordings)
+            [0, 0, 0] if same else over_recordings([auto], [texts["default"]], recordings)
         )
         figures["encoders"] = {number: of["encoder"] for number, of in memos.items()}
-    about = About(WHAT, COMMAND, [0])
-    write_rows(results, FILE, about, {(name,): Row(figures, settings, memos)}, only)
-    if not encoders:
-        calibrated = Row(_calibration(encode(name, run), next(iter(splits.values()))), settings)
-        about = About(WHAT_CALIBRATION, COMMAND, [0])
-        write_rows(results, CALIBRATION, about, {(name,): calibrated})
+    weights = encoded["default"].weights
+    settings = {"model": MODEL.to_dict(), "data": DATA.to_dict(), "weights": weights}
+    only = "--encoders" if encoders else ""
+    row = Row(figures, settings, memos)
+    write_rows(results, FILE, About(WHAT, COMMAND, [0]), {(name,): row}, only)
+    calibrated = Row(_calibration(encoded["default"], next(iter(splits.values()))), settings)
+    about = About(WHAT_CALIBRATION, COMMAND, [0])
+    write_rows(results, CALIBRATION, about, {(name,): calibrated}, only)
     return figures
+
+
+def chosen_encoder(encoded: Mapping[str, Encoded], split: Split) -> str:
+    """The encoder that `onlooker train` chooses for the training clips of a split."""
+    training = [*split.training, *split.validation]
+    if not large_enough(training):
+        return MODEL.encoder
+    some = compared(training)
+    clips = [of.clips.only(of.positions(some)) for of in (encoded["default"], encoded[LITE0])]
+    small, lite0 = map(choose, clips)
+    return LITE0 if clearly_better(lite0, small, clips[0]) else MODEL.encoder
 
 
 def _printed(name: str, run: Path) -> dict[str, Any]:
@@ -173,46 +162,6 @@ def _printed(name: str, run: Path) -> dict[str, Any]:
     figures = read_json(run / "evaluation.json")
     which = "all, cross-validated" if figures.get("cross_validated") else "test clips of its split"
     return {**{name: figures.get(name) for name in _PRINTED}, "which": which}
-
-
-def _answers(name: str, run: Path, splits: Mapping[str, Split]) -> dict[str, dict[str, str]]:
-    """Which test clips of each split are classified correctly, by each of `KINDS`."""
-    return {
-        number: {
-            kind: as_text(right_answers(encode(name, run, **given), split))
-            for kind, given in KINDS.items()
-        }
-        for number, split in splits.items()
-    }
-
-
-def _with_encoders(
-    name: str, run: Path, splits: Mapping[str, Split], memos: Mapping[str, dict[str, str]]
-) -> dict[str, dict[str, str]]:
-    """Answers of each split with `lite0`, with `pose` on some sets, with the encoder that is chosen
-    (`auto`), and which one that is.
-    """
-    encoded = {kind: encode(name, run, encoder=kind) for kind in (MODEL.encoder, LITE0)}
-    bodies = encode(name, run, encoder=POSE) if name in BODIES else None
-    found = {}
-    for number, split in splits.items():
-        training = [*split.training, *split.validation]
-        chosen = MODEL.encoder
-        if large_enough(training):
-            some = compared(training)
-            clips = [of.clips.only(of.positions(some)) for of in encoded.values()]
-            small, lite0 = map(choose, clips)
-            chosen = LITE0 if clearly_better(lite0, small, clips[0]) else chosen
-        texts = {kind: as_text(right_answers(of, split)) for kind, of in encoded.items()}
-        found[number] = {
-            **memos[number],
-            LITE0: texts[LITE0],
-            "auto": texts[chosen],
-            "encoder": chosen,
-        }
-        if bodies is not None:
-            found[number][POSE] = as_text(right_answers(bodies, split))
-    return found
 
 
 def right_answers(encoded: Encoded, split: Split) -> Bools:
@@ -262,16 +211,16 @@ def main(
     sets: Annotated[
         list[str] | None, typer.Argument(help=f"Some of {', '.join(SETS)}. Default: all.")
     ] = None,
-    stored: Annotated[
-        bool, typer.Option(help="Only calibration and what the command prints.")
-    ] = False,
     encoders: Annotated[
-        bool, typer.Option(help="Only lite0 and the chosen encoder; needs the extra imagenet.")
+        bool,
+        typer.Option(
+            help="Also lite0, pose and the chosen encoder; needs the extras imagenet and pose."
+        ),
     ] = False,
 ) -> None:
     """Measure the default command on sets of clips."""
     for name in sets or SETS:
-        found = measure(name, Path("runs/real-clips/features"), Path("results"), stored, encoders)
+        found = measure(name, Path("runs/real-clips/features"), Path("results"), encoders)
         print(f"{name}: {found['default']:.1%}; best {found['best_row']} {found['best']:.1%}")
 
 

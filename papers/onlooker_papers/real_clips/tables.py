@@ -143,5 +143,4 @@ def segments(results: Results) -> Table:
     for way in ("offline", "live"):
         for overlap in ("0.3", "0.5", "0.7"):
             columns[f"{way}, IoU {overlap}"] = (f"segment_map/{way}/{overlap}", share)
-        columns[f"{way} before, IoU 0.5"] = (f"before/{way}/0.5", share)
     return build(rows(results["when"], "*"), columns, "Segment-mAP in %.")

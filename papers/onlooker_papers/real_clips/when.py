@@ -17,9 +17,6 @@ never reset between clips.
 - `background_ucf101_18`: three hours in which mostly nothing happens. The first five classes are
   events, and the next nine the class nothing. The last four also count as nothing, but are in no
   training.
-- `figures`, `few_figures`: `onlooker train` on generated clips of twelve people (as many as the
-  demo has), or of six; and recordings of four others, with pauses of two seconds between events;
-  and the mean error of counting ten repetitions without pauses.
 
 An event is `found` if a reported one overlaps it, and `named` if one of its class does. False
 alarms overlap none, and are counted per hour outside of events. `by_chance`: what would be found and
@@ -50,7 +47,6 @@ from onlooker.report.events import EventCurve, event_curve, segment_map
 from onlooker.stream.events import Finder, Kept
 from onlooker.training.events import MOST_CLIPS, ClipFeatures, fit_events
 from onlooker.training.linear import Clips, choose, fit_layer
-from onlooker_papers.real_clips.figure_recordings import figures_in_recordings
 from onlooker_papers.real_clips.frozen import DATA, MODEL, model, splits_of
 from onlooker_papers.real_clips.streams import (
     Pace,
@@ -64,7 +60,6 @@ from onlooker_papers.real_clips.streams import (
 from onlooker_papers.results import About, Row, check_command, write_rows
 
 FILE = "when"
-FIGURES = {"figures": 12, "few_figures": 6}  # numbers of people
 COMMAND = "python -m onlooker_papers.real_clips.when"
 WHAT = "when events happen in streams stitched from clips that were not trained on: segment-mAP, and false alarms"
 OVERLAPS = (0.3, 0.5, 0.7)
@@ -127,21 +122,6 @@ SETTINGS = {
     "background_ucf101_18": Setting(
         "ucf101_18", 2.5, (*_UCF_OTHERS, *_UCF_CALM), _UCF_LAST, _UCF_EVENTS, streams=16, hours=3.0
     ),
-}
-# Figures of 2026-11-26, when a rule for each frame reported events: `live` while they were
-# reported, `offline` with the times that were published; at 90 % found, with 3 splits.
-BEFORE: dict[str, dict[str, Any]] = {
-    "ucf101_18": {
-        "offline": {"0.3": 0.5336, "0.5": 0.4749},
-        "live": {"0.3": 0.3656, "0.5": 0.1686},
-    },
-    "jhmdb": {"offline": {"0.3": 0.2124, "0.5": 0.1914}, "live": {"0.3": 0.1950, "0.5": 0.1604}},
-    "background_ucf101_18": {
-        "at_90_found": 229.3,
-        "false_alarms_per_hour": 230.3,
-        "found": 0.9013,
-        "named": 0.7193,
-    },
 }
 
 
@@ -356,13 +336,12 @@ def measure(name: str, splits: int) -> dict[str, Any]:
         **figures_of(played),
         "classes": len(classes) - 1,
         "splits": len(chosen),
-        "before": BEFORE.get(name),
     }
 
 
 def when(
     sets: Annotated[
-        str, typer.Option(help=f"Some of {', '.join([*SETTINGS, *FIGURES])}, separated by commas.")
+        str, typer.Option(help=f"Some of {', '.join(SETTINGS)}, separated by commas.")
     ] = "",
     splits: Annotated[
         int, typer.Option(help="Official splits of UCF101 and J-HMDB, from the first one.")
@@ -372,11 +351,8 @@ def when(
     """When events happen in stitched streams; $ONLOOKER_DATA has the clips."""
     with stoppable():
         check_command(results, FILE, COMMAND)
-        for name in sets.split(",") if sets else (*SETTINGS, *FIGURES):
-            if name in FIGURES:
-                row = Row(figures_in_recordings(FIGURES[name]), {"people": FIGURES[name]})
-            else:
-                row = Row(measure(name, splits), asdict(SETTINGS[name]))
+        for name in sets.split(",") if sets else SETTINGS:
+            row = Row(measure(name, splits), asdict(SETTINGS[name]))
             only = f"--sets {name}" if sets else ""
             write_rows(results, FILE, About(WHAT, COMMAND, [0]), {(name,): row}, only)
             typer.echo(f"{name}: {row.figures}")

@@ -8,7 +8,6 @@ command to continue. `--encoder lite0` adds rows whose RGB is encoded with Image
 extra: `imagenet`), at the size of its frames.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -21,7 +20,7 @@ import typer
 from onlooker.data.split import group_of
 from onlooker_papers.intervals import over_recordings
 from onlooker_papers.real_clips.frozen import splits_of
-from onlooker_papers.results import About, Key, Row, read_rows, write_rows
+from onlooker_papers.results import About, Key, Row, write_rows
 from onlooker_papers.videolstm.fine_tune import RANDOM_FRAMES
 from onlooker_papers.videolstm.official_budget import BOTH, FUSED, MOTION, SINGLE, STREAMS
 from onlooker_papers.videolstm.on_features import (
@@ -109,11 +108,9 @@ def reproduce(
     seeds: int,
     run: Path,
     results: Path,
-    stored: bool = False,
     encoder: str = SMALL,
 ) -> dict[str, Any]:
-    """Compute the missing cells of one split of a set, and write its rows; if `stored`, only
-    figures of stored cells.
+    """Compute the missing cells of one split of a set, and write its rows.
 
     Raises:
         ValueError: an unknown set or split, ONLOOKER_DATA is not set, or a run made with other
@@ -126,37 +123,29 @@ def reproduce(
     training = replace(TRAINING, epochs=EPOCHS.get(name, TRAINING.epochs))
     folder = run / name / f"split{split}"
     key: Key = (name,) if split == 1 else (f"{name}-split{split}",)
-    options = ["--stored"] if stored else []
+    only = ""
     if encoder != SMALL:
         folder /= encoder
         key = (encoder, *key)
-        options.append(f"--encoder {encoder}")
+        only = f"--encoder {encoder}"
     of = RealSet(folder, name, splits[f"split{split}"], training, rgb_encoder=encoder)
-    if stored:
-        row = read_rows(results, FILE)[key]
-        cells = [(re.sub(r"^seed\d+ ", "", memo), cell) for memo, cell in row["memos"].items()]
-        by_model = {model: [cell for name, cell in cells if name == model] for model, _ in cells}
-        made = Row(figures_of(of, by_model), row["settings"], row["memos"])
-    else:
-        found, memos = measure(of, range(seeds))
-        made = Row.of(figures_of(of, found), *memos)
-    write_rows(results, FILE, About(WHAT, COMMAND, range(seeds)), {key: made}, " ".join(options))
-    return dict(made.figures)
+    found, memos = measure(of, range(seeds))
+    figures = figures_of(of, found)
+    about = About(WHAT, COMMAND, range(seeds))
+    write_rows(results, FILE, about, {key: Row.of(figures, *memos)}, only)
+    return figures
 
 
 def main(
     sets: Annotated[list[str], typer.Argument(help="Sets with official splits: jhmdb, ucf101_18.")],
     split: Annotated[int, typer.Option(help="Official split: 1, 2 or 3.", min=1, max=3)] = 1,
     seeds: Annotated[int, typer.Option(help="Number of seeds.", min=1)] = 1,
-    stored: Annotated[
-        bool, typer.Option(help="Only the figures, from the cells in the results.")
-    ] = False,
     encoder: Annotated[str, typer.Option(help="The encoder of RGB, such as lite0.")] = SMALL,
 ) -> None:
     """Train the models on each set."""
     for name in sets:
         figures = reproduce(
-            name, split, seeds, Path("runs/videolstm-real"), Path("results"), stored, encoder
+            name, split, seeds, Path("runs/videolstm-real"), Path("results"), encoder
         )
         for model, row in figures["rows"].items():
             typer.echo(f"{name} {model}: {row['accuracy']:.1%}")

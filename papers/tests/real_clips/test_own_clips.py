@@ -50,8 +50,6 @@ def test_it_is_what_the_command_trains_and_its_rows_fill_the_tables(
         trained["recordings"],
     )
     assert figures["above_linear"][0] == 0
-    again = own_clips.measure("basketball", tmp_path / "run", tmp_path / "results", stored=True)
-    assert again == figures
     with_encoders = own_clips.measure(
         "basketball", tmp_path / "run", tmp_path / "results", encoders=True
     )

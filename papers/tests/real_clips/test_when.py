@@ -17,8 +17,6 @@ from onlooker.stream.events import Finder
 from onlooker_papers.real_clips import when as measured
 from onlooker_papers.real_clips.streams import Pace, Part, mostly_nothing, stitch, with_pauses
 from onlooker_papers.real_clips.when import (
-    BEFORE,
-    FIGURES,
     SETTINGS,
     Fitted,
     Played,
@@ -206,17 +204,15 @@ def test_classes_of_a_setting() -> None:
     assert found["weizmann"] == [None, None, None]
 
 
-def test_each_row_is_written_with_the_figures_of_before(
+def test_each_row_is_written(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     def measure(name: str, splits: int) -> dict[str, Any]:
-        return {"hours": float(splits), "before": BEFORE.get(name)}
+        return {"hours": float(splits)}
 
     monkeypatch.setattr(measured, "measure", measure)
-    monkeypatch.setattr(measured, "figures_in_recordings", lambda people: {"hours": 1.0})
     measured.when(results=tmp_path)
     measured.when("jhmdb", 3, tmp_path)
     figures = read_json(tmp_path / "when.json")["figures"]
-    expected = dict.fromkeys((*SETTINGS, *FIGURES), 1.0) | {"jhmdb": 3.0}
+    expected = dict.fromkeys(SETTINGS, 1.0) | {"jhmdb": 3.0}
     assert {name: of["hours"] for name, of in figures.items()} == expected
-    assert figures["ucf101_18"]["before"]["live"]["0.5"] == pytest.approx(0.169, abs=1e-3)
