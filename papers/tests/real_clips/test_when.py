@@ -204,9 +204,7 @@ def test_classes_of_a_setting() -> None:
     assert found["weizmann"] == [None, None, None]
 
 
-def test_each_row_is_written(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_each_row_is_written(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def measure(name: str, splits: int) -> dict[str, Any]:
         return {"hours": float(splits)}
 
