@@ -1,6 +1,5 @@
 """`onlooker reproduce …`: the command line of the published systems."""
 
-import dataclasses
 import functools
 import os
 from pathlib import Path
@@ -133,11 +132,8 @@ def videolstm(
 @_command
 def hmdb10(
     hmdb51: Annotated[
-        Path | None, typer.Option(help="Folder of HMDB-51, unpacked: one folder per class.")
-    ] = None,
-    clips: Annotated[
-        Path | None, typer.Option(help="Other clips instead, one sub-folder per class.")
-    ] = None,
+        Path, typer.Option(help="Folder of HMDB-51, unpacked: one folder per class.")
+    ],
     quick: Annotated[
         bool,
         typer.Option(
@@ -148,13 +144,9 @@ def hmdb10(
     classes: Annotated[
         str,
         typer.Option(
-            help="Comma-separated class names. Default: the first ten of HMDB-51, or all of --clips."
+            help="Comma-separated class names. Default: the first ten in alphabetical order."
         ),
     ] = "",
-    pretrained: Annotated[
-        bool | None,
-        typer.Option(help="Use ImageNet weights, as published; the default except with --quick."),
-    ] = None,
     run: Reproduced = None,
     results: Results = None,
 ) -> None:
@@ -165,16 +157,12 @@ def hmdb10(
     """
     from onlooker_papers.hmdb10.reproduce import PUBLISHED, QUICK
     from onlooker_papers.hmdb10.reproduce import reproduce as reproduce_hmdb10
-    from onlooker_papers.sets import set_name
 
     budget = QUICK if quick else PUBLISHED
-    if pretrained is not None:
-        budget = dataclasses.replace(budget, pretrained=pretrained)
-    named = f"hmdb10-{set_name(clips)}" if clips else "hmdb10"
-    run = run or Path("runs") / (f"{named}-quick" if quick else named)
+    run = run or Path("runs") / ("hmdb10-quick" if quick else "hmdb10")
     names = [name.strip() for name in classes.split(",") if name.strip()]
     with stoppable():
-        _finished("hmdb10", reproduce_hmdb10(run, hmdb51, clips, names, budget, results))
+        _finished("hmdb10", reproduce_hmdb10(run, hmdb51, names, budget, results))
 
 
 def _finished(paper: str, report: Path) -> None:

@@ -7,7 +7,6 @@ from pathlib import Path
 from onlooker.base.records import Clip
 
 VARIABLE = "ONLOOKER_DATA"
-_FRAMES = "frames"  # of a set whose images lie next to other things, such as masks
 WAY = f"set {VARIABLE} to a folder that has clips/SET/CLASS/"
 
 
@@ -23,17 +22,6 @@ def data_folder() -> Path:
     if not (Path(named) / "clips").is_dir():
         raise ValueError(f"{VARIABLE} is {named}, which has no folder clips; {WAY}")
     return Path(named)
-
-
-def set_name(folder: Path) -> str:
-    """The name of a set: that of its folder, `weizmann` for `weizmann/frames`."""
-    return set_path(folder).parts[0]
-
-
-def set_path(folder: Path) -> Path:
-    """The folder of a set without its parent folders: `basketball`, `weizmann/frames`."""
-    parts = folder.resolve().parts
-    return Path(*parts[-2 if parts[-1] == _FRAMES else -1 :])
 
 
 def few_of_each(clips: Sequence[Clip], count: int) -> list[Clip]:

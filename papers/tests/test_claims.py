@@ -124,7 +124,7 @@ def test_verdicts(claim: dict[str, Any], expected: str) -> None:
 
 def test_commands_end_with_the_claims(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reproduce, "reproduce", lambda *_, **__: Path("report.html"))
-    shown = call("reproduce", "hmdb10", "--clips", tmp_path).output
+    shown = call("reproduce", "hmdb10", "--hmdb51", tmp_path).output
     results = read_results(claims.RESULTS)
     for row in claims.claims("hmdb10", results).texts:
         assert row[-1].split("**")[1] in shown
@@ -133,5 +133,5 @@ def test_commands_end_with_the_claims(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(claims, "RESULTS", tmp_path)
     assert (
         "needs the project's folder results/"
-        in call("reproduce", "hmdb10", "--clips", tmp_path).output
+        in call("reproduce", "hmdb10", "--hmdb51", tmp_path).output
     )

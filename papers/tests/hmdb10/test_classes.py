@@ -9,7 +9,9 @@ from published_trees import touch_hmdb51
 
 from onlooker.base.records import Clip, ClipError
 from onlooker.data.split import Split
-from onlooker_papers.hmdb10.classes import CLASSES, FIRST_TEN, REPORT_CLIPS, hmdb10
+from onlooker_papers.hmdb10 import on_jhmdb
+from onlooker_papers.hmdb10.classes import CLASSES, FIRST_TEN, REPORT_CLIPS, hmdb51_clips
+from onlooker_papers.hmdb10.draws import TRAINING, Draw
 from onlooker_papers.published_sets.hmdb51 import read_split, source
 from onlooker_papers.sets import few_of_each
 
@@ -34,6 +36,11 @@ def published(official: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return touch_hmdb51(official, tmp_path_factory.mktemp("hmdb51"))
 
 
+def divided(clips: list[Clip], seed: int = 0) -> Split:
+    """The split of a draw."""
+    return Draw(Path(), clips, seed, on_jhmdb.DATA, TRAINING, "small").split
+
+
 def counts(split: Split) -> tuple[int, int, int]:
     return len(split.training), len(split.validation), len(split.test)
 
@@ -46,7 +53,7 @@ def test_class_counts_are_those_of_the_official_files(official: Path) -> None:
 
 
 def test_ten_classes_in_the_proportions_of_the_report(published: Path) -> None:
-    split = hmdb10(published)
+    split = divided(hmdb51_clips(published))
     assert counts(split) == (817, 246, 87)  # 1,150 clips times 730, 220 and 78 of 1,028
     assert {clip.label for clip in split.training} == set(FIRST_TEN)
     sources = [
@@ -57,7 +64,7 @@ def test_ten_classes_in_the_proportions_of_the_report(published: Path) -> None:
     for side, share in ((split.validation, 220 / 1028), (split.test, 78 / 1028)):
         for label, count in Counter(clip.label for clip in side).items():
             assert abs(count - share * CLASSES[label]) < 1
-    assert hmdb10(published, seed=1) != split
+    assert divided(hmdb51_clips(published), seed=1) != split
 
 
 def test_no_ten_whole_classes_are_those_of_the_report() -> None:
@@ -74,7 +81,7 @@ def test_no_ten_whole_classes_are_those_of_the_report() -> None:
 
 
 def test_other_ten_classes(published: Path) -> None:
-    split = hmdb10(published, SMALLEST_TEN)
+    split = divided(hmdb51_clips(published, SMALLEST_TEN))
     assert sum(counts(split)) == 1028
     assert all(
         abs(n - wanted) <= 5 for n, wanted in zip(counts(split), (730, 220, 78), strict=True)
@@ -89,12 +96,12 @@ def test_ten_classes_of_which_clips_are_missing(tmp_path: Path) -> None:
         ClipError,
         match=r"cartwheel: 104 .avi files, the published class has 107; unpack its archive",
     ):
-        hmdb10(root, TWO)
-    assert sum(counts(hmdb10(root, TWO, complete=False))) == 208
+        hmdb51_clips(root, TWO)
+    assert len(hmdb51_clips(root, TWO, complete=False)) == 208
     for path in (root / "wave").iterdir():
         path.unlink()
     with pytest.raises(ClipError, match=r"wave: 0 .avi files, the published class has 104"):
-        hmdb10(root, TWO, complete=False)
+        hmdb51_clips(root, TWO, complete=False)
 
 
 def test_a_few_clips_of_each_class_are_spread_over_it() -> None:

@@ -2,6 +2,7 @@
 run.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import compress
 from pathlib import Path
@@ -16,13 +17,16 @@ from onlooker.data.sets import read_set
 from onlooker.data.split import make_splits
 from onlooker.models.video_model import VideoModel
 from onlooker.training.fit import fit
-from onlooker_papers.hmdb10 import on_jhmdb, reproduce
-from onlooker_papers.hmdb10.classes import FIRST_TEN
+from onlooker_papers.hmdb10 import draws, on_jhmdb
 from onlooker_papers.hmdb10.curves import loss_curves
-from onlooker_papers.hmdb10.protocols import OURS, PROTOCOLS, RANDOM, divide, known
+from onlooker_papers.hmdb10.draws import TRAINING, Draw, untested
 from onlooker_papers.hmdb10.tables import on_jhmdb as table
-from onlooker_papers.hmdb10.tables import protocols
 from onlooker_papers.results import assembled
+
+
+def draw(clips: Sequence[Clip], number: int) -> Draw:
+    """A draw of the split for `small`."""
+    return Draw(Path(), clips, number, on_jhmdb.DATA, TRAINING, "small")
 
 
 def test_ten_classes_are_divided_in_the_reports_proportions() -> None:
@@ -33,9 +37,9 @@ def test_ten_classes_are_divided_in_the_reports_proportions() -> None:
     ]
     chosen = on_jhmdb.ten_classes(clips)
     assert {clip.label for clip in chosen} == set("abcdefghij")
-    draws = [on_jhmdb.Draw(Path(), chosen, number).split for number in range(2)]
-    assert draws[0] != draws[1]
-    for split in draws:
+    splits = [draw(chosen, number).split for number in range(2)]
+    assert splits[0] != splits[1]
+    for split in splits:
         sides = [
             {clip.recording for clip in side}
             for side in (split.training, split.validation, split.test)
@@ -48,29 +52,10 @@ def test_ten_classes_are_divided_in_the_reports_proportions() -> None:
 
 def test_the_literal_size_is_about_a_hundred_thousand_parameters() -> None:
     clips = [Clip(Path(f"{label}.mp4"), label) for label in "abcdefghij"]
-    draw = on_jhmdb.Draw(Path(), clips, 0)
     for name in ("report", "convlstm", "lstm"):
-        net = draw.build(name)
+        net = draw(clips, 0).build(name)
         count = sum(weights.numel() for weights in net.parameters() if weights.requires_grad)
         assert 95_000 < count < 110_000, name
-
-
-def test_clips_divided_at_random_share_recordings() -> None:
-    clips = [
-        Clip(Path(f"{label}/{n}.mp4"), label, f"{label}-{n // 4}")
-        for label in "abcdefghij"
-        for n in range(40)
-    ]
-    whole, alone, half = (
-        divide(clips, PROTOCOLS[name], 0)
-        for name in (OURS, RANDOM, f"{RANDOM}, half of the training clips")
-    )
-    assert not any(known(clips, whole))
-    assert sum(known(clips, alone)) > 0.9 * len(alone.test)
-    assert {clip.path for clip in alone.clips} == {clip.path for clip in clips}
-    assert (half.validation, half.test) == (alone.validation, alone.test)
-    assert set(half.training) < set(alone.training)
-    assert len(half.training) == pytest.approx(len(alone.training) / 2, abs=5)
 
 
 @pytest.fixture
@@ -82,32 +67,8 @@ def clips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Clip, ...]:
     return clips
 
 
-def test_a_protocol_adds_its_row(
-    clips: tuple[Clip, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for label in FIRST_TEN:
-        names = [f"film{n % 4}_{label}_f_cm_np1_fr_bad_{n}.avi 1\n" for n in range(12)]
-        (lists := tmp_path / "annotations" / "hmdb51").mkdir(parents=True, exist_ok=True)
-        (lists / f"{label}_test_split1.txt").write_text("".join(names))
-    (tmp_path / "clips").mkdir()
-    monkeypatch.setenv("ONLOOKER_DATA", str(tmp_path))
-    paired = [replace(clip, recording=f"{clip.label}{n // 3}") for n, clip in enumerate(clips)]
-    monkeypatch.setattr(on_jhmdb, "splits_of", lambda name: make_splits(paired))
-    once = replace(on_jhmdb.TRAINING, epochs=1)
-    for protocol in (OURS, RANDOM):
-        on_jhmdb.explain(tmp_path / "run", tmp_path / "results", protocol, 2, once)
-    stored = assembled(tmp_path / "results", on_jhmdb.FILE)["figures"]
-    rows = stored["protocol"]
-    assert all(rows[OURS][of] == 0 < rows[RANDOM][of] for of in ("known", "known_in_hmdb51"))
-    assert rows[OURS]["models"]["convnet"]["known"] is None
-    assert f"| {RANDOM} | " in protocols({on_jhmdb.FILE: stored}).markdown()
-    # Draws of both kinds have parts of the same sizes: only `divided` tells their memos apart.
-    (memo, *_) = (tmp_path / "run" / RANDOM / "draw0").glob("convnet-*.json")
-    assert "divided" in memo.read_text()
-
-
 def test_a_tiny_run_fills_the_table(clips: tuple[Clip, ...], tmp_path: Path) -> None:
-    once = replace(on_jhmdb.TRAINING, epochs=1)
+    once = replace(TRAINING, epochs=1)
     figures = on_jhmdb.reproduce(tmp_path / "run", tmp_path / "results", 2, once)
     assert (tmp_path / "run" / "report.html").exists()
     stored = assembled(tmp_path / "results", on_jhmdb.FILE)["figures"]
@@ -134,12 +95,12 @@ def test_the_last_epoch_is_tested(
             weights.data.zero_()
         return curves
 
-    training = replace(on_jhmdb.TRAINING, epochs=2)
-    draw = on_jhmdb.every_draw(tmp_path / "run", 1, training)[0]
-    figures = draw.figures("convnet", 0.02)
-    monkeypatch.setattr(reproduce, "fit", without_best)
+    training = replace(TRAINING, epochs=2)
+    one = Draw(tmp_path / "run", clips, 0, on_jhmdb.DATA, training, "small")
+    figures = one.figures("convnet", 0.02)
+    monkeypatch.setattr(draws, "fit", without_best)
     (tmp_path / "run" / "draw0").rename(tmp_path / "before")
-    assert draw.figures("convnet", 0.02) == figures
+    assert one.figures("convnet", 0.02) == figures
 
 
 def test_clips_that_choose_the_learning_rate_are_test_clips_of_no_draw() -> None:
@@ -148,9 +109,9 @@ def test_clips_that_choose_the_learning_rate_are_test_clips_of_no_draw() -> None
         for label in "abcdefghij"
         for n in range(40)
     ]
-    every = [on_jhmdb.Draw(Path(), clips, number) for number in range(5)]
+    every = [draw(clips, number) for number in range(5)]
     validation = every[0].split.validation
-    tested = {clip for draw in every for clip in draw.split.test}
-    chosen = set(compress(validation, on_jhmdb.untested(every)))
+    tested = {clip for one in every for clip in one.split.test}
+    chosen = set(compress(validation, untested(every)))
     assert chosen
     assert chosen == set(validation) - tested != set(validation)
