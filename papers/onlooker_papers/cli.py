@@ -132,8 +132,11 @@ def videolstm(
 @_command
 def hmdb10(
     hmdb51: Annotated[
-        Path, typer.Option(help="Folder of HMDB-51, unpacked: one folder per class.")
-    ],
+        Path | None, typer.Option(help="Folder of HMDB-51, unpacked: one folder per class.")
+    ] = None,
+    clips: Annotated[
+        Path | None, typer.Option(help="Other clips instead, one sub-folder per class.")
+    ] = None,
     quick: Annotated[
         bool,
         typer.Option(
@@ -144,7 +147,7 @@ def hmdb10(
     classes: Annotated[
         str,
         typer.Option(
-            help="Comma-separated class names. Default: the first ten in alphabetical order."
+            help="Comma-separated class names. Default: the first ten of HMDB-51, or all of --clips."
         ),
     ] = "",
     run: Reproduced = None,
@@ -162,7 +165,7 @@ def hmdb10(
     run = run or Path("runs") / ("hmdb10-quick" if quick else "hmdb10")
     names = [name.strip() for name in classes.split(",") if name.strip()]
     with stoppable():
-        _finished("hmdb10", reproduce_hmdb10(run, hmdb51, names, budget, results))
+        _finished("hmdb10", reproduce_hmdb10(run, hmdb51, clips, names, budget, results))
 
 
 def _finished(paper: str, report: Path) -> None:

@@ -7,18 +7,19 @@ from pathlib import Path
 from onlooker.base.records import Clip, ClipError
 from onlooker.data.lists import check_classes
 from onlooker_papers.published_sets.hmdb51 import check_folders, source
-from onlooker_papers.sets import few_of_each
 
 # The number of clips of each class, as in the official split files: 6,766 in total.
 CLASSES: dict[str, int] = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
 FIRST_TEN = tuple(CLASSES)[:10]
-ATTENTION = "report"  # its model
+# its model, and single frames
+ATTENTION = "report"
+BASELINE = "convnet"
 PUBLISHED_ACCURACY = 0.82  # on single frames
 REPORT_CLIPS = {"training": 730, "validation": 220, "test": 78}
 
 
 def hmdb51_clips(
-    root: Path, classes: Sequence[str] = FIRST_TEN, complete: bool = True, limit: int = 0
+    root: Path, classes: Sequence[str] = FIRST_TEN, complete: bool = True
 ) -> list[Clip]:
     """The clips of the ten classes of Teja & Akunuri 2020, with the source videos that they were cut
     from.
@@ -34,7 +35,6 @@ def hmdb51_clips(
         root: as for `hmdb51`; the official splits are not used.
         classes: the class names.
         complete: require the published number of clips per class.
-        limit: clips of each class that are used; 0: all.
 
     Raises:
         ClipError: a class without clips, or with another number of them than published.
@@ -51,4 +51,4 @@ def hmdb51_clips(
             found = f"{len(names)} .avi files, the published class has {CLASSES[label]}"
             raise ClipError(root / label, found, "unpack its archive again, or leave the class out")
         clips += [Clip(root / label / name, label, source(name, label)) for name in names]
-    return few_of_each(clips, limit)
+    return clips

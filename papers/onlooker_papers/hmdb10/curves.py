@@ -2,11 +2,12 @@
 of the split.
 """
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from onlooker.base.records import Curves
 from onlooker.report.plots import COLORS, INK, plain
 
 if TYPE_CHECKING:  # matplotlib is slow to import
@@ -15,19 +16,15 @@ if TYPE_CHECKING:  # matplotlib is slow to import
 _WORDS = {"report": "report", "convlstm": "ConvLSTM", "lstm": "LSTM", "convnet": "ConvNet"}
 
 
-def loss_curves(models: Mapping[str, Any]) -> "Figure":
-    """One panel per model: the loss of each draw, thin, and the mean over draws, thick.
-
-    Args:
-        models: by name, `losses` as in `hmdb10-real.json`: for `training` and `validation`, a list
-            of draws with one loss per epoch each.
-    """
+def loss_curves(models: Mapping[str, Sequence[Curves]]) -> "Figure":
+    """One panel per model: the loss of each training, thin, and the mean over them, thick."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(2.3 * len(models) + 0.5, 2.9), layout="constrained", facecolor="white")
     panels = figure.subplots(1, len(models), sharey=True, squeeze=False)[0]
     for axes, (name, of) in zip(panels, models.items(), strict=True):
-        for color, (side, draws) in zip(COLORS, of["losses"].items(), strict=False):
+        for color, side in zip(COLORS, ("training", "validation"), strict=False):
+            draws = [curves[side]["loss"] for curves in of]
             epochs = np.arange(1, len(draws[0]) + 1)
             axes.plot(epochs, np.transpose(draws), color=color, linewidth=0.7, alpha=0.35)
             marker = "o" if len(epochs) == 1 else ""

@@ -6,7 +6,7 @@ Frames are scored one by one. The report does not say which epoch is tested; her
 import math
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import compress
 from pathlib import Path
 from statistics import mean
@@ -22,7 +22,7 @@ from onlooker.data.clips import ClipFrames
 from onlooker.data.split import Split, group_of
 from onlooker.models.registry import create_model, find_recipe, for_encoder, resolve
 from onlooker.models.video_model import VideoModel, count_parameters
-from onlooker.recognizer import Recognizer, load
+from onlooker.recognizer import Recognizer
 from onlooker.report.metrics import measure
 from onlooker.report.overlay import caption, enlarge, full_strength, overlay
 from onlooker.report.page import Page, Table, percent
@@ -63,8 +63,6 @@ class Draw:
         sampling: how clips are sampled; the size of the frames may be that of the encoder.
         training: training settings.
         encoder: name of the frozen encoder.
-        pretrained: whether it has its pretrained weights.
-        others: further settings that tell the trainings of different clips apart.
     """
 
     run: Path
@@ -73,14 +71,11 @@ class Draw:
     sampling: DataConfig
     training: TrainConfig
     encoder: str
-    pretrained: bool = True
-    others: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def split(self) -> Split:
-        """The split in the report's proportions, with each recording in one part."""
-        groups = [group_of(clip) for clip in self.clips]
-        return Split(**apportion(self.clips, groups, REPORT_CLIPS, self.number))
+        """Its split."""
+        return divide(self.clips, self.number)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -90,7 +85,7 @@ class Draw:
     @property
     def data(self) -> DataConfig:
         """How clips are sampled for the encoder."""
-        config = ModelConfig(encoder=self.encoder, pretrained=self.pretrained)
+        config = ModelConfig(encoder=self.encoder, pretrained=True)
         return resolve(config, for_encoder(self.encoder, self.sampling, ()), self.training).data
 
     def folder(self, name: str, rate: float) -> Path:
@@ -103,7 +98,7 @@ class Draw:
         settings: dict[str, Any] = {
             "encoder": self.encoder,
             "size": self.data.size,
-            "pretrained": self.pretrained,
+            "pretrained": True,
             "hidden": MODELS[name],
             "dropout": 0.0,
         }
@@ -128,17 +123,17 @@ class Draw:
         net = self.build(name)
         encoder = cast(nn.Module, net.encoder)
         split = self.split
-        sides = {side: len(getattr(split, side)) for side in REPORT_CLIPS}
         training = replace(self.training, seed=self.number, lr=rate)
         features = {"weights": weights_digest(encoder), **self.data.to_dict()}
-        settings = {**training.to_dict(), "tested": "last epoch", **self.others}
-        settings |= {"model": name, "hidden": MODELS[name], "features": features, "clips": sides}
+        settings: dict[str, Any] = {**training.to_dict(), "tested": "last epoch"}
+        settings |= {"model": name, "hidden": MODELS[name], "features": features}
+        settings["clips"] = sides_of(split)
 
         def compute() -> dict[str, Any]:
             samples = self.samples(net)
             parts = {side: samples.only(getattr(split, side)) for side in REPORT_CLIPS}
-            recognizer, curves = self._train_all_epochs(
-                self.folder(name, rate), net, parts, training
+            recognizer, curves = train_all_epochs(
+                self.folder(name, rate), net, parts, self.data, training
             )
             evaluations = {side: recognizer.evaluate(of) for side, of in parts.items()}
             shares = {side: frames_correct(of) for side, of in evaluations.items()}
@@ -162,18 +157,33 @@ class Draw:
         """The stored features of all clips."""
         return encoded_clips(self.clips, self.classes, net, self.data, strict=True, quiet=True)[0]
 
-    def _train_all_epochs(
-        self, folder: Path, net: VideoModel, parts: Mapping[str, ClipFrames], training: TrainConfig
-    ) -> tuple[Recognizer, Curves]:
-        """Train a model, and save it with the weights of its last epoch, not of the best one."""
-        fitted = parts["training"]
-        curves = fit(net, fitted, parts["validation"], self.data, training, folder, folder.name)
-        state = load_checkpoint(folder / "checkpoints" / "last.ckpt")["state_dict"]
-        trained = {name.removeprefix("model."): of for name, of in state.items()}
-        net.load_state_dict({**net.state_dict(), **trained})
-        recognizer = Recognizer(net, self.classes, self.data, training.resolved_aggregation)
-        recognizer.save(folder / "model")
-        return recognizer, curves
+
+def divide(clips: Sequence[Clip], seed: int) -> Split:
+    """A split in the report's proportions, with each recording in one part."""
+    return Split(**apportion(clips, [group_of(clip) for clip in clips], REPORT_CLIPS, seed))
+
+
+def sides_of(split: Split) -> dict[str, int]:
+    """The number of clips in each part of a split."""
+    return {side: len(getattr(split, side)) for side in REPORT_CLIPS}
+
+
+def train_all_epochs(
+    folder: Path,
+    net: VideoModel,
+    parts: Mapping[str, ClipFrames],
+    data: DataConfig,
+    training: TrainConfig,
+) -> tuple[Recognizer, Curves]:
+    """Train a model, and save it with the weights of its last epoch, not of the best one."""
+    fitted = parts["training"]
+    curves = fit(net, fitted, parts["validation"], data, training, folder, folder.name)
+    state = load_checkpoint(folder / "checkpoints" / "last.ckpt")["state_dict"]
+    trained = {name.removeprefix("model."): of for name, of in state.items()}
+    net.load_state_dict({**net.state_dict(), **trained})
+    recognizer = Recognizer(net, fitted.classes, data, training.resolved_aggregation)
+    recognizer.save(folder / "model")
+    return recognizer, curves
 
 
 def frames_correct(evaluation: Evaluation) -> list[float]:
@@ -225,9 +235,7 @@ def compare(every: Sequence[Draw]) -> tuple[dict[str, Any], list[Path]]:
         },
         "classes": list(every[0].classes),
         "encoder": every[0].encoder,
-        "clips": [
-            {side: len(getattr(draw.split, side)) for side in REPORT_CLIPS} for draw in every
-        ],
+        "clips": [sides_of(draw.split) for draw in every],
         "rates": list(RATES),
         "rate_clips": sum(untested(every)),
     }
@@ -257,22 +265,26 @@ def chosen_rate(every: Sequence[Draw], name: str) -> float:
 
 
 def write_page(
-    every: Sequence[Draw], figures: Mapping[str, Any], title: str, text: str, table: Table
+    run: Path,
+    about: str,
+    text: str,
+    table: Table,
+    curves: Mapping[str, Sequence[Curves]],
+    recognizer: Recognizer,
+    samples: ClipFrames,
 ) -> Path:
-    """The table and the loss curves of all draws, and heat maps of the first, as `report.html`."""
-    draw = every[0]
-    page = Page(title, f"Teja & Akunuri 2020, reproduced · {len(every)} draws of the split")
+    """A table, the curves of each model, one or more by its name, and heat maps, as
+    `report.html`.
+    """
+    page = Page("Attention for HMDB-51", about)
     page.text(text)
     add_table(page, table)
     page.heading("Training curves")
-    curves = to_svg(loss_curves(figures["models"]))
-    page.figure(curves, f"Thin: a draw; thick: the mean over {len(every)} draws.", wide=True)
+    page.figure(to_svg(loss_curves(curves)), "Thin: a training; thick: the mean.", wide=True)
     page.heading("Heat maps")
-    recognizer = load(draw.folder(ATTENTION, figures["models"][ATTENTION]["lr"]), device="cpu")
-    rows = attention_rows(recognizer, draw.samples(recognizer.model).only(draw.split.test))
     shown = "Test clips, one per class. In each frame, the probability of the true class."
-    page.figure(sheet(rows, _COLUMNS), shown, wide=True)
-    return page.write(draw.run / "report.html")
+    page.figure(sheet(attention_rows(recognizer, samples), _COLUMNS), shown, wide=True)
+    return page.write(run / "report.html")
 
 
 def attention_rows(recognizer: Recognizer, samples: ClipFrames) -> list[tuple[str, Any]]:

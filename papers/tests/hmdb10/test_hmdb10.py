@@ -1,11 +1,13 @@
 """The HMDB-51 report made again: the whole command on a tiny tree in the published layout."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from unittest.mock import Mock
 
+import moving_squares
 import numpy as np
 import pytest
 import torch
@@ -29,11 +31,11 @@ CLASSES = ("brush_hair", "cartwheel", "wave")
 TINY = Budget(
     "pooled",
     pretrained=False,
+    hidden=4,
     data=DataConfig(frames=4, size=32, translate=0.0, scale=0.0),
     training=TrainConfig(
         epochs=6, batch=4, lr=0.05, label_smoothing=0.0, patience=0, precision="32"
     ),
-    draws=2,
     complete=False,
 )
 
@@ -85,6 +87,11 @@ def made(hmdb51: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def squares(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return moving_squares.make_set(tmp_path_factory.mktemp("data") / "squares", clips=3, frames=6)
+
+
 def call(*words: object) -> Result:
     return CliRunner(env={"COLUMNS": "200"}).invoke(app, ["reproduce", "hmdb10", *map(str, words)])
 
@@ -108,33 +115,40 @@ def test_what_is_published() -> None:
     assert (training.batch, training.epochs, training.patience) == (15, 10, 0)
 
 
-def test_figures_are_those_of_every_draw(made: Path) -> None:
-    figures = read_json(made / "run" / "figures.json")
-    assert list(figures["models"]) == ["report", "convlstm", "lstm", "convnet"]
-    assert [sum(sides.values()) for sides in figures["clips"]] == [24, 24]
-    single = figures["models"]["convnet"]
-    assert single["parameters"] == 3 * 3 + 3
-    assert figures["models"]["report"]["frame_accuracy"] == 1  # a color is easily learned
-    assert [len(draw) for draw in single["losses"]["training"]] == [6, 6]
+def test_figures_count_what_the_models_answer(made: Path) -> None:
+    models = read_json(made / "run" / "figures.json")["models"]
+    assert list(models) == ["report", "convnet"]
+    for found in models.values():
+        by_frame = found["frame_accuracy_by_index"]
+        assert len(by_frame) == 4
+        assert np.mean(by_frame) == pytest.approx(found["frame_accuracy"])
+        assert sum(found["sides"].values()) == 24
+        assert found["sides"]["test"] == found["videos"]
+        assert [len(found["curves"][side]["loss"]) for side in ("training", "validation")] == [6, 6]
+        assert found["frame_accuracy"] == 1  # a color is easily learned
+    assert models["convnet"]["parameters"] == 3 * 3 + 3
 
 
 def test_the_page_has_the_published_figure_next_to_ours(made: Path) -> None:
     page = made / "run" / "report.html"
     seen = self_contained(page)
     text = words_of(page)
-    assert (
-        '<td>published: ten classes of HMDB-51</td><td>VGG-16</td><td class="n">82.0</td>' in text
-    )
-    assert "A quick run" in text
+    assert '<td>published (Teja &amp; Akunuri 2020)</td><td class="n">82.0</td>' in text
+    assert "random weights" in text
     assert seen["img"] == 2  # curves, attention
 
 
-def test_results_have_the_command_without_paths(made: Path) -> None:
+def test_results_have_a_key_for_each_set(made: Path, squares: Path, tmp_path: Path) -> None:
     stored = read_json(made / "results" / "hmdb10.json")
-    assert stored["figures"] == read_json(made / "run" / "figures.json")
-    command = "onlooker reproduce hmdb10 --hmdb51 HMDB51 --classes brush_hair,cartwheel,wave"
-    assert stored["command"] == f"{command} --results results"
+    figures = stored["figures"]["HMDB-51"]
+    assert set(figures["frame_accuracy"]) == {"report", "convnet"}
     assert str(made) not in json.dumps(stored)
+    results = Path(shutil.copytree(made / "results", tmp_path / "results"))
+    page = words_of(reproduce(tmp_path / "run", clips=squares, budget=TINY, results=results))
+    both = read_json(results / "hmdb10.json")
+    assert both["figures"]["HMDB-51"] == figures
+    assert list(both["figures"]) == ["HMDB-51", "squares/"]
+    assert "published (Teja &amp; Akunuri 2020)" not in page
 
 
 def test_a_finished_run_computes_nothing_again(
@@ -150,9 +164,9 @@ def test_a_finished_run_computes_nothing_again(
 def test_a_run_that_was_killed_continues_with_equal_results(
     made: Path, hmdb51: Path, tmp_path: Path
 ) -> None:
-    with killed_in(draws, "measure"):
+    with killed_in(module, "measure"):
         reproduce(tmp_path / "run", hmdb51, classes=CLASSES, budget=TINY)
-    assert not (tmp_path / "run" / "draw0" / "report-5e-3.json").exists()
+    assert not (tmp_path / "run" / "models" / "report.json").exists()
     longer = replace(TINY, training=replace(TINY.training, epochs=7))
     with pytest.raises(ValueError, match=r"made with other settings \(epochs\)"):
         reproduce(tmp_path / "run", hmdb51, classes=CLASSES, budget=longer)
@@ -160,36 +174,50 @@ def test_a_run_that_was_killed_continues_with_equal_results(
     assert read_json(tmp_path / "run" / "figures.json") == read_json(made / "run" / "figures.json")
 
 
-def test_a_run_of_other_classes_is_refused(made: Path, hmdb51: Path) -> None:
-    with pytest.raises(ValueError, match=r"made with other settings \(classes, "):
+def test_a_run_of_other_settings_is_refused(made: Path, hmdb51: Path, squares: Path) -> None:
+    with pytest.raises(ValueError, match=r"made with other settings \(hidden\)"):
+        reproduce(made / "run", hmdb51, classes=CLASSES, budget=replace(TINY, hidden=5))
+    with pytest.raises(ValueError, match=r"made with other settings \(classes, clips\)"):
         reproduce(made / "run", hmdb51, classes=CLASSES[:2], budget=TINY)
+    with pytest.raises(ValueError, match=r"made with other settings \(classes, clips, set\)"):
+        reproduce(made / "run", clips=squares, budget=TINY)
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (
+            "--hmdb51 {hmdb51} --clips {squares}",
+            "give either --hmdb51 DIR (HMDB-51 itself) or --clips DIR",
+        ),
+        (
             "--hmdb51 {hmdb51} --classes wave,cartweel",
             "has no class 'cartweel'; did you mean cartw",
         ),
+        ("--clips {squares} --classes up,don", "squares has no class 'don'; "),
         ("--hmdb51 {tmp}/none", "no folder brush_hair/"),
+        ("--clips {tmp}/none", "none: no such folder; give a folder with one sub-folder per class"),
         ("--hmdb51 {hmdb51} --classes wave,cartwheel", "8 .avi files, the published class has 107"),
     ],
 )
-def test_errors_leave_no_run(hmdb51: Path, tmp_path: Path, words: str, message: str) -> None:
-    result = call(*words.format(hmdb51=hmdb51, tmp=tmp_path).split(), "--run", tmp_path / "run")
+def test_errors_leave_no_run(
+    hmdb51: Path, squares: Path, tmp_path: Path, words: str, message: str
+) -> None:
+    given = words.format(hmdb51=hmdb51, squares=squares, tmp=tmp_path).split()
+    result = call(*given, "--run", tmp_path / "run")
     assert result.exit_code == 1
     assert message in result.stderr
     assert not (tmp_path / "run").exists()
 
 
 def test_options_of_the_command_reach_the_run(
-    hmdb51: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "PUBLISHED", TINY)
     run = tmp_path / "run"
-    result = call("--hmdb51", hmdb51, "--classes", "wave, cartwheel", "--run", run)
+    result = call("--clips", squares, "--classes", "up, down", "--run", run)
     assert result.exit_code == 0, result.output
     assert f"report: {run / 'report.html'}" in result.output.replace("\n", "")
-    settings = read_json(run / "draw0" / "report-5e-3.json")["settings"]
-    assert (settings["epochs"], settings["classes"]) == (6, ["cartwheel", "wave"])
+    settings = read_json(run / "models" / "report.json")["settings"]
+    assert (settings["set"], settings["classes"]) == ("squares/", ["down", "up"])
+    assert (settings["epochs"], settings["pretrained"]) == (6, False)
