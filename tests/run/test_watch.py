@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 import torch
 from click.testing import Result
-from eventful import eventful
 from PIL import Image
 from senders import Sender, cut, slowly, transport_stream
 from typer.testing import CliRunner
@@ -97,17 +96,13 @@ def test_json_has_every_frame(run: Path, make_clip: Make) -> None:
         assert [values["time"] for values in ours] == pytest.approx(
             [0.2 * i for i in range(length)]
         )
-        for values in ours:
-            assert set(values["scores"]) == set(CLASSES)
-            assert sum(values["scores"].values()) == pytest.approx(1)
-            assert (
-                values["score"]
-                == values["scores"][values["label"]]
-                == max(values["scores"].values())
-            )
-            assert (values["dropped"], values["reconnections"]) == (0, 0)
-            assert sum(map(sum, values["attention"])) == pytest.approx(1)
-            assert values["happening"] is None
+    for values in objects:
+        scores = values["scores"]
+        assert set(scores) == set(CLASSES)
+        assert sum(scores.values()) == pytest.approx(1)
+        assert values["score"] == scores[values["label"]] == max(scores.values())
+        assert sum(map(sum, values["attention"])) == pytest.approx(1)
+        assert (values["dropped"], values["reconnections"], values["happening"]) == (0, 0, None)
 
 
 def said_of(step: Step) -> list[str]:
@@ -169,28 +164,6 @@ def test_events_have_lines_of_their_own_when_they_are_final(
     )
 
 
-def test_json_has_events_and_whether_one_goes_on(tmp_path: Path, make_clip: Make) -> None:
-    run = eventful().save(tmp_path / "run")
-    path = make_clip(frames=30)
-    done = watch(run, path, "--json", "--rate", 0)
-    assert done.exit_code == 0, done.output
-    values = [json.loads(line) for line in done.stdout.splitlines()]
-    steps = list(eventful().watch(path))
-    assert [each["happening"] for each in values] == [step.happening for step in steps]
-    assert True in {each["happening"] for each in values}
-    assert [each["label"] for each in values] == [step.label for step in steps]
-    found = [
-        (each["label"], each["began"], each["ended"])
-        for value in values
-        for each in value["events"]
-    ]
-    assert found == [
-        (e.label, round(e.start, 3), round(e.end, 3)) for step in steps for e in step.events
-    ]
-    assert len(found) > 1
-    assert f"{path}: 30 frames" in done.stderr, "the last step again is no frame"
-
-
 def test_several_sources_are_distinguished_and_one_may_fail(
     run: Path, make_clip: Make, tmp_path: Path
 ) -> None:
@@ -221,12 +194,17 @@ def test_errors_are_one_line(run: Path, tmp_path: Path) -> None:
             "error: timeout is 0.0, expected above 0. Seconds without data",
         ),
         (
+            (run, "0", "--events", tmp_path / "events.vtt"),
+            "this model finds no events to send; train the default model, `onlooker train CLIPS`",
+        ),
+        (
             (tmp_path / "none", "0"),
             "no such folder; expected one that `onlooker train` has finished",
         ),
     ):
         done = watch(*words)
         assert (done.exit_code, message in done.stderr) == (1, True), done.output
+    assert not (tmp_path / "events.vtt").exists()
 
 
 def test_a_lost_source_is_reported(run: Path) -> None:
