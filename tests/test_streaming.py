@@ -21,7 +21,6 @@ from onlooker.base.records import ClipError, Segment, Step
 from onlooker.data.transforms import to_video
 from onlooker.models.registry import create_model
 from onlooker.recognizer import Recognizer
-from onlooker.report.events import EventCurve
 from onlooker.stream.events import Finder, Kept
 from onlooker.stream.streams import Streams
 from onlooker.video.reader import VideoReader
@@ -30,7 +29,6 @@ from onlooker.video.write import write
 
 CLASSES = ("clap", "run", "wave")
 DATA = DataConfig(frames=6, size=16, normalization="half")
-CONFIG = StreamConfig(drop="none", timeout=2, attempts=0)
 Make = Callable[..., Path]
 
 
@@ -84,19 +82,12 @@ def test_steps_equal_the_whole_clip(
     of = recognizer(name, data, **settings)
     steps = list(of.watch(path))
     check(steps, of, path)
+    frames = [pixels for _, _, pixels in VideoReader(path)]
+    np.testing.assert_array_equal([step.pixels for step in steps], frames)
     assert [step.time for step in steps] == pytest.approx([i / 10 for i in range(14)])
     assert {(step.source, step.classes, step.dropped) for step in steps} == {
         (str(path), CLASSES, 0)
     }
-
-
-def test_a_step_has_its_frame(make_clip: Make) -> None:
-    path = make_clip(frames=8)
-    steps = list(recognizer().watch(path, CONFIG))
-    frames = [pixels for _, _, pixels in VideoReader(path)]
-    assert len(steps) == 8
-    for step in steps:
-        np.testing.assert_array_equal(step.pixels, frames[step.index])
 
 
 def test_every_step_of_a_model_with_attention_has_a_box_in_its_frame(make_clip: Make) -> None:
@@ -125,17 +116,6 @@ def test_a_stream_that_ends_frees_its_state(make_clip: Make) -> None:
     assert streams.end("a") is None
     assert set(streams.states) == {"b"}
     assert streams.end("a") is None, "it is gone already"
-
-
-def test_streams_in_a_batch_equal_single_streams(make_clip: Make) -> None:
-    of = recognizer()
-    paths = [
-        make_clip(f"{length}.mp4", frames=length, size=size)
-        for length, size in ((9, (64, 48)), (15, (48, 40)))
-    ]
-    steps = list(of.watch(paths))
-    for path in paths:
-        check([step for step in steps if step.source == str(path)], of, path)
 
 
 def test_streams_may_start_and_end_at_any_time(make_clip: Make) -> None:
@@ -203,11 +183,6 @@ def test_leaving_the_loop_ends_the_threads(make_clip: Make) -> None:
                 break
 
 
-def test_models_that_cannot_stream_are_reported_before_anything_is_opened() -> None:
-    with pytest.raises(ValueError, match="single-frame needs whole clips"):
-        recognizer("single-frame").watch("tcp://127.0.0.1:9")
-
-
 def test_sources_are_checked_before_any_is_opened(make_clip: Make) -> None:
     path = make_clip()
     for sources, message in (
@@ -217,6 +192,8 @@ def test_sources_are_checked_before_any_is_opened(make_clip: Make) -> None:
     ):
         with pytest.raises(ValueError, match=message):
             recognizer().watch(sources)
+    with pytest.raises(ValueError, match="single-frame needs whole clips"):
+        recognizer("single-frame").watch("tcp://127.0.0.1:9")
 
 
 @pytest.mark.parametrize("threshold", [None, 0.4, 0.99])
@@ -297,7 +274,15 @@ def test_the_box_of_an_event_is_the_mean_of_those_while_it_lasts(make_clip: Make
         assert event.box == (pytest.approx(np.mean(during, 0)) if during else None)
 
 
-def test_events_of_streams_in_a_batch_are_those_of_single_streams(make_clip: Make) -> None:
+def test_a_class_of_nothing_is_no_event_of_a_stream(make_clip: Make) -> None:
+    of = eventful()
+    path = make_clip(frames=30)
+    (common, *_) = {event.label for step in of.watch(path) for event in step.events}
+    of.nothing = common
+    assert common not in {event.label for step in of.watch(path) for event in step.events}
+
+
+def test_streams_in_a_batch_are_those_of_single_streams(make_clip: Make) -> None:
     of = eventful()
     paths = [
         make_clip(f"{length}.mp4", frames=length, size=size)
@@ -305,36 +290,13 @@ def test_events_of_streams_in_a_batch_are_those_of_single_streams(make_clip: Mak
     ]
     together = list(of.watch(paths))
     for path in paths:
-        expected = [event for step in of.watch(path) for event in plain(step.events)]
-        seen = [
-            event for step in together if step.source == str(path) for event in plain(step.events)
+        seen = [step for step in together if step.source == str(path)]
+        check([step for step in seen if step.pixels is not None], of, path)
+        alone = [event for step in of.watch(path) for event in plain(step.events)]
+        assert alone
+        assert [event for step in seen for event in plain(step.events)] == [
+            (*event[:3], pytest.approx(event[3], abs=1e-4)) for event in alone
         ]
-        assert expected
-        for ours, theirs in zip(seen, expected, strict=True):
-            assert ours == (*theirs[:3], pytest.approx(theirs[3], abs=1e-4))
-
-
-def test_the_rate_of_false_alarms_decides_which_events_are_reported(make_clip: Make) -> None:
-    of = eventful()
-    path = make_clip(frames=30)
-    scores = [event.score for step in of.watch(path) for event in step.events]
-    assert len(scores) > 1
-    of.curve = EventCurve([0.0, max(scores)], [1.0, 0.5], [0.0, 0.0], [9.0, 3.0], 0.0, 1.0, [])
-    for allowed, expected in ((9.0, len(scores)), (3.0, 1), (1.0, 0)):
-        seen = [
-            event
-            for step in of.watch(path, StreamConfig(alarms_per_hour=allowed))
-            for event in step.events
-        ]
-        assert len(seen) == expected, allowed
-
-
-def test_a_class_of_nothing_is_no_event_of_a_stream(make_clip: Make) -> None:
-    of = eventful()
-    path = make_clip(frames=30)
-    (common, *_) = {event.label for step in of.watch(path) for event in step.events}
-    of.nothing = common
-    assert common not in {event.label for step in of.watch(path) for event in step.events}
 
 
 def test_memory_is_constant(tmp_path: Path) -> None:
@@ -355,9 +317,8 @@ def test_memory_is_constant(tmp_path: Path) -> None:
 
 
 def test_what_is_kept_of_a_stream_does_not_grow() -> None:
-    of = eventful()
     chance = np.random.default_rng(0)
-    streams = of.streams()
+    streams = eventful().streams()
     longest = LENGTHS[-1]
     for index in range(100):
         frame = chance.integers(0, 256, (16, 16, 3), dtype=np.uint8)
@@ -366,5 +327,4 @@ def test_what_is_kept_of_a_stream_does_not_grow() -> None:
         assert len(state.kept.times) <= longest
         assert len(state.kept.pending) <= len(LENGTHS) * (longest // 3 + 2)
         assert len(state.boxes) <= longest + longest // 3 + 2
-        assert state.last is not None
         assert state.last.pixels is None
