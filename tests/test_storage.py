@@ -323,9 +323,9 @@ def test_a_run_that_was_killed_continues_on_another_machine(
         "hidden": 4,
         "frames": 4,
         "size": 16,
+        "encoder": "conv4",
         "epochs": 10,
         "quiet": True,
-        "pretrained": False,
     }
     onlooker.train("memory://bucket/clips", run=tmp_path / "whole", **settings)
     run = "memory://bucket/run"
@@ -388,62 +388,3 @@ def test_the_page_does_not_change_clips_at_an_address(monkeypatch: pytest.Monkey
     monkeypatch.setenv("COLUMNS", "300")
     output = call("serve", "--clips", "memory://bucket/clips", ok=False).output
     assert "nothing is deleted at an address; give a folder of this machine" in output
-
-
-@pytest.fixture
-def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """A bucket of a server that speaks S3's protocol."""
-    s3fs = pytest.importorskip("s3fs", reason="s3fs is not installed")
-    server = pytest.importorskip("moto.server", reason="moto is not installed").ThreadedMotoServer(
-        port=0
-    )
-    server.start()
-    host, port = server.get_host_and_port()
-    for name, value in {
-        "AWS_ACCESS_KEY_ID": "key",
-        "AWS_SECRET_ACCESS_KEY": "very-secret",
-        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_EC2_METADATA_DISABLED": "true",
-    }.items():
-        monkeypatch.setenv(name, value)
-    s3fs.S3FileSystem.clear_instance_cache()
-    files = s3fs.S3FileSystem()
-    files.mkdir("bucket")
-    yield files
-    files.rm("bucket", recursive=True)
-    server.stop()
-    s3fs.S3FileSystem.clear_instance_cache()
-
-
-@pytest.mark.slow
-def test_train_continue_and_predict_in_a_bucket(
-    bucket: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    clips = make_set(tmp_path / "clips", clips=6, frames=4, side=16)
-    bucket.put(f"{clips}/", "bucket/clips", recursive=True)
-    run = "s3://bucket/runs/squares"
-    sample = ["--frames", 4, "--size", 16]
-    call(
-        "train",
-        "s3://bucket/clips",
-        "--model",
-        "lstm",
-        "--run",
-        run,
-        "--features",
-        *TINY[8:],
-        *sample,
-    )
-    monkeypatch.setenv("ONLOOKER_CACHE", str(tmp_path / "another machine"))
-    for part in ("model", "evaluation.json"):  # as if it had been interrupted
-        bucket.rm(f"bucket/runs/squares/{part}", recursive=True)
-    call("train", "s3://bucket/clips", "--model", "lstm", "--run", run, "--resume")
-    clip = sorted(bucket.find("bucket/clips"))[-1]
-    assert "%" in call("predict", run, f"s3://{clip}").output
-    assert "test:" in call("evaluate", run).output
-    assert not any(
-        "very-secret" in bucket.cat_file(path).decode(errors="ignore")
-        for path in bucket.find("bucket")
-    )
-    assert "s3://nowhere/clips" in fails("check", "s3://nowhere/clips")
