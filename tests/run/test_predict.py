@@ -4,25 +4,37 @@ import gc
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from threading import Event
 from typing import Any
 
+import clips as painted
+import numpy as np
 import pytest
+import torch
 from commands import fails
 
 from onlooker.base.config import DataConfig
-from onlooker.base.records import Prediction
+from onlooker.base.files import NotWritableError
+from onlooker.base.records import ClipError, Prediction
 from onlooker.data.samples import Sample
 from onlooker.models.registry import create_model
-from onlooker.recognizer import Recognizer
+from onlooker.models.video_model import VideoModel
+from onlooker.recognizer import Classification, Recognizer
 from onlooker.run import predict as predict_module
 from onlooker.run.predict import ResultsFile, distinct_names, predict_clips
+from onlooker.video.reader import VideoReader, read
+from onlooker.video.write import write
+from onlooker_papers.detection import box_iou
 
 Make = Callable[..., Path]
+DATA = DataConfig(frames=4, size=32, channels=3, normalization="half")
 
 
 @pytest.fixture
@@ -30,6 +42,10 @@ def run(tmp_path: Path) -> Path:
     data = DataConfig(frames=2, size=16, channels=1, normalization="half")
     model = create_model("convnet", 2, in_channels=1, size=16)
     return Recognizer(model, ["[bold]up", "[/down]"], data).save(tmp_path / "run")
+
+
+def attentive(classes: int) -> VideoModel:
+    return create_model("convalstm", classes, size=32, hidden=4, dropout=0.0)
 
 
 def drawn(folder: Path) -> list[str]:
@@ -46,6 +62,8 @@ def test_clips_of_equal_name_in_different_folders_have_separate_drawings(
     assert predict_clips(run, clips, out, None) == []
     assert drawn(out) == ["p-q-1.mp4", "q-1.mp4-2.mp4", "r-q-1.mp4"]
     assert [clip.read_bytes() for clip in clips] == before
+    seen = json.loads((out / "p-q-1.json").read_text())
+    assert seen["tubes"] == [], "a model without attention"
 
 
 @pytest.mark.parametrize("link", [False, True])
@@ -64,6 +82,8 @@ def test_overwriting_a_clip_is_an_error_before_any_is_drawn(
     ):
         predict_clips(run, [first, second], out, None)
     assert drawn(out) == before
+    with pytest.raises(NotWritableError, match=r"first.mp4: a file is in its place"):
+        predict_clips(run, [second], first)
 
 
 def test_names_are_printed_as_they_are(
@@ -80,9 +100,6 @@ def test_names_are_printed_as_they_are(
         assert (run.parent / "seen [1]" / f"{clip.stem}.mp4").exists()
     assert "[bold]up" in said.out or "[/down]" in said.out
     assert f"error: {missing}: no such file" in said.err
-    for clip in clips:
-        predict_clips(run, [clip], None, None)
-        assert f"{clip.name} " in capsys.readouterr().out
 
 
 def test_a_clip_is_one_row_with_its_runner_up(
@@ -148,25 +165,6 @@ def test_clips_have_distinct_names(tmp_path: Path) -> None:
     assert distinct_names(same) == ["0-a-b", "1-a-b", "2-A-B"]
     with pytest.raises(ValueError, match=r"b.mp4: given twice; give each clip once"):
         distinct_names([tmp_path / "b.mp4", tmp_path / "x" / ".." / "b.mp4"])
-
-
-def test_on_a_full_disk_predictions_are_printed_without_drawings(
-    run: Path,
-    make_clip: Make,
-    on_full_disk: Callable[[Path], None],
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    clips = [make_clip(f"{name}.mp4", frames=2) for name in "ab"]
-    out = run.parent / "seen"
-    out.mkdir()
-    on_full_disk(out / ".a.mp4.part")
-    (error,) = predict_clips(run, clips, out, run.parent / "answers.json")
-    assert "a.mp4: no space left for this video" in str(error)
-    assert drawn(out) == ["b.mp4"]
-    assert [each["path"] for each in read_results(run.parent / "answers.json")] == [
-        str(clip) for clip in clips
-    ]
-    assert capsys.readouterr().out.count("runner-up") == 1, "the table is printed before"
 
 
 def read_results(path: Path) -> list[dict[str, Any]]:
@@ -335,3 +333,137 @@ def test_memory_does_not_hold_all_predictions(
     assert predict_clips(run, clips, json=tmp_path / "results.jsonl") == []
     assert len(alive) == 12
     assert max(alive) <= 6, "those of a table and of the one before"
+
+
+@pytest.mark.parametrize(
+    ("full", "found", "left"),
+    [
+        (".a.mp4.part", "a.mp4: no space left for this video", "b.mp4"),
+        (".a.json.*.part", "a.json: no space left for this file", "b.json"),
+    ],
+)
+def test_a_clip_whose_results_have_no_space_does_not_end_the_others(
+    run: Path,
+    make_clip: Make,
+    on_full_disk: Callable[[Path], None],
+    capsys: pytest.CaptureFixture[str],
+    full: str,
+    found: str,
+    left: str,
+) -> None:
+    clips = [make_clip(f"{name}.mp4", frames=2) for name in "ab"]
+    out = run.parent / "seen"
+    out.mkdir()
+    on_full_disk(out / full)
+    (error,) = predict_clips(run, clips, out, run.parent / "answers.json")
+    assert found in str(error)
+    assert (out / left).exists()
+    assert [each["path"] for each in read_results(run.parent / "answers.json")] == [
+        str(clip) for clip in clips
+    ]
+    assert capsys.readouterr().out.count("runner-up") == 1, "the table is printed before"
+
+
+def test_every_clip_gets_boxes_times_and_a_drawn_clip(tmp_path: Path, make_clip: Make) -> None:
+    run = Recognizer(attentive(2), ("jump", "wave"), DATA).save(tmp_path / "run")
+    clips = [make_clip("a.mp4", frames=8), make_clip("b.mp4", frames=8)]
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(b"no video")
+    failed = predict_clips(run, [*clips, broken], tmp_path / "out")
+    assert [error.path for error in failed] == [broken]
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names == {f"{clip}{end}" for clip in "ab" for end in (".mp4", ".json", "-segments.json")}
+    seen = json.loads((tmp_path / "out" / "a.json").read_text())
+    video = read(clips[0])
+    height, width = video.pixels.shape[1:3]
+    corners = [box for tube in seen["tubes"] for box in tube["boxes"]]
+    assert corners
+    for x1, y1, x2, y2 in corners:
+        assert 0 <= x1 <= x2 <= width
+        assert 0 <= y1 <= y2 <= height
+    assert len(read(tmp_path / "out" / "a.mp4")) == len(video)
+
+
+def test_an_unsure_answer_has_boxes_and_times_and_one_below_the_threshold_has_none(
+    tmp_path: Path, make_clip: Make
+) -> None:
+    classes = tuple(f"class {k}" for k in range(9))
+    unsure = Recognizer(attentive(9), classes, DATA)
+    run = unsure.save(tmp_path / "run")
+    clip = make_clip("a.mp4", frames=8)
+    (expected,) = unsure.predict(clip).segments
+    assert (expected.label in classes, expected.start, expected.end) == (
+        True,
+        0,
+        pytest.approx(0.8),
+    ), "all of it"
+    for threshold, there in ((None, True), (0.3, False)):
+        out = tmp_path / str(threshold)
+        assert predict_clips(run, [clip], out, threshold=threshold) == []
+        seen = json.loads((out / "a.json").read_text())
+        assert seen["tubes"]
+        assert all(0 < tube["score"] < 0.3 for tube in seen["tubes"])
+        assert seen["label"] == (expected.label if there else "nothing")
+        of_clip = {
+            "label": expected.label,
+            "segment": [0.0, 0.8],
+            "score": pytest.approx(expected.score),
+        }
+        results = json.loads((out / "a-segments.json").read_text())["results"]
+        assert results == {"a": [of_clip] if there else []}
+
+
+class Bright(Recognizer):
+    """Attends to what is bright."""
+
+    def classify(self, samples: torch.Tensor) -> Classification:
+        scores = super().classify(samples).scores
+        maps = torch.nn.functional.avg_pool2d((samples[..., 0] > 150).float(), 8) + 1e-4
+        return Classification(scores, (maps / maps.sum((2, 3), keepdim=True)).numpy())
+
+
+def test_a_run_boxes_the_object_that_is_attended_to(tmp_path: Path) -> None:
+    video = np.full((8, 96, 128, 3), 60, np.uint8)
+    texture = np.random.default_rng(0).integers(160, 256, (5, 5, 1))
+    for t in range(8):
+        video[t, 34:54, 6 + 10 * t : 26 + 10 * t] = texture.repeat(4, 0).repeat(4, 1)
+    clip = write(tmp_path / "moving.mp4", video, fps=5)
+    knowing = Bright(attentive(2), ("jump", "wave"), replace(DATA, frames=8))
+    (tube, *_) = knowing.predict(clip).actors
+    assert tube.frames.tolist() == list(range(8))
+    true = np.array([[6 + 10 * t, 34, 26 + 10 * t, 54] for t in range(8)])
+    assert (box_iou(tube.boxes, true) > 0.5).mean() > 0.7
+
+
+def usable(path: Path) -> bool:
+    """Whether frames can be chosen from a file, and read in turn."""
+    outcomes = []
+    for reading in (lambda: len(read(path, 8)) == 8, lambda: any(True for _ in VideoReader(path))):
+        try:
+            outcomes.append(reading())
+        except ClipError:
+            outcomes.append(False)
+    assert len(set(outcomes)) == 1, path
+    return outcomes[0]
+
+
+def test_of_damaged_clips_what_can_be_read_is_predicted_and_the_others_are_named(
+    run: Path, make_clip: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Every kind of damage in every container."""
+    suffixes = (".mp4", ".avi", ".mkv", ".webm", ".gif", ".mov", ".ts")
+    whole = [make_clip(f"clip{suffix}", frames=24, options={"g": "8"}) for suffix in suffixes]
+    files = list[Path]()
+    for seed, (kind, source) in enumerate(product(painted.DAMAGES, whole)):
+        path = Path(shutil.copy(source, tmp_path / f"{seed:03} {kind}{source.suffix}"))
+        files.append(painted.damage(path, kind, seed))
+    failed = predict_clips(run, [whole[0], *files, whole[1]], None, tmp_path / "out.json")
+    answered = [Path(each["path"]) for each in read_results(tmp_path / "out.json")]
+    assert [answered[0], answered[-1]] == whole[:2]
+    assert sorted([*answered[1:-1], *(error.path for error in failed)]) == sorted(files)
+    assert {error.path for error in failed} == {path for path in files if not usable(path)}
+    said = capsys.readouterr().err
+    assert all(str(error.path) in said and error.found and error.remedy for error in failed)
+    kinds = {path.stem.partition(" ")[2] for path in answered[1:-1]}
+    assert not kinds & {"zero bytes", "text", "audio only"}, "no frame of these can be used"
+    assert {"one frame", "truncated"} <= kinds, "their intact part is used"
