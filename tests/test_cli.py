@@ -1,19 +1,32 @@
 """The commands on a tiny set of clips, from training to export, and one-line errors."""
 
+import errno
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import clips as painted
 import moving_squares
 import pytest
+import typer
 from clips import find_clips
-from commands import SAMPLE, TINY, call, fails
+from commands import SAMPLE, TINY, call, fails, names_in_split
+from pages import self_contained
 
+import onlooker
+from onlooker.base.files import read_json
+from onlooker.cli import train as commands
+from onlooker.cli.command import stoppable
+from onlooker.recognizer import load
 from onlooker.report.summary import advice, first_line
+from onlooker.run import train as runs
+from onlooker.run.evaluate import evaluate
+from onlooker.run.record import RunRecord, read_curves
 from onlooker.video.reader import read
 
 COMMANDS = (
@@ -29,40 +42,87 @@ COMMANDS = (
     "models",
 )
 Trained = tuple[Path, str]
+CHECK = "onlooker.run.check.check"
+KEYS = {
+    "videos",
+    "frames",
+    "classes",
+    "recordings",
+    "accuracy",
+    "accuracy_interval",
+    "frame_accuracy",
+    "class_accuracy",
+    "log_loss",
+    "calibration_error",
+    "majority_share",
+    "confusion",
+    "skipped",
+    "perfect_calibration_error",
+    "known_scenes",
+}
 
 
-def test_help_is_fast() -> None:
-    # Beside what every command line of typer with entry points imports: other work on the machine
-    # slows down both.
-    imports = [sys.executable, "-c", "import typer.rich_utils, importlib.metadata"]
-    commands = {
-        "help": [str(Path(sys.executable).with_name("onlooker")), "--help"],
-        "imports": imports,
-    }
-    seconds: dict[str, list[float]] = {name: [] for name in commands}
-    for _ in range(5):
-        for name, command in commands.items():
-            before = os.times()
-            done = subprocess.run(command, capture_output=True, text=True, check=True)
-            after = os.times()
-            seconds[name].append(
-                after.children_user
-                + after.children_system
-                - before.children_user
-                - before.children_system
-            )
-            assert name == "imports" or all(each in done.stdout for each in COMMANDS)
-    # 0.5 s where the imports take 0.3 s
-    assert min(seconds["help"]) < 1.9 * min(seconds["imports"]), seconds
+def test_help_has_what_people_need_first_and_the_rest_under_headings() -> None:
+    short = call("train", "--help").output
+    assert all(words in short for words in ("--encoder", "rgb|flow|both", "--help-all"))
+    assert "--hflip" not in short
+    first, others = call("train", "--help-all").output.split(" Augmentation of training clips ")
+    assert "--encoder" in first
+    assert all(words in others for words in ("--hflip", "--no-hflip", "Mirror half of the clips"))
 
 
-def test_a_mistyped_command_or_option_gets_a_suggestion() -> None:
+def test_a_mistyped_command_option_or_choice_gets_a_suggestion() -> None:
     assert "Did you mean 'train'" in call("trian", ok=False).stderr
     assert "--epochs" in call("train", "clips", "--epoch", "3", ok=False).stderr
+    refused = call("train", "clips", "--modality", "sound", ok=False)
+    assert (refused.exit_code, "'sound' is not one of 'rgb'" in refused.stderr) == (2, True)
 
 
-@pytest.mark.parametrize("encoding", ["cp1252", "ascii"])
-@pytest.mark.parametrize("words", [("export", "--help"), ("predict", "run", "클립.mp4")])
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (RuntimeError("burnt\n twice"), "error: burnt twice"),
+        (
+            OSError(errno.EACCES, os.strerror(errno.EACCES), "a/loaf"),
+            "error: a/loaf: permission denied; check the path, or choose another",
+        ),
+    ],
+)
+def test_an_error_is_one_line_unless_its_traceback_is_asked_for_or_it_is_a_bug(
+    error: Exception, said: str, squares: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(CHECK, Mock(side_effect=error))
+    assert fails("check", squares) == said
+    monkeypatch.setenv("ONLOOKER_TRACEBACK", "1")
+    with pytest.raises(type(error)):
+        call("check", squares)
+    monkeypatch.delenv("ONLOOKER_TRACEBACK")
+    monkeypatch.setattr(CHECK, Mock(side_effect=KeyError("bug")))
+    with pytest.raises(KeyError, match="bug"):
+        call("check", squares)
+
+
+def test_an_error_that_an_interrupt_causes_is_not_reported(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def break_a_lock() -> None:
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt:
+            raise RuntimeError("release unlocked lock") from None
+
+    with pytest.raises(typer.Exit) as ended, stoppable(lambda: "begin again"):
+        break_a_lock()
+    assert ended.value.exit_code == 130
+    assert "stopped; begin again" in capsys.readouterr().err
+    with pytest.raises(RuntimeError, match="another error"), stoppable("go on"):
+        raise RuntimeError("another error")
+
+
+@pytest.mark.parametrize(
+    ("encoding", "words"),
+    [("cp1252", ("export", "--help")), ("ascii", ("predict", "run", "클립.mp4"))],
+)
 def test_characters_that_the_terminal_cannot_show_are_no_error(
     encoding: str, words: tuple[str, ...]
 ) -> None:
@@ -86,10 +146,11 @@ def test_choices_are_completed_in_the_shell() -> None:
     assert done.stdout.split() == ["rgb", "flow", "both"]
 
 
-@pytest.mark.parametrize("command", [*COMMANDS, "check", "serve"])
-def test_every_command_has_help(command: str) -> None:
-    result = call(command, "--help")
-    assert "Usage" in result.output
+def test_every_command_has_help() -> None:
+    listed = call("--help").output
+    for command in (*COMMANDS, "check", "serve"):
+        assert command in listed
+        assert "Usage" in call(command, "--help").output
 
 
 def test_models_and_encoders_are_listed() -> None:
@@ -104,16 +165,12 @@ def test_models_and_encoders_are_listed() -> None:
 def test_training_prints_the_accuracy_and_writes_a_run(trained: Trained) -> None:
     run, output = trained
     assert f"report: {run / 'report.html'}" in output
-    measured = json.loads((run / "evaluation.json").read_text(encoding="utf-8"))
+    measured = read_json(run / "evaluation.json")
     assert f"test: {first_line(measured)}\n" in output
     assert all(f"  - {step}\n" in output for step in advice(measured))
-    config = json.loads((run / "config.json").read_text(encoding="utf-8"))
-    assert config["model"]["name"] == "convalstm"
-    assert (config["model"]["hidden"], config["data"]["size"], config["training"]["epochs"]) == (
-        8,
-        16,
-        2,
-    )
+    settings = RunRecord.read(run).settings
+    assert (settings.model.name, settings.model.hidden) == ("convalstm", 8)
+    assert (settings.data.size, settings.training.epochs) == (16, 2)
 
 
 def test_evaluating_again_gives_the_same(trained: Trained, squares: Path, tmp_path: Path) -> None:
@@ -183,28 +240,6 @@ def test_broken_clips_are_named_and_others_predicted(
     assert {path.name for path in (tmp_path / "seen").iterdir()} == files
 
 
-def test_features_are_computed_once_to_train(
-    squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("ONLOOKER_CACHE", str(tmp_path / "cache"))
-    folder = Path(shutil.copytree(squares, tmp_path / "squares"))
-    run = tmp_path / "run"
-    (folder / "up" / "broken.mp4").write_bytes(b"")
-    model = ["--model", "convalstm", "--hidden", 8]
-    train = ["train", folder, "--features", "--run", run, "--encoder", "conv4", *SAMPLE, *model]
-    assert "--hflip has no effect with --features; leave it out" in fails(*train, "--hflip")
-    assert "frozen is false, and the encoder of stored features is; leave out --no-frozen" in fails(
-        *train, "--no-frozen"
-    )
-    assert "--strict and --tensorboard cannot be used with --folds; leave them out" in fails(
-        *train, "--folds", 2, "--strict"
-    )
-    result = call(*train, "--epochs", 2)
-    assert "broken.mp4: zero bytes" in result.stderr
-    assert f"report: {run / 'report.html'}" in result.output
-    assert "00.mp4" in call("predict", run, folder / "left" / "00.mp4").output
-
-
 def test_a_run_is_not_overwritten_but_can_continue(
     trained: Trained, squares: Path, tmp_path: Path
 ) -> None:
@@ -228,10 +263,7 @@ def test_a_run_is_not_overwritten_but_can_continue(
     assert "--size" not in message
     call(*resumed, "--epochs", 2, "--normalization", "auto")
     assert (run / "evaluation.json").read_bytes() == before
-    assert (
-        json.loads((run / "config.json").read_text(encoding="utf-8"))["model"]["name"]
-        == "convalstm"
-    )
+    assert RunRecord.read(run).settings.model.name == "convalstm"
 
 
 @pytest.mark.parametrize(
@@ -256,6 +288,14 @@ def test_a_run_is_not_overwritten_but_can_continue(
             "motion takes RGB and optical flow, and modality",
         ),
         ("train {squares} --run {tmp}/r --folds 1", "folds is 1, expected at least 2"),
+        (
+            "train {squares} --run {tmp}/r --folds 2 --strict --tensorboard",
+            "--strict and --tensorboard cannot be used with --folds; leave them out",
+        ),
+        (
+            "train {squares} --run {tmp}/r --features --hflip --model lstm",
+            "--hflip has no effect with --features; leave it out",
+        ),
         ("train {squares} --run {tmp}/r --resume", "r: no run to resume; check --run"),
         (
             "train {squares} --run {tmp}/r --folds 2 --resume",
@@ -336,9 +376,9 @@ def test_cross_validation_ends_with_a_final_model_of_all_clips(
     ]
     said = call(*words).output
     assert f"final model, trained without a test split: {run / 'final'}" in said
-    split = json.loads((run / "final" / "split.json").read_text(encoding="utf-8"))
-    assert len(split["training"]) + len(split["validation"]) == len(find_clips(squares))
-    assert not split["test"]
+    split = RunRecord.read(run / "final").split
+    assert len(split.training) + len(split.validation) == len(find_clips(squares))
+    assert not split.test
     clip = find_clips(squares)[0].path
     assert clip.name in call("predict", run, clip).output
     assert f"final model, trained without a test split: {run / 'final'}" in call(*words).output
@@ -388,17 +428,107 @@ def test_comparing_models(squares: Path, tmp_path: Path) -> None:
     )
 
 
-def test_unreadable_clips_are_named_when_training(squares: Path, tmp_path: Path) -> None:
-    folder = shutil.copytree(squares, tmp_path / "squares")
-    (folder / "up" / "00.mp4").write_text("text", encoding="utf-8")
-    result = call("train", folder, "--run", tmp_path / "run", "--model", "convnet", *TINY)
-    (line,) = [line for line in result.stderr.splitlines() if line.startswith("left out")]
-    assert line.startswith(f"left out: {folder / 'up' / '00.mp4'}: not a video file")
-    assert "; encode it again" in line
-    message = fails(
-        "train", folder, "--run", tmp_path / "strict", "--strict", "--model", "convnet", *TINY
+def write_list(root: Path) -> Path:
+    """A list of two classes with six training and two test clips each, and two missing ones."""
+    lines = ["path,label,split"]
+    for split, numbers in (("train", range(7)), ("val", range(7, 10))):
+        for label in ("arm wrestling", "zumba"):
+            for number in numbers:
+                path = root / label / f"{label[:3]}_{number}.mp4"
+                lines.append(f"{path.relative_to(root)},{label},{split}")
+                if number not in (0, 7):
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    painted.make_clip(path, frames=number + 3 * len(label), size=(40, 32))
+    path = root / "list.csv"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def test_clips_of_a_list_that_are_missing_are_named(tmp_path: Path) -> None:
+    listed = write_list(tmp_path / "clips")
+    run = tmp_path / "run"
+    words = ("train", listed, *TINY, "--epochs", 1, "--model", "alstm")
+    result = call(*words, "--run", run)
+    left_out = [line for line in result.stderr.splitlines() if line.startswith("left out")]
+    assert len(left_out) == 4
+    assert "arm_0.mp4: not found (line 2 of" in left_out[0]
+    assert len(names_in_split(run)["test"]) == 4
+    assert "not found (line" in (run / "report.html").read_text(encoding="utf-8")
+    assert "not found (line" in fails(*words, "--run", tmp_path / "strict", "--strict")
+    # The run goes on, is compared and is evaluated with the list, wherever the commands are run.
+    before = (run / "evaluation.json").read_bytes()
+    (run / "evaluation.json").unlink()
+    call("train", listed, "--run", run, "--resume")
+    assert (run / "evaluation.json").read_bytes() == before
+    assert "of 4 (" in call("evaluate", run).output
+    compared = tmp_path / "compared"
+    call(
+        "compare",
+        listed,
+        "--run",
+        compared,
+        *TINY,
+        "--epochs",
+        1,
+        "--models",
+        "convnet",
+        "--seeds",
+        1,
+        "--jobs",
+        1,
     )
-    assert "00.mp4: not a video file" in message
-    # Nothing was learned yet: after mending the folder the same command works.
-    (folder / "up" / "00.mp4").unlink()
-    call("train", folder, "--run", tmp_path / "strict", "--strict", "--model", "convnet", *TINY)
+    assert names_in_split(compared / "convnet" / "split-seed0") == names_in_split(run)
+    figures = read_json(compared / "comparison.json")
+    assert sum("not found (line" in error for error in figures["skipped"]) == 4
+
+
+def test_the_demo_trains_once_and_writes_a_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "demo"
+    clips = tmp_path / "demo-clips"
+    monkeypatch.setattr(commands, "_DEMO_ACTIONS", ("jump", "walk"))
+    monkeypatch.setattr(commands, "_DEMO_CLIPS", 3)
+    with monkeypatch.context() as patch:
+        patch.setattr(runs, "train_run", Mock(side_effect=KeyboardInterrupt))
+        assert (
+            "stopped; run the same command to continue"
+            in call("demo", "--run", run, ok=False).stderr
+        )
+    clip = clips / "jump" / "000.mp4"
+    written = clip.stat().st_mtime_ns
+    output = call("demo", "--run", run).output
+    assert f"clips: {clips}; classify one: onlooker predict {run} " in output.replace("\n", "")
+    assert clip.stat().st_mtime_ns == written
+    measured = json.loads((run / "evaluation.json").read_text(encoding="utf-8"))
+    assert measured["videos"] == 6
+    assert measured["cross_validated"]
+    assert (run / "report.html").exists()
+    assert load(run).classes == ("jump", "walk")
+    monkeypatch.setattr(runs, "train_run", Mock(side_effect=AssertionError("trains again")))
+    assert "report: " in call("demo", "--run", run).output
+
+
+def test_training_writes_a_self_contained_report(trained: tuple[Path, str], tmp_path: Path) -> None:
+    run = Path(shutil.copytree(trained[0], tmp_path / "run"))
+    measured = read_json(run / "evaluation.json")
+    assert set(measured) == KEYS
+    test = RunRecord.read(run).split.test
+    assert (measured["videos"], measured["frames"]) == (len(test), 4 * len(test))
+    assert measured["classes"] == sorted(moving_squares.WAYS)
+    elements = self_contained(run / "report.html")
+    assert elements["video"] == measured["videos"]
+    assert elements["img"] == 1, "the curves"
+    assert "<h1>squares</h1>" in (run / "report.html").read_text(encoding="utf-8")
+    assert (
+        len((run / "scores.csv").read_text(encoding="utf-8").splitlines()) == 1 + measured["videos"]
+    )
+    assert not list(run.rglob("*.part*"))
+    assert len(read_curves(run)["training"]["loss"]) == 2
+
+    # The run answers alone: a program can load it, and evaluating again finds the same.
+    recognizer = onlooker.load(run)
+    right = sum(recognizer.predict(clip.path).label == clip.label for clip in test)
+    assert right == round(measured["accuracy"] * measured["videos"])
+    shutil.rmtree(run / "checkpoints")
+    assert evaluate(run) == measured

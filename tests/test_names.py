@@ -5,7 +5,6 @@ mathematical symbols.
 import csv
 import json
 import os
-import shutil
 from pathlib import Path
 
 import moving_squares
@@ -85,17 +84,6 @@ def test_a_clip_that_cannot_be_read_or_written_does_not_affect_others(
     assert (tmp_path / "drawn" / "-+@.json").exists()
 
 
-def test_one_clip_that_cannot_be_drawn_is_named(clips: Path, run: Path, tmp_path: Path) -> None:
-    one, two = (
-        Path(shutil.copy(clips / CLASSES[0] / "-+@.mp4", tmp_path / f"{name}.mp4")) for name in "ab"
-    )
-    (tmp_path / "out" / "a.json").mkdir(parents=True)
-    result = call("predict", run, one, two, "--out", tmp_path / "out", ok=False)
-    assert "error: " in result.stderr
-    assert "a.mp4" in result.stderr
-    assert (tmp_path / "out" / "b-segments.json").exists()
-
-
 def test_names_for_results_fit_a_file_system(tmp_path: Path) -> None:
     paths = [tmp_path / ("ü" * 120) / f"{'x' * 200}{number}" / "clip.mp4" for number in range(2)]
     paths += [tmp_path / "a" / f"{'y' * 240}{number}.mp4" for number in range(2)]
@@ -114,14 +102,6 @@ def test_a_list_with_a_name_of_300_bytes_keeps_its_other_clips(tmp_path: Path) -
     parts, missing, _ = read_list(tmp_path / "list.csv")
     assert [clip.path.name for clip in parts[""]] == names
     assert [error.path.name for error in missing] == ["l" * 300 + ".mp4"]
-
-
-def test_a_field_that_csv_cannot_have_is_an_error_of_the_list(tmp_path: Path) -> None:
-    (tmp_path / "list.csv").write_text(f"path,label\n{'l' * 200_000},a\n", encoding="utf-8")
-    with pytest.raises(
-        ClipError, match=r"list.csv: line 2 cannot be read as CSV .field larger than"
-    ):
-        read_list(tmp_path / "list.csv")
 
 
 def test_errors_are_safe_to_print() -> None:

@@ -70,14 +70,20 @@ def test_good_clips_have_no_findings(tmp_path: Path) -> None:
     assert "no problems found" in call("check", tmp_path / "clips").stdout
 
 
-def test_the_split_is_that_of_training(tmp_path: Path) -> None:
-    folder = make_folder(tmp_path / "clips", {"jump": 2, "wave": 3}, T=2)
+def test_training_says_what_check_says_and_has_its_split(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "clips", {"jump": 3, "wave": 3}, T=2)
     (folder / "wave" / "broken.mp4").write_text("no video")
-    run = onlooker.train(folder, tmp_path / "run", size=16, frames=2, encoder="conv4", quiet=True)
+    (folder / "notes.txt").write_text("x")
+    words = "--size", 16, "--frames", 2, "--encoder", "conv4"
+    said = call("train", folder, "--run", tmp_path / "run", *words).stdout
+    assert "2/1/0" in said  # few clips: each is tested by a model that was fitted without it
+    assert "ignored: 1 (notes.txt)" in said
+    assert f" about these clips: run `onlooker check {folder}`" in said
     checked = check(folder, quiet=True)
-    assert checked.split == RunRecord.read(run.path).split
+    assert checked.split == RunRecord.read(tmp_path / "run").split
     assert "no split" not in {each.name for each in checked.findings}
-    (folder / "jump" / "jump1.mp4").unlink()
+    for name in ("jump1.mp4", "jump2.mp4"):
+        (folder / "jump" / name).unlink()
     assert check(folder, quiet=True).split == (
         "class jump has 1 clip; training and validation need at least 2; add some, or leave the class out"
     )
@@ -440,13 +446,3 @@ def test_a_run_is_not_continued_with_other_clips_of_the_same_names(tmp_path: Pat
     record = RunRecord.read(tmp_path / "run")
     with pytest.raises(ValueError, match=message):  # as the runs of a comparison
         finished_figures(record, tmp_path / "run")
-
-
-def test_training_prints_the_table_first(tmp_path: Path) -> None:
-    folder = make_folder(tmp_path / "clips", {"jump": 3, "wave": 3}, T=2)
-    (folder / "notes.txt").write_text("x")
-    words = "--size", 16, "--frames", 2, "--encoder", "conv4"
-    said = call("train", folder, "--run", tmp_path / "run", *words).stdout
-    assert "2/1/0" in said  # few clips: each is tested by a model that was fitted without it
-    assert "ignored: 1 (notes.txt)" in said
-    assert f"1 finding about these clips: run `onlooker check {folder}`" in said

@@ -151,30 +151,6 @@ def test_a_clip_whose_worker_dies_three_times_is_named(
 
 
 @pytest.mark.slow
-def test_predictions_are_those_without_a_cluster(
-    cluster: Any, clips: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    model = create_model("convalstm", 3, in_channels=1, size=16, hidden=4)
-    run = Recognizer(model, ("a", "b", "c"), DATA).save(tmp_path / "run")
-    monkeypatch.chdir(tmp_path)
-    some = [Path(clip.name) for clip in clips]
-    assert (
-        len(
-            predict_clips(
-                run, some, json=tmp_path / "cluster.json", threshold=0.5, ray=cluster.address
-            )
-        )
-        == 1
-    )
-    assert len(predict_clips(run, some, json=tmp_path / "alone.json", threshold=0.5)) == 1
-    found, alone = (
-        (tmp_path / f"{name}.json").read_text().splitlines() for name in ("cluster", "alone")
-    )
-    assert sorted(found) == alone
-    assert len(found) == 13
-
-
-@pytest.mark.slow
 def test_predictions_continue_after_the_command_was_killed(
     cluster: Any, squares: Path, tmp_path: Path
 ) -> None:

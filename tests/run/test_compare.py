@@ -242,17 +242,6 @@ def test_rgb_flow_and_both_are_compared_in_one_table(squares: Path, tmp_path: Pa
         assert config["model"]["attention_loss"] == (name != "convlstm-flow")
 
 
-@pytest.mark.slow
-def test_models_with_and_without_attention_are_compared_on_pixels(
-    squares: Path, tmp_path: Path
-) -> None:
-    figures = ablation(
-        squares, tmp_path / "out", "report,convnet", ModelConfig(encoder="conv4", hidden=8)
-    )
-    assert list(figures["accuracy"]) == ["report", "convnet"]
-    assert figures["modality"] == {"report": "rgb", "convnet": "rgb"}
-
-
 def test_runs_of_another_split_are_not_mixed_in(
     compared: Compared, squares: Path, splits: dict[str, Split]
 ) -> None:

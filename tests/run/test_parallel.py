@@ -1,5 +1,6 @@
 """Parallel trainings end with the process that started them: on an error, an interrupt, or kill -9."""
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 
-from onlooker.base.parallel import free_cores
+from onlooker.base.parallel import cores, free_cores
 from onlooker.run import compare
 from onlooker.run.compare import default_jobs, run_parallel
 
@@ -134,3 +135,41 @@ def test_a_process_ended_by_the_system_is_explained(tmp_path: Path) -> None:
         RuntimeError, match=r"ended by the system, usually because memory .* fewer jobs than 2"
     ):
         run_parallel({"ended": ended, "slow": partial(train, tmp_path, 0)}, 2)
+
+
+def test_a_worker_uses_its_share_of_the_cores(monkeypatch):
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: {0, 3, 5}, raising=False)
+    assert (cores(), free_cores()) == (3, 3)
+    monkeypatch.setattr(multiprocessing, "parent_process", lambda: object())
+    assert (cores(), free_cores()) == (3, 1)
+
+
+# A worker that would sleep for a minute; its parent ends without waiting for it.
+SCRIPT = """
+import os, subprocess, sys, time
+from onlooker.base.parallel import end_with_parent
+
+if sys.argv[1:]:
+    end_with_parent()
+    print(os.getpid(), flush=True)
+    time.sleep(60)
+else:
+    subprocess.Popen([sys.executable, __file__, "worker"])
+    time.sleep(10)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="asks whether a process runs by a signal")
+def test_a_worker_ends_with_its_parent(tmp_path):
+    script = tmp_path / "start.py"
+    script.write_text(SCRIPT)
+    done = subprocess.run([sys.executable, script], stdout=subprocess.PIPE, timeout=50, check=True)
+    worker = int(done.stdout)
+    until = time.monotonic() + 20
+    while time.monotonic() < until:
+        try:
+            os.kill(worker, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.1)
+    pytest.fail("it still runs")

@@ -2,7 +2,6 @@
 resumed.
 """
 
-import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +16,8 @@ from kills import killed_in
 
 import onlooker
 from onlooker.base.config import DataConfig, ModelConfig, Settings, TrainConfig
-from onlooker.base.files import NotWritableError
+from onlooker.base.files import NotWritableError, read_json, write_json
+from onlooker.base.progress import reporting, tracked
 from onlooker.base.records import ClipError
 from onlooker.data.clips import read_clips
 from onlooker.data.sets import read_set
@@ -31,7 +31,7 @@ from onlooker.run import preparation
 from onlooker.run import record as folder_module
 from onlooker.run import train as clips_module
 from onlooker.run.evaluate import evaluate
-from onlooker.run.record import RunRecord, lock_run
+from onlooker.run.record import RunRecord
 from onlooker.run.train import train_final, train_run
 from onlooker.video.write import write
 
@@ -51,17 +51,6 @@ def run(tmp_path_factory: pytest.TempPathFactory, squares: Path) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "run"
     train_run(squares, folder, MODEL, DATA, TINY, quiet=True)
     return folder
-
-
-def test_a_folder_with_other_files_is_left_alone(squares: Path, tmp_path: Path) -> None:
-    mine = tmp_path / "model" / "mine.txt"
-    mine.parent.mkdir()
-    mine.write_text("precious", encoding="utf-8")
-    with pytest.raises(
-        FileExistsError, match=r"holds files that are not a run's; choose a new folder with --run"
-    ):
-        train_run(squares, tmp_path, MODEL, DATA, TINY, quiet=True)
-    assert mine.read_text(encoding="utf-8") == "precious"
 
 
 def test_the_temperature_is_chosen_on_validation_clips_if_there_are_enough(
@@ -114,11 +103,6 @@ def test_a_model_whose_attention_follows_the_flow(squares: Path, tmp_path: Path)
     assert seen.attention is not None
     assert seen.attention.shape == (4, 4, 4)
     assert recognizer.overlay(clip, tmp_path / "seen.mp4").exists()
-    with pytest.raises(
-        ValueError,
-        match="motion takes RGB and optical flow, and modality is 'rgb'; give --modality both",
-    ):
-        train_run(squares, tmp_path / "other", model, DATA, TINY, quiet=True)
 
 
 def test_a_clip_of_one_frame_has_no_flow_and_is_named(tmp_path: Path) -> None:
@@ -130,13 +114,15 @@ def test_a_clip_of_one_frame_has_no_flow_and_is_named(tmp_path: Path) -> None:
     assert "one frame has no motion" in figures["skipped"][0]["found"]
 
 
-def test_a_clip_left_out_is_still_named_after_a_kill(tmp_path: Path) -> None:
+def test_a_run_that_was_killed_while_reporting_ends_as_others(tmp_path: Path) -> None:
     folder = moving_squares.make_set(tmp_path / "squares", clips=4)
     for label in ("left", "up"):
         (folder / label / f"broken-{label}.mp4").write_bytes(b"")
     with killed_in(clips_module, "write_report"):
         train_run(folder, tmp_path / "run", MODEL, DATA, TINY, quiet=True)
-    figures = train_run(folder, tmp_path / "run", MODEL, DATA, TINY, resume=True, quiet=True)
+    others = replace(TINY, epochs=9)  # which the run does not have
+    figures = train_run(folder, tmp_path / "run", MODEL, DATA, others, resume=True, quiet=True)
+    assert figures == train_run(folder, tmp_path / "other", MODEL, DATA, TINY, quiet=True)
     assert [Path(error["path"]).name for error in figures["skipped"]] == [
         "broken-left.mp4",
         "broken-up.mp4",
@@ -156,10 +142,8 @@ def test_a_split_with_a_broken_clip_continues_without_it(tmp_path: Path) -> None
 def test_a_run_can_be_moved_without_its_clips(run: Path, tmp_path: Path) -> None:
     """On another machine without the clips, a run can be evaluated if its test clips are available."""
     moved = Path(shutil.copytree(run, tmp_path / "moved"))
-    config = json.loads((moved / "config.json").read_text(encoding="utf-8"))
-    (moved / "config.json").write_text(
-        json.dumps({**config, "clips": str(tmp_path / "gone")}), encoding="utf-8"
-    )
+    config = read_json(moved / "config.json")
+    write_json(moved / "config.json", {**config, "clips": str(tmp_path / "gone")})
     new = moving_squares.make_set(tmp_path / "new", clips=2, seed=7)
     assert load(moved).predict(new / "up" / "00.mp4").scores.shape == (4,)
     assert evaluate(moved, new)["videos"] == 8
@@ -173,11 +157,11 @@ def test_a_run_can_be_moved_without_its_clips(run: Path, tmp_path: Path) -> None
 def test_copies_of_training_clips_are_recognized_by_their_content(
     run: Path, squares: Path, tmp_path: Path
 ) -> None:
-    split = json.loads((run / "split.json").read_text(encoding="utf-8"))
-    for number, clip in enumerate([*split["training"], *split["validation"]]):
-        copy = tmp_path / "copies" / clip["label"] / f"other-name-{number}.mp4"
+    split = RunRecord.read(run).split
+    for number, clip in enumerate([*split.training, *split.validation]):
+        copy = tmp_path / "copies" / clip.label / f"other-name-{number}.mp4"
         copy.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(squares / clip["path"], copy)
+        shutil.copyfile(clip.path, copy)
     with pytest.raises(
         ClipError,
         match="the model was trained on all of these clips; give clips that are new to it",
@@ -185,7 +169,7 @@ def test_copies_of_training_clips_are_recognized_by_their_content(
         evaluate(run, tmp_path / "copies")
     shutil.copytree(squares, tmp_path / "whole")
     figures = evaluate(run, tmp_path / "whole")
-    assert figures["videos"] == len(split["test"])
+    assert figures["videos"] == len(split.test)
     assert {error["found"] for error in figures["skipped"]} == {"the model was trained on it"}
 
 
@@ -209,17 +193,6 @@ def test_a_run_that_cannot_be_written_to_is_noticed_before_clips_are_read(
         match=r"run: cannot be written to \(.*\); copy the run to a folder that can",
     ):
         evaluate(run)
-
-
-def test_a_run_of_another_version_is_refused(run: Path, tmp_path: Path) -> None:
-    old = Path(shutil.copytree(run, tmp_path / "old"))
-    config = json.loads((old / "config.json").read_text(encoding="utf-8"))
-    del config["classes"]
-    (old / "config.json").write_text(json.dumps(config), encoding="utf-8")
-    with pytest.raises(
-        ValueError, match=r"config\.json: no classes; restore it; or if another version of onlooker"
-    ):
-        evaluate(old)
 
 
 def test_training_without_test_clips(squares: Path, tmp_path: Path) -> None:
@@ -248,11 +221,6 @@ def test_the_final_model_is_continued_only_under_its_settings(
         ValueError, match=r"final: made with other settings \(split, training.seed\)"
     ):
         train_final(clips, tmp_path, Settings(MODEL, STATED[0], replace(STATED[1], seed=5)))
-    with (
-        lock_run(tmp_path),
-        pytest.raises(ValueError, match="another process computes it; wait until it ends, or"),
-    ):
-        train_final(clips, tmp_path, Settings(MODEL, *STATED))
 
 
 def test_a_second_training_of_a_run_is_refused(
@@ -284,14 +252,14 @@ def test_training_from_python(squares: Path, tmp_path: Path) -> None:
         "size": 16,
         "channels": 1,
         "epochs": 1,
+        "batch": 8,
+        "precision": "32",
+        "quiet": True,
+        "workers": 2,  # of other libraries
     }
-    # the last one is that of other libraries
-    settings |= {"batch": 8, "precision": "32", "quiet": True, "workers": 2}
     trained = onlooker.train(str(squares), run=tmp_path / "run", **settings)
     assert trained.path == tmp_path / "run"
-    assert trained.figures == json.loads(
-        (tmp_path / "run" / "evaluation.json").read_text(encoding="utf-8")
-    )
+    assert trained.figures == read_json(tmp_path / "run" / "evaluation.json")
     assert str(trained) == f"{trained.path}: {first_line(trained.figures)}"
     assert onlooker.train(squares, trained.path, resume=True, quiet=True).figures == trained.figures
     with_flow = onlooker.train(squares, tmp_path / "flow", **{**settings, "model": "motion"})
@@ -300,3 +268,46 @@ def test_training_from_python(squares: Path, tmp_path: Path) -> None:
         TypeError, match=r"train has no setting epoch; did you mean epochs\? There are aggregation"
     ):
         onlooker.train(squares, epoch=3)
+
+
+Stages = list[tuple[str, int, int]]
+
+
+def test_parts_are_reported_once_they_are_done_and_only_within_the_block() -> None:
+    stages: Stages = []
+    with reporting(lambda *stage: stages.append(stage)):
+        items = tracked("ab", "reading clips", 2)
+        assert (next(items), stages) == ("a", [("reading clips", 0, 2)])
+        assert [*items] == ["b"]
+        with reporting(None):
+            assert [*tracked("c", "encoding clips", 1)] == ["c"]
+    assert stages == [("reading clips", number, 2) for number in range(3)]
+    assert [*tracked("d", "fitting", 1)] == ["d"]
+    assert len(stages) == 3
+
+
+def test_progress_of_train_counts_epochs_and_what_it_raises_ends_the_training(
+    tmp_path: Path,
+) -> None:
+    squares = moving_squares.make_set(tmp_path / "squares", clips=5)
+    stages = Stages()
+
+    def note(stage: str, done: int, total: int) -> None:
+        stages.append((stage, done, total))
+        if (stage, done) == ("training", 2):
+            raise KeyboardInterrupt
+
+    settings = {
+        "model": "convalstm",
+        "hidden": 4,
+        "frames": 4,
+        "size": 16,
+        "epochs": 3,
+        "encoder": "conv4",
+    }
+    with pytest.raises((KeyboardInterrupt, SystemExit)):
+        onlooker.train(squares, tmp_path / "run", quiet=True, progress=note, **settings)
+    assert [each for each in stages if each[0] == "training"] == [
+        ("training", 1, 3),
+        ("training", 2, 3),
+    ]
