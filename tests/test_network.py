@@ -42,21 +42,6 @@ def test_the_telemetry_of_libraries_is_off(tmp_path: Path) -> None:
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
-def test_telemetry_is_switched_off_before_onnxruntime_is_imported() -> None:
-    folders = [ROOT / name for name in ("docs", "examples", "tests", "benchmarks", "papers")]
-    files = [
-        path
-        for folder in folders
-        for kind in ("py", "md", "ipynb")
-        for path in folder.rglob(f"*.{kind}")
-    ]
-    texts = {path: path.read_text(encoding="utf-8") for path in files if path != Path(__file__)}
-    users = {path: text for path, text in texts.items() if "import onnxruntime" in text}
-    assert len(users) > 1
-    for path, text in users.items():
-        assert "ORT_DISABLE_TELEMETRY" in text.partition("import onnxruntime")[0], path
-
-
 @pytest.mark.slow
 def test_no_command_uses_the_network(tmp_path: Path) -> None:
     log = guarded(tmp_path / "guarded")

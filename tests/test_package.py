@@ -5,16 +5,17 @@ import inspect
 import json
 import re
 import tomllib
+from functools import cache
+from importlib.metadata import distribution
 from pathlib import Path
 
 import pytest
-from commands import call
 from hatchling.metadata.core import ProjectMetadata
 from hatchling.plugin.manager import PluginManager
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
-from onlooker import __version__
 from onlooker.cli.serve import serve
-from onlooker.models.encoders import TERMS
 from onlooker.serve.settings import ServeSettings
 from onlooker.storage import StorageError, _explained
 
@@ -72,29 +73,6 @@ def test_a_missing_file_system_is_named_with_its_extra(address: str, remedy: str
         raise ImportError("Install it")
 
 
-def test_versions_are_stated_alike() -> None:
-    """In the container, the workflow, the Makefile and the citation."""
-    texts = {
-        name: (ROOT / name).read_text(encoding="utf-8")
-        for name in ("Dockerfile", "Makefile", "CITATION.cff")
-    }
-    texts["workflow"] = (ROOT / ".github/workflows/ci.yml").read_text(encoding="utf-8")
-    assert f"\nversion: {__version__}\n" in texts["CITATION.cff"]
-    assert (
-        len({version for text in texts.values() for version in re.findall(r"\buv==([\d.]+)", text)})
-        == 1
-    )
-    supported = {
-        name.rpartition(" ")[2]
-        for name in PROJECT["classifiers"]
-        if name.startswith("Programming Language")
-    }
-    used = re.findall(r"python:(\d+\.\d+)-slim", texts["Dockerfile"])
-    used += re.findall(r'python(?:-version)?: "([\d.]+)"', texts["workflow"])
-    assert len(used) > 5
-    assert set(used) <= supported
-
-
 def test_the_container_has_what_it_copies_and_runs() -> None:
     """No container engine is needed: files, extras, port and options are those of the project."""
     text = (ROOT / "Dockerfile").read_text()
@@ -128,34 +106,69 @@ def test_the_container_has_what_it_copies_and_runs() -> None:
     assert f"127.0.0.1:{port}:{port}" in compose
 
 
-def test_every_make_target_of_the_workflow_exists() -> None:
-    workflow = (ROOT / ".github/workflows/ci.yml").read_text(encoding="utf-8")
-    targets = {
-        word
-        for line in re.findall(r"run: make (.*)", workflow)
-        for word in line.split()
-        if "=" not in word
+ROOT = Path(__file__).resolve().parents[1]
+CONSTRAINTS = ROOT / "constraints.txt"
+HASHES = ROOT / "requirements-hashes.txt"
+
+
+def pinned() -> dict[str, str]:
+    lines = (line.partition("==") for line in CONSTRAINTS.read_text(encoding="utf-8").split())
+    return {canonicalize_name(name): version for name, _, version in lines}
+
+
+def stated() -> list[str]:
+    """What the library, its tests and the papers need."""
+    library, papers = (
+        tomllib.loads((ROOT / folder / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+        for folder in ("", "papers")
+    )
+    return [
+        *library["dependencies"],
+        *library["optional-dependencies"]["dev"],
+        *papers["dependencies"],
+    ]
+
+
+@cache
+def required(name: str, extra: str = "") -> frozenset[str]:
+    """The packages that an installed package needs directly, here and with an extra."""
+    return direct(distribution(name).requires or [], extra)
+
+
+def direct(requirements: list[str], extra: str = "") -> frozenset[str]:
+    needs = [Requirement(text) for text in requirements]
+    needs = [
+        need for need in needs if need.marker is None or need.marker.evaluate({"extra": extra})
+    ]
+    names = {canonicalize_name(need.name) for need in needs}
+    return frozenset(
+        names.union(*(required(need.name, extra) for need in needs for extra in need.extras))
+    )
+
+
+def test_exactly_the_required_packages_are_pinned() -> None:
+    needed = set[str]()
+    new = direct(stated()) - {"onlooker"}
+    while new:
+        needed |= new
+        new = frozenset(need for name in new for need in required(name)) - needed
+    assert needed == set(pinned()), "make constraints.txt anew (CONTRIBUTING), then make hashes"
+
+
+def test_every_pinned_version_has_hashes() -> None:
+    text = HASHES.read_text(encoding="utf-8").replace("\\\n", " ")
+    hashed = {
+        line.split()[0]: re.findall(r"--hash=sha256:([0-9a-f]{64})\b", line)
+        for line in text.splitlines()
     }
-    assert {"audit", "dist", "sizes", "test", "test-wheel"} <= targets
-    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    assert all(re.search(rf"^{target}:", makefile, re.M) for target in targets)
+    assert set(hashed) == {f"{name}=={version}" for name, version in pinned().items()}, (
+        "make hashes"
+    )
+    assert all(hashed.values())
 
 
-@pytest.mark.parametrize(("encoder", "times"), [("small-free", 1), ("conv4", 0)])
-def test_training_prints_the_terms_of_packaged_weights(
-    squares: Path, tmp_path: Path, encoder: str, times: int
-) -> None:
-    output = call(
-        "train",
-        squares,
-        "--run",
-        tmp_path / "run",
-        "--encoder",
-        encoder,
-        "--frames",
-        4,
-        "--size",
-        16,
-    ).output
-    assert output.count(f"weights of the encoder {encoder}: ") == times
-    assert output.count(TERMS["small-free"]) == times
+@pytest.mark.parametrize("file", [CONSTRAINTS, HASHES])
+def test_no_file_names_a_host(file: Path) -> None:
+    assert not [
+        line for line in file.read_text().splitlines() if "/" in line or line.startswith("-")
+    ]
