@@ -30,7 +30,7 @@ def put(project: Project, *names: str) -> None:
     """As another program does; the content of each file is its name."""
     for name in names:
         (project.folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (project.folder / name).write_text(name)
+        (project.folder / name).write_text(name, errors="surrogateescape")
 
 
 def restarted(project: Project) -> Project:

@@ -132,9 +132,7 @@ def test_a_recording_of_a_browser_is_kept_as_it_is(page: TestClient, tmp_path: P
         stream.height = 48
         stream.pix_fmt = "yuv420p"
         for number in range(24):
-            frame = av.VideoFrame(64, 48, "yuv420p")
-            for plane in frame.planes:
-                plane.update(bytes([40 + 5 * number]) * plane.buffer_size)
+            frame = av.VideoFrame.from_ndarray(clips.paint(number), format="rgb24")
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     clip = upload(page, "wave", file)["clip"]
@@ -146,28 +144,11 @@ def test_a_recording_of_a_browser_is_kept_as_it_is(page: TestClient, tmp_path: P
     assert full.content[4:8] == b"ftyp", "a copy that every browser plays"
 
 
-@pytest.mark.parametrize(
-    ("damage", "code"),
-    [
-        ("text", "not_decodable"),
-        ("audio only", "not_decodable"),
-        ("one frame", "not_decodable"),
-        ("empty", "empty"),
-    ],
-)
+@pytest.mark.parametrize(("content", "code"), [(b"a text" * 100, "not_decodable"), (b"", "empty")])
 def test_uploads_that_are_no_clips_change_nothing(
-    page: TestClient, tmp_path: Path, damage: str, code: str
+    page: TestClient, tmp_path: Path, content: bytes, code: str
 ) -> None:
-    file = tmp_path / "clip.mp4"
-    if damage == "empty":
-        file.write_bytes(b"")
-    elif damage == "one frame":
-        clips.make_clip(file, frames=1)
-    elif damage == "text":
-        file.write_text("a text" * 100)
-    else:
-        clips.damage(clips.make_clip(file), damage, 0)
-    response = page.post("/api/project/clips", params={"class": "wave"}, content=file.read_bytes())
+    response = page.post("/api/project/clips", params={"class": "wave"}, content=content)
     assert (response.status_code, response.json()["error"]["code"]) == (422, code)
     assert describe(page)["classes"] == []
     left = [path.name for path in (tmp_path / "clips").rglob("*") if path.is_file()]
@@ -230,8 +211,14 @@ def test_too_few_clips_are_not_trained_on(
     assert page.get("/api/project/inbox").json() == {"count": 0, "items": []}
 
 
-def test_the_same_file_again_is_named_and_not_added(page: TestClient, make_clip: Make) -> None:
+def test_the_same_file_again_is_named_and_not_added(
+    page: TestClient, make_clip: Make, settings: ServeSettings
+) -> None:
     first = make_clip("first.mp4")
+    by_hand = make_clip(settings.clips / "wave" / "by hand.mp4", frames=9)
+    found = upload(page, "wave", by_hand)["error"]["found"]
+    assert found == "the same file as by hand.mp4 of wave"
+    by_hand.unlink()
     upload(page, "wave", first)
     again = upload(page, "clap", first, "copy.mp4")["error"]
     assert (again["code"], again["found"]) == ("duplicate", "the same file as first.mp4 of wave")
@@ -239,13 +226,6 @@ def test_the_same_file_again_is_named_and_not_added(page: TestClient, make_clip:
     clip = describe(page)["classes"][0]["clips"][0]["id"]
     change(page, "delete_clip", clip_id=clip)
     assert "clip" in upload(page, "clap", first), "it was deleted there"
-
-
-def test_a_clip_of_another_program_is_known(
-    page: TestClient, make_clip: Make, settings: ServeSettings
-) -> None:
-    file = make_clip(settings.clips / "wave" / "by hand.mp4")
-    assert upload(page, "wave", file)["error"]["found"] == "the same file as by hand.mp4 of wave"
 
 
 @pytest.mark.parametrize(("name", "kinds"), [("a.webm", {"jpg", "mp4"}), ("a.mp4", {"jpg"})])
@@ -288,7 +268,6 @@ def test_clips_of_one_sitting_or_person_are_one_recording(
         "recording": "",
         "known": ["sitting 1"],
     }
-    assert any("All clips are of one person" in hint for hint in describe(page)["hints"]) is False
     listed = (settings.clips / "recordings.csv").read_text()
     project = change(page, "set_recording", clip_id=own, recording=" Anna ")
     assert project["undo"] == "name who is in own.mp4: Anna"
@@ -296,7 +275,6 @@ def test_clips_of_one_sitting_or_person_are_one_recording(
     assert find_clips(settings.clips)[-1].recording == "Anna"
     change(page, "undo")
     assert (settings.clips / "recordings.csv").read_text() == listed
-    assert names(describe(page)).keys() == {"clap", "wave"}
     project = change(page, "set_recording", clip_id=own, recording="sitting 1")
     assert "All clips are of one person" in project["hints"][-2]
     change(page, "set_recording", clip_id=own, recording="")

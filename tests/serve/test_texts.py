@@ -15,7 +15,7 @@ import pytest
 pytest.importorskip("fastapi", reason="the page needs onlooker[serve]")
 
 from onlooker.base.records import ClipError
-from onlooker.serve.problem import TEXTS, Problem, as_problem, t
+from onlooker.serve.problem import TEXTS, Problem, as_problem
 
 SERVE = Path(importlib.util.find_spec("onlooker.serve").submodule_search_locations[0])  # type: ignore[union-attr, index]
 # parts of the file that only Python uses
@@ -114,20 +114,6 @@ def test_every_text_of_javascript_exists_and_is_used():
     assert asked - keys == set()
 
 
-def test_every_note_of_a_job_has_a_text():
-    for note in NOTES:
-        assert t(f"job.{note.replace(' ', '_')}")
-
-
-def test_plural_forms_and_values():
-    assert t("class.clips", count=1) == "1 clip"
-    assert t("class.clips", count=2) == "2 clips"
-    with pytest.raises(KeyError, match="name"):
-        t("change.add_clip", label="wave")
-    with pytest.raises(KeyError, match="nowhere"):
-        t("hint.nowhere")
-
-
 def test_a_problem_has_the_text_of_its_code_and_of_the_library():
     problem = Problem(422, "too_few_classes", count=1, classes=2, clips=3)
     assert (
@@ -142,11 +128,3 @@ def test_a_problem_has_the_text_of_its_code_and_of_the_library():
             "remedy": "choose another file, record it again, or convert it to mp4 (HandBrake, VLC)",
         }
     }
-    with pytest.raises(KeyError, match="nobody"):
-        Problem(422, "nobody")
-
-
-def test_messages_name_what_to_do_on_the_page() -> None:
-    assert not re.search(
-        r"(?<!\w)--(?!clips|watch)[a-z]", (SERVE / "texts" / "en.json").read_text("utf-8")
-    )
