@@ -1,4 +1,4 @@
-"""A model that finds events, for tests: nearly every window is one, more so the more changes in it."""
+"""Recognizers that were not trained, for tests; one of them finds events."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,18 +7,33 @@ import torch
 
 from onlooker.base.config import DataConfig
 from onlooker.models.linear import LinearClassifier
+from onlooker.models.registry import create_model
 from onlooker.recognizer import Recognizer
 
 LENGTHS = (4, 6, 9)
+CLASSES = ("clap", "run", "wave")
+DATA = DataConfig(frames=6, size=16, normalization="half")
+
+
+def untrained(
+    name: str = "convalstm",
+    classes: Sequence[str] = CLASSES,
+    data: DataConfig = DATA,
+    **settings: Any,
+) -> Recognizer:
+    """A model with random weights, the same in every run."""
+    torch.manual_seed(0)
+    net = create_model(name, len(classes), in_channels=data.in_channels, size=data.size, hidden=8)
+    return Recognizer(net, classes, data, **settings)
 
 
 def eventful(
-    classes: Sequence[str] = ("clap", "run", "wave"),
+    classes: Sequence[str] = CLASSES,
     bias: float = 2.0,
     lengths: Sequence[int] = LENGTHS,
     **settings: Any,
 ) -> Recognizer:
-    """A recognizer with an event layer that was not trained."""
+    """A model with an event layer: nearly every window is an event, more so the more changes in it."""
     torch.manual_seed(0)
     net = LinearClassifier(len(classes), window=6, size=16)
     M = net.num_features
@@ -28,4 +43,4 @@ def eventful(
     of_class = torch.randn(K, M) / M**0.5, 4 * torch.eye(K)[1]  # nearly all are of the second class
     unscaled = torch.zeros(M), torch.ones(M)
     net.set_event_layer(lengths, (*unscaled, change, torch.tensor([bias])), (*unscaled, *of_class))
-    return Recognizer(net, classes, DataConfig(frames=6, size=16, normalization="half"), **settings)
+    return Recognizer(net, classes, DATA, **settings)

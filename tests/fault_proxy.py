@@ -1,19 +1,16 @@
 """A simulated camera behind a bad network: each connection sends some frames, then has a fault."""
 
 import io
-import socket
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
 from fractions import Fraction
-from threading import Event, Thread
-from typing import Self
+from functools import partial
 
 import av
 import clips
 import numpy as np
 from av.video.frame import VideoFrame
-from senders import PACKET, cut, transport_stream
+from senders import PACKET, Sender, cut, transport_stream
 
 STREAM = transport_stream(60)  # FFmpeg reads a second of it before the first frame
 GARBAGE = np.random.default_rng(0).bytes(188 * 50)
@@ -100,57 +97,9 @@ FAULTS: dict[str, Callable[[bytes], Iterable[bytes]]] = {
 }
 
 
-class FaultProxy:
-    """Gives each connection one of `faults`, by name, at once and in turn; those after it have
-    none, and stay open.
-
-    Args:
-        faults: names in `FAULTS`.
-        stream: what each connection sends until its fault.
+def faulty(faults: Sequence[str], stream: bytes = STREAM) -> Sender:
+    """A sender that gives each connection a fault, by name in `FAULTS`, after the stream; the
+    connection after them has none, and stays open.
     """
-
-    def __init__(self, faults: Sequence[str], stream: bytes = STREAM) -> None:
-        self._faults = faults
-        self._stream = stream
-        self._server = socket.create_server(("127.0.0.1", 0))
-        self.address = f"tcp://127.0.0.1:{self._server.getsockname()[1]}"
-        self.accepted = 0
-        self._over = Event()
-        self._threads = [Thread(target=self._accept, daemon=True)]
-
-    def _accept(self) -> None:
-        while not self._over.is_set():
-            try:
-                connection, _ = self._server.accept()
-            except OSError:
-                return
-            chunks = FAULTS.get(
-                "".join(self._faults[self.accepted : self.accepted + 1]), self._faultless
-            )
-            thread = Thread(target=self._send, args=(connection, chunks(self._stream)), daemon=True)
-            self._threads.append(thread)
-            self.accepted += 1
-            thread.start()
-
-    def _faultless(self, stream: bytes) -> Iterator[bytes]:
-        yield stream
-        self._over.wait(60)
-
-    def _send(self, connection: socket.socket, chunks: Iterable[bytes]) -> None:
-        with connection, suppress(OSError):  # the receiver has gone
-            for chunk in chunks:
-                if self._over.is_set():
-                    return
-                connection.sendall(chunk)
-
-    def __enter__(self) -> Self:
-        self._threads[0].start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        with suppress(OSError):
-            self._server.shutdown(socket.SHUT_RDWR)
-        self._server.close()
-        for thread in self._threads:
-            thread.join(10)
+    connections = [partial(FAULTS[fault], stream) for fault in faults]
+    return Sender(*connections, partial(frozen, stream, 60))

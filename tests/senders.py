@@ -5,6 +5,7 @@ import socket
 import struct
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from fractions import Fraction
 from threading import Thread
 from typing import Self
@@ -85,8 +86,7 @@ def rtsp(stream: bytes, seconds: float = 0.01) -> Callable[[socket.socket], None
 
 
 class Sender:
-    """A server that handles one connection at a time; each gets the chunks of the next of
-    `connections` and is closed.
+    """A server whose connections each get the chunks of the next of `connections`, and are closed.
 
     Args:
         connections: for each connection what makes its chunks, or what talks to it. After the last,
@@ -107,33 +107,36 @@ class Sender:
         self._talks = scheme != "tcp"
         self._server = socket.create_server(("127.0.0.1", port))
         self.address = f"{scheme}://127.0.0.1:{self._server.getsockname()[1]}"
-        self.accepted = 0
         self.over = False
-        self._thread = Thread(target=self._serve, daemon=True)
+        self._threads = [Thread(target=self._serve, daemon=True)]
 
     def _serve(self) -> None:
-        for chunks in self._connections:
-            try:
+        with suppress(OSError):  # when it is over
+            for chunks in self._connections:
                 connection, _ = self._server.accept()
-            except OSError:
-                return
-            self.accepted += 1
-            with connection:
-                try:
-                    for chunk in (chunks(connection) if self._talks else chunks()) or ():
-                        connection.sendall(chunk)
-                    until = time.monotonic() + self._hold
-                    while time.monotonic() < until and not self.over:
-                        time.sleep(0.01)
-                except OSError:
-                    continue  # the receiver has gone
+                thread = Thread(target=self._send, args=(connection, chunks), daemon=True)
+                self._threads.append(thread)
+                thread.start()
         self._server.close()
 
+    def _send(self, connection: socket.socket, chunks: Callable[..., Chunks | None]) -> None:
+        with connection, suppress(OSError):  # the receiver has gone
+            for chunk in (chunks(connection) if self._talks else chunks()) or ():
+                connection.sendall(chunk)
+                if self.over:
+                    return
+            until = time.monotonic() + self._hold
+            while time.monotonic() < until and not self.over:
+                time.sleep(0.01)
+
     def __enter__(self) -> Self:
-        self._thread.start()
+        self._threads[0].start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self.over = True
+        with suppress(OSError):
+            self._server.shutdown(socket.SHUT_RDWR)
         self._server.close()
-        self._thread.join(10)
+        for thread in self._threads:
+            thread.join(10)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from commands import call
+from eventful import untrained
 
 from onlooker.base.answer import (
     answer_names,
@@ -19,20 +19,10 @@ from onlooker.base.answer import (
     perhaps_nothing,
     require_one_nothing,
 )
-from onlooker.base.config import DataConfig
 from onlooker.base.records import Prediction, Segment, Step
-from onlooker.models.registry import create_model
-from onlooker.recognizer import Recognizer
 from onlooker.run.predict import predict_clips
 
 Make = Callable[..., Path]
-
-
-def recognizer(classes: tuple[str, ...], threshold: float | None = None) -> Recognizer:
-    torch.manual_seed(0)
-    data = DataConfig(frames=4, size=16, normalization="half")
-    model = create_model("convalstm", len(classes), size=16, hidden=4)
-    return Recognizer(model, classes, data, threshold=threshold)
 
 
 def prediction(
@@ -164,7 +154,7 @@ def test_predict_and_watch_answer_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("COLUMNS", "200")
-    run = recognizer(("clap", "run")).save(tmp_path / "run")
+    run = untrained(classes=("clap", "run")).save(tmp_path / "run")
     clip = make_clip(frames=8)
     json_file = tmp_path / "a.json"
     assert predict_clips(run, [clip], json=json_file, threshold=1.0) == []
@@ -174,6 +164,6 @@ def test_predict_and_watch_answer_nothing(
     assert (values["label"], values["score"]) == ("nothing", pytest.approx(1 - best))
     with pytest.raises(ValueError, match=r"threshold is 1\.5, expected a probability from 0 to 1"):
         predict_clips(run, [clip], threshold=1.5)
-    sure = recognizer(("clap", "run"), threshold=1.0).save(tmp_path / "sure")
+    sure = untrained(classes=("clap", "run"), threshold=1.0).save(tmp_path / "sure")
     watched = call("watch", sure, clip)
     assert {line.split()[2] for line in watched.stdout.splitlines()} == {"nothing"}

@@ -8,18 +8,15 @@ from typing import Any
 
 import moving_squares
 import pytest
-import torch
+from eventful import untrained
 
 from onlooker.base.config import DataConfig, ModelConfig, TrainConfig
 from onlooker.base.files import write_json
 from onlooker.base.records import ClipError
-from onlooker.models.registry import create_model
-from onlooker.recognizer import Recognizer, load
-from onlooker.run import evaluate as evaluate_module
+from onlooker.recognizer import load
 from onlooker.run.evaluate import evaluate
 from onlooker.run.record import RunRecord
 from onlooker.run.train import train_run
-from onlooker.training import fit as fit_module
 
 MODEL = ModelConfig("convalstm", "conv4", hidden=8)
 DATA = DataConfig(frames=4, size=16, channels=1)
@@ -34,11 +31,7 @@ def run(trained: tuple[Path, str], tmp_path: Path) -> Path:
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
-    torch.manual_seed(0)
-    network = create_model("convalstm", 2, in_channels=1, size=16, hidden=8)
-    return Recognizer(
-        network, ["a", "b"], DataConfig(frames=4, size=16, channels=1, normalization="half")
-    ).save(tmp_path / "model")
+    return untrained(classes=("a", "b")).save(tmp_path / "model")
 
 
 def change(file: Path, field: str, value: Any) -> None:
@@ -177,23 +170,6 @@ def test_a_checkpoint_of_another_model_says_how_to_continue(run: Path, squares: 
     assert train_run(squares, run, MODEL, DATA, TINY, resume=True, quiet=True)["videos"] == 5
 
 
-def test_validation_clips_that_are_removed_during_training_leave_a_model(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    folder = moving_squares.make_set(tmp_path / "squares", clips=12)
-    run = tmp_path / "run"
-    original = fit_module.fit
-
-    def removed(*arguments: Any, **named: Any) -> Any:
-        for clip in RunRecord.read(run).split.validation:
-            clip.path.unlink()
-        return original(*arguments, **named)
-
-    monkeypatch.setattr(fit_module, "fit", removed)
-    train_run(folder, run, MODEL, DATA, TINY, quiet=True)
-    assert load(run).classes == tuple(sorted(moving_squares.WAYS))
-
-
 def test_a_run_is_resumed_and_evaluated_without_missing_test_clips(
     run: Path, squares: Path, tmp_path: Path
 ) -> None:
@@ -211,11 +187,8 @@ def test_a_run_is_resumed_and_evaluated_without_missing_test_clips(
     assert (run / "split.json").read_text(encoding="utf-8") == before
     for clip in split.test[1:]:
         clip.path.unlink()
-    with pytest.raises(
-        ClipError, match=r"not found.*; the run was trained with it; give the folder"
-    ):
-        evaluate_module.evaluate(run)
-    with pytest.raises(
-        ClipError, match=r"not found.*; the run was trained with it; give the folder"
-    ):
+    message = r"not found.*; the run was trained with it; give the folder"
+    with pytest.raises(ClipError, match=message):
+        evaluate(run)
+    with pytest.raises(ClipError, match=message):
         train_run(folder, run, MODEL, DATA, TINY, resume=True, quiet=True)

@@ -13,13 +13,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from eventful import LENGTHS, eventful
+from eventful import CLASSES, DATA, LENGTHS, eventful, untrained
 from senders import Sender, cut, slowly, transport_stream
 
-from onlooker.base.config import DataConfig, StreamConfig
+from onlooker.base.config import StreamConfig
 from onlooker.base.records import ClipError, Segment, Step
 from onlooker.data.transforms import to_video
-from onlooker.models.registry import create_model
 from onlooker.recognizer import Recognizer
 from onlooker.stream.events import Finder, Kept
 from onlooker.stream.streams import Streams
@@ -27,15 +26,7 @@ from onlooker.video.reader import VideoReader
 from onlooker.video.resize import resize
 from onlooker.video.write import write
 
-CLASSES = ("clap", "run", "wave")
-DATA = DataConfig(frames=6, size=16, normalization="half")
 Make = Callable[..., Path]
-
-
-def recognizer(name: str = "convalstm", data: DataConfig = DATA, **settings: Any) -> Recognizer:
-    torch.manual_seed(0)
-    settings = {"in_channels": data.in_channels, "size": data.size, "hidden": 8, **settings}
-    return Recognizer(create_model(name, len(CLASSES), **settings), CLASSES, data)
 
 
 @pytest.fixture(autouse=True)
@@ -65,21 +56,21 @@ def check(steps: list[Step], of: Recognizer, path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "channels", "normalization", "settings"),
+    ("name", "channels", "normalization"),
     [
-        ("convalstm", 3, "half", {}),
-        ("convalstm", 1, "imagenet", {}),
-        ("lstm", 1, "half", {}),
-        ("convnet", 3, "imagenet", {}),
-        ("report", 3, "half", {}),
+        ("convalstm", 3, "half"),
+        ("convalstm", 1, "imagenet"),
+        ("lstm", 1, "half"),
+        ("convnet", 3, "imagenet"),
+        ("report", 3, "half"),
     ],
 )
 def test_steps_equal_the_whole_clip(
-    make_clip: Make, name: str, channels: int, normalization: str, settings: dict[str, Any]
+    make_clip: Make, name: str, channels: int, normalization: str
 ) -> None:
     path = make_clip(frames=14)
     data = replace(DATA, channels=channels, normalization=normalization)
-    of = recognizer(name, data, **settings)
+    of = untrained(name, data=data)
     steps = list(of.watch(path))
     check(steps, of, path)
     frames = [pixels for _, _, pixels in VideoReader(path)]
@@ -92,34 +83,22 @@ def test_steps_equal_the_whole_clip(
 
 def test_every_step_of_a_model_with_attention_has_a_box_in_its_frame(make_clip: Make) -> None:
     path = make_clip(frames=8)
-    of = recognizer()
+    of = untrained()
     height, width = next(iter(VideoReader(path)))[2].shape[:2]
     steps = list(of.watch(path))
-    boxes = [step.box for step in steps if step.box is not None]
-    assert len(boxes) > 4
-    for step in steps:
-        if step.box is not None:
-            x1, y1, x2, y2 = step.box.corners
-            assert 0 <= x1 < x2 <= width
-            assert 0 <= y1 < y2 <= height
-            assert (step.box.label, step.box.frame) == (step.label, step.index)
-            assert 0 <= step.box.score <= step.score
-    assert all(step.box is None for step in recognizer("lstm").watch(path))
-
-
-def test_a_stream_that_ends_frees_its_state(make_clip: Make) -> None:
-    of = recognizer()
-    frame = next(iter(VideoReader(make_clip())))
-    streams = Streams(of.model, CLASSES, of.data)
-    streams.step({"a": frame, "b": frame})
-    assert set(streams.states) == {"a", "b"}
-    assert streams.end("a") is None
-    assert set(streams.states) == {"b"}
-    assert streams.end("a") is None, "it is gone already"
+    boxed = [(step, step.box) for step in steps if step.box is not None]
+    assert len(boxed) > 4
+    for step, box in boxed:
+        x1, y1, x2, y2 = box.corners
+        assert 0 <= x1 < x2 <= width
+        assert 0 <= y1 < y2 <= height
+        assert (box.label, box.frame) == (step.label, step.index)
+        assert 0 <= box.score <= step.score
+    assert all(step.box is None for step in untrained("lstm").watch(path))
 
 
 def test_streams_may_start_and_end_at_any_time(make_clip: Make) -> None:
-    of = recognizer()
+    of = untrained()
     streams = Streams(of.model, CLASSES, DATA)
     frames = list(VideoReader(make_clip(frames=8)))
     scores, _ = expected(of, make_clip(frames=8))
@@ -134,10 +113,13 @@ def test_streams_may_start_and_end_at_any_time(make_clip: Make) -> None:
             places[name] += 1
     assert batches == [1, 2, 2, 1, 3, 2, 1]
     assert streams.step({}) == {}
+    assert streams.end("a") is None
+    assert set(streams.states) == {"b", "c"}, "its state is freed"
+    assert streams.end("a") is None, "it is gone already"
 
 
 def test_a_failing_source_does_not_stop_the_others(make_clip: Make, tmp_path: Path) -> None:
-    of = recognizer()
+    of = untrained()
     good = make_clip(frames=30)
     bad = tmp_path / "gone.mp4"
     steps: list[Step] = []
@@ -152,7 +134,7 @@ def test_a_failing_source_does_not_stop_the_others(make_clip: Make, tmp_path: Pa
 def test_a_state_that_is_not_finite_ends_its_stream_alone(
     make_clip: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    of = recognizer()
+    of = untrained()
     good = make_clip(frames=12)
     bad = make_clip("bad.mp4", frames=12)
     step = Streams.step
@@ -176,7 +158,7 @@ def test_a_state_that_is_not_finite_ends_its_stream_alone(
 
 def test_leaving_the_loop_ends_the_threads(make_clip: Make) -> None:
     with Sender(lambda: slowly(cut(transport_stream(60), 4), 0.02)) as sender:
-        for step in recognizer().watch(
+        for step in untrained().watch(
             [sender.address, make_clip(frames=50)], StreamConfig(timeout=5)
         ):
             if step.index == 2:
@@ -191,16 +173,16 @@ def test_sources_are_checked_before_any_is_opened(make_clip: Make) -> None:
         ([path, "rtsp://"], "expected an address"),
     ):
         with pytest.raises(ValueError, match=message):
-            recognizer().watch(sources)
+            untrained().watch(sources)
     with pytest.raises(ValueError, match="single-frame needs whole clips"):
-        recognizer("single-frame").watch("tcp://127.0.0.1:9")
+        untrained("single-frame").watch("tcp://127.0.0.1:9")
 
 
 @pytest.mark.parametrize("threshold", [None, 0.4, 0.99])
 def test_a_model_without_an_event_layer_answers_each_frame_by_the_threshold(
     make_clip: Make, threshold: float | None
 ) -> None:
-    of = recognizer()
+    of = untrained()
     of.threshold = threshold
     for step in of.watch(make_clip(frames=8)):
         best = int(step.scores.argmax())
@@ -303,7 +285,7 @@ def test_memory_is_constant(tmp_path: Path) -> None:
     path = write(
         tmp_path / "long.mp4", (np.full((32, 32, 3), t % 256, np.uint8) for t in range(900)), fps=25
     )
-    of = recognizer("lstm")
+    of = untrained("lstm")
     after = {}
     tracemalloc.start()
     for step in of.watch(path):

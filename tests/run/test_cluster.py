@@ -17,15 +17,11 @@ from typing import Any
 
 import pytest
 from commands import fails
+from eventful import untrained
 
-from onlooker.base.config import DataConfig
 from onlooker.base.records import ClipError
-from onlooker.models.registry import create_model
-from onlooker.recognizer import Recognizer
 from onlooker.run.cluster import ATTEMPTS, map_clips
 from onlooker.run.predict import find_videos, predict_clips
-
-DATA = DataConfig(frames=4, size=16, channels=1, normalization="half")
 
 
 def test_the_extra_is_named_where_ray_is_missing(
@@ -154,8 +150,7 @@ def test_a_clip_whose_worker_dies_three_times_is_named(
 def test_predictions_continue_after_the_command_was_killed(
     cluster: Any, squares: Path, tmp_path: Path
 ) -> None:
-    model = create_model("convalstm", 3, in_channels=1, size=16, hidden=4)
-    run = Recognizer(model, ("a", "b", "c"), DATA).save(tmp_path / "run")
+    run = untrained().save(tmp_path / "run")
     out = tmp_path / "cluster.jsonl"
     (folder := tmp_path / "clips").mkdir()
     for number, path in enumerate([*squares.glob("*/*.mp4")] * 10):
@@ -205,18 +200,3 @@ def test_the_clips_of_a_node_that_is_lost_are_computed_by_others(
         if len(results) == 8:
             cluster.remove_node(node, allow_graceful=False)
     assert Counter(results) == Counter(given)
-
-
-@pytest.mark.slow
-def test_the_command_starts_its_own_cluster(
-    trained: tuple[Path, str], squares: Path, tmp_path: Path
-) -> None:
-    pytest.importorskip("ray")
-    words = [trained[0], squares / "up", "--json", tmp_path / "up.jsonl", "--ray", "local"]
-    command = [sys.executable, "-m", "onlooker", "predict", *map(str, words)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
-    assert done.returncode == 0, done.stderr
-    assert len((tmp_path / "up.jsonl").read_text().splitlines()) == len(
-        [*(squares / "up").iterdir()]
-    )
-    assert "raylet" not in done.stdout

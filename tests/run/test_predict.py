@@ -19,13 +19,12 @@ import numpy as np
 import pytest
 import torch
 from commands import fails
+from eventful import CLASSES, untrained
 
 from onlooker.base.config import DataConfig
 from onlooker.base.files import NotWritableError
 from onlooker.base.records import ClipError, Prediction
 from onlooker.data.samples import Sample
-from onlooker.models.registry import create_model
-from onlooker.models.video_model import VideoModel
 from onlooker.recognizer import Classification, Recognizer
 from onlooker.run import predict as predict_module
 from onlooker.run.predict import ResultsFile, distinct_names, predict_clips
@@ -34,18 +33,13 @@ from onlooker.video.write import write
 from onlooker_papers.detection import box_iou
 
 Make = Callable[..., Path]
-DATA = DataConfig(frames=4, size=32, channels=3, normalization="half")
+DATA = DataConfig(frames=4, size=32, normalization="half")
+BRIEF = DataConfig(frames=2, size=16, channels=1, normalization="half")
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
-    data = DataConfig(frames=2, size=16, channels=1, normalization="half")
-    model = create_model("convnet", 2, in_channels=1, size=16)
-    return Recognizer(model, ["[bold]up", "[/down]"], data).save(tmp_path / "run")
-
-
-def attentive(classes: int) -> VideoModel:
-    return create_model("convalstm", classes, size=32, hidden=4, dropout=0.0)
+    return untrained("convnet", ["[bold]up", "[/down]"], BRIEF).save(tmp_path / "run")
 
 
 def drawn(folder: Path) -> list[str]:
@@ -86,22 +80,6 @@ def test_overwriting_a_clip_is_an_error_before_any_is_drawn(
         predict_clips(run, [second], first)
 
 
-def test_names_are_printed_as_they_are(
-    run: Path, make_clip: Make, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("COLUMNS", "400")
-    names = ["walk [final].mp4", "x[red/y].mp4", "z[/z]:smile:.mp4"]
-    clips = [make_clip(name, frames=2) for name in names]
-    missing = run.parent / "no [bold]:smile:.mp4"
-    assert len(predict_clips(run, [*clips, missing], run.parent / "seen [1]", None)) == 1
-    said = capsys.readouterr()
-    for clip in clips:
-        assert said.out.count(f" {clip} ") == 1
-        assert (run.parent / "seen [1]" / f"{clip.stem}.mp4").exists()
-    assert "[bold]up" in said.out or "[/down]" in said.out
-    assert f"error: {missing}: no such file" in said.err
-
-
 def test_a_clip_is_one_row_with_its_runner_up(
     tmp_path: Path,
     make_clip: Make,
@@ -109,10 +87,7 @@ def test_a_clip_is_one_row_with_its_runner_up(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("COLUMNS", "200")
-    data = DataConfig(frames=4, size=16, normalization="half")
-    recognizer = Recognizer(
-        create_model("convalstm", 3, size=16, hidden=4), ("clap", "run", "wave"), data
-    )
+    recognizer = untrained()
     run = recognizer.save(tmp_path / "run")
     clip = make_clip("a.mp4", frames=8)
     prediction = recognizer.predict(clip)
@@ -132,19 +107,16 @@ def test_a_clip_is_one_row_with_its_runner_up(
     assert predict_clips(run, [clip]) == []
     assert "…" not in capsys.readouterr().out, "paths are folded, not cut off"
     monkeypatch.delenv("COLUMNS")
-    assert predict_clips(run, [clip]) == []
-    assert f"{clip} " in capsys.readouterr().out, "in a pipe they are not folded"
     assert predict_clips(run, [clip], threshold=0.99) == []
-    assert "an event needs a probability of 99 %, else it is nothing" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert f"{clip} " in said, "in a pipe they are not folded"
+    assert "an event needs a probability of 99 %, else it is nothing" in said
 
 
 def test_a_recording_is_told_from_the_clips_of_the_training(
     tmp_path: Path, make_clip: Make, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    data = DataConfig(frames=4, size=16, normalization="half")
-    recognizer = Recognizer(
-        create_model("convnet", 2, size=16), ("run", "wave"), data, frame_rate=5
-    )
+    recognizer = untrained("convnet", data=replace(BRIEF, frames=4), frame_rate=5)
     run = recognizer.save(tmp_path / "run")
     # 10 a second
     short, long, longer = (make_clip(f"{frames}.mp4", frames=frames) for frames in (8, 60, 80))
@@ -296,9 +268,7 @@ def test_results_of_another_model_or_command_are_not_continued(
     message = r"results.jsonl: line 1 is not a result of this model with this threshold; choose another file, or remove"
     with pytest.raises(ValueError, match=message):
         predict_clips(run, clips, json=out, threshold=0.5)
-    model = create_model("convnet", 2, in_channels=1, size=16)
-    data = DataConfig(frames=2, size=16, channels=1, normalization="half")
-    other = Recognizer(model, ["a", "b"], data).save(tmp_path / "other")
+    other = untrained("convnet", ["a", "b"], BRIEF).save(tmp_path / "other")
     with pytest.raises(ValueError, match=message):
         predict_clips(other, clips, json=out)
     out.write_text("the only copy of my notes")
@@ -365,7 +335,7 @@ def test_a_clip_whose_results_have_no_space_does_not_end_the_others(
 
 
 def test_every_clip_gets_boxes_times_and_a_drawn_clip(tmp_path: Path, make_clip: Make) -> None:
-    run = Recognizer(attentive(2), ("jump", "wave"), DATA).save(tmp_path / "run")
+    run = untrained(data=DATA).save(tmp_path / "run")
     clips = [make_clip("a.mp4", frames=8), make_clip("b.mp4", frames=8)]
     broken = tmp_path / "broken.mp4"
     broken.write_bytes(b"no video")
@@ -388,7 +358,7 @@ def test_an_unsure_answer_has_boxes_and_times_and_one_below_the_threshold_has_no
     tmp_path: Path, make_clip: Make
 ) -> None:
     classes = tuple(f"class {k}" for k in range(9))
-    unsure = Recognizer(attentive(9), classes, DATA)
+    unsure = untrained(classes=classes, data=DATA)
     run = unsure.save(tmp_path / "run")
     clip = make_clip("a.mp4", frames=8)
     (expected,) = unsure.predict(clip).segments
@@ -428,7 +398,7 @@ def test_a_run_boxes_the_object_that_is_attended_to(tmp_path: Path) -> None:
     for t in range(8):
         video[t, 34:54, 6 + 10 * t : 26 + 10 * t] = texture.repeat(4, 0).repeat(4, 1)
     clip = write(tmp_path / "moving.mp4", video, fps=5)
-    knowing = Bright(attentive(2), ("jump", "wave"), replace(DATA, frames=8))
+    knowing = Bright(untrained(data=DATA).model, CLASSES, replace(DATA, frames=8))
     (tube, *_) = knowing.predict(clip).actors
     assert tube.frames.tolist() == list(range(8))
     true = np.array([[6 + 10 * t, 34, 26 + 10 * t, 54] for t in range(8)])

@@ -13,17 +13,13 @@ from types import SimpleNamespace
 import clips
 import numpy as np
 import pytest
-import torch
-from click.testing import Result
+from commands import call, fails
+from eventful import untrained
 from PIL import Image
 from senders import Sender, cut, slowly, transport_stream
-from typer.testing import CliRunner
 
-from onlooker.base.config import DataConfig
 from onlooker.base.records import Event, Segment, Step
-from onlooker.cli import app
-from onlooker.models.registry import create_model
-from onlooker.recognizer import Recognizer, load
+from onlooker.recognizer import load
 from onlooker.report.events import EventCurve
 
 CLASSES = ("clap [now]", "run")
@@ -32,23 +28,12 @@ Make = Callable[..., Path]
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.manual_seed(0)
-    of = Recognizer(
-        create_model("convalstm", 2, size=16, hidden=4),
-        CLASSES,
-        DataConfig(size=16, normalization="half"),
-    )
-    return of.save(tmp_path_factory.mktemp("run"))
-
-
-def watch(*words: object) -> Result:
-    return CliRunner(env={"COLUMNS": "60"}).invoke(app, ["watch", *map(str, words)])
+    return untrained(classes=CLASSES).save(tmp_path_factory.mktemp("run"))
 
 
 def test_a_line_per_second_and_per_change_is_printed(run: Path, make_clip: Make) -> None:
     path = make_clip(frames=35)
-    done = watch(run, path, "--rate", 0)
-    assert done.exit_code == 0, done.output
+    done = call("watch", run, path, "--rate", 0)
     steps = list(load(run).watch(path))
     said = []
     for step in steps:
@@ -75,20 +60,20 @@ def test_the_default_frame_rate_is_that_of_training(
     recognizer.frame_rate = 5.0
     slow = recognizer.save(tmp_path / "slow")
     assert load(slow).frame_rate == 5.0
-    done = watch(slow, path)
+    done = call("watch", slow, path)
     said, counts = done.stderr.splitlines()
     assert said == "5 frames per second, as in training; --rate 0 uses every frame"
     assert counts == f"{path}: 10 frames, 0 dropped, 0 reconnections"
     assert (
-        watch(slow, path, "--rate", 0).stderr == f"{path}: 20 frames, 0 dropped, 0 reconnections\n"
+        call("watch", slow, path, "--rate", 0).stderr
+        == f"{path}: 20 frames, 0 dropped, 0 reconnections\n"
     )
-    assert f"{path}: 4 frames" in watch(slow, path, "--rate", 2).stderr
+    assert f"{path}: 4 frames" in call("watch", slow, path, "--rate", 2).stderr
 
 
 def test_json_has_every_frame(run: Path, make_clip: Make) -> None:
     paths = [make_clip("a.mp4", frames=12), make_clip("b.mp4", frames=7)]
-    done = watch(run, *paths, "--json", "--rate", 5)
-    assert done.exit_code == 0, done.output
+    done = call("watch", run, *paths, "--json", "--rate", 5)
     objects = [json.loads(line) for line in done.stdout.splitlines()]
     for path, length in zip(paths, (6, 4), strict=True):
         ours = [values for values in objects if values["source"] == str(path)]
@@ -143,8 +128,7 @@ def test_events_have_lines_of_their_own_when_they_are_final(
         curve=None,
     )
     monkeypatch.setattr("onlooker.run.watch.load", lambda _: known)
-    done = watch(tmp_path, "door")
-    assert done.exit_code == 0, done.output
+    done = call("watch", tmp_path, "door")
     lines = [said_of(step) for step in told]
     expected = [*lines[0], *lines[4], *lines[6], lines[7][0], *lines[10], lines[14][0]]
     assert done.stdout.splitlines() == expected, "changes, whole seconds, and events"
@@ -153,14 +137,14 @@ def test_events_have_lines_of_their_own_when_they_are_final(
         "events: from a score of 0.5; how many false alarms"
     )
     assert done.stderr.splitlines()[-1] == "door: 14 frames, 0 dropped, 0 reconnections"
-    named = watch(tmp_path, "door", "yard").stdout.splitlines()
+    named = call("watch", tmp_path, "door", "yard").stdout.splitlines()
     assert named == [f"{line}  door" for line in expected]
     known.curve = EventCurve([0.5], [0.75], [0.0], [4.0], 0.25, 0.5, [])
     said = "events: finds 75 % of the events at 4 false alarms an hour, begins 0.2 s late in the median (in streams"
-    assert said in watch(tmp_path, "door").stderr
+    assert said in call("watch", tmp_path, "door").stderr
     assert (
         "events: finds no events at 1 false alarms an hour"
-        in watch(tmp_path, "door", "--alarms-per-hour", 1).stderr
+        in call("watch", tmp_path, "door", "--alarms-per-hour", 1).stderr
     )
 
 
@@ -169,20 +153,16 @@ def test_several_sources_are_distinguished_and_one_may_fail(
 ) -> None:
     good = make_clip()
     gone = tmp_path / "gone.mp4"
-    done = watch(run, good, gone)
-    assert done.exit_code == 1
+    done = call("watch", run, good, gone, ok=False)
     assert all(line.endswith(f"  {good}") for line in done.stdout.splitlines())
     assert f"error: {gone}: no such file; check the path\n" in done.stderr
     assert f"{good}: 20 frames" in done.stderr
 
 
 def test_errors_are_one_line(run: Path, tmp_path: Path) -> None:
-    silent = Sender(list, hold=10)
-    with silent:
-        done = watch(run, silent.address, "--timeout", 0.5, "--rate", 0)
-    assert done.exit_code == 1
-    assert done.stderr.startswith(f"error: {silent.address}: no answer within 0.5 s; ")
-    assert len(done.stderr.splitlines()) == 1
+    with Sender(list, hold=10) as silent:
+        message = fails("watch", run, silent.address, "--timeout", 0.5, "--rate", 0)
+    assert message.startswith(f"error: {silent.address}: no answer within 0.5 s; ")
     for words, message in (
         ((run, "RTSPX://host"), "error: source is 'RTSPX://host', expected an address of rtsp"),
         (
@@ -202,8 +182,7 @@ def test_errors_are_one_line(run: Path, tmp_path: Path) -> None:
             "no such folder; expected one that `onlooker train` has finished",
         ),
     ):
-        done = watch(*words)
-        assert (done.exit_code, message in done.stderr) == (1, True), done.output
+        assert message in fails("watch", *words)
     assert not (tmp_path / "events.vtt").exists()
 
 
@@ -211,7 +190,7 @@ def test_a_lost_source_is_reported(run: Path) -> None:
     part = transport_stream(40)
     patience = ("--rate", 0, "--attempts", 1, "--wait", 0.05, "--timeout", 2, "--drop", "none")
     with Sender(lambda: [part], lambda: [part]) as sender:
-        done = watch(run, sender.address, "--json", *patience)
+        done = call("watch", run, sender.address, "--json", *patience, ok=False)
     values = [json.loads(line) for line in done.stdout.splitlines()]
     states = [value["state"] for value in values if "state" in value]
     assert states == ["online", "reconnecting", "online", "reconnecting", "gone"]
@@ -222,7 +201,7 @@ def test_a_lost_source_is_reported(run: Path) -> None:
         sender.address,
     )
     with Sender(lambda: [part], lambda: [part]) as sender:
-        lines = watch(run, sender.address, *patience).stderr.splitlines()
+        lines = call("watch", run, sender.address, *patience, ok=False).stderr.splitlines()
     assert lines[:2] == [
         f"{sender.address}: reconnecting (the sender has ended it)",
         f"{sender.address}: online",
@@ -231,7 +210,7 @@ def test_a_lost_source_is_reported(run: Path) -> None:
 
 
 def test_a_model_of_an_unknown_frame_rate_asks_for_it(run: Path, make_clip: Make) -> None:
-    note = watch(run, make_clip(frames=3)).stderr.splitlines()[0]
+    note = call("watch", run, make_clip(frames=3)).stderr.splitlines()[0]
     assert note.startswith(
         "frame rate unknown: write the frames per second into a file frame_rate.txt"
     )
@@ -246,9 +225,9 @@ def test_an_image_sequence_of_unknown_rate_is_named(run: Path, tmp_path: Path) -
     for number in range(3):
         Image.fromarray(clips.paint(number)).save(folder / f"{number}.png")
     note = f"{folder}: the frame rate is unknown, and seconds are those of 25 frames per second; write the frames"
-    assert watch(run, folder).stderr.count(note) == 1
+    assert call("watch", run, folder).stderr.count(note) == 1
     (folder / "frame_rate.txt").write_text("10")
-    assert note not in watch(run, folder).stderr
+    assert note not in call("watch", run, folder).stderr
 
 
 def test_standard_input_is_a_stream(run: Path, make_clip: Make) -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from itertools import groupby, pairwise
 
 import pytest
-from fault_proxy import FAULTS, FaultProxy
+from fault_proxy import FAULTS, faulty
 from senders import Sender, transport_stream
 
 from onlooker.base.config import StreamConfig
@@ -61,7 +61,7 @@ def test_a_source_comes_back_after_every_fault(fault: str) -> None:
         if begins
         else ["online", "reconnecting", "online", "reconnecting", "online"]
     )
-    with FaultProxy([fault, fault]) as proxy:
+    with faulty([fault, fault]) as proxy:
         source = opened(proxy.address)
         times, changes, _ = follow(source, len(expected), 20)
         source.close(5)
