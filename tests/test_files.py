@@ -1,11 +1,16 @@
-"""Files are written completely or not at all, and errors name the file."""
+"""Files are written completely or not at all, and errors name the file. Opening one neither hangs nor
+fills the memory: pipes, devices and very large files are refused.
+"""
 
 import errno
 import io
+import json
 import os
+import pickle
 import shutil
+import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -13,9 +18,12 @@ from unittest.mock import Mock
 
 import pytest
 import torch
+from clips import find_clips
+from eventful import untrained
 from safetensors.torch import save_file
 
 from onlooker.base.files import (
+    LIMIT,
     DiskFullError,
     NotWritableError,
     atomic_file,
@@ -23,27 +31,31 @@ from onlooker.base.files import (
     explain_write_errors,
     format_bytes,
     is_disk_full,
+    printable,
+    read_json,
     restore_folder,
     whole_folder,
     without_password,
     write_bytes,
+    write_json,
 )
+from onlooker.data.array_cache import open_array
+from onlooker.data.lists import read_list
+from onlooker.data.split import fingerprint
+from onlooker.recognizer import Recognizer, load
+from onlooker.training.checkpoint import load_checkpoint
 
 
-def test_a_file_gets_its_name_when_it_is_complete(tmp_path: Path) -> None:
-    with atomic_file(tmp_path / "new" / "a") as file:
+def test_a_file_gets_its_name_when_it_is_complete_and_stays_if_a_later_write_fails(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "new" / "a"
+    with atomic_file(path) as file:
         file.write(b"whole")
-        assert not (tmp_path / "new" / "a").exists()
-    assert [(path.name, path.read_bytes()) for path in (tmp_path / "new").iterdir()] == [
-        ("a", b"whole")
-    ]
-
-
-def test_an_interrupted_write_leaves_the_previous_file_and_no_temporary_one(tmp_path: Path) -> None:
-    (tmp_path / "a").write_bytes(b"before")
-    with pytest.raises(ZeroDivisionError), atomic_file(tmp_path / "a") as file:
+        assert not path.exists()
+    with pytest.raises(ZeroDivisionError), atomic_file(path) as file:
         file.write(b"%d" % (1 // 0))
-    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("a", b"before")]
+    assert [(each.name, each.read_bytes()) for each in path.parent.iterdir()] == [("a", b"whole")]
 
 
 def test_several_threads_can_write_the_same_file(tmp_path: Path) -> None:
@@ -138,14 +150,11 @@ def test_an_error_of_a_folder_that_cannot_be_written_explains_it(
         raise OSError(number, os.strerror(number))
 
 
-def test_checking_a_writable_folder_does_not_change_it(tmp_path: Path) -> None:
-    check_writable(tmp_path / "new" / "run")
-    assert not list((tmp_path / "new" / "run").iterdir())
-
-
 def test_a_read_only_folder_is_noticed_before_work_begins(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    check_writable(tmp_path / "new" / "run")
+    assert not list((tmp_path / "new" / "run").iterdir()), "it is not changed"
     (tmp_path / "file").write_text("no folder")
     with pytest.raises(NotWritableError, match=r"file/run: a file is in its place; choose another"):
         check_writable(tmp_path / "file" / "run")
@@ -225,13 +234,154 @@ def test_a_writer_keeps_the_only_version_of_a_folder(tmp_path: Path) -> None:
     assert (tmp_path / "model" / "content").exists()
 
 
-def test_passwords_are_not_shown() -> None:
-    assert without_password("rtsp://anna:secret@10.0.0.2/1") == "rtsp://anna:***@10.0.0.2/1"
-    assert without_password("rtsp://anna:sec/r@t@10.0.0.2/1") == "rtsp://anna:***@10.0.0.2/1"
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("rtsp://anna:secret@10.0.0.2/1", "rtsp://anna:***@10.0.0.2/1"),
+        ("rtsp://anna:sec/r@t@10.0.0.2/1", "rtsp://anna:***@10.0.0.2/1"),
+        ("https:/anna:secret@10.0.0.2/a.mp4", "https:/anna:***@10.0.0.2/a.mp4"),  # as a path
+        ("rtsp://10.0.0.2:554/a:b@c", "rtsp://10.0.0.2:554/a:b@c"),
+        (
+            "rtsp://10.0.0.2/1?channel=2&usr=anna&Password=secret#main",
+            "rtsp://10.0.0.2/1?channel=2&usr=***&Password=***#main",
+        ),
+        ("clip?key=1.mp4", "clip?key=1.mp4"),  # the name of a file
+    ],
+)
+def test_passwords_are_not_shown(address: str, shown: str) -> None:
+    assert without_password(address) == shown
+
+
+@pytest.fixture
+def impatient() -> Iterator[None]:
+    """A test that waits for a pipe fails after some seconds."""
+
+    def stop(*_: object) -> None:
+        raise TimeoutError("waits for a pipe or reads a device without end")
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, 10)
+    yield
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, before)
+
+
+def class_folders(folder: Path) -> Path:
+    for name in ("a", "b"):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "clip.mp4").touch()
+    return folder
+
+
+# What opens a file: where the file is, and how it is opened.
+OPENERS: dict[str, tuple[str, Callable[[Path], object]]] = {
+    "json": ("a.json", lambda folder: read_json(folder / "a.json")),
+    "list": ("a.csv", lambda folder: read_list(folder / "a.csv")),
+    "recordings": (
+        "clips/recordings.csv",
+        lambda folder: find_clips(class_folders(folder / "clips")),
+    ),
+    "fingerprint": ("a.mp4", lambda folder: fingerprint(folder / "a.mp4")),
+    "array": ("a.npy", lambda folder: open_array(folder / "a.npy")),
+    "checkpoint": ("last.ckpt", lambda folder: load_checkpoint(folder / "last.ckpt")),
+    "recognizer": (
+        "model/recognizer.json",
+        lambda folder: load(untrained().save(folder / "model")),
+    ),
+    "config": ("model/config.json", lambda folder: load(untrained().save(folder / "model"))),
+    "weights": ("model/model.safetensors", lambda folder: load(untrained().save(folder / "model"))),
+}
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize(
+    ("kind", "make"), [("pipe", os.mkfifo), ("device", lambda path: path.symlink_to("/dev/zero"))]
+)
+@pytest.mark.parametrize("opener", OPENERS)
+def test_files_that_are_not_regular_are_refused_by_name(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    opener: str,
+    kind: str,
+    make: Callable[[Path], None],
+) -> None:
+    name, opens = OPENERS[opener]
+    if name.startswith("model/"):
+        untrained().save(tmp_path / "model")
+        (tmp_path / name).unlink()
+        monkeypatch.setattr(Recognizer, "save", lambda _, folder: folder)
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    make(tmp_path / name)
+    with pytest.raises(ValueError, match=f"{name}: not a regular file; replace it, or remove it"):
+        opens(tmp_path)
+
+
+def test_files_that_are_read_whole_have_a_maximum_size(tmp_path: Path) -> None:
+    with (tmp_path / "a.json").open("wb") as file:
+        file.truncate(LIMIT + 1)  # takes no space
+    with pytest.raises(
+        ValueError, match=r"a.json: more than 268.4 MB are not read; make it smaller"
+    ):
+        read_json(tmp_path / "a.json")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("[" * 100_000, "not a complete JSON file"),
+        ("9" * 5_000, "not a complete JSON file"),
+        ("[]", "JSON of a list, expected a dict"),
+        ("null", "JSON of a NoneType, expected a dict"),
+        ('{"a": ', "not a complete JSON file"),
+    ],
+)
+def test_json_that_cannot_be_used_is_refused_by_name(
+    tmp_path: Path, content: str, said: str
+) -> None:
+    (tmp_path / "a.json").write_text(content, encoding="utf-8")
+    with pytest.raises(ValueError, match=f"a.json: {said}.*; restore it, or make it again"):
+        read_json(tmp_path / "a.json")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "a damaged checkpoint"),
+        (b"PK\x03\x04" + bytes(200), "a damaged checkpoint"),
+        (pickle.dumps({"a": os.getcwd}), "a damaged checkpoint"),
+        ([1, 2], "not the checkpoint of a training, which has state_dict, curves"),
+        ({"state_dict": {}}, "not the checkpoint of a training, which has state_dict, curves"),
+    ],
+)
+def test_a_damaged_checkpoint_says_how_to_continue(
+    tmp_path: Path, content: object, said: str
+) -> None:
+    path = tmp_path / "last.ckpt"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        torch.save(content, path)
+    with pytest.raises(ValueError, match=f"last.ckpt: {said}") as caught:
+        load_checkpoint(path)
+    assert "--resume to train from the start" in str(caught.value)
+    assert "weights_only" not in str(caught.value)
+
+
+def test_json_keeps_names_that_are_not_utf_8(tmp_path: Path) -> None:
+    name = os.fsdecode(b"caf\xe9 \xff.mp4")
+    write_json(tmp_path / "a.json", {name: "ü"})
+    assert "ü" in (tmp_path / "a.json").read_text(encoding="utf-8")
+    assert json.loads((tmp_path / "a.json").read_text(encoding="utf-8")) == {name: "ü"}
+    assert read_json(tmp_path / "a.json") == {name: "ü"}
+
+
+def test_a_name_of_255_bytes_can_be_written(tmp_path: Path) -> None:
+    write_json(tmp_path / ("ü" * 125 + ".json"), {})
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_text_for_a_terminal_has_no_control_characters() -> None:
     assert (
-        without_password("https:/anna:secret@10.0.0.2/a.mp4") == "https:/anna:***@10.0.0.2/a.mp4"
-    ), "as a path"
-    assert without_password("rtsp://10.0.0.2:554/a:b@c") == "rtsp://10.0.0.2:554/a:b@c"
-    shown = "rtsp://10.0.0.2/1?channel=2&usr=***&Password=***#main"
-    assert without_password("rtsp://10.0.0.2/1?channel=2&usr=anna&Password=secret#main") == shown
-    assert without_password("clip?key=1.mp4") == "clip?key=1.mp4", "the name of a file"
+        printable("a\x1b[31mb\nc\x07 ü \u202e" + os.fsdecode(b"\xff"))
+        == r"a\x1b[31mb\nc\x07 ü \u202e\udcff"
+    )

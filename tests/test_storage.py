@@ -1,13 +1,21 @@
 """Files at addresses: what is downloaded and uploaded, and what happens when something fails."""
 
 import errno
+import hashlib
+import json
 import os
 import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 from unittest.mock import Mock
+from urllib.parse import unquote, urlsplit
 
 import fsspec
 import pytest
@@ -148,23 +156,6 @@ def test_what_changes_is_uploaded_and_the_rest_is_not(
     assert len(sent) == 3
 
 
-def test_changes_are_uploaded_while_the_work_goes_on_and_when_it_fails(
-    memory: Any, often: None
-) -> None:
-    def work() -> None:
-        with uploading([Path("memory:/set")]) as copies:
-            folder = copies[Path("memory:/set")]
-            folder.mkdir()
-            (folder / "split.json").write_text("{}")
-            wait_until(lambda: read(memory) == {"split.json": "{}"})
-            (folder / "curves.csv").write_text("half")
-            raise KeyError
-
-    with pytest.raises(KeyError):
-        work()
-    assert read(memory) == {"split.json": "{}", "curves.csv": "half"}
-
-
 def test_an_upload_that_fails_is_reported_once_and_tried_again(
     memory: Any, often: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -196,7 +187,7 @@ def test_what_cannot_be_uploaded_is_kept_and_does_not_keep_others_from_it(
     monkeypatch.setattr(type(memory), "put_file", put_file)
 
     def work(fails: bool) -> None:
-        with uploading([Path("memory://store"), SET]) as copies:
+        with uploading([Path("memory://store"), Path("memory:/set")]) as copies:
             for folder in copies.values():
                 folder.mkdir(exist_ok=True)
                 (folder / "file").write_text(f"{fails}")
@@ -388,3 +379,80 @@ def test_the_page_does_not_change_clips_at_an_address(monkeypatch: pytest.Monkey
     monkeypatch.setenv("COLUMNS", "300")
     output = call("serve", "--clips", "memory://bucket/clips", ok=False).output
     assert "nothing is deleted at an address; give a folder of this machine" in output
+
+
+COMMIT = "0" * 40
+
+
+@contextmanager
+def hub(repository: str, folder: Path) -> Iterator[tuple[str, list[str | None]]]:
+    """A hub that has the files of a folder in a repository: its address, and the token of every
+    request.
+    """
+    tokens = list[str | None]()
+    files = {path.name: path.read_bytes() for path in folder.iterdir()}
+    oids = {name: hashlib.sha1(content).hexdigest() for name, content in files.items()}
+
+    class Hub(BaseHTTPRequestHandler):
+        def answer(self, values: Any, status: int = 200, **headers: str) -> None:
+            body = values if isinstance(values, bytes) else json.dumps(values).encode()
+            self.send_response(status)
+            headers = {"Content_Length": str(len(body)), "X_Repo_Commit": COMMIT, **headers}
+            for name, value in headers.items():
+                self.send_header(name.replace("_", "-"), value)
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(body)
+
+        def do_GET(self) -> None:
+            parts = unquote(urlsplit(self.path).path).strip("/").split("/")
+            tokens.append(self.headers.get("Authorization"))
+            if "/".join(parts[2:4] if parts[0] == "api" else parts[:2]) != repository:
+                self.answer({"error": "Repository not found"}, 404, X_Error_Code="RepoNotFound")
+            elif parts[0] != "api" and parts[2] == "resolve" and parts[4] in files:
+                self.answer(files[parts[4]], ETag=f'"{oids[parts[4]]}"')
+            elif parts[4:5] == ["tree"] and len(parts) < 7:
+                listed = [{"path": p, "size": len(files[p]), "oid": oids[p]} for p in files]
+                self.answer([{"type": "file", **file} for file in listed])
+            elif parts[0] == "api" and parts[4:5] in ([], ["revision"]):
+                siblings = [{"rfilename": path} for path in files]
+                self.answer({"id": repository, "sha": COMMIT, "siblings": siblings})
+            else:
+                self.answer({"error": "Entry not found"}, 404, X_Error_Code="EntryNotFound")
+
+        do_HEAD = do_GET  # noqa: N815
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
+    Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}", tokens
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.slow
+def test_a_model_is_loaded_from_the_hub(
+    trained: tuple[Path, str], squares: Path, tmp_path: Path
+) -> None:
+    run = trained[0]
+    clip = squares / "up" / "00.mp4"
+
+    def predict(source: object, address: str) -> subprocess.CompletedProcess[str]:
+        own = {"HF_ENDPOINT": address, "HF_TOKEN": "hf_good", "HF_HOME": str(tmp_path / "hub")}
+        own |= {"HF_HUB_DISABLE_XET": "1", "ONLOOKER_CACHE": str(tmp_path / "cache")}
+        command = [sys.executable, "-m", "onlooker", "predict", source, clip]
+        command += ["--json", tmp_path / f"{Path(str(source)).name}.jsonl"]
+        return subprocess.run(
+            [*map(str, command)], capture_output=True, text=True, env={**os.environ, **own}
+        )
+
+    with hub("jane/there", run / "model") as (address, tokens):
+        for source in (run, "hf://jane/there"):
+            done = predict(source, address)
+            assert done.returncode == 0, done.stderr
+        assert "error: hf://jane/nowhere" in predict("hf://jane/nowhere", address).stderr
+        assert {*tokens} == {"Bearer hf_good"}
+    here, there = (
+        json.loads((tmp_path / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()[-1])
+        for name in (run.name, "there")
+    )
+    assert there["scores"] == here["scores"]

@@ -1,13 +1,26 @@
-"""Records are validated when they are created; errors state the numbers that do not fit."""
+"""Records and settings are validated when they are created; errors state the numbers that do not fit.
+Settings survive JSON, and have descriptions.
+"""
 
+import dataclasses
+import json
 import pickle
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 
+from onlooker.base.config import (
+    DataConfig,
+    ModelConfig,
+    SetConfig,
+    SharedConfig,
+    StreamConfig,
+    TrainConfig,
+)
+from onlooker.base.files import write_json
 from onlooker.base.records import (
     Box,
     ClipError,
@@ -18,6 +31,7 @@ from onlooker.base.records import (
     Step,
     Tube,
 )
+from onlooker.data.transforms import NORMALIZATIONS
 
 CLASSES = ("wave", "clap", "run")
 
@@ -47,20 +61,11 @@ def evaluation(**changed: Any) -> Evaluation:
     return Evaluation(**{**given, **changed})
 
 
-def test_a_clip_error_names_the_clip_the_problem_and_what_to_do() -> None:
-    error = ClipError("a/b.mp4", "zero bytes", "copy it again")
-    assert str(error) == "a/b.mp4: zero bytes; copy it again"
-    assert (error.path, error.found, error.remedy) == (
-        Path("a/b.mp4"),
-        "zero bytes",
-        "copy it again",
-    )
-
-
-def test_a_clip_error_can_be_pickled() -> None:
-    error = pickle.loads(pickle.dumps(ClipError("a.mp4", "zero bytes", "copy it again")))
-    assert isinstance(error, ClipError)
-    assert (str(error), error.path) == ("a.mp4: zero bytes; copy it again", Path("a.mp4"))
+def test_a_clip_error_names_the_clip_the_problem_and_what_to_do_safely_for_a_terminal() -> None:
+    error = ClipError("a\x1b[2J\n.mp4", "zero bytes \x07", "copy it again")
+    for same in (error, pickle.loads(pickle.dumps(error))):
+        assert str(same) == r"a\x1b[2J\n.mp4: zero bytes \x07; copy it again"
+        assert (same.path, same.remedy) == (Path("a\x1b[2J\n.mp4"), "copy it again")
 
 
 PIXELS = np.zeros((2, 4, 4, 3), np.uint8)
@@ -155,3 +160,102 @@ def test_a_printed_prediction_is_a_few_lines_without_arrays() -> None:
         Path("b.mp4"), ("a",), np.ones((1, 1)), np.ones(1), np.zeros(1), np.zeros(1, int)
     )
     assert str(bare) == "b.mp4: a 100.0 %"
+
+
+CONFIGS = (DataConfig, ModelConfig, SetConfig, SharedConfig, StreamConfig, TrainConfig)
+
+
+@pytest.mark.parametrize(
+    ("config", "changed", "message"),
+    [
+        (
+            DataConfig,
+            {"size": 7},
+            "size is 7, expected at least 8 and at most 4096. Height and width in pixels",
+        ),
+        (DataConfig, {"channels": 2}, r"channels is 2, expected 1 \(grayscale\) or 3 \(RGB\)"),
+        (
+            DataConfig,
+            {"frames": 10_000, "size": 4096},
+            "503,316.5 MB, at most 4,295.0 MB are possible; use fewer",
+        ),
+        (DataConfig, {"scale": 1.0}, "scale is 1.0, expected at least 0 and below 1"),
+        (
+            DataConfig,
+            {"modality": "sound"},
+            "modality is 'sound', expected rgb, flow or both. Model input",
+        ),
+        (DataConfig, {"hflip": 1}, "hflip is 1, expected true or false. Mirror half"),
+        (ModelConfig, {"hidden": True}, "hidden is True, expected a whole number"),
+        (ModelConfig, {"pretrained": "yes"}, "pretrained is 'yes', expected true or false or none"),
+        (TrainConfig, {"batch": 0}, "batch is 0, expected at least 1"),
+        (TrainConfig, {"lr": 0.0}, "lr is 0.0, expected above 0"),
+        (TrainConfig, {"lr": float("nan")}, "lr is nan, expected above 0"),
+        (
+            TrainConfig,
+            {"aggregation": "product", "loss": "last"},
+            "aggregation is 'product' and loss is 'last'",
+        ),
+        (
+            StreamConfig,
+            {"rate": float("inf")},
+            "rate is inf, expected a finite number. Frames per second",
+        ),
+    ],
+)
+def test_invalid_settings_are_errors(config: Any, changed: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        config(**changed)
+
+
+@pytest.mark.parametrize(
+    ("settings", "aggregation"),
+    [
+        ({}, "mean"),
+        ({"loss": "last"}, "last"),
+        ({"aggregation": "product"}, "product"),
+        ({"aggregation": "last"}, "last"),
+    ],
+)
+def test_clips_are_scored_as_trained_unless_aggregation_is_given(
+    settings: dict[str, Any], aggregation: str
+) -> None:
+    assert TrainConfig(**settings).resolved_aggregation == aggregation
+
+
+def test_choices_are_the_names_in_the_tables_of_the_library() -> None:
+    allowed = {
+        field.name: set(get_args(field.type))
+        for config in CONFIGS
+        for field in dataclasses.fields(config)
+    }
+    assert allowed["normalization"] == {"auto", *NORMALIZATIONS}
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_settings_survive_json(config: Any) -> None:
+    assert config.from_dict(json.loads(json.dumps(config().to_dict()))) == config()
+
+
+def test_a_file_with_other_settings_is_an_error_that_names_them() -> None:
+    known = TrainConfig().to_dict()
+    assert TrainConfig.from_field({"training": known}, "training") == TrainConfig()
+    with pytest.raises(ValueError, match=r"TrainConfig has no setting speed"):
+        TrainConfig.from_field({"training": {**known, "speed": 0.2}}, "training")
+    some = {key: known[key] for key in set(known) - {"epochs", "lr"}}
+    with pytest.raises(ValueError, match=r"training has no epochs, lr$"):
+        TrainConfig.from_field({"training": some}, "training")
+
+
+def test_an_unknown_setting_is_an_error_that_lists_the_known_ones() -> None:
+    with pytest.raises(
+        ValueError, match=r"TrainConfig has no setting learning_rate; .*batch, .*lr.*, weight_decay"
+    ):
+        TrainConfig.from_dict({"learning_rate": 0.1})
+
+
+def test_values_that_json_cannot_represent_leave_the_old_file(tmp_path: Path) -> None:
+    write_json(tmp_path / "a.json", [1])
+    with pytest.raises(TypeError):
+        write_json(tmp_path / "a.json", [1, Path("x")])
+    assert json.loads((tmp_path / "a.json").read_text(encoding="utf-8")) == [1]
