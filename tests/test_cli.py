@@ -27,7 +27,6 @@ from onlooker.report.summary import advice, first_line
 from onlooker.run import train as runs
 from onlooker.run.evaluate import evaluate
 from onlooker.run.record import RunRecord, read_curves
-from onlooker.video.reader import read
 
 COMMANDS = (
     "reproduce",
@@ -154,12 +153,14 @@ def test_every_command_has_help() -> None:
 
 
 def test_models_and_encoders_are_listed() -> None:
-    output = call("models").output
-    assert "convalstm" in output
-    assert "Li et al. 2016" in output
-    text = " ".join(output.replace("│", " ").split())
-    assert "images of ImageNet" in text
-    assert "--encoder resnet18 --pretrained" in text
+    text = " ".join(call("models").output.replace("│", " ").split())
+    for words in (
+        "convalstm",
+        "Li et al. 2016",
+        "images of ImageNet",
+        "--encoder resnet18 --pretrained",
+    ):
+        assert words in text
 
 
 def test_training_prints_the_accuracy_and_writes_a_run(trained: Trained) -> None:
@@ -347,13 +348,7 @@ def test_generated_folders_can_be_read_as_clips(tmp_path: Path) -> None:
     clips = find_clips(folder)
     assert len(clips) == len({clip.label for clip in clips}) == 11
     assert all(clip.recording for clip in clips)
-    truth = json.loads((folder / "truth.json").read_text(encoding="utf-8"))
-    assert truth["seed"] == 3
-    for clip in clips:
-        facts = truth["clips"][clip.path.relative_to(folder).as_posix()]
-        first, last = facts["event"]
-        assert 0 <= first < last < len(facts["boxes"])
-        assert read(clip.path, 100).indices[-1] == len(facts["boxes"]) - 1
+    assert read_json(folder / "truth.json")["seed"] == 3
     assert "not an empty folder" in fails("generate", "figures", folder)
 
 
@@ -399,8 +394,6 @@ def test_comparing_models(squares: Path, tmp_path: Path) -> None:
         1,
         "--run",
         tmp_path / "compared",
-        "--jobs",
-        2,
     ]
     result = call(*words, *TINY)
     assert "majority class" in result.output
@@ -455,31 +448,12 @@ def test_clips_of_a_list_that_are_missing_are_named(tmp_path: Path) -> None:
     assert len(names_in_split(run)["test"]) == 4
     assert "not found (line" in (run / "report.html").read_text(encoding="utf-8")
     assert "not found (line" in fails(*words, "--run", tmp_path / "strict", "--strict")
-    # The run goes on, is compared and is evaluated with the list, wherever the commands are run.
+    # The run goes on and is evaluated with the list, wherever the commands are run.
     before = (run / "evaluation.json").read_bytes()
     (run / "evaluation.json").unlink()
     call("train", listed, "--run", run, "--resume")
     assert (run / "evaluation.json").read_bytes() == before
     assert "of 4 (" in call("evaluate", run).output
-    compared = tmp_path / "compared"
-    call(
-        "compare",
-        listed,
-        "--run",
-        compared,
-        *TINY,
-        "--epochs",
-        1,
-        "--models",
-        "convnet",
-        "--seeds",
-        1,
-        "--jobs",
-        1,
-    )
-    assert names_in_split(compared / "convnet" / "split-seed0") == names_in_split(run)
-    figures = read_json(compared / "comparison.json")
-    assert sum("not found (line" in error for error in figures["skipped"]) == 4
 
 
 def test_the_demo_trains_once_and_writes_a_report(

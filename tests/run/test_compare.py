@@ -17,7 +17,7 @@ from onlooker.data.split import Split, make_splits
 from onlooker.report.summary import comparison_table
 from onlooker.run import compare as compare_module
 from onlooker.run.compare import compare, settings_of
-from onlooker.run.record import lock_run
+from onlooker.run.record import RunRecord, lock_run
 from onlooker.run.train import folder_name
 
 DATA = DataConfig(frames=3, size=16, channels=1)
@@ -52,29 +52,23 @@ def test_every_training_is_a_run_and_the_figures_are_means_over_runs(compared: C
     out, figures = compared
     for model in ("convnet", "lstm"):
         by_seed = []
-        frames_by_seed = []
         for seed in (5, 6):
-            right = videos = frames_right = frames = 0.0
+            right = videos = 0
             for fold in ("fold0", "fold1"):
                 run = out / model / f"{fold}-seed{seed}"
-                config = json.loads((run / "config.json").read_text(encoding="utf-8"))
-                assert (config["model"]["name"], config["training"]["seed"]) == (model, seed)
+                settings = RunRecord.read(run).settings
+                assert (settings.model.name, settings.training.seed) == (model, seed)
                 measured = json.loads((run / "evaluation.json").read_text(encoding="utf-8"))
                 confusion = measured["confusion"]
                 right += sum(confusion[k][k] for k in range(4))
                 videos += sum(map(sum, confusion))
-                frames_right += measured["frame_accuracy"] * measured["frames"]
-                frames += measured["frames"]
             assert videos == 16
-            assert frames == 48
             by_seed.append(right / videos)
-            frames_by_seed.append(frames_right / frames)
         assert figures["per_seed"][model] == pytest.approx(by_seed)
         assert figures["accuracy"][model] == pytest.approx(mean(by_seed))
         low, high = figures["interval"][model]
         assert low <= mean(by_seed) <= high
         assert figures["spread"][model] == pytest.approx(stdev(by_seed))
-        assert figures["frame_accuracy"][model] == pytest.approx(mean(frames_by_seed))
     assert (figures["splits"], figures["seeds"]) == (2, [5, 6])
     assert figures["recordings"] == figures["test_videos"] == 16
     assert comparison_table(figures).note == "95 % interval: over 16 clips."
@@ -230,16 +224,13 @@ def ablation(
 
 
 def test_rgb_flow_and_both_are_compared_in_one_table(squares: Path, tmp_path: Path) -> None:
-    out = tmp_path
     figures = ablation(squares, tmp_path)
     assert list(figures["accuracy"]) == ["convalstm", "convlstm-flow", "motion"]
     assert figures["modality"] == {"convalstm": "rgb", "convlstm-flow": "flow", "motion": "both"}
     for name, streams in figures["modality"].items():
-        config = json.loads(
-            (out / name / "fold1-seed0" / "config.json").read_text(encoding="utf-8")
-        )
-        assert config["data"]["modality"] == streams
-        assert config["model"]["attention_loss"] == (name != "convlstm-flow")
+        settings = RunRecord.read(tmp_path / name / "fold1-seed0").settings
+        assert settings.data.modality == streams
+        assert settings.model.attention_loss == (name != "convlstm-flow")
 
 
 def test_runs_of_another_split_are_not_mixed_in(

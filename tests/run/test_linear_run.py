@@ -2,8 +2,8 @@
 invalid settings.
 """
 
-import json
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,8 +13,10 @@ import torch
 from clips import scene
 from commands import call, fails
 from kills import killed_in
+from moving_squares import make_set
 
 from onlooker.base.config import DataConfig, ModelConfig, SetConfig, Settings, TrainConfig
+from onlooker.base.files import read_json
 from onlooker.base.records import Clip, ClipError
 from onlooker.data.sets import asked_splits, read_set
 from onlooker.data.split import split_clips
@@ -24,7 +26,6 @@ from onlooker.report.summary import first_line
 from onlooker.run import train as train_module
 from onlooker.run.compare import compare, settings_of, with_baseline
 from onlooker.run.evaluate import evaluate
-from onlooker.run.record import RunRecord
 from onlooker.run.train import train_final, train_run
 from onlooker.training import linear
 from onlooker.video.write import write
@@ -47,22 +48,17 @@ def scores(run: Path, classes: int = 4) -> np.ndarray:
 
 
 def test_a_run_is_complete_and_streams_equal_predictions(run: Path, squares: Path) -> None:
-    figures = json.loads((run / "evaluation.json").read_text(encoding="utf-8"))
-    assert figures["videos"] == 24, "all of them, by cross-validation"
-    assert figures["cross_validated"]
+    figures = read_json(run / "evaluation.json")
+    assert (figures["videos"], figures["cross_validated"]) == (24, True), "all of them"
     assert [*figures["class_accuracy"]] == figures["classes"] == ["down", "left", "right", "up"]
     assert "frame_accuracy" not in figures
     assert figures["chosen"].startswith("statistics: ")
     assert not (run / "curves.csv").exists()
     page = (run / "report.html").read_text(encoding="utf-8")
-    assert "Color shows where something happens" in page
     assert "Loss and accuracy per epoch" not in page
     recognizer = load(run)
-    assert recognizer.aggregation == "last"
     clip = squares / "left" / "00.mp4"
-    prediction = recognizer.predict(clip)
-    assert prediction.attention is not None
-    assert prediction.attention.shape == (6, 4, 4)
+    assert recognizer.predict(clip).attention.shape == (6, 4, 4)
     assert evaluate(run) == figures, "those of its cross-validation"
     assert {step.label for step in recognizer.watch(clip)} <= {*recognizer.classes, "nothing"}
 
@@ -81,13 +77,6 @@ def test_a_class_for_nothing_has_a_threshold(
     assert len(events) == 6
     assert threshold == pytest.approx(min(events), abs=1e-6), "of six events none may be missed"
     assert "threshold: 0." in capsys.readouterr().err
-    page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
-    assert "threshold" in page
-    (clips / "background").symlink_to(squares / "right")
-    with pytest.raises(
-        ValueError, match="classes None and background mean the same, that nothing happens"
-    ):
-        train_run(clips, tmp_path / "other", LINEAR, DATA, TRAIN, quiet=True)
 
 
 def test_a_named_class_of_nothing_and_figures_of_the_answers_of_predict(
@@ -112,11 +101,9 @@ def test_a_named_class_of_nothing_and_figures_of_the_answers_of_predict(
     recognizer.threshold = 0.999  # an export, a stream and an evaluation have that of the run
     recognizer.save(run / "model")
     others = tmp_path / "others"
-    others.mkdir()
-    for name, label in (("down", "Normal"), ("down", "left")):
-        (others / label).mkdir()
-        for path in (squares / name).iterdir():
-            (others / label / f"{label}{path.name}").write_bytes(path.read_bytes())
+    for seed, label in enumerate(("Normal", "left"), 1):
+        make_set(tmp_path / label, clips=6, seed=seed)
+        shutil.copytree(tmp_path / label / "down", others / label)
     figures = evaluate(run, others)
     answers = [recognizer.predict(clip.path).label for clip in read_set(others).clips]
     labels = [clip.label for clip in read_set(others).clips]
@@ -178,7 +165,7 @@ def test_the_final_model_of_a_cross_validation_is_not_cross_validated(
 ) -> None:
     final = train_final(read_set(squares), tmp_path, resolve(LINEAR, DATA, TRAIN))
     assert torch.equal(load(final).model.head.weight, load(run).model.head.weight)  # type: ignore[union-attr]
-    figures = json.loads((final / "cross_validation.json").read_text(encoding="utf-8"))
+    figures = read_json(final / "cross_validation.json")
     assert set(figures) == {"chosen", "statistics", "labels_to_check"}
     with pytest.raises(ClipError, match="trained without a test split; give new clips"):
         evaluate(tmp_path)
@@ -325,5 +312,3 @@ def test_folds_keep_scenes_together(cut: Path, tmp_path: Path) -> None:
     figures = compare(clips, tmp_path, models, asked_splits(clips, 3), [0], jobs=1)
     assert figures["recordings"] == 12
     assert figures["accuracy"]["linear"] < 0.75
-    split = RunRecord.read(train_final(clips, tmp_path, models["linear"])).split
-    assert len({clip.recording for clip in split.clips}) == 12
