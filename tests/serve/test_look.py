@@ -254,9 +254,15 @@ def test_few_clips_are_kept(
     assert len(kept(page)) == 2
 
 
-def test_a_run_that_disappears_is_told(
+def test_a_run_that_is_damaged_or_disappears_is_told(
     page: TestClient, settings: ServeSettings, model: str, finish: Finish, make_clip: Make
 ) -> None:
+    save_model(settings.runs, "cut")
+    weights = settings.runs / "cut" / "model" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:100])
+    damaged = page.get("/api/state").json()["models"][0]["id"]
+    assert finish(send(page, make_clip(), model=damaged))["error"]["code"] == "model_damaged"
+    shutil.rmtree(settings.runs / "cut")
     clip = make_clip("long.mp4", frames=190)
     before = [send(page, clip, model=model) for _ in range(6)]
     job = send(page, make_clip(), model=model)
@@ -267,18 +273,6 @@ def test_a_run_that_disappears_is_told(
         finish(long)
     assert page.post("/api/look", params={"model": model}).json()["error"]["code"] == "model_gone"
     assert page.get("/api/state").json()["models"] == []
-
-
-def test_a_damaged_run_is_told(
-    page: TestClient, settings: ServeSettings, finish: Finish, make_clip: Make
-) -> None:
-    save_model(settings.runs, "cut")
-    weights = settings.runs / "cut" / "model" / "model.safetensors"
-    weights.write_bytes(weights.read_bytes()[:100])
-    model = next(
-        each["id"] for each in page.get("/api/state").json()["models"] if each["name"] == "cut"
-    )
-    assert finish(send(page, make_clip(), model=model))["error"]["code"] == "model_damaged"
 
 
 def test_a_cancelled_look_is_deleted(
@@ -320,6 +314,8 @@ def test_a_viewer_gives_the_answers_of_the_stream(tmp_path: Path) -> None:
                 np.multiply(corners, (64, 48, 64, 48)), box.corners, atol=0.01
             )
         assert 0 <= np.max(got["heat"]) <= 1
+    turned = viewer.step(0, 0.6, jpeg(size=(48, 64)))
+    assert np.shape(turned["heat"]) == (15, 20)
 
 
 def test_two_cameras_are_answered_apart(page: TestClient, model: str) -> None:
@@ -356,13 +352,6 @@ def test_models_that_cannot_stream_say_so(page: TestClient, settings: ServeSetti
         with connect(page, model) as camera:
             error = camera.receive_json()["error"]
             assert (error["code"], bool(error["remedy"])) == (code, True)
-
-
-def test_a_camera_that_turns_is_answered(tmp_path: Path) -> None:
-    viewer = Viewer(save_model(tmp_path))
-    viewer.step(0, 0.0, jpeg(size=(64, 48)))
-    got = viewer.step(0, 0.1, jpeg(size=(48, 64)))
-    assert np.shape(got["heat"]) == (15, 20)
 
 
 def test_a_bomb_is_not_decoded(monkeypatch: pytest.MonkeyPatch) -> None:

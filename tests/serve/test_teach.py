@@ -53,25 +53,6 @@ def names(project: dict[str, Any]) -> dict[str, list[str]]:
     return {each["name"]: [clip["name"] for clip in each["clips"]] for each in project["classes"]}
 
 
-def test_classes_and_clips_are_made_moved_deleted_and_brought_back(
-    page: TestClient, make_clip: Make
-) -> None:
-    change(page, "add_class", name="wave")
-    change(page, "rename_class", name="wave", to="clap")
-    clip = upload(page, "clap", make_clip(), "my%20clip.mp4")["clip"]
-    assert (clip["name"], clip["label"]) == ("my clip.mp4", "clap")
-    assert names(describe(page)) == {"clap": ["my clip.mp4"]}
-    change(page, "add_class", name="nothing")
-    change(page, "set_label", clip_id=clip["id"], label="nothing")
-    change(page, "delete_clip", clip_id=clip["id"])
-    project = change(page, "delete_class", name="clap")
-    assert names(project) == {"nothing": []}
-    assert project["undo"] == "delete class clap"
-    for _ in range(2):
-        project = change(page, "undo")
-    assert names(project) == {"clap": [], "nothing": ["my clip.mp4"]}
-
-
 def test_hints_say_what_to_record(page: TestClient, settings: ServeSettings) -> None:
     def hints(**counts: int) -> str:
         for name, count in counts.items():

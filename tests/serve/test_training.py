@@ -13,7 +13,6 @@ from threading import Event
 from typing import Any
 from unittest.mock import Mock
 
-import numpy as np
 import pytest
 from browsing import teach_run
 from fastapi.testclient import TestClient
@@ -21,14 +20,13 @@ from serving import wait_for_job
 
 import onlooker
 from onlooker.base.files import write_json
-from onlooker.base.records import ClipError, Evaluation
-from onlooker.report.metrics import write_scores
+from onlooker.base.records import ClipError
 from onlooker.serve.jobs import Job, Jobs
 from onlooker.serve.models import Models
 from onlooker.serve.problem import Problem
 from onlooker.serve.project import Project
 from onlooker.serve.settings import ServeSettings
-from onlooker.serve.training import Training, _scores, keep_results
+from onlooker.serve.training import Training, keep_results
 
 READING = ("reading clips", 1, 2)
 DRAWING = ("drawing clips", 0, 1)
@@ -257,27 +255,6 @@ def test_figures_and_the_clips_of_each_cell(taught: tuple[Project, Path]) -> Non
     ]
     assert cells == [[["0.mp4"], ["1.mp4", "2.mp4"]], [["=3.mp4"], ["4.mp4"]]]
     assert [clip["name"] for clip in project.tested()] == ["1.mp4", "2.mp4", "=3.mp4"]
-
-
-def test_scores_and_margins_are_of_the_answers(tmp_path: Path) -> None:
-    names = ("a", "b", "c")
-    scores = np.array([[0.3, 0.7], [0.3, 0.7], [0.9, 0.1]])
-    given = names, ("fall", "nothing"), np.array([0, 1, 1]), scores, ()
-    for threshold, expected in (
-        (0.2, [("fall", 0.3, -0.4), ("fall", 0.3, 0.4), ("fall", 0.9, -0.8)]),
-        (None, [("nothing", 0.7, -0.4), ("nothing", 0.7, 0.4), ("fall", 0.9, -0.8)]),
-    ):
-        write_scores(tmp_path / "scores.csv", Evaluation(*given, threshold=threshold))
-        found = [
-            (predicted, score, margin)
-            for _, _, predicted, score, margin in _scores(tmp_path, ("fall", "nothing"))
-        ]
-        assert [predicted for predicted, *_ in found] == [predicted for predicted, *_ in expected]
-        np.testing.assert_allclose([of[1:] for of in found], [of[1:] for of in expected], atol=1e-6)
-    others = Evaluation(names[:1], ("fall", "walk"), np.array([0]), scores[:1], (), threshold=0.8)
-    write_scores(tmp_path / "scores.csv", others)
-    ((*_, predicted, score, margin),) = _scores(tmp_path, others.answer_names)
-    assert (predicted, score, margin) == ("nothing", pytest.approx(0.3), pytest.approx(0))
 
 
 def test_probable_errors_come_first_then_other_mistakes_the_most_certain_first(
