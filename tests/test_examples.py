@@ -115,7 +115,7 @@ def test_the_stored_notebook_is_small_and_has_all_outputs() -> None:
     assert {output["output_type"] for output in outputs} == {"stream", "execute_result"}
     assert (
         sum(bool({"image/png", "image/jpeg"} & set(output.get("data", {}))) for output in outputs)
-        == 5
+        == 3
     )
     assert all(output.get("name") != "stderr" for output in outputs)
     assert "/home/" not in text
