@@ -12,13 +12,12 @@ import sys
 from contextlib import suppress
 from itertools import chain, pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import TensorDataset
 
 from onlooker.base.config import DataConfig, TrainConfig
 from onlooker.base.records import Curves
@@ -32,20 +31,13 @@ TRAIN = TrainConfig(epochs=4, batch=8, lr=3e-3, precision="32")
 Trained = tuple[dict[str, Tensor], Curves]
 
 
-class Features(Dataset[tuple[Tensor, int, int]]):
-    """Stored features of noise, brighter in class 1."""
-
-    def __init__(self, length: int, seed: int) -> None:
-        chance = torch.Generator().manual_seed(seed)
-        self.targets = [i % 2 for i in range(length)]
-        level = torch.tensor(self.targets).view(-1, 1, 1, 1, 1) * 0.5
-        self.maps = (level + torch.rand(length, 3, 2, 2, 64, generator=chance)).half()
-
-    def __len__(self) -> int:
-        return len(self.targets)
-
-    def __getitem__(self, index: int) -> tuple[Tensor, int, int]:
-        return self.maps[index], self.targets[index], index
+def features(length: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Stored features of noise, brighter in class 1; targets; numbers."""
+    chance = torch.Generator().manual_seed(seed)
+    targets = torch.arange(length) % 2
+    noise = torch.rand(length, 3, 2, 2, 64, generator=chance)
+    maps = targets.view(-1, 1, 1, 1, 1) * 0.5 + noise
+    return maps.half(), targets, torch.arange(length)
 
 
 def train(folder: Path, stop: int = TRAIN.epochs) -> Trained:
@@ -56,28 +48,25 @@ def train(folder: Path, stop: int = TRAIN.epochs) -> Trained:
     torch.manual_seed(0)
     model = create_model("lstm", 2, in_channels=1, size=16, hidden=8, dropout=0.0)
 
-    class Stops(Features):
+    class Stops(TensorDataset):
         def set_epoch(self, epoch: int) -> None:
             if epoch == stop:
                 raise KeyboardInterrupt
 
     # 42 clips: the last batch has two, which is one for each of two processes.
+    training = Stops(*features(42, seed=0))
+    validation = TensorDataset(*features(9, seed=1))
     with connect(), suppress(KeyboardInterrupt):
-        fit(model, Stops(42, seed=0), Features(9, seed=1), DATA, TRAIN, folder, title=None)
+        fit(model, training, validation, DATA, TRAIN, folder, title=None)
     return model.state_dict(), read_curves(folder) or {}
 
 
 def train_in(processes: int, folder: Path, stop: int = TRAIN.epochs) -> Trained:
     """Train in several processes."""
-    torchrun = [
-        "torch.distributed.run",
-        "--nproc-per-node",
-        str(processes),
-        "--rdzv-endpoint",
-        "localhost:0",
-    ]
-    words = [*torchrun, "--rdzv-backend", "c10d", __file__, str(folder), str(stop)]
-    subprocess.run([sys.executable, "-m", *words], check=True, timeout=240)
+    torchrun = ["torch.distributed.run", f"--nproc-per-node={processes}"]
+    meeting = ["--rdzv-endpoint", "localhost:0", "--rdzv-backend", "c10d"]
+    words = [sys.executable, "-m", *torchrun, *meeting, __file__, str(folder), str(stop)]
+    subprocess.run(words, check=True, timeout=240)
     trained: Trained = torch.load(folder / "trained.pt", weights_only=True)
     return trained
 
@@ -121,8 +110,7 @@ def test_several_processes_learn_as_one_does(processes: int, tmp_path: Path) -> 
     assert apart(curves, shared, slice(0, 2)) < 1e-6  # twelve steps
     assert apart(curves, shared) < 1e-4
     assert shared["training"]["accuracy"] == curves["training"]["accuracy"]
-    for name, weights in one.items():
-        torch.testing.assert_close(weights, several[name], rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(one, several, rtol=1e-3, atol=1e-4)
     assert (tmp_path / "several" / "curves.csv").read_text().count("\n") == 5
 
 
@@ -138,12 +126,6 @@ def test_a_run_continues_with_another_number_of_processes(tmp_path: Path) -> Non
 
 
 @pytest.mark.slow
-def test_the_same_number_of_processes_gives_the_same_bits(tmp_path: Path) -> None:
-    (one, _), (other, _) = (train_in(2, tmp_path / name) for name in "ab")
-    assert all(torch.equal(weights, other[name]) for name, weights in one.items())
-
-
-@pytest.mark.slow
 def test_more_processes_than_clips_of_a_batch_or_of_validation(tmp_path: Path) -> None:
     _, alone = train(tmp_path / "one", 1)
     _, curves = train_in(10, tmp_path / "many", 1)
@@ -151,8 +133,8 @@ def test_more_processes_than_clips_of_a_batch_or_of_validation(tmp_path: Path) -
 
 
 def test_the_place_of_a_process_of_torchrun() -> None:
-    assert launched({}) == Processes(0, 1)
-    environment: dict[str, Any] = {"TORCHELASTIC_RUN_ID": "a", "RANK": "5", "WORLD_SIZE": "8"}
+    assert launched({"SLURM_PROCID": "1", "SLURM_NTASKS": "4"}) == Processes(0, 1)
+    environment = {"TORCHELASTIC_RUN_ID": "a", "RANK": "5", "WORLD_SIZE": "8"}
     assert launched(environment) == Processes(5, 8)
 
 

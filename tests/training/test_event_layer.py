@@ -9,6 +9,7 @@ from torch import Tensor
 
 from onlooker.base.records import Segment
 from onlooker.models.linear import LinearClassifier
+from onlooker.report.events import EventCurve
 from onlooker.stream.events import Finder
 from onlooker.training.events import ClipFeatures, fit_events, window_lengths
 from onlooker.training.linear import Choice, Clips, fit_layer
@@ -26,16 +27,15 @@ CHOICE = Choice("spread,change,largest", Method("logistic", 10.0), np.zeros((0, 
 def test_lengths_of_windows_ascend_and_suit_the_events(
     events: list[tuple[int, int]], usual: int
 ) -> None:
-    counts, labels = (np.array(each) for each in zip(*events, strict=True))
+    counts, labels = np.array(events).T
     lengths = window_lengths(counts.tolist(), labels.tolist(), usual)
     assert [*lengths] == sorted({*lengths})
     assert 2 <= lengths[0] <= lengths[-1] <= 4 * usual
-    assert all(type(each) is int for each in lengths)
     assert len(lengths) <= 4 + 3 * 3
-    median = np.median(counts)
-    for wanted in (median, *(np.median(counts[labels == k]) for k in {*labels.tolist()})):
-        near = min(lengths, key=lambda n: abs(n - min(wanted, 4 * usual)))
-        assert near == pytest.approx(min(wanted, 4 * usual), rel=0.5, abs=1)
+    for label in {*labels.tolist()}:
+        wanted = min(np.median(counts[labels == label]), 4 * usual)
+        nearest = min(lengths, key=lambda n, wanted=wanted: abs(n - wanted))
+        assert nearest == pytest.approx(wanted, rel=0.5, abs=1)
 
 
 def test_a_class_that_lasts_much_longer_has_windows_of_its_own() -> None:
@@ -87,7 +87,7 @@ class Made:
             -1, -1, *self.net.grid
         )
 
-    def fit(self) -> object:
+    def fit(self) -> EventCurve | None:
         return fit_events(self.net, self.clips, CHOICE, self.made_of, self.classes, RATE)
 
 
@@ -111,7 +111,7 @@ def test_nearly_all_events_of_other_recordings_are_found_and_the_curve_says_so(
     made = Made(5, classes)
     fit_layer(made.net, made.clips, CHOICE)
     assert made.net.lengths == ()
-    curve = fit_events(made.net, made.clips, CHOICE, made.made_of, made.classes, RATE)
+    curve = made.fit()
     assert curve is not None
     place = curve.point(6.0)
     assert place is not None
@@ -121,12 +121,9 @@ def test_nearly_all_events_of_other_recordings_are_found_and_the_curve_says_so(
     assert abs(curve.late) < 0.6
     seconds = sum(map(len, made.features)) / RATE
     assert 0.2 * seconds < 3600 * curve.hours < 5 * seconds
-    acted = [
-        len(each.features)
-        for each in made.made_of
-        if made.clips.y[each.number] != made.clips.nothing
-    ]
-    assert made.net.lengths == window_lengths(acted, [0] * len(acted), USUAL)
+    acted = made.clips.y != made.clips.nothing
+    counts = [len(clip.features) for clip in made.made_of if acted[clip.number]]
+    assert made.net.lengths == window_lengths(counts, [0] * len(counts), USUAL)
     expected = (
         f"finds {100 * curve.found[place]:.0f} % of the events "
         f"({100 * curve.by_chance[place]:.0f} % by chance) at {curve.alarms_per_hour[place]:.0f} false alarms"
@@ -137,23 +134,38 @@ def test_nearly_all_events_of_other_recordings_are_found_and_the_curve_says_so(
     with torch.no_grad():
         windows = made.net.forward_features(features[None]).windows
     assert windows is not None
-    scores = windows.scores[0].numpy()
     finder = Finder(made.classes, made.net.lengths, curve.threshold(6.0), made.clips.nothing)
-    found = finder.find([t / RATE for t in range(len(features))], scores)
-    assert [each.label for each in found] == [each.label for each in true]
+    times = [t / RATE for t in range(len(features))]
+    found = finder.find(times, windows.scores[0].numpy())
+    assert [event.label for event in found] == [event.label for event in true]
     for mine, theirs in zip(found, true, strict=True):
         both = min(mine.end, theirs.end) - max(mine.start, theirs.start)
         assert both > 0.5 * (max(mine.end, theirs.end) - min(mine.start, theirs.start))
+
+
+def test_what_cannot_be_divided_has_no_curve() -> None:
+    single = Made(1)
+    assert single.fit() is None, "a single recording"
+    assert single.net.event_weight.any()
+    made = Made(4, (0, 1, 2))
+    clips = made.made_of
+    nothing = made.clips.y == 2
+    made.made_of = [clip for clip in clips if nothing[clip.number]]
+    assert made.fit() is None, "clips of nothing alone"
+    assert made.net.lengths == ()
+    others = nothing | (made.clips.groups != "3")
+    made.made_of = [clip for clip in clips if others[clip.number]]
+    assert made.fit() is not None, "a recording of nothing alone is no error"
 
 
 def test_events_that_look_like_nothing_are_not_found_and_the_curve_says_so() -> None:
     """Features are noise, whatever the class is."""
     made = Made(5, (0, 1, 2))
     scene = np.zeros(made.net.encoder.num_features)
-    made.made_of[:] = [
-        ClipFeatures(made.act(scene, 2, len(each.features)), each.number) for each in made.made_of
+    made.made_of = [
+        ClipFeatures(made.act(scene, 2, len(clip.features)), clip.number) for clip in made.made_of
     ]
-    curve = fit_events(made.net, made.clips, CHOICE, made.made_of, made.classes, RATE)
+    curve = made.fit()
     assert curve is not None
     place = curve.point(6.0)
     assert place is None or curve.found[place] < 0.5
@@ -164,26 +176,3 @@ def test_it_is_the_same_each_time() -> None:
     second = Made(3)
     assert first.fit() == second.fit()
     assert torch.equal(first.net.event_weight, second.net.event_weight)
-
-
-def test_a_single_recording_has_an_event_layer_and_no_curve() -> None:
-    made = Made(1)
-    assert made.fit() is None
-    assert made.net.lengths
-    assert made.net.event_weight.any()
-
-
-def test_clips_of_nothing_alone_have_neither() -> None:
-    made = Made(3, (0, 2))
-    made.made_of[:] = [each for each in made.made_of if made.clips.y[each.number] == 2]
-    assert made.fit() is None
-    assert made.net.lengths == ()
-
-
-def test_a_recording_of_nothing_alone_is_no_error() -> None:
-    made = Made(4, (0, 1, 2))
-    quiet = made.clips.groups == "3"
-    made.made_of[:] = [
-        each for each in made.made_of if not quiet[each.number] or made.clips.y[each.number] == 2
-    ]
-    assert made.fit() is not None

@@ -3,9 +3,13 @@ losses.
 """
 
 import csv
+import math
 import multiprocessing
 import random
+import re
 import time
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from itertools import pairwise
 from multiprocessing.context import ForkServerProcess
@@ -16,6 +20,7 @@ import fsspec
 import pytest
 import torch
 from torch import Tensor
+from torch.optim.optimizer import register_optimizer_step_pre_hook
 from torch.utils.data import DataLoader, Dataset
 
 from onlooker import storage
@@ -57,19 +62,42 @@ class Brightness(Dataset[tuple[Tensor, int, int]]):
 
 
 def train(
-    folder: Path, settings: TrainConfig = TRAIN, wrong: bool = False, pause: float = 0.0
+    folder: Path,
+    settings: TrainConfig = TRAIN,
+    wrong: bool = False,
+    pause: float = 0.0,
+    title: str | None = None,
 ) -> tuple[Classifier, Curves]:
     torch.manual_seed(settings.seed)
     model = create_model("lstm", 2, in_channels=1, size=16, hidden=8)
     sides = Brightness(40, seed=0, pause=pause), Brightness(20, seed=1, wrong=wrong)
-    return model, fit(model, *sides, DATA, settings, folder, title=None)
+    return model, fit(model, *sides, DATA, settings, folder, title)
 
 
-def same(a: Classifier, b: Classifier) -> bool:
-    return all(
-        torch.equal(x, y)
-        for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True)
-    )
+def loss_of(model: Classifier, samples: Brightness, weights: Tensor | None = None) -> float:
+    frames, targets, _ = next(iter(DataLoader(samples, len(samples))))
+    with torch.inference_mode():
+        logits = model(to_video(frames, "half")).logits
+    return frame_cross_entropy(logits, targets, weights=weights).item()
+
+
+def assert_same(a: Any, b: Any) -> None:
+    torch.testing.assert_close(a, b, rtol=0, atol=0)
+
+
+@pytest.fixture
+def steps() -> Iterator[list[dict[str, float]]]:
+    """The settings and the norm of the gradients of every step of an optimizer."""
+    noted: list[dict[str, float]] = []
+
+    def note(optimizer: torch.optim.Optimizer, *_: Any) -> None:
+        weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+        gradients = [weight.grad.flatten() for weight in weights if weight.grad is not None]
+        noted.append({**optimizer.param_groups[0], "norm": torch.cat(gradients).norm().item()})
+
+    hook = register_optimizer_step_pre_hook(note)
+    yield noted
+    hook.remove()
 
 
 def rows(folder: Path) -> list[dict[str, str]]:
@@ -77,13 +105,14 @@ def rows(folder: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_an_easy_task_is_learned_and_every_epoch_is_recorded(tmp_path: Path) -> None:
-    model, curves = train(tmp_path, replace(TRAIN, epochs=6, lr=1e-2))
+def test_an_easy_task_is_learned_and_every_epoch_is_recorded(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = replace(TRAIN, epochs=6, lr=1e-2)
+    model, curves = train(tmp_path, settings, title="gestures")
     for side in ("training", "validation"):
-        assert {name: len(values) for name, values in curves[side].items()} == {
-            "loss": 6,
-            "accuracy": 6,
-        }
+        lengths = {name: len(values) for name, values in curves[side].items()}
+        assert lengths == {"loss": 6, "accuracy": 6}
         assert curves[side]["loss"][-1] < 0.5 * curves[side]["loss"][0]
     assert curves["validation"]["accuracy"][-1] == 1.0
     assert curves["training"]["accuracy"][-1] > 0.9  # with dropout and augmentation
@@ -93,106 +122,39 @@ def test_an_easy_task_is_learned_and_every_epoch_is_recorded(tmp_path: Path) -> 
     for side in curves:
         for name, values in curves[side].items():
             assert [float(row[f"{side}_{name}"]) for row in written] == values
-    assert sorted(p.name for p in (tmp_path / "checkpoints").iterdir()) == [
-        "best.ckpt",
-        "last.ckpt",
-    ]
+    files = sorted(p.name for p in (tmp_path / "checkpoints").iterdir())
+    assert files == ["best.ckpt", "last.ckpt"]
+    lines = capsys.readouterr().out.splitlines()
+    beginnings = [line.split(" · ")[0] for line in lines]
+    assert beginnings == [f"gestures: epoch {epoch}/6" for epoch in range(1, 7)]
+    assert re.search(r"training \d.*validation 100.0 %.* 0 s left$", lines[-1])
 
 
 def test_balanced_classes_weigh_equally_in_the_loss(tmp_path: Path) -> None:
     few = Brightness(20, seed=0)
     few.targets = [int(i < 4) for i in range(20)]
-    losses = {}
-    for name in ("none", "balanced"):
-        torch.manual_seed(0)
-        model = create_model("convnet", 2, in_channels=1, size=16)
-        settings = replace(TRAIN, epochs=1, batch=20)
-        curves = fit(
-            model,
-            few,
-            few,
-            DATA,
-            replace(settings, class_weights=name),
-            tmp_path / name,
-            title=None,
-        )
-        frames, targets, _ = next(iter(DataLoader(few, 20)))
-        with torch.inference_mode():
-            logits = model(to_video(frames, "half")).logits
-        weights = torch.tensor([20 / (2 * 16), 20 / (2 * 4)]) if name == "balanced" else None
-        expected = frame_cross_entropy(logits, targets, weights=weights).item()
-        losses[name] = curves["validation"]["loss"][0]
-        assert losses[name] == pytest.approx(expected, rel=1e-4)
-    assert losses["none"] != pytest.approx(losses["balanced"], rel=1e-3)
-
-
-def test_each_epoch_has_a_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model = create_model("convnet", 2, in_channels=1, size=16)
-    fit(
-        model,
-        Brightness(4, 0),
-        Brightness(4, 1),
-        DATA,
-        TrainConfig(epochs=2, batch=4),
-        tmp_path,
-        title="gestures",
-    )
-    lines = capsys.readouterr().out.splitlines()
-    assert [line.split(" · ")[0] for line in lines] == [
-        "gestures: epoch 1/2",
-        "gestures: epoch 2/2",
-    ]
-    assert all(
-        "training" in line and "validation" in line and line.endswith("s left") for line in lines
-    )
+    settings = replace(TRAIN, epochs=1, batch=20, class_weights="balanced")
+    curves = fit(model, few, few, DATA, settings, tmp_path, title=None)
+    expected = loss_of(model, few, torch.tensor([20 / (2 * 16), 20 / (2 * 4)]))
+    assert curves["validation"]["loss"] == [pytest.approx(expected, rel=1e-4)]
 
 
-def test_each_task_of_a_slurm_job_trains_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_best_weights_are_kept_and_early_stopping_also_applies_to_a_resumed_run(
+    tmp_path: Path,
 ) -> None:
-    for name, value in {
-        "NTASKS": "4",
-        "JOB_NAME": "train",
-        "JOB_ID": "1",
-        "PROCID": "1",
-        "LOCALID": "1",
-    }.items():
-        monkeypatch.setenv(f"SLURM_{name}", value)
-    train(tmp_path)
-    assert (tmp_path / "checkpoints" / "last.ckpt").exists()
-
-
-def test_the_weights_of_the_lowest_validation_loss_are_kept(tmp_path: Path) -> None:
     # Validation says the opposite of training: the better it learns, the higher the loss.
-    model, curves = train(tmp_path, wrong=True)
-    losses = curves["validation"]["loss"]
-    assert losses.index(min(losses)) < len(losses) - 1
-    hidden = Brightness(20, seed=1, wrong=True)
-    with torch.inference_mode():
-        frames, targets, _ = next(iter(DataLoader(hidden, 20)))
-        loss = frame_cross_entropy(model(to_video(frames, "half")).logits, targets).item()
-    assert loss == pytest.approx(min(losses), rel=1e-4)
-
-
-def test_early_stopping_also_applies_to_a_resumed_run(tmp_path: Path) -> None:
-    settings = TrainConfig(epochs=12, batch=8, lr=3e-3, patience=2, precision="32")
-    model, curves = train(tmp_path, settings, wrong=True)
+    settings = replace(TRAIN, epochs=12, patience=2)
+    model, curves = train(tmp_path / "here", settings, wrong=True)
     losses = curves["validation"]["loss"]
     assert len(losses) == losses.index(min(losses)) + 1 + 2 < 12
-    # Killed after the last epoch, before whatever comes next: it had stopped, and stays so.
-    again, curves_again = train(tmp_path, settings, wrong=True)
-    assert curves_again == curves
-    assert same(model, again)
-
-
-def test_a_run_that_was_moved_keeps_its_best_weights(tmp_path: Path) -> None:
-    model, curves = train(tmp_path / "here", wrong=True)
-    losses = curves["validation"]["loss"]
-    assert losses.index(min(losses)) < len(losses) - 1
+    hidden = Brightness(20, seed=1, wrong=True)
+    assert loss_of(model, hidden) == pytest.approx(min(losses), rel=1e-4)
+    # Killed after the last epoch, before whatever comes next, and moved: it had stopped.
     (tmp_path / "here").rename(tmp_path / "there")
-    again, curves_again = train(tmp_path / "there", wrong=True)
-    assert same(model, again)
+    again, curves_again = train(tmp_path / "there", settings, wrong=True)
     assert curves_again == curves
+    assert_same(again.state_dict(), model.state_dict())
 
 
 KILLED = TrainConfig(epochs=4, batch=8, precision="32", seed=3)
@@ -217,12 +179,6 @@ def start(folder: Path, settings: TrainConfig = KILLED, pause: float = 0.002) ->
 
 def outcome(folder: Path) -> dict[str, Any]:
     return torch.load(folder / "done.pt", weights_only=True)
-
-
-def equal(a: dict[str, Any], b: dict[str, Any]) -> bool:
-    return a["curves"] == b["curves"] and all(
-        torch.equal(v, b["weights"][k]) for k, v in a["weights"].items()
-    )
 
 
 @pytest.fixture(scope="module")
@@ -261,21 +217,17 @@ def test_a_run_killed_repeatedly_resumes_with_identical_results(
     process = start(tmp_path)
     process.join(100)
     assert process.exitcode == 0
-    assert equal(outcome(tmp_path), uninterrupted[0])
+    assert_same(outcome(tmp_path), uninterrupted[0])
 
 
-def test_every_epoch_is_a_different_permutation_of_all_clips() -> None:
-    order = EpochOrder(range(20), seed=1)
+def test_every_epoch_is_a_different_permutation_of_all_clips_and_its_parts_divide_it() -> None:
+    order = EpochOrder(range(23), seed=1)
     first = list(order)
     assert list(order) == first
     order.set_epoch(1)
     assert list(order) != first
-    assert sorted(order) == sorted(first) == list(range(20))
-    assert list(EpochOrder(range(20), seed=2)) != first
-    assert len(order) == 20
-
-
-def test_the_parts_of_an_epoch_divide_its_order() -> None:
+    assert sorted(order) == sorted(first) == list(range(23))
+    assert list(EpochOrder(range(23), seed=2)) != first
     parts = EpochOrder(range(23), seed=1, parts=4)
     seen = []
     for epoch in range(4):
@@ -283,33 +235,19 @@ def test_the_parts_of_an_epoch_divide_its_order() -> None:
         assert len(list(parts)) == len(parts) == 5
         seen += list(parts)
     # the three that are left over come in another order
-    assert seen == list(EpochOrder(range(23), seed=1))[:20]
+    assert seen == first[:20]
     parts.set_epoch(4)
     assert list(parts) != seen[:5]
 
 
 def test_gradients_are_clipped_only_above_the_norm(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, steps: list[dict[str, float]]
 ) -> None:
-    norms = dict[float, list[float]]()
-    step = torch.optim.AdamW.step
-
-    def noted(self: torch.optim.AdamW) -> None:
-        gradients = [
-            p.grad.flatten()
-            for group in self.param_groups
-            for p in group["params"]
-            if p.grad is not None
-        ]
-        norms[clip].append(torch.cat(gradients).norm().item())
-        step(self)
-
-    monkeypatch.setattr(torch.optim.AdamW, "step", noted)
-    for clip in (0.0, 1e-3):
-        norms[clip] = []
-        train(tmp_path / str(clip), replace(TRAIN, epochs=1, grad_clip=clip))
-    assert min(norms[0.0]) > 0.1
-    assert norms[1e-3] == pytest.approx([1e-3] * 5, rel=1e-2)
+    train(tmp_path / "without", replace(TRAIN, epochs=1))
+    assert min(step["norm"] for step in steps) > 0.1
+    steps.clear()
+    train(tmp_path / "with", replace(TRAIN, epochs=1, grad_clip=1e-3))
+    assert [step["norm"] for step in steps] == pytest.approx([1e-3] * 5, rel=1e-2)
 
 
 def test_seconds_count_on_in_a_resumed_training(tmp_path: Path) -> None:
@@ -320,29 +258,73 @@ def test_seconds_count_on_in_a_resumed_training(tmp_path: Path) -> None:
                 raise RuntimeError("unplugged")
             return super().__getitem__(index)
 
-    def run() -> None:
-        fit(
-            create_model("lstm", 2, in_channels=1, size=16),
-            learn,
-            Brightness(8, 1),
-            DATA,
-            TRAIN,
-            tmp_path,
-            title=None,
-        )
+    def run() -> list[float]:
+        model = create_model("lstm", 2, in_channels=1, size=16)
+        with suppress(RuntimeError):
+            fit(model, learn, Brightness(8, 1), DATA, TRAIN, tmp_path, title=None)
+        return [float(row["seconds"]) for row in rows(tmp_path)]
 
     calls: list[int] = []
     learn = Stops(24, 0, pause=0.005)
-    with pytest.raises(RuntimeError, match="unplugged"):
-        run()
-    first = [float(row["seconds"]) for row in rows(tmp_path)]
+    first = run()
     assert len(first) == 2
     assert 0.1 <= first[0] < first[1]
-    run()
-    seconds = [float(row["seconds"]) for row in rows(tmp_path)]
+    seconds = run()
     assert len(seconds) == 4
     assert seconds[:2] == first
     assert first[1] < seconds[2] < seconds[3]
+
+
+def test_the_learning_rate_of_adamw_rises_and_falls(
+    tmp_path: Path, steps: list[dict[str, float]]
+) -> None:
+    train(tmp_path, replace(TRAIN, lr=0.01))
+    rates = [step["lr"] for step in steps]
+    assert len(rates) == 20
+    assert rates[2] == max(rates) == pytest.approx(0.01, rel=0.02)
+    assert rates[2:] == sorted(rates[2:], reverse=True)
+    assert rates[-1] < 0.0002
+
+
+def test_rmsprop_has_the_constants_of_keras_and_one_learning_rate(
+    tmp_path: Path, steps: list[dict[str, float]]
+) -> None:
+    train(tmp_path, replace(TRAIN, lr=0.01, optimizer="rmsprop"))
+    settings = [(step["lr"], step["alpha"], step["eps"]) for step in steps]
+    assert settings == [(0.01, 0.9, 1e-7)] * 20
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.9])
+def test_the_loss_is_the_mean_over_frames_of_minus_the_log_of_the_softmax(smoothing: float) -> None:
+    B = 3
+    T = 4
+    K = 5
+    logits = torch.randn(B, T, K) * 3
+    targets = torch.tensor([4, 0, 2])
+    total = 0.0
+    for b in range(B):
+        for t in range(T):
+            scores = [math.exp(v) for v in logits[b, t].tolist()]
+            for k in range(K):
+                wanted = smoothing / K + (1 - smoothing) * (k == int(targets[b]))
+                total -= wanted * math.log(scores[k] / sum(scores))
+    loss = frame_cross_entropy(logits, targets, smoothing)
+    assert loss.item() == pytest.approx(total / (B * T), rel=1e-5)
+
+
+def test_weights_of_classes_multiply_the_losses_of_their_clips() -> None:
+    logits = torch.randn(3, 4, 2)
+    targets = torch.tensor([0, 1, 1])
+    losses = [frame_cross_entropy(logits[i : i + 1], targets[i : i + 1]) for i in range(3)]
+    weighted = frame_cross_entropy(logits, targets, weights=torch.tensor([3.0, 0.5]))
+    torch.testing.assert_close(weighted, (3.0 * losses[0] + 0.5 * losses[1] + 0.5 * losses[2]) / 3)
+
+
+def test_half_precision_logits_are_summed_in_single_precision() -> None:
+    logits = torch.randn(2, 300, 7).bfloat16()
+    targets = torch.tensor([0, 6])
+    loss = frame_cross_entropy(logits, targets)
+    torch.testing.assert_close(loss, frame_cross_entropy(logits.float(), targets))
 
 
 def test_a_training_that_diverges_is_an_error_in_its_epoch(tmp_path: Path) -> None:
@@ -379,63 +361,6 @@ def test_the_attention_loss_equals_its_equation() -> None:
     )
     last = first_loss(model, frames, targets, TrainConfig(label_smoothing=0.1, loss="last"))
     torch.testing.assert_close(last, wanted)
-
-
-@pytest.mark.parametrize(("optimizer", "course"), [("adamw", "rises first"), ("rmsprop", "stays")])
-def test_the_learning_rate_follows_its_schedule(
-    optimizer: str, course: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    kind = {"adamw": torch.optim.AdamW, "rmsprop": torch.optim.RMSprop}[optimizer]
-    rates = list[float]()
-    step = kind.step
-
-    def noted(self: torch.optim.Optimizer) -> None:
-        rates.append(self.param_groups[0]["lr"])
-        step(self)
-
-    monkeypatch.setattr(kind, "step", noted)
-    train(tmp_path, replace(TRAIN, lr=0.01, optimizer=optimizer))
-    assert len(rates) == 20
-    top = rates.index(max(rates))
-    assert max(rates) == pytest.approx(0.01, rel=0.02)
-    assert top == (2 if course == "rises first" else 0)
-    after = rates[top:]
-    assert (
-        all(a == b for a, b in pairwise(after))
-        if course == "stays"
-        else all(a > b for a, b in pairwise(after))
-    )
-    assert rates[-1] == 0.01 if course == "stays" else rates[-1] < 0.0002
-
-
-def test_the_constants_of_rmsprop_equal_keras(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    made = list[dict[str, Any]]()
-    step = torch.optim.RMSprop.step
-
-    def noted(self: torch.optim.RMSprop) -> None:
-        made.append(self.param_groups[0])
-        step(self)
-
-    monkeypatch.setattr(torch.optim.RMSprop, "step", noted)
-    train(tmp_path, replace(TRAIN, epochs=1, lr=1e-3, optimizer="rmsprop"))
-    assert {name: made[0][name] for name in ("alpha", "eps")} == {"alpha": 0.9, "eps": 1e-7}
-
-
-def test_the_loss_of_the_last_frame() -> None:
-    model = create_model("alstm", 2, in_channels=1, size=16, hidden=4, dropout=0.0).eval()
-    frames = torch.randint(256, (3, 4, 16, 16, 1), dtype=torch.uint8)
-    targets = torch.tensor([0, 1, 1])
-    logits = model(to_video(frames, "half")).logits
-
-    def loss(**settings: Any) -> Tensor:
-        return first_loss(model, frames, targets, TrainConfig(label_smoothing=0.0, **settings))
-
-    torch.testing.assert_close(
-        last := loss(loss="last"), frame_cross_entropy(logits[:, -1:], targets)
-    )
-    assert not torch.allclose(last, loss())
 
 
 @pytest.mark.parametrize(
@@ -478,10 +403,9 @@ def test_a_run_resumes_from_any_upload(
     assert len(checkpoints) >= (8 if not wrong else 5)
     for number, state in enumerate(checkpoints):  # the machine is lost, and another one continues
         for path, content in state.items():
-            (copy := tmp_path / str(number) / "checkpoints" / Path(path).name).parent.mkdir(
-                parents=True, exist_ok=True
-            )
+            copy = tmp_path / str(number) / "checkpoints" / Path(path).name
+            copy.parent.mkdir(parents=True, exist_ok=True)
             copy.write_bytes(content)
         again, resumed = train(tmp_path / str(number), wrong=wrong)
-        assert same(model, again)
+        assert_same(again.state_dict(), model.state_dict())
         assert resumed == curves

@@ -11,7 +11,7 @@ from sklearn.covariance import ShrunkCovariance
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import TensorDataset
 
 from onlooker.base.config import DataConfig
 from onlooker.data.transforms import to_video
@@ -21,6 +21,7 @@ from onlooker.training.linear import (
     INNER_FOLDS,
     Choice,
     Clips,
+    Encoded,
     choose,
     cross_validated,
     fit_layer,
@@ -31,41 +32,39 @@ from onlooker.training.regression import METHODS, Method, regress
 DATA = DataConfig(frames=4, size=16, normalization="half")
 
 
-class Squares(Dataset[tuple[Tensor, int, int]]):
-    """Noise with a square that is brighter from class to class; as features of a model if one is
-    given.
-    """
-
-    def __init__(
-        self, targets: Sequence[int], seed: int, model: LinearClassifier | None = None
-    ) -> None:
-        chance = torch.Generator().manual_seed(seed)
-        self.targets = list(targets)
-        frames = torch.randint(
-            0, 90, (len(targets), 4, 16, 16, 3), generator=chance, dtype=torch.uint8
-        )
-        for clip, target in zip(frames, targets, strict=True):
-            clip[:, 4:12, 4:12] += torch.tensor(40 * target, dtype=torch.uint8)
-        self.samples = frames
-        if model is not None:
-            with torch.no_grad():
-                maps = model.encode_video(to_video(frames, DATA.normalization))
-            self.samples = maps.permute(0, 1, 3, 4, 2).half()
-
-    def __len__(self) -> int:
-        return len(self.targets)
-
-    def __getitem__(self, index: int) -> tuple[Tensor, int, int]:
-        return self.samples[index], self.targets[index], index
-
-
 def made(num_classes: int = 3, **settings: Any) -> LinearClassifier:
     torch.manual_seed(0)
     return LinearClassifier(num_classes, size=16, **settings).eval()
 
 
-def fitted(model: LinearClassifier, samples: Dataset[Any]) -> Choice:
-    clips, early, _ = statistics_of(model, samples, [str(i) for i in range(len(samples))], DATA)  # type: ignore[arg-type]
+def squares(targets: Sequence[int], seed: int) -> TensorDataset:
+    """Noise with a square that is brighter from class to class: frames, targets, numbers."""
+    chance = torch.Generator().manual_seed(seed)
+    classes = torch.tensor(targets, dtype=torch.uint8)
+    frames = torch.randint(0, 90, (len(targets), 4, 16, 16, 3), generator=chance, dtype=torch.uint8)
+    frames[:, :, 4:12, 4:12] += 40 * classes.view(-1, 1, 1, 1, 1)
+    return TensorDataset(frames, classes.long(), torch.arange(len(targets)))
+
+
+def encoded(model: LinearClassifier, samples: TensorDataset) -> Tensor:
+    with torch.no_grad():
+        return model.encode_video(to_video(samples.tensors[0], DATA.normalization))
+
+
+def stored(model: LinearClassifier, samples: TensorDataset) -> TensorDataset:
+    """The features of samples in place of their frames."""
+    maps = encoded(model, samples).permute(0, 1, 3, 4, 2).half()
+    return TensorDataset(maps, *samples.tensors[1:])
+
+
+def statistics(model: LinearClassifier, samples: TensorDataset, groups: str = "") -> Encoded:
+    """The statistics of samples, of which each is a recording, or all are of one."""
+    numbers = samples.tensors[2].tolist()
+    return statistics_of(model, samples, [groups or str(number) for number in numbers], DATA)
+
+
+def fitted(model: LinearClassifier, samples: TensorDataset) -> Choice:
+    clips, early, _ = statistics(model, samples)
     choice = choose(clips)
     fit_layer(model, clips, choice, early)
     return choice
@@ -88,8 +87,8 @@ def _softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 @torch.no_grad()
-def answers(model: LinearClassifier, clips: Squares) -> Tensor:
-    return model(to_video(clips.samples, DATA.normalization)).logits[:, -1].softmax(-1)
+def answers(model: LinearClassifier, clips: TensorDataset) -> Tensor:
+    return model(to_video(clips.tensors[0], DATA.normalization)).logits[:, -1].softmax(-1)
 
 
 @pytest.mark.parametrize("classes", [2, 3])
@@ -125,11 +124,11 @@ def test_balanced_layers_equal_those_of_scikit_learn() -> None:
     equal = LinearDiscriminantAnalysis(
         solver="lsqr", covariance_estimator=estimator, priors=[0.5, 0.5]
     )
-    difference = np.diff(discriminant.logits(x) - regress(x, y, 2, methods)[1].logits(x), axis=1)
-    np.testing.assert_allclose(difference, np.log(60 / 12), atol=1e-9)
     assert (
         equal.fit(standard, y).predict(standard) == discriminant.logits(x).argmax(1)
     ).mean() > 0.9
+    difference = np.diff(discriminant.logits(x) - regress(x, y, 2, methods)[1].logits(x), axis=1)
+    np.testing.assert_allclose(difference, np.log(60 / 12), atol=1e-9)
 
 
 @pytest.mark.parametrize(("shift", "gains"), [(1.3, True), (9.0, False)])
@@ -160,40 +159,19 @@ def test_equal_weights_are_chosen_where_they_find_more_of_a_rare_class(
     assert str(fixed).endswith("classes weigh equally") == gains
 
 
-@pytest.mark.parametrize("share", [0.0, 0.1, 0.6])
-def test_the_discriminant_equals_that_of_scikit_learn(share: float) -> None:
+@pytest.mark.parametrize(("share", "columns"), [(0.0, 12), (0.1, 12), (0.6, 120)])
+def test_the_discriminant_equals_that_of_scikit_learn(share: float, columns: int) -> None:
     rng = np.random.default_rng(0)
     y = np.repeat([0, 1, 3], [40, 20, 30])
-    x = (rng.standard_normal((4, 12))[y] + rng.standard_normal((90, 12))) * rng.uniform(0.5, 3, 12)
-    standard = (x - x.mean(0)) / (x.std(0) * 12**0.5)
+    x = rng.standard_normal((4, columns))[y] + rng.standard_normal((90, columns))
+    x *= rng.uniform(0.5, 3, columns)
+    standard = (x - x.mean(0)) / (x.std(0) * columns**0.5)
     estimator = ShrunkCovariance(shrinkage=share)
-    direct = LinearDiscriminantAnalysis(solver="lsqr", covariance_estimator=estimator).fit(
-        standard, y
-    )
+    direct = LinearDiscriminantAnalysis(solver="lsqr", covariance_estimator=estimator)
     logits = regress(x, y, 4, [Method("discriminant", share)])[0].logits(x)
-    np.testing.assert_allclose(
-        _softmax(logits[:, [0, 1, 3]]), direct.predict_proba(standard), atol=1e-6
-    )
-    assert (logits[:, 2] <= logits[:, [0, 1, 3]].min(1)).all(), "a class without clips"
-
-
-@pytest.mark.parametrize("clips", [12, 90])
-def test_the_discriminant_equals_its_equation_also_with_fewer_clips_than_statistics(
-    clips: int,
-) -> None:
-    rng = np.random.default_rng(0)
-    M = 40
-    share = 0.3
-    y = np.arange(clips) % 3
-    x = rng.standard_normal((3, M))[y] + rng.standard_normal((clips, M))
-    z = (x - x.mean(0)) / (x.std(0) * M**0.5)
-    means = np.stack([z[y == k].mean(0) for k in range(3)])
-    covariance = (z - means[y]).T @ (z - means[y]) / clips
-    shrunk = (1 - share) * covariance + share * np.trace(covariance) / M * np.eye(M)
-    weight = means @ np.linalg.inv(shrunk)
-    bias = np.log(np.bincount(y) / clips) - (weight * means).sum(1) / 2
-    logits = regress(x, y, 3, [Method("discriminant", share)])[0].logits(x)
-    np.testing.assert_allclose(logits, z @ weight.T + bias, rtol=1e-6)
+    scores = direct.fit(standard, y).predict_proba(standard)
+    np.testing.assert_allclose(_softmax(logits[:, [0, 1, 3]]), scores, atol=1e-6)
+    assert _softmax(logits)[:, 2].max() < 1e-6, "a class without clips"
 
 
 @pytest.mark.parametrize("copies", [1, 4])
@@ -206,22 +184,17 @@ def test_equal_clips_of_each_class_have_a_discriminant(copies: int) -> None:
 
 
 def test_it_learns_and_is_deterministic() -> None:
-    training = Squares([0, 1, 2] * 11, 1)
+    training = squares([0, 1, 2] * 11, 1)
     first = made()
     second = made()
     assert str(fitted(first, training)) == str(fitted(second, training))
-    assert all(
-        torch.equal(a, b)
-        for a, b in zip(first.state_dict().values(), second.state_dict().values(), strict=True)
-    )
-    new = Squares([0, 1, 2] * 10, 3)
-    scores = answers(first, new)
-    assert (scores.argmax(1) == torch.tensor(new.targets)).float().mean() > 0.95
-    features = first.encode_video(to_video(training.samples, "half"))
+    torch.testing.assert_close(first.state_dict(), second.state_dict(), rtol=0, atol=0)
+    new = squares([0, 1, 2] * 10, 3)
+    assert (answers(first, new).argmax(1) == new.tensors[1]).float().mean() > 0.95
+    features = encoded(first, training)
     for count in (2, features.shape[1]):
-        standard = (
-            first.statistics(features[:, :count])[:, -1] - first.center[count - 1]
-        ) / first.scale[count - 1]
+        values = first.statistics(features[:, :count])[:, -1]
+        standard = (values - first.center[count - 1]) / first.scale[count - 1]
         standard = standard[:, first.head.weight.any(0)]  # of the statistics that were chosen
         assert standard.mean(0).abs().max() < 1e-4
         assert abs(standard.square().sum(1).mean() - 1) < 0.3, (
@@ -230,18 +203,18 @@ def test_it_learns_and_is_deterministic() -> None:
 
 
 def test_the_first_frames_of_a_stream_are_standardized_as_first_frames_were() -> None:
-    training = Squares([0, 1, 2] * 11, 1)
+    training = squares([0, 1, 2] * 11, 1)
     net = made()
-    clips, early, _ = statistics_of(net, training, ["one"] * len(training), DATA)  # type: ignore[arg-type]
-    features = net.encode_video(to_video(training.samples, "half"))
+    clips, early, _ = statistics(net, training, "one")
+    features = encoded(net, training)
     for count in range(1, features.shape[1]):
-        every = net.statistics(features[:, :count])[:, -1].double().numpy()
-        np.testing.assert_allclose(early[0][count - 1], every.mean(0), atol=1e-6)
-        np.testing.assert_allclose(early[1][count - 1], every.std(0), atol=1e-6)
+        values = net.statistics(features[:, :count])[:, -1].double().numpy()
+        np.testing.assert_allclose(early[0][count - 1], values.mean(0), atol=1e-6)
+        np.testing.assert_allclose(early[1][count - 1], values.std(0), atol=1e-6)
     fit_layer(net, clips, choose(clips), early)
-    ends = net.center[-1], net.scale[-1]
+    ends = torch.stack([net.center[-1], net.scale[-1]])
     fit_layer(net, clips, choose(clips))
-    assert all(torch.equal(*pair) for pair in zip(ends, (net.center[0], net.scale[0]), strict=True))
+    assert torch.equal(ends, torch.stack([net.center[0], net.scale[0]]))
 
 
 def test_the_choice_equals_a_naive_cross_validation() -> None:
@@ -271,24 +244,13 @@ def test_clips_of_a_recording_are_kept_together() -> None:
     clips = twins()
     apart = clips._replace(groups=np.arange(80).astype(str))
     assert (choose(apart).scores.argmax(1) == clips.y).all(), "copies on both sides tell the class"
-    assert (choose(clips).scores.argmax(1) == clips.y).mean() < 0.75
-
-
-def test_cross_validated_scores_do_not_leak_recordings() -> None:
-    accuracies = []
-    for seed in range(2):
-        clips = twins(seed)
-        scores, thresholds = cross_validated(clips)
-        assert np.isnan(thresholds).all(), "no class in which nothing happens"
-        np.testing.assert_allclose(scores.sum(1), 1)
-        accuracies.append((scores.argmax(1) == clips.y).mean())
-    assert abs(np.mean(accuracies) - 0.5) < 0.25, "chance, though the layer fits all training clips"
-
-
-def test_a_given_choice_gives_the_scores_that_it_was_made_with() -> None:
-    clips = twins()
     choice = choose(clips)
+    assert (choice.scores.argmax(1) == clips.y).mean() < 0.75
     np.testing.assert_allclose(cross_validated(clips, choice)[0], choice.scores, atol=1e-3)
+    scores, thresholds = cross_validated(clips)
+    assert (scores.argmax(1) == clips.y).mean() < 0.75, "though the layer fits all training clips"
+    np.testing.assert_allclose(scores.sum(1), 1)
+    assert np.isnan(thresholds).all(), "no class in which nothing happens"
 
 
 def test_the_threshold_of_a_cross_validated_clip_is_chosen_without_it() -> None:
@@ -307,58 +269,50 @@ def test_a_single_recording_cannot_be_divided() -> None:
     clips = twins()._replace(groups=np.array(["one"] * 80))
     choice = choose(clips)
     assert (choice.statistics, choice.temperature) == ("change", 1.0)
-    assert np.isnan(choice.scores).all()
-    assert np.isnan(cross_validated(clips)[0]).all()
+    assert np.isnan([choice.scores, cross_validated(clips)[0]]).all()
 
 
 def test_a_class_without_training_clips_is_never_predicted() -> None:
     model = made(4)
-    fitted(model, Squares([0, 1, 3] * 4, 1))
-    scores = answers(model, Squares([0, 1, 2, 3] * 3, 3))
+    fitted(model, squares([0, 1, 3] * 4, 1))
+    scores = answers(model, squares([0, 1, 2, 3] * 3, 3))
     assert scores[:, 2].max() < 1e-6
     assert sorted(set(scores.argmax(1).tolist())) == [0, 1, 3]
 
 
-def test_a_single_class_is_an_error() -> None:
-    with pytest.raises(
-        ValueError, match="all 6 training clips are of one class, expected two classes or more"
-    ):
-        fitted(made(), Squares([1] * 6, 1))
-
-
-def test_features_that_are_not_finite_are_an_error() -> None:
+def test_a_single_class_and_features_that_are_not_finite_are_errors() -> None:
     model = made()
-    training = Squares([0, 1, 2], 1, model=model)
-    training.samples[0, 0, 0, 0, 0] = torch.inf
-    with pytest.raises(
-        ValueError, match="features of the training clips are not finite; use another encoder"
-    ):
+    message = "all 6 training clips are of one class, expected two classes or more"
+    with pytest.raises(ValueError, match=message):
+        fitted(model, squares([1] * 6, 1))
+    training = stored(model, squares([0, 1, 2], 1))
+    training.tensors[0][0, 0, 0, 0, 0] = torch.inf
+    message = "features of the training clips are not finite; use another encoder"
+    with pytest.raises(ValueError, match=message):
         fitted(model, training)
 
 
 def test_copies_are_parts_of_the_frames_and_mirrored_frames() -> None:
     net = made()
-    training = Squares([0, 1, 2] * 3, 1)
-    clips, *_ = statistics_of(net, training, ["one"] * 9, DATA)  # type: ignore[arg-type]
-    mirrored = net.encode_video(to_video(training.samples.flip(3), "half"))
-    np.testing.assert_allclose(
-        clips.copies[2], net.statistics(mirrored)[:, -1].double().numpy(), atol=1e-6
-    )
+    training = squares([0, 1, 2] * 3, 1)
+    frames = training.tensors[0]
+    clips = statistics(net, training).clips
+    mirrored = net.statistics(net.encode_video(to_video(frames.flip(3), "half")))[:, -1]
+    np.testing.assert_allclose(clips.copies[2], mirrored.double().detach().numpy(), atol=1e-6)
     # Of frames that are bright in one corner only, one crop has more of it than the other.
-    training.samples[:] = 0
-    training.samples[:, :, :3, 13:] = 255
-    upper_right, lower_left, _ = statistics_of(net, training, ["one"] * 9, DATA)[0].copies  # type: ignore[arg-type]
-    training.samples[:] = 0
-    black = statistics_of(net, training, ["one"] * 9, DATA)[0].x  # type: ignore[arg-type]
+    frames[:] = 0
+    frames[:, :, :3, 13:] = 255
+    upper_right, lower_left, _ = statistics(net, training).clips.copies
+    frames[:] = 0
+    black = statistics(net, training).clips.x
     np.testing.assert_allclose(lower_left, black, atol=1e-6)
     assert np.abs(upper_right - black).max() > 1e-3
 
 
 def test_many_clips_and_stored_features_have_no_copies() -> None:
     net = made()
-    for samples in (Squares([0, 1, 2] * 22, 1), Squares([0, 1, 2], 1, net)):
-        clips, *_ = statistics_of(net, samples, ["one"] * len(samples), DATA)  # type: ignore[arg-type]
-        assert clips.copies == ()
+    for samples in (squares([0, 1, 2] * 22, 1), stored(net, squares([0, 1, 2], 1))):
+        assert statistics(net, samples, "one").clips.copies == ()
 
 
 def test_copies_are_used_if_they_help() -> None:
@@ -368,16 +322,14 @@ def test_copies_are_used_if_they_help() -> None:
     # as mirrored gestures of the left and the right
     wrong = rng.normal(0, 1.5, (24, 20)) + np.eye(20)[1 - y] * 3
     clips = Clips(seen, y, np.arange(24).astype(str), 2, ("mean",))
-    alone = choose(clips)
     cropped = choose(clips._replace(copies=(crop, other, wrong)))
-    assert (alone.copies, cropped.copies) == (0, 2)
     assert "fitted also to two crops of each clip" in str(cropped)
-    assert choose(clips._replace(copies=(crop, other, other + crop - seen))).copies == 3
+    similar = clips._replace(copies=(crop, other, other + crop - seen))
+    assert [choose(clips).copies, cropped.copies, choose(similar).copies] == [0, 2, 3]
     # A layer is fitted to the clips and to their copies, and tested by clips alone.
     held_out, _ = cross_validated(clips._replace(copies=(crop, other)), cropped)
     for fit, test in clips.folds(5):
-        x = np.concatenate([of[fit] for of in (seen, crop, other)])
+        x = np.concatenate([seen[fit], crop[fit], other[fit]])
         logits = regress(x, np.tile(y[fit], 3), 2, (cropped.method,))[0].logits(seen[test])
-        np.testing.assert_allclose(
-            held_out[test], _softmax(logits / cropped.temperature), atol=1e-9
-        )
+        scores = _softmax(logits / cropped.temperature)
+        np.testing.assert_allclose(held_out[test], scores, atol=1e-9)
