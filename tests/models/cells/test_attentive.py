@@ -1,13 +1,15 @@
-"""Attention in front of a cell: ALSTM, ConvALSTM and the report's model compared with NumPy;
-uniform attention.
+"""Soft attention compared with its equation in NumPy; glimpses in front of a cell, and uniform
+attention.
 """
 
 import numpy as np
 import pytest
 import torch
-from scipy.special import expit as sigmoid
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.testing import assert_close
 
-from onlooker.models.cells.attentive import GLIMPSES, AttentiveCell, SoftAttention
+from onlooker.models.cells.attentive import AttentiveCell, SoftAttention
 from onlooker.models.cells.cell import State, unroll
 from onlooker.models.cells.lstm import LSTM, ConvLSTM
 from onlooker_papers.hmdb10.attention import ContextAttention
@@ -16,192 +18,117 @@ D = 5
 HIDDEN = 4
 UNITS = 3
 
+vector_and_map = pytest.mark.parametrize("ndim", [2, 4])
 
-def run(cell, video):
-    """Zero state; hidden states, attention."""
-    state = cell.initial_state(
-        len(video), tuple(video.shape[-2:]), torch.device("cpu"), video.dtype
-    )
-    with torch.no_grad():
-        (hidden, attention), _ = unroll(cell, video, state)
-    return hidden, attention
+
+def soft(ndim=2):
+    return SoftAttention(D, HIDDEN, UNITS, hidden_ndim=ndim)
 
 
 def made_video(*grid, B=2, T=4):
     return torch.randn(B, T, D, *grid, dtype=torch.double)
 
 
-def conv_attention():
-    return SoftAttention(D, HIDDEN, UNITS, hidden_ndim=4)
-
-
-def even(attention):
-    """The same score at every place."""
-    torch.nn.init.zeros_(attention.score.weight)
-    return attention
-
-
-def weights(module):
-    return {key: value.numpy(force=True) for key, value in module.state_dict().items()}
-
-
-def softmax(z):
-    e = np.exp(z - z.max())
-    return e / e.sum()
-
-
-def update(gates, C):
-    i, f, g, o = np.split(gates, 4)
-    C = sigmoid(f) * C + sigmoid(i) * np.tanh(g)
-    return sigmoid(o) * np.tanh(C), C
-
-
-def same_conv(weight, x):
-    """3×3 with zeros outside, as nine shifted products."""
-    h, w = x.shape[1:]
-    padded = np.pad(x, ((0, 0), (1, 1), (1, 1)))
-    return sum(
-        np.einsum("oi,ihw->ohw", weight[:, :, dy, dx], padded[:, dy : dy + h, dx : dx + w])
-        for dy in range(3)
-        for dx in range(3)
+def by_equation(attention, features, hidden):
+    """a = softmax over places of an MLP of (x_i, h), and of (x_i, h_i) for a map (Li et al. 2016)."""
+    w_x, w_h, w = (
+        layer.weight.numpy(force=True).reshape(layer.weight.shape[:2])
+        for layer in (attention.from_features, attention.from_hidden, attention.score)
     )
+    b = attention.from_features.bias.numpy(force=True)
+    B, _, height, width = features.shape
+    maps = np.zeros((B, height, width))
+    for n in range(B):
+        for y in range(height):
+            for x in range(width):
+                h = hidden[n] if hidden.ndim == 2 else hidden[n, :, y, x]
+                maps[n, y, x] = (w @ np.tanh(w_x @ features[n, :, y, x] + w_h @ h + b)).item()
+        maps[n] = np.exp(maps[n]) / np.exp(maps[n]).sum()
+    return maps
 
 
-def conv_lstm_step(p, glimpse, H, C):
-    gates = same_conv(p["cell.from_features.weight"], glimpse) + same_conv(
-        p["cell.from_hidden.weight"], H
-    )
-    return update(gates + p["cell.from_features.bias"][:, None, None], C)
+@vector_and_map
+@settings(max_examples=20, deadline=None)
+@given(B=st.integers(1, 3), h=st.integers(1, 5), w=st.integers(1, 5), seed=st.integers(0, 999))
+@torch.no_grad()
+def test_soft_attention_equals_its_equation_and_sums_to_one(ndim, B, h, w, seed):
+    torch.manual_seed(seed)
+    attention = soft(ndim).double()
+    features = 3 * torch.randn(B, D, h, w).double()
+    hidden = torch.randn(B, HIDDEN, *(h, w)[: ndim - 2]).double()
+    got = attention(attention.project(features), hidden)
+    expected = by_equation(attention, features.numpy(), hidden.numpy())
+    np.testing.assert_allclose(got, expected, atol=1e-12)
+    np.testing.assert_allclose(got.sum((1, 2)), np.ones(B), atol=1e-12)
 
 
-def test_alstm_equals_numpy():
-    # Li et al. 2016, section 3: a = softmax over places of an MLP of (x_i, h), glimpse Σ a_i x_i,
-    # LSTM.
-    cell = AttentiveCell(SoftAttention(D, HIDDEN, UNITS), LSTM(D, HIDDEN), "sum").double()
-    video = made_video(3, 4)
-    p = weights(cell)
-    hidden, attention = run(cell, video)
-    for n, frames in enumerate(video.numpy()):
-        h = c = np.zeros(HIDDEN)
-        for t, X in enumerate(frames):
-            places = X.reshape(D, -1).T
-            inner = (
-                places @ p["attention.from_features.weight"][:, :, 0, 0].T
-                + p["attention.from_features.bias"]
-            )
-            inner = np.tanh(inner + p["attention.from_hidden.weight"] @ h)
-            a = softmax(inner @ p["attention.score.weight"][0, :, 0, 0])
-            glimpse = sum(a[i] * places[i] for i in range(12))
-            gates = p["cell.from_features.weight"] @ glimpse + p["cell.from_hidden.weight"] @ h
-            h, c = update(gates + p["cell.from_features.bias"], c)
-            np.testing.assert_allclose(attention[n, t], a.reshape(3, 4), atol=1e-12)
-            np.testing.assert_allclose(hidden[n, t], h, atol=1e-12)
+@vector_and_map
+@pytest.mark.parametrize("scale", [1e4, 1e30])
+@torch.no_grad()
+def test_very_large_scores_stay_finite(ndim, scale):
+    attention = soft(ndim)
+    attention.score.weight.mul_(scale)
+    hidden = torch.randn(2, HIDDEN, *(3, 3)[: ndim - 2])
+    got = attention(attention.project(torch.randn(2, D, 3, 3)), hidden)
+    assert_close(got.sum((1, 2)), torch.ones(2))
 
 
-@pytest.mark.parametrize("glimpse", ["product", "scaled"])
-def test_convalstm_equals_numpy(glimpse):
-    # Li et al. 2016: Z = W_z ∗ tanh(W_xa ∗ X + W_ha ∗ H + b_a), A = softmax Z, X̃ = A ⊙ X,
-    # ConvLSTM.
-    cell = AttentiveCell(conv_attention(), ConvLSTM(D, HIDDEN), glimpse).double()
-    p = weights(cell)
+@torch.no_grad()
+def test_context_attention_adds_a_layer_of_the_mean_state_to_the_mean_features():
+    attention = ContextAttention(HIDDEN, (4, 3)).double()
+    features = made_video(4, 3)[0]
+    hidden = torch.randn(4, HIDDEN, 4, 3).double()
+    scores = features.mean(1).flatten(1) + attention.context(hidden.mean((2, 3)))
+    got = attention(attention.project(features), hidden)
+    assert_close(got.flatten(1), scores.softmax(1))
+
+
+GLIMPSE = {
+    "sum": lambda A, X: (A * X).sum((2, 3), keepdim=True),
+    "product": lambda A, X: A * X,
+    "scaled": lambda A, X: 12 * A * X,
+}
+
+
+@pytest.mark.parametrize(
+    ("attention", "cell", "glimpse"),
+    [
+        (soft(), LSTM(D, HIDDEN), "sum"),
+        (soft(4), ConvLSTM(D, HIDDEN), "product"),
+        (soft(4), ConvLSTM(D, HIDDEN), "scaled"),
+        (ContextAttention(HIDDEN, (4, 3)), ConvLSTM(D, HIDDEN), "product"),
+    ],
+)
+@torch.no_grad()
+def test_a_cell_sees_the_glimpse_of_attention_with_the_state_before_the_frame(
+    attention, cell, glimpse
+):
+    attentive = AttentiveCell(attention, cell, glimpse).double()
     video = made_video(4, 3)
-    hidden, attention = run(cell, video)
-    w_xa, w_ha, w_z = (
-        p[f"attention.{name}.weight"][..., 0, 0]
-        for name in ("from_features", "from_hidden", "score")
-    )
-    for n, frames in enumerate(video.numpy()):
-        H = C = np.zeros((HIDDEN, 4, 3))
-        for t, X in enumerate(frames):
-            inner = np.einsum("ud,dhw->uhw", w_xa, X) + np.einsum("ud,dhw->uhw", w_ha, H)
-            inner = np.tanh(inner + p["attention.from_features.bias"][:, None, None])
-            A = softmax(np.einsum("u,uhw->hw", w_z[0], inner))
-            H, C = conv_lstm_step(p, A * X * (12 if glimpse == "scaled" else 1), H, C)
-            np.testing.assert_allclose(attention[n, t], A, atol=1e-12)
-            np.testing.assert_allclose(hidden[n, t], H, atol=1e-12)
-
-
-def test_the_reports_model_equals_numpy():
-    cell = AttentiveCell(ContextAttention(HIDDEN, (4, 3)), ConvLSTM(D, HIDDEN), "product").double()
-    p = weights(cell)
-    video = made_video(4, 3)
-    hidden, attention = run(cell, video)
-    for n, frames in enumerate(video.numpy()):
-        H = C = np.zeros((HIDDEN, 4, 3))
-        for t, X in enumerate(frames):
-            context = (
-                p["attention.context.weight"] @ H.reshape(HIDDEN, -1).mean(1)
-                + p["attention.context.bias"]
-            )
-            A = softmax(X.mean(0) + context.reshape(4, 3))
-            H, C = conv_lstm_step(p, A * X, H, C)
-            np.testing.assert_allclose(attention[n, t], A, atol=1e-12)
-            np.testing.assert_allclose(hidden[n, t], H, atol=1e-12)
-
-
-def test_sum_with_equal_scores_is_the_spatial_mean():
-    lstm = LSTM(D, HIDDEN).double()
-    video = made_video(3, 7)
-    looking, _ = run(
-        AttentiveCell(even(SoftAttention(D, HIDDEN, UNITS)), lstm, "sum").double(), video
-    )
-    plain, _ = run(lstm, video.mean((3, 4), keepdim=True))
-    assert torch.allclose(looking, plain, atol=1e-14)
+    state = cell.initial_state(2, (4, 3), torch.device("cpu"), torch.double)
+    state = State(*(torch.randn_like(part) for part in state))
+    (hidden, maps), last = unroll(attentive, video, state)
+    for t in range(4):
+        A = attention(attention.project(video[:, t]), state.hidden)
+        output, state = cell(GLIMPSE[glimpse](A[:, None], video[:, t]), state)
+        assert_close(maps[:, t], A)
+        assert_close(hidden[:, t], output.hidden)
+    assert_close(last, state)
 
 
 @pytest.mark.parametrize(
     ("grid", "dtype"), [((4, 4), torch.float32), ((8, 2), torch.float64), ((1, 1), torch.float32)]
 )
+@torch.no_grad()
 def test_scaled_with_a_uniform_map_is_bitwise_the_plain_cell(grid, dtype):
     conv_lstm = ConvLSTM(D, HIDDEN).to(dtype)
-    video = made_video(*grid).to(dtype)
-    looking = AttentiveCell(even(conv_attention()), conv_lstm, "scaled").to(dtype)
+    even = soft(4)
+    even.score.weight.zero_()
+    looking = AttentiveCell(even, conv_lstm, "scaled").to(dtype)
     state = plain = conv_lstm.initial_state(2, grid, torch.device("cpu"), dtype)
     # One frame a call on both sides: a convolution over another number of frames may round in
     # another way.
-    for features in video.unbind(1):
+    for features in made_video(*grid).to(dtype).unbind(1):
         _, state = looking(features, state)
         _, plain = conv_lstm(features, plain)
-        assert torch.equal(state.hidden, plain.hidden)
-        assert torch.equal(state.memory, plain.memory)
-
-
-def test_product_with_a_uniform_map_divides_by_the_number_of_locations():
-    conv_lstm = ConvLSTM(D, HIDDEN).double()
-    video = made_video(4, 4)
-    looking, _ = run(AttentiveCell(even(conv_attention()), conv_lstm, "product").double(), video)
-    assert torch.allclose(looking, run(conv_lstm, video / 16)[0], atol=1e-14)
-    assert not torch.allclose(looking, run(conv_lstm, video)[0], atol=1e-3)
-
-
-def test_one_hot_attention_selects_one_location():
-    class Fixed(torch.nn.Module):
-        def project(self, features):
-            return features[:, :1]
-
-        def forward(self, projected, hidden):
-            look = torch.zeros_like(projected[:, 0])
-            look[:, 1, 2] = 1
-            return look
-
-    lstm = LSTM(D, HIDDEN).double()
-    video = made_video(3, 4)
-    hidden, attention = run(AttentiveCell(Fixed(), lstm, "sum"), video)
-    assert torch.allclose(hidden, run(lstm, video[..., 1:2, 2:3])[0], atol=1e-14)
-    assert attention[:, :, 1, 2].eq(1).all()
-
-
-def test_attention_uses_the_state_before_the_frame():
-    cell = AttentiveCell(SoftAttention(D, HIDDEN, UNITS), LSTM(D, HIDDEN), "sum").double()
-    video = made_video(2, 2)
-    state = State(*torch.randn(2, 2, HIDDEN, dtype=torch.double))
-    with torch.no_grad():
-        output, _ = cell(video[:, 0], state)
-        expected = cell.attention(cell.attention.project(video[:, 0]), state.hidden)
-    assert torch.equal(output.attention, expected)
-
-
-def test_an_unknown_glimpse_is_an_error():
-    assert GLIMPSES == ("sum", "product", "scaled")
-    with pytest.raises(ValueError, match="glimpse is 'peek', expected one of sum, product, scaled"):
-        AttentiveCell(SoftAttention(D, HIDDEN, UNITS), LSTM(D, HIDDEN), "peek")
+        assert_close(state, plain, rtol=0, atol=0)

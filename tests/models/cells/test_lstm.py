@@ -1,66 +1,161 @@
-"""The LSTM cell compared with torch.nn.LSTM, and its initial weights."""
+"""The LSTM compared with PyTorch's; the ConvLSTM and motion-based attention with their equations."""
 
 import pytest
 import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.testing import assert_close
 
+from onlooker.models.cells import build_cell, lstm
+from onlooker.models.cells.attentive import MotionCell
 from onlooker.models.cells.cell import State, unroll
-from onlooker.models.cells.lstm import LSTM
+from onlooker.models.cells.lstm import LSTM, ConvLSTM, MapConv2d
 
 
-def pair(D, hidden):
-    """Our cell, and PyTorch's with the same weights."""
-    torch.manual_seed(0)
-    cell = LSTM(D, hidden).double()
-    reference = torch.nn.LSTM(D, hidden, batch_first=True).double()
+def update(gates: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
+    """`C = F ⊙ C + I ⊙ G`, `H = O ⊙ tanh(C)` with `I, F, O = σ(…)` and `G = tanh(…)`."""
+    i, f, g, o = gates.chunk(4, 1)
+    memory = torch.sigmoid(f) * memory + torch.sigmoid(i) * torch.tanh(g)
+    return torch.sigmoid(o) * torch.tanh(memory), memory
+
+
+@pytest.mark.parametrize("kernel", [None, 1, 3, 5])  # None: an LSTM; else a ConvLSTM
+def test_at_a_single_location_it_equals_pytorchs_lstm(kernel: int | None) -> None:
+    cell = LSTM(6, 4).double() if kernel is None else ConvLSTM(6, 4, kernel).double()
+    middle = ... if kernel is None else (..., kernel // 2, kernel // 2)
+    shape = (3, 4) if kernel is None else (3, 4, 1, 1)
+    reference = torch.nn.LSTM(6, 4, batch_first=True).double()
     with torch.no_grad():
         cell.from_features.bias.normal_()
-        reference.weight_ih_l0.copy_(cell.from_features.weight)
-        reference.weight_hh_l0.copy_(cell.from_hidden.weight)
+        reference.weight_ih_l0.copy_(cell.from_features.weight[middle])
+        reference.weight_hh_l0.copy_(cell.from_hidden.weight[middle])
         reference.bias_ih_l0.copy_(cell.from_features.bias)
         reference.bias_hh_l0.zero_()
-    return cell, reference
-
-
-@pytest.mark.parametrize(("D", "hidden"), [(6, 4), (1, 1), (3, 9)])
-def test_it_equals_pytorchs_over_twenty_steps(D, hidden):
-    cell, reference = pair(D, hidden)
-    x = torch.randn(3, 20, D, dtype=torch.double)
-    ours = x.clone().requires_grad_()
-    theirs = x.clone().requires_grad_()
-    h0, c0 = torch.randn(2, 3, hidden, dtype=torch.double)
-    (got, _), state = unroll(cell, ours[..., None, None], State(h0, c0))
+    ours = torch.randn(3, 20, 6, dtype=torch.double, requires_grad=True)
+    theirs = ours.detach().clone().requires_grad_()
+    h0, c0 = torch.randn(2, 3, 4, dtype=torch.double)
+    state = State(h0.view(shape), c0.view(shape))
+    (got, _), last = unroll(cell, ours[..., None, None], state)
     expected, (h, c) = reference(theirs, (h0[None], c0[None]))
-    assert torch.allclose(got, expected, atol=1e-12)
-    assert torch.allclose(state.hidden, h[0], atol=1e-12)
-    assert torch.allclose(state.memory, c[0], atol=1e-12)
-    weights = torch.randn_like(got)
-    (got * weights).sum().backward()
+    assert_close(got.flatten(2), expected, rtol=0, atol=1e-12)
+    assert_close([part.flatten(1) for part in last], [h[0], c[0]], rtol=0, atol=1e-12)
+    weights = torch.randn_like(expected)
+    (got.flatten(2) * weights).sum().backward()
     (expected * weights).sum().backward()
-    for a, b in (
-        (ours, theirs),
-        (cell.from_features.weight, reference.weight_ih_l0),
-        (cell.from_features.bias, reference.bias_ih_l0),
-        (cell.from_hidden.weight, reference.weight_hh_l0),
-    ):
-        assert torch.allclose(a.grad, b.grad, atol=1e-10)
+    assert_close(ours.grad, theirs.grad)
+    assert_close(cell.from_features.weight.grad[middle], reference.weight_ih_l0.grad)
+    assert_close(cell.from_features.bias.grad, reference.bias_ih_l0.grad)
+    assert_close(cell.from_hidden.weight.grad[middle], reference.weight_hh_l0.grad)
 
 
 @torch.no_grad()
-def test_a_map_is_averaged_over_its_locations():
-    cell, reference = pair(5, 3)
+def test_an_lstm_averages_a_map_over_its_locations() -> None:
+    cell = LSTM(5, 3).double()
     maps = torch.randn(2, 7, 5, 4, 3, dtype=torch.double)
+    vectors = sum(maps[..., y : y + 1, x : x + 1] for y in range(4) for x in range(3)) / 12
     start = cell.initial_state(2, (4, 3), torch.device("cpu"), torch.double)
-    (got, _), _ = unroll(cell, maps, start)
-    vectors = sum(maps[..., y, x] for y in range(4) for x in range(3)) / 12
-    assert torch.allclose(got, reference(vectors)[0], atol=1e-12)
+    assert_close(unroll(cell, maps, start), unroll(cell, vectors, start))
 
 
-def test_initial_weights():
-    cell = LSTM(30, 20)
-    w = cell.from_hidden.weight
-    assert torch.allclose(w.T @ w, torch.eye(20), atol=1e-5), "orthogonal"
-    bound = (6 / (30 + 80)) ** 0.5
+@pytest.mark.parametrize(
+    ("kernel", "grid"),
+    [(1, (3, 4)), (3, (4, 5)), (3, (7, 7)), (5, (4, 6)), (5, (2, 1)), (7, (1, 3))],
+)
+@torch.no_grad()
+def test_a_conv_lstm_equals_the_papers_equations(kernel: int, grid: tuple[int, int]) -> None:
+    cell = ConvLSTM(3, 2, kernel).double()
+    torch.nn.init.normal_(cell.from_features.bias)
+    video = torch.randn(2, 4, 3, *grid, dtype=torch.double)
+    H, C = torch.randn(2, 2, 2, *grid, dtype=torch.double)
+    (hidden, attention), state = unroll(cell, video, State(H, C))
+    assert attention is None
+    for t in range(4):
+        of_input = F.conv2d(video[:, t], cell.from_features.weight, padding=kernel // 2)
+        of_state = F.conv2d(H, cell.from_hidden.weight, padding=kernel // 2)
+        H, C = update(of_input + of_state + cell.from_features.bias[:, None, None], C)
+        assert_close(hidden[:, t], H)
+    assert_close(state, State(H, C))
+
+
+def test_initial_weights() -> None:
+    cell = ConvLSTM(30, 8)
+    w = cell.from_hidden.weight.flatten(1)  # 32 rows of 72: the rows are orthonormal
+    assert torch.allclose(w @ w.T, torch.eye(32), atol=1e-5), "orthogonal"
+    bound = (6 / (9 * (30 + 32))) ** 0.5
     assert bound * 0.95 < cell.from_features.weight.abs().max() <= bound, "Xavier-uniform"
-    assert cell.from_features.bias.tolist() == [0] * 20 + [1] * 20 + [0] * 40, (
-        "only the forget gate starts open"
+    forget_gate_open = [0] * 8 + [1] * 8 + [0] * 16
+    assert cell.from_features.bias.tolist() == forget_gate_open
+    assert cell.from_hidden.bias is None
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("glimpse", ["product", "scaled"])
+def test_motion_based_attention_equals_the_equations_of_videolstm(glimpse: str) -> None:
+    cell = MotionCell(6, 4, glimpse).double()
+    features = torch.randn(2, 4, 6, 3, 5, dtype=torch.double)
+    state = State(*torch.randn(2, 2, 2 * 4, 3, 5, dtype=torch.double))
+    (hidden, attention), last = unroll(cell, features, state)
+    lower = cell.lower
+    upper = cell.upper
+    look = cell.attention
+    H, M = state.hidden.chunk(2, 1)
+    C, E = state.memory.chunk(2, 1)
+    for t in range(4):
+        X, flow = features[:, t].chunk(2, 1)
+        gates = F.conv2d(flow, lower.from_features.weight, lower.from_features.bias)
+        gates = gates + F.conv2d(M, lower.from_hidden.weight) + F.conv2d(H, cell.from_upper.weight)
+        M, E = update(gates, E)
+        inner = F.conv2d(X, look.from_features.weight, look.from_features.bias)
+        Z = F.conv2d(torch.tanh(inner + F.conv2d(M, look.from_hidden.weight)), look.score.weight)
+        A = torch.exp(Z) / torch.exp(Z).sum((2, 3), keepdim=True)
+        seen = A * X * (3 * 5 if glimpse == "scaled" else 1)
+        gates = F.conv2d(seen, upper.from_features.weight, upper.from_features.bias, padding=1)
+        H, C = update(gates + F.conv2d(H, upper.from_hidden.weight, padding=1), C)
+        assert_close(attention[:, t], A[:, 0])
+        assert_close(hidden[:, t], H)
+    assert_close(last, State(torch.cat((H, M), 1), torch.cat((C, E), 1)))
+
+
+@pytest.mark.parametrize(("name", "glimpse"), [("lstm", "scaled"), ("convlstm", "sum")])
+def test_other_cells_and_glimpses_with_motion_are_errors(name: str, glimpse: str) -> None:
+    message = (
+        "attention 'motion' needs cell convlstm and glimpse product or scaled, "
+        f"not {name} and {glimpse}"
     )
+    with pytest.raises(ValueError, match=message):
+        build_cell(name, 6, 4, (3, 5), "motion", glimpse)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("kernel", [1, 3, 5])
+def test_a_product_with_patches_has_the_outputs_and_gradients_of_the_convolution(
+    kernel: int, bias: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    conv = MapConv2d(5, 6, kernel, bias).double()
+    maps = torch.randn(2, 5, 3, 4, dtype=torch.double, requires_grad=True)
+    results = []
+    for large in (0, 1 << 30):
+        monkeypatch.setattr(lstm, "_LARGE", large)
+        output = conv(maps)
+        weights = torch.linspace(-1, 2, output.numel(), dtype=output.dtype).view_as(output)
+        gradients = torch.autograd.grad((output * weights).sum(), [maps, *conv.parameters()])
+        results.append([output, *gradients])
+    assert_close(*results, rtol=1e-12, atol=1e-12)
+    plain = F.conv2d(maps, conv.weight, conv.bias, padding=kernel // 2)
+    assert_close(results[0][0], plain, rtol=1e-12, atol=1e-12)
+
+
+def test_under_autocast_outputs_are_in_half_and_gradients_in_single_precision(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(lstm, "_LARGE", 0)
+    conv = MapConv2d(32, 32, 3)
+    maps = torch.randn(2, 32, 3, 4, requires_grad=True)
+    exact = torch.autograd.grad(conv(maps).sum(), [maps, *conv.parameters()])
+    with torch.autocast("cpu", torch.bfloat16):
+        output = conv(maps)
+    assert output.dtype == torch.bfloat16
+    rough = torch.autograd.grad(output.float().sum(), [maps, *conv.parameters()])
+    for ours, right in zip(rough, exact, strict=True):
+        assert ours.dtype == torch.float
+        assert (ours - right).norm() < 0.03 * right.norm()
