@@ -9,9 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scipy.special import log_softmax
+from stepping import stepped
 from torch import Tensor, nn
 
 from onlooker.base.config import DataConfig, ModelConfig, TrainConfig
+from onlooker.data.samples import read_sample
+from onlooker.data.transforms import to_video
 from onlooker.models.encoders import ENCODERS, build_encoder, pose
 from onlooker.models.encoders.lite0 import Lite0
 from onlooker.models.linear import LinearClassifier
@@ -52,7 +56,6 @@ class Stub(nn.Module):
 @pytest.fixture
 def net(monkeypatch: pytest.MonkeyPatch) -> LinearClassifier:
     monkeypatch.setitem(ENCODERS, "stub", lambda in_channels, size: Stub())
-    torch.manual_seed(0)
     net = LinearClassifier(3, "stub", window=4, size=8).eval()
     net.center.normal_()
     net.scale.uniform_(0.5, 2)
@@ -71,30 +74,20 @@ def test_landmarks_are_held_where_nobody_is_seen(net: LinearClassifier) -> None:
         flat = net._flat(net.encode_video(video()))[0, :, :, 0]
     assert flat[:, 4].tolist() == [0, 1, 1, 0, 0, 1, 1, 0]
     assert flat[0, 2] == 0
-    for frame, last in ((3, 2), (4, 2), (7, 6)):
-        torch.testing.assert_close(flat[frame, 2:4], flat[last, 2:4])
+    torch.testing.assert_close(flat[[3, 4, 7], 2:4], flat[[2, 2, 6], 2:4])
 
 
-def test_steps_equal_the_whole_video(net: LinearClassifier) -> None:
+def test_steps_equal_the_whole_video_and_attention_is_that_of_the_images(
+    net: LinearClassifier,
+) -> None:
     frames = video()
-    state = None
     with torch.inference_mode():
         whole = net(frames)
-        assert whole.attention is not None
-        for t in range(frames.shape[1]):
-            output, state = net.step(frames[:, t], state)
-            torch.testing.assert_close(output.logits, whole.logits[:, t], atol=1e-5, rtol=1e-4)
-            torch.testing.assert_close(
-                output.attention, whole.attention[:, t], atol=1e-5, rtol=1e-4
-            )
-
-
-def test_attention_is_that_of_the_images(net: LinearClassifier) -> None:
-    frames = video()
-    with torch.inference_mode():
-        before = net(frames).attention
+        *in_steps, _ = stepped(net.step, None, frames)
+        expected = [whole.logits, whole.attention]
+        torch.testing.assert_close(in_steps, expected, atol=1e-5, rtol=1e-4)
         net.head.weight.unflatten(1, (len(net.names), -1))[..., 2:] += 1
-        torch.testing.assert_close(net(frames).attention, before)
+        torch.testing.assert_close(net(frames).attention, whole.attention)
 
 
 def test_log_probabilities_are_added() -> None:
@@ -109,47 +102,40 @@ def test_log_probabilities_are_added() -> None:
     choice = choose(clips)
     assert 0 < choice.share < 1
     logits = fitted_layer(clips, choice).logits(clips.x)
-    expected = 0
-    for (part, _), chosen, share in zip(
-        clips.by_part(), choice.parts, (1 - choice.share, choice.share), strict=True
-    ):
+    of_parts = []
+    for (part, _), chosen in zip(clips.by_part(), choice.parts, strict=True):
         scores = fitted_layer(part, chosen).logits(part.x) / chosen.temperature
-        expected = expected + share * (scores - np.log(np.exp(scores).sum(1, keepdims=True)))
+        of_parts.append(log_softmax(scores, 1))
+    expected = (1 - choice.share) * of_parts[0] + choice.share * of_parts[1]
     np.testing.assert_allclose(logits - logits[:, :1], expected - expected[:, :1], atol=1e-9)
-    images, landmarks = (np.mean(of_part.scores.argmax(1) == y) for of_part in choice.parts)
-    assert np.mean(choice.scores.argmax(1) == y) > max(images, landmarks)
+    alone = [np.mean(of_part.scores.argmax(1) == y) for of_part in choice.parts]
+    assert np.mean(choice.scores.argmax(1) == y) > max(alone)
 
 
 def test_settings_are_those_of_lite0() -> None:
     model, data = for_model(ModelConfig("linear", "pose"), DataConfig(), {"encoder"})
-    settings = resolve(model, data, TrainConfig())
-    assert settings.data.size == 224
-    assert settings.data.normalization == "lite0"
-    assert settings.model.pretrained
+    model, data, _ = resolve(model, data, TrainConfig())
+    assert (model.pretrained, data.size, data.normalization) == (True, 224, "lite0")
 
 
 def test_what_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    installed = {"ai_edge_litert": None, "mediapipe": None}
+    def fails(message: str, pretrained: bool | str = True) -> None:
+        with pytest.raises(RuntimeError, match=message):
+            build_encoder("pose", 3, 224, pretrained=pretrained)
+
+    installed = dict[str, object]()
     monkeypatch.setattr(pose, "find_spec", installed.get)
     monkeypatch.setattr(pose, "Lite0", lambda *_: nn.Identity())
-    with pytest.raises(RuntimeError, match=r"needs LiteRT.*onlooker\[pose\]"):
-        build_encoder("pose", 3, 224, pretrained=True)
-    monkeypatch.setattr(pose, "find_spec", lambda name: None if name == "mediapipe" else object())
-    with pytest.raises(
-        RuntimeError, match=r"two models of MediaPipe .*Apache-2\.0.*pip download.*--weights"
-    ):
-        build_encoder("pose", 3, 224, pretrained=True)
+    fails(r"needs LiteRT.*onlooker\[pose\]")
+    installed["ai_edge_litert"] = object()
+    fails(r"two models of MediaPipe .*Apache-2\.0.*pip download.*--weights")
     wheel = tmp_path / "mediapipe.whl"
     wheel.write_bytes(b"no archive")
-    with pytest.raises(
-        RuntimeError, match=r"mediapipe\.whl: the weights of MediaPipe 0.10.21 cannot be loaded"
-    ):
-        build_encoder("pose", 3, 224, pretrained=str(wheel))
+    fails(r"mediapipe\.whl: the weights of MediaPipe 0.10.21 cannot be loaded", str(wheel))
     with zipfile.ZipFile(wheel, "w") as archive:
         for name in pose._FILES:
             archive.writestr(name, "another model")
-    with pytest.raises(RuntimeError, match=r"not pose_detection\.tflite of MediaPipe 0\.10\.21"):
-        build_encoder("pose", 3, 224, pretrained=str(wheel))
+    fails(r"not pose_detection\.tflite of MediaPipe 0\.10\.21", str(wheel))
     with pytest.raises(ValueError, match="in_channels is 5"):
         build_encoder("pose", 5, 224)
 
@@ -158,21 +144,16 @@ def test_models_that_are_not_mediapipes_are_never_run(monkeypatch: pytest.Monkey
     """The weights of a run that somebody else made."""
     monkeypatch.setattr(pose, "find_spec", lambda name: object())
     monkeypatch.setattr(pose, "_interpreters", [])
-    pose_of_run = pose.Pose()
     with pytest.raises(RuntimeError, match=r"not pose_detection\.tflite"):
-        pose_of_run(torch.rand(1, 3, 64, 64))
+        pose.Pose()(torch.rand(1, 3, 64, 64))
 
 
 @needs_models
-def test_a_person_who_stands_has_a_head_above_the_hips_and_feet_below() -> None:
-    data = pytest.importorskip("onlooker_papers.sets").data_folder()
-    clip = next(iter(sorted((data / "clips" / "weizmann" / "frames" / "wave2").glob("*"))), None)
-    if clip is None:
+def test_a_person_who_stands_has_a_head_above_the_hips_and_feet_below(real_data: Path) -> None:
+    clips = sorted((real_data / "clips" / "weizmann" / "frames" / "wave2").glob("*"))
+    if not clips:
         pytest.skip("needs Weizmann")
-    from onlooker.data.samples import read_sample
-    from onlooker.data.transforms import to_video
-
-    sample = read_sample(clip, DataConfig(frames=4, size=224))
+    sample = read_sample(clips[0], DataConfig(frames=4, size=224))
     frames = to_video(torch.from_numpy(sample.pixels), "lite0")
     encoder = build_encoder("pose", 3, 224, pretrained=True)
     with torch.inference_mode():
@@ -180,7 +161,5 @@ def test_a_person_who_stands_has_a_head_above_the_hips_and_feet_below() -> None:
     seen = features[features[:, -1] > 0]
     assert len(seen)
     # y of the nose and of the ankles, from the hips down
-    head = seen[:, 1]
-    feet = seen[:, [3 * 27 + 1, 3 * 28 + 1]]
-    assert (head < -0.5).all()
-    assert (feet > 0.5).all()
+    assert (seen[:, 1] < -0.5).all()
+    assert (seen[:, [3 * 27 + 1, 3 * 28 + 1]] > 0.5).all()
