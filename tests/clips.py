@@ -3,7 +3,7 @@ frames were read.
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from onlooker.base.records import Clip
 from onlooker.data.folder import read_folder
 
+Make = Callable[..., Path]  # the fixture `make_clip`
 BITS = 10
 CODECS = {
     ".mp4": "libx264",
@@ -215,8 +216,7 @@ def scene(
     the take.
     """
     rough = np.random.default_rng(seed).integers(30, 200, (8, 8, 3)).astype(np.uint8)
-    background = cv2.resize(rough, (side, side), interpolation=cv2.INTER_CUBIC)
-    video = np.repeat(background[None], T, 0)
+    video = np.repeat(cv2.resize(rough, (side, side), interpolation=cv2.INTER_CUBIC)[None], T, 0)
     chance = np.random.default_rng((seed, take))
     corner = chance.uniform(0, side - mover, 2)
     for frame in video:

@@ -63,8 +63,7 @@ def encode_clips(
     clips: Sequence[Path], net: VideoModel, data: DataConfig, precision: Precision = "32"
 ) -> Encoded:
     """The features of clips, and how many are in new files."""
-    folder = default_cache()
-    before = {file.stat().st_ino for file in folder.glob("*.npy")}
+    before = {file.stat().st_ino for file in default_cache().glob("*.npy")}
     samples, errors = encoded_clips(
         [Clip(path, "a") for path in clips], ["a"], net, data, precision, quiet=True
     )

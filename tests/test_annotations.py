@@ -2,18 +2,17 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from clips import Make
 from commands import call
 
 from onlooker.base.records import ClipError
 from onlooker.formats.annotations import FORMATS, Interval, read_intervals
 from onlooker.video.reader import VideoReader
 
-Make = Callable[..., Path]
 WRITTEN = [name for name in FORMATS if name != "boris"]
 INTERVALS = [
     Interval("wave", 0.2, 0.8, 0.5),
@@ -102,18 +101,6 @@ def test_label_studio_counts_frames_from_1_and_seconds(tmp_path: Path, make_clip
     }
     (found,) = read_intervals(file, fps=20).values()
     assert times(found)[0] == ("wave", 0.1, 0.3)
-
-
-def test_activitynet_keeps_the_official_split(tmp_path: Path) -> None:
-    annotations = [{"label": "wave", "segment": [1, 2.5]}]
-    (tmp_path / "a.json").write_text(
-        json.dumps(
-            {"database": {"abc": {"subset": "testing", "annotations": annotations, "duration": 9}}}
-        )
-    )
-    assert read_intervals(tmp_path / "a.json") == {
-        tmp_path / "abc.mp4": [Interval("wave", 1, 2.5, 1.0, "testing")]
-    }
 
 
 BOMB = '<!DOCTYPE x [<!ENTITY a "ha"><!ENTITY b "&a;&a;">]><annotations>&b;</annotations>'
@@ -245,28 +232,46 @@ def test_frames_of_label_studio_are_equally_spaced_in_time(tmp_path: Path, make_
     assert len(VideoReader(f"{clip}#t={interval.start},{interval.end}")) == 4
 
 
-def test_elan_counts_from_its_time_origin(tmp_path: Path) -> None:
-    text = EAF.format(500).replace('"ts2"/>', '"ts2" TIME_VALUE="1500"/>')
-    (tmp_path / "a.eaf").write_text(text.replace('a.mp4"', 'a.mp4" TIME_ORIGIN="2000"'))
-    assert read_intervals(tmp_path / "a.eaf") == {tmp_path / "a.mp4": [Interval("x", 2.5, 3.5)]}
+ACTIVITYNET = """{"database": {"abc": {"subset": "testing", "duration": 9, "annotations":
+ [{"label": "wave", "segment": [1, 2.5]}]}}}"""
+EAF_OF_A_SECOND = EAF.format(500).replace('"ts2"/>', '"ts2" TIME_VALUE="1500"/>')
 
 
-def test_cues_have_their_text_without_marks(tmp_path: Path) -> None:
-    (tmp_path / "clip.vtt").write_text(
-        "WEBVTT\n\n1\n00:00.000 --> 00:01.000 align:start\n<v Tom>wave</v>\n"
-    )
-    assert read_intervals(tmp_path / "clip.vtt") == {
-        tmp_path / "clip.mp4": [Interval("wave", 0.0, 1.0)]
-    }
-
-
-def test_names_with_percent_signs_stay(tmp_path: Path) -> None:
-    (tmp_path / "a.csv").write_text("path,start,end,label\na%20b.mp4,0,1,x\nnew%20.mp4,0,1,x\n")
-    assert {path.name for path in read_intervals(tmp_path / "a.csv")} == {"a%20b.mp4", "new%20.mp4"}
+@pytest.mark.parametrize(
+    ("name", "text", "expected"),
+    [
+        ("a.json", ACTIVITYNET, {"abc.mp4": Interval("wave", 1, 2.5, 1.0, "testing")}),
+        (
+            "a.eaf",
+            EAF_OF_A_SECOND.replace('a.mp4"', 'a.mp4" TIME_ORIGIN="2000"'),
+            {"a.mp4": Interval("x", 2.5, 3.5)},
+        ),
+        (
+            "clip.vtt",
+            "WEBVTT\n\n1\n00:00.000 --> 00:01.000 align:start\n<v Tom>wave</v>\n",
+            {"clip.mp4": Interval("wave", 0.0, 1.0)},
+        ),
+        (
+            "a.csv",
+            "path,start,end,label\na%20b.mp4,0,1,x\nnew%20.mp4,0,1,x\n",
+            {"a%20b.mp4": Interval("x", 0, 1), "new%20.mp4": Interval("x", 0, 1)},
+        ),
+        (
+            "a.eaf",
+            EAF_OF_A_SECOND.replace("a.mp4", "a%20b.mp4"),
+            {"a%20b.mp4": Interval("x", 0.5, 1.5)},
+        ),
+    ],
+    ids=["official split", "time origin", "marks", "percent signs", "percent signs of a file"],
+)
+def test_what_other_programs_write_is_understood(
+    name: str, text: str, expected: dict[str, Interval], tmp_path: Path
+) -> None:
     (tmp_path / "a%20b.mp4").touch()
-    text = EAF.format(0).replace('"ts2"/>', '"ts2" TIME_VALUE="9"/>')
-    (tmp_path / "a.eaf").write_text(text.replace("a.mp4", "a%20b.mp4"))
-    assert [path.name for path in read_intervals(tmp_path / "a.eaf")] == ["a%20b.mp4"]
+    (tmp_path / name).write_text(text)
+    assert read_intervals(tmp_path / name) == {
+        tmp_path / video: [interval] for video, interval in expected.items()
+    }
 
 
 def test_a_list_keeps_recordings_that_only_some_rows_have(tmp_path: Path) -> None:

@@ -1,12 +1,12 @@
 """Predicting `nothing`: by a class, by a threshold, and in a stream where no event goes on."""
 
 import json
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from clips import Make
 from commands import call
 from eventful import untrained
 
@@ -21,8 +21,6 @@ from onlooker.base.answer import (
 )
 from onlooker.base.records import Prediction, Segment, Step
 from onlooker.run.predict import predict_clips
-
-Make = Callable[..., Path]
 
 
 def prediction(

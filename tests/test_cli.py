@@ -181,8 +181,7 @@ def test_evaluating_again_gives_the_same(trained: Trained, squares: Path, tmp_pa
     call("evaluate", run)
     assert (run / "evaluation.json").read_bytes() == before
     other = moving_squares.make_set(tmp_path / "others", clips=2, seed=1)
-    output = call("evaluate", run, "--clips", other).output
-    assert " of 8 (" in output
+    assert " of 8 (" in call("evaluate", run, "--clips", other).output
     assert (run / "evaluation-others" / "report.html").exists()
     assert (run / "evaluation.json").read_bytes() == before
     (other / "left").rename(other / "sideways")
@@ -369,8 +368,7 @@ def test_cross_validation_ends_with_a_final_model_of_all_clips(
         0,
         *TINY,
     ]
-    said = call(*words).output
-    assert f"final model, trained without a test split: {run / 'final'}" in said
+    assert f"final model, trained without a test split: {run / 'final'}" in call(*words).output
     split = RunRecord.read(run / "final").split
     assert len(split.training) + len(split.validation) == len(find_clips(squares))
     assert not split.test

@@ -14,7 +14,6 @@ import torch
 from eventful import eventful
 
 from onlooker.base.config import DataConfig
-from onlooker.base.records import Event, Step
 from onlooker.data.transforms import to_video
 from onlooker.export import export
 from onlooker.models.registry import create_model
@@ -22,28 +21,6 @@ from onlooker.recognizer import Recognizer
 from onlooker.report.events import EventCurve
 
 COUNTER = Path(__file__).parents[1] / "examples" / "count_repetitions.py"
-
-
-def test_every_event_of_the_class_is_a_repetition() -> None:
-    scores = np.array([0.5, 0.5], np.float32)
-    events = {
-        2: [("open", 0.1, 0.3)],
-        5: [("closed", 0.4, 0.7), ("open", 0.8, 0.9)],
-        7: [("open", 1.0, 1.3)],
-    }
-    steps = [
-        Step(
-            i,
-            i / 5,
-            scores,
-            ("open", "closed"),
-            events=tuple(Event(*each) for each in events.get(i, ())),
-        )
-        for i in range(9)
-    ]
-    repetitions = runpy.run_path(str(COUNTER))["repetitions"]
-    assert list(repetitions(steps, "open")) == [0.3, 0.9, 1.3]
-    assert list(repetitions(steps, "closed")) == [0.7]
 
 
 def test_the_counter_reads_a_clip(

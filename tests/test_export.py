@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from clips import Make
 from torch import Tensor, nn
 
 import onlooker.export
@@ -27,7 +27,6 @@ from onlooker.video.resize import resize
 
 CLASSES = ("clap", "run", "wave")
 EXAMPLE = Path(__file__).parents[1] / "examples" / "live_without_pytorch.py"
-Make = Callable[..., Path]
 
 
 FRAME_BY_FRAME = [
@@ -70,8 +69,7 @@ def eager(of: Recognizer, frames: np.ndarray) -> list[tuple[Tensor, Tensor | Non
     answers = []
     state = None
     for frame in torch.from_numpy(frames):
-        video = to_video(frame, of.data.normalization)
-        output, state = of.model.step(video, state)
+        output, state = of.model.step(to_video(frame, of.data.normalization), state)
         answers.append((output.logits.softmax(-1), output.attention, state))
     return answers
 

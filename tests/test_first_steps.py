@@ -88,22 +88,19 @@ def test_a_clip_is_classified_and_localized(run: Path, clip: Path, tmp_path: Pat
     assert prediction.label in prediction.classes
     assert prediction.attention is not None
     assert clip.name in call("predict", run, clip, "--out", tmp_path / "localized").output
-    written = {path.suffix for path in (tmp_path / "localized").rglob("*")}
-    assert written == {".json", ".mp4"}
+    assert {path.suffix for path in (tmp_path / "localized").rglob("*")} == {".json", ".mp4"}
 
 
 def test_a_stream_gives_one_step_per_frame(run: Path, clip: Path) -> None:
     steps = list(onlooker.load(run).watch(clip, StreamConfig(rate=0)))
     # not the last one again, with its event
-    of_frames = [step for step in steps if step.pixels is not None]
-    assert len(of_frames) == len(VideoReader(clip))
+    assert len([step for step in steps if step.pixels is not None]) == len(VideoReader(clip))
     assert {step.label for step in steps} <= {*moving_squares.WAYS, "nothing"}
 
 
 def test_the_exported_step_runs_without_pytorch(run: Path, tmp_path: Path) -> None:
     call("export", run, "--out", tmp_path / "exported")
-    frame = np.zeros((1, 16, 16, 3), np.uint8)
-    output = ExportedStep(tmp_path / "exported").step(frame)
+    output = ExportedStep(tmp_path / "exported").step(np.zeros((1, 16, 16, 3), np.uint8))
     assert output["scores"].shape == (1, len(moving_squares.WAYS))
 
 

@@ -106,7 +106,6 @@ def test_the_container_has_what_it_copies_and_runs() -> None:
     assert f"127.0.0.1:{port}:{port}" in compose
 
 
-ROOT = Path(__file__).resolve().parents[1]
 CONSTRAINTS = ROOT / "constraints.txt"
 HASHES = ROOT / "requirements-hashes.txt"
 

@@ -108,6 +108,7 @@ def serve(words: list[str], place: Path) -> None:
                 assert b"onlooker" in page.read()
         finally:
             server.terminate()
+        assert server.wait(20) in (0, 130, -15)
 
 
 @pytest.mark.parametrize(
@@ -157,9 +158,6 @@ def test_link_targets_exist() -> None:
 
 def test_readme_is_short() -> None:
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) < 80
-
-
-ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@ import math
 import os
 import pickle
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import clips as painted
 import numpy as np
 import pytest
 import torch
+from clips import Make
 from eventful import CLASSES, DATA, LENGTHS, eventful, untrained
 
 from onlooker.base.config import DataConfig, StreamConfig
@@ -26,8 +26,6 @@ from onlooker.report.events import EventCurve
 from onlooker.video.reader import read
 from onlooker.video.resize import resize
 from onlooker.video.write import write
-
-Make = Callable[..., Path]
 
 
 def test_a_saved_recognizer_gives_the_same_predictions(tmp_path: Path, make_clip: Make) -> None:
@@ -69,8 +67,7 @@ def test_a_temperature_divides_the_logits_of_every_frame(make_clip: Make, tmp_pa
     plain = untrained("lstm")
     of = untrained("lstm", temperature=2.5)
     sample = torch.from_numpy(resize(read(path, 6).pixels, 16, 3))[None]
-    logits = np.log(plain.classify(sample).scores)
-    expected = np.exp(logits / 2.5)
+    expected = np.exp(np.log(plain.classify(sample).scores) / 2.5)
     np.testing.assert_allclose(
         of.classify(sample).scores, expected / expected.sum(-1, keepdims=True), rtol=1e-5
     )
@@ -128,8 +125,7 @@ def test_evaluate_equals_predicting_each_clip(make_clip: Make, tmp_path: Path) -
 
 def test_the_drawn_clip_has_the_same_frames_and_duration(make_clip: Make, tmp_path: Path) -> None:
     path = make_clip(frames=23, fps=8)
-    out = untrained().overlay(path, tmp_path / "seen.mp4")
-    frames, times = painted.all_frames(out)
+    frames, times = painted.all_frames(untrained().overlay(path, tmp_path / "seen.mp4"))
     assert len(frames) == 23
     assert times[-1] == pytest.approx(22 / 8, rel=0.05)
     assert min(frames[0].shape[:2]) >= 256

@@ -5,7 +5,7 @@ other streams.
 import gc
 import threading
 import tracemalloc
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from clips import Make
 from eventful import CLASSES, DATA, LENGTHS, eventful, untrained
 from senders import Sender, cut, slowly, transport_stream
 
@@ -25,8 +26,6 @@ from onlooker.stream.streams import Streams
 from onlooker.video.reader import VideoReader
 from onlooker.video.resize import resize
 from onlooker.video.write import write
-
-Make = Callable[..., Path]
 
 
 @pytest.fixture(autouse=True)
@@ -85,8 +84,7 @@ def test_every_step_of_a_model_with_attention_has_a_box_in_its_frame(make_clip: 
     path = make_clip(frames=8)
     of = untrained()
     height, width = next(iter(VideoReader(path)))[2].shape[:2]
-    steps = list(of.watch(path))
-    boxed = [(step, step.box) for step in steps if step.box is not None]
+    boxed = [(step, step.box) for step in list(of.watch(path)) if step.box is not None]
     assert len(boxed) > 4
     for step, box in boxed:
         x1, y1, x2, y2 = box.corners

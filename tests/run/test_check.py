@@ -190,10 +190,6 @@ def test_a_copy_in_another_class() -> None:
     assert finding.clips == ((Path("jump/jump3.mp4"), Path("wave/wave5.mp4")),)
 
 
-def test_one_scene_in_all_clips_is_not_reported_as_a_leak() -> None:
-    assert named(CLIPS, [in_the_scene_of(FACTS[0], seed) for seed in range(20)]) == {}
-
-
 def test_all_copies_are_named_where_most_clips_show_one_scene() -> None:
     known = [*(in_the_scene_of(FACTS[0], seed) for seed in range(16)), *FACTS[1:5]]
     clips = [replace(clip, recording=str(i)) for i, clip in enumerate(labeled(jump=20, wave=20))]
@@ -219,25 +215,35 @@ def test_a_file_property_that_predicts_the_class_is_a_finding(
     assert words in named(CLIPS, known)["telling files"].found
 
 
-def test_properties_that_differ_between_clips_and_not_between_classes_are_no_finding() -> None:
-    chance = np.random.default_rng(0)
-    clips = labeled(jump=40, wave=40, walk=40)
-    sizes = [(int(chance.integers(100, 800)), int(chance.integers(100, 800))) for _ in clips]
-    assert (
-        named(
-            clips, [facts(seed, size=size, frames=30 + size[0]) for seed, size in enumerate(sizes)]
-        )
-        == {}
-    )
+SIZES = [
+    (int(height), int(width))
+    for height, width in np.random.default_rng(0).integers(100, 800, (120, 2))
+]
+OF_RECORDINGS = [
+    replace(clip, recording=f"{clip.label}{i // 5}")
+    for i, clip in enumerate(labeled(jump=20, wave=20))
+]
 
 
-def test_a_property_of_recordings_is_no_finding() -> None:
-    """Each recording has its own frame size, so the size identifies the recording, not the class."""
-    clips = [
-        replace(clip, recording=f"{clip.label}{i // 5}")
-        for i, clip in enumerate(labeled(jump=20, wave=20))
-    ]
-    known = [facts(seed, size=(100 + 10 * (5 * (seed // 5) % 8), 100)) for seed in range(40)]
+@pytest.mark.parametrize(
+    ("clips", "known"),
+    [
+        (CLIPS, [in_the_scene_of(FACTS[0], seed) for seed in range(20)]),
+        (
+            labeled(jump=40, wave=40, walk=40),
+            [facts(i, size=size, frames=30 + size[0]) for i, size in enumerate(SIZES)],
+        ),
+        (OF_RECORDINGS, [facts(i, size=(100 + 10 * (5 * (i // 5) % 8), 100)) for i in range(40)]),
+    ],
+    ids=[
+        "one scene in all clips is no leak",
+        "properties differ between clips, not between classes",
+        "properties are those of recordings",
+    ],
+)
+def test_what_does_not_tell_the_class_is_no_finding(
+    clips: list[Clip], known: list[ClipFacts]
+) -> None:
     assert named(clips, known) == {}
 
 

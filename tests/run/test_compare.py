@@ -85,8 +85,7 @@ def test_only_what_is_missing_is_computed(
     before = lost.read_bytes()
     lost.unlink()
     times = {path: path.stat().st_mtime_ns for path in out.rglob("evaluation.json")}
-    figures = compare(squares, out, MODELS, TWO_FOLDS, (5, 6), jobs=1)
-    assert figures == compared[1]
+    assert compare(squares, out, MODELS, TWO_FOLDS, (5, 6), jobs=1) == compared[1]
     assert lost.read_bytes() == before
     assert len(times) == 7
     assert all(path.stat().st_mtime_ns == time for path, time in times.items())

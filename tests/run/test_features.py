@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 import timm
 import torch
-from clips import find_clips
+from clips import Make, find_clips
 from kills import killed_in
 from packaged_weights import put_weights
 from pooling import DATA as POOLED
@@ -285,9 +285,6 @@ def test_features_that_cannot_be_used_are_errors(squares: Path) -> None:
         encoded_clips(find_clips(squares), labels, net, data, quiet=True)
 
 
-Make = Callable[..., Path]
-
-
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
     """Use another, empty cache; one is in use from the beginning."""
@@ -393,8 +390,7 @@ def test_a_key_has_all_that_features_depend_on(make_clip: Make) -> None:
         encode_clips([path], net, POOLED, precision).results[0] for net, precision in others
     ]
     assert len(set(results)) == len(names) + len(others)
-    unused = replace(POOLED, translate=0.5, hflip=True)
-    assert (file_of(path, unused),) == results[0]
+    assert (file_of(path, replace(POOLED, translate=0.5, hflip=True)),) == results[0]
 
 
 def test_clips_that_cannot_be_read_are_named_and_the_others_are_encoded(

@@ -54,8 +54,7 @@ def test_a_run_is_complete_and_streams_equal_predictions(run: Path, squares: Pat
     assert "frame_accuracy" not in figures
     assert figures["chosen"].startswith("statistics: ")
     assert not (run / "curves.csv").exists()
-    page = (run / "report.html").read_text(encoding="utf-8")
-    assert "Loss and accuracy per epoch" not in page
+    assert "Loss and accuracy per epoch" not in (run / "report.html").read_text(encoding="utf-8")
     recognizer = load(run)
     clip = squares / "left" / "00.mp4"
     assert recognizer.predict(clip).attention.shape == (6, 4, 4)

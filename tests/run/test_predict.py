@@ -18,6 +18,7 @@ import clips as painted
 import numpy as np
 import pytest
 import torch
+from clips import Make
 from commands import fails
 from eventful import CLASSES, untrained
 
@@ -32,7 +33,6 @@ from onlooker.video.reader import VideoReader, read
 from onlooker.video.write import write
 from onlooker_papers.detection import box_iou
 
-Make = Callable[..., Path]
 DATA = DataConfig(frames=4, size=32, normalization="half")
 BRIEF = DataConfig(frames=2, size=16, channels=1, normalization="half")
 
@@ -56,8 +56,7 @@ def test_clips_of_equal_name_in_different_folders_have_separate_drawings(
     assert predict_clips(run, clips, out, None) == []
     assert drawn(out) == ["p-q-1.mp4", "q-1.mp4-2.mp4", "r-q-1.mp4"]
     assert [clip.read_bytes() for clip in clips] == before
-    seen = json.loads((out / "p-q-1.json").read_text())
-    assert seen["tubes"] == [], "a model without attention"
+    assert json.loads((out / "p-q-1.json").read_text())["tubes"] == [], "a model without attention"
 
 
 @pytest.mark.parametrize("link", [False, True])
@@ -116,8 +115,7 @@ def test_a_clip_is_one_row_with_its_runner_up(
 def test_a_recording_is_told_from_the_clips_of_the_training(
     tmp_path: Path, make_clip: Make, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    recognizer = untrained("convnet", data=replace(BRIEF, frames=4), frame_rate=5)
-    run = recognizer.save(tmp_path / "run")
+    run = untrained("convnet", data=replace(BRIEF, frames=4), frame_rate=5).save(tmp_path / "run")
     # 10 a second
     short, long, longer = (make_clip(f"{frames}.mp4", frames=frames) for frames in (8, 60, 80))
     assert predict_clips(run, [short, long, longer]) == []

@@ -51,7 +51,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, squares: Path) -> Path:
 
 
 def test_the_temperature_is_chosen_on_validation_clips_if_there_are_enough(
-    run: Path, tmp_path: Path
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert load(run).temperature == 1  # of 4 validation clips nothing can be said
     squares = moving_squares.make_set(tmp_path / "squares", clips=13)
@@ -70,6 +70,10 @@ def test_the_temperature_is_chosen_on_validation_clips_if_there_are_enough(
         != 1
     )
     assert evaluate(tmp_path / "run") == measured  # with the stored temperature
+    gone = ClipError("a.mp4", "removed while the model was trained", "restore it")
+    monkeypatch.setattr(clips_module, "fit_temperature", Mock(side_effect=gone))
+    train_run(squares, tmp_path / "other", MODEL, DATA, TINY, quiet=True)
+    assert load(tmp_path / "other").temperature == 1
 
 
 def test_a_folder_of_one_class_can_be_tested_on(run: Path, tmp_path: Path) -> None:
@@ -82,8 +86,7 @@ def test_a_folder_of_one_class_can_be_tested_on(run: Path, tmp_path: Path) -> No
 def test_a_model_whose_attention_follows_the_flow(squares: Path, tmp_path: Path) -> None:
     data = DataConfig(frames=4, size=32, modality="both")
     model = ModelConfig("motion", "conv4", hidden=8)
-    figures = train_run(squares, tmp_path / "run", model, data, TINY, quiet=True)
-    assert figures["videos"] == 4
+    assert train_run(squares, tmp_path / "run", model, data, TINY, quiet=True)["videos"] == 4
     clip = next(squares.glob("*/*.mp4"))
     recognizer = load(tmp_path / "run")
     seen = recognizer.predict(clip)

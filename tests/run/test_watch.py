@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,6 +12,7 @@ from types import SimpleNamespace
 import clips
 import numpy as np
 import pytest
+from clips import Make
 from commands import call, fails
 from eventful import untrained
 from PIL import Image
@@ -23,7 +23,6 @@ from onlooker.recognizer import load
 from onlooker.report.events import EventCurve
 
 CLASSES = ("clap [now]", "run")
-Make = Callable[..., Path]
 
 
 @pytest.fixture(scope="module")
@@ -60,8 +59,7 @@ def test_the_default_frame_rate_is_that_of_training(
     recognizer.frame_rate = 5.0
     slow = recognizer.save(tmp_path / "slow")
     assert load(slow).frame_rate == 5.0
-    done = call("watch", slow, path)
-    said, counts = done.stderr.splitlines()
+    said, counts = call("watch", slow, path).stderr.splitlines()
     assert said == "5 frames per second, as in training; --rate 0 uses every frame"
     assert counts == f"{path}: 10 frames, 0 dropped, 0 reconnections"
     assert (

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from browsing import drop, serving, teach_run
 
-pytest.importorskip("fastapi", reason="the page needs onlooker[serve]")
 axe_playwright = pytest.importorskip(
     "axe_playwright_python.sync_playwright",
     reason="no axe-playwright-python, which finds accessibility problems",

@@ -6,7 +6,7 @@ import json
 import re
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from urllib.error import HTTPError
 import numpy as np
 import pytest
 from browsing import serving
+from clips import Make
 from fastapi.testclient import TestClient
 from serving import ADDRESS, save_model
 
@@ -26,7 +27,6 @@ from onlooker.serve.settings import ServeSettings
 TOKEN = "secret123"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
 DOCS = (Path(__file__).parents[2] / "docs" / "api.md").read_text(encoding="utf-8")
-Make = Callable[..., Path]
 
 
 @pytest.fixture
@@ -123,8 +123,7 @@ def test_the_examples_of_the_docs_run(
     tmp_path: Path, make_clip: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     save_model(tmp_path / "runs")
-    clip = make_clip(frames=5)
-    monkeypatch.chdir(clip.parent)
+    monkeypatch.chdir(make_clip(frames=5).parent)
     (curl,), (python,) = (
         re.findall(rf"```{name}\n(.*?)```", DOCS, re.DOTALL) for name in ("bash", "py")
     )

@@ -1,15 +1,9 @@
 """The page's server as a whole: what it says of itself, its errors, its start and its end."""
 
-import os
 import shutil
 import socket
-import subprocess
-import sys
-import time
 from pathlib import Path
-from urllib.request import urlopen
 
-import pytest
 from commands import fails
 from fastapi.testclient import TestClient
 from serving import ADDRESS, OWN, save_model
@@ -39,8 +33,7 @@ def test_the_state_names_models_project_and_limits(
 
 
 def test_the_page_without_any_model(tmp_path: Path) -> None:
-    settings = ServeSettings(clips=tmp_path / "clips", runs=tmp_path / "none")
-    app = create_app(settings)
+    app = create_app(ServeSettings(clips=tmp_path / "clips", runs=tmp_path / "none"))
     with TestClient(app, base_url=ADDRESS) as client:
         assert client.get("/api/state").json()["models"] == []
         assert "<html" in client.get("/").text
@@ -56,8 +49,7 @@ def test_models_are_listed_newest_first_and_damaged_ones_are_not(
     save_model(settings.runs, "damaged")
     (settings.runs / "damaged" / "model" / "recognizer.json").write_text("{")
     (settings.runs / "file").touch()
-    models = page.get("/api/state").json()["models"]
-    assert [each["name"] for each in models] == ["whole", "tiny"]
+    assert [each["name"] for each in page.get("/api/state").json()["models"]] == ["whole", "tiny"]
 
 
 ERRORS = [
@@ -89,43 +81,6 @@ def test_the_command_refuses_what_cannot_work(tmp_path: Path) -> None:
         assert f"port {port}: Address already in use; give another --port" in fails(
             "serve", "--port", port
         )
-
-
-@pytest.mark.slow
-def test_the_command_serves_the_page_until_it_is_stopped(tmp_path: Path) -> None:
-    command = [
-        sys.executable,
-        "-c",
-        "from onlooker.cli import main; main()",
-        "serve",
-        "--no-browser",
-        "--port",
-        "0",
-    ]
-    paths = {"TMPDIR": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)}
-    with subprocess.Popen(
-        command,
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, **paths},
-    ) as server:
-        assert server.stdout
-        assert server.stderr
-        address = server.stdout.readline().split()[0]
-        until = time.monotonic() + 30
-        while time.monotonic() < until:
-            try:
-                with urlopen(f"{address}api/state", timeout=5) as answer:
-                    assert answer.status == 200
-                break
-            except OSError:
-                time.sleep(0.1)
-        server.terminate()
-        assert server.wait(20) in (0, 130, -15)
-        assert "Traceback" not in server.stderr.read()
-    assert list(tmp_path.iterdir()) == [], "the temporary folder is deleted at the end"
 
 
 def test_a_model_is_renamed_taken_along_and_deleted(

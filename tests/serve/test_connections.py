@@ -45,8 +45,7 @@ def is_closed(connection: socket.socket, seconds: float = 5) -> bool:
 def test_a_header_that_does_not_end_is_given_up(address, monkeypatch):
     monkeypatch.setattr(app, "HEADER_SECONDS", 0.3)
     with ExitStack() as stack:
-        slow = open_half(address, stack)
-        assert is_closed(slow)
+        assert is_closed(open_half(address, stack))
         # The same after a complete request on the same connection.
         reused = open_half(address, stack, b"GET /api/state HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
         assert reused.recv(12) == b"HTTP/1.1 200"

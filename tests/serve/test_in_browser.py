@@ -14,9 +14,6 @@ from serving import save_model
 
 import onlooker
 
-pytest.importorskip("fastapi", reason="the page needs onlooker[serve]")
-pytest.importorskip("playwright", reason="no playwright, which drives a browser")
-
 Open = Callable[..., Any]
 Trained = tuple[Path, str]
 
@@ -33,8 +30,7 @@ def test_a_dropped_clip_shows_label_box_and_timeline(
     assert f"{100 * expected.score:.0f}\N{NO-BREAK SPACE}% sure" in page.inner_text(
         ".answer .detail"
     )
-    runs = {*texts_of(page.locator(".run .name"))}
-    assert set() < runs <= {*moving_squares.WAYS, "nothing"}
+    assert set() < {*texts_of(page.locator(".run .name"))} <= {*moving_squares.WAYS, "nothing"}
     page.wait_for_function("""() => {
         const canvas = document.querySelector('.stage canvas');
         return canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data.some(Boolean);
@@ -266,9 +262,6 @@ def test_tabs_by_keyboard_and_narrow_screens(address: str, open_page: Open):
     background = page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert max(map(int, re.findall(r"\d+", background))) < 60  # dark
 
-
-pytest.importorskip("fastapi", reason="the page needs onlooker[serve]")
-pytest.importorskip("playwright", reason="no playwright, which drives a browser")
 
 VIDEO = "document.querySelector('.stage video')"
 

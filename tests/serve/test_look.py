@@ -15,7 +15,7 @@ from urllib.parse import quote
 import clips
 import numpy as np
 import pytest
-from clips import find_clips
+from clips import Make, find_clips
 from eventful import LENGTHS, eventful
 from fastapi.testclient import TestClient
 from PIL import Image
@@ -31,7 +31,6 @@ from onlooker.serve.problem import Problem
 from onlooker.serve.settings import ServeSettings
 from onlooker.video.reader import VideoReader
 
-Make = Callable[..., Path]
 Finish = Callable[[str], dict[str, Any]]
 Look = Callable[..., dict[str, Any]]
 
@@ -75,8 +74,7 @@ def test_answers_equal_the_librarys(
     halved = expected.heat.reshape(len(expected.heat), 15, 2, 20, 2).mean((2, 4))
     shares = np.clip((halved - 1 / 1200) / (full_strength(expected.heat) - 1 / 1200), 0, 1)
     np.testing.assert_allclose(got["heat"], shares, atol=0.006)
-    played = page.get(got["video"])
-    assert played.content == path.read_bytes()  # H.264: played as it is
+    assert page.get(got["video"]).content == path.read_bytes()  # H.264: played as it is
     part = page.get(got["video"], headers={"Range": "bytes=10-19"})
     assert (part.status_code, part.content) == (206, path.read_bytes()[10:20])
 
@@ -304,8 +302,7 @@ def test_a_viewer_gives_the_answers_of_the_stream(tmp_path: Path) -> None:
     streams = recognizer.streams()
     for number in range(6):
         got = viewer.step(0.0, number / 10, jpeg(number))
-        frame = decode_jpeg(jpeg(number))
-        step = streams.step({"a": (number, number / 10, frame)})["a"]
+        step = streams.step({"a": (number, number / 10, decode_jpeg(jpeg(number)))})["a"]
         assert (got["label"], got["score"]) == (step.label, pytest.approx(step.score, abs=1e-4))
         np.testing.assert_allclose(list(got["scores"].values()), step.scores, atol=1e-4)
         assert len(got["boxes"]) == len(step.boxes)
@@ -314,8 +311,7 @@ def test_a_viewer_gives_the_answers_of_the_stream(tmp_path: Path) -> None:
                 np.multiply(corners, (64, 48, 64, 48)), box.corners, atol=0.01
             )
         assert 0 <= np.max(got["heat"]) <= 1
-    turned = viewer.step(0, 0.6, jpeg(size=(48, 64)))
-    assert np.shape(turned["heat"]) == (15, 20)
+    assert np.shape(viewer.step(0, 0.6, jpeg(size=(48, 64)))["heat"]) == (15, 20)
 
 
 def test_two_cameras_are_answered_apart(page: TestClient, model: str) -> None:

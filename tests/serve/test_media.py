@@ -11,6 +11,7 @@ from unittest.mock import Mock
 import clips
 import numpy as np
 import pytest
+from clips import Make
 from PIL import Image
 from starlette.requests import Request
 
@@ -20,8 +21,6 @@ from onlooker.serve import media
 from onlooker.serve.media import convert, receive
 from onlooker.serve.problem import Problem, as_problem
 from onlooker.serve.project import Project
-
-Make = Callable[..., Path]
 
 
 def upload(folder: Path, *parts: bytes, name: str = "") -> tuple[bytes, str, Path]:
@@ -91,12 +90,10 @@ def test_a_full_disk_is_told(
 def test_what_is_no_clip_is_refused_with_its_reason(
     tmp_path: Path, make_clip: Make, kind: str, found: str
 ) -> None:
-    path = make_clip(frames={"one frame": 1, "long": 30}.get(kind, 10))
-    if kind == "audio only":
-        clips.make_sound(path)
-    elif kind == "image":
+    path = make_clip(frames=30 if kind == "long" else 10)
+    if kind == "image":
         Image.fromarray(clips.paint(1)).save(path, "jpeg")
-    elif kind not in ("one frame", "long"):
+    elif kind != "long":
         clips.damage(path, kind, 0)
     copy = tmp_path / "copy.mp4"
     still = tmp_path / "still.jpg"
@@ -181,8 +178,7 @@ def test_decoding_that_takes_too_long_is_ended(
 def test_a_preview_follows_a_clip_whose_class_is_renamed_meanwhile(
     project: Project, make_clip: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    file = make_clip().rename(project.incoming() / "upload")
-    clip = project.add_clip("wave", file, "clip.mp4")
+    clip = project.add_clip("wave", make_clip().rename(project.incoming() / "upload"), "clip.mp4")
     names = ["clap"]
 
     def rename_first(path: Path, *args: Any, **settings: Any) -> Any:

@@ -7,22 +7,19 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import av
 import clips
 import pytest
-from clips import find_clips
+from clips import Make, find_clips
 from fastapi.testclient import TestClient
 from PIL import Image
 
 from onlooker.serve import media
 from onlooker.serve.settings import ServeSettings
 from onlooker.video.reader import VideoReader
-
-Make = Callable[..., Path]
 
 
 def describe(page: TestClient) -> dict[str, Any]:
@@ -197,15 +194,13 @@ def test_the_same_file_again_is_named_and_not_added(
 ) -> None:
     first = make_clip("first.mp4")
     by_hand = make_clip(settings.clips / "wave" / "by hand.mp4", frames=9)
-    found = upload(page, "wave", by_hand)["error"]["found"]
-    assert found == "the same file as by hand.mp4 of wave"
+    assert upload(page, "wave", by_hand)["error"]["found"] == "the same file as by hand.mp4 of wave"
     by_hand.unlink()
     upload(page, "wave", first)
     again = upload(page, "clap", first, "copy.mp4")["error"]
     assert (again["code"], again["found"]) == ("duplicate", "the same file as first.mp4 of wave")
     assert names(describe(page)) == {"wave": ["first.mp4"]}
-    clip = describe(page)["classes"][0]["clips"][0]["id"]
-    change(page, "delete_clip", clip_id=clip)
+    change(page, "delete_clip", clip_id=describe(page)["classes"][0]["clips"][0]["id"])
     assert "clip" in upload(page, "clap", first), "it was deleted there"
 
 

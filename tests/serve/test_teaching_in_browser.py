@@ -11,9 +11,6 @@ import pytest
 from browsing import drop, serving, texts_of
 from clips import find_clips
 
-pytest.importorskip("fastapi", reason="the page needs onlooker[serve]")
-pytest.importorskip("playwright", reason="no playwright, which drives a browser")
-
 Open = Callable[..., Any]
 PROJECT = 'fetch("/api/project").then((response) => response.json())'
 
@@ -213,12 +210,6 @@ def test_many_files_at_once_are_shown_in_parts(tmp_path: Path, open_page: Open, 
         page.click("[data-class=class1] .link")
         page.wait_for_selector("[data-class=class1] .tile >> nth=49")
         assert page.is_hidden("[data-class=class1] .link")
-
-
-pytest.importorskip("fastapi", reason="the page needs onlooker[serve]")
-pytest.importorskip("playwright", reason="no playwright, which drives a browser")
-
-Open = Callable[..., Any]
 
 
 @pytest.fixture

@@ -10,10 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-pytest.importorskip("fastapi", reason="the page needs onlooker[serve]")
-
 from onlooker.base.records import ClipError
 from onlooker.serve.problem import TEXTS, Problem, as_problem
 
@@ -115,9 +111,8 @@ def test_every_text_of_javascript_exists_and_is_used():
 
 
 def test_a_problem_has_the_text_of_its_code_and_of_the_library():
-    problem = Problem(422, "too_few_classes", count=1, classes=2, clips=3)
     assert (
-        str(problem)
+        str(Problem(422, "too_few_classes", count=1, classes=2, clips=3))
         == "too_few_classes: 1 class: at least 2 classes, each with at least 3 clips: add a class"
     )
     assert as_problem(ClipError(Path("a.mp4"), "is {empty}", "film it")).to_dict() == {

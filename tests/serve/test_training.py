@@ -350,8 +350,7 @@ def test_jobs_run_in_turn(jobs: Jobs) -> None:
 def test_an_error_is_of_its_job_alone(jobs: Jobs, caplog: pytest.LogCaptureFixture) -> None:
     errors = ClipError("a.mp4", "no frame", "again"), KeyError("x")
     clip, other = (jobs.submit(Mock(side_effect=error)) for error in errors)
-    good = jobs.submit(lambda _: {"a": 1})
-    assert ended(clip, other, good) == ["failed", "failed", "done"]
+    assert ended(clip, other, jobs.submit(lambda _: {"a": 1})) == ["failed", "failed", "done"]
     assert [job.describe()["error"]["code"] for job in (clip, other)] == [
         "not_decodable",
         "internal",

@@ -7,7 +7,7 @@ import os
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
@@ -20,7 +20,7 @@ import clips
 import cv2
 import numpy as np
 import pytest
-from clips import paint, painted_number
+from clips import Make, paint, painted_number
 from senders import FPS, Sender, cut, rtsp, slowly, transport_stream
 
 from onlooker.base.config import StreamConfig
@@ -29,7 +29,6 @@ from onlooker.stream import sources as stream
 from onlooker.stream.sources import Frame, LiveClock
 from onlooker.video.reader import VideoReader
 
-Make = Callable[..., Path]
 ALL = StreamConfig(drop="none", timeout=2, attempts=0)
 STREAM = transport_stream(60)
 
@@ -218,9 +217,8 @@ def test_an_rtsp_camera() -> None:
         Source(f"{sender.address}/stream", config) as source,
     ):
         frames, error = taken(source)
-    numbers = [painted_number(frame) for _, _, frame in frames]
     # The last frame of a connection is never told to be whole.
-    assert numbers == [*range(59), *range(59)]
+    assert [painted_number(frame) for _, _, frame in frames] == [*range(59), *range(59)]
     assert ascending([when for _, when, _ in frames])
     assert source.reconnections == 1
     assert "connection refused); 1 new connections" in error
@@ -260,8 +258,7 @@ def test_a_file_is_read_as_it_is(make_clip: Make) -> None:
 
 
 def test_a_frame_of_a_file_is_held_until_the_next_one(make_clip: Make) -> None:
-    milliseconds = [0, 100, 1000, 1100, 1200]
-    path = make_clip(pts=milliseconds, frames=5)
+    path = make_clip(pts=[0, 100, 1000, 1100, 1200], frames=5)
     with Source(path, StreamConfig(rate=10), hold=20) as source:
         frames = [(index, when, painted_number(pixels)) for index, when, pixels in source]
     assert (

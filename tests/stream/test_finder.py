@@ -104,18 +104,22 @@ def test_suppression_keeps_the_best_windows_that_overlap_none_that_is_better(
     )
 
 
-def test_events_are_in_the_order_of_time_and_of_any_of_the_lengths() -> None:
-    rows = [(3, 17, 0), (20, 25, 2), (30, 37, 0), (40, 50, 2)]
-    scores = np.maximum(scores_of(60, rows[1:]), scores_of(60, rows[:1], 0.6))
-    assert as_rows(Finder(CLASSES, LENGTHS, 0.5).find(times_of(60), scores)) == rows
-
-
-def test_a_class_of_nothing_is_no_event_and_hides_none() -> None:
-    scores = np.maximum(scores_of(50, [(8, 18, 1)]), scores_of(50, [(9, 19, 2)], 0.6))
-    assert as_rows(Finder(CLASSES, LENGTHS, 0.5).find(times_of(50), scores)) == [(8, 18, 1)]
-    assert as_rows(Finder(CLASSES, LENGTHS, 0.5, nothing=1).find(times_of(50), scores)) == [
-        (9, 19, 2)
-    ]
+@pytest.mark.parametrize(
+    ("surer", "others", "nothing", "expected"),
+    [
+        ([(20, 25, 2), (30, 37, 0), (40, 50, 2)], [(3, 17, 0)], None, [3, 20, 30, 40]),
+        ([(8, 18, 1)], [(9, 19, 2)], None, [8]),
+        ([(8, 18, 1)], [(9, 19, 2)], 1, [9]),
+    ],
+    ids=["in the order of time", "the best of two", "nothing hides no event"],
+)
+def test_events_are_in_order_and_nothing_is_none(
+    surer: list[Row], others: list[Row], nothing: int | None, expected: list[int]
+) -> None:
+    scores = np.maximum(scores_of(60, surer), scores_of(60, others, 0.6))
+    found = as_rows(Finder(CLASSES, LENGTHS, 0.5, nothing).find(times_of(60), scores))
+    assert [row[0] for row in found] == expected
+    assert set(found) <= {*surer, *others}
 
 
 @pytest.mark.parametrize("nothing", [None, 1])
@@ -217,11 +221,10 @@ def prediction(
     end: float = float("inf"),
     threshold: float | None = None,
 ) -> Prediction:
-    of_frames = np.tile(np.float32(scores), (len(times), 1))
     return Prediction(
         Path("a.mp4"),
         CLASSES,
-        of_frames,
+        np.tile(np.float32(scores), (len(times), 1)),
         np.float32(scores),
         np.array(times, float),
         np.arange(len(times)),
@@ -249,33 +252,35 @@ def test_the_event_of_a_clip_is_all_of_it() -> None:
     )
 
 
-def test_the_event_of_a_clip_is_a_part_that_is_clearly_better_than_all_of_it() -> None:
-    lengths = (3, 4, 6)
-    whole = np.full((6, 3), -3.0)
-    whole[-1, 2] = 1.0
-    whole[4, 0] = 3.1
-    whole[4, 1] = 2.9
-    seen = prediction(times_of(6))
-    assert spans(clip_events(seen, whole, lengths)) == [(0.15, 0.45)], "frames 2 to 4"
-    whole[5, 1] = 3.2
-    assert spans(clip_events(seen, whole, lengths)) == [(0.15, 0.55)], "the best of the parts"
-    whole[-1, 2] = 1.3
-    assert spans(clip_events(seen, whole, lengths)) == [(0, 0.55)], "not by enough"
-    whole[-1, 2] = -9.0
-    assert spans(clip_events(seen, whole, (3, 4, 7))) == [(0, 0.55)], (
-        "how well all of it fits is not known"
-    )
+PARTS = {(4, 0): 3.1, (4, 1): 2.9}  # by the last frame of a window, and the place of its length
 
 
-def test_a_window_of_nearly_all_frames_counts_as_all_of_a_clip() -> None:
-    lengths = (3, 5)
-    whole = np.full((6, 2), -3.0)
-    seen = prediction(times_of(6))
-    whole[2, 0] = 3.1
-    whole[4, 1] = 1.0
-    assert spans(clip_events(seen, whole, lengths)) == [(0, 0.25)]
-    whole[5, 1] = 1.2
-    assert spans(clip_events(seen, whole, lengths)) == [(0, 0.55)]
+@pytest.mark.parametrize(
+    ("scores", "lengths", "expected"),
+    [
+        ({**PARTS, (5, 2): 1.0}, (3, 4, 6), (0.15, 0.45)),
+        ({**PARTS, (5, 2): 1.0, (5, 1): 3.2}, (3, 4, 6), (0.15, 0.55)),
+        ({**PARTS, (5, 2): 1.3, (5, 1): 3.2}, (3, 4, 6), (0, 0.55)),
+        ({**PARTS, (5, 2): -9.0}, (3, 4, 7), (0, 0.55)),
+        ({(2, 0): 3.1, (4, 1): 1.0}, (3, 5), (0, 0.25)),
+        ({(2, 0): 3.1, (4, 1): 1.0, (5, 1): 1.2}, (3, 5), (0, 0.55)),
+    ],
+    ids=[
+        "frames 2 to 4",
+        "the best of the parts",
+        "not by enough",
+        "how well all of it fits is not known",
+        "better than nearly all frames",
+        "not better than nearly all frames, which count as all",
+    ],
+)
+def test_the_event_of_a_clip_is_a_part_that_is_clearly_better_than_all_of_it(
+    scores: dict[tuple[int, int], float], lengths: tuple[int, ...], expected: tuple[float, float]
+) -> None:
+    whole = np.full((6, len(lengths)), -3.0)
+    for place, score in scores.items():
+        whole[place] = score
+    assert spans(clip_events(prediction(times_of(6)), whole, lengths)) == [expected]
 
 
 def test_a_window_that_begins_before_a_clip_is_no_part_of_it() -> None:

@@ -126,8 +126,7 @@ def test_all_ways_to_ask_give_the_same_events(
         looked = wait_for_job(page, begun["job"])["result"]
     assert plain(looked["segments"]) == expected
     assert looked["label"] == prediction.label
-    watched = [event for step in recognizer.watch(file) for event in step.events]
-    assert plain(watched) == plain(live)
+    assert plain([event for step in recognizer.watch(file) for event in step.events]) == plain(live)
     assert [label for label, *_ in plain(live)] == [label for label, *_ in expected]
     ends = np.array(
         [[mine[1:], theirs[1:]] for mine, theirs in zip(plain(live), expected, strict=True)]
