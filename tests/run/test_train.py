@@ -54,7 +54,7 @@ def test_the_temperature_is_chosen_on_validation_clips_if_there_are_enough(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert load(run).temperature == 1  # of 4 validation clips nothing can be said
-    squares = moving_squares.make_set(tmp_path / "squares", clips=13)
+    squares = moving_squares.make_set(tmp_path / "squares", clips=20)
     measured = train_run(squares, tmp_path / "run", MODEL, DATA, TINY, quiet=True)
     recognizer = load(tmp_path / "run")
     record = RunRecord.read(tmp_path / "run")

@@ -16,7 +16,7 @@ import clips
 import numpy as np
 import pytest
 from clips import Make, find_clips
-from eventful import LENGTHS, eventful
+from eventful import eventful
 from fastapi.testclient import TestClient
 from PIL import Image
 from serving import save_model
@@ -158,34 +158,6 @@ def finder(settings: ServeSettings) -> Recognizer:
     recognizer = eventful(frame_rate=10.0)
     recognizer.save(settings.runs / "tiny" / "model")
     return recognizer
-
-
-def test_all_events_of_a_long_clip_are_found(
-    finder: Recognizer, look: Look, make_clip: Make
-) -> None:
-    path = make_clip(frames=40)
-    assert finder.longest == LENGTHS[-1] / 10 < 4
-    got = look(path)
-    (expected, _) = finder.predict_recording(path)
-    assert len(got["times"]) == 40
-    np.testing.assert_allclose(got["scores"], expected.frame_scores, atol=1e-4)
-    assert len(expected.segments) > 1
-    assert [segment["start"] for segment in got["segments"]] == [
-        event.start for event in expected.segments
-    ]
-    assert set(got["labels"]) <= {event.label for event in expected.segments} | {"nothing"}
-    short = look(make_clip("short.mp4", frames=9))
-    assert (len(short["times"]), len(short["segments"])) == (6, 1), "as long as the longest window"
-
-
-def test_a_long_clip_has_one_answer_of_a_model_without_an_event_layer(
-    settings: ServeSettings, look: Look, make_clip: Make
-) -> None:
-    path = make_clip(frames=40)
-    got = look(path)
-    expected = load(settings.runs / "tiny").predict(path)
-    assert len(got["times"]) == 4
-    assert len(got["segments"]) == len(expected.segments) == (expected.label != "nothing")
 
 
 def test_a_file_above_the_limit_is_watched_like_a_recording(

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from clips import Make
 from PIL import Image
+from projects import add
 from starlette.requests import Request
 
 from onlooker.base.files import DiskFullError
@@ -189,3 +190,6 @@ def test_a_preview_follows_a_clip_whose_class_is_renamed_meanwhile(
     monkeypatch.setattr(media, "convert", rename_first)
     assert media.Previews(project).still(clip.id).read_bytes()[:3] == b"\xff\xd8\xff"
     assert project.clip(clip.id).label == "clap"
+    damaged = add(project, "clap", "no video", "damaged.mp4")
+    with pytest.raises(ClipError, match="not a video file"):
+        media.Previews(project).still(damaged)

@@ -18,23 +18,6 @@ from onlooker.serve.problem import Problem
 from onlooker.serve.project import Project
 
 
-def test_a_folder_made_by_hand_keeps_ids_and_the_page_makes_an_ordinary_folder(
-    project: Project,
-) -> None:
-    put(project, "wave/a.mp4", "wave/b.mp4", "nothing/a.mp4", "wave/notes.txt", ".hidden/a.mp4")
-    before = tree(project)
-    assert {name: sorted(clips.values()) for name, clips in before.items()} == {
-        "nothing": ["nothing/a.mp4"],
-        "wave": ["wave/a.mp4", "wave/b.mp4"],
-    }
-    new = add(project, "wave", "new")
-    assert project.counts() == {"nothing": 1, "wave": 3}
-    project = restarted(project)
-    assert tree(project) == {**before, "wave": {**before["wave"], new: "new"}}
-    assert len(find_clips(project.folder)) == 4, "what the page keeps for itself is no class"
-    project.close()
-
-
 def test_clips_keep_their_ids_wherever_they_go(project: Project) -> None:
     project.add_class("a")
     project.add_class("b")
@@ -49,6 +32,7 @@ def test_clips_keep_their_ids_wherever_they_go(project: Project) -> None:
     (project.folder / "c" / "clip.mp4").unlink()
     project = restarted(project)
     assert tree(project) == {"a": {first: "1", third: "3"}, "c": {second: "2"}}
+    assert len(find_clips(project.folder)) == 3, "what the page keeps for itself is no class"
     assert project.counts() == {"a": 2, "c": 1}
     project.close()
 
@@ -154,6 +138,9 @@ def test_clips_that_are_confirmed_or_corrected_are_settled_until_that_is_undone(
     assert ({*project.notes.confirmed}, project.clip(second).label) == ({first, second}, "a")
     project.undo()
     assert ({*project.notes.confirmed}, project.clip(second).label) == ({first}, "b")
+    project.set_recording(first, "anna")
+    project.undo()
+    assert not (project.folder / "recordings.csv").exists(), "as before"
     project = restarted(project)
     assert project.notes.confirmed == [first]
     project.close()
