@@ -1,4 +1,4 @@
-"""Localization metrics: pointing game, CorLoc, and mean average precision of boxes and tubes.
+"""Localization metrics: CorLoc, and mean average precision of boxes and tubes.
 
 Predicted and true objects are records of the same type, keyed by video; the score of a true one is
 ignored. Means leave out classes without true objects, and videos without either.
@@ -8,60 +8,42 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from onlooker.base.records import Box, Tube
 from onlooker.report.events import THRESHOLDS, Floats, mean_ap
-from onlooker_papers.pointing import peak_in_box
-from onlooker_papers.videolstm.boxes import Candidates
+from onlooker_papers.videolstm.boxes import Found
+from onlooker_papers.videolstm.tubes import MIN_SCORE
 
 __all__ = [
     "at_thresholds",
     "cor_loc",
     "frame_map",
     "label_boxes",
-    "pointing_game",
     "tube_iou",
     "video_map",
 ]
 
 
 def label_boxes(
-    candidates: Sequence[Candidates],
-    frame_scores: NDArray[np.floating],
-    indices: NDArray[np.integer],
-    classes: Sequence[str],
-    min_score: float = 0.01,
-) -> tuple[Box, ...]:
-    """Each candidate once per class; its score is the probability of the class at that frame × the
-    concentration.
+    found: Found, frame_scores: NDArray[np.floating], classes: Sequence[str]
+) -> list[Box]:
+    """Each box once per class of at least .01; its score is the probability of the class at that
+    frame × the concentration.
 
     All classes share the attention map, so location and class are treated as independent.
 
     Args:
-        candidates: of `T` frames.
+        found: of `T` frames.
         frame_scores: `T K`, probabilities.
-        indices: `T`, frame indices in the video.
         classes: the `K` class names.
-        min_score: classes below this probability at a frame are left out there.
     """
-    return tuple(
-        Box(classes[k], int(index), tuple(corners), float(scores[k]) * concentration)
-        for boxes, scores, index in zip(candidates, frame_scores, indices, strict=True)
-        for k in np.flatnonzero(scores >= min_score).tolist()
-        for corners, concentration in zip(
-            boxes.corners.tolist(), boxes.concentration.tolist(), strict=True
-        )
-    )
-
-
-def pointing_game(attention: ArrayLike, boxes: ArrayLike, size: tuple[int, int]) -> float:
-    """The share of frames with a box in which the map's peak lies in one (Zhang et al., *Top-down
-    neural attention by excitation backprop*, 2016, without its margin of 15 pixels); NaN where no
-    frame has a box. See `peak_in_box`.
-    """
-    hits = peak_in_box(attention, boxes, size)
-    return float(hits[np.isfinite(hits)].mean()) if np.isfinite(hits).any() else float("nan")
+    return [
+        Box(classes[k], t, tuple(box.corners.tolist()), float(scores[k]) * box.concentration)
+        for t, (box, scores) in enumerate(zip(found, frame_scores, strict=True))
+        if box is not None
+        for k in np.flatnonzero(scores >= MIN_SCORE).tolist()
+    ]
 
 
 def box_iou(a: NDArray[np.floating], b: NDArray[np.floating]) -> NDArray[np.float64]:

@@ -34,7 +34,10 @@ def test_every_command_explains_itself(command: str) -> None:
             "give either --hmdb51 DIR (HMDB-51 itself) or --clips DIR",
         ),
         ("reproduce videolstm --ucf101 {tmp} --run {tmp}/r", "classInd.txt: no such file; copy"),
-        ("reproduce videolstm --hmdb51 {tmp} --run {tmp}/r", "no split files; looked there for"),
+        (
+            "reproduce videolstm --hmdb51 {tmp} --run {tmp}/r",
+            "no split files <class>_test_split1.txt",
+        ),
     ],
 )
 def test_errors_are_one_line(tmp_path: Path, command: str, message: str) -> None:

@@ -18,11 +18,10 @@ from onlooker_papers.detection import (
     cor_loc,
     frame_map,
     label_boxes,
-    pointing_game,
     tube_iou,
     video_map,
 )
-from onlooker_papers.videolstm.boxes import Candidates
+from onlooker_papers.videolstm.boxes import Candidate
 
 
 def box(label: str, frame: int, x: float, score: float = 1.0, width: float = 10) -> Box:
@@ -276,14 +275,6 @@ def test_cor_loc_is_of_the_best_box_of_the_class() -> None:
     assert np.isnan(cor_loc(found, {}))
 
 
-def test_the_pointing_game_leaves_out_frames_without_a_box() -> None:
-    attention = np.zeros((1, 3, 4, 4))
-    attention[0, :, 1, 1] = 1
-    boxes = np.array([[[[0, 0, 8, 8]], [[9, 9, 16, 16]], [[np.nan] * 4]]])
-    assert pointing_game(attention, boxes, (16, 16)) == 0.5
-    assert np.isnan(pointing_game(attention, np.full_like(boxes, np.nan), (16, 16)))
-
-
 def test_errors_of_the_thresholds() -> None:
     values = np.linspace(1, 0, len(THRESHOLDS))
     assert at_thresholds("video_map", values) == {
@@ -296,20 +287,14 @@ def test_errors_of_the_thresholds() -> None:
 
 
 def test_labels_and_scores_of_boxes() -> None:
-    corners = np.array([[0, 0, 2, 2], [1, 1, 4, 4]], np.float32)
-    here = Candidates(corners, np.array([0.5, 0.25], np.float32), corners[:, :2])
-    none = Candidates(
-        np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros((0, 2), np.float32)
-    )
-    scores = np.array([[0.8, 0.195, 0.005], [0.1, 0.1, 0.8]], np.float32)
-    found = label_boxes([here, none], scores, np.array([7, 9]), ("a", "b", "c"))
-    assert [(box.label, box.frame, box.corners[2]) for box in found] == [
-        ("a", 7, 2),
-        ("a", 7, 4),
-        ("b", 7, 2),
-        ("b", 7, 4),
+    here = Candidate(np.array([1, 1, 4, 4], np.float32), 0.5, np.array([1, 1], np.float32))
+    scores = np.array([[0.1, 0.1, 0.8], [0.8, 0.195, 0.005]], np.float32)
+    found = label_boxes([None, here], scores, ("a", "b", "c"))
+    assert [(box.label, box.frame, box.corners) for box in found] == [
+        ("a", 1, (1, 1, 4, 4)),
+        ("b", 1, (1, 1, 4, 4)),
     ]
-    assert [box.score for box in found] == pytest.approx([0.4, 0.2, 0.0975, 0.04875])
+    assert [box.score for box in found] == pytest.approx([0.4, 0.0975])
 
 
 def test_iou_of_boxes() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from onlooker.base.records import Clip, ClipError
 from onlooker.data.lists import check_classes
-from onlooker_papers.published_sets.hmdb51 import check_folders, source
+from onlooker_papers.published_sets.hmdb51 import source
 
 # The number of clips of each class, as in the official split files: 6,766 in total.
 CLASSES: dict[str, int] = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
@@ -41,7 +41,6 @@ def hmdb51_clips(
         ValueError: an unknown class.
     """
     chosen = check_classes(classes, CLASSES, "HMDB-51")
-    check_folders(root, chosen)
     clips = []
     for label in chosen:
         names = sorted(

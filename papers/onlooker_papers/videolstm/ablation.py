@@ -1,7 +1,7 @@
 """Which digit moves? The ablation of VideoLSTM on a generated data set, whose true boxes are known."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from multiprocessing import parent_process
 from pathlib import Path
 from statistics import mean, stdev
@@ -20,7 +20,8 @@ from onlooker_papers.fusion import average_scores, choose_weights
 from onlooker_papers.memo import fingerprint, memo, memo_of_training, read_memo
 from onlooker_papers.mnist import digest
 from onlooker_papers.pointing import peak_in_box, uniform_in_box
-from onlooker_papers.videolstm.localization import CANDIDATES, localized
+from onlooker_papers.videolstm.blanking import CANDIDATES
+from onlooker_papers.videolstm.localization import localized
 from onlooker_papers.videolstm.target_clips import CLASSES, SIZE, ClipsOf, TargetClips, data
 
 TRAINING = TrainConfig(epochs=30, batch=16, lr=3e-3, label_smoothing=0.0, patience=0)
@@ -182,7 +183,7 @@ class Trial:
     def localized(self) -> dict[str, Any]:
         """How well the trained model localizes the target: the figures of `localized`."""
         of_trained = {"seed": self.seed, "weights": fingerprint(self.folder)}
-        candidates = {"candidates": [asdict(each) for each in CANDIDATES]}
+        candidates = {"candidates": [each._asdict() for each in CANDIDATES]}
         return memo(
             self.memo_path("-localized"),
             {**self._data(), **self._model(), **of_trained, **candidates},

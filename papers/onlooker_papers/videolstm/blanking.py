@@ -6,7 +6,7 @@ the answered questions in results/. The moving digit's figures and those of UCF1
 with it.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -31,7 +31,6 @@ def choose_spatial_parameters(
     samples: torch.Tensor,
     frames: Sequence[Pixels],
     targets: Sequence[int],
-    candidates: Iterable[BoxParameters] = CANDIDATES,
 ) -> BoxParameters:
     """Choose the parameters with the smallest boxes that still contain everything that the label
     needs.
@@ -73,14 +72,14 @@ def choose_spatial_parameters(
             find_boxes(*of_clip, parameters) for of_clip in zip(attention, frames, strict=True)
         )
         masks = np.stack(
-            [box_mask([boxes.corners for boxes in of_clip], size) for of_clip in found]
+            [box_mask([box and box.corners for box in of_clip], size) for of_clip in found]
         )
         area = masks.mean(axis=(1, 2, 3))
         return float(
             explanation_cost(area, label_probability(masks), label_probability(~masks)).mean()
         )
 
-    return min(candidates, key=criterion)
+    return min(CANDIDATES, key=criterion)
 
 
 def explanation_cost(area: ArrayLike, kept: ArrayLike, deleted: ArrayLike) -> NDArray[np.float64]:
@@ -102,13 +101,16 @@ def explanation_cost(area: ArrayLike, kept: ArrayLike, deleted: ArrayLike) -> ND
     return area + (1 - kept) + deleted
 
 
-def box_mask(corners: Sequence[NDArray[np.floating]], size: tuple[int, int]) -> NDArray[np.bool_]:
-    """The pixels whose centers are in any box of their frame: `T` arrays `n 4`, in pixels of H W,
-    to `T H W`.
+def box_mask(
+    corners: Sequence[NDArray[np.floating] | None], size: tuple[int, int]
+) -> NDArray[np.bool_]:
+    """The pixels whose centers are in the box of their frame: `T` arrays `4`, in pixels of H W, to
+    `T H W`.
     """
     mask = np.zeros((len(corners), *size), np.bool_)
-    for inside, boxes in zip(mask, corners, strict=True):
-        for x1, y1, x2, y2 in np.rint(boxes).astype(int):
+    for inside, box in zip(mask, corners, strict=True):
+        if box is not None:
+            x1, y1, x2, y2 = np.rint(box).astype(int)
             inside[max(y1, 0) : max(y2, 0), max(x1, 0) : max(x2, 0)] = True
     return mask
 

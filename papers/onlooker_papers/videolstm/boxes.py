@@ -2,14 +2,13 @@
 digit is located.
 """
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from onlooker.base.settings import Config, setting
 from onlooker_papers.videolstm.foregrounds import (
     FOREGROUNDS,
     NOISE,
@@ -18,86 +17,55 @@ from onlooker_papers.videolstm.foregrounds import (
     upsample,
 )
 
-__all__ = ["BoxParameters", "Candidates", "cut_boxes", "find_boxes"]
+__all__ = ["BoxParameters", "Candidate", "cut_boxes", "find_boxes"]
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int32]
 Pixels = NDArray[np.uint8]
 
 _MIN_COMPONENT = 0.1  # of the largest component's pixels: smaller components are noise
+# gaps up to this share of the frame's shorter side are closed before pixels are connected
+CLOSING = 0.05
 
 
-@dataclass(frozen=True)
-class BoxParameters(Config):
-    """How boxes are cut from maps; each setting is checked when it is set."""
+class BoxParameters(NamedTuple):
+    """How boxes are cut from maps.
 
-    foreground: Foreground = setting(
-        "none", "Which pixels may belong to an object; see `FOREGROUNDS`."
-    )
-    extent: Literal["attention", "object"] = setting(
-        "attention",
-        "What a box encloses: the high values of map × foreground, or the whole connected component of the foreground "
-        "that the attention is on.",
-    )
-    threshold: float = setting(
-        0.35,
-        "Share of the highest value of the map (with extent object: of the foreground) that a pixel must reach.",
-        above=0,
-        below=1,
-    )
-    closing: float = setting(
-        0.05,
-        "Gaps up to this share of the frame's shorter side are closed before pixels are connected.",
-        minimum=0,
-        maximum=0.5,
-    )
-    gap: int = setting(
-        5, "Maximum number of consecutive frames without a box inside a tube.", minimum=0
-    )
-    onset: float = setting(
-        0.5,
-        "A tube lasts where the class score is at least this share of its maximum. 0: tubes are not trimmed.",
-        minimum=0,
-        maximum=1,
-    )
+    Attributes:
+        foreground: which pixels may belong to an object; see `FOREGROUNDS`.
+        extent: what a box encloses: the high values of map × foreground, or the whole connected
+            component of the foreground that the attention is on.
+        threshold: share of the highest value of the map (with extent object: of the foreground)
+            that a pixel must reach.
+        closing: see `CLOSING`.
+    """
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.extent != "attention" and self.foreground == "none":
-            raise ValueError(
-                f"extent is {self.extent!r} and foreground is 'none': objects are parts of a foreground; name one"
-            )
+    foreground: Foreground = "none"
+    extent: Literal["attention", "object"] = "attention"
+    threshold: float = 0.35
+    closing: float = CLOSING
 
 
-@dataclass(frozen=True, eq=False)
-class Candidates:
-    """The boxes of one frame before they have a class, highest concentration first; this package
-    finds one at most.
+class Candidate(NamedTuple):
+    """The box of a frame before it has a class.
 
-    Args:
-        corners: `n 4`, x1 y1 x2 y2 in pixels of the frame.
-        concentration: `n`, the share of the map's mass inside the box minus the box's share of the
+    Attributes:
+        corners: `4`, x1 y1 x2 y2 in pixels of the frame.
+        concentration: the share of the map's mass inside the box minus the box's share of the
             frame: 1 for a sharp map, 0 for a uniform one, whatever the box.
-        points: `n 2`, x and y of the pixel in the box with the most attention; see `find_boxes`.
+        point: `2`, x and y of the pixel in the box with the most attention; see `find_boxes`.
     """
 
     corners: Floats
-    concentration: Floats
-    points: Floats
-
-    @property
-    def point(self) -> Floats:
-        """The point of the first box, `2`; NaN without boxes."""
-        return self.points[0] if len(self) else np.full(2, np.nan, np.float32)
-
-    def __len__(self) -> int:
-        return len(self.corners)
+    concentration: float
+    point: Floats
 
 
-def find_boxes(
-    attention: ArrayLike, frames: Pixels, parameters: BoxParameters
-) -> tuple[Candidates, ...]:
-    """The box of every frame.
+Found = Sequence[Candidate | None]  # of the frames of a clip
+
+
+def find_boxes(attention: ArrayLike, frames: Pixels, parameters: BoxParameters) -> Found:
+    """The box of every frame; None for a uniform map.
 
     The map is upsampled to the frame and multiplied by the foreground; the box encloses the
     connected high values with the most attention. With `extent="object"` it is a component of the
@@ -114,19 +82,8 @@ def find_boxes(
     Args:
         attention: `T h w`, sums to one over `h w`.
         frames: `T H W C`, uint8; boxes are in their pixels.
-
-    Returns:
-        The candidates of each frame; none for a uniform map.
-
-    Raises:
-        ValueError: frames of another type or shape, or a number of frames that differs from that of
-            the maps.
     """
     maps = np.asarray(attention, dtype=np.float32)
-    if frames.ndim != 4 or frames.dtype != np.uint8 or len(frames) != len(maps):
-        raise ValueError(
-            f"frames are {frames.dtype} {frames.shape} for {len(maps)} maps, expected uint8 T H W C"
-        )
     _, H, W, _ = frames.shape
     large = upsample(maps, (H, W))
     # A margin, so that rounding errors do not raise parts of a uniform map above its mean.
@@ -143,14 +100,14 @@ def find_boxes(
         return _threshold_all(
             large * (foreground + np.float32(NOISE)), attended, saliency, parameters
         )
-    return tuple(
+    return [
         _select_object(objects, weights, points, parameters)
         if allowed.any() and (objects > NOISE).any()
         else _threshold(weights, allowed, points, parameters)
         for objects, weights, allowed, points in zip(
             foreground, large, attended, saliency, strict=True
         )
-    )
+    ]
 
 
 def _saliency(
@@ -168,7 +125,7 @@ def _saliency(
     return (averaged + floor) * (_box_mean(steady, (gap, gap)) + np.float32(NOISE)) ** 2
 
 
-def cut_boxes(weights: Floats, parameters: BoxParameters) -> tuple[Candidates, ...]:
+def cut_boxes(weights: Floats, parameters: BoxParameters) -> Found:
     """The box of every frame from maps at the frame's size: `T H W`, not negative, at any scale."""
     gap = parameters.closing * min(weights.shape[1:])
     return _threshold_all(
@@ -188,22 +145,18 @@ def _box_mean(values: Floats, size: tuple[float, float]) -> Floats:
 
 def _threshold_all(
     weights: Floats, allowed: NDArray[np.bool_], saliency: Floats, parameters: BoxParameters
-) -> tuple[Candidates, ...]:
-    return tuple(
-        _threshold(*of_frame, parameters)
-        for of_frame in zip(weights, allowed, saliency, strict=True)
-    )
+) -> Found:
+    of_frames = zip(weights, allowed, saliency, strict=True)
+    return [_threshold(*of_frame, parameters) for of_frame in of_frames]
 
 
 def _threshold(
     weights: Floats, allowed: NDArray[np.bool_], saliency: Floats, parameters: BoxParameters
-) -> Candidates:
+) -> Candidate | None:
     """The component with the most mass among the allowed pixels `H W` above the threshold."""
     peak = weights.max(where=allowed, initial=0)
     if not peak > 0:
-        return Candidates(
-            np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros((0, 2), np.float32)
-        )
+        return None
     labels, stats = _components((weights >= parameters.threshold * peak) & allowed, parameters)
     mass = np.bincount(labels.ravel(), weights.ravel(), len(stats))
     label = 1 + int(mass[1:].argsort(kind="stable")[-1])
@@ -211,12 +164,12 @@ def _threshold(
     inside = weights[y : y + height, x : x + width].sum(dtype=np.float64) / weights.sum(
         dtype=np.float64
     )
-    return _to_candidates(labels == label, stats[label], inside, saliency)
+    return _to_candidate(labels == label, stats[label], inside, saliency)
 
 
 def _select_object(
     foreground: Floats, weights: Floats, saliency: Floats, parameters: BoxParameters
-) -> Candidates:
+) -> Candidate:
     """The component of a foreground `H W` with the most attention; each pixel counts for the
     nearest component.
     """
@@ -237,7 +190,7 @@ def _select_object(
         dtype=np.float64
     )
     label = int(np.where(large, mass, -1).argsort(kind="stable")[-1])
-    return _to_candidates(labels == label, stats[label], mass[label], saliency)
+    return _to_candidate(labels == label, stats[label], mass[label], saliency)
 
 
 def _components(high: NDArray[np.bool_], parameters: BoxParameters) -> tuple[Ints, Ints]:
@@ -254,15 +207,15 @@ def _components(high: NDArray[np.bool_], parameters: BoxParameters) -> tuple[Int
     return labels.astype(np.int32, copy=False), stats.astype(np.int32, copy=False)
 
 
-def _to_candidates(
+def _to_candidate(
     component: NDArray[np.bool_], stats: Ints, mass: np.float64, saliency: Floats
-) -> Candidates:
+) -> Candidate:
     """The box of a component `H W` with a share `mass` of the attention."""
     x, y, width, height = stats[:4]
     concentration = (mass - width * height / saliency.size).clip(0, 1)
     row, column = np.unravel_index(np.where(component, saliency, -1).argmax(), saliency.shape)
-    return Candidates(
-        np.array([[x, y, x + width, y + height]], np.float32),
-        np.array([concentration], np.float32),
-        np.array([[column + 0.5, row + 0.5]], np.float32),
+    return Candidate(
+        np.array([x, y, x + width, y + height], np.float32),
+        float(np.float32(concentration)),
+        np.array([column + 0.5, row + 0.5], np.float32),
     )

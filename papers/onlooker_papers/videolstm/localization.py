@@ -2,21 +2,17 @@
 baselines.
 """
 
-from dataclasses import replace
 from typing import Any
 
 import torch
 
 from onlooker.recognizer import Recognizer
 from onlooker_papers.grad_cam import frame_grad_cam
-from onlooker_papers.videolstm import blanking
 from onlooker_papers.videolstm.blanking import choose_spatial_parameters
 from onlooker_papers.videolstm.boxes import BoxParameters
 from onlooker_papers.videolstm.places import localization_figures
 from onlooker_papers.videolstm.target_clips import TargetClips
 
-# Onset 0: the target moves during the whole clip, so tubes are not trimmed.
-CANDIDATES = tuple(replace(each, onset=0.0) for each in blanking.CANDIDATES)
 _CHOOSE_ON = 40  # validation clips: each is classified twice for every candidate
 
 
@@ -43,10 +39,8 @@ def localized(recognizer: Recognizer, validation: TargetClips, test: TargetClips
 def choose_for(
     recognizer: Recognizer, clips: TargetClips, count: int = _CHOOSE_ON
 ) -> BoxParameters:
-    """`choose_spatial_parameters`, on the first clips of a set, with tubes as long as the clip."""
+    """`choose_spatial_parameters`, on the first clips of a set."""
     count = min(count, len(clips))
     samples = torch.stack([clips[index][0] for index in range(count)])
     targets = clips.batch.targets[:count].tolist()
-    return choose_spatial_parameters(
-        recognizer, samples, list(clips.images[:count]), targets, CANDIDATES
-    )
+    return choose_spatial_parameters(recognizer, samples, list(clips.images[:count]), targets)

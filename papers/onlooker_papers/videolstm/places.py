@@ -15,10 +15,10 @@ from onlooker_papers.detection import (
     cor_loc,
     frame_map,
     label_boxes,
-    pointing_game,
     video_map,
 )
-from onlooker_papers.videolstm.boxes import BoxParameters, Candidates, cut_boxes, find_boxes
+from onlooker_papers.pointing import peak_in_box
+from onlooker_papers.videolstm.boxes import BoxParameters, Candidate, Found, cut_boxes, find_boxes
 from onlooker_papers.videolstm.foregrounds import motion
 from onlooker_papers.videolstm.tubes import label_tubes, link
 
@@ -70,13 +70,12 @@ def localization_figures(
         scores: `B T K`, probabilities at every frame.
         attention: `B T h w`.
         truth: the `B` clips, with their boxes.
-        parameters: how boxes are cut and linked, chosen without these clips; with an `onset` of 0,
-            because tubes are as long as the clip.
+        parameters: how boxes are cut, chosen without these clips.
         grad_cam: `B T h w`, Grad-CAM maps of the same model.
 
     Returns:
         `pointing`, the share of frames in which the center of the map's highest cell is in the box;
-        `point`, the same for the most attended pixel (`Candidates.point`); `cor_loc`,
+        `point`, the same for the most attended pixel (`Candidate.point`); `cor_loc`,
         `frame_map_20`, `frame_map_50`, `frame_map_50_95`, `video_map_20`, `video_map_50`,
         `video_map_50_95`; `localization`: the chosen parameters; and under `baselines` the same of
         `center` (a quarter of the frame, in its middle), `frame` (all of it), `motion` (the largest
@@ -87,44 +86,36 @@ def localization_figures(
     frames = scores.shape[1]
     clips = len(scores)
 
-    def cut(maps: NDArray[np.float32], how: BoxParameters) -> list[Sequence[Candidates]]:
+    def cut(maps: NDArray[np.float32], how: BoxParameters) -> list[Found]:
         return [
             find_boxes(of_clip, pixels, how)
             for of_clip, pixels in zip(maps, truth.images, strict=True)
         ]
 
-    guesses: dict[str, list[Sequence[Candidates]]] = {
+    guesses: dict[str, list[Found]] = {
         "center": [always(np.array([W / 4, H / 4, W * 3 / 4, H * 3 / 4], np.float32), frames)]
         * clips,
         "frame": [always(np.array([0, 0, W, H], np.float32), frames)] * clips,
         "motion": [cut_boxes(motion(pixels), parameters) for pixels in truth.images],
-        "map": cut(attention, BoxParameters(onset=parameters.onset)),
+        "map": cut(attention, BoxParameters()),
         **({} if grad_cam is None else {"grad_cam": cut(grad_cam, parameters)}),
     }
     return {
-        "pointing": pointing_game(attention, truth.boxes[:, :, None], truth.size),
-        **_figures(cut(attention, parameters), scores, truth, parameters),
+        "pointing": float(peak_in_box(attention, truth.boxes[:, :, None], truth.size).mean()),
+        **_figures(cut(attention, parameters), scores, truth),
         "localization": {
             name: getattr(parameters, name) for name in ("foreground", "extent", "threshold")
         },
-        "baselines": {
-            name: _figures(guess, scores, truth, parameters) for name, guess in guesses.items()
-        },
+        "baselines": {name: _figures(guess, scores, truth) for name, guess in guesses.items()},
     }
 
 
-def always(corners: NDArray[np.float32], frames: int) -> tuple[Candidates, ...]:
+def always(corners: NDArray[np.float32], frames: int) -> Found:
     """One box `4` at all frames, with the same score everywhere, so that the class alone ranks it."""
-    middle = corners.reshape(1, 2, 2).mean(1)
-    return (Candidates(corners[None], np.ones(1, np.float32), middle),) * frames
+    return [Candidate(corners, 1.0, corners.reshape(2, 2).mean(0))] * frames
 
 
-def _figures(
-    candidates: Sequence[Sequence[Candidates]],
-    scores: Scores,
-    truth: TrueBoxes,
-    parameters: BoxParameters,
-) -> dict[str, float]:
+def _figures(candidates: Sequence[Found], scores: Scores, truth: TrueBoxes) -> dict[str, float]:
     indices = np.arange(scores.shape[1])
     classes = truth.classes
     boxes = {}
@@ -134,13 +125,14 @@ def _figures(
     for b, (found, of_frames) in enumerate(zip(candidates, scores, strict=True)):
         name = str(b)
         label = classes[int(truth.targets[b])]
-        boxes[name] = label_boxes(found, of_frames, indices, classes)
+        boxes[name] = label_boxes(found, of_frames, classes)
         # One score per clip: the uncertain first frames would lower the score of a tube.
-        of_clip = np.broadcast_to(of_frames.mean(axis=0), of_frames.shape)
-        tubes[name] = label_tubes(link(found, parameters), of_clip, indices, classes, parameters)
+        tubes[name] = label_tubes(link(found), of_frames.mean(axis=0), classes)
         true_boxes[name] = [Box(label, int(t), tuple(truth.boxes[b, t].tolist())) for t in indices]
         true_tubes[name] = [Tube(label, indices, truth.boxes[b])]
-    points = np.array([[here.point for here in found] for found in candidates])
+    points = np.array(
+        [[here.point if here else (np.nan, np.nan) for here in found] for found in candidates]
+    )
     inside = np.all((truth.boxes[..., :2] <= points) & (points <= truth.boxes[..., 2:]), axis=-1)
     return {
         "point": float(inside.mean()),

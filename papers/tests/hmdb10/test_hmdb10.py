@@ -195,7 +195,7 @@ def test_a_run_of_other_settings_is_refused(made: Path, hmdb51: Path, squares: P
             "has no class 'cartweel'; did you mean cartw",
         ),
         ("--clips {squares} --classes up,don", "squares has no class 'don'; "),
-        ("--hmdb51 {tmp}/none", "no folder brush_hair/"),
+        ("--hmdb51 {tmp}/none", "none/brush_hair: 0 .avi files, the published class has 107"),
         ("--clips {tmp}/none", "none: no such folder; give a folder with one sub-folder per class"),
         ("--hmdb51 {hmdb51} --classes wave,cartwheel", "8 .avi files, the published class has 107"),
     ],

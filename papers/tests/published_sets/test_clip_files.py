@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-from onlooker_papers.published_sets.official import ClipFiles
+from onlooker_papers.published_sets.official import clip_files
 
 
 def test_files_of_another_suffix_or_with_other_capitals(tmp_path: Path) -> None:
     for name in ("Wave/a.mp4", "Wave/A.avi", "walk/a.mp4", "walk/b.txt"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
-    files = ClipFiles(tmp_path)
+    find = clip_files(tmp_path)
     for asked, found in (
         ("Wave/A.avi", "Wave/A.avi"),
         ("Wave/a.mp4", "Wave/a.mp4"),
@@ -17,4 +17,4 @@ def test_files_of_another_suffix_or_with_other_capitals(tmp_path: Path) -> None:
         ("WALK/A.avi", "walk/a.mp4"),
         ("walk/b.avi", "walk/b.avi"),  # which does not exist
     ):
-        assert files.at(tmp_path / asked) == tmp_path / found
+        assert find(tmp_path / asked) == tmp_path / found

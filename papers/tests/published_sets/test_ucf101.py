@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from onlooker.base.records import ClipError
-from onlooker_papers.published_sets.ucf101 import COUNTS, UCF101, read_index, read_list
+from onlooker_papers.published_sets.ucf101 import UCF101, read_index, read_list
 
 CLASSES = ("Archery", "HandstandPushups", "YoYo")
 
@@ -33,7 +33,7 @@ def small_tree(root: Path, groups: int = 12) -> Path:
     (lists / "classInd.txt").write_bytes(index.encode())
     learn = "".join(f"{name} {numbers[label]}\r\n" for label, g, name in rows if g > 4)
     test = "".join(f"{name}\r\n" for _, g, name in rows if g <= 4)
-    for split in COUNTS:
+    for split in UCF101.counts:
         (lists / f"trainlist0{split}.txt").write_bytes(learn.encode())
         (lists / f"testlist0{split}.txt").write_bytes(test.encode())
     for _, _, name in rows:
@@ -58,7 +58,7 @@ def published(official: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The published folders and names, with empty files."""
     root = tmp_path_factory.mktemp("ucf101")
     index = read_index(official / "classInd.txt")
-    for label in index:
+    for label in index.values():
         (root / label).mkdir()
     for name in ("trainlist01.txt", "testlist01.txt"):
         for clip in read_list(official / name, index):
@@ -99,9 +99,11 @@ def test_the_class_with_two_spellings(small: Path) -> None:
 @pytest.mark.parametrize("number", [1, 2, 3])
 def test_the_official_splits(published: Path, official: Path, number: int) -> None:
     split = UCF101.split(published, official, number)
-    assert len(split.training) + len(split.validation) == COUNTS[number][0]
-    assert len(split.test) == COUNTS[number][1]
-    assert 0.09 < len(split.validation) / COUNTS[number][0] < 0.11  # whole groups of four to seven
+    assert len(split.training) + len(split.validation) == UCF101.counts[number][0]
+    assert len(split.test) == UCF101.counts[number][1]
+    assert (
+        0.09 < len(split.validation) / UCF101.counts[number][0] < 0.11
+    )  # whole groups of four to seven
     sides = [
         {clip.recording for clip in side} for side in (split.training, split.validation, split.test)
     ]
@@ -113,9 +115,13 @@ def test_the_official_splits(published: Path, official: Path, number: int) -> No
 
 
 def test_published_counts(official: Path) -> None:
-    assert COUNTS[1] == (9537, 3783)
+    assert UCF101.counts[1] == (9537, 3783)
     index = read_index(official / "classInd.txt")
-    assert (len(index), index["ApplyEyeMakeup"], index["YoYo"]) == (101, "1", "101")
+    assert (len(index), index["applyeyemakeup"], index["yoyo"]) == (
+        101,
+        "ApplyEyeMakeup",
+        "YoYo",
+    )
     written = read_list(official / "trainlist01.txt", index)
     assert written["HandstandPushups/v_HandStandPushups_g08_c01.avi"] == ("HandstandPushups", "08")
 
@@ -124,22 +130,21 @@ def test_clips_that_are_missing(small: Path) -> None:
     (small / "UCF-101" / "YoYo" / "v_YoYo_g05_c02.avi").unlink()
     with pytest.raises(
         ClipError,
-        match=r"UCF-101: 1 of the 108 clips that .* are missing: YoYo/v_YoYo_g05_c02.avi;",
+        match=r"UCF-101: 1 of the 108 clips that .* are missing, such as .*/YoYo/v_YoYo_g05_c02.avi;",
     ):
         UCF101.split(small, complete=False)
     for path in (small / "UCF-101" / "YoYo").iterdir():
         path.unlink()
     with pytest.raises(
-        ClipError, match=r"UCF-101: 36 of the 108 clips that .* names are missing: YoYo.*; unpack"
+        ClipError,
+        match=r"UCF-101: 36 of the 108 clips that .* names are missing, such as .*YoYo.*; unpack",
     ):
         UCF101.split(small, complete=False)
     (small / "UCF-101").rename(small / "elsewhere")
     assert UCF101.split(
         small / "elsewhere", small, classes=("Archery", "HandstandPushups"), complete=False
     )
-    with pytest.raises(
-        ClipError, match=r"nowhere: no such folder; expected the class folders of UCF101 there"
-    ):
+    with pytest.raises(ClipError, match=r"nowhere: 108 of the 108 clips that .* names are missing"):
         UCF101.split(small / "nowhere", small, complete=False)
 
 
@@ -148,38 +153,18 @@ def test_clips_that_are_missing(small: Path) -> None:
     [
         (
             "classInd.txt",
-            lambda t: t + "3 Surfing\n",
-            r"line 4 is a duplicate of line 3: 3; take the official file",
-        ),
-        (
-            "classInd.txt",
             lambda t: t + "Surfing\n",
             r"line 4 is 'Surfing'; expected the number of a class, a space",
         ),
         (
             "classInd.txt",
             lambda t: t.replace("3 YoYo", ""),
-            r"trainlist01.txt: line 49: no class YoYo in classInd.txt",
-        ),
-        (
-            "trainlist01.txt",
-            lambda t: t + t.splitlines()[1],
-            r"line 73 is a duplicate of line 2: Archery/.*g05_c02",
-        ),
-        (
-            "trainlist01.txt",
-            lambda t: t.replace("avi 3", "avi 1"),
-            r"line 49: YoYo/.* is of class 1; .* says 3; take",
+            r"trainlist01.txt: YoYo/.* is of no class in classInd.txt",
         ),
         (
             "trainlist01.txt",
             lambda t: t + "YoYo/g01.avi 3",
             r"line 73 is 'YoYo/g01.avi 3'; expected <Class>/v_<Class>",
-        ),
-        (
-            "testlist01.txt",
-            lambda t: t + entry("YoYo", 5, 1),
-            r"testlist01.txt: YoYo/v_YoYo_g05_c01.avi is in train",
         ),
         (
             "testlist01.txt",
@@ -202,20 +187,8 @@ def test_lists_that_are_not_as_published(
         UCF101.split(small, complete=False)
 
 
-def test_an_incomplete_copy_is_an_error(small: Path, official: Path) -> None:
+def test_an_incomplete_copy_is_an_error(small: Path) -> None:
     with pytest.raises(
-        ClipError, match=r"classInd.txt: 3 classes; UCF101 has 101; take the official file"
-    ):
-        UCF101.split(small)
-    (small / "ucfTrainTestlist" / "classInd.txt").write_bytes(
-        (official / "classInd.txt").read_bytes()
-    )
-    text = (official / "trainlist01.txt").read_text().splitlines(keepends=True)
-    (small / "ucfTrainTestlist" / "trainlist01.txt").write_text("".join(text[:-1]))
-    (small / "ucfTrainTestlist" / "testlist01.txt").write_bytes(
-        (official / "testlist01.txt").read_bytes()
-    )
-    with pytest.raises(
-        ClipError, match=r"trainlist01.txt: 9536 clips; the published list has 9537"
+        ClipError, match="split 1: 72 training and 36 test clips; UCF101 has 9537 and 3783"
     ):
         UCF101.split(small)
