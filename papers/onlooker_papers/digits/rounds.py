@@ -2,9 +2,7 @@
 spread.
 
 Shan & Atanasov 2017 average 300 rounds. Here they are trained side by side (`stacked`), and
-computations that cannot change a result are skipped: a feature that is zero in all training frames
-never gets a gradient, so its weights keep their initial values, and are needed again only if a test
-video has this feature.
+computations that cannot change a result are skipped: a feature that is zero in all frames.
 """
 
 from collections.abc import Iterator, Mapping
@@ -122,44 +120,26 @@ class _Material:
     training: Tensor
     targets: Tensor
     tests: dict[str, tuple[Tensor, Tensor]]
-    moving: Tensor  # features that are not zero in some training frame: their weights change
-    # other features that are not zero in some test frame: their initial weights are read
-    waiting: Tensor
+    used: Tensor  # features that are not zero in some frame
     frames: int  # T
     width: int  # D
 
     @classmethod
     def of(cls, features: Tensor, targets: Tensor, tests: TestSets) -> "_Material":
         dtype = torch.promote_types(features.dtype, torch.float32)
+        given = [features, *(videos for videos, _ in tests.values())]
+        seen = torch.stack([(videos != 0).flatten(0, 1).any(0).to(features) for videos in given])
+        used = seen.any(0).nonzero()[:, 0]
+
+        def laid(videos: Tensor) -> Tensor:
+            chosen = videos.detach().to(features.device, dtype).transpose(0, 1)[:, :, used]
+            end = behind(len(used)).to(chosen).expand(*chosen.shape[:2], -1)
+            return torch.cat((chosen, end), 2)
+
         device = features.device
-
-        def laid(given: Tensor) -> Tensor:
-            return given.detach().to(device, dtype).transpose(0, 1)
-
-        training = laid(features)
-        others = {name: laid(given) for name, (given, _) in tests.items()}
-        seen = (training != 0).flatten(0, 1).any(0)
-        shown = torch.zeros_like(seen)
-        for given in others.values():
-            shown |= (given != 0).flatten(0, 1).any(0)
-        moving = seen.nonzero()[:, 0]
-        waiting = (shown & ~seen).nonzero()[:, 0]
-
-        def chosen(given: Tensor, columns: Tensor) -> Tensor:
-            end = behind(len(moving)).to(given).expand(*given.shape[:2], -1)
-            return torch.cat((given.index_select(2, columns), end), 2)
-
-        read = torch.cat((waiting, moving))
-        prepared = {
-            name: (chosen(given, read), tests[name][1].to(device)) for name, given in others.items()
-        }
-        T, _, D = training.shape
-        return cls(chosen(training, moving), targets.to(device), prepared, moving, waiting, T, D)
-
-    @property
-    def like(self) -> Tensor:
-        """An empty tensor with the common dtype and device."""
-        return self.training.new_empty(0)
+        prepared = {name: (laid(videos), y.to(device)) for name, (videos, y) in tests.items()}
+        _, T, D = features.shape
+        return cls(laid(features), targets.to(device), prepared, used, T, D)
 
 
 @torch.no_grad()
@@ -175,9 +155,8 @@ def _train_stack(
 ) -> dict[str, Rounds]:
     """Train the rounds `numbers` together, and measure them on every test set."""
     generators = [round_stream("weights", seed, r) for r in numbers]
-    stack = kind(
-        generators, ready.frames, ready.width, num_classes, ready.moving, ready.waiting, ready.like
-    )
+    like = ready.training.new_empty(0)
+    stack = kind(generators, ready.frames, ready.width, num_classes, ready.used, like)
     orders = [round_stream("order", seed, r) for r in numbers]
     for _ in range(epochs):
         shuffled = torch.stack(

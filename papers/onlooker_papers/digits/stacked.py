@@ -20,7 +20,6 @@ EPSILON = 1e-8
 
 # floats of a cache line; a multiple of it makes the product of the gradient an eighth faster
 _ALIGNED = 16
-_CHUNK = 1 << 16  # weights updated at a time on a CPU, near the size of its cache
 
 _sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input
 _tanh_backward = torch.ops.aten.tanh_backward.grad_input
@@ -65,9 +64,8 @@ class LSTMStack:
         frames: T.
         num_features: D, including features that are left out.
         num_classes: K.
-        moving: features that are trained on; their weights and those of the padding `behind` are
+        used: features that some frame shows; their weights and those of the padding `behind` are
         the kernel `R GH D'`.
-        waiting: other features that test videos may have; their weights keep their initial values.
         like: a tensor with the dtype and device to use.
     """
 
@@ -77,27 +75,22 @@ class LSTMStack:
         frames: int,
         num_features: int,
         num_classes: int,
-        moving: Tensor,
-        waiting: Tensor,
+        used: Tensor,
         like: Tensor,
     ) -> None:
         self.rounds = len(generators)
         self.frames = frames
         self._spaces: dict[tuple[object, ...], Tensor] = {}
-        columns = torch.cat((waiting, moving)).cpu()
+        columns = used.cpu()
         drawn: dict[str, list[Tensor]] = {}
         for chance in generators:
             for name, weight in first_weights(chance, frames, num_features, num_classes).items():
                 if name == "kernel":
-                    end = self.draw_bias()[:, None] * behind(len(moving))
+                    end = self.draw_bias()[:, None] * behind(len(used))
                     weight = torch.cat((weight[:, columns], end), 1)
                 drawn.setdefault(name, []).append(weight)
-        weights = {name: torch.stack(of).to(like) for name, of in drawn.items()}
-        self.waiting = weights["kernel"][:, :, : len(waiting)].clone()
-        weights["kernel"] = weights["kernel"][:, :, len(waiting) :].contiguous()
-        self.weights = weights
-        self._minus_one = like.new_full((), -1)
-        self._squares = {name: torch.zeros_like(weight) for name, weight in weights.items()}
+        self.weights = {name: torch.stack(of).to(like) for name, of in drawn.items()}
+        self._squares = {name: torch.zeros_like(weight) for name, weight in self.weights.items()}
 
     def draw_bias(self) -> Tensor:
         """Initial biases of the gates, `GH`."""
@@ -109,11 +102,8 @@ class LSTMStack:
         return torch.index_select(features, 1, videos, out=out)
 
     def logits(self, features: Tensor) -> Tensor:
-        """`T B D'`, waiting features first, to `R K B`."""
-        kernel = (
-            torch.cat((self.waiting, self.weights["kernel"]), 2) if self.waiting.shape[2] else None
-        )
-        return self._forward([features] * self.rounds, kernel)[0]
+        """`T B D'` to `R K B`."""
+        return self._forward([features] * self.rounds)[0]
 
     def gradients(
         self, batches: Sequence[Tensor], targets: Tensor
@@ -155,11 +145,9 @@ class LSTMStack:
         for number, features in enumerate(batches):
             self._descend("kernel", number, self.kernel_gradient(errors, number, features), lr)
 
-    def _forward(
-        self, batches: Sequence[Tensor], kernel: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
+    def _forward(self, batches: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """Logits `R K B`, and the flattened hidden states `R TH B`."""
-        kernel = self.weights["kernel"] if kernel is None else kernel
+        kernel = self.weights["kernel"]
         rows = 4 * HIDDEN
         T = self.frames
         B = batches[0].shape[1]
@@ -181,14 +169,10 @@ class LSTMStack:
 
     def _descend(self, name: str, rounds: slice | int, gradient: Tensor, lr: float) -> None:
         """RMSprop as in Keras 2.0: v = ρ v + (1 - ρ) g², w -= lr g / (√v + ε)."""
-        flat = [
-            t.view(-1) for t in (self.weights[name][rounds], self._squares[name][rounds], gradient)
-        ]
-        chunk = flat[0].numel() if gradient.is_cuda else _CHUNK
-        for weight, square, slope in zip(*(t.split(max(1, chunk)) for t in flat), strict=True):
-            square.mul_(DECAY).addcmul_(slope, slope, value=1 - DECAY)
-            root = torch.sqrt(square, out=self._space("root", len(slope))).add_(EPSILON)
-            weight.addcdiv_(slope, root, value=-lr)
+        square = self._squares[name][rounds]
+        square.mul_(DECAY).addcmul_(gradient, gradient, value=1 - DECAY)
+        root = torch.sqrt(square, out=self._space("root", *square.shape)).add_(EPSILON)
+        self.weights[name][rounds].addcdiv_(gradient, root, value=-lr)
 
     def _space(self, name: str, *shape: int) -> Tensor:
         """A buffer that is reused at every step, because allocating new pages costs more than
@@ -218,7 +202,7 @@ class LSTMStack:
             torch.mul(i[t], g[t], out=c)
             if t:
                 c.addcmul_(f[t], memory[t - 1])
-            _tanh(torch.mul(c, 2, out=b).sigmoid_(), self._minus_one)
+            torch.tanh(c, out=b)
             torch.mul(o[t], b, out=h)
         return states
 
@@ -248,30 +232,15 @@ class LSTMStack:
 
         back = self.weights["recurrent"].mT
         memory_pull = self._space("memory pull", R, H, B).zero_()
-        # All views are made first, because making one costs as much as its arithmetic.
-        ifg, by_ifg = (t.unflatten(d, (4, H)).narrow(d, 0, 3) for t, d in ((out, 1), (slopes, 2)))
-        steps = zip(
-            pull,
-            by_memory,
-            by_ifg,
-            by_o,
-            f,
-            out.unbind(2),
-            ifg.unbind(3),
-            out[:, 3 * H :].unbind(2),
-            strict=True,
-        )
-        later = None
-        for here, slope, slope_ifg, slope_o, forget, errors, errors_ifg, errors_o in reversed(
-            list(steps)
-        ):
-            if later is not None:
-                here.baddbmm_(back, later)
-            memory_pull.addcmul_(here, slope)
-            torch.mul(memory_pull[:, None], slope_ifg, out=errors_ifg)
-            torch.mul(here, slope_o, out=errors_o)
-            memory_pull.mul_(forget)
-            later = errors
+        ifg = out.unflatten(1, (4, H))[:, :3]
+        by_ifg = slopes.unflatten(2, (4, H))[:, :, :3]
+        for t in reversed(range(T)):
+            if t < T - 1:
+                pull[t].baddbmm_(back, out[:, :, t + 1])
+            memory_pull.addcmul_(pull[t], by_memory[t])
+            torch.mul(memory_pull[:, None], by_ifg[t], out=ifg[:, :, :, t])
+            torch.mul(pull[t], by_o[t], out=out[:, 3 * H :, t])
+            memory_pull.mul_(f[t])
         before = self._space("before", R, H, T, B)
         before[:, :, 0] = 0
         before[:, :, 1:] = states[:-1].permute(1, 2, 0, 3)
@@ -279,9 +248,9 @@ class LSTMStack:
 
     def squash(self, gate: Tensor) -> None:
         """σ for i, f and o, tanh for g: `R 4H B`, in place."""
-        g = gate[:, 2 * HIDDEN : 3 * HIDDEN].mul_(2)
-        gate.sigmoid_()
-        _tanh(g, self._minus_one)
+        gate[:, : 2 * HIDDEN].sigmoid_()
+        gate[:, 2 * HIDDEN : 3 * HIDDEN].tanh_()
+        gate[:, 3 * HIDDEN :].sigmoid_()
 
     def squash_backward(self, pull: Tensor, gate: Tensor, out: Tensor) -> None:
         """Gradient of the argument of σ, from that of its value `gate`."""
@@ -306,13 +275,6 @@ class KerasLSTMStack(LSTMStack):
     def squash_backward(self, pull: Tensor, gate: Tensor, out: Tensor) -> None:
         """.2 where the gate is neither closed nor open."""
         torch.mul(pull, _hard_slope(gate), out=out)
-
-
-def _tanh(sigmoids: Tensor, minus_one: Tensor) -> Tensor:
-    """tanh x = 2 σ(2x) - 1, in place, from σ(2x): four times as fast as `tanh`, and exact to
-    rounding.
-    """
-    return torch.add(minus_one, sigmoids, alpha=2, out=sigmoids)
 
 
 def _hard_sigmoid(x: Tensor) -> Tensor:

@@ -175,8 +175,7 @@ def test_gradients_are_those_of_autograd(model):
     kind = STACKS[model]
     chances = [torch.Generator().manual_seed(r) for r in range(3)]
     moving = (features != 0).flatten(0, 1).any(0).nonzero()[:, 0]
-    none = torch.empty(0, dtype=torch.int64)
-    stack = kind(chances, T, D, K, moving, none, features.new_empty(0))
+    stack = kind(chances, T, D, K, moving, features.new_empty(0))
     arranged = features.transpose(0, 1)[:, :, moving]
     end = behind(len(moving)).to(arranged).expand(*arranged.shape[:2], -1)
     batch = torch.cat((arranged, end), 2)
