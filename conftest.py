@@ -4,6 +4,8 @@ import os
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # before anything imports onnxruntime
 
@@ -83,6 +85,25 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip("no real data here: set ONLOOKER_DATA to a folder with mnist/ and clips/")
     return folder
+
+
+@pytest.fixture
+def count_items(monkeypatch: pytest.MonkeyPatch) -> Callable[[ModuleType, str], list[Any]]:
+    """Notes what a function of a module yields, from now on, in the list that it returns."""
+
+    def note(module: ModuleType, name: str) -> list[Any]:
+        items: list[Any] = []
+        original = getattr(module, name)
+
+        def noted(*arguments: Any) -> Iterator[Any]:
+            for item in original(*arguments):
+                items.append(item)
+                yield item
+
+        monkeypatch.setattr(module, name, noted)
+        return items
+
+    return note
 
 
 @pytest.fixture

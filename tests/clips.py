@@ -3,7 +3,7 @@ frames were read.
 """
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from av.video.frame import VideoFrame
 from numpy.typing import NDArray
+from PIL import Image
 
 from onlooker.base.records import Clip
 from onlooker.data.folder import read_folder
@@ -65,6 +66,19 @@ def painted_number(frame: NDArray[np.uint8]) -> int:
     return sum(int(row[(2 * bit + 1) * width // (2 * BITS)] > 127) << bit for bit in range(BITS))
 
 
+def painted_numbers(frames: Iterable[NDArray[np.uint8]]) -> list[int]:
+    """The number of each frame."""
+    return [painted_number(frame) for frame in frames]
+
+
+def make_images(folder: Path, names: Iterable[str]) -> Path:
+    """Write painted frames as images of these names, numbered from 0, into a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, name in enumerate(names):
+        Image.fromarray(paint(number)).save(folder / name)
+    return folder
+
+
 def make_clip(
     path: Path,
     frames: int = 20,
@@ -76,6 +90,7 @@ def make_clip(
     pix_fmt: str | None = None,
     options: dict[str, str] | None = None,
     audio: bool = False,
+    container_options: dict[str, str] | None = None,
 ) -> Path:
     """Write a video of painted frames.
 
@@ -90,10 +105,11 @@ def make_clip(
         pix_fmt: FFmpeg's name of the pixel format in the file.
         options: of the encoder, such as {"g": "5"}.
         audio: add a second of silence.
+        container_options: of the container, such as those that encrypt it.
     """
     codec = codec or CODECS[path.suffix]
     rate = Fraction(fps).limit_denominator(1000)
-    with av.open(str(path), "w") as container:
+    with av.open(str(path), "w", container_options=container_options or {}) as container:
         stream = container.add_stream(codec, rate=rate, options=options or {})
         stream.width, stream.height = size
         stream.pix_fmt = pix_fmt or FORMATS.get(codec, "yuv420p")
@@ -116,6 +132,26 @@ def make_clip(
         if sound is not None:
             _silence(container, sound)
     return path
+
+
+def remux(
+    source: Path,
+    target: Path,
+    packets: slice = slice(None),
+    earlier: float = 0.0,
+    options: dict[str, str] | None = None,
+) -> Path:
+    """Copy packets of a video, without decoding them, to times that are some seconds earlier."""
+    with av.open(str(source)) as given, av.open(str(target), "w", options=options or {}) as out:
+        video = given.streams.video[0]
+        copy = out.add_stream_from_template(video)
+        for packet in [packet for packet in given.demux(video) if packet.size][packets]:
+            shift = round(earlier / packet.time_base)
+            packet.pts -= shift
+            packet.dts -= shift
+            packet.stream = copy
+            out.mux(packet)
+    return target
 
 
 def make_sound(path: Path) -> Path:
