@@ -7,16 +7,15 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import clips
 import numpy as np
 import pytest
-from attacks.images import sequence
+from clips import Make, make_images, painted_numbers
 from commands import call
 
 from onlooker.base.config import DataConfig
@@ -27,8 +26,6 @@ from onlooker.video import safe
 from onlooker.video.flow import read_flow
 from onlooker.video.reader import VideoReader, read
 from onlooker.video.sampling import Timing, equally_spaced
-
-Make = Callable[..., Path]
 
 
 @pytest.fixture(autouse=True)
@@ -45,6 +42,20 @@ def plain(path: Path) -> VideoReader:
         return VideoReader(path)
 
 
+def contents(reader: VideoReader) -> list[object]:
+    """All that a reader says of frames."""
+    answers: list[object] = [reader.size, reader.times.tolist()]
+    for settings in ({}, {"size": 16}, {"shorter_side": 20}):
+        frames = reader.get([5, 0, 3, 3], **settings)
+        answers += [frames.pixels.tolist(), frames.times.tolist(), frames.indices.tolist()]
+    answers += [(index, time, clips.painted_number(pixels)) for index, time, pixels in reader]
+    for wrong in ([99], [-1], []):
+        with pytest.raises((IndexError, ValueError)) as error:
+            reader.get(wrong)
+        answers.append(repr(error.value))
+    return answers
+
+
 @pytest.mark.parametrize("name", ["a.mp4", "a.avi", "a.webm", "images"])
 def test_the_frames_are_those_of_a_reader_without_a_worker(
     make_clip: Make, tmp_path: Path, name: str
@@ -53,30 +64,11 @@ def test_the_frames_are_those_of_a_reader_without_a_worker(
         "a.avi": {"options": {"bf": "2"}},
         "a.webm": {"codec": "libvpx"},
     }.get(name, {})
-    path = sequence(tmp_path / name) if name == "images" else make_clip(name, **settings)
-    reader = VideoReader(path)
-    expected = plain(path)
-    for settings in ({}, {"size": 16}, {"shorter_side": 20}):
-        mine = reader.get([5, 0, 3, 3], **settings)
-        theirs = expected.get([5, 0, 3, 3], **settings)
-        assert (mine.pixels == theirs.pixels).all()
-        assert (mine.times == theirs.times).all()
-        assert (mine.indices == theirs.indices).all()
-    assert (read(path, 4).pixels == expected.get(read(path, 4).indices).pixels).all()
-    assert VideoReader(path).size == reader.size == expected.size
-    assert (reader.times == expected.times).all()
-    every = [
-        (index, time, clips.painted_number(pixels)) for index, time, pixels in VideoReader(path)
-    ]
-    assert every == [
-        (index, time, clips.painted_number(pixels)) for index, time, pixels in plain(path)
-    ]
-    for wrong, kind in (([99], IndexError), ([-1], IndexError), ([], ValueError)):
-        with pytest.raises(kind) as error:
-            reader.get(wrong)
-        with pytest.raises(kind) as same:
-            expected.get(wrong)
-        assert str(error.value) == str(same.value)
+    if name == "images":
+        path = make_images(tmp_path / name, (f"{number}.png" for number in range(6)))
+    else:
+        path = make_clip(name, **settings)
+    assert contents(VideoReader(path)) == contents(plain(path))
     assert len(_children()) == 1  # one process for all of this
 
 
@@ -89,8 +81,7 @@ def test_flow_and_files_that_cannot_be_read(make_clip: Make, tmp_path: Path) -> 
             read(wrong)
         with pytest.raises(ClipError) as same:
             plain(wrong).get([0])
-        assert str(error.value) == str(same.value)
-        assert error.value.path == wrong
+        assert (str(error.value), error.value.path) == (str(same.value), wrong)
 
 
 def test_frames_are_sampled_again_if_the_count_was_wrong(make_clip: Make) -> None:
@@ -98,8 +89,12 @@ def test_frames_are_sampled_again_if_the_count_was_wrong(make_clip: Make) -> Non
     # as a file says whose packets cannot all be decoded
     reader._video.timing = Timing(np.arange(30.0), 30.0)
     frames = reader.get(lambda total: np.array([total - 1]))
-    assert frames.indices.tolist() == [19]
-    assert clips.painted_number(frames.pixels[0]) == 19
+    assert frames.indices.tolist() == painted_numbers(frames.pixels) == [19]
+
+
+LIMITS = (
+    "at most 2 GiB, and 60 s and 10 s per MB, are allowed; remove it, or read it without --safe"
+)
 
 
 def endless(path: Path, frames: int = 24) -> Path:
@@ -116,20 +111,18 @@ def test_too_much_time_or_memory_is_an_error(
 ) -> None:
     path = endless(tmp_path / "endless.gif")
     good = make_clip("good.mp4")
-    limits = r"at most 2 GiB, and 60 s and 10 s per MB, are allowed; remove it, or read it without --safe if you trust"
     assert len(read(good, 4)) == 4
-    with pytest.raises(
-        ClipError, match=rf"endless\.gif: cannot be decoded \(.*allocate.*\); {limits}"
-    ):
+    message = rf"endless\.gif: cannot be decoded \(.*allocate.*\); {LIMITS}"
+    with pytest.raises(ClipError, match=message):
         VideoReader(path).get(range(12))
     assert len(read(good, 4)) == 4
-    # less than one frame takes, so that the memory cannot run out first
-    monkeypatch.setattr(safe, "SECONDS", 0.01)
-    monkeypatch.setattr(safe, "SECONDS_PER_MB", 0.0)
-    with pytest.raises(ClipError, match=rf"endless\.gif: decoding took more than \d+ s; {limits}"):
-        VideoReader(path).get(range(24), size=16)
-    monkeypatch.undo()
-    monkeypatch.setenv(safe.VARIABLE, "1")
+    with monkeypatch.context() as patch:
+        # less than one frame takes, so that the memory cannot run out first
+        patch.setattr(safe, "SECONDS", 0.01)
+        patch.setattr(safe, "SECONDS_PER_MB", 0.0)
+        message = rf"endless\.gif: decoding took more than \d+ s; {LIMITS}"
+        with pytest.raises(ClipError, match=message):
+            VideoReader(path).get(range(24), size=16)
     assert len(read(good, 4)) == 4
 
 
@@ -165,17 +158,14 @@ def test_invalid_answers_of_a_worker_are_errors_of_the_clip(
     make_clip: Make, monkeypatch: pytest.MonkeyPatch, said: list[bytes]
 ) -> None:
     path = make_clip("a.mp4")
-    start = subprocess.Popen
     program = "from multiprocessing.connection import Connection as C; c = C({0}); [c.send_bytes(each) for each in {1}]"
+    start = subprocess.Popen
 
     def lying(_: object, pass_fds: list[int], **settings: Any) -> "subprocess.Popen[bytes]":
-        return start(
-            [sys.executable, "-c", program.format(*pass_fds, said)], pass_fds=pass_fds, **settings
-        )
+        words = [sys.executable, "-c", program.format(*pass_fds, said)]
+        return start(words, pass_fds=pass_fds, **settings)
 
-    monkeypatch.setattr(
-        safe, "subprocess", SimpleNamespace(Popen=lying, DEVNULL=subprocess.DEVNULL)
-    )
+    monkeypatch.setattr(safe.subprocess, "Popen", lying)
     with pytest.raises(ClipError, match=r"a\.mp4: the decoder ended with status"):
         read(path, 4)
 
@@ -184,9 +174,8 @@ def test_commands_decode_safely_when_asked(
     make_clip: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = DataConfig(frames=4, size=16, channels=1, normalization="half")
-    Recognizer(create_model("convnet", 2, in_channels=1, size=16), ("a", "b"), data).save(
-        tmp_path / "run"
-    )
+    net = create_model("convnet", 2, in_channels=1, size=16)
+    Recognizer(net, ("a", "b"), data).save(tmp_path / "run")
     good = [make_clip("1.mp4"), make_clip("2.mp4")]
     out = tmp_path / "out.json"
     monkeypatch.setenv(safe.VARIABLE, "0")
