@@ -7,9 +7,11 @@ import random
 import re
 import resource
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from threading import Condition
+from types import ModuleType
+from typing import Any
 from unittest.mock import Mock
 
 import clips
@@ -18,6 +20,7 @@ from attacks.case import Material
 from attacks.hostile import TABLES, build, fragments, one_byte_packets, parse, with_table
 from attacks.images import COUNT, page_at_zeros, sequence
 from attacks.videos import tagged
+from clips import Make, painted_numbers
 from PIL import Image
 
 from onlooker.base.config import StreamConfig
@@ -26,21 +29,12 @@ from onlooker.stream import sources as stream
 from onlooker.video import decode
 from onlooker.video.reader import VideoReader, read
 
-Make = Callable[..., Path]
-
 
 @pytest.mark.parametrize("matrix", range(3, 19))
 def test_clips_of_every_color_matrix_are_read(tmp_path: Path, matrix: int) -> None:
     path = tagged(tmp_path / "tagged.mkv", matrix, frames=6)
-    assert [clips.painted_number(frame) for frame in read(path, 6).pixels] == list(range(6))
-    assert [clips.painted_number(frame) for _, _, frame in VideoReader(path)] == list(range(6))
-
-
-class Refusing:
-    """A frame that cannot be converted, as in FFmpeg."""
-
-    def reformat(self, *_: object, **__: object) -> None:
-        raise OSError(95, "Operation not supported")
+    assert painted_numbers(read(path, 6).pixels) == list(range(6))
+    assert painted_numbers(frame for _, _, frame in VideoReader(path)) == list(range(6))
 
 
 @pytest.mark.parametrize(
@@ -50,14 +44,13 @@ def test_any_error_of_a_source_names_it(
     make_clip: Make, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     monkeypatch.setattr(stream.VideoReader, "__iter__", Mock(side_effect=error))
-    path = make_clip("a.mp4")
-    source = stream.Source(path, StreamConfig(), condition := Condition())
+    condition = Condition()
+    source = stream.Source(make_clip("a.mp4"), StreamConfig(), condition)
     source.start()
     with condition:
         condition.wait_for(lambda: source.ready, timeout=10)
-    with pytest.raises(
-        ClipError, match=rf"a\.mp4: {str(error) or 'MemoryError'}; check what it sends"
-    ):
+    message = rf"a\.mp4: {str(error) or 'MemoryError'}; check what it sends"
+    with pytest.raises(ClipError, match=message):
         source.poll()
     assert source.finished
 
@@ -67,17 +60,9 @@ def test_a_disk_that_fails_is_an_error_of_the_file(
 ) -> None:
     path = make_clip("a.mp4")
     monkeypatch.setattr(decode, "read_packets", Mock(side_effect=OSError(5, "Input/output error")))
-    with pytest.raises(
-        ClipError, match=r"a\.mp4: cannot be decoded \(input/output error\); encode it again"
-    ):
-        list(iter(VideoReader(path)))
-
-
-def damaged_sequence(folder: Path, suffix: str, write: Callable[[Path], object]) -> Path:
-    folder = sequence(folder / "images", suffix)
-    (folder / f"0003{suffix}").unlink()
-    write(folder / f"0003{suffix}")
-    return folder
+    message = r"a\.mp4: cannot be decoded \(input/output error\); encode it again"
+    with pytest.raises(ClipError, match=message):
+        list(VideoReader(path))
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # of Pillow
@@ -117,7 +102,9 @@ def test_a_rotated_jpeg_with_damaged_tags_is_an_error_with_its_name(
 def test_a_file_that_is_not_an_image_is_an_immediate_error(
     tmp_path: Path, suffix: str, write: Callable[[Path], object], found: str
 ) -> None:
-    folder = damaged_sequence(tmp_path, suffix, write)
+    folder = sequence(tmp_path / "images", suffix)
+    (folder / f"0003{suffix}").unlink()
+    write(folder / f"0003{suffix}")
     with pytest.raises(ClipError) as error:
         read(folder, COUNT)
     assert error.value.found == found
@@ -139,22 +126,19 @@ CLAIMS = {
 def test_files_that_claim_millions_of_samples_take_little_memory(
     make_clip: Make, tmp_path: Path, name: str
 ) -> None:
-    (tmp_path / "whole").mkdir()
     make_clip("whole/clip.mp4", frames=24, options={"g": "8"})
     path = CLAIMS[name](Material(tmp_path), tmp_path, random.Random(0)).path
     error, peak = in_a_process(path)
     assert peak < 100
+    message = (
+        rf"[\d,]+ samples claimed in {path.stat().st_size:,} bytes; at most one per byte and "
+        "10,000,000 in all are read; cut it into parts, or remove it if its tables are damaged"
+    )
     if "one byte" in name:
-        assert (
-            error
-            == f"{path}: no frame could be decoded; encode it again (ffmpeg -i IN OUT.mp4), or remove it"
+        message = (
+            r"no frame could be decoded; encode it again \(ffmpeg -i IN OUT.mp4\), or remove it"
         )
-    else:
-        found = rf"[\d,]+ samples claimed in {path.stat().st_size:,} bytes"
-        limit = "at most one per byte and 10,000,000 in all are read; cut it into parts, or remove it if"
-        assert re.fullmatch(
-            f"{re.escape(str(path))}: {found}; {limit} its tables are damaged", error
-        )
+    assert re.fullmatch(f"{re.escape(str(path))}: {message}", error)
 
 
 def in_a_process(path: Path) -> tuple[str, float]:
@@ -178,35 +162,27 @@ def _measure(path: Path, results: "multiprocessing.SimpleQueue[tuple[str, float]
     results.put((error, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1000))
 
 
-def test_the_limit_of_samples_is_not_for_uncompressed_sound(
-    make_clip: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_limit_of_samples_is_not_for_uncompressed_sound(make_clip: Make) -> None:
     path = make_clip("a.mov", audio=True)
     boxes = parse(path.read_bytes())
-    sound = [*([(b"hdlr", bytes(8) + b"soun")]), (b"stts", struct.pack(">IIII", 0, 1, 10**9, 1))]
+    sound = [(b"hdlr", bytes(8) + b"soun"), (b"stts", struct.pack(">IIII", 0, 1, 10**9, 1))]
     path.write_bytes(build([*boxes, *sound, (b"stsz", struct.pack(">III", 0, 1, 10**9))]))
     assert len(read(path, 20)) == 20
 
 
 def test_decoding_of_a_file_of_broken_packets_ends(
-    make_clip: Make, monkeypatch: pytest.MonkeyPatch
+    make_clip: Make,
+    monkeypatch: pytest.MonkeyPatch,
+    count_items: Callable[[ModuleType, str], list[Any]],
 ) -> None:
     path = make_clip("a.mp4", options={"g": "5", "bf": "0"})
-    data = path.read_bytes()
-    at = data.find(b"mdat") + 4
-    path.write_bytes(
-        data[:at] + bytes(len(data[at : data.find(b"moov") - 4])) + data[data.find(b"moov") - 4 :]
-    )
+    data = bytearray(path.read_bytes())
+    start = data.find(b"mdat") + 4
+    stop = data.find(b"moov") - 4
+    data[start:stop] = bytes(stop - start)
+    path.write_bytes(data)
     monkeypatch.setattr(decode, "MAX_BROKEN", 3)
-    asked = []
-
-    def counted(*arguments: object) -> Iterator[object]:
-        for packet in read_packets(*arguments):
-            asked.append(packet)
-            yield packet
-
-    read_packets = decode.read_packets
-    monkeypatch.setattr(decode, "read_packets", counted)
+    packets = count_items(decode, "read_packets")
     with pytest.raises(ClipError, match="no frame could be decoded"):
-        list(iter(VideoReader(path)))
-    assert len(asked) == 3
+        list(VideoReader(path))
+    assert len(packets) == 3

@@ -1,6 +1,5 @@
 """Folders of numbered images as clips."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -8,6 +7,7 @@ import clips
 import cv2
 import numpy as np
 import pytest
+from clips import make_images, painted_numbers
 from PIL import EpsImagePlugin, Image
 
 from onlooker.base.records import ClipError
@@ -17,22 +17,22 @@ from onlooker.video.reader import VideoReader, is_video, read
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    for number in range(1, 13):
-        Image.fromarray(clips.paint(number)).save(tmp_path / f"frame_{number}.png")
+    make_images(tmp_path, ["cover.png", *(f"frame_{number}.png" for number in range(1, 13))])
     (tmp_path / "recordings.csv").write_text("not a picture")
-    Image.fromarray(clips.paint(500)).save(tmp_path / "cover.png")
     return tmp_path
 
 
 def test_natural_order_and_exact_pixels(folder: Path) -> None:
     assert is_video(folder)
     frames = read(folder, 12)
-    assert (frames.pixels == np.stack([clips.paint(number) for number in range(1, 13)])).all()
+    np.testing.assert_array_equal(frames.pixels, [clips.paint(n) for n in range(1, 13)])
     assert frames.indices.tolist() == list(range(12))
     assert frames.times == pytest.approx(np.arange(12) / 25)
-    assert [
-        (index, clips.painted_number(pixels)) for index, _, pixels in VideoReader(folder)
-    ] == list(zip(range(12), range(1, 13), strict=True))
+    numbers, _, pixels = zip(*VideoReader(folder), strict=True)
+    assert numbers == tuple(range(12))
+    assert painted_numbers(pixels) == list(range(1, 13))
+    assert read(folder, 3).indices.tolist() == [2, 6, 10]
+    assert read(folder, 15).indices.tolist() == [*range(12), 11, 11, 11]
 
 
 @pytest.mark.parametrize(
@@ -47,14 +47,11 @@ def test_natural_order_and_exact_pixels(folder: Path) -> None:
 )
 @pytest.mark.parametrize("above", [0, 2])
 def test_a_file_says_the_frame_rate(tmp_path: Path, text: str, rate: float, above: int) -> None:
-    clip = tmp_path.joinpath(*"ab"[:above])
-    clip.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(clips.paint(1)).save(clip / "1.png")
-    Image.fromarray(clips.paint(1)).save(clip / "2.png")
+    clip = make_images(tmp_path.joinpath(*"ab"[:above]), ["1.png", "2.png"])
     (tmp_path / "frame_rate.txt").write_text(text)
     reader = VideoReader(clip)
-    assert reader.times[:2] == pytest.approx([0, 1 / rate])
-    assert [seconds for _, seconds, _ in reader][:2] == pytest.approx([0, 1 / rate])
+    assert reader.times == pytest.approx([0, 1 / rate])
+    assert [seconds for _, seconds, _ in reader] == pytest.approx([0, 1 / rate])
     assert not reader.timing.assumes_rate
 
 
@@ -66,27 +63,25 @@ def test_an_unknown_frame_rate_is_said(folder: Path, monkeypatch: pytest.MonkeyP
     (folder / "frame_rate.txt").write_text("12")
     assert VideoReader(f"{folder}#t=0,0.5").get([2]).times == pytest.approx([2 / 12])
     (folder / "frame_rate.txt").write_text("fast")
-    with pytest.raises(
-        ClipError,
-        match=r"frame_rate\.txt says 'fast'; write frames per second into it, such as 12.5",
-    ):
+    message = r"frame_rate\.txt says 'fast'; write frames per second into it, such as 12.5"
+    with pytest.raises(ClipError, match=message):
         read(folder, 1)
 
 
-def test_equally_spaced_and_padded(folder: Path) -> None:
-    assert read(folder, 3).indices.tolist() == [2, 6, 10]
-    assert read(folder, 15).indices.tolist() == [*range(12), 11, 11, 11]
+def refused(folder: Path, message: str) -> None:
+    """Whether reading all images of a folder, and each after the other, is this error."""
+    for reading in (lambda: read(folder, 12), lambda: list(VideoReader(folder))):
+        with pytest.raises(ClipError, match=message) as error:
+            reading()
+        assert error.value.path == folder  # by which clips that are left out are known
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5])
 def test_an_unreadable_image_is_an_error(folder: Path, share: float) -> None:
     whole = (folder / "frame_7.png").read_bytes()
     (folder / "frame_7.png").write_bytes(whole[: int(share * len(whole))])
-    said = r"frame_7\.png cannot be read as an image \(JPEG, PNG, BMP, TIFF\); save it again, or remove it"
-    for reading in (lambda: read(folder, 12), lambda: list(iter(VideoReader(folder)))):
-        with pytest.raises(ClipError, match=said) as found:
-            reading()
-        assert found.value.path == folder  # by which clips that are left out are known
+    message = r"frame_7\.png cannot be read as an image \(JPEG, PNG, BMP, TIFF\); save it again, or remove it"
+    refused(folder, message)
     assert len(read(folder, 4)) == 4  # which does not look at it
     (folder / "frame_7.png").unlink()
     assert len(read(folder, 11)) == 11
@@ -94,29 +89,15 @@ def test_an_unreadable_image_is_an_error(folder: Path, share: float) -> None:
 
 def test_images_of_several_sizes_are_an_error(folder: Path) -> None:
     Image.fromarray(clips.paint(5, (128, 96))).save(folder / "frame_5.png")
-    said = r"frame_5\.png has 128x96 pixels, and frame_1\.png 64x48; all images of a clip need one size: scale"
-    for reading in (lambda: read(folder, 12), lambda: list(iter(VideoReader(folder)))):
-        with pytest.raises(ClipError, match=said) as found:
-            reading()
-        assert found.value.path == folder
-
-
-def test_gray_and_rotated_images_become_upright_rgb(tmp_path: Path) -> None:
-    gray = clips.paint(9)[..., 0]
-    turned = Image.fromarray(np.rot90(gray, 1))
-    exif = turned.getexif()
-    exif[0x0112] = 6  # to be shown turned clockwise by 90 degrees
-    turned.save(tmp_path / "1.png", exif=exif)
-    pixels = read(tmp_path, 1).pixels
-    assert (pixels == gray[None, :, :, None]).all()
+    refused(folder, r"frame_5\.png has 128x96 pixels, and frame_1\.png 64x48; all images of a clip")
 
 
 @pytest.mark.parametrize("suffix", ["png", "tif", "TIFF"])
 def test_sixteen_bits_are_scaled_to_eight_by_the_range_of_their_type(
     tmp_path: Path, suffix: str
 ) -> None:
-    gray = clips.paint(9)[..., 0].astype(np.uint16)
-    gray = np.minimum(gray, 200)  # the brightest pixel is not white, and does not become it
+    # the brightest pixel is not white, and does not become it
+    gray = np.minimum(clips.paint(9)[..., 0], 200).astype(np.uint16)
     Image.fromarray(gray * 257).save(tmp_path / f"1.{suffix}")
     assert (read(tmp_path, 1).pixels == gray[None, :, :, None]).all()
 
@@ -140,35 +121,25 @@ def test_color_of_sixteen_bits_and_transparency(tmp_path: Path) -> None:
 def test_a_file_is_never_passed_to_another_program(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    called = []
-    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *given, **named: called.append(given))
+    ghostscript = Mock()
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", ghostscript)
     (tmp_path / "0001.jpg").write_bytes(
         b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\nshowpage\n"
     )
-    with pytest.raises(
-        ClipError, match=r"0001\.jpg cannot be read as an image \(JPEG, PNG, BMP, TIFF\); save it"
-    ):
+    message = r"0001\.jpg cannot be read as an image \(JPEG, PNG, BMP, TIFF\); save it"
+    with pytest.raises(ClipError, match=message):
         read(tmp_path, 1)
-    assert not called
+    assert not ghostscript.called
 
 
 def test_a_folder_that_cannot_be_read_is_a_clip_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # root, who may run the tests, may read every folder
-    refused = PermissionError(13, "Permission denied")
-    monkeypatch.setattr(Path, "iterdir", Mock(side_effect=refused))
-    with pytest.raises(
-        ClipError, match=r"cannot be read \(permission denied\); check the path, its permissions"
-    ):
+    monkeypatch.setattr(Path, "iterdir", Mock(side_effect=PermissionError(13, "Permission denied")))
+    message = r"cannot be read \(permission denied\); check the path, its permissions"
+    with pytest.raises(ClipError, match=message):
         ImageSequence(tmp_path).images  # noqa: B018
-
-
-def _save(folder: Path, names: Sequence[str]) -> Path:
-    folder.mkdir(exist_ok=True)
-    for number, name in enumerate(names):
-        Image.fromarray(clips.paint(number)).save(folder / name)
-    return folder
 
 
 @pytest.mark.parametrize(
@@ -200,7 +171,7 @@ def _save(folder: Path, names: Sequence[str]) -> Path:
 def test_images_are_in_the_natural_order_of_their_whole_names(
     tmp_path: Path, names: list[str]
 ) -> None:
-    assert [path.name for path in find_images(_save(tmp_path, names))] == names
+    assert [path.name for path in find_images(make_images(tmp_path, names))] == names
     assert not left_out_images(tmp_path)
 
 
@@ -221,11 +192,10 @@ def test_images_are_in_the_natural_order_of_their_whole_names(
 def test_several_series_in_a_folder_are_refused_by_name(
     tmp_path: Path, patterns: list[str], series: str
 ) -> None:
-    _save(tmp_path, [pattern.format(number) for number in range(3) for pattern in patterns])
+    make_images(tmp_path, [pattern.format(number) for number in range(3) for pattern in patterns])
     assert is_video(tmp_path)  # which says why it cannot be read
-    with pytest.raises(
-        ClipError, match=rf"images of 2 series: {series}; give each series a folder of its own"
-    ):
+    message = rf"images of 2 series: {series}; give each series a folder of its own"
+    with pytest.raises(ClipError, match=message):
         read(tmp_path, 1)
 
 
@@ -235,8 +205,8 @@ def test_flow_depth_copies_and_single_images_are_left_out_of_the_scene(tmp_path:
         name.replace("img", kind) for name in images for kind in ("flow_x", "flow_y", "depth")
     ]
     others += ["img_00002 (1).png", "cover.png", "title2.png"]
-    _save(tmp_path, [*images, *others])
-    assert [clips.painted_number(pixels) for _, _, pixels in VideoReader(tmp_path)] == [0, 1, 2, 3]
+    make_images(tmp_path, [*images, *others])
+    assert painted_numbers(pixels for _, _, pixels in VideoReader(tmp_path)) == [0, 1, 2, 3]
     assert {path.name for path in left_out_images(tmp_path)} == {*others}
 
 

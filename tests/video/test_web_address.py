@@ -1,36 +1,18 @@
 """Web addresses lead nowhere else: neither by redirects nor by playlists."""
 
-import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Condition, Thread
 
-import av
-import numpy as np
 import pytest
+from senders import transport_stream
 
 from onlooker.base.config import StreamConfig
 from onlooker.base.records import ClipError
 from onlooker.stream.sources import Source
 
 FRAMES = 12
-
-
-def segment() -> bytes:
-    file = io.BytesIO()
-    with av.open(file, "w", format="mpegts") as container:
-        stream = container.add_stream("mpeg2video", rate=25)
-        stream.width = 64
-        stream.height = 48
-        stream.pix_fmt = "yuv420p"
-        for t in range(FRAMES):
-            frame = av.VideoFrame.from_ndarray(
-                np.full((48, 64, 3), 10 * t, np.uint8), format="rgb24"
-            )
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode())
-    return file.getvalue()
 
 
 @contextmanager
@@ -40,15 +22,13 @@ def server(pages: dict[str, bytes | str]) -> Iterator[int]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             page = pages[self.path]
-            if isinstance(page, str):
-                self.send_response(302)
-                self.send_header("Location", page)
-                self.end_headers()
-            else:
-                self.send_response(200)
-                self.send_header("Content-Length", str(len(page)))
-                self.end_headers()
-                self.wfile.write(page)
+            moved = isinstance(page, str)
+            self.send_response(302 if moved else 200)
+            self.send_header(
+                "Location" if moved else "Content-Length", page if moved else len(page)
+            )
+            self.end_headers()
+            self.wfile.write(b"" if moved else page)
 
         def log_message(self, format: str, *args: object) -> None:
             pass
@@ -61,7 +41,7 @@ def server(pages: dict[str, bytes | str]) -> Iterator[int]:
 
 @pytest.fixture(scope="module")
 def addresses() -> Iterator[dict[str, str]]:
-    pages: dict[str, bytes | str] = {"/video.ts": segment()}
+    pages: dict[str, bytes | str] = {"/video.ts": transport_stream(FRAMES)}
     with server(pages) as port:
         target = f"http://127.0.0.1:{port}/video.ts"
         pages["/redirect"] = target
@@ -91,7 +71,6 @@ def test_a_file_on_a_server_is_read(addresses):
 
 @pytest.mark.parametrize("path", ["/redirect", "/list.m3u8"])
 def test_redirects_and_playlists_are_not_followed(addresses, path):
-    with pytest.raises(
-        ClipError, match=r"cannot be opened .* redirects and playlists are not followed: ffmpeg"
-    ):
+    message = r"cannot be opened .* redirects and playlists are not followed: ffmpeg"
+    with pytest.raises(ClipError, match=message):
         count_frames(addresses[path])
