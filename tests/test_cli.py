@@ -210,36 +210,6 @@ def test_predicting_one_clip(trained: Trained, squares: Path, tmp_path: Path) ->
     assert len(painted.all_frames(drawn)[0]) == 12
 
 
-def test_broken_clips_are_named_and_others_predicted(
-    trained: Trained, squares: Path, tmp_path: Path
-) -> None:
-    broken = tmp_path / "broken.mp4"
-    broken.write_bytes(b"")
-    good = [squares / way / "00.mp4" for way in moving_squares.WAYS]
-    result = call(
-        "predict",
-        trained[0],
-        *good,
-        broken,
-        "--out",
-        tmp_path / "seen",
-        "--json",
-        tmp_path / "a.json",
-        ok=False,
-    )
-    assert result.exit_code == 1
-    assert f"error: {broken}: zero bytes; copy or record it again, or remove it" in result.stderr
-    lines = (tmp_path / "a.json").read_text(encoding="utf-8").splitlines()
-    assert [json.loads(line)["path"] for line in lines] == [str(path) for path in good]
-    # All are called 00.mp4, and none is drawn over another.
-    files = {
-        f"{way}-00{end}"
-        for way in moving_squares.WAYS
-        for end in (".mp4", ".json", "-segments.json")
-    }
-    assert {path.name for path in (tmp_path / "seen").iterdir()} == files
-
-
 def test_a_run_is_not_overwritten_but_can_continue(
     trained: Trained, squares: Path, tmp_path: Path
 ) -> None:

@@ -126,15 +126,21 @@ def test_a_recording_is_told_from_the_clips_of_the_training(
     assert capsys.readouterr().err == ""
 
 
-def test_clips_have_distinct_names(tmp_path: Path) -> None:
-    names = ("b.mp4", "x/c.mp4", "y/C.mp4", "y/c.avi")
-    expected = [["b"], ["b", "c"], ["b", "x-c", "y-C"], ["0-b", "1-x-c", "2-y-C", "3-y-c"]]
-    for count, of_count in enumerate(expected, 1):
-        assert distinct_names([tmp_path / name for name in names[:count]]) == of_count
-    same = [tmp_path / "a" / "b.mp4", tmp_path / "a-b.mp4", tmp_path / "A" / "B.mp4"]
-    assert distinct_names(same) == ["0-a-b", "1-a-b", "2-A-B"]
-    with pytest.raises(ValueError, match=r"b.mp4: given twice; give each clip once"):
-        distinct_names([tmp_path / "b.mp4", tmp_path / "x" / ".." / "b.mp4"])
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["b.mp4"], ["b"]),
+        (["b.mp4", "x/c.mp4"], ["b", "c"]),
+        (["b.mp4", "x/c.mp4", "y/C.mp4"], ["b", "x-c", "y-C"]),
+        (["b.mp4", "x/c.mp4", "y/C.mp4", "y/c.avi"], ["0-b", "1-x-c", "2-y-C", "3-y-c"]),
+        (["a/b.mp4", "a-b.mp4", "A/B.mp4"], ["0-a-b", "1-a-b", "2-A-B"]),
+    ],
+)
+def test_clips_have_distinct_names(names: list[str], expected: list[str], tmp_path: Path) -> None:
+    paths = [tmp_path / name for name in names]
+    assert distinct_names(paths) == expected
+    with pytest.raises(ValueError, match=r"mp4: given twice; give each clip once"):
+        distinct_names([*paths, tmp_path / "x" / ".." / names[0]])
 
 
 def read_results(path: Path) -> list[dict[str, Any]]:

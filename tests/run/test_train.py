@@ -128,10 +128,6 @@ def test_a_run_can_be_moved_without_its_clips(run: Path, tmp_path: Path) -> None
     new = moving_squares.make_set(tmp_path / "new", clips=2, seed=7)
     assert load(moved).predict(new / "up" / "00.mp4").scores.shape == (4,)
     assert evaluate(moved, new)["videos"] == 8
-    with pytest.raises(
-        ClipError, match=r"not found.*; the run was trained with it; give the folder"
-    ):
-        evaluate(moved)
 
 
 def test_copies_of_training_clips_are_recognized_by_their_content(
