@@ -122,7 +122,7 @@ def measure(
     net = network(encoder, data)
     os.environ["ONLOOKER_CACHE"] = str(cache)
     clips = [Clip(path, "a") for path in paths]
-    files: Any = encoded_clips(clips, ["a"], net, data, quiet=True)[0].files
+    files: Any = encoded_clips(clips, ["a"], net, data)[0].files
     precision = "bf16" if uses_bf16() else "32"
     frames = count * data.frames
 
@@ -141,7 +141,7 @@ def measure(
 
     def from_clips() -> None:
         shutil.rmtree(cache)
-        encoded_clips(clips, ["a"], net, data, quiet=True)
+        encoded_clips(clips, ["a"], net, data)
 
     def second_epoch() -> None:
         for file in files:

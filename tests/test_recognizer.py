@@ -82,9 +82,7 @@ def test_a_temperature_divides_the_logits_of_every_frame(make_clip: Make, tmp_pa
     np.testing.assert_allclose(
         [step.scores for step in steps], [each / each.sum() for each in flat], atol=1e-6
     )
-    samples, _ = read_clips(
-        [Clip(path, "run")], CLASSES, DATA, cache=tmp_path / "cache", quiet=True
-    )
+    samples, _ = read_clips([Clip(path, "run")], CLASSES, DATA, cache=tmp_path / "cache")
     np.testing.assert_allclose(of.evaluate(samples).scores[0], seen.scores, rtol=1e-5)
 
 
@@ -111,7 +109,7 @@ def test_evaluate_equals_predicting_each_clip(make_clip: Make, tmp_path: Path) -
     clips = [
         Clip(make_clip(f"{label}/{i}.mp4", frames=5 + i), label) for i, label in enumerate(labels)
     ]
-    samples, _ = read_clips(clips, CLASSES, DATA, cache=tmp_path / "cache", quiet=True)
+    samples, _ = read_clips(clips, CLASSES, DATA, cache=tmp_path / "cache")
     error = ClipError("x.mp4", "zero bytes", "remove it")
     evaluation = of.evaluate(samples, batch=2, skipped=[error])
     assert evaluation.names == ("run/0.mp4", "clap/1.mp4", "run/2.mp4", "wave/3.mp4", "run/4.mp4")
@@ -223,9 +221,7 @@ def test_weights_and_scores_that_are_not_finite(tmp_path: Path, make_clip: Make)
         broken.predict(clip)
     with pytest.raises(ClipError, match=r"the model's scores are not finite numbers"):
         broken.watch(clip)  # before the source is opened
-    samples, _ = read_clips(
-        [Clip(clip, "run")], CLASSES, DATA, cache=tmp_path / "cache", quiet=True
-    )
+    samples, _ = read_clips([Clip(clip, "run")], CLASSES, DATA, cache=tmp_path / "cache")
     with pytest.raises(ClipError, match=r"run/clip.mp4: the model's scores are not finite numbers"):
         broken.evaluate(samples)
 

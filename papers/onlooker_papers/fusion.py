@@ -73,7 +73,7 @@ def _fuse(runs: Sequence[Path]) -> dict[str, Any]:
 
 def _evaluation(run: Path, clips: Sequence[Clip]) -> Evaluation:
     recognizer = load(run)
-    samples, _ = read_clips(clips, recognizer.classes, recognizer.data, quiet=True)
+    samples, _ = read_clips(clips, recognizer.classes, recognizer.data)
     return recognizer.evaluate(samples)
 
 

@@ -84,7 +84,7 @@ def test_a_changed_image_of_a_sequence_is_decoded_again(tmp_path: Path) -> None:
 
 def test_a_damaged_or_removed_cache_file_is_recomputed(make_clip: Make, tmp_path: Path) -> None:
     path = make_clip()
-    samples, _ = read_clips([Clip(path, "a")], ["a"], CONFIG, quiet=True, cache=tmp_path)
+    samples, _ = read_clips([Clip(path, "a")], ["a"], CONFIG, cache=tmp_path)
     ((file,),) = samples.files
     content = file.read_bytes()
     before = samples[0][0]
@@ -95,7 +95,7 @@ def test_a_damaged_or_removed_cache_file_is_recomputed(make_clip: Make, tmp_path
     assert torch.equal(samples[0][0], before)
     assert file.read_bytes() == content
     file.write_bytes(content[:-40])
-    read_clips([Clip(path, "a")], ["a"], CONFIG, quiet=True, cache=tmp_path)
+    read_clips([Clip(path, "a")], ["a"], CONFIG, cache=tmp_path)
     assert file.read_bytes() == content
     file.unlink()
     path.unlink()
@@ -112,7 +112,7 @@ def clips(make_clip: Make) -> list[Clip]:
 
 
 def test_damaged_clips_are_named_and_the_others_are_used(clips: list[Clip], tmp_path: Path) -> None:
-    samples, errors = read_clips(clips, ("a", "b"), CONFIG, quiet=True, cache=tmp_path / "cache")
+    samples, errors = read_clips(clips, ("a", "b"), CONFIG, cache=tmp_path / "cache")
     assert [error.path for error in errors] == [clips[1].path, clips[4].path]
     assert "zero bytes" in str(errors[0])
     assert samples.clips == tuple(clips[i] for i in (0, 2, 3, 5))
@@ -129,13 +129,13 @@ def test_damaged_clips_are_named_and_the_others_are_used(clips: list[Clip], tmp_
 def test_clips_beyond_the_limit_are_decoded(
     clips: list[Clip], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    expected, _ = read_clips(clips, ("a", "b"), CONFIG, quiet=True, cache=tmp_path / "large")
+    expected, _ = read_clips(clips, ("a", "b"), CONFIG, cache=tmp_path / "large")
     monkeypatch.setenv("ONLOOKER_CACHE_LIMIT", "7kB")  # two clips of 3.2 kB
     with pytest.warns(
         UserWarning,
         match=r"2 of 6 clips do not fit into the cache's limit of 7\.0 kB, .* raise ONLOOK",
     ):
-        samples, _ = read_clips(clips, ("a", "b"), CONFIG, quiet=True, cache=tmp_path / "small")
+        samples, _ = read_clips(clips, ("a", "b"), CONFIG, cache=tmp_path / "small")
     for _ in range(2):
         assert all(torch.equal(samples[i][0], expected[i][0]) for i in range(len(samples)))
         assert len(list((tmp_path / "small").glob("*.npy"))) == 2
@@ -143,9 +143,9 @@ def test_clips_beyond_the_limit_are_decoded(
 
 def test_an_error_if_no_clip_can_be_read(clips: list[Clip], tmp_path: Path) -> None:
     with pytest.raises(ClipError, match=r"none of 2 clips can be read; .*1.mp4: zero bytes"):
-        read_clips([clips[1], clips[4]], ("a", "b"), CONFIG, quiet=True, cache=tmp_path)
+        read_clips([clips[1], clips[4]], ("a", "b"), CONFIG, cache=tmp_path)
     with pytest.raises(ClipError, match=r"4.mp4: not a video file"):
-        read_clips([clips[4]], ("a", "b"), CONFIG, quiet=True, cache=tmp_path)
+        read_clips([clips[4]], ("a", "b"), CONFIG, cache=tmp_path)
 
 
 @pytest.mark.parametrize(("streams", "channels"), [("rgb", 3), ("flow", 2), ("both", 5)])
@@ -161,7 +161,7 @@ def test_cached_samples_equal_those_that_are_read(
     assert read_now.size == frames.pixels.shape[1:3]
     assert np.array_equal(read_now.times, frames.times)
     assert sample.shape == (config.frames, config.size, config.size, channels)
-    samples, _ = read_clips([Clip(path, "a")], ["a"], config, quiet=True, cache=tmp_path)
+    samples, _ = read_clips([Clip(path, "a")], ["a"], config, cache=tmp_path)
     assert np.array_equal(samples[0][0].numpy(), sample)
     if streams != "flow":
         assert np.array_equal(sample[..., :3], resize(frames.pixels, config.size, 3))

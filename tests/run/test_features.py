@@ -187,9 +187,7 @@ def test_runs_on_features_predict_clips(
     assert recognizer.data == replace(data, translate=0.0, scale=0.0, normalization="half")
     # Stored features and the clip give the same scores, within half precision.
     some = [clip for clip in find_clips(squares) if clip.path.stem == "00"]
-    samples, _ = encoded_clips(
-        some, recognizer.classes, recognizer.model, recognizer.data, "32", quiet=True
-    )
+    samples, _ = encoded_clips(some, recognizer.classes, recognizer.model, recognizer.data, "32")
     stored = recognizer.evaluate(samples)
     seen = [recognizer.predict(clip.path) for clip in some]
     np.testing.assert_allclose(stored.scores, np.stack([each.scores for each in seen]), atol=2e-3)

@@ -93,7 +93,7 @@ def test_a_named_class_of_nothing_and_figures_of_the_answers_of_predict(
     train_run(clips, run, LINEAR, DATA, replace(TRAIN, nothing="Normal"))
     assert (
         "Normal is the class in which nothing happens, so it is never reported"
-        in capsys.readouterr().out
+        in capsys.readouterr().err
     )
     recognizer = load(run)
     assert recognizer.nothing == "Normal"
@@ -209,7 +209,7 @@ def test_the_accuracy_is_that_on_scenes_it_has_not_seen(
     figures = train_run(cut, tmp_path / "run", LINEAR, DATA, TRAIN)
     assert (
         "48 of 48 clips show the scene of another clip: splits keep them together, in 12 groups"
-        in (capsys.readouterr().out)
+        in (capsys.readouterr().err)
     )
     assert figures["recordings"] == 12
     assert (

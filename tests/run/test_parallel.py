@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from onlooker.base.parallel import cores, free_cores
+from onlooker.base.progress import showing
 from onlooker.run import compare
 from onlooker.run.compare import default_jobs, run_parallel
 
@@ -66,7 +67,8 @@ def until(what: Any, seconds: float = 180.0) -> None:
 def test_a_thread_per_process_a_line_per_task(
     jobs: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run_parallel({str(number): partial(alone, tmp_path, number) for number in range(2)}, jobs)
+    with showing():
+        run_parallel({str(number): partial(alone, tmp_path, number) for number in range(2)}, jobs)
     said = [(tmp_path / f"begun-{number}").read_text().split() for number in range(2)]
     if jobs == 1:
         assert {process for process, *_ in said} == {str(os.getpid())}, (
@@ -75,7 +77,7 @@ def test_a_thread_per_process_a_line_per_task(
     else:
         assert str(os.getpid()) not in {process for process, *_ in said}
         assert {tuple(rest) for _, *rest in said} == {("1", "1")}
-    output = capsys.readouterr().out
+    output = capsys.readouterr().err
     assert "0: 0.0 %" in output
     assert "1: 50.0 %" in output
 

@@ -60,9 +60,7 @@ def test_the_temperature_is_chosen_on_validation_clips_if_there_are_enough(
     record = RunRecord.read(tmp_path / "run")
     chosen = recognizer.temperature
     recognizer.temperature = 1.0
-    samples, _ = read_clips(
-        record.split.validation, recognizer.classes, recognizer.data, quiet=True
-    )
+    samples, _ = read_clips(record.split.validation, recognizer.classes, recognizer.data)
     evaluation = recognizer.evaluate(samples)
     assert (
         chosen

@@ -57,7 +57,7 @@ def train(folder: Path, stop: int = TRAIN.epochs) -> Trained:
     training = Stops(*features(42, seed=0))
     validation = TensorDataset(*features(9, seed=1))
     with connect(), suppress(KeyboardInterrupt):
-        fit(model, training, validation, DATA, TRAIN, folder, title=None)
+        fit(model, training, validation, DATA, TRAIN, folder)
     return model.state_dict(), read_curves(folder) or {}
 
 

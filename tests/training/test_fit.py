@@ -25,6 +25,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from onlooker import storage
 from onlooker.base.config import DataConfig, TrainConfig
+from onlooker.base.progress import showing
 from onlooker.base.records import Curves
 from onlooker.data.transforms import to_video
 from onlooker.models.classifier import Classifier
@@ -66,7 +67,7 @@ def train(
     settings: TrainConfig = TRAIN,
     wrong: bool = False,
     pause: float = 0.0,
-    title: str | None = None,
+    title: str = "training",
 ) -> tuple[Classifier, Curves]:
     torch.manual_seed(settings.seed)
     model = create_model("lstm", 2, in_channels=1, size=16, hidden=8)
@@ -109,7 +110,8 @@ def test_an_easy_task_is_learned_and_every_epoch_is_recorded(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     settings = replace(TRAIN, epochs=6, lr=1e-2)
-    model, curves = train(tmp_path, settings, title="gestures")
+    with showing():
+        model, curves = train(tmp_path, settings, title="gestures")
     for side in ("training", "validation"):
         lengths = {name: len(values) for name, values in curves[side].items()}
         assert lengths == {"loss": 6, "accuracy": 6}
@@ -124,7 +126,7 @@ def test_an_easy_task_is_learned_and_every_epoch_is_recorded(
             assert [float(row[f"{side}_{name}"]) for row in written] == values
     files = sorted(p.name for p in (tmp_path / "checkpoints").iterdir())
     assert files == ["best.ckpt", "last.ckpt"]
-    lines = capsys.readouterr().out.splitlines()
+    lines = capsys.readouterr().err.splitlines()
     beginnings = [line.split(" · ")[0] for line in lines]
     assert beginnings == [f"gestures: epoch {epoch}/6" for epoch in range(1, 7)]
     assert re.search(r"training \d.*validation 100.0 %.* 0 s left$", lines[-1])
@@ -135,7 +137,7 @@ def test_balanced_classes_weigh_equally_in_the_loss(tmp_path: Path) -> None:
     few.targets = [int(i < 4) for i in range(20)]
     model = create_model("convnet", 2, in_channels=1, size=16)
     settings = replace(TRAIN, epochs=1, batch=20, class_weights="balanced")
-    curves = fit(model, few, few, DATA, settings, tmp_path, title=None)
+    curves = fit(model, few, few, DATA, settings, tmp_path)
     expected = loss_of(model, few, torch.tensor([20 / (2 * 16), 20 / (2 * 4)]))
     assert curves["validation"]["loss"] == [pytest.approx(expected, rel=1e-4)]
 
@@ -261,7 +263,7 @@ def test_seconds_count_on_in_a_resumed_training(tmp_path: Path) -> None:
     def run() -> list[float]:
         model = create_model("lstm", 2, in_channels=1, size=16)
         with suppress(RuntimeError):
-            fit(model, learn, Brightness(8, 1), DATA, TRAIN, tmp_path, title=None)
+            fit(model, learn, Brightness(8, 1), DATA, TRAIN, tmp_path)
         return [float(row["seconds"]) for row in rows(tmp_path)]
 
     calls: list[int] = []

@@ -109,7 +109,7 @@ def test_the_parts_of_a_file_without_an_index_are_decoded_in_one_pass(
     ]
     decoded.clear()
     data = DataConfig(size=64, frames=3)
-    samples, errors = read_clips(parts, ["run"], data, cache=tmp_path / "cache", quiet=True)
+    samples, errors = read_clips(parts, ["run"], data, cache=tmp_path / "cache")
     assert not errors
     # for the times, for the frames, and for parts that threads ask for out of order
     assert len(decoded) <= 3 * 200

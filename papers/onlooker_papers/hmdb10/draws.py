@@ -155,7 +155,7 @@ class Draw:
 
     def samples(self, net: VideoModel) -> ClipFrames:
         """The stored features of all clips."""
-        return encoded_clips(self.clips, self.classes, net, self.data, strict=True, quiet=True)[0]
+        return encoded_clips(self.clips, self.classes, net, self.data, strict=True)[0]
 
 
 def divide(clips: Sequence[Clip], seed: int) -> Split:

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from multiprocessing import parent_process
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -150,8 +149,7 @@ class Trial:
                 **self.spec.settings,
                 **of_flow,
             )
-            # Progress bars of several processes would overwrite one another.
-            title = None if parent_process() else f"{self.spec.name}, {self.clips} clips"
+            title = f"{self.spec.name}, {self.clips} clips"
             samples = self.samples("training"), self.samples("validation")
             curves = fit(
                 model, *samples, config, replace(self.how, seed=self.seed), self.folder, title

@@ -1,20 +1,27 @@
-"""Progress of training, for progress bars and for programs: `onlooker.train(progress=…)`."""
+"""Progress of long work: for programs (`onlooker.train(progress=…)`), and for the person who watches
+a command.
+"""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TypeVar
 
+from rich.console import Console, RenderableType
 from rich.progress import track
+from rich.text import Text
+
+from onlooker.base.files import printable
 
 # Called with the stage ("reading clips", "encoding clips", "training", "fitting" or "drawing
 # clips"), how many of its parts are done, and how many there are.
 OnProgress = Callable[[str, int, int], None]
 Item = TypeVar("Item")
 
-# A context variable, so that the functions between `train` and a loop over clips need no further
+# Context variables, so that the functions between a command and a loop over clips need no further
 # argument.
 _on_progress: ContextVar[OnProgress | None] = ContextVar("on_progress", default=None)
+_shown: ContextVar[bool] = ContextVar("shown", default=False)
 
 
 @contextmanager
@@ -27,17 +34,39 @@ def reporting(on_progress: OnProgress | None) -> Iterator[None]:
         _on_progress.reset(before)
 
 
+@contextmanager
+def showing(shown: bool = True) -> Iterator[None]:
+    """Show progress bars and notes of everything that is called in the block, on standard error; or
+    hide them.
+    """
+    before = _shown.set(shown)
+    try:
+        yield
+    finally:
+        _shown.reset(before)
+
+
 def report(stage: str, done: int, total: int) -> None:
     """Tell `reporting` how many parts of a stage are done."""
     if on_progress := _on_progress.get():
         on_progress(stage, done, total)
 
 
+def note(item: RenderableType) -> None:
+    """Tell the person who watches something apart from the results: a line of text, or a table."""
+    if _shown.get():
+        text = Text(printable(item)) if isinstance(item, str) else item
+        Console(stderr=True).print(text, soft_wrap=True)
+
+
 def tracked(
     items: Iterable[Item], stage: str, total: int, title: str | None = None
 ) -> Iterator[Item]:
-    """The items, reported as they are done; with a title also with a progress bar."""
+    """The items, reported as they are done, with a progress bar."""
     report(stage, 0, total)
-    for number, item in enumerate(track(items, title or "", total, disable=title is None), 1):
+    bar = track(
+        items, title or stage, total, console=Console(stderr=True), disable=not _shown.get()
+    )
+    for number, item in enumerate(bar, 1):
         yield item
         report(stage, number, total)

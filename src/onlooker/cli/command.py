@@ -14,6 +14,7 @@ import typer
 
 from onlooker.base.config import CLIPS
 from onlooker.base.files import printable
+from onlooker.base.progress import showing
 from onlooker.storage import address_of, local, uploading
 
 __all__ = ["command", "refuse_unused", "stoppable"]
@@ -67,9 +68,12 @@ def command(
             for name, config in configs.items():
                 values = {f.name: given.pop(f"{name}_{f.name}") for f in settings[name]}
                 given[name] = config(**values)
-            with uploading(
-                given[name] for name in writes if isinstance(given.get(name), Path)
-            ) as written:
+            with (
+                showing(),
+                uploading(
+                    given[name] for name in writes if isinstance(given.get(name), Path)
+                ) as written,
+            ):
                 copies.update(written)
                 failed = function(**{name: copy_of(value) for name, value in given.items()})
         except typer.Exit:
@@ -184,12 +188,6 @@ def stoppable(hint: str | Callable[[], str] = "run the same command to continue"
             raise
         typer.secho(f"stopped; {hint if isinstance(hint, str) else hint()}", fg="yellow", err=True)
         raise typer.Exit(130) from None
-
-
-def note(lines: Iterable[str]) -> None:
-    """Print what a user should know about the clips, apart from the results."""
-    for line in lines:
-        typer.echo(printable(line), err=True)
 
 
 def warn(items: Iterable[object]) -> None:

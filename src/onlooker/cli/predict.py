@@ -10,7 +10,8 @@ import typer
 
 from onlooker.base.config import StreamConfig
 from onlooker.base.files import read_json
-from onlooker.cli.command import Ray, RunArgument, Safe, command, note, stoppable, warn
+from onlooker.base.progress import note
+from onlooker.cli.command import Ray, RunArgument, Safe, command, stoppable, warn
 from onlooker.storage import is_address
 
 group = typer.Typer()
@@ -59,7 +60,7 @@ def predict(
     videos, ignored = find_videos(clips)
     failed = predict_clips(run, videos, out, json, threshold, ray, times or ())
     if ignored:
-        note([ignored_text(Path(), ignored)])
+        note(ignored_text(Path(), ignored))
     if out is not None:
         typer.echo(f"boxes, times and drawn clips: {out}")
     return failed

@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import shlex
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -22,6 +22,7 @@ from onlooker.base.config import (
     TrainConfig,
 )
 from onlooker.base.files import printable
+from onlooker.base.progress import note
 from onlooker.cli.command import (
     Clips,
     Folds,
@@ -29,12 +30,14 @@ from onlooker.cli.command import (
     Safe,
     command,
     given_options,
-    note,
     refuse_unused,
     stoppable,
     warn,
 )
 from onlooker.storage import path_or_address
+
+if TYPE_CHECKING:
+    from onlooker.run.check import Checked
 
 group = typer.Typer()
 generate = typer.Typer(
@@ -58,7 +61,7 @@ def check(clips: Clips, which: SetConfig, safe: Safe = False) -> None:
 
     with stoppable():
         checked = checking.check(read_set(clips, which, classes=1, fills=True))
-    checking.show(checked)
+    _print_checked(checked)
 
 
 @functools.partial(command, group=generate)
@@ -75,7 +78,7 @@ def figures(
     """
     from onlooker.data.stick_figures import StickFigures, write_set
 
-    write_set(folder, clips, seed=seed, figures=StickFigures(people=people), title="writing clips")
+    write_set(folder, clips, seed=seed, figures=StickFigures(people=people))
     typer.echo(
         f"clips: {folder}; to train on them: {shlex.join(['onlooker', 'train', str(folder)])}"
     )
@@ -95,7 +98,7 @@ def demo(
         measured = read_figures(run)  # the last file of a training
         if measured is None:
             if not clips.exists():  # a folder that exists is complete
-                write_set(clips, _DEMO_CLIPS, actions=_DEMO_ACTIONS, title="writing clips")
+                write_set(clips, _DEMO_CLIPS, actions=_DEMO_ACTIONS)
             measured = train_run(clips, run, *Settings(), resume=True)
     _print_metrics(measured, run)
     _print_terms(run)
@@ -216,7 +219,8 @@ def _cross_validate(
         raise FileExistsError(f"{run}: holds a run of one split; choose another folder with --run")
     name = settings.model.name
     clip_set = read_set(clips, which, fills=True)
-    note(clip_set.notes)
+    for line in clip_set.notes:
+        note(line)
     models = with_baseline({name: resolve(*settings)}, settings)
     splits = asked_splits(clip_set, folds)
     with stoppable():
@@ -264,7 +268,8 @@ def compare(
     asked = comparing.with_baseline(comparing.settings_of(models.name, shared), shared)
     chosen = range(training.seed, training.seed + seeds)
     clip_set = read_set(clips, which, fills=True)
-    note(clip_set.notes)
+    for line in clip_set.notes:
+        note(line)
     splits = asked_splits(clip_set, folds)
     with stoppable():
         figures = comparing.compare(clip_set, run, asked, splits, chosen, jobs or None)
@@ -304,9 +309,40 @@ def evaluate(
         return
     clip_set = read_set(clips, which, classes=1) if clips else None
     if clip_set:
-        note(clip_set.notes)
+        for line in clip_set.notes:
+            note(line)
     measured = evaluating.evaluate(run, clip_set)
     _print_metrics(measured, run if clips is None else run / f"evaluation-{set_name(clips)}")
+
+
+def _print_checked(checked: "Checked") -> None:
+    """The table of classes, and the findings, each with the first of the clips that it concerns."""
+    from rich.console import Console
+    from rich.padding import Padding
+    from rich.text import Text
+
+    from onlooker.data.sets import root_of
+    from onlooker.run.check import SHOWN, class_table, hints, paths_within
+
+    split = None if isinstance(checked.split, str) else checked.split
+    console = Console()
+    console.print(class_table(checked.clips, split))
+    for line in hints(checked.clips, split):
+        typer.echo(printable(line))
+    root = root_of(checked.clips.path)
+    for number, finding in enumerate(checked.findings, 1):
+        console.print()
+        console.print(Text(printable(f"{number}. {finding.found}"), "bold"))
+        for text in (f"Why: {finding.why}.", f"What to do: {finding.remedy}."):
+            console.print(Padding(Text(printable(text)), (0, 0, 0, 3)))
+        for paths in finding.clips[:SHOWN]:
+            more = f" and {len(paths) - SHOWN} more" if len(paths) > SHOWN else ""
+            same = " = ".join(paths_within(root, paths[:SHOWN]))
+            typer.echo(printable(f"   {same}{more}"))
+        if len(finding.clips) > SHOWN:
+            console.print(f"   and {len(finding.clips) - SHOWN} more")
+    if not checked.findings:
+        console.print("no problems found")
 
 
 def _print_comparison(figures: dict[str, Any], run: Path) -> None:

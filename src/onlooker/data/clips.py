@@ -163,7 +163,6 @@ def read_clips(
     classes: Sequence[str],
     config: DataConfig,
     strict: bool = False,
-    quiet: bool = False,
     cache: Path | None = None,
 ) -> tuple[ClipFrames, tuple[ClipError, ...]]:
     """Decode every clip into the cache, and continue without those that cannot be read.
@@ -171,7 +170,6 @@ def read_clips(
     Args:
         clips, classes, config: the clips, the `K` class names, and how to sample and resize.
         strict: the first clip that cannot be read is an error.
-        quiet: no progress bar.
         cache: its folder; None: `default_cache()`.
 
     Returns:
@@ -185,7 +183,7 @@ def read_clips(
     check_writable(arrays.folder, NOT_WRITABLE_REMEDY)
     arrays.prune()
     make = partial(cached_sample, config=config, cache=arrays)
-    samples, errors = made_samples(clips, classes, config, make, "reading clips", strict, quiet)
+    samples, errors = made_samples(clips, classes, config, make, "reading clips", strict)
     if removed := sum(not all(file.exists() for file in files) for files in samples.files):
         warnings.warn(
             f"{arrays.folder}: {removed} of {len(clips)} clips do not fit into the cache's limit of "
@@ -202,22 +200,19 @@ def made_samples(
     make: Callable[[Path], Files],
     stage: str,
     strict: bool,
-    quiet: bool,
     threads: int | None = None,
 ) -> tuple[ClipFrames, tuple[ClipError, ...]]:
     """The samples of the clips for which `make` returns files, and an error for each other one.
 
     Args:
         stage: of the progress, and the title of its bar (`base.progress`).
-        strict, quiet: as in `read_clips`.
+        strict: as in `read_clips`.
         threads: as in `map_ahead`.
     """
     read = list[tuple[Clip, Files]]()
     errors = list[ClipError]()
     results = decode_each([clip.path for clip in clips], make, threads)
-    for clip, result in zip(
-        clips, tracked(results, stage, len(clips), None if quiet else stage), strict=True
-    ):
+    for clip, result in zip(clips, tracked(results, stage, len(clips)), strict=True):
         if not isinstance(result, ClipError):
             read.append((clip, result))
         elif strict or len(clips) == 1:
@@ -235,7 +230,7 @@ def made_samples(
 
 
 def read_thumbnails(
-    samples: ClipFrames, data: DataConfig, features: bool = False, quiet: bool = True
+    samples: ClipFrames, data: DataConfig, features: bool = False
 ) -> NDArray[np.uint8]:
     """The thumbnails of the clips of samples, `B 8 16 16`: of their frames, or decoded where these
     are not whole.
@@ -248,7 +243,7 @@ def read_thumbnails(
     if not features and data.modality != "flow":
         return samples.thumbnails(data.channels)
     try:
-        decoded, _ = read_clips(samples.clips, samples.classes, _SMALL, quiet=quiet)
+        decoded, _ = read_clips(samples.clips, samples.classes, _SMALL)
     except ClipError:
         return np.stack([NO_THUMBNAILS] * len(samples))
     images = {

@@ -353,7 +353,6 @@ def write_set(
     seed: int = 0,
     figures: StickFigures | None = None,
     actions: Sequence[str] = tuple(ACTIONS),
-    title: str | None = None,
 ) -> Path:
     """Write videos as a folder of clips: `folder/<action>/NNN.mp4`, `recordings.csv` and
     `truth.json`.
@@ -366,7 +365,6 @@ def write_set(
     Args:
         folder: new or empty.
         clips: videos per action.
-        title: of a progress bar; None: no bar.
 
     Raises:
         FileExistsError: the folder is not empty.
@@ -378,7 +376,7 @@ def write_set(
     recordings = "clip,recording\n"
     truth = {}
     with whole_folder(folder) as part:
-        for action, number in tracked(jobs, "writing clips", len(jobs), title):
+        for action, number in tracked(jobs, "writing clips", len(jobs)):
             name = f"{action}/{number:03}.mp4"
             video = figures.video(action, number, seed=seed)
             write(part / name, video.pixels, figures.fps)

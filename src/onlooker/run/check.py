@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
@@ -12,15 +12,14 @@ from shlex import quote
 import numpy as np
 from numpy.typing import NDArray
 from rich import box
-from rich.console import Console
-from rich.padding import Padding
-from rich.progress import track
+from rich.console import RenderableType
 from rich.table import Column, Table
 from rich.text import Text
 
 from onlooker.base.answer import nothing_class, perhaps_nothing
 from onlooker.base.config import ModelConfig
 from onlooker.base.files import composed, printable
+from onlooker.base.progress import showing, tracked
 from onlooker.base.records import Clip, ClipError, InputError
 from onlooker.data.clips import decode_each
 from onlooker.data.findings import (
@@ -47,7 +46,7 @@ from onlooker.video.image_sequence import left_out_images
 _FEW = 300  # clips; a test split of a fifth of fewer clips would be too small
 # classes in the table; clips or groups of clips listed per finding
 _ROWS = 20
-_SHOWN = 5
+SHOWN = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,18 +71,16 @@ def check(clips: Path | str | ClipSet, quiet: bool = False) -> Checked:
 
     Args:
         clips: a folder, a list, or what `read_set` returns.
+        quiet: no progress bar.
 
     Raises:
         ClipError: there are no clips.
     """
     clip_set = clips if isinstance(clips, ClipSet) else read_set(Path(clips), classes=1, fills=True)
     paths = [clip.path for clip in clip_set.clips]
-    console = Console(stderr=True)
-    decoded = decode_each(paths, read_facts)
-    read = track(
-        decoded, "reading clips", len(paths), console=console, disable=quiet, transient=True
-    )
-    results = dict(zip(paths, read, strict=True))
+    with showing(not quiet):
+        decoded = tracked(decode_each(paths, read_facts), "reading clips", len(paths))
+        results = dict(zip(paths, decoded, strict=True))
     facts = {path: result for path, result in results.items() if isinstance(result, ClipFacts)}
     errors = {path: result for path, result in results.items() if isinstance(result, ClipError)}
     findings = [*unreadable_findings(clip_set.clips, errors, clip_set.left_out)]
@@ -150,10 +147,8 @@ def plan_joined_split(
     )
 
 
-def show_classes(clip_set: ClipSet, split: Split | None, nothing: str | None = None) -> None:
-    """Print the table of classes, which fits into 80 columns, and what is to be known about the
-    clips as a whole.
-    """
+def class_table(clip_set: ClipSet, split: Split | None) -> Table:
+    """The classes with their numbers of clips, recordings, and clips of each split, in 80 columns."""
     clips = clip_set.clips
     groups, unit = count_groups(clips)
     table = Table(Column("class", overflow="fold"), box=box.SIMPLE_HEAD, pad_edge=False)
@@ -179,11 +174,10 @@ def show_classes(clip_set: ClipSet, split: Split | None, nothing: str | None = N
     if len(total) > _ROWS:
         table.add_row(f"and {len(total) - _ROWS} more")
     table.add_row("all", str(len(clips)), "/".join(str(part.total()) for part in parts))
-    Console().print(table)
-    _print_lines(_hints(clip_set, split, nothing))
+    return table
 
 
-def _hints(clip_set: ClipSet, split: Split | None, nothing: str | None) -> Iterator[str]:
+def hints(clip_set: ClipSet, split: Split | None, nothing: str | None = None) -> Iterator[str]:
     """What is to be known about the clips as a whole, a line each."""
     clips = clip_set.clips
     classes = sorted({clip.label for clip in clips})
@@ -209,47 +203,26 @@ def _hints(clip_set: ClipSet, split: Split | None, nothing: str | None) -> Itera
     if filled := sum(clip.label == fill for clip in clips):
         yield f"{filled} clips of {fill} are from the gaps between the intervals; --fill '' for none"
     images = (image for clip in clips if clip.path.is_dir() for image in left_out_images(clip.path))
-    if examples := [*islice(images, _SHOWN)]:
+    if examples := [*islice(images, SHOWN)]:
         count = len(examples) + sum(1 for _ in images)  # there may be millions
-        paths = ", ".join(_within(root_of(clip_set.path), examples))
-        yield f"left out of image sequences: {count} ({paths}{', ...' if count > _SHOWN else ''})"
+        paths = ", ".join(paths_within(root_of(clip_set.path), examples))
+        yield f"left out of image sequences: {count} ({paths}{', ...' if count > SHOWN else ''})"
 
 
-def _print_lines(lines: Iterable[str]) -> None:
-    for line in lines:
-        Console().print(Text(printable(line)), soft_wrap=True)
-
-
-def _within(folder: Path, paths: Sequence[Path]) -> list[str]:
+def paths_within(folder: Path, paths: Sequence[Path]) -> list[str]:
+    """Paths relative to a folder."""
     return [Path(os.path.relpath(path, folder)).as_posix() for path in paths]
 
 
-def show_overview(clip_set: ClipSet, split: Split, nothing: str | None = None) -> None:
-    """Print the table of classes and findings about them before training; nothing is decoded."""
-    show_classes(clip_set, split, nothing)
+def overview(
+    clip_set: ClipSet, split: Split, nothing: str | None = None
+) -> Iterator[RenderableType]:
+    """The table of classes, hints and findings about them before training; nothing is decoded."""
+    yield class_table(clip_set, split)
+    yield from hints(clip_set, split, nothing)
     lines = [finding.found for finding in label_findings(clip_set.clips)]
+    yield from lines
     if lines:
         count = f"{len(lines)} findings" if len(lines) > 1 else "1 finding"
         remedy = f"run `onlooker check {quote(str(clip_set.path))}` with the same options"
-        lines.append(f"{count} about these clips: {remedy}")
-    _print_lines(lines)
-
-
-def show(checked: Checked) -> None:
-    """Print the table of classes and the findings."""
-    clips = checked.clips
-    split = checked.split
-    console = Console()
-    show_classes(clips, None if isinstance(split, str) else split)
-    for number, finding in enumerate(checked.findings, 1):
-        console.print()
-        console.print(Text(printable(f"{number}. {finding.found}"), "bold"))
-        for text in (f"Why: {finding.why}.", f"What to do: {finding.remedy}."):
-            console.print(Padding(Text(printable(text)), (0, 0, 0, 3)))
-        for paths in finding.clips[:_SHOWN]:
-            more = f" and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else ""
-            _print_lines([f"   {' = '.join(_within(root_of(clips.path), paths[:_SHOWN]))}{more}"])
-        if len(finding.clips) > _SHOWN:
-            console.print(f"   and {len(finding.clips) - _SHOWN} more")
-    if not checked.findings:
-        console.print("no problems found")
+        yield f"{count} about these clips: {remedy}"

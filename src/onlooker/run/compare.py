@@ -14,11 +14,11 @@ from typing import Any, cast, get_args
 import joblib
 import numpy as np
 import torch
-from rich.progress import Progress
 
 from onlooker.base.config import Modality, ModelConfig, Settings, TrainConfig
 from onlooker.base.files import read_json, write_json
 from onlooker.base.parallel import cores, end_with_parent, memory_gb
+from onlooker.base.progress import note, tracked
 from onlooker.base.records import ClipError
 from onlooker.data.clips import read_clips, read_thumbnails
 from onlooker.data.scenes import plan_joined
@@ -178,9 +178,8 @@ def run_parallel(tasks: Mapping[str, Task], jobs: int | None = None) -> None:
         pool = joblib.Parallel(jobs, return_as="generator_unordered", batch_size=1)
         done = pool(joblib.delayed(_run_in_worker)(name, task) for name, task in tasks.items())
     try:
-        with Progress() as progress:
-            for name, figures in progress.track(done, len(tasks), description="training"):
-                progress.console.print(f"{name}: {percent(figures['accuracy'])}", markup=False)
+        for name, figures in tracked(done, "training", len(tasks)):
+            note(f"{name}: {percent(figures['accuracy'])}")
     except BrokenProcessPool as error:
         raise RuntimeError(
             "a training was ended by the system, usually because memory ran out; run the same command with fewer "

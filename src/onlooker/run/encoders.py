@@ -44,7 +44,6 @@ def choose_encoder(training: Training) -> Training:
     cross-validation is clearly lower. Of many clips some are compared.
     """
     record = training.record
-    quiet = training.quiet
     if record.settings.model.encoder != AUTO_ENCODER:
         return training
     best = replace(training, record=replace(record, settings=resolve(*record.settings)))
@@ -53,14 +52,12 @@ def choose_encoder(training: Training) -> Training:
         rival = _with_lite0(record.settings)
         some = compared(clips)
         read = some if len(some) < len(clips) else record.split.clips
-        samples, _ = read_clips(read, record.classes, rival.data, quiet=quiet)
+        samples, _ = read_clips(read, record.classes, rival.data)
         net = build(*rival, record.classes)
         other = replace(training, record=replace(record, settings=rival), net=net, samples=samples)
         best = _better(best, other, [clip for clip in some if clip in samples.clips])
         if len(best.samples) < len(record.split.clips):
-            samples, _ = read_clips(
-                record.split.clips, record.classes, best.record.settings.data, quiet=quiet
-            )
+            samples, _ = read_clips(record.split.clips, record.classes, best.record.settings.data)
             best = replace(best, samples=samples)
     best.record.write(best.run)
     return best
@@ -80,7 +77,7 @@ def encode(training: Training, clips: Sequence[Clip], copies: bool = True) -> En
         if net.encodes_frames
         else []
     )
-    title = None if training.quiet else f"encoding clips with {record.settings.model.encoder}"
+    title = f"encoding clips with {record.settings.model.encoder}"
     encoded = statistics_of(net, samples, groups, record.settings.data, title, kept, copies)
     nothing = nothing_class(record.classes, record.settings.training.nothing)
     of_run = encoded.clips._replace(

@@ -110,7 +110,6 @@ def write_report(
     record: RunRecord,
     run: Path,
     evaluation: Evaluation | None = None,
-    quiet: bool = False,
 ) -> dict[str, Any]:
     """Evaluate on samples and write evaluation.json, scores.csv and report.html.
 
@@ -134,7 +133,7 @@ def write_report(
     if out == run:
         measured |= read_figures(run, CROSS_VALIDATION) or {}
     write_scores(out / SCORES, evaluation)
-    drawn = dict(_drawn_clips(recognizer, samples, evaluation, measured, quiet))
+    drawn = dict(_drawn_clips(recognizer, samples, evaluation, measured))
     tested = "clips, cross-validated" if measured.get("cross_validated") else "test clips"
     model = record.settings.model
     counts = f"{model.name} · {model.encoder} · {len(samples)} {tested} · {len(recognizer.classes)} classes"
@@ -282,7 +281,6 @@ def _drawn_clips(
     samples: ClipFrames,
     evaluation: Evaluation,
     measured: Mapping[str, Any],
-    quiet: bool,
 ) -> Iterator[tuple[int, tuple[bytes, str, Tone]]]:
     """Random test clips, the same in every call: number; mp4, caption, tone.
 
@@ -296,7 +294,7 @@ def _drawn_clips(
     mistakes = [i for i in order if not correct[i]][: _SHOWN // 2]
     source = "cross-validated" if measured.get("cross_validated") else "prediction"
     drawn = [i for i in order if correct[i]][: _SHOWN - len(mistakes)] + mistakes
-    for i in tracked(drawn, "drawing clips", len(drawn), None if quiet else "drawing clips"):
+    for i in tracked(drawn, "drawing clips", len(drawn)):
         with suppress(ClipError):
             answer = f"{source}: {names[i]}, {100 * scores[i]:.0f} %"
             yield (

@@ -52,7 +52,6 @@ def encoded_clips(
     data: DataConfig,
     precision: Precision = "auto",
     strict: bool = False,
-    quiet: bool = False,
 ) -> tuple[ClipFrames, tuple[ClipError, ...]]:
     """Clips as samples `(features T h w D float16, target, index)`, and an error for each that
     cannot be read.
@@ -64,7 +63,6 @@ def encoded_clips(
             each for RGB and flow, so are the entries.
         precision: of the encoder; auto: bf16 where the hardware has it.
         strict: a clip that cannot be read is an error.
-        quiet: no progress bar.
 
     Raises:
         ValueError: features beyond half precision, or more than the limit of the cache.
@@ -98,7 +96,7 @@ def encoded_clips(
     encoders.to(device).to(memory_format=torch.channels_last)  # faster for convolutions
     threads = min(_DECODERS_ON_GPU, cores()) if device == "cuda" else _DECODERS
     samples, errors = made_samples(
-        clips, classes, data, files_of, "encoding clips", strict, quiet, threads
+        clips, classes, data, files_of, "encoding clips", strict, threads
     )
     samples.make = None  # the encoder may be elsewhere, and other weights in it
     encoders.to(before)

@@ -8,13 +8,14 @@ import torch
 
 from onlooker.base.answer import require_one_nothing
 from onlooker.base.config import AUTO_ENCODER, DataConfig, ModelConfig, Settings, TrainConfig
+from onlooker.base.progress import note
 from onlooker.base.records import Clip, ClipError
 from onlooker.data.clips import ClipFrames, read_clips, read_thumbnails
 from onlooker.data.sets import ClipSet, read_set, root_of
 from onlooker.data.split import Split, require_clips
 from onlooker.models.registry import configured, find_recipe, resolve
 from onlooker.models.video_model import VideoModel
-from onlooker.run.check import plan_joined_split, plan_split, show_overview
+from onlooker.run.check import overview, plan_joined_split, plan_split
 from onlooker.run.features import encoded_clips
 from onlooker.run.record import RunRecord, check_content, write_scenes
 from onlooker.training.linear import Clips, Encoded
@@ -30,7 +31,6 @@ class Training:
     Args:
         run: its folder.
         samples: those of all clips that can be read.
-        quiet: as in `train_run`.
         gone: clips of a resumed run that cannot be read any more.
         encoded: the training and validation clips, if they are encoded already.
         rival: the same clips by another encoder, which was compared with that of this run.
@@ -41,7 +41,6 @@ class Training:
     record: RunRecord
     net: VideoModel
     samples: ClipFrames
-    quiet: bool
     gone: tuple[ClipError, ...] = ()
     encoded: Encoded | None = None
     rival: Clips | None = None
@@ -54,7 +53,6 @@ def new_run(
     settings: Settings,
     split: Split | None,
     strict: bool,
-    quiet: bool,
 ) -> Training:
     """Read the clips of a new run, divide them, and write its record; the arguments are those of
     `train_run`.
@@ -78,13 +76,13 @@ def new_run(
         plan_split(clips.clips, name, seed)  # an error before clips are read
     complete = resolve(*settings)
     net = build(*complete, classes)
-    samples, unreadable = _read(net, complete, clips.clips, classes, strict, quiet)
+    samples, unreadable = _read(net, complete, clips.clips, classes, strict)
     _require_classes(classes, samples.clips, clips.clips, unreadable)
-    thumbnails = read_thumbnails(samples, complete.data, complete.training.features, quiet)
+    thumbnails = read_thumbnails(samples, complete.data, complete.training.features)
     images = {clip.path: image for clip, image in zip(samples.clips, thumbnails, strict=True)}
     split = plan_joined_split(clips, images, split, name, seed)
-    if not quiet:
-        show_overview(clips.with_recordings(split.clips), split, settings.training.nothing)
+    for item in overview(clips.with_recordings(split.clips), split, settings.training.nothing):
+        note(item)
     record = RunRecord(
         root_of(clips.path), classes, complete, split, (*clips.left_out, *unreadable)
     )
@@ -93,10 +91,10 @@ def new_run(
         record = replace(record, settings=undecided)
     record.write(run)
     write_scenes(run, [images[clip.path] for clip in split.clips])
-    return Training(run, record, net, samples, quiet)
+    return Training(run, record, net, samples)
 
 
-def resumed_run(run: Path, folder: Path, quiet: bool) -> Training:
+def resumed_run(run: Path, folder: Path) -> Training:
     """Read the clips in a folder for a run that continues, with its own settings and split.
 
     Raises:
@@ -107,8 +105,8 @@ def resumed_run(run: Path, folder: Path, quiet: bool) -> Training:
     require_clips((*record.split.training, *record.split.validation))
     check_content(run, record.split)
     net = build(*record.settings, record.classes)
-    samples, gone = _read(net, record.settings, record.split.clips, record.classes, False, quiet)
-    return Training(run, record, net, samples, quiet, gone)
+    samples, gone = _read(net, record.settings, record.split.clips, record.classes, False)
+    return Training(run, record, net, samples, gone)
 
 
 def build(
@@ -131,13 +129,12 @@ def _read(
     clips: Sequence[Clip],
     classes: Sequence[str],
     strict: bool,
-    quiet: bool,
 ) -> tuple[ClipFrames, tuple[ClipError, ...]]:
     """The samples of the clips: frames, or the features of the model's encoder."""
     _, data, training = settings
     if training.features:
-        return encoded_clips(clips, classes, net, data, training.precision, strict, quiet)
-    return read_clips(clips, classes, data, strict, quiet)
+        return encoded_clips(clips, classes, net, data, training.precision, strict)
+    return read_clips(clips, classes, data, strict)
 
 
 def _require_classes(

@@ -4,7 +4,6 @@ it.
 
 import dataclasses
 import re
-import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -27,7 +26,7 @@ from onlooker.base.config import (
     TrainConfig,
 )
 from onlooker.base.files import whole_folder, write_json
-from onlooker.base.progress import OnProgress, reporting
+from onlooker.base.progress import OnProgress, note, reporting, showing
 from onlooker.base.records import ClipError, Evaluation
 from onlooker.base.settings import suggestion
 from onlooker.data.clips import ClipFrames, read_clips, read_thumbnails
@@ -207,18 +206,16 @@ def train_run(
     if tensorboard:
         require_tensorboard()
     folder = root_of(clips.path if isinstance(clips, ClipSet) else clips)
-    with connect():
+    with connect(), showing(not (quiet or launched().rank)):
         if launched().rank:
             torch.distributed.barrier()  # the first one has written the record of the run
-            fit_by_gradient(resumed_run(run, folder, quiet=True))
+            fit_by_gradient(resumed_run(run, folder))
             return {}
         with start_run(run, resume) as continues:
             if continues:
-                prepared = resumed_run(run, folder, quiet)
+                prepared = resumed_run(run, folder)
             else:
-                prepared = new_run(
-                    run, clips, Settings(model, data, training), split, strict, quiet
-                )
+                prepared = new_run(run, clips, Settings(model, data, training), split, strict)
             prepared = choose_encoder(prepared)
             if launched().size > 1:
                 torch.distributed.barrier()
@@ -301,9 +298,7 @@ def _report(
     else:
         return {}
     samples = training.samples.only(clips)
-    return write_report(
-        training.run, recognizer, samples, record, training.run, held_out, training.quiet
-    )
+    return write_report(training.run, recognizer, samples, record, training.run, held_out)
 
 
 def fit_run(
@@ -344,8 +339,8 @@ def fit_run(
     if recognizer.model.lengths:
         notes["when"] = expected_events(recognizer, StreamConfig.alarms_per_hour)
     for name, chosen in notes.items():
-        if chosen and not training.quiet:
-            print(f"{name}: {chosen}", file=sys.stderr)
+        if chosen:
+            note(f"{name}: {chosen}")
     recognizer.threshold = threshold and threshold.probability
     with whole_folder(training.run / "model") as part:
         recognizer.save(part)
@@ -359,14 +354,13 @@ def fit_by_gradient(training: Training, writer: Any = None) -> None:
     record = training.record
     samples = training.samples
     parts = samples.only(record.split.training), samples.only(record.split.validation)
-    title = None if training.quiet else record.settings.model.name
     fit(
         training.net,
         *parts,
         record.settings.data,
         record.settings.training,
         training.run,
-        title,
+        record.settings.model.name,
         writer=writer,
     )
 
@@ -406,7 +400,6 @@ def _fit_layers(
         ValueError: clips of a single class, or features that are not finite.
     """
     record = training.record
-    quiet = training.quiet
     samples = training.samples.only((*record.split.training, *record.split.validation))
     clips, early, features = training.encoded or encode(training, samples.clips)
     choice = choose(clips)
@@ -415,12 +408,11 @@ def _fit_layers(
     if features:
         _fit_events(recognizer, samples, clips, choice, features)
     why = f"{training.why}; {choice}" if training.why else str(choice)
-    if not quiet:
-        print(f"chosen: {why}", file=sys.stderr)
+    note(f"chosen: {why}")
 
     tested = bool(record.split.test) or not cross_validate
     given = choice if tested else None
-    tests = cross_validated(clips, given, None if quiet else "cross-validation", training.rival)
+    tests = cross_validated(clips, given, training.rival)
     chosen: dict[str, Any] = {"chosen": why, "statistics": choice.label}
     if lite0_may_help(record.settings, samples.clips):
         chosen["imagenet"] = True
@@ -431,8 +423,8 @@ def _fit_layers(
         if count_joined(samples.clips)[0]:
             paths = np.array([str(clip.path) for clip in samples.clips])
             rival = training.rival and training.rival._replace(groups=paths)
-            title = None if quiet else "cross-validation without scenes"
-            tests = cross_validated(clips._replace(groups=paths), given, title, rival)
+            title = "cross-validation without scenes"
+            tests = cross_validated(clips._replace(groups=paths), given, rival, title)
             if mixed := _evaluation(samples, record, *tests):
                 unit = "scenes" if count_groups(samples.clips)[1] == "scene" else "copies"
                 chosen[unit] = {

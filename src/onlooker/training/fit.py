@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from onlooker.base.config import DataConfig, TrainConfig
 from onlooker.base.files import write_csv
-from onlooker.base.progress import report
+from onlooker.base.progress import note, report
 from onlooker.base.records import Curves
 from onlooker.models.classifier import clip_scores
 from onlooker.models.video_model import VideoModel, choose_device
@@ -357,7 +357,7 @@ def fit(
     data: DataConfig,
     train: TrainConfig,
     folder: Path,
-    title: str | None = "training",
+    title: str = "training",
     parts: int = 1,
     writer: Any = None,
 ) -> Curves:
@@ -376,7 +376,7 @@ def fit(
         training, validation: samples `(frames T H W C uint8, target, index)`, or stored features `T
             h w D` float16, which are not augmented, in place of frames.
         data: normalization and augmentation.
-        title: of the line for each epoch; None: no lines.
+        title: of the line for each epoch.
         parts: epochs per pass through the training samples; more of them save long runs more often.
         writer: for TensorBoard (`training.tensorboard`); None: none.
 
@@ -464,12 +464,12 @@ def _load_weights(fitting: Fitting, path: Path) -> dict[str, Any]:
 
 
 def _show_epoch(
-    folder: Path, title: str | None, curves: Curves, seconds: Sequence[float], epochs: int
+    folder: Path, title: str, curves: Curves, seconds: Sequence[float], epochs: int
 ) -> None:
     """Write all epochs so far to `curves.csv`; report the accuracies and the time left.
 
     Args:
-        title: the beginning of the line; None: no line.
+        title: the beginning of the line.
         seconds: of training, at the end of each epoch.
         epochs: the maximum number.
     """
@@ -481,12 +481,9 @@ def _show_epoch(
     write_csv(folder / "curves.csv", [["epoch", *columns, "seconds"], *numbered])
     done = len(seconds)
     report("training", done, epochs)
-    if title is not None:
-        note = "".join(
-            f" · {split} {100 * part['accuracy'][-1]:.1f} %" for split, part in curves.items()
-        )
-        left = seconds[-1] / done * (epochs - done)
-        print(
-            f"{title}: epoch {done}/{epochs}{note} · {seconds[-1]:.0f} s elapsed, {left:.0f} s left",
-            flush=True,
-        )
+    accuracies = "".join(
+        f" · {split} {100 * part['accuracy'][-1]:.1f} %" for split, part in curves.items()
+    )
+    left = seconds[-1] / done * (epochs - done)
+    times = f"{seconds[-1]:.0f} s elapsed, {left:.0f} s left"
+    note(f"{title}: epoch {done}/{epochs}{accuracies} · {times}")

@@ -371,7 +371,10 @@ def clearly_better(rival: Choice, choice: Choice, clips: Clips) -> bool:
 
 @one_thread
 def cross_validated(
-    clips: Clips, choice: Choice | None = None, title: str | None = None, rival: Clips | None = None
+    clips: Clips,
+    choice: Choice | None = None,
+    rival: Clips | None = None,
+    title: str = "cross-validation",
 ) -> tuple[Floats, Floats]:
     """Test on all clips, each by a layer that was fitted without it and its recording.
 
@@ -379,9 +382,9 @@ def cross_validated(
         clips: divided into `FOLDS` parts.
         choice: of statistics, method and temperature; None: chosen again for each fold, from its
         training clips alone.
-        title: of a progress bar; None: no bar.
         rival: the same clips by another encoder: without `choice`, one is chosen again for each
             fold.
+        title: of the progress bar.
 
     Returns:
         Scores `B K`, NaN for a clip without which no layer could be fitted; thresholds of events
@@ -470,7 +473,7 @@ def statistics_of(
     samples: Dataset[Any],
     groups: Sequence[str],
     data: DataConfig,
-    title: str | None = None,
+    title: str = "encoding clips",
     kept: Collection[int] = (),
     copies: bool = True,
 ) -> Encoded:
@@ -481,7 +484,7 @@ def statistics_of(
         samples: as for `fit`; frames are not augmented.
         groups: the recording of each clip.
         data: normalization.
-        title: of the progress bar; None: no bar.
+        title: of the progress bar.
         kept: the numbers of the clips whose features are returned, `T D h w` float16, on the CPU.
         copies: make copies if there are few clips.
 
