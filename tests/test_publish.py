@@ -21,10 +21,10 @@ from ports import free_port
 
 from onlooker.base.config import StreamConfig
 from onlooker.base.records import ClipError, Event
+from onlooker.cli.watch import watch_sources
 from onlooker.formats import publish
 from onlooker.formats.annotations import read_intervals
 from onlooker.formats.publish import Publisher, open_publisher
-from onlooker.run.watch import watch_sources
 
 
 class Receiver(ThreadingHTTPServer):

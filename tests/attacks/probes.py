@@ -28,11 +28,11 @@ from attacks.case import (
 from onlooker import load
 from onlooker.base.config import DataConfig, ModelConfig, StreamConfig, TrainConfig
 from onlooker.base.records import ClipError
+from onlooker.cli.watch import watch_sources
 from onlooker.data.sets import read_set
 from onlooker.run.evaluate import evaluate
 from onlooker.run.predict import predict_clips
 from onlooker.run.train import train_run
-from onlooker.run.watch import watch_sources
 from onlooker.video.reader import VideoReader
 
 DATA = DataConfig(frames=4, size=16, channels=1, normalization="half")

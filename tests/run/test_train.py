@@ -16,7 +16,7 @@ from kills import killed_in
 import onlooker
 from onlooker.base.config import DataConfig, ModelConfig, Settings, TrainConfig
 from onlooker.base.files import NotWritableError, read_json, write_json
-from onlooker.base.progress import reporting, tracked
+from onlooker.base.progress import reporting, showing, tracked
 from onlooker.base.records import ClipError
 from onlooker.data.clips import read_clips
 from onlooker.data.sets import read_set
@@ -241,6 +241,22 @@ def test_parts_are_reported_once_they_are_done_and_only_within_the_block() -> No
     assert stages == [("reading clips", number, 2) for number in range(3)]
     assert [*tracked("d", "fitting", 1)] == ["d"]
     assert len(stages) == 3
+
+
+def test_a_log_gets_a_line_now_and_then_and_only_where_progress_is_shown(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("onlooker.base.progress._PAUSE", -1.0)
+    with showing():
+        assert [*tracked("ab", "reading clips", 2)] == ["a", "b"]
+        with showing(False):
+            assert [*tracked("c", "fitting", 1)] == ["c"]
+    assert capsys.readouterr().err.splitlines() == [
+        "reading clips: 1 of 2",
+        "reading clips: 2 of 2",
+    ]
+    assert [*tracked("d", "fitting", 1)] == ["d"]
+    assert capsys.readouterr().err == ""
 
 
 def test_progress_of_train_counts_epochs_and_what_it_raises_ends_the_training(

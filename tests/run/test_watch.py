@@ -125,7 +125,7 @@ def test_events_have_lines_of_their_own_when_they_are_final(
         model=SimpleNamespace(lengths=(4,)),
         curve=None,
     )
-    monkeypatch.setattr("onlooker.run.watch.load", lambda _: known)
+    monkeypatch.setattr("onlooker.cli.watch.load", lambda _: known)
     done = call("watch", tmp_path, "door")
     lines = [said_of(step) for step in told]
     expected = [*lines[0], *lines[4], *lines[6], lines[7][0], *lines[10], lines[14][0]]

@@ -5,6 +5,7 @@ a command.
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from time import monotonic
 from typing import TypeVar
 
 from rich.console import Console, RenderableType
@@ -17,6 +18,7 @@ from onlooker.base.files import printable
 # clips"), how many of its parts are done, and how many there are.
 OnProgress = Callable[[str, int, int], None]
 Item = TypeVar("Item")
+_PAUSE = 30.0  # seconds between two lines of a log
 
 # Context variables, so that the functions between a command and a loop over clips need no further
 # argument.
@@ -62,11 +64,18 @@ def note(item: RenderableType) -> None:
 def tracked(
     items: Iterable[Item], stage: str, total: int, title: str | None = None
 ) -> Iterator[Item]:
-    """The items, reported as they are done, with a progress bar."""
+    """The items, reported as they are done, with a progress bar; without a terminal, a line now and
+    then.
+    """
     report(stage, 0, total)
-    bar = track(
-        items, title or stage, total, console=Console(stderr=True), disable=not _shown.get()
-    )
+    title = title or stage
+    console = Console(stderr=True)
+    drawn = _shown.get() and console.is_terminal
+    bar = track(items, title, total, console=console, transient=True, disable=not drawn)
+    said = monotonic()
     for number, item in enumerate(bar, 1):
         yield item
         report(stage, number, total)
+        if not drawn and monotonic() > said + _PAUSE:
+            note(f"{title}: {number} of {total}")
+            said = monotonic()

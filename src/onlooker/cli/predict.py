@@ -91,7 +91,7 @@ def watch(
     """Find events in live streams: print a line for each event, when the class changes, and every
     second.
     """
-    from onlooker.run.watch import watch_sources
+    from onlooker.cli.watch import watch_sources
 
     with stoppable("run the same command to watch again"):
         return watch_sources(run, sources, stream, json, events or ())
