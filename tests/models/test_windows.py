@@ -102,6 +102,14 @@ def test_a_stream_has_the_scores_of_a_video_and_none_before_a_window_is_complete
         assert (output.windows.scores[:, ~complete] < 1e-9).all()
 
 
+def test_the_layer_is_on_the_device_of_the_model() -> None:
+    net = model(()).to("meta")
+    M = net.num_features
+    event, classes = ([torch.zeros(M)] * 2 + [torch.zeros(K, M), torch.zeros(K)] for K in (1, 3))
+    net.set_event_layer(LENGTHS, event, classes)
+    assert {values.device.type for values in net.state_dict().values()} == {"meta"}
+
+
 def test_the_layer_is_saved_and_loaded(tmp_path, features: Tensor) -> None:
     net = model(())
     net.center.normal_()

@@ -158,11 +158,11 @@ class LinearClassifier(VideoModel):
             )
         self.lengths = tuple(lengths)
         M = self.num_features
+        device = self.center.device
         for name, outputs in (("event", 1), ("window", self.num_classes)):
             for part, shape in zip(_PARTS, ((M,), (M,), (outputs, M), (outputs,)), strict=True):
-                self.register_buffer(
-                    f"{name}_{part}", torch.ones(shape) if part == "scale" else torch.zeros(shape)
-                )
+                values = torch.full(shape, float(part == "scale"), device=device)
+                self.register_buffer(f"{name}_{part}", values)
 
     @property
     def parts(self) -> tuple[int, ...]:
