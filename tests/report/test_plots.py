@@ -7,8 +7,10 @@ import sys
 import xml.etree.ElementTree as ET
 
 import numpy as np
+from matplotlib.cbook import STEP_LOOKUP_MAP
 
-from onlooker.report.plots import loss_and_accuracy, to_svg
+from onlooker.report.events import EventCurve
+from onlooker.report.plots import found_by_alarms, loss_and_accuracy, to_svg
 
 
 def curves():
@@ -27,6 +29,15 @@ def test_learning_curves_are_drawn_over_epochs_from_one():
             np.testing.assert_array_equal(line.get_ydata(), curves()[name][measure])
     assert accuracy.get_ylim()[0] == 0
     assert accuracy.get_ylim()[1] >= 1
+
+
+def test_events_found_at_a_rate_are_those_of_the_next_lower_rate():
+    curve = EventCurve([0.2, 0.5, 0.9], [0.9, 0.7, 0.1], [0.0] * 3, [9.0, 3.0, 0.0], 0.0, 1.0, [])
+    (line,) = found_by_alarms(curve, 6.0).axes[0].lines
+    rates, found = STEP_LOOKUP_MAP[line.get_drawstyle()](*line.get_data())
+    for rate in (8.9, 5.0, 3.1):
+        assert np.interp(rate, rates[::-1], found[::-1]) == curve.found[curve.point(rate)] == 0.7
+    assert np.interp(2.0, rates[::-1], found[::-1]) == 0.1
 
 
 def test_files_are_svg():

@@ -1,4 +1,4 @@
-"""Plots in one style."""
+"""Plots of the report: learning curves, and what is found at which rate of false alarms."""
 
 import io
 from collections.abc import Mapping, Sequence
@@ -67,7 +67,7 @@ def loss_and_accuracy(
                 style = {
                     "color": COLORS[k % len(COLORS)],
                     "linewidth": 1.8,
-                    "marker": "o" if len(values) < 3 else "",
+                    "marker": "o" if len(values) < 3 else "",  # a line of one point is invisible
                 }
                 axes.plot(range(1, len(values) + 1), values, label=label, **style)
         plain(axes, "epoch", "", measure)
@@ -77,7 +77,7 @@ def loss_and_accuracy(
             axes.set_ylim(0, 1.02)
             axes.yaxis.set_major_formatter("{x:.0%}")
         else:
-            axes.set_ylim(bottom=min(0, axes.get_ylim()[0]))
+            axes.set_ylim(bottom=0)
         if kept:
             axes.axvline(
                 kept, color=QUIET, linewidth=1.2, linestyle=(0, (4, 3)), label=f"kept: epoch {kept}"
@@ -95,7 +95,8 @@ def found_by_alarms(curve: "EventCurve", chosen: float) -> "Figure":
 
     figure = Figure(figsize=(4.6, 3.3), layout="constrained", facecolor="white")
     axes = figure.subplots()
-    axes.step(curve.alarms_per_hour, curve.found, where="post", color=COLORS[0], linewidth=1.8)
+    # Rates descend; between two of them, what the lower one finds can be had.
+    axes.step(curve.alarms_per_hour, curve.found, where="pre", color=COLORS[0], linewidth=1.8)
     if (place := curve.point(chosen)) is not None:
         rate = curve.alarms_per_hour[place]
         found = curve.found[place]
