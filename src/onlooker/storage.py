@@ -18,6 +18,7 @@ from threading import Event, Thread
 from urllib.parse import quote, unquote
 
 from onlooker.base.files import explain_write_errors, is_disk_full, printable, without_password
+from onlooker.base.progress import tracked
 
 __all__ = ["is_address"]
 
@@ -59,7 +60,6 @@ def local(path: Path | str) -> Path:
     from filelock import FileLock  # here, as the others: every command imports this module
     from fsspec.core import OpenFile, OpenFiles
     from fsspec.implementations.cached import WholeFileCacheFileSystem
-    from rich.progress import track
 
     place = _Place(path)
     folder = copies_folder() / READ / place.quoted
@@ -80,9 +80,7 @@ def local(path: Path | str) -> Path:
             skip_instance_cache=True,
         )
         parts = [[*names][i : i + _BATCH] for i in range(0, len(names), _BATCH)]
-        for part in track(
-            parts, f"downloading {printable(path)}", transient=True, disable=len(parts) < 2
-        ):
+        for part in tracked(parts, "downloading", len(parts), f"downloading {printable(path)}"):
             for file in cached.open_many(OpenFiles([OpenFile(place.files, path) for path in part])):
                 file.close()
     return copies / place.name

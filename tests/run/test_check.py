@@ -90,7 +90,7 @@ def test_training_says_what_check_says_and_has_its_split(tmp_path: Path) -> None
     (folder / "wave" / "broken.mp4").write_text("no video")
     (folder / "notes.txt").write_text("x")
     words = "--size", 16, "--frames", 2, "--encoder", "conv4"
-    said = call("train", folder, "--run", tmp_path / "run", *words).stdout
+    said = call("train", folder, "--run", tmp_path / "run", *words).stderr
     assert "2/1/0" in said  # few clips: each is tested by a model that was fitted without it
     assert "ignored: 1 (notes.txt)" in said
     assert f" about these clips: run `onlooker check {folder}`" in said

@@ -270,7 +270,7 @@ def test_features_that_cannot_be_used_are_errors(squares: Path) -> None:
     net = create_model("convnet", 4, encoder="conv4", in_channels=1, size=16)
     labels = ("down", "left", "right", "up")
     data = replace(DATA, normalization="half")
-    samples, _ = encoded_clips(find_clips(squares), labels, net, data, quiet=True)
+    samples, _ = encoded_clips(find_clips(squares), labels, net, data)
     samples.files[3][0].unlink()
     with pytest.raises(
         ClipError, match=r"what is stored of it is damaged or gone .*; run the same command again"
@@ -280,7 +280,7 @@ def test_features_that_cannot_be_used_are_errors(squares: Path) -> None:
     with pytest.raises(
         ValueError, match="Classifier needs frames, not stored features; leave out --features"
     ):
-        encoded_clips(find_clips(squares), labels, net, data, quiet=True)
+        encoded_clips(find_clips(squares), labels, net, data)
 
 
 @pytest.fixture(autouse=True)

@@ -246,7 +246,7 @@ def test_parts_are_reported_once_they_are_done_and_only_within_the_block() -> No
 def test_a_log_gets_a_line_now_and_then_and_only_where_progress_is_shown(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("onlooker.base.progress._PAUSE", -1.0)
+    monkeypatch.setattr("onlooker.base.progress._LOG_INTERVAL", -1.0)
     with showing():
         assert [*tracked("ab", "reading clips", 2)] == ["a", "b"]
         with showing(False):

@@ -10,7 +10,6 @@ import json
 import os
 import re
 import shutil
-import stat
 import tempfile
 import time
 import unicodedata
@@ -66,7 +65,7 @@ _MODEL_FOLDERS = ("", "model", "final/model")  # of a model, a run, a cross-vali
 
 
 class DiskFullError(OSError):
-    """A disk is full: what was written, how much space it needs, how much is free, what to do."""
+    """A disk is full: what was written, how much is free, what to do."""
 
 
 class NotWritableError(OSError):
@@ -99,6 +98,7 @@ def explain_write_errors(
 
     Args:
         content: what is written, such as `a checkpoint`.
+        folder: where.
         remedy, refused: what to do if the disk is full, and if it cannot be written to.
         path: what the message starts with; None: the folder.
 
@@ -127,6 +127,7 @@ def check_writable(folder: Path, remedy: str = _CHOOSE) -> None:
     lost.
 
     Raises:
+        DiskFullError: the disk is full.
         NotWritableError: the folder cannot be made, or nothing can be written to it.
     """
     try:
@@ -134,6 +135,8 @@ def check_writable(folder: Path, remedy: str = _CHOOSE) -> None:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
+        if is_disk_full(error):
+            raise DiskFullError(f"{folder}: no space left; {FREE_SPACE}") from error
         in_the_way = isinstance(error, FileExistsError | NotADirectoryError)
         found = (
             "a file is in its place" if in_the_way else f"cannot be written to ({error.strerror})"
@@ -163,7 +166,7 @@ def whole_folder(folder: Path) -> Iterator[Path]:
     """A folder to make and fill that replaces `folder` when it is complete: a reader never finds
     half of it.
 
-    Of a kill between the two renames, `restore_folder` finds the previous folder.
+    After a kill between the two renames, `restore_folder` brings the previous folder back.
     """
     restore_folder(folder)
     part = _unique_part(folder.absolute())
@@ -287,7 +290,8 @@ def check_regular(path: Path) -> None:
         ValueError: the path, or what it links to, is no regular file.
         OSError: there is none.
     """
-    if not stat.S_ISREG(path.stat().st_mode) or not is_regular(path):
+    path.stat()  # an OSError if there is none
+    if not is_regular(path):
         raise ValueError(f"{printable(path)}: not a regular file; replace it, or remove it")
 
 
@@ -381,8 +385,9 @@ def read_csv(path: Path) -> list[dict[str, str]]:
     """
     try:
         return [*csv.DictReader(io.StringIO(read_bytes(path).decode()))]
-    except csv.Error as error:
-        raise ValueError(str(error)) from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        problem = f"not a complete table ({error}); restore it, or make it again"
+        raise ValueError(f"{printable(path)}: {problem}") from error
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -390,7 +395,7 @@ def write_bytes(path: Path, content: bytes) -> None:
 
     Raises:
         DiskFullError: the disk is full.
-        NotWritableError: the folder is read-only, or belongs to another user.
+        NotWritableError: the folder is read-only, belongs to another user, or its disk fails.
     """
     with explain_write_errors("this file", path.parent, path=path), atomic_file(path) as file:
         file.write(content)

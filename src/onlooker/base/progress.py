@@ -14,14 +14,15 @@ from rich.text import Text
 
 from onlooker.base.files import printable
 
-# Called with the stage ("reading clips", "encoding clips", "training", "fitting" or "drawing
-# clips"), how many of its parts are done, and how many there are.
+# Called with the stage, such as "reading clips", how many of its parts are done, and how many there
+# are.
 OnProgress = Callable[[str, int, int], None]
 Item = TypeVar("Item")
-_PAUSE = 30.0  # seconds between two lines of a log
+_LOG_INTERVAL = 30.0  # seconds between two lines of a log
 
 # Context variables, so that the functions between a command and a loop over clips need no further
 # argument.
+_CONSOLE = Console(stderr=True)  # one, so that a note appears above a bar that is drawn
 _on_progress: ContextVar[OnProgress | None] = ContextVar("on_progress", default=None)
 _shown: ContextVar[bool] = ContextVar("shown", default=False)
 
@@ -55,10 +56,10 @@ def report(stage: str, done: int, total: int) -> None:
 
 
 def note(item: RenderableType) -> None:
-    """Tell the person who watches something apart from the results: a line of text, or a table."""
+    """Print a line of text, or a table, for the person who watches: apart from the results."""
     if _shown.get():
         text = Text(printable(item)) if isinstance(item, str) else item
-        Console(stderr=True).print(text, soft_wrap=True)
+        _CONSOLE.print(text, soft_wrap=True)
 
 
 def tracked(
@@ -69,13 +70,12 @@ def tracked(
     """
     report(stage, 0, total)
     title = title or stage
-    console = Console(stderr=True)
-    drawn = _shown.get() and console.is_terminal
-    bar = track(items, title, total, console=console, transient=True, disable=not drawn)
-    said = monotonic()
+    drawn = _shown.get() and _CONSOLE.is_terminal
+    bar = track(items, title, total, console=_CONSOLE, transient=True, disable=not drawn)
+    last_line = monotonic()
     for number, item in enumerate(bar, 1):
         yield item
         report(stage, number, total)
-        if not drawn and monotonic() > said + _PAUSE:
+        if not drawn and monotonic() > last_line + _LOG_INTERVAL:
             note(f"{title}: {number} of {total}")
-            said = monotonic()
+            last_line = monotonic()

@@ -2,7 +2,7 @@
 events.
 
 No times are needed: streams are made of the training clips, with pauses that hold the first and the
-last picture of a clip, or show clips of nothing. Windows that nearly agree with a clip are
+last frame of a clip, or show clips of nothing. Windows that nearly agree with a clip are
 positive; parts of clips, two halves of neighbors, and pauses are negative.
 """
 
@@ -37,8 +37,6 @@ _PAUSE = (0.5, 2.0)  # times the median clip
 _PART = 0.35
 _WHOLE = 0.75
 _NEGATIVES = 6  # windows for each clip, besides one that is an event and the clip itself
-_PER_CLIP = _NEGATIVES + 2
-_MOST_WINDOWS = 800
 _METHODS = (
     Method("logistic", 1.0),
     Method("logistic", 10.0),
@@ -116,7 +114,7 @@ def fit_events(
 
     Returns:
         What is found at which rate of false alarms, in streams of other recordings than those of
-        the layers; None if the clips cannot be divided, or none of them is an event.
+        the layers; None if the clips cannot be divided, or none is an event or found as one.
     """
     acted = [each for each in made_of if clips.y[each.number] != clips.nothing]
     if not acted:
@@ -126,15 +124,15 @@ def fit_events(
     random = np.random.default_rng(0)
     blocks = _blocks(clips, made_of, random)
     pause = float(np.median(counts))
-    streams = [
-        _stream([each for each in made_of if clips.groups[each.number] in b], clips, pause, random)
-        for b in blocks
-    ]
+    streams = list[_Stream]()
+    for block in blocks:
+        of_block = [clip for clip in made_of if clips.groups[clip.number] in block]
+        streams.append(_stream(of_block, clips, pause, random))
     windows = _windows(net, streams, clips, lengths, random)
     columns = clips.columns(STATISTICS)
     method, temperature = _chosen(windows, columns)
     event, of_classes = _layers(windows, clips, columns, method, temperature, choice)
-    played: tuple[list[list[Segment]], list[list[Segment]]] = [], []  # by the layer of classes
+    found: tuple[list[list[Segment]], list[list[Segment]]] = [], []  # by the layer of classes
     true = list[list[Segment]]()
     seconds = list[float]()
     finder = Finder(classes, lengths, _LEAST, clips.nothing)
@@ -150,26 +148,31 @@ def fit_events(
         layers = _layers(of_others, others, columns, method, temperature, choice)
         scores = _scores(net, stream, lengths, *layers)
         times = (np.arange(len(stream.features)) / rate).tolist()
-        for found, of_windows in zip(played, scores, strict=True):
-            found.append(finder.find(times, of_windows))
-        true.append(
-            [
-                Segment(classes[k], first / rate, after / rate)
-                for first, after, k in stream.events.tolist()
-            ]
-        )
+        for events, of_windows in zip(found, scores, strict=True):
+            events.append(finder.find(times, of_windows))
+        true.append(_true_events(stream, classes, rate))
         seconds.append(len(times) / rate)
-    curves = [event_curve(found, true, seconds) for found in played]
+    curves = [event_curve(events, true, seconds) for events in found]
     best = int(np.argmax([_quality(curve) for curve in curves]))
-    tensors = ([torch.as_tensor(part) for part in layer] for layer in (event, of_classes[best]))
-    net.set_event_layer(lengths, *tensors)
+    net.set_event_layer(lengths, _tensors(event), _tensors(of_classes[best]))
     return curves[best]
+
+
+def _true_events(stream: "_Stream", classes: Sequence[str], rate: float) -> list[Segment]:
+    events = stream.events.tolist()
+    return [Segment(classes[k], first / rate, after / rate) for first, after, k in events]
+
+
+def _tensors(layer: Layer) -> list[Tensor]:
+    return [torch.as_tensor(part) for part in layer]
 
 
 def _quality(curve: EventCurve | None) -> float:
     """The share of events that are found at the default rate of false alarms."""
-    place = None if curve is None else curve.point(StreamConfig.alarms_per_hour)
-    return 0.0 if curve is None or place is None else curve.found[place]
+    if curve is None:
+        return 0.0
+    place = curve.point(StreamConfig.alarms_per_hour)
+    return 0.0 if place is None else curve.found[place]
 
 
 def _blocks(
@@ -185,10 +188,10 @@ def _blocks(
 def _stream(
     made_of: Sequence[ClipFeatures], clips: Clips, pause: float, random: np.random.Generator
 ) -> _Stream:
-    """The stream of some clips in random order: after each event a pause, and then a clip of
-    nothing if there is one.
+    """The stream of some clips in random order: before and after each event a pause, then a clip of
+    nothing if there is one. Without events it is empty.
 
-    `pause`: the usual length of one, in frames.
+    `pause`: the length of the median event, in frames.
     """
     acted = [each for each in made_of if clips.y[each.number] != clips.nothing]
     background = [each.features for each in made_of if clips.y[each.number] == clips.nothing]
@@ -240,51 +243,42 @@ def _windows(
     """Some windows of all streams that are no event, and some that are one; the clips themselves
     are, too.
     """
-    share = min(1.0, _MOST_WINDOWS / (_PER_CLIP * sum(len(stream.events) for stream in streams)))
     x = list[Floats]()
     y = list[int]()
     labels = list[int]()
-    of = list[int]()
+    numbers = list[int]()
     for number, stream in enumerate(streams):
         overlaps, nearest = _overlaps(stream, lengths)
-        count = len(stream.events) * share
-        negative = np.argwhere((overlaps >= 0) & (overlaps < _PART))
-        positive = np.argwhere(overlaps > _WHOLE)
-        for places, most, is_whole in ((negative, _NEGATIVES * count, 0), (positive, count, 1)):
-            chosen = places[random.permutation(len(places))[: round(most)]]
-            for frame, place in chosen.tolist():
-                part = stream.features[frame + 1 - lengths[place] : frame + 1].to(net.center.device)
-                x.append(
-                    net.last_statistics(part[None], lengths[place : place + 1])[0]
-                    .double()
-                    .cpu()
-                    .numpy()
-                )
-            y += [is_whole] * len(chosen)
-            labels += [
-                int(stream.events[nearest[at, n], 2]) if is_whole else -1
-                for at, n in chosen.tolist()
-            ]
-            of += [number] * len(chosen)
-        whole = random.permutation(np.array(stream.clips, np.int64))[: round(count)]
-        x.append(clips.x[whole])
-        y += [1] * len(whole)
-        labels += clips.y[whole].tolist()
-        of += [number] * len(whole)
-    return _Windows(np.concatenate(x), np.array(y), np.array(labels), np.array(of))
+        count = len(stream.events)
+        parts = np.argwhere((overlaps >= 0) & (overlaps < _PART))
+        parts = parts[random.permutation(len(parts))[: _NEGATIVES * count]]
+        whole = np.argwhere(overlaps > _WHOLE)
+        whole = whole[random.permutation(len(whole))[:count]]
+        for frame, place in [*parts.tolist(), *whole.tolist()]:
+            shown = stream.features[frame + 1 - lengths[place] : frame + 1].to(net.center.device)
+            values = net.last_statistics(shown[None], (lengths[place],))[0]
+            x.append(values.double().cpu().numpy())
+        own = random.permutation(np.array(stream.clips, np.int64))
+        x.append(clips.x[own])
+        y += [0] * len(parts) + [1] * (len(whole) + len(own))
+        labels += [-1] * len(parts)
+        labels += stream.events[nearest[whole[:, 0], whole[:, 1]], 2].tolist()
+        labels += clips.y[own].tolist()
+        numbers += [number] * (len(parts) + len(whole) + len(own))
+    return _Windows(np.concatenate(x), np.array(y), np.array(labels), np.array(numbers))
 
 
 def _overlaps(stream: _Stream, lengths: Sequence[int]) -> tuple[Floats, Ints]:
     """The highest IoU of each window with an event, `T L`, and the number of this event; -1 for a
     window that begins before the stream.
     """
-    after = np.arange(1, len(stream.features) + 1)[:, None]
-    begin = after - np.array(lengths)
+    end = np.arange(1, len(stream.features) + 1)[:, None]
+    begin = end - np.array(lengths)
     best = np.zeros(begin.shape)
     nearest = np.zeros(begin.shape, np.int64)
-    for number, (first, last, _) in enumerate(stream.events.tolist()):
-        both = np.minimum(after, last) - np.maximum(begin, first)
-        overlap = both / (np.maximum(after, last) - np.minimum(begin, first))
+    for number, (event_begin, event_end, _) in enumerate(stream.events.tolist()):
+        both = np.minimum(end, event_end) - np.maximum(begin, event_begin)
+        overlap = both / (np.maximum(end, event_end) - np.minimum(begin, event_begin))
         nearest[overlap > best] = number
         best = np.maximum(best, overlap)
     return np.where(begin < 0, -1, best), nearest
@@ -292,7 +286,7 @@ def _overlaps(stream: _Stream, lengths: Sequence[int]) -> tuple[Floats, Ints]:
 
 def _chosen(windows: _Windows, columns: Ints) -> tuple[Method, float]:
     """The method with the lowest log loss on streams that it was not fitted to, and the temperature
-    of its logits.
+    of its logits; the first method if no two streams have events.
     """
     parts = list[tuple[Floats, Ints, Ints]]()
     for stream in np.unique(windows.stream):
@@ -316,13 +310,13 @@ def _layers(
     choice: Choice,
 ) -> tuple[Layer, list[Layer]]:
     """Layers on all statistics, whose logits are divided by their temperatures: of events, with one
-    output; and two of classes, fitted to whole clips, and also to windows that nearly agree with
-    them.
+    output; and two of classes, fitted to whole clips, and to these, the clips of events again, and
+    windows that nearly agree with them.
     """
     M = clips.x.shape[1]
-    (both,) = regress(windows.x[:, columns], windows.y, 2, (method,))
-    event = both._replace(
-        weight=both.weight[1:] - both.weight[:1], bias=both.bias[1:] - both.bias[:1]
+    (of_two,) = regress(windows.x[:, columns], windows.y, 2, (method,))
+    event = of_two._replace(
+        weight=of_two.weight[1:] - of_two.weight[:1], bias=of_two.bias[1:] - of_two.bias[:1]
     )
     positive = windows.y == 1
     x = np.concatenate([clips.x, windows.x[positive]])

@@ -27,10 +27,11 @@ def forward_samples(
         data: normalization and augmentation.
         augmented: augment the frames at random; stored features stay as they are.
     """
+    samples = samples.to(_device(model))
     if samples.dtype == torch.float16:
-        features = encode_samples(model, samples, data)
+        features = _stored(samples)
     else:
-        video = to_video(samples.to(_device(model)), data.normalization, data.flow_channels)
+        video = to_video(samples, data.normalization, data.flow_channels)
         if augmented:
             video = augment(
                 video, data.translate, data.scale, data.hflip, data.flow_channels, data.degrees
@@ -47,15 +48,14 @@ def encode_samples(
     """Frames `… H W C` uint8, or stored features `… h w D` float16, to features `… D h w`.
 
     Args:
-        model: the samples are moved to its device. An encoder of video takes clips, and encodes
-        their windows.
-        samples: with any dimensions in front.
+        model: the samples are moved to its device.
+        samples: `B T …` for an encoder of video, else with one dimension or more in front.
         data: normalization.
-        at_once: frames that are encoded together; None: all.
+        at_once: frames that an encoder of single frames encodes together; None: all.
     """
     samples = samples.to(_device(model))
     if samples.dtype == torch.float16:
-        return samples.float().movedim(-1, -3)
+        return _stored(samples)
     if not model.encodes_frames:
         return model.encode_video(to_video(samples, data.normalization, data.flow_channels))
     frames = samples.flatten(0, -4)
@@ -73,6 +73,11 @@ def uses_bf16(precision: Precision = "auto") -> bool:
     if torch.cuda.is_available():
         return torch.cuda.is_bf16_supported(including_emulation=False)
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
+def _stored(features: Tensor) -> Tensor:
+    """Stored features `… h w D` as a model reads them, `… D h w`."""
+    return features.float().movedim(-1, -3)
 
 
 def _device(model: VideoModel) -> torch.device:
