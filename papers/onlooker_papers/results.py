@@ -27,10 +27,6 @@ from onlooker_papers.sources import digests
 CELLS = "cells"
 ABOUT = "about.json"
 WHOLE = ("all",)  # the row of a file that is measured as a whole
-_OLD_NAME = (
-    "saccade"  # of the library, in the provenance of rows from before the library was renamed
-)
-_ONLY = "; then rows anew, --only "  # in commands of such rows
 
 Key = tuple[str, ...]  # path of a row's figures in the figures of the file
 
@@ -73,13 +69,10 @@ def command_line(paper: str, options: Mapping[str, object]) -> str:
     words = ["onlooker", "reproduce", paper]
     for option, value in options.items():
         for one in value if isinstance(value, list | tuple) else [value]:
-            words += (
-                [option]
-                if one is True
-                else []
-                if one is None or one is False
-                else [option, str(one)]
-            )
+            if one is True:
+                words.append(option)
+            elif one is not None and one is not False:
+                words += [option, str(one)]
     return shlex.join(words)
 
 
@@ -176,7 +169,7 @@ def check_command(results: Path | None, name: str, command: str) -> None:
     path = Path() if results is None else results / CELLS / name / ABOUT
     if results is None or not path.exists():
         return
-    stored = read_json(path)["command"].replace(_OLD_NAME, "onlooker").split(_ONLY)[0]
+    stored = read_json(path)["command"]
     if stored != command:
         raise ValueError(
             f"{results / name}.json was made by {stored!r}, and this is {command!r}; choose another --results"
@@ -188,11 +181,7 @@ def read_rows(results: Path, name: str) -> dict[Key, dict[str, Any]]:
     folder = results / CELLS / name
     if not (folder / ABOUT).exists():
         return {}
-    files = {
-        path.relative_to(folder).with_suffix("").as_posix() for path in _json_files(folder)
-    } - {"about"}
-    listed = [row for row in read_json(folder / ABOUT)["rows"] if row in files]
-    rows = [*listed, *sorted(files - {*listed})]
+    rows = read_json(folder / ABOUT)["rows"]
     return {tuple(map(unquote, row.split("/"))): read_json(folder / f"{row}.json") for row in rows}
 
 
@@ -263,10 +252,6 @@ def names(results: Path) -> list[str]:
 
 def _id(key: Key) -> str:
     return "/".join(quote(part, safe=" +=,") for part in key)
-
-
-def _json_files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*.json") if not path.name.startswith("."))
 
 
 # Figures that are derived from the rows, by the name of the file.

@@ -21,7 +21,6 @@ from onlooker_papers.videolstm.places import TrueBoxes
 
 CLASSES = tuple("0123456789")
 FRAMES = 10
-ALWAYS = (1.0, 1.0)  # the target moves during the whole clip
 SIZE = 64
 
 
@@ -44,7 +43,7 @@ class TargetClips(Dataset[Sample]):
 
     def __init__(self, digits: Digits, count: int, seed: int) -> None:
         self.modality: Modality = "both"
-        moving = MovingTarget(digits, frames=FRAMES, event=ALWAYS)
+        moving = MovingTarget(digits, frames=FRAMES)
         self.batch: TargetBatch = moving.batch(count, seed=seed)
         self.images: NDArray[np.uint8] = self.batch.video[:, :, 0, :, :, None].numpy()  # B T H W 1
         limit = data(self.modality).flow_limit

@@ -13,7 +13,7 @@ from pages import self_contained
 
 from onlooker.base.config import TrainConfig
 from onlooker_papers.mnist import DigitSplit
-from onlooker_papers.videolstm import ablation, localization, reproduce
+from onlooker_papers.videolstm import ablation, blanking, reproduce
 from onlooker_papers.videolstm.ablation import ENSEMBLE, MEMBERS, SPECS, Trial, ensemble, summary
 from onlooker_papers.videolstm.budget import Budget
 from onlooker_papers.videolstm.reproduce import train_ahead, trials
@@ -33,7 +33,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("videolstm")
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(reproduce.BUDGETS, "tiny", TINY)
-        patch.setattr(localization, "CANDIDATES", localization.CANDIDATES[:3])
+        patch.setattr(blanking, "CANDIDATES", blanking.CANDIDATES[:3])
         reproduce.reproduce(folder / "run", budget="tiny", results=folder / "results")
     return folder
 
