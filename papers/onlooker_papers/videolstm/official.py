@@ -24,7 +24,7 @@ from onlooker.report.page import Page
 from onlooker.run.features import encoded_clips
 from onlooker.run.preparation import build
 from onlooker_papers.memo import fingerprint, memo_of_training
-from onlooker_papers.pages import add_curves, add_left_out, add_settings
+from onlooker_papers.pages import add_curves, add_left_out
 from onlooker_papers.results import WHOLE, About, Row, command_line, write_rows
 from onlooker_papers.tables import share
 from onlooker_papers.videolstm.crops import ClipCrops, TemporalCrops
@@ -159,7 +159,7 @@ def _write_page(
         names = [f"{model}-{of}" for model in SINGLE] + ([MOTION] if of == "rgb" else [])
         add_curves(page, {name: folder / name for name in names}, of)
     add_left_out(page, [list(error.values()) for error in figures["left_out"]])
-    add_settings(page, command, {"these models": asdict(budget)})
+    page.text(f"`{command}`")
     return page.write(folder / "report.html")
 
 
