@@ -308,38 +308,11 @@ def _where_real(figures: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-_COLUMNS = ("accuracy", "spread", "frame_accuracy", "per_seed", "streams", "places")
-_PLACES = ("peak_in_silhouette", "peak_in_box", "box_iou_50")
-
-
-def _real_clips(figures: dict[str, Any]) -> dict[str, Any]:
-    """Transpose each set: from figures by model, as in the files of the rows, to models by figure."""
-    return {name: _real_set(values) for name, values in figures.items()}
-
-
-def _real_set(values: Mapping[str, Any]) -> dict[str, Any]:
-    rows = values["models"]
-    columns = {
-        column: {name: row[column] for name, row in rows.items() if column in row}
-        for column in _COLUMNS
-    }
-    if not columns["places"]:
-        del columns["places"]
-    fused = {"fused_weights": rows.get("fused", {}).get("weights", {})}
-    found = {**{key: value for key, value in values.items() if key != "models"}, **columns, **fused}
-    if places := columns.get("places"):
-        # Figures of one model: `motion` if it is there, else the last one with attention.
-        name = "motion" if "motion" in places else list(places)[-1]
-        found |= {"places_of": name, **{key: places[name][key] for key in _PLACES}}
-    return found
-
-
 _LAYOUTS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "digits-paper": _digits_paper,
     "digits-honest": _digits_honest,
     "glimpses": _glimpses,
     "moving-target": _moving_target,
-    "real-clips": _real_clips,
     "where-real": _where_real,
 }
 

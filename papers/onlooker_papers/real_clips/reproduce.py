@@ -9,15 +9,13 @@ from onlooker.data.split import make_splits
 from onlooker.run.compare import compare, settings_of
 from onlooker_papers.fusion import fused_row
 from onlooker_papers.real_clips.recipes import MODEL, RECIPES, SAMPLES
-from onlooker_papers.results import About, Key, Row, read_rows, write_rows
+from onlooker_papers.results import About, Row, read_rows, write_rows
 from onlooker_papers.sets import data_folder
 
 FILE = "real-clips"  # of results
 WHAT = "accuracy by model on folders of clips: means over seeds, test videos of all splits together"
-# Figures of a comparison that have a value for each model; results files keep their original names.
-_BY_MODEL = ("accuracy", "spread", "frame_accuracy", "per_seed", "modality", "places")
-_FUSED = "fused"
-_MODALITY = "streams"
+# Figures of a comparison that have a value for each model.
+_BY_MODEL = ("accuracy", "spread", "frame_accuracy", "per_seed")
 # The two-stream model of Li et al. (2016): attention on RGB that follows the flow, and the flow
 # itself.
 _STREAMS = ("motion", "convlstm-flow")
@@ -56,41 +54,31 @@ def reproduce(
 def write_set(
     results: Path, name: str, figures: Mapping[str, Any], data: DataConfig, training: TrainConfig
 ) -> Path:
-    """Write the rows of one set, by the figures of `compare`, next to those of the other sets."""
+    """Write the row of one set, by the figures of `compare`, next to those of the other sets."""
     command = f"python -m onlooker_papers.real_clips {name}"
-    rows = _rows(name, figures, data, training, command)
-    of_sets = {
-        key[0]: row["figures"] for key, row in read_rows(results, FILE).items() if len(key) == 1
-    }
-    of_sets[name] = dict(rows[name,].figures)
-    seeds = sorted({seed for of_set in of_sets.values() for seed in of_set["seeds"]})
-    commands = " && ".join(of_set["command"] for of_set in of_sets.values())
-    return write_rows(results, FILE, About(WHAT, commands, seeds), rows, made_by=command)
-
-
-def _rows(
-    name: str, figures: Mapping[str, Any], data: DataConfig, training: TrainConfig, command: str
-) -> dict[Key, Row]:
     settings = {**data.to_dict(), **training.to_dict()}
-    budget = {
-        "epochs": training.epochs,
-        "frames": data.frames,
-        "size": data.size,
-        "channels": data.channels,
+    fused = figures.get("fused", {})
+    columns = {
+        column: figures[column] | ({"fused": fused[column]} if fused else {})
+        for column in _BY_MODEL
     }
-    of_set = {
+    row = {
         "command": command,
-        "budget": budget,
+        "budget": {
+            "epochs": training.epochs,
+            "frames": data.frames,
+            "size": data.size,
+            "channels": data.channels,
+        },
         "settings": settings,
         **{key: figures[key] for key in _OF_SET},
+        **columns,
+        "streams": figures["modality"],  # as results files call it
+        "fused_weights": fused.get("weights", {}),
     }
-    rows: dict[Key, Row] = {(name,): Row(of_set, settings)}
-    of_all = {"seeds": figures["seeds"], "splits": figures["splits"]}
-    for model in figures["accuracy"]:
-        row = {key: figures[key][model] for key in _BY_MODEL if model in figures.get(key, {})}
-        of_row = {**settings, **of_all}
-        of_row["modality"] = row[_MODALITY] = row.pop("modality")
-        rows[name, "models", model] = Row(row, of_row)
-    if _FUSED in figures:
-        rows[name, "models", _FUSED] = Row(figures[_FUSED], {**settings, **of_all})
-    return rows
+    of_sets = {key[0]: row["figures"] for key, row in read_rows(results, FILE).items()}
+    of_sets[name] = row
+    seeds = sorted({seed for of_set in of_sets.values() for seed in of_set["seeds"]})
+    commands = " && ".join(of_set["command"] for of_set in of_sets.values())
+    about = About(WHAT, commands, seeds)
+    return write_rows(results, FILE, about, {(name,): Row(row, settings)}, made_by=command)
