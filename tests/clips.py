@@ -79,6 +79,14 @@ def make_images(folder: Path, names: Iterable[str]) -> Path:
     return folder
 
 
+def touch(root: Path, *names: str) -> Path:
+    """Write files of one byte, which look like clips by their names."""
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(b"x")
+    return root
+
+
 def make_clip(
     path: Path,
     frames: int = 20,

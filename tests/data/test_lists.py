@@ -1,12 +1,18 @@
-"""Lists of clips: CSV files of users, and errors that name the line."""
+"""Lists of clips: CSV files of users, errors that name the line, and gaps between intervals."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
+from clips import Make, touch
+from hypothesis import given
+from hypothesis import strategies as st
 
+from onlooker.base.config import SetConfig
+from onlooker.base.intervals import split_interval
 from onlooker.base.records import Clip, ClipError
-from onlooker.data.lists import read_list
+from onlooker.data.lists import cut_gaps, read_list
 from onlooker.data.sets import read_set
 from onlooker.data.tables import read_text
 from onlooker.video.reader import VideoReader
@@ -15,13 +21,6 @@ from onlooker.video.reader import VideoReader
 def write(path: Path, lines: Sequence[str]) -> Path:
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
-
-
-def touch(root: Path, *names: str) -> Path:
-    for name in names:
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).touch()
-    return root
 
 
 def test_paths_are_relative_to_the_list(tmp_path: Path) -> None:
@@ -44,30 +43,146 @@ def test_paths_are_relative_to_the_list(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
 def test_columns_in_any_order_with_split_and_recording(tmp_path: Path, delimiter: str) -> None:
-    touch(tmp_path, "a.mp4", "b.mp4", "c.mp4", "d.mp4")
     rows = [
         "Split,label,note,path,Recording",
         "train,x,,a.mp4,p1",
         "Training,y,?,b.mp4,p1",
-        "val,x,,c.mp4,p2",
-        "test,y,,d.mp4,p3",
+        "val,x,,sub/c.mp4,p2",
+        "test,y,,sub/d e.mp4,p3",
     ]
-    path = write(tmp_path / "clips.csv", [line.replace(",", delimiter) for line in rows])
     # as a spreadsheet writes it
-    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n"))
-    parts, _, _ = read_list(path)
-    assert {
-        split: [(c.path.name, c.label, c.recording) for c in clips]
-        for split, clips in parts.items()
-    } == {
+    text = "\r\n".join(rows).replace(",", delimiter)
+    parts, _ = find(tmp_path, b"\xef\xbb\xbf" + text.encode())
+    assert parts == {
         "training": [("a.mp4", "x", "p1"), ("b.mp4", "y", "p1")],
-        "validation": [("c.mp4", "x", "p2")],
-        "test": [("d.mp4", "y", "p3")],
+        "validation": [("sub/c.mp4", "x", "p2")],
+        "test": [("sub/d e.mp4", "y", "p3")],
     }
 
 
+def test_missing_clips_are_left_out_and_named(tmp_path: Path) -> None:
+    touch(tmp_path, "a.mp4", "b.mp4")
+    path = write(tmp_path / "clips.csv", ["path,label", "a.mp4,0", "b.mp4,1", "c.mp4,1"])
+    parts, missing, _ = read_list(path)
+    assert [clip.label for clip in parts[""]] == ["0", "1"]
+    remedy = "correct its path, which is relative to the list"
+    expected = f"{tmp_path}/c.mp4: not found (line 4 of {path}, class 1); {remedy}"
+    assert list(map(str, missing)) == [expected]
+
+
 @pytest.mark.parametrize(
-    ("lines", "message"),
+    ("rows", "message"),
+    [
+        (["a.mp4,x", "e.mp4,y", "f.mp4,y"], "none of the 2 clips of class y exists; add some, or"),
+        (["e.mp4,x", "f.mp4,y"], "none of its 2 clips exists, such as .*e.mp4; paths are relative"),
+    ],
+)
+def test_a_class_without_clips(tmp_path: Path, rows: list[str], message: str) -> None:
+    with pytest.raises(ClipError, match=f"clips.csv: {message}"):
+        find(tmp_path, "\n".join(["path,label", *rows]))
+
+
+def test_files_that_are_not_lists(tmp_path: Path) -> None:
+    path = tmp_path / "list.csv"
+    message = r"list.csv: no such file; give a CSV file with the columns path and label"
+    with pytest.raises(ClipError, match=message):
+        read_list(path)
+    for content, message in {
+        b"\n \r\n": r"list.csv: an empty file; copy it",
+        "ä".encode("latin-1"): r"list.csv: not UTF-8 text \(.+\); copy it",
+    }.items():
+        path.write_bytes(content)
+        with pytest.raises(ClipError, match=message):
+            read_text(path, "copy it")
+
+
+def test_intervals_of_recordings(tmp_path: Path) -> None:
+    touch(tmp_path, "long/a.mp4", "b.mp4")
+    rows = [
+        "long/a.mp4;1:30;1:02:03.5;x;train",
+        "long/a.mp4;3723.5;3724;y;train",
+        "b.mp4;;;x;test",
+        "c.mp4;1;2;x;test",
+    ]
+    parts, missing, _ = read_list(
+        write(tmp_path / "clips.csv", ["path;start;end;label;split", *rows])
+    )
+    assert parts == {
+        "training": [
+            Clip(tmp_path / "long" / "a.mp4#t=90,3723.5", "x", "long/a.mp4"),
+            Clip(tmp_path / "long" / "a.mp4#t=3723.5,3724", "y", "long/a.mp4"),
+        ],
+        "test": [Clip(tmp_path / "b.mp4", "x")],
+    }
+    assert [error.path.name for error in missing] == ["c.mp4#t=1,2"]
+
+
+def test_a_recording_is_in_one_split_unless_its_parts_are_named(tmp_path: Path) -> None:
+    touch(tmp_path, "a.mp4")
+    rows = [
+        f"a.mp4,{start},{start + 1},{'xy'[start % 2]},{'test' if start > 7 else 'train'}"
+        for start in range(10)
+    ]
+    listed = write(tmp_path / "clips.csv", ["path,start,end,label,split", *rows])
+    message = "line 10: recording a.mp4 is in test, and in training in line 2; splits must"
+    with pytest.raises(ClipError, match=message):
+        read_set(listed)
+    parts = [f"{row},{'abcd'[start // 3]}" for start, row in enumerate(rows)]
+    parts = [row.replace(",test,c", ",test,d") for row in parts]
+    split = read_set(write(listed, ["path,start,end,label,split,recording", *parts])).split
+    assert split is not None
+    assert {clip.recording for clip in split.test} == {"d"}
+
+
+def find(
+    folder: Path, text: str | bytes, name: str = "clips.csv"
+) -> tuple[dict[str, list[tuple[str, ...]]], list[str]]:
+    """By split, the clips of a list beside a.mp4 to d.mp4: path, label and recording; and the
+    notes.
+    """
+    touch(folder, "a.mp4", "b.mp4", "sub/c.mp4", "sub/d e.mp4")
+    (folder / name).write_bytes(text if isinstance(text, bytes) else text.encode())
+    parts, _, notes = read_list(folder / name)
+
+    def listed(clip: Clip) -> tuple[str, ...]:
+        return str(clip.path.relative_to(folder)), clip.label, clip.recording or ""
+
+    return {split: [*map(listed, clips)] for split, clips in parts.items()}, notes
+
+
+@pytest.mark.parametrize(
+    ("header", "columns"),
+    [
+        ("FileName,Action", "FileName, Action"),
+        ("video,class", "video, class"),
+        ("Video File;Category Name", "Video File, Category Name"),
+        ("clip_path\tbehaviour", "clip_path, behaviour"),
+    ],
+)
+def test_usual_names_of_columns_are_known(tmp_path: Path, header: str, columns: str) -> None:
+    delimiter = next(character for character in ",;\t" if character in header)
+    rows = [header, f"a.mp4{delimiter}x", f"b.mp4{delimiter}y"]
+    parts, notes = find(tmp_path, "\n".join(rows))
+    assert parts == {"": [("a.mp4", "x", ""), ("b.mp4", "y", "")]}
+    assert notes == [f"columns {columns} are read as path, label"]
+
+
+def test_columns_of_times_splits_and_people_are_used_and_others_named(tmp_path: Path) -> None:
+    text = (
+        "path,label,start_time,Stop Time,Subset,subject,rater,fold\n"
+        "a.mp4,x,1,2.5,train,p1,r,1\n"
+        "b.mp4,y,,,test,p2,r,2\n"
+    )
+    parts, (understood, ignored) = find(tmp_path, text)
+    assert parts == {"training": [("a.mp4#t=1,2.5", "x", "p1")], "test": [("b.mp4", "y", "p2")]}
+    columns = "start_time, Stop Time, Subset, subject are read as start, end, split, recording"
+    assert understood == f"columns {columns}"
+    expected = "ignored columns: rater, fold; cross-validation makes its own (--folds)"
+    assert ignored.startswith(expected)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
     [
         (
             ["address,label", "a.mp4,x"],
@@ -129,151 +244,6 @@ def test_columns_in_any_order_with_split_and_recording(tmp_path: Path, delimiter
             ["path,label", "a.mp4,x", "", "a.mp4,y"],
             r"line 4 is a duplicate of line 2: .*a.mp4; keep one of them",
         ),
-    ],
-)
-def test_errors_in_a_list_name_the_line(tmp_path: Path, lines: list[str], message: str) -> None:
-    touch(tmp_path, "a.mp4", "b.mp4")
-    with pytest.raises(ClipError, match=message):
-        read_list(write(tmp_path / "clips.csv", lines))
-
-
-def test_missing_clips_are_left_out_and_named(tmp_path: Path) -> None:
-    touch(tmp_path, "a.mp4", "b.mp4")
-    path = write(tmp_path / "clips.csv", ["path,label", "a.mp4,0", "b.mp4,1", "c.mp4,1"])
-    parts, missing, _ = read_list(path)
-    assert [clip.label for clip in parts[""]] == ["0", "1"]
-    remedy = "correct its path, which is relative to the list"
-    assert list(map(str, missing)) == [
-        f"{tmp_path}/c.mp4: not found (line 4 of {path}, class 1); {remedy}"
-    ]
-
-
-def test_a_class_without_clips(tmp_path: Path) -> None:
-    touch(tmp_path, "a.mp4")
-    path = write(tmp_path / "clips.csv", ["path,label", "a.mp4,x", "b.mp4,y", "c.mp4,y", "d.mp4,z"])
-    expected = r"clips.csv: none of the 2 clips of class y exists; add some, or remove the class"
-    with pytest.raises(ClipError, match=expected):
-        read_list(path)
-    (tmp_path / "a.mp4").unlink()
-    expected = r"clips.csv: none of its 4 clips exists, such as .*a.mp4; paths are relative to the list; correct them"
-    with pytest.raises(ClipError, match=expected):
-        read_list(path)
-    with pytest.raises(
-        ClipError, match=r"none.csv: no such file; give a CSV file with the columns path and label"
-    ):
-        read_list(tmp_path / "none.csv")
-
-
-def test_files_that_are_not_lists(tmp_path: Path) -> None:
-    path = tmp_path / "list.txt"
-    with pytest.raises(ClipError, match=r"list.txt: no such file; copy it"):
-        read_text(path, "copy it")
-    path.write_bytes(b"\n \r\n")
-    with pytest.raises(ClipError, match=r"list.txt: an empty file; copy it"):
-        read_text(path, "copy it")
-    path.write_bytes("ä".encode("latin-1"))
-    with pytest.raises(ClipError, match=r"list.txt: not UTF-8 text \(.+\); copy it"):
-        read_text(path, "copy it")
-    path.write_bytes(b"\xef\xbb\xbfa 1\r\n")
-    assert read_text(path, "copy it") == "a 1\r\n"
-
-
-def test_intervals_of_recordings(tmp_path: Path) -> None:
-    touch(tmp_path, "long/a.mp4", "b.mp4")
-    rows = [
-        "long/a.mp4;1:30;1:02:03.5;x;train",
-        "long/a.mp4;3723.5;3724;y;train",
-        "b.mp4;;;x;test",
-        "c.mp4;1;2;x;test",
-    ]
-    parts, missing, _ = read_list(
-        write(tmp_path / "clips.csv", ["path;start;end;label;split", *rows])
-    )
-    assert parts == {
-        "training": [
-            Clip(tmp_path / "long" / "a.mp4#t=90,3723.5", "x", "long/a.mp4"),
-            Clip(tmp_path / "long" / "a.mp4#t=3723.5,3724", "y", "long/a.mp4"),
-        ],
-        "test": [Clip(tmp_path / "b.mp4", "x")],
-    }
-    assert [error.path.name for error in missing] == ["c.mp4#t=1,2"]
-
-
-def test_a_recording_is_in_one_split_unless_its_parts_are_named(tmp_path: Path) -> None:
-    touch(tmp_path, "a.mp4")
-    rows = [
-        f"a.mp4,{start},{start + 1},{'xy'[start % 2]},{'test' if start > 7 else 'train'}"
-        for start in range(10)
-    ]
-    listed = write(tmp_path / "clips.csv", ["path,start,end,label,split", *rows])
-    with pytest.raises(
-        ClipError,
-        match=r"line 10: recording a.mp4 is in test, and in training in line 2; splits must",
-    ):
-        read_set(listed)
-    parts = [f"{row},{'abcd'[start // 3]}" for start, row in enumerate(rows)]
-    parts = [row.replace(",test,c", ",test,d") for row in parts]
-    split = read_set(write(listed, ["path,start,end,label,split,recording", *parts])).split
-    assert split is not None
-    assert {clip.recording for clip in split.test} == {"d"}
-
-
-def find(
-    folder: Path, text: str | bytes, name: str = "clips.csv"
-) -> tuple[dict[str, list[tuple[str, ...]]], list[str]]:
-    """By split, the clips of a list beside a.mp4 to d.mp4: path, label and recording; and the
-    notes.
-    """
-    touch(folder, "a.mp4", "b.mp4", "sub/c.mp4", "sub/d e.mp4")
-    (folder / name).write_bytes(text if isinstance(text, bytes) else text.encode())
-    parts, _, notes = read_list(folder / name)
-    found = {
-        split: [
-            (str(clip.path.relative_to(folder)), clip.label, clip.recording or "") for clip in clips
-        ]
-        for split, clips in parts.items()
-    }
-    return found, notes
-
-
-@pytest.mark.parametrize(
-    ("header", "columns"),
-    [
-        ("FileName,Action", "FileName, Action"),
-        ("video,class", "video, class"),
-        ("Video File;Category Name", "Video File, Category Name"),
-        ("clip_path\tbehaviour", "clip_path, behaviour"),
-    ],
-)
-def test_usual_names_of_columns_are_known(tmp_path: Path, header: str, columns: str) -> None:
-    delimiter = next(character for character in ",;\t" if character in header)
-    rows = [header, f"a.mp4{delimiter}x", f"b.mp4{delimiter}y"]
-    parts, notes = find(tmp_path, "\n".join(rows))
-    assert parts == {"": [("a.mp4", "x", ""), ("b.mp4", "y", "")]}
-    assert notes == [f"columns {columns} are read as path, label"]
-
-
-def test_columns_of_times_splits_and_people_are_used_and_others_named(tmp_path: Path) -> None:
-    text = (
-        "path,label,start_time,Stop Time,Subset,subject,rater,fold\n"
-        "a.mp4,x,1,2.5,train,p1,r,1\n"
-        "b.mp4,y,,,test,p2,r,2\n"
-    )
-    parts, notes = find(tmp_path, text)
-    assert parts == {"training": [("a.mp4#t=1,2.5", "x", "p1")], "test": [("b.mp4", "y", "p2")]}
-    understood, ignored = notes
-    assert (
-        understood
-        == "columns start_time, Stop Time, Subset, subject are read as start, end, split, recording"
-    )
-    assert ignored.startswith(
-        "ignored columns: rater, fold; cross-validation makes its own (--folds)"
-    )
-
-
-@pytest.mark.parametrize(
-    ("text", "problem"),
-    [
         (
             "path,filename,label\na.mp4,a.mp4,x\n",
             "columns path and filename both mean path; keep one of them",
@@ -307,9 +277,11 @@ def test_columns_of_times_splits_and_people_are_used_and_others_named(tmp_path: 
         ),
     ],
 )
-def test_what_could_be_misread_is_refused(tmp_path: Path, text: str | bytes, problem: str) -> None:
+def test_what_could_be_misread_is_refused_and_the_line_named(
+    tmp_path: Path, text: str | bytes | list[str], problem: str
+) -> None:
     with pytest.raises(ClipError, match=problem):
-        find(tmp_path, text)
+        find(tmp_path, "\n".join(text) if isinstance(text, list) else text)
 
 
 TABLE = {"": [("a.mp4", "x", ""), ("sub/d e.mp4", "run, fast", "")]}
@@ -346,20 +318,18 @@ def test_decimal_commas(tmp_path: Path) -> None:
     assert parts == {"": [("a.mp4#t=0.25,1", "x", "a.mp4")]}
 
 
-def test_frames_become_the_times_at_which_they_are_shown(
-    tmp_path: Path, make_clip: Callable[..., Path]
-) -> None:
+def test_frames_become_the_times_at_which_they_are_shown(tmp_path: Path, make_clip: Make) -> None:
     make_clip("clip.mp4", frames=20, fps=30)
+    header = "path,start_frame,end_frame,label"
     rows = ["clip.mp4,0,4,x", "clip.mp4,4,20,y", "gone.mp4,0,4,x", "gone.mp4,4,9,x"]
-    listed = write(tmp_path / "clips.csv", ["path,start_frame,end_frame,label", *rows])
+    listed = write(tmp_path / "clips.csv", [header, *rows])
     parts, missing, notes = read_list(listed)
-    assert notes == [
-        "start_frame and end_frame count from 0, and a clip ends when its end_frame is shown"
-    ]
-    first, second = (VideoReader(clip.path) for clip in parts[""])
-    assert (len(first), len(second), len(missing)) == (4, 16, 2)
+    note = "start_frame and end_frame count from 0, and a clip ends when its end_frame is shown"
+    assert notes == [note]
+    assert [len(VideoReader(clip.path)) for clip in parts[""]] == [4, 16]
+    assert len(missing) == 2
     with pytest.raises(ClipError, match="line 2: start_frame '4', end_frame '21' of 20 frames"):
-        read_list(write(listed, ["path,start_frame,end_frame,label", "clip.mp4,4,21,x"]))
+        read_list(write(listed, [header, "clip.mp4,4,21,x"]))
     text = "path,start_frame,end_frame,start,stop,label\na.mp4,0,4,1,2,x\n"
     parts_in_seconds, notes = find(tmp_path, text)
     assert parts_in_seconds == {"": [("a.mp4#t=1,2", "x", "a.mp4")]}
@@ -371,11 +341,9 @@ def test_paths_may_be_relative_to_the_working_directory(
 ) -> None:
     touch(tmp_path, "data/clips/a.mp4", "data/clips/b.mp4", "data/lists/c.mp4")
     rows = ["path,label", "clips/a.mp4,x", "clips/b.mp4,y"]
-    listed = write(tmp_path / "data" / "lists" / "list.csv", rows)
-    parts, _, notes = read_list(listed)
-    assert [clip.path.resolve() for clip in parts[""]] == [
-        tmp_path / "data" / "clips" / f"{name}.mp4" for name in "ab"
-    ]
+    parts, _, notes = read_list(write(tmp_path / "data" / "lists" / "list.csv", rows))
+    clips = tmp_path / "data" / "clips"
+    assert [clip.path.resolve() for clip in parts[""]] == [clips / "a.mp4", clips / "b.mp4"]
     assert notes == [f"paths are relative to {tmp_path / 'data'}"]
     elsewhere = write(tmp_path / "list.csv", rows)
     monkeypatch.chdir(tmp_path / "data")
@@ -395,7 +363,55 @@ def test_files_of_annotation_programs_are_to_be_converted(
     tmp_path: Path, name: str, text: str
 ) -> None:
     (tmp_path / name).write_text(text)
-    with pytest.raises(
-        ClipError, match=f"not a list of clips; run `onlooker convert {tmp_path}/{name} list.csv`"
-    ):
+    message = f"not a list of clips; run `onlooker convert {tmp_path}/{name} list.csv`"
+    with pytest.raises(ClipError, match=message):
         read_set(tmp_path / name)
+
+
+_times = st.tuples(st.integers(0, 90_000), st.integers(200, 20_000)).map(
+    lambda t: (t[0] / 1000, (t[0] + t[1]) / 1000)
+)
+
+
+@given(st.lists(_times, min_size=1, max_size=12), st.floats(0, 120), st.integers(0, 9))
+def test_clips_of_gaps_never_touch_an_interval(
+    intervals: list[tuple[float, float]], seconds: float, seed: int
+) -> None:
+    seconds = round(seconds, 3)
+    gaps = cut_gaps(intervals, seconds, np.random.default_rng(seed))
+    assert len(gaps) <= len(intervals)
+    lengths = {round(end - start, 3) for start, end in intervals}
+    assert {round(end - start, 3) for start, end in gaps} <= lengths
+    for number, (start, end) in enumerate(gaps):
+        assert 0 <= start < end <= seconds
+        others = [*intervals, *gaps[:number], *gaps[number + 1 :]]
+        assert all(end <= a or b <= start for a, b in others)
+
+
+def test_gaps_of_a_list_are_clips_of_nothing(make_clip: Make, tmp_path: Path) -> None:
+    rows = ["c.mp4,20,0:21,x", "gone.mp4,1,2,x"]
+    for name in "abc":
+        make_clip(f"{name}.mp4", frames=300)  # 30 s
+        rows += [f"{name}.mp4,4,6,x", f"{name}.mp4,12,14,y"]
+    listed = write(tmp_path / "list.csv", ["path,start,end,label", *rows])
+    plain = read_set(listed).clips
+    filled = read_set(listed, SetConfig(fill="nothing")).clips
+    added = filled[len(plain) :]
+    assert {clip.label for clip in added} == {"nothing"}
+    recordings = sorted(clip.recording or "" for clip in added)
+    assert recordings == ["a.mp4"] * 2 + ["b.mp4"] * 2 + ["c.mp4"] * 3
+    assert read_set(listed, SetConfig(fill="nothing")).clips == filled, "the same in every run"
+    for clip in added:
+        file, times = split_interval(clip.path)
+        for other, (start, end) in (split_interval(of_event.path) for of_event in plain):
+            assert other != file or times[1] <= start or end <= times[0]
+    chosen = read_set(listed, SetConfig(fill="nothing", classes="x,y")).clips
+    assert {clip.label for clip in chosen} == {"x", "y", "nothing"}
+
+
+def test_nothing_to_fill(tmp_path: Path) -> None:
+    touch(tmp_path, "a.mp4", "b.mp4")
+    listed = write(tmp_path / "list.csv", ["path,label", "a.mp4,x", "b.mp4,y"])
+    message = r"list.csv: no time between intervals for class none; give a list with"
+    with pytest.raises(ClipError, match=message):
+        read_set(listed, SetConfig(fill="none"))
