@@ -1,30 +1,29 @@
 """Clips are decoded once and cached; clips that cannot be read are reported and left out."""
 
 import os
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from clips import Make, make_images, scene
 from torch.utils.data import DataLoader
 
 from onlooker.base.config import DataConfig
 from onlooker.base.records import Clip, ClipError
 from onlooker.data.array_cache import ArrayCache
 from onlooker.data.clips import cached_sample, read_clips
+from onlooker.data.findings import read_facts
 from onlooker.data.samples import read_sample, sample_rate
 from onlooker.video.flow import read_flow
-from onlooker.video.reader import VideoReader, read
+from onlooker.video.reader import read
 from onlooker.video.resize import resize
 from onlooker.video.sampling import equally_spaced
+from onlooker.video.write import write
 
 CONFIG = DataConfig(frames=4, size=16)
-Make = Callable[..., Path]
 
 
 def cached_frames(path: Path, config: DataConfig, cache: Path) -> Path:
@@ -32,54 +31,28 @@ def cached_frames(path: Path, config: DataConfig, cache: Path) -> Path:
     return file
 
 
-@pytest.fixture
-def reads(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """The clips that were decoded, one entry per decoding."""
-    seen: list[Path] = []
-
-    get = VideoReader.get
-
-    def counted(reader: VideoReader, *choice: Any, **scaling: Any) -> Any:
-        seen.append(reader.path)
-        return get(reader, *choice, **scaling)
-
-    monkeypatch.setattr(VideoReader, "get", counted)
-    return seen
-
-
 @pytest.mark.parametrize("changed", [{"frames": 5}, {"size": 17}, {"channels": 1}])
 def test_other_settings_are_decoded_again(
-    make_clip: Make, tmp_path: Path, reads: list[Path], changed: dict[str, int]
+    make_clip: Make, tmp_path: Path, changed: dict[str, int]
 ) -> None:
     path = make_clip()
     first = cached_frames(path, CONFIG, tmp_path)
+    assert cached_frames(path, CONFIG, tmp_path) == first
     assert cached_frames(path, replace(CONFIG, **changed), tmp_path) != first
-    assert reads == [path, path]
 
 
-def test_a_changed_file_is_decoded_again(
-    make_clip: Make, tmp_path: Path, reads: list[Path]
-) -> None:
+def test_a_changed_file_is_decoded_again(make_clip: Make, tmp_path: Path) -> None:
     path = make_clip()
-    first = cached_frames(path, CONFIG, tmp_path)
+    files = {cached_frames(path, CONFIG, tmp_path)}
     make_clip(frames=9)
-    second = cached_frames(path, CONFIG, tmp_path)
+    files.add(cached_frames(path, CONFIG, tmp_path))
     os.utime(path, ns=(1, 1))
-    third = cached_frames(path, CONFIG, tmp_path)
-    assert len({first, second, third}) == 3
-    assert len(reads) == 3
-
-
-def test_a_changed_image_of_a_sequence_is_decoded_again(tmp_path: Path) -> None:
-    folder = tmp_path / "clip"
-    folder.mkdir()
-    for number in range(3):
-        Image.new("RGB", (16, 16), (number, 0, 0)).save(folder / f"{number}.png")
-    first = cached_frames(folder, CONFIG, tmp_path / "cache")
-    assert np.load(first)[:, 0, 0, 0].tolist() == [0, 1, 2, 2]
-    Image.new("RGB", (16, 16), (200, 0, 0)).save(folder / "1.png")
-    second = cached_frames(folder, CONFIG, tmp_path / "cache")
-    assert np.load(second)[:, 0, 0, 0].tolist() == [0, 200, 2, 2]
+    files.add(cached_frames(path, CONFIG, tmp_path))
+    folder = make_images(tmp_path / "clip", ["0.png", "1.png", "2.png"])
+    files.add(cached_frames(folder, CONFIG, tmp_path))
+    make_images(folder, ["1.png"])
+    files.add(cached_frames(folder, CONFIG, tmp_path))
+    assert len(files) == 5
 
 
 def test_a_damaged_or_removed_cache_file_is_recomputed(make_clip: Make, tmp_path: Path) -> None:
@@ -120,10 +93,8 @@ def test_damaged_clips_are_named_and_the_others_are_used(clips: list[Clip], tmp_
     frames, target, index = samples[2]
     np.testing.assert_array_equal(frames.numpy(), resize(read(clips[3].path, 4).pixels, 16, 3))
     assert (frames.dtype, target, index) == (torch.uint8, 1, 2)
-    assert [tuple(batch[0].shape) for batch in DataLoader(samples, 3)] == [
-        (3, 4, 16, 16, 3),
-        (1, 4, 16, 16, 3),
-    ]
+    shapes = [tuple(frames.shape) for frames, _, _ in DataLoader(samples, 3)]
+    assert shapes == [(3, 4, 16, 16, 3), (1, 4, 16, 16, 3)]
 
 
 def test_clips_beyond_the_limit_are_decoded(
@@ -131,10 +102,8 @@ def test_clips_beyond_the_limit_are_decoded(
 ) -> None:
     expected, _ = read_clips(clips, ("a", "b"), CONFIG, cache=tmp_path / "large")
     monkeypatch.setenv("ONLOOKER_CACHE_LIMIT", "7kB")  # two clips of 3.2 kB
-    with pytest.warns(
-        UserWarning,
-        match=r"2 of 6 clips do not fit into the cache's limit of 7\.0 kB, .* raise ONLOOK",
-    ):
+    message = r"2 of 6 clips do not fit into the cache's limit of 7\.0 kB, .* raise ONLOOK"
+    with pytest.warns(UserWarning, match=message):
         samples, _ = read_clips(clips, ("a", "b"), CONFIG, cache=tmp_path / "small")
     for _ in range(2):
         assert all(torch.equal(samples[i][0], expected[i][0]) for i in range(len(samples)))
@@ -155,20 +124,18 @@ def test_cached_samples_equal_those_that_are_read(
     path = make_clip(frames=9)
     config = replace(CONFIG, modality=streams)
     assert config.in_channels == channels
-    read_now = read_sample(path, config)
-    frames = read(path, config.frames)
-    sample = read_now.pixels
-    assert read_now.size == frames.pixels.shape[1:3]
-    assert np.array_equal(read_now.times, frames.times)
-    assert sample.shape == (config.frames, config.size, config.size, channels)
+    sample = read_sample(path, config)
+    frames = read(path, 4)
+    assert sample.size == frames.pixels.shape[1:3]
+    np.testing.assert_array_equal(sample.times, frames.times)
+    assert sample.pixels.shape == (4, 16, 16, channels)
     samples, _ = read_clips([Clip(path, "a")], ["a"], config, cache=tmp_path)
-    assert np.array_equal(samples[0][0].numpy(), sample)
+    np.testing.assert_array_equal(samples[0][0].numpy(), sample.pixels)
     if streams != "flow":
-        assert np.array_equal(sample[..., :3], resize(frames.pixels, config.size, 3))
+        np.testing.assert_array_equal(sample.pixels[..., :3], resize(frames.pixels, 16, 3))
     if streams != "rgb":
-        sampling = partial(equally_spaced, count=config.frames)
-        fields = read_flow(path, sampling, config.flow_limit, config.size).pixels
-        assert np.array_equal(sample[..., -2:], fields)
+        fields = read_flow(path, partial(equally_spaced, count=4), config.flow_limit, 16).pixels
+        np.testing.assert_array_equal(sample.pixels[..., -2:], fields)
 
 
 def test_the_frame_rate_of_samples_is_the_median_over_clips(
@@ -176,11 +143,30 @@ def test_the_frame_rate_of_samples_is_the_median_over_clips(
 ) -> None:
     # 10 frames per second
     clips = [make_clip(f"{frames}.mp4", frames=frames) for frames in (12, 31, 31)]
-    config = replace(CONFIG, frames=4)
-    times = read_sample(clips[1], config).times
-    assert sample_rate(clips, config) == pytest.approx(3 / (times[-1] - times[0]))
-    assert sample_rate([*clips, tmp_path / "gone.mp4"], config, count=4) == sample_rate(
-        clips, config
+    gone = tmp_path / "gone.mp4"
+    times = read_sample(clips[1], CONFIG).times
+    rate = pytest.approx(3 / (times[-1] - times[0]))
+    assert sample_rate(clips, CONFIG) == sample_rate([*clips, gone], CONFIG, count=4) == rate
+    assert sample_rate([gone], CONFIG) is None
+    assert sample_rate([make_clip("one.mp4", frames=1)], CONFIG) is None
+
+
+def test_facts_of_a_clip(make_clip: Make, tmp_path: Path) -> None:
+    clip = read_facts(make_clip(frames=20, size=(64, 48), fps=10))
+    assert (clip.frames, clip.size) == (20, (48, 64))
+    assert (clip.rate, clip.seconds) == pytest.approx((10, 2))
+    assert clip.thumbnails.shape == (8, 16, 16)
+    # the last frame counts as long as the file says
+    times = [number / 12 for number in range(24)]
+    held = write(tmp_path / "held.mp4", scene(0), fps=0.5, times=times)
+    assert read_facts(held).seconds == pytest.approx(23 / 12 + 2, abs=0.01)
+
+
+def test_darkness_and_stillness(tmp_path: Path) -> None:
+    video = scene(0)
+    plain, dark, still = (
+        read_facts(write(tmp_path / f"{number}.mp4", pixels, fps=12))
+        for number, pixels in enumerate((video, video // 8, np.repeat(video[:1], 24, 0)))
     )
-    assert sample_rate([tmp_path / "gone.mp4"], config) is None
-    assert sample_rate([make_clip("one.mp4", frames=1)], config) is None
+    assert dark.brightness < 50 < 150 < plain.brightness
+    assert still.change < 3 < 50 < plain.change

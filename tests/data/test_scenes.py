@@ -53,11 +53,9 @@ def test_other_takes_of_a_scene_are_of_its_group() -> None:
 
 
 def test_a_thing_on_black_and_black_bars_are_no_scene() -> None:
-    on_black = []
-    for seed in range(6):
-        video = np.zeros((8, 96, 96, 3), np.uint8)
+    on_black = np.zeros((6, 8, 96, 96, 3), np.uint8)
+    for seed, video in enumerate(on_black):
         video[:, 30:55, 40:60] = scene(seed, T=8)[:, 30:55, 40:60]
-        on_black.append(video)
     assert groups(small(*on_black)) == list(range(6))
     with_bars = [scene(seed) for seed in range(6)]
     for video in with_bars:
@@ -93,12 +91,8 @@ def test_copies_have_the_same_motion_and_other_takes_do_not() -> None:
 
 def test_scenes_that_are_known_are_seen() -> None:
     images = scene_images(small(scene(0), scene(1), scene(0, take=1), scene(2)))
-    assert seen(images, ["training", "training", "test", "test"]).tolist() == [
-        True,
-        False,
-        True,
-        False,
-    ]
+    parts = ["training", "training", "test", "test"]
+    assert seen(images, parts).tolist() == [True, False, True, False]
     assert not seen(images, ["one"] * 4).any()
 
 
@@ -132,10 +126,9 @@ def test_a_class_in_one_scene_can_still_be_divided() -> None:
         "the scene tells the class, so nothing can be kept apart"
     )
     clips = listed("aaaaa" + "bc" * 20)
-    images = cuts(9, 5)
-    joined = plan_joined(split_clips, clips, images).clips
-    assert count_joined(joined) == (40, 8)
-    assert count_joined(plan_joined(split_clips, clips, images, by_scene=False).clips) == (0, 0)
+    for by_scene, counts in ((True, (40, 8)), (False, (0, 0))):
+        plan = plan_joined(split_clips, clips, cuts(9, 5), by_scene=by_scene)
+        assert count_joined(plan.clips) == counts
 
 
 def test_given_recordings_are_joined_only_by_copies() -> None:

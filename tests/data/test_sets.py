@@ -1,9 +1,11 @@
 """Clips and splits from a folder, a folder of splits, or a list."""
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from clips import touch
 
 from onlooker.base.config import SetConfig
 from onlooker.base.records import ClipError
@@ -12,11 +14,7 @@ from onlooker.data.split import Split
 
 
 def fill(folder: Path, labels: Sequence[str] = ("clap", "wave"), count: int = 20) -> Path:
-    for label in labels:
-        (folder / label).mkdir(parents=True, exist_ok=True)
-        for number in range(count):
-            (folder / label / f"{number:02}.mp4").touch()
-    return folder
+    return touch(folder, *(f"{label}/{n:02}.mp4" for label in labels for n in range(count)))
 
 
 def write(path: Path, *lines: str) -> Path:
@@ -55,14 +53,10 @@ def test_folders_train_val_and_test_are_the_splits(
     assert sizes(found.split) == (40, 4, 6)
     assert {clip.path.parts[-3] for clip in found.test} == {test}
     assert {clip.label for clip in found.clips} == {"clap", "wave"}
-
-
-def test_without_test_clips_the_validation_clips_are_the_test_split(tmp_path: Path) -> None:
-    fill(tmp_path / "train")
-    fill(tmp_path / "val", count=3)
+    shutil.rmtree(tmp_path / test)  # then the validation clips are the test split
     found = read_set(tmp_path)
-    assert sizes(found.split) == (33, 7, 6)
-    assert {clip.path.parts[-3] for clip in found.test} == {"val"}
+    assert sizes(found.split) == (33, 7, 4)
+    assert {clip.path.parts[-3] for clip in found.test} == {val}
 
 
 def test_recordings_next_to_folders_of_splits(tmp_path: Path) -> None:
@@ -108,9 +102,8 @@ def test_a_list_with_and_without_splits(tmp_path: Path) -> None:
 def test_a_class_that_is_tested_but_not_trained(tmp_path: Path) -> None:
     fill(tmp_path / "train")
     fill(tmp_path / "test", ("clap", "wave", "jump"))
-    with pytest.raises(
-        ClipError, match="no training clips of class jump; add some, or leave the class out"
-    ):
+    message = "no training clips of class jump; add some, or leave the class out"
+    with pytest.raises(ClipError, match=message):
         _ = read_set(tmp_path).split
     assert sizes(read_set(tmp_path, SetConfig(classes="clap, wave")).split) == (33, 7, 40)
 
