@@ -56,32 +56,26 @@ def test_an_interval_is_a_bootstrap_over_recordings():
         [clips_of[k] for k in rng.integers(0, len(clips_of), len(clips_of))] for _ in range(4000)
     )
     low, high = np.percentile([np.concatenate(clips).mean() for clips in drawn], (2.5, 97.5))
-    assert accuracy_interval(correct, recordings) == pytest.approx((low, high), abs=0.01)
+    interval = accuracy_interval(correct, recordings)
+    assert interval == pytest.approx((low, high), abs=0.01)
     # clips of a recording are alike
     assert high - low > 1.5 * np.ptp(wilson_interval(correct.mean(), 90))
     # The same clips again say nothing new.
-    assert accuracy_interval(np.repeat(correct, 5), np.repeat(recordings, 5)) == accuracy_interval(
-        correct, recordings
-    )
-
-
-def test_an_interval_over_clips_of_their_own_is_close_to_wilsons():
-    assert accuracy_interval(np.arange(263) < 81, np.arange(263)) == pytest.approx(
-        (0.2553, 0.3662), abs=0.005
-    )
+    assert accuracy_interval(np.repeat(correct, 5), np.repeat(recordings, 5)) == interval
+    # Over clips of their own it is close to Wilson's.
+    alone = accuracy_interval(np.arange(263) < 81, np.arange(263))
+    assert alone == pytest.approx((0.2553, 0.3662), abs=0.005)
 
 
 def test_intervals_of_one_recording_and_of_recordings_that_are_all_alike():
-    assert accuracy_interval([1, 0, 1], ["a", "a", "a"]) is None
-    assert accuracy_interval([1, 0, 1], ["a", "a", "b"]) is None
     parts = [f"recording {name}#part=" for name in "abcd"]
-    assert accuracy_interval([1, 0, 1, 1], parts) is None, "divided among training and test"
+    for recordings in (["a"] * 4, ["a", "a", "a", "b"], parts):  # divided for training and test
+        assert accuracy_interval([1, 0, 1, 1], recordings) is None
     assert accuracy_interval([1, 0, 1, 1, 0], [*parts[:2], "x", "y", "z"]) is not None
     # Newcombe: 20 of 20
     assert accuracy_interval([1] * 60, [*range(20)] * 3) == pytest.approx((0.8389, 1), abs=5e-5)
-    assert accuracy_interval([1, 0] * 20, np.repeat(range(20), 2)) == pytest.approx(
-        wilson_interval(0.5, 20)
-    )
+    halves = accuracy_interval([1, 0] * 20, np.repeat(range(20), 2))
+    assert halves == pytest.approx(wilson_interval(0.5, 20))
     measured = measure(made(6, 2, recordings=("one",) * 6))
     assert measured["recordings"] == 1
     assert "accuracy_interval" not in measured
@@ -90,43 +84,27 @@ def test_intervals_of_one_recording_and_of_recordings_that_are_all_alike():
 @pytest.mark.parametrize("classes", [2, 6, 12])
 def test_measure_equals_numpy(classes):
     evaluation = made(80, classes, seed=classes)
-    scores = evaluation.scores.astype(float)
     truth = evaluation.targets
-    scores /= scores.sum(1, keepdims=True)
+    scores = evaluation.scores / evaluation.scores.astype(float).sum(1, keepdims=True)
     picked = scores.argmax(1)
+    right = picked == truth
     sure = scores.max(1)
-    rows = np.arange(80)
     frames_right = [s.argmax(1) == t for s, t in zip(evaluation.frame_scores, truth, strict=True)]
-    error = 0.0
-    order = np.argsort(sure)
-    for here in order.reshape(5, 16):
-        error += abs((picked == truth)[here].mean() - sure[here].mean()) / 5
+    bins = np.argsort(sure).reshape(5, 16)
+    every = range(classes)
     measured = measure(evaluation)
-    assert measured["accuracy"] == pytest.approx((picked == truth).mean())
+    assert measured["accuracy"] == pytest.approx(right.mean())
     assert measured["frame_accuracy"] == pytest.approx(np.concatenate(frames_right).mean())
     assert measured["frames"] == sum(map(len, evaluation.frame_scores))
-    recalls = [(picked == truth)[truth == k].mean() for k in range(classes)]
+    recalls = [right[truth == k].mean() for k in every]
     assert list(measured["class_accuracy"].values()) == pytest.approx(recalls)
-    assert measured["log_loss"] == pytest.approx(-np.log(scores[rows, truth]).mean())
+    assert measured["log_loss"] == pytest.approx(-np.log(scores[np.arange(80), truth]).mean())
+    error = np.abs(right[bins].mean(1) - sure[bins].mean(1)).mean()
     assert measured["calibration_error"] == pytest.approx(error, abs=1e-6)
     assert measured["majority_share"] == pytest.approx(np.bincount(truth).max() / 80)
     assert measured["confusion"] == [
-        [int(((truth == i) & (picked == j)).sum()) for j in range(classes)] for i in range(classes)
+        [int(((truth == i) & (picked == j)).sum()) for j in every] for i in every
     ]
-
-
-def test_frame_accuracy_is_a_mean_over_frames_not_videos():
-    # One video with 3 right frames, one with 1 wrong frame: 3 of 4, not the mean of 1 and 0.
-    right = np.array([[1, 0]] * 3, np.float32)
-    wrong = np.array([[1, 0]], np.float32)
-    evaluation = made(
-        2,
-        2,
-        targets=np.array([0, 1]),
-        scores=np.array([[1, 0], [1, 0]], np.float32),
-        frame_scores=(right, wrong),
-    )
-    assert measure(evaluation)["frame_accuracy"] == 0.75
 
 
 def test_a_class_without_videos_has_no_accuracy():
@@ -143,49 +121,47 @@ def test_a_mistake_with_probability_one_has_a_finite_loss():
     assert 80 < measured["log_loss"] < 100
 
 
-def test_every_figure_is_of_the_answers_by_the_threshold(tmp_path):
+@pytest.mark.parametrize("mixed", [False, True])
+def test_every_figure_is_of_the_answers_by_the_threshold(tmp_path, mixed):
     plain = replace(made(60, 3), classes=("walk", "nothing", "fall"))
-    thresholds = np.where(np.arange(60) % 3, np.where(np.arange(60) % 2, 0.3, 0.6), np.nan)
-    for threshold in (0.4, thresholds):
-        evaluation = replace(plain, threshold=threshold)
-        each = np.broadcast_to(threshold, 60)
+    thresholds = np.full(60, 0.4)
+    if mixed:
+        thresholds = np.tile([np.nan, 0.3, 0.6], 20)
+    evaluation = replace(plain, threshold=thresholds if mixed else 0.4)
 
-        def answer(scores, minimum):
-            if np.isnan(minimum):
-                return int(scores.argmax())
-            event = 2 * int(scores[2] > scores[0])
-            return event if scores[event] >= minimum else 1
+    def answer(scores, minimum):
+        if np.isnan(minimum):
+            return int(scores.argmax())
+        event = 2 * int(scores[2] > scores[0])
+        return event if scores[event] >= minimum else 1
 
-        answers = np.array(
-            [answer(scores, minimum) for scores, minimum in zip(plain.scores, each, strict=True)]
+    answers = np.array([*map(answer, plain.scores, thresholds)])
+    frames = [
+        answer(of_frame, minimum) == target
+        for scores, minimum, target in zip(
+            plain.frame_scores, thresholds, plain.targets, strict=True
         )
-        frames = [
-            answer(of_frame, minimum) == target
-            for scores, minimum, target in zip(plain.frame_scores, each, plain.targets, strict=True)
-            for of_frame in scores
-        ]
-        measured = measure(evaluation)
-        right = answers == plain.targets
-        assert (answers != plain.scores.argmax(1)).any()
-        assert measured["accuracy"] == right.mean()
-        assert measured["frame_accuracy"] == np.mean(frames)
-        assert measured["accuracy_interval"] == accuracy_interval(right, range(60))
-        assert measured["confusion"] == [
-            [int(((plain.targets == i) & (answers == j)).sum()) for j in range(3)] for i in range(3)
-        ]
-        assert list(measured["class_accuracy"].values()) == [
-            right[plain.targets == k].mean() for k in range(3)
-        ]
-        confidence = plain.scores[np.arange(60), answers]
-        assert measured["calibration_error"] == pytest.approx(calibration_error(confidence, right))
-        assert measured["log_loss"] == measure(plain)["log_loss"], "of probabilities alone"
-        write_scores(tmp_path / "scores.csv", evaluation)
-        assert read_correct(tmp_path / "scores.csv") == [*right]
-        doubtful = labels_to_check(evaluation)
-        assert {row["name"] for row in doubtful} == {plain.names[i] for i in np.flatnonzero(~right)}
-        assert {row["name"]: row["predicted"] for row in doubtful} == {
-            plain.names[i]: plain.classes[answers[i]] for i in np.flatnonzero(~right)
-        }
+        for of_frame in scores
+    ]
+    measured = measure(evaluation)
+    right = answers == plain.targets
+    assert (answers != plain.scores.argmax(1)).any()
+    assert measured["accuracy"] == right.mean()
+    assert measured["frame_accuracy"] == np.mean(frames)
+    assert measured["accuracy_interval"] == accuracy_interval(right, range(60))
+    assert measured["confusion"] == [
+        [int(((plain.targets == i) & (answers == j)).sum()) for j in range(3)] for i in range(3)
+    ]
+    recalls = [right[plain.targets == k].mean() for k in range(3)]
+    assert list(measured["class_accuracy"].values()) == recalls
+    confidence = plain.scores[np.arange(60), answers]
+    assert measured["calibration_error"] == pytest.approx(calibration_error(confidence, right))
+    assert measured["log_loss"] == measure(plain)["log_loss"], "of probabilities alone"
+    write_scores(tmp_path / "scores.csv", evaluation)
+    assert read_correct(tmp_path / "scores.csv") == [*right]
+    doubtful = {row["name"]: row["predicted"] for row in labels_to_check(evaluation)}
+    mistakes = np.flatnonzero(~right)
+    assert doubtful == {plain.names[i]: plain.classes[answers[i]] for i in mistakes}
 
 
 def test_an_answer_of_nothing_that_is_no_class_has_a_column():
@@ -199,15 +175,13 @@ def test_an_answer_of_nothing_that_is_no_class_has_a_column():
 
 def test_written_scores_can_be_read_back(tmp_path):
     evaluation = made(3, 2, names=("a,b.mp4", 'say "hi".mp4', "приём.mp4"))
-    write_scores(tmp_path / "new" / "scores.csv", evaluation)
-    with (tmp_path / "new" / "scores.csv").open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
+    path = tmp_path / "new" / "scores.csv"
+    write_scores(path, evaluation)
+    rows = list(csv.DictReader(path.open(newline="", encoding="utf-8")))
     assert [row["name"] for row in rows] == list(evaluation.names)
     for row, scores, target in zip(rows, evaluation.scores, evaluation.targets, strict=True):
         assert row["truth"] == f"class {target}"
         assert row["predicted"] == f"class {scores.argmax()}"
         assert float(row["p(class 1)"]) == pytest.approx(scores[1], rel=1e-5)
-    assert read_correct(tmp_path / "new" / "scores.csv") == [
-        *(evaluation.scores.argmax(1) == evaluation.targets)
-    ]
-    assert [path.name for path in (tmp_path / "new").iterdir()] == ["scores.csv"]
+    assert read_correct(path) == [*(evaluation.scores.argmax(1) == evaluation.targets)]
+    assert [*path.parent.iterdir()] == [path]

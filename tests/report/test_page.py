@@ -149,15 +149,6 @@ def test_rows_of_another_length_are_an_error():
         Page("t").table([["a"]], ["b", "c"])
 
 
-def test_a_failed_write_leaves_the_old_page(tmp_path):
-    path = full_page().write(tmp_path / "report.html")
-    before = path.read_bytes()
-    broken = Page("t").text(None)  # type: ignore[arg-type]
-    with pytest.raises(TypeError):
-        broken.write(path)
-    assert path.read_bytes() == before
-
-
 def test_a_table_in_markdown():
     table = Table(["class", "clips"], [["a|b", 12345], ["[red]c[/red]", None]], "a note")
     lines = "| class | clips |\n| --- | ---: |\n| a\\|b | 12\u202f345 |\n| [red]c[/red] | – |\n\na note\n"
