@@ -1,5 +1,5 @@
-"""Rectangles compared with a search over all of them, and boxes of generated figures before still
-and moving scenes.
+"""Rectangles and paths compared with a search over all of them, boxes of generated figures before
+still and moving scenes, and properties of boxes, tracks and tubes.
 """
 
 import itertools
@@ -7,10 +7,15 @@ import itertools
 import cv2
 import numpy as np
 import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
+from torchvision.ops import box_iou as reference_iou
 
-from onlooker.localization import find_boxes, link
-from onlooker.localization.boxes import find_rectangles, heat_maps, is_even, peaks
+from onlooker.localization import find_boxes, interpolate, label_tubes, link
+from onlooker.localization.boxes import GRID, Rectangles, find_rectangles, heat_maps, is_even, peaks
 from onlooker.localization.motion import moving
 from onlooker_papers.detection import box_iou
 
@@ -126,3 +131,142 @@ def test_attention_chooses_between_two_actors() -> None:
     heat = heat_maps(attention, moving(video))
     tracks = link([find_rectangles(each) for each in heat])
     assert box_iou(tracks[0].corners, true[:, 1]).mean() > 0.5
+
+
+def rectangles(*found: tuple[float, float, float]) -> Rectangles:
+    """Squares of a tenth of the frame at x and y, with their weights."""
+    corners = np.array([[x, y, x + 0.1, y + 0.1] for x, y, _ in found], np.float32).reshape(-1, 4)
+    return Rectangles(corners, np.array([weight for *_, weight in found], np.float32))
+
+
+def test_the_path_is_the_best_of_all() -> None:
+    chance = np.random.default_rng(0)
+    frames = [rectangles(*chance.random((3, 3)).tolist()) for _ in range(5)]
+
+    def value(path: tuple[int, ...]) -> float:
+        at = [of.corners[j] for of, j in zip(frames, path, strict=True)]
+        moved = sum(float(np.abs(a[:2] - b[:2]).sum()) for a, b in itertools.pairwise(at))
+        return sum(float(of.weights[j]) for of, j in zip(frames, path, strict=True)) - 0.5 * moved
+
+    best = max(itertools.product(range(3), repeat=5), key=value)
+    track = link(frames)[0]
+    assert track.weight == pytest.approx(value(best), abs=1e-5)
+    np.testing.assert_allclose(
+        track.corners, [of.corners[j] for of, j in zip(frames, best, strict=True)]
+    )
+
+
+def test_gaps_are_filled() -> None:
+    frames = [rectangles((0.05 * t, 0, 0.5)) if t in (1, 2, 6) else rectangles() for t in range(8)]
+    (track,) = link(frames)
+    assert (track.first, len(track.corners)) == (1, 6)
+    np.testing.assert_allclose(track.corners[:, 0], 0.05 * np.arange(1, 7), atol=1e-6)
+
+
+def test_another_actor_has_at_least_half_of_the_weight() -> None:
+    def tracks(weight: float) -> int:
+        return len(link([rectangles((0.1, 0.1, 0.6), (0.7, 0.7, weight))] * 4))
+
+    assert [tracks(weight) for weight in (0.2, 0.29, 0.31, 0.6)] == [1, 1, 2, 2]
+
+
+def test_tubes_have_every_frame_of_the_video_and_each_class() -> None:
+    tracks = link([rectangles((0.02 * t, 0, 0.5)) for t in range(6)])
+    scores = np.array([[0.1, 0.5, 0.8, 0.8, 0.3, 0.1], [0.001] * 6], np.float32).T
+    (tube,) = label_tubes(tracks, scores, np.arange(0, 12, 2), ("wave", "run"), (50, 100))
+    assert (tube.label, tube.frames.tolist()) == ("wave", list(range(11)))
+    np.testing.assert_allclose(tube.boxes[:, 0], np.arange(11), atol=1e-4)
+    np.testing.assert_allclose(tube.boxes[0], [0, 0, 10, 5], atol=1e-4)
+    assert tube.score == pytest.approx(scores[:, 0].mean() * tracks[0].weight / 6)
+
+
+def test_boxes_between_and_beyond_known_ones() -> None:
+    found = interpolate(np.array([0, 2, 3, 9]), [2, 4], np.array([[0, 0, 2, 2], [4, 0, 6, 2.0]]))
+    assert found[:, 0].tolist() == [0, 0, 2, 4]
+
+
+CLASSES = ("a", "b", "c")
+SHARES = st.floats(0, 1, width=32)
+
+
+@given(
+    arrays(np.float32, (6, 4), elements=st.integers(0, 50)),
+    st.integers(-100, 100),
+    st.sampled_from((0.5, 2, 64)),
+)
+def test_iou_equals_torchvision_and_is_symmetric_and_scale_invariant(
+    corners: NDArray[np.float32], shift: int, scale: float
+) -> None:
+    corners[:, 2:] += corners[:, :2]
+    iou = box_iou(corners[:, None], corners[None])
+    expected = (
+        reference_iou(torch.from_numpy(corners), torch.from_numpy(corners)).nan_to_num().numpy()
+    )
+    np.testing.assert_allclose(iou, expected, atol=1e-6)
+    np.testing.assert_array_equal(iou, iou.T)
+    assert ((iou >= 0) & (iou <= 1)).all()
+    moved = (corners + shift) * np.float32(scale)
+    np.testing.assert_allclose(box_iou(moved[:, None], moved[None]), iou, atol=1e-12)
+
+
+@st.composite
+def frames_of(draw: st.DrawFn) -> tuple[Rectangles, ...]:
+    """Up to three rectangles in each of up to eight frames."""
+    frames = []
+    for _ in range(draw(st.integers(1, 8))):
+        count = draw(st.integers(0, 3))
+        corners = draw(arrays(np.float32, (count, 4), elements=st.sampled_from((0.0, 0.25, 0.4))))
+        corners[:, 2:] += corners[:, :2] + np.float32(0.2)
+        weights = np.sort(draw(arrays(np.float32, count, elements=SHARES)))[::-1]
+        frames.append(Rectangles(corners, weights))
+    return tuple(frames)
+
+
+@given(arrays(np.float32, GRID, elements=SHARES))
+@settings(max_examples=50, deadline=None)
+def test_rectangles_lie_in_the_frame_apart_and_the_one_with_the_most_heat_is_first(
+    heat: NDArray[np.float32],
+) -> None:
+    corners, weights = find_rectangles(heat)
+    assert len(corners) <= 3
+    assert ((corners >= 0) & (corners <= 1)).all()
+    assert (corners[:, :2] < corners[:, 2:]).all()
+    assert (np.diff(weights) <= 1e-5).all()
+    assert not len(weights) or (weights >= 0.5 * weights[0] - 1e-5).all()
+
+
+@given(frames_of())
+@settings(max_examples=50, deadline=None)
+def test_tracks_have_a_box_of_the_frame_at_both_ends_and_the_first_one_covers_all_frames_with_boxes(
+    frames: tuple[Rectangles, ...],
+) -> None:
+    tracks = link(frames)
+    occupied = [t for t, found in enumerate(frames) if len(found.weights)]
+    assert bool(tracks) == bool(occupied)
+    if tracks:
+        assert (tracks[0].first, tracks[0].first + len(tracks[0].corners) - 1) == (
+            occupied[0],
+            occupied[-1],
+        )
+    for track in tracks:
+        for t in (track.first, track.first + len(track.corners) - 1):
+            assert track.corners[t - track.first].tolist() in frames[t].corners.tolist()
+
+
+@given(frames_of(), st.data())
+@settings(max_examples=50, deadline=None)
+def test_tubes_have_a_box_in_every_frame_of_the_video(
+    frames: tuple[Rectangles, ...], data: st.DataObject
+) -> None:
+    T = len(frames)
+    scores = data.draw(arrays(np.float32, (T, len(CLASSES)), elements=SHARES))
+    indices = np.cumsum(data.draw(arrays(np.int64, T, elements=st.integers(1, 3))))
+    tubes = label_tubes(link(frames), scores, indices, CLASSES, (30, 40))
+    assert [tube.score for tube in tubes] == sorted((tube.score for tube in tubes), reverse=True)
+    for tube in tubes:
+        assert tube.label in CLASSES
+        assert (np.diff(tube.frames) == 1).all()
+        assert indices[0] <= tube.frames[0] <= tube.frames[-1] <= indices[-1]
+        assert 0 <= tube.score <= 1 + 1e-6
+        assert (tube.boxes >= -1e-3).all()
+        assert (tube.boxes <= np.array([40, 30] * 2) + 1e-3).all()

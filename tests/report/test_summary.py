@@ -1,5 +1,5 @@
-"""The page of an evaluation shows the measured figures, and mentions attention only for models that
-have it.
+"""The page of an evaluation and its conclusion: comparison with baselines, few clips, labels to
+check.
 """
 
 import html
@@ -10,10 +10,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import cross_val_predict
 
 from onlooker.base.records import ClipError, Evaluation
 from onlooker.report.metrics import measure
-from onlooker.report.summary import summary_page
+from onlooker.report.summary import advice, first_line, labels_to_check, summary_page
 
 
 @pytest.fixture
@@ -105,3 +107,100 @@ def test_a_good_result_is_not_flagged_whatever_the_class_names(tmp_path: Path) -
     assert line in words(text)
     assert "<strong>accuracy" not in text
     assert "<em>" not in text.split("<nav")[0]
+
+
+def measured(confusion: list[list[int]], **more: Any) -> dict[str, Any]:
+    """The figures for a given confusion matrix."""
+    counts = np.array(confusion)
+    targets, predicted = np.repeat(np.argwhere(counts >= 0), counts.ravel(), 0).T
+    scores = np.eye(len(confusion))[predicted]
+    classes = ("fight", "other", "walk")[: len(confusion)]
+    names = tuple(f"{i}.mp4" for i in range(len(targets)))
+    return measure(Evaluation(names, classes, targets, scores, tuple(scores[:, None]))) | more
+
+
+@pytest.mark.parametrize(
+    ("confusion", "line"),
+    [
+        (
+            [[16, 2], [3, 15]],
+            "accuracy 31 of 36 (86 %, 95 % interval 75 to 97 %, over 36 clips); always predicting “fight” gives 50 %",
+        ),
+        (
+            [[8, 12], [6, 10]],
+            "not better than always predicting “fight” (56 %): "
+            "accuracy 18 of 36 (50 %, 95 % interval 33 to 67 %, over 36 clips)",
+        ),
+        (
+            [[6, 3], [3, 6]],
+            "not better than always predicting “fight” (50 %) as far as 18 clips can tell: "
+            "accuracy 12 of 18 (67 %, 95 % interval 44 to 89 %, over 18 clips)",
+        ),
+        (
+            [[160, 10], [10, 120]],
+            "accuracy 280 of 300 (93.3 %, 95 % interval 90.3 to 96.0 %, over 300 clips); "
+            "always predicting “fight” gives 56.7 %",
+        ),
+        ([[3, 1], [0, 0]], "accuracy 3 of 4 (75 %, 95 % interval 25 to 100 %, over 4 clips)"),
+    ],
+)
+def test_the_first_line(confusion: list[list[int]], line: str) -> None:
+    assert first_line(measured(confusion)) == line
+
+
+def test_an_interval_says_over_how_many_recordings_it_is() -> None:
+    figures = measured([[16, 2], [3, 15]], recordings=12)
+    assert "(86 %, 95 % interval 75 to 97 %, over 12 recordings);" in first_line(figures)
+    del figures["recordings"]  # as earlier versions wrote them
+    assert "(86 %, 95 % interval 75 to 97 %, over 36 clips);" in first_line(figures)
+
+
+def test_one_recording_gives_no_interval() -> None:
+    figures = measured([[18, 0], [0, 18]], recordings=1)
+    del figures["accuracy_interval"]
+    alone = "no interval can be given: all test clips come from one recording"
+    expected = f"accuracy 36 of 36 (100 %, {alone}); always predicting “fight” gives 50 %"
+    assert first_line(figures) == expected
+    people, more = advice(figures)[-2:]
+    assert people.text.startswith("Add clips, of as many people")
+    assert more.text.startswith("The test clips come from too few recordings")
+    assert str(more).endswith("Run `onlooker train CLIPS --folds 5`.")
+    assert "come from 2 recordings); always" in first_line(figures | {"recordings": 2})
+    divided = "no interval can be given: recordings are divided among training and test); always"
+    assert divided in first_line(figures | {"recordings": 4})
+
+
+def test_advice_for_a_hopeless_run_and_none_for_a_perfect_one() -> None:
+    check, pair, more, test = advice(measured([[8, 12], [6, 10]]))
+    assert check.command == "onlooker check CLIPS"
+    assert "“fight” and “other” (18 of 36 clips)" in pair.text
+    assert "Add clips, of as many people" in more.text
+    assert "36 test clips leave an interval of 33 points" in test.text
+    perfect = measured([[200, 0], [0, 200]], imagenet=True)
+    assert advice(perfect) == []
+    assert advice(measured([[200, 1], [0, 200]])) == [], "one mistake is no pattern"
+    assert "“other” (2 of 402 clips)" in advice(measured([[200, 1], [1, 200]]))[0].text
+    lost = [str(step) for step in advice(measured([[100, 0], [8, 0]]))]
+    assert any("No clip of “other” is recognized" in text and "balanced" in text for text in lost)
+    for imagenet in (True, False):  # another encoder may help
+        steps = [str(step) for step in advice(measured([[14, 6], [6, 14]], imagenet=imagenet))]
+        assert any("onlooker[imagenet]" in text for text in steps) == imagenet
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_swapped_labels_are_among_the_first_tenth_of_the_list(seed: int) -> None:
+    chance = np.random.default_rng(seed)
+    truth = np.repeat(np.arange(4), 50)
+    features = chance.normal(size=(200, 8)) + 3.2 * np.eye(4, 8)[truth]
+    swapped = chance.choice(200, 10, replace=False)
+    labels = truth.copy()
+    labels[swapped] = (labels[swapped] + chance.integers(1, 4, 10)) % 4
+    scores = cross_val_predict(LogisticRegression(), features, labels, cv=4, method="predict_proba")
+    assert (scores.argmax(1) == truth).mean() > 0.9
+    names = tuple(map(str, range(200)))
+    evaluation = Evaluation(names, tuple("abcd"), labels, scores, tuple(scores[:, None]))
+    rows = labels_to_check(evaluation)
+    assert len(rows) <= 30
+    assert np.isin([int(row["name"]) for row in rows[:5]], swapped).all()
+    assert np.isin(swapped, [int(row["name"]) for row in rows]).mean() >= 0.7
+    assert all(row["label"] == "abcd"[labels[int(row["name"])]] != row["predicted"] for row in rows)

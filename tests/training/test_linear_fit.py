@@ -1,6 +1,8 @@
-"""The fitted linear layer compared with scikit-learn, and its choice by cross-validation."""
+"""The fitted linear layer compared with scikit-learn, its choice by cross-validation, and that it
+tells a clip from its reverse.
+"""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,11 +13,14 @@ from sklearn.covariance import ShrunkCovariance
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
-from torch.utils.data import TensorDataset
+from torch.utils.data import Dataset, TensorDataset
 
-from onlooker.base.config import DataConfig
+from onlooker.base.config import DataConfig, ModelConfig, TrainConfig
+from onlooker.data.stick_figures import StickFigures
 from onlooker.data.transforms import to_video
-from onlooker.models.linear import LinearClassifier
+from onlooker.models.linear import ORDERED, LinearClassifier
+from onlooker.models.registry import configured, resolve
+from onlooker.training.forward import encode_samples
 from onlooker.training.linear import (
     FOLDS,
     INNER_FOLDS,
@@ -28,6 +33,7 @@ from onlooker.training.linear import (
     statistics_of,
 )
 from onlooker.training.regression import METHODS, Method, regress
+from onlooker.video.resize import resize
 
 DATA = DataConfig(frames=4, size=16, normalization="half")
 
@@ -333,3 +339,52 @@ def test_copies_are_used_if_they_help() -> None:
         logits = regress(x, np.tile(y[fit], 3), 2, (cropped.method,))[0].logits(seen[test])
         scores = _softmax(logits / cropped.temperature)
         np.testing.assert_allclose(held_out[test], scores, atol=1e-9)
+
+
+DEFAULT, DEFAULT_DATA, _ = resolve(ModelConfig(), DataConfig(), TrainConfig())
+
+
+class Reversed(Dataset[tuple[Tensor, int, int]]):
+    """Clips of different people, each as it is and then backwards; class 1: what rises, or moves to
+    the right.
+    """
+
+    def __init__(self, action: str, people: int, seed: int) -> None:
+        figures = StickFigures(frames=16, fps=8, size=(112, 112), people=people)
+        self.samples: list[Tensor] = []
+        self.targets: list[int] = []
+        for number in range(people):
+            video = figures.video(action, number, seed=seed)
+            pixels = torch.from_numpy(resize(video.pixels, 112, 3))
+            x = video.boxes[:, [0, 2]].mean(1)
+            first = int(action == "raise_arm" or x[-1] > x[0])
+            self.samples += [pixels, pixels.flip(0)]
+            self.targets += [first, 1 - first]
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int, int]:
+        return self.samples[index], self.targets[index], index
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return iter(self.samples)
+
+
+@pytest.mark.parametrize("action", ["raise_arm", pytest.param("walk", marks=pytest.mark.slow)])
+def test_a_clip_and_its_reverse_are_told_apart(action: str) -> None:
+    training = Reversed(action, 20, seed=0)
+    test = Reversed(action, 20, seed=5)
+    net = configured(DEFAULT, DEFAULT_DATA, 2).eval()
+    groups = [str(index // 2) for index in range(len(training))]
+    clips, early, _ = statistics_of(net, training, groups, DEFAULT_DATA)
+    choice = choose(clips)
+    assert set(ORDERED) < set(choice.statistics.split(","))
+    assert choice.tried["changes and order"] < 0.5 < choice.tried["changes"]
+    fit_layer(net, clips, choice, early)
+    with torch.inference_mode():
+        features = (encode_samples(net, sample[None], DEFAULT_DATA) for sample in test)
+        logits = torch.cat([net.forward_features(each).logits[:, -1] for each in features])
+    margins = (logits[:, 1] - logits[:, 0]).view(-1, 2).numpy()
+    first = np.array(test.targets)[::2]
+    assert ((margins[:, 0] > margins[:, 1]) == first).mean() >= 0.95

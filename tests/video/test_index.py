@@ -1,7 +1,10 @@
-"""Random access equals sequential decoding, bit for bit, for many codecs and containers."""
+"""Random access equals sequential decoding, bit for bit, for many codecs and containers; a part of a
+recording equals a clip that was cut there, at the same cost.
+"""
 
 from collections.abc import Callable
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -10,13 +13,17 @@ from unittest.mock import Mock
 import clips
 import numpy as np
 import pytest
-from clips import painted_numbers
+from clips import Make, make_images, painted_numbers, remux
 
-from onlooker.video import video_file
-from onlooker.video.reader import VideoReader, read
+from onlooker.base.config import DataConfig
+from onlooker.base.records import Clip, ClipError
+from onlooker.data.clips import read_clips
+from onlooker.data.split import fingerprint
+from onlooker.video import safe, video_file
+from onlooker.video.flow import read_flow
+from onlooker.video.reader import VideoReader, is_video, read
 from onlooker.video.sampling import equally_spaced
 
-Make = Callable[..., Path]
 CASES = {
     "h264 B-frames": ("a.mp4", {"options": {"g": "30", "bf": "3"}}),
     "h264 B-pyramid, one group": ("a.mkv", {"options": {"bf": "5", "b-pyramid": "normal"}}),
@@ -199,3 +206,159 @@ def test_a_reader_is_reusable_and_knows_length_times_and_size(
                 reader.get(indices)
     with pytest.raises(ValueError, match="no frame indices, expected at least one"):
         video.get([])
+
+
+PART_CASES = {
+    "B-frames": ("a.mp4", {"options": {"g": "30", "bf": "3"}}),
+    "open groups": (
+        "a.mp4",
+        {"options": {"bf": "3", "x264-params": "open-gop=1:keyint=24:scenecut=0"}},
+    ),
+    "avi": ("a.avi", {}),
+    "avi with B-frames": ("a.avi", {"options": {"bf": "2"}}),
+    "transport stream": ("a.ts", {"codec": "libx264"}),
+    "gif": ("a.gif", {}),
+}
+
+
+@pytest.mark.parametrize("case", PART_CASES)
+def test_equal_to_the_frames_between_two_times(case: str, make_clip: Make) -> None:
+    name, settings = PART_CASES[case]
+    clip = make_clip(name, **{"frames": 120, **settings})
+    reference, _ = clips.all_frames(clip)
+    reader = VideoReader(f"{clip}#t=3.45,7.2")  # 7.2 is the time of frame 72, which is excluded
+    assert painted_numbers(reader.get(np.arange).pixels) == list(range(35, 72))
+    assert len(reader) == 37
+    frames = reader.get([36, 0, 5])
+    assert frames.indices.tolist() == [36, 0, 5]
+    assert frames.times == pytest.approx([3.65, 0.05, 0.55])  # since 3.45
+    np.testing.assert_array_equal(frames.pixels, [reference[35 + i] for i in frames.indices])
+    numbers, seconds, pixels = zip(*reader, strict=True)
+    assert numbers == tuple(range(37))
+    assert seconds == pytest.approx([i / 10 + 0.05 for i in range(37)])
+    np.testing.assert_array_equal(pixels, reference[35:72])
+    with pytest.raises(IndexError, match=r"#t=3.45,7.2: frame -1 asked for, expected 0 to 36"):
+        reader.get([-1])
+
+
+def test_equal_to_a_clip_that_was_cut(make_clip: Make, tmp_path: Path) -> None:
+    whole = make_clip("whole.mp4", frames=90, options={"g": "30", "keyint_min": "30", "bf": "3"})
+    cut = remux(whole, tmp_path / "cut.mp4", slice(30, 60))
+    part = f"{whole}#t=3,6"
+    mine = read(f"{whole}#t=0:03,0:06", 7)
+    theirs = read(cut, 7)
+    np.testing.assert_array_equal(mine.pixels, theirs.pixels)
+    np.testing.assert_array_equal(mine.indices, theirs.indices)
+    assert mine.times == pytest.approx(theirs.times)
+    flows = [read_flow(path, np.arange).pixels for path in (part, cut)]
+    np.testing.assert_array_equal(*flows)
+    assert is_video(part)
+    assert fingerprint(Path(part)) != fingerprint(whole)
+
+
+def test_an_image_sequence(tmp_path: Path) -> None:
+    folder = make_images(tmp_path / "images", (f"{number}.png" for number in range(50)))
+    part = VideoReader(f"{folder}#t=1,1.2")
+    assert painted_numbers(pixels for _, _, pixels in part) == list(range(25, 30))
+    assert part.get([0, 4]).times == pytest.approx([0, 4 / 25])
+
+
+def test_a_late_part_costs_as_much_as_an_early_one(
+    make_clip: Make, monkeypatch: pytest.MonkeyPatch, count_items: Count
+) -> None:
+    clip = make_clip("a.mp4", frames=900, options={"g": "30", "bf": "2"})
+    index = Mock(wraps=video_file.index_packets)
+    monkeypatch.setattr(video_file, "free_cores", lambda: 1)
+    monkeypatch.setattr(video_file, "decode_file", None)
+    monkeypatch.setattr(video_file, "index_packets", index)
+    decoded = count_items(video_file, "decode_runs")
+    for start in (0, 40, 85):
+        decoded.clear()
+        reader = VideoReader(f"{clip}#t={start},{start + 5}")
+        assert len(reader.get(np.arange)) == len(list(reader)) == 50
+        assert len(decoded) <= 2 * (50 + 30)
+    assert index.call_count == 1, "all parts of a file share its index"
+
+
+@pytest.mark.parametrize("name", ["a.h264", "a.ts"])
+def test_the_parts_of_a_file_without_an_index_are_decoded_in_one_pass(
+    name: str, make_clip: Make, tmp_path: Path, count_items: Count
+) -> None:
+    clip = make_clip(name, codec="libx264", frames=200)
+    decoded = count_items(video_file, "decode_file")
+    seconds = VideoReader(clip).seconds / 20
+    parts = [
+        Clip(Path(f"{clip}#t={i * seconds:.3f},{(i + 1) * seconds:.3f}"), "run") for i in range(20)
+    ]
+    decoded.clear()
+    data = DataConfig(size=64, frames=3)
+    samples, errors = read_clips(parts, ["run"], data, cache=tmp_path / "cache")
+    assert not errors
+    # for the times, for the frames, and for parts that threads ask for out of order
+    assert len(decoded) <= 3 * 200
+    assert len(samples) == 20
+    backward = [VideoReader(part.path).get(np.arange).pixels for part in reversed(parts)]
+    forward = [[pixels for _, _, pixels in VideoReader(part.path)] for part in parts]
+    for frames in (backward[::-1], forward):
+        assert painted_numbers(chain(*frames)) == list(range(200))
+
+
+def test_an_index_that_is_contradicted_midway(
+    make_clip: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decode = video_file.decode_frames
+
+    def fail(*arguments: object) -> object:
+        for number, each in enumerate(decode(*arguments)):
+            if number == 4:
+                raise video_file.IndexContradictedError
+            yield each
+
+    monkeypatch.setattr(video_file, "decode_frames", fail)
+    part = VideoReader(f"{make_clip('a.mp4', frames=60)}#t=2,3")
+    assert painted_numbers(pixels for _, _, pixels in part) == list(range(20, 30))
+
+
+@pytest.mark.parametrize(
+    ("times", "message"),
+    [
+        ("7,9", r"a.mp4#t=7,9: outside the recording, which is 6.00 s long; correct the times"),
+        ("5,6.6", "outside the recording"),
+        ("3,2", r"a.mp4#t=3,2: no frame between these times; give a start, and an end after it"),
+        ("3.01,3.09", "no frame between these times"),
+    ],
+)
+def test_times_that_cannot_be_read(times: str, message: str, make_clip: Make) -> None:
+    with pytest.raises(ClipError, match=message):
+        read(f"{make_clip('a.mp4', frames=60)}#t={times}")
+
+
+def test_times_that_can_be_read(make_clip: Make, tmp_path: Path) -> None:
+    clip = make_clip("a.mp4", frames=60)
+    sizes = {"5,6.4": 10, "5": 10, ",1": 10, "npt:0:05,00:00:06": 10, "0,6": 60}  # 6.4: rounded
+    assert {times: len(VideoReader(f"{clip}#t={times}")) for times in sizes} == sizes
+    make_clip("c.mp4", frames=7).rename(tmp_path / "b.mp4#t=1,2")  # a file of that very name
+    assert len(VideoReader(tmp_path / "b.mp4#t=1,2")) == 7
+    with pytest.raises(ClipError, match=r"none.mp4#t=1,2: no such file; check the path"):
+        read(tmp_path / "none.mp4#t=1,2")
+
+
+def test_a_recording_that_was_truncated(make_clip: Make) -> None:
+    clip = make_clip("a.avi", frames=200)
+    clip.write_bytes(clip.read_bytes()[: clip.stat().st_size // 2])
+    assert painted_numbers(read(f"{clip}#t=2,4", 20).pixels) == list(range(20, 40))
+    message = r"a.avi#t=18,19: outside the recording, which is \d\.\d+ s long"
+    with pytest.raises(ClipError, match=message):
+        read(f"{clip}#t=18,19")
+
+
+def test_decoded_by_a_worker(make_clip: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    part = f"{make_clip('a.mp4', frames=60)}#t=2,4"
+    expected = read(part, 9)
+    monkeypatch.setenv(safe.VARIABLE, "1")
+    guarded = read(part, 9)
+    np.testing.assert_array_equal(guarded.pixels, expected.pixels)
+    np.testing.assert_allclose(guarded.times, expected.times)
+    assert len(list(VideoReader(part))) == 20
+    with pytest.raises(ClipError, match=r"a.mp4#t=9,10: outside the recording"):
+        read(part.replace("2,4", "9,10"))
