@@ -23,8 +23,8 @@ class TemporalCrops:
     """`count` temporal crops of `length` consecutive frames, evenly spread over the whole video
     (VideoLSTM).
 
-    As a sampling, they are the frames of all crops, each once, ascending. Crops overlap where the
-    video is short. In a video shorter than `length` every crop is the whole video with its last
+    As a sampling, they are the frames of all crops, one after another. Crops overlap where the video
+    is short. In a video shorter than `length` every crop is the whole video with its last
     frame repeated. A single crop is central.
     """
 
@@ -41,12 +41,8 @@ class TemporalCrops:
         return np.minimum(starts[:, None] + np.arange(self.length, dtype=np.int64), total - 1)
 
     def __call__(self, total: int) -> Indices:
-        """The frames of all crops, each once."""
-        return np.unique(self.rows(total))
-
-    def positions(self, total: int) -> Indices:
-        """`W T`: the frames of each crop, as positions in `self(total)`."""
-        return np.searchsorted(self(total), self.rows(total))
+        """The frames of all crops, one after another."""
+        return self.rows(total).ravel()
 
 
 class ClipCrops(ClipFrames):
@@ -82,39 +78,22 @@ class ClipCrops(ClipFrames):
         start = np.random.default_rng((self._seed, self._epoch, index)).integers(total - length + 1)
         return start + np.arange(length)
 
-    def every_crop(self, index: int) -> tuple[Tensor, NDArray[np.int64]]:
-        """All frames in the temporal crops of a clip, `U …`, and each crop as positions among them,
-        `W T`.
-        """
-        frames = self._loaded(index, self.sampling)
-        total = len(np.load(self.files[index][0], mmap_mode="r"))
-        return frames, self.sampling.positions(total)
+    def every_crop(self, index: int) -> Tensor:
+        """The frames of all temporal crops of a clip, `W T …`."""
+        return self._loaded(index, self.sampling).unflatten(0, (self.sampling.count, -1))
 
 
 def evaluate_crops(recognizer: Recognizer, samples: ClipCrops) -> Evaluation:
     """Predictions for a set of clips, each the mean over its temporal crops, with their true
-    classes.
+    classes; the scores of frames are those in all crops.
     """
     frame_scores = []
     scores = []
     for index in range(len(samples)):
-        frames, crops = samples.every_crop(index)
-        of_crops = recognizer.classify(frames[crops]).scores
+        of_crops = recognizer.classify(samples.every_crop(index)).scores
         scores.append(recognizer.aggregate(of_crops).mean(0))
-        frame_scores.append(mean_over_crops(of_crops, crops, len(frames)))
+        frame_scores.append(of_crops.reshape(-1, of_crops.shape[-1]))
     targets = np.array(samples.targets, dtype=np.int64)
     return Evaluation(
         samples.names, recognizer.classes, targets, np.stack(scores), tuple(frame_scores)
     )
-
-
-def mean_over_crops(
-    values: NDArray[np.float32], crops: NDArray[np.int64], count: int
-) -> NDArray[np.float32]:
-    """Values of temporal crops, `W T …`, as values of `count` frames: the mean over the crops that
-    contain a frame.
-    """
-    summed = np.zeros((count, *values.shape[2:]), np.float32)
-    np.add.at(summed, crops, values)
-    times = np.bincount(crops.ravel(), minlength=count)
-    return np.divide(summed, times.reshape(-1, *[1] * (summed.ndim - 1)), dtype=np.float32)

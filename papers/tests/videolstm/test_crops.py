@@ -39,12 +39,9 @@ def test_temporal_crops_are_consecutive_and_spread_from_end_to_end(
 @given(st.integers(1, 10**6), st.integers(1, 40), st.integers(1, 12))
 def test_crops_are_in_the_video_and_never_go_back(total: int, length: int, count: int) -> None:
     crops = TemporalCrops(length, count)
-    for indices in (crops(total), *crops.rows(total)):
+    for indices in crops.rows(total):
         assert 0 <= indices[0] <= indices[-1] < total
         assert (np.diff(indices) >= 0).all()
-    # The frames of all crops, each once; `positions` finds them again.
-    assert len(set(crops(total).tolist())) == len(crops(total))
-    np.testing.assert_array_equal(crops(total)[crops.positions(total)], crops.rows(total))
 
 
 @pytest.mark.parametrize("streams", ["rgb", "flow", "both"])
@@ -57,9 +54,8 @@ def test_crops_of_clips_are_consecutive_frames(
     samples = ClipCrops(every.clips, every.files, ["a"], TemporalCrops(5, 3))
     whole = every[0][0]
     assert torch.equal(samples[0][0], whole[3:8]), "the central crop"
-    seen, crops = samples.every_crop(0)
-    assert torch.equal(seen, whole)
-    assert crops.tolist() == [list(range(start, start + 5)) for start in (0, 3, 7)]
+    expected = torch.stack([whole[start : start + 5] for start in (0, 3, 7)])
+    assert torch.equal(samples.every_crop(0), expected)
 
     drawn = samples.random(seed=1)
 
@@ -100,8 +96,4 @@ def test_scores_are_averaged_over_crops(make_clip: Make, tmp_path: Path, aggrega
     np.testing.assert_allclose(
         seen.scores[0], np.mean([of.aggregate(answer) for answer in answers], 0), rtol=1e-5
     )
-    for frame in range(14):
-        inside = [
-            answers[w][frame - start] for w, start in enumerate(starts) if 0 <= frame - start < 6
-        ]
-        np.testing.assert_allclose(seen.frame_scores[0][frame], np.mean(inside, 0), rtol=1e-4)
+    np.testing.assert_allclose(seen.frame_scores[0], np.concatenate(answers), rtol=1e-4)
