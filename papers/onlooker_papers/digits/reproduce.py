@@ -5,7 +5,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from onlooker.base.files import read_json, write_json
+from onlooker.base.files import write_json
 from onlooker_papers.digits.budget import OBJECTS, QUICK, STANDARD, Budget
 from onlooker_papers.digits.data.augmented_mnist import VARIANTS
 from onlooker_papers.digits.held_out import CEILINGS, Ceiling, Trial
@@ -13,7 +13,7 @@ from onlooker_papers.digits.models import SINGLE, DigitModel
 from onlooker_papers.digits.page import write_page
 from onlooker_papers.digits.pretraining import pretrain
 from onlooker_papers.digits.published import PUBLISHED, READINGS, SLIDES, TABLE, table_cell
-from onlooker_papers.mnist import DigitSplit, digest, split_mnist
+from onlooker_papers.mnist import DigitSplit, split_mnist
 from onlooker_papers.results import (
     About,
     Key,
@@ -88,17 +88,17 @@ def reproduce(
             "slides": SLIDES,
         }
     }
-    figures = _earlier(run, budget, splits)
+    figures: dict[str, Any] = {}
     for file, of_file in _by_file(rows).items():
-        known = {**figures.get(file, {}), **shared.get(file, {})}
-        figures[file] = figures_of(file, {key: row.figures for key, row in of_file.items()}, known)
+        of_rows = {key: row.figures for key, row in of_file.items()}
+        figures[file] = figures_of(file, of_rows, shared.get(file, {}))
         if results is not None:
             about = About(WHAT[file], command, [0], shared.get(file))
             write_rows(
                 results, file, about, of_file, " ".join(f"--only '{pattern}'" for pattern in only)
             )
     path = run / "figures.json"
-    write_json(path, {"budget": budget, "digits": digest(splits), "figures": figures})
+    write_json(path, {"budget": budget, "figures": figures})
     return path if only else write_page(run, figures, chosen, splits, run / "pretraining")
 
 
@@ -109,16 +109,6 @@ def _by_file(rows: Mapping[Key, Row]) -> dict[str, dict[Key, Row]]:
         file, place = FILES[kind]
         files.setdefault(file, {})[*place, *rest] = row
     return files
-
-
-def _earlier(run: Path, budget: str, splits: DigitSplit) -> dict[str, Any]:
-    """The figures of an earlier call with the same budget and digits, such as one for the other
-    protocol.
-    """
-    path = run / "figures.json"
-    stored = read_json(path) if path.exists() else {}
-    same = stored.get("budget") == budget and stored.get("digits") == digest(splits)
-    return dict(stored["figures"]) if same else {}
 
 
 def _names(budget: Budget) -> Iterator[str]:

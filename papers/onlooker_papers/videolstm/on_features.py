@@ -16,7 +16,6 @@ from torch import nn
 
 from onlooker.base.config import DataConfig, Modality, TrainConfig
 from onlooker.base.files import write_bytes
-from onlooker.base.records import Clip
 from onlooker.data.clips import ClipFrames, read_clips
 from onlooker.data.split import Split
 from onlooker.models.encoders import build_encoder
@@ -99,19 +98,19 @@ class RealSet:
         """How clips are sampled for a modality."""
         return sampling(modality, self.rgb_encoder)
 
-    def features(self, modality: Modality, clips: Sequence[Clip] | None = None) -> ClipFrames:
-        """The features of some clips, or all; those of RGB and flow, whose frames may differ in
-        size, are joined.
+    def features(self, modality: Modality) -> ClipFrames:
+        """The features of all clips; those of RGB and flow, whose frames may differ in size, are
+        joined.
         """
         if modality == "both":
-            rgb, flow = (self.features(of, clips) for of in STREAMS)
+            rgb, flow = (self.features(of) for of in STREAMS)
             files = [
                 (*of_rgb, *of_flow) for of_rgb, of_flow in zip(rgb.files, flow.files, strict=True)
             ]
             return ClipFrames(rgb.clips, files, rgb.classes, rgb.sampling)
         net = Cell(self, f"convnet-{modality}", 0).build()
         return encoded_clips(
-            clips or self.split.clips, self.classes, net, self.sampling(modality), strict=True
+            self.split.clips, self.classes, net, self.sampling(modality), strict=True
         )[0]
 
     def settings(self) -> dict[str, Any]:

@@ -89,22 +89,19 @@ class Glimpses(VectorEncoder):
         """The windows of each frame, in order, as `spatial_transform` takes them: `N C H W -> N G 2
         3`.
         """
-        return self._windows(frames)
+        features = self.localization(frames)
+        # In bfloat16, coordinates would be off by a quarter of a pixel.
+        with torch.autocast(frames.device.type, enabled=False):
+            return self._choose(features.to(torch.promote_types(features.dtype, torch.float32)))
 
     def transform(self, frames: Tensor) -> Tensor:
         """The sampled windows: `N C H W -> N G C 32 32`."""
-        return spatial_transform(frames, self._windows(frames), (_WINDOW, _WINDOW))
+        return spatial_transform(frames, self.windows(frames), (_WINDOW, _WINDOW))
 
     def forward(self, frames: Tensor) -> Tensor:
         """`N C H W -> N 64·G 1 1`: the vectors of the windows, in order."""
         windows = self.transform(frames).flatten(0, 1).contiguous(memory_format=torch.channels_last)
         return self.recognition(windows).view(len(frames), self.num_features, 1, 1)
-
-    def _windows(self, frames: Tensor) -> Tensor:
-        features = self.localization(frames)
-        # In bfloat16, coordinates would be off by a quarter of a pixel.
-        with torch.autocast(frames.device.type, enabled=False):
-            return self._choose(features.to(torch.promote_types(features.dtype, torch.float32)))
 
     def _choose(self, features: Tensor) -> Tensor:
         """The localization network's output `N D h w` to windows `N G 2 3`."""
