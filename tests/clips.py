@@ -99,6 +99,7 @@ def make_clip(
     options: dict[str, str] | None = None,
     audio: bool = False,
     container_options: dict[str, str] | None = None,
+    matrix: int | None = None,
 ) -> Path:
     """Write a video of painted frames.
 
@@ -114,6 +115,7 @@ def make_clip(
         options: of the encoder, such as {"g": "5"}.
         audio: add a second of silence.
         container_options: of the container, such as those that encrypt it.
+        matrix: number of the color matrix that the file says it has.
     """
     codec = codec or CODECS[path.suffix]
     rate = Fraction(fps).limit_denominator(1000)
@@ -123,6 +125,8 @@ def make_clip(
         stream.pix_fmt = pix_fmt or FORMATS.get(codec, "yuv420p")
         if pts is not None:
             stream.codec_context.time_base = Fraction(1, 1000)
+        if matrix is not None:
+            stream.codec_context.colorspace = matrix
         if rotation:
             stream.set_display_rotation(rotation)
         sound = (
@@ -132,6 +136,9 @@ def make_clip(
         )
         for number in range(frames):
             frame = VideoFrame.from_ndarray(paint(number, size), format="rgb24")
+            if matrix is not None:
+                frame = frame.reformat(format="yuv420p")
+                frame.colorspace = matrix
             if pts is not None:
                 frame.pts = pts[number]
                 frame.time_base = Fraction(1, 1000)

@@ -2,17 +2,15 @@
 parents are corrected.
 """
 
-import io
 import os
 import random
 import re
 import struct
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import av
 import clips
-from av.video.frame import VideoFrame
 
 from attacks import probes
 from attacks.case import Kind, Make, Material, Target
@@ -135,20 +133,11 @@ def fragments(count: int, flags: int | None) -> Make:
 
 def _fragmented() -> bytes:
     """Painted frames in a fragmented mp4."""
-    file = io.BytesIO()
-    with av.open(
-        file, "w", format="mp4", options={"movflags": "frag_keyframe+empty_moov"}
-    ) as container:
-        stream = container.add_stream("libx264", rate=10, options={"g": "8"})
-        stream.width = 64
-        stream.height = 48
-        stream.pix_fmt = "yuv420p"
-        for number in range(24):
-            container.mux(
-                stream.encode(VideoFrame.from_ndarray(clips.paint(number), format="rgb24"))
-            )
-        container.mux(stream.encode(None))
-    return file.getvalue()
+    fragmented = {"movflags": "frag_keyframe+empty_moov"}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "clip.mp4")
+        clips.make_clip(path, 24, options={"g": "8"}, container_options=fragmented)
+        return path.read_bytes()
 
 
 def _flipped_fragments(_: Material, rng: random.Random) -> bytes:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from attacks.case import VERDICTS, Case, Kind, Material, SilentError, Table, Target, is_named
+from attacks.case import Case, Kind, Material, SilentError, Target, is_named
 from attacks.corpus import cases, find_cases, kinds, quick_cases
 from attacks.videos import lossless
 
@@ -73,10 +73,3 @@ def test_a_name_that_forges_a_second_line_does_not_count_as_named() -> None:
     target = Target(Path("attack\nerror: other.mp4"))
     assert not is_named("attack\nerror: other.mp4: not a video", target)
     assert is_named("attack\\nerror: other.mp4: not a video", target)
-
-
-def test_counts_add_up() -> None:
-    table = Table()
-    for group, verdict in (("a", "named"), ("a", "hung"), ("b", "named")):
-        table.add(group, verdict)
-    assert table.total == dict.fromkeys(VERDICTS, 0) | {"tried": 3, "named": 2, "hung": 1}

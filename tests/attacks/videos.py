@@ -2,13 +2,10 @@
 
 import random
 from collections.abc import Callable
-from fractions import Fraction
 from functools import partial
 from pathlib import Path
 
-import av
 import clips
-from av.video.frame import VideoFrame
 
 from attacks import probes
 from attacks.case import Kind, Make, Material, Probe, Target
@@ -117,20 +114,7 @@ def lossless(
 
 def tagged(path: Path, matrix: int, frames: int = 24) -> Path:
     """An H.264 clip that says it has the color matrix of this number."""
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=Fraction(10), options={"g": "8"})
-        stream.width = 64
-        stream.height = 48
-        stream.pix_fmt = "yuv420p"
-        stream.codec_context.colorspace = matrix
-        for number in range(frames):
-            frame = VideoFrame.from_ndarray(clips.paint(number), format="rgb24").reformat(
-                format="yuv420p"
-            )
-            frame.colorspace = matrix
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
-    return path
+    return clips.make_clip(path, frames, codec="libx264", options={"g": "8"}, matrix=matrix)
 
 
 _PTS = [0, 1, 2, 100, 101, 500, 3000, 3600000, 3600001]

@@ -270,3 +270,16 @@ def test_tubes_have_a_box_in_every_frame_of_the_video(
         assert 0 <= tube.score <= 1 + 1e-6
         assert (tube.boxes >= -1e-3).all()
         assert (tube.boxes <= np.array([40, 30] * 2) + 1e-3).all()
+
+
+def test_a_still_picture_and_a_frame_of_another_size_have_no_box() -> None:
+    video, _ = scene(frames=2)
+    (attention,) = even_attention(1)
+    _, _, places = find_boxes(None, attention, video[0])
+    heat, boxes, _ = find_boxes(places, attention, video[0])
+    np.testing.assert_allclose(heat, 1 / 1200, rtol=1e-5)
+    assert not len(boxes.weights)
+    *_, places = find_boxes(None, attention, video[0, :24])
+    _, boxes, after = find_boxes(places, attention, video[1])
+    assert not len(boxes.weights), "a first frame"
+    assert (after.scene.earlier, after.paths) == (None, None)

@@ -103,18 +103,6 @@ def test_a_process_without_a_clip_of_the_last_batch_weighs_nothing() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("processes", [2, 4])
-def test_several_processes_learn_as_one_does(processes: int, tmp_path: Path) -> None:
-    one, curves = train(tmp_path / "one")
-    several, shared = train_in(processes, tmp_path / "several")
-    assert apart(curves, shared, slice(0, 2)) < 1e-6  # twelve steps
-    assert apart(curves, shared) < 1e-4
-    assert shared["training"]["accuracy"] == curves["training"]["accuracy"]
-    torch.testing.assert_close(one, several, rtol=1e-3, atol=1e-4)
-    assert (tmp_path / "several" / "curves.csv").read_text().count("\n") == 5
-
-
-@pytest.mark.slow
 def test_a_run_continues_with_another_number_of_processes(tmp_path: Path) -> None:
     _, alone = train(tmp_path / "one")
     train(tmp_path / "other", 1)

@@ -5,10 +5,12 @@ losses.
 import csv
 import math
 import multiprocessing
+import os
 import random
 import re
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from itertools import pairwise
@@ -19,12 +21,14 @@ from typing import Any
 import fsspec
 import pytest
 import torch
+from kills import killed_in
 from torch import Tensor
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 from torch.utils.data import DataLoader, Dataset
 
 from onlooker import storage
 from onlooker.base.config import DataConfig, TrainConfig
+from onlooker.base.files import DiskFullError
 from onlooker.base.progress import showing
 from onlooker.base.records import Curves
 from onlooker.data.transforms import to_video
@@ -33,6 +37,7 @@ from onlooker.models.registry import create_model
 from onlooker.models.video_model import VideoModel
 from onlooker.storage import uploading
 from onlooker.training import fit as fit_module
+from onlooker.training.checkpoint import PARTS, load_checkpoint, save_checkpoint
 from onlooker.training.fit import EpochOrder, Fitting, batch_size, fit, frame_cross_entropy
 
 DATA = DataConfig(frames=3, size=16, channels=1, normalization="half")
@@ -411,3 +416,60 @@ def test_a_run_resumes_from_any_upload(
         again, resumed = train(tmp_path / str(number), wrong=wrong)
         assert_same(again.state_dict(), model.state_dict())
         assert resumed == curves
+
+
+def saved(path: Path, epoch: int) -> dict[str, Any]:
+    checkpoint = {**dict.fromkeys(PARTS), "epoch": epoch, "weights": torch.full((4,), float(epoch))}
+    save_checkpoint(checkpoint, path)
+    return checkpoint
+
+
+def test_a_flipped_bit_is_detected(tmp_path: Path) -> None:
+    saved(tmp_path / "last.ckpt", 3)
+    content = bytearray((tmp_path / "last.ckpt").read_bytes())
+    content[content.index(torch.full((4,), 3.0).numpy().tobytes())] ^= 1
+    (tmp_path / "last.ckpt").write_bytes(content)
+    with pytest.raises(
+        ValueError,
+        match=r"last.ckpt: a damaged checkpoint \(BadZipFile\); restore it, or remove .*, and",
+    ):
+        load_checkpoint(tmp_path / "last.ckpt")
+
+
+def test_a_full_disk_is_reported_and_leaves_the_old_file(
+    tmp_path: Path, on_full_disk: Callable[[Path], None]
+) -> None:
+    saved(tmp_path / "last.ckpt", 1)
+    on_full_disk(tmp_path / ".last.ckpt.*.part")
+    said = r"no space left for a checkpoint: .* free; free some space, and run .* again .`onlooker train` with"
+    with pytest.raises(DiskFullError, match=said):
+        saved(tmp_path / "last.ckpt", 2)
+    assert [p.name for p in tmp_path.iterdir()] == ["last.ckpt"]
+    assert torch.load(tmp_path / "last.ckpt", weights_only=True)["epoch"] == 1
+
+
+def test_the_bytes_are_on_the_disk_before_the_rename(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[str] = []
+    flush = os.fsync
+    rename = os.replace
+    monkeypatch.setattr(os, "fsync", lambda fd: (calls.append("flush"), flush(fd)))
+    monkeypatch.setattr(os, "replace", lambda a, b: (calls.append("rename"), rename(a, b)))
+    saved(tmp_path / "last.ckpt", 1)
+    assert calls == ["flush", "rename"]
+
+
+def test_a_kill_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = tmp_path / "last.ckpt"
+    saved(target, 1)
+    before = target.read_bytes()
+    with killed_in(os, "replace"):
+        saved(target, 2)
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "save", lambda _, file: file.write(b"half") and sys.exit(9))
+        with pytest.raises(SystemExit):
+            saved(target, 2)
+    assert target.read_bytes() == before
+    saved(target, 3)
+    assert torch.load(target, weights_only=True)["epoch"] == 3
