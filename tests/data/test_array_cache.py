@@ -132,8 +132,9 @@ def test_sizes_with_units_are_parsed(text: str, size: int | None) -> None:
 
 @pytest.mark.parametrize("text", ["", "GB", "-1GB", "20 GiB", "many", "1e9"])
 def test_an_invalid_size_is_an_error(text: str) -> None:
-    message = f"cache limit is '{text}', expected a size such as 500MB or 20GB, or none"
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(
+        ValueError, match=f"cache limit is '{text}', expected a size such as 500MB or 20GB, or none"
+    ):
         parse_size(text)
 
 
@@ -161,6 +162,8 @@ def test_a_read_only_folder_names_the_clip_and_the_variable(
     cache: ArrayCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("os.fsync", Mock(side_effect=PermissionError(13, "Permission denied")))
-    message = r"clip.mp4: its frames cannot be written in .*cache \(Permission denied\); name .* in ONLOOKER_CACHE"
-    with pytest.raises(NotWritableError, match=message):
+    with pytest.raises(
+        NotWritableError,
+        match=r"clip.mp4: its frames cannot be written in .*cache \(Permission denied\); name .* in ONLOOKER_CACHE",
+    ):
         cache.get({"a": 1}, lambda: ROWS, "its frames", Path("clip.mp4"))

@@ -102,8 +102,10 @@ def test_clips_beyond_the_limit_are_decoded(
 ) -> None:
     expected, _ = read_clips(clips, ("a", "b"), CONFIG, cache=tmp_path / "large")
     monkeypatch.setenv("ONLOOKER_CACHE_LIMIT", "7kB")  # two clips of 3.2 kB
-    message = r"2 of 6 clips do not fit into the cache's limit of 7\.0 kB, .* raise ONLOOK"
-    with pytest.warns(UserWarning, match=message):
+    with pytest.warns(
+        UserWarning,
+        match=r"2 of 6 clips do not fit into the cache's limit of 7\.0 kB, .* raise ONLOOK",
+    ):
         samples, _ = read_clips(clips, ("a", "b"), CONFIG, cache=tmp_path / "small")
     for _ in range(2):
         assert all(torch.equal(samples[i][0], expected[i][0]) for i in range(len(samples)))

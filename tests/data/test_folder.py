@@ -183,8 +183,10 @@ def test_links_to_nothing_are_left_out_by_name(tmp_path: Path) -> None:
     assert not notes
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "a.mp4").symlink_to("gone")
-    message = r"run: no clips, and 1 links to files that do not exist; fetch it \(git annex"
-    with pytest.raises(ClipError, match=message):
+    with pytest.raises(
+        ClipError,
+        match=r"run: no clips, and 1 links to files that do not exist; fetch it \(git annex",
+    ):
         find_clips(tmp_path)
 
 
@@ -309,8 +311,9 @@ def test_a_list_with_and_without_splits(tmp_path: Path) -> None:
 def test_a_class_that_is_tested_but_not_trained(tmp_path: Path) -> None:
     fill(tmp_path / "train")
     fill(tmp_path / "test", ("clap", "wave", "jump"))
-    message = "no training clips of class jump; add some, or leave the class out"
-    with pytest.raises(ClipError, match=message):
+    with pytest.raises(
+        ClipError, match="no training clips of class jump; add some, or leave the class out"
+    ):
         _ = read_set(tmp_path).split
     assert sizes(read_set(tmp_path, SetConfig(classes="clap, wave")).split) == (33, 7, 40)
 

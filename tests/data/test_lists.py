@@ -84,8 +84,9 @@ def test_a_class_without_clips(tmp_path: Path, rows: list[str], message: str) ->
 
 def test_files_that_are_not_lists(tmp_path: Path) -> None:
     path = tmp_path / "list.csv"
-    message = r"list.csv: no such file; give a CSV file with the columns path and label"
-    with pytest.raises(ClipError, match=message):
+    with pytest.raises(
+        ClipError, match=r"list.csv: no such file; give a CSV file with the columns path and label"
+    ):
         read_list(path)
     for content, message in {
         b"\n \r\n": r"list.csv: an empty file; copy it",
@@ -124,8 +125,10 @@ def test_a_recording_is_in_one_split_unless_its_parts_are_named(tmp_path: Path) 
         for start in range(10)
     ]
     listed = write(tmp_path / "clips.csv", ["path,start,end,label,split", *rows])
-    message = "line 10: recording a.mp4 is in test, and in training in line 2; splits must"
-    with pytest.raises(ClipError, match=message):
+    with pytest.raises(
+        ClipError,
+        match=r"line 10: recording a.mp4 is in test, and in training in line 2; splits must",
+    ):
         read_set(listed)
     parts = [f"{row},{'abcd'[start // 3]}" for start, row in enumerate(rows)]
     parts = [row.replace(",test,c", ",test,d") for row in parts]
@@ -363,8 +366,9 @@ def test_files_of_annotation_programs_are_to_be_converted(
     tmp_path: Path, name: str, text: str
 ) -> None:
     (tmp_path / name).write_text(text)
-    message = f"not a list of clips; run `onlooker convert {tmp_path}/{name} list.csv`"
-    with pytest.raises(ClipError, match=message):
+    with pytest.raises(
+        ClipError, match=f"not a list of clips; run `onlooker convert {tmp_path}/{name} list.csv`"
+    ):
         read_set(tmp_path / name)
 
 
@@ -412,6 +416,7 @@ def test_gaps_of_a_list_are_clips_of_nothing(make_clip: Make, tmp_path: Path) ->
 def test_nothing_to_fill(tmp_path: Path) -> None:
     touch(tmp_path, "a.mp4", "b.mp4")
     listed = write(tmp_path / "list.csv", ["path,label", "a.mp4,x", "b.mp4,y"])
-    message = r"list.csv: no time between intervals for class none; give a list with"
-    with pytest.raises(ClipError, match=message):
+    with pytest.raises(
+        ClipError, match=r"list.csv: no time between intervals for class none; give a list with"
+    ):
         read_set(listed, SetConfig(fill="none"))

@@ -90,15 +90,19 @@ def test_splits_without_recordings_are_stratified(seed: int) -> None:
 
 
 def test_too_few_clips_for_the_splits() -> None:
-    message = "class b has 2 clips; training, validation and test need at least 3; add some, or"
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(
+        ValueError,
+        match="class b has 2 clips; training, validation and test need at least 3; add some, or",
+    ):
         split_clips(clips_of({"a": 9, "b": 2}))
     clips = [
         Clip(clip.path, clip.label, f"person {i % 3}")
         for i, clip in enumerate(clips_of({"a": 9, "b": 9}))
     ]
-    message = r"class [ab] has 3 recordings; 4 folds need at least 4; add some, or use fewer folds"
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(
+        ValueError,
+        match=r"class [ab] has 3 recordings; 4 folds need at least 4; add some, or use fewer folds",
+    ):
         fold_clips(clips, 4)
     with pytest.raises(ValueError, match="folds is 1, expected at least 2"):
         fold_clips(clips, 1)
@@ -106,16 +110,18 @@ def test_too_few_clips_for_the_splits() -> None:
 
 def test_recordings_that_hold_all_of_a_class_cannot_be_divided() -> None:
     clips = [Clip(Path(f"{label}/{r}.mp4"), label, r) for label in "ab" for r in "pqrs"]
-    message = "cannot be divided so that every class has training clips"
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(
+        ValueError, match="cannot be divided so that every class has training clips"
+    ):
         hold_out_validation(clips, [Clip(Path("c/p.mp4"), "c", "p")])
 
 
 def test_a_single_recording_is_divided_by_time() -> None:
     paths = [Path(f"day.mp4#t={start},{start + 2}") for start in (100, 2, 30.5, 7)]
     clips = [Clip(path, label, "day.mp4") for label in "ab" for path in paths]
-    message = r"class a has 1 recording; .*; or divide recordings by time \(--divide\)"
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(
+        ValueError, match=r"class a has 1 recording; .*; or divide recordings by time \(--divide\)"
+    ):
         split_clips(clips)
     divided = splits.divide_recordings(clips)
     parts = [clip.recording for clip in divided[:4]]
@@ -149,8 +155,9 @@ def test_a_stored_split_can_be_read_without_its_clips(tmp_path: Path) -> None:
     values = split_clips(six_of_each(tmp_path / "old")).to_dict(tmp_path / "old")
     split = Split.from_dict(values, tmp_path / "elsewhere")
     assert split.to_dict(tmp_path / "elsewhere") == values
-    message = r"a.\d.mp4: not found, like 5 more .*; the run was trained with it; give"
-    with pytest.raises(ClipError, match=message):
+    with pytest.raises(
+        ClipError, match=r"a.\d.mp4: not found, like 5 more .*; the run was trained with it; give"
+    ):
         require_clips(split.training)
     (tmp_path / "old").rename(tmp_path / "elsewhere")
     require_clips(split.clips)

@@ -177,8 +177,10 @@ def test_a_missing_weight_is_an_error(tmp_path):
     weights = load_file(tmp_path / "model.safetensors")
     del weights["cell.cell.from_hidden.weight"]
     save_file(weights, tmp_path / "model.safetensors")
-    message = r"(?s)not the weights of this model.*Missing key.*\"cell.cell.from_hidden.weight\""
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(
+        ValueError,
+        match=r"(?s)not the weights of this model.*Missing key.*\"cell.cell.from_hidden.weight\"",
+    ):
         Classifier.from_pretrained(tmp_path)
 
 
@@ -207,19 +209,23 @@ def test_a_video_without_frames_is_an_error() -> None:
     ("name", "changes"), [("alstm", {"encoder": "lenet"}), ("report", {"size": 8})], ids=str
 )
 def test_attention_over_a_single_location_is_an_error(name, changes):
-    expected = (
-        r"encoder '\w+' makes one location of a frame of \d+ pixels, "
-        r"where attention '\w+' could only ever give it the"
-    )
-    with pytest.raises(ValueError, match=expected):
+    with pytest.raises(
+        ValueError,
+        match=(
+            r"encoder '\w+' makes one location of a frame of \d+ pixels, "
+            r"where attention '\w+' could only ever give it the"
+        ),
+    ):
         create_model(name, 3, **changes)
     assert create_model(name, 3, **changes, attention=None).grid == (1, 1)
 
 
 def test_the_attention_loss_needs_attention():
-    message = "attention_loss classifies what is attended, and this model does not"
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(
+        ValueError, match="attention_loss classifies what is attended, and this model does not"
+    ):
         create_model("convlstm", 3, attention_loss=True)
-    message = "no scores of what it attends to; build it with attention_loss=True"
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(
+        ValueError, match="no scores of what it attends to; build it with attention_loss=True"
+    ):
         made("alstm").attended_logits(torch.zeros(1, 1, 64, 8, 8), torch.zeros(1, 1, 8, 8))

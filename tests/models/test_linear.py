@@ -207,8 +207,9 @@ def test_wrong_settings(changes, message):
 
 
 def test_features_of_another_encoder_are_an_error():
-    message = r"features are \(1, 2, 9, 4, 4\), expected B T and then \(64, 4, 4\)"
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(
+        ValueError, match=r"features are \(1, 2, 9, 4, 4\), expected B T and then \(64, 4, 4\)"
+    ):
         made().forward_features(torch.zeros(1, 2, 9, 4, 4))
 
 

@@ -92,8 +92,10 @@ def test_streams_that_began_at_different_times_are_processed_together(model):
 
 @pytest.mark.parametrize("frames", [2, 7])
 def test_a_number_of_frames_that_does_not_fit_is_an_error(model, frames):
-    message = f"{frames} frames, and torchvision:mean reads 4 .*--frames 4, 6, 8 or so on"
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(
+        ValueError,
+        match=f"{frames} frames, and torchvision:mean reads 4 .*--frames 4, 6, 8 or so on",
+    ):
         LinearVideo(3, "torchvision:mean", frames, size=8)
     with pytest.raises(ValueError, match="takes RGB frames, not 5 channels with 2 of flow"):
         LinearVideo(3, "torchvision:mean", 8, in_channels=5, flow_channels=2, size=8)
@@ -105,8 +107,9 @@ def test_the_only_recipe_of_an_encoder_of_video_is_linear():
 
 
 def test_features_are_not_stored(tmp_path):
-    message = "LinearVideo needs frames, not stored features; leave out --features"
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(
+        ValueError, match="LinearVideo needs frames, not stored features; leave out --features"
+    ):
         make_features([tmp_path / "clip.mp4"], "torchvision:s3d", DataConfig(size=32), False)
 
 

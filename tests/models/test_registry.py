@@ -118,8 +118,9 @@ def test_settings_that_do_not_fit_are_errors(name, settings, message):
 def test_motion_needs_flow_and_never_uses_rgb_channels_as_flow():
     model = create_model("motion", 10)
     assert (model.in_channels, model.encoder.flow_channels) == (5, 2)
-    message = r"frames are \(3, 64, 64\), this model was built for \(5, 64, 64\)"
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(
+        ValueError, match=r"frames are \(3, 64, 64\), this model was built for \(5, 64, 64\)"
+    ):
         model(torch.rand(1, 2, 3, 64, 64))
     gray_and_field = create_model("motion", 10, in_channels=3, flow_channels=2)
     assert gray_and_field.in_channels == 3

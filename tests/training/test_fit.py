@@ -441,8 +441,10 @@ def test_a_full_disk_is_reported_and_leaves_the_old_file(
 ) -> None:
     saved(tmp_path / "last.ckpt", 1)
     on_full_disk(tmp_path / ".last.ckpt.*.part")
-    said = r"no space left for a checkpoint: .* free; free some space, and run .* again .`onlooker train` with"
-    with pytest.raises(DiskFullError, match=said):
+    with pytest.raises(
+        DiskFullError,
+        match=r"no space left for a checkpoint: .* free; free some space, and run .* again .`onlooker train` with",
+    ):
         saved(tmp_path / "last.ckpt", 2)
     assert [p.name for p in tmp_path.iterdir()] == ["last.ckpt"]
     assert torch.load(tmp_path / "last.ckpt", weights_only=True)["epoch"] == 1

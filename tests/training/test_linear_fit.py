@@ -288,13 +288,15 @@ def test_a_class_without_training_clips_is_never_predicted() -> None:
 
 def test_a_single_class_and_features_that_are_not_finite_are_errors() -> None:
     model = made()
-    message = "all 6 training clips are of one class, expected two classes or more"
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(
+        ValueError, match="all 6 training clips are of one class, expected two classes or more"
+    ):
         fitted(model, squares([1] * 6, 1))
     training = stored(model, squares([0, 1, 2], 1))
     training.tensors[0][0, 0, 0, 0, 0] = torch.inf
-    message = "features of the training clips are not finite; use another encoder"
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(
+        ValueError, match="features of the training clips are not finite; use another encoder"
+    ):
         fitted(model, training)
 
 

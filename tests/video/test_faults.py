@@ -171,6 +171,7 @@ def test_a_file_on_a_server_is_read(addresses):
 
 @pytest.mark.parametrize("path", ["/redirect", "/list.m3u8"])
 def test_redirects_and_playlists_are_not_followed(addresses, path):
-    message = r"cannot be opened .* redirects and playlists are not followed: ffmpeg"
-    with pytest.raises(ClipError, match=message):
+    with pytest.raises(
+        ClipError, match=r"cannot be opened .* redirects and playlists are not followed: ffmpeg"
+    ):
         count_frames(addresses[path])

@@ -49,8 +49,9 @@ def test_any_error_of_a_source_names_it(
     source.start()
     with condition:
         condition.wait_for(lambda: source.ready, timeout=10)
-    message = rf"a\.mp4: {str(error) or 'MemoryError'}; check what it sends"
-    with pytest.raises(ClipError, match=message):
+    with pytest.raises(
+        ClipError, match=rf"a\.mp4: {str(error) or 'MemoryError'}; check what it sends"
+    ):
         source.poll()
     assert source.finished
 
@@ -60,8 +61,9 @@ def test_a_disk_that_fails_is_an_error_of_the_file(
 ) -> None:
     path = make_clip("a.mp4")
     monkeypatch.setattr(decode, "read_packets", Mock(side_effect=OSError(5, "Input/output error")))
-    message = r"a\.mp4: cannot be decoded \(input/output error\); encode it again"
-    with pytest.raises(ClipError, match=message):
+    with pytest.raises(
+        ClipError, match=r"a\.mp4: cannot be decoded \(input/output error\); encode it again"
+    ):
         list(VideoReader(path))
 
 

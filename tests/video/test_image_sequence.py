@@ -63,8 +63,10 @@ def test_an_unknown_frame_rate_is_said(folder: Path, monkeypatch: pytest.MonkeyP
     (folder / "frame_rate.txt").write_text("12")
     assert VideoReader(f"{folder}#t=0,0.5").get([2]).times == pytest.approx([2 / 12])
     (folder / "frame_rate.txt").write_text("fast")
-    message = r"frame_rate\.txt says 'fast'; write frames per second into it, such as 12.5"
-    with pytest.raises(ClipError, match=message):
+    with pytest.raises(
+        ClipError,
+        match=r"frame_rate\.txt says 'fast'; write frames per second into it, such as 12.5",
+    ):
         read(folder, 1)
 
 
@@ -126,8 +128,9 @@ def test_a_file_is_never_passed_to_another_program(
     (tmp_path / "0001.jpg").write_bytes(
         b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\nshowpage\n"
     )
-    message = r"0001\.jpg cannot be read as an image \(JPEG, PNG, BMP, TIFF\); save it"
-    with pytest.raises(ClipError, match=message):
+    with pytest.raises(
+        ClipError, match=r"0001\.jpg cannot be read as an image \(JPEG, PNG, BMP, TIFF\); save it"
+    ):
         read(tmp_path, 1)
     assert not ghostscript.called
 
@@ -137,8 +140,9 @@ def test_a_folder_that_cannot_be_read_is_a_clip_error(
 ) -> None:
     # root, who may run the tests, may read every folder
     monkeypatch.setattr(Path, "iterdir", Mock(side_effect=PermissionError(13, "Permission denied")))
-    message = r"cannot be read \(permission denied\); check the path, its permissions"
-    with pytest.raises(ClipError, match=message):
+    with pytest.raises(
+        ClipError, match=r"cannot be read \(permission denied\); check the path, its permissions"
+    ):
         ImageSequence(tmp_path).images  # noqa: B018
 
 
@@ -194,8 +198,9 @@ def test_several_series_in_a_folder_are_refused_by_name(
 ) -> None:
     make_images(tmp_path, [pattern.format(number) for number in range(3) for pattern in patterns])
     assert is_video(tmp_path)  # which says why it cannot be read
-    message = rf"images of 2 series: {series}; give each series a folder of its own"
-    with pytest.raises(ClipError, match=message):
+    with pytest.raises(
+        ClipError, match=rf"images of 2 series: {series}; give each series a folder of its own"
+    ):
         read(tmp_path, 1)
 
 

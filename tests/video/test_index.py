@@ -347,8 +347,9 @@ def test_a_recording_that_was_truncated(make_clip: Make) -> None:
     clip = make_clip("a.avi", frames=200)
     clip.write_bytes(clip.read_bytes()[: clip.stat().st_size // 2])
     assert painted_numbers(read(f"{clip}#t=2,4", 20).pixels) == list(range(20, 40))
-    message = r"a.avi#t=18,19: outside the recording, which is \d\.\d+ s long"
-    with pytest.raises(ClipError, match=message):
+    with pytest.raises(
+        ClipError, match=r"a.avi#t=18,19: outside the recording, which is \d\.\d+ s long"
+    ):
         read(f"{clip}#t=18,19")
 
 

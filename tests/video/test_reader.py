@@ -27,8 +27,9 @@ from onlooker.video.transcode import transcode
 
 
 def test_standard_input_is_for_streams() -> None:
-    message = r"-: standard input; save it as a file; only `onlooker watch` reads it"
-    with pytest.raises(ClipError, match=message):
+    with pytest.raises(
+        ClipError, match=r"-: standard input; save it as a file; only `onlooker watch` reads it"
+    ):
         read("-")
 
 
@@ -222,8 +223,9 @@ def test_more_memory_than_allowed_is_an_error(
     make_clip: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("onlooker.video.decode.MAX_BYTES", 100_000)
-    message = r"clip.mp4: 30 frames of 64x48 pixels are 0.0 GB; at most 0.0 GB are read"
-    with pytest.raises(ClipError, match=message):
+    with pytest.raises(
+        ClipError, match=r"clip.mp4: 30 frames of 64x48 pixels are 0.0 GB; at most 0.0 GB are read"
+    ):
         read(make_clip(), 30)
 
 

@@ -135,8 +135,10 @@ def test_a_full_disk_leaves_the_previous_video(
 ) -> None:
     (tmp_path / "a.mp4").write_bytes(b"before")
     on_full_disk(tmp_path / ".a.mp4.part")
-    message = r"a.mp4: no space left for this video in .* free; free some space, and run"
-    with pytest.raises(DiskFullError, match=message):
+    with pytest.raises(
+        DiskFullError,
+        match=r"a.mp4: no space left for this video in .* free; free some space, and run",
+    ):
         write(tmp_path / "a.mp4", painted(50), 25)
     assert [(file.name, file.read_bytes()) for file in tmp_path.iterdir()] == [("a.mp4", b"before")]
 

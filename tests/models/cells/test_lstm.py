@@ -121,11 +121,13 @@ def test_motion_based_attention_equals_the_equations_of_videolstm(glimpse: str) 
 
 @pytest.mark.parametrize(("name", "glimpse"), [("lstm", "scaled"), ("convlstm", "sum")])
 def test_other_cells_and_glimpses_with_motion_are_errors(name: str, glimpse: str) -> None:
-    message = (
-        "attention 'motion' needs cell convlstm and glimpse product or scaled, "
-        f"not {name} and {glimpse}"
-    )
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(
+        ValueError,
+        match=(
+            "attention 'motion' needs cell convlstm and glimpse product or scaled, "
+            f"not {name} and {glimpse}"
+        ),
+    ):
         build_cell(name, 6, 4, (3, 5), "motion", glimpse)
 
 

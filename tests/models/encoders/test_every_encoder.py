@@ -46,11 +46,13 @@ def test_an_unknown_name_or_suffix_is_an_error(name, message):
 def test_weights_that_cannot_be_loaded_say_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    message = (
-        r"(?s)the ImageNet weights of test_resnet cannot be loaded \(.*give their file "
-        r"\(model.safetensors of timm/test_resnet.r160_in1k\) by --weights"
-    )
-    with pytest.raises(RuntimeError, match=message):
+    with pytest.raises(
+        RuntimeError,
+        match=(
+            r"(?s)the ImageNet weights of test_resnet cannot be loaded \(.*give their file "
+            r"\(model.safetensors of timm/test_resnet.r160_in1k\) by --weights"
+        ),
+    ):
         build_encoder("test_resnet", 3, 64, True)
 
 
@@ -88,8 +90,9 @@ def test_files_without_fitting_weights_are_refused(tmp_path):
     assert not (tmp_path / "executed").exists()
     with pytest.raises(FileNotFoundError):
         Backbone("test_resnet", pretrained=str(tmp_path / "none.pth"))
-    message = "small is no timm network, and only these take weights from a file"
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(
+        ValueError, match="small is no timm network, and only these take weights from a file"
+    ):
         build_encoder("small", 3, 64, "weights.safetensors")
 
 
@@ -150,8 +153,10 @@ def test_asking_for_the_grid_changes_nothing(training):
 @pytest.mark.parametrize("kind", [Backbone, BackboneVector])
 def test_a_size_that_a_network_cannot_take_is_an_error_that_names_both(kind):
     encoder = kind("vit_tiny_patch16_224", size=8)
-    message = r"vit_tiny_patch16_224 cannot take frames of 8x8 pixels \(.*use .*\(--size 224\)"
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(
+        ValueError,
+        match=r"vit_tiny_patch16_224 cannot take frames of 8x8 pixels \(.*use .*\(--size 224\)",
+    ):
         encoder.grid(8, 8)
     assert encoder.training, "as before"
 
@@ -190,8 +195,10 @@ def test_networks_whose_first_layer_is_not_a_convolution_of_colors(monkeypatch):
     monkeypatch.setattr(
         timm, "create_model", lambda name, in_chans, **_: nn.Linear(in_chans * 16, 4)
     )
-    message = r"of test_resnet do not begin with filters .*\(weight is \(4, 48\)\): use an"
-    with pytest.raises(RuntimeError, match=message):
+    with pytest.raises(
+        RuntimeError,
+        match=r"of test_resnet do not begin with filters .*\(weight is \(4, 48\)\): use an",
+    ):
         Backbone("test_resnet", 20, pretrained=True)
 
 
@@ -298,8 +305,10 @@ def test_vgg16_has_the_published_size(name, grid, features, parameters):
 
 @pytest.mark.parametrize("name", ["conv4", "lenet", "stn", "stn:2", "stn:7", "dcn", "dcn:tap"])
 def test_no_pretrained_weights_is_an_error(name):
-    message = f"{name} has no pretrained weights; use small, a timm network such as vgg16"
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(
+        ValueError,
+        match=f"{name} has no pretrained weights; use small, a timm network such as vgg16",
+    ):
         build_encoder(name, 3, 32, pretrained=True)
 
 

@@ -93,8 +93,10 @@ def test_a_damaged_package_is_named(package: Package, content: bytes | None) -> 
         torch.save(timm.create_model("resnet18").state_dict(), package[0])
     else:
         package[0].write_bytes(content)
-    message = r"lite0\.pth.*the weights of lite0 cannot be loaded.*onlooker\[imagenet\]"
-    with pytest.raises(RuntimeError, match=message):
+    with pytest.raises(
+        RuntimeError,
+        match=r"lite0\.pth.*the weights of lite0 cannot be loaded.*onlooker\[imagenet\]",
+    ):
         Lite0(pretrained=True)
 
 
@@ -102,8 +104,9 @@ def test_without_package_and_network_the_extra_is_named(monkeypatch: pytest.Monk
     monkeypatch.setattr(module, "installed_weights", lambda: None)
     offline = Mock(side_effect=RuntimeError("cannot be loaded (no network)"))
     monkeypatch.setattr(module, "create_network", offline)
-    message = r"no network\); or pip install \"onlooker\[imagenet\]\""
-    with pytest.raises(RuntimeError, match=message):
+    with pytest.raises(
+        RuntimeError, match=r"no network\); or pip install \"onlooker\[imagenet\]\""
+    ):
         Lite0(pretrained=True)
 
 
@@ -207,10 +210,10 @@ def test_a_damaged_file_is_named(
         save_file({name: value[:1].clone() for name, value in weights.items() if value.ndim}, path)
     else:
         save_file({name: value for name, value in weights.items() if name != FIRST}, path)
-    message = (
-        r"small\.safetensors: the weights of small cannot be loaded .*; install onlooker again"
-    )
-    with pytest.raises(RuntimeError, match=message):
+    with pytest.raises(
+        RuntimeError,
+        match=r"small\.safetensors: the weights of small cannot be loaded .*; install onlooker again",
+    ):
         built()
 
 

@@ -130,6 +130,7 @@ def test_the_encoder_normalizes_and_its_weights_are_not_downloaded_unless_asked(
     assert (model.pretrained, data.normalization) == (False, "half")
     model, data, _ = resolve(replace(r3d, weights="file.pth"), DataConfig(), TrainConfig())
     assert (model.pretrained, data.normalization) == (True, "half")
-    message = "normalization is 'imagenet', and torchvision:r3d_18 has its own"
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(
+        ValueError, match="normalization is 'imagenet', and torchvision:r3d_18 has its own"
+    ):
         resolve(model, DataConfig(normalization="imagenet"), TrainConfig())
