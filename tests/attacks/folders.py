@@ -5,7 +5,7 @@ are not clips.
 import os
 import random
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -178,62 +178,49 @@ def _random_list(material: Material, scratch: Path, rng: random.Random) -> Targe
     return Target(path, fatal=True)
 
 
-def folders() -> list[Kind]:
-    kinds = []
+def folders() -> Iterator[Kind]:
     for name, text in NAMES.items():
-        kinds.append(
-            Kind(
-                NAMES_GROUP,
-                f"{name}, predicted",
-                _named(text),
-                probes.predict,
-                quick=name in _QUICK,
-            )
+        yield Kind(
+            NAMES_GROUP,
+            f"{name}, predicted",
+            _named(text),
+            probes.predict,
+            quick=name in _QUICK,
         )
         bad = name in ("not UTF-8", "escape sequence", "newline")
-        kinds.append(
-            Kind(
-                NAMES_GROUP,
-                f"{name}, not a clip",
-                _named(text, b"not a video"),
-                probes.predict,
-                quick=bad,
-            )
+        yield Kind(
+            NAMES_GROUP,
+            f"{name}, not a clip",
+            _named(text, b"not a video"),
+            probes.predict,
+            quick=bad,
         )
-        kinds.append(
-            Kind(
-                NAMES_GROUP,
-                f"{name}, localized",
-                _named(text),
-                probes.locate,
-                quick=name == "not UTF-8",
-            )
+        yield Kind(
+            NAMES_GROUP,
+            f"{name}, localized",
+            _named(text),
+            probes.locate,
+            quick=name == "not UTF-8",
         )
         train = Kind(
             NAMES_GROUP, f"{name}, trained", _clip_in_folder(text), probes.train, slow=True
         )
-        kinds.append(replace(train, quick=name == "not UTF-8"))
+        yield replace(train, quick=name == "not UTF-8")
     for name, text in LABELS.items():
         make = _folder(lambda folder, text=text: (folder / "left").rename(folder / text), truth=1)
         train = Kind(NAMES_GROUP, f"class {name}, trained", make, probes.train, slow=True)
-        kinds.append(replace(train, quick=name in ("formula", "mathtext")))
+        yield replace(train, quick=name in ("formula", "mathtext"))
         rows = _list(
             lambda m, text=text: _rows(m, text),
             fatal=name in ("newline", "carriage return", "not UTF-8"),
         )
-        kinds.append(
-            Kind(NAMES_GROUP, f"class {name} in a list, trained", rows, probes.train, slow=True)
-        )
+        yield Kind(NAMES_GROUP, f"class {name} in a list, trained", rows, probes.train, slow=True)
     for name, (write, refuse) in _LISTS.items():
-        kinds.append(
-            Kind(LISTS_GROUP, f"list with {name}", _list(write, refuse=refuse), probes.list_clips)
-        )
+        yield Kind(LISTS_GROUP, f"list with {name}", _list(write, refuse=refuse), probes.list_clips)
         if not refuse:
             rows = _list(write, name=_LISTED.get(name, "attack"))
-            kinds.append(
-                Kind(LISTS_GROUP, f"list with {name}, trained", rows, probes.train, slow=True)
-            )
-    kinds.append(Kind(LISTS_GROUP, "list with bytes changed", _random_list, probes.list_clips, 30))
+            yield Kind(LISTS_GROUP, f"list with {name}, trained", rows, probes.train, slow=True)
+    yield Kind(LISTS_GROUP, "list with bytes changed", _random_list, probes.list_clips, 30)
     for name in ("pipe", "link to /dev/zero", "folder", "link to itself"):
         for what, file in (
             ("recordings.csv", "recordings.csv"),
@@ -242,24 +229,19 @@ def folders() -> list[Kind]:
         ):
             make = _folder(lambda folder, file=file, name=name: place(folder / file, name))
             if what == "a clip":
-                kinds.append(
-                    Kind(LISTS_GROUP, f"{what} a {name}, trained", make, probes.train, slow=True)
-                )
+                yield Kind(LISTS_GROUP, f"{what} a {name}, trained", make, probes.train, slow=True)
             else:
-                kinds.append(Kind(LISTS_GROUP, f"{what} a {name}", make, probes.list_clips))
+                yield Kind(LISTS_GROUP, f"{what} a {name}", make, probes.list_clips)
     for name, content in _RECORDINGS.items():
         write = lambda folder, content=content: (folder / "recordings.csv").write_bytes(content)  # noqa: E731
         make = _folder(write, ("attack", "recordings.csv"), refuse=True)
-        kinds.append(Kind(LISTS_GROUP, f"recordings.csv {name}", make, probes.list_clips))
-    kinds.append(
-        Kind(
-            LISTS_GROUP,
-            "classes that differ in case",
-            _folder(_cases, truth=1),
-            probes.train,
-            slow=True,
-        )
+        yield Kind(LISTS_GROUP, f"recordings.csv {name}", make, probes.list_clips)
+    yield Kind(
+        LISTS_GROUP,
+        "classes that differ in case",
+        _folder(_cases, truth=1),
+        probes.train,
+        slow=True,
     )
     loop = _folder(lambda folder: (folder / "left" / "again").symlink_to(folder))
-    kinds.append(Kind(LISTS_GROUP, "a folder in itself", loop, probes.list_clips))
-    return kinds
+    yield Kind(LISTS_GROUP, "a folder in itself", loop, probes.list_clips)

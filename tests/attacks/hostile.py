@@ -7,7 +7,7 @@ import random
 import re
 import struct
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import clips
@@ -208,7 +208,7 @@ def place(path: Path, name: str) -> None:
         path.symlink_to(targets[name])
 
 
-def hostile() -> list[Kind]:
+def hostile() -> Iterator[Kind]:
     made: Sequence[tuple[str, Make, float]] = [
         *((name, with_table(changes), 0) for name, changes in TABLES.items()),
         ("1.5 million packets of one byte", one_byte_packets(1_500_000), 0),
@@ -225,11 +225,7 @@ def hostile() -> list[Kind]:
         ),
         *((name, _special(name), 0) for name in SPECIAL),
     ]
-    kinds = []
     for name, make, share in made:
-        kinds.append(Kind(GROUP, f"{name}, read", make, probes.read, share * 0.7))
+        yield Kind(GROUP, f"{name}, read", make, probes.read, share * 0.7)
         quick = name in ("40 million samples", "a fragment of 40 million samples", "playlist")
-        kinds.append(
-            Kind(GROUP, f"{name}, predicted", make, probes.predict, share * 0.3, quick=quick)
-        )
-    return kinds
+        yield Kind(GROUP, f"{name}, predicted", make, probes.predict, share * 0.3, quick=quick)

@@ -4,7 +4,7 @@ import io
 import random
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import clips
@@ -172,7 +172,7 @@ def _trained(make: Make) -> Make:
     return folder
 
 
-def images() -> list[Kind]:
+def images() -> Iterator[Kind]:
     made: list[tuple[str, Make]] = [
         ("TIFF with a page at zeros", _with(page_at_zeros, ".tif")),
         (
@@ -196,41 +196,36 @@ def images() -> list[Kind]:
         ("zero bytes", _with(lambda path: path.touch())),
         ("another size", _with(lambda path: _image(3).resize((32, 32)).save(path))),
     ]
-    kinds = [Kind(GROUP, f"{name}, read", make, probes.read) for name, make in made]
+    yield from (Kind(GROUP, f"{name}, read", make, probes.read) for name, make in made)
     also = ("TIFF with a page at zeros", "JPEG with EXIF a fraction", "pipe")
-    kinds += [
+    yield from (
         Kind(GROUP, f"{n}, predicted", make, probes.predict, quick=n in also) for n, make in made
-    ]
+    )
     slow = ("TIFF with a page at zeros", "JPEG with EXIF random", "pipe", "link to /dev/zero")
-    kinds += [
+    yield from (
         Kind(GROUP, f"{n}, trained", _trained(m), probes.train, slow=True)
         for n, m in made
         if n in slow
-    ]
+    )
     for mode in ("L", "1", "P", "RGBA", "LA", "I;16"):
-        kinds.append(Kind(GROUP, f"png of mode {mode}, read", _copy(mode), probes.read))
-    kinds.append(Kind(GROUP, "numbers of 240 digits, read", _copy("RGB", 240), probes.read))
+        yield Kind(GROUP, f"png of mode {mode}, read", _copy(mode), probes.read)
+    yield Kind(GROUP, "numbers of 240 digits, read", _copy("RGB", 240), probes.read)
     for suffix in (".png", ".jpg", ".tif", ".bmp"):
         for name, (_, share) in DAMAGES.items():
             make = _damaged(suffix, name)
-            kinds.append(
-                Kind(
-                    GROUP,
-                    f"{suffix[1:]} {name}, read",
-                    make,
-                    probes.read,
-                    share * 0.6,
-                    quick=suffix == ".tif",
-                )
+            yield Kind(
+                GROUP,
+                f"{suffix[1:]} {name}, read",
+                make,
+                probes.read,
+                share * 0.6,
+                quick=suffix == ".tif",
             )
-            kinds.append(
-                Kind(
-                    GROUP,
-                    f"{suffix[1:]} {name}, predicted",
-                    make,
-                    probes.predict,
-                    share * 0.2,
-                    quick=False,
-                )
+            yield Kind(
+                GROUP,
+                f"{suffix[1:]} {name}, predicted",
+                make,
+                probes.predict,
+                share * 0.2,
+                quick=False,
             )
-    return kinds

@@ -5,7 +5,7 @@ import pickle
 import random
 import shutil
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -196,8 +196,7 @@ _GIANTS: dict[str, tuple[str, tuple[str | int, ...], Any]] = {
 }
 
 
-def models() -> list[Kind]:
-    kinds = []
+def models() -> Iterator[Kind]:
     load = not_executing(probes.load_model)
     weights: dict[str, tuple[Change, bool, float]] = {
         **{name: (change, True, 0) for name, change in FILES.items()},
@@ -227,15 +226,15 @@ def models() -> list[Kind]:
     }
     for name, (change, refuse, share) in weights.items():
         make = changed("run/model", WEIGHTS, change, refuse=refuse)
-        kinds.append(Kind(MODELS, f"weights {name}", make, load, share))
+        yield Kind(MODELS, f"weights {name}", make, load, share)
     for file, fields in _FIELDS.items():
         for name, change in {**FILES, **JSON}.items():
             gone = name in ("missing", "a link to nothing")  # then it is no model folder
             make = changed("run/model", file, change, refuse=True, names=() if gone else (file,))
             quick = file == "recognizer.json" or name == "200000 deep"
-            kinds.append(Kind(MODELS, f"{file} {name}", make, load, quick=quick))
+            yield Kind(MODELS, f"{file} {name}", make, load, quick=quick)
         make = changed("run/model", file, _edited(_flipped))
-        kinds.append(Kind(MODELS, f"{file} with a bit flipped", make, load, 15, quick=False))
+        yield Kind(MODELS, f"{file} with a bit flipped", make, load, 15, quick=False)
         for keys in fields:
             for name, value in {**VALUES, "missing": ...}.items():
                 if (keys, name) == (("classes", 0), "text") or (
@@ -245,15 +244,12 @@ def models() -> list[Kind]:
                 field = next(str(key) for key in keys[::-1] if isinstance(key, str))
                 make = changed("run/model", file, _set(keys, value), names=(field,))
                 quick = name in ("null", "a list") and keys[-1] in ("classes", "frames", "hidden")
-                kinds.append(
-                    Kind(
-                        MODELS, f"{file} {'.'.join(map(str, keys))} {name}", make, load, quick=quick
-                    )
+                yield Kind(
+                    MODELS, f"{file} {'.'.join(map(str, keys))} {name}", make, load, quick=quick
                 )
     for name, (file, keys, value) in _GIANTS.items():
         make = changed("run/model", file, _set(keys, value), refuse=True)
-        kinds.append(Kind(MODELS, name, make, load, quick=name != "a network of vit"))
-    return kinds
+        yield Kind(MODELS, name, make, load, quick=name != "a network of vit")
 
 
 _RUN_FILES = ("config.json", "split.json", "skipped.json", "curves.csv")
@@ -284,8 +280,7 @@ CURVES: dict[str, Change] = {
 _CHECKPOINTS = ("checkpoints/last.ckpt", "checkpoints/best.ckpt")
 
 
-def runs() -> list[Kind]:
-    kinds = []
+def runs() -> Iterator[Kind]:
     for file in _RUN_FILES:
         needed = file != "curves.csv"
         changes = {**FILES, **JSON} if needed else {**FILES, **CURVES}
@@ -296,14 +291,10 @@ def runs() -> list[Kind]:
                 "run", file, change, refuse=needed and not skip, names=() if gone else (file,)
             )
             quick = file == "split.json" or name == "a pipe"
-            kinds.append(
-                Kind(RUNS, f"{file} {name}, evaluated", make, probes.evaluate_run, quick=quick)
-            )
-            kinds.append(Kind(RUNS, f"{file} {name}, resumed", make, probes.resume, slow=True))
+            yield Kind(RUNS, f"{file} {name}, evaluated", make, probes.evaluate_run, quick=quick)
+            yield Kind(RUNS, f"{file} {name}, resumed", make, probes.resume, slow=True)
         make = changed("run", file, _edited(_flipped), names=())
-        kinds.append(
-            Kind(RUNS, f"{file} with a bit flipped", make, probes.evaluate_run, 5, slow=True)
-        )
+        yield Kind(RUNS, f"{file} with a bit flipped", make, probes.evaluate_run, 5, slow=True)
         for keys in _RUN_FIELDS.get(file, ()):
             for name in ("null", "a list", "text", "-1", "a billion", "missing"):
                 if (keys, name) in ((("test",), "a list"), (("test", 0), "missing")):
@@ -317,7 +308,7 @@ def runs() -> list[Kind]:
                 )
                 for what, probe in (("evaluated", probes.evaluate_run), ("resumed", probes.resume)):
                     title = f"{file} {'.'.join(map(str, keys))} {name}, {what}"
-                    kinds.append(Kind(RUNS, title, make, probe, slow=True))
+                    yield Kind(RUNS, title, make, probe, slow=True)
     for file in _CHECKPOINTS:
         for name, change in FILES.items():
             make = changed(
@@ -327,20 +318,15 @@ def runs() -> list[Kind]:
                 refuse=name not in ("missing", "a link to nothing"),
                 names=(Path(file).name,),
             )
-            kinds.append(
-                Kind(
-                    RUNS, f"{file} {name}", make, probes.resume, slow=True, quick=name == "of text"
-                )
+            yield Kind(
+                RUNS, f"{file} {name}", make, probes.resume, slow=True, quick=name == "of text"
             )
         make = changed("run", file, _edited(_flipped), refuse=True, names=(Path(file).name,))
-        kinds.append(Kind(RUNS, f"{file} with a bit flipped", make, probes.resume, 10, slow=True))
+        yield Kind(RUNS, f"{file} with a bit flipped", make, probes.resume, 10, slow=True)
         make = changed("run", file, _pickled, refuse=True, names=(Path(file).name,))
-        kinds.append(
-            Kind(
-                RUNS, f"{file} a pickle", make, not_executing(probes.resume), slow=True, quick=True
-            )
+        yield Kind(
+            RUNS, f"{file} a pickle", make, not_executing(probes.resume), slow=True, quick=True
         )
-    return kinds
 
 
 def _claim_map(data: bytes, _: random.Random) -> bytes:
@@ -348,8 +334,7 @@ def _claim_map(data: bytes, _: random.Random) -> bytes:
     return data[:at] + b"'shape': (999999999999,), }".ljust(128 - at - 1) + b"\n" + data[128:]
 
 
-def features() -> list[Kind]:
-    kinds = []
+def features() -> Iterator[Kind]:
     maps = {
         **FILES,
         # after a header of 128 bytes
@@ -362,9 +347,6 @@ def features() -> list[Kind]:
     for name, change in maps.items():
         share = 3 if name == "with a bit flipped" else 0
         make = changed("features", "*.npy", change)
-        kinds.append(
-            Kind(
-                FEATURES, f"maps {name}", make, train, share, slow=True, quick=name == "with zeros"
-            )
+        yield Kind(
+            FEATURES, f"maps {name}", make, train, share, slow=True, quick=name == "with zeros"
         )
-    return kinds

@@ -6,7 +6,7 @@ import socket
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -161,29 +161,23 @@ def _undecodable(material: Material, scratch: Path, rng: random.Random) -> Targe
     return Target(scratch, ("http://127.0.0.1",), more={"sender": lambda: _Http(bytes(data))})
 
 
-def streams() -> list[Kind]:
-    kinds = []
+def streams() -> Iterator[Kind]:
     for name, (sender, frames) in _SENDERS.items():
         quick = name in ("color matrix 10", "sends a web page")
-        kinds.append(
-            Kind(
-                STREAMS,
-                name,
-                _of(sender, frames),
-                probes.watch,
-                slow=True,
-                quick=quick,
-                patience=15,
-            )
-        )
-    kinds.append(
-        Kind(
+        yield Kind(
             STREAMS,
-            "recording that cannot be decoded",
-            _undecodable,
+            name,
+            _of(sender, frames),
             probes.watch,
             slow=True,
+            quick=quick,
             patience=15,
         )
+    yield Kind(
+        STREAMS,
+        "recording that cannot be decoded",
+        _undecodable,
+        probes.watch,
+        slow=True,
+        patience=15,
     )
-    return kinds

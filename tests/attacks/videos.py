@@ -1,7 +1,7 @@
 """Damaged video files, and unusual but valid ones."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -86,23 +86,19 @@ def _damaged(suffix: str, kind: str) -> Make:
     return make
 
 
-def damaged() -> list[Kind]:
+def damaged() -> Iterator[Kind]:
     weights = {name: share for name, (_, share) in DAMAGES.items()} | dict.fromkeys(BY_CLIPS, 2.5)
-    kinds = []
     for suffix in SUFFIXES:
         for name, share in weights.items():
             make = _damaged(suffix, name)
             share = share * (2 if suffix == ".mp4" else 1)
             title = f"{suffix[1:]} {name}"
             quick = suffix == ".mp4" or name in ("truncated", "header flipped")
-            kinds.append(
-                Kind(DAMAGED, f"{title}, read", make, probes.read, share * 0.6, quick=quick)
-            )
+            yield Kind(DAMAGED, f"{title}, read", make, probes.read, share * 0.6, quick=quick)
             quick = suffix == ".mp4" and name in DAMAGES
-            kinds.append(
-                Kind(DAMAGED, f"{title}, predicted", make, probes.predict, share * 0.4, quick=quick)
+            yield Kind(
+                DAMAGED, f"{title}, predicted", make, probes.predict, share * 0.4, quick=quick
             )
-    return kinds
 
 
 def lossless(
@@ -171,36 +167,27 @@ def _write_tagged(_: Material, path: Path, matrix: int) -> object:
     return tagged(path, matrix)
 
 
-def unusual() -> list[Kind]:
-    kinds = []
+def unusual() -> Iterator[Kind]:
     for name, (suffix, count, numbered, write) in _VALID.items():
         make = _valid(suffix, count, numbered, write)
-        kinds.append(Kind(UNUSUAL, f"{name}, read", make, probes.read))
-        kinds.append(
-            Kind(
-                UNUSUAL,
-                f"{name}, predicted",
-                make,
-                probes.predict,
-                quick=name in ("one frame", "1x1"),
-            )
+        yield Kind(UNUSUAL, f"{name}, read", make, probes.read)
+        yield Kind(
+            UNUSUAL,
+            f"{name}, predicted",
+            make,
+            probes.predict,
+            quick=name in ("one frame", "1x1"),
         )
-        kinds.append(Kind(UNUSUAL, f"{name}, localized", make, probes.locate, quick=name == "1x1"))
+        yield Kind(UNUSUAL, f"{name}, localized", make, probes.locate, quick=name == "1x1")
     for name, size in _THIN.items():
         write_thin = partial(_write_thin, size=size)
         make = _valid(".mov", 3, False, write_thin)
-        kinds.append(Kind(UNUSUAL, f"{name}, read", make, probes.read))
-        kinds.append(
-            Kind(UNUSUAL, f"{name}, localized", make, probes.locate, quick=name == "16384x2")
-        )
-        kinds.append(
-            Kind(UNUSUAL, f"{name}, overlay", make, probes.overlay, quick=name == "8191x7")
-        )
+        yield Kind(UNUSUAL, f"{name}, read", make, probes.read)
+        yield Kind(UNUSUAL, f"{name}, localized", make, probes.locate, quick=name == "16384x2")
+        yield Kind(UNUSUAL, f"{name}, overlay", make, probes.overlay, quick=name == "8191x7")
         train = _in_folder(f"attack {name}.mov", write_thin)
-        kinds.append(
-            Kind(
-                UNUSUAL, f"{name}, trained", train, probes.train, slow=True, quick=name == "8191x7"
-            )
+        yield Kind(
+            UNUSUAL, f"{name}, trained", train, probes.train, slow=True, quick=name == "8191x7"
         )
     for matrix in _MATRICES:
         write_tagged = partial(_write_tagged, matrix=matrix)
@@ -212,16 +199,13 @@ def unusual() -> list[Kind]:
             "localized": (probes.locate, (8,)),
             "watched": (probes.watch, (10,)),
         }
-        kinds += [
+        yield from (
             Kind(UNUSUAL, f"color matrix {matrix}, {name}", make, probe, quick=matrix in quick)
             for name, (probe, quick) in some.items()
-        ]
-        train = _in_folder(f"attack {matrix}.mkv", write_tagged)
-        kinds.append(
-            Kind(UNUSUAL, f"color matrix {matrix}, trained", train, probes.train, slow=True)
         )
-    kinds.append(Kind(UNUSUAL, "sound only, predicted", _sound_only, probes.predict))
-    return kinds
+        train = _in_folder(f"attack {matrix}.mkv", write_tagged)
+        yield Kind(UNUSUAL, f"color matrix {matrix}, trained", train, probes.train, slow=True)
+    yield Kind(UNUSUAL, "sound only, predicted", _sound_only, probes.predict)
 
 
 def _sound_only(material: Material, scratch: Path, rng: random.Random) -> Target:
