@@ -1,5 +1,5 @@
-"""Training: learning, recorded curves, resuming with identical results after a kill, optimizers and
-losses.
+"""Training: learning, recorded curves, resuming with identical results after a kill, checkpoints,
+optimizers and losses, and the forward pass of samples.
 """
 
 import csv
@@ -13,20 +13,18 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
-from itertools import pairwise
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
-import fsspec
 import pytest
 import torch
 from kills import killed_in
 from torch import Tensor
 from torch.optim.optimizer import register_optimizer_step_pre_hook
+from torch.testing import assert_close
 from torch.utils.data import DataLoader, Dataset
 
-from onlooker import storage
 from onlooker.base.config import DataConfig, TrainConfig
 from onlooker.base.files import DiskFullError
 from onlooker.base.progress import showing
@@ -35,10 +33,9 @@ from onlooker.data.transforms import to_video
 from onlooker.models.classifier import Classifier
 from onlooker.models.registry import create_model
 from onlooker.models.video_model import VideoModel
-from onlooker.storage import uploading
-from onlooker.training import fit as fit_module
 from onlooker.training.checkpoint import PARTS, load_checkpoint, save_checkpoint
 from onlooker.training.fit import EpochOrder, Fitting, batch_size, fit, frame_cross_entropy
+from onlooker.training.forward import encode_samples, forward_samples
 
 DATA = DataConfig(frames=3, size=16, channels=1, normalization="half")
 TRAIN = TrainConfig(epochs=4, batch=8, lr=3e-3, patience=0, precision="32", label_smoothing=0.0)
@@ -377,47 +374,6 @@ def test_few_clips_reduce_the_batch_size(given: int | None, clips: int, size: in
     assert batch_size(TrainConfig(batch=given), clips) == size
 
 
-@pytest.mark.parametrize("wrong", [False, True])  # the best epoch is the last one, or the first one
-def test_a_run_resumes_from_any_upload(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrong: bool
-) -> None:
-    monkeypatch.setenv("ONLOOKER_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(storage, "UPLOAD_EVERY", 0.01)
-    address = Path("memory://run")
-    files = fsspec.filesystem("memory")
-    states = list[dict[str, bytes]]()
-    put = type(files).put_file
-    save = fit_module.save_checkpoint
-
-    def put_file(self: Any, *arguments: Any, **more: Any) -> None:
-        put(self, *arguments, **more)
-        states.append(
-            {path: files.cat_file(path) for path in files.find("/run") if path.endswith(".ckpt")}
-        )
-
-    def save_checkpoint(checkpoint: dict[str, Any], path: Path) -> None:
-        save(checkpoint, path)
-        if path.name == "last.ckpt":
-            while not states or states[-1].get("/run/checkpoints/last.ckpt") != path.read_bytes():
-                time.sleep(0.01)
-
-    with monkeypatch.context() as patch, uploading([address]) as copies:
-        patch.setattr(type(files), "put_file", put_file)
-        patch.setattr(fit_module, "save_checkpoint", save_checkpoint)
-        model, curves = train(copies[address], wrong=wrong)
-    files.rm("/run", recursive=True)
-    checkpoints = [state for before, state in pairwise(states) if state != before]
-    assert len(checkpoints) >= (8 if not wrong else 5)
-    for number, state in enumerate(checkpoints):  # the machine is lost, and another one continues
-        for path, content in state.items():
-            copy = tmp_path / str(number) / "checkpoints" / Path(path).name
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            copy.write_bytes(content)
-        again, resumed = train(tmp_path / str(number), wrong=wrong)
-        assert_same(again.state_dict(), model.state_dict())
-        assert resumed == curves
-
-
 def saved(path: Path, epoch: int) -> dict[str, Any]:
     checkpoint = {**dict.fromkeys(PARTS), "epoch": epoch, "weights": torch.full((4,), float(epoch))}
     save_checkpoint(checkpoint, path)
@@ -475,3 +431,49 @@ def test_a_kill_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert target.read_bytes() == before
     saved(target, 3)
     assert torch.load(target, weights_only=True)["epoch"] == 3
+
+
+AUGMENTED = DataConfig(size=32, frames=4, normalization="half", hflip=False, translate=0.5)
+
+
+@pytest.fixture
+def model():
+    torch.manual_seed(0)
+    return create_model("convalstm", 3, encoder="conv4", size=32).eval()
+
+
+def made_frames(T=4):
+    return torch.randint(
+        0, 256, (2, T, 32, 32, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+    )
+
+
+@torch.inference_mode()
+def test_stored_features_give_the_same_output_as_frames(model):
+    output, features = forward_samples(model, made_frames(), AUGMENTED)
+    stored = features.half().movedim(-3, -1)
+    from_store, same = forward_samples(model, stored, AUGMENTED)
+    assert_close(same, features, atol=2e-3, rtol=2e-3)
+    assert_close(from_store.logits, output.logits, atol=2e-3, rtol=2e-3)
+    assert_close(encode_samples(model, stored[0], AUGMENTED), same[0])
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("at_once", [1, 3, 100, None])
+def test_encoding_frames_in_parts_equals_the_whole_video(model, at_once):
+    expected = model.encode_video(to_video(made_frames(), "half"))
+    assert_close(encode_samples(model, made_frames(), AUGMENTED, at_once), expected)
+    assert_close(encode_samples(model, made_frames()[1], AUGMENTED, at_once), expected[1])
+
+
+@torch.inference_mode()
+def test_only_frames_are_augmented_and_only_if_requested(model):
+    plain = forward_samples(model, made_frames(), AUGMENTED)[1]
+    assert torch.equal(forward_samples(model, made_frames(), AUGMENTED)[1], plain)
+    assert not torch.allclose(
+        forward_samples(model, made_frames(), AUGMENTED, augmented=True)[1], plain
+    )
+    stored = plain.half().movedim(-3, -1)
+    assert torch.equal(
+        forward_samples(model, stored, AUGMENTED, augmented=True)[1], stored.movedim(-1, -3).float()
+    )

@@ -165,10 +165,6 @@ def count_frames(address: str) -> int:
     return frames
 
 
-def test_a_file_on_a_server_is_read(addresses):
-    assert count_frames(addresses["/video.ts"]) == FRAMES
-
-
 @pytest.mark.parametrize("path", ["/redirect", "/list.m3u8"])
 def test_redirects_and_playlists_are_not_followed(addresses, path):
     with pytest.raises(
