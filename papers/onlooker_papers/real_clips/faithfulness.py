@@ -22,16 +22,13 @@ import typer
 from numpy.typing import NDArray
 from rich.progress import track
 
-from onlooker.base.config import DataConfig, Settings
+from onlooker.base.config import DataConfig
 from onlooker.localization import localize
 from onlooker.models.linear import UNORDERED, LinearClassifier
-from onlooker.recognizer import Recognizer, load
-from onlooker.run.record import RunRecord
-from onlooker.run.train import continue_run
+from onlooker.recognizer import Recognizer
 from onlooker.training.forward import encode_samples
-from onlooker_papers.real_clips.frozen import SETS, splits_of
+from onlooker_papers.real_clips.frozen import SETS, splits_of, trained
 from onlooker_papers.results import About, Key, Row, write_rows
-from onlooker_papers.sets import data_folder
 
 FILE = "faithfulness"
 COMMAND = "python -m onlooker_papers.real_clips.faithfulness"
@@ -128,12 +125,9 @@ def main(run: Path = Path("runs/faithfulness"), results: Path = Path("results"))
     """
     rows: dict[Key, Row] = {}
     chance = np.random.default_rng(0)
-    for name, source in SETS.items():
-        split = next(iter(splits_of(name).values()))
-        continue_run(
-            RunRecord(data_folder() / "clips" / source.folder, (), Settings(), split), run / name
-        )
-        recognizer = load(run / name, "cpu")
+    for name in SETS:
+        first_split = next(iter(splits_of(name)))
+        recognizer, split = trained(name, first_split, run / name)
         clips = chance.permutation(len(split.test))[:_CLIPS]
         found = [
             probabilities(recognizer, *maps_of(recognizer, split.test[clip].path, chance))

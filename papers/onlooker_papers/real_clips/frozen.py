@@ -1,13 +1,12 @@
-"""Features of a frozen encoder for all clips of a set, computed once; and the splits for testing
-the set.
+"""The splits for testing a set; features of a frozen encoder for all of its clips, computed once; and
+the default command trained on a split.
 """
 
 import io
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import torch
@@ -26,7 +25,10 @@ from onlooker.models.encoders.lite0 import LITE0
 from onlooker.models.encoders.pose import POSE
 from onlooker.models.linear import LinearClassifier
 from onlooker.models.registry import configured, for_model, resolve
+from onlooker.recognizer import Recognizer, load
 from onlooker.run.features import weights_digest
+from onlooker.run.record import RunRecord
+from onlooker.run.train import continue_run
 from onlooker.training.forward import encode_samples
 from onlooker.training.linear import Choice, Clips, copies_of, fitted_layer
 from onlooker_papers.published_sets.hmdb51 import JHMDB
@@ -43,6 +45,7 @@ __all__ = [
     "input_of",
     "model",
     "splits_of",
+    "trained",
 ]
 
 Floats = NDArray[np.float64]
@@ -119,20 +122,28 @@ class Encoded:
         clips: statistics over time, classes and recordings.
         paths: `B`, the paths of the clips.
         classes: the `K` names.
-        minutes: of one CPU core, to read and encode them.
         weights: digest of the encoder's weights.
     """
 
     clips: Clips
     paths: tuple[str, ...]
     classes: tuple[str, ...]
-    minutes: float
     weights: str
 
     def positions(self, clips: Sequence[Clip]) -> NDArray[np.int64]:
         """The positions of clips in this set."""
         place = {path: i for i, path in enumerate(self.paths)}
         return np.array([place[str(clip.path)] for clip in clips], np.int64)
+
+
+def trained(name: str, split: str, run: Path) -> tuple[Recognizer, Split]:
+    """The default command trained on a split of a set, in the folder `run`; continued if it is
+    there. Errors as for `splits_of`.
+    """
+    known = splits_of(name)[split]
+    folder = data_folder() / "clips" / SETS[name].folder
+    continue_run(RunRecord(folder, (), Settings(), known), run)
+    return load(run, "cpu"), known
 
 
 def model(
@@ -176,17 +187,16 @@ def encode(
     )
     if not path.exists():
         stream = io.BytesIO()
-        np.savez(stream, **_computed(net, clips, classes, data, name, copies))
+        np.savez(stream, x=_computed(net, clips, classes, data, name, copies))
         write_bytes(path, stream.getvalue())
     with np.load(path) as stored:
         x, *altered = stored["x"]
-        minutes = float(stored["minutes"])
     y = np.array([classes.index(clip.label) for clip in clips], np.int64)
     groups = np.array([group_of(clip) for clip in clips])
     statistics = Clips(
         x, y, groups, len(classes), tuple(net.names), tuple(altered), parts=net.parts
     )
-    return Encoded(statistics, tuple(str(clip.path) for clip in clips), classes, minutes, weights)
+    return Encoded(statistics, tuple(str(clip.path) for clip in clips), classes, weights)
 
 
 @torch.inference_mode()
@@ -197,9 +207,8 @@ def _computed(
     data: DataConfig,
     title: str,
     copies: bool,
-) -> dict[str, Any]:
-    """`x`: the statistics of the clips, and of each kind of copies, `V B M`; `minutes`."""
-    began = sum(os.times()[:4])  # CPU time of this process and of those that read clips for it
+) -> Floats:
+    """The statistics of the clips, and of each kind of copies, `V B M`."""
     samples, _ = read_clips(clips, classes, data, strict=True)
     x = []
     for batch, _, _ in track(DataLoader(samples, _CLIPS), title):
@@ -209,7 +218,7 @@ def _computed(
                 [net.statistics(encode_samples(net, view, data, _FRAMES))[:, -1] for view in views]
             )
         )
-    return {"x": torch.cat(x, 1).double().numpy(), "minutes": (sum(os.times()[:4]) - began) / 60}
+    return cast(Floats, torch.cat(x, 1).double().numpy())
 
 
 def fitted_logits(clips: Clips, choice: Choice, x: Floats) -> Floats:

@@ -117,7 +117,6 @@ def measure(name: str, run: Path, results: Path, encoders: bool = False) -> dict
         ],
         "classes": len(labels),
         "splits": {number: float(correct_of(of["default"]).mean()) for number, of in memos.items()},
-        "minutes": encoded["default"].minutes,
         "above_linear": over_recordings([texts["default"]], [texts["linear"]], recordings),
         **shares,
     }

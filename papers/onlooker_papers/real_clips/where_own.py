@@ -18,13 +18,10 @@ import typer
 from numpy.typing import NDArray
 from rich.progress import track
 
-from onlooker.base.config import Settings
 from onlooker.base.records import Clip, Step, Tube
-from onlooker.recognizer import Recognizer, load
-from onlooker.run.record import RunRecord
-from onlooker.run.train import continue_run
+from onlooker.recognizer import Recognizer
 from onlooker.video.reader import VideoReader
-from onlooker_papers.real_clips.frozen import SETS, splits_of
+from onlooker_papers.real_clips.frozen import trained
 from onlooker_papers.results import About, Key, Row, write_rows
 from onlooker_papers.sets import data_folder
 from onlooker_papers.videolstm.real_places import Seen, frame_figures, mean_figures
@@ -98,10 +95,7 @@ def main(run: Path = Path("runs/where-own"), results: Path = Path("results")) ->
     for name, (splits, truth) in truths().items():
         parts = []
         for split in splits:
-            folder = data_folder() / "clips" / SETS[name].folder
-            known = splits_of(name)[split]
-            continue_run(RunRecord(folder, (), Settings(), known), run / name / split)
-            recognizer = load(run / name / split, "cpu")
+            recognizer, known = trained(name, split, run / name / split)
             clips = [(clip, tubes) for clip in known.test if (tubes := truth(clip))]
             parts += [measured(recognizer, *each) for each in track(clips, f"{name}, {split}")]
         frames = sum(len(part["shown"]) for part in parts)

@@ -22,12 +22,8 @@ from typing import Any
 import typer
 from rich.progress import track
 
-from onlooker.base.config import Settings
 from onlooker.base.records import Clip, Prediction, Tube
-from onlooker.recognizer import load
-from onlooker.run.record import RunRecord
-from onlooker.run.train import continue_run
-from onlooker_papers.real_clips.frozen import splits_of
+from onlooker_papers.real_clips.frozen import trained
 from onlooker_papers.results import About, Key, Row, write_rows
 from onlooker_papers.sets import data_folder
 from onlooker_papers.videolstm.real_places import Seen, figures_of, in_the_middle
@@ -67,10 +63,7 @@ def main() -> None:
     """Train the default command, and score where it finds actors; $ONLOOKER_DATA has clips and
     boxes.
     """
-    split = splits_of(SET)["split1"]
-    run = Path("runs/where-real")
-    continue_run(RunRecord(data_folder() / "clips" / SET, (), Settings(), split), run)
-    recognizer = load(run)
+    recognizer, split = trained(SET, "split1", Path("runs/where-real"))
     figures = score(split.test, lambda clip: recognizer.predict(clip.path))
     rows: dict[Key, Row] = {("default",): Row(figures, {})}
     write_rows(Path("results"), FILE, About(WHAT, COMMAND, [0]), rows)

@@ -77,7 +77,7 @@ def test_it_is_what_the_command_trains_and_its_rows_fill_the_tables(
 def test_calibration_of_shuffled_labels_is_that_of_chance() -> None:
     random = np.random.default_rng(0)
     clips = directions()._replace(y=random.integers(0, 7, 112))
-    encoded = frozen.Encoded(clips, tuple(map(str, range(112))), (), 0, "")
+    encoded = frozen.Encoded(clips, tuple(map(str, range(112))), (), "")
     measured = own_clips._calibration(encoded, None)  # type: ignore[arg-type]
     assert measured["accuracy"] < 0.3
     assert measured["error"] < measured["perfect_95"] + 0.05
