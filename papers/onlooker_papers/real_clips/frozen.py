@@ -86,11 +86,8 @@ SETS = {
 }
 
 
-def splits_of(name: str, folds: int | None = None) -> dict[str, Split]:
+def splits_of(name: str) -> dict[str, Split]:
     """The splits of a set, by name; each covers all of its clips.
-
-    Args:
-        folds: of a set without official splits; None: as in `SETS`.
 
     Raises:
         ValueError: an unknown set, or ONLOOKER_DATA is not set.
@@ -102,7 +99,7 @@ def splits_of(name: str, folds: int | None = None) -> dict[str, Split]:
     root = data_folder()
     folder = root / "clips" / source.folder
     if not source.official:
-        return make_splits(read_set(folder).clips, folds=source.folds if folds is None else folds)
+        return make_splits(read_set(folder).clips, folds=source.folds)
     classes = sorted(path.name for path in folder.iterdir() if path.is_dir())
     lists = root / "annotations"
     published = {"jhmdb": JHMDB, "ucf101": UCF101}[source.official]

@@ -301,10 +301,10 @@ def _agree(one: Segment, other: Segment) -> bool:
     return abs(one.start - other.start) <= _SAME and abs(one.end - other.end) <= _SAME
 
 
-def measure(name: str, splits: int) -> dict[str, Any]:
+def measure(name: str) -> dict[str, Any]:
     """The figures of one row."""
     setting = SETTINGS[name]
-    chosen = [*splits_of(setting.of).values()][: max(splits, setting.splits)]
+    chosen = [*splits_of(setting.of).values()][: setting.splits]
     labels = {label for split in chosen for clip in split.clips if (label := setting.label(clip))}
     classes = sorted(labels)
     net = model(len(classes), pretrained=True)
@@ -343,16 +343,13 @@ def when(
     sets: Annotated[
         str, typer.Option(help=f"Some of {', '.join(SETTINGS)}, separated by commas.")
     ] = "",
-    splits: Annotated[
-        int, typer.Option(help="Official splits of UCF101 and J-HMDB, from the first one.")
-    ] = 1,
     results: Annotated[Path, typer.Option(help="Folder of the results files.")] = Path("results"),
 ) -> None:
     """When events happen in stitched streams; $ONLOOKER_DATA has the clips."""
     with stoppable():
         check_command(results, FILE, COMMAND)
         for name in sets.split(",") if sets else SETTINGS:
-            row = Row(measure(name, splits), asdict(SETTINGS[name]))
+            row = Row(measure(name), asdict(SETTINGS[name]))
             only = f"--sets {name}" if sets else ""
             write_rows(results, FILE, About(WHAT, COMMAND, [0]), {(name,): row}, only)
             typer.echo(f"{name}: {row.figures}")
