@@ -130,3 +130,15 @@ if __name__ == "__main__":
     trained = train(Path(sys.argv[1]), int(sys.argv[2]))
     if launched().rank == 0:
         torch.save(trained, Path(sys.argv[1]) / "trained.pt")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("processes", [2, 4])
+def test_several_processes_learn_as_one_does(processes: int, tmp_path: Path) -> None:
+    one, curves = train(tmp_path / "one")
+    several, shared = train_in(processes, tmp_path / "several")
+    assert apart(curves, shared, slice(0, 2)) < 1e-6  # twelve steps
+    assert apart(curves, shared) < 1e-4
+    assert shared["training"]["accuracy"] == curves["training"]["accuracy"]
+    torch.testing.assert_close(one, several, rtol=1e-3, atol=1e-4)
+    assert (tmp_path / "several" / "curves.csv").read_text().count("\n") == 5
