@@ -164,8 +164,7 @@ def find(
 )
 def test_usual_names_of_columns_are_known(tmp_path: Path, header: str, columns: str) -> None:
     delimiter = next(character for character in ",;\t" if character in header)
-    rows = [header, f"a.mp4{delimiter}x", f"b.mp4{delimiter}y"]
-    parts, notes = find(tmp_path, "\n".join(rows))
+    parts, notes = find(tmp_path, "\n".join([header, f"a.mp4{delimiter}x", f"b.mp4{delimiter}y"]))
     assert parts == {"": [("a.mp4", "x", ""), ("b.mp4", "y", "")]}
     assert notes == [f"columns {columns} are read as path, label"]
 

@@ -98,8 +98,7 @@ def test_scenes_that_are_known_are_seen() -> None:
 
 def test_splits_and_folds_keep_scenes_together_also_across_classes() -> None:
     clips = listed("abc" * 20)
-    images = cuts(12, 5)
-    joined = join_clips(clips, images)
+    joined = join_clips(clips, cuts(12, 5))
     assert count_joined(joined) == (60, 12)
     assert count_groups(joined) == ({"a": 12, "b": 12, "c": 12}, "scene")
     scene_of = {clip.path: i // 5 for i, clip in enumerate(clips)}

@@ -62,8 +62,7 @@ def test_a_flip_mirrors_the_frame(monkeypatch: pytest.MonkeyPatch, chance: float
 
 def test_a_scale_of_half_shows_the_center(monkeypatch: pytest.MonkeyPatch) -> None:
     fix_random(monkeypatch, [0.0, 0.5, 0.5, 0.9])
-    video = torch.arange(16.0).expand(1, 1, 1, 16, 16)
-    seen = augment(video, 0.0, 0.5, False)[0, 0, 0, 8]
+    seen = augment(torch.arange(16.0).expand(1, 1, 1, 16, 16), 0.0, 0.5, False)[0, 0, 0, 8]
     # Pixel x shows (x - 7.5) / 2 + 7.5.
     torch.testing.assert_close(seen, (torch.arange(16.0) - 7.5) / 2 + 7.5, atol=1e-4, rtol=0)
 
@@ -96,6 +95,5 @@ def test_displacements_are_mirrored_and_scaled_with_the_frames(
         augment(video, 0.0, 0.0, True, flow_channels=4), mirrored, atol=1e-5, rtol=0
     )
     fix_random(monkeypatch, [0.0, 0.5, 0.5, 0.9])  # a scale of half shows the center twice as large
-    still = torch.ones(1, 1, 3, 8, 8)
-    grown = augment(still, 0.0, 0.5, False, flow_channels=2)
+    grown = augment(torch.ones(1, 1, 3, 8, 8), 0.0, 0.5, False, flow_channels=2)
     assert grown[0, 0, :, 4, 4].tolist() == pytest.approx([1, 2, 2])

@@ -56,8 +56,7 @@ def of_npy(folder: Path) -> Parse:
     def parse(seed: int) -> None:
         if is_whole(write(seed)):
             load_rows((file,), np.arange)
-        again = cache.get({"clip": 1}, lambda: rows)
-        assert is_whole(again)
+        assert is_whole(cache.get({"clip": 1}, lambda: rows))
 
     return parse
 

@@ -347,8 +347,7 @@ def test_motion_needs_flow_and_never_uses_rgb_channels_as_flow():
         ValueError, match=r"frames are \(3, 64, 64\), this model was built for \(5, 64, 64\)"
     ):
         model(torch.rand(1, 2, 3, 64, 64))
-    gray_and_field = create_model("motion", 10, in_channels=3, flow_channels=2)
-    assert gray_and_field.in_channels == 3
+    assert create_model("motion", 10, in_channels=3, flow_channels=2).in_channels == 3
 
 
 def resolved(name: str, training: TrainConfig) -> TrainConfig:

@@ -176,8 +176,7 @@ def test_advice_for_a_hopeless_run_and_none_for_a_perfect_one() -> None:
     assert "“fight” and “other” (18 of 36 clips)" in pair.text
     assert "Add clips, of as many people" in more.text
     assert "36 test clips leave an interval of 33 points" in test.text
-    perfect = measured([[200, 0], [0, 200]], imagenet=True)
-    assert advice(perfect) == []
+    assert advice(measured([[200, 0], [0, 200]], imagenet=True)) == []
     assert advice(measured([[200, 1], [0, 200]])) == [], "one mistake is no pattern"
     assert "“other” (2 of 402 clips)" in advice(measured([[200, 1], [1, 200]]))[0].text
     lost = [str(step) for step in advice(measured([[100, 0], [8, 0]]))]
@@ -198,8 +197,7 @@ def test_swapped_labels_are_among_the_first_tenth_of_the_list(seed: int) -> None
     scores = cross_val_predict(LogisticRegression(), features, labels, cv=4, method="predict_proba")
     assert (scores.argmax(1) == truth).mean() > 0.9
     names = tuple(map(str, range(200)))
-    evaluation = Evaluation(names, tuple("abcd"), labels, scores, tuple(scores[:, None]))
-    rows = labels_to_check(evaluation)
+    rows = labels_to_check(Evaluation(names, tuple("abcd"), labels, scores, tuple(scores[:, None])))
     assert len(rows) <= 30
     assert np.isin([int(row["name"]) for row in rows[:5]], swapped).all()
     assert np.isin(swapped, [int(row["name"]) for row in rows]).mean() >= 0.7

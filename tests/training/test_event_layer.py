@@ -78,8 +78,7 @@ class Made:
 
     def act(self, scene: np.ndarray, label: int, count: int) -> Tensor:
         """Features `T D h w` of a clip."""
-        t = np.linspace(0, 1, count)[:, None]
-        way = np.sin(np.pi * t) ** 2 * self.random.uniform(1.5, 2.5)
+        way = np.sin(np.pi * np.linspace(0, 1, count)[:, None]) ** 2 * self.random.uniform(1.5, 2.5)
         size = len(scene) // 2
         part = np.repeat([float(label == 0), -float(label == 1)], size)
         values = scene + way * part + self.random.normal(0, 0.03, (count, len(scene)))
@@ -135,8 +134,7 @@ def test_nearly_all_events_of_other_recordings_are_found_and_the_curve_says_so(
         windows = made.net.forward_features(features[None]).windows
     assert windows is not None
     finder = Finder(made.classes, made.net.lengths, curve.threshold(6.0), made.clips.nothing)
-    times = [t / RATE for t in range(len(features))]
-    found = finder.find(times, windows.scores[0].numpy())
+    found = finder.find([t / RATE for t in range(len(features))], windows.scores[0].numpy())
     assert [event.label for event in found] == [event.label for event in true]
     for mine, theirs in zip(found, true, strict=True):
         both = min(mine.end, theirs.end) - max(mine.start, theirs.start)

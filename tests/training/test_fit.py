@@ -294,8 +294,7 @@ def test_rmsprop_has_the_constants_of_keras_and_one_learning_rate(
     tmp_path: Path, steps: list[dict[str, float]]
 ) -> None:
     train(tmp_path, replace(TRAIN, lr=0.01, optimizer="rmsprop"))
-    settings = [(step["lr"], step["alpha"], step["eps"]) for step in steps]
-    assert settings == [(0.01, 0.9, 1e-7)] * 20
+    assert [(step["lr"], step["alpha"], step["eps"]) for step in steps] == [(0.01, 0.9, 1e-7)] * 20
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.9])
@@ -339,8 +338,7 @@ def test_a_training_that_diverges_is_an_error_in_its_epoch(tmp_path: Path) -> No
 
 def first_loss(model: VideoModel, frames: Tensor, targets: Tensor, settings: TrainConfig) -> Tensor:
     """The loss of a batch without augmentation."""
-    still = replace(DATA, translate=0.0, scale=0.0)
-    return Fitting(model, still, settings)(frames, targets)[0]
+    return Fitting(model, replace(DATA, translate=0.0, scale=0.0), settings)(frames, targets)[0]
 
 
 def test_the_attention_loss_equals_its_equation() -> None:

@@ -79,8 +79,7 @@ def test_context_attention_adds_a_layer_of_the_mean_state_to_the_mean_features()
     features = made_video(4, 3)[0]
     hidden = torch.randn(4, HIDDEN, 4, 3).double()
     scores = features.mean(1).flatten(1) + attention.context(hidden.mean((2, 3)))
-    got = attention(attention.project(features), hidden)
-    assert_close(got.flatten(1), scores.softmax(1))
+    assert_close(attention(attention.project(features), hidden).flatten(1), scores.softmax(1))
 
 
 GLIMPSE = {

@@ -77,8 +77,7 @@ def test_a_batch_of_two_equals_two_of_one(setting, T, h, w, seed):
     cell, features, state = made(setting, 2, T, h, w, seed)
     outputs, last = unroll(cell, features, state)
     for n in range(2):
-        alone = unroll(cell, features[n : n + 1], only(state, n))
-        close(alone, (only(outputs, n), only(last, n)))
+        close(unroll(cell, features[n : n + 1], only(state, n)), (only(outputs, n), only(last, n)))
 
 
 @every_setting

@@ -186,8 +186,7 @@ def test_pretrained_networks_for_flow_start_from_the_mean_of_the_colors(
     (first,) = (key for key in color if color[key].shape != adapted[key].shape)
     filters = color.pop(first)
     filters = filters.sum(1, keepdim=True) if channels == 1 else filters.mean(1, keepdim=True)
-    expected = filters.expand(-1, channels, -1, -1)
-    torch.testing.assert_close(adapted.pop(first), expected)
+    torch.testing.assert_close(adapted.pop(first), filters.expand(-1, channels, -1, -1))
     torch.testing.assert_close(adapted, color, rtol=0, atol=0)
 
 

@@ -175,8 +175,7 @@ def test_weights_are_those_of_the_file_and_filters_of_flow_the_mean_of_the_color
         for name, value in weights.items()
     }
     if channels != 3:
-        filters = expected[FIRST].mean(1, keepdim=True)
-        expected[FIRST] = filters.repeat(1, channels, 1, 1)
+        expected[FIRST] = expected[FIRST].mean(1, keepdim=True).repeat(1, channels, 1, 1)
     torch.testing.assert_close(built(channels).state_dict(), expected)
 
 

@@ -84,8 +84,7 @@ def test_steps_equal_the_whole_video_and_attention_is_that_of_the_images(
     with torch.inference_mode():
         whole = net(frames)
         *in_steps, _ = stepped(net.step, None, frames)
-        expected = [whole.logits, whole.attention]
-        torch.testing.assert_close(in_steps, expected, atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(in_steps, [whole.logits, whole.attention], atol=1e-5, rtol=1e-4)
         net.head.weight.unflatten(1, (len(net.names), -1))[..., 2:] += 1
         torch.testing.assert_close(net(frames).attention, whole.attention)
 
