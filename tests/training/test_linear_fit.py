@@ -376,7 +376,7 @@ class Reversed(Dataset[tuple[Tensor, int, int]]):
 @pytest.mark.parametrize("action", ["raise_arm", pytest.param("walk", marks=pytest.mark.slow)])
 def test_a_clip_and_its_reverse_are_told_apart(action: str) -> None:
     training = Reversed(action, 20, seed=0)
-    test = Reversed(action, 20, seed=5)
+    test = Reversed(action, 10, seed=5)
     net = configured(DEFAULT, DEFAULT_DATA, 2).eval()
     groups = [str(index // 2) for index in range(len(training))]
     clips, early, _ = statistics_of(net, training, groups, DEFAULT_DATA)
