@@ -208,6 +208,8 @@ def test_label_studio_leaves_nothing_out_without_counting_it(
         answers(choice, video="b.mp4"),
         answers(boxes, video="c.mp4"),
     ]
+    comment = {"type": "textarea", "value": {"start": 0, "end": 1, "text": ["unsure"]}}
+    tasks[0]["annotations"][0]["result"].append(comment)
     (tmp_path / "all.json").write_text(json.dumps([*tasks, answers(video="d.mp4")]))
     done = call("convert", tmp_path / "all.json", tmp_path / "all.csv")
     assert (tmp_path / "all.csv").read_text().splitlines() == [
@@ -215,7 +217,10 @@ def test_label_studio_leaves_nothing_out_without_counting_it(
         "a.mp4,0.0,1.0,wave",
         "b.mp4,0.0,2.0,jump",
     ]
-    expected = "left out: 1 results of kind choices, 1 results of kind videorectangle, 1 tasks without labels"
+    expected = (
+        "left out: 1 results of kind choices, 1 results of kind textarea, "
+        "1 results of kind videorectangle, 1 tasks without labels"
+    )
     assert expected in done.stderr
     (tmp_path / "boxes.json").write_text(json.dumps(tasks[2:]))
     with pytest.raises(
@@ -261,13 +266,34 @@ EAF_OF_A_SECOND = EAF.format(500).replace('"ts2"/>', '"ts2" TIME_VALUE="1500"/>'
             EAF_OF_A_SECOND.replace("a.mp4", "a%20b.mp4"),
             {"a%20b.mp4": Interval("x", 0.5, 1.5)},
         ),
+        (
+            "a.eaf",
+            EAF_OF_A_SECOND.replace(
+                "<MEDIA_DESCRIPTOR", '<MEDIA_DESCRIPTOR MEDIA_URL="a.wav"/><MEDIA_DESCRIPTOR', 1
+            ),
+            {"a.mp4": Interval("x", 0.5, 1.5)},
+        ),
+        (
+            "a.csv",
+            "path,start,end,label\n20240101-a.mp4,0,1,x\n20240102-a.mp4,0,1,x\n",
+            {"20240101-a.mp4": Interval("x", 0, 1), "20240102-a.mp4": Interval("x", 0, 1)},
+        ),
     ],
-    ids=["official split", "time origin", "marks", "percent signs", "percent signs of a file"],
+    ids=[
+        "official split",
+        "time origin",
+        "marks",
+        "percent signs",
+        "percent signs of a file",
+        "sound and video",
+        "dates",
+    ],
 )
 def test_what_other_programs_write_is_understood(
     name: str, text: str, expected: dict[str, Interval], tmp_path: Path
 ) -> None:
-    (tmp_path / "a%20b.mp4").touch()
+    for video in ("a%20b.mp4", "a.mp4"):
+        (tmp_path / video).touch()
     (tmp_path / name).write_text(text)
     assert read_intervals(tmp_path / name) == {
         tmp_path / video: [interval] for video, interval in expected.items()

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
+from threading import Thread, Timer
 from typing import Any
 
 import pytest
@@ -108,6 +108,29 @@ def test_an_event_is_sent_ten_times_unless_it_is_refused(
     assert len({each["id"] for each in receiver.got}) == 2
     assert [reported in str(error) for error in lost] == [True] * bool(reported)
     assert "t0ken" not in "".join(map(str, lost)), "what may be a key is never shown"
+
+
+def test_an_address_that_no_host_can_have_is_reported() -> None:
+    with publishing("http://a..b/events") as (publisher, lost):
+        publisher.add(event(0))
+        publisher.close(5)
+    assert [str(error).startswith("http://a..b/events: ") for error in lost] == [True]
+
+
+def test_a_receiver_that_comes_back_while_the_command_ends_gets_the_event(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(publish, "_PAUSES", (0.3,) * 9)
+    port = free_port()
+    receivers = list[Receiver]()
+    with publishing(f"http://127.0.0.1:{port}/events") as (publisher, lost):
+        Timer(0.5, lambda: receivers.append(Receiver(port).__enter__())).start()
+        publisher.add(event(0))
+        publisher.close(5)
+    (receiver,) = receivers
+    receiver.__exit__(None, None, None)
+    assert [each["began"] for each in receiver.got] == [0]
+    assert lost == []
 
 
 def test_an_address_that_is_not_there_yet_gets_all_events_when_it_is(
@@ -290,7 +313,7 @@ def test_subtitles_hold_the_events_that_are_over(tmp_path: Path) -> None:
     publisher.close(5)
     text = path.read_text()
     assert text.startswith(before), "nothing that was written is lost"
-    assert "\n\nNOTE 00:00:00.000 is 20" in text
+    assert "\n\nNOTE watched again at 20" in text
     assert text.endswith("\n\n00:00:02.000 --> 00:00:03.000\nwave\n")
     ((_, intervals),) = read_intervals(path).items()
     assert {(each.label, each.start) for each in intervals} == {

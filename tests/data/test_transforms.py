@@ -22,13 +22,9 @@ def noise(B: int = 3, T: int = 4, C: int = 2, side: int = 10) -> torch.Tensor:
     return torch.rand(B, T, C, side, side, generator=torch.Generator().manual_seed(0))
 
 
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
 def fix_random(monkeypatch: pytest.MonkeyPatch, row: list[float]) -> None:
     """Draw `row` (scale, x, y, flip, each in [0, 1)) for every video."""
-    monkeypatch.setattr(torch, "rand", lambda B, n, generator=None: torch.tensor([row] * B))
+    monkeypatch.setattr(torch, "rand", lambda B, n: torch.tensor([row] * B))
 
 
 @pytest.mark.parametrize(("x", "y"), [(1.0, 0.5), (0.0, 0.5), (0.5, 1.0), (0.75, 0.25)])
@@ -72,9 +68,7 @@ def test_a_rotation_by_a_right_angle(
     monkeypatch: pytest.MonkeyPatch, chance: float, quarters: int
 ) -> None:
     video = noise(C=3)  # an image and a flow field
-    monkeypatch.setattr(
-        torch, "rand", lambda B, n, generator=None: torch.full((B, n), chance if n == 1 else 0.5)
-    )
+    monkeypatch.setattr(torch, "rand", lambda B, n: torch.full((B, n), chance if n == 1 else 0.5))
     turned = augment(video, 0.0, 0.0, False, flow_channels=2, degrees=90.0)
     expected = video.rot90(quarters, (-2, -1))
     torch.testing.assert_close(turned[:, :, :1], expected[:, :, :1], atol=1e-5, rtol=0)

@@ -115,12 +115,26 @@ def test_files_that_claim_millions_of_samples_take_little_memory(
         read(path, 4)
 
 
+def sound_of(samples: int) -> list[tuple[bytes, bytes]]:
+    """The boxes of a track of uncompressed sound, as QuickTime writes them."""
+    return [
+        (b"hdlr", bytes(4) + b"mhlrsoun"),
+        (b"hdlr", bytes(4) + b"dhlrurl "),
+        (b"stts", struct.pack(">IIII", 0, 1, samples, 1)),
+        (b"stsz", struct.pack(">III", 0, 1, samples)),
+    ]
+
+
 def test_the_limit_of_samples_is_not_for_uncompressed_sound(make_clip: Make) -> None:
-    path = make_clip("a.mov", audio=True)
+    path = make_clip("a.mov")
     boxes = parse(path.read_bytes())
-    sound = [(b"hdlr", bytes(8) + b"soun"), (b"stts", struct.pack(">IIII", 0, 1, 10**9, 1))]
-    path.write_bytes(build([*boxes, *sound, (b"stsz", struct.pack(">III", 0, 1, 10**9))]))
+    claim = (b"stsz", struct.pack(">III", 0, 1, 10**9))
+    path.write_bytes(build([*boxes, (b"trak", build(sound_of(10**9)))]))
     assert len(read(path, 20)) == 20
+    # of the track before, it says nothing about the next one
+    path.write_bytes(build([*boxes, (b"trak", build(sound_of(9))), (b"trak", build([claim]))]))
+    with pytest.raises(ClipError, match="1,000,000,000 samples claimed"):
+        read(path, 20)
 
 
 def test_decoding_of_a_file_of_broken_packets_ends(

@@ -62,7 +62,11 @@ class DataConfig(Config):
         0.1, "Maximum shift, as a fraction of the frame size.", AUGMENTATION, minimum=0, below=1
     )
     scale: float = setting(
-        0.1, "Maximum change of scale: 0.1 is from 90 % to 110 %.", AUGMENTATION, minimum=0, below=1
+        0.1,
+        "Maximum change of scale: 0.1 shows 90 % to 110 % of a side.",
+        AUGMENTATION,
+        minimum=0,
+        below=1,
     )
     degrees: float = setting(
         0.0, "Maximum rotation in degrees, either way.", AUGMENTATION, minimum=0, maximum=180

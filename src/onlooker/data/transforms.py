@@ -44,7 +44,6 @@ def augment(
     hflip: bool,
     flow_channels: int = 0,
     degrees: float = 0.0,
-    generator: torch.Generator | None = None,
 ) -> Tensor:
     """Augment each video of `B T C H W` at random, all of its frames alike.
 
@@ -54,23 +53,23 @@ def augment(
         video: float, H = W if rotated.
         translate: maximum translation, as a fraction of the side; outside the frame the border is
         repeated.
-        scale: maximum change of scale: the factor is between `1 - scale` and `1 + scale`.
+        scale: the side of the part that is shown is between `1 - scale` and `1 + scale` of the
+            frame's.
         hflip: mirror each video with probability 0.5.
         flow_channels: how many of the last channels are flow: x, y, x, y, …
         degrees: maximum rotation, in degrees.
-        generator: of the random numbers, on the CPU.
     """
     if not (translate or scale or hflip or degrees):
         return video
     B, T = video.shape[:2]
-    random = torch.rand(B, 4, generator=generator)
+    random = torch.rand(B, 4)
     theta = torch.zeros(B, 2, 3)
     theta[:, 0, 0] = theta[:, 1, 1] = 1 + scale * (2 * random[:, 0] - 1)
     theta[:, :, 2] = 2 * translate * (2 * random[:, 1:3] - 1)
     if hflip:
         theta[:, 0, 0] *= torch.where(random[:, 3] < 0.5, -1.0, 1.0)
     if degrees:
-        angle = math.radians(degrees) * (2 * torch.rand(B, 1, generator=generator)[:, 0] - 1)
+        angle = math.radians(degrees) * (2 * torch.rand(B, 1)[:, 0] - 1)
         rotation = torch.stack((angle.cos(), -angle.sin(), angle.sin(), angle.cos()), 1).view(
             B, 2, 2
         )

@@ -9,6 +9,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote, unquote
@@ -171,7 +172,8 @@ def _find(folder: Path, name: str, url: bool = False) -> Path:
     for path in (unquote(name), name) if url else (name,):
         slashes = path.replace("\\", "/")
         base = slashes.rpartition("/")[2]
-        uploaded = re.sub(r"^[0-9a-f]{8}-", "", base)  # Label Studio's prefix of uploads
+        # Label Studio's prefix of uploads
+        uploaded = re.sub(r"^[0-9a-f]{8}-", "", base) if "/upload/" in slashes else base
         candidates += [path, slashes, base, uploaded]
     there = (folder / path for path in candidates if path and os.path.exists(folder / path))
     return next(there, folder / candidates[3 if elsewhere else 1])
@@ -315,12 +317,9 @@ def _read_label_studio(path: Path, fps: float | None, left_out: Counter[str]) ->
             if not results:
                 left_out["tasks without labels"] += 1
             left_out.update("further annotations of a task" for _ in done[1:])
-            intervals = [
-                interval for result in results for interval in _labels_in_time(video, result, fps)
-            ]
-            others = [
-                result for result in results if not {"ranges", "start"} & result["value"].keys()
-            ]
+            in_time = [(result, [*_labels_in_time(video, result, fps)]) for result in results]
+            intervals = [interval for _, found in in_time for interval in found]
+            others = [result for result, found in in_time if not found]
             chosen = [label for result in others for label in result["value"].get("choices", ())]
             if len(chosen) == 1 and not intervals:
                 intervals = [make_interval(chosen[0], 0, _length_and_rate(video)[0])]
@@ -369,9 +368,12 @@ def _read_elan(path: Path, _: float | None, left_out: Counter[str]) -> Intervals
     if "<!" in re.sub("(?s)<!--.*?-->", "", text):
         raise ValueError("declarations of entities or of a document type")
     root = ElementTree.fromstring(text)
-    media = root.find("HEADER/MEDIA_DESCRIPTOR")
-    if media is None:
+    every = root.findall("HEADER/MEDIA_DESCRIPTOR")
+    if not every:
         raise KeyError("MEDIA_DESCRIPTOR")
+    # others are sound
+    shown = (each for each in every if Path(each.get("MEDIA_URL", "")).suffix.lower() in SUFFIXES)
+    media = next(shown, every[0])
     address = media.get("RELATIVE_MEDIA_URL") or media.attrib["MEDIA_URL"]
     video = _find(path.parent, address.removeprefix("./"), url=True)
     origin = int(media.get("TIME_ORIGIN", 0))  # milliseconds of the video at time 0 of the labels
@@ -393,15 +395,20 @@ def _read_elan(path: Path, _: float | None, left_out: Counter[str]) -> Intervals
 
 
 def _write_elan(path: Path, videos: Videos, _: float | None) -> None:
-    """One tier per class: annotations of one tier must not overlap."""
+    """A tier per class, or several: annotations of one tier must not overlap."""
     video, intervals = _one_video(path, _whole(videos))
     slots = list[int]()
     tiers: dict[str, list[str]] = {}
-    for interval in sorted(intervals, key=lambda interval: interval.label):
+    ends: dict[str, int] = {}  # of the last annotation of each tier
+    for interval in sorted(intervals, key=lambda each: (each.label, each.start)):
         label = html.escape(interval.label)
         start = round(interval.start * 1000)
-        slots += [start, max(start + 1, round(interval.end * 1000))]
-        tiers.setdefault(label, []).append(
+        end = max(start + 1, round(interval.end * 1000))
+        names = (label if number == 1 else f"{label} ({number})" for number in count(1))
+        tier = next(name for name in names if ends.get(name, 0) <= start)
+        ends[tier] = end
+        slots += [start, end]
+        tiers.setdefault(tier, []).append(
             _ELAN_ANNOTATION.format(len(slots) - 1, len(slots), label)
         )
     order = sorted(enumerate(slots, 1), key=lambda slot: slot[1])

@@ -6,6 +6,7 @@ import os
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from hashlib import sha256
 from http.client import HTTPException
@@ -14,7 +15,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from threading import Event as Signal
 from threading import Thread
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import quote
@@ -26,6 +27,7 @@ from onlooker.formats.annotations import make_interval, webvtt_cue
 
 _WAITING = 1000  # events that wait for one address; later ones are dropped
 _ANSWER = 10.0  # seconds to wait for the answer to a request
+_CLOSING_PAUSE = 0.5  # seconds between attempts while it closes
 _PAUSES = (1, 2, 4, 8, 15, 30, 60, 60, 60)  # seconds between the ten attempts to send an event
 _TRANSIENT = (408, 425, 429)  # status codes after which a retry may succeed, as after all above 499
 _HOST = r"(\[[\da-f:.]+\]|[^@/?#\s:]+)(?::(\d{1,5}))?"
@@ -99,9 +101,10 @@ class Publisher(ABC):
                     return None
             except PermissionError as error:
                 return str(error)
-            except (OSError, HTTPException, RuntimeError) as error:
+            except (OSError, HTTPException, RuntimeError, ValueError) as error:
                 problem = f"does not answer ({getattr(error, 'reason', None) or error or type(error).__name__})"
-            self._closing.wait(pause)
+            if self._closing.wait(pause):
+                sleep(min(pause, _CLOSING_PAUSE, max(0.0, self._until - monotonic())))
         return problem
 
     @abstractmethod
@@ -212,7 +215,11 @@ class _Mqtt(Publisher):
         self._connected.set()
 
     def _topic_of(self, source: str) -> str:
-        return f"{self._topic}/{_slug(source) or 'source'}"
+        names = [_slug(other) or "source" for other in self._sources]
+        name = _slug(source) or "source"
+        if names.count(name) > 1:
+            name += f"-{sha256(source.encode(errors='surrogateescape')).hexdigest()[:8]}"
+        return f"{self._topic}/{name}"
 
     def _send(self, event: dict[str, Any], patience: float) -> str | None:
         if not self._connected.wait(patience):
@@ -224,9 +231,9 @@ class _Mqtt(Publisher):
     def close(self, seconds: float = 10.0) -> None:
         super().close(seconds)
         if self._connected.is_set():
-            self._client.publish(
-                f"{self._topic}/status", "offline", qos=1, retain=True
-            ).wait_for_publish(1)
+            ended = self._client.publish(f"{self._topic}/status", "offline", qos=1, retain=True)
+            with suppress(RuntimeError):  # the connection is lost, and the broker says so
+                ended.wait_for_publish(1)
         self._client.disconnect()
 
 
@@ -238,7 +245,7 @@ def _slug(name: str) -> str:
 class _Subtitles(Publisher):
     """A WebVTT file, to which an event is appended when it is over.
 
-    Events of an earlier stream stay; a comment says when the times of this one begin.
+    Events of an earlier stream stay; a comment says where those of this one begin.
     """
 
     def __init__(self, path: Path, on_lost: Callable[[ClipError], None]) -> None:
@@ -247,7 +254,8 @@ class _Subtitles(Publisher):
         if path.exists() and (before := read_bytes(path)):
             if not before.startswith(b"WEBVTT"):
                 raise ValueError(f"{path}: holds something else than WebVTT; choose another file")
-            begin = f"\nNOTE 00:00:00.000 is {datetime.now(UTC).isoformat(timespec='seconds')}\n"
+            now = datetime.now(UTC).isoformat(timespec="seconds")
+            begin = f"\nNOTE watched again at {now}; 00:00:00.000 is the first frame after that\n"
         path.parent.mkdir(parents=True, exist_ok=True)
         self._append(begin)  # an error now if it cannot be written
         super().__init__(str(path), on_lost)

@@ -165,6 +165,7 @@ class Source:
             file or of a folder of numbered images (`./0` for one that is called 0).
         condition: is notified of every frame and of the end; several sources may share one.
         hold: how often in a row a frame is handed out again at most; what a model remembers.
+        name: for a copy of a file, the address that it is of.
 
     Raises:
         ValueError: an invalid source.
@@ -176,9 +177,10 @@ class Source:
         config: StreamConfig,
         condition: Condition,
         hold: int = 0,
+        name: str | None = None,
     ) -> None:
         self._source = _parse(source)
-        self.name = without_password(str(source))
+        self.name = without_password(name or str(source))
         self.dropped = self.reconnections = 0
         self._config = config
         self.condition = condition
@@ -274,7 +276,7 @@ class Source:
         try:
             self._reconnect_loop()
         except Exception as raised:  # whatever happens to one source must not end the others
-            found = error_text(raised) or type(raised).__name__
+            found = error_text(raised)
             error = (
                 raised
                 if isinstance(raised, ClipError)

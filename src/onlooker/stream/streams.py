@@ -231,7 +231,10 @@ def watch(
         for each in sources
     ]
     data = streams.data
-    opened = [Source(each, config, condition, data.frames) for each in files]
+    opened = [
+        Source(file, config, condition, data.frames, str(source))
+        for file, source in zip(files, sources, strict=True)
+    ]
     for number, source in enumerate(opened):
         if source.name in [other.name for other in opened[:number]]:
             raise ValueError(f"source {source.name} is given twice; each is watched once")

@@ -32,6 +32,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
 
     Raises:
         ValueError: no regular file, damaged, or not the checkpoint of a training.
+        OSError: the disk cannot be read.
     """
     check_regular(path)
     try:
@@ -39,6 +40,8 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
             if records.testzip():  # PyTorch writes a checksum of each record, and does not check it
                 raise zipfile.BadZipFile
         checkpoint = torch.load(path, "cpu", weights_only=True)
+    except OSError:  # of the disk: the file may be whole
+        raise
     # of pickle, zipfile or PyTorch, whose message advises unpickling the file
     except Exception as error:
         raise ValueError(

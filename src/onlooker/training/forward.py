@@ -33,9 +33,11 @@ def forward_samples(
     else:
         video = to_video(samples, data.normalization, data.flow_channels)
         if augmented:
-            video = augment(
-                video, data.translate, data.scale, data.hflip, data.flow_channels, data.degrees
-            )
+            # the places of pixels need more than the 8 bits of bf16
+            with torch.autocast(video.device.type, enabled=False):
+                video = augment(
+                    video, data.translate, data.scale, data.hflip, data.flow_channels, data.degrees
+                )
         if not model.encodes_frames:
             return model(video), None
         features = model.encode_video(video)

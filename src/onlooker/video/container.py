@@ -6,6 +6,7 @@ import re
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -15,7 +16,6 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from onlooker.base.files import is_regular, without_password
-from onlooker.base.intervals import file_of
 from onlooker.base.records import ClipError
 
 MAX_SIDE = 16384
@@ -59,6 +59,9 @@ MAX_SAMPLES = 10_000_000  # of a file: 24 hours at 115 frames per second
 _CONTAINERS = frozenset(
     {b"moov", b"trak", b"mdia", b"minf", b"stbl", b"moof", b"traf", b"mvex", b"edts", b"udta"}
 )
+_SOUND = int.from_bytes(b"soun", "big")
+# of a track in QuickTime, besides the kind of its content
+_DATA_HANDLERS = {int.from_bytes(name, "big") for name in (b"url ", b"alis", b"rsrc")}
 _ENCRYPTED = {int.from_bytes(name, "big") for name in (b"encv", b"drmi")}  # formats of a track
 _MAX_DEPTH = 10  # FFmpeg refuses deeper boxes
 REENCODE = "encode it again (ffmpeg -i IN OUT.mp4), or remove it"
@@ -66,7 +69,7 @@ REENCODE = "encode it again (ffmpeg -i IN OUT.mp4), or remove it"
 
 @contextmanager
 def open_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
-    """Open a video file and its first video stream, ready to decode; a ClipError says why it cannot
+    """Open a video file and its main video stream, ready to decode; a ClipError says why it cannot
     be.
 
     Errors of FFmpeg, the disk or the memory inside the `with` are ClipErrors of this file too.
@@ -84,7 +87,7 @@ def open_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
         # The prefix keeps FFmpeg from reading a name with a colon as a protocol.
         container = av.open(f"file:{path}", options=options, **LENIENT)
     except (av.error.FFmpegError, OSError, ValueError, RuntimeError) as error:
-        found, remedy = _explained(file_of(path))
+        found, remedy = _explained(path)
         raise ClipError(
             path, found or f"not a video file, or a damaged one ({error_text(error)})", remedy
         ) from error
@@ -112,9 +115,8 @@ def check_file(path: Path) -> None:
     """Raise a ClipError unless a path is a readable, non-empty file; also for an mp4 that claims
     too many samples.
     """
-    file = file_of(path)
     with accessing(path):
-        if not file.exists():
+        if not path.exists():
             # a path collapses the slashes
             if re.match(r"[a-z][a-z0-9]+:/", str(path), re.IGNORECASE):
                 shown = without_password(str(path))
@@ -130,15 +132,15 @@ def check_file(path: Path) -> None:
                     "save it as a file; only `onlooker watch` reads it as it comes",
                 )
             raise ClipError(path, "no such file", "check the path")
-        if not is_regular(file):
+        if not is_regular(path):
             # Reading a pipe would wait for a writer; a device never ends.
             raise ClipError(
                 path, "not a regular file", "give a video file or a folder of numbered images"
             )
-        with file.open("rb") as content:
+        with path.open("rb") as content:
             if not content.read(1):
                 raise ClipError(path, "zero bytes", "copy or record it again, or remove it")
-        check_samples(file)
+        check_samples(path)
 
 
 def _explained(file: Path) -> tuple[str | None, str]:
@@ -202,7 +204,7 @@ def error_text(error: BaseException) -> str:
     """The message of an error of PyAV or of the system, ready for the middle of a sentence."""
     # PyAV's errors carry FFmpeg's sentence where OSError carries the system's.
     text: str = getattr(error, "strerror", None) or str(error)
-    return text[:1].lower() + text[1:].rstrip(".")
+    return text[:1].lower() + text[1:].rstrip(".") or type(error).__name__
 
 
 def check_samples(path: Path) -> None:
@@ -220,24 +222,43 @@ def check_samples(path: Path) -> None:
         raise ClipError(path, f"{claimed:,} samples claimed in {stat.st_size:,} bytes", remedy)
 
 
+@dataclass
+class _Track:
+    """What the boxes of a track claim.
+
+    Args:
+        handlers: the kinds of content that are named.
+        unit_durations: of each time table, whether all samples last one unit.
+    """
+
+    samples: int = 0
+    handlers: set[int] = field(default_factory=set)
+    unit_durations: list[bool] = field(default_factory=list)
+
+    @property
+    def claimed(self) -> int:
+        """Its samples; 0 for uncompressed sound, of which FFmpeg indexes chunks."""
+        by_chunk = any(self.unit_durations) and all(self.unit_durations)
+        return 0 if by_chunk and self.handlers == {_SOUND} else self.samples
+
+
 @lru_cache(maxsize=256)
 def _claimed(path: Path, size: int, _changed: int) -> int:
     """The samples of the largest track, or of all fragments."""
-    tracks = [0]
+    tracks = [_Track()]
     fragments = 0
-    sound = False
-    by_chunk = False
     with path.open("rb") as file:
         for name, start in _leaves(file, 0, size, 0):
             file.seek(start)
             _, one, two, three = struct.unpack(">IIII", file.read(16).ljust(16, b"\0"))
-            if name == b"hdlr":
-                sound = two == int.from_bytes(b"soun", "big")
+            if name == b"trak":
+                tracks.append(_Track())
+            elif name == b"hdlr" and two not in _DATA_HANDLERS:
+                tracks[-1].handlers.add(two)
             elif name == b"stts":
-                # uncompressed sound, of which FFmpeg indexes chunks
-                by_chunk = sound and (one, three) == (1, 1)
+                tracks[-1].unit_durations.append((one, three) == (1, 1))
             elif name in (b"stsz", b"stz2"):
-                tracks.append(0 if by_chunk else two)
+                tracks[-1].samples = max(tracks[-1].samples, two)
             elif name == b"cmov":
                 remedy = "copy it into a new file (ffmpeg -i old.mov -c copy new.mov) if you trust it, or remove it"
                 raise ClipError(
@@ -248,12 +269,12 @@ def _claimed(path: Path, size: int, _changed: int) -> int:
                 raise ClipError(path, "an encrypted video (DRM)", remedy)
             elif name == b"trun":
                 fragments += one
-    return max(*tracks, fragments)
+    return max(fragments, *(track.claimed for track in tracks))
 
 
 def _leaves(file: BinaryIO, start: int, end: int, depth: int) -> Iterator[tuple[bytes, int]]:
-    """Name and position of the content of every box without boxes, as far as FFmpeg would read
-    them.
+    """Name and position of the content of every track, and of every box without boxes, as far as
+    FFmpeg would read them.
     """
     while end - start >= 8:
         file.seek(start)
@@ -261,8 +282,8 @@ def _leaves(file: BinaryIO, start: int, end: int, depth: int) -> Iterator[tuple[
         head, size = (16, large) if size == 1 else (8, size or end - start)
         if size < head:
             return
-        if name not in _CONTAINERS:
+        if name not in _CONTAINERS or name == b"trak":
             yield name, start + head
-        elif depth < _MAX_DEPTH:
+        if name in _CONTAINERS and depth < _MAX_DEPTH:
             yield from _leaves(file, start + head, min(start + size, end), depth + 1)
         start += size
