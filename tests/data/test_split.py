@@ -220,7 +220,8 @@ def test_copies_of_training_clips_are_recognized_by_content(tmp_path: Path) -> N
         copies.append(Clip(tmp_path / f"renamed{i}.avi", clip.label))
         copies[-1].path.write_bytes(clip.path.read_bytes())
     learned = len(split.training) + len(split.validation)
-    assert copies_of(values, [Clip(new, "a"), *copies]) == copies[:learned]
+    gone = Clip(tmp_path / "gone.mp4", "a")
+    assert copies_of(values, [Clip(new, "a"), gone, *copies]) == copies[:learned]
     assert copies_of(split.to_dict(tmp_path / "clips"), copies) == []
 
 

@@ -4,9 +4,11 @@ are large enough.
 
 import json
 import shutil
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from packaged_weights import put_lite0
 
 import onlooker
 from onlooker.base.config import DataConfig, ModelConfig, TrainConfig
+from onlooker.base.records import Clip
 from onlooker.run import encoders
 from onlooker.run.record import RunRecord
 from onlooker.run.train import train_run
@@ -101,7 +104,9 @@ def test_small_clips_given_encoders_and_other_models_are_not_compared(
     assert chosen["chosen"].startswith("statistics: ")
 
 
-def test_a_run_that_ended_before_the_choice_makes_it_when_it_continues(
+@pytest.mark.parametrize("ended", ["onlooker.run.encoders._better", "onlooker.run.train.fit_run"])
+def test_a_run_that_ended_before_its_model_was_tested_chooses_again(
+    ended: str,
     package: None,
     preferred: dict[str, bool],
     clips: Path,
@@ -110,14 +115,29 @@ def test_a_run_that_ended_before_the_choice_makes_it_when_it_continues(
 ) -> None:
     run = tmp_path / "run"
     settings = (ModelConfig(encoder="auto"), DataConfig(frames=4, size=32), TrainConfig())
-    better = encoders._better
-    monkeypatch.setattr(encoders, "_better", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
-    with pytest.raises(KeyboardInterrupt):
-        train_run(clips, run, *settings, quiet=True)
+    with monkeypatch.context() as patched:
+        patched.setattr(ended, Mock(side_effect=KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            train_run(clips, run, *settings, quiet=True)
     assert RunRecord.read(run).settings.model.encoder == "auto"
-    monkeypatch.setattr(encoders, "_better", better)
     train_run(clips, run, *settings, resume=True, quiet=True)
     assert RunRecord.read(run).settings.model.encoder == "lite0"
+
+
+def test_clips_that_are_compared_are_of_all_classes_or_of_some_with_several_clips() -> None:
+    few = [Clip(Path(str(i)), "rare" if i < 5 else "usual") for i in range(2005)]
+    labels = [clip.label for clip in encoders.compared(few)]
+    assert (labels.count("rare"), labels.count("usual")) == (5, 50)
+    many = [Clip(Path(str(i)), str(i % 400)) for i in range(4000)]
+    counts = Counter(clip.label for clip in encoders.compared(many))
+    assert {*counts.values()} == {5}
+    assert len(counts) == 20
+
+
+def test_events_are_not_crowded_out_of_streams_by_clips_of_nothing() -> None:
+    chosen = encoders._of_streams(np.array([0] * 1000 + [1] * 40), 0)
+    assert {*range(1000, 1040)} < {*chosen}
+    assert len({*chosen}) == len(chosen) == 90
 
 
 def test_the_encoder_is_chosen_again_for_each_fold() -> None:
@@ -129,6 +149,11 @@ def test_the_encoder_is_chosen_again_for_each_fold() -> None:
     assert np.mean(cross_validated(weak)[0].argmax(1) == y) < 0.8
     assert (cross_validated(weak, rival=strong)[0].argmax(1) == y).all()
     assert (cross_validated(strong, rival=weak)[0].argmax(1) == y).all()
+    # equal ones: the other one has to be clearly better
+    shifted = weak._replace(x=weak.x + 1)
+    for rival_first, expected in ((False, weak), (True, shifted)):
+        scores = cross_validated(weak, rival=shifted, rival_first=rival_first)[0]
+        np.testing.assert_array_equal(scores, cross_validated(expected)[0])
 
 
 def test_without_the_package_large_clips_are_noted(

@@ -246,6 +246,16 @@ def test_the_choice_equals_a_naive_cross_validation() -> None:
     assert (choice.scores.argmax(1) == y).mean() > 0.5
 
 
+def test_a_model_that_was_moved_to_another_device_can_be_fitted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = made(2)
+    # as on a GPU: the weights are other tensors
+    monkeypatch.setattr(LinearClassifier, "to", lambda self, _: self._apply(torch.clone))
+    choice = fitted(model, squares([0, 1] * 6, 0))
+    assert np.isfinite(choice.loss)
+
+
 def test_clips_of_a_recording_are_kept_together() -> None:
     clips = twins()
     apart = clips._replace(groups=np.arange(80).astype(str))

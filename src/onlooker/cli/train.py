@@ -297,6 +297,7 @@ def evaluate(
     With --recordings: mean average precision in time, events found, and false alarms per hour.
     """
     from onlooker.data.sets import read_set, set_name
+    from onlooker.recognizer import trained_run
     from onlooker.run import evaluate as evaluating
 
     if clips and recordings:
@@ -312,7 +313,9 @@ def evaluate(
         for line in clip_set.notes:
             note(line)
     measured = evaluating.evaluate(run, clip_set)
-    _print_metrics(measured, run if clips is None else run / f"evaluation-{set_name(clips)}")
+    if clips:
+        run = trained_run(run) / f"evaluation-{set_name(clips)}"
+    _print_metrics(measured, run)
 
 
 def _print_checked(checked: "Checked") -> None:

@@ -7,6 +7,7 @@ import os
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -167,7 +168,7 @@ def fingerprint(path: Path) -> str:
     return digest.hexdigest()[:32] + ("" if times is None else f"#{times}")
 
 
-def copies_of(values: SplitDict, clips: Iterable[Clip]) -> list[Clip]:
+def copies_of(values: SplitDict, clips: Sequence[Clip]) -> list[Clip]:
     """Those of `clips` with the content of a stored training or validation clip, or of the
     recording that it is in.
 
@@ -178,11 +179,13 @@ def copies_of(values: SplitDict, clips: Iterable[Clip]) -> list[Clip]:
         for name in SPLITS[:2]
         for entry in values[name]
     }
-    return (
-        [clip for clip in clips if fingerprint(file_of(clip.path)) in stored]
-        if stored - {""}
-        else []
-    )
+    if not stored - {""}:
+        return []
+    content = dict[Path, str]()
+    for file in {file_of(clip.path) for clip in clips}:
+        with suppress(ClipError):  # who reads the clip says why it cannot be read
+            content[file] = fingerprint(file)
+    return [clip for clip in clips if content.get(file_of(clip.path)) in stored - {""}]
 
 
 def make_splits(clips: Sequence[Clip], folds: int = 0) -> dict[str, Split]:

@@ -116,7 +116,7 @@ class LinearClassifier(VideoModel):
         cast(nn.Module, self.encoder).requires_grad_(False).eval()
         self.grid = self.encoder.grid(self.size, self.size)
         if window < 2:
-            raise ValueError(f"window is {window} frames, expected at least 2")
+            raise ValueError(f"window is {window} frames, expected at least 2; use --frames 2")
         self.window = window
         self.num_features = len(self.names) * self.encoder.num_features
         # `N 3`, u_i: 1, x and y of each location, from -1 to 1

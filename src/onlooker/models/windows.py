@@ -83,12 +83,14 @@ def _complete(
 ) -> Iterator[tuple[int, Tensor]]:
     """The statistics of all windows of some frames, for each length: `B T-n+1 M`."""
     T = frames.shape[1]
-    start = frames[:, :1].double()
-    # running sums of single precision would round away what changes little
-    moved = frames.double() - start
+    # Running sums of single precision would round away what changes little; Apple's GPUs have no
+    # other one.
+    exact = torch.float32 if frames.device.type == "mps" else torch.float64
+    start = frames[:, :1].to(exact)
+    moved = frames.to(exact) - start
     changes = frames.diff(dim=1).abs()
     levels = _running(moved.mean(-1))
-    ways = _running(changes.mean(-1).double())
+    ways = _running(changes.mean(-1).to(exact))
     sums = _running(moved)
     squares = _running(moved.square_())
     for n in lengths:

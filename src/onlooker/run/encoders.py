@@ -3,6 +3,7 @@ chosen.
 """
 
 import time
+from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -10,6 +11,7 @@ from statistics import median
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from onlooker.base.answer import nothing_class
 from onlooker.base.config import AUTO_ENCODER, ModelConfig, Settings
@@ -28,6 +30,7 @@ __all__ = ["compared", "large_enough"]
 _LEAST_SIDE = 120  # pixels: smaller clips do not show what an encoder of photographs could see
 _OPENED = 20  # clips whose size is looked at
 _COMPARED = 100  # clips at most
+_OF_CLASS = 5  # of these, where there are many classes
 
 
 def lite0_may_help(settings: Settings, clips: Sequence[Clip]) -> bool:
@@ -57,9 +60,9 @@ def choose_encoder(training: Training) -> Training:
         other = replace(training, record=replace(record, settings=rival), net=net, samples=samples)
         best = _better(best, other, [clip for clip in some if clip in samples.clips])
         if len(best.samples) < len(record.split.clips):
-            samples, _ = read_clips(record.split.clips, record.classes, best.record.settings.data)
-            best = replace(best, samples=samples)
-    best.record.write(best.run)
+            data = best.record.settings.data
+            samples, gone = read_clips(record.split.clips, record.classes, data)
+            best = replace(best, samples=samples, gone=gone)
     return best
 
 
@@ -72,18 +75,24 @@ def encode(training: Training, clips: Sequence[Clip], copies: bool = True) -> En
     net = training.net
     samples = training.samples.only(clips)
     groups = [group_of(clip) for clip in samples.clips]
-    kept = (
-        np.random.default_rng(0).permutation(len(groups))[:MOST_CLIPS].tolist()
-        if net.encodes_frames
-        else []
-    )
+    nothing = nothing_class(record.classes, record.settings.training.nothing)
+    kept = _of_streams(np.array(samples.targets), nothing) if net.encodes_frames else []
     title = f"encoding clips with {record.settings.model.encoder}"
     encoded = statistics_of(net, samples, groups, record.settings.data, title, kept, copies)
-    nothing = nothing_class(record.classes, record.settings.training.nothing)
     of_run = encoded.clips._replace(
         nothing=nothing, class_weights=record.settings.training.class_weights
     )
     return encoded._replace(clips=of_run)
+
+
+def _of_streams(targets: NDArray[np.int64], nothing: int | None) -> list[int]:
+    """The numbers of the clips that streams are made of: random ones, at most half of nothing."""
+    order = np.random.default_rng(0).permutation(len(targets))
+    if len(order) <= MOST_CLIPS:
+        return order.tolist()
+    idle = targets[order] == nothing
+    pauses = order[idle][: MOST_CLIPS // 2]
+    return [*order[~idle][: MOST_CLIPS - len(pauses)].tolist(), *pauses.tolist()]
 
 
 def _fits(settings: Settings) -> bool:
@@ -94,7 +103,7 @@ def _fits(settings: Settings) -> bool:
 def large_enough(clips: Sequence[Clip]) -> bool:
     """Whether half of some clips or more have a shorter side that is long enough for Lite0."""
     sides = list[int]()
-    for clip in clips[:: max(1, len(clips) // _OPENED)]:
+    for clip in clips[:: max(1, -(-len(clips) // _OPENED))]:
         with suppress(ClipError):  # a clip that was removed while the others were read
             sides.append(min(VideoReader(clip.path).size))
     return bool(sides) and median(sides) >= _LEAST_SIDE
@@ -107,9 +116,19 @@ def _with_lite0(settings: Settings) -> Settings:
 
 
 def compared(clips: Sequence[Clip]) -> list[Clip]:
-    """At most `_COMPARED` of the clips, in their order."""
-    chosen = np.random.default_rng(0).permutation(len(clips))[:_COMPARED]
-    return [clips[place] for place in sorted(chosen.tolist())]
+    """At most `_COMPARED` of the clips, in their order: as many of each class, or of some classes if
+    there are many.
+    """
+    if len(clips) <= _COMPARED:
+        return [*clips]
+    random = np.random.default_rng(0)
+    places = defaultdict[str, list[int]](list)
+    for place in random.permutation(len(clips)).tolist():
+        places[clips[place].label].append(place)
+    labels = random.permutation(sorted(places))[: max(2, _COMPARED // _OF_CLASS)].tolist()
+    share = _COMPARED // len(labels)
+    chosen = (place for label in labels for place in places[label][:share])
+    return [clips[place] for place in sorted(chosen)]
 
 
 def _better(first: Training, second: Training, clips: Sequence[Clip]) -> Training:
@@ -125,7 +144,8 @@ def _better(first: Training, second: Training, clips: Sequence[Clip]) -> Trainin
         return replace(runs[best], why=why)
     # else the copies of the clips are not encoded yet
     known = tried[best].encoded if len(clips) > FEW else None
-    return replace(runs[best], why=why, encoded=known, rival=tried[1 - best].encoded.clips)
+    rival = tried[1 - best].encoded.clips
+    return replace(runs[best], why=why, encoded=known, rival=rival, rival_first=bool(best))
 
 
 class _Tried(NamedTuple):
@@ -142,6 +162,9 @@ def _tried(run: Training, clips: Sequence[Clip]) -> _Tried:
     seconds = (time.perf_counter() - began) / len(clips)
     choice = choose(encoded.clips)
     known = np.isfinite(choice.scores).all(1)
+    encoder = run.record.settings.model.encoder
+    if not known.any():
+        return _Tried(encoded, choice, f"{encoder} (not tested: clips of too few recordings)")
     correct = float(np.mean(choice.scores[known].argmax(1) == encoded.clips.y[known]))
     figures = f"log loss {choice.loss:.2f}, {100 * correct:.0f} % correct, {seconds:.2g} s a clip"
-    return _Tried(encoded, choice, f"{run.record.settings.model.encoder} ({figures})")
+    return _Tried(encoded, choice, f"{encoder} ({figures})")

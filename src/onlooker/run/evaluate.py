@@ -83,7 +83,7 @@ def evaluate(run: Path, clips: Path | ClipSet | None = None) -> dict[str, Any]:
         )
     if other is not None:
         out = run / f"evaluation-{set_name(other.path)}"
-        test, known = new_clips(run, recognizer, other)
+        test, known = new_clips(run, recognizer, other, recognizer.classes)
         skipped = (*other.left_out, *known)
     elif record.split.test:
         out = run
@@ -127,7 +127,7 @@ def write_report(
         linear; and `known_scenes`: how many of the clips show a scene of clips that the model was
         fitted to.
     """
-    known_scenes = _known_scenes(run, recognizer, record.split, None if out == run else samples)
+    known_scenes = _known_scenes(run, recognizer, record.split, samples, of_run=out == run)
     evaluation = evaluation or recognizer.evaluate(samples, skipped=record.skipped)
     measured = measure(evaluation) | known_scenes
     if out == run:
@@ -160,10 +160,13 @@ def write_report(
 
 
 def new_clips(
-    run: Path, recognizer: Recognizer, clips: ClipSet
+    run: Path, recognizer: Recognizer, clips: ClipSet, classes: Sequence[str]
 ) -> tuple[tuple[Clip, ...], list[ClipError]]:
-    """The clips that the model was not trained on, by content, and an error for each of the others."""
-    if unknown := sorted({clip.label for clip in clips.test} - set(recognizer.classes)):
+    """The clips that the model was not trained on, by content, and an error for each of the others.
+
+    `classes`: those that clips may have.
+    """
+    if unknown := sorted({clip.label for clip in clips.test} - {*classes}):
         remedy = f"the model knows {', '.join(recognizer.classes)}"
         raise ClipError(clips.path, f"classes {', '.join(unknown)}", remedy)
     known = {clip.path for clip in copies_of(read_json(run / "split.json"), clips.test)}
@@ -198,7 +201,8 @@ def evaluate_recordings(run: Path, clips: ClipSet) -> dict[str, Any]:
     run = trained_run(run)
     recognizer = load(run)
     out = run / f"recordings-{set_name(clips.path)}"
-    test, known = new_clips(run, recognizer, clips)
+    nothing = nothing_name(recognizer.classes, recognizer.nothing)
+    test, known = new_clips(run, recognizer, clips, (*recognizer.classes, nothing))
     errors = {
         file_of(error.path): ClipError(file_of(error.path), error.found, error.remedy)
         for error in known
@@ -230,7 +234,7 @@ def evaluate_recordings(run: Path, clips: ClipSet) -> dict[str, Any]:
             if start >= seconds:
                 problem = f"outside the recording, which is {seconds:.2f} s long"
                 errors[clip.path] = ClipError(clip.path, problem, "correct the times")
-            elif clip.label != nothing_name(recognizer.classes, recognizer.nothing):
+            elif clip.label != nothing:
                 true[str(file)].append(Segment(clip.label, start, min(end, seconds)))
     if not lengths:
         raise [*errors.values()][-1]
@@ -252,28 +256,31 @@ def _show_watched(progress: Progress, task: TaskID, step: Step) -> None:
 
 
 def _known_scenes(
-    run: Path, recognizer: Recognizer, split: Split, others: ClipFrames | None
+    run: Path, recognizer: Recognizer, split: Split, samples: ClipFrames, of_run: bool
 ) -> dict[str, Any]:
     """How many of the tested clips show a scene of clips that the model was fitted to, as far as it
     is known.
 
     Args:
-        others: the tested clips; None: the test clips of the run, or all of a run that is tested by
-            cross-validation.
+        samples: the tested clips.
+        of_run: whether they are the test clips of the run, or all of one that is cross-validated.
     """
     images = read_scenes(run)
-    if images is None or len(images) > MAX_COMPARED:
+    if images is None or len(images) + len(samples) * (not of_run) > MAX_COMPARED:
         return {}
+    tested = {clip.path for clip in samples.clips}
     fitted = len(split.training) + len(split.validation)
-    if others is not None:
+    if not of_run:
         images = np.concatenate(
-            [images[:fitted], scene_images(read_thumbnails(others, recognizer.data))]
+            [images[:fitted], scene_images(read_thumbnails(samples, recognizer.data))]
         )
-    elif not split.test:
+    elif split.test:
+        places = [i for i, clip in enumerate(split.clips) if i < fitted or clip.path in tested]
+        images = images[places]
+    else:
         return {"known_scenes": int(seen(images, [group_of(clip) for clip in split.clips]).sum())}
-    return {
-        "known_scenes": int(seen(images, [i < fitted for i in range(len(images))])[fitted:].sum())
-    }
+    known = seen(images, [i < fitted for i in range(len(images))])[fitted:]
+    return {"known_scenes": int(known.sum())}
 
 
 def _drawn_clips(
@@ -300,14 +307,17 @@ def _drawn_clips(
             yield (
                 i,
                 (
-                    *_drawn(recognizer, samples.clips[i], answer),
+                    *_drawn(recognizer, samples.clips[i], answer, source != "prediction"),
                     "wrong" if i in mistakes else "right",
                 ),
             )
 
 
-def _drawn(recognizer: Recognizer, clip: Clip, answer: str) -> tuple[bytes, str]:
+def _drawn(recognizer: Recognizer, clip: Clip, answer: str, is_fitted: bool) -> tuple[bytes, str]:
+    """A clip as mp4, and its caption. If the model was fitted to it, its own answer is not drawn."""
     prediction = recognizer.predict_clip(clip.path)
+    if is_fitted:
+        prediction = replace(prediction, segments=())
     frames = VideoReader(clip.path).get(prediction.indices, shorter_side=_SHOWN_SIDE)
     seconds = max(float(prediction.times[-1] - prediction.times[0]), 0.1)
     fps = float(np.clip((len(frames) - 1) / seconds, 2, 25))

@@ -34,6 +34,7 @@ class Training:
         gone: clips of a resumed run that cannot be read any more.
         encoded: the training and validation clips, if they are encoded already.
         rival: the same clips by another encoder, which was compared with that of this run.
+        rival_first: whether that of this run had to be clearly better.
         why: a sentence about that comparison.
     """
 
@@ -44,6 +45,7 @@ class Training:
     gone: tuple[ClipError, ...] = ()
     encoded: Encoded | None = None
     rival: Clips | None = None
+    rival_first: bool = False
     why: str = ""
 
 

@@ -93,6 +93,10 @@ class RunRecord:
         there = all(os.path.exists(file_of(clip.path)) for clip in self.split.clips)
         write_json(run / "split.json", self.split.to_dict(self.clips, fingerprints=there))
         write_json(run / "skipped.json", [error.to_dict() for error in self.skipped])
+        self.write_config(run)
+
+    def write_config(self, run: Path) -> None:
+        """Write config.json alone, after the other files."""
         config = {
             "onlooker": onlooker.__version__,
             "clips": address_of(self.clips) or str(self.clips.resolve()),

@@ -216,11 +216,14 @@ def train_run(
                 prepared = resumed_run(run, folder)
             else:
                 prepared = new_run(run, clips, Settings(model, data, training), split, strict)
-            prepared = choose_encoder(prepared)
+            undecided = prepared
+            prepared = choose_encoder(undecided)
             if launched().size > 1:
                 torch.distributed.barrier()
             writer = open_writer(run, prepared.record.settings.to_dict()) if tensorboard else None
             figures = _report(prepared, *fit_run(prepared, writer, cross_validate))
+            if prepared is not undecided:  # only now: --resume chooses again
+                prepared.record.write_config(run)
             log(writer, "test", figures, 0)
             return figures
 
@@ -412,7 +415,7 @@ def _fit_layers(
 
     tested = bool(record.split.test) or not cross_validate
     given = choice if tested else None
-    tests = cross_validated(clips, given, training.rival)
+    tests = cross_validated(clips, given, training.rival, training.rival_first)
     chosen: dict[str, Any] = {"chosen": why, "statistics": choice.label}
     if lite0_may_help(record.settings, samples.clips):
         chosen["imagenet"] = True
@@ -424,7 +427,9 @@ def _fit_layers(
             paths = np.array([str(clip.path) for clip in samples.clips])
             rival = training.rival and training.rival._replace(groups=paths)
             title = "cross-validation without scenes"
-            tests = cross_validated(clips._replace(groups=paths), given, rival, title)
+            tests = cross_validated(
+                clips._replace(groups=paths), given, rival, training.rival_first, title
+            )
             if mixed := _evaluation(samples, record, *tests):
                 unit = "scenes" if count_groups(samples.clips)[1] == "scene" else "copies"
                 chosen[unit] = {

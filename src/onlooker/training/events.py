@@ -257,7 +257,7 @@ def _windows(
         for frame, place in [*parts.tolist(), *whole.tolist()]:
             shown = stream.features[frame + 1 - lengths[place] : frame + 1].to(net.center.device)
             values = net.last_statistics(shown[None], (lengths[place],))[0]
-            x.append(values.double().cpu().numpy())
+            x.append(values.cpu().double().numpy())
         own = random.permutation(np.array(stream.clips, np.int64))
         x.append(clips.x[own])
         y += [0] * len(parts) + [1] * (len(whole) + len(own))
@@ -343,7 +343,7 @@ def _scores(
     for first in range(0, len(stream.features), _FRAMES):
         begin = max(0, first - before)
         part = stream.features[None, begin : first + _FRAMES].to(net.center.device)
-        values = net.window_statistics(part, lengths)[0, first - begin :].double().cpu().numpy()
+        values = net.window_statistics(part, lengths)[0, first - begin :].cpu().double().numpy()
         whole = expit(event.logits(values))
         parts.append([whole * softmax(layer.logits(values), -1) for layer in classes])
     return [np.concatenate(of_layer) for of_layer in zip(*parts, strict=True)]

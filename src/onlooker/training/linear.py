@@ -374,6 +374,7 @@ def cross_validated(
     clips: Clips,
     choice: Choice | None = None,
     rival: Clips | None = None,
+    rival_first: bool = False,
     title: str = "cross-validation",
 ) -> tuple[Floats, Floats]:
     """Test on all clips, each by a layer that was fitted without it and its recording.
@@ -384,6 +385,8 @@ def cross_validated(
         training clips alone.
         rival: the same clips by another encoder: without `choice`, one is chosen again for each
             fold.
+        rival_first: whether `rival` is of the encoder that the other one has to be clearly better
+            than.
         title: of the progress bar.
 
     Returns:
@@ -396,20 +399,24 @@ def cross_validated(
     thresholds = np.full(len(clips.y), np.nan)
     for fit, test in tracked(parts, "fitting", len(parts), title):
         of = clips
-        others = clips.only(fit)
-        chosen = choice or choose(others, INNER_FOLDS)
         if choice is None and rival is not None:
-            challenger = choose(rival.only(fit), INNER_FOLDS)
-            if clearly_better(challenger, chosen, others):
-                of = rival
-                others = rival.only(fit)
-                chosen = challenger
+            first, second = (rival, clips) if rival_first else (clips, rival)
+            of = _better(first, second, fit)
+        others = of.only(fit)
+        chosen = choice or choose(others, INNER_FOLDS)
         scores[test] = softmax(
             fitted_layer(others, chosen).logits(of.x[test]) / chosen.temperature, 1
         )
         if threshold := chosen.threshold(clips if choice else others):
             thresholds[test] = threshold.probability
     return scores, thresholds
+
+
+def _better(first: Clips, second: Clips, fit: Ints) -> Clips:
+    """The same clips by the better of two encoders, by some of them, without copies."""
+    parts = [clips.only(fit)._replace(copies=()) for clips in (first, second)]
+    choices = [choose(part, INNER_FOLDS) for part in parts]
+    return second if clearly_better(choices[1], choices[0], parts[0]) else first
 
 
 @one_thread
@@ -491,7 +498,8 @@ def statistics_of(
     Raises:
         ValueError: clips of a single class, or features that are not finite.
     """
-    net = cast(LinearClassifier, model).to(choose_device()).eval()
+    with torch.inference_mode(False):  # else its layer could not be set afterwards
+        net = cast(LinearClassifier, model).to(choose_device()).eval()
     rows: list[Tensor] = []
     targets: list[Tensor] = []
     altered: list[Tensor] = []
@@ -503,13 +511,13 @@ def statistics_of(
         for number, of_clip in zip(numbers.tolist(), features, strict=True):
             if number in kept:
                 features_of[number] = of_clip.half().cpu()
-        values = net.statistics(features).double().cpu()
+        values = net.statistics(features).cpu().double()
         rows.append(values[:, -1])
         targets.append(of_batch)
         if copies and len(groups) <= FEW and batch.dtype == torch.uint8 and not data.flow_channels:
             of_copies = (encode_samples(net, each, data, _FRAMES) for each in copies_of(batch))
             altered.append(
-                torch.stack([net.statistics(each)[:, -1].double().cpu() for each in of_copies])
+                torch.stack([net.statistics(each)[:, -1].cpu().double() for each in of_copies])
             )
         # Only sums are kept: statistics after each frame of all clips would take as much memory as
         # the frames.
