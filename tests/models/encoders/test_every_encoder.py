@@ -203,13 +203,7 @@ def test_networks_whose_first_layer_is_not_a_convolution_of_colors(monkeypatch):
 
 DIGITS = ["lenet", "stn", "stn:2", "stn:3", "dcn", "dcn:tap", "dcn:modulated"]
 # Timm networks with channels first and with channels last, and vectors.
-TIMM = [
-    "vgg16",
-    "test_resnet",
-    "test_mambaout",
-    "test_resnet:vector",
-    "test_convnext:vector",
-]
+TIMM = ["vgg16", "test_resnet", "test_mambaout", "test_resnet:vector", "test_convnext:vector"]
 NAMES = ["conv4", "small", "lite0", *DIGITS, *TIMM]
 # The encoders of digits are built for one square size; all others take what they are given.
 SIZES = {
