@@ -63,7 +63,9 @@ def painted_number(frame: NDArray[np.uint8]) -> int:
     """The number that `paint` wrote, read from the middle of each block."""
     height, width = frame.shape[:2]
     row = frame[height // 6].mean(-1)
-    return sum(int(row[(2 * bit + 1) * width // (2 * BITS)] > 127) << bit for bit in range(BITS))
+    return sum(
+        int(row[(2 * bit + 1) * width // (2 * BITS)] > 127) << bit for bit in range(BITS)
+    )
 
 
 def painted_numbers(frames: Iterable[NDArray[np.uint8]]) -> list[int]:
@@ -267,7 +269,9 @@ def scene(
     the take.
     """
     rough = np.random.default_rng(seed).integers(30, 200, (8, 8, 3)).astype(np.uint8)
-    video = np.repeat(cv2.resize(rough, (side, side), interpolation=cv2.INTER_CUBIC)[None], T, 0)
+    video = np.repeat(
+        cv2.resize(rough, (side, side), interpolation=cv2.INTER_CUBIC)[None], T, 0
+    )
     chance = np.random.default_rng((seed, take))
     corner = chance.uniform(0, side - mover, 2)
     for frame in video:

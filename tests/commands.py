@@ -15,7 +15,9 @@ TINY = [*SAMPLE, "--encoder", "conv4", "--epochs", "2", "--batch", "8", "--preci
 
 
 def call(*words: object, ok: bool = True) -> Result:
-    with patch.dict(os.environ):  # which some commands change, for the processes that they start
+    with patch.dict(
+        os.environ
+    ):  # which some commands change, for the processes that they start
         result = CliRunner(env={"COLUMNS": "200"}).invoke(app, [str(word) for word in words])
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception

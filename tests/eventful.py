@@ -23,7 +23,9 @@ def untrained(
 ) -> Recognizer:
     """A model with random weights, the same in every run."""
     torch.manual_seed(0)
-    net = create_model(name, len(classes), in_channels=data.in_channels, size=data.size, hidden=8)
+    net = create_model(
+        name, len(classes), in_channels=data.in_channels, size=data.size, hidden=8
+    )
     return Recognizer(net, classes, data, **settings)
 
 
@@ -40,7 +42,12 @@ def eventful(
     K = len(classes)
     change = torch.zeros(1, M)
     change[:, 2 * M // 16 : 3 * M // 16] = 5.0
-    of_class = torch.randn(K, M) / M**0.5, 4 * torch.eye(K)[1]  # nearly all are of the second class
+    of_class = (
+        torch.randn(K, M) / M**0.5,
+        4 * torch.eye(K)[1],
+    )  # nearly all are of the second class
     unscaled = torch.zeros(M), torch.ones(M)
-    net.set_event_layer(lengths, (*unscaled, change, torch.tensor([bias])), (*unscaled, *of_class))
+    net.set_event_layer(
+        lengths, (*unscaled, change, torch.tensor([bias])), (*unscaled, *of_class)
+    )
     return Recognizer(net, classes, DATA, **settings)

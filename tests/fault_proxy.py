@@ -30,7 +30,9 @@ def with_sound(frames: int, seconds: int) -> bytes:
             video.pix_fmt = "yuv420p"
         for number in range(frames):
             container.mux(
-                video.encode(VideoFrame.from_ndarray(clips.paint(number, (64, 48)), format="rgb24"))
+                video.encode(
+                    VideoFrame.from_ndarray(clips.paint(number, (64, 48)), format="rgb24")
+                )
             )
         for start in range(0, 48000 * seconds, 1152):
             block = av.AudioFrame.from_ndarray(

@@ -9,7 +9,9 @@ from onlooker.video.write import write
 WAYS = {"down": (0, 2), "left": (-2, 0), "right": (2, 0), "up": (0, -2)}
 
 
-def make_set(folder: Path, clips: int = 6, frames: int = 12, side: int = 32, seed: int = 0) -> Path:
+def make_set(
+    folder: Path, clips: int = 6, frames: int = 12, side: int = 32, seed: int = 0
+) -> Path:
     """Write `clips` mp4 files of each direction into `folder/DIRECTION`."""
     chance = np.random.default_rng(seed)
     for name, (dx, dy) in WAYS.items():

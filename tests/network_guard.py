@@ -54,7 +54,9 @@ def guarded(folder: Path) -> list[dict[str, Any]]:
         "OMP_NUM_THREADS": "1",
     }
     kept = {
-        k: v for k, v in os.environ.items() if k not in ("ORT_DISABLE_TELEMETRY", "XDG_CACHE_HOME")
+        k: v
+        for k, v in os.environ.items()
+        if k not in ("ORT_DISABLE_TELEMETRY", "XDG_CACHE_HOME")
     }
     paths = os.pathsep.join([str(Path(__file__).parent), kept.get("PYTHONPATH", "")])
     (folder / "home").mkdir(parents=True)
@@ -66,7 +68,9 @@ def guarded(folder: Path) -> list[dict[str, Any]]:
         capture_output=True,
         text=True,
     )
-    log: list[dict[str, Any]] = json.loads((folder / "network.json").read_text(encoding="utf-8"))
+    log: list[dict[str, Any]] = json.loads(
+        (folder / "network.json").read_text(encoding="utf-8")
+    )
     return log
 
 
@@ -83,7 +87,17 @@ def commands(folder: Path) -> list[list[str]]:
         ["generate", "figures", str(folder / "figures"), "--clips", "1"],
         ["models"],
         ["train", clips, "--run", run, "--model", "convalstm", "--hidden", "8", *_TINY],
-        ["train", clips, "--run", str(runs / "two"), "--model", "lstm", "--hidden", "8", *_TINY],
+        [
+            "train",
+            clips,
+            "--run",
+            str(runs / "two"),
+            "--model",
+            "lstm",
+            "--hidden",
+            "8",
+            *_TINY,
+        ],
         ["evaluate", run],
         ["predict", run, clip, "--out", drawn],
         ["watch", run, clip, "--json"],
@@ -126,13 +140,18 @@ def visit(run: Path, clips: Path) -> None:
         for path in ("/", "/api/project"):
             page.get(path).raise_for_status()
         for job in jobs:
-            assert wait_for_job(page, job.raise_for_status().json()["job"], 300)["state"] == "done"
+            assert (
+                wait_for_job(page, job.raise_for_status().json()["job"], 300)["state"] == "done"
+            )
 
 
 def refused() -> int:
     """How many packets the kernel could not send for lack of a route."""
     count = 0
-    for path, name in (("/proc/net/snmp", "OutNoRoutes"), ("/proc/net/snmp6", "Ip6OutNoRoutes")):
+    for path, name in (
+        ("/proc/net/snmp", "OutNoRoutes"),
+        ("/proc/net/snmp6", "Ip6OutNoRoutes"),
+    ):
         rows = (
             [line.split() for line in Path(path).read_text().splitlines()]
             if Path(path).exists()
@@ -148,7 +167,9 @@ def _run_all(folder: Path) -> None:
     reached: list[str] = []
 
     def note(event: str, details: tuple[Any, ...]) -> None:
-        address = str(details[1] if event in ("socket.connect", "socket.sendto") else details[:1])
+        address = str(
+            details[1] if event in ("socket.connect", "socket.sendto") else details[:1]
+        )
         # A name of the file system is no address.
         if event in _EVENTS and not (
             address.startswith(("/", "b'")) or "127.0.0.1" in address or "localhost" in address

@@ -43,7 +43,8 @@ def put_lite0(folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, torc
     (package / "__init__.py").touch()
     file = package / "models" / "lite0.pth"
     torch.save(
-        {f"_{number}": value for number, value in enumerate(network.state_dict().values())}, file
+        {f"_{number}": value for number, value in enumerate(network.state_dict().values())},
+        file,
     )
     monkeypatch.syspath_prepend(str(folder))
     return file, network

@@ -21,7 +21,9 @@ class Loads(HTMLParser):
             else ("src", "srcset", "poster", "data", "href")
         )
         self.fetched += [
-            value for name, value in attrs if name in names and value and not value.startswith("#")
+            value
+            for name, value in attrs
+            if name in names and value and not value.startswith("#")
         ]
 
 

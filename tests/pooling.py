@@ -43,7 +43,9 @@ class Pool(nn.Module):
 def pooling(
     data: DataConfig = DATA, scale: float = 1.0, meanwhile: Callable[[Tensor], object] = id
 ) -> VideoModel:
-    net = create_model("convnet", 2, encoder="conv4", in_channels=data.in_channels, size=data.size)
+    net = create_model(
+        "convnet", 2, encoder="conv4", in_channels=data.in_channels, size=data.size
+    )
     net.encoder = Pool(data.in_channels, scale, meanwhile)  # type: ignore[assignment]
     return net
 

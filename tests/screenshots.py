@@ -89,7 +89,9 @@ if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as temporary:
         clips = Path(temporary) / "clips"
         draw_clips(clips)
-        waving = write(Path(temporary) / "waving.mp4", looked.video("wave", 5).pixels, looked.fps)
+        waving = write(
+            Path(temporary) / "waving.mp4", looked.video("wave", 5).pixels, looked.fps
+        )
         film = write_camera(Path(temporary) / "camera.mjpeg", np.ascontiguousarray(filmed))
         with chromium(film) as browser, serving(clips, Path(temporary) / "runs") as url:
             opened = browser.new_page()

@@ -41,7 +41,9 @@ def transport_stream(
 
 def cut(stream: bytes, packets: int = 8) -> list[bytes]:
     """A stream in chunks of some packets."""
-    return [stream[at : at + packets * PACKET] for at in range(0, len(stream), packets * PACKET)]
+    return [
+        stream[at : at + packets * PACKET] for at in range(0, len(stream), packets * PACKET)
+    ]
 
 
 def slowly(chunks: Chunks, seconds: float) -> Iterable[bytes]:

@@ -44,7 +44,9 @@ def test_what_is_written_is_read_again(name: str, tmp_path: Path, make_clip: Mak
 def test_a_file_holds_several_videos_in_other_folders(
     name: str, tmp_path: Path, make_clip: Make
 ) -> None:
-    videos = {make_clip(f"clips/{k}.mp4", frames=10, fps=5): INTERVALS[k : k + 1] for k in (0, 1)}
+    videos = {
+        make_clip(f"clips/{k}.mp4", frames=10, fps=5): INTERVALS[k : k + 1] for k in (0, 1)
+    }
     file = tmp_path / "clips" / f"x{FORMATS[name].ending}"
     FORMATS[name].write(file, videos, None)
     assert {path.resolve(): times(of) for path, of in read_intervals(file).items()} == {
@@ -76,9 +78,15 @@ LABEL_STUDIO: list[dict[str, Any]] = [
                 "result": [
                     {
                         "type": "timelinelabels",
-                        "value": {"ranges": [{"start": 3, "end": 6}], "timelinelabels": ["wave"]},
+                        "value": {
+                            "ranges": [{"start": 3, "end": 6}],
+                            "timelinelabels": ["wave"],
+                        },
                     },
-                    {"type": "labels", "value": {"start": 0.5, "end": 1.25, "labels": ["clap"]}},
+                    {
+                        "type": "labels",
+                        "value": {"start": 0.5, "end": 1.25, "labels": ["clap"]},
+                    },
                     {"type": "choices", "value": {"choices": ["good"]}},
                 ]
             },
@@ -152,9 +160,21 @@ HUGE = "9" * 400
         ("a.csv", "path,start,label\na.mp4,0,x\n", "no column end in the header"),
         ("a.vtt", "hello", "no WEBVTT in the first line"),
         ("a.vtt", "WEBVTT\n\n00:02.000 --> 00:01.000\nx\n", "cue 1: x from 2.0 to 1.0 s"),
-        ("a.vtt", f"WEBVTT\n\n{HUGE}:00:01.000 --> {HUGE}:00:02.000\nx\n", "cue 1: end is inf s"),
-        ("a.vtt", "WEBVTT\n\n00:01,000 --> 00:02,000\nx\n", "1 cues whose times cannot be read"),
-        ("a.vtt", "WEBVTT\nX-TIMESTAMP-MAP=LOCAL:0,MPEGTS:9\n", "times of a stream .X-TIMESTAMP"),
+        (
+            "a.vtt",
+            f"WEBVTT\n\n{HUGE}:00:01.000 --> {HUGE}:00:02.000\nx\n",
+            "cue 1: end is inf s",
+        ),
+        (
+            "a.vtt",
+            "WEBVTT\n\n00:01,000 --> 00:02,000\nx\n",
+            "1 cues whose times cannot be read",
+        ),
+        (
+            "a.vtt",
+            "WEBVTT\nX-TIMESTAMP-MAP=LOCAL:0,MPEGTS:9\n",
+            "times of a stream .X-TIMESTAMP",
+        ),
         ("a.txt", "x", "no format is called '.txt'"),
     ],
 )
@@ -184,7 +204,9 @@ def test_labels_are_converted_to_a_list_to_train_on(tmp_path: Path, make_clip: M
     assert "1 of the videos are not there, such as" in done.stderr
     assert (
         "did you mean webvtt"
-        in call("convert", tmp_path / "net.json", tmp_path / "x", "--to", "vtt", ok=False).stderr
+        in call(
+            "convert", tmp_path / "net.json", tmp_path / "x", "--to", "vtt", ok=False
+        ).stderr
     )
 
 
@@ -229,7 +251,9 @@ def test_label_studio_leaves_nothing_out_without_counting_it(
         read_intervals(tmp_path / "boxes.json")
 
 
-def test_frames_of_label_studio_are_equally_spaced_in_time(tmp_path: Path, make_clip: Make) -> None:
+def test_frames_of_label_studio_are_equally_spaced_in_time(
+    tmp_path: Path, make_clip: Make
+) -> None:
     clip = make_clip("clip.mp4", frames=30, fps=30)
     value = {"ranges": [{"start": 3, "end": 6}], "timelinelabels": ["wave"]}
     (tmp_path / "a.json").write_text(json.dumps([answers({"value": value})]))

@@ -66,10 +66,13 @@ def test_the_class_for_nothing_can_be_named() -> None:
     assert nothing_class(("Normal", "fall", "idle"), "Normal") == 0
     assert nothing_class(("Normal", "fall", "idle"), "") is None
     assert nothing_class(("Normal", "fall"), "gone") is None
-    assert nothing_name(("nothing", "fall"), "") == "no event", "the class of this name is an event"
+    assert nothing_name(("nothing", "fall"), "") == "no event", (
+        "the class of this name is an event"
+    )
     for several in (("none", "fight", "Nothing"), ("none", "Nothing")):
         with pytest.raises(
-            ValueError, match="none and Nothing mean the same, that nothing happens; make one class"
+            ValueError,
+            match="none and Nothing mean the same, that nothing happens; make one class",
         ):
             require_one_nothing(several)
         require_one_nothing(several, "none")
@@ -160,7 +163,9 @@ def test_predict_and_watch_answer_nothing(
     (values,) = map(json.loads, json_file.read_text(encoding="utf-8").splitlines())
     best = max(values["scores"].values())
     assert (values["label"], values["score"]) == ("nothing", pytest.approx(1 - best))
-    with pytest.raises(ValueError, match=r"threshold is 1\.5, expected a probability from 0 to 1"):
+    with pytest.raises(
+        ValueError, match=r"threshold is 1\.5, expected a probability from 0 to 1"
+    ):
         predict_clips(run, [clip], threshold=1.5)
     sure = untrained(classes=("clap", "run"), threshold=1.0).save(tmp_path / "sure")
     watched = call("watch", sure, clip)

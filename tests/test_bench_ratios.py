@@ -31,7 +31,8 @@ def _busy() -> float:
 
 def _ticks() -> list[int]:
     return [
-        int(count) for count in Path("/proc/stat").read_text("utf-8").splitlines()[0].split()[1:]
+        int(count)
+        for count in Path("/proc/stat").read_text("utf-8").splitlines()[0].split()[1:]
     ]
 
 
@@ -81,7 +82,9 @@ def test_no_ratio_falls_by_more_than_a_third(name: str, tmp_path: Path) -> None:
         measured = _measure(
             name, recorded["figures"].get("threads", torch.get_num_threads()), tmp_path
         )
-        fallen = {peer: ratio for peer, ratio in fallen.items() if measured[peer] < LEFT * ratio}
+        fallen = {
+            peer: ratio for peer, ratio in fallen.items() if measured[peer] < LEFT * ratio
+        }
         if not fallen:
             break
     assert not fallen, f"recorded: {fallen}, measured twice, the last time: {measured}"

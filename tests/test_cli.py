@@ -67,7 +67,9 @@ def test_help_has_what_people_need_first_and_the_rest_under_headings() -> None:
     assert "--hflip" not in short
     first, others = call("train", "--help-all").output.split(" Augmentation of training clips ")
     assert "--encoder" in first
-    assert all(words in others for words in ("--hflip", "--no-hflip", "Mirror half of the clips"))
+    assert all(
+        words in others for words in ("--hflip", "--no-hflip", "Mirror half of the clips")
+    )
 
 
 def test_a_mistyped_command_option_or_choice_gets_a_suggestion() -> None:
@@ -174,7 +176,9 @@ def test_training_prints_the_accuracy_and_writes_a_run(trained: Trained) -> None
     assert (settings.data.size, settings.training.epochs) == (16, 2)
 
 
-def test_evaluating_again_gives_the_same(trained: Trained, squares: Path, tmp_path: Path) -> None:
+def test_evaluating_again_gives_the_same(
+    trained: Trained, squares: Path, tmp_path: Path
+) -> None:
     run = shutil.copytree(trained[0], tmp_path / "run")
     before = (run / "evaluation.json").read_bytes()
     (run / "evaluation.json").unlink()
@@ -224,7 +228,17 @@ def test_a_run_is_not_overwritten_but_can_continue(
     (run / "evaluation.json").unlink()
     resumed = ["train", squares, "--run", run, "--resume"]
     message = fails(
-        *resumed, "--epochs", 9, "--model", "convnet", "--size", 16, "--patience", 0, "--lr", 0.5
+        *resumed,
+        "--epochs",
+        9,
+        "--model",
+        "convnet",
+        "--size",
+        16,
+        "--patience",
+        0,
+        "--lr",
+        0.5,
     )
     assert (
         "--model is convnet, the run has convalstm; --epochs is 9, the run has 2; --lr is 0.5, the run has 0.001: a"
@@ -248,7 +262,10 @@ def test_a_run_is_not_overwritten_but_can_continue(
             "train {squares} --run {tmp}/r --size 4",
             "size is 4, expected at least 8 and at most 4096. Height",
         ),
-        ("train {squares} --run {tmp}/r --model magic", "unknown model 'magic'; there are linear"),
+        (
+            "train {squares} --run {tmp}/r --model magic",
+            "unknown model 'magic'; there are linear",
+        ),
         (
             "train {squares} --run {tmp}/r --encoder magic",
             "unknown encoder 'magic'; there are conv4",
@@ -306,7 +323,9 @@ def test_a_run_is_not_overwritten_but_can_continue(
 def test_errors_are_one_line(
     trained: Trained, squares: Path, tmp_path: Path, command: str, message: str
 ) -> None:
-    given = [word.format(tmp=tmp_path, squares=squares, run=trained[0]) for word in command.split()]
+    given = [
+        word.format(tmp=tmp_path, squares=squares, run=trained[0]) for word in command.split()
+    ]
     assert message in fails(*given)
 
 
@@ -365,7 +384,9 @@ def test_comparing_models(squares: Path, tmp_path: Path) -> None:
     ]
     result = call(*words, *TINY)
     assert "majority class" in result.output
-    figures = json.loads((tmp_path / "compared" / "comparison.json").read_text(encoding="utf-8"))
+    figures = json.loads(
+        (tmp_path / "compared" / "comparison.json").read_text(encoding="utf-8")
+    )
     assert list(figures["accuracy"]) == ["convnet", "lstm", "linear"]
     assert all(
         (tmp_path / "compared" / name / "split-seed0" / "report.html").exists()
@@ -378,14 +399,17 @@ def test_comparing_models(squares: Path, tmp_path: Path) -> None:
         for line in result.output.splitlines()
         if "│" in line
     ]
-    percent = {name: f"{100 * accuracy:.1f} %" for name, accuracy in figures["accuracy"].items()}
+    percent = {
+        name: f"{100 * accuracy:.1f} %" for name, accuracy in figures["accuracy"].items()
+    }
     assert [row[1:3] for row in rows] == [
         ["majority class", f"{100 * figures['majority']:.1f} %"],
         *([name, share] for name, share in percent.items()),
     ]
     message = fails(*words, *TINY, "--epochs", 3)
     assert (
-        "made with other settings (training.epochs); choose another --run, or remove all" in message
+        "made with other settings (training.epochs); choose another --run, or remove all"
+        in message
     )
 
 
@@ -451,7 +475,9 @@ def test_the_demo_trains_once_and_writes_a_report(
     assert "report: " in call("demo", "--run", run).output
 
 
-def test_training_writes_a_self_contained_report(trained: tuple[Path, str], tmp_path: Path) -> None:
+def test_training_writes_a_self_contained_report(
+    trained: tuple[Path, str], tmp_path: Path
+) -> None:
     run = Path(shutil.copytree(trained[0], tmp_path / "run"))
     measured = read_json(run / "evaluation.json")
     assert set(measured) == KEYS
@@ -463,7 +489,8 @@ def test_training_writes_a_self_contained_report(trained: tuple[Path, str], tmp_
     assert elements["img"] == 1, "the curves"
     assert "<h1>squares</h1>" in (run / "report.html").read_text(encoding="utf-8")
     assert (
-        len((run / "scores.csv").read_text(encoding="utf-8").splitlines()) == 1 + measured["videos"]
+        len((run / "scores.csv").read_text(encoding="utf-8").splitlines())
+        == 1 + measured["videos"]
     )
     assert not list(run.rglob("*.part*"))
     assert len(read_curves(run)["training"]["loss"]) == 2

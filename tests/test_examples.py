@@ -48,7 +48,9 @@ def test_the_counter_reads_a_clip(
     runpy.run_path(str(COUNTER), run_name="__main__")
     assert capsys.readouterr().out == "", "fewer false alarms are accepted"
     monkeypatch.setattr(sys, "argv", [str(COUNTER), str(run), str(clip), "jump"])
-    with pytest.raises(SystemExit, match=r"jump is no class of .*; its classes are open, closed"):
+    with pytest.raises(
+        SystemExit, match=r"jump is no class of .*; its classes are open, closed"
+    ):
         runpy.run_path(str(COUNTER), run_name="__main__")
 
 
@@ -56,7 +58,9 @@ def test_the_counter_reads_a_clip(
 @pytest.mark.parametrize(("name", "channels"), [("convalstm", 3), ("lstm", 1)])
 def test_a_page_gives_the_scores_of_the_model(name: str, channels: int, tmp_path: Path) -> None:
     pytest.importorskip("playwright", reason="no playwright, which drives a browser")
-    if not (shutil.which("npm") and (shutil.which("chromium") or shutil.which("google-chrome"))):
+    if not (
+        shutil.which("npm") and (shutil.which("chromium") or shutil.which("google-chrome"))
+    ):
         pytest.skip("no npm, which installs onnxruntime-web, or no Chromium")
     import bench_browser
 
@@ -91,7 +95,10 @@ def test_the_stored_notebook_is_small_and_has_all_outputs() -> None:
     outputs = [output for cell in cells for output in cell["outputs"]]
     assert {output["output_type"] for output in outputs} == {"stream", "execute_result"}
     assert (
-        sum(bool({"image/png", "image/jpeg"} & set(output.get("data", {}))) for output in outputs)
+        sum(
+            bool({"image/png", "image/jpeg"} & set(output.get("data", {})))
+            for output in outputs
+        )
         == 3
     )
     assert all(output.get("name") != "stderr" for output in outputs)

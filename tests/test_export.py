@@ -34,7 +34,9 @@ FRAME_BY_FRAME = [
 ]
 
 
-def recognizer(name: str = "convlstm", modality: Modality = "rgb", **settings: Any) -> Recognizer:
+def recognizer(
+    name: str = "convlstm", modality: Modality = "rgb", **settings: Any
+) -> Recognizer:
     """A model with weights so large that its scores depend on the frame and the state."""
     torch.manual_seed(0)
     channels = settings.pop("channels", 3)
@@ -48,7 +50,9 @@ def recognizer(name: str = "convlstm", modality: Modality = "rgb", **settings: A
             "flow_channels": data.flow_channels,
             **settings,
         }
-    model = create_model(name, len(CLASSES), in_channels=data.in_channels, size=size, **settings)
+    model = create_model(
+        name, len(CLASSES), in_channels=data.in_channels, size=size, **settings
+    )
     with torch.no_grad():
         for values in model.parameters():
             values.mul_(2 if values.ndim > 1 else 1)
@@ -87,7 +91,9 @@ def compare(of: Recognizer, folder: Path, frames: np.ndarray, tolerance: float =
         carried = [part for part in eager_state if part.numel()]
         for i, ours in enumerate(carried):
             # memories are sums, some of tens
-            np.testing.assert_allclose(answer[f"next_state_{i}"], ours, atol=tolerance, rtol=1e-4)
+            np.testing.assert_allclose(
+                answer[f"next_state_{i}"], ours, atol=tolerance, rtol=1e-4
+            )
         spread.append(answer["scores"])
     assert np.std(spread, 0).max() > 1e-3  # else anything would be equal to it
 
@@ -171,7 +177,8 @@ def test_models_without_a_step_are_refused(
 def test_a_folder_with_other_files_is_refused(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").touch()
     with pytest.raises(
-        FileExistsError, match=r"holds thesis.tex, which is not of an export; choose another folder"
+        FileExistsError,
+        match=r"holds thesis.tex, which is not of an export; choose another folder",
     ):
         export(recognizer(), tmp_path)
 
@@ -185,7 +192,8 @@ def test_operations_without_an_onnx_equivalent_are_refused(tmp_path: Path) -> No
     of = recognizer("convnet")
     of.model.head = Bessel()
     with pytest.raises(
-        ValueError, match="a model with encoder Conv4 and cell Memoryless cannot be written as ONNX"
+        ValueError,
+        match="a model with encoder Conv4 and cell Memoryless cannot be written as ONNX",
     ):
         export(of, tmp_path / "export")
     assert not any(tmp_path.iterdir())
@@ -201,7 +209,8 @@ def test_a_failure_leaves_the_previous_export(
     with torch.no_grad():
         next(other.model.head.parameters()).add_(torch.rand(3, 4))
     with pytest.raises(
-        ValueError, match=r"differs from the model by .* over 100 frames, expected at most 0.0001"
+        ValueError,
+        match=r"differs from the model by .* over 100 frames, expected at most 0.0001",
     ):
         verify(other, folder)
     # The graph as it is, refused all the same: by now it lies in a draft next to the folder.
@@ -251,7 +260,9 @@ def test_the_example_needs_no_pytorch(
     done = without_pytorch(folder, clip)
     assert done.returncode == 0, done.stderr
     frames = list(VideoReader(clip))
-    seen = np.stack([resize(frame[None], of.data.size, of.data.channels) for _, _, frame in frames])
+    seen = np.stack(
+        [resize(frame[None], of.data.size, of.data.channels) for _, _, frame in frames]
+    )
     lines = done.stdout.splitlines()
     assert len(lines) == len(frames) == 8
     for line, (_, time, _), (scores, *_) in zip(lines, frames, eager(of, seen), strict=True):

@@ -55,7 +55,9 @@ def test_a_file_gets_its_name_when_it_is_complete_and_stays_if_a_later_write_fai
         assert not path.exists()
     with pytest.raises(ZeroDivisionError), atomic_file(path) as file:
         file.write(b"%d" % (1 // 0))
-    assert [(each.name, each.read_bytes()) for each in path.parent.iterdir()] == [("a", b"whole")]
+    assert [(each.name, each.read_bytes()) for each in path.parent.iterdir()] == [
+        ("a", b"whole")
+    ]
 
 
 def test_several_threads_can_write_the_same_file(tmp_path: Path) -> None:
@@ -132,17 +134,25 @@ def test_a_full_disk_names_the_file(tmp_path: Path) -> None:
         explain_write_errors("a page", tmp_path / "new" / "newer"),
     ):
         raise error
-    message = r"^clip.mp4: no space left for its frames in .*: [\d.,]+ MB free; think of something$"
-    explained = explain_write_errors("its frames", tmp_path, "think of something", Path("clip.mp4"))
+    message = (
+        r"^clip.mp4: no space left for its frames in .*: [\d.,]+ MB free; think of something$"
+    )
+    explained = explain_write_errors(
+        "its frames", tmp_path, "think of something", Path("clip.mp4")
+    )
     with pytest.raises(DiskFullError, match=message), explained:
         raise error
 
 
-@pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.EFBIG])
+@pytest.mark.parametrize(
+    "number", [errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.EFBIG]
+)
 def test_an_error_of_a_folder_that_cannot_be_written_explains_it(
     tmp_path: Path, number: int
 ) -> None:
-    message = rf"^{tmp_path}: a page cannot be written \({os.strerror(number)}\); ask its owner$"
+    message = (
+        rf"^{tmp_path}: a page cannot be written \({os.strerror(number)}\); ask its owner$"
+    )
     with (
         pytest.raises(NotWritableError, match=message),
         explain_write_errors("a page", tmp_path, refused="ask its owner"),
@@ -156,7 +166,9 @@ def test_a_read_only_folder_is_noticed_before_work_begins(
     check_writable(tmp_path / "new" / "run")
     assert not list((tmp_path / "new" / "run").iterdir()), "it is not changed"
     (tmp_path / "file").write_text("no folder")
-    with pytest.raises(NotWritableError, match=r"file/run: a file is in its place; choose another"):
+    with pytest.raises(
+        NotWritableError, match=r"file/run: a file is in its place; choose another"
+    ):
         check_writable(tmp_path / "file" / "run")
     with pytest.raises(NotWritableError, match=r"file: a file is in its place; use --run"):
         check_writable(tmp_path / "file", "use --run")
@@ -289,13 +301,17 @@ OPENERS: dict[str, tuple[str, Callable[[Path], object]]] = {
         lambda folder: load(untrained().save(folder / "model")),
     ),
     "config": ("model/config.json", lambda folder: load(untrained().save(folder / "model"))),
-    "weights": ("model/model.safetensors", lambda folder: load(untrained().save(folder / "model"))),
+    "weights": (
+        "model/model.safetensors",
+        lambda folder: load(untrained().save(folder / "model")),
+    ),
 }
 
 
 @pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize(
-    ("kind", "make"), [("pipe", os.mkfifo), ("device", lambda path: path.symlink_to("/dev/zero"))]
+    ("kind", "make"),
+    [("pipe", os.mkfifo), ("device", lambda path: path.symlink_to("/dev/zero"))],
 )
 @pytest.mark.parametrize("opener", OPENERS)
 def test_files_that_are_not_regular_are_refused_by_name(
@@ -312,7 +328,9 @@ def test_files_that_are_not_regular_are_refused_by_name(
         monkeypatch.setattr(Recognizer, "save", lambda _, folder: folder)
     (tmp_path / name).parent.mkdir(exist_ok=True)
     make(tmp_path / name)
-    with pytest.raises(ValueError, match=f"{name}: not a regular file; replace it, or remove it"):
+    with pytest.raises(
+        ValueError, match=f"{name}: not a regular file; replace it, or remove it"
+    ):
         opens(tmp_path)
 
 

@@ -109,7 +109,9 @@ def test_the_page_lists_the_model(run: Path, tmp_path: Path) -> None:
         create_app(ServeSettings(run, tmp_path / "clips", run.parent)), base_url=ADDRESS
     ) as page:
         assert "<html" in page.get("/").text
-        assert [model["name"] for model in page.get("/api/state").json()["models"]] == [run.name]
+        assert [model["name"] for model in page.get("/api/state").json()["models"]] == [
+            run.name
+        ]
 
 
 def test_a_timm_network_is_an_encoder() -> None:

@@ -80,7 +80,8 @@ def test_a_model_with_a_wrong_value_is_refused_by_file_and_field(
 
 
 @pytest.mark.parametrize(
-    "changed", [{"hidden": 100_000}, {"encoder": "vit_giant_patch14_224"}, {"head_units": 10**8}]
+    "changed",
+    [{"hidden": 100_000}, {"encoder": "vit_giant_patch14_224"}, {"head_units": 10**8}],
 )
 def test_settings_of_a_giant_model_take_no_memory(model: Path, changed: dict[str, Any]) -> None:
     for field, value in changed.items():
@@ -113,7 +114,8 @@ def test_a_run_with_a_wrong_value_is_refused_by_file_and_field(
 
 
 @pytest.mark.parametrize(
-    "change_split", [lambda test: test.pop(), lambda test: test[0].update(label=test[-1]["label"])]
+    "change_split",
+    [lambda test: test.pop(), lambda test: test[0].update(label=test[-1]["label"])],
 )
 def test_a_split_that_was_changed(run: Path, change_split: Callable[[Any], Any]) -> None:
     values = json.loads((run / "split.json").read_text(encoding="utf-8"))
@@ -162,7 +164,8 @@ def test_a_checkpoint_of_another_model_says_how_to_continue(run: Path, squares: 
     for name in ("hidden", "head_units"):
         change(run / "config.json", f"model.{name}", 12)
     with pytest.raises(
-        ValueError, match=r"last.ckpt: not a checkpoint of this run .*; restore it, or remove .*"
+        ValueError,
+        match=r"last.ckpt: not a checkpoint of this run .*; restore it, or remove .*",
     ) as e:
         train_run(squares, run, MODEL, DATA, TINY, resume=True, quiet=True)
     assert "\n" not in str(e.value)

@@ -19,12 +19,21 @@ from onlooker.run.predict import distinct_names
 from onlooker.run.train import train_run
 
 CLASSES = ["=cmd|' C calc'!A0", "$\\frac{$", "$a_b$", "esc\x1b[31m\nape"]
-STEMS = [os.fsdecode(b"caf\xe9"), "a\x1b]0;title\x07", "new\nline", "l" * 250, "-+@", "[bold]$x$"]
+STEMS = [
+    os.fsdecode(b"caf\xe9"),
+    "a\x1b]0;title\x07",
+    "new\nline",
+    "l" * 250,
+    "-+@",
+    "[bold]$x$",
+]
 
 
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    squares = moving_squares.make_set(tmp_path_factory.mktemp("data") / "squares", clips=len(STEMS))
+    squares = moving_squares.make_set(
+        tmp_path_factory.mktemp("data") / "squares", clips=len(STEMS)
+    )
     for name, way in zip(CLASSES, sorted(moving_squares.WAYS), strict=True):
         (squares / way).rename(squares / name)
         for number, stem in enumerate(STEMS):
@@ -37,7 +46,9 @@ def run(clips: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = tmp_path_factory.mktemp("runs") / "run"
     model = ModelConfig(name="convalstm", encoder="conv4", hidden=8)
     data = DataConfig(frames=4, size=16, channels=1)
-    train_run(clips, run, model, data, TrainConfig(epochs=1, batch=8, precision="32"), quiet=True)
+    train_run(
+        clips, run, model, data, TrainConfig(epochs=1, batch=8, precision="32"), quiet=True
+    )
     return run
 
 
@@ -50,7 +61,9 @@ def test_any_name_is_trained_on_and_reported(clips: Path, run: Path) -> None:
         cells = [cell for row in csv.reader(file) for cell in row]
     assert not [cell for cell in cells if cell.startswith(("=", "+", "-", "@", "\t", "\r"))]
     assert any(cell.startswith("'=cmd") for cell in cells)
-    labels = json.loads((run / "model" / "recognizer.json").read_text(encoding="utf-8"))["classes"]
+    labels = json.loads((run / "model" / "recognizer.json").read_text(encoding="utf-8"))[
+        "classes"
+    ]
     assert sorted(labels) == sorted(CLASSES)
 
 
@@ -85,7 +98,9 @@ def test_a_clip_that_cannot_be_read_or_written_does_not_affect_others(
 
 
 def test_names_for_results_fit_a_file_system(tmp_path: Path) -> None:
-    paths = [tmp_path / ("ü" * 120) / f"{'x' * 200}{number}" / "clip.mp4" for number in range(2)]
+    paths = [
+        tmp_path / ("ü" * 120) / f"{'x' * 200}{number}" / "clip.mp4" for number in range(2)
+    ]
     paths += [tmp_path / "a" / f"{'y' * 240}{number}.mp4" for number in range(2)]
     names = distinct_names(paths)
     assert len(set(names)) == 4

@@ -57,14 +57,24 @@ def test_the_log_of_all_commands_is_in_the_results() -> None:
     figures = json.loads((ROOT / "results" / "network-guard.json").read_text(encoding="utf-8"))[
         "figures"
     ]
-    assert set(figures) == {*COMMANDS, "serve"}, "python tests/network_guard.py --results results"
+    assert set(figures) == {*COMMANDS, "serve"}, (
+        "python tests/network_guard.py --results results"
+    )
     assert all(counts["runs"] and not counts["attempts"] for counts in figures.values())
 
 
 def test_the_guard_detects_connections_from_python_and_c() -> None:
-    words = [*(["unshare", "-rn"] if shutil.which("unshare") else []), sys.executable, "-c", PROBE]
+    words = [
+        *(["unshare", "-rn"] if shutil.which("unshare") else []),
+        sys.executable,
+        "-c",
+        PROBE,
+    ]
     done = subprocess.run(
-        words, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT / "tests")}
+        words,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "tests")},
     )
     if done.returncode and "unshare" in done.stderr:
         pytest.skip("no separate network for a process here")

@@ -66,7 +66,10 @@ def test_every_extra_that_a_message_names_exists() -> None:
 
 @pytest.mark.parametrize(
     ("address", "remedy"),
-    [("s3://b/clips", r'pip install "onlooker\[s3\]"'), ("gs://b/clips", "that package with pip")],
+    [
+        ("s3://b/clips", r'pip install "onlooker\[s3\]"'),
+        ("gs://b/clips", "that package with pip"),
+    ],
 )
 def test_a_missing_file_system_is_named_with_its_extra(address: str, remedy: str) -> None:
     with pytest.raises(StorageError, match=remedy), _explained(address):
@@ -83,7 +86,9 @@ def test_the_container_has_what_it_copies_and_runs() -> None:
         if line.startswith("!")
     ]
     copied = [
-        name for line in re.findall(r"^COPY (?!--)(.*)", text, re.M) for name in line.split()[:-1]
+        name
+        for line in re.findall(r"^COPY (?!--)(.*)", text, re.M)
+        for name in line.split()[:-1]
     ]
     assert sorted(copied) == sorted(context)
     assert all((ROOT / name).exists() for name in copied)

@@ -17,7 +17,17 @@ import pytest
 import onlooker
 
 ROOT = Path(__file__).parents[1]
-HEAVY = ("torch", "torchvision", "timm", "cv2", "av", "matplotlib", "sklearn", "mlxtend", "numpy")
+HEAVY = (
+    "torch",
+    "torchvision",
+    "timm",
+    "cv2",
+    "av",
+    "matplotlib",
+    "sklearn",
+    "mlxtend",
+    "numpy",
+)
 SLOW = ("torchmetrics", "torchvision", "matplotlib", "sklearn", "scipy.signal", "onnxruntime")
 MODULES = [module.name for module in pkgutil.walk_packages(onlooker.__path__, "onlooker.")]
 PAPERS = sorted((ROOT / "papers" / "onlooker_papers").rglob("*.py"))
@@ -64,7 +74,9 @@ def code(path: Path) -> str:
     """The Python code of a file, of a page's blocks or of a notebook's cells."""
     text = path.read_text(encoding="utf-8")
     if path.suffix == ".md":
-        return "\n".join(re.findall(r"^```python\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL))
+        return "\n".join(
+            re.findall(r"^```python\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+        )
     if path.suffix == ".ipynb":
         cells = [
             cell["source"] for cell in json.loads(text)["cells"] if cell["cell_type"] == "code"
@@ -81,7 +93,9 @@ def imported(text: str) -> Iterator[tuple[str, str]]:
     tree = ast.parse(text)
     modules: dict[str, str] = {}
     for node in ast.walk(tree):
-        if not isinstance(node, ast.ImportFrom) or not f"{node.module}.".startswith("onlooker."):
+        if not isinstance(node, ast.ImportFrom) or not f"{node.module}.".startswith(
+            "onlooker."
+        ):
             continue
         for alias in node.names:
             if (whole := f"{node.module}.{alias.name}") in MODULES:
@@ -103,5 +117,7 @@ def imported(text: str) -> Iterator[tuple[str, str]]:
 )
 def test_importing_does_not_load_heavy_libraries(modules: str, heavy: tuple[str, ...]) -> None:
     code = f"import sys, {modules}; print(*(name for name in {heavy} if name in sys.modules))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
     assert (done.stdout.split(), done.stderr) == ([], "")

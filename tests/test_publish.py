@@ -266,7 +266,9 @@ def test_a_webhook_is_signed_with_a_secret_of_the_environment(
         "x\udcff.mp4",
         "winken – hallo",
     )
-    expected = hmac.new(b"s3cret", json.dumps(receiver.got[0]).encode(), hashlib.sha256).hexdigest()
+    expected = hmac.new(
+        b"s3cret", json.dumps(receiver.got[0]).encode(), hashlib.sha256
+    ).hexdigest()
     assert receiver.headers[0]["X-Onlooker-Signature"] == f"sha256={expected}"
 
 
@@ -401,7 +403,9 @@ def test_an_mqtt_broker_that_starts_late_gets_sensors_and_events(
     port = free_port()
     lost = list[ClipError]()
     publisher = open_publisher(
-        f"mqtt://anna@127.0.0.1:{port}/home/door", ["0", "rtsp://cam/a", "clip.mp4"], lost.append
+        f"mqtt://anna@127.0.0.1:{port}/home/door",
+        ["0", "rtsp://cam/a", "clip.mp4"],
+        lost.append,
     )
     publisher.add(Event("wave", 1.0, 1.5, 0.9, "0"))
     publisher.add(Event("clap", 2.0, 3.0, 0.8, "rtsp://cam/a"))
@@ -411,7 +415,8 @@ def test_an_mqtt_broker_that_starts_late_gets_sensors_and_events(
     broker.server.close()
     assert lost == []
     assert all(
-        part in broker.connects[0] for part in (b"anna", b"t0ken", b"home/door/status", b"offline")
+        part in broker.connects[0]
+        for part in (b"anna", b"t0ken", b"home/door/status", b"offline")
     )
     # all but events
     assert all(retained != ('"label"' in text) for _, text, retained in broker.got)
@@ -424,9 +429,14 @@ def test_an_mqtt_broker_that_starts_late_gets_sensors_and_events(
         "home/door/status",
     ]
     sensor = json.loads(broker.got[1][1])
-    assert (sensor["state_topic"], sensor["availability_topic"]) == (topics[1], "home/door/status")
+    assert (sensor["state_topic"], sensor["availability_topic"]) == (
+        topics[1],
+        "home/door/status",
+    )
     states = [
-        (topic, json.loads(text).get("label")) for topic, text, _ in broker.got if topic in topics
+        (topic, json.loads(text).get("label"))
+        for topic, text, _ in broker.got
+        if topic in topics
     ]
     assert states == [(topics[0], "wave"), (topics[1], "clap")]
     assert (sensor["value_template"], sensor["off_delay"]) == ("ON", 2)

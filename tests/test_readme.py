@@ -42,7 +42,9 @@ def blocks(page: Path, language: str) -> list[str]:
 def commands(page: Path) -> list[str]:
     lines = "\n".join(blocks(page, "console")).splitlines()
     return [
-        line.removeprefix("$ ").split("  #")[0].strip() for line in lines if line.startswith("$ ")
+        line.removeprefix("$ ").split("  #")[0].strip()
+        for line in lines
+        if line.startswith("$ ")
     ]
 
 
@@ -63,7 +65,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for number, day in enumerate(("monday", "tuesday", "wednesday")):
         write(folder / f"{day}.mp4", scene(number, 90), 10)  # no copies of each other
         rows += [
-            f"{day}.mp4,{start},{start + 1},{('jump', 'wave')[start % 2]}" for start in (1, 4, 6)
+            f"{day}.mp4,{start},{start + 1},{('jump', 'wave')[start % 2]}"
+            for start in (1, 4, 6)
         ]
     (folder / "times.csv").write_text("\n".join(rows[:7]))
     (folder / "wednesday.csv").write_text("\n".join([rows[0], *rows[7:]]))
@@ -123,7 +126,9 @@ def serve(words: list[str], place: Path) -> None:
 @pytest.mark.parametrize(
     "page", [p for p in PAGES if commands(p) or blocks(p, "python")], ids=lambda p: p.name
 )
-def test_commands_and_python_run(page: Path, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_commands_and_python_run(
+    page: Path, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # Each page begins in a new folder, as its reader does.
     shutil.rmtree(place / "runs", ignore_errors=True)
     monkeypatch.setenv("ONLOOKER_CACHE", str(place / "cache"))
@@ -156,13 +161,17 @@ def test_every_command_and_target_exists() -> None:
     for page in PAGES:
         named = {c.split()[1] for c in commands(page) if c.startswith("make ")}
         named |= set(re.findall(r"`make ([\w-]+)`", page.read_text(encoding="utf-8")))
-        assert named <= targets, f"{page.name} names targets that do not exist: {named - targets}"
+        assert named <= targets, (
+            f"{page.name} names targets that do not exist: {named - targets}"
+        )
 
 
 def test_link_targets_exist() -> None:
     for page in PAGES:
         for link in re.findall(r"\]\((?!https?:)([^)#]+)\)", page.read_text(encoding="utf-8")):
-            assert (page.parent / link).exists(), f"{page.name} links to {link}, which is not there"
+            assert (page.parent / link).exists(), (
+                f"{page.name} links to {link}, which is not there"
+            )
 
 
 def test_readme_is_short() -> None:
@@ -186,7 +195,9 @@ def test_the_reference_has_every_public_name_once(site):
 
 
 def test_every_page_is_in_the_navigation(site):
-    pages = re.findall(r"- ([\w-]+\.md)$", (ROOT / "mkdocs.yml").read_text("utf-8"), re.MULTILINE)
+    pages = re.findall(
+        r"- ([\w-]+\.md)$", (ROOT / "mkdocs.yml").read_text("utf-8"), re.MULTILINE
+    )
     made = {*site.PAGES, "reference.md"}
     assert {*pages} == {path.name for path in (ROOT / "docs").glob("*.md")} | made
 
@@ -197,7 +208,5 @@ def test_links_between_files_become_links_between_pages(site):
             src_uri = "contributing.md"
 
     text = "[a](docs/live.md#sources) [b](results/README.md) [c](https://a.example) ![d](docs/demo.png)\n[e]: LICENSE"
-    expected = (
-        "[a](live.md#sources) [b](results.md) [c](https://a.example) ![d](demo.png)\n[e]: LICENSE"
-    )
+    expected = "[a](live.md#sources) [b](results.md) [c](https://a.example) ![d](demo.png)\n[e]: LICENSE"
     assert site.on_page_markdown(text, Page, None, None) == expected

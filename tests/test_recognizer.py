@@ -51,7 +51,8 @@ def test_a_run_of_an_earlier_version_is_loaded_unless_its_model_is_gone(tmp_path
     values = read_json(run / "recognizer.json")
     settings = read_json(run / "config.json")
     write_json(
-        run / "recognizer.json", {**values, "localization": {"onset": 0.4, "level": 0.0, "gap": 5}}
+        run / "recognizer.json",
+        {**values, "localization": {"onset": 0.4, "level": 0.0, "gap": 5}},
     )
     assert load(run).classes == CLASSES
     write_json(run / "config.json", {**settings, "attention": "mil", "glimpse": "sum"})
@@ -62,7 +63,9 @@ def test_a_run_of_an_earlier_version_is_loaded_unless_its_model_is_gone(tmp_path
         load(run)
 
 
-def test_a_temperature_divides_the_logits_of_every_frame(make_clip: Make, tmp_path: Path) -> None:
+def test_a_temperature_divides_the_logits_of_every_frame(
+    make_clip: Make, tmp_path: Path
+) -> None:
     path = make_clip(frames=14)
     plain = untrained("lstm")
     of = untrained("lstm", temperature=2.5)
@@ -107,12 +110,19 @@ def test_evaluate_equals_predicting_each_clip(make_clip: Make, tmp_path: Path) -
     of = untrained()
     labels = ("run", "clap", "run", "wave", "run")
     clips = [
-        Clip(make_clip(f"{label}/{i}.mp4", frames=5 + i), label) for i, label in enumerate(labels)
+        Clip(make_clip(f"{label}/{i}.mp4", frames=5 + i), label)
+        for i, label in enumerate(labels)
     ]
     samples, _ = read_clips(clips, CLASSES, DATA, cache=tmp_path / "cache")
     error = ClipError("x.mp4", "zero bytes", "remove it")
     evaluation = of.evaluate(samples, batch=2, skipped=[error])
-    assert evaluation.names == ("run/0.mp4", "clap/1.mp4", "run/2.mp4", "wave/3.mp4", "run/4.mp4")
+    assert evaluation.names == (
+        "run/0.mp4",
+        "clap/1.mp4",
+        "run/2.mp4",
+        "wave/3.mp4",
+        "run/4.mp4",
+    )
     assert evaluation.targets.tolist() == [1, 0, 1, 2, 1]
     assert evaluation.skipped == (error,)
     for i, clip in enumerate(clips):
@@ -128,7 +138,13 @@ def test_attention_is_interpolated_between_sampled_frames(tmp_path: Path) -> Non
     attention[0, 0, 0] = attention[1, 0, 1] = 1
     scores = np.array([[0.9, 0.1], [0.2, 0.8]], np.float32)
     seen = Prediction(
-        path, ("a", "b"), scores, scores.mean(0), np.array([0.0, 0.4]), np.array([0, 4]), attention
+        path,
+        ("a", "b"),
+        scores,
+        scores.mean(0),
+        np.array([0.0, 0.4]),
+        np.array([0, 4]),
+        attention,
     )
     frames, times = painted.all_frames(untrained().overlay(path, tmp_path / "seen.mp4", seen))
     assert times == pytest.approx([0, 0.1, 0.2, 0.3, 0.4])
@@ -214,7 +230,9 @@ def test_weights_and_scores_that_are_not_finite(tmp_path: Path, make_clip: Make)
     with pytest.raises(ClipError, match=r"the model's scores are not finite numbers"):
         broken.watch(clip)  # before the source is opened
     samples, _ = read_clips([Clip(clip, "run")], CLASSES, DATA, cache=tmp_path / "cache")
-    with pytest.raises(ClipError, match=r"run/clip.mp4: the model's scores are not finite numbers"):
+    with pytest.raises(
+        ClipError, match=r"run/clip.mp4: the model's scores are not finite numbers"
+    ):
         broken.evaluate(samples)
 
 
@@ -255,7 +273,9 @@ def test_a_model_of_another_package_names_what_to_install(
     elsewhere = {"model": "Elsewhere", "package": "my-models"}
     write_json(run / "recognizer.json", {**values, **elsewhere})
     monkeypatch.setattr("onlooker.models.registry.load_packages", lambda: None)
-    with pytest.raises(ValueError, match="unknown class of models 'Elsewhere'; install my-models"):
+    with pytest.raises(
+        ValueError, match="unknown class of models 'Elsewhere'; install my-models"
+    ):
         load(run)
 
 
@@ -288,9 +308,10 @@ def test_what_lasts_longer_than_the_longest_window_is_a_recording(make_clip: Mak
     scores = [each.score for each in seen.segments]
     assert scores == sorted(scores, reverse=True)
     (whole,) = of.predict_clip(long).segments
-    assert (whole.start, whole.end) == (pytest.approx(0, abs=0.01), pytest.approx(3.0, abs=0.3)), (
-        "one answer for all"
-    )
+    assert (whole.start, whole.end) == (
+        pytest.approx(0, abs=0.01),
+        pytest.approx(3.0, abs=0.3),
+    ), "one answer for all"
 
 
 def test_the_events_of_a_recording_are_those_that_the_accepted_false_alarms_allow(
@@ -310,7 +331,9 @@ def test_the_events_of_a_recording_are_those_that_the_accepted_false_alarms_allo
 
 
 def test_the_curve_of_events_is_saved_and_a_damaged_one_is_an_error(tmp_path: Path) -> None:
-    curve = EventCurve([0.5, 0.75], [0.9, 0.5], [0.1, 0.0], [5.0, 1.0], 0.25, 0.5, ["clap", "run"])
+    curve = EventCurve(
+        [0.5, 0.75], [0.9, 0.5], [0.1, 0.0], [5.0, 1.0], 0.25, 0.5, ["clap", "run"]
+    )
     run = eventful(curve=curve).save(tmp_path)
     loaded = load(run)
     assert (loaded.curve, loaded.model.lengths) == (curve, LENGTHS)

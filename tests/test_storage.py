@@ -25,7 +25,14 @@ from moving_squares import make_set
 import onlooker
 from onlooker import storage
 from onlooker.base.files import DiskFullError, atomic_file
-from onlooker.storage import StorageError, address_of, copies_folder, is_address, local, uploading
+from onlooker.storage import (
+    StorageError,
+    address_of,
+    copies_folder,
+    is_address,
+    local,
+    uploading,
+)
 
 SET = Path("memory://set")
 
@@ -75,7 +82,9 @@ def recorded(monkeypatch: pytest.MonkeyPatch, memory: Any, name: str) -> list[st
     monkeypatch.setattr(
         type(memory),
         name,
-        lambda self, *both, **more: (paths.append(both[position]), whole(self, *both, **more))[1],
+        lambda self, *both, **more: (paths.append(both[position]), whole(self, *both, **more))[
+            1
+        ],
     )
     return paths
 
@@ -93,7 +102,8 @@ def test_addresses(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["clips", "/data/clips", "a/b:c", "C:/clips", "rtsp://camera/1", "https://host/a.mp4"]
+    "text",
+    ["clips", "/data/clips", "a/b:c", "C:/clips", "rtsp://camera/1", "https://host/a.mp4"],
 )
 def test_what_is_no_address(text: str) -> None:
     assert not is_address(text)
@@ -157,7 +167,10 @@ def test_what_changes_is_uploaded_and_the_rest_is_not(
 
 
 def test_an_upload_that_fails_is_reported_once_and_tried_again(
-    memory: Any, often: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    memory: Any,
+    often: None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     tries = list[str]()
     with uploading([SET]) as copies:
@@ -218,7 +231,8 @@ def test_a_full_disk_is_no_error_of_the_address(
         type(memory), "get_file", Mock(side_effect=OSError(28, "No space left on device"))
     )
     with pytest.raises(
-        DiskFullError, match=r"no space left for a copy of memory://set: .* or set ONLOOKER_CACHE"
+        DiskFullError,
+        match=r"no space left for a copy of memory://set: .* or set ONLOOKER_CACHE",
     ):
         local(SET)
 
@@ -272,10 +286,13 @@ def test_train_and_predict_at_addresses(memory: Any, tmp_path: Path) -> None:
     clips = make_set(tmp_path / "clips", clips=6, frames=4, side=16)
     memory.put(str(clips), "/bucket/clips", recursive=True)
     run = "memory://bucket/runs/squares"
-    output = call("train", "memory://bucket/clips", "--model", "lstm", "--run", run, *TINY).output
+    output = call(
+        "train", "memory://bucket/clips", "--model", "lstm", "--run", run, *TINY
+    ).output
     assert f"report: {run}/report.html" in output
     files = {
-        path.removeprefix("/bucket/runs/squares/") for path in memory.find("/bucket/runs/squares")
+        path.removeprefix("/bucket/runs/squares/")
+        for path in memory.find("/bucket/runs/squares")
     }
     assert {"config.json", "curves.csv", "report.html", "model/model.safetensors"} <= files
     assert not any(Path(name).name.startswith(".") for name in files)
@@ -292,7 +309,9 @@ def test_train_and_predict_at_addresses(memory: Any, tmp_path: Path) -> None:
     assert "%" in call("predict", run, clip, "--json", out).output
     assert f'"path": "{clip}"' in memory.cat_file("/bucket/answers.jsonl").decode()
     shutil.rmtree(copies_folder())  # another machine
-    assert "1 of 1 clips were predicted before" in call("predict", run, clip, "--json", out).output
+    assert (
+        "1 of 1 clips were predicted before" in call("predict", run, clip, "--json", out).output
+    )
     assert onlooker.load(run).classes == ("down", "left", "right", "up")
     assert "holds a run already" in fails("train", "memory://bucket/clips", "--run", run)
     memory.rm("/bucket/clips", recursive=True)
@@ -335,7 +354,8 @@ def test_a_run_that_was_killed_continues_on_another_machine(
     memory.copy(copied, "/bucket/run", recursive=True)
     monkeypatch.setenv("ONLOOKER_CACHE", str(tmp_path / "another machine"))
     with pytest.raises(
-        FileNotFoundError, match="no trained model; expected one that `onlooker train` has finished"
+        FileNotFoundError,
+        match="no trained model; expected one that `onlooker train` has finished",
     ):
         onlooker.load(run)
     onlooker.train("memory://bucket/clips", run=run, resume=True, **settings)
@@ -370,9 +390,9 @@ def test_a_checkpoint_is_not_newer_than_the_best_one(
         save("last.ckpt", 1)
         wait_until(lambda: len(states) > 10)
         monkeypatch.setattr(type(memory), "put_file", whole)
-    assert all(int(state["best.ckpt"]) >= int(state.get("last.ckpt", "0")) for state in states), (
-        states
-    )
+    assert all(
+        int(state["best.ckpt"]) >= int(state.get("last.ckpt", "0")) for state in states
+    ), states
 
 
 def test_the_page_does_not_change_clips_at_an_address(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -186,7 +186,9 @@ def test_a_model_without_an_event_layer_answers_each_frame_by_the_threshold(
         best = int(step.scores.argmax())
         reached = threshold is None or step.scores[best] >= threshold
         assert step.label == (CLASSES[best] if reached else "nothing")
-        assert step.score == pytest.approx(step.scores[best] if reached else 1 - step.scores[best])
+        assert step.score == pytest.approx(
+            step.scores[best] if reached else 1 - step.scores[best]
+        )
         assert (step.happening, step.event, step.events, step.windows) == (None, None, (), None)
     with pytest.raises(ValueError, match="this model finds no events; train the default model"):
         of.predict_recording(make_clip(frames=8))
@@ -211,11 +213,15 @@ def plain(events: Any) -> list[tuple[str, float, float, float]]:
     return [(each.label, each.start, each.end, each.score) for each in events]
 
 
-def test_the_events_of_a_stream_are_those_of_the_windows_of_its_recording(make_clip: Make) -> None:
+def test_the_events_of_a_stream_are_those_of_the_windows_of_its_recording(
+    make_clip: Make,
+) -> None:
     of = eventful()
     path = make_clip(frames=47)
     *steps, last = of.watch(path)
-    pixels = torch.from_numpy(resize(np.stack([frame for _, _, frame in VideoReader(path)]), 16, 3))
+    pixels = torch.from_numpy(
+        resize(np.stack([frame for _, _, frame in VideoReader(path)]), 16, 3)
+    )
     with torch.no_grad():
         windows = of.model(to_video(pixels[None], "half")).windows
     assert windows is not None
@@ -249,7 +255,9 @@ def test_the_box_of_an_event_is_the_mean_of_those_while_it_lasts(make_clip: Make
     assert any(event.box for event in events)
     for event in events:
         during = [
-            step.box.corners for step in steps if step.box and event.start <= step.time < event.end
+            step.box.corners
+            for step in steps
+            if step.box and event.start <= step.time < event.end
         ]
         assert event.box == (pytest.approx(np.mean(during, 0)) if during else None)
 
@@ -281,7 +289,9 @@ def test_streams_in_a_batch_are_those_of_single_streams(make_clip: Make) -> None
 
 def test_memory_is_constant(tmp_path: Path) -> None:
     path = write(
-        tmp_path / "long.mp4", (np.full((32, 32, 3), t % 256, np.uint8) for t in range(900)), fps=25
+        tmp_path / "long.mp4",
+        (np.full((32, 32, 3), t % 256, np.uint8) for t in range(900)),
+        fps=25,
     )
     of = untrained("lstm")
     after = {}

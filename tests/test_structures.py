@@ -84,7 +84,12 @@ SEGMENT = {"label": "wave", "start": 0, "end": 1}
 @pytest.mark.parametrize(
     ("make", "given", "changed", "message"),
     [
-        (Frames, FRAMES, {"pixels": PIXELS[..., 0]}, r"pixels has shape \(2, 4, 4\), expected 4"),
+        (
+            Frames,
+            FRAMES,
+            {"pixels": PIXELS[..., 0]},
+            r"pixels has shape \(2, 4, 4\), expected 4",
+        ),
         (
             Frames,
             FRAMES,
@@ -108,12 +113,27 @@ SEGMENT = {"label": "wave", "start": 0, "end": 1}
         ),
         (evaluation, {}, {"scores": np.zeros((2, 4))}, "scores have 4 columns for 3 classes"),
         (Box, BOX, {"corners": (2, 0, 1, 1)}, "a box ends before it begins"),
-        (Box, BOX, {"corners": (0, 0, float("nan"), 1)}, r"a box or its score .* is not finite"),
+        (
+            Box,
+            BOX,
+            {"corners": (0, 0, float("nan"), 1)},
+            r"a box or its score .* is not finite",
+        ),
         (Box, BOX, {"score": float("inf")}, r"score \(inf\) is not finite"),
         (Tube, TUBE, {"frames": np.array([3, 3])}, "frames of a tube are not ascending"),
-        (Tube, TUBE, {"frames": np.zeros(0, int), "boxes": np.zeros((0, 4))}, "or there are none"),
+        (
+            Tube,
+            TUBE,
+            {"frames": np.zeros(0, int), "boxes": np.zeros((0, 4))},
+            "or there are none",
+        ),
         (Tube, TUBE, {"boxes": np.zeros((2, 5))}, r"boxes have shape \(2, 5\), expected T 4"),
-        (Tube, TUBE, {"boxes": np.full((2, 4), np.nan)}, r"a box or its score .* is not finite"),
+        (
+            Tube,
+            TUBE,
+            {"boxes": np.full((2, 4), np.nan)},
+            r"a box or its score .* is not finite",
+        ),
         *(
             (Segment, SEGMENT, {"start": a, "end": b}, "expected 0 <= start < end")
             for a, b in [(1, 1), (2, 1), (-1, 1), (0, float("inf")), (float("nan"), 1)]
@@ -129,7 +149,9 @@ def test_invalid_records(
 
 
 def test_a_time_belongs_to_the_event_that_contains_it() -> None:
-    seen = replace(prediction(), segments=(Segment("wave", 2.0, 3.0), Segment("wave", 0.5, 1.0)))
+    seen = replace(
+        prediction(), segments=(Segment("wave", 2.0, 3.0), Segment("wave", 0.5, 1.0))
+    )
     events = [seen.event_at(time) for time in (0.0, 0.5, 0.99, 1.0, 2.5)]
     assert [event and event.start for event in events] == [None, 0.5, 0.5, None, 2.0]
 
@@ -187,7 +209,11 @@ CONFIGS = (DataConfig, ModelConfig, SetConfig, SharedConfig, StreamConfig, Train
         ),
         (DataConfig, {"hflip": 1}, "hflip is 1, expected true or false. Mirror half"),
         (ModelConfig, {"hidden": True}, "hidden is True, expected a whole number"),
-        (ModelConfig, {"pretrained": "yes"}, "pretrained is 'yes', expected true or false or none"),
+        (
+            ModelConfig,
+            {"pretrained": "yes"},
+            "pretrained is 'yes', expected true or false or none",
+        ),
         (TrainConfig, {"batch": 0}, "batch is 0, expected at least 1"),
         (TrainConfig, {"lr": 0.0}, "lr is 0.0, expected above 0"),
         (TrainConfig, {"lr": float("nan")}, "lr is nan, expected above 0"),
@@ -203,7 +229,9 @@ CONFIGS = (DataConfig, ModelConfig, SetConfig, SharedConfig, StreamConfig, Train
         ),
     ],
 )
-def test_invalid_settings_are_errors(config: Any, changed: dict[str, Any], message: str) -> None:
+def test_invalid_settings_are_errors(
+    config: Any, changed: dict[str, Any], message: str
+) -> None:
     with pytest.raises(ValueError, match=message):
         config(**changed)
 
@@ -249,7 +277,8 @@ def test_a_file_with_other_settings_is_an_error_that_names_them() -> None:
 
 def test_an_unknown_setting_is_an_error_that_lists_the_known_ones() -> None:
     with pytest.raises(
-        ValueError, match=r"TrainConfig has no setting learning_rate; .*batch, .*lr.*, weight_decay"
+        ValueError,
+        match=r"TrainConfig has no setting learning_rate; .*batch, .*lr.*, weight_decay",
     ):
         TrainConfig.from_dict({"learning_rate": 0.1})
 

@@ -171,7 +171,11 @@ class Case:
 def is_named(message: str, target: Target) -> bool:
     """Whether a message contains all names, no control sequences, and no line break inside a name."""
     forged = "\n" in target.path.name and "\n" in message
-    return all(name in message for name in target.names) and not forged and not has_control(message)
+    return (
+        all(name in message for name in target.names)
+        and not forged
+        and not has_control(message)
+    )
 
 
 def has_control(text: str) -> bool:

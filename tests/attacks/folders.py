@@ -101,7 +101,9 @@ def _list(
         path = scratch / "attack.csv"
         content = text(material)
         path.write_bytes(
-            content if isinstance(content, bytes) else content.encode("utf-8", "surrogateescape")
+            content
+            if isinstance(content, bytes)
+            else content.encode("utf-8", "surrogateescape")
         )
         return Target(path, (name,), refuse, fatal=fatal)
 
@@ -110,8 +112,12 @@ def _list(
 
 def _rows(material: Material, label: str = "left") -> str:
     """The good clips as rows of a list; those of the class `left` get the given label."""
-    paths = sorted(path.relative_to(material.squares) for path in material.squares.glob("*/*.mp4"))
-    rows = [_row(label if path.parts[0] == "left" else "right", path.as_posix()) for path in paths]
+    paths = sorted(
+        path.relative_to(material.squares) for path in material.squares.glob("*/*.mp4")
+    )
+    rows = [
+        _row(label if path.parts[0] == "left" else "right", path.as_posix()) for path in paths
+    ]
     return "path,label\n" + "".join(rows)
 
 
@@ -207,16 +213,22 @@ def folders() -> Iterator[Kind]:
         )
         yield replace(train, quick=name == "not UTF-8")
     for name, text in LABELS.items():
-        make = _folder(lambda folder, text=text: (folder / "left").rename(folder / text), truth=1)
+        make = _folder(
+            lambda folder, text=text: (folder / "left").rename(folder / text), truth=1
+        )
         train = Kind(NAMES_GROUP, f"class {name}, trained", make, probes.train, slow=True)
         yield replace(train, quick=name in ("formula", "mathtext"))
         rows = _list(
             lambda m, text=text: _rows(m, text),
             fatal=name in ("newline", "carriage return", "not UTF-8"),
         )
-        yield Kind(NAMES_GROUP, f"class {name} in a list, trained", rows, probes.train, slow=True)
+        yield Kind(
+            NAMES_GROUP, f"class {name} in a list, trained", rows, probes.train, slow=True
+        )
     for name, (write, refuse) in _LISTS.items():
-        yield Kind(LISTS_GROUP, f"list with {name}", _list(write, refuse=refuse), probes.list_clips)
+        yield Kind(
+            LISTS_GROUP, f"list with {name}", _list(write, refuse=refuse), probes.list_clips
+        )
         if not refuse:
             rows = _list(write, name=_LISTED.get(name, "attack"))
             yield Kind(LISTS_GROUP, f"list with {name}, trained", rows, probes.train, slow=True)
@@ -229,7 +241,9 @@ def folders() -> Iterator[Kind]:
         ):
             make = _folder(lambda folder, file=file, name=name: place(folder / file, name))
             if what == "a clip":
-                yield Kind(LISTS_GROUP, f"{what} a {name}, trained", make, probes.train, slow=True)
+                yield Kind(
+                    LISTS_GROUP, f"{what} a {name}, trained", make, probes.train, slow=True
+                )
             else:
                 yield Kind(LISTS_GROUP, f"{what} a {name}", make, probes.list_clips)
     for name, content in _RECORDINGS.items():

@@ -72,14 +72,19 @@ def _claims(samples: int, size: int = 1) -> dict[bytes, Callable[[bytes], bytes]
 
 TABLES: dict[str, dict[bytes, Callable[[bytes], bytes]]] = {
     "40 million samples": _claims(40 * MILLION),
-    "40 million empty samples": _claims(40 * MILLION, 0) | {b"stsz": _table(0, 0, 40 * MILLION)},
+    "40 million empty samples": _claims(40 * MILLION, 0)
+    | {b"stsz": _table(0, 0, 40 * MILLION)},
     "2 billion samples": _claims(2**31 - 1),
     "a time table of 2 billion": {b"stts": _table(0, 2**31 - 1, 1, 1)},
     "40 million offsets of times": {b"ctts": _table(0, 1, 40 * MILLION, 0)},
     "times before the big bang": {b"ctts": _table(0x1000000, 1, 24, 2**32 - 2**30)},
     "chunks of the future": {b"stco": _table(0, 3, 2**32 - 1, 2**31, 2**30)},
-    "a chunk count of 2 billion": {b"stco": lambda old: struct.pack(">II", 0, 2**31 - 1) + old[8:]},
-    "an edit list of 2 billion": {b"elst": lambda old: struct.pack(">II", 0, 2**31 - 1) + old[8:]},
+    "a chunk count of 2 billion": {
+        b"stco": lambda old: struct.pack(">II", 0, 2**31 - 1) + old[8:]
+    },
+    "an edit list of 2 billion": {
+        b"elst": lambda old: struct.pack(">II", 0, 2**31 - 1) + old[8:]
+    },
     "a time scale of zero": {b"mdhd": lambda old: old[:12] + bytes(4) + old[16:]},
     "a duration without end": {b"mdhd": lambda old: old[:16] + b"\xff" * 4 + old[20:]},
     "frames of 30000x30000": {
@@ -89,7 +94,9 @@ TABLES: dict[str, dict[bytes, Callable[[bytes], bytes]]] = {
 
 
 def of_bytes(
-    content: Callable[[Material, random.Random], bytes], suffix: str = ".mp4", refuse: bool = False
+    content: Callable[[Material, random.Random], bytes],
+    suffix: str = ".mp4",
+    refuse: bool = False,
 ) -> Make:
     """A file of the bytes that a function makes."""
 

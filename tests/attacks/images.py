@@ -51,7 +51,9 @@ def _damaged(suffix: str, kind: str) -> Make:
     return _changed(suffix, damage, False)
 
 
-def _changed(suffix: str, change: Callable[[Path, random.Random], object], refuse: bool) -> Make:
+def _changed(
+    suffix: str, change: Callable[[Path, random.Random], object], refuse: bool
+) -> Make:
     def make(material: Material, scratch: Path, rng: random.Random) -> Target:
         folder = sequence(scratch / "attack", suffix)
         change(folder / f"{BAD}{suffix}", rng)
@@ -75,7 +77,9 @@ def _tiff(pages: int, end: int) -> bytes:
     data = b"II*\x00" + struct.pack("<I", 16) + b"\x80" + bytes(7)
     for number in range(pages):
         data += struct.pack("<H", len(tags))
-        data += b"".join(struct.pack("<HHI", *tag[:3]) + struct.pack("<I", tag[3]) for tag in tags)
+        data += b"".join(
+            struct.pack("<HHI", *tag[:3]) + struct.pack("<I", tag[3]) for tag in tags
+        )
         data += struct.pack("<I", end if number == pages - 1 else 16 + size * (number + 1))
     return data
 
@@ -189,7 +193,9 @@ def images() -> Iterator[Kind]:
         (
             "PostScript",
             _with(
-                lambda path: path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n")
+                lambda path: path.write_bytes(
+                    b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n"
+                )
             ),
         ),
         ("an animation", _with(lambda path: _image(3).save(path, "GIF"))),
@@ -199,7 +205,8 @@ def images() -> Iterator[Kind]:
     yield from (Kind(GROUP, f"{name}, read", make, probes.read) for name, make in made)
     also = ("TIFF with a page at zeros", "JPEG with EXIF a fraction", "pipe")
     yield from (
-        Kind(GROUP, f"{n}, predicted", make, probes.predict, quick=n in also) for n, make in made
+        Kind(GROUP, f"{n}, predicted", make, probes.predict, quick=n in also)
+        for n, make in made
     )
     slow = ("TIFF with a page at zeros", "JPEG with EXIF random", "pipe", "link to /dev/zero")
     yield from (

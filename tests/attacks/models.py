@@ -230,7 +230,9 @@ def models() -> Iterator[Kind]:
     for file, fields in _FIELDS.items():
         for name, change in {**FILES, **JSON}.items():
             gone = name in ("missing", "a link to nothing")  # then it is no model folder
-            make = changed("run/model", file, change, refuse=True, names=() if gone else (file,))
+            make = changed(
+                "run/model", file, change, refuse=True, names=() if gone else (file,)
+            )
             quick = file == "recognizer.json" or name == "200000 deep"
             yield Kind(MODELS, f"{file} {name}", make, load, quick=quick)
         make = changed("run/model", file, _edited(_flipped))
@@ -243,7 +245,11 @@ def models() -> Iterator[Kind]:
                     continue  # another name; the default
                 field = next(str(key) for key in keys[::-1] if isinstance(key, str))
                 make = changed("run/model", file, _set(keys, value), names=(field,))
-                quick = name in ("null", "a list") and keys[-1] in ("classes", "frames", "hidden")
+                quick = name in ("null", "a list") and keys[-1] in (
+                    "classes",
+                    "frames",
+                    "hidden",
+                )
                 yield Kind(
                     MODELS, f"{file} {'.'.join(map(str, keys))} {name}", make, load, quick=quick
                 )
@@ -291,7 +297,9 @@ def runs() -> Iterator[Kind]:
                 "run", file, change, refuse=needed and not skip, names=() if gone else (file,)
             )
             quick = file == "split.json" or name == "a pipe"
-            yield Kind(RUNS, f"{file} {name}, evaluated", make, probes.evaluate_run, quick=quick)
+            yield Kind(
+                RUNS, f"{file} {name}, evaluated", make, probes.evaluate_run, quick=quick
+            )
             yield Kind(RUNS, f"{file} {name}, resumed", make, probes.resume, slow=True)
         make = changed("run", file, _edited(_flipped), names=())
         yield Kind(RUNS, f"{file} with a bit flipped", make, probes.evaluate_run, 5, slow=True)
@@ -299,14 +307,20 @@ def runs() -> Iterator[Kind]:
             for name in ("null", "a list", "text", "-1", "a billion", "missing"):
                 if (keys, name) in ((("test",), "a list"), (("test", 0), "missing")):
                     continue  # fewer clips
-                elsewhere = name == "text" and keys[-1] in ("path", "clips")  # then it is not found
+                elsewhere = name == "text" and keys[-1] in (
+                    "path",
+                    "clips",
+                )  # then it is not found
                 make = changed(
                     "run",
                     file,
                     _set(keys, VALUES.get(name, ...)),
                     names=() if elsewhere else (file,),
                 )
-                for what, probe in (("evaluated", probes.evaluate_run), ("resumed", probes.resume)):
+                for what, probe in (
+                    ("evaluated", probes.evaluate_run),
+                    ("resumed", probes.resume),
+                ):
                     title = f"{file} {'.'.join(map(str, keys))} {name}, {what}"
                     yield Kind(RUNS, title, make, probe, slow=True)
     for file in _CHECKPOINTS:

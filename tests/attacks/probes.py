@@ -67,7 +67,9 @@ def predict(material: Material, target: Target, scratch: Path) -> None:
     failed = _going_on(lambda: predict_clips(material.run, clips, None, out))
     answers = [json.loads(line) for line in out.read_text("utf-8").splitlines()]
     if len(answers) + len(failed) != len(clips):
-        raise LostError(f"{len(answers)} answers and {len(failed)} errors for {len(clips)} clips")
+        raise LostError(
+            f"{len(answers)} answers and {len(failed)} errors for {len(clips)} clips"
+        )
     if any(not np.isfinite(list(answer["scores"].values())).all() for answer in answers):
         raise SilentError("scores that are not numbers")
     _check(failed, target, scratch)
@@ -95,7 +97,9 @@ def train(material: Material, target: Target, scratch: Path) -> None:
     run = scratch / "new-run"
     # On one core, clips are read by this process: workers would first import the library, which
     # takes longer.
-    os.sched_setaffinity(0, {sorted(cores := os.sched_getaffinity(0))[os.getpid() % len(cores)]})
+    os.sched_setaffinity(
+        0, {sorted(cores := os.sched_getaffinity(0))[os.getpid() % len(cores)]}
+    )
 
     def go() -> dict[str, Any]:
         return train_run(
@@ -154,7 +158,9 @@ def resume(material: Material, target: Target, scratch: Path) -> None:
     _compare(
         material,
         target,
-        train_run(material.squares, target.path, MODEL, DATA, TRAINING, resume=True, quiet=True),
+        train_run(
+            material.squares, target.path, MODEL, DATA, TRAINING, resume=True, quiet=True
+        ),
     )
 
 

@@ -104,7 +104,9 @@ def _of(sender: Callable[[], Any], frames: int = 0) -> Make:
     return make
 
 
-_SENDERS: dict[str, tuple[Callable[[], Any], int]] = {  # and how many frames must arrive at least
+_SENDERS: dict[
+    str, tuple[Callable[[], Any], int]
+] = {  # and how many frames must arrive at least
     "ends": (lambda: senders.Sender(lambda: [_video()]), 25),
     "drops twice, and comes back": (
         lambda: Reopening(lambda: [_video()], lambda: [_video(30)], times=1),

@@ -56,7 +56,9 @@ def _claim(data: bytearray, rng: random.Random) -> None:
         if rng.random() < 0.5
         else rng.randrange(len(data) - 4)
     )
-    data[at : at + 4] = rng.choice((b"\x7f\xff\xff\xff", b"\xff\xff\xff\xff", b"\x02\x62\x5a\x00"))
+    data[at : at + 4] = rng.choice(
+        (b"\x7f\xff\xff\xff", b"\xff\xff\xff\xff", b"\x02\x62\x5a\x00")
+    )
 
 
 DAMAGES: dict[str, tuple[Damage, float]] = {
@@ -87,7 +89,9 @@ def _damaged(suffix: str, kind: str) -> Make:
 
 
 def damaged() -> Iterator[Kind]:
-    weights = {name: share for name, (_, share) in DAMAGES.items()} | dict.fromkeys(BY_CLIPS, 2.5)
+    weights = {name: share for name, (_, share) in DAMAGES.items()} | dict.fromkeys(
+        BY_CLIPS, 2.5
+    )
     for suffix in SUFFIXES:
         for name, share in weights.items():
             make = _damaged(suffix, name)
@@ -122,7 +126,12 @@ _VALID: dict[str, tuple[str, int, bool, Write]] = {
     "two frames": (".mkv", 2, True, lambda _, path: clips.make_clip(path, 2)),
     "variable rate": (".mp4", 9, True, lambda _, path: clips.make_clip(path, 9, pts=_PTS)),
     "rotated by 90": (".mp4", 8, False, lambda _, path: clips.make_clip(path, 8, rotation=90)),
-    "rotated by 180": (".mp4", 8, False, lambda _, path: clips.make_clip(path, 8, rotation=180)),
+    "rotated by 180": (
+        ".mp4",
+        8,
+        False,
+        lambda _, path: clips.make_clip(path, 8, rotation=180),
+    ),
     "rotated by 45": (".mp4", 8, False, lambda _, path: clips.make_clip(path, 8, rotation=45)),
     "1000 a second": (".mp4", 8, True, lambda _, path: clips.make_clip(path, 8, fps=1000)),
     "one an hour": (
@@ -141,7 +150,12 @@ _VALID: dict[str, tuple[str, int, bool, Write]] = {
         False,
         lambda _, path: lossless(path, (3, 300), codec="png", pix_fmt="rgb24"),
     ),
-    "10 bits": (".mkv", 3, False, lambda _, path: lossless(path, (64, 48), pix_fmt="yuv420p10le")),
+    "10 bits": (
+        ".mkv",
+        3,
+        False,
+        lambda _, path: lossless(path, (64, 48), pix_fmt="yuv420p10le"),
+    ),
     "gray": (".mkv", 3, False, lambda _, path: lossless(path, (64, 48), pix_fmt="gray")),
     "rgb": (".mkv", 3, False, lambda _, path: lossless(path, (64, 48), pix_fmt="bgr0")),
     "gif of 7x5": (".gif", 8, False, lambda _, path: clips.make_clip(path, 8, (7, 5))),

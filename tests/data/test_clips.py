@@ -91,7 +91,9 @@ def clips(make_clip: Make) -> list[Clip]:
     return [Clip(path, path.parent.name) for path in paths]
 
 
-def test_damaged_clips_are_named_and_the_others_are_used(clips: list[Clip], tmp_path: Path) -> None:
+def test_damaged_clips_are_named_and_the_others_are_used(
+    clips: list[Clip], tmp_path: Path
+) -> None:
     samples, errors = read_clips(clips, ("a", "b"), CONFIG, cache=tmp_path / "cache")
     assert [error.path for error in errors] == [clips[1].path, clips[4].path]
     assert "zero bytes" in str(errors[0])
@@ -198,7 +200,10 @@ def test_an_array_is_computed_once(cache: ArrayCache) -> None:
     stored = np.load(file)
     np.testing.assert_array_equal(stored, ROWS)
     assert stored.dtype == np.float32
-    assert cache.get({"b": "x", "a": 1}, Mock(side_effect=AssertionError("computed again"))) == file
+    assert (
+        cache.get({"b": "x", "a": 1}, Mock(side_effect=AssertionError("computed again")))
+        == file
+    )
     assert names(cache) == [file.name]
 
 
@@ -301,7 +306,8 @@ def test_sizes_with_units_are_parsed(text: str, size: int | None) -> None:
 @pytest.mark.parametrize("text", ["", "GB", "-1GB", "20 GiB", "many", "1e9"])
 def test_an_invalid_size_is_an_error(text: str) -> None:
     with pytest.raises(
-        ValueError, match=f"cache limit is '{text}', expected a size such as 500MB or 20GB, or none"
+        ValueError,
+        match=f"cache limit is '{text}', expected a size such as 500MB or 20GB, or none",
     ):
         parse_size(text)
 
@@ -398,7 +404,9 @@ def test_a_rotation_by_a_right_angle(
     monkeypatch: pytest.MonkeyPatch, chance: float, quarters: int
 ) -> None:
     video = noise(C=3)  # an image and a flow field
-    monkeypatch.setattr(torch, "rand", lambda B, n: torch.full((B, n), chance if n == 1 else 0.5))
+    monkeypatch.setattr(
+        torch, "rand", lambda B, n: torch.full((B, n), chance if n == 1 else 0.5)
+    )
     turned = augment(video, 0.0, 0.0, False, flow_channels=2, degrees=90.0)
     expected = video.rot90(quarters, (-2, -1))
     torch.testing.assert_close(turned[:, :, :1], expected[:, :, :1], atol=1e-5, rtol=0)
@@ -418,6 +426,8 @@ def test_displacements_are_mirrored_and_scaled_with_the_frames(
     torch.testing.assert_close(
         augment(video, 0.0, 0.0, True, flow_channels=4), mirrored, atol=1e-5, rtol=0
     )
-    fix_random(monkeypatch, [0.0, 0.5, 0.5, 0.9])  # a scale of half shows the center twice as large
+    fix_random(
+        monkeypatch, [0.0, 0.5, 0.5, 0.9]
+    )  # a scale of half shows the center twice as large
     grown = augment(torch.ones(1, 1, 3, 8, 8), 0.0, 0.5, False, flow_channels=2)
     assert grown[0, 0, :, 4, 4].tolist() == pytest.approx([1, 2, 2])

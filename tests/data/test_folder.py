@@ -156,7 +156,9 @@ def test_folders_of_persons_hold_class_folders(tmp_path: Path) -> None:
 
 
 def test_class_folders_may_hold_the_splits(tmp_path: Path) -> None:
-    touch(tmp_path, "clap/Train/1.mp4", "clap/test/2.mp4", "wave/Train/3.mp4", "wave/test/4.mp4")
+    touch(
+        tmp_path, "clap/Train/1.mp4", "clap/test/2.mp4", "wave/Train/3.mp4", "wave/test/4.mp4"
+    )
 
     def clips(split: str) -> list[Clip]:
         return [Clip(path, path.parts[-3]) for path in sorted(tmp_path.glob(f"*/{split}/*"))]
@@ -178,7 +180,10 @@ def test_links_to_nothing_are_left_out_by_name(tmp_path: Path) -> None:
     (tmp_path / "clap" / "gone.mp4").symlink_to("../annex/gone.mp4")
     (tmp_path / "jump").symlink_to(tmp_path / "unmounted")
     _, left_out, notes = read_folder(tmp_path)
-    assert [error.path for error in left_out] == [tmp_path / "clap" / "gone.mp4", tmp_path / "jump"]
+    assert [error.path for error in left_out] == [
+        tmp_path / "clap" / "gone.mp4",
+        tmp_path / "jump",
+    ]
     assert left_out[0].found == "a link to ../annex/gone.mp4, which does not exist"
     assert not notes
     (tmp_path / "run").mkdir()
@@ -215,8 +220,12 @@ def test_all_clips_of_a_folder_at_any_depth(tmp_path: Path) -> None:
 
 
 def test_ignored_files_are_those_that_are_no_part_of_a_clip(tmp_path: Path) -> None:
-    touch(tmp_path, "a/0.mp4", "b/0.mp4", "b/1/000.jpg", "b/1/001.jpg", "notes.txt", "a/.hidden")
-    touch(tmp_path, ".git/config", "__MACOSX/0.mp4", "a/deeper/0.mp4", "loose.avi", "a/thumb.jpg")
+    touch(
+        tmp_path, "a/0.mp4", "b/0.mp4", "b/1/000.jpg", "b/1/001.jpg", "notes.txt", "a/.hidden"
+    )
+    touch(
+        tmp_path, ".git/config", "__MACOSX/0.mp4", "a/deeper/0.mp4", "loose.avi", "a/thumb.jpg"
+    )
     write_recordings(tmp_path, "clip,recording", "a/0.mp4,1", "b/0.mp4,2", "b/1,3")
     names = "a/deeper/0.mp4, a/thumb.jpg, loose.avi, notes.txt"
     assert read_folder(tmp_path)[2][-1] == f"ignored: 4 ({names})"
@@ -320,7 +329,10 @@ def test_a_class_that_is_tested_but_not_trained(tmp_path: Path) -> None:
 
 def test_a_selection_of_classes(tmp_path: Path) -> None:
     fill(tmp_path, ("a", "b", "c"))
-    assert {clip.label for clip in read_set(tmp_path, SetConfig(classes="a,c")).clips} == {"a", "c"}
+    assert {clip.label for clip in read_set(tmp_path, SetConfig(classes="a,c")).clips} == {
+        "a",
+        "c",
+    }
     assert SetConfig(classes='"run, fast", jump').class_names == ["run, fast", "jump"]
     with pytest.raises(ValueError, match=r"has no class 'd'; there are a, b, c"):
         read_set(tmp_path, SetConfig(classes="a,d"))

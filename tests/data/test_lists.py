@@ -73,8 +73,14 @@ def test_missing_clips_are_left_out_and_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        (["a.mp4,x", "e.mp4,y", "f.mp4,y"], "none of the 2 clips of class y exists; add some, or"),
-        (["e.mp4,x", "f.mp4,y"], "none of its 2 clips exists, such as .*e.mp4; paths are relative"),
+        (
+            ["a.mp4,x", "e.mp4,y", "f.mp4,y"],
+            "none of the 2 clips of class y exists; add some, or",
+        ),
+        (
+            ["e.mp4,x", "f.mp4,y"],
+            "none of its 2 clips exists, such as .*e.mp4; paths are relative",
+        ),
     ],
 )
 def test_a_class_without_clips(tmp_path: Path, rows: list[str], message: str) -> None:
@@ -85,7 +91,8 @@ def test_a_class_without_clips(tmp_path: Path, rows: list[str], message: str) ->
 def test_files_that_are_not_lists(tmp_path: Path) -> None:
     path = tmp_path / "list.csv"
     with pytest.raises(
-        ClipError, match=r"list.csv: no such file; give a CSV file with the columns path and label"
+        ClipError,
+        match=r"list.csv: no such file; give a CSV file with the columns path and label",
     ):
         read_list(path)
     for content, message in {
@@ -164,7 +171,9 @@ def find(
 )
 def test_usual_names_of_columns_are_known(tmp_path: Path, header: str, columns: str) -> None:
     delimiter = next(character for character in ",;\t" if character in header)
-    parts, notes = find(tmp_path, "\n".join([header, f"a.mp4{delimiter}x", f"b.mp4{delimiter}y"]))
+    parts, notes = find(
+        tmp_path, "\n".join([header, f"a.mp4{delimiter}x", f"b.mp4{delimiter}y"])
+    )
     assert parts == {"": [("a.mp4", "x", ""), ("b.mp4", "y", "")]}
     assert notes == [f"columns {columns} are read as path, label"]
 
@@ -250,7 +259,10 @@ def test_columns_of_times_splits_and_people_are_used_and_others_named(tmp_path: 
             "path,filename,label\na.mp4,a.mp4,x\n",
             "columns path and filename both mean path; keep one of them",
         ),
-        ("path,label,person,group\na.mp4,x,p,g\n", "columns person and group both mean recording"),
+        (
+            "path,label,person,group\na.mp4,x,p,g\n",
+            "columns person and group both mean recording",
+        ),
         (
             "path,label,start_ms,end_ms\na.mp4,x,1000,2000\n",
             "the unit of column start_ms is not known; give start",
@@ -320,7 +332,9 @@ def test_decimal_commas(tmp_path: Path) -> None:
     assert parts == {"": [("a.mp4#t=0.25,1", "x", "a.mp4")]}
 
 
-def test_frames_become_the_times_at_which_they_are_shown(tmp_path: Path, make_clip: Make) -> None:
+def test_frames_become_the_times_at_which_they_are_shown(
+    tmp_path: Path, make_clip: Make
+) -> None:
     make_clip("clip.mp4", frames=20, fps=30)
     header = "path,start_frame,end_frame,label"
     rows = ["clip.mp4,0,4,x", "clip.mp4,4,20,y", "gone.mp4,0,4,x", "gone.mp4,4,9,x"]
@@ -366,7 +380,8 @@ def test_files_of_annotation_programs_are_to_be_converted(
 ) -> None:
     (tmp_path / name).write_text(text)
     with pytest.raises(
-        ClipError, match=f"not a list of clips; run `onlooker convert {tmp_path}/{name} list.csv`"
+        ClipError,
+        match=f"not a list of clips; run `onlooker convert {tmp_path}/{name} list.csv`",
     ):
         read_set(tmp_path / name)
 

@@ -135,7 +135,8 @@ def test_a_single_recording_is_divided_by_time() -> None:
     paths = [Path(f"day.mp4#t={start},{start + 2}") for start in (100, 2, 30.5, 7)]
     clips = [Clip(path, label, "day.mp4") for label in "ab" for path in paths]
     with pytest.raises(
-        ValueError, match=r"class a has 1 recording; .*; or divide recordings by time \(--divide\)"
+        ValueError,
+        match=r"class a has 1 recording; .*; or divide recordings by time \(--divide\)",
     ):
         split_clips(clips)
     divided = splits.divide_recordings(clips)
@@ -171,7 +172,8 @@ def test_a_stored_split_can_be_read_without_its_clips(tmp_path: Path) -> None:
     split = Split.from_dict(values, tmp_path / "elsewhere")
     assert split.to_dict(tmp_path / "elsewhere") == values
     with pytest.raises(
-        ClipError, match=r"a.\d.mp4: not found, like 5 more .*; the run was trained with it; give"
+        ClipError,
+        match=r"a.\d.mp4: not found, like 5 more .*; the run was trained with it; give",
     ):
         require_clips(split.training)
     (tmp_path / "old").rename(tmp_path / "elsewhere")
@@ -228,7 +230,11 @@ def test_copies_of_training_clips_are_recognized_by_content(tmp_path: Path) -> N
 def test_validation_clips_are_taken_from_an_official_training_split() -> None:
     clips = sorted(made([[0, 1]] * 20, 2), key=lambda clip: int(str(clip.recording)))
     split = hold_out_validation(clips[:30], clips[30:])
-    assert (len(split.training), len(split.validation), split.test) == (24, 6, tuple(clips[30:]))
+    assert (len(split.training), len(split.validation), split.test) == (
+        24,
+        6,
+        tuple(clips[30:]),
+    )
 
 
 Images = NDArray[np.uint8]
@@ -251,7 +257,9 @@ def listed(labels: str, recordings: str = "") -> list[Clip]:
 
 
 def cuts(scene_count: int, takes: int) -> Images:
-    return small(*(scene(seed, take=take) for seed in range(scene_count) for take in range(takes)))
+    return small(
+        *(scene(seed, take=take) for seed in range(scene_count) for take in range(takes))
+    )
 
 
 def test_other_takes_of_a_scene_are_of_its_group() -> None:
@@ -312,7 +320,9 @@ def test_splits_and_folds_keep_scenes_together_also_across_classes() -> None:
     scene_of = {clip.path: i // 5 for i, clip in enumerate(clips)}
     for split in fold_clips(joined, 3):
         tested = {scene_of[clip.path] for clip in split.test}
-        assert not tested & {scene_of[clip.path] for clip in (*split.training, *split.validation)}
+        assert not tested & {
+            scene_of[clip.path] for clip in (*split.training, *split.validation)
+        }
 
 
 def test_one_background_for_all_is_no_group_but_copies_are() -> None:

@@ -18,7 +18,9 @@ every_action = pytest.mark.parametrize("action", list(ACTIONS))
 
 
 @every_action
-def test_limbs_keep_their_lengths_and_feet_stand_on_the_ground_without_sliding(action: str) -> None:
+def test_limbs_keep_their_lengths_and_feet_stand_on_the_ground_without_sliding(
+    action: str,
+) -> None:
     joints = figure.place_joints(figure.perform(action, 49, 24.0, (6, 42), 1.0), True)
     for side in ("near ", "far "):
         for start, end in (
@@ -43,7 +45,11 @@ def test_limbs_keep_their_lengths_and_feet_stand_on_the_ground_without_sliding(a
 
 
 def test_opposite_actions_are_the_same_poses_in_another_order() -> None:
-    for pair in (("sit_down", "stand_up"), ("walk", "walk_backward"), ("raise_arm", "lower_arm")):
+    for pair in (
+        ("sit_down", "stand_up"),
+        ("walk", "walk_backward"),
+        ("raise_arm", "lower_arm"),
+    ):
         forward, backward = (figure.perform(action, 49, 24.0, (6, 42), 1.0) for action in pair)
         np.testing.assert_allclose(forward, backward[::-1], atol=1e-9)
 
@@ -58,7 +64,9 @@ def test_boxes_fit_the_drawing(action: str) -> None:
     for t, box in enumerate(figure.figure_boxes(joints, 110.0)):
         canvas = np.full((150 * figure.FINER, 300 * figure.FINER, 3), 255, np.uint8)
         colors = dict.fromkeys(("skin", "hair", "shirt", "trousers", "shoes"), black)
-        figure.draw_figure(canvas, {name: path[t] for name, path in joints.items()}, 110.0, colors)
+        figure.draw_figure(
+            canvas, {name: path[t] for name, path in joints.items()}, 110.0, colors
+        )
         (top, bottom), (left, right) = (
             np.flatnonzero((canvas < 255).any((axis, 2)))[[0, -1]] for axis in (1, 0)
         )
@@ -99,8 +107,13 @@ def test_written_files_can_be_read_back_and_are_not_changed(tmp_path: Path) -> N
         assert np.abs(frames.pixels.astype(int) - made.pixels).mean() < 8
         np.testing.assert_array_equal(np.array(facts["boxes"], np.float32), made.boxes)
         assert facts["event"] == [*np.flatnonzero(made.moving)[[0, -1]]]
-        assert (row, facts["person"]) == (f"{name},person-{made.person:02}", int(name[-7:-4]) % 3)
-    with pytest.raises(FileExistsError, match="figures: not an empty folder; choose a new folder"):
+        assert (row, facts["person"]) == (
+            f"{name},person-{made.person:02}",
+            int(name[-7:-4]) % 3,
+        )
+    with pytest.raises(
+        FileExistsError, match="figures: not an empty folder; choose a new folder"
+    ):
         write_set(written, 1, figures=SMALL)
 
 

@@ -9,7 +9,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-_NUMBERS = (0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 40_000_000)
+_NUMBERS = (
+    0,
+    1,
+    0x7F,
+    0x80,
+    0xFF,
+    0x7FFF,
+    0xFFFF,
+    0x7FFFFFFF,
+    0x80000000,
+    0xFFFFFFFF,
+    40_000_000,
+)
 _TEXTS = (
     b"\n",
     b",",
@@ -60,7 +72,9 @@ def mutate(data: bytes, seed: int) -> bytes:
         kind = rng.randrange(7)
         if kind == 0:
             for place in {
-                min(at + rng.randrange(8), len(out) - 1) for _ in range(rng.randrange(1, 9)) if out
+                min(at + rng.randrange(8), len(out) - 1)
+                for _ in range(rng.randrange(1, 9))
+                if out
             }:
                 out[place] ^= 1 << rng.randrange(8)
         elif kind == 1:

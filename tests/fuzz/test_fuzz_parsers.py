@@ -41,7 +41,9 @@ def of_list(folder: Path) -> Parse:
     names = [f"{number}.mp4" for number in range(6)]
     for name in names:
         (folder / name).touch()
-    rows = [f"{name},class {number % 2},train,person {number}" for number, name in enumerate(names)]
+    rows = [
+        f"{name},class {number % 2},train,person {number}" for number, name in enumerate(names)
+    ]
     (folder / "list.csv").write_text("\n".join(("path,label,split,recording", *rows)))
     write = damaged(folder / "list.csv")
     return lambda seed: read_list(write(seed))

@@ -84,7 +84,9 @@ def _array(array: NDArray[Any]) -> dict[str, Any]:
         }
     flat = array.astype(np.float64).ravel()
     places = (
-        np.unique(np.linspace(0, len(flat) - 1, _SHOWN).round().astype(int)) if len(flat) else []
+        np.unique(np.linspace(0, len(flat) - 1, _SHOWN).round().astype(int))
+        if len(flat)
+        else []
     )
     finite = flat[np.isfinite(flat)]
     return {
@@ -100,7 +102,9 @@ def _compare(key: str, stored: Any, new: Any, rtol: float, atol: float) -> list[
     if isinstance(stored, dict) and isinstance(new, dict):
         # A sum rounds as often as it has terms.
         loose = (
-            atol * math.sqrt(max(math.prod(stored["shape"]), 1)) if "abs_sum" in stored else atol
+            atol * math.sqrt(max(math.prod(stored["shape"]), 1))
+            if "abs_sum" in stored
+            else atol
         )
         different = []
         for part in sorted(stored.keys() | new.keys()):

@@ -34,7 +34,12 @@ def recognizer(model: str, data: Mapping[str, Any] = {}, **settings: Any) -> Rec
     chosen = DataConfig(**{**given, **data})
     torch.manual_seed(0)
     network = create_model(
-        model, len(CLASSES), in_channels=chosen.in_channels, size=chosen.size, hidden=8, **settings
+        model,
+        len(CLASSES),
+        in_channels=chosen.in_channels,
+        size=chosen.size,
+        hidden=8,
+        **settings,
     )
     return Recognizer(network, CLASSES, chosen)
 

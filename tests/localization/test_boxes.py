@@ -15,7 +15,14 @@ from numpy.typing import NDArray
 from torchvision.ops import box_iou as reference_iou
 
 from onlooker.localization import find_boxes, interpolate, label_tubes, link
-from onlooker.localization.boxes import GRID, Rectangles, find_rectangles, heat_maps, is_even, peaks
+from onlooker.localization.boxes import (
+    GRID,
+    Rectangles,
+    find_rectangles,
+    heat_maps,
+    is_even,
+    peaks,
+)
 from onlooker.localization.motion import moving
 from onlooker_papers.detection import box_iou
 
@@ -60,7 +67,10 @@ def test_the_rectangle_is_the_best_of_all(seed: int) -> None:
     h = 6
     w = 7
     heat = (
-        np.random.default_rng(seed).dirichlet(np.full(h * w, 0.2)).reshape(h, w).astype(np.float32)
+        np.random.default_rng(seed)
+        .dirichlet(np.full(h * w, 0.2))
+        .reshape(h, w)
+        .astype(np.float32)
     )
     gain = heat - 2 * heat.mean()
     sums = {
@@ -103,9 +113,13 @@ def test_a_stream_finds_it_without_later_frames(pan: float) -> None:
     video, true = scene(pan)
     places = None
     overlaps = []
-    for frame, attention, (expected,) in zip(video, even_attention(len(video)), true, strict=True):
+    for frame, attention, (expected,) in zip(
+        video, even_attention(len(video)), true, strict=True
+    ):
         _, found, places = find_boxes(places, attention, frame)
-        overlaps.append(float(box_iou(found.corners[0], expected)) if len(found.weights) else 0.0)
+        overlaps.append(
+            float(box_iou(found.corners[0], expected)) if len(found.weights) else 0.0
+        )
     assert overlaps[0] == 0
     assert (np.array(overlaps[2:]) > 0.3).mean() > 0.85, overlaps
 
@@ -135,7 +149,9 @@ def test_attention_chooses_between_two_actors() -> None:
 
 def rectangles(*found: tuple[float, float, float]) -> Rectangles:
     """Squares of a tenth of the frame at x and y, with their weights."""
-    corners = np.array([[x, y, x + 0.1, y + 0.1] for x, y, _ in found], np.float32).reshape(-1, 4)
+    corners = np.array([[x, y, x + 0.1, y + 0.1] for x, y, _ in found], np.float32).reshape(
+        -1, 4
+    )
     return Rectangles(corners, np.array([weight for *_, weight in found], np.float32))
 
 
@@ -146,7 +162,9 @@ def test_the_path_is_the_best_of_all() -> None:
     def value(path: tuple[int, ...]) -> float:
         at = [of.corners[j] for of, j in zip(frames, path, strict=True)]
         moved = sum(float(np.abs(a[:2] - b[:2]).sum()) for a, b in itertools.pairwise(at))
-        return sum(float(of.weights[j]) for of, j in zip(frames, path, strict=True)) - 0.5 * moved
+        return (
+            sum(float(of.weights[j]) for of, j in zip(frames, path, strict=True)) - 0.5 * moved
+        )
 
     best = max(itertools.product(range(3), repeat=5), key=value)
     track = link(frames)[0]
@@ -157,7 +175,9 @@ def test_the_path_is_the_best_of_all() -> None:
 
 
 def test_gaps_are_filled() -> None:
-    frames = [rectangles((0.05 * t, 0, 0.5)) if t in (1, 2, 6) else rectangles() for t in range(8)]
+    frames = [
+        rectangles((0.05 * t, 0, 0.5)) if t in (1, 2, 6) else rectangles() for t in range(8)
+    ]
     (track,) = link(frames)
     assert (track.first, len(track.corners)) == (1, 6)
     np.testing.assert_allclose(track.corners[:, 0], 0.05 * np.arange(1, 7), atol=1e-6)
@@ -181,7 +201,9 @@ def test_tubes_have_every_frame_of_the_video_and_each_class() -> None:
 
 
 def test_boxes_between_and_beyond_known_ones() -> None:
-    found = interpolate(np.array([0, 2, 3, 9]), [2, 4], np.array([[0, 0, 2, 2], [4, 0, 6, 2.0]]))
+    found = interpolate(
+        np.array([0, 2, 3, 9]), [2, 4], np.array([[0, 0, 2, 2], [4, 0, 6, 2.0]])
+    )
     assert found[:, 0].tolist() == [0, 0, 2, 4]
 
 
@@ -215,7 +237,9 @@ def frames_of(draw: st.DrawFn) -> tuple[Rectangles, ...]:
     frames = []
     for _ in range(draw(st.integers(1, 8))):
         count = draw(st.integers(0, 3))
-        corners = draw(arrays(np.float32, (count, 4), elements=st.sampled_from((0.0, 0.25, 0.4))))
+        corners = draw(
+            arrays(np.float32, (count, 4), elements=st.sampled_from((0.0, 0.25, 0.4)))
+        )
         corners[:, 2:] += corners[:, :2] + np.float32(0.2)
         weights = np.sort(draw(arrays(np.float32, count, elements=SHARES)))[::-1]
         frames.append(Rectangles(corners, weights))
@@ -262,7 +286,9 @@ def test_tubes_have_a_box_in_every_frame_of_the_video(
     scores = data.draw(arrays(np.float32, (T, len(CLASSES)), elements=SHARES))
     indices = np.cumsum(data.draw(arrays(np.int64, T, elements=st.integers(1, 3))))
     tubes = label_tubes(link(frames), scores, indices, CLASSES, (30, 40))
-    assert [tube.score for tube in tubes] == sorted((tube.score for tube in tubes), reverse=True)
+    assert [tube.score for tube in tubes] == sorted(
+        (tube.score for tube in tubes), reverse=True
+    )
     for tube in tubes:
         assert tube.label in CLASSES
         assert (np.diff(tube.frames) == 1).all()

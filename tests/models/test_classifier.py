@@ -42,7 +42,9 @@ def made(name, **changes):
     data.
     """
     torch.manual_seed(0)
-    pair = {"in_channels": 3, "flow_channels": 2} if name == "motion" else {}  # gray and one field
+    pair = (
+        {"in_channels": 3, "flow_channels": 2} if name == "motion" else {}
+    )  # gray and one field
     model = create_model(name, CLASSES, **{"size": SIZE, "hidden": 8, **pair, **changes})
     with torch.no_grad():
         model(torch.rand(2, 4, model.in_channels, model.size, model.size))
@@ -148,7 +150,9 @@ def test_scores_of_a_clip_are_the_mean_the_product_or_the_last_of_its_frames():
         got = clip_scores(torch.tensor(frames), aggregation)
         np.testing.assert_allclose(got, expected[aggregation], rtol=1e-5)
         assert got.dtype == torch.float32
-        assert torch.equal(clip_scores(torch.tensor(frames[0]), aggregation), got[0]), "one clip"
+        assert torch.equal(clip_scores(torch.tensor(frames[0]), aggregation), got[0]), (
+            "one clip"
+        )
 
 
 def test_a_product_of_many_frames_is_not_lost_to_rounding():
@@ -171,7 +175,11 @@ def test_a_saved_model_is_loaded_bit_for_bit(name, tmp_path):
 
 def test_a_saved_model_is_plain_json_and_safetensors(tmp_path):
     made("convalstm", encoder="conv4", in_channels=1, dropout=0.25).save_pretrained(tmp_path)
-    assert {p.name for p in tmp_path.iterdir()} == {"README.md", "config.json", "model.safetensors"}
+    assert {p.name for p in tmp_path.iterdir()} == {
+        "README.md",
+        "config.json",
+        "model.safetensors",
+    }
     config = json.loads((tmp_path / "config.json").read_text())
     assert config == {
         "num_classes": CLASSES,
@@ -215,7 +223,9 @@ def test_pickled_weights_are_not_read(tmp_path):
 def test_gradients_reach_every_parameter(name):
     model = made(name, head_units=5).train()
     clip_scores(model(made_video()).logits.softmax(-1))[:, 0].log().sum().backward()
-    assert [key for key, p in model.named_parameters() if p.grad is None or not p.grad.any()] == []
+    assert [
+        key for key, p in model.named_parameters() if p.grad is None or not p.grad.any()
+    ] == []
 
 
 def test_a_video_without_frames_is_an_error() -> None:
@@ -311,7 +321,12 @@ def test_settings_override_the_recipe():
     }
     model = create_model("convalstm", 5, **changed, in_channels=2, size=64)
     assert parts(model) == (ConvLSTM, "SoftAttention", "product")
-    assert (model.cell.num_hidden, model.in_channels, model.size, model.grid) == (7, 2, 64, (2, 2))
+    assert (model.cell.num_hidden, model.in_channels, model.size, model.grid) == (
+        7,
+        2,
+        64,
+        (2, 2),
+    )
     assert [getattr(layer, "out_features", None) for layer in model.head] == [6, None, None, 5]
     assert model.head[2].p == 0.1
     assert parts(create_model("convalstm", 5, attention=None)) == (ConvLSTM, None, None)
@@ -331,7 +346,11 @@ def test_settings_override_the_recipe():
         ("lstm", {"color": "red"}, "lstm has no setting 'color'; there are attention, attent"),
         ("lstm", {"in_chanels": 1}, "no setting 'in_chanels'; did you mean in_channels"),
         ("motion", {"in_channels": 3}, "flow_channels is not given: motion takes frames with"),
-        ("motion", {"in_channels": 5, "flow_channels": 3}, "flow_channels is 3 of 5 channels, exp"),
+        (
+            "motion",
+            {"in_channels": 5, "flow_channels": 3},
+            "flow_channels is 3 of 5 channels, exp",
+        ),
         ("motion", {"in_channels": 2, "flow_channels": 2}, "flow_channels is 2 of 2 channels"),
     ],
 )

@@ -92,7 +92,9 @@ def by_definition(features, W):
     flat = features[0].double().flatten(2).numpy()
     windows = [flat[max(0, t + 1 - W) : t + 1] for t in range(len(flat))]
     names = LinearClassifier.names
-    return [np.concatenate([NAIVE[name](window).mean(1) for name in names]) for window in windows]
+    return [
+        np.concatenate([NAIVE[name](window).mean(1) for name in names]) for window in windows
+    ]
 
 
 @torch.no_grad()
@@ -144,8 +146,12 @@ def test_attention_is_the_distance_from_what_is_usual_in_the_directions_of_the_l
         expected = np.zeros((4, 4))
         for statistic in (0, 2):
             for g in weights[:, statistic]:
-                expected += np.einsum("d,dhw->hw", g, moved) ** 2 + 0.1 * ((g * spread) ** 2).sum()
-        np.testing.assert_allclose(attention[b, t], expected / expected.sum(), rtol=1e-3, atol=1e-6)
+                expected += (
+                    np.einsum("d,dhw->hw", g, moved) ** 2 + 0.1 * ((g * spread) ** 2).sum()
+                )
+        np.testing.assert_allclose(
+            attention[b, t], expected / expected.sum(), rtol=1e-3, atol=1e-6
+        )
 
 
 @torch.no_grad()
@@ -267,7 +273,9 @@ def test_statistics_are_those_of_the_definition_at_once_and_frame_by_frame(
 def test_a_window_of_the_usual_length_has_the_statistics_of_a_clip(features: Tensor) -> None:
     net = model((USUAL,))
     of_clip = net.statistics(features[:, :USUAL])[:, -1]
-    assert torch.allclose(net.window_statistics(features[:, :USUAL])[:, -1, 0], of_clip, atol=2e-5)
+    assert torch.allclose(
+        net.window_statistics(features[:, :USUAL])[:, -1, 0], of_clip, atol=2e-5
+    )
 
 
 def test_what_stands_still_has_no_change_and_no_spread() -> None:
@@ -329,6 +337,8 @@ def test_lengths_that_are_not_ascending_from_two_are_refused(lengths: tuple[int,
 def test_the_layer_is_on_the_device_of_the_model() -> None:
     net = model(()).to("meta")
     M = net.num_features
-    event, classes = ([torch.zeros(M)] * 2 + [torch.zeros(K, M), torch.zeros(K)] for K in (1, 3))
+    event, classes = (
+        [torch.zeros(M)] * 2 + [torch.zeros(K, M), torch.zeros(K)] for K in (1, 3)
+    )
     net.set_event_layer(LENGTHS, event, classes)
     assert {values.device.type for values in net.state_dict().values()} == {"meta"}

@@ -133,7 +133,9 @@ def test_a_run_from_training_to_prediction(tmp_path):
     assert (prediction.frame_scores == again.frame_scores).all()
     assert prediction.attention.shape[1:] == recognizer.model.grid
     steps = [*recognizer.watch(clip)]
-    assert steps[0].scores == pytest.approx([1 / len(recognizer.classes)] * len(steps[-1].scores))
+    assert steps[0].scores == pytest.approx(
+        [1 / len(recognizer.classes)] * len(steps[-1].scores)
+    )
     assert "no step on single RGB frames to export" in fails("export", run)
 
 
@@ -231,7 +233,9 @@ def test_the_classifier_of_a_network_gives_its_logits_from_the_map(
 
 
 def test_weights_that_cannot_be_loaded_say_what_to_do(tmp_path, monkeypatch):
-    monkeypatch.setattr(_api, "load_state_dict_from_url", Mock(side_effect=URLError("no network")))
+    monkeypatch.setattr(
+        _api, "load_state_dict_from_url", Mock(side_effect=URLError("no network"))
+    )
     save_file({"other": torch.rand(3)}, tmp_path / "other.safetensors")
     for name in ("broken.safetensors", "broken.pth"):
         (tmp_path / name).write_bytes(b"no weights")

@@ -62,7 +62,8 @@ def test_an_interval_is_a_bootstrap_over_recordings():
     correct = rng.random(90) < rng.random(12)[recordings]
     clips_of = [correct[recordings == k] for k in np.unique(recordings)]
     drawn = (
-        [clips_of[k] for k in rng.integers(0, len(clips_of), len(clips_of))] for _ in range(4000)
+        [clips_of[k] for k in rng.integers(0, len(clips_of), len(clips_of))]
+        for _ in range(4000)
     )
     low, high = np.percentile([np.concatenate(clips).mean() for clips in drawn], (2.5, 97.5))
     interval = accuracy_interval(correct, recordings)
@@ -98,7 +99,9 @@ def test_measure_equals_numpy(classes):
     picked = scores.argmax(1)
     right = picked == truth
     sure = scores.max(1)
-    frames_right = [s.argmax(1) == t for s, t in zip(evaluation.frame_scores, truth, strict=True)]
+    frames_right = [
+        s.argmax(1) == t for s, t in zip(evaluation.frame_scores, truth, strict=True)
+    ]
     bins = np.argsort(sure).reshape(5, 16)
     every = range(classes)
     measured = measure(evaluation)
@@ -228,7 +231,9 @@ def test_a_calibrated_model_has_the_expected_error():
     assert 0.8 < np.mean(errors < high) <= 1
     many = softmax(calibrated(10_000)[0][:, 0]).max(1)
     assert perfect_calibration_error(many, draws=20)[0] < 0.02
-    assert perfect_calibration_error(many, draws=20) == perfect_calibration_error(many, draws=20)
+    assert perfect_calibration_error(many, draws=20) == perfect_calibration_error(
+        many, draws=20
+    )
     assert perfect_calibration_error(np.ones(4)) == (0, 0)
 
 

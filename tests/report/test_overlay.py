@@ -29,7 +29,9 @@ def colorfulness(frame):
     return np.ptp(frame.astype(int), axis=-1)
 
 
-@pytest.mark.parametrize(("h", "w", "row", "column"), [(7, 7, 1, 5), (5, 9, 4, 0), (1, 3, 0, 1)])
+@pytest.mark.parametrize(
+    ("h", "w", "row", "column"), [(7, 7, 1, 5), (5, 9, 4, 0), (1, 3, 0, 1)]
+)
 def test_color_is_strongest_at_the_attended_cell(h, w, row, column):
     H = 70
     W = 90
@@ -113,7 +115,9 @@ def test_a_caption_that_is_too_long_is_cut_and_letters_of_other_alphabets_are_dr
 
 
 def test_invalid_input_is_an_error():
-    with pytest.raises(ValueError, match=r"image is float64 \(70, 90, 3\), expected uint8 H W 3"):
+    with pytest.raises(
+        ValueError, match=r"image is float64 \(70, 90, 3\), expected uint8 H W 3"
+    ):
         overlay(gray() / 255, np.ones((4, 4)))
 
 

@@ -119,7 +119,9 @@ def test_text_of_users_is_escaped(tmp_path):
         page.text(EVIL)
     outline = Outline(written(page, tmp_path))
     assert len(outline.every("script")) == 1
-    assert not any(name.startswith("on") for _, attributes in outline.tags for name in attributes)
+    assert not any(
+        name.startswith("on") for _, attributes in outline.tags for name in attributes
+    )
     assert all(a["href"].startswith("https://") for a in outline.every("a"))
     assert outline.words["h1"] == [EVIL]
     assert outline.words["td"] == [EVIL]
@@ -199,9 +201,13 @@ def test_drawing_needs_no_pyplot_and_importing_no_matplotlib():
 
 
 def test_events_found_at_a_rate_are_those_of_the_next_lower_rate():
-    curve = EventCurve([0.2, 0.5, 0.9], [0.9, 0.7, 0.1], [0.0] * 3, [9.0, 3.0, 0.0], 0.0, 1.0, [])
+    curve = EventCurve(
+        [0.2, 0.5, 0.9], [0.9, 0.7, 0.1], [0.0] * 3, [9.0, 3.0, 0.0], 0.0, 1.0, []
+    )
     (line,) = found_by_alarms(curve, 6.0).axes[0].lines
     rates, found = STEP_LOOKUP_MAP[line.get_drawstyle()](*line.get_data())
     for rate in (8.9, 5.0, 3.1):
-        assert np.interp(rate, rates[::-1], found[::-1]) == curve.found[curve.point(rate)] == 0.7
+        assert (
+            np.interp(rate, rates[::-1], found[::-1]) == curve.found[curve.point(rate)] == 0.7
+        )
     assert np.interp(2.0, rates[::-1], found[::-1]) == 0.1

@@ -40,7 +40,8 @@ def page(
     **more: Any,
 ) -> str:
     curves = {
-        side: {"loss": [1.0, 0.5], "accuracy": [0.5, 0.75]} for side in ("training", "validation")
+        side: {"loss": [1.0, 0.5], "accuracy": [0.5, 0.75]}
+        for side in ("training", "validation")
     }
     settings = {"model": {"name": "alstm"}, "data": {"modality": modality}}
     drawn = {i: (b"\0\0\0\x18ftypisom", f"clip {evaluation.names[i]}", None) for i in clips}
@@ -84,7 +85,9 @@ def test_the_page_shows_the_choice_of_the_model_and_labels_to_check(
 ) -> None:
     doubtful = {"name": "x.mp4", "label": "run", "predicted": "<walk>", "score": 0.97}
     mistake = {"name": "c", "label": "<walk>", "predicted": "run", "score": 0.6}
-    chosen = "statistics: changes (log loss 0.31), not all but order (0.42), by cross-validation"
+    chosen = (
+        "statistics: changes (log loss 0.31), not all but order (0.42), by cross-validation"
+    )
     more = {"chosen": chosen, "labels_to_check": [doubtful]}
     shown = words(page(evaluation, tmp_path / "page.html", attends=True, **more))
     assert "|What was chosen|" in shown
@@ -166,7 +169,9 @@ def test_one_recording_gives_no_interval() -> None:
     assert more.text.startswith("The test clips come from too few recordings")
     assert str(more).endswith("Run `onlooker train CLIPS --folds 5`.")
     assert "come from 2 recordings); always" in first_line(figures | {"recordings": 2})
-    divided = "no interval can be given: recordings are divided among training and test); always"
+    divided = (
+        "no interval can be given: recordings are divided among training and test); always"
+    )
     assert divided in first_line(figures | {"recordings": 4})
 
 
@@ -180,7 +185,9 @@ def test_advice_for_a_hopeless_run_and_none_for_a_perfect_one() -> None:
     assert advice(measured([[200, 1], [0, 200]])) == [], "one mistake is no pattern"
     assert "“other” (2 of 402 clips)" in advice(measured([[200, 1], [1, 200]]))[0].text
     lost = [str(step) for step in advice(measured([[100, 0], [8, 0]]))]
-    assert any("No clip of “other” is recognized" in text and "balanced" in text for text in lost)
+    assert any(
+        "No clip of “other” is recognized" in text and "balanced" in text for text in lost
+    )
     for imagenet in (True, False):  # another encoder may help
         steps = [str(step) for step in advice(measured([[14, 6], [6, 14]], imagenet=imagenet))]
         assert any("onlooker[imagenet]" in text for text in steps) == imagenet
@@ -194,11 +201,17 @@ def test_swapped_labels_are_among_the_first_tenth_of_the_list(seed: int) -> None
     swapped = chance.choice(200, 10, replace=False)
     labels = truth.copy()
     labels[swapped] = (labels[swapped] + chance.integers(1, 4, 10)) % 4
-    scores = cross_val_predict(LogisticRegression(), features, labels, cv=4, method="predict_proba")
+    scores = cross_val_predict(
+        LogisticRegression(), features, labels, cv=4, method="predict_proba"
+    )
     assert (scores.argmax(1) == truth).mean() > 0.9
     names = tuple(map(str, range(200)))
-    rows = labels_to_check(Evaluation(names, tuple("abcd"), labels, scores, tuple(scores[:, None])))
+    rows = labels_to_check(
+        Evaluation(names, tuple("abcd"), labels, scores, tuple(scores[:, None]))
+    )
     assert len(rows) <= 30
     assert np.isin([int(row["name"]) for row in rows[:5]], swapped).all()
     assert np.isin(swapped, [int(row["name"]) for row in rows]).mean() >= 0.7
-    assert all(row["label"] == "abcd"[labels[int(row["name"])]] != row["predicted"] for row in rows)
+    assert all(
+        row["label"] == "abcd"[labels[int(row["name"])]] != row["predicted"] for row in rows
+    )

@@ -74,11 +74,15 @@ def in_the_scene_of(clip: ClipFacts, seed: int) -> ClipFacts:
 def named(
     clips: list[Clip], known: list[ClipFacts], split: Split | None = None
 ) -> dict[str, Finding]:
-    return {each.name: each for each in fact_findings(clips, known, split or split_clips(clips))}
+    return {
+        each.name: each for each in fact_findings(clips, known, split or split_clips(clips))
+    }
 
 
 def test_good_clips_have_no_findings(tmp_path: Path) -> None:
-    checked = onlooker.check(make_folder(tmp_path / "clips", {"jump": 6, "wave": 6}), quiet=True)
+    checked = onlooker.check(
+        make_folder(tmp_path / "clips", {"jump": 6, "wave": 6}), quiet=True
+    )
     assert checked.findings == ()
     assert isinstance(checked.split, Split)
     assert len(checked.split.clips) == 12
@@ -134,7 +138,8 @@ def test_listed_clips_that_do_not_exist_are_a_finding(tmp_path: Path) -> None:
         rows = [[str(clip.path), clip.label] for clip in find_clips(folder)]
         csv.writer(file).writerows([["path", "label"], *rows, ["gone.mp4", "jump"]])
     assert (
-        "1 of 11 clips do not exist" in check(tmp_path / "list.csv", quiet=True).findings[0].found
+        "1 of 11 clips do not exist"
+        in check(tmp_path / "list.csv", quiet=True).findings[0].found
     )
     assert "   gone.mp4" in call("check", tmp_path / "list.csv").stdout.splitlines()
 
@@ -192,7 +197,9 @@ def test_a_copy_in_another_class() -> None:
 
 def test_all_copies_are_named_where_most_clips_show_one_scene() -> None:
     known = [*(in_the_scene_of(FACTS[0], seed) for seed in range(16)), *FACTS[1:5]]
-    clips = [replace(clip, recording=str(i)) for i, clip in enumerate(labeled(jump=20, wave=20))]
+    clips = [
+        replace(clip, recording=str(i)) for i, clip in enumerate(labeled(jump=20, wave=20))
+    ]
     findings = named(clips, known + known)
     assert findings["copies"].found == "40 clips are copies of another clip"
     pairs = {frozenset((clips[i].path, clips[i + 20].path)) for i in range(20)}
@@ -233,7 +240,10 @@ OF_RECORDINGS = [
             labeled(jump=40, wave=40, walk=40),
             [facts(i, size=size, frames=30 + size[0]) for i, size in enumerate(SIZES)],
         ),
-        (OF_RECORDINGS, [facts(i, size=(100 + 10 * (5 * (i // 5) % 8), 100)) for i in range(40)]),
+        (
+            OF_RECORDINGS,
+            [facts(i, size=(100 + 10 * (5 * (i // 5) % 8), 100)) for i in range(40)],
+        ),
     ],
     ids=[
         "one scene in all clips is no leak",
@@ -263,7 +273,8 @@ def test_spoiled_clips_are_findings(name: str, spoil: Callable[[ClipFacts], Clip
 def test_what_fill_has_made_is_not_to_be_removed() -> None:
     clips = labeled(jump=10, nothing=10)
     still = {
-        i: replace(FACTS[i], thumbnails=np.repeat(FACTS[i].thumbnails[:1], 8, 0)) for i in (3, 15)
+        i: replace(FACTS[i], thumbnails=np.repeat(FACTS[i].thumbnails[:1], 8, 0))
+        for i in (3, 15)
     }
     (finding,) = fact_findings(clips, with_facts(still), split_clips(clips), "nothing")
     assert (finding.name, finding.clips) == ("still", ((clips[3].path,),))
@@ -275,7 +286,8 @@ def test_the_table_shows_classes_and_recordings_in_80_columns(
     monkeypatch.setenv("COLUMNS", "80")
     folder = make_folder(tmp_path / "clips", {"Schläge üben": 3, "wave": 3}, T=3)
     recorded = [
-        [clip.path.relative_to(folder).as_posix(), clip.path.stem] for clip in find_clips(folder)
+        [clip.path.relative_to(folder).as_posix(), clip.path.stem]
+        for clip in find_clips(folder)
     ]
     with (folder / "recordings.csv").open("w", newline="") as file:
         csv.writer(file).writerows([["clip", "recording"], *recorded])
@@ -324,7 +336,9 @@ def test_the_frame_rate_of_image_sequences_is_said_wherever_it_matters(
 
 def test_ignored_columns_are_named_once(tmp_path: Path) -> None:
     folder = make_folder(tmp_path, {"jump": 3, "wave": 3}, T=8)
-    rows = [f"{label}/{label}{i}.mp4,{label},{i}" for label in ("jump", "wave") for i in range(3)]
+    rows = [
+        f"{label}/{label}{i}.mp4,{label},{i}" for label in ("jump", "wave") for i in range(3)
+    ]
     (folder / "list.csv").write_text("\n".join(["path,label,fold", *rows]))
     words = "--size", 16, "--frames", 4, "--encoder", "conv4"
     for said in (
@@ -336,7 +350,9 @@ def test_ignored_columns_are_named_once(tmp_path: Path) -> None:
         ) == 1
 
 
-def test_the_rate_of_raw_video_is_unknown(tmp_path: Path, make_clip: Callable[..., Path]) -> None:
+def test_the_rate_of_raw_video_is_unknown(
+    tmp_path: Path, make_clip: Callable[..., Path]
+) -> None:
     for label in ("jump", "wave"):
         (tmp_path / "clips" / label).mkdir(parents=True)
         clip = make_clip("raw.mjpeg", codec="mjpeg", pix_fmt="yuvj420p")

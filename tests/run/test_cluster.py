@@ -179,7 +179,9 @@ def test_predictions_continue_after_the_command_was_killed(
 
 
 @pytest.mark.slow
-def test_a_node_without_the_clips_or_the_packages_is_named(cluster: Any, tmp_path: Path) -> None:
+def test_a_node_without_the_clips_or_the_packages_is_named(
+    cluster: Any, tmp_path: Path
+) -> None:
     _, error = next(map_clips(slow, [tmp_path / "none.mp4"], cluster.address))
     assert "none.mp4: not found on " in str(error)
     with pytest.raises(RuntimeError, match=r"no worker can start: [\s\S]*No module named 'av'"):

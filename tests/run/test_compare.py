@@ -48,7 +48,9 @@ def compared(tmp_path_factory: pytest.TempPathFactory, squares: Path) -> Compare
     return out, compare(squares, out, MODELS, TWO_FOLDS, (5, 6), jobs=1)
 
 
-def test_every_training_is_a_run_and_the_figures_are_means_over_runs(compared: Compared) -> None:
+def test_every_training_is_a_run_and_the_figures_are_means_over_runs(
+    compared: Compared,
+) -> None:
     out, figures = compared
     for model in ("convnet", "lstm"):
         by_seed = []
@@ -94,7 +96,9 @@ def test_only_what_is_missing_is_computed(
 def test_nothing_is_computed_twice(
     compared: Compared, squares: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(compare_module, "run_parallel", lambda tasks, _: pytest.fail("computes"))
+    monkeypatch.setattr(
+        compare_module, "run_parallel", lambda tasks, _: pytest.fail("computes")
+    )
     assert compare(squares, compared[0], MODELS, TWO_FOLDS, (5, 6), jobs=1) == compared[1]
 
 
@@ -127,7 +131,9 @@ def test_runs_of_other_settings_are_not_mixed_in(
     training: TrainConfig,
     message: str,
 ) -> None:
-    with pytest.raises(ValueError, match=f"lstm.fold0-seed5: made with other settings {message}"):
+    with pytest.raises(
+        ValueError, match=f"lstm.fold0-seed5: made with other settings {message}"
+    ):
         compare(
             squares,
             compared[0],
@@ -218,14 +224,23 @@ def ablation(
     squares: Path, out: Path, entries: str = ABLATION, shared: ModelConfig = SHARED
 ) -> dict[str, Any]:
     return compare(
-        squares, out, settings_of(entries, Settings(shared, SEEN, TINY)), TWO_FOLDS, (0,), jobs=1
+        squares,
+        out,
+        settings_of(entries, Settings(shared, SEEN, TINY)),
+        TWO_FOLDS,
+        (0,),
+        jobs=1,
     )
 
 
 def test_rgb_flow_and_both_are_compared_in_one_table(squares: Path, tmp_path: Path) -> None:
     figures = ablation(squares, tmp_path)
     assert list(figures["accuracy"]) == ["convalstm", "convlstm-flow", "motion"]
-    assert figures["modality"] == {"convalstm": "rgb", "convlstm-flow": "flow", "motion": "both"}
+    assert figures["modality"] == {
+        "convalstm": "rgb",
+        "convlstm-flow": "flow",
+        "motion": "both",
+    }
     for name, streams in figures["modality"].items():
         settings = RunRecord.read(tmp_path / name / "fold1-seed0").settings
         assert settings.data.modality == streams

@@ -104,7 +104,9 @@ def test_small_clips_given_encoders_and_other_models_are_not_compared(
     assert chosen["chosen"].startswith("statistics: ")
 
 
-@pytest.mark.parametrize("ended", ["onlooker.run.encoders._better", "onlooker.run.train.fit_run"])
+@pytest.mark.parametrize(
+    "ended", ["onlooker.run.encoders._better", "onlooker.run.train.fit_run"]
+)
 def test_a_run_that_ended_before_its_model_was_tested_chooses_again(
     ended: str,
     package: None,
@@ -145,7 +147,9 @@ def test_the_encoder_is_chosen_again_for_each_fold() -> None:
     y = np.arange(30) % 2
     noise = random.normal(size=(30, 2))
     signal = noise + 5 * y[:, None]
-    weak, strong = (Clips(x, y, np.arange(30).astype(str), 2, ("mean",)) for x in (noise, signal))
+    weak, strong = (
+        Clips(x, y, np.arange(30).astype(str), 2, ("mean",)) for x in (noise, signal)
+    )
     assert np.mean(cross_validated(weak)[0].argmax(1) == y) < 0.8
     assert (cross_validated(weak, rival=strong)[0].argmax(1) == y).all()
     assert (cross_validated(strong, rival=weak)[0].argmax(1) == y).all()
@@ -180,5 +184,7 @@ def test_a_difference_that_may_be_chance_does_not_count() -> None:
     assert not clearly_better(usual, choice(np.full(40, 0.7)), clips)
     assert not clearly_better(usual, usual, clips)
     mixed = choice(np.select([groups == "0", groups == "1"], [0.99, 0.5], 0.6))
-    assert not clearly_better(mixed, usual, clips), "the clips of one recording are one observation"
+    assert not clearly_better(mixed, usual, clips), (
+        "the clips of one recording are one observation"
+    )
     assert clearly_better(mixed, usual, clips._replace(groups=np.arange(40).astype(str)))

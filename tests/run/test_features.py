@@ -150,13 +150,17 @@ def test_packaged_weights_are_used_and_their_terms_are_kept(
 
 def test_settings_of_a_training_on_features() -> None:
     asked = DataConfig(hflip=True, degrees=5.0)
-    model, data, training = resolve(ModelConfig("lstm", "vgg16"), asked, TrainConfig(features=True))
+    model, data, training = resolve(
+        ModelConfig("lstm", "vgg16"), asked, TrainConfig(features=True)
+    )
     assert (model.frozen, model.pretrained, data.normalization) == (True, True, "imagenet")
     assert data == replace(DataConfig(translate=0.0, scale=0.0), normalization="imagenet")
     assert resolve(model, data, training) == (model, data, training)
     assert resolve(ModelConfig("lstm", "vgg16"), asked, TrainConfig()).model.pretrained is False
     assert (
-        resolve(ModelConfig("lstm", "conv4"), asked, TrainConfig(features=True)).model.pretrained
+        resolve(
+            ModelConfig("lstm", "conv4"), asked, TrainConfig(features=True)
+        ).model.pretrained
         is False
     )
     with pytest.raises(
@@ -187,10 +191,14 @@ def test_runs_on_features_predict_clips(
     assert recognizer.data == replace(data, translate=0.0, scale=0.0, normalization="half")
     # Stored features and the clip give the same scores, within half precision.
     some = [clip for clip in find_clips(squares) if clip.path.stem == "00"]
-    samples, _ = encoded_clips(some, recognizer.classes, recognizer.model, recognizer.data, "32")
+    samples, _ = encoded_clips(
+        some, recognizer.classes, recognizer.model, recognizer.data, "32"
+    )
     stored = recognizer.evaluate(samples)
     seen = [recognizer.predict(clip.path) for clip in some]
-    np.testing.assert_allclose(stored.scores, np.stack([each.scores for each in seen]), atol=2e-3)
+    np.testing.assert_allclose(
+        stored.scores, np.stack([each.scores for each in seen]), atol=2e-3
+    )
     assert stored.scores.std() > 1e-3
     assert seen[0].attention is not None
     again = evaluate(tmp_path / "run")
@@ -201,7 +209,9 @@ def test_runs_on_features_predict_clips(
 
 def test_frozen_weights_stay_and_are_in_no_checkpoint(run: Path) -> None:
     before: Any = build_encoder("conv4", 1, 16)
-    assert weights_digest(before) == weights_digest(before.to(memory_format=torch.channels_last))
+    assert weights_digest(before) == weights_digest(
+        before.to(memory_format=torch.channels_last)
+    )
     after = load_file(run / "model" / "model.safetensors")
     assert all(
         torch.equal(tensor, after[f"encoder.{name}"])
@@ -209,7 +219,9 @@ def test_frozen_weights_stay_and_are_in_no_checkpoint(run: Path) -> None:
     )
     state = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
     assert any(name.startswith("model.cell") for name in state)
-    assert not any(name.startswith("model.encoder") and name.endswith("weight") for name in state)
+    assert not any(
+        name.startswith("model.encoder") and name.endswith("weight") for name in state
+    )
 
 
 def test_a_run_on_features_that_was_killed_resumes_with_equal_results(
@@ -233,7 +245,10 @@ def test_clips_that_the_cache_lacks_are_encoded_when_training(
     squares: Path, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     files = [
-        file for each in make(squares).results if not isinstance(each, ClipError) for file in each
+        file
+        for each in make(squares).results
+        if not isinstance(each, ClipError)
+        for file in each
     ]
     before = {file: file.read_bytes() for file in files}
     for file in files[:5]:
@@ -273,7 +288,8 @@ def test_features_that_cannot_be_used_are_errors(squares: Path) -> None:
     samples, _ = encoded_clips(find_clips(squares), labels, net, data)
     samples.files[3][0].unlink()
     with pytest.raises(
-        ClipError, match=r"what is stored of it is damaged or gone .*; run the same command again"
+        ClipError,
+        match=r"what is stored of it is damaged or gone .*; run the same command again",
     ):
         _ = samples[3]
     net.encoder = None
@@ -330,9 +346,9 @@ def test_stored_features_equal_the_output_of_the_encoder(
     assert (maps.dtype, maps.shape) == (np.float16, (stored, 4, 4, 3))
     for count in counts:
         expected = pooled(resize(read(paths[0], count).pixels, 16, 3)).astype(np.float32)
-        rows = load_rows((file_of(paths[0], data),), partial(equally_spaced, count=count)).astype(
-            np.float32
-        )
+        rows = load_rows(
+            (file_of(paths[0], data),), partial(equally_spaced, count=count)
+        ).astype(np.float32)
         np.testing.assert_allclose(rows, expected, atol=1e-3)
     assert encode(paths, data, meanwhile=NEVER) == Encoded(made.results, 0)
 
@@ -400,7 +416,9 @@ def test_clips_that_cannot_be_read_are_named_and_the_others_are_encoded(
     empty.touch()
     text.write_text("no video", encoding="utf-8")
     still = make_clip("still.mp4", frames=1)
-    made = encode([empty, good, text, tmp_path / "d.mp4", still], replace(POOLED, modality="both"))
+    made = encode(
+        [empty, good, text, tmp_path / "d.mp4", still], replace(POOLED, modality="both")
+    )
     assert [(error.path.name, error.found[:10]) for error in made.failed] == [
         ("b.mp4", "zero bytes"),
         ("c.mp4", "not a vide"),

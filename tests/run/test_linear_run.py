@@ -54,7 +54,9 @@ def test_a_run_is_complete_and_streams_equal_predictions(run: Path, squares: Pat
     assert "frame_accuracy" not in figures
     assert figures["chosen"].startswith("statistics: ")
     assert not (run / "curves.csv").exists()
-    assert "Loss and accuracy per epoch" not in (run / "report.html").read_text(encoding="utf-8")
+    assert "Loss and accuracy per epoch" not in (run / "report.html").read_text(
+        encoding="utf-8"
+    )
     recognizer = load(run)
     clip = squares / "left" / "00.mp4"
     assert recognizer.predict(clip).attention.shape == (6, 4, 4)
@@ -87,7 +89,8 @@ def test_a_named_class_of_nothing_and_figures_of_the_answers_of_predict(
     for name, label in (("left", "left"), ("up", "Normal"), ("right", "idle")):
         (clips / label).symlink_to(squares / name)
     with pytest.raises(
-        ValueError, match="nothing is 'Calm', expected a class: Normal, idle, left; or '' for none"
+        ValueError,
+        match="nothing is 'Calm', expected a class: Normal, idle, left; or '' for none",
     ):
         train_run(clips, run, LINEAR, DATA, replace(TRAIN, nothing="Calm"), quiet=True)
     train_run(clips, run, LINEAR, DATA, replace(TRAIN, nothing="Normal"))
@@ -140,7 +143,10 @@ def test_stored_features_give_the_same_scores(
 
 def test_rgb_and_flow_have_an_encoder_each(squares: Path, tmp_path: Path) -> None:
     both = replace(DATA, modality="both", frames=4)
-    assert train_run(squares, tmp_path / "run", LINEAR, both, TRAIN, quiet=True)["accuracy"] >= 0.75
+    assert (
+        train_run(squares, tmp_path / "run", LINEAR, both, TRAIN, quiet=True)["accuracy"]
+        >= 0.75
+    )
     assert load(tmp_path / "run").model.encoder.num_features == 128  # type: ignore[union-attr]
 
 
@@ -267,7 +273,9 @@ def copied(folder: Path, recordings: int) -> Path:
 
 def test_shuffled_labels_of_copies_in_other_recordings_give_chance(tmp_path: Path) -> None:
     clips = copied(tmp_path / "clips", 60)
-    apart = [Clip(clip.path, clip.label, str(i)) for i, clip in enumerate(read_set(clips).clips)]
+    apart = [
+        Clip(clip.path, clip.label, str(i)) for i, clip in enumerate(read_set(clips).clips)
+    ]
     leaking = train_run(
         clips, tmp_path / "leak", LINEAR, DATA, TRAIN, split_clips(apart), quiet=True
     )
@@ -307,7 +315,9 @@ def test_clips_can_be_stated_to_be_independent(cut: Path, tmp_path: Path) -> Non
 
 def test_folds_keep_scenes_together(cut: Path, tmp_path: Path) -> None:
     clips = read_set(cut)
-    models = with_baseline({"linear": Settings(LINEAR, DATA, TRAIN)}, Settings(LINEAR, DATA, TRAIN))
+    models = with_baseline(
+        {"linear": Settings(LINEAR, DATA, TRAIN)}, Settings(LINEAR, DATA, TRAIN)
+    )
     figures = compare(clips, tmp_path, models, asked_splits(clips, 3), [0], jobs=1)
     assert figures["recordings"] == 12
     assert figures["accuracy"]["linear"] < 0.75

@@ -68,7 +68,9 @@ def test_a_thread_per_process_a_line_per_task(
     jobs: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with showing():
-        run_parallel({str(number): partial(alone, tmp_path, number) for number in range(2)}, jobs)
+        run_parallel(
+            {str(number): partial(alone, tmp_path, number) for number in range(2)}, jobs
+        )
     said = [(tmp_path / f"begun-{number}").read_text().split() for number in range(2)]
     if jobs == 1:
         assert {process for process, *_ in said} == {str(os.getpid())}, (

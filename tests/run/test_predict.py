@@ -56,7 +56,9 @@ def test_clips_of_equal_name_in_different_folders_have_separate_drawings(
     assert predict_clips(run, clips, out, None) == []
     assert drawn(out) == ["p-q-1.mp4", "q-1.mp4-2.mp4", "r-q-1.mp4"]
     assert [clip.read_bytes() for clip in clips] == before
-    assert json.loads((out / "p-q-1.json").read_text())["tubes"] == [], "a model without attention"
+    assert json.loads((out / "p-q-1.json").read_text())["tubes"] == [], (
+        "a model without attention"
+    )
 
 
 @pytest.mark.parametrize("link", [False, True])
@@ -71,7 +73,8 @@ def test_overwriting_a_clip_is_an_error_before_any_is_drawn(
     out = run.parent / ("c" if link else "b")
     before = drawn(out)
     with pytest.raises(
-        ValueError, match=r"second\.mp4: the drawn clip would replace a clip; choose another --out"
+        ValueError,
+        match=r"second\.mp4: the drawn clip would replace a clip; choose another --out",
     ):
         predict_clips(run, [first, second], out, None)
     assert drawn(out) == before
@@ -115,7 +118,9 @@ def test_a_clip_is_one_row_with_its_runner_up(
 def test_a_recording_is_told_from_the_clips_of_the_training(
     tmp_path: Path, make_clip: Make, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run = untrained("convnet", data=replace(BRIEF, frames=4), frame_rate=5).save(tmp_path / "run")
+    run = untrained("convnet", data=replace(BRIEF, frames=4), frame_rate=5).save(
+        tmp_path / "run"
+    )
     # 10 a second
     short, long, longer = (make_clip(f"{frames}.mp4", frames=frames) for frames in (8, 60, 80))
     assert predict_clips(run, [short, long, longer]) == []
@@ -136,7 +141,9 @@ def test_a_recording_is_told_from_the_clips_of_the_training(
         (["a/b.mp4", "a-b.mp4", "A/B.mp4"], ["0-a-b", "1-a-b", "2-A-B"]),
     ],
 )
-def test_clips_have_distinct_names(names: list[str], expected: list[str], tmp_path: Path) -> None:
+def test_clips_have_distinct_names(
+    names: list[str], expected: list[str], tmp_path: Path
+) -> None:
     paths = [tmp_path / name for name in names]
     assert distinct_names(paths) == expected
     with pytest.raises(ValueError, match=r"mp4: given twice; give each clip once"):
@@ -257,7 +264,9 @@ def test_a_clip_that_was_replaced_is_predicted_again(
 
 def test_the_run_and_a_clip_in_each_others_place(run: Path, make_clip: Make) -> None:
     clip = make_clip("1.mp4", frames=2)
-    assert "not of clips; give the run first, and the clips after it" in fails("predict", clip, run)
+    assert "not of clips; give the run first, and the clips after it" in fails(
+        "predict", clip, run
+    )
     message = "1.mp4: a clip, and the run is given first, before the clips"
     assert message in fails("watch", clip, run)
     assert message in fails("export", clip)
@@ -346,7 +355,9 @@ def test_every_clip_gets_boxes_times_and_a_drawn_clip(tmp_path: Path, make_clip:
     failed = predict_clips(run, [*clips, broken], tmp_path / "out")
     assert [error.path for error in failed] == [broken]
     names = {path.name for path in (tmp_path / "out").iterdir()}
-    assert names == {f"{clip}{end}" for clip in "ab" for end in (".mp4", ".json", "-segments.json")}
+    assert names == {
+        f"{clip}{end}" for clip in "ab" for end in (".mp4", ".json", "-segments.json")
+    }
     seen = json.loads((tmp_path / "out" / "a.json").read_text())
     video = read(clips[0])
     height, width = video.pixels.shape[1:3]
@@ -412,7 +423,10 @@ def test_a_run_boxes_the_object_that_is_attended_to(tmp_path: Path) -> None:
 def usable(path: Path) -> bool:
     """Whether frames can be chosen from a file, and read in turn."""
     outcomes = []
-    for reading in (lambda: len(read(path, 8)) == 8, lambda: any(True for _ in VideoReader(path))):
+    for reading in (
+        lambda: len(read(path, 8)) == 8,
+        lambda: any(True for _ in VideoReader(path)),
+    ):
         try:
             outcomes.append(reading())
         except ClipError:

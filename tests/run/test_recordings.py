@@ -54,7 +54,10 @@ def test_the_gaps_are_examples_of_nothing_unless_it_is_said_otherwise(
 ) -> None:
     words = "train", days / "list.csv", *TINY, "--model", "convnet"
     output = call(*words, "--run", tmp_path / "run").output
-    assert " clips of nothing are from the gaps between the intervals; --fill '' for none" in output
+    assert (
+        " clips of nothing are from the gaps between the intervals; --fill '' for none"
+        in output
+    )
     assert onlooker.load(tmp_path / "run").classes == ("left", "nothing", "right")
     output = call(*words, "--fill", "", "--run", tmp_path / "without").output
     assert "between the intervals" not in output
@@ -64,7 +67,8 @@ def test_the_gaps_are_examples_of_nothing_unless_it_is_said_otherwise(
 def test_a_run_on_intervals(run: Path, days: Path, tmp_path: Path) -> None:
     split = json.loads((run / "split.json").read_text())
     assert {
-        part: {Path(entry["path"].split("#")[0]).name for entry in of} for part, of in split.items()
+        part: {Path(entry["path"].split("#")[0]).name for entry in of}
+        for part, of in split.items()
     } == {"training": {"0.mp4"}, "validation": {"1.mp4"}, "test": {"2.mp4"}}
     assert [entry["label"] for entry in split["test"]].count("nothing") == 4
     assert onlooker.load(run).classes == ("left", "nothing", "right")
@@ -76,7 +80,9 @@ def test_a_run_on_intervals(run: Path, days: Path, tmp_path: Path) -> None:
     write(tmp_path / "cut.mp4", read(part, 30).pixels, fps=10)
     prediction = onlooker.load(run).predict(part)
     assert (
-        np.abs(prediction.scores - onlooker.load(run).predict(tmp_path / "cut.mp4").scores).max()
+        np.abs(
+            prediction.scores - onlooker.load(run).predict(tmp_path / "cut.mp4").scores
+        ).max()
         < 0.05
     )
     call("predict", run, part, f"{days / '2.mp4'}#t=9,12", "--out", tmp_path / "out")

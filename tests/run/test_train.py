@@ -144,10 +144,14 @@ def test_a_run_that_cannot_be_written_to_is_noticed_before_clips_are_read(
     run: Path, squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuses(folder: Path, remedy: str) -> None:
-        raise NotWritableError(f"{folder}: cannot be written to (Read-only file system); {remedy}")
+        raise NotWritableError(
+            f"{folder}: cannot be written to (Read-only file system); {remedy}"
+        )
 
     for module in (preparation, evaluate_module):
-        monkeypatch.setattr(module, "read_clips", Mock(side_effect=AssertionError("reads clips")))
+        monkeypatch.setattr(
+            module, "read_clips", Mock(side_effect=AssertionError("reads clips"))
+        )
     for module in (folder_module, evaluate_module):
         monkeypatch.setattr(module, "check_writable", refuses)
     with pytest.raises(
@@ -189,7 +193,8 @@ def test_a_second_training_of_a_run_is_refused(
     def and_train_again(*given: Any, **settings: Any) -> Any:
         for resume in (False, True):
             with pytest.raises(
-                ValueError, match=r"run: another process computes it; wait until it ends, or choose"
+                ValueError,
+                match=r"run: another process computes it; wait until it ends, or choose",
             ):
                 train_run(
                     squares, run, MODEL, DATA, replace(TINY, seed=1), resume=resume, quiet=True
@@ -218,11 +223,15 @@ def test_training_from_python(squares: Path, tmp_path: Path) -> None:
     assert trained.path == tmp_path / "run"
     assert trained.figures == read_json(tmp_path / "run" / "evaluation.json")
     assert str(trained) == f"{trained.path}: {first_line(trained.figures)}"
-    assert onlooker.train(squares, trained.path, resume=True, quiet=True).figures == trained.figures
+    assert (
+        onlooker.train(squares, trained.path, resume=True, quiet=True).figures
+        == trained.figures
+    )
     with_flow = onlooker.train(squares, tmp_path / "flow", **{**settings, "model": "motion"})
     assert RunRecord.read(with_flow.path).settings.data.modality == "both", "that of the recipe"
     with pytest.raises(
-        TypeError, match=r"train has no setting epoch; did you mean epochs\? There are aggregation"
+        TypeError,
+        match=r"train has no setting epoch; did you mean epochs\? There are aggregation",
     ):
         onlooker.train(squares, epoch=3)
 

@@ -118,7 +118,10 @@ def test_events_have_lines_of_their_own_when_they_are_final(
         )
         for t in range(14)
     ]
-    told = [*steps, replace(steps[-1], events=(replace(over, start=2.5, end=3.5),), pixels=None)]
+    told = [
+        *steps,
+        replace(steps[-1], events=(replace(over, start=2.5, end=3.5),), pixels=None),
+    ]
     known = SimpleNamespace(
         watch=lambda *_: iter(told),
         frame_rate=None,

@@ -68,7 +68,9 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module")
-def address(trained: tuple[Path, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def address(
+    trained: tuple[Path, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
     """A server with one small model, whose project is empty."""
     folder = tmp_path_factory.mktemp("page")
     with serving(folder / "clips", folder / "runs", trained[0]) as url:
@@ -87,14 +89,18 @@ def open_page(browser: Any) -> Iterator[Callable[..., Any]]:
     contexts = []
 
     def start(url: str, errors_expected: bool = False, **settings: Any) -> Any:
-        context = browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **settings})
+        context = browser.new_context(
+            **{"viewport": {"width": 1280, "height": 800}, **settings}
+        )
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(60_000)  # on a busy machine the page waits for its server
         origin = re.match(r"https?://[^/]+", url)[0]  # type: ignore[index]
         page.on(
             "request",
-            lambda request: wrong.append(request.url) if is_foreign(request.url, origin) else None,
+            lambda request: (
+                wrong.append(request.url) if is_foreign(request.url, origin) else None
+            ),
         )
         page.on("pageerror", lambda error: wrong.append(str(error)))
         if not errors_expected:

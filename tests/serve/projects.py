@@ -7,7 +7,9 @@ from onlooker.serve.project import Project
 Tree = dict[str, dict[str, str]]
 
 
-def add(project: Project, label: str, content: str, name: str = "clip.mp4", batch: str = "") -> str:
+def add(
+    project: Project, label: str, content: str, name: str = "clip.mp4", batch: str = ""
+) -> str:
     file = project.incoming() / os.urandom(8).hex()
     file.write_text(content)
     return project.add_clip(label, file, name, batch).id

@@ -92,7 +92,9 @@ def test_look_is_accessible(
     assert found == []
 
 
-def test_teach_and_correct_are_accessible(taught: str, address: str, open_page: Callable[..., Any]):
+def test_teach_and_correct_are_accessible(
+    taught: str, address: str, open_page: Callable[..., Any]
+):
     page = open_still(open_page, f"{address}#teach")
     page.wait_for_selector(".add")
     found = serious(page, "an empty project")

@@ -80,7 +80,9 @@ def test_requests_are_checked(
     assert "page" not in answer.json()["error"]["remedy"], "advice for programs"
 
 
-def test_another_web_page_cannot_send_a_clip_to_a_server_without_a_token(page: TestClient) -> None:
+def test_another_web_page_cannot_send_a_clip_to_a_server_without_a_token(
+    page: TestClient,
+) -> None:
     foreign = {"Origin": "http://evil.example", "X-Onlooker": ""}
     assert (
         page.post("/api/v1/predict", content=b"x", headers=foreign).json()["error"]["code"]

@@ -49,7 +49,10 @@ def test_models_are_listed_newest_first_and_damaged_ones_are_not(
     save_model(settings.runs, "damaged")
     (settings.runs / "damaged" / "model" / "recognizer.json").write_text("{")
     (settings.runs / "file").touch()
-    assert [each["name"] for each in page.get("/api/state").json()["models"]] == ["whole", "tiny"]
+    assert [each["name"] for each in page.get("/api/state").json()["models"]] == [
+        "whole",
+        "tiny",
+    ]
 
 
 ERRORS = [
@@ -97,7 +100,10 @@ def test_a_model_is_renamed_taken_along_and_deleted(
     shutil.unpack_archive(tmp_path / "tiny.zip", tmp_path / "unpacked")
     assert onlooker.load(tmp_path / "unpacked").classes == ("clap", "nothing", "wave")
     save_model(settings.runs, "other")
-    for name, status, code in (("../out", 422, "name_character"), ("other", 409, "class_exists")):
+    for name, status, code in (
+        ("../out", 422, "name_character"),
+        ("other", 409, "class_exists"),
+    ):
         answer = page.patch(f"/api/models/{model}", json={"name": name})
         assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
     assert [page.delete(f"/api/models/{model}").status_code for _ in range(2)] == [200, 404]
@@ -117,5 +123,8 @@ def test_a_run_elsewhere_comes_first_and_is_not_deleted(
             client.delete(f"/api/models/{mine['id']}"),
             client.patch(f"/api/models/{mine['id']}", json={"name": "yours"}),
         ):
-            assert (answer.status_code, answer.json()["error"]["code"]) == (409, "model_elsewhere")
+            assert (answer.status_code, answer.json()["error"]["code"]) == (
+                409,
+                "model_elsewhere",
+            )
     assert (tmp_path / "mine" / "model").is_dir()

@@ -47,7 +47,9 @@ def test_a_header_that_does_not_end_is_given_up(address, monkeypatch):
     with ExitStack() as stack:
         assert is_closed(open_half(address, stack))
         # The same after a complete request on the same connection.
-        reused = open_half(address, stack, b"GET /api/state HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        reused = open_half(
+            address, stack, b"GET /api/state HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+        )
         assert reused.recv(12) == b"HTTP/1.1 200"
         reused.sendall(HALF)
         reused.settimeout(5)
@@ -83,7 +85,9 @@ def test_an_upload_that_stops_is_given_up_and_one_that_is_cut_off_is_not_in_the_
 
 
 @pytest.mark.slow
-def test_two_thousand_slow_senders_do_not_keep_the_owner_from_looking_at_a_clip(address, tmp_path):
+def test_two_thousand_slow_senders_do_not_keep_the_owner_from_looking_at_a_clip(
+    address, tmp_path
+):
     write(tmp_path / "clip.mp4", moving_square(1.0), 20)
     own = {"X-Onlooker": "1", "Origin": address.rstrip("/")}
     with ExitStack() as stack, httpx.Client(base_url=address, headers=own) as client:
@@ -92,7 +96,9 @@ def test_two_thousand_slow_senders_do_not_keep_the_owner_from_looking_at_a_clip(
         def look() -> float:
             started = time.perf_counter()
             job = client.post(
-                "/api/look", params={"model": model}, content=(tmp_path / "clip.mp4").read_bytes()
+                "/api/look",
+                params={"model": model},
+                content=(tmp_path / "clip.mp4").read_bytes(),
             )
             assert wait_for_job(client, job.json()["job"])["state"] == "done"
             return time.perf_counter() - started

@@ -93,7 +93,9 @@ def test_answers_of_one_and_several_clips_are_found_again_and_back_stays_on_the_
     page.wait_for_selector(".drop")
 
 
-def test_a_part_of_the_timeline_becomes_an_example(address: str, open_page: Open, squares: Path):
+def test_a_part_of_the_timeline_becomes_an_example(
+    address: str, open_page: Open, squares: Path
+):
     page = open_page(address)
     page.wait_for_selector(".drop")
     drop(page, ".drop", squares / "left" / "00.mp4")
@@ -205,7 +207,9 @@ def test_a_file_above_the_limit_is_not_even_sent(address: str, open_page: Open):
     assert "long.mp4 has 20.1 MB" in page.inner_text(".error")
 
 
-def test_the_camera_is_answered_and_a_refused_one_says_what_to_do(address: str, open_page: Open):
+def test_the_camera_is_answered_and_a_refused_one_says_what_to_do(
+    address: str, open_page: Open
+):
     page = open_page(address)
     refuse = "(name) => { navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('no', name)); }"
     for name, remedy in [
@@ -218,7 +222,9 @@ def test_the_camera_is_answered_and_a_refused_one_says_what_to_do(address: str, 
         assert remedy in page.inner_text(".cover .error")
         page.click("text=Stop the camera")
     page.click("text=Use the camera")
-    page.evaluate("delete navigator.mediaDevices.getUserMedia")  # its prototype has the real one
+    page.evaluate(
+        "delete navigator.mediaDevices.getUserMedia"
+    )  # its prototype has the real one
     page.click("text=Try the camera again")
     page.wait_for_selector(".stage.looking")
     page.wait_for_function("() => Number(document.querySelector('.stage').dataset.rate) > 0")
@@ -348,5 +354,6 @@ def test_keys_move_through_the_clip_and_another_model_looks_at_it(
     page.wait_for_selector(".result")
     expected = onlooker.load(folder / "runs" / "other").predict(squares / "up" / "01.mp4").label
     page.wait_for_function(
-        "(label) => document.querySelector('.answer .label')?.textContent === label", arg=expected
+        "(label) => document.querySelector('.answer .label')?.textContent === label",
+        arg=expected,
     )

@@ -58,7 +58,12 @@ def test_answers_equal_the_librarys(
     path = make_clip(frames=5, size=(80, 40))
     got = look(path, "<b>a</b>.mp4")
     expected = load(settings.runs / "tiny").predict(path)
-    assert (got["name"], got["width"], got["height"], got["frames"]) == ("_b_a__b_.mp4", 80, 40, 5)
+    assert (got["name"], got["width"], got["height"], got["frames"]) == (
+        "_b_a__b_.mp4",
+        80,
+        40,
+        5,
+    )
     assert (got["label"], got["score"], got["classes"]) == (
         expected.label,
         expected.score,
@@ -111,7 +116,8 @@ def test_marked_parts_become_examples_of_one_recording(
         stored = settings.clips / label / added.json()["clip"]["name"]
         assert VideoReader(stored).seconds == pytest.approx(end - start, abs=0.11)
     found = {
-        path.relative_to(settings.clips).as_posix() for path in settings.clips.glob("[!.]*/*.mp4")
+        path.relative_to(settings.clips).as_posix()
+        for path in settings.clips.glob("[!.]*/*.mp4")
     }
     assert found == {"wave/walk 0.5-1.5.mp4", "clap/walk 2.0-3.2.mp4"}
     (recording,) = {clip.recording for clip in find_clips(settings.clips)}
@@ -121,7 +127,9 @@ def test_marked_parts_become_examples_of_one_recording(
     assert len({clip.recording for clip in find_clips(settings.clips)}) == 2, (
         "another file of the same name"
     )
-    outside = page.post(f"/api/look/{look}/examples", json={"class": "wave", "start": 7, "end": 9})
+    outside = page.post(
+        f"/api/look/{look}/examples", json={"class": "wave", "start": 7, "end": 9}
+    )
     assert outside.status_code == 422
     assert "outside the recording" in outside.json()["error"]["found"]
 
@@ -137,7 +145,9 @@ def test_places_are_shares_of_the_frame() -> None:
         size=(100, 200),
         points=np.array([[50, 50], [np.nan, np.nan], [200, 100]], np.float32),
         tubes=(
-            Tube("wave", np.array([5, 7, 10]), np.array([[20, 10, 100, 50]] * 3, np.float32), 0.9),
+            Tube(
+                "wave", np.array([5, 7, 10]), np.array([[20, 10, 100, 50]] * 3, np.float32), 0.9
+            ),
             Tube("nothing", np.array([0]), np.array([[0, 0, 1, 1]], np.float32), 0.9),
         ),
         segments=(Segment("wave", 0.5, 1.5, 0.8),),
@@ -179,7 +189,9 @@ def test_answers_can_be_taken_along(
     result = look(make_clip(frames=40), "a walk.mp4")
     events = sorted((each["start"], each["label"]) for each in result["segments"])
     assert events
-    taken = {kind: page.get(f"/media/{result['id']}/as/{kind}") for kind in ("vtt", "csv", "mp4")}
+    taken = {
+        kind: page.get(f"/media/{result['id']}/as/{kind}") for kind in ("vtt", "csv", "mp4")
+    }
     for kind, response in taken.items():
         assert f"a%20walk.{kind}" in response.headers["content-disposition"]
         (tmp_path / f"taken.{kind}").write_bytes(response.content)
@@ -241,7 +253,9 @@ def test_a_run_that_is_damaged_or_disappears_is_told(
     assert finish(job)["error"]["code"] == "model_gone"
     for long in before:
         finish(long)
-    assert page.post("/api/look", params={"model": model}).json()["error"]["code"] == "model_gone"
+    assert (
+        page.post("/api/look", params={"model": model}).json()["error"]["code"] == "model_gone"
+    )
     assert page.get("/api/state").json()["models"] == []
 
 
@@ -298,7 +312,9 @@ def test_two_cameras_are_answered_apart(page: TestClient, model: str) -> None:
     assert answers[0][2]["scores"] != answers[1][2]["scores"]
 
 
-def test_what_is_no_frame_ends_the_connection_with_its_reason(page: TestClient, model: str) -> None:
+def test_what_is_no_frame_ends_the_connection_with_its_reason(
+    page: TestClient, model: str
+) -> None:
     clock = struct.pack("<d", 0)
     wrong = {b"": "bytes", b"short": "bytes", clock + bytes(1_000_000): "bytes"}
     wrong |= {
@@ -314,7 +330,9 @@ def test_what_is_no_frame_ends_the_connection_with_its_reason(page: TestClient, 
 def test_models_that_cannot_stream_say_so(page: TestClient, settings: ServeSettings) -> None:
     save_model(settings.runs, "whole", "single-frame")
     whole = next(
-        each["id"] for each in page.get("/api/state").json()["models"] if each["name"] == "whole"
+        each["id"]
+        for each in page.get("/api/state").json()["models"]
+        if each["name"] == "whole"
     )
     for model, code in ((whole, "no_stream"), ("nobody", "model_gone"), ("", "model_gone")):
         with connect(page, model) as camera:

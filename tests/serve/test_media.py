@@ -153,7 +153,10 @@ def test_copies_keep_the_time_of_every_frame(make_clip: Make, tmp_path: Path) ->
     copies = clips.all_frames(copy)
     np.testing.assert_allclose(copies[1], np.array(times) / 1000, atol=1e-4)
     assert (
-        max(np.abs(a.astype(int) - b).mean() for a, b in zip(originals[0], copies[0], strict=True))
+        max(
+            np.abs(a.astype(int) - b).mean()
+            for a, b in zip(originals[0], copies[0], strict=True)
+        )
         < 6
     )
 
@@ -179,7 +182,9 @@ def test_decoding_that_takes_too_long_is_ended(
 def test_a_preview_follows_a_clip_whose_class_is_renamed_meanwhile(
     project: Project, make_clip: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    clip = project.add_clip("wave", make_clip().rename(project.incoming() / "upload"), "clip.mp4")
+    clip = project.add_clip(
+        "wave", make_clip().rename(project.incoming() / "upload"), "clip.mp4"
+    )
     names = ["clap"]
 
     def rename_first(path: Path, *args: Any, **settings: Any) -> Any:

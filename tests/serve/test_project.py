@@ -52,7 +52,12 @@ def test_clips_are_listed_in_parts_the_last_first(project: Project) -> None:
     parts = [project.clips("a", 3)]
     while parts[-1]:
         parts.append(project.clips("a", 3, before=parts[-1][-1].id))
-    assert [[clip.id for clip in part] for part in parts] == [ids[:3:-1], ids[3:0:-1], ids[:1], []]
+    assert [[clip.id for clip in part] for part in parts] == [
+        ids[:3:-1],
+        ids[3:0:-1],
+        ids[:1],
+        [],
+    ]
 
 
 def test_a_hundred_steps_can_be_undone(project: Project) -> None:
@@ -250,7 +255,9 @@ def test_undo_without_its_files_says_so_once_and_continues_with_the_change_befor
     assert tree(project) == {}
 
 
-def test_an_undo_that_is_blocked_can_be_made_once_the_obstacle_is_gone(project: Project) -> None:
+def test_an_undo_that_is_blocked_can_be_made_once_the_obstacle_is_gone(
+    project: Project,
+) -> None:
     clip = add(project, "wave", "1")
     project.delete_class("wave")
     (project.folder / "wave").mkdir()
@@ -276,7 +283,9 @@ def test_undo_of_a_new_class_leaves_the_files_that_another_program_has_put_there
 
 def test_two_servers_do_not_teach_one_folder(project: Project) -> None:
     project.add_class("a")
-    with pytest.raises(ValueError, match="another `onlooker serve` uses this folder; use that one"):
+    with pytest.raises(
+        ValueError, match="another `onlooker serve` uses this folder; use that one"
+    ):
         Project(project.folder)
     project.close()
     other = Project(project.folder)

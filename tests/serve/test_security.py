@@ -69,7 +69,9 @@ def test_only_the_page_itself_changes_something(
 
 
 def test_a_request_without_an_origin_changes_nothing(settings: ServeSettings) -> None:
-    with TestClient(create_app(settings), base_url=ADDRESS, headers={"X-Onlooker": "1"}) as client:
+    with TestClient(
+        create_app(settings), base_url=ADDRESS, headers={"X-Onlooker": "1"}
+    ) as client:
         assert client.delete("/api/jobs/x").json()["error"]["code"] == "origin"
 
 
@@ -93,8 +95,12 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
 
 
 def with_token(settings: ServeSettings, tmp_path: Path) -> TestClient:
-    kept = ServeSettings(clips=tmp_path / "clips", runs=settings.runs, host="0.0.0.0", token=TOKEN)
-    return TestClient(create_app(kept), base_url="http://192.0.2.7:8765", follow_redirects=False)
+    kept = ServeSettings(
+        clips=tmp_path / "clips", runs=settings.runs, host="0.0.0.0", token=TOKEN
+    )
+    return TestClient(
+        create_app(kept), base_url="http://192.0.2.7:8765", follow_redirects=False
+    )
 
 
 def test_other_machines_need_the_token(settings: ServeSettings, tmp_path: Path) -> None:
@@ -129,7 +135,8 @@ def test_other_machines_need_the_token(settings: ServeSettings, tmp_path: Path) 
         # of other programs on this host
         for other in ('a={"x":1}', 'theme="d', "foo", "foo@bar=1"):
             assert (
-                client.get("/api/state", headers={"Cookie": f"{other}; {token}"}).status_code == 200
+                client.get("/api/state", headers={"Cookie": f"{other}; {token}"}).status_code
+                == 200
             ), other
         assert client.get("/api/state", headers={"Cookie": "foo"}).status_code == 401
 
@@ -138,7 +145,12 @@ def test_the_redirect_with_the_token_stays_on_this_server(
     settings: ServeSettings, tmp_path: Path
 ) -> None:
     with with_token(settings, tmp_path) as client:
-        for path in ("//evil.example", "/\\evil.example", "/%5Cevil.example", "///evil.example//x"):
+        for path in (
+            "//evil.example",
+            "/\\evil.example",
+            "/%5Cevil.example",
+            "///evil.example//x",
+        ):
             answer = client.get(f"http://192.0.2.7:8765{path}?token={TOKEN}")
             assert (answer.status_code, answer.headers["location"][:5]) in [
                 (303, "/evil"),
@@ -158,7 +170,10 @@ def test_a_proxy_makes_the_page_public(settings: ServeSettings, tmp_path: Path) 
         answer = client.get(f"/?token={TOKEN}")
         assert "Secure" in answer.headers["set-cookie"]
         own = {"X-Onlooker": "1", "Cookie": answer.headers["set-cookie"].partition(";")[0]}
-        for origin, status in (("https://page.example.org", 404), ("https://evil.example", 403)):
+        for origin, status in (
+            ("https://page.example.org", 404),
+            ("https://evil.example", 403),
+        ):
             assert (
                 client.delete("/api/jobs/none", headers=own | {"Origin": origin}).status_code
                 == status
@@ -169,7 +184,9 @@ def test_a_person_without_the_token_is_told_in_words(
     settings: ServeSettings, tmp_path: Path
 ) -> None:
     with with_token(settings, tmp_path) as client:
-        answer = client.get("/", headers={"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"})
+        answer = client.get(
+            "/", headers={"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+        )
         assert (answer.status_code, answer.headers["content-type"]) == (
             401,
             "text/plain; charset=utf-8",
@@ -209,7 +226,9 @@ def test_bodies_are_limited(page: TestClient, model: str) -> None:
         "/api/project/changes/undo", content=b"x", headers={"Content-Length": "65000"}
     )
     assert stated.status_code == 413
-    streamed = page.post(f"/api/look?model={model}", content=(bytes(100_000) for _ in range(30)))
+    streamed = page.post(
+        f"/api/look?model={model}", content=(bytes(100_000) for _ in range(30))
+    )
     assert (streamed.status_code, streamed.json()["error"]["code"]) == (413, "too_large")
     assert list((page.app.state.folder / "looks").glob("*")) == []  # type: ignore[attr-defined]
 
@@ -239,13 +258,19 @@ def test_the_page_loads_and_sends_nothing_elsewhere(page: TestClient) -> None:
     assert "unsafe" not in policy
     assert rules["connect-src"] == "'self' ws://127.0.0.1:8765 wss://127.0.0.1:8765"
     files = [
-        path for path in HERE.rglob("*") if path.suffix in (".html", ".js", ".css", ".json", ".svg")
+        path
+        for path in HERE.rglob("*")
+        if path.suffix in (".html", ".js", ".css", ".json", ".svg")
     ]
     assert len(files) > 5
-    code = [path.read_text("utf-8") for path in files if path.suffix in (".html", ".js", ".css")]
+    code = [
+        path.read_text("utf-8") for path in files if path.suffix in (".html", ".js", ".css")
+    ]
     assert sum(text.count("\n") for text in code) <= 2800
     for path in files:
-        addresses = re.findall(r"(?:https?:)?//[\w.-]+\.\w+[^\s\"'`)]*", path.read_text("utf-8"))
+        addresses = re.findall(
+            r"(?:https?:)?//[\w.-]+\.\w+[^\s\"'`)]*", path.read_text("utf-8")
+        )
         assert [
             each for each in addresses if "www.w3.org" not in each and "//127.0.0.1" not in each
         ] == [], path

@@ -47,7 +47,9 @@ def upload(
 
 
 def names(project: dict[str, Any]) -> dict[str, list[str]]:
-    return {each["name"]: [clip["name"] for clip in each["clips"]] for each in project["classes"]}
+    return {
+        each["name"]: [clip["name"] for clip in each["clips"]] for each in project["classes"]
+    }
 
 
 def test_hints_say_what_to_record(page: TestClient, settings: ServeSettings) -> None:
@@ -71,7 +73,9 @@ def test_hints_say_what_to_record(page: TestClient, settings: ServeSettings) -> 
     assert "classes background and none mean the same" in hints(background=5)
 
 
-def test_every_change_of_a_tab_that_is_behind_is_refused(page: TestClient, make_clip: Make) -> None:
+def test_every_change_of_a_tab_that_is_behind_is_refused(
+    page: TestClient, make_clip: Make
+) -> None:
     clip = upload(page, "a", make_clip())["clip"]["id"]
     project = describe(page)
     changes = {
@@ -85,10 +89,14 @@ def test_every_change_of_a_tab_that_is_behind_is_refused(page: TestClient, make_
     for name, values in changes.items():
         path = f"/api/project/changes/{name}"
         response = page.post(path, params={"version": project["version"] - 1}, json=values)
-        assert (response.status_code, response.json()["error"]["code"]) == (409, "changed"), name
+        assert (response.status_code, response.json()["error"]["code"]) == (409, "changed"), (
+            name
+        )
         assert page.post(path, json=values).status_code == 422, f"{name}: no version"
         response = page.post(path, params={"version": project["version"]}, json={"other": "a"})
-        assert (response.status_code, response.json()["error"]["code"]) == (422, "request"), name
+        assert (response.status_code, response.json()["error"]["code"]) == (422, "request"), (
+            name
+        )
     assert (
         page.post(
             "/api/project/changes/close", params={"version": project["version"]}, json={}
@@ -122,7 +130,9 @@ def test_a_recording_of_a_browser_is_kept_as_it_is(page: TestClient, tmp_path: P
     assert full.content[4:8] == b"ftyp", "a copy that every browser plays"
 
 
-@pytest.mark.parametrize(("content", "code"), [(b"a text" * 100, "not_decodable"), (b"", "empty")])
+@pytest.mark.parametrize(
+    ("content", "code"), [(b"a text" * 100, "not_decodable"), (b"", "empty")]
+)
 def test_uploads_that_are_no_clips_change_nothing(
     page: TestClient, tmp_path: Path, content: bytes, code: str
 ) -> None:
@@ -174,7 +184,11 @@ def test_a_folder_of_numbered_images_is_a_clip_like_others(
 
 @pytest.mark.parametrize(
     ("counts", "code"),
-    [({}, "too_few_classes"), ({"a": 3}, "too_few_classes"), ({"a": 3, "b": 1}, "too_few_clips")],
+    [
+        ({}, "too_few_classes"),
+        ({"a": 3}, "too_few_classes"),
+        ({"a": 3, "b": 1}, "too_few_clips"),
+    ],
 )
 def test_too_few_clips_are_not_trained_on(
     page: TestClient, make_clip: Make, counts: dict[str, int], code: str
@@ -182,7 +196,9 @@ def test_too_few_clips_are_not_trained_on(
     for label, count in counts.items():
         for number in range(count):
             upload(
-                page, label, make_clip(frames=10 + number, size=(64 if label == "a" else 32, 48))
+                page,
+                label,
+                make_clip(frames=10 + number, size=(64 if label == "a" else 32, 48)),
             )
     response = page.post("/api/project/train")
     assert (response.status_code, response.json()["error"]["code"]) == (422, code)
@@ -194,11 +210,17 @@ def test_the_same_file_again_is_named_and_not_added(
 ) -> None:
     first = make_clip("first.mp4")
     by_hand = make_clip(settings.clips / "wave" / "by hand.mp4", frames=9)
-    assert upload(page, "wave", by_hand)["error"]["found"] == "the same file as by hand.mp4 of wave"
+    assert (
+        upload(page, "wave", by_hand)["error"]["found"]
+        == "the same file as by hand.mp4 of wave"
+    )
     by_hand.unlink()
     upload(page, "wave", first)
     again = upload(page, "clap", first, "copy.mp4")["error"]
-    assert (again["code"], again["found"]) == ("duplicate", "the same file as first.mp4 of wave")
+    assert (again["code"], again["found"]) == (
+        "duplicate",
+        "the same file as first.mp4 of wave",
+    )
     assert names(describe(page)) == {"wave": ["first.mp4"]}
     change(page, "delete_clip", clip_id=describe(page)["classes"][0]["clips"][0]["id"])
     assert "clip" in upload(page, "clap", first), "it was deleted there"
@@ -234,7 +256,9 @@ def test_clips_of_one_sitting_or_person_are_one_recording(
 ) -> None:
     own = upload(page, "wave", make_clip("own.mp4"))["clip"]["id"]
     for number in range(2):
-        upload(page, "clap", make_clip(f"{number}.mp4", frames=10 + number), recording="sitting 1")
+        upload(
+            page, "clap", make_clip(f"{number}.mp4", frames=10 + number), recording="sitting 1"
+        )
     assert [clip.recording for clip in find_clips(settings.clips)] == [
         "sitting 1",
         "sitting 1",
@@ -260,7 +284,9 @@ def test_clips_of_one_sitting_or_person_are_one_recording(
     assert "recordings.csv: no column recording" in " ".join(project["hints"])
     values = {"clip_id": own, "recording": "Ben"}
     refused = page.post(
-        "/api/project/changes/set_recording", json=values, params={"version": project["version"]}
+        "/api/project/changes/set_recording",
+        json=values,
+        params={"version": project["version"]},
     )
     assert (refused.status_code, refused.json()["error"]["code"]) == (422, "recordings_damaged")
     assert (
@@ -317,7 +343,9 @@ def test_a_request_of_a_project_with_thousands_of_clips_costs_what_it_costs_with
 ) -> None:
     global calls
     stat = os.stat
-    monkeypatch.setattr(os, "stat", lambda *given, **more: (note("stat"), stat(*given, **more))[1])
+    monkeypatch.setattr(
+        os, "stat", lambda *given, **more: (note("stat"), stat(*given, **more))[1]
+    )
     clip = make_clip().read_bytes()
     counted = dict[int, dict[str, int]]()
     for count in (20, 4000):
@@ -344,4 +372,6 @@ def test_a_request_of_a_project_with_thousands_of_clips_costs_what_it_costs_with
             assert response.status_code == 200, response.text
             assert len(response.content) < 12_000
     assert all(counted[20].values())
-    assert all(counted[4000][name] <= calls_of_20 + 4 for name, calls_of_20 in counted[20].items())
+    assert all(
+        counted[4000][name] <= calls_of_20 + 4 for name, calls_of_20 in counted[20].items()
+    )

@@ -333,7 +333,9 @@ def test_folders_within_a_class_are_people_and_ignored_files_are_named(
         page.set_input_files("input[webkitdirectory]", tmp_path / "mine")
         count(page, "left", 2)
         count(page, "up", 1)
-        page.wait_for_selector(".toast:has-text('One other file was ignored: mine/up/notes.txt')")
+        page.wait_for_selector(
+            ".toast:has-text('One other file was ignored: mine/up/notes.txt')"
+        )
         assert {clip.recording for clip in find_clips(tmp_path / "clips")} == {"anna", "ben"}
         place = """([paths, known, label]) => import('/static/uploads.js').then(({ placed }) => placed(
             paths.map((path) => ({ file: {}, path, folders: path.split('/').slice(0, -1) })), known, label)

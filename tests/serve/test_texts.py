@@ -98,15 +98,21 @@ def test_every_text_of_javascript_exists_and_is_used():
         *(f"save.{name}" for name in ("vtt", "mp4")),
     }
     built |= {f"{name}_remedy" for name in built if name.startswith("camera")}
-    templates = "\n".join(path.read_text("utf-8") for path in (SERVE / "templates").glob("*.html"))
-    rendered = {key.removesuffix(".split") for key in re.findall(r"texts\.([a-z_.]+)", templates)}
+    templates = "\n".join(
+        path.read_text("utf-8") for path in (SERVE / "templates").glob("*.html")
+    )
+    rendered = {
+        key.removesuffix(".split") for key in re.findall(r"texts\.([a-z_.]+)", templates)
+    }
     rendered |= {f"tabs.{name}" for name in ("look", "teach", "correct")}
     of_python = {key for key, _ in used_in_python()} | {
         f"job.{note.replace(' ', '_')}" for note in NOTES
     }
     keys = {key for key in keys_of(TEXTS) if not key.startswith(OF_PYTHON)}
     assert keys - literal - built - rendered - of_python == set()
-    asked = set(re.findall(r'\bt\((?:[^()"]*\? )?"([a-z_.]+)"', code)) | built | rendered - {"tabs"}
+    asked = (
+        set(re.findall(r'\bt\((?:[^()"]*\? )?"([a-z_.]+)"', code)) | built | rendered - {"tabs"}
+    )
     assert asked - keys == set()
 
 

@@ -336,7 +336,9 @@ def blocked(jobs: Jobs) -> Iterator[Job]:
 def test_jobs_run_in_turn(jobs: Jobs) -> None:
     order = list[str]()
     with blocked(jobs) as first:
-        others = [jobs.submit(lambda _, name=name: {"done": order.append(name)}) for name in "ab"]  # type: ignore[misc]
+        others = [
+            jobs.submit(lambda _, name=name: {"done": order.append(name)}) for name in "ab"
+        ]  # type: ignore[misc]
         assert [job.describe()["state"] for job in (first, *others)] == [
             "running",
             "queued",
@@ -371,7 +373,11 @@ def test_a_job_is_cancelled_while_it_waits_and_while_it_runs(jobs: Jobs) -> None
     begun.wait(30)
     waiting.cancelled = True
     running.cancelled = True
-    assert ended(running, waiting, jobs.submit(lambda _: {})) == ["cancelled", "cancelled", "done"]
+    assert ended(running, waiting, jobs.submit(lambda _: {})) == [
+        "cancelled",
+        "cancelled",
+        "done",
+    ]
     assert waiting.result is None
 
 

@@ -105,7 +105,11 @@ def test_a_stream_plays_to_its_end() -> None:
 
 def test_a_restarted_sender_is_reconnected() -> None:
     config = StreamConfig(drop="none", timeout=2, attempts=3, wait=0.2)
-    parts = [transport_stream(20), transport_stream(20, first=100), transport_stream(20, first=200)]
+    parts = [
+        transport_stream(20),
+        transport_stream(20, first=100),
+        transport_stream(20, first=200),
+    ]
     connections = [lambda part=part: [part] for part in parts]
     with Sender(*connections) as sender, Source(sender.address, config) as source:
         frames, error = taken(source)
@@ -185,7 +189,9 @@ def test_frames_without_timestamps_have_the_times_of_their_arrival(
         video.height = 48
         video.pix_fmt = "yuvj420p"
         for number in range(10):
-            container.mux(video.encode(av.VideoFrame.from_ndarray(paint(number), format="rgb24")))
+            container.mux(
+                video.encode(av.VideoFrame.from_ndarray(paint(number), format="rgb24"))
+            )
     given = LiveClock.__call__
     monkeypatch.setattr(
         LiveClock, "__call__", lambda clock, stamp: stamps.append(stamp) or given(clock, stamp)
@@ -293,7 +299,9 @@ def test_the_last_frame_of_a_silent_camera_is_held_for_a_while(
             if (frame := source.poll()) is not None:
                 frames.append(frame)
             if len(frames) == 7:
-                assert not source.ready or wake.is_set(), "a camera that stays silent costs nothing"
+                assert not source.ready or wake.is_set(), (
+                    "a camera that stays silent costs nothing"
+                )
                 wake.set()
             time.sleep(0.01)
     assert [index for index, _, _ in frames] == [0, 1, 2, 2, 2, 2, 2, 3]
@@ -301,7 +309,9 @@ def test_the_last_frame_of_a_silent_camera_is_held_for_a_while(
     assert [painted_number(pixels) for _, _, pixels in frames] == [0] * 7 + [1]
 
 
-def test_a_camera_is_read_by_its_number(make_clip: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_camera_is_read_by_its_number(
+    make_clip: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # A file in the place of the camera: it is opened by OpenCV as a camera is, and it ends as one
     # that is unplugged.
     path = make_clip(frames=12)

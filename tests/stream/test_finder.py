@@ -93,7 +93,9 @@ def test_suppression_keeps_the_best_windows_that_overlap_none_that_is_better(
     while left:
         best = max(left, key=lambda each: each.score)
         expected.append(best)
-        left = [each for each in left if each is not best and iou(each, best) <= events._OVERLAP]
+        left = [
+            each for each in left if each is not best and iou(each, best) <= events._OVERLAP
+        ]
     assert [each.score for each in kept] == [each.score for each in expected]
     assert kept == expected
     assert all(iou(a, b) <= events._OVERLAP for a, b in combinations(kept, 2))
@@ -275,7 +277,9 @@ PARTS = {(4, 0): 3.1, (4, 1): 2.9}  # by the last frame of a window, and the pla
     ],
 )
 def test_the_event_of_a_clip_is_a_part_that_is_clearly_better_than_all_of_it(
-    scores: dict[tuple[int, int], float], lengths: tuple[int, ...], expected: tuple[float, float]
+    scores: dict[tuple[int, int], float],
+    lengths: tuple[int, ...],
+    expected: tuple[float, float],
 ) -> None:
     whole = np.full((6, len(lengths)), -3.0)
     for place, score in scores.items():
@@ -377,7 +381,9 @@ def test_the_steps_of_a_recording_become_one_prediction() -> None:
         (each.label, each.start, pytest.approx(each.end), each.score)
         for each in prediction.segments
     ]
-    assert found == [("wave", 0.8, 1.0, pytest.approx(0.9)), ("run", 0.2, 0.6, 0.75)], "best first"
+    assert found == [("wave", 0.8, 1.0, pytest.approx(0.9)), ("run", 0.2, 0.6, 0.75)], (
+        "best first"
+    )
     assert [(tube.label, tube.frames.tolist()) for tube in prediction.tubes] == [
         ("run", [9, 12]),
         ("wave", [24]),

@@ -67,7 +67,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, list[Seg
     for action in ACTIONS:
         for number in range(5):
             clip = folder / "clips" / action / f"{number}.mp4"
-            write(clip, np.stack(frames_of(action, EVENT, 40 + 12 * number, 2 + 3 * number)), FPS)
+            write(
+                clip, np.stack(frames_of(action, EVENT, 40 + 12 * number, 2 + 3 * number)), FPS
+            )
     settings = ("--encoder", "conv4", "--size", 32, "--frames", 16)
     call("train", folder / "clips", "--run", folder / "runs" / "own", *settings)
     frames, events = recording(ORDER, 70)
@@ -115,7 +117,9 @@ def test_all_ways_to_ask_give_the_same_events(
     assert f"{len(expected)} of {len(expected)} events found" in figures
     settings = replace(ServeSettings(), runs=run.parent, clips=tmp_path / "own")
     with TestClient(create_app(settings), base_url=ADDRESS, headers=OWN) as page:
-        answer = page.post("/api/v1/predict", content=file.read_bytes()).raise_for_status().json()
+        answer = (
+            page.post("/api/v1/predict", content=file.read_bytes()).raise_for_status().json()
+        )
         assert plain(answer["segments"]) == expected
         (model,) = page.get("/api/v1/models").json()
         begun = (
@@ -126,7 +130,9 @@ def test_all_ways_to_ask_give_the_same_events(
         looked = wait_for_job(page, begun["job"])["result"]
     assert plain(looked["segments"]) == expected
     assert looked["label"] == prediction.label
-    assert plain([event for step in recognizer.watch(file) for event in step.events]) == plain(live)
+    assert plain([event for step in recognizer.watch(file) for event in step.events]) == plain(
+        live
+    )
     assert [label for label, *_ in plain(live)] == [label for label, *_ in expected]
     ends = np.array(
         [[mine[1:], theirs[1:]] for mine, theirs in zip(plain(live), expected, strict=True)]

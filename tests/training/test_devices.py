@@ -35,7 +35,9 @@ def features(length: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:
     """Stored features of noise, brighter in class 1; targets; numbers."""
     chance = torch.Generator().manual_seed(seed)
     targets = torch.arange(length) % 2
-    maps = targets.view(-1, 1, 1, 1, 1) * 0.5 + torch.rand(length, 3, 2, 2, 64, generator=chance)
+    maps = targets.view(-1, 1, 1, 1, 1) * 0.5 + torch.rand(
+        length, 3, 2, 2, 64, generator=chance
+    )
     return maps.half(), targets, torch.arange(length)
 
 
@@ -121,7 +123,9 @@ def test_more_processes_than_clips_of_a_batch_or_of_validation(tmp_path: Path) -
 
 def test_the_place_of_a_process_of_torchrun() -> None:
     assert launched({"SLURM_PROCID": "1", "SLURM_NTASKS": "4"}) == Processes(0, 1)
-    assert launched({"TORCHELASTIC_RUN_ID": "a", "RANK": "5", "WORLD_SIZE": "8"}) == Processes(5, 8)
+    assert launched({"TORCHELASTIC_RUN_ID": "a", "RANK": "5", "WORLD_SIZE": "8"}) == Processes(
+        5, 8
+    )
 
 
 if __name__ == "__main__":

@@ -53,7 +53,9 @@ class Made:
     Features come and go in an event; in one half of them, or in the other.
     """
 
-    def __init__(self, recordings: int, classes: tuple[int, ...] = (0, 1), seed: int = 0) -> None:
+    def __init__(
+        self, recordings: int, classes: tuple[int, ...] = (0, 1), seed: int = 0
+    ) -> None:
         torch.manual_seed(0)
         self.net = LinearClassifier(3, window=USUAL, size=16).eval()
         self.random = np.random.default_rng(seed)
@@ -78,7 +80,9 @@ class Made:
 
     def act(self, scene: np.ndarray, label: int, count: int) -> Tensor:
         """Features `T D h w` of a clip."""
-        way = np.sin(np.pi * np.linspace(0, 1, count)[:, None]) ** 2 * self.random.uniform(1.5, 2.5)
+        way = np.sin(np.pi * np.linspace(0, 1, count)[:, None]) ** 2 * self.random.uniform(
+            1.5, 2.5
+        )
         size = len(scene) // 2
         part = np.repeat([float(label == 0), -float(label == 1)], size)
         values = scene + way * part + self.random.normal(0, 0.03, (count, len(scene)))
@@ -161,7 +165,8 @@ def test_events_that_look_like_nothing_are_not_found_and_the_curve_says_so() -> 
     made = Made(5, (0, 1, 2))
     scene = np.zeros(made.net.encoder.num_features)
     made.made_of = [
-        ClipFeatures(made.act(scene, 2, len(clip.features)), clip.number) for clip in made.made_of
+        ClipFeatures(made.act(scene, 2, len(clip.features)), clip.number)
+        for clip in made.made_of
     ]
     curve = made.fit()
     assert curve is not None

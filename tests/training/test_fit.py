@@ -173,7 +173,9 @@ def train_and_leave(folder: Path, pause: float, settings: TrainConfig) -> None:
     (folder / "done.part").rename(folder / "done.pt")
 
 
-def start(folder: Path, settings: TrainConfig = KILLED, pause: float = 0.002) -> ForkServerProcess:
+def start(
+    folder: Path, settings: TrainConfig = KILLED, pause: float = 0.002
+) -> ForkServerProcess:
     # One server imports PyTorch once, and forks a fresh process for each run.
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["onlooker.training.fit"])
@@ -295,7 +297,9 @@ def test_rmsprop_has_the_constants_of_keras_and_one_learning_rate(
     tmp_path: Path, steps: list[dict[str, float]]
 ) -> None:
     train(tmp_path, replace(TRAIN, lr=0.01, optimizer="rmsprop"))
-    assert [(step["lr"], step["alpha"], step["eps"]) for step in steps] == [(0.01, 0.9, 1e-7)] * 20
+    assert [(step["lr"], step["alpha"], step["eps"]) for step in steps] == [
+        (0.01, 0.9, 1e-7)
+    ] * 20
 
 
 @pytest.mark.parametrize(
@@ -329,12 +333,16 @@ def test_half_precision_logits_are_summed_in_single_precision() -> None:
 
 
 def test_a_training_that_diverges_is_an_error_in_its_epoch(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"the \w+ loss became (nan|inf) in epoch 1; lower --lr"):
+    with pytest.raises(
+        ValueError, match=r"the \w+ loss became (nan|inf) in epoch 1; lower --lr"
+    ):
         train(tmp_path, TrainConfig(epochs=2, batch=8, lr=1e36, patience=0, precision="32"))
     assert not list(tmp_path.glob("checkpoints/*.ckpt")), "no weights that are not numbers"
 
 
-def first_loss(model: VideoModel, frames: Tensor, targets: Tensor, settings: TrainConfig) -> Tensor:
+def first_loss(
+    model: VideoModel, frames: Tensor, targets: Tensor, settings: TrainConfig
+) -> Tensor:
     """The loss of a batch without augmentation."""
     return Fitting(model, replace(DATA, translate=0.0, scale=0.0), settings)(frames, targets)[0]
 
@@ -371,7 +379,11 @@ def test_few_clips_reduce_the_batch_size(given: int | None, clips: int, size: in
 
 
 def saved(path: Path, epoch: int) -> dict[str, Any]:
-    checkpoint = {**dict.fromkeys(PARTS), "epoch": epoch, "weights": torch.full((4,), float(epoch))}
+    checkpoint = {
+        **dict.fromkeys(PARTS),
+        "epoch": epoch,
+        "weights": torch.full((4,), float(epoch)),
+    }
     save_checkpoint(checkpoint, path)
     return checkpoint
 
@@ -471,5 +483,6 @@ def test_only_frames_are_augmented_and_only_if_requested(model):
     )
     stored = plain.half().movedim(-3, -1)
     assert torch.equal(
-        forward_samples(model, stored, AUGMENTED, augmented=True)[1], stored.movedim(-1, -3).float()
+        forward_samples(model, stored, AUGMENTED, augmented=True)[1],
+        stored.movedim(-1, -3).float(),
     )

@@ -47,7 +47,9 @@ def squares(targets: Sequence[int], seed: int) -> TensorDataset:
     """Noise with a square that is brighter from class to class: frames, targets, numbers."""
     chance = torch.Generator().manual_seed(seed)
     classes = torch.tensor(targets, dtype=torch.uint8)
-    frames = torch.randint(0, 90, (len(targets), 4, 16, 16, 3), generator=chance, dtype=torch.uint8)
+    frames = torch.randint(
+        0, 90, (len(targets), 4, 16, 16, 3), generator=chance, dtype=torch.uint8
+    )
     frames[:, :, 4:12, 4:12] += 40 * classes.view(-1, 1, 1, 1, 1)
     return TensorDataset(frames, classes.long(), torch.arange(len(targets)))
 
@@ -83,7 +85,11 @@ def twins(seed: int = 0) -> Clips:
     rng = np.random.default_rng(seed)
     x = rng.standard_normal((20, 30)).repeat(4, 0) + 0.01 * rng.standard_normal((80, 30))
     return Clips(
-        x, rng.permutation(20).repeat(4) % 2, np.arange(20).repeat(4).astype(str), 2, ("change",)
+        x,
+        rng.permutation(20).repeat(4) % 2,
+        np.arange(20).repeat(4).astype(str),
+        2,
+        ("change",),
     )
 
 
@@ -109,7 +115,9 @@ def test_weights_equal_those_of_scikit_learn_on_all_columns(classes: int, clips:
         direct = LogisticRegression(C=method.setting, tol=1e-8, max_iter=5000).fit(standard, y)
         logits = layer.logits(x)
         np.testing.assert_allclose(_softmax(logits), direct.predict_proba(standard), atol=2e-3)
-        full = direct.coef_ if classes > 2 else np.concatenate([-direct.coef_, direct.coef_]) / 2
+        full = (
+            direct.coef_ if classes > 2 else np.concatenate([-direct.coef_, direct.coef_]) / 2
+        )
         np.testing.assert_allclose(layer.weight, full, atol=0.01 * np.abs(full).max())
 
 
@@ -133,7 +141,9 @@ def test_balanced_layers_equal_those_of_scikit_learn() -> None:
     assert (
         equal.fit(standard, y).predict(standard) == discriminant.logits(x).argmax(1)
     ).mean() > 0.9
-    difference = np.diff(discriminant.logits(x) - regress(x, y, 2, methods)[1].logits(x), axis=1)
+    difference = np.diff(
+        discriminant.logits(x) - regress(x, y, 2, methods)[1].logits(x), axis=1
+    )
     np.testing.assert_allclose(difference, np.log(60 / 12), atol=1e-9)
 
 
@@ -227,7 +237,9 @@ def test_the_choice_equals_a_naive_cross_validation() -> None:
     rng = np.random.default_rng(0)
     y = np.arange(30) % 3
     x = rng.standard_normal((30, 8))
-    x[:, 4:] += 2 * rng.standard_normal((3, 4))[y]  # the second of two statistics tells the class
+    x[:, 4:] += (
+        2 * rng.standard_normal((3, 4))[y]
+    )  # the second of two statistics tells the class
     clips = Clips(x, y, np.arange(30).astype(str), 3, ("mean", "change"))
     choice = choose(clips)
     losses = {}
@@ -259,12 +271,16 @@ def test_a_model_that_was_moved_to_another_device_can_be_fitted(
 def test_clips_of_a_recording_are_kept_together() -> None:
     clips = twins()
     apart = clips._replace(groups=np.arange(80).astype(str))
-    assert (choose(apart).scores.argmax(1) == clips.y).all(), "copies on both sides tell the class"
+    assert (choose(apart).scores.argmax(1) == clips.y).all(), (
+        "copies on both sides tell the class"
+    )
     choice = choose(clips)
     assert (choice.scores.argmax(1) == clips.y).mean() < 0.75
     np.testing.assert_allclose(cross_validated(clips, choice)[0], choice.scores, atol=1e-3)
     scores, thresholds = cross_validated(clips)
-    assert (scores.argmax(1) == clips.y).mean() < 0.75, "though the layer fits all training clips"
+    assert (scores.argmax(1) == clips.y).mean() < 0.75, (
+        "though the layer fits all training clips"
+    )
     np.testing.assert_allclose(scores.sum(1), 1)
     assert np.isnan(thresholds).all(), "no class in which nothing happens"
 

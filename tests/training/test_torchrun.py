@@ -92,7 +92,14 @@ def processes_of(parent: int) -> list[int]:
 
 def by_torchrun(words: Sequence[str], nodes: int = 1) -> list[str]:
     """The command in two processes, on this number of machines."""
-    each = ["--nnodes", str(nodes), "--nproc-per-node", str(2 // nodes), "--rdzv-backend", "c10d"]
+    each = [
+        "--nnodes",
+        str(nodes),
+        "--nproc-per-node",
+        str(2 // nodes),
+        "--rdzv-backend",
+        "c10d",
+    ]
     return [
         "torch.distributed.run",
         *each,

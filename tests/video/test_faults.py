@@ -79,7 +79,9 @@ def test_a_source_comes_back_after_every_fault(fault: str) -> None:
 def test_changes_of_the_connection_are_reported_in_order() -> None:
     part = transport_stream(40)
     with Sender(lambda: [part], lambda: [part]) as sender:
-        source = opened(sender.address, StreamConfig(drop="none", timeout=3, attempts=1, wait=0.02))
+        source = opened(
+            sender.address, StreamConfig(drop="none", timeout=3, attempts=1, wait=0.02)
+        )
         times, changes, error = follow(source)
     assert told(changes) == ["online", "reconnecting", "online", "reconnecting", "gone"]
     assert changes[0] == (sender.address, "online", pytest.approx(0, abs=1), "")
@@ -145,7 +147,13 @@ def addresses() -> Iterator[dict[str, str]]:
     with server(pages) as port:
         target = f"http://127.0.0.1:{port}/video.ts"
         pages["/redirect"] = target
-        lines = ("#EXTM3U", "#EXT-X-TARGETDURATION:1", "#EXTINF:0.48,", target, "#EXT-X-ENDLIST")
+        lines = (
+            "#EXTM3U",
+            "#EXT-X-TARGETDURATION:1",
+            "#EXTINF:0.48,",
+            target,
+            "#EXT-X-ENDLIST",
+        )
         pages["/list.m3u8"] = "\n".join([*lines, ""]).encode()
         yield {path: f"http://127.0.0.1:{port}{path}" for path in pages}
 

@@ -67,7 +67,8 @@ def test_a_still_video_has_no_flow() -> None:
 
 
 @pytest.mark.parametrize(
-    "size", [(1, 1), (1, 64), (4, 300), (8, 64), (9, 200), (11, 11), (12, 48), (15, 640), (16, 16)]
+    "size",
+    [(1, 1), (1, 64), (4, 300), (8, 64), (9, 200), (11, 11), (12, 48), (15, 640), (16, 16)],
 )
 def test_tiny_frames(size: tuple[int, int]) -> None:
     # OpenCV's DIS fails for these sizes or breaks the process.
@@ -93,7 +94,9 @@ def test_the_error_bound_of_the_round_trip(values: list[float], limit: float) ->
     np.testing.assert_array_equal(to_bytes(back, limit), to_bytes(given_flow, limit))
 
 
-@pytest.mark.parametrize(("frames", "count"), [(20, 4), (20, 1), (40, 3), (5, 8), (2, 3), (20, 20)])
+@pytest.mark.parametrize(
+    ("frames", "count"), [(20, 4), (20, 1), (40, 3), (5, 8), (2, 3), (20, 20)]
+)
 def test_flow_of_a_file_equals_that_of_all_its_pairs(
     tmp_path: Path, frames: int, count: int
 ) -> None:
@@ -134,7 +137,9 @@ def test_resized_flow_is_in_pixels_of_the_resized_frame(tmp_path: Path) -> None:
 
 
 def test_clips_without_motion(make_clip: Make, tmp_path: Path) -> None:
-    with pytest.raises(ClipError, match=r"clip.mp4: 1 frame decoded, and one frame has no motion"):
+    with pytest.raises(
+        ClipError, match=r"clip.mp4: 1 frame decoded, and one frame has no motion"
+    ):
         flow_at(make_clip(frames=1), 1)
     with pytest.raises(ClipError, match=r"nowhere.mp4: no such file"):
         flow_at(tmp_path / "nowhere.mp4", 1)

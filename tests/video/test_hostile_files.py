@@ -56,7 +56,9 @@ def test_a_disk_that_fails_is_an_error_of_the_file(
     make_clip: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = make_clip("a.mp4")
-    monkeypatch.setattr(decode, "read_packets", Mock(side_effect=OSError(5, "Input/output error")))
+    monkeypatch.setattr(
+        decode, "read_packets", Mock(side_effect=OSError(5, "Input/output error"))
+    )
     with pytest.raises(
         ClipError, match=r"a\.mp4: cannot be decoded \(input/output error\); encode it again"
     ):

@@ -91,7 +91,9 @@ def test_an_unreadable_image_is_an_error(folder: Path, share: float) -> None:
 
 def test_images_of_several_sizes_are_an_error(folder: Path) -> None:
     Image.fromarray(clips.paint(5, (128, 96))).save(folder / "frame_5.png")
-    refused(folder, r"frame_5\.png has 128x96 pixels, and frame_1\.png 64x48; all images of a clip")
+    refused(
+        folder, r"frame_5\.png has 128x96 pixels, and frame_1\.png 64x48; all images of a clip"
+    )
 
 
 @pytest.mark.parametrize("suffix", ["png", "tif", "TIFF"])
@@ -129,7 +131,8 @@ def test_a_file_is_never_passed_to_another_program(
         b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\nshowpage\n"
     )
     with pytest.raises(
-        ClipError, match=r"0001\.jpg cannot be read as an image \(JPEG, PNG, BMP, TIFF\); save it"
+        ClipError,
+        match=r"0001\.jpg cannot be read as an image \(JPEG, PNG, BMP, TIFF\); save it",
     ):
         read(tmp_path, 1)
     assert not ghostscript.called
@@ -139,9 +142,12 @@ def test_a_folder_that_cannot_be_read_is_a_clip_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # root, who may run the tests, may read every folder
-    monkeypatch.setattr(Path, "iterdir", Mock(side_effect=PermissionError(13, "Permission denied")))
+    monkeypatch.setattr(
+        Path, "iterdir", Mock(side_effect=PermissionError(13, "Permission denied"))
+    )
     with pytest.raises(
-        ClipError, match=r"cannot be read \(permission denied\); check the path, its permissions"
+        ClipError,
+        match=r"cannot be read \(permission denied\); check the path, its permissions",
     ):
         ImageSequence(tmp_path).images  # noqa: B018
 
@@ -196,7 +202,9 @@ def test_images_are_in_the_natural_order_of_their_whole_names(
 def test_several_series_in_a_folder_are_refused_by_name(
     tmp_path: Path, patterns: list[str], series: str
 ) -> None:
-    make_images(tmp_path, [pattern.format(number) for number in range(3) for pattern in patterns])
+    make_images(
+        tmp_path, [pattern.format(number) for number in range(3) for pattern in patterns]
+    )
     assert is_video(tmp_path)  # which says why it cannot be read
     with pytest.raises(
         ClipError, match=rf"images of 2 series: {series}; give each series a folder of its own"
@@ -232,7 +240,9 @@ def test_all_eight_orientations_of_exif(
     tmp_path: Path, orientation: int, first_row: str, first_column: str
 ) -> None:
     upright = clips.paint(9)
-    rows, columns = (-1 if side in ("bottom", "right") else 1 for side in (first_row, first_column))
+    rows, columns = (
+        -1 if side in ("bottom", "right") else 1 for side in (first_row, first_column)
+    )
     stored = upright.swapaxes(0, 1) if first_row in ("left", "right") else upright
     image = Image.fromarray(np.ascontiguousarray(stored[::rows, ::columns]))
     exif = image.getexif()

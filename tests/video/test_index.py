@@ -63,7 +63,10 @@ CASES = {
         {"codec": "libvpx", "options": {"g": "30", "auto-alt-ref": "1"}},
     ),
     "vp9": ("a.webm", {"options": {"g": "30", "deadline": "realtime", "cpu-used": "8"}}),
-    "vp9 hidden frames": ("a.webm", {"options": {"g": "40", "auto-alt-ref": "1", "cpu-used": "5"}}),
+    "vp9 hidden frames": (
+        "a.webm",
+        {"options": {"g": "40", "auto-alt-ref": "1", "cpu-used": "5"}},
+    ),
     "gif": ("a.gif", {}),
 }
 
@@ -107,7 +110,9 @@ def test_indexed_files_are_not_decoded_as_a_whole(
             read(make_clip(name, **{**settings, "frames": 60, "pts": None}), 7)
 
 
-def test_frames_cut_off_by_an_edit_list_are_not_counted(make_clip: Make, tmp_path: Path) -> None:
+def test_frames_cut_off_by_an_edit_list_are_not_counted(
+    make_clip: Make, tmp_path: Path
+) -> None:
     whole = make_clip("whole.mp4", frames=60, options={"g": "20", "bf": "2"})
     cut = clips.remux(whole, tmp_path / "cut.mp4", earlier=2.5)  # it then says: begin at zero
     reference, _ = clips.all_frames(cut)
@@ -133,7 +138,11 @@ def test_only_what_is_needed_is_decoded(
         (".avi", {}, 120 + 7 * 10),
         (".mkv", {}, 120 + 7 * 10),
         (".mp4", {"movflags": "frag_keyframe+empty_moov"}, 120 + 7 * 10),
-        (".mkv", {"live": "1"}, 120 + 120),  # without an index: every seek ends at the first packet
+        (
+            ".mkv",
+            {"live": "1"},
+            120 + 120,
+        ),  # without an index: every seek ends at the first packet
     ],
 )
 def test_only_needed_packets_are_read_again(
@@ -202,7 +211,9 @@ def test_a_reader_is_reusable_and_knows_length_times_and_size(
     assert video.size == (48, 64)  # before resizing
     for indices, wrong in (([3, 20], "frame 20"), ([-1, 3], "frame -1")):
         for reader in (video, VideoReader(path)):
-            with pytest.raises(IndexError, match=f"{name}: {wrong} asked for, expected 0 to 19"):
+            with pytest.raises(
+                IndexError, match=f"{name}: {wrong} asked for, expected 0 to 19"
+            ):
                 reader.get(indices)
     with pytest.raises(ValueError, match="no frame indices, expected at least one"):
         video.get([])
@@ -242,7 +253,9 @@ def test_equal_to_the_frames_between_two_times(case: str, make_clip: Make) -> No
 
 
 def test_equal_to_a_clip_that_was_cut(make_clip: Make, tmp_path: Path) -> None:
-    whole = make_clip("whole.mp4", frames=90, options={"g": "30", "keyint_min": "30", "bf": "3"})
+    whole = make_clip(
+        "whole.mp4", frames=90, options={"g": "30", "keyint_min": "30", "bf": "3"}
+    )
     cut = remux(whole, tmp_path / "cut.mp4", slice(30, 60))
     part = f"{whole}#t=3,6"
     mine = read(f"{whole}#t=0:03,0:06", 7)
@@ -288,7 +301,8 @@ def test_the_parts_of_a_file_without_an_index_are_decoded_in_one_pass(
     decoded = count_items(video_file, "decode_file")
     seconds = VideoReader(clip).seconds / 20
     parts = [
-        Clip(Path(f"{clip}#t={i * seconds:.3f},{(i + 1) * seconds:.3f}"), "run") for i in range(20)
+        Clip(Path(f"{clip}#t={i * seconds:.3f},{(i + 1) * seconds:.3f}"), "run")
+        for i in range(20)
     ]
     decoded.clear()
     data = DataConfig(size=64, frames=3)
@@ -324,7 +338,10 @@ def test_an_index_that_is_contradicted_midway(
     [
         ("7,9", r"a.mp4#t=7,9: outside the recording, which is 6.00 s long; correct the times"),
         ("5,6.6", "outside the recording"),
-        ("3,2", r"a.mp4#t=3,2: no frame between these times; give a start, and an end after it"),
+        (
+            "3,2",
+            r"a.mp4#t=3,2: no frame between these times; give a start, and an end after it",
+        ),
         ("3.01,3.09", "no frame between these times"),
     ],
 )

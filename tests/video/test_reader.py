@@ -165,7 +165,9 @@ def test_a_short_clip_repeats_its_last_frame(make_clip: Make, frames: int, count
     assert sample.times == pytest.approx(np.array(expected) / 10)
 
 
-def test_frames_that_change_size_are_scaled_to_the_first(make_clip: Make, tmp_path: Path) -> None:
+def test_frames_that_change_size_are_scaled_to_the_first(
+    make_clip: Make, tmp_path: Path
+) -> None:
     # Program streams can be put one after the other.
     parts = [
         make_clip("part.mpg", frames=10, size=size, codec="mpeg2video", fps=25).read_bytes()
@@ -224,13 +226,16 @@ def test_more_memory_than_allowed_is_an_error(
 ) -> None:
     monkeypatch.setattr("onlooker.video.decode.MAX_BYTES", 100_000)
     with pytest.raises(
-        ClipError, match=r"clip.mp4: 30 frames of 64x48 pixels are 0.0 GB; at most 0.0 GB are read"
+        ClipError,
+        match=r"clip.mp4: 30 frames of 64x48 pixels are 0.0 GB; at most 0.0 GB are read",
     ):
         read(make_clip(), 30)
 
 
 @pytest.mark.parametrize("name", ["clip.mp4", "clip.gif", "clip.ts", "images"])
-def test_frames_are_resized_as_they_are_decoded(make_clip: Make, tmp_path: Path, name: str) -> None:
+def test_frames_are_resized_as_they_are_decoded(
+    make_clip: Make, tmp_path: Path, name: str
+) -> None:
     if name == "images":
         clip = make_images(tmp_path / name, (f"{number}.png" for number in range(6)))
     else:
@@ -268,7 +273,10 @@ def error_of(path: Path) -> str:
     [
         ("zero bytes", "clip.mp4: zero bytes; copy or record it again"),
         ("text", "clip.mp4: not a video file, or a damaged one (invalid data found"),
-        ("audio only", "clip.mp4: no video stream, only audio; give a file with a video stream"),
+        (
+            "audio only",
+            "clip.mp4: no video stream, only audio; give a file with a video stream",
+        ),
         ("missing moov", "clip.mp4: not a video file, or a damaged one"),
         ("missing moov", "download or copy it again: its end may be missing"),
     ],
@@ -313,7 +321,10 @@ def test_paths_that_are_not_videos(make_clip: Make, tmp_path: Path) -> None:
             b"\xff\xd8\xff\xe0\0\x10JFIF",
             "an image; for an image sequence, give the folder of the images",
         ),
-        (bytes(1000), "zeros, of a download or copy that has not ended; download or copy it again"),
+        (
+            bytes(1000),
+            "zeros, of a download or copy that has not ended; download or copy it again",
+        ),
     ],
 )
 def test_files_that_are_often_named_like_videos_are_told_what_to_do(
@@ -325,7 +336,11 @@ def test_files_that_are_often_named_like_videos_are_told_what_to_do(
 
 def test_an_encrypted_video_is_named(make_clip: Make) -> None:
     key = "76a6c65c5ea762046bd749a2e632ccbb"
-    options = {"encryption_scheme": "cenc-aes-ctr", "encryption_key": key, "encryption_kid": key}
+    options = {
+        "encryption_scheme": "cenc-aes-ctr",
+        "encryption_key": key,
+        "encryption_kid": key,
+    }
     message = "clip.mp4: an encrypted video (DRM); only programs that have its key can play it"
     assert message in error_of(make_clip(container_options=options))
 

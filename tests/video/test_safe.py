@@ -134,7 +134,9 @@ def test_a_worker_that_is_killed_is_an_error_of_the_clip(make_clip: Make) -> Non
     next(frames)
     (worker,) = _children()
     os.kill(worker, signal.SIGKILL)
-    with pytest.raises(ClipError, match=r"a\.mp4: the decoder ended with status -9; at most 2 GiB"):
+    with pytest.raises(
+        ClipError, match=r"a\.mp4: the decoder ended with status -9; at most 2 GiB"
+    ):
         list(frames)
     assert len(read(path, 4)) == 4
     (worker,) = _children()

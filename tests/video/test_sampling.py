@@ -50,7 +50,8 @@ def test_moments_show_what_a_file_at_a_constant_rate_shows() -> None:
             continue
         assert moments == pytest.approx(np.arange(120) / 30, abs=1e-3)
         assert (
-            frames.tolist() == (np.searchsorted(changes, np.arange(120), side="right") - 1).tolist()
+            frames.tolist()
+            == (np.searchsorted(changes, np.arange(120), side="right") - 1).tolist()
         )
 
 

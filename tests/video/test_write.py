@@ -34,7 +34,12 @@ def test_odd_sizes_repeat_the_last_column_and_row(tmp_path: Path) -> None:
     frames = read(write(tmp_path / "a.mp4", painted(5, (65, 49)), 10), 5).pixels
     assert frames.shape == (5, 50, 66, 3)
     assert np.abs(frames[:, 48].astype(float) - frames[:, 49]).mean() < 12
-    assert read(write(tmp_path / "one.mp4", painted(1, (1, 1)), 10), 1).pixels.shape == (1, 2, 2, 3)
+    assert read(write(tmp_path / "one.mp4", painted(1, (1, 1)), 10), 1).pixels.shape == (
+        1,
+        2,
+        2,
+        3,
+    )
 
 
 def test_frames_are_taken_one_by_one(tmp_path: Path) -> None:
@@ -68,7 +73,9 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "A.MP4"])
-def test_written_frames_can_be_read_and_play_in_every_browser(tmp_path: Path, name: str) -> None:
+def test_written_frames_can_be_read_and_play_in_every_browser(
+    tmp_path: Path, name: str
+) -> None:
     pixels = np.stack(list(painted(20)))
     path = write(tmp_path / "new folder" / name, pixels, 12.5)
     frames = read(path, 20)
@@ -140,7 +147,9 @@ def test_a_full_disk_leaves_the_previous_video(
         match=r"a.mp4: no space left for this video in .* free; free some space, and run",
     ):
         write(tmp_path / "a.mp4", painted(50), 25)
-    assert [(file.name, file.read_bytes()) for file in tmp_path.iterdir()] == [("a.mp4", b"before")]
+    assert [(file.name, file.read_bytes()) for file in tmp_path.iterdir()] == [
+        ("a.mp4", b"before")
+    ]
 
 
 Make = Callable[..., Path]
@@ -161,13 +170,17 @@ def test_the_process_with_limits_gives_the_same(make_clip: Make, tmp_path: Path)
 def test_the_still_is_of_the_most_change(tmp_path: Path) -> None:
     frames = np.full((20, 48, 64, 3), 90, np.uint8)
     frames[12:, 8:40, 8:56] = 250  # a square appears
-    (*_, facts) = transcode(write(tmp_path / "clip.mp4", frames, 10), still=tmp_path / "still.jpg")
+    (*_, facts) = transcode(
+        write(tmp_path / "clip.mp4", frames, 10), still=tmp_path / "still.jpg"
+    )
     with Image.open(tmp_path / "still.jpg") as image:
         assert np.asarray(image.convert("L"))[24, 32] > 200
     assert facts.frames == 20
 
 
-def test_a_copy_is_made_only_of_what_browsers_do_not_play(make_clip: Make, tmp_path: Path) -> None:
+def test_a_copy_is_made_only_of_what_browsers_do_not_play(
+    make_clip: Make, tmp_path: Path
+) -> None:
     for name in ("clip.mp4", "clip.webm"):
         list(transcode(make_clip(name), tmp_path / f"copy of {name}.mp4", unless_playable=True))
     assert {path.name for path in tmp_path.glob("copy*")} == {"copy of clip.webm.mp4"}

@@ -116,7 +116,8 @@ def test_a_cell_sees_the_glimpse_of_attention_with_the_state_before_the_frame(
 
 
 @pytest.mark.parametrize(
-    ("grid", "dtype"), [((4, 4), torch.float32), ((8, 2), torch.float64), ((1, 1), torch.float32)]
+    ("grid", "dtype"),
+    [((4, 4), torch.float32), ((8, 2), torch.float64), ((1, 1), torch.float32)],
 )
 @torch.no_grad()
 def test_scaled_with_a_uniform_map_is_bitwise_the_plain_cell(grid, dtype):

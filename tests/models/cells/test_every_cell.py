@@ -77,7 +77,9 @@ def test_a_batch_of_two_equals_two_of_one(setting, T, h, w, seed):
     cell, features, state = made(setting, 2, T, h, w, seed)
     outputs, last = unroll(cell, features, state)
     for n in range(2):
-        close(unroll(cell, features[n : n + 1], only(state, n)), (only(outputs, n), only(last, n)))
+        close(
+            unroll(cell, features[n : n + 1], only(state, n)), (only(outputs, n), only(last, n))
+        )
 
 
 @every_setting
@@ -132,8 +134,14 @@ def test_shapes_and_attention(setting):
         (["lstm", "soft", "peek"], "'peek', expected one of sum, product, scaled"),
         (["lstm", "conv", "scaled"], "does not take the state of a lstm cell; use soft"),
         (["lstm", "context", "scaled"], "does not take the state of a lstm cell; use soft"),
-        (["convlstm", "soft", "scaled"], "does not take the state of a convlstm cell; use conv"),
-        *((["memoryless", name, "sum"], "has no state to attend with; use") for name in ATTENTIONS),
+        (
+            ["convlstm", "soft", "scaled"],
+            "does not take the state of a convlstm cell; use conv",
+        ),
+        *(
+            (["memoryless", name, "sum"], "has no state to attend with; use")
+            for name in ATTENTIONS
+        ),
     ],
 )
 def test_names_that_do_not_fit_are_errors(arguments, message):
@@ -148,7 +156,9 @@ def test_gradients_reach_every_weight_and_every_frame(setting):
     features.requires_grad_()
     (hidden, _), _ = unroll(cell, features, state)
     (hidden[:, -1] * torch.randn_like(hidden[:, -1])).sum().backward()
-    assert [key for key, p in cell.named_parameters() if p.grad is None or not p.grad.any()] == []
+    assert [
+        key for key, p in cell.named_parameters() if p.grad is None or not p.grad.any()
+    ] == []
     reached = features.grad.flatten(2).any(2).all(0)
     assert reached.tolist() == (
         [False, False, True] if setting == ("memoryless", None) else [True] * 3
@@ -161,5 +171,7 @@ def test_a_new_cell_gets_the_attention_that_fits_its_state(monkeypatch):
     monkeypatch.setitem(CELLS, "mine", lambda D, hidden, grid: ConvLSTM(D, 2 * hidden))
     cell, features, state = made(("mine", ("conv", "sum")), 1, 2, 3, 3, 0)
     assert unroll(cell, features, state)[0].attention.shape == (1, 2, 3, 3)
-    with pytest.raises(ValueError, match="does not take the state of a mine cell; use conv, for"):
+    with pytest.raises(
+        ValueError, match="does not take the state of a mine cell; use conv, for"
+    ):
         build_cell("mine", D, HIDDEN, (3, 3), "soft", "sum")

@@ -105,10 +105,14 @@ def test_motion_based_attention_equals_the_equations_of_videolstm(glimpse: str) 
     for t in range(4):
         X, flow = features[:, t].chunk(2, 1)
         gates = F.conv2d(flow, lower.from_features.weight, lower.from_features.bias)
-        gates = gates + F.conv2d(M, lower.from_hidden.weight) + F.conv2d(H, cell.from_upper.weight)
+        gates = (
+            gates + F.conv2d(M, lower.from_hidden.weight) + F.conv2d(H, cell.from_upper.weight)
+        )
         M, E = update(gates, E)
         inner = F.conv2d(X, look.from_features.weight, look.from_features.bias)
-        Z = F.conv2d(torch.tanh(inner + F.conv2d(M, look.from_hidden.weight)), look.score.weight)
+        Z = F.conv2d(
+            torch.tanh(inner + F.conv2d(M, look.from_hidden.weight)), look.score.weight
+        )
         A = torch.exp(Z) / torch.exp(Z).sum((2, 3), keepdim=True)
         seen = A * X * (3 * 5 if glimpse == "scaled" else 1)
         gates = F.conv2d(seen, upper.from_features.weight, upper.from_features.bias, padding=1)
@@ -186,7 +190,9 @@ def test_it_equals_two_dilated_convolutions_with_zero_padding():
         """`B T U`, by `conv1d`: the linear layer's inputs are three frames, one after the other."""
         kernel = linear.weight.unflatten(1, (3, U)).movedim(1, 2)
         return F.silu(
-            F.conv1d(F.pad(seen.mT, (2 * dilation, 0)), kernel, linear.bias, dilation=dilation).mT
+            F.conv1d(
+                F.pad(seen.mT, (2 * dilation, 0)), kernel, linear.bias, dilation=dilation
+            ).mT
         )
 
     rows = features.flatten(2) @ cell.from_features.weight.mT + cell.from_features.bias

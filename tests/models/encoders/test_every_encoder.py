@@ -277,7 +277,9 @@ def test_gradients_reach_every_parameter(name):
             torch.nn.init.normal_(parameter, std=0.01)
     features = encoder(torch.rand(4, 3, 32, 32))
     (features * torch.randn_like(features)).sum().backward()
-    without = [key for key, p in encoder.named_parameters() if p.grad is None or not p.grad.any()]
+    without = [
+        key for key, p in encoder.named_parameters() if p.grad is None or not p.grad.any()
+    ]
     assert without == []
 
 
@@ -285,7 +287,10 @@ def test_gradients_reach_every_parameter(name):
     ("name", "grid", "features", "parameters"),
     # Simonyan & Zisserman 2014, configuration D: 138,357,544 numbers with the 1000 classes'
     # 4,097,000.
-    [("vgg16", (7, 7), 512, 14_714_688), ("vgg16:vector", (1, 1), 4096, 138_357_544 - 4_097_000)],
+    [
+        ("vgg16", (7, 7), 512, 14_714_688),
+        ("vgg16:vector", (1, 1), 4096, 138_357_544 - 4_097_000),
+    ],
 )
 @torch.no_grad()
 def test_vgg16_has_the_published_size(name, grid, features, parameters):

@@ -83,7 +83,9 @@ def test_any_number_of_frames_gives_the_same_features_and_can_be_exported() -> N
         together = encoder(frames)
         one_by_one = torch.cat([encoder(frame[None]) for frame in frames])
         torch.testing.assert_close(together, one_by_one, atol=1e-4, rtol=1e-4)
-    program = torch.export.export(encoder, (frames,), dynamic_shapes=({0: torch.export.Dim("N")},))
+    program = torch.export.export(
+        encoder, (frames,), dynamic_shapes=({0: torch.export.Dim("N")},)
+    )
     torch.testing.assert_close(program.module()(frames[:3]), together[:3], atol=1e-4, rtol=1e-4)
 
 
@@ -100,7 +102,9 @@ def test_a_damaged_package_is_named(package: Package, content: bytes | None) -> 
         Lite0(pretrained=True)
 
 
-def test_without_package_and_network_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_package_and_network_the_extra_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(module, "installed_weights", lambda: None)
     offline = Mock(side_effect=RuntimeError("cannot be loaded (no network)"))
     monkeypatch.setattr(module, "create_network", offline)
@@ -118,7 +122,9 @@ def test_its_weights_size_and_normalization_are_the_default(
     assert (model.pretrained, data.size, data.normalization) == (True, LITE0_SIZE, "lite0")
     assert for_model(lite0, DataConfig(size=64), {"encoder", "size"})[1].size == 64
     for file, encoder in ((None, "small"), (Path("lite0.pth"), "auto")):
-        monkeypatch.setattr("onlooker.models.registry.installed_weights", lambda file=file: file)
+        monkeypatch.setattr(
+            "onlooker.models.registry.installed_weights", lambda file=file: file
+        )
         assert for_model(ModelConfig(), DataConfig(), set())[0].encoder == encoder
         assert for_model(ModelConfig(), DataConfig(), {"encoder"})[0].encoder == "small"
         assert for_model(ModelConfig("lstm"), DataConfig(), set())[0].encoder == "small"
@@ -129,7 +135,13 @@ def test_its_weights_size_and_normalization_are_the_default(
 def test_a_saved_model_needs_no_package(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(module, "installed_weights", lambda: None)
-    settings = {"num_classes": 2, "encoder": "lite0", "window": 4, "size": 64, "pretrained": True}
+    settings = {
+        "num_classes": 2,
+        "encoder": "lite0",
+        "window": 4,
+        "size": 64,
+        "pretrained": True,
+    }
     arguments = {"in_channels": 3, "flow_channels": 0, "lengths": ()}
     assert isinstance(LinearClassifier.rebuild(settings | arguments).encoder, Lite0)
 
@@ -206,7 +218,9 @@ def test_a_damaged_file_is_named(
     elif damage == "half":
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     elif damage == "another network":
-        save_file({name: value[:1].clone() for name, value in weights.items() if value.ndim}, path)
+        save_file(
+            {name: value[:1].clone() for name, value in weights.items() if value.ndim}, path
+        )
     else:
         save_file({name: value for name, value in weights.items() if name != FIRST}, path)
     with pytest.raises(
@@ -225,15 +239,21 @@ def test_the_card_of_a_model_has_the_terms_of_its_weights(
 
     model = create_model("lstm", 2, encoder="small", pretrained=True)
     assert TERMS["small"] in card(model, "pretrained")
-    assert TERMS["small"] in card(type(model).from_pretrained(tmp_path / "pretrained"), "loaded")
+    assert TERMS["small"] in card(
+        type(model).from_pretrained(tmp_path / "pretrained"), "loaded"
+    )
     assert "ImageNet" not in card(create_model("lstm", 2, encoder="small"), "random")
     assert "ImageNet" not in card(create_model("lstm", 2), "conv4")
 
 
-@pytest.mark.parametrize(("name", "file"), [("small", "encoder"), ("small-free", "encoder-free")])
+@pytest.mark.parametrize(
+    ("name", "file"), [("small", "encoder"), ("small-free", "encoder-free")]
+)
 def test_the_packaged_weights_are_the_measured_ones(name: str, file: str) -> None:
     path = small.FOLDER / f"{name}.safetensors"
-    figures = json.loads((ROOT / "results" / f"{file}.json").read_text(encoding="utf-8"))["figures"]
+    figures = json.loads((ROOT / "results" / f"{file}.json").read_text(encoding="utf-8"))[
+        "figures"
+    ]
     assert hashlib.sha256(path.read_bytes()).hexdigest() == figures["sha256"]
     assert path.stat().st_size == round(1e6 * figures["megabytes"]) <= 4e6
     encoder = build_encoder(name, 3, 64, pretrained=True)
@@ -242,10 +262,14 @@ def test_the_packaged_weights_are_the_measured_ones(name: str, file: str) -> Non
 
 def test_the_model_card_has_the_figures_of_these_weights() -> None:
     results = {
-        name: json.loads((ROOT / "results" / f"{name}.json").read_text(encoding="utf-8"))["figures"]
+        name: json.loads((ROOT / "results" / f"{name}.json").read_text(encoding="utf-8"))[
+            "figures"
+        ]
         for name in ("encoder", "encoder-free")
     }
-    assert card(results).markdown() in (ROOT / "docs" / "encoder.md").read_text(encoding="utf-8")
+    assert card(results).markdown() in (ROOT / "docs" / "encoder.md").read_text(
+        encoding="utf-8"
+    )
 
 
 @pytest.mark.parametrize("name", PACKAGED)
@@ -256,7 +280,9 @@ def test_the_terms_are_in_the_file_and_in_the_card_beside_it(name: str) -> None:
 
 
 def test_the_wheel_has_the_weights() -> None:
-    files = {file.distribution_path for file in WheelBuilder(str(ROOT)).recurse_included_files()}
+    files = {
+        file.distribution_path for file in WheelBuilder(str(ROOT)).recurse_included_files()
+    }
     packaged_files = {"README.md", *(f"{name}.safetensors" for name in PACKAGED)}
     assert {f"onlooker/models/encoders/weights/{name}" for name in packaged_files} <= files
     assert not [name for name in files if name.endswith((".pt", ".bin", ".ckpt"))]

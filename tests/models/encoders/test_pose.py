@@ -47,9 +47,9 @@ class Stub(nn.Module):
         images = nn.functional.adaptive_avg_pool2d(frames[:, :2], 2)
         mean = frames.mean((1, 2, 3))
         seen = (mean > 0).float()
-        landmarks = torch.stack((mean * seen, -2 * mean * seen, seen), 1)[:, :, None, None].expand(
-            -1, -1, 2, 2
-        )
+        landmarks = torch.stack((mean * seen, -2 * mean * seen, seen), 1)[
+            :, :, None, None
+        ].expand(-1, -1, 2, 2)
         return torch.cat((images, landmarks), 1)
 
 
@@ -84,7 +84,9 @@ def test_steps_equal_the_whole_video_and_attention_is_that_of_the_images(
     with torch.inference_mode():
         whole = net(frames)
         *in_steps, _ = stepped(net.step, None, frames)
-        torch.testing.assert_close(in_steps, [whole.logits, whole.attention], atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(
+            in_steps, [whole.logits, whole.attention], atol=1e-5, rtol=1e-4
+        )
         net.head.weight.unflatten(1, (len(net.names), -1))[..., 2:] += 1
         torch.testing.assert_close(net(frames).attention, whole.attention)
 
