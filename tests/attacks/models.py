@@ -143,6 +143,11 @@ def not_executing(probe: Probe) -> Probe:
     return run
 
 
+def _make_infinite(tensors: dict[str, torch.Tensor], rng: random.Random) -> None:
+    floats = [name for name in sorted(tensors) if tensors[name].is_floating_point()]
+    tensors[rng.choice(floats)].view(-1)[:1].fill_(np.inf)
+
+
 def _tensors(change: Callable[[dict[str, torch.Tensor], random.Random], object]) -> Change:
     def written(path: Path, rng: random.Random) -> None:
         tensors = {name: tensor.clone() for name, tensor in load_file(path).items()}
@@ -202,7 +207,7 @@ def models() -> Iterator[Kind]:
         **{name: (change, True, 0) for name, change in FILES.items()},
         "NaN": (_tensors(_nan), True, 0),
         "one that is infinite": (
-            _tensors(lambda t, rng: t[rng.choice(sorted(t))].view(-1)[:1].fill_(np.inf)),
+            _tensors(_make_infinite),
             True,
             5,
         ),
