@@ -26,6 +26,7 @@ from onlooker.base.records import (
     ClipError,
     Evaluation,
     Frames,
+    InputError,
     Prediction,
     Segment,
     Step,
@@ -66,6 +67,8 @@ def test_a_clip_error_names_the_clip_the_problem_and_what_to_do_safely_for_a_ter
     for same in (error, pickle.loads(pickle.dumps(error))):
         assert str(same) == r"a\x1b[2J\n.mp4: zero bytes \x07; copy it again"
         assert (same.path, same.remedy) == (Path("a\x1b[2J\n.mp4"), "copy it again")
+    split = pickle.loads(pickle.dumps(InputError("class a has 1 clip", "add some")))
+    assert (str(split), split.found) == ("class a has 1 clip; add some", "class a has 1 clip")
 
 
 PIXELS = np.zeros((2, 4, 4, 3), np.uint8)

@@ -20,9 +20,10 @@ OnProgress = Callable[[str, int, int], None]
 Item = TypeVar("Item")
 _LOG_INTERVAL = 30.0  # seconds between two lines of a log
 
+_CONSOLE = Console(stderr=True)  # one, so that a note appears above a bar that is drawn
+
 # Context variables, so that the functions between a command and a loop over clips need no further
 # argument.
-_CONSOLE = Console(stderr=True)  # one, so that a note appears above a bar that is drawn
 _on_progress: ContextVar[OnProgress | None] = ContextVar("on_progress", default=None)
 _shown: ContextVar[bool] = ContextVar("shown", default=False)
 

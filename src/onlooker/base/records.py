@@ -55,6 +55,10 @@ class InputError(ValueError):
         self.found = found
         self.remedy = remedy
 
+    def __reduce__(self) -> tuple[type["InputError"], tuple[Any, ...]]:
+        # Exceptions are sent between processes as their arguments.
+        return type(self), (self.found, self.remedy)
+
 
 class ClipError(InputError):
     """A clip that cannot be used: its path, what was found, and what to do about it."""
@@ -67,8 +71,7 @@ class ClipError(InputError):
         """Plain values, for JSON."""
         return {"path": str(self.path), "found": self.found, "remedy": self.remedy}
 
-    def __reduce__(self) -> tuple[type["ClipError"], tuple[Path, str, str]]:
-        # Exceptions are sent between processes as their arguments.
+    def __reduce__(self) -> tuple[type["ClipError"], tuple[Any, ...]]:
         return type(self), (self.path, self.found, self.remedy)
 
 

@@ -1,5 +1,6 @@
 """Checkpoints that stay complete when the process is killed."""
 
+import errno
 import os
 import zipfile
 from pathlib import Path
@@ -40,10 +41,11 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
             if records.testzip():  # PyTorch writes a checksum of each record, and does not check it
                 raise zipfile.BadZipFile
         checkpoint = torch.load(path, "cpu", weights_only=True)
-    except OSError:  # of the disk: the file may be whole
-        raise
     # of pickle, zipfile or PyTorch, whose message advises unpickling the file
     except Exception as error:
+        # Of the disk: the file may be whole. A damaged one is invalid, or has no number.
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+            raise OSError(error.errno, error.strerror, str(path)) from error
         raise ValueError(
             f"{path}: a damaged checkpoint ({type(error).__name__}); {restore(path)}"
         ) from None
