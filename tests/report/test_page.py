@@ -211,3 +211,4 @@ def test_events_found_at_a_rate_are_those_of_the_next_lower_rate():
             np.interp(rate, rates[::-1], found[::-1]) == curve.found[curve.point(rate)] == 0.7
         )
     assert np.interp(2.0, rates[::-1], found[::-1]) == 0.1
+    assert np.interp(15.0, rates[::-1], found[::-1]) == 0.9, "to the end of the axis"

@@ -95,8 +95,11 @@ def found_by_alarms(curve: "EventCurve", chosen: float) -> "Figure":
 
     figure = Figure(figsize=(4.6, 3.3), layout="constrained", facecolor="white")
     axes = figure.subplots()
+    limit = max(20, *curve.alarms_per_hour)
     # Rates descend; between two of them, what the lower one finds can be had.
-    axes.step(curve.alarms_per_hour, curve.found, where="pre", color=COLORS[0], linewidth=1.8)
+    rates = [limit, *curve.alarms_per_hour]
+    shares = [curve.found[0], *curve.found]
+    axes.step(rates, shares, where="pre", color=COLORS[0], linewidth=1.8)
     if (place := curve.point(chosen)) is not None:
         rate = curve.alarms_per_hour[place]
         found = curve.found[place]
@@ -105,7 +108,7 @@ def found_by_alarms(curve: "EventCurve", chosen: float) -> "Figure":
         )
     plain(axes, "false alarms an hour", "", "events found")
     axes.set_xscale("symlog", linthresh=10)
-    axes.set_xlim(-0.5, max(20, *curve.alarms_per_hour))
+    axes.set_xlim(-0.5, limit)
     axes.set_ylim(0, 1.02)
     axes.yaxis.set_major_formatter("{x:.0%}")
     axes.xaxis.set_major_formatter("{x:g}")
