@@ -6,6 +6,7 @@ import dataclasses
 import difflib
 import math
 import reprlib
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from numbers import Integral, Real
@@ -76,6 +77,8 @@ def _has_type(value: Any, kind: Any) -> bool:
         return any(_has_type(value, each) for each in args)
     if origin is list:
         return isinstance(value, list) and all(_has_type(each, args[0]) for each in value)
+    if isinstance(value, int) and abs(value) > sys.float_info.max:  # as JSON may have them
+        return False
     if kind in (int, float):  # a bool is a number in Python
         return isinstance(value, Integral if kind is int else Real) and not isinstance(value, bool)
     return (origin or kind) not in _WORDS or isinstance(value, origin or kind)

@@ -101,7 +101,8 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
 
     def __init__(self, num_classes: int, in_channels: int, size: int) -> None:
         super().__init__()
-        for name, count in (("num_classes", num_classes), ("in_channels", in_channels)):
+        counts = {"num_classes": num_classes, "in_channels": in_channels, "size": size}
+        for name, count in counts.items():
             if count < 1:
                 raise ValueError(f"{name} is {count}, expected at least 1")
         self.num_classes = num_classes
