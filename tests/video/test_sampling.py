@@ -61,6 +61,13 @@ def test_a_frame_that_is_shown_for_long_at_the_end_is_held() -> None:
     assert moments == pytest.approx(np.arange(10) / 10)
 
 
+def test_a_time_that_is_years_late_takes_little_memory() -> None:
+    times = np.append(np.arange(15) / 10, 1e8)
+    frames, moments = Timing(times, 1e8 + 0.1).moments()
+    assert len(frames) == len(moments) <= 4_000_000
+    assert (frames[0], frames[-1], moments[-1] > 0.99e8) == (0, 14, True)
+
+
 def noise(*shape: int) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, shape, np.uint8)
 

@@ -23,6 +23,7 @@ Indices = NDArray[np.int64]
 Sampling = Callable[[int], Indices]
 
 _MAX_RATE = 120.0  # moments per second
+_MOMENTS = 4_000_000  # 44 hours at 25 per second: a damaged time may be years after the others
 _ALIKE = (
     1.5  # ratio of the longest to the shortest of the frame durations that moments are spaced by
 )
@@ -53,7 +54,8 @@ class Timing(NamedTuple):
         """The frame shown at each moment of the video, and the times of these moments.
 
         Frames that are each within half a frame of an equally spaced grid are the moments. Else,
-        moments are as far apart as the frames that follow each other most closely.
+        moments are as far apart as the frames that follow each other most closely; in very long
+        videos they are farther apart.
         """
         first = self.times[0]
         durations = np.diff(self.times, append=self.end)
@@ -61,9 +63,8 @@ class Timing(NamedTuple):
             return np.arange(len(self.times)), self.times
         shortest = max(float(np.quantile(durations, 0.1, method="lower")), 1 / _MAX_RATE)
         step = max(float(durations[durations <= _ALIKE * shortest].mean()), 1 / _MAX_RATE)
-        moments = np.linspace(
-            first, self.end, max(1, round((self.end - first) / step)), endpoint=False
-        )
+        count = min(max(1, round((self.end - first) / step)), _MOMENTS)
+        moments = np.linspace(first, self.end, count, endpoint=False)
         return np.searchsorted(self.times, moments + _ROUNDED * step, side="right") - 1, moments
 
     def part(self, interval: Times | None, path: Path) -> tuple["Timing", int]:
