@@ -288,6 +288,13 @@ def test_auto_is_a_gpu_if_there_is_one(
     assert choose_device("cpu") == torch.device("cpu")
 
 
+@pytest.mark.parametrize("device", ["gpu", "cuda:99"])
+def test_an_unknown_device_is_no_error_of_the_files(run: Path, device: str) -> None:
+    with pytest.raises((RuntimeError, AssertionError)) as caught:
+        load(run, device)
+    assert str(run) not in str(caught.value)
+
+
 def test_what_lasts_longer_than_the_longest_window_is_a_recording(make_clip: Make) -> None:
     of = eventful(frame_rate=10.0)
     assert of.longest == pytest.approx(LENGTHS[-1] / 10)

@@ -403,6 +403,7 @@ def load(run: Path | str, device: str = "auto") -> Recognizer:
     Raises:
         FileNotFoundError: no trained model in the folder.
         ValueError: files that are damaged, do not match each other, or are of another version.
+        RuntimeError: PyTorch has no such device here.
     """
     run = local(run)
     folder = model_folder(run)
@@ -420,14 +421,14 @@ def load(run: Path | str, device: str = "auto") -> Recognizer:
         classes = list(map(composed, field_of(values, "classes", list[str])))
         curve = field_of(values, "curve", dict | None)
         others = {name: field_of(values, name, of_type) for name, of_type in _SETTINGS.items()}
-    model = kind.from_pretrained(folder)
+    model = kind.from_pretrained(folder).to(choose_device(device))
     with reading(stored):
         if data.normalization == "auto":
             raise ValueError(
                 "data.normalization is 'auto', expected that of a trained model: half, imagenet or mnist"
             )
         of_events = EventCurve.from_dict(curve) if curve else None
-        return Recognizer(model.to(choose_device(device)), classes, data, curve=of_events, **others)
+        return Recognizer(model, classes, data, curve=of_events, **others)
 
 
 def trained_run(run: Path) -> Path:

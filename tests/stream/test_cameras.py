@@ -342,6 +342,8 @@ def test_a_camera_is_read_by_its_number(
         ),
         ("file:///etc/passwd", "expected an address of rtsp, .*, or a path"),
         ("rtsp://", "expected an address"),
+        (-1, "source is -1, expected a camera from 0 to 9999"),
+        ("20261128", "a file or folder of this name is ./20261128"),
     ],
 )
 def test_invalid_sources(given: object, message: str) -> None:

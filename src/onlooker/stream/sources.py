@@ -48,6 +48,7 @@ _FORMATS = "rtsp,sdp,rtp,mpegts,flv,mjpeg,mpjpeg,mov,mp4,m4a,3gp,3g2,mj2,matrosk
 _ANALYZE = "1000000"
 
 _PIPE = "pipe:0"  # standard input
+_LAST_CAMERA = 9999
 _BY_FFMPEG = "ffmpeg -i ADDRESS -c copy -f mpegts - | onlooker watch RUN -"
 _MAX_WAIT = 30.0  # seconds between two connection attempts
 _FASTEST = 1000.0  # frames per second of a sender that does not say when they were taken
@@ -399,12 +400,12 @@ class Source:
 def _parse(source: int | str | Path) -> int | str | Path:
     """A camera as `int`, an address as `str`, a file or folder as `Path`."""
     if isinstance(source, int) or (isinstance(source, str) and source.isdecimal()):
-        return int(source)
+        return _camera_number(source)
     if source == "-":
         return _PIPE
     device = os.path.realpath(source) if str(source).startswith("/dev/") else ""
     if camera := re.fullmatch(r"/dev/video(\d+)", device, re.ASCII):
-        return int(camera[1])
+        return _camera_number(camera[1])
     scheme, separator, rest = str(source).partition("://")
     if isinstance(source, Path) or not separator:
         return Path(source)
@@ -414,6 +415,16 @@ def _parse(source: int | str | Path) -> int | str | Path:
             f"source is {without_password(source)!r}, expected an address of {kinds}, or a path"
         )
     return source
+
+
+def _camera_number(source: int | str) -> int:
+    number = int(source)
+    if not 0 <= number <= _LAST_CAMERA:  # OpenCV crashes with a negative number
+        raise ValueError(
+            f"source is {number}, expected a camera from 0 to {_LAST_CAMERA}; "
+            f"a file or folder of this name is ./{number}"
+        )
+    return number
 
 
 def _of_camera(number: int, clock: LiveClock) -> Generator[_Arrival]:
