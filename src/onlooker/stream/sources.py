@@ -291,40 +291,50 @@ class Source:
             self.condition.notify_all()
 
     def _reconnect_loop(self) -> None:
-        failures = 0
+        """Read one connection after another, until the source ends or must not be tried again."""
+        failures = 0  # connections since the last frame
         while True:
             before = self._index
-            self._last = None
             try:
-                with closing(self._arrivals()) as arrivals:
-                    for arrival in arrivals:
-                        self._change("online")
-                        if self._index == before and before >= 0:
-                            self.reconnections += 1
-                        if not self._put(arrival):
-                            return
-                if self._index < 0:
-                    raise ClipError(
-                        self.name,
-                        "no frame of it can be decoded",
-                        "send a whole recording, or record again",
-                    )
+                self._read_connection()
                 return
             except _LostError as lost:
                 if self._index > before:
                     failures = 0
-                attempts = self._config.attempts
-                if self._source == _PIPE or (self._index < 0 and attempts >= 0):
-                    attempts = 0
-                if isinstance(lost, _EndedError) and not attempts and self._index >= 0:
+                attempts = self._attempts
+                if attempts == 0 and self._index >= 0 and isinstance(lost, _EndedError):
                     return
                 if 0 <= attempts <= failures:
                     raise self._connection_error(str(lost), failures) from lost
                 self._change("reconnecting", str(lost))
-                wait = min(self._config.wait * 2 ** min(failures, 16), _MAX_WAIT)
+            wait = self._config.wait * 2 ** min(failures, 16)
             failures += 1
-            if self._over.wait(wait):
+            if self._over.wait(min(wait, _MAX_WAIT)):
                 return
+
+    @property
+    def _attempts(self) -> int:
+        """How often in a row a lost connection is made again; -1: no limit."""
+        answered = self._index >= 0 or self._config.attempts < 0
+        return self._config.attempts if answered and self._source != _PIPE else 0
+
+    def _read_connection(self) -> None:
+        """Queue the frames of one connection, until it ends or reading is stopped."""
+        before = self._index
+        self._last = None
+        with closing(self._arrivals()) as arrivals:
+            for arrival in arrivals:
+                self._change("online")
+                if self._index == before and before >= 0:
+                    self.reconnections += 1
+                if not self._put(arrival):
+                    return
+        if self._index < 0:
+            raise ClipError(
+                self.name,
+                "no frame of it can be decoded",
+                "send a whole recording, or record again",
+            )
 
     def _connection_error(self, reason: str, attempts: int) -> ClipError:
         if isinstance(self._source, int):
