@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from onlooker.models.encoders import Encoder, build_encoder
 from onlooker.models.encoders.video import PREFIX, VideoEncoder, torchvision_video
 from onlooker.models.video_model import Output, VideoModel, Windows
-from onlooker.models.windows import WAVES, cosines, newest_windows, windows_of
+from onlooker.models.windows import WAVES, cosines, newest_windows, waves, windows_of
 
 __all__ = ["UNORDERED", "LinearClassifier"]
 
@@ -196,12 +196,12 @@ class LinearClassifier(VideoModel):
         state = LinearState((state.seen + 1).clamp_max(self._span), frames)
         frames = state.frames[:, -self.window :]
         seen = state.seen.clamp_max(self.window)
-        changes, there = _window(seen, frames)
         count = seen[:, 0].long() - 1
-        values = _pooled(_of_window(frames, changes, there, seen[..., None]))
+        unordered = _of_window(frames, seen)
         moments = self._moments(state.frames)
-        values = torch.cat((values, self._waves(moments[:, -self.window :], count)), 1)
-        moved = frames[:, -1] - (frames * there).sum(1) / seen[..., None]
+        ordered = self._waves(moments[:, -self.window :], count)
+        values = torch.cat((_pooled(unordered), ordered), 1)
+        moved = frames[:, -1] - unordered[0]
         windows = None
         if self.lengths:
             of_windows = newest_windows(state.frames, moments, self.lengths, self.window)
@@ -216,24 +216,19 @@ class LinearClassifier(VideoModel):
         )
 
     def statistics(self, features: Tensor) -> Tensor:
-        """The statistics at each frame of clips, not standardized: features `B T D h w` to `B T M`.
-
-        Of the first W frames in one pass; each later one costs as much as a step.
-        """
+        """The statistics at each frame of clips, not standardized: features `B T D h w` to `B T M`."""
         self.check_features(features)
         frames = self._flat(features)
+        moments = self._moments(frames)
         W = self.window
-        unordered = [_pooled(_of_each_beginning(frames[:, :W]))]
-        whole = frames.new_full((len(frames), 1), W)
-        for end in range(W + 1, frames.shape[1] + 1):
-            last = frames[:, end - W : end]
-            unordered.append(
-                _pooled(_of_window(last, *_window(whole, last), whole[..., None]))[:, None]
-            )
-        moments = F.pad(self._moments(frames), (0, 0, 0, 0, W - 1, 0))
-        counts = torch.arange(frames.shape[1], device=frames.device).clamp_max(W - 1)[:, None]
-        ordered = [self._waves(moments[:, t : t + W], count) for t, count in enumerate(counts)]
-        return torch.cat((torch.cat(unordered, 1), torch.stack(ordered, 1)), 2)
+        unordered = _pooled(_of_each_beginning(frames[:, :W]))
+        beginnings = range(1, unordered.shape[1] + 1)
+        ordered = torch.stack([waves(moments[:, :n]) for n in beginnings], 1)
+        of_beginnings = torch.cat((unordered, ordered), 2)
+        if frames.shape[1] <= W:
+            return of_beginnings
+        of_windows = windows_of(frames, moments, (W,), W)[:, W:, 0]
+        return torch.cat((of_beginnings, of_windows), 1)
 
     def window_statistics(self, features: Tensor, lengths: Sequence[int] = ()) -> Tensor:
         """The statistics of the windows that end at each frame, not standardized: features `B T D h
@@ -243,13 +238,6 @@ class LinearClassifier(VideoModel):
         """
         frames = self._flat(features)
         return windows_of(frames, self._moments(frames), lengths or self.lengths, self.window)
-
-    def last_statistics(self, features: Tensor, lengths: Sequence[int]) -> Tensor:
-        """The same of the windows that end at the last frame, `B L M`; T is at least the longest of
-        `lengths`.
-        """
-        frames = self._flat(features)
-        return newest_windows(frames, self._moments(frames), lengths, self.window)
 
     def score_windows(self, values: Tensor, seen: Tensor) -> Windows:
         """The scores of windows from their statistics `… L M`, after `seen` frames of the stream,
@@ -288,7 +276,7 @@ class LinearClassifier(VideoModel):
 
     def _waves(self, moments: Tensor, count: Tensor) -> Tensor:
         """The statistics of order `B 12*D` of the last W frames `B W 3 D`, of which the last `count
-        + 1` are there, and the others are zero; `count`: `B`, or `1` for all.
+        + 1`, `B`, are there, and the others are zero.
         """
         # Without their mean, what does not change gives exactly zero, and no rounding errors.
         moments = moments - moments.sum(1, keepdim=True) / (count + 1)[:, None, None, None]
@@ -420,28 +408,17 @@ class LinearVideo(LinearClassifier):
         return VideoState(since, frames, linear.seen, linear.frames, logits, uniform)
 
 
-def _window(seen: Tensor, frames: Tensor) -> tuple[Tensor, Tensor]:
-    """Of the last frames `B W D N`, of which only the last `seen`, `B 1`, belong to the stream: the
-    absolute difference of each from the one before, zero where there is none; and which of them
-    belong to it, `B W 1 1` of 1 and 0.
+def _of_window(frames: Tensor, seen: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The statistics at each location, `B D N`, of the last frames `B W D N`, of which only the
+    last `seen`, `B 1`, belong to the stream.
     """
-    there = (torch.arange(frames.shape[1], 0, -1, device=frames.device) <= seen).to(frames.dtype)[
-        ..., None, None
-    ]
-    before = torch.cat((frames[:, :1], frames[:, :-1]), 1)
-    paired = torch.cat((torch.zeros_like(there[:, :1]), there[:, :-1]), 1)
-    return (frames - before).abs() * paired, there
-
-
-def _of_window(frames: Tensor, changes: Tensor, there: Tensor, seen: Tensor) -> Iterable[Tensor]:
-    """The statistics at each location of the last frame, `B D N`, from the results of `_window`;
-    `seen`: `B 1 1`.
-    """
-    mean = (frames * there).sum(1) / seen
-    yield mean
-    yield (((frames - mean[:, None]) * there).square().sum(1) / seen).sqrt()
-    yield changes.sum(1) / (seen - 1).clamp_min(1)
-    yield changes.amax(1)
+    ages = torch.arange(frames.shape[1], 0, -1, device=frames.device)
+    there = (ages <= seen).to(frames.dtype)[..., None, None]
+    count = seen[..., None]
+    mean = (frames * there).sum(1) / count
+    spread = (((frames - mean[:, None]) * there).square().sum(1) / count).sqrt()
+    changes = frames.diff(dim=1).abs() * there[:, :-1]
+    return mean, spread, changes.sum(1) / (count - 1).clamp_min(1), changes.amax(1)
 
 
 def _of_each_beginning(frames: Tensor) -> Iterable[Tensor]:

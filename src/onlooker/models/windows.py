@@ -50,7 +50,7 @@ def newest_windows(frames: Tensor, moments: Tensor, lengths: Sequence[int], usua
     change = _added(part.sum(1) for part in steps) / (usual - 1)
     largest = torch.stack([*accumulate((part.amax(1) for part in steps), torch.maximum)], 1)
     unordered = [mean + newest, spread, change, largest]
-    ordered = [_waves(moments[:, T - n :]) for n in lengths]
+    ordered = [waves(moments[:, T - n :]) for n in lengths]
     return torch.cat([*(each.mean(-1) for each in unordered), torch.stack(ordered, 1)], -1)
 
 
@@ -103,7 +103,7 @@ def _complete(
         change = (ways[:, n - 1 :] - ways[:, : T - n + 1]) / (usual - 1)
         largest = _highest(changes, n - 1).mean(-1)
         unordered = torch.cat((level, spread, change, largest), -1)
-        ordered = _waves(moments.unfold(1, n, 1).movedim(-1, 2))
+        ordered = waves(moments.unfold(1, n, 1).movedim(-1, 2))
         yield n, torch.cat((unordered.to(frames.dtype), ordered), -1)
 
 
@@ -125,7 +125,7 @@ def _highest(values: Tensor, count: int) -> Tensor:
     return values
 
 
-def _waves(moments: Tensor) -> Tensor:
+def waves(moments: Tensor) -> Tensor:
     """The statistics of order `… 12*D` of windows of moments `… n 3 D`."""
     moments = moments - moments.mean(-3, keepdim=True)
     table = cosines(moments.shape[-3]).to(moments)

@@ -256,7 +256,7 @@ def _windows(
         whole = whole[random.permutation(len(whole))[:count]]
         for frame, place in [*parts.tolist(), *whole.tolist()]:
             shown = stream.features[frame + 1 - lengths[place] : frame + 1].to(net.center.device)
-            values = net.last_statistics(shown[None], (lengths[place],))[0]
+            values = net.window_statistics(shown[None], (lengths[place],))[0, -1]
             x.append(values.cpu().double().numpy())
         own = random.permutation(np.array(stream.clips, np.int64))
         x.append(clips.x[own])
