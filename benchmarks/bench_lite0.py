@@ -129,7 +129,6 @@ def log_losses(net: nn.Module, size: int) -> dict[str, dict[str, float]]:
             y,
             groups,
             len(classes),
-            tuple(linear[name].names),
         )
         choice = choose(clips)
         right = choice.scores.argmax(1) == y

@@ -17,7 +17,9 @@ from onlooker.training.regression import Method
 
 RATE = 10.0
 USUAL = 12
-CHOICE = Choice("spread,change,largest", Method("logistic", 10.0), np.zeros((0, 0)), 1.0)
+CHOICE = Choice(
+    ("spread", "change", "largest"), Method("logistic", 10.0), np.zeros((0, 0)), 1.0
+)
 
 
 @given(
@@ -72,9 +74,7 @@ class Made:
         with torch.no_grad():
             x = self.net.statistics(torch.stack(sampled))[:, -1].double().numpy()
         nothing = 2 if 2 in classes else None
-        self.clips = Clips(
-            x, np.array(labels), np.array(groups), 3, self.net.names, nothing=nothing
-        )
+        self.clips = Clips(x, np.array(labels), np.array(groups), 3, nothing=nothing)
         self.made_of = [ClipFeatures(each, number) for number, each in enumerate(self.features)]
         self.classes = ("clap", "wave", "nothing" if nothing else "other")
 

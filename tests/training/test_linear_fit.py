@@ -18,7 +18,7 @@ from torch.utils.data import Dataset, TensorDataset
 from onlooker.base.config import DataConfig, ModelConfig, TrainConfig
 from onlooker.data.stick_figures import StickFigures
 from onlooker.data.transforms import to_video
-from onlooker.models.linear import ORDERED, LinearClassifier
+from onlooker.models.linear import ORDERED, UNORDERED, LinearClassifier
 from onlooker.models.registry import configured, resolve
 from onlooker.training.forward import encode_samples
 from onlooker.training.linear import (
@@ -83,14 +83,14 @@ def twins(seed: int = 0) -> Clips:
     the class.
     """
     rng = np.random.default_rng(seed)
-    x = rng.standard_normal((20, 30)).repeat(4, 0) + 0.01 * rng.standard_normal((80, 30))
-    return Clips(
-        x,
-        rng.permutation(20).repeat(4) % 2,
-        np.arange(20).repeat(4).astype(str),
-        2,
-        ("change",),
-    )
+    x = rng.standard_normal((20, 32)).repeat(4, 0) + 0.01 * rng.standard_normal((80, 32))
+    y = rng.permutation(20).repeat(4) % 2
+    return Clips(x, y, np.arange(20).repeat(4).astype(str), 2)
+
+
+def in_each_block(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The same values for each of the 16 statistics."""
+    return np.tile(x, 16)
 
 
 def _softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -153,8 +153,8 @@ def test_equal_weights_are_chosen_where_they_find_more_of_a_rare_class(
 ) -> None:
     rng = np.random.default_rng(4)
     y = np.repeat([0, 1], [100, 8])
-    x = rng.standard_normal((108, 3)) + shift * y[:, None] * np.eye(3)[0]
-    clips = Clips(x, y, np.arange(108).astype(str), 2, ("mean",), class_weights="auto")
+    x = in_each_block(rng.standard_normal((108, 3)) + shift * y[:, None] * np.eye(3)[0])
+    clips = Clips(x, y, np.arange(108).astype(str), 2, class_weights="auto")
     choice = choose(clips)
     assert choice.class_accuracies is not None
     plain, balanced = choice.class_accuracies
@@ -236,14 +236,16 @@ def test_the_first_frames_of_a_stream_are_standardized_as_first_frames_were() ->
 def test_the_choice_equals_a_naive_cross_validation() -> None:
     rng = np.random.default_rng(0)
     y = np.arange(30) % 3
-    x = rng.standard_normal((30, 8))
-    x[:, 4:] += (
-        2 * rng.standard_normal((3, 4))[y]
-    )  # the second of two statistics tells the class
-    clips = Clips(x, y, np.arange(30).astype(str), 3, ("mean", "change"))
+    x = rng.standard_normal((30, 64))
+    x[:, 16:] += 0.4 * rng.standard_normal((3, 48))[y]  # statistics of order tell the class
+    clips = Clips(x, y, np.arange(30).astype(str), 3)
     choice = choose(clips)
     losses = {}
-    for names, columns in {"mean,change": slice(None), "change": slice(4, None)}.items():
+    for label, columns in {
+        "all but order": slice(0, 16),
+        "changes": slice(4, 16),
+        "changes and order": slice(4, None),
+    }.items():
         for i, method in enumerate(METHODS):
             loss = np.zeros(10)
             for fit, test in clips.folds(5):
@@ -252,9 +254,9 @@ def test_the_choice_equals_a_naive_cross_validation() -> None:
                     loss[t] -= np.log(
                         _softmax(logits / temperature)[range(len(test)), y[test]]
                     ).sum()
-            losses[names, method] = loss.min()
-    assert (choice.statistics, choice.method) == min(losses, key=lambda key: losses[key])
-    assert choice.statistics == "change"
+            losses[label, method] = loss.min()
+    assert (choice.label, choice.method) == min(losses, key=lambda key: losses[key])
+    assert choice.label == "changes and order"
     assert (choice.scores.argmax(1) == y).mean() > 0.5
 
 
@@ -300,7 +302,7 @@ def test_the_threshold_of_a_cross_validated_clip_is_chosen_without_it() -> None:
 def test_a_single_recording_cannot_be_divided() -> None:
     clips = twins()._replace(groups=np.array(["one"] * 80))
     choice = choose(clips)
-    assert (choice.statistics, choice.temperature) == ("change", 1.0)
+    assert (choice.statistics, choice.temperature) == (UNORDERED, 1.0)
     assert np.isnan([choice.scores, cross_validated(clips)[0]]).all()
 
 
@@ -352,10 +354,12 @@ def test_many_clips_and_stored_features_have_no_copies() -> None:
 def test_copies_are_used_if_they_help() -> None:
     rng = np.random.default_rng(1)
     y = np.arange(24) % 2
-    seen, crop, other = (rng.normal(0, 1.5, (24, 20)) + np.eye(20)[y] * 3 for _ in range(3))
+    seen, crop, other = (
+        in_each_block(rng.normal(0, 1.5, (24, 20)) + np.eye(20)[y] * 3) for _ in range(3)
+    )
     # as mirrored gestures of the left and the right
-    wrong = rng.normal(0, 1.5, (24, 20)) + np.eye(20)[1 - y] * 3
-    clips = Clips(seen, y, np.arange(24).astype(str), 2, ("mean",))
+    wrong = in_each_block(rng.normal(0, 1.5, (24, 20)) + np.eye(20)[1 - y] * 3)
+    clips = Clips(seen, y, np.arange(24).astype(str), 2)
     cropped = choose(clips._replace(copies=(crop, other, wrong)))
     assert "fitted also to two crops of each clip" in str(cropped)
     similar = clips._replace(copies=(crop, other, other + crop - seen))
@@ -363,8 +367,10 @@ def test_copies_are_used_if_they_help() -> None:
     # A layer is fitted to the clips and to their copies, and tested by clips alone.
     held_out, _ = cross_validated(clips._replace(copies=(crop, other)), cropped)
     for fit, test in clips.folds(5):
-        x = np.concatenate([seen[fit], crop[fit], other[fit]])
-        logits = regress(x, np.tile(y[fit], 3), 2, (cropped.method,))[0].logits(seen[test])
+        columns = clips.columns(cropped.statistics)
+        x = np.concatenate([seen[fit], crop[fit], other[fit]])[:, columns]
+        (layer,) = regress(x, np.tile(y[fit], 3), 2, (cropped.method,))
+        logits = layer.logits(seen[test][:, columns])
         scores = _softmax(logits / cropped.temperature)
         np.testing.assert_allclose(held_out[test], scores, atol=1e-9)
 
@@ -407,7 +413,7 @@ def test_a_clip_and_its_reverse_are_told_apart(action: str) -> None:
     groups = [str(index // 2) for index in range(len(training))]
     clips, early, _ = statistics_of(net, training, groups, DEFAULT_DATA)
     choice = choose(clips)
-    assert set(ORDERED) < set(choice.statistics.split(","))
+    assert set(ORDERED) < set(choice.statistics)
     assert choice.tried["changes and order"] < 0.5 < choice.tried["changes"]
     fit_layer(net, clips, choice, early)
     with torch.inference_mode():

@@ -190,9 +190,7 @@ def encode(
         x, *altered = stored["x"]
     y = np.array([classes.index(clip.label) for clip in clips], np.int64)
     groups = np.array([group_of(clip) for clip in clips])
-    statistics = Clips(
-        x, y, groups, len(classes), tuple(net.names), tuple(altered), parts=net.parts
-    )
+    statistics = Clips(x, y, groups, len(classes), tuple(altered), parts=net.parts)
     return Encoded(statistics, tuple(str(clip.path) for clip in clips), classes, weights)
 
 

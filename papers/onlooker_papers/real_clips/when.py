@@ -146,7 +146,7 @@ def fitted(
     groups = np.array([part.recording for part in parts])
     nothing = nothing_class(classes)
     weights = TrainConfig().class_weights
-    clips = Clips(np.stack(x), y, groups, len(classes), tuple(net.names), (), nothing, weights)
+    clips = Clips(np.stack(x), y, groups, len(classes), (), nothing, weights)
     choice = choose(clips)
     fit_layer(net, clips, choice)
     made_of = list[ClipFeatures]()

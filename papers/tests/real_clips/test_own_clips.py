@@ -11,6 +11,7 @@ from moving_squares import make_set
 
 from onlooker.base.config import DataConfig, ModelConfig, TrainConfig
 from onlooker.base.files import read_json
+from onlooker.models.linear import LinearClassifier
 from onlooker.run.train import train_run
 from onlooker.training.linear import Clips
 from onlooker_papers.real_clips import few_shot, frozen, own_clips, tables
@@ -99,7 +100,8 @@ def directions(classes: int = 7, clips: int = 16, D: int = 8) -> Clips:
     """Clips of which each class is a direction, in recordings of two."""
     y = np.repeat(np.arange(classes), clips)
     x = np.eye(D)[y] + np.random.default_rng(0).normal(0, 0.1, (len(y), D))
-    return Clips(x, y, np.array([f"{i // 2}" for i in range(len(y))]), classes, ("mean",))
+    x = np.tile(x, len(LinearClassifier.names))
+    return Clips(x, y, np.array([f"{i // 2}" for i in range(len(y))]), classes)
 
 
 def test_an_episode_keeps_recordings_apart() -> None:

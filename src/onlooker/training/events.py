@@ -29,7 +29,7 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 # with more of them, what is a whole event depends on who acts, and where
-STATISTICS = "spread,change,largest"
+STATISTICS = ("spread", "change", "largest")
 MOST_CLIPS = 100  # that streams are made of
 _BLOCKS = 5  # streams, which share no recording
 _PAUSE = (0.5, 2.0)  # times the median clip

@@ -56,8 +56,8 @@ _FRAMES = 32
 one_thread = threadpool_limits.wrap(limits=1, user_api="blas")
 
 
-# The sets of statistics to choose from.
-SETS = {
+# The sets of statistics to choose from, the default first.
+SETS: dict[str, tuple[str, ...]] = {
     "all but order": UNORDERED,
     "changes": UNORDERED[1:],
     "changes and order": (*UNORDERED[1:], *ORDERED),
@@ -81,7 +81,7 @@ class Choice:
     """What cross-validation chose for the linear model.
 
     Args:
-        statistics: their names, separated by commas.
+        statistics: their names.
         scores: `B K`, probabilities of each clip by a layer that was fitted without it and its
             recording; NaN if no layer could be fitted without the clip.
         temperature: for `scores` and for the model.
@@ -96,7 +96,7 @@ class Choice:
         share: of landmarks, one of `_SHARES`: log probabilities of both are added.
     """
 
-    statistics: str
+    statistics: tuple[str, ...]
     method: Method
     scores: Floats
     temperature: float
@@ -143,7 +143,7 @@ class Choice:
                 f" (mean accuracy of the classes: {balanced} with equal weights, {plain} without)"
             )
         if not self.tried:
-            return f"statistics {self.statistics}; {self.method}{also}"
+            return f"statistics {', '.join(self.statistics)}; {self.method}{also}"
         chosen, *others = (f"{name} (log loss {loss:.2f})" for name, loss in self.tried.items())
         rest = f", not {' or '.join(others)}" if others else ""
         text = f"statistics: {chosen}{rest}, by cross-validation; {self.method}{also}"
@@ -156,11 +156,10 @@ class Clips(NamedTuple):
     """Clips as the linear model sees them.
 
     Args:
-        x: statistics `B M`.
+        x: statistics `B M`, a block of columns for each of `LinearClassifier.names`.
         y: classes `B`.
         groups: recordings `B`; clips of one are never divided.
         num_classes: K.
-        names: of the statistics, each a block of `x`.
         copies: statistics `B M` of copies of the clips, in the order of `COPIES`; empty if there
         are many clips.
         nothing: the class in which nothing happens (`answer.nothing_class`).
@@ -172,7 +171,6 @@ class Clips(NamedTuple):
     y: Ints
     groups: NDArray[np.str_]
     num_classes: int
-    names: tuple[str, ...]
     copies: tuple[Floats, ...] = ()
     nothing: int | None = None
     class_weights: ClassWeights = "none"
@@ -180,9 +178,8 @@ class Clips(NamedTuple):
 
     def by_part(self) -> list[tuple["Clips", Ints]]:
         """The clips with the statistics of each part alone, and their columns."""
-        channels = np.arange(self.x.shape[1]).reshape(len(self.names), -1)
         parts = []
-        for of_part in np.split(channels, np.cumsum(self.parts)[:-1], axis=1):
+        for of_part in np.split(self._blocks, np.cumsum(self.parts)[:-1], axis=1):
             columns = of_part.ravel()
             copies = tuple(copy[:, columns] for copy in self.copies)
             parts.append((self._replace(x=self.x[:, columns], copies=copies, parts=()), columns))
@@ -200,22 +197,14 @@ class Clips(NamedTuple):
         parts = [of[np.ix_(chosen, columns)] for of in (self.x, *self.copies[:copies])]
         return np.concatenate(parts), np.tile(self.y[chosen], len(parts))
 
-    def columns(self, statistics: str) -> Ints:
-        """The columns of some of the statistics, given as for `Choice`."""
-        blocks = np.arange(self.x.shape[1]).reshape(len(self.names), -1)
-        return blocks[[self.names.index(name) for name in statistics.split(",")]].ravel()
+    def columns(self, statistics: Sequence[str]) -> Ints:
+        """The columns of some of the statistics, given by their names."""
+        return self._blocks[[LinearClassifier.names.index(name) for name in statistics]].ravel()
 
     @property
-    def sets(self) -> dict[str, str]:
-        """Those of `SETS` that can be made of these statistics, given as for `Choice`."""
-        found = {
-            label: ",".join(name for name in names if name in self.names)
-            for label, names in SETS.items()
-        }
-        distinct = {
-            statistics: label for label, statistics in reversed(found.items()) if statistics
-        }
-        return {label: statistics for statistics, label in reversed(distinct.items())}
+    def _blocks(self) -> Ints:
+        """The columns of each statistic."""
+        return np.arange(self.x.shape[1]).reshape(len(LinearClassifier.names), -1)
 
     def folds(self, count: int) -> Iterator[tuple[Ints, Ints]]:
         """Positions to fit and to test, for each of `count` folds, or as many as the clips allow;
@@ -282,52 +271,49 @@ def _choose(clips: Clips, folds: int, balanced: bool) -> Choice:
     With clips of a single recording, which cannot be divided: the first of `SETS`, logistic
     regression, and crops.
     """
+    scores = np.full((len(clips.y), clips.num_classes), np.nan)
     parts = [*clips.folds(folds)]
     if not parts:
-        scores = np.full((len(clips.y), clips.num_classes), np.nan)
-        return Choice(
-            next(iter(clips.sets.values())),
-            _DEFAULT,
-            scores,
-            1.0,
-            {},
-            2 if clips.copies else 0,
-            balanced,
-        )
+        copies = 2 if clips.copies else 0
+        default = next(iter(SETS.values()))
+        return Choice(default, _DEFAULT, scores, 1.0, copies=copies, balanced=balanced)
     results = {
-        label: _test(clips, parts, subset, 0, balanced) for label, subset in clips.sets.items()
+        label: _test(clips, parts, statistics, 0, balanced) for label, statistics in SETS.items()
     }
-    tried = {
-        label: each.loss for label, each in sorted(results.items(), key=lambda each: each[1].loss)
-    }
+    tried = {label: results[label].loss for label in sorted(SETS, key=lambda k: results[k].loss)}
     label = next(iter(tried))
-    statistics = clips.sets[label]
-    best = results[label]
-    copies = 0
+    with_copies = {0: results[label]}
     for count in COPIES:
         if count <= len(clips.copies):
-            further = _test(clips, parts, statistics, count, balanced)
-            if further.loss < best.loss:
-                best = further
-                copies = count
+            with_copies[count] = _test(clips, parts, SETS[label], count, balanced)
+    copies = min(with_copies, key=lambda count: with_copies[count].loss)
+    best = with_copies[copies]
     tested = np.concatenate([test for _, test in parts])
-    frame_scores = [*softmax(best.logits[tested] / best.temperature, 1)[:, None]]
-    y = clips.y[tested]
-    weights = balancing_weights(y) if balanced else None
-    temperature = best.temperature * fit_temperature(frame_scores, y, "last", weights)
-    scores = np.full_like(best.logits, np.nan)
-    scores[tested] = softmax(best.logits[tested] / temperature, 1)
-    return Choice(statistics, best.method, scores, temperature, tried, copies, balanced)
+    logits = best.logits[tested] / best.temperature
+    scores[tested], further = _calibrated(logits, clips.y[tested], balanced)
+    temperature = best.temperature * further
+    return Choice(SETS[label], best.method, scores, temperature, tried, copies, balanced)
 
 
 def _test(
-    clips: Clips, parts: Sequence[tuple[Ints, Ints]], statistics: str, copies: int, balanced: bool
+    clips: Clips,
+    parts: Sequence[tuple[Ints, Ints]],
+    statistics: Sequence[str],
+    copies: int,
+    balanced: bool,
 ) -> Tested:
     """Cross-validate all methods on some statistics, fitted also to this many copies of each clip."""
     columns = clips.columns(statistics)
     given = ((*clips.to_fit(fit, columns, copies), test) for fit, test in parts)
     x = np.ascontiguousarray(clips.x[:, columns])
     return cross_validate(x, clips.y, clips.num_classes, given, balanced=balanced)
+
+
+def _calibrated(logits: Floats, y: Ints, balanced: bool) -> tuple[Floats, float]:
+    """Probabilities of clips, and the temperature with which their log loss is lowest."""
+    weights = balancing_weights(y) if balanced else None
+    temperature = fit_temperature([*softmax(logits, 1)[:, None]], y, "last", weights)
+    return softmax(logits / temperature, 1), temperature
 
 
 def _combined(images: Choice, landmarks: Choice, clips: Clips) -> Choice:
@@ -342,8 +328,7 @@ def _combined(images: Choice, landmarks: Choice, clips: Clips) -> Choice:
     results = []
     for share in _SHARES:
         logits = (1 - share) * of_images + share * of_landmarks
-        temperature = fit_temperature([*softmax(logits, 1)[:, None]], y, "last", weights)
-        scores = softmax(logits / temperature, 1)
+        scores, temperature = _calibrated(logits, y, images.balanced)
         loss = float(-np.log(scores[np.arange(len(y)), y].clip(1e-30)) @ weights)
         results.append((loss, share, temperature, scores))
     _, share, temperature, scores = min(results, key=lambda result: result[0])
@@ -537,9 +522,7 @@ def statistics_of(
     mean = starts / len(x)
     early = mean.numpy(), (squares / len(x) - mean.square()).clamp_min(0).sqrt().numpy()
     all_copies = tuple(torch.cat(altered, 1).numpy()) if altered else ()
-    clips = Clips(
-        x, y, np.asarray(groups), net.num_classes, tuple(net.names), all_copies, parts=net.parts
-    )
+    clips = Clips(x, y, np.asarray(groups), net.num_classes, all_copies, parts=net.parts)
     return Encoded(clips, early, features_of)
 
 
