@@ -15,7 +15,7 @@ from onlooker.serve.problem import TEXTS, Problem, as_problem
 
 SERVE = Path(importlib.util.find_spec("onlooker.serve").submodule_search_locations[0])  # type: ignore[union-attr, index]
 # parts of the file that only Python uses
-OF_PYTHON = ("problem.", "hint.", "change.", "look.damaged")
+OF_PYTHON = ("problem.", "hint.", "change.")
 # What jobs report: of looks, and the stages of `onlooker.train`.
 NOTES = (
     "queued",

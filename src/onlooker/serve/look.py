@@ -34,7 +34,7 @@ from onlooker.report.overlay import full_strength, write_drawn
 from onlooker.serve.jobs import Job, Jobs
 from onlooker.serve.media import convert, receive
 from onlooker.serve.models import Models
-from onlooker.serve.problem import Problem, as_problem, t
+from onlooker.serve.problem import Problem, as_problem
 from onlooker.serve.project import file_name
 from onlooker.serve.settings import ServeSettings
 from onlooker.video.transcode import VideoFacts
@@ -117,15 +117,12 @@ class Looks:
         except BaseException:
             self.delete(look.id)
             raise
-        damaged = t("look.damaged", read=facts.frames, claimed=facts.claimed)
         return {
             "id": look.id,
             "name": look.name,
             "video": f"/media/{look.id}.mp4",
             "model": look.model,
             **vars(facts),
-            "frames_per_second": facts.frames / facts.seconds,
-            "damaged": damaged if facts.damaged else None,
             **describe_prediction(look.prediction),
         }
 
@@ -173,37 +170,16 @@ class Looks:
 
 
 def describe_prediction(prediction: Prediction) -> dict[str, Any]:
-    """A prediction, for JSON."""
+    """A prediction as programs get it, with one tube for each actor, and the heat map in the place
+    of the attention.
+    """
     heat = prediction.heat if len(prediction.times) <= _DRAWN_FRAMES else None
-    height, width = prediction.size or (1, 1)
-    size = [width, height, width, height]
-    events = [prediction.event_at(time) for time in prediction.times.tolist()]
-    position = {index: t for t, index in reversed([*enumerate(prediction.indices.tolist())])}
+    shown = replace(prediction, tubes=prediction.actors, attention=None, points=None)
     return {
-        "classes": list(prediction.classes),
-        "label": prediction.label,
+        **shown.to_dict(),
         "nothing": prediction.nothing_name,
-        "score": prediction.score,
         "threshold": prediction.threshold,
-        "ranking": [[name, round(score, 4)] for name, score in prediction.ranking],
-        "times": np.round(prediction.times, 4).tolist(),
-        "scores": np.round(prediction.frame_scores.astype(float), 4).tolist(),
-        "labels": [event.label if event else prediction.nothing_name for event in events],
         "heat": None if heat is None else heat_levels(heat, full_strength(heat)),
-        "boxes": [
-            {
-                "t": position[index],
-                "corners": corners,
-                "label": tube.label,
-                "score": round(tube.score, 4),
-            }
-            for tube in prediction.actors
-            for index, corners in zip(
-                tube.frames.tolist(), np.round(tube.boxes / size, 4).tolist(), strict=True
-            )
-            if index in position
-        ],
-        "segments": [vars(segment) for segment in prediction.segments],
     }
 
 
@@ -245,8 +221,6 @@ class Viewer:
         """
         begin = perf_counter()
         pixels = decode_jpeg(jpeg)
-        height, width = pixels.shape[:2]
-        size = [width, height, width, height]
         self._index += 1
         step = self.streams.step({"": (self._index, time, pixels)})[""]
         heat = None
@@ -256,7 +230,6 @@ class Viewer:
         return {
             **step.to_dict(),
             "sent": sent,
-            "boxes": [np.round(np.divide(box.corners, size), 4).tolist() for box in step.boxes],
             "heat": heat,
             "milliseconds": round(1000 * (perf_counter() - begin), 2),
         }

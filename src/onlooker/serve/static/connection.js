@@ -35,7 +35,8 @@ export class LiveConnection {
     }
     this.waiting = this.waiting.filter((sent) => sent > message.sent);
     this.view.state("live");
-    this.view.answer({ ...message, delay: performance.now() - message.sent });
+    const { width, height } = this.canvas;
+    this.view.answer({ ...message, width, height, delay: performance.now() - message.sent });
   }
 
   lost() {

@@ -91,8 +91,8 @@ export class LiveView {
 
   answer(message) {
     const { label, score } = message, quiet = isQuiet(label);
-    const boxes = quiet ? [] : message.boxes.map((corners) => ({ corners, label, score }));
-    drawMoment(this.canvas, { heat: message.heat, boxes }, this.options, this.mirrored);
+    const boxes = quiet ? [] : message.boxes.map(({ corners }) => ({ corners, label, score }));
+    drawMoment(this.canvas, { ...message, boxes }, this.options, this.mirrored);
     this.bars.update(message.scores, label);
     const news = this.label.textContent !== spoken(label);
     if (news) announce(t("live.says", { label: spoken(label), score: percent(score) }), 600);

@@ -55,11 +55,11 @@ function drawTag(context, text, x, y) {
   context.fillText(text, left + 7, top + 11.5);
 }
 
-function drawBox(context, { corners: [x1, y1, x2, y2], label, score }) {
-  const { clientWidth, clientHeight } = context.canvas;
-  const [left, top] = [x1 * clientWidth, y1 * clientHeight];
+function drawBox(context, { corners: [x1, y1, x2, y2], label, score }, { width, height }) {
+  const [across, down] = [context.canvas.clientWidth / width, context.canvas.clientHeight / height];
+  const [left, top] = [x1 * across, y1 * down];
   context.beginPath();
-  context.roundRect(left, top, (x2 - x1) * clientWidth, (y2 - y1) * clientHeight, 6);
+  context.roundRect(left, top, (x2 - x1) * across, (y2 - y1) * down, 6);
   const dark = "rgba(12, 14, 18, 0.65)"; // an edge that separates it from any video
   for (const [strokeStyle, lineWidth] of [[dark, 5], [canvasColor(label, context.canvas), 2.5]]) {
     Object.assign(context, { strokeStyle, lineWidth });
@@ -69,24 +69,26 @@ function drawBox(context, { corners: [x1, y1, x2, y2], label, score }) {
 }
 
 /** A moment as in a mirror. */
-const mirror = ({ heat, boxes }) => ({
+const mirror = ({ heat, boxes, width }) => ({
   heat: heat?.map((row) => row.toReversed()),
-  boxes: boxes.map(({ corners: [x1, y1, x2, y2], ...box }) => ({ ...box, corners: [1 - x2, y1, 1 - x1, y2] })),
+  boxes: boxes.map(({ corners: [x1, y1, x2, y2], ...box }) => ({ ...box, corners: [width - x2, y1, width - x1, y2] })),
 });
 
-/** Draws one moment: `{heat, boxes}`, with what `options` (heat 0 to 1, box) ask for. */
+/** Draws one moment: `{heat, boxes, width, height}`, with what `options` (heat 0 to 1, box) ask for. Boxes are in
+ * pixels of a frame of this width and height. */
 export function drawMoment(canvas, moment, options, mirrored = false) {
   const context = cleared(canvas);
   if (!moment) return;
   const { heat, boxes } = mirrored ? mirror(moment) : moment;
   if (heat && options.heat > 0) drawHeat(context, heat, options.heat);
-  if (options.box) for (const box of boxes) drawBox(context, box);
+  if (options.box) for (const box of boxes) drawBox(context, box, moment);
 }
 
-/** The moment of an answer (see `look`) at frame `index`. */
-export const momentOf = (answer, index) => ({
-  heat: answer.heat?.[index] ?? null,
-  boxes: answer.boxes.filter((box) => box.t === index),
+/** The moment of an answer (see `look`) at one of its times. */
+export const momentOf = ({ heat, tubes, indices, width, height }, place) => ({
+  heat: heat?.[place] ?? null, width, height,
+  boxes: tubes.map(({ frames, boxes, ...tube }) => ({ ...tube, corners: boxes[frames.indexOf(indices[place])] }))
+    .filter(({ corners }) => corners),
 });
 
 /** A slider for the heat map and a switch for the box; they change `drawn` and call `onchange`. */

@@ -32,9 +32,9 @@ export class Player {
   get time() { return this.video.currentTime; }
 
   /** Plays a clip of `seconds`, whose frames come every `step` seconds. */
-  open(source, { seconds, width, height, frames_per_second: rate }) {
+  open(source, { seconds, width, height, frames }) {
     this.seconds = seconds;
-    this.step = 1 / (rate || 25);
+    this.step = seconds / frames;
     this.stage.style.setProperty("--ratio", String(width / height));
     this.video.src = source;
     this.setSpeed();

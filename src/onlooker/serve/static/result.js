@@ -30,7 +30,7 @@ export class LookResult {
     return h("div.watch", {}, h("div.title-row", {}, h("h1.clip-name", { title: this.result.name }, this.result.name),
       this.look.list && button(null, t("look.list_back"), () => this.look.showList()),
       button("upload", t("look.other"), () => this.look.start())),
-    this.result.damaged && h("p.warning", { role: "status" }, this.result.damaged),
+    this.result.damaged && h("p.warning", { role: "status" }, t("look.damaged", this.result)),
     this.player.stage, this.player.controls, this.timeline.element, this.marker.element);
   }
 
@@ -41,10 +41,10 @@ export class LookResult {
   }
 
   answerCard() {
-    const { label, score, ranking, segments } = this.result;
+    const { label, score, scores, segments } = this.result;
     return h(`div.answer${isQuiet(label) ? ".silent" : ""}`, { "--color": colorOf(label) },
       h("p.label", {}, spoken(label)),
-      h("p.detail", {}, sureness(label, score, ranking.map(([, each]) => each)),
+      h("p.detail", {}, sureness(label, score, Object.values(scores)),
         segments.length > 0 && ` · ${t("result.count", { count: segments.length })}`),
       segments.length > 0 && this.events(segments.toSorted((one, other) => one.start - other.start)),
       this.now, this.bars.element);
@@ -72,20 +72,23 @@ export class LookResult {
 
   /** Starts to play; the element must be in the page. */
   begin() {
-    const { ranking, threshold, nothing } = this.result;
-    this.timeline.set(this.result, this.result.seconds);
-    this.bars.set(ranking.map(([name]) => name), threshold, nothing);
+    const { classes, scores, threshold, nothing, segments, times } = this.result;
+    const event = (time) => segments.find(({ start, end }) => start <= time && time < end);
+    this.labels = times.map((time) => event(time)?.label ?? nothing);
+    this.timeline.set(this.labels, times, this.result.seconds);
+    this.bars.set(classes.toSorted((one, other) => scores[other] - scores[one]), threshold, nothing);
     this.player.open(this.result.video, this.result);
     this.player.play();
   }
 
   frame(time) {
-    const { classes, labels, scores, times } = this.result;
+    const { classes, frame_scores: scores, times } = this.result;
     const index = frameAt(times, time);
-    this.bars.update(Object.fromEntries(classes.map((name, k) => [name, scores[index][k]])), labels[index]);
-    this.now.textContent = t("result.now", { time: seconds(time), label: spoken(labels[index]) });
+    const label = this.labels[index];
+    this.bars.update(Object.fromEntries(classes.map((name, k) => [name, scores[index][k]])), label);
+    this.now.textContent = t("result.now", { time: seconds(time), label: spoken(label) });
     drawMoment(this.player.canvas, momentOf(this.result, index), this.drawn);
-    this.timeline.at(time, labels[index]);
+    this.timeline.at(time, label);
   }
 
   pause() { this.player.video.pause(); }

@@ -24,8 +24,8 @@ const part = (selector, start, end, duration, label, ...inside) => h(selector, {
   "--left": share(start, duration), "--wide": share(end - start, duration),
   "--color": label ? colorOf(label) : "transparent", title: spoken(label) }, ...inside);
 
-function contents(answer, duration) {
-  return runsOf(answer.labels, answer.times, duration).map(({ label, start, end }) =>
+function contents(labels, times, duration) {
+  return runsOf(labels, times, duration).map(({ label, start, end }) =>
     part(isQuiet(label) ? "span.run.nothing" : "span.run", start, end, duration, label,
       h("span.name", {}, spoken(label))));
 }
@@ -75,11 +75,11 @@ export class Timeline {
     this.element.scrollLeft = (this.player.time / this.duration) * scrollWidth - share * clientWidth;
   }
 
-  /** Shows an answer about a clip of `duration` seconds. */
-  set(answer, duration) {
-    Object.assign(this, { answer, duration });
+  /** Shows the labels of a clip of `duration` seconds at some times. */
+  set(labels, times, duration) {
+    this.duration = duration;
     this.element.setAttribute("aria-valuemax", duration.toFixed(2));
-    show(this.strip, contents(answer, duration));
+    show(this.strip, contents(labels, times, duration));
   }
 
   at(time, label) {
