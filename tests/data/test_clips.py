@@ -272,6 +272,8 @@ def test_beyond_the_limit_the_least_recently_used_entries_are_removed(tmp_path: 
     cache = ArrayCache(tmp_path, limit=3_000)
     fill(cache, 0, 1, 2)
     assert sum(file.stat().st_size for file in tmp_path.glob("*.npy")) == 3_000
+    (tmp_path / "mine.npy").write_bytes(bytes(9_000))
+    os.utime(tmp_path / "mine.npy", (1, 1))
     fill(cache, 0, 3)  # 0 is used again
     assert stored(cache) == [0, 2, 3]
     fill(cache, 4, 5, 6)
@@ -286,6 +288,7 @@ def test_beyond_the_limit_the_least_recently_used_entries_are_removed(tmp_path: 
     fill(cache, 0, 1, 2)
     cache.prune()
     assert stored(cache) == [0, 1, 2, 6]
+    assert (tmp_path / "mine.npy").exists(), "an array that is no entry"
 
 
 @pytest.mark.parametrize(

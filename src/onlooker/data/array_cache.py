@@ -36,6 +36,7 @@ _DISK_FULL_REMEDY = (
 )
 # of the limit: after adding that much, a process checks the size of the cache
 _CHECK_INTERVAL = 1 / 32
+_ENTRIES = f"{'[0-9a-f]' * 32}.npy"  # names of entries; other arrays in the folder are the user's
 
 
 def default_cache() -> Path:
@@ -169,7 +170,7 @@ class ArrayCache:
             return
         self._added = 0
         entries = []
-        for file in self.folder.glob("*.npy"):
+        for file in self.folder.glob(_ENTRIES):
             with suppress(FileNotFoundError):  # removed by another process
                 stat = file.stat()
                 entries.append((stat.st_mtime_ns, stat.st_size, file))
