@@ -231,7 +231,8 @@ def test_label_studio_leaves_nothing_out_without_counting_it(
         answers(boxes, video="c.mp4"),
     ]
     comment = {"type": "textarea", "value": {"start": 0, "end": 1, "text": ["unsure"]}}
-    tasks[0]["annotations"][0]["result"].append(comment)
+    relation = {"type": "relation", "from_id": "1", "to_id": "2", "direction": "right"}
+    tasks[0]["annotations"][0]["result"] += [comment, relation]
     (tmp_path / "all.json").write_text(json.dumps([*tasks, answers(video="d.mp4")]))
     done = call("convert", tmp_path / "all.json", tmp_path / "all.csv")
     assert (tmp_path / "all.csv").read_text().splitlines() == [
@@ -241,7 +242,7 @@ def test_label_studio_leaves_nothing_out_without_counting_it(
     ]
     expected = (
         "left out: 1 results of kind choices, 1 results of kind textarea, "
-        "1 results of kind videorectangle, 1 tasks without labels"
+        "1 results of kind relation, 1 results of kind videorectangle, 1 tasks without labels"
     )
     assert expected in done.stderr
     (tmp_path / "boxes.json").write_text(json.dumps(tasks[2:]))

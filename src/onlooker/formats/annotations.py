@@ -320,7 +320,8 @@ def _read_label_studio(path: Path, fps: float | None, left_out: Counter[str]) ->
             in_time = [(result, [*_labels_in_time(video, result, fps)]) for result in results]
             intervals = [interval for _, found in in_time for interval in found]
             others = [result for result, found in in_time if not found]
-            chosen = [label for result in others for label in result["value"].get("choices", ())]
+            values = [result.get("value", {}) for result in others]
+            chosen = [label for value in values for label in value.get("choices", ())]
             if len(chosen) == 1 and not intervals:
                 intervals = [make_interval(chosen[0], 0, _length_and_rate(video)[0])]
                 others = []
@@ -329,7 +330,7 @@ def _read_label_studio(path: Path, fps: float | None, left_out: Counter[str]) ->
 
 
 def _labels_in_time(video: Path, result: dict[str, Any], fps: float | None) -> Iterator[Interval]:
-    value = result["value"]
+    value = result.get("value", {})  # a relation of two results has none
     score = result.get("score", 1)
     labels = value.get("timelinelabels") or value.get("labels") or value.get("choices") or ()
     spans = [(value["start"], value["end"])] if "start" in value else []
