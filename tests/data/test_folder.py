@@ -327,6 +327,19 @@ def test_a_class_that_is_tested_but_not_trained(tmp_path: Path) -> None:
     assert sizes(read_set(tmp_path, SetConfig(classes="clap, wave")).split) == (33, 7, 40)
 
 
+@pytest.mark.parametrize("parts", [("train", "test"), ("train", "val", "test")])
+def test_a_selection_of_classes_without_test_clips(
+    tmp_path: Path, parts: tuple[str, ...]
+) -> None:
+    labels = {"train": ("clap", "wave", "jump"), "val": ("clap", "wave"), "test": ("jump",)}
+    rows = [f"{part}/{label}/00.mp4,{label},{part}" for part in parts for label in labels[part]]
+    touch(tmp_path, *(row.partition(",")[0] for row in rows))
+    path = write(tmp_path / "list.csv", "path,label,split", *rows)
+    found = read_set(path, SetConfig(classes="clap, wave"))
+    with pytest.raises(ClipError, match=r"splits are training 2, .*test 0; expected training"):
+        _ = found.split
+
+
 def test_a_selection_of_classes(tmp_path: Path) -> None:
     fill(tmp_path, ("a", "b", "c"))
     assert {clip.label for clip in read_set(tmp_path, SetConfig(classes="a,c")).clips} == {

@@ -67,7 +67,7 @@ class ClipSet:
         if "" in self.parts:
             return None
         training = self.parts.get("training", ())
-        if not training or len(self.parts) < 2:
+        if not training or len(self.parts) < 2 or not all(self.parts.values()):
             counts = ", ".join(f"{name} {len(part)}" for name, part in self.parts.items())
             raise ClipError(
                 self.path,
