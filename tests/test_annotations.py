@@ -131,6 +131,7 @@ HUGE = "9" * 400
         ("a.eaf", "<annotations>", "no element found"),
         ("a.eaf", EAF.format(0), "tier t, annotation a1: ts1 or ts2 has no TIME_VALUE"),
         ("a.eaf", EAF.format("soon"), "invalid literal"),
+        ("a.eaf", EAF.format(0).replace("file:///C:/a.mp4", ""), "no name of a video"),
         ("a.eaf", EAF.format(0).replace("<MEDIA_DESC", "<X"), "no MEDIA_DESCRIPTOR"),
         ("a.json", NET % "[0, 1e300]", r"video a: end is 1e\+300 s, expected at most 1e\+08"),
         ("a.json", NET % f"[0, {HUGE}]", "video a: int too large to convert to float"),

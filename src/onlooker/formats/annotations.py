@@ -162,12 +162,12 @@ def _find(folder: Path, name: str, url: bool = False) -> Path:
     Args:
         url: the name may have escapes such as %20.
     """
+    if not name:
+        raise ValueError("no name of a video")
     if is_address(name) and not name.startswith("file:"):
         return Path(name)
     name = name.partition(_LOCAL_FILES)[2] or name
-    elsewhere = (
-        os.path.isabs(name) or "://" in name or re.match(r"[A-Za-z]:[\\/]", name) or not name
-    )
+    elsewhere = os.path.isabs(name) or "://" in name or re.match(r"[A-Za-z]:[\\/]", name)
     candidates = list[str]()
     for path in (unquote(name), name) if url else (name,):
         slashes = path.replace("\\", "/")
