@@ -12,7 +12,8 @@ from starlette.concurrency import run_in_threadpool
 
 from onlooker.base.answer import nothing_class, nothing_name, require_one_nothing
 from onlooker.base.files import file_digest, printable
-from onlooker.data.findings import IMBALANCE
+from onlooker.base.records import Clip
+from onlooker.data.findings import label_findings
 from onlooker.data.folder import entries
 from onlooker.run.record import REPORT
 from onlooker.serve.jobs import Jobs
@@ -26,7 +27,6 @@ from onlooker.video.reader import SUFFIXES
 
 __all__ = ["Teaching", "add_routes"]
 
-_FEW = 5  # clips of a class, at least
 _SHOWN = 24  # clips of a class at a time
 # A report needs nothing but itself; whoever made it, it cannot use the page.
 _OF_REPORT = (
@@ -132,27 +132,23 @@ def _file(path: Path, media_type: str) -> FileResponse:
 
 
 def _hints(project: Project, counts: dict[str, int]) -> list[str]:
-    """What to record, most important first."""
+    """What to know before training, most important first."""
     hints = []
-    empty = [label for label, count in counts.items() if not count]
     deep = [
-        label for label in empty if any(path.is_dir() for path in entries(project.folder / label))
+        label
+        for label, count in counts.items()
+        if not count and any(path.is_dir() for path in entries(project.folder / label))
     ]
     if deep:  # as of people: training reads them, the page does not
         hints.append(t("hint.folders", labels=", ".join(deep)))
-    if few := {label: count for label, count in counts.items() if count < _FEW}:
-        missing = ", ".join(f"{label} {count}" for label, count in few.items())
-        hints.append(t("hint.few_clips", few=_FEW, missing=missing))
-    elif counts and counts[large := max(counts, key=lambda name: counts[name])] > IMBALANCE * min(
-        counts.values()
-    ):
-        small = min(counts, key=lambda name: counts[name])
-        hints.append(
-            t("hint.unbalanced", large=large, many=counts[large], small=small, few=counts[small])
-        )
     try:
-        if len({*project.recordings().values()}) == 1 and sum(counts.values()) > 1:
-            hints.append(t("hint.one_recording"))
+        recordings = project.recordings()
+        clips = [
+            Clip(clip.path, clip.label, recordings.get(clip.relative))
+            for clip in project.all_clips()
+        ]
+        if clips:
+            hints += [f"{finding.found}; {finding.why}" for finding in label_findings(clips)]
         require_one_nothing([*counts])
         if nothing_class([*counts]) is None and len(counts) > 1:
             hints.append(t("hint.no_nothing"))
