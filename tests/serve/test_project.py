@@ -46,20 +46,6 @@ def test_two_links_to_a_file_are_two_clips(project: Project) -> None:
     assert [clip.relative for clip in project.all_clips()] == ["a/clip.mp4", "b/other.mp4"]
 
 
-def test_clips_are_listed_in_parts_the_last_first(project: Project) -> None:
-    ids = [add(project, "a", str(number), f"{number}.mp4") for number in range(7)]
-    add(project, "b", "other")
-    parts = [project.clips("a", 3)]
-    while parts[-1]:
-        parts.append(project.clips("a", 3, before=parts[-1][-1].id))
-    assert [[clip.id for clip in part] for part in parts] == [
-        ids[:3:-1],
-        ids[3:0:-1],
-        ids[:1],
-        [],
-    ]
-
-
 def test_a_hundred_steps_can_be_undone(project: Project) -> None:
     for number in range(103):
         add(project, "a", str(number))

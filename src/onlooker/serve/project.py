@@ -190,15 +190,9 @@ class Project:
         """The number of clips of each class, sorted by name."""
         return {name: len(clips) for name, clips in self._classes.items()}
 
-    def clips(
-        self, label: str, count: int | None = None, before: str | None = None
-    ) -> list[ProjectClip]:
-        """The clips of a class, the last ones first; with `before`, those that follow the clip with
-        this id.
-        """
-        clips = self._classes.get(label, [])
-        start = next((number for number, clip in enumerate(clips, 1) if clip.id == before), 0)
-        return clips[start:][:count]
+    def clips(self, label: str) -> list[ProjectClip]:
+        """The clips of a class, the last ones first."""
+        return self._classes.get(label, [])
 
     def all_clips(self) -> list[ProjectClip]:
         """The clips of all classes."""

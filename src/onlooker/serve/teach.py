@@ -27,7 +27,7 @@ from onlooker.video.reader import SUFFIXES
 
 __all__ = ["Teaching", "add_routes"]
 
-_SHOWN = 24  # clips of a class at a time
+_SHOWN = 24  # clips of a class, until all are asked for
 # A report needs nothing but itself; whoever made it, it cannot use the page.
 _OF_REPORT = (
     "sandbox allow-scripts; default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'; "
@@ -79,7 +79,7 @@ class Teaching:
             "path": printable(project.folder),
             "version": version,
             "classes": [
-                {"name": printable(name), "count": count, "clips": self.clips(name)}
+                {"name": printable(name), "count": count, "clips": self.clips(name)[:_SHOWN]}
                 for name, count in counts.items()
             ],
             "nothing": nothing_name([*counts]),
@@ -89,9 +89,9 @@ class Teaching:
             "training": job.id if job and self.training.is_running else None,
         }
 
-    def clips(self, label: Label, before: str | None = None) -> list[dict[str, Any]]:
-        """The last clips of a class, or those that follow the clip with the id `before`."""
-        return [clip.to_dict() for clip in self.project.clips(label, _SHOWN, before)]
+    def clips(self, label: Label) -> list[dict[str, Any]]:
+        """The clips of a class, the last ones first."""
+        return [clip.to_dict() for clip in self.project.clips(label)]
 
     def change(
         self, name: Change, version: int, values: Annotated[dict[str, str], Body()]

@@ -46,13 +46,10 @@ export class Wall {
   }
 
   async loadMore() {
-    while (this.clips.length + this.older.length < this.count) {
-      const { id, label } = this.older.at(-1) ?? this.clips.at(-1);
-      const next = await get(`/api/project/clips?${new URLSearchParams({ class: label, before: id })}`);
-      if (!next.length) break;
-      this.older.push(...next);
-      this.update();
-    }
+    const all = await get(`/api/project/clips?${new URLSearchParams({ class: this.clips[0].label })}`);
+    const shown = new Set(this.clips.map(({ id }) => id));
+    this.older = all.filter(({ id }) => !shown.has(id));
+    this.update();
   }
 
   tile(clip) {
