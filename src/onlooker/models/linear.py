@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
+from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from onlooker.models.encoders import Encoder, build_encoder
@@ -135,7 +136,7 @@ class LinearClassifier(VideoModel):
         self.head = nn.Linear(self.num_features, self.num_classes)
 
     def set_event_layer(
-        self, lengths: Sequence[int], event: Sequence[Tensor], classes: Sequence[Tensor]
+        self, lengths: Sequence[int], event: Sequence[ArrayLike], classes: Sequence[ArrayLike]
     ) -> None:
         """Add the layers of windows: whether one is one whole event, and of which class.
 
@@ -147,7 +148,7 @@ class LinearClassifier(VideoModel):
         self._add_event_layer(lengths)
         for name, values in (("event", event), ("window", classes)):
             for part, value in zip(_PARTS, values, strict=True):
-                getattr(self, f"{name}_{part}").copy_(value)
+                getattr(self, f"{name}_{part}").copy_(torch.as_tensor(value))
         cast(dict[str, Any], self._hub_mixin_config)["lengths"] = list(self.lengths)
 
     def _add_event_layer(self, lengths: Sequence[int]) -> None:

@@ -6,7 +6,8 @@ last frame of a clip, or show clips of nothing. Windows that nearly agree with a
 positive; parts of clips, two halves of neighbors, and pauses are negative.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -63,12 +64,13 @@ class ClipFeatures(NamedTuple):
 
 class _Stream(NamedTuple):
     """Clips one after another: features `T D h w`; the first frame, the last one + 1 and the class
-    of each event, `E 3`; and the numbers of their clips.
+    of each event, `E 3`; the numbers of the clips of events; and the recordings of all clips.
     """
 
     features: Tensor
     events: Ints
     clips: list[int]
+    recordings: NDArray[np.str_]
 
 
 def window_lengths(counts: Sequence[int], labels: Sequence[int], usual: int) -> tuple[int, ...]:
@@ -122,49 +124,26 @@ def fit_events(
     counts = [len(each.features) for each in acted]
     lengths = window_lengths(counts, clips.y[[each.number for each in acted]].tolist(), net.window)
     random = np.random.default_rng(0)
-    blocks = _blocks(clips, made_of, random)
-    pause = float(np.median(counts))
-    streams = list[_Stream]()
-    for block in blocks:
-        of_block = [clip for clip in made_of if clips.groups[clip.number] in block]
-        streams.append(_stream(of_block, clips, pause, random))
+    streams = _streams(made_of, clips, float(np.median(counts)), random)
     windows = _windows(net, streams, clips, lengths, random)
-    columns = clips.columns(STATISTICS)
-    method, temperature = _chosen(windows, columns)
-    event, of_classes = _layers(windows, clips, columns, method, temperature, choice)
-    found: tuple[list[list[Segment]], list[list[Segment]]] = [], []  # by the layer of classes
+    method, temperature = _chosen(windows, clips.columns(STATISTICS))
+    fit = partial(_layers, choice=choice, method=method, temperature=temperature)
+    finder = Finder(classes, lengths, _LEAST, clips.nothing)
+    found = list[list[list[Segment]]]()  # in each stream, by each layer of classes
     true = list[list[Segment]]()
     seconds = list[float]()
-    finder = Finder(classes, lengths, _LEAST, clips.nothing)
-    for number, (block, stream) in enumerate(zip(blocks, streams, strict=True)):
-        others = clips.only(np.flatnonzero(~np.isin(clips.groups, [*block])))
-        of_others = windows.only(windows.stream != number)
-        if (
-            not len(stream.events)
-            or len(np.unique(others.y)) < 2
-            or len(np.unique(of_others.y)) < 2
-        ):
-            continue
-        layers = _layers(of_others, others, columns, method, temperature, choice)
-        scores = _scores(net, stream, lengths, *layers)
+    for stream, other_windows, other_clips in _held_out(streams, windows, clips):
+        scores = _scores(net, stream, lengths, *fit(other_windows, other_clips))
         times = (np.arange(len(stream.features)) / rate).tolist()
-        for events, of_windows in zip(found, scores, strict=True):
-            events.append(finder.find(times, of_windows))
-        true.append(_true_events(stream, classes, rate))
+        found.append([finder.find(times, of_layer) for of_layer in scores])
+        events = stream.events.tolist()
+        true.append([Segment(classes[k], first / rate, end / rate) for first, end, k in events])
         seconds.append(len(times) / rate)
-    curves = [event_curve(events, true, seconds) for events in found]
-    best = int(np.argmax([_quality(curve) for curve in curves]))
-    net.set_event_layer(lengths, _tensors(event), _tensors(of_classes[best]))
+    curves = [event_curve([by_layer[i] for by_layer in found], true, seconds) for i in (0, 1)]
+    best = max((0, 1), key=lambda i: _quality(curves[i]))
+    event, of_classes = fit(windows, clips)
+    net.set_event_layer(lengths, event, of_classes[best])
     return curves[best]
-
-
-def _true_events(stream: "_Stream", classes: Sequence[str], rate: float) -> list[Segment]:
-    events = stream.events.tolist()
-    return [Segment(classes[k], first / rate, after / rate) for first, after, k in events]
-
-
-def _tensors(layer: Layer) -> list[Tensor]:
-    return [torch.as_tensor(part) for part in layer]
 
 
 def _quality(curve: EventCurve | None) -> float:
@@ -175,14 +154,31 @@ def _quality(curve: EventCurve | None) -> float:
     return 0.0 if place is None else curve.found[place]
 
 
-def _blocks(
-    clips: Clips, made_of: Sequence[ClipFeatures], random: np.random.Generator
-) -> list[set[str]]:
-    """The recordings of each stream."""
-    recordings = random.permutation(
-        np.unique(clips.groups[[each.number for each in made_of]])
-    ).tolist()
-    return [{*recordings[block::_BLOCKS]} for block in range(min(_BLOCKS, len(recordings)))]
+def _held_out(
+    streams: Sequence[_Stream], windows: "_Windows", clips: Clips
+) -> Iterator[tuple[_Stream, "_Windows", Clips]]:
+    """Each stream with events, and the windows and clips of other recordings, where layers can be
+    fitted to these.
+    """
+    for number, stream in enumerate(streams):
+        others = windows.only(windows.stream != number)
+        of_others = clips.only(np.flatnonzero(~np.isin(clips.groups, stream.recordings)))
+        several = len(np.unique(others.y)) > 1 and len(np.unique(of_others.y)) > 1
+        if several and len(stream.events):
+            yield stream, others, of_others
+
+
+def _streams(
+    made_of: Sequence[ClipFeatures], clips: Clips, pause: float, random: np.random.Generator
+) -> list[_Stream]:
+    """Streams that share no recording; the arguments are those of `_stream`."""
+    recordings = random.permutation(np.unique(clips.groups[[each.number for each in made_of]]))
+    streams = list[_Stream]()
+    for block in range(min(_BLOCKS, len(recordings))):
+        of_block = {*recordings[block::_BLOCKS].tolist()}
+        some = [clip for clip in made_of if clips.groups[clip.number] in of_block]
+        streams.append(_stream(some, clips, pause, random))
+    return streams
 
 
 def _stream(
@@ -212,9 +208,9 @@ def _stream(
         parts += shown
         at += sum(map(len, shown))
     features = torch.cat(parts) if parts else made_of[0].features[:0]
-    return _Stream(
-        features, np.array(events, np.int64).reshape(-1, 3), [each.number for each in acted]
-    )
+    numbers = [each.number for each in acted]
+    recordings = clips.groups[[each.number for each in made_of]]
+    return _Stream(features, np.array(events, np.int64).reshape(-1, 3), numbers, recordings)
 
 
 class _Windows(NamedTuple):
@@ -302,18 +298,13 @@ def _chosen(windows: _Windows, columns: Ints) -> tuple[Method, float]:
 
 
 def _layers(
-    windows: _Windows,
-    clips: Clips,
-    columns: Ints,
-    method: Method,
-    temperature: float,
-    choice: Choice,
+    windows: _Windows, clips: Clips, choice: Choice, method: Method, temperature: float
 ) -> tuple[Layer, list[Layer]]:
     """Layers on all statistics, whose logits are divided by their temperatures: of events, with one
     output; and two of classes, fitted to whole clips, and to these, the clips of events again, and
     windows that nearly agree with them.
     """
-    M = clips.x.shape[1]
+    columns = clips.columns(STATISTICS)
     (of_two,) = regress(windows.x[:, columns], windows.y, 2, (method,))
     event = of_two._replace(
         weight=of_two.weight[1:] - of_two.weight[:1], bias=of_two.bias[1:] - of_two.bias[:1]
@@ -322,7 +313,7 @@ def _layers(
     x = np.concatenate([clips.x, windows.x[positive]])
     y = np.concatenate([clips.y, windows.label[positive]])
     classes = fitted_layer(clips, choice), fitted_layer(clips._replace(x=x, y=y, copies=()), choice)
-    return event.on(columns, M).times(1 / temperature), [
+    return event.on(columns, clips.x.shape[1]).times(1 / temperature), [
         layer.times(1 / choice.temperature) for layer in classes
     ]
 
