@@ -125,16 +125,16 @@ class ModelConfig(Config):
         "small",
         "Image encoder: small, lite0 (extra imagenet), pose (extra pose: lite0 and body landmarks), conv4, or any timm "
         "network; NAME:vector pools its features to one vector. auto, the default of linear where lite0 is installed: "
-        "small or lite0, by cross-validation. Video encoder (linear): torchvision:NAME, such as torchvision:r3d_18.",
+        "small or lite0, by cross-validation.",
     )
     pretrained: bool | None = setting(
         None,
         "Start the encoder from pretrained weights; default: if they are installed (small). Those "
-        "of timm (ImageNet) and torchvision (Kinetics) are downloaded.",
+        "of timm (ImageNet) are downloaded.",
     )
     weights: str = setting(
         "",
-        "A .safetensors or .pth file of the weights of a timm or torchvision network, in place of a download; with "
+        "A .safetensors or .pth file of the weights of a timm network, in place of a download; with "
         "pose, MediaPipe's wheel.",
         MODEL,
     )

@@ -1,6 +1,4 @@
-"""The linear model: a linear layer on statistics of the frozen features of frames, or of windows of
-frames.
-"""
+"""The linear model: a linear layer on statistics of the frozen features of frames."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, cast
@@ -11,7 +9,6 @@ from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from onlooker.models.encoders import Encoder, build_encoder
-from onlooker.models.encoders.video import PREFIX, VideoEncoder, torchvision_video
 from onlooker.models.video_model import Output, VideoModel, Windows
 from onlooker.models.windows import WAVES, cosines, newest_windows, waves, windows_of
 
@@ -22,7 +19,6 @@ UNORDERED = ("mean", "spread", "change", "largest")
 _FLAT = 0.1
 _PARTS = ("center", "scale", "weight", "bias")  # of a layer
 _LONGEST = 8  # windows at most, times W
-_FRAMES = 32  # that an encoder of video encodes together
 _NEVER = -30.0  # score of a window that begins before the stream
 ORDERED = tuple(
     f"{moment}{k}" for moment in ("wave", "across", "down") for k in range(1, WAVES + 1)
@@ -106,16 +102,9 @@ class LinearClassifier(VideoModel):
         lengths: Sequence[int] = (),
     ) -> None:
         super().__init__(num_classes, in_channels, size)
-        self._set_up(build_encoder(encoder, in_channels, size, pretrained, flow_channels), window)
-        if lengths:
-            self._add_event_layer(lengths)
-        self.to(memory_format=torch.channels_last)
-
-    def _set_up(self, encoder: Encoder, window: int) -> None:
-        """The encoder and the layer, after what every model has."""
-        self.encoder = encoder
+        self.encoder = build_encoder(encoder, in_channels, size, pretrained, flow_channels)
         cast(nn.Module, self.encoder).requires_grad_(False).eval()
-        self.grid = self.encoder.grid(self.size, self.size)
+        self.grid = self.encoder.grid(size, size)
         if window < 2:
             raise ValueError(f"window is {window} frames, expected at least 2; use --frames 2")
         self.window = window
@@ -133,7 +122,10 @@ class LinearClassifier(VideoModel):
         # `W M`, m after 1 to W frames
         self.center = nn.Buffer(torch.zeros(window, self.num_features))
         self.scale = nn.Buffer(torch.ones(window, self.num_features))  # `W M`, s
-        self.head = nn.Linear(self.num_features, self.num_classes)
+        self.head = nn.Linear(self.num_features, num_classes)
+        if lengths:
+            self._add_event_layer(lengths)
+        self.to(memory_format=torch.channels_last)
 
     def set_event_layer(
         self, lengths: Sequence[int], event: Sequence[ArrayLike], classes: Sequence[ArrayLike]
@@ -302,111 +294,6 @@ class LinearClassifier(VideoModel):
         usual = (directions * spread).square().sum()
         size = (directions @ moved[:, :D]).square().sum(1) + (_FLAT * usual).clamp_min(1e-30)
         return (size / size.sum(1, keepdim=True)).unflatten(1, self.grid)
-
-
-class VideoState(NamedTuple):
-    """`since`: number of frames since the last window ended, 0 at the start, `B 1`; `recent`: the
-    last L frames, `B L C H W`; `seen`, `windows`: those of `LinearState`; `logits` `B K`,
-    `attention` `B h w`: of the last window.
-    """
-
-    since: Tensor
-    recent: Tensor
-    seen: Tensor
-    windows: Tensor
-    logits: Tensor
-    attention: Tensor
-
-
-class LinearVideo(LinearClassifier):
-    """`LinearClassifier` on the features of windows of L frames, in place of frames.
-
-    A window ends at every L/2-th frame, and a window that begins before the clip repeats the first
-    frame. Logits and attention at a frame are those of the last window that ended; before the first
-    one they are zero and uniform.
-
-    Args:
-        num_classes, in_channels, flow_channels, size: K, 3, 0, and the height and width of the
-        frames.
-        encoder: `torchvision:NAME`; its weights are frozen.
-        window: the number of frames of a training clip, L or more, a multiple of L/2.
-        pretrained: load the pretrained weights of the encoder, or those in this file.
-
-    Raises:
-        ValueError: a number of frames that does not fit the encoder, or frames that are not RGB.
-    """
-
-    encoder: VideoEncoder
-    encodes_frames = False  # but windows of frames
-
-    def __init__(
-        self,
-        num_classes: int,
-        encoder: str = "torchvision:r3d_18",
-        window: int = 16,
-        in_channels: int = 3,
-        flow_channels: int = 0,
-        size: int = 112,
-        pretrained: bool | str = False,
-    ) -> None:
-        VideoModel.__init__(self, num_classes, in_channels, size)
-        if (in_channels, flow_channels) != (3, 0):
-            raise ValueError(
-                f"{encoder} takes RGB frames, not {in_channels} channels with {flow_channels} of flow"
-            )
-        net = torchvision_video(encoder.removeprefix(PREFIX), size, pretrained)
-        self.stride = net.span // 2
-        if window < net.span or window % self.stride:
-            known = f"{net.span}, {net.span + self.stride}, {2 * net.span}"
-            raise ValueError(
-                f"{window} frames, and {encoder} reads {net.span} together; use --frames {known} or so on"
-            )
-        self._set_up(net, window // self.stride)
-
-    def encode_video(self, video: Tensor) -> Tensor:
-        """`B T C H W` to the features of the windows that end in it, `B T' D h w`; a shorter video
-        is one window.
-        """
-        (B, T) = self.check_video(video)
-        span = self.encoder.span
-        ends = torch.arange(1, max(T // self.stride, 1) + 1) * self.stride
-        windows = video[:, (ends[:, None] + torch.arange(-span, 0)).clamp(0, T - 1)].flatten(0, 1)
-        return torch.cat(
-            [self.encoder(part) for part in windows.split(max(_FRAMES // span, 1))]
-        ).unflatten(0, (B, -1))
-
-    def forward(self, video: Tensor) -> Output:
-        *_, logits, attention = self.initial_state(len(video))
-        output = self.forward_features(self.encode_video(video))
-        parts = ((logits, output.logits), (attention, cast(Tensor, output.attention)))
-        ended = torch.arange(1, video.shape[1] + 1) // self.stride
-        logits, attention = (
-            torch.cat((first[:, None], part), 1)[:, ended] for first, part in parts
-        )
-        return Output(logits, attention)
-
-    def step(self, frame: Tensor, state: Any = None) -> tuple[Output, Any]:
-        self.check_frames(frame.shape[1:])
-        since, recent, *last = self.initial_state(len(frame)) if state is None else state
-        before = torch.where((since == 0)[..., None, None, None], frame[:, None], recent[:, 1:])
-        since = since % self.stride + 1
-        recent = torch.cat((before, frame[:, None]), 1)
-        if (ended := since[:, 0] == self.stride).any():
-            seen, windows = (part[ended] for part in last[:2])
-            output, after = self.step_features(
-                self.encoder(recent[ended]), LinearState(seen, windows)
-            )
-            changed = (*after, output.logits, cast(Tensor, output.attention))
-            last = [part.index_put((ended,), new) for part, new in zip(last, changed, strict=True)]
-        return Output(*last[2:]), VideoState(since, recent, *last)
-
-    def initial_state(self, batch_size: int) -> Any:
-        linear = super().initial_state(batch_size)
-        recent = (self.encoder.span, self.in_channels, self.size, self.size)
-        shapes = ((1,), recent, (self.num_classes,))
-        since, frames, logits = (linear.seen.new_zeros(batch_size, *shape) for shape in shapes)
-        uniform = logits.new_full((batch_size, *self.grid), 1 / (self.grid[0] * self.grid[1]))
-        return VideoState(since, frames, linear.seen, linear.frames, logits, uniform)
 
 
 def _of_window(frames: Tensor, seen: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:

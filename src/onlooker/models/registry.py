@@ -21,8 +21,7 @@ from onlooker.models.classifier import Classifier
 from onlooker.models.encoders import TERMS, has_weights, load_packages
 from onlooker.models.encoders.lite0 import LITE0, LITE0_SIZE, installed_weights
 from onlooker.models.encoders.pose import POSE
-from onlooker.models.encoders.video import is_video
-from onlooker.models.linear import LinearClassifier, LinearVideo
+from onlooker.models.linear import LinearClassifier
 from onlooker.models.video_model import VideoModel
 
 __all__ = [
@@ -49,7 +48,6 @@ class Recipe:
         solver: how it is trained: by `gradient` descent, or as a `linear` layer on statistics
         (`training.linear`).
         unused: settings of a run that have no effect on it, although its class has them.
-        of_video: its class with an encoder of video; None: its encoder reads single frames.
     """
 
     summary: str
@@ -60,7 +58,6 @@ class Recipe:
     paired: bool = False
     solver: Literal["gradient", "linear"] = "gradient"
     unused: frozenset[str] = frozenset()
-    of_video: type[VideoModel] | None = None
 
     @property
     def attends(self) -> bool:
@@ -104,7 +101,6 @@ MODELS: dict[str, Recipe] = {
         paired=True,
         solver="linear",
         unused=frozenset(GRADIENT | {"frozen"}),
-        of_video=LinearVideo,
     ),
     "convnet": Recipe(
         "frames classified independently, averaged: what can be predicted without motion",
@@ -210,8 +206,7 @@ def create_model(name: str, num_classes: int, **settings: Any) -> VideoModel:
             f"in_channels is {settings['in_channels']} and flow_channels is not given: {name} takes frames with "
             "optical flow as their last channels; give both, such as in_channels=5, flow_channels=2 for RGB and a field"
         )
-    of_video = recipe.of_video if is_video(str(settings.get("encoder"))) else None
-    return (of_video or recipe.model)(num_classes, **{**recipe.settings, **settings})
+    return recipe.model(num_classes, **{**recipe.settings, **settings})
 
 
 def configured(model: ModelConfig, data: DataConfig, num_classes: int) -> VideoModel:
@@ -284,10 +279,10 @@ def resolve(model: ModelConfig, data: DataConfig, training: TrainConfig) -> Sett
     """The settings of a run, with `auto` and None replaced by the model's own values.
 
     `encoder`: `auto` is `small` until another one is chosen; `pretrained`: whether it has weights
-    in this package or an extra, or for stored features any; `normalization`:
-    that of its pretrained weights, else (and for encoders of video) `half`; `loss`: that of its
-    recipe. Stored features are of a frozen encoder, without augmentation. The rest follows from
-    these: `TrainConfig.resolved_aggregation`, `configured`.
+    in this package or an extra, or for stored features any; `normalization`: that of its pretrained
+    weights, else `half`; `loss`: that of its recipe. Stored features are of a frozen encoder,
+    without augmentation. The rest follows from these: `TrainConfig.resolved_aggregation`,
+    `configured`.
 
     Raises:
         ValueError: an unknown model, an aggregation that does not fit the loss, or stored features
@@ -313,13 +308,9 @@ def resolve(model: ModelConfig, data: DataConfig, training: TrainConfig) -> Sett
     if model.pretrained is None:
         trained = has_weights(model.encoder) if training.features else model.encoder in TERMS
         model = replace(model, pretrained=trained and "encoder" not in recipe.ignores)
-    if (video := is_video(model.encoder)) and data.normalization not in ("auto", "half"):
-        raise ValueError(
-            f"normalization is {data.normalization!r}, and {model.encoder} has its own; leave it out"
-        )
     if data.normalization == "auto":
         of_weights: Normalization = "lite0" if model.encoder in (LITE0, POSE) else "imagenet"
-        data = replace(data, normalization=of_weights if model.pretrained and not video else "half")
+        data = replace(data, normalization=of_weights if model.pretrained else "half")
     if training.loss == "auto":
         training = replace(training, loss=recipe.loss)
     return Settings(model, data, training)
@@ -339,9 +330,4 @@ def find_class(kind: str, package: str = "onlooker") -> type[VideoModel]:
 
 def _classes() -> dict[str, type[VideoModel]]:
     recipes = (*MODELS.values(), *_registered.values())
-    return {
-        kind.__name__: kind
-        for recipe in recipes
-        for kind in (recipe.model, recipe.of_video)
-        if kind
-    }
+    return {recipe.model.__name__: recipe.model for recipe in recipes}

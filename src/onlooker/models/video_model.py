@@ -94,7 +94,7 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
     streams = True
     lengths: tuple[int, ...] = ()
     has_attention_loss = False
-    encoder: Encoder | None  # of single frames, or of windows of them, if there is one
+    encoder: Encoder | None  # of single frames, if there is one
     grid: tuple[int, int]  # (h, w) of its features
     head: nn.Module
     num_features: int  # feature dimension of the head (D)
@@ -125,7 +125,7 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
 
     def encode(self, frames: Tensor) -> Tensor:
         """The encoder alone, `N C H W -> N D h w`."""
-        if self.encoder is None or not self.encodes_frames:
+        if self.encoder is None:
             raise ValueError(
                 "this model has no encoder of single frames; use one that has, such as lstm or convlstm"
             )

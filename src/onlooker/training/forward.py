@@ -51,15 +51,13 @@ def encode_samples(
 
     Args:
         model: the samples are moved to its device.
-        samples: `B T …` for an encoder of video, else with one dimension or more in front.
+        samples: with one dimension or more in front.
         data: normalization.
-        at_once: frames that an encoder of single frames encodes together; None: all.
+        at_once: frames that are encoded together; None: all.
     """
     samples = samples.to(_device(model))
     if samples.dtype == torch.float16:
         return _stored(samples)
-    if not model.encodes_frames:
-        return model.encode_video(to_video(samples, data.normalization, data.flow_channels))
     frames = samples.flatten(0, -4)
     parts = (
         to_video(part, data.normalization, data.flow_channels)

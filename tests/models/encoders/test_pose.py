@@ -20,7 +20,7 @@ from onlooker.models.encoders import ENCODERS, build_encoder, pose
 from onlooker.models.encoders.lite0 import Lite0
 from onlooker.models.linear import LinearClassifier
 from onlooker.models.registry import for_model, resolve
-from onlooker.training.linear import SETS, Clips, choose, fitted_layer
+from onlooker.training.linear import Clips, choose, fitted_layer
 
 needs_models = pytest.mark.skipif(
     find_spec("ai_edge_litert") is None or find_spec("mediapipe") is None,
@@ -94,12 +94,12 @@ def test_steps_equal_the_whole_video_and_attention_is_that_of_the_images(
 def test_log_probabilities_are_added() -> None:
     random = np.random.default_rng(0)
     y = np.repeat(np.arange(3), 12)
-    x = random.normal(size=(36, len(SETS["all but order"]), 7))
+    x = random.normal(size=(36, len(LinearClassifier.names), 7))
     # images tell the first class from the others, landmarks the last one
     x[:, 0, 0] += 5 * (y == 0)
     x[:, 1, 5] += 5 * (y == 2)
     groups = np.arange(36).astype(str)
-    clips = Clips(x.reshape(36, -1), y, groups, 3, SETS["all but order"], parts=(4, 3))
+    clips = Clips(x.reshape(36, -1), y, groups, 3, parts=(4, 3))
     choice = choose(clips)
     assert 0 < choice.share < 1
     logits = fitted_layer(clips, choice).logits(clips.x)

@@ -162,7 +162,7 @@ def build_encoder(
         return encoder
     base, _, kind = name.partition(":")
     if kind not in ("", "vector"):
-        expected = "NAME or NAME:vector, or with model linear torchvision:NAME"
+        expected = "NAME or NAME:vector"
         raise ValueError(f"encoder {name!r} ends in {kind!r}, expected {expected}; {_INSTALL}")
     try:
         return Backbone(base, in_channels, pretrained, size, vector=bool(kind))
