@@ -10,7 +10,7 @@ import pytest
 from projects import add, put, restarted, tree
 
 from onlooker.serve.problem import Problem
-from onlooker.serve.project import Notes, Outcome, Project
+from onlooker.serve.project import Outcome, Project
 
 NOTES = {"run": "", "tested": [], "confirmed": []}
 
@@ -47,7 +47,7 @@ def test_notes_about_clips_outside_of_the_folder_are_ignored(project: Project) -
     secret.write_text("secret")
     names = ("evil", "../secret.mp4", str(secret))
     tested = [Outcome(name, "a", "b", 0.5, 0.1, 1) for name in names]
-    project.remember(Notes("../../elsewhere", tested, [*names]))
+    project.remember(run="../../elsewhere", tested=tested, confirmed=[*names])
     project = restarted(project)
     assert project.counts() == {"a": 1}
     assert project.tested("a", "b") == []

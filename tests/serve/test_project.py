@@ -129,6 +129,9 @@ def test_clips_that_are_confirmed_or_corrected_are_settled_until_that_is_undone(
     assert ({*project.notes.confirmed}, project.clip(second).label) == ({first, second}, "a")
     project.undo()
     assert ({*project.notes.confirmed}, project.clip(second).label) == ({first}, "b")
+    project.set_label(first, "a")
+    project.undo()
+    assert project.notes.confirmed == [first], "it was confirmed before"
     project.set_recording(first, "anna")
     project.undo()
     assert not (project.folder / "recordings.csv").exists(), "as before"
@@ -164,6 +167,27 @@ def test_a_disk_that_is_full_changes_nothing(
     project = restarted(project)
     assert {label: clips for label, clips in tree(project).items() if clips} == before
     assert (project.folder / "recordings.csv").read_text() == rows
+    project.close()
+
+
+@pytest.mark.parametrize("full", ["write_json", "write_csv"])
+def test_a_disk_that_is_full_confirms_nothing(
+    project: Project, full: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip = add(project, "a", "1")
+    project.add_class("b")
+    (project.folder / "recordings.csv").write_text(rows := "clip,recording\na/clip.mp4,anna\n")
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            f"onlooker.serve.project.{full}",
+            Mock(side_effect=DiskFullError(28, "no space left")),
+        )
+        with pytest.raises(DiskFullError):
+            project.set_label(clip, "b")
+    assert tree(project) == {"a": {clip: "1"}, "b": {}}
+    assert (project.folder / "recordings.csv").read_text() == rows
+    project = restarted(project)
+    assert project.notes.confirmed == []
     project.close()
 
 

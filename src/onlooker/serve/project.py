@@ -204,7 +204,8 @@ class Project:
         """The first clips of a class with this prediction, or those classified wrongly, the most
         certain errors first, as plain values.
         """
-        results = [result for result in self.notes.tested if result.clip in self._clips]
+        clips = self._clips  # another thread may list them again meanwhile
+        results = [result for result in self.notes.tested if result.clip in clips]
         if truth is None:
             chosen = [result for result in results if result.truth != result.predicted]
             chosen.sort(key=lambda result: result.margin)
@@ -213,7 +214,7 @@ class Project:
             chosen = [result for result in results if (result.truth, result.predicted) == cell]
             chosen.sort(key=lambda result: -abs(result.margin))
         return [
-            {**self._clips[result.clip].to_dict(), "predicted": printable(result.predicted)}
+            {**clips[result.clip].to_dict(), "predicted": printable(result.predicted)}
             for result in chosen[:100]
         ]
 
@@ -406,9 +407,10 @@ class Project:
         if not step.undo:
             self._steps.pop()
 
-    def remember(self, notes: Notes) -> None:
-        """Keep what the page knows besides its clips."""
+    def remember(self, **changes: Any) -> None:
+        """Change what the page knows besides its clips: fields of `Notes`."""
         with self._lock:
+            notes = replace(self.notes, **changes)
             write_json(self.store / _NOTES, asdict(notes))
             self.notes = notes
 
@@ -421,15 +423,15 @@ class Project:
             listed: dict[tuple[str, int], ProjectClip] = {}
             for folder in sorted(self.folder.glob("*")):
                 if folder.is_dir() and not is_hidden(folder.name):
-                    clips: dict[tuple[str, int], ProjectClip] = {}
+                    clips = []
                     for place, clip in self._list(folder):
                         while clip.id in ids:  # a second link to a file
                             clip = replace(clip, id=f"{clip.id}-")
                         ids[clip.id] = clip
-                        clips[place] = clip
-                    listed |= clips
+                        listed[place] = clip
+                        clips.append(clip)
                     order = attrgetter("modified", "name")
-                    classes[folder.name] = sorted(clips.values(), key=order, reverse=True)
+                    classes[folder.name] = sorted(clips, key=order, reverse=True)
             self.version += classes != self._classes
             self._classes = classes
             self._listed = listed
@@ -497,9 +499,9 @@ class Project:
             confirmed: the clip whose label it confirms.
             new_class: the class that it has made.
         """
-        self._make(moves, confirmed)
-        undo = partial(self._undo, _backwards(moves), confirmed, new_class)
-        self._note(text, undo, batch)
+        before = self.notes.confirmed
+        self._make(moves, before if confirmed in before or not confirmed else [*before, confirmed])
+        self._note(text, partial(self._undo, _backwards(moves), before, new_class), batch)
 
     def _note(self, text: str, undo: Callable[[], None], batch: str = "") -> None:
         """Note that a change was made."""
@@ -511,26 +513,28 @@ class Project:
         self.version += 1
         self.refresh()
 
-    def _make(self, moves: Sequence[Move], confirmed: str | None, is_undone: bool = False) -> None:
-        """Make renames, and note them; if that fails, everything is as before."""
+    def _make(self, moves: Sequence[Move], confirmed: list[str]) -> None:
+        """Make renames, and note them and the confirmed clips; if that fails, everything is as
+        before.
+        """
         _check_moves(self.folder, moves)
+        before = self.notes.confirmed
         try:
             _make_moves(self.folder, moves)
+            if confirmed != before:
+                self.remember(confirmed=confirmed)
             _follow_moves(self.folder, moves)
-            if confirmed:
-                others = [clip for clip in self.notes.confirmed if clip != confirmed]
-                now = others if is_undone else [*others, confirmed]
-                self.remember(replace(self.notes, confirmed=now))
         except Exception:  # such as a file that another program has open, or a full disk
             with suppress(OSError, ValueError):
                 _make_moves(self.folder, _backwards(moves))
+                self.remember(confirmed=before)
             raise
 
-    def _undo(self, moves: Sequence[Move], confirmed: str | None, new_class: str | None) -> None:
+    def _undo(self, moves: Sequence[Move], confirmed: list[str], new_class: str | None) -> None:
         """Undo a change by these renames, and remove the class that it has made, unless another
         program has put files there.
         """
-        self._make(moves, confirmed, is_undone=True)
+        self._make(moves, confirmed)
         if new_class:
             with suppress(OSError):
                 (self.folder / new_class).rmdir()

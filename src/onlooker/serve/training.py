@@ -4,7 +4,6 @@ reached.
 
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +54,7 @@ class Training:
     def follow_run(self, run: Path, target: Path) -> None:
         """Note that a run has another name."""
         if self.project.notes.run == run.name:
-            self.project.remember(replace(self.project.notes, run=target.name))
+            self.project.remember(run=target.name)
 
     def check_idle(self) -> None:
         """Raise a Problem while a training runs."""
@@ -184,7 +183,7 @@ def keep_results(project: Project, run: Path, ids: Mapping[str, str]) -> None:
             if clip_id := clips.get(composed(name)):
                 labels = folders.get(truth, truth), folders.get(predicted, predicted)
                 tested.append(Outcome(clip_id, *labels, score, margin, rank.get(name, 0)))
-    project.remember(replace(project.notes, run=run.name, tested=tested))
+    project.remember(run=run.name, tested=tested)
 
 
 def _folders(project: Project) -> dict[str, str]:
