@@ -109,9 +109,10 @@ def teach_run(run: Path, clips: Path, runs: Path) -> None:
     folder.
     """
     from onlooker.serve.project import Project
-    from onlooker.serve.training import keep_results
 
     project = Project(clips)
     own = shutil.copytree(run, runs / f"{clips.name}-page-1")
-    keep_results(project, own, {clip.relative: clip.id for clip in project.all_clips()})
+    project.remember(
+        run=own.name, clips={clip.relative: clip.id for clip in project.all_clips()}
+    )
     project.close()

@@ -10,9 +10,9 @@ import pytest
 from projects import add, put, restarted, tree
 
 from onlooker.serve.problem import Problem
-from onlooker.serve.project import Outcome, Project
+from onlooker.serve.project import Project
 
-NOTES = {"run": "", "tested": [], "confirmed": []}
+NOTES = {"run": "", "clips": {}, "confirmed": []}
 
 
 @pytest.mark.parametrize(
@@ -20,11 +20,7 @@ NOTES = {"run": "", "tested": [], "confirmed": []}
     [
         ("no JSON", "page.json: not a complete JSON file"),
         (json.dumps(NOTES | {"run": 3}), "page.json: run is 3, expected text; delete it"),
-        (json.dumps(NOTES | {"tested": [["a"]]}), "page.json: .* missing 5 required"),
-        (
-            json.dumps(NOTES | {"tested": [["a", "b", "c", "d", 1, 0]]}),
-            "page.json: score is 'd', expected a number",
-        ),
+        (json.dumps(NOTES | {"clips": []}), r"page.json: clips is \[\], expected"),
         (None, "page.json: not a regular file"),
     ],
 )
@@ -46,11 +42,11 @@ def test_notes_about_clips_outside_of_the_folder_are_ignored(project: Project) -
     secret = project.folder.parent / "secret.mp4"
     secret.write_text("secret")
     names = ("evil", "../secret.mp4", str(secret))
-    tested = [Outcome(name, "a", "b", 0.5, 0.1, 1) for name in names]
-    project.remember(run="../../elsewhere", tested=tested, confirmed=[*names])
+    project.remember(
+        run="../../elsewhere", clips={name: name for name in names}, confirmed=[*names]
+    )
     project = restarted(project)
     assert project.counts() == {"a": 1}
-    assert project.tested("a", "b") == []
     for clip in names:
         with pytest.raises(Problem, match="no such clip"):
             project.delete_clip(clip)

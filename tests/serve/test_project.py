@@ -46,16 +46,6 @@ def test_two_links_to_a_file_are_two_clips(project: Project) -> None:
     assert [clip.relative for clip in project.all_clips()] == ["a/clip.mp4", "b/other.mp4"]
 
 
-def test_a_hundred_steps_can_be_undone(project: Project) -> None:
-    for number in range(103):
-        add(project, "a", str(number))
-    for _ in range(100):
-        project.undo()
-    with pytest.raises(Problem, match="nothing to undo"):
-        project.undo()
-    assert project.counts() == {"a": 3}
-
-
 def test_every_random_sequence_of_changes_is_undone(project: Project) -> None:
     dice = random.Random(3)
     states = [tree(project)]

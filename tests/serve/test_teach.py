@@ -276,8 +276,11 @@ def test_clips_of_one_sitting_or_person_are_one_recording(
     assert project["undo"] == "name who is in own.mp4: Anna"
     assert page.get(f"/api/project/clips/{own}/recording").json()["recording"] == "Anna"
     assert find_clips(settings.clips)[-1].recording == "Anna"
+    by_hand = "wave/other.mp4,Ben\n"
+    with (settings.clips / "recordings.csv").open("a") as file:
+        file.write(by_hand)
     change(page, "undo")
-    assert (settings.clips / "recordings.csv").read_text() == listed
+    assert (settings.clips / "recordings.csv").read_text() == listed + by_hand
     project = change(page, "set_recording", clip_id=own, recording="sitting 1")
     assert "all clips of a class are of one recording: clap 2" in project["hints"][-2]
     change(page, "set_recording", clip_id=own, recording="")

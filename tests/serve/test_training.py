@@ -26,7 +26,7 @@ from onlooker.serve.models import Models
 from onlooker.serve.problem import Problem
 from onlooker.serve.project import Project
 from onlooker.serve.settings import ServeSettings
-from onlooker.serve.training import Training, keep_results
+from onlooker.serve.training import Training
 
 READING = ("reading clips", 1, 2)
 DRAWING = ("drawing clips", 0, 1)
@@ -155,7 +155,7 @@ def test_only_runs_of_this_project_that_have_a_model_are_its_newest(
         write_json(made.runs / name / "model" / "recognizer.json", {})
     assert made.newest_run() is None, "runs of another folder with this name"
     for name in ("clips-page-99", "../elsewhere/clips-page-50", "clips-page-2"):
-        keep_results(project, made.runs / name, {})
+        project.remember(run=Path(name).name)
         assert made.newest_run() == (made.runs / name if name == "clips-page-2" else None)
     assert made.run(Job())["run"] == "clips-page-11"
 
@@ -241,7 +241,8 @@ def asked(project: Project, run: Path) -> list[tuple[str, str, str]]:
 
 def test_figures_and_the_clips_of_each_cell(taught: tuple[Project, Path]) -> None:
     project, run = taught
-    shown = training_of(project, run).results()
+    training = training_of(project, run)
+    shown = training.results()
     assert {name: shown[name] for name in ("classes", "confusion", "clips")} == {
         "classes": ["up", "wave"],
         "confusion": [[1, 2], [2, 1]],
@@ -250,11 +251,11 @@ def test_figures_and_the_clips_of_each_cell(taught: tuple[Project, Path]) -> Non
     assert "accuracy 2 of 6" in shown["conclusion"]
     classes = shown["classes"]
     cells = [
-        [[clip["name"] for clip in project.tested(row, column)] for column in classes]
+        [[clip["name"] for clip in training.tested(row, column)] for column in classes]
         for row in classes
     ]
     assert cells == [[["0.mp4"], ["1.mp4", "2.mp4"]], [["=3.mp4"], ["4.mp4"]]]
-    assert [clip["name"] for clip in project.tested()] == ["1.mp4", "2.mp4", "=3.mp4"]
+    assert [clip["name"] for clip in training.tested()] == ["1.mp4", "2.mp4", "=3.mp4"]
 
 
 def test_probable_errors_come_first_then_other_mistakes_the_most_certain_first(
@@ -296,10 +297,11 @@ def test_a_class_folder_that_macos_has_named_is_that_of_its_class(
             file.read_text().replace('"up', '"\u00e9t\u00e9').replace("up", "\u00e9t\u00e9")
         )
     project.refresh()
-    keep_results(project, run, {clip.relative: clip.id for clip in project.all_clips()})
-    assert training_of(project, run).results()["classes"] == [nfd, "wave"]
-    assert [clip["name"] for clip in project.tested(nfd, nfd)] == ["0.mp4"]
-    labels = {item["label"] for item in training_of(project, run).to_check()["items"]}
+    project.remember(clips={clip.relative: clip.id for clip in project.all_clips()})
+    training = training_of(project, run)
+    assert training.results()["classes"] == [nfd, "wave"]
+    assert [clip["name"] for clip in training.tested(nfd, nfd)] == ["0.mp4"]
+    labels = {item["label"] for item in training.to_check()["items"]}
     assert labels == {nfd, "wave"}
 
 

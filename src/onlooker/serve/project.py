@@ -15,7 +15,6 @@ import secrets
 import shutil
 import time
 import unicodedata
-from collections import deque
 from collections.abc import Callable, Collection, Container, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
@@ -33,15 +32,13 @@ from onlooker.base.files import (
     check_writable,
     composed,
     printable,
-    read_bytes,
     read_json,
     reading,
-    write_bytes,
     write_csv,
     write_json,
 )
 from onlooker.base.records import ClipError
-from onlooker.base.settings import check_type, field_of
+from onlooker.base.settings import field_of
 from onlooker.data.folder import RECORDINGS
 from onlooker.data.folder import is_hidden as is_skipped
 from onlooker.data.tables import read_table
@@ -50,7 +47,6 @@ from onlooker.video.reader import is_video
 
 __all__ = [
     "MAX_RECORDING",
-    "Outcome",
     "Project",
     "ProjectClip",
     "clip_id",
@@ -64,7 +60,6 @@ TRASH = f"{STORE}/trash"
 MAX_RECORDING = 100  # characters of the name of a recording
 
 _NOTES = "page.json"
-_STEPS = 100  # that can be undone
 _MAX_NAME = 60  # characters of a class
 _MAX_FILE = 100  # bytes of the name of a clip
 _UNSAFE = r'[\x00-\x1f\x7f-\x9f/\\:*?"<>|\ud800-\udfff]'
@@ -106,50 +101,32 @@ class ProjectClip:
         }
 
 
-class Outcome(NamedTuple):
-    """What the newest model predicts for a clip.
-
-    Args:
-        clip: its id.
-        margin: of the score to that of another class, see `training`.
-        doubted: how probable it is that the label is wrong, as a rank; 0: it is not doubted.
-    """
-
-    clip: str
-    truth: str
-    predicted: str
-    score: float
-    margin: float
-    doubted: int
-
-
 @dataclass(frozen=True)
 class Notes:
     """What the page knows of a project besides its clips.
 
     Args:
         run: the name of the newest one.
-        tested: by this run.
+        clips: the ids of the clips that it was trained with, by their names at that time.
         confirmed: the ids of clips whose label the user has confirmed or changed.
     """
 
     run: str = ""
-    tested: list[Outcome] = field(default_factory=list)
+    clips: dict[str, str] = field(default_factory=dict)
     confirmed: list[str] = field(default_factory=list)
 
 
-@dataclass
-class _Step:
-    """Changes that are undone together.
+class _Step(NamedTuple):
+    """A change that can be undone.
 
     Args:
-        text: of the last one.
-        undo: undoes one of them; a FileNotFoundError if another program has removed its files.
+        batch: steps of the same one are undone together.
+        undo: raises a FileNotFoundError if another program has removed its files.
     """
 
     text: str
     batch: str
-    undo: list[Callable[[], None]]
+    undo: Callable[[], None]
 
 
 class Project:
@@ -180,7 +157,7 @@ class Project:
         self._clips: dict[str, ProjectClip] = {}
         # By path and inode of the file: these need not be looked at again.
         self._listed: dict[tuple[str, int], ProjectClip] = {}
-        self._steps = deque[_Step](maxlen=_STEPS)
+        self._steps = list[_Step]()
         # Higher after each change, by the page or by other programs, and than that of the last
         # server.
         self.version = time.time_ns() // 1_000_000
@@ -197,26 +174,6 @@ class Project:
     def all_clips(self) -> list[ProjectClip]:
         """The clips of all classes."""
         return [clip for clips in self._classes.values() for clip in clips]
-
-    def tested(
-        self, truth: str | None = None, predicted: str | None = None
-    ) -> list[dict[str, Any]]:
-        """The first clips of a class with this prediction, or those classified wrongly, the most
-        certain errors first, as plain values.
-        """
-        clips = self._clips  # another thread may list them again meanwhile
-        results = [result for result in self.notes.tested if result.clip in clips]
-        if truth is None:
-            chosen = [result for result in results if result.truth != result.predicted]
-            chosen.sort(key=lambda result: result.margin)
-        else:
-            cell = truth, predicted
-            chosen = [result for result in results if (result.truth, result.predicted) == cell]
-            chosen.sort(key=lambda result: -abs(result.margin))
-        return [
-            {**clips[result.clip].to_dict(), "predicted": printable(result.predicted)}
-            for result in chosen[:100]
-        ]
 
     def clip(self, clip_id: str) -> ProjectClip:
         """The clip with this id; a Problem 404 if there is none (any more)."""
@@ -343,11 +300,13 @@ class Project:
         """
         clip = self.clip(clip_id)
         recording = recording.strip()[:MAX_RECORDING]
-        path = self.folder / RECORDINGS
-        before = read_bytes(path) if path.exists() else b""
+        listed = self.recordings()
         self._join(clip.relative, recording or clip.relative)
+        undo: Callable[[], None] = (self.folder / RECORDINGS).unlink
+        if listed:
+            undo = partial(self._join, clip.relative, listed.get(clip.relative, clip.relative))
         text = t("change.set_recording", name=clip.name, recording=recording or "–")
-        self._note(text, partial(_restore, path, before))
+        self._note(text, undo)
 
     def _join(self, clip: str, recording: str) -> None:
         """Make a clip part of a recording, so that no split divides it; a new list names every
@@ -390,22 +349,16 @@ class Project:
         """
         if not self._steps:
             raise Problem(409, "nothing_to_undo")
-        step = self._steps[-1]
-        while self._steps and self._steps[-1] is step:
+        batch = self._steps[-1].batch
+        while self._steps and self._steps[-1].batch == batch:
             try:
-                step.undo[-1]()
+                self._steps[-1].undo()
             except FileNotFoundError as error:
-                self._forget(step)
+                self._steps.pop()
                 raise Problem(409, "cannot_undo", reason=error) from error
-            self._forget(step)
+            self._steps.pop()
             self.version += 1
         self.refresh()
-
-    def _forget(self, step: _Step) -> None:
-        """Forget the last change of the last step."""
-        step.undo.pop()
-        if not step.undo:
-            self._steps.pop()
 
     def remember(self, **changes: Any) -> None:
         """Change what the page knows besides its clips: fields of `Notes`."""
@@ -505,11 +458,7 @@ class Project:
 
     def _note(self, text: str, undo: Callable[[], None], batch: str = "") -> None:
         """Note that a change was made."""
-        if batch and self._steps and self._steps[-1].batch == batch:
-            self._steps[-1].text = text
-            self._steps[-1].undo.append(undo)
-        else:
-            self._steps.append(_Step(text, batch, [undo]))
+        self._steps.append(_Step(text, batch or secrets.token_hex(8), undo))
         self.version += 1
         self.refresh()
 
@@ -643,14 +592,6 @@ def _follow_moves(folder: Path, moves: Sequence[tuple[str, str]]) -> None:
     _write_rows(folder / RECORDINGS, rows)
 
 
-def _restore(path: Path, content: bytes) -> None:
-    """Write a file again, or remove it if it was not there."""
-    if content:
-        write_bytes(path, content)
-    else:
-        path.unlink(missing_ok=True)
-
-
 def _write_rows(path: Path, rows: Sequence[Row]) -> None:
     columns = [*rows[0]]
     write_csv(path, [columns, *([row.get(column, "") for column in columns] for row in rows)])
@@ -663,11 +604,12 @@ def _read_notes(path: Path) -> Notes:
         path, remedy="delete it: the clips stay, and which labels were confirmed is forgotten"
     ):
         values = read_json(path)
-        tested = [Outcome(*row) for row in field_of(values, "tested", list)]
-        for result in tested:
-            for name, kind in Outcome.__annotations__.items():
-                check_type(name, getattr(result, name), kind)
-        return Notes(field_of(values, "run", str), tested, field_of(values, "confirmed", list[str]))
+        clips = field_of({"clips": {}, **values}, "clips", dict)  # none in earlier versions
+        return Notes(
+            field_of(values, "run", str),
+            {name: str(clip) for name, clip in clips.items()},
+            field_of(values, "confirmed", list[str]),
+        )
 
 
 def clip_id(facts: os.stat_result) -> str:

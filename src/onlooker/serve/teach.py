@@ -168,7 +168,7 @@ def add_routes(app: FastAPI, teaching: Teaching) -> None:
     app.get("/api/project/clips")(teaching.clips)
     app.post("/api/look/{look_id}/examples")(teaching.add_part)
     app.get("/api/project/results")(training.results)
-    app.get("/api/project/results/clips")(project.tested)
+    app.get("/api/project/results/clips")(training.tested)
     app.get("/api/project/inbox")(training.to_check)
     _add_models(app, teaching)
 

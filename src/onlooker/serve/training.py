@@ -3,9 +3,9 @@ reached.
 """
 
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import onlooker
 from onlooker.base.files import composed, printable, read_csv
@@ -15,17 +15,34 @@ from onlooker.run.record import SCORES, read_figures
 from onlooker.serve.jobs import Job
 from onlooker.serve.models import Models, find_model
 from onlooker.serve.problem import Problem
-from onlooker.serve.project import Outcome, Project
+from onlooker.serve.project import Project, ProjectClip
 
-__all__ = ["Training", "keep_results"]
+__all__ = ["Training"]
 
 CHECKED = 12  # clips to check at a time
+_LISTED = 100  # clips of a cell
 
 _MIN_CLIPS = 2
 _MIN_CLASSES = 2
 _UNSURE = 0.25  # margin between the two most probable classes, below which a prediction is doubtful
 # stages in which clips must stay where they are
 _READING = ("starting", "reading clips", "encoding clips")
+
+
+class Outcome(NamedTuple):
+    """What a model predicts for a clip.
+
+    Args:
+        margin: of the score to that of another class, see `_scores`.
+        doubted: how probable it is that the label is wrong, as a rank; 0: it is not doubted.
+    """
+
+    clip: ProjectClip
+    truth: str
+    predicted: str
+    score: float
+    margin: float
+    doubted: int
 
 
 class Training:
@@ -98,7 +115,7 @@ class Training:
             if (end := run.name.removeprefix(start)).isdecimal()
         ]
         run = self.runs.resolve() / f"{start}{max(numbers, default=0) + 1}"
-        ids = {clip.relative: clip.id for clip in self.project.all_clips()}
+        clips = {clip.relative: clip.id for clip in self.project.all_clips()}
 
         def report(stage: str, done: int, total: int) -> None:
             job.report(stage, done / max(1, total))
@@ -115,7 +132,7 @@ class Training:
             if job.cancelled or not find_model(run):
                 shutil.rmtree(run, ignore_errors=True)
             else:
-                keep_results(self.project, run, ids)
+                self.project.remember(run=run.name, clips=clips)
         return {**(job.result or {}), "run": run.name}
 
     def results(self) -> dict[str, Any]:
@@ -137,25 +154,41 @@ class Training:
             "advice": [step.text for step in advice(measured) if not step.command],
         }
 
+    def tested(
+        self, truth: str | None = None, predicted: str | None = None
+    ) -> list[dict[str, Any]]:
+        """The first clips of a class with this prediction, or those classified wrongly, the most
+        certain errors first, as plain values.
+        """
+        results = self._outcomes()
+        if truth is None:
+            chosen = [result for result in results if result.truth != result.predicted]
+            chosen.sort(key=lambda result: result.margin)
+        else:
+            cell = truth, predicted
+            chosen = [result for result in results if (result.truth, result.predicted) == cell]
+            chosen.sort(key=lambda result: -abs(result.margin))
+        return [
+            {**result.clip.to_dict(), "predicted": printable(result.predicted)}
+            for result in chosen[:_LISTED]
+        ]
+
     def to_check(self) -> dict[str, Any]:
         """How many labels are doubtful, and the first: probable errors, other mistakes, then unsure
         ones. A label that the user has confirmed, or changed since, is not asked about again.
         """
-        if self.newest_run() is None:
-            return {"count": 0, "items": []}
         settled = {*self.project.notes.confirmed}
-        labels = {clip.id: clip.label for clip in self.project.all_clips()}
         doubts = [
             result
-            for result in self.project.notes.tested
-            if result.clip not in settled
-            and labels.get(result.clip) == result.truth
+            for result in self._outcomes()
+            if result.clip.id not in settled
+            and result.clip.label == result.truth
             and (result.doubted or result.margin < _UNSURE)
         ]
         doubts.sort(key=lambda result: (-result.doubted, result.margin))
         items = [
             {
-                "clip": result.clip,
+                "clip": result.clip.id,
                 "label": result.truth,
                 "suggested": result.predicted,
                 "score": result.score,
@@ -165,25 +198,26 @@ class Training:
         ]
         return {"count": len(doubts), "items": items}
 
-
-def keep_results(project: Project, run: Path, ids: Mapping[str, str]) -> None:
-    """Make a run the newest one of a project, and its tested clips those that the page shows.
-
-    Args:
-        ids: of the clips that it was trained with, by their names at that time.
-    """
-    tested: list[Outcome] = []
-    if figures := _measured(run):
+    def _outcomes(self) -> list[Outcome]:
+        """What the newest model predicts for the clips that it was tested with and that are still
+        there.
+        """
+        run = self.newest_run()
+        figures = _measured(run)
+        if run is None or figures is None:
+            return []
         doubted = [clip["name"] for clip in figures.get("labels_to_check", [])]
         # the most doubtful has the highest
         rank = {name: number for number, name in enumerate(reversed(doubted), 1)}
-        clips = {composed(name): clip_id for name, clip_id in ids.items()}
-        folders = _folders(project)
+        ids = {composed(name): clip_id for name, clip_id in self.project.notes.clips.items()}
+        clips = {clip.id: clip for clip in self.project.all_clips()}
+        folders = _folders(self.project)
+        outcomes = []
         for name, truth, predicted, score, margin in _scores(run, figures["classes"]):
-            if clip_id := clips.get(composed(name)):
+            if clip := clips.get(ids.get(composed(name), "")):
                 labels = folders.get(truth, truth), folders.get(predicted, predicted)
-                tested.append(Outcome(clip_id, *labels, score, margin, rank.get(name, 0)))
-    project.remember(run=run.name, tested=tested)
+                outcomes.append(Outcome(clip, *labels, score, margin, rank.get(name, 0)))
+        return outcomes
 
 
 def _folders(project: Project) -> dict[str, str]:
