@@ -157,15 +157,12 @@ def _send(place: "_Place", folder: Path, sent: dict[str, tuple[int, int]]) -> No
     Wherever it stops, no file at the address is older than one that refers to it. For example,
     `best.ckpt` is of the epoch of `last.ckpt` or of a later one, which a resumed training repeats.
     """
-    order = {
-        name: (name.endswith(_LAST), (folder / name).stat().st_mtime_ns, name)
-        for name in _names(folder)
-    }
+    names = sorted(
+        _names(folder),
+        key=lambda name: (name.endswith(_LAST), (folder / name).stat().st_mtime_ns, name),
+    )
     with TemporaryDirectory(dir=folder, prefix=".") as snapshot:
-        links = {
-            name: Path(snapshot, str(number))
-            for number, name in enumerate(sorted(order, key=order.__getitem__))
-        }
+        links = {name: Path(snapshot, str(number)) for number, name in enumerate(names)}
         for name, link in reversed(links.items()):  # what others refer to is never older than they
             try:
                 os.link(folder / name, link)
@@ -181,8 +178,12 @@ def _send(place: "_Place", folder: Path, sent: dict[str, tuple[int, int]]) -> No
 
 def address_of(path: Path) -> str | None:
     """The address that a path in a copy stands for; None: it is in no copy."""
-    folder, whole = (Path(os.path.realpath(each)) for each in (copies_folder(), path))
-    if not whole.is_relative_to(folder) or len(parts := whole.relative_to(folder).parts) < 4:
+    folder = Path(os.path.realpath(copies_folder()))
+    whole = Path(os.path.realpath(path))
+    parts = whole.relative_to(folder).parts if whole.is_relative_to(folder) else ()
+    if (
+        len(parts) < 4
+    ):  # read or written, the address, the folder of files, the name of its last part
         return None
     return "/".join([unquote(parts[1].replace("=", "%")), *parts[4:]])
 

@@ -5,7 +5,6 @@ runs.
 import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from copy import copy
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -96,15 +95,12 @@ class ClipFrames(Dataset[tuple[Tensor, int, int]]):
         sampling: Sampling | None = None,
         make: Callable[[Path], Files] | None = None,
     ) -> None:
-        self.classes = tuple(classes)
-        self.sampling = sampling or np.arange
-        self.make = make
-        self._set(clips, files)
-
-    def _set(self, clips: Sequence[Clip], files: Sequence[Files]) -> None:
         self.clips = tuple(clips)
         self.files = tuple(files)
+        self.classes = tuple(classes)
         self.targets = [self.classes.index(clip.label) for clip in clips]
+        self.sampling = sampling or np.arange
+        self.make = make
 
     def __len__(self) -> int:
         return len(self.clips)
@@ -126,9 +122,8 @@ class ClipFrames(Dataset[tuple[Tensor, int, int]]):
                     "cannot be read any more",
                     "the split of the run names it; restore it, or train again",
                 )
-        subset = copy(self)
-        subset._set(clips, [files[clip.path] for clip in clips])
-        return subset
+        chosen = [files[clip.path] for clip in clips]
+        return type(self)(clips, chosen, self.classes, self.sampling, self.make)
 
     def thumbnails(self, channels: int) -> NDArray[np.uint8]:
         """The thumbnails of all clips (`scenes.thumbnails`), `B 8 16 16`, of the RGB or gray

@@ -56,22 +56,20 @@ def read_sample(path: Path, config: DataConfig) -> Sample:
 
 def read_at(reader: VideoReader, config: DataConfig, sampling: Sampling) -> Sample:
     """What a model sees of chosen frames of a clip; errors as for `read_sample`."""
-    c = config
     parts = []
-    if c.modality != "flow":
-        shown = reader.get(sampling, size=c.size)
-        parts.append(resize(shown.pixels, c.size, c.channels))
-    if c.modality != "rgb":
-        shown = read_flow(reader, sampling, c.flow_limit, c.size)
+    if config.modality != "flow":
+        shown = reader.get(sampling, size=config.size)
+        parts.append(resize(shown.pixels, config.size, config.channels))
+    if config.modality != "rgb":
+        shown = read_flow(reader, sampling, config.flow_limit, config.size)
         parts.append(shown.pixels)
     pixels = np.concatenate(parts, -1)
-    images = pixels[..., : c.image_channels]
     return Sample(
         pixels,
         shown.times,
         shown.indices,
         reader.size,
-        images,
+        frames=pixels[..., : config.image_channels],
         assumes_rate=reader.timing.assumes_rate,
         end=reader.seconds,
     )

@@ -91,19 +91,18 @@ def scene_images(images: Images) -> Images:
     return np.stack([background, images[:, 0], images[:, -1]], axis=1)
 
 
-def scenes(images: Images, minimum: float = SAME_SCENE) -> Ints:
+def scenes(images: Images) -> Ints:
     """Groups of clips that show one scene: for each clip, the position of the first one of its
     group.
 
-    Two clips show one scene if the local contrasts of any two of their images correlate; this does
-    not depend on brightness, and black bars and things on a plain background have none. Groups are
-    the connected components.
+    Two clips show one scene if the local contrasts of any two of their images correlate
+    (`SAME_SCENE`); this does not depend on brightness, and black bars and things on a plain
+    background have none. Groups are the connected components.
 
     Args:
         images: `B 3 16 16` (`scene_images`).
-        minimum: the correlation that they have at least.
     """
-    return _components(len(images), _same_scene(images, minimum))
+    return _components(len(images), _same_scene(images))
 
 
 def copies(images: Images) -> Ints:
@@ -232,9 +231,7 @@ def _divisible(clips: Sequence[Clip], groups: Ints, minimum: int) -> Ints:
     return _first(np.where(alone, len(clips) + np.arange(len(clips)), groups).tolist())
 
 
-def _same_scene(
-    images: Images, minimum: float = SAME_SCENE
-) -> Callable[[slice], NDArray[np.bool_]]:
+def _same_scene(images: Images) -> Callable[[slice], NDArray[np.bool_]]:
     """A function from some of the clips to whether each shows the scene of each clip, `b B`."""
     patterns = np.stack([_local_contrast(image) for image in images], axis=1)
 
@@ -243,7 +240,7 @@ def _same_scene(
         for ours in patterns:
             for theirs in patterns:
                 np.maximum(largest, ours[rows] @ theirs.T, out=largest)
-        return largest >= minimum
+        return largest >= SAME_SCENE
 
     return alike
 
