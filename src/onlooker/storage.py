@@ -181,9 +181,7 @@ def address_of(path: Path) -> str | None:
     folder = Path(os.path.realpath(copies_folder()))
     whole = Path(os.path.realpath(path))
     parts = whole.relative_to(folder).parts if whole.is_relative_to(folder) else ()
-    if (
-        len(parts) < 4
-    ):  # read or written, the address, the folder of files, the name of its last part
+    if len(parts) < 4:  # a copy is in read/ADDRESS/files/NAME, for example
         return None
     return "/".join([unquote(parts[1].replace("=", "%")), *parts[4:]])
 

@@ -4,7 +4,7 @@ together.
 
 import os
 import re
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -68,9 +68,7 @@ def read_folder(folder: Path, classes: int = 2) -> tuple[Parts, list[ClipError],
         for name, path in (_split_folders(folder) or {"": folder}).items()
     }
     clips = [clip for part in parts.values() for clip in part]
-    names = Counter(composed(path.name) for path in entries(folder) if path.is_dir())
-    unicode = "folders whose names differ only in their Unicode form are one class"
-    notes = [f"{count} {unicode}: {name}" for name, count in names.items() if count > 1]
+    notes = []
     if (folder / RECORDINGS).exists():
         table = read_table(folder / RECORDINGS, ("clip", "recording"))
         notes += [f"{RECORDINGS}: {note}" for note in table.notes()]
