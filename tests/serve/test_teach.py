@@ -185,29 +185,6 @@ def test_a_folder_of_numbered_images_is_a_clip_like_others(
     assert names(change(page, "undo")) == {"b": ["one"], "wave": []}
 
 
-@pytest.mark.parametrize(
-    ("counts", "code"),
-    [
-        ({}, "too_few_classes"),
-        ({"a": 3}, "too_few_classes"),
-        ({"a": 3, "b": 1}, "too_few_clips"),
-    ],
-)
-def test_too_few_clips_are_not_trained_on(
-    page: TestClient, make_clip: Make, counts: dict[str, int], code: str
-) -> None:
-    for label, count in counts.items():
-        for number in range(count):
-            upload(
-                page,
-                label,
-                make_clip(frames=10 + number, size=(64 if label == "a" else 32, 48)),
-            )
-    response = page.post("/api/project/train")
-    assert (response.status_code, response.json()["error"]["code"]) == (422, code)
-    assert page.get("/api/project/inbox").json() == {"count": 0, "items": []}
-
-
 def test_the_same_file_again_is_named_and_not_added(
     page: TestClient, make_clip: Make, settings: ServeSettings
 ) -> None:

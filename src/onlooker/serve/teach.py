@@ -182,7 +182,7 @@ def add_routes(app: FastAPI, teaching: Teaching) -> None:
 
     @app.post("/api/project/train", status_code=202)
     async def train() -> dict[str, str]:
-        training.check()
+        training.check_idle()
         training.job = teaching.jobs.submit(training.run, at_once=True)
         return {"job": training.job.id}
 

@@ -22,8 +22,6 @@ __all__ = ["Training"]
 CHECKED = 12  # clips to check at a time
 _LISTED = 100  # clips of a cell
 
-_MIN_CLIPS = 2
-_MIN_CLASSES = 2
 _UNSURE = 0.25  # margin between the two most probable classes, below which a prediction is doubtful
 # stages in which clips must stay where they are
 _READING = ("starting", "reading clips", "encoding clips")
@@ -77,19 +75,6 @@ class Training:
         """Raise a Problem while a training runs."""
         if self.is_running:
             raise Problem(409, "training")
-
-    def check(self) -> None:
-        """Raise a Problem if a training runs already, or there are too few clips."""
-        self.check_idle()
-        counts = self.project.counts()
-        if len(counts) < _MIN_CLASSES:
-            raise Problem(
-                422, "too_few_classes", count=len(counts), classes=_MIN_CLASSES, clips=_MIN_CLIPS
-            )
-        if few := [f"{name} {count}" for name, count in counts.items() if count < _MIN_CLIPS]:
-            raise Problem(
-                422, "too_few_clips", found=", ".join(few), classes=_MIN_CLASSES, clips=_MIN_CLIPS
-            )
 
     def check_moving(self) -> None:
         """Raise a Problem while a training reads the clips: they must stay where they are."""
