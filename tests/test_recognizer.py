@@ -99,7 +99,7 @@ def test_a_prediction_is_that_of_the_frames_that_were_read(make_clip: Make) -> N
     pixels = torch.from_numpy(resize(frames.pixels, 16, 3)).float()
     video = ((pixels / 255 - 0.5) / 0.25).permute(0, 3, 1, 2)[None]
     with torch.no_grad():
-        logits, attention, _ = of.model(video)
+        logits, attention, *_ = of.model(video)
     np.testing.assert_allclose(seen.frame_scores, logits[0].softmax(-1).numpy(), atol=1e-6)
     np.testing.assert_allclose(seen.scores, logits[0].softmax(-1).mean(0).numpy(), atol=1e-6)
     np.testing.assert_allclose(seen.attention, attention[0].numpy(), atol=1e-6)

@@ -40,7 +40,7 @@ def expected(of: Recognizer, path: Path) -> tuple[np.ndarray, np.ndarray | None]
     pixels = np.stack([frame for _, _, frame in VideoReader(path)])
     small = torch.from_numpy(resize(pixels, of.data.size, of.data.channels))
     with torch.no_grad():
-        logits, attention, _ = of.model(to_video(small[None], of.data.normalization))
+        logits, attention, *_ = of.model(to_video(small[None], of.data.normalization))
     return logits[0].softmax(-1).numpy(), None if attention is None else attention[0].numpy()
 
 

@@ -260,7 +260,7 @@ class Recognizer:
         return Classification(*joined)  # type: ignore[arg-type]
 
     def _probabilities(self, samples: Tensor) -> Classification:
-        output, _ = forward_samples(self.model, samples, self.data)
+        output = forward_samples(self.model, samples, self.data)
         attention = None if output.attention is None else output.attention.float().cpu().numpy()
         whole = None if output.windows is None else output.windows.whole.float().cpu().numpy()
         scores = (output.logits.float() / self.temperature).softmax(-1).cpu().numpy()

@@ -354,11 +354,11 @@ def test_the_attention_loss_equals_its_equation() -> None:
     frames = torch.randint(256, (3, 4, 32, 32, 1), dtype=torch.uint8)
     targets = torch.tensor([0, 1, 1])
     video = to_video(frames, "half")
-    logits, attention, _ = model(video)
+    logits, attention, _, seen_logits = model(video)
     maps = model.encoder(video.flatten(0, 1)).unflatten(0, (3, 4))
     attended = torch.einsum("btdhw,bthw->btd", maps, attention)
     seen = attended @ model.attention_head.weight.T + model.attention_head.bias
-    torch.testing.assert_close(model.attended_logits(maps, attention), seen)
+    torch.testing.assert_close(seen_logits, seen)
     wanted = frame_cross_entropy(logits, targets, 0.1) + frame_cross_entropy(seen, targets, 0.1)
     torch.testing.assert_close(
         first_loss(model, frames, targets, TrainConfig(label_smoothing=0.1)), wanted
@@ -458,12 +458,12 @@ def made_frames(T=4):
 
 @torch.inference_mode()
 def test_stored_features_give_the_same_output_as_frames(model):
-    output, features = forward_samples(model, made_frames(), AUGMENTED)
+    output = forward_samples(model, made_frames(), AUGMENTED)
+    features = encode_samples(model, made_frames(), AUGMENTED)
     stored = features.half().movedim(-3, -1)
-    from_store, same = forward_samples(model, stored, AUGMENTED)
-    assert_close(same, features, atol=2e-3, rtol=2e-3)
+    from_store = forward_samples(model, stored, AUGMENTED)
     assert_close(from_store.logits, output.logits, atol=2e-3, rtol=2e-3)
-    assert_close(encode_samples(model, stored[0], AUGMENTED), same[0])
+    assert_close(encode_samples(model, stored[0], AUGMENTED), features[0], atol=2e-3, rtol=2e-3)
 
 
 @torch.inference_mode()
@@ -476,13 +476,12 @@ def test_encoding_frames_in_parts_equals_the_whole_video(model, at_once):
 
 @torch.inference_mode()
 def test_only_frames_are_augmented_and_only_if_requested(model):
-    plain = forward_samples(model, made_frames(), AUGMENTED)[1]
-    assert torch.equal(forward_samples(model, made_frames(), AUGMENTED)[1], plain)
-    assert not torch.allclose(
-        forward_samples(model, made_frames(), AUGMENTED, augmented=True)[1], plain
-    )
-    stored = plain.half().movedim(-3, -1)
+    plain = forward_samples(model, made_frames(), AUGMENTED).logits
+    assert torch.equal(forward_samples(model, made_frames(), AUGMENTED).logits, plain)
+    changed = forward_samples(model, made_frames(), AUGMENTED, augmented=True).logits
+    assert not torch.allclose(changed, plain)
+    stored = encode_samples(model, made_frames(), AUGMENTED).half().movedim(-3, -1)
     assert torch.equal(
-        forward_samples(model, stored, AUGMENTED, augmented=True)[1],
-        stored.movedim(-1, -3).float(),
+        forward_samples(model, stored, AUGMENTED, augmented=True).logits,
+        forward_samples(model, stored, AUGMENTED).logits,
     )

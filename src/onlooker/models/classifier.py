@@ -1,7 +1,5 @@
 """The model: an encoder of frames, a cell over time, class logits at every frame."""
 
-from typing import cast
-
 import torch
 from torch import Tensor, nn
 
@@ -80,7 +78,6 @@ class Classifier(VideoModel):
         attended = self.cell.num_attended or self.encoder.num_features
         self.attention_head = nn.Linear(attended, num_classes) if attention_loss else None
         self.attends = attention is not None
-        self.has_attention_loss = attention_loss
         # Convolutions over few channels are several times faster on a CPU with the channels last in
         # memory.
         self.to(memory_format=torch.channels_last)
@@ -96,7 +93,13 @@ class Classifier(VideoModel):
             self.cell, features, self.initial_state(len(features)) if state is None else state
         )
         logits = self.classify(output.hidden.flatten(0, 1)).unflatten(0, features.shape[:2])
-        return Output(logits, output.attention)
+        attended = None
+        if self.attention_head is not None and output.attention is not None:
+            weighted = (
+                features[:, :, : self.attention_head.in_features] * output.attention[:, :, None]
+            )
+            attended = self.attention_head(weighted.sum((3, 4)))
+        return Output(logits, output.attention, attended=attended)
 
     def step_features(self, features: Tensor, state: State) -> tuple[Output, State]:
         output, state = self.cell(features, state)
@@ -109,13 +112,6 @@ class Classifier(VideoModel):
     def classify(self, hidden: Tensor) -> Tensor:
         """Hidden states `N D` or `N D h w` (averaged over the locations) to logits `N K`."""
         return self.head(hidden.mean((2, 3)) if hidden.ndim == 4 else hidden)
-
-    def attended_logits(self, features: Tensor, attention: Tensor) -> Tensor:
-        """Logits `B T K` from the attended features alone: features `B T D h w`, maps `B T h w`."""
-        if self.attention_head is None:
-            return super().attended_logits(features, attention)
-        attended = features[:, :, : self.attention_head.in_features] * attention[:, :, None]
-        return cast(Tensor, self.attention_head(attended.sum((3, 4))))
 
 
 def clip_scores(frame_scores: Tensor, aggregation: str = "mean") -> Tensor:

@@ -57,11 +57,14 @@ class Output(NamedTuple):
         logits: class scores before the softmax, `B T K`; of a step, `B K`.
         attention: `B T h w` or `B h w`, sums to one over `h w`; None for a model without attention.
         windows: None for a model without an event layer.
+        attended: class scores from the attended features alone, `B T K`, for an auxiliary loss; None
+            for a model without one, and of a step.
     """
 
     logits: Tensor
     attention: Tensor | None = None
     windows: Windows | None = None
+    attended: Tensor | None = None
 
 
 class VideoModel(nn.Module, PyTorchModelHubMixin):
@@ -76,7 +79,6 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
       layer.
     - `encodes_frames`: it encodes single frames; `encode`, `encode_video` and `forward_features`
       work.
-    - `has_attention_loss`: `attended_logits` works, and is trained by an auxiliary loss.
 
     The methods of a capability raise a ValueError in models without it.
 
@@ -93,7 +95,6 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
     attends = False
     streams = True
     lengths: tuple[int, ...] = ()
-    has_attention_loss = False
     encoder: Encoder | None  # of single frames, if there is one
     grid: tuple[int, int]  # (h, w) of its features
     head: nn.Module
@@ -141,12 +142,6 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
         """The model after its encoder, on feature maps `B T D h w`."""
         raise ValueError(
             "this model takes frames, not stored features; train on clips, or use one with an encoder"
-        )
-
-    def attended_logits(self, features: Tensor, attention: Tensor) -> Tensor:
-        """Logits `B T K` from the attended features alone: features `B T D h w`, maps `B T h w`."""
-        raise ValueError(
-            "this model has no scores of what it attends to; build it with attention_loss=True"
         )
 
     def forward(self, video: Tensor) -> Output:

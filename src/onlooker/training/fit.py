@@ -136,7 +136,7 @@ class Fitting(nn.Module):
             samples: frames `B T H W C` uint8, or stored features `B T h w D` float16.
             targets: `B`.
         """
-        output, features = forward_samples(self.model, samples, self.data, augmented=self.training)
+        output = forward_samples(self.model, samples, self.data, augmented=self.training)
         loss = self._loss(output.logits, targets)
         frame_scores = self._trained(output.logits).detach().float().softmax(-1)
         scores = clip_scores(frame_scores, self.train_config.resolved_aggregation)
@@ -144,15 +144,8 @@ class Fitting(nn.Module):
         sums = torch.stack(
             [loss.detach() * len(targets), correct, correct.new_tensor(len(targets))]
         )
-        if (
-            self.training
-            and self.model.has_attention_loss
-            and features is not None
-            and output.attention is not None
-        ):
-            loss = loss + self._loss(
-                self.model.attended_logits(features, output.attention), targets
-            )
+        if output.attended is not None:
+            loss = loss + self._loss(output.attended, targets)
         return loss, sums
 
     def _loss(self, logits: Tensor, targets: Tensor) -> Tensor:

@@ -17,9 +17,8 @@ def forward_samples(
     samples: Tensor,
     data: DataConfig,
     augmented: bool = False,
-) -> tuple[Output, Tensor | None]:
-    """The output of a model for clips; and their features `B T D h w`, None if it does not encode
-    single frames.
+) -> Output:
+    """The output of a model for clips.
 
     Args:
         model: the samples are moved to its device.
@@ -29,19 +28,16 @@ def forward_samples(
     """
     samples = samples.to(_device(model))
     if samples.dtype == torch.float16:
-        features = _stored(samples)
-    else:
-        video = to_video(samples, data.normalization, data.flow_channels)
-        if augmented:
-            # the places of pixels need more than the 8 bits of bf16
-            with torch.autocast(video.device.type, enabled=False):
-                video = augment(
-                    video, data.translate, data.scale, data.hflip, data.flow_channels, data.degrees
-                )
-        if not model.encodes_frames:
-            return model(video), None
-        features = model.encode_video(video)
-    return model.forward_features(features), features
+        return model.forward_features(_stored(samples))
+    video = to_video(samples, data.normalization, data.flow_channels)
+    if augmented:
+        # the places of pixels need more than the 8 bits of bf16
+        with torch.autocast(video.device.type, enabled=False):
+            video = augment(
+                video, data.translate, data.scale, data.hflip, data.flow_channels, data.degrees
+            )
+    output: Output = model(video)
+    return output
 
 
 def encode_samples(
