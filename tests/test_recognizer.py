@@ -4,6 +4,7 @@ import math
 import os
 import pickle
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -300,6 +301,9 @@ def test_what_lasts_longer_than_the_longest_window_is_a_recording(make_clip: Mak
     assert of.longest == pytest.approx(LENGTHS[-1] / 10)
     assert eventful().longest == LENGTHS[-1] / 25, "at an unknown rate, as for images"
     assert untrained().longest == math.inf, "it finds no events"
+    of_flow = eventful()
+    of_flow.data = replace(DATA, modality="flow")
+    assert of_flow.longest == math.inf, "recordings have no flow"
     long = make_clip("long.mp4", frames=30)
     told = list[Step]()
     assert len(of.predict(make_clip(frames=9), on_step=told.append).times) == 6

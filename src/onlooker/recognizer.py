@@ -159,9 +159,10 @@ class Recognizer:
     @property
     def longest(self) -> float:
         """Seconds of the longest clip with one answer: what lasts longer is a recording, in which
-        events are found.
+        events are found; infinite without an event layer, and for optical flow, which recordings do
+        not have.
         """
-        if not self.model.lengths:
+        if not self.model.lengths or self.data.modality != "rgb":
             return math.inf
         return max(self.clip_seconds, self.model.lengths[-1] / (self.frame_rate or RATE))
 

@@ -79,7 +79,7 @@ def clip_events(
     midpoints = (times[1:] + times[:-1]) / 2
     start = max(0.0, 2 * times[0] - midpoints[0])
     end = min(2 * times[-1] - midpoints[-1], max(prediction.end, times[-1]))
-    bounds = [start, *midpoints.tolist(), end]
+    bounds = np.array([start, *midpoints, end]).tolist()
     first, last = (0, len(times) - 1) if whole is None else _best_part(whole, lengths, len(times))
     return (Segment(label, bounds[first], bounds[last + 1], prediction.score),)
 
