@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from onlooker.base.records import Clip, ClipError
 from onlooker.data.lists import cut_gaps, read_list
 from onlooker.data.sets import read_set
 from onlooker.data.tables import read_text
+from onlooker.video import video_file
 from onlooker.video.reader import VideoReader
 
 
@@ -350,6 +352,17 @@ def test_frames_become_the_times_at_which_they_are_shown(
     parts_in_seconds, notes = find(tmp_path, text)
     assert parts_in_seconds == {"": [("a.mp4#t=1,2", "x", "a.mp4")]}
     assert notes == ["columns stop are read as end", "ignored columns: start_frame, end_frame"]
+
+
+def test_each_file_is_indexed_once_in_whatever_order_rows_name_it(
+    tmp_path: Path, make_clip: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = Mock(wraps=video_file.index_packets)
+    monkeypatch.setattr(video_file, "index_packets", index)
+    names = [make_clip(f"{number}.mp4", frames=6).name for number in range(9)]
+    rows = [f"{name},{start},{start + 2},x" for start in (0, 2, 4) for name in names]
+    read_list(write(tmp_path / "clips.csv", ["path,start_frame,end_frame,label", *rows]))
+    assert index.call_count == 9
 
 
 def test_paths_may_be_relative_to_the_working_directory(

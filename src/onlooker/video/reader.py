@@ -182,7 +182,7 @@ def is_video(path: Path | str) -> bool:
     return path.suffix.lower() in SUFFIXES and os.path.isfile(path)
 
 
-@lru_cache(8)  # tables name a file in many rows
+@lru_cache(64)  # tables name a file in many rows, in any order; an hour of frames has 1 MB
 def frame_bounds(path: Path) -> NDArray[np.float64]:
     """When each frame of a video is shown, and when the last one ends, in seconds.
 
