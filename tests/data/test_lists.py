@@ -146,15 +146,13 @@ def test_a_recording_is_in_one_split_unless_its_parts_are_named(tmp_path: Path) 
     assert {clip.recording for clip in split.test} == {"d"}
 
 
-def find(
-    folder: Path, text: str | bytes, name: str = "clips.csv"
-) -> tuple[dict[str, list[tuple[str, ...]]], list[str]]:
+def find(folder: Path, text: str | bytes) -> tuple[dict[str, list[tuple[str, ...]]], list[str]]:
     """By split, the clips of a list beside a.mp4 to d.mp4: path, label and recording; and the
     notes.
     """
     touch(folder, "a.mp4", "b.mp4", "sub/c.mp4", "sub/d e.mp4")
-    (folder / name).write_bytes(text if isinstance(text, bytes) else text.encode())
-    parts, _, notes = read_list(folder / name)
+    (folder / "clips.csv").write_bytes(text if isinstance(text, bytes) else text.encode())
+    parts, _, notes = read_list(folder / "clips.csv")
 
     def listed(clip: Clip) -> tuple[str, ...]:
         return str(clip.path.relative_to(folder)), clip.label, clip.recording or ""
@@ -319,12 +317,6 @@ TABLE = {"": [("a.mp4", "x", ""), ("sub/d e.mp4", "run, fast", "")]}
 )
 def test_lists_as_spreadsheets_and_people_write_them(tmp_path: Path, text: str | bytes) -> None:
     assert find(tmp_path, text)[0] == TABLE
-
-
-def test_numbers_as_labels_are_named(tmp_path: Path) -> None:
-    parts, notes = find(tmp_path, "a.mp4 1\nb.mp4 2\n", "trainlist01.txt")
-    assert parts == {"": [("a.mp4", "1", ""), ("b.mp4", "2", "")]}
-    assert notes == ["labels are numbers, which become the names of the classes"]
 
 
 def test_decimal_commas(tmp_path: Path) -> None:

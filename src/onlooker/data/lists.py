@@ -124,8 +124,6 @@ def _understand(path: Path, table: Table) -> tuple[Path, list[str]]:
         notes.append(
             "start_frame and end_frame count from 0, and a clip ends when its end_frame is shown"
         )
-    if all(row["label"].isdecimal() for _, row in table.rows):
-        notes.append("labels are numbers, which become the names of the classes")
     names = [row["path"] for _, row in table.rows]
     for folder in (path.parent, Path.cwd(), path.absolute().parent.parent):
         if any(os.path.exists(file_of(_in_folder(folder, name))) for name in names):
