@@ -26,13 +26,6 @@ from onlooker.video.sampling import equally_spaced
 from onlooker.video.transcode import transcode
 
 
-def test_standard_input_is_for_streams() -> None:
-    with pytest.raises(
-        ClipError, match=r"-: standard input; save it as a file; only `onlooker watch` reads it"
-    ):
-        read("-")
-
-
 @pytest.mark.parametrize(
     ("name", "size"), [("a.webm", (65, 49)), ("a.gif", (33, 21)), ("a.avi", (31, 47))]
 )

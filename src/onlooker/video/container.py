@@ -125,12 +125,6 @@ def check_file(path: Path) -> None:
                     "an address, not a file",
                     "download it, or use `onlooker watch` for addresses",
                 )
-            if str(path) == "-":
-                raise ClipError(
-                    path,
-                    "standard input",
-                    "save it as a file; only `onlooker watch` reads it as it comes",
-                )
             raise ClipError(path, "no such file", "check the path")
         if not is_regular(path):
             # Reading a pipe would wait for a writer; a device never ends.
