@@ -316,19 +316,6 @@ def test_subtitles_hold_the_events_that_are_over(tmp_path: Path) -> None:
         open_publisher(str(path), ["door", "gate"], lost.append)
 
 
-def test_a_file_of_events_takes_constant_memory(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(publish, "_WAITING", 10**6)
-    publisher = open_publisher(str(tmp_path / "door.vtt"), ["door"], list[ClipError]().append)
-    for number in range(500):
-        publisher.add(Event("wave", number, number + 1, 0.5, "door"))
-    publisher.close(5)
-    assert (tmp_path / "door.vtt").read_text().count("-->") == 500
-    held = [value for value in vars(publisher).values() if isinstance(value, dict | list)]
-    assert sum(map(len, held)) < 10, "events that are written are not held"
-
-
 def test_watch_loads_the_run_before_it_touches_a_file_of_events(
     tmp_path: Path, make_clip: Any
 ) -> None:

@@ -19,7 +19,7 @@ from onlooker.base.config import DataConfig
 from onlooker.base.records import Clip, ClipError
 from onlooker.data.clips import read_clips
 from onlooker.data.split import fingerprint
-from onlooker.video import safe, video_file
+from onlooker.video import video_file
 from onlooker.video.flow import read_flow
 from onlooker.video.reader import VideoReader, is_video, read
 from onlooker.video.sampling import equally_spaced
@@ -368,15 +368,3 @@ def test_a_recording_that_was_truncated(make_clip: Make) -> None:
         ClipError, match=r"a.avi#t=18,19: outside the recording, which is \d\.\d+ s long"
     ):
         read(f"{clip}#t=18,19")
-
-
-def test_decoded_by_a_worker(make_clip: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    part = f"{make_clip('a.mp4', frames=60)}#t=2,4"
-    expected = read(part, 9)
-    monkeypatch.setenv(safe.VARIABLE, "1")
-    guarded = read(part, 9)
-    np.testing.assert_array_equal(guarded.pixels, expected.pixels)
-    np.testing.assert_allclose(guarded.times, expected.times)
-    assert len(list(VideoReader(part))) == 20
-    with pytest.raises(ClipError, match=r"a.mp4#t=9,10: outside the recording"):
-        read(part.replace("2,4", "9,10"))

@@ -56,7 +56,7 @@ def contents(reader: VideoReader) -> list[object]:
     return answers
 
 
-@pytest.mark.parametrize("name", ["a.mp4", "a.avi", "a.webm", "images"])
+@pytest.mark.parametrize("name", ["a.mp4", "a.mp4#t=0.35,1.7", "a.avi", "a.webm", "images"])
 def test_the_frames_are_those_of_a_reader_without_a_worker(
     make_clip: Make, tmp_path: Path, name: str
 ) -> None:
@@ -67,7 +67,8 @@ def test_the_frames_are_those_of_a_reader_without_a_worker(
     if name == "images":
         path = make_images(tmp_path / name, (f"{number}.png" for number in range(6)))
     else:
-        path = make_clip(name, **settings)
+        file, *part = name.split("#")
+        path = Path("#".join([str(make_clip(file, **settings)), *part]))
     assert contents(VideoReader(path)) == contents(plain(path))
     assert len(_children()) == 1  # one process for all of this
 
