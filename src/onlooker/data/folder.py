@@ -83,14 +83,15 @@ def read_folder(folder: Path, classes: int = 2) -> tuple[Parts, list[ClipError],
         else:
             kept = "a split keeps the clips of each together"
             notes.append(f"sub-folders of classes are recordings ({_some(recordings)}); {kept}")
-    others = list_files(folder, {clip.path for clip in clips}.__contains__)[1]
-    links = [path for path in others if _is_broken(path)]
-    left_out = [
-        ClipError(link, f"a link to {os.readlink(link)}, which does not exist", _FETCH)
-        for link in links
-    ]
-    others = [path for path in others if path != folder / RECORDINGS and path.name != RATE_FILE]
-    if ignored := [path for path in others if path not in links]:
+    left_out = []
+    ignored = []
+    for path in list_files(folder, {clip.path for clip in clips}.__contains__)[1]:
+        if _is_broken(path):
+            found = f"a link to {os.readlink(path)}, which does not exist"
+            left_out.append(ClipError(path, found, _FETCH))
+        elif path != folder / RECORDINGS and path.name != RATE_FILE:
+            ignored.append(path)
+    if ignored:
         notes.append(ignored_text(folder, ignored))
     return parts, left_out, notes
 

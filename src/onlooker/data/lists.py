@@ -146,8 +146,7 @@ def _with_times(path: Path, number: int, row: Mapping[str, str], file: Path, tab
     """The path of the clip in a row, as an interval if the row has times or frames.
 
     Frames last from when the first to when the second is shown. Those of a file that cannot be read
-    are taken for
-    seconds: its clips are left out when they are read.
+    are taken for seconds: its clips are left out when they are read.
     """
     in_seconds = bool(table.names.keys() & set(_TIMES))
     columns = _TIMES if in_seconds else _FRAMES
@@ -227,7 +226,7 @@ def cut_gaps(
     """Random intervals in the gaps between those of a recording: at most as many, and with the same
     lengths.
 
-    Different lengths would tell the classes apart. All times are in milliseconds.
+    Different lengths would tell the classes apart. Times are rounded to milliseconds.
     """
     lengths = [end - start for start, end in intervals]
     parts = list[Times]()
