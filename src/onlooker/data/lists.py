@@ -5,6 +5,7 @@ gaps between these.
 import math
 import os
 import re
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate
@@ -212,9 +213,10 @@ def fill_gaps(parts: Parts, label: str) -> int:
     count = 0
     for (file, rows), seconds in zip(cut.items(), map_ahead(_seconds, cut), strict=True):
         rows.sort(key=lambda row: row[0])
-        for start, end in cut_gaps([times for times, _, _ in rows], seconds, random):
-            before = max((i for i, (times, _, _) in enumerate(rows) if times[0] < start), default=0)
-            _, split, recording = rows[before]
+        intervals = [times for times, _, _ in rows]
+        for start, end in cut_gaps(intervals, seconds, random):
+            before = bisect_left(intervals, (start,)) - 1
+            _, split, recording = rows[max(before, 0)]
             parts[split].append(Clip(with_interval(file, start, end), label, recording))
             count += 1
     return count
@@ -228,7 +230,7 @@ def cut_gaps(
 
     Different lengths would tell the classes apart. Times are rounded to milliseconds.
     """
-    lengths = [end - start for start, end in intervals]
+    lengths = np.array([end - start for start, end in intervals])
     parts = list[Times]()
     ordered = sorted(intervals)
     begins = accumulate((end for _, end in ordered), max, initial=0.0)
