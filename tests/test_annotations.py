@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from clips import Make
 from commands import call
+from fuzz.mutations import limits
 
 from onlooker.base.records import ClipError
 from onlooker.formats.annotations import FORMATS, Interval, read_intervals
@@ -187,6 +188,18 @@ def test_what_is_wrong_is_named_with_its_file_and_place(
     with pytest.raises(ValueError, match=problem) as raised:
         read_intervals(tmp_path / name, fps=10)
     assert str(raised.value).startswith(str(tmp_path / name))
+
+
+def test_files_of_many_opened_marks_are_refused_at_once(tmp_path: Path) -> None:
+    marks = "<" * 1_000_000
+    texts = {
+        "a.eaf": ("<a>" + marks.replace("<", "<!--"), "not well-formed"),
+        "a.vtt": (f"WEBVTT\n\n00:02.000 --> 00:01.000\n{marks}\n", "cue 1: <<<"),
+    }
+    for name, (text, problem) in texts.items():
+        (tmp_path / name).write_text(text)
+        with limits(5, 4), pytest.raises(ValueError, match=problem):
+            read_intervals(tmp_path / name)
 
 
 def test_labels_are_converted_to_a_list_to_train_on(tmp_path: Path, make_clip: Make) -> None:
