@@ -217,6 +217,7 @@ def test_a_curve_says_in_words_what_to_expect(
         ("thresholds", 0.5),
         ("thresholds", ["0.2", "0.4", "0.6", "0.8"]),
         ("found", [0.9]),
+        ("found", []),
         ("misnamed", [0.1, 0.05, 0.04, True]),
         ("alarms_per_hour", [1.0] * 5),
         ("late", "0.3"),

@@ -122,9 +122,10 @@ class EventCurve:
         """A curve from plain values; a KeyError or a ValueError for values that are none."""
         values = {"by_chance": [], **values}
         curve = cls(**{each.name: field_of(values, each.name, each.type) for each in fields(cls)})
-        points = (curve.found, curve.misnamed, curve.alarms_per_hour, curve.by_chance)
-        if {*map(len, filter(None, points))} - {len(curve.thresholds)}:
-            raise ValueError("the curve of events has lists of different lengths")
+        by_chance = curve.by_chance or curve.thresholds
+        points = (curve.found, curve.misnamed, curve.alarms_per_hour, by_chance)
+        if {*map(len, points)} != {len(curve.thresholds)} or not curve.thresholds:
+            raise ValueError("the curve of events has lists of different lengths, or empty ones")
         return curve
 
     def point(self, alarms_per_hour: float) -> int | None:
