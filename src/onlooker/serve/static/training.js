@@ -41,12 +41,14 @@ export class Training {
 
   async start() {
     if (this.starting || this.job) return;
-    this.starting = send("POST", "/api/project/train");
-    await this.starting.then(({ job }) => this.watch(job), (error) => {
+    this.starting = true;
+    try {
+      this.watch((await send("POST", "/api/project/train")).job);
+    } catch (error) {
       complain(error);
       if (error.status === 409) this.page.loadProject().catch(complain);
-    });
-    this.starting = null;
+    }
+    this.starting = false;
   }
 
   async watch(job) {
@@ -65,15 +67,14 @@ export class Training {
       if (progress !== null) bar.value = progress;
       if (reached?.model && this.fitting) this.fitted(reached.model); // it is used while its report is drawn
     }, { every: 500 }).catch((error) => { failed = error; });
-    this.job = undefined;
     if (result) localStorage.setItem(PACE, (performance.now() - began) / 1000 / clipsOf(this.page.project));
     if (!result && !failed) toast(t("train.cancelled"));
     if (this.fitting) await this.fitted(result?.model);
-    this.page.showTraining(false);
-    this.loaded = undefined;
     await this.page.loadState().catch(complain); // the model has a report now
+    this.job = this.loaded = undefined;
+    this.page.showTraining(false);
     await this.page.loadProject().catch(complain);
-    if (failed) show(this.action, errorCard(failed, button(null, t("again"), () => this.start(), { kind: "primary" })));
+    if (failed && !this.job) show(this.action, errorCard(failed, button(null, t("again"), () => this.start(), { kind: "primary" })));
   }
 
   async fitted(model) {
