@@ -5,6 +5,7 @@ garbage.
 import io
 import os
 import re
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -248,6 +249,27 @@ def test_a_file_on_a_server_is_read_whole_and_once(make_clip: Make) -> None:
         thread.join()
     assert numbers == list(range(30))
     assert times == pytest.approx(VideoReader(path).times)
+
+
+def test_a_file_on_a_server_that_breaks_off_is_not_begun_again(make_clip: Make) -> None:
+    path = make_clip(frames=60, container_options={"movflags": "faststart"})
+    content = path.read_bytes()
+    head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(content)}\r\n\r\n".encode()
+
+    def broken(connection: socket.socket) -> list[bytes]:
+        connection.recv(10_000)
+        return [head + content[: len(content) * 3 // 4]]
+
+    config = StreamConfig(timeout=2, attempts=1, wait=0.01)
+    with (
+        Sender(broken, broken, scheme="http") as sender,
+        Source(sender.address, config) as source,
+    ):
+        frames, error = taken(source)
+    assert "connection broken" in error
+    numbers = [painted_number(frame) for _, _, frame in frames]
+    assert numbers == list(range(len(numbers)))
+    assert source.reconnections == 0
 
 
 def test_a_file_is_read_as_it_is(make_clip: Make) -> None:

@@ -154,7 +154,7 @@ class Source:
 
     If a camera or address is lost after its first frame, `config.attempts` attempts are made to
     reconnect, and times continue by the wall clock. With 0 attempts, an address ends when its
-    sender ends it. A source that does not answer at the start is an error, unless there is no limit
+    sender ends it. A file on a server that is lost is an error. A source that does not answer at the start is an error, unless there is no limit
     of attempts (-1).
 
     With a `rate`, a frame is handed out again, with a later time, while no other one has replaced
@@ -315,8 +315,10 @@ class Source:
     @property
     def _attempts(self) -> int:
         """How often in a row a lost connection is made again; -1: no limit."""
+        if self._source == _PIPE or (self._last and self._last.recorded):
+            return 0  # a recording would begin again
         answered = self._index >= 0 or self._config.attempts < 0
-        return self._config.attempts if answered and self._source != _PIPE else 0
+        return self._config.attempts if answered else 0
 
     def _read_connection(self) -> None:
         """Queue the frames of one connection, until it ends or reading is stopped."""
