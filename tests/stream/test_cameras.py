@@ -128,7 +128,7 @@ def test_a_restarted_sender_is_reconnected() -> None:
     assert source.reconnections == 2
 
 
-@pytest.mark.parametrize("scheme", ["rtsp", "http", "https", "rtmp"])
+@pytest.mark.parametrize("scheme", ["rtsp", "http", "https", "rtmp", "RTSP"])
 def test_silence_is_a_timeout_in_every_protocol(scheme: str) -> None:
     with (
         Sender(lambda connection: (), hold=30, scheme=scheme) as sender,
@@ -364,6 +364,7 @@ def test_a_camera_is_read_by_its_number(
         ),
         ("file:///etc/passwd", "expected an address of rtsp, .*, or a path"),
         ("rtsp://", "expected an address"),
+        ("srt://127.0.0.1:1", "expected an address of .*; for others: ffmpeg -i ADDRESS"),
         (-1, "source is -1, expected a camera from 0 to 9999"),
         ("20261128", "a file or folder of this name is ./20261128"),
     ],

@@ -38,10 +38,10 @@ from onlooker.video.resize import Pixels
 
 State = Literal["online", "reconnecting", "gone"]
 Frame = tuple[int, float, Pixels]  # index, seconds, `H W 3`
-SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "rtp", "srt", "tcp", "udp", "http", "https")
+SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "rtp", "tcp", "udp", "http", "https")
 
 # Without "file": a playlist from the network must not name files of this machine.
-_PROTOCOLS = "rtp,srtp,udp,tcp,tls,http,https,httpproxy,crypto,rtmp,rtmps,srt"
+_PROTOCOLS = "rtp,srtp,udp,tcp,tls,http,https,httpproxy,crypto,rtmp,rtmps"
 _FORMATS = "rtsp,sdp,rtp,mpegts,flv,mjpeg,mpjpeg,mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,mpeg,mpegvideo,m4v,h264,hevc"
 # Microseconds of a stream that FFmpeg analyzes before the first frame; its default would take 7 s
 # of MPEG-TS.
@@ -154,8 +154,8 @@ class Source:
 
     If a camera or address is lost after its first frame, `config.attempts` attempts are made to
     reconnect, and times continue by the wall clock. With 0 attempts, an address ends when its
-    sender ends it. A file on a server that is lost is an error. A source that does not answer at the start is an error, unless there is no limit
-    of attempts (-1).
+    sender ends it. A file on a server that is lost is an error; so is a source that does not answer
+    at the start, unless there is no limit of attempts (-1).
 
     With a `rate`, a frame is handed out again, with a later time, while no other one has replaced
     it: files and cameras may leave out unchanged frames. A lost connection ends that.
@@ -424,9 +424,10 @@ def _parse(source: int | str | Path) -> int | str | Path:
     if scheme.lower() not in SCHEMES or not rest:
         kinds = ", ".join(SCHEMES)
         raise ValueError(
-            f"source is {without_password(source)!r}, expected an address of {kinds}, or a path"
+            f"source is {without_password(source)!r}, expected an address of {kinds}, or a path; "
+            f"for others: {_BY_FFMPEG}"
         )
-    return source
+    return f"{scheme.lower()}{separator}{rest}"  # FFmpeg knows no other spelling
 
 
 def _camera_number(source: int | str) -> int:
@@ -473,7 +474,7 @@ def _open_address(address: str, timeout: float) -> InputContainer:
         "analyzeduration": _ANALYZE,
         "max_redirects": "0",
     }
-    if address.lower().startswith("rtsp"):
+    if address.startswith("rtsp"):
         options["rtsp_flags"] = "prefer_tcp"  # packets lost over UDP would damage frames
     return av.open(address, options=options, timeout=(timeout, timeout), **LENIENT)
 

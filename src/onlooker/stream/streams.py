@@ -226,15 +226,12 @@ def watch(
     if not sources:
         raise ValueError("no source to watch; give a camera's number, an address, or a path")
     condition = Condition()
-    files = [
-        local(each) if isinstance(each, str | Path) and is_address(each) else each
-        for each in sources
-    ]
-    data = streams.data
-    opened = [
-        Source(file, config, condition, data.frames, str(source))
-        for file, source in zip(files, sources, strict=True)
-    ]
+    opened = list[Source]()
+    for address in sources:
+        file = address
+        if isinstance(address, str | Path) and is_address(address):
+            file = local(address)
+        opened.append(Source(file, config, condition, streams.data.frames, str(address)))
     for number, source in enumerate(opened):
         if source.name in [other.name for other in opened[:number]]:
             raise ValueError(f"source {source.name} is given twice; each is watched once")
