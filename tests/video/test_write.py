@@ -186,6 +186,21 @@ def test_a_copy_is_made_only_of_what_browsers_do_not_play(
     assert {path.name for path in tmp_path.glob("copy*")} == {"copy of clip.webm.mp4"}
 
 
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.webm", "a.flv", "a.ts"])
+def test_only_a_file_that_ends_early_is_damaged(make_clip: Make, name: str) -> None:
+    # what moves, and then what does not
+    pts = [*range(0, 3000, 50), *range(3000, 60_000, 1000)]
+    codec = "libvpx" if name == "a.webm" else "libx264"
+    clip = make_clip(name, frames=len(pts), pts=pts, codec=codec)
+    (*_, facts) = transcode(clip)
+    assert not facts.damaged
+    assert facts.claimed == pytest.approx(facts.frames, abs=2)
+    if name in ("a.mkv", "a.webm"):  # a transport stream does not say how long it is
+        clip.write_bytes(clip.read_bytes()[: clip.stat().st_size // 2])
+        (*_, facts) = transcode(clip)
+        assert facts.damaged
+
+
 def test_a_video_that_is_too_long_is_not_read_to_its_end(make_clip: Make) -> None:
     with pytest.raises(TooLongError, match=r"longer than 0\.5 s"):
         list(safe_transcode(make_clip(), max_seconds=0.5))

@@ -51,7 +51,7 @@ class VideoFacts:
         seconds: until the end of the last frame.
         width, height: of the upright frames, pixels.
         playable: every browser plays the file itself: H.264 in an mp4, of moderate size.
-        claimed: number of frames by the header, at least `frames`.
+        claimed: number of frames by the header, or by the length that it says; at least `frames`.
         damaged: not all of them could be read, because the file was cut off or is damaged.
     """
 
@@ -88,7 +88,7 @@ def transcode(
         TooLongError: it is longer than `max_seconds`.
         DiskFullError, NotWritableError: the copy cannot be written.
     """
-    playable, duration, claimed = _header(path)
+    playable, duration, claimed, length = _header(path)
     if unless_playable and playable:
         copy = None
     side = _COPY_SIDE if copy else _STILL_SIDE if still else None
@@ -113,9 +113,10 @@ def transcode(
                 if change > largest:
                     largest = change
                     chosen = small
-            facts = VideoFacts(
-                seconds + duration, index + 1, width, height, playable, max(claimed, index + 1)
-            )
+            end = seconds + duration
+            # without a number, as many per second as so far: there may be more at some times
+            expected = claimed or round((index + 1) * length / end)
+            facts = VideoFacts(end, index + 1, width, height, playable, max(expected, index + 1))
             if index % _REPORTED == _REPORTED - 1:
                 yield facts
         if facts.frames < 2:
@@ -148,12 +149,12 @@ def _decoded(path: Path, side: int | None) -> Iterator[tuple[float, int, int, Im
         yield seconds, width, height, _image(convert(frame), side) if side else None
 
 
-def _header(path: Path) -> tuple[bool, float, int]:
-    """What the header says: whether browsers play the file itself, the seconds of a frame, and the
-    number of frames.
+def _header(path: Path) -> tuple[bool, float, int, float]:
+    """What the header says: whether browsers play the file itself, the seconds of a frame, the
+    number of frames, and the length in seconds; 0: not known.
     """
     if os.path.isdir(path) or file_of(path) != path:
-        return False, 1 / RATE, 0
+        return False, 1 / RATE, 0, 0.0
     with open_video(path) as (container, stream):
         context = stream.codec_context
         start = (container.start_time or 0) / av.time_base
@@ -165,12 +166,11 @@ def _header(path: Path) -> tuple[bool, float, int]:
             and context.pix_fmt == "yuv420p"
             and fits
         )
-        claimed = stream.frames or round((container.duration or 0) / av.time_base * rate)
         first = next(decode_packets(path, stream, read_packets(container, stream)), None)
         if first:
             transposed, right, down = orientation(first)
             playable = playable and (right * down < 0) == transposed  # only some browsers mirror
-        return playable, 1 / rate, claimed
+        return playable, 1 / rate, stream.frames, (container.duration or 0) / av.time_base
 
 
 def _image(pixels: Pixels, side: int) -> Image.Image:
