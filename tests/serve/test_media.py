@@ -171,14 +171,6 @@ def test_work_on_a_clip_can_be_ended(make_clip: Make, tmp_path: Path) -> None:
     assert not (tmp_path / "copy.mp4").exists()
 
 
-def test_decoding_that_takes_too_long_is_ended(
-    make_clip: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(media, "SECONDS", 0.0)
-    with pytest.raises(ClipError, match="decoding takes more than 0 s"):
-        convert(make_clip())
-
-
 def test_a_preview_follows_a_clip_whose_class_is_renamed_meanwhile(
     project: Project, make_clip: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:

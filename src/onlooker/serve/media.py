@@ -14,7 +14,6 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from threading import RLock
-from time import monotonic
 from typing import Any
 from urllib.parse import unquote
 
@@ -28,8 +27,6 @@ from onlooker.video.safe import TooLongError
 from onlooker.video.transcode import VideoFacts, safe_transcode
 
 __all__ = ["Previews", "convert", "receive"]
-
-SECONDS = 900.0  # for decoding a clip, in total; the queue waits meanwhile
 
 OnFacts = Callable[[VideoFacts], object]
 
@@ -75,12 +72,9 @@ def convert(
         Problem: 422, longer than `max_seconds`.
         DiskFullError: no space for a copy.
     """
-    deadline = monotonic() + SECONDS
     try:
         for facts in safe_transcode(path, max_seconds=max_seconds, **options):
             on_facts(facts)
-            if monotonic() > deadline:
-                raise ClipError(path, f"decoding takes more than {SECONDS:.0f} s", "")
     except TooLongError as error:
         raise Problem(422, "too_long", most=f"{max_seconds:g}") from error
     return facts
