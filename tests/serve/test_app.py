@@ -4,11 +4,13 @@ import shutil
 import socket
 from pathlib import Path
 
+import pytest
 from commands import fails
 from fastapi.testclient import TestClient
 from serving import ADDRESS, OWN, save_model
 
 import onlooker
+from onlooker.serve import models
 from onlooker.serve.app import create_app
 from onlooker.serve.settings import ServeSettings
 
@@ -42,13 +44,22 @@ def test_the_page_without_any_model(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []  # opening the page writes nothing
 
 
-def test_models_are_listed_newest_first_and_damaged_ones_are_not(
-    page: TestClient, settings: ServeSettings
+def test_models_are_listed_newest_first_but_for_those_that_cannot_be_read(
+    page: TestClient, settings: ServeSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     save_model(settings.runs, "whole", "single-frame")
     save_model(settings.runs, "damaged")
     (settings.runs / "damaged" / "model" / "recognizer.json").write_text("{")
     (settings.runs / "file").touch()
+    save_model(settings.runs, "foreign")
+    model_folder = models.model_folder
+
+    def permitted(run: Path) -> Path | None:
+        if run.name == "foreign":
+            raise PermissionError(13, "Permission denied", str(run))
+        return model_folder(run)
+
+    monkeypatch.setattr(models, "model_folder", permitted)
     assert [each["name"] for each in page.get("/api/state").json()["models"]] == [
         "whole",
         "tiny",

@@ -28,7 +28,7 @@ from PIL import Image
 from starlette.concurrency import run_in_threadpool
 
 from onlooker.base.records import Prediction, Step
-from onlooker.formats.annotations import FORMATS, of_prediction
+from onlooker.formats.annotations import FORMATS, find_format, of_prediction
 from onlooker.recognizer import Recognizer
 from onlooker.report.overlay import full_strength, write_drawn
 from onlooker.serve.jobs import Job, Jobs
@@ -45,7 +45,6 @@ MAX_KEPT = 30  # clips: those that wait, and the last ones; of more, the oldest 
 _DRAWN_FRAMES = (
     5_000  # of a recording; in longer ones no heat map is drawn: its values would fill the browser
 )
-_FORMATS = {"vtt": "webvtt", "csv": "csv"}
 Kind = Literal["vtt", "csv", "mp4"]
 _STORED = {"Cache-Control": "private, max-age=1800"}
 
@@ -141,7 +140,7 @@ class Looks:
             write_drawn(look.video, file, look.prediction)
         else:
             prediction = replace(look.prediction, path=file.with_name(look.name))
-            FORMATS[_FORMATS[kind]].write(file, of_prediction(prediction), None)
+            FORMATS[find_format(file)].write(file, of_prediction(prediction), None)
         return FileResponse(file, filename=f"{Path(look.name).stem}.{kind}")
 
     def _prepare(self, look: Look, job: Job) -> VideoFacts:

@@ -4,6 +4,7 @@ in memory.
 
 import hashlib
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -118,12 +119,15 @@ class Models:
 
 
 def find_model(run: Path) -> Model | None:
-    """The run's model; None if it has none (yet)."""
-    folder = model_folder(run)
-    if folder is None:
-        return None
-    model_id = hashlib.sha256(str(run.resolve()).encode()).hexdigest()[:16]
-    return Model(model_id, run, folder, (folder / RECORD).stat().st_mtime_ns)
+    """The run's model; None if it has none (yet), or it cannot be read, such as that of another
+    user.
+    """
+    with suppress(OSError):
+        if folder := model_folder(run):
+            saved = (folder / RECORD).stat().st_mtime_ns
+            model_id = hashlib.sha256(str(run.resolve()).encode()).hexdigest()[:16]
+            return Model(model_id, run, folder, saved)
+    return None
 
 
 def _describe(model: Model) -> dict[str, Any] | None:
