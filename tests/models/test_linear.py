@@ -2,8 +2,6 @@
 with clips, attention, and scores of windows.
 """
 
-from functools import partial
-
 import numpy as np
 import pytest
 import torch
@@ -18,36 +16,25 @@ from onlooker.models.linear import LinearClassifier
 from onlooker.models.registry import create_model
 from onlooker.models.windows import newest_windows, windows_of
 
-MOMENTS = ("wave", "across", "down")
 
-
-def ordered(x, k, moment):
-    """Coefficient k of the DCT over time of `T D N`, times 1, x or y of the locations; zero if
-    there is none.
+def naive(window: np.ndarray, positions: np.ndarray, steps: int) -> np.ndarray:
+    """The statistics of one window `n D N` by their equations, in double precision; the sum of the
+    changes is divided by `steps`.
     """
-    if k >= len(x):
-        return 0 * x[0]
-    side = round(x.shape[2] ** 0.5)
-    place = np.linspace(-1, 1, side) if side > 1 else np.zeros(1)
-    of_location = {
-        "wave": np.ones(side**2),
-        "across": np.tile(place, side),
-        "down": place.repeat(side),
-    }[moment]
-    return dct(x, axis=0, norm="ortho")[k] / len(x) ** 0.5 * of_location
-
-
-NAIVE = {
-    "mean": lambda x: x.mean(0),
-    "spread": lambda x: x.std(0),
-    "change": lambda x: np.abs(np.diff(x, axis=0)).mean(0) if len(x) > 1 else 0 * x[0],
-    "largest": lambda x: np.abs(np.diff(x, axis=0)).max(0) if len(x) > 1 else 0 * x[0],
-    **{
-        f"{moment}{k}": partial(ordered, k=k, moment=moment)
-        for moment in MOMENTS
-        for k in (1, 2, 3, 4)
-    },
-}
+    n = len(window)
+    changes = np.abs(np.diff(window, axis=0))
+    unordered = [
+        window.mean(0),
+        window.std(0),
+        changes.sum(0) / steps,
+        changes.max(0, initial=0),
+    ]
+    waves = []
+    for u in positions.T:
+        of_frames = (window * u).mean(-1)
+        coefficients = dct(of_frames, axis=0, norm="ortho") / n**0.5
+        waves += [coefficients[k] if k < n else 0 * of_frames[0] for k in range(1, 5)]
+    return np.concatenate([*(each.mean(-1) for each in unordered), *waves])
 
 
 def made(**changes):
@@ -87,14 +74,12 @@ def test_step_equals_forward(changes):
     assert_close(output.attention.sum((2, 3)), torch.ones(2, 7))
 
 
-def by_definition(features, W):
+def by_definition(model, features):
     """The statistics of the last W frames at each frame of a clip, `T M`."""
     flat = features[0].double().flatten(2).numpy()
-    windows = [flat[max(0, t + 1 - W) : t + 1] for t in range(len(flat))]
-    names = LinearClassifier.names
-    return [
-        np.concatenate([NAIVE[name](window).mean(1) for name in names]) for window in windows
-    ]
+    windows = [flat[max(0, t + 1 - model.window) : t + 1] for t in range(len(flat))]
+    positions = model.positions.double().numpy()
+    return [naive(window, positions, max(len(window) - 1, 1)) for window in windows]
 
 
 @torch.no_grad()
@@ -102,7 +87,7 @@ def test_every_frame_of_a_long_stream_has_the_statistics_of_its_own_window():
     model = made(window=6, size=8)
     features = made_features(T=400, B=1, side=1)
     features[:, 100:130] = 1000.0  # a scene without change, far from all others
-    expected = by_definition(features, 6)
+    expected = by_definition(model, features)
     np.testing.assert_allclose(model.statistics(features)[0], expected, rtol=1e-6, atol=2e-4)
     still = made(window=40).statistics(torch.full((1, 30, 64, 4, 4), 0.7))[:, :, 64:128]
     np.testing.assert_allclose(still, 0, atol=1e-6)
@@ -125,7 +110,7 @@ def test_windows_of_any_length_have_the_statistics_of_their_frames_in_clips_and_
     features = scale * torch.randn(1, T, 64, *model.grid, generator=random)
     features[:, T // 2 :] += scale  # a cut
     statistics = model.statistics(features)[0]
-    np.testing.assert_allclose(statistics, by_definition(features, W), atol=2e-5 * scale)
+    np.testing.assert_allclose(statistics, by_definition(model, features), atol=2e-5 * scale)
     output = model.forward_features(features)
     *in_steps, _ = stepped(model.step_features, model.initial_state(1), features)
     tolerance = {"atol": 1e-4 * max(scale, 1), "rtol": 1e-4}
@@ -214,24 +199,6 @@ LENGTHS = (2, 5, 9)
 USUAL = 6
 
 
-def naive(window: np.ndarray, positions: np.ndarray, usual: int) -> np.ndarray:
-    """The statistics of one window `n D N` by their equations, in double precision."""
-    n = len(window)
-    changes = np.abs(np.diff(window, axis=0))
-    unordered = [window.mean(0), window.std(0), changes.sum(0) / (usual - 1), changes.max(0)]
-    waves = []
-    for u in positions.T:
-        of_frames = (window * u).mean(-1)
-        for k in range(1, 5):
-            wave = (
-                np.cos(np.pi * k * (np.arange(n) + 0.5) / n) * np.sqrt(2) / n
-                if k < n
-                else np.zeros(n)
-            )
-            waves.append(wave @ (of_frames - of_frames.mean(0)))
-    return np.concatenate([*(each.mean(-1) for each in unordered), *waves])
-
-
 def model(lengths: tuple[int, ...] = LENGTHS, **settings: int) -> LinearClassifier:
     torch.manual_seed(0)
     net = LinearClassifier(3, window=USUAL, size=16, lengths=lengths, **settings).eval()
@@ -261,7 +228,7 @@ def test_statistics_are_those_of_the_definition_at_once_and_frame_by_frame(
                 assert not of_all[:, t, place].any()
                 continue
             window = frames[1, t + 1 - n : t + 1].double().numpy()
-            expected = naive(window, net.positions.numpy(), USUAL)
+            expected = naive(window, net.positions.numpy(), USUAL - 1)
             assert of_all[1, t, place].numpy() == pytest.approx(expected, abs=2e-5)
         if t + 1 >= LENGTHS[-1]:
             last = slice(t + 1 - LENGTHS[-1], t + 1)
