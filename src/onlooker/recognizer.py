@@ -88,11 +88,11 @@ class Recognizer:
         classes: the `K` class names.
         data: how clips are sampled, resized and normalized.
         aggregation: how frame scores become clip scores (`clip_scores`): `mean`, `product` or
-        `last`.
+            `last`.
         frame_rate: frames per second of the training samples, the default for streams; None:
-        unknown, every frame.
+            unknown, every frame.
         temperature: probabilities of a frame are softmax(logits / temperature); `fit_temperature`
-        chooses it.
+            chooses it.
         threshold: an event that is less probable is not reported: the answer is nothing
             (`answer.nothing_class`). `choose_threshold` chooses it. None: the answer is the most
             probable class.

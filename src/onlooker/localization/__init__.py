@@ -123,7 +123,7 @@ def linked(before: Rectangles, now: Rectangles) -> tuple[Floats, NDArray[np.int6
 
     Args:
         before: rectangles of the frame before; their weights are the sums of the best paths that
-        end in them.
+            end in them.
         now: those of this frame, with their own weights.
 
     Returns:

@@ -17,9 +17,8 @@ SHARE = 0.5  # of the first actor's heat: what another one has at least
 _NOISE = 4 / 255  # smaller differences of pixels are those of a camera or a codec
 _RESIDUE = 3.0  # times the median difference: what remains of the motion of a camera
 _EVERY = 4  # row and column of pixels, for a median
-_BACKGROUND = (
-    2.0  # times the mean heat of the frame, which a place must have to belong to a rectangle
-)
+# times the mean heat of the frame, which a place must have to belong to a rectangle
+_BACKGROUND = 2.0
 _SMOOTHING = 0.4  # frames, the standard deviation of the Gaussian over time
 
 

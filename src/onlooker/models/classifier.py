@@ -21,7 +21,7 @@ class Classifier(VideoModel):
         cell: one of `CELLS`, such as `memoryless`, `lstm`, `convlstm`.
         attention: `soft`, `conv`, `context`, `motion`, or None.
         glimpse: the input of a cell with attention: `sum`, `product` or `scaled`, see
-        `AttentiveCell`.
+            `AttentiveCell`.
         encoder: `conv4`, any timm network by its name, or `NAME:vector`.
         hidden: units or channels of the cell.
         head_units: width of a tanh layer before the classes (Li et al. 2016 use 1024); 0: none.

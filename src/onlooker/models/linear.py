@@ -77,7 +77,7 @@ class LinearClassifier(VideoModel):
         encoder: as in `Classifier`; its weights are frozen.
         window: W; the number of frames of a training clip.
         flow_channels: number of optical-flow channels, which come last and have a second encoder;
-        0: one encoder.
+            0: one encoder.
         pretrained: the encoder has pretrained weights, as in `Classifier`.
         lengths: of the windows of the event layer, in frames, ascending; empty: it has none.
 

@@ -46,7 +46,7 @@ class Recipe:
         loss: default: cross entropy at `every` frame or the `last` one.
         paired: for modality `both`, RGB and flow have an encoder each.
         solver: how it is trained: by `gradient` descent, or as a `linear` layer on statistics
-        (`training.linear`).
+            (`training.linear`).
         unused: settings of a run that have no effect on it, although its class has them.
     """
 

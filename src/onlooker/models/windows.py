@@ -14,9 +14,8 @@ import torch
 from torch import Tensor
 
 WAVES = 4
-_TOGETHER = (
-    64  # frames whose windows are computed together: their sums fit in memory that is used again
-)
+# frames whose windows are computed together: their sums fit in memory that is used again
+_TOGETHER = 64
 
 
 def cosines(count: int) -> Tensor:
@@ -31,7 +30,7 @@ def newest_windows(frames: Tensor, moments: Tensor, lengths: Sequence[int], usua
 
     Args:
         frames: the last frames of a stream, `B T D N`, the newest last, as many as the longest
-        window has.
+            window has.
         moments: of these frames, `B T 3 D`.
         lengths: L numbers of frames, ascending, at least 2.
         usual: W.

@@ -68,7 +68,7 @@ def clip_events(
 
     Args:
         whole: `T L`, scores before the sigmoid of the windows that end at each frame
-        (`Windows.whole`); None: unknown.
+            (`Windows.whole`); None: unknown.
         lengths: of the windows, in frames.
     """
     # a short clip repeats its last frame

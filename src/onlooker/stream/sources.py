@@ -55,9 +55,8 @@ _FASTEST = 1000.0  # frames per second of a sender that does not say when they w
 _MAX_QUEUE = 4  # frames held for a slow reader that wants all of them
 _SILENT = 1.0  # seconds without a frame after which a camera is taken to leave out unchanged ones
 _ON_TIME = 0.1  # of the distance between two frames that are handed out: their times are rounded
-_FRAMELESS = (
-    3  # times the timeout after which data that contain no frame count as a lost connection
-)
+# times the timeout after which data that contain no frame count as a lost connection
+_FRAMELESS = 3
 
 
 class Status(NamedTuple):
@@ -66,7 +65,7 @@ class Status(NamedTuple):
     Args:
         source: its name, without a password.
         state: `reconnecting`: the connection is lost, or not there yet; `gone`: it has ended, or
-        was given up.
+            was given up.
         time: seconds since its first frame; None before it, and for a file.
         reason: what was found; empty for `online`.
     """
@@ -491,8 +490,8 @@ def _of_address(
             untimed = assumes_rate(container, video)  # frames are as late as they arrive
             clock.connected(_FASTEST if untimed else frame_rate(container, video))
             unit = float(video.time_base or 0)
-            # A file on a server has a duration, a live stream has none.
-            # which waits for its reader
+            # A file on a server has a duration, and a live stream has none; standard input waits for
+            # its reader.
             recorded = container.duration is not None or address == _PIPE
             late = None if recorded else 0.0  # seconds from the start of a file to its first frame
 

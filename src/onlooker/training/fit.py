@@ -378,7 +378,7 @@ def fit(
 
     Raises:
         ValueError: the loss is not finite any more, or the settings do not fit the model, the clips
-        or the machine.
+            or the machine.
         DiskFullError: no space for a checkpoint or the curves; training continues from the
             checkpoint before.
     """

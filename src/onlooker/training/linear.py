@@ -87,7 +87,7 @@ class Choice:
         temperature: for `scores` and for the model.
         tried: the lowest log loss in cross-validation of each of `SETS`; the chosen one first.
         copies: number of copies of each clip that the layer is fitted to as well, one of `COPIES`,
-        or 0.
+            or 0.
         balanced: whether classes weigh equally, in the layer, the log loss and the temperature.
         class_accuracies: the mean accuracy of the classes in cross-validation, not balanced and
             balanced, if both were tried.
@@ -161,7 +161,7 @@ class Clips(NamedTuple):
         groups: recordings `B`; clips of one are never divided.
         num_classes: K.
         copies: statistics `B M` of copies of the clips, in the order of `COPIES`; empty if there
-        are many clips.
+            are many clips.
         nothing: the class in which nothing happens (`answer.nothing_class`).
         class_weights: as in `TrainConfig`.
         parts: numbers of feature channels, of images and of landmarks; empty: of images only.
@@ -367,7 +367,7 @@ def cross_validated(
     Args:
         clips: divided into `FOLDS` parts.
         choice: of statistics, method and temperature; None: chosen again for each fold, from its
-        training clips alone.
+            training clips alone.
         rival: the same clips by another encoder: without `choice`, one is chosen again for each
             fold.
         rival_first: whether `rival` is of the encoder that the other one has to be clearly better

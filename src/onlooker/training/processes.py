@@ -21,9 +21,8 @@ import torch
 from onlooker.base.parallel import end_with_parent
 
 _LOST = "another process has ended; see its own message, and continue with --resume"
-_GRACE = (
-    10.0  # seconds in which torchrun ends a process that has lost another one, and names that one
-)
+# seconds in which torchrun ends a process that has lost another one, and names that one
+_GRACE = 10.0
 
 
 class Processes(NamedTuple):

@@ -35,7 +35,7 @@ def build_cell(
         hidden: units or channels of its state.
         grid: `(h, w)` of the features.
         attention: one of `ATTENTIONS`, or `motion` (`MotionCell`); None: the cell gets the features
-        of all locations.
+            of all locations.
         glimpse: the input of the cell, see `AttentiveCell`.
 
     Raises:

@@ -58,7 +58,7 @@ class SoftAttention(nn.Module):
 
 
 # name -> build(num_features, hidden, units, grid): D, channels of the hidden state, width of the
-# attention's own layer Other packages may add theirs.
+# attention's own layer. Other packages may add theirs.
 ATTENTIONS: dict[str, Callable[[int, int, int, Grid], Any]] = {
     "soft": lambda num_features, hidden, units, grid: SoftAttention(num_features, hidden, units),
     "conv": lambda num_features, hidden, units, grid: SoftAttention(
@@ -118,8 +118,10 @@ class MotionCell(Cell):
     """A ConvLSTM on the optical flow gives the attention of a second one on RGB (Li et al. 2016):
 
         gates of M_t = W_f ∗ F_t + W_m ∗ M_{t-1} + W_e ∗ H_{t-1} + b
-        Z_t = W_z ∗ tanh(W_xa ∗ X_t + W_ma ∗ M_t + b_a), A_t = softmax of Z_t over locations, all
-        1×1 H_t = ConvLSTM(A_t ⊙ X_t, H_{t-1}), 3×3
+        Z_t = W_z ∗ tanh(W_xa ∗ X_t + W_ma ∗ M_t + b_a), A_t = softmax of Z_t over locations
+        H_t = ConvLSTM(A_t ⊙ X_t, H_{t-1})
+
+    with kernels of 3×3 in the last line, of 1×1 in the others.
 
     The map depends on the motion of the current frame; in ConvALSTM it depends on the previous
     state. `hidden` is H_t and M_t, concatenated, `memory` their two cell memories in the same
@@ -127,7 +129,7 @@ class MotionCell(Cell):
 
     Args:
         num_features: D of the features of RGB and flow, X_t before F_t; half of them (rounded down)
-        belong to the flow.
+            belong to the flow.
         hidden: channels of H_t and of M_t, and of the attention's inner map.
         glimpse: the input of the upper cell, as in `AttentiveCell`: `product` or `scaled`.
     """

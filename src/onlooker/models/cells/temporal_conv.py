@@ -11,8 +11,10 @@ class TemporalConv(Cell):
     """Causal dilated convolutions over time (Bai, Kolter & Koltun 2018, arXiv 1803.01271), and
     running statistics:
 
-        v_t = SiLU(LN(W_v x_t)), u_t = SiLU(W_u [v_{t-2}, v_{t-1}, v_t]), z_t = SiLU(W_z [u_{t-4},
-        u_{t-2}, u_t]) H_t = [mean_{t' ≤ t} z_t', max(0, max_{t' ≤ t} z_t')], SiLU(x) = x σ(x)
+        v_t = SiLU(LN(W_v x_t))
+        u_t = SiLU(W_u [v_{t-2}, v_{t-1}, v_t])
+        z_t = SiLU(W_z [u_{t-4}, u_{t-2}, u_t])
+        H_t = [mean_{t' ≤ t} z_t', max(0, max_{t' ≤ t} z_t')],  SiLU(x) = x σ(x)
 
     A short movement is detected within seven frames, and the maximum keeps it until the end. x_t
     are the features of all locations, concatenated; LN is layer normalization. It is trained with

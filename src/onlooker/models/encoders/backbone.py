@@ -22,7 +22,7 @@ class Backbone(nn.Module):
             this file, a checkpoint of the whole network as timm and the hub have it: .safetensors,
             or .pth, read as weights only.
         size: height and width of the frames, for networks that are built for one size (ViT, Swin);
-        None: the default.
+            None: the default.
         vector: the vector before the classifier (`vgg16`: the 4096 of fc7), as a 1×1 map, instead
             of the last feature map (`vgg16`: 7×7×512 from 224×224 pixels).
 
