@@ -227,16 +227,6 @@ def test_copies_of_training_clips_are_recognized_by_content(tmp_path: Path) -> N
     assert copies_of(split.to_dict(tmp_path / "clips"), copies) == []
 
 
-def test_validation_clips_are_taken_from_an_official_training_split() -> None:
-    clips = sorted(made([[0, 1]] * 20, 2), key=lambda clip: int(str(clip.recording)))
-    split = hold_out_validation(clips[:30], clips[30:])
-    assert (len(split.training), len(split.validation), split.test) == (
-        24,
-        6,
-        tuple(clips[30:]),
-    )
-
-
 Images = NDArray[np.uint8]
 
 

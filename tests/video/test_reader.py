@@ -150,14 +150,6 @@ def test_the_copy_of_a_late_video_has_its_times_in_every_player(
     assert times[-30:] == pytest.approx(expected, abs=1e-3)
 
 
-@pytest.mark.parametrize(("frames", "count"), [(1, 4), (12, 30)])
-def test_a_short_clip_repeats_its_last_frame(make_clip: Make, frames: int, count: int) -> None:
-    sample = read(make_clip(frames=frames), count)
-    expected = [*range(frames), *[frames - 1] * (count - frames)]
-    assert sample.indices.tolist() == painted_numbers(sample.pixels) == expected
-    assert sample.times == pytest.approx(np.array(expected) / 10)
-
-
 def test_frames_that_change_size_are_scaled_to_the_first(
     make_clip: Make, tmp_path: Path
 ) -> None:
