@@ -14,6 +14,7 @@ import pytest
 import torch
 from clips import Make
 from eventful import CLASSES, DATA, LENGTHS, eventful, untrained
+from PIL import Image
 
 from onlooker.base.config import DataConfig, StreamConfig
 from onlooker.base.files import read_json, write_json
@@ -323,6 +324,15 @@ def test_what_lasts_longer_than_the_longest_window_is_a_recording(make_clip: Mak
         pytest.approx(0, abs=0.01),
         pytest.approx(3.0, abs=0.3),
     ), "one answer for all"
+
+
+def test_a_long_image_sequence_says_that_its_times_are_assumed(tmp_path: Path) -> None:
+    for number in range(30):
+        Image.fromarray(painted.paint(number)).save(tmp_path / f"{number:02}.png")
+    prediction = eventful().predict(tmp_path)
+    assert len(prediction.times) == 30, "a recording"
+    assert prediction.assumes_rate
+    assert prediction.end == pytest.approx(30 / 25)
 
 
 def test_the_events_of_a_recording_are_those_that_the_accepted_false_alarms_allow(

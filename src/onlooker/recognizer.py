@@ -194,7 +194,8 @@ class Recognizer:
         """
         sample = sample or self.read(path)
         if self.longest < sample.end < math.inf:
-            return self.predict_recording(path, on_step)[0]
+            prediction, _ = self.predict_recording(path, on_step)
+            return replace(prediction, assumes_rate=sample.assumes_rate, end=sample.end)
         return self.predict_clip(path, sample)
 
     def predict_clip(self, path: Path | str, sample: Sample | None = None) -> Prediction:
