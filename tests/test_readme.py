@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from clips import make_clip, scene
+from eventful import eventful
 from typer.testing import CliRunner
 
 import onlooker
@@ -153,6 +154,19 @@ def test_commands_and_python_run(
             missing.append(str(error))
     if any(missing):
         pytest.skip(f"all that can run has run: {', '.join(filter(None, missing))}")
+
+
+def test_the_example_of_live_video_may_end_during_an_event(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    recognizer = eventful(frame_rate=10.0)
+    recognizer.save(Path("runs/mine"))
+    clip = make_clip(Path("clip.mp4"), frames=47)
+    assert [*recognizer.watch(clip)][-1].pixels is None
+    first, *_ = blocks(ROOT / "docs" / "live.md", "python")
+    exec(first, {})
+    assert Path("recorded.mp4").exists()
 
 
 def test_every_command_and_target_exists() -> None:
