@@ -96,6 +96,11 @@ def test_images_of_several_sizes_are_an_error(folder: Path) -> None:
     )
 
 
+def test_images_that_are_too_large_are_an_error_that_says_so(tmp_path: Path) -> None:
+    Image.new("L", (17_000, 10)).save(tmp_path / "1.png")
+    refused(tmp_path, r"frames of 17000x10 pixels claimed; at most 16384 per side")
+
+
 @pytest.mark.parametrize("suffix", ["png", "tif", "TIFF"])
 def test_sixteen_bits_are_scaled_to_eight_by_the_range_of_their_type(
     tmp_path: Path, suffix: str

@@ -205,12 +205,14 @@ def _load(path: Path) -> NDArray[np.uint8]:
         # Opened here: Pillow 13 memory-maps a gray TIFF given by name, and mixes up one that is
         # rotated.
         with path.open("rb") as file, Image.open(file, formats=_FORMATS) as image:
-            check_size(path, *image.size)
+            check_size(path.parent, *image.size)
             # counting them may take minutes
             several = image.format == "TIFF" and getattr(image, "is_animated", False)
             upright = ImageOps.exif_transpose(image)
             deep = upright.mode.startswith(("I", "F"))  # more than 8 bits, which Pillow would clip
             pixels = np.asarray(upright if deep else upright.convert("RGB"))
+    except ClipError:
+        raise
     # damaged tags make Pillow raise many types of errors: TypeError, KeyError, ...
     except Exception as error:
         what = f"{path.name} cannot be read as an image ({', '.join(_FORMATS)})"
