@@ -178,6 +178,13 @@ def test_the_still_is_of_the_most_change(tmp_path: Path) -> None:
     assert facts.frames == 20
 
 
+def test_the_length_of_an_image_sequence(tmp_path: Path) -> None:
+    folder = clips.make_images(tmp_path / "images", (f"{number}.png" for number in range(5)))
+    (folder / "frame_rate.txt").write_text("5")
+    assert next(transcode(folder)).seconds == pytest.approx(1)
+    assert next(transcode(Path(f"{folder}#t=0,0.5"))).seconds == pytest.approx(0.5)
+
+
 def test_a_copy_is_made_only_of_what_browsers_do_not_play(
     make_clip: Make, tmp_path: Path
 ) -> None:

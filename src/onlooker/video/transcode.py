@@ -19,7 +19,6 @@ from onlooker.base.intervals import file_of
 from onlooker.base.records import ClipError
 from onlooker.video.container import open_video
 from onlooker.video.decode import (
-    RATE,
     Converter,
     decode_file,
     decode_packets,
@@ -154,7 +153,8 @@ def _header(path: Path) -> tuple[bool, float, int, float]:
     number of frames, and the length in seconds; 0: not known.
     """
     if os.path.isdir(path) or file_of(path) != path:
-        return False, 1 / RATE, 0, 0.0
+        reader = VideoReader(path)
+        return False, reader.seconds - float(reader.times[-1]), len(reader), 0.0
     with open_video(path) as (container, stream):
         context = stream.codec_context
         start = (container.start_time or 0) / av.time_base
