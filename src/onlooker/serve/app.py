@@ -70,7 +70,6 @@ def create_app(settings: ServeSettings) -> FastAPI:
     # The generated documentation of FastAPI would load scripts from another server.
     app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     app.state.project = project
-    app.state.teaching = teaching
     app.state.folder = folder
     app.add_middleware(Guard, settings=settings)
     api = create_api(looks, jobs)
