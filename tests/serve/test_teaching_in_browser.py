@@ -350,18 +350,3 @@ def test_folders_within_a_class_are_people_and_ignored_files_are_named(
             (["other/1.mp4", "other/2.mp4"], [], "wave", ["wave ", "wave "]),
         ):
             assert page.evaluate(place, [paths, known, label]) == expected
-
-
-def test_all_clips_of_a_class_are_shown_when_asked_for(
-    tmp_path: Path, open_page: Open, squares: Path
-):
-    (tmp_path / "clips" / "left").mkdir(parents=True)
-    for number in range(30):
-        shutil.copy(squares / "left" / "00.mp4", tmp_path / "clips" / "left" / f"{number}.mp4")
-    with serving(tmp_path / "clips", tmp_path / "runs") as url:
-        page = open_page(f"{url}#teach")
-        page.wait_for_selector("[data-class=left] .tile")
-        assert clips_of(page, "left") == 24
-        page.click("text=Show all 6 clips")
-        page.wait_for_selector("[data-class=left] .tile >> nth=29")
-        assert page.locator("[data-class=left] button.link").is_hidden()

@@ -15,6 +15,7 @@ from onlooker.base.files import file_digest, printable
 from onlooker.base.records import Clip
 from onlooker.data.findings import label_findings
 from onlooker.data.folder import entries
+from onlooker.data.split import divide_recordings
 from onlooker.run.record import REPORT
 from onlooker.serve.jobs import Jobs
 from onlooker.serve.look import Looks
@@ -147,8 +148,9 @@ def _hints(project: Project, counts: dict[str, int]) -> list[str]:
             Clip(clip.path, clip.label, recordings.get(clip.relative))
             for clip in project.all_clips()
         ]
-        if clips:
-            hints += [f"{finding.found}; {finding.why}" for finding in label_findings(clips)]
+        if clips:  # as they are trained on
+            findings = label_findings(divide_recordings(clips))
+            hints += [f"{finding.found}; {finding.why}" for finding in findings]
         require_one_nothing([*counts])
         if nothing_class([*counts]) is None and len(counts) > 1:
             hints.append(t("hint.no_nothing"))
