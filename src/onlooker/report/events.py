@@ -49,7 +49,7 @@ class EventThreshold(NamedTuple):
 
     Args:
         found: share of the clips with an event for which an event is reported, not necessarily the
-        right one.
+            right one.
         false_alarms: share of the clips in which nothing happens for which an event is reported.
     """
 
@@ -100,12 +100,12 @@ class EventCurve:
         found: share of the events that an event of their class overlaps.
         misnamed: share of the events that only events of other classes overlap.
         alarms_per_hour: false alarms: reported events that overlap none, per hour outside of
-        events.
+            events.
         late: median of the seconds by which events are reported to begin too late.
         hours: outside of events, in which false alarms were counted.
         confused: the two classes that are confused most often; empty if none are.
         by_chance: what `found` would be if the same events were reported at random times; empty in
-        models of earlier versions.
+            models of earlier versions.
     """
 
     thresholds: list[float]

@@ -186,8 +186,7 @@ def fit_temperature(
     lowest log loss.
 
     As in Laplace's rule of succession, one more clip is counted as correct and one as wrong, each
-    with the mean
-    confidence: a few clips that are all correct do not make the model certain.
+    with the mean confidence: a few clips that are all correct do not make the model certain.
 
     Args:
         frame_scores: of each clip `T K`, probabilities at T = 1 (their logarithms are logits);

@@ -210,7 +210,9 @@ def boxes(
         color: of the lines, which have a dark edge.
     """
     given = np.reshape(np.asarray(corners, dtype=np.float64), (-1, 4))
-    drawn, (H, W), thick = _copy(frame), frame.shape[:2], _thickness(frame)
+    drawn = _copy(frame)
+    H, W = frame.shape[:2]
+    thick = _thickness(frame)
     for box in given[np.isfinite(given).all(axis=1)] * np.tile(_scale(frame, size), 2):
         x1, y1, x2, y2 = (int(v) for v in np.rint(np.clip(box, 0, [W - 1, H - 1] * 2)))
         cv2.rectangle(drawn, (x1, y1), (x2, y2), BLACK, thick + 2)

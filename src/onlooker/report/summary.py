@@ -210,9 +210,9 @@ def summary_page(
 
     Args:
         measured: its metrics (`metrics.measure`), and figures of a cross-validation, if there was
-        one.
+            one.
         curves: loss and accuracy per epoch of training and validation; None where training is not
-        known.
+            known.
         clips: test clips as mp4, with caption and tone, by their number in the evaluation.
         attends: whether heat maps are drawn on the clips.
         paths: of the clips; empty: their names.

@@ -55,7 +55,7 @@ class Checked:
 
     Args:
         split: the split that `onlooker train` would use, without unreadable clips; or why no split
-        is possible.
+            is possible.
         left_out: clips that are listed or linked but missing, or cannot be read.
         findings: the most important first.
     """

@@ -116,7 +116,7 @@ def write_report(
     Args:
         samples: the test clips.
         record: the settings of the training, the folder of these samples, and the clips that are
-        left out.
+            left out.
         run: where its curves are.
         evaluation: the predictions of a cross-validation for these samples; None: those of the
             recognizer.

@@ -1,8 +1,10 @@
 """The folder of a run, and the record of its settings, split and skipped clips.
 
     config.json      settings, classes, the folder of the clips, version
-    split.json       training, validation and test clips: path, label, recording, fingerprint of the
-    content skipped.json     clips that could not be used, and why scenes.safetensors
+    split.json       training, validation and test clips: path, label, recording, fingerprint of
+                     the content
+    skipped.json     clips that could not be used, and why
+    scenes.safetensors
                      three gray images of 16 × 16 of each clip of the split, by which its scene is
                      recognized
     curves.csv       loss and accuracy per epoch

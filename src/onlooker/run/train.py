@@ -103,7 +103,7 @@ def train(
 
     Args:
         clips: the folder or list (`read_set`). `clips` and `run` may be addresses
-        (`onlooker.storage`).
+            (`onlooker.storage`).
         run: a new folder for the run; None: `runs/CLIPS-MODEL`.
         model: one of `onlooker.list_models()`.
         resume, quiet, tensorboard: as in `train_run`.
@@ -187,12 +187,12 @@ def train_run(
         clips: a folder, a list, or what `read_set` returns.
         run: a new or empty folder for everything that is written.
         split: which clips are used for what; None: the split of `clips`, or `plan_split` of all
-        clips.
+            clips.
         resume: continue an interrupted run with its own settings and split.
         strict, quiet: stop at the first clip that cannot be read; no table of classes and no
-        progress bars.
+            progress bars.
         cross_validate: test a model that is trained in seconds by cross-validation if there are no
-        test clips.
+            test clips.
         tensorboard: also write curves and figures for TensorBoard.
 
     Raises:

@@ -48,7 +48,6 @@ _DRAWN_FRAMES = (
 Kind = Literal["vtt", "csv", "mp4"]
 _STORED = {"Cache-Control": "private, max-age=1800"}
 
-
 # of a frame
 MAX_BYTES = 1_000_000
 MAX_SIDE = 1280
