@@ -148,18 +148,12 @@ def test_a_step_predicts_nothing_unless_an_event_goes_on() -> None:
         assert (step.label, step.score) == (label, pytest.approx(score))
 
 
-def test_predict_and_watch_answer_nothing(
-    tmp_path: Path,
-    make_clip: Make,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setenv("COLUMNS", "200")
+def test_predict_and_watch_answer_nothing(tmp_path: Path, make_clip: Make) -> None:
     run = untrained(classes=("clap", "run")).save(tmp_path / "run")
     clip = make_clip(frames=8)
     json_file = tmp_path / "a.json"
-    assert predict_clips(run, [clip], json=json_file, threshold=1.0) == []
-    assert " nothing " in capsys.readouterr().out
+    predicted = call("predict", run, clip, "--json", json_file, "--threshold", 1.0)
+    assert " nothing " in predicted.stdout
     (values,) = map(json.loads, json_file.read_text(encoding="utf-8").splitlines())
     best = max(values["scores"].values())
     assert (values["label"], values["score"]) == ("nothing", pytest.approx(1 - best))

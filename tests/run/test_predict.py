@@ -19,16 +19,18 @@ import numpy as np
 import pytest
 import torch
 from clips import Make
-from commands import fails
+from commands import call, fails
 from eventful import CLASSES, untrained
 
 from onlooker.base.config import DataConfig
 from onlooker.base.files import NotWritableError
 from onlooker.base.records import ClipError, Prediction
+from onlooker.cli import app
 from onlooker.data.samples import Sample
 from onlooker.recognizer import Classification, Recognizer
 from onlooker.run import predict as predict_module
-from onlooker.run.predict import ResultsFile, distinct_names, predict_clips
+from onlooker.run.predict import distinct_names, predict_clips
+from onlooker.run.results import ResultsFile
 from onlooker.video.reader import VideoReader, read
 from onlooker.video.write import write
 from onlooker_papers.detection import box_iou
@@ -94,7 +96,7 @@ def test_a_clip_is_one_row_with_its_runner_up(
     clip = make_clip("a.mp4", frames=8)
     prediction = recognizer.predict(clip)
     (first, score), (second, other), _ = prediction.ranking
-    assert predict_clips(run, [clip]) == []
+    app(["predict", str(run), str(clip)], standalone_mode=False)
     (row,) = (line for line in capsys.readouterr().out.splitlines() if "a.mp4" in line)
     for words in (
         first,
@@ -106,29 +108,28 @@ def test_a_clip_is_one_row_with_its_runner_up(
         assert words
         assert words in row
     monkeypatch.setenv("COLUMNS", "60")
-    assert predict_clips(run, [clip]) == []
+    app(["predict", str(run), str(clip)], standalone_mode=False)
     assert "…" not in capsys.readouterr().out, "paths are folded, not cut off"
     monkeypatch.delenv("COLUMNS")
-    assert predict_clips(run, [clip], threshold=0.99) == []
+    app(["predict", str(run), str(clip), "--threshold", ".99"], standalone_mode=False)
     said = capsys.readouterr().out
     assert f"{clip} " in said, "in a pipe they are not folded"
     assert "an event needs a probability of 99 %, else it is nothing" in said
 
 
 def test_a_recording_is_told_from_the_clips_of_the_training(
-    tmp_path: Path, make_clip: Make, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, make_clip: Make
 ) -> None:
     run = untrained("convnet", data=replace(BRIEF, frames=4), frame_rate=5).save(
         tmp_path / "run"
     )
     # 10 a second
     short, long, longer = (make_clip(f"{frames}.mp4", frames=frames) for frames in (8, 60, 80))
-    assert predict_clips(run, [short, long, longer]) == []
-    (note,) = (line for line in capsys.readouterr().err.splitlines() if "longer" in line)
+    result = call("predict", run, short, long, longer)
+    (note,) = (line for line in result.stderr.splitlines() if "longer" in line)
     assert note.startswith(f"{long} and 1 more: much longer than the clips of the training; ")
     assert note.endswith("the default model, `onlooker train CLIPS`, finds each event")
-    assert predict_clips(run, [short]) == []
-    assert capsys.readouterr().err == ""
+    assert call("predict", run, short).stderr == ""
 
 
 @pytest.mark.parametrize(
@@ -233,15 +234,14 @@ def test_clips_that_failed_or_are_new_are_predicted_by_the_next_call(
     make_clip: Make,
     tmp_path: Path,
     predicted: list[Path],
-    capsys: pytest.CaptureFixture[str],
 ) -> None:
     first = make_clip("1.mp4", frames=2)
     out = tmp_path / "results.jsonl"
     assert len(predict_clips(run, [first, tmp_path / "2.mp4"], json=out)) == 1
     second, third = (make_clip(f"{number}.mp4", frames=2) for number in (2, 3))
-    assert predict_clips(run, [first, second, third], json=out) == []
+    result = call("predict", run, first, second, third, "--json", out)
     assert predicted == [first, second, third]
-    assert "1 of 3 clips were predicted before" in capsys.readouterr().out
+    assert "1 of 3 clips were predicted before" in result.stderr
     assert [Path(each["path"]) for each in read_results(out)] == [first, second, third]
     # drawings that are missing
     assert predict_clips(run, [first, second], tmp_path / "drawn", json=out) == []
@@ -298,7 +298,7 @@ def test_results_of_another_model_or_command_are_not_continued(
 def test_memory_does_not_hold_all_predictions(
     run: Path, make_clip: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(predict_module, "ROWS", 2)
+    monkeypatch.setattr(predict_module, "BATCH", 2)
     clips = [make_clip(f"{number}.mp4", frames=2) for number in range(12)]
     alive = list[int]()
     add = ResultsFile.add
@@ -315,7 +315,7 @@ def test_memory_does_not_hold_all_predictions(
     of_other_tests = count()
     assert predict_clips(run, clips, json=tmp_path / "results.jsonl") == []
     assert len(alive) == 12
-    assert max(alive) <= 6, "those of a table and of the one before"
+    assert max(alive) <= 6, "those of a batch and of the one before"
 
 
 @pytest.mark.parametrize(
@@ -329,7 +329,6 @@ def test_a_clip_whose_results_have_no_space_does_not_end_the_others(
     run: Path,
     make_clip: Make,
     on_full_disk: Callable[[Path], None],
-    capsys: pytest.CaptureFixture[str],
     full: str,
     found: str,
     left: str,
@@ -338,13 +337,13 @@ def test_a_clip_whose_results_have_no_space_does_not_end_the_others(
     out = run.parent / "seen"
     out.mkdir()
     on_full_disk(out / full)
-    (error,) = predict_clips(run, clips, out, run.parent / "answers.json")
+    answered = list[Prediction]()
+    results = run.parent / "answers.json"
+    (error,) = predict_clips(run, clips, out, results, on_predictions=answered.extend)
     assert found in str(error)
     assert (out / left).exists()
-    assert [each["path"] for each in read_results(run.parent / "answers.json")] == [
-        str(clip) for clip in clips
-    ]
-    assert capsys.readouterr().out.count("runner-up") == 1, "the table is printed before"
+    assert [each["path"] for each in read_results(results)] == [str(clip) for clip in clips]
+    assert [prediction.path for prediction in answered] == clips
 
 
 def test_every_clip_gets_boxes_times_and_a_drawn_clip(tmp_path: Path, make_clip: Make) -> None:
@@ -436,7 +435,7 @@ def usable(path: Path) -> bool:
 
 
 def test_of_damaged_clips_what_can_be_read_is_predicted_and_the_others_are_named(
-    run: Path, make_clip: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    run: Path, make_clip: Make, tmp_path: Path
 ) -> None:
     """Every kind of damage in every container."""
     suffixes = (".mp4", ".avi", ".mkv", ".webm", ".gif", ".mov", ".ts")
@@ -450,8 +449,7 @@ def test_of_damaged_clips_what_can_be_read_is_predicted_and_the_others_are_named
     assert [answered[0], answered[-1]] == whole[:2]
     assert sorted([*answered[1:-1], *(error.path for error in failed)]) == sorted(files)
     assert {error.path for error in failed} == {path for path in files if not usable(path)}
-    said = capsys.readouterr().err
-    assert all(str(error.path) in said and error.found and error.remedy for error in failed)
+    assert all(error.found and error.remedy for error in failed)
     kinds = {path.stem.partition(" ")[2] for path in answered[1:-1]}
     assert not kinds & {"zero bytes", "text", "audio only"}, "no frame of these can be used"
     assert {"one frame", "truncated"} <= kinds, "their intact part is used"

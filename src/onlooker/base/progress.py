@@ -64,17 +64,17 @@ def note(item: RenderableType) -> None:
 
 
 def tracked(
-    items: Iterable[Item], stage: str, total: int, title: str | None = None
+    items: Iterable[Item], stage: str, total: int, title: str | None = None, done: int = 0
 ) -> Iterator[Item]:
     """The items, reported as they are done, with a progress bar; without a terminal, a line now and
-    then.
+    then. `done` of `total` were done before.
     """
-    report(stage, 0, total)
+    report(stage, done, total)
     title = title or stage
     drawn = _shown.get() and _CONSOLE.is_terminal
-    bar = track(items, title, total, console=_CONSOLE, transient=True, disable=not drawn)
+    bar = track(items, title, total, done, console=_CONSOLE, transient=True, disable=not drawn)
     last_line = monotonic()
-    for number, item in enumerate(bar, 1):
+    for number, item in enumerate(bar, done + 1):
         yield item
         report(stage, number, total)
         if not drawn and monotonic() > last_line + _LOG_INTERVAL:

@@ -84,7 +84,7 @@ def command(
             text = _explained(error)
             for path in filter(address_of, copies.values()):
                 text = text.replace(str(path), address_of(path) or "")
-            typer.secho(f"error: {text}", fg="red", err=True)
+            print_error(text)
             raise typer.Exit(1) from error
         if failed:
             raise typer.Exit(1)
@@ -188,6 +188,11 @@ def stoppable(hint: str | Callable[[], str] = "run the same command to continue"
             raise
         typer.secho(f"stopped; {hint if isinstance(hint, str) else hint()}", fg="yellow", err=True)
         raise typer.Exit(130) from None
+
+
+def print_error(error: object) -> None:
+    """Print what went wrong; the command goes on, or ends with a status that is not 0."""
+    typer.secho(f"error: {error}", fg="red", err=True)
 
 
 def warn(items: Iterable[object]) -> None:

@@ -1,23 +1,37 @@
-"""The commands that use a trained run: each is a few lines around one function of the library."""
+"""The commands that use a trained run: each is a few lines around one function of the library.
+
+Names of files and classes are printed as `Text`: rich would read `[final]` in a plain string as a
+style.
+"""
 
 import functools
+import os
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from onlooker.base.config import StreamConfig
-from onlooker.base.files import read_json
+from onlooker.base.files import printable, read_json
 from onlooker.base.progress import note
-from onlooker.cli.command import Ray, RunArgument, Safe, command, stoppable, warn
-from onlooker.storage import is_address
+from onlooker.cli.command import Ray, RunArgument, Safe, command, print_error, stoppable, warn
+from onlooker.storage import is_address, path_or_address
+
+if TYPE_CHECKING:
+    from onlooker.base.records import Prediction
 
 group = typer.Typer()
 _command = functools.partial(command, group=group, panel="Use a run", writes=("out", "json"))
 
 _FORMATS = "csv, label-studio, elan or webvtt"
+_PIPE_WIDTH = 1000  # columns: in a pipe, a row is one line
 
 
 @_command
@@ -58,12 +72,39 @@ def predict(
     from onlooker.run.predict import find_videos, predict_clips
 
     videos, ignored = find_videos(clips)
-    failed = predict_clips(run, videos, out, json, threshold, ray, times or ())
+    failed = predict_clips(
+        run, videos, out, json, threshold, ray, times or (), on_predictions=_print_predictions
+    )
+    for error in failed:
+        print_error(error)
     if ignored:
         note(ignored_text(Path(), ignored))
     if out is not None:
         typer.echo(f"boxes, times and drawn clips: {out}")
     return failed
+
+
+def _print_predictions(predictions: "Sequence[Prediction]") -> None:
+    """One row per clip: class, runner-up, when and where."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    table.add_column("clip", overflow="fold")  # paths that are cut off look the same
+    for column in ("class", "runner-up", "seconds"):
+        table.add_column(column)
+    if any(prediction.where for prediction in predictions):
+        table.add_column("box:\nx1 y1 x2 y2")
+    threshold = predictions[0].threshold
+    if threshold is not None:
+        table.caption = (
+            f"an event needs a probability of {100 * threshold:.0f} %, else it is nothing"
+        )
+        table.caption_justify = "left"
+    for prediction in predictions:
+        answers = [f"{label} {100 * score:.0f} %" for label, score in prediction.ranking[:2]]
+        answers += [""] * (2 - len(answers))
+        row = [path_or_address(prediction.path), *answers, prediction.when, prediction.where]
+        table.add_row(*map(Text, map(printable, row[: len(table.columns)])))
+    is_pipe = not (sys.stdout.isatty() or "COLUMNS" in os.environ)
+    Console(width=_PIPE_WIDTH if is_pipe else None).print(table)
 
 
 @_command
@@ -177,9 +218,6 @@ def convert(
 @functools.partial(command, group=group, panel="Models and data")
 def models() -> None:
     """List the models and the encoders: what they are for, and their pretrained weights."""
-    from rich.console import Console
-    from rich.table import Table
-
     from onlooker.models.encoders import ENCODERS, TERMS
     from onlooker.models.registry import MODELS
 

@@ -9,6 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
 
 from onlooker.base.config import (
     AUGMENTING,
@@ -320,10 +324,6 @@ def evaluate(
 
 def _print_checked(checked: "Checked") -> None:
     """The table of classes, and the findings, each with the first of the clips that it concerns."""
-    from rich.console import Console
-    from rich.padding import Padding
-    from rich.text import Text
-
     from onlooker.data.sets import root_of
     from onlooker.run.check import SHOWN, class_table, hints, paths_within
 
@@ -352,9 +352,6 @@ def _print_comparison(figures: dict[str, Any], run: Path) -> None:
     """The table of a comparison with the majority-class baseline, the clips left out, and where the
     reports are.
     """
-    from rich.console import Console
-    from rich.table import Table
-
     from onlooker.report.summary import comparison_table
 
     found = comparison_table(figures)

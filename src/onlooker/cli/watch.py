@@ -13,6 +13,7 @@ from onlooker.base.config import StreamConfig
 from onlooker.base.files import printable, read_bytes, without_password
 from onlooker.base.intervals import file_of
 from onlooker.base.records import ClipError, Step
+from onlooker.cli.command import print_error
 from onlooker.formats.publish import open_publisher
 from onlooker.recognizer import expected_events, load, rate_text
 from onlooker.run.predict import RATE_NOTE, note_clips
@@ -63,7 +64,7 @@ def watch_sources(
 
     def report(error: ClipError) -> None:
         errors.append(error)
-        typer.secho(f"error: {error}", fg="red", err=True)
+        print_error(error)
 
     def print_status(status: Status) -> None:
         """Print changes of connections, which files have not."""

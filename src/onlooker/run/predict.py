@@ -1,17 +1,12 @@
-"""Predict clips with a trained run: a table, a file of JSON lines, and for each clip boxes, times
-and a drawn clip.
-
-Names of files and classes are printed as `Text`: rich would read `[final]` in a plain string as a
-style.
+"""Predict clips with a trained run: a file of JSON lines, and for each clip boxes, times and a
+drawn clip.
 """
 
 import hashlib
-import json as json_format
 import os
-import sys
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from contextlib import closing, nullcontext, suppress
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import closing, nullcontext
 from dataclasses import replace
 from functools import partial
 from itertools import islice
@@ -19,41 +14,24 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import typer
-from filelock import lock_descriptor
-from rich import box
-from rich.console import Console
-from rich.progress import track
-from rich.table import Table
-from rich.text import Text
 
-from onlooker.base.files import (
-    atomic_file,
-    check_regular,
-    check_writable,
-    explain_write_errors,
-    printable,
-    short_name,
-    write_json,
-)
+from onlooker.base.files import check_writable, short_name, write_json
 from onlooker.base.intervals import as_cut, file_of
 from onlooker.base.parallel import map_ahead
+from onlooker.base.progress import note, tracked
 from onlooker.base.records import ClipError, Prediction
 from onlooker.data.folder import list_files, refuse_run
-from onlooker.data.split import fingerprint
 from onlooker.formats.annotations import FORMATS, find_format, of_prediction
 from onlooker.models.video_model import choose_device
 from onlooker.recognizer import Recognizer, load
 from onlooker.report.overlay import write_drawn
 from onlooker.run.cluster import map_clips
 from onlooker.run.features import weights_digest
-from onlooker.storage import path_or_address
+from onlooker.run.results import ResultsFile
 from onlooker.video.image_sequence import RATE_REMEDY
 from onlooker.video.reader import is_video
 
-# of a table: rows at once, columns if the output is no terminal
-ROWS = 100
-_WIDTH = 1000
+BATCH = 100  # predictions that are reported at once
 # times the time between frames in training; above it, short events fall between the frames of a
 # clip
 _LONG = 4
@@ -74,8 +52,9 @@ def predict_clips(
     threshold: float | None = None,
     ray: str | None = None,
     times: Sequence[str] = (),
+    on_predictions: Callable[[Sequence[Prediction]], None] | None = None,
 ) -> list[ClipError]:
-    """Predict each clip and print one row per clip; continue after a clip that cannot be read.
+    """Predict each clip; continue after a clip that cannot be read.
 
     Memory does not depend on the number of clips. With `json`, the same call continues after a
     kill.
@@ -92,6 +71,7 @@ def predict_clips(
         ray: the address of a Ray cluster that predicts (`cluster.map_clips`); None: this process
         does.
         times: formats (`annotations.FORMATS`) in which times are also written to `out`.
+        on_predictions: called with the predictions of each hundred clips, between progress bars.
 
     Returns:
         An error for each clip that could not be read, or whose files could not be written.
@@ -111,9 +91,6 @@ def predict_clips(
     recognizer = load(run, "cpu" if ray else "auto")
     if threshold is not None:
         recognizer.threshold = threshold
-    # in a pipe, a row is one line
-    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else _WIDTH
-    console = Console(file=sys.stdout, width=width)  # as it is now: `map_clips` redirects it
     errors = list[ClipError]()
     with (
         closing(ResultsFile(json, _digest(recognizer), clips)) if json else nullcontext() as results
@@ -121,17 +98,16 @@ def predict_clips(
         done = {clip for clip in clips if results and clip in results}
         done -= {clip for clip, target in targets.items() if not target.exists()}
         todo = [clip for clip in clips if clip not in done]
-        bar: Any = {"console": Console(stderr=True), "transient": True, "disable": len(todo) == 1}
         if done:
-            console.print(f"{len(done)} of {len(clips)} clips were predicted before")
+            note(f"{len(done)} of {len(clips)} clips were predicted before")
         work = partial(_predictor, recognizer)
         with closing(
             map_clips(work, todo, ray) if ray else _predict_here(recognizer, todo)
         ) as predicted:
-            for first in range(0, len(todo), ROWS):
+            for first in range(0, len(todo), BATCH):
                 predictions = list[Prediction]()
-                for clip, result in track(
-                    islice(predicted, ROWS), "predicting", len(todo), first, **bar
+                for clip, result in tracked(
+                    islice(predicted, BATCH), "predicting clips", len(todo), done=first
                 ):
                     if isinstance(result, ClipError):
                         errors.append(ClipError(clip, result.found, result.remedy))
@@ -144,133 +120,33 @@ def predict_clips(
                     # last: a clip with a result is not drawn again
                     if results and clip not in results:
                         results.add(clip, prediction.to_dict())
-                if predictions:
-                    console.print(_clip_table(predictions))
-                    _note(predictions, recognizer)
-    for error in errors:
-        typer.secho(f"error: {error}", fg="red", err=True)
+                if predictions and on_predictions:
+                    on_predictions(predictions)
+                _note_times(predictions, recognizer)
     return errors
 
 
-def _note(predictions: Sequence[Prediction], recognizer: Recognizer) -> None:
+def _note_times(predictions: Sequence[Prediction], recognizer: Recognizer) -> None:
     """Name the clips whose seconds are assumed, or whose frames are so much farther apart than in
     training that events fall between them.
     """
     if recognizer.frame_rate and not recognizer.model.lengths:
         longest = _LONG / recognizer.frame_rate
         far = [
-            each.path
-            for each in predictions
-            if np.diff(each.times, append=each.times[-1]).max() > longest
+            prediction.path
+            for prediction in predictions
+            if np.diff(prediction.times, append=prediction.times[-1]).max() > longest
         ]
         note_clips(far, _RECORDING.format(frames=recognizer.data.frames))
-    note_clips(
-        [prediction.path for prediction in predictions if prediction.assumes_rate], RATE_NOTE
-    )
+    assumed = [prediction.path for prediction in predictions if prediction.assumes_rate]
+    note_clips(assumed, RATE_NOTE)
 
 
 def note_clips(paths: Sequence[Path], text: str) -> None:
     """Name the first of some clips, and say what is to be known about all of them."""
     if paths:
         more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
-        typer.secho(printable(f"{paths[0]}{more}: {text}"), fg="yellow", err=True)
-
-
-class ResultsFile:
-    """Results of clips, one JSON object per line, written one by one, so that an interrupted
-    command continues.
-
-    Half a line at the end, which a kill leaves, is removed. A result counts for a clip of its path
-    and content.
-
-    Args:
-        model: a hexadecimal digest of the model and all that changes its results; each line starts
-        with it.
-        clips: whose results are removed if they are other files now than those that were predicted.
-
-    Raises:
-        ValueError: a line is not a result of this model, or another command writes to the file.
-        DiskFullError, NotWritableError: the file cannot be written.
-    """
-
-    def __init__(self, path: Path, model: str, clips: Iterable[Path] = ()) -> None:
-        self._path = path
-        self._model = model[:16]
-        self._fingerprints = dict[str, str]()  # by path
-        with explain_write_errors("this file", path.parent, path=path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            if path.exists():
-                check_regular(path)
-            self._file = path.open("a+b")
-        try:
-            if not lock_descriptor(self._file.fileno(), blocking=False):
-                raise ValueError(
-                    f"{path}: another command writes to it; wait until it ends, or choose another file"
-                )
-            self._read()
-            self._remove_replaced(clips)
-        except BaseException:
-            self._file.close()
-            raise
-
-    def _read(self) -> None:
-        begin = f'{{"model": "{self._model}", '.encode()
-        end = 0
-        self._file.seek(0)
-        for number, line in enumerate(self._file, 1):
-            try:
-                if not line.startswith(begin[: len(line)]):
-                    raise ValueError
-                if line.endswith(b"\n"):
-                    result = json_format.loads(line)
-                    self._fingerprints[result["path"]] = result.get("fingerprint", "")
-                    end += len(line)
-            except (ValueError, KeyError):
-                problem = f"line {number} is not a result of this model with this threshold"
-                raise ValueError(
-                    f"{self._path}: {problem}; choose another file, or remove this one"
-                ) from None
-        self._file.truncate(end)
-
-    def _remove_replaced(self, clips: Iterable[Path]) -> None:
-        """Remove the results of clips that are others now; of a clip that does not exist any more,
-        the result stays.
-        """
-        replaced = set[str]()
-        for clip in clips:
-            name = path_or_address(clip)
-            with suppress(ClipError):
-                if name in self._fingerprints and self._fingerprints[name] != fingerprint(clip):
-                    replaced.add(name)
-                    del self._fingerprints[name]
-        if replaced:
-            self._file.seek(0)
-            lines = (line for line in self._file if json_format.loads(line)["path"] not in replaced)
-            with explain_write_errors("this file", self._path.parent, path=self._path):
-                with atomic_file(self._path) as whole:
-                    whole.writelines(lines)
-                self._file.close()
-                self._file = self._path.open("a+b")
-            lock_descriptor(self._file.fileno(), blocking=False)
-
-    def __contains__(self, clip: Path) -> bool:
-        return path_or_address(clip) in self._fingerprints
-
-    def add(self, clip: Path, values: Mapping[str, Any]) -> None:
-        """Write the result of a clip; an error if it cannot be written, those before it are."""
-        name = path_or_address(clip)
-        content = fingerprint(clip)
-        line = {"model": self._model, "path": name, "fingerprint": content, **values}
-        text = json_format.dumps(line, ensure_ascii=False) + "\n"
-        with explain_write_errors("this file", self._path.parent, path=self._path):
-            self._file.write(text.encode(errors="backslashreplace"))
-            self._file.flush()
-        self._fingerprints[name] = content
-
-    def close(self) -> None:
-        """Let another command use the file."""
-        with suppress(OSError):  # a disk that is full has been reported
-            self._file.close()
+        note(f"{paths[0]}{more}: {text}")
 
 
 def find_videos(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
@@ -387,22 +263,3 @@ def distinct_names(clips: Sequence[Path]) -> list[str]:
     if len({name.casefold() for name in names}) < len(names):
         names = [f"{number}-{name}" for number, name in enumerate(names)]
     return [short_name(name) for name in names]
-
-
-def _clip_table(predictions: Sequence[Prediction]) -> Table:
-    """One row per clip: class, runner-up, when and where."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    table.add_column("clip", overflow="fold")  # paths that are cut off look the same
-    for column in ("class", "runner-up", "seconds"):
-        table.add_column(column)
-    if any(prediction.where for prediction in predictions):
-        table.add_column("box:\nx1 y1 x2 y2")
-    if predictions[0].threshold is not None:
-        table.caption = f"an event needs a probability of {100 * predictions[0].threshold:.0f} %, else it is nothing"
-        table.caption_justify = "left"
-    for prediction in predictions:
-        answers = [f"{label} {100 * score:.0f} %" for label, score in prediction.ranking[:2]]
-        answers += [""] * (2 - len(answers))
-        row = [path_or_address(prediction.path), *answers, prediction.when, prediction.where]
-        table.add_row(*map(Text, map(printable, row[: len(table.columns)])))
-    return table
