@@ -3,7 +3,7 @@
 import json
 import os
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from onlooker.base.intervals import file_of
 from onlooker.base.records import ClipError, Step
 from onlooker.cli.command import print_error
 from onlooker.formats.publish import open_publisher
-from onlooker.recognizer import expected_events, load, rate_text
+from onlooker.recognizer import Recognizer, expected_events, load, rate_text
 from onlooker.run.predict import RATE_NOTE, note_clips
 from onlooker.storage import is_address
 from onlooker.stream.sources import Status
@@ -23,6 +23,61 @@ from onlooker.video.reader import VideoReader
 
 _ERRORS = 1000
 _INTERVAL = 1.0  # seconds of a stream after which a line is printed without any change
+
+
+class _Printer:
+    """Prints what happens in the sources.
+
+    Args:
+        files: the sources whose connections do not change.
+        named: whether lines end with the name of the source.
+        every_frame: print one JSON object per frame instead of lines for people.
+    """
+
+    def __init__(self, files: Collection[str], named: bool, every_frame: bool) -> None:
+        self._files = files
+        self._named = named
+        self._every_frame = every_frame
+        self._online = set[str]()  # sources that have been connected
+        self._last = dict[str | None, Step]()
+        self._printed = dict[str | None, Step]()
+        self._frames = Counter[str | None]()
+
+    def status(self, status: Status) -> None:
+        """Print a change of a connection; the first one is not worth a line."""
+        if status.source in self._files:
+            return
+        again = status.source in self._online
+        self._online.add(status.source)
+        if self._every_frame:
+            typer.echo(json.dumps(status._asdict()))
+        elif status.state == "reconnecting" or (status.state == "online" and again):
+            reason = f" ({status.reason})" if status.reason else ""
+            _print_dim(f"{status.source}: {status.state}{reason}")
+
+    def step(self, step: Step) -> None:
+        """Print its events, and the class when it changes, and every second."""
+        self._last[step.source] = step
+        self._frames[step.source] += step.pixels is not None
+        if self._every_frame:
+            typer.echo(json.dumps(step.to_dict()))
+            return
+        lines = [
+            f"event: {event.label} {100 * event.score:.0f} %, {event.start:.2f} to {event.end:.2f} s"
+            for event in step.events
+        ]
+        before = self._printed.get(step.source)
+        if before is None or step.time - before.time >= _INTERVAL or step.label != before.label:
+            self._printed[step.source] = step
+            lines.append(_line(step))
+        for line in lines:
+            typer.echo(printable(f"{line}  {step.source}" if self._named else line))
+
+    def totals(self) -> None:
+        """Print how many frames of each source were processed."""
+        for source, step in self._last.items():
+            counts = f"{step.dropped} dropped, {step.reconnections} reconnections"
+            _print_dim(f"{source}: {self._frames[source]} frames, {counts}")
 
 
 def watch_sources(
@@ -51,34 +106,12 @@ def watch_sources(
     """
     # of a receiver that is gone for weeks, there would be many
     errors = deque[ClipError](maxlen=_ERRORS)
-    files = [
-        source
-        for source in sources
-        if is_address(source)
-        or (os.path.exists(file_of(source)) and not source.startswith("/dev/"))
-    ]
-    online: set[str] = set()  # sources that have been connected
-    last: dict[str | None, Step] = {}
-    printed: dict[str | None, Step] = {}
-    frames = Counter[str | None]()
+    files = [source for source in sources if _is_file(source)]
+    printer = _Printer(files, len(sources) > 1, every_frame)
 
     def report(error: ClipError) -> None:
         errors.append(error)
         print_error(error)
-
-    def print_status(status: Status) -> None:
-        """Print changes of connections, which files have not."""
-        if status.source in files:
-            return
-        if every_frame:
-            typer.echo(json.dumps(status._asdict()))
-        elif status.state == "reconnecting" or (
-            status.state == "online" and status.source in online
-        ):
-            _print_dim(
-                f"{status.source}: {status.state}{f' ({status.reason})' if status.reason else ''}"
-            )
-        online.add(status.source)
 
     recognizer = load(run)
     if recognizer.model.lengths:
@@ -87,52 +120,41 @@ def watch_sources(
         raise ValueError(
             "this model finds no events to send; train the default model, `onlooker train CLIPS`"
         )
-    steps = recognizer.watch(sources, config, report, print_status)
+    steps = recognizer.watch(sources, config, report, printer.status)
     if files:
         _keep_events(events)
-        note_clips(
-            [Path(file) for file in files if _assumes_rate(file)],
-            RATE_NOTE,
-        )
-    publishers = [
-        open_publisher(address, [*map(without_password, sources)], report) for address in events
-    ]
-    if config.rate is None and recognizer.frame_rate:
-        _print_dim(
-            f"{recognizer.frame_rate:.3g} frames per second, as in training; --rate 0 uses every frame"
-        )
-    elif config.rate is None:
-        _print_dim(
-            f"frame rate {rate_text(recognizer)}; every frame is used; give --rate N, the frames per second of a "
-            "training sample (0: every frame)"
-        )
+        note_clips([Path(file) for file in files if _assumes_rate(file)], RATE_NOTE)
+    names = [without_password(source) for source in sources]
+    publishers = [open_publisher(address, names, report) for address in events]
+    if config.rate is None:
+        _print_dim(_used_rate(recognizer))
     try:
         for step in steps:
             for event in step.events:
                 for publisher in publishers:
                     publisher.add(event)
-            last[step.source] = step
-            frames[step.source] += step.pixels is not None
-            if every_frame:
-                typer.echo(json.dumps(step.to_dict()))
-                continue
-            lines = [
-                f"event: {e.label} {100 * e.score:.0f} %, {e.start:.2f} to {e.end:.2f} s"
-                for e in step.events
-            ]
-            before = printed.get(step.source)
-            if before is None or step.time - before.time >= _INTERVAL or step.label != before.label:
-                printed[step.source] = step
-                lines.append(_line(step))
-            for line in lines:
-                typer.echo(printable(f"{line}  {step.source}" if len(sources) > 1 else line))
+            printer.step(step)
     finally:
         for publisher in publishers:
             publisher.close()
-        for source, step in last.items():
-            counts = f"{step.dropped} dropped, {step.reconnections} reconnections"
-            _print_dim(f"{source}: {frames[source]} frames, {counts}")
+        printer.totals()
     return [*errors]
+
+
+def _is_file(source: str) -> bool:
+    """Whether a source is a file or an address, not a camera."""
+    on_disk = os.path.exists(file_of(source)) and not source.startswith("/dev/")
+    return is_address(source) or on_disk
+
+
+def _used_rate(recognizer: Recognizer) -> str:
+    """In words: how many frames per second the model receives without `--rate`."""
+    if recognizer.frame_rate:
+        return f"{recognizer.frame_rate:.3g} frames per second, as in training; --rate 0 uses every frame"
+    return (
+        f"frame rate {rate_text(recognizer)}; every frame is used; give --rate N, the frames per second of a "
+        "training sample (0: every frame)"
+    )
 
 
 def _keep_events(addresses: Sequence[str]) -> None:
