@@ -262,9 +262,9 @@ def verify(recognizer: Recognizer, folder: Path) -> dict[str, Any]:
     except Exception as error:  # onnxruntime's exceptions have no common base class
         raise _inexpressible(step.model, error) from error
     if not (largest := float(np.max(differences))) <= TOLERANCE:  # NumPy propagates NaN
-        found = f"differs from the model by {largest:.2g} over {_COMPARED} frames"
+        problem = f"differs from the model by {largest:.2g} over {_COMPARED} frames"
         raise ValueError(
-            f"the exported step {found}, expected at most {TOLERANCE:g}; nothing is written"
+            f"the exported step {problem}, expected at most {TOLERANCE:g}; nothing is written"
         )
     return {"frames": _COMPARED, "largest_difference": largest}
 

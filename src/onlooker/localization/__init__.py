@@ -95,12 +95,12 @@ def find_boxes(
         heat += _KEPT * before.heat
         paths = before.paths
     shown = to_share(heat)
-    found = find_rectangles(shown)
-    if not len(found.weights):
-        return shown, found, Places(scene, heat, paths)
-    sums = found.weights if paths is None else linked(paths, found)[0]
+    boxes = find_rectangles(shown)
+    if not len(boxes.weights):
+        return shown, boxes, Places(scene, heat, paths)
+    sums = boxes.weights if paths is None else linked(paths, boxes)[0]
     order = np.argsort(-sums, kind="stable")
-    ordered = Rectangles(*(part[order] for part in found))
+    ordered = Rectangles(*(part[order] for part in boxes))
     led = np.maximum(sums - sums.max(), -_LEAD).astype(np.float32)
     return shown, ordered, Places(scene, heat, Rectangles(ordered.corners, led[order]))
 
@@ -153,10 +153,10 @@ def link(frames: Sequence[Rectangles]) -> tuple[Track, ...]:
         path, weight = _best_path(left)
         if not path or (tracks and weight < SHARE * tracks[0].weight):
             break
-        known = [t for t, _ in path]
-        every = np.arange(known[0], known[-1] + 1)
+        occupied = [t for t, _ in path]
+        every = np.arange(occupied[0], occupied[-1] + 1)
         corners = np.stack([left[t].corners[j] for t, j in path])
-        tracks.append(Track(known[0], interpolate(every, known, corners), weight))
+        tracks.append(Track(occupied[0], interpolate(every, occupied, corners), weight))
         for t, j in path:
             left[t] = Rectangles(*(np.delete(part, j, 0) for part in left[t]))
     return tuple(tracks)

@@ -116,11 +116,11 @@ def _largest(gain: Floats) -> tuple[tuple[int, int, int, int], float]:
     and the sum.
     """
     # It begins and ends at rows and columns with a gain.
-    there = gain > 0
-    if not there.any():
+    gains = gain > 0
+    if not gains.any():
         return (0, 0, 0, 0), 0.0
-    rows_with = np.flatnonzero(there.any(1))
-    columns_with = np.flatnonzero(there.any(0))
+    rows_with = np.flatnonzero(gains.any(1))
+    columns_with = np.flatnonzero(gains.any(0))
     top = int(rows_with[0])
     after = int(rows_with[-1]) + 1
     left = int(columns_with[0])

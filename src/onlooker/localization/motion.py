@@ -49,14 +49,14 @@ def moving(frames: Pixels) -> Floats:
         scene = np.stack(grays).astype(np.float32)
         behind = np.median(scene[:: max(1, len(scene) // _MEDIAN)], axis=0).astype(np.float32)
         return np.abs(scene - behind) / np.float32(255)
-    found = np.zeros(frames.shape[:3], np.float32)
+    motion = np.zeros(frames.shape[:3], np.float32)
     before: Floats | None = None
     for t, (now, later, move) in enumerate(pairs):
         difference, move = _apart(now, later, move)
-        found[t] = difference if before is None else np.minimum(difference, before)
+        motion[t] = difference if before is None else np.minimum(difference, before)
         before = cv2.warpAffine(difference, move, now.shape[::-1]).astype(np.float32, copy=False)
-    found[-1] = before
-    return found
+    motion[-1] = before
+    return motion
 
 
 class Scene(NamedTuple):
@@ -111,11 +111,11 @@ def _difference(now: Gray, later: Gray, move: Transform) -> Floats:
     if move is _STILL:
         return cv2.absdiff(later, now).astype(np.float32) / np.float32(255)
     size = (now.shape[1], now.shape[0])
-    there = cv2.warpAffine(later, move, size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
+    warped = cv2.warpAffine(later, move, size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
     shown = cv2.warpAffine(
         np.full_like(now, 255), move, size, flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
     )
-    difference: Floats = cv2.absdiff(there, now).astype(np.float32) / np.float32(255)
+    difference: Floats = cv2.absdiff(warped, now).astype(np.float32) / np.float32(255)
     difference[cv2.erode(shown, np.ones((_MARGIN, _MARGIN), np.uint8)) < 255] = 0
     return difference
 
@@ -147,8 +147,10 @@ def _camera(now: Gray, later: Gray) -> Transform:
     followed, status, _ = cv2.calcOpticalFlowPyrLK(
         now, later, corners, None, winSize=(15, 15), maxLevel=2
     )  # type: ignore[call-overload]
-    kept = status[:, 0] == 1
-    if kept.sum() < _MIN_CORNERS:
+    is_followed = status[:, 0] == 1
+    if is_followed.sum() < _MIN_CORNERS:
         return _STILL
-    move, _ = cv2.estimateAffinePartial2D(corners[kept], followed[kept], ransacReprojThreshold=1.0)
+    move, _ = cv2.estimateAffinePartial2D(
+        corners[is_followed], followed[is_followed], ransacReprojThreshold=1.0
+    )
     return _STILL if move is None else move

@@ -301,11 +301,11 @@ def _of_window(frames: Tensor, seen: Tensor) -> tuple[Tensor, Tensor, Tensor, Te
     last `seen`, `B 1`, belong to the stream.
     """
     ages = torch.arange(frames.shape[1], 0, -1, device=frames.device)
-    there = (ages <= seen).to(frames.dtype)[..., None, None]
+    belongs = (ages <= seen).to(frames.dtype)[..., None, None]
     count = seen[..., None]
-    mean = (frames * there).sum(1) / count
-    spread = (((frames - mean[:, None]) * there).square().sum(1) / count).sqrt()
-    changes = frames.diff(dim=1).abs() * there[:, :-1]
+    mean = (frames * belongs).sum(1) / count
+    spread = (((frames - mean[:, None]) * belongs).square().sum(1) / count).sqrt()
+    changes = frames.diff(dim=1).abs() * belongs[:, :-1]
     return mean, spread, changes.sum(1) / (count - 1).clamp_min(1), changes.amax(1)
 
 

@@ -32,15 +32,15 @@ def suppress(windows: Iterable[Segment]) -> list[Segment]:
     """The events among some windows, best first: those that overlap none with a higher score."""
     best_first = sorted(windows, key=lambda each: -each.score)
     longest = max((window.end - window.start for window in best_first), default=0.0)
-    kept = list[Segment]()
+    events = list[Segment]()
     in_time = list[Segment]()
     for window in best_first:
         first = bisect_left(in_time, window.start - longest, key=_start)
         after = bisect_left(in_time, window.end, key=_start)
         if not any(_same_event(window, other) for other in in_time[first:after]):
-            kept.append(window)
+            events.append(window)
             insort(in_time, window, key=_start)
-    return kept
+    return events
 
 
 def _same_event(window: Segment, other: Segment) -> bool:
@@ -261,8 +261,8 @@ def highest_around(windows: NDArray[np.float32], lengths: Sequence[int]) -> NDAr
     highest = np.zeros((len(windows), windows.shape[2]), np.float32)
     for place, length in enumerate(lengths):
         for later in range(min(length, len(windows))):
-            here = highest[: len(windows) - later]
-            np.maximum(here, windows[later:, place], out=here)
+            frames = highest[: len(windows) - later]
+            np.maximum(frames, windows[later:, place], out=frames)
     return highest
 
 

@@ -247,6 +247,12 @@ class Source:
         self.stop()
         self._change("gone", reason)
 
+    def failure(self, error: Exception) -> ClipError:
+        """The error of this source that an exception means."""
+        if isinstance(error, ClipError):
+            return error
+        return ClipError(self.name, error_text(error), "check what it sends")
+
     def stop(self) -> None:
         """Ask the thread to end, without waiting."""
         with self.condition:
@@ -276,12 +282,7 @@ class Source:
         try:
             self._reconnect_loop()
         except Exception as raised:  # whatever happens to one source must not end the others
-            found = error_text(raised)
-            error = (
-                raised
-                if isinstance(raised, ClipError)
-                else ClipError(self.name, found, "check what it sends")
-            )
+            error = self.failure(raised)
         with self.condition:
             self._change("gone", error.found if error else "it has ended")
             if error and not self._over.is_set():

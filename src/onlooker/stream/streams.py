@@ -285,13 +285,9 @@ def _step_each(
             ]
             return {source: step for steps in alone for source, step in steps.items()}
         (source,) = frames
-        found = (
-            error
-            if isinstance(error, ClipError)
-            else ClipError(source.name, str(error), "check what it sends")
-        )
-        source.end(found.found)
-        on_error(found)
+        failure = source.failure(error)
+        source.end(failure.found)
+        on_error(failure)
         return {}
 
 

@@ -82,11 +82,11 @@ def window_lengths(counts: Sequence[int], labels: Sequence[int], usual: int) -> 
         usual: W; no window is longer than four times this.
     """
     frames = np.asarray(counts)
-    of = np.asarray(labels)
+    classes = np.asarray(labels)
     median = float(np.median(frames))
     wanted = [share * median for share in _SHARES]
-    for label in np.unique(of):
-        own = float(np.median(frames[of == label]))
+    for label in np.unique(classes):
+        own = float(np.median(frames[classes == label]))
         if not 1 / _DIFFERENT < own / median < _DIFFERENT:
             wanted += [share * own for share in _SHARES[1:]]
     lengths = list[int]()

@@ -187,14 +187,14 @@ class Clips(NamedTuple):
 
     def only(self, chosen: Ints) -> "Clips":
         """Some of the clips."""
-        copies = tuple(of[chosen] for of in self.copies)
+        copies = tuple(copy[chosen] for copy in self.copies)
         return self._replace(
             x=self.x[chosen], y=self.y[chosen], groups=self.groups[chosen], copies=copies
         )
 
     def to_fit(self, chosen: Ints, columns: Ints, copies: int) -> tuple[Floats, Ints]:
         """Statistics and classes of some clips, followed by those of this many copies of each."""
-        parts = [of[np.ix_(chosen, columns)] for of in (self.x, *self.copies[:copies])]
+        parts = [x[np.ix_(chosen, columns)] for x in (self.x, *self.copies[:copies])]
         return np.concatenate(parts), np.tile(self.y[chosen], len(parts))
 
     def columns(self, statistics: Sequence[str]) -> Ints:
@@ -383,14 +383,14 @@ def cross_validated(
     parts = [*clips.folds(FOLDS)]
     thresholds = np.full(len(clips.y), np.nan)
     for fit, test in tracked(parts, "fitting", len(parts), title):
-        of = clips
+        best = clips
         if choice is None and rival is not None:
             first, second = (rival, clips) if rival_first else (clips, rival)
-            of = _better(first, second, fit)
-        others = of.only(fit)
+            best = _better(first, second, fit)
+        others = best.only(fit)
         chosen = choice or choose(others, INNER_FOLDS)
         scores[test] = softmax(
-            fitted_layer(others, chosen).logits(of.x[test]) / chosen.temperature, 1
+            fitted_layer(others, chosen).logits(best.x[test]) / chosen.temperature, 1
         )
         if threshold := chosen.threshold(clips if choice else others):
             thresholds[test] = threshold.probability

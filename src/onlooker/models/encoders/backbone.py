@@ -165,9 +165,9 @@ def loading(source: str, name: str, remedy: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # of pickle, safetensors, zip files, the network or PyTorch
-        found = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        problem = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
         raise RuntimeError(
-            f"{source}: the weights of {name} cannot be loaded ({found}); {remedy}"
+            f"{source}: the weights of {name} cannot be loaded ({problem}); {remedy}"
         ) from error
 
 
