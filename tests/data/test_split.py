@@ -17,7 +17,6 @@ from onlooker.data import split as splits
 from onlooker.data.scenes import (
     copies,
     count_joined,
-    join_clips,
     plan_joined,
     scene_images,
     scenes,
@@ -304,7 +303,7 @@ def test_scenes_that_are_known_are_seen() -> None:
 
 def test_splits_and_folds_keep_scenes_together_also_across_classes() -> None:
     clips = listed("abc" * 20)
-    joined = join_clips(clips, cuts(12, 5))
+    joined = plan_joined(list, clips, cuts(12, 5))
     assert count_joined(joined) == (60, 12)
     assert count_groups(joined) == ({"a": 12, "b": 12, "c": 12}, "scene")
     scene_of = {clip.path: i // 5 for i, clip in enumerate(clips)}
@@ -318,18 +317,18 @@ def test_splits_and_folds_keep_scenes_together_also_across_classes() -> None:
 def test_one_background_for_all_is_no_group_but_copies_are() -> None:
     takes = [scene(0, take=take) for take in range(12)]
     clips = listed("abababababab")
-    assert join_clips(clips, small(*takes)) == clips
-    joined = join_clips(clips, small(*takes[:11], takes[0]))
+    assert plan_joined(list, clips, small(*takes)) == clips
+    joined = plan_joined(list, clips, small(*takes[:11], takes[0]))
     assert count_joined(joined) == (2, 1)
     assert group_of(joined[0]) == group_of(joined[11])
     assert count_groups(joined)[1] == "clip"
-    mostly = join_clips(clips, small(*takes[:9], scene(1), scene(1, take=1), scene(2)))
+    mostly = plan_joined(list, clips, small(*takes[:9], scene(1), scene(1, take=1), scene(2)))
     assert count_joined(mostly) == (2, 1)
 
 
 def test_a_class_in_one_scene_can_still_be_divided() -> None:
     clips = listed("aaaaabbbbbccccc")
-    assert join_clips(clips, cuts(3, 5)) == clips, (
+    assert plan_joined(list, clips, cuts(3, 5)) == clips, (
         "the scene tells the class, so nothing can be kept apart"
     )
     clips = listed("aaaaa" + "bc" * 20)
@@ -340,9 +339,9 @@ def test_a_class_in_one_scene_can_still_be_divided() -> None:
 
 def test_given_recordings_are_joined_only_by_copies() -> None:
     clips = listed("abababab", "11223344")
-    assert join_clips(clips, cuts(2, 4)) == clips
+    assert plan_joined(list, clips, cuts(2, 4)) == clips
     images = small(*(scene(seed) for seed in range(7)), scene(0))
-    recordings = [clip.recording for clip in join_clips(clips, images)]
+    recordings = [clip.recording for clip in plan_joined(list, clips, images)]
     assert recordings == ["1", "1", "2", "2", "3", "3", "1", "1"]
 
 

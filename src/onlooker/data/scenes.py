@@ -24,7 +24,6 @@ __all__ = [
     "SAME_SCENE",
     "copies",
     "count_joined",
-    "join_clips",
     "plan_joined",
     "scene_images",
     "scenes",
@@ -147,8 +146,12 @@ def plan_joined(
     images: Images,
     by_scene: bool = True,
 ) -> Planned:
-    """What `plan` makes of the clips, such as a split, with as many of them joined as it allows
-    (`join_clips`); copies always are.
+    """What `plan` makes of the clips, such as a split, with those that belong together in one
+    recording.
+
+    Where no clip has a recording, clips that show one scene are of one, unless this is the scene of
+    most clips, as of a fixed camera, or `plan` cannot divide a class then. Copies are always of one
+    recording; if recordings are given, those that share a copy become one.
 
     More than `MAX_COMPARED` clips are not joined: each is compared with all others, which would
     take hours.
@@ -162,10 +165,16 @@ def plan_joined(
     """
     if len(clips) > MAX_COMPARED:
         return plan(clips)
-    for minimum in _MINIMUMS if by_scene else ():
-        with suppress(InputError):
-            return plan(join_clips(clips, images, minimum))
-    joined = join_clips(clips, images, len(clips) + 1)
+    copied = copies(images)
+    if by_scene and all(clip.recording is None for clip in clips):
+        shown = scenes(scene_images(images))
+        for minimum in _MINIMUMS:
+            together = _divisible(clips, shown, minimum)
+            prefix = SCENE if len(set(together.tolist())) < len(clips) else COPIES
+            with suppress(InputError):
+                return plan(_joined(clips, _merged(copied, together), prefix))
+    recordings = _first([group_of(clip) for clip in clips])
+    joined = _joined(clips, _merged(copied, recordings), COPIES)
     try:
         return plan(joined)
     except InputError as error:
@@ -175,25 +184,10 @@ def plan_joined(
         raise InputError(error.found, f"{error.remedy}; {remedy}") from error
 
 
-def join_clips(clips: Sequence[Clip], images: Images, minimum: int = 2) -> list[Clip]:
-    """The clips with those that belong together in one recording.
-
-    Where no clip has a recording, clips that show one scene are of one, unless this is the scene of
-    most clips, as of a fixed camera; the clips of a class that shows fewer than `minimum` scenes
-    are not joined either. Copies are always of one recording; if recordings are given, those that
-    share a copy become one.
-
-    Args:
-        images: thumbnails, `B 8 16 16`.
+def _joined(clips: Sequence[Clip], groups: Ints, prefix: str) -> list[Clip]:
+    """The clips with each group of several in one recording: that of the first, or one named with a
+    prefix.
     """
-    groups = copies(images)
-    prefix = COPIES
-    if any(clip.recording is not None for clip in clips):
-        groups = _merged(groups, _first([group_of(clip) for clip in clips]))
-    elif minimum <= len(clips):
-        of_scene = _divisible(clips, scenes(scene_images(images)), minimum)
-        prefix = SCENE if len(set(of_scene.tolist())) < len(clips) else COPIES
-        groups = _merged(groups, of_scene)
     sizes = Counter(groups.tolist())
     joined = list[Clip]()
     for clip, first in zip(clips, groups.tolist(), strict=True):
@@ -206,7 +200,7 @@ def join_clips(clips: Sequence[Clip], images: Images, minimum: int = 2) -> list[
 
 
 def count_joined(clips: Sequence[Clip]) -> tuple[int, int]:
-    """How many clips are joined by their scenes or as copies (`join_clips`), and in how many
+    """How many clips are joined by their scenes or as copies (`plan_joined`), and in how many
     recordings.
     """
     joined = [
