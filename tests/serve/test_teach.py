@@ -310,6 +310,10 @@ def test_two_classes_are_merged_and_divided_again(
     ]
     assert project["undo"] == "merge waving into wave"
     assert names(change(page, "undo")) == before
+    version = {"version": describe(page)["version"]}
+    itself = {"name": "wave", "to": "wave"}
+    refused = page.post("/api/project/changes/merge_class", params=version, json=itself)
+    assert (refused.status_code, names(describe(page))) == (409, before)
 
 
 EVENTS = ("open", "os.listdir", "os.scandir", "os.rename", "os.remove")

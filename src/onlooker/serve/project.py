@@ -230,10 +230,12 @@ class Project:
 
     def merge_class(self, name: str, to: str) -> None:
         """Move the clips of a class to another one, and remove it; a Problem 404 if one of them is
-        not there.
+        not there, 409 if they are the same.
         """
         self._require_class(name)
         self._require_class(to)
+        if name == to:
+            raise Problem(409, "class_exists", name=name)
         sources: dict[str, str] = {}
         for clip in self.clips(name):
             sources[self._free(to, clip.name, sources)] = clip.relative

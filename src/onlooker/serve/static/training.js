@@ -28,7 +28,7 @@ export class Training {
 
   /** The button before a training; it, or an error in its place, stays while nothing about it changes. */
   showButton(project) {
-    const ready = project.classes.filter(({ count }) => count).length > 1;
+    const ready = project.classes.length > 1 && project.classes.every(({ count }) => count > 1);
     const state = `${Boolean(project.model)} ${ready} ${clipsOf(project)}`;
     if (this.offered === state) return;
     this.offered = state;
