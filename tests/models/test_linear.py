@@ -188,6 +188,11 @@ def test_wrong_settings(changes, message):
         create_model("linear", 3, **{"size": 32, **changes})
 
 
+def test_the_memory_of_a_model_is_proportional_to_its_window():
+    model = made(window=2000, size=8)
+    assert max(buffer.numel() for buffer in model.buffers()) == 2000 * model.num_features
+
+
 def test_features_of_another_encoder_are_an_error():
     with pytest.raises(
         ValueError, match=r"features are \(1, 2, 9, 4, 4\), expected B T and then \(64, 4, 4\)"

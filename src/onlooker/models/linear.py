@@ -115,10 +115,6 @@ class LinearClassifier(VideoModel):
         self.positions = nn.Buffer(
             torch.stack((torch.ones_like(x), x, y), 2).flatten(0, 1), persistent=False
         )
-        # `W W 4`: after 1 to W frames, of each of the last W frames, the newest last; zeros before
-        # them.
-        table = [F.pad(cosines(count), (0, 0, window - count, 0)) for count in range(1, window + 1)]
-        self.cosines = nn.Buffer(torch.stack(table), persistent=False)
         # `W M`, m after 1 to W frames
         self.center = nn.Buffer(torch.zeros(window, self.num_features))
         self.scale = nn.Buffer(torch.ones(window, self.num_features))  # `W M`, s
@@ -192,7 +188,7 @@ class LinearClassifier(VideoModel):
         count = seen[:, 0].long() - 1
         unordered = _of_window(frames, seen)
         moments = self._moments(state.frames)
-        ordered = self._waves(moments[:, -self.window :], count)
+        ordered = self._waves(moments[:, -self.window :], seen[:, 0])
         values = torch.cat((_pooled(unordered), ordered), 1)
         moved = frames[:, -1] - unordered[0]
         windows = None
@@ -267,13 +263,14 @@ class LinearClassifier(VideoModel):
         """
         return (frames @ self.positions).transpose(2, 3) / len(self.positions)
 
-    def _waves(self, moments: Tensor, count: Tensor) -> Tensor:
-        """The statistics of order `B 12*D` of the last W frames `B W 3 D`, of which the last `count
-        + 1`, `B`, are there, and the others are zero.
+    def _waves(self, moments: Tensor, seen: Tensor) -> Tensor:
+        """The statistics of order `B 12*D` of the last W frames `B W 3 D`, of which only the last
+        `seen`, `B`, belong to the stream, and the others are zero.
         """
         # Without their mean, what does not change gives exactly zero, and no rounding errors.
-        moments = moments - moments.sum(1, keepdim=True) / (count + 1)[:, None, None, None]
-        return torch.einsum("bwjd,bwk->bjkd", moments, self.cosines[count]).flatten(1)
+        moments = moments - moments.sum(1, keepdim=True) / seen[:, None, None, None]
+        table = cosines(seen, self.window)
+        return torch.einsum("bwjd,bwk->bjkd", moments, table).flatten(1)
 
     def _logits(self, values: Tensor, count: Tensor) -> Tensor:
         """Logits from statistics `B M` of a frame with `count`, `B`, frames before it in the

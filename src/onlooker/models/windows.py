@@ -13,16 +13,21 @@ from itertools import accumulate, pairwise
 import torch
 from torch import Tensor
 
+__all__ = ["cosines"]
+
 WAVES = 4
 # frames whose windows are computed together: their sums fit in memory that is used again
 _TOGETHER = 64
 
 
-def cosines(count: int) -> Tensor:
-    """√2/T cos(π k (τ + ½) / T) of T = `count` frames, zero for k ≥ T: `T 4`."""
-    k = torch.arange(1, WAVES + 1)
-    times = torch.arange(count)[:, None] + 0.5
-    return (k < count) * math.sqrt(2) / count * torch.cos(math.pi / count * k * times)
+def cosines(counts: Tensor, frames: int) -> Tensor:
+    """√2/T cos(π k (τ + ½) / T) of the last T = `counts` of some frames, zero before these, and for
+    k ≥ T: `B` to `B frames 4`.
+    """
+    T = counts[:, None, None]
+    k = torch.arange(1, WAVES + 1, device=counts.device)
+    times = torch.arange(frames, device=counts.device)[:, None] + (T - frames) + 0.5
+    return (k < T) * (times > 0) * math.sqrt(2) / T * torch.cos(math.pi / T * k * times)
 
 
 def newest_windows(frames: Tensor, moments: Tensor, lengths: Sequence[int], usual: int) -> Tensor:
@@ -126,6 +131,7 @@ def _highest(values: Tensor, count: int) -> Tensor:
 
 def waves(moments: Tensor) -> Tensor:
     """The statistics of order `… 12*D` of windows of moments `… n 3 D`."""
+    n = moments.shape[-3]
     moments = moments - moments.mean(-3, keepdim=True)
-    table = cosines(moments.shape[-3]).to(moments)
+    table = cosines(torch.tensor([n]), n)[0].to(moments)
     return torch.einsum("...njd,nk->...jkd", moments, table).flatten(-3)
