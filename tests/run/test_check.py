@@ -195,7 +195,9 @@ def test_a_copy_in_another_class() -> None:
     assert finding.clips == ((Path("jump/jump3.mp4"), Path("wave/wave5.mp4")),)
 
 
-def test_all_copies_are_named_where_most_clips_show_one_scene() -> None:
+def test_all_copies_are_named_where_most_clips_show_one_scene(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     known = [*(in_the_scene_of(FACTS[0], seed) for seed in range(16)), *FACTS[1:5]]
     clips = [
         replace(clip, recording=str(i)) for i, clip in enumerate(labeled(jump=20, wave=20))
@@ -205,6 +207,8 @@ def test_all_copies_are_named_where_most_clips_show_one_scene() -> None:
     pairs = {frozenset((clips[i].path, clips[i + 20].path)) for i in range(20)}
     assert {*map(frozenset, findings["copies"].clips)} == pairs
     assert findings["same scene"].found.startswith("8 clips show nearly the same image")
+    monkeypatch.setattr("onlooker.data.findings.MAX_COMPARED", 39)
+    assert not named(clips, known + known).keys() & {"copies", "same scene"}
 
 
 @pytest.mark.parametrize(

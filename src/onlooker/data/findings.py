@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from onlooker.base.config import DataConfig
 from onlooker.base.records import Clip, ClipError
 from onlooker.data.samples import read_at
-from onlooker.data.scenes import SHARED, copies, scene_images, scenes, thumbnails
+from onlooker.data.scenes import MAX_COMPARED, SHARED, copies, scene_images, scenes, thumbnails
 from onlooker.data.split import SPLITS, Split, count_groups, group_of, source_of
 from onlooker.video.image_sequence import RATE_REMEDY
 from onlooker.video.reader import VideoReader
@@ -142,7 +142,8 @@ def label_findings(clips: Sequence[Clip]) -> Iterator[Finding]:
 def fact_findings(
     clips: Sequence[Clip], facts: Sequence[ClipFacts], split: Split | None, filled: str = ""
 ) -> Iterator[Finding]:
-    """Findings from a few frames of each clip; the most important first.
+    """Findings from a few frames of each clip; the most important first. Copies and scenes are not
+    looked for among more than `MAX_COMPARED` clips.
 
     Args:
         filled: the class of gaps between intervals (`fill_gaps`), in which little may happen.
@@ -162,8 +163,18 @@ def fact_findings(
             f"{RATE_REMEDY}; raw video: write it into a file (ffmpeg -r RATE -i IN -c copy OUT.mp4)",
             tuple(unknown),
         )
-    images = np.stack([clip.thumbnails for clip in facts])
-    copied = _members(copies(images))
+    if len(clips) <= MAX_COMPARED:
+        images = np.stack([clip.thumbnails for clip in facts])
+        yield from _copy_findings(clips, _members(copies(images)))
+        yield from _scene_findings(clips, _members(scenes(scene_images(images))), split)
+    yield from _property_findings(clips, facts)
+    yield from _quality_findings(
+        [pair for pair in zip(clips, facts, strict=True) if pair[0].label != filled]
+    )
+
+
+def _copy_findings(clips: Sequence[Clip], copied: Sequence[list[int]]) -> Iterator[Finding]:
+    """Clips that are copies of each other, those in different classes first."""
     if both := [group for group in copied if len({clips[i].label for i in group}) > 1]:
         yield Finding(
             "two labels",
@@ -180,11 +191,6 @@ def fact_findings(
             "remove all but one of each",
             _paths(clips, copied),
         )
-    yield from _scene_findings(clips, _members(scenes(scene_images(images))), split)
-    yield from _property_findings(clips, facts)
-    yield from _quality_findings(
-        [pair for pair in zip(clips, facts, strict=True) if pair[0].label != filled]
-    )
 
 
 def _scene_findings(
