@@ -357,20 +357,6 @@ def test_each_file_is_indexed_once_in_whatever_order_rows_name_it(
     assert index.call_count == 9
 
 
-def test_paths_may_be_relative_to_the_working_directory(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    touch(tmp_path, "data/clips/a.mp4", "data/clips/b.mp4", "data/lists/c.mp4")
-    rows = ["path,label", "clips/a.mp4,x", "clips/b.mp4,y"]
-    parts, _, notes = read_list(write(tmp_path / "data" / "lists" / "list.csv", rows))
-    clips = tmp_path / "data" / "clips"
-    assert [clip.path.resolve() for clip in parts[""]] == [clips / "a.mp4", clips / "b.mp4"]
-    assert notes == [f"paths are relative to {tmp_path / 'data'}"]
-    elsewhere = write(tmp_path / "list.csv", rows)
-    monkeypatch.chdir(tmp_path / "data")
-    assert len(read_list(elsewhere)[0][""]) == 2
-
-
 @pytest.mark.parametrize(
     ("name", "text"),
     [

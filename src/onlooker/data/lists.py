@@ -39,8 +39,7 @@ _ANNOTATIONS = (".json", ".eaf", ".vtt", ".boris")  # what `onlooker convert` re
 def read_list(path: Path) -> tuple[Parts, list[ClipError], list[str]]:
     """The clips of a CSV file: `path,label` and optionally `start`, `end`, `split` and `recording`.
 
-    Paths are relative to the file; if none of them exists, to the working directory, or to the
-    parent of the file's folder. `split` is training, validation or test (or train, val). With
+    Paths are relative to the file. `split` is training, validation or test (or train, val). With
     `start` and `end` (seconds, mm:ss or hh:mm:ss), a clip is this part of a file, whose clips are
     of one recording unless `recording` names several. With `start_frame` and `end_frame`, counted
     from 0, it begins when the first is shown, and ends when the second is. Columns may have other
@@ -60,13 +59,13 @@ def read_list(path: Path) -> tuple[Parts, list[ClipError], list[str]]:
         remedy = f"run `onlooker convert {path} list.csv`, and give list.csv"
         raise ClipError(path, "labels of an annotation program, not a list of clips", remedy)
     table = read_table(path, ("path", "label"), ("split", "recording", *_TIMES, *_FRAMES))
-    folder, notes = _understand(path, table)
+    notes = _understand(path, table)
     lines: dict[Path, tuple[int, str]] = {}  # number and label
     split_of: dict[str, tuple[str, int]] = {}  # of recordings
     missing: list[ClipError] = []
     parts: Parts = {}
     for number, row in table.rows:
-        file = _with_times(path, number, row, _in_folder(folder, row["path"]), table)
+        file = _with_times(path, number, row, _in_folder(path.parent, row["path"]), table)
         split = row.get("split", "")
         if split and split.lower() not in SPLIT_NAMES:
             raise ClipError(
@@ -108,9 +107,8 @@ def read_list(path: Path) -> tuple[Parts, list[ClipError], list[str]]:
     return parts, missing, notes
 
 
-def _understand(path: Path, table: Table) -> tuple[Path, list[str]]:
-    """The folder that the paths of a list are relative to, and how the list was understood, a
-    sentence each.
+def _understand(path: Path, table: Table) -> list[str]:
+    """How a list was understood, a sentence each.
 
     Raises:
         ClipError: a column of times in an unknown unit.
@@ -125,15 +123,7 @@ def _understand(path: Path, table: Table) -> tuple[Path, list[str]]:
         notes.append(
             "start_frame and end_frame count from 0, and a clip ends when its end_frame is shown"
         )
-    names = [row["path"] for _, row in table.rows]
-    for folder in (path.parent, Path.cwd(), path.absolute().parent.parent):
-        if any(os.path.exists(file_of(_in_folder(folder, name))) for name in names):
-            break
-    else:
-        folder = path.parent
-    if folder != path.parent:
-        notes.append(f"paths are relative to {folder}")
-    return folder, notes
+    return notes
 
 
 def _in_folder(folder: Path, name: str) -> Path:
