@@ -46,31 +46,42 @@ def test_two_links_to_a_file_are_two_clips(project: Project) -> None:
     assert [clip.relative for clip in project.all_clips()] == ["a/clip.mp4", "b/other.mp4"]
 
 
-def test_every_random_sequence_of_changes_is_undone(project: Project) -> None:
-    dice = random.Random(3)
-    states = [tree(project)]
+def shared(project: Project) -> dict[str, str]:
+    """The recordings of clips, by their ids, but for those that are one by themselves."""
+    clips = {clip.relative: clip.id for clip in project.all_clips()}
+    listed = project.recordings()
+    return {clips[name]: listed[name] for name in {*clips} & {*listed} if listed[name] != name}
+
+
+@pytest.mark.parametrize("seed", [1, 3, 18])
+def test_every_random_sequence_of_changes_is_undone(project: Project, seed: int) -> None:
+    dice = random.Random(seed)
+    states = [(tree(project), shared(project))]
     for number in range(60):
         before = project.version
         change_something(project, dice, number)
         if project.version > before:
-            states.append(tree(project))
+            states.append((tree(project), shared(project)))
     for state in reversed(states[:-1]):
         project.undo()
-        assert tree(project) == state
-        assert project.counts() == {label: len(clips) for label, clips in state.items()}
+        assert (tree(project), shared(project)) == state
+        assert project.counts() == {label: len(clips) for label, clips in state[0].items()}
     assert project.change_text() is None
 
 
 def change_something(project: Project, dice: random.Random, number: int) -> None:
     classes = [*project.counts()]
     clips = [*clips_of(project)]
-    kind = dice.choice(
-        ["class", "add", "add", "add", "label", "label", "delete", "rename", "remove"]
-    )
+    kinds = "class add add add label label delete rename remove merge recording recording"
+    kind = dice.choice(kinds.split())
     if kind == "class" or not classes:
         project.add_class(f"class {number}")
     elif kind == "rename":
         project.rename_class(dice.choice(classes), f"renamed {number}")
+    elif kind == "merge" and len(classes) > 2:
+        project.merge_class(*dice.sample(classes, 2))
+    elif kind == "recording" and clips:
+        project.set_recording(dice.choice(clips), dice.choice(["anna", "ben", ""]))
     elif kind == "remove" and len(classes) > 2:
         project.delete_class(dice.choice(classes))
     elif kind == "add" or not clips:
@@ -311,7 +322,11 @@ def test_recordings_follow_their_clips(project: Project) -> None:
         "a/2.mp4": "ben",
         "new": "c/new.mp4",
     }
-    for _ in range(3):
+    (new,) = (clip for clip, text in clips_of(project).items() if text == "new")
+    project.set_label(new, "b")
+    add(project, "c", "newer", "new.mp4")
+    assert (recordings()["new"], recordings()["newer"]) == ("b/new.mp4", "c/new.mp4")
+    for _ in range(5):
         project.undo()
     assert (project.folder / "recordings.csv").read_text().startswith(rows)
     project.delete_clip(ids["a/2.mp4"])

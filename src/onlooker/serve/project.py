@@ -588,7 +588,10 @@ def _follow_moves(folder: Path, moves: Sequence[tuple[str, str]]) -> None:
     for source, target in moves:
         moved = [row for row in rows if f"{row['clip']}/".startswith(f"{source}/")]
         for row in moved:
-            row["clip"] = target + row["clip"][len(source) :]
+            clip = target + row["clip"][len(source) :]
+            if row["recording"] == row["clip"]:  # it is one by itself, also at its new place
+                row["recording"] = clip
+            row["clip"] = clip
         if not moved and "/" in target and not target.startswith("."):
             rows.append({"clip": target, "recording": target})
     _write_rows(folder / RECORDINGS, rows)
