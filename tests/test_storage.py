@@ -134,6 +134,14 @@ def test_a_copy_follows_what_is_there(memory: Any, monkeypatch: pytest.MonkeyPat
     assert (local(SET) / "a").read_text() == "one"
 
 
+def test_addresses_in_any_script(memory: Any) -> None:
+    name = "手話の動画/" * 7 + "а б=%.mp4"
+    memory.pipe_file(f"/{name}", b"one")
+    copy = local(f"memory://{name}")
+    assert copy.read_bytes() == b"one"
+    assert address_of(copy) == f"memory://{name}"
+
+
 @pytest.mark.parametrize("links", [True, False])
 def test_what_changes_is_uploaded_and_the_rest_is_not(
     memory: Any, monkeypatch: pytest.MonkeyPatch, links: bool

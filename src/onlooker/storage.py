@@ -221,8 +221,9 @@ class _Place:
             self.files, root = url_to_fs(self.address)
         self.name = root.rstrip("/").rpartition("/")[2]
         self.prefix = root.rstrip("/").removesuffix(self.name)
-        # the name of the folder for its copies
-        self.quoted = quote(self.address, safe="").replace("%", "=")
+        # the name of the folder for its copies; letters of all scripts stay, for names are limited
+        quoted = re.sub(r"[^\w.~-]", lambda found: quote(found[0], safe=""), self.address)
+        self.quoted = quoted.replace("%", "=")
 
     def list(self) -> dict[str, str]:
         """The path of each file, by its name after the prefix."""
