@@ -26,7 +26,7 @@ from onlooker.serve.app import ServeSettings, create_app
 SET = "surveillance"
 PREDICTED = 50
 SIZES = (20, 20_000)  # clips of a page
-REPETITIONS = 5
+REPETITIONS = 3
 COMMAND = (sys.executable, "-m", "onlooker")
 IMPORTS = "import onlooker; onlooker.train, onlooker.load; import onlooker.run.predict"
 # What the model sees of the clips: decoded and resized; and encoded.

@@ -65,6 +65,8 @@ class Teaching:
         self.previews = Previews(project)
         self.previews.prune()
         self.training = Training(project, self.settings.runs, looks.models)
+        self._checked: tuple[int, dict[str, str]] | None = None
+        self._findings: list[str] = []
 
     def describe(self) -> dict[str, Any]:
         """The project with the last clips of each class as plain values, for JSON."""
@@ -80,19 +82,56 @@ class Teaching:
             "path": printable(project.folder),
             "version": version,
             "classes": [
-                {"name": printable(name), "count": count, "clips": self.clips(name)[:_SHOWN]}
+                {"name": printable(name), "count": count, "clips": self.clips(name, _SHOWN)}
                 for name, count in counts.items()
             ],
             "nothing": nothing_name([*counts]),
-            "hints": [*map(printable, _hints(project, counts))],
+            "hints": [*map(printable, self._hints(counts))],
             "undo": project.change_text(),
             "model": model and model.id,
             "training": job.id if job and self.training.is_running else None,
         }
 
-    def clips(self, label: Label) -> list[dict[str, Any]]:
-        """The clips of a class, the last ones first."""
-        return [clip.to_dict() for clip in self.project.clips(label)]
+    def clips(self, label: Label, number: int | None = None) -> list[dict[str, Any]]:
+        """The clips of a class, the last ones first; `number` of them, if it is given."""
+        return [clip.to_dict() for clip in self.project.clips(label)[:number]]
+
+    def _hints(self, counts: dict[str, int]) -> list[str]:
+        """What to know before training, most important first."""
+        hints = []
+        deep = [
+            label
+            for label, count in counts.items()
+            if not count and any(path.is_dir() for path in entries(self.project.folder / label))
+        ]
+        if deep:  # as of people: training reads them, the page does not
+            hints.append(t("hint.folders", labels=", ".join(deep)))
+        try:
+            hints += self._label_findings()
+            require_one_nothing([*counts])
+            if nothing_class([*counts]) is None and len(counts) > 1:
+                hints.append(t("hint.no_nothing"))
+        except ValueError as error:  # a folder made by hand
+            hints.append(str(error))
+        except Problem as problem:
+            hints.append(problem.found)
+        return hints
+
+    def _label_findings(self) -> list[str]:
+        """What `check` finds in labels and recordings, of the clips as they are trained on; it is
+        kept until these change.
+        """
+        recordings = self.project.recordings()
+        state = self.project.version, recordings
+        if state != self._checked:
+            clips = [
+                Clip(clip.path, clip.label, recordings.get(clip.relative))
+                for clip in self.project.all_clips()
+            ]
+            findings = label_findings(divide_recordings(clips)) if clips else ()
+            self._findings = [f"{finding.found}; {finding.why}" for finding in findings]
+            self._checked = state
+        return self._findings
 
     def change(
         self, name: Change, version: int, values: Annotated[dict[str, str], Body()]
@@ -132,42 +171,17 @@ def _file(path: Path, media_type: str) -> FileResponse:
     return FileResponse(path, media_type=media_type, headers=_CACHED, stat_result=path.stat())
 
 
-def _hints(project: Project, counts: dict[str, int]) -> list[str]:
-    """What to know before training, most important first."""
-    hints = []
-    deep = [
-        label
-        for label, count in counts.items()
-        if not count and any(path.is_dir() for path in entries(project.folder / label))
-    ]
-    if deep:  # as of people: training reads them, the page does not
-        hints.append(t("hint.folders", labels=", ".join(deep)))
-    try:
-        recordings = project.recordings()
-        clips = [
-            Clip(clip.path, clip.label, recordings.get(clip.relative))
-            for clip in project.all_clips()
-        ]
-        if clips:  # as they are trained on
-            findings = label_findings(divide_recordings(clips))
-            hints += [f"{finding.found}; {finding.why}" for finding in findings]
-        require_one_nothing([*counts])
-        if nothing_class([*counts]) is None and len(counts) > 1:
-            hints.append(t("hint.no_nothing"))
-    except ValueError as error:  # a folder made by hand
-        hints.append(str(error))
-    except Problem as problem:
-        hints.append(problem.found)
-    return hints
-
-
 def add_routes(app: FastAPI, teaching: Teaching) -> None:
     """Everything of the tabs Teach and Correct, and changes of models."""
     project = teaching.project
     training = teaching.training
     app.get("/api/project")(teaching.describe)
     app.post("/api/project/changes/{name}")(teaching.change)
-    app.get("/api/project/clips")(teaching.clips)
+
+    @app.get("/api/project/clips")
+    def clips(label: Label) -> list[dict[str, Any]]:
+        return teaching.clips(label)
+
     app.post("/api/look/{look_id}/examples")(teaching.add_part)
     app.get("/api/project/results")(training.results)
     app.get("/api/project/results/clips")(training.tested)
