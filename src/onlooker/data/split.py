@@ -21,6 +21,7 @@ from onlooker.video.image_sequence import find_images
 
 __all__ = [
     "Split",
+    "divide_recordings",
     "fingerprint",
     "group_of",
     "hold_out_validation",

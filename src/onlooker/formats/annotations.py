@@ -31,7 +31,7 @@ from onlooker.data.tables import read_table
 from onlooker.storage import is_address, path_or_address
 from onlooker.video.reader import SUFFIXES, frame_bounds, is_video
 
-__all__ = ["FORMATS", "Interval", "of_prediction", "read_intervals"]
+__all__ = ["FORMATS", "Interval", "find_format", "of_prediction", "read_intervals"]
 
 _EXPORT_AGAIN = "correct it, or export the labels again"
 _LONGEST = 1e8  # seconds, three years: a later time is a mistake
