@@ -49,7 +49,7 @@ def compared(tmp_path_factory: pytest.TempPathFactory, squares: Path) -> Compare
 
 
 def test_every_training_is_a_run_and_the_figures_are_means_over_runs(
-    compared: Compared,
+    compared: Compared, splits: dict[str, Split]
 ) -> None:
     out, figures = compared
     for model in ("convnet", "lstm"):
@@ -73,6 +73,8 @@ def test_every_training_is_a_run_and_the_figures_are_means_over_runs(
         assert figures["spread"][model] == pytest.approx(stdev(by_seed))
     assert (figures["splits"], figures["seeds"]) == (2, [5, 6])
     assert figures["recordings"] == figures["test_videos"] == 16
+    labels = [clip.label for split in splits.values() for clip in split.test]
+    assert figures["majority"] == max(map(labels.count, labels)) / 16
     assert comparison_table(figures).note == "95 % interval: over 16 clips."
     (skipped,) = figures["skipped"]
     assert "broken.mp4: zero bytes" in skipped
@@ -80,7 +82,7 @@ def test_every_training_is_a_run_and_the_figures_are_means_over_runs(
 
 
 def test_only_what_is_missing_is_computed(
-    compared: Compared, squares: Path, tmp_path: Path
+    compared: Compared, squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = shutil.copytree(compared[0], tmp_path / "compared")
     lost = out / "lstm" / "fold1-seed5" / "evaluation.json"
@@ -91,15 +93,10 @@ def test_only_what_is_missing_is_computed(
     assert lost.read_bytes() == before
     assert len(times) == 7
     assert all(path.stat().st_mtime_ns == time for path, time in times.items())
-
-
-def test_nothing_is_computed_twice(
-    compared: Compared, squares: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
     monkeypatch.setattr(
         compare_module, "run_parallel", lambda tasks, _: pytest.fail("computes")
     )
-    assert compare(squares, compared[0], MODELS, TWO_FOLDS, (5, 6), jobs=1) == compared[1]
+    assert compare(squares, out, MODELS, TWO_FOLDS, (5, 6), jobs=1) == compared[1]
 
 
 def test_one_process_computes_a_comparison_at_a_time(compared: Compared, squares: Path) -> None:
@@ -141,12 +138,6 @@ def test_runs_of_other_settings_are_not_mixed_in(
             TWO_FOLDS,
             (5, 6),
         )
-
-
-def test_the_majority_class_baseline(splits: dict[str, Split], compared: Compared) -> None:
-    labels = [clip.label for split in splits.values() for clip in split.test]
-    assert compared[1]["test_videos"] == len(labels) == 16
-    assert compared[1]["majority"] == pytest.approx(max(map(labels.count, labels)) / 16)
 
 
 SHARED = ModelConfig(encoder="conv4", hidden=8, attention_loss=True)

@@ -523,11 +523,10 @@ def _check_moves(folder: Path, moves: Sequence[Move]) -> None:
         FileNotFoundError: a source does not exist.
         Problem: 409 if a target exists.
     """
-    sources = {source for source, _ in moves}
     for source, target in moves:
         if not (folder / source).exists():
             raise FileNotFoundError(f"{source} is not there any more")
-        if (folder / target).exists() and target not in sources:
+        if (folder / target).exists():
             raise Problem(409, "in_the_way", name=printable(target))
 
 
