@@ -418,6 +418,23 @@ def test_gaps_of_a_list_are_clips_of_nothing(make_clip: Make, tmp_path: Path) ->
     assert {clip.label for clip in chosen} == {"x", "y", "nothing"}
 
 
+def test_gaps_of_few_recordings_do_not_keep_a_list_from_being_divided(
+    make_clip: Make, tmp_path: Path
+) -> None:
+    rows = []
+    for name in "abcd":
+        make_clip(f"{name}.mp4", frames=80)  # 8 s
+        rows += [
+            f"{name}.mp4,{start},{start + 2},{'xy'[start // 2 % 2]}" for start in range(0, 8, 2)
+        ]
+    del rows[0]  # a gap at the beginning of a.mp4
+    listed = write(tmp_path / "list.csv", ["path,start,end,label", *rows])
+    assert {clip.label for clip in read_set(listed, fills=True).clips} == {"x", "y"}
+    rows = [row for row in rows if ",4," not in row]  # a gap in the middle of all
+    write(listed, ["path,start,end,label", *rows])
+    assert {clip.label for clip in read_set(listed, fills=True).clips} == {"x", "y", "nothing"}
+
+
 def test_nothing_to_fill(tmp_path: Path) -> None:
     touch(tmp_path, "a.mp4", "b.mp4")
     listed = write(tmp_path / "list.csv", ["path,label", "a.mp4,x", "b.mp4,y"])

@@ -10,8 +10,16 @@ from onlooker.base.config import SetConfig
 from onlooker.base.files import composed
 from onlooker.base.records import Clip, ClipError
 from onlooker.data.folder import read_folder
-from onlooker.data.lists import check_classes, fill_gaps, read_list
-from onlooker.data.split import Split, Splits, divide_recordings, hold_out_validation, make_splits
+from onlooker.data.lists import Parts, check_classes, fill_gaps, read_list
+from onlooker.data.split import (
+    MIN_RECORDINGS,
+    Split,
+    Splits,
+    count_groups,
+    divide_recordings,
+    hold_out_validation,
+    make_splits,
+)
 from onlooker.video.reader import is_video
 
 __all__ = ["ClipSet", "read_set"]
@@ -98,7 +106,7 @@ def read_set(
         asked: which classes and intervals.
         classes: the smallest number of classes in a folder.
         fills: whether the gaps between the times of a list are examples of nothing unless `asked`
-            says otherwise.
+            says otherwise, or they are in fewer recordings than splits need.
 
     Raises:
         ClipError: no clips there.
@@ -114,12 +122,11 @@ def read_set(
     parts, left_out, notes = read_list(path) if path.is_file() else read_folder(path, classes)
     if fills and asked.fill is None and path.is_file():
         labels = sorted({clip.label for part in parts.values() for clip in part})
-        if (
-            nothing_class(labels) is None
-            and not perhaps_nothing(labels)
-            and fill_gaps(parts, NOTHING)
-        ):
-            asked = replace(asked, fill=NOTHING)
+        if nothing_class(labels) is None and not perhaps_nothing(labels):
+            filled = {name: [*part] for name, part in parts.items()}
+            if fill_gaps(filled, NOTHING) and _can_be_divided(filled, NOTHING):
+                parts = filled
+                asked = replace(asked, fill=NOTHING)
     elif asked.fill and not fill_gaps(parts, asked.fill):
         remedy = "give a list with the columns start and end, or leave out --fill"
         raise ClipError(path, f"no time between intervals for class {asked.fill}", remedy)
@@ -133,6 +140,13 @@ def read_set(
             name: [clip for clip in part if clip.label in chosen] for name, part in parts.items()
         }
     return ClipSet(path, parts, tuple(left_out), notes, asked)
+
+
+def _can_be_divided(parts: Parts, label: str) -> bool:
+    """Whether a class is in as many recordings as splits need, or as another class."""
+    counts, _ = count_groups(parts.get("", parts.get("training", [])))
+    others = [count for other, count in counts.items() if other != label]
+    return counts[label] >= min([MIN_RECORDINGS, *others])
 
 
 def set_name(path: Path) -> str:

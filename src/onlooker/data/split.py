@@ -35,6 +35,7 @@ _ENDS = 1 << 20  # bytes at each end of a file that a fingerprint counts
 _RESTORE = "the run was trained with it; give the folder that the clips were moved to, restore it, or train another run"
 
 SPLITS = ("training", "validation", "test")
+MIN_RECORDINGS = 3  # of a class: one for each
 
 # of a divided recording
 PART = "#part="
@@ -203,9 +204,8 @@ def split_clips(clips: Sequence[Clip], seed: int = 0) -> Split:
     Raises:
         InputError: a class has fewer than 3 recordings (clips, if no recordings are known).
     """
-    fewest = _require(
-        clips, 3, "training, validation and test need at least 3; add some, or leave the class out"
-    )
+    expected = f"training, validation and test need at least {MIN_RECORDINGS}"
+    fewest = _require(clips, MIN_RECORDINGS, f"{expected}; add some, or leave the class out")
     return fold_clips(clips, min(5, fewest), seed)[0]
 
 
