@@ -93,21 +93,20 @@ def refuse(*_: Any, **__: Any) -> None:
     raise PermissionError("403")
 
 
-@pytest.mark.parametrize(
-    "text", ["s3://bucket/clips", "s3:/bucket/clips", "gs://b", "memory://a", "file:///tmp/x"]
-)
-def test_addresses(text: str) -> None:
-    assert is_address(text)
-    assert is_address(Path(text))
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["clips", "/data/clips", "a/b:c", "C:/clips", "rtsp://camera/1", "https://host/a.mp4"],
-)
-def test_what_is_no_address(text: str) -> None:
-    assert not is_address(text)
-    assert local(text) == Path(text)
+def test_what_is_an_address() -> None:
+    for text in ("s3://bucket/clips", "s3:/bucket/clips", "gs://b", "memory://a", "file:///x"):
+        assert is_address(text)
+        assert is_address(Path(text))
+    for text in (
+        "clips",
+        "/clips",
+        "a/b:c",
+        "C:/clips",
+        "rtsp://camera/1",
+        "https://host/a.mp4",
+    ):
+        assert not is_address(text)
+        assert local(text) == Path(text)
 
 
 def test_a_copy_follows_what_is_there(memory: Any, monkeypatch: pytest.MonkeyPatch) -> None:

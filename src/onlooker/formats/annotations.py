@@ -335,10 +335,9 @@ def _labels_in_time(video: Path, result: dict[str, Any], fps: float | None) -> I
     labels = value.get("timelinelabels") or value.get("labels") or value.get("choices") or ()
     spans = [(value["start"], value["end"])] if "start" in value else []
     if "timelinelabels" in value or "ranges" in value:
-        ranges = value["ranges"]
         spans = [
             (_seconds(video, span["start"] - 1, fps), _seconds(video, span["end"], fps))
-            for span in ranges
+            for span in value["ranges"]
         ]
     for start, end in spans:
         yield from (make_interval(label, start, end, score) for label in labels)
