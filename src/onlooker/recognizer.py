@@ -182,8 +182,8 @@ class Recognizer:
         """What happens in a clip (a video file, or a folder with an image sequence), where and
         when.
 
-        In one that is longer than `longest`, all of its frames are processed, and all events are
-        found.
+        One that is longer than `longest` is processed from beginning to end, at the frame rate of
+        training, and all events are found.
 
         Args:
             sample: what `read` returned for the clip, if it was read ahead.
