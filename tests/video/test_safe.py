@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import clips
 import numpy as np
@@ -83,6 +84,15 @@ def test_flow_and_files_that_cannot_be_read(make_clip: Make, tmp_path: Path) -> 
         with pytest.raises(ClipError) as same:
             plain(wrong).get([0])
         assert (str(error.value), error.value.path) == (str(same.value), wrong)
+
+
+def test_a_working_directory_that_is_gone_is_an_error_at_once(
+    make_clip: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = make_clip("a.mp4")
+    monkeypatch.setattr("os.getcwd", Mock(side_effect=FileNotFoundError(2, "No such file")))
+    with pytest.raises(ClipError, match=r"a\.mp4: cannot be read \(no such file\)"):
+        read(path)
 
 
 def test_frames_are_sampled_again_if_the_count_was_wrong(make_clip: Make) -> None:

@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from onlooker.base.files import DiskFullError, NotWritableError
 from onlooker.base.intervals import file_of
 from onlooker.base.records import ClipError
+from onlooker.video.container import accessing
 from onlooker.video.decode import FrameStore
 from onlooker.video.sampling import Timing
 
@@ -105,6 +106,8 @@ def answers(path: Path, call: str, **arguments: Any) -> Iterator[Answer]:
         ClipError, IndexError, ValueError: as the call; a ClipError too if the worker ends or takes
             too long.
     """
+    with accessing(path):
+        folder = os.getcwd()  # an error if it was removed
     worker = _idle_worker() or _Worker(path)
     seconds = (
         SECONDS
@@ -114,7 +117,7 @@ def answers(path: Path, call: str, **arguments: Any) -> Iterator[Answer]:
     )
     try:
         with suppress(OSError):  # it has ended: `receive` says so
-            worker.connection.send((os.getcwd(), path, call, arguments))
+            worker.connection.send((folder, path, call, arguments))
         while "end" not in (answer := worker.receive(path, seconds)):
             yield answer
     # also where the caller has stopped early: the remaining answers are not needed
