@@ -14,7 +14,7 @@ from onlooker.base.records import Clip, ClipError
 from onlooker.data.lists import SPLIT_NAMES, Parts
 from onlooker.data.tables import Table, read_table
 from onlooker.video.image_sequence import RATE_FILE
-from onlooker.video.reader import is_video
+from onlooker.video.reader import SUFFIXES, is_video
 
 __all__ = [
     "RECORDINGS",
@@ -137,7 +137,7 @@ def refuse_run(folder: Path) -> None:
 
 def entries(folder: Path) -> list[Path]:
     """What is in a folder, sorted, without hidden entries and without what operating systems add."""
-    return sorted(path for path in folder.iterdir() if not is_hidden(path.name))
+    return [folder / name for name in sorted(os.listdir(folder)) if not is_hidden(name)]
 
 
 def is_hidden(name: str) -> bool:
@@ -148,9 +148,9 @@ def is_hidden(name: str) -> bool:
 def _is_clip(path: Path) -> bool:
     if not path.is_dir():
         return is_video(path)
-    return is_video(path) and not any(
-        is_video(inside) for inside in entries(path) if not inside.is_dir()
-    )
+    # there may be millions of images: only files that are named like videos are looked at
+    named = (inside for inside in entries(path) if inside.suffix.lower() in SUFFIXES)
+    return is_video(path) and not any(inside.is_file() for inside in named)
 
 
 def _is_broken(path: Path) -> bool:
