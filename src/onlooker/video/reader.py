@@ -87,7 +87,7 @@ class VideoReader:
         self.path = Path(path)
         self._video: GuardedVideo | ImageSequence | VideoFile
         self._interval: Times | None = None
-        self._size: tuple[int, int] | None = None
+        self._size = (0, 0)  # not known yet
         if os.environ.get(VARIABLE, "0") not in ("", "0"):
             self._video = GuardedVideo(self.path)
             return
@@ -119,9 +119,8 @@ class VideoReader:
     @property
     def size(self) -> tuple[int, int]:
         """Height and width of the upright frames."""
-        if self._size is None:
+        if not any(self._size):
             self.get([0])
-        assert self._size is not None
         return self._size
 
     def get(

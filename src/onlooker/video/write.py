@@ -25,8 +25,8 @@ _CLOCK = 60_000  # ticks per second; MPEG-4 part 2 allows at most 65,535
 class Recording(AbstractContextManager["Recording"]):
     """An mp4 to which frames are added one by one, as from a live stream.
 
-    The file is there, and replaces an existing one, once it is closed without an error; Ctrl-C is
-    none. H.264 with 4:2:0 color needs even sides: an odd width or height is padded by repeating its
+    The file is there, and replaces an existing one, after a `with` without an error; Ctrl-C is none.
+    H.264 with 4:2:0 color needs even sides: an odd width or height is padded by repeating its
     last column or row.
 
     Args:
@@ -77,8 +77,9 @@ class Recording(AbstractContextManager["Recording"]):
                 stream.encode(image.reformat(stream.width, stream.height, "yuv420p"))
             )
 
-    def close(self, complete: bool = True) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         """Finish the file, or remove it if it is not complete."""
+        complete = kind in (None, KeyboardInterrupt)
         try:
             with self._explained(), self._container:
                 if complete:
@@ -107,9 +108,6 @@ class Recording(AbstractContextManager["Recording"]):
 
     def _explained(self) -> AbstractContextManager[None]:
         return explain_write_errors("this video", self.path.parent, path=self.path)
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self.close(kind in (None, KeyboardInterrupt))
 
 
 def write(
