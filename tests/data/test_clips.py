@@ -25,7 +25,7 @@ from onlooker.data.findings import read_facts
 from onlooker.data.samples import read_sample, sample_rate
 from onlooker.data.transforms import NORMALIZATIONS, augment, to_video
 from onlooker.video.flow import read_flow
-from onlooker.video.reader import read
+from onlooker.video.reader import VideoReader, read
 from onlooker.video.resize import resize
 from onlooker.video.sampling import equally_spaced
 from onlooker.video.write import write
@@ -145,7 +145,9 @@ def test_cached_samples_equal_those_that_are_read(
     if streams != "flow":
         np.testing.assert_array_equal(sample.pixels[..., :3], resize(frames.pixels, 16, 3))
     if streams != "rgb":
-        fields = read_flow(path, partial(equally_spaced, count=4), config.flow_limit, 16).pixels
+        fields = read_flow(
+            VideoReader(path), partial(equally_spaced, count=4), config.flow_limit, 16
+        ).pixels
         np.testing.assert_array_equal(sample.pixels[..., -2:], fields)
 
 

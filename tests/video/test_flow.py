@@ -46,7 +46,7 @@ def to_pixels(flow: np.ndarray, limit: float = LIMIT) -> np.ndarray:
 
 def flow_at(path: Path, count: int, **settings: float) -> Frames:
     """The fields at equally spaced frames."""
-    return read_flow(path, partial(equally_spaced, count=count), **settings)
+    return read_flow(VideoReader(path), partial(equally_spaced, count=count), **settings)
 
 
 def test_each_pair_has_its_own_flow() -> None:

@@ -76,7 +76,12 @@ def test_the_frames_are_those_of_a_reader_without_a_worker(
 
 def test_flow_and_files_that_cannot_be_read(make_clip: Make, tmp_path: Path) -> None:
     path = make_clip("a.mp4")
-    assert read_flow(path, partial(equally_spaced, count=3)).pixels.shape == (3, 48, 64, 2)
+    assert read_flow(VideoReader(path), partial(equally_spaced, count=3)).pixels.shape == (
+        3,
+        48,
+        64,
+        2,
+    )
     (tmp_path / "text.mp4").write_text("no video")
     for wrong in (tmp_path / "no.mp4", tmp_path / "text.mp4", tmp_path):
         with pytest.raises(ClipError) as error:

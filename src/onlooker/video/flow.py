@@ -4,7 +4,6 @@
 """
 
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -60,7 +59,7 @@ def to_bytes(flow: Flow, limit: float = LIMIT) -> Pixels:
 
 
 def read_flow(
-    video: Path | str | VideoReader,
+    reader: VideoReader,
     sampling: Sampling,
     limit: float = LIMIT,
     size: int | None = None,
@@ -90,7 +89,6 @@ def read_flow(
         wanted = np.unique([firsts, np.minimum(firsts + 1, total - 1)])
         return wanted
 
-    reader = video if isinstance(video, VideoReader) else VideoReader(video)
     frames = reader.get(choose, shorter_side=SIDE)
     if total < 2:
         raise ClipError(
