@@ -18,7 +18,8 @@ from PIL import Image
 
 from onlooker.base.config import DataConfig, StreamConfig
 from onlooker.base.files import read_json, write_json
-from onlooker.base.records import Clip, ClipError, Prediction, Step
+from onlooker.base.progress import reporting
+from onlooker.base.records import Clip, ClipError, Prediction
 from onlooker.data.clips import read_clips
 from onlooker.models.classifier import Classifier
 from onlooker.models.registry import create_model
@@ -306,11 +307,16 @@ def test_what_lasts_longer_than_the_longest_window_is_a_recording(make_clip: Mak
     of_flow.data = replace(DATA, modality="flow")
     assert of_flow.longest == math.inf, "recordings have no flow"
     long = make_clip("long.mp4", frames=30)
-    told = list[Step]()
-    assert len(of.predict(make_clip(frames=9), on_step=told.append).times) == 6
-    assert told == []
-    seen = of.predict(long, on_step=told.append)
-    assert [step.index for step in told if step.pixels is not None] == list(range(30))
+    reported = list[tuple[str, int, int]]()
+    with reporting(lambda *stage: reported.append(stage)):
+        assert len(of.predict(make_clip(frames=9)).times) == 6
+        assert reported == []
+        seen = of.predict(long)
+    assert {stage for stage, _, _ in reported} == {"watching"}
+    assert [seconds for _, seconds, _ in reported] == sorted(
+        seconds for _, seconds, _ in reported
+    )
+    assert reported[-1][1:] == (2, 3)
     expected, live = of.predict_recording(long)
     assert (len(seen.times), seen.segments) == (30, expected.segments)
     assert len(live) > 1

@@ -4,7 +4,7 @@ localize.
 
 import math
 import reprlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,6 +26,7 @@ from onlooker.base.files import (
     reading,
     write_json,
 )
+from onlooker.base.progress import progress_bar
 from onlooker.base.records import ClipError, Evaluation, Floats, Prediction, Segment, Step
 from onlooker.base.settings import field_of
 from onlooker.data.clips import ClipFrames
@@ -43,11 +44,9 @@ from onlooker.stream.streams import EVENT_THRESHOLD, Address, OnError, OnStatus,
 from onlooker.training.forward import forward_samples
 from onlooker.video.decode import RATE
 from onlooker.video.image_sequence import RATE_REMEDY
-from onlooker.video.reader import is_video
+from onlooker.video.reader import VideoReader, is_video
 
 __all__ = ["Recognizer", "load"]
-
-OnStep = Callable[[Step], None]
 
 # Settings of a recognizer that are plain values, and those that models of earlier versions do not
 # have.
@@ -176,9 +175,7 @@ class Recognizer:
         """What the model sees of a clip; a ClipError if it cannot be read."""
         return read_sample(Path(path), self.data)
 
-    def predict(
-        self, path: Path | str, sample: Sample | None = None, on_step: OnStep | None = None
-    ) -> Prediction:
+    def predict(self, path: Path | str, sample: Sample | None = None) -> Prediction:
         """What happens in a clip (a video file, or a folder with an image sequence), where and
         when.
 
@@ -187,14 +184,13 @@ class Recognizer:
 
         Args:
             sample: what `read` returned for the clip, if it was read ahead.
-            on_step: called with each step of a recording.
 
         Raises:
             ClipError: the clip cannot be read.
         """
         sample = sample or self.read(path)
         if self.longest < sample.end < math.inf:
-            prediction, _ = self.predict_recording(path, on_step)
+            prediction, _ = self.predict_recording(path)
             return replace(prediction, assumes_rate=sample.assumes_rate, end=sample.end)
         return self.predict_clip(path, sample)
 
@@ -224,13 +220,11 @@ class Recognizer:
     def predict_recording(
         self,
         path: Path | str,
-        on_step: OnStep | None = None,
         alarms_per_hour: float = StreamConfig.alarms_per_hour,
     ) -> tuple[Prediction, list[Segment]]:
         """The prediction of a recording, and its events as `watch` reports them while it plays.
 
         Args:
-            on_step: called with each step.
             alarms_per_hour: the rate of false alarms that is allowed.
 
         Raises:
@@ -243,7 +237,9 @@ class Recognizer:
                 "this model finds no events; train the default model, `onlooker train CLIPS`"
             )
         steps = self.watch(path, StreamConfig(alarms_per_hour=alarms_per_hour))
-        return recorded(path, steps, finder, on_step)
+        seconds = VideoReader(path).seconds
+        with progress_bar("watching", seconds, f"watching {Path(path).name}") as update:
+            return recorded(path, _timed(steps, update), finder)
 
     @torch.inference_mode()
     def classify(self, samples: Tensor) -> Classification:
@@ -373,6 +369,13 @@ class Recognizer:
         }
         write_json(folder / RECORD, values)
         return folder
+
+
+def _timed(steps: Iterable[Step], update: Callable[[float], None]) -> Iterator[Step]:
+    """The steps, each of which reports its time."""
+    for step in steps:
+        update(step.time)
+        yield step
 
 
 def rate_text(recognizer: Recognizer) -> str:

@@ -9,7 +9,8 @@ from time import monotonic
 from typing import TypeVar
 
 from rich.console import Console, RenderableType
-from rich.progress import track
+from rich.markup import escape
+from rich.progress import Progress
 from rich.text import Text
 
 from onlooker.base.files import printable
@@ -63,20 +64,36 @@ def note(item: RenderableType) -> None:
         _CONSOLE.print(text, soft_wrap=True)
 
 
+@contextmanager
+def progress_bar(
+    stage: str, total: float, title: str | None = None, done: float = 0
+) -> Iterator[Callable[[float], None]]:
+    """Report how much of a stage is done, with a progress bar; without a terminal, a line now and
+    then. The block gets a function to call with how much is done.
+    """
+    title = title or stage
+    drawn = _shown.get() and _CONSOLE.is_terminal
+    last_line = monotonic()
+    with Progress(console=_CONSOLE, transient=True, disable=not drawn) as progress:
+        task = progress.add_task(escape(printable(title)), total=total)
+
+        def update(done: float) -> None:
+            nonlocal last_line
+            progress.update(task, completed=done)
+            report(stage, int(done), int(total))
+            if not drawn and monotonic() > last_line + _LOG_INTERVAL:
+                note(f"{title}: {done:.0f} of {total:.0f}")
+                last_line = monotonic()
+
+        update(done)
+        yield update
+
+
 def tracked(
     items: Iterable[Item], stage: str, total: int, title: str | None = None, done: int = 0
 ) -> Iterator[Item]:
-    """The items, reported as they are done, with a progress bar; without a terminal, a line now and
-    then. `done` of `total` were done before.
-    """
-    report(stage, done, total)
-    title = title or stage
-    drawn = _shown.get() and _CONSOLE.is_terminal
-    bar = track(items, title, total, done, console=_CONSOLE, transient=True, disable=not drawn)
-    last_line = monotonic()
-    for number, item in enumerate(bar, done + 1):
-        yield item
-        report(stage, number, total)
-        if not drawn and monotonic() > last_line + _LOG_INTERVAL:
-            note(f"{title}: {number} of {total}")
-            last_line = monotonic()
+    """The items, with a `progress_bar`; `done` of `total` were done before."""
+    with progress_bar(stage, total, title, done) as update:
+        for number, item in enumerate(items, done + 1):
+            yield item
+            update(number)

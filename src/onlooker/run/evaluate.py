@@ -8,21 +8,17 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-from rich.console import Console
-from rich.markup import escape
-from rich.progress import Progress, TaskID
 
 from onlooker.base.answer import nothing_name
 from onlooker.base.files import check_writable, printable, read_json, write_json
 from onlooker.base.intervals import WHOLE, as_cut, file_of, split_interval
 from onlooker.base.progress import tracked
-from onlooker.base.records import Clip, ClipError, Evaluation, Segment, Step
+from onlooker.base.records import Clip, ClipError, Evaluation, Segment
 from onlooker.data.clips import ClipFrames, read_clips, read_thumbnails
 from onlooker.data.scenes import MAX_COMPARED, scene_images, seen
 from onlooker.data.sets import ClipSet, read_set, root_of, set_name
@@ -218,10 +214,7 @@ def evaluate_recordings(run: Path, clips: ClipSet) -> dict[str, Any]:
     for file, intervals in listed.items():
         try:
             seconds = VideoReader(file).seconds
-            with Progress(console=Console(stderr=True), transient=True) as progress:
-                task = progress.add_task(escape(printable(f"watching {file.name}")), total=seconds)
-                watched = partial(_show_watched, progress, task)
-                prediction, reported = recognizer.predict_recording(file, watched)
+            prediction, reported = recognizer.predict_recording(file)
         except ClipError as error:
             errors[file] = error
             continue
@@ -249,10 +242,6 @@ def evaluate_recordings(run: Path, clips: ClipSet) -> dict[str, Any]:
     }
     write_json(out / FIGURES, figures)
     return figures
-
-
-def _show_watched(progress: Progress, task: TaskID, step: Step) -> None:
-    progress.update(task, completed=step.time)
 
 
 def _known_scenes(

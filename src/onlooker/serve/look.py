@@ -27,7 +27,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from starlette.concurrency import run_in_threadpool
 
-from onlooker.base.records import Prediction, Step
+from onlooker.base.progress import reporting
+from onlooker.base.records import Prediction
 from onlooker.formats.annotations import FORMATS, find_format, of_prediction
 from onlooker.recognizer import Recognizer
 from onlooker.report.overlay import full_strength, write_drawn
@@ -111,7 +112,7 @@ class Looks:
         """Predict a clip; one that fails is deleted."""
         try:
             facts = self._prepare(look, job)
-            look.prediction = self._predict(look.path, look.model, facts, job)
+            look.prediction = self._predict(look.path, look.model, job)
         except BaseException:
             self.delete(look.id)
             raise
@@ -127,7 +128,7 @@ class Looks:
     def predict(self, file: Path, model: str, job: Job) -> dict[str, Any]:
         """Predict a clip that was received and is not kept; plain values for programs."""
         facts = convert(file, self.settings.max_seconds, lambda _: job.report("checking"))
-        return {**self._predict(file, model, facts, job).to_dict(), **vars(facts)}
+        return {**self._predict(file, model, job).to_dict(), **vars(facts)}
 
     def take(self, look_id: str, kind: Kind) -> FileResponse:
         """What a model sees in a clip as a file: times as "vtt" or "csv", the drawn clip as "mp4"."""
@@ -159,12 +160,13 @@ class Looks:
             look.video = copy
         return facts
 
-    def _predict(self, path: Path, model: str, facts: VideoFacts, job: Job) -> Prediction:
-        def report(step: Step) -> None:
-            job.report("looking", min(1, step.time / facts.seconds))
+    def _predict(self, path: Path, model: str, job: Job) -> Prediction:
+        def report(stage: str, done: int, total: int) -> None:
+            job.report("looking", min(1, done / max(1, total)))
 
         job.report("looking")
-        return self.models.load(model).predict(path, on_step=report)
+        with reporting(report):
+            return self.models.load(model).predict(path)
 
 
 def describe_prediction(prediction: Prediction) -> dict[str, Any]:

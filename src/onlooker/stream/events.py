@@ -5,7 +5,7 @@ or as they come.
 """
 
 from bisect import bisect_left, insort
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from operator import attrgetter
 from pathlib import Path
@@ -197,7 +197,6 @@ def recorded(
     path: Path | str,
     watched: Iterable[Step],
     finder: Finder,
-    on_step: Callable[[Step], None] | None = None,
 ) -> tuple[Prediction, list[Segment]]:
     """The steps of one recording as a prediction, and the events as they were final while it was
     watched.
@@ -209,7 +208,6 @@ def recorded(
     Args:
         watched: of a model with an event layer; the pixels are not kept.
         finder: that of the model.
-        on_step: called with each step.
 
     Raises:
         ClipError: no steps: the recording is too short for the model.
@@ -218,8 +216,6 @@ def recorded(
     live = list[Segment]()
     size = None
     for step in watched:
-        if on_step:
-            on_step(step)
         live += step.events
         if step.pixels is not None:  # else it is the last step again, with its events
             size = step.pixels.shape[0], step.pixels.shape[1]
