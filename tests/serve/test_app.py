@@ -117,6 +117,12 @@ def test_a_model_is_renamed_taken_along_and_deleted(
     ):
         answer = page.patch(f"/api/models/{model}", json={"name": name})
         assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
+    page.app.state.project.remember(run="tiny")  # type: ignore[attr-defined]
+    renamed = page.patch(f"/api/models/{model}", json={"name": "mine"}).json()
+    model = renamed["model"]
+    assert model in {each["id"] for each in page.get("/api/state").json()["models"]}, (
+        "still the newest"
+    )
     assert [page.delete(f"/api/models/{model}").status_code for _ in range(2)] == [200, 404]
     assert [path.name for path in settings.runs.iterdir()] == ["other"]
 

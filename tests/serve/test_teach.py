@@ -76,6 +76,18 @@ def test_hints_say_what_to_record(page: TestClient, settings: ServeSettings) -> 
     assert "classes background and none mean the same" in hints(background=5)
 
 
+def test_the_page_has_the_last_clips_of_a_class_and_all_when_asked(
+    page: TestClient, settings: ServeSettings
+) -> None:
+    (settings.clips / "wave").mkdir(parents=True)
+    for number in range(30):
+        (settings.clips / "wave" / f"{number:02}.mp4").touch()
+    (shown,) = describe(page)["classes"]
+    every = page.get("/api/project/clips", params={"class": "wave"}).json()
+    assert (shown["count"], len(shown["clips"]), len(every)) == (30, 24, 30)
+    assert every[:24] == shown["clips"]
+
+
 def test_every_change_of_a_tab_that_is_behind_is_refused(
     page: TestClient, make_clip: Make
 ) -> None:
