@@ -271,12 +271,11 @@ def _with_nothing(scores: NDArray[np.float32], nothing: int | None) -> NDArray[n
 
 def _tubes(steps: Sequence[Step], events: Sequence[Segment]) -> Iterable[Tube]:
     """The boxes during each event, if there are any."""
+    times = [step.time for step in steps]
     for event in events:
-        boxes = {
-            step.index: step.box.corners
-            for step in steps
-            if step.box and event.start <= step.time < event.end
-        }
+        first = bisect_left(times, event.start)
+        after = bisect_left(times, event.end)
+        boxes = {step.index: step.box.corners for step in steps[first:after] if step.box}
         if boxes:
             corners = np.array([*boxes.values()], np.float32)
             yield Tube(event.label, np.array([*boxes]), corners, event.score)
