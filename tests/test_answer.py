@@ -131,7 +131,7 @@ def test_an_event_that_reaches_the_threshold_is_predicted(
 def test_a_step_predicts_nothing_unless_an_event_goes_on() -> None:
     event = Segment("fight", 0.0, 1.0, 0.6)
     for happening, of, label, score in (
-        (False, None, "nothing", 0.7),
+        (False, None, "nothing", 0.1),
         (True, event, "fight", 0.6),
         (None, None, "fall", 0.9),
     ):
@@ -143,7 +143,6 @@ def test_a_step_predicts_nothing_unless_an_event_goes_on() -> None:
             happening=happening,
             threshold=0.5,
             event=of,
-            windows=np.array([[0.1, 0.3], [0.2, 0.1]], np.float32),
         )
         assert (step.label, step.score) == (label, pytest.approx(score))
 

@@ -149,7 +149,8 @@ class Step(Scored):
     Args:
         index: frame index in the video.
         time: presentation time, seconds.
-        scores: `K` probabilities at this frame.
+        scores: `K` probabilities at this frame; with an event layer, the highest of the windows
+            that end at it, and for the class in which nothing happens one minus that of an event.
         classes: the `K` class names.
         attention: `h w`, sums to one; None for a model that does not attend.
         source: the name of the stream, without a password.
@@ -213,11 +214,8 @@ class Step(Scored):
             return super().score
         if self.event:
             return self.event.score
-        if self.windows is None:
-            return 1.0
-        return 1 - float(
-            event_scores(self.windows, nothing_class(self.classes, self.nothing)).max(initial=0)
-        )
+        nothing = nothing_class(self.classes, self.nothing)
+        return 1 - float(event_scores(self.scores, nothing).max())
 
     def to_dict(self) -> dict[str, Any]:
         return {

@@ -206,6 +206,8 @@ class Viewer:
             self.streams = recognizer.streams()
         except ValueError as error:
             raise Problem(422, "no_stream", reason=error) from error
+        finder = self.streams.finder
+        self._threshold = min(finder.threshold, 1.0) if finder else self.streams.threshold
         self._index = -1
         self._strength = 0.0
 
@@ -231,6 +233,7 @@ class Viewer:
             **step.to_dict(),
             "sent": sent,
             "heat": heat,
+            "threshold": self._threshold,
             "milliseconds": round(1000 * (perf_counter() - begin), 2),
         }
 

@@ -227,8 +227,8 @@ def recorded(
     windows = _stacked([step.windows for step in steps])
     assert windows is not None
     events = finder.find(times, windows)
-    frame_scores = _with_nothing(highest_around(windows, finder.lengths), finder.nothing)
-    scores = _with_nothing(windows.max((0, 1)), finder.nothing)
+    frame_scores = with_nothing(highest_around(windows, finder.lengths), finder.nothing)
+    scores = with_nothing(windows.max((0, 1)), finder.nothing)
     prediction = Prediction(
         Path(path),
         first.classes,
@@ -262,7 +262,7 @@ def highest_around(windows: NDArray[np.float32], lengths: Sequence[int]) -> NDAr
     return highest
 
 
-def _with_nothing(scores: NDArray[np.float32], nothing: int | None) -> NDArray[np.float32]:
+def with_nothing(scores: NDArray[np.float32], nothing: int | None) -> NDArray[np.float32]:
     """Scores `… K` of events, with that of nothing."""
     if nothing is not None:
         scores[..., nothing] = 1 - np.delete(scores, nothing, -1).max(-1, initial=0)

@@ -19,7 +19,7 @@ from onlooker.localization import Places, find_boxes
 from onlooker.localization.boxes import Rectangles, peaks
 from onlooker.models.video_model import VideoModel
 from onlooker.storage import is_address, local
-from onlooker.stream.events import Finder, Kept
+from onlooker.stream.events import Finder, Kept, with_nothing
 from onlooker.stream.sources import Frame, Source, Status
 from onlooker.video.resize import resize
 
@@ -171,7 +171,12 @@ class Streams:
         begin = min([kept.times[0], *(window.start for window in kept.pending)])
         boxes = tuple(each for each in boxes if each[0] >= begin)
         step = replace(
-            step, happening=going_on is not None, event=going_on, events=events, windows=windows
+            step,
+            scores=with_nothing(windows.max(0), self.finder.nothing),
+            happening=going_on is not None,
+            event=going_on,
+            events=events,
+            windows=windows,
         )
         step = replace(step, boxes=tuple(replace(box, label=step.label) for box in step.boxes))
         return step, replace(state, kept=kept, boxes=boxes, last=replace(step, pixels=None))

@@ -61,7 +61,7 @@ export class LiveView {
     this.model = model;
     this.connection?.close();
     if (!this.stream) return;
-    this.bars.set(model.classes, model.threshold, model.nothing);
+    this.bars.set(model.classes, null, model.nothing);
     this.connection = new LiveConnection(this.video, model, this);
   }
 
@@ -93,6 +93,9 @@ export class LiveView {
     const { label, score } = message, quiet = isQuiet(label);
     const boxes = quiet ? [] : message.boxes.map(({ corners }) => ({ corners, label, score }));
     drawMoment(this.canvas, { ...message, boxes }, this.options, this.mirrored);
+    if (message.threshold !== this.bars.threshold) {
+      this.bars.set(this.model.classes, message.threshold, this.model.nothing);
+    }
     this.bars.update(message.scores, label);
     const news = this.label.textContent !== spoken(label);
     if (news) announce(t("live.says", { label: spoken(label), score: percent(score) }), 600);
