@@ -1,12 +1,11 @@
 """A straightforward deformable convolution, as a peer of the library's and for second derivatives."""
 
+import math
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-
-from onlooker_papers.digits.sampling.taps import taps_of
 
 MARGIN = 2  # of zeros around planes: from one pixel outside, all samples are zero
 
@@ -55,26 +54,31 @@ def deformable_conv2d_by_autograd(
     """The same as `deformable_conv2d` by autograd: slow, keeps all intermediate values, can be
     differentiated twice.
     """
-    taps = taps_of(input, offset, weight, padding, mask)
-    everywhere = slice(0, taps.locations)
+    N, C, *sides = input.shape
+    O, _, *kernel = weight.shape  # noqa: E741
+    extent = offset.shape[-2:]
+    moves = offset.view(N, *kernel, 2, *extent)  # N kh kw 2 H' W'
     y, x = (
-        taps.offsets(offset)[:, :, axis] + line for axis, line in enumerate(taps.lattice(offset))
+        moves[:, :, :, axis]
+        + torch.arange(kernel[axis]).view(-1, *[1] * (3 - axis))
+        + torch.arange(extent[axis]).view(-1, *[1] * (1 - axis))
+        - padding
+        for axis in (0, 1)
     )
     y, x = (
-        where.clamp(-MARGIN, side - 1 + MARGIN)
-        for where, side in zip((y, x), taps.size, strict=True)
+        where.clamp(-MARGIN, side - 1 + MARGIN) for where, side in zip((y, x), sides, strict=True)
     )
-    spots = locate(y.detach().clone(), x.detach().clone(), *taps.size)
+    spots = locate(y.detach().clone(), x.detach().clone(), *sides)
     dy = spots.dy + (y - y.detach())
     dx = spots.dx + (x - x.detach())
     planes = F.pad(input, (MARGIN,) * 4).flatten(2)
-    row = taps.size[1] + 2 * MARGIN
-    pixel, dy, dx = (part.reshape(len(y), 1, -1) for part in (spots.pixel, dy, dx))
-    columns = interpolate(planes, pixel, dy, dx, row).view(*planes.shape[:2], taps.taps, -1)
+    row = sides[1] + 2 * MARGIN
+    pixel, dy, dx = (part.reshape(N, 1, -1) for part in (spots.pixel, dy, dx))
+    columns = interpolate(planes, pixel, dy, dx, row).view(N, C, math.prod(kernel), -1)
     if mask is not None:
-        columns = columns * taps.mask(mask, everywhere)
+        columns = columns * mask.reshape(N, 1, math.prod(kernel), -1)
     out = weight.flatten(1) @ columns.flatten(1, 2)
-    out = out.view(len(input), len(weight), *taps.out_size)
+    out = out.view(N, O, *extent)
     return out if bias is None else out + bias[:, None, None]
 
 
