@@ -15,6 +15,8 @@ from rich.text import Text
 
 from onlooker.base.files import printable
 
+__all__ = ["OnProgress", "reporting"]
+
 # Called with the stage, such as "reading clips", how many of its parts are done, and how many there
 # are.
 OnProgress = Callable[[str, int, int], None]
@@ -76,6 +78,8 @@ def progress_bar(
     last_line = monotonic()
     with Progress(console=_CONSOLE, transient=True, disable=not drawn) as progress:
         task = progress.add_task(escape(printable(title)), total=total)
+        progress.update(task, completed=done)
+        report(stage, int(done), int(total))
 
         def update(done: float) -> None:
             nonlocal last_line
@@ -85,7 +89,6 @@ def progress_bar(
                 note(f"{title}: {done:.0f} of {total:.0f}")
                 last_line = monotonic()
 
-        update(done)
         yield update
 
 
