@@ -92,12 +92,6 @@ def videolstm(
     pretrained: Annotated[
         bool, typer.Option(help="Use ImageNet weights, as published; otherwise random ones.")
     ] = True,
-    jobs: Annotated[
-        int,
-        typer.Option(
-            help="Trainings in parallel; 0: as many as GPUs, or cores and memory (4 GB each), allow."
-        ),
-    ] = 0,
     run: Reproduced = None,
     results: Results = None,
 ) -> None:
@@ -112,7 +106,7 @@ def videolstm(
         raise ValueError("--ucf101 and --hmdb51 exclude each other; give one of them")
     if root := ucf101 or hmdb51:
         name = "ucf101" if ucf101 else "hmdb51"
-        refuse_unused(context, {"mnist", "jobs"}, "here")
+        refuse_unused(context, {"mnist"}, "here")
         from onlooker_papers.videolstm.official import reproduce as on_set
 
         run = run or Path("runs") / f"videolstm-{name}-{budget}"
@@ -126,7 +120,7 @@ def videolstm(
 
     run = run or Path("runs") / f"videolstm-{budget}"
     with stoppable():
-        _finished("videolstm", on_target(run, mnist, budget, results, jobs or None))
+        _finished("videolstm", on_target(run, mnist, budget, results))
 
 
 @_command

@@ -28,7 +28,6 @@ def test_every_command_explains_itself(command: str) -> None:
         ("reproduce videolstm --split 2", "--split has no effect here; leave it out"),
         ("reproduce videolstm --full", "--full has no effect here; leave it out"),
         ("reproduce videolstm --ucf101 {tmp} --mnist {tmp}", "--mnist has no effect here"),
-        ("reproduce videolstm --ucf101 {tmp} --jobs 2", "--jobs has no effect here"),
         (
             "reproduce hmdb10 --run {tmp}/r",
             "give either --hmdb51 DIR (HMDB-51 itself) or --clips DIR",

@@ -16,12 +16,12 @@ from onlooker.models.video_model import count_parameters
 from onlooker.recognizer import Recognizer, load
 from onlooker.training.fit import fit
 from onlooker_papers.fusion import average_scores, choose_weights
-from onlooker_papers.memo import fingerprint, memo, memo_of_training, read_memo
-from onlooker_papers.mnist import digest
+from onlooker_papers.memo import fingerprint, memo, memo_of_training
+from onlooker_papers.mnist import DigitSplit, digest
 from onlooker_papers.pointing import peak_in_box, uniform_in_box
 from onlooker_papers.videolstm.blanking import CANDIDATES
 from onlooker_papers.videolstm.localization import localized
-from onlooker_papers.videolstm.target_clips import CLASSES, SIZE, ClipsOf, TargetClips, data
+from onlooker_papers.videolstm.target_clips import CLASSES, SIZE, TargetClips, clips_of, data
 
 TRAINING = TrainConfig(epochs=30, batch=16, lr=3e-3, label_smoothing=0.0, patience=0)
 
@@ -91,20 +91,18 @@ class Trial:
         spec: the model.
         clips: number of training clips, the same in every epoch.
         seed: seed of the weights and of the training clips.
-        clips_of: the source of clips.
+        digits: shown in the clips.
         counts: number of `validation` and `test` clips.
         how: training settings.
-        located: whether `compute` includes `localized`.
     """
 
     run: Path
     spec: ModelSpec
     clips: int
     seed: int
-    clips_of: ClipsOf
+    digits: DigitSplit
     counts: Mapping[str, int]
     how: TrainConfig = TRAINING
-    located: bool = False
 
     @property
     def folder(self) -> Path:
@@ -114,23 +112,6 @@ class Trial:
     def memo_path(self, part: str = "") -> Path:
         """The file of the figures of a part: `""` or `-localized`."""
         return self.run / f"{self.folder.name}{part}.json"
-
-    @property
-    def done(self) -> bool:
-        """Whether all figures of `compute` exist.
-
-        Raises:
-            ValueError: the trial was computed, or begun, with other settings.
-        """
-        trained = read_memo(self.memo_path(), self.settings()) is not None
-        return trained and (not self.located or self.memo_path("-localized").exists())
-
-    def compute(self) -> dict[str, Any]:
-        """The figures of `train`; all other figures are computed as well."""
-        figures = self.train()
-        if self.located:
-            self.localized()
-        return figures
 
     def train(self) -> dict[str, Any]:
         """The figures of `measure`, and `validation` (accuracy) and `parameters` of the model."""
@@ -193,14 +174,14 @@ class Trial:
     def samples(self, split: str) -> TargetClips:
         """The clips of a split, with the model's modality."""
         count, seed = (self.clips, self.seed) if split == "training" else (self.counts[split], 0)
-        return self.clips_of(split, count, seed).seen_as(self.spec.modality)
+        return clips_of(self.digits, split, count, seed).seen_as(self.spec.modality)
 
     def settings(self) -> dict[str, Any]:
         """The settings on which the figures of `train` depend."""
         return {**self._data(), **replace(self.how, seed=self.seed).to_dict(), **self._model()}
 
     def _data(self) -> dict[str, Any]:
-        return {"digits": digest(self.clips_of.digits), "clips": self.clips, **self.counts}
+        return {"digits": digest(self.digits), "clips": self.clips, **self.counts}
 
     def _model(self) -> dict[str, Any]:
         settings = {"hidden": HIDDEN, "attention_loss": False, **self.spec.settings}

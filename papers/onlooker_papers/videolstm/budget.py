@@ -35,7 +35,7 @@ BUDGETS = {
         replace(TRAINING, epochs=3),
     ),
     "standard": Budget(
-        "standard: some two hours on two cores",
+        "standard: hours on two cores",
         2000,
         (0, 1, 2),
         {"validation": 300, "test": 1000},

@@ -1,11 +1,10 @@
 """`onlooker reproduce videolstm`: the ablation on the moving target, row by row, and one page."""
 
-import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from onlooker.base.files import write_json
-from onlooker.run.compare import default_jobs, run_parallel
+from onlooker_papers.mnist import DigitSplit, split_mnist
 from onlooker_papers.results import (
     About,
     Key,
@@ -21,7 +20,6 @@ from onlooker_papers.videolstm.ablation import (
     LOCATED,
     MEMBERS,
     SPECS,
-    ModelSpec,
     Trial,
     ensemble,
     ensemble_path,
@@ -30,7 +28,6 @@ from onlooker_papers.videolstm.ablation import (
 from onlooker_papers.videolstm.budget import BUDGETS, Budget
 from onlooker_papers.videolstm.page import write_page
 from onlooker_papers.videolstm.tables import TARGET
-from onlooker_papers.videolstm.target_clips import ClipsOf
 
 WHAT = "which of four digits moves: accuracy, and share of frames where the attention's peak is in its box"
 
@@ -40,12 +37,10 @@ def reproduce(
     mnist: Path | None = None,
     budget: str = "standard",
     results: Path | None = None,
-    jobs: int | None = 1,
 ) -> Path:
     """Compute the missing figures of the ablation, and write `report.html`.
 
-    The arguments are the options of the command. Trainings in parallel (`jobs`) use one thread
-    each; a single one at a time uses all cores.
+    The arguments are the options of the command.
 
     Returns:
         The report's path.
@@ -62,8 +57,8 @@ def reproduce(
         "videolstm", {**size, "--mnist": "MNIST" if mnist else None, "--results": Path("results")}
     )
     check_command(results, TARGET, recorded)
-    train_ahead(trials(run, chosen, mnist), jobs or default_jobs())
-    rows = _rows(run, chosen, mnist)
+    digits = split_mnist(mnist)
+    rows = _rows(run, chosen, digits)
     shared = {"clips": chosen.clips, "epochs": chosen.training.epochs}
     figures = figures_of(TARGET, {key: row.figures for key, row in rows.items()}, shared)
     write_json(run / f"{TARGET}.json", figures)
@@ -72,46 +67,18 @@ def reproduce(
     command = command_line(
         "videolstm", {**size, "--mnist": mnist, "--run": run, "--results": results}
     )
-    return write_page(run, {TARGET: figures}, chosen, ClipsOf(mnist).digits, command)
+    return write_page(run, {TARGET: figures}, chosen, digits, command)
 
 
-def trials(run: Path, budget: Budget, mnist: Path | None) -> list[Trial]:
-    """All trainings."""
-    return [
-        Trial(
-            run,
-            spec,
-            budget.clips,
-            seed,
-            ClipsOf(mnist),
-            budget.counts,
-            budget.training,
-            spec in LOCATED,
-        )
-        for seed, spec in itertools.product(budget.seeds, SPECS)
-    ]
-
-
-def train_ahead(among: Sequence[Trial], jobs: int) -> None:
-    """Compute the missing trials in parallel; a single one, or with one job, is computed when it is
-    needed.
-
-    Raises:
-        ValueError: a trial was computed, or begun, with other settings.
-    """
-    if (
-        jobs > 1
-        and len(tasks := {trial.folder.name: trial.compute for trial in among if not trial.done})
-        > 1
-    ):
-        run_parallel(tasks, jobs)
-
-
-def _rows(run: Path, budget: Budget, mnist: Path | None) -> Mapping[Key, Row]:
+def _rows(run: Path, budget: Budget, digits: DigitSplit) -> Mapping[Key, Row]:
     """The rows of all models: means over seeds."""
-    of_spec: dict[ModelSpec, list[Trial]] = {}
-    for trial in trials(run, budget, mnist):
-        of_spec.setdefault(trial.spec, []).append(trial)
+    of_spec = {
+        spec: [
+            Trial(run, spec, budget.clips, seed, digits, budget.counts, budget.training)
+            for seed in budget.seeds
+        ]
+        for spec in SPECS
+    }
 
     def row(seeds: Sequence[Trial]) -> Row:
         return Row.of(

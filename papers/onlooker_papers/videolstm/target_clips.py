@@ -3,8 +3,6 @@ clips.
 """
 
 import functools
-from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -15,7 +13,7 @@ from torch.utils.data import Dataset
 from onlooker.base.config import DataConfig, Modality
 from onlooker.video.flow import flow, to_bytes
 from onlooker_papers.digits.data.moving_mnist import Sample
-from onlooker_papers.mnist import Digits, DigitSplit, split_mnist
+from onlooker_papers.mnist import Digits, DigitSplit
 from onlooker_papers.videolstm.moving_target import MovingTarget, TargetBatch
 from onlooker_papers.videolstm.places import TrueBoxes
 
@@ -75,37 +73,10 @@ class TargetClips(Dataset[Sample]):
         return torch.stack([self[index][0] for index in range(len(self))])
 
 
-@dataclass(frozen=True)
-class ClipsOf:
-    """The clips of each split's digits, kept in memory because computing their flow takes a while.
-
-    Args:
-        mnist: folder of MNIST's idx files; None: the 5,000 digits that come with the library.
+@functools.lru_cache(maxsize=5)  # three seeds of training clips, validation and test clips
+def clips_of(digits: DigitSplit, split: str, count: int, seed: int) -> TargetClips:
+    """Some `training`, `validation` or `test` clips; the three splits never share a clip, for any
+    seeds.
     """
-
-    mnist: Path | None = None
-
-    @property
-    def digits(self) -> DigitSplit:
-        """Training, validation and test digits."""
-        return _digits(self.mnist)
-
-    def __call__(self, split: str, count: int, seed: int) -> TargetClips:
-        """Some `training`, `validation` or `test` clips; the three splits never share a clip, for
-        any seeds.
-        """
-        return _clips(self, split, count, seed)
-
-
-_digits = functools.cache(split_mnist)
-
-
-@functools.lru_cache(maxsize=6)  # those of one seed
-def _clips(of: ClipsOf, split: str, count: int, seed: int) -> TargetClips:
-    digits = {
-        "training": of.digits.training,
-        "validation": of.digits.validation,
-        "test": of.digits.test,
-    }
-    by = 3 * seed + list(digits).index(split)
-    return TargetClips(digits[split], count, by)
+    by_split = {"training": digits.training, "validation": digits.validation, "test": digits.test}
+    return TargetClips(by_split[split], count, 3 * seed + list(by_split).index(split))

@@ -12,12 +12,11 @@ import torch
 from pages import self_contained
 
 from onlooker.base.config import TrainConfig
-from onlooker_papers.mnist import DigitSplit
+from onlooker_papers.mnist import DigitSplit, split_mnist
 from onlooker_papers.videolstm import ablation, blanking, reproduce
 from onlooker_papers.videolstm.ablation import ENSEMBLE, MEMBERS, SPECS, Trial, ensemble, summary
 from onlooker_papers.videolstm.budget import Budget
-from onlooker_papers.videolstm.reproduce import train_ahead, trials
-from onlooker_papers.videolstm.target_clips import ClipsOf, TargetClips, data
+from onlooker_papers.videolstm.target_clips import TargetClips, data
 
 TINY = Budget(
     "tiny",
@@ -97,37 +96,13 @@ def test_finished_cells_are_not_computed_again(run: Path, monkeypatch: pytest.Mo
 
 
 @pytest.mark.slow
-def test_parallel_trainings_have_the_same_figures(run: Path, tmp_path: Path) -> None:
-    brief = replace(TINY, seeds=(0,))
-    flow, motion = (
-        replace(trial, located=trial.spec == MEMBERS[0])
-        for trial in trials(tmp_path, brief, None)
-        if trial.spec in MEMBERS
-    )
-    among = [motion, flow]
-    train_ahead(among, 1)
-    assert not list(tmp_path.iterdir()), "with one job none is computed ahead"
-    train_ahead(among, 2)
-    made = sorted(tmp_path.glob("*.json"), key=lambda path: path.stem)
-    assert [path.stem for path in made] == [
-        "convlstm-flow-12-seed0",
-        "motion-12-seed0",
-        "motion-12-seed0-localized",
-    ]
-    for path in made:
-        # `run` chose among three candidates, other processes choose among all
-        if "localized" not in path.stem:
-            assert path.read_bytes() == (run / "run" / path.name).read_bytes()
-
-
-@pytest.mark.slow
 def test_figures_of_other_weights_are_refused(run: Path, tmp_path: Path) -> None:
     name = "motion-12-seed0"
     shutil.copy(run / "run" / f"{name}-localized.json", tmp_path)
     shutil.copy(run / "run" / "fused-12-seed0.json", tmp_path)
     for member, seed in (("motion", 1), ("convlstm-flow", 0)):
         shutil.copytree(run / "run" / f"{member}-12-seed{seed}", tmp_path / f"{member}-12-seed0")
-    members = [Trial(tmp_path, spec, 12, 0, ClipsOf(), TINY.counts) for spec in MEMBERS]
+    members = [Trial(tmp_path, spec, 12, 0, split_mnist(), TINY.counts) for spec in MEMBERS]
     with pytest.raises(ValueError, match=r"made with other settings \(weights\)"):
         members[0].localized()
     with pytest.raises(
@@ -145,6 +120,8 @@ def test_a_summary_is_means_and_spread() -> None:
 
 
 def test_a_trial_measures_where_it_looked(tmp_path: Path) -> None:
-    figures = Trial(tmp_path, ablation.MOTION, 6, 0, ClipsOf(), TINY.counts, TINY.training).train()
+    figures = Trial(
+        tmp_path, ablation.MOTION, 6, 0, split_mnist(), TINY.counts, TINY.training
+    ).train()
     assert set(figures) >= {"accuracy", "pointing", "uniform", "validation", "parameters"}
     assert 0.02 < figures["uniform"] < 0.2
