@@ -17,10 +17,8 @@ def memo(
 ) -> dict[str, Any]:
     """The figures in `path`, computed and written if they are not there yet.
 
-    The file holds `settings`, `figures` and `origin`, the version of onlooker that computed them. A
-    file whose settings are null (figures recorded before memo files were kept) matches no settings
-    and is replaced. While `compute` runs, and after an interruption, `settings` are in
-    `NAME.in_progress.json`.
+    The file holds `settings`, `figures` and `origin`, the version of onlooker that computed them.
+    While `compute` runs, and after an interruption, `settings` are in `NAME.in_progress.json`.
 
     Args:
         settings: what the figures depend on; these and the figures are plain builtins.
@@ -28,33 +26,23 @@ def memo(
     Raises:
         ValueError: the file, or a computation that was interrupted, belongs to other settings.
     """
-    figures = read_memo(path, settings)
-    if figures is None:
-        in_progress = _in_progress(path)
-        write_json(in_progress, dict(settings))
-        figures = compute()
-        write_json(
-            path, {"settings": dict(settings), "origin": onlooker.__version__, "figures": figures}
-        )
-        in_progress.unlink()
-    return figures
-
-
-def read_memo(path: Path, settings: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The figures of a memo file; None if they are still to be computed; errors as `memo`."""
     if path.exists():
         stored = read_json(path)
         if not {"settings", "figures"} <= set(stored):
             raise ValueError(f"{path}: not a memo file, which has settings and figures; remove it")
-        if stored["settings"] is None:
-            return None
         check_settings(path, stored["settings"], settings)
-        figures: dict[str, Any] = stored["figures"]
-        return figures
+        known: dict[str, Any] = stored["figures"]
+        return known
+    in_progress = path.with_suffix(".in_progress.json")
     # An interrupted training continues from its checkpoints only under the same settings.
-    if _in_progress(path).exists():
-        check_settings(_in_progress(path), read_json(_in_progress(path)), settings)
-    return None
+    if in_progress.exists():
+        check_settings(in_progress, read_json(in_progress), settings)
+    write_json(in_progress, dict(settings))
+    figures = compute()
+    origin = onlooker.__version__
+    write_json(path, {"settings": dict(settings), "origin": origin, "figures": figures})
+    in_progress.unlink()
+    return figures
 
 
 def memo_of_training(
@@ -76,7 +64,3 @@ def fingerprint(run: Path) -> str:
     """
     check_regular(weights := run / "model" / "model.safetensors")
     return file_digest(weights)[:16]
-
-
-def _in_progress(path: Path) -> Path:
-    return path.with_suffix(".in_progress.json")

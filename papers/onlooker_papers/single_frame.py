@@ -1,6 +1,6 @@
 """The baseline `single-frame`: the middle frame of a clip alone, as a model for `create_model`."""
 
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import torch
 from torch import Tensor
@@ -50,15 +50,11 @@ class SingleFrame(VideoModel):
         features = self.of_frame(video[:, T // 2].contiguous(memory_format=torch.channels_last))
         return Output(self.head(features.mean((2, 3)))[:, None].expand(-1, T, -1))
 
-    def step(self, frame: Tensor, state: Any = None) -> NoReturn:
+    def initial_state(self, batch_size: int) -> NoReturn:
         """Raise a ValueError: the model needs the whole clip."""
         raise ValueError(
             "single-frame needs whole clips; use `onlooker predict`, or a model with a state, such as lstm"
         )
-
-    def initial_state(self, batch_size: int) -> NoReturn:
-        """Raise a ValueError, as `step`."""
-        self.step(torch.empty(0))
 
 
 RECIPE = Recipe(

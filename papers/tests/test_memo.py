@@ -7,7 +7,7 @@ from unittest.mock import Mock
 import pytest
 
 import onlooker
-from onlooker.base.files import read_json, write_bytes, write_json
+from onlooker.base.files import read_json, write_bytes
 from onlooker_papers.memo import memo
 
 
@@ -70,10 +70,3 @@ def test_damaged_file_is_refused(tmp_path: Path) -> None:
         ValueError, match="not a memo file, which has settings and figures; remove it"
     ):
         memo(tmp_path / "cell.json", {}, dict)
-
-
-def test_recorded_figures_without_settings_are_replaced(tmp_path: Path) -> None:
-    path = tmp_path / "cell.json"
-    write_json(path, {"settings": None, "origin": "0.1.0", "figures": {"accuracy": 0.25}})
-    assert memo(path, {"epochs": 3}, lambda: {"accuracy": 0.5}) == {"accuracy": 0.5}
-    assert read_json(path)["settings"] == {"epochs": 3}

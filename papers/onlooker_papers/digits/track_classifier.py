@@ -2,7 +2,7 @@
 as a whole.
 """
 
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import torch
 from torch import Tensor, nn
@@ -79,15 +79,11 @@ class TrackClassifier(VideoModel):
         ended[-1] = S
         return Output(answers[:, ended])
 
-    def step(self, frame: Tensor, state: Any = None) -> NoReturn:
+    def initial_state(self, batch_size: int) -> NoReturn:
         """Raise a ValueError: the model needs groups of frames."""
         raise ValueError(
             "tracks reads groups of frames of whole clips; use `onlooker predict`, or another model"
         )
-
-    def initial_state(self, batch_size: int) -> NoReturn:
-        """Raise a ValueError, as `step`."""
-        self.step(torch.empty(0))
 
     def windows(self, frames: Tensor) -> Tensor:
         """The windows in the frames of one clip, `T C H W -> T G 2 3`, see `spatial_transform`.
