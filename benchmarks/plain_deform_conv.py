@@ -1,11 +1,12 @@
 """A straightforward deformable convolution, as a peer of the library's and for second derivatives."""
 
-import math
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from onlooker_papers.digits.sampling.taps import taps_of
 
 MARGIN = 2  # of zeros around planes: from one pixel outside, all samples are zero
 
@@ -54,31 +55,26 @@ def deformable_conv2d_by_autograd(
     """The same as `deformable_conv2d` by autograd: slow, keeps all intermediate values, can be
     differentiated twice.
     """
-    N, C, *sides = input.shape
-    O, _, *kernel = weight.shape  # noqa: E741
-    extent = offset.shape[-2:]
-    moves = offset.view(N, *kernel, 2, *extent)  # N kh kw 2 H' W'
+    taps = taps_of(input, offset, weight, padding, mask)
+    everywhere = slice(0, taps.locations)
     y, x = (
-        moves[:, :, :, axis]
-        + torch.arange(kernel[axis]).view(-1, *[1] * (3 - axis))
-        + torch.arange(extent[axis]).view(-1, *[1] * (1 - axis))
-        - padding
-        for axis in (0, 1)
+        taps.offsets(offset)[:, :, axis] + line for axis, line in enumerate(taps.lattice(offset))
     )
     y, x = (
-        where.clamp(-MARGIN, side - 1 + MARGIN) for where, side in zip((y, x), sides, strict=True)
+        where.clamp(-MARGIN, side - 1 + MARGIN)
+        for where, side in zip((y, x), taps.size, strict=True)
     )
-    spots = locate(y.detach().clone(), x.detach().clone(), *sides)
+    spots = locate(y.detach().clone(), x.detach().clone(), *taps.size)
     dy = spots.dy + (y - y.detach())
     dx = spots.dx + (x - x.detach())
     planes = F.pad(input, (MARGIN,) * 4).flatten(2)
-    row = sides[1] + 2 * MARGIN
-    pixel, dy, dx = (part.reshape(N, 1, -1) for part in (spots.pixel, dy, dx))
-    columns = interpolate(planes, pixel, dy, dx, row).view(N, C, math.prod(kernel), -1)
+    row = taps.size[1] + 2 * MARGIN
+    pixel, dy, dx = (part.reshape(len(y), 1, -1) for part in (spots.pixel, dy, dx))
+    columns = interpolate(planes, pixel, dy, dx, row).view(*planes.shape[:2], taps.taps, -1)
     if mask is not None:
-        columns = columns * mask.reshape(N, 1, math.prod(kernel), -1)
+        columns = columns * taps.mask(mask, everywhere)
     out = weight.flatten(1) @ columns.flatten(1, 2)
-    out = out.view(N, O, *extent)
+    out = out.view(len(input), len(weight), *taps.out_size)
     return out if bias is None else out + bias[:, None, None]
 
 

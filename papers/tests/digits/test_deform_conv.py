@@ -188,6 +188,15 @@ def test_under_autocast_coordinates_keep_their_precision(channels):
     assert (slope - exact).abs().max() < 0.01 * exact.abs().max()
 
 
+def test_the_second_derivative_is_an_error_instead_of_wrong():
+    inputs, padding = tensors("flat kernel", 1)
+    out = deformable_conv2d(*inputs[:4], padding=padding)
+    output_gradient = torch.ones_like(out, requires_grad=True)
+    (slope,) = torch.autograd.grad(out, inputs[1], output_gradient, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        slope.sum().backward()
+
+
 @pytest.mark.parametrize("modulated", [False, True])
 def test_the_layer_starts_as_an_ordinary_convolution(modulated):
     layer = DeformableConv2d(4, 6, 5, padding=2, modulated=modulated)

@@ -8,6 +8,7 @@ from onlooker_papers.digits.sampling.bilinear import (
     normalize,
     pad_planes,
     padded,
+    sample,
     wide_dtype,
 )
 
@@ -77,5 +78,4 @@ def channel_offset(features: Tensor, offsets: Tensor, literal: bool = False) -> 
         # One long row, because the kernel is fastest if x and y are contiguous.
         grid = torch.stack(axes[::-1], 1).mT[:, None]
         planes = pad_planes(features.to(dtype).reshape(N * C, 1, H, W))
-        moved = F.grid_sample(planes, grid, align_corners=False)
-        return moved.reshape(N, C, H, W).to(features.dtype)
+        return sample(planes, grid).reshape(N, C, H, W).to(features.dtype)

@@ -1,17 +1,22 @@
 """Deformable convolution (Dai et al. 2017): kernel taps sample the input at learned offsets."""
 
-import math
-from collections.abc import Sequence
-from functools import partial
+from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
+from torch.autograd.function import once_differentiable
 
-from onlooker_papers.digits.sampling.bilinear import normalize, pad_planes, padded, wide_dtype
+from onlooker_papers.digits.sampling.bilinear import (
+    pad_planes,
+    padded,
+    sample,
+    sample_backward,
+    wide_dtype,
+    without_autocast,
+)
+from onlooker_papers.digits.sampling.taps import Taps, taps_of
 
-CHUNK = 1 << 18  # samples per thread at a time, which fit into a cache
+CHUNK = 1 << 18  # columns per thread at a time
 
 
 class DeformableConv2d(nn.Module):
@@ -69,9 +74,6 @@ def deformable_conv2d(
     """`torchvision.ops.deform_conv2d` with stride 1, faster, with less memory; half precision is
     computed in float32.
 
-    The samples at all taps are K times as large as the input. They are made in chunks (some images,
-    or some locations of a large one), and made again for the gradients.
-
     Args:
         input: `N C H W`.
         offset: `N 2·K H' W'`, pixels: Δy, Δx for each of the K = kh·kw taps.
@@ -86,67 +88,67 @@ def deformable_conv2d(
     Raises:
         ValueError: the shapes do not fit.
     """
-    N, C, *sides = input.shape
-    kernel = weight.shape[2:]
-    extent = [side + 2 * padding - k + 1 for side, k in zip(sides, kernel, strict=True)]
-    K = math.prod(kernel)
-    L = math.prod(extent)
-    for name, given, channels in (("offset", offset, 2 * K), ("mask", mask, K)):
-        if given is not None and tuple(given.shape) != (N, channels, *extent):
-            raise ValueError(f"{name} is {tuple(given.shape)}, expected {(N, channels, *extent)}")
-    size = CHUNK * torch.get_num_threads()
-    images = math.ceil(size / (C * K * L))
-    locations = math.ceil(L / max(1, C * K * L // size))
-
+    taps = taps_of(input, offset, weight, padding, mask)
     dtype = wide_dtype(input, offset)
     with torch.autocast(input.device.type, enabled=False):
-        moves = offset.to(dtype).reshape(N, K, 2, L)
-        if mask is not None:
-            moves = torch.cat((moves, mask.to(dtype).reshape(N, K, 1, L)), 2)
-        lattice = _lattice(sides, kernel, extent, padding).to(moves)
-        scale = 2 / moves.new_tensor([padded(side) for side in sides])
-        convolve = partial(_convolve, weight.to(dtype).flatten(1), scale[:, None])
-        again = partial(checkpoint, convolve, use_reentrant=False, preserve_rng_state=False)
-        rows = []
-        for planes, of_images in zip(
-            input.to(dtype).split(images), moves.split(images), strict=True
-        ):
-            of_locations = zip(
-                lattice.split(locations, -1), of_images.split(locations, -1), strict=True
-            )
-            rows.append(torch.cat([again(planes, *part) for part in of_locations], -1))
-        out = torch.cat(rows).unflatten(-1, extent).to(input.dtype)
+        tensors = (None if t is None else t.to(dtype) for t in (input, offset, weight, mask))
+        out = _DeformableConv.apply(*tensors, taps).to(input.dtype)
     return out if bias is None else out + bias.to(out.dtype)[:, None, None]
 
 
-def _lattice(
-    sides: Sequence[int], kernel: Sequence[int], extent: Sequence[int], padding: int
-) -> Tensor:
-    """The coordinates of taps without offsets, y before x: `K 2 L`."""
-    y, x = (
-        normalize(torch.arange(k)[:, None] + torch.arange(out) - padding, side)
-        for side, k, out in zip(sides, kernel, extent, strict=True)
-    )
-    whole = (*kernel, *extent)
-    axes = (y[:, None, :, None].expand(whole), x[None, :, None, :].expand(whole))
-    return torch.stack(axes, 2).flatten(3).flatten(0, 1)
+class _DeformableConv(torch.autograd.Function):
+    """Saves only its inputs: the columns, K times as large, are computed again for the gradients."""
 
+    @staticmethod
+    def forward(
+        ctx: Any, input: Tensor, offset: Tensor, weight: Tensor, mask: Tensor | None, taps: Taps
+    ) -> Tensor:
+        """`N O H' W'`."""
+        ctx.save_for_backward(input, offset, weight, mask)
+        ctx.taps = taps
+        out = input.new_empty(len(input), len(weight), taps.locations)
+        kernels = weight.flatten(1)
+        lattice = taps.normalized_lattice(offset)
+        for n, location in taps.chunks(len(input), CHUNK * torch.get_num_threads()):
+            samples = sample(pad_planes(input[n]), taps.grid(offset[n], lattice, location))
+            if mask is not None:
+                samples *= taps.mask(mask[n], location)
+            out[n, :, location] = kernels @ samples.flatten(1, 2)
+        return out.view(len(input), len(weight), *taps.out_size)
 
-def _convolve(
-    kernels: Tensor, scale: Tensor, planes: Tensor, lattice: Tensor, moves: Tensor
-) -> Tensor:
-    """Kernels `O C·K` on samples of planes `n C H W`: `n O l`.
-
-    Args:
-        scale: of pixels to coordinates, `2 1`.
-        lattice: taps without offsets, `K 2 l`.
-        moves: `n K 2 l`, offsets in pixels, y before x; or `n K 3 l`, with factors.
-    """
-    points = torch.addcmul(lattice, moves[:, :, :2], scale)
-    # Beyond 3 everything is outside; the sampler cannot compute with infinity.
-    grid = F.hardtanh(points, -3, 3).mT
-    # The sampler takes x before y: planes are transposed instead.
-    samples = F.grid_sample(pad_planes(planes).mT.contiguous(), grid, align_corners=False)
-    if moves.shape[2] == 3:
-        samples = samples * moves[:, None, :, 2]
-    return kernels @ samples.flatten(1, 2)
+    @staticmethod
+    @once_differentiable
+    @without_autocast
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        """Gradients of all five arguments."""
+        input, offset, weight, mask = ctx.saved_tensors
+        taps: Taps = ctx.taps
+        gradient = gradients[0].reshape(len(input), len(weight), taps.locations)
+        kernels = weight.flatten(1)
+        lattice = taps.normalized_lattice(offset)
+        by_input = torch.zeros_like(input)
+        by_offset = torch.empty_like(offset)
+        by_weight = torch.zeros_like(kernels)
+        by_mask = None if mask is None else torch.empty_like(mask)
+        for n, location in taps.chunks(len(input), CHUNK * torch.get_num_threads()):
+            planes = pad_planes(input[n])
+            grid = taps.grid(offset[n], lattice, location)
+            samples = sample(planes, grid)
+            part = gradient[n, :, location]
+            by_samples = (kernels.mT @ part).view(samples.shape)
+            if mask is not None and by_mask is not None:
+                factor = taps.mask(mask[n], location)
+                by_mask[n].view(-1, taps.taps, taps.locations)[..., location] = (
+                    by_samples * samples
+                ).sum(1)
+                samples *= factor
+                by_samples *= factor
+            by_weight += (part @ samples.flatten(1, 2).mT).sum(0)
+            by_planes, by_grid = sample_backward(by_samples, planes, grid, ctx.needs_input_grad[0])
+            # The grid has x before y, in units of half a side.
+            for axis, side in enumerate(taps.size):
+                target = taps.offsets(by_offset[n])[..., axis, location]
+                torch.mul(by_grid[..., 1 - axis], 2 / padded(side), out=target)
+            if ctx.needs_input_grad[0]:
+                by_input[n] += by_planes[..., : taps.size[0], : taps.size[1]]
+        return by_input, by_offset, by_weight.view(weight.shape), by_mask, None
