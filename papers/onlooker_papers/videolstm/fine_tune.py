@@ -16,6 +16,7 @@ from torch.utils.data import Dataset
 
 from onlooker.base.config import DataConfig, TrainConfig
 from onlooker.data.clips import ClipFrames
+from onlooker.data.split import Split
 from onlooker.models.registry import create_model
 from onlooker.training.fit import fit
 
@@ -48,8 +49,8 @@ class RandomFrames(Dataset[tuple[Tensor, int, int]]):
 
 def fine_tune(
     encoder: str,
-    training: ClipFrames,
-    validation: ClipFrames,
+    samples: ClipFrames,
+    split: Split,
     data: DataConfig,
     folder: Path,
     how: TrainConfig,
@@ -60,7 +61,7 @@ def fine_tune(
 
     Args:
         encoder: its name (`build_encoder`).
-        training, validation: clips as `data` samples them.
+        samples, split: clips as `data` samples them; its training and validation clips are used.
         data: how clips are sampled; training frames are also translated, scaled and mirrored.
         folder: folder of the training, which is resumed after an interruption.
         how: the settings of the training.
@@ -70,12 +71,15 @@ def fine_tune(
     torch.manual_seed(how.seed)
     net = create_model(
         "convnet",
-        len(training.classes),
+        len(samples.classes),
         encoder=encoder,
         in_channels=data.in_channels,
         size=data.size,
         pretrained=pretrained,
     )
-    some, others = (RandomFrames(clips, RANDOM_FRAMES) for clips in (training, validation))
+    some, others = (
+        RandomFrames(samples.only(clips), RANDOM_FRAMES)
+        for clips in (split.training, split.validation)
+    )
     fit(net, some, others, augmented, how, folder, "encoder")
     return cast(nn.Module, net.encoder).cpu().eval()

@@ -15,21 +15,19 @@ from torch import Tensor, nn
 from onlooker.base.config import Modality, ModelConfig, Settings, TrainConfig
 from onlooker.base.files import write_bytes, write_json
 from onlooker.base.records import ClipError
-from onlooker.data.clips import read_clips
+from onlooker.data.clips import ClipFrames, read_clips
 from onlooker.data.split import Split
 from onlooker.models.registry import resolve
 from onlooker.models.video_model import VideoModel
-from onlooker.recognizer import load
 from onlooker.report.page import Page
 from onlooker.run.features import encoded_clips
 from onlooker.run.preparation import build
-from onlooker_papers.memo import fingerprint, memo_of_training
 from onlooker_papers.pages import add_curves, add_left_out
 from onlooker_papers.results import WHOLE, About, Row, command_line, write_rows
+from onlooker_papers.sets import few_of_each
 from onlooker_papers.tables import share
 from onlooker_papers.videolstm.crops import ClipCrops, TemporalCrops
 from onlooker_papers.videolstm.fine_tune import fine_tune
-from onlooker_papers.videolstm.init_from import initialize_motion
 from onlooker_papers.videolstm.official_budget import (
     BOTH,
     BUDGETS,
@@ -37,7 +35,6 @@ from onlooker_papers.videolstm.official_budget import (
     FUSED,
     LONGEST,
     MOTION,
-    MOTION_BEGINS,
     NAMES,
     SETS,
     SINGLE,
@@ -46,7 +43,7 @@ from onlooker_papers.videolstm.official_budget import (
     Budget,
     OfficialSet,
 )
-from onlooker_papers.videolstm.on_features import fuse, learn
+from onlooker_papers.videolstm.on_features import counts_of, fuse, trained
 
 _OURS = (
     "Not as in the paper: `convnet` and `lstm` see the average over the map, not fc7; flow is DIS, not TV-L1; "
@@ -165,16 +162,16 @@ def _write_page(
 
 def _limited(split: Split, budget: Budget) -> Split:
     """The classes and clips of a budget."""
-    labels = sorted({clip.label for clip in split.training})[: budget.classes or None]
+    labels = _classes(split)[: budget.classes or None]
     parts = (
-        tuple(
-            clip
-            for label in labels
-            for clip in [c for c in side if c.label == label][: budget.clips or None]
-        )
-        for side in (split.training, split.validation, split.test)
+        tuple(clip for clip in few_of_each(clips, budget.clips) if clip.label in labels)
+        for clips in (split.training, split.validation, split.test)
     )
     return Split(*parts)
+
+
+def _classes(split: Split) -> list[str]:
+    return sorted({clip.label for clip in split.training})
 
 
 def _encode(folder: Path, clips: Split, budget: Budget) -> tuple[ClipError, ...]:
@@ -185,8 +182,9 @@ def _encode(folder: Path, clips: Split, budget: Budget) -> tuple[ClipError, ...]
     for of in STREAMS:
         settings = budget.settings("convnet", of)
         net = _untrained(folder, clips, settings, budget)
-        classes = sorted({clip.label for clip in clips.clips})
-        _, errors = encoded_clips(clips.clips, classes, net, replace(settings.data, frames=LONGEST))
+        _, errors = encoded_clips(
+            clips.clips, _classes(clips), net, replace(settings.data, frames=LONGEST)
+        )
         failed = {error.path: error for error in errors} | failed
     return tuple(failed.values())
 
@@ -195,7 +193,7 @@ def _untrained(folder: Path, clips: Split, settings: Settings, budget: Budget) -
     """A model with the frozen encoder of a stream, or one that gets those of both by
     `initialize_motion`.
     """
-    net = build(*settings, sorted({clip.label for clip in clips.training}))
+    net = build(*settings, _classes(clips))
     if budget.fine_tuning and settings.data.modality != "both":
         cast(nn.Module, net.encoder).load_state_dict(
             _fine_tuned(folder, clips, settings.data.modality, budget)
@@ -212,15 +210,13 @@ def _fine_tuned(folder: Path, clips: Split, of: Modality, budget: Budget) -> dic
     file = folder / f"{of}-encoder.safetensors"
     if not file.exists():
         data = replace(data, frames=min(FINE_TUNING_FRAMES, data.frames))
-        classes = sorted({clip.label for clip in clips.training})
-        samples, left_out = read_clips((*clips.training, *clips.validation), classes, data)
+        used = (*clips.training, *clips.validation)
+        samples, left_out = read_clips(used, _classes(clips), data)
         readable = clips.without({error.path for error in left_out})
-        training = samples.only(readable.training)
-        validation = samples.only(readable.validation)
         run = folder / f"{of}-encoder"
-        trained = fine_tune(budget.encoder, training, validation, data, run, how, budget.pretrained)
+        net = fine_tune(budget.encoder, samples, readable, data, run, how, budget.pretrained)
         write_bytes(
-            file, save({key: tensor.contiguous() for key, tensor in trained.state_dict().items()})
+            file, save({key: tensor.contiguous() for key, tensor in net.state_dict().items()})
         )
     return load_file(file)
 
@@ -240,11 +236,12 @@ class _Models:
         """All figures; the missing ones are computed."""
         models = {f"{model}-{of}": self._learn(model, (of,)) for of in STREAMS for model in SINGLE}
         models[MOTION] = self._learn(MOTION, STREAMS)
-        counts = {
-            split: len(getattr(self.clips, split)) for split in ("training", "validation", "test")
+        return {
+            "classes": len(_classes(self.clips)),
+            "clips": counts_of(self.clips),
+            "models": models,
+            "fused": self._fused(),
         }
-        classes = len({clip.label for clip in self.clips.training})
-        return {"classes": classes, "clips": counts, "models": models, "fused": self._fused()}
 
     def _fused(self) -> Mapping[str, Any]:
         return {
@@ -260,31 +257,23 @@ class _Models:
     def _learn(self, model: str, streams: tuple[Modality, ...]) -> dict[str, Any]:
         run = self.folder / (model if len(streams) > 1 else f"{model}-{streams[0]}")
         config, data, training = asked = self.budget.settings(model, *streams)
-        begins = [self.folder / name for name in MOTION_BEGINS] if model == MOTION else []
 
-        def compute() -> dict[str, Any]:
+        def prepare() -> tuple[VideoModel, ClipFrames]:
             net = _untrained(self.folder, self.clips, asked, self.budget)
-            if begins:
-                initialize_motion(net, *(load(each, device="cpu").model for each in begins))
-            classes = sorted({clip.label for clip in self.clips.training})
-            every, _ = encoded_clips(
-                self.clips.clips, classes, net, replace(data, frames=LONGEST), strict=True
-            )
-            samples = ClipCrops(
-                every.clips, every.files, classes, TemporalCrops(data.frames, self.budget.crops)
-            )
-            return learn(run, net, samples, self.clips, data, training)
+            whole = replace(data, frames=LONGEST)
+            classes = _classes(self.clips)
+            every, _ = encoded_clips(self.clips.clips, classes, net, whole, strict=True)
+            crops = TemporalCrops(data.frames, self.budget.crops)
+            return net, ClipCrops(every.clips, every.files, classes, crops)
 
-        settings: dict[str, Any] = {
+        settings = {
+            **self._settings(),
+            "data": data.to_dict(),
             "model": config.to_dict(),
             "training": training.to_dict(),
             "crops": self.budget.crops,
         }
-        if begins:
-            settings["init_from"] = {each.name: fingerprint(each) for each in begins}
-        return memo_of_training(
-            run, {**self._settings(), "data": data.to_dict(), **settings}, compute
-        )
+        return trained(run, settings, prepare, self.clips, data, training)
 
     def _settings(self) -> dict[str, Any]:
         """The settings on which all models depend."""

@@ -4,7 +4,7 @@ features.
 `onlooker_papers.videolstm.real_video` computes the cells and writes the results.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -80,16 +80,14 @@ class RealSet:
         data = self.sampling(modality)
         if not file.exists():
             samples, _ = read_clips(self.split.clips, self.classes, data, strict=True)
-            training = samples.only(self.split.training)
-            validation = samples.only(self.split.validation)
             if modality == "flow":
-                inner = fine_tune(
-                    SMALL, training, validation, data, self.run / "flow-encoder", self.fine_tuning
-                )
+                folder = self.run / "flow-encoder"
+                inner = fine_tune(SMALL, samples, self.split, data, folder, self.fine_tuning)
             else:
                 inner = cast(
                     nn.Module, build_encoder(self.rgb_encoder, data.in_channels, data.size, True)
                 )
+            training = samples.only(self.split.training)
             made = reduced(self.rgb_encoder, inner, training, data).state_dict()
             write_bytes(file, save({name: weights.contiguous() for name, weights in made.items()}))
         return saved_encoder(file, self.rgb_encoder, data.in_channels)
@@ -115,14 +113,10 @@ class RealSet:
 
     def settings(self) -> dict[str, Any]:
         """The settings on which all cells of the split depend."""
-        encoders = {of: weights_digest(self.encoder(of)) for of in STREAMS}
-        sides = {
-            side: len(getattr(self.split, side)) for side in ("training", "validation", "test")
-        }
         return {
             "set": self.name,
-            "clips": sides,
-            "features": encoders,
+            "clips": counts_of(self.split),
+            "features": {of: weights_digest(self.encoder(of)) for of in STREAMS},
             "training": self.training.to_dict(),
         }
 
@@ -147,11 +141,6 @@ class Cell:
         return self.of.run / f"seed{self.seed}" / self.name
 
     @property
-    def training(self) -> TrainConfig:
-        """The training settings of the set, with the seed."""
-        return replace(self.of.training, seed=self.seed)
-
-    @property
     def modality(self) -> Modality:
         """The modality of the model."""
         return next((of for of in STREAMS if self.name.endswith(f"-{of}")), "both")
@@ -165,22 +154,18 @@ class Cell:
         """Accuracy on test clips, parameters, and for every test clip whether it is classified
         correctly.
         """
-        of = self.of
-        begins = {}
-        if self.name == MOTION:
-            begins = {
-                "begins": {
-                    name: fingerprint(Cell(of, name, self.seed).folder) for name in MOTION_BEGINS
-                }
-            }
         settings = {
-            **of.settings(),
+            **self.of.settings(),
             "model": self.name,
             "seed": self.seed,
             "hidden": self._hidden,
-            **begins,
         }
-        return memo_of_training(self.folder, settings, self._compute)
+        training = replace(self.of.training, seed=self.seed)
+        data = self.of.sampling(self.modality)
+        return trained(self.folder, settings, self._prepared, self.of.split, data, training)
+
+    def _prepared(self) -> tuple[VideoModel, ClipFrames]:
+        return self.build(), self.of.features(self.modality)
 
     @property
     def _hidden(self) -> int:
@@ -206,18 +191,42 @@ class Cell:
         for modality, part in parts.items():
             part.load_state_dict(self.of.encoder(modality).state_dict())
         encoder.requires_grad_(False)
-        if self.name == MOTION:
-            rgb, flow = (
-                load(Cell(self.of, name, self.seed).folder, device="cpu").model
-                for name in MOTION_BEGINS
-            )
-            initialize_motion(net, rgb, flow)
         return net
 
-    def _compute(self) -> dict[str, Any]:
-        samples = self.of.features(self.modality)
-        data = self.of.sampling(self.modality)
-        return learn(self.folder, self.build(), samples, self.of.split, data, self.training)
+
+def counts_of(split: Split) -> dict[str, int]:
+    """The number of clips in each part of a split."""
+    return {side: len(clips) for side, clips in vars(split).items()}
+
+
+def trained(
+    folder: Path,
+    settings: Mapping[str, Any],
+    prepare: Callable[[], tuple[VideoModel, ClipFrames]],
+    split: Split,
+    data: DataConfig,
+    training: TrainConfig,
+) -> dict[str, Any]:
+    """The figures of `learn`, memoized next to the folder of the training. `motion` starts from the
+    trained streams in the same folder (`initialize_motion`).
+
+    Args:
+        folder: its name is that of the model.
+        settings: what the figures depend on.
+        prepare: makes the model, and the samples of all clips.
+        split, data, training: as for `learn`.
+    """
+    starts = [folder.with_name(name) for name in MOTION_BEGINS] if folder.name == MOTION else []
+
+    def compute() -> dict[str, Any]:
+        net, samples = prepare()
+        if starts:
+            initialize_motion(net, *(load(start, device="cpu").model for start in starts))
+        return learn(folder, net, samples, split, data, training)
+
+    if starts:
+        settings = {**settings, "init_from": {each.name: fingerprint(each) for each in starts}}
+    return memo_of_training(folder, settings, compute)
 
 
 def learn(

@@ -30,6 +30,7 @@ from onlooker_papers.videolstm.on_features import (
     UNITS,
     Cell,
     RealSet,
+    counts_of,
     fuse,
 )
 from onlooker_papers.videolstm.reduced import FRAMES, SMALL, WIDTH
@@ -74,9 +75,7 @@ def figures_of(of: RealSet, found: Mapping[str, Sequence[Mapping[str, Any]]]) ->
         "rows": rows,
         "steps": steps,
         "classes": len(of.classes),
-        "clips": {
-            side: len(getattr(of.split, side)) for side in ("training", "validation", "test")
-        },
+        "clips": counts_of(of.split),
         "majority": max(map(targets.count, of.classes)) / len(targets),
         "budget": {
             "epochs": of.training.epochs,

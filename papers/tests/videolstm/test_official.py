@@ -165,11 +165,13 @@ def test_what_is_there_is_not_computed_again_and_the_rest_continues(
         (run / "split1" / f"{cut}.json").unlink()
     computed: list[str] = []
 
+    learn = on_features.learn
+
     def noted(folder: Path, *given: Any) -> Any:
         computed.append(folder.name)
-        return on_features.learn(folder, *given)
+        return learn(folder, *given)
 
-    monkeypatch.setattr(official, "learn", noted)
+    monkeypatch.setattr(on_features, "learn", noted)
     official.reproduce(run, "ucf101", tree, budget="tiny")
     assert computed == ["lstm-rgb"]
     assert (run / "split1" / "figures.json").read_bytes() == before
