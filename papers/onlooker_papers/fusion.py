@@ -56,7 +56,7 @@ def choose_weights(
 
 
 def _fuse(runs: Sequence[Path]) -> dict[str, Any]:
-    """The figures of fused runs of one split (`metrics.measure`), and the `weights`."""
+    """The `accuracy`, `frame_accuracy` and `weights` of fused runs of one split."""
     split = RunRecord.read(runs[0]).split
     validation, tested = (
         [_evaluation(run, clips) for run in runs] for clips in (split.validation, split.test)
@@ -68,7 +68,9 @@ def _fuse(runs: Sequence[Path]) -> dict[str, Any]:
         scores=average_scores([each.scores for each in tested], weights),
         frame_scores=tuple(average_scores(of_clip, weights) for of_clip in of_clips),
     )
-    return {**measure(fused), "weights": list(weights)}
+    figures = measure(fused)
+    accuracies = {name: figures[name] for name in ("accuracy", "frame_accuracy")}
+    return {**accuracies, "weights": list(weights)}
 
 
 def _evaluation(run: Path, clips: Sequence[Clip]) -> Evaluation:
@@ -77,45 +79,31 @@ def _evaluation(run: Path, clips: Sequence[Clip]) -> Evaluation:
     return recognizer.evaluate(samples)
 
 
-def fused_row(
-    run: Path, members: Mapping[str, Path], splits: Sequence[str], seeds: Sequence[int]
-) -> dict[str, Any]:
-    """The row of fused models in a finished comparison (`onlooker.run.compare`); figures are
-    memoized in `run/fused`.
+def fused_row(run: Path, members: Mapping[str, Path], seeds: Sequence[int]) -> dict[str, Any]:
+    """The row of fused models in a finished comparison (`onlooker.run.compare`) on one split;
+    figures are memoized in `run/fused`.
 
     Args:
         members: the folders of the models in the comparison, by name.
 
     Returns:
-        `accuracy` (mean over seeds, each over the test videos of all splits together), `spread`,
-        `frame_accuracy`, `per_seed`, and the mean `weights` by member.
+        `accuracy` (mean over seeds), `spread`, `frame_accuracy`, `per_seed`, and the mean `weights`
+        by member.
     """
 
-    def fused(name: str) -> dict[str, Any]:
+    def fused(seed: int) -> dict[str, Any]:
+        name = f"split-seed{seed}"
         runs = [folder / name for folder in members.values()]
-        of = dict(zip(members, map(fingerprint, runs), strict=True))
+        weights = dict(zip(members, map(fingerprint, runs), strict=True))
+        return memo(run / "fused" / f"{name}.json", {"members": weights}, lambda: _fuse(runs))
 
-        def compute() -> dict[str, Any]:
-            figures = _fuse(runs)
-            return {
-                name: figures[name]
-                for name in ("accuracy", "frame_accuracy", "videos", "frames", "weights")
-            }
-
-        return memo(run / "fused" / f"{name}.json", {"members": of}, compute)
-
-    def pooled(parts: Sequence[Mapping[str, Any]], figure: str, count: str) -> float:
-        return float(
-            sum(part[figure] * part[count] for part in parts) / sum(part[count] for part in parts)
-        )
-
-    of_seeds = [[fused(f"{split}-seed{seed}") for split in splits] for seed in seeds]
-    accuracies = [pooled(parts, "accuracy", "videos") for parts in of_seeds]
-    weights = zip(*(part["weights"] for parts in of_seeds for part in parts), strict=True)
+    of_seeds = [fused(seed) for seed in seeds]
+    accuracies = [figures["accuracy"] for figures in of_seeds]
+    weights = zip(*(figures["weights"] for figures in of_seeds), strict=True)
     return {
         "accuracy": mean(accuracies),
         "spread": stdev(accuracies) if len(accuracies) > 1 else None,
-        "frame_accuracy": mean(pooled(parts, "frame_accuracy", "frames") for parts in of_seeds),
+        "frame_accuracy": mean(figures["frame_accuracy"] for figures in of_seeds),
         "per_seed": accuracies,
         "weights": dict(zip(members, map(mean, weights), strict=True)),
     }

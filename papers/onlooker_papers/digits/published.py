@@ -145,14 +145,12 @@ def table_cell(
 
 
 def _summary(rounds: Rounds) -> dict[str, float]:
-    (loss, accuracy) = rounds.mean
-    (loss_spread, accuracy_spread) = rounds.spread
-    return {
-        "loss": loss,
-        "accuracy": accuracy,
-        "loss_spread": loss_spread,
-        "accuracy_spread": accuracy_spread,
-    }
+    """Means over rounds, and standard deviations between them; 0 for a single one."""
+    figures = {}
+    for name, values in (("loss", rounds.loss.double()), ("accuracy", rounds.accuracy.double())):
+        figures[name] = values.mean().item()
+        figures[f"{name}_spread"] = values.std().item() if len(values) > 1 else 0.0
+    return figures
 
 
 def with_distances(

@@ -38,18 +38,6 @@ class Rounds:
     loss: Tensor
     accuracy: Tensor
 
-    @property
-    def mean(self) -> tuple[float, float]:
-        """Loss and accuracy, averaged over the rounds."""
-        return self.loss.double().mean().item(), self.accuracy.double().mean().item()
-
-    @property
-    def spread(self) -> tuple[float, float]:
-        """Standard deviations of loss and accuracy between rounds; 0 for a single one."""
-        if len(self.loss) == 1:
-            return 0.0, 0.0
-        return self.loss.double().std().item(), self.accuracy.double().std().item()
-
 
 def train_rounds(
     features: Tensor,

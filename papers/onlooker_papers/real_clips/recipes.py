@@ -25,6 +25,7 @@ ABLATION = (
 # library.
 SAMPLES: dict[str, Any] = {"size": 64}
 MODEL: dict[str, Any] = {"encoder": "conv4"}
+SEEDS = range(3)
 
 
 @dataclass(frozen=True)
@@ -34,18 +35,16 @@ class Recipe:
 
     Args:
         folder: folder of the clips in `clips/` of the data folder.
-        models: as for `onlooker compare --models`; with `motion` and `convlstm:flow`, these are
-        also fused.
+        models: as for `onlooker compare --models`; `motion` and `convlstm:flow`, which are also
+        fused, are among them.
         data: sample settings.
         training: training settings.
-        seeds: number of seeds, from 0.
     """
 
     folder: str
     models: str
     data: Mapping[str, Any]
     training: Mapping[str, Any]
-    seeds: int = 3
 
 
 RECIPES = {

@@ -8,7 +8,7 @@ from onlooker.base.config import DataConfig, ModelConfig, Settings, TrainConfig
 from onlooker.data.split import make_splits
 from onlooker.run.compare import compare, settings_of
 from onlooker_papers.fusion import fused_row
-from onlooker_papers.real_clips.recipes import MODEL, RECIPES, SAMPLES
+from onlooker_papers.real_clips.recipes import MODEL, RECIPES, SAMPLES, SEEDS
 from onlooker_papers.results import About, Row, read_rows, write_rows
 from onlooker_papers.sets import data_folder
 
@@ -41,11 +41,9 @@ def reproduce(
     training = TrainConfig(**{"batch": 16, "patience": 0, **recipe.training})
     clips = data_folder() / "clips"
     models = settings_of(recipe.models, Settings(ModelConfig(**MODEL), data, training))
-    seeds = range(recipe.seeds)
-    figures = compare(clips / recipe.folder, run / name, models, make_splits, seeds, jobs)
-    if models.keys() >= {*_STREAMS}:
-        members = {stream: run / name / stream for stream in _STREAMS}
-        figures["fused"] = fused_row(run / name, members, ["split"], seeds)
+    figures = compare(clips / recipe.folder, run / name, models, make_splits, SEEDS, jobs)
+    members = {stream: run / name / stream for stream in _STREAMS}
+    figures["fused"] = fused_row(run / name, members, SEEDS)
     if results is not None:
         write_set(results, name, figures, data, training)
     return figures
@@ -57,11 +55,8 @@ def write_set(
     """Write the row of one set, by the figures of `compare`, next to those of the other sets."""
     command = f"python -m onlooker_papers.real_clips {name}"
     settings = {**data.to_dict(), **training.to_dict()}
-    fused = figures.get("fused", {})
-    columns = {
-        column: figures[column] | ({"fused": fused[column]} if fused else {})
-        for column in _BY_MODEL
-    }
+    fused = figures["fused"]
+    columns = {column: {**figures[column], "fused": fused[column]} for column in _BY_MODEL}
     row = {
         "command": command,
         "budget": {
@@ -74,7 +69,7 @@ def write_set(
         **{key: figures[key] for key in _OF_SET},
         **columns,
         "streams": figures["modality"],  # as results files call it
-        "fused_weights": fused.get("weights", {}),
+        "fused_weights": fused["weights"],
     }
     of_sets = {key[0]: row["figures"] for key, row in read_rows(results, FILE).items()}
     of_sets[name] = row

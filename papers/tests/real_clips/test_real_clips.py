@@ -11,7 +11,7 @@ from onlooker.base.config import DataConfig, ModelConfig, Settings, TrainConfig
 from onlooker.base.files import read_json
 from onlooker.run.compare import settings_of
 from onlooker_papers.real_clips import reproduce as module
-from onlooker_papers.real_clips.recipes import MODEL, RECIPES, SAMPLES, Recipe
+from onlooker_papers.real_clips.recipes import MODEL, RECIPES, SAMPLES, SEEDS, Recipe
 from onlooker_papers.real_clips.reproduce import write_set
 
 DATA = DataConfig(frames=3, size=16, channels=1)
@@ -32,6 +32,13 @@ def figures(**accuracies: float) -> dict[str, Any]:
         "seeds": [0, 1],
         "weights": "from scratch",
         "skipped": [],
+        "fused": {
+            "accuracy": 0.75,
+            "spread": None,
+            "frame_accuracy": 0.25,
+            "per_seed": [0.75, 0.75],
+            "weights": {"motion": 0.5, "convlstm-flow": 0.5},
+        },
     }
 
 
@@ -47,7 +54,7 @@ def test_recipes_are_valid_and_their_rows_recorded(name: str) -> None:
     assert {*models} | ({"fused"} if "motion" in models else set()) >= {
         *recorded["accuracy"]
     } - GONE
-    assert (len(recorded["seeds"]), recorded["splits"]) == (recipe.seeds, 1)
+    assert (len(recorded["seeds"]), recorded["splits"]) == (len(SEEDS), 1)
     assert recorded["budget"] == {
         "epochs": recipe.training["epochs"],
         "frames": data.frames,
@@ -84,11 +91,11 @@ def test_several_sets_are_in_one_file(tmp_path: Path) -> None:
     )
     assert stored["seeds"] == [0, 1]
     gestures, weizmann = stored["figures"].values()
-    assert gestures["accuracy"] == {"lstm": 0.7}
+    assert gestures["accuracy"] == {"lstm": 0.7, "fused": 0.75}
     assert gestures["streams"] == {"lstm": "rgb"}
     assert gestures["budget"] == {"epochs": 1, "frames": 3, "size": 16, "channels": 1}
     assert weizmann["budget"]["epochs"] == 7
-    assert list(weizmann["accuracy"]) == ["lstm", "motion"]
+    assert list(weizmann["accuracy"]) == ["lstm", "motion", "fused"]
 
 
 @pytest.mark.slow
@@ -98,15 +105,16 @@ def test_a_recipe_becomes_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     training = {"epochs": 1, "batch": 16, "precision": "32"}
     tiny = Recipe(
         "squares",
-        "single-frame,convnet",
+        "motion,convlstm:flow",
         {"frames": 3, "size": 16, "channels": 1},
         training,
-        seeds=1,
     )
+    monkeypatch.setattr(module, "SEEDS", (0,))
     monkeypatch.setitem(module.RECIPES, "squares", tiny)
     found = module.reproduce("squares", tmp_path / "run", tmp_path / "results", jobs=1)
     stored = read_json(tmp_path / "results" / "real-clips.json")
-    assert stored["figures"]["squares"]["accuracy"] == found["accuracy"]
+    fused = {"fused": found["fused"]["accuracy"]}
+    assert stored["figures"]["squares"]["accuracy"] == found["accuracy"] | fused
     assert stored["command"] == "python -m onlooker_papers.real_clips squares"
     cell = read_json(tmp_path / "results" / "cells" / "real-clips" / "squares.json")
     assert cell["settings"]["frames"] == 3
