@@ -90,16 +90,13 @@ export class LiveView {
   }
 
   answer(message) {
-    const { label, score } = message, quiet = isQuiet(label);
+    const { label, score } = message, quiet = isQuiet(label), name = spoken(label);
     const boxes = quiet ? [] : message.boxes.map(({ corners }) => ({ corners, label, score }));
     drawMoment(this.canvas, { ...message, boxes }, this.options, this.mirrored);
-    if (message.threshold !== this.bars.threshold) {
-      this.bars.set(this.model.classes, message.threshold, this.model.nothing);
-    }
+    if (message.threshold !== this.bars.threshold) this.bars.set(this.model.classes, message.threshold, this.model.nothing);
     this.bars.update(message.scores, label);
-    const news = this.label.textContent !== spoken(label);
-    if (news) announce(t("live.says", { label: spoken(label), score: percent(score) }), 600);
-    this.label.textContent = spoken(label);
+    if (this.label.textContent !== name) announce(t("live.says", { label: name, score: percent(score) }), 600);
+    this.label.textContent = name;
     this.answerCard.style.setProperty("--color", colorOf(label));
     this.answerCard.classList.toggle("silent", quiet);
     this.detail.textContent = sureness(label, score, Object.values(message.scores));
