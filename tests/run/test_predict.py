@@ -351,8 +351,12 @@ def test_every_clip_gets_boxes_times_and_a_drawn_clip(tmp_path: Path, make_clip:
     clips = [make_clip("a.mp4", frames=8), make_clip("b.mp4", frames=8)]
     broken = tmp_path / "broken.mp4"
     broken.write_bytes(b"no video")
-    failed = predict_clips(run, [*clips, broken], tmp_path / "out")
+    answered = list[Prediction]()
+    out = tmp_path / "out"
+    failed = predict_clips(run, [*clips, broken], out, on_predictions=answered.extend)
     assert [error.path for error in failed] == [broken]
+    assert [prediction.path for prediction in answered] == clips
+    assert all(prediction.attention is None for prediction in answered), "maps are large"
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert names == {
         f"{clip}{end}" for clip in "ab" for end in (".mp4", ".json", "-segments.json")

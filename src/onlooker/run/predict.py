@@ -71,7 +71,8 @@ def predict_clips(
         ray: the address of a Ray cluster that predicts (`cluster.map_clips`); None: this process
         does.
         times: formats (`annotations.FORMATS`) in which times are also written to `out`.
-        on_predictions: called with the predictions of each hundred clips, between progress bars.
+        on_predictions: called with the predictions of each hundred clips, without their maps,
+            between progress bars.
 
     Returns:
         An error for each clip that could not be read, or whose files could not be written.
@@ -113,7 +114,8 @@ def predict_clips(
                         errors.append(ClipError(clip, result.found, result.remedy))
                         continue
                     prediction = replace(result, path=clip)  # absolute from a cluster
-                    predictions.append(prediction)
+                    # maps of a hundred recordings of an hour would fill the memory
+                    predictions.append(replace(prediction, attention=None, heat=None))
                     if clip in targets:
                         problem = _attempt(_write_files, clip, targets[clip], prediction, formats)
                         errors += [problem] if problem else []
