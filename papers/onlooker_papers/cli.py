@@ -101,7 +101,9 @@ def videolstm(
     (about 120 GB per stream for UCF101, 25 GB for HMDB-51), five models each on RGB and on flow,
     motion, and ensembles of two streams. With --full, the encoders are trained on the split first.
     """
-    budget = _budget(quick, full)
+    if quick and full:
+        raise ValueError("--quick and --full exclude each other; give one of them, or none")
+    budget = "quick" if quick else "full" if full else "standard"
     if ucf101 and hmdb51:
         raise ValueError("--ucf101 and --hmdb51 exclude each other; give one of them")
     if root := ucf101 or hmdb51:
@@ -168,9 +170,3 @@ def _finished(paper: str, report: Path) -> None:
 
     print_claims(paper)
     typer.echo(f"report: {report}")
-
-
-def _budget(quick: bool, full: bool) -> str:
-    if quick and full:
-        raise ValueError("--quick and --full exclude each other; give one of them, or none")
-    return "quick" if quick else "full" if full else "standard"

@@ -37,13 +37,6 @@ def over_recordings(
     apart = np.mean([*map(correct_of, later)], axis=0) - np.mean(
         [*map(correct_of, earlier)], axis=0
     )
-    return clustered(apart, recordings)
-
-
-def clustered(
-    values: Sequence[float] | NDArray[np.float64], recordings: Sequence[str]
-) -> list[float]:
-    """The mean of a value of each clip, from -1 to 1, and its interval over recordings."""
     # of values that are mapped to shares
-    ends = accuracy_interval((1 + np.asarray(values)) / 2, recordings) or ()
-    return [float(np.mean(values)), *(2 * end - 1 for end in ends)]
+    ends = accuracy_interval((1 + apart) / 2, recordings) or ()
+    return [float(np.mean(apart)), *(2 * end - 1 for end in ends)]

@@ -20,9 +20,10 @@ from onlooker.data.split import Split
 from onlooker.models.registry import resolve
 from onlooker.models.video_model import VideoModel
 from onlooker.report.page import Page
+from onlooker.report.plots import loss_and_accuracy, to_svg
 from onlooker.run.features import encoded_clips
 from onlooker.run.preparation import build
-from onlooker_papers.pages import add_curves, add_left_out
+from onlooker.run.record import read_curves
 from onlooker_papers.results import WHOLE, About, Row, command_line, write_rows
 from onlooker_papers.sets import few_of_each
 from onlooker_papers.tables import share
@@ -154,8 +155,13 @@ def _write_page(
     page.heading("Training curves")
     for of in STREAMS:
         names = [f"{model}-{of}" for model in SINGLE] + ([MOTION] if of == "rgb" else [])
-        add_curves(page, {name: folder / name for name in names}, of)
-    add_left_out(page, [list(error.values()) for error in figures["left_out"]])
+        curves = {name: found for name in names if (found := read_curves(folder / name))}
+        for part in ("training", "validation") if curves else ():
+            image = loss_and_accuracy({name: found[part] for name, found in curves.items()})
+            page.figure(to_svg(image), f"{of}: {part} clips, per epoch.", wide=True)
+    if left_out := figures["left_out"]:
+        page.heading("Clips left out")
+        page.table([list(error.values()) for error in left_out], ["clip", "problem", "what to do"])
     page.text(f"`{command}`")
     return page.write(folder / "report.html")
 

@@ -7,7 +7,6 @@ clips (910 of them for testing), 4,458 tubes, 573,862 boxes. Nine clips that cou
 again are missing.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,23 +15,9 @@ import numpy as np
 from onlooker.base.records import Clip, ClipError, Tube
 
 
-@dataclass(frozen=True)
-class AnnotatedClip:
-    """A clip with the true tubes in it.
-
-    Args:
-        name: `<Class>/v_<Class>_g<nn>_c<nn>`, as in UCF101, without suffix.
-        frames: number of frames according to the annotation.
-        tubes: one for each instance of the action by an actor.
-    """
-
-    name: str
-    frames: int
-    tubes: tuple[Tube, ...]
-
-
-def ucf101_24(path: Path) -> dict[str, AnnotatedClip]:
-    """The boxes of `finalAnnots.mat`, by the names of the clips.
+def ucf101_24(path: Path) -> dict[str, list[Tube]]:
+    """The true tubes of `finalAnnots.mat`, one for each instance of the action by an actor; by the
+    names of the clips (`<Class>/v_<Class>_g<nn>_c<nn>`, as in UCF101, without suffix).
 
     The file counts frames from 1 (its first is ours of index 0) and gives a box as `x y w h` whose
     corner counts pixels from 1: `x1 = x - 1`, `x2 = x - 1 + w`. Its authors limited `x + w` to 320
@@ -61,11 +46,11 @@ def ucf101_24(path: Path) -> dict[str, AnnotatedClip]:
     except Exception as error:  # the reader raises many kinds of errors for damaged files
         found = f"not the annotations of UCF101-24 ({type(error).__name__}: {error})"
         raise ClipError(path, found, "expected finalAnnots.mat") from error
-    clips: dict[str, AnnotatedClip] = {}
-    for clip in read:
-        if clip.name in clips:
-            raise ClipError(path, f"{clip.name} is there twice", "take the published file")
-        clips[clip.name] = clip
+    clips: dict[str, list[Tube]] = {}
+    for name, tubes in read:
+        if name in clips:
+            raise ClipError(path, f"{name} is there twice", "take the published file")
+        clips[name] = tubes
     return clips
 
 
@@ -74,17 +59,18 @@ def clip_name(clip: Clip) -> str:
     return f"{clip.label}/{clip.path.stem}"
 
 
-def _clip(row: Any) -> AnnotatedClip:
+def _clip(row: Any) -> tuple[str, list[Tube]]:
+    """The name of a clip, and its tubes."""
     name = str(row["name"].item())
     frames = int(row["num_imgs"].item())
     label = name.split("/")[0]
-    tubes = tuple(_tube(label, tube) for tube in row["tubes"].ravel())
+    tubes = [_tube(label, tube) for tube in row["tubes"].ravel()]
     for tube in tubes:
         if tube.frames[-1] >= frames:
             raise ValueError(
                 f"{name}: a tube ends with frame {tube.frames[-1]}, the clip has {frames}"
             )
-    return AnnotatedClip(name, frames, tubes)
+    return name, tubes
 
 
 def _tube(label: str, tube: Any) -> Tube:

@@ -27,7 +27,7 @@ from onlooker_papers.real_clips.frozen import trained
 from onlooker_papers.results import About, Key, Row, write_rows
 from onlooker_papers.sets import data_folder
 from onlooker_papers.videolstm.real_places import Seen, figures_of, in_the_middle
-from onlooker_papers.videolstm.ucf101_24 import AnnotatedClip, clip_name, ucf101_24
+from onlooker_papers.videolstm.ucf101_24 import clip_name, ucf101_24
 
 FILE = "where-real"
 SET = "ucf101_18"
@@ -38,12 +38,12 @@ _HALF = 0.5  # the clips have half of the height and width to which the boxes re
 Predict = Callable[[Clip], Prediction]
 
 
-def truth_of(clip: Clip, annotated: Mapping[str, AnnotatedClip]) -> list[Tube]:
+def truth_of(clip: Clip, annotated: Mapping[str, Sequence[Tube]]) -> list[Tube]:
     """The tubes of a clip in pixels of a video of half the height and width; none without
     annotations.
     """
-    known = annotated.get(clip_name(clip))
-    return [replace(tube, boxes=tube.boxes * _HALF) for tube in known.tubes] if known else []
+    tubes = annotated.get(clip_name(clip), ())
+    return [replace(tube, boxes=tube.boxes * _HALF) for tube in tubes]
 
 
 def score(clips: Sequence[Clip], predict: Predict) -> dict[str, Any]:

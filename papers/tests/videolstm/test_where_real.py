@@ -7,15 +7,12 @@ import pytest
 
 from onlooker.base.records import Clip, Prediction, Tube
 from onlooker_papers.videolstm import where_real
-from onlooker_papers.videolstm.ucf101_24 import AnnotatedClip
 from onlooker_papers.videolstm.where_real import truth_of
 
 
 def test_boxes_are_halved() -> None:
     tube = Tube("Surfing", np.arange(2), np.float32([[10, 20, 30, 40]] * 2))
-    annotated = {
-        "Surfing/v_Surfing_g01_c01": AnnotatedClip("Surfing/v_Surfing_g01_c01", 2, (tube,))
-    }
+    annotated = {"Surfing/v_Surfing_g01_c01": [tube]}
     clip = Clip(Path("ucf/Surfing/v_Surfing_g01_c01.mp4"), "Surfing")
     assert truth_of(clip, annotated)[0].boxes.tolist() == [[5, 10, 15, 20]] * 2
     assert truth_of(Clip(Path("ucf/Surfing/other.mp4"), "Surfing"), annotated) == []
@@ -26,9 +23,7 @@ def test_tubes_in_clips_of_other_classes_are_false_positives(
 ) -> None:
     # in the middle, at half the size
     tube = Tube("Surfing", np.arange(4), np.float32([[80, 60, 160, 120]] * 4))
-    annotated = {
-        "Surfing/v_Surfing_g01_c01": AnnotatedClip("Surfing/v_Surfing_g01_c01", 4, (tube,))
-    }
+    annotated = {"Surfing/v_Surfing_g01_c01": [tube]}
     monkeypatch.setattr(where_real, "ucf101_24", lambda path: annotated)
     monkeypatch.setattr(where_real, "data_folder", Path)
     clips = [
