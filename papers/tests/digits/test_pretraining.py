@@ -11,13 +11,13 @@ import torch
 
 from onlooker.base.files import read_json
 from onlooker_papers.digits import as_published, pretraining
-from onlooker_papers.mnist import DigitSplit, split_digits
+from onlooker_papers.mnist import DigitSplit, split_mnist
 
 
 def test_the_published_recipe_sees_every_training_digit_and_keeps_its_last_weights(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = split_digits()
+    whole = split_mnist()
     few = [
         pretraining.Digits(part.images[:70], part.labels[:70])
         for part in (whole.training, whole.validation)
@@ -58,9 +58,9 @@ def test_the_published_recipe_sees_every_training_digit_and_keeps_its_last_weigh
 _KILLED = """
 import sys
 from pathlib import Path
-from onlooker_papers.mnist import split_digits
+from onlooker_papers.mnist import split_mnist
 from onlooker_papers.digits.pretraining import pretrain
-pretrain(Path(sys.argv[1]), "lenet", "one-cycle", 0.3, split_digits())
+pretrain(Path(sys.argv[1]), "lenet", "one-cycle", 0.3, split_mnist())
 """
 
 

@@ -19,7 +19,7 @@ from onlooker_papers.digits import held_out, pretraining, published, reproduce
 from onlooker_papers.digits.budget import FOLLOWING, GLIMPSES, QUICK, Entry
 from onlooker_papers.digits.held_out import FOLLOWED
 from onlooker_papers.digits.models import DigitModel
-from onlooker_papers.mnist import DigitSplit, split_digits
+from onlooker_papers.mnist import DigitSplit, split_mnist
 
 pytestmark = pytest.mark.slow  # a quick run of all tables
 
@@ -300,7 +300,7 @@ def test_a_cell_knows_the_weights_that_it_begins_from(run: Path, tmp_path: Path)
         run / "run" / "pretraining" / "stn-one-cycle" / "model" / "model.safetensors",
         of_encoder / "model",
     )
-    digits = split_digits()
+    digits = split_mnist()
     spec = TINY.entries[-1].spec
     encoders = tmp_path / "run" / "pretraining"
     rounds = {**TINY.rounds, **TINY.more_rounds}

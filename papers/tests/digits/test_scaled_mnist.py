@@ -7,7 +7,7 @@ from PIL import Image
 from scipy.ndimage import affine_transform, map_coordinates
 
 from onlooker_papers.digits.data.scaled_mnist import ScaledDigits
-from onlooker_papers.mnist import Digits, load_digits
+from onlooker_papers.mnist import Digits, load_mnist
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +84,7 @@ def test_without_zoom_and_shift_it_is_the_digit_in_full_size(digits):
 
 
 def test_digits_for_testing_take_the_mean_of_those_for_training():
-    train, test = (ScaledDigits(part) for part in load_digits())
+    train, test = (ScaledDigits(part) for part in load_mnist())
     against = ScaledDigits(test.digits, mean=train.level)
     assert against.level == train.level != test.level
     # Zoomed out by 1.75 on average, digits leave about a third of their ink's share: darker than

@@ -12,7 +12,7 @@ from onlooker_papers.digits.data.augmented_mnist import AugmentedDigits
 from onlooker_papers.digits.data.moving_mnist import MovingDigits
 from onlooker_papers.digits.tracks import Tracks, find_things
 from onlooker_papers.digits.window_metrics import boxes_with_a_window
-from onlooker_papers.mnist import load_digits
+from onlooker_papers.mnist import load_mnist
 
 
 def made(*arguments, **settings):
@@ -189,7 +189,7 @@ def test_the_order_is_the_best_of_all():
 
 @torch.no_grad()
 def test_torn_digits_are_found_by_nobody_teaching_it():
-    batch = AugmentedDigits(load_digits()[1], variant="gesture", frames=10).batch(100, seed=4)
+    batch = AugmentedDigits(load_mnist()[1], variant="gesture", frames=10).batch(100, seed=4)
     stretches = (batch.video.float() / 255).unflatten(1, (2, 5)).flatten(0, 1)
     windows = made().windows(stretches).flatten(0, 1).unflatten(0, (100, 10))
     on = boxes_with_a_window(windows, batch.boxes, (64, 64))
@@ -228,7 +228,7 @@ def test_frames_without_anything_give_numbers():
 
 @torch.no_grad()
 def test_half_precision_finds_the_same_places():
-    batch = MovingDigits(load_digits()[1], frames=5).batch(8, seed=4)
+    batch = MovingDigits(load_mnist()[1], frames=5).batch(8, seed=4)
     stretches = batch.video.float() / 255
     net = made()
     exact = net.windows(stretches)

@@ -5,18 +5,18 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from onlooker_papers.mnist import Digits, load_digits
-from onlooker_papers.videolstm.moving_target import MovingTarget, TargetBatch
+from onlooker_papers.mnist import Digits, load_mnist
+from onlooker_papers.videolstm.moving_target import TargetBatch, moving_target
 
 
 @pytest.fixture(scope="module")
 def digits() -> Digits:
-    return load_digits()[0]
+    return load_mnist()[0]
 
 
 @pytest.fixture(scope="module")
 def made(digits: Digits) -> TargetBatch:
-    return MovingTarget(digits).batch(200, seed=3)
+    return moving_target(digits, 20, 200, seed=3)
 
 
 def test_a_video_is_its_digits_where_they_are_joined_by_the_maximum(
@@ -57,14 +57,13 @@ def test_only_the_target_moves_and_others_have_other_classes(
 
 
 def test_all_classes_are_equally_frequent(digits: Digits) -> None:
-    batch = MovingTarget(digits, frames=2).batch(2000, seed=1)
+    batch = moving_target(digits, 2, 2000, seed=1)
     assert torch.bincount(batch.targets, minlength=10).min() > 140
     others = digits.labels[batch.indices[:, 1:].numpy()].flatten()
     assert np.bincount(others, minlength=10).min() > 500
 
 
 def test_equal_seeds_give_equal_videos_and_others_do_not(digits: Digits) -> None:
-    moving = MovingTarget(digits)
-    first, again, other = (moving.batch(5, seed=seed).video for seed in (1, 1, 2))
+    first, again, other = (moving_target(digits, 20, 5, seed).video for seed in (1, 1, 2))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)

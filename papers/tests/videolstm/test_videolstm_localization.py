@@ -11,7 +11,7 @@ import torch
 
 from onlooker.models.registry import create_model
 from onlooker.recognizer import Classification, Recognizer
-from onlooker_papers.mnist import split_digits
+from onlooker_papers.mnist import split_mnist
 from onlooker_papers.videolstm import tables
 from onlooker_papers.videolstm.blanking import (
     CANDIDATES,
@@ -21,15 +21,16 @@ from onlooker_papers.videolstm.blanking import (
 )
 from onlooker_papers.videolstm.boxes import BoxParameters
 from onlooker_papers.videolstm.localization import choose_for, localized
+from onlooker_papers.videolstm.moving_target import SIZE
 from onlooker_papers.videolstm.places import localization_figures
-from onlooker_papers.videolstm.target_clips import CLASSES, SIZE, TargetClips, data
+from onlooker_papers.videolstm.target_clips import CLASSES, TargetClips, data
 
 SEEN = BoxParameters(foreground="background", threshold=0.05)
 
 
 @pytest.fixture(scope="module")
 def clips() -> TargetClips:
-    return TargetClips(split_digits().test, 6, seed=2)
+    return TargetClips(split_mnist().test, 6, seed=2)
 
 
 def attending(clips: TargetClips) -> np.ndarray:
