@@ -53,8 +53,6 @@ def memo_of_training(
     """
     figures = memo(folder.with_suffix(".json"), settings, compute)
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
-    if folder.is_dir() and not any(folder.iterdir()):
-        folder.rmdir()
     return figures
 
 

@@ -205,21 +205,13 @@ def figures_of(
     """The figures of a results file: those of its rows, the shared ones, and those that are derived
     from both.
     """
-    figures = nested(rows, dict(shared))
-    return _LAYOUTS[name](figures) if name in _LAYOUTS else figures
-
-
-def nested(
-    rows: Mapping[Key, Mapping[str, Any]], into: dict[str, Any] | None = None
-) -> dict[str, Any]:
-    """Rows as a nested dictionary, added to `into`."""
-    figures = {} if into is None else into
+    figures = dict(shared)
     for key, values in rows.items():
         place = figures
         for part in () if key == WHOLE else key:
             place = place.setdefault(part, {})
         place.update(values)
-    return figures
+    return _LAYOUTS[name](figures) if name in _LAYOUTS else figures
 
 
 def assemble(results: Path, name: str) -> Path:

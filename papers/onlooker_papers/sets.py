@@ -1,10 +1,11 @@
-"""Sets of real clips: their folder `$ONLOOKER_DATA`, their names, and a few clips of each class."""
+"""Sets of real clips: their folder `$ONLOOKER_DATA`, a few clips of each class, numbers of clips."""
 
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from onlooker.base.records import Clip
+from onlooker.data.split import Split
 
 VARIABLE = "ONLOOKER_DATA"
 WAY = f"set {VARIABLE} to a folder that has clips/SET/CLASS/"
@@ -32,3 +33,8 @@ def few_of_each(clips: Sequence[Clip], count: int) -> list[Clip]:
         number = min(count or len(paths), len(paths))
         chosen |= {paths[i * len(paths) // number] for i in range(number)}
     return [clip for clip in clips if clip.path in chosen]
+
+
+def counts_of(split: Split) -> dict[str, int]:
+    """The number of clips in each part of a split."""
+    return {part: len(clips) for part, clips in vars(split).items()}

@@ -90,9 +90,9 @@ def share(value: float, digits: int = 1) -> str:
     return f"{100 * value:.{digits}f}"
 
 
-def span(ends: Sequence[float], digits: int = 1) -> str:
+def span(ends: Sequence[float]) -> str:
     """The interval of a share: `70.1–80.2`; with `to` where a minus sign is involved."""
-    low, high = (share(end, digits) for end in ends)
+    low, high = (share(end) for end in ends)
     return f"{low} to {high}" if min(ends) < 0 else f"{low}–{high}"
 
 

@@ -37,6 +37,7 @@ from onlooker_papers.hmdb10.classes import ATTENTION, REPORT_CLIPS
 from onlooker_papers.hmdb10.curves import loss_curves
 from onlooker_papers.intervals import over_seeds
 from onlooker_papers.memo import memo_of_training
+from onlooker_papers.sets import counts_of
 from onlooker_papers.sheet import sheet
 from onlooker_papers.tables import add_table
 from onlooker_papers.videolstm.published import Published
@@ -127,11 +128,11 @@ class Draw:
         features = {"weights": weights_digest(encoder), **self.data.to_dict()}
         settings: dict[str, Any] = {**training.to_dict(), "tested": "last epoch"}
         settings |= {"model": name, "hidden": MODELS[name], "features": features}
-        settings["clips"] = sides_of(split)
+        settings["clips"] = counts_of(split)
 
         def compute() -> dict[str, Any]:
             samples = self.samples(net)
-            parts = {side: samples.only(getattr(split, side)) for side in REPORT_CLIPS}
+            parts = {side: samples.only(clips) for side, clips in vars(split).items()}
             recognizer, curves = train_all_epochs(
                 self.folder(name, rate), net, parts, self.data, training
             )
@@ -161,11 +162,6 @@ class Draw:
 def divide(clips: Sequence[Clip], seed: int) -> Split:
     """A split in the report's proportions, with each recording in one part."""
     return Split(**apportion(clips, [group_of(clip) for clip in clips], REPORT_CLIPS, seed))
-
-
-def sides_of(split: Split) -> dict[str, int]:
-    """The number of clips in each part of a split."""
-    return {side: len(getattr(split, side)) for side in REPORT_CLIPS}
 
 
 def train_all_epochs(
@@ -235,7 +231,7 @@ def compare(every: Sequence[Draw]) -> tuple[dict[str, Any], list[Path]]:
         },
         "classes": list(every[0].classes),
         "encoder": every[0].encoder,
-        "clips": [sides_of(draw.split) for draw in every],
+        "clips": [counts_of(draw.split) for draw in every],
         "rates": list(RATES),
         "rate_clips": sum(untested(every)),
     }

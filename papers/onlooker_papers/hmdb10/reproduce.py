@@ -25,10 +25,10 @@ from onlooker.run.features import encoded_clips
 from onlooker.run.preparation import build
 from onlooker_papers.hmdb10 import tables
 from onlooker_papers.hmdb10.classes import ATTENTION, BASELINE, FIRST_TEN, hmdb51_clips
-from onlooker_papers.hmdb10.draws import divide, sides_of, train_all_epochs, write_page
+from onlooker_papers.hmdb10.draws import divide, train_all_epochs, write_page
 from onlooker_papers.memo import memo_of_training
 from onlooker_papers.results import About, Row, command_line, write_rows
-from onlooker_papers.sets import few_of_each
+from onlooker_papers.sets import counts_of, few_of_each
 
 HMDB51 = "HMDB-51"
 FILE = "hmdb10"  # of results
@@ -174,7 +174,7 @@ def _compute(folder: Path, split: Split, classes: list[str], budget: Budget) -> 
     settings = resolve(config, budget.data, replace(budget.training, features=True))
     net = build(*settings, classes)
     samples, _ = encoded_clips(split.clips, classes, net, settings.data, strict=True)
-    parts = {side: samples.only(getattr(split, side)) for side in sides_of(split)}
+    parts = {side: samples.only(clips) for side, clips in vars(split).items()}
     recognizer, curves = train_all_epochs(folder, net, parts, settings.data, settings.training)
     evaluation = recognizer.evaluate(parts["test"])
     right = np.stack(evaluation.frame_scores).argmax(2) == evaluation.targets[:, None]  # B T
@@ -183,6 +183,6 @@ def _compute(folder: Path, split: Split, classes: list[str], budget: Budget) -> 
         **measure(evaluation),
         "frame_accuracy_by_index": right.mean(0).tolist(),
         "curves": curves,
-        "sides": sides_of(split),
+        "sides": counts_of(split),
         "parameters": count_parameters(net) - count_parameters(encoder),
     }

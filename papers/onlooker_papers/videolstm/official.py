@@ -25,7 +25,7 @@ from onlooker.run.features import encoded_clips
 from onlooker.run.preparation import build
 from onlooker.run.record import read_curves
 from onlooker_papers.results import WHOLE, About, Row, command_line, write_rows
-from onlooker_papers.sets import few_of_each
+from onlooker_papers.sets import counts_of, few_of_each
 from onlooker_papers.tables import share
 from onlooker_papers.videolstm.crops import ClipCrops, TemporalCrops
 from onlooker_papers.videolstm.fine_tune import fine_tune
@@ -44,7 +44,7 @@ from onlooker_papers.videolstm.official_budget import (
     Budget,
     OfficialSet,
 )
-from onlooker_papers.videolstm.on_features import counts_of, fuse, trained
+from onlooker_papers.videolstm.on_features import fuse, trained
 
 _OURS = (
     "Not as in the paper: `convnet` and `lstm` see the average over the map, not fc7; flow is DIS, not TV-L1; "

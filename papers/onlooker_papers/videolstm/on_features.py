@@ -28,6 +28,7 @@ from onlooker.training.fit import fit
 from onlooker_papers.fusion import average_scores, choose_weights
 from onlooker_papers.intervals import as_text
 from onlooker_papers.memo import fingerprint, memo, memo_of_training
+from onlooker_papers.sets import counts_of
 from onlooker_papers.videolstm.crops import ClipCrops, evaluate_crops
 from onlooker_papers.videolstm.fine_tune import fine_tune
 from onlooker_papers.videolstm.init_from import initialize_motion
@@ -192,11 +193,6 @@ class Cell:
             part.load_state_dict(self.of.encoder(modality).state_dict())
         encoder.requires_grad_(False)
         return net
-
-
-def counts_of(split: Split) -> dict[str, int]:
-    """The number of clips in each part of a split."""
-    return {side: len(clips) for side, clips in vars(split).items()}
 
 
 def trained(

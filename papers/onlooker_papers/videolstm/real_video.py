@@ -21,6 +21,7 @@ from onlooker.data.split import group_of
 from onlooker_papers.intervals import over_recordings
 from onlooker_papers.real_clips.frozen import splits_of
 from onlooker_papers.results import About, Key, Row, write_rows
+from onlooker_papers.sets import counts_of
 from onlooker_papers.videolstm.fine_tune import RANDOM_FRAMES
 from onlooker_papers.videolstm.official_budget import BOTH, FUSED, MOTION, SINGLE, STREAMS
 from onlooker_papers.videolstm.on_features import (
@@ -30,7 +31,6 @@ from onlooker_papers.videolstm.on_features import (
     UNITS,
     Cell,
     RealSet,
-    counts_of,
     fuse,
 )
 from onlooker_papers.videolstm.reduced import FRAMES, SMALL, WIDTH
