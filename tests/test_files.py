@@ -29,16 +29,14 @@ from onlooker.base.files import (
     atomic_file,
     check_writable,
     explain_write_errors,
-    format_bytes,
     is_disk_full,
-    printable,
     read_json,
     restore_folder,
     whole_folder,
-    without_password,
     write_bytes,
     write_json,
 )
+from onlooker.base.text import format_bytes, printable, without_password
 from onlooker.data.array_cache import open_array
 from onlooker.data.lists import read_list
 from onlooker.data.split import fingerprint

@@ -18,7 +18,6 @@ import onlooker
 from onlooker.base.config import DataConfig, StreamConfig
 from onlooker.base.files import (
     RECORD,
-    composed,
     explain_write_errors,
     file_digest,
     model_folder,
@@ -29,6 +28,7 @@ from onlooker.base.files import (
 from onlooker.base.progress import progress_bar
 from onlooker.base.records import ClipError, Evaluation, Floats, Prediction, Segment, Step
 from onlooker.base.settings import field_of
+from onlooker.base.text import composed
 from onlooker.data.clips import ClipFrames
 from onlooker.data.samples import Sample, read_sample
 from onlooker.data.split import source_of

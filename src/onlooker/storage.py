@@ -17,8 +17,9 @@ from tempfile import TemporaryDirectory, mkdtemp
 from threading import Event, Thread
 from urllib.parse import quote, unquote
 
-from onlooker.base.files import explain_write_errors, is_disk_full, printable, without_password
+from onlooker.base.files import explain_write_errors, is_disk_full
 from onlooker.base.progress import tracked
+from onlooker.base.text import printable, without_password
 
 __all__ = ["is_address"]
 

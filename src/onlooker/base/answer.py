@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from onlooker.base.files import composed
+from onlooker.base.text import composed
 
 __all__ = ["NOTHING", "nothing_class", "nothing_name", "require_one_nothing"]
 

@@ -4,8 +4,8 @@ import csv
 from dataclasses import dataclass, fields
 from typing import Any, Literal, NamedTuple
 
-from onlooker.base.files import format_bytes
 from onlooker.base.settings import Config, setting
+from onlooker.base.text import format_bytes
 
 __all__ = [
     "Aggregation",

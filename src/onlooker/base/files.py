@@ -8,11 +8,9 @@ import hashlib
 import io
 import json
 import os
-import re
 import shutil
 import tempfile
 import time
-import unicodedata
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -20,23 +18,21 @@ from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from onlooker.base.text import format_bytes, printable, short_name
+
 __all__ = [
     "RECORD",
     "DiskFullError",
     "NotWritableError",
     "check_regular",
     "check_writable",
-    "composed",
     "explain_write_errors",
     "file_digest",
-    "format_bytes",
     "model_folder",
-    "printable",
     "read_bytes",
     "read_csv",
     "read_json",
     "reading",
-    "without_password",
     "write_bytes",
     "write_csv",
     "write_json",
@@ -48,13 +44,6 @@ _OTHER_VERSION = (
 )
 # bytes of a file that is read into memory as a whole: the split of a million clips has 200 MB
 LIMIT = 1 << 28
-# Up to the first slash, or to the last @ if the password has a slash; a path collapses the slashes
-# after the scheme.
-_PASSWORD = re.compile(r"^(\w{2,}:/{1,2}[^/@:]*):(?:[^/]*|(?!\d+/).*)@")
-# A name or a key among the parameters of an address, as cameras have them: ?usr=admin&pwd=1234
-_SECRET = re.compile(
-    r"(?i)([?&][^=&]*(?:usr|user|login|pass|pwd|psw|token|key|secret|auth|sig)[^=&]*=)[^&#]*"
-)
 _CHOOSE = "choose another folder, or allow writing to it"
 _DAY = 24 * 3600.0  # seconds
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -221,11 +210,6 @@ def _remove_leftovers(folder: Path) -> None:
                 shutil.rmtree(part) if part.is_dir() else part.unlink()
 
 
-def format_bytes(size: int) -> str:
-    """A readable number of bytes, in megabytes; in kilobytes if it is small."""
-    return f"{size / 1e6:,.1f} MB" if size >= 100_000 else f"{size / 1e3:,.1f} kB"
-
-
 def file_digest(path: Path) -> str:
     """The SHA-256 of a file's content, in hexadecimal digits."""
     with path.open("rb") as file:
@@ -239,39 +223,6 @@ def check_digest(path: Path, digest: str | None, record: Path) -> None:
     if digest and file_digest(path) != digest:
         found = f"damaged, or not the file that {record.name} was written with (another SHA-256)"
         raise ValueError(f"{path}: {found}; copy the folder again, or make it again")
-
-
-def without_password(address: str) -> str:
-    """An address for display: the password, and names and keys among the parameters, become `***`."""
-    shown = _PASSWORD.sub(r"\1:***@", address)
-    return _SECRET.sub(r"\1***", shown) if re.match(r"\w{2,}:/", shown) else shown
-
-
-def printable(text: object) -> str:
-    """Text for a terminal: control characters, which may move the cursor, and bytes that are not
-    UTF-8, as escapes.
-    """
-    unsafe = "[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
-    return re.sub(
-        unsafe, lambda character: character[0].encode("unicode_escape").decode(), str(text)
-    )
-
-
-def composed(name: str) -> str:
-    """A name in Unicode's form NFC, in which names are compared: those of files that macOS has
-    packed are in NFD.
-    """
-    return unicodedata.normalize("NFC", name)
-
-
-def short_name(name: str) -> str:
-    """The name of a file; one of more than 200 bytes ends in a digest. File systems allow 255, with
-    suffixes.
-    """
-    content = os.fsencode(name)
-    if len(content) <= 200:
-        return name
-    return f"{content[:183].decode(errors='ignore')}-{hashlib.sha256(content).hexdigest()[:16]}"
 
 
 def is_regular(path: Path) -> bool:

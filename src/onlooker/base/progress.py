@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.progress import Progress
 from rich.text import Text
 
-from onlooker.base.files import printable
+from onlooker.base.text import printable
 
 __all__ = ["OnProgress", "reporting"]
 

@@ -25,7 +25,7 @@ from onlooker.base.answer import (
     event_scores,
     nothing_class,
 )
-from onlooker.base.files import composed, printable
+from onlooker.base.text import composed, printable
 
 __all__ = [
     "Box",

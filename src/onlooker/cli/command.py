@@ -13,8 +13,8 @@ from typing import Annotated, Any, get_args, get_type_hints
 import typer
 
 from onlooker.base.config import CLIPS
-from onlooker.base.files import printable
 from onlooker.base.progress import showing
+from onlooker.base.text import printable
 from onlooker.storage import address_of, local, uploading
 
 __all__ = ["command", "refuse_unused", "stoppable"]

@@ -19,8 +19,9 @@ from rich.table import Table
 from rich.text import Text
 
 from onlooker.base.config import StreamConfig
-from onlooker.base.files import printable, read_json
+from onlooker.base.files import read_json
 from onlooker.base.progress import note
+from onlooker.base.text import printable
 from onlooker.cli.command import Ray, RunArgument, Safe, command, print_error, stoppable, warn
 from onlooker.storage import is_address, path_or_address
 

@@ -25,8 +25,8 @@ from onlooker.base.config import (
     SharedConfig,
     TrainConfig,
 )
-from onlooker.base.files import printable
 from onlooker.base.progress import note
+from onlooker.base.text import printable
 from onlooker.cli.command import (
     Clips,
     Folds,

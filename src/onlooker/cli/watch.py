@@ -10,9 +10,10 @@ from pathlib import Path
 import typer
 
 from onlooker.base.config import StreamConfig
-from onlooker.base.files import printable, read_bytes, without_password
+from onlooker.base.files import read_bytes
 from onlooker.base.intervals import file_of
 from onlooker.base.records import ClipError, Step
+from onlooker.base.text import printable, without_password
 from onlooker.cli.command import print_error
 from onlooker.formats.publish import open_publisher
 from onlooker.recognizer import Recognizer, expected_events, load, rate_text

@@ -17,11 +17,12 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from onlooker.base.config import DataConfig, Modality
-from onlooker.base.files import check_writable, format_bytes
+from onlooker.base.files import check_writable
 from onlooker.base.intervals import file_of
 from onlooker.base.parallel import map_ahead
 from onlooker.base.progress import tracked
 from onlooker.base.records import Clip, ClipError
+from onlooker.base.text import format_bytes
 from onlooker.data.array_cache import NOT_WRITABLE_REMEDY, ArrayCache, load_rows
 from onlooker.data.samples import stored_frames
 from onlooker.data.scenes import FRAMES, NO_THUMBNAILS, thumbnails

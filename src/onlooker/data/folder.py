@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from onlooker.base.files import composed, model_folder
+from onlooker.base.files import model_folder
 from onlooker.base.records import Clip, ClipError
+from onlooker.base.text import composed
 from onlooker.data.lists import SPLIT_NAMES, Parts
 from onlooker.data.tables import Table, read_table
 from onlooker.video.image_sequence import RATE_FILE

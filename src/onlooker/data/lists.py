@@ -13,11 +13,11 @@ from pathlib import Path
 
 import numpy as np
 
-from onlooker.base.files import composed
 from onlooker.base.intervals import WHOLE, Times, file_of, parse_time, split_interval, with_interval
 from onlooker.base.parallel import map_ahead
 from onlooker.base.records import Clip, ClipError
 from onlooker.base.settings import suggestion
+from onlooker.base.text import composed
 from onlooker.data.tables import Table, read_table
 from onlooker.video.reader import VideoReader, frame_bounds
 

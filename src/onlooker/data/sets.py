@@ -7,8 +7,8 @@ from pathlib import Path
 
 from onlooker.base.answer import NOTHING, nothing_class, perhaps_nothing
 from onlooker.base.config import SetConfig
-from onlooker.base.files import composed
 from onlooker.base.records import Clip, ClipError
+from onlooker.base.text import composed
 from onlooker.data.folder import read_folder
 from onlooker.data.lists import Parts, check_classes, fill_gaps, read_list
 from onlooker.data.split import (

@@ -15,18 +15,11 @@ from typing import Any, NamedTuple
 from urllib.parse import quote, unquote
 from xml.etree import ElementTree
 
-from onlooker.base.files import (
-    printable,
-    read_bytes,
-    read_json,
-    reading,
-    write_bytes,
-    write_csv,
-    write_json,
-)
+from onlooker.base.files import read_bytes, read_json, reading, write_bytes, write_csv, write_json
 from onlooker.base.intervals import as_cut, parse_time, split_interval
 from onlooker.base.records import ClipError, Prediction, Segment
 from onlooker.base.settings import suggestion
+from onlooker.base.text import printable
 from onlooker.data.tables import read_table
 from onlooker.storage import is_address, path_or_address
 from onlooker.video.reader import SUFFIXES, frame_bounds, is_video

@@ -15,15 +15,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_model
 from torch import Tensor, nn
 
-from onlooker.base.files import (
-    RECORD,
-    check_digest,
-    check_regular,
-    format_bytes,
-    read_json,
-    reading,
-)
+from onlooker.base.files import RECORD, check_digest, check_regular, read_json, reading
 from onlooker.base.settings import check_type
+from onlooker.base.text import format_bytes
 from onlooker.models.encoders import ENCODERS, TERMS, Encoder
 
 __all__ = ["Output", "VideoModel", "count_parameters", "make_head"]

@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from onlooker.base.files import printable
 from onlooker.base.intervals import file_of
 from onlooker.base.records import Prediction
+from onlooker.base.text import printable
 from onlooker.video.reader import VideoReader
 from onlooker.video.resize import Pixels
 from onlooker.video.write import write

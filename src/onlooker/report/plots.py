@@ -4,7 +4,7 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from onlooker.base.files import printable
+from onlooker.base.text import printable
 
 if TYPE_CHECKING:  # matplotlib is slow to import
     from matplotlib.axes import Axes

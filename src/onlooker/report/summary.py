@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from onlooker.base.config import StreamConfig
-from onlooker.base.files import printable
 from onlooker.base.records import Curves, Evaluation
+from onlooker.base.text import printable
 from onlooker.report.events import EventCurve
 from onlooker.report.metrics import MIN_RECORDINGS
 from onlooker.report.page import DrawnClip, Page, Table, percent

@@ -18,9 +18,9 @@ from rich.text import Text
 
 from onlooker.base.answer import nothing_class, perhaps_nothing
 from onlooker.base.config import ModelConfig
-from onlooker.base.files import composed, printable
 from onlooker.base.progress import showing, tracked
 from onlooker.base.records import Clip, ClipError, InputError
+from onlooker.base.text import composed, printable
 from onlooker.data.clips import decode_each
 from onlooker.data.findings import (
     ClipFacts,

@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 
 from onlooker.base.answer import nothing_name
-from onlooker.base.files import check_writable, printable, read_json, write_json
+from onlooker.base.files import check_writable, read_json, write_json
 from onlooker.base.intervals import WHOLE, as_cut, file_of, split_interval
 from onlooker.base.progress import tracked
 from onlooker.base.records import Clip, ClipError, Evaluation, Segment
+from onlooker.base.text import printable
 from onlooker.data.clips import ClipFrames, read_clips, read_thumbnails
 from onlooker.data.scenes import MAX_COMPARED, scene_images, seen
 from onlooker.data.sets import ClipSet, read_set, root_of, set_name

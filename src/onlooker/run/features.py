@@ -20,9 +20,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from onlooker.base.config import DataConfig, Precision
-from onlooker.base.files import check_writable, format_bytes
+from onlooker.base.files import check_writable
 from onlooker.base.parallel import cores
 from onlooker.base.records import Clip, ClipError
+from onlooker.base.text import format_bytes
 from onlooker.data.array_cache import NOT_WRITABLE_REMEDY, ArrayCache
 from onlooker.data.clips import ClipFrames, Files, made_samples, stored_settings
 from onlooker.data.samples import stored_frames

@@ -15,11 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from onlooker.base.files import check_writable, short_name, write_json
+from onlooker.base.files import check_writable, write_json
 from onlooker.base.intervals import as_cut, file_of
 from onlooker.base.parallel import map_ahead
 from onlooker.base.progress import note, tracked
 from onlooker.base.records import ClipError, Prediction
+from onlooker.base.text import short_name
 from onlooker.data.folder import list_files, refuse_run
 from onlooker.formats.annotations import FORMATS, find_format, of_prediction
 from onlooker.models.video_model import choose_device

@@ -40,7 +40,6 @@ from onlooker.base.config import DataConfig, ModelConfig, Settings, TrainConfig
 from onlooker.base.files import (
     check_digest,
     check_writable,
-    composed,
     file_digest,
     read_bytes,
     read_csv,
@@ -52,6 +51,7 @@ from onlooker.base.files import (
 from onlooker.base.intervals import file_of
 from onlooker.base.records import ClipError, Curves
 from onlooker.base.settings import field_of
+from onlooker.base.text import composed
 from onlooker.data.folder import entries
 from onlooker.data.scenes import scene_images
 from onlooker.data.split import SPLITS, Split, fingerprint

@@ -28,17 +28,10 @@ from typing import Any, NamedTuple
 from filelock import FileLock, Timeout
 
 from onlooker.base.answer import require_one_nothing
-from onlooker.base.files import (
-    check_writable,
-    composed,
-    printable,
-    read_json,
-    reading,
-    write_csv,
-    write_json,
-)
+from onlooker.base.files import check_writable, read_json, reading, write_csv, write_json
 from onlooker.base.records import ClipError
 from onlooker.base.settings import field_of
+from onlooker.base.text import composed, printable
 from onlooker.data.folder import RECORDINGS
 from onlooker.data.folder import is_hidden as is_skipped
 from onlooker.data.tables import read_table

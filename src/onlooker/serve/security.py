@@ -19,7 +19,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, RedirectRespons
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
-from onlooker.base.files import format_bytes
+from onlooker.base.text import format_bytes
 from onlooker.serve.problem import API, Problem, t
 from onlooker.serve.settings import ServeSettings, is_loopback
 

@@ -11,8 +11,9 @@ from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 
 from onlooker.base.answer import nothing_class, nothing_name, require_one_nothing
-from onlooker.base.files import file_digest, printable
+from onlooker.base.files import file_digest
 from onlooker.base.records import Clip
+from onlooker.base.text import printable
 from onlooker.data.findings import label_findings
 from onlooker.data.folder import entries
 from onlooker.data.split import divide_recordings

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import onlooker
-from onlooker.base.files import composed, printable, read_csv
+from onlooker.base.files import read_csv
+from onlooker.base.text import composed, printable
 from onlooker.report.metrics import FORMULA
 from onlooker.report.summary import advice, first_line
 from onlooker.run.record import SCORES, read_figures

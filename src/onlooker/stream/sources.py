@@ -22,8 +22,8 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from onlooker.base.config import StreamConfig
-from onlooker.base.files import without_password
 from onlooker.base.records import ClipError
+from onlooker.base.text import without_password
 from onlooker.video.container import LENIENT, MAX_PIXELS, error_text, video_stream
 from onlooker.video.decode import (
     RATE,

@@ -15,8 +15,9 @@ import av
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from onlooker.base.files import is_regular, without_password
+from onlooker.base.files import is_regular
 from onlooker.base.records import ClipError
+from onlooker.base.text import without_password
 
 MAX_SIDE = 16384
 MAX_PIXELS = 8192 * 8192  # of one frame; a header of a few bytes can claim gigabytes

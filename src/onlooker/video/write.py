@@ -12,7 +12,8 @@ import numpy as np
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from onlooker.base.files import explain_write_errors, short_name
+from onlooker.base.files import explain_write_errors
+from onlooker.base.text import short_name
 from onlooker.video.resize import Pixels
 
 __all__ = ["Recording", "write"]

@@ -1,0 +1,54 @@
+"""Text that people see: names, sizes and addresses as they can be shown, compared or stored."""
+
+import hashlib
+import os
+import re
+import unicodedata
+
+__all__ = ["composed", "format_bytes", "printable", "without_password"]
+
+# Up to the first slash, or to the last @ if the password has a slash; a path collapses the slashes
+# after the scheme.
+_PASSWORD = re.compile(r"^(\w{2,}:/{1,2}[^/@:]*):(?:[^/]*|(?!\d+/).*)@")
+# A name or a key among the parameters of an address, as cameras have them: ?usr=admin&pwd=1234
+_SECRET = re.compile(
+    r"(?i)([?&][^=&]*(?:usr|user|login|pass|pwd|psw|token|key|secret|auth|sig)[^=&]*=)[^&#]*"
+)
+
+
+def format_bytes(size: int) -> str:
+    """A readable number of bytes, in megabytes; in kilobytes if it is small."""
+    return f"{size / 1e6:,.1f} MB" if size >= 100_000 else f"{size / 1e3:,.1f} kB"
+
+
+def without_password(address: str) -> str:
+    """An address for display: the password, and names and keys among the parameters, become `***`."""
+    shown = _PASSWORD.sub(r"\1:***@", address)
+    return _SECRET.sub(r"\1***", shown) if re.match(r"\w{2,}:/", shown) else shown
+
+
+def printable(text: object) -> str:
+    """Text for a terminal: control characters, which may move the cursor, and bytes that are not
+    UTF-8, as escapes.
+    """
+    unsafe = "[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+    return re.sub(
+        unsafe, lambda character: character[0].encode("unicode_escape").decode(), str(text)
+    )
+
+
+def composed(name: str) -> str:
+    """A name in Unicode's form NFC, in which names are compared: those of files that macOS has
+    packed are in NFD.
+    """
+    return unicodedata.normalize("NFC", name)
+
+
+def short_name(name: str) -> str:
+    """The name of a file; one of more than 200 bytes ends in a digest. File systems allow 255, with
+    suffixes.
+    """
+    content = os.fsencode(name)
+    if len(content) <= 200:
+        return name
+    return f"{content[:183].decode(errors='ignore')}-{hashlib.sha256(content).hexdigest()[:16]}"
