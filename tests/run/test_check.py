@@ -1,6 +1,7 @@
 """`onlooker check`: findings in clips made to have them, none in good clips, and invalid input."""
 
 import csv
+import re
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -120,8 +121,10 @@ def test_unreadable_clips_are_named_and_the_others_checked(tmp_path: Path) -> No
     (folder / "broken").mkdir()
     for i in range(3):
         (folder / "broken" / f"{i}.mp4").write_text("no video")
+    (folder / "broken" / "2.mp4").write_bytes(b"")
     checked = check(folder, quiet=True)
     finding = checked.findings[0]
+    assert re.fullmatch(r"they are left out: .+ \(2\); zero bytes \(1\)", finding.why)
     assert "3 of 13 clips cannot be read, among them all of class broken" in finding.found
     assert [paths[0].name for paths in finding.clips] == ["0.mp4", "1.mp4", "2.mp4"]
     assert len(checked.left_out) == 3

@@ -42,6 +42,7 @@ _TELLS = 0.1
 _STILL = 5.0  # gray levels: the noise of a compressed still image is below, a distant person above
 _DARK = 50.0  # gray levels: of the brightest places; drawings on black are brighter
 _SHOWN = 5  # classes in a sentence
+_REASONS = 3  # why clips cannot be read, the most frequent ones
 
 
 @dataclass(frozen=True)
@@ -313,13 +314,15 @@ def unreadable_findings(
         lost = {clip.label for clip in clips} - {
             clip.label for clip in clips if clip.path not in errors
         }
-        first = next(iter(errors.values()))
+        reasons = Counter(error.found for error in errors.values()).most_common(_REASONS)
+        why = "; ".join(f"{reason} ({count})" for reason, count in reasons)
+        remedies = dict.fromkeys(error.remedy for error in errors.values())
         yield Finding(
             "unreadable",
             f"{len(errors)} of {len(clips)} clips cannot be read"
             + (f", among them all of class {', '.join(sorted(lost))}" if lost else ""),
-            f"they are left out; the first: {first.found}",
-            first.remedy,
+            f"they are left out: {why}",
+            "; or ".join([*remedies][:_REASONS]),
             tuple((path,) for path in errors),
         )
 

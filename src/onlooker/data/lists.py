@@ -99,10 +99,10 @@ def read_list(path: Path) -> tuple[Parts, list[ClipError], list[str]]:
     _check_overlaps(path, lines)
     present = {clip.label for part in parts.values() for clip in part}
     if not present:
-        problem = f"none of its {len(table.rows)} clips exists, such as {missing[0].path}"
+        problem = f"none of its clips exists ({len(table.rows)}), such as {missing[0].path}"
         raise ClipError(path, problem, "paths are relative to the list; correct them, or move it")
     if lost := [label for _, label in lines.values() if label not in present]:
-        problem = f"none of the {lost.count(lost[0])} clips of class {lost[0]} exists"
+        problem = f"none of the clips of class {lost[0]} exists ({lost.count(lost[0])})"
         raise ClipError(path, problem, "add some, or remove the class from the list")
     return parts, missing, notes
 

@@ -91,7 +91,9 @@ def read_table(path: Path, columns: Sequence[str], optional: Sequence[str] = ())
         for column in (*columns, *optional)
         for name in _NAMES.get(column, column).split()
     }
-    remedy = f"give a CSV file with the columns {' and '.join(columns)}, in UTF-8"
+    remedy = (
+        f"give a CSV file with the columns {' and '.join(columns)}, in UTF-8 (Excel: CSV UTF-8)"
+    )
     delimiter, lines = read_rows(path, meanings, remedy)
     header = lines[0][1]
     names: dict[str, str] = {}
