@@ -6,8 +6,9 @@ import multiprocessing
 import os
 import shutil
 import signal
-from collections.abc import Callable
-from contextlib import closing
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing, redirect_stdout
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -115,6 +116,21 @@ def test_a_clip_is_one_row_with_its_runner_up(
     said = capsys.readouterr().out
     assert f"{clip} " in said, "in a pipe they are not folded"
     assert "an event needs a probability of 99 %, else it is nothing" in said
+
+
+def test_rows_are_in_standard_output_while_a_cluster_prints_to_standard_error(
+    run: Path, make_clip: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def map_clips(start: Any, clips: list[Path], address: str) -> Iterator[tuple[Path, Any]]:
+        with redirect_stdout(sys.stderr):  # as the real one does
+            work = start()
+            for clip in clips:
+                yield clip, work(clip)
+
+    monkeypatch.setattr(predict_module, "map_clips", map_clips)
+    monkeypatch.setattr(predict_module, "BATCH", 1)
+    clip = make_clip("a.mp4", frames=2)
+    assert str(clip) in call("predict", run, clip, "--ray", "local").stdout
 
 
 def test_a_recording_is_told_from_the_clips_of_the_training(

@@ -73,9 +73,11 @@ def predict(
     from onlooker.run.predict import find_videos, predict_clips
 
     videos, ignored = find_videos(clips)
-    failed = predict_clips(
-        run, videos, out, json, threshold, ray, times or (), on_predictions=_print_predictions
-    )
+    is_pipe = not (sys.stdout.isatty() or "COLUMNS" in os.environ)
+    # standard output as it is now: it is redirected while Ray works
+    console = Console(file=sys.stdout, width=_PIPE_WIDTH if is_pipe else None)
+    show = functools.partial(_print_predictions, console)
+    failed = predict_clips(run, videos, out, json, threshold, ray, times or (), on_predictions=show)
     for error in failed:
         print_error(error)
     if ignored:
@@ -85,7 +87,7 @@ def predict(
     return failed
 
 
-def _print_predictions(predictions: "Sequence[Prediction]") -> None:
+def _print_predictions(console: Console, predictions: "Sequence[Prediction]") -> None:
     """One row per clip: class, runner-up, when and where."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     table.add_column("clip", overflow="fold")  # paths that are cut off look the same
@@ -104,8 +106,7 @@ def _print_predictions(predictions: "Sequence[Prediction]") -> None:
         answers += [""] * (2 - len(answers))
         row = [path_or_address(prediction.path), *answers, prediction.when, prediction.where]
         table.add_row(*map(Text, map(printable, row[: len(table.columns)])))
-    is_pipe = not (sys.stdout.isatty() or "COLUMNS" in os.environ)
-    Console(width=_PIPE_WIDTH if is_pipe else None).print(table)
+    console.print(table)
 
 
 @_command
