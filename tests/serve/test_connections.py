@@ -66,14 +66,13 @@ def test_of_many_the_one_that_waits_longest_is_closed(address, monkeypatch):
         assert not is_closed(slow[-1], 0.1)
 
 
-def test_an_upload_that_stops_is_given_up_and_one_that_is_cut_off_is_not_in_the_log(
-    address, monkeypatch, caplog
+def test_an_upload_that_stops_is_given_up_and_one_that_is_cut_off_leaves_nothing(
+    address, monkeypatch, caplog, tmp_path
 ):
     monkeypatch.setattr(security, "_STALLED", 0.3)
-    model = httpx.get(f"{address}api/state").json()["models"][0]["id"]
     host = address.removeprefix("http://").rstrip("/")
     head = (
-        f"POST /api/look?model={model} HTTP/1.1\r\nHost: {host}\r\nOrigin: http://{host}\r\nX-Onlooker: 1\r\n"
+        f"POST /api/project/clips?class=a HTTP/1.1\r\nHost: {host}\r\nOrigin: http://{host}\r\nX-Onlooker: 1\r\n"
         "Content-Length: 1000\r\n\r\nhalf"
     )
     with caplog.at_level(logging.WARNING), ExitStack() as stack:
@@ -82,6 +81,8 @@ def test_an_upload_that_stops_is_given_up_and_one_that_is_cut_off_is_not_in_the_
         open_half(address, stack, head.encode()).close()
         time.sleep(0.5)
     assert caplog.records == []
+    left = [path.name for path in (tmp_path / "clips").rglob("*") if path.is_file()]
+    assert left == ["lock"], "nothing stays of it"
 
 
 @pytest.mark.slow

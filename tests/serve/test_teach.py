@@ -10,14 +10,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-import av
 import clips
 import pytest
 from clips import Make, find_clips
 from fastapi.testclient import TestClient
 from PIL import Image
 
-from onlooker.serve import media
 from onlooker.serve.settings import ServeSettings
 from onlooker.video.reader import VideoReader
 
@@ -124,18 +122,12 @@ def test_every_change_of_a_tab_that_is_behind_is_refused(
     )
 
 
-def test_a_recording_of_a_browser_is_kept_as_it_is(page: TestClient, tmp_path: Path) -> None:
+def test_a_recording_of_a_browser_is_kept_as_it_is(
+    page: TestClient, tmp_path: Path, make_clip: Make
+) -> None:
     """Chrome's MediaRecorder: VP8 in a WebM that was not finished, without a length or an index."""
-    file = tmp_path / "recording.webm"
-    with av.open(str(file), "w", format="webm", options={"live": "1"}) as container:
-        stream = container.add_stream("libvpx", 24)
-        stream.width = 64
-        stream.height = 48
-        stream.pix_fmt = "yuv420p"
-        for number in range(24):
-            frame = av.VideoFrame.from_ndarray(clips.paint(number), format="rgb24")
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
+    live = {"live": "1"}
+    file = make_clip("recording.webm", frames=24, codec="libvpx", container_options=live)
     clip = upload(page, "wave", file)["clip"]
     (stored,) = (tmp_path / "clips" / "wave").iterdir()
     assert (stored.name, stored.read_bytes()) == ("recording.webm", file.read_bytes())
@@ -181,13 +173,11 @@ def test_stills_follow_their_clip_and_its_content(
 def test_a_folder_of_numbered_images_is_a_clip_like_others(
     page: TestClient, tmp_path: Path
 ) -> None:
-    for number in range(30):
-        file = tmp_path / "clips" / "wave" / "one" / f"{number}.png"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(clips.paint(number, (640, 480))).save(file)
+    folder = tmp_path / "clips" / "wave" / "one"
+    clips.make_images(folder, (f"{number}.png" for number in range(30)))
     (clip,) = describe(page)["classes"][0]["clips"]
     (tmp_path / "copy.mp4").write_bytes(page.get(f"/media/clip/{clip['id']}.mp4").content)
-    assert VideoReader(tmp_path / "copy.mp4").size == (480, 640)
+    assert VideoReader(tmp_path / "copy.mp4").size == (48, 64)
     change(page, "add_class", name="b")
     assert names(change(page, "set_label", clip_id=clip["id"], label="b")) == {
         "b": ["one"],
@@ -216,31 +206,6 @@ def test_the_same_file_again_is_named_and_not_added(
     assert names(describe(page)) == {"wave": ["first.mp4"]}
     change(page, "delete_clip", clip_id=describe(page)["classes"][0]["clips"][0]["id"])
     assert "clip" in upload(page, "clap", first), "it was deleted there"
-
-
-@pytest.mark.parametrize(("name", "kinds"), [("a.webm", {"jpg", "mp4"}), ("a.mp4", {"jpg"})])
-def test_an_upload_is_decoded_once(
-    page: TestClient,
-    make_clip: Make,
-    monkeypatch: pytest.MonkeyPatch,
-    settings: ServeSettings,
-    name: str,
-    kinds: set[str],
-) -> None:
-    decoded = list[Path]()
-    transcode = media.safe_transcode
-
-    def counting(path: Path, **options: Any) -> Any:
-        decoded.append(path)
-        return transcode(path, **options)
-
-    monkeypatch.setattr(media, "safe_transcode", counting)
-    clip = upload(page, "wave", make_clip(name, frames=12))["clip"]["id"]
-    for suffix in ("jpg", "mp4"):
-        assert page.get(f"/media/clip/{clip}.{suffix}").status_code == 200
-    assert len(decoded) == 1
-    previews = {path.name for path in (settings.clips / ".onlooker" / "previews").iterdir()}
-    assert previews == {f"{clip}.{kind}" for kind in kinds}, "no copy of what browsers play"
 
 
 def test_clips_of_one_sitting_or_person_are_one_recording(
