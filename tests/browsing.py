@@ -15,6 +15,8 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from onlooker.serve.project import Project
+
 CAMERA = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
 
 
@@ -104,15 +106,10 @@ def texts_of(locator: Any) -> list[str]:
     return [text.strip() for text in locator.all_inner_texts()]
 
 
-def teach_run(run: Path, clips: Path, runs: Path) -> None:
-    """Make a run that was trained on a folder of clips the newest one of the page that teaches this
-    folder.
-    """
-    from onlooker.serve.project import Project
-
-    project = Project(clips)
-    own = shutil.copytree(run, runs / f"{clips.name}-page-1")
+def teach_run(run: Path, project: Project, runs: Path) -> Path:
+    """Make a copy of a run the newest one of the page that teaches this project."""
+    own = shutil.copytree(run, runs / f"{project.folder.name}-page-1")
     project.remember(
         run=own.name, clips={clip.relative: clip.id for clip in project.all_clips()}
     )
-    project.close()
+    return own

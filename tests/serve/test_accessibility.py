@@ -4,11 +4,14 @@ phone.
 
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 from browsing import drop, serving, teach_run
+
+from onlooker.serve.project import Project
 
 axe_playwright = pytest.importorskip(
     "axe_playwright_python.sync_playwright",
@@ -29,7 +32,8 @@ def taught(
     """A server with clips and a model that was trained on them."""
     folder = tmp_path_factory.mktemp("taught")
     clips = shutil.copytree(squares, folder / "squares")
-    teach_run(trained[0], clips, folder / "runs")
+    with closing(Project(clips)) as project:
+        teach_run(trained[0], project, folder / "runs")
     with serving(clips, folder / "runs", trained[0]) as url:
         yield url
 

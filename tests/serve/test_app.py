@@ -79,12 +79,14 @@ ERRORS = [
 ]
 
 
-def test_errors_say_what_to_do(page: TestClient, model: str) -> None:
-    for method, path, status, code in ERRORS:
-        answer = page.request(method, path.replace("MODEL", model))
-        error = answer.json()["error"]
-        assert (answer.status_code, error["code"]) == (status, code), path
-        assert all(error[name] for name in ("found", "expected", "remedy")), path
+@pytest.mark.parametrize(("method", "path", "status", "code"), ERRORS)
+def test_errors_say_what_to_do(
+    page: TestClient, method: str, path: str, status: int, code: str
+) -> None:
+    answer = page.request(method, path)
+    error = answer.json()["error"]
+    assert (answer.status_code, error["code"]) == (status, code)
+    assert all(error[name] for name in ("found", "expected", "remedy"))
 
 
 def test_the_command_refuses_what_cannot_work(tmp_path: Path) -> None:

@@ -6,6 +6,8 @@ import random
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -141,53 +143,35 @@ def test_clips_that_are_confirmed_or_corrected_are_settled_until_that_is_undone(
     project.close()
 
 
-@pytest.mark.parametrize("full", ["renames", "recordings"])
+CHANGES: dict[str, Callable[[Project, str], object]] = {
+    "add": lambda project, clip: add(project, "b", "2"),
+    "delete": lambda project, clip: project.delete_clip(clip),
+    "label": lambda project, clip: project.set_label(clip, "b"),
+    "undo": lambda project, clip: project.undo(),
+}
+
+
+@pytest.mark.parametrize(
+    ("full", "change"),
+    [*product(("_make_moves", "write_csv"), CHANGES), ("write_json", "label")],
+)
 def test_a_disk_that_is_full_changes_nothing(
-    project: Project, full: str, monkeypatch: pytest.MonkeyPatch
+    project: Project, full: str, change: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    clip = add(project, "a", "1")
-    (project.folder / "recordings.csv").write_text(rows := "clip,recording\na/clip.mp4,anna\n")
-    before = tree(project)
-    version = project.version
-
-    patched = {
-        "renames": "onlooker.serve.project._make_moves",
-        "recordings": "onlooker.serve.project.write_csv",
-    }
-    with monkeypatch.context() as patch:
-        patch.setattr(patched[full], Mock(side_effect=DiskFullError(28, "no space left")))
-        for change in (
-            lambda: add(project, "b", "2"),
-            lambda: project.delete_clip(clip),
-            lambda: project.undo(),
-        ):
-            with pytest.raises(DiskFullError):
-                change()
-    assert project.version == version
-    assert project.change_text() == "add clip.mp4 to a"
-    project = restarted(project)
-    assert {label: clips for label, clips in tree(project).items() if clips} == before
-    assert (project.folder / "recordings.csv").read_text() == rows
-    project.close()
-
-
-@pytest.mark.parametrize("full", ["write_json", "write_csv"])
-def test_a_disk_that_is_full_confirms_nothing(
-    project: Project, full: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    clip = add(project, "a", "1")
     project.add_class("b")
-    (project.folder / "recordings.csv").write_text(rows := "clip,recording\na/clip.mp4,anna\n")
+    clip = add(project, "a", "1")
+    rows = "clip,recording\na/clip.mp4,anna\n"
+    (project.folder / "recordings.csv").write_text(rows)
+    version = project.version
     with monkeypatch.context() as patch:
-        patch.setattr(
-            f"onlooker.serve.project.{full}",
-            Mock(side_effect=DiskFullError(28, "no space left")),
-        )
+        no_space = Mock(side_effect=DiskFullError(28, "no space left"))
+        patch.setattr(f"onlooker.serve.project.{full}", no_space)
         with pytest.raises(DiskFullError):
-            project.set_label(clip, "b")
+            CHANGES[change](project, clip)
+    assert (project.version, project.change_text()) == (version, "add clip.mp4 to a")
+    project = restarted(project)
     assert tree(project) == {"a": {clip: "1"}, "b": {}}
     assert (project.folder / "recordings.csv").read_text() == rows
-    project = restarted(project)
     assert project.notes.confirmed == []
     project.close()
 

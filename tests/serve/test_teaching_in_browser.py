@@ -246,8 +246,7 @@ def test_deleting_says_so_and_is_undone_from_the_message_and_the_keyboard(
                 page.keyboard.press("Control+z")
             count(page, "left", 3)
             message.wait_for(state="detached")
-        page.fill("#new-class", "new")
-        page.keyboard.press("Enter")
+        new_class(page, "new")
         page.wait_for_selector("[data-class=new]")
         page.fill("#new-class", "text")
         page.keyboard.press("Control+z")  # of the field, not of the class that was added before
@@ -261,8 +260,7 @@ def test_a_name_that_is_taken_offers_to_merge_and_colors_stay(clips: Path, open_
         page = open_page(f"{url}#teach", errors_expected=True, reduced_motion="reduce")
         count(page, "up", 3)
         colors = [page.evaluate(color % name) for name in ("left", "up")]
-        page.fill("#new-class", "a first one")
-        page.keyboard.press("Enter")
+        new_class(page, "a first one")
         page.wait_for_selector("[data-class='a first one']")
         page.fill("[data-class=up] .class-name", "above")
         page.keyboard.press("Enter")

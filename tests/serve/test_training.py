@@ -6,7 +6,6 @@ import csv
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
@@ -16,6 +15,7 @@ from unittest.mock import Mock
 import pytest
 from browsing import teach_run
 from fastapi.testclient import TestClient
+from projects import put
 from serving import wait_for_job
 
 import onlooker
@@ -30,16 +30,6 @@ from onlooker.serve.training import Training
 
 READING = ("reading clips", 1, 2)
 DRAWING = ("drawing clips", 0, 1)
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Iterator[Project]:
-    for name in ("a/1", "a/2", "b/1", "b/2"):
-        (tmp_path / "clips" / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / "clips" / f"{name}.mp4").write_text(name)
-    project = Project(tmp_path / "clips")
-    yield project
-    project.close()
 
 
 @pytest.fixture
@@ -73,6 +63,7 @@ def trains(trained: tuple[Path, str], monkeypatch: pytest.MonkeyPatch) -> Callab
 def training(project: Project, trains: Callable[..., None]) -> Callable[..., Training]:
     def make(*steps: object) -> Training:
         trains(*steps)
+        put(project, "a/1.mp4", "a/2.mp4", "b/1.mp4", "b/2.mp4")
         runs = project.folder.parent / "runs"
         runs.mkdir(exist_ok=True)
         return Training(project, runs, Models(ServeSettings(runs=runs)))
@@ -81,18 +72,15 @@ def training(project: Project, trains: Callable[..., None]) -> Callable[..., Tra
 
 
 class Recorded(Job):
-    """A job that keeps its reports, and is cancelled at a stage."""
+    """A job that keeps its reports."""
 
-    def __init__(self, at: str = "") -> None:
+    def __init__(self) -> None:
         super().__init__()
         self.reports = list[tuple[str, float | None]]()
-        self._at = at
 
     def report(self, note: str, progress: float | None = None, **partial: Any) -> None:
         super().report(note, progress, **partial)
         self.reports.append((note, progress))
-        if note == self._at:
-            self.cancelled = True
 
 
 def test_a_model_is_live_before_its_results(training: Callable[..., Training]) -> None:
@@ -109,13 +97,6 @@ def test_a_model_is_live_before_its_results(training: Callable[..., Training]) -
     assert result["run"] == "clips-page-1"
     assert made.models.load(result["model"]).classes
     assert made.newest_run() == made.runs / "clips-page-1"
-
-
-def test_a_cancelled_training_leaves_nothing(training: Callable[..., Training]) -> None:
-    made = training(READING, "wait")
-    with pytest.raises(CancelledError):
-        made.run(Recorded("reading clips"))
-    assert (made.newest_run(), [*made.runs.iterdir()]) == (None, [])
 
 
 @pytest.mark.parametrize(
@@ -161,12 +142,10 @@ def test_only_runs_of_this_project_that_have_a_model_are_its_newest(
 
 
 def test_one_training_at_a_time_and_clips_stay_meanwhile(
-    page: TestClient, make_clip: Callable[..., Path], trains: Callable[..., None]
+    page: TestClient, settings: ServeSettings, trains: Callable[..., None]
 ) -> None:
     trains("wait")
-    folder = page.app.state.project.folder  # type: ignore[attr-defined]
-    for name in ("a/1", "a/2", "b/1", "b/2"):
-        make_clip(folder / f"{name}.mp4")
+    put(page.app.state.project, "a/1.mp4", "a/2.mp4", "b/1.mp4", "b/2.mp4")  # type: ignore[attr-defined]
     version = page.get("/api/project").json()["version"]
     job = page.post("/api/project/train").json()["job"]
     while page.get(f"/api/jobs/{job}").json()["note"] != "reading clips":
@@ -181,6 +160,7 @@ def test_one_training_at_a_time_and_clips_stay_meanwhile(
     assert page.get("/api/project").json()["training"] == job
     page.delete(f"/api/jobs/{job}")
     assert wait_for_job(page, job)["state"] == "cancelled"
+    assert [run.name for run in settings.runs.iterdir()] == ["tiny"], "nothing is left of it"
     assert page.get("/api/project").json()["training"] is None
     assert page.post(change, json={"name": "c"}).status_code == 200
 
@@ -208,10 +188,8 @@ MEASURED = {
 
 
 @pytest.fixture
-def taught(tmp_path: Path) -> Iterator[tuple[Project, Path]]:
-    for name, *_ in SCORES[:-1]:
-        (tmp_path / "clips" / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / "clips" / name).write_text(name)
+def taught(project: Project, tmp_path: Path) -> tuple[Project, Path]:
+    put(project, *(name for name, *_ in SCORES[:-1]))
     run = tmp_path / "made"
     write_json(run / "evaluation.json", MEASURED)
     write_json(run / "model" / "recognizer.json", {})
@@ -220,10 +198,7 @@ def taught(tmp_path: Path) -> Iterator[tuple[Project, Path]]:
         writer.writerow(["name", "truth", "predicted", "p(up)", "p(wave)"])
         writer.writerows(SCORES)
     (tmp_path / "runs").mkdir()
-    teach_run(run, tmp_path / "clips", tmp_path / "runs")
-    project = Project(tmp_path / "clips")
-    yield project, tmp_path / "runs" / "clips-page-1"
-    project.close()
+    return project, teach_run(run, project, tmp_path / "runs")
 
 
 def training_of(project: Project, run: Path) -> Training:
