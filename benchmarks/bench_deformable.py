@@ -11,7 +11,6 @@ import harness
 import torch
 import torch.nn.functional as F
 import torchvision
-from plain_deform_conv import deformable_conv2d_by_autograd
 from torch import Tensor
 
 from onlooker_papers.digits.sampling.deform_conv import deformable_conv2d
@@ -32,11 +31,6 @@ def by_onlooker(input: Tensor, offset: Tensor, weight: Tensor, bias: Tensor) -> 
     return deformable_conv2d(input, offset, weight, bias, padding=KERNEL // 2)
 
 
-def by_autograd(input: Tensor, offset: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """Gather and interpolate with PyTorch operations; autograd computes the gradients."""
-    return deformable_conv2d_by_autograd(input, offset, weight, bias, padding=KERNEL // 2)
-
-
 def plain(input: Tensor, offset: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """An ordinary convolution without offsets, to show the cost of deformation."""
     return F.conv2d(input, weight, bias, padding=KERNEL // 2)
@@ -45,7 +39,6 @@ def plain(input: Tensor, offset: Tensor, weight: Tensor, bias: Tensor) -> Tensor
 METHODS = {
     "onlooker": by_onlooker,
     "torchvision": by_torchvision,
-    "autograd": by_autograd,
     "plain convolution": plain,
 }
 

@@ -5,18 +5,10 @@ and never read outside the planes.
 """
 
 import functools
-from collections.abc import Callable
-from typing import Any, TypeVar, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-
-# interpolation and padding mode of torch.ops.aten
-_BILINEAR = 0
-_ZEROS = 0
-
-Backward = TypeVar("Backward", bound=Callable[..., Any])
 
 
 def padded(side: int) -> int:
@@ -49,30 +41,9 @@ def sample(planes: Tensor, grid: Tensor) -> Tensor:
 
     The kernel is fastest where x and y are contiguous: a grid `P 2 h w`, permuted.
     """
-    return torch.ops.aten.grid_sampler_2d(planes, grid, _BILINEAR, _ZEROS, False)
-
-
-def sample_backward(
-    gradient: Tensor, planes: Tensor, grid: Tensor, needs_planes: bool
-) -> tuple[Tensor, Tensor]:
-    """The gradients of `sample` with respect to its planes (if needed) and its grid, `P h w 2`."""
-    needs = [needs_planes, True]
-    return torch.ops.aten.grid_sampler_2d_backward(
-        gradient, planes, grid, _BILINEAR, _ZEROS, False, needs
-    )
+    return F.grid_sample(planes, grid, align_corners=False)
 
 
 def wide_dtype(*tensors: Tensor) -> torch.dtype:
     """float32, or float64 if a tensor has it: half precision cannot represent coordinates."""
     return functools.reduce(torch.promote_types, (t.dtype for t in tensors), torch.float32)
-
-
-def without_autocast(backward: Backward) -> Backward:
-    """Decorate a backward pass so that autocast does not change it."""
-
-    @functools.wraps(backward)
-    def run(ctx: Any, *gradients: Tensor) -> Any:
-        with torch.autocast(gradients[0].device.type, enabled=False):
-            return backward(ctx, *gradients)
-
-    return cast(Backward, run)

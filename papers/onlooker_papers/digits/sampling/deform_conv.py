@@ -1,22 +1,21 @@
 """Deformable convolution (Dai et al. 2017): kernel taps sample the input at learned offsets."""
 
-from typing import Any
+import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 from onlooker_papers.digits.sampling.bilinear import (
+    normalize,
     pad_planes,
     padded,
     sample,
-    sample_backward,
     wide_dtype,
-    without_autocast,
 )
-from onlooker_papers.digits.sampling.taps import Taps, taps_of
 
-CHUNK = 1 << 18  # columns per thread at a time
+# Samples per thread at a time: about as many as fit a core's cache.
+_CHUNK = 1 << 18
 
 
 class DeformableConv2d(nn.Module):
@@ -71,8 +70,9 @@ def deformable_conv2d(
     padding: int = 0,
     mask: Tensor | None = None,
 ) -> Tensor:
-    """`torchvision.ops.deform_conv2d` with stride 1, faster, with less memory; half precision is
-    computed in float32.
+    """`torchvision.ops.deform_conv2d` with stride 1, faster; half precision is computed in float32.
+
+    Images are sampled a few at a time, because larger intermediate values leave the cache.
 
     Args:
         input: `N C H W`.
@@ -88,67 +88,48 @@ def deformable_conv2d(
     Raises:
         ValueError: the shapes do not fit.
     """
-    taps = taps_of(input, offset, weight, padding, mask)
+    N, C, *size = input.shape
+    kernel = weight.shape[2:]
+    out_size = [side + 2 * padding - k + 1 for side, k in zip(size, kernel, strict=True)]
+    K = math.prod(kernel)
+    for name, given, channels in (("offset", offset, 2 * K), ("mask", mask, K)):
+        if given is not None and tuple(given.shape) != (N, channels, *out_size):
+            raise ValueError(f"{name} is {tuple(given.shape)}, expected {(N, channels, *out_size)}")
+    samples_per_image = C * K * math.prod(out_size)
+    images = math.ceil(_CHUNK * torch.get_num_threads() / samples_per_image)
     dtype = wide_dtype(input, offset)
     with torch.autocast(input.device.type, enabled=False):
-        tensors = (None if t is None else t.to(dtype) for t in (input, offset, weight, mask))
-        out = _DeformableConv.apply(*tensors, taps).to(input.dtype)
+        places, unit = (part.to(offset.device, dtype) for part in _lattice(size, kernel, padding))
+        kernels = weight.to(dtype).flatten(1)
+        planes = input.to(dtype).mT.split(images)
+        moves = offset.to(dtype).reshape(N, K, 2, -1).split(images)
+        factors: Sequence[Tensor | None] = [None] * len(planes)
+        if mask is not None:
+            factors = mask.to(dtype).reshape(N, 1, K, -1).split(images)
+        parts = []
+        for plane, move, factor in zip(planes, moves, factors, strict=True):
+            # Beyond 3 everything is outside; the sampler cannot compute with infinity.
+            points = torch.addcmul(places, move, unit).clamp(-3, 3).movedim(2, -1)
+            # An offset has y before x, the sampler takes x before y: planes are transposed.
+            samples = sample(pad_planes(plane), points)  # n C K L
+            if factor is not None:
+                samples = samples * factor
+            parts.append(kernels @ samples.flatten(1, 2))
+        out = torch.cat(parts).unflatten(2, out_size).to(input.dtype)
     return out if bias is None else out + bias.to(out.dtype)[:, None, None]
 
 
-class _DeformableConv(torch.autograd.Function):
-    """Saves only its inputs: the columns, K times as large, are computed again for the gradients."""
+def _lattice(size: Sequence[int], kernel: Sequence[int], padding: int) -> tuple[Tensor, Tensor]:
+    """Where the taps of a kernel sample planes without offsets, `K 2 L`, y and x; and a pixel, `2 1`.
 
-    @staticmethod
-    def forward(
-        ctx: Any, input: Tensor, offset: Tensor, weight: Tensor, mask: Tensor | None, taps: Taps
-    ) -> Tensor:
-        """`N O H' W'`."""
-        ctx.save_for_backward(input, offset, weight, mask)
-        ctx.taps = taps
-        out = input.new_empty(len(input), len(weight), taps.locations)
-        kernels = weight.flatten(1)
-        lattice = taps.normalized_lattice(offset)
-        for n, location in taps.chunks(len(input), CHUNK * torch.get_num_threads()):
-            samples = sample(pad_planes(input[n]), taps.grid(offset[n], lattice, location))
-            if mask is not None:
-                samples *= taps.mask(mask[n], location)
-            out[n, :, location] = kernels @ samples.flatten(1, 2)
-        return out.view(len(input), len(weight), *taps.out_size)
-
-    @staticmethod
-    @once_differentiable
-    @without_autocast
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        """Gradients of all five arguments."""
-        input, offset, weight, mask = ctx.saved_tensors
-        taps: Taps = ctx.taps
-        gradient = gradients[0].reshape(len(input), len(weight), taps.locations)
-        kernels = weight.flatten(1)
-        lattice = taps.normalized_lattice(offset)
-        by_input = torch.zeros_like(input)
-        by_offset = torch.empty_like(offset)
-        by_weight = torch.zeros_like(kernels)
-        by_mask = None if mask is None else torch.empty_like(mask)
-        for n, location in taps.chunks(len(input), CHUNK * torch.get_num_threads()):
-            planes = pad_planes(input[n])
-            grid = taps.grid(offset[n], lattice, location)
-            samples = sample(planes, grid)
-            part = gradient[n, :, location]
-            by_samples = (kernels.mT @ part).view(samples.shape)
-            if mask is not None and by_mask is not None:
-                factor = taps.mask(mask[n], location)
-                by_mask[n].view(-1, taps.taps, taps.locations)[..., location] = (
-                    by_samples * samples
-                ).sum(1)
-                samples *= factor
-                by_samples *= factor
-            by_weight += (part @ samples.flatten(1, 2).mT).sum(0)
-            by_planes, by_grid = sample_backward(by_samples, planes, grid, ctx.needs_input_grad[0])
-            # The grid has x before y, in units of half a side.
-            for axis, side in enumerate(taps.size):
-                target = taps.offsets(by_offset[n])[..., axis, location]
-                torch.mul(by_grid[..., 1 - axis], 2 / padded(side), out=target)
-            if ctx.needs_input_grad[0]:
-                by_input[n] += by_planes[..., : taps.size[0], : taps.size[1]]
-        return by_input, by_offset, by_weight.view(weight.shape), by_mask, None
+    Both in the coordinates of `sample`: K taps, L places of the output.
+    """
+    lines = []
+    for side, taps in zip(size, kernel, strict=True):
+        first = torch.arange(side + 2 * padding - taps + 1) - padding
+        lines.append(normalize(torch.arange(taps)[:, None] + first, side))
+    (y, x) = lines
+    whole = (*kernel, y.shape[1], x.shape[1])
+    axes = (y[:, None, :, None].expand(whole), x[:, None].expand(whole))
+    unit = torch.tensor([2 / padded(side) for side in size])
+    return torch.stack([axis.flatten(2).flatten(0, 1) for axis in axes], 1), unit[:, None]
