@@ -167,15 +167,7 @@ def test_frames_that_change_size_are_scaled_to_the_first(
     assert painted_numbers(streamed) == painted_numbers(read(both, 19).pixels) == numbers
 
 
-def test_is_video(make_clip: Make, tmp_path: Path) -> None:
-    (tmp_path / "notes.txt").write_text("no video")
-    assert is_video(make_clip())
-    assert is_video(str(make_clip("CLIP.MP4", codec="libx264")))
-    for path in (tmp_path, tmp_path / "missing.mp4", tmp_path / "notes.txt"):
-        assert not is_video(path)
-
-
-def test_all_that_can_be_read_is_found_by_its_suffix(make_clip: Make) -> None:
+def test_all_that_can_be_read_is_found_by_its_suffix(make_clip: Make, tmp_path: Path) -> None:
     no_video = {"m4a", "m4b", "isma", "ism", "heif", "heic", "avif", "mka", "mks", "ogg", "mpo"}
     for name in _FORMATS.split(","):
         with suppress(ValueError):  # another name of a format
@@ -191,6 +183,9 @@ def test_all_that_can_be_read_is_found_by_its_suffix(make_clip: Make) -> None:
         path = make_clip(f"clip.{suffix}", frames=5, size=(176, 144), codec=codec)
         assert is_video(path)
         assert len(VideoReader(path)) == 5, suffix
+    (tmp_path / "notes.txt").write_text("no video")
+    for path in (tmp_path, tmp_path / "missing.mp4", tmp_path / "notes.txt"):
+        assert not is_video(path)
 
 
 def test_broken_packets_are_skipped(make_clip: Make) -> None:
@@ -253,91 +248,83 @@ def error_of(path: Path) -> str:
     return message
 
 
-@pytest.mark.parametrize(
-    ("kind", "message"),
-    [
-        ("zero bytes", "clip.mp4: zero bytes; copy or record it again"),
-        ("text", "clip.mp4: not a video file, or a damaged one (invalid data found"),
-        (
-            "audio only",
-            "clip.mp4: no video stream, only audio; give a file with a video stream",
-        ),
-        ("missing moov", "clip.mp4: not a video file, or a damaged one"),
-        ("missing moov", "download or copy it again: its end may be missing"),
-    ],
-)
-def test_damaged_files(make_clip: Make, kind: str, message: str) -> None:
-    assert message in error_of(clips.damage(make_clip(), kind, 0))
+def holds(content: bytes) -> Callable[[Path], object]:
+    return lambda path: path.write_bytes(content)
 
 
-def test_paths_that_are_not_videos(make_clip: Make, tmp_path: Path) -> None:
-    (tmp_path / "empty").mkdir()
-    os.mkfifo(tmp_path / "pipe.mp4")
-    playlist = tmp_path / "list.mp4"
-    playlist.write_text(f"#EXTM3U\n#EXTINF:1,\nfile://{make_clip()}\n")
-    for name, message in {
-        "missing.mp4": "missing.mp4: no such file; check the path",
-        "empty": "empty: a folder without numbered images; give a video file",
-        "pipe.mp4": "pipe.mp4: not a regular file",
-        "list.mp4": "not a video file",
-    }.items():
-        assert message in error_of(tmp_path / name)
+def is_damaged(kind: str) -> Callable[[Path], object]:
+    return lambda path: clips.damage(clips.make_clip(path), kind, 0)
 
 
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (
-            b"version https://git-lfs.github.com/spec/v1\n",
-            "a pointer of Git LFS to the video; run `git lfs pull`",
-        ),
-        (
-            b"/annex/objects/SHA256E-s1--0.mp4\n",
-            "a pointer of git-annex to the video; run `git annex get`",
-        ),
-        (
-            b"\n<!DOCTYPE html><title>Log in",
-            "a web page or a message; download or copy it again, maybe logged in",
-        ),
-        (b'<?xml version="1.0"?><Error>AccessDenied', "a web page or a message; download"),
-        (b"Salted__01234567", "an encrypted file; decrypt it"),
-        (b"PK\x03\x04", "an archive; unpack it"),
-        (
-            b"\xff\xd8\xff\xe0\0\x10JFIF",
-            "an image; for an image sequence, give the folder of the images",
-        ),
-        (
-            bytes(1000),
-            "zeros, of a download or copy that has not ended; download or copy it again",
-        ),
-    ],
-)
-def test_files_that_are_often_named_like_videos_are_told_what_to_do(
-    content: bytes, message: str, tmp_path: Path
-) -> None:
-    (tmp_path / "clip.mp4").write_bytes(content)
-    assert f"clip.mp4: not a video file but {message}" in error_of(tmp_path / "clip.mp4")
-
-
-def test_an_encrypted_video_is_named(make_clip: Make) -> None:
+def is_encrypted(path: Path) -> None:
     key = "76a6c65c5ea762046bd749a2e632ccbb"
     options = {
         "encryption_scheme": "cenc-aes-ctr",
         "encryption_key": key,
         "encryption_kid": key,
     }
-    message = "clip.mp4: an encrypted video (DRM); only programs that have its key can play it"
-    assert message in error_of(make_clip(container_options=options))
+    clips.make_clip(path, container_options=options)
 
 
-def test_no_frame_could_be_decoded(make_clip: Make) -> None:
-    clip = make_clip()
-    data = bytearray(clip.read_bytes())
-    start = data.find(b"mdat") + 4
-    stop = data.find(b"moov") - 4
-    data[start:stop] = bytes(stop - start)
-    clip.write_bytes(data)
-    assert "clip.mp4: no frame could be decoded; encode it again" in error_of(clip)
+def is_a_playlist(path: Path) -> None:
+    target = clips.make_clip(path.with_name("target.mp4"))
+    path.write_text(f"#EXTM3U\n#EXTINF:1,\nfile://{target}\n")
+
+
+@pytest.mark.parametrize(
+    ("write", "message"),
+    [
+        (lambda path: None, "no such file; check the path"),
+        (Path.mkdir, "a folder without numbered images; give a video file"),
+        (os.mkfifo, "not a regular file"),
+        (is_a_playlist, "not a video file"),
+        (is_damaged("zero bytes"), "zero bytes; copy or record it again"),
+        (is_damaged("text"), "not a video file, or a damaged one (invalid data found"),
+        (
+            is_damaged("audio only"),
+            "no video stream, only audio; give a file with a video stream",
+        ),
+        (is_damaged("missing moov"), "download or copy it again: its end may be missing"),
+        (
+            is_encrypted,
+            "an encrypted video (DRM); only programs that have its key can play it",
+        ),
+        (
+            holds(b"version https://git-lfs.github.com/spec/v1\n"),
+            "not a video file but a pointer of Git LFS to the video; run `git lfs pull`",
+        ),
+        (
+            holds(b"/annex/objects/SHA256E-s1--0.mp4\n"),
+            "not a video file but a pointer of git-annex to the video; run `git annex get`",
+        ),
+        (
+            holds(b"\n<!DOCTYPE html><title>Log in"),
+            "but a web page or a message; download or copy it again, maybe logged in",
+        ),
+        (
+            holds(b'<?xml version="1.0"?><Error>AccessDenied'),
+            "but a web page or a message; download",
+        ),
+        (holds(b"Salted__01234567"), "but an encrypted file; decrypt it"),
+        (holds(b"PK\x03\x04"), "but an archive; unpack it"),
+        (
+            holds(b"\xff\xd8\xff\xe0\0\x10JFIF"),
+            "but an image; for an image sequence, give the folder of the images",
+        ),
+        (
+            holds(bytes(1000)),
+            "zeros, of a download or copy that has not ended; download or copy it again",
+        ),
+    ],
+)
+def test_what_is_no_video_is_told_what_to_do(
+    tmp_path: Path, write: Callable[[Path], object], message: str
+) -> None:
+    path = tmp_path / "clip.mp4"
+    write(path)
+    found = error_of(path)
+    assert found.startswith(f"{path}: ")
+    assert message in found
 
 
 def test_a_converted_frame_is_freed_without_the_garbage_collector(make_clip: Make) -> None:

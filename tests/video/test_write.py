@@ -58,20 +58,6 @@ def test_frames_are_taken_one_by_one(tmp_path: Path) -> None:
     assert most <= 4
 
 
-def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
-    path = write(tmp_path / "a.mp4", painted(3), 10)
-    before = path.read_bytes()
-
-    def failing() -> Iterator[np.ndarray]:
-        yield from painted(3)
-        raise RuntimeError("the camera fell down")
-
-    with pytest.raises(RuntimeError, match="the camera fell down"):
-        write(path, failing(), 10)
-    assert path.read_bytes() == before
-    assert list(tmp_path.iterdir()) == [path]
-
-
 @pytest.mark.parametrize("name", ["a.mp4", "A.MP4"])
 def test_written_frames_can_be_read_and_play_in_every_browser(
     tmp_path: Path, name: str
