@@ -242,14 +242,6 @@ def test_statistics_are_those_of_the_definition_at_once_and_frame_by_frame(
     assert of_all.shape == (2, 14, 3, 16 * D)
 
 
-def test_a_window_of_the_usual_length_has_the_statistics_of_a_clip(features: Tensor) -> None:
-    net = model((USUAL,))
-    of_clip = net.statistics(features[:, :USUAL])[:, -1]
-    assert torch.allclose(
-        net.window_statistics(features[:, :USUAL])[:, -1, 0], of_clip, atol=2e-5
-    )
-
-
 def test_what_stands_still_has_no_change_and_no_spread() -> None:
     net = model()
     still = torch.full((1, 9, net.encoder.num_features, *net.grid), 1234.567)
