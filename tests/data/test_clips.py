@@ -4,6 +4,7 @@ read are reported and left out.
 
 import os
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -62,22 +63,23 @@ def test_a_changed_file_is_decoded_again(make_clip: Make, tmp_path: Path) -> Non
     assert len(files) == 5
 
 
-def test_a_damaged_or_removed_cache_file_is_recomputed(make_clip: Make, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "damage",
+    [Path.unlink, lambda file: file.write_bytes(file.read_bytes()[:-40])],
+    ids=["removed", "cut off"],
+)
+def test_a_damaged_or_removed_cache_file_is_recomputed(
+    make_clip: Make, tmp_path: Path, damage: Callable[[Path], object]
+) -> None:
     path = make_clip()
     samples, _ = read_clips([Clip(path, "a")], ["a"], CONFIG, cache=tmp_path)
     ((file,),) = samples.files
     content = file.read_bytes()
     before = samples[0][0]
-    file.write_bytes(content[:-40])
+    damage(file)
     assert torch.equal(samples[0][0], before)
     assert file.read_bytes() == content
-    file.unlink()
-    assert torch.equal(samples[0][0], before)
-    assert file.read_bytes() == content
-    file.write_bytes(content[:-40])
-    read_clips([Clip(path, "a")], ["a"], CONFIG, cache=tmp_path)
-    assert file.read_bytes() == content
-    file.unlink()
+    damage(file)
     path.unlink()
     with pytest.raises(ClipError, match="no such file"):
         samples[0]
@@ -124,8 +126,6 @@ def test_clips_beyond_the_limit_are_decoded(
 def test_an_error_if_no_clip_can_be_read(clips: list[Clip], tmp_path: Path) -> None:
     with pytest.raises(ClipError, match=r"none of 2 clips can be read; .*1.mp4: zero bytes"):
         read_clips([clips[1], clips[4]], ("a", "b"), CONFIG, cache=tmp_path)
-    with pytest.raises(ClipError, match=r"4.mp4: not a video file"):
-        read_clips([clips[4]], ("a", "b"), CONFIG, cache=tmp_path)
 
 
 @pytest.mark.parametrize(("streams", "channels"), [("rgb", 3), ("flow", 2), ("both", 5)])
@@ -296,6 +296,7 @@ def test_beyond_the_limit_the_least_recently_used_entries_are_removed(tmp_path: 
 @pytest.mark.parametrize(
     ("text", "size"),
     [
+        (None, 20 * 10**9),
         ("20GB", 20 * 10**9),
         ("1.5 tb", 1_500 * 10**9),
         ("500MB", 5 * 10**8),
@@ -304,8 +305,13 @@ def test_beyond_the_limit_the_least_recently_used_entries_are_removed(tmp_path: 
         ("none", None),
     ],
 )
-def test_sizes_with_units_are_parsed(text: str, size: int | None) -> None:
-    assert parse_size(text) == size
+def test_the_limit_of_the_users_cache_is_a_size_with_a_unit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str | None, size: int | None
+) -> None:
+    monkeypatch.delenv("ONLOOKER_CACHE_LIMIT", raising=False)
+    if text is not None:
+        monkeypatch.setenv("ONLOOKER_CACHE_LIMIT", text)
+    assert ArrayCache.for_user(tmp_path).limit == size
 
 
 @pytest.mark.parametrize("text", ["", "GB", "-1GB", "20 GiB", "many", "1e9"])
@@ -315,13 +321,6 @@ def test_an_invalid_size_is_an_error(text: str) -> None:
         match=f"cache limit is '{text}', expected a size such as 500MB or 20GB, or none",
     ):
         parse_size(text)
-
-
-def test_the_limit_of_the_users_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("ONLOOKER_CACHE_LIMIT", raising=False)
-    assert ArrayCache.for_user(tmp_path).limit == 20 * 10**9
-    monkeypatch.setenv("ONLOOKER_CACHE_LIMIT", "3MB")
-    assert ArrayCache.for_user(tmp_path).limit == 3 * 10**6
 
 
 def test_a_user_without_a_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -44,13 +44,6 @@ def test_clips_are_video_files_and_image_sequences_in_order(tmp_path: Path) -> N
     ]
 
 
-def test_hidden_files_and_files_that_are_not_clips_are_skipped(tmp_path: Path) -> None:
-    touch(tmp_path, *TWO_CLASSES, ".git/a.mp4", "clap/.a.mp4", "clap/notes.txt", "loose.mp4")
-    # one image does not make a class a clip
-    touch(tmp_path, "clap/deeper/e.mp4", "wave/thumb1.jpg")
-    assert len(find_clips(tmp_path)) == 3
-
-
 ONE_CLASS = "holds 2 clips itself, like the folder of one class; give the folder that holds the"
 
 
@@ -225,6 +218,7 @@ def test_ignored_files_are_those_that_are_no_part_of_a_clip(tmp_path: Path) -> N
         tmp_path, ".git/config", "__MACOSX/0.mp4", "a/deeper/0.mp4", "loose.avi", "a/thumb.jpg"
     )
     write_recordings(tmp_path, "clip,recording", "a/0.mp4,1", "b/0.mp4,2", "b/1,3")
+    assert [path for path, *_ in listed(tmp_path)] == ["a/0.mp4", "b/0.mp4", "b/1"]
     names = "a/deeper/0.mp4, a/thumb.jpg, loose.avi, notes.txt"
     assert read_folder(tmp_path)[2][-1] == f"ignored: 4 ({names})"
 

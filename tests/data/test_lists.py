@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -16,7 +15,6 @@ from onlooker.base.records import Clip, ClipError
 from onlooker.data.lists import cut_gaps, read_list
 from onlooker.data.sets import read_set
 from onlooker.data.tables import read_text
-from onlooker.video import video_file
 from onlooker.video.reader import VideoReader
 
 
@@ -43,33 +41,18 @@ def test_paths_are_relative_to_the_list(tmp_path: Path) -> None:
     assert missing == []
 
 
-@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
-def test_columns_in_any_order_with_split_and_recording(tmp_path: Path, delimiter: str) -> None:
-    rows = [
-        "Split,label,note,path,Recording",
-        "train,x,,a.mp4,p1",
-        "Training,y,?,b.mp4,p1",
-        "val,x,,sub/c.mp4,p2",
-        "test,y,,sub/d e.mp4,p3",
-    ]
-    # as a spreadsheet writes it
-    text = "\r\n".join(rows).replace(",", delimiter)
-    parts, _ = find(tmp_path, b"\xef\xbb\xbf" + text.encode())
-    assert parts == {
-        "training": [("a.mp4", "x", "p1"), ("b.mp4", "y", "p1")],
-        "validation": [("sub/c.mp4", "x", "p2")],
-        "test": [("sub/d e.mp4", "y", "p3")],
-    }
-
-
 def test_missing_clips_are_left_out_and_named(tmp_path: Path) -> None:
     touch(tmp_path, "a.mp4", "b.mp4")
-    path = write(tmp_path / "clips.csv", ["path,label", "a.mp4,0", "b.mp4,1", "c.mp4,1"])
+    too_long = "l" * 300  # for a file system
+    rows = ["path,label", "a.mp4,0", "b.mp4,1", "c.mp4,1", f"{too_long}.mp4,1"]
+    path = write(tmp_path / "clips.csv", rows)
     parts, missing, _ = read_list(path)
     assert [clip.label for clip in parts[""]] == ["0", "1"]
     remedy = "correct its path, which is relative to the list"
-    expected = f"{tmp_path}/c.mp4: not found (line 4 of {path}, class 1); {remedy}"
-    assert list(map(str, missing)) == [expected]
+    assert list(map(str, missing)) == [
+        f"{tmp_path}/{name}.mp4: not found (line {line} of {path}, class 1); {remedy}"
+        for name, line in (("c", 4), (too_long, 5))
+    ]
 
 
 @pytest.mark.parametrize(
@@ -160,36 +143,54 @@ def find(folder: Path, text: str | bytes) -> tuple[dict[str, list[tuple[str, ...
     return {split: [*map(listed, clips)] for split, clips in parts.items()}, notes
 
 
+BOTH = {"": [("a.mp4", "x", ""), ("b.mp4", "y", "")]}
+PEOPLE = (
+    "path,label,start_time,Stop Time,Subset,subject,rater,fold\n"
+    "a.mp4,x,1,2.5,train,p1,r,1\nb.mp4,y,,,test,p2,r,2"
+)
+
+
 @pytest.mark.parametrize(
-    ("header", "columns"),
+    ("text", "expected", "notes"),
     [
-        ("FileName,Action", "FileName, Action"),
-        ("video,class", "video, class"),
-        ("Video File;Category Name", "Video File, Category Name"),
-        ("clip_path\tbehaviour", "clip_path, behaviour"),
+        (
+            "FileName,Action\na.mp4,x\nb.mp4,y",
+            BOTH,
+            ["FileName, Action are read as path, label"],
+        ),
+        ("video,class\na.mp4,x\nb.mp4,y", BOTH, ["video, class are read as path, label"]),
+        (
+            "Video File;Category Name\na.mp4;x\nb.mp4;y",
+            BOTH,
+            ["Video File, Category Name are read as path, label"],
+        ),
+        (
+            "clip_path\tbehaviour\na.mp4\tx\nb.mp4\ty",
+            BOTH,
+            ["clip_path, behaviour are read as path, label"],
+        ),
+        (
+            PEOPLE,
+            {"training": [("a.mp4#t=1,2.5", "x", "p1")], "test": [("b.mp4", "y", "p2")]},
+            [
+                "start_time, Stop Time, Subset, subject are read as start, end, split, recording",
+                "ignored columns: rater, fold; cross-validation makes its own (--folds); for a split "
+                "of yours, name it train or test in a column split",
+            ],
+        ),
+        (
+            "path,start_frame,end_frame,start,stop,label\na.mp4,0,4,1,2,x\n",
+            {"": [("a.mp4#t=1,2", "x", "a.mp4")]},
+            ["stop are read as end", "ignored columns: start_frame, end_frame"],
+        ),
     ],
 )
-def test_usual_names_of_columns_are_known(tmp_path: Path, header: str, columns: str) -> None:
-    delimiter = next(character for character in ",;\t" if character in header)
-    parts, notes = find(
-        tmp_path, "\n".join([header, f"a.mp4{delimiter}x", f"b.mp4{delimiter}y"])
-    )
-    assert parts == {"": [("a.mp4", "x", ""), ("b.mp4", "y", "")]}
-    assert notes == [f"columns {columns} are read as path, label"]
-
-
-def test_columns_of_times_splits_and_people_are_used_and_others_named(tmp_path: Path) -> None:
-    text = (
-        "path,label,start_time,Stop Time,Subset,subject,rater,fold\n"
-        "a.mp4,x,1,2.5,train,p1,r,1\n"
-        "b.mp4,y,,,test,p2,r,2\n"
-    )
-    parts, (understood, ignored) = find(tmp_path, text)
-    assert parts == {"training": [("a.mp4#t=1,2.5", "x", "p1")], "test": [("b.mp4", "y", "p2")]}
-    columns = "start_time, Stop Time, Subset, subject are read as start, end, split, recording"
-    assert understood == f"columns {columns}"
-    expected = "ignored columns: rater, fold; cross-validation makes its own (--folds)"
-    assert ignored.startswith(expected)
+def test_usual_names_of_columns_are_known_and_other_columns_named(
+    tmp_path: Path, text: str, expected: dict[str, list[tuple[str, ...]]], notes: list[str]
+) -> None:
+    parts, said = find(tmp_path, text)
+    assert parts == expected
+    assert [line.removeprefix("columns ") for line in said] == notes
 
 
 @pytest.mark.parametrize(
@@ -299,31 +300,46 @@ def test_what_could_be_misread_is_refused_and_the_line_named(
 
 
 TABLE = {"": [("a.mp4", "x", ""), ("sub/d e.mp4", "run, fast", "")]}
+SPLITS = {
+    "training": [("a.mp4", "x", "p1"), ("b.mp4", "y", "p1")],
+    "validation": [("sub/c.mp4", "x", "p2")],
+    "test": [("sub/d e.mp4", "y", "p3")],
+}
+WITH_SPLITS = (
+    "Split,label,note,path,Recording\r\ntrain,x,,a.mp4,p1\r\nTraining,y,?,b.mp4,p1\r\n"
+    "val,x,,sub/c.mp4,p2\r\ntest,y,,sub/d e.mp4,p3"
+)
 
 
 @pytest.mark.parametrize(
-    "text",
+    ("text", "expected"),
     [
-        'path,label\na.mp4,x\nsub/d e.mp4,"run, fast"\n',
-        'path,label\na.mp4, x\nsub/d e.mp4, "run, fast"\n',
-        "path;label\r\na.mp4;x\r\nsub\\d e.mp4;run, fast\r\n",
-        "a.mp4;x\nsub/d e.mp4;run, fast\n",
-        "a.mp4 x\nsub/d e.mp4 run, fast\n",
-        "\ta.mp4\tx\n\tsub/d e.mp4\trun, fast\n".replace("\ta", "note\tpath\tlabel\n\ta", 1),
-        "path\tlabel\na.mp4\tx\nsub/d e.mp4\trun, fast\n".encode("utf-16"),
-        "path;label\na.mp4;x\nsub/d e.mp4;run, fast\n".encode("utf-8-sig"),
-        'path,note,label\na.mp4,"two\nlines",x\nsub/d e.mp4,,"run, fast"\n',
+        ('path,label\na.mp4,x\nsub/d e.mp4,"run, fast"\n', TABLE),
+        ('path,label\na.mp4, x\nsub/d e.mp4, "run, fast"\n', TABLE),
+        ("path;label\r\na.mp4;x\r\nsub\\d e.mp4;run, fast\r\n", TABLE),
+        ("a.mp4;x\nsub/d e.mp4;run, fast\n", TABLE),
+        ("a.mp4 x\nsub/d e.mp4 run, fast\n", TABLE),
+        ("note\tpath\tlabel\n\ta.mp4\tx\n\tsub/d e.mp4\trun, fast\n", TABLE),
+        ("path\tlabel\na.mp4\tx\nsub/d e.mp4\trun, fast\n".encode("utf-16"), TABLE),
+        ("path;label\na.mp4;x\nsub/d e.mp4;run, fast\n".encode("utf-8-sig"), TABLE),
+        ('path,note,label\na.mp4,"two\nlines",x\nsub/d e.mp4,,"run, fast"\n', TABLE),
+        (WITH_SPLITS.encode("utf-8-sig"), SPLITS),
+        (WITH_SPLITS.replace(",", ";"), SPLITS),
+        (WITH_SPLITS.replace(",", "\t"), SPLITS),
+        (
+            "path;start;end;label\na.mp4;0,25;1:02,5;x\n",
+            {"": [("a.mp4#t=0.25,62.5", "x", "a.mp4")]},
+        ),
+        (
+            'path,start,end,label\na.mp4,"0,25",1,x\n',
+            {"": [("a.mp4#t=0.25,1", "x", "a.mp4")]},
+        ),
     ],
 )
-def test_lists_as_spreadsheets_and_people_write_them(tmp_path: Path, text: str | bytes) -> None:
-    assert find(tmp_path, text)[0] == TABLE
-
-
-def test_decimal_commas(tmp_path: Path) -> None:
-    parts, _ = find(tmp_path, "path;start;end;label\na.mp4;0,25;1:02,5;x\n")
-    assert parts == {"": [("a.mp4#t=0.25,62.5", "x", "a.mp4")]}
-    parts, _ = find(tmp_path, 'path,start,end,label\na.mp4,"0,25",1,x\n')
-    assert parts == {"": [("a.mp4#t=0.25,1", "x", "a.mp4")]}
+def test_lists_as_spreadsheets_and_people_write_them(
+    tmp_path: Path, text: str | bytes, expected: dict[str, list[tuple[str, ...]]]
+) -> None:
+    assert find(tmp_path, text)[0] == expected
 
 
 def test_frames_become_the_times_at_which_they_are_shown(
@@ -340,21 +356,6 @@ def test_frames_become_the_times_at_which_they_are_shown(
     assert len(missing) == 2
     with pytest.raises(ClipError, match="line 2: start_frame '4', end_frame '21' of 20 frames"):
         read_list(write(listed, [header, "clip.mp4,4,21,x"]))
-    text = "path,start_frame,end_frame,start,stop,label\na.mp4,0,4,1,2,x\n"
-    parts_in_seconds, notes = find(tmp_path, text)
-    assert parts_in_seconds == {"": [("a.mp4#t=1,2", "x", "a.mp4")]}
-    assert notes == ["columns stop are read as end", "ignored columns: start_frame, end_frame"]
-
-
-def test_each_file_is_indexed_once_in_whatever_order_rows_name_it(
-    tmp_path: Path, make_clip: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    index = Mock(wraps=video_file.index_packets)
-    monkeypatch.setattr(video_file, "index_packets", index)
-    names = [make_clip(f"{number}.mp4", frames=6).name for number in range(9)]
-    rows = [f"{name},{start},{start + 2},x" for start in (0, 2, 4) for name in names]
-    read_list(write(tmp_path / "clips.csv", ["path,start_frame,end_frame,label", *rows]))
-    assert index.call_count == 9
 
 
 @pytest.mark.parametrize(
