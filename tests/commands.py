@@ -1,8 +1,6 @@
 """Run commands in tests: their result, and the one-line message of those that fail."""
 
-import json
 import os
-from pathlib import Path
 from unittest.mock import patch
 
 from click.testing import Result
@@ -23,12 +21,6 @@ def call(*words: object, ok: bool = True) -> Result:
         raise result.exception
     assert (result.exit_code == 0) == ok, result.output
     return result
-
-
-def names_in_split(run: Path) -> dict[str, set[str]]:
-    """The names of the clips of each part of a run's split."""
-    split = json.loads((run / "split.json").read_text(encoding="utf-8"))
-    return {part: {Path(clip["path"]).name for clip in clips} for part, clips in split.items()}
 
 
 def fails(*words: object) -> str:

@@ -23,22 +23,6 @@ _EVENTS = (
     "socket.sendto",
     "urllib.Request",
 )
-_TINY = [
-    "--encoder",
-    "conv4",
-    "--frames",
-    "4",
-    "--size",
-    "16",
-    "--channels",
-    "1",
-    "--epochs",
-    "1",
-    "--batch",
-    "8",
-    "--precision",
-    "32",
-]
 
 
 def guarded(folder: Path) -> list[dict[str, Any]]:
@@ -77,6 +61,7 @@ def guarded(folder: Path) -> list[dict[str, Any]]:
 def commands(folder: Path) -> list[list[str]]:
     """Every command on a tiny set of clips, ordered so that each finds its input."""
     import moving_squares
+    from commands import TINY
 
     clips = str(moving_squares.make_set(folder / "clips"))
     runs = folder / "runs"
@@ -86,7 +71,7 @@ def commands(folder: Path) -> list[list[str]]:
     return [
         ["generate", "figures", str(folder / "figures"), "--clips", "1"],
         ["models"],
-        ["train", clips, "--run", run, "--model", "convalstm", "--hidden", "8", *_TINY],
+        ["train", clips, "--run", run, "--model", "convalstm", "--hidden", "8", *TINY],
         [
             "train",
             clips,
@@ -96,7 +81,7 @@ def commands(folder: Path) -> list[list[str]]:
             "lstm",
             "--hidden",
             "8",
-            *_TINY,
+            *TINY,
         ],
         ["evaluate", run],
         ["predict", run, clip, "--out", drawn],
@@ -112,7 +97,7 @@ def commands(folder: Path) -> list[list[str]]:
             "1",
             "--jobs",
             "1",
-            *_TINY,
+            *TINY,
         ],
         ["export", run],
         ["reproduce", "--help"],

@@ -1,14 +1,10 @@
 """Predicting `nothing`: by a class, by a threshold, and in a stream where no event goes on."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from clips import Make
-from commands import call
-from eventful import untrained
 
 from onlooker.base.answer import (
     answer_names,
@@ -19,8 +15,7 @@ from onlooker.base.answer import (
     perhaps_nothing,
     require_one_nothing,
 )
-from onlooker.base.records import Prediction, Segment, Step
-from onlooker.run.predict import predict_clips
+from onlooker.base.records import Prediction
 
 
 def prediction(
@@ -126,40 +121,3 @@ def test_an_event_that_reaches_the_threshold_is_predicted(
     answer = prediction(scores, ("none", "fall", "fight"), threshold)
     assert answer.ranking == [(name, pytest.approx(score)) for name, score in ranking]
     assert (answer.label, answer.score) == answer.ranking[0]
-
-
-def test_a_step_predicts_nothing_unless_an_event_goes_on() -> None:
-    event = Segment("fight", 0.0, 1.0, 0.6)
-    for happening, of, label, score in (
-        (False, None, "nothing", 0.1),
-        (True, event, "fight", 0.6),
-        (None, None, "fall", 0.9),
-    ):
-        step = Step(
-            0,
-            0.0,
-            np.array([0.9, 0.1]),
-            ("fall", "fight"),
-            happening=happening,
-            threshold=0.5,
-            event=of,
-        )
-        assert (step.label, step.score) == (label, pytest.approx(score))
-
-
-def test_predict_and_watch_answer_nothing(tmp_path: Path, make_clip: Make) -> None:
-    run = untrained(classes=("clap", "run")).save(tmp_path / "run")
-    clip = make_clip(frames=8)
-    json_file = tmp_path / "a.json"
-    predicted = call("predict", run, clip, "--json", json_file, "--threshold", 1.0)
-    assert " nothing " in predicted.stdout
-    (values,) = map(json.loads, json_file.read_text(encoding="utf-8").splitlines())
-    best = max(values["scores"].values())
-    assert (values["label"], values["score"]) == ("nothing", pytest.approx(1 - best))
-    with pytest.raises(
-        ValueError, match=r"threshold is 1\.5, expected a probability from 0 to 1"
-    ):
-        predict_clips(run, [clip], threshold=1.5)
-    sure = untrained(classes=("clap", "run"), threshold=1.0).save(tmp_path / "sure")
-    watched = call("watch", sure, clip)
-    assert {line.split()[2] for line in watched.stdout.splitlines()} == {"nothing"}

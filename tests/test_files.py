@@ -94,15 +94,6 @@ def test_a_full_disk_is_recognized_in_errors_of_pytorch() -> None:
     assert is_disk_full(found.value)
 
 
-def test_a_full_disk_leaves_no_temporary_file(
-    tmp_path: Path, on_full_disk: Callable[[Path], None]
-) -> None:
-    on_full_disk(tmp_path / ".a.*.part")
-    with pytest.raises(OSError, match="No space left"), atomic_file(tmp_path / "a") as file:
-        file.write(b"half")
-    assert not list(tmp_path.iterdir())
-
-
 def test_a_full_disk_is_recognized_in_errors_of_safetensors(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     # which files of safetensors say of a folder
@@ -132,14 +123,6 @@ def test_a_full_disk_names_the_file(tmp_path: Path) -> None:
         explain_write_errors("a page", tmp_path / "new" / "newer"),
     ):
         raise error
-    message = (
-        r"^clip.mp4: no space left for its frames in .*: [\d.,]+ MB free; think of something$"
-    )
-    explained = explain_write_errors(
-        "its frames", tmp_path, "think of something", Path("clip.mp4")
-    )
-    with pytest.raises(DiskFullError, match=message), explained:
-        raise error
 
 
 @pytest.mark.parametrize(
@@ -168,8 +151,6 @@ def test_a_read_only_folder_is_noticed_before_work_begins(
         NotWritableError, match=r"file/run: a file is in its place; choose another"
     ):
         check_writable(tmp_path / "file" / "run")
-    with pytest.raises(NotWritableError, match=r"file: a file is in its place; use --run"):
-        check_writable(tmp_path / "file", "use --run")
     # root, who may run the tests, may write anywhere
     refused = PermissionError(errno.EROFS, "Read-only file system")
     monkeypatch.setattr("tempfile.TemporaryFile", Mock(side_effect=refused))

@@ -13,7 +13,6 @@ from commands import call
 from pages import self_contained
 
 from onlooker.base.config import DataConfig, ModelConfig, TrainConfig
-from onlooker.data.lists import read_list
 from onlooker.data.split import Split
 from onlooker.run.predict import distinct_names
 from onlooker.run.train import train_run
@@ -106,14 +105,3 @@ def test_names_for_results_fit_a_file_system(tmp_path: Path) -> None:
     assert len(set(names)) == 4
     assert max(len(os.fsencode(name)) for name in names) <= 200
     assert distinct_names([tmp_path / "a" / "clip.mp4"]) == ["clip"]
-
-
-def test_a_list_with_a_name_of_300_bytes_keeps_its_other_clips(tmp_path: Path) -> None:
-    names = ["a.mp4", "b.mp4"]
-    for name in names:
-        (tmp_path / name).touch()
-    lines = ["path,label", "a.mp4,a", f"{'l' * 300}.mp4,a", "b.mp4,b"]
-    (tmp_path / "list.csv").write_text("\n".join(lines), encoding="utf-8")
-    parts, missing, _ = read_list(tmp_path / "list.csv")
-    assert [clip.path.name for clip in parts[""]] == names
-    assert [error.path.name for error in missing] == ["l" * 300 + ".mp4"]

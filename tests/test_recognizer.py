@@ -3,7 +3,6 @@
 import math
 import os
 import pickle
-import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -66,9 +65,7 @@ def test_a_run_of_an_earlier_version_is_loaded_unless_its_model_is_gone(tmp_path
         load(run)
 
 
-def test_a_temperature_divides_the_logits_of_every_frame(
-    make_clip: Make, tmp_path: Path
-) -> None:
+def test_a_temperature_divides_the_logits_of_every_frame(make_clip: Make) -> None:
     path = make_clip(frames=14)
     plain = untrained("lstm")
     of = untrained("lstm", temperature=2.5)
@@ -88,8 +85,6 @@ def test_a_temperature_divides_the_logits_of_every_frame(
     np.testing.assert_allclose(
         [step.scores for step in steps], [each / each.sum() for each in flat], atol=1e-6
     )
-    samples, _ = read_clips([Clip(path, "run")], CLASSES, DATA, cache=tmp_path / "cache")
-    np.testing.assert_allclose(of.evaluate(samples).scores[0], seen.scores, rtol=1e-5)
 
 
 def test_a_prediction_is_that_of_the_frames_that_were_read(make_clip: Make) -> None:
@@ -110,7 +105,7 @@ def test_a_prediction_is_that_of_the_frames_that_were_read(make_clip: Make) -> N
 
 
 def test_evaluate_equals_predicting_each_clip(make_clip: Make, tmp_path: Path) -> None:
-    of = untrained()
+    of = untrained(temperature=2.5)
     labels = ("run", "clap", "run", "wave", "run")
     clips = [
         Clip(make_clip(f"{label}/{i}.mp4", frames=5 + i), label)
@@ -237,13 +232,6 @@ def test_weights_and_scores_that_are_not_finite(tmp_path: Path, make_clip: Make)
         ClipError, match=r"run/clip.mp4: the model's scores are not finite numbers"
     ):
         broken.evaluate(samples)
-
-
-def test_weights_of_another_model(run: Path, tmp_path: Path) -> None:
-    untrained("lstm").save(tmp_path / "other")
-    shutil.copy(tmp_path / "other" / "model.safetensors", run / "model")
-    with pytest.raises(ValueError, match="these are not the weights of this model"):
-        load(run)
 
 
 class Bomb:

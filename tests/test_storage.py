@@ -1,6 +1,5 @@
 """Files at addresses: what is downloaded and uploaded, and what happens when something fails."""
 
-import errno
 import hashlib
 import json
 import os
@@ -145,11 +144,7 @@ def test_addresses_in_any_script(memory: Any) -> None:
 def test_what_changes_is_uploaded_and_the_rest_is_not(
     memory: Any, monkeypatch: pytest.MonkeyPatch, links: bool
 ) -> None:
-    def refuse(*_: Any) -> None:
-        # as exFAT and some network disks
-        raise PermissionError(errno.EPERM, "Operation not permitted")
-
-    if not links:
+    if not links:  # as exFAT and some network disks
         monkeypatch.setattr(os, "link", refuse)
     put(memory, a="one", b="two")
     sent = recorded(monkeypatch, memory, "put_file")
@@ -264,29 +259,31 @@ def test_a_download_that_stops_goes_on(memory: Any, monkeypatch: pytest.MonkeyPa
     assert len(downloads) == 8
 
 
-def test_addresses_with_a_password_are_refused_without_showing_it() -> None:
-    for password in ("secret", "sec@secret", "sec/secret"):
-        with pytest.raises(StorageError, match="give it in the environment instead") as error:
-            local(f"sftp://anna:{password}@host/clips")
-        assert str(error.value).startswith("sftp://anna:***@host/clips: ")
-    with pytest.raises(
-        StorageError, match=r"abfs://container@account/clips: .* install that package with pip"
-    ):
-        local("abfs://container@account/clips")
+ENVIRONMENT = r"^sftp://anna:\*\*\*@host/clips: .*give it in the environment instead"
+FOLDER_ITSELF = r": of this machine, or with \.\.; give the folder itself"
 
 
-def test_missing_packages_and_invalid_addresses(tmp_path: Path) -> None:
-    message = fails("check", "gs://bucket/clips")
-    assert "gs://bucket/clips: " in message
-    assert "gcsfs" in message
-    assert "install that package with pip" in message
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("sftp://anna:secret@host/clips", ENVIRONMENT),
+        ("sftp://anna:sec@secret@host/clips", ENVIRONMENT),
+        ("sftp://anna:sec/secret@host/clips", ENVIRONMENT),
+        ("abfs://container@account/clips", "^abfs://container@account/clips: .* with pip"),
+        ("gs://bucket/clips", "^gs://bucket/clips: .*gcsfs.* install that package with pip"),
+        ("pigeon://a", "^pigeon://a: Protocol not known: pigeon"),
+        ("memory://public/..", FOLDER_ITSELF),
+        ("file:///clips", FOLDER_ITSELF),
+    ],
+)
+def test_addresses_that_cannot_be_used_are_refused(address: str, message: str) -> None:
+    with pytest.raises(StorageError, match=message):
+        local(address)
+
+
+def test_errors_of_addresses_are_one_line() -> None:
     assert "pigeon://a: Protocol not known: pigeon" in fails("check", "pigeon://a")
     assert "no such folder" in fails("check", "memory://nowhere")
-    for address in ("memory://public/..", tmp_path.as_uri()):
-        with pytest.raises(
-            StorageError, match=r": of this machine, or with \.\.; give the folder itself"
-        ):
-            local(address)
 
 
 def test_train_and_predict_at_addresses(memory: Any, tmp_path: Path) -> None:
@@ -368,7 +365,6 @@ def test_a_run_that_was_killed_continues_on_another_machine(
     onlooker.train("memory://bucket/clips", run=run, resume=True, **settings)
     weights = memory.cat_file("/bucket/run/model/model.safetensors")
     assert weights == (tmp_path / "whole" / "model" / "model.safetensors").read_bytes()
-    assert onlooker.load(run).classes == ("down", "left", "right", "up")
 
 
 def test_a_checkpoint_is_not_newer_than_the_best_one(
