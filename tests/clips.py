@@ -99,9 +99,10 @@ def make_clip(
     pts: Sequence[int] | None = None,
     pix_fmt: str | None = None,
     options: dict[str, str] | None = None,
-    audio: bool = False,
+    audio: int = 0,
     container_options: dict[str, str] | None = None,
     matrix: int | None = None,
+    first: int = 0,
 ) -> Path:
     """Write a video of painted frames.
 
@@ -115,9 +116,10 @@ def make_clip(
         pts: the time of each frame in milliseconds, for a variable frame rate.
         pix_fmt: FFmpeg's name of the pixel format in the file.
         options: of the encoder, such as {"g": "5"}.
-        audio: add a second of silence.
+        audio: seconds of silence to add.
         container_options: of the container, such as those that encrypt it.
         matrix: number of the color matrix that the file says it has.
+        first: number of the first painted frame.
     """
     codec = codec or CODECS[path.suffix]
     rate = Fraction(fps).limit_denominator(1000)
@@ -137,7 +139,7 @@ def make_clip(
             else None
         )
         for number in range(frames):
-            frame = VideoFrame.from_ndarray(paint(number, size), format="rgb24")
+            frame = VideoFrame.from_ndarray(paint(first + number, size), format="rgb24")
             if matrix is not None:
                 frame = frame.reformat(format="yuv420p")
                 frame.colorspace = matrix
@@ -147,7 +149,7 @@ def make_clip(
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
         if sound is not None:
-            _silence(container, sound)
+            _silence(container, sound, audio)
     return path
 
 
@@ -171,15 +173,17 @@ def remux(
     return target
 
 
-def make_sound(path: Path) -> Path:
-    """Write a file with a second of silence and no video stream."""
-    with av.open(str(path), "w", format="mp4") as container:
-        _silence(container, container.add_stream("aac", rate=48000))
+def make_sound(path: Path, seconds: int = 1, form: str = "mp4") -> Path:
+    """Write a file with some seconds of silence and no video stream."""
+    with av.open(str(path), "w", format=form) as container:
+        _silence(container, container.add_stream("aac", rate=48000), seconds)
     return path
 
 
-def _silence(container: av.container.OutputContainer, stream: av.AudioStream) -> None:
-    for start in range(0, 48000, 960):
+def _silence(
+    container: av.container.OutputContainer, stream: av.AudioStream, seconds: int
+) -> None:
+    for start in range(0, 48000 * seconds, 960):
         block = av.AudioFrame.from_ndarray(
             np.zeros((2, 960), np.float32), format="fltp", layout="stereo"
         )

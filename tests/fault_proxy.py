@@ -1,16 +1,14 @@
 """A simulated camera behind a bad network: each connection sends some frames, then has a fault."""
 
-import io
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from fractions import Fraction
 from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
-import av
 import clips
 import numpy as np
-from av.video.frame import VideoFrame
-from senders import PACKET, Sender, cut, transport_stream
+from senders import FPS, PACKET, Sender, cut, transport_stream
 
 STREAM = transport_stream(60)  # FFmpeg reads a second of it before the first frame
 GARBAGE = np.random.default_rng(0).bytes(188 * 50)
@@ -20,29 +18,13 @@ def with_sound(frames: int, seconds: int) -> bytes:
     """A stream of video and sound; the sound continues for some seconds after the last frame. No
     frames: sound only.
     """
-    file = io.BytesIO()
-    with av.open(file, "w", format="mpegts") as container:
-        video = container.add_stream("mpeg2video", rate=Fraction(25)) if frames else None
-        sound = container.add_stream("mp2", rate=48000, layout="mono")
-        if video:
-            video.width = 64
-            video.height = 48
-            video.pix_fmt = "yuv420p"
-        for number in range(frames):
-            container.mux(
-                video.encode(
-                    VideoFrame.from_ndarray(clips.paint(number, (64, 48)), format="rgb24")
-                )
-            )
-        for start in range(0, 48000 * seconds, 1152):
-            block = av.AudioFrame.from_ndarray(
-                np.zeros((1, 1152), np.int16), format="s16", layout="mono"
-            )
-            block.sample_rate = 48000
-            block.pts = start
-            block.time_base = Fraction(1, 48000)
-            container.mux(sound.encode(block))
-    return file.getvalue()
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "clip.ts")
+        if frames:
+            clips.make_clip(path, frames, fps=FPS, audio=seconds)
+        else:
+            clips.make_sound(path, seconds, "mpegts")
+        return path.read_bytes()
 
 
 # Made before any connection: on a busy machine, encoding would take longer than a source waits.

@@ -1,18 +1,16 @@
 """Senders on the loopback address: MPEG-TS over TCP, undamaged or with faults."""
 
-import io
 import socket
 import struct
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from fractions import Fraction
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from threading import Thread
 from typing import Self
 
-import av
 import clips
-from av.video.frame import VideoFrame
 
 FPS = 25
 PACKET = 188  # bytes of a packet of a transport stream
@@ -23,20 +21,11 @@ def transport_stream(
     frames: int, first: int = 0, size: tuple[int, int] = (64, 48), codec: str = "mpeg2video"
 ) -> bytes:
     """Painted frames (`clips.paint`), numbered from `first`, a keyframe every fifth, 25 a second."""
-    file = io.BytesIO()
-    with av.open(file, "w", format="mpegts") as container:
-        stream = container.add_stream(
-            codec, rate=Fraction(FPS), options={"g": "5", "bf": "0", "b": "4000000"}
-        )
-        stream.width, stream.height = size
-        stream.pix_fmt = "yuv420p"
-        for number in range(first, first + frames):
-            frame = VideoFrame.from_ndarray(clips.paint(number, size), format="rgb24")
-            frame.pts = number - first
-            frame.time_base = Fraction(1, FPS)
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
-    return file.getvalue()
+    options = {"g": "5", "bf": "0", "b": "4000000"}
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "clip.ts")
+        clips.make_clip(path, frames, size, FPS, codec, options=options, first=first)
+        return path.read_bytes()
 
 
 def cut(stream: bytes, packets: int = 8) -> list[bytes]:

@@ -36,7 +36,7 @@ CASES = {
     "h264 10 bit": ("a.mp4", {"options": {"g": "30"}, "pix_fmt": "yuv420p10le"}),
     "h264 in avi": ("a.avi", {"codec": "libx264", "options": {"bf": "2"}}),
     "h264 in a transport stream": ("a.ts", {"codec": "libx264"}),
-    "h264 with sound": ("a.mp4", {"audio": True}),
+    "h264 with sound": ("a.mp4", {"audio": 1}),
     "h264 variable rate": (
         "a.mp4",
         {"pts": [i * i * 3 + 40 * i for i in range(120)], "options": {"g": "20"}},

@@ -122,7 +122,7 @@ LATE = [2000 + 100 * i for i in range(30)]
 def test_times_are_those_of_players_where_sound_begins_before_the_picture(
     make_clip: Make, name: str
 ) -> None:
-    clip = make_clip(name, frames=30, pts=LATE, audio=True, codec="libx264")
+    clip = make_clip(name, frames=30, pts=LATE, audio=1, codec="libx264")
     times = 2 + np.arange(30) / 10
     # AAC begins with a block of silence
     assert VideoReader(clip).times == pytest.approx(times, abs=0.03)
