@@ -7,12 +7,10 @@ import itertools
 import cv2
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
-from torchvision.ops import box_iou as reference_iou
 
 from onlooker.localization import find_boxes, interpolate, label_tubes, link
 from onlooker.localization.boxes import (
@@ -207,28 +205,7 @@ def test_boxes_between_and_beyond_known_ones() -> None:
     assert found[:, 0].tolist() == [0, 0, 2, 4]
 
 
-CLASSES = ("a", "b", "c")
 SHARES = st.floats(0, 1, width=32)
-
-
-@given(
-    arrays(np.float32, (6, 4), elements=st.integers(0, 50)),
-    st.integers(-100, 100),
-    st.sampled_from((0.5, 2, 64)),
-)
-def test_iou_equals_torchvision_and_is_symmetric_and_scale_invariant(
-    corners: NDArray[np.float32], shift: int, scale: float
-) -> None:
-    corners[:, 2:] += corners[:, :2]
-    iou = box_iou(corners[:, None], corners[None])
-    expected = (
-        reference_iou(torch.from_numpy(corners), torch.from_numpy(corners)).nan_to_num().numpy()
-    )
-    np.testing.assert_allclose(iou, expected, atol=1e-6)
-    np.testing.assert_array_equal(iou, iou.T)
-    assert ((iou >= 0) & (iou <= 1)).all()
-    moved = (corners + shift) * np.float32(scale)
-    np.testing.assert_allclose(box_iou(moved[:, None], moved[None]), iou, atol=1e-12)
 
 
 @st.composite
@@ -275,27 +252,6 @@ def test_tracks_have_a_box_of_the_frame_at_both_ends_and_the_first_one_covers_al
     for track in tracks:
         for t in (track.first, track.first + len(track.corners) - 1):
             assert track.corners[t - track.first].tolist() in frames[t].corners.tolist()
-
-
-@given(frames_of(), st.data())
-@settings(max_examples=50, deadline=None)
-def test_tubes_have_a_box_in_every_frame_of_the_video(
-    frames: tuple[Rectangles, ...], data: st.DataObject
-) -> None:
-    T = len(frames)
-    scores = data.draw(arrays(np.float32, (T, len(CLASSES)), elements=SHARES))
-    indices = np.cumsum(data.draw(arrays(np.int64, T, elements=st.integers(1, 3))))
-    tubes = label_tubes(link(frames), scores, indices, CLASSES, (30, 40))
-    assert [tube.score for tube in tubes] == sorted(
-        (tube.score for tube in tubes), reverse=True
-    )
-    for tube in tubes:
-        assert tube.label in CLASSES
-        assert (np.diff(tube.frames) == 1).all()
-        assert indices[0] <= tube.frames[0] <= tube.frames[-1] <= indices[-1]
-        assert 0 <= tube.score <= 1 + 1e-6
-        assert (tube.boxes >= -1e-3).all()
-        assert (tube.boxes <= np.array([40, 30] * 2) + 1e-3).all()
 
 
 def test_a_still_picture_and_a_frame_of_another_size_have_no_box() -> None:

@@ -103,17 +103,6 @@ def test_frames_of_another_size_or_number_of_channels_are_an_error(shape):
         model.step(torch.zeros(1, *shape), model.initial_state(1))
 
 
-@every_model
-@torch.no_grad()
-def test_precomputed_features_give_the_same_output(name):
-    model = made(name)
-    video = made_video()
-    features = model.encode(video.flatten(0, 1)).unflatten(0, (2, 6))
-    stored = features.movedim(2, -1).contiguous().movedim(-1, 2)
-    for given in (features, features.contiguous(), stored):
-        assert_close(model.forward_features(given), model(video), atol=1e-5, rtol=0)
-
-
 def test_parameters_of_convalstm_counted_by_hand():
     D = H = U = 64  # features, hidden channels, channels of the attention's inner map
     encoder = (3 * 16 * 25 + 16 * 32 * 9 + 32 * 64 * 9 + 64 * 64 * 9) + 2 * (16 + 32 + 64 + 64)

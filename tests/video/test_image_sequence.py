@@ -81,7 +81,7 @@ POSTSCRIPT = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\ns
     ("spoil", "message"),
     [
         (lambda file: file.write_bytes(b""), NO_IMAGE),
-        (lambda file: file.write_bytes(file.read_bytes()[:200]), NO_IMAGE),
+        (lambda file: file.write_bytes(file.read_bytes()[:60]), NO_IMAGE),
         (lambda file: file.write_bytes(POSTSCRIPT), NO_IMAGE),
         (
             lambda file: Image.fromarray(clips.paint(5, (128, 96))).save(file),

@@ -11,15 +11,13 @@ from functools import cache
 import pytest
 import timm
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from safetensors.torch import save_file
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from onlooker.base.config import DataConfig, ModelConfig
 from onlooker.models.classifier import Classifier
-from onlooker.models.encoders import Conv4, build_encoder
+from onlooker.models.encoders import build_encoder
 from onlooker.models.encoders.backbone import Backbone
 from onlooker.models.encoders.small import Residual, Small
 from onlooker.models.registry import configured
@@ -110,18 +108,6 @@ def test_a_model_from_a_file_of_weights_is_saved_with_them(tmp_path):
     torch.testing.assert_close(again.state_dict(), model.state_dict())
     with pytest.raises(ValueError, match="weights is a file, and pretrained is false"):
         configured(replace(settings, pretrained=False), DataConfig(size=64), 2)
-
-
-@pytest.mark.parametrize("channels", [1, 20])
-@pytest.mark.parametrize("kind", [Backbone, BackboneVector])
-@torch.no_grad()
-def test_frames_of_any_number_of_channels(kind, channels):
-    encoder = kind("test_resnet", channels).eval()
-    frames = torch.rand(1, channels, 40, 56)
-    features = encoder(frames)
-    assert features.shape == (1, encoder.num_features, *encoder.grid(40, 56))
-    frames[:, -1] = 0
-    assert not torch.equal(features, encoder(frames)), "the last channel is not looked at"
 
 
 @pytest.mark.parametrize("name", ["test_resnet", "test_mambaout"])  # mambaout gives N h w D
@@ -308,25 +294,6 @@ def test_no_pretrained_weights_is_an_error(name):
         match=f"{name} has no pretrained weights; use small, a timm network such as vgg16",
     ):
         build_encoder(name, 3, 32, pretrained=True)
-
-
-@settings(max_examples=40, deadline=None)
-@given(height=st.integers(1, 70), width=st.integers(1, 70))
-@torch.no_grad()
-def test_the_grid_of_conv4_is_an_eighth_rounded_up(height, width):
-    net = Conv4(1).eval()
-    assert net.grid(height, width) == (-(-height // 8), -(-width // 8))
-    assert net(torch.zeros(1, 1, height, width)).shape == (1, 64, *net.grid(height, width))
-
-
-def test_the_receptive_field_of_conv4_is_as_computed_by_hand():
-    # many, because a max pool passes one pixel of each four
-    frames = torch.rand(32, 1, 72, 72, requires_grad=True)
-    Conv4(1).eval()(frames)[:, :, 4, 4].sum().backward()
-    rows = frames.grad.abs().sum((0, 1, 3)).nonzero()[:, 0]
-    # 5 pixels; 3×3 at a step of 2: +4, pool: +2; 3×3 at 4: +8, pool: +4; 3×3 at 8: +16.
-    assert rows.max() - rows.min() + 1 == 5 + 4 + 2 + 8 + 4 + 16
-    assert rows.min() <= 4 * 8 + 4 <= rows.max()
 
 
 def test_small_is_small_enough_for_a_laptop() -> None:
