@@ -14,7 +14,6 @@ from onlooker.base.intervals import split_interval
 from onlooker.base.records import Clip, ClipError
 from onlooker.data.lists import cut_gaps, read_list
 from onlooker.data.sets import read_set
-from onlooker.data.tables import read_text
 from onlooker.video.reader import VideoReader
 
 
@@ -53,40 +52,6 @@ def test_missing_clips_are_left_out_and_named(tmp_path: Path) -> None:
         f"{tmp_path}/{name}.mp4: not found (line {line} of {path}, class 1); {remedy}"
         for name, line in (("c", 4), (too_long, 5))
     ]
-
-
-@pytest.mark.parametrize(
-    ("rows", "message"),
-    [
-        (
-            ["a.mp4,x", "e.mp4,y", "f.mp4,y"],
-            "none of the clips of class y exists .2.; add some, or",
-        ),
-        (
-            ["e.mp4,x", "f.mp4,y"],
-            "none of its clips exists .2., such as .*e.mp4; paths are relative",
-        ),
-    ],
-)
-def test_a_class_without_clips(tmp_path: Path, rows: list[str], message: str) -> None:
-    with pytest.raises(ClipError, match=f"clips.csv: {message}"):
-        find(tmp_path, "\n".join(["path,label", *rows]))
-
-
-def test_files_that_are_not_lists(tmp_path: Path) -> None:
-    path = tmp_path / "list.csv"
-    with pytest.raises(
-        ClipError,
-        match=r"list.csv: no such file; give a CSV file with the columns path and label",
-    ):
-        read_list(path)
-    for content, message in {
-        b"\n \r\n": r"list.csv: an empty file; copy it",
-        "ä".encode("latin-1"): r"list.csv: not UTF-8 text \(.+\); copy it",
-    }.items():
-        path.write_bytes(content)
-        with pytest.raises(ClipError, match=message):
-            read_text(path, "copy it")
 
 
 def test_intervals_of_recordings(tmp_path: Path) -> None:
@@ -284,6 +249,15 @@ def test_usual_names_of_columns_are_known_and_other_columns_named(
             "path,start_frame,end_frame,label\na.mp4,0.5,2,x\n",
             "line 2: start_frame '0.5', end_frame '2'; expected two fr",
         ),
+        (
+            ["path,label", "a.mp4,x", "e.mp4,y", "f.mp4,y"],
+            "none of the clips of class y exists .2.; add some, or",
+        ),
+        (
+            ["path,label", "e.mp4,x", "f.mp4,y"],
+            "none of its clips exists .2., such as .*e.mp4; paths are relative",
+        ),
+        (b"\n \r\n", "clips.csv: an empty file; give a CSV file"),
         ("p\0a\0t\0h\0", "not UTF-8 text .zero bytes.; give a CSV file"),
         ("path,label\na.mp4,x\nb.mp4,y".encode("utf-16-be"), "not UTF-8 text"),
         (
@@ -297,6 +271,14 @@ def test_what_could_be_misread_is_refused_and_the_line_named(
 ) -> None:
     with pytest.raises(ClipError, match=problem):
         find(tmp_path, "\n".join(text) if isinstance(text, list) else text)
+
+
+def test_a_list_that_does_not_exist(tmp_path: Path) -> None:
+    with pytest.raises(
+        ClipError,
+        match=r"list.csv: no such file; give a CSV file with the columns path and label",
+    ):
+        read_list(tmp_path / "list.csv")
 
 
 TABLE = {"": [("a.mp4", "x", ""), ("sub/d e.mp4", "run, fast", "")]}

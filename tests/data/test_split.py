@@ -1,7 +1,7 @@
 """Splits keep recordings, scenes and copies together: stratified splits, folds, stored splits."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import cv2
@@ -103,31 +103,41 @@ def test_splits_without_recordings_are_stratified(seed: int) -> None:
         assert learned > chosen
 
 
-def test_too_few_clips_for_the_splits() -> None:
-    with pytest.raises(
-        ValueError,
-        match="class b has 2 clips; training, validation and test need at least 3; add some, or",
-    ):
-        split_clips(clips_of({"a": 9, "b": 2}))
-    clips = [
-        Clip(clip.path, clip.label, f"person {i % 3}")
-        for i, clip in enumerate(clips_of({"a": 9, "b": 9}))
-    ]
-    with pytest.raises(
-        ValueError,
-        match=r"class [ab] has 3 recordings; 4 folds need at least 4; add some, or use fewer folds",
-    ):
-        fold_clips(clips, 4)
-    with pytest.raises(ValueError, match="folds is 1, expected at least 2"):
-        fold_clips(clips, 1)
+PERSONS = [
+    Clip(clip.path, clip.label, f"person {i % 3}")
+    for i, clip in enumerate(clips_of({"a": 9, "b": 9}))
+]
+DAYS = [Clip(Path(f"{label}/{day}.mp4"), label, day) for label in "ab" for day in "pqrs"]
+ALL_OF_C = [Clip(Path("c/p.mp4"), "c", "p")]
 
 
-def test_recordings_that_hold_all_of_a_class_cannot_be_divided() -> None:
-    clips = [Clip(Path(f"{label}/{r}.mp4"), label, r) for label in "ab" for r in "pqrs"]
-    with pytest.raises(
-        ValueError, match="cannot be divided so that every class has training clips"
-    ):
-        hold_out_validation(clips, [Clip(Path("c/p.mp4"), "c", "p")])
+@pytest.mark.parametrize(
+    ("divide", "message"),
+    [
+        (
+            lambda: split_clips(clips_of({"a": 9, "b": 2})),
+            "class b has 2 clips; training, validation and test need at least 3; add some, or",
+        ),
+        (
+            lambda: fold_clips(PERSONS, 4),
+            "has 3 recordings; 4 folds need at least 4; add some, or use fewer folds",
+        ),
+        (lambda: fold_clips(PERSONS, 1), "folds is 1, expected at least 2"),
+        (
+            lambda: hold_out_validation(DAYS, ALL_OF_C),
+            "cannot be divided so that every class has training clips",
+        ),
+    ],
+    ids=[
+        "a class of two",
+        "a class of three recordings",
+        "one fold",
+        "a class in one recording",
+    ],
+)
+def test_what_cannot_be_divided_is_an_error(divide: Callable[[], object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        divide()
 
 
 def test_a_single_recording_is_divided_by_time() -> None:
