@@ -55,29 +55,34 @@ def linear() -> Recognizer:
     return Recognizer(model, CLASSES, DataConfig(frames=6, size=32, normalization="half"))
 
 
-def textured_clip(folder: Path) -> Path:
-    """A clip of 12 numbered PNGs, 64×48, in which a square moves right, stops, and moves right
-    again.
-    """
-    chance = np.random.default_rng(3)
-    folder.mkdir()
-    background = chance.integers(60, 90, (48, 64, 3))
-    for t, x in enumerate((2, 6, 10, 14, 14, 14, 18, 22, 26, 30, 34, 38)):
-        frame = background.copy()
+def textured() -> NDArray[np.uint8]:
+    """12 frames, 64×48, in which a square moves right, stops, and moves right again."""
+    background = np.random.default_rng(3).integers(60, 90, (48, 64, 3)).astype(np.uint8)
+    video = np.stack([background] * 12)
+    for frame, x in zip(video, (2, 6, 10, 14, 14, 14, 18, 22, 26, 30, 34, 38), strict=True):
         frame[18:32, x : x + 14] = (230, 120, 40)
-        Image.fromarray(frame.astype(np.uint8)).save(folder / f"{t:03}.png")
+    return video
+
+
+def write_pictures(folder: Path, pixels: NDArray[np.uint8]) -> Path:
+    """A clip of numbered PNGs."""
+    folder.mkdir(parents=True)
+    for number, frame in enumerate(pixels):
+        Image.fromarray(frame).save(folder / f"{number:04}.png", compress_level=1)
     return folder
 
 
-def lossless_clip(path: Path, pixels: NDArray[np.uint8]) -> Path:
-    """A video file with exactly these pixels (the output of x264 depends on what ran before)."""
+def write_video(
+    path: Path, pixels: NDArray[np.uint8], codec: str, pix_fmt: str, rate: int, **options: str
+) -> Path:
+    """A video file whose bytes do not depend on what ran before, as those of x264 do."""
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("ffv1", rate=8)
+        stream = container.add_stream(codec, rate=rate, options=options)
         stream.height, stream.width = pixels.shape[1:3]
-        stream.pix_fmt = "bgr0"
+        stream.pix_fmt = pix_fmt
         for frame in pixels:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
-        container.mux(stream.encode())
+        container.mux(stream.encode(None))
     return path
 
 
@@ -110,7 +115,7 @@ def plainly(seen: Prediction) -> dict[str, Any]:
 def test_a_prediction(name: str, tmp_path: Path) -> None:
     check(
         f"predict-{name}",
-        plainly(PREDICTED[name]().predict(textured_clip(tmp_path / "clip"))),
+        plainly(PREDICTED[name]().predict(write_pictures(tmp_path / "clip", textured()))),
         rtol=1e-4,
     )
 
@@ -151,7 +156,7 @@ def test_places_and_times() -> None:
 
 @pytest.mark.parametrize("name", ["convalstm", "linear", "lstm"])
 def test_a_stream(name: str, tmp_path: Path) -> None:
-    clip = lossless_clip(tmp_path / "clip.mkv", looked()[1])
+    clip = write_video(tmp_path / "clip.mkv", looked()[1], "ffv1", "bgr0", 8)
     found = []
     names = ("index", "time", "scores", "attention", "heat", "happening")
     for step in (linear() if name == "linear" else recognizer(name)).watch(clip):
@@ -190,35 +195,15 @@ def frames(count: int = FRAMES, seed: int = 0) -> NDArray[np.uint8]:
     return video
 
 
-def write_pictures(folder: Path, pixels: NDArray[np.uint8]) -> Path:
-    folder.mkdir(parents=True)
-    for number, frame in enumerate(pixels):
-        Image.fromarray(frame).save(folder / f"{number:04}.png", compress_level=1)
-    return folder
-
-
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_pictures(tmp_path_factory.mktemp("clips") / "a", frames())
-
-
-@pytest.fixture(scope="module")
-def short(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_pictures(tmp_path_factory.mktemp("clips") / "b", frames(4, 1))
-
-
-@pytest.fixture(scope="module")
-def mp4(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("clips") / "c.mp4"
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("mpeg4", rate=10, options={"threads": "1", "qscale": "2"})
-        stream.width = WIDTH
-        stream.height = HEIGHT
-        stream.pix_fmt = "yuv420p"
-        for pixels in frames():
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
-        container.mux(stream.encode(None))
-    return path
+def clips(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("clips")
+    lossy = {"threads": "1", "qscale": "2"}
+    return {
+        "pictures": write_pictures(folder / "a", frames()),
+        "short": write_pictures(folder / "b", frames(4, 1)),
+        "mp4": write_video(folder / "c.mp4", frames(), "mpeg4", "yuv420p", 10, **lossy),
+    }
 
 
 CONFIGS: dict[str, dict[str, Any]] = {
@@ -249,19 +234,19 @@ def cached(path: Path, name: str, cache: Path) -> list[NDArray[Any]]:
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-def test_samples(name: str, pictures: Path, short: Path, mp4: Path, tmp_path: Path) -> None:
+def test_samples(name: str, clips: dict[str, Path], tmp_path: Path) -> None:
     check(
         f"samples_{name}",
         {
             of: {"read": sample(path, name), "cached": cached(path, name, tmp_path / of)}
-            for of, path in (("pictures", pictures), ("short", short), ("mp4", mp4))
+            for of, path in clips.items()
         },
     )
 
 
-def test_reading(pictures: Path, short: Path, mp4: Path) -> None:
+def test_reading(clips: dict[str, Path]) -> None:
     found: dict[str, Any] = {}
-    for name, path in (("pictures", pictures), ("short", short), ("mp4", mp4)):
+    for name, path in clips.items():
         equal = read(path, 7)
         reader = VideoReader(path)
         chosen = reader.get([len(reader) - 1, 2, 2, 0], shorter_side=24)
