@@ -70,13 +70,6 @@ def test_help_has_what_people_need_first_and_the_rest_under_headings() -> None:
     )
 
 
-def test_a_mistyped_command_option_or_choice_gets_a_suggestion() -> None:
-    assert "Did you mean 'train'" in call("trian", ok=False).stderr
-    assert "--epochs" in call("train", "clips", "--epoch", "3", ok=False).stderr
-    refused = call("train", "clips", "--modality", "sound", ok=False)
-    assert (refused.exit_code, "'sound' is not one of 'rgb'" in refused.stderr) == (2, True)
-
-
 @pytest.mark.parametrize(
     ("error", "said"),
     [
@@ -131,18 +124,6 @@ def test_characters_that_the_terminal_cannot_show_are_no_error(
     assert b"Traceback" not in done.stderr
     assert done.returncode == (0 if "--help" in words else 1)
     assert (b"Usage" in done.stdout) == ("--help" in words)
-
-
-def test_choices_are_completed_in_the_shell() -> None:
-    environment = {
-        **os.environ,
-        "_ONLOOKER_COMPLETE": "complete_bash",
-        "COMP_WORDS": "onlooker train clips --modality ",
-        "COMP_CWORD": "4",
-    }
-    command = [str(Path(sys.executable).with_name("onlooker"))]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment)
-    assert done.stdout.split() == ["rgb", "flow", "both"]
 
 
 def test_evaluating_again_gives_the_same_and_other_clips_have_a_report_of_their_own(

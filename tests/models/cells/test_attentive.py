@@ -62,17 +62,6 @@ def test_soft_attention_equals_its_equation_and_sums_to_one(ndim, B, h, w, seed)
     np.testing.assert_allclose(got.sum((1, 2)), np.ones(B), atol=1e-12)
 
 
-@vector_and_map
-@pytest.mark.parametrize("scale", [1e4, 1e30])
-@torch.no_grad()
-def test_very_large_scores_stay_finite(ndim, scale):
-    attention = soft(ndim)
-    attention.score.weight.mul_(scale)
-    hidden = torch.randn(2, HIDDEN, *(3, 3)[: ndim - 2])
-    got = attention(attention.project(torch.randn(2, D, 3, 3)), hidden)
-    assert_close(got.sum((1, 2)), torch.ones(2))
-
-
 @torch.no_grad()
 def test_context_attention_adds_a_layer_of_the_mean_state_to_the_mean_features():
     attention = ContextAttention(HIDDEN, (4, 3)).double()
