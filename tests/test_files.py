@@ -8,9 +8,8 @@ import json
 import os
 import pickle
 import shutil
-import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -18,8 +17,9 @@ from unittest.mock import Mock
 
 import pytest
 import torch
-from clips import find_clips
+from clips import find_clips, touch
 from eventful import untrained
+from fuzz.mutations import limits
 from safetensors.torch import save_file
 
 from onlooker.base.files import (
@@ -243,34 +243,13 @@ def test_passwords_are_not_shown(address: str, shown: str) -> None:
     assert without_password(address) == shown
 
 
-@pytest.fixture
-def impatient() -> Iterator[None]:
-    """A test that waits for a pipe fails after some seconds."""
-
-    def stop(*_: object) -> None:
-        raise TimeoutError("waits for a pipe or reads a device without end")
-
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, 10)
-    yield
-    signal.setitimer(signal.ITIMER_REAL, 0)
-    signal.signal(signal.SIGALRM, before)
-
-
-def class_folders(folder: Path) -> Path:
-    for name in ("a", "b"):
-        (folder / name).mkdir(parents=True)
-        (folder / name / "clip.mp4").touch()
-    return folder
-
-
 # What opens a file: where the file is, and how it is opened.
 OPENERS: dict[str, tuple[str, Callable[[Path], object]]] = {
     "json": ("a.json", lambda folder: read_json(folder / "a.json")),
     "list": ("a.csv", lambda folder: read_list(folder / "a.csv")),
     "recordings": (
         "clips/recordings.csv",
-        lambda folder: find_clips(class_folders(folder / "clips")),
+        lambda folder: find_clips(touch(folder / "clips", "a/clip.mp4", "b/clip.mp4")),
     ),
     "fingerprint": ("a.mp4", lambda folder: fingerprint(folder / "a.mp4")),
     "array": ("a.npy", lambda folder: open_array(folder / "a.npy")),
@@ -287,7 +266,6 @@ OPENERS: dict[str, tuple[str, Callable[[Path], object]]] = {
 }
 
 
-@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize(
     ("kind", "make"),
     [("pipe", os.mkfifo), ("device", lambda path: path.symlink_to("/dev/zero"))],
@@ -307,9 +285,8 @@ def test_files_that_are_not_regular_are_refused_by_name(
         monkeypatch.setattr(Recognizer, "save", lambda _, folder: folder)
     (tmp_path / name).parent.mkdir(exist_ok=True)
     make(tmp_path / name)
-    with pytest.raises(
-        ValueError, match=f"{name}: not a regular file; replace it, or remove it"
-    ):
+    message = f"{name}: not a regular file; replace it, or remove it"
+    with limits(10, 4), pytest.raises(ValueError, match=message):
         opens(tmp_path)
 
 

@@ -70,22 +70,21 @@ def test_weights_are_read_from_a_file(tmp_path, suffix, vector):
     torch.testing.assert_close(encoder(frames), expected)
 
 
-def test_files_without_fitting_weights_are_refused(tmp_path):
-    class Evil:
-        def __reduce__(self):
-            return os.mkdir, (str(tmp_path / "executed"),)
+@pytest.mark.parametrize(
+    ("name", "write", "problem"),
+    [
+        ("evil.pth", lambda file: torch.save(os.getcwd, file), "weights_only=True blocked"),
+        ("other.safetensors", lambda file: save_file({"other": torch.rand(3)}, file), ""),
+        ("broken.safetensors", lambda file: file.write_bytes(b"no weights"), "Safetensor"),
+    ],
+)
+def test_files_without_fitting_weights_are_refused(tmp_path, name, write, problem):
+    write(tmp_path / name)
+    with pytest.raises(RuntimeError, match=f"{name}: .*weights of test_resnet.*{problem}"):
+        Backbone("test_resnet", pretrained=str(tmp_path / name))
 
-    torch.save(Evil(), tmp_path / "evil.pth")
-    save_file({"other": torch.rand(3, 3)}, tmp_path / "other.safetensors")
-    (tmp_path / "broken.safetensors").write_bytes(b"no weights")
-    for name, problem in {
-        "evil.pth": "weights_only=True blocked",
-        "other.safetensors": "",
-        "broken.safetensors": "Safetensor",
-    }.items():
-        with pytest.raises(RuntimeError, match=f"{name}: .*weights of test_resnet.*{problem}"):
-            Backbone("test_resnet", pretrained=str(tmp_path / name))
-    assert not (tmp_path / "executed").exists()
+
+def test_files_that_do_not_exist_or_are_for_another_encoder_are_refused(tmp_path):
     with pytest.raises(FileNotFoundError):
         Backbone("test_resnet", pretrained=str(tmp_path / "none.pth"))
     with pytest.raises(

@@ -4,6 +4,7 @@ are loaded, and damaged files.
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from unittest.mock import Mock
@@ -15,7 +16,7 @@ import torch.nn.functional as F
 from hatchling.builders.wheel import WheelBuilder
 from packaged_weights import put_lite0, put_weights
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from onlooker.base.config import DataConfig, ModelConfig, TrainConfig
 from onlooker.models.encoders import TERMS, build_encoder, small
@@ -89,12 +90,17 @@ def test_any_number_of_frames_gives_the_same_features_and_can_be_exported() -> N
     torch.testing.assert_close(program.module()(frames[:3]), together[:3], atol=1e-4, rtol=1e-4)
 
 
-@pytest.mark.parametrize("content", [b"no weights", b"", None])
-def test_a_damaged_package_is_named(package: Package, content: bytes | None) -> None:
-    if content is None:
-        torch.save(timm.create_model("resnet18").state_dict(), package[0])
-    else:
-        package[0].write_bytes(content)
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda file: file.write_bytes(b"no weights"),
+        lambda file: file.write_bytes(b""),
+        lambda file: torch.save(timm.create_model("resnet18").state_dict(), file),
+    ],
+    ids=["text", "empty", "of another network"],
+)
+def test_a_damaged_package_is_named(package: Package, damage: Callable[[Path], object]) -> None:
+    damage(package[0])
     with pytest.raises(
         RuntimeError,
         match=r"lite0\.pth.*the weights of lite0 cannot be loaded.*onlooker\[imagenet\]",
@@ -208,21 +214,23 @@ def test_configured_models_have_packaged_weights_and_create_model_random_ones(
     assert both.state_dict()[f"encoder.flow.{FIRST}"].shape[1] == 2
 
 
-@pytest.mark.parametrize("damage", ["missing", "half", "another network", "key"])
-def test_a_damaged_file_is_named(
-    weights: dict[str, torch.Tensor], tmp_path: Path, damage: str
-) -> None:
-    path = tmp_path / "small.safetensors"
-    if damage == "missing":
-        path.unlink()
-    elif damage == "half":
-        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    elif damage == "another network":
-        save_file(
-            {name: value[:1].clone() for name, value in weights.items() if value.ndim}, path
-        )
-    else:
-        save_file({name: value for name, value in weights.items() if name != FIRST}, path)
+def without_first(path: Path) -> dict[str, torch.Tensor]:
+    return {name: value for name, value in load_file(path).items() if name != FIRST}
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        Path.unlink,
+        lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]),
+        lambda path: save_file({FIRST: torch.zeros(1)}, path),
+        lambda path: save_file(without_first(path), path),
+    ],
+    ids=["missing", "half of it", "of another network", "without a tensor"],
+)
+@pytest.mark.usefixtures("weights")
+def test_a_damaged_file_is_named(tmp_path: Path, damage: Callable[[Path], object]) -> None:
+    damage(tmp_path / "small.safetensors")
     with pytest.raises(
         RuntimeError,
         match=r"small\.safetensors: the weights of small cannot be loaded .*; install onlooker again",
