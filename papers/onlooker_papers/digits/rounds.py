@@ -130,7 +130,6 @@ class _Material:
         return cls(laid(features), targets.to(device), prepared, used, T, D)
 
 
-@torch.no_grad()
 def _train_stack(
     kind: type[LSTMStack],
     ready: _Material,
@@ -144,7 +143,7 @@ def _train_stack(
     """Train the rounds `numbers` together, and measure them on every test set."""
     generators = [round_stream("weights", seed, r) for r in numbers]
     like = ready.training.new_empty(0)
-    stack = kind(generators, ready.frames, ready.width, num_classes, ready.used, like)
+    stack = kind(generators, ready.frames, ready.width, num_classes, ready.used, like, lr)
     orders = [round_stream("order", seed, r) for r in numbers]
     for _ in range(epochs):
         shuffled = torch.stack(
@@ -152,18 +151,19 @@ def _train_stack(
         )
         for videos in shuffled.to(ready.targets.device).split(batch, 1):
             batches = [stack.collect(r, ready.training, chosen) for r, chosen in enumerate(videos)]
-            stack.step(batches, ready.targets[videos], lr)
+            stack.step(batches, ready.targets[videos])
     return {
         name: _measure(stack, given, truth, batch) for name, (given, truth) in ready.tests.items()
     }
 
 
+@torch.no_grad()
 def _measure(stack: LSTMStack, features: Tensor, targets: Tensor, batch: int) -> Rounds:
     """Loss and accuracy of all stacked rounds on `T V D'`."""
     loss = []
     right = []
     for given, truth in zip(features.split(batch, 1), targets.split(batch), strict=True):
-        logits = stack.logits(given)  # R K B
+        logits = stack.logits([given] * stack.rounds)  # R K B
         goal = truth.expand(len(logits), -1)
         loss.append(F.cross_entropy(logits, goal, reduction="none"))
         right.append(logits.argmax(1) == goal)

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from onlooker_papers.digits.rounds import round_stream, train_rounds
-from onlooker_papers.digits.stacked import STACKS, LSTMStack, behind, first_weights
+from onlooker_papers.digits.stacked import STACKS, LSTMStack, first_weights
 
 MODELS = list(STACKS)
 V = 9
@@ -167,32 +167,6 @@ def test_in_single_precision_at_a_realistic_size(model):
     )
     for name, (loss, _) in slow.items():
         assert torch.allclose(fast[name].loss.double(), loss, rtol=0, atol=1e-4), name
-
-
-@pytest.mark.parametrize("model", MODELS)
-def test_gradients_are_those_of_autograd(model):
-    features, targets = videos(4, 0)
-    kind = STACKS[model]
-    chances = [torch.Generator().manual_seed(r) for r in range(3)]
-    moving = (features != 0).flatten(0, 1).any(0).nonzero()[:, 0]
-    stack = kind(chances, T, D, K, moving, features.new_empty(0))
-    arranged = features.transpose(0, 1)[:, :, moving]
-    end = behind(len(moving)).to(arranged).expand(*arranged.shape[:2], -1)
-    batch = torch.cat((arranged, end), 2)
-    errors, found = stack.gradients([batch] * 3, targets.expand(3, -1))
-    kernels = torch.stack([stack.kernel_gradient(errors, r, batch).clone() for r in range(3)])
-    for r in range(3):
-        plain = Plain(model, T, D, K).double()
-        plain.begin(first_weights(torch.Generator().manual_seed(r), T, D, K))
-        F.cross_entropy(plain(features), targets).backward()
-        near = {"rtol": 0, "atol": 1e-12}
-        assert torch.allclose(
-            kernels[r][:, : len(moving)], plain.body.weight_ih_l0.grad[:, moving], **near
-        )
-        assert torch.allclose(kernels[r][:, len(moving)], plain.body.bias_ih_l0.grad, **near)
-        assert torch.allclose(found["head"][r], plain.head.weight.grad, **near)
-        assert torch.allclose(found["head_bias"][r], plain.head.bias.grad, **near)
-        assert torch.allclose(found["recurrent"][r], plain.body.weight_hh_l0.grad, **near)
 
 
 def test_a_round_does_not_know_its_neighbors():
