@@ -7,7 +7,6 @@ from typing import Any
 import torch
 
 from onlooker.recognizer import Recognizer
-from onlooker_papers.grad_cam import frame_grad_cam
 from onlooker_papers.videolstm.blanking import choose_spatial_parameters
 from onlooker_papers.videolstm.boxes import BoxParameters
 from onlooker_papers.videolstm.places import localization_figures
@@ -30,10 +29,8 @@ def localized(recognizer: Recognizer, validation: TargetClips, test: TargetClips
     scores, attention, _ = recognizer.classify(test.frames())
     if attention is None:
         return {}
-    cam = frame_grad_cam(recognizer, test.frames(), scores.mean(1).argmax(1))
-    return localization_figures(
-        scores, attention, test.truth, choose_for(recognizer, validation), grad_cam=cam
-    )
+    parameters = choose_for(recognizer, validation)
+    return localization_figures(scores, attention, test.truth, parameters)
 
 
 def choose_for(

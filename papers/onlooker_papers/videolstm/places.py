@@ -18,20 +18,14 @@ from onlooker_papers.detection import (
     video_map,
 )
 from onlooker_papers.pointing import peak_in_box
-from onlooker_papers.videolstm.boxes import BoxParameters, Candidate, Found, cut_boxes, find_boxes
+from onlooker_papers.videolstm.boxes import BoxParameters, Found, cut_boxes, find_boxes
 from onlooker_papers.videolstm.foregrounds import motion
 from onlooker_papers.videolstm.tubes import label_tubes, link
 
 Scores = NDArray[np.float32]
 
 # Names of the baselines: boxes without attention, or from attention alone.
-BASELINES = {
-    "center": "a centered box",
-    "frame": "the whole frame",
-    "motion": "the largest moving region",
-    "map": "the map without a foreground",
-    "grad_cam": "Grad-CAM of the same model",
-}
+BASELINES = {"motion": "the largest moving region", "map": "the map without a foreground"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +55,6 @@ def localization_figures(
     attention: NDArray[np.float32],
     truth: TrueBoxes,
     parameters: BoxParameters,
-    grad_cam: NDArray[np.float32] | None = None,
 ) -> dict[str, Any]:
     """How well the object is localized, compared with baselines without attention but with the same
     classes.
@@ -71,48 +64,34 @@ def localization_figures(
         attention: `B T h w`.
         truth: the `B` clips, with their boxes.
         parameters: how boxes are cut, chosen without these clips.
-        grad_cam: `B T h w`, Grad-CAM maps of the same model.
 
     Returns:
         `pointing`, the share of frames in which the center of the map's highest cell is in the box;
         `point`, the same for the most attended pixel (`Candidate.point`); `cor_loc`,
         `frame_map_20`, `frame_map_50`, `frame_map_50_95`, `video_map_20`, `video_map_50`,
         `video_map_50_95`; `localization`: the chosen parameters; and under `baselines` the same of
-        `center` (a quarter of the frame, in its middle), `frame` (all of it), `motion` (the largest
-        moving region, cut by the same threshold), `map` (the attention without a foreground), and
-        `grad_cam` (converted to boxes like attention), if it is given.
+        `motion` (the largest moving region, cut by the same threshold) and `map` (the attention
+        without a foreground).
     """
-    H, W = truth.size
-    frames = scores.shape[1]
-    clips = len(scores)
 
-    def cut(maps: NDArray[np.float32], how: BoxParameters) -> list[Found]:
+    def cut(how: BoxParameters) -> list[Found]:
         return [
             find_boxes(of_clip, pixels, how)
-            for of_clip, pixels in zip(maps, truth.images, strict=True)
+            for of_clip, pixels in zip(attention, truth.images, strict=True)
         ]
 
     guesses: dict[str, list[Found]] = {
-        "center": [always(np.array([W / 4, H / 4, W * 3 / 4, H * 3 / 4], np.float32), frames)]
-        * clips,
-        "frame": [always(np.array([0, 0, W, H], np.float32), frames)] * clips,
         "motion": [cut_boxes(motion(pixels), parameters) for pixels in truth.images],
-        "map": cut(attention, BoxParameters()),
-        **({} if grad_cam is None else {"grad_cam": cut(grad_cam, parameters)}),
+        "map": cut(BoxParameters()),
     }
     return {
         "pointing": float(peak_in_box(attention, truth.boxes[:, :, None], truth.size).mean()),
-        **_figures(cut(attention, parameters), scores, truth),
+        **_figures(cut(parameters), scores, truth),
         "localization": {
             name: getattr(parameters, name) for name in ("foreground", "extent", "threshold")
         },
         "baselines": {name: _figures(guess, scores, truth) for name, guess in guesses.items()},
     }
-
-
-def always(corners: NDArray[np.float32], frames: int) -> Found:
-    """One box `4` at all frames, with the same score everywhere, so that the class alone ranks it."""
-    return [Candidate(corners, 1.0, corners.reshape(2, 2).mean(0))] * frames
 
 
 def _figures(candidates: Sequence[Found], scores: Scores, truth: TrueBoxes) -> dict[str, float]:

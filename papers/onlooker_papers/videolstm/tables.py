@@ -53,14 +53,9 @@ def places(results: Results) -> Table:
     """Localization in space, from labels only."""
     found = results[TARGET]["localized"]
     entries = {f"attention of `{name}`": row for name, row in found.items()}
-    entries |= {
-        f"Grad-CAM of `{name}`": row["baselines"]["grad_cam"] for name, row in found.items()
-    }
     guesses = found[BEST.name]["baselines"]
     entries |= {
-        f"{BASELINES[name]}; classes of `{BEST.name}`": guesses[name]
-        for name in guesses
-        if name != "grad_cam"
+        f"{title}; classes of `{BEST.name}`": guesses[name] for name, title in BASELINES.items()
     }
     return build(
         rows(entries, "*"),

@@ -75,7 +75,7 @@ def test_the_page_and_the_results_have_every_model(run: Path) -> None:
     assert list(weights) == ["motion", "convlstm-flow"]
     assert sum(weights.values()) == pytest.approx(1)
     page = (run / "run" / "report.html").read_text(encoding="utf-8")
-    for words in (*names, "Grad-CAM", "Where it looked"):
+    for words in (*names, "Where it looked"):
         assert words in page
     assert self_contained(run / "run" / "report.html")["img"] == 1, "looks"
 

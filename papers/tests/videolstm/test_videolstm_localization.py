@@ -1,4 +1,4 @@
-"""Where the target is: figures of perfect, blind and centerd attention, and parameters chosen by
+"""Where the target is: figures of perfect and of blind attention, and parameters chosen by
 labels alone.
 """
 
@@ -12,7 +12,6 @@ import torch
 from onlooker.models.registry import create_model
 from onlooker.recognizer import Classification, Recognizer
 from onlooker_papers.mnist import split_mnist
-from onlooker_papers.videolstm import tables
 from onlooker_papers.videolstm.blanking import (
     CANDIDATES,
     blank_outside,
@@ -53,9 +52,7 @@ def test_attention_on_the_target_finds_it_and_guesses_do_not(clips: TargetClips)
     assert found["video_map_50"] > 0.9
     assert found["cor_loc"] > 0.8
     assert found["video_map_20"] >= found["video_map_50"] >= found["video_map_50_95"] > 0
-    assert set(found["baselines"]) == {"center", "frame", "motion", "map"}
-    for name in ("center", "frame"):
-        assert found["baselines"][name]["video_map_50"] == 0
+    assert set(found["baselines"]) == {"motion", "map"}
     assert found["localization"] == {
         "foreground": "background",
         "extent": "attention",
@@ -128,23 +125,6 @@ def test_a_model_from_its_answers_to_its_figures(clips: TargetClips) -> None:
     )
     with pytest.raises(ValueError, match="the model does not attend"):
         choose_for(Recognizer(still, CLASSES, data("rgb")), clips.seen_as("rgb"))
-
-
-def test_the_table_has_grad_cam_of_every_model() -> None:
-    figures = dict.fromkeys(
-        ("point", "cor_loc", "frame_map_50", "video_map_50", "video_map_50_95"), 0.25
-    )
-    baselines = {"center": figures, "grad_cam": {**figures, "point": 0.5}}
-    row = {**figures, "baselines": baselines}
-    table = tables.places({"moving-target": {"localized": {"motion": row, "motion-grounded": row}}})
-    assert [cells[0] for cells in table.rows] == [
-        "attention of `motion`",
-        "attention of `motion-grounded`",
-        "Grad-CAM of `motion`",
-        "Grad-CAM of `motion-grounded`",
-        "a centered box; classes of `motion-grounded`",
-    ]
-    assert [cells[1] for cells in table.rows] == ["25.0", "25.0", "50.0", "50.0", "25.0"]
 
 
 def test_blanking_keeps_only_the_boxes() -> None:
