@@ -1,5 +1,7 @@
-"""Sets of real clips: their folder `$ONLOOKER_DATA`, a few clips of each class, numbers of clips."""
+"""Sets of real clips: their folder `$ONLOOKER_DATA`, a few clips of each class, the clips of a split."""
 
+import hashlib
+import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -38,3 +40,12 @@ def few_of_each(clips: Sequence[Clip], count: int) -> list[Clip]:
 def counts_of(split: Split) -> dict[str, int]:
     """The number of clips in each part of a split."""
     return {part: len(clips) for part, clips in vars(split).items()}
+
+
+def digest_of(split: Split) -> str:
+    """A fingerprint of a split: the class and the file name of each clip, by part."""
+    names = {
+        part: [(clip.label, clip.path.name) for clip in clips]
+        for part, clips in vars(split).items()
+    }
+    return hashlib.sha256(json.dumps(names).encode()).hexdigest()[:16]

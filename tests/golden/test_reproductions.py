@@ -98,11 +98,12 @@ def test_tiny_hmdb10(tmp_path: Path) -> None:
     tiny = hmdb10.Budget(
         "conv4",
         pretrained=False,
-        hidden=4,
         data=DataConfig(frames=4, size=32, translate=0.0, scale=0.0),
         training=TrainConfig(
-            epochs=4, batch=4, lr=0.02, label_smoothing=0.0, patience=0, precision="32"
+            epochs=4, batch=4, label_smoothing=0.0, patience=0, precision="32"
         ),
+        draws=2,
+        rates=(0.02,),
         complete=False,
     )
     clips = make_set(tmp_path / "squares", clips=8, frames=8)

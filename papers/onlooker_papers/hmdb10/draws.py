@@ -22,7 +22,7 @@ from onlooker.data.clips import ClipFrames
 from onlooker.data.split import Split, group_of
 from onlooker.models.registry import create_model, find_recipe, for_encoder, resolve
 from onlooker.models.video_model import VideoModel, count_parameters
-from onlooker.recognizer import Recognizer
+from onlooker.recognizer import Recognizer, load
 from onlooker.report.metrics import measure
 from onlooker.report.overlay import caption, enlarge, full_strength, overlay
 from onlooker.report.page import Page, Table, percent
@@ -37,7 +37,7 @@ from onlooker_papers.hmdb10.classes import ATTENTION, REPORT_CLIPS
 from onlooker_papers.hmdb10.curves import loss_curves
 from onlooker_papers.intervals import over_seeds
 from onlooker_papers.memo import memo_of_training
-from onlooker_papers.sets import counts_of
+from onlooker_papers.sets import counts_of, digest_of
 from onlooker_papers.sheet import sheet
 from onlooker_papers.tables import add_table
 from onlooker_papers.videolstm.published import Published
@@ -64,6 +64,7 @@ class Draw:
         sampling: how clips are sampled; the size of the frames may be that of the encoder.
         training: training settings.
         encoder: name of the frozen encoder.
+        pretrained: use its pretrained weights; else random ones.
     """
 
     run: Path
@@ -72,6 +73,7 @@ class Draw:
     sampling: DataConfig
     training: TrainConfig
     encoder: str
+    pretrained: bool = True
 
     @property
     def split(self) -> Split:
@@ -86,7 +88,7 @@ class Draw:
     @property
     def data(self) -> DataConfig:
         """How clips are sampled for the encoder."""
-        config = ModelConfig(encoder=self.encoder, pretrained=True)
+        config = ModelConfig(encoder=self.encoder, pretrained=self.pretrained)
         return resolve(config, for_encoder(self.encoder, self.sampling, ()), self.training).data
 
     def folder(self, name: str, rate: float) -> Path:
@@ -99,7 +101,7 @@ class Draw:
         settings: dict[str, Any] = {
             "encoder": self.encoder,
             "size": self.data.size,
-            "pretrained": True,
+            "pretrained": self.pretrained,
             "hidden": MODELS[name],
             "dropout": 0.0,
         }
@@ -128,7 +130,7 @@ class Draw:
         features = {"weights": weights_digest(encoder), **self.data.to_dict()}
         settings: dict[str, Any] = {**training.to_dict(), "tested": "last epoch"}
         settings |= {"model": name, "hidden": MODELS[name], "features": features}
-        settings["clips"] = counts_of(split)
+        settings |= {"clips": counts_of(split), "split": digest_of(split)}
 
         def compute() -> dict[str, Any]:
             samples = self.samples(net)
@@ -198,10 +200,15 @@ def attention_entropy(recognizer: Recognizer, samples: ClipFrames) -> float:
     return float(torch.special.entr(weights).sum(1).mean()) / math.log(weights.shape[1])
 
 
-def compare(every: Sequence[Draw]) -> tuple[dict[str, Any], list[Path]]:
-    """The figures of all models over the draws, computed where they are missing, and their memos."""
-    rates = {name: chosen_rate(every, name) for name in MODELS}
-    found = {name: [draw.figures(name, rate) for draw in every] for name, rate in rates.items()}
+def compare(
+    every: Sequence[Draw], rates: Sequence[float] = RATES
+) -> tuple[dict[str, Any], list[Path]]:
+    """The figures of all models over the draws, computed where they are missing, and their memos.
+
+    The learning rate of each model is chosen from `rates`.
+    """
+    chosen = {name: chosen_rate(every, name, rates) for name in MODELS}
+    found = {name: [draw.figures(name, rate) for draw in every] for name, rate in chosen.items()}
     each = {name: [of["frame_accuracy"] for of in cells] for name, cells in found.items()}
     figures = {
         "frame_accuracy": mean(each[ATTENTION]),
@@ -219,7 +226,7 @@ def compare(every: Sequence[Draw]) -> tuple[dict[str, Any], list[Path]]:
                 if "entropy" in cells[0]
                 else None,
                 "hidden": MODELS[name],
-                "lr": rates[name],
+                "lr": chosen[name],
                 "epoch": cells[0]["epoch"],
                 "report_is_better_by": over_seeds(each[ATTENTION], each[name]),
                 "losses": {
@@ -232,12 +239,12 @@ def compare(every: Sequence[Draw]) -> tuple[dict[str, Any], list[Path]]:
         "classes": list(every[0].classes),
         "encoder": every[0].encoder,
         "clips": [counts_of(draw.split) for draw in every],
-        "rates": list(RATES),
+        "rates": list(rates),
         "rate_clips": sum(untested(every)),
     }
     memos = [
         draw.folder(name, rate).with_suffix(".json")
-        for name, rate in rates.items()
+        for name, rate in chosen.items()
         for draw in every
     ]
     return figures, memos
@@ -249,38 +256,48 @@ def untested(every: Sequence[Draw]) -> list[bool]:
     return [clip.path not in tested for clip in every[0].split.validation]
 
 
-def chosen_rate(every: Sequence[Draw], name: str) -> float:
+def chosen_rate(every: Sequence[Draw], name: str, rates: Sequence[float]) -> float:
     """The learning rate with the highest frame accuracy on those clips of `untested`, in the first
     draw.
     """
     clips = untested(every)
     return max(
-        RATES,
+        rates,
         key=lambda rate: sum(compress(every[0].figures(name, rate)["frames"]["validation"], clips)),
     )
 
 
+def curves_of(figures: Mapping[str, Any]) -> dict[str, list[Curves]]:
+    """The curves of every draw, by model."""
+    return {
+        name: [
+            {"training": {"loss": training}, "validation": {"loss": validation}}
+            for training, validation in zip(*model["losses"].values(), strict=True)
+        ]
+        for name, model in figures["models"].items()
+    }
+
+
 def write_page(
-    run: Path,
-    about: str,
-    text: str,
-    table: Table,
-    curves: Mapping[str, Sequence[Curves]],
-    recognizer: Recognizer,
-    samples: ClipFrames,
+    every: Sequence[Draw], figures: Mapping[str, Any], about: str, text: str, table: Table
 ) -> Path:
-    """A table, the curves of each model, one or more by its name, and heat maps, as
-    `report.html`.
+    """A table of the figures of `compare`, the curves of each model, and heat maps on test clips of
+    the first draw, as `report.html` in the folder of the draws.
     """
+    first = every[0]
+    rate = figures["models"][ATTENTION]["lr"]
+    recognizer = load(first.folder(ATTENTION, rate), device="cpu")
+    samples = first.samples(recognizer.model).only(first.split.test)
     page = Page("Attention for HMDB-51", about)
     page.text(text)
     add_table(page, table)
     page.heading("Training curves")
-    page.figure(to_svg(loss_curves(curves)), "Thin: a training; thick: the mean.", wide=True)
+    curves = to_svg(loss_curves(curves_of(figures)))
+    page.figure(curves, "Thin: a training; thick: the mean.", wide=True)
     page.heading("Heat maps")
     shown = "Test clips, one per class. In each frame, the probability of the true class."
     page.figure(sheet(attention_rows(recognizer, samples), _COLUMNS), shown, wide=True)
-    return page.write(run / "report.html")
+    return page.write(first.run / "report.html")
 
 
 def attention_rows(recognizer: Recognizer, samples: ClipFrames) -> list[tuple[str, Any]]:

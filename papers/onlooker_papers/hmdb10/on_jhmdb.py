@@ -9,7 +9,7 @@ curves and heat maps is in the folder of the run. `--encoder lite0` adds the row
 ImageNet weights (its extra: `imagenet`), at the size of its frames.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,12 +17,10 @@ import typer
 
 from onlooker.base.config import DataConfig, TrainConfig
 from onlooker.base.files import write_bytes
-from onlooker.base.records import Clip, Curves
-from onlooker.recognizer import load
+from onlooker.base.records import Clip
 from onlooker_papers.hmdb10 import tables
-from onlooker_papers.hmdb10.classes import ATTENTION
 from onlooker_papers.hmdb10.curves import loss_curves
-from onlooker_papers.hmdb10.draws import TRAINING, Draw, compare, write_page
+from onlooker_papers.hmdb10.draws import TRAINING, Draw, compare, curves_of, write_page
 from onlooker_papers.real_clips.frozen import splits_of
 from onlooker_papers.results import WHOLE, About, Row, write_rows
 from onlooker_papers.sheet import to_png
@@ -64,24 +62,9 @@ def reproduce(
     only = "" if shipped else f"--encoder {encoder}"
     about = About(WHAT, COMMAND, range(draws))
     write_rows(results, FILE, about, {key: Row.of(figures, *memos)}, only)
-    table = tables.on_jhmdb({FILE: figures})
-    model = figures["models"][ATTENTION]
-    recognizer = load(every[0].folder(ATTENTION, model["lr"]), device="cpu")
-    samples = every[0].samples(recognizer.model).only(every[0].split.test)
-    curves = curves_of(figures)
-    write_page(run, f"{draws} draws of the split", f"{WHAT}.", table, curves, recognizer, samples)
+    table = tables.of_draws(figures)
+    write_page(every, figures, f"{draws} draws of the split", f"{WHAT}.", table)
     return figures
-
-
-def curves_of(figures: Mapping[str, Any]) -> dict[str, list[Curves]]:
-    """The curves of every draw, by model."""
-    return {
-        name: [
-            {"training": {"loss": training}, "validation": {"loss": validation}}
-            for training, validation in zip(*model["losses"].values(), strict=True)
-        ]
-        for name, model in figures["models"].items()
-    }
 
 
 def main(

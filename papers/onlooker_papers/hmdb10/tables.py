@@ -6,13 +6,11 @@ from typing import Any
 from onlooker.report.page import Table
 from onlooker_papers.hmdb10.classes import ATTENTION, PUBLISHED_ACCURACY
 from onlooker_papers.tables import (
-    Columns,
     Entry,
     Results,
     build,
     code,
     difference,
-    fixed,
     key,
     rows,
     share,
@@ -25,9 +23,19 @@ REAL = "hmdb10-real"
 @table(REAL)
 def on_jhmdb(results: Results) -> Table:
     """Accuracy of frames on ten classes of J-HMDB."""
-    of = results[REAL]
+    note = "`small` encodes frames of 112 pixels, `lite0` (ImageNet weights) of 224. "
+    return of_draws(results[REAL], note)
+
+
+def of_draws(of: Mapping[str, Any], encoders: str = "") -> Table:
+    """Accuracy of frames over draws of the split, next to the published figure.
+
+    Args:
+        of: the figures of one encoder, and those of others by their names.
+        encoders: a note about them.
+    """
     draws = len(of["clips"])
-    encoders = {of.get("encoder", "small"): of, **of}
+    by_encoder = {of.get("encoder", "small"): of, **of}
 
     def frames(row: Entry) -> str:
         return f"{share(row['frame_accuracy'])} ({share(min(row['each']))} to {share(max(row['each']))})"
@@ -35,8 +43,9 @@ def on_jhmdb(results: Results) -> Table:
     def apart(row: Entry) -> str | None:
         return None if row.key[1] == ATTENTION else difference(row["report_is_better_by"])
 
+    published = ["published: ten classes of HMDB-51", "VGG-16", share(PUBLISHED_ACCURACY)]
     return build(
-        rows(encoders, "*/models/*"),
+        rows(by_encoder, "*/models/*"),
         {
             "model": key(1, code),
             "encoder": key(0, code),
@@ -47,35 +56,8 @@ def on_jhmdb(results: Results) -> Table:
             "parameters": ("parameters", "{:,}".format),
         },
         f"{', '.join(of['classes'])}; {of['models'][ATTENTION]['epoch']} epochs, means over {draws} draws of "
-        f"the split, and their range. `small` encodes frames of 112 pixels, `lite0` (ImageNet "
-        "weights) of 224. Intervals are over draws (Student's t), too narrow "
+        f"the split, and their range. {encoders}Intervals are over draws (Student's t), too narrow "
         "because these share clips. "
         "Learning rates were chosen on validation clips that are test clips of no draw.",
-        [
-            [
-                "published: ten classes of HMDB-51",
-                "VGG-16",
-                share(PUBLISHED_ACCURACY),
-                None,
-                None,
-                None,
-                "about 100,000",
-            ]
-        ],
+        [[*published, None, None, None, "about 100,000"]],
     )
-
-
-def of_split(models: Mapping[str, Any], published: bool) -> Table:
-    """The models on one split; with the published figure, if the clips are those of HMDB-51."""
-    columns: Columns = {
-        "model": key(0, code),
-        "frames correct, %": ("frame_accuracy", share),
-        "videos correct, %": ("accuracy", share),
-        "log loss": ("log_loss", fixed(3)),
-        "trained parameters": "parameters",
-    }
-    given = [["published (Teja & Akunuri 2020)", share(PUBLISHED_ACCURACY), None, None, None]]
-    note = (
-        f"Majority class: {share(models[ATTENTION]['majority_share'])} %. The last epoch is tested."
-    )
-    return build(rows(models, "*"), columns, note, given if published else [])

@@ -3,7 +3,6 @@ data sets.
 """
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -25,7 +24,7 @@ from onlooker.run.features import encoded_clips
 from onlooker.run.preparation import build
 from onlooker.run.record import read_curves
 from onlooker_papers.results import WHOLE, About, Row, command_line, write_rows
-from onlooker_papers.sets import counts_of, few_of_each
+from onlooker_papers.sets import counts_of, digest_of, few_of_each
 from onlooker_papers.tables import share
 from onlooker_papers.videolstm.crops import ClipCrops, TemporalCrops
 from onlooker_papers.videolstm.fine_tune import fine_tune
@@ -86,7 +85,7 @@ def reproduce(
     folder = run / f"split{split}"
     left_out = _encode(folder, clips, chosen)
     clips = clips.without({error.path for error in left_out})
-    figures = _Models(folder, root, clips, chosen, name, split).figures()
+    figures = _Models(folder, clips, chosen, name, split).figures()
     figures["left_out"] = [
         {
             "clip": error.path.relative_to(root).as_posix(),
@@ -232,7 +231,6 @@ class _Models:
     """The trainings of one split, each in a folder with its memo next to it."""
 
     folder: Path
-    root: Path
     clips: Split
     budget: Budget
     name: str
@@ -283,12 +281,11 @@ class _Models:
 
     def _settings(self) -> dict[str, Any]:
         """The settings on which all models depend."""
-        names = json.dumps(self.clips.to_dict(self.root), sort_keys=True)
         files = {of: self.folder / f"{of}-encoder.safetensors" for of in STREAMS}
         return {
             "set": self.name,
             "split": self.split,
-            "clips": hashlib.sha256(names.encode()).hexdigest()[:32],
+            "clips": digest_of(self.clips),
             "features": {of: self.budget.features(of).to_dict() for of in STREAMS},
             "encoders": {
                 of: hashlib.sha256(file.read_bytes()).hexdigest()

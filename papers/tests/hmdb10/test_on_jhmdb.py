@@ -19,7 +19,7 @@ from onlooker.models.video_model import VideoModel
 from onlooker.training.fit import fit
 from onlooker_papers.hmdb10 import draws, on_jhmdb
 from onlooker_papers.hmdb10.curves import loss_curves
-from onlooker_papers.hmdb10.draws import TRAINING, Draw, untested
+from onlooker_papers.hmdb10.draws import TRAINING, Draw, curves_of, untested
 from onlooker_papers.hmdb10.tables import on_jhmdb as table
 from onlooker_papers.results import assembled
 
@@ -77,7 +77,7 @@ def test_a_tiny_run_fills_the_table(clips: tuple[Clip, ...], tmp_path: Path) -> 
     assert "| `lstm` | `small` | " in table({on_jhmdb.FILE: stored}).markdown()
     assert 0.9 < stored["models"]["report"]["entropy"] <= 1  # hardly trained
     assert on_jhmdb.reproduce(tmp_path / "run", tmp_path / "results", 2, once) == figures
-    assert len(loss_curves(on_jhmdb.curves_of(stored)).axes) == 4
+    assert len(loss_curves(curves_of(stored)).axes) == 4
     # Another encoder has its row.
     free = on_jhmdb.reproduce(tmp_path / "free", tmp_path / "results", 2, once, "small-free")
     both = assembled(tmp_path / "results", on_jhmdb.FILE)["figures"]
