@@ -198,6 +198,22 @@ def test_a_better_window_replaces_one_that_is_not_final() -> None:
     assert (early.start, early.end) == (pytest.approx(1.0), pytest.approx(1.5))
 
 
+def test_where_nothing_goes_on_no_window_of_a_new_event_is_probable() -> None:
+    """Windows that overlap an event that is over still have high scores."""
+    finder = Finder(CLASSES, LENGTHS, 0.3, nothing=1)
+    scores = np.random.default_rng(0).uniform(size=(300, len(LENGTHS), len(CLASSES))) ** 2
+    _, going_on, kept = stepped(finder, scores)
+    paused = [t for t, event in enumerate(going_on) if event is None]
+    of_events = np.delete(scores[paused], 1, -1)
+    assert of_events.max() > 0.9
+    new = [finder.of_new_events(kept[t], scores[t]) for t in paused]
+    assert np.delete(new, 1, -1).max() < 0.3
+    before = next(t for t, each in enumerate(kept) if each.pending)
+    np.testing.assert_array_equal(
+        finder.of_new_events(kept[before], scores[before])[0], scores[before, 0]
+    )
+
+
 def test_any_stream_takes_constant_memory_and_no_event_is_changed_or_repeated() -> None:
     random = np.random.default_rng(0)
     finder = Finder(CLASSES, LENGTHS, 0.3, nothing=1)

@@ -150,7 +150,8 @@ class Step(Scored):
         index: frame index in the video.
         time: presentation time, seconds.
         scores: `K` probabilities at this frame; with an event layer, the highest of the windows
-            that end at it, and for the class in which nothing happens one minus that of an event.
+            that end at it and show no event that is over, and for the class in which nothing
+            happens one minus that of an event.
         classes: the `K` class names.
         attention: `h w`, sums to one; None for a model that does not attend.
         source: the name of the stream, without a password.

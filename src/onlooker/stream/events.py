@@ -43,7 +43,14 @@ def suppress(windows: Iterable[Segment]) -> list[Segment]:
     return events
 
 
-def _same_event(window: Segment, other: Segment) -> bool:
+class _Span(NamedTuple):
+    """Seconds of a window."""
+
+    start: float
+    end: float
+
+
+def _same_event(window: Segment | _Span, other: Segment) -> bool:
     """Whether two windows show one event."""
     both = min(window.end, other.end) - max(window.start, other.start)
     return both > _OVERLAP * (max(window.end, other.end) - min(window.start, other.start))
@@ -175,6 +182,16 @@ class Finder:
         going_on = next((window for window in best if window not in final), None)
         return _in_order(final), going_on, Kept(times, tuple(pending), tuple(events))
 
+    def of_new_events(self, kept: Kept, scores: Floats) -> Floats:
+        """Scores `L K` of the windows that end at the last frame, zero for those that are not
+        complete or show an event that is over.
+        """
+        new = np.zeros_like(scores)
+        for place, window in self._spans(kept.times):
+            if not any(_same_event(window, event) for event in kept.events):
+                new[place] = scores[place]
+        return new
+
     def finish(self, kept: Kept) -> list[Segment]:
         """The events of a stream that has ended, besides those before."""
         return _in_order(suppress(kept.pending))
@@ -182,15 +199,21 @@ class Finder:
     def _ended(self, times: Sequence[float], scores: Floats) -> Iterator[Segment]:
         """The windows that end with the last of some frames and may be events."""
         of_events = event_scores(scores, self.nothing)
-        for n, likely in zip(self.lengths, of_events, strict=True):
-            label = int(likely.argmax())
-            if n > len(times) or likely[label] < self.threshold:
-                continue
-            start = times[-n]
-            last = times[-1]
-            if last > start:  # frames of one time have no duration
-                end = last + (last - start) / (n - 1)  # a frame lasts until the next one
-                yield Segment(self.classes[label], start, end, float(likely[label]))
+        for place, span in self._spans(times):
+            label = int(of_events[place].argmax())
+            score = float(of_events[place, label])
+            if score >= self.threshold:
+                yield Segment(self.classes[label], span.start, span.end, score)
+
+    def _spans(self, times: Sequence[float]) -> Iterator[tuple[int, _Span]]:
+        """The windows that end with the last of some frames, with the positions of their lengths."""
+        last = times[-1]
+        for place, n in enumerate(self.lengths):
+            # frames of one time have no duration
+            if n <= len(times) and times[-n] < last:
+                start = times[-n]
+                # a frame lasts until the next one
+                yield place, _Span(start, last + (last - start) / (n - 1))
 
 
 def recorded(

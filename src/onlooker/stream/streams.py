@@ -168,11 +168,12 @@ class Streams:
         final, going_on, kept = self.finder.step(state.kept, step.time, windows)
         boxes = (*state.boxes, *([(step.time, step.box.corners)] if step.box else []))
         events = self._located_events(final, replace(state, boxes=boxes), step.source)
+        new = self.finder.of_new_events(kept, windows)
         begin = min([kept.times[0], *(window.start for window in kept.pending)])
         boxes = tuple(each for each in boxes if each[0] >= begin)
         step = replace(
             step,
-            scores=with_nothing(windows.max(0), self.finder.nothing),
+            scores=with_nothing(new.max(0), self.finder.nothing),
             happening=going_on is not None,
             event=going_on,
             events=events,
