@@ -5,9 +5,9 @@ Shan & Atanasov 2017 average 300 rounds. Here they are trained side by side (`st
 computations that cannot change a result are skipped: a feature that is zero in all frames.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 
@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from onlooker_papers.digits.data.moving_mnist import undivided_operations
 from onlooker_papers.digits.stacked import STACKS, LSTMStack, behind
 
 # rounds side by side: as many as fit a core's cache; as fill a GPU
@@ -81,9 +82,10 @@ def train_rounds(
     """
     ready = _Material.of(features, targets, tests)
     work = partial(_train_stack, STACKS[model], ready, num_classes, seed, epochs, batch, lr)
-    with _one_thread_each(features.device) as threads:
+    on_cpu = features.device.type == "cpu"
+    with undivided_operations() if on_cpu else nullcontext(1) as threads:
         # With few rounds, every thread still gets a part.
-        width = min(stacked or (_ON_GPU if features.is_cuda else _ON_CPU), -(-rounds // threads))
+        width = min(stacked or (_ON_CPU if on_cpu else _ON_GPU), -(-rounds // threads))
         parts = [range(first, min(first + width, rounds)) for first in range(0, rounds, width)]
         pool = ThreadPoolExecutor(threads)
         try:
@@ -178,19 +180,3 @@ def round_stream(of: str, seed: int, number: int) -> torch.Generator:
         np.random.SeedSequence([seed, _STREAMS[of], number]).generate_state(1, np.uint64)[0]
     )
     return torch.Generator().manual_seed(state >> 1)
-
-
-@contextmanager
-def _one_thread_each(device: torch.device) -> Iterator[int]:
-    """The number of stacks that run at once, one thread each, so that none waits for another within
-    a product.
-    """
-    before = torch.get_num_threads()
-    if device.type != "cpu":
-        yield 1
-        return
-    torch.set_num_threads(1)
-    try:
-        yield before
-    finally:
-        torch.set_num_threads(before)

@@ -94,7 +94,7 @@ class MovingDigits:
         """
         by_digits = random_stream(seed if digits_seed is None else digits_seed, "digits")
         by_paths = random_stream(seed if paths_seed is None else paths_seed, "paths")
-        with _undivided_operations() as threads:
+        with undivided_operations() as threads:
             classes, indices = self._choose(size, labels, by_digits)
             images = torch.from_numpy(self.digits.images[indices.numpy()])  # B k 28 28
             B = len(classes)
@@ -189,17 +189,14 @@ class DigitPairs(Dataset[Sample]):
 
 
 @contextmanager
-def _undivided_operations() -> Iterator[int]:
+def undivided_operations() -> Iterator[int]:
     """Keep PyTorch from dividing each operation among threads; yields how many threads it would
     have used.
 
-    The operations here are short, so whole chunks are divided instead (`share`): on a busy machine,
+    Where operations are short, whole parts of the work are divided instead: on a busy machine,
     threads that synchronize after every operation wait longer than they work.
     """
     threads = torch.get_num_threads()
-    if threads == 1:
-        yield 1
-        return
     # For this thread and those that start later.
     torch.set_num_threads(1)
     try:
