@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from onlooker.base.config import Modality, ModelConfig, Settings, TrainConfig
 from onlooker.base.files import write_bytes, write_json
-from onlooker.base.records import ClipError
 from onlooker.data.clips import ClipFrames, read_clips
 from onlooker.data.split import Split
 from onlooker.models.registry import resolve
@@ -71,7 +70,7 @@ def reproduce(
     are trained on the split.
 
     Raises:
-        ClipError: the set is not as published, or no clip can be read.
+        ClipError: the set is not as published, or a clip cannot be read.
         ValueError: an unknown budget or split, or a run made with other settings.
         DiskFullError: no space for the features.
         RuntimeError: the ImageNet weights cannot be loaded.
@@ -83,17 +82,7 @@ def reproduce(
     chosen = replace(chosen, pretrained=chosen.pretrained and pretrained)
     clips = _limited(official.published.split(root, lists, split, complete=chosen.complete), chosen)
     folder = run / f"split{split}"
-    left_out = _encode(folder, clips, chosen)
-    clips = clips.without({error.path for error in left_out})
     figures = _Models(folder, clips, chosen, name, split).figures()
-    figures["left_out"] = [
-        {
-            "clip": error.path.relative_to(root).as_posix(),
-            "found": error.found,
-            "remedy": error.remedy,
-        }
-        for error in left_out
-    ]
     write_json(folder / "figures.json", figures)
     options = {
         f"--{name}": official.published.title,
@@ -158,9 +147,6 @@ def _write_page(
         for part in ("training", "validation") if curves else ():
             image = loss_and_accuracy({name: found[part] for name, found in curves.items()})
             page.figure(to_svg(image), f"{of}: {part} clips, per epoch.", wide=True)
-    if left_out := figures["left_out"]:
-        page.heading("Clips left out")
-        page.table([list(error.values()) for error in left_out], ["clip", "problem", "what to do"])
     page.text(f"`{command}`")
     return page.write(folder / "report.html")
 
@@ -177,21 +163,6 @@ def _limited(split: Split, budget: Budget) -> Split:
 
 def _classes(split: Split) -> list[str]:
     return sorted({clip.label for clip in split.training})
-
-
-def _encode(folder: Path, clips: Split, budget: Budget) -> tuple[ClipError, ...]:
-    """Encode every frame of every clip, by the encoder of each stream; returns the clips that
-    cannot be read.
-    """
-    failed: dict[Path, ClipError] = {}
-    for of in STREAMS:
-        settings = budget.settings("convnet", of)
-        net = _untrained(folder, clips, settings, budget)
-        _, errors = encoded_clips(
-            clips.clips, _classes(clips), net, replace(settings.data, frames=LONGEST)
-        )
-        failed = {error.path: error for error in errors} | failed
-    return tuple(failed.values())
 
 
 def _untrained(folder: Path, clips: Split, settings: Settings, budget: Budget) -> VideoModel:
@@ -216,10 +187,9 @@ def _fine_tuned(folder: Path, clips: Split, of: Modality, budget: Budget) -> dic
     if not file.exists():
         data = replace(data, frames=min(FINE_TUNING_FRAMES, data.frames))
         used = (*clips.training, *clips.validation)
-        samples, left_out = read_clips(used, _classes(clips), data)
-        readable = clips.without({error.path for error in left_out})
+        samples, _ = read_clips(used, _classes(clips), data, strict=True)
         run = folder / f"{of}-encoder"
-        net = fine_tune(budget.encoder, samples, readable, data, run, how, budget.pretrained)
+        net = fine_tune(budget.encoder, samples, clips, data, run, how, budget.pretrained)
         write_bytes(
             file, save({key: tensor.contiguous() for key, tensor in net.state_dict().items()})
         )

@@ -17,6 +17,7 @@ from published_trees import write_hmdb51, write_ucf101
 from safetensors.torch import load_file
 
 from onlooker.base.config import TrainConfig
+from onlooker.base.records import ClipError
 from onlooker.models.registry import find_recipe
 from onlooker.recognizer import load
 from onlooker_papers.memo import fingerprint
@@ -47,7 +48,8 @@ def budget(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = write_ucf101(tmp_path_factory.mktemp("sets") / "ucf101")
-    (root / "UCF-101" / "Archery" / "v_Archery_g05_c01.avi").write_bytes(b"")
+    listed = root / "ucfTrainTestlist" / "trainlist01.txt"
+    listed.write_text(listed.read_text().replace("Archery/v_Archery_g05_c01.avi 1\n", ""))
     return root
 
 
@@ -67,12 +69,9 @@ def test_every_model_and_both_streams_are_in_the_results(done: Path) -> None:
     figures = stored["figures"]
     assert set(figures["models"]) == NAMES
     assert set(figures["fused"]) == set(FUSED)
-    # Of twelve clips of the first two classes one is empty.
+    # Of twelve clips of the first two classes, one is not listed.
     assert sum(figures["clips"].values()) == 11
     assert (figures["clips"]["test"], figures["classes"], figures["split"]) == (4, 2, 1)
-    assert [error["clip"] for error in figures["left_out"]] == [
-        "UCF-101/Archery/v_Archery_g05_c01.avi"
-    ]
     assert (
         stored["command"]
         == "onlooker reproduce videolstm --ucf101 UCF101 --split 1 --results results"
@@ -118,7 +117,6 @@ def test_the_page_has_the_table_of_the_paper(done: Path) -> None:
         "82.1",
         "89.2",
         "as commonly cited",
-        "v_Archery_g05_c01.avi",
         "random weights",
     ]
     for word in (*words, BOTH, "Training curves", "--ucf101 UCF101"):
@@ -175,6 +173,13 @@ def test_what_is_there_is_not_computed_again_and_the_rest_continues(
     official.reproduce(run, "ucf101", tree, budget="tiny")
     assert computed == ["lstm-rgb"]
     assert (run / "split1" / "figures.json").read_bytes() == before
+
+
+def test_a_clip_that_cannot_be_read_is_an_error(done: Path, tree: Path, tmp_path: Path) -> None:
+    damaged = Path(shutil.copytree(tree, tmp_path / "damaged"))
+    (damaged / "UCF-101" / "Archery" / "v_Archery_g06_c01.avi").write_bytes(b"")
+    with pytest.raises(ClipError, match="v_Archery_g06_c01"):
+        official.reproduce(tmp_path / "run", "ucf101", damaged, budget="tiny")
 
 
 def test_other_settings_are_refused(
@@ -249,7 +254,11 @@ def test_encoders_learn_from_the_split(
     done: Path, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(BUDGETS, "tiny", replace(TINY, fine_tuning=replace(TINY.training, lr=1e-3)))
-    monkeypatch.setattr(official._Models, "figures", lambda _: {})
+
+    def two(models: Any) -> dict[str, Any]:
+        return {streams: models._learn("lstm", (streams,)) for streams in ("rgb", "flow")}
+
+    monkeypatch.setattr(official._Models, "figures", two)
     monkeypatch.setattr(official, "_write_page", lambda *_: tmp_path)
     official.reproduce(tmp_path / "run", "ucf101", tree, budget="tiny")
     split = tmp_path / "run" / "split1"
