@@ -163,8 +163,8 @@ def test_sources_are_checked_before_any_is_opened(make_clip: Make) -> None:
     ):
         with pytest.raises(ValueError, match=message):
             untrained().watch(sources)
-    with pytest.raises(ValueError, match="single-frame needs whole clips"):
-        untrained("single-frame").watch("tcp://127.0.0.1:9")
+    with pytest.raises(ValueError, match="tracks reads groups of frames of whole clips"):
+        untrained("tracks").watch("tcp://127.0.0.1:9")
 
 
 @pytest.mark.parametrize("threshold", [None, 0.4, 0.99])

@@ -47,7 +47,7 @@ def test_the_page_without_any_model(tmp_path: Path) -> None:
 def test_models_are_listed_newest_first_but_for_those_that_cannot_be_read(
     page: TestClient, settings: ServeSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    save_model(settings.runs, "whole", "single-frame")
+    save_model(settings.runs, "whole", "tracks")
     save_model(settings.runs, "damaged")
     (settings.runs / "damaged" / "model" / "recognizer.json").write_text("{")
     (settings.runs / "file").touch()

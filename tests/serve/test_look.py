@@ -312,7 +312,7 @@ def test_what_is_no_frame_ends_the_connection_with_its_reason(
 
 
 def test_models_that_cannot_stream_say_so(page: TestClient, settings: ServeSettings) -> None:
-    save_model(settings.runs, "whole", "single-frame")
+    save_model(settings.runs, "whole", "tracks")
     whole = next(
         each["id"]
         for each in page.get("/api/state").json()["models"]

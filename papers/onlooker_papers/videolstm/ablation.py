@@ -65,10 +65,10 @@ WITH_ATTENTION_LOSS = tuple(
 )
 BEST = WITH_ATTENTION_LOSS[1]
 LOCATED = (MOTION, *WITH_ATTENTION_LOSS)  # models whose localization is scored
-# A single frame, then the order of Li et al. 2016; the report's model, models of flow, motion-based
+# The order of Li et al. 2016; the report's model, models of flow, motion-based
 # attention, and models with the auxiliary attention loss.
 SPECS = (
-    *(ModelSpec(model) for model in ("single-frame", "convnet", "lstm", "alstm", "convlstm")),
+    *(ModelSpec(model) for model in ("convnet", "lstm", "alstm", "convlstm")),
     RGB,
     ModelSpec("report"),
     ModelSpec("convnet", "flow"),

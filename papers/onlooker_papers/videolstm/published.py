@@ -17,7 +17,6 @@ from onlooker.models.cells.lstm import LSTM, ConvLSTM
 from onlooker.models.classifier import Classifier
 from onlooker.models.registry import Recipe, find_recipe, register_model
 from onlooker.models.video_model import Output, make_head
-from onlooker_papers import single_frame
 from onlooker_papers.hmdb10 import attention
 
 PREFIX = "published-"
@@ -197,8 +196,7 @@ def _settings(name: str) -> dict[str, Any]:
 
 
 def register() -> None:
-    """Register these models, and the baseline, for `create_model`, `load` and the commands."""
-    single_frame.register()
+    """Register these models for `create_model`, `load` and the commands."""
     attention.register()
     for name in NAMES:
         of = find_recipe(name)

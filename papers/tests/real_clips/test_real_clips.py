@@ -15,7 +15,7 @@ from onlooker_papers.real_clips.recipes import MODEL, RECIPES, SAMPLES, SEEDS, R
 from onlooker_papers.real_clips.reproduce import write_set
 
 DATA = DataConfig(frames=3, size=16, channels=1)
-GONE = {"mil-flow"}  # rows of models that are no longer in the library
+GONE = {"mil-flow", "single-frame"}  # rows of models that are no longer in the library
 TINY = TrainConfig(epochs=1, batch=16, precision="32")
 
 
