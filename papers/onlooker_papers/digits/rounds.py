@@ -1,8 +1,7 @@
 """Rounds: many trainings of one small classifier on the same frozen features, for a mean and its
 spread.
 
-Shan & Atanasov 2017 average 300 rounds. Here they are trained side by side (`stacked`), and
-computations that cannot change a result are skipped: a feature that is zero in all frames.
+Shan & Atanasov 2017 average 300 rounds. Here they are trained side by side (`stacked`).
 """
 
 from collections.abc import Mapping
@@ -80,9 +79,12 @@ def train_rounds(
     Returns:
         For each test set, loss and accuracy of every round.
     """
-    ready = _Material.of(features, targets, tests)
-    work = partial(_train_stack, STACKS[model], ready, num_classes, seed, epochs, batch, lr)
-    on_cpu = features.device.type == "cpu"
+    device = features.device
+    like = features.new_empty(0, dtype=torch.promote_types(features.dtype, torch.float32))
+    laid = {name: (_laid(given, like), truth.to(device)) for name, (given, truth) in tests.items()}
+    learn = (_laid(features, like), features.shape[2], targets.to(device), laid)
+    work = partial(_train_stack, STACKS[model], *learn, num_classes, seed, epochs, batch, lr)
+    on_cpu = device.type == "cpu"
     with undivided_operations() if on_cpu else nullcontext(1) as threads:
         # With few rounds, every thread still gets a part.
         width = min(stacked or (_ON_CPU if on_cpu else _ON_GPU), -(-rounds // threads))
@@ -101,40 +103,19 @@ def train_rounds(
     }
 
 
-@dataclass(frozen=True, eq=False)
-class _Material:
-    """Features in the form that a stack takes, `T V D'`: only those that can matter, followed by
-    `behind`.
-    """
-
-    training: Tensor
-    targets: Tensor
-    tests: dict[str, tuple[Tensor, Tensor]]
-    used: Tensor  # features that are not zero in some frame
-    frames: int  # T
-    width: int  # D
-
-    @classmethod
-    def of(cls, features: Tensor, targets: Tensor, tests: TestSets) -> "_Material":
-        dtype = torch.promote_types(features.dtype, torch.float32)
-        given = [features, *(videos for videos, _ in tests.values())]
-        seen = torch.stack([(videos != 0).flatten(0, 1).any(0).to(features) for videos in given])
-        used = seen.any(0).nonzero()[:, 0]
-
-        def laid(videos: Tensor) -> Tensor:
-            chosen = videos.detach().to(features.device, dtype).transpose(0, 1)[:, :, used]
-            end = behind(len(used)).to(chosen).expand(*chosen.shape[:2], -1)
-            return torch.cat((chosen, end), 2)
-
-        device = features.device
-        prepared = {name: (laid(videos), y.to(device)) for name, (videos, y) in tests.items()}
-        _, T, D = features.shape
-        return cls(laid(features), targets.to(device), prepared, used, T, D)
+def _laid(videos: Tensor, like: Tensor) -> Tensor:
+    """Features `V T D` as a stack takes them, `T V D'`: each followed by `behind`."""
+    features = videos.detach().to(like).transpose(0, 1)
+    end = behind(features.shape[2]).to(features).expand(*features.shape[:2], -1)
+    return torch.cat((features, end), 2)
 
 
 def _train_stack(
     kind: type[LSTMStack],
-    ready: _Material,
+    features: Tensor,
+    num_features: int,
+    targets: Tensor,
+    tests: TestSets,
     num_classes: int,
     seed: int,
     epochs: int,
@@ -142,21 +123,20 @@ def _train_stack(
     lr: float,
     numbers: range,
 ) -> dict[str, Rounds]:
-    """Train the rounds `numbers` together, and measure them on every test set."""
+    """Train the rounds `numbers` together, and measure them on every test set; all features are
+    `_laid`.
+    """
     generators = [round_stream("weights", seed, r) for r in numbers]
-    like = ready.training.new_empty(0)
-    stack = kind(generators, ready.frames, ready.width, num_classes, ready.used, like, lr)
+    stack = kind(generators, len(features), num_features, num_classes, lr, features.new_empty(0))
     orders = [round_stream("order", seed, r) for r in numbers]
     for _ in range(epochs):
         shuffled = torch.stack(
-            [torch.randperm(len(ready.targets), generator=chance) for chance in orders]
+            [torch.randperm(len(targets), generator=chance) for chance in orders]
         )
-        for videos in shuffled.to(ready.targets.device).split(batch, 1):
-            batches = [stack.collect(r, ready.training, chosen) for r, chosen in enumerate(videos)]
-            stack.step(batches, ready.targets[videos])
-    return {
-        name: _measure(stack, given, truth, batch) for name, (given, truth) in ready.tests.items()
-    }
+        for videos in shuffled.to(targets.device).split(batch, 1):
+            batches = [stack.collect(r, features, chosen) for r, chosen in enumerate(videos)]
+            stack.step(batches, targets[videos])
+    return {name: _measure(stack, given, truth, batch) for name, (given, truth) in tests.items()}
 
 
 @torch.no_grad()

@@ -59,12 +59,10 @@ class LSTMStack:
     Args:
         generators: one for each round.
         frames: T.
-        num_features: D, including features that are left out.
+        num_features: D; their weights and those of the padding `behind` are the kernel `R GH D'`.
         num_classes: K.
-        used: features that some frame shows; their weights and those of the padding `behind` are
-        the kernel `R GH D'`.
-        like: a tensor with the dtype and device to use.
         lr: learning rate.
+        like: a tensor with the dtype and device to use.
     """
 
     def __init__(
@@ -73,17 +71,15 @@ class LSTMStack:
         frames: int,
         num_features: int,
         num_classes: int,
-        used: Tensor,
-        like: Tensor,
         lr: float,
+        like: Tensor,
     ) -> None:
-        columns = used.cpu()
+        bias = self.draw_bias()[:, None] * behind(num_features)
         drawn: dict[str, list[Tensor]] = {}
         for chance in generators:
-            for name, weight in first_weights(chance, frames, num_features, num_classes).items():
-                if name == "kernel":
-                    end = self.draw_bias()[:, None] * behind(len(used))
-                    weight = torch.cat((weight[:, columns], end), 1)
+            weights = first_weights(chance, frames, num_features, num_classes)
+            weights["kernel"] = torch.cat((weights["kernel"], bias), 1)
+            for name, weight in weights.items():
                 drawn.setdefault(name, []).append(weight)
         self.rounds = len(generators)
         self.weights = {
