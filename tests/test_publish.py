@@ -293,12 +293,8 @@ def test_subtitles_hold_the_events_that_are_over(tmp_path: Path) -> None:
     assert text.startswith(before), "nothing that was written is lost"
     assert "\n\nNOTE watched again at 20" in text
     assert text.endswith("\n\n00:00:02.000 --> 00:00:03.000\nwave\n")
-    ((_, intervals),) = read_intervals(path).items()
-    assert {(each.label, each.start) for each in intervals} == {
-        ("wave", 0.5),
-        ("a <b>", 3600.0),
-        ("wave", 2.0),
-    }
+    (intervals,) = read_intervals(path).values()
+    assert [each.start for each in intervals] == [0.5, 3600.0, 2.0]
     (tmp_path / "other.vtt").write_text("notes")
     with pytest.raises(ValueError, match="holds something else than WebVTT"):
         open_publisher(str(tmp_path / "other.vtt"), ["door"], lost.append)

@@ -18,10 +18,9 @@ from eventful import CLASSES, DATA, eventful, untrained
 from senders import Sender, cut, slowly, transport_stream
 
 from onlooker.base.config import StreamConfig
-from onlooker.base.records import ClipError, Segment, Step
+from onlooker.base.records import ClipError, Step
 from onlooker.data.transforms import to_video
 from onlooker.recognizer import Recognizer
-from onlooker.stream.events import Finder, Kept
 from onlooker.stream.streams import Streams
 from onlooker.video.reader import VideoReader
 from onlooker.video.resize import resize
@@ -185,21 +184,6 @@ def test_a_model_without_an_event_layer_answers_each_frame_by_the_threshold(
         of.predict_recording(make_clip(frames=8))
 
 
-def found_in(
-    finder: Finder, steps: list[Step]
-) -> tuple[list[list[Segment]], list[Segment | None], list[Segment]]:
-    """What is final at each frame, what goes on, and the events that are final at the end."""
-    kept = Kept()
-    final = list[list[Segment]]()
-    going_on = list[Segment | None]()
-    for step in steps:
-        assert step.windows is not None
-        events, now, kept = finder.step(kept, step.time, step.windows)
-        final.append(events)
-        going_on.append(now)
-    return final, going_on, finder.finish(kept)
-
-
 def plain(events: Any) -> list[tuple[str, float, float, float]]:
     return [(each.label, each.start, each.end, each.score) for each in events]
 
@@ -216,28 +200,28 @@ def test_the_events_of_a_stream_are_those_of_the_windows_of_its_recording(
     with torch.no_grad():
         windows = of.model(to_video(pixels[None], "half")).windows
     assert windows is not None
-    np.testing.assert_allclose([step.windows for step in steps], windows.scores[0], atol=1e-4)
+    scores = np.stack([step.windows for step in steps])
+    np.testing.assert_allclose(scores, windows.scores[0], atol=1e-4)
     finder = of.streams().finder
     assert finder is not None
-    final, going_on, at_end = found_in(finder, steps)
-    assert sum(map(len, final)) > 2
-    assert [plain(step.events) for step in steps] == [plain(each) for each in final]
-    for step, now in zip(steps, going_on, strict=True):
-        assert (step.event, step.happening) == (now, now is not None)
+    events = [event for step in (*steps, last) for event in step.events]
+    assert plain(events) == plain(finder.find([step.time for step in steps], scores))
+    assert {each.source for each in (*steps, *events)} == {str(path)}
+    # What is not final at the end comes with the last step again.
+    assert len(events) > len(last.events) > 0
+    assert (last.index, last.time, last.event, last.pixels) == (46, steps[-1].time, None, None)
+
+
+def test_a_step_has_the_event_that_goes_on_and_else_nothing(make_clip: Make) -> None:
+    *steps, _ = eventful().watch(make_clip(frames=47))
+    assert [step.event for step in steps[:3]] == [None] * 3, "no window has ended"
+    assert any(step.event for step in steps)
+    for step in steps:
+        now = step.event
+        assert step.happening == (now is not None)
         assert step.label == (now.label if now else "nothing")
         assert step.score == pytest.approx(now.score if now else 1 - step.windows.max())  # type: ignore[union-attr]
         assert {box.label for box in step.boxes} <= {step.label}
-    assert going_on[:3] == [None] * 3, "no window has ended"
-    assert any(going_on)
-    assert (
-        {step.source for step in steps}
-        == {each.source for step in steps for each in step.events}
-        == {str(path)}
-    )
-    # What is not final at the end comes with the last step again.
-    assert at_end
-    assert plain(last.events) == plain(at_end)
-    assert (last.index, last.time, last.event, last.pixels) == (46, steps[-1].time, None, None)
 
 
 def test_the_box_of_an_event_is_the_mean_of_those_while_it_lasts(make_clip: Make) -> None:

@@ -127,11 +127,6 @@ def test_nearly_all_events_of_other_recordings_are_found_and_the_curve_says_so(
     acted = made.clips.y != made.clips.nothing
     counts = [len(clip.features) for clip in made.made_of if acted[clip.number]]
     assert made.net.lengths == window_lengths(counts, [0] * len(counts), USUAL)
-    expected = (
-        f"finds {100 * curve.found[place]:.0f} % of the events "
-        f"({100 * curve.by_chance[place]:.0f} % by chance) at {curve.alarms_per_hour[place]:.0f} false alarms"
-    )
-    assert expected in curve.sentence(6.0)
     # And the model finds the events of another stream.
     features, true = of_stream(made, (*classes, *classes[::-1], *classes))
     with torch.no_grad():

@@ -1,6 +1,8 @@
 """TensorBoard gets the curves of a training and the figures of its test."""
 
+from collections import defaultdict
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from commands import TINY, call, fails
@@ -9,27 +11,12 @@ from onlooker.run.record import read_curves, read_figures
 from onlooker.training import tensorboard
 
 BY_GRADIENT = ["--model", "convalstm", "--hidden", 4, *TINY]
-Logged = dict[str, list[float]]
-
-
-class Writer:
-    """With the methods of PyTorch's writer that are used."""
-
-    def __init__(self) -> None:
-        self.logged: Logged = {}
-
-    def add_scalar(self, name: str, value: float, step: int) -> None:
-        self.logged.setdefault(name, []).append(value)
-        assert step in (0, len(self.logged[name]))
-
-    def flush(self) -> None:
-        pass
 
 
 def test_curves_and_figures_are_logged(
     squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    writer = Writer()
+    writer = Mock()
     monkeypatch.setattr(tensorboard, "find_spec", lambda name: True)
     monkeypatch.setattr("onlooker.run.train.open_writer", lambda *_: writer)
     run = tmp_path / "run"
@@ -38,10 +25,14 @@ def test_curves_and_figures_are_logged(
     figures = read_figures(run)
     assert curves is not None
     assert figures is not None
-    assert writer.logged["test_accuracy"] == [figures["accuracy"]]
-    assert writer.logged["test_log_loss"] == [figures["log_loss"]]
-    assert writer.logged["validation_loss"] == curves["validation"]["loss"]
-    assert writer.logged["training_accuracy"] == curves["training"]["accuracy"]
+    logged = defaultdict[str, dict[int, float]](dict)
+    for logging in writer.add_scalar.call_args_list:
+        name, value, step = logging.args
+        logged[name][step] = value
+    assert logged["test_accuracy"] == {0: figures["accuracy"]}
+    assert logged["test_log_loss"] == {0: figures["log_loss"]}
+    assert logged["validation_loss"] == dict(enumerate(curves["validation"]["loss"], 1))
+    assert logged["training_accuracy"] == dict(enumerate(curves["training"]["accuracy"], 1))
 
 
 def test_the_writer_is_that_of_pytorch(tmp_path: Path) -> None:
