@@ -34,33 +34,34 @@ def prediction(
 
 
 @pytest.mark.parametrize(
-    ("classes", "position"),
+    ("classes", "given", "position"),
     [
-        (("fight", "None"), 1),
-        (("NOTHING", "fight"), 0),
-        (("a", "Background", "b"), 1),
-        (("nothing new", "a"), None),
-        (("Swipe", "No gesture"), 1),
-        (("no_event", "fall"), 0),
-        (("Idle", "walk"), 0),
-        (("fall", "no-activity"), 1),
-        (("Normal", "fall"), None),
-        (("other", "fall"), None),
-        (("north", "south"), None),
-        (("idle", "none"), 1),
+        (("fight", "None"), None, 1),
+        (("NOTHING", "fight"), None, 0),
+        (("a", "Background", "b"), None, 1),
+        (("nothing new", "a"), None, None),
+        (("Swipe", "No gesture"), None, 1),
+        (("no_event", "fall"), None, 0),
+        (("Idle", "walk"), None, 0),
+        (("fall", "no-activity"), None, 1),
+        (("Normal", "fall"), None, None),
+        (("other", "fall"), None, None),
+        (("north", "south"), None, None),
+        (("idle", "none"), None, 1),
+        (("Normal", "fall", "idle"), "Normal", 0),
+        (("Normal", "fall", "idle"), "", None),
+        (("Normal", "fall"), "gone", None),
     ],
 )
-def test_the_class_for_nothing_has_a_usual_name(
-    classes: tuple[str, ...], position: int | None
+def test_the_class_for_nothing_has_a_usual_name_or_is_given(
+    classes: tuple[str, ...], given: str | None, position: int | None
 ) -> None:
-    assert nothing_class(classes) == position
-    assert nothing_name(classes) == ("nothing" if position is None else classes[position])
+    assert nothing_class(classes, given) == position
+    expected = "nothing" if position is None else classes[position]
+    assert nothing_name(classes, given) == expected
 
 
-def test_the_class_for_nothing_can_be_named() -> None:
-    assert nothing_class(("Normal", "fall", "idle"), "Normal") == 0
-    assert nothing_class(("Normal", "fall", "idle"), "") is None
-    assert nothing_class(("Normal", "fall"), "gone") is None
+def test_nothing_is_one_class_that_exists() -> None:
     assert nothing_name(("nothing", "fall"), "") == "no event", (
         "the class of this name is an event"
     )

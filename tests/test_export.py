@@ -1,8 +1,9 @@
 """The exported step equals the eager one, is written completely or not at all, and runs without
-PyTorch.
+PyTorch and in a browser.
 """
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -269,3 +270,27 @@ def test_the_example_needs_no_pytorch(
     assert missing.returncode == 1
     assert "missing.mp4: cannot be opened" in missing.stderr
     assert len(EXAMPLE.read_text(encoding="utf-8").splitlines()) <= 56
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "channels"), [("convalstm", 3), ("lstm", 1)])
+def test_a_page_gives_the_scores_of_the_model(name: str, channels: int, tmp_path: Path) -> None:
+    pytest.importorskip("playwright", reason="no playwright, which drives a browser")
+    if not (
+        shutil.which("npm") and (shutil.which("chromium") or shutil.which("google-chrome"))
+    ):
+        pytest.skip("no npm, which installs onnxruntime-web, or no Chromium")
+    import bench_browser
+
+    exported = export(recognizer(name, channels=channels), tmp_path / "export")
+    try:
+        folder = bench_browser.example_with(exported, tmp_path / "example")
+    except subprocess.CalledProcessError:
+        pytest.skip("npm cannot install onnxruntime-web here")
+    frames = np.random.default_rng(0).integers(0, 256, (20, 32, 32, channels), np.uint8)
+    expected = bench_browser.run_here(
+        exported, frames
+    ).scores  # those of the model: test_export
+    found = bench_browser.run_in_browser(folder, frames).scores
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+    assert np.std(expected, 0).max() > 1e-4  # else anything would be equal to it

@@ -1,9 +1,11 @@
-"""The README and the docs are run: commands on a small folder of clips, Python blocks, links, make
-targets; the site has them all.
+"""The README, the docs and the examples are run: commands on a small folder of clips, Python
+blocks, links, make targets; the site has all pages.
 """
 
 import importlib.util
+import json
 import re
+import runpy
 import shlex
 import shutil
 import subprocess
@@ -18,6 +20,7 @@ from typer.testing import CliRunner
 
 import onlooker
 from onlooker.cli import app
+from onlooker.report.events import EventCurve
 from onlooker.video.write import write
 from onlooker_papers.digits import reproduce as digits
 from onlooker_papers.hmdb10 import reproduce as hmdb10
@@ -224,3 +227,55 @@ def test_links_between_files_become_links_between_pages(site):
     text = "[a](docs/live.md#sources) [b](results/README.md) [c](https://a.example) ![d](docs/demo.png)\n[e]: LICENSE"
     expected = "[a](live.md#sources) [b](results.md) [c](https://a.example) ![d](demo.png)\n[e]: LICENSE"
     assert site.on_page_markdown(text, Page, None, None) == expected
+
+
+COUNTER = ROOT / "examples" / "count_repetitions.py"
+
+
+def test_the_counter_reads_a_clip(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    recognizer = eventful(("open", "closed"))
+    recognizer.curve = EventCurve([0.0, 2.0], [1.0, 0.0], [0.0, 0.0], [3.0, 0.0], 0.0, 1.0, [])
+    run = recognizer.save(tmp_path / "run")
+    clip = make_clip(tmp_path / "clip.mp4", frames=30)
+    ends = [
+        event.end
+        for step in recognizer.watch(clip)
+        for event in step.events
+        if event.label == "closed"
+    ]
+    assert len(ends) > 1
+    monkeypatch.setattr(sys, "argv", [str(COUNTER), str(run), str(clip), "closed"])
+    runpy.run_path(str(COUNTER), run_name="__main__")
+    expected = [[f"{end:.2f}", "s", str(number)] for number, end in enumerate(ends, 1)]
+    assert [line.split() for line in capsys.readouterr().out.splitlines()] == expected
+    monkeypatch.setattr(sys, "argv", [str(COUNTER), str(run), str(clip), "closed", "2"])
+    runpy.run_path(str(COUNTER), run_name="__main__")
+    assert capsys.readouterr().out == "", "fewer false alarms are accepted"
+    monkeypatch.setattr(sys, "argv", [str(COUNTER), str(run), str(clip), "jump"])
+    with pytest.raises(
+        SystemExit, match=r"jump is no class of .*; its classes are open, closed"
+    ):
+        runpy.run_path(str(COUNTER), run_name="__main__")
+
+
+def test_the_stored_notebook_is_small_and_has_all_outputs() -> None:
+    text = (ROOT / "examples" / "where-and-when.ipynb").read_text("utf-8")
+    assert len(text) < 1_000_000
+    cells = [cell for cell in json.loads(text)["cells"] if cell["cell_type"] == "code"]
+    assert [cell["execution_count"] for cell in cells] == list(range(1, 1 + len(cells)))
+    outputs = [output for cell in cells for output in cell["outputs"]]
+    assert {output["output_type"] for output in outputs} == {"stream", "execute_result"}
+    assert (
+        sum(
+            bool({"image/png", "image/jpeg"} & set(output.get("data", {})))
+            for output in outputs
+        )
+        == 3
+    )
+    assert all(output.get("name") != "stderr" for output in outputs)
+    assert "/home/" not in text
+    assert "/tmp/" not in text

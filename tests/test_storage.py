@@ -92,20 +92,20 @@ def refuse(*_: Any, **__: Any) -> None:
     raise PermissionError("403")
 
 
-def test_what_is_an_address() -> None:
-    for text in ("s3://bucket/clips", "s3:/bucket/clips", "gs://b", "memory://a", "file:///x"):
-        assert is_address(text)
-        assert is_address(Path(text))
-    for text in (
-        "clips",
-        "/clips",
-        "a/b:c",
-        "C:/clips",
-        "rtsp://camera/1",
-        "https://host/a.mp4",
-    ):
-        assert not is_address(text)
-        assert local(text) == Path(text)
+@pytest.mark.parametrize(
+    "text", ["s3://bucket/clips", "s3:/bucket/clips", "gs://b", "memory://a", "file:///x"]
+)
+def test_an_address_stays_one_as_a_path(text: str) -> None:
+    assert is_address(text)
+    assert is_address(Path(text))
+
+
+@pytest.mark.parametrize(
+    "text", ["clips", "/clips", "a/b:c", "C:/clips", "rtsp://camera/1", "https://host/a.mp4"]
+)
+def test_paths_cameras_and_web_addresses_are_no_addresses_of_files(text: str) -> None:
+    assert not is_address(text)
+    assert local(text) == Path(text)
 
 
 def test_a_copy_follows_what_is_there(memory: Any, monkeypatch: pytest.MonkeyPatch) -> None:

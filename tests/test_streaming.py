@@ -153,17 +153,20 @@ def test_leaving_the_loop_ends_the_threads(make_clip: Make) -> None:
                 break
 
 
-def test_sources_are_checked_before_any_is_opened(make_clip: Make) -> None:
-    path = make_clip()
-    for sources, message in (
-        ([], "no source to watch"),
-        ([path, str(path)], "given twice"),
-        ([path, "rtsp://"], "expected an address"),
-    ):
-        with pytest.raises(ValueError, match=message):
-            untrained().watch(sources)
-    with pytest.raises(ValueError, match="tracks reads groups of frames of whole clips"):
-        untrained("tracks").watch("tcp://127.0.0.1:9")
+@pytest.mark.parametrize(
+    ("model", "sources", "message"),
+    [
+        ("convalstm", [], "no source to watch"),
+        ("convalstm", ["a.mp4", Path("a.mp4")], "given twice"),
+        ("convalstm", ["a.mp4", "rtsp://"], "expected an address"),
+        ("tracks", "tcp://127.0.0.1:9", "tracks reads groups of frames of whole clips"),
+    ],
+)
+def test_sources_are_checked_before_any_is_opened(
+    model: str, sources: Any, message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        untrained(model).watch(sources)
 
 
 @pytest.mark.parametrize("threshold", [None, 0.4, 0.99])

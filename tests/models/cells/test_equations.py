@@ -1,18 +1,131 @@
-"""The LSTM and temporal convolutions compared with PyTorch's; the ConvLSTM and motion-based attention
-with their equations.
+"""Cells and attention compared with their equations: the LSTM and temporal convolutions with
+PyTorch's, the ConvLSTM and motion-based attention with those of the papers, soft attention in
+NumPy; glimpses in front of a cell.
 """
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor
 from torch.testing import assert_close
 
 from onlooker.models.cells import lstm
-from onlooker.models.cells.attentive import MotionCell
+from onlooker.models.cells.attentive import AttentiveCell, MotionCell, SoftAttention
 from onlooker.models.cells.cell import State, unroll
 from onlooker.models.cells.lstm import LSTM, ConvLSTM, MapConv2d
 from onlooker.models.cells.temporal_conv import TemporalConv
+from onlooker_papers.hmdb10.attention import ContextAttention
+
+D = 5
+HIDDEN = 4
+UNITS = 3
+
+vector_and_map = pytest.mark.parametrize("ndim", [2, 4])
+
+
+def soft(ndim=2):
+    return SoftAttention(D, HIDDEN, UNITS, hidden_ndim=ndim)
+
+
+def made_video(*grid, B=2, T=4):
+    return torch.randn(B, T, D, *grid, dtype=torch.double)
+
+
+def by_equation(attention, features, hidden):
+    """a = softmax over places of an MLP of (x_i, h), and of (x_i, h_i) for a map (Li et al. 2016)."""
+    w_x, w_h, w = (
+        layer.weight.numpy(force=True).reshape(layer.weight.shape[:2])
+        for layer in (attention.from_features, attention.from_hidden, attention.score)
+    )
+    b = attention.from_features.bias.numpy(force=True)
+    B, _, height, width = features.shape
+    maps = np.zeros((B, height, width))
+    for n in range(B):
+        for y in range(height):
+            for x in range(width):
+                h = hidden[n] if hidden.ndim == 2 else hidden[n, :, y, x]
+                maps[n, y, x] = (w @ np.tanh(w_x @ features[n, :, y, x] + w_h @ h + b)).item()
+        maps[n] = np.exp(maps[n]) / np.exp(maps[n]).sum()
+    return maps
+
+
+@vector_and_map
+@settings(max_examples=20, deadline=None)
+@given(B=st.integers(1, 3), h=st.integers(1, 5), w=st.integers(1, 5), seed=st.integers(0, 999))
+@torch.no_grad()
+def test_soft_attention_equals_its_equation_and_sums_to_one(ndim, B, h, w, seed):
+    torch.manual_seed(seed)
+    attention = soft(ndim).double()
+    features = 3 * torch.randn(B, D, h, w).double()
+    hidden = torch.randn(B, HIDDEN, *(h, w)[: ndim - 2]).double()
+    got = attention(attention.project(features), hidden)
+    expected = by_equation(attention, features.numpy(), hidden.numpy())
+    np.testing.assert_allclose(got, expected, atol=1e-12)
+    np.testing.assert_allclose(got.sum((1, 2)), np.ones(B), atol=1e-12)
+
+
+@torch.no_grad()
+def test_context_attention_adds_a_layer_of_the_mean_state_to_the_mean_features():
+    attention = ContextAttention(HIDDEN, (4, 3)).double()
+    features = made_video(4, 3)[0]
+    hidden = torch.randn(4, HIDDEN, 4, 3).double()
+    scores = features.mean(1).flatten(1) + attention.context(hidden.mean((2, 3)))
+    assert_close(attention(attention.project(features), hidden).flatten(1), scores.softmax(1))
+
+
+GLIMPSE = {
+    "sum": lambda A, X: (A * X).sum((2, 3), keepdim=True),
+    "product": lambda A, X: A * X,
+    "scaled": lambda A, X: 12 * A * X,
+}
+
+
+@pytest.mark.parametrize(
+    ("attention", "cell", "glimpse"),
+    [
+        (soft(), LSTM(D, HIDDEN), "sum"),
+        (soft(4), ConvLSTM(D, HIDDEN), "product"),
+        (soft(4), ConvLSTM(D, HIDDEN), "scaled"),
+        (ContextAttention(HIDDEN, (4, 3)), ConvLSTM(D, HIDDEN), "product"),
+    ],
+)
+@torch.no_grad()
+def test_a_cell_sees_the_glimpse_of_attention_with_the_state_before_the_frame(
+    attention, cell, glimpse
+):
+    attentive = AttentiveCell(attention, cell, glimpse).double()
+    video = made_video(4, 3)
+    state = cell.initial_state(2, (4, 3), torch.device("cpu"), torch.double)
+    state = State(*(torch.randn_like(part) for part in state))
+    (hidden, maps), last = unroll(attentive, video, state)
+    for t in range(4):
+        A = attention(attention.project(video[:, t]), state.hidden)
+        output, state = cell(GLIMPSE[glimpse](A[:, None], video[:, t]), state)
+        assert_close(maps[:, t], A)
+        assert_close(hidden[:, t], output.hidden)
+    assert_close(last, state)
+
+
+@pytest.mark.parametrize(
+    ("grid", "dtype"),
+    [((4, 4), torch.float32), ((8, 2), torch.float64), ((1, 1), torch.float32)],
+)
+@torch.no_grad()
+def test_scaled_with_a_uniform_map_is_bitwise_the_plain_cell(grid, dtype):
+    conv_lstm = ConvLSTM(D, HIDDEN).to(dtype)
+    even = soft(4)
+    even.score.weight.zero_()
+    looking = AttentiveCell(even, conv_lstm, "scaled").to(dtype)
+    state = plain = conv_lstm.initial_state(2, grid, torch.device("cpu"), dtype)
+    # One frame a call on both sides: a convolution over another number of frames may round in
+    # another way.
+    for features in made_video(*grid).to(dtype).unbind(1):
+        _, state = looking(features, state)
+        _, plain = conv_lstm(features, plain)
+        assert_close(state, plain, rtol=0, atol=0)
 
 
 def update(gates: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
@@ -149,8 +262,6 @@ def test_under_autocast_outputs_are_in_half_and_gradients_in_single_precision(
         assert (ours - right).norm() < 0.03 * right.norm()
 
 
-D = 3
-U = 4
 GRID = (2, 5)
 
 
@@ -160,15 +271,15 @@ def start(cell, B, grid=GRID):
 
 @torch.no_grad()
 def test_it_equals_two_dilated_convolutions_with_zero_padding():
-    cell = TemporalConv(D, U, GRID).eval()
+    cell = TemporalConv(D, HIDDEN, GRID).eval()
     features = torch.randn(2, 12, D, *GRID)
     torch.nn.init.normal_(cell.norm.weight)
     torch.nn.init.normal_(cell.norm.bias)
     hidden = unroll(cell, features, start(cell, 2))[0].hidden
 
     def convolved(seen, linear, dilation):
-        """`B T U`, by `conv1d`: the linear layer's inputs are three frames, one after the other."""
-        kernel = linear.weight.unflatten(1, (3, U)).movedim(1, 2)
+        """`B T HIDDEN`, by `conv1d`: the linear layer's inputs are three frames, one after the other."""
+        kernel = linear.weight.unflatten(1, (3, HIDDEN)).movedim(1, 2)
         return F.silu(
             F.conv1d(
                 F.pad(seen.mT, (2 * dilation, 0)), kernel, linear.bias, dilation=dilation
@@ -176,7 +287,7 @@ def test_it_equals_two_dilated_convolutions_with_zero_padding():
         )
 
     rows = features.flatten(2) @ cell.from_features.weight.mT + cell.from_features.bias
-    v = F.silu(F.layer_norm(rows, (U,), cell.norm.weight, cell.norm.bias))
+    v = F.silu(F.layer_norm(rows, (HIDDEN,), cell.norm.weight, cell.norm.bias))
     z = convolved(convolved(v, cell.first, 1), cell.second, 2)
     mean = z.cumsum(1) / torch.arange(1, 13)[:, None]
     torch.testing.assert_close(
@@ -186,7 +297,7 @@ def test_it_equals_two_dilated_convolutions_with_zero_padding():
 
 @torch.no_grad()
 def test_the_state_stays_in_full_precision_where_layers_are_computed_in_half():
-    cell = TemporalConv(D, U, GRID).eval()
+    cell = TemporalConv(D, HIDDEN, GRID).eval()
     features = torch.randn(1, 20, D, *GRID)
     exact = unroll(cell, features, start(cell, 1))[0].hidden
     with torch.autocast("cpu", torch.bfloat16):
