@@ -23,6 +23,22 @@ _EVENTS = (
     "socket.sendto",
     "urllib.Request",
 )
+_TINY = [
+    "--encoder",
+    "conv4",
+    "--frames",
+    "4",
+    "--size",
+    "16",
+    "--channels",
+    "1",
+    "--epochs",
+    "1",
+    "--batch",
+    "8",
+    "--precision",
+    "32",
+]
 
 
 def guarded(folder: Path) -> list[dict[str, Any]]:
@@ -61,7 +77,6 @@ def guarded(folder: Path) -> list[dict[str, Any]]:
 def commands(folder: Path) -> list[list[str]]:
     """Every command on a tiny set of clips, ordered so that each finds its input."""
     import moving_squares
-    from commands import TINY
 
     clips = str(moving_squares.make_set(folder / "clips"))
     runs = folder / "runs"
@@ -71,7 +86,7 @@ def commands(folder: Path) -> list[list[str]]:
     return [
         ["generate", "figures", str(folder / "figures"), "--clips", "1"],
         ["models"],
-        ["train", clips, "--run", run, "--model", "convalstm", "--hidden", "8", *TINY],
+        ["train", clips, "--run", run, "--model", "convalstm", "--hidden", "8", *_TINY],
         [
             "train",
             clips,
@@ -81,7 +96,7 @@ def commands(folder: Path) -> list[list[str]]:
             "lstm",
             "--hidden",
             "8",
-            *TINY,
+            *_TINY,
         ],
         ["evaluate", run],
         ["predict", run, clip, "--out", drawn],
@@ -97,7 +112,7 @@ def commands(folder: Path) -> list[list[str]]:
             "1",
             "--jobs",
             "1",
-            *TINY,
+            *_TINY,
         ],
         ["export", run],
         ["reproduce", "--help"],
