@@ -29,18 +29,6 @@ CODECS = {
     ".ts": "mpeg2video",
 }
 FORMATS = {"gif": "bgr8", "mjpeg": "yuvj420p", "ffv1": "yuv420p"}
-DAMAGES = (
-    "truncated",
-    "overwritten",
-    "zero bytes",
-    "zeroed",
-    "text",
-    "audio only",
-    "one frame",
-    "missing moov",
-    "huge claim",
-    "shuffled",
-)
 
 
 def paint(number: int, size: tuple[int, int] = (64, 48)) -> NDArray[np.uint8]:
@@ -209,47 +197,46 @@ def all_frames(path: Path) -> tuple[list[NDArray[np.uint8]], list[float]]:
 
 def damage(path: Path, kind: str, seed: int) -> Path:
     """Damage a video in place, in one of the ways of DAMAGES; the same seed does the same damage."""
-    rng = random.Random(seed)
-    data = bytearray(path.read_bytes())
-    if kind == "truncated":
-        del data[rng.randrange(1, len(data)) :]
-    elif kind == "overwritten":
-        for _ in range(rng.choice((1, 10, 100, 1000))):
-            data[rng.randrange(len(data))] = rng.randrange(256)
-    elif kind == "zero bytes":
-        data.clear()
-    elif kind == "zeroed":  # a download that never came
-        start = rng.randrange(len(data))
-        data[start:] = bytes(len(data) - start)
-    elif kind == "text":
-        data = bytearray(
-            "".join(rng.choice("#EXTM3U file://etc/passwd\nhttp: 0123") for _ in range(5000)),
-            "ascii",
-        )
-    elif kind == "audio only":
-        data = bytearray(make_sound(path).read_bytes())
-    elif kind == "one frame":
-        data = bytearray(make_clip(path, frames=1).read_bytes())
-    elif kind == "missing moov":
-        start = data.find(b"moov")
-        del data[start - 4 if start > 4 else len(data) // 2 :]
-    elif kind == "huge claim":
-        data = _claim_huge(data, rng)
-    elif kind == "shuffled":  # blocks of a disk in the wrong order
-        block = max(len(data) // 16, 1)
-        blocks = [data[i : i + block] for i in range(0, len(data), block)]
-        rng.shuffle(blocks)
-        data = bytearray(b"".join(blocks))
-    else:
-        raise ValueError(f"damage {kind!r} is not one of {', '.join(DAMAGES)}")
-    path.write_bytes(data)
+    path.write_bytes(DAMAGES[kind](path.read_bytes(), random.Random(seed), path))
     return path
 
 
-def _claim_huge(data: bytearray, rng: random.Random) -> bytearray:
+def _overwritten(whole: bytes, rng: random.Random, path: Path) -> bytes:
+    data = bytearray(whole)
+    for _ in range(rng.choice((1, 10, 100, 1000))):
+        data[rng.randrange(len(data))] = rng.randrange(256)
+    return bytes(data)
+
+
+def _zeroed(whole: bytes, rng: random.Random, path: Path) -> bytes:
+    """A download that never came to its end."""
+    start = rng.randrange(len(whole))
+    return whole[:start] + bytes(len(whole) - start)
+
+
+def _text(whole: bytes, rng: random.Random, path: Path) -> bytes:
+    characters = "#EXTM3U file://etc/passwd\nhttp: 0123"
+    return "".join(rng.choice(characters) for _ in range(5000)).encode()
+
+
+def _without_moov(whole: bytes, rng: random.Random, path: Path) -> bytes:
+    start = whole.find(b"moov")
+    return whole[: start - 4 if start > 4 else len(whole) // 2]
+
+
+def _shuffled(whole: bytes, rng: random.Random, path: Path) -> bytes:
+    """Blocks of a disk in the wrong order."""
+    block = max(len(whole) // 16, 1)
+    blocks = [whole[i : i + block] for i in range(0, len(whole), block)]
+    rng.shuffle(blocks)
+    return b"".join(blocks)
+
+
+def _claim_huge(whole: bytes, rng: random.Random, path: Path) -> bytes:
     """Absurd numbers where the container writes the size of the picture, or anywhere in the tables
     of an mp4.
     """
+    data = bytearray(whole)
     boxes = {b"avc1": 28, b"mp4v": 28, b"tkhd": 80, b"stsz": 12, b"stts": 8, b"mdhd": 16}
     places = [data.rfind(name) + offset for name, offset in boxes.items() if name in data]
     if data.startswith(b"GIF8"):
@@ -263,7 +250,21 @@ def _claim_huge(data: bytearray, rng: random.Random) -> bytearray:
     else:
         at = rng.randrange(16, 256)
         data[at : at + 4] = b"\xff\xff\xff\xff"
-    return data
+    return bytes(data)
+
+
+DAMAGES: dict[str, Callable[[bytes, random.Random, Path], bytes]] = {
+    "truncated": lambda whole, rng, _: whole[: rng.randrange(1, len(whole))],
+    "overwritten": _overwritten,
+    "zero bytes": lambda *_: b"",
+    "zeroed": _zeroed,
+    "text": _text,
+    "audio only": lambda _, __, path: make_sound(path).read_bytes(),
+    "one frame": lambda _, __, path: make_clip(path, frames=1).read_bytes(),
+    "missing moov": _without_moov,
+    "huge claim": _claim_huge,
+    "shuffled": _shuffled,
+}
 
 
 def scene(

@@ -118,7 +118,6 @@ def serve(words: list[str], place: Path) -> None:
     ]
     with subprocess.Popen(command, cwd=place, stdout=subprocess.PIPE, text=True) as server:
         try:
-            assert server.stdout is not None
             address = server.stdout.readline().split()[0]
             with urllib.request.urlopen(address, timeout=60) as page:
                 assert b"onlooker" in page.read()

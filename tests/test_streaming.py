@@ -92,7 +92,7 @@ def test_streams_may_start_and_end_at_any_time(make_clip: Make) -> None:
     scores, _ = expected(of, make_clip(frames=8))
     places: dict[str, int] = {"a": 0, "b": 0, "c": 0}
     batches: list[int] = []
-    of.model.encoder.register_forward_hook(lambda _, given, __: batches.append(len(given[0])))  # type: ignore[union-attr]
+    of.model.encoder.register_forward_hook(lambda _, given, __: batches.append(len(given[0])))
     for names in ("a", "ab", "bc", "c", "abc", "ca", "b"):
         seen = streams.step({name: frames[places[name]] for name in names})
         assert set(seen) == set(names)
@@ -202,11 +202,9 @@ def test_the_events_of_a_stream_are_those_of_the_windows_of_its_recording(
     )
     with torch.no_grad():
         windows = of.model(to_video(pixels[None], "half")).windows
-    assert windows is not None
     scores = np.stack([step.windows for step in steps])
     np.testing.assert_allclose(scores, windows.scores[0], atol=1e-4)
     finder = of.streams().finder
-    assert finder is not None
     events = [event for step in (*steps, last) for event in step.events]
     assert plain(events) == plain(finder.find([step.time for step in steps], scores))
     assert {each.source for each in (*steps, *events)} == {str(path)}
@@ -223,7 +221,7 @@ def test_a_step_has_the_event_that_goes_on_and_else_nothing(make_clip: Make) -> 
         now = step.event
         assert step.happening == (now is not None)
         assert step.label == (now.label if now else "nothing")
-        assert step.score == pytest.approx(now.score if now else 1 - step.windows.max())  # type: ignore[union-attr]
+        assert step.score == pytest.approx(now.score if now else 1 - step.windows.max())
         assert {box.label for box in step.boxes} <= {step.label}
 
 

@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 import torch
 from clips import Make, make_images, scene
-from torch.utils.data import DataLoader
 
 from onlooker.base.config import DataConfig
 from onlooker.base.files import NotWritableError
@@ -98,8 +97,6 @@ def test_damaged_clips_are_named_and_the_others_are_used(
     frames, target, index = samples[2]
     np.testing.assert_array_equal(frames.numpy(), resize(read(clips[3].path, 4).pixels, 16, 3))
     assert (frames.dtype, target, index) == (torch.uint8, 1, 2)
-    shapes = [tuple(frames.shape) for frames, _, _ in DataLoader(samples, 3)]
-    assert shapes == [(3, 4, 16, 16, 3), (1, 4, 16, 16, 3)]
 
 
 def test_clips_beyond_the_limit_are_decoded(

@@ -233,7 +233,6 @@ def write(path: Path, *lines: str) -> Path:
 
 
 def sizes(split: Split | None) -> tuple[int, int, int]:
-    assert split is not None
     return len(split.training), len(split.validation), len(split.test)
 
 

@@ -98,28 +98,26 @@ def _array(array: NDArray[Any]) -> dict[str, Any]:
     }
 
 
+def _slack(stored: dict[str, Any], rtol: float, atol: float) -> dict[str, float]:
+    """How far the sums of an array may be apart."""
+    if "abs_sum" not in stored:
+        return {}
+    # A sum rounds as often as it has terms.
+    loose = atol * math.sqrt(max(math.prod(stored["shape"]), 1))
+    # A sum of terms of both signs is as exact as the terms, not as what is left of them.
+    return {"abs_sum": loose, "sum": loose + rtol * abs(stored["abs_sum"])}
+
+
 def _compare(key: str, stored: Any, new: Any, rtol: float, atol: float) -> list[str]:
-    if isinstance(stored, dict) and isinstance(new, dict):
-        # A sum rounds as often as it has terms.
-        loose = (
-            atol * math.sqrt(max(math.prod(stored["shape"]), 1))
-            if "abs_sum" in stored
-            else atol
-        )
-        different = []
-        for part in sorted(stored.keys() | new.keys()):
-            name = f"{key}.{part}" if key else part
-            if part not in stored or part not in new:
-                different.append(
-                    f"{name}: stored {stored.get(part, 'nothing')!r}, new {new.get(part, 'nothing')!r}"
-                )
-                continue
-            slack = loose if "abs_sum" in stored and part in ("sum", "abs_sum") else atol
-            # A sum of terms of both signs is as exact as the terms, not as what is left of them.
-            if "abs_sum" in stored and part == "sum" and "abs_sum" in new:
-                slack += rtol * abs(stored["abs_sum"])
-            different += _compare(name, stored[part], new[part], rtol, slack)
-        return different
+    if isinstance(stored, dict) and isinstance(new, dict) and stored.keys() == new.keys():
+        slack = _slack(stored, rtol, atol)
+        return [
+            text
+            for part in stored
+            for text in _compare(
+                f"{key}.{part}", stored[part], new[part], rtol, slack.get(part, atol)
+            )
+        ]
     if isinstance(stored, list) and isinstance(new, list) and len(stored) == len(new):
         pairs = zip(stored, new, strict=True)
         return [

@@ -14,7 +14,6 @@ from torch.testing import assert_close
 
 from onlooker.models.linear import LinearClassifier
 from onlooker.models.registry import create_model
-from onlooker.models.windows import newest_windows, windows_of
 
 
 def naive(window: np.ndarray, positions: np.ndarray, steps: int) -> np.ndarray:
@@ -140,25 +139,6 @@ def test_attention_is_the_distance_from_what_is_usual_in_the_directions_of_the_l
 
 
 @torch.no_grad()
-def test_attention_is_on_what_moves_and_flat_where_nothing_does():
-    model = made()
-    model.center.zero_()
-    model.center[:, 64:128] = 0.1  # the usual spread
-    model.scale.fill_(1)
-    features = torch.zeros(1, 6, 64, 4, 4)
-    features[..., 0, 3] = 1.0  # always there
-    features += 0.001 * torch.randn(features.shape, generator=torch.Generator().manual_seed(0))
-    uniform = torch.full((4, 4), 1 / 16)
-    assert_close(model.forward_features(features).attention[0, -1], uniform, atol=1e-3, rtol=0)
-    for t, (y, x) in enumerate([(0, 0), (1, 1), (2, 2), (3, 0), (3, 1), (3, 2)]):
-        features[0, t, :, y, x] += 1.0
-    attention = model.forward_features(features).attention[0]
-    assert_close(attention[0], uniform)
-    places = attention[2:].flatten(1).argmax(1)
-    assert places.tolist() == [4 * 2 + 2, 4 * 3 + 0, 4 * 3 + 1, 4 * 3 + 2]
-
-
-@torch.no_grad()
 def test_half_precision_keeps_the_statistics():
     model = made()
     video = torch.rand(2, 5, 3, 32, 32)
@@ -219,13 +199,10 @@ def features() -> Tensor:
     return torch.rand(2, 14, net.encoder.num_features, *net.grid) + 5
 
 
-def test_statistics_are_those_of_the_definition_at_once_and_frame_by_frame(
-    features: Tensor,
-) -> None:
+def test_statistics_of_windows_are_those_of_the_definition(features: Tensor) -> None:
     net = model()
     frames = features.flatten(3)
-    moments = net._moments(frames)
-    of_all = windows_of(frames, moments, LENGTHS, USUAL)
+    of_all = net.window_statistics(features)
     D = frames.shape[2]
     for t in range(frames.shape[1]):
         for place, n in enumerate(LENGTHS):
@@ -235,10 +212,6 @@ def test_statistics_are_those_of_the_definition_at_once_and_frame_by_frame(
             window = frames[1, t + 1 - n : t + 1].double().numpy()
             expected = naive(window, net.positions.numpy(), USUAL - 1)
             assert of_all[1, t, place].numpy() == pytest.approx(expected, abs=2e-5)
-        if t + 1 >= LENGTHS[-1]:
-            last = slice(t + 1 - LENGTHS[-1], t + 1)
-            newest = newest_windows(frames[:, last], moments[:, last], LENGTHS, USUAL)
-            assert torch.allclose(newest, of_all[:, t], atol=2e-5)
     assert of_all.shape == (2, 14, 3, 16 * D)
 
 
@@ -254,13 +227,11 @@ def test_a_stream_has_the_scores_of_a_video_and_none_before_a_window_is_complete
 ) -> None:
     net = model()
     whole = net.forward_features(features).windows
-    assert whole is not None
     of_events = whole.whole.sigmoid()[..., None]
     assert torch.allclose(whole.scores, of_events * whole.logits.softmax(-1))
     state = net.initial_state(2)
     for t in range(features.shape[1]):
         output, state = net.step_features(features[:, t], state)
-        assert output.windows is not None
         complete = torch.tensor([t + 1 >= n for n in LENGTHS])
         for mine, theirs in zip(output.windows, whole, strict=True):
             assert torch.allclose(mine[:, complete], theirs[:, t][:, complete], atol=1e-4)
@@ -282,7 +253,6 @@ def test_the_layer_is_saved_and_loaded(tmp_path, features: Tensor) -> None:
     assert loaded.lengths == LENGTHS
     output = net.forward_features(features)
     torch.testing.assert_close(loaded.forward_features(features), output, rtol=0, atol=0)
-    assert output.windows is not None
     statistics = net.window_statistics(features)[1, -1, 2]
     for (center, scale, weight, bias), logits in (
         (event, output.windows.whole[..., None]),

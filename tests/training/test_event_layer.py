@@ -115,9 +115,7 @@ def test_nearly_all_events_of_other_recordings_are_found_and_the_curve_says_so(
     fit_layer(made.net, made.clips, CHOICE)
     assert made.net.lengths == ()
     curve = made.fit()
-    assert curve is not None
     place = curve.point(6.0)
-    assert place is not None
     assert curve.found[place] > 0.9
     assert curve.alarms_per_hour[place] <= 6
     assert curve.misnamed[place] < 0.1
@@ -131,7 +129,6 @@ def test_nearly_all_events_of_other_recordings_are_found_and_the_curve_says_so(
     features, true = of_stream(made, (*classes, *classes[::-1], *classes))
     with torch.no_grad():
         windows = made.net.forward_features(features[None]).windows
-    assert windows is not None
     finder = Finder(made.classes, made.net.lengths, curve.threshold(6.0), made.clips.nothing)
     found = finder.find([t / RATE for t in range(len(features))], windows.scores[0].numpy())
     assert [event.label for event in found] == [event.label for event in true]
@@ -164,7 +161,6 @@ def test_events_that_look_like_nothing_are_not_found_and_the_curve_says_so() -> 
         for clip in made.made_of
     ]
     curve = made.fit()
-    assert curve is not None
     place = curve.point(6.0)
     assert place is None or curve.found[place] < 0.5
 

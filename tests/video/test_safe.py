@@ -212,13 +212,10 @@ def test_commands_decode_safely_when_asked(
 
 def _children() -> list[int]:
     """The workers that this process has started, by their numbers."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            parent = int((folder / "stat").read_text("utf-8").rpartition(")")[2].split()[1])
-            command = (folder / "cmdline").read_text("utf-8")
-        except OSError:
-            continue
-        if parent == os.getpid() and "worker import serve" in command:
-            found.append(int(folder.name))
-    return found
+    files = Path("/proc/self/task").glob("*/children")  # of each thread
+    children = [pid for file in files for pid in file.read_text("utf-8").split()]
+    return [
+        int(pid)
+        for pid in children
+        if b"worker import serve" in Path("/proc", pid, "cmdline").read_bytes()
+    ]

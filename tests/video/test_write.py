@@ -15,7 +15,7 @@ import av
 import clips
 import numpy as np
 import pytest
-from clips import painted_numbers
+from clips import Make, painted_numbers
 from PIL import Image
 
 from onlooker.base.files import DiskFullError, NotWritableError
@@ -135,9 +135,6 @@ def test_a_full_disk_leaves_the_previous_video(
     assert [(file.name, file.read_bytes()) for file in tmp_path.iterdir()] == [
         ("a.mp4", b"before")
     ]
-
-
-Make = Callable[..., Path]
 
 
 def test_the_process_with_limits_gives_the_same(make_clip: Make, tmp_path: Path) -> None:
