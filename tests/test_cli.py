@@ -1,4 +1,6 @@
-"""The commands on a tiny set of clips, from training to export, and one-line errors."""
+"""The commands on a tiny set of clips, from training to export, one-line errors, and TensorBoard's
+curves.
+"""
 
 import errno
 import json
@@ -7,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections import defaultdict
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -24,7 +27,8 @@ from onlooker.cli.command import stoppable
 from onlooker.recognizer import load
 from onlooker.report.summary import advice, first_line
 from onlooker.run import train as runs
-from onlooker.run.record import RunRecord
+from onlooker.run.record import RunRecord, read_curves, read_figures
+from onlooker.training import tensorboard
 
 COMMANDS = (
     "reproduce",
@@ -157,14 +161,6 @@ def test_models_and_encoders_are_listed() -> None:
         "--encoder resnet18 --pretrained",
     ):
         assert words in text
-
-
-def test_training_prints_the_accuracy(trained: Trained) -> None:
-    run, output = trained
-    assert f"report: {run / 'report.html'}" in output
-    measured = read_json(run / "evaluation.json")
-    assert f"test: {first_line(measured)}\n" in output
-    assert all(f"  - {step}\n" in output for step in advice(measured))
 
 
 def test_a_run_is_not_overwritten_but_can_continue(
@@ -399,11 +395,14 @@ def test_the_demo_trains_once_and_writes_a_report(
     assert "report: " in call("demo", "--run", run).output
 
 
-def test_training_writes_a_self_contained_report(
-    trained: tuple[Path, str], tmp_path: Path
+def test_training_prints_the_accuracy_and_writes_a_self_contained_report(
+    trained: Trained,
 ) -> None:
-    run = Path(shutil.copytree(trained[0], tmp_path / "run"))
+    run, output = trained
+    assert f"report: {run / 'report.html'}" in output
     measured = read_json(run / "evaluation.json")
+    assert f"test: {first_line(measured)}\n" in output
+    assert all(f"  - {step}\n" in output for step in advice(measured))
     assert set(measured) == KEYS
     test = RunRecord.read(run).split.test
     assert (measured["videos"], measured["frames"]) == (len(test), 4 * len(test))
@@ -420,3 +419,45 @@ def test_training_writes_a_self_contained_report(
     recognizer = onlooker.load(run)
     right = sum(recognizer.predict(clip.path).label == clip.label for clip in test)
     assert right == round(measured["accuracy"] * measured["videos"])
+
+
+BY_GRADIENT = ["--model", "convalstm", "--hidden", 4, *TINY]
+
+
+def test_curves_and_figures_are_logged(
+    squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = Mock()
+    monkeypatch.setattr(tensorboard, "find_spec", lambda name: True)
+    monkeypatch.setattr("onlooker.run.train.open_writer", lambda *_: writer)
+    run = tmp_path / "run"
+    call("train", squares, "--run", run, *BY_GRADIENT, "--tensorboard")
+    curves = read_curves(run)
+    figures = read_figures(run)
+    logged = defaultdict[str, dict[int, float]](dict)
+    for logging in writer.add_scalar.call_args_list:
+        name, value, step = logging.args
+        logged[name][step] = value
+    assert logged["test_accuracy"] == {0: figures["accuracy"]}
+    assert logged["test_log_loss"] == {0: figures["log_loss"]}
+    assert logged["validation_loss"] == dict(enumerate(curves["validation"]["loss"], 1))
+    assert logged["training_accuracy"] == dict(enumerate(curves["training"]["accuracy"], 1))
+
+
+def test_the_writer_is_that_of_pytorch(tmp_path: Path) -> None:
+    accumulators = pytest.importorskip(
+        "tensorboard.backend.event_processing.event_accumulator", reason="no tensorboard"
+    )
+    writer = tensorboard.open_writer(tmp_path, {"lr": 0.1})
+    tensorboard.log(writer, "training", {"loss": 0.5, "name": "text"}, 1)
+    events = accumulators.EventAccumulator(str(tmp_path / "logs" / "tensorboard")).Reload()
+    assert [event.value for event in events.Scalars("training_loss")] == [0.5]
+
+
+def test_a_missing_package_is_named_before_anything_is_written(
+    squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tensorboard, "find_spec", lambda name: None)
+    message = fails("train", squares, "--run", tmp_path / "run", "--tensorboard")
+    assert message == 'error: tensorboard is not installed; pip install "onlooker[tensorboard]"'
+    assert not any(tmp_path.iterdir())

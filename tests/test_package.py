@@ -1,10 +1,22 @@
-"""What is installed and shown: the package's page, its extras, and the messages that name them."""
+"""What is installed, imported, shown and sent: the package's page, its extras and the messages that
+name them, pinned versions; public names exist, papers, docs and the web page use only these, and
+importing the package is fast; telemetry of libraries is off, and no command opens a connection unless
+requested.
+"""
 
+import ast
 import dataclasses
+import importlib
 import inspect
 import json
+import os
+import pkgutil
 import re
+import shutil
+import subprocess
+import sys
 import tomllib
+from collections.abc import Iterator
 from functools import cache
 from importlib.metadata import distribution
 from pathlib import Path
@@ -12,9 +24,12 @@ from pathlib import Path
 import pytest
 from hatchling.metadata.core import ProjectMetadata
 from hatchling.plugin.manager import PluginManager
+from network_guard import guarded
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from test_cli import COMMANDS
 
+import onlooker
 from onlooker.cli.serve import serve
 from onlooker.serve.settings import ServeSettings
 from onlooker.storage import StorageError, _explained
@@ -170,3 +185,176 @@ def test_no_file_names_a_host(file: Path) -> None:
     assert not [
         line for line in file.read_text().splitlines() if "/" in line or line.startswith("-")
     ]
+
+
+HEAVY = (
+    "torch",
+    "torchvision",
+    "timm",
+    "cv2",
+    "av",
+    "matplotlib",
+    "sklearn",
+    "mlxtend",
+    "numpy",
+)
+SLOW = ("torchmetrics", "torchvision", "matplotlib", "sklearn", "scipy.signal", "onnxruntime")
+MODULES = [module.name for module in pkgutil.walk_packages(onlooker.__path__, "onlooker.")]
+PAPERS = sorted((ROOT / "papers" / "onlooker_papers").rglob("*.py"))
+SERVE = sorted((ROOT / "src" / "onlooker" / "serve").rglob("*.py"))
+PAGES = [
+    ROOT / "README.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "examples").glob("*.ipynb")),
+]
+
+
+@pytest.mark.parametrize("name", onlooker.__all__)
+def test_every_public_name_exists(name: str) -> None:
+    assert getattr(onlooker, name) is not None
+    assert name in dir(onlooker)
+
+
+def test_an_unknown_name_is_an_error() -> None:
+    with pytest.raises(AttributeError, match="has no attribute 'magic'; it has Box, Checked"):
+        _ = onlooker.magic
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_every_module_defines_the_names_in_its_all(name: str) -> None:
+    module = importlib.import_module(name)
+    exported = getattr(module, "__all__", [])
+    assert [name for name in exported if not hasattr(module, name)] == []
+    assert len(set(exported)) == len(exported)
+
+
+@pytest.mark.parametrize(
+    "path", [*PAPERS, *PAGES, *SERVE], ids=lambda path: path.relative_to(ROOT).as_posix()
+)
+def test_papers_pages_and_the_web_page_import_public_names_only(path: Path) -> None:
+    private = [
+        f"{module}.{name}"
+        for module, name in sorted(set(imported(code(path))))
+        if name not in getattr(importlib.import_module(module), "__all__", ())
+    ]
+    assert private == []
+
+
+def code(path: Path) -> str:
+    """The Python code of a file, of a page's blocks or of a notebook's cells."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".md":
+        return "\n".join(
+            re.findall(r"^```python\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+        )
+    if path.suffix == ".ipynb":
+        cells = [
+            cell["source"] for cell in json.loads(text)["cells"] if cell["cell_type"] == "code"
+        ]
+        lines = [line for cell in cells for line in "".join(cell).splitlines()]
+        return "\n".join(line for line in lines if not line.startswith(("%", "!")))
+    return text
+
+
+def imported(text: str) -> Iterator[tuple[str, str]]:
+    """Each name that is imported from the library or used as an attribute of its modules, with its
+    module.
+    """
+    tree = ast.parse(text)
+    modules: dict[str, str] = {}
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.ImportFrom) or not f"{node.module}.".startswith(
+            "onlooker."
+        ):
+            continue
+        for alias in node.names:
+            if (whole := f"{node.module}.{alias.name}") in MODULES:
+                modules[alias.asname or alias.name] = whole
+            else:
+                yield str(node.module), alias.name
+    for node in ast.walk(tree):
+        if (
+            isinstance(node, ast.Attribute)
+            and isinstance(node.value, ast.Name)
+            and node.value.id in modules
+        ):
+            yield modules[node.value.id], node.attr
+
+
+@pytest.mark.parametrize(
+    ("modules", "heavy"),
+    [("onlooker, onlooker.cli", HEAVY), ("onlooker.run.train, onlooker.serve.app", SLOW)],
+)
+def test_importing_does_not_load_heavy_libraries(modules: str, heavy: tuple[str, ...]) -> None:
+    code = f"import sys, {modules}; print(*(name for name in {heavy} if name in sys.modules))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert (done.stdout.split(), done.stderr) == ([], "")
+
+
+# By FFmpeg, which is C: no hook of Python sees it.
+PROBE = """
+import av, network_guard
+try:
+    av.open("tcp://192.0.2.1:80", timeout=2)
+except OSError:
+    print(network_guard.refused())
+"""
+
+
+def test_the_telemetry_of_libraries_is_off(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    code = "import onlooker, onnxruntime, huggingface_hub.constants as hub; assert hub.HF_HUB_DISABLE_TELEMETRY"
+    kept = {
+        k: v
+        for k, v in os.environ.items()
+        if k not in ("ORT_DISABLE_TELEMETRY", "HF_HUB_DISABLE_TELEMETRY")
+    }
+    subprocess.run(
+        [sys.executable, "-c", code],
+        check=True,
+        env={**kept, "HOME": str(tmp_path), "XDG_CACHE_HOME": ""},
+    )
+    # What onnxruntime would leave: a number for this device, and a database of what it has to
+    # report.
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+@pytest.mark.slow
+def test_no_command_uses_the_network(tmp_path: Path) -> None:
+    log = guarded(tmp_path / "guarded")
+    assert {entry["command"][0] for entry in log} == {*COMMANDS, "serve"}
+    assert [entry for entry in log if entry["reached"] or entry["refused_by_the_kernel"]] == []
+    reports = [
+        path for path in (tmp_path / "guarded" / "home").rglob("*") if "icrosoft" in str(path)
+    ]
+    assert reports == []
+
+
+def test_the_log_of_all_commands_is_in_the_results() -> None:
+    figures = json.loads((ROOT / "results" / "network-guard.json").read_text(encoding="utf-8"))[
+        "figures"
+    ]
+    assert set(figures) == {*COMMANDS, "serve"}, (
+        "python tests/network_guard.py --results results"
+    )
+    assert all(counts["runs"] and not counts["attempts"] for counts in figures.values())
+
+
+def test_the_guard_detects_connections_from_python_and_c() -> None:
+    words = [
+        *(["unshare", "-rn"] if shutil.which("unshare") else []),
+        sys.executable,
+        "-c",
+        PROBE,
+    ]
+    done = subprocess.run(
+        words,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "tests")},
+    )
+    if done.returncode and "unshare" in done.stderr:
+        pytest.skip("no separate network for a process here")
+    assert int(done.stdout) >= 1, done.stderr

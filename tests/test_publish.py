@@ -274,32 +274,32 @@ def test_a_receiver_that_never_answers_delays_nobody_and_drops_are_counted(
 
 def test_subtitles_hold_the_events_that_are_over(tmp_path: Path) -> None:
     path = tmp_path / "door.vtt"
-    lost = list[ClipError]()
-    publisher = open_publisher(str(path), ["door"], lost.append)
-    assert path.read_text() == "WEBVTT\n", "complete from the start"
-    for label, began, ended in (("wave", 0.5, 1.25), ("a <b>", 3600.0, 3723.5)):
-        publisher.add(Event(label, began, ended, 0.5, "door"))
-    publisher.close(5)
-    assert path.read_text() == (
+    with publishing(str(path)) as (publisher, lost):
+        assert path.read_text() == "WEBVTT\n", "complete from the start"
+        for label, began, ended in (("wave", 0.5, 1.25), ("a <b>", 3600.0, 3723.5)):
+            publisher.add(Event(label, began, ended, 0.5, "door"))
+    before = path.read_text()
+    assert before == (
         "WEBVTT\n\n00:00:00.500 --> 00:00:01.250\nwave\n\n01:00:00.000 --> 01:02:03.500\na &lt;b&gt;\n"
     )
     assert [each.name for each in tmp_path.iterdir()] == ["door.vtt"]
     assert lost == []
-    before = path.read_text()
-    publisher = open_publisher(str(path), ["door"], lost.append)  # the camera is watched again
-    publisher.add(Event("wave", 2.0, 3.0, 0.5, "door"))
-    publisher.close(5)
+    with publishing(str(path)) as (publisher, _):  # the camera is watched again
+        publisher.add(Event("wave", 2.0, 3.0, 0.5, "door"))
     text = path.read_text()
     assert text.startswith(before), "nothing that was written is lost"
     assert "\n\nNOTE watched again at 20" in text
     assert text.endswith("\n\n00:00:02.000 --> 00:00:03.000\nwave\n")
     (intervals,) = read_intervals(path).values()
-    assert [each.start for each in intervals] == [0.5, 3600.0, 2.0]
+    assert [each.start for each in intervals] == [0.5, 2.0, 3600.0]
+
+
+def test_subtitles_of_several_sources_or_in_another_file_are_refused(tmp_path: Path) -> None:
     (tmp_path / "other.vtt").write_text("notes")
     with pytest.raises(ValueError, match="holds something else than WebVTT"):
-        open_publisher(str(tmp_path / "other.vtt"), ["door"], lost.append)
+        open_publisher(str(tmp_path / "other.vtt"), ["door"], print)
     with pytest.raises(ValueError, match="holds the events of one source, not of 2"):
-        open_publisher(str(path), ["door", "gate"], lost.append)
+        open_publisher(str(tmp_path / "new.vtt"), ["door", "gate"], print)
 
 
 def test_watch_loads_the_run_before_it_touches_a_file_of_events(

@@ -7,11 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import clips as painted
 import numpy as np
 import pytest
 import torch
-from clips import Make
+from clips import Make, all_frames, paint
 from eventful import CLASSES, DATA, LENGTHS, eventful, untrained
 from PIL import Image
 
@@ -144,7 +143,7 @@ def test_attention_is_interpolated_between_sampled_frames(tmp_path: Path) -> Non
         np.array([0, 4]),
         attention,
     )
-    frames, times = painted.all_frames(untrained().overlay(path, tmp_path / "seen.mp4", seen))
+    frames, times = all_frames(untrained().overlay(path, tmp_path / "seen.mp4", seen))
     assert times == pytest.approx([0, 0.1, 0.2, 0.3, 0.4])
     middle = np.stack(frames)[:, 100:150].astype(int)
     color = middle.max(-1) - middle.min(-1)  # gray where there is no attention
@@ -322,7 +321,7 @@ def test_what_lasts_longer_than_the_longest_window_is_a_recording(make_clip: Mak
 
 def test_a_long_image_sequence_says_that_its_times_are_assumed(tmp_path: Path) -> None:
     for number in range(30):
-        Image.fromarray(painted.paint(number)).save(tmp_path / f"{number:02}.png")
+        Image.fromarray(paint(number)).save(tmp_path / f"{number:02}.png")
     prediction = eventful().predict(tmp_path)
     assert len(prediction.times) == 30, "a recording"
     assert prediction.assumes_rate

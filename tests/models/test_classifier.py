@@ -92,15 +92,26 @@ def test_step_equals_forward_in_half_precision(name):
     assert_close(in_steps(model, video)[0], logits, atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("shape", [(3, 31, 32), (4, 32, 32)])
-def test_frames_of_another_size_or_number_of_channels_are_an_error(shape):
+BUILT_FOR = r", this model was built for \(3, 32, 32\) \(C H W\)"
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        ((1, 2, 3, 31, 32), rf"frames are \(3, 31, 32\){BUILT_FOR}"),
+        ((1, 2, 4, 32, 32), rf"frames are \(4, 32, 32\){BUILT_FOR}"),
+        ((2, 0, 3, 32, 32), "2 clips of 0 frames, expected at least one of each"),
+    ],
+)
+def test_videos_that_do_not_fit_the_model_are_errors(shape, message):
+    with pytest.raises(ValueError, match=message):
+        made("convalstm")(torch.zeros(shape))
+
+
+def test_a_frame_of_another_size_is_an_error_of_a_step():
     model = made("convalstm")
-    numbers = ", ".join(map(str, shape))
-    expected = rf"frames are \({numbers}\), this model was built for \(3, 32, 32\) \(C H W\)"
-    with pytest.raises(ValueError, match=expected):
-        model(torch.zeros(1, 2, *shape))
-    with pytest.raises(ValueError, match=expected):
-        model.step(torch.zeros(1, *shape), model.initial_state(1))
+    with pytest.raises(ValueError, match=rf"frames are \(3, 31, 32\){BUILT_FOR}"):
+        model.step(torch.zeros(1, 3, 31, 32), model.initial_state(1))
 
 
 def test_parameters_of_convalstm_counted_by_hand():
@@ -206,11 +217,6 @@ def test_gradients_reach_every_parameter(name):
     assert [
         key for key, p in model.named_parameters() if p.grad is None or not p.grad.any()
     ] == []
-
-
-def test_a_video_without_frames_is_an_error() -> None:
-    with pytest.raises(ValueError, match=r"2 clips of 0 frames, expected at least one of each"):
-        made("convalstm")(torch.rand(2, 0, 3, 32, 32))
 
 
 def parts(model):
@@ -321,6 +327,9 @@ def test_settings_override_the_recipe():
             {"size": 8},
             "one location of a frame of 8 pixels, where attention 'context'",
         ),
+        ("linear", {"hidden": 8}, "linear has no setting 'hidden'; "),
+        ("linear", {"flow_channels": 3}, "flow_channels is 3 of 3 channels, expected an even"),
+        ("linear", {"window": 1}, "window is 1 frames, expected at least 2"),
     ],
 )
 def test_settings_that_do_not_fit_are_errors(name, settings, message):

@@ -13,7 +13,6 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from onlooker.models.linear import LinearClassifier
-from onlooker.models.registry import create_model
 
 
 def naive(window: np.ndarray, positions: np.ndarray, steps: int) -> np.ndarray:
@@ -153,19 +152,6 @@ def test_the_encoder_is_frozen_also_in_training():
     assert not any(part.training for part in model.encoder.modules())
     trained = [name for name, weight in model.named_parameters() if weight.requires_grad]
     assert trained == ["head.weight", "head.bias"]
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"hidden": 8}, "linear has no setting 'hidden'; "),
-        ({"flow_channels": 3}, "flow_channels is 3 of 3 channels, expected an even number"),
-        ({"window": 1}, "window is 1 frames, expected at least 2"),
-    ],
-)
-def test_wrong_settings(changes, message):
-    with pytest.raises(ValueError, match=message):
-        create_model("linear", 3, **{"size": 32, **changes})
 
 
 def test_the_memory_of_a_model_is_proportional_to_its_window():

@@ -5,11 +5,10 @@ naive loop.
 from functools import partial
 from pathlib import Path
 
-import clips
 import cv2
 import numpy as np
 import pytest
-from clips import Make
+from clips import Make, painted_numbers
 
 from onlooker.base.records import ClipError, Frames
 from onlooker.video.flow import LIMIT, flow, read_flow, to_bytes
@@ -107,7 +106,7 @@ def test_each_pair_is_computed_once_and_no_other(
     seen: list[int] = []
 
     def noted(frames: np.ndarray) -> np.ndarray:
-        first, second = clips.painted_numbers(frames)
+        first, second = painted_numbers(frames)
         assert second == first + 1, "frames that do not follow one another"
         seen.append(first)
         return np.zeros((1, *frames.shape[1:3], 2), np.float32)

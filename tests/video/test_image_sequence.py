@@ -4,11 +4,10 @@ from collections.abc import Callable
 from pathlib import Path
 from unittest.mock import Mock
 
-import clips
 import cv2
 import numpy as np
 import pytest
-from clips import make_images, painted_numbers
+from clips import make_images, paint, painted_numbers
 from PIL import EpsImagePlugin, Image
 
 from onlooker.base.records import ClipError
@@ -26,7 +25,7 @@ def folder(tmp_path: Path) -> Path:
 def test_natural_order_and_exact_pixels(folder: Path) -> None:
     assert is_video(folder)
     frames = read(folder, 12)
-    np.testing.assert_array_equal(frames.pixels, [clips.paint(n) for n in range(1, 13)])
+    np.testing.assert_array_equal(frames.pixels, [paint(n) for n in range(1, 13)])
     assert frames.indices.tolist() == list(range(12))
     assert frames.times == pytest.approx(np.arange(12) / 25)
     numbers, _, pixels = zip(*VideoReader(folder), strict=True)
@@ -84,7 +83,7 @@ POSTSCRIPT = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\ns
         (lambda file: file.write_bytes(file.read_bytes()[:60]), NO_IMAGE),
         (lambda file: file.write_bytes(POSTSCRIPT), NO_IMAGE),
         (
-            lambda file: Image.fromarray(clips.paint(5, (128, 96))).save(file),
+            lambda file: Image.fromarray(paint(5, (128, 96))).save(file),
             r"frame_5\.png has 128x96 pixels, and frame_1\.png 64x48; all images of a clip",
         ),
         (
@@ -116,21 +115,21 @@ def test_sixteen_bits_are_scaled_to_eight_by_the_range_of_their_type(
     tmp_path: Path, suffix: str
 ) -> None:
     # the brightest pixel is not white, and does not become it
-    gray = np.minimum(clips.paint(9)[..., 0], 200).astype(np.uint16)
+    gray = np.minimum(paint(9)[..., 0], 200).astype(np.uint16)
     Image.fromarray(gray * 257).save(tmp_path / f"1.{suffix}")
     assert (read(tmp_path, 1).pixels == gray[None, :, :, None]).all()
 
 
 @pytest.mark.parametrize("kind", ["uint8", "uint16"])
 def test_rotated_gray_tiffs_become_upright(tmp_path: Path, kind: str) -> None:
-    gray = clips.paint(9)[..., 0].astype(kind)
+    gray = paint(9)[..., 0].astype(kind)
     turned = np.rot90(gray * (np.iinfo(kind).max // 255))
     Image.fromarray(turned).save(tmp_path / "1.tif", tiffinfo={0x0112: 6})
     assert (read(tmp_path, 1).pixels == gray[None, :, :, None]).all()
 
 
 def test_color_of_sixteen_bits_and_transparency(tmp_path: Path) -> None:
-    color = clips.paint(3)
+    color = paint(3)
     cv2.imwrite(str(tmp_path / "1.png"), color[..., ::-1].astype(np.uint16) * 257)
     clear = np.full((*color.shape[:2], 1), 7, np.uint8)
     Image.fromarray(np.concatenate([color, clear], -1)).save(tmp_path / "2.png")
@@ -238,7 +237,7 @@ def test_flow_depth_copies_and_single_images_are_left_out_of_the_scene(tmp_path:
 def test_all_eight_orientations_of_exif(
     tmp_path: Path, orientation: int, first_row: str, first_column: str
 ) -> None:
-    upright = clips.paint(9)
+    upright = paint(9)
     rows, columns = (
         -1 if side in ("bottom", "right") else 1 for side in (first_row, first_column)
     )

@@ -10,10 +10,9 @@ from types import ModuleType
 from typing import Any
 from unittest.mock import Mock
 
-import clips
 import numpy as np
 import pytest
-from clips import Make, painted_numbers, remux
+from clips import Make, all_frames, make_images, painted_number, painted_numbers, remux
 
 from onlooker.base.config import DataConfig
 from onlooker.base.records import Clip, ClipError
@@ -81,7 +80,7 @@ Count = Callable[[ModuleType, str], list[Any]]
 
 
 def test_equal_to_sequential_decoding(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    reference, times = clips.all_frames(clip)
+    reference, times = all_frames(clip)
     assert painted_numbers(reference) == list(range(120))
     streamed = list(VideoReader(clip))
     assert [number for number, _, _ in streamed] == list(range(120))
@@ -114,9 +113,9 @@ def test_frames_cut_off_by_an_edit_list_are_not_counted(
     make_clip: Make, tmp_path: Path
 ) -> None:
     whole = make_clip("whole.mp4", frames=60, options={"g": "20", "bf": "2"})
-    cut = clips.remux(whole, tmp_path / "cut.mp4", earlier=2.5)  # it then says: begin at zero
-    reference, _ = clips.all_frames(cut)
-    assert clips.painted_number(reference[0]) == 25
+    cut = remux(whole, tmp_path / "cut.mp4", earlier=2.5)  # it then says: begin at zero
+    reference, _ = all_frames(cut)
+    assert painted_number(reference[0]) == 25
     frames = read(cut, 7)
     assert frames.indices.tolist() == equally_spaced(35, 7).tolist()
     np.testing.assert_array_equal(frames.pixels, [reference[i] for i in frames.indices])
@@ -146,8 +145,8 @@ def test_only_needed_packets_are_read_again(
     count_items: Count,
 ) -> None:
     whole = make_clip("a.mp4", frames=120, codec="mpeg4", options={"g": "10"})
-    clip = clips.remux(whole, tmp_path / f"remuxed{suffix}", options=options)
-    expected, _ = clips.all_frames(clip)
+    clip = remux(whole, tmp_path / f"remuxed{suffix}", options=options)
+    expected, _ = all_frames(clip)
     monkeypatch.setattr(video_file, "free_cores", lambda: 1)
     monkeypatch.setattr(video_file, "decode_file", None)
     packets = count_items(video_file, "read_packets")
@@ -177,7 +176,7 @@ def test_a_reader_is_reusable_and_knows_length_times_and_size(
     make_clip: Make, tmp_path: Path, name: str, rate: int, settings: dict[str, str] | None
 ) -> None:
     if settings is None:
-        path = clips.make_images(tmp_path / name, (f"{number}.png" for number in range(20)))
+        path = make_images(tmp_path / name, (f"{number}.png" for number in range(20)))
     else:
         path = make_clip(name, **settings)
     video = VideoReader(path)
@@ -222,7 +221,7 @@ PART_CASES = {
 def test_equal_to_the_frames_between_two_times(case: str, make_clip: Make) -> None:
     name, settings = PART_CASES[case]
     clip = make_clip(name, **{"frames": 120, **settings})
-    reference, _ = clips.all_frames(clip)
+    reference, _ = all_frames(clip)
     reader = VideoReader(f"{clip}#t=3.45,7.2")  # 7.2 is the time of frame 72, which is excluded
     assert painted_numbers(reader.get(np.arange).pixels) == list(range(35, 72))
     assert len(reader) == 37

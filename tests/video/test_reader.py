@@ -12,10 +12,9 @@ from functools import partial
 from pathlib import Path
 
 import av
-import clips
 import numpy as np
 import pytest
-from clips import Make, make_images, painted_numbers
+from clips import Make, damage, make_clip, make_images, paint, painted_numbers
 
 from onlooker.base.records import ClipError
 from onlooker.video.container import _FORMATS
@@ -85,7 +84,7 @@ def test_the_main_one_of_two_video_streams(
             stream.pix_fmt = "yuv420p"
             stream.disposition = av.stream.Disposition(is_default)  # 1: the default
         for number, (stream, size) in enumerate(zip(streams, sizes, strict=True)):
-            frame = av.VideoFrame.from_ndarray(clips.paint(number + 1, size), format="rgb24")
+            frame = av.VideoFrame.from_ndarray(paint(number + 1, size), format="rgb24")
             container.mux(stream.encode(frame))
             container.mux(stream.encode(None))
     width, height = sizes[chosen]
@@ -253,7 +252,7 @@ def holds(content: bytes) -> Callable[[Path], object]:
 
 
 def is_damaged(kind: str) -> Callable[[Path], object]:
-    return lambda path: clips.damage(clips.make_clip(path), kind, 0)
+    return lambda path: damage(make_clip(path), kind, 0)
 
 
 def is_encrypted(path: Path) -> None:
@@ -263,11 +262,11 @@ def is_encrypted(path: Path) -> None:
         "encryption_key": key,
         "encryption_kid": key,
     }
-    clips.make_clip(path, container_options=options)
+    make_clip(path, container_options=options)
 
 
 def is_a_playlist(path: Path) -> None:
-    target = clips.make_clip(path.with_name("target.mp4"))
+    target = make_clip(path.with_name("target.mp4"))
     path.write_text(f"#EXTM3U\n#EXTINF:1,\nfile://{target}\n")
 
 

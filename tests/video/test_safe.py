@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 
-import clips
 import numpy as np
 import pytest
-from clips import Make, make_images, painted_numbers
+from clips import Make, make_clip, make_images, painted_number, painted_numbers
 from commands import call
 
 from onlooker.base.config import DataConfig
@@ -49,7 +48,7 @@ def contents(reader: VideoReader) -> list[object]:
     for settings in ({}, {"size": 16}, {"shorter_side": 20}):
         frames = reader.get([5, 0, 3, 3], **settings)
         answers += [frames.pixels.tolist(), frames.times.tolist(), frames.indices.tolist()]
-    answers += [(index, time, clips.painted_number(pixels)) for index, time, pixels in reader]
+    answers += [(index, time, painted_number(pixels)) for index, time, pixels in reader]
     for wrong in ([99], [-1], []):
         with pytest.raises((IndexError, ValueError)) as error:
             reader.get(wrong)
@@ -115,7 +114,7 @@ LIMITS = (
 
 def endless(path: Path, frames: int = 24) -> Path:
     """A GIF of some kilobytes with frames of 67 million pixels."""
-    clips.make_clip(path, frames=frames)
+    make_clip(path, frames=frames)
     data = bytearray(path.read_bytes())
     data[6:10] = b"\xff\x1f\xff\x1f"
     path.write_bytes(data)

@@ -98,9 +98,3 @@ def test_gray_is_bt601() -> None:
     gray = resize(pixels, 16, 1)
     assert gray.shape == (2, 16, 16, 1)
     assert np.abs(gray[..., 0] - expected).max() <= 0.51
-
-
-def test_a_frame_alone_equals_the_frame_in_a_clip() -> None:
-    pixels = noise(4, 37, 51, 3)
-    together = resize(pixels, 20, 1)
-    assert all((resize(pixels[i : i + 1], 20, 1)[0] == together[i]).all() for i in range(4))

@@ -12,10 +12,9 @@ from functools import partial
 from pathlib import Path
 
 import av
-import clips
 import numpy as np
 import pytest
-from clips import Make, painted_numbers
+from clips import Make, all_frames, make_images, paint, painted_numbers
 from PIL import Image
 
 from onlooker.base.files import DiskFullError, NotWritableError
@@ -27,7 +26,7 @@ from onlooker.video.write import Recording, write
 
 
 def painted(count: int, size: tuple[int, int] = (64, 48)) -> Iterator[np.ndarray]:
-    return (clips.paint(number, size) for number in range(count))
+    return (paint(number, size) for number in range(count))
 
 
 def test_odd_sizes_repeat_the_last_column_and_row(tmp_path: Path) -> None:
@@ -48,7 +47,7 @@ def test_frames_are_taken_one_by_one(tmp_path: Path) -> None:
 
     def watched() -> Iterator[np.ndarray]:
         for number in range(100):
-            frame = clips.paint(number)
+            frame = paint(number)
             alive[number] = frame
             counts.append(len(alive))
             yield frame
@@ -144,7 +143,7 @@ def test_the_process_with_limits_gives_the_same(make_clip: Make, tmp_path: Path)
     assert facts == list(safe_transcode(path, copy=limited, still=tmp_path / "limited.jpg"))
     assert [each.frames for each in facts] == [50, 100, 120]
     assert plain.with_suffix(".jpg").read_bytes() == limited.with_suffix(".jpg").read_bytes()
-    (a, times), (b, same) = clips.all_frames(plain), clips.all_frames(limited)
+    (a, times), (b, same) = all_frames(plain), all_frames(limited)
     assert times == same
     assert np.abs(np.array(a, int) - b).mean() < 2  # the encoder's bytes depend on its threads
 
@@ -161,7 +160,7 @@ def test_the_still_is_of_the_most_change(tmp_path: Path) -> None:
 
 
 def test_the_length_of_an_image_sequence(tmp_path: Path) -> None:
-    folder = clips.make_images(tmp_path / "images", (f"{number}.png" for number in range(5)))
+    folder = make_images(tmp_path / "images", (f"{number}.png" for number in range(5)))
     (folder / "frame_rate.txt").write_text("5")
     assert next(transcode(folder)).seconds == pytest.approx(1)
     assert next(transcode(Path(f"{folder}#t=0,0.5"))).seconds == pytest.approx(0.5)

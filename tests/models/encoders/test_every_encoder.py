@@ -27,16 +27,29 @@ BackboneVector = functools.partial(Backbone, vector=True)
 
 
 @pytest.mark.parametrize(
-    ("name", "message"),
+    ("name", "pretrained", "message"),
     [
-        ("resnet1e6", r"'resnet1e6'; there are conv4.* vgg16 .*close to.*onlooker-papers"),
-        ("smal", r"^unknown encoder 'smal'; did you mean small\b"),
-        ("vgg16:map", "encoder 'vgg16:map' ends in 'map', expected NAME or NAME:vector"),
+        (
+            "resnet1e6",
+            False,
+            r"'resnet1e6'; there are conv4.* vgg16 .*close to.*onlooker-papers",
+        ),
+        ("smal", False, r"^unknown encoder 'smal'; did you mean small\b"),
+        ("vgg16:map", False, "encoder 'vgg16:map' ends in 'map', expected NAME or NAME:vector"),
+        *(
+            (name, True, f"{name} has no pretrained weights; use small, a timm network such as")
+            for name in ("conv4", "lenet", "stn", "stn:2", "stn:7", "dcn", "dcn:tap")
+        ),
     ],
 )
-def test_an_unknown_name_or_suffix_is_an_error(name, message):
+def test_an_unknown_name_a_suffix_or_weights_that_there_are_not_are_errors(
+    name, pretrained, message
+):
     with pytest.raises(ValueError, match=message):
-        build_encoder(name, 3, 32)
+        build_encoder(name, 3, 32, pretrained)
+
+
+def test_an_unknown_network_is_an_error():
     with pytest.raises(ValueError, match=r"timm has no network 'qqqqqqq'$"):
         Backbone("qqqqqqq")
 
@@ -284,15 +297,6 @@ def test_vgg16_has_the_published_size(name, grid, features, parameters):
     assert encoder.grid(224, 224) == grid
     assert encoder(torch.rand(1, 3, 224, 224)).shape == (1, features, *grid)
     assert sum(p.numel() for p in encoder.parameters()) == parameters
-
-
-@pytest.mark.parametrize("name", ["conv4", "lenet", "stn", "stn:2", "stn:7", "dcn", "dcn:tap"])
-def test_no_pretrained_weights_is_an_error(name):
-    with pytest.raises(
-        ValueError,
-        match=f"{name} has no pretrained weights; use small, a timm network such as vgg16",
-    ):
-        build_encoder(name, 3, 32, pretrained=True)
 
 
 def test_small_is_small_enough_for_a_laptop() -> None:
