@@ -35,14 +35,12 @@ FRAME_BY_FRAME = [
 
 
 def recognizer(
-    name: str = "convlstm", modality: Modality = "rgb", **settings: Any
+    name: str = "convlstm", modality: Modality = "rgb", channels: int = 3, **settings: Any
 ) -> Recognizer:
     """A model with weights so large that its scores depend on the frame and the state."""
     torch.manual_seed(0)
-    channels = settings.pop("channels", 3)
-    size = settings.pop("size", 32)
     data = DataConfig(
-        frames=5, size=size, channels=channels, modality=modality, normalization="imagenet"
+        frames=5, size=32, channels=channels, modality=modality, normalization="imagenet"
     )
     if name in MODELS:
         settings = {
@@ -51,7 +49,7 @@ def recognizer(
             **settings,
         }
     model = create_model(
-        name, len(CLASSES), in_channels=data.in_channels, size=size, **settings
+        name, len(CLASSES), in_channels=data.in_channels, size=data.size, **settings
     )
     with torch.no_grad():
         for values in model.parameters():

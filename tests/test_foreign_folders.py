@@ -15,7 +15,6 @@ from typing import Any
 import moving_squares
 import pytest
 from commands import call
-from eventful import untrained
 from pages import self_contained
 
 from onlooker.base.config import DataConfig, ModelConfig, TrainConfig
@@ -37,11 +36,6 @@ DEEP: Any = [[[[]]]]
 @pytest.fixture
 def run(trained: tuple[Path, str], tmp_path: Path) -> Path:
     return Path(shutil.copytree(trained[0], tmp_path / "run"))
-
-
-@pytest.fixture
-def model(tmp_path: Path) -> Path:
-    return untrained(classes=("a", "b")).save(tmp_path / "model")
 
 
 def change(file: Path, field: str, value: Any) -> None:
@@ -92,13 +86,13 @@ def test_a_wrong_value_is_refused_by_file_and_field(run: Path, file: str, field:
     ("field", "value"),
     [("hidden", 100_000), ("encoder", "vit_giant_patch14_224"), ("head_units", 10**8)],
 )
-def test_settings_of_a_giant_model_take_no_memory(model: Path, field: str, value: Any) -> None:
-    change(model / "config.json", field, value)
+def test_settings_of_a_giant_model_take_no_memory(run: Path, field: str, value: Any) -> None:
+    change(run / "model" / "config.json", field, value)
     with pytest.raises(
         ValueError,
         match=r"(model.safetensors: .* by the settings in|model/)config.json|config\.json",
     ):
-        load(model)
+        load(run)
 
 
 @pytest.mark.parametrize(

@@ -100,7 +100,6 @@ def test_a_prediction_is_that_of_the_frames_that_were_read(make_clip: Make) -> N
     np.testing.assert_allclose(seen.frame_scores, logits[0].softmax(-1).numpy(), atol=1e-6)
     np.testing.assert_allclose(seen.scores, logits[0].softmax(-1).mean(0).numpy(), atol=1e-6)
     np.testing.assert_allclose(seen.attention, attention[0].numpy(), atol=1e-6)
-    np.testing.assert_allclose(seen.attention.sum((1, 2)), 1, atol=1e-5)
 
 
 def test_evaluate_equals_predicting_each_clip(make_clip: Make, tmp_path: Path) -> None:

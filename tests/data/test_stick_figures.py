@@ -44,14 +44,12 @@ def test_limbs_keep_their_lengths_and_feet_stand_on_the_ground_without_sliding(
         assert slid[lower[1:] == lower[:-1]].mean() < 0.003
 
 
-def test_opposite_actions_are_the_same_poses_in_another_order() -> None:
-    for pair in (
-        ("sit_down", "stand_up"),
-        ("walk", "walk_backward"),
-        ("raise_arm", "lower_arm"),
-    ):
-        forward, backward = (figure.perform(action, 49, 24.0, (6, 42), 1.0) for action in pair)
-        np.testing.assert_allclose(forward, backward[::-1], atol=1e-9)
+@pytest.mark.parametrize(
+    "pair", [("sit_down", "stand_up"), ("walk", "walk_backward"), ("raise_arm", "lower_arm")]
+)
+def test_opposite_actions_are_the_same_poses_in_another_order(pair: tuple[str, str]) -> None:
+    forward, backward = (figure.perform(action, 49, 24.0, (6, 42), 1.0) for action in pair)
+    np.testing.assert_allclose(forward, backward[::-1], atol=1e-9)
 
 
 @every_action

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from onlooker.base.records import Prediction, Segment, Tube
 from onlooker.formats.annotations import Interval, of_prediction
-from onlooker.localization import find_boxes, interpolate, label_tubes, link, localize
+from onlooker.localization import Track, find_boxes, interpolate, label_tubes, link, localize
 from onlooker.localization.boxes import (
     GRID,
     Rectangles,
@@ -127,10 +127,14 @@ def test_a_stream_finds_it_without_later_frames(pan: float) -> None:
     assert (np.array(overlaps[2:]) > 0.3).mean() > 0.85, overlaps
 
 
+def tracks_of(video: NDArray[np.uint8], attention: NDArray[np.float32]) -> list[Track]:
+    heat = heat_maps(attention, moving(video))
+    return link([find_rectangles(each) for each in heat])
+
+
 def test_two_actors_are_two_tracks() -> None:
     video, true = scene(actors=2)
-    heat = heat_maps(even_attention(len(video)), moving(video))
-    tracks = link([find_rectangles(each) for each in heat])
+    tracks = tracks_of(video, even_attention(len(video)))
     assert len(tracks) == 2
     nearest = []
     for track in tracks:
@@ -145,8 +149,7 @@ def test_attention_chooses_between_two_actors() -> None:
     video, true = scene(actors=2)
     attention = np.full((len(video), 7, 7), 0.002, np.float32)
     attention[:, 4:] = 0.05  # the lower half
-    heat = heat_maps(attention, moving(video))
-    tracks = link([find_rectangles(each) for each in heat])
+    tracks = tracks_of(video, attention)
     assert box_iou(tracks[0].corners, true[:, 1]).mean() > 0.5
 
 

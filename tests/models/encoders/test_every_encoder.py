@@ -222,7 +222,7 @@ def _forget():
 
 
 @cache
-def built(name, size=32):
+def built(name, size):
     """A seeded encoder in evaluation mode, with batch-norm statistics that are not the initial
     ones.
     """
@@ -235,14 +235,10 @@ def built(name, size=32):
     return encoder
 
 
-def encoder_for(name, size):
-    return built(name, size[0]) if name in SIZES else built(name)
-
-
 @pytest.mark.parametrize(("name", "size"), CASES)
 @torch.no_grad()
 def test_features_have_the_declared_shape(name, size):
-    encoder = encoder_for(name, size)
+    encoder = built(name, size[0] if name in SIZES else 32)
     assert isinstance(encoder.num_features, int)
     frames = torch.rand(2, 3, *size)
     before = frames.clone()
@@ -255,7 +251,7 @@ def test_features_have_the_declared_shape(name, size):
 @pytest.mark.parametrize(("name", "size"), [case for case in CASES if case[1][0] != 45])
 @torch.no_grad()
 def test_a_batch_of_two_equals_two_of_one(name, size):
-    encoder = encoder_for(name, size)
+    encoder = built(name, size[0] if name in SIZES else 32)
     frames = torch.rand(2, 3, *size, generator=torch.Generator().manual_seed(1))
     together = encoder(frames)
     apart = torch.cat([encoder(frame[None]) for frame in frames])
@@ -292,7 +288,7 @@ def test_gradients_reach_every_parameter(name):
 )
 @torch.no_grad()
 def test_vgg16_has_the_published_size(name, grid, features, parameters):
-    encoder = built(name)
+    encoder = built(name, 32)
     assert encoder.num_features == features
     assert encoder.grid(224, 224) == grid
     assert encoder(torch.rand(1, 3, 224, 224)).shape == (1, features, *grid)

@@ -128,13 +128,17 @@ def test_without_package_and_network_the_extra_is_named(
         Lite0(pretrained=True)
 
 
-def test_its_weights_size_and_normalization_are_the_default(
+@pytest.mark.parametrize("encoder", ["lite0", "pose"])
+def test_weights_size_and_normalization_are_those_of_lite0(encoder: str) -> None:
+    asked = ModelConfig(encoder=encoder)
+    model, data, _ = resolve(*for_model(asked, DataConfig(), {"encoder"}), TrainConfig())
+    assert (model.pretrained, data.size, data.normalization) == (True, LITE0_SIZE, "lite0")
+    assert for_model(asked, DataConfig(size=64), {"encoder", "size"})[1].size == 64
+
+
+def test_it_is_the_default_where_its_weights_are_installed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    lite0 = ModelConfig(encoder="lite0")
-    model, data, _ = resolve(*for_model(lite0, DataConfig(), {"encoder"}), TrainConfig())
-    assert (model.pretrained, data.size, data.normalization) == (True, LITE0_SIZE, "lite0")
-    assert for_model(lite0, DataConfig(size=64), {"encoder", "size"})[1].size == 64
     for file, encoder in ((None, "small"), (Path("lite0.pth"), "auto")):
         monkeypatch.setattr(
             "onlooker.models.registry.installed_weights", lambda file=file: file
@@ -391,12 +395,6 @@ def test_log_probabilities_are_added() -> None:
     np.testing.assert_allclose(logits - logits[:, :1], expected - expected[:, :1], atol=1e-9)
     alone = [np.mean(of_part.scores.argmax(1) == y) for of_part in choice.parts]
     assert np.mean(choice.scores.argmax(1) == y) > max(alone)
-
-
-def test_settings_are_those_of_lite0() -> None:
-    model, data = for_model(ModelConfig("linear", "pose"), DataConfig(), {"encoder"})
-    model, data, _ = resolve(model, data, TrainConfig())
-    assert (model.pretrained, data.size, data.normalization) == (True, 224, "lite0")
 
 
 def test_what_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
