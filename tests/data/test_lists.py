@@ -148,6 +148,14 @@ PEOPLE = (
             ["stop are read as end", "ignored columns: start_frame, end_frame"],
         ),
     ],
+    ids=[
+        "file name and action",
+        "video and class",
+        "video file and category name",
+        "clip path and behaviour",
+        "times, splits and people",
+        "frames and seconds",
+    ],
 )
 def test_usual_names_of_columns_are_known_and_other_columns_named(
     tmp_path: Path, text: str, expected: dict[str, list[tuple[str, ...]]], notes: list[str]
@@ -315,6 +323,22 @@ WITH_SPLITS = (
             'path,start,end,label\na.mp4,"0,25",1,x\n',
             {"": [("a.mp4#t=0.25,1", "x", "a.mp4")]},
         ),
+    ],
+    ids=[
+        "quotes",
+        "spaces",
+        "semicolons and backslashes",
+        "no header, semicolons",
+        "no header, spaces",
+        "tabs",
+        "UTF-16",
+        "byte order mark",
+        "a note of two lines",
+        "splits and recordings",
+        "the same by semicolons",
+        "the same by tabs",
+        "decimal commas",
+        "decimal commas in quotes",
     ],
 )
 def test_lists_as_spreadsheets_and_people_write_them(

@@ -138,6 +138,13 @@ def test_attention_is_the_distance_from_what_is_usual_in_the_directions_of_the_l
 
 
 @torch.no_grad()
+def test_attention_is_flat_where_nothing_changes():
+    still = made_features(T=1).expand(-1, 6, -1, -1, -1)
+    attention = made().forward_features(still).attention
+    assert_close(attention, torch.full((2, 6, 4, 4), 1 / 16))
+
+
+@torch.no_grad()
 def test_half_precision_keeps_the_statistics():
     model = made()
     video = torch.rand(2, 5, 3, 32, 32)

@@ -350,14 +350,13 @@ def test_few_clips_reduce_the_batch_size(given: int | None, clips: int, size: in
     assert batch_size(TrainConfig(batch=given), clips) == size
 
 
-def saved(path: Path, epoch: int) -> dict[str, Any]:
+def saved(path: Path, epoch: int) -> None:
     checkpoint = {
         **dict.fromkeys(PARTS),
         "epoch": epoch,
         "weights": torch.full((4,), float(epoch)),
     }
     save_checkpoint(checkpoint, path)
-    return checkpoint
 
 
 def test_a_flipped_bit_is_detected(tmp_path: Path) -> None:

@@ -315,6 +315,25 @@ def is_a_playlist(path: Path) -> None:
             "zeros, of a download or copy that has not ended; download or copy it again",
         ),
     ],
+    ids=[
+        "nothing",
+        "a folder",
+        "a pipe",
+        "a playlist",
+        "zero bytes",
+        "text",
+        "sound alone",
+        "no end",
+        "encrypted",
+        "Git LFS",
+        "git-annex",
+        "a login page",
+        "an answer of a bucket",
+        "a salted file",
+        "an archive",
+        "an image",
+        "zeros",
+    ],
 )
 def test_what_is_no_video_is_told_what_to_do(
     tmp_path: Path, write: Callable[[Path], object], message: str
