@@ -108,6 +108,7 @@ def texts_of(locator: Any) -> list[str]:
 
 def teach_run(run: Path, project: Project, runs: Path) -> Path:
     """Make a copy of a run the newest one of the page that teaches this project."""
+    project.refresh()
     own = shutil.copytree(run, runs / f"{project.folder.name}-page-1")
     project.remember(
         run=own.name, clips={clip.relative: clip.id for clip in project.all_clips()}
