@@ -15,6 +15,7 @@ import pytest
 from clips import Make, find_clips
 from fastapi.testclient import TestClient
 from PIL import Image
+from projects import put
 
 from onlooker.serve.settings import ServeSettings
 from onlooker.video.reader import VideoReader
@@ -52,14 +53,14 @@ def names(project: dict[str, Any]) -> dict[str, list[str]]:
 
 def test_hints_say_what_to_record(page: TestClient, settings: ServeSettings) -> None:
     def hints(**counts: int) -> str:
-        for name, count in counts.items():
-            for number in range(count):
-                (settings.clips / name).mkdir(parents=True, exist_ok=True)
-                (settings.clips / name / f"{number}.mp4").touch()
+        put(
+            project,
+            *(f"{name}/{i}.mp4" for name, count in counts.items() for i in range(count)),
+        )
         return " ".join(describe(page)["hints"])
 
-    (settings.clips / "deep" / "anna").mkdir(parents=True)
-    (settings.clips / "deep" / "anna" / "1.mp4").touch()
+    project = page.app.state.project  # type: ignore[attr-defined]
+    put(project, "deep/anna/1.mp4")
     assert hints().startswith("deep: clips in folders inside a class are not shown here")
     shutil.rmtree(settings.clips / "deep")
     few = hints(a=4, b=5)
@@ -74,12 +75,8 @@ def test_hints_say_what_to_record(page: TestClient, settings: ServeSettings) -> 
     assert "classes background and none mean the same" in hints(background=5)
 
 
-def test_the_page_has_the_last_clips_of_a_class_and_all_when_asked(
-    page: TestClient, settings: ServeSettings
-) -> None:
-    (settings.clips / "wave").mkdir(parents=True)
-    for number in range(30):
-        (settings.clips / "wave" / f"{number:02}.mp4").touch()
+def test_the_page_has_the_last_clips_of_a_class_and_all_when_asked(page: TestClient) -> None:
+    put(page.app.state.project, *(f"wave/{number:02}.mp4" for number in range(30)))  # type: ignore[attr-defined]
     (shown,) = describe(page)["classes"]
     every = page.get("/api/project/clips", params={"class": "wave"}).json()
     assert (shown["count"], len(shown["clips"]), len(every)) == (30, 24, 30)
@@ -257,17 +254,6 @@ def test_clips_of_one_sitting_or_person_are_one_recording(
         in upload(page, "wave", make_clip("new.mp4", frames=13))["error"]["found"]
     )
     assert (settings.clips / "recordings.csv").read_text() == "clip,place\n"
-
-
-def test_a_list_of_recordings_is_read_as_training_reads_it(page: TestClient) -> None:
-    def read(content: bytes) -> Any:
-        return page.post("/api/project/recordings", content=content).json()
-
-    assert read("\ufeffClip;Recording\r\nwave/1.mp4;Anna\r\nclap/2.mp4;Ben\r\n".encode()) == {
-        "wave/1.mp4": "Anna",
-        "clap/2.mp4": "Ben",
-    }
-    assert "no column recording" in read(b"clip,place\na/1.mp4,hall\n")["error"]["found"]
 
 
 def test_two_classes_are_merged_and_divided_again(
