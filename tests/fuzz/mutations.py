@@ -9,19 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-_NUMBERS = (
-    0,
-    1,
-    0x7F,
-    0x80,
-    0xFF,
-    0x7FFF,
-    0xFFFF,
-    0x7FFFFFFF,
-    0x80000000,
-    0xFFFFFFFF,
-    40_000_000,
-)
+from attacks.videos import DAMAGES
+
 _TEXTS = (
     b"\n",
     b",",
@@ -61,37 +50,21 @@ _DEEP = 100_000
 
 
 def mutate(data: bytes, seed: int) -> bytes:
-    """Data with one to four changes: flipped bits, numbers at the edge of their range, parts
-    removed or added.
+    """Data with one to four changes: damages of `attacks.videos`, or a text that a parser may take
+    for another thing.
     """
     rng = random.Random(seed)
     out = bytearray(data)
     for _ in range(rng.choice((1, 1, 2, 4))):
-        at = rng.randrange(len(out) + 1)
-        length = rng.randrange(1, 64)
-        kind = rng.randrange(7)
-        if kind == 0:
-            for place in {
-                min(at + rng.randrange(8), len(out) - 1)
-                for _ in range(rng.randrange(1, 9))
-                if out
-            }:
-                out[place] ^= 1 << rng.randrange(8)
-        elif kind == 1:
-            width = rng.choice((1, 2, 4, 8))
-            number = rng.choice(_NUMBERS) % 256**width
-            out[at : at + width] = number.to_bytes(width, rng.choice(("big", "little")))
-        elif kind == 2:
-            del out[at : at + length]
-        elif kind == 3:
-            out[at:at] = out[at : at + length] * rng.choice((1, 2, 1000))
-        elif kind == 4:
-            out[at:at] = rng.choice(_TEXTS)
-        elif kind == 5:
-            del out[at:]
-        else:
-            out[at : at + length] = bytes(len(out[at : at + length]))
+        damage = rng.choice([*(damage for damage, _ in DAMAGES.values()), _insert])
+        if len(out) > 8:
+            damage(out, rng)
     return bytes(out)
+
+
+def _insert(data: bytearray, rng: random.Random) -> None:
+    at = rng.randrange(len(data))
+    data[at:at] = rng.choice(_TEXTS)
 
 
 def mutate_json(data: bytes, seed: int) -> bytes:

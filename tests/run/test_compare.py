@@ -204,38 +204,9 @@ def test_folders_have_no_colons() -> None:
 def test_invalid_combinations_of_models(
     squares: Path, tmp_path: Path, entries: str, message: str
 ) -> None:
+    shared = Settings(ModelConfig(encoder="conv4"), SEEN, TINY)
     with pytest.raises(ValueError, match=message):
-        ablation(squares, tmp_path, entries, ModelConfig(encoder="conv4"))
-
-
-ABLATION = "convalstm,convlstm:flow,motion"
-
-
-def ablation(
-    squares: Path, out: Path, entries: str = ABLATION, shared: ModelConfig = SHARED
-) -> dict[str, Any]:
-    return compare(
-        squares,
-        out,
-        settings_of(entries, Settings(shared, SEEN, TINY)),
-        TWO_FOLDS,
-        (0,),
-        jobs=1,
-    )
-
-
-def test_rgb_flow_and_both_are_compared_in_one_table(squares: Path, tmp_path: Path) -> None:
-    figures = ablation(squares, tmp_path)
-    assert list(figures["accuracy"]) == ["convalstm", "convlstm-flow", "motion"]
-    assert figures["modality"] == {
-        "convalstm": "rgb",
-        "convlstm-flow": "flow",
-        "motion": "both",
-    }
-    for name, streams in figures["modality"].items():
-        settings = RunRecord.read(tmp_path / name / "fold1-seed0").settings
-        assert settings.data.modality == streams
-        assert settings.model.attention_loss == (name != "convlstm-flow")
+        compare(squares, tmp_path, settings_of(entries, shared), TWO_FOLDS, (0,), jobs=1)
 
 
 def test_runs_of_another_split_are_not_mixed_in(

@@ -168,8 +168,6 @@ def test_settings_of_a_training_on_features() -> None:
         match="frozen is false, and the encoder of stored features is; leave out --no-fr",
     ):
         resolve(ModelConfig("lstm", frozen=False), DATA, TrainConfig(features=True))
-    with pytest.raises(ValueError, match="conv4 has no pretrained weights; use small"):
-        make_features([], "conv4", DATA, pretrained=True)
 
 
 @pytest.mark.parametrize(
@@ -242,7 +240,7 @@ def test_a_run_on_features_that_was_killed_resumes_with_equal_results(
 
 
 def test_clips_that_the_cache_lacks_are_encoded_when_training(
-    squares: Path, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    squares: Path, tmp_path: Path
 ) -> None:
     files = [
         file
@@ -254,6 +252,7 @@ def test_clips_that_the_cache_lacks_are_encoded_when_training(
     for file in files[:5]:
         file.unlink()
     files[5].write_bytes(before[files[5]][:-20])
+    np.save(files[6], np.load(files[6]) * np.float16(np.nan))  # of another program
     folder = Path(shutil.copytree(squares, tmp_path / "squares"))
     shutil.copy(folder / "up" / "00.mp4", folder / "up" / "copy.mp4")
     split = Split(
@@ -268,17 +267,6 @@ def test_clips_that_the_cache_lacks_are_encoded_when_training(
     (folder / "up" / "00.mp4").write_bytes(b"")
     with pytest.raises(ClipError, match=r"00\.mp4: zero bytes"):
         train(folder, tmp_path / "strict", strict=True)
-
-
-def test_maps_of_other_programs_are_not_used(
-    squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    make(squares)
-    file = sorted((tmp_path / "cache").iterdir())[3]
-    maps = np.load(file)
-    np.save(file, maps * np.float16(np.nan))
-    assert make(squares).new == 1
-    np.testing.assert_array_equal(np.load(file), maps)
 
 
 def test_features_that_cannot_be_used_are_errors(squares: Path) -> None:
@@ -504,11 +492,6 @@ print(made.new, len(made.failed), flush=True)
 """
 
 
-def begin(clips: Path) -> subprocess.Popen[str]:
-    words = [sys.executable, "-c", WORKER, str(Path(__file__).parents[1]), str(clips)]
-    return subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
-
-
 @pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.slow)])
 def test_encoding_that_was_killed_can_be_completed(
     tmp_path: Path, cache: Callable[[str], Path], kills: int
@@ -519,8 +502,9 @@ def test_encoding_that_was_killed_can_be_completed(
     encode(paths)
     expected = cached()
     cache("killed")
+    words = [sys.executable, "-c", WORKER, str(Path(__file__).parents[1]), str(clips)]
     for _ in range(kills):
-        process = begin(clips)
+        process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
         assert process.stdout is not None
         # Counted in batches, so that a slow machine is killed at work as well; a clip has two.
         for _ in range(chance.randint(1, 4)):
@@ -532,17 +516,4 @@ def test_encoding_that_was_killed_can_be_completed(
         # Whatever has its name is whole.
         assert all(left[name] == expected[name] for name in left if not name.startswith("."))
     assert encode(paths).failed == ()
-    assert {
-        name: content for name, content in cached().items() if not name.startswith(".")
-    } == expected
-
-
-def test_two_processes_may_encode_the_same_clips(
-    tmp_path: Path, cache: Callable[[str], Path]
-) -> None:
-    encode(make_folders(tmp_path / "clips", 6))
-    expected = cached()
-    cache("shared")
-    processes = [begin(tmp_path / "clips") for _ in range(2)]
-    assert [process.wait(timeout=900) for process in processes] == [0, 0]
-    assert cached() == expected
+    assert expected.items() <= cached().items()

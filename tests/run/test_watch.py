@@ -9,13 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
-import clips
 import numpy as np
 import pytest
-from clips import Make
+from clips import Make, make_images
 from commands import call, fails
 from eventful import untrained
-from PIL import Image
 from senders import Sender, cut, slowly, transport_stream
 
 from onlooker.base.records import Event, Segment, Step
@@ -221,10 +219,7 @@ def test_a_model_of_an_unknown_frame_rate_asks_for_it(run: Path, make_clip: Make
 
 
 def test_an_image_sequence_of_unknown_rate_is_named(run: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "images"
-    folder.mkdir()
-    for number in range(3):
-        Image.fromarray(clips.paint(number)).save(folder / f"{number}.png")
+    folder = make_images(tmp_path / "images", ("0.png", "1.png", "2.png"))
     note = f"{folder}: the frame rate is unknown, and seconds are those of 25 frames per second; write the frames"
     assert call("watch", run, folder).stderr.count(note) == 1
     (folder / "frame_rate.txt").write_text("10")
