@@ -42,7 +42,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 import cv2
 import harness
 import torch
-from attacks.case import VERDICTS, Case, Material, Table, Verdict
+from attacks.case import VERDICTS, Case, Material, Verdict
 from attacks.corpus import WHOLE, cases, find_cases, quick_cases
 from attacks.material import make_material
 from attacks.probes import PRINTED
@@ -282,6 +282,23 @@ def _progress(result: Result, done: int, total: int) -> None:
         print(f"{result.verdict:8} {result.case.name}: {detail}", flush=True)
     if done % 500 == 0:
         print(f"{done} of {total} cases", flush=True)
+
+
+@dataclass
+class Table:
+    """Counts by group and verdict, and the worst cases."""
+
+    counts: dict[str, dict[str, int]] = field(default_factory=dict)
+
+    def add(self, group: str, verdict: Verdict) -> None:
+        row = self.counts.setdefault(group, dict.fromkeys(("tried", *VERDICTS), 0))
+        row["tried"] += 1
+        row[verdict] += 1
+
+    @property
+    def total(self) -> dict[str, int]:
+        rows = self.counts.values()
+        return {name: sum(row[name] for row in rows) for name in ("tried", *VERDICTS)}
 
 
 def figures_of(results: Sequence[Result], limits: Limits, seconds: float) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import random
 import re
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -186,20 +186,3 @@ def has_control(text: str) -> bool:
 def require_named(message: str, target: Target) -> None:
     if not is_named(message, target):
         raise UnnamedError(message)
-
-
-@dataclass
-class Table:
-    """Counts by group and verdict, and the worst cases."""
-
-    counts: dict[str, dict[str, int]] = field(default_factory=dict)
-
-    def add(self, group: str, verdict: Verdict) -> None:
-        row = self.counts.setdefault(group, dict.fromkeys(("tried", *VERDICTS), 0))
-        row["tried"] += 1
-        row[verdict] += 1
-
-    @property
-    def total(self) -> dict[str, int]:
-        rows = self.counts.values()
-        return {name: sum(row[name] for row in rows) for name in ("tried", *VERDICTS)}

@@ -171,19 +171,6 @@ def _cases(folder: Path) -> None:
     (folder / "right").rename(folder / "attack")
 
 
-def _random_list(material: Material, scratch: Path, rng: random.Random) -> Target:
-    """A list with bytes changed."""
-    copied(material, scratch)
-    data = bytearray(_rows(material), "utf-8")
-    for _ in range(rng.choice((1, 3, 20))):
-        data[rng.randrange(len(data))] = rng.choice(
-            (0, 10, 13, 34, 44, 59, 255, rng.randrange(256))
-        )
-    path = scratch / "attack.csv"
-    path.write_bytes(data)
-    return Target(path, fatal=True)
-
-
 def folders() -> Iterator[Kind]:
     for name, text in NAMES.items():
         yield Kind(
@@ -232,7 +219,6 @@ def folders() -> Iterator[Kind]:
         if not refuse:
             rows = _list(write, name=_LISTED.get(name, "attack"))
             yield Kind(LISTS_GROUP, f"list with {name}, trained", rows, probes.train, slow=True)
-    yield Kind(LISTS_GROUP, "list with bytes changed", _random_list, probes.list_clips, 30)
     for name in ("pipe", "link to /dev/zero", "folder", "link to itself"):
         for what, file in (
             ("recordings.csv", "recordings.csv"),

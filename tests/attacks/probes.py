@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -60,36 +61,25 @@ def read(material: Material, target: Target, scratch: Path) -> None:
         raise SilentError(f"{count} frames, {seen} in turn, expected {target.truth}")
 
 
-def predict(material: Material, target: Target, scratch: Path) -> None:
-    """`onlooker predict GOOD ATTACK GOOD --json`."""
-    out = scratch / "out.json"
+def predict(material: Material, target: Target, scratch: Path, drawn: bool = False) -> None:
+    """`onlooker predict GOOD ATTACK GOOD --json`, and with `--out` where clips are drawn."""
+    json_file = scratch / "out.json"
+    out = scratch / "predicted" if drawn else None
     clips = [material.good[0], target.path, material.good[1]]
-    failed = _going_on(lambda: predict_clips(material.run, clips, None, out))
-    answers = [json.loads(line) for line in out.read_text("utf-8").splitlines()]
+    failed = _going_on(lambda: predict_clips(material.run, clips, out, json_file))
+    answers = [json.loads(line) for line in json_file.read_text("utf-8").splitlines()]
     if len(answers) + len(failed) != len(clips):
         raise LostError(
             f"{len(answers)} answers and {len(failed)} errors for {len(clips)} clips"
         )
     if any(not np.isfinite(list(answer["scores"].values())).all() for answer in answers):
         raise SilentError("scores that are not numbers")
+    if out and (count := len(list(out.glob("*.mp4")))) != len(answers):
+        raise LostError(f"{count} clips drawn for {len(answers)} answers")
     _check(failed, target, scratch)
 
 
-def locate(material: Material, target: Target, scratch: Path) -> None:
-    """`onlooker predict GOOD ATTACK GOOD --out`."""
-    out = scratch / "predicted"
-    clips = [material.good[0], target.path, material.good[1]]
-    failed = _going_on(lambda: predict_clips(material.run, clips, out))
-    if (drawn := len(list(out.glob("*.mp4")))) + len(failed) != len(clips):
-        raise LostError(f"{drawn} clips drawn and {len(failed)} errors for {len(clips)} clips")
-    _check(failed, target, scratch)
-
-
-def overlay(material: Material, target: Target, scratch: Path) -> None:
-    """The clip with its attention drawn on it."""
-    written = load(material.run).overlay(target.path, scratch / "drawn.mp4")
-    if len(VideoReader(written)) != len(VideoReader(target.path)):
-        raise SilentError("another number of frames in the drawn clip")
+locate = partial(predict, drawn=True)
 
 
 def train(material: Material, target: Target, scratch: Path) -> None:

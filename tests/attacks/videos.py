@@ -4,6 +4,7 @@ import random
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import clips
 
@@ -173,12 +174,8 @@ def _valid(suffix: str, count: int, numbered: bool, write: Write) -> Make:
     return make
 
 
-def _write_thin(_: Material, path: Path, size: tuple[int, int]) -> object:
-    return lossless(path, size, "rgb24", "png")
-
-
-def _write_tagged(_: Material, path: Path, matrix: int) -> object:
-    return tagged(path, matrix)
+def _write(write: Callable[..., object], _: Material, path: Path, **settings: Any) -> object:
+    return write(path, **settings)
 
 
 def unusual() -> Iterator[Kind]:
@@ -194,17 +191,16 @@ def unusual() -> Iterator[Kind]:
         )
         yield Kind(UNUSUAL, f"{name}, localized", make, probes.locate, quick=name == "1x1")
     for name, size in _THIN.items():
-        write_thin = partial(_write_thin, size=size)
+        write_thin = partial(_write, lossless, size=size, pix_fmt="rgb24", codec="png")
         make = _valid(".mov", 3, False, write_thin)
         yield Kind(UNUSUAL, f"{name}, read", make, probes.read)
         yield Kind(UNUSUAL, f"{name}, localized", make, probes.locate, quick=name == "16384x2")
-        yield Kind(UNUSUAL, f"{name}, overlay", make, probes.overlay, quick=name == "8191x7")
         train = _in_folder(f"attack {name}.mov", write_thin)
         yield Kind(
             UNUSUAL, f"{name}, trained", train, probes.train, slow=True, quick=name == "8191x7"
         )
     for matrix in _MATRICES:
-        write_tagged = partial(_write_tagged, matrix=matrix)
+        write_tagged = partial(_write, tagged, matrix=matrix)
         make = _valid(".mkv", 24, matrix not in (0, 8), write_tagged)
         # and the matrices that are in the quick set
         some: dict[str, tuple[Probe, tuple[int, ...]]] = {

@@ -166,20 +166,19 @@ def test_a_table_in_markdown():
     assert table.markdown() == lines
 
 
-def curves():
-    return {
-        "training": {"loss": [2.0, 1.0, 0.5], "accuracy": [0.2, 0.6, 0.9]},
-        "validation": {"loss": [2.1, np.nan, 0.9], "accuracy": [0.2, 0.5, 0.7]},
-    }
+CURVES = {
+    "training": {"loss": [2.0, 1.0, 0.5], "accuracy": [0.2, 0.6, 0.9]},
+    "validation": {"loss": [2.1, np.nan, 0.9], "accuracy": [0.2, 0.5, 0.7]},
+}
 
 
 def test_learning_curves_are_drawn_over_epochs_from_one():
-    loss, accuracy = loss_and_accuracy(curves()).axes
+    loss, accuracy = loss_and_accuracy(CURVES).axes
     for panel, measure in ((loss, "loss"), (accuracy, "accuracy")):
         for line, name in zip(panel.lines, ("training", "validation"), strict=True):
             assert line.get_label() == name
             assert line.get_xdata().tolist() == [1, 2, 3]
-            np.testing.assert_array_equal(line.get_ydata(), curves()[name][measure])
+            np.testing.assert_array_equal(line.get_ydata(), CURVES[name][measure])
     assert accuracy.get_ylim()[0] == 0
     assert accuracy.get_ylim()[1] >= 1
 

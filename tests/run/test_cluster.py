@@ -2,11 +2,9 @@
 meanwhile.
 """
 
-import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import time
 from collections import Counter
@@ -147,35 +145,17 @@ def test_a_clip_whose_worker_dies_three_times_is_named(
 
 
 @pytest.mark.slow
-def test_predictions_continue_after_the_command_was_killed(
-    cluster: Any, squares: Path, tmp_path: Path
+def test_predictions_are_those_without_a_cluster(
+    cluster: Any, clips: list[Path], tmp_path: Path
 ) -> None:
     run = untrained().save(tmp_path / "run")
-    out = tmp_path / "cluster.jsonl"
-    (folder := tmp_path / "clips").mkdir()
-    for number, path in enumerate([*squares.glob("*/*.mp4")] * 10):
-        (folder / f"{number:03}.mp4").symlink_to(path)
-    words = ["predict", run, folder, "--json", out, "--ray", cluster.address]
-    command = subprocess.Popen(
-        [sys.executable, "-m", "onlooker", *map(str, words)], stdout=subprocess.DEVNULL
-    )
-    while not out.exists() or out.read_bytes().count(b"\n") < 5:
-        assert command.poll() is None
-        time.sleep(0.002)
-    command.kill()
-    command.wait()
-    before = {
-        json.loads(line)["path"]
-        for line in out.read_text().splitlines(keepends=True)
-        if line.endswith("\n")
-    }
-    clips = find_videos([folder])[0]
-    assert 5 <= len(before) < len(clips)
-    assert predict_clips(run, clips, json=out, ray=cluster.address) == []
-    assert predict_clips(run, clips, json=tmp_path / "alone.jsonl") == []
-    assert sorted(out.read_text().splitlines()) == sorted(
-        (tmp_path / "alone.jsonl").read_text().splitlines()
-    )
+    lines = []
+    for address in (cluster.address, None):
+        results = tmp_path / f"{len(lines)}.jsonl"
+        (error,) = predict_clips(run, clips, json=results, ray=address)
+        assert error.path.name == "bad.mp4"
+        lines.append(sorted(results.read_text().splitlines()))
+    assert lines[0] == lines[1]
 
 
 @pytest.mark.slow
