@@ -91,48 +91,11 @@ def test_intervals_of_one_recording_and_of_recordings_that_are_all_alike():
     assert "accuracy_interval" not in measured
 
 
-@pytest.mark.parametrize("classes", [2, 6, 12])
-def test_measure_equals_numpy(classes):
-    evaluation = made(80, classes, seed=classes)
-    truth = evaluation.targets
-    scores = evaluation.scores / evaluation.scores.astype(float).sum(1, keepdims=True)
-    picked = scores.argmax(1)
-    right = picked == truth
-    sure = scores.max(1)
-    frames_right = [
-        s.argmax(1) == t for s, t in zip(evaluation.frame_scores, truth, strict=True)
-    ]
-    bins = np.argsort(sure).reshape(5, 16)
-    every = range(classes)
-    measured = measure(evaluation)
-    assert measured["accuracy"] == pytest.approx(right.mean())
-    assert measured["frame_accuracy"] == pytest.approx(np.concatenate(frames_right).mean())
-    assert measured["frames"] == sum(map(len, evaluation.frame_scores))
-    recalls = [right[truth == k].mean() for k in every]
-    assert list(measured["class_accuracy"].values()) == pytest.approx(recalls)
-    assert measured["log_loss"] == pytest.approx(-np.log(scores[np.arange(80), truth]).mean())
-    error = np.abs(right[bins].mean(1) - sure[bins].mean(1)).mean()
-    assert measured["calibration_error"] == pytest.approx(error, abs=1e-6)
-    assert measured["majority_share"] == pytest.approx(np.bincount(truth).max() / 80)
-    assert measured["confusion"] == [
-        [int(((truth == i) & (picked == j)).sum()) for j in every] for i in every
-    ]
-
-
-def test_a_mistake_with_probability_one_has_a_finite_loss():
-    measured = measure(made(1, 2, targets=np.array([1]), scores=np.array([[1, 0]], np.float32)))
-    assert measured["accuracy"] == 0
-    assert measured["calibration_error"] == pytest.approx(1)
-    assert 80 < measured["log_loss"] < 100
-
-
-@pytest.mark.parametrize("mixed", [False, True])
-def test_every_figure_is_of_the_answers_by_the_threshold(tmp_path, mixed):
+@pytest.mark.parametrize("thresholds", [[np.nan], [0.4], [np.nan, 0.3, 0.6]], ids=str)
+def test_every_figure_equals_numpy_also_for_answers_by_a_threshold(tmp_path, thresholds):
     plain = replace(made(60, 3), classes=("walk", "nothing", "fall"))
-    thresholds = np.full(60, 0.4)
-    if mixed:
-        thresholds = np.tile([np.nan, 0.3, 0.6], 20)
-    evaluation = replace(plain, threshold=thresholds if mixed else 0.4)
+    minimums = np.resize(thresholds, 60)
+    evaluation = replace(plain, threshold=minimums)
 
     def answer(scores, minimum):
         if np.isnan(minimum):
@@ -140,33 +103,42 @@ def test_every_figure_is_of_the_answers_by_the_threshold(tmp_path, mixed):
         event = 2 * int(scores[2] > scores[0])
         return event if scores[event] >= minimum else 1
 
-    answers = np.array([*map(answer, plain.scores, thresholds)])
+    truth = plain.targets
+    answers = np.array([*map(answer, plain.scores, minimums)])
     frames = [
         answer(of_frame, minimum) == target
-        for scores, minimum, target in zip(
-            plain.frame_scores, thresholds, plain.targets, strict=True
-        )
+        for scores, minimum, target in zip(plain.frame_scores, minimums, truth, strict=True)
         for of_frame in scores
     ]
     measured = measure(evaluation)
-    right = answers == plain.targets
-    assert (answers != plain.scores.argmax(1)).any()
+    right = answers == truth
     assert measured["accuracy"] == right.mean()
-    assert measured["frame_accuracy"] == np.mean(frames)
+    assert (measured["frames"], measured["frame_accuracy"]) == (len(frames), np.mean(frames))
     assert measured["accuracy_interval"] == accuracy_interval(right, range(60))
+    assert measured["majority_share"] == pytest.approx(np.bincount(truth).max() / 60)
     assert measured["confusion"] == [
-        [int(((plain.targets == i) & (answers == j)).sum()) for j in range(3)] for i in range(3)
+        [int(((truth == i) & (answers == j)).sum()) for j in range(3)] for i in range(3)
     ]
-    recalls = [right[plain.targets == k].mean() for k in range(3)]
+    recalls = [right[truth == k].mean() for k in range(3)]
     assert list(measured["class_accuracy"].values()) == recalls
     confidence = plain.scores[np.arange(60), answers]
-    assert measured["calibration_error"] == pytest.approx(calibration_error(confidence, right))
-    assert measured["log_loss"] == measure(plain)["log_loss"], "of probabilities alone"
+    bins = np.argsort(confidence).reshape(5, 12)
+    error = np.abs(right[bins].mean(1) - confidence[bins].mean(1)).mean()
+    assert measured["calibration_error"] == pytest.approx(error, abs=1e-6)
+    log_loss = -np.log(plain.scores[np.arange(60), truth]).mean()
+    assert measured["log_loss"] == pytest.approx(log_loss), "of probabilities alone"
     write_scores(tmp_path / "scores.csv", evaluation)
     assert read_correct(tmp_path / "scores.csv") == [*right]
     doubtful = {row["name"]: row["predicted"] for row in labels_to_check(evaluation)}
     mistakes = np.flatnonzero(~right)
     assert doubtful == {plain.names[i]: plain.classes[answers[i]] for i in mistakes}
+
+
+def test_a_mistake_with_probability_one_has_a_finite_loss():
+    measured = measure(made(1, 2, targets=np.array([1]), scores=np.array([[1, 0]], np.float32)))
+    assert measured["accuracy"] == 0
+    assert measured["calibration_error"] == pytest.approx(1)
+    assert 80 < measured["log_loss"] < 100
 
 
 def test_an_answer_of_nothing_that_is_no_class_has_a_column():

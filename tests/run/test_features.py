@@ -21,25 +21,22 @@ import pytest
 import timm
 import torch
 from clips import Make, find_clips
-from kills import killed_in
-from packaged_weights import put_weights
 from pooling import DATA as POOLED
 from pooling import Encoded, cached, encode_clips, make_features, make_folders, pooled, pooling
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from onlooker.base.config import DataConfig, ModelConfig, Settings, TrainConfig
-from onlooker.base.files import DiskFullError, NotWritableError, read_json
+from onlooker.base.files import DiskFullError, NotWritableError
 from onlooker.base.records import ClipError
 from onlooker.data import array_cache
 from onlooker.data.array_cache import load_rows
 from onlooker.data.samples import read_sample, stored_frames
 from onlooker.data.split import Split, make_splits
-from onlooker.models.encoders import TERMS, build_encoder
+from onlooker.models.encoders import build_encoder
 from onlooker.models.registry import create_model, resolve
 from onlooker.recognizer import load
 from onlooker.run import features, preparation
-from onlooker.run import train as train_module
 from onlooker.run.compare import compare, settings_of
 from onlooker.run.evaluate import evaluate
 from onlooker.run.features import encoded_clips, weights_digest
@@ -128,26 +125,6 @@ def test_compared_models_share_their_features(
     assert len(encoded) == 12
 
 
-def test_packaged_weights_are_used_and_their_terms_are_kept(
-    squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    put_weights(tmp_path, monkeypatch)
-    for name, training in (("stored", TINY), ("clips", replace(TINY, features=False))):
-        run = tmp_path / name
-        data = DataConfig(frames=4, size=32)
-        once = replace(training, epochs=1)
-        train_run(squares, run, ModelConfig("convnet", "small"), data, once, quiet=True)
-        config = read_json(run / "config.json")
-        assert (config["model"]["pretrained"], config["data"]["normalization"]) == (
-            True,
-            "imagenet",
-        )
-        load(run).save(tmp_path / "copy" / name)
-        assert TERMS["small"] in (tmp_path / "copy" / name / "README.md").read_text(
-            encoding="utf-8"
-        )
-
-
 def test_settings_of_a_training_on_features() -> None:
     asked = DataConfig(hflip=True, degrees=5.0)
     model, data, training = resolve(
@@ -220,23 +197,6 @@ def test_frozen_weights_stay_and_are_in_no_checkpoint(run: Path) -> None:
     assert not any(
         name.startswith("model.encoder") and name.endswith("weight") for name in state
     )
-
-
-def test_a_run_on_features_that_was_killed_resumes_with_equal_results(
-    squares: Path, run: Path, tmp_path: Path
-) -> None:
-    with killed_in(train_module, "write_report"):
-        train(squares, tmp_path / "run")
-    resumed = train_run(
-        squares,
-        tmp_path / "run",
-        ModelConfig(),
-        DataConfig(),
-        TrainConfig(),
-        resume=True,
-        quiet=True,
-    )
-    assert resumed == read_json(run / "evaluation.json")
 
 
 def test_clips_that_the_cache_lacks_are_encoded_when_training(

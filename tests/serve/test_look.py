@@ -20,11 +20,10 @@ from PIL import Image
 from serving import save_model
 from starlette.testclient import WebSocketTestSession
 
-from onlooker.base.records import Prediction, Segment, Tube
 from onlooker.recognizer import Recognizer, load
 from onlooker.report.overlay import full_strength
 from onlooker.serve import look as module
-from onlooker.serve.look import Viewer, decode_jpeg, describe_prediction
+from onlooker.serve.look import Viewer, decode_jpeg
 from onlooker.serve.problem import Problem
 from onlooker.serve.settings import ServeSettings
 from onlooker.video.reader import VideoReader
@@ -71,6 +70,7 @@ def test_answers_equal_the_librarys(
     answer = expected.to_dict()
     same = ("scores", "frame_scores", "times", "indices", "segments")
     assert {name: got[name] for name in same} == {name: answer[name] for name in same}
+    assert [tube["label"] for tube in got["tubes"]] == [tube.label for tube in expected.actors]
     assert expected.heat is not None
     halved = expected.heat.reshape(len(expected.heat), 15, 2, 20, 2).mean((2, 4))
     shares = np.clip((halved - 1 / 1200) / (full_strength(expected.heat) - 1 / 1200), 0, 1)
@@ -128,34 +128,6 @@ def test_marked_parts_become_examples_of_one_recording(
     )
     assert outside.status_code == 422
     assert "outside the recording" in outside.json()["error"]["found"]
-
-
-def test_each_actor_has_one_tube() -> None:
-    prediction = Prediction(
-        Path("a.mp4"),
-        ("jump", "nothing", "wave"),
-        np.array([[0.1, 0.3, 0.6]] * 3, np.float32),
-        np.array([0.1, 0.3, 0.6], np.float32),
-        np.array([0.0, 0.5, 1.0]),
-        np.array([0, 5, 10]),
-        size=(100, 200),
-        points=np.array([[50, 50], [np.nan, np.nan], [200, 100]], np.float32),
-        tubes=(
-            Tube(
-                "wave", np.array([5, 7, 10]), np.array([[20, 10, 100, 50]] * 3, np.float32), 0.9
-            ),
-            Tube("jump", np.array([5]), np.array([[20, 10, 100, 50]], np.float32), 0.8),
-            Tube("nothing", np.array([0]), np.array([[0, 0, 1, 1]], np.float32), 0.9),
-        ),
-        segments=(Segment("wave", 0.5, 1.5, 0.8),),
-    )
-    values = describe_prediction(prediction)
-    assert values["nothing"] == "nothing"
-    assert values["tubes"] == [
-        {"label": "wave", "score": 0.9, "frames": [5, 7, 10], "boxes": [[20, 10, 100, 50]] * 3}
-    ]
-    assert values["segments"] == [{"label": "wave", "start": 0.5, "end": 1.5, "score": 0.8}]
-    assert json.loads(json.dumps(values, allow_nan=False)) == values
 
 
 @pytest.fixture

@@ -5,10 +5,10 @@ be trained on.
 import io
 import os
 import shutil
-import sys
 import time
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import clips
 import pytest
@@ -279,51 +279,17 @@ def test_two_classes_are_merged_and_divided_again(
     assert (refused.status_code, names(describe(page))) == (409, before)
 
 
-EVENTS = ("open", "os.listdir", "os.scandir", "os.rename", "os.remove")
-calls: list[str] | None = None  # of the operating system, while they are counted
-
-
-def note(event: str, _: object = None) -> None:
-    if calls is not None and event in (*EVENTS, "stat"):
-        calls.append(event)
-
-
-sys.addaudithook(note)
-
-
 def test_a_request_of_a_project_with_thousands_of_clips_costs_what_it_costs_with_twenty(
-    page: TestClient, settings: ServeSettings, make_clip: Make, monkeypatch: pytest.MonkeyPatch
+    page: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    global calls
-    stat = os.stat
-    monkeypatch.setattr(
-        os, "stat", lambda *given, **more: (note("stat"), stat(*given, **more))[1]
-    )
-    clip = make_clip().read_bytes()
-    counted = dict[int, dict[str, int]]()
-    for count in (20, 4000):
-        for label in "ab":
-            (settings.clips / label).mkdir(parents=True, exist_ok=True)
-            for number in range(len([*(settings.clips / label).iterdir()]), count // 2):
-                (settings.clips / label / f"{number}.mp4").touch()
-        project = describe(page)  # which lists what is new
-        first = project["classes"][0]["clips"][-1]["id"]
-        counted[count] = {}
-        for method, path, params, more in (
-            ("GET", "", {}, {}),
-            ("POST", "/clips", {"class": "b"}, {"content": clip + bytes(count)}),
-            ("POST", "/changes/set_label", {}, {"json": {"clip_id": first, "label": "b"}}),
-        ):
-            version = {"version": describe(page)["version"]} if "json" in more else {}
-            calls = []
-            response = page.request(
-                method, f"/api/project{path}", params={**params, **version}, **more
-            )
-            counted[count][f"{method} {path}"] = len(calls)
-            calls = None
-            assert response.status_code == 200, response.text
-            assert len(response.content) < 12_000
-    assert all(counted[20].values())
-    assert all(
-        counted[4000][name] <= calls_of_20 + 4 for name, calls_of_20 in counted[20].items()
-    )
+    project = page.app.state.project  # type: ignore[attr-defined]
+    calls = []
+    for count in (10, 2000):
+        put(project, *(f"{label}/{number}.mp4" for label in "ab" for number in range(count)))
+        clip = describe(page)["classes"][0]["clips"][-1]["id"]  # which lists what is new
+        with monkeypatch.context() as patch:
+            stat = Mock(wraps=os.stat)
+            patch.setattr(os, "stat", stat)
+            change(page, "set_label", clip_id=clip, label="b")
+        calls.append(stat.call_count)
+    assert 0 < calls[1] <= calls[0] + 4
