@@ -22,11 +22,11 @@ COUNT = 6
 BAD = "0003"
 
 
-def sequence(folder: Path, suffix: str = ".png", mode: str = "RGB") -> Path:
+def sequence(folder: Path, suffix: str = ".png", mode: str = "RGB", digits: int = 4) -> Path:
     """A folder of numbered frames."""
     folder.mkdir(parents=True)
     for number in range(COUNT):
-        _image(number, mode).save(folder / f"{number:04}{suffix}")
+        _image(number, mode).save(folder / f"{number:0{digits}}{suffix}")
     return folder
 
 
@@ -117,9 +117,7 @@ def _copy(mode: str, digits: int = 4) -> Make:
     """A sequence of unusual but valid images."""
 
     def make(material: Material, scratch: Path, rng: random.Random) -> Target:
-        folder = sequence(scratch / "attack", ".png", mode)
-        for path in list(folder.iterdir()):
-            path.rename(folder / f"{path.stem.rjust(digits, '0')}.png")
+        folder = sequence(scratch / "attack", ".png", mode, digits)
         return Target(folder, truth=COUNT, more="numbers")
 
     return make

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import shutil
 import sys
 from collections.abc import Callable, Sequence
@@ -108,11 +109,8 @@ def train(material: Material, target: Target, scratch: Path) -> None:
         raise SilentError("an empty report")
     with (run / "scores.csv").open(newline="", encoding="utf-8") as file:
         cells = [cell for row in csv.reader(file) for cell in row]
-    if formulas := [
-        cell
-        for cell in cells
-        if cell.startswith(("=", "+", "-", "@", "\t", "\r")) and not _number(cell)
-    ]:
+    formulas = [cell for cell in cells if re.match(r"[=+@\t\r]|-(?![\d.e-]+$)", cell)]
+    if formulas:
         raise SilentError(f"a spreadsheet would compute {formulas[0]!r} of scores.csv")
     load(run).predict(material.good[0])
     _check_printed(scratch)
@@ -218,14 +216,6 @@ def _check(failed: Sequence[ClipError], target: Target, scratch: Path) -> None:
 def _check_printed(scratch: Path) -> None:
     if has_control(_printed(scratch)):
         raise UnnamedError("a name was printed with its control characters")
-
-
-def _number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
 
 
 def _printed(scratch: Path) -> str:

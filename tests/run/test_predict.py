@@ -88,14 +88,14 @@ def test_a_clip_is_one_row_with_its_runner_up(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("COLUMNS", "200")
     recognizer = untrained()
     run = recognizer.save(tmp_path / "run")
     clip = make_clip("a.mp4", frames=8)
     prediction = recognizer.predict(clip)
     (first, score), (second, other), _ = prediction.ranking
-    app(["predict", str(run), str(clip)], standalone_mode=False)
-    (row,) = (line for line in capsys.readouterr().out.splitlines() if "a.mp4" in line)
+    (row,) = (
+        line for line in call("predict", run, clip).stdout.splitlines() if "a.mp4" in line
+    )
     for words in (
         first,
         f"{100 * score:.0f} %",
@@ -291,16 +291,14 @@ def test_results_of_another_model_or_command_are_not_continued(
     clips = [make_clip("1.mp4", frames=2)]
     out = tmp_path / "results.jsonl"
     predict_clips(run, clips, json=out)
-    message = r"results.jsonl: line 1 is not a result of this model with this threshold; choose another file, or remove"
-    with pytest.raises(ValueError, match=message):
-        predict_clips(run, clips, json=out, threshold=0.5)
+    message = r"line 1 is not a result of this model with this threshold; choose another file, or remove"
     other = untrained("convnet", ["a", "b"], BRIEF).save(tmp_path / "other")
-    with pytest.raises(ValueError, match=message):
-        predict_clips(other, clips, json=out)
-    out.write_text("the only copy of my notes")
-    with pytest.raises(ValueError, match=message):
-        predict_clips(run, clips, json=out)
-    assert out.read_text() == "the only copy of my notes"
+    notes = tmp_path / "notes.txt"
+    notes.write_text("the only copy of my notes")
+    for model, file, threshold in ((run, out, 0.5), (other, out, None), (run, notes, None)):
+        with pytest.raises(ValueError, match=message):
+            predict_clips(model, clips, json=file, threshold=threshold)
+    assert notes.read_text() == "the only copy of my notes"
     with (
         closing(ResultsFile(tmp_path / "busy.json", "0")),
         pytest.raises(ValueError, match="another command writes"),

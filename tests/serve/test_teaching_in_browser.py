@@ -3,7 +3,7 @@ real server and a real model.
 """
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -150,50 +150,45 @@ def test_names_and_conflicts_in_the_project(address: str, open_page: Open):
 
 @pytest.mark.slow
 def test_files_that_were_not_added_wait_for_a_retry_or_dismissal(
-    tmp_path: Path, open_page: Open, squares: Path
+    tmp_path: Path, page: Any, squares: Path
 ):
     full = {"error": {"code": "disk_full", "found": "a full disk", "remedy": "free some space"}}
-    with serving(tmp_path / "clips", tmp_path / "runs") as url:
-        page = open_page(f"{url}#teach", errors_expected=True, reduced_motion="reduce")
 
-        def add(*files: str) -> None:
-            folder = tmp_path / files[0]
-            for file in files:
-                (folder / file).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy(squares / "left" / Path(file).name, folder / file)
-            page.set_input_files("input[webkitdirectory]", folder)
+    def add(*files: str) -> None:
+        folder = tmp_path / files[0]
+        for file in files:
+            (folder / file).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(squares / "left" / Path(file).name, folder / file)
+        page.set_input_files("input[webkitdirectory]", folder)
 
-        def failed(*names: str) -> None:
-            page.wait_for_selector(f".failures li >> nth={len(names) - 1}")
-            assert sorted(
-                text.partition(":")[0] for text in texts_of(page.locator(".failures li"))
-            ) == [*names]
+    def failed(*names: str) -> None:
+        page.wait_for_selector(f".failures li >> nth={len(names) - 1}")
+        assert sorted(
+            text.partition(":")[0] for text in texts_of(page.locator(".failures li"))
+        ) == [*names]
 
-        page.route("**/api/project/clips?*", lambda route: route.fulfill(status=507, json=full))
-        add("left/00.mp4")
-        failed("00.mp4")
-        page.click(".uploads >> text=Close")
-        assert page.is_hidden(".uploads")
-        # hidden ones are skipped
-        add("left/02.mp4", "up/03.mp4", ".onlooker/trash/04.mp4", "__MACOSX/left/05.mp4")
-        failed("02.mp4", "03.mp4")
-        page.unroute("**/api/project/clips?*")
-        page.click(".uploads >> text=Try again")
-        page.wait_for_selector(".uploads", state="hidden")
-        assert [clips_of(page, label) for label in ("left", "up")] == [1, 1]
+    page.route("**/api/project/clips?*", lambda route: route.fulfill(status=507, json=full))
+    add("left/00.mp4")
+    failed("00.mp4")
+    page.click(".uploads >> text=Close")
+    assert page.is_hidden(".uploads")
+    # hidden ones are skipped
+    add("left/02.mp4", "up/03.mp4", ".onlooker/trash/04.mp4", "__MACOSX/left/05.mp4")
+    failed("02.mp4", "03.mp4")
+    page.unroute("**/api/project/clips?*")
+    page.click(".uploads >> text=Try again")
+    page.wait_for_selector(".uploads", state="hidden")
+    assert [clips_of(page, label) for label in ("left", "up")] == [1, 1]
 
 
-def test_the_last_clips_of_a_class_are_shown_and_all_of_them_when_asked(
-    clips: Path, open_page: Open
-):
+def test_the_last_clips_of_a_class_are_shown_and_all_of_them_when_asked(clips: Path, page: Any):
     for number in range(27):
         shutil.copy(clips / "left" / "00.mp4", clips / "left" / f"copy {number}.mp4")
-    with serving(clips, clips.parent / "runs") as url:
-        page = open_page(f"{url}#teach", reduced_motion="reduce")
-        count(page, "left", 24)
-        page.click("[data-class=left] .link")
-        count(page, "left", 30)
-        assert page.is_hidden("[data-class=left] .link")
+    page.reload()
+    count(page, "left", 24)
+    page.click("[data-class=left] .link")
+    count(page, "left", 30)
+    assert page.is_hidden("[data-class=left] .link")
 
 
 @pytest.fixture
@@ -206,6 +201,13 @@ def clips(tmp_path: Path, squares: Path) -> Path:
     return tmp_path / "clips"
 
 
+@pytest.fixture
+def page(tmp_path: Path, open_page: Open) -> Iterator[Any]:
+    """The page that teaches the folder `clips`."""
+    with serving(tmp_path / "clips", tmp_path / "runs") as url:
+        yield open_page(f"{url}#teach", errors_expected=True, reduced_motion="reduce")
+
+
 def count(page: Any, label: str, clips: int) -> None:
     page.wait_for_function(
         "([label, clips]) => document.querySelectorAll(`[data-class=${label}] .tile`).length === clips",
@@ -214,56 +216,52 @@ def count(page: Any, label: str, clips: int) -> None:
 
 
 def test_deleting_says_so_and_is_undone_from_the_message_and_the_keyboard(
-    clips: Path, open_page: Open
+    clips: Path, page: Any
 ):
-    with serving(clips, clips.parent / "runs") as url:
-        page = open_page(f"{url}#teach", errors_expected=True, reduced_motion="reduce")
+    count(page, "left", 3)
+    for undo in ("button", "keys"):
+        page.click("[data-class=left] .tile >> nth=0")
+        page.click("dialog >> text=Delete")
+        count(page, "left", 2)
+        message = page.locator(".toast:has-text('02.mp4 was deleted')")
+        if undo == "button":
+            message.locator("text=Undo").click()
+        else:
+            page.keyboard.press("Control+z")
         count(page, "left", 3)
-        for undo in ("button", "keys"):
-            page.click("[data-class=left] .tile >> nth=0")
-            page.click("dialog >> text=Delete")
-            count(page, "left", 2)
-            message = page.locator(".toast:has-text('02.mp4 was deleted')")
-            if undo == "button":
-                message.locator("text=Undo").click()
-            else:
-                page.keyboard.press("Control+z")
-            count(page, "left", 3)
-            message.wait_for(state="detached")
-        new_class(page, "new")
-        page.wait_for_selector("[data-class=new]")
-        page.fill("#new-class", "text")
-        page.keyboard.press("Control+z")  # of the field, not of the class that was added before
-        page.wait_for_timeout(300)
-        page.wait_for_selector("[data-class=new]")
+        message.wait_for(state="detached")
+    new_class(page, "new")
+    page.wait_for_selector("[data-class=new]")
+    page.fill("#new-class", "text")
+    page.keyboard.press("Control+z")  # of the field, not of the class that was added before
+    page.wait_for_timeout(300)
+    page.wait_for_selector("[data-class=new]")
 
 
-def test_a_name_that_is_taken_offers_to_merge_and_colors_stay(clips: Path, open_page: Open):
+def test_a_name_that_is_taken_offers_to_merge_and_colors_stay(clips: Path, page: Any):
     color = "getComputedStyle(document.querySelector('[data-class=%s]')).borderLeftColor"
-    with serving(clips, clips.parent / "runs") as url:
-        page = open_page(f"{url}#teach", errors_expected=True, reduced_motion="reduce")
-        count(page, "up", 3)
-        colors = [page.evaluate(color % name) for name in ("left", "up")]
-        new_class(page, "a first one")
-        page.wait_for_selector("[data-class='a first one']")
-        page.fill("[data-class=up] .class-name", "above")
-        page.keyboard.press("Enter")
-        count(page, "above", 3)
-        page.reload()
-        count(page, "above", 3)
-        assert [page.evaluate(color % name) for name in ("left", "above")] == colors
-        page.fill("[data-class=above] .class-name", "Left")
-        page.keyboard.press("Enter")
-        page.click(".toast button:text-is('Merge')")
-        count(page, "left", 6)
-        assert page.locator("[data-class=above]").count() == 0
-        page.click(".toast >> text=Undo")
-        count(page, "above", 3)
-        page.evaluate(
-            "import('/static/dom.js').then(({ toast }) => [...'1234566'].forEach((n) => toast(n)))"
-        )
-        toasts = texts_of(page.locator(".toast span"))
-        assert toasts == ["4", "5", "6"], "messages do not pile up, and equal ones are one"
+    count(page, "up", 3)
+    colors = [page.evaluate(color % name) for name in ("left", "up")]
+    new_class(page, "a first one")
+    page.wait_for_selector("[data-class='a first one']")
+    page.fill("[data-class=up] .class-name", "above")
+    page.keyboard.press("Enter")
+    count(page, "above", 3)
+    page.reload()
+    count(page, "above", 3)
+    assert [page.evaluate(color % name) for name in ("left", "above")] == colors
+    page.fill("[data-class=above] .class-name", "Left")
+    page.keyboard.press("Enter")
+    page.click(".toast button:text-is('Merge')")
+    count(page, "left", 6)
+    assert page.locator("[data-class=above]").count() == 0
+    page.click(".toast >> text=Undo")
+    count(page, "above", 3)
+    page.evaluate(
+        "import('/static/dom.js').then(({ toast }) => [...'1234566'].forEach((n) => toast(n)))"
+    )
+    toasts = texts_of(page.locator(".toast span"))
+    assert toasts == ["4", "5", "6"], "messages do not pile up, and equal ones are one"
 
 
 def test_recordings_of_a_folder_and_people_are_kept_and_the_same_file_is_named(
@@ -304,31 +302,27 @@ def test_recordings_of_a_folder_and_people_are_kept_and_the_same_file_is_named(
 
 
 def test_folders_within_a_class_are_people_and_ignored_files_are_named(
-    open_page: Open, tmp_path: Path, squares: Path
+    page: Any, tmp_path: Path, squares: Path
 ):
     for number, place in enumerate(("left/anna", "left/ben", "up/anna", "up/@eaDir")):
         (tmp_path / "mine" / place).mkdir(parents=True)
         shutil.copy(squares / "left" / f"{number:02}.mp4", tmp_path / "mine" / place)
     (tmp_path / "mine" / "up" / "notes.txt").write_text("of Tuesday")
-    with serving(tmp_path / "clips", tmp_path / "runs") as url:
-        page = open_page(f"{url}#teach", reduced_motion="reduce")
-        page.set_input_files("input[webkitdirectory]", tmp_path / "mine")
-        count(page, "left", 2)
-        count(page, "up", 1)
-        page.wait_for_selector(
-            ".toast:has-text('One other file was ignored: mine/up/notes.txt')"
-        )
-        assert {clip.recording for clip in find_clips(tmp_path / "clips")} == {"anna", "ben"}
-        place = """([paths, known, label]) => import('/static/uploads.js').then(({ placed }) => placed(
-            paths.map((path) => ({ file: {}, path, folders: path.split('/').slice(0, -1) })), known, label)
-            .map(({ label, recording }) => `${label} ${recording}`))"""
-        for paths, known, label, expected in (
-            (["wave/1.mp4", "clap/1.mp4"], [], None, ["wave ", "clap "]),
-            (["all/wave/1.mp4", "all/clap/1.mp4"], [], None, ["wave ", "clap "]),
-            (["wave/anna/1.mp4", "clap/anna/1.mp4"], [], None, ["wave anna", "clap anna"]),
-            (["train/wave/1.mp4", "test/wave/1.mp4"], [], None, ["wave ", "wave "]),
-            (["wave/anna/1.mp4"], ["wave"], None, ["wave anna"]),
-            (["anna/1.mp4", "ben/1.mp4"], [], "wave", ["wave anna", "wave ben"]),
-            (["other/1.mp4", "other/2.mp4"], [], "wave", ["wave ", "wave "]),
-        ):
-            assert page.evaluate(place, [paths, known, label]) == expected
+    page.set_input_files("input[webkitdirectory]", tmp_path / "mine")
+    count(page, "left", 2)
+    count(page, "up", 1)
+    page.wait_for_selector(".toast:has-text('One other file was ignored: mine/up/notes.txt')")
+    assert {clip.recording for clip in find_clips(tmp_path / "clips")} == {"anna", "ben"}
+    place = """([paths, known, label]) => import('/static/uploads.js').then(({ placed }) => placed(
+        paths.map((path) => ({ file: {}, path, folders: path.split('/').slice(0, -1) })), known, label)
+        .map(({ label, recording }) => `${label} ${recording}`))"""
+    for paths, known, label, expected in (
+        (["wave/1.mp4", "clap/1.mp4"], [], None, ["wave ", "clap "]),
+        (["all/wave/1.mp4", "all/clap/1.mp4"], [], None, ["wave ", "clap "]),
+        (["wave/anna/1.mp4", "clap/anna/1.mp4"], [], None, ["wave anna", "clap anna"]),
+        (["train/wave/1.mp4", "test/wave/1.mp4"], [], None, ["wave ", "wave "]),
+        (["wave/anna/1.mp4"], ["wave"], None, ["wave anna"]),
+        (["anna/1.mp4", "ben/1.mp4"], [], "wave", ["wave anna", "wave ben"]),
+        (["other/1.mp4", "other/2.mp4"], [], "wave", ["wave ", "wave "]),
+    ):
+        assert page.evaluate(place, [paths, known, label]) == expected
