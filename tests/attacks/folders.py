@@ -45,7 +45,6 @@ NAMES: dict[str, str] = {
     "glob": "attack*[a-z]?",
     "backslash": "attack\\..\\x",
 }
-LABELS = {name: text for name, text in NAMES.items() if name != "colon"}
 _QUICK = (
     "not UTF-8",
     "of 250 bytes",
@@ -199,19 +198,6 @@ def folders() -> Iterator[Kind]:
             NAMES_GROUP, f"{name}, trained", _clip_in_folder(text), probes.train, slow=True
         )
         yield replace(train, quick=name == "not UTF-8")
-    for name, text in LABELS.items():
-        make = _folder(
-            lambda folder, text=text: (folder / "left").rename(folder / text), truth=1
-        )
-        train = Kind(NAMES_GROUP, f"class {name}, trained", make, probes.train, slow=True)
-        yield replace(train, quick=name in ("formula", "mathtext"))
-        rows = _list(
-            lambda m, text=text: _rows(m, text),
-            fatal=name in ("newline", "carriage return", "not UTF-8"),
-        )
-        yield Kind(
-            NAMES_GROUP, f"class {name} in a list, trained", rows, probes.train, slow=True
-        )
     for name, (write, refuse) in _LISTS.items():
         yield Kind(
             LISTS_GROUP, f"list with {name}", _list(write, refuse=refuse), probes.list_clips

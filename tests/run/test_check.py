@@ -10,9 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from clips import find_clips, make_images
+from clips import find_clips, make_images, scene
 from commands import call
-from numpy.typing import NDArray
 from PIL import Image
 
 import onlooker
@@ -26,21 +25,11 @@ from onlooker.run.train import finished_figures
 from onlooker.video.write import write
 
 
-def picture(seed: int, T: int = 30) -> NDArray[np.uint8]:
-    """Random patches with a moving white square, `T H W 3`."""
-    chance = np.random.default_rng(seed)
-    rough = np.kron(chance.integers(20, 200, (8, 8, 3)), np.ones((6, 6, 1))).astype(np.uint8)
-    video = np.repeat(rough[None], T, 0)
-    for frame, (x, y) in zip(video, chance.integers(0, 40, (T, 2)), strict=True):
-        frame[y : y + 8, x : x + 8] = 255
-    return video
-
-
 def make_folder(folder: Path, counts: Mapping[str, int], T: int = 30) -> Path:
     """A folder of that many clips of each class, all different."""
     for k, (label, count) in enumerate(counts.items()):
         for i in range(count):
-            write(folder / label / f"{label}{i}.mp4", picture(100 * k + i, T), fps=10)
+            write(folder / label / f"{label}{i}.mp4", scene(100 * k + i, T), fps=10)
     return folder
 
 
@@ -315,7 +304,7 @@ def test_the_frame_rate_of_image_sequences_is_said_wherever_it_matters(
     for label in ("jump", "wave"):
         for clip in range(3):
             (folder / label / str(clip)).mkdir(parents=True)
-            for number, image in enumerate(picture(clip, T=8)):
+            for number, image in enumerate(scene(clip, T=8)):
                 Image.fromarray(image).save(folder / label / str(clip) / f"{number}.png")
     assert "the frame rate of 6 of 6 clips is unknown" in call("check", folder).stdout
     words = "--size", 16, "--frames", 4, "--encoder", "conv4"
@@ -428,7 +417,7 @@ def test_a_run_is_not_continued_with_other_clips_of_the_same_names(tmp_path: Pat
     settings: dict[str, Any] = {"size": 16, "frames": 2, "encoder": "conv4", "quiet": True}
     onlooker.train(folder, tmp_path / "run", **settings)
     onlooker.train(folder, tmp_path / "run", resume=True, **settings)
-    write(folder / "jump" / "jump1.mp4", picture(9, 2), fps=10)
+    write(folder / "jump" / "jump1.mp4", scene(9, 2), fps=10)
     message = r"run: 1 of its clips were replaced by others, such as .*jump1.mp4; restore them, or train in another"
     with pytest.raises(ValueError, match=message):
         onlooker.train(folder, tmp_path / "run", resume=True, **settings)

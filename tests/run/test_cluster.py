@@ -34,17 +34,13 @@ def test_the_extra_is_named_where_ray_is_missing(
 def test_a_folder_stands_for_the_clips_in_it(squares: Path, tmp_path: Path) -> None:
     videos = sorted(squares.glob("*/*.mp4"))
     (tmp_path / "empty").mkdir()
+    others = [tmp_path / "empty", tmp_path / "none.mp4"]
     assert find_videos([squares]) == (videos, [])
-    assert find_videos([videos[3], squares / "up", tmp_path / "empty", tmp_path / "none.mp4"])[
-        0
-    ] == [
+    assert find_videos([videos[3], squares / "up", *others])[0] == [
         videos[3],
         *sorted((squares / "up").iterdir()),
-        tmp_path / "empty",
-        tmp_path / "none.mp4",
+        *others,
     ]
-    shutil.copytree(squares / "up", tmp_path / "some" / ".onlooker" / "trash")
-    shutil.copytree(squares / "up", tmp_path / "some" / "__MACOSX")
     shutil.copytree(squares / "up", tmp_path / "some" / "day 1")
     (tmp_path / "some" / "gone.mp4").symlink_to("nothing")
     (tmp_path / "some" / "notes.txt").touch()

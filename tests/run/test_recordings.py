@@ -6,15 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from commands import SAMPLE, TINY, call, fails
+from moving_squares import recording
 
 import onlooker
 from onlooker.base.records import Segment
 from onlooker.report.events import event_figures
 from onlooker.video.reader import read
 from onlooker.video.write import write
-
-WAYS = {"left": -2, "right": 2}
-SECONDS = 3  # of an event, and of a gap
 
 
 @pytest.fixture(scope="module")
@@ -25,19 +23,11 @@ def days(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("days")
     rows = ["path,start,end,label,split"]
     for number, split in enumerate(("train", "val", "test")):
-        frames = list[np.ndarray]()
-        x = 12
-        for label in ["left", "right"] * 2:
-            rows.append(
-                f"{number}.mp4,{len(frames) / 10 + SECONDS},{len(frames) / 10 + 2 * SECONDS},{label},{split}"
-            )
-            for speed in (0, WAYS[label]):
-                for _ in range(10 * SECONDS):
-                    frame = np.full((32, 32, 3), 40 + number, np.uint8)
-                    frame[12:20, x : x + 8] = 230
-                    frames.append(frame)
-                    x = (x + speed) % 24
-        write(folder / f"{number}.mp4", np.stack(frames), fps=10)
+        frames, events = recording(["left", "right"] * 2, 40 + 9 * number, event=30, pause=30)
+        write(folder / f"{number}.mp4", frames, fps=10)
+        rows += [
+            f"{number}.mp4,{event.start},{event.end},{event.label},{split}" for event in events
+        ]
     (folder / "list.csv").write_text("\n".join(rows) + "\n")
     return folder
 
@@ -136,12 +126,12 @@ def test_whole_recordings_are_evaluated(run: Path, finder: Path, days: Path) -> 
     assert "of 2 events found (" in result.output
     assert "0.mp4: the model was trained on it" in result.stderr
     assert (
-        "2.mp4#t=50,52: outside the recording, which is 24.00 s long; correct the times"
+        "2.mp4#t=50,52: outside the recording, which is 27.00 s long; correct the times"
         in result.stderr
     )
     assert "broken.mp4: " in result.stderr
     figures = json.loads((finder / "recordings-more" / "evaluation.json").read_text())
-    assert figures["hours"] * 3600 == pytest.approx(24)
+    assert figures["hours"] * 3600 == pytest.approx(27)
     assert [Path(name).name for name in figures["recordings"]] == ["2.mp4"]
     assert figures["events"] == figures["live"]["events"] == 2
     assert (

@@ -4,7 +4,6 @@ short clip; a recording that was watched becomes one prediction, with all of its
 
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -96,14 +95,7 @@ def test_suppression_keeps_the_best_windows_that_overlap_none_that_is_better(
         left = [
             each for each in left if each is not best and iou(each, best) <= events._OVERLAP
         ]
-    assert [each.score for each in kept] == [each.score for each in expected]
     assert kept == expected
-    assert all(iou(a, b) <= events._OVERLAP for a, b in combinations(kept, 2))
-    assert all(
-        any(iou(each, one) > events._OVERLAP for one in kept)
-        for each in windows
-        if each not in kept
-    )
 
 
 @pytest.mark.parametrize(

@@ -17,52 +17,23 @@ import numpy as np
 import pytest
 from commands import call
 from fastapi.testclient import TestClient
+from moving_squares import frames_of, recording
 from serving import ADDRESS, OWN, wait_for_job
 
 import onlooker
-from onlooker.base.records import Segment
 from onlooker.serve.app import create_app
 from onlooker.serve.settings import ServeSettings
 from onlooker.video.write import write
 
 ACTIONS = ("left", "right", "grow")
 ORDER = (*ACTIONS, "right", "left")
-# frames of an event and of a pause
 FPS = 10
-EVENT = 16
-PAUSE = 20
-
-
-def frames_of(action: str | None, count: int, gray: int, top: int = 10) -> list[np.ndarray]:
-    """A square that moves to the left or right, grows, or rests."""
-    frames = []
-    for t in range(count):
-        frame = np.full((48, 64, 3), gray, np.uint8)
-        x = 28
-        size = 10
-        if action in ("left", "right"):
-            x += round(24 * t / count) * (1 if action == "right" else -1)
-        if action == "grow":
-            size += round(24 * t / count)
-        frame[top : top + size, x : x + size] = 240
-        frames.append(frame)
-    return frames
-
-
-def recording(order: Sequence[str], gray: int) -> tuple[list[np.ndarray], list[Segment]]:
-    """Events with pauses between them, and when they are."""
-    frames = frames_of(None, PAUSE, gray)
-    events = list[Segment]()
-    for action in order:
-        events.append(Segment(action, len(frames) / FPS, (len(frames) + EVENT) / FPS))
-        frames += frames_of(action, EVENT, gray)
-        frames += [frames[-1]] * PAUSE
-    return frames, events
+EVENT = 16  # frames
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, list[Segment]]:
-    """A run trained on short clips; a recording that it has not seen, and the true events in it."""
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A run trained on short clips, and a recording that it has not seen."""
     folder = tmp_path_factory.mktemp("events")
     for action in ACTIONS:
         for number in range(5):
@@ -72,9 +43,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, list[Seg
             )
     settings = ("--encoder", "conv4", "--size", 32, "--frames", 16)
     call("train", folder / "clips", "--run", folder / "runs" / "own", *settings)
-    frames, events = recording(ORDER, 70)
-    write(folder / "day.mp4", np.stack(frames), FPS)
-    return folder / "runs" / "own", folder / "day.mp4", events
+    write(folder / "day.mp4", recording(ORDER, 70)[0], FPS)
+    return folder / "runs" / "own", folder / "day.mp4"
 
 
 def plain(segments: Sequence[Any]) -> list[tuple[str, float, float]]:
@@ -86,10 +56,8 @@ def plain(segments: Sequence[Any]) -> list[tuple[str, float, float]]:
     )
 
 
-def test_all_ways_to_ask_give_the_same_events(
-    made: tuple[Path, Path, list[Segment]], tmp_path: Path
-) -> None:
-    run, file, _ = made
+def test_all_ways_to_ask_give_the_same_events(made: tuple[Path, Path], tmp_path: Path) -> None:
+    run, file = made
     recognizer = onlooker.load(run)
     prediction, live = recognizer.predict_recording(file)
     expected = plain(prediction.segments)
@@ -129,10 +97,8 @@ def test_all_ways_to_ask_give_the_same_events(
     assert (np.abs(ends[:, 0] - ends[:, 1]).max(1) <= 0.25).mean() >= 0.9
 
 
-def test_what_was_sent_survives_a_kill(
-    made: tuple[Path, Path, list[Segment]], tmp_path: Path
-) -> None:
-    run, file, _ = made
+def test_what_was_sent_survives_a_kill(made: tuple[Path, Path], tmp_path: Path) -> None:
+    run, file = made
     whole = tmp_path / "whole.vtt"
     cut = tmp_path / "cut.vtt"
     call("watch", run, file, "--events", whole)
