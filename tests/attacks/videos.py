@@ -1,4 +1,4 @@
-"""Damaged video files, and unusual but valid ones."""
+"""Damaged video files (more damages, of all containers: `test_predict`), and unusual but valid ones."""
 
 import random
 from collections.abc import Callable, Iterator
@@ -71,36 +71,28 @@ DAMAGES: dict[str, tuple[Damage, float]] = {
     "bytes repeated": (_repeat, 3),
     "claims": (_claim, 10),
 }
-# of `clips.damage`
-BY_CLIPS = ("missing moov", "huge claim", "shuffled", "zeroed", "text", "zero bytes")
 
 
-def _damaged(suffix: str, kind: str) -> Make:
+def _damaged(suffix: str, damage: Damage) -> Make:
     def make(material: Material, scratch: Path, rng: random.Random) -> Target:
         path = scratch / f"attack{suffix}"
         data = bytearray(material.whole(suffix).read_bytes())
-        if kind in DAMAGES:
-            DAMAGES[kind][0](data, rng)
+        damage(data, rng)
         path.write_bytes(data)
-        if kind not in DAMAGES:
-            clips.damage(path, kind, rng.randrange(1 << 30))
-        return Target(path, refuse=kind in ("text", "zero bytes"))
+        return Target(path)
 
     return make
 
 
 def damaged() -> Iterator[Kind]:
-    weights = {name: share for name, (_, share) in DAMAGES.items()} | dict.fromkeys(
-        BY_CLIPS, 2.5
-    )
     for suffix in SUFFIXES:
-        for name, share in weights.items():
-            make = _damaged(suffix, name)
+        for name, (damage, share) in DAMAGES.items():
+            make = _damaged(suffix, damage)
             share = share * (2 if suffix == ".mp4" else 1)
             title = f"{suffix[1:]} {name}"
             quick = suffix == ".mp4" or name in ("truncated", "header flipped")
             yield Kind(DAMAGED, f"{title}, read", make, probes.read, share * 0.6, quick=quick)
-            quick = suffix == ".mp4" and name in DAMAGES
+            quick = suffix == ".mp4"
             yield Kind(
                 DAMAGED, f"{title}, predicted", make, probes.predict, share * 0.4, quick=quick
             )
@@ -215,11 +207,6 @@ def unusual() -> Iterator[Kind]:
         )
         train = _in_folder(f"attack {matrix}.mkv", write_tagged)
         yield Kind(UNUSUAL, f"color matrix {matrix}, trained", train, probes.train, slow=True)
-    yield Kind(UNUSUAL, "sound only, predicted", _sound_only, probes.predict)
-
-
-def _sound_only(material: Material, scratch: Path, rng: random.Random) -> Target:
-    return Target(clips.make_sound(scratch / "attack.mp4"), refuse=True)
 
 
 def copied(material: Material, folder: Path) -> Path:

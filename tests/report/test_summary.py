@@ -123,39 +123,46 @@ def measured(confusion: list[list[int]], **more: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("confusion", "line"),
+    ("confusion", "more", "line"),
     [
         (
             [[16, 2], [3, 15]],
+            {},
             "accuracy 31 of 36 (86 %, 95 % interval 75 to 97 %, over 36 clips); always predicting “fight” gives 50 %",
         ),
         (
             [[8, 12], [6, 10]],
+            {},
             "not better than always predicting “fight” (56 %): "
             "accuracy 18 of 36 (50 %, 95 % interval 33 to 67 %, over 36 clips)",
         ),
         (
             [[6, 3], [3, 6]],
+            {},
             "not better than always predicting “fight” (50 %) as far as 18 clips can tell: "
             "accuracy 12 of 18 (67 %, 95 % interval 44 to 89 %, over 18 clips)",
         ),
         (
             [[160, 10], [10, 120]],
+            {},
             "accuracy 280 of 300 (93.3 %, 95 % interval 90.3 to 96.0 %, over 300 clips); "
             "always predicting “fight” gives 56.7 %",
         ),
-        ([[3, 1], [0, 0]], "accuracy 3 of 4 (75 %, 95 % interval 25 to 100 %, over 4 clips)"),
+        (
+            [[16, 2], [3, 15]],
+            {"recordings": 12},
+            "accuracy 31 of 36 (86 %, 95 % interval 75 to 97 %, over 12 recordings); "
+            "always predicting “fight” gives 50 %",
+        ),
+        (
+            [[3, 1], [0, 0]],
+            {},
+            "accuracy 3 of 4 (75 %, 95 % interval 25 to 100 %, over 4 clips)",
+        ),
     ],
 )
-def test_the_first_line(confusion: list[list[int]], line: str) -> None:
-    assert first_line(measured(confusion)) == line
-
-
-def test_an_interval_says_over_how_many_recordings_it_is() -> None:
-    figures = measured([[16, 2], [3, 15]], recordings=12)
-    assert "(86 %, 95 % interval 75 to 97 %, over 12 recordings);" in first_line(figures)
-    del figures["recordings"]  # as earlier versions wrote them
-    assert "(86 %, 95 % interval 75 to 97 %, over 36 clips);" in first_line(figures)
+def test_the_first_line(confusion: list[list[int]], more: dict[str, Any], line: str) -> None:
+    assert first_line(measured(confusion, **more)) == line
 
 
 def test_one_recording_gives_no_interval() -> None:

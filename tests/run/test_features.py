@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -240,16 +239,10 @@ def test_features_that_cannot_be_used_are_errors(squares: Path) -> None:
 
 
 @pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
-    """Use another, empty cache; one is in use from the beginning."""
-
-    def use(name: str) -> Path:
-        (tmp_path / name).mkdir()
-        monkeypatch.setenv("ONLOOKER_CACHE", str(tmp_path / name))
-        return tmp_path / name
-
-    use("cache")
-    return use
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Use an empty cache."""
+    (tmp_path / "cache").mkdir()
+    monkeypatch.setenv("ONLOOKER_CACHE", str(tmp_path / "cache"))
 
 
 def encode(clips: list[Path], data: DataConfig = POOLED, **options: Any) -> Encoded:
@@ -411,14 +404,15 @@ print(made.new, len(made.failed), flush=True)
 
 @pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.slow)])
 def test_encoding_that_was_killed_can_be_completed(
-    tmp_path: Path, cache: Callable[[str], Path], kills: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kills: int
 ) -> None:
     clips = tmp_path / "clips"
     chance = random.Random(0)
     paths = make_folders(clips, 2 * kills)
     encode(paths)
     expected = cached()
-    cache("killed")
+    monkeypatch.setenv("ONLOOKER_CACHE", str(tmp_path / "killed"))
+    (tmp_path / "killed").mkdir()
     words = [sys.executable, "-c", WORKER, str(Path(__file__).parents[1]), str(clips)]
     for _ in range(kills):
         process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)

@@ -78,16 +78,6 @@ def test_a_run_on_intervals(run: Path, days: Path, tmp_path: Path) -> None:
     call("predict", run, part, f"{days / '2.mp4'}#t=9,12", "--out", tmp_path / "out")
     assert {"2-3-6.mp4", "2-9-12.mp4"} <= {path.name for path in (tmp_path / "out").iterdir()}
     assert read(tmp_path / "out" / "2-3-6.mp4", 60).indices.max() == 29
-    assert "the model was trained on all of these clips" in fails(
-        "evaluate", run, "--clips", _only(days / "list.csv", "0.mp4", tmp_path)
-    )
-
-
-def _only(listed: Path, name: str, folder: Path) -> Path:
-    header, *rows = [line.rpartition(",")[0] for line in listed.read_text().splitlines()]
-    chosen = [f"{listed.parent}/{row}" for row in rows if row.startswith(name)]
-    (folder / "only.csv").write_text("\n".join([header, *chosen]) + "\n")
-    return folder / "only.csv"
 
 
 @pytest.fixture(scope="module")

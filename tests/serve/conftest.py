@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from browsing import chromium, is_foreign, moving_square, serving, write_camera
 from fastapi.testclient import TestClient
-from serving import ADDRESS, OWN, save_model, wait_for_job
+from serving import ADDRESS, OWN, save_model
 
 from onlooker.serve.app import create_app
 from onlooker.serve.project import Project
@@ -43,13 +43,6 @@ def page(settings: ServeSettings) -> Iterator[TestClient]:
 def model(page: TestClient) -> str:
     """The id of the model of the page."""
     return str(page.get("/api/state").json()["models"][0]["id"])
-
-
-@pytest.fixture
-def finish(page: TestClient) -> Callable[[str], dict[str, Any]]:
-    """Wait for a job."""
-
-    return lambda job: wait_for_job(page, job)
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from clips import Make, find_clips
 from eventful import eventful
 from fastapi.testclient import TestClient
 from PIL import Image
-from serving import save_model
+from serving import save_model, wait_for_job
 from starlette.testclient import WebSocketTestSession
 
 from onlooker.recognizer import Recognizer, load
@@ -28,7 +28,6 @@ from onlooker.serve.problem import Problem
 from onlooker.serve.settings import ServeSettings
 from onlooker.video.reader import VideoReader
 
-Finish = Callable[[str], dict[str, Any]]
 Look = Callable[..., dict[str, Any]]
 
 
@@ -40,9 +39,9 @@ def send(page: TestClient, path: Path, name: str = "clip.mp4", **query: str) -> 
 
 
 @pytest.fixture
-def look(page: TestClient, model: str, finish: Finish) -> Look:
+def look(page: TestClient, model: str) -> Look:
     """What the page says of a clip."""
-    return lambda *clip: dict(finish(send(page, *clip, model=model))["result"])
+    return lambda *clip: dict(wait_for_job(page, send(page, *clip, model=model))["result"])
 
 
 def kept(page: TestClient) -> list[Path]:
@@ -173,16 +172,16 @@ def test_answers_can_be_taken_along(
 
 @pytest.mark.parametrize("kind", ["text", "one frame", "missing moov"])
 def test_a_hostile_clip_is_refused_and_deleted(
-    page: TestClient, model: str, finish: Finish, make_clip: Make, kind: str
+    page: TestClient, model: str, make_clip: Make, kind: str
 ) -> None:
     failed = send(page, clips.damage(make_clip(), kind, 0), model=model)
     good = send(page, make_clip("good.mp4"), model=model)
-    job = finish(failed)
+    job = wait_for_job(page, failed)
     assert (job["state"], bool(job["error"]["found"] and job["error"]["remedy"])) == (
         "failed",
         True,
     )
-    assert finish(good)["state"] == "done"
+    assert wait_for_job(page, good)["state"] == "done"
     assert len(kept(page)) == 1
 
 
@@ -196,34 +195,36 @@ def test_few_clips_are_kept(
 
 
 def test_a_run_that_is_damaged_or_disappears_is_told(
-    page: TestClient, settings: ServeSettings, model: str, finish: Finish, make_clip: Make
+    page: TestClient, settings: ServeSettings, model: str, make_clip: Make
 ) -> None:
     save_model(settings.runs, "cut")
     weights = settings.runs / "cut" / "model" / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:100])
     damaged = page.get("/api/state").json()["models"][0]["id"]
-    assert finish(send(page, make_clip(), model=damaged))["error"]["code"] == "model_damaged"
+    assert (
+        wait_for_job(page, send(page, make_clip(), model=damaged))["error"]["code"]
+        == "model_damaged"
+    )
     shutil.rmtree(settings.runs / "cut")
     clip = make_clip("long.mp4", frames=190)
     before = [send(page, clip, model=model) for _ in range(6)]
     job = send(page, make_clip(), model=model)
     assert page.get(f"/api/jobs/{job}").json()["state"] == "queued"
     shutil.rmtree(settings.runs / "tiny")
-    assert finish(job)["error"]["code"] == "model_gone"
+    assert wait_for_job(page, job)["error"]["code"] == "model_gone"
     for long in before:
-        finish(long)
+        wait_for_job(page, long)
     assert (
         page.post("/api/look", params={"model": model}).json()["error"]["code"] == "model_gone"
     )
     assert page.get("/api/state").json()["models"] == []
 
 
-def test_a_cancelled_look_is_deleted(
-    page: TestClient, model: str, finish: Finish, make_clip: Make
-) -> None:
+def test_a_cancelled_look_is_deleted(page: TestClient, model: str, make_clip: Make) -> None:
     job = send(page, make_clip(frames=190), model=model)
     page.delete(f"/api/jobs/{job}")
-    assert (finish(job)["state"], finish(job)["result"], kept(page)) == ("cancelled", None, [])
+    cancelled = wait_for_job(page, job)
+    assert (cancelled["state"], cancelled["result"], kept(page)) == ("cancelled", None, [])
 
 
 def jpeg(number: int = 0, size: tuple[int, int] = (64, 48), kind: str = "jpeg") -> bytes:
