@@ -5,7 +5,7 @@ other streams.
 import gc
 import threading
 import tracemalloc
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,14 @@ import numpy as np
 import pytest
 import torch
 from clips import Make
-from eventful import CLASSES, DATA, eventful, untrained
+from eventful import CLASSES, DATA, LENGTHS, eventful, untrained
 from senders import Sender, cut, slowly, transport_stream
 
 from onlooker.base.config import StreamConfig
 from onlooker.base.records import ClipError, Step
 from onlooker.data.transforms import to_video
 from onlooker.recognizer import Recognizer
+from onlooker.stream.events import Kept
 from onlooker.stream.streams import Streams
 from onlooker.video.reader import VideoReader
 from onlooker.video.resize import resize
@@ -202,27 +203,24 @@ def test_the_events_of_a_stream_are_those_of_the_windows_of_its_recording(
     )
     with torch.no_grad():
         windows = of.model(to_video(pixels[None], "half")).windows
-    scores = np.stack([step.windows for step in steps])
-    np.testing.assert_allclose(scores, windows.scores[0], atol=1e-4)
+    np.testing.assert_allclose([step.windows for step in steps], windows.scores[0], atol=1e-4)
     finder = of.streams().finder
-    events = [event for step in (*steps, last) for event in step.events]
-    assert plain(events) == plain(finder.find([step.time for step in steps], scores))
-    assert {each.source for each in (*steps, *events)} == {str(path)}
-    # What is not final at the end comes with the last step again.
-    assert len(events) > len(last.events) > 0
-    assert (last.index, last.time, last.event, last.pixels) == (46, steps[-1].time, None, None)
-
-
-def test_a_step_has_the_event_that_goes_on_and_else_nothing(make_clip: Make) -> None:
-    *steps, _ = eventful().watch(make_clip(frames=47))
-    assert [step.event for step in steps[:3]] == [None] * 3, "no window has ended"
-    assert any(step.event for step in steps)
+    kept = Kept()
     for step in steps:
-        now = step.event
-        assert step.happening == (now is not None)
+        final, now, kept = finder.step(kept, step.time, step.windows)
+        assert plain(step.events) == plain(final)
+        assert (step.event, step.happening) == (now, now is not None)
         assert step.label == (now.label if now else "nothing")
         assert step.score == pytest.approx(now.score if now else 1 - step.windows.max())
         assert {box.label for box in step.boxes} <= {step.label}
+    assert [step.event for step in steps[:3]] == [None] * 3, "no window has ended"
+    assert any(step.event for step in steps)
+    events = [event for step in (*steps, last) for event in step.events]
+    assert {each.source for each in (*steps, *events)} == {str(path)}
+    # What is not final at the end comes with the last step again.
+    assert len(events) > len(last.events) > 0
+    assert plain(last.events) == plain(finder.finish(kept))
+    assert (last.index, last.time, last.event, last.pixels) == (46, steps[-1].time, None, None)
 
 
 def test_the_box_of_an_event_is_the_mean_of_those_while_it_lasts(make_clip: Make) -> None:
@@ -270,22 +268,34 @@ def test_streams_in_a_batch_are_those_of_single_streams(make_clip: Make) -> None
         ]
 
 
-@pytest.mark.parametrize(
-    "make", [lambda: untrained("lstm"), eventful], ids=["frames", "events"]
-)
-def test_memory_is_constant(tmp_path: Path, make: Callable[[], Recognizer]) -> None:
+def test_memory_is_constant(tmp_path: Path) -> None:
     path = write(
         tmp_path / "long.mp4",
         (np.full((32, 32, 3), t % 256, np.uint8) for t in range(900)),
         fps=25,
     )
+    of = untrained("lstm")
     after = {}
     tracemalloc.start()
-    for step in make().watch(path):
+    for step in of.watch(path):
         if step.index in (400, 800):  # until then, libraries fill their caches
             gc.collect()
             after[step.index] = tracemalloc.get_traced_memory()[0]
     tracemalloc.stop()
-    assert max(after) == 800
+    assert step.index == 899
     # eight frames that wait, and less than 100 bytes a frame
     assert after[800] < after[400] + 35_000
+
+
+def test_what_is_kept_of_a_stream_does_not_grow() -> None:
+    chance = np.random.default_rng(0)
+    streams = eventful().streams()
+    longest = LENGTHS[-1]
+    for index in range(100):
+        frame = chance.integers(0, 256, (16, 16, 3), dtype=np.uint8)
+        streams.step({"a": (index, index / 10, frame)})
+        state = streams.states["a"]
+        assert len(state.kept.times) <= longest
+        assert len(state.kept.pending) <= len(LENGTHS) * (longest // 3 + 2)
+        assert len(state.boxes) <= longest + longest // 3 + 2
+        assert state.last.pixels is None
