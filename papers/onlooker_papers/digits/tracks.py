@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from onlooker_papers.digits.encoders.vector import pooled_block
 from onlooker_papers.digits.sampling.spatial_transformer import cell_centers, spatial_transform
 
 _WINDOW = 32  # height and width of a window's view
@@ -77,10 +78,10 @@ class Tracks(nn.Module):
         ]
         self.register_buffer("orders", torch.tensor(orders), persistent=False)  # O L G
         first, second, third = _CHANNELS
-        self.low = _block(2 * in_channels, first, 5)
+        self.low = pooled_block(2 * in_channels, first, 5)
         self.high = nn.Sequential(
-            _block(2 * first, second, 3),
-            _block(second, third, 3),
+            pooled_block(2 * first, second, 3),
+            pooled_block(second, third, 3),
             nn.Flatten(),
             nn.Linear(third * (_WINDOW // 8) ** 2, width),
             nn.ReLU(),
@@ -207,8 +208,3 @@ def _foreground(frames: Tensor) -> Tensor:
 def _framed(centers: Tensor, half: Tensor) -> Tensor:
     """Windows `… 2 3` around centers `… 2`, with half side `half`, in coordinates of the frame."""
     return torch.cat((half[..., None, None] * torch.eye(2).to(centers), centers[..., None]), -1)
-
-
-def _block(in_channels: int, out_channels: int, kernel: int) -> nn.Sequential:
-    conv = nn.Conv2d(in_channels, out_channels, kernel, padding=kernel // 2, bias=False)
-    return nn.Sequential(conv, nn.MaxPool2d(2), nn.BatchNorm2d(out_channels), nn.ReLU())

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from onlooker_papers.digits.encoders.vector import VectorEncoder
+from onlooker_papers.digits.encoders.vector import VectorEncoder, pooled_block
 from onlooker_papers.digits.sampling.spatial_transformer import cell_centers, spatial_transform
 
 _WINDOW = 32  # height and width of a sampled window
@@ -75,9 +75,9 @@ class Glimpses(VectorEncoder):
         self.extent = nn.Linear(_STATE, 2)
         self.log_gain = nn.Parameter(torch.tensor(math.log(_GAIN)))
         self.recognition = nn.Sequential(
-            *_block(in_channels, 16, 5),
-            *_block(16, 32, 3),
-            *_block(32, 64, 3),
+            *pooled_block(in_channels, 16, 5),
+            *pooled_block(16, 32, 3),
+            *pooled_block(32, 64, 3),
             nn.Flatten(),
             nn.Linear(64 * (_WINDOW // 8) ** 2, _WIDTH),
             nn.ReLU(),
@@ -135,8 +135,3 @@ def contrast(features: Tensor) -> Tensor:
     distance = (features - features.mean((2, 3), keepdim=True)).square().mean(1, keepdim=True)
     distance = F.avg_pool2d(distance, 3, 1, 1)[:, 0]
     return distance / (distance.mean((1, 2), keepdim=True) + 1e-6)
-
-
-def _block(in_channels: int, out_channels: int, kernel: int) -> list[nn.Module]:
-    conv = nn.Conv2d(in_channels, out_channels, kernel, padding=kernel // 2, bias=False)
-    return [conv, nn.MaxPool2d(2), nn.BatchNorm2d(out_channels), nn.ReLU()]

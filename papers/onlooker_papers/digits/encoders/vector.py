@@ -31,6 +31,12 @@ class WideLinear(nn.Linear):
             return F.linear(input.float(), self.weight, self.bias)
 
 
+def pooled_block(in_channels: int, out_channels: int, kernel: int) -> nn.Sequential:
+    """A convolution without bias, max-pool 2, batch norm and ReLU."""
+    conv = nn.Conv2d(in_channels, out_channels, kernel, padding=kernel // 2, bias=False)
+    return nn.Sequential(conv, nn.MaxPool2d(2), nn.BatchNorm2d(out_channels), nn.ReLU())
+
+
 def init_xavier(*layers: nn.Module) -> None:
     """Initialize convolutions and linear layers with Xavier-uniform weights and zero biases."""
     for layer in layers:
