@@ -18,7 +18,7 @@ from onlooker.training.fit import fit
 from onlooker_papers.fusion import average_scores, choose_weights
 from onlooker_papers.memo import fingerprint, memo, memo_of_training
 from onlooker_papers.mnist import DigitSplit, digest
-from onlooker_papers.pointing import peak_in_box, uniform_in_box
+from onlooker_papers.pointing import peak_in_box
 from onlooker_papers.videolstm.blanking import CANDIDATES
 from onlooker_papers.videolstm.localization import localized
 from onlooker_papers.videolstm.moving_target import SIZE
@@ -154,7 +154,7 @@ class Trial:
 
         Returns:
             `accuracy` of clips; `frame_accuracy`; `pointing`: the share of frames where the map's
-            peak is in the true box; `uniform`: that of a uniform map.
+            peak is in the true box.
         """
         test = self.samples("test")
         scores, attention, _ = recognizer.classify(test.frames())
@@ -229,7 +229,7 @@ def summary(seeds: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "spread": stdev(accuracies) if len(seeds) > 1 else None,
         "each": accuracies,
     }
-    for figure in ("frame_accuracy", "pointing", "uniform", "parameters"):
+    for figure in ("frame_accuracy", "pointing", "parameters"):
         if all(figure in each for each in seeds):
             row[figure] = mean(each[figure] for each in seeds)
     if all("weights" in each for each in seeds):
@@ -249,8 +249,5 @@ def _accuracy(scores: NDArray[np.float32], targets: NDArray[np.int64]) -> dict[s
 def _pointing(attention: NDArray[np.float32] | None, test: TargetClips) -> dict[str, float]:
     if attention is None:
         return {}
-    boxes = test.batch.boxes[:, :, :1].numpy()  # of the digit that moves
-    return {
-        "pointing": float(np.nanmean(peak_in_box(attention, boxes, (SIZE, SIZE)))),
-        "uniform": float(np.nanmean(uniform_in_box(boxes, attention.shape[-2:], (SIZE, SIZE)))),
-    }
+    boxes = test.batch.boxes[:, :, 0].numpy()  # of the digit that moves
+    return {"pointing": float(peak_in_box(attention, boxes, (SIZE, SIZE)).mean())}

@@ -85,7 +85,7 @@ def localization_figures(
         "map": cut(BoxParameters()),
     }
     return {
-        "pointing": float(peak_in_box(attention, truth.boxes[:, :, None], truth.size).mean()),
+        "pointing": float(peak_in_box(attention, truth.boxes, truth.size).mean()),
         **_figures(cut(parameters), scores, truth),
         "localization": {
             name: getattr(parameters, name) for name in ("foreground", "extent", "threshold")

@@ -123,5 +123,4 @@ def test_a_trial_measures_where_it_looked(tmp_path: Path) -> None:
     figures = Trial(
         tmp_path, ablation.MOTION, 6, 0, split_mnist(), TINY.counts, TINY.training
     ).train()
-    assert set(figures) >= {"accuracy", "pointing", "uniform", "validation", "parameters"}
-    assert 0.02 < figures["uniform"] < 0.2
+    assert set(figures) >= {"accuracy", "pointing", "validation", "parameters"}
