@@ -1,8 +1,8 @@
-"""The figures of the digit experiments (3 to 5 of Shan & Atanasov 2017), made from our own data and
-models.
+"""Windows on frames, and deformed images: figures 2, 4 and 5 of Shan & Atanasov 2017, made from our
+own data and models.
 
-Videos, windows and displacements are drawn in pixels of their frames: (0, 0) is the outer corner of
-the first pixel, as in boxes.
+Windows and displacements are drawn in pixels of their frames: (0, 0) is the outer corner of the
+first pixel, as in boxes.
 """
 
 import math
@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from onlooker.report.overlay import BOX_COLORS
-from onlooker.report.plots import FAINT, INK, QUIET
-from onlooker_papers.digits.data.moving_mnist import Batch
+from onlooker.report.plots import FAINT, INK
 from onlooker_papers.digits.sampling.spatial_transformer import spatial_transform
 from onlooker_papers.sheet import caption, cells
 
@@ -26,40 +25,6 @@ if TYPE_CHECKING:  # matplotlib is slow to import
     from matplotlib.figure import Figure
 
 _BOX_COLORS = tuple("#{:02x}{:02x}{:02x}".format(*rim) for rim in BOX_COLORS)
-
-
-def variants(batches: Mapping[str, Batch], every: int = 5, columns: int = 10) -> "Figure":
-    """Figure 3: the first video of each variant, one row each, with the true box of every visible
-    digit.
-
-    Batches with equal seed and size show the same digits on the same paths in all variants, so rows
-    are comparable.
-
-    Args:
-        batches: by the name of the variant.
-        every: frames from one column to the next; at `frames_per_setting` each column shows another
-        transform.
-        columns: maximum number of frames.
-    """
-    from matplotlib.patches import Rectangle
-
-    longest = max(batch.video.shape[1] for batch in batches.values())
-    figure, grid = cells(len(batches), min(columns, -(-longest // every)), 0.85)
-    for row, (name, batch) in zip(grid, batches.items(), strict=True):
-        caption(row[0], name)
-        for axes, t in zip(row, range(0, batch.video.shape[1], every), strict=False):
-            _show(axes, batch.video[0, t, 0], 0, 255)
-            for k, (x1, y1, x2, y2) in enumerate(batch.boxes[0, t].tolist()):
-                if not math.isnan(x1):
-                    rim = _BOX_COLORS[1 - k % 2]
-                    axes.add_patch(
-                        Rectangle(
-                            (x1, y1), x2 - x1, y2 - y1, fill=False, edgecolor=rim, linewidth=0.8
-                        )
-                    )
-    for axes, t in zip(grid[0], range(0, longest, every), strict=False):
-        axes.set_title(f"frame {t}", color=QUIET, fontsize=9)
-    return figure
 
 
 def windows(rows: Mapping[str, tuple[Tensor, Tensor]], size: int = 32) -> "Figure":

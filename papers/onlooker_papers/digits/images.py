@@ -3,12 +3,15 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from onlooker.base.files import write_bytes
 from onlooker.data.transforms import to_video
 from onlooker.models.video_model import VideoModel
+from onlooker.report.overlay import BOX_COLORS, boxes, enlarge
 from onlooker_papers.digits import figures
 from onlooker_papers.digits.data.augmented_mnist import VARIANTS, AugmentedDigits
 from onlooker_papers.digits.data.moving_mnist import Batch
@@ -17,9 +20,10 @@ from onlooker_papers.digits.data.scenes import elastic_fields
 from onlooker_papers.digits.pretraining import DATA
 from onlooker_papers.digits.published import FRAMES
 from onlooker_papers.mnist import DigitSplit
-from onlooker_papers.sheet import to_png
+from onlooker_papers.sheet import sheet, to_png
 
 SHOWN = 8  # frames in a row
+FRAMES_PER_SETTING = AugmentedDigits.frames_per_setting
 
 
 def write_images(folder: Path, splits: DigitSplit, stn: VideoModel) -> list[tuple[bytes, str]]:
@@ -42,26 +46,25 @@ def write_images(folder: Path, splits: DigitSplit, stn: VideoModel) -> list[tupl
     }
     made = {
         "figure-2": (
-            figures.windows(alone),
+            to_png(figures.windows(alone)),
             "Figure 2: single digits, the spatial transformer's window on them, and its output.",
         ),
         "figure-3": (
-            figures.variants(batches),
+            sheet([(name, _with_boxes(batch)) for name, batch in batches.items()], columns=10),
             "Figure 3: the variants, a frame of each setting, with the true boxes.",
         ),
         "figure-4": (
-            figures.windows(pairs),
+            to_png(figures.windows(pairs)),
             "Figure 4: the window of the pre-trained spatial transformer, and its output.",
         ),
         "figure-5": (
-            _deformation(batches["rotation+scale"]),
+            to_png(_deformation(batches["rotation+scale"])),
             "Figure 5: elastic deformation with the parameters of the paper, and with a wider window.",
         ),
     }
-    images = {name: to_png(figure, dpi=160) for name, (figure, _) in made.items()}
-    for name, image in images.items():
+    for name, (image, _) in made.items():
         write_bytes(folder / f"{name}.png", image)
-    return [(images[name], caption) for name, (_, caption) in made.items()]
+    return list(made.values())
 
 
 def seen(encoder: Any, frames: Tensor) -> tuple[Tensor, Tensor]:
@@ -73,6 +76,18 @@ def seen(encoder: Any, frames: Tensor) -> tuple[Tensor, Tensor]:
 def _windows(model: VideoModel, frames: Tensor) -> tuple[Tensor, Tensor]:
     """`seen` for `N H W 1`, uint8."""
     return seen(model.encoder, to_video(frames, DATA.normalization))
+
+
+def _with_boxes(batch: Batch) -> NDArray[np.uint8]:
+    """A frame of each setting of the first video, with the boxes of its digits."""
+    frames = batch.video[0, ::FRAMES_PER_SETTING, 0, :, :, None].expand(-1, -1, -1, 3).numpy()
+    corners = batch.boxes[0, ::FRAMES_PER_SETTING].numpy()
+    return np.stack(
+        [
+            boxes(enlarge(frame), of_frame, BOX_COLORS[0], frame.shape[:2])
+            for frame, of_frame in zip(frames, corners, strict=True)
+        ]
+    )
 
 
 def _deformation(batch: Batch) -> Any:

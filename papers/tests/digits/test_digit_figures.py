@@ -6,17 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from onlooker_papers.digits.data.moving_mnist import Batch
-from onlooker_papers.digits.figures import deformation, deformed, variants, window_corners, windows
+from onlooker_papers.digits.figures import deformation, deformed, window_corners, windows
 
 IDENTITY = torch.eye(2, 3)
-
-
-def noise_batch(T=12, boxes=1):
-    generator = torch.Generator().manual_seed(0)
-    video = torch.randint(0, 256, (2, T, 1, 64, 64), dtype=torch.uint8, generator=generator)
-    corners = torch.tensor([8.0, 16, 40, 60]).expand(2, T, boxes, 4).clone()
-    return Batch(video, torch.zeros(2, boxes).long(), corners, torch.zeros(2, boxes).long())
 
 
 def shown(axes):
@@ -25,29 +17,6 @@ def shown(axes):
 
 def corners(patch):
     return patch.get_xy()[:4].tolist()
-
-
-# --- figure 3
-
-
-def test_a_row_shows_the_frames_of_one_video():
-    batch = noise_batch()
-    figure = variants({"normal": batch, "other": noise_batch(6)}, every=5)
-    cells = np.array(figure.axes).reshape(2, 3)
-    for axes, t in zip(cells[0], (0, 5, 10), strict=True):
-        assert np.array_equal(shown(axes), batch.video[0, t, 0])
-        assert axes.get_title() == f"frame {t}"
-    assert [axes.get_ylabel() for axes in cells[:, 0]] == ["normal", "other"]
-    assert [len(axes.images) for axes in cells[1]] == [1, 1, 0], "a shorter video"
-    assert len(variants({"normal": batch}, every=1, columns=4).axes) == 4
-
-
-def test_true_boxes_are_drawn_where_they_are_and_unseen_digits_have_none():
-    batch = noise_batch(1, boxes=2)
-    batch.boxes[0, 0, 1] = math.nan
-    (axes,) = variants({"normal": batch}).axes
-    (box,) = axes.patches
-    assert box.get_bbox().extents.tolist() == [8, 16, 40, 60]
 
 
 # --- figure 4
