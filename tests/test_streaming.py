@@ -198,12 +198,7 @@ def test_the_events_of_a_stream_are_those_of_the_windows_of_its_recording(
     of = eventful()
     path = make_clip(frames=47)
     *steps, last = of.watch(path)
-    pixels = torch.from_numpy(
-        resize(np.stack([frame for _, _, frame in VideoReader(path)]), 16, 3)
-    )
-    with torch.no_grad():
-        windows = of.model(to_video(pixels[None], "half")).windows
-    np.testing.assert_allclose([step.windows for step in steps], windows.scores[0], atol=1e-4)
+    check(steps, of, path)
     finder = of.streams().finder
     kept = Kept()
     for step in steps:
