@@ -315,7 +315,6 @@ def test_train_and_predict_at_addresses(memory: Any, tmp_path: Path) -> None:
     assert (
         "1 of 1 clips were predicted before" in call("predict", run, clip, "--json", out).output
     )
-    assert onlooker.load(run).classes == ("down", "left", "right", "up")
     assert "holds a run already" in fails("train", "memory://bucket/clips", "--run", run)
     memory.rm("/bucket/clips", recursive=True)
     others = make_set(tmp_path / "others", clips=2, frames=4, side=16, seed=7)
