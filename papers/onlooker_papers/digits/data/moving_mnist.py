@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -213,28 +212,15 @@ def chunks(count: int, bytes_each: int, threads: int) -> list[slice]:
 
 
 def share(work: Callable[..., None], parts: Iterable[tuple[Any, ...]], threads: int) -> None:
-    """Call `work` with every part; parts are generated in order, one whenever a thread is free."""
-    parts = iter(parts)
-    lock = Lock()
+    """Call `work` with every part in several threads; parts are generated in order."""
     inference = torch.is_inference_mode_enabled()  # of this thread only
 
-    def run() -> None:
+    def run(part: tuple[Any, ...]) -> None:
         with torch.inference_mode(inference):
-            while True:
-                with lock:
-                    part = next(parts, None)
-                if part is None:
-                    return
-                work(*part)
+            work(*part)
 
-    if threads == 1:
-        run()
-        return
-    with ThreadPoolExecutor(threads - 1, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        others = [pool.submit(run) for _ in range(threads - 1)]
-        run()
-        for other in others:
-            other.result()
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(run, parts))
 
 
 def random_stream(seed: int, of: str) -> torch.Generator:
