@@ -89,11 +89,8 @@ def train_rounds(
         # With few rounds, every thread still gets a part.
         width = min(stacked or (_ON_CPU if on_cpu else _ON_GPU), -(-rounds // threads))
         parts = [range(first, min(first + width, rounds)) for first in range(0, rounds, width)]
-        pool = ThreadPoolExecutor(threads)
-        try:
+        with ThreadPoolExecutor(threads) as pool:
             stacks = list(pool.map(work, parts))
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
     return {
         name: Rounds(
             torch.cat([of[name].loss for of in stacks]),

@@ -11,8 +11,8 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from onlooker.training.linear import Clips, choose
-from onlooker_papers.real_clips.frozen import MODEL, encode, fitted_logits, input_of
+from onlooker.training.linear import Clips, choose, fitted_layer
+from onlooker_papers.real_clips.frozen import MODEL, encode, input_of
 from onlooker_papers.results import About, Row, write_rows
 
 FILE = "few-shot"
@@ -64,9 +64,8 @@ def episodes(clips: Clips, ways: int, shots: int, count: int = EPISODES) -> list
     for seed in range(count):
         support, query = episode(clips, ways, shots, np.random.default_rng(seed))
         shown = clips.only(support)._replace(y=np.repeat(np.arange(ways), shots), num_classes=ways)
-        right.append(
-            float((fitted_logits(shown, choose(shown), clips.x[query]).argmax(1) == truth).mean())
-        )
+        logits = fitted_layer(shown, choose(shown)).logits(clips.x[query])
+        right.append(float((logits.argmax(1) == truth).mean()))
     half = 1.959964 * float(np.std(right)) / count**0.5
     return [float(np.mean(right)), float(np.mean(right)) - half, float(np.mean(right)) + half]
 

@@ -30,7 +30,7 @@ from onlooker.run.features import weights_digest
 from onlooker.run.record import RunRecord
 from onlooker.run.train import continue_run
 from onlooker.training.forward import encode_samples
-from onlooker.training.linear import Choice, Clips, copies_of, fitted_layer
+from onlooker.training.linear import Clips, copies_of
 from onlooker_papers.published_sets.hmdb51 import JHMDB
 from onlooker_papers.published_sets.ucf101 import UCF101
 from onlooker_papers.sets import data_folder
@@ -41,7 +41,6 @@ __all__ = [
     "SETS",
     "Encoded",
     "encode",
-    "fitted_logits",
     "input_of",
     "model",
     "splits_of",
@@ -214,10 +213,3 @@ def _computed(
             )
         )
     return cast(Floats, torch.cat(x, 1).double().numpy())
-
-
-def fitted_logits(clips: Clips, choice: Choice, x: Floats) -> Floats:
-    """Logits `B K` for statistics `B M`, by the library's linear layer fitted to `clips`, at
-    temperature 1.
-    """
-    return fitted_layer(clips, choice).logits(x)

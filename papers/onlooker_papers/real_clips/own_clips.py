@@ -27,7 +27,7 @@ from onlooker.report.metrics import (
     perfect_calibration_error,
 )
 from onlooker.run.encoders import compared, large_enough
-from onlooker.training.linear import choose, clearly_better, cross_validated
+from onlooker.training.linear import choose, clearly_better, cross_validated, fitted_layer
 from onlooker_papers.intervals import as_text, correct_of, over_recordings
 from onlooker_papers.real_clips import frozen
 from onlooker_papers.real_clips.frozen import (
@@ -36,7 +36,6 @@ from onlooker_papers.real_clips.frozen import (
     SETS,
     Encoded,
     encode,
-    fitted_logits,
     splits_of,
 )
 from onlooker_papers.results import About, Row, write_rows
@@ -169,7 +168,7 @@ def right_answers(encoded: Encoded, split: Split) -> Bools:
         encoded.positions(clips) for clips in ((*split.training, *split.validation), split.test)
     )
     training = encoded.clips.only(fit)
-    logits = fitted_logits(training, choose(training), encoded.clips.x[test])
+    logits = fitted_layer(training, choose(training)).logits(encoded.clips.x[test])
     return np.asarray(logits.argmax(1) == encoded.clips.y[test])
 
 

@@ -3,7 +3,6 @@ figures.
 """
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -118,15 +117,9 @@ def test_an_episode_keeps_recordings_apart() -> None:
         few_shot.episode(clips, WAYS, 11, np.random.default_rng(0))
 
 
-def test_the_head_tells_directions_and_not_noise(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(few_shot, "fitted_logits", nearest)
+def test_the_head_tells_directions_and_not_noise() -> None:
     clips = directions()
-    assert few_shot.episodes(clips, WAYS, 1, 5)[0] > 0.8
+    assert few_shot.episodes(clips, WAYS, 1, 5)[0] > 0.6
     noise = np.random.default_rng(2).normal(size=clips.x.shape)
     mean, low, high = few_shot.episodes(clips._replace(x=noise), WAYS, 1, 20)
     assert low < mean < high < 0.5
-
-
-def nearest(clips: Clips, choice: Any, x: np.ndarray) -> np.ndarray:
-    """In place of the fitted layer, whose model is built for statistics of an encoder."""
-    return x @ np.stack([clips.x[clips.y == k].mean(0) for k in range(clips.num_classes)]).T
