@@ -83,8 +83,6 @@ def means(seeds: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         values = [each[name] for each in seeds]
         if isinstance(value, Mapping):
             figures[name] = values if name == "localization" else means(values)
-        elif isinstance(value, Sequence):
-            figures[name] = [mean(at) for at in zip(*values, strict=True)]
         else:
             figures[name] = mean(values)
     return figures

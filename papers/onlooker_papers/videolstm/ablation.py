@@ -249,5 +249,4 @@ def _accuracy(scores: NDArray[np.float32], targets: NDArray[np.int64]) -> dict[s
 def _pointing(attention: NDArray[np.float32] | None, test: TargetClips) -> dict[str, float]:
     if attention is None:
         return {}
-    boxes = test.batch.boxes[:, :, 0].numpy()  # of the digit that moves
-    return {"pointing": float(peak_in_box(attention, boxes, (SIZE, SIZE)).mean())}
+    return {"pointing": float(peak_in_box(attention, test.boxes, (SIZE, SIZE)).mean())}

@@ -2,16 +2,34 @@
 baselines.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
+from onlooker.base.records import Box, Tube
 from onlooker.recognizer import Recognizer
+from onlooker_papers.detection import (
+    at_thresholds,
+    cor_loc,
+    frame_map,
+    label_boxes,
+    video_map,
+)
+from onlooker_papers.pointing import peak_in_box
 from onlooker_papers.videolstm.blanking import choose_spatial_parameters
-from onlooker_papers.videolstm.boxes import BoxParameters
-from onlooker_papers.videolstm.places import localization_figures
-from onlooker_papers.videolstm.target_clips import TargetClips
+from onlooker_papers.videolstm.boxes import BoxParameters, Found, cut_boxes, find_boxes
+from onlooker_papers.videolstm.foregrounds import motion
+from onlooker_papers.videolstm.moving_target import SIZE
+from onlooker_papers.videolstm.target_clips import CLASSES, TargetClips
+from onlooker_papers.videolstm.tubes import label_tubes, link
 
+Scores = NDArray[np.float32]
+
+# Names of the baselines: boxes without attention, or from attention alone.
+BASELINES = {"motion": "the largest moving region", "map": "the map without a foreground"}
 _CHOOSE_ON = 40  # validation clips: each is classified twice for every candidate
 
 
@@ -30,7 +48,7 @@ def localized(recognizer: Recognizer, validation: TargetClips, test: TargetClips
     if attention is None:
         return {}
     parameters = choose_for(recognizer, validation)
-    return localization_figures(scores, attention, test.truth, parameters)
+    return localization_figures(scores, attention, test, parameters)
 
 
 def choose_for(
@@ -41,3 +59,71 @@ def choose_for(
     samples = torch.stack([clips[index][0] for index in range(count)])
     targets = clips.batch.targets[:count].tolist()
     return choose_spatial_parameters(recognizer, samples, list(clips.images[:count]), targets)
+
+
+def localization_figures(
+    scores: Scores, attention: NDArray[np.float32], clips: TargetClips, parameters: BoxParameters
+) -> dict[str, Any]:
+    """How well the digit is localized, compared with baselines without attention but with the same
+    classes.
+
+    Args:
+        scores: `B T K`, probabilities at every frame.
+        attention: `B T h w`.
+        clips: the `B` clips.
+        parameters: how boxes are cut, chosen without these clips.
+
+    Returns:
+        `pointing`, the share of frames in which the center of the map's highest cell is in the box;
+        `point`, the same for the most attended pixel (`Candidate.point`); `cor_loc`,
+        `frame_map_20`, `frame_map_50`, `frame_map_50_95`, `video_map_20`, `video_map_50`,
+        `video_map_50_95`; `localization`: the chosen parameters; and under `baselines` the same of
+        `motion` (the largest moving region, cut by the same threshold) and `map` (the attention
+        without a foreground).
+    """
+
+    def cut(how: BoxParameters) -> list[Found]:
+        return [
+            find_boxes(of_clip, pixels, how)
+            for of_clip, pixels in zip(attention, clips.images, strict=True)
+        ]
+
+    guesses: dict[str, list[Found]] = {
+        "motion": [cut_boxes(motion(pixels), parameters) for pixels in clips.images],
+        "map": cut(BoxParameters()),
+    }
+    return {
+        "pointing": float(peak_in_box(attention, clips.boxes, (SIZE, SIZE)).mean()),
+        **_figures(cut(parameters), scores, clips),
+        "localization": {
+            name: getattr(parameters, name) for name in ("foreground", "extent", "threshold")
+        },
+        "baselines": {name: _figures(guess, scores, clips) for name, guess in guesses.items()},
+    }
+
+
+def _figures(candidates: Sequence[Found], scores: Scores, clips: TargetClips) -> dict[str, float]:
+    indices = np.arange(scores.shape[1])
+    truth = clips.boxes
+    boxes = {}
+    tubes = {}
+    true_boxes = {}
+    true_tubes = {}
+    for b, (found, of_frames) in enumerate(zip(candidates, scores, strict=True)):
+        name = str(b)
+        label = CLASSES[int(clips.batch.targets[b])]
+        boxes[name] = label_boxes(found, of_frames, CLASSES)
+        # One score per clip: the uncertain first frames would lower the score of a tube.
+        tubes[name] = label_tubes(link(found), of_frames.mean(axis=0), CLASSES)
+        true_boxes[name] = [Box(label, int(t), tuple(truth[b, t].tolist())) for t in indices]
+        true_tubes[name] = [Tube(label, indices, truth[b])]
+    points = np.array(
+        [[here.point if here else (np.nan, np.nan) for here in found] for found in candidates]
+    )
+    inside = np.all((truth[..., :2] <= points) & (points <= truth[..., 2:]), axis=-1)
+    return {
+        "point": float(inside.mean()),
+        "cor_loc": cor_loc(boxes, true_boxes),
+        **at_thresholds("frame_map", frame_map(boxes, true_boxes)),
+        **at_thresholds("video_map", video_map(tubes, true_tubes)),
+    }

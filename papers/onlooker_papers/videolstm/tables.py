@@ -6,8 +6,8 @@ from typing import Any
 from onlooker.report.page import Table
 from onlooker_papers.tables import Entry, Results, build, code, key, rows, share, table
 from onlooker_papers.videolstm.ablation import BEST, ENSEMBLE, MOTION
+from onlooker_papers.videolstm.localization import BASELINES
 from onlooker_papers.videolstm.official_budget import BOTH, NAMES, SETS, SINGLE, STREAMS, VIDEOLSTM
-from onlooker_papers.videolstm.places import BASELINES
 
 TARGET = "moving-target"
 REAL = "videolstm-real"

@@ -15,7 +15,6 @@ from onlooker.video.flow import flow, to_bytes
 from onlooker_papers.digits.data.moving_mnist import Sample
 from onlooker_papers.mnist import Digits, DigitSplit
 from onlooker_papers.videolstm.moving_target import SIZE, moving_target
-from onlooker_papers.videolstm.places import TrueBoxes
 
 CLASSES = tuple("0123456789")
 FRAMES = 10
@@ -61,10 +60,9 @@ class TargetClips(Dataset[Sample]):
         return torch.from_numpy(np.concatenate(parts, -1)), int(self.batch.targets[index]), index
 
     @property
-    def truth(self) -> TrueBoxes:
-        """The true boxes of the digit that moves."""
-        boxes = self.batch.boxes[:, :, 0].numpy()
-        return TrueBoxes(self.images, boxes, self.batch.targets.tolist(), CLASSES)
+    def boxes(self) -> NDArray[np.float32]:
+        """The true boxes of the digit that moves, `B T 4`."""
+        return self.batch.boxes[:, :, 0].numpy()
 
     def frames(self) -> Tensor:
         """All clips: `B T H W C`, uint8."""

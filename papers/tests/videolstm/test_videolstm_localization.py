@@ -19,9 +19,8 @@ from onlooker_papers.videolstm.blanking import (
     explanation_cost,
 )
 from onlooker_papers.videolstm.boxes import BoxParameters
-from onlooker_papers.videolstm.localization import choose_for, localized
+from onlooker_papers.videolstm.localization import choose_for, localization_figures, localized
 from onlooker_papers.videolstm.moving_target import SIZE
-from onlooker_papers.videolstm.places import localization_figures
 from onlooker_papers.videolstm.target_clips import CLASSES, TargetClips, data
 
 SEEN = BoxParameters(foreground="background", threshold=0.05)
@@ -46,7 +45,7 @@ def knowing(clips: TargetClips) -> np.ndarray:
 
 
 def test_attention_on_the_target_finds_it_and_guesses_do_not(clips: TargetClips) -> None:
-    found = localization_figures(knowing(clips), attending(clips), clips.truth, SEEN)
+    found = localization_figures(knowing(clips), attending(clips), clips, SEEN)
     # the cell of a narrow digit's middle may have its own middle next to the digit
     assert found["pointing"] > 0.9
     assert found["video_map_50"] > 0.9
@@ -65,7 +64,7 @@ def test_the_wrong_class_or_place_finds_nothing(clips: TargetClips) -> None:
         (np.roll(knowing(clips), 1, axis=-1), attending(clips)),
         (knowing(clips), np.full((6, 10, 8, 8), 1 / 64, np.float32)),
     ):
-        found = localization_figures(scores, maps, clips.truth, SEEN)
+        found = localization_figures(scores, maps, clips, SEEN)
         assert found["video_map_20"] == found["frame_map_20"] == found["cor_loc"] == 0
 
 
@@ -99,7 +98,7 @@ def test_parameters_are_chosen_without_a_true_box(clips: TargetClips) -> None:
     chosen = choose_for(recognizer, blind)
     assert chosen in CANDIDATES
     assert chosen.foreground != "none"
-    found = localization_figures(knowing(clips), attending(clips), clips.truth, chosen)
+    found = localization_figures(knowing(clips), attending(clips), clips, chosen)
     assert found["video_map_50"] > 0.9
 
 
