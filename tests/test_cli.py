@@ -331,7 +331,6 @@ def test_comparing_models(squares: Path, tmp_path: Path) -> None:
     assert list(figures["accuracy"]) == ["convnet", "lstm", "linear"]
     page = (run / "report.html").read_text(encoding="utf-8")
     for name in figures["accuracy"]:
-        assert (run / name / "split-seed0" / "report.html").exists()
         assert f">{name}</td>" in page
     rows = [
         [cell.strip() for cell in line.split("│")]
@@ -342,6 +341,7 @@ def test_comparing_models(squares: Path, tmp_path: Path) -> None:
     assert [row[1:3] for row in rows] == [
         [name, f"{100 * accuracy:.1f} %"] for name, accuracy in accuracies.items()
     ]
+    assert "other settings (training.epochs); choose" in fails(*words, *TINY, "--epochs", 3)
 
 
 def test_clips_of_a_list_that_are_missing_are_named(squares: Path, tmp_path: Path) -> None:

@@ -114,9 +114,22 @@ def test_clips_beyond_the_limit_are_decoded(
         assert len(list((tmp_path / "small").glob("*.npy"))) == 2
 
 
-def test_an_error_if_no_clip_can_be_read(clips: list[Clip], tmp_path: Path) -> None:
-    with pytest.raises(ClipError, match=r"none of 2 clips can be read; .*1.mp4: zero bytes"):
-        read_clips([clips[1], clips[4]], ("a", "b"), CONFIG, cache=tmp_path)
+@pytest.mark.parametrize(
+    ("numbers", "strict", "message"),
+    [
+        ((1, 4), False, r"none of 2 clips can be read; .*1\.mp4: zero bytes"),
+        ((4,), False, r"^\S*4\.mp4: not a video file"),
+        ((0, 1), True, r"^\S*1\.mp4: zero bytes"),
+    ],
+    ids=["several", "a single one", "strictly"],
+)
+def test_no_clip_that_can_be_read_is_an_error_and_strictly_one_that_cannot(
+    clips: list[Clip], tmp_path: Path, numbers: tuple[int, ...], strict: bool, message: str
+) -> None:
+    with pytest.raises(ClipError, match=message):
+        read_clips(
+            [clips[n] for n in numbers], ("a", "b"), CONFIG, cache=tmp_path, strict=strict
+        )
 
 
 @pytest.mark.parametrize(("streams", "channels"), [("rgb", 3), ("flow", 2), ("both", 5)])
