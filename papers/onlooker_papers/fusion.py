@@ -3,7 +3,6 @@
 Two-stream models fuse an RGB model and a flow model (Simonyan & Zisserman 2014, Li et al. 2016).
 """
 
-import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -34,9 +33,9 @@ def average_scores(
 
 def choose_weights(
     scores: Sequence[NDArray[np.float32]], targets: NDArray[np.int64]
-) -> tuple[float, ...]:
-    """The weights, in steps of a twentieth, with the lowest log loss; of equally good ones the most
-    even.
+) -> tuple[float, float]:
+    """The weights of two members, in steps of a twentieth, with the lowest log loss; of equally good
+    ones the most even.
 
     Args:
         scores: of each member, `B K` probabilities.
@@ -44,15 +43,14 @@ def choose_weights(
     """
     rows = np.arange(len(targets))
 
-    def cost(weights: tuple[float, ...]) -> tuple[float, float]:
+    def cost(weights: tuple[float, float]) -> tuple[float, float]:
         of_targets = average_scores(scores, weights)[rows, targets]
         return round(float(-np.log(np.maximum(of_targets, 1e-12)).mean()), 9), sum(
             weight**2 for weight in weights
         )
 
-    steps = itertools.product(range(_STEPS + 1), repeat=len(scores) - 1)
-    candidates = [(*first, _STEPS - sum(first)) for first in steps if sum(first) <= _STEPS]
-    return min((tuple(part / _STEPS for part in parts) for parts in candidates), key=cost)
+    candidates = [(part / _STEPS, (_STEPS - part) / _STEPS) for part in range(_STEPS + 1)]
+    return min(candidates, key=cost)
 
 
 def _fuse(runs: Sequence[Path]) -> dict[str, Any]:
