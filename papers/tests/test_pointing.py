@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from onlooker_papers.digits.window_metrics import boxes_with_a_window
-from onlooker_papers.pointing import peak_in_box
+from onlooker_papers.pointing import boxes_with_a_window, peak_in_box
 
 
 def test_peak_in_box_equals_a_loop():

@@ -21,9 +21,9 @@ from onlooker_papers.digits.data.augmented_mnist import AugmentedDigits
 from onlooker_papers.digits.data.moving_mnist import PAIRS, Batch, DigitPairs, pair_label
 from onlooker_papers.digits.models import CEILING, TRACKS, DigitModel, prepare, settings_of
 from onlooker_papers.digits.pretraining import SIZE, seconds
-from onlooker_papers.digits.window_metrics import boxes_with_a_window
 from onlooker_papers.memo import fingerprint, memo, memo_of_training
 from onlooker_papers.mnist import Digits, DigitSplit, digest
+from onlooker_papers.pointing import boxes_with_a_window
 
 FRAMES = 50  # of a test video, as in the published protocol
 SHORT = 10  # first frames of a test video, which are also evaluated alone

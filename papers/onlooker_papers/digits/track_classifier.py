@@ -1,16 +1,21 @@
 """The model that tracks objects through groups of frames, and classifies each object from a group
-as a whole.
+as a whole; its head for single objects, and how its predictions are pooled.
 """
 
+import itertools
+import math
 from typing import NoReturn
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from onlooker.models.video_model import Output, VideoModel, make_head
-from onlooker_papers.digits.each_glimpse import HEADS, EachGlimpse
-from onlooker_papers.digits.opinions import OpinionPool
 from onlooker_papers.digits.tracks import Tracks
+
+HEADS = ("joint", "each-glimpse")
+# initial weight of every prediction; below 1, because those of one clip often have the same error
+_TRUST = 0.3
 
 
 class TrackClassifier(VideoModel):
@@ -103,3 +108,105 @@ class TrackClassifier(VideoModel):
         if (missing := L - video.shape[1]) > 0:
             video = torch.cat((video, video[:, -1:].expand(-1, missing, -1, -1, -1)), 1)
         return video[:, : video.shape[1] // L * L].unflatten(1, (-1, L))
+
+
+class EachGlimpse(nn.Module):
+    """One small classifier predicts a symbol for every glimpse; a class is an unordered group of
+    symbols.
+
+    With S symbols and G glimpses the classes are the multisets of G symbols, in the order of
+    `itertools.combinations_with_replacement(range(S), G)`: for two glimpses 0+0, 0+1, …, 1+1, ….
+    Glimpses are treated as independent, and their order does not matter:
+
+        p_g = softmax(f(x_g)),  p(class) = Σ_{orders of its symbols} Π_g p_g(symbol_g)
+
+    `forward` returns log p, so that its softmax is p itself. A head with several glimpses has the
+    same weights as one with a single glimpse, so it can start from weights that were trained on
+    frames with one object.
+
+    Args:
+        width: D, the number of features of all glimpses, which are concatenated.
+        glimpses: G.
+        head_units: width of a tanh layer before the symbols; 0: none.
+        dropout: before the symbols.
+        num_classes: K, the number of multisets, which determines the number of symbols.
+
+    Raises:
+        ValueError: the features cannot be divided among the glimpses, or no number of symbols has
+            that many multisets.
+    """
+
+    orders: Tensor
+    real: Tensor
+
+    def __init__(
+        self, width: int, glimpses: int, head_units: int, dropout: float, num_classes: int
+    ) -> None:
+        super().__init__()
+        symbols = next(
+            s for s in itertools.count(1) if math.comb(s + glimpses - 1, glimpses) >= num_classes
+        )
+        if math.comb(symbols + glimpses - 1, glimpses) != num_classes:
+            raise ValueError(
+                f"{num_classes} classes are not the unordered groups of {glimpses} among any number of symbols: "
+                f"{symbols} symbols make {math.comb(symbols + glimpses - 1, glimpses)}"
+            )
+        self.glimpses = glimpses
+        self.read = make_head(width // glimpses, head_units, dropout, symbols)
+        groups = itertools.combinations_with_replacement(range(symbols), glimpses)
+        orders = [sorted(set(itertools.permutations(group))) for group in groups]
+        most = max(map(len, orders))
+        # K P G; orders of each class, padded by repetitions of the first one, and the number of
+        # distinct orders.
+        padded = [found + found[:1] * (most - len(found)) for found in orders]
+        self.register_buffer("orders", torch.tensor(padded), persistent=False)
+        counts = torch.tensor([len(found) for found in orders])
+        self.register_buffer("real", torch.arange(most) < counts[:, None], persistent=False)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """`N D -> N K`, logarithms of probabilities."""
+        each = self.read(features.unflatten(1, (self.glimpses, -1))).float().log_softmax(2)  # N G S
+        # N K P
+        sums = torch.stack([each[:, g, self.orders[:, :, g]] for g in range(self.glimpses)]).sum(0)
+        return sums.masked_fill(~self.real, -math.inf).logsumexp(2)
+
+
+class OpinionPool(nn.Module):
+    """A logarithmic opinion pool (Genest & Zidek 1986) of the predictions at S times, with learned
+    weights:
+
+        log p_s = log softmax f(x_s), w_s = log(1 + exp(u · x_s + c)), H_s = Σ_{s' ≤ s} w_s' log
+        p_s'
+
+    softmax(H_s) has the class probabilities so far: a product of experts (Hinton 2002) that share
+    one network f, whose weights depend on what they see. Predictions from little evidence get small
+    weights, while an average would count them like the others.
+
+    Args:
+        judge: f, from features `N D` to `N K`.
+        num_features: D.
+    """
+
+    def __init__(self, judge: nn.Module, num_features: int) -> None:
+        super().__init__()
+        self.judge = judge
+        self.weight = nn.Linear(num_features, 1)
+        nn.init.zeros_(self.weight.weight)
+        nn.init.constant_(self.weight.bias, math.log(math.expm1(_TRUST)))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """`B S D` to H, normalized, `B S K`."""
+        flat = features.flatten(0, 1)
+        said = self.judge(flat)
+        weight = self.weight(flat)
+        # Half precision does not suffice for sums over a whole clip.
+        said, weight = (
+            part.to(torch.promote_types(part.dtype, torch.float32)) for part in (said, weight)
+        )
+        summands = (F.softplus(weight) * said.log_softmax(1)).unflatten(0, features.shape[:2])
+        pooled = [torch.zeros_like(summands[:, 0])]
+        for summand in summands.unbind(1):
+            # Normalized, because a growing sum would lose the precision of the differences between
+            # classes.
+            pooled.append((pooled[-1] + summand).log_softmax(1))
+        return torch.stack(pooled[1:], 1)

@@ -31,8 +31,8 @@ from onlooker_papers.memo import fingerprint, memo, memo_of_training
 from onlooker_papers.sets import counts_of
 from onlooker_papers.videolstm.crops import ClipCrops, evaluate_crops
 from onlooker_papers.videolstm.fine_tune import fine_tune
-from onlooker_papers.videolstm.init_from import initialize_motion
 from onlooker_papers.videolstm.official_budget import MOTION, MOTION_BEGINS, SINGLE, STREAMS
+from onlooker_papers.videolstm.published import initialize_motion
 from onlooker_papers.videolstm.reduced import (
     FINE_TUNING,
     SMALL,

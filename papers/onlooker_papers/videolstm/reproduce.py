@@ -16,16 +16,17 @@ from onlooker_papers.results import (
     write_rows,
 )
 from onlooker_papers.videolstm.ablation import (
+    BUDGETS,
     ENSEMBLE,
     LOCATED,
     MEMBERS,
     SPECS,
+    Budget,
     Trial,
     ensemble,
     ensemble_path,
     summary,
 )
-from onlooker_papers.videolstm.budget import BUDGETS, Budget
 from onlooker_papers.videolstm.page import write_page
 from onlooker_papers.videolstm.tables import TARGET
 

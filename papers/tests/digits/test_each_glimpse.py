@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from onlooker.models.registry import create_model
-from onlooker_papers.digits.each_glimpse import EachGlimpse
+from onlooker_papers.digits.track_classifier import EachGlimpse
 
 
 @pytest.mark.parametrize(

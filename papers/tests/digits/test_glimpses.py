@@ -10,8 +10,8 @@ import torch
 from onlooker.models.video_model import count_parameters
 from onlooker_papers.digits.data.moving_mnist import MovingDigits
 from onlooker_papers.digits.encoders.glimpses import Glimpses, contrast
-from onlooker_papers.digits.window_metrics import boxes_with_a_window
 from onlooker_papers.mnist import load_mnist
+from onlooker_papers.pointing import boxes_with_a_window
 
 
 def made(*arguments, stir=0.0, **settings):

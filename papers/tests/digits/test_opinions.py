@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from onlooker.models.classifier import clip_scores
-from onlooker_papers.digits.opinions import OpinionPool
+from onlooker_papers.digits.track_classifier import OpinionPool
 
 D = 5
 K = 3

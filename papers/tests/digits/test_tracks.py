@@ -11,8 +11,8 @@ import torch
 from onlooker_papers.digits.data.augmented_mnist import AugmentedDigits
 from onlooker_papers.digits.data.moving_mnist import MovingDigits
 from onlooker_papers.digits.tracks import Tracks, find_things
-from onlooker_papers.digits.window_metrics import boxes_with_a_window
 from onlooker_papers.mnist import load_mnist
+from onlooker_papers.pointing import boxes_with_a_window
 
 
 def made(*arguments, **settings):

@@ -10,7 +10,7 @@ from onlooker.models.cells.attentive import MotionCell
 from onlooker.models.cells.cell import unroll
 from onlooker.models.cells.lstm import ConvLSTM
 from onlooker.models.registry import create_model
-from onlooker_papers.videolstm.init_from import initialize_motion
+from onlooker_papers.videolstm.published import initialize_motion
 
 CLASSES = 3
 HIDDEN = 5

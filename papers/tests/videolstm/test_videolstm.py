@@ -14,8 +14,15 @@ from pages import self_contained
 from onlooker.base.config import TrainConfig
 from onlooker_papers.mnist import DigitSplit, split_mnist
 from onlooker_papers.videolstm import ablation, blanking, reproduce
-from onlooker_papers.videolstm.ablation import ENSEMBLE, MEMBERS, SPECS, Trial, ensemble, summary
-from onlooker_papers.videolstm.budget import Budget
+from onlooker_papers.videolstm.ablation import (
+    ENSEMBLE,
+    MEMBERS,
+    SPECS,
+    Budget,
+    Trial,
+    ensemble,
+    summary,
+)
 from onlooker_papers.videolstm.target_clips import TargetClips, data
 
 TINY = Budget(
