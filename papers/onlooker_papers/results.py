@@ -9,19 +9,22 @@ several trainings also holds their `memos`.
 `python -m onlooker_papers.results` assembles every file of `results/` again.
 """
 
+import platform
 import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import mean
 from typing import Any
 from urllib.parse import quote, unquote
 
+import torch
+
 from onlooker.base.files import read_json, write_json
-from onlooker_papers.measurement import machine
+from onlooker.base.parallel import cores, memory_gb
 from onlooker_papers.sources import digests
 
 CELLS = "cells"
@@ -238,6 +241,44 @@ def write_whole(
 def names(results: Path) -> list[str]:
     """The names of all results files that have rows."""
     return sorted(path.parent.name for path in (results / CELLS).glob(f"*/{ABOUT}"))
+
+
+def machine(packages: Sequence[str] = ()) -> dict[str, Any]:
+    """Processor, its vector instructions, cores, memory, versions; nothing that identifies the
+    machine.
+    """
+    versions = {}
+    for name in (
+        "onlooker",
+        "torch",
+        "torchvision",
+        "av",
+        "numpy",
+        "opencv-python-headless",
+        *packages,
+    ):
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            versions[name] = "not installed"
+    processor = {
+        "cpu": _cpu(),
+        "vectors": torch.backends.cpu.get_cpu_capability(),
+        "cores": cores(),
+    }
+    system = {
+        "memory_gb": memory_gb(),
+        "system": platform.system(),
+        "python": platform.python_version(),
+    }
+    return processor | system | {"versions": versions}
+
+
+def _cpu() -> str:
+    file = Path("/proc/cpuinfo")
+    lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
+    names = (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor() or platform.machine())
 
 
 def _id(key: Key) -> str:

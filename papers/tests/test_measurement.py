@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from onlooker import __version__
-from onlooker_papers.measurement import machine
+from onlooker_papers.results import machine
 
 
 def test_the_machine_is_described_but_not_named() -> None:

@@ -8,11 +8,10 @@ from onlooker.base.files import write_bytes
 from onlooker.data.transforms import to_video
 from onlooker.recognizer import load
 from onlooker.report.page import Page
-from onlooker_papers.digits import figures as digit_figures
 from onlooker_papers.digits import tables
 from onlooker_papers.digits.budget import GLIMPSES, Budget
 from onlooker_papers.digits.data.moving_mnist import MovingDigits
-from onlooker_papers.digits.images import SHOWN, seen, write_images
+from onlooker_papers.digits.figures import SHOWN, seen, windows, write_images
 from onlooker_papers.digits.pretraining import DATA, pretrained
 from onlooker_papers.mnist import DigitSplit
 from onlooker_papers.sheet import to_png
@@ -80,6 +79,6 @@ def _objects(page: Page, run: Path, results: Results, splits: DigitSplit) -> Non
     batch = MovingDigits(splits.test, frames=SHOWN).batch(3, seed=5)
     shown = [to_video(video.movedim(1, -1), DATA.normalization) for video in batch.video]
     rows = {f"video {i}": seen(model.encoder, frames) for i, frames in enumerate(shown, 1)}
-    image = to_png(digit_figures.windows(rows), dpi=160)
+    image = to_png(windows(rows), dpi=160)
     write_bytes(run / "glimpses.png", image)
     page.figure(image, "Unseen digits: each window in its color, and its view.", wide=True)

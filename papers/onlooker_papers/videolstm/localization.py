@@ -20,8 +20,7 @@ from onlooker_papers.detection import (
 )
 from onlooker_papers.pointing import peak_in_box
 from onlooker_papers.videolstm.blanking import choose_spatial_parameters
-from onlooker_papers.videolstm.boxes import BoxParameters, Found, cut_boxes, find_boxes
-from onlooker_papers.videolstm.foregrounds import motion
+from onlooker_papers.videolstm.boxes import BoxParameters, Found, cut_boxes, find_boxes, motion
 from onlooker_papers.videolstm.moving_target import SIZE
 from onlooker_papers.videolstm.target_clips import CLASSES, TargetClips
 from onlooker_papers.videolstm.tubes import label_tubes, link

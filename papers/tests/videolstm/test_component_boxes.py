@@ -4,8 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from onlooker_papers.videolstm.boxes import BoxParameters, cut_boxes, find_boxes
-from onlooker_papers.videolstm.foregrounds import contrast, upsample
+from onlooker_papers.videolstm.boxes import BoxParameters, contrast, cut_boxes, find_boxes, upsample
 
 PLAIN = BoxParameters(threshold=0.5, closing=0)
 

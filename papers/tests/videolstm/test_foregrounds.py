@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from onlooker_papers.videolstm.foregrounds import FOREGROUNDS, background, contrast, motion
+from onlooker_papers.videolstm.boxes import FOREGROUNDS, background, contrast, motion
 
 
 def passing(T: int = 9, side: int = 4, step: int = 5) -> tuple[np.ndarray, np.ndarray]:

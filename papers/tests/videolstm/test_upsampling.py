@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from onlooker_papers.videolstm.foregrounds import upsample
+from onlooker_papers.videolstm.boxes import upsample
 
 RNG = np.random.default_rng(0)
 VALUES = RNG.random((12, 3, 4)).astype(np.float32)
