@@ -12,38 +12,14 @@ from numpy.typing import NDArray
 
 from onlooker.base.records import Box, Tube
 from onlooker.report.events import THRESHOLDS, Floats, mean_ap
-from onlooker_papers.videolstm.boxes import Found
-from onlooker_papers.videolstm.tubes import MIN_SCORE
 
 __all__ = [
     "at_thresholds",
     "cor_loc",
     "frame_map",
-    "label_boxes",
     "tube_iou",
     "video_map",
 ]
-
-
-def label_boxes(
-    found: Found, frame_scores: NDArray[np.floating], classes: Sequence[str]
-) -> list[Box]:
-    """Each box once per class of at least .01; its score is the probability of the class at that
-    frame × the concentration.
-
-    All classes share the attention map, so location and class are treated as independent.
-
-    Args:
-        found: of `T` frames.
-        frame_scores: `T K`, probabilities.
-        classes: the `K` class names.
-    """
-    return [
-        Box(classes[k], t, tuple(box.corners.tolist()), float(scores[k]) * box.concentration)
-        for t, (box, scores) in enumerate(zip(found, frame_scores, strict=True))
-        if box is not None
-        for k in np.flatnonzero(scores >= MIN_SCORE).tolist()
-    ]
 
 
 def box_iou(a: NDArray[np.floating], b: NDArray[np.floating]) -> NDArray[np.float64]:

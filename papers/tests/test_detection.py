@@ -17,11 +17,11 @@ from onlooker_papers.detection import (
     box_iou,
     cor_loc,
     frame_map,
-    label_boxes,
     tube_iou,
     video_map,
 )
 from onlooker_papers.videolstm.boxes import Candidate
+from onlooker_papers.videolstm.localization import label_boxes
 
 
 def box(label: str, frame: int, x: float, score: float = 1.0, width: float = 10) -> Box:

@@ -21,8 +21,7 @@ from onlooker_papers.mnist import DigitSplit, digest
 from onlooker_papers.pointing import peak_in_box
 from onlooker_papers.videolstm.blanking import CANDIDATES
 from onlooker_papers.videolstm.localization import localized
-from onlooker_papers.videolstm.moving_target import SIZE
-from onlooker_papers.videolstm.target_clips import CLASSES, TargetClips, clips_of, data
+from onlooker_papers.videolstm.moving_target import CLASSES, SIZE, TargetClips, clips_of, data
 
 TRAINING = TrainConfig(epochs=30, batch=16, lr=3e-3, label_smoothing=0.0, patience=0)
 

@@ -3,32 +3,39 @@ baselines.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from onlooker.base.records import Box, Tube
+from onlooker.localization import interpolate
 from onlooker.recognizer import Recognizer
 from onlooker_papers.detection import (
     at_thresholds,
     cor_loc,
     frame_map,
-    label_boxes,
     video_map,
 )
 from onlooker_papers.pointing import peak_in_box
 from onlooker_papers.videolstm.blanking import choose_spatial_parameters
-from onlooker_papers.videolstm.boxes import BoxParameters, Found, cut_boxes, find_boxes, motion
-from onlooker_papers.videolstm.moving_target import SIZE
-from onlooker_papers.videolstm.target_clips import CLASSES, TargetClips
-from onlooker_papers.videolstm.tubes import label_tubes, link
+from onlooker_papers.videolstm.boxes import (
+    BoxParameters,
+    Floats,
+    Found,
+    cut_boxes,
+    find_boxes,
+    motion,
+)
+from onlooker_papers.videolstm.moving_target import CLASSES, SIZE, TargetClips
 
 Scores = NDArray[np.float32]
 
 # Names of the baselines: boxes without attention, or from attention alone.
 BASELINES = {"motion": "the largest moving region", "map": "the map without a foreground"}
+MIN_SCORE = 0.01  # of a class, to have a tube
+GAP = 5  # maximum number of consecutive frames without a box inside a tube
 _CHOOSE_ON = 40  # validation clips: each is classified twice for every candidate
 
 
@@ -126,3 +133,76 @@ def _figures(candidates: Sequence[Found], scores: Scores, clips: TargetClips) ->
         **at_thresholds("frame_map", frame_map(boxes, true_boxes)),
         **at_thresholds("video_map", video_map(tubes, true_tubes)),
     }
+
+
+def label_boxes(
+    found: Found, frame_scores: NDArray[np.floating], classes: Sequence[str]
+) -> list[Box]:
+    """Each box once per class of at least .01; its score is the probability of the class at that
+    frame × the concentration.
+
+    All classes share the attention map, so location and class are treated as independent.
+
+    Args:
+        found: of `T` frames.
+        frame_scores: `T K`, probabilities.
+        classes: the `K` class names.
+    """
+    return [
+        Box(classes[k], t, tuple(box.corners.tolist()), float(scores[k]) * box.concentration)
+        for t, (box, scores) in enumerate(zip(found, frame_scores, strict=True))
+        if box is not None
+        for k in np.flatnonzero(scores >= MIN_SCORE).tolist()
+    ]
+
+
+class Track(NamedTuple):
+    """Linked boxes before they have a class, with gaps filled.
+
+    Attributes:
+        frames: `n` consecutive frames of the clip.
+        corners: `n 4`.
+        concentration: `n`.
+    """
+
+    frames: NDArray[np.int64]
+    corners: Floats
+    concentration: Floats
+
+
+def link(boxes: Found) -> list[Track]:
+    """Tracks through a clip: up to `GAP` consecutive frames without a box are filled by
+    interpolation; after more of them another track begins.
+    """
+    found = {t: box for t, box in enumerate(boxes) if box is not None}
+    occupied = np.array([*found], np.int64)
+    tracks = []
+    for known in np.split(occupied, 1 + np.flatnonzero(np.diff(occupied) > GAP + 1)):
+        if not len(known):
+            continue
+        corners = np.stack([found[t].corners for t in known])
+        frames = np.arange(known[0], known[-1] + 1)
+        filled = np.interp(frames, known, [found[t].concentration for t in known])
+        track = Track(frames, interpolate(frames, known, corners), filled.astype(np.float32))
+        tracks.append(track)
+    return tracks
+
+
+def label_tubes(
+    tracks: Sequence[Track], scores: NDArray[np.floating], classes: Sequence[str]
+) -> list[Tube]:
+    """Each track once per class; its score is the mean over its frames of probability ×
+    concentration.
+
+    Args:
+        tracks: through the clip.
+        scores: `K`, the probabilities of the classes.
+        classes: their names.
+    """
+    return [
+        Tube(
+            classes[k], track.frames, track.corners, float((scores[k] * track.concentration).mean())
+        )
+        for track in tracks
+        for k in np.flatnonzero(scores >= MIN_SCORE).tolist()
+    ]

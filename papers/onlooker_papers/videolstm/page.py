@@ -18,8 +18,7 @@ from onlooker_papers.sheet import sheet
 from onlooker_papers.tables import add_table
 from onlooker_papers.videolstm import tables
 from onlooker_papers.videolstm.ablation import WITH_ATTENTION_LOSS, Budget
-from onlooker_papers.videolstm.moving_target import SIZE
-from onlooker_papers.videolstm.target_clips import TargetClips, data
+from onlooker_papers.videolstm.moving_target import SIZE, TargetClips, data
 
 
 def write_page(

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from onlooker_papers.videolstm.boxes import Candidate
-from onlooker_papers.videolstm.tubes import label_tubes, link
+from onlooker_papers.videolstm.localization import label_tubes, link
 
 
 def candidate(x: float, concentration: float = 0.5) -> Candidate:

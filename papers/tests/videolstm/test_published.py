@@ -12,8 +12,8 @@ from onlooker.base.config import DataConfig, ModelConfig
 from onlooker.models.cells.lstm import LSTM, ConvLSTM
 from onlooker.models.registry import configured, create_model, find_recipe
 from onlooker.recognizer import Recognizer, load
+from onlooker_papers.videolstm.moving_target import data
 from onlooker_papers.videolstm.published import NAMES, MotionInit, Published, _settings
-from onlooker_papers.videolstm.target_clips import data
 
 SMALL = {"encoder": "conv4", "hidden": 4, "size": 48}
 # The settings of the library, as arguments of `Published`.

@@ -23,7 +23,7 @@ from onlooker_papers.videolstm.ablation import (
     ensemble,
     summary,
 )
-from onlooker_papers.videolstm.target_clips import TargetClips, data
+from onlooker_papers.videolstm.moving_target import TargetClips, data
 
 TINY = Budget(
     "tiny",

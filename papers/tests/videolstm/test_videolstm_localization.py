@@ -20,8 +20,7 @@ from onlooker_papers.videolstm.blanking import (
 )
 from onlooker_papers.videolstm.boxes import BoxParameters
 from onlooker_papers.videolstm.localization import choose_for, localization_figures, localized
-from onlooker_papers.videolstm.moving_target import SIZE
-from onlooker_papers.videolstm.target_clips import CLASSES, TargetClips, data
+from onlooker_papers.videolstm.moving_target import CLASSES, SIZE, TargetClips, data
 
 SEEN = BoxParameters(foreground="background", threshold=0.05)
 
