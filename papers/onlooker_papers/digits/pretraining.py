@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torch import Tensor, nn
 
 from onlooker.base.config import DataConfig, TrainConfig
 from onlooker.data.transforms import to_video
@@ -17,7 +18,7 @@ from onlooker.models.classifier import Classifier
 from onlooker.models.video_model import count_parameters
 from onlooker.recognizer import Recognizer, load
 from onlooker.training.fit import fit
-from onlooker_papers.digits.as_published import train_as_published
+from onlooker.training.forward import uses_bf16
 from onlooker_papers.digits.data.scaled_mnist import ScaledDigits, SingleDigits
 from onlooker_papers.memo import memo_of_training
 from onlooker_papers.mnist import Digits, DigitSplit, digest
@@ -36,6 +37,10 @@ RECIPES = {
 }
 # factor on AdamW's learning rate, because each of its 500 features sums 204,800 inputs
 _GENTLER = {"dcn": 0.5}
+# As published: Adadelta with the constants of Keras 2.0.
+BATCH = 32
+DECAY = 0.95
+EPSILON = 1e-8
 
 
 def pretrain(
@@ -46,7 +51,7 @@ def pretrain(
     Args:
         run: gets the training's folder with the model, and the cell's file next to it.
         encoder: one of the digit encoders.
-        recipe: `published` (`as_published`), `literal` (the same, with the transforms of the
+        recipe: `published` (`train_as_published`), `literal` (the same, with the transforms of the
             authors' code; see `ScaledDigits`), or one of `RECIPES`.
         passes: passes through the training digits, in steps of a tenth; for the first two at most
         5, as in the paper.
@@ -110,6 +115,42 @@ def pretrain(
 
     return memo_of_training(
         folder, {"encoder": encoder, "digits": digest(splits), **of_recipe}, compute
+    )
+
+
+def train_as_published(
+    model: nn.Module, digits: ScaledDigits, passes: float, seed: int = 0
+) -> None:
+    """Train on Scaled MNIST with cross entropy, Adadelta, batches of 32, no schedule and no selection
+    of an epoch.
+
+    Args:
+        model: `B 1 C H W` to an output with logits `B 1 K`; trained in place.
+        digits: all training digits.
+        passes: through the digits; the paper has 5.
+        seed: of the orders and the transforms.
+    """
+    optimizer = torch.optim.Adadelta(model.parameters(), lr=1.0, rho=DECAY, eps=EPSILON)
+    model.train()
+    per_pass = -(-len(digits) // BATCH)
+    for step in range(round(passes * per_pass)):
+        images, labels = _batch(digits, step, per_pass, seed)
+        optimizer.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=uses_bf16()):
+            logits = model(images[:, None]).logits[:, 0]
+        F.cross_entropy(logits.float(), labels).backward()
+        optimizer.step()
+    model.eval()
+
+
+def _batch(digits: ScaledDigits, step: int, per_pass: int, seed: int) -> tuple[Tensor, Tensor]:
+    """The batch of a step, which depends only on the seed: images `N 1 H W` and classes `N`."""
+    number, part = divmod(step, per_pass)
+    order = torch.randperm(
+        len(digits), generator=torch.Generator().manual_seed(seed * 100_003 + number)
+    )
+    return digits.batch(
+        order[part * BATCH : (part + 1) * BATCH], seed=(seed * 100_003 + number) * per_pass + part
     )
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from onlooker.base.files import read_json
-from onlooker_papers.digits import as_published, pretraining
+from onlooker_papers.digits import pretraining
 from onlooker_papers.mnist import DigitSplit, split_mnist
 
 
@@ -32,7 +32,7 @@ def test_the_published_recipe_sees_every_training_digit_and_keeps_its_last_weigh
         seen.extend(indices.tolist())
         return batch(self, indices, seed=seed)
 
-    monkeypatch.setattr(as_published.ScaledDigits, "batch", spy)
+    monkeypatch.setattr(pretraining.ScaledDigits, "batch", spy)
     figures = pretraining.pretrain(tmp_path, "lenet", "published", 2.0, splits)
     assert (figures["digits"], figures["passes"]) == (140, 2.0)
     assert sorted(seen[:140]) == list(range(140)) == sorted(seen[140:280])
