@@ -139,12 +139,12 @@ def test_evaluating_again_gives_the_same_and_other_clips_have_a_report_of_their_
     call("evaluate", run)
     assert (run / "evaluation.json").read_bytes() == before
     other = moving_squares.make_set(tmp_path / "others", clips=2, seed=1)
-    assert " of 8 (" in call("evaluate", run, "--clips", other).output
+    assert " of 8 (" in call("evaluate", run, other).output
     assert (run / "evaluation-others" / "report.html").exists()
     assert (run / "evaluation.json").read_bytes() == before
     (other / "left").rename(other / "sideways")
     message = "classes sideways; the model knows down, left, right, up"
-    assert message in fails("evaluate", run, "--clips", other)
+    assert message in fails("evaluate", run, other)
 
 
 @pytest.mark.parametrize("command", [*COMMANDS, "check", "serve"])
@@ -242,7 +242,7 @@ def test_a_run_is_not_overwritten_but_can_continue(
             "holds files that are not a run's; choose a new folder",
         ),
         (
-            "evaluate {run} --clips {squares}/..",
+            "evaluate {run} {squares}/..",
             "squares; give that one, if its folders are the classes",
         ),
         (
@@ -316,8 +316,8 @@ def test_cross_validation_ends_with_a_final_model_of_all_clips(
     clip = find_clips(squares)[0].path
     assert clip.name in call("predict", run, clip).output
     assert f"final model, trained without a test split: {run / 'final'}" in call(*words).output
-    assert "trained without a test split; give new clips with --clips" in fails("evaluate", run)
-    assert "was trained on all of these clips" in fails("evaluate", run, "--clips", squares)
+    assert "trained without a test split; name new clips" in fails("evaluate", run)
+    assert "was trained on all of these clips" in fails("evaluate", run, squares)
     assert "holds a run of one split; choose another folder" in fails(
         *words[:2], "--run", run / "final", *words[4:]
     )

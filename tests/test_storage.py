@@ -318,7 +318,7 @@ def test_train_and_predict_at_addresses(memory: Any, tmp_path: Path) -> None:
     assert "holds a run already" in fails("train", "memory://bucket/clips", "--run", run)
     memory.rm("/bucket/clips", recursive=True)
     others = make_set(tmp_path / "others", clips=2, frames=4, side=16, seed=7)
-    assert "test:" in call("evaluate", run, "--clips", others).output
+    assert "test:" in call("evaluate", run, others).output
 
 
 def test_a_run_that_was_killed_continues_on_another_machine(

@@ -130,7 +130,7 @@ def test_whole_recordings_are_evaluated(run: Path, finder: Path, days: Path) -> 
         == {*figures} - {"live", "recordings", "skipped"}
     )
     assert "give one of them" in fails(
-        "evaluate", finder, "--recordings", listed, "--clips", listed
+        "evaluate", finder, listed, "--recordings", listed
     )
 
 

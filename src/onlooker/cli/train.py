@@ -286,7 +286,10 @@ def evaluate(
     which: SetConfig,
     clips: Annotated[
         Path | None,
-        typer.Option(help="Evaluate on the test split of other clips (as for `onlooker train`)."),
+        typer.Argument(
+            help="Evaluate on the test split of other clips (as for `onlooker train`).",
+            show_default="those of the run",
+        ),
     ] = None,
     recordings: Annotated[
         Path | None,
@@ -305,7 +308,7 @@ def evaluate(
     from onlooker.run import evaluate as evaluating
 
     if clips and recordings:
-        raise ValueError("--clips and --recordings are two evaluations; give one of them")
+        raise ValueError("CLIPS and --recordings are two evaluations; give one of them")
     if recordings:
         with stoppable():
             _print_events(
