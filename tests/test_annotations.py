@@ -57,6 +57,16 @@ def test_a_file_holds_several_videos_in_other_folders(
         FORMATS["webvtt"].write(tmp_path / "x.vtt", videos, None)
 
 
+def test_activitynet_names_the_video_not_a_drawn_clip_of_the_same_name(
+    tmp_path: Path, make_clip: Make
+) -> None:
+    video = make_clip("clips/a.mp4", frames=10, fps=5)
+    drawn = make_clip("predicted/a.mp4", frames=10, fps=5)
+    file = drawn.with_name("a-segments.json")
+    FORMATS["activitynet"].write(file, {video: INTERVALS}, None)
+    assert [path.resolve() for path in read_intervals(file)] == [video.resolve()]
+
+
 @pytest.mark.parametrize("name", ["csv", "label-studio", "elan"])
 def test_a_part_of_a_recording_is_named_by_its_file(
     name: str, tmp_path: Path, make_clip: Make

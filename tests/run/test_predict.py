@@ -100,7 +100,7 @@ def test_a_clip_is_one_row_with_its_runner_up(
         first,
         f"{100 * score:.0f} %",
         f"{second} {100 * other:.0f} %",
-        prediction.when,
+        *prediction.when,
         prediction.where,
     ):
         assert words

@@ -129,9 +129,7 @@ def test_whole_recordings_are_evaluated(run: Path, finder: Path, days: Path) -> 
         == {*next(iter(figures["recordings"].values()))}
         == {*figures} - {"live", "recordings", "skipped"}
     )
-    assert "give one of them" in fails(
-        "evaluate", finder, listed, "--recordings", listed
-    )
+    assert "give one of them" in fails("evaluate", finder, listed, "--recordings", listed)
 
 
 def test_figures_of_a_hand_made_example() -> None:

@@ -390,15 +390,15 @@ class Prediction(Scored):
         _check_scores(self.scores, self.path)
 
     @property
-    def when(self) -> str:
-        """The segments in words, such as `0.4 to 2.1, 3.0 to 3.5` (seconds); with their classes, if
-        these differ.
+    def when(self) -> list[str]:
+        """The segments in the order of time, in words, such as `0.4 to 2.1` (seconds); with their
+        classes, if these differ.
         """
         segments = sorted(self.segments, key=lambda segment: segment.start)
         several = len({segment.label for segment in segments}) > 1
         names = (f"{segment.label} " if several else "" for segment in segments)
         spans = (f"{segment.start:.1f} to {segment.end:.1f}" for segment in segments)
-        return ", ".join(name + span for name, span in zip(names, spans, strict=True))
+        return [name + span for name, span in zip(names, spans, strict=True)]
 
     def event_at(self, time: float) -> Segment | None:
         """The event that a time belongs to, if there is one."""
@@ -455,7 +455,7 @@ class Prediction(Scored):
     def __str__(self) -> str:
         best = ", then ".join(f"{label} {100 * score:.1f} %" for label, score in self.ranking[:2])
         assumed = ", if there are 25 frames per second" if self.assumes_rate else ""
-        when = [f"  when: {self.when} s{assumed}"] if self.when else []
+        when = [f"  when: {', '.join(self.when)} s{assumed}"] if self.when else []
         where = [f"  where: {self.where} (mean box, x1 y1 x2 y2)"] if self.where else []
         return "\n".join(map(printable, [f"{self.path.name}: {best}", *when, *where]))
 

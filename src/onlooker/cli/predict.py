@@ -88,7 +88,10 @@ def predict(
 
 
 def _print_predictions(console: Console, predictions: "Sequence[Prediction]") -> None:
-    """One row per clip: class, runner-up, when and where."""
+    """One row per clip: class, runner-up, when and where. Events are below each other, but in a
+    pipe.
+    """
+    separator = ", " if console.width == _PIPE_WIDTH else "\n"
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     table.add_column("clip", overflow="fold")  # paths that are cut off look the same
     for column in ("class", "runner-up", "seconds"):
@@ -104,8 +107,10 @@ def _print_predictions(console: Console, predictions: "Sequence[Prediction]") ->
     for prediction in predictions:
         answers = [f"{label} {100 * score:.0f} %" for label, score in prediction.ranking[:2]]
         answers += [""] * (2 - len(answers))
-        row = [path_or_address(prediction.path), *answers, prediction.when, prediction.where]
-        table.add_row(*map(Text, map(printable, row[: len(table.columns)])))
+        when = separator.join(map(printable, prediction.when))
+        clip, *answers = map(printable, [path_or_address(prediction.path), *answers])
+        row = [clip, *answers, when, prediction.where]
+        table.add_row(*map(Text, row[: len(table.columns)]))
     console.print(table)
 
 

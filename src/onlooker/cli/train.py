@@ -106,7 +106,8 @@ def demo(
             measured = train_run(clips, run, *Settings(), resume=True)
     _print_metrics(measured, run)
     _print_terms(run)
-    typer.echo(f"clips: {clips}; classify one: onlooker predict {run} {clips / 'wave' / '000.mp4'}")
+    example = ["onlooker", "predict", str(run), str(clips / "wave" / "000.mp4")]
+    typer.echo(f"clips: {clips}; classify one: {shlex.join(example)}")
 
 
 @_command

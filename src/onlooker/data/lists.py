@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate
 from pathlib import Path
+from shlex import quote
 
 import numpy as np
 
@@ -56,7 +57,7 @@ def read_list(path: Path) -> tuple[Parts, list[ClipError], list[str]]:
             output.
     """
     if path.suffix.lower() in _ANNOTATIONS:
-        remedy = f"run `onlooker convert {path} list.csv`, and give list.csv"
+        remedy = f"run `onlooker convert {quote(str(path))} list.csv`, and give list.csv"
         raise ClipError(path, "labels of an annotation program, not a list of clips", remedy)
     table = read_table(path, ("path", "label"), ("split", "recording", *_TIMES, *_FRAMES))
     notes = _understand(path, table)

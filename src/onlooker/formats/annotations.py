@@ -30,6 +30,9 @@ _EXPORT_AGAIN = "correct it, or export the labels again"
 _LONGEST = 1e8  # seconds, three years: a later time is a mistake
 _TIME = r"((?:\d+:)?\d\d:\d\d\.\d{3})"
 _CUE = re.compile(rf"(?m)^{_TIME}[ \t]+-->[ \t]+{_TIME}(?:[ \t].*)?\n((?:.+\n?)*)", re.ASCII)
+_PATHS = (
+    "paths"  # of videos from the file's folder, as we write them into ActivityNet's external_data
+)
 _LOCAL_FILES = "/data/local-files/?d="  # how Label Studio names files of its machine
 
 _ELAN = """<?xml version="1.0" encoding="UTF-8"?>
@@ -257,16 +260,20 @@ def _write_csv(path: Path, videos: Videos, _: float | None) -> None:
 def _read_activitynet(path: Path, _: float | None, left_out: Counter[str]) -> Intervals:
     values = read_json(path)
     beside = _by_stem(path.parent)
+    external = values.get("external_data")
+    paths = external.get(_PATHS, {}) if isinstance(external, dict) else {}
     for name, entry in values["database" if "database" in values else "results"].items():
         with reading(path, f"video {name}: ", _EXPORT_AGAIN):
-            video = beside.get(name) or beside.get(f"v_{name}") or _find(path.parent, f"{name}.mp4")
+            named = beside.get(name) or beside.get(f"v_{name}")
+            if name in paths or named is None:
+                named = _find(path.parent, paths.get(name, f"{name}.mp4"))
             split = "" if isinstance(entry, list) else entry.get("subset", "")
             events = entry if isinstance(entry, list) else entry["annotations"]
             if not events:
                 left_out["videos without labels"] += 1
             for event in events:
                 start, end = event["segment"]
-                yield video, make_interval(event["label"], start, end, event.get("score", 1), split)
+                yield named, make_interval(event["label"], start, end, event.get("score", 1), split)
 
 
 def _write_activitynet(path: Path, videos: Videos, _: float | None) -> None:
@@ -285,7 +292,11 @@ def _write_activitynet(path: Path, videos: Videos, _: float | None) -> None:
         raise ValueError(
             f"{path}: videos in different folders have the same name; choose another format"
         )
-    write_json(path, {"version": "VERSION 1.3", "results": results, "external_data": {}})
+    # without it, a drawn clip of the same name beside the file would be taken for the video
+    paths = {video.stem: _name(video, path.parent) for video in videos if as_cut(video) == video}
+    write_json(
+        path, {"version": "VERSION 1.3", "results": results, "external_data": {_PATHS: paths}}
+    )
 
 
 def _read_label_studio(path: Path, fps: float | None, left_out: Counter[str]) -> Intervals:

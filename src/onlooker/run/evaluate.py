@@ -92,7 +92,9 @@ def evaluate(run: Path, clips: Path | ClipSet | None = None) -> dict[str, Any]:
     elif read_figures(run, CROSS_VALIDATION) and (of_run := read_figures(run)):
         return of_run
     else:
-        raise ClipError(run, "trained without a test split", "name new clips: `onlooker evaluate RUN CLIPS`")
+        raise ClipError(
+            run, "trained without a test split", "name new clips: `onlooker evaluate RUN CLIPS`"
+        )
     check_writable(out, "copy the run to a folder that can be written to")
     samples, unreadable = read_clips(test, recognizer.classes, recognizer.data)
     return write_report(
