@@ -165,6 +165,12 @@ def test_the_first_line(confusion: list[list[int]], more: dict[str, Any], line: 
     assert first_line(measured(confusion, **more)) == line
 
 
+def test_figures_of_versions_that_knew_no_recordings_are_over_clips() -> None:
+    figures = measured([[16, 2], [3, 15]])
+    del figures["recordings"]
+    assert "over 36 clips" in first_line(figures)
+
+
 def test_one_recording_gives_no_interval() -> None:
     figures = measured([[18, 0], [0, 18]], recordings=1)
     del figures["accuracy_interval"]
