@@ -16,6 +16,7 @@ import onlooker
 from onlooker.base.config import DataConfig, ModelConfig, Settings, TrainConfig
 from onlooker.base.files import NotWritableError, read_json, write_json
 from onlooker.base.progress import reporting, showing, tracked
+from onlooker.base.records import ClipError
 from onlooker.data.clips import read_clips
 from onlooker.data.sets import read_set
 from onlooker.recognizer import load
@@ -65,6 +66,15 @@ def test_the_temperature_is_chosen_on_validation_clips_if_there_are_enough(
         != 1
     )
     assert evaluate(tmp_path / "run") == measured  # with the stored temperature
+
+
+def test_a_clip_that_was_removed_during_training_leaves_the_temperature(
+    squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = ClipError("a.mp4", "removed while the model was trained", "restore it")
+    monkeypatch.setattr(clips_module, "fit_temperature", Mock(side_effect=gone))
+    train_run(squares, tmp_path / "run", MODEL, DATA, TINY, quiet=True)
+    assert load(tmp_path / "run").temperature == 1
 
 
 def test_a_run_that_was_killed_while_reporting_ends_as_others(tmp_path: Path) -> None:
