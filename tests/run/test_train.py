@@ -69,8 +69,9 @@ def test_the_temperature_is_chosen_on_validation_clips_if_there_are_enough(
 
 
 def test_a_clip_that_was_removed_during_training_leaves_the_temperature(
-    squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    squares = moving_squares.make_set(tmp_path / "squares", clips=20)
     gone = ClipError("a.mp4", "removed while the model was trained", "restore it")
     monkeypatch.setattr(clips_module, "fit_temperature", Mock(side_effect=gone))
     train_run(squares, tmp_path / "run", MODEL, DATA, TINY, quiet=True)
