@@ -80,7 +80,6 @@ def touch(a: Segment, b: Segment) -> bool:
 def test_a_curve_equals_a_naive_count_at_each_threshold(seed: int) -> None:
     found, true = random_streams(seed)
     curve = event_curve(found, true, [60] * 3)
-    assert curve is not None
     hours = (180 - sum(event.end - event.start for event in chain(*true))) / 3600
     assert curve.hours == pytest.approx(hours)
     assert curve.thresholds == sorted({*curve.thresholds})
@@ -134,7 +133,6 @@ def test_events_that_are_reported_always_find_as_much_by_chance() -> None:
     once = [[Segment("a", 10, 12, 0.5), Segment("a", 50, 52, 0.5)]]
     for found, by_chance in ((always, 1), (once, 2 * 4 / 100)):
         curve = event_curve(found, true, [100])
-        assert curve is not None
         assert curve.found[0] == 1
         assert curve.by_chance[0] == pytest.approx(by_chance, abs=0.02)
 
@@ -143,7 +141,6 @@ def test_the_pair_of_classes_that_is_confused_most_often_is_named() -> None:
     true = [[Segment(label, 10 * i, 10 * i + 5) for i, label in enumerate("abcabc")]]
     found = [[Segment(label, 10 * i, 10 * i + 5, 0.5) for i, label in enumerate("cbabba")]]
     curve = event_curve(found, true, [100])
-    assert curve is not None
     assert curve.confused == ["a", "c"]
 
 

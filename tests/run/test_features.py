@@ -416,7 +416,6 @@ def test_encoding_that_was_killed_can_be_completed(
     words = [sys.executable, "-c", WORKER, str(Path(__file__).parents[1]), str(clips)]
     for _ in range(kills):
         process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
-        assert process.stdout is not None
         # Counted in batches, so that a slow machine is killed at work as well; a clip has two.
         for _ in range(chance.randint(1, 4)):
             process.stdout.readline()

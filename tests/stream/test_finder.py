@@ -186,7 +186,6 @@ def test_a_better_window_replaces_one_that_is_not_final() -> None:
     final, going_on, _ = stepped(Finder(CLASSES, LENGTHS, 0.5), scores)
     assert as_rows([each for _, each in final]) == [(10, 17, 2)]
     early = going_on[14]
-    assert early is not None
     assert (early.start, early.end) == (pytest.approx(1.0), pytest.approx(1.5))
 
 
@@ -415,10 +414,7 @@ def test_the_steps_of_a_recording_become_one_prediction() -> None:
     )
     assert prediction.times.tolist() == [t / 10 for t in range(14)]
     assert prediction.indices.tolist() == [3 * t for t in range(14)]
-    assert prediction.points is not None
     assert np.flatnonzero(np.isfinite(prediction.points[:, 0])).tolist() == [3, 4, 8, 12]
-    assert prediction.attention is not None
-    assert prediction.heat is not None
     assert (prediction.attention.shape, prediction.heat.shape) == ((14, 2, 2), (14, 30, 40))
     assert prediction.event_at(0.3) == prediction.segments[1]
     assert prediction.event_at(0.7) is None

@@ -78,14 +78,6 @@ def test_shrinking_by_a_whole_factor_is_the_mean_of_blocks() -> None:
     assert np.abs(resize(pixels, 8, 3) - expected).max() <= 0.5 + 1e-6
 
 
-def test_the_whole_frame_is_kept() -> None:
-    pixels = np.zeros((1, 40, 80, 3), np.uint8)
-    pixels[:, :, -10:] = 255  # the right border of a wide frame
-    small = resize(pixels, 8, 3)
-    assert (small[:, :, -1] == 255).all()
-    assert (small[:, :, :-1] == 0).all()
-
-
 def test_growing_is_linear() -> None:
     pixels = np.zeros((1, 1, 2, 3), np.uint8)
     pixels[0, 0, 1] = 200
