@@ -8,11 +8,12 @@ equal figures.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from commands import call
 from golden import check
 from moving_squares import make_set
@@ -46,8 +47,9 @@ LEFT_OUT = {
 
 
 @pytest.fixture(autouse=True)
-def _repeatable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No clips but these, and videos that are encoded alike each time.
+def _repeatable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """No clips but these, videos that are encoded alike each time, and one thread, as sums of
+    several round differently.
 
     The trees of macroblocks of libx264 read, in frames of some sizes, memory that nothing was
     written to; with them the bytes of a video, and the pixels a little, depend on what the process
@@ -56,6 +58,10 @@ def _repeatable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("ONLOOKER_DATA", "")
     monkeypatch.setenv("ONLOOKER_CACHE", str(tmp_path / "cache"))
     monkeypatch.setitem(write._OPTIONS, "x264-params", "mbtree=0:threads=1")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 def kept(value: Any) -> Any:
