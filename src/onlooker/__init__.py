@@ -10,9 +10,9 @@ __version__ = "0.2.0"
 # they are imported.
 os.environ.update(ORT_DISABLE_TELEMETRY="1", HF_HUB_DISABLE_TELEMETRY="1")
 
-# Threads of PyTorch that wait for each other soon sleep instead of spinning: on two cores, beside
-# three programs that keep them busy, a prediction takes 16 to 21 seconds instead of 26; alone, it is
-# as fast. GNU's OpenMP reads it when PyTorch is imported.
+# Threads of PyTorch that wait for each other sleep after a short spin: spinning for long takes the
+# cores from other programs, and from the threads that are waited for. GNU's OpenMP reads it when
+# PyTorch is imported.
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 if TYPE_CHECKING:

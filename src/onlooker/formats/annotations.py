@@ -30,9 +30,8 @@ _EXPORT_AGAIN = "correct it, or export the labels again"
 _LONGEST = 1e8  # seconds, three years: a later time is a mistake
 _TIME = r"((?:\d+:)?\d\d:\d\d\.\d{3})"
 _CUE = re.compile(rf"(?m)^{_TIME}[ \t]+-->[ \t]+{_TIME}(?:[ \t].*)?\n((?:.+\n?)*)", re.ASCII)
-_PATHS = (
-    "paths"  # of videos from the file's folder, as we write them into ActivityNet's external_data
-)
+# in ActivityNet's external_data, where we write the paths of videos from the file's folder
+_PATHS = "paths"
 _LOCAL_FILES = "/data/local-files/?d="  # how Label Studio names files of its machine
 
 _ELAN = """<?xml version="1.0" encoding="UTF-8"?>
@@ -292,7 +291,7 @@ def _write_activitynet(path: Path, videos: Videos, _: float | None) -> None:
         raise ValueError(
             f"{path}: videos in different folders have the same name; choose another format"
         )
-    # without it, a drawn clip of the same name beside the file would be taken for the video
+    # without it, a drawn clip of the same name next to the file would be taken for the video
     paths = {video.stem: _name(video, path.parent) for video in videos if as_cut(video) == video}
     write_json(
         path, {"version": "VERSION 1.3", "results": results, "external_data": {_PATHS: paths}}
