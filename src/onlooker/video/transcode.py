@@ -4,6 +4,7 @@ frame.
 
 import math
 import os
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -12,6 +13,8 @@ from typing import Any
 
 import av
 import numpy as np
+from av.container import InputContainer
+from av.video.stream import VideoStream
 from PIL import Image
 
 from onlooker.base.files import atomic_file
@@ -38,6 +41,7 @@ _LATE = 0.05  # seconds: some players begin a file at 0, others at its first tim
 _REPORTED = 50  # frames after which the facts so far are reported
 _COPY_SIDE = 1280  # pixels, at most
 _WHOLE = 0.9  # share of the frames that a header claims, which may be wrong by some
+_CLOCK = re.compile(r"(\d+):(\d+):(\d+(?:\.\d+)?)")
 _STILL_SIDE = 160
 _STILL_QUALITY = 80
 
@@ -170,7 +174,19 @@ def _header(path: Path) -> tuple[bool, float, int, float]:
         if first:
             transposed, right, down = orientation(first)
             playable = playable and (right * down < 0) == transposed  # only some browsers mirror
-        return playable, 1 / rate, stream.frames, (container.duration or 0) / av.time_base
+        return playable, 1 / rate, stream.frames, _length(container, stream)
+
+
+def _length(container: InputContainer, stream: VideoStream) -> float:
+    """How many seconds of pictures the header says, 0: none; if it says so only of picture and sound
+    together, those.
+    """
+    if clock := _CLOCK.fullmatch(stream.metadata.get("DURATION", "")):  # Matroska and WebM
+        hours, minutes, seconds = map(float, clock.groups())
+        return 3600 * hours + 60 * minutes + seconds
+    if stream.duration and stream.time_base:
+        return float(stream.duration * stream.time_base)
+    return (container.duration or 0) / av.time_base
 
 
 def _image(pixels: Pixels, side: int) -> Image.Image:
