@@ -96,9 +96,13 @@ def test_folders_of_another_form_are_errors(
             ["clap/a.avi,anna", "clap/b.mp4,"],
             "line 3 is 'clap/b.mp4,'; expected a value for recording",
         ),
+        (
+            ["clap/a.avi,anna", "clap/b.mp4,tom", "clap/a.avi,anna", "clap/a.avi,tom"],
+            "line 5: clap/a.avi is in recording anna above; keep one of the rows",
+        ),
     ],
 )
-def test_a_clip_without_recording(tmp_path: Path, rows: list[str], message: str) -> None:
+def test_a_clip_without_one_recording(tmp_path: Path, rows: list[str], message: str) -> None:
     touch(tmp_path, *TWO_CLASSES)
     write_recordings(tmp_path, "clip,recording", *rows)
     with pytest.raises(ClipError, match=message):

@@ -58,7 +58,7 @@ def read_folder(folder: Path, classes: int = 2) -> tuple[Parts, list[ClipError],
     Raises:
         ClipError: no such folder, a class folder without clips, fewer than `classes` class folders,
             the folder of one class or of a run, one that holds the right one, or a recordings.csv
-            that does not name every clip.
+            that does not name every clip, or one in two recordings.
     """
     if not folder.is_dir():
         state = "a file, not a folder" if folder.exists() else "no such folder"
@@ -162,7 +162,12 @@ def _with_recordings(folder: Path, parts: Parts, table: Table) -> Parts:
     recordings = {
         composed(row["clip"].replace("\\", "/")): row["recording"] for _, row in table.rows
     }
-    recordings |= {row["clip"]: row["recording"] for _, row in table.rows}
+    written = dict[str, str]()
+    for number, row in table.rows:
+        if written.setdefault(row["clip"], row["recording"]) != row["recording"]:
+            problem = f"line {number}: {row['clip']} is in recording {written[row['clip']]} above"
+            raise ClipError(folder / RECORDINGS, problem, "keep one of the rows")
+    recordings |= written
     names = {
         clip: clip.path.relative_to(folder).as_posix() for clips in parts.values() for clip in clips
     }
