@@ -395,7 +395,7 @@ def test_training_on_a_class_of_unreadable_clips_is_an_error(tmp_path: Path) -> 
         (
             "Normal",
             None,
-            "if nothing happens in class Normal, train with --nothing 'Normal': else it is an event",
+            "if nothing happens in class Normal, train with --nothing Normal: else it is an event",
         ),
         ("Normal", "Normal", "Normal is the class in which nothing happens"),
         ("idle", "", None),

@@ -185,7 +185,7 @@ def hints(clip_set: ClipSet, split: Split | None, nothing: str | None = None) ->
     if position is not None:
         yield f"{classes[position]} is the class in which nothing happens, so it is never reported as an event"
     elif nothing is None and (names := perhaps_nothing(classes)):
-        yield f"if nothing happens in class {names[0]}, train with --nothing '{names[0]}': else it is an event"
+        yield f"if nothing happens in class {names[0]}, train with --nothing {quote(names[0])}: else it is an event"
     if split and not split.test:
         yield "no test split: every clip is tested by cross-validation"
     count, groups = count_joined(clips)
