@@ -182,12 +182,15 @@ def test_a_printed_prediction_is_a_few_lines_without_arrays() -> None:
         tubes=(tube,),
         segments=segments,
     )
+    # a recording has no class and no mean box
     assert str(prediction) == (
+        "a.mp4: 3 events\n  clap 0.0 to 1.0 s\n  run 0.5 to 1.2 s\n  run 2.0 to 3.0 s"
+    )
+    assert str(replace(prediction, segments=segments[::2])) == (
         "a.mp4: run 70.0 %, then clap 20.0 %\n"
-        "  when: clap 0.0 to 1.0, run 0.5 to 1.2, run 2.0 to 3.0 s\n"
+        "  when: 0.5 to 1.2, 2.0 to 3.0 s\n"
         "  where: 1 11 21 31 (mean box, x1 y1 x2 y2)"
     )
-    assert replace(prediction, segments=segments[::2]).when == ["0.5 to 1.2", "2.0 to 3.0"]
     assert repr(prediction) == str(prediction)
     bare = Prediction(
         Path("b.mp4"), ("a",), np.ones((1, 1)), np.ones(1), np.zeros(1), np.zeros(1, int)

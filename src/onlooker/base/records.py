@@ -390,13 +390,19 @@ class Prediction(Scored):
         _check_scores(self.scores, self.path)
 
     @property
+    def has_several_classes(self) -> bool:
+        """Whether the segments, those of a recording, have different classes: then it has no class
+        of its own.
+        """
+        return len({segment.label for segment in self.segments}) > 1
+
+    @property
     def when(self) -> list[str]:
         """The segments in the order of time, in words, such as `0.4 to 2.1` (seconds); with their
         classes, if these differ.
         """
         segments = sorted(self.segments, key=lambda segment: segment.start)
-        several = len({segment.label for segment in segments}) > 1
-        names = (f"{segment.label} " if several else "" for segment in segments)
+        names = (f"{segment.label} " if self.has_several_classes else "" for segment in segments)
         spans = (f"{segment.start:.1f} to {segment.end:.1f}" for segment in segments)
         return [name + span for name, span in zip(names, spans, strict=True)]
 
@@ -421,12 +427,12 @@ class Prediction(Scored):
 
     @property
     def where(self) -> str:
-        """The mean box of the first of `actors` in words, such as `12 30 64 98` (x1 y1 x2 y2)."""
-        return (
-            " ".join(f"{corner:.0f}" for corner in self.actors[0].boxes.mean(0))
-            if self.actors
-            else ""
-        )
+        """The mean box of the first of `actors` in words, such as `12 30 64 98` (x1 y1 x2 y2); none
+        if there are several classes.
+        """
+        if self.has_several_classes or not self.actors:
+            return ""
+        return " ".join(f"{corner:.0f}" for corner in self.actors[0].boxes.mean(0))
 
     def to_dict(self) -> dict[str, Any]:
         arrays = {
@@ -455,6 +461,10 @@ class Prediction(Scored):
     def __str__(self) -> str:
         best = ", then ".join(f"{label} {100 * score:.1f} %" for label, score in self.ranking[:2])
         assumed = ", if there are 25 frames per second" if self.assumes_rate else ""
+        if self.has_several_classes:
+            events = [f"  {event} s" for event in self.when]
+            head = f"{self.path.name}: {len(events)} events{assumed}"
+            return "\n".join(map(printable, [head, *events]))
         when = [f"  when: {', '.join(self.when)} s{assumed}"] if self.when else []
         where = [f"  where: {self.where} (mean box, x1 y1 x2 y2)"] if self.where else []
         return "\n".join(map(printable, [f"{self.path.name}: {best}", *when, *where]))

@@ -106,6 +106,8 @@ def _print_predictions(console: Console, predictions: "Sequence[Prediction]") ->
         table.caption_justify = "left"
     for prediction in predictions:
         answers = [f"{label} {100 * score:.0f} %" for label, score in prediction.ranking[:2]]
+        if prediction.has_several_classes:
+            answers = [f"{len(prediction.segments)} events"]
         answers += [""] * (2 - len(answers))
         when = separator.join(map(printable, prediction.when))
         clip, *answers = map(printable, [path_or_address(prediction.path), *answers])

@@ -9,6 +9,10 @@ const TOP = 8;
 export const sureness = (label, score, scores) =>
   (isQuiet(label) && score < Math.max(...scores) ? t("bars.unreached") : t("bars.sure", { score: percent(score) }));
 
+/** How many events of an answer there are, in words, if they are of several classes: a recording has no label. */
+export const severalEvents = ({ segments }) =>
+  (new Set(segments.map(({ label }) => label)).size > 1 ? t("result.count", { count: segments.length }) : null);
+
 /** Bars of the first classes, in a fixed order. */
 export class Bars {
   constructor() {

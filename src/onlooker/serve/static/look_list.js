@@ -1,6 +1,7 @@
 // Several clips that were dropped at once: looked at one after the other, as a list of answers.
 
 import { lookAt } from "./api.js";
+import { severalEvents } from "./bars.js";
 import { colorOf, spoken } from "./colors.js";
 import { button, h, icon, percent, rich, sentence, show, sleep, t } from "./dom.js";
 
@@ -22,7 +23,7 @@ export class ClipList {
     const { file: { name }, result, error } = row;
     show(row.item, h(error ? "button.clip-row.error" : "button.clip-row",
       { type: "button", disabled: !result && !error, onclick: () => this.open(row) },
-      result && h("span.dot", { "--color": colorOf(result.label) }), error && icon("warn"),
+      result && h("span.dot", { "--color": severalEvents(result) ? "var(--accent)" : colorOf(result.label) }), error && icon("warn"),
       h("span.clip-name", { title: name }, name), row.state,
       error?.remedy && h("span.remedy", {}, rich(sentence(error.remedy)))));
   }
@@ -45,7 +46,8 @@ export class ClipList {
         const { model, state: { limits } } = this.look;
         row.result = await lookAt(row.file, model.id, limits.bytes, watch, signal, (job) => { row.job = job; });
         if (signal.aborted || !row.result) return;
-        row.state.textContent = `${spoken(row.result.label)} · ${percent(row.result.score)}`;
+        const { label, score } = row.result;
+        row.state.textContent = severalEvents(row.result) ?? `${spoken(label)} · ${percent(score)}`;
       } catch (error) {
         if (signal.aborted) return;
         row.error = error;

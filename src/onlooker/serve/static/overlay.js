@@ -1,7 +1,7 @@
 // Where the model looks, drawn over a playing video: heat map, box, and the controls of these.
 
 import { canvasColor, spoken } from "./colors.js";
-import { h, percent, t } from "./dom.js";
+import { h, t } from "./dom.js";
 
 // Colors of the heat map: dark violet, magenta, orange, pale yellow.
 const RAMP = [[0, 38, 12, 92], [0.35, 150, 34, 120], [0.65, 243, 96, 54], [0.85, 252, 176, 60], [1, 255, 240, 170]];
@@ -55,7 +55,7 @@ function drawTag(context, text, x, y) {
   context.fillText(text, left + 7, top + 11.5);
 }
 
-function drawBox(context, { corners: [x1, y1, x2, y2], label, score }, { width, height }) {
+function drawBox(context, { corners: [x1, y1, x2, y2], label }, { width, height }) {
   const [across, down] = [context.canvas.clientWidth / width, context.canvas.clientHeight / height];
   const [left, top] = [x1 * across, y1 * down];
   context.beginPath();
@@ -65,7 +65,7 @@ function drawBox(context, { corners: [x1, y1, x2, y2], label, score }, { width, 
     Object.assign(context, { strokeStyle, lineWidth });
     context.stroke();
   }
-  drawTag(context, `${spoken(label)} ${percent(score)}`, left, top - 4);
+  drawTag(context, spoken(label), left, top - 4);
 }
 
 /** A moment as in a mirror. */

@@ -1,6 +1,6 @@
 // What a model sees in a clip: player, timeline, bars, events, files to take away.
 
-import { Bars, sureness } from "./bars.js";
+import { Bars, severalEvents, sureness } from "./bars.js";
 import { colorOf, isQuiet, rememberClasses, spoken } from "./colors.js";
 import { button, h, icon, seconds, t } from "./dom.js";
 import { Marker } from "./mark.js";
@@ -42,9 +42,10 @@ export class LookResult {
 
   answerCard() {
     const { label, score, scores, segments } = this.result;
-    return h(`div.answer${isQuiet(label) ? ".silent" : ""}`, { "--color": colorOf(label) },
-      h("p.label", {}, spoken(label)),
-      h("p.detail", {}, sureness(label, score, Object.values(scores)),
+    const several = severalEvents(this.result);
+    return h(`div.answer${isQuiet(label) ? ".silent" : ""}`, { "--color": several ? "var(--accent)" : colorOf(label) },
+      h("p.label", {}, several ?? spoken(label)),
+      !several && h("p.detail", {}, sureness(label, score, Object.values(scores)),
         segments.length > 0 && ` · ${t("result.count", { count: segments.length })}`),
       segments.length > 0 && this.events(segments.toSorted((one, other) => one.start - other.start)),
       this.now, this.bars.element);
