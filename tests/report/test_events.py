@@ -140,8 +140,7 @@ def test_events_that_are_reported_always_find_as_much_by_chance() -> None:
 def test_the_pair_of_classes_that_is_confused_most_often_is_named() -> None:
     true = [[Segment(label, 10 * i, 10 * i + 5) for i, label in enumerate("abcabc")]]
     found = [[Segment(label, 10 * i, 10 * i + 5, 0.5) for i, label in enumerate("cbabba")]]
-    curve = event_curve(found, true, [100])
-    assert curve.confused == ["a", "c"]
+    assert event_curve(found, true, [100]).confused == ["a", "c"]
 
 
 def test_there_is_no_curve_without_events_found_events_or_time_between_them() -> None:

@@ -365,8 +365,7 @@ def test_every_clip_gets_boxes_times_and_a_drawn_clip(tmp_path: Path, make_clip:
     assert {path.name for path in out.iterdir()} == {
         f"{clip}{end}" for clip in "ab" for end in (".mp4", ".json", "-segments.json")
     }
-    seen = json.loads((out / "a.json").read_text())
-    assert seen["tubes"]
+    assert json.loads((out / "a.json").read_text())["tubes"]
     assert len(read(out / "a.mp4")) == len(read(clips[0]))
 
 

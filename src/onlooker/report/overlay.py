@@ -283,23 +283,21 @@ def _drawn(frames: TimedFrames, prediction: Prediction) -> Iterator[Pixels]:
         for each in prediction.segments
     ]
     for index, time, pixels in frames:
-        # Between two frames of the prediction, the map and the point are interpolated.
+        # Between two frames of the prediction, the map is interpolated, and the hottest place is
+        # that of the nearer one: halfway between two places there may be nothing.
         position = float(np.interp(time, moments, np.arange(len(moments))))
-        before = first[int(position)]
-        after = first[min(int(position) + 1, len(moments) - 1)]
-        heat, point = (
-            None
-            if values is None
-            else values[before] + (position - int(position)) * (values[after] - values[before])
-            for values in (maps, prediction.points)
-        )
-        frame = enlarge(pixels if heat is None else overlay(pixels, heat, strength))
+        frame = pixels
+        if maps is not None:
+            before = maps[first[int(position)]]
+            after = maps[first[min(int(position) + 1, len(moments) - 1)]]
+            frame = overlay(frame, before + (position - int(position)) * (after - before), strength)
+        frame = enlarge(frame)
         size = prediction.size or pixels.shape[:2]
         for number, of_tube in enumerate(box_at):
             if index in of_tube:
                 frame = boxes(frame, of_tube[index], BOX_COLORS[number % len(BOX_COLORS)], size)
-        if point is not None:
-            frame = ring(frame, point, size)
+        if prediction.points is not None:
+            frame = ring(frame, prediction.points[first[round(position)]], size)
         if event := prediction.event_at(time):
             frame = caption(frame, (event.label, f"{100 * event.score:.0f} %"))
         yield time_bar(frame, (time - start) / seconds, spans)

@@ -197,7 +197,7 @@ def hints(clip_set: ClipSet, split: Split | None, nothing: str | None = None) ->
             if count_groups(clips)[1] == "scene"
             else "are copies of another clip"
         )
-        yield f"{count} of {len(clips)} clips {what}: splits keep them together, in {groups} groups"
+        yield f"{count} of {len(clips)} clips {what}: splits keep them together, in {groups} group{'s' * (groups > 1)}"
     yield from clip_set.notes
     fill = clip_set.asked.fill
     if filled := sum(clip.label == fill for clip in clips):
