@@ -57,7 +57,7 @@ def words(text: str) -> str:
 def test_the_page_shows_the_measured_figures_and_mistakes(
     evaluation: Evaluation, tmp_path: Path
 ) -> None:
-    text = page(evaluation, tmp_path / "page.html", attends=True, clips=[0, 1, 2])
+    text = page(evaluation, tmp_path / "page.html", True, clips=[0, 1, 2], imagenet=True)
     assert text.count("<video") == 3
     assert "&lt;walk&gt;" in text
     assert "<walk>" not in text
@@ -73,6 +73,7 @@ def test_the_page_shows_the_measured_figures_and_mistakes(
         "|75 %|",
         "|95 % interval 25 to 100 %, over 4 clips|",
         "|What to do next|",
+        '|pip install "onlooker[imagenet]"|',
         "|c||<walk>||run||60 %|",
     ):
         assert part in shown

@@ -305,8 +305,13 @@ def comparison_page(title: str, figures: Mapping[str, Any]) -> Page:
 
 
 def _escaped(text: str) -> str:
-    """Markdown that shows the text as it is, but for code in backticks."""
-    return re.sub(r"([\\*_\[\]<>&])", r"\\\1", text)
+    """Markdown that shows the text as it is, and as code what is in backticks."""
+    # a backslash in code is shown
+    return re.sub(
+        r"`[^`]*`|[\\*_\[\]<>&]",
+        lambda part: part[0] if part[0][0] == "`" else f"\\{part[0]}",
+        text,
+    )
 
 
 def _key_figures(measured: Measured) -> list[tuple[str, str, str]]:
