@@ -1,22 +1,19 @@
-"""Localization metrics: CorLoc, and mean average precision of boxes and tubes.
+"""Localization metrics: the overlap of boxes, and mean average precision of tubes.
 
-Predicted and true objects are records of the same type, keyed by video; the score of a true one is
-ignored. Means leave out classes without true objects, and videos without either.
+Predicted and true tubes are records of the same type, keyed by video; the score of a true one is
+ignored. Means leave out classes without true tubes, and videos without either.
 """
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from onlooker.base.records import Box, Tube
+from onlooker.base.records import Tube
 from onlooker.report.events import THRESHOLDS, Floats, mean_ap
 
 __all__ = [
     "at_thresholds",
-    "cor_loc",
-    "frame_map",
     "tube_iou",
     "video_map",
 ]
@@ -54,27 +51,6 @@ def tube_iou(a: Tube, b: Tube) -> float:
     return in_time * float(box_iou(a.boxes[in_a], b.boxes[in_b]).mean())
 
 
-def frame_map(
-    found: Mapping[str, Iterable[Box]],
-    true: Mapping[str, Iterable[Box]],
-    thresholds: Sequence[float] = THRESHOLDS,
-) -> Floats:
-    """frame-mAP: mean average precision of boxes, with every frame of every video as an image.
-
-    Args:
-        found, true: boxes, by videos.
-        thresholds: L IoUs.
-
-    Returns:
-        `L`, the mean over classes at each threshold; NaN without true boxes.
-    """
-    guesses, truths = (
-        {(video, t): here for video, boxes in side.items() for t, here in _by_frame(boxes).items()}
-        for side in (found, true)
-    )
-    return mean_ap(guesses, truths, _box_overlaps, thresholds)
-
-
 def video_map(
     found: Mapping[str, Iterable[Tube]],
     true: Mapping[str, Iterable[Tube]],
@@ -97,43 +73,6 @@ def at_thresholds(name: str, values: Floats) -> dict[str, float]:
         f"{name}_50": float(values[1]),
         f"{name}_50_95": float(values[1:].mean()),
     }
-
-
-def cor_loc(
-    found: Mapping[str, Iterable[Box]], true: Mapping[str, Iterable[Box]], threshold: float = 0.5
-) -> float:
-    """CorLoc: share of frames with a class whose best box of that class matches a true one,
-    averaged over classes.
-
-    Deselaers, Alexe and Ferrari (*Weakly supervised localization and learning with generic
-    knowledge*, 2012). A frame without a box of the class is a miss; boxes of other classes do not
-    matter.
-
-    Returns:
-        NaN without true boxes.
-    """
-    hits = defaultdict(list)
-    for video, boxes in true.items():
-        there = _by_frame(found.get(video, ()))
-        for t, here in _by_frame(boxes).items():
-            for label in dict.fromkeys(box.label for box in here):
-                mine = [box for box in there.get(t, ()) if box.label == label]
-                best = [max(mine, key=lambda box: box.score)] if mine else []
-                overlaps = _box_overlaps(best, [box for box in here if box.label == label])
-                hits[label].append(bool((overlaps >= threshold).any()))
-    return float(np.mean([np.mean(each) for each in hits.values()])) if hits else float("nan")
-
-
-def _by_frame(boxes: Iterable[Box]) -> dict[int, list[Box]]:
-    frames = defaultdict(list)
-    for box in boxes:
-        frames[box.frame].append(box)
-    return frames
-
-
-def _box_overlaps(found: Sequence[Box], true: Sequence[Box]) -> Floats:
-    a, b = (np.array([box.corners for box in side]).reshape(-1, 4) for side in (found, true))
-    return box_iou(a[:, None], b[None])
 
 
 def _tube_overlaps(found: Sequence[Tube], true: Sequence[Tube]) -> Floats:

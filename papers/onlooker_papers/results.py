@@ -80,14 +80,11 @@ def command_line(paper: str, options: Mapping[str, object]) -> str:
 
 
 def means(seeds: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Means over seeds of all numbers, at any depth; chosen parameters (`localization`) are listed."""
+    """Means over seeds of all numbers, at any depth."""
     figures: dict[str, Any] = {}
     for name, value in seeds[0].items():
         values = [each[name] for each in seeds]
-        if isinstance(value, Mapping):
-            figures[name] = values if name == "localization" else means(values)
-        else:
-            figures[name] = mean(values)
+        figures[name] = means(values) if isinstance(value, Mapping) else mean(values)
     return figures
 
 
@@ -319,12 +316,11 @@ def _moving_target(figures: dict[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {"accuracy": {name: row["accuracy"] for name, row in models.items()}}
     if best := figures.get("localized", {}).get(BEST.name):
         found |= {
-            # The peak of the map at the frame's size, as in the pointing game (Zhang et al. 2016);
-            # the center of its highest cell; and the point of the boxes, which lies on the
-            # foreground.
-            "pointing_game": best["baselines"]["map"]["point"],
+            # the peak of the map at the frame's size, as in the pointing game (Zhang et al. 2016);
+            # the center of its highest cell; and where attention and motion meet
+            "pointing_game": best["map_in_box"],
             "pointing_game_of_cells": models[BEST.name]["pointing"],
-            "point_on_foreground": best["point"],
+            "peak_in_box": best["peak_in_box"],
             "video_map_50": best["video_map_50"],
         }
     return {**found, **{key: value for key, value in figures.items() if key not in found}}

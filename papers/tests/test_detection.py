@@ -1,5 +1,5 @@
-"""Pointing, CorLoc and the mean average precisions: small cases by hand, slow versions, and COCO's
-own.
+"""The mean average precisions: small cases by hand, slow versions, and COCO's own. A box is a tube of
+one frame.
 """
 
 import importlib.util
@@ -10,22 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from onlooker.base.records import Box, Segment, Tube
+from onlooker.base.records import Segment, Tube
 from onlooker.report.events import THRESHOLDS, average_precision, segment_map, segment_overlaps
-from onlooker_papers.detection import (
-    at_thresholds,
-    box_iou,
-    cor_loc,
-    frame_map,
-    tube_iou,
-    video_map,
-)
-from onlooker_papers.videolstm.boxes import Candidate
-from onlooker_papers.videolstm.localization import label_boxes
+from onlooker_papers.detection import at_thresholds, box_iou, tube_iou, video_map
 
 
-def box(label: str, frame: int, x: float, score: float = 1.0, width: float = 10) -> Box:
-    return Box(label, frame, (x, 0, x + width, 10), score)
+def box(label: str, frame: int, x: float, score: float = 1.0, width: float = 10) -> Tube:
+    return Tube(label, np.array([frame]), np.array([[x, 0, x + width, 10]], np.float32), score)
 
 
 def tube(label: str, first: int, last: int, x: float = 0, score: float = 1.0) -> Tube:
@@ -40,10 +31,6 @@ def overlap(a: Sequence[float], b: Sequence[float]) -> float:
     height = min(a[3], b[3]) - max(a[1], b[1])
     both = max(width, 0) * max(height, 0)
     return both / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - both)
-
-
-def slow_box_iou(a: Box, b: Box) -> float:
-    return overlap(a.corners, b.corners) if a.frame == b.frame else 0.0
 
 
 def slow_tube_iou(a: Tube, b: Tube) -> float:
@@ -92,17 +79,17 @@ def slow_map(found: Any, true: Any, iou: Callable[[Any, Any], float], threshold:
     return sum(answers) / len(answers)
 
 
-def random_boxes(rng: random.Random) -> tuple[dict[str, list[Box]], dict[str, list[Box]]]:
-    def one(true: bool) -> Box:
+def random_boxes(rng: random.Random) -> tuple[dict[str, list[Tube]], dict[str, list[Tube]]]:
+    def one(true: bool) -> Tube:
         x = rng.uniform(0, 20)
         y = rng.uniform(0, 20)
         w = rng.uniform(15, 30)
         h = rng.uniform(15, 30)
-        return Box(
-            rng.choice("abc"), rng.randrange(3), (x, y, x + w, y + h), 1.0 if true else rng.random()
-        )
+        corners = np.array([[x, y, x + w, y + h]], np.float32)
+        frame = np.array([rng.randrange(3)])
+        return Tube(rng.choice("abc"), frame, corners, 1.0 if true else rng.random())
 
-    def of(most: int, true: bool) -> dict[str, list[Box]]:
+    def of(most: int, true: bool) -> dict[str, list[Tube]]:
         return {f"v{v}": [one(true) for _ in range(rng.randrange(most))] for v in range(5)}
 
     return of(40, False), of(12, True)
@@ -146,7 +133,7 @@ def random_segments(
 @pytest.mark.parametrize(
     ("make", "measured", "iou"),
     [
-        (random_boxes, frame_map, slow_box_iou),
+        (random_boxes, video_map, slow_tube_iou),
         (random_tubes, video_map, slow_tube_iou),
         (random_segments, segment_map, slow_segment_iou),
     ],
@@ -163,7 +150,7 @@ def test_each_map_equals_a_slow_version(make: Any, measured: Any, iou: Any, seed
     importlib.util.find_spec("pycocotools") is None, reason="torchmetrics needs pycocotools for it"
 )
 @pytest.mark.parametrize("seed", range(3))
-def test_frame_map_equals_torchmetrics(seed: int) -> None:
+def test_the_map_of_boxes_equals_torchmetrics(seed: int) -> None:
     import torch
     from torchmetrics.detection import MeanAveragePrecision
 
@@ -175,10 +162,12 @@ def test_frame_map_equals_torchmetrics(seed: int) -> None:
         images = []
         for video in found:
             for t in range(3):
-                here = [each for each in side[video] if each.frame == t]
+                here = [each for each in side[video] if each.frames[0] == t]
                 images.append(
                     {
-                        "boxes": torch.tensor([each.corners for each in here]).reshape(-1, 4),
+                        "boxes": torch.tensor([each.boxes[0].tolist() for each in here]).reshape(
+                            -1, 4
+                        ),
                         "labels": torch.tensor(
                             ["abc".index(each.label) for each in here], dtype=torch.int64
                         ),
@@ -188,7 +177,7 @@ def test_frame_map_equals_torchmetrics(seed: int) -> None:
         sides.append(images)
     metric.update(*sides)
     answers = metric.compute()
-    ours = frame_map(found, true)
+    ours = video_map(found, true)
     assert ours.mean() == pytest.approx(float(answers["map"]), abs=1e-4)
     assert ours[1] == pytest.approx(float(answers["map_50"]), abs=1e-4)
 
@@ -212,33 +201,32 @@ def test_equal_scores_have_no_order() -> None:
 def test_a_second_box_on_the_same_thing_is_wrong() -> None:
     true = {"v": [box("a", 0, 0), box("a", 0, 100)]}
     twice = {"v": [box("a", 0, 0, 0.9), box("a", 0, 1, 0.8), box("a", 0, 100, 0.7)]}
-    assert frame_map(twice, true, (0.5,))[0] == pytest.approx(0.5 + 0.5 * 2 / 3)
+    assert video_map(twice, true, (0.5,))[0] == pytest.approx(0.5 + 0.5 * 2 / 3)
     # The surer one takes the nearer of two things, and leaves the other.
     close = {"v": [box("a", 0, 0), box("a", 0, 3)]}
-    assert frame_map({"v": [box("a", 0, 2, 0.9), box("a", 0, -1, 0.8)]}, close, (0.5,))[0] == 1
+    assert video_map({"v": [box("a", 0, 2, 0.9), box("a", 0, -1, 0.8)]}, close, (0.5,))[0] == 1
 
 
 def test_frames_and_videos_are_kept_apart() -> None:
     true = {"v": [box("a", 0, 0)], "w": [box("a", 1, 0)]}
-    assert frame_map({"v": [box("a", 1, 0, 0.9)], "w": [box("a", 0, 0, 0.9)]}, true, (0.5,))[0] == 0
+    assert video_map({"v": [box("a", 1, 0, 0.9)], "w": [box("a", 0, 0, 0.9)]}, true, (0.5,))[0] == 0
     elsewhere = {"x": [box("a", 0, 0, 2.0)], **true}
-    assert frame_map(elsewhere, true, (0.5,))[0] == pytest.approx(2 / 3)
+    assert video_map(elsewhere, true, (0.5,))[0] == pytest.approx(2 / 3)
 
 
-@pytest.mark.parametrize(("make", "measured"), [(box, frame_map), (tube, video_map)])
-def test_classes_without_truth_and_nothing_found(make: Any, measured: Any) -> None:
-    true = {"v": [make("a", 0, 0), make("b", 0, 0)], "w": []}
-    assert measured(true, true, (0.5,))[0] == 1
-    assert measured({"v": [*true["v"], make("c", 0, 0)]}, true, (0.5,))[0] == 1
-    assert measured({"v": true["v"][:1]}, true, (0.5,))[0] == 0.5
-    assert measured({}, true, (0.5,))[0] == 0
-    assert np.isnan(measured(true, {"v": []}, (0.5,))).all()
+def test_classes_without_truth_and_nothing_found() -> None:
+    true = {"v": [tube("a", 0, 0), tube("b", 0, 0)], "w": []}
+    assert video_map(true, true, (0.5,))[0] == 1
+    assert video_map({"v": [*true["v"], tube("c", 0, 0)]}, true, (0.5,))[0] == 1
+    assert video_map({"v": true["v"][:1]}, true, (0.5,))[0] == 0.5
+    assert video_map({}, true, (0.5,))[0] == 0
+    assert np.isnan(video_map(true, {"v": []}, (0.5,))).all()
 
 
 def test_an_iou_of_exactly_the_threshold_is_enough() -> None:
     true = {"v": [box("a", 0, 0)]}
     half = {"v": [box("a", 0, 0, width=5)]}
-    assert frame_map(half, true, (0.5, 0.51)).tolist() == [1, 0]
+    assert video_map(half, true, (0.5, 0.51)).tolist() == [1, 0]
 
 
 def test_tube_iou_is_of_time_and_of_space() -> None:
@@ -259,22 +247,6 @@ def test_segment_map_by_hand() -> None:
     np.testing.assert_allclose(segment_map(found, true, (0.5, 0.6)), [0.5 + 0.5 * 2 / 3, 0.5])
 
 
-def test_cor_loc_is_of_the_best_box_of_the_class() -> None:
-    true = {"v": [box("a", 0, 0), box("a", 1, 0), box("b", 1, 50)], "w": [box("b", 0, 0)]}
-    found = {
-        "v": [
-            box("a", 0, 1, 0.9),
-            box("a", 0, 50, 0.5),
-            box("b", 0, 0, 1.0),
-            box("a", 1, 30, 0.9),
-            box("a", 1, 0, 0.8),
-        ]
-    }
-    assert cor_loc(found, true) == pytest.approx((0.5 + 0.0) / 2)
-    assert cor_loc(true, true) == 1
-    assert np.isnan(cor_loc(found, {}))
-
-
 def test_errors_of_the_thresholds() -> None:
     values = np.linspace(1, 0, len(THRESHOLDS))
     assert at_thresholds("video_map", values) == {
@@ -284,17 +256,6 @@ def test_errors_of_the_thresholds() -> None:
     }
     with pytest.raises(ValueError, match=r"values have shape \(2,\)"):
         at_thresholds("video_map", values[:2])
-
-
-def test_labels_and_scores_of_boxes() -> None:
-    here = Candidate(np.array([1, 1, 4, 4], np.float32), 0.5, np.array([1, 1], np.float32))
-    scores = np.array([[0.1, 0.1, 0.8], [0.8, 0.195, 0.005]], np.float32)
-    found = label_boxes([None, here], scores, ("a", "b", "c"))
-    assert [(box.label, box.frame, box.corners) for box in found] == [
-        ("a", 1, (1, 1, 4, 4)),
-        ("b", 1, (1, 1, 4, 4)),
-    ]
-    assert [box.score for box in found] == pytest.approx([0.4, 0.0975])
 
 
 def test_iou_of_boxes() -> None:

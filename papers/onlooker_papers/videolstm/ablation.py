@@ -19,7 +19,6 @@ from onlooker_papers.fusion import average_scores, choose_weights
 from onlooker_papers.memo import fingerprint, memo, memo_of_training
 from onlooker_papers.mnist import DigitSplit, digest
 from onlooker_papers.pointing import peak_in_box
-from onlooker_papers.videolstm.blanking import CANDIDATES
 from onlooker_papers.videolstm.localization import localized
 from onlooker_papers.videolstm.moving_target import CLASSES, SIZE, TargetClips, clips_of, data
 
@@ -199,13 +198,10 @@ class Trial:
     def localized(self) -> dict[str, Any]:
         """How well the trained model localizes the target: the figures of `localized`."""
         of_trained = {"seed": self.seed, "weights": fingerprint(self.folder)}
-        candidates = {"candidates": [each._asdict() for each in CANDIDATES]}
         return memo(
             self.memo_path("-localized"),
-            {**self._data(), **self._model(), **of_trained, **candidates},
-            lambda: localized(
-                load(self.folder, device="cpu"), self.samples("validation"), self.samples("test")
-            ),
+            {**self._data(), **self._model(), **of_trained},
+            lambda: localized(load(self.folder, device="cpu"), self.samples("test")),
         )
 
     def samples(self, split: str) -> TargetClips:
