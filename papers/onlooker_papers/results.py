@@ -316,10 +316,9 @@ def _moving_target(figures: dict[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {"accuracy": {name: row["accuracy"] for name, row in models.items()}}
     if best := figures.get("localized", {}).get(BEST.name):
         found |= {
-            # the peak of the map at the frame's size, as in the pointing game (Zhang et al. 2016);
-            # the center of its highest cell; and where attention and motion meet
-            "pointing_game": best["map_in_box"],
-            "pointing_game_of_cells": models[BEST.name]["pointing"],
+            # the center of the map's highest cell, as in the pointing game (Zhang et al. 2016), and
+            # where attention and motion meet
+            "pointing_game": models[BEST.name]["pointing"],
             "peak_in_box": best["peak_in_box"],
             "video_map_50": best["video_map_50"],
         }

@@ -5,16 +5,14 @@ the true ones.
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from onlooker.base.records import Prediction, Tube
 from onlooker.localization import localize
-from onlooker.localization.boxes import GRID, peaks
 from onlooker.recognizer import Recognizer
 from onlooker_papers.videolstm.moving_target import CLASSES, SIZE, TargetClips
-from onlooker_papers.videolstm.real_places import Seen, figures_of, inside
+from onlooker_papers.videolstm.real_places import Seen, figures_of
 
 Scores = NDArray[np.float32]
 
@@ -30,9 +28,8 @@ def localized(recognizer: Recognizer, clips: TargetClips) -> dict[str, Any]:
 
 
 def localization_figures(scores: Scores, attention: Scores, clips: TargetClips) -> dict[str, Any]:
-    """The figures of `real_places.figures_of`; `map_in_box`, the share of the frames in which the
-    peak of the attention alone is in the true box; and under `baselines` the former of even
-    attention, `motion`: what moves.
+    """The figures of `real_places.figures_of`, and under `baselines` those of even attention,
+    `motion`: what moves.
 
     Args:
         scores: `B T K`, probabilities at every frame.
@@ -40,13 +37,8 @@ def localization_figures(scores: Scores, attention: Scores, clips: TargetClips) 
         clips: the `B` clips.
     """
     even = np.full_like(attention, 1 / attention[0, 0].size)
-    on_target = [
-        inside(SIZE * peaks(np.stack([cv2.resize(grid, GRID[::-1]) for grid in of_clip])), boxes)
-        for of_clip, boxes in zip(attention, clips.boxes[:, :, None], strict=True)
-    ]
     return {
         **_figures(scores, attention, clips),
-        "map_in_box": float(np.mean(on_target)),
         "baselines": {"motion": _figures(scores, even, clips)},
     }
 

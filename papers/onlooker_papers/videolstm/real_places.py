@@ -76,15 +76,15 @@ def frame_figures(points: Floats, boxes: Floats, truth: Floats) -> dict[str, Flo
         1, initial=0
     )
     return {
-        "peak_in_box": inside(points, truth),
-        "center_in_box": inside((boxes[:, :2] + boxes[:, 2:]) / 2, truth),
+        "peak_in_box": _inside(points, truth),
+        "center_in_box": _inside((boxes[:, :2] + boxes[:, 2:]) / 2, truth),
         "shown": np.isfinite(boxes).all(1).astype(float),
         "iou_30": (overlaps >= 0.3).astype(float),
         "iou_50": (overlaps >= 0.5).astype(float),
     }
 
 
-def inside(points: NDArray[np.floating], boxes: NDArray[np.floating]) -> Floats:
+def _inside(points: Floats, boxes: Floats) -> Floats:
     """Whether points `T 2` lie in one of the boxes `T n 4`; a comparison with NaN is false."""
     inside = ((boxes[..., :2] <= points[:, None]) & (points[:, None] <= boxes[..., 2:])).all(-1)
     return np.asarray(inside.any(-1), np.float64)

@@ -30,8 +30,6 @@ def knowing(clips: TargetClips) -> np.ndarray:
 
 def test_attention_on_the_target_finds_it(clips: TargetClips) -> None:
     found = localization_figures(knowing(clips), attending(clips), clips)
-    # the cell of a narrow digit's middle may have its own middle next to the digit
-    assert found["map_in_box"] > 0.9
     assert found["peak_in_box"] > 0.9
     assert found["video_map_20"] > 0.9
     assert found["video_map_20"] >= found["video_map_50"] >= found["video_map_50_95"] > 0
@@ -40,7 +38,6 @@ def test_attention_on_the_target_finds_it(clips: TargetClips) -> None:
 def test_even_attention_is_what_moves_and_the_wrong_class_finds_nothing(clips: TargetClips) -> None:
     even = np.full((6, 10, 8, 8), 1 / 64, np.float32)
     found = localization_figures(knowing(clips), even, clips)
-    assert found["map_in_box"] == 0
     assert found["baselines"]["motion"].items() <= found.items()
     assert found["peak_in_box"] > 0.9
     wrong = localization_figures(np.roll(knowing(clips), 1, axis=-1), attending(clips), clips)
