@@ -179,7 +179,7 @@ def test_only_a_file_that_ends_early_is_damaged(make_clip: Make, name: str) -> N
     # what moves, and then what does not
     pts = [*range(0, 3000, 50), *range(3000, 60_000, 1000)]
     codec = "libvpx" if name == "a.webm" else "libx264"
-    # Matroska says how long picture and sound are together, and how long each is
+    # Matroska states the length of the file, and in a tag that of each stream
     audio = 90 if name in ("a.mkv", "a.webm") else 0
     clip = make_clip(name, frames=len(pts), pts=pts, codec=codec, audio=audio)
     (*_, facts) = transcode(clip)

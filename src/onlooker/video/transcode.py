@@ -178,8 +178,8 @@ def _header(path: Path) -> tuple[bool, float, int, float]:
 
 
 def _length(container: InputContainer, stream: VideoStream) -> float:
-    """How many seconds of pictures the header says, 0: none; if it says so only of picture and sound
-    together, those.
+    """The seconds of the video by the header, or those of the file if it states no others; 0: it
+    states none.
     """
     if clock := _CLOCK.fullmatch(stream.metadata.get("DURATION", "")):  # Matroska and WebM
         hours, minutes, seconds = map(float, clock.groups())

@@ -91,7 +91,7 @@ export class LiveView {
 
   answer(message) {
     const { label, score } = message, quiet = isQuiet(label), name = spoken(label);
-    const boxes = quiet ? [] : message.boxes.map(({ corners }) => ({ corners, label, score }));
+    const boxes = quiet ? [] : message.boxes.map(({ corners }) => ({ corners, label }));
     drawMoment(this.canvas, { ...message, boxes }, this.options, this.mirrored);
     if (message.threshold !== this.bars.threshold) this.bars.set(this.model.classes, message.threshold, this.model.nothing);
     this.bars.update(message.scores, label);

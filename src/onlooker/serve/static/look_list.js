@@ -23,7 +23,7 @@ export class ClipList {
     const { file: { name }, result, error } = row;
     show(row.item, h(error ? "button.clip-row.error" : "button.clip-row",
       { type: "button", disabled: !result && !error, onclick: () => this.open(row) },
-      result && h("span.dot", { "--color": severalEvents(result) ? "var(--accent)" : colorOf(result.label) }), error && icon("warn"),
+      result && h("span.dot", { "--color": colorOf(!severalEvents(result) && result.label) }), error && icon("warn"),
       h("span.clip-name", { title: name }, name), row.state,
       error?.remedy && h("span.remedy", {}, rich(sentence(error.remedy)))));
   }
@@ -46,8 +46,7 @@ export class ClipList {
         const { model, state: { limits } } = this.look;
         row.result = await lookAt(row.file, model.id, limits.bytes, watch, signal, (job) => { row.job = job; });
         if (signal.aborted || !row.result) return;
-        const { label, score } = row.result;
-        row.state.textContent = severalEvents(row.result) ?? `${spoken(label)} · ${percent(score)}`;
+        row.state.textContent = severalEvents(row.result) ?? `${spoken(row.result.label)} · ${percent(row.result.score)}`;
       } catch (error) {
         if (signal.aborted) return;
         row.error = error;

@@ -98,8 +98,7 @@ class Page {
     this.parts?.teach.update(project);
   }
 
-  /** Makes a change of the server's project (as in teach.py), after the changes before; `refused(error)` shows why not.
-   * Returns whether it was made. */
+  /** Makes a change of the server's project, after those before, and returns whether; `refused(error)` shows why not. */
   change(name, values, refused = complain) {
     this.changes = this.changes.then(() => this.changeNow(name, values, refused));
     return this.changes;

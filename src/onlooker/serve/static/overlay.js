@@ -74,8 +74,7 @@ const mirror = ({ heat, boxes, width }) => ({
   boxes: boxes.map(({ corners: [x1, y1, x2, y2], ...box }) => ({ ...box, corners: [width - x2, y1, width - x1, y2] })),
 });
 
-/** Draws one moment: `{heat, boxes, width, height}`, with what `options` (heat 0 to 1, box) ask for. Boxes are in
- * pixels of a frame of this width and height. */
+/** Draws a moment, `{heat, boxes, width, height}` with boxes in its pixels, as `options` (heat 0 to 1, box) ask. */
 export function drawMoment(canvas, moment, options, mirrored = false) {
   const context = cleared(canvas);
   if (!moment) return;

@@ -12,8 +12,7 @@ export class Player {
     this.canvas = h("canvas", { "aria-hidden": "true" });
     this.cover = h("div.cover");
     this.stage = h("div.stage", {}, this.video, this.canvas, this.cover);
-    const refresh = () => this.refresh();
-    for (const name of ["play", "pause", "seeked", "loadeddata"]) this.video.addEventListener(name, refresh);
+    for (const name of ["play", "pause", "seeked", "loadeddata"]) this.video.addEventListener(name, () => this.refresh());
     this.controls = this.buildControls();
     this.keys = (event) => this.key(event);
   }

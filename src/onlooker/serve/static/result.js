@@ -8,9 +8,6 @@ import { drawMoment, drawnControls, momentOf } from "./overlay.js";
 import { Player } from "./player.js";
 import { Timeline } from "./timeline.js";
 
-/** The last frame that a model has seen at `time` (seconds). */
-const frameAt = (times, time) => Math.max(0, times.findLastIndex((each) => each <= time + 1e-6));
-
 export class LookResult {
   constructor(result, drawn, look) {
     Object.assign(this, { result, drawn, look });
@@ -43,7 +40,7 @@ export class LookResult {
   answerCard() {
     const { label, score, scores, segments } = this.result;
     const several = severalEvents(this.result);
-    return h(`div.answer${isQuiet(label) ? ".silent" : ""}`, { "--color": several ? "var(--accent)" : colorOf(label) },
+    return h(`div.answer${isQuiet(label) ? ".silent" : ""}`, { "--color": colorOf(!several && label) },
       h("p.label", {}, several ?? spoken(label)),
       !several && h("p.detail", {}, sureness(label, score, Object.values(scores)),
         segments.length > 0 && ` · ${t("result.count", { count: segments.length })}`),
@@ -84,7 +81,7 @@ export class LookResult {
 
   frame(time) {
     const { classes, frame_scores: scores, times } = this.result;
-    const index = frameAt(times, time);
+    const index = Math.max(0, times.findLastIndex((each) => each <= time + 1e-6)); // the last one seen
     const label = this.labels[index];
     this.bars.update(Object.fromEntries(classes.map((name, k) => [name, scores[index][k]])), label);
     this.now.textContent = t("result.now", { time: seconds(time), label: spoken(label) });

@@ -16,8 +16,7 @@ function matrix({ classes, confusion }, openClips) {
       : h("span.zero", {}, "·");
     return h(row === column ? "td.hit" : "td", { "--share": share.toFixed(2) }, inside);
   };
-  const name = (text) => [h("span.dot", { "--color": colorOf(text) }),
-    h("span", { title: spoken(text) }, spoken(text))];
+  const name = (text) => [h("span.dot", { "--color": colorOf(text) }), h("span", { title: spoken(text) }, spoken(text))];
   return h("div.matrix", { tabindex: 0, role: "region", "aria-label": t("matrix.title") }, h("table", {},
     h("caption", {}, t("matrix.caption")),
     h("thead", {}, h("tr", {}, h("td"), classes.map((text) => h("th", { scope: "col" }, name(text))))),
