@@ -326,9 +326,8 @@ def test_the_frame_rate_of_image_sequences_is_said_wherever_it_matters(
     assert call("predict", run, clip).stderr == ""
     said = call("train", folder, "--run", tmp_path / "known", *words).stderr
     assert "frame rate: 6 frames per second in the samples of training" in said
-    assert onlooker.load(tmp_path / "known").frame_rate == pytest.approx(
-        6
-    )  # frames 1, 3, 5 and 7 of 8
+    # frames 1, 3, 5 and 7 of 8
+    assert onlooker.load(tmp_path / "known").frame_rate == pytest.approx(6)
 
 
 def test_ignored_columns_are_named_once(tmp_path: Path) -> None:

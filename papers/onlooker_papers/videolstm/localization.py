@@ -14,7 +14,7 @@ from onlooker.recognizer import Recognizer
 from onlooker_papers.videolstm.moving_target import CLASSES, SIZE, TargetClips
 from onlooker_papers.videolstm.real_places import Seen, figures_of
 
-Scores = NDArray[np.float32]
+Floats = NDArray[np.float32]
 
 
 def localized(recognizer: Recognizer, clips: TargetClips) -> dict[str, Any]:
@@ -27,7 +27,7 @@ def localized(recognizer: Recognizer, clips: TargetClips) -> dict[str, Any]:
     return {} if attention is None else localization_figures(scores, attention, clips)
 
 
-def localization_figures(scores: Scores, attention: Scores, clips: TargetClips) -> dict[str, Any]:
+def localization_figures(scores: Floats, attention: Floats, clips: TargetClips) -> dict[str, Any]:
     """The figures of `real_places.figures_of`, and under `baselines` those of even attention,
     `motion`: what moves.
 
@@ -43,7 +43,7 @@ def localization_figures(scores: Scores, attention: Scores, clips: TargetClips) 
     }
 
 
-def _figures(scores: Scores, attention: Scores, clips: TargetClips) -> dict[str, float]:
+def _figures(scores: Floats, attention: Floats, clips: TargetClips) -> dict[str, float]:
     indices = np.arange(scores.shape[1])
     seen = list[Seen]()
     for b, images in enumerate(clips.images):

@@ -391,8 +391,8 @@ class Prediction(Scored):
 
     @property
     def has_several_classes(self) -> bool:
-        """Whether the segments, those of a recording, have different classes: then it has no class
-        of its own.
+        """Whether the segments, those of a recording, have different classes: then no single one
+        describes it.
         """
         return len({segment.label for segment in self.segments}) > 1
 
@@ -402,7 +402,8 @@ class Prediction(Scored):
         classes, if these differ.
         """
         segments = sorted(self.segments, key=lambda segment: segment.start)
-        names = (f"{segment.label} " if self.has_several_classes else "" for segment in segments)
+        several = self.has_several_classes
+        names = (f"{segment.label} " if several else "" for segment in segments)
         spans = (f"{segment.start:.1f} to {segment.end:.1f}" for segment in segments)
         return [name + span for name, span in zip(names, spans, strict=True)]
 

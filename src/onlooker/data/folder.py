@@ -159,15 +159,14 @@ def _is_broken(path: Path) -> bool:
 
 
 def _with_recordings(folder: Path, parts: Parts, table: Table) -> Parts:
-    recordings = {
-        composed(row["clip"].replace("\\", "/")): row["recording"] for _, row in table.rows
-    }
     written = dict[str, str]()
     for number, row in table.rows:
         if written.setdefault(row["clip"], row["recording"]) != row["recording"]:
             problem = f"line {number}: {row['clip']} is in recording {written[row['clip']]} above"
             raise ClipError(folder / RECORDINGS, problem, "keep one of the rows")
-    recordings |= written
+    recordings = {
+        composed(name.replace("\\", "/")): recording for name, recording in written.items()
+    } | written
     names = {
         clip: clip.path.relative_to(folder).as_posix() for clips in parts.values() for clip in clips
     }
