@@ -22,7 +22,6 @@ from onlooker.data.clips import read_clips
 from onlooker.data.sets import read_set
 from onlooker.data.split import Split, group_of, make_splits
 from onlooker.models.encoders.lite0 import LITE0
-from onlooker.models.encoders.pose import POSE
 from onlooker.models.linear import LinearClassifier
 from onlooker.models.registry import configured, for_model, resolve
 from onlooker.recognizer import Recognizer, load
@@ -155,7 +154,7 @@ def model(
 def input_of(encoder: str, pretrained: bool | None = True) -> Settings:
     """The settings of the default command with an encoder, and the size of its frames."""
     config = replace(MODEL, encoder=encoder, pretrained=pretrained)
-    given = {"encoder"} if encoder in (LITE0, POSE) else {"encoder", "size"}
+    given = {"encoder"} if encoder == LITE0 else {"encoder", "size"}
     return resolve(*for_model(config, DATA, given), TrainConfig())
 
 
@@ -189,7 +188,7 @@ def encode(
         x, *altered = stored["x"]
     y = np.array([classes.index(clip.label) for clip in clips], np.int64)
     groups = np.array([group_of(clip) for clip in clips])
-    statistics = Clips(x, y, groups, len(classes), tuple(altered), parts=net.parts)
+    statistics = Clips(x, y, groups, len(classes), tuple(altered))
     return Encoded(statistics, tuple(str(clip.path) for clip in clips), classes, weights)
 
 

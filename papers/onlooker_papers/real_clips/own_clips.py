@@ -20,7 +20,6 @@ import onlooker
 from onlooker.base.files import read_json
 from onlooker.data.split import Split, group_of
 from onlooker.models.encoders.lite0 import LITE0
-from onlooker.models.encoders.pose import POSE
 from onlooker.report.metrics import (
     accuracy_interval,
     calibration_error,
@@ -43,7 +42,6 @@ from onlooker_papers.sets import data_folder
 
 FILE = "own-clips"
 CALIBRATION = "calibration"
-BODIES = ("weizmann", "jhmdb")  # sets of one person who moves, on which landmarks are measured
 COMMAND = "python -m onlooker_papers.real_clips.own_clips"
 WHAT = "clips classified correctly by the default command; on test clips also with other encoders and by other models"
 KINDS: dict[str, dict[str, Any]] = {
@@ -70,13 +68,10 @@ def measure(name: str, run: Path, results: Path, encoders: bool = False) -> dict
     `real-clips.json`.
 
     Args:
-        encoders: also answers by `lite0`, by `pose` on some sets, and by the encoder that `onlooker
-            train` chooses.
+        encoders: also answers by `lite0`, and by the encoder that `onlooker train` chooses.
     """
     splits = splits_of(name)
     kinds = {**KINDS, **({LITE0: {"encoder": LITE0}} if encoders else {})}
-    if encoders and name in BODIES:
-        kinds[POSE] = {"encoder": POSE}
     encoded = {kind: encode(name, run, **given) for kind, given in kinds.items()}
     memos: dict[str, dict[str, str]] = {}
     for number, split in splits.items():
@@ -119,8 +114,6 @@ def measure(name: str, run: Path, results: Path, encoders: bool = False) -> dict
         "above_linear": over_recordings([texts["default"]], [texts["linear"]], recordings),
         **shares,
     }
-    if POSE in texts:
-        figures["pose_above_lite0"] = over_recordings([texts[POSE]], [texts[LITE0]], recordings)
     if encoders:
         auto = "".join(of["auto"] for of in memos.values())
         same = auto == texts["default"]
@@ -211,9 +204,7 @@ def main(
     ] = None,
     encoders: Annotated[
         bool,
-        typer.Option(
-            help="Also lite0, pose and the chosen encoder; needs the extras imagenet and pose."
-        ),
+        typer.Option(help="Also lite0 and the chosen encoder; needs the extra imagenet."),
     ] = False,
 ) -> None:
     """Measure the default command on sets of clips."""

@@ -55,7 +55,6 @@ def encoders(results: Results) -> Table:
         "set": key(0),
         "`small`": ("on_split", share),
         "`lite0`": ("lite0", share),
-        "`pose`": ("pose", share),
         "`auto`": ("auto", share),
         "`auto` − `small`": (
             "above_default",

@@ -123,9 +123,8 @@ class ModelConfig(Config):
     name: str = setting("linear", "The model; `onlooker models` lists them.")
     encoder: str = setting(
         "small",
-        "Image encoder: small, lite0 (extra imagenet), pose (extra pose: lite0 and body landmarks), conv4, or any timm "
-        "network; NAME:vector pools its features to one vector. auto, the default of linear where lite0 is installed: "
-        "small or lite0, by cross-validation.",
+        "Image encoder: small, lite0 (extra imagenet), conv4, or any timm network; NAME:vector pools its features to "
+        "one vector. auto, the default of linear where lite0 is installed: small or lite0, by cross-validation.",
     )
     pretrained: bool | None = setting(
         None,
@@ -134,8 +133,7 @@ class ModelConfig(Config):
     )
     weights: str = setting(
         "",
-        "A .safetensors or .pth file of the weights of a timm network, in place of a download; with "
-        "pose, MediaPipe's wheel.",
+        "A .safetensors or .pth file of the weights of a timm network, in place of a download.",
         MODEL,
     )
     frozen: bool | None = setting(

@@ -64,10 +64,6 @@ class LinearClassifier(VideoModel):
     The second term is a tenth of what is usual in the training clips: where less than that differs,
     the map is flat.
 
-    An encoder with landmarks (`Pose`) has channels that are the same at all locations, which
-    attention leaves out. In a frame in which nobody is detected, they are those of the frame
-    before.
-
     With an event layer (`set_event_layer`), windows of several lengths end at each frame
     (`models.windows`). A linear layer says whether a window is one whole event, and another one of
     which class.
@@ -154,11 +150,6 @@ class LinearClassifier(VideoModel):
                 self.register_buffer(f"{name}_{part}", values)
 
     @property
-    def parts(self) -> tuple[int, ...]:
-        """Numbers of feature channels, of images and of landmarks; empty: of images only."""
-        return getattr(self.encoder, "parts", ())
-
-    @property
     def _span(self) -> int:
         """S, the number of frames that a step needs."""
         return max(self.window, *self.lengths, 0)
@@ -181,7 +172,7 @@ class LinearClassifier(VideoModel):
 
     def step_features(self, features: Tensor, state: LinearState) -> tuple[Output, LinearState]:
         newest = features.flatten(2)[:, None].to(state.frames.dtype)
-        frames = self._hold(torch.cat((state.frames, newest), 1))[:, 1:]
+        frames = torch.cat((state.frames, newest), 1)[:, 1:]
         state = LinearState((state.seen + 1).clamp_max(self._span), frames)
         frames = state.frames[:, -self.window :]
         seen = state.seen.clamp_max(self.window)
@@ -244,18 +235,7 @@ class LinearClassifier(VideoModel):
         """Features `B T D h w` to `B T D N`; half precision does not suffice for differences of
         frames.
         """
-        return self._hold(features.flatten(3).to(self.center.dtype))
-
-    def _hold(self, frames: Tensor) -> Tensor:
-        """Features `B T D N`, with the last landmarks where nobody is detected, so that the last
-        channel is zero.
-        """
-        if not self.parts:
-            return frames
-        images, landmarks, seen = frames.split((self.parts[0], self.parts[1] - 1, 1), 2)
-        times = torch.arange(frames.shape[1], device=frames.device)[:, None, None]
-        last = (times * (seen > 0)).cummax(1).values
-        return torch.cat((images, landmarks.gather(1, last.expand_as(landmarks)), seen), 2)
+        return features.flatten(3).to(self.center.dtype)
 
     def _moments(self, frames: Tensor) -> Tensor:
         """The average feature of each frame, and its moments across and down: `B T D N` to `B T 3
@@ -284,12 +264,11 @@ class LinearClassifier(VideoModel):
         w`.
         """
         weights = (self.head.weight - self.head.weight.mean(0)) / self.scale[-1]
-        D = self.parts[0] if self.parts else self.encoder.num_features
         # of mean and change
-        directions = weights.unflatten(1, (len(self.names), -1))[:, (0, 2), :D].flatten(0, 1)
-        spread = self.center[-1].unflatten(0, (len(self.names), -1))[1, :D]
+        directions = weights.unflatten(1, (len(self.names), -1))[:, (0, 2)].flatten(0, 1)
+        spread = self.center[-1].unflatten(0, (len(self.names), -1))[1]
         usual = (directions * spread).square().sum()
-        size = (directions @ moved[:, :D]).square().sum(1) + (_FLAT * usual).clamp_min(1e-30)
+        size = (directions @ moved).square().sum(1) + (_FLAT * usual).clamp_min(1e-30)
         return (size / size.sum(1, keepdim=True)).unflatten(1, self.grid)
 
 

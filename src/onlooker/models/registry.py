@@ -20,7 +20,6 @@ from onlooker.base.settings import suggestion
 from onlooker.models.classifier import Classifier
 from onlooker.models.encoders import TERMS, has_weights, load_packages
 from onlooker.models.encoders.lite0 import LITE0, LITE0_SIZE, installed_weights
-from onlooker.models.encoders.pose import POSE
 from onlooker.models.linear import LinearClassifier
 from onlooker.models.video_model import VideoModel
 
@@ -249,9 +248,7 @@ def for_encoder(encoder: str, data: DataConfig, given: Collection[str]) -> DataC
     """The input with the size that an encoder of a fixed size was trained on, unless `size` is
     `given`.
     """
-    return (
-        replace(data, size=LITE0_SIZE) if encoder in (LITE0, POSE) and "size" not in given else data
-    )
+    return replace(data, size=LITE0_SIZE) if encoder == LITE0 and "size" not in given else data
 
 
 def for_model(
@@ -309,7 +306,7 @@ def resolve(model: ModelConfig, data: DataConfig, training: TrainConfig) -> Sett
         trained = has_weights(model.encoder) if training.features else model.encoder in TERMS
         model = replace(model, pretrained=trained and "encoder" not in recipe.ignores)
     if data.normalization == "auto":
-        of_weights: Normalization = "lite0" if model.encoder in (LITE0, POSE) else "imagenet"
+        of_weights: Normalization = "lite0" if model.encoder == LITE0 else "imagenet"
         data = replace(data, normalization=of_weights if model.pretrained else "half")
     if training.loss == "auto":
         training = replace(training, loss=recipe.loss)

@@ -71,8 +71,6 @@ COPIES = {2: "two crops of each clip", 3: "two crops and the mirror image of eac
 # of the time
 FEW = 64
 _CROP = 0.84  # of the height and width of the frames
-# of landmarks, in the log probabilities of images and landmarks
-_SHARES = (0.0, 0.2, 0.35, 0.5, 0.65, 0.8, 1.0)
 _DEFAULT = Method("logistic", 10.0)  # for clips that cannot be divided
 
 
@@ -91,9 +89,6 @@ class Choice:
         balanced: whether classes weigh equally, in the layer, the log loss and the temperature.
         class_accuracies: the mean accuracy of the classes in cross-validation, not balanced and
             balanced, if both were tried.
-        parts: the choices for images and for landmarks, of which the other values are those of
-            images, but for the scores and the temperature.
-        share: of landmarks, one of `_SHARES`: log probabilities of both are added.
     """
 
     statistics: tuple[str, ...]
@@ -104,8 +99,6 @@ class Choice:
     copies: int = 0
     balanced: bool = False
     class_accuracies: tuple[float, float] | None = None
-    parts: tuple["Choice", ...] = ()
-    share: float = 0.0
 
     def class_accuracy(self, clips: "Clips") -> float:
         """The mean over classes of the share of their clips that are answered correctly, in
@@ -146,10 +139,7 @@ class Choice:
             return f"statistics {', '.join(self.statistics)}; {self.method}{also}"
         chosen, *others = (f"{name} (log loss {loss:.2f})" for name, loss in self.tried.items())
         rest = f", not {' or '.join(others)}" if others else ""
-        text = f"statistics: {chosen}{rest}, by cross-validation; {self.method}{also}"
-        if self.parts:
-            text += f"; of landmarks {self.parts[1]}, with {100 * self.share:.0f} % of the weight"
-        return text
+        return f"statistics: {chosen}{rest}, by cross-validation; {self.method}{also}"
 
 
 class Clips(NamedTuple):
@@ -164,7 +154,6 @@ class Clips(NamedTuple):
             are many clips.
         nothing: the class in which nothing happens (`answer.nothing_class`).
         class_weights: as in `TrainConfig`.
-        parts: numbers of feature channels, of images and of landmarks; empty: of images only.
     """
 
     x: Floats
@@ -174,16 +163,6 @@ class Clips(NamedTuple):
     copies: tuple[Floats, ...] = ()
     nothing: int | None = None
     class_weights: ClassWeights = "none"
-    parts: tuple[int, ...] = ()
-
-    def by_part(self) -> list[tuple["Clips", Ints]]:
-        """The clips with the statistics of each part alone, and their columns."""
-        parts = []
-        for of_part in np.split(self._blocks, np.cumsum(self.parts)[:-1], axis=1):
-            columns = of_part.ravel()
-            copies = tuple(copy[:, columns] for copy in self.copies)
-            parts.append((self._replace(x=self.x[:, columns], copies=copies, parts=()), columns))
-        return parts
 
     def only(self, chosen: Ints) -> "Clips":
         """Some of the clips."""
@@ -199,12 +178,8 @@ class Clips(NamedTuple):
 
     def columns(self, statistics: Sequence[str]) -> Ints:
         """The columns of some of the statistics, given by their names."""
-        return self._blocks[[LinearClassifier.names.index(name) for name in statistics]].ravel()
-
-    @property
-    def _blocks(self) -> Ints:
-        """The columns of each statistic."""
-        return np.arange(self.x.shape[1]).reshape(len(LinearClassifier.names), -1)
+        blocks = np.arange(self.x.shape[1]).reshape(len(LinearClassifier.names), -1)
+        return blocks[[LinearClassifier.names.index(name) for name in statistics]].ravel()
 
     def folds(self, count: int) -> Iterator[tuple[Ints, Ints]]:
         """Positions to fit and to test, for each of `count` folds, or as many as the clips allow;
@@ -245,12 +220,7 @@ def choose(clips: Clips, folds: int = FOLDS) -> Choice:
     Where that is to be chosen, equal weights must find more than one further clip of the smallest
     class: log losses with different weights of the classes cannot be compared, and the mean
     accuracy of the classes can.
-
-    Of images and landmarks, each has a layer of its own.
     """
-    if clips.parts:
-        (images, _), (landmarks, _) = clips.by_part()
-        return _combined(choose(images, folds), choose(landmarks, folds), clips)
     if clips.class_weights != "auto":
         return _choose(clips, folds, clips.class_weights == "balanced")
     plain = _choose(clips, folds, False)
@@ -290,7 +260,9 @@ def _choose(clips: Clips, folds: int, balanced: bool) -> Choice:
     best = with_copies[copies]
     tested = np.concatenate([test for _, test in parts])
     logits = best.logits[tested] / best.temperature
-    scores[tested], further = _calibrated(logits, clips.y[tested], balanced)
+    weights = balancing_weights(clips.y[tested]) if balanced else None
+    further = fit_temperature([*softmax(logits, 1)[:, None]], clips.y[tested], "last", weights)
+    scores[tested] = softmax(logits / further, 1)
     temperature = best.temperature * further
     return Choice(SETS[label], best.method, scores, temperature, tried, copies, balanced)
 
@@ -307,34 +279,6 @@ def _test(
     given = ((*clips.to_fit(fit, columns, copies), test) for fit, test in parts)
     x = np.ascontiguousarray(clips.x[:, columns])
     return cross_validate(x, clips.y, clips.num_classes, given, balanced=balanced)
-
-
-def _calibrated(logits: Floats, y: Ints, balanced: bool) -> tuple[Floats, float]:
-    """Probabilities of clips, and the temperature with which their log loss is lowest."""
-    weights = balancing_weights(y) if balanced else None
-    temperature = fit_temperature([*softmax(logits, 1)[:, None]], y, "last", weights)
-    return softmax(logits / temperature, 1), temperature
-
-
-def _combined(images: Choice, landmarks: Choice, clips: Clips) -> Choice:
-    """The choices for images and for landmarks with the share of both that has the lowest log loss."""
-    parts = images, landmarks
-    known = np.isfinite(images.scores).all(1)
-    if not known.any():
-        return replace(images, parts=parts, share=0.5)
-    y = clips.y[known]
-    weights = balancing_weights(y) if images.balanced else np.ones(len(y))
-    of_images, of_landmarks = (np.log(choice.scores[known].clip(1e-30)) for choice in parts)
-    results = []
-    for share in _SHARES:
-        logits = (1 - share) * of_images + share * of_landmarks
-        scores, temperature = _calibrated(logits, y, images.balanced)
-        loss = float(-np.log(scores[np.arange(len(y)), y].clip(1e-30)) @ weights)
-        results.append((loss, share, temperature, scores))
-    _, share, temperature, scores = min(results, key=lambda result: result[0])
-    every = np.full_like(images.scores, np.nan)
-    every[known] = scores
-    return replace(images, scores=every, temperature=temperature, parts=parts, share=share)
 
 
 def clearly_better(rival: Choice, choice: Choice, clips: Clips) -> bool:
@@ -418,10 +362,10 @@ def fit_layer(
     net = cast(LinearClassifier, model)
     center, scale = (np.tile(each, (net.window, 1)) for each in (layer.center, layer.scale))
     if early is not None:
-        for columns in _used(clips, choice):
-            mean, spread = (part[:, columns] for part in early)
-            center[:-1, columns] = mean
-            scale[:-1, columns] = spread_of(mean, spread)
+        columns = clips.columns(choice.statistics)
+        mean, spread = (part[:, columns] for part in early)
+        center[:-1, columns] = mean
+        scale[:-1, columns] = spread_of(mean, spread)
     values = {
         "center": center,
         "scale": scale,
@@ -433,25 +377,8 @@ def fit_layer(
     )
 
 
-def _used(clips: Clips, choice: Choice) -> list[Ints]:
-    """The columns of the chosen statistics, of each layer that was fitted."""
-    if not choice.parts:
-        return [clips.columns(choice.statistics)]
-    parts = zip(clips.by_part(), choice.parts, strict=True)
-    return [columns[part.columns(chosen.statistics)] for (part, columns), chosen in parts]
-
-
 def fitted_layer(clips: Clips, choice: Choice) -> Layer:
     """The layer on all statistics, with weights of zero for those that were not chosen."""
-    if choice.parts:
-        layers = []
-        shares = 1 - choice.share, choice.share
-        for (part, columns), of_part, share in zip(
-            clips.by_part(), choice.parts, shares, strict=True
-        ):
-            layer = fitted_layer(part, of_part).on(columns, clips.x.shape[1])
-            layers.append(layer.times(share / of_part.temperature))
-        return layers[0].plus(layers[1])
     columns = clips.columns(choice.statistics)
     every = np.arange(len(clips.y))
     given = clips.to_fit(every, columns, choice.copies)
@@ -522,7 +449,7 @@ def statistics_of(
     mean = starts / len(x)
     early = mean.numpy(), (squares / len(x) - mean.square()).clamp_min(0).sqrt().numpy()
     all_copies = tuple(torch.cat(altered, 1).numpy()) if altered else ()
-    clips = Clips(x, y, np.asarray(groups), net.num_classes, all_copies, parts=net.parts)
+    clips = Clips(x, y, np.asarray(groups), net.num_classes, all_copies)
     return Encoded(clips, early, features_of)
 
 

@@ -63,12 +63,6 @@ class Layer(NamedTuple):
         """The same layer with its logits multiplied by a factor."""
         return self._replace(weight=self.weight * factor, bias=self.bias * factor)
 
-    def plus(self, other: "Layer") -> "Layer":
-        """The sum of two layers that use different columns of the same statistics."""
-        weight = self.weight + other.weight
-        bias = self.bias + other.bias
-        return Layer(self.center + other.center, self.scale * other.scale, weight, bias)
-
     def on(self, columns: Ints, M: int) -> "Layer":
         """The same layer on M statistics, of which it uses those in `columns`."""
         center = np.zeros(M)

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from onlooker.base.settings import suggestion
 from onlooker.models.encoders.backbone import Backbone
 from onlooker.models.encoders.lite0 import LITE0, Lite0
-from onlooker.models.encoders.pose import POSE, Pose
 from onlooker.models.encoders.small import Small, load_packaged
 
 __all__ = ["ENCODERS", "TERMS", "Encoder", "build_encoder"]
@@ -91,14 +90,13 @@ class Paired(nn.Module):
         )
 
 
-# Of the weights with which these encoders begin by default; all but those of lite0 and pose are in
-# this package.
+# Of the weights with which these encoders begin by default; all but those of lite0 are in this
+# package.
 TERMS = {
     "small": "trained on Tiny ImageNet, images of ImageNet, which may be used for non-commercial research and "
     "education only",
     "small-free": "trained on Caltech-101 (Li, Andreeto, Ranzato, Perona), whose terms (CC BY 4.0) admit any use",
     LITE0: "EfficientNet-Lite0 of Google (Apache-2.0), trained on ImageNet",
-    POSE: "EfficientNet-Lite0 and the pose models of MediaPipe, of Google (Apache-2.0)",
 }
 # name -> build(in_channels, size). Also: any timm network by its name, and `NAME:vector` for the
 # vector before its classifier.
@@ -107,7 +105,6 @@ ENCODERS: dict[str, Callable[[int, int], Encoder]] = {
     "small": lambda in_channels, size: Small(in_channels),
     "small-free": lambda in_channels, size: Small(in_channels),
     LITE0: lambda in_channels, size: Lite0(in_channels),
-    POSE: lambda in_channels, size: Pose(in_channels),
 }
 
 _INSTALL = (
@@ -125,15 +122,13 @@ def build_encoder(
         name: one of `ENCODERS`, any timm network, or `NAME:vector` of a timm network.
         in_channels: C of the frames.
         size: height and width of the frames.
-        pretrained: load the weights of `TERMS`, or timm's ImageNet weights; or those in this file,
-            for `pose` MediaPipe's wheel.
+        pretrained: load the weights of `TERMS`, or timm's ImageNet weights; or those in this file.
         flow_channels: an even number; 0: none.
 
     Raises:
         ValueError: an unknown encoder, pretrained weights for an encoder that has none, or a file
             for an encoder that takes none.
-        RuntimeError: timm's weights, those of `lite0` or `pose`, or those in the file, cannot be
-            loaded.
+        RuntimeError: timm's weights, those of `lite0`, or those in the file, cannot be loaded.
     """
     if flow_channels:
         if not 0 < flow_channels < in_channels or flow_channels % 2:
@@ -146,8 +141,8 @@ def build_encoder(
         return Paired(rgb, flow, flow_channels)
     if name not in ENCODERS:
         load_packages()
-    if name in (LITE0, POSE):
-        return (Lite0 if name == LITE0 else Pose)(in_channels, pretrained)
+    if name == LITE0:
+        return Lite0(in_channels, pretrained)
     if name in ENCODERS:
         encoder = ENCODERS[name](in_channels, size)
         if isinstance(pretrained, str):
