@@ -254,6 +254,10 @@ def test_clips_of_one_sitting_or_person_are_one_recording(
         in upload(page, "wave", make_clip("new.mp4", frames=13))["error"]["found"]
     )
     assert (settings.clips / "recordings.csv").read_text() == "clip,place\n"
+    twice = page.post(
+        "/api/project/recordings", content=b"clip,recording\na.mp4,Ada\na.mp4,Ben\n"
+    )
+    assert "line 3: a.mp4 is in recording Ada above" in twice.json()["error"]["found"]
 
 
 def test_two_classes_are_merged_and_divided_again(

@@ -273,7 +273,8 @@ def test_recordings_of_a_folder_and_people_are_kept_and_the_same_file_is_named(
         for label in ("left", "up")
         for n, who in enumerate(("Anna", "Ben", "Ben"))
     )
-    (tmp_path / "more" / "recordings.csv").write_text(f"Clip;Person\n{rows}")
+    listed = rows.replace("/", "\\")  # as programs on Windows write them
+    (tmp_path / "more" / "recordings.csv").write_text(f"Clip;Person\n{listed}")
     with serving(tmp_path / "mine", tmp_path / "runs") as url:
         page = open_page(f"{url}#teach", errors_expected=True, reduced_motion="reduce")
         page.set_input_files("input[webkitdirectory]", tmp_path / "more")

@@ -25,6 +25,7 @@ __all__ = [
     "is_hidden",
     "list_files",
     "read_folder",
+    "read_recordings",
     "refuse_run",
 ]
 
@@ -71,7 +72,7 @@ def read_folder(folder: Path, classes: int = 2) -> tuple[Parts, list[ClipError],
     clips = [clip for part in parts.values() for clip in part]
     notes = []
     if (folder / RECORDINGS).exists():
-        table = read_table(folder / RECORDINGS, ("clip", "recording"))
+        table = read_recordings(folder / RECORDINGS)
         notes += [f"{RECORDINGS}: {note}" for note in table.notes()]
         parts = _with_recordings(folder, parts, table)
     elif recordings := sorted({clip.recording for clip in clips if clip.recording}):
@@ -158,12 +159,21 @@ def _is_broken(path: Path) -> bool:
     return path.is_symlink() and not path.exists()
 
 
-def _with_recordings(folder: Path, parts: Parts, table: Table) -> Parts:
+def read_recordings(path: Path) -> Table:
+    """The table of a recordings.csv; a ClipError for one that cannot be read, or that has a clip in
+    two recordings.
+    """
+    table = read_table(path, ("clip", "recording"))
     written = dict[str, str]()
     for number, row in table.rows:
         if written.setdefault(row["clip"], row["recording"]) != row["recording"]:
             problem = f"line {number}: {row['clip']} is in recording {written[row['clip']]} above"
-            raise ClipError(folder / RECORDINGS, problem, "keep one of the rows")
+            raise ClipError(path, problem, "keep one of the rows")
+    return table
+
+
+def _with_recordings(folder: Path, parts: Parts, table: Table) -> Parts:
+    written = {row["clip"]: row["recording"] for _, row in table.rows}
     recordings = {
         composed(name.replace("\\", "/")): recording for name, recording in written.items()
     } | written

@@ -161,7 +161,7 @@ export class Teach {
   /** Adds files to a class, or, without one, each to that of its folder, whose files that are no videos are ignored. */
   async addFiles(all, label) {
     const { state: { endings, hidden }, project: { classes } } = this.page;
-    const files = all.map(({ file, path }) => ({ file, path, folders: path.split("/").slice(0, -1) }))
+    const files = all.map(({ file, path }) => ({ file, path: path.normalize(), folders: path.split("/").slice(0, -1) }))
       .filter(({ path }) => !path.split("/").some((name) => name.startsWith(".") || hidden.includes(name)));
     const isVideo = ({ name }) => endings.some((ending) => name.toLowerCase().endsWith(ending));
     const recordings = await listedRecordings(files).catch((error) => { complain(error); return {}; });

@@ -33,8 +33,8 @@ export async function listedRecordings(files) {
   const recordings = {};
   for (const { file, path } of files) {
     if (file.name.toLowerCase() !== "recordings.csv") continue;
-    const listed = await upload("/api/project/recordings", file, file.name);
-    for (const [clip, name] of Object.entries(listed)) recordings[path.slice(0, -file.name.length) + clip] = name;
+    const listed = Object.entries(await upload("/api/project/recordings", file, file.name));
+    for (const [clip, name] of listed) recordings[(path.slice(0, -file.name.length) + clip).normalize()] = name;
   }
   return recordings;
 }
