@@ -32,7 +32,7 @@ from onlooker.base.files import check_writable, read_json, reading, write_csv, w
 from onlooker.base.records import ClipError
 from onlooker.base.settings import field_of
 from onlooker.base.text import composed, printable
-from onlooker.data import folder as of_clips
+from onlooker.data import folder as clip_folder
 from onlooker.data.folder import RECORDINGS
 from onlooker.serve.problem import Problem, t
 from onlooker.video.reader import is_video
@@ -556,7 +556,7 @@ def read_recordings(path: Path) -> list[Row]:
     it.
     """
     try:
-        return [row for _, row in of_clips.read_recordings(path).rows] if path.exists() else []
+        return [row for _, row in clip_folder.read_recordings(path).rows] if path.exists() else []
     except ClipError as error:
         raise Problem(422, "recordings_damaged", reason=error.found) from error
 
@@ -613,7 +613,7 @@ def is_hidden(name: str) -> bool:
     """Whether a name is no clip and no class, as in training; also one that is no UTF-8, which no
     JSON stores.
     """
-    return of_clips.is_hidden(name) or re.search("[\ud800-\udfff]", name) is not None
+    return clip_folder.is_hidden(name) or re.search("[\ud800-\udfff]", name) is not None
 
 
 def class_name(name: str, classes: Collection[str] = ()) -> str:
