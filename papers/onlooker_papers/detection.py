@@ -30,10 +30,7 @@ def box_iou(a: NDArray[np.floating], b: NDArray[np.floating]) -> NDArray[np.floa
         + (b[..., 2:] - b[..., :2]).prod(axis=-1)
         - intersection
     )
-    iou: NDArray[np.float64] = np.divide(
-        intersection, union, out=np.zeros_like(intersection), where=union > 0
-    )
-    return iou
+    return np.divide(intersection, union, out=np.zeros_like(intersection), where=union > 0)
 
 
 def tube_iou(a: Tube, b: Tube) -> float:

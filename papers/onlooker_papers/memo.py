@@ -31,8 +31,7 @@ def memo(
         if not {"settings", "figures"} <= set(stored):
             raise ValueError(f"{path}: not a memo file, which has settings and figures; remove it")
         check_settings(path, stored["settings"], settings)
-        known: dict[str, Any] = stored["figures"]
-        return known
+        return stored["figures"]
     in_progress = path.with_suffix(".in_progress.json")
     # An interrupted training continues from its checkpoints only under the same settings.
     if in_progress.exists():

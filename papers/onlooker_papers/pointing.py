@@ -35,8 +35,7 @@ def peak_in_box(
     inside = rows[..., :, None] & columns[..., None, :]
     peak = maps.max(axis=(2, 3), keepdims=True)
     highest = maps >= peak - 1e-6 * np.abs(peak)
-    shares: NDArray[np.float64] = (highest & inside).sum(axis=(2, 3)) / highest.sum(axis=(2, 3))
-    return shares
+    return (highest & inside).sum(axis=(2, 3)) / highest.sum(axis=(2, 3))
 
 
 def boxes_with_a_window(
@@ -89,5 +88,4 @@ def _on_each_other(
     a, b, c, d = np.moveaxis(windows[..., :2].reshape(*windows.shape[:3], 1, 4), -1, 0)
     area = np.abs(a * d - b * c)
     in_window = (area > 0) & (np.abs(d * x - b * y) <= area) & (np.abs(a * y - c * x) <= area)
-    found: NDArray[np.bool_] = in_box & in_window
-    return found
+    return in_box & in_window

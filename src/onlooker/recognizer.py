@@ -266,8 +266,7 @@ class Recognizer:
 
     def aggregate(self, frame_scores: Floats) -> Floats:
         """Probabilities of clips, `… K`, from those of their frames, `… T K`."""
-        scores: Floats = clip_scores(torch.from_numpy(frame_scores), self.aggregation).numpy()
-        return scores
+        return clip_scores(torch.from_numpy(frame_scores), self.aggregation).numpy()
 
     def watch(
         self,

@@ -101,8 +101,7 @@ class ImageClassifier(nn.Module):
 
     def encode(self, images: Tensor) -> Tensor:
         """`N 3 H W -> N D`: the mean over the last map."""
-        mean: Tensor = self.encoder.layers(images).mean((2, 3))
-        return mean
+        return self.encoder.layers(images).mean((2, 3))
 
 
 class Training:
@@ -241,8 +240,7 @@ def averaged_weights(run: Path) -> dict[str, Tensor]:
 
 def read_state(run: Path) -> dict[str, Any]:
     """The state of a training: `recipe`, `log`, `model`, `average`, `optimizer`."""
-    state: dict[str, Any] = torch.load(run / "state.pt", map_location="cpu", weights_only=True)
-    return state
+    return torch.load(run / "state.pt", map_location="cpu", weights_only=True)
 
 
 def contrastive_loss(projected: Tensor, temperature: float = 0.2) -> Tensor:

@@ -46,8 +46,7 @@ def heat_of(attention: ArrayLike, motion: Floats) -> Floats:
     )
     noise = max(_NOISE, _RESIDUE * float(np.median(motion[::_EVERY, ::_EVERY])))
     clear = np.where(motion < noise, np.float32(0), motion)
-    heat: Floats = np.sqrt(attended * cv2.resize(clear, GRID[::-1], interpolation=cv2.INTER_AREA))
-    return heat
+    return np.sqrt(attended * cv2.resize(clear, GRID[::-1], interpolation=cv2.INTER_AREA))
 
 
 def heat_maps(attention: ArrayLike, motion: Floats) -> Floats:
@@ -83,8 +82,7 @@ def peaks(heat: Floats) -> Floats:
 
 def is_even(heat: Floats) -> NDArray[np.bool_]:
     """Whether maps `… h w` are the same at every place, apart from rounding errors."""
-    even: NDArray[np.bool_] = heat.max((-2, -1)) <= 1.001 * heat.mean((-2, -1))
-    return even
+    return heat.max((-2, -1)) <= 1.001 * heat.mean((-2, -1))
 
 
 def find_rectangles(heat: Floats) -> Rectangles:

@@ -256,8 +256,7 @@ class LinearClassifier(VideoModel):
         """Logits from statistics `B M` of a frame with `count`, `B`, frames before it in the
         window.
         """
-        logits: Tensor = self.head((values - self.center[count]) / self.scale[count])
-        return logits
+        return self.head((values - self.center[count]) / self.scale[count])
 
     def _attention(self, moved: Tensor) -> Tensor:
         """The maps of frames from their differences from the mean of their windows, `B D N`: `B h

@@ -228,8 +228,7 @@ def scores_by_chance(reported: Sequence[Segment], event: Segment, seconds: float
     shifts = np.linspace(0, seconds, _SHIFTS, endpoint=False)[:, None]
     until_end = (end + shifts - event.start) % seconds
     overlaps = until_end < end - start + event.end - event.start
-    highest: Floats = np.where(overlaps, score, -1.0).max(1, initial=-1)
-    return highest
+    return np.where(overlaps, score, -1.0).max(1, initial=-1)
 
 
 def _overlaps(

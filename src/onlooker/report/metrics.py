@@ -172,8 +172,7 @@ def _error(correct: NDArray[np.bool_], confidence: Floats, numbers: NDArray[np.i
 def balancing_weights(targets: NDArray[np.integer]) -> NDArray[np.float64]:
     """Weights of clips `B` with which all classes weigh equally; their mean is 1."""
     _, positions, counts = np.unique(targets, return_inverse=True, return_counts=True)
-    weights: NDArray[np.float64] = len(targets) / (len(counts) * counts[positions])
-    return weights
+    return len(targets) / (len(counts) * counts[positions])
 
 
 def fit_temperature(

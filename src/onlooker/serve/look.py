@@ -190,8 +190,7 @@ def heat_levels(heat: NDArray[np.float32], scale: float) -> list[Any]:
     *frames, h, w = heat.shape
     halved = heat.reshape(*frames, h // 2, 2, w // 2, 2).mean((-3, -1), dtype=float)
     even = 1 / (h * w)
-    levels: list[Any] = np.round(np.clip((halved - even) / (scale - even), 0, 1), 2).tolist()
-    return levels
+    return np.round(np.clip((halved - even) / (scale - even), 0, 1), 2).tolist()
 
 
 class Viewer:

@@ -36,8 +36,7 @@ def forward_samples(
             video = augment(
                 video, data.translate, data.scale, data.hflip, data.flow_channels, data.degrees
             )
-    output: Output = model(video)
-    return output
+    return model(video)
 
 
 def encode_samples(

@@ -157,8 +157,7 @@ def spread_of(center: Floats, spread: Floats) -> Floats:
     almost zero: there, statistics differ by rounding errors only.
     """
     rounding = np.maximum(1e-6 * np.abs(center), 1e-5 * spread.max(-1, keepdims=True))
-    scale: Floats = np.where(spread > rounding, spread, 1) * np.sqrt(spread.shape[-1])
-    return scale
+    return np.where(spread > rounding, spread, 1) * np.sqrt(spread.shape[-1])
 
 
 def _rows(

@@ -190,8 +190,7 @@ def frame_bounds(path: Path) -> NDArray[np.float64]:
     """
     reader = VideoReader(path)
     bounds = np.append(reader.times, reader.seconds)
-    rounded: NDArray[np.float64] = np.floor(1000 * bounds + 0.001) / 1000
-    return rounded
+    return np.floor(1000 * bounds + 0.001) / 1000
 
 
 def read(path: Path | str, count: int = 30) -> Frames:
