@@ -80,6 +80,17 @@ def test_answers_of_one_and_several_clips_are_found_again_and_back_stays_on_the_
         page.click("text=Answers (CSV)")
     rows = Path(download.value.path()).read_text().splitlines()
     assert [row.partition(",")[0] for row in rows] == ['"clip"', '"00.mp4"', '"01.mp4"']
+    events = [{"label": name, "start": k, "end": k + 0.5} for k, name in enumerate("ab")]
+    recording = {"name": "day.mp4", "label": "a", "score": 0.9, "segments": events}
+    with page.expect_download() as download:
+        page.evaluate(
+            """(result) => import('/static/look_list.js')
+            .then(({ ClipList }) => ClipList.prototype.save.call({ rows: [{ result }] }))""",
+            recording,
+        )
+    assert Path(download.value.path()).read_text().splitlines()[1] == (
+        '"day.mp4","","","a 0.00 to 0.50; b 1.00 to 1.50"'
+    ), "a recording of several classes has no single one"
     taken = []
     page.on("download", lambda file: taken.append(file.suggested_filename))
     page.click("text=Times (WebVTT)")

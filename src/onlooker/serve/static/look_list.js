@@ -59,9 +59,9 @@ export class ClipList {
   /** Saves the answers so far as CSV. */
   save() {
     const cell = (value) => `"${String(value).replace(/^[=+@-]/, "'$&").replaceAll('"', '""')}"`;
-    const answers = this.rows.filter(({ result }) => result).map(({ result: { name, label, score, segments } }) =>
-      [name, label, score.toFixed(4), segments.map((each) =>
-        `${each.label} ${each.start.toFixed(2)} to ${each.end.toFixed(2)}`).join("; ")]);
+    const times = ({ label, start, end }) => `${label} ${start.toFixed(2)} to ${end.toFixed(2)}`;
+    const answers = this.rows.map((row) => row.result).filter(Boolean).map((of) => [of.name,
+      ...(severalEvents(of) ? ["", ""] : [of.label, of.score.toFixed(4)]), of.segments.map(times).join("; ")]);
     const rows = [["clip", "label", "score", "events"], ...answers];
     const text = rows.map((row) => `${row.map(cell).join(",")}\n`).join("");
     h("a", { href: `data:text/csv,${encodeURIComponent(text)}`, download: "answers.csv" }).click();
