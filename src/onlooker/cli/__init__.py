@@ -1,5 +1,6 @@
 """The command line: `onlooker COMMAND`."""
 
+import os
 import sys
 from importlib.metadata import entry_points
 from io import TextIOWrapper
@@ -55,4 +56,12 @@ def main() -> None:
         # ending in an error.
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")
-    app()
+    try:
+        app()
+    except SystemExit as end:
+        if "TORCHELASTIC_RUN_ID" in os.environ and os.environ["RANK"] != "0":
+            # While Python ends, a thread of PyTorch may abort the process, and torchrun would end
+            # the first one before it has written the model.
+            sys.stderr.flush()
+            os._exit(int(end.code or 0))
+        raise

@@ -4,9 +4,7 @@
 
 import dataclasses
 import functools
-import os
 import shlex
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -186,13 +184,9 @@ def train(
         first = not launched().rank
         source = read_set(clips, which, fills=True) if first and not resume else clips
         measured = train_run(source, run, *settings, None, resume, strict, tensorboard=tensorboard)
-    if not first:
-        # Not by Python's end, which a thread of gloo that still holds a tensor would abort: torchrun
-        # would then end the first process, too.
-        sys.stderr.flush()
-        os._exit(0)
-    _print_metrics(measured, run)
-    _print_terms(run)
+    if first:
+        _print_metrics(measured, run)
+        _print_terms(run)
 
 
 def _check_resumed(context: typer.Context, run: Path, clips: Path, asked: Settings) -> None:

@@ -160,12 +160,13 @@ def _is_broken(path: Path) -> bool:
 
 
 def read_recordings(path: Path) -> Table:
-    """The table of a recordings.csv; a ClipError for one that cannot be read, or that has a clip in
-    two recordings.
+    """The table of a recordings.csv, with slashes in the names of clips; a ClipError for one that
+    cannot be read, or that has a clip in two recordings.
     """
     table = read_table(path, ("clip", "recording"))
     written = dict[str, str]()
     for number, row in table.rows:
+        row["clip"] = row["clip"].replace("\\", "/")
         if written.setdefault(row["clip"], row["recording"]) != row["recording"]:
             problem = f"line {number}: {row['clip']} is in recording {written[row['clip']]} above"
             raise ClipError(path, problem, "keep one of the rows")
@@ -174,13 +175,14 @@ def read_recordings(path: Path) -> Table:
 
 def _with_recordings(folder: Path, parts: Parts, table: Table) -> Parts:
     written = {row["clip"]: row["recording"] for _, row in table.rows}
-    recordings = {
-        composed(name.replace("\\", "/")): recording for name, recording in written.items()
-    } | written
+    recordings = {composed(name): recording for name, recording in written.items()} | written
     names = {
         clip: clip.path.relative_to(folder).as_posix() for clips in parts.values() for clip in clips
     }
-    names = {clip: name if name in recordings else composed(name) for clip, name in names.items()}
+    names = {
+        clip: name if name in recordings else composed(name.replace("\\", "/"))
+        for clip, name in names.items()
+    }
     if missing := [name for name in names.values() if name not in recordings]:
         problem = f"{len(missing)} of {len(names)} clips are not listed, such as {missing[0]}"
         raise ClipError(folder / RECORDINGS, problem, "add a row for each, or remove the file")

@@ -218,7 +218,7 @@ def add_routes(app: FastAPI, teaching: Teaching) -> None:
     async def read_list(request: Request) -> dict[str, str]:
         async with receive(request, teaching.looks.folder) as (file, _):
             rows = await run_in_threadpool(read_recordings, file)
-        return {row["clip"].replace("\\", "/"): row["recording"] for row in rows}
+        return {row["clip"]: row["recording"] for row in rows}
 
     @app.get("/api/project/clips/{clip_id}/recording")
     def recording_of(clip_id: str) -> dict[str, Any]:
