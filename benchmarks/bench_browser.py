@@ -21,11 +21,12 @@ from typing import NamedTuple
 
 import harness
 import numpy as np
+import onnxruntime
 import torch
 from bench_live import OWN_SIDE, live_model
 from numpy.typing import NDArray
 
-from onlooker.export import ExportedStep, export
+from onlooker.export import export
 
 EXAMPLE = harness.ROOT / "examples" / "in_the_browser"
 RUNTIME = "onnxruntime-web@1.30.0"
@@ -96,14 +97,20 @@ def run_in_browser(folder: Path, frames: NDArray[np.uint8]) -> Ran:
 
 def run_here(exported: Path, frames: NDArray[np.uint8]) -> Ran:
     """The same by onnxruntime in Python, on one thread."""
-    step = ExportedStep(exported)
-    output = None
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(exported / "step.onnx", options)
+    names = [output.name for output in session.get_outputs()]
+    _, *states = session.get_inputs()
+    state = {each.name: np.zeros((1, *each.shape[1:]), np.float32) for each in states}
     scores = []
     milliseconds = []
     for frame in frames:
         begin = time.perf_counter()
-        output = step.step(frame[None], output)
+        values = session.run(None, {"frame": frame[None], **state})
         milliseconds.append(1e3 * (time.perf_counter() - begin))
+        output = dict(zip(names, values, strict=True))
+        state = {name: output[f"next_{name}"] for name in state}
         scores.append(output["scores"][0])
     return Ran(np.array(scores, float), milliseconds)
 

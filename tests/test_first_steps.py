@@ -8,6 +8,7 @@ from pathlib import Path
 import clips
 import moving_squares
 import numpy as np
+import onnxruntime
 import pytest
 import torch
 from commands import call
@@ -18,7 +19,6 @@ from serving import ADDRESS
 import onlooker
 from onlooker.base.config import StreamConfig
 from onlooker.data.stick_figures import write_set
-from onlooker.export import ExportedStep
 from onlooker.serve.app import create_app
 from onlooker.serve.settings import ServeSettings
 from onlooker.video.reader import VideoReader
@@ -100,8 +100,12 @@ def test_a_stream_gives_one_step_per_frame(run: Path, clip: Path) -> None:
 
 def test_the_exported_step_runs_without_pytorch(run: Path, tmp_path: Path) -> None:
     call("export", run, "--out", tmp_path / "exported")
-    output = ExportedStep(tmp_path / "exported").step(np.zeros((1, 16, 16, 3), np.uint8))
-    assert output["scores"].shape == (1, len(moving_squares.WAYS))
+    session = onnxruntime.InferenceSession(tmp_path / "exported" / "step.onnx")
+    frame, *states = session.get_inputs()
+    inputs = {state.name: np.zeros((1, *state.shape[1:]), np.float32) for state in states}
+    inputs[frame.name] = np.zeros((1, 16, 16, 3), np.uint8)
+    (scores,) = session.run(["scores"], inputs)
+    assert scores.shape == (1, len(moving_squares.WAYS))
 
 
 def test_the_page_lists_the_model(run: Path, tmp_path: Path) -> None:

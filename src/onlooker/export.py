@@ -1,5 +1,5 @@
-"""One step of a trained model as an ONNX graph for programs without PyTorch: traced, written,
-verified, and run.
+"""One step of a trained model as an ONNX graph for programs without PyTorch: traced, verified and
+written.
 
 The graph takes pixels as bytes and contains normalization, encoder, one step of the cell, and the
 classes. A program only resizes frames; `step.json` holds everything else that it needs, as plain
@@ -8,29 +8,24 @@ values.
 
 import copy
 import warnings
+from collections.abc import Sequence
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 import onlooker
 from onlooker.base.answer import nothing_name
 from onlooker.base.config import StreamConfig
 from onlooker.base.files import (
-    check_digest,
-    check_regular,
     explain_write_errors,
     file_digest,
-    read_json,
-    reading,
     whole_folder,
     write_json,
 )
-from onlooker.base.settings import field_of
 from onlooker.data.transforms import to_video
 from onlooker.models.video_model import VideoModel
 from onlooker.recognizer import Recognizer
@@ -39,7 +34,6 @@ STEP = "step.onnx"
 DESCRIPTION = "step.json"
 TOLERANCE = 1e-4  # of probabilities and attention, against the model itself
 _COMPARED = 100  # consecutive frames: small differences may accumulate in the state
-Outputs = dict[str, NDArray[Any]]
 
 
 def export(recognizer: Recognizer, folder: Path | str) -> Path:
@@ -65,12 +59,25 @@ def export(recognizer: Recognizer, folder: Path | str) -> Path:
             f"{folder}: holds {min(others)}, which is not of an export; choose another folder"
         )
     step = _PixelStep(recognizer)
+    for name in ("onnx", "onnxscript", "onnxruntime"):
+        if find_spec(name) is None:
+            raise RuntimeError(f'{name} is not installed; pip install "onlooker[export]"')
     with explain_write_errors("the exported step", folder), whole_folder(folder) as draft:
         draft.mkdir(parents=True)
         graph = draft / STEP
-        with warnings.catch_warnings(action="ignore"):  # of the exporter
-            _write_graph(step, graph)
-        compared = verify(recognizer, draft)
+        try:
+            with warnings.catch_warnings(action="ignore"):  # of the exporter
+                program = _trace(step)
+            compared = {"frames": _COMPARED, "largest_difference": verify(step, program)}
+        except Exception as error:  # onnxruntime's exceptions have no common base class
+            raise _inexpressible(step.model, error) from error
+        if not compared["largest_difference"] <= TOLERANCE:  # NaN, too
+            problem = f"differs from the model by {compared['largest_difference']:.2g}"
+            raise ValueError(
+                f"the exported step {problem} over {_COMPARED} frames, expected at most "
+                f"{TOLERANCE:g}; nothing is written"
+            )
+        program.save(graph, external_data=False)
         file = {"bytes": graph.stat().st_size, "sha256": file_digest(graph)}
         write_json(
             draft / DESCRIPTION,
@@ -130,15 +137,8 @@ class _PixelStep(nn.Module):
         return (output.logits / self.temperature).softmax(-1), *results, *after
 
 
-def _write_graph(step: _PixelStep, path: Path) -> None:
-    """Write the graph as one file, for any number of streams; the errors are those of `export`."""
-    for name in ("onnx", "onnxscript", "onnxruntime"):
-        try:
-            import_module(name)
-        except ImportError as error:
-            raise RuntimeError(
-                f'{name} is not installed; pip install "onlooker[export]"'
-            ) from error
+def _trace(step: _PixelStep) -> torch.onnx.ONNXProgram:
+    """The graph, for any number of streams."""
     size = step.data.size
     frame = torch.randint(256, (2, size, size, step.data.channels)).to(torch.uint8)
     # The exporter would merge inputs that are the same tensor, as H and C of zeros are: that leaves
@@ -149,28 +149,20 @@ def _write_graph(step: _PixelStep, path: Path) -> None:
     # way.
     shapes = (batch, (batch,) * len(states)) if states else (batch,)
     nexts = (f"next_{name}" for name in step.states)
-    try:
-        torch.onnx.export(
-            step,
-            (frame, *states),
-            str(path),
-            dynamo=True,
-            external_data=False,
-            verbose=False,
-            input_names=["frame", *step.states],
-            output_names=[*step.results, *nexts],
-            dynamic_shapes=shapes,
-        )
-        if (
-            not import_module("onnx")
-            .load(path)
-            .graph.input[0]
-            .type.tensor_type.shape.dim[0]
-            .dim_param
-        ):
-            raise ValueError("it depends on the number of streams")
-    except (torch.onnx.OnnxExporterError, RuntimeError, TypeError, ValueError) as error:
-        raise _inexpressible(step.model, error) from error
+    program = torch.onnx.export(
+        step,
+        (frame, *states),
+        dynamo=True,
+        verbose=False,
+        input_names=["frame", *step.states],
+        output_names=[*step.results, *nexts],
+        dynamic_shapes=shapes,
+    )
+    assert program is not None
+    shape: Any = program.model.graph.inputs[0].shape
+    if isinstance(shape[0], int):
+        raise ValueError("it depends on the number of streams")
+    return program
 
 
 def _inexpressible(model: VideoModel, error: Exception) -> ValueError:
@@ -184,89 +176,33 @@ def _inexpressible(model: VideoModel, error: Exception) -> ValueError:
     return ValueError(f"{what}; conv4 and most timm networks can")
 
 
-class ExportedStep:
-    """An exported step on the CPU: `step.onnx` in a folder.
-
-    Raises:
-        ValueError: damaged, or not the file that step.json describes.
-    """
-
-    def __init__(self, folder: Path | str) -> None:
-        path = Path(folder, STEP)
-        record = Path(folder, DESCRIPTION)
-        check_regular(path)
-        if record.exists():  # while it is exported there is none yet
-            with reading(record):
-                digest = field_of(field_of(read_json(record), "files", dict), STEP, dict).get(
-                    "sha256"
-                )
-            check_digest(path, digest, record)
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
-        options.intra_op_num_threads = torch.get_num_threads()
-        self._session = onnxruntime.InferenceSession(
-            str(path), options, providers=["CPUExecutionProvider"]
-        )
-        self._states = {
-            each.name: each.shape[1:]
-            for each in self._session.get_inputs()
-            if "state_" in each.name
-        }
-        self._outputs = [each.name for each in self._session.get_outputs()]
-
-    def step(self, frame: NDArray[np.uint8], before: Outputs | None = None) -> Outputs:
-        """The outputs of the graph, by name, for one frame `B H W C` uint8 of each of B streams.
-
-        `before`: the outputs for the frame before, which have the state; None at the first.
-        """
-        inputs: Outputs = {"frame": frame}
-        for name, shape in self._states.items():
-            inputs[name] = (
-                np.zeros((len(frame), *shape), np.float32)
-                if before is None
-                else before[f"next_{name}"]
-            )
-        return dict(zip(self._outputs, self._session.run(None, inputs), strict=True))
-
-
 @torch.inference_mode()
-def verify(recognizer: Recognizer, folder: Path) -> dict[str, Any]:
-    """Compare an exported step with its model over 100 random frames, each with the state of the
-    frames before.
-
-    Returns:
-        The number of frames, and the largest difference of a probability or an attention weight.
-
-    Raises:
-        ValueError: it is above 1e-4, or onnxruntime cannot run the file.
+def verify(step: _PixelStep, program: torch.onnx.ONNXProgram) -> float:
+    """The largest difference of a probability or an attention weight between a step and its graph,
+    over 100 random frames, each with the state of the frames before; NaN if one is.
     """
-    step = _PixelStep(recognizer)
-    rng = np.random.default_rng(0)
-    differences = [0.0]
+    program.initialize_inference_session(_on_cpu)
+    chance = torch.Generator().manual_seed(0)
     size = step.data.size
-    answer = None
-    states = [torch.zeros(1, *shape) for shape in step.states.values()]
-    try:
-        exported = ExportedStep(folder)
-        for _ in range(_COMPARED):
-            frame = rng.integers(256, size=(1, size, size, step.data.channels), dtype=np.uint8)
-            answer = exported.step(frame, answer)
-            outputs = step(torch.from_numpy(frame), *states)
-            states = outputs[len(step.results) :]
-            pairs = zip(step.results, outputs, strict=False)
-            differences += [
-                np.abs(expected.numpy() - answer[name]).max() for name, expected in pairs
-            ]
-    except Exception as error:  # onnxruntime's exceptions have no common base class
-        raise _inexpressible(step.model, error) from error
-    if not (largest := float(np.max(differences))) <= TOLERANCE:  # NumPy propagates NaN
-        problem = f"differs from the model by {largest:.2g} over {_COMPARED} frames"
-        raise ValueError(
-            f"the exported step {problem}, expected at most {TOLERANCE:g}; nothing is written"
-        )
-    return {"frames": _COMPARED, "largest_difference": largest}
+    shape = (1, size, size, step.data.channels)
+    count = len(step.results)
+    before: Sequence[Tensor] = [torch.zeros(1, *state) for state in step.states.values()]
+    exported_before = before
+    differences = list[Tensor]()
+    for _ in range(_COMPARED):
+        frame = torch.randint(256, shape, generator=chance).to(torch.uint8)
+        expected = step(frame, *before)
+        exported = program(frame, *exported_before)
+        pairs = zip(expected[:count], exported[:count], strict=True)
+        differences += [(ours - theirs).abs().max() for ours, theirs in pairs]
+        before = expected[count:]
+        exported_before = exported[count:]
+    return float(torch.stack(differences).max())
+
+
+def _on_cpu(model: str | bytes) -> Any:
+    """A session of onnxruntime: a GPU may compute with reduced precision."""
+    return import_module("onnxruntime").InferenceSession(model, providers=["CPUExecutionProvider"])
 
 
 def _describe(recognizer: Recognizer, step: _PixelStep) -> dict[str, Any]:
