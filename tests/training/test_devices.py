@@ -23,7 +23,7 @@ from onlooker.base.config import DataConfig, TrainConfig
 from onlooker.base.records import Curves
 from onlooker.models.registry import create_model
 from onlooker.run.record import read_curves
-from onlooker.training.fit import EpochOrder, SharedBatches, fit
+from onlooker.training.fit import SharedBatches, fit
 from onlooker.training.processes import Processes, connect, launched
 
 DATA = DataConfig(frames=3, size=16, channels=1, normalization="half", translate=0.0, scale=0.0)
@@ -81,23 +81,22 @@ def apart(a: Curves, b: Curves, epochs: slice = slice(None)) -> float:
 
 @pytest.mark.parametrize("processes", [1, 2, 3, 4])
 def test_shares_are_the_batches_of_one_process(processes: int) -> None:
-    order = EpochOrder(range(21), seed=0)  # batches of 8, 8 and 5
+    order = np.random.default_rng(0).permutation(21).tolist()  # batches of 8, 8 and 5
     parts = [SharedBatches(order, 8, rank, processes) for rank in range(processes)]
-    whole = list(order)
     losses = np.random.default_rng(0).random(21)
     for number, (first, last) in enumerate(pairwise((0, 8, 16, 21))):
         shares = [list(part)[number] for part in parts]
-        assert sorted(chain(*shares)) == sorted(whole[first:last])
+        assert sorted(chain(*shares)) == sorted(order[first:last])
         weighted = [
             losses[own].mean() * part.weight(number)
             for own, part in zip(shares, parts, strict=True)
         ]
-        assert np.mean(weighted) == pytest.approx(losses[whole[first:last]].mean())
+        assert np.mean(weighted) == pytest.approx(losses[order[first:last]].mean())
     assert {len(part) for part in parts} == {3}
 
 
 def test_a_process_without_a_clip_of_the_last_batch_weighs_nothing() -> None:
-    part = SharedBatches(EpochOrder(range(9), seed=0), 8, rank=2, processes=4)
+    part = SharedBatches(range(9), 8, rank=2, processes=4)
     assert part.weight(0) == 1.0
     assert part.weight(1) == 0.0
     assert len(list(part)[1]) == 1

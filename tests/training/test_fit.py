@@ -32,7 +32,7 @@ from onlooker.models.classifier import Classifier
 from onlooker.models.registry import create_model
 from onlooker.models.video_model import VideoModel
 from onlooker.training.checkpoint import PARTS, load_checkpoint, save_checkpoint
-from onlooker.training.fit import EpochOrder, Fitting, batch_size, fit, frame_cross_entropy
+from onlooker.training.fit import Fitting, batch_size, fit, frame_cross_entropy
 from onlooker.training.forward import encode_samples, forward_samples
 
 DATA = DataConfig(frames=3, size=16, channels=1, normalization="half")
@@ -210,24 +210,21 @@ def test_a_run_killed_repeatedly_resumes_with_identical_results(
     assert_same(outcome, {"weights": model.state_dict(), "curves": curves})
 
 
-def test_every_epoch_is_a_different_permutation_of_all_clips_and_its_parts_divide_it() -> None:
-    order = EpochOrder(range(23), seed=1)
-    first = list(order)
-    assert list(order) == first
-    order.set_epoch(1)
-    assert list(order) != first
-    assert sorted(order) == sorted(first) == list(range(23))
-    assert list(EpochOrder(range(23), seed=2)) != first
-    parts = EpochOrder(range(23), seed=1, parts=4)
-    seen = []
-    for epoch in range(4):
-        parts.set_epoch(epoch)
-        assert len(list(parts)) == len(parts) == 5
-        seen += list(parts)
-    # the three that are left over come in another order
-    assert seen == first[:20]
-    parts.set_epoch(4)
-    assert list(parts) != seen[:5]
+def test_every_epoch_is_a_different_permutation_of_all_clips(tmp_path: Path) -> None:
+    order = list[int]()
+
+    class Noted(Brightness):
+        def __getitem__(self, index: int) -> Any:
+            order.append(index)
+            return super().__getitem__(index)
+
+    model = create_model("lstm", 2, in_channels=1, size=16, hidden=8)
+    settings = replace(TRAIN, epochs=2)
+    fit(model, Noted(40, seed=0), Brightness(20, seed=1), DATA, settings, tmp_path)
+    first = order[:40]
+    second = order[40:]
+    assert sorted(first) == sorted(second) == list(range(40))
+    assert first != second
 
 
 def test_gradients_are_clipped_only_above_the_norm(

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterator, Sequence, Sized
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import AdamW, Optimizer, RMSprop
 from torch.optim.lr_scheduler import ConstantLR, LRScheduler, OneCycleLR
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, RandomSampler, Sampler
 
 from onlooker.base.config import DataConfig, TrainConfig
 from onlooker.base.files import write_csv
@@ -34,37 +34,6 @@ _BATCH = 16
 _BATCHES = 8
 
 
-class EpochOrder(Sampler[int]):
-    """A random order for every pass through the data, which depends only on the seed and the pass.
-
-    Args:
-        data: the samples; `set_epoch`, if they have it, is called before every epoch.
-        parts: epochs per pass. The parts of a pass are equally long; the samples left over wait for
-            the next pass.
-    """
-
-    def __init__(self, data: Sized, seed: int, parts: int = 1) -> None:
-        self.data = data
-        self.seed = seed
-        self.parts = parts
-        self.epoch = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the order of an epoch, and its samples if they have one."""
-        self.epoch = epoch
-        if hasattr(self.data, "set_epoch"):
-            self.data.set_epoch(epoch)
-
-    def __len__(self) -> int:
-        return len(self.data) // self.parts
-
-    def __iter__(self) -> Iterator[int]:
-        number, part = divmod(self.epoch, self.parts)
-        generator = torch.Generator().manual_seed(self.seed * 100_003 + number)
-        order = torch.randperm(len(self.data), generator=generator).tolist()
-        return iter(order[part * len(self) : (part + 1) * len(self)])
-
-
 class SharedBatches(Sampler[list[int]]):
     """The part of each batch that belongs to one of several processes: every n-th clip of it.
 
@@ -78,7 +47,9 @@ class SharedBatches(Sampler[list[int]]):
         rank, processes: the number of this process, and how many there are.
     """
 
-    def __init__(self, order: EpochOrder | range, batch: int, rank: int, processes: int) -> None:
+    def __init__(
+        self, order: RandomSampler | Sequence[int], batch: int, rank: int, processes: int
+    ) -> None:
         self.sampler = order
         self.batch = batch
         self.rank = rank
@@ -201,7 +172,6 @@ class _Training:
         validation: Dataset[Any],
         data: DataConfig,
         train: TrainConfig,
-        parts: int,
     ) -> None:
         weights = (
             _balanced(training, model.num_classes) if train.class_weights == "balanced" else None
@@ -209,9 +179,11 @@ class _Training:
         self.fitting = Fitting(model, data, train, weights).to(choose_device())
         self.train_config = train
         self.processes = launched()
-        self.order = EpochOrder(training, train.seed, parts)  # type: ignore[arg-type]  # it has a length
-        batch = batch_size(train, len(self.order))
-        self.batches = SharedBatches(self.order, batch, *self.processes)
+        self.samples = training
+        self.chance = torch.Generator()
+        order = RandomSampler(training, generator=self.chance)  # type: ignore[arg-type]  # it has a length
+        batch = batch_size(train, len(order))
+        self.batches = SharedBatches(order, batch, *self.processes)
         self.training = DataLoader(training, batch_sampler=self.batches)
         every = range(len(validation))  # type: ignore[arg-type]
         self.validation_batches = SharedBatches(every, batch, *self.processes)
@@ -272,7 +244,10 @@ class _Training:
         """
         began = time.perf_counter()
         epoch = len(self.losses)
-        self.order.set_epoch(epoch)
+        # the order of an epoch depends only on the seed and the epoch
+        self.chance.manual_seed(self.train_config.seed * 100_003 + epoch)
+        if hasattr(self.samples, "set_epoch"):
+            self.samples.set_epoch(epoch)
         trained = list[Tensor]()
         for number, (samples, targets, _) in enumerate(self.training):
             self._reseed(epoch, number)
@@ -351,7 +326,6 @@ def fit(
     train: TrainConfig,
     folder: Path,
     title: str = "training",
-    parts: int = 1,
     writer: Any = None,
 ) -> Curves:
     """Train `model` and leave it with the weights of its best epoch (lowest validation loss).
@@ -367,10 +341,10 @@ def fit(
     Args:
         model: trained in place.
         training, validation: samples `(frames T H W C uint8, target, index)`, or stored features `T
-            h w D` float16, which are not augmented, in place of frames.
+            h w D` float16, which are not augmented, in place of frames. `training.set_epoch`, if it
+            has that, is called before every epoch.
         data: normalization and augmentation.
         title: of the line for each epoch.
-        parts: epochs per pass through the training samples; more of them save long runs more often.
         writer: for TensorBoard (`training.tensorboard`); None: none.
 
     Returns:
@@ -382,7 +356,7 @@ def fit(
         DiskFullError: no space for a checkpoint or the curves; training continues from the
             checkpoint before.
     """
-    state = _Training(model, training, validation, data, train, parts)
+    state = _Training(model, training, validation, data, train)
     last = folder / "checkpoints" / "last.ckpt"
     best = last.with_name("best.ckpt")
     if last.exists():
