@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from onlooker.cli.command import command, refuse_unused, stoppable
+from onlooker.cli.command import command, refuse_unused
 
 group = typer.Typer()
 _command = functools.partial(command, group=group)
@@ -60,12 +60,11 @@ def digits(
     from onlooker_papers.digits.reproduce import reproduce as reproduce_digits
 
     run = run or Path("runs") / f"digits-{budget}"
-    with stoppable():
-        made = reproduce_digits(run, mnist, budget, protocol, results, only or ())
-        if only:
-            typer.echo(f"figures: {made}")
-        else:
-            _finished("digits", made)
+    made = reproduce_digits(run, mnist, budget, protocol, results, only or ())
+    if only:
+        typer.echo(f"figures: {made}")
+    else:
+        _finished("digits", made)
 
 
 @_command
@@ -112,17 +111,13 @@ def videolstm(
         from onlooker_papers.videolstm.official import reproduce as on_set
 
         run = run or Path("runs") / f"videolstm-{name}-{budget}"
-        with stoppable():
-            _finished(
-                "videolstm", on_set(run, name, root, splits, split, budget, results, pretrained)
-            )
+        _finished("videolstm", on_set(run, name, root, splits, split, budget, results, pretrained))
         return
     refuse_unused(context, {"splits", "split", "pretrained", "full"}, "here")
     from onlooker_papers.videolstm.reproduce import reproduce as on_target
 
     run = run or Path("runs") / f"videolstm-{budget}"
-    with stoppable():
-        _finished("videolstm", on_target(run, mnist, budget, results))
+    _finished("videolstm", on_target(run, mnist, budget, results))
 
 
 @_command
@@ -160,8 +155,7 @@ def hmdb10(
     budget = QUICK if quick else PUBLISHED
     run = run or Path("runs") / ("hmdb10-quick" if quick else "hmdb10")
     names = [name.strip() for name in classes.split(",") if name.strip()]
-    with stoppable():
-        _finished("hmdb10", reproduce_hmdb10(run, hmdb51, clips, names, budget, results))
+    _finished("hmdb10", reproduce_hmdb10(run, hmdb51, clips, names, budget, results))
 
 
 def _finished(paper: str, report: Path) -> None:

@@ -268,4 +268,4 @@ def test_ctrl_c_ends_in_two_lines(run: Path) -> None:
     assert process.returncode == 130, errors
     seen, stopped = errors.splitlines()
     assert seen.startswith(f"{sender.address}: ")
-    assert stopped == "stopped; run the same command to watch again"
+    assert stopped == "stopped"

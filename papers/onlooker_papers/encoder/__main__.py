@@ -8,7 +8,7 @@ from typing import Annotated
 import torch
 import typer
 
-from onlooker.cli.command import command, stoppable
+from onlooker.cli.command import command
 
 app = typer.Typer(add_completion=False)
 
@@ -61,13 +61,12 @@ def encoder(
         if figure is not None:
             draw(figures, figure)
         return
-    with stoppable():
-        training = Training(run, recipe, len(classes), device)
-        for line in training.fit(read_images(files, classes, recipe.image_size), validation):
-            typer.echo(
-                f"epoch {line['epoch']}/{recipe.epochs}: loss {line['loss']:.3f}, "
-                f"validation accuracy {line['accuracy']:.1%}, {line['minutes']:.1f} min"
-            )
+    training = Training(run, recipe, len(classes), device)
+    for line in training.fit(read_images(files, classes, recipe.image_size), validation):
+        typer.echo(
+            f"epoch {line['epoch']}/{recipe.epochs}: loss {line['loss']:.3f}, "
+            f"validation accuracy {line['accuracy']:.1%}, {line['minutes']:.1f} min"
+        )
 
 
 command(encoder, app)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from onlooker.cli.command import command, stoppable
+from onlooker.cli.command import command
 from onlooker_papers.real_clips.recipes import RECIPES
 
 app = typer.Typer(add_completion=False)
@@ -30,10 +30,9 @@ def real_clips(
     """
     from onlooker_papers.real_clips.reproduce import reproduce
 
-    with stoppable():
-        for name in sets or RECIPES:
-            reproduce(name, run, results, jobs or None)
-            typer.echo(f"report: {run / name / 'report.html'}")
+    for name in sets or RECIPES:
+        reproduce(name, run, results, jobs or None)
+        typer.echo(f"report: {run / name / 'report.html'}")
 
 
 command(real_clips, app)

@@ -39,7 +39,7 @@ from rich.progress import track
 from onlooker.base.answer import NOTHING, nothing_class
 from onlooker.base.config import StreamConfig, TrainConfig
 from onlooker.base.records import Clip, Segment
-from onlooker.cli.command import command, stoppable
+from onlooker.cli.command import command
 from onlooker.data.split import group_of
 from onlooker.models.linear import LinearClassifier
 from onlooker.models.registry import resolve
@@ -346,13 +346,12 @@ def when(
     results: Annotated[Path, typer.Option(help="Folder of the results files.")] = Path("results"),
 ) -> None:
     """When events happen in stitched streams; $ONLOOKER_DATA has the clips."""
-    with stoppable():
-        check_command(results, FILE, COMMAND)
-        for name in sets.split(",") if sets else SETTINGS:
-            row = Row(measure(name), asdict(SETTINGS[name]))
-            only = f"--sets {name}" if sets else ""
-            write_rows(results, FILE, About(WHAT, COMMAND, [0]), {(name,): row}, only)
-            typer.echo(f"{name}: {row.figures}")
+    check_command(results, FILE, COMMAND)
+    for name in sets.split(",") if sets else SETTINGS:
+        row = Row(measure(name), asdict(SETTINGS[name]))
+        only = f"--sets {name}" if sets else ""
+        write_rows(results, FILE, About(WHAT, COMMAND, [0]), {(name,): row}, only)
+        typer.echo(f"{name}: {row.figures}")
 
 
 app = typer.Typer(add_completion=False)

@@ -5,8 +5,7 @@ import functools
 import inspect
 import os
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_type_hints
 
@@ -17,7 +16,7 @@ from onlooker.base.progress import showing
 from onlooker.base.text import printable
 from onlooker.storage import address_of, local, uploading
 
-__all__ = ["command", "refuse_unused", "stoppable"]
+__all__ = ["command", "refuse_unused"]
 
 
 def command(
@@ -25,6 +24,7 @@ def command(
     group: typer.Typer,
     panel: str | None = None,
     writes: Collection[str] = ("folder", "json", "out", "run"),
+    stopped: str = "; run the same command to continue",
 ) -> Callable[..., None]:
     """Register a command: every `setting` of a config parameter becomes an option, errors become
     one line. Options with a heading are shown by `--help-all`.
@@ -34,6 +34,7 @@ def command(
         has failed.
         writes: the parameters that name files or folders to write, which may be at addresses;
             others are read.
+        stopped: what is printed after Ctrl-C, behind `stopped`.
     """
     hints = get_type_hints(function, include_extras=True)
     configs: dict[str, Any] = {
@@ -76,11 +77,12 @@ def command(
             ):
                 copies.update(written)
                 failed = function(**{name: copy_of(value) for name, value in given.items()})
-        except typer.Exit:
+        except (typer.Exit, BrokenPipeError):  # typer ends quietly if a reader has gone
             raise
-        except (ValueError, OSError, RuntimeError) as error:
-            if os.environ.get("ONLOOKER_TRACEBACK"):
-                raise
+        except (ValueError, OSError, RuntimeError, KeyboardInterrupt) as error:
+            if _is_interrupt(error):
+                typer.secho(f"stopped{stopped}", fg="yellow", err=True)
+                raise typer.Exit(130) from None
             text = _explained(error)
             for path in filter(address_of, copies.values()):
                 text = text.replace(str(path), address_of(path) or "")
@@ -147,7 +149,16 @@ def _option(config: str, field: dataclasses.Field[Any]) -> inspect.Parameter:
     )
 
 
-def _explained(error: Exception) -> str:
+def _is_interrupt(error: BaseException | None) -> bool:
+    """Whether an error is Ctrl-C, or follows from it: while a lock is released, it becomes a
+    RuntimeError.
+    """
+    return error is not None and (
+        isinstance(error, KeyboardInterrupt) or _is_interrupt(error.__context__)
+    )
+
+
+def _explained(error: BaseException) -> str:
     """The message of an error, in one line; of the operating system's, without its number."""
     text = re.sub(r"\s*\n\s*", " ", str(error)) or type(error).__name__
     if isinstance(error, OSError) and error.errno is not None and error.filename is not None:
@@ -172,22 +183,6 @@ def refuse_unused(context: typer.Context, names: Iterable[str], where: str) -> N
         flags = " and --".join(name.replace("_", "-") for name in unused)
         verb, pronoun = ("have", "them") if len(unused) > 1 else ("has", "it")
         raise ValueError(f"--{flags} {verb} no effect {where}; leave {pronoun} out")
-
-
-@contextmanager
-def stoppable(hint: str | Callable[[], str] = "run the same command to continue") -> Iterator[None]:
-    """On Ctrl-C, print one line that says how to continue: `hint`, or what it returns then."""
-    try:
-        yield
-    except (Exception, KeyboardInterrupt) as error:
-        # An interrupt while a lock is released becomes a RuntimeError.
-        cause: BaseException | None = error
-        while cause is not None and not isinstance(cause, KeyboardInterrupt):
-            cause = cause.__context__
-        if cause is None:
-            raise
-        typer.secho(f"stopped; {hint if isinstance(hint, str) else hint()}", fg="yellow", err=True)
-        raise typer.Exit(130) from None
 
 
 def print_error(error: object) -> None:

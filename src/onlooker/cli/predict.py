@@ -22,7 +22,7 @@ from onlooker.base.config import StreamConfig
 from onlooker.base.files import read_json
 from onlooker.base.progress import note
 from onlooker.base.text import printable
-from onlooker.cli.command import Ray, RunArgument, Safe, command, print_error, stoppable, warn
+from onlooker.cli.command import Ray, RunArgument, Safe, command, print_error, warn
 from onlooker.storage import is_address, path_or_address
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ _FORMATS = "csv, label-studio, elan or webvtt"
 _PIPE_WIDTH = 1000  # columns: in a pipe, a row is one line
 
 
-@_command
+@functools.partial(_command, stopped="; with --json, the same command continues")
 def predict(
     run: RunArgument,
     clips: Annotated[
@@ -98,11 +98,14 @@ def _print_predictions(console: Console, predictions: "Sequence[Prediction]") ->
         table.add_column(column)
     if any(prediction.where for prediction in predictions):
         table.add_column("box:\nx1 y1 x2 y2")
-    threshold = predictions[0].threshold
-    if threshold is not None:
-        table.caption = (
-            f"an event needs a probability of {100 * threshold:.0f} %, else it is nothing"
-        )
+    clips_of = Counter(prediction.threshold for prediction in predictions)
+    needed = [
+        f"{100 * threshold:.0f} %" + (f" ({count} of the clips)" if len(clips_of) > 1 else "")
+        for threshold, count in clips_of.items()
+        if threshold is not None
+    ]
+    if needed:
+        table.caption = f"an event needs a probability of {' or '.join(needed)}, else it is nothing"
         table.caption_justify = "left"
     for prediction in predictions:
         answers = [f"{label} {100 * score:.0f} %" for label, score in prediction.ranking[:2]]
@@ -116,7 +119,7 @@ def _print_predictions(console: Console, predictions: "Sequence[Prediction]") ->
     console.print(table)
 
 
-@_command
+@functools.partial(_command, stopped="")
 def watch(
     run: RunArgument,
     sources: Annotated[
@@ -143,8 +146,7 @@ def watch(
     """
     from onlooker.cli.watch import watch_sources
 
-    with stoppable("run the same command to watch again"):
-        return watch_sources(run, sources, stream, json, events or ())
+    return watch_sources(run, sources, stream, json, events or ())
 
 
 @functools.partial(command, group=group, panel="Use a run")
@@ -205,6 +207,8 @@ def convert(
     )
 
     name = find_format(out, to)
+    if out.exists():
+        raise FileExistsError(f"{out}: exists already; choose another file, or remove it")
     videos = dict[Path, list[Interval]]()
     left_out = Counter[str]()
     for path in labels:

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from onlooker.cli.command import command, stoppable
+from onlooker.cli.command import command
 from onlooker.serve.settings import ServeSettings, is_loopback, page_address
 
 group = typer.Typer()
@@ -22,7 +22,7 @@ _UNENCRYPTED = (
 )
 
 
-@functools.partial(command, group=group, panel="Use a run")
+@functools.partial(command, group=group, panel="Use a run", stopped="")
 def serve(
     settings: ServeSettings,
     run: Annotated[
@@ -53,8 +53,7 @@ def serve(
             typer.echo(_UNENCRYPTED)
         if not no_browser:
             threading.Timer(1, webbrowser.open, (address,)).start()
-        with stoppable("run the same command to open the page again"):
-            make_server(app, settings).run([listening])
+        make_server(app, settings).run([listening])
 
 
 def _listen(host: str, port: int) -> socket.socket:

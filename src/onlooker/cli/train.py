@@ -35,7 +35,6 @@ from onlooker.cli.command import (
     command,
     given_options,
     refuse_unused,
-    stoppable,
     warn,
 )
 from onlooker.storage import path_or_address
@@ -63,8 +62,7 @@ def check(clips: Clips, which: SetConfig, safe: Safe = False) -> None:
     from onlooker.data.sets import read_set
     from onlooker.run import check as checking
 
-    with stoppable():
-        checked = checking.check(read_set(clips, which, classes=1, fills=True))
+    checked = checking.check(read_set(clips, which, classes=1, fills=True))
     _print_checked(checked)
 
 
@@ -98,19 +96,18 @@ def demo(
     from onlooker.run.train import train_run
 
     clips = run.with_name(f"{run.name}-clips")
-    with stoppable():
-        measured = read_figures(run)  # the last file of a training
-        if measured is None:
-            if not clips.exists():  # a folder that exists is complete
-                write_set(clips, _DEMO_CLIPS, actions=_DEMO_ACTIONS)
-            measured = train_run(clips, run, *Settings(), resume=True)
+    measured = read_figures(run)  # the last file of a training
+    if measured is None:
+        if not clips.exists():  # a folder that exists is complete
+            write_set(clips, _DEMO_CLIPS, actions=_DEMO_ACTIONS)
+        measured = train_run(clips, run, *Settings(), resume=True)
     _print_metrics(measured, run)
     _print_terms(run)
     example = ["onlooker", "predict", str(run), str(clips / "wave" / "000.mp4")]
     typer.echo(f"clips: {clips}; classify one: {shlex.join(example)}")
 
 
-@_command
+@functools.partial(_command, stopped="; run the same command with --resume to continue")
 def train(
     context: typer.Context,
     clips: Clips,
@@ -176,14 +173,9 @@ def train(
     if folds:
         _cross_validate(clips, run, settings, which, folds)
         return
-    with stoppable(
-        lambda: (
-            f"run the same command{' with --resume' * (run / 'config.json').exists()} to continue"
-        )
-    ):
-        first = not launched().rank
-        source = read_set(clips, which, fills=True) if first and not resume else clips
-        measured = train_run(source, run, *settings, None, resume, strict, tensorboard=tensorboard)
+    first = not launched().rank
+    source = read_set(clips, which, fills=True) if first and not resume else clips
+    measured = train_run(source, run, *settings, None, resume, strict, tensorboard=tensorboard)
     if first:
         _print_metrics(measured, run)
         _print_terms(run)
@@ -228,9 +220,8 @@ def _cross_validate(
         note(line)
     models = with_baseline({name: resolve(*settings)}, settings)
     splits = asked_splits(clip_set, folds)
-    with stoppable():
-        figures = compare(clip_set, run, models, splits, [settings.training.seed])
-        final = train_final(clip_set, run, models[name])
+    figures = compare(clip_set, run, models, splits, [settings.training.seed])
+    final = train_final(clip_set, run, models[name])
     _print_comparison(figures, run)
     _print_terms(final)
     typer.echo(
@@ -276,8 +267,7 @@ def compare(
     for line in clip_set.notes:
         note(line)
     splits = asked_splits(clip_set, folds)
-    with stoppable():
-        figures = comparing.compare(clip_set, run, asked, splits, chosen, jobs or None)
+    figures = comparing.compare(clip_set, run, asked, splits, chosen, jobs or None)
     _print_comparison(figures, run)
 
 
@@ -311,10 +301,7 @@ def evaluate(
     if clips and recordings:
         raise ValueError("CLIPS and --recordings are two evaluations; give one of them")
     if recordings:
-        with stoppable():
-            _print_events(
-                evaluating.evaluate_recordings(run, read_set(recordings, which, classes=1))
-            )
+        _print_events(evaluating.evaluate_recordings(run, read_set(recordings, which, classes=1)))
         return
     clip_set = read_set(clips, which, classes=1) if clips else None
     if clip_set:
@@ -369,21 +356,27 @@ def _print_comparison(figures: dict[str, Any], run: Path) -> None:
 
 
 def _print_events(figures: dict[str, Any]) -> None:
-    """A line for each recording that is left out, for each other one, and for all."""
+    """A line for each recording that is left out, for each other one, and for all; and for what is
+    reported live.
+    """
     from onlooker.report.page import percent
 
     warn(f"{error['path']}: {error['found']}; {error['remedy']}" for error in figures["skipped"])
-    for name, measured in [*figures["recordings"].items(), ("all", figures)]:
+    whole = [("all", figures), ("all, as `onlooker watch` reports them", figures["live"])]
+    for name, measured in [*figures["recordings"].items(), *whole]:
         found = f"{measured['found']} of {measured['events']} events found"
         found += f" ({measured['found_by_chance']:.1f} by chance)"
-        alarms = f"{measured['false_alarms_per_hour']:.1f} false alarms per hour"
-        counted = f"{measured['false_alarms']} in {60 * measured['hours']:.1f} min"
+        found += f", {measured['misnamed']} named wrong"
+        alarms = f"{measured['false_alarms']} false alarms"
+        if measured["hours"]:
+            counted = f"{60 * measured['hours']:.1f} min without events"
+            alarms += f" in {counted} ({measured['false_alarms_per_hour']:.1f} per hour)"
         maps = [
             f"{percent(value)} at IoU {iou}"
             for iou, value in measured["segment_map"].items()
             if value is not None
         ]
-        text = f"{name}: {found}, {alarms} ({counted})"
+        text = f"{name}: {found}, {alarms}"
         typer.echo(printable(f"{text}, segment-mAP {', '.join(maps)}" if maps else text))
 
 
