@@ -87,7 +87,7 @@ def test_training_says_what_check_says_and_has_its_split(tmp_path: Path) -> None
     said = call("train", folder, "--run", tmp_path / "run", *words).stderr
     assert "2/1/0" in said  # few clips: each is tested by a model that was fitted without it
     assert "ignored: 1 (notes.txt)" in said
-    assert f" about these clips: run `onlooker check {folder}`" in said
+    assert f"run `onlooker check {folder}` with the same options" in said
     checked = check(folder, quiet=True)
     assert checked.split == RunRecord.read(tmp_path / "run").split
     assert "no split" not in {each.name for each in checked.findings}

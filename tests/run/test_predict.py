@@ -73,13 +73,32 @@ def test_overwriting_a_clip_is_an_error_before_any_is_drawn(
         (out / "second.mp4").symlink_to(second)
     before = drawn(out)
     with pytest.raises(
-        ValueError,
-        match=r"second\.mp4: the drawn clip would replace a clip; choose another --out",
+        FileExistsError,
+        match=r"second\.mp4: exists, and is not of an earlier prediction; choose another --out",
     ):
         predict_clips(run, [first, second], out, None)
     assert drawn(out) == before
     with pytest.raises(NotWritableError, match=r"first.mp4: a file is in its place"):
         predict_clips(run, [second], first)
+
+
+@pytest.mark.parametrize(
+    "name", ["first.mp4", "first.csv", "first.json", "first-segments.json"]
+)
+def test_only_files_of_an_earlier_prediction_are_replaced(
+    run: Path, make_clip: Make, tmp_path: Path, name: str
+) -> None:
+    clip = make_clip("a/first.mkv", frames=2)
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / name).write_text("[]")
+    with pytest.raises(FileExistsError, match=f"{name}: exists, and is not of an earlier"):
+        predict_clips(run, [clip], out, times=["csv"])
+    assert [(path.name, path.read_text()) for path in out.iterdir()] == [(name, "[]")]
+    (out / name).unlink()
+    for _ in range(2):
+        predict_clips(run, [clip], out, times=["csv"])
+    assert len([*out.iterdir()]) == 4
 
 
 def test_a_clip_is_one_row_with_its_runner_up(

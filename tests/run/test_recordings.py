@@ -121,7 +121,7 @@ def test_whole_recordings_are_evaluated(run: Path, finder: Path, days: Path) -> 
     )
     assert "broken.mp4: " in result.stderr
     figures = json.loads((finder / "recordings-more" / "evaluation.json").read_text())
-    assert figures["hours"] * 3600 == pytest.approx(27)
+    assert figures["hours"] * 3600 == pytest.approx(21)  # outside of two events
     assert [Path(name).name for name in figures["recordings"]] == ["2.mp4"]
     assert figures["events"] == figures["live"]["events"] == 2
     assert (
@@ -142,8 +142,15 @@ def test_figures_of_a_hand_made_example() -> None:
     # Of x, the first has an IoU of .5 and the one in b of 1/6; of y, none is found.
     assert figures["segment_map"] == pytest.approx({"0.3": 0.25, "0.5": 0.25})
     assert {
-        name: figures[name]
-        for name in ("events", "found", "false_alarms", "false_alarms_per_hour", "hours")
-    } == {"events": 3, "found": 2, "false_alarms": 3, "false_alarms_per_hour": 6, "hours": 0.5}
+        name: figures[name] for name in ("events", "found", "misnamed", "false_alarms")
+    } == {"events": 3, "found": 2, "misnamed": 0, "false_alarms": 2}
+    outside = (1800 - 24) / 3600
+    assert figures["hours"] == pytest.approx(outside)
+    assert figures["false_alarms_per_hour"] == pytest.approx(2 / outside)
+    renamed = {"a": [Segment("x", 32, 35, 0.5)]}
+    figures = event_figures(renamed, {"a": true["a"][1:]}, {"a": 10})
+    assert figures["misnamed"] == 1
+    assert figures["found"] == figures["false_alarms"] == 0
+    assert event_figures(renamed, {"a": [Segment("x", 0, 10)]}, {"a": 10})["false_alarms"] == 1
     nothing_happens = event_figures({"a": []}, {"a": []}, {"a": 3600})
     assert nothing_happens["segment_map"] == {"0.3": None, "0.5": None}

@@ -394,10 +394,12 @@ def test_the_steps_of_a_recording_become_one_prediction() -> None:
         "best first"
     )
     assert [(tube.label, tube.frames.tolist()) for tube in prediction.tubes] == [
-        ("run", [9, 12]),
+        ("run", [9, 10, 11, 12]),
         ("wave", [24]),
     ]
-    np.testing.assert_allclose(prediction.tubes[0].boxes, [[3, 0, 5, 4], [4, 0, 6, 4]])
+    boxes = prediction.tubes[0].boxes
+    np.testing.assert_allclose(boxes[[0, -1]], [[3, 0, 5, 4], [4, 0, 6, 4]])
+    np.testing.assert_allclose(boxes[1], [3 + 1 / 3, 0, 5 + 1 / 3, 4], rtol=1e-6)
     assert prediction.tubes[1].score == pytest.approx(0.9)
     np.testing.assert_allclose(prediction.scores, [0.1, 0.75, 0.9], rtol=1e-6)
     assert (prediction.label, prediction.score) == ("wave", pytest.approx(0.9))

@@ -279,8 +279,10 @@ def _quality_findings(clips: Sequence[tuple[Clip, ClipFacts]]) -> Iterator[Findi
         (fact.change, clip.path) for clip, fact in clips if fact.frames > 1 and fact.change < _STILL
     ]
     dark = [(fact.brightness, clip.path) for clip, fact in clips if fact.brightness < _DARK]
-    frames = [fact.frames for _, fact in clips] or [wanted]
-    fewer = f"use --frames {int(np.quantile(frames, 0.1))}, or remove the shortest"
+    frames = int(np.quantile([fact.frames for _, fact in clips] or [wanted], 0.1))
+    fewer = "remove them, or record longer ones"
+    if frames < wanted:
+        fewer = f"use --frames {frames}, or remove the shortest"
     for name, measured, problem, why, remedy in (
         ("short", short, f"fewer than {wanted} frames", repeated, fewer),
         ("still", still, "nothing moves", "an action is a change over time", look),

@@ -199,11 +199,12 @@ def label_tubes(
     classes: Sequence[str],
     size: tuple[int, int],
 ) -> tuple[Tube, ...]:
-    """Each track once per class of at least .01, highest scores first.
+    """Each track once per class of at least .01, highest scores first; of equal ones, the most
+    probable class first.
 
     A tube's score is the mean probability of the class in its frames × the weight of the track,
-    averaged over the clip. It has a box at every frame of the video from its first to its last,
-    also at those outside of the sample.
+    averaged over the clip (0 for a track that jumps more than it gains). It has a box at every
+    frame of the video from its first to its last, also at those outside of the sample.
 
     Args:
         tracks: through the `T` frames of the sample.
@@ -221,6 +222,7 @@ def label_tubes(
         boxes = interpolate(frames, known, track.corners * scale)
         weight = max(track.weight, 0) / len(indices)
         scores = frame_scores[span].mean(0)
-        for k in np.flatnonzero(frame_scores[span].max(0) >= _MIN_SCORE).tolist():
-            tubes.append(Tube(classes[k], frames, boxes, float(scores[k] * weight)))
+        for k in np.argsort(-scores, kind="stable").tolist():
+            if frame_scores[span, k].max() >= _MIN_SCORE:
+                tubes.append(Tube(classes[k], frames, boxes, float(scores[k] * weight)))
     return tuple(sorted(tubes, key=lambda tube: -tube.score))

@@ -253,30 +253,37 @@ def event_figures(
     Returns:
         `segment_map` by IoU (None without events); `events`, and how many are `found`: overlapped
         in time by a reported one of their class, and `found_by_chance`, if the same events were
-        reported at random times; `false_alarms`, reported ones that overlap no event of their
-        class, also `false_alarms_per_hour`; `hours`.
+        reported at random times; `misnamed`, which only events of other classes overlap;
+        `false_alarms`, reported ones that overlap no event, as in `EventCurve`; `hours` outside of
+        events, and `false_alarms_per_hour` of these (None if there are none).
     """
-    # of reported and of true events: whether one of their class overlaps
     right = list[bool]()
-    events = list[bool]()
+    misnamed = list[bool]()
+    alarms = 0
+    in_events = 0.0
     for video in {**found, **true}:
-        overlaps, same = _overlaps(found.get(video, ()), true.get(video, ()))
-        right += np.any(overlaps & same, axis=1).tolist()
-        events += np.any(overlaps & same, axis=0).tolist()
+        events = true.get(video, ())
+        overlaps, same = _overlaps(found.get(video, ()), events)
+        is_right = np.any(overlaps & same, axis=0)
+        right += is_right.tolist()
+        misnamed += (np.any(overlaps, axis=0) & ~is_right).tolist()
+        alarms += int((~np.any(overlaps, axis=1)).sum())
+        in_events += sum(event.end - event.start for event in events)
     by_chance = [
         (scores_by_chance(found.get(video, ()), event, seconds[video]) > -1).mean()
         for video, of_video in true.items()
         for event in of_video
     ]
-    hours = sum(seconds.values()) / 3600
-    maps = segment_map(found, true, OVERLAPS).tolist() if events else [None] * len(OVERLAPS)
+    hours = max(sum(seconds.values()) - in_events, 0.0) / 3600
+    maps = segment_map(found, true, OVERLAPS).tolist() if right else [None] * len(OVERLAPS)
     return {
         "segment_map": dict(zip(map(str, OVERLAPS), maps, strict=True)),
-        "events": len(events),
-        "found": sum(events),
+        "events": len(right),
+        "found": sum(right),
         "found_by_chance": float(sum(by_chance)),
-        "false_alarms": right.count(False),
-        "false_alarms_per_hour": right.count(False) / hours,
+        "misnamed": sum(misnamed),
+        "false_alarms": alarms,
+        "false_alarms_per_hour": alarms / hours if hours else None,
         "hours": hours,
     }
 

@@ -146,10 +146,14 @@ def advice(measured: Measured) -> list[Advice]:
     accuracies = measured.get("class_accuracy", {})
     if lost := [printable(name) for name, share in accuracies.items() if share == 0]:
         named = "” and “".join(lost[:_LOST])
-        add(
-            f"No clip of “{named}” is recognized: add clips of it, or let classes weigh equally.",
-            "onlooker train CLIPS --class-weights balanced",
-        )
+        text = f"No clip of “{named}” is recognized: add clips of it"
+        if measured.get("balanced"):
+            add(f"{text}.")
+        else:
+            add(
+                f"{text}, or let classes weigh equally.",
+                "onlooker train CLIPS --class-weights balanced",
+            )
     if measured.get("imagenet") and measured["accuracy"] < _UNSURE:
         add(
             "An encoder that was trained on photographs may see more in clips of this size: install it, and train "

@@ -220,9 +220,7 @@ def overview(
     """The table of classes, hints and findings about them before training; nothing is decoded."""
     yield class_table(clip_set, split)
     yield from hints(clip_set, split, nothing)
-    lines = [finding.found for finding in label_findings(clip_set.clips)]
-    yield from lines
-    if lines:
-        count = f"{len(lines)} findings" if len(lines) > 1 else "1 finding"
-        remedy = f"run `onlooker check {quote(str(clip_set.path))}` with the same options"
-        yield f"{count} about these clips: {remedy}"
+    for finding in label_findings(clip_set.clips):
+        yield finding.found
+    command = f"`onlooker check {quote(str(clip_set.path))}` with the same options"
+    yield f"for what to do, and what else can spoil the result, run {command}"

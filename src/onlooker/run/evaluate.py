@@ -129,6 +129,8 @@ def write_report(
     known_scenes = _known_scenes(run, recognizer, record.split, samples, of_run=out == run)
     evaluation = evaluation or recognizer.evaluate(samples, skipped=record.skipped)
     measured = measure(evaluation) | known_scenes
+    if record.settings.training.class_weights == "balanced":
+        measured["balanced"] = True
     if out == run:
         measured |= read_figures(run, CROSS_VALIDATION) or {}
     write_scores(out / SCORES, evaluation)

@@ -6,7 +6,7 @@ import hashlib
 import os
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Sequence
-from contextlib import closing, nullcontext
+from contextlib import closing, nullcontext, suppress
 from dataclasses import replace
 from functools import partial
 from itertools import islice
@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from onlooker.base.files import check_writable, write_json
+from onlooker.base.files import check_writable, read_json, write_json
 from onlooker.base.intervals import as_cut, file_of
 from onlooker.base.parallel import map_ahead
 from onlooker.base.progress import note, tracked
@@ -79,8 +79,8 @@ def predict_clips(
         An error for each clip that could not be read, or whose files could not be written.
 
     Raises:
-        ValueError: a drawn clip would replace a clip, `threshold` is no probability, or `json` has
-            results of another model.
+        FileExistsError: a file in `out` would be replaced that is not of an earlier prediction.
+        ValueError: `threshold` is no probability, or `json` has results of another model.
         DiskFullError, NotWritableError: `out` or `json` cannot be written to.
     """
     if threshold is not None and not 0 <= threshold <= 1:
@@ -89,7 +89,7 @@ def predict_clips(
         raise ValueError("--times without --out; give --out, the folder for the files")
     formats = dict.fromkeys(["activitynet", *(find_format(Path("times"), name) for name in times)])
     clips = list(dict.fromkeys(clips))
-    targets = _targets(clips, out) if out else {}
+    targets = _targets(clips, out, formats) if out else {}
     recognizer = load(run, "cpu" if ray else "auto")
     if threshold is not None:
         recognizer.threshold = threshold
@@ -219,15 +219,27 @@ def _digest(recognizer: Recognizer) -> str:
     return hashlib.sha256(repr((weights_digest(of.model), *parts)).encode()).hexdigest()
 
 
-def _targets(clips: Sequence[Path], out: Path) -> dict[Path, Path]:
-    """The file that each clip is drawn to: all different, and none of them a clip."""
+def _targets(clips: Sequence[Path], out: Path, formats: Iterable[str]) -> dict[Path, Path]:
+    """The file that each clip is drawn to. Only files of an earlier prediction may be replaced."""
     targets = [out / f"{name}.mp4" for name in distinct_names(clips)]
     given = {os.path.realpath(file_of(clip)) for clip in clips}
+    endings = [".mp4", ".json", *(FORMATS[name].ending for name in formats)]
     for target in targets:
-        if os.path.realpath(target) in given:
-            raise ValueError(f"{target}: the drawn clip would replace a clip; choose another --out")
+        is_earlier = _holds_boxes(target.with_suffix(".json"))
+        for file in (target.with_name(f"{target.stem}{ending}") for ending in endings):
+            if file.exists() and (os.path.realpath(file) in given or not is_earlier):
+                raise FileExistsError(
+                    f"{file}: exists, and is not of an earlier prediction; choose another --out"
+                )
     check_writable(out)
     return dict(zip(clips, targets, strict=True))
+
+
+def _holds_boxes(path: Path) -> bool:
+    """Whether `_write_files` wrote this file."""
+    with suppress(OSError, ValueError):
+        return {"tubes", "segments"} <= {*read_json(path)}
+    return False
 
 
 def _write_files(clip: Path, target: Path, prediction: Prediction, formats: Iterable[str]) -> None:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from onlooker.base.answer import event_scores
 from onlooker.base.records import ClipError, Prediction, Segment, Step, Tube
+from onlooker.localization import interpolate
 
 __all__ = ["Finder", "Kept"]
 
@@ -29,7 +30,9 @@ _RIPE = 1 / 3  # how long after its end a window is an event for good, as a shar
 
 
 def suppress(windows: Iterable[Segment]) -> list[Segment]:
-    """The events among some windows, best first: those that overlap none with a higher score."""
+    """The events among some windows, best first: those that are not the same event as one with a
+    higher score.
+    """
     best_first = sorted(windows, key=lambda each: -each.score)
     longest = max((window.end - window.start for window in best_first), default=0.0)
     events = list[Segment]()
@@ -293,15 +296,19 @@ def with_nothing(scores: NDArray[np.float32], nothing: int | None) -> NDArray[np
 
 
 def _tubes(steps: Sequence[Step], events: Sequence[Segment]) -> Iterable[Tube]:
-    """The boxes during each event, if there are any."""
+    """The boxes during each event, if there are any; those of frames between two steps are
+    interpolated.
+    """
     times = [step.time for step in steps]
     for event in events:
         first = bisect_left(times, event.start)
         after = bisect_left(times, event.end)
         boxes = {step.index: step.box.corners for step in steps[first:after] if step.box}
         if boxes:
-            corners = np.array([*boxes.values()], np.float32)
-            yield Tube(event.label, np.array([*boxes]), corners, event.score)
+            known = [*boxes]
+            frames = np.arange(known[0], known[-1] + 1)
+            corners = interpolate(frames, known, np.array([*boxes.values()]))
+            yield Tube(event.label, frames, corners, event.score)
 
 
 def _stacked(values: Sequence[Any]) -> NDArray[np.float32] | None:
