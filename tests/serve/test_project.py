@@ -99,10 +99,16 @@ def test_what_was_undone_or_deleted_is_gone_after_a_restart(project: Project) ->
     add(project, "a", "1")
     project.undo()
     second = add(project, "a", "2")
-    project.delete_clip(add(project, "a", "3"))
+    third = add(project, "a", "3")
+    rows = f"clip,recording\n{project.clip(second).relative},anna\n"
+    deleted = f"{project.clip(third).relative},berta\n"
+    (project.folder / "recordings.csv").write_text(rows + deleted)
+    project.delete_clip(third)
+    assert ".onlooker/trash/" in (project.folder / "recordings.csv").read_text()
     project.add_class("b")
     project.delete_class("b")
     project = restarted(project)
+    assert (project.folder / "recordings.csv").read_text() == rows
     with pytest.raises(Problem, match="nothing to undo"):
         project.undo()
     assert tree(project) == {"a": {second: "2"}}

@@ -431,6 +431,8 @@ class Project:
             self.close()
             raise
         shutil.rmtree(self.folder / TRASH, ignore_errors=True)
+        with suppress(Problem):  # a damaged list is an error where it is read
+            _forget_deleted(self.folder / RECORDINGS)
 
     def _do(
         self,
@@ -582,6 +584,16 @@ def _follow_moves(folder: Path, moves: Sequence[tuple[str, str]]) -> None:
         if not moved and "/" in target and not target.startswith("."):
             rows.append({"clip": target, "recording": target})
     _write_rows(folder / RECORDINGS, rows)
+
+
+def _forget_deleted(path: Path) -> None:
+    """Remove the rows of deleted clips from the list of recordings."""
+    rows = read_recordings(path)
+    remaining = [row for row in rows if not row["clip"].startswith(f"{TRASH}/")]
+    if not remaining:
+        path.unlink(missing_ok=True)
+    elif len(remaining) < len(rows):
+        _write_rows(path, remaining)
 
 
 def _write_rows(path: Path, rows: Sequence[Row]) -> None:

@@ -21,7 +21,6 @@ export class Correct {
   }
 
   enter() { this.load(); }
-  leave() {}
 
   async load() {
     const turn = (this.turn = {});

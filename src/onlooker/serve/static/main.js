@@ -34,6 +34,7 @@ class Page {
     });
     show($("offline"), rich(t("offline.text")));
     addEventListener("keydown", (event) => this.undoByKey(event));
+    addEventListener("focus", () => this.parts && this.loadProject().catch(() => {})); // others may have changed it
   }
 
   async begin() {
@@ -73,7 +74,7 @@ class Page {
       const chosen = name === now;
       $(`tab-${name}`).setAttribute("aria-selected", String(chosen));
       $(`tab-${name}`).tabIndex = chosen ? 0 : -1;
-      if (!chosen && !$(`panel-${name}`).hidden) this.parts?.[name].leave();
+      if (!chosen && !$(`panel-${name}`).hidden) this.parts?.[name].leave?.();
       $(`panel-${name}`).hidden = !chosen;
     }
     if (this.parts) this.parts[now].enter();

@@ -2,7 +2,7 @@
 
 import { send } from "./api.js";
 import { spoken } from "./colors.js";
-import { button, complain, h, show, t } from "./dom.js";
+import { button, complain, h, show, t, toast } from "./dom.js";
 
 const SHORTEST = 0.2; // seconds
 
@@ -60,8 +60,8 @@ export class Marker {
       oninput: () => this.timeline.select(range.map((edge) => Number(edge.value))) }));
     const add = (event) => {
       event.preventDefault();
-      const times = range.map((edge) => Number(edge.value));
-      if (times[1] - times[0] < SHORTEST) range[1].focus();
+      const times = range.map((edge) => Math.max(0, Number(edge.value)));
+      if (times[1] - times[0] < SHORTEST) toast(t("mark.times", { least: SHORTEST }), { error: true });
       else if (!input.value.trim()) input.focus();
       else this.add(times, input.value.trim()).catch(complain);
     };

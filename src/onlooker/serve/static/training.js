@@ -59,7 +59,7 @@ export class Training {
     const note = h("p.note", { role: "status" }, t("job.running"));
     const bar = h("progress", { max: 1, "aria-label": t("train.progress") });
     show(this.action, h("div.progress", {}, note, bar,
-      button("close", t("train.cancel"), () => cancel(job).catch(complain))));
+      button("close", t("train.cancel"), function () { this.disabled = true; cancel(job).catch(complain); })));
     const began = performance.now();
     let failed = null;
     const result = await follow(job, ({ text, progress, result: reached }) => {
