@@ -383,7 +383,7 @@ def prediction(scores: tuple[float, float] = (0.2, 0.8)) -> Prediction:
     tubes = (
         Tube("wave", np.array([3, 4]), BOXES, 0.7),
         Tube("wave", np.array([4, 5]), BOXES + 50, 0.3),
-        Tube("jump", np.array([4]), BOXES[1:], 0.1),  # the first thing again, as another class
+        Tube("jump", np.array([3, 4]), BOXES, 0.1),  # the first thing again, as another class
     )
     segments = (Segment("wave", 0.5, 2.0, 0.8), Segment("jump", 0.0, 0.5, 0.2))
     of_frames = np.tile(np.float32(scores), (2, 1))
@@ -405,6 +405,13 @@ def test_each_actor_has_one_tube_that_of_the_predicted_class_if_there_is_one() -
     assert seen.actors == seen.tubes[:2]
     other = prediction((0.8, 0.2))
     assert other.actors == (other.tubes[2], other.tubes[1])
+
+
+def test_events_of_a_recording_that_share_a_frame_have_a_box_each() -> None:
+    seen = prediction()
+    first = Tube("wave", np.array([1, 2]), BOXES, 0.5)
+    events = first, Tube("wave", np.array([2, 3]), BOXES[::-1], 0.4)
+    assert replace(seen, tubes=events).actors == events
 
 
 def test_an_answer_of_nothing_has_no_box() -> None:

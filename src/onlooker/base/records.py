@@ -285,10 +285,9 @@ class Tube:
             raise ValueError("frames of a tube are not ascending from 0 or more, or there are none")
         _check_box(self.boxes, self.score)
 
-    def shares_box(self, other: "Tube") -> bool:
-        """Whether two tubes have the same box at a frame: they are of one actor."""
-        _, here, there = np.intersect1d(self.frames, other.frames, return_indices=True)
-        return bool((self.boxes[here] == other.boxes[there]).all(1).any())
+    def has_boxes_of(self, other: "Tube") -> bool:
+        """Whether two tubes have the same boxes: they are of one actor, with different classes."""
+        return np.array_equal(self.frames, other.frames) and np.array_equal(self.boxes, other.boxes)
 
 
 @dataclass(frozen=True)
@@ -421,7 +420,7 @@ class Prediction(Scored):
         chosen = list[Tube]()
         for tube in sorted(self.tubes, key=lambda each: each.label != self.label):
             if tube.label != self.nothing_name and not any(
-                tube.shares_box(other) for other in chosen
+                tube.has_boxes_of(other) for other in chosen
             ):
                 chosen.append(tube)
         return tuple(chosen)

@@ -104,7 +104,13 @@ def label_findings(clips: Sequence[Clip]) -> Iterator[Finding]:
     """Findings from labels and recordings, without decoding; the most important first."""
     total = Counter(clip.label for clip in clips)
     groups, unit = count_groups(clips)
-    if few := {label: count for label, count in groups.items() if count < _FEW}:
+    sources = Counter(label for label, _ in {(clip.label, source_of(clip)) for clip in clips})
+    few = {
+        label: count
+        for label, count in groups.items()
+        if count < _FEW and not sources[label] == 1 < count  # parts of one recording: see below
+    }
+    if few:
         yield Finding(
             "few clips",
             f"{len(few)} of {len(total)} classes have fewer than {_FEW} {unit}s: {_counts(few)}",
@@ -129,7 +135,6 @@ def label_findings(clips: Sequence[Clip]) -> Iterator[Finding]:
                 "the model is taught to tell them apart",
                 "if they are one class, give them one name",
             )
-    sources = Counter(label for label, _ in {(clip.label, source_of(clip)) for clip in clips})
     single = {label: count for label, count in total.items() if sources[label] == 1 and count > 1}
     if single and unit == "recording":
         yield Finding(

@@ -129,7 +129,8 @@ def advice(measured: Measured) -> list[Advice]:
     def add(text: str, command: str = "") -> None:
         steps.append(Advice(text, command))
 
-    if _has_classes(measured) and _lower_end(measured) <= measured["majority_share"]:
+    no_better = _lower_end(measured) <= measured["majority_share"]
+    if _has_classes(measured) and no_better and measured["accuracy"] < 1:
         add(
             "Check the clips: near-duplicates, unbalanced classes, dark and too short clips are found. The label must "
             "be visible in the frames that the model receives.",
@@ -349,7 +350,9 @@ _EVENTS = (
     "An event is found if a reported one of its class overlaps it in time; by chance: if the same events were reported "
     "at random times. A false alarm overlaps no event, and is counted per hour without events."
 )
-_TEST = "Random test clips; up to half of them are mistakes. None was used in training."
+_TEST = (
+    "Random test clips; up to half of them are mistakes. None of these files was used in training."
+)
 _CROSS_VALIDATED = (
     "Random clips; up to half of them are mistakes. Predictions are by models that were fitted without the clip and "
     "its recording; attention is by the final model, which was fitted to all clips."
