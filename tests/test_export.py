@@ -193,6 +193,7 @@ def test_operations_without_an_onnx_equivalent_are_refused(tmp_path: Path) -> No
     assert not any(tmp_path.iterdir())
 
 
+@pytest.mark.filterwarnings("ignore:# The axis name")
 def test_a_failure_leaves_the_previous_export(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -223,4 +223,4 @@ def overview(
     for finding in label_findings(clip_set.clips):
         yield finding.found
     command = f"`onlooker check {quote(str(clip_set.path))}` with the same options"
-    yield f"for what to do, and what else can spoil the result, run {command}"
+    yield f"to find what can spoil the result, and what to do, run {command}"
