@@ -94,6 +94,20 @@ def change_something(project: Project, dice: random.Random, number: int) -> None
         project.set_label(dice.choice(clips), dice.choice(classes))
 
 
+def test_a_list_of_recordings_of_deleted_clips_alone_is_gone_after_a_restart(
+    project: Project,
+) -> None:
+    project.add_class("a")
+    only = add(project, "a", "1")
+    listed = project.folder / "recordings.csv"
+    listed.write_text(f"clip,recording\n{project.clip(only).relative},anna\n")
+    project.delete_clip(only)
+    project = restarted(project)
+    assert not listed.exists()
+    assert project.recordings() == {}
+    project.close()
+
+
 def test_what_was_undone_or_deleted_is_gone_after_a_restart(project: Project) -> None:
     project.add_class("a")
     add(project, "a", "1")

@@ -24,7 +24,7 @@ def command(
     group: typer.Typer,
     panel: str | None = None,
     writes: Collection[str] = ("folder", "json", "out", "run"),
-    stopped: str = "; run the same command to continue",
+    stopped: str = "stopped; run the same command to continue",
 ) -> Callable[..., None]:
     """Register a command: every `setting` of a config parameter becomes an option, errors become
     one line. Options with a heading are shown by `--help-all`.
@@ -34,7 +34,7 @@ def command(
         has failed.
         writes: the parameters that name files or folders to write, which may be at addresses;
             others are read.
-        stopped: what is printed after Ctrl-C, behind `stopped`.
+        stopped: what is printed after Ctrl-C.
     """
     hints = get_type_hints(function, include_extras=True)
     configs: dict[str, Any] = {
@@ -81,7 +81,7 @@ def command(
             raise
         except (ValueError, OSError, RuntimeError, KeyboardInterrupt) as error:
             if _is_interrupt(error):
-                typer.secho(f"stopped{stopped}", fg="yellow", err=True)
+                typer.secho(stopped, fg="yellow", err=True)
                 raise typer.Exit(130) from None
             text = _explained(error)
             for path in filter(address_of, copies.values()):

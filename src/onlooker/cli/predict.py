@@ -35,7 +35,7 @@ _FORMATS = "csv, label-studio, elan or webvtt"
 _PIPE_WIDTH = 1000  # columns: in a pipe, a row is one line
 
 
-@functools.partial(_command, stopped="; with --json, the same command continues")
+@functools.partial(_command, stopped="stopped; with --json, the same command continues")
 def predict(
     run: RunArgument,
     clips: Annotated[
@@ -98,10 +98,10 @@ def _print_predictions(console: Console, predictions: "Sequence[Prediction]") ->
         table.add_column(column)
     if any(prediction.where for prediction in predictions):
         table.add_column("box:\nx1 y1 x2 y2")
-    clips_of = Counter(prediction.threshold for prediction in predictions)
+    thresholds = Counter(prediction.threshold for prediction in predictions)
     needed = [
-        f"{100 * threshold:.0f} %" + (f" ({count} of the clips)" if len(clips_of) > 1 else "")
-        for threshold, count in clips_of.items()
+        f"{100 * threshold:.0f} %" + (f" ({count} of the clips)" if len(thresholds) > 1 else "")
+        for threshold, count in thresholds.items()
         if threshold is not None
     ]
     if needed:
@@ -119,7 +119,7 @@ def _print_predictions(console: Console, predictions: "Sequence[Prediction]") ->
     console.print(table)
 
 
-@functools.partial(_command, stopped="")
+@functools.partial(_command, stopped="stopped")
 def watch(
     run: RunArgument,
     sources: Annotated[

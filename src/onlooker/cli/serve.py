@@ -22,7 +22,7 @@ _UNENCRYPTED = (
 )
 
 
-@functools.partial(command, group=group, panel="Use a run", stopped="")
+@functools.partial(command, group=group, panel="Use a run", stopped="stopped")
 def serve(
     settings: ServeSettings,
     run: Annotated[

@@ -107,7 +107,7 @@ def demo(
     typer.echo(f"clips: {clips}; classify one: {shlex.join(example)}")
 
 
-@functools.partial(_command, stopped="; run the same command with --resume to continue")
+@functools.partial(_command, stopped="stopped; run the same command with --resume to continue")
 def train(
     context: typer.Context,
     clips: Clips,

@@ -123,8 +123,8 @@ def write_report(
     Returns:
         The figures (`metrics.measure`), with those of `cross_validation.json` in the run, if it is
         there: `chosen`, `statistics`, `cross_validated`, `scenes` and `labels_to_check` of model
-        linear; and `known_scenes`: how many of the clips show a scene of clips that the model was
-        fitted to.
+        linear; `balanced`: True if classes weighed equally in training because that was asked for;
+        and `known_scenes`: how many of the clips show a scene of clips that the model was fitted to.
     """
     known_scenes = _known_scenes(run, recognizer, record.split, samples, of_run=out == run)
     evaluation = evaluation or recognizer.evaluate(samples, skipped=record.skipped)

@@ -590,10 +590,10 @@ def _forget_deleted(path: Path) -> None:
     """Remove the rows of deleted clips from the list of recordings."""
     rows = read_recordings(path)
     remaining = [row for row in rows if not row["clip"].startswith(f"{TRASH}/")]
-    if not remaining:
-        path.unlink(missing_ok=True)
-    elif len(remaining) < len(rows):
+    if remaining and remaining != rows:
         _write_rows(path, remaining)
+    elif rows and not remaining:  # a list without rows cannot be read
+        path.unlink()
 
 
 def _write_rows(path: Path, rows: Sequence[Row]) -> None:
