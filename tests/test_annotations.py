@@ -57,17 +57,26 @@ def test_a_file_holds_several_videos_in_other_folders(
         FORMATS["webvtt"].write(tmp_path / "x.vtt", videos, None)
 
 
-def test_activitynet_names_the_video_not_a_drawn_clip_of_the_same_name(
-    tmp_path: Path, make_clip: Make
+@pytest.mark.parametrize("name", ["activitynet", "webvtt"])
+def test_the_video_is_named_not_a_drawn_clip_of_the_same_name(
+    name: str, tmp_path: Path, make_clip: Make
 ) -> None:
-    video = make_clip("clips/a.mp4", frames=10, fps=5)
-    drawn = make_clip("predicted/a.mp4", frames=10, fps=5)
-    file = drawn.with_name("a-segments.json")
-    FORMATS["activitynet"].write(file, {video: INTERVALS}, None)
+    video = make_clip("clips, 2 --> 3/ä=%20.mp4", frames=10, fps=5)
+    drawn = make_clip("predicted/ä=%20.mp4", frames=10, fps=5)
+    file = drawn.with_name(f"ä=%20{FORMATS[name].ending}")
+    FORMATS[name].write(file, {video: INTERVALS}, None)
     assert [path.resolve() for path in read_intervals(file)] == [video.resolve()]
 
 
-@pytest.mark.parametrize("name", ["csv", "label-studio", "elan"])
+def test_webvtt_of_a_part_counts_from_its_beginning(tmp_path: Path, make_clip: Make) -> None:
+    part = Path(f"{make_clip('clip.mp4', frames=20, fps=10)}#t=0.5,1.5")
+    FORMATS["webvtt"].write(tmp_path / "x.vtt", {part: INTERVALS[:1]}, None)
+    assert read_intervals(tmp_path / "x.vtt") == {part: [Interval("wave", 0.2, 0.8)]}
+    call("convert", tmp_path / "x.vtt", tmp_path / "x.csv")
+    assert (tmp_path / "x.csv").read_text().splitlines()[1] == "clip.mp4,0.7,1.3,wave"
+
+
+@pytest.mark.parametrize("name", ["csv", "label-studio", "elan", "activitynet"])
 def test_a_part_of_a_recording_is_named_by_its_file(
     name: str, tmp_path: Path, make_clip: Make
 ) -> None:

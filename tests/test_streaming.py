@@ -216,6 +216,8 @@ def test_the_events_of_a_stream_are_those_of_the_windows_of_its_recording(
     assert len(events) > len(last.events) > 0
     assert plain(last.events) == plain(finder.finish(kept))
     assert (last.index, last.time, last.event, last.pixels) == (46, steps[-1].time, None, None)
+    assert (last.label, last.happening, last.boxes) == ("nothing", False, ())
+    assert last.score > 1 - finder.threshold, "no window that is left may be an event"
 
 
 def test_the_box_of_an_event_is_the_mean_of_those_while_it_lasts(make_clip: Make) -> None:

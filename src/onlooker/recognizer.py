@@ -189,7 +189,7 @@ class Recognizer:
             ClipError: the clip cannot be read.
         """
         sample = sample or self.read(path)
-        if self.longest < sample.end < math.inf:
+        if self.longest < sample.end - sample.times[0] < math.inf:
             prediction, _ = self.predict_recording(path)
             return replace(prediction, assumes_rate=sample.assumes_rate, end=sample.end)
         return self.predict_clip(path, sample)
@@ -318,7 +318,7 @@ class Recognizer:
         self, path: Path | str, out: Path | str, prediction: Prediction | None = None
     ) -> Path:
         """Write the whole clip to `out` (.mp4), with class, probability, attention and a bar of
-        time on every frame.
+        time on every frame. An earlier file there is replaced.
 
         Raises:
             ClipError: the clip cannot be read.

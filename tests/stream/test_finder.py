@@ -256,6 +256,7 @@ def test_the_event_of_a_clip_is_all_of_it() -> None:
     assert spans(clip_events(prediction(times_of(6), end=0.52), None, ())) == [(0, 0.52)], (
         "nothing lies after the end"
     )
+    assert spans(clip_events(prediction([0, 1], end=2), None, ())) == [(0, 2)], "not 1.5"
     assert spans(clip_events(prediction(times_of(6), end=0.4), None, ())) == [(0, 0.5)], (
         "but the last frame does not"
     )

@@ -317,24 +317,26 @@ class Event(Segment):
     Args:
         source: the name of the stream.
         box: the mean of the boxes while it lasted, x1 y1 x2 y2 in pixels; None if nothing moved.
+        id: by which receivers recognize duplicates.
+        at: the time of day at which it was final.
     """
 
     source: str | None = None
     box: tuple[float, float, float, float] | None = None
+    id: str = field(default_factory=lambda: uuid.uuid4().hex, compare=False)
+    at: datetime = field(default_factory=lambda: datetime.now(UTC), compare=False)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON, with the time of day, and an `id` by which receivers recognize
-        duplicates.
-        """
+        """Plain values, for JSON."""
         return {
-            "id": uuid.uuid4().hex,
+            "id": self.id,
             "source": self.source,
             "label": self.label,
             "began": round(self.start, 3),
             "ended": round(self.end, 3),
             "score": self.score,
             "box": self.box,
-            "at": datetime.now(UTC).isoformat(timespec="milliseconds"),
+            "at": self.at.isoformat(timespec="milliseconds"),
         }
 
 

@@ -16,7 +16,7 @@ from urllib.parse import quote, unquote
 from xml.etree import ElementTree
 
 from onlooker.base.files import read_bytes, read_json, reading, write_bytes, write_csv, write_json
-from onlooker.base.intervals import as_cut, parse_time, split_interval
+from onlooker.base.intervals import parse_time, split_interval
 from onlooker.base.records import ClipError, Prediction, Segment
 from onlooker.base.settings import suggestion
 from onlooker.base.text import printable
@@ -32,6 +32,9 @@ _TIME = r"((?:\d+:)?\d\d:\d\d\.\d{3})"
 _CUE = re.compile(rf"(?m)^{_TIME}[ \t]+-->[ \t]+{_TIME}(?:[ \t].*)?\n((?:.+\n?)*)", re.ASCII)
 # in ActivityNet's external_data, where we write the paths of videos from the file's folder
 _PATHS = "paths"
+# of WebVTT
+_VIDEO = "NOTE video "
+WATCHED_AGAIN = "NOTE watched again"
 _LOCAL_FILES = "/data/local-files/?d="  # how Label Studio names files of its machine
 
 _ELAN = """<?xml version="1.0" encoding="UTF-8"?>
@@ -276,8 +279,9 @@ def _read_activitynet(path: Path, _: float | None, left_out: Counter[str]) -> In
 
 
 def _write_activitynet(path: Path, videos: Videos, _: float | None) -> None:
+    videos = _whole(videos)
     results = {
-        as_cut(video).stem: [
+        video.stem: [
             {
                 "label": interval.label,
                 "segment": [interval.start, interval.end],
@@ -292,7 +296,7 @@ def _write_activitynet(path: Path, videos: Videos, _: float | None) -> None:
             f"{path}: videos in different folders have the same name; choose another format"
         )
     # without it, a drawn clip of the same name next to the file would be taken for the video
-    paths = {video.stem: _name(video, path.parent) for video in videos if as_cut(video) == video}
+    paths = {video.stem: _name(video, path.parent) for video in videos}
     write_json(
         path, {"version": "VERSION 1.3", "results": results, "external_data": {_PATHS: paths}}
     )
@@ -334,7 +338,7 @@ def _read_label_studio(path: Path, fps: float | None, left_out: Counter[str]) ->
 
 def _labels_in_time(video: Path, result: dict[str, Any], fps: float | None) -> Iterator[Interval]:
     value = result.get("value", {})  # a relation of two results has none
-    score = result.get("score", 1)
+    score = 1 if result.get("score") is None else result["score"]
     labels = value.get("timelinelabels") or value.get("labels") or value.get("choices") or ()
     spans = [(value["start"], value["end"])] if "start" in value else []
     if "timelinelabels" in value or "ranges" in value:
@@ -426,7 +430,9 @@ def _write_elan(path: Path, videos: Videos, _: float | None) -> None:
 
 
 def _read_webvtt(path: Path, _: float | None, left_out: Counter[str]) -> Intervals:
-    """The cues of the video of the same name beside the file."""
+    """The cues of the video that a note names (`_write_webvtt`), or else of that of the same name
+    beside the file.
+    """
     text = "\n".join(read_bytes(path).decode("utf-8-sig").splitlines())
     if not text.startswith("WEBVTT"):
         raise ValueError("no WEBVTT in the first line")
@@ -435,7 +441,11 @@ def _read_webvtt(path: Path, _: float | None, left_out: Counter[str]) -> Interva
         raise ValueError(f"{text.count('-->') - len(cues)} cues whose times cannot be read")
     if "X-TIMESTAMP-MAP" in text:
         raise ValueError("times of a stream (X-TIMESTAMP-MAP), not of its file")
+    if WATCHED_AGAIN in text:
+        raise ValueError("times of a stream that was watched several times, each from 0")
     video = _by_stem(path.parent).get(path.stem, path.with_suffix(".mp4"))
+    if named := re.search(rf"(?m)^{_VIDEO}(.+)$", text):
+        video = _find(path.parent, unquote(named[1]))
     for number, cue in enumerate(cues, 1):
         with reading(path, f"cue {number}: ", _EXPORT_AGAIN):
             start, end = map(parse_time, cue.groups()[:2])
@@ -443,8 +453,14 @@ def _read_webvtt(path: Path, _: float | None, left_out: Counter[str]) -> Interva
 
 
 def _write_webvtt(path: Path, videos: Videos, _: float | None) -> None:
-    cues = map(webvtt_cue, _one_video(path, videos)[1])
-    write_bytes(path, "\n".join(["WEBVTT\n", *cues]).encode(errors="backslashreplace"))
+    """The cues, after a note with the path of the video: a drawn clip may have the file's name.
+
+    Cues of a part of a video count from its beginning, as in the drawn clip.
+    """
+    video, intervals = _one_video(path, videos)
+    name = quote(_name(video, path.parent), safe="/#=,: ", errors="replace")
+    lines = ["WEBVTT\n", f"{_VIDEO}{name}\n", *map(webvtt_cue, intervals)]
+    write_bytes(path, "\n".join(lines).encode(errors="backslashreplace"))
 
 
 def webvtt_cue(interval: Interval) -> str:

@@ -23,7 +23,7 @@ from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from onlooker.base.files import explain_write_errors, read_bytes
 from onlooker.base.records import ClipError, Event
-from onlooker.formats.annotations import make_interval, webvtt_cue
+from onlooker.formats.annotations import WATCHED_AGAIN, make_interval, webvtt_cue
 
 _WAITING = 1000  # events that wait for one address; later ones are dropped
 _ANSWER = 10.0  # seconds to wait for the answer to a request
@@ -255,7 +255,7 @@ class _Subtitles(Publisher):
             if not before.startswith(b"WEBVTT"):
                 raise ValueError(f"{path}: holds something else than WebVTT; choose another file")
             now = datetime.now(UTC).isoformat(timespec="seconds")
-            begin = f"\nNOTE watched again at {now}; 00:00:00.000 is the first frame after that\n"
+            begin = f"\n{WATCHED_AGAIN} at {now}; 00:00:00.000 is the first frame after that\n"
         path.parent.mkdir(parents=True, exist_ok=True)
         self._append(begin)  # an error now if it cannot be written
         super().__init__(str(path), on_lost)

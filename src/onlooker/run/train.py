@@ -462,10 +462,11 @@ def _fit_events(
         with suppress(ClipError):  # a clip that was removed while the model was trained
             reader = VideoReader(samples.clips[number].path)
             distinct = min(len(of_clip), len(reader.times))  # a short clip repeats its last frame
-            count = min(max(2, round(reader.seconds * rate)), _LONG * len(of_clip))
+            length = reader.seconds - float(reader.times[0])
+            count = min(max(2, round(length * rate)), _LONG * len(of_clip))
             places = np.linspace(0, distinct - 1, count).round().astype(int)
             made_of.append(ClipFeatures(of_clip[places], number))
-            seconds.append(reader.seconds)
+            seconds.append(length)
     model = cast(LinearClassifier, recognizer.model)
     recognizer.curve = fit_events(model, clips, choice, made_of, samples.classes, rate)
     if seconds:

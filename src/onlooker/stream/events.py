@@ -4,6 +4,7 @@ or as they come.
 `recorded` makes one prediction of the steps of a recording, with all of its events.
 """
 
+import math
 from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -74,7 +75,8 @@ def clip_events(
     """The event of a short clip, if there is one: its best window if that is clearly better than
     the whole clip.
 
-    A frame stands for the time between the midpoints to its neighbors.
+    A frame stands for the time between the midpoints to its neighbors, the last one for the time
+    until the clip ends.
 
     Args:
         whole: `T L`, scores before the sigmoid of the windows that end at each frame
@@ -88,7 +90,8 @@ def clip_events(
         return ()  # a single image has no duration
     midpoints = (times[1:] + times[:-1]) / 2
     start = max(0.0, 2 * times[0] - midpoints[0])
-    end = min(2 * times[-1] - midpoints[-1], max(prediction.end, times[-1]))
+    known = prediction.end if math.isfinite(prediction.end) else 2 * times[-1] - midpoints[-1]
+    end = max(known, times[-1])
     bounds = np.array([start, *midpoints, end]).tolist()
     first, last = (0, len(times) - 1) if whole is None else _best_part(whole, lengths, len(times))
     return (Segment(label, bounds[first], bounds[last + 1], prediction.score),)

@@ -104,7 +104,18 @@ class Streams:
         if state is None or state.last is None or self.finder is None:
             return None
         events = self._located_events(self.finder.finish(state.kept), state, name)
-        return replace(state.last, event=None, events=events) if events else None
+        if not events or state.last.windows is None:
+            return None
+        kept = state.kept._replace(events=(*state.kept.events, *events))
+        new = self.finder.of_new_events(kept, state.last.windows)
+        return replace(
+            state.last,
+            scores=with_nothing(new.max(0), self.finder.nothing),
+            happening=False,
+            event=None,
+            events=events,
+            boxes=(),
+        )
 
     @torch.inference_mode()
     def step(self, frames: dict[str, Frame]) -> dict[str, Step]:
