@@ -32,7 +32,7 @@ group = typer.Typer()
 _command = functools.partial(command, group=group, panel="Use a run", writes=("out", "json"))
 
 _FORMATS = "csv, label-studio, elan or webvtt"
-_PIPE_WIDTH = 1000  # columns: in a pipe, a row is one line
+_PIPE_WIDTH = 1_000_000  # columns: in a pipe, a row is one line, however many events it has
 
 
 @functools.partial(_command, stopped="stopped; with --json, the same command continues")
