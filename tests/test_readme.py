@@ -54,8 +54,8 @@ def commands(page: Path) -> list[str]:
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The files that the docs mention: two classes in `clips/`, `clip.mp4`, `street.mp4`, three
-    days with times.
+    """The files that the docs mention: two classes in `clips/`, `new-clips/`, `clip.mp4`,
+    `street.mp4`, three days with times.
     """
     folder = tmp_path_factory.mktemp("reader")
     for fps, label in enumerate(("jump", "wave"), 10):  # no clip is a copy of another
@@ -64,6 +64,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
             clip.parent.mkdir(parents=True, exist_ok=True)
             make_clip(clip, frames=6 + i, fps=fps)
     make_clip(folder / "clip.mp4", frames=6)
+    (folder / "new-clips").mkdir()
+    make_clip(folder / "new-clips" / "1.mp4", frames=7)
     make_clip(folder / "street.mp4", frames=60)
     rows = ["path,start,end,label"]
     for number, day in enumerate(("monday", "tuesday", "wednesday")):
