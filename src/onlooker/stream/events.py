@@ -90,9 +90,8 @@ def clip_events(
         return ()  # a single image has no duration
     midpoints = (times[1:] + times[:-1]) / 2
     start = max(0.0, 2 * times[0] - midpoints[0])
-    known = prediction.end if math.isfinite(prediction.end) else 2 * times[-1] - midpoints[-1]
-    end = max(known, times[-1])
-    bounds = np.array([start, *midpoints, end]).tolist()
+    end = prediction.end if math.isfinite(prediction.end) else 2 * times[-1] - midpoints[-1]
+    bounds = np.array([start, *midpoints, max(end, times[-1])]).tolist()
     first, last = (0, len(times) - 1) if whole is None else _best_part(whole, lengths, len(times))
     return (Segment(label, bounds[first], bounds[last + 1], prediction.score),)
 
