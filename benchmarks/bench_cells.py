@@ -31,7 +31,6 @@ CHANNELS = 512
 HIDDEN = 512
 GRID = (7, 7)
 SEED = 0
-ATTENTION = ("conv", "product")
 # Keras in single precision (its default); onlooker in single precision and in the one that
 # `--precision auto` chooses.
 KERAS = {"fp32": "keras", "bf16": "keras bf16"}
@@ -84,7 +83,7 @@ def by_onlooker(cell: Cell, half: bool) -> list[Tensor]:
     state: State = cell.initial_state(VIDEOS, GRID, video.device, video.dtype)
     with torch.autocast("cpu", torch.bfloat16, enabled=half):
         hidden = unroll(cell, video, state)[0].hidden
-    weights = [*cell.parameters()]  # type: ignore[attr-defined] # every cell is a module
+    weights = [*cell.parameters()]
     return [
         hidden.detach(),
         *torch.autograd.grad(hidden.float(), [video, *weights], output_gradient),
@@ -145,16 +144,23 @@ def products(half: bool) -> None:
         a.T @ out
 
 
+def our_cell(attends: bool) -> Cell:
+    if attends:
+        return build_cell("convlstm", CHANNELS, HIDDEN, GRID, attention="conv", glimpse="product")
+    return build_cell("convlstm", CHANNELS, HIDDEN, GRID)
+
+
 def difference(attends: bool) -> float:
     """The largest difference between the hidden states of the peer and ours, with the same weights."""
     torch.manual_seed(SEED)
     model = CommonConvLSTM(CHANNELS, HIDDEN, attends)
-    cell: Any = build_cell("convlstm", CHANNELS, HIDDEN, GRID, *(ATTENTION if attends else ()))
+    cell: Any = our_cell(attends)
     inner = cell.cell if attends else cell
+    biases = dict(model.named_parameters())
     with torch.no_grad():
         i, f, o, g = model.conv.weight.chunk(4)  # the peer's order; ours is i, f, g, o
         weight = torch.cat((i, f, g, o))
-        (bi, bf, bo, bg) = model.conv.bias.chunk(4)
+        (bi, bf, bo, bg) = biases["conv.bias"].chunk(4)
         inner.from_features.weight.copy_(weight[:, :CHANNELS])
         inner.from_hidden.weight.copy_(weight[:, CHANNELS:])
         inner.from_features.bias.copy_(torch.cat((bi, bf, bg, bo)))
@@ -162,7 +168,7 @@ def difference(attends: bool) -> float:
             for name in ("from_features", "from_hidden", "score"):
                 getattr(cell.attention, name).weight.copy_(getattr(model, name).weight)
             cell.attention.from_features.bias.copy_(
-                model.from_features.bias + model.from_hidden.bias
+                biases["from_features.bias"] + biases["from_hidden.bias"]
             )
         video = tensors()[0]
         state = cell.initial_state(VIDEOS, GRID, video.device, video.dtype)
@@ -180,13 +186,8 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     torch.manual_seed(SEED)
 
-    def cell(name: str, *attention: str) -> Any:
-        return build_cell(name, CHANNELS, HIDDEN, GRID, *attention).to(
-            memory_format=torch.channels_last
-        )  # type: ignore[attr-defined]
-
-    conv = cell("convlstm")
-    alstm = cell("convlstm", *ATTENTION)
+    conv = our_cell(attends=False).to(memory_format=torch.channels_last)
+    alstm = our_cell(attends=True).to(memory_format=torch.channels_last)
     precisions = ["fp32", "bf16"] if uses_bf16() else ["fp32"]
     works: dict[str, Callable[[], object]] = {
         "peer": partial(by_peer, CommonConvLSTM(CHANNELS, HIDDEN, False)),

@@ -76,8 +76,8 @@ def main() -> None:
     arguments.add_argument("--threads", type=int, default=torch.get_num_threads())
     options = arguments.parse_args()
     torch.set_num_threads(options.threads)
-    ratios = {}
-    seconds = {}
+    ratios = dict[str, float]()
+    seconds = dict[str, float]()
     rows = []
     differences = {}
     profiles = {}

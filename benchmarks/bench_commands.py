@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -47,13 +48,11 @@ with torch.inference_mode():
 """
 
 
-def cpu_seconds(command: Sequence[str | Path], cache: Path) -> float:
+def cpu_seconds(command: Sequence[str], cache: Path) -> float:
     """CPU seconds of a process and its children."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     environment = os.environ | {"ONLOOKER_CACHE": str(cache)}
-    subprocess.run(
-        list(map(str, command)), check=True, env=environment, capture_output=True, text=True
-    )
+    subprocess.run(command, check=True, env=environment, capture_output=True, text=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
 
@@ -64,18 +63,18 @@ def measure(clips: Path, folder: Path) -> dict[str, float]:
     some = files[:: len(files) // PREDICTED][:PREDICTED]
     cache = folder / "cache"
     run = folder / "run"
-    train = (*COMMAND, "train", clips, "--encoder", "small", "--run")
-    predict = (*COMMAND, "predict", run, *some)
-    work: dict[str, Sequence[str | Path]] = {
-        "train": (*train, run),
-        "train again": (*train, folder / "again"),
+    train = (*COMMAND, "train", str(clips), "--encoder", "small", "--run")
+    predict = (*COMMAND, "predict", str(run), *map(str, some))
+    work: dict[str, Sequence[str]] = {
+        "train": (*train, str(run)),
+        "train again": (*train, str(folder / "again")),
         "predict": predict,
-        "predict and draw": (*predict, "--out", folder / "out"),
+        "predict and draw": (*predict, "--out", str(folder / "out")),
         "imports": (sys.executable, "-c", IMPORTS),
-        "train: decoding": (sys.executable, "-c", LIMIT, "decode", *files),
-        "train: decoding and encoding": (sys.executable, "-c", LIMIT, "encode", *files),
-        "predict: decoding": (sys.executable, "-c", LIMIT, "decode", *some),
-        "predict: decoding and encoding": (sys.executable, "-c", LIMIT, "encode", *some),
+        "train: decoding": (sys.executable, "-c", LIMIT, "decode", *map(str, files)),
+        "train: decoding and encoding": (sys.executable, "-c", LIMIT, "encode", *map(str, files)),
+        "predict: decoding": (sys.executable, "-c", LIMIT, "decode", *map(str, some)),
+        "predict: decoding and encoding": (sys.executable, "-c", LIMIT, "encode", *map(str, some)),
     }
     return {name: cpu_seconds(command, cache) for name, command in work.items()}
 
@@ -92,7 +91,7 @@ def page_milliseconds(folder: Path) -> dict[str, float]:
         settings = ServeSettings(clips=clips, runs=folder / "runs")
         headers = {"X-Onlooker": "1", "Origin": "http://localhost"}
         with TestClient(create_app(settings), base_url="http://localhost", headers=headers) as page:
-            found[str(count)] = 1000 * median(seconds(lambda page=page: request(page)))
+            found[str(count)] = 1000 * median(seconds(partial(request, page)))
     return found
 
 

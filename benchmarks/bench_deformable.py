@@ -57,10 +57,11 @@ def tensors(count: int, channels: int, width: int) -> tuple[list[Tensor], Tensor
 
 def run(
     method: Callable[..., Tensor], inputs: list[Tensor], output_gradient: Tensor
-) -> list[Tensor | None]:
-    """The output and the gradients with respect to all inputs; None where an input is not used."""
+) -> list[Tensor]:
+    """The output and the gradients with respect to all inputs; zeros where an input is not used."""
     out = method(*inputs)
-    return [out, *torch.autograd.grad(out, inputs, output_gradient, allow_unused=True)]
+    gradients = torch.autograd.grad(out, inputs, output_gradient, materialize_grads=True)
+    return [out, *gradients]
 
 
 def differences(inputs: list[Tensor], output_gradient: Tensor) -> dict[str, float]:
@@ -100,8 +101,8 @@ def main() -> None:
     arguments.add_argument("--threads", type=int, default=torch.get_num_threads())
     options = arguments.parse_args()
     torch.set_num_threads(options.threads)
-    ratios = {}
-    seconds = {}
+    ratios = dict[str, float]()
+    seconds = dict[str, float]()
     rows = []
     deviations = {}
     profiles = {}

@@ -5,6 +5,7 @@ torchvision`.
 import argparse
 import subprocess
 import sys
+from functools import partial
 from statistics import median
 
 import harness
@@ -27,7 +28,7 @@ def main() -> None:
     arguments.add_argument("--repetitions", type=int, default=9)
     options = arguments.parse_args()
     seconds = harness.interleaved(
-        {name: lambda code=code: run(code) for name, code in WORKLOADS.items()}, options.repetitions
+        {name: partial(run, code) for name, code in WORKLOADS.items()}, options.repetitions
     )
     torchvision = median(seconds["import torchvision"])
     ours = ("onlooker --help", "import onlooker")

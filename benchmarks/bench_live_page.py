@@ -101,12 +101,12 @@ class Step:
 def serve_onlooker(folder: Path, port: int) -> None:
     import uvicorn
 
-    from onlooker.serve import live
+    from onlooker.serve import look
     from onlooker.serve.app import ServeSettings, create_app
 
     step = Step(folder)
-    decode = live.decode_jpeg
-    see = live.Viewer.step
+    decode = look.decode_jpeg
+    see = look.Viewer.step
     answers: list[str] = []
 
     def decode_and_answer(content: bytes) -> Any:
@@ -114,8 +114,9 @@ def serve_onlooker(folder: Path, port: int) -> None:
         answers.append(step.answer(pixels))
         return pixels
 
-    live.decode_jpeg = decode_and_answer
-    live.Viewer.step = lambda self, *frame: {**see(self, *frame), "label": answers.pop()}  # type: ignore[method-assign]
+    look.decode_jpeg = decode_and_answer
+    # Patched, so that the page that is measured is the one that people get.
+    look.Viewer.step = lambda self, *frame: {**see(self, *frame), "label": answers.pop()}  # type: ignore[method-assign]
     settings = ServeSettings(clips=folder / "clips", runs=folder / "runs", port=port)
     uvicorn.run(create_app(settings), port=port, log_level="error")
 

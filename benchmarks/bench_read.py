@@ -8,15 +8,18 @@ import argparse
 import tempfile
 from collections.abc import Callable
 from fractions import Fraction
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import av
 import cv2
 import harness
 import numpy as np
 from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from onlooker.video.reader import read
@@ -71,13 +74,14 @@ def make(path: Path, codec: str, options: dict[str, str], seconds: int, times: i
     if path.exists():
         return path
     rng = np.random.default_rng(SEED)
-    background = cv2.GaussianBlur(rng.integers(0, 256, (480, 640, 3), np.uint8), (0, 0), 5)
-    background = cv2.normalize(background, None, 0, 255, cv2.NORM_MINMAX)
+    blurred = cv2.GaussianBlur(rng.integers(0, 256, (480, 640, 3), np.uint8), (0, 0), 5)
+    background = cv2.normalize(blurred, blurred, 0, 255, cv2.NORM_MINMAX).astype(np.uint8)
     part = path.with_name(f"part-{path.name}")
     with av.open(str(part), "w") as container:
         stream = container.add_stream(
             codec, rate=Fraction(FPS), options={k: v for k, v in options.items() if k != "b"}
         )
+        assert isinstance(stream, VideoStream)
         stream.width = WIDTH
         stream.height = HEIGHT
         stream.pix_fmt = "yuv420p"
@@ -121,7 +125,7 @@ def by_opencv(path: Path) -> NDArray[np.uint8]:
     """Grab every frame and convert the sampled ones, which is faster in OpenCV than seeking."""
     video = cv2.VideoCapture(str(path))
     wanted = equally_spaced(int(video.get(cv2.CAP_PROP_FRAME_COUNT)), COUNT).tolist()
-    frames = []
+    frames = list[NDArray[Any]]()
     for index in range(wanted[-1] + 1):
         video.grab()
         if index == wanted[len(frames)]:
@@ -170,7 +174,7 @@ def same(ours: NDArray[np.uint8], theirs: NDArray[np.uint8]) -> bool:
     )
 
 
-PEERS = {
+PEERS: dict[str, Callable[[Path], NDArray[np.uint8]]] = {
     "opencv": by_opencv,
     "opencv-seeking": by_opencv_seeking,
     "decord": by_decord,
@@ -204,8 +208,8 @@ def main() -> None:
     options = arguments.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
     peers = loadable()
-    ratios = {}
-    seconds = {}
+    ratios = dict[str, float]()
+    seconds = dict[str, float]()
     differing = []
     rows = []
     for length, (duration, times) in LENGTHS.items():
@@ -223,9 +227,9 @@ def main() -> None:
             for name, peer in peers.items():
                 if not same(ours, peer(path)):
                     differing.append(f"{case} {name}")
-                works[name] = lambda peer=peer, path=path: peer(path)
+                works[name] = partial(peer, path)
             measured = harness.interleaved(
-                {"onlooker": lambda path=path: by_onlooker(path), **works}, options.repetitions
+                {"onlooker": partial(by_onlooker, path), **works}, options.repetitions
             )
             found = harness.ratios(measured)
             ratios |= {f"{case} {name}": ratio for name, ratio in found.items()}

@@ -63,11 +63,13 @@ class TorchLSTM(nn.Module):
         super().__init__()
         self.lstm = nn.LSTM(FEATURES, UNITS, batch_first=True)
         self.head = nn.Linear(FRAMES * UNITS, CLASSES)
-        for weight in (self.lstm.weight_ih_l0, self.head.weight):
-            nn.init.xavier_uniform_(weight)
-        nn.init.orthogonal_(self.lstm.weight_hh_l0)
-        for bias in (self.lstm.bias_ih_l0, self.lstm.bias_hh_l0, self.head.bias):
-            nn.init.zeros_(bias)
+        for name, weight in self.named_parameters():
+            if "bias" in name:
+                nn.init.zeros_(weight)
+            elif name == "lstm.weight_hh_l0":
+                nn.init.orthogonal_(weight)
+            else:
+                nn.init.xavier_uniform_(weight)
 
     def forward(self, features: Tensor) -> Tensor:
         return self.head(self.lstm(features)[0].flatten(1))

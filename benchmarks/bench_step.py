@@ -12,6 +12,7 @@ import argparse
 import os
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -174,8 +175,8 @@ def measure_streams(model: Classifier, repetitions: int, steps: int) -> dict[str
 
     works: dict[str, Callable[[], object]] = {}
     for count in behind:
-        works[f"behind {count}"] = lambda count=count: behind[count].steps(steps)
-        works[f"whole {count}"] = lambda count=count: watch(count)
+        works[f"behind {count}"] = partial(behind[count].steps, steps)
+        works[f"whole {count}"] = partial(watch, count)
     seconds = harness.interleaved(works, repetitions)
     return {
         key: {

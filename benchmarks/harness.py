@@ -5,7 +5,7 @@ results as JSON.
 import gc
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -22,7 +22,7 @@ MINIMUM = 5
 
 
 def interleaved(
-    workloads: dict[str, Callable[[], object]], repetitions: int = MINIMUM
+    workloads: Mapping[str, Callable[[], object]], repetitions: int = MINIMUM
 ) -> dict[str, list[float]]:
     """Seconds of each workload for each repetition; interleaved, so that a slow phase of the
     machine affects all alike.

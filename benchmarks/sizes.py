@@ -7,6 +7,7 @@ Run by `make sizes`; fails if all but PyTorch and its packages for GPUs is large
 import re
 import sys
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
+from pathlib import Path
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -35,7 +36,7 @@ def needed(
 
 def gigabytes(package: Distribution) -> float:
     """The size of its files."""
-    paths = (package.locate_file(file) for file in package.files or [])
+    paths = (Path(str(package.locate_file(file))) for file in package.files or [])
     return sum(path.stat().st_size for path in paths if path.is_file()) / 1e9
 
 
