@@ -46,6 +46,7 @@ from onlooker_papers.videolstm.on_features import fuse, trained
 
 _OURS = (
     "Not as in the paper: `convnet` and `lstm` see the average over the map, not fc7; flow is DIS, not TV-L1; "
+    "ConvALSTM on RGB gets 30 frames, not 15; `motion` gets the centers of 3×3 kernels; "
     "validation clips, a tenth of the training list, choose the epoch, where the authors' code keeps the best on the "
     "test list. Without `--full`, also: encoders keep their weights, and AdamW with "
     "a one-cycle schedule, states that start from zeros, attention × number of locations, the averaged map before the "

@@ -1,4 +1,5 @@
-"""The commands that use a trained run: each is a few lines around one function of the library.
+"""The commands that use a trained run, `convert` and `models`. They check options and print results;
+the library does the work.
 
 Names of files and classes are printed as `Text`: rich would read `[final]` in a plain string as a
 style.

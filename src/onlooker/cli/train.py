@@ -1,5 +1,5 @@
-"""The commands on clips: generate, check, train, compare and evaluate; each is a few lines around
-`onlooker.run`.
+"""The commands on clips: generate, demo, check, train, compare and evaluate. They check options and
+print results; `onlooker.run` does the work.
 """
 
 import dataclasses

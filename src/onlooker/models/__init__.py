@@ -1,4 +1,4 @@
-"""What: an encoder, a cell and a head predict the class at every frame of a video.
+"""What: a model predicts the class at every frame of a video.
 
 Models know only tensors: they import `base`, no data and no video files. Begin with `registry`,
 the table of models, and `linear`, the default.

@@ -19,7 +19,7 @@ class Classifier(VideoModel):
     Args:
         num_classes, in_channels, size: K, C, and the height and width of the frames.
         cell: one of `CELLS`, such as `memoryless`, `lstm`, `convlstm`.
-        attention: `soft`, `conv`, `context`, `motion`, or None.
+        attention: one of `ATTENTIONS`, such as `soft`; `motion`; or None.
         glimpse: the input of a cell with attention: `sum`, `product` or `scaled`, see
             `AttentiveCell`.
         encoder: `conv4`, any timm network by its name, or `NAME:vector`.

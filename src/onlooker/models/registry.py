@@ -94,7 +94,7 @@ GRADIENT = {f.name for f in fields(TrainConfig)} - {
 
 MODELS: dict[str, Recipe] = {
     "linear": Recipe(
-        "a linear layer on statistics of frozen features over time: trained in seconds, the baseline of all",
+        "a linear layer on statistics of frozen features over time: trained without epochs, the baseline of all",
         model=LinearClassifier,
         loss="last",
         paired=True,

@@ -110,8 +110,8 @@ def check(clips: Path | str | ClipSet, quiet: bool = False) -> Checked:
 def plan_split(clips: Sequence[Clip], model: str = ModelConfig.name, seed: int = 0) -> Split:
     """The split that training uses if none is given.
 
-    If there are fewer than 300 clips, and the model is trained in seconds, it is fitted to all
-    clips and tested by cross-validation.
+    If there are fewer than 300 clips, and the model is `linear`, it is fitted to all clips and
+    tested by cross-validation.
 
     Raises:
         InputError: a class has too few clips or recordings.

@@ -191,8 +191,7 @@ def train_run(
         resume: continue an interrupted run with its own settings and split.
         strict, quiet: stop at the first clip that cannot be read; no table of classes and no
             progress bars.
-        cross_validate: test a model that is trained in seconds by cross-validation if there are no
-            test clips.
+        cross_validate: test the model `linear` by cross-validation if there are no test clips.
         tensorboard: also write curves and figures for TensorBoard.
 
     Raises:
