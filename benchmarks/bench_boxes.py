@@ -7,7 +7,6 @@ Clips of generated figures, 16 frames of 112 pixels, whose camera stands still; 
 camera that pans.
 """
 
-import argparse
 from collections.abc import Callable
 from functools import partial
 
@@ -49,7 +48,7 @@ def in_stream(frames: NDArray[np.uint8], attention: NDArray[np.float32]) -> None
 
 @torch.inference_mode()
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = harness.parser(__doc__)
     parser.add_argument("--repetitions", type=int, default=15)
     options = parser.parse_args()
     torch.set_num_threads(1)

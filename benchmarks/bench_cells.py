@@ -8,7 +8,6 @@ given by the matrix products that the convolutions amount to, each as one large 
 else. Bfloat16 is measured only where the processor supports it: emulated, it is many times slower.
 """
 
-import argparse
 import os
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -25,10 +24,10 @@ from onlooker.models.cells import build_cell
 from onlooker.models.cells.cell import Cell, State, unroll
 from onlooker.training.forward import uses_bf16
 
-STEPS = 30
-VIDEOS = 4
-CHANNELS = 512
-HIDDEN = 512
+STEPS = harness.size(30, 2)
+VIDEOS = harness.size(4, 1)
+CHANNELS = harness.size(512, 4)
+HIDDEN = harness.size(512, 4)
 GRID = (7, 7)
 SEED = 0
 # Keras in single precision (its default); onlooker in single precision and in the one that
@@ -176,7 +175,7 @@ def difference(attends: bool) -> float:
 
 
 def main() -> None:
-    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments = harness.parser(__doc__)
     arguments.add_argument("--repetitions", type=int, default=5)
     arguments.add_argument("--threads", type=int, default=torch.get_num_threads())
     arguments.add_argument(
@@ -199,7 +198,7 @@ def main() -> None:
         works[f"convalstm {name}"] = partial(by_onlooker, alstm, half)
         works[f"products {name}"] = partial(products, half)
     keras = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
-    if not options.no_keras:
+    if not options.no_keras and harness.has_peer("keras"):
         works["keras"] = lambda: keras.submit(by_keras).result()
     with keras:
         seconds = harness.interleaved(works, options.repetitions)

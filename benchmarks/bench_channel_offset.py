@@ -2,7 +2,6 @@
 grid_sample.
 """
 
-import argparse
 from collections.abc import Callable
 from functools import partial
 from statistics import median
@@ -16,7 +15,8 @@ from onlooker_papers.digits.sampling.channel_offset import channel_offset
 
 SIDE = 64
 SEED = 0
-CHANNELS = (20, 50)
+CHANNELS = harness.size((20, 50), (2,))
+COUNT = harness.size(50, 1)
 # standard deviation of the offsets in pixels: at the start of training, and large
 SPREADS = {"near": 0.25, "far": 3.0}
 
@@ -68,10 +68,13 @@ def run(
 
 
 def main() -> None:
-    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments = harness.parser(__doc__)
     arguments.add_argument("--repetitions", type=int, default=7)
     arguments.add_argument(
-        "--count", type=int, default=50, help="number of maps (N); results are recorded for 50 only"
+        "--count",
+        type=int,
+        default=COUNT,
+        help="number of maps (N); results are recorded for 50 only",
     )
     arguments.add_argument("--threads", type=int, default=torch.get_num_threads())
     options = arguments.parse_args()
@@ -125,7 +128,7 @@ def main() -> None:
         "mean",
     ]
     harness.show(f"{options.count} maps of 64×64, forward and backward", columns, rows)
-    if options.count == 50:
+    if options.count == COUNT:
         figures = {
             "ratios": ratios,
             "seconds": seconds,

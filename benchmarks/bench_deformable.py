@@ -2,7 +2,6 @@
 convolution.
 """
 
-import argparse
 from collections.abc import Callable
 from functools import partial
 from statistics import median
@@ -20,6 +19,7 @@ SIDE = 64
 KERNEL = 5
 SPREAD = 1.0
 SEED = 0
+COUNT = harness.size(50, 1)
 LAYERS = {"1→20": (1, 20), "20→50": (20, 50)}
 
 
@@ -90,12 +90,12 @@ def differences(inputs: list[Tensor], output_gradient: Tensor) -> dict[str, floa
 
 
 def main() -> None:
-    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments = harness.parser(__doc__)
     arguments.add_argument("--repetitions", type=int, default=5)
     arguments.add_argument(
         "--count",
         type=int,
-        default=50,
+        default=COUNT,
         help="number of images (N); results are recorded for 50 only",
     )
     arguments.add_argument("--threads", type=int, default=torch.get_num_threads())
@@ -127,7 +127,7 @@ def main() -> None:
         "difference",
     ]
     harness.show(f"{options.count} images of 64×64, 5×5 taps, forward and backward", columns, rows)
-    if options.count == 50:
+    if options.count == COUNT:
         figures = {
             "ratios": ratios,
             "seconds": seconds,

@@ -2,7 +2,6 @@
 SciPy.
 """
 
-import argparse
 import math
 from collections.abc import Callable
 from functools import partial
@@ -20,6 +19,7 @@ from onlooker_papers.mnist import SIDE, Digits, load_mnist
 Transform = Callable[[np.ndarray], np.ndarray]
 
 SEED = 0
+VIDEOS = harness.size(50, 1)
 FRAMES = 50
 FRAMES_PER_SETTING = 5
 CANVAS = 64
@@ -116,10 +116,13 @@ class FrameByFrame:
 
 
 def main() -> None:
-    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments = harness.parser(__doc__)
     arguments.add_argument("--repetitions", type=int, default=7)
     arguments.add_argument(
-        "--videos", type=int, default=50, help="videos per batch; results are recorded for 50 only"
+        "--videos",
+        type=int,
+        default=VIDEOS,
+        help="videos per batch; results are recorded for 50 only",
     )
     arguments.add_argument(
         "--threads",
@@ -169,7 +172,7 @@ def main() -> None:
             )
         columns = ["variant", "videos/s", "loop, videos/s", "loop / ours", "of a copy's speed"]
         harness.show(f"videos of {FRAMES} frames, threads: {threads}", columns, rows)
-    if options.videos == 50:
+    if options.videos == VIDEOS:
         gesture = rates[options.threads]["gesture"]
         figures = {
             "ratios": ratios[options.threads],

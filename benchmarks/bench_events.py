@@ -8,8 +8,6 @@ frames. Encoding, attention and the layer of classes are part of both steps; fin
 scores is part of the one with them.
 """
 
-import argparse
-
 import harness
 import numpy as np
 import torch
@@ -45,7 +43,7 @@ class Stream:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = harness.parser(__doc__)
     parser.add_argument("--repetitions", type=int, default=60)
     options = parser.parse_args()
     torch.set_num_threads(1)

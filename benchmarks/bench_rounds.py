@@ -8,7 +8,6 @@ and on as many threads. A second limit has only the two largest products, those 
 the input kernel and with its gradient (no softmax layer, recurrence or test set).
 """
 
-import argparse
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
@@ -24,17 +23,17 @@ from torch import Tensor, nn
 from onlooker_papers.digits.rounds import train_rounds
 from onlooker_papers.digits.stacked import behind
 
-VIDEOS = 100
-FRAMES = 50
-FEATURES = 500
-CLASSES = 100
+VIDEOS = harness.size(100, 4)
+FRAMES = harness.size(50, 3)
+FEATURES = harness.size(500, 20)
+CLASSES = VIDEOS
 UNITS = 8
-EPOCHS = 10
-BATCH = 50
+EPOCHS = harness.size(10, 1)
+BATCH = harness.size(50, 2)
 LR = 1e-3
 SEED = 0
 ZEROS = 0.75  # share of zeros, as in LeNet features of moving digits
-ROUNDS = 300
+ROUNDS = harness.size(300, 2)
 _STACKED = 20  # rounds side by side
 
 
@@ -216,7 +215,7 @@ def _sizes(count: int, most: int) -> list[int]:
 
 
 def main() -> None:
-    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments = harness.parser(__doc__)
     arguments.add_argument("--repetitions", type=int, default=5)
     arguments.add_argument(
         "--rounds", type=int, default=ROUNDS, help="results are recorded for 300 only"
@@ -224,7 +223,7 @@ def main() -> None:
     arguments.add_argument(
         "--peer-rounds",
         type=int,
-        default=10,
+        default=harness.size(10, 1),
         help="rounds of torch per repetition; Keras: a fifth, at least one",
     )
     arguments.add_argument(
@@ -255,15 +254,16 @@ def main() -> None:
     counts |= dict.fromkeys(("products", "large products"), options.rounds)
     works: dict[str, Callable[[], object]] = {
         "onlooker": recorded("onlooker", by_onlooker, *data, options.rounds, options.threads),
-        "keras": recorded(
-            "keras", lambda: keras.submit(by_keras, options.dead, keras_rounds).result()
-        ),
         "torch": recorded("torch", by_torch, *data, peer_rounds, options.threads),
         "products": lambda: products(features, options.rounds, options.threads),
         "large products": lambda: products(
             features, options.rounds, options.threads, large_only=True
         ),
     }
+    if harness.has_peer("keras"):
+        works["keras"] = recorded(
+            "keras", lambda: keras.submit(by_keras, options.dead, keras_rounds).result()
+        )
     if options.threads > 1:
         # At least as many as are trained together.
         counts |= {
@@ -305,7 +305,7 @@ def main() -> None:
     )
     if options.rounds == ROUNDS and not options.dead:
         figures = {
-            "ratio": ratios["keras"],
+            "ratio": ratios.get("keras"),
             "ratios": ratios,
             "of_gemm": limit,
             "of_large_products": large,

@@ -8,7 +8,6 @@ new frame. Both get encoded features; `with_encoder` starts from pixels, where a
 uses the latency of the old stream at its own frame 100.
 """
 
-import argparse
 import os
 import time
 from collections.abc import Callable
@@ -32,15 +31,22 @@ CLASSES = 51
 SEED = 0
 # start of the measurement, number of frames, steps per measurement
 FIRST = 100
-FRAMES = 100_000
-SPAN = 1000
-STREAMS = (1, 4, 16)
+FRAMES = harness.size(100_000, 120)
+SPAN = harness.size(1000, 2)
+# of a measurement of a small model: steps and windows; of several streams: steps
+STEPS = harness.size(100, 2)
+WINDOWS = harness.size(5, 1)
+STREAM_STEPS = harness.size(20, 1)
+STREAMS = harness.size((1, 4, 16), (1, 2))
 # On the default encoder, and as published: VGG-16's maps, 512 channels.
 MODELS: dict[str, dict[str, Any]] = {
     "lstm": {"name": "lstm", "hidden": 64},
     "convalstm": {"name": "convalstm", "hidden": 64},
-    "convalstm on vgg16": {"name": "convalstm", "encoder": "vgg16", "size": 224, "hidden": 512},
 }
+if not harness.smoke():
+    MODELS |= {
+        "convalstm on vgg16": {"name": "convalstm", "encoder": "vgg16", "size": 224, "hidden": 512}
+    }
 DRIFT_MODEL = "convalstm"  # the model that runs over 100,000 frames
 
 
@@ -188,30 +194,27 @@ def measure_streams(model: Classifier, repetitions: int, steps: int) -> dict[str
 
 
 def main() -> None:
-    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments = harness.parser(__doc__)
     arguments.add_argument("--repetitions", type=int, default=9)
     arguments.add_argument("--threads", type=int, default=torch.get_num_threads())
     arguments.add_argument(
         "--frames", type=int, default=FRAMES, help="results are recorded for 100,000 only"
     )
-    arguments.add_argument(
-        "--quick", action="store_true", help="small models only; results are not recorded"
-    )
     options = arguments.parse_args()
     torch.set_num_threads(options.threads)
     span = min(SPAN, options.frames // 4)
-    models = {name: build(MODELS[name]) for name in MODELS if not (options.quick and "vgg" in name)}
+    models = {name: build(settings) for name, settings in MODELS.items()}
     with torch.inference_mode():
         windows = {}
         encoded = {}
         for name, model in models.items():
             few = "vgg" in name
             windows[name] = measure_windows(
-                model, options.repetitions, 10 if few else 100, 1 if few else 5
+                model, options.repetitions, 10 if few else STEPS, 1 if few else WINDOWS
             )
             encoded[name] = measure_encoded(model, options.repetitions)
         drift = measure_drift(models[DRIFT_MODEL], options.frames, span, options.repetitions)
-        streams = measure_streams(models[DRIFT_MODEL], options.repetitions, 20)
+        streams = measure_streams(models[DRIFT_MODEL], options.repetitions, STREAM_STEPS)
     ratios = {name: round(found["window"] / found["step"], 3) for name, found in windows.items()}
     whole = {name: round(found["window"] / found["step"], 3) for name, found in encoded.items()}
     harness.show(
@@ -225,7 +228,7 @@ def main() -> None:
     print(f"from frame {FIRST} to {options.frames}: {drift}")
     columns = ["frames per second, streams:", *map(str, STREAMS)]
     harness.show(DRIFT_MODEL, columns, [[key, *found.values()] for key, found in streams.items()])
-    if options.frames == FRAMES and not options.quick:
+    if options.frames == FRAMES:
         figures = {
             "ratio": min(ratios.values()),
             "ratios": ratios,
