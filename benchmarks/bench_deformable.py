@@ -28,7 +28,7 @@ def by_torchvision(input: Tensor, offset: Tensor, weight: Tensor, bias: Tensor) 
 
 
 def by_onlooker(input: Tensor, offset: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    return deformable_conv2d(input, offset, weight, bias, padding=KERNEL // 2)
+    return deformable_conv2d(input, offset, weight, bias=bias, padding=KERNEL // 2)
 
 
 def plain(input: Tensor, offset: Tensor, weight: Tensor, bias: Tensor) -> Tensor:

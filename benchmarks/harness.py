@@ -144,7 +144,9 @@ def record(
     full = " ".join(["python", command, *sys.argv[1:]])
     with tempfile.TemporaryDirectory() as removed:
         folder = Path(removed) if smoke() else RESULTS
-        path = write_whole(folder, name, what, full, figures, seeds, packages)
+        path = write_whole(
+            folder, name, what=what, command=full, figures=figures, seeds=seeds, packages=packages
+        )
     return f"{SMOKE}: {name} runs; nothing is recorded" if smoke() else str(path)
 
 

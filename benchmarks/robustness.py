@@ -369,7 +369,12 @@ def write(folder: Path, part: str, figures: dict[str, Any], seed: int) -> Path:
     }
     command = " ".join(["python", "benchmarks/robustness.py", *sys.argv[1:]])
     return write_whole(
-        folder, NAME, WHAT, command, dict(sorted(figures.items(), reverse=True)), [seed]
+        folder,
+        NAME,
+        what=WHAT,
+        command=command,
+        figures=dict(sorted(figures.items(), reverse=True)),
+        seeds=[seed],
     )
 
 

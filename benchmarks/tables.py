@@ -25,7 +25,7 @@ def live_page(results: Results) -> Table:
         "delay in ms": ("delay_ms", fixed(0)),
     }
     pages = [entry for entry in rows(figures, "*") if entry.key != ("versions",)]
-    return build(pages, columns, "`PEERS=python python benchmarks/bench_live_page.py`")
+    return build(pages, columns, note="`PEERS=python python benchmarks/bench_live_page.py`")
 
 
 @table("browser", "bench-browser")
@@ -68,7 +68,7 @@ def live_models(results: Results) -> Table:
         Entry((name,), {**of, **figures["sizes"][name]})
         for name, of in figures["milliseconds"].items()
     )
-    return build(entries, columns, note)
+    return build(entries, columns, note=note)
 
 
 @table("lite0", "bench-lite0")
@@ -84,4 +84,4 @@ def lite0(results: Results) -> Table:
         "Log loss with the maps of these layers: training clips of J-HMDB, split 1, cross-validated. "
         "`python benchmarks/bench_lite0.py`"
     )
-    return build(rows(results["bench-lite0"], "*"), columns, note)
+    return build(rows(results["bench-lite0"], "*"), columns, note=note)

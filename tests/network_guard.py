@@ -209,7 +209,7 @@ def write_log(results: Path) -> Path:
             counts["runs"] += 1
             counts["attempts"] += len(entry["reached"]) + entry["refused_by_the_kernel"]
     command = "python tests/network_guard.py --results results"
-    return write_whole(results, "network-guard", WHAT, command, figures)
+    return write_whole(results, "network-guard", what=WHAT, command=command, figures=figures)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ Counts = Mapping[str, Counter[str]]  # of clips: by split or group, and by class
 
 
 def apportion(
-    clips: Sequence[Clip], groups: Sequence[str], shares: Mapping[str, float], seed: int = 0
+    clips: Sequence[Clip], groups: Sequence[str], shares: Mapping[str, float], *, seed: int = 0
 ) -> dict[str, tuple[Clip, ...]]:
     """Divide clips into splits so that each class comes near its shares and groups are kept whole.
 
@@ -56,7 +56,7 @@ def apportion(
     for name in shares:
         for label in sorted(total):
             if not counts[name][label]:
-                _fill_empty(name, label, labels, counts, split_of)
+                _fill_empty(name, label, labels=labels, counts=counts, split_of=split_of)
     return {
         name: tuple(
             clip for clip, group in zip(clips, groups, strict=True) if split_of[group] == name
@@ -66,7 +66,7 @@ def apportion(
 
 
 def _fill_empty(
-    name: str, label: str, labels: Counts, counts: Counts, split_of: dict[str, str]
+    name: str, label: str, *, labels: Counts, counts: Counts, split_of: dict[str, str]
 ) -> None:
     """Move to a split without clips of a class the smallest group that does not leave another split
     without a class.

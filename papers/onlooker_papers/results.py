@@ -222,6 +222,7 @@ def assemble(results: Path, name: str) -> Path:
 def write_whole(
     results: Path,
     name: str,
+    *,
     what: str,
     command: str,
     figures: Mapping[str, Any],

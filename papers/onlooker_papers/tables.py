@@ -170,6 +170,7 @@ def key(place: int, show: Callable[[str], Cell] = words) -> Callable[[Entry], Ce
 def build(
     entries: Iterable[Entry],
     columns: Columns,
+    *,
     note: str = "",
     before: Iterable[Sequence[Cell]] = (),
 ) -> Table:
@@ -199,6 +200,7 @@ def grid(
     corner: str,
     names: Iterable[str],
     columns: Iterable[str],
+    *,
     cell: Callable[[str, str], Cell],
     note: str = "",
 ) -> Table:

@@ -32,7 +32,7 @@ def test_apportioned_splits_are_disjoint_complete_and_keep_groups_whole(
 ) -> None:
     clips, of = made_groups(groups)
     try:
-        parts = apportion(clips, of, SHARES, seed)
+        parts = apportion(clips, of, SHARES, seed=seed)
     except ValueError as error:
         assert "which are kept whole" in str(error)  # noqa: PT017 - or there are no splits
         return
@@ -59,8 +59,8 @@ def test_each_class_gets_its_share() -> None:
 
 def test_the_seed_of_apportion() -> None:
     clips, of = made_groups([[0]] * 60)
-    assert apportion(clips, of, SHARES, 1) == apportion(clips, of, SHARES, 1)
-    assert apportion(clips, of, SHARES, 1) != apportion(clips, of, SHARES, 2)
+    assert apportion(clips, of, SHARES, seed=1) == apportion(clips, of, SHARES, seed=1)
+    assert apportion(clips, of, SHARES, seed=1) != apportion(clips, of, SHARES, seed=2)
 
 
 def test_a_class_of_one_recording_cannot_be_divided() -> None:

@@ -105,7 +105,14 @@ def test_a_row_keeps_the_memos_that_it_is_the_mean_of(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_measured_as_a_whole_is_one_row(tmp_path: Path) -> None:
-    path = write_whole(tmp_path, "bench", "a benchmark", "python bench.py", {"ratio": 2.0}, [3])
+    path = write_whole(
+        tmp_path,
+        "bench",
+        what="a benchmark",
+        command="python bench.py",
+        figures={"ratio": 2.0},
+        seeds=[3],
+    )
     written = read(path)
     assert list(written) == ["what", "command", "date", "machine", "seeds", "origin", "figures"]
     assert [written[key] for key in ("what", "command", "seeds")] == [
@@ -118,5 +125,11 @@ def test_a_file_that_is_measured_as_a_whole_is_one_row(tmp_path: Path) -> None:
     path.unlink()
     main(tmp_path)
     assert read(path) == written
-    write_whole(tmp_path, "bench", "a benchmark", "python bench.py --other", {"ratio": 3.0})
+    write_whole(
+        tmp_path,
+        "bench",
+        what="a benchmark",
+        command="python bench.py --other",
+        figures={"ratio": 3.0},
+    )
     assert (read(path)["figures"], read(path)["seeds"]) == ({"ratio": 3.0}, [])

@@ -39,7 +39,9 @@ def test_a_change_of_a_source_is_noticed_and_of_its_comments_is_not(
         "[groups]\n[speed]\nsources = ['program.py', 'gone.py']\nminutes = 1\n"
     )
     program.write_text("x = 1\n")
-    write_whole(results, "speed", "a speed", "python program.py", {"seconds": 1.0})
+    write_whole(
+        results, "speed", what="a speed", command="python program.py", figures={"seconds": 1.0}
+    )
     assert sources.changed(results, "speed") == []
     program.write_text('"""A program."""\n\nx = 1  # one\n')
     assert sources.changed(results, "speed") == []

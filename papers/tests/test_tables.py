@@ -39,7 +39,7 @@ def peers(results: Results) -> Table:
             "95 %": ("interval", span),
             "twice": lambda row: 2 * row["accuracy"],
         },
-        f"{results['peers']['clips']} clips.",
+        note=f"{results['peers']['clips']} clips.",
         before=[["any", "chance", "1.0", None, None]],
     )
 
@@ -59,7 +59,7 @@ def test_a_row_for_each_entry_and_a_dash_for_what_is_missing() -> None:
 
 
 def test_a_grid_of_two_names() -> None:
-    made = grid("model", ["a", "b"], ["one_set"], lambda name, column: f"{name}{column}")
+    made = grid("model", ["a", "b"], ["one_set"], cell=lambda name, column: f"{name}{column}")
     assert made.columns == ["model", "one set"]
     assert made.texts == [["`a`", "aone_set"], ["`b`", "bone_set"]]
 

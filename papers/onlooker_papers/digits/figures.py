@@ -149,10 +149,12 @@ def windows(rows: Mapping[str, tuple[Tensor, Tensor]], size: int = 32) -> "Figur
         views = spatial_transform(images, thetas, (size, size))[:, :, 0]  # N G h w
         caption(grid[first, 0], title)
         for column, image in enumerate(images):
-            _show(grid[first, column], image[0], low, high, border)
+            _show(grid[first, column], image[0], low=low, high=high, border=border)
             for k, window in enumerate(outlines[title][column]):
                 _outline(grid[first, column], window, _rim(k))
-                _view(grid[first + 1 + k, column], views[column, k], low, high, _rim(k))
+                _view(
+                    grid[first + 1 + k, column], views[column, k], low=low, high=high, rim=_rim(k)
+                )
         caption(grid[first + 1, 0], f"what it sees\n{size} × {size} pixels")
         first += 1 + thetas.shape[1]
     return figure
@@ -176,9 +178,9 @@ def deformation(image: Tensor, fields: Mapping[str, Tensor]) -> "Figure":
         caption(
             row[0], f"{name}\n{length.mean():.1f} pixels on average,\n{length.max():.1f} at most"
         )
-        _show(row[0], image, 0, 255)
+        _show(row[0], image, low=0, high=255)
         _arrows(row[1], displacements)
-        _show(row[2], deformed(image, displacements), 0, 255)
+        _show(row[2], deformed(image, displacements), low=0, high=255)
     return figure
 
 
@@ -200,7 +202,7 @@ def deformed(image: Tensor, field: Tensor) -> Tensor:
     return sampled[0, 0].add(0.5).floor().to(torch.uint8)
 
 
-def _show(axes: "Axes", image: Tensor, low: float, high: float, border: float = 0) -> None:
+def _show(axes: "Axes", image: Tensor, *, low: float, high: float, border: float = 0) -> None:
     """A gray image `H W` in pixel coordinates, with an empty border of `border` pixels."""
     H, W = image.shape
     axes.set_facecolor(FAINT)
@@ -216,8 +218,8 @@ def _show(axes: "Axes", image: Tensor, low: float, high: float, border: float = 
     axes.set_ylim(H + border, -border)
 
 
-def _view(axes: "Axes", view: Tensor, low: float, high: float, rim: str) -> None:
-    _show(axes, view, low, high)
+def _view(axes: "Axes", view: Tensor, *, low: float, high: float, rim: str) -> None:
+    _show(axes, view, low=low, high=high)
     axes.spines[:].set(visible=True, edgecolor=rim, linewidth=1.8)
 
 

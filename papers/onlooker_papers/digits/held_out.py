@@ -108,7 +108,12 @@ class Trial:
             learn = DigitPairs(videos, size, seed=0)
             choose = DigitPairs(self._drawn(validation, SHORT), VALIDATION, seed=1)
             model, parameters = prepare(
-                spec, len(self.classes), DATA, self.folder, self.encoders, how.seed
+                spec,
+                len(self.classes),
+                DATA,
+                folder=self.folder,
+                encoders=self.encoders,
+                seed=how.seed,
             )
             curves = fit(
                 model, learn, choose, DATA, how, self.folder, f"{self.variant}, {self.folder.name}"

@@ -88,7 +88,7 @@ class DigitModel:
 
 
 def prepare(
-    spec: DigitModel, num_classes: int, data: DataConfig, folder: Path, encoders: Path, seed: int
+    spec: DigitModel, num_classes: int, data: DataConfig, *, folder: Path, encoders: Path, seed: int
 ) -> tuple[VideoModel, int]:
     """The model with the initial weights of its training, its encoder frozen or not; and its number
     of parameters.

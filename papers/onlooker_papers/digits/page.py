@@ -37,7 +37,7 @@ def write_page(
         _published(page, figures)
     if figures.get("digits-honest", {}).get("models"):
         _held_out(page, figures)
-        _objects(page, run, figures, splits)
+        _objects(page, run, figures, splits=splits)
     page.heading("The encoders (figure 1), pre-trained on single digits")
     add_table(page, tables.pretraining(figures))
     page.heading("Figures 2 to 5")
@@ -72,7 +72,7 @@ def _held_out(page: Page, results: Results) -> None:
     )
 
 
-def _objects(page: Page, run: Path, results: Results, splits: DigitSplit) -> None:
+def _objects(page: Page, run: Path, results: Results, *, splits: DigitSplit) -> None:
     page.heading("Two objects in a frame: several glimpses")
     add_table(page, tables.glimpses(results))
     model = load(run / "glimpses" / "normal" / GLIMPSES.name, device="cpu").model

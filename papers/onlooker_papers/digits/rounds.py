@@ -82,8 +82,19 @@ def train_rounds(
     device = features.device
     like = features.new_empty(0, dtype=torch.promote_types(features.dtype, torch.float32))
     laid = {name: (_laid(given, like), truth.to(device)) for name, (given, truth) in tests.items()}
-    learn = (_laid(features, like), features.shape[2], targets.to(device), laid)
-    work = partial(_train_stack, STACKS[model], *learn, num_classes, seed, epochs, batch, lr)
+    work = partial(
+        _train_stack,
+        kind=STACKS[model],
+        features=_laid(features, like),
+        num_features=features.shape[2],
+        targets=targets.to(device),
+        tests=laid,
+        num_classes=num_classes,
+        seed=seed,
+        epochs=epochs,
+        batch=batch,
+        lr=lr,
+    )
     on_cpu = device.type == "cpu"
     with undivided_operations() if on_cpu else nullcontext(1) as threads:
         # With few rounds, every thread still gets a part.
@@ -108,6 +119,8 @@ def _laid(videos: Tensor, like: Tensor) -> Tensor:
 
 
 def _train_stack(
+    numbers: range,
+    *,
     kind: type[LSTMStack],
     features: Tensor,
     num_features: int,
@@ -118,13 +131,19 @@ def _train_stack(
     epochs: int,
     batch: int,
     lr: float,
-    numbers: range,
 ) -> dict[str, Rounds]:
     """Train the rounds `numbers` together, and measure them on every test set; all features are
     `_laid`.
     """
     generators = [round_stream("weights", seed, r) for r in numbers]
-    stack = kind(generators, len(features), num_features, num_classes, lr, features.new_empty(0))
+    stack = kind(
+        generators,
+        frames=len(features),
+        num_features=num_features,
+        num_classes=num_classes,
+        lr=lr,
+        like=features.new_empty(0),
+    )
     orders = [round_stream("order", seed, r) for r in numbers]
     for _ in range(epochs):
         shuffled = torch.stack(
@@ -133,11 +152,13 @@ def _train_stack(
         for videos in shuffled.to(targets.device).split(batch, 1):
             batches = [stack.collect(r, features, chosen) for r, chosen in enumerate(videos)]
             stack.step(batches, targets[videos])
-    return {name: _measure(stack, given, truth, batch) for name, (given, truth) in tests.items()}
+    return {
+        name: _measure(stack, given, truth, batch=batch) for name, (given, truth) in tests.items()
+    }
 
 
 @torch.no_grad()
-def _measure(stack: LSTMStack, features: Tensor, targets: Tensor, batch: int) -> Rounds:
+def _measure(stack: LSTMStack, features: Tensor, targets: Tensor, *, batch: int) -> Rounds:
     """Loss and accuracy of all stacked rounds on `T V D'`."""
     loss = []
     right = []

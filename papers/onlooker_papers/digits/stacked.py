@@ -30,7 +30,7 @@ def behind(count: int) -> Tensor:
 
 
 def first_weights(
-    chance: torch.Generator, frames: int, num_features: int, num_classes: int
+    chance: torch.Generator, *, frames: int, num_features: int, num_classes: int
 ) -> dict[str, Tensor]:
     """Initial weights of one round; the kernel `GH D` without its bias."""
     head = torch.empty(num_classes, frames * HIDDEN)
@@ -68,6 +68,7 @@ class LSTMStack:
     def __init__(
         self,
         generators: Sequence[torch.Generator],
+        *,
         frames: int,
         num_features: int,
         num_classes: int,
@@ -77,7 +78,9 @@ class LSTMStack:
         bias = self.draw_bias()[:, None] * behind(num_features)
         drawn: dict[str, list[Tensor]] = {}
         for chance in generators:
-            weights = first_weights(chance, frames, num_features, num_classes)
+            weights = first_weights(
+                chance, frames=frames, num_features=num_features, num_classes=num_classes
+            )
             weights["kernel"] = torch.cat((weights["kernel"], bias), 1)
             for name, weight in weights.items():
                 drawn.setdefault(name, []).append(weight)

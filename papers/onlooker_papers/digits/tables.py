@@ -49,7 +49,7 @@ def paper(results: Results) -> Table:
         "Loss · accuracy in %, published → ours: on the training videos, with the LSTM of the authors' code. Frozen "
         f"encoders, recipe and epochs: {trained}. `{SMOOTH}`: with a smooth deformation."
     )
-    return grid("variant", cells, encoders, cell, note)
+    return grid("variant", cells, encoders, cell=cell, note=note)
 
 
 @table("digits-readings", "digits-paper")
@@ -70,7 +70,7 @@ def readings(results: Results) -> Table:
     )
     of_readings: dict[str, Column] = {name: (name, _figures) for name in figures["readings"]}
     names: dict[str, Column] = {"variant": key(0), "encoder": key(1, code), "LSTM": key(2, code)}
-    return build(found(), {**names, **of_readings}, note)
+    return build(found(), {**names, **of_readings}, note=note)
 
 
 @table("digits-honest")
@@ -98,7 +98,7 @@ def held_out(results: Results) -> Table:
         f"{share(max(high - low for low, high in ends) / 2)}. Chosen by validation: {picked}. *two-stage*: the encoder "
         "is pre-trained on single digits and frozen."
     )
-    return grid("model", names, models, accuracy, note)
+    return grid("model", names, models, cell=accuracy, note=note)
 
 
 @table("glimpses")
@@ -124,7 +124,7 @@ def glimpses(results: Results) -> Table:
     return build(
         (entry for name in names for entry in rows(runs, "*") if entry.key == (name,)),
         columns,
-        note,
+        note=note,
     )
 
 

@@ -51,6 +51,7 @@ class TrackClassifier(VideoModel):
     def __init__(
         self,
         num_classes: int,
+        *,
         things: int = 2,
         stretch: int = 5,
         hidden: int = 128,
@@ -63,11 +64,13 @@ class TrackClassifier(VideoModel):
         super().__init__(num_classes, in_channels, size)
         if head not in HEADS:
             raise ValueError(f"head is {head!r}, expected one of {', '.join(HEADS)}")
-        self.tracks = Tracks(in_channels, things, stretch, hidden)
+        self.tracks = Tracks(in_channels, things, stretch, width=hidden)
         width = self.num_features = self.tracks.num_features
         judge: nn.Module = make_head(width, head_units, dropout, num_classes)
         if head == "each-glimpse":
-            judge = EachGlimpse(width, things, head_units, dropout, num_classes)
+            judge = EachGlimpse(
+                width, things, head_units=head_units, dropout=dropout, num_classes=num_classes
+            )
         self.pool = OpinionPool(judge, width)
         self.head = nn.Identity()  # the head is in the pool
         self.to(memory_format=torch.channels_last)
@@ -140,7 +143,7 @@ class EachGlimpse(nn.Module):
     real: Tensor
 
     def __init__(
-        self, width: int, glimpses: int, head_units: int, dropout: float, num_classes: int
+        self, width: int, glimpses: int, *, head_units: int, dropout: float, num_classes: int
     ) -> None:
         super().__init__()
         symbols = next(

@@ -65,7 +65,7 @@ class Tracks(nn.Module):
     orders: Tensor
 
     def __init__(
-        self, in_channels: int = 1, things: int = 2, stretch: int = 5, width: int = 128
+        self, in_channels: int = 1, things: int = 2, stretch: int = 5, *, width: int = 128
     ) -> None:
         super().__init__()
         self.things = things

@@ -20,6 +20,7 @@ def encoder(
             help="Tiny ImageNet (has train/ and val/) or Caltech-101 (has 101_ObjectCategories/)."
         ),
     ],
+    *,
     run: Annotated[Path, typer.Option(help="Folder of the training, resumable.")] = Path(
         "runs/encoder"
     ),
@@ -52,7 +53,12 @@ def encoder(
     validation = read_images(held_back, classes)
     if export is not None:
         figures = export_weights(
-            run, export, "small-free" if free else "small", validation, len(files), device
+            run,
+            export,
+            name="small-free" if free else "small",
+            validation=validation,
+            train_images=len(files),
+            device=device,
         )
         typer.echo(
             f"{export}: {figures['megabytes']:.2f} MB, validation accuracy {figures['accuracy']:.1%}"
@@ -61,7 +67,7 @@ def encoder(
         if figure is not None:
             draw(figures, figure)
         return
-    training = Training(run, recipe, len(classes), device)
+    training = Training(run, recipe, num_classes=len(classes), device=device)
     for line in training.fit(read_images(files, classes, recipe.image_size), validation):
         typer.echo(
             f"epoch {line['epoch']}/{recipe.epochs}: loss {line['loss']:.3f}, "

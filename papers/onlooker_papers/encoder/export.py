@@ -34,7 +34,7 @@ COMMAND = (
 
 
 def export(
-    run: Path, file: Path, name: str, validation: Images, train_images: int, device: torch.device
+    run: Path, file: Path, *, name: str, validation: Images, train_images: int, device: torch.device
 ) -> dict[str, Any]:
     """Write the averaged weights of a training's encoder as safetensors, in half precision and
     without its classifier.
@@ -89,7 +89,14 @@ def packed(weights: dict[str, torch.Tensor], name: str) -> bytes:
 
 def record(file: str, figures: dict[str, Any], results: Path) -> Path:
     """Write `encoder.json` or `encoder-free.json` among the results files."""
-    return write_whole(results, file, WHAT[file], COMMAND, figures, [figures["recipe"]["seed"]])
+    return write_whole(
+        results,
+        file,
+        what=WHAT[file],
+        command=COMMAND,
+        figures=figures,
+        seeds=[figures["recipe"]["seed"]],
+    )
 
 
 def draw(figures: dict[str, Any], figure: Path) -> None:

@@ -84,6 +84,7 @@ def random_crops(
     pixels: Tensor,
     size: int,
     generator: torch.Generator,
+    *,
     min_area: float,
     jitter: float,
     gray: float = 0.0,

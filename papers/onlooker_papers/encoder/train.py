@@ -117,7 +117,9 @@ class Training:
         ValueError: the folder belongs to another recipe.
     """
 
-    def __init__(self, run: Path, recipe: Recipe, num_classes: int, device: torch.device) -> None:
+    def __init__(
+        self, run: Path, recipe: Recipe, *, num_classes: int, device: torch.device
+    ) -> None:
         self.run = run
         self.recipe = recipe
         self.device = device
@@ -184,7 +186,12 @@ class Training:
             recipe = self.recipe
             pixels = images.pixels[views].to(self.device)
             crops = random_crops(
-                pixels, self._size(), random, recipe.min_area, recipe.jitter, recipe.gray
+                pixels,
+                self._size(),
+                random,
+                min_area=recipe.min_area,
+                jitter=recipe.jitter,
+                gray=recipe.gray,
             )
             loss = self._step(normalize(crops, *IMAGENET), images.targets[views].to(self.device))
             total += float(loss) / len(batches)
@@ -274,7 +281,7 @@ def learning_rate(recipe: Recipe, epoch: float) -> float:
 
 
 @torch.inference_mode()
-def evaluate(model: nn.Module, images: Images, device: torch.device, batch: int = 500) -> float:
+def evaluate(model: nn.Module, images: Images, device: torch.device, *, batch: int = 500) -> float:
     """The accuracy of a model in evaluation mode, in float32."""
     correct = 0
     for pixels, targets in zip(

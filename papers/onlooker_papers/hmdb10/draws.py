@@ -136,7 +136,7 @@ class Draw:
             samples = self.samples(net)
             parts = {side: samples.only(clips) for side, clips in vars(split).items()}
             recognizer, curves = train_all_epochs(
-                self.folder(name, rate), net, parts, self.data, training
+                self.folder(name, rate), net, parts, data=self.data, training=training
             )
             evaluations = {side: recognizer.evaluate(of) for side, of in parts.items()}
             shares = {side: frames_correct(of) for side, of in evaluations.items()}
@@ -163,13 +163,14 @@ class Draw:
 
 def divide(clips: Sequence[Clip], seed: int) -> Split:
     """A split in the report's proportions, with each recording in one part."""
-    return Split(**apportion(clips, [group_of(clip) for clip in clips], REPORT_CLIPS, seed))
+    return Split(**apportion(clips, [group_of(clip) for clip in clips], REPORT_CLIPS, seed=seed))
 
 
 def train_all_epochs(
     folder: Path,
     net: VideoModel,
     parts: Mapping[str, ClipFrames],
+    *,
     data: DataConfig,
     training: TrainConfig,
 ) -> tuple[Recognizer, Curves]:

@@ -44,6 +44,7 @@ def ten_classes(clips: Sequence[Clip]) -> list[Clip]:
 def reproduce(
     run: Path,
     results: Path,
+    *,
     draws: int = DRAWS,
     training: TrainConfig = TRAINING,
     encoder: str = ENCODER,
@@ -75,7 +76,7 @@ def main(
     run = Path("runs/hmdb10-jhmdb")
     if encoder != ENCODER:
         run /= encoder
-    figures = reproduce(run, Path("results"), draws, encoder=encoder)
+    figures = reproduce(run, Path("results"), draws=draws, encoder=encoder)
     if encoder == ENCODER:
         write_bytes(Path("docs/hmdb10-curves.png"), to_png(loss_curves(curves_of(figures))))
     low, high = figures["interval"]

@@ -55,9 +55,9 @@ def of_draws(of: Mapping[str, Any], encoders: str = "") -> Table:
             "report is better by": apart,
             "parameters": ("parameters", "{:,}".format),
         },
-        f"{', '.join(of['classes'])}; {of['models'][ATTENTION]['epoch']} epochs, means over {draws} draws of "
+        note=f"{', '.join(of['classes'])}; {of['models'][ATTENTION]['epoch']} epochs, means over {draws} draws of "
         f"the split, and their range. {encoders}Intervals are over draws (Student's t), too narrow "
         "because these share clips. "
         "Learning rates were chosen on validation clips that are test clips of no draw.",
-        [[*published, None, None, None, "about 100,000"]],
+        before=[[*published, None, None, None, "about 100,000"]],
     )

@@ -34,7 +34,7 @@ _LINE = re.compile(r"(?P<key>.+?)\s+(?P<role>[012])")
 _NAME = re.compile(r"(?P<source>.+)_[fhlu]_(cm|nm)_np\d+_(ba|fr|le|ri)_(bad|goo|med)_\d+\.avi")
 
 
-def _read(title: str, root: Path, lists: Path, split: int, classes: Sequence[str]) -> Listing:
+def _read(title: str, root: Path, lists: Path, *, split: int, classes: Sequence[str]) -> Listing:
     """The clips of a split of HMDB-51 or J-HMDB.
 
     The official splits keep the sources of training and test clips apart within each class, not

@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 from onlooker.base.records import Clip, ClipError
 from onlooker.data.split import Split
@@ -19,23 +20,34 @@ __all__ = ["PublishedSet"]
 Listing = tuple[Path, list[Clip], list[Clip]]
 
 
+class Reader(Protocol):
+    """Reads the listing of a set."""
+
+    def __call__(self, root: Path, lists: Path, *, split: int, classes: Sequence[str]) -> Listing:
+        """The clips of a split, given the folder of the set and that of its lists.
+
+        Args:
+            classes: all if empty.
+        """
+
+
 @dataclass(frozen=True)
 class PublishedSet:
     """A published data set with three official splits.
 
     Args:
         counts: published numbers of training and test clips of each split.
-        read: reads a listing, given the folder of the set, that of its lists, the number of the
-            split, and the classes (all if empty).
+        read: reads a listing.
     """
 
     title: str
     counts: Mapping[int, tuple[int, int]]
-    read: Callable[[Path, Path, int, Sequence[str]], Listing]
+    read: Reader
 
     def split(
         self,
         root: Path,
+        *,
         annotations: Path | None = None,
         number: int = 1,
         classes: Sequence[str] = (),
@@ -60,7 +72,7 @@ class PublishedSet:
         if number not in self.counts:
             raise ValueError(f"split is {number}, {self.title} has 1, 2 and 3")
         lists = annotations or root
-        folder, *listed = self.read(root, lists, number, classes)
+        folder, *listed = self.read(root, lists, split=number, classes=classes)
         counts = tuple(map(len, listed))
         if complete and not classes and counts != self.counts[number]:
             found = "split {}: {} training and {} test clips".format(number, *counts)

@@ -26,7 +26,7 @@ _ENTRY = re.compile(
 )
 
 
-def _read_ucf101(root: Path, lists: Path, split: int, classes: Sequence[str]) -> Listing:
+def _read_ucf101(root: Path, lists: Path, *, split: int, classes: Sequence[str]) -> Listing:
     """The clips of a group (`g01` to `g25` of a class) show the same people in one place; the group
     is their recording.
 

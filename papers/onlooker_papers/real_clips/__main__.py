@@ -15,6 +15,7 @@ def real_clips(
     sets: Annotated[
         list[str] | None, typer.Argument(help=f"Some of {', '.join(RECIPES)}. Default: all.")
     ] = None,
+    *,
     jobs: Annotated[
         int, typer.Option(help="Trainings in parallel; 0: as many as the machine allows.")
     ] = 0,
@@ -31,7 +32,7 @@ def real_clips(
     from onlooker_papers.real_clips.reproduce import reproduce
 
     for name in sets or RECIPES:
-        reproduce(name, run, results, jobs or None)
+        reproduce(name, run, results=results, jobs=jobs or None)
         typer.echo(f"report: {run / name / 'report.html'}")
 
 

@@ -27,7 +27,9 @@ _DRAWN = 1000  # attempts to draw a class before an error
 Ints = NDArray[np.int64]
 
 
-def episode(clips: Clips, ways: int, shots: int, random: np.random.Generator) -> tuple[Ints, Ints]:
+def episode(
+    clips: Clips, ways: int, shots: int, *, random: np.random.Generator
+) -> tuple[Ints, Ints]:
     """Support and query clips of random classes: positions `ways*shots` and `ways*QUERIES`, class
     after class.
 
@@ -57,12 +59,12 @@ def episode(clips: Clips, ways: int, shots: int, random: np.random.Generator) ->
     return np.concatenate(support), np.concatenate(query)
 
 
-def episodes(clips: Clips, ways: int, shots: int, count: int = EPISODES) -> list[float]:
+def episodes(clips: Clips, ways: int, shots: int, *, count: int = EPISODES) -> list[float]:
     """Mean accuracy over episodes and its 95 % interval; episode i is drawn with seed i."""
     truth = np.repeat(np.arange(ways), QUERIES)
     right = []
     for seed in range(count):
-        support, query = episode(clips, ways, shots, np.random.default_rng(seed))
+        support, query = episode(clips, ways, shots, random=np.random.default_rng(seed))
         shown = clips.only(support)._replace(y=np.repeat(np.arange(ways), shots), num_classes=ways)
         logits = fitted_layer(shown, choose(shown)).logits(clips.x[query])
         right.append(float((logits.argmax(1) == truth).mean()))
@@ -71,7 +73,7 @@ def episodes(clips: Clips, ways: int, shots: int, count: int = EPISODES) -> list
 
 
 def measure(
-    name: str, run: Path, results: Path, encoder: str = MODEL.encoder, copies: bool = True
+    name: str, run: Path, results: Path, *, encoder: str = MODEL.encoder, copies: bool = True
 ) -> dict[str, Any]:
     """Episodes of one set; writes its row of `few-shot.json`. Without copies, encoding takes a
     quarter of the time.
@@ -115,7 +117,7 @@ def main(
     run = Path("runs/real-clips/features")
     results = Path("results")
     for name in sets or OF:
-        found = measure(name, run, results, encoder, copies)
+        found = measure(name, run, results, encoder=encoder, copies=copies)
         print(f"{name}: 5-shot {found['5']:.1%}, 1-shot {found['1']:.1%}")
 
 

@@ -103,7 +103,11 @@ def splits_of(name: str) -> dict[str, Split]:
     published = {"jhmdb": JHMDB, "ucf101": UCF101}[source.official]
     return {
         f"split{number}": published.split(
-            folder, lists / source.official, number, classes, complete=False
+            folder,
+            annotations=lists / source.official,
+            number=number,
+            classes=classes,
+            complete=False,
         )
         for number in (1, 2, 3)
     }
@@ -161,6 +165,7 @@ def input_of(encoder: str, pretrained: bool | None = True) -> Settings:
 def encode(
     name: str,
     run: Path,
+    *,
     pretrained: bool = True,
     encoder: str = MODEL.encoder,
     copies: bool = False,
@@ -182,7 +187,7 @@ def encode(
     )
     if not path.exists():
         stream = io.BytesIO()
-        np.savez(stream, x=_computed(net, clips, classes, data, name, copies))
+        np.savez(stream, x=_computed(net, clips, classes, data=data, title=name, copies=copies))
         write_bytes(path, stream.getvalue())
     with np.load(path) as stored:
         x, *altered = stored["x"]
@@ -197,6 +202,7 @@ def _computed(
     net: LinearClassifier,
     clips: Sequence[Clip],
     classes: Sequence[str],
+    *,
     data: DataConfig,
     title: str,
     copies: bool,

@@ -63,7 +63,7 @@ _PRINTED = ("accuracy", "accuracy_interval", "recordings", "majority_share", "vi
 Bools = NDArray[np.bool_]
 
 
-def measure(name: str, run: Path, results: Path, encoders: bool = False) -> dict[str, Any]:
+def measure(name: str, run: Path, results: Path, *, encoders: bool = False) -> dict[str, Any]:
     """The figures of one set; writes its rows of `own-clips.json` and `calibration.json`, next to
     `real-clips.json`.
 
@@ -209,7 +209,7 @@ def main(
 ) -> None:
     """Measure the default command on sets of clips."""
     for name in sets or SETS:
-        found = measure(name, Path("runs/real-clips/features"), Path("results"), encoders)
+        found = measure(name, Path("runs/real-clips/features"), Path("results"), encoders=encoders)
         print(f"{name}: {found['default']:.1%}; best {found['best_row']} {found['best']:.1%}")
 
 

@@ -23,7 +23,7 @@ _OF_SET = ("majority", "test_videos", "splits", "seeds", "weights", "skipped")
 
 
 def reproduce(
-    name: str, run: Path, results: Path | None = None, jobs: int | None = None
+    name: str, run: Path, *, results: Path | None = None, jobs: int | None = None
 ) -> dict[str, Any]:
     """Compute the missing figures of one recipe; existing trainings are not repeated.
 
@@ -45,12 +45,12 @@ def reproduce(
     members = {stream: run / name / stream for stream in _STREAMS}
     figures["fused"] = fused_row(run / name, members, SEEDS)
     if results is not None:
-        write_set(results, name, figures, data, training)
+        write_set(results, name, figures, data=data, training=training)
     return figures
 
 
 def write_set(
-    results: Path, name: str, figures: Mapping[str, Any], data: DataConfig, training: TrainConfig
+    results: Path, name: str, figures: Mapping[str, Any], *, data: DataConfig, training: TrainConfig
 ) -> Path:
     """Write the row of one set, by the figures of `compare`, next to those of the other sets."""
     command = f"python -m onlooker_papers.real_clips {name}"

@@ -114,7 +114,7 @@ def _kinds(parts: Sequence[Part]) -> tuple[list[int], list[int]]:
 
 
 def encoded(
-    clip: Clip, net: LinearClassifier, data: DataConfig, rate: float, name: str
+    clip: Clip, net: LinearClassifier, data: DataConfig, *, rate: float, name: str
 ) -> NDArray[np.float16]:
     """The features of a clip of this set, at a constant frame rate; computed once."""
     folder = RUN / name / weights_digest(cast(nn.Module, net.encoder))[:16]

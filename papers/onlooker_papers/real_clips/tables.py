@@ -29,7 +29,7 @@ def places(results: Results) -> Table:
         **live,
     }
     note = "In % of the frames with a true box; *hottest place* and *center* of the box: in the true one."
-    return build(rows(results["where-own"], "*"), columns, note)
+    return build(rows(results["where-own"], "*"), columns, note=note)
 
 
 @table("own-clips")
@@ -45,7 +45,7 @@ def own_clips(results: Results) -> Table:
         "which": "which",
     }
     note = "% of the clips; 95 % over recordings, or over scenes and clips where none are known."
-    return build(rows(results["own-clips"], "*/printed"), columns, note)
+    return build(rows(results["own-clips"], "*/printed"), columns, note=note)
 
 
 @table("encoders", "own-clips")
@@ -68,7 +68,7 @@ def encoders(results: Results) -> Table:
         "% of the test clips of a split, of three folds of people on Weizmann, of official splits. `auto`: the encoder "
         "that is chosen where `lite0` is installed; points above `small`, 95 % over recordings."
     )
-    return build(rows(results["own-clips"], "*"), columns, note)
+    return build(rows(results["own-clips"], "*"), columns, note=note)
 
 
 @table("calibration")
@@ -78,7 +78,7 @@ def calibration(results: Results) -> Table:
     columns = {head: (path, fixed(3)) for head, path in heads.items()}
     note = "Expected calibration error, five bins, nested cross-validation; *perfect*: of a perfectly calibrated model."
     return build(
-        rows(results["calibration"], "*"), {"set": key(0), **columns, "clips": "clips"}, note
+        rows(results["calibration"], "*"), {"set": key(0), **columns, "clips": "clips"}, note=note
     )
 
 
@@ -93,7 +93,7 @@ def few_shot(results: Results) -> Table:
         for shots in (1, 5)
     }
     note = "5 classes, of gestures 4; 200 episodes share clips."
-    return build(rows(results["few-shot"], "*"), {"set": key(0), **columns}, note)
+    return build(rows(results["few-shot"], "*"), {"set": key(0), **columns}, note=note)
 
 
 @table("where-real")
@@ -109,7 +109,7 @@ def where(results: Results) -> Table:
         "IoU ≥ .5": ("iou_50", share),
     }
     note = f"In %. {figures['clips']} test clips with boxes; tubes in the others of {figures['all_clips']} are wrong."
-    return build(rows(figures["methods"], "*"), columns, note)
+    return build(rows(figures["methods"], "*"), columns, note=note)
 
 
 @table("real-alarms", "when")
@@ -132,7 +132,7 @@ def false_alarms(results: Results) -> Table:
         "without events. *By chance*: by the same events at random times. *Final after*: the end of an event, median. "
         "*At 90 % found*: by a threshold that knows these events."
     )
-    return build(rows(results["when"], "*"), columns, note)
+    return build(rows(results["when"], "*"), columns, note=note)
 
 
 @table("when")
@@ -142,4 +142,4 @@ def segments(results: Results) -> Table:
     for way in ("offline", "live"):
         for overlap in ("0.3", "0.5", "0.7"):
             columns[f"{way}, IoU {overlap}"] = (f"segment_map/{way}/{overlap}", share)
-    return build(rows(results["when"], "*"), columns, "Segment-mAP in %.")
+    return build(rows(results["when"], "*"), columns, note="Segment-mAP in %.")

@@ -136,7 +136,7 @@ class Fitted(NamedTuple):
 
 @torch.inference_mode()
 def fitted(
-    net: LinearClassifier, parts: Sequence[Part], classes: Sequence[str], rate: float
+    net: LinearClassifier, parts: Sequence[Part], classes: Sequence[str], *, rate: float
 ) -> Fitted:
     """Fit a model to clips with this rate of stored frames."""
     step = max(1.0, float(np.median([len(part.features) for part in parts])) / net.window)
@@ -223,8 +223,12 @@ def figures_of(streams: Sequence[Played]) -> dict[str, Any]:
     threshold = _LEAST if curve is None else _threshold(curve)
     return {
         "segment_map": {"offline": _map(offline, true), "live": _map(live, true)},
-        **reported(streams, offline, [stream.threshold for stream in streams], seconds),
-        "at_90_found": reported(streams, offline, [threshold] * len(streams), seconds),
+        **reported(
+            streams, offline, thresholds=[stream.threshold for stream in streams], seconds=seconds
+        ),
+        "at_90_found": reported(
+            streams, offline, thresholds=[threshold] * len(streams), seconds=seconds
+        ),
         "events": sum(map(len, true)),
         "hours": sum(seconds) / 3600,
     }
@@ -243,6 +247,7 @@ def _threshold(curve: EventCurve) -> float:
 def reported(
     streams: Sequence[Played],
     offline: Sequence[Sequence[Segment]],
+    *,
     thresholds: Sequence[float],
     seconds: Sequence[float],
 ) -> dict[str, Any]:
@@ -313,7 +318,9 @@ def measure(name: str) -> dict[str, Any]:
     def parts(clips: Sequence[Clip]) -> list[Part]:
         used = [(clip, label) for clip in clips if (label := setting.label(clip))]
         return [
-            Part(encoded(clip, net, data, setting.rate, setting.of), label, group_of(clip))
+            Part(
+                encoded(clip, net, data, rate=setting.rate, name=setting.of), label, group_of(clip)
+            )
             for clip, label in track(used, "features of clips")
         ]
 
@@ -324,7 +331,7 @@ def measure(name: str) -> dict[str, Any]:
             net,
             parts([clip for clip in training if clip.label not in setting.unseen]),
             classes,
-            setting.rate,
+            rate=setting.rate,
         )
         test = parts(split.test)
         for i in track(range(setting.streams), "playing streams"):

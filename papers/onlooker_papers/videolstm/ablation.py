@@ -207,7 +207,7 @@ class Trial:
     def samples(self, split: str) -> TargetClips:
         """The clips of a split, with the model's modality."""
         count, seed = (self.clips, self.seed) if split == "training" else (self.counts[split], 0)
-        return clips_of(self.digits, split, count, seed).seen_as(self.spec.modality)
+        return clips_of(self.digits, split, count=count, seed=seed).seen_as(self.spec.modality)
 
     def settings(self) -> dict[str, Any]:
         """The settings on which the figures of `train` depend."""

@@ -51,6 +51,7 @@ def fine_tune(
     encoder: str,
     samples: ClipFrames,
     split: Split,
+    *,
     data: DataConfig,
     folder: Path,
     how: TrainConfig,

@@ -49,7 +49,7 @@ class TargetBatch:
     indices: Tensor
 
 
-def moving_target(digits: Digits, frames: int, size: int, seed: int) -> TargetBatch:
+def moving_target(digits: Digits, *, frames: int, size: int, seed: int) -> TargetBatch:
     """`size` videos of still digits, among which one moves.
 
     The canvas is divided into cells of a digit's size. Each digit starts in a different cell, at a
@@ -96,7 +96,7 @@ def _paths(size: int, frames: int, generator: torch.Generator) -> Tensor:
     slow, fast = SPEED
     speed = slow + (fast - slow) * torch.rand(size, generator=generator, dtype=double)
     velocity = torch.stack((direction.cos(), direction.sin()), -1) * speed[:, None]
-    target = bounce(start[:, :1], velocity[:, None], frames, SIZE - SIDE)
+    target = bounce(start[:, :1], velocity[:, None], frames, largest=SIZE - SIDE)
     others = start[:, 1:, None].expand(-1, -1, frames, -1)
     return torch.cat((target, others), 1).round().long()
 
@@ -120,7 +120,7 @@ class TargetClips(Dataset[Sample]):
 
     def __init__(self, digits: Digits, count: int, seed: int) -> None:
         self.modality: Modality = "both"
-        self.batch = moving_target(digits, FRAMES, count, seed)
+        self.batch = moving_target(digits, frames=FRAMES, size=count, seed=seed)
         self.images: NDArray[np.uint8] = self.batch.video[:, :, 0, :, :, None].numpy()  # B T H W 1
         limit = data(self.modality).flow_limit
         fields = np.stack([to_bytes(flow(np.repeat(clip, 3, -1)), limit) for clip in self.images])
@@ -151,7 +151,7 @@ class TargetClips(Dataset[Sample]):
 
 
 @functools.lru_cache(maxsize=5)  # three seeds of training clips, validation and test clips
-def clips_of(digits: DigitSplit, split: str, count: int, seed: int) -> TargetClips:
+def clips_of(digits: DigitSplit, split: str, *, count: int, seed: int) -> TargetClips:
     """Some `training`, `validation` or `test` clips; the three splits never share a clip, for any
     seeds.
     """

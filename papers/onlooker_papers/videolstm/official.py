@@ -81,7 +81,10 @@ def reproduce(
     official = SETS[name]
     chosen = BUDGETS[budget]
     chosen = replace(chosen, pretrained=chosen.pretrained and pretrained)
-    clips = _limited(official.published.split(root, lists, split, complete=chosen.complete), chosen)
+    clips = _limited(
+        official.published.split(root, annotations=lists, number=split, complete=chosen.complete),
+        chosen,
+    )
     folder = run / f"split{split}"
     figures = _Models(folder, clips, chosen, name, split).figures()
     write_json(folder / "figures.json", figures)
@@ -98,12 +101,15 @@ def reproduce(
         about = About(what, f"{command} --results results", [chosen.training.seed])
         row = Row({"split": split, "budget": asdict(chosen), **figures}, asdict(chosen))
         write_rows(results, f"videolstm-{name}", about, {WHOLE: row})
-    return _write_page(folder, official, split, chosen, figures, command)
+    return _write_page(
+        folder, official, split=split, budget=chosen, figures=figures, command=command
+    )
 
 
 def _write_page(
     folder: Path,
     official: OfficialSet,
+    *,
     split: int,
     budget: Budget,
     figures: Mapping[str, Any],
@@ -166,19 +172,19 @@ def _classes(split: Split) -> list[str]:
     return sorted({clip.label for clip in split.training})
 
 
-def _untrained(folder: Path, clips: Split, settings: Settings, budget: Budget) -> VideoModel:
+def _untrained(folder: Path, clips: Split, *, settings: Settings, budget: Budget) -> VideoModel:
     """A model with the frozen encoder of a stream, or one that gets those of both by
     `initialize_motion`.
     """
     net = build(*settings, _classes(clips))
     if budget.fine_tuning and settings.data.modality != "both":
         cast(nn.Module, net.encoder).load_state_dict(
-            _fine_tuned(folder, clips, settings.data.modality, budget)
+            _fine_tuned(folder, clips, of=settings.data.modality, budget=budget)
         )
     return net
 
 
-def _fine_tuned(folder: Path, clips: Split, of: Modality, budget: Budget) -> dict[str, Tensor]:
+def _fine_tuned(folder: Path, clips: Split, *, of: Modality, budget: Budget) -> dict[str, Tensor]:
     """The weights of a stream's encoder, trained on the training clips of the split, and stored in
     the folder.
     """
@@ -190,7 +196,15 @@ def _fine_tuned(folder: Path, clips: Split, of: Modality, budget: Budget) -> dic
         used = (*clips.training, *clips.validation)
         samples, _ = read_clips(used, _classes(clips), data, strict=True)
         run = folder / f"{of}-encoder"
-        net = fine_tune(budget.encoder, samples, clips, data, run, how, budget.pretrained)
+        net = fine_tune(
+            budget.encoder,
+            samples,
+            clips,
+            data=data,
+            folder=run,
+            how=how,
+            pretrained=budget.pretrained,
+        )
         write_bytes(
             file, save({key: tensor.contiguous() for key, tensor in net.state_dict().items()})
         )
@@ -223,8 +237,8 @@ class _Models:
             words: fuse(
                 [self.folder / name for name in names],
                 self.clips,
-                self.folder / f"{words}.json",
-                self._settings(),
+                file=self.folder / f"{words}.json",
+                settings=self._settings(),
             )
             for words, names in FUSED.items()
         }
@@ -234,7 +248,7 @@ class _Models:
         config, data, training = asked = self.budget.settings(model, *streams)
 
         def prepare() -> tuple[VideoModel, ClipFrames]:
-            net = _untrained(self.folder, self.clips, asked, self.budget)
+            net = _untrained(self.folder, self.clips, settings=asked, budget=self.budget)
             whole = replace(data, frames=LONGEST)
             classes = _classes(self.clips)
             every, _ = encoded_clips(self.clips.clips, classes, net, whole, strict=True)
@@ -248,7 +262,7 @@ class _Models:
             "training": training.to_dict(),
             "crops": self.budget.crops,
         }
-        return trained(run, settings, prepare, self.clips, data, training)
+        return trained(run, settings, prepare, split=self.clips, data=data, training=training)
 
     def _settings(self) -> dict[str, Any]:
         """The settings on which all models depend."""

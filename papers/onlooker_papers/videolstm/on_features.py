@@ -83,13 +83,15 @@ class RealSet:
             samples, _ = read_clips(self.split.clips, self.classes, data, strict=True)
             if modality == "flow":
                 folder = self.run / "flow-encoder"
-                inner = fine_tune(SMALL, samples, self.split, data, folder, self.fine_tuning)
+                inner = fine_tune(
+                    SMALL, samples, self.split, data=data, folder=folder, how=self.fine_tuning
+                )
             else:
                 inner = cast(
                     nn.Module, build_encoder(self.rgb_encoder, data.in_channels, data.size, True)
                 )
             training = samples.only(self.split.training)
-            made = reduced(self.rgb_encoder, inner, training, data).state_dict()
+            made = reduced(self.rgb_encoder, inner, training=training, data=data).state_dict()
             write_bytes(file, save({name: weights.contiguous() for name, weights in made.items()}))
         return saved_encoder(file, self.rgb_encoder, data.in_channels)
 
@@ -163,7 +165,9 @@ class Cell:
         }
         training = replace(self.of.training, seed=self.seed)
         data = self.of.sampling(self.modality)
-        return trained(self.folder, settings, self._prepared, self.of.split, data, training)
+        return trained(
+            self.folder, settings, self._prepared, split=self.of.split, data=data, training=training
+        )
 
     def _prepared(self) -> tuple[VideoModel, ClipFrames]:
         return self.build(), self.of.features(self.modality)
@@ -199,6 +203,7 @@ def trained(
     folder: Path,
     settings: Mapping[str, Any],
     prepare: Callable[[], tuple[VideoModel, ClipFrames]],
+    *,
     split: Split,
     data: DataConfig,
     training: TrainConfig,
@@ -218,7 +223,7 @@ def trained(
         net, samples = prepare()
         if starts:
             initialize_motion(net, *(load(start, device="cpu").model for start in starts))
-        return learn(folder, net, samples, split, data, training)
+        return learn(folder, net, samples, split=split, data=data, training=training)
 
     if starts:
         settings = {**settings, "init_from": {each.name: fingerprint(each) for each in starts}}
@@ -229,6 +234,7 @@ def learn(
     folder: Path,
     net: VideoModel,
     samples: ClipFrames,
+    *,
     split: Split,
     data: DataConfig,
     training: TrainConfig,
@@ -264,7 +270,7 @@ def learn(
 
 
 def fuse(
-    members: Sequence[Path], split: Split, file: Path, settings: Mapping[str, Any]
+    members: Sequence[Path], split: Split, *, file: Path, settings: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Late fusion of models that `learn` has trained, with weights chosen on validation clips;
     memoized in a file.

@@ -148,6 +148,7 @@ class Published(Classifier):
     def __init__(
         self,
         num_classes: int,
+        *,
         cell: str = "convlstm",
         attention: str | None = "conv",
         glimpse: str = "product",

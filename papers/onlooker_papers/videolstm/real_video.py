@@ -58,7 +58,9 @@ def measure(
         for words in FUSED:
             memos.append(of.run / f"seed{seed}" / f"{words}.json")
             members = [Cell(of, name, seed).folder for name in FUSED[words]]
-            found[words].append(fuse(members, of.split, memos[-1], {**of.settings(), "seed": seed}))
+            found[words].append(
+                fuse(members, of.split, file=memos[-1], settings={**of.settings(), "seed": seed})
+            )
     return found, memos
 
 
@@ -104,6 +106,7 @@ def _row(cells: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 def reproduce(
     name: str,
     split: int,
+    *,
     seeds: int,
     run: Path,
     results: Path,
@@ -137,6 +140,7 @@ def reproduce(
 
 def main(
     sets: Annotated[list[str], typer.Argument(help="Sets with official splits: jhmdb, ucf101_18.")],
+    *,
     split: Annotated[int, typer.Option(help="Official split: 1, 2 or 3.", min=1, max=3)] = 1,
     seeds: Annotated[int, typer.Option(help="Number of seeds.", min=1)] = 1,
     encoder: Annotated[str, typer.Option(help="The encoder of RGB, such as lite0.")] = SMALL,
@@ -144,7 +148,12 @@ def main(
     """Train the models on each set."""
     for name in sets:
         figures = reproduce(
-            name, split, seeds, Path("runs/videolstm-real"), Path("results"), encoder
+            name,
+            split,
+            seeds=seeds,
+            run=Path("runs/videolstm-real"),
+            results=Path("results"),
+            encoder=encoder,
         )
         for model, row in figures["rows"].items():
             typer.echo(f"{name} {model}: {row['accuracy']:.1%}")

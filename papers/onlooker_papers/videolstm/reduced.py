@@ -78,7 +78,7 @@ def sampling(modality: Modality, encoder: str = SMALL) -> DataConfig:
 
 
 @torch.inference_mode()
-def reduced(name: str, inner: nn.Module, training: ClipFrames, data: DataConfig) -> Reduced:
+def reduced(name: str, inner: nn.Module, *, training: ClipFrames, data: DataConfig) -> Reduced:
     """`inner`, which is an encoder with this name, reduced to principal components on frames of the
     training clips.
     """

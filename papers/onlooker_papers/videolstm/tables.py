@@ -40,7 +40,7 @@ def ablation(results: Results) -> Table:
             "peak on the target, %": ("pointing", share),
             "parameters": ("parameters", round),
         },
-        f"{figures['clips']:,} clips, {figures['epochs']} epochs, {seeds(models[BEST.name]['each'])}, ± standard "
+        note=f"{figures['clips']:,} clips, {figures['epochs']} epochs, {seeds(models[BEST.name]['each'])}, ± standard "
         "deviation. Peak: the map's highest cell lies in the true box. `-flow`: optical flow alone; `motion`: RGB with "
         f"attention guided by the flow; `-grounded`: with the auxiliary attention loss; `{ENSEMBLE}`: the ensemble, "
         f"with weights chosen on validation clips (in %: {members}).",
@@ -63,7 +63,7 @@ def places(results: Results) -> Table:
             "video-mAP .2": ("video_map_20", share),
             "video-mAP .5": ("video_map_50", share),
         },
-        "In %, by the library's rule for boxes (`localize`). Hottest place, center and box: share of the "
+        note="In %, by the library's rule for boxes (`localize`). Hottest place, center and box: share of the "
         "frames, by the tube of the predicted class. The last row has even attention.",
     )
 

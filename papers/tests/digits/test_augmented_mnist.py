@@ -35,7 +35,9 @@ def naive_layers(moving: AugmentedDigits, batch: Batch, seed: int) -> np.ndarray
     (B, S) = angles.shape
     fields = np.zeros((B, S, 2, side, side))
     if moving.variant == "gesture":
-        drawn = elastic_fields(B * S, side, stream, moving.alpha, moving.sigma, moving.window)
+        drawn = elastic_fields(
+            B * S, side, stream, alpha=moving.alpha, sigma=moving.sigma, window=moving.window
+        )
         fields = drawn.view(B, S, 2, side, side).double().numpy()
     layers = np.zeros((B, moving.num_digits, moving.frames, side, side))
     rows, columns = np.mgrid[:side, :side]

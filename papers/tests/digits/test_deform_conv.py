@@ -43,7 +43,7 @@ def tensors(case, spread, dtype=torch.float32):
 def everything(conv, inputs, padding, output_gradient):
     """The output, and the gradients with respect to all inputs."""
     input, offset, weight, bias, mask = inputs
-    out = conv(input, offset, weight, bias, padding=padding, mask=mask)
+    out = conv(input, offset, weight, bias=bias, padding=padding, mask=mask)
     return [out, *torch.autograd.grad(out, [t for t in inputs if t is not None], output_gradient)]
 
 
@@ -87,7 +87,7 @@ def test_zero_offsets_equal_an_ordinary_convolution(channels):
     input = torch.randn(2, channels, 9, 9)
     weight = torch.randn(5, channels, 3, 3)
     bias = torch.randn(5)
-    out = deformable_conv2d(input, torch.zeros(2, 18, 9, 9), weight, bias, padding=1)
+    out = deformable_conv2d(input, torch.zeros(2, 18, 9, 9), weight, bias=bias, padding=1)
     assert torch.allclose(out, F.conv2d(input, weight, bias, padding=1), atol=1e-5)
 
 

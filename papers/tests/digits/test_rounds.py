@@ -85,7 +85,9 @@ def one_after_the_other(
     found = {name: ([], []) for name in tests}
     for r in range(rounds):
         plain = Plain(model, *features.shape[1:], classes).to(features.dtype)
-        plain.begin(first_weights(round_stream("weights", seed, r), *features.shape[1:], classes))
+        T, D = features.shape[1:]
+        chance = round_stream("weights", seed, r)
+        plain.begin(first_weights(chance, frames=T, num_features=D, num_classes=classes))
         order = round_stream("order", seed, r)
         weights = [w for w in plain.parameters() if w.requires_grad]
         squares = [torch.zeros_like(w) for w in weights]
@@ -203,7 +205,9 @@ def test_every_round_and_epoch_has_its_own_order(monkeypatch):
 
 
 def test_first_weights_are_those_of_the_publication():
-    drawn = first_weights(torch.Generator().manual_seed(0), 50, 500, 100)
+    drawn = first_weights(
+        torch.Generator().manual_seed(0), frames=50, num_features=500, num_classes=100
+    )
     for name in ("kernel", "head"):
         bound = (6 / sum(drawn[name].shape)) ** 0.5
         assert 0.99 * bound < drawn[name].abs().max() <= bound, name

@@ -33,7 +33,7 @@ def squares(*corners, side=64, width=12):
 def test_parameters_are_those_of_the_layers_in_the_docstring():
     convolutions = 25 * 4 * 32 + 9 * (64 * 64 + 64 * 128) + 2 * (32 + 64 + 128)
     for things, stretch in ((1, 1), (2, 5), (3, 3)):
-        net = Tracks(2, things, stretch, width=50)
+        net = Tracks(2, things=things, stretch=stretch, width=50)
         assert net.num_features == 50 * things
         assert sum(p.numel() for p in net.parameters()) == convolutions + 128 * 16 * 50 + 50
 

@@ -83,7 +83,9 @@ def test_one_of_ten_images_of_a_class_of_caltech_101_is_held_back(tmp_path: Path
 
 
 def test_crops_without_colors_are_gray() -> None:
-    crops = random_crops(made(16).pixels, 32, torch.Generator().manual_seed(0), 0.5, 0.0, gray=0.5)
+    crops = random_crops(
+        made(16).pixels, 32, torch.Generator().manual_seed(0), min_area=0.5, jitter=0.0, gray=0.5
+    )
     gray = (crops.diff(dim=1).abs().amax((1, 2, 3)) < 1e-6).sum()
     assert 0 < gray < 16
 
@@ -128,12 +130,12 @@ def test_an_interrupted_training_ends_with_the_same_weights(
 ) -> None:
     images = made()
     recipe = replace(RECIPE, contrast=contrast)
-    whole = Training(tmp_path / "whole", recipe, 2, CPU)
+    whole = Training(tmp_path / "whole", recipe, num_classes=2, device=CPU)
     lines = list(whole.fit(images, images))
     assert [line["size"] for line in lines] == [32, 32, 64]
-    first = Training(tmp_path / "parts", recipe, 2, CPU)
+    first = Training(tmp_path / "parts", recipe, num_classes=2, device=CPU)
     assert len(list(islice(first.fit(images, images), 1))) == 1
-    rest = Training(tmp_path / "parts", recipe, 2, CPU)
+    rest = Training(tmp_path / "parts", recipe, num_classes=2, device=CPU)
     assert rest.epoch == 1
     assert len(list(rest.fit(images, images))) == 2
     for name, weight in whole.average.state_dict().items():
@@ -141,15 +143,15 @@ def test_an_interrupted_training_ends_with_the_same_weights(
 
 
 def test_a_folder_of_another_recipe_is_refused(tmp_path: Path) -> None:
-    list(islice(Training(tmp_path, RECIPE, 2, CPU).fit(made(8), made(8)), 1))
+    list(islice(Training(tmp_path, RECIPE, num_classes=2, device=CPU).fit(made(8), made(8)), 1))
     with pytest.raises(ValueError, match="holds a training with"):
-        Training(tmp_path, replace(RECIPE, lr=0.1), 2, CPU)
+        Training(tmp_path, replace(RECIPE, lr=0.1), num_classes=2, device=CPU)
 
 
 def test_exported_weights_are_measured_as_they_are(folder: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     file = tmp_path / "weights" / "small.safetensors"
-    trained = Training(run, RECIPE, 2, CPU)
+    trained = Training(run, RECIPE, num_classes=2, device=CPU)
     lines = list(trained.fit(made(8), made(8)))
     results = tmp_path / "results"
     figure = tmp_path / "docs" / "curve.png"

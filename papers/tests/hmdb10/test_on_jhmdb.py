@@ -69,17 +69,22 @@ def clips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Clip, ...]:
 
 def test_a_tiny_run_fills_the_table(clips: tuple[Clip, ...], tmp_path: Path) -> None:
     once = replace(TRAINING, epochs=1)
-    figures = on_jhmdb.reproduce(tmp_path / "run", tmp_path / "results", 2, once)
+    figures = on_jhmdb.reproduce(tmp_path / "run", tmp_path / "results", draws=2, training=once)
     assert (tmp_path / "run" / "report.html").exists()
     stored = assembled(tmp_path / "results", on_jhmdb.FILE)["figures"]
     assert stored["frame_accuracy"] == figures["frame_accuracy"]
     assert 0 < stored["rate_clips"] <= stored["clips"][0]["validation"]
     assert "| `lstm` | `small` | " in table({on_jhmdb.FILE: stored}).markdown()
     assert 0.9 < stored["models"]["report"]["entropy"] <= 1  # hardly trained
-    assert on_jhmdb.reproduce(tmp_path / "run", tmp_path / "results", 2, once) == figures
+    assert (
+        on_jhmdb.reproduce(tmp_path / "run", tmp_path / "results", draws=2, training=once)
+        == figures
+    )
     assert len(loss_curves(curves_of(stored)).axes) == 4
     # Another encoder has its row.
-    free = on_jhmdb.reproduce(tmp_path / "free", tmp_path / "results", 2, once, "small-free")
+    free = on_jhmdb.reproduce(
+        tmp_path / "free", tmp_path / "results", draws=2, training=once, encoder="small-free"
+    )
     both = assembled(tmp_path / "results", on_jhmdb.FILE)["figures"]
     assert both["small-free"] == free
     assert {key: both[key] for key in figures} == figures

@@ -72,7 +72,7 @@ def test_an_official_split_with_validation_from_its_training_clips(
     small: tuple[Path, Path],
 ) -> None:
     root, lists = small
-    split = HMDB51.split(root, lists, classes=TWO)
+    split = HMDB51.split(root, annotations=lists, classes=TWO)
     assert counts(split) == (128, 12, 60)
     clip = split.test[0]
     assert clip.path == root / "cartwheel" / "Film_35_cartwheel_f_cm_np1_fr_med_0.avi"
@@ -82,7 +82,7 @@ def test_an_official_split_with_validation_from_its_training_clips(
         {source(c.path.name, c.label) for c in side} for side in (split.training, split.validation)
     )
     assert not learned & chosen
-    assert HMDB51.split(root, lists, classes=TWO) == split
+    assert HMDB51.split(root, annotations=lists, classes=TWO) == split
 
 
 @pytest.mark.parametrize("number", [1, 2, 3])
@@ -95,7 +95,7 @@ def test_the_official_splits(
         for side in read_split(official / f"{label}_test_split{number}.txt").values()
     )
     assert sides == {"1": 3570, "2": 1530, "0": 1666}
-    split = HMDB51.split(published, official, number)
+    split = HMDB51.split(published, annotations=official, number=number)
     assert len(split.training) + len(split.validation) == 3570
     assert 340 <= len(split.validation) <= 375
     assert set(Counter(clip.label for clip in split.test).values()) == {30}
@@ -146,7 +146,7 @@ def test_missing_clips_are_counted(small: tuple[Path, Path]) -> None:
         path.unlink()
     listed = r"8 of the 200 clips that .* names are missing, such as .*/wave/.*; unpack them, or"
     with pytest.raises(ClipError, match=listed):
-        HMDB51.split(root, lists, classes=TWO)
+        HMDB51.split(root, annotations=lists, classes=TWO)
 
 
 @pytest.mark.parametrize(
@@ -167,7 +167,7 @@ def test_split_files_that_are_not_as_published(
     path = lists / "wave_test_split1.txt"
     path.write_text("\n".join(edit(path.read_text().splitlines())))
     with pytest.raises(ClipError, match=message):
-        HMDB51.split(root, lists, classes=TWO)
+        HMDB51.split(root, annotations=lists, classes=TWO)
 
 
 def short_lists(lists: Path) -> Path:
@@ -186,8 +186,12 @@ def test_a_smaller_copy(tmp_path: Path) -> None:
     with pytest.raises(
         ClipError, match="split 2: 8 training and 4 test clips; HMDB-51 has 3570 and 1530"
     ):
-        HMDB51.split(root, lists, 2)
-    assert counts(HMDB51.split(root, lists, 2, TWO, complete=False)) == (4, 4, 4)
+        HMDB51.split(root, annotations=lists, number=2)
+    assert counts(HMDB51.split(root, annotations=lists, number=2, classes=TWO, complete=False)) == (
+        4,
+        4,
+        4,
+    )
 
 
 def test_split_files_that_are_not_there(small: tuple[Path, Path], tmp_path: Path) -> None:
@@ -205,7 +209,7 @@ def test_all_of_jhmdb(real_data: Path, number: int) -> None:
     lists = real_data / "annotations" / "jhmdb"
     if not (root.is_dir() and lists.is_dir()):
         pytest.skip("no J-HMDB here")
-    split = JHMDB.split(root, lists, number)
+    split = JHMDB.split(root, annotations=lists, number=number)
     training, test = JHMDB.counts[number]
     assert (len(split.training) + len(split.validation), len(split.test)) == (training, test)
     assert len({clip.label for clip in split.test}) == 21
@@ -215,13 +219,13 @@ def test_all_of_jhmdb(real_data: Path, number: int) -> None:
 def test_jhmdb_as_its_site_ships_it(tmp_path: Path) -> None:
     write_clips(tmp_path / "ReCompress_Videos", sources=3)
     short_lists(tmp_path / "splits")
-    assert counts(JHMDB.split(tmp_path, None, 2, complete=False)) == (4, 4, 4)
+    assert counts(JHMDB.split(tmp_path, annotations=None, number=2, complete=False)) == (4, 4, 4)
     with pytest.raises(
         ClipError, match="split 2: 8 training and 4 test clips; J-HMDB has 658 and 270"
     ):
-        JHMDB.split(tmp_path, None, 2)
+        JHMDB.split(tmp_path, annotations=None, number=2)
     with pytest.raises(ValueError, match="split is 4, J-HMDB has 1, 2 and 3"):
-        JHMDB.split(tmp_path, None, 4)
+        JHMDB.split(tmp_path, annotations=None, number=4)
 
 
 def test_the_official_lists_contain_every_clip_of_hmdb51(
@@ -230,6 +234,8 @@ def test_the_official_lists_contain_every_clip_of_hmdb51(
     lists = annotations("hmdb51")
     folder = touch_hmdb51(lists, tmp_path)
     paths = {
-        clip.path for number in (1, 2, 3) for clip in HMDB51.split(folder, lists, number).clips
+        clip.path
+        for number in (1, 2, 3)
+        for clip in HMDB51.split(folder, annotations=lists, number=number).clips
     }
     assert 6000 < len(paths) <= 6766, "all of its clips but those which no split uses"

@@ -98,7 +98,7 @@ def test_the_class_with_two_spellings(small: Path) -> None:
 
 @pytest.mark.parametrize("number", [1, 2, 3])
 def test_the_official_splits(published: Path, official: Path, number: int) -> None:
-    split = UCF101.split(published, official, number)
+    split = UCF101.split(published, annotations=official, number=number)
     assert len(split.training) + len(split.validation) == UCF101.counts[number][0]
     assert len(split.test) == UCF101.counts[number][1]
     assert (
@@ -142,10 +142,13 @@ def test_clips_that_are_missing(small: Path) -> None:
         UCF101.split(small, complete=False)
     (small / "UCF-101").rename(small / "elsewhere")
     assert UCF101.split(
-        small / "elsewhere", small, classes=("Archery", "HandstandPushups"), complete=False
+        small / "elsewhere",
+        annotations=small,
+        classes=("Archery", "HandstandPushups"),
+        complete=False,
     )
     with pytest.raises(ClipError, match=r"nowhere: 108 of the 108 clips that .* names are missing"):
-        UCF101.split(small / "nowhere", small, complete=False)
+        UCF101.split(small / "nowhere", annotations=small, complete=False)
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,9 @@ def squares(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(frozen, "MODEL", ModelConfig("linear", "conv4"))
     encode = frozen.encode
     for module in (own_clips, few_shot):
-        monkeypatch.setattr(module, "encode", lambda name, run, *_, **__: encode(name, run, False))
+        monkeypatch.setattr(
+            module, "encode", lambda name, run, *_, **__: encode(name, run, pretrained=False)
+        )
     return make_set(tmp_path / "clips" / "basketball")
 
 
@@ -105,21 +107,21 @@ def directions(classes: int = 7, clips: int = 16, D: int = 8) -> Clips:
 
 def test_an_episode_keeps_recordings_apart() -> None:
     clips = directions()
-    support, query = few_shot.episode(clips, WAYS, 5, np.random.default_rng(1))
+    support, query = few_shot.episode(clips, WAYS, 5, random=np.random.default_rng(1))
     assert not set(clips.groups[support]) & set(clips.groups[query])
     assert [*clips.y[support][::5]] == [*clips.y[query][::5]]
     assert len(set(clips.y[support])) == WAYS
-    again, _ = few_shot.episode(clips, WAYS, 5, np.random.default_rng(1))
+    again, _ = few_shot.episode(clips, WAYS, 5, random=np.random.default_rng(1))
     assert [*again] == [*support]
     with pytest.raises(
         ValueError, match=r"class . has 16 clips, too few of other recordings than 11 random ones"
     ):
-        few_shot.episode(clips, WAYS, 11, np.random.default_rng(0))
+        few_shot.episode(clips, WAYS, 11, random=np.random.default_rng(0))
 
 
 def test_the_head_tells_directions_and_not_noise() -> None:
     clips = directions()
-    assert few_shot.episodes(clips, WAYS, 1, 5)[0] > 0.6
+    assert few_shot.episodes(clips, WAYS, 1, count=5)[0] > 0.6
     noise = np.random.default_rng(2).normal(size=clips.x.shape)
-    mean, low, high = few_shot.episodes(clips._replace(x=noise), WAYS, 1, 20)
+    mean, low, high = few_shot.episodes(clips._replace(x=noise), WAYS, 1, count=20)
     assert low < mean < high < 0.5

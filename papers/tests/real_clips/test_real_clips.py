@@ -82,9 +82,15 @@ def test_an_unknown_recipe_and_missing_data(
 
 
 def test_several_sets_are_in_one_file(tmp_path: Path) -> None:
-    write_set(tmp_path, "gestures", figures(lstm=0.5), DATA, TINY)
-    write_set(tmp_path, "weizmann", figures(lstm=0.6, motion=0.7), DATA, replace(TINY, epochs=7))
-    write_set(tmp_path, "gestures", figures(lstm=0.7), DATA, TINY)
+    write_set(tmp_path, "gestures", figures(lstm=0.5), data=DATA, training=TINY)
+    write_set(
+        tmp_path,
+        "weizmann",
+        figures(lstm=0.6, motion=0.7),
+        data=DATA,
+        training=replace(TINY, epochs=7),
+    )
+    write_set(tmp_path, "gestures", figures(lstm=0.7), data=DATA, training=TINY)
     stored = read_json(tmp_path / "real-clips.json")
     assert stored["command"] == " && ".join(
         f"python -m onlooker_papers.real_clips {n}" for n in ("gestures", "weizmann")
@@ -111,7 +117,7 @@ def test_a_recipe_becomes_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     )
     monkeypatch.setattr(module, "SEEDS", (0,))
     monkeypatch.setitem(module.RECIPES, "squares", tiny)
-    found = module.reproduce("squares", tmp_path / "run", tmp_path / "results", jobs=1)
+    found = module.reproduce("squares", tmp_path / "run", results=tmp_path / "results", jobs=1)
     stored = read_json(tmp_path / "results" / "real-clips.json")
     fused = {"fused": found["fused"]["accuracy"]}
     assert stored["figures"]["squares"]["accuracy"] == found["accuracy"] | fused

@@ -48,7 +48,9 @@ def parts(count: int = 30, seed: int = 0) -> list[Part]:
 @pytest.fixture(scope="module")
 def model() -> Fitted:
     torch.manual_seed(0)
-    return fitted(LinearClassifier(3, "conv4", window=8, size=16).eval(), parts(), CLASSES, RATE)
+    return fitted(
+        LinearClassifier(3, "conv4", window=8, size=16).eval(), parts(), CLASSES, rate=RATE
+    )
 
 
 @pytest.fixture(scope="module")
@@ -169,7 +171,7 @@ def test_found_events_and_alarms_are_those_of_a_naive_count() -> None:
     assert len(offline) > 8
     for threshold in (0.02, 0.5, 0.8):
         kept = [each for each in offline if each.score >= threshold]
-        figures = reported([stream], [offline], [threshold], [200.0])
+        figures = reported([stream], [offline], thresholds=[threshold], seconds=[200.0])
         assert figures["same"] == 1, "events that overlap no other are the same live"
         expected = naive(kept, true, 200.0)
         assert {name: figures[name] for name in expected} == pytest.approx(expected)
@@ -178,7 +180,7 @@ def test_found_events_and_alarms_are_those_of_a_naive_count() -> None:
 
 
 def test_nothing_is_reported_at_a_threshold_that_no_score_reaches(played: Played) -> None:
-    figures = reported([played], [[]], [2.0], [100.0])
+    figures = reported([played], [[]], thresholds=[2.0], seconds=[100.0])
     assert figures["found"] == figures["false_alarms_per_hour"] == 0
     assert figures["delay"] is None
 
@@ -186,7 +188,12 @@ def test_nothing_is_reported_at_a_threshold_that_no_score_reaches(played: Played
 def test_a_delay_is_that_of_the_first_event_that_overlaps_a_true_one() -> None:
     true = [Segment("fall", 20.0, 26.0), Segment("fight", 60.0, 66.0)]
     stream = scripted([Segment("fall", 20.0, 26.0, 0.9), Segment("fall", 63.0, 69.0, 0.9)], true)
-    figures = reported([stream], [stream.finder.find(stream.times, stream.scores)], [0.5], [200.0])
+    figures = reported(
+        [stream],
+        [stream.finder.find(stream.times, stream.scores)],
+        thresholds=[0.5],
+        seconds=[200.0],
+    )
     assert figures["delay"] == np.median([2.0, 5.0]), (
         "a third of six seconds after its end, 26 and 69"
     )

@@ -16,7 +16,7 @@ def digits() -> Digits:
 
 @pytest.fixture(scope="module")
 def made(digits: Digits) -> TargetBatch:
-    return moving_target(digits, 20, 200, seed=3)
+    return moving_target(digits, frames=20, size=200, seed=3)
 
 
 def test_a_video_is_its_digits_where_they_are_joined_by_the_maximum(
@@ -57,13 +57,15 @@ def test_only_the_target_moves_and_others_have_other_classes(
 
 
 def test_all_classes_are_equally_frequent(digits: Digits) -> None:
-    batch = moving_target(digits, 2, 2000, seed=1)
+    batch = moving_target(digits, frames=2, size=2000, seed=1)
     assert torch.bincount(batch.targets, minlength=10).min() > 140
     others = digits.labels[batch.indices[:, 1:].numpy()].flatten()
     assert np.bincount(others, minlength=10).min() > 500
 
 
 def test_equal_seeds_give_equal_videos_and_others_do_not(digits: Digits) -> None:
-    first, again, other = (moving_target(digits, 20, 5, seed).video for seed in (1, 1, 2))
+    first, again, other = (
+        moving_target(digits, frames=20, size=5, seed=seed).video for seed in (1, 1, 2)
+    )
     assert torch.equal(first, again)
     assert not torch.equal(first, other)

@@ -104,7 +104,7 @@ def test_the_scores_of_a_tiny_hmdb51_are_the_stored_ones(
 ) -> None:
     # those that `motion` and the ensembles need
     monkeypatch.setattr(official, "SINGLE", ("convlstm", "convalstm"))
-    monkeypatch.setattr(official, "_write_page", lambda *_: tmp_path)
+    monkeypatch.setattr(official, "_write_page", lambda *_, **__: tmp_path)
     official.reproduce(tmp_path / "run", "hmdb51", write_hmdb51(tmp_path / "hmdb51"), budget="tiny")
     check("official-hmdb51", scores(tmp_path / "run" / "split1"), rtol=2e-3, atol=2e-3)
 
@@ -165,9 +165,9 @@ def test_what_is_there_is_not_computed_again_and_the_rest_continues(
 
     learn = on_features.learn
 
-    def noted(folder: Path, *given: Any) -> Any:
+    def noted(folder: Path, *given: Any, **settings: Any) -> Any:
         computed.append(folder.name)
-        return learn(folder, *given)
+        return learn(folder, *given, **settings)
 
     monkeypatch.setattr(on_features, "learn", noted)
     official.reproduce(run, "ucf101", tree, budget="tiny")
@@ -259,7 +259,7 @@ def test_encoders_learn_from_the_split(
         return {streams: models._learn("lstm", (streams,)) for streams in ("rgb", "flow")}
 
     monkeypatch.setattr(official._Models, "figures", two)
-    monkeypatch.setattr(official, "_write_page", lambda *_: tmp_path)
+    monkeypatch.setattr(official, "_write_page", lambda *_, **__: tmp_path)
     official.reproduce(tmp_path / "run", "ucf101", tree, budget="tiny")
     split = tmp_path / "run" / "split1"
     for streams in ("rgb", "flow"):

@@ -39,7 +39,9 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def reproduce(folder: Path) -> dict[str, Any]:
-    return real_video.reproduce("squares", 1, 1, folder / "run", folder / "results")
+    return real_video.reproduce(
+        "squares", 1, seeds=1, run=folder / "run", results=folder / "results"
+    )
 
 
 def test_a_set_goes_through_all_cells_once(tiny: Path) -> None:
@@ -53,7 +55,7 @@ def test_a_set_goes_through_all_cells_once(tiny: Path) -> None:
     assert reproduce(tiny) == figures
     assert {path: path.stat().st_mtime_ns for path in (tiny / "run").rglob("*.json")} == before
     with pytest.raises(ValueError, match="squares has no split 2; it has split1"):
-        real_video.reproduce("squares", 2, 1, tiny / "run", tiny / "results")
+        real_video.reproduce("squares", 2, seeds=1, run=tiny / "run", results=tiny / "results")
 
 
 def test_features_are_those_of_the_encoders_and_motion_begins_with_the_trained_streams(

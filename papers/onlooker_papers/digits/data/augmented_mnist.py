@@ -43,13 +43,19 @@ class AugmentedDigits(MovingDigits):
     window: int = 7
 
     def draw(
-        self, images: Tensor, by_paths: torch.Generator, video: Tensor, boxes: Tensor, threads: int
+        self,
+        images: Tensor,
+        by_paths: torch.Generator,
+        *,
+        video: Tensor,
+        boxes: Tensor,
+        threads: int,
     ) -> None:
         """Fill `video` (B T 1 H W) and `boxes` (B T k 4) with digits (B k 28 28, on the CPU) on
         random paths.
         """
         if self.variant == "normal":
-            super().draw(images, by_paths, video, boxes, threads)
+            super().draw(images, by_paths, video=video, boxes=boxes, threads=threads)
             return
         S = self.frames // self.frames_per_setting
         side = self.canvas
@@ -60,7 +66,11 @@ class AugmentedDigits(MovingDigits):
         angles, scales = self.transforms(len(images), by_paths)
 
         def work(part: slice, noise: Tensor | None) -> None:
-            fields = None if noise is None else smooth(noise, self.alpha, self.sigma, self.window)
+            fields = (
+                None
+                if noise is None
+                else smooth(noise, alpha=self.alpha, sigma=self.sigma, window=self.window)
+            )
             places = positions[part].flatten(0, 1)
             n, _, F, _ = places.shape
             of = torch.arange(n) // S

@@ -101,11 +101,17 @@ class MovingDigits:
             side = self.canvas
             video = torch.empty(B, T, 1, side, side, dtype=torch.uint8)
             boxes = torch.empty(B, T, self.num_digits, 4)
-            self.draw(images, by_paths, video, boxes, threads)
+            self.draw(images, by_paths, video=video, boxes=boxes, threads=threads)
             return Batch(video, classes, boxes, indices)
 
     def draw(
-        self, images: Tensor, by_paths: torch.Generator, video: Tensor, boxes: Tensor, threads: int
+        self,
+        images: Tensor,
+        by_paths: torch.Generator,
+        *,
+        video: Tensor,
+        boxes: Tensor,
+        threads: int,
     ) -> None:
         """Fill `video` (B T 1 H W) and `boxes` (B T k 4) with digits (B k 28 28, on the CPU) on
         random paths.
@@ -132,7 +138,7 @@ class MovingDigits:
         slow, fast = self.speed
         speed = slow + (fast - slow) * torch.rand(size, k, generator=generator, dtype=torch.float64)
         velocity = torch.stack((direction.cos(), direction.sin()), -1) * speed[..., None]
-        return bounce(start, velocity, self.frames, largest).round().long()
+        return bounce(start, velocity, self.frames, largest=largest).round().long()
 
     def _choose(
         self,
@@ -233,7 +239,7 @@ def random_stream(seed: int, of: str) -> torch.Generator:
     return torch.Generator().manual_seed(state >> 1)
 
 
-def bounce(start: Tensor, velocity: Tensor, frames: int, largest: float) -> Tensor:
+def bounce(start: Tensor, velocity: Tensor, frames: int, *, largest: float) -> Tensor:
     """Paths of points that are reflected at 0 and at `largest`: triangle waves of start +
     velocity·t.
 

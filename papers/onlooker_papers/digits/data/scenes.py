@@ -66,7 +66,7 @@ def draw_scenes(scenes: Scenes, video: Tensor, boxes: Tensor) -> None:
         [canvas - side for part, side in groups for _ in range(part.start, part.stop)]
     )
     corners = (low[order].floor().long() + 1).clamp_(min=0).minimum(largest[:, None, None, None])
-    squares = Squares.of(scenes, order, corners, groups[0][1], canvas)
+    squares = Squares.of(scenes, order, corners, side=groups[0][1], canvas=canvas)
     strip = Strip(n * k * frames, canvas)
     profiles = torch.zeros(n, k, frames, 2, groups[0][1])
     for part, side in groups:
@@ -142,7 +142,7 @@ class Squares:
 
     @classmethod
     def of(
-        cls, scenes: Scenes, order: Tensor, corners: Tensor, side: int, canvas: int
+        cls, scenes: Scenes, order: Tensor, corners: Tensor, *, side: int, canvas: int
     ) -> "Squares":
         """Patches of the scenes in this order, whose upper left corners are `corners` (n k F 2,
         int64, x and y).
@@ -203,6 +203,7 @@ def elastic_fields(
     count: int,
     canvas: int,
     generator: torch.Generator,
+    *,
     alpha: float = 300.0,
     sigma: float = 10.0,
     window: int = 7,
@@ -217,7 +218,7 @@ def elastic_fields(
     Returns:
         `count 2 H W`, float32, pixels, on the CPU.
     """
-    return smooth(elastic_noise(count, canvas, generator), alpha, sigma, window)
+    return smooth(elastic_noise(count, canvas, generator), alpha=alpha, sigma=sigma, window=window)
 
 
 def elastic_noise(count: int, canvas: int, generator: torch.Generator) -> Tensor:
@@ -225,7 +226,7 @@ def elastic_noise(count: int, canvas: int, generator: torch.Generator) -> Tensor
     return torch.empty(count, 2, canvas, canvas).uniform_(-1, 1, generator=generator)
 
 
-def smooth(noise: Tensor, alpha: float, sigma: float, window: int) -> Tensor:
+def smooth(noise: Tensor, *, alpha: float, sigma: float, window: int) -> Tensor:
     """The convolution of `elastic_fields`, for noise of the same shape."""
     half = window // 2
     offset = np.arange(-half, half + 1)

@@ -66,7 +66,9 @@ class STN(VectorEncoder):
 
     def transform(self, frames: Tensor) -> Tensor:
         """The sampled windows: `N C H W -> N C 32 32`."""
-        return spatial_transform(frames, self.windows(frames), (_WINDOW, _WINDOW), self.literal)
+        return spatial_transform(
+            frames, self.windows(frames), (_WINDOW, _WINDOW), literal=self.literal
+        )
 
     def forward(self, frames: Tensor) -> Tensor:
         """`N C H W -> N 500 1 1`."""

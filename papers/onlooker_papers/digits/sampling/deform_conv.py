@@ -38,6 +38,7 @@ class DeformableConv2d(nn.Module):
         in_channels: int,
         out_channels: int,
         kernel_size: int,
+        *,
         padding: int = 0,
         modulated: bool = False,
     ) -> None:
@@ -58,7 +59,7 @@ class DeformableConv2d(nn.Module):
         offset, mask = self.offsets(features).tensor_split((2 * self.taps,), 1)
         mask = mask.sigmoid() if self.modulated else None
         return deformable_conv2d(
-            features, offset, self.conv.weight, self.conv.bias, padding=self.padding, mask=mask
+            features, offset, self.conv.weight, bias=self.conv.bias, padding=self.padding, mask=mask
         )
 
 
@@ -66,6 +67,7 @@ def deformable_conv2d(
     input: Tensor,
     offset: Tensor,
     weight: Tensor,
+    *,
     bias: Tensor | None = None,
     padding: int = 0,
     mask: Tensor | None = None,

@@ -6,7 +6,7 @@ from torch import Tensor
 
 
 def spatial_transform(
-    image: Tensor, theta: Tensor, size: tuple[int, int], literal: bool = False
+    image: Tensor, theta: Tensor, size: tuple[int, int], *, literal: bool = False
 ) -> Tensor:
     """Sample affine windows of images bilinearly (equation 1 of Jaderberg et al. 2015), zero
     outside.
