@@ -5,16 +5,17 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from clips import Make
-from commands import call
+from commands import call, fails
 from fuzz.mutations import limits
 
-from onlooker.base.records import ClipError
-from onlooker.formats.annotations import FORMATS, Interval, read_intervals
+from onlooker.base.records import ClipError, Event, Prediction, Segment
+from onlooker.formats.annotations import FORMATS, Interval, of_prediction, read_intervals
 from onlooker.video.reader import VideoReader
 
-WRITTEN = [name for name in FORMATS if name != "boris"]
+WRITTEN = [name for name, form in FORMATS.items() if form.write]
 INTERVALS = [
     Interval("wave", 0.2, 0.8, 0.5),
     Interval("a <b> & 'c'", 0.4, 1.0, 0.7),
@@ -398,6 +399,13 @@ BORIS_PROJECT = {
 }
 
 
+def test_a_format_that_is_only_read_is_refused_before_any_work(tmp_path: Path) -> None:
+    message = "boris is only read; choose csv, activitynet, label-studio, elan, webvtt"
+    assert message in fails("convert", tmp_path / "missing.csv", tmp_path / "a.boris")
+    words = ("--out", tmp_path / "out", "--times", "boris")
+    assert message in fails("predict", tmp_path / "no-run", tmp_path / "a.mp4", *words)
+
+
 def test_projects_of_boris(tmp_path: Path) -> None:
     (tmp_path / "p.boris").write_text(json.dumps(BORIS_PROJECT))
     left_out = Counter[str]()
@@ -413,5 +421,19 @@ def test_projects_of_boris(tmp_path: Path) -> None:
         "events without a media file": 2,
         "starts without a stop (run)": 1,
     }
-    with pytest.raises(ValueError, match="only read"):
-        FORMATS["boris"].write(tmp_path / "x.boris", {}, None)
+
+
+def test_the_times_of_a_prediction_also_of_events_of_a_stream() -> None:
+    scores = np.array([1.0], np.float32)
+    prediction = Prediction(
+        Path("a.mp4"),
+        ("wave",),
+        scores[None],
+        scores,
+        np.zeros(1),
+        np.zeros(1, int),
+        segments=(Event("wave", 2, 3, 0.5), Segment("wave", 0, 1)),
+    )
+    assert of_prediction(prediction) == {
+        Path("a.mp4"): [Interval("wave", 0, 1), Interval("wave", 2, 3, 0.5)]
+    }

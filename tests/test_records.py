@@ -34,6 +34,7 @@ from onlooker.base.records import (
     Box,
     ClipError,
     Evaluation,
+    Event,
     Frames,
     InputError,
     Prediction,
@@ -42,6 +43,7 @@ from onlooker.base.records import (
     Tube,
 )
 from onlooker.data.transforms import NORMALIZATIONS
+from onlooker.storage import StorageError
 
 CLASSES = ("wave", "clap", "run")
 
@@ -76,8 +78,20 @@ def test_a_clip_error_names_the_clip_the_problem_and_what_to_do_safely_for_a_ter
     for same in (error, pickle.loads(pickle.dumps(error))):
         assert str(same) == r"a\x1b[2J\n.mp4: zero bytes \x07; copy it again"
         assert (same.path, same.remedy) == (Path("a\x1b[2J\n.mp4"), "copy it again")
-    split = pickle.loads(pickle.dumps(InputError("class a has 1 clip", "add some")))
-    assert (str(split), split.found) == ("class a has 1 clip; add some", "class a has 1 clip")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        InputError("class a has 1 clip", "add some"),
+        InputError("class a has 1 clip", "add some", "clips: "),
+        ClipError("a.mp4", "zero bytes", "copy it again"),
+        StorageError("s3://a", "no such bucket", "check its name"),
+    ],
+)
+def test_errors_have_their_fields_in_another_process(error: Exception) -> None:
+    same = pickle.loads(pickle.dumps(error))
+    assert (type(same), str(same), vars(same)) == (type(error), str(error), vars(error))
 
 
 PIXELS = np.zeros((2, 4, 4, 3), np.uint8)
@@ -166,6 +180,19 @@ def test_a_time_belongs_to_the_event_that_contains_it() -> None:
     )
     events = [seen.event_at(time) for time in (0.0, 0.5, 0.99, 1.0, 2.5)]
     assert [event and event.start for event in events] == [None, 0.5, 0.5, None, 2.0]
+
+
+def test_plain_values_are_copies_also_of_the_events_of_a_stream() -> None:
+    segments = (Segment("wave", 0.5, 1.0), Event("run", 2, 3, 0.5, "camera"))
+    record = prediction(segments=segments)
+    values = record.to_dict()
+    assert json.loads(json.dumps(values["segments"])) == [
+        {"label": "wave", "start": 0.5, "end": 1.0, "score": 1.0},
+        {"label": "run", "start": 2, "end": 3, "score": 0.5},
+    ]
+    for segment in values["segments"]:
+        segment.clear()
+    assert record.segments == segments
 
 
 def test_a_printed_prediction_is_a_few_lines_without_arrays() -> None:

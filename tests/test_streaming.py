@@ -154,11 +154,25 @@ def test_leaving_the_loop_ends_the_threads(make_clip: Make) -> None:
                 break
 
 
+def test_sources_that_differ_in_what_is_not_shown_are_two_streams() -> None:
+    sources = [f"tcp://ann:{password}@127.0.0.1:9/?token=1" for password in ("a", "b", "c")]
+    errors: list[ClipError] = []
+    assert [*untrained().watch(sources, StreamConfig(attempts=0), errors.append)] == []
+    shown = "tcp:/ann:***@127.0.0.1:9/?token=***"
+    names = [f"{shown}{number}" for number in ("", " (2)", " (3)")]
+    assert sorted(str(error.path) for error in errors) == names
+
+
 @pytest.mark.parametrize(
     ("model", "sources", "message"),
     [
         ("convalstm", [], "no source to watch"),
         ("convalstm", ["a.mp4", Path("a.mp4")], "given twice"),
+        (
+            "convalstm",
+            ["rtsp://a:b@h?token=1"] * 2,
+            r"rtsp://a:\*\*\*@h\?token=\*\*\* is given twice",
+        ),
         ("convalstm", ["a.mp4", "rtsp://"], "expected an address"),
         ("tracks", "tcp://127.0.0.1:9", "tracks reads groups of frames of whole clips"),
     ],

@@ -41,6 +41,13 @@ class StorageError(OSError):
 
     def __init__(self, address: str, found: str, remedy: str) -> None:
         super().__init__(printable(f"{address}: {found}; {remedy}"))
+        self.address = address
+        self.found = found
+        self.remedy = remedy
+
+    def __reduce__(self) -> tuple[type["StorageError"], tuple[str, str, str]]:
+        # Exceptions are sent between processes as their arguments.
+        return type(self), (self.address, self.found, self.remedy)
 
 
 def is_address(text: str | Path) -> bool:

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 import torch
 
-from onlooker.base.parallel import cores, free_cores
+from onlooker.base import parallel
+from onlooker.base.parallel import cores, free_cores, memory_gb
 from onlooker.base.progress import showing
 from onlooker.run import compare
 from onlooker.run.compare import default_jobs, run_parallel
@@ -141,8 +142,44 @@ def test_a_process_ended_by_the_system_is_explained(tmp_path: Path) -> None:
         run_parallel({"ended": ended, "slow": partial(train, tmp_path, 0)}, 2)
 
 
-def test_a_worker_uses_its_share_of_the_cores(monkeypatch):
-    monkeypatch.setattr("os.sched_getaffinity", lambda process: {0, 3, 5}, raising=False)
+def test_a_worker_uses_its_share_of_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    # of the machine, of this process, and of its container
+    monkeypatch.setattr("joblib.cpu_count", lambda: 3)
     assert (cores(), free_cores()) == (3, 3)
     monkeypatch.setattr(multiprocessing, "parent_process", lambda: object())
     assert (cores(), free_cores()) == (3, 1)
+
+
+@pytest.mark.parametrize(
+    ("groups", "limits", "expected"),
+    [
+        # version 2: the groups of a job and of the one around it; a container, without and with one
+        ("0::/node/job\n", {"node/job/memory.max": 3, "node/memory.max": 2}, 2),
+        ("0::/docker/a\n", {"memory.max": 3}, 3),
+        ("0::/\n", {"memory.max": 3}, 3),
+        ("0::/\n", {}, 64),
+        ("0::/\n", {"memory.max": 128}, 64),
+        # version 1, where other groups of this process have nothing to do with memory
+        ("5:cpu:/b\n4:memory:/a\n0::/b\n", {"memory/a": 5, "memory/b": 1, "memory": 9}, 5),
+    ],
+)
+def test_memory_is_that_of_the_container(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    groups: str,
+    limits: dict[str, int],
+    expected: int,
+) -> None:
+    sizes = {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 64 << 18}
+    monkeypatch.setattr("os.sysconf", sizes.__getitem__)
+    monkeypatch.setattr(parallel, "_GROUPS", tmp_path)
+    monkeypatch.setattr(parallel, "_OWN_GROUPS", tmp_path / "own")
+    (tmp_path / "own").write_text(groups)
+    (tmp_path / "memory.max").write_text("max\n")
+    for name, gib in limits.items():
+        file = tmp_path / name
+        if file.suffix != ".max":
+            file = file / "memory.limit_in_bytes"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(f"{gib << 30}\n")
+    assert memory_gb() == expected

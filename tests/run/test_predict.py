@@ -325,6 +325,21 @@ def test_results_of_another_model_or_command_are_not_continued(
         predict_clips(run, clips, json=tmp_path / "busy.json")
 
 
+def test_a_file_that_another_command_locks_meanwhile_is_left_to_it(
+    run: Path, make_clip: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip = make_clip("1.mp4", frames=2)
+    out = tmp_path / "results.jsonl"
+    predict_clips(run, [clip], json=out)
+    make_clip("1.mp4", frames=4)  # its result is removed, in a new file
+    answers = iter([True, False])
+    monkeypatch.setattr(
+        "onlooker.run.results.lock_descriptor", lambda *_, blocking: next(answers)
+    )
+    with pytest.raises(ValueError, match="another command writes to it"):
+        predict_clips(run, [clip], json=out)
+
+
 def test_memory_holds_the_predictions_of_a_batch_alone(
     run: Path, make_clip: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:

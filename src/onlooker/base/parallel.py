@@ -7,8 +7,10 @@ import multiprocessing
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
 from threading import Thread, local
 from typing import TypeVar
 
@@ -17,22 +19,43 @@ __all__ = ["cores", "memory_gb"]
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+_GROUPS = Path("/sys/fs/cgroup")
+_OWN_GROUPS = Path("/proc/self/cgroup")
+# Of the memory, by its name in `_OWN_GROUPS`: folder of all groups, and file of a group's limit.
+_VERSIONS = {"memory": ("memory", "memory.limit_in_bytes"), "": ("", "memory.max")}
 _AHEAD = 2  # results per thread that wait for the caller
 _thread = local()
 
 
 def cores() -> int:
-    """The number of CPU cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """The number of CPU cores that this process may use, also in a container."""
+    from joblib import cpu_count
+
+    return int(cpu_count())
 
 
 def memory_gb() -> int | None:
-    """The machine's memory in GiB; None if it is unknown."""
-    return (
-        round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30)
-        if os.name == "posix"
-        else None
-    )
+    """The memory in GiB that this process may use, also in a container; None if it is unknown."""
+    if os.name != "posix":
+        return None
+    of_machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return round(min([of_machine, *_memory_limits()]) / 2**30)
+
+
+def _memory_limits() -> Iterator[int]:
+    """The limits in bytes of the control groups of this process and of those around them, of
+    versions 1 and 2.
+    """
+    with suppress(OSError):  # Linux alone has them
+        for line in _OWN_GROUPS.read_text().splitlines():
+            _, controllers, group = line.split(":", 2)
+            version = _VERSIONS.get(controllers)
+            if version is not None:
+                folder = _GROUPS / version[0] / group.lstrip("/")
+                # in a container, a group may have another name, and its folder be that of all
+                for each in (folder, *folder.parents):
+                    with suppress(OSError, ValueError):  # no such folder; "max": no limit
+                        yield int((each / version[1]).read_text())
 
 
 def free_cores() -> int:

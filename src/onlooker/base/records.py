@@ -54,10 +54,11 @@ class InputError(ValueError):
         super().__init__(printable(f"{where}{found}; {remedy}"))
         self.found = found
         self.remedy = remedy
+        self.where = where
 
     def __reduce__(self) -> tuple[type["InputError"], tuple[Any, ...]]:
         # Exceptions are sent between processes as their arguments.
-        return type(self), (self.found, self.remedy)
+        return type(self), (self.found, self.remedy, self.where)
 
 
 class ClipError(InputError):
@@ -456,7 +457,15 @@ class Prediction(Scored):
                 }
                 for tube in self.tubes
             ],
-            "segments": [vars(segment) for segment in self.segments],
+            "segments": [
+                {
+                    "label": segment.label,
+                    "start": segment.start,
+                    "end": segment.end,
+                    "score": segment.score,
+                }
+                for segment in self.segments
+            ],
             **({"assumes_rate": True} if self.assumes_rate else {}),
         }
 

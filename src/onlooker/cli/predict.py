@@ -200,14 +200,13 @@ def convert(
     train on.
     """
     from onlooker.formats.annotations import (
-        FORMATS,
         Interval,
         count_of,
-        find_format,
+        find_writer,
         read_intervals,
     )
 
-    name = find_format(out, to)
+    _, write = find_writer(out, to)
     if out.exists():
         raise FileExistsError(f"{out}: exists already; choose another file, or remove it")
     videos = dict[Path, list[Interval]]()
@@ -215,7 +214,7 @@ def convert(
     for path in labels:
         for video, intervals in read_intervals(path, fps, left_out).items():
             videos.setdefault(video, []).extend(intervals)
-    FORMATS[name].write(out, videos, fps)
+    write(out, videos, fps)
     count = sum(map(len, videos.values()))
     missing = [video for video in videos if not is_address(video) and not video.exists()]
     typer.echo(f"{count} intervals of {len(videos)} videos: {out}")

@@ -13,13 +13,13 @@ from onlooker.base.config import StreamConfig
 from onlooker.base.files import read_bytes
 from onlooker.base.intervals import file_of
 from onlooker.base.records import ClipError, Step
-from onlooker.base.text import printable, without_password
+from onlooker.base.text import printable
 from onlooker.cli.command import print_error
 from onlooker.formats.publish import open_publisher
 from onlooker.recognizer import Recognizer, expected_events, load, rate_text
 from onlooker.run.predict import RATE_NOTE, note_clips
 from onlooker.storage import is_address
-from onlooker.stream.sources import Status
+from onlooker.stream.sources import Status, stream_names
 from onlooker.video.reader import VideoReader
 
 _ERRORS = 1000
@@ -125,7 +125,7 @@ def watch_sources(
     if files:
         _keep_events(events)
         note_clips([Path(file) for file in files if _assumes_rate(file)], RATE_NOTE)
-    names = [without_password(source) for source in sources]
+    names = stream_names(sources)
     publishers = [open_publisher(address, names, report) for address in events]
     if config.rate is None:
         _print_dim(_used_rate(recognizer))

@@ -24,7 +24,7 @@ from onlooker.data.tables import read_table
 from onlooker.storage import is_address, path_or_address
 from onlooker.video.reader import SUFFIXES, frame_bounds, is_video
 
-__all__ = ["FORMATS", "Interval", "find_format", "of_prediction", "read_intervals"]
+__all__ = ["FORMATS", "Interval", "find_writer", "of_prediction", "read_intervals"]
 
 _EXPORT_AGAIN = "correct it, or export the labels again"
 _LONGEST = 1e8  # seconds, three years: a later time is a mistake
@@ -66,6 +66,7 @@ class Interval(Segment):
 
 Videos = Mapping[Path, Sequence[Interval]]  # by the path of the video
 Intervals = Iterator[tuple[Path, Interval]]
+Writer = Callable[[Path, Videos, float | None], None]
 
 
 class Format(NamedTuple):
@@ -74,12 +75,12 @@ class Format(NamedTuple):
     Args:
         ending: how a file for one clip ends.
         read: reads a file, by frames per second or None, and counts what it leaves out by its kind.
-        write: writes a file, by frames per second or None.
+        write: writes a file, by frames per second or None; None: the format is only read.
     """
 
     ending: str
     read: Callable[[Path, float | None, Counter[str]], Intervals]
-    write: Callable[[Path, Videos, float | None], None]
+    write: Writer | None
 
 
 def read_intervals(
@@ -133,10 +134,29 @@ def find_format(path: Path, name: str | None = None) -> str:
     )
 
 
+def find_writer(path: Path, name: str | None = None) -> tuple[str, Writer]:
+    """How a file of a format ends, and the function that writes it; the arguments are those of
+    `find_format`.
+
+    Raises:
+        ValueError: no such format, or one that is only read.
+    """
+    name = find_format(path, name)
+    ending, _, write = FORMATS[name]
+    if write is None:
+        written = [other for other, form in FORMATS.items() if form.write]
+        raise ValueError(f"{path}: {name} is only read; choose {', '.join(written)}")
+    return ending, write
+
+
 def of_prediction(prediction: Prediction) -> Videos:
     """The segments of a prediction, in the order of time."""
     segments = sorted(prediction.segments, key=lambda segment: segment.start)
-    return {prediction.path: [make_interval(**vars(segment)) for segment in segments]}
+    intervals = [
+        make_interval(segment.label, segment.start, segment.end, segment.score)
+        for segment in segments
+    ]
+    return {prediction.path: intervals}
 
 
 def make_interval(
@@ -515,15 +535,11 @@ def _boris_media(observation: dict[str, Any]) -> list[tuple[str, float]]:
     return [(file, lengths[file] if file != files[-1] else math.inf) for file in files]
 
 
-def _refuse(path: Path, *_: Any) -> None:
-    raise ValueError(f"{path}: this format is only read; choose another one")
-
-
 FORMATS = {
     "csv": Format(".csv", _read_csv, _write_csv),
     "activitynet": Format("-segments.json", _read_activitynet, _write_activitynet),
     "label-studio": Format("-label-studio.json", _read_label_studio, _write_label_studio),
     "elan": Format(".eaf", _read_elan, _write_elan),
     "webvtt": Format(".vtt", _read_webvtt, _write_webvtt),
-    "boris": Format(".boris", _read_boris, _refuse),
+    "boris": Format(".boris", _read_boris, None),
 }

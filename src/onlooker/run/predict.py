@@ -5,7 +5,7 @@ drawn clip.
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import closing, nullcontext, suppress
 from dataclasses import replace
 from functools import partial
@@ -22,7 +22,7 @@ from onlooker.base.progress import note, tracked
 from onlooker.base.records import ClipError, Prediction
 from onlooker.base.text import short_name
 from onlooker.data.folder import list_files, refuse_run
-from onlooker.formats.annotations import FORMATS, find_format, of_prediction
+from onlooker.formats.annotations import Writer, find_writer, of_prediction
 from onlooker.models.video_model import choose_device
 from onlooker.recognizer import Recognizer, load
 from onlooker.report.overlay import write_drawn
@@ -87,9 +87,9 @@ def predict_clips(
         raise ValueError(f"threshold is {threshold}, expected a probability from 0 to 1")
     if times and not out:
         raise ValueError("--times without --out; give --out, the folder for the files")
-    formats = dict.fromkeys(["activitynet", *(find_format(Path("times"), name) for name in times)])
+    writers = dict(find_writer(Path("times"), name) for name in ("activitynet", *times))
     clips = list(dict.fromkeys(clips))
-    targets = _targets(clips, out, formats) if out else {}
+    targets = _targets(clips, out, writers) if out else {}
     recognizer = load(run, "cpu" if ray else "auto")
     if threshold is not None:
         recognizer.threshold = threshold
@@ -118,7 +118,7 @@ def predict_clips(
                     # maps of a hundred recordings of an hour would fill the memory
                     predictions.append(replace(prediction, attention=None, heat=None))
                     if clip in targets:
-                        problem = _attempt(_write_files, clip, targets[clip], prediction, formats)
+                        problem = _attempt(_write_files, clip, targets[clip], prediction, writers)
                         errors += [problem] if problem else []
                     # last: a clip with a result is not drawn again
                     if results and clip not in results:
@@ -219,14 +219,16 @@ def _digest(recognizer: Recognizer) -> str:
     return hashlib.sha256(repr((weights_digest(of.model), *parts)).encode()).hexdigest()
 
 
-def _targets(clips: Sequence[Path], out: Path, formats: Iterable[str]) -> dict[Path, Path]:
-    """The file that each clip is drawn to. Only files of an earlier prediction may be replaced."""
+def _targets(clips: Sequence[Path], out: Path, endings: Iterable[str]) -> dict[Path, Path]:
+    """The file that each clip is drawn to, beside files with these endings. Only files of an
+    earlier prediction may be replaced.
+    """
     targets = [out / f"{name}.mp4" for name in distinct_names(clips)]
     given = {os.path.realpath(file_of(clip)) for clip in clips}
-    endings = [".mp4", ".json", *(FORMATS[name].ending for name in formats)]
     for target in targets:
         is_earlier = _holds_boxes(target.with_suffix(".json"))
-        for file in (target.with_name(f"{target.stem}{ending}") for ending in endings):
+        names = [f"{target.stem}{ending}" for ending in (".mp4", ".json", *endings)]
+        for file in map(target.with_name, names):
             if file.exists() and (os.path.realpath(file) in given or not is_earlier):
                 raise FileExistsError(
                     f"{file}: exists, and is not of an earlier prediction; choose another --out"
@@ -242,14 +244,15 @@ def _holds_boxes(path: Path) -> bool:
     return False
 
 
-def _write_files(clip: Path, target: Path, prediction: Prediction, formats: Iterable[str]) -> None:
+def _write_files(
+    clip: Path, target: Path, prediction: Prediction, writers: Mapping[str, Writer]
+) -> None:
     """Write boxes and times, then the drawn clip: where that exists, the others do too."""
     values = prediction.to_dict()
     boxes = {name: values[name] for name in ("label", "score", "scores", "tubes", "segments")}
     write_json(target.with_name(f"{target.stem}.json"), boxes)
-    for name in formats:
-        file = target.with_name(f"{target.stem}{FORMATS[name].ending}")
-        FORMATS[name].write(file, of_prediction(prediction), None)
+    for ending, write in writers.items():
+        write(target.with_name(f"{target.stem}{ending}"), of_prediction(prediction), None)
     write_drawn(clip, target, prediction)
 
 

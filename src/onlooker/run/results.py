@@ -41,15 +41,18 @@ class ResultsFile:
                 check_regular(path)
             self._file = path.open("a+b")
         try:
-            if not lock_descriptor(self._file.fileno(), blocking=False):
-                raise ValueError(
-                    f"{path}: another command writes to it; wait until it ends, or choose another file"
-                )
+            self._lock()
             self._read()
             self._remove_replaced(clips)
         except BaseException:
             self._file.close()
             raise
+
+    def _lock(self) -> None:
+        if not lock_descriptor(self._file.fileno(), blocking=False):
+            raise ValueError(
+                f"{self._path}: another command writes to it; wait until it ends, or choose another file"
+            )
 
     def _read(self) -> None:
         begin = f'{{"model": "{self._model}", '.encode()
@@ -89,7 +92,7 @@ class ResultsFile:
                     whole.writelines(lines)
                 self._file.close()
                 self._file = self._path.open("a+b")
-            lock_descriptor(self._file.fileno(), blocking=False)
+            self._lock()  # of the new file, which another command may have locked before
 
     def __contains__(self, clip: Path) -> bool:
         return path_or_address(clip) in self._fingerprints

@@ -29,7 +29,7 @@ from starlette.concurrency import run_in_threadpool
 
 from onlooker.base.progress import reporting
 from onlooker.base.records import Prediction
-from onlooker.formats.annotations import FORMATS, find_format, of_prediction
+from onlooker.formats.annotations import find_writer, of_prediction
 from onlooker.recognizer import Recognizer
 from onlooker.report.overlay import full_strength, write_drawn
 from onlooker.serve.jobs import Job, Jobs
@@ -140,7 +140,8 @@ class Looks:
             write_drawn(look.video, file, look.prediction)
         else:
             prediction = replace(look.prediction, path=file.with_name(look.name))
-            FORMATS[find_format(file)].write(file, of_prediction(prediction), None)
+            _, write = find_writer(file)
+            write(file, of_prediction(prediction), None)
         return FileResponse(file, filename=f"{Path(look.name).stem}.{kind}")
 
     def _prepare(self, look: Look, job: Job) -> VideoFacts:

@@ -7,7 +7,7 @@ import os
 import re
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -165,7 +165,7 @@ class Source:
             file or of a folder of numbered images (`./0` for one that is called 0).
         condition: is notified of every frame and of the end; several sources may share one.
         hold: how often in a row a frame is handed out again at most; what a model remembers.
-        name: for a copy of a file, the address that it is of.
+        name: how it is shown; None: `source` without a password.
 
     Raises:
         ValueError: an invalid source.
@@ -180,7 +180,7 @@ class Source:
         name: str | None = None,
     ) -> None:
         self._source = _parse(source)
-        self.name = without_password(name or str(source))
+        self.name = name or without_password(str(source))
         self.dropped = self.reconnections = 0
         self._config = config
         self.condition = condition
@@ -407,6 +407,24 @@ class Source:
         if self._state != "online" or self._last.recorded:
             return False
         return now >= max(self._last.time + _SILENT * (self._held == 0), (self._slot + 1) / rate)
+
+
+def stream_names(sources: Sequence[int | str | Path]) -> list[str]:
+    """The names of the streams of some sources: the sources without passwords, numbered where they
+    differ in these alone.
+
+    Raises:
+        ValueError: a source is given twice.
+    """
+    names = list[str]()
+    given = list(map(str, sources))
+    shown = list(map(without_password, given))
+    for number, name in enumerate(shown):
+        if given[number] in given[:number]:
+            raise ValueError(f"source {name} is given twice; each is watched once")
+        earlier = shown[:number].count(name)
+        names.append(f"{name} ({earlier + 1})" if earlier else name)
+    return names
 
 
 def _parse(source: int | str | Path) -> int | str | Path:

@@ -20,7 +20,7 @@ from onlooker.localization.boxes import Rectangles, peaks
 from onlooker.models.video_model import VideoModel
 from onlooker.storage import is_address, local
 from onlooker.stream.events import Finder, Kept, with_nothing
-from onlooker.stream.sources import Frame, Source, Status
+from onlooker.stream.sources import Frame, Source, Status, stream_names
 from onlooker.video.resize import resize
 
 Address = int | str | Path
@@ -244,14 +244,11 @@ def watch(
         raise ValueError("no source to watch; give a camera's number, an address, or a path")
     condition = Condition()
     opened = list[Source]()
-    for address in sources:
+    for address, name in zip(sources, stream_names(sources), strict=True):
         file = address
         if isinstance(address, str | Path) and is_address(address):
             file = local(address)
-        opened.append(Source(file, config, condition, streams.data.frames, str(address)))
-    for number, source in enumerate(opened):
-        if source.name in [other.name for other in opened[:number]]:
-            raise ValueError(f"source {source.name} is given twice; each is watched once")
+        opened.append(Source(file, config, condition, streams.data.frames, name))
     return _steps(streams, opened, condition, on_error, on_status or (lambda _: None))
 
 
