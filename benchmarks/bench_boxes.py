@@ -77,7 +77,11 @@ def main() -> None:
     harness.show("A frame, ms", ["part", "ms"], [[name, each] for name, each in times.items()])
     print(ratios)
     what = "attention, heat map and boxes per frame, as a share of the encoder's time, on one core"
-    print(harness.record("bench-boxes", what, {"ratios": ratios, "milliseconds": times}, [0], ()))
+    print(
+        harness.record(
+            "bench-boxes", what, {"ratios": ratios, "milliseconds": times}, seeds=[0], packages=()
+        )
+    )
 
 
 if __name__ == "__main__":

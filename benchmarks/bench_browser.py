@@ -132,7 +132,11 @@ def main() -> None:
     }
     print(figures)
     what = "a step of the live model in a browser by onnxruntime-web, next to onnxruntime in Python, one thread"
-    print(harness.record("bench-browser", what, figures, [0], ("onnxruntime", "playwright")))
+    print(
+        harness.record(
+            "bench-browser", what, figures, seeds=[0], packages=("onnxruntime", "playwright")
+        )
+    )
 
 
 if __name__ == "__main__":

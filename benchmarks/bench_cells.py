@@ -233,7 +233,11 @@ def main() -> None:
     if not options.no_keras:
         print(
             harness.record(
-                "bench-cells", __doc__.partition("\n")[0], figures, [SEED], ["torch", "keras"]
+                "bench-cells",
+                __doc__.partition("\n")[0],
+                figures,
+                seeds=[SEED],
+                packages=["torch", "keras"],
             )
         )
 

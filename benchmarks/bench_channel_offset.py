@@ -136,7 +136,11 @@ def main() -> None:
             "threads": options.threads,
         }
         figures["profile"] = profiles
-        print(harness.record("bench-channel-offset", __doc__, figures, [SEED], ["torch"]))
+        print(
+            harness.record(
+                "bench-channel-offset", __doc__, figures, seeds=[SEED], packages=["torch"]
+            )
+        )
 
 
 if __name__ == "__main__":

@@ -23,15 +23,15 @@ COUNT = harness.size(50, 1)
 LAYERS = {"1→20": (1, 20), "20→50": (20, 50)}
 
 
-def by_torchvision(input: Tensor, offset: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+def by_torchvision(input: Tensor, offset: Tensor, weight: Tensor, *, bias: Tensor) -> Tensor:
     return torchvision.ops.deform_conv2d(input, offset, weight, bias, padding=KERNEL // 2)
 
 
-def by_onlooker(input: Tensor, offset: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+def by_onlooker(input: Tensor, offset: Tensor, weight: Tensor, *, bias: Tensor) -> Tensor:
     return deformable_conv2d(input, offset, weight, bias=bias, padding=KERNEL // 2)
 
 
-def plain(input: Tensor, offset: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+def plain(input: Tensor, offset: Tensor, weight: Tensor, *, bias: Tensor) -> Tensor:
     """An ordinary convolution without offsets, to show the cost of deformation."""
     return F.conv2d(input, weight, bias, padding=KERNEL // 2)
 
@@ -59,7 +59,8 @@ def run(
     method: Callable[..., Tensor], inputs: list[Tensor], output_gradient: Tensor
 ) -> list[Tensor]:
     """The output and the gradients with respect to all inputs; zeros where an input is not used."""
-    out = method(*inputs)
+    *maps, bias = inputs
+    out = method(*maps, bias=bias)
     gradients = torch.autograd.grad(out, inputs, output_gradient, materialize_grads=True)
     return [out, *gradients]
 
@@ -136,7 +137,13 @@ def main() -> None:
         }
         figures["profile"] = profiles
         print(
-            harness.record("bench-deformable", __doc__, figures, [SEED], ["torch", "torchvision"])
+            harness.record(
+                "bench-deformable",
+                __doc__,
+                figures,
+                seeds=[SEED],
+                packages=["torch", "torchvision"],
+            )
         )
 
 

@@ -187,7 +187,11 @@ def main() -> None:
             "threads": options.threads,
             "profile": profiles,
         }
-        print(harness.record("bench-digits", __doc__, figures, [SEED], ["torch", "numpy", "scipy"]))
+        print(
+            harness.record(
+                "bench-digits", __doc__, figures, seeds=[SEED], packages=["torch", "numpy", "scipy"]
+            )
+        )
 
 
 if __name__ == "__main__":

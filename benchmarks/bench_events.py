@@ -59,7 +59,11 @@ def main() -> None:
     harness.show("A step, ms", ["step", "ms"], [[name, each] for name, each in times.items()])
     print(ratio)
     what = "a step with the event layer, and events found in its scores, next to one without, on one core"
-    print(harness.record("bench-events", what, {"ratio": ratio, "milliseconds": times}, [0], ()))
+    print(
+        harness.record(
+            "bench-events", what, {"ratio": ratio, "milliseconds": times}, seeds=[0], packages=()
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -39,7 +39,9 @@ def make_clips(folder: Path, count: int) -> list[Path]:
     """Clips of 320x240 pixels as cameras write them; appended bytes make each a different file."""
     suffix, codec, settings = bench_read.KINDS["mp4"]
     folder.mkdir(parents=True, exist_ok=True)
-    once = bench_read.make(folder.parent / f"once{suffix}", codec, settings, SECONDS, 1)
+    once = bench_read.make(
+        folder.parent / f"once{suffix}", codec, settings, seconds=SECONDS, times=1
+    )
     paths = [folder / f"{number}{suffix}" for number in range(count)]
     for number, path in enumerate(paths):
         # A box of free space, which players skip.
@@ -49,7 +51,7 @@ def make_clips(folder: Path, count: int) -> list[Path]:
     return paths
 
 
-def naive(paths: list[Path], encoder: nn.Module, data: DataConfig, folder: Path) -> None:
+def naive(paths: list[Path], encoder: nn.Module, data: DataConfig, *, folder: Path) -> None:
     """A simple loop: every frame is read, resized, normalized and encoded alone, in single
     precision.
     """
@@ -110,7 +112,11 @@ def main() -> None:
     data = DataConfig(frames=options.frames, size=options.size, normalization="imagenet")
     with tempfile.TemporaryDirectory() as temporary:
         figures = measure(
-            Path(temporary), options.clips, options.encoder, data, options.repetitions
+            Path(temporary),
+            options.clips,
+            encoder=options.encoder,
+            data=data,
+            repetitions=options.repetitions,
         )
     default = all(
         value == arguments.get_default(name)
@@ -118,11 +124,11 @@ def main() -> None:
         if name != "smoke"
     )
     if default:
-        print(harness.record("bench-features", __doc__, figures, [SEED]))
+        print(harness.record("bench-features", __doc__, figures, seeds=[SEED]))
 
 
 def measure(
-    folder: Path, count: int, encoder: str, data: DataConfig, repetitions: int
+    folder: Path, count: int, *, encoder: str, data: DataConfig, repetitions: int
 ) -> dict[str, Any]:
     paths = make_clips(folder / "clips" / "all", count)
     cache = folder / "cache"
@@ -158,7 +164,7 @@ def measure(
         {
             "onlooker": from_clips,
             "backbone alone": alone(batches, fast, precision),
-            "frame by frame": lambda: naive(paths, plain.eval(), data, folder / "naive"),
+            "frame by frame": lambda: naive(paths, plain.eval(), data, folder=folder / "naive"),
         },
         repetitions,
     )

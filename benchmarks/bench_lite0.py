@@ -176,7 +176,7 @@ def main() -> None:
     harness.show(
         "16 frames", ["", "ms a frame"], [[name, of["ms"]] for name, of in figures.items()]
     )
-    harness.record("bench-lite0", __doc__.splitlines()[0], figures, [0])
+    harness.record("bench-lite0", __doc__.splitlines()[0], figures, seeds=[0])
 
 
 if __name__ == "__main__":

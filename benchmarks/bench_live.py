@@ -383,7 +383,7 @@ def main() -> None:
     if delay["minutes"]:
         titles = (f"30 frames a second, {OWN_SIDE} pixels", f"At the limit, {SLOW_SIDE} pixels")
         draw(dict(zip(titles, (delay["delay_ms"], delay["delay_ms_at_the_limit"]), strict=True)))
-    print(harness.record("bench-live", what, figures, [0], ("onnxruntime",)))
+    print(harness.record("bench-live", what, figures, seeds=[0], packages=("onnxruntime",)))
 
 
 if __name__ == "__main__":

@@ -258,7 +258,7 @@ def begin(page: str, tab: Any) -> Any:
 
 
 def measure(
-    page: str, url: str, folder: Path, browser: Any, seconds: float
+    page: str, url: str, *, folder: Path, browser: Any, seconds: float
 ) -> tuple[float, list[float]]:
     """Answers per second, and the delays in ms of all changes."""
     tab = browser.new_page()
@@ -326,7 +326,9 @@ def main() -> None:
         for _ in range(options.repetitions):
             for page in pages:
                 with server(page, folder) as url:
-                    found[page].append(measure(page, url, folder, browser, options.seconds))
+                    found[page].append(
+                        measure(page, url, folder=folder, browser=browser, seconds=options.seconds)
+                    )
                 print(
                     page, f"{found[page][-1][0]:.1f} per second, {found[page][-1][1]}", flush=True
                 )
@@ -348,7 +350,11 @@ def main() -> None:
     if PEERS:
         print(
             harness.record(
-                "bench-live-page", what, figures, [0], ("fastapi", "uvicorn", "playwright")
+                "bench-live-page",
+                what,
+                figures,
+                seeds=[0],
+                packages=("fastapi", "uvicorn", "playwright"),
             )
         )
 

@@ -68,7 +68,7 @@ def scene(index: int, background: NDArray[np.uint8], rng: np.random.Generator) -
     return np.clip(frame + noise, 0, 255).astype(np.uint8)
 
 
-def make(path: Path, codec: str, options: dict[str, str], seconds: int, times: int) -> Path:
+def make(path: Path, codec: str, options: dict[str, str], *, seconds: int, times: int) -> Path:
     """Encode the scene and repeat it in one file, unless the file exists."""
     if path.exists():
         return path
@@ -93,10 +93,10 @@ def make(path: Path, codec: str, options: dict[str, str], seconds: int, times: i
                 )
             )
         container.mux(stream.encode(None))
-    return repeat(part, path, seconds, times) if times > 1 else part.replace(path)
+    return repeat(part, path, seconds=seconds, times=times) if times > 1 else part.replace(path)
 
 
-def repeat(once: Path, path: Path, seconds: int, times: int) -> Path:
+def repeat(once: Path, path: Path, *, seconds: int, times: int) -> Path:
     """Repeat the packets of a video in one file."""
     part = path.with_name(f"repeat-{path.name}")
     with av.open(str(part), "w") as out:
@@ -223,7 +223,9 @@ def measure(folder: Path, repetitions: int, only: list[str]) -> None:
                 continue
             # The name contains the settings, so that a file with other settings is not reused.
             name = "-".join([length, *(f"{key}_{value}" for key, value in settings.items())])
-            path = make(folder / f"{name}-{codec}{suffix}", codec, settings, duration, times)
+            path = make(
+                folder / f"{name}-{codec}{suffix}", codec, settings, seconds=duration, times=times
+            )
             ours = by_onlooker(path)
             works = {}
             for name, peer in peers.items():
@@ -246,7 +248,11 @@ def measure(folder: Path, repetitions: int, only: list[str]) -> None:
         figures = {"ratios": ratios, "seconds": seconds, "other_frames": differing}
         print(
             harness.record(
-                "bench-read", __doc__.partition("\n")[0], figures, [SEED], ["decord", "torchcodec"]
+                "bench-read",
+                __doc__.partition("\n")[0],
+                figures,
+                seeds=[SEED],
+                packages=["decord", "torchcodec"],
             )
         )
 

@@ -11,7 +11,7 @@ the input kernel and with its gradient (no softmax layer, recurrence or test set
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
-from functools import cache
+from functools import cache, partial
 from multiprocessing import get_context
 from statistics import median
 
@@ -75,7 +75,7 @@ class TorchLSTM(nn.Module):
 
 
 def by_torch(
-    features: Tensor, test: Tensor, targets: Tensor, rounds: int, threads: int
+    features: Tensor, test: Tensor, targets: Tensor, *, rounds: int, threads: int
 ) -> list[float]:
     """Train one model after the other; returns the losses on the test set."""
     before = torch.get_num_threads()
@@ -125,7 +125,7 @@ def by_keras(dead: int, rounds: int) -> list[float]:
 
 
 def by_onlooker(
-    features: Tensor, test: Tensor, targets: Tensor, rounds: int, threads: int
+    features: Tensor, test: Tensor, targets: Tensor, *, rounds: int, threads: int
 ) -> list[float]:
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
@@ -142,7 +142,7 @@ def by_onlooker(
     return found["test"].loss.tolist()
 
 
-def products(features: Tensor, rounds: int, threads: int, large_only: bool = False) -> None:
+def products(features: Tensor, *, rounds: int, threads: int, large_only: bool = False) -> None:
     """Compute only the matrix products of `rounds` rounds, divided among threads.
 
     Args:
@@ -242,22 +242,24 @@ def main() -> None:
     keras_rounds = max(1, peer_rounds // 5)
     losses: dict[str, list[float]] = {}
 
-    def recorded(
-        name: str, work: Callable[..., list[float]], *settings: object
-    ) -> Callable[[], None]:
+    def recorded(name: str, work: Callable[[], list[float]]) -> Callable[[], None]:
         def run() -> None:
-            losses.setdefault(name, []).extend(work(*settings))
+            losses.setdefault(name, []).extend(work())
 
         return run
 
     counts = {"onlooker": options.rounds, "keras": keras_rounds, "torch": peer_rounds}
     counts |= dict.fromkeys(("products", "large products"), options.rounds)
     works: dict[str, Callable[[], object]] = {
-        "onlooker": recorded("onlooker", by_onlooker, *data, options.rounds, options.threads),
-        "torch": recorded("torch", by_torch, *data, peer_rounds, options.threads),
-        "products": lambda: products(features, options.rounds, options.threads),
+        "onlooker": recorded(
+            "onlooker", partial(by_onlooker, *data, rounds=options.rounds, threads=options.threads)
+        ),
+        "torch": recorded(
+            "torch", partial(by_torch, *data, rounds=peer_rounds, threads=options.threads)
+        ),
+        "products": lambda: products(features, rounds=options.rounds, threads=options.threads),
         "large products": lambda: products(
-            features, options.rounds, options.threads, large_only=True
+            features, rounds=options.rounds, threads=options.threads, large_only=True
         ),
     }
     if harness.has_peer("keras"):
@@ -271,9 +273,12 @@ def main() -> None:
             "torch, one thread": peer_rounds,
         }
         works["onlooker, one thread"] = recorded(
-            "onlooker", by_onlooker, *data, counts["onlooker, one thread"], 1
+            "onlooker",
+            partial(by_onlooker, *data, rounds=counts["onlooker, one thread"], threads=1),
         )
-        works["torch, one thread"] = recorded("torch", by_torch, *data, peer_rounds, 1)
+        works["torch, one thread"] = recorded(
+            "torch", partial(by_torch, *data, rounds=peer_rounds, threads=1)
+        )
     with keras:
         measured = harness.interleaved(works, options.repetitions)
     seconds = {name: [time / counts[name] for time in times] for name, times in measured.items()}
@@ -319,7 +324,11 @@ def main() -> None:
             figures["threads_gain"] = one
         print(
             harness.record(
-                "bench-rounds", __doc__, figures, [SEED], ["torch", "keras", "tensorflow-cpu"]
+                "bench-rounds",
+                __doc__,
+                figures,
+                seeds=[SEED],
+                packages=["torch", "keras", "tensorflow-cpu"],
             )
         )
 

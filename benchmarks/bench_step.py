@@ -102,7 +102,7 @@ def memory() -> float:
 
 
 def measure_windows(
-    model: Classifier, repetitions: int, steps: int, windows: int
+    model: Classifier, *, repetitions: int, steps: int, windows: int
 ) -> dict[str, float]:
     """Seconds of a step and of a window, both on encoded features."""
     stream = Stream(model)
@@ -134,7 +134,9 @@ def measure_encoded(model: Classifier, repetitions: int) -> dict[str, float]:
     )
 
 
-def measure_drift(model: Classifier, frames: int, span: int, repetitions: int) -> dict[str, float]:
+def measure_drift(
+    model: Classifier, *, frames: int, span: int, repetitions: int
+) -> dict[str, float]:
     """Latency and memory at frame 100 and after `frames`; a new stream is timed next to the old one
     for comparison.
     """
@@ -210,10 +212,15 @@ def main() -> None:
         for name, model in models.items():
             few = "vgg" in name
             windows[name] = measure_windows(
-                model, options.repetitions, 10 if few else STEPS, 1 if few else WINDOWS
+                model,
+                repetitions=options.repetitions,
+                steps=10 if few else STEPS,
+                windows=1 if few else WINDOWS,
             )
             encoded[name] = measure_encoded(model, options.repetitions)
-        drift = measure_drift(models[DRIFT_MODEL], options.frames, span, options.repetitions)
+        drift = measure_drift(
+            models[DRIFT_MODEL], frames=options.frames, span=span, repetitions=options.repetitions
+        )
         streams = measure_streams(models[DRIFT_MODEL], options.repetitions, STREAM_STEPS)
     ratios = {name: round(found["window"] / found["step"], 3) for name, found in windows.items()}
     whole = {name: round(found["window"] / found["step"], 3) for name, found in encoded.items()}
@@ -242,7 +249,7 @@ def main() -> None:
             "window": T,
             "threads": options.threads,
         }
-        print(harness.record("bench-step", __doc__.partition("\n")[0], figures, [SEED]))
+        print(harness.record("bench-step", __doc__.partition("\n")[0], figures, seeds=[SEED]))
 
 
 if __name__ == "__main__":

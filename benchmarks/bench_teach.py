@@ -111,7 +111,11 @@ def main() -> None:
     }
     harness.show("Taught", list(Taught._fields), [list(each) for each in taught])
     what = "five clips of each of four classes, in the page: seconds to a live model, accuracy on the other clips"
-    print(harness.record("bench-teach", what, figures, list(seeds), ("fastapi", "uvicorn")))
+    print(
+        harness.record(
+            "bench-teach", what, figures, seeds=list(seeds), packages=("fastapi", "uvicorn")
+        )
+    )
 
 
 if __name__ == "__main__":

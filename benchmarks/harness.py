@@ -132,6 +132,7 @@ def record(
     name: str,
     what: str,
     figures: dict[str, Any],
+    *,
     seeds: Sequence[int] = (),
     packages: Sequence[str] = (),
 ) -> str:

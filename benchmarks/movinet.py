@@ -56,15 +56,26 @@ class MoViNet(nn.Module):
 
     def __init__(self, num_classes: int) -> None:
         super().__init__()
-        self.stem = nn.Sequential(*_convolution(3, _STEM, (1, 3, 3), 2), nn.SiLU())
+        self.stem = nn.Sequential(*_convolution(3, _STEM, kernel=(1, 3, 3), stride=2), nn.SiLU())
         channels = _STEM
         layers = []
         for number, (out, inner, frames, pixels, stride) in enumerate(_A0):
             drop = _DROP_PATH * number / len(_A0)
-            layers.append(Layer(channels, out, inner, (frames, pixels, pixels), stride, drop))
+            layers.append(
+                Layer(
+                    channels,
+                    out,
+                    inner=inner,
+                    kernel=(frames, pixels, pixels),
+                    stride=stride,
+                    drop=drop,
+                )
+            )
             channels = out
         self.layers = nn.ModuleList(layers)
-        self.last = nn.Sequential(*_convolution(channels, _LAST, (1, 1, 1), 1), nn.SiLU())
+        self.last = nn.Sequential(
+            *_convolution(channels, _LAST, kernel=(1, 1, 1), stride=1), nn.SiLU()
+        )
         self.pool = Pool()
         self.head = nn.Sequential(
             nn.Linear(_LAST, _HEAD), nn.SiLU(), nn.Dropout(_DROPOUT), nn.Linear(_HEAD, num_classes)
@@ -101,17 +112,20 @@ class Layer(nn.Module):
         self,
         given: int,
         out: int,
+        *,
         inner: int,
         kernel: tuple[int, int, int],
         stride: int,
         drop: float,
     ) -> None:
         super().__init__()
-        self.expand = nn.Sequential(*_convolution(given, inner, (1, 1, 1), 1), nn.SiLU())
+        self.expand = nn.Sequential(
+            *_convolution(given, inner, kernel=(1, 1, 1), stride=1), nn.SiLU()
+        )
         self.depthwise = TemporalConv(inner, kernel, stride)
         self.norm = nn.Sequential(nn.BatchNorm3d(inner, 1e-3), nn.SiLU())
         self.excite = SqueezeExcitation(inner)
-        self.project = nn.Sequential(*_convolution(inner, out, (1, 1, 1), 1))
+        self.project = nn.Sequential(*_convolution(inner, out, kernel=(1, 1, 1), stride=1))
         self.factor = nn.Parameter(torch.zeros(1))
         self.drop = StochasticDepth(drop, "row")
         shortcut: list[nn.Module] = (
@@ -120,7 +134,7 @@ class Layer(nn.Module):
             else []
         )
         if stride > 1 or given != out:
-            shortcut += _convolution(given, out, (1, 1, 1), 1)
+            shortcut += _convolution(given, out, kernel=(1, 1, 1), stride=1)
         self.shortcut = nn.Sequential(*shortcut)
 
     def forward(self, x: Tensor, before: Iterator[Tensor], after: State) -> Tensor:
@@ -185,7 +199,7 @@ class SqueezeExcitation(nn.Module):
 
 
 def _convolution(
-    given: int, out: int, kernel: tuple[int, int, int], stride: int
+    given: int, out: int, *, kernel: tuple[int, int, int], stride: int
 ) -> list[nn.Module]:
     padding = (0, kernel[1] // 2, kernel[2] // 2)
     return [

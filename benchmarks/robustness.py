@@ -181,7 +181,7 @@ def _peak() -> int:
     return int(line.split()[1]) * 1024
 
 
-def start(case: Case, material: Material, folder: Path, number: int) -> Running:
+def start(case: Case, material: Material, folder: Path, *, number: int) -> Running:
     """Run a case in a separate process."""
     scratch = folder / f"case-{number}"
     scratch.mkdir()
@@ -244,7 +244,7 @@ def finish(running: Running, status: int, limits: Limits) -> Result:
 
 
 def run_cases(
-    todo: Sequence[Case], material: Material, folder: Path, limits: Limits, jobs: int
+    todo: Sequence[Case], material: Material, folder: Path, *, limits: Limits, jobs: int
 ) -> list[Result]:
     """All cases, several at the same time; one that hangs is run again, because a busy machine may
     have stopped it.
@@ -256,7 +256,7 @@ def run_cases(
     while left or running:
         while left and len(running) < jobs:
             number, case = left.pop()
-            started = start(case, material, folder, number)
+            started = start(case, material, folder, number=number)
             running[started.pid] = number, started
         time.sleep(_POLL)
         for pid, (number, each) in list(running.items()):
@@ -358,7 +358,7 @@ def made(folder: Path) -> Material:
     return Material(folder)
 
 
-def write(folder: Path, part: str, figures: dict[str, Any], seed: int) -> Path:
+def write(folder: Path, part: str, figures: dict[str, Any], *, seed: int) -> Path:
     """Add figures to the results file, which keeps those of the other part."""
     path = folder / f"{NAME}.json"
     known = json.loads(path.read_text("utf-8"))["figures"] if path.exists() else {}
@@ -415,7 +415,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="onlooker-", ignore_cleanup_errors=True) as name:
         material = Path(name, "material")
         material.mkdir()
-        results = run_cases(todo, made(material), Path(name), limits, options.jobs)
+        results = run_cases(todo, made(material), Path(name), limits=limits, jobs=options.jobs)
     if options.only:
         for result in results:
             print(
@@ -435,7 +435,9 @@ def main() -> None:
         options.json.write_text(json.dumps(values, indent=1), "utf-8")
     if not (options.quick or options.least or options.only):
         print(
-            write(options.results, "before" if options.before else "after", figures, options.seed)
+            write(
+                options.results, "before" if options.before else "after", figures, seed=options.seed
+            )
         )
     sys.exit(any(result.verdict != "named" for result in results))
 

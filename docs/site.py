@@ -41,7 +41,7 @@ def on_files(files: "Files", config: Any) -> "Files":
     return files
 
 
-def on_page_markdown(markdown: str, page: Any, config: Any, files: "Files") -> str:
+def on_page_markdown(markdown: str, *, page: Any, config: Any, files: "Files") -> str:
     """Links between files of the project to links between pages of the site; without targets
     outside of it.
     """

@@ -102,10 +102,10 @@ def test_movinet_has_the_published_size() -> None:
 
 
 def test_layers_begin_as_their_shortcuts() -> None:
-    layer = Layer(8, 8, 24, (3, 3, 3), 1, 0.0).eval()
+    layer = Layer(8, 8, inner=24, kernel=(3, 3, 3), stride=1, drop=0.0).eval()
     x = torch.randn(1, 8, 4, 6, 6)
     assert torch.equal(layer(x, iter(()), []), x)
-    strided = Layer(8, 16, 24, (5, 3, 3), 2, 0.0).eval()
+    strided = Layer(8, 16, inner=24, kernel=(5, 3, 3), stride=2, drop=0.0).eval()
     assert strided(x, iter(()), []).shape == (1, 16, 4, 3, 3)
     # A quarter of the channels, rounded to a multiple of 8.
     assert [SqueezeExcitation(D).weights[0].weight.shape[0] for D in (24, 80, 184, 280, 384)] == [
