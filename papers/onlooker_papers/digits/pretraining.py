@@ -4,6 +4,7 @@ less time.
 
 import time
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.data import Dataset
 
 from onlooker.base.config import DataConfig, TrainConfig
+from onlooker.base.files import write_bytes
+from onlooker.base.progress import note
 from onlooker.data.transforms import to_video
 from onlooker.models.classifier import Classifier
 from onlooker.models.video_model import count_parameters
@@ -24,7 +28,8 @@ from onlooker_papers.memo import memo_of_training
 from onlooker_papers.mnist import Digits, DigitSplit, digest
 
 SIZE = 64
-PARTS = 10  # epochs per pass through the digits, so that the weights are saved ten times per pass
+# Parts of a pass through the digits. Weights are saved after each; in `fit`, a part is an epoch.
+PARTS = 10
 # digits on which the epoch is chosen; for `dcn`, all 6,000 would take a third of the training time
 _VALIDATION = 1000
 DATA = DataConfig(frames=1, size=SIZE, channels=1, normalization="mnist", translate=0.0, scale=0.0)
@@ -62,6 +67,7 @@ def pretrain(
         `accuracy` and `loss` on the test digits, `parameters`, `passes`, `digits`, `minutes`.
     """
     folder = pretraining_of(run, encoder, recipe)
+    title = f"{encoder}, single digits"
     published = recipe not in RECIPES
     literal = recipe == "literal"
     parts = (splits.training, splits.validation) if published else (splits.training,)
@@ -83,24 +89,14 @@ def pretrain(
         parameters = count_parameters(model)
         scaled = ScaledDigits(digits, literal=literal)
         if published:
-            began = time.perf_counter()
-            train_as_published(model, scaled, passes)
-            taken = time.perf_counter() - began
+            taken = train_as_published(model, scaled, passes, folder=folder, title=title)
         else:
             kept = Digits(
                 splits.validation.images[:_VALIDATION], splits.validation.labels[:_VALIDATION]
             )
             choose = SingleDigits(ScaledDigits(kept, mean=scaled.level), seed=1)
-            fit(
-                model,
-                SingleDigits(scaled, seed=0),
-                choose,
-                DATA,
-                how,
-                folder,
-                f"{encoder}, single digits",
-                PARTS,
-            )
+            parts_of_passes = PassPart(SingleDigits(scaled, seed=0), how.seed)
+            fit(model, parts_of_passes, choose, data=DATA, train=how, folder=folder, title=title)
             taken = seconds(folder)
         loss, accuracy = _test(model, ScaledDigits(splits.test, mean=scaled.level, literal=literal))
         Recognizer(model, tuple("0123456789"), DATA).save(folder / "model")
@@ -118,40 +114,118 @@ def pretrain(
     )
 
 
+class PassPart(Dataset[tuple[Tensor, int, int]]):
+    """A part of a pass through single digits: `PARTS` epochs of `fit` see each digit once.
+
+    Digits that are left over wait for the next pass, which has another order.
+
+    Args:
+        digits: all digits.
+        seed: of the orders.
+    """
+
+    def __init__(self, digits: SingleDigits, seed: int) -> None:
+        self.digits = digits
+        self.seed = seed
+        self.set_epoch(0)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Go to the part number `epoch`, counted through all passes."""
+        number, part = divmod(epoch, PARTS)
+        order = _order(len(self.digits), self.seed, number)
+        self.chosen = order[part * len(self) : (part + 1) * len(self)]
+
+    def __len__(self) -> int:
+        return len(self.digits) // PARTS
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int, int]:
+        return self.digits[int(self.chosen[index])]
+
+    def __getitems__(self, indices: list[int]) -> list[tuple[Tensor, int, int]]:
+        """A whole batch at once."""
+        return self.digits.__getitems__(self.chosen[indices].tolist())
+
+
 def train_as_published(
-    model: nn.Module, digits: ScaledDigits, passes: float, seed: int = 0
-) -> None:
+    model: nn.Module,
+    digits: ScaledDigits,
+    passes: float,
+    *,
+    folder: Path,
+    title: str = "training",
+    seed: int = 0,
+) -> float:
     """Train on Scaled MNIST with cross entropy, Adadelta, batches of 32, no schedule and no selection
     of an epoch.
+
+    Training is saved `PARTS` times per pass. It continues from `folder/checkpoints/last.pt`, and
+    ends with the same weights as without the interruption.
 
     Args:
         model: `B 1 C H W` to an output with logits `B 1 K`; trained in place.
         digits: all training digits.
         passes: through the digits; the paper has 5.
+        folder: of the run.
+        title: of the line for each part.
         seed: of the orders and the transforms.
+
+    Returns:
+        Seconds of training, over all resumptions.
     """
+    path = folder / "checkpoints" / "last.pt"
     optimizer = torch.optim.Adadelta(model.parameters(), lr=1.0, rho=DECAY, eps=EPSILON)
+    done = 0
+    seconds = 0.0
+    if path.exists():
+        stored = torch.load(path, weights_only=True)
+        model.load_state_dict(stored["model"])
+        optimizer.load_state_dict(stored["optimizer"])
+        done = stored["done"]
+        seconds = stored["seconds"]
     model.train()
     per_pass = -(-len(digits) // BATCH)
-    for step in range(round(passes * per_pass)):
-        images, labels = _batch(digits, step, per_pass, seed)
+    steps = round(passes * per_pass)
+    per_part = -(-per_pass // PARTS)
+    began = time.perf_counter() - seconds
+    while done < steps:
+        images, labels = _batch(digits, done, per_pass, seed=seed)
         optimizer.zero_grad()
         with torch.autocast("cpu", torch.bfloat16, enabled=uses_bf16()):
             logits = model(images[:, None]).logits[:, 0]
-        F.cross_entropy(logits.float(), labels).backward()
+        loss = F.cross_entropy(logits.float(), labels)
+        loss.backward()
         optimizer.step()
+        done += 1
+        if done % per_part == 0 or done == steps:
+            seconds = time.perf_counter() - began
+            _save(path, model, optimizer, {"done": done, "seconds": seconds})
+            left = seconds / done * (steps - done)
+            progress = f"{done / per_pass:.1f} of {passes:g} passes · loss {loss.item():.3f}"
+            note(f"{title}: {progress} · {seconds:.0f} s elapsed, {left:.0f} s left")
     model.eval()
+    return seconds
 
 
-def _batch(digits: ScaledDigits, step: int, per_pass: int, seed: int) -> tuple[Tensor, Tensor]:
+def _save(
+    path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, progress: dict[str, float]
+) -> None:
+    """Write a checkpoint that replaces the one before when it is complete."""
+    file = BytesIO()
+    states = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
+    torch.save(states | progress, file)
+    write_bytes(path, file.getvalue())
+
+
+def _order(count: int, seed: int, number: int) -> Tensor:
+    """The order of all digits in pass `number`, which depends only on the seed."""
+    return torch.randperm(count, generator=torch.Generator().manual_seed(seed * 100_003 + number))
+
+
+def _batch(digits: ScaledDigits, step: int, per_pass: int, *, seed: int) -> tuple[Tensor, Tensor]:
     """The batch of a step, which depends only on the seed: images `N 1 H W` and classes `N`."""
     number, part = divmod(step, per_pass)
-    order = torch.randperm(
-        len(digits), generator=torch.Generator().manual_seed(seed * 100_003 + number)
-    )
-    return digits.batch(
-        order[part * BATCH : (part + 1) * BATCH], seed=(seed * 100_003 + number) * per_pass + part
-    )
+    chosen = _order(len(digits), seed, number)[part * BATCH : (part + 1) * BATCH]
+    return digits.batch(chosen, seed=(seed * 100_003 + number) * per_pass + part)
 
 
 def pretraining_of(run: Path, encoder: str, recipe: str) -> Path:
