@@ -33,14 +33,87 @@ def test_the_published_recipe_sees_every_training_digit_and_keeps_its_last_weigh
         return batch(self, indices, seed=seed)
 
     monkeypatch.setattr(pretraining.ScaledDigits, "batch", spy)
-    figures = pretraining.pretrain(tmp_path, "lenet", "published", 2.0, splits)
+    figures = pretraining.pretrain(tmp_path, "conv4", "published", 2.0, splits)
     assert (figures["digits"], figures["passes"]) == (140, 2.0)
     assert sorted(seen[:140]) == list(range(140)) == sorted(seen[140:280])
     assert seen[:140] != seen[140:280]
-    kept = pretraining.pretrained(tmp_path, "lenet", "published")
-    again = pretraining.pretrain(tmp_path / "again", "lenet", "published", 2.0, splits)
+    kept = pretraining.pretrained(tmp_path, "conv4", "published")
+    again = pretraining.pretrain(tmp_path / "again", "conv4", "published", 2.0, splits)
     assert again["loss"] == figures["loss"]
     assert not kept.training
+
+
+def few_digits(count: int) -> pretraining.ScaledDigits:
+    """The first digits of the packaged ones."""
+    training = split_mnist().training
+    return pretraining.ScaledDigits(
+        pretraining.Digits(training.images[:count], training.labels[:count])
+    )
+
+
+def test_an_epoch_of_the_library_is_a_tenth_of_a_pass() -> None:
+    part = pretraining.PassPart(pretraining.SingleDigits(few_digits(25), seed=0), seed=3)
+    shown: list[list[int]] = []
+    for epoch in range(20):
+        part.set_epoch(epoch)
+        samples = part.__getitems__(list(range(len(part))))
+        shown.append([index for _, _, index in samples])
+        assert [part[place][2] for place in range(len(part))] == shown[-1]
+    for first in (0, 10):
+        of_pass = [index for indices in shown[first : first + 10] for index in indices]
+        assert len(of_pass) == len(set(of_pass)) == 20, "five digits wait for the next pass"
+    assert shown[:10] != shown[10:]
+
+
+def test_a_recipe_of_ours_counts_passes_not_epochs(tmp_path: Path) -> None:
+    whole = split_mnist()
+    few = pretraining.Digits(whole.training.images[:640], whole.training.labels[:640])
+    figures = pretraining.pretrain(tmp_path, "conv4", "one-cycle", 0.2, DigitSplit(few, few, few))
+    assert figures["passes"] == 0.2
+    curves = (tmp_path / "conv4-one-cycle" / "curves.csv").read_text().splitlines()
+    assert len(curves) == 1 + 2, "two tenths, each an epoch"
+
+
+class InterruptedTrainingError(Exception):
+    """In place of a kill."""
+
+
+def test_the_published_recipe_continues_to_the_same_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digits = few_digits(4 * pretraining.BATCH)
+
+    def train(folder: str) -> dict[str, torch.Tensor]:
+        torch.manual_seed(0)
+        model = pretraining.Classifier(
+            10, "memoryless", None, encoder="conv4", dropout=0.0, in_channels=1, size=64
+        )
+        pretraining.train_as_published(model, digits, 2.0, folder=tmp_path / folder)
+        return model.state_dict()
+
+    whole = train("whole")
+    batch = pretraining._batch
+
+    def interrupted(
+        digits: pretraining.ScaledDigits, step: int, per_pass: int, *, seed: int
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        if step == 5:
+            raise InterruptedTrainingError
+        return batch(digits, step, per_pass, seed=seed)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pretraining, "_batch", interrupted)
+        with pytest.raises(InterruptedTrainingError):
+            train("resumed")
+    steps: list[int] = []
+    monkeypatch.setattr(
+        pretraining,
+        "_batch",
+        lambda digits, step, *of, seed: steps.append(step) or batch(digits, step, *of, seed=seed),
+    )
+    resumed = train("resumed")
+    assert steps == [5, 6, 7], "not the first five again"
+    assert all(torch.equal(resumed[name], weight) for name, weight in whole.items())
 
 
 _KILLED = """
