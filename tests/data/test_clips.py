@@ -148,7 +148,10 @@ def test_cached_samples_equal_those_that_are_read(
         np.testing.assert_array_equal(sample.pixels[..., :3], resize(frames.pixels, 16, 3))
     if streams != "rgb":
         fields = read_flow(
-            VideoReader(path), partial(equally_spaced, count=4), config.flow_limit, 16
+            VideoReader(path),
+            partial(equally_spaced, count=4),
+            20 * 16 / 256,  # as published: 20 pixels of a frame of 256
+            16,
         ).pixels
         np.testing.assert_array_equal(sample.pixels[..., -2:], fields)
 

@@ -145,12 +145,14 @@ def test_two_actors_are_two_tracks() -> None:
     assert sorted(nearest) == [0, 1]
 
 
-def test_attention_chooses_between_two_actors() -> None:
+@pytest.mark.parametrize(("actor", "rows"), [(0, slice(0, 3)), (1, slice(4, 7))])
+def test_attention_chooses_between_two_actors(actor: int, rows: slice) -> None:
+    """One walks in the upper half, the other one in the lower half."""
     video, true = scene(actors=2)
     attention = np.full((len(video), 7, 7), 0.002, np.float32)
-    attention[:, 4:] = 0.05  # the lower half
-    tracks = tracks_of(video, attention)
-    assert box_iou(tracks[0].corners, true[:, 1]).mean() > 0.5
+    attention[:, rows] = 0.05
+    first = tracks_of(video, attention)[0]
+    assert box_iou(first.corners, true[:, actor]).mean() > 0.5
 
 
 def rectangles(*found: tuple[float, float, float]) -> Rectangles:

@@ -113,6 +113,23 @@ def test_a_good_result_is_not_flagged_whatever_the_class_names(tmp_path: Path) -
     assert "<em>" not in text.split("<nav")[0]
 
 
+def test_a_class_name_is_shown_as_it_is_in_every_sentence(tmp_path: Path) -> None:
+    """It is neither a link nor emphasis, nor an image that the page would load."""
+    name = "[a](https://example.org) ![b](c.png) *d* _e_ <i>"
+    targets = np.repeat([0, 1], 20)
+    wrong = np.eye(2)[1 - targets]
+    names = tuple(map(str, range(40)))
+    hopeless = Evaluation(names, (name, "other"), targets, wrong, tuple(wrong[:, None]))
+    text = page(hopeless, tmp_path / "page.html", attends=False, chosen=f"statistics of {name}")
+    shown = words(text)
+    assert f"always predicting “{name}”" in shown
+    assert f"Most confused: “{name}” and “other”" in shown
+    assert f"No clip of “{name}” and “other” is recognized" in shown
+    assert f"Statistics of {name}." in shown
+    for tag in ('href="https://example.org"', 'src="c.png"', "<em>", "<i>"):
+        assert tag not in text, tag
+
+
 def measured(confusion: list[list[int]], **more: Any) -> dict[str, Any]:
     """The figures for a given confusion matrix."""
     counts = np.array(confusion)

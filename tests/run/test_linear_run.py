@@ -37,7 +37,13 @@ from onlooker.run.evaluate import evaluate
 from onlooker.run.record import RunRecord
 from onlooker.run.train import train_final, train_run
 from onlooker.training import linear
-from onlooker.training.linear import Choice, Clips, clearly_better, cross_validated
+from onlooker.training.linear import (
+    Choice,
+    Clips,
+    choose,
+    clearly_better,
+    cross_validated,
+)
 from onlooker.training.regression import Method
 from onlooker.video.write import write
 
@@ -424,7 +430,8 @@ def test_events_are_not_crowded_out_of_streams_by_clips_of_nothing() -> None:
     assert len({*chosen}) == len(chosen) == 90
 
 
-def test_the_encoder_is_chosen_again_for_each_fold() -> None:
+def test_the_encoder_is_chosen_again_for_each_fold(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(linear, "FOLDS", 2)
     random = np.random.default_rng(0)
     y = np.arange(30) % 2
     noise = random.normal(size=(30, 2))
@@ -435,6 +442,14 @@ def test_the_encoder_is_chosen_again_for_each_fold() -> None:
     assert np.mean(cross_validated(weak)[0].argmax(1) == y) < 0.8
     assert (cross_validated(weak, rival=strong)[0].argmax(1) == y).all()
     assert (cross_validated(strong, rival=weak)[0].argmax(1) == y).all()
+    # The rival misleads in one fold, which only the clips say that are held out there.
+    _, held_out = next(strong.folds(linear.FOLDS))
+    misleading = strong._replace(x=strong.x.copy())
+    misleading.x[held_out] = np.tile(noise + 5 * (1 - y[:, None]), 16)[held_out]
+    fair = weak._replace(x=np.tile(noise + y[:, None], 16))
+    assert not clearly_better(choose(misleading), choose(fair), fair)
+    found = cross_validated(fair, rival=misleading)[0].argmax(1)
+    assert np.mean(found[held_out] == y[held_out]) < 0.2
     # equal ones: the other one has to be clearly better
     shifted = weak._replace(x=weak.x + 1)
     for rival_first, expected in ((False, weak), (True, shifted)):

@@ -107,9 +107,14 @@ def _deformation(batch: Batch) -> Any:
     image = batch.video[0, 0, 0]
     fields = {
         f"window {window} × {window}\n{words}": elastic_fields(
-            1, image.shape[-1], torch.Generator().manual_seed(3), window=window
+            1,
+            image.shape[-1],
+            torch.Generator().manual_seed(3),
+            alpha=AugmentedDigits.alpha,
+            sigma=AugmentedDigits.sigma,
+            window=window,
         )[0]
-        for window, words in ((7, "as published"), (61, "smooth"))
+        for window, words in ((AugmentedDigits.window, "as published"), (61, "smooth"))
     }
     return deformation(image, fields)
 

@@ -44,9 +44,9 @@ def train_rounds(
     targets: Tensor,
     tests: TestSets,
     *,
+    rounds: int,
     model: str = "lstm",
     num_classes: int = 100,
-    rounds: int = 300,
     epochs: int = 10,
     batch: int = 50,
     lr: float = 1e-3,
@@ -65,10 +65,10 @@ def train_rounds(
         features: `V T D`, floating point; everything runs on their device.
         targets: `V`, classes from 0 to K - 1.
         tests: for each name, features `V T D` (T and D as above, any V) and targets `V`.
+        rounds: R.
         model: `lstm`: 8 units, one softmax on the outputs of all T steps; `lstm-keras`: the same
             with the cell of Keras 2.0. See `stacked`.
         num_classes: K.
-        rounds: R.
         epochs: passes through the training videos.
         batch: videos in a step; the last step of an epoch may have fewer.
         lr: learning rate.

@@ -6,12 +6,14 @@ from onlooker_papers.digits.published import TABLE
 
 
 def test_the_standard_budget_computes_every_cell_that_the_paper_has() -> None:
-    assert set(STANDARD.pretraining) == {"lenet", "stn", "dcn", "stn:literal", "dcn:literal"}
+    further = {"stn:literal", "dcn:literal", "dcn:tap"}
+    assert set(STANDARD.pretraining) == {"lenet", "stn", "dcn", *further}
     assert STANDARD.slow == TABLE
-    assert STANDARD.rounds["lstm-keras"] == 300
-    assert {next(iter(STANDARD.pretraining[encoder])) for encoder in ("lenet", "stn", "dcn")} == {
-        "published"
-    }
+    assert {**STANDARD.rounds, **STANDARD.more_rounds} == {"lstm-keras": 300, "lstm": 300}
+    assert STANDARD.frames == 50
+    for encoder in ("lenet", "stn", "dcn"):
+        recipe, epochs = next(iter(STANDARD.pretraining[encoder].items()))
+        assert (recipe, epochs) == ("published", 5)
     for encoders in (("stn:2", "tracks:2"), ("lenet",), ("stn",), ("dcn",)):
         entries = [entry for entry in STANDARD.entries if entry.spec.encoder in encoders]
         assert {variant for entry in entries for variant in entry.variants} == {*VARIANTS}

@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
+from torch import nn
 
 from onlooker.base.files import read_json
+from onlooker.models.video_model import Output
 from onlooker_papers.digits import pretraining
 from onlooker_papers.mnist import DigitSplit, split_mnist
 
@@ -114,6 +117,50 @@ def test_the_published_recipe_continues_to_the_same_weights(
     resumed = train("resumed")
     assert steps == [5, 6, 7], "not the first five again"
     assert all(torch.equal(resumed[name], weight) for name, weight in whole.items())
+
+
+class Plain(nn.Module):
+    """A linear layer on all pixels, which begins with zeros."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(64 * 64, 10, bias=False)
+        nn.init.zeros_(self.layer.weight)
+
+    def forward(self, video: torch.Tensor) -> Output:
+        return Output(self.layer(video.flatten(2)))
+
+
+def test_the_published_steps_are_those_of_adadelta_on_batches_of_32(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Against Adadelta (Zeiler 2012) with a learning rate of 1 and decay of .95, as in Keras 2.0."""
+    digits = few_digits(128)
+    monkeypatch.setattr(pretraining, "uses_bf16", lambda: False)
+    batches = []
+    batch = pretraining.ScaledDigits.batch
+
+    def spy(
+        self: pretraining.ScaledDigits, indices: torch.Tensor, *, seed: int
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        batches.append(batch(self, indices, seed=seed))
+        return batches[-1]
+
+    monkeypatch.setattr(pretraining.ScaledDigits, "batch", spy)
+    model = Plain()
+    weight = model.layer.weight.detach().clone().requires_grad_()
+    pretraining.train_as_published(model, digits, 1.0, folder=tmp_path)
+    assert [len(images) for images, _ in batches] == [32] * 4
+    squares = torch.zeros_like(weight)
+    steps = torch.zeros_like(weight)
+    for images, labels in batches:
+        logits = F.linear(images.flatten(1), weight)
+        (slope,) = torch.autograd.grad(F.cross_entropy(logits, labels), weight)
+        squares = 0.95 * squares + 0.05 * slope**2
+        step = slope * ((steps + 1e-8) / (squares + 1e-8)).sqrt()
+        steps = 0.95 * steps + 0.05 * step**2
+        weight = (weight - step).detach().requires_grad_()
+    torch.testing.assert_close(model.layer.weight, weight, rtol=0, atol=1e-7)
 
 
 _KILLED = """

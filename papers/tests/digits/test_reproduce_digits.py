@@ -1,6 +1,4 @@
-"""The digit experiments: what their parts promise, and a tiny run of the whole, resumed cell by
-cell.
-"""
+"""The digit experiments: a tiny run of the whole, resumed cell by cell."""
 
 import json
 import re
@@ -13,99 +11,14 @@ import pytest
 import torch
 
 from onlooker.base.files import read_json, write_json
-from onlooker.data.transforms import to_video
 from onlooker.models.classifier import Classifier
 from onlooker_papers.digits import held_out, pretraining, published, reproduce
 from onlooker_papers.digits.budget import FOLLOWING, GLIMPSES, QUICK, Entry
 from onlooker_papers.digits.held_out import FOLLOWED
 from onlooker_papers.digits.models import DigitModel
-from onlooker_papers.mnist import DigitSplit, split_mnist
+from onlooker_papers.mnist import split_mnist
 
 pytestmark = pytest.mark.slow  # a quick run of all tables
-
-# The published protocol.
-
-
-@pytest.mark.parametrize("variant", ["normal", "rotation+scale"])
-def test_each_reading_shares_with_the_training_videos_what_its_name_says(
-    splits: DigitSplit, variant: str
-) -> None:
-    sets = published.videos(splits.training, splits.test, variant, frames=10)
-    learn = sets["training"]
-    assert list(published.READINGS) == [name for name in sets if name != "training"]
-    for batch in sets.values():
-        assert batch.video.shape == (100, 10, 1, 64, 64)
-        assert published.ordered_label(batch.labels).tolist() == list(range(100))
-    assert torch.equal(sets["same-videos"].video, learn.video)
-    assert torch.equal(sets["same-digits"].indices, learn.indices)
-    assert not torch.equal(sets["same-digits"].video, learn.video)
-    for name in ("same-paths", "new"):  # other digits: those of MNIST's test set
-        shown = splits.test.images[sets[name].indices.numpy()].reshape(-1, 28 * 28)
-        known = {image.tobytes() for image in splits.training.images}
-        assert not any(image.tobytes() in known for image in shown)
-
-    def centers(name: str) -> torch.Tensor:
-        return (sets[name].boxes[..., :2] + sets[name].boxes[..., 2:]) / 2
-
-    # Digits differ in shape, and so the middles of their boxes by some pixels; paths differ by much
-    # more.
-    assert (centers("same-paths") - centers("training")).abs().nanmean() < 3
-    for name in ("same-digits", "new"):
-        assert (centers(name) - centers("training")).abs().nanmean() > 6
-
-
-def test_encoding_is_what_the_encoder_says_frame_by_frame(splits: DigitSplit) -> None:
-    model = Classifier(10, "memoryless", None, encoder="lenet", in_channels=1, size=64).eval()
-    video = published.videos(splits.training, splits.test, "normal", frames=2)["new"].video[:30]
-    features = published.encode(model, video)
-    assert features.shape == (30, 2, 500)
-    assert not features.requires_grad
-    with torch.inference_mode():
-        one = model.encode(to_video(video[7, 1].movedim(0, -1)[None], "mnist")).flatten()
-    assert features.dtype == torch.float32
-    # Within the rounding of bfloat16, which the processor may compute in.
-    assert (features[7, 1] - one).abs().max() < 0.02 * one.abs().max()
-
-
-def test_the_order_of_encoders_is_that_of_the_paper_or_not() -> None:
-    def row(**losses: float) -> dict[str, Any]:
-        same = {e: {"loss": loss, "accuracy": 1 - loss / 10} for e, loss in losses.items()}
-        return {e: {"lstm-keras": {"same-videos": figures}} for e, figures in same.items()}
-
-    cells = {
-        "normal": row(lenet=1.4, stn=2.0, dcn=1.5),
-        "gesture": row(lenet=1.5, stn=1.4, dcn=1.2),
-    }
-    found = published.with_distances(cells)
-    orders = {
-        v: {e: of["order_holds"]["loss"] for e, of in rows.items()} for v, rows in found.items()
-    }
-    assert orders["normal"] == {"lenet": False, "stn": True, "dcn": False}, (
-        "dcn's is the lowest in the paper"
-    )
-    assert orders["gesture"] == {"lenet": True, "stn": True, "dcn": True}, (
-        "the paper has lenet and stn alike"
-    )
-    assert found["normal"]["lenet"]["distance"]["loss"] == pytest.approx(1.4 - 1.44)
-    assert found["normal"]["lenet"]["distance_of_slides"]["loss"] == pytest.approx(1.4 - 1.39)
-    assert "distance_of_slides" not in found["gesture"]["lenet"]
-
-
-def test_smooth_gestures_differ_from_torn_ones_in_the_window_alone(splits: DigitSplit) -> None:
-    torn, smooth = (
-        published.videos(splits.training, splits.test, variant, frames=5)["training"]
-        for variant in ("gesture", published.SMOOTH)
-    )
-    assert torch.equal(torn.indices, smooth.indices)
-    assert not torch.equal(torn.video, smooth.video)
-
-    def roughness(video: torch.Tensor) -> float:
-        return video.float().diff(dim=-1).abs().mean().item()
-
-    assert roughness(smooth.video) < 0.8 * roughness(torn.video), "torn digits have more edges"
-
-
-# The whole.
 
 FURTHER = replace(GLIMPSES, after="normal")
 PAIRS_FOLLOWED = replace(FOLLOWING, batch=2, frames=10)

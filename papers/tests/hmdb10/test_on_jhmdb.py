@@ -19,7 +19,7 @@ from onlooker.models.video_model import VideoModel
 from onlooker.training.fit import fit
 from onlooker_papers.hmdb10 import draws, on_jhmdb
 from onlooker_papers.hmdb10.curves import loss_curves
-from onlooker_papers.hmdb10.draws import TRAINING, Draw, curves_of, untested
+from onlooker_papers.hmdb10.draws import RATES, TRAINING, Draw, chosen_rate, curves_of, untested
 from onlooker_papers.hmdb10.tables import on_jhmdb as table
 from onlooker_papers.results import assembled
 
@@ -108,15 +108,36 @@ def test_the_last_epoch_is_tested(
     assert one.figures("convnet", 0.02) == figures
 
 
-def test_clips_that_choose_the_learning_rate_are_test_clips_of_no_draw() -> None:
+@pytest.fixture
+def every() -> list[Draw]:
+    """Five draws of ten classes."""
     clips = [
         Clip(Path(f"{label}/{n}.mp4"), label, f"{label}-{n // 4}")
         for label in "abcdefghij"
         for n in range(40)
     ]
-    every = [draw(clips, number) for number in range(5)]
+    return [draw(clips, number) for number in range(5)]
+
+
+def test_clips_that_choose_the_learning_rate_are_test_clips_of_no_draw(every: list[Draw]) -> None:
     validation = every[0].split.validation
     tested = {clip for one in every for clip in one.split.test}
     chosen = set(compress(validation, untested(every)))
     assert chosen
     assert chosen == set(validation) - tested != set(validation)
+
+
+@pytest.mark.parametrize("best", RATES)
+def test_the_learning_rate_is_not_chosen_on_test_clips(
+    every: list[Draw], best: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another one is better on the test clips of the first draw, and of the others."""
+    chooses = untested(every)
+
+    def figures(self: Draw, name: str, rate: float) -> dict[str, Any]:
+        validation = [0.1 * (rate == best) if alone else float(rate != best) for alone in chooses]
+        test = [float(rate != best)] * len(self.split.test)
+        return {"frames": {"validation": validation, "test": test}}
+
+    monkeypatch.setattr(Draw, "figures", figures)
+    assert chosen_rate(every, "report", RATES) == best
