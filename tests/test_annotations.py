@@ -368,8 +368,9 @@ def test_a_list_keeps_recordings_that_only_some_rows_have(tmp_path: Path) -> Non
     FORMATS["csv"].write(tmp_path / "all.csv", videos, None)
     assert (tmp_path / "all.csv").read_text().splitlines()[1:] == [
         "a.mp4,0.0,1.0,x,tom",
-        "b.mp4,0.0,1.0,y,b.mp4",
+        "b.mp4,0.0,1.0,y,",
     ]
+    assert read_intervals(tmp_path / "all.csv") == videos
 
 
 BORIS_PROJECT = {

@@ -91,7 +91,10 @@ def test_folders_of_another_form_are_errors(
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        (["clap/a.avi,anna"], "2 of 3 clips are not listed, such as clap/b.mp4; add a row for"),
+        (
+            ["a.avi,anna", "b.mp4,ben"],
+            "lists no clip of the folder: a.avi, b.mp4; name clips as clap/a.avi, relative to",
+        ),
         (
             ["clap/a.avi,anna", "clap/b.mp4,"],
             "line 3 is 'clap/b.mp4,'; expected a value for recording",
@@ -102,7 +105,9 @@ def test_folders_of_another_form_are_errors(
         ),
     ],
 )
-def test_a_clip_without_one_recording(tmp_path: Path, rows: list[str], message: str) -> None:
+def test_a_recordings_csv_that_cannot_be_meant(
+    tmp_path: Path, rows: list[str], message: str
+) -> None:
     touch(tmp_path, *TWO_CLASSES)
     write_recordings(tmp_path, "clip,recording", *rows)
     with pytest.raises(ClipError, match=message):
@@ -119,7 +124,35 @@ def test_a_recordings_csv_of_a_spreadsheet_is_read_and_ignored_columns_are_named
     assert read_folder(tmp_path)[2] == [
         "recordings.csv: columns Filename, Subject are read as clip, recording",
         "recordings.csv: ignored columns: Age",
+        "recordings.csv: 1 of 4 rows name no clip of the folder (gone/x.mp4)",
     ]
+
+
+def test_clips_that_no_row_names_have_no_recording_but_that_of_their_folder(
+    tmp_path: Path,
+) -> None:
+    touch(tmp_path, *TWO_CLASSES)
+    write_recordings(tmp_path, "clip,recording", "clap/b.mp4,anna", "wave/c.MOV,wave/c.MOV")
+    assert recordings(tmp_path) == [None, "anna", None]
+    assert read_folder(tmp_path)[2] == [
+        "recordings.csv: 1 of 3 clips are not listed (clap/a.avi)"
+    ]
+    touch(tmp_path, "jump/ben/d.mp4", "jump/eve/e.mp4")
+    write_recordings(tmp_path, "clip,recording", "jump/eve/e.mp4,ada")
+    assert recordings(tmp_path) == [None, None, "ben", "ada", None]
+
+
+def test_recordings_next_to_splits_in_class_folders(tmp_path: Path) -> None:
+    names = [
+        f"{label}/{part}/1.mp4" for label in ("clap", "wave") for part in ("train", "test")
+    ]
+    touch(tmp_path, *names)
+    write_recordings(tmp_path, "clip,recording", "clap/test/1.mp4,anna")
+    parts, _, _ = read_folder(tmp_path)
+    assert {name: [clip.recording for clip in part] for name, part in parts.items()} == {
+        "training": [None, None],
+        "test": ["anna", None],
+    }
 
 
 def test_folders_in_a_class_folder_are_recordings(tmp_path: Path) -> None:

@@ -108,6 +108,7 @@ def find(folder: Path, text: str | bytes) -> tuple[dict[str, list[tuple[str, ...
 
 
 BOTH = {"": [("a.mp4", "x", ""), ("b.mp4", "y", "")]}
+RECORDED = {"": [("a.mp4", "x", "tom"), ("b.mp4", "y", "")]}
 PEOPLE = (
     "path,label,start_time,Stop Time,Subset,subject,rater,fold\n"
     "a.mp4,x,1,2.5,train,p1,r,1\nb.mp4,y,,,test,p2,r,2"
@@ -185,10 +186,6 @@ def test_usual_names_of_columns_are_known_and_other_columns_named(
         (
             ["path,label,split", "a.mp4,x,train", "b.mp4,y,"],
             "line 3 is 'b.mp4,y,'; expected a value for split",
-        ),
-        (
-            ["path,label,recording", "a.mp4,x,tom", "b.mp4,y"],
-            "line 3 is 'b.mp4,y'; expected a value for recording",
         ),
         (
             ["path,label,split", "a.mp4,x,dev"],
@@ -315,6 +312,11 @@ WITH_SPLITS = (
         (WITH_SPLITS.encode("utf-8-sig"), SPLITS),
         (WITH_SPLITS.replace(",", ";"), SPLITS),
         (WITH_SPLITS.replace(",", "\t"), SPLITS),
+        ("path,label,recording\na.mp4,x,tom\nb.mp4,y,\n", RECORDED),
+        (
+            "path,start,end,label,recording\na.mp4,0,1,x,tom\nb.mp4,0,1,y,\n",
+            {"": [("a.mp4#t=0,1", "x", "tom"), ("b.mp4#t=0,1", "y", "b.mp4")]},
+        ),
         (
             "path;start;end;label\na.mp4;0,25;1:02,5;x\n",
             {"": [("a.mp4#t=0.25,62.5", "x", "a.mp4")]},
@@ -337,6 +339,8 @@ WITH_SPLITS = (
         "splits and recordings",
         "the same by semicolons",
         "the same by tabs",
+        "recordings that only some rows have",
+        "parts of recordings that only some rows name",
         "decimal commas",
         "decimal commas in quotes",
     ],

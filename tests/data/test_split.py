@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -17,6 +18,7 @@ from onlooker.data import split as splits
 from onlooker.data.scenes import (
     copies,
     count_joined,
+    is_joined,
     plan_joined,
     scene_images,
     scenes,
@@ -345,6 +347,39 @@ def test_a_class_in_one_scene_can_still_be_divided() -> None:
     for by_scene, counts in ((True, (40, 8)), (False, (0, 0))):
         plan = plan_joined(split_clips, clips, cuts(9, 5), by_scene=by_scene)
         assert count_joined(plan.clips) == counts
+
+
+def test_scenes_are_looked_for_among_clips_without_a_recording() -> None:
+    clips = listed("abc" * 20)
+    named = [
+        replace(clip, recording="anna") if i in (0, 7) else clip for i, clip in enumerate(clips)
+    ]
+    joined = plan_joined(list, named, cuts(12, 5))
+    assert count_joined(joined) == (58, 12)
+    assert [clip.recording for clip in joined if not is_joined(clip)] == ["anna"] * 2
+    counts, unit = count_groups(joined)
+    assert (counts.total(), unit) == (2 + 12 * 3 - 1, "recording")
+
+    one_room = small(*(scene(0, take=take) for take in range(12)))
+    most = [replace(clip, recording=f"{i}") for i, clip in enumerate(clips[:8])] + clips[8:12]
+    assert plan_joined(list, most, one_room) == most, "the scene of most clips, as of a camera"
+
+    copied = small(scene(0), scene(1), scene(0), scene(2), scene(3), scene(2))
+    mixed = listed("ababab")
+    mixed[2] = replace(mixed[2], recording="ben")
+    mixed[4] = replace(mixed[4], recording="ben")
+    assert [clip.recording for clip in plan_joined(list, mixed, copied)][:5:2] == ["ben"] * 3
+
+
+def test_a_class_is_divided_by_its_recordings_and_scenes_together() -> None:
+    """Class a has one scene and two recordings: with the clips of the scene together, three units."""
+    clips = listed("aaaaa" + "bc" * 20)
+    clips[3] = replace(clips[3], recording="anna")
+    clips[4] = replace(clips[4], recording="ben")
+    images = np.concatenate([cuts(9, 5)[:3], small(scene(20), scene(21)), cuts(9, 5)[5:]])
+    split = plan_joined(split_clips, clips, images)
+    units = {group_of(clip) for clip in split.clips if clip.label == "a"}
+    assert len(units) == 3
 
 
 def test_given_recordings_are_joined_only_by_copies() -> None:

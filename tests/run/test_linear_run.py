@@ -267,6 +267,20 @@ def test_the_accuracy_is_that_on_scenes_it_has_not_seen(
     assert "a scene that" not in first_line(evaluate(tmp_path / "run", others))
 
 
+def test_one_named_recording_leaves_the_scenes_of_the_other_clips_together(
+    cut: Path, tmp_path: Path
+) -> None:
+    clips = tmp_path / "clips"
+    shutil.copytree(cut, clips)
+    (clips / "recordings.csv").write_text("clip,recording\na/00-0.mp4,anna\n")
+    figures = train_run(clips, tmp_path / "run", LINEAR, DATA, TRAIN, quiet=True)
+    assert figures["recordings"] == 13, "47 clips of twelve scenes, and one of anna"
+    assert figures["accuracy"] < 0.75 < figures["scenes"]["mixed"]
+    checked = " ".join(call("check", clips).stdout.split())
+    assert "47 of 48 clips show the scene of another clip" in checked
+    assert "recordings.csv: 47 of 48 clips are not listed (a/00-1.mp4, " in checked
+
+
 def copied(folder: Path, recordings: int) -> Path:
     """A list of 20 clips and two copies of each with labels at random, the copies in this many other
     recordings.

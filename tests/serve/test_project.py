@@ -49,10 +49,10 @@ def test_two_links_to_a_file_are_two_clips(project: Project) -> None:
 
 
 def shared(project: Project) -> dict[str, str]:
-    """The recordings of clips, by their ids, but for those that are one by themselves."""
+    """The recordings of clips, by their ids."""
     clips = {clip.relative: clip.id for clip in project.all_clips()}
     listed = project.recordings()
-    return {clips[name]: listed[name] for name in {*clips} & {*listed} if listed[name] != name}
+    return {clips[name]: listed[name] for name in {*clips} & {*listed}}
 
 
 @pytest.mark.parametrize("seed", [1, 3, 18])
@@ -324,19 +324,42 @@ def test_recordings_follow_their_clips(project: Project) -> None:
         "a/1.mp4": "anna",
         "b/1.mp4": "anna",
         "a/2.mp4": "ben",
-        "new": "c/new.mp4",
+        "new": None,
     }
     (new,) = (clip for clip, text in clips_of(project).items() if text == "new")
     project.set_label(new, "b")
     add(project, "c", "newer", "new.mp4")
-    assert (recordings()["new"], recordings()["newer"]) == ("b/new.mp4", "c/new.mp4")
+    assert (recordings()["new"], recordings()["newer"]) == (None, None)
     for _ in range(5):
         project.undo()
-    assert (project.folder / "recordings.csv").read_text().startswith(rows)
+    assert (project.folder / "recordings.csv").read_text() == rows
     project.delete_clip(ids["a/2.mp4"])
     add(project, "a", "later", "2.mp4")
-    assert recordings()["later"] == "a/2.mp4", "not that of the clip that was deleted"
+    assert recordings()["later"] is None, "not that of the clip that was deleted"
     add(project, "c", "other")
     project.delete_class("a")
     project.rename_class("b", "a")
-    assert recordings() == {"b/1.mp4": "anna", "other": "c/clip.mp4"}
+    assert recordings() == {"b/1.mp4": "anna", "other": None}
+    put(project, "a/by hand.mp4")
+    assert recordings()["a/by hand.mp4"] is None
+
+
+def test_only_rows_that_say_something_are_written(project: Project) -> None:
+    put(project, "a/1.mp4", "a/2.mp4", "b/3.mp4")
+    listed = project.folder / "recordings.csv"
+    ids = {text: clip for clip, text in clips_of(project).items()}
+    project.set_recording(ids["a/1.mp4"], "anna")
+    add(project, "b", "4", "4.mp4")
+    assert listed.read_text() == "clip,recording\na/1.mp4,anna\n"
+    project.set_recording(ids["a/1.mp4"], "")
+    assert not listed.exists()
+    project.undo()
+    assert listed.read_text() == "clip,recording\na/1.mp4,anna\n"
+
+    # as earlier versions wrote it, with a column of the user's
+    listed.write_text("clip,recording,note\na/1.mp4,a/1.mp4,dark\na/2.mp4,a/2.mp4,\n")
+    assert project.recordings() == {}
+    project.set_label(ids["a/1.mp4"], "b")
+    project.set_recording(ids["a/2.mp4"], "ben")
+    project.set_recording(ids["a/2.mp4"], "")
+    assert listed.read_text() == "clip,recording,note\nb/1.mp4,b/1.mp4,dark\n"

@@ -216,7 +216,7 @@ def test_clips_of_one_sitting_or_person_are_one_recording(
     assert [clip.recording for clip in find_clips(settings.clips)] == [
         "sitting 1",
         "sitting 1",
-        "wave/own.mp4",
+        None,
     ]
     assert page.get(f"/api/project/clips/{own}/recording").json() == {
         "recording": "",
@@ -238,7 +238,7 @@ def test_clips_of_one_sitting_or_person_are_one_recording(
         "all clips of a class are of one recording: clap 2",
     ], "of which training makes two"
     change(page, "set_recording", clip_id=own, recording="")
-    assert find_clips(settings.clips)[-1].recording == "wave/own.mp4"
+    assert find_clips(settings.clips)[-1].recording is None
     (settings.clips / "recordings.csv").write_text("clip,place\n")
     project = describe(page)
     assert "recordings.csv: no column recording" in " ".join(project["hints"])
@@ -254,6 +254,8 @@ def test_clips_of_one_sitting_or_person_are_one_recording(
         in upload(page, "wave", make_clip("new.mp4", frames=13))["error"]["found"]
     )
     assert (settings.clips / "recordings.csv").read_text() == "clip,place\n"
+    itself = b"clip,recording\na.mp4,a.mp4\nb.mp4,Ben\n"
+    assert page.post("/api/project/recordings", content=itself).json() == {"b.mp4": "Ben"}
     twice = page.post(
         "/api/project/recordings", content=b"clip,recording\na.mp4,Ada\na.mp4,Ben\n"
     )

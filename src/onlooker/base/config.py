@@ -326,7 +326,7 @@ class SetConfig(Config):
     )
     scenes: bool = setting(
         True,
-        "Without recordings, clips of one scene are one recording; --no-scenes: clips are independent.",
+        "Clips of one scene without a recording are one recording; --no-scenes: they are independent.",
         CLIPS,
     )
 

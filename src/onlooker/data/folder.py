@@ -5,7 +5,7 @@ together.
 import os
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,6 +26,7 @@ __all__ = [
     "list_files",
     "read_folder",
     "read_recordings",
+    "recordings_of",
     "refuse_run",
 ]
 
@@ -50,7 +51,8 @@ def read_folder(folder: Path, classes: int = 2) -> tuple[Parts, list[ClipError],
     operating systems are skipped. Clips may differ in size and length. In a class folder without
     clips of its own, each sub-folder is a recording, such as a person, or a split.
 
-    If `recordings.csv` (columns clip, recording) is in the folder, each clip carries its recording.
+    If `recordings.csv` (columns clip, recording) is in the folder, the clips that it lists carry
+    their recordings.
 
     Returns:
         The clips by split, sorted, all under "" if there is no split; an error for each link to a
@@ -59,7 +61,7 @@ def read_folder(folder: Path, classes: int = 2) -> tuple[Parts, list[ClipError],
     Raises:
         ClipError: no such folder, a class folder without clips, fewer than `classes` class folders,
             the folder of one class or of a run, one that holds the right one, or a recordings.csv
-            that does not name every clip, or one in two recordings.
+            that lists no clip of the folder, or one in two recordings.
     """
     if not folder.is_dir():
         state = "a file, not a folder" if folder.exists() else "no such folder"
@@ -71,20 +73,18 @@ def read_folder(folder: Path, classes: int = 2) -> tuple[Parts, list[ClipError],
     }
     clips = [clip for part in parts.values() for clip in part]
     notes = []
+    sub_folders = {clip.recording for clip in clips if clip.recording}
+    are_splits = {name.lower() for name in sub_folders} <= SPLIT_NAMES.keys()
+    if are_splits and len(sub_folders) > 1 and "" in parts:
+        parts = _split_by_recording(clips)
     if (folder / RECORDINGS).exists():
         table = read_recordings(folder / RECORDINGS)
-        notes += [f"{RECORDINGS}: {note}" for note in table.notes()]
-        parts = _with_recordings(folder, parts, table)
-    elif recordings := sorted({clip.recording for clip in clips if clip.recording}):
-        if (
-            "" in parts
-            and len(recordings) > 1
-            and {name.lower() for name in recordings} <= SPLIT_NAMES.keys()
-        ):
-            parts = _split_by_recording(clips)
-        else:
-            kept = "a split keeps the clips of each together"
-            notes.append(f"sub-folders of classes are recordings ({_some(recordings)}); {kept}")
+        parts, unlisted = _with_recordings(folder, parts, table)
+        notes += [f"{RECORDINGS}: {note}" for note in (*table.notes(), *unlisted)]
+    used = {clip.recording for part in parts.values() for clip in part}
+    if recordings := sorted(sub_folders & used):
+        kept = "a split keeps the clips of each together"
+        notes.append(f"sub-folders of classes are recordings ({_some(recordings)}); {kept}")
     left_out = []
     ignored = []
     for path in list_files(folder, {clip.path for clip in clips}.__contains__)[1]:
@@ -173,23 +173,47 @@ def read_recordings(path: Path) -> Table:
     return table
 
 
-def _with_recordings(folder: Path, parts: Parts, table: Table) -> Parts:
-    written = {row["clip"]: row["recording"] for _, row in table.rows}
+def recordings_of(rows: Iterable[Mapping[str, str]]) -> dict[str, str]:
+    """The recordings of clips by the names of the clips.
+
+    A row that names a clip as its own recording says no more than no row, and is left out.
+    """
+    return {row["clip"]: row["recording"] for row in rows if row["recording"] != row["clip"]}
+
+
+def _with_recordings(folder: Path, parts: Parts, table: Table) -> tuple[Parts, list[str]]:
+    """The clips with the recordings of a table, and which clips and rows have no counterpart, a
+    sentence each.
+    """
+    rows = [row for _, row in table.rows]
+    listed = {name for row in rows for name in (row["clip"], composed(row["clip"]))}
+    written = recordings_of(rows)
     recordings = {composed(name): recording for name, recording in written.items()} | written
     names = {
         clip: clip.path.relative_to(folder).as_posix() for clips in parts.values() for clip in clips
     }
     names = {
-        clip: name if name in recordings else composed(name.replace("\\", "/"))
+        clip: name if name in listed else composed(name.replace("\\", "/"))
         for clip, name in names.items()
     }
-    if missing := [name for name in names.values() if name not in recordings]:
-        problem = f"{len(missing)} of {len(names)} clips are not listed, such as {missing[0]}"
-        raise ClipError(folder / RECORDINGS, problem, "add a row for each, or remove the file")
-    return {
-        split: [replace(clip, recording=recordings[names[clip]]) for clip in clips]
+    present = {*names.values()}
+    gone = [row["clip"] for row in rows if not present & {row["clip"], composed(row["clip"])}]
+    if len(gone) == len(rows):
+        problem = f"lists no clip of the folder: {_some(gone)}"
+        remedy = f"name clips as {min(present)}, relative to the folder; or remove the file"
+        raise ClipError(folder / RECORDINGS, problem, remedy)
+    notes = []
+    if gone:
+        notes.append(f"{len(gone)} of {len(rows)} rows name no clip of the folder ({_some(gone)})")
+    if unlisted := sorted(present - listed):
+        notes.append(f"{len(unlisted)} of {len(names)} clips are not listed ({_some(unlisted)})")
+    with_recordings = {
+        split: [
+            replace(clip, recording=recordings.get(names[clip], clip.recording)) for clip in clips
+        ]
         for split, clips in parts.items()
     }
+    return with_recordings, notes
 
 
 def _split_by_recording(clips: Iterable[Clip]) -> Parts:

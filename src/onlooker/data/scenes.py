@@ -24,6 +24,7 @@ __all__ = [
     "SAME_SCENE",
     "copies",
     "count_joined",
+    "is_joined",
     "plan_joined",
     "scene_images",
     "scenes",
@@ -149,9 +150,9 @@ def plan_joined(
     """What `plan` makes of the clips, such as a split, with those that belong together in one
     recording.
 
-    Where no clip has a recording, clips that show one scene are of one, unless this is the scene of
-    most clips, as of a fixed camera, or `plan` cannot divide a class then. Copies are always of one
-    recording; if recordings are given, those that share a copy become one.
+    Clips without a recording that show one scene are of one, unless this is the scene of most
+    clips, as of a fixed camera, or `plan` cannot divide a class then. Copies are always of one
+    recording, and so are recordings that share a copy.
 
     More than `MAX_COMPARED` clips are not joined: each is compared with all others, which would
     take hours.
@@ -166,14 +167,14 @@ def plan_joined(
     if len(clips) > MAX_COMPARED:
         return plan(clips)
     copied = copies(images)
-    if by_scene and all(clip.recording is None for clip in clips):
+    recordings = _first([group_of(clip) for clip in clips])
+    if by_scene and any(clip.recording is None for clip in clips):
         shown = scenes(scene_images(images))
         for minimum in _MINIMUMS:
             together = _divisible(clips, shown, minimum)
             prefix = SCENE if len(set(together.tolist())) < len(clips) else COPIES
             with suppress(InputError):
-                return plan(_joined(clips, _merged(copied, together), prefix))
-    recordings = _first([group_of(clip) for clip in clips])
+                return plan(_joined(clips, _merged(copied, recordings, together), prefix))
     joined = _joined(clips, _merged(copied, recordings), COPIES)
     try:
         return plan(joined)
@@ -185,44 +186,54 @@ def plan_joined(
 
 
 def _joined(clips: Sequence[Clip], groups: Ints, prefix: str) -> list[Clip]:
-    """The clips with each group of several in one recording: that of the first, or one named with a
-    prefix.
+    """The clips with each group of several in one recording: the first that is given, or one named
+    with a prefix.
     """
     sizes = Counter(groups.tolist())
+    names: dict[int, str] = {}
+    for clip, first in zip(clips, groups.tolist(), strict=True):
+        if clip.recording is not None:
+            names.setdefault(first, clip.recording)
     joined = list[Clip]()
     for clip, first in zip(clips, groups.tolist(), strict=True):
-        name = (
-            clips[first].recording
-            or f"{prefix}{clips[first].label}/{clips[first].path.name} ({first})"
-        )
+        found = f"{prefix}{clips[first].label}/{clips[first].path.name} ({first})"
+        name = names.get(first, found)
         joined.append(replace(clip, recording=name) if sizes[first] > 1 else clip)
     return joined
 
 
-def count_joined(clips: Sequence[Clip]) -> tuple[int, int]:
-    """How many clips are joined by their scenes or as copies (`plan_joined`), and in how many
-    recordings.
+def is_joined(clip: Clip) -> bool:
+    """Whether the recording of a clip was found by its scene or as that of a copy
+    (`plan_joined`).
     """
-    joined = [
-        clip.recording
-        for clip in clips
-        if clip.recording and clip.recording.startswith((SCENE, COPIES))
-    ]
+    return clip.recording is not None and clip.recording.startswith((SCENE, COPIES))
+
+
+def count_joined(clips: Sequence[Clip]) -> tuple[int, int]:
+    """How many clips are joined (`is_joined`), and in how many recordings."""
+    joined = [clip.recording for clip in clips if is_joined(clip)]
     return len(joined), len(set(joined))
 
 
-def _divisible(clips: Sequence[Clip], groups: Ints, minimum: int) -> Ints:
-    """The groups without that of most clips, and without the clips of classes that are in fewer
-    than `minimum`.
+def _divisible(clips: Sequence[Clip], shown: Ints, minimum: int) -> Ints:
+    """The scenes `shown` as groups of clips without a recording, except the scene of most clips and
+    classes that would be in fewer than `minimum` groups and recordings.
     """
     labels = np.array([clip.label for clip in clips])
-    sizes = np.bincount(groups, minlength=len(clips))
-    alone = (sizes > max(2, SHARED * len(clips)))[groups]
-    divided = np.where(alone, len(clips) + np.arange(len(clips)), groups)
+    sizes = np.bincount(shown, minlength=len(clips))
+    alone = np.array([clip.recording is not None for clip in clips])
+    alone |= (sizes > max(2, SHARED * len(clips)))[shown]
+    recordings = _first([group_of(clip) for clip in clips])
+    divided = _merged(recordings, _without(shown, alone))
     for label in set(labels.tolist()):
         if len(set(divided[labels == label].tolist())) < minimum:
             alone |= labels == label
-    return _first(np.where(alone, len(clips) + np.arange(len(clips)), groups).tolist())
+    return _without(shown, alone)
+
+
+def _without(groups: Ints, alone: NDArray[np.bool_]) -> Ints:
+    """The groups, of which some clips are none any more."""
+    return _first(np.where(alone, len(groups) + np.arange(len(groups)), groups).tolist())
 
 
 def _same_scene(images: Images) -> Callable[[slice], NDArray[np.bool_]]:

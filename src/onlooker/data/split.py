@@ -26,6 +26,7 @@ __all__ = [
     "group_of",
     "hold_out_validation",
     "make_splits",
+    "shows_scenes",
     "source_of",
     "split_clips",
 ]
@@ -290,6 +291,11 @@ def divide_recordings(clips: Sequence[Clip]) -> list[Clip]:
             for i, clip in enumerate(of_class)
         }
     return [replace(clip, recording=part_of[clip]) if clip in part_of else clip for clip in clips]
+
+
+def shows_scenes(clips: Sequence[Clip]) -> bool:
+    """Whether some of the clips are joined because they show one scene (`scenes.plan_joined`)."""
+    return any(clip.recording is not None and clip.recording.startswith(SCENE) for clip in clips)
 
 
 def count_groups(clips: Sequence[Clip]) -> tuple[Counter[str], str]:

@@ -43,7 +43,7 @@ _NAMES = {
         "subjectid personid groupid speakerid participantid actorid recordingid subjectname personname"
     ),
 }
-_MAY_BE_EMPTY = ("start", "end", "start_frame", "end_frame")
+_MAY_BE_EMPTY = ("start", "end", "start_frame", "end_frame", "recording")
 _FOLDS = "cross-validation makes its own (--folds); for a split of yours, name it train or test in a column split"
 _VIDEO = re.compile(rf"(?i)(.+?(?:{'|'.join(map(re.escape, sorted(SUFFIXES)))}))(?:\s+(.+))?")
 

@@ -274,8 +274,6 @@ def _write_csv(path: Path, videos: Videos, _: float | None) -> None:
     columns = ["path", "start", "end", "label"]
     usual = {"split": "", "recording": "", "score": 1}
     columns += [name for name, value in usual.items() if any(row[name] != value for row in rows)]
-    for row in rows:
-        row["recording"] = row["recording"] or row["path"]
     write_csv(path, [columns, *([row[name] for name in columns] for row in rows)])
 
 

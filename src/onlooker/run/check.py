@@ -37,6 +37,7 @@ from onlooker.data.split import (
     Split,
     count_groups,
     hold_out_validation,
+    shows_scenes,
     source_of,
     split_clips,
 )
@@ -159,10 +160,8 @@ def class_table(clip_set: ClipSet, split: Split | None) -> Table:
         [Counter(clip.label for clip in getattr(split, name)) for name in SPLITS] if split else []
     )
     if unit != "scene":
-        groups = Counter(
-            label
-            for label, _ in {(clip.label, source_of(clip)) for clip in clips if clip.recording}
-        )
+        given = [clip for clip in clips if clip.recording or unit == "recording"]
+        groups = Counter(label for label, _ in {(clip.label, source_of(clip)) for clip in given})
     for label in sorted(total)[:_ROWS]:
         cells = (
             label,
@@ -194,7 +193,7 @@ def hints(clip_set: ClipSet, split: Split | None, nothing: str | None = None) ->
     elif count:
         what = (
             "show the scene of another clip"
-            if count_groups(clips)[1] == "scene"
+            if shows_scenes(clips)
             else "are copies of another clip"
         )
         yield f"{count} of {len(clips)} clips {what}: splits keep them together, in {groups} group{'s' * (groups > 1)}"

@@ -31,9 +31,16 @@ from onlooker.base.records import ClipError, Evaluation
 from onlooker.base.settings import suggestion
 from onlooker.data.clips import ClipFrames, read_clips, read_thumbnails
 from onlooker.data.samples import sample_rate
-from onlooker.data.scenes import count_joined, plan_joined
+from onlooker.data.scenes import is_joined, plan_joined
 from onlooker.data.sets import ClipSet, read_set, root_of, set_name
-from onlooker.data.split import Split, count_groups, hold_out_validation, require_clips, source_of
+from onlooker.data.split import (
+    Split,
+    group_of,
+    hold_out_validation,
+    require_clips,
+    shows_scenes,
+    source_of,
+)
 from onlooker.models.linear import LinearClassifier
 from onlooker.models.registry import find_recipe, for_model, resolve
 from onlooker.recognizer import Recognizer, expected_events, rate_text
@@ -422,15 +429,18 @@ def _fit_layers(
     held_out = None
     threshold = None
     if evaluation is not None:
-        if count_joined(samples.clips)[0]:
-            paths = np.array([str(clip.path) for clip in samples.clips])
-            rival = training.rival and training.rival._replace(groups=paths)
+        if any(map(is_joined, samples.clips)):
+            apart = [
+                str(clip.path) if is_joined(clip) else group_of(clip) for clip in samples.clips
+            ]
+            groups = np.array(apart)
+            rival = training.rival and training.rival._replace(groups=groups)
             title = "cross-validation without scenes"
             tests = cross_validated(
-                clips._replace(groups=paths), given, rival, training.rival_first, title
+                clips._replace(groups=groups), given, rival, training.rival_first, title
             )
             if mixed := _evaluation(samples, record, *tests):
-                unit = "scenes" if count_groups(samples.clips)[1] == "scene" else "copies"
+                unit = "scenes" if shows_scenes(samples.clips) else "copies"
                 chosen[unit] = {
                     "mixed": measure(mixed)["accuracy"],
                     "unseen": measure(evaluation)["accuracy"],

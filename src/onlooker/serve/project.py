@@ -33,7 +33,7 @@ from onlooker.base.records import ClipError
 from onlooker.base.settings import field_of
 from onlooker.base.text import composed, printable
 from onlooker.data import folder as clip_folder
-from onlooker.data.folder import RECORDINGS
+from onlooker.data.folder import RECORDINGS, recordings_of
 from onlooker.serve.problem import Problem, t
 from onlooker.video.reader import is_video
 
@@ -118,7 +118,7 @@ class _Step(NamedTuple):
 
     text: str
     batch: str
-    undo: Callable[[], None]
+    undo: Callable[[], object]
 
 
 class Project:
@@ -279,40 +279,35 @@ class Project:
         cannot be read.
         """
         rows = read_recordings(self.folder / RECORDINGS)
-        return {
-            row["clip"]: row["recording"] for row in rows if not row["clip"].startswith(f"{TRASH}/")
-        }
+        return recordings_of(row for row in rows if not row["clip"].startswith(f"{TRASH}/"))
 
     def set_recording(self, clip_id: str, recording: str) -> None:
         """Note of which recording a clip is.
 
         Args:
-            recording: "": the clip is one by itself.
+            recording: "": it is not known.
 
         Raises:
             Problem: 404 if there is no such clip, 422 for a recordings.csv that cannot be read.
         """
         clip = self.clip(clip_id)
         recording = recording.strip()[:MAX_RECORDING]
-        listed = self.recordings()
-        self._join(clip.relative, recording or clip.relative)
-        undo: Callable[[], None] = (self.folder / RECORDINGS).unlink
-        if listed:
-            undo = partial(self._join, clip.relative, listed.get(clip.relative, clip.relative))
+        before = self._join(clip.relative, recording)
         text = t("change.set_recording", name=clip.name, recording=recording or "–")
-        self._note(text, undo)
+        self._note(text, partial(self._join, clip.relative, before))
 
-    def _join(self, clip: str, recording: str) -> None:
-        """Make a clip part of a recording, so that no split divides it; a new list names every
-        clip.
+    def _join(self, clip: str, recording: str) -> str:
+        """Make a clip part of a recording, so that no split divides it, or of none (""); returns
+        the one before. A row that says nothing is not written.
         """
-        rows = read_recordings(self.folder / RECORDINGS)
-        rows = rows or [
-            {"clip": other.relative, "recording": other.relative} for other in self.all_clips()
-        ]
-        by_clip = {row["clip"]: row for row in rows}
-        by_clip.setdefault(clip, {"clip": clip})["recording"] = recording
-        _write_rows(self.folder / RECORDINGS, [*by_clip.values()])
+        rows = {row["clip"]: row for row in read_recordings(self.folder / RECORDINGS)}
+        row = rows.setdefault(clip, {"clip": clip, "recording": ""})
+        before = row["recording"]
+        row["recording"] = recording or clip
+        if {*row.values()} <= {clip, ""}:  # else it has other columns
+            del rows[clip]
+        _write_rows(self.folder / RECORDINGS, [*rows.values()])
+        return before
 
     def set_label(self, clip_id: str, label: str) -> None:
         """Give a clip the class that the user has chosen or confirmed; a Problem 404 if one of them
@@ -452,7 +447,7 @@ class Project:
         self._make(moves, before if confirmed in before or not confirmed else [*before, confirmed])
         self._note(text, partial(self._undo, _backwards(moves), before, new_class), batch)
 
-    def _note(self, text: str, undo: Callable[[], None], batch: str = "") -> None:
+    def _note(self, text: str, undo: Callable[[], object], batch: str = "") -> None:
         """Note that a change was made."""
         self._steps.append(_Step(text, batch or secrets.token_hex(8), undo))
         self.version += 1
@@ -568,21 +563,17 @@ def _follow_moves(folder: Path, moves: Sequence[tuple[str, str]]) -> None:
 
     Args:
         moves: renames of clips and class folders. The rows of deleted clips go to the trash with
-            them, so that a clip that gets the name of a deleted one does not share its row. A new
-            clip becomes its own recording.
+            them, so that a clip that gets the name of a deleted one does not share its row.
     """
     rows = read_recordings(folder / RECORDINGS)
-    if not rows:
-        return
     for source, target in moves:
-        moved = [row for row in rows if f"{row['clip']}/".startswith(f"{source}/")]
-        for row in moved:
+        for row in rows:
+            if not f"{row['clip']}/".startswith(f"{source}/"):
+                continue
             clip = target + row["clip"][len(source) :]
             if row["recording"] == row["clip"]:  # it is one by itself, also at its new place
                 row["recording"] = clip
             row["clip"] = clip
-        if not moved and "/" in target and not target.startswith("."):
-            rows.append({"clip": target, "recording": target})
     _write_rows(folder / RECORDINGS, rows)
 
 
@@ -590,13 +581,15 @@ def _forget_deleted(path: Path) -> None:
     """Remove the rows of deleted clips from the list of recordings."""
     rows = read_recordings(path)
     remaining = [row for row in rows if not row["clip"].startswith(f"{TRASH}/")]
-    if remaining and remaining != rows:
+    if remaining != rows:
         _write_rows(path, remaining)
-    elif rows and not remaining:  # a list without rows cannot be read
-        path.unlink()
 
 
 def _write_rows(path: Path, rows: Sequence[Row]) -> None:
+    """Write the list of recordings; without rows, with which it could not be read, it is removed."""
+    if not rows:
+        path.unlink(missing_ok=True)
+        return
     columns = [*rows[0]]
     write_csv(path, [columns, *([row.get(column, "") for column in columns] for row in rows)])
 

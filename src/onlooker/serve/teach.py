@@ -15,7 +15,7 @@ from onlooker.base.files import file_digest
 from onlooker.base.records import Clip
 from onlooker.base.text import printable
 from onlooker.data.findings import label_findings
-from onlooker.data.folder import entries
+from onlooker.data.folder import entries, recordings_of
 from onlooker.data.split import divide_recordings
 from onlooker.run.record import REPORT
 from onlooker.serve.jobs import Jobs
@@ -217,16 +217,14 @@ def add_routes(app: FastAPI, teaching: Teaching) -> None:
     @app.post("/api/project/recordings")
     async def read_list(request: Request) -> dict[str, str]:
         async with receive(request, teaching.looks.folder) as (file, _):
-            rows = await run_in_threadpool(read_recordings, file)
-        return {row["clip"]: row["recording"] for row in rows}
+            return recordings_of(await run_in_threadpool(read_recordings, file))
 
     @app.get("/api/project/clips/{clip_id}/recording")
     def recording_of(clip_id: str) -> dict[str, Any]:
         clip = project.clip(clip_id)
         recordings = project.recordings()
         own = recordings.get(clip.relative, "")
-        known = sorted({name for name in recordings.values() if name not in recordings})
-        return {"recording": "" if own == clip.relative else own, "known": known}
+        return {"recording": own, "known": sorted({*recordings.values()})}
 
 
 def _add_models(app: FastAPI, teaching: Teaching) -> None:
