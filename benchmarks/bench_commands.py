@@ -7,6 +7,7 @@ drawn clips and without; and a request of the page with 20 and with 20,000 clips
 in a process of its own, whose CPU seconds of all threads count.
 """
 
+import io
 import os
 import resource
 import subprocess
@@ -14,20 +15,24 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
 from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
+from unittest import mock
 
 import harness
 from starlette.testclient import TestClient
 
+from onlooker.cli import app as onlooker
 from onlooker.serve.app import ServeSettings, create_app
 
 SET = "surveillance"
-PREDICTED = 50
-SIZES = (20, 20_000)  # clips of a page
-REPETITIONS = 3
+PREDICTED = harness.size(50, 2)
+SIZES = harness.size((20, 20_000), (2, 20))  # clips of a page
+REPETITIONS = harness.size(3, 1)
+SMALL = harness.size((), ("--frames", "4", "--size", "48"))
 COMMAND = (sys.executable, "-m", "onlooker")
 IMPORTS = "import onlooker; onlooker.train, onlooker.load; import onlooker.run.predict"
 # What the model sees of the clips: decoded and resized; and encoded.
@@ -50,11 +55,29 @@ with torch.inference_mode():
 
 def cpu_seconds(command: Sequence[str], cache: Path) -> float:
     """CPU seconds of a process and its children."""
+    if harness.smoke():
+        return cpu_seconds_here(command, cache)
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     environment = os.environ | {"ONLOOKER_CACHE": str(cache)}
     subprocess.run(command, check=True, env=environment, capture_output=True, text=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+
+
+def cpu_seconds_here(command: Sequence[str], cache: Path) -> float:
+    """The same without a new interpreter, which imports libraries for seconds."""
+    _, way, program, *arguments = command
+    before = time.process_time()
+    with (
+        mock.patch.object(sys, "argv", [program, *arguments]),
+        mock.patch.dict(os.environ, {"ONLOOKER_CACHE": str(cache)}),
+        redirect_stdout(io.StringIO()),
+    ):
+        if way == "-c":
+            exec(program, {})
+        else:
+            onlooker(arguments, standalone_mode=False)
+    return time.process_time() - before
 
 
 def measure(clips: Path, folder: Path) -> dict[str, float]:
@@ -63,7 +86,7 @@ def measure(clips: Path, folder: Path) -> dict[str, float]:
     some = files[:: len(files) // PREDICTED][:PREDICTED]
     cache = folder / "cache"
     run = folder / "run"
-    train = (*COMMAND, "train", str(clips), "--encoder", "small", "--run")
+    train = (*COMMAND, "train", str(clips), "--encoder", "small", *SMALL, "--run")
     predict = (*COMMAND, "predict", str(run), *map(str, some))
     work: dict[str, Sequence[str]] = {
         "train": (*train, str(run)),
@@ -110,14 +133,21 @@ def seconds(work: Callable[[], Any]) -> list[float]:
     return times
 
 
-def main() -> None:
+def clips_of_set(folder: Path) -> Path:
+    """The folder of the clips; with `--smoke` of generated ones, in a new folder."""
+    if harness.smoke():
+        return harness.write_clips(folder)
     if "ONLOOKER_DATA" not in os.environ:
         raise SystemExit("set ONLOOKER_DATA to the folder of the real clips")
-    clips = Path(os.environ["ONLOOKER_DATA"]) / "clips" / SET
+    return Path(os.environ["ONLOOKER_DATA"]) / "clips" / SET
+
+
+def main() -> None:
+    harness.parser(__doc__).parse_args()
     every = list[dict[str, float]]()
     for _ in range(REPETITIONS):
         with tempfile.TemporaryDirectory() as folder:
-            every.append(measure(clips, Path(folder)))
+            every.append(measure(clips_of_set(Path(folder, "clips")), Path(folder)))
     cpu = {name: round(median(each[name] for each in every), 3) for name in every[0]}
     with tempfile.TemporaryDirectory() as folder:
         page = page_milliseconds(Path(folder))

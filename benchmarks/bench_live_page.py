@@ -17,18 +17,22 @@ Chromium.
 """
 
 import argparse
+import json
 import os
 import random
-import shutil
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 from typing import Any
+
+import harness
 
 # of the film: frames per second; width and height
 RATE = 30
@@ -223,8 +227,10 @@ def server(page: str, folder: Path) -> Any:
     with (folder / f"{page}.log").open("w") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
     try:
-        for _ in range(600):
-            time.sleep(0.2)
+        for _ in range(1200):
+            time.sleep(0.1)
+            if process.poll() is not None:
+                raise RuntimeError(f"{page}: {(folder / f'{page}.log').read_text()}")
             with socket.socket() as probe:
                 if probe.connect_ex(("127.0.0.1", port)) == 0:
                     break
@@ -237,9 +243,8 @@ def server(page: str, folder: Path) -> Any:
 def launch(playwright: Any, film: Path) -> Any:
     """A browser whose camera films a file, again and again."""
     camera = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
-    program = shutil.which("chromium") or shutil.which("google-chrome")
     arguments = [*camera, "--no-sandbox", f"--use-file-for-fake-video-capture={film}"]
-    return playwright.chromium.launch(executable_path=program, args=arguments)
+    return playwright.chromium.launch(executable_path=harness.chromium(), args=arguments)
 
 
 def begin(page: str, tab: Any) -> Any:
@@ -303,35 +308,79 @@ def versions() -> dict[str, str]:
     return dict(zip(("gradio", "streamlit", "streamlit-webrtc"), found, strict=True))
 
 
+def measure_pages(
+    folder: Path, film: Path, *, repetitions: int, seconds: float
+) -> dict[str, list[tuple[float, list[float]]]]:
+    """For each page the results of `measure`, by turns."""
+    from playwright.sync_api import sync_playwright
+
+    pages = PAGES if PEERS else PAGES[:1]
+    found: dict[str, list[tuple[float, list[float]]]] = {page: [] for page in pages}
+    with sync_playwright() as playwright:
+        browser = launch(playwright, film)
+        for _ in range(repetitions):
+            for page in pages:
+                with server(page, folder) as url:
+                    found[page].append(
+                        measure(page, url, folder=folder, browser=browser, seconds=seconds)
+                    )
+                rate, delays_of_page = found[page][-1]
+                print(page, f"{rate:.1f} per second, {delays_of_page}", flush=True)
+    return found
+
+
+def answers_to_frames(url: str, film: Path) -> tuple[float, list[float]]:
+    """The frames of a film in the messages that onlooker's page sends: answers per second, and ms
+    from each frame to its answer.
+    """
+    import av
+    from websockets.sync.client import connect
+    from websockets.typing import Origin
+
+    answered = list[float]()
+    with urllib.request.urlopen(f"{url}api/v1/models", timeout=60) as models:
+        model = json.load(models)[0]["id"]
+    address = f"{url.replace('http', 'ws')}api/live?model={model}"
+    with (
+        av.open(str(film)) as container,
+        connect(address, origin=Origin(url.rstrip("/"))) as camera,
+    ):
+        for packet in container.demux(video=0):
+            if packet.size:
+                begin = time.perf_counter()
+                camera.send(struct.pack("<d", 0.0) + bytes(packet))
+                answer = json.loads(camera.recv())
+                answered.append(1000 * (time.perf_counter() - begin))
+                if answer.get("label") not in ("bright", "dark"):
+                    raise RuntimeError(f"onlooker answered {answer}")
+    return 1000 * len(answered) / sum(answered), answered
+
+
 def main() -> None:
-    arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--seconds", type=float, default=20.0, help="for each measurement")
-    arguments.add_argument("--repetitions", type=int, default=3)
+    arguments = harness.parser(__doc__)
+    arguments.add_argument(
+        "--seconds", type=float, default=harness.size(20.0, 4.0), help="for each measurement"
+    )
+    arguments.add_argument("--repetitions", type=int, default=harness.size(3, 1))
     for name in ("--serve", "--folder", "--port"):
         arguments.add_argument(name, help=argparse.SUPPRESS)
     options = arguments.parse_args()
     if options.serve:
         SERVERS[options.serve](Path(options.folder), int(options.port))
         return
-    import harness
-    from playwright.sync_api import sync_playwright
-
-    pages = PAGES if PEERS else PAGES[:1]
-    found: dict[str, list[tuple[float, list[float]]]] = {page: [] for page in pages}
-    with tempfile.TemporaryDirectory() as name, sync_playwright() as playwright:
+    with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
+        film = folder / "film.mjpeg"
         save_model(folder / "runs")
-        write_film(folder / "film.mjpeg")
-        browser = launch(playwright, folder / "film.mjpeg")
-        for _ in range(options.repetitions):
-            for page in pages:
-                with server(page, folder) as url:
-                    found[page].append(
-                        measure(page, url, folder=folder, browser=browser, seconds=options.seconds)
-                    )
-                print(
-                    page, f"{found[page][-1][0]:.1f} per second, {found[page][-1][1]}", flush=True
-                )
+        write_film(film, harness.size(60.0, 2.0))
+        if harness.smoke() and harness.chromium() is None:
+            print("Chromium is not installed: the frames are sent without a browser")
+            with server("onlooker", folder) as url:
+                found = {"onlooker": [answers_to_frames(url, film)]}
+        else:
+            found = measure_pages(
+                folder, film, repetitions=options.repetitions, seconds=options.seconds
+            )
     figures: dict[str, dict[str, Any]] = {
         page: {
             "answers_per_second": round(median(rate for rate, _ in runs), 1),

@@ -8,11 +8,11 @@ Each repetition draws other clips. The clips are uploaded, and the training is s
 by the requests that the page sends.
 """
 
-import argparse
 import random
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean, median
 from typing import Any, NamedTuple
@@ -23,12 +23,13 @@ from starlette.testclient import TestClient
 
 from onlooker import load
 from onlooker.base.records import Clip
+from onlooker.data.sets import read_set
 from onlooker.serve.app import ServeSettings, create_app
 from onlooker_papers.real_clips.frozen import splits_of
 
 SET = "hand_gestures"
 CLASSES = 4
-EACH = 5
+EACH = harness.size(5, 3)
 _HEADERS = {"X-Onlooker": "1", "Origin": "http://localhost"}
 
 
@@ -85,13 +86,25 @@ def draw(clips: list[Clip], seed: int) -> tuple[list[Clip], list[Clip]]:
 
 
 def main() -> None:
-    arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--repetitions", type=int, default=harness.MINIMUM)
+    arguments = harness.parser(__doc__)
+    arguments.add_argument("--repetitions", type=int, default=harness.size(harness.MINIMUM, 1))
     options = arguments.parse_args()
-    every = list(next(iter(splits_of(SET).values())).clips)
+    with tempfile.TemporaryDirectory() as folder:
+        measure(clips_of_set(Path(folder, "clips")), options.repetitions)
+
+
+def clips_of_set(folder: Path) -> tuple[Clip, ...]:
+    """The hand gestures; with `--smoke` generated clips, in a new folder."""
+    if harness.smoke():
+        return read_set(harness.write_clips(folder, EACH + 1)).clips
+    return next(iter(splits_of(SET).values())).clips
+
+
+def measure(every: Sequence[Clip], repetitions: int) -> None:
+    """Teach the classes in the page again and again, and record the times."""
     labels = sorted({clip.label for clip in every})[:CLASSES]
     of_classes = [clip for clip in every if clip.label in labels]
-    seeds = range(options.repetitions)
+    seeds = range(repetitions)
     taught = list[Taught]()
     for seed in seeds:
         with tempfile.TemporaryDirectory() as folder:

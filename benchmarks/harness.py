@@ -4,6 +4,7 @@ results as JSON; and `--smoke`, with which a benchmark shows that it runs.
 
 import argparse
 import gc
+import shutil
 import sys
 import tempfile
 import time
@@ -57,6 +58,11 @@ def has_peer(package: str) -> bool:
         return True
     print(f"{package} is not installed: left out")
     return False
+
+
+def chromium() -> str | None:
+    """The installed Chromium; None: there is none, and playwright takes its own."""
+    return shutil.which("chromium") or shutil.which("google-chrome")
 
 
 def write_clips(folder: Path, count: int = 3) -> Path:
