@@ -10,7 +10,6 @@ something that never comes, or takes more memory than a case may take beyond the
 its processes together).
 """
 
-import argparse
 import ctypes
 import faulthandler
 import gc
@@ -379,13 +378,10 @@ def write(folder: Path, part: str, figures: dict[str, Any], *, seed: int) -> Pat
 
 
 def main() -> None:
-    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments = harness.parser(__doc__)
     arguments.add_argument("--cases", type=int, default=WHOLE)
     arguments.add_argument(
         "--quick", action="store_true", help="one case of each quick kind; nothing is written"
-    )
-    arguments.add_argument(
-        "--least", action="store_true", help="one quick case of each group; nothing is written"
     )
     arguments.add_argument(
         "--only", default="", help="GROUP/KIND[/NUMBER], or how it begins; nothing is written"
@@ -407,9 +403,9 @@ def main() -> None:
     if options.only:
         todo = find_cases(options.only, options.seed)
     else:
-        quick = options.quick or options.least
+        quick = options.quick or options.smoke
         todo = quick_cases(options.seed) if quick else cases(options.cases, options.seed)
-    if options.least:
+    if options.smoke:  # of each group
         todo = [*{case.kind.group: case for case in todo}.values()]
     warm()
     with tempfile.TemporaryDirectory(prefix="onlooker-", ignore_cleanup_errors=True) as name:
@@ -433,7 +429,7 @@ def main() -> None:
     if options.json:
         values = [[r.case.name, r.verdict, r.detail, r.peak, r.seconds, r.wall] for r in results]
         options.json.write_text(json.dumps(values, indent=1), "utf-8")
-    if not (options.quick or options.least or options.only):
+    if not (options.quick or options.smoke or options.only):
         print(
             write(
                 options.results, "before" if options.before else "after", figures, seed=options.seed

@@ -9,6 +9,7 @@ import sys
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
 
+import harness
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -41,6 +42,7 @@ def gigabytes(package: Distribution) -> float:
 
 
 def main() -> int:
+    harness.parser(__doc__).parse_args()
     sizes = {name: gigabytes(package) for name, package in needed("onlooker").items()}
     gpu = sum(size for name, size in sizes.items() if GPU.match(name))
     rest = sum(sizes.values()) - gpu - sizes["torch"]

@@ -109,7 +109,7 @@ def ratios(results: Mapping[str, Mapping[str, Any]]) -> list[list[object]]:
 
 def write_text(path: Path, text: str) -> None:
     """Write a file if its text has changed: a temporary file that is then renamed."""
-    if path.exists() and path.read_text("utf-8") == text:
+    if harness.smoke() or (path.exists() and path.read_text("utf-8") == text):
         return
     temporary = path.with_name(f".{path.name}.part")
     temporary.write_text(text, "utf-8")
@@ -117,6 +117,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def main() -> None:
+    harness.parser(__doc__).parse_args()
     for module in _DECLARING:
         import_module(module)
     results = {

@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 # All quick cases take 40 s, and a loaded machine hangs where the library does not.
-@pytest.mark.parametrize("which", ["--least", pytest.param("--quick", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("which", ["--smoke", pytest.param("--quick", marks=pytest.mark.slow)])
 def test_quick_cases_are_answered_or_named(which: str) -> None:
     command = [sys.executable, str(ROOT / "benchmarks" / "robustness.py"), which]
     ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
