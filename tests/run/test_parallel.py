@@ -46,8 +46,14 @@ def alone(folder: Path, number: int) -> dict[str, Any]:
     return {"accuracy": number / 2}
 
 
-def wrong() -> dict[str, Any]:
+def wrong(folder: Path) -> dict[str, Any]:
+    until(lambda: process_of(folder / "begun-0"))
     raise ValueError("no clips")
+
+
+def process_of(begun: Path) -> int:
+    """The process that wrote the file; 0 before it has."""
+    return int(begun.read_text() or 0) if begun.exists() else 0
 
 
 def alive(process: int) -> bool:
@@ -86,15 +92,18 @@ def test_a_thread_per_process_a_line_per_task(
 
 
 def test_first_error_ends_the_others(tmp_path: Path) -> None:
-    began = time.monotonic()
     tasks = {
         "slow": partial(train, tmp_path, 0),
-        "wrong": wrong,
-        "never": partial(train, tmp_path, 1),
+        "wrong": partial(wrong, tmp_path),
+        "waiting": partial(train, tmp_path, 1),
     }
     with pytest.raises(ValueError, match="no clips"):
         run_parallel(tasks, 2)
-    assert time.monotonic() - began < 60
+    processes = [process_of(begun) for begun in tmp_path.glob("begun-*")]
+    assert processes
+    assert os.getpid() not in processes
+    # Each would sleep for two minutes.
+    until(lambda: not any(map(alive, filter(None, processes))), 60)
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="asks /proc who is alive")
