@@ -35,6 +35,11 @@ class Digits:
     def __len__(self) -> int:
         return len(self.images)
 
+    def thinned(self, count: int) -> "Digits":
+        """At most `count` of them, equally far apart."""
+        step = max(1, len(self) // count)
+        return Digits(self.images[::step][:count], self.labels[::step][:count])
+
     @cached_property
     def _by_class(self) -> tuple[Tensor, Tensor]:
         """The indices of all images, ordered by class, and the number of each class."""
@@ -64,16 +69,17 @@ class DigitSplit:
     test: Digits
 
 
-def split_mnist(folder: Path | None = None) -> DigitSplit:
-    """The digits of `load_mnist`, with every tenth training digit used for validation; errors as
-    those of `load_mnist`.
+def split_mnist(folder: Path | None = None, count: int | None = None) -> DigitSplit:
+    """The digits of `load_mnist`, with every tenth training digit used for validation; at most
+    `count` of each split; errors as those of `load_mnist`.
     """
     whole, test = load_mnist(folder)
     tenth = np.arange(len(whole)) % 10 == 0
     training, validation = (
         Digits(whole.images[part], whole.labels[part]) for part in (~tenth, tenth)
     )
-    return DigitSplit(training, validation, test)
+    splits = (training, validation, test)
+    return DigitSplit(*(digits.thinned(count or len(digits)) for digits in splits))
 
 
 def _packaged_digits() -> tuple[Digits, Digits]:

@@ -1,12 +1,19 @@
-"""Budgets of the digit experiments: minutes, or a day."""
+"""Budgets of the digit experiments: seconds, minutes, or a day."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from onlooker_papers.digits.data.augmented_mnist import VARIANTS
-from onlooker_papers.digits.held_out import FOLLOWED
+from onlooker_papers.digits.held_out import FOLLOWED, VALIDATION
 from onlooker_papers.digits.models import SINGLE, DigitModel
-from onlooker_papers.digits.published import CODE, PUBLISHED_READING, READINGS, TABLE, TEXT
+from onlooker_papers.digits.published import (
+    CODE,
+    PUBLISHED_READING,
+    READINGS,
+    SMOOTH,
+    TABLE,
+    TEXT,
+)
 
 
 @dataclass(frozen=True)
@@ -37,8 +44,8 @@ class Budget:
         frames: number of frames of a video in the published protocol; 50 in the paper.
         rounds: by LSTM, the number of rounds in each cell of Table I.
         more_rounds: the same for further LSTMs on `lenet` in the variants `whole`.
-        slow: variants of the published protocol for `dcn`, whose features take about ten times as
-        long.
+        variants: by encoder, the variants of the published protocol; those that are not named have
+            all.
         whole: variants in which `lenet` has all readings of the test videos.
         readings: the readings of all other cells.
         entries: the models of the held-out protocol.
@@ -46,6 +53,8 @@ class Budget:
         ceilings: by name in `held_out.CEILINGS` and variant, the training videos of the classifier
         of single digits.
         tests: number of test videos in the held-out protocol.
+        validation: the same for the videos on which an epoch is chosen.
+        digits: number of digits of each split; None: all.
     """
 
     name: str
@@ -53,13 +62,15 @@ class Budget:
     frames: int
     rounds: Mapping[str, int]
     more_rounds: Mapping[str, int]
-    slow: tuple[str, ...]
+    variants: Mapping[str, tuple[str, ...]]
     whole: tuple[str, ...]
     readings: tuple[str, ...]
     entries: tuple[Entry, ...]
     objects: int
     ceilings: Mapping[str, Mapping[str, int]]
     tests: int
+    validation: int = VALIDATION
+    digits: int | None = None
 
 
 GLIMPSES = DigitModel(
@@ -94,13 +105,35 @@ def _both(encoder: str, recipe: str = "one-cycle") -> tuple[DigitModel, DigitMod
     return DigitModel(encoder, 2, recipe=recipe), DigitModel(encoder, 1, recipe=recipe, lr=3e-4)
 
 
+# Not `dcn`: an update of its weights takes seconds, and writing them as well.
+SMOKE = Budget(
+    name="smoke: a training step of everything, in seconds; the figures mean nothing",
+    pretraining={"lenet": {"published": 0.2, "one-cycle": 0.1}, "stn": {"one-cycle": 0.1}},
+    frames=5,
+    rounds={CODE: 2},
+    more_rounds={TEXT: 2},
+    variants={"lenet": ("normal", SMOOTH), "stn": ("normal",)},
+    whole=("normal",),
+    readings=(PUBLISHED_READING,),
+    entries=(
+        Entry(GLIMPSES, 1, ("normal",)),
+        Entry(FURTHER["scale"], 1, ("scale",)),
+        Entry(replace(FOLLOWING, batch=2, frames=10), 1, ("scale",)),
+        Entry(DigitModel("lenet", 2, recipe="one-cycle"), 1, ("normal",)),
+    ),
+    objects=1,
+    ceilings={"ceiling-tracks": {"scale": 1}},
+    tests=8,
+    validation=16,
+    digits=200,
+)
 QUICK = Budget(
     name="quick: minutes, to see that everything runs",
     pretraining={"lenet": {"one-cycle": 2.0}, "stn": {"one-cycle": 1.0}, "dcn": {"one-cycle": 0.1}},
     frames=10,
     rounds={CODE: 10, TEXT: 10},
     more_rounds={},
-    slow=("normal",),
+    variants={"dcn": ("normal",)},  # its features take about ten times as long
     whole=TABLE,
     readings=tuple(READINGS),
     entries=(Entry(GLIMPSES, 1_600, ("normal",)),),
@@ -121,7 +154,7 @@ STANDARD = Budget(
     frames=50,
     rounds={CODE: 300},
     more_rounds={TEXT: 300},
-    slow=TABLE,
+    variants={},
     whole=("normal", "rotation"),
     readings=(PUBLISHED_READING,),
     entries=(

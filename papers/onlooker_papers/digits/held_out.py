@@ -47,7 +47,7 @@ ALONE = DigitModel(
 FOLLOWED = DigitModel("tracks:1", model=TRACKS, lr=2e-3, aggregation="last", batch=64, frames=10)
 # The ways in which a model of pairs may combine frames: a product, and groups of frames.
 CEILINGS = {CEILING: ALONE, f"{CEILING}-{TRACKS}": FOLLOWED}
-VALIDATION = 320  # videos of validation digits
+VALIDATION = 320  # videos of validation digits, in all budgets that are measured
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,7 @@ class Trial:
         tests: number of test videos.
         splits: the digits.
         label: name of the folder, if not that of the model.
+        validation: number of videos on which an epoch is chosen.
     """
 
     run: Path
@@ -74,6 +75,7 @@ class Trial:
     tests: int
     splits: DigitSplit
     label: str = ""
+    validation: int = VALIDATION
     classes: ClassVar = PAIRS
     num_digits: ClassVar = 2
 
@@ -106,7 +108,7 @@ class Trial:
                 frames_per_setting=spec.frames_per_setting,
             )
             learn = DigitPairs(videos, size, seed=0)
-            choose = DigitPairs(self._drawn(validation, SHORT), VALIDATION, seed=1)
+            choose = DigitPairs(self._drawn(validation, SHORT), self.validation, seed=1)
             model, parameters = prepare(
                 spec,
                 len(self.classes),
@@ -149,7 +151,9 @@ class Trial:
         """
 
         def compute() -> dict[str, Any]:
-            whole = self._drawn(self.splits.validation).batch(min(self.tests, VALIDATION), seed=3)
+            whole = self._drawn(self.splits.validation).batch(
+                min(self.tests, self.validation), seed=3
+            )
             return {"accuracy": score(load(self.folder / "model"), whole)["accuracy"]}
 
         settings = self._settings(validation_frames=FRAMES, weights=fingerprint(self.folder))

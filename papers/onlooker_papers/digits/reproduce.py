@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from onlooker.base.files import write_json
-from onlooker_papers.digits.budget import OBJECTS, QUICK, STANDARD, Budget
+from onlooker_papers.digits.budget import OBJECTS, QUICK, SMOKE, STANDARD, Budget
 from onlooker_papers.digits.data.augmented_mnist import VARIANTS
 from onlooker_papers.digits.held_out import CEILINGS, Ceiling, Trial
 from onlooker_papers.digits.models import SINGLE, DigitModel
@@ -24,7 +24,7 @@ from onlooker_papers.results import (
     write_rows,
 )
 
-BUDGETS = {"quick": QUICK, "standard": STANDARD}
+BUDGETS = {"smoke": SMOKE, "quick": QUICK, "standard": STANDARD}
 PROTOCOLS = ("all", "paper", "held-out")
 # The results file of each kind of row, and the path of the rows in it; then the description of each
 # file.
@@ -72,8 +72,12 @@ def reproduce(
     for pattern in only:
         if not any(fnmatch(name, pattern) for name in names):
             raise ValueError(f"unknown row {pattern!r}; there are {', '.join(names)}")
-    splits = split_mnist(mnist)
-    flags = {f"--{budget}": budget == "quick", "--mnist": mnist and "MNIST", "--results": "results"}
+    splits = split_mnist(mnist, chosen.digits)
+    flags = {
+        f"--{budget}": budget != "standard",
+        "--mnist": mnist and "MNIST",
+        "--results": "results",
+    }
     command = command_line("digits", flags)
     if only:
         names = [name for name in names if any(fnmatch(name, pattern) for pattern in only)]
@@ -116,10 +120,7 @@ def _names(budget: Budget) -> Iterator[str]:
     for encoder, recipes in budget.pretraining.items():
         yield from (f"pretraining/{encoder}/{recipe}" for recipe in recipes)
     for encoder in budget.pretraining:
-        yield from (
-            f"paper/{variant}/{encoder}"
-            for variant in (budget.slow if encoder.startswith("dcn") else TABLE)
-        )
+        yield from (f"paper/{variant}/{encoder}" for variant in budget.variants.get(encoder, TABLE))
     for variant in VARIANTS:
         yield from (
             f"held-out/{variant}/{name}"
@@ -200,7 +201,15 @@ class _Tables:
         run = self.run / "held-out"
         videos = self.budget.ceilings[name][variant]
         return Ceiling(
-            run, run, variant, CEILINGS[name], videos, self.budget.tests, self.splits, label=name
+            run,
+            run,
+            variant,
+            spec=CEILINGS[name],
+            videos=videos,
+            tests=self.budget.tests,
+            splits=self.splits,
+            label=name,
+            validation=self.budget.validation,
         )
 
     def _entry(self, variant: str, model: str) -> Trial:
@@ -214,7 +223,16 @@ class _Tables:
     def _trial(self, part: str, variant: str, spec: DigitModel, videos: int, tests: int) -> Trial:
         if spec.recipe:
             self._pretrained(spec.encoder, spec.recipe)
-        return Trial(self.run / part, self.encoders, variant, spec, videos, tests, self.splits)
+        return Trial(
+            self.run / part,
+            self.encoders,
+            variant,
+            spec=spec,
+            videos=videos,
+            tests=tests,
+            splits=self.splits,
+            validation=self.budget.validation,
+        )
 
     def _with_start(self, trial: Trial) -> dict[str, Any]:
         """The figures of a trial; its videos and minutes include those of the model that it starts

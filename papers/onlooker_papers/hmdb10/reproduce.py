@@ -9,6 +9,7 @@ from pathlib import Path
 from onlooker.base.config import DataConfig, TrainConfig
 from onlooker.data.lists import check_classes
 from onlooker.data.sets import read_set
+from onlooker.data.stick_figures import write_set
 from onlooker_papers.hmdb10 import tables
 from onlooker_papers.hmdb10.classes import FIRST_TEN, hmdb51_clips
 from onlooker_papers.hmdb10.draws import RATES, TRAINING, Draw, compare, write_page
@@ -57,6 +58,23 @@ PUBLISHED = Budget()
 QUICK = Budget(
     pretrained=False, data=replace(SAMPLING, frames=8), draws=2, rates=RATES[:1], clips=10
 )
+# Seconds, on generated clips: one epoch of two classes.
+SMOKE = Budget(
+    encoder="conv4",
+    pretrained=False,
+    data=replace(SAMPLING, frames=4, size=32),
+    training=replace(TRAINING, epochs=1),
+    draws=2,
+    rates=RATES[:1],
+    clips=8,
+)
+BUDGETS = {"smoke": SMOKE, "quick": QUICK, "published": PUBLISHED}
+
+
+def generated_clips(run: Path) -> Path:
+    """Clips of stick figures in the folder of a run: enough for `SMOKE`."""
+    folder = run / "clips"
+    return folder if folder.exists() else write_set(folder, SMOKE.clips, actions=("kick", "wave"))
 
 
 def reproduce(
@@ -93,7 +111,10 @@ def reproduce(
         chosen = check_classes(sorted(classes), known, clips.name)
         found = [clip for clip in found if clip.label in chosen]
     else:
-        raise ValueError("give either --hmdb51 DIR (HMDB-51 itself) or --clips DIR (other clips)")
+        raise ValueError(
+            "give either --hmdb51 DIR (HMDB-51 itself) or --clips DIR (other clips, one sub-folder "
+            "per class); `onlooker generate figures clips` draws some for --clips clips"
+        )
     few = few_of_each(found, budget.clips)
     draws = [
         Draw(run, few, number, budget.data, budget.training, budget.encoder, budget.pretrained)
@@ -104,7 +125,7 @@ def reproduce(
         options = {
             "--hmdb51" if hmdb51 else "--clips": folder.name,
             "--classes": ",".join(classes) or None,
-            "--quick": bool(budget.clips),
+            **{f"--{name}": budget == BUDGETS[name] for name in ("smoke", "quick")},
             "--results": "results",
         }
         command = command_line("hmdb10", options)

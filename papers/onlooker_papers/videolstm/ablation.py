@@ -100,6 +100,13 @@ class Budget:
 
 
 BUDGETS = {
+    "smoke": Budget(
+        "smoke: a training step of every model, in seconds; the figures mean nothing",
+        16,
+        (0,),
+        {"validation": 4, "test": 8},
+        replace(TRAINING, epochs=1),
+    ),
     "quick": Budget(
         "quick: minutes, to see that everything runs",
         160,

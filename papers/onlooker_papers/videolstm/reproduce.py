@@ -53,7 +53,7 @@ def reproduce(
     if budget not in BUDGETS:
         raise ValueError(f"budget is {budget!r}, expected one of {', '.join(BUDGETS)}")
     chosen = BUDGETS[budget]
-    size = {"--quick": budget == "quick"}
+    size = {f"--{budget}": budget != "standard"}
     recorded = command_line(
         "videolstm", {**size, "--mnist": "MNIST" if mnist else None, "--results": Path("results")}
     )
