@@ -26,8 +26,8 @@ def test_a_reproduction_runs_to_its_page(
     output = call(*words).output
     assert f"report: {run / 'report.html'}" in output.replace("\n", "")
     page = (run / "report.html").read_text(encoding="utf-8")
-    assert page.count("<table") >= 2
-    assert page.count("<img") + page.count("<svg") >= 1
+    assert "<table" in page
+    assert "<img" in page or "<svg" in page
     for name in images:
         assert (run / name).read_bytes().startswith(b"\x89PNG")
     assert {path.stem for path in (tmp_path / "results").glob("*.json")} == results

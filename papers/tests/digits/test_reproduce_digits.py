@@ -40,6 +40,7 @@ TINY = replace(
     objects=1,
     ceilings={"ceiling": {"scale": 1}, "ceiling-tracks": {"scale": 1}},
     tests=8,
+    validation=32,
 )
 
 
@@ -61,7 +62,6 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.setitem(reproduce.BUDGETS, "tiny", TINY)
         patch.setattr(published, "encode", encode_one_frame)
         patch.setattr(held_out, "EPOCH", 2)
-        patch.setattr(held_out, "VALIDATION", 32)
         reproduce.reproduce(folder / "run", budget="tiny", results=folder / "results")
     return folder
 
@@ -154,7 +154,6 @@ def test_some_rows_alone_replace_the_old_ones(
 ) -> None:
     monkeypatch.setitem(reproduce.BUDGETS, "tiny", TINY)
     monkeypatch.setattr(held_out, "EPOCH", 2)
-    monkeypatch.setattr(held_out, "VALIDATION", 32)
     results = Path(shutil.copytree(run / "results", tmp_path / "results"))
 
     def change(row: str, **figures: float) -> None:
