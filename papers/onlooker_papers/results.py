@@ -3,8 +3,9 @@
 `results/cells/NAME/` holds the rows of `results/NAME.json`. Its `about.json` says what was
 measured, by which command, when and on which machine, lists the rows in order, and has the values
 that belong to no row (`shared`). Each other file is one row: `settings` (None where they are
-unknown), `origin` (which version or command made it) and `figures`. A row that is the mean of
-several trainings also holds their `memos`.
+unknown), `origin` (which version or command made it), `figures` and `sources` (a digest of the
+programs that measured it, see `sources`). A row that is the mean of several trainings also holds
+their `memos`.
 
 `python -m onlooker_papers.results` assembles every file of `results/` again.
 """
@@ -25,7 +26,7 @@ import torch
 
 from onlooker.base.files import read_json, write_json
 from onlooker.base.parallel import cores, memory_gb
-from onlooker_papers.sources import digests
+from onlooker_papers.sources import sources_digest
 
 CELLS = "cells"
 ABOUT = "about.json"
@@ -137,8 +138,10 @@ def write_rows(
     known = read_json(folder / ABOUT) if (folder / ABOUT).exists() else {}
     today = datetime.now(UTC).date().isoformat()
     origin = f"{version('onlooker')}, {today}: {' '.join([made_by or about.command, *([only] if only else [])])}"
+    sources = sources_digest(results, name)
     for key, row in rows.items():
         cell = {"settings": row.settings, "origin": origin, "figures": row.figures}
+        cell |= {"sources": sources} if sources else {}
         write_json(folder / f"{_id(key)}.json", cell | ({"memos": row.memos} if row.memos else {}))
     if not only or not known:
         provenance = {
@@ -152,9 +155,9 @@ def write_rows(
             **provenance,
             "seeds": sorted(set(about.seeds).union(known["seeds"] if others else ())),
         }
-        known["sources"] = digests(results, name)
     if about.shared or not known.get("shared"):
         known["shared"] = dict(about.shared or {})
+    known.pop("exception", None)  # what it says of the other rows is to be said again
     known["rows"] = list(dict.fromkeys([*known.get("rows", []), *map(_id, rows)]))
     write_json(folder / ABOUT, known)
     return assemble(results, name)

@@ -44,7 +44,7 @@ def test_rows_assemble_to_the_committed_file(name: str) -> None:
 @pytest.mark.parametrize("name", names(RESULTS))
 def test_every_row_says_where_it_comes_from(name: str) -> None:
     for key, cell in read_rows(RESULTS, name).items():
-        assert set(cell) <= {"settings", "origin", "figures", "memos"}
+        assert set(cell) <= {"settings", "origin", "figures", "memos", "sources"}
         assert cell["origin"]
         assert cell["settings"] is not None or cell["origin"].startswith("0.1.0"), key
         assert '"/' not in json.dumps(cell), "an absolute path"
