@@ -57,7 +57,8 @@ def check(steps: list[Step], of: Recognizer, path: Path) -> None:
     if attention is None:
         assert all(step.attention is None for step in steps)
     else:
-        np.testing.assert_allclose([step.attention for step in steps], attention, atol=1e-5)
+        # of differences of frames, in which rounding to 16 bits counts more than in scores
+        np.testing.assert_allclose([step.attention for step in steps], attention, atol=5e-5)
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,14 @@ def made(**changes):
 
 
 def made_features(T=7, B=2, D=64, side=4):
-    return 3 + torch.randn(B, T, D, side, side, generator=torch.Generator().manual_seed(1))
+    random = torch.Generator().manual_seed(1)
+    return rounded(3 + torch.randn(B, T, D, side, side, generator=random))
+
+
+def rounded(features: Tensor) -> Tensor:
+    """Features as the model rounds them: to 65,535 levels for each channel of a frame."""
+    units = features.abs().amax((-2, -1), keepdim=True) / 32767
+    return (features / units).round() * units
 
 
 @torch.no_grad()
@@ -107,12 +114,29 @@ def test_windows_of_any_length_have_the_statistics_of_their_frames_in_clips_and_
     random = torch.Generator().manual_seed(seed)
     features = scale * torch.randn(1, T, 64, *model.grid, generator=random)
     features[:, T // 2 :] += scale  # a cut
+    features = rounded(features)
     statistics = model.statistics(features)[0]
     np.testing.assert_allclose(statistics, by_definition(model, features), atol=2e-5 * scale)
     output = model.forward_features(features)
     *in_steps, _ = stepped(model.step_features, model.initial_state(1), features)
     tolerance = {"atol": 1e-4 * max(scale, 1), "rtol": 1e-4}
     assert_close(in_steps, [output.logits, output.attention], **tolerance)
+
+
+@torch.no_grad()
+def test_a_state_keeps_16_bits_of_each_feature_and_no_frame_more_than_a_window_needs():
+    model = made(window=5, lengths=(3, 7))
+    features = 3 + torch.randn(2, 9, 64, 4, 4)
+    features[:, :, 5] *= 1e-3  # units are those of a channel
+    features[:, 8] *= 1e4  # and of a frame
+    rounding = rounded(features) - features
+    assert (rounding.abs() < 2e-5 * features.abs().amax((-2, -1), keepdim=True)).all()
+    *of_steps, state = stepped(model.step_features, model.initial_state(2), features)
+    video = model.forward_features(features)
+    assert_close(of_steps, [video.logits, video.attention], atol=1e-4, rtol=1e-4)
+    assert_close(video, model.forward_features(rounded(features)), atol=1e-4, rtol=1e-5)
+    stored = sum(part.untyped_storage().nbytes() for part in state)
+    assert stored == 2 * (4 + 6 * 64 * (2 * 16 + 4)), "six frames before the newest one"
 
 
 @torch.no_grad()
@@ -189,7 +213,7 @@ def model(lengths: tuple[int, ...] = LENGTHS, **settings: int) -> LinearClassifi
 @pytest.fixture
 def features() -> Tensor:
     net = model()
-    return torch.rand(2, 14, net.encoder.num_features, *net.grid) + 5
+    return rounded(torch.rand(2, 14, net.encoder.num_features, *net.grid) + 5)
 
 
 def test_statistics_of_windows_are_those_of_the_definition(features: Tensor) -> None:

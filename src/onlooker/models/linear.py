@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from onlooker.models.encoders import Encoder, build_encoder
 from onlooker.models.video_model import Output, VideoModel, Windows
-from onlooker.models.windows import WAVES, cosines, newest_windows, waves, windows_of
+from onlooker.models.windows import WAVES, moments_of, newest_windows, waves, windows_of
 
 __all__ = ["UNORDERED", "LinearClassifier"]
 
@@ -19,6 +19,8 @@ UNORDERED = ("mean", "spread", "change", "largest")
 _FLAT = 0.1
 _PARTS = ("center", "scale", "weight", "bias")  # of a layer
 _LONGEST = 8  # windows at most, times W
+_LEVELS = 32767  # of a feature in the state of a stream, on either side of zero
+_SMALLEST = 1e-30  # unit of levels
 _NEVER = -30.0  # score of a window that begins before the stream
 ORDERED = tuple(
     f"{moment}{k}" for moment in ("wave", "across", "down") for k in range(1, WAVES + 1)
@@ -26,12 +28,14 @@ ORDERED = tuple(
 
 
 class LinearState(NamedTuple):
-    """`seen`: number of frames so far, at most S, `B 1`; `frames`: features of the last S frames,
-    the newest last, `B S D N` (N: h*w); S is the longest window.
+    """`seen`: number of frames so far, at most S, `B 1`; `levels`: features of the last S - 1 of
+    them, the newest last, `B S-1 D N` (N: h*w), integers of 16 bits in units of `units`, `B S-1 D
+    1`; S is the longest window.
     """
 
     seen: Tensor
-    frames: Tensor
+    levels: Tensor
+    units: Tensor
 
 
 class LinearClassifier(VideoModel):
@@ -171,35 +175,40 @@ class LinearClassifier(VideoModel):
         return Output(logits, self._attention(moved).unflatten(0, (B, T)), windows)
 
     def step_features(self, features: Tensor, state: LinearState) -> tuple[Output, LinearState]:
-        newest = features.flatten(2)[:, None].to(state.frames.dtype)
-        frames = torch.cat((state.frames, newest), 1)[:, 1:]
-        state = LinearState((state.seen + 1).clamp_max(self._span), frames)
-        frames = state.frames[:, -self.window :]
-        seen = state.seen.clamp_max(self.window)
-        count = seen[:, 0].long() - 1
-        unordered = _of_window(frames, seen)
-        moments = self._moments(state.frames)
-        ordered = self._waves(moments[:, -self.window :], seen[:, 0])
-        values = torch.cat((_pooled(unordered), ordered), 1)
-        moved = frames[:, -1] - unordered[0]
+        level, unit = self._rounded(features[:, None])
+        levels = torch.cat((state.levels, level.to(state.levels.dtype)), 1)
+        units = torch.cat((state.units, unit), 1)
+        frames = levels.to(units.dtype) * units
+        seen = (state.seen + 1).clamp_max(self._span)
+        # views would keep the oldest frame in memory
+        state = LinearState(seen, levels[:, 1:].clone(), units[:, 1:].clone())
+        W = self.window
+        lengths = sorted({*self.lengths, W})
+        usual = lengths.index(W)
+        values, moved = newest_windows(frames, seen, self.positions, lengths=lengths, usual=W)
+        logits = self._logits(values[:, usual], seen[:, 0].clamp_max(W).long() - 1)
         windows = None
         if self.lengths:
-            of_windows = newest_windows(state.frames, moments, self.lengths, self.window)
-            windows = self.score_windows(of_windows, state.seen[:, 0])
-        return Output(self._logits(values, count), self._attention(moved), windows), state
+            own = [lengths.index(n) for n in self.lengths]
+            windows = self.score_windows(values[:, own], seen[:, 0])
+        return Output(logits, self._attention(moved[:, usual]), windows), state
 
     def initial_state(self, batch_size: int) -> LinearState:
         D = self.encoder.num_features
         N = self.grid[0] * self.grid[1]
+        before = self._span - 1
+        zeros = self.center.new_zeros
         return LinearState(
-            *(self.center.new_zeros(batch_size, *shape) for shape in ((1,), (self._span, D, N)))
+            zeros(batch_size, 1),
+            zeros(batch_size, before, D, N, dtype=torch.int16),
+            zeros(batch_size, before, D, 1),
         )
 
     def statistics(self, features: Tensor) -> Tensor:
         """The statistics at each frame of clips, not standardized: features `B T D h w` to `B T M`."""
         self.check_features(features)
         frames = self._flat(features)
-        moments = self._moments(frames)
+        moments = moments_of(frames, self.positions)
         W = self.window
         unordered = _pooled(_of_each_beginning(frames[:, :W]))
         beginnings = range(1, unordered.shape[1] + 1)
@@ -217,7 +226,9 @@ class LinearClassifier(VideoModel):
         `lengths`: of the windows; empty: those of the event layer.
         """
         frames = self._flat(features)
-        return windows_of(frames, self._moments(frames), lengths or self.lengths, self.window)
+        return windows_of(
+            frames, moments_of(frames, self.positions), lengths or self.lengths, self.window
+        )
 
     def score_windows(self, values: Tensor, seen: Tensor) -> Windows:
         """The scores of windows from their statistics `… L M`, after `seen` frames of the stream,
@@ -232,25 +243,19 @@ class LinearClassifier(VideoModel):
         return F.linear((values - center) / scale, weight, bias)
 
     def _flat(self, features: Tensor) -> Tensor:
-        """Features `B T D h w` to `B T D N`; half precision does not suffice for differences of
-        frames.
+        """Features `B T D h w` to `B T D N`, rounded as in the state of a stream, so that files and
+        streams agree.
         """
-        return features.flatten(3).to(self.center.dtype)
+        levels, units = self._rounded(features)
+        return levels * units
 
-    def _moments(self, frames: Tensor) -> Tensor:
-        """The average feature of each frame, and its moments across and down: `B T D N` to `B T 3
-        D`.
+    def _rounded(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Features `B T D h w` as whole numbers `B T D N` of units `B T D 1`: 65,535 levels for each
+        channel of a frame, at most. Half precision does not suffice for differences of frames.
         """
-        return (frames @ self.positions).transpose(2, 3) / len(self.positions)
-
-    def _waves(self, moments: Tensor, seen: Tensor) -> Tensor:
-        """The statistics of order `B 12*D` of the last W frames `B W 3 D`, of which only the last
-        `seen`, `B`, belong to the stream, and the others are zero.
-        """
-        # Without their mean, what does not change gives exactly zero, and no rounding errors.
-        moments = moments - moments.sum(1, keepdim=True) / seen[:, None, None, None]
-        table = cosines(seen, self.window)
-        return torch.einsum("bwjd,bwk->bjkd", moments, table).flatten(1)
+        flat = features.flatten(3).to(self.center.dtype)
+        units = (flat.abs().amax(-1, keepdim=True) / _LEVELS).clamp_min(_SMALLEST)
+        return (flat / units).round_(), units
 
     def _logits(self, values: Tensor, count: Tensor) -> Tensor:
         """Logits from statistics `B M` of a frame with `count`, `B`, frames before it in the
@@ -269,19 +274,6 @@ class LinearClassifier(VideoModel):
         usual = (directions * spread).square().sum()
         size = (directions @ moved).square().sum(1) + (_FLAT * usual).clamp_min(1e-30)
         return (size / size.sum(1, keepdim=True)).unflatten(1, self.grid)
-
-
-def _of_window(frames: Tensor, seen: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The statistics at each location, `B D N`, of the last frames `B W D N`, of which only the
-    last `seen`, `B 1`, belong to the stream.
-    """
-    ages = torch.arange(frames.shape[1], 0, -1, device=frames.device)
-    belongs = (ages <= seen).to(frames.dtype)[..., None, None]
-    count = seen[..., None]
-    mean = (frames * belongs).sum(1) / count
-    spread = (((frames - mean[:, None]) * belongs).square().sum(1) / count).sqrt()
-    changes = frames.diff(dim=1).abs() * belongs[:, :-1]
-    return mean, spread, changes.sum(1) / (count - 1).clamp_min(1), changes.amax(1)
 
 
 def _of_each_beginning(frames: Tensor) -> Iterable[Tensor]:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate, pairwise
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 __all__ = ["cosines"]
@@ -18,6 +19,7 @@ __all__ = ["cosines"]
 WAVES = 4
 # frames whose windows are computed together: their sums fit in memory that is used again
 _TOGETHER = 64
+_COLUMNS = 16  # of a matrix: products with fewer take several times as long
 
 
 def cosines(counts: Tensor, frames: int) -> Tensor:
@@ -30,36 +32,71 @@ def cosines(counts: Tensor, frames: int) -> Tensor:
     return (k < T) * (times > 0) * math.sqrt(2) / T * torch.cos(math.pi / T * k * times)
 
 
-def newest_windows(frames: Tensor, moments: Tensor, lengths: Sequence[int], usual: int) -> Tensor:
-    """The statistics of the windows that end with the last frame: `B L M`.
+def newest_windows(
+    frames: Tensor, seen: Tensor, positions: Tensor, *, lengths: Sequence[int], usual: int
+) -> tuple[Tensor, Tensor]:
+    """The statistics of the windows that end with the last frame, `B L M`; and how far their means
+    are from the last frame, `B L D N`.
+
+    A window that begins before the stream has only the frames of the stream; the change of one of W
+    frames is divided by their number minus one.
 
     Args:
         frames: the last frames of a stream, `B T D N`, the newest last, as many as the longest
-            window has.
-        moments: of these frames, `B T 3 D`.
+            window has; those before the stream are zero.
+        seen: the number of frames of the stream, `B 1`.
+        positions: u_i, `N 3`.
         lengths: L numbers of frames, ascending, at least 2.
         usual: W.
     """
     # Each window is the one before it and some earlier frames, which are added to its sums.
+    # Differences from the newest frame: of what stands still, they are exactly zero.
     T = frames.shape[1]
+    ages = torch.arange(T, 0, -1, device=frames.device)
+    belongs = (ages <= seen).to(frames.dtype)[..., None, None]
     newest = frames[:, -1:]
-    parts = [frames[:, T - b : T - a] for a, b in pairwise((0, *lengths))]
-    moved = [part - newest for part in parts]
-    changes = frames[:, T - lengths[-1] :].diff(dim=1).abs_()
-    steps = [changes[:, lengths[-1] - b : lengths[-1] - a] for a, b in pairwise((1, *lengths))]
-    count = torch.tensor(lengths, dtype=frames.dtype, device=frames.device)[:, None, None]
-    mean = _added(part.sum(1) for part in moved) / count
-    square = _added(part.square().sum(1) for part in moved) / count
-    spread = (square - mean.square()).clamp_min(0).sqrt()
-    change = _added(part.sum(1) for part in steps) / (usual - 1)
-    largest = torch.stack([*accumulate((part.amax(1) for part in steps), torch.maximum)], 1)
-    unordered = [mean + newest, spread, change, largest]
-    ordered = [waves(moments[:, T - n :]) for n in lengths]
-    return torch.cat([*(each.mean(-1) for each in unordered), torch.stack(ordered, 1)], -1)
+    moved = (frames - newest).mul_(belongs)
+    changes = moved.diff(dim=1).abs_().mul_(belongs[:, :-1])
+    count = torch.minimum(seen, torch.tensor(lengths, dtype=seen.dtype, device=seen.device))
+    parts = [slice(T - b, T - a) for a, b in pairwise((0, *lengths))]
+    steps = [slice(T - b, T - a) for a, b in pairwise((1, *lengths))]
+    mean = _added(moved[:, part].sum(1) for part in parts) / count[..., None, None]
+    way = changes.mean(-1)
+    is_usual = torch.tensor([n == usual for n in lengths], device=frames.device)
+    divisor = (count - 1).clamp_min(1).where(is_usual, usual - 1)
+    change = _added(way[:, part].sum(1) for part in steps) / divisor[..., None]
+    highest = (changes[:, part].amax(1) for part in steps)
+    largest = torch.stack([*accumulate(highest, torch.maximum)], 1)
+    ordered = _newest_waves(moments_of(moved, positions), count)
+    squares = moved.square_()
+    square = _added(squares[:, part].sum(1) for part in parts) / count[..., None, None]
+    spread = (square - mean.square()).clamp_min_(0).sqrt_()
+    level = mean.mean(-1) + newest.mean(-1)
+    return torch.cat((level, spread.mean(-1), change, largest.mean(-1), ordered), -1), mean
+
+
+def moments_of(frames: Tensor, positions: Tensor) -> Tensor:
+    """The average feature of frames, and its moments across and down: `B T D N` to `B T 3 D`.
+
+    `positions`: u_i, `N 3`.
+    """
+    columns = F.pad(positions, (0, _COLUMNS - positions.shape[1]))
+    moments = (frames @ columns)[..., : positions.shape[1]]
+    return moments.transpose(2, 3) / len(positions)
+
+
+def _newest_waves(moments: Tensor, count: Tensor) -> Tensor:
+    """The statistics of order `B L 12*D` of the last `count`, `B L`, of moments `B T 3 D`, relative
+    to those of the newest frame.
+    """
+    B, T = moments.shape[:2]
+    table = cosines(count.flatten(), T).transpose(1, 2).reshape(B, -1, T)
+    waves = (table @ moments.flatten(2)).unflatten(1, (-1, WAVES))
+    return waves.unflatten(3, (moments.shape[2], -1)).transpose(2, 3).flatten(2)
 
 
 def _added(parts: Iterable[Tensor]) -> Tensor:
-    """The sum of the first of some parts `B D N`, of the first two, and so on: `B L D N`."""
+    """The sum of the first of some parts `B …`, of the first two, and so on: `B L …`."""
     return torch.stack([*accumulate(parts)], 1)
 
 
@@ -67,7 +104,11 @@ def windows_of(frames: Tensor, moments: Tensor, lengths: Sequence[int], usual: i
     """The statistics of the windows that end at each frame of a video, `B T L M`; zero for one that
     begins before it.
 
-    The arguments are those of `newest_windows`, for all T frames of the video.
+    Args:
+        frames: of the video, `B T D N`.
+        moments: of these frames, `B T 3 D`.
+        lengths: L numbers of frames, ascending, at least 2.
+        usual: W.
     """
     B, T, D, _ = frames.shape
     result = frames.new_zeros(B, T, len(lengths), (4 + 3 * WAVES) * D)
