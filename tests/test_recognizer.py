@@ -106,7 +106,7 @@ def test_evaluate_equals_predicting_each_clip(make_clip: Make, tmp_path: Path) -
     of = untrained(temperature=2.5)
     labels = ("run", "clap", "run", "wave", "run")
     clips = [
-        Clip(make_clip(f"{label}/{i}.mp4", frames=5 + i), label)
+        Clip(make_clip(f"{label}/{i}.mp4", frames=5 + i), label, root=tmp_path)
         for i, label in enumerate(labels)
     ]
     samples, _ = read_clips(clips, CLASSES, DATA, cache=tmp_path / "cache")

@@ -14,6 +14,7 @@ from onlooker.base.intervals import split_interval
 from onlooker.base.records import Clip, ClipError
 from onlooker.data.lists import cut_gaps, read_list
 from onlooker.data.sets import read_set
+from onlooker.data.split import Split
 from onlooker.video.reader import VideoReader
 
 
@@ -91,6 +92,27 @@ def test_a_recording_is_in_one_split_unless_its_parts_are_named(tmp_path: Path) 
     parts = [row.replace(",test,c", ",test,d") for row in parts]
     split = read_set(write(listed, ["path,start,end,label,split,recording", *parts])).split
     assert {clip.recording for clip in split.test} == {"d"}
+
+
+def test_a_clip_has_one_name_wherever_it_is_read(tmp_path: Path) -> None:
+    people = [f"{label}/{who}/1.mp4" for label in ("clap", "wave") for who in ("anna", "ben")]
+    folder = touch(tmp_path / "clips", *people)
+    clips = read_set(folder).clips
+    assert [clip.name for clip in clips] == people
+    split = Split(clips[::2], clips[1::2], ())
+    stored = Split.from_dict(split.to_dict(folder), folder)
+    assert [clip.name for clip in stored.clips] == people[::2] + people[1::2]
+
+    touch(tmp_path, "lists/day.mp4", "apart.mp4", "elsewhere/1.mp4")
+    rows = [
+        "day.mp4,1,2.5,clap",
+        "../apart.mp4,,,clap",
+        f"{tmp_path}/lists/day.mp4,3,4,wave",
+        f"{tmp_path}/elsewhere/1.mp4,,,wave",
+    ]
+    listed = write(tmp_path / "lists" / "my.csv", ["path,start,end,label", *rows])
+    names = ["day.mp4#t=1,2.5", "../apart.mp4", "day.mp4#t=3,4", f"{tmp_path}/elsewhere/1.mp4"]
+    assert [clip.name for clip in read_set(listed).clips] == names
 
 
 def find(folder: Path, text: str | bytes) -> tuple[dict[str, list[tuple[str, ...]]], list[str]]:

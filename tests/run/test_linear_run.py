@@ -23,7 +23,7 @@ from packaged_weights import put_lite0
 
 import onlooker
 from onlooker.base.config import DataConfig, ModelConfig, SetConfig, Settings, TrainConfig
-from onlooker.base.files import read_json
+from onlooker.base.files import read_csv, read_json
 from onlooker.base.records import Clip, ClipError
 from onlooker.data.sets import asked_splits, read_set
 from onlooker.data.split import split_clips
@@ -279,6 +279,25 @@ def test_one_named_recording_leaves_the_scenes_of_the_other_clips_together(
     checked = " ".join(call("check", clips).stdout.split())
     assert "47 of 48 clips show the scene of another clip" in checked
     assert "recordings.csv: 47 of 48 clips are not listed (a/00-1.mp4, " in checked
+
+
+def test_clips_of_several_people_have_different_names_in_all_figures(
+    squares: Path, tmp_path: Path
+) -> None:
+    clips = tmp_path / "clips"
+    for number, person in enumerate(("anna", "ben", "eve")):
+        for label, other in (("left", "right"), ("right", "left"), ("up", "down")):
+            (clips / label / person).mkdir(parents=True)
+            source = squares / (other if person == "eve" else label) / f"{number:02}.mp4"
+            shutil.copyfile(source, clips / label / person / "1.mp4")
+    figures = train_run(clips, tmp_path / "run", LINEAR, DATA, TRAIN, quiet=True)
+    names = {clip.path.relative_to(clips).as_posix() for clip in read_set(clips).clips}
+    rows = read_csv(tmp_path / "run" / "scores.csv")
+    assert {row["name"] for row in rows} == names
+    mistakes = {row["name"] for row in rows if row["truth"] != row["predicted"]}
+    assert {row["name"] for row in figures["labels_to_check"]} == mistakes > set()
+    report = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    assert all(report.count(name) > 1 for name in mistakes)
 
 
 def copied(folder: Path, recordings: int) -> Path:

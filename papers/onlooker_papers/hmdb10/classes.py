@@ -47,5 +47,7 @@ def hmdb51_clips(
         if not names or (complete and len(names) != CLASSES[label]):
             found = f"{len(names)} .avi files, the published class has {CLASSES[label]}"
             raise ClipError(root / label, found, "unpack its archive again, or leave the class out")
-        clips += [Clip(root / label / name, label, source(name, label)) for name in names]
+        clips += [
+            Clip(root / label / name, label, source(name, label), root=root) for name in names
+        ]
     return clips

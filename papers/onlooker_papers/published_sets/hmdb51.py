@@ -59,7 +59,7 @@ def _read(title: str, root: Path, lists: Path, *, split: int, classes: Sequence[
     }
     training, test = (
         [
-            Clip(folder / label / name, label, f"{label}/{source(name, label)}")
+            Clip(folder / label / name, label, f"{label}/{source(name, label)}", root=folder)
             for label, of_class in roles.items()
             for name, role in of_class.items()
             if role == wanted

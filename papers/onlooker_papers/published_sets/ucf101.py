@@ -44,7 +44,7 @@ def _read_ucf101(root: Path, lists: Path, *, split: int, classes: Sequence[str])
     chosen = check_classes(classes, index.values(), "UCF101")
     training, test = (
         [
-            Clip(folder / name, label, f"{label}_g{group}")
+            Clip(folder / name, label, f"{label}_g{group}", root=folder)
             for name, (label, group) in read_list(lists / f"{part}list0{split}.txt", index).items()
             if label in chosen
         ]

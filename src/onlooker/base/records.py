@@ -38,6 +38,7 @@ __all__ = [
     "Segment",
     "Step",
     "Tube",
+    "clip_name",
 ]
 
 Array = NDArray[np.generic]
@@ -95,6 +96,18 @@ def _check(record: object, length: int, **ndims: int) -> None:
             raise ValueError(f"{name} has {len(array)} entries, expected {length}")
 
 
+def clip_name(path: Path, root: Path | None) -> str:
+    """The one name of a clip in figures, files and reports, with slashes: its path relative to the
+    folder `root`, if it is inside; else the absolute path. Without a root, the path as it is.
+    """
+    if root is None:
+        return path.as_posix()
+    absolute = path.absolute()
+    folder = root.absolute()
+    inside = absolute.is_relative_to(folder)
+    return (absolute.relative_to(folder) if inside else absolute).as_posix()
+
+
 @dataclass(frozen=True)
 class Clip:
     """One labeled video: a file, or a folder with an image sequence.
@@ -105,16 +118,23 @@ class Clip:
         label: its class; `composed`, as the recording.
         recording: what it was cut from (a person, a camera); a split keeps the clips of one
             recording together.
+        root: the folder of clips, or of the list, that it is of; None: unknown.
     """
 
     path: Path
     label: str
     recording: str | None = None
+    root: Path | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "label", composed(self.label))
         if self.recording is not None:
             object.__setattr__(self, "recording", composed(self.recording))
+
+    @property
+    def name(self) -> str:
+        """Its path relative to `root` (`clip_name`)."""
+        return clip_name(self.path, self.root)
 
 
 @dataclass(frozen=True, eq=False)

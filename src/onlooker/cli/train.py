@@ -315,8 +315,9 @@ def evaluate(
 
 def _print_checked(checked: "Checked") -> None:
     """The table of classes, and the findings, each with the first of the clips that it concerns."""
+    from onlooker.base.records import clip_name
     from onlooker.data.sets import root_of
-    from onlooker.run.check import SHOWN, class_table, hints, paths_within
+    from onlooker.run.check import SHOWN, class_table, hints
 
     split = None if isinstance(checked.split, str) else checked.split
     console = Console()
@@ -331,7 +332,7 @@ def _print_checked(checked: "Checked") -> None:
             console.print(Padding(Text(printable(text)), (0, 0, 0, 3)))
         for paths in finding.clips[:SHOWN]:
             more = f" and {len(paths) - SHOWN} more" if len(paths) > SHOWN else ""
-            same = " = ".join(paths_within(root, paths[:SHOWN]))
+            same = " = ".join(clip_name(path, root) for path in paths[:SHOWN])
             typer.echo(printable(f"   {same}{more}"))
         if len(finding.clips) > SHOWN:
             console.print(f"   and {len(finding.clips) - SHOWN} more")

@@ -109,7 +109,7 @@ class ClipFrames(Dataset[tuple[Tensor, int, int]]):
     @property
     def names(self) -> tuple[str, ...]:
         """The names of the clips in an `Evaluation`."""
-        return tuple(f"{clip.label}/{clip.path.name}" for clip in self.clips)
+        return tuple(clip.name for clip in self.clips)
 
     def only(self, clips: Sequence[Clip]) -> Self:
         """A subset of the clips, in the order given; a ClipError for one that is not in the data

@@ -68,7 +68,7 @@ def read_folder(folder: Path, classes: int = 2) -> tuple[Parts, list[ClipError],
         raise ClipError(folder, state, "give a folder with one sub-folder per class")
     refuse_run(folder)
     parts = {
-        name: _clips_by_class(path, classes)
+        name: [replace(clip, root=folder) for clip in _clips_by_class(path, classes)]
         for name, path in (_split_folders(folder) or {"": folder}).items()
     }
     clips = [clip for part in parts.values() for clip in part]
@@ -189,9 +189,7 @@ def _with_recordings(folder: Path, parts: Parts, table: Table) -> tuple[Parts, l
     listed = {name for row in rows for name in (row["clip"], composed(row["clip"]))}
     written = recordings_of(rows)
     recordings = {composed(name): recording for name, recording in written.items()} | written
-    names = {
-        clip: clip.path.relative_to(folder).as_posix() for clips in parts.values() for clip in clips
-    }
+    names = {clip: clip.name for clips in parts.values() for clip in clips}
     names = {
         clip: name if name in listed else composed(name.replace("\\", "/"))
         for clip, name in names.items()

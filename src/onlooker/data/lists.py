@@ -8,6 +8,7 @@ import re
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from itertools import accumulate
 from pathlib import Path
 from shlex import quote
@@ -86,7 +87,7 @@ def read_list(path: Path) -> tuple[Parts, list[ClipError], list[str]]:
         recording = row.get("recording")
         if times and not recording:
             recording = Path(os.path.relpath(whole, path.parent)).as_posix()
-        clip = Clip(file, row["label"], recording or None)
+        clip = Clip(file, row["label"], recording or None, root=path.parent)
         split = SPLIT_NAMES.get(split.lower(), "")
         first, line = split_of.setdefault(clip.recording or str(file), (split, number))
         if split != first:
@@ -198,7 +199,7 @@ def fill_gaps(parts: Parts, label: str) -> int:
     for split, clips in parts.items():
         for clip in clips:
             file, times = split_interval(clip.path)
-            by_file[file].append((times or WHOLE, split, clip.recording))
+            by_file[file].append((times or WHOLE, split, clip))
     cut = {file: rows for file, rows in by_file.items() if rows[0][0] != WHOLE}
     random = np.random.default_rng(0)
     count = 0
@@ -207,8 +208,9 @@ def fill_gaps(parts: Parts, label: str) -> int:
         intervals = [times for times, _, _ in rows]
         for start, end in cut_gaps(intervals, seconds, random):
             before = bisect_left(intervals, (start,)) - 1
-            _, split, recording = rows[max(before, 0)]
-            parts[split].append(Clip(with_interval(file, start, end), label, recording))
+            _, split, clip = rows[max(before, 0)]
+            path = with_interval(file, start, end)
+            parts[split].append(replace(clip, path=path, label=label))
             count += 1
     return count
 

@@ -196,8 +196,7 @@ def _joined(clips: Sequence[Clip], groups: Ints, prefix: str) -> list[Clip]:
             names.setdefault(first, clip.recording)
     joined = list[Clip]()
     for clip, first in zip(clips, groups.tolist(), strict=True):
-        found = f"{prefix}{clips[first].label}/{clips[first].path.name} ({first})"
-        name = names.get(first, found)
+        name = names.get(first, f"{prefix}{clips[first].name}")
         joined.append(replace(clip, recording=name) if sizes[first] > 1 else clip)
     return joined
 

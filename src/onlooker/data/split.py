@@ -14,7 +14,7 @@ from typing import Any
 
 from onlooker.base.files import check_regular
 from onlooker.base.intervals import file_of, split_interval
-from onlooker.base.records import Clip, ClipError, InputError
+from onlooker.base.records import Clip, ClipError, InputError, clip_name
 from onlooker.base.settings import field_of
 from onlooker.video.container import accessing
 from onlooker.video.image_sequence import find_images
@@ -102,11 +102,9 @@ class Split:
         """
 
         def entry(clip: Clip) -> dict[str, str | None]:
-            inside = clip.path.is_relative_to(folder)
-            path = clip.path.relative_to(folder) if inside else clip.path.absolute()
             content = {"fingerprint": fingerprint(clip.path)} if fingerprints else {}
             return {
-                "path": path.as_posix(),
+                "path": clip_name(clip.path, folder),
                 "label": clip.label,
                 "recording": clip.recording,
                 **content,
@@ -122,9 +120,8 @@ class Split:
 
         def clip(entry: dict[str, Any]) -> Clip:
             path = folder / field_of(entry, "path", str)
-            return Clip(
-                path, field_of(entry, "label", str), field_of(entry, "recording", str | None)
-            )
+            recording = field_of(entry, "recording", str | None)
+            return Clip(path, field_of(entry, "label", str), recording, root=folder)
 
         return cls(
             *(tuple(map(clip, field_of(values, name, list[dict[str, Any]]))) for name in SPLITS)

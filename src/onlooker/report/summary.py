@@ -5,7 +5,7 @@ test clips, mistakes, training curves and settings.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -208,7 +208,6 @@ def summary_page(
     clips: Mapping[int, DrawnClip],
     settings: Mapping[str, Mapping[str, Any]],
     attends: bool,
-    paths: Sequence[str] = (),
     curve: EventCurve | None = None,
 ) -> Page:
     """The page of one evaluation.
@@ -220,7 +219,6 @@ def summary_page(
             known.
         clips: test clips as mp4, with caption and tone, by their number in the evaluation.
         attends: whether heat maps are drawn on the clips.
-        paths: of the clips; empty: their names.
         curve: what events of streams the model finds; None: unknown.
     """
     page = Page(
@@ -251,7 +249,7 @@ def summary_page(
             f"The ring: the default, at most {StreamConfig.alarms_per_hour:g} false alarms an hour."
         )
         page.figure(to_svg(found_by_alarms(curve, StreamConfig.alarms_per_hour)), caption)
-    _mistakes(page, evaluation, measured, paths or evaluation.names)
+    _mistakes(page, evaluation, measured)
     _training(page, curves, measured.get("chosen", ""))
     if evaluation.skipped:
         page.heading("Clips left out")
@@ -359,7 +357,7 @@ _CROSS_VALIDATED = (
 )
 
 
-def _mistakes(page: Page, evaluation: Evaluation, measured: Measured, paths: Sequence[str]) -> None:
+def _mistakes(page: Page, evaluation: Evaluation, measured: Measured) -> None:
     page.heading("Mistakes")
     predicted = evaluation.answers
     sure = evaluation.answer_scores
@@ -367,7 +365,7 @@ def _mistakes(page: Page, evaluation: Evaluation, measured: Measured, paths: Seq
     order = np.argsort(-sure, kind="stable").tolist()
     cells: dict[tuple[int, int], list[str]] = {}
     for k in order:
-        line = f"{paths[k]} · {percent(sure[k], 0)}"
+        line = f"{evaluation.names[k]} · {percent(sure[k], 0)}"
         cells.setdefault((int(evaluation.targets[k]), int(predicted[k])), []).append(line)
     if len(classes) <= _CLASSES:
         page.confusion(measured["confusion"], classes, cells)
@@ -379,7 +377,12 @@ def _mistakes(page: Page, evaluation: Evaluation, measured: Measured, paths: Seq
     ]
     page.table(of_class, ["class", "classified correctly"])
     mistakes = [
-        [paths[k], classes[evaluation.targets[k]], classes[predicted[k]], percent(sure[k], 0)]
+        [
+            evaluation.names[k],
+            classes[evaluation.targets[k]],
+            classes[predicted[k]],
+            percent(sure[k], 0),
+        ]
         for k in order
         if predicted[k] != evaluation.targets[k]
     ]

@@ -1,6 +1,5 @@
 """Check clips before training: a table of classes, the split, ignored files, and findings."""
 
-import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,7 +18,7 @@ from rich.text import Text
 from onlooker.base.answer import nothing_class, perhaps_nothing
 from onlooker.base.config import ModelConfig
 from onlooker.base.progress import showing, tracked
-from onlooker.base.records import Clip, ClipError, InputError
+from onlooker.base.records import Clip, ClipError, InputError, clip_name
 from onlooker.base.text import composed, printable
 from onlooker.data.clips import decode_each
 from onlooker.data.findings import (
@@ -204,13 +203,9 @@ def hints(clip_set: ClipSet, split: Split | None, nothing: str | None = None) ->
     images = (image for clip in clips if clip.path.is_dir() for image in left_out_images(clip.path))
     if examples := [*islice(images, SHOWN)]:
         count = len(examples) + sum(1 for _ in images)  # there may be millions
-        paths = ", ".join(paths_within(root_of(clip_set.path), examples))
+        root = root_of(clip_set.path)
+        paths = ", ".join(clip_name(image, root) for image in examples)
         yield f"left out of image sequences: {count} ({paths}{', ...' if count > SHOWN else ''})"
-
-
-def paths_within(folder: Path, paths: Sequence[Path]) -> list[str]:
-    """Paths relative to a folder."""
-    return [Path(os.path.relpath(path, folder)).as_posix() for path in paths]
 
 
 def overview(

@@ -16,9 +16,9 @@ import numpy as np
 
 from onlooker.base.answer import nothing_name
 from onlooker.base.files import check_writable, read_json, write_json
-from onlooker.base.intervals import WHOLE, as_cut, file_of, split_interval
+from onlooker.base.intervals import WHOLE, file_of, split_interval
 from onlooker.base.progress import tracked
-from onlooker.base.records import Clip, ClipError, Evaluation, Segment
+from onlooker.base.records import Clip, ClipError, Evaluation, Segment, clip_name
 from onlooker.base.text import printable
 from onlooker.data.clips import ClipFrames, read_clips, read_thumbnails
 from onlooker.data.scenes import MAX_COMPARED, scene_images, seen
@@ -145,15 +145,12 @@ def write_report(
         },
         "samples": {"frame_rate": rate_text(recognizer)},
     }
-    root = root_of(record.clips)
-    files = [clip.path for clip in samples.clips]
-    paths = [str(path.relative_to(root) if path.is_relative_to(root) else path) for path in files]
     curves = read_curves(run)
     attends = recognizer.model.attends
     title = set_name(record.clips)
     curve = recognizer.curve
     page = summary_page(
-        title, counts, evaluation, measured, curves, drawn, settings, attends, paths, curve
+        title, counts, evaluation, measured, curves, drawn, settings, attends, curve
     )
     page.write(out / REPORT)
     write_json(out / FIGURES, measured)
@@ -193,7 +190,7 @@ def evaluate_recordings(run: Path, clips: ClipSet) -> dict[str, Any]:
 
     Returns:
         The figures of all recordings (`event_figures`); `live`: of the events that `onlooker watch`
-        reports while they play; `recordings`: of each; `skipped`: left out, and why.
+        reports while they play; `recordings`: of each, by its name; `skipped`: left out, and why.
 
     Raises:
         FileNotFoundError, NotWritableError, ClipError: as `evaluate`.
@@ -216,32 +213,34 @@ def evaluate_recordings(run: Path, clips: ClipSet) -> dict[str, Any]:
     live = dict[str, Sequence[Segment]]()
     true = dict[str, list[Segment]]()
     lengths = dict[str, float]()
+    root = root_of(clips.path)
     for file, intervals in listed.items():
+        name = clip_name(file, root)
         try:
             seconds = VideoReader(file).seconds
             prediction, reported = recognizer.predict_recording(file)
         except ClipError as error:
             errors[file] = error
             continue
-        found[str(file)] = prediction.segments
-        live[str(file)] = reported
-        lengths[str(file)] = seconds
-        true[str(file)] = []
+        found[name] = prediction.segments
+        live[name] = reported
+        lengths[name] = seconds
+        true[name] = []
         for clip in intervals:
             start, end = split_interval(clip.path)[1] or WHOLE
             if start >= seconds:
                 problem = f"outside the recording, which is {seconds:.2f} s long"
                 errors[clip.path] = ClipError(clip.path, problem, "correct the times")
             elif clip.label != nothing:
-                true[str(file)].append(Segment(clip.label, start, min(end, seconds)))
+                true[name].append(Segment(clip.label, start, min(end, seconds)))
     if not lengths:
         raise [*errors.values()][-1]
     figures = {
         **event_figures(found, true, lengths),
         "live": event_figures(live, true, lengths),
         "recordings": {
-            file: event_figures({file: found[file]}, {file: true[file]}, {file: seconds})
-            for file, seconds in lengths.items()
+            name: event_figures({name: found[name]}, {name: true[name]}, {name: seconds})
+            for name, seconds in lengths.items()
         },
         "skipped": [error.to_dict() for error in (*clips.left_out, *errors.values())],
     }
@@ -315,7 +314,7 @@ def _drawn(recognizer: Recognizer, clip: Clip, answer: str, is_fitted: bool) -> 
     frames = VideoReader(clip.path).get(prediction.indices, shorter_side=_SHOWN_SIDE)
     seconds = max(float(prediction.times[-1] - prediction.times[0]), 0.1)
     fps = float(np.clip((len(frames) - 1) / seconds, 2, 25))
-    caption = f"{printable(f'{clip.label} · {as_cut(clip.path).stem}')}\n{answer}"
+    caption = f"{printable(f'{clip.label} · {clip.name}')}\n{answer}"
     with TemporaryDirectory() as folder:
         return write(
             Path(folder) / "clip.mp4", draw_clip(frames.pixels, prediction), fps
