@@ -76,8 +76,12 @@ def headline(name: str, figures: Mapping[str, Any]) -> str:
 
 
 def command(text: str) -> str:
-    """The beginning of the first command of a file; the file has all of it."""
-    return code(shorten(re.split(r" && |; then ", text)[0], 90, placeholder=" …"))
+    """The beginning of the first command of a file, which has all of it; and the last commit of a
+    command that was deleted.
+    """
+    run, deleted, commit = text.partition(" (last in commit ")
+    begin = code(shorten(re.split(r" && |; then ", run)[0], 90, placeholder=" …"))
+    return f"{begin}{deleted}{commit}"
 
 
 def listed(results: Mapping[str, Mapping[str, Any]]) -> Table:
@@ -117,7 +121,6 @@ def write_text(path: Path, text: str) -> None:
 
 
 def main() -> None:
-    harness.parser(__doc__).parse_args()
     for module in _DECLARING:
         import_module(module)
     results = {
@@ -136,4 +139,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    harness.parser(__doc__).parse_args()
     main()

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from clips import make_clip, scene
+from command_syntax import find_problem
 from eventful import eventful
 from typer.testing import CliRunner
 
@@ -32,6 +33,12 @@ PAGES = [
     *(ROOT / f"{name}.md" for name in ("README", "CONTRIBUTING", "SECURITY")),
     *sorted((ROOT / "docs").glob("*.md")),
 ]
+LISTS = [ROOT / "papers" / "README.md", ROOT / "results" / "README.md"]
+# A line that begins with one of our programs.
+COMMAND = (
+    r"(?:\$ )?(?:[A-Z_]+=\S+ )*"
+    r"(?:onlooker(?! at \d)|make|torchrun|pytest|python(?= -m| \w+/))(?: (?=\S)|$)"
+)
 # What a command says whose optional package is not installed here.
 MISSING = r"[\w-]+ is not installed; pip install \"onlooker\[.*"
 # Training commands run as written, but for a moment only.
@@ -173,15 +180,84 @@ def test_the_example_of_live_video_may_end_during_an_event(
     assert Path("recorded.mp4").exists()
 
 
-def test_every_command_and_target_exists() -> None:
-    lines = re.findall(r"^([\w -]+):(?!=)", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    targets = {name for line in lines for name in line.split()}
-    for page in PAGES:
-        named = {c.split()[1] for c in commands(page) if c.startswith("make ")}
-        named |= set(re.findall(r"`make ([\w-]+)`", page.read_text(encoding="utf-8")))
-        assert named <= targets, (
-            f"{page.name} names targets that do not exist: {named - targets}"
-        )
+def in_blocks(page: Path) -> list[str]:
+    """The commands of a page's blocks, also of those that a reader does not type."""
+    text = re.sub(r"\\\n *", "", page.read_text(encoding="utf-8"))
+    lines = "\n".join(
+        re.findall(r"```(?:console|bash)?\n(.*?)```", text, re.DOTALL)
+    ).splitlines()
+    return [line.removeprefix("$ ") for line in lines if re.match(COMMAND, line)]
+
+
+def in_sentences(page: Path) -> list[str]:
+    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    return [
+        code.replace("\n", " ")
+        for code in re.findall(r"`([^`]+)`(?! \(last in commit)", text)
+        if re.match(COMMAND, code)
+    ]
+
+
+@pytest.mark.parametrize("page", [*PAGES, *LISTS], ids=lambda p: str(p.relative_to(ROOT)))
+def test_every_command_exists(page: Path) -> None:
+    problems = [find_problem(line) for line in in_blocks(page)]
+    # A sentence may name a command without its arguments.
+    problems += [find_problem(code, partial=True) for code in in_sentences(page)]
+    assert [*filter(None, problems)] == []
+
+
+def test_every_command_of_results_exists() -> None:
+    commands = {
+        path.parent.name: json.loads(path.read_text("utf-8"))["command"]
+        for path in (ROOT / "results" / "cells").glob("*/about.json")
+    }
+    assert len(commands) > 20
+    problems = {
+        name: find_problem(command)
+        for name, command in commands.items()
+        # `saccade` is the former name of onlooker; and what was deleted names its last commit.
+        if not re.match(r"saccade |.* \(last in commit \w+\)$", command)
+    }
+    assert {name: problem for name, problem in problems.items() if problem} == {}
+
+
+def test_answered_questions_name_options_that_exist_or_the_last_commit_with_them() -> None:
+    text = (ROOT / "results" / "answered.md").read_text("utf-8")
+    commands = re.findall(rf"`({COMMAND}[^`]*)`(?! \(last in commit \w+\))", text)
+    assert len(commands) > 20
+    problems = [find_problem(command) for command in commands]
+    deleted = re.compile(r"no (file|module) |No such command ")
+    assert [p for p in problems if p and not deleted.match(p)] == []
+
+
+@pytest.mark.parametrize(
+    ("command", "problem"),
+    [
+        ("onlooker train clips --run runs/mine --epochs N", ""),
+        ("onlooker trian clips", "No such command"),
+        ("onlooker train clips --runs mine", "No such option: --runs"),
+        ("onlooker train clips --epochs many", "--epochs"),
+        ("onlooker predict runs/mine", "Missing argument"),
+        ("onlooker reproduce digits --quik", "No such option: --quik"),
+        ("make test SETS=basketball", ""),
+        ("make tests", "no target {'tests'}"),
+        ("python benchmarks/bench_import.py --repetitions 5", ""),
+        ("python benchmarks/bench_import.py --repeat 5", "unrecognized arguments: --repeat 5"),
+        ("python benchmarks/bench_imports.py", "no file benchmarks/bench_imports.py"),
+        ("python tests/network_guard.py --results results", ""),
+        ("python tests/network_guard.py --result results", "no option ['--result']"),
+        ("python -m onlooker_papers.sources NAME", ""),
+        ("python -m onlooker_papers.sources --stored", "No such option: --stored"),
+        ("python -m onlooker_papers.mnist", "onlooker_papers.mnist cannot be run"),
+        ("python -m onlooker_papers.digits.nothing", "no module"),
+        ("X=1 torchrun --nnodes 2 -m -- onlooker train clips --modl lstm", "No such option"),
+        ("cd build && onlooker check clips; onlooker chek clips", "No such command"),
+    ],
+)
+def test_a_command_that_does_not_exist_is_found(command: str, problem: str) -> None:
+    found = find_problem(command)
+    assert problem in found
+    assert bool(problem) == bool(found)
 
 
 def test_link_targets_exist() -> None:

@@ -41,6 +41,7 @@ WHAT = "VideoLSTM's ablation on real video: test clips correct, models on the sa
 # Each step of the published order: the later model, the earlier one.
 STEPS = [(f"{b}-{of}", f"{a}-{of}") for of in STREAMS for a, b in pairwise(SINGLE)]
 STEPS += [(MOTION, "convalstm-rgb"), (BOTH, MOTION), (BOTH, "convalstm-flow")]
+SETS = ("jhmdb", "ucf101_18")  # with official splits
 EPOCHS = {"ucf101_18": 6}  # of sets with more clips
 
 
@@ -139,14 +140,16 @@ def reproduce(
 
 
 def main(
-    sets: Annotated[list[str], typer.Argument(help="Sets with official splits: jhmdb, ucf101_18.")],
+    sets: Annotated[
+        list[str] | None, typer.Argument(help=f"Some of {', '.join(SETS)}. Default: all.")
+    ] = None,
     *,
     split: Annotated[int, typer.Option(help="Official split: 1, 2 or 3.", min=1, max=3)] = 1,
     seeds: Annotated[int, typer.Option(help="Number of seeds.", min=1)] = 1,
     encoder: Annotated[str, typer.Option(help="The encoder of RGB, such as lite0.")] = SMALL,
 ) -> None:
     """Train the models on each set."""
-    for name in sets:
+    for name in sets or SETS:
         figures = reproduce(
             name,
             split,
