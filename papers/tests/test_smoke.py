@@ -11,8 +11,15 @@ from commands import call, fails
     [
         (
             "digits",
-            {"pretraining", "digits-paper", "digits-honest", "glimpses"},
-            ("figure-2.png", "figure-3.png", "figure-4.png", "figure-5.png", "glimpses.png"),
+            {"digits-layers", "pretraining", "digits-paper", "digits-honest", "glimpses"},
+            (
+                "figure-1.png",
+                "figure-2.png",
+                "figure-3.png",
+                "figure-4.png",
+                "figure-5.png",
+                "glimpses.png",
+            ),
         ),
         ("hmdb10", {"hmdb10"}, ()),
         ("videolstm", {"moving-target"}, ("attention.png",)),

@@ -1,4 +1,4 @@
-"""Figures 2 to 5 of Shan & Atanasov 2017, made from our own data and models.
+"""Figures 3 to 5 of Shan & Atanasov 2017, made from our own data and models.
 
 Windows and displacements are drawn in pixels of their frames: (0, 0) is the outer corner of the
 first pixel, as in boxes.
@@ -24,6 +24,7 @@ from onlooker_papers.digits.data.augmented_mnist import VARIANTS, AugmentedDigit
 from onlooker_papers.digits.data.moving_mnist import Batch
 from onlooker_papers.digits.data.scaled_mnist import ScaledDigits, SingleDigits
 from onlooker_papers.digits.data.scenes import elastic_fields
+from onlooker_papers.digits.layers import architectures, modules
 from onlooker_papers.digits.pretraining import DATA
 from onlooker_papers.digits.published import FRAMES
 from onlooker_papers.digits.sampling.spatial_transformer import spatial_transform
@@ -39,10 +40,13 @@ FRAMES_PER_SETTING = AugmentedDigits.frames_per_setting
 _BOX_COLORS = tuple("#{:02x}{:02x}{:02x}".format(*rim) for rim in BOX_COLORS)
 
 
-def write_images(folder: Path, splits: DigitSplit, stn: VideoModel) -> list[tuple[bytes, str]]:
-    """Write `figure-2.png` to `figure-5.png`.
+def write_images(
+    folder: Path, splits: DigitSplit, *, stn: VideoModel, layers: Mapping[str, Any]
+) -> list[tuple[bytes, str]]:
+    """Write `figure-1.png` to `figure-5.png`.
 
-    Test digits are shown, by the spatial transformer `stn`. Returns each image with its caption.
+    Test digits are shown, by the spatial transformer `stn`; `layers` are those of the encoders, by
+    name. Returns each image with its caption.
     """
     batches = {
         name: AugmentedDigits(splits.test, variant=name).batch(labels=[[3, 7]], seed=4)
@@ -58,17 +62,18 @@ def write_images(folder: Path, splits: DigitSplit, stn: VideoModel) -> list[tupl
         if name != "gesture"
     }
     made = {
-        "figure-2": (
-            to_png(windows(alone)),
-            "Figure 2: single digits, the spatial transformer's window on them, and its output.",
+        "figure-1": (
+            to_png(architectures(layers)),
+            "Figure 1: layers with weights, their outputs, and their trainable parameters.",
         ),
+        "figure-2": (to_png(modules()), "Figure 2: the structure of both attention modules."),
         "figure-3": (
             sheet([(name, _with_boxes(batch)) for name, batch in batches.items()], columns=10),
             "Figure 3: the variants, a frame of each setting, with the true boxes.",
         ),
         "figure-4": (
-            to_png(windows(pairs)),
-            "Figure 4: the window of the pre-trained spatial transformer, and its output.",
+            to_png(windows(alone | pairs)),
+            "Figure 4: the window of the pre-trained spatial transformer, and its output: single digits, and pairs.",
         ),
         "figure-5": (
             to_png(_deformation(batches["rotation+scale"])),

@@ -38,11 +38,16 @@ def write_page(
     if figures.get("digits-honest", {}).get("models"):
         _held_out(page, figures)
         _objects(page, run, figures, splits=splits)
-    page.heading("The encoders (figure 1), pre-trained on single digits")
+    page.heading("The encoders (figure 1)")
+    add_table(page, tables.layers(figures))
+    page.heading("The encoders, pre-trained on single digits")
     add_table(page, tables.pretraining(figures))
-    page.heading("Figures 2 to 5")
+    page.heading("Figures 1 to 5")
     for image, caption in write_images(
-        run, splits, pretrained(encoders, "stn", next(iter(budget.pretraining["stn"])))
+        run,
+        splits,
+        stn=pretrained(encoders, "stn", next(iter(budget.pretraining["stn"]))),
+        layers=figures["digits-layers"],
     ):
         page.figure(image, caption, wide=True)
     with page.details("Budget"):

@@ -83,9 +83,7 @@ def pretrain(
 
     def compute() -> dict[str, Any]:
         torch.manual_seed(how.seed)
-        model = Classifier(
-            10, "memoryless", None, encoder=encoder, dropout=0.0, in_channels=1, size=SIZE
-        )
+        model = build(encoder)
         parameters = count_parameters(model)
         scaled = ScaledDigits(digits, literal=literal)
         if published:
@@ -111,6 +109,13 @@ def pretrain(
 
     return memo_of_training(
         folder, {"encoder": encoder, "digits": digest(splits), **of_recipe}, compute
+    )
+
+
+def build(encoder: str) -> Classifier:
+    """An encoder under `Linear(500, 10)`, with random weights."""
+    return Classifier(
+        10, "memoryless", None, encoder=encoder, dropout=0.0, in_channels=1, size=SIZE
     )
 
 

@@ -9,6 +9,7 @@ from onlooker.base.files import write_json
 from onlooker_papers.digits.budget import OBJECTS, QUICK, SMOKE, STANDARD, Budget
 from onlooker_papers.digits.data.augmented_mnist import VARIANTS
 from onlooker_papers.digits.held_out import CEILINGS, Ceiling, Trial
+from onlooker_papers.digits.layers import DRAWN, layers_of
 from onlooker_papers.digits.models import SINGLE, DigitModel
 from onlooker_papers.digits.page import write_page
 from onlooker_papers.digits.pretraining import pretrain
@@ -29,12 +30,14 @@ PROTOCOLS = ("all", "paper", "held-out")
 # The results file of each kind of row, and the path of the rows in it; then the description of each
 # file.
 FILES: dict[str, tuple[str, Key]] = {
+    "layers": ("digits-layers", ()),
     "pretraining": ("pretraining", ()),
     "paper": ("digits-paper", ("cells",)),
     "held-out": ("digits-honest", ("models",)),
     "glimpses": ("glimpses", ("runs",)),
 }
 WHAT = {
+    "digits-layers": "layers of the encoders: shape of the output, and trainable parameters",
     "pretraining": "encoders on Scaled MNIST: loss and accuracy on unseen digits",
     "digits-paper": "Table I of Shan & Atanasov 2017: mean and spread over rounds, distance from the published figures",
     "digits-honest": "pairs of unseen digits on unseen paths, 55 classes: accuracy of the model that validation chose",
@@ -117,6 +120,7 @@ def _by_file(rows: Mapping[Key, Row]) -> dict[str, dict[Key, Row]]:
 
 def _names(budget: Budget) -> Iterator[str]:
     """The names of all rows, in the order in which they are computed."""
+    yield from (f"layers/{encoder}" for encoder in DRAWN)
     for encoder, recipes in budget.pretraining.items():
         yield from (f"pretraining/{encoder}/{recipe}" for recipe in recipes)
     for encoder in budget.pretraining:
@@ -135,7 +139,11 @@ def _names(budget: Budget) -> Iterator[str]:
 
 def _belongs(name: str, protocol: str) -> bool:
     part = name.split("/")[0]
-    return part == "pretraining" or protocol == "all" or (part == "paper") == (protocol == "paper")
+    return (
+        part in ("layers", "pretraining")
+        or protocol == "all"
+        or (part == "paper") == (protocol == "paper")
+    )
 
 
 class _Tables:
@@ -150,6 +158,7 @@ class _Tables:
     def compute(self, names: Sequence[str]) -> dict[Key, Row]:
         """The rows with these names, by the parts of the names."""
         kinds: dict[str, Callable[..., Row]] = {
+            "layers": self._layers,
             "pretraining": self._pretraining,
             "paper": self._paper,
             "held-out": self._held_out,
@@ -157,6 +166,9 @@ class _Tables:
         }
         keys = [tuple(name.split("/")) for name in names]
         return {key: kinds[key[0]](*key[1:]) for key in keys}
+
+    def _layers(self, encoder: str) -> Row:
+        return Row(layers_of(encoder), {})
 
     def _pretraining(self, encoder: str, recipe: str) -> Row:
         return Row.of(self._pretrained(encoder, recipe), self.encoders / f"{encoder}-{recipe}.json")

@@ -28,6 +28,19 @@ def _figures(cell: Cell) -> str:
     return f"{cell['loss']:.2f} · {share(cell['accuracy'])}"
 
 
+@table("digits-layers")
+def layers(results: Results) -> Table:
+    """Figure 1 as a table: the layers of the encoders."""
+    columns: dict[str, Column] = {
+        "encoder": key(0, code),
+        "layer": key(1),
+        "output": "output",
+        "trainable parameters": "parameters",
+    }
+    note = "For a frame of 64×64 pixels, with the ten outputs of the pre-training."
+    return build(rows(results["digits-layers"], "*/*"), columns, note=note)
+
+
 @table("digits-paper")
 def paper(results: Results) -> Table:
     """Table I: as published, and by the authors' code on encoders trained as published."""
