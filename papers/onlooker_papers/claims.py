@@ -7,10 +7,14 @@ and `{answered:WORDS|TEXT}` is text in the answer to the question with these wor
 `results/answered.md`. The verdict is one of `VERDICTS`, from
 
     check = [["FILE:PATH", 0.9831, 0.01], …]  # expected value and tolerance; then, if there is one,
-    the 95 % interval gain = ["FILE:PATH", …]  # differences with their intervals; with sign = -1,
-    they are expected to be negative verdict = "not run"
+    # the 95 % interval
+    gain = ["FILE:PATH", …]  # differences with their intervals; with sign = -1, they are expected
+    # to be negative
+    verdict = "not run"  # set by hand, on the evidence of
+    evidence = "docs/PAGE.md: words of a sentence"  # or a figure, "FILE:PATH"
 """
 
+import os
 import re
 import tomllib
 from collections.abc import Callable, Mapping
@@ -117,6 +121,33 @@ def verdict(claim: Mapping[str, Any], results: Results) -> str:
     return str(max(found, key=VERDICTS.index))
 
 
+def evidence_file(claim: Mapping[str, Any], results: Results) -> str:
+    """The file, from the clone's root, with the evidence of a verdict that was set by hand.
+
+    Raises:
+        ValueError: the sentence or the figure is not there (any more).
+    """
+    place, words = claim["evidence"].split(":", 1)
+    if "." not in place:
+        values(results, claim["evidence"])
+        return f"results/{place}.json"
+    if words.strip() not in " ".join((RESULTS.parent / place).read_text("utf-8").split()):
+        raise ValueError(
+            f"{place} has no words {words.strip()!r}; name the sentence that stands there"
+        )
+    return str(place)
+
+
+def _shown_verdict(claim: Mapping[str, Any], results: Results) -> str:
+    """The verdict, with a link to its evidence if it was set by hand, and why."""
+    by_hand = ""
+    if "verdict" in claim:
+        file = evidence_file(claim, results)
+        link = os.path.relpath(file, "docs")  # from the pages that show the table
+        by_hand = f" ([by hand]({link}))"
+    return f"**{verdict(claim, results)}**{by_hand}: {filled(claim['why'], results)}"
+
+
 def claims(paper: str, results: Results) -> Table:
     """The table of a paper's claims."""
     read = read_claims(paper)
@@ -126,7 +157,7 @@ def claims(paper: str, results: Results) -> Table:
             of["published"],
             of.get("code", "–"),
             filled(of.get("ours", "–"), results),
-            f"**{verdict(of, results)}**: {filled(of['why'], results)}",
+            _shown_verdict(of, results),
         ]
         for of in read["claim"]
     ]

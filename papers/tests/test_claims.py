@@ -41,7 +41,9 @@ def test_every_figure_of_ours_is_a_reference(paper: str) -> None:
             "gain",
             "sign",
             "verdict",
+            "evidence",
         }
+        assert ("evidence" in claim) == ("verdict" in claim), claim["claim"]
 
 
 def test_every_answer_has_its_figures_in_a_file() -> None:
@@ -135,3 +137,15 @@ def test_commands_end_with_the_claims(tmp_path: Path, monkeypatch: pytest.Monkey
         "needs the project's folder results/"
         in call("reproduce", "hmdb10", "--hmdb51", tmp_path).output
     )
+
+
+def test_evidence_of_a_verdict_by_hand_must_stand_in_its_file() -> None:
+    results = read_results(claims.RESULTS)
+    known = {"evidence": "docs/hmdb10-details.md: The report has 730 training clips"}
+    assert claims.evidence_file(known, results) == "docs/hmdb10-details.md"
+    figure = {"evidence": "hmdb10-real:models/report/entropy"}
+    assert claims.evidence_file(figure, results) == "results/hmdb10-real.json"
+    with pytest.raises(ValueError, match=r"hmdb10-details\.md has no words 'The moon is out'"):
+        claims.evidence_file({"evidence": "docs/hmdb10-details.md: The moon is out"}, results)
+    with pytest.raises(ValueError, match="no figure at hmdb10-real:models/report/moon"):
+        claims.evidence_file({"evidence": "hmdb10-real:models/report/moon"}, results)
