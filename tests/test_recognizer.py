@@ -226,9 +226,7 @@ def test_weights_and_scores_that_are_not_finite(tmp_path: Path, make_clip: Make)
     with pytest.raises(ClipError, match=r"the model's scores are not finite numbers"):
         broken.watch(clip)  # before the source is opened
     samples, _ = read_clips([Clip(clip, "run")], CLASSES, DATA, cache=tmp_path / "cache")
-    with pytest.raises(
-        ClipError, match=r"run/clip.mp4: the model's scores are not finite numbers"
-    ):
+    with pytest.raises(ClipError, match=r"clip.mp4: the model's scores are not finite numbers"):
         broken.evaluate(samples)
 
 

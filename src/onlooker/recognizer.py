@@ -5,12 +5,14 @@ localize.
 import math
 import reprlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -26,7 +28,7 @@ from onlooker.base.files import (
     write_json,
 )
 from onlooker.base.progress import progress_bar
-from onlooker.base.records import ClipError, Evaluation, Floats, Prediction, Segment, Step
+from onlooker.base.records import Clip, ClipError, Evaluation, Floats, Prediction, Segment, Step
 from onlooker.base.settings import field_of
 from onlooker.base.text import composed
 from onlooker.data.clips import ClipFrames
@@ -97,8 +99,8 @@ class Recognizer:
             probable class.
         nothing: the class in which nothing happens, as for `answer.nothing_class`.
         curve: what events of streams are found at which rate of false alarms; None: unknown.
-        clip_seconds: how long nearly all training clips are at most; what is longer, and longer
-            than all windows of the event layer, is a recording.
+        clip_seconds: the length of the longest clip of training; what is longer, and longer than
+            all windows of the event layer, is a recording.
 
     Raises:
         ValueError: names, sizes or channels that do not match the model, or an unknown aggregation.
@@ -165,6 +167,12 @@ class Recognizer:
             return math.inf
         return max(self.clip_seconds, self.model.lengths[-1] / (self.frame_rate or RATE))
 
+    def is_recording(self, length: float) -> bool:
+        """Whether events are found in a video of so many seconds (`Timing.length`), by `predict`
+        and in `evaluate`; else it is a clip with one answer. Of inf seconds nothing is known.
+        """
+        return self.longest < length < math.inf
+
     def event_threshold(self, alarms_per_hour: float) -> float:
         """The lowest score of an event at a rate of false alarms; above 1 if there are more at
         every threshold.
@@ -189,7 +197,7 @@ class Recognizer:
             ClipError: the clip cannot be read.
         """
         sample = sample or self.read(path)
-        if self.longest < sample.end - sample.times[0] < math.inf:
+        if self.is_recording(sample.length):
             prediction, _ = self.predict_recording(path)
             return replace(prediction, assumes_rate=sample.assumes_rate, end=sample.end)
         return self.predict_clip(path, sample)
@@ -329,9 +337,15 @@ class Recognizer:
     def evaluate(
         self, samples: ClipFrames, batch: int = 16, skipped: Sequence[ClipError] = ()
     ) -> Evaluation:
-        """Predictions for a set of clips, with their true classes."""
+        """Predictions for a set of clips, as `predict` answers each, with their true classes."""
         batches = (self.classify(frames).scores for frames, _, _ in DataLoader(samples, batch))
         results = [(of_clip, self.aggregate(of_clip)) for scores in batches for of_clip in scores]
+        threshold: float | NDArray[np.floating] | None = self.threshold
+        for number, prediction in self._recordings(samples.clips):
+            results[number] = prediction.frame_scores, prediction.scores
+            if not isinstance(threshold, np.ndarray):
+                threshold = np.full(len(samples), np.nan if threshold is None else threshold)
+            threshold[number] = prediction.threshold
         frame_scores, scores = zip(*results, strict=True)
         targets = np.array(samples.targets, dtype=np.int64)
         return Evaluation(
@@ -342,9 +356,18 @@ class Recognizer:
             frame_scores,
             tuple(skipped),
             tuple(map(source_of, samples.clips)),
-            self.threshold,
+            threshold,
             self.nothing,
         )
+
+    def _recordings(self, clips: Sequence[Clip]) -> Iterator[tuple[int, Prediction]]:
+        """The numbers and the predictions of the clips that are recordings."""
+        for number, clip in enumerate(clips):
+            with suppress(ClipError):  # only its stored frames or features are left
+                if self.longest < math.inf and self.is_recording(
+                    VideoReader(clip.path).timing.length
+                ):
+                    yield number, self.predict_recording(clip.path)[0]
 
     def save(self, folder: Path | str) -> Path:
         """Write config.json, model.safetensors and recognizer.json; the folder can be uploaded to a
@@ -382,6 +405,13 @@ def rate_text(recognizer: Recognizer) -> str:
     if recognizer.frame_rate:
         return f"{recognizer.frame_rate:.3g} frames per second in the samples of training"
     return f"unknown: {RATE_REMEDY}, and train again"
+
+
+def length_text(recognizer: Recognizer) -> str:
+    """What is a clip and what a recording, in words."""
+    if recognizer.longest == math.inf:
+        return "of any length: one answer"
+    return f"up to {recognizer.longest:.3g} s: one answer; longer: recordings, in which events are found"
 
 
 def expected_events(recognizer: Recognizer, alarms_per_hour: float) -> str:

@@ -257,6 +257,7 @@ def test_what_does_not_tell_the_class_is_no_finding(
     ("name", "spoil"),
     [
         ("short", lambda clip: replace(clip, frames=7)),
+        ("long", lambda clip: replace(clip, seconds=4.1 * clip.seconds)),
         ("still", lambda clip: replace(clip, thumbnails=np.repeat(clip.thumbnails[:1], 8, 0))),
         ("dark", lambda clip: replace(clip, thumbnails=clip.thumbnails / 8)),
     ],

@@ -18,7 +18,7 @@ import torch
 from clips import scene
 from commands import call, fails
 from kills import killed_in
-from moving_squares import make_set
+from moving_squares import frames_of, make_set
 from packaged_weights import put_lite0
 
 import onlooker
@@ -298,6 +298,42 @@ def test_clips_of_several_people_have_different_names_in_all_figures(
     assert {row["name"] for row in figures["labels_to_check"]} == mistakes > set()
     report = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
     assert all(report.count(name) > 1 for name in mistakes)
+
+
+def test_figures_are_of_what_predict_answers_however_long_a_clip_is(
+    squares: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clips = tmp_path / "clips"
+    shutil.copytree(squares, clips)
+    for path, frames in (
+        ("clips/left/long.mp4", 60),
+        ("others/left/1.mp4", 12),
+        ("others/left/2.mp4", 59),
+        ("others/left/3.mp4", 90),
+        ("others/right/1.mp4", 100),
+    ):
+        moving = frames_of(Path(path).parent.name, frames, 40 + frames)
+        write(tmp_path / path, np.stack(moving), fps=10)
+    train_run(clips, tmp_path / "run", LINEAR, DATA, TRAIN)
+    expected = "clips: up to 6 s: one answer; longer: recordings, in which events are found"
+    assert expected in capsys.readouterr().err
+    recognizer = load(tmp_path / "run")
+    assert len(recognizer.predict(clips / "left" / "long.mp4").times) == DATA.frames
+
+    evaluate(tmp_path / "run", tmp_path / "others")
+    out = tmp_path / "run" / "evaluation-others"
+    answers = {
+        clip.name: recognizer.predict(clip.path) for clip in read_set(tmp_path / "others").clips
+    }
+    counts = [len(answer.times) == DATA.frames for answer in answers.values()]
+    assert counts == [True, True, False, False], "two clips and two recordings"
+    rows = read_csv(out / "scores.csv")
+    assert {row["name"]: row["predicted"] for row in rows} == {
+        name: answer.label for name, answer in answers.items()
+    }
+    np.testing.assert_allclose(
+        scores(out), [answer.scores for answer in answers.values()], rtol=1e-4, atol=1e-6
+    )
 
 
 def copied(folder: Path, recordings: int) -> Path:

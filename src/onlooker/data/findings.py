@@ -41,6 +41,7 @@ IMBALANCE = (
 _TELLS = 0.1
 _STILL = 5.0  # gray levels: the noise of a compressed still image is below, a distant person above
 _DARK = 50.0  # gray levels: of the brightest places; drawings on black are brighter
+_LONG = 4  # times the median length
 _SHOWN = 5  # classes in a sentence
 _REASONS = 3  # why clips cannot be read, the most frequent ones
 
@@ -275,7 +276,7 @@ def _property_findings(clips: Sequence[Clip], facts: Sequence[ClipFacts]) -> Ite
 
 
 def _quality_findings(clips: Sequence[tuple[Clip, ClipFacts]]) -> Iterator[Finding]:
-    """Clips that are too short, still or dark, the worst first."""
+    """Clips that are too short or long, still or dark, the worst first."""
     wanted = DataConfig.frames
     look = "look at them; remove those in which you cannot tell the class yourself"
     repeated = "a model sees that many by default, and the last frame is repeated"
@@ -284,12 +285,21 @@ def _quality_findings(clips: Sequence[tuple[Clip, ClipFacts]]) -> Iterator[Findi
         (fact.change, clip.path) for clip, fact in clips if fact.frames > 1 and fact.change < _STILL
     ]
     dark = [(fact.brightness, clip.path) for clip, fact in clips if fact.brightness < _DARK]
+    lengths = [fact.seconds for _, fact in clips if fact.seconds]
+    longest = max(lengths, default=0)
+    usual = float(np.median(lengths)) if lengths else 0
+    long = [(-fact.seconds, clip.path) for clip, fact in clips if fact.seconds > _LONG * usual]
     frames = int(np.quantile([fact.frames for _, fact in clips] or [wanted], 0.1))
+    many = (
+        f"whatever lasts up to {longest:.3g} s will have one answer, and its events are not found"
+    )
+    cut = "cut them, or give their parts in a list (columns start and end)"
     fewer = "remove them, or record longer ones"
     if frames < wanted:
         fewer = f"use --frames {frames}, or remove the shortest"
     for name, measured, problem, why, remedy in (
         ("short", short, f"fewer than {wanted} frames", repeated, fewer),
+        ("long", long, f"more than {_LONG} times as long as half of the clips", many, cut),
         ("still", still, "nothing moves", "an action is a change over time", look),
         ("dark", dark, "dark even in the brightest places", "little can be seen", look),
     ):

@@ -30,6 +30,7 @@ class Sample:
         times, indices: `T`, of these frames in the video.
         size: height and width of the video.
         end: when its last frame ends.
+        length: of the video (`Timing.length`); inf: unknown.
         frames: `T H W C`, uint8, whole frames, in which localization looks for the foreground: RGB
             (or gray) of `pixels`; flow for a model of flow alone.
         assumes_rate: `times` are those of 25 frames per second, because nothing says how many there
@@ -43,6 +44,7 @@ class Sample:
     frames: NDArray[np.uint8]
     assumes_rate: bool = False
     end: float = math.inf
+    length: float = math.inf
 
 
 def read_sample(path: Path, config: DataConfig) -> Sample:
@@ -72,6 +74,7 @@ def read_at(reader: VideoReader, config: DataConfig, sampling: Sampling) -> Samp
         frames=pixels[..., : config.image_channels],
         assumes_rate=reader.timing.assumes_rate,
         end=reader.seconds,
+        length=reader.timing.length,
     )
 
 

@@ -24,7 +24,7 @@ from onlooker.data.clips import ClipFrames, read_clips, read_thumbnails
 from onlooker.data.scenes import MAX_COMPARED, scene_images, seen
 from onlooker.data.sets import ClipSet, read_set, root_of, set_name
 from onlooker.data.split import Split, copies_of, group_of, require_clips
-from onlooker.recognizer import Recognizer, load, rate_text, trained_run
+from onlooker.recognizer import Recognizer, length_text, load, rate_text, trained_run
 from onlooker.report.events import event_figures
 from onlooker.report.metrics import measure, write_scores
 from onlooker.report.overlay import draw_clip
@@ -143,7 +143,7 @@ def write_report(
         "probabilities": {
             name: getattr(recognizer, name) for name in ("aggregation", "temperature", "threshold")
         },
-        "samples": {"frame_rate": rate_text(recognizer)},
+        "samples": {"frame_rate": rate_text(recognizer), "clips": length_text(recognizer)},
     }
     curves = read_curves(run)
     attends = recognizer.model.attends
@@ -307,11 +307,14 @@ def _drawn_clips(
 
 
 def _drawn(recognizer: Recognizer, clip: Clip, answer: str, is_fitted: bool) -> tuple[bytes, str]:
-    """A clip as mp4, and its caption. If the model was fitted to it, its own answer is not drawn."""
+    """A clip as mp4, and its caption. If the model was fitted to it, or it is a recording, the
+    answer for the frames that are drawn is not that of the caption, and not drawn.
+    """
     prediction = recognizer.predict_clip(clip.path)
-    if is_fitted:
+    reader = VideoReader(clip.path)
+    if is_fitted or recognizer.is_recording(reader.timing.length):
         prediction = replace(prediction, segments=())
-    frames = VideoReader(clip.path).get(prediction.indices, shorter_side=_SHOWN_SIDE)
+    frames = reader.get(prediction.indices, shorter_side=_SHOWN_SIDE)
     seconds = max(float(prediction.times[-1] - prediction.times[0]), 0.1)
     fps = float(np.clip((len(frames) - 1) / seconds, 2, 25))
     caption = f"{printable(f'{clip.label} · {clip.name}')}\n{answer}"

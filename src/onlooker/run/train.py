@@ -43,7 +43,7 @@ from onlooker.data.split import (
 )
 from onlooker.models.linear import LinearClassifier
 from onlooker.models.registry import find_recipe, for_model, resolve
-from onlooker.recognizer import Recognizer, expected_events, rate_text
+from onlooker.recognizer import Recognizer, expected_events, length_text, rate_text
 from onlooker.report.events import EventThreshold, choose_threshold
 from onlooker.report.metrics import balancing_weights, fit_temperature, measure
 from onlooker.report.summary import first_line, labels_to_check
@@ -70,7 +70,6 @@ from onlooker.video.reader import VideoReader
 
 __all__ = ["continue_run"]
 
-_NEARLY_ALL = 0.95  # of the training clips are not longer than a clip with one answer
 _LONG = 8  # times the frames of a sample that a clip has in the streams of the event layer at most
 _MIN_CALIBRATION = 10  # validation clips; with fewer of them the temperature is 1
 
@@ -346,6 +345,7 @@ def fit_run(
         threshold, held_out = _fit_layers(training, recognizer, cross_validate)
     notes |= {"threshold": threshold, "frame rate": rate_text(recognizer)}
     if recognizer.model.lengths:
+        notes["clips"] = length_text(recognizer)
         notes["when"] = expected_events(recognizer, StreamConfig.alarms_per_hour)
     for name, chosen in notes.items():
         if chosen:
@@ -462,24 +462,23 @@ def _fit_events(
     features: Mapping[int, Tensor],
 ) -> None:
     """Fit the layer of whole events to streams of the clips whose features are given, by their
-    numbers.
+    numbers. All clips were counted as clips, so the longest of them is one for `predict`.
     """
     made_of = list[ClipFeatures]()
-    seconds = list[float]()
     rate = recognizer.frame_rate or RATE
-    for number, of_clip in features.items():
+    for number in [*features, *(i for i in range(len(samples)) if i not in features)]:
         with suppress(ClipError):  # a clip that was removed while the model was trained
-            reader = VideoReader(samples.clips[number].path)
-            distinct = min(len(of_clip), len(reader.times))  # a short clip repeats its last frame
-            length = reader.seconds - float(reader.times[0])
-            count = min(max(2, round(length * rate)), _LONG * len(of_clip))
-            places = np.linspace(0, distinct - 1, count).round().astype(int)
-            made_of.append(ClipFeatures(of_clip[places], number))
-            seconds.append(length)
+            timing = VideoReader(samples.clips[number].path).timing
+            recognizer.clip_seconds = max(recognizer.clip_seconds, timing.length)
+            if number in features:
+                of_clip = features[number]
+                # a short clip repeats its last frame
+                distinct = min(len(of_clip), len(timing.times))
+                count = min(max(2, round(timing.length * rate)), _LONG * len(of_clip))
+                places = np.linspace(0, distinct - 1, count).round().astype(int)
+                made_of.append(ClipFeatures(of_clip[places], number))
     model = cast(LinearClassifier, recognizer.model)
     recognizer.curve = fit_events(model, clips, choice, made_of, samples.classes, rate)
-    if seconds:
-        recognizer.clip_seconds = float(np.quantile(seconds, _NEARLY_ALL))
 
 
 def _evaluation(

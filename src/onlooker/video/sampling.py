@@ -50,6 +50,11 @@ class Timing(NamedTuple):
     end: float
     assumes_rate: bool = False
 
+    @property
+    def length(self) -> float:
+        """Seconds from the first frame until the last one ends."""
+        return float(self.end - self.times[0])
+
     def moments(self) -> tuple[Indices, NDArray[np.float64]]:
         """The frame shown at each moment of the video, and the times of these moments.
 
