@@ -52,7 +52,7 @@ def main() -> None:
     parser.add_argument("--repetitions", type=int, default=15)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    model = LinearClassifier(CLASSES, "small", FRAMES, size=SIDE, pretrained=True).eval()
+    model = LinearClassifier(CLASSES, "small", window=FRAMES, size=SIDE, pretrained=True).eval()
     works: dict[str, Callable[[], object]] = {}
     for name, pan in {"still camera": 0, "moving camera": 3}.items():
         frames = clip(pan)

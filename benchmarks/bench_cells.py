@@ -79,7 +79,7 @@ def by_onlooker(cell: Cell, half: bool) -> list[Tensor]:
     """Hidden states, and the gradients with respect to features and weights."""
     video, output_gradient = tensors()
     video = video.detach().requires_grad_()
-    state: State = cell.initial_state(VIDEOS, GRID, video.device, video.dtype)
+    state: State = cell.initial_state(VIDEOS, GRID, device=video.device, dtype=video.dtype)
     with torch.autocast("cpu", torch.bfloat16, enabled=half):
         hidden = unroll(cell, video, state)[0].hidden
     weights = [*cell.parameters()]
@@ -118,7 +118,7 @@ def _keras_step() -> Callable[[], Any]:
     )
     layer(video)
 
-    @tf.function
+    @tf.function  # type: ignore[untyped-decorator]  # TensorFlow has no types
     def step() -> Any:
         with tf.GradientTape() as tape:
             tape.watch(video)
@@ -145,8 +145,10 @@ def products(half: bool) -> None:
 
 def our_cell(attends: bool) -> Cell:
     if attends:
-        return build_cell("convlstm", CHANNELS, HIDDEN, GRID, attention="conv", glimpse="product")
-    return build_cell("convlstm", CHANNELS, HIDDEN, GRID)
+        return build_cell(
+            "convlstm", CHANNELS, HIDDEN, grid=GRID, attention="conv", glimpse="product"
+        )
+    return build_cell("convlstm", CHANNELS, HIDDEN, grid=GRID)
 
 
 def difference(attends: bool) -> float:
@@ -170,7 +172,7 @@ def difference(attends: bool) -> float:
                 biases["from_features.bias"] + biases["from_hidden.bias"]
             )
         video = tensors()[0]
-        state = cell.initial_state(VIDEOS, GRID, video.device, video.dtype)
+        state = cell.initial_state(VIDEOS, GRID, device=video.device, dtype=video.dtype)
         return (unroll(cell, video, state)[0].hidden - model(video)).abs().max().item()
 
 

@@ -26,7 +26,7 @@ class Stream:
 
     def __init__(self, lengths: tuple[int, ...]) -> None:
         self.model = LinearClassifier(
-            CLASSES, "small", FRAMES, size=SIDE, pretrained=True, lengths=lengths
+            CLASSES, "small", window=FRAMES, size=SIDE, pretrained=True, lengths=lengths
         ).eval()
         self.finder = Finder([str(k) for k in range(CLASSES)], lengths, 0.02) if lengths else None
         self.state = self.model.initial_state(1)

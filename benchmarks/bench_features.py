@@ -135,7 +135,7 @@ def measure(
     net = network(encoder, data)
     os.environ["ONLOOKER_CACHE"] = str(cache)
     clips = [Clip(path, "a") for path in paths]
-    files: Any = encoded_clips(clips, ["a"], net, data)[0].files
+    files: Any = encoded_clips(clips, ["a"], net, data=data)[0].files
     precision = "bf16" if uses_bf16() else "32"
     frames = count * data.frames
 
@@ -154,7 +154,7 @@ def measure(
 
     def from_clips() -> None:
         shutil.rmtree(cache)
-        encoded_clips(clips, ["a"], net, data)
+        encoded_clips(clips, ["a"], net, data=data)
 
     def second_epoch() -> None:
         for file in files:

@@ -67,7 +67,7 @@ def encode_clips(
     """The features of clips, and how many are in new files."""
     before = {file.stat().st_ino for file in default_cache().glob("*.npy")}
     samples, errors = encoded_clips(
-        [Clip(path, "a") for path in clips], ["a"], net, data, precision
+        [Clip(path, "a") for path in clips], ["a"], net, data=data, precision=precision
     )
     files = {clip.path: files for clip, files in zip(samples.clips, samples.files, strict=True)}
     found = {**files, **{error.path: error for error in errors}}

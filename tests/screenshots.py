@@ -75,7 +75,7 @@ def draw_clips(folder: Path) -> None:
         video = waiting.video("wave", number, seed=7)
         first, last = np.flatnonzero(video.moving)[[0, -1]]
         pixels = video.pixels[: first - 1] if first > 40 else video.pixels[last + 1 :]
-        write(folder / "nothing" / f"{number}.mp4", pixels[:36], waiting.fps)
+        write(folder / "nothing" / f"{number}.mp4", pixels[:36], fps=waiting.fps)
 
 
 if __name__ == "__main__":
@@ -90,7 +90,7 @@ if __name__ == "__main__":
         clips = Path(temporary) / "clips"
         draw_clips(clips)
         waving = write(
-            Path(temporary) / "waving.mp4", looked.video("wave", 5).pixels, looked.fps
+            Path(temporary) / "waving.mp4", looked.video("wave", 5).pixels, fps=looked.fps
         )
         film = write_camera(Path(temporary) / "camera.mjpeg", np.ascontiguousarray(filmed))
         with chromium(film) as browser, serving(clips, Path(temporary) / "runs") as url:

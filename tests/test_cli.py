@@ -440,7 +440,7 @@ def test_the_writer_is_that_of_pytorch(tmp_path: Path) -> None:
         "tensorboard.backend.event_processing.event_accumulator", reason="no tensorboard"
     )
     writer = tensorboard.open_writer(tmp_path, {"lr": 0.1})
-    tensorboard.log(writer, "training", {"loss": 0.5, "name": "text"}, 1)
+    tensorboard.log(writer, "training", {"loss": 0.5, "name": "text"}, step=1)
     events = accumulators.EventAccumulator(str(tmp_path / "logs" / "tensorboard")).Reload()
     assert [event.value for event in events.Scalars("training_loss")] == [0.5]
 

@@ -17,7 +17,7 @@ import pytest
 from commands import call
 from pages import self_contained
 
-from onlooker.base.config import DataConfig, ModelConfig, TrainConfig
+from onlooker.base.config import DataConfig, ModelConfig, Settings, TrainConfig
 from onlooker.base.files import write_json
 from onlooker.base.records import ClipError
 from onlooker.data.split import Split
@@ -125,7 +125,13 @@ def test_a_run_without_its_settings(run: Path, squares: Path) -> None:
                 FileNotFoundError,
                 match=r"run: a run without config.json; restore it, or choose a new",
             ):
-                train_run(squares, run, MODEL, DATA, TINY, resume=resume, quiet=True)
+                train_run(
+                    squares,
+                    run,
+                    Settings(MODEL, DATA, TINY),
+                    resume=resume,
+                    quiet=True,
+                )
 
 
 def test_missing_training_clips_are_all_named(run: Path, tmp_path: Path) -> None:
@@ -137,7 +143,7 @@ def test_missing_training_clips_are_all_named(run: Path, tmp_path: Path) -> None
     with pytest.raises(
         ClipError, match=r"not found, like 6 more .*, …\); .* or train another run"
     ) as error:
-        train_run(folder, run, MODEL, DATA, TINY, resume=True, quiet=True)
+        train_run(folder, run, Settings(MODEL, DATA, TINY), resume=True, quiet=True)
     assert all(str(path) in str(error.value) for path in gone[:5])
 
 
@@ -148,10 +154,13 @@ def test_a_checkpoint_of_another_model_says_how_to_continue(run: Path, squares: 
         ValueError,
         match=r"last.ckpt: not a checkpoint of this run .*; restore it, or remove .*",
     ) as e:
-        train_run(squares, run, MODEL, DATA, TINY, resume=True, quiet=True)
+        train_run(squares, run, Settings(MODEL, DATA, TINY), resume=True, quiet=True)
     assert "\n" not in str(e.value)
     shutil.rmtree(run / "checkpoints")
-    assert train_run(squares, run, MODEL, DATA, TINY, resume=True, quiet=True)["videos"] == 5
+    assert (
+        train_run(squares, run, Settings(MODEL, DATA, TINY), resume=True, quiet=True)["videos"]
+        == 5
+    )
 
 
 def test_a_run_is_resumed_and_evaluated_without_missing_test_clips(
@@ -164,7 +173,7 @@ def test_a_run_is_resumed_and_evaluated_without_missing_test_clips(
     before = (run / "split.json").read_text(encoding="utf-8")
     for figures in (
         evaluate(run),
-        train_run(folder, run, MODEL, DATA, TINY, resume=True, quiet=True),
+        train_run(folder, run, Settings(MODEL, DATA, TINY), resume=True, quiet=True),
     ):
         assert figures["videos"] == 4
         assert [Path(error["path"]) for error in figures["skipped"]] == [split.test[0].path]
@@ -175,7 +184,7 @@ def test_a_run_is_resumed_and_evaluated_without_missing_test_clips(
     with pytest.raises(ClipError, match=message):
         evaluate(run)
     with pytest.raises(ClipError, match=message):
-        train_run(folder, run, MODEL, DATA, TINY, resume=True, quiet=True)
+        train_run(folder, run, Settings(MODEL, DATA, TINY), resume=True, quiet=True)
 
 
 CLASSES = ["=cmd|' C calc'!A0", "$\\frac{$", "$a_b$", "esc\x1b[31m\nape"]
@@ -204,7 +213,7 @@ def named(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def named_run(named: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = tmp_path_factory.mktemp("runs") / "run"
-    train_run(named, run, MODEL, DATA, replace(TINY, epochs=1), quiet=True)
+    train_run(named, run, Settings(MODEL, DATA, replace(TINY, epochs=1)), quiet=True)
     return run
 
 

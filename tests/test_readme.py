@@ -76,7 +76,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     make_clip(folder / "street.mp4", frames=60)
     rows = ["path,start,end,label"]
     for number, day in enumerate(("monday", "tuesday", "wednesday")):
-        write(folder / f"{day}.mp4", scene(number, 90), 10)  # no copies of each other
+        write(folder / f"{day}.mp4", scene(number, 90), fps=10)  # no copies of each other
         rows += [
             f"{day}.mp4,{start},{start + 1},{('jump', 'wave')[start % 2]}"
             for start in (1, 4, 6)
@@ -303,7 +303,7 @@ def test_links_between_files_become_links_between_pages(site):
 
     text = "[a](docs/live.md#sources) [b](results/README.md) [c](https://a.example) ![d](docs/demo.png)\n[e]: LICENSE"
     expected = "[a](live.md#sources) [b](results.md) [c](https://a.example) ![d](demo.png)\n[e]: LICENSE"
-    assert site.on_page_markdown(text, Page, None, None) == expected
+    assert site.on_page_markdown(text, page=Page, config=None, files=None) == expected
 
 
 COUNTER = ROOT / "examples" / "count_repetitions.py"

@@ -158,7 +158,7 @@ def test_leaving_the_loop_ends_the_threads(make_clip: Make) -> None:
 def test_sources_that_differ_in_what_is_not_shown_are_two_streams() -> None:
     sources = [f"tcp://ann:{password}@127.0.0.1:9/?token=1" for password in ("a", "b", "c")]
     errors: list[ClipError] = []
-    assert [*untrained().watch(sources, StreamConfig(attempts=0), errors.append)] == []
+    assert [*untrained().watch(sources, StreamConfig(attempts=0), on_error=errors.append)] == []
     shown = "tcp:/ann:***@127.0.0.1:9/?token=***"
     names = [f"{shown}{number}" for number in ("", " (2)", " (3)")]
     assert sorted(str(error.path) for error in errors) == names

@@ -56,7 +56,7 @@ def video_map(
     """video-mAP: mean average precision of tubes by `tube_iou`; `L`, the mean over classes at each
     threshold.
     """
-    return mean_ap(found, true, _tube_overlaps, thresholds)
+    return mean_ap(found, true, overlaps=_tube_overlaps, thresholds=thresholds)
 
 
 def at_thresholds(name: str, values: Floats) -> dict[str, float]:

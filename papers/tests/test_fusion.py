@@ -38,7 +38,7 @@ def test_the_row_of_a_comparison_equals_fusion_by_hand(tmp_path: Path) -> None:
     squares = moving_squares.make_set(tmp_path / "squares", clips=4)
     data = DataConfig(frames=3, size=16, channels=1)
     models = settings_of("lstm,convnet:flow", Settings(ModelConfig(encoder="conv4"), data, TINY))
-    compare(squares, tmp_path / "out", models, make_splits, (0, 1), jobs=1)
+    compare(squares, tmp_path / "out", models, splits=make_splits, seeds=(0, 1), jobs=1)
     folders = {name: tmp_path / "out" / name for name in models}
     row = fused_row(tmp_path / "out", folders, [0, 1])
     accuracies = []

@@ -111,6 +111,7 @@ class Recognizer:
         model: VideoModel,
         classes: Sequence[str],
         data: DataConfig,
+        *,
         aggregation: str = "mean",
         frame_rate: float | None = None,
         temperature: float = 1.0,
@@ -246,7 +247,7 @@ class Recognizer:
             )
         steps = self.watch(path, StreamConfig(alarms_per_hour=alarms_per_hour))
         seconds = VideoReader(path).seconds
-        with progress_bar("watching", seconds, f"watching {Path(path).name}") as update:
+        with progress_bar("watching", seconds, title=f"watching {Path(path).name}") as update:
             return recorded(path, _timed(steps, update), finder)
 
     @torch.inference_mode()
@@ -280,6 +281,7 @@ class Recognizer:
         self,
         source: Address | Sequence[Address],
         config: StreamConfig | None = None,
+        *,
         on_error: OnError | None = None,
         on_status: OnStatus | None = None,
     ) -> Iterator[Step]:
@@ -301,8 +303,8 @@ class Recognizer:
             self.streams(config.alarms_per_hour),
             sources,
             replace(config, rate=rate),
-            on_error,
-            on_status,
+            on_error=on_error,
+            on_status=on_status,
         )
 
     def streams(self, alarms_per_hour: float = StreamConfig.alarms_per_hour) -> Streams:
@@ -316,10 +318,10 @@ class Recognizer:
             self.model,
             self.classes,
             self.data,
-            self.temperature,
-            self.threshold,
-            self.nothing,
-            self.event_threshold(alarms_per_hour),
+            temperature=self.temperature,
+            threshold=self.threshold,
+            nothing=self.nothing,
+            event_threshold=self.event_threshold(alarms_per_hour),
         )
 
     def overlay(

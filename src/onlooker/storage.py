@@ -73,7 +73,7 @@ def local(path: Path | str) -> Path:
     folder = copies_folder() / READ / place.quoted
     copies = folder / "files"
     copies.mkdir(parents=True, exist_ok=True)
-    full = explain_write_errors(f"a copy of {place.address}", folder, _MORE_SPACE)
+    full = explain_write_errors(f"a copy of {place.address}", folder, remedy=_MORE_SPACE)
     with FileLock(f"{folder}.lock"), full, _explained(place.address):
         there = place.list()
         for name in _names(copies) - set(there):  # removed there
@@ -88,7 +88,9 @@ def local(path: Path | str) -> Path:
             skip_instance_cache=True,
         )
         parts = [[*names][i : i + _BATCH] for i in range(0, len(names), _BATCH)]
-        for part in tracked(parts, "downloading", len(parts), f"downloading {printable(path)}"):
+        for part in tracked(
+            parts, "downloading", len(parts), title=f"downloading {printable(path)}"
+        ):
             for file in cached.open_many(OpenFiles([OpenFile(place.files, path) for path in part])):
                 file.close()
     return copies / place.name

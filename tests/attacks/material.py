@@ -12,6 +12,7 @@ import moving_squares
 from attacks.case import Material
 from attacks.probes import DATA, MODEL, TRAINING, train_on_features
 from onlooker import load
+from onlooker.base.config import Settings
 from onlooker.run.train import train_run
 
 SUFFIXES = (".mp4", ".avi", ".mkv", ".webm", ".mov", ".gif", ".ts")
@@ -27,7 +28,9 @@ def make_material(root: Path) -> Material:
     moving_squares.make_set(material.squares, 5)
     for way in ("up", "down"):
         shutil.rmtree(material.squares / way)
-    figures = train_run(material.squares, material.run, MODEL, DATA, TRAINING, quiet=True)
+    figures = train_run(
+        material.squares, material.run, Settings(MODEL, DATA, TRAINING), quiet=True
+    )
     prediction = load(material.run).predict(material.good[0])
     truth = {
         "figures": figures,

@@ -28,7 +28,7 @@ from attacks.case import (
     require_named,
 )
 from onlooker import load
-from onlooker.base.config import DataConfig, ModelConfig, StreamConfig, TrainConfig
+from onlooker.base.config import DataConfig, ModelConfig, Settings, StreamConfig, TrainConfig
 from onlooker.base.records import ClipError
 from onlooker.cli.watch import watch_sources
 from onlooker.data.sets import read_set
@@ -67,7 +67,7 @@ def predict(material: Material, target: Target, scratch: Path, drawn: bool = Fal
     json_file = scratch / "out.json"
     out = scratch / "predicted" if drawn else None
     clips = [material.good[0], target.path, material.good[1]]
-    failed = _going_on(lambda: predict_clips(material.run, clips, out, json_file))
+    failed = _going_on(lambda: predict_clips(material.run, clips, out=out, json=json_file))
     answers = [json.loads(line) for line in json_file.read_text("utf-8").splitlines()]
     if len(answers) + len(failed) != len(clips):
         raise LostError(
@@ -94,7 +94,10 @@ def train(material: Material, target: Target, scratch: Path) -> None:
 
     def go() -> dict[str, Any]:
         return train_run(
-            target.path, run, ModelConfig("convnet", "conv4"), DATA, TRAINING, quiet=True
+            target.path,
+            run,
+            Settings(ModelConfig("convnet", "conv4"), DATA, TRAINING),
+            quiet=True,
         )
 
     figures = go() if target.fatal else _going_on(go)
@@ -147,7 +150,11 @@ def resume(material: Material, target: Target, scratch: Path) -> None:
         material,
         target,
         train_run(
-            material.squares, target.path, MODEL, DATA, TRAINING, resume=True, quiet=True
+            material.squares,
+            target.path,
+            Settings(MODEL, DATA, TRAINING),
+            resume=True,
+            quiet=True,
         ),
     )
 
@@ -156,7 +163,10 @@ def train_on_features(material: Material, cache: Path, run: Path) -> dict[str, A
     """`onlooker train --features`, with the features in a cache."""
     with patch.dict(os.environ, ONLOOKER_CACHE=str(cache)):
         return train_run(
-            material.squares, run, MODEL, DATA, replace(TRAINING, features=True), quiet=True
+            material.squares,
+            run,
+            Settings(MODEL, DATA, replace(TRAINING, features=True)),
+            quiet=True,
         )
 
 
@@ -175,7 +185,9 @@ def watch(material: Material, target: Target, scratch: Path) -> None:
         source = sender.address if sender else str(target.path)
         sources = [str(material.good[0]), source]
         errors = _going_on(
-            lambda: watch_sources(material.run, sources, STREAM, True, more.get("out") or ())
+            lambda: watch_sources(
+                material.run, sources, STREAM, every_frame=True, events=more.get("out") or ()
+            )
         )
         printed = _printed(scratch)
     steps = [json.loads(line) for line in printed.splitlines() if line.startswith("{")]

@@ -150,8 +150,8 @@ def test_cached_samples_equal_those_that_are_read(
         fields = read_flow(
             VideoReader(path),
             partial(equally_spaced, count=4),
-            20 * 16 / 256,  # as published: 20 pixels of a frame of 256
-            16,
+            limit=20 * 16 / 256,  # as published: 20 pixels of a frame of 256
+            size=16,
         ).pixels
         np.testing.assert_array_equal(sample.pixels[..., -2:], fields)
 
@@ -347,7 +347,7 @@ def test_a_read_only_folder_names_the_clip_and_the_variable(
         NotWritableError,
         match=r"clip.mp4: its frames cannot be written in .*cache \(Permission denied\); name .* in ONLOOKER_CACHE",
     ):
-        cache.get({"a": 1}, lambda: ROWS, "its frames", Path("clip.mp4"))
+        cache.get({"a": 1}, lambda: ROWS, content="its frames", path=Path("clip.mp4"))
 
 
 @pytest.mark.parametrize("name", list(NORMALIZATIONS))
@@ -376,7 +376,7 @@ def test_a_translation_by_whole_pixels_is_a_roll_inside(
 ) -> None:
     video = noise()
     fix_random(monkeypatch, [0.5, x, y, 0.9])
-    moved = augment(video, 0.4, 0.0, False)  # 10 pixels: at most 4
+    moved = augment(video, translate=0.4, scale=0.0, hflip=False)  # 10 pixels: at most 4
     dx = round(4 * (2 * x - 1))
     dy = round(4 * (2 * y - 1))
     rolled = video.roll((-dy, -dx), (-2, -1))
@@ -396,12 +396,16 @@ def test_a_flip_mirrors_the_frame(monkeypatch: pytest.MonkeyPatch, chance: float
     video = noise()
     fix_random(monkeypatch, [0.5, 0.5, 0.5, chance])
     expected = video.flip(-1) if chance < 0.5 else video
-    torch.testing.assert_close(augment(video, 0.0, 0.0, True), expected, atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        augment(video, translate=0.0, scale=0.0, hflip=True), expected, atol=1e-5, rtol=0
+    )
 
 
 def test_a_scale_of_half_shows_the_center(monkeypatch: pytest.MonkeyPatch) -> None:
     fix_random(monkeypatch, [0.0, 0.5, 0.5, 0.9])
-    seen = augment(torch.arange(16.0).expand(1, 1, 1, 16, 16), 0.0, 0.5, False)[0, 0, 0, 8]
+    seen = augment(
+        torch.arange(16.0).expand(1, 1, 1, 16, 16), translate=0.0, scale=0.5, hflip=False
+    )[0, 0, 0, 8]
     # Pixel x shows (x - 7.5) / 2 + 7.5.
     torch.testing.assert_close(seen, (torch.arange(16.0) - 7.5) / 2 + 7.5, atol=1e-4, rtol=0)
 
@@ -414,7 +418,9 @@ def test_a_rotation_by_a_right_angle(
     monkeypatch.setattr(
         torch, "rand", lambda B, n: torch.full((B, n), chance if n == 1 else 0.5)
     )
-    turned = augment(video, 0.0, 0.0, False, flow_channels=2, degrees=90.0)
+    turned = augment(
+        video, translate=0.0, scale=0.0, hflip=False, flow_channels=2, degrees=90.0
+    )
     expected = video.rot90(quarters, (-2, -1))
     torch.testing.assert_close(turned[:, :, :1], expected[:, :, :1], atol=1e-5, rtol=0)
     # Counter-clockwise, what went to the right goes up: x, y becomes y, -x, with y downwards.
@@ -431,10 +437,15 @@ def test_displacements_are_mirrored_and_scaled_with_the_frames(
     fix_random(monkeypatch, [0.5, 0.5, 0.5, 0.1])
     mirrored = video.flip(-1) * torch.tensor([1.0, -1, 1, -1, 1])[:, None, None]
     torch.testing.assert_close(
-        augment(video, 0.0, 0.0, True, flow_channels=4), mirrored, atol=1e-5, rtol=0
+        augment(video, translate=0.0, scale=0.0, hflip=True, flow_channels=4),
+        mirrored,
+        atol=1e-5,
+        rtol=0,
     )
     fix_random(
         monkeypatch, [0.0, 0.5, 0.5, 0.9]
     )  # a scale of half shows the center twice as large
-    grown = augment(torch.ones(1, 1, 3, 8, 8), 0.0, 0.5, False, flow_channels=2)
+    grown = augment(
+        torch.ones(1, 1, 3, 8, 8), translate=0.0, scale=0.5, hflip=False, flow_channels=2
+    )
     assert grown[0, 0, :, 4, 4].tolist() == pytest.approx([1, 2, 2])

@@ -345,7 +345,7 @@ def test_a_class_that_is_tested_but_not_trained(tmp_path: Path) -> None:
         ClipError, match="no training clips of class jump; add some, or leave the class out"
     ):
         _ = read_set(tmp_path).split
-    assert sizes(read_set(tmp_path, SetConfig(classes="clap, wave")).split) == (33, 7, 40)
+    assert sizes(read_set(tmp_path, asked=SetConfig(classes="clap, wave")).split) == (33, 7, 40)
 
 
 @pytest.mark.parametrize("parts", [("train", "test"), ("train", "val", "test")])
@@ -356,17 +356,19 @@ def test_a_selection_of_classes_without_test_clips(
     rows = [f"{part}/{label}/00.mp4,{label},{part}" for part in parts for label in labels[part]]
     touch(tmp_path, *(row.partition(",")[0] for row in rows))
     path = write(tmp_path / "list.csv", "path,label,split", *rows)
-    found = read_set(path, SetConfig(classes="clap, wave"))
+    found = read_set(path, asked=SetConfig(classes="clap, wave"))
     with pytest.raises(ClipError, match=r"splits are training 2, .*test 0; expected training"):
         _ = found.split
 
 
 def test_a_selection_of_classes(tmp_path: Path) -> None:
     fill(tmp_path, ("a", "b", "c"))
-    assert {clip.label for clip in read_set(tmp_path, SetConfig(classes="a,c")).clips} == {
+    assert {
+        clip.label for clip in read_set(tmp_path, asked=SetConfig(classes="a,c")).clips
+    } == {
         "a",
         "c",
     }
     assert SetConfig(classes='"run, fast", jump').class_names == ["run, fast", "jump"]
     with pytest.raises(ValueError, match=r"has no class 'd'; there are a, b, c"):
-        read_set(tmp_path, SetConfig(classes="a,d"))
+        read_set(tmp_path, asked=SetConfig(classes="a,d"))

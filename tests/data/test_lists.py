@@ -436,7 +436,7 @@ def test_gaps_of_a_list_are_clips_of_nothing(make_clip: Make, tmp_path: Path) ->
         rows += [f"{name}.mp4,4,6,x", f"{name}.mp4,12,14,y"]
     listed = write(tmp_path / "list.csv", ["path,start,end,label", *rows])
     plain = read_set(listed).clips
-    filled = read_set(listed, SetConfig(fill="nothing")).clips
+    filled = read_set(listed, asked=SetConfig(fill="nothing")).clips
     added = filled[len(plain) :]
     assert {clip.label for clip in added} == {"nothing"}
     recordings = sorted(clip.recording or "" for clip in added)
@@ -445,8 +445,10 @@ def test_gaps_of_a_list_are_clips_of_nothing(make_clip: Make, tmp_path: Path) ->
         file, times = split_interval(clip.path)
         for other, (start, end) in (split_interval(of_event.path) for of_event in plain):
             assert other != file or times[1] <= start or end <= times[0]
-    assert read_set(listed, SetConfig(fill="nothing")).clips == filled, "the same in every run"
-    chosen = read_set(listed, SetConfig(fill="nothing", classes="x,y")).clips
+    assert read_set(listed, asked=SetConfig(fill="nothing")).clips == filled, (
+        "the same in every run"
+    )
+    chosen = read_set(listed, asked=SetConfig(fill="nothing", classes="x,y")).clips
     assert {clip.label for clip in chosen} == {"x", "y", "nothing"}
 
 
@@ -473,4 +475,4 @@ def test_nothing_to_fill(tmp_path: Path) -> None:
     with pytest.raises(
         ClipError, match=r"list.csv: no time between intervals for class none; give a list with"
     ):
-        read_set(listed, SetConfig(fill="none"))
+        read_set(listed, asked=SetConfig(fill="none"))

@@ -21,7 +21,9 @@ every_action = pytest.mark.parametrize("action", list(ACTIONS))
 def test_limbs_keep_their_lengths_and_feet_stand_on_the_ground_without_sliding(
     action: str,
 ) -> None:
-    joints = figure.place_joints(figure.perform(action, 49, 24.0, (6, 42), 1.0), True)
+    joints = figure.place_joints(
+        figure.perform(action, 49, 24.0, event=(6, 42), tempo=1.0), True
+    )
     for side in ("near ", "far "):
         for start, end in (
             ("shoulder", "elbow"),
@@ -48,13 +50,15 @@ def test_limbs_keep_their_lengths_and_feet_stand_on_the_ground_without_sliding(
     "pair", [("sit_down", "stand_up"), ("walk", "walk_backward"), ("raise_arm", "lower_arm")]
 )
 def test_opposite_actions_are_the_same_poses_in_another_order(pair: tuple[str, str]) -> None:
-    forward, backward = (figure.perform(action, 49, 24.0, (6, 42), 1.0) for action in pair)
+    forward, backward = (
+        figure.perform(action, 49, 24.0, event=(6, 42), tempo=1.0) for action in pair
+    )
     np.testing.assert_allclose(forward, backward[::-1], atol=1e-9)
 
 
 @every_action
 def test_boxes_fit_the_drawing(action: str) -> None:
-    poses = figure.perform(action, 9, 24.0, (1, 7), 1.0)
+    poses = figure.perform(action, 9, 24.0, event=(1, 7), tempo=1.0)
     black = np.zeros(3)
     joints = {
         name: path * 100 + (150, 130) for name, path in figure.place_joints(poses, True).items()
@@ -63,7 +67,10 @@ def test_boxes_fit_the_drawing(action: str) -> None:
         canvas = np.full((150 * figure.FINER, 300 * figure.FINER, 3), 255, np.uint8)
         colors = dict.fromkeys(("skin", "hair", "shirt", "trousers", "shoes"), black)
         figure.draw_figure(
-            canvas, {name: path[t] for name, path in joints.items()}, 110.0, colors
+            canvas,
+            {name: path[t] for name, path in joints.items()},
+            thickness=110.0,
+            colors=colors,
         )
         (top, bottom), (left, right) = (
             np.flatnonzero((canvas < 255).any((axis, 2)))[[0, -1]] for axis in (1, 0)

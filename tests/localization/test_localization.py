@@ -201,7 +201,9 @@ def test_another_actor_has_at_least_half_of_the_weight() -> None:
 def test_tubes_have_every_frame_of_the_video_and_each_class() -> None:
     tracks = link([rectangles((0.02 * t, 0, 0.5)) for t in range(6)])
     scores = np.array([[0.1, 0.5, 0.8, 0.8, 0.3, 0.1], [0.001] * 6], np.float32).T
-    (tube,) = label_tubes(tracks, scores, np.arange(0, 12, 2), ("wave", "run"), (50, 100))
+    (tube,) = label_tubes(
+        tracks, scores, indices=np.arange(0, 12, 2), classes=("wave", "run"), size=(50, 100)
+    )
     assert (tube.label, tube.frames.tolist()) == ("wave", list(range(11)))
     np.testing.assert_allclose(tube.boxes[:, 0], np.arange(11), atol=1e-4)
     np.testing.assert_allclose(tube.boxes[0], [0, 0, 10, 5], atol=1e-4)

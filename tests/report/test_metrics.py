@@ -226,7 +226,9 @@ def test_the_temperature_equals_a_grid_search(aggregation):
 
     every = np.exp(np.linspace(-np.log(20), np.log(20), 601))
     expected = every[np.argmin([loss(temperature) for temperature in every])]
-    assert fit_temperature(frames, targets, aggregation) == pytest.approx(expected, rel=2e-2)
+    assert fit_temperature(frames, targets, aggregation=aggregation) == pytest.approx(
+        expected, rel=2e-2
+    )
 
 
 def test_balanced_weights_count_the_clips_of_a_class_together():

@@ -46,7 +46,16 @@ def page(
     settings = {"model": {"name": "alstm"}, "data": {"modality": modality}}
     drawn = {i: (b"\0\0\0\x18ftypisom", f"clip {evaluation.names[i]}", None) for i in clips}
     figures = measure(evaluation) | more
-    made = summary_page("my_clips", "s", evaluation, figures, curves, drawn, settings, attends)
+    made = summary_page(
+        "my_clips",
+        "s",
+        evaluation,
+        measured=figures,
+        curves=curves,
+        clips=drawn,
+        settings=settings,
+        attends=attends,
+    )
     return made.write(path).read_text(encoding="utf-8")
 
 

@@ -273,7 +273,7 @@ def test_what_fill_has_made_is_not_to_be_removed() -> None:
         i: replace(FACTS[i], thumbnails=np.repeat(FACTS[i].thumbnails[:1], 8, 0))
         for i in (3, 15)
     }
-    (finding,) = fact_findings(clips, with_facts(still), split_clips(clips), "nothing")
+    (finding,) = fact_findings(clips, with_facts(still), split_clips(clips), filled="nothing")
     assert (finding.name, finding.clips) == ("still", ((clips[3].path,),))
 
 

@@ -45,7 +45,7 @@ def splits(squares: Path) -> dict[str, Split]:
 @pytest.fixture(scope="module")
 def compared(tmp_path_factory: pytest.TempPathFactory, squares: Path) -> Compared:
     out = tmp_path_factory.mktemp("compared")
-    return out, compare(squares, out, MODELS, TWO_FOLDS, (5, 6), jobs=1)
+    return out, compare(squares, out, MODELS, splits=TWO_FOLDS, seeds=(5, 6), jobs=1)
 
 
 def test_every_training_is_a_run_and_the_figures_are_means_over_runs(
@@ -89,14 +89,14 @@ def test_only_what_is_missing_is_computed(
     before = lost.read_bytes()
     lost.unlink()
     times = {path: path.stat().st_mtime_ns for path in out.rglob("evaluation.json")}
-    assert compare(squares, out, MODELS, TWO_FOLDS, (5, 6), jobs=1) == compared[1]
+    assert compare(squares, out, MODELS, splits=TWO_FOLDS, seeds=(5, 6), jobs=1) == compared[1]
     assert lost.read_bytes() == before
     assert len(times) == 7
     assert all(path.stat().st_mtime_ns == time for path, time in times.items())
     monkeypatch.setattr(
         compare_module, "run_parallel", lambda tasks, _: pytest.fail("computes")
     )
-    assert compare(squares, out, MODELS, TWO_FOLDS, (5, 6), jobs=1) == compared[1]
+    assert compare(squares, out, MODELS, splits=TWO_FOLDS, seeds=(5, 6), jobs=1) == compared[1]
 
 
 def test_one_process_computes_a_comparison_at_a_time(compared: Compared, squares: Path) -> None:
@@ -104,7 +104,7 @@ def test_one_process_computes_a_comparison_at_a_time(compared: Compared, squares
         lock_run(compared[0]),
         pytest.raises(ValueError, match="another process computes it; wait until it ends, or"),
     ):
-        compare(squares, compared[0], MODELS, TWO_FOLDS, (5, 6), jobs=1)
+        compare(squares, compared[0], MODELS, splits=TWO_FOLDS, seeds=(5, 6), jobs=1)
 
 
 @pytest.mark.parametrize(
@@ -135,8 +135,8 @@ def test_runs_of_other_settings_are_not_mixed_in(
             squares,
             compared[0],
             settings_of("lstm", Settings(model, data, training)),
-            TWO_FOLDS,
-            (5, 6),
+            splits=TWO_FOLDS,
+            seeds=(5, 6),
         )
 
 
@@ -206,7 +206,14 @@ def test_invalid_combinations_of_models(
 ) -> None:
     shared = Settings(ModelConfig(encoder="conv4"), SEEN, TINY)
     with pytest.raises(ValueError, match=message):
-        compare(squares, tmp_path, settings_of(entries, shared), TWO_FOLDS, (0,), jobs=1)
+        compare(
+            squares,
+            tmp_path,
+            settings_of(entries, shared),
+            splits=TWO_FOLDS,
+            seeds=(0,),
+            jobs=1,
+        )
 
 
 def test_runs_of_another_split_are_not_mixed_in(
@@ -214,4 +221,4 @@ def test_runs_of_another_split_are_not_mixed_in(
 ) -> None:
     turned = {"fold0": splits["fold1"], "fold1": splits["fold0"]}
     with pytest.raises(ValueError, match=r"fold0-seed5: made with other settings \(split\)"):
-        compare(squares, compared[0], MODELS, lambda clips: turned, (5, 6), jobs=1)
+        compare(squares, compared[0], MODELS, splits=lambda clips: turned, seeds=(5, 6), jobs=1)

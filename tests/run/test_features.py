@@ -54,7 +54,7 @@ def make(clips: Path, data: DataConfig = DATA, encoder: str = "conv4") -> Encode
 def train(
     clips: Path, run: Path, model: ModelConfig = MODEL, data: DataConfig = DATA, **options: Any
 ) -> Any:
-    return train_run(clips, run, model, data, TINY, quiet=True, **options)
+    return train_run(clips, run, Settings(model, data, TINY), quiet=True, **options)
 
 
 def test_an_encoder_with_weights_from_a_file(
@@ -110,7 +110,12 @@ def test_compared_models_share_their_features(
     training = replace(TINY, epochs=1, precision="auto")
     models = settings_of("convnet,lstm,linear", Settings(MODEL, DATA, training))
     figures = compare(
-        squares, tmp_path / "run", models, make_splits(find_clips(squares)), [0], jobs=1
+        squares,
+        tmp_path / "run",
+        models,
+        splits=make_splits(find_clips(squares)),
+        seeds=[0],
+        jobs=1,
     )
     assert set(figures["accuracy"]) == {"convnet", "lstm", "linear"}
     paths = [call.args[0] for call in encoded.call_args_list]
@@ -160,7 +165,7 @@ def test_runs_on_features_predict_clips(
     # Stored features and the clip give the same scores, within half precision.
     some = [clip for clip in find_clips(squares) if clip.path.stem == "00"]
     samples, _ = encoded_clips(
-        some, recognizer.classes, recognizer.model, recognizer.data, "32"
+        some, recognizer.classes, recognizer.model, data=recognizer.data, precision="32"
     )
     stored = recognizer.evaluate(samples)
     seen = [recognizer.predict(clip.path) for clip in some]
@@ -226,7 +231,7 @@ def test_features_that_cannot_be_used_are_errors(squares: Path) -> None:
     net = create_model("convnet", 4, encoder="conv4", in_channels=1, size=16)
     labels = ("down", "left", "right", "up")
     data = replace(DATA, normalization="half")
-    samples, _ = encoded_clips(find_clips(squares), labels, net, data)
+    samples, _ = encoded_clips(find_clips(squares), labels, net, data=data)
     samples.files[3][0].unlink()
     with pytest.raises(
         ClipError,
@@ -237,7 +242,7 @@ def test_features_that_cannot_be_used_are_errors(squares: Path) -> None:
     with pytest.raises(
         ValueError, match="Classifier needs frames, not stored features; leave out --features"
     ):
-        encoded_clips(find_clips(squares), labels, net, data)
+        encoded_clips(find_clips(squares), labels, net, data=data)
 
 
 @pytest.fixture(autouse=True)

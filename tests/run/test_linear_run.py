@@ -55,7 +55,7 @@ LINEAR = ModelConfig("linear", "conv4")
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory, squares: Path) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "run"
-    train_run(squares, folder, LINEAR, DATA, TRAIN, quiet=True)
+    train_run(squares, folder, Settings(LINEAR, DATA, TRAIN), quiet=True)
     return folder
 
 
@@ -88,7 +88,7 @@ def test_a_class_for_nothing_has_a_threshold(
     clips.mkdir()
     for name, label in (("left", "left"), ("up", "None")):
         (clips / label).symlink_to(squares / name)
-    train_run(clips, tmp_path / "run", LINEAR, DATA, TRAIN)
+    train_run(clips, tmp_path / "run", Settings(LINEAR, DATA, TRAIN))
     rows = (tmp_path / "run" / "scores.csv").read_text(encoding="utf-8").splitlines()[1:]
     events = [float(row.split(",")[-1]) for row in rows if row.split(",")[1] == "left"]
     threshold = load(tmp_path / "run").threshold  # the table has six decimals
@@ -109,8 +109,13 @@ def test_a_named_class_of_nothing_and_figures_of_the_answers_of_predict(
         ValueError,
         match="nothing is 'Calm', expected a class: Normal, idle, left; or '' for none",
     ):
-        train_run(clips, run, LINEAR, DATA, replace(TRAIN, nothing="Calm"), quiet=True)
-    train_run(clips, run, LINEAR, DATA, replace(TRAIN, nothing="Normal"))
+        train_run(
+            clips,
+            run,
+            Settings(LINEAR, DATA, replace(TRAIN, nothing="Calm")),
+            quiet=True,
+        )
+    train_run(clips, run, Settings(LINEAR, DATA, replace(TRAIN, nothing="Normal")))
     assert (
         "Normal is the class in which nothing happens, so it is never reported"
         in capsys.readouterr().err
@@ -130,7 +135,12 @@ def test_a_named_class_of_nothing_and_figures_of_the_answers_of_predict(
     ]
     assert answers.count("Normal") == len(answers), "no event is that probable"
     assert {step.label for step in recognizer.watch(squares / "up" / "00.mp4")} == {"Normal"}
-    train_run(clips, tmp_path / "other", LINEAR, DATA, replace(TRAIN, nothing=""), quiet=True)
+    train_run(
+        clips,
+        tmp_path / "other",
+        Settings(LINEAR, DATA, replace(TRAIN, nothing="")),
+        quiet=True,
+    )
     assert load(tmp_path / "other").threshold is None
 
 
@@ -138,8 +148,14 @@ def test_a_killed_run_starts_again_and_ends_the_same(
     run: Path, squares: Path, tmp_path: Path
 ) -> None:
     with killed_in(train_module, "cross_validated"):
-        train_run(squares, tmp_path / "cut", LINEAR, DATA, TRAIN, quiet=True)
-    train_run(squares, tmp_path / "cut", LINEAR, DATA, TRAIN, quiet=True, resume=True)
+        train_run(squares, tmp_path / "cut", Settings(LINEAR, DATA, TRAIN), quiet=True)
+    train_run(
+        squares,
+        tmp_path / "cut",
+        Settings(LINEAR, DATA, TRAIN),
+        quiet=True,
+        resume=True,
+    )
     np.testing.assert_array_equal(scores(tmp_path / "cut"), scores(run))
 
 
@@ -149,7 +165,7 @@ def test_stored_features_give_the_same_scores(
     monkeypatch.setattr(linear, "FEW", 0)  # no copies, for which frames are needed
     for name in ("stored", "frames"):
         training = replace(TRAIN, features=name == "stored", precision="32")
-        train_run(squares, tmp_path / name, LINEAR, DATA, training, quiet=True)
+        train_run(squares, tmp_path / name, Settings(LINEAR, DATA, training), quiet=True)
     assert np.abs(scores(tmp_path / "stored") - scores(tmp_path / "frames")).max() < 0.05, (
         "but for half precision"
     )
@@ -158,7 +174,9 @@ def test_stored_features_give_the_same_scores(
 def test_rgb_and_flow_have_an_encoder_each(squares: Path, tmp_path: Path) -> None:
     both = replace(DATA, modality="both", frames=4)
     assert (
-        train_run(squares, tmp_path / "run", LINEAR, both, TRAIN, quiet=True)["accuracy"]
+        train_run(squares, tmp_path / "run", Settings(LINEAR, both, TRAIN), quiet=True)[
+            "accuracy"
+        ]
         >= 0.75
     )
     assert load(tmp_path / "run").model.encoder.num_features == 128  # type: ignore[union-attr]
@@ -226,7 +244,7 @@ def cut(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_accuracy_is_that_on_scenes_it_has_not_seen(
     cut: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    figures = train_run(cut, tmp_path / "run", LINEAR, DATA, TRAIN)
+    figures = train_run(cut, tmp_path / "run", Settings(LINEAR, DATA, TRAIN))
     assert (
         "48 of 48 clips show the scene of another clip: splits keep them together, in 12 groups"
         in (capsys.readouterr().err)
@@ -273,7 +291,7 @@ def test_one_named_recording_leaves_the_scenes_of_the_other_clips_together(
     clips = tmp_path / "clips"
     shutil.copytree(cut, clips)
     (clips / "recordings.csv").write_text("clip,recording\na/00-0.mp4,anna\n")
-    figures = train_run(clips, tmp_path / "run", LINEAR, DATA, TRAIN, quiet=True)
+    figures = train_run(clips, tmp_path / "run", Settings(LINEAR, DATA, TRAIN), quiet=True)
     assert figures["recordings"] == 13, "47 clips of twelve scenes, and one of anna"
     assert figures["accuracy"] < 0.75 < figures["scenes"]["mixed"]
     checked = " ".join(call("check", clips).stdout.split())
@@ -290,7 +308,7 @@ def test_clips_of_several_people_have_different_names_in_all_figures(
             (clips / label / person).mkdir(parents=True)
             source = squares / (other if person == "eve" else label) / f"{number:02}.mp4"
             shutil.copyfile(source, clips / label / person / "1.mp4")
-    figures = train_run(clips, tmp_path / "run", LINEAR, DATA, TRAIN, quiet=True)
+    figures = train_run(clips, tmp_path / "run", Settings(LINEAR, DATA, TRAIN), quiet=True)
     names = {clip.path.relative_to(clips).as_posix() for clip in read_set(clips).clips}
     rows = read_csv(tmp_path / "run" / "scores.csv")
     assert {row["name"] for row in rows} == names
@@ -360,15 +378,24 @@ def test_shuffled_labels_of_copies_in_other_recordings_give_chance(tmp_path: Pat
         Clip(clip.path, clip.label, str(i)) for i, clip in enumerate(read_set(clips).clips)
     ]
     leaking = train_run(
-        clips, tmp_path / "leak", LINEAR, DATA, TRAIN, split_clips(apart), quiet=True
+        clips,
+        tmp_path / "leak",
+        Settings(LINEAR, DATA, TRAIN),
+        split=split_clips(apart),
+        quiet=True,
     )
     assert leaking["accuracy"] > 0.9, "one copy tells the label of the others"
-    figures = train_run(clips, tmp_path / "run", LINEAR, DATA, TRAIN, quiet=True)
+    figures = train_run(clips, tmp_path / "run", Settings(LINEAR, DATA, TRAIN), quiet=True)
     assert (figures["videos"], figures["recordings"]) == (60, 20)
     assert 0.2 < figures["accuracy"] < 0.75
     models = {"linear": Settings(LINEAR, DATA, TRAIN)}
     compared = compare(
-        read_set(clips), tmp_path / "compared", models, asked_splits(read_set(clips), 3), [0], 1
+        read_set(clips),
+        tmp_path / "compared",
+        models,
+        splits=asked_splits(read_set(clips), 3),
+        seeds=[0],
+        jobs=1,
     )
     assert 0.2 < compared["accuracy"]["linear"] < 0.75
     assert "60 clips are copies of another clip" in call("check", clips).stdout
@@ -380,13 +407,13 @@ def test_recordings_that_all_share_copies_are_not_divided(tmp_path: Path) -> Non
     clips = copied(tmp_path / "clips", 3)
     message = "has 1 recording; .*; copies count as one recording"
     with pytest.raises(ValueError, match=message):
-        train_run(clips, tmp_path / "run", LINEAR, DATA, TRAIN, quiet=True)
+        train_run(clips, tmp_path / "run", Settings(LINEAR, DATA, TRAIN), quiet=True)
     assert "copies count as one recording" in " ".join(call("check", clips).stdout.split())
 
 
 def test_clips_can_be_stated_to_be_independent(cut: Path, tmp_path: Path) -> None:
-    asked = read_set(cut, SetConfig(scenes=False))
-    figures = train_run(asked, tmp_path / "run", LINEAR, DATA, TRAIN, quiet=True)
+    asked = read_set(cut, asked=SetConfig(scenes=False))
+    figures = train_run(asked, tmp_path / "run", Settings(LINEAR, DATA, TRAIN), quiet=True)
     assert figures["accuracy"] > 0.85
     assert "scenes" not in figures
     assert "; 48 of 48 clips show a scene that it was trained on" in first_line(figures)
@@ -477,9 +504,9 @@ def test_a_run_that_ended_before_its_model_was_tested_chooses_again(
     with monkeypatch.context() as patched:
         patched.setattr(ended, Mock(side_effect=KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
-            train_run(clips, run, *settings, quiet=True)
+            train_run(clips, run, settings, quiet=True)
     assert RunRecord.read(run).settings.model.encoder == "auto"
-    train_run(clips, run, *settings, resume=True, quiet=True)
+    train_run(clips, run, settings, resume=True, quiet=True)
     assert RunRecord.read(run).settings.model.encoder == "lite0"
 
 

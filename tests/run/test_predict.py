@@ -52,7 +52,7 @@ def test_clips_of_equal_name_in_different_folders_have_separate_drawings(
     clips += [make_clip("s/q-1.mp4-2.mp4", frames=2)]
     before = [clip.read_bytes() for clip in clips]
     out = run.parent / "seen"
-    assert predict_clips(run, clips, out, None) == []
+    assert predict_clips(run, clips, out=out, json=None) == []
     assert drawn(out) == ["p-q-1.mp4", "q-1.mp4-2.mp4", "r-q-1.mp4"]
     assert [clip.read_bytes() for clip in clips] == before
     assert json.loads((out / "p-q-1.json").read_text())["tubes"] == [], (
@@ -76,10 +76,10 @@ def test_overwriting_a_clip_is_an_error_before_any_is_drawn(
         FileExistsError,
         match=r"second\.mp4: exists, and is not of an earlier prediction; choose another --out",
     ):
-        predict_clips(run, [first, second], out, None)
+        predict_clips(run, [first, second], out=out, json=None)
     assert drawn(out) == before
     with pytest.raises(NotWritableError, match=r"first.mp4: a file is in its place"):
-        predict_clips(run, [second], first)
+        predict_clips(run, [second], out=first)
 
 
 @pytest.mark.parametrize(
@@ -93,11 +93,11 @@ def test_only_files_of_an_earlier_prediction_are_replaced(
     out.mkdir()
     (out / name).write_text("[]")
     with pytest.raises(FileExistsError, match=f"{name}: exists, and is not of an earlier"):
-        predict_clips(run, [clip], out, times=["csv"])
+        predict_clips(run, [clip], out=out, times=["csv"])
     assert [(path.name, path.read_text()) for path in out.iterdir()] == [(name, "[]")]
     (out / name).unlink()
     for _ in range(2):
-        predict_clips(run, [clip], out, times=["csv"])
+        predict_clips(run, [clip], out=out, times=["csv"])
     assert len([*out.iterdir()]) == 4
 
 
@@ -276,7 +276,7 @@ def test_clips_that_failed_or_are_new_are_predicted_by_the_next_call(
     assert "1 of 3 clips were predicted before" in result.stderr
     assert [Path(each["path"]) for each in read_results(out)] == [first, second, third]
     # drawings that are missing
-    assert predict_clips(run, [first, second], tmp_path / "drawn", json=out) == []
+    assert predict_clips(run, [first, second], out=tmp_path / "drawn", json=out) == []
     assert len(read_results(out)) == 3
 
 
@@ -378,7 +378,7 @@ def test_a_clip_whose_results_have_no_space_does_not_end_the_others(
     on_full_disk(out / full)
     answered = list[Prediction]()
     results = run.parent / "answers.json"
-    (error,) = predict_clips(run, clips, out, results, on_predictions=answered.extend)
+    (error,) = predict_clips(run, clips, out=out, json=results, on_predictions=answered.extend)
     assert found in str(error)
     assert (out / left).exists()
     assert [each["path"] for each in read_results(results)] == [str(clip) for clip in clips]
@@ -392,7 +392,7 @@ def test_every_clip_gets_boxes_times_and_a_drawn_clip(tmp_path: Path, make_clip:
     broken.write_bytes(b"no video")
     answered = list[Prediction]()
     out = tmp_path / "out"
-    failed = predict_clips(run, [*clips, broken], out, on_predictions=answered.extend)
+    failed = predict_clips(run, [*clips, broken], out=out, on_predictions=answered.extend)
     assert [error.path for error in failed] == [broken]
     assert [prediction.path for prediction in answered] == clips
     assert all(prediction.attention is None for prediction in answered), "maps are large"
@@ -418,7 +418,7 @@ def test_an_unsure_answer_has_boxes_and_times_and_one_below_the_threshold_has_no
     ), "all of it"
     for threshold, there in ((None, True), (0.3, False)):
         out = tmp_path / str(threshold)
-        assert predict_clips(run, [clip], out, threshold=threshold) == []
+        assert predict_clips(run, [clip], out=out, threshold=threshold) == []
         seen = json.loads((out / "a.json").read_text())
         assert seen["tubes"]
         assert all(0 < tube["score"] < 0.3 for tube in seen["tubes"])
@@ -442,7 +442,9 @@ def test_of_damaged_clips_what_can_be_read_is_predicted_and_the_others_are_named
     for seed, (kind, source) in enumerate(product(painted.DAMAGES, whole)):
         path = Path(shutil.copy(source, tmp_path / f"{seed:03} {kind}{source.suffix}"))
         files.append(painted.damage(path, kind, seed))
-    failed = predict_clips(run, [whole[0], *files, whole[1]], None, tmp_path / "out.json")
+    failed = predict_clips(
+        run, [whole[0], *files, whole[1]], out=None, json=tmp_path / "out.json"
+    )
     answered = [Path(each["path"]) for each in read_results(tmp_path / "out.json")]
     assert [answered[0], answered[-1]] == whole[:2]
     assert sorted([*answered[1:-1], *(error.path for error in failed)]) == sorted(files)

@@ -44,7 +44,7 @@ def squares(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory, squares: Path) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "run"
-    train_run(squares, folder, MODEL, DATA, TINY, quiet=True)
+    train_run(squares, folder, Settings(MODEL, DATA, TINY), quiet=True)
     return folder
 
 
@@ -53,7 +53,7 @@ def test_the_temperature_is_chosen_on_validation_clips_if_there_are_enough(
 ) -> None:
     assert load(run).temperature == 1  # of 4 validation clips nothing can be said
     squares = moving_squares.make_set(tmp_path / "squares", clips=20)
-    measured = train_run(squares, tmp_path / "run", MODEL, DATA, TINY, quiet=True)
+    measured = train_run(squares, tmp_path / "run", Settings(MODEL, DATA, TINY), quiet=True)
     recognizer = load(tmp_path / "run")
     record = RunRecord.read(tmp_path / "run")
     chosen = recognizer.temperature
@@ -74,7 +74,7 @@ def test_a_clip_that_was_removed_during_training_leaves_the_temperature(
     squares = moving_squares.make_set(tmp_path / "squares", clips=20)
     gone = ClipError("a.mp4", "removed while the model was trained", "restore it")
     monkeypatch.setattr(clips_module, "fit_temperature", Mock(side_effect=gone))
-    train_run(squares, tmp_path / "run", MODEL, DATA, TINY, quiet=True)
+    train_run(squares, tmp_path / "run", Settings(MODEL, DATA, TINY), quiet=True)
     assert load(tmp_path / "run").temperature == 1
 
 
@@ -83,10 +83,18 @@ def test_a_run_that_was_killed_while_reporting_ends_as_others(tmp_path: Path) ->
     for label in ("left", "up"):
         (folder / label / f"broken-{label}.mp4").write_bytes(b"")
     with killed_in(clips_module, "write_report"):
-        train_run(folder, tmp_path / "run", MODEL, DATA, TINY, quiet=True)
+        train_run(folder, tmp_path / "run", Settings(MODEL, DATA, TINY), quiet=True)
     others = replace(TINY, epochs=9)  # which the run does not have
-    figures = train_run(folder, tmp_path / "run", MODEL, DATA, others, resume=True, quiet=True)
-    assert figures == train_run(folder, tmp_path / "other", MODEL, DATA, TINY, quiet=True)
+    figures = train_run(
+        folder,
+        tmp_path / "run",
+        Settings(MODEL, DATA, others),
+        resume=True,
+        quiet=True,
+    )
+    assert figures == train_run(
+        folder, tmp_path / "other", Settings(MODEL, DATA, TINY), quiet=True
+    )
     assert [Path(error["path"]).name for error in figures["skipped"]] == [
         "broken-left.mp4",
         "broken-up.mp4",
@@ -124,7 +132,7 @@ def test_a_run_that_cannot_be_written_to_is_noticed_before_clips_are_read(
         NotWritableError,
         match=r"new: cannot be written to \(.*\); choose another folder with --run",
     ):
-        train_run(squares, tmp_path / "new", MODEL, DATA, TINY, quiet=True)
+        train_run(squares, tmp_path / "new", Settings(MODEL, DATA, TINY), quiet=True)
     with pytest.raises(
         NotWritableError,
         match=r"run: cannot be written to \(.*\); copy the run to a folder that can",
@@ -156,7 +164,13 @@ def test_a_second_training_of_a_run_is_refused(squares: Path, tmp_path: Path) ->
     with lock_run(run):
         for resume in (False, True):
             with pytest.raises(ValueError, match=message):
-                train_run(squares, run, MODEL, DATA, TINY, resume=resume, quiet=True)
+                train_run(
+                    squares,
+                    run,
+                    Settings(MODEL, DATA, TINY),
+                    resume=resume,
+                    quiet=True,
+                )
     assert not (run / "config.json").exists()
 
 

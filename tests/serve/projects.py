@@ -12,7 +12,7 @@ def add(
 ) -> str:
     file = project.incoming() / os.urandom(8).hex()
     file.write_text(content)
-    return project.add_clip(label, file, name, batch).id
+    return project.add_clip(label, file, name, batch=batch).id
 
 
 def tree(project: Project) -> Tree:

@@ -111,7 +111,7 @@ def test_events_are_in_order_and_nothing_is_none(
     surer: list[Row], others: list[Row], nothing: int | None, expected: list[int]
 ) -> None:
     scores = np.maximum(scores_of(60, surer), scores_of(60, others, 0.6))
-    found = as_rows(Finder(CLASSES, LENGTHS, 0.5, nothing).find(times_of(60), scores))
+    found = as_rows(Finder(CLASSES, LENGTHS, 0.5, nothing=nothing).find(times_of(60), scores))
     assert [row[0] for row in found] == expected
     assert set(found) <= {*surer, *others}
 
@@ -120,9 +120,9 @@ def test_events_are_in_order_and_nothing_is_none(
 def test_an_event_needs_the_threshold(nothing: int | None) -> None:
     scores = np.maximum(scores_of(50, [(8, 18, 2)], 0.75), scores_of(50, [(28, 38, 2)], 0.5))
     for threshold, expected in ((0.4, 2), (0.5, 2), (0.51, 1), (0.75, 1), (0.76, 0), (2.0, 0)):
-        found = Finder(CLASSES, LENGTHS, threshold, nothing).find(times_of(50), scores)
+        found = Finder(CLASSES, LENGTHS, threshold, nothing=nothing).find(times_of(50), scores)
         assert len(found) == expected, threshold
-        final, *_ = stepped(Finder(CLASSES, LENGTHS, threshold, nothing), scores)
+        final, *_ = stepped(Finder(CLASSES, LENGTHS, threshold, nothing=nothing), scores)
         assert len(final) == expected, threshold
 
 

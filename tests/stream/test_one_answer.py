@@ -39,11 +39,13 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
         for number in range(5):
             clip = folder / "clips" / action / f"{number}.mp4"
             write(
-                clip, np.stack(frames_of(action, EVENT, 40 + 12 * number, 2 + 3 * number)), FPS
+                clip,
+                np.stack(frames_of(action, EVENT, 40 + 12 * number, 2 + 3 * number)),
+                fps=FPS,
             )
     settings = ("--encoder", "conv4", "--size", 32, "--frames", 16)
     call("train", folder / "clips", "--run", folder / "runs" / "own", *settings)
-    write(folder / "day.mp4", recording(ORDER, 70)[0], FPS)
+    write(folder / "day.mp4", recording(ORDER, 70)[0], fps=FPS)
     return folder / "runs" / "own", folder / "day.mp4"
 
 

@@ -58,7 +58,7 @@ def train(folder: Path, stop: int = TRAIN.epochs) -> Trained:
     training = Stops(*features(42, seed=0))
     validation = TensorDataset(*features(9, seed=1))
     with connect(), suppress(KeyboardInterrupt):
-        fit(model, training, validation, DATA, TRAIN, folder)
+        fit(model, training, validation, data=DATA, train=TRAIN, folder=folder)
     return model.state_dict(), read_curves(folder) or {}
 
 
@@ -82,7 +82,7 @@ def apart(a: Curves, b: Curves, epochs: slice = slice(None)) -> float:
 @pytest.mark.parametrize("processes", [1, 2, 3, 4])
 def test_shares_are_the_batches_of_one_process(processes: int) -> None:
     order = np.random.default_rng(0).permutation(21).tolist()  # batches of 8, 8 and 5
-    parts = [SharedBatches(order, 8, rank, processes) for rank in range(processes)]
+    parts = [SharedBatches(order, 8, Processes(rank, processes)) for rank in range(processes)]
     losses = np.random.default_rng(0).random(21)
     for number, (first, last) in enumerate(pairwise((0, 8, 16, 21))):
         shares = [list(part)[number] for part in parts]
@@ -96,7 +96,7 @@ def test_shares_are_the_batches_of_one_process(processes: int) -> None:
 
 
 def test_a_process_without_a_clip_of_the_last_batch_weighs_nothing() -> None:
-    part = SharedBatches(range(9), 8, rank=2, processes=4)
+    part = SharedBatches(range(9), 8, Processes(2, 4))
     assert part.weight(0) == 1.0
     assert part.weight(1) == 0.0
     assert len(list(part)[1]) == 1

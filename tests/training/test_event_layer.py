@@ -91,7 +91,14 @@ class Made:
         )
 
     def fit(self) -> EventCurve | None:
-        return fit_events(self.net, self.clips, CHOICE, self.made_of, self.classes, RATE)
+        return fit_events(
+            self.net,
+            self.clips,
+            CHOICE,
+            made_of=self.made_of,
+            classes=self.classes,
+            rate=RATE,
+        )
 
 
 def of_stream(made: Made, labels: tuple[int, ...]) -> tuple[Tensor, list[Segment]]:
@@ -128,7 +135,9 @@ def test_nearly_all_events_of_other_recordings_are_found_and_the_curve_says_so(
     features, true = of_stream(made, (*classes, *classes[::-1], *classes))
     with torch.no_grad():
         windows = made.net.forward_features(features[None]).windows
-    finder = Finder(made.classes, made.net.lengths, curve.threshold(6.0), made.clips.nothing)
+    finder = Finder(
+        made.classes, made.net.lengths, curve.threshold(6.0), nothing=made.clips.nothing
+    )
     found = finder.find([t / RATE for t in range(len(features))], windows.scores[0].numpy())
     assert [event.label for event in found] == [event.label for event in true]
     for mine, theirs in zip(found, true, strict=True):

@@ -72,7 +72,7 @@ def train(
     torch.manual_seed(settings.seed)
     model = create_model("lstm", 2, in_channels=1, size=16, hidden=8)
     sides = Brightness(40, seed=0, pause=pause), Brightness(20, seed=1, wrong=wrong)
-    return model, fit(model, *sides, DATA, settings, folder, title)
+    return model, fit(model, *sides, data=DATA, train=settings, folder=folder, title=title)
 
 
 def loss_of(model: Classifier, samples: Brightness, weights: Tensor | None = None) -> float:
@@ -137,7 +137,7 @@ def test_balanced_classes_weigh_equally_in_the_loss(tmp_path: Path) -> None:
     few.targets = [int(i < 4) for i in range(20)]
     model = create_model("convnet", 2, in_channels=1, size=16)
     settings = replace(TRAIN, epochs=1, batch=20, class_weights="balanced")
-    curves = fit(model, few, few, DATA, settings, tmp_path)
+    curves = fit(model, few, few, data=DATA, train=settings, folder=tmp_path)
     expected = loss_of(model, few, torch.tensor([20 / (2 * 16), 20 / (2 * 4)]))
     assert curves["validation"]["loss"] == [pytest.approx(expected, rel=1e-4)]
 
@@ -220,7 +220,14 @@ def test_every_epoch_is_a_different_permutation_of_all_clips(tmp_path: Path) -> 
 
     model = create_model("lstm", 2, in_channels=1, size=16, hidden=8)
     settings = replace(TRAIN, epochs=2)
-    fit(model, Noted(40, seed=0), Brightness(20, seed=1), DATA, settings, tmp_path)
+    fit(
+        model,
+        Noted(40, seed=0),
+        Brightness(20, seed=1),
+        data=DATA,
+        train=settings,
+        folder=tmp_path,
+    )
     first = order[:40]
     second = order[40:]
     assert sorted(first) == sorted(second) == list(range(40))
@@ -290,7 +297,9 @@ def test_the_loss_is_the_mean_over_frames_of_minus_the_log_of_the_softmax(
             weight = weights[targets[b]] if weights else 1
             total -= weight * wanted * math.log(scores[k] / sum(scores))
     of_classes = torch.tensor(weights) if weights else None
-    loss = frame_cross_entropy(logits, torch.tensor(targets), smoothing, of_classes)
+    loss = frame_cross_entropy(
+        logits, torch.tensor(targets), smoothing=smoothing, weights=of_classes
+    )
     assert loss.item() == pytest.approx(total / (B * T), rel=1e-5)
 
 
@@ -328,13 +337,15 @@ def test_the_attention_loss_equals_its_equation() -> None:
     attended = torch.einsum("btdhw,bthw->btd", maps, attention)
     seen = attended @ model.attention_head.weight.T + model.attention_head.bias
     torch.testing.assert_close(seen_logits, seen)
-    wanted = frame_cross_entropy(logits, targets, 0.1) + frame_cross_entropy(seen, targets, 0.1)
+    wanted = frame_cross_entropy(logits, targets, smoothing=0.1) + frame_cross_entropy(
+        seen, targets, smoothing=0.1
+    )
     torch.testing.assert_close(
         first_loss(model, frames, targets, TrainConfig(label_smoothing=0.1)), wanted
     )
     # With the loss of the last frame, the auxiliary loss is that of the last frame, too.
-    wanted = frame_cross_entropy(logits[:, -1:], targets, 0.1) + frame_cross_entropy(
-        seen[:, -1:], targets, 0.1
+    wanted = frame_cross_entropy(logits[:, -1:], targets, smoothing=0.1) + frame_cross_entropy(
+        seen[:, -1:], targets, smoothing=0.1
     )
     last = first_loss(model, frames, targets, TrainConfig(label_smoothing=0.1, loss="last"))
     torch.testing.assert_close(last, wanted)
@@ -421,8 +432,10 @@ def test_stored_features_give_the_same_output_as_frames(model):
 @pytest.mark.parametrize("at_once", [1, 3, 100, None])
 def test_encoding_frames_in_parts_equals_the_whole_video(model, at_once):
     expected = model.encode_video(to_video(made_frames(), "half"))
-    assert_close(encode_samples(model, made_frames(), AUGMENTED, at_once), expected)
-    assert_close(encode_samples(model, made_frames()[1], AUGMENTED, at_once), expected[1])
+    assert_close(encode_samples(model, made_frames(), AUGMENTED, at_once=at_once), expected)
+    assert_close(
+        encode_samples(model, made_frames()[1], AUGMENTED, at_once=at_once), expected[1]
+    )
 
 
 @torch.inference_mode()

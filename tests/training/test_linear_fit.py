@@ -68,13 +68,15 @@ def stored(model: LinearClassifier, samples: TensorDataset) -> TensorDataset:
 def statistics(model: LinearClassifier, samples: TensorDataset, groups: str = "") -> Encoded:
     """The statistics of samples, of which each is a recording, or all are of one."""
     numbers = samples.tensors[2].tolist()
-    return statistics_of(model, samples, [groups or str(number) for number in numbers], DATA)
+    return statistics_of(
+        model, samples, [groups or str(number) for number in numbers], data=DATA
+    )
 
 
 def fitted(model: LinearClassifier, samples: TensorDataset) -> Choice:
     clips, early, _ = statistics(model, samples)
     choice = choose(clips)
-    fit_layer(model, clips, choice, early)
+    fit_layer(model, clips, choice, early=early)
     return choice
 
 
@@ -111,7 +113,7 @@ def test_weights_equal_those_of_scikit_learn_on_all_columns(classes: int, clips:
     x = (rng.standard_normal((classes, 90))[y] + 3 * rng.standard_normal((clips, 90))) / 90**0.5
     standard = (x - x.mean(0)) / (x.std(0) * 90**0.5)
     methods = [method for method in METHODS if method.name == "logistic"]
-    for method, layer in zip(methods, regress(x, y, classes, methods), strict=True):
+    for method, layer in zip(methods, regress(x, y, classes, methods=methods), strict=True):
         direct = LogisticRegression(C=method.setting, tol=1e-8, max_iter=5000).fit(standard, y)
         logits = layer.logits(x)
         np.testing.assert_allclose(_softmax(logits), direct.predict_proba(standard), atol=2e-3)
@@ -127,7 +129,7 @@ def test_balanced_layers_equal_those_of_scikit_learn() -> None:
     x = rng.standard_normal((2, 20))[y] + rng.standard_normal((72, 20))
     standard = (x - x.mean(0)) / (x.std(0) * 20**0.5)
     methods = [Method("logistic", 10.0), Method("discriminant", 0.1)]
-    logistic, discriminant = regress(x, y, 2, methods, balanced=True)
+    logistic, discriminant = regress(x, y, 2, methods=methods, balanced=True)
     direct = LogisticRegression(C=10.0, tol=1e-8, max_iter=5000, class_weight="balanced").fit(
         standard, y
     )
@@ -142,7 +144,7 @@ def test_balanced_layers_equal_those_of_scikit_learn() -> None:
         equal.fit(standard, y).predict(standard) == discriminant.logits(x).argmax(1)
     ).mean() > 0.9
     difference = np.diff(
-        discriminant.logits(x) - regress(x, y, 2, methods)[1].logits(x), axis=1
+        discriminant.logits(x) - regress(x, y, 2, methods=methods)[1].logits(x), axis=1
     )
     np.testing.assert_allclose(difference, np.log(60 / 12), atol=1e-9)
 
@@ -183,7 +185,7 @@ def test_the_discriminant_equals_that_of_scikit_learn(share: float, columns: int
     standard = (x - x.mean(0)) / (x.std(0) * columns**0.5)
     estimator = ShrunkCovariance(shrinkage=share)
     direct = LinearDiscriminantAnalysis(solver="lsqr", covariance_estimator=estimator)
-    logits = regress(x, y, 4, [Method("discriminant", share)])[0].logits(x)
+    logits = regress(x, y, 4, methods=[Method("discriminant", share)])[0].logits(x)
     scores = direct.fit(standard, y).predict_proba(standard)
     np.testing.assert_allclose(_softmax(logits[:, [0, 1, 3]]), scores, atol=1e-6)
     assert _softmax(logits)[:, 2].max() < 1e-6, "a class without clips"
@@ -193,7 +195,7 @@ def test_the_discriminant_equals_that_of_scikit_learn(share: float, columns: int
 def test_equal_clips_of_each_class_have_a_discriminant(copies: int) -> None:
     x = np.random.default_rng(0).standard_normal((3, 20)).repeat(copies, 0)
     y = np.arange(3).repeat(copies)
-    logits = regress(x, y, 3, [Method("discriminant", 0.3)])[0].logits(x)
+    logits = regress(x, y, 3, methods=[Method("discriminant", 0.3)])[0].logits(x)
     assert (logits.argmax(1) == y).all()
     assert np.abs(logits).max() < 100
 
@@ -226,7 +228,7 @@ def test_the_first_frames_of_a_stream_are_standardized_as_first_frames_were() ->
         values = net.statistics(features[:, :count])[:, -1].double().numpy()
         np.testing.assert_allclose(early[0][count - 1], values.mean(0), atol=1e-6)
         np.testing.assert_allclose(early[1][count - 1], values.std(0), atol=1e-6)
-    fit_layer(net, clips, choose(clips), early)
+    fit_layer(net, clips, choose(clips), early=early)
     ends = torch.stack([net.center[-1], net.scale[-1]])
     fit_layer(net, clips, choose(clips))
     assert torch.equal(ends, torch.stack([net.center[0], net.scale[0]]))
@@ -369,7 +371,7 @@ def test_copies_are_used_if_they_help() -> None:
     for fit, test in clips.folds(5):
         columns = clips.columns(cropped.statistics)
         x = np.concatenate([seen[fit], crop[fit], other[fit]])[:, columns]
-        (layer,) = regress(x, np.tile(y[fit], 3), 2, (cropped.method,))
+        (layer,) = regress(x, np.tile(y[fit], 3), 2, methods=(cropped.method,))
         logits = layer.logits(seen[test][:, columns])
         scores = _softmax(logits / cropped.temperature)
         np.testing.assert_allclose(held_out[test], scores, atol=1e-9)
@@ -401,11 +403,11 @@ def test_a_clip_and_its_reverse_are_told_apart(action: str) -> None:
     frames, targets, _ = reversed_clips(action, 10, seed=5).tensors
     net = configured(DEFAULT, DEFAULT_DATA, 2).eval()
     groups = [str(index // 2) for index in range(len(training))]
-    clips, early, _ = statistics_of(net, training, groups, DEFAULT_DATA)
+    clips, early, _ = statistics_of(net, training, groups, data=DEFAULT_DATA)
     choice = choose(clips)
     assert set(ORDERED) < set(choice.statistics)
     assert choice.tried["changes and order"] < 0.5 < choice.tried["changes"]
-    fit_layer(net, clips, choice, early)
+    fit_layer(net, clips, choice, early=early)
     with torch.inference_mode():
         features = (encode_samples(net, sample[None], DEFAULT_DATA) for sample in frames)
         logits = torch.cat([net.forward_features(each).logits[:, -1] for each in features])

@@ -90,7 +90,7 @@ def test_flow_of_a_file_equals_that_of_all_its_pairs(
     tmp_path: Path, frames: int, count: int
 ) -> None:
     steps = rng(0).integers(-2, 3, (frames - 1, 2)).tolist()
-    clip = write(tmp_path / "moving.mp4", moving(48, 64, steps), 10)
+    clip = write(tmp_path / "moving.mp4", moving(48, 64, steps), fps=10)
     chosen = equally_spaced(frames, count)
     fields = flow_at(clip, count)
     pairs = to_bytes(flow(VideoReader(clip).get(np.arange).pixels))
@@ -117,7 +117,7 @@ def test_each_pair_is_computed_once_and_no_other(
 
 
 def test_resized_flow_is_in_pixels_of_the_resized_frame(tmp_path: Path) -> None:
-    clip = write(tmp_path / "moving.mp4", moving(60, 120, [(4, -3)] * 5), 10)
+    clip = write(tmp_path / "moving.mp4", moving(60, 120, [(4, -3)] * 5), fps=10)
     found = flow_at(clip, 3, size=30, limit=5)
     assert found.pixels.shape == (3, 30, 30, 2)
     inner = to_pixels(found.pixels, 5)[:, 8:-8, 8:-8]

@@ -300,8 +300,8 @@ def test_an_index_that_is_contradicted_midway(
 ) -> None:
     decode = video_file.decode_frames
 
-    def fail(*arguments: object) -> object:
-        for number, each in enumerate(decode(*arguments)):
+    def fail(*arguments: Any, **places: Any) -> object:
+        for number, each in enumerate(decode(*arguments, **places)):
             if number == 4:
                 raise video_file.IndexContradictedError
             yield each

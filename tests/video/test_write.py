@@ -30,10 +30,10 @@ def painted(count: int, size: tuple[int, int] = (64, 48)) -> Iterator[np.ndarray
 
 
 def test_odd_sizes_repeat_the_last_column_and_row(tmp_path: Path) -> None:
-    frames = read(write(tmp_path / "a.mp4", painted(5, (65, 49)), 10), 5).pixels
+    frames = read(write(tmp_path / "a.mp4", painted(5, (65, 49)), fps=10), 5).pixels
     assert frames.shape == (5, 50, 66, 3)
     assert np.abs(frames[:, 48].astype(float) - frames[:, 49]).mean() < 12
-    assert read(write(tmp_path / "one.mp4", painted(1, (1, 1)), 10), 1).pixels.shape == (
+    assert read(write(tmp_path / "one.mp4", painted(1, (1, 1)), fps=10), 1).pixels.shape == (
         1,
         2,
         2,
@@ -52,7 +52,7 @@ def test_frames_are_taken_one_by_one(tmp_path: Path) -> None:
             counts.append(len(alive))
             yield frame
 
-    write(tmp_path / "a.mp4", watched(), 30)
+    write(tmp_path / "a.mp4", watched(), fps=30)
     assert max(counts) <= 4
 
 
@@ -61,7 +61,7 @@ def test_written_frames_can_be_read_and_play_in_every_browser(
     tmp_path: Path, name: str
 ) -> None:
     pixels = np.stack(list(painted(20)))
-    path = write(tmp_path / "new folder" / name, pixels, 12.5)
+    path = write(tmp_path / "new folder" / name, pixels, fps=12.5)
     frames = read(path, 20)
     assert frames.pixels.shape == pixels.shape
     assert painted_numbers(frames.pixels) == list(range(20))
@@ -91,7 +91,7 @@ RGB = np.zeros((2, 8, 8, 3), np.uint8)
 )
 def test_errors(tmp_path: Path, name: str, frames: np.ndarray, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        write(tmp_path / name, frames, 10)
+        write(tmp_path / name, frames, fps=10)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -130,7 +130,7 @@ def test_a_full_disk_leaves_the_previous_video(
         DiskFullError,
         match=r"a.mp4: no space left for this video in .* free; free some space, and run",
     ):
-        write(tmp_path / "a.mp4", painted(50), 25)
+        write(tmp_path / "a.mp4", painted(50), fps=25)
     assert [(file.name, file.read_bytes()) for file in tmp_path.iterdir()] == [
         ("a.mp4", b"before")
     ]
@@ -139,7 +139,7 @@ def test_a_full_disk_leaves_the_previous_video(
 def test_the_process_with_limits_gives_the_same(make_clip: Make, tmp_path: Path) -> None:
     path = make_clip(frames=120, options={"g": "12"})
     plain, limited = (tmp_path / name for name in ("plain.mp4", "limited.mp4"))
-    facts = list(transcode(path, plain, tmp_path / "plain.jpg"))
+    facts = list(transcode(path, plain, still=tmp_path / "plain.jpg"))
     assert facts == list(safe_transcode(path, copy=limited, still=tmp_path / "limited.jpg"))
     assert [each.frames for each in facts] == [50, 100, 120]
     assert plain.with_suffix(".jpg").read_bytes() == limited.with_suffix(".jpg").read_bytes()
@@ -152,7 +152,7 @@ def test_the_still_is_of_the_most_change(tmp_path: Path) -> None:
     frames = np.full((20, 48, 64, 3), 90, np.uint8)
     frames[12:, 8:40, 8:56] = 250  # a square appears
     (*_, facts) = transcode(
-        write(tmp_path / "clip.mp4", frames, 10), still=tmp_path / "still.jpg"
+        write(tmp_path / "clip.mp4", frames, fps=10), still=tmp_path / "still.jpg"
     )
     with Image.open(tmp_path / "still.jpg") as image:
         assert np.asarray(image.convert("L"))[24, 32] > 200

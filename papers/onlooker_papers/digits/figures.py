@@ -102,7 +102,7 @@ def _with_boxes(batch: Batch) -> NDArray[np.uint8]:
     corners = batch.boxes[0, ::FRAMES_PER_SETTING].numpy()
     return np.stack(
         [
-            boxes(enlarge(frame), of_frame, BOX_COLORS[0], frame.shape[:2])
+            boxes(enlarge(frame), of_frame, color=BOX_COLORS[0], size=frame.shape[:2])
             for frame, of_frame in zip(frames, corners, strict=True)
         ]
     )

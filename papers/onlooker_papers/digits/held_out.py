@@ -118,10 +118,16 @@ class Trial:
                 seed=how.seed,
             )
             curves = fit(
-                model, learn, choose, DATA, how, self.folder, f"{self.variant}, {self.folder.name}"
+                model,
+                learn,
+                choose,
+                data=DATA,
+                train=how,
+                folder=self.folder,
+                title=f"{self.variant}, {self.folder.name}",
             )
             validated = curves["validation"]
-            recognizer = Recognizer(model, self.classes, DATA, spec.aggregation)
+            recognizer = Recognizer(model, self.classes, DATA, aggregation=spec.aggregation)
             recognizer.save(self.folder / "model")
             return {
                 **self.measure(recognizer),

@@ -115,7 +115,7 @@ def pretrain(
 def build(encoder: str) -> Classifier:
     """An encoder under `Linear(500, 10)`, with random weights."""
     return Classifier(
-        10, "memoryless", None, encoder=encoder, dropout=0.0, in_channels=1, size=SIZE
+        10, "memoryless", attention=None, encoder=encoder, dropout=0.0, in_channels=1, size=SIZE
     )
 
 

@@ -66,7 +66,9 @@ class TrackClassifier(VideoModel):
             raise ValueError(f"head is {head!r}, expected one of {', '.join(HEADS)}")
         self.tracks = Tracks(in_channels, things, stretch, width=hidden)
         width = self.num_features = self.tracks.num_features
-        judge: nn.Module = make_head(width, head_units, dropout, num_classes)
+        judge: nn.Module = make_head(
+            width, head_units=head_units, dropout=dropout, num_classes=num_classes
+        )
         if head == "each-glimpse":
             judge = EachGlimpse(
                 width, things, head_units=head_units, dropout=dropout, num_classes=num_classes
@@ -155,7 +157,9 @@ class EachGlimpse(nn.Module):
                 f"{symbols} symbols make {math.comb(symbols + glimpses - 1, glimpses)}"
             )
         self.glimpses = glimpses
-        self.read = make_head(width // glimpses, head_units, dropout, symbols)
+        self.read = make_head(
+            width // glimpses, head_units=head_units, dropout=dropout, num_classes=symbols
+        )
         groups = itertools.combinations_with_replacement(range(symbols), glimpses)
         orders = [sorted(set(itertools.permutations(group))) for group in groups]
         most = max(map(len, orders))

@@ -37,7 +37,10 @@ def loss_curves(models: Mapping[str, Sequence[Curves]]) -> "Figure":
                 label=side,
             )
         plain(
-            axes, "epoch", "" if axes is not panels[0] else "cross entropy", _WORDS.get(name, name)
+            axes,
+            "epoch",
+            "" if axes is not panels[0] else "cross entropy",
+            title=_WORDS.get(name, name),
         )
         axes.locator_params(axis="x", nbins=5, integer=True)
         axes.set_ylim(bottom=0)

@@ -158,7 +158,7 @@ class Draw:
 
     def samples(self, net: VideoModel) -> ClipFrames:
         """The stored features of all clips."""
-        return encoded_clips(self.clips, self.classes, net, self.data, strict=True)[0]
+        return encoded_clips(self.clips, self.classes, net, data=self.data, strict=True)[0]
 
 
 def divide(clips: Sequence[Clip], seed: int) -> Split:
@@ -176,11 +176,19 @@ def train_all_epochs(
 ) -> tuple[Recognizer, Curves]:
     """Train a model, and save it with the weights of its last epoch, not of the best one."""
     fitted = parts["training"]
-    curves = fit(net, fitted, parts["validation"], data, training, folder, folder.name)
+    curves = fit(
+        net,
+        fitted,
+        parts["validation"],
+        data=data,
+        train=training,
+        folder=folder,
+        title=folder.name,
+    )
     state = load_checkpoint(folder / "checkpoints" / "last.ckpt")["state_dict"]
     trained = {name.removeprefix("model."): of for name, of in state.items()}
     net.load_state_dict({**net.state_dict(), **trained})
-    recognizer = Recognizer(net, fitted.classes, data, training.resolved_aggregation)
+    recognizer = Recognizer(net, fitted.classes, data, aggregation=training.resolved_aggregation)
     recognizer.save(folder / "model")
     return recognizer, curves
 

@@ -214,7 +214,10 @@ def _computed(
         views = (batch, *(copies_of(batch) if copies else ()))
         x.append(
             torch.stack(
-                [net.statistics(encode_samples(net, view, data, _FRAMES))[:, -1] for view in views]
+                [
+                    net.statistics(encode_samples(net, view, data, at_once=_FRAMES))[:, -1]
+                    for view in views
+                ]
             )
         )
     return cast(Floats, torch.cat(x, 1).double().numpy())

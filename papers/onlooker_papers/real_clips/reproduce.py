@@ -41,7 +41,9 @@ def reproduce(
     training = TrainConfig(**{"batch": 16, "patience": 0, **recipe.training})
     clips = data_folder() / "clips"
     models = settings_of(recipe.models, Settings(ModelConfig(**MODEL), data, training))
-    figures = compare(clips / recipe.folder, run / name, models, make_splits, SEEDS, jobs)
+    figures = compare(
+        clips / recipe.folder, run / name, models, splits=make_splits, seeds=SEEDS, jobs=jobs
+    )
     members = {stream: run / name / stream for stream in _STREAMS}
     figures["fused"] = fused_row(run / name, members, SEEDS)
     if results is not None:

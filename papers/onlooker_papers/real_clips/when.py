@@ -153,7 +153,7 @@ def fitted(
     for number in np.random.default_rng(0).permutation(len(parts))[:MOST_CLIPS].tolist():
         features = parts[number].features
         made_of.append(ClipFeatures(torch.from_numpy(features[pace.frames(len(features))]), number))
-    curve = fit_events(net, clips, choice, made_of, classes, pace.rate)
+    curve = fit_events(net, clips, choice, made_of=made_of, classes=classes, rate=pace.rate)
     threshold = _NEVER if curve is None else curve.threshold(StreamConfig.alarms_per_hour)
     return Fitted(net, tuple(classes), threshold, pace)
 
@@ -194,12 +194,14 @@ class Played(NamedTuple):
     @classmethod
     def of(cls, by: Fitted, stream: Stream) -> "Played":
         """Play a stream."""
-        finder = Finder(by.classes, by.net.lengths, _LEAST, nothing_class(by.classes))
+        finder = Finder(by.classes, by.net.lengths, _LEAST, nothing=nothing_class(by.classes))
         return cls(stream.times, play(by, stream), stream.events, finder, by.threshold)
 
     def live(self, threshold: float) -> Iterator[tuple[Segment, float]]:
         """The events with at least this score, and when they are final."""
-        finder = Finder(self.finder.classes, self.finder.lengths, threshold, self.finder.nothing)
+        finder = Finder(
+            self.finder.classes, self.finder.lengths, threshold, nothing=self.finder.nothing
+        )
         kept = Kept()
         for time, of_frame in zip(self.times, self.scores, strict=True):
             final, _, kept = finder.step(kept, time, of_frame)

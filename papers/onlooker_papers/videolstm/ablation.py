@@ -176,7 +176,12 @@ class Trial:
             title = f"{self.spec.name}, {self.clips} clips"
             samples = self.samples("training"), self.samples("validation")
             curves = fit(
-                model, *samples, config, replace(self.how, seed=self.seed), self.folder, title
+                model,
+                *samples,
+                data=config,
+                train=replace(self.how, seed=self.seed),
+                folder=self.folder,
+                title=title,
             )
             recognizer = Recognizer(
                 model, CLASSES, config, aggregation=self.how.resolved_aggregation

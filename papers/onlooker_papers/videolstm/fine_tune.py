@@ -82,5 +82,5 @@ def fine_tune(
         RandomFrames(samples.only(clips), RANDOM_FRAMES)
         for clips in (split.training, split.validation)
     )
-    fit(net, some, others, augmented, how, folder, "encoder")
+    fit(net, some, others, data=augmented, train=how, folder=folder, title="encoder")
     return cast(nn.Module, net.encoder).cpu().eval()

@@ -176,7 +176,7 @@ def _untrained(folder: Path, clips: Split, *, settings: Settings, budget: Budget
     """A model with the frozen encoder of a stream, or one that gets those of both by
     `initialize_motion`.
     """
-    net = build(*settings, _classes(clips))
+    net = build(settings, _classes(clips))
     if budget.fine_tuning and settings.data.modality != "both":
         cast(nn.Module, net.encoder).load_state_dict(
             _fine_tuned(folder, clips, of=settings.data.modality, budget=budget)
@@ -251,9 +251,9 @@ class _Models:
             net = _untrained(self.folder, self.clips, settings=asked, budget=self.budget)
             whole = replace(data, frames=LONGEST)
             classes = _classes(self.clips)
-            every, _ = encoded_clips(self.clips.clips, classes, net, whole, strict=True)
+            every, _ = encoded_clips(self.clips.clips, classes, net, data=whole, strict=True)
             crops = TemporalCrops(data.frames, self.budget.crops)
-            return net, ClipCrops(every.clips, every.files, classes, crops)
+            return net, ClipCrops(every.clips, every.files, classes, sampling=crops)
 
         settings = {
             **self._settings(),

@@ -88,7 +88,8 @@ class RealSet:
                 )
             else:
                 inner = cast(
-                    nn.Module, build_encoder(self.rgb_encoder, data.in_channels, data.size, True)
+                    nn.Module,
+                    build_encoder(self.rgb_encoder, data.in_channels, data.size, pretrained=True),
                 )
             training = samples.only(self.split.training)
             made = reduced(self.rgb_encoder, inner, training=training, data=data).state_dict()
@@ -108,10 +109,10 @@ class RealSet:
             files = [
                 (*of_rgb, *of_flow) for of_rgb, of_flow in zip(rgb.files, flow.files, strict=True)
             ]
-            return ClipFrames(rgb.clips, files, rgb.classes, rgb.sampling)
+            return ClipFrames(rgb.clips, files, rgb.classes, sampling=rgb.sampling)
         net = Cell(self, f"convnet-{modality}", 0).build()
         return encoded_clips(
-            self.split.clips, self.classes, net, self.sampling(modality), strict=True
+            self.split.clips, self.classes, net, data=self.sampling(modality), strict=True
         )[0]
 
     def settings(self) -> dict[str, Any]:
@@ -249,8 +250,10 @@ def learn(
     fitted, validation, test = map(samples.only, (split.training, split.validation, split.test))
     if isinstance(fitted, ClipCrops):
         fitted = fitted.random(training.seed)
-    curves = fit(net, fitted, validation, data, training, folder, folder.name)
-    recognizer = Recognizer(net, samples.classes, data, training.resolved_aggregation)
+    curves = fit(
+        net, fitted, validation, data=data, train=training, folder=folder, title=folder.name
+    )
+    recognizer = Recognizer(net, samples.classes, data, aggregation=training.resolved_aggregation)
     recognizer.save(folder / "model")
     chosen, tested = (
         evaluate_crops(recognizer, part)

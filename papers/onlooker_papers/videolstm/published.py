@@ -167,17 +167,17 @@ class Published(Classifier):
         super().__init__(
             num_classes,
             cell,
-            attention,
-            glimpse,
-            encoder,
-            hidden,
-            head_units,
-            dropout,
-            False,
-            in_channels,
-            flow_channels,
-            size,
-            pretrained,
+            attention=attention,
+            glimpse=glimpse,
+            encoder=encoder,
+            hidden=hidden,
+            head_units=head_units,
+            dropout=dropout,
+            attention_loss=False,
+            in_channels=in_channels,
+            flow_channels=flow_channels,
+            size=size,
+            pretrained=pretrained,
         )
         self.clip_mean = clip_mean
         self.streams = not clip_mean
@@ -188,7 +188,10 @@ class Published(Classifier):
             )
         if flatten and self._map_state:
             self.head = make_head(
-                self.num_features * self.grid[0] * self.grid[1], head_units, dropout, num_classes
+                self.num_features * self.grid[0] * self.grid[1],
+                head_units=head_units,
+                dropout=dropout,
+                num_classes=num_classes,
             )
         if clip_mean and isinstance(self.cell, MotionCell):
             self.learned_init = MotionInit(self.cell)

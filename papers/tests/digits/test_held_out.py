@@ -48,7 +48,9 @@ def test_the_aggregation_scores_videos(
         "product": np.log(frames[:, :10]).sum(1).argmax(1),
     }
     model = create_model("convnet", len(PAIRS), encoder="conv4", in_channels=1, size=64)
-    figures = held_out.score(Recognizer(model, PAIRS, held_out.DATA, aggregation), videos)
+    figures = held_out.score(
+        Recognizer(model, PAIRS, held_out.DATA, aggregation=aggregation), videos
+    )
     assert figures["accuracy"] == pytest.approx((said[aggregation] == right).mean())
     assert figures["short_accuracy"] == pytest.approx((early[aggregation] == right).mean())
 

@@ -89,7 +89,7 @@ def test_the_published_recipe_continues_to_the_same_weights(
     def train(folder: str) -> dict[str, torch.Tensor]:
         torch.manual_seed(0)
         model = pretraining.Classifier(
-            10, "memoryless", None, encoder="conv4", dropout=0.0, in_channels=1, size=64
+            10, "memoryless", attention=None, encoder="conv4", dropout=0.0, in_channels=1, size=64
         )
         pretraining.train_as_published(model, digits, 2.0, folder=tmp_path / folder)
         return model.state_dict()

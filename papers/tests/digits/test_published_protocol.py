@@ -95,7 +95,9 @@ def test_a_cell_tests_each_reading_on_its_videos_with_the_published_training(
 
 
 def test_encoding_is_what_the_encoder_says_frame_by_frame(splits: DigitSplit) -> None:
-    model = Classifier(10, "memoryless", None, encoder="lenet", in_channels=1, size=64).eval()
+    model = Classifier(
+        10, "memoryless", attention=None, encoder="lenet", in_channels=1, size=64
+    ).eval()
     video = published.videos(splits.training, splits.test, "normal", frames=2)["new"].video[:30]
     features = published.encode(model, video)
     assert features.shape == (30, 2, 500)

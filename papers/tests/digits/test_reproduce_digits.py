@@ -142,7 +142,7 @@ def test_finished_cells_are_read_and_lost_ones_computed_again(
     lost.unlink()
     trained: list[Any] = []
     for module in (pretraining, held_out):
-        monkeypatch.setattr(module, "fit", lambda *_: trained.append(1))
+        monkeypatch.setattr(module, "fit", lambda *_, **__: trained.append(1))
     reproduce.reproduce(run / "run", budget="tiny")
     assert not trained
     assert lost.read_bytes() == kept  # the same seeds, the same figures

@@ -94,8 +94,8 @@ def test_a_tiny_run_fills_the_table(clips: tuple[Clip, ...], tmp_path: Path) -> 
 def test_the_last_epoch_is_tested(
     clips: tuple[Clip, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def without_best(net: VideoModel, *given: Any) -> Curves:
-        curves = fit(net, *given)
+    def without_best(net: VideoModel, *given: Any, **settings: Any) -> Curves:
+        curves = fit(net, *given, **settings)
         for weights in net.parameters():
             weights.data.zero_()
         return curves

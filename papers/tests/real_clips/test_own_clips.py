@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from moving_squares import make_set
 
-from onlooker.base.config import DataConfig, ModelConfig, TrainConfig
+from onlooker.base.config import DataConfig, ModelConfig, Settings, TrainConfig
 from onlooker.base.files import read_json
 from onlooker.models.linear import LinearClassifier
 from onlooker.run.train import train_run
@@ -38,11 +38,18 @@ def test_it_is_what_the_command_trains_and_its_rows_fill_the_tables(
     figures = own_clips.measure("basketball", tmp_path / "run", tmp_path / "results")
     split = frozen.splits_of("basketball")["split"]
     trained = train_run(
-        squares, tmp_path / "trained", frozen.MODEL, frozen.DATA, TrainConfig(), split, quiet=True
+        squares,
+        tmp_path / "trained",
+        Settings(frozen.MODEL, frozen.DATA, TrainConfig()),
+        split=split,
+        quiet=True,
     )
     assert figures["on_split"] == figures["linear"] == trained["accuracy"]
     command = train_run(
-        squares, tmp_path / "command", frozen.MODEL, frozen.DATA, TrainConfig(), quiet=True
+        squares,
+        tmp_path / "command",
+        Settings(frozen.MODEL, frozen.DATA, TrainConfig()),
+        quiet=True,
     )
     assert command["cross_validated"]
     assert figures["default"] == figures["printed"]["accuracy"] == command["accuracy"]

@@ -134,7 +134,11 @@ def scripted(events: list[Segment], true: list[Segment], seconds: int = 200) -> 
             each.score
         )
     return Played(
-        list(map(float, range(seconds))), scores, true, Finder(CLASSES, lengths, 0.02, 2), 0.5
+        list(map(float, range(seconds))),
+        scores,
+        true,
+        Finder(CLASSES, lengths, 0.02, nothing=2),
+        0.5,
     )
 
 

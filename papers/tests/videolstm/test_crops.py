@@ -51,7 +51,7 @@ def test_crops_of_clips_are_consecutive_frames(
     path = make_clip(frames=12)
     config = DataConfig(frames=12, size=16, modality=streams)
     every, _ = read_clips([Clip(path, "a")] * 40, ["a"], config, cache=tmp_path)
-    samples = ClipCrops(every.clips, every.files, ["a"], TemporalCrops(5, 3))
+    samples = ClipCrops(every.clips, every.files, ["a"], sampling=TemporalCrops(5, 3))
     whole = every[0][0]
     assert torch.equal(samples[0][0], whole[3:8]), "the central crop"
     expected = torch.stack([whole[start : start + 5] for start in (0, 3, 7)])
@@ -85,10 +85,10 @@ def test_scores_are_averaged_over_crops(make_clip: Make, tmp_path: Path, aggrega
         create_model("convalstm", 2, encoder="conv4", size=16, hidden=4),
         ("a", "b"),
         data,
-        aggregation,
+        aggregation=aggregation,
     )
     every, _ = read_clips([Clip(path, "a")], ["a", "b"], replace(data, frames=14), cache=tmp_path)
-    samples = ClipCrops(every.clips, every.files, ["a", "b"], TemporalCrops(6, 3))
+    samples = ClipCrops(every.clips, every.files, ["a", "b"], sampling=TemporalCrops(6, 3))
     seen = evaluate_crops(of, samples)
     starts = (0, 4, 8)
     whole = every[0][0]

@@ -88,7 +88,7 @@ def test_finished_cells_are_not_computed_again(run: Path, monkeypatch: pytest.Mo
     monkeypatch.setitem(reproduce.BUDGETS, "tiny", TINY)
     before = (run / "run" / "moving-target.json").read_bytes()
     trained: list[Any] = []
-    monkeypatch.setattr(ablation, "fit", lambda *_: trained.append(1))
+    monkeypatch.setattr(ablation, "fit", lambda *_, **__: trained.append(1))
     reproduce.reproduce(run / "run", budget="tiny")
     assert not trained
     assert (run / "run" / "moving-target.json").read_bytes() == before

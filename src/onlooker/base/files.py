@@ -78,6 +78,7 @@ def is_disk_full(error: BaseException | None) -> bool:
 def explain_write_errors(
     content: str,
     folder: Path,
+    *,
     remedy: str = FREE_SPACE,
     path: Path | None = None,
     refused: str = _CHOOSE,

@@ -68,7 +68,7 @@ def note(item: RenderableType) -> None:
 
 @contextmanager
 def progress_bar(
-    stage: str, total: float, title: str | None = None, done: float = 0
+    stage: str, total: float, *, title: str | None = None, done: float = 0
 ) -> Iterator[Callable[[float], None]]:
     """Report how much of a stage is done, with a progress bar; without a terminal, a line now and
     then. The block gets a function to call with how much is done.
@@ -93,10 +93,10 @@ def progress_bar(
 
 
 def tracked(
-    items: Iterable[Item], stage: str, total: int, title: str | None = None, done: int = 0
+    items: Iterable[Item], stage: str, total: int, *, title: str | None = None, done: int = 0
 ) -> Iterator[Item]:
     """The items, with a `progress_bar`; `done` of `total` were done before."""
-    with progress_bar(stage, total, title, done) as update:
+    with progress_bar(stage, total, title=title, done=done) as update:
         for number, item in enumerate(items, done + 1):
             yield item
             update(number)

@@ -22,6 +22,7 @@ __all__ = ["command", "refuse_unused"]
 def command(
     function: Callable[..., object],
     group: typer.Typer,
+    *,
     panel: str | None = None,
     writes: Collection[str] = ("folder", "json", "out", "run"),
     stopped: str = "stopped; run the same command to continue",
@@ -44,12 +45,13 @@ def command(
         name: [f for f in dataclasses.fields(config) if f.metadata]
         for name, config in configs.items()
     }
-    parameters = []
-    for parameter in inspect.signature(function).parameters.values():
-        if parameter.name in configs:
-            parameters += [_option(parameter.name, f) for f in settings[parameter.name]]
-        else:
-            parameters.append(parameter.replace(annotation=hints[parameter.name]))
+    by_name = inspect.Parameter.KEYWORD_ONLY
+    parameters = [
+        parameter.replace(annotation=hints[parameter.name], kind=by_name)
+        for parameter in inspect.signature(function).parameters.values()
+        if parameter.name not in configs
+    ]
+    parameters += [_option(name, field) for name in configs for field in settings[name]]
     if _hide_grouped(parameters):
         parameters.append(_HELP_ALL)
 
@@ -91,9 +93,7 @@ def command(
         if failed:
             raise typer.Exit(1)
 
-    run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-        sorted(parameters, key=lambda p: (p.kind, p.default is not inspect.Parameter.empty))
-    )
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     # Typer keeps the line breaks of a docstring, which are those of the source.
     paragraphs = re.sub(r"(?<!\n)\n(?!\n)", " ", inspect.getdoc(function) or "")
     return group.command(function.__name__, help=paragraphs, rich_help_panel=panel)(run)

@@ -42,6 +42,7 @@ def predict(
     clips: Annotated[
         list[Path], typer.Argument(help="Video files, image sequences, or folders of these.")
     ],
+    *,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -78,7 +79,16 @@ def predict(
     # standard output as it is now: it is redirected while Ray works
     console = Console(file=sys.stdout, width=_PIPE_WIDTH if is_pipe else None)
     show = functools.partial(_print_predictions, console)
-    failed = predict_clips(run, videos, out, json, threshold, ray, times or (), on_predictions=show)
+    failed = predict_clips(
+        run,
+        videos,
+        out=out,
+        json=json,
+        threshold=threshold,
+        ray=ray,
+        times=times or (),
+        on_predictions=show,
+    )
     for error in failed:
         print_error(error)
     if ignored:
@@ -130,6 +140,7 @@ def watch(
         ),
     ],
     stream: StreamConfig,
+    *,
     json: Annotated[
         bool, typer.Option("--json", help="Print frames and changes as JSON objects.")
     ] = False,
@@ -147,7 +158,7 @@ def watch(
     """
     from onlooker.cli.watch import watch_sources
 
-    return watch_sources(run, sources, stream, json, events or ())
+    return watch_sources(run, sources, stream, every_frame=json, events=events or ())
 
 
 @functools.partial(command, group=group, panel="Use a run")
@@ -181,6 +192,7 @@ def convert(
         ),
     ],
     out: Annotated[Path, typer.Argument(help="The file to write, best a .csv.")],
+    *,
     to: Annotated[
         str | None,
         typer.Option(

@@ -62,13 +62,14 @@ def check(clips: Clips, which: SetConfig, safe: Safe = False) -> None:
     from onlooker.data.sets import read_set
     from onlooker.run import check as checking
 
-    checked = checking.check(read_set(clips, which, classes=1, fills=True))
+    checked = checking.check(read_set(clips, asked=which, classes=1, fills=True))
     _print_checked(checked)
 
 
 @functools.partial(command, group=generate)
 def figures(
     folder: Annotated[Path, typer.Argument(help="A new folder for the clips.")],
+    *,
     clips: Annotated[int, typer.Option(help="Clips per action.", min=1)] = 20,
     people: Annotated[
         int, typer.Option(help="Number of people; each is in one split only.", min=1)
@@ -100,7 +101,7 @@ def demo(
     if measured is None:
         if not clips.exists():  # a folder that exists is complete
             write_set(clips, _DEMO_CLIPS, actions=_DEMO_ACTIONS)
-        measured = train_run(clips, run, *Settings(), resume=True)
+        measured = train_run(clips, run, Settings(), resume=True)
     _print_metrics(measured, run)
     _print_terms(run)
     example = ["onlooker", "predict", str(run), str(clips / "wave" / "000.mp4")]
@@ -111,6 +112,7 @@ def demo(
 def train(
     context: typer.Context,
     clips: Clips,
+    *,
     model: ModelConfig,
     data: DataConfig,
     training: TrainConfig,
@@ -166,22 +168,24 @@ def train(
             f"{run}: no cross-validation to resume; check --run, or leave out --resume"
         )
     if resume and not folds:
-        _check_resumed(context, run, clips, settings)
+        _check_resumed(context, run, clips, asked=settings)
     else:
         refuse_unused(context, find_recipe(model.name).ignores, f"in {model.name}")
         refuse_unused(context, AUGMENTING if training.features else (), "with --features")
     if folds:
-        _cross_validate(clips, run, settings, which, folds)
+        _cross_validate(clips, run, settings, which=which, folds=folds)
         return
     first = not launched().rank
-    source = read_set(clips, which, fills=True) if first and not resume else clips
-    measured = train_run(source, run, *settings, None, resume, strict, tensorboard=tensorboard)
+    source = read_set(clips, asked=which, fills=True) if first and not resume else clips
+    measured = train_run(
+        source, run, settings, resume=resume, strict=strict, tensorboard=tensorboard
+    )
     if first:
         _print_metrics(measured, run)
         _print_terms(run)
 
 
-def _check_resumed(context: typer.Context, run: Path, clips: Path, asked: Settings) -> None:
+def _check_resumed(context: typer.Context, run: Path, clips: Path, *, asked: Settings) -> None:
     """Raise an error unless there is a run to resume whose settings are those given on the command
     line.
     """
@@ -205,7 +209,7 @@ def _check_resumed(context: typer.Context, run: Path, clips: Path, asked: Settin
 
 
 def _cross_validate(
-    clips: Path, run: Path, settings: Settings, which: SetConfig, folds: int
+    clips: Path, run: Path, settings: Settings, *, which: SetConfig, folds: int
 ) -> None:
     from onlooker.data.sets import asked_splits, read_set
     from onlooker.models.registry import resolve
@@ -215,12 +219,12 @@ def _cross_validate(
     if (run / "config.json").exists():
         raise FileExistsError(f"{run}: holds a run of one split; choose another folder with --run")
     name = settings.model.name
-    clip_set = read_set(clips, which, fills=True)
+    clip_set = read_set(clips, asked=which, fills=True)
     for line in clip_set.notes:
         note(line)
     models = with_baseline({name: resolve(*settings)}, settings)
     splits = asked_splits(clip_set, folds)
-    figures = compare(clip_set, run, models, splits, [settings.training.seed])
+    figures = compare(clip_set, run, models, splits=splits, seeds=[settings.training.seed])
     final = train_final(clip_set, run, models[name])
     _print_comparison(figures, run)
     _print_terms(final)
@@ -234,6 +238,7 @@ def compare(
     context: typer.Context,
     clips: Clips,
     models: SharedConfig,
+    *,
     data: DataConfig,
     training: TrainConfig,
     which: SetConfig,
@@ -263,11 +268,13 @@ def compare(
     shared = Settings(models, for_encoder(models.encoder, data, given_options(context)), training)
     asked = comparing.with_baseline(comparing.settings_of(models.name, shared), shared)
     chosen = range(training.seed, training.seed + seeds)
-    clip_set = read_set(clips, which, fills=True)
+    clip_set = read_set(clips, asked=which, fills=True)
     for line in clip_set.notes:
         note(line)
     splits = asked_splits(clip_set, folds)
-    figures = comparing.compare(clip_set, run, asked, splits, chosen, jobs or None)
+    figures = comparing.compare(
+        clip_set, run, asked, splits=splits, seeds=chosen, jobs=jobs or None
+    )
     _print_comparison(figures, run)
 
 
@@ -275,6 +282,7 @@ def compare(
 def evaluate(
     run: RunArgument,
     which: SetConfig,
+    *,
     clips: Annotated[
         Path | None,
         typer.Argument(
@@ -301,9 +309,11 @@ def evaluate(
     if clips and recordings:
         raise ValueError("CLIPS and --recordings are two evaluations; give one of them")
     if recordings:
-        _print_events(evaluating.evaluate_recordings(run, read_set(recordings, which, classes=1)))
+        _print_events(
+            evaluating.evaluate_recordings(run, read_set(recordings, asked=which, classes=1))
+        )
         return
-    clip_set = read_set(clips, which, classes=1) if clips else None
+    clip_set = read_set(clips, asked=which, classes=1) if clips else None
     if clip_set:
         for line in clip_set.notes:
             note(line)

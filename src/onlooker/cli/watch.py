@@ -85,6 +85,7 @@ def watch_sources(
     run: Path,
     sources: Sequence[str],
     config: StreamConfig,
+    *,
     every_frame: bool = False,
     events: Sequence[str] = (),
 ) -> list[ClipError]:
@@ -121,7 +122,7 @@ def watch_sources(
         raise ValueError(
             "this model finds no events to send; train the default model, `onlooker train CLIPS`"
         )
-    steps = recognizer.watch(sources, config, report, printer.status)
+    steps = recognizer.watch(sources, config, on_error=report, on_status=printer.status)
     if files:
         _keep_events(events)
         note_clips([Path(file) for file in files if _assumes_rate(file)], RATE_NOTE)

@@ -136,6 +136,7 @@ class ArrayCache:
         self,
         key: Key,
         make: Callable[[], NDArray[Any]],
+        *,
         content: str = "an array",
         path: Path | None = None,
     ) -> Path:
@@ -155,7 +156,7 @@ class ArrayCache:
                 os.utime(file)  # most recently used
             return file
         with explain_write_errors(
-            content, self.folder, _DISK_FULL_REMEDY, path, NOT_WRITABLE_REMEDY
+            content, self.folder, remedy=_DISK_FULL_REMEDY, path=path, refused=NOT_WRITABLE_REMEDY
         ):
             self._added += _write(file, make())
         if self.limit is not None and self._added > self.limit * _CHECK_INTERVAL:

@@ -50,7 +50,7 @@ def cached_sample(path: Path, config: DataConfig, cache: ArrayCache) -> Files:
 
 def _cached(path: Path, config: DataConfig, cache: ArrayCache) -> Path:
     key = {"clip": _identity(path), **stored_settings(config)}
-    return cache.get(key, partial(stored_frames, path, config), "its frames", path)
+    return cache.get(key, partial(stored_frames, path, config), content="its frames", path=path)
 
 
 def stored_settings(config: DataConfig) -> dict[str, Any]:
@@ -93,6 +93,7 @@ class ClipFrames(Dataset[tuple[Tensor, int, int]]):
         clips: Sequence[Clip],
         files: Sequence[Files],
         classes: Sequence[str],
+        *,
         sampling: Sampling | None = None,
         make: Callable[[Path], Files] | None = None,
     ) -> None:
@@ -124,7 +125,7 @@ class ClipFrames(Dataset[tuple[Tensor, int, int]]):
                     "the split of the run names it; restore it, or train again",
                 )
         chosen = [files[clip.path] for clip in clips]
-        return type(self)(clips, chosen, self.classes, self.sampling, self.make)
+        return type(self)(clips, chosen, self.classes, sampling=self.sampling, make=self.make)
 
     def thumbnails(self, channels: int) -> NDArray[np.uint8]:
         """The thumbnails of all clips (`scenes.thumbnails`), `B 8 16 16`, of the RGB or gray
@@ -158,6 +159,7 @@ def read_clips(
     clips: Sequence[Clip],
     classes: Sequence[str],
     config: DataConfig,
+    *,
     strict: bool = False,
     cache: Path | None = None,
 ) -> tuple[ClipFrames, tuple[ClipError, ...]]:
@@ -179,7 +181,9 @@ def read_clips(
     check_writable(arrays.folder, NOT_WRITABLE_REMEDY)
     arrays.prune()
     make = partial(cached_sample, config=config, cache=arrays)
-    samples, errors = made_samples(clips, classes, config, make, "reading clips", strict)
+    samples, errors = made_samples(
+        clips, classes, config, make=make, stage="reading clips", strict=strict
+    )
     if removed := sum(not all(file.exists() for file in files) for files in samples.files):
         warnings.warn(
             f"{arrays.folder}: {removed} of {len(clips)} clips do not fit into the cache's limit of "
@@ -193,6 +197,7 @@ def made_samples(
     clips: Sequence[Clip],
     classes: Sequence[str],
     config: DataConfig,
+    *,
     make: Callable[[Path], Files],
     stage: str,
     strict: bool,
@@ -221,7 +226,11 @@ def made_samples(
         )
     sampling = partial(equally_spaced, count=config.frames)
     return ClipFrames(
-        [clip for clip, _ in read], [files for _, files in read], classes, sampling, make
+        [clip for clip, _ in read],
+        [files for _, files in read],
+        classes,
+        sampling=sampling,
+        make=make,
     ), tuple(errors)
 
 

@@ -147,7 +147,7 @@ def label_findings(clips: Sequence[Clip]) -> Iterator[Finding]:
 
 
 def fact_findings(
-    clips: Sequence[Clip], facts: Sequence[ClipFacts], split: Split | None, filled: str = ""
+    clips: Sequence[Clip], facts: Sequence[ClipFacts], split: Split | None, *, filled: str = ""
 ) -> Iterator[Finding]:
     """Findings from a few frames of each clip; the most important first. Copies and scenes are not
     looked for among more than `MAX_COMPARED` clips.

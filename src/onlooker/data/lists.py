@@ -67,7 +67,9 @@ def read_list(path: Path) -> tuple[Parts, list[ClipError], list[str]]:
     missing: list[ClipError] = []
     parts: Parts = {}
     for number, row in table.rows:
-        file = _with_times(path, number, row, _in_folder(path.parent, row["path"]), table)
+        file = _with_times(
+            path, number, row, file=_in_folder(path.parent, row["path"]), table=table
+        )
         split = row.get("split", "")
         if split and split.lower() not in SPLIT_NAMES:
             raise ClipError(
@@ -135,7 +137,9 @@ def _in_folder(folder: Path, name: str) -> Path:
     return folder / name
 
 
-def _with_times(path: Path, number: int, row: Mapping[str, str], file: Path, table: Table) -> Path:
+def _with_times(
+    path: Path, number: int, row: Mapping[str, str], *, file: Path, table: Table
+) -> Path:
     """The path of the clip in a row, as an interval if the row has times or frames.
 
     Frames last from when the first to when the second is shown. Those of a file that cannot be read

@@ -63,7 +63,7 @@ def read_at(reader: VideoReader, config: DataConfig, sampling: Sampling) -> Samp
         shown = reader.get(sampling, size=config.size)
         parts.append(resize(shown.pixels, config.size, config.channels))
     if config.modality != "rgb":
-        shown = read_flow(reader, sampling, config.flow_limit, config.size)
+        shown = read_flow(reader, sampling, limit=config.flow_limit, size=config.size)
         parts.append(shown.pixels)
     pixels = np.concatenate(parts, -1)
     return Sample(

@@ -145,6 +145,7 @@ def plan_joined(
     plan: Callable[[Sequence[Clip]], Planned],
     clips: Sequence[Clip],
     images: Images,
+    *,
     by_scene: bool = True,
 ) -> Planned:
     """What `plan` makes of the clips, such as a split, with those that belong together in one

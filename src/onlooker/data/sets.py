@@ -96,7 +96,7 @@ class ClipSet:
 
 
 def read_set(
-    path: Path, asked: SetConfig | None = None, classes: int = 2, fills: bool = False
+    path: Path, *, asked: SetConfig | None = None, classes: int = 2, fills: bool = False
 ) -> ClipSet:
     """The clips at `path`.
 

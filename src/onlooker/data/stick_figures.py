@@ -41,6 +41,7 @@ def _pose(
     trunk: float = 0.0,
     arm: tuple[float, float] = (0.06, 0.14),
     other_arm: tuple[float, float] = (-0.04, 0.12),
+    *,
     leg: tuple[float, float] = (0.0, 0.0),
     other_leg: tuple[float, float] = (0.0, 0.0),
     lift: float = 0.0,
@@ -57,21 +58,25 @@ def swap_sides(poses: Floats) -> Floats:
 
 
 _STAND = _pose()
-_CROUCH = _pose(0.55, (-0.6, 0.14), (-0.6, 0.12), (0.95, 1.55), (0.95, 1.55))
-_SPREAD = _pose(0.0, (-2.6, -0.3), (2.6, 0.1), (-0.38, 0.0), (0.38, 0.0))
-_LEG_BACK = _pose(0.12, (0.6, 0.14), (-0.5, 0.12), (-0.55, 1.2), (0.1, 0.1))
-_LEG_FRONT = _pose(-0.2, (-0.7, 0.14), (0.9, 0.12), (1.35, 0.1), (-0.05, 0.0))
+_CROUCH = _pose(0.55, (-0.6, 0.14), (-0.6, 0.12), leg=(0.95, 1.55), other_leg=(0.95, 1.55))
+_SPREAD = _pose(0.0, (-2.6, -0.3), (2.6, 0.1), leg=(-0.38, 0.0), other_leg=(0.38, 0.0))
+_LEG_BACK = _pose(0.12, (0.6, 0.14), (-0.5, 0.12), leg=(-0.55, 1.2), other_leg=(0.1, 0.1))
+_LEG_FRONT = _pose(-0.2, (-0.7, 0.14), (0.9, 0.12), leg=(1.35, 0.1), other_leg=(-0.05, 0.0))
 _RAISED = _pose(arm=(2.9, 0.12))
-_HALF_SEATED = _pose(0.62, (0.75, 0.3), (0.7, 0.3), (0.9, 1.15), (0.9, 1.15))
-SEATED = _pose(0.05, (0.55, 0.75), (0.5, 0.75), (1.42, 1.42), (1.42, 1.42))
-_STEP = _pose(0.05, (-0.45, 0.14), (0.45, 0.14), (0.36, 0.0), (-0.44, 0.3))
+_HALF_SEATED = _pose(0.62, (0.75, 0.3), (0.7, 0.3), leg=(0.9, 1.15), other_leg=(0.9, 1.15))
+SEATED = _pose(0.05, (0.55, 0.75), (0.5, 0.75), leg=(1.42, 1.42), other_leg=(1.42, 1.42))
+_STEP = _pose(0.05, (-0.45, 0.14), (0.45, 0.14), leg=(0.36, 0.0), other_leg=(-0.44, 0.3))
 _PASSING = _pose(0.05, other_leg=(0.7, 0.7))
 _WALK = (_STAND, swap_sides(_PASSING), _STEP, _PASSING, swap_sides(_STEP), _STAND)
 
 # Key poses at equal distances in time. Those between the first and the last repeat, if the action
 # is in `_HERTZ`.
 ACTIONS = {
-    "bend": (_STAND, _pose(1.55, (1.6, 0.14), (1.5, 0.12), (0.3, 0.45), (0.3, 0.45)), _STAND),
+    "bend": (
+        _STAND,
+        _pose(1.55, (1.6, 0.14), (1.5, 0.12), leg=(0.3, 0.45), other_leg=(0.3, 0.45)),
+        _STAND,
+    ),
     "jump": (_STAND, _CROUCH, _pose(0.0, (2.6, 0.2), (2.4, 0.2), lift=0.2), _CROUCH, _STAND),
     "jumping_jack": (_STAND, _SPREAD, _pose(0.0, (-0.3, 0.0), (0.3, 0.0)), _STAND),
     "kick": (_STAND, _LEG_BACK, _LEG_FRONT, _STAND),
@@ -86,7 +91,9 @@ ACTIONS = {
 _HERTZ = {"jumping_jack": 1.2, "walk": 0.9, "walk_backward": 0.9, "wave": 1.7}
 
 
-def perform(action: str, frames: int, fps: float, event: tuple[int, int], tempo: float) -> Floats:
+def perform(
+    action: str, frames: int, fps: float, *, event: tuple[int, int], tempo: float
+) -> Floats:
     """The pose at every frame, `T A`, still outside of the event (first and last frame). Tempo:
     factor of `_HERTZ`.
     """
@@ -186,7 +193,7 @@ def figure_boxes(joints: Mapping[str, Floats], thickness: float) -> Floats:
 
 
 def draw_figure(
-    canvas: Pixels, joints: Mapping[str, Floats], thickness: float, colors: Mapping[str, Floats]
+    canvas: Pixels, joints: Mapping[str, Floats], *, thickness: float, colors: Mapping[str, Floats]
 ) -> None:
     """Draw a figure from joints by name, each `x y`. The thickness is a factor of the radii above,
     in pixels.
@@ -197,13 +204,13 @@ def draw_figure(
                 canvas,
                 joints[side + start],
                 joints[side + end],
-                radius * thickness,
-                colors[color] * brightness,
+                radius=radius * thickness,
+                color=colors[color] * brightness,
             )
 
 
 def draw_line(
-    canvas: Pixels, start: ArrayLike, end: ArrayLike, radius: float, color: Floats
+    canvas: Pixels, start: ArrayLike, end: ArrayLike, *, radius: float, color: Floats
 ) -> None:
     """Draw a thick line with round ends."""
     # In 16ths of a pixel of the canvas. OpenCV: pixels have their centers at whole numbers; smooth
@@ -259,7 +266,7 @@ class StickFigures:
         rng = np.random.default_rng([seed, 1, list(ACTIONS).index(action), number])
         steps = max(1, round(rng.uniform(*self.event) * (self.frames - 1)))
         first = int(rng.integers(0, self.frames - steps))
-        poses = perform(action, self.frames, self.fps, (first, first + steps), tempo)
+        poses = perform(action, self.frames, self.fps, event=(first, first + steps), tempo=tempo)
         poses = np.concatenate((SEATED[None], poses))  # the first tells where the stool is
         faces_right = rng.random() < 0.5
         # the right side is the near one of a person who faces to the right
@@ -288,12 +295,15 @@ class StickFigures:
                     canvas,
                     (x - 0.2 * height, ground),
                     (x + 0.2 * height, ground),
-                    0.04 * height,
-                    shadow,
+                    radius=0.04 * height,
+                    color=shadow,
                 )
-            _draw_stool(canvas, seat, ground, 0.23 * height)
+            _draw_stool(canvas, seat, ground=ground, size=0.23 * height)
             draw_figure(
-                canvas, {name: path[t] for name, path in joints.items()}, height * thickness, colors
+                canvas,
+                {name: path[t] for name, path in joints.items()},
+                thickness=height * thickness,
+                colors=colors,
             )
             smooth = cv2.resize(canvas, (W, H), interpolation=cv2.INTER_AREA)
             frame[:] = np.clip(
@@ -336,14 +346,18 @@ def _background(size: tuple[int, int], horizon: float, rng: np.random.Generator)
     return canvas
 
 
-def _draw_stool(canvas: Pixels, x: float, ground: float, size: float) -> None:
+def _draw_stool(canvas: Pixels, x: float, *, ground: float, size: float) -> None:
     top = ground - size
     wood = np.array((150.0, 108.0, 70.0))
     for side in (-0.4, 0.4):
         draw_line(
-            canvas, (x + side * size, ground), (x + 0.7 * side * size, top), 0.05 * size, wood * 0.8
+            canvas,
+            (x + side * size, ground),
+            (x + 0.7 * side * size, top),
+            radius=0.05 * size,
+            color=wood * 0.8,
         )
-    draw_line(canvas, (x - 0.4 * size, top), (x + 0.4 * size, top), 0.08 * size, wood)
+    draw_line(canvas, (x - 0.4 * size, top), (x + 0.4 * size, top), radius=0.08 * size, color=wood)
 
 
 def write_set(
@@ -379,7 +393,7 @@ def write_set(
         for action, number in tracked(jobs, "writing clips", len(jobs)):
             name = f"{action}/{number:03}.mp4"
             video = figures.video(action, number, seed=seed)
-            write(part / name, video.pixels, figures.fps)
+            write(part / name, video.pixels, fps=figures.fps)
             recordings += f"{name},person-{video.person:02}\n"
             first, *_, last = np.flatnonzero(video.moving).tolist()
             truth[name] = {

@@ -39,6 +39,7 @@ def to_video(frames: Tensor, normalization: str, flow_channels: int = 0) -> Tens
 
 def augment(
     video: Tensor,
+    *,
     translate: float,
     scale: float,
     hflip: bool,

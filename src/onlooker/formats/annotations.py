@@ -153,14 +153,14 @@ def of_prediction(prediction: Prediction) -> Videos:
     """The segments of a prediction, in the order of time."""
     segments = sorted(prediction.segments, key=lambda segment: segment.start)
     intervals = [
-        make_interval(segment.label, segment.start, segment.end, segment.score)
+        make_interval(segment.label, segment.start, segment.end, score=segment.score)
         for segment in segments
     ]
     return {prediction.path: intervals}
 
 
 def make_interval(
-    label: Any, start: Any, end: Any, score: Any = 1, split: str = "", recording: str = ""
+    label: Any, start: Any, end: Any, *, score: Any = 1, split: str = "", recording: str = ""
 ) -> Interval:
     """An interval of checked values; the label fits into one line of any format."""
     if not isinstance(label, str) or not label.strip():
@@ -261,7 +261,9 @@ def _read_csv(path: Path, _: float | None, left_out: Counter[str]) -> Intervals:
             )
             yield (
                 _find(path.parent, row["path"]),
-                make_interval(row["label"], start, end, score or 1, split, recording),
+                make_interval(
+                    row["label"], start, end, score=score or 1, split=split, recording=recording
+                ),
             )
 
 
@@ -293,7 +295,12 @@ def _read_activitynet(path: Path, _: float | None, left_out: Counter[str]) -> In
                 left_out["videos without labels"] += 1
             for event in events:
                 start, end = event["segment"]
-                yield named, make_interval(event["label"], start, end, event.get("score", 1), split)
+                yield (
+                    named,
+                    make_interval(
+                        event["label"], start, end, score=event.get("score", 1), split=split
+                    ),
+                )
 
 
 def _write_activitynet(path: Path, videos: Videos, _: float | None) -> None:
@@ -365,7 +372,7 @@ def _labels_in_time(video: Path, result: dict[str, Any], fps: float | None) -> I
             for span in value["ranges"]
         ]
     for start, end in spans:
-        yield from (make_interval(label, start, end, score) for label in labels)
+        yield from (make_interval(label, start, end, score=score) for label in labels)
 
 
 def _write_label_studio(path: Path, videos: Videos, fps: float | None) -> None:

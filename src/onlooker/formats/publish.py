@@ -167,7 +167,12 @@ class _Mqtt(Publisher):
     """
 
     def __init__(
-        self, address: str, name: str, sources: Sequence[str], on_lost: Callable[[ClipError], None]
+        self,
+        address: str,
+        name: str,
+        *,
+        sources: Sequence[str],
+        on_lost: Callable[[ClipError], None],
     ) -> None:
         secure, user, host, port, self._topic = _MQTT.findall(address)[0]
         try:
@@ -268,7 +273,9 @@ class _Subtitles(Publisher):
             file.write(text.encode(errors="backslashreplace"))
 
     def _send(self, event: dict[str, Any], _: float) -> None:
-        interval = make_interval(event["label"], event["began"], event["ended"], event["score"])
+        interval = make_interval(
+            event["label"], event["began"], event["ended"], score=event["score"]
+        )
         self._append(f"\n{webvtt_cue(interval)}")
 
 
@@ -290,7 +297,7 @@ def open_publisher(
     if _HTTP.fullmatch(address):
         return _Webhook(address, name, on_lost)
     if _MQTT.fullmatch(address):
-        return _Mqtt(address, name, sources, on_lost)
+        return _Mqtt(address, name, sources=sources, on_lost=on_lost)
     if address.lower().endswith(".vtt") and "://" not in address:
         if len(sources) > 1:
             raise ValueError(

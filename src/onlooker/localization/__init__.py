@@ -61,7 +61,11 @@ def localize(prediction: Prediction, frames: Pixels) -> Prediction:
     heat = heat_maps(prediction.attention[first_of], moving(frames[first_of]))
     tracks = link([find_rectangles(of_frame) for of_frame in heat])
     tubes = label_tubes(
-        tracks, prediction.frame_scores[first_of], indices, prediction.classes, prediction.size
+        tracks,
+        prediction.frame_scores[first_of],
+        indices=indices,
+        classes=prediction.classes,
+        size=prediction.size,
     )
     points = peaks(heat) * np.array(prediction.size[::-1], np.float32)
     return replace(prediction, heat=heat[place], points=points[place], tubes=tubes)
@@ -195,6 +199,7 @@ def interpolate(
 def label_tubes(
     tracks: Sequence[Track],
     frame_scores: NDArray[np.floating],
+    *,
     indices: NDArray[np.integer],
     classes: Sequence[str],
     size: tuple[int, int],

@@ -45,6 +45,7 @@ class Classifier(VideoModel):
         self,
         num_classes: int,
         cell: str = "convlstm",
+        *,
         attention: str | None = "conv",
         glimpse: str = "scaled",
         encoder: str = "conv4",
@@ -58,7 +59,9 @@ class Classifier(VideoModel):
         pretrained: bool | str = False,
     ) -> None:
         super().__init__(num_classes, in_channels, size)
-        self.encoder = build_encoder(encoder, in_channels, size, pretrained, flow_channels)
+        self.encoder = build_encoder(
+            encoder, in_channels, size, pretrained=pretrained, flow_channels=flow_channels
+        )
         self.grid = self.encoder.grid(size, size)
         if attention and self.grid == (1, 1):
             raise ValueError(
@@ -71,10 +74,17 @@ class Classifier(VideoModel):
                 "attention_loss classifies what is attended, and this model does not attend"
             )
         self.cell = build_cell(
-            cell, self.encoder.num_features, hidden, self.grid, attention, glimpse
+            cell,
+            self.encoder.num_features,
+            hidden,
+            grid=self.grid,
+            attention=attention,
+            glimpse=glimpse,
         )
         self.num_features = self.cell.num_hidden
-        self.head = make_head(self.num_features, head_units, dropout, num_classes)
+        self.head = make_head(
+            self.num_features, head_units=head_units, dropout=dropout, num_classes=num_classes
+        )
         attended = self.cell.num_attended or self.encoder.num_features
         self.attention_head = nn.Linear(attended, num_classes) if attention_loss else None
         self.attends = attention is not None
@@ -107,7 +117,9 @@ class Classifier(VideoModel):
 
     def initial_state(self, batch_size: int) -> State:
         weight = next(self.parameters())
-        return self.cell.initial_state(batch_size, self.grid, weight.device, weight.dtype)
+        return self.cell.initial_state(
+            batch_size, self.grid, device=weight.device, dtype=weight.dtype
+        )
 
     def classify(self, hidden: Tensor) -> Tensor:
         """Hidden states `N D` or `N D h w` (averaged over the locations) to logits `N K`."""

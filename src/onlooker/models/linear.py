@@ -94,6 +94,7 @@ class LinearClassifier(VideoModel):
         self,
         num_classes: int,
         encoder: str = "conv4",
+        *,
         window: int = 30,
         in_channels: int = 3,
         flow_channels: int = 0,
@@ -102,7 +103,9 @@ class LinearClassifier(VideoModel):
         lengths: Sequence[int] = (),
     ) -> None:
         super().__init__(num_classes, in_channels, size)
-        self.encoder = build_encoder(encoder, in_channels, size, pretrained, flow_channels)
+        self.encoder = build_encoder(
+            encoder, in_channels, size, pretrained=pretrained, flow_channels=flow_channels
+        )
         cast(nn.Module, self.encoder).requires_grad_(False).eval()
         self.grid = self.encoder.grid(size, size)
         if window < 2:
@@ -216,7 +219,7 @@ class LinearClassifier(VideoModel):
         of_beginnings = torch.cat((unordered, ordered), 2)
         if frames.shape[1] <= W:
             return of_beginnings
-        of_windows = windows_of(frames, moments, (W,), W)[:, W:, 0]
+        of_windows = windows_of(frames, moments, (W,), usual=W)[:, W:, 0]
         return torch.cat((of_beginnings, of_windows), 1)
 
     def window_statistics(self, features: Tensor, lengths: Sequence[int] = ()) -> Tensor:
@@ -227,7 +230,7 @@ class LinearClassifier(VideoModel):
         """
         frames = self._flat(features)
         return windows_of(
-            frames, moments_of(frames, self.positions), lengths or self.lengths, self.window
+            frames, moments_of(frames, self.positions), lengths or self.lengths, usual=self.window
         )
 
     def score_windows(self, values: Tensor, seen: Tensor) -> Windows:

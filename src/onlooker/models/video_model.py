@@ -320,7 +320,7 @@ def choose_device(name: str = "auto") -> torch.device:
     return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
 
 
-def make_head(width: int, head_units: int, dropout: float, num_classes: int) -> nn.Sequential:
+def make_head(width: int, *, head_units: int, dropout: float, num_classes: int) -> nn.Sequential:
     """Features `N D` to logits `N K`: a tanh layer of `head_units` (0: none), dropout, a linear
     layer.
     """

@@ -100,7 +100,7 @@ def _added(parts: Iterable[Tensor]) -> Tensor:
     return torch.stack([*accumulate(parts)], 1)
 
 
-def windows_of(frames: Tensor, moments: Tensor, lengths: Sequence[int], usual: int) -> Tensor:
+def windows_of(frames: Tensor, moments: Tensor, lengths: Sequence[int], *, usual: int) -> Tensor:
     """The statistics of the windows that end at each frame of a video, `B T L M`; zero for one that
     begins before it.
 
@@ -116,7 +116,7 @@ def windows_of(frames: Tensor, moments: Tensor, lengths: Sequence[int], usual: i
         begin = max(0, first - lengths[-1] + 1)
         part = slice(begin, first + _TOGETHER)
         for place, (n, values) in enumerate(
-            _complete(frames[:, part], moments[:, part], lengths, usual)
+            _complete(frames[:, part], moments[:, part], lengths, usual=usual)
         ):
             new = values[:, max(0, first - begin - n + 1) :]
             result[:, max(first, n - 1) : first + _TOGETHER, place] = new
@@ -124,7 +124,7 @@ def windows_of(frames: Tensor, moments: Tensor, lengths: Sequence[int], usual: i
 
 
 def _complete(
-    frames: Tensor, moments: Tensor, lengths: Sequence[int], usual: int
+    frames: Tensor, moments: Tensor, lengths: Sequence[int], *, usual: int
 ) -> Iterator[tuple[int, Tensor]]:
     """The statistics of all windows of some frames, for each length: `B T-n+1 M`."""
     T = frames.shape[1]

@@ -68,6 +68,7 @@ class EventThreshold(NamedTuple):
 def choose_threshold(
     scores: NDArray[np.floating],
     targets: NDArray[np.integer],
+    *,
     nothing: int | None,
     found: float = FOUND,
 ) -> EventThreshold | None:
@@ -294,7 +295,7 @@ def segment_map(
     thresholds: Sequence[float] = THRESHOLDS,
 ) -> Floats:
     """Segment mAP of ActivityNet and THUMOS'14; `L`, the mean over classes at each threshold."""
-    return mean_ap(found, true, segment_overlaps, thresholds)
+    return mean_ap(found, true, overlaps=segment_overlaps, thresholds=thresholds)
 
 
 def segment_overlaps(found: Sequence[Segment], true: Sequence[Segment]) -> Floats:
@@ -311,6 +312,7 @@ def segment_overlaps(found: Sequence[Segment], true: Sequence[Segment]) -> Float
 def mean_ap(
     found: Mapping[Any, Iterable[Any]],
     true: Mapping[Any, Iterable[Any]],
+    *,
     overlaps: Callable[[Sequence[Any], Sequence[Any]], Floats],
     thresholds: Sequence[float],
 ) -> Floats:

@@ -178,6 +178,7 @@ def balancing_weights(targets: NDArray[np.integer]) -> NDArray[np.float64]:
 def fit_temperature(
     frame_scores: Sequence[Floats],
     targets: NDArray[np.integer],
+    *,
     aggregation: str = "mean",
     weights: NDArray[np.floating] | None = None,
 ) -> float:

@@ -171,7 +171,7 @@ def caption(frame: Pixels, lines: Sequence[str]) -> Pixels:
     return np.array(image)
 
 
-def _bar(frame: Pixels, left: float, top: int, width: float, height: int, color: Color) -> None:
+def _bar(frame: Pixels, *, left: float, top: int, width: float, height: int, color: Color) -> None:
     right = max(round(left), round(left + width) - 1)
     cv2.rectangle(frame, (round(left), top), (right, top + height - 1), color, cv2.FILLED)
 
@@ -188,19 +188,33 @@ def time_bar(frame: Pixels, now: float, spans: Sequence[tuple[float, float]]) ->
     length = frame.shape[1] - 2 * margin
     top = len(frame) - 2 * thick - margin // 2
     wide = max(2, thick // 2)
-    _bar(drawn, margin - 1, top - 1, length + 2, thick + 2, BLACK)
-    _bar(drawn, margin, top, length, thick, (90, 90, 90))
+    _bar(drawn, left=margin - 1, top=top - 1, width=length + 2, height=thick + 2, color=BLACK)
+    _bar(drawn, left=margin, top=top, width=length, height=thick, color=(90, 90, 90))
     for begin, end in np.clip(np.reshape(spans, (-1, 2)), 0, 1).tolist():
         if begin < end:
-            _bar(drawn, margin + length * begin, top, length * (end - begin), thick, BOX_COLORS[3])
+            _bar(
+                drawn,
+                left=margin + length * begin,
+                top=top,
+                width=length * (end - begin),
+                height=thick,
+                color=BOX_COLORS[3],
+            )
     left = margin + (length - wide) * min(max(now, 0.0), 1.0)
-    _bar(drawn, left - 1, top - thick // 2 - 1, wide + 2, 2 * thick + 2, BLACK)
-    _bar(drawn, left, top - thick // 2, wide, 2 * thick, WHITE)
+    _bar(
+        drawn,
+        left=left - 1,
+        top=top - thick // 2 - 1,
+        width=wide + 2,
+        height=2 * thick + 2,
+        color=BLACK,
+    )
+    _bar(drawn, left=left, top=top - thick // 2, width=wide, height=2 * thick, color=WHITE)
     return drawn
 
 
 def boxes(
-    frame: Pixels, corners: ArrayLike, color: Color = WHITE, size: Size | None = None
+    frame: Pixels, corners: ArrayLike, *, color: Color = WHITE, size: Size | None = None
 ) -> Pixels:
     """One or several boxes.
 
@@ -266,7 +280,7 @@ def write_drawn(path: Path | str, out: Path | str, prediction: Prediction) -> Pa
     times = reader.times.tolist()
     fps = float(np.clip(1 / max(reader.seconds - times[-1], 1e-3), 1, 120))
     times[0] = 0.0  # players differ in where a file begins whose first frame is shown later
-    return write(out, _drawn(reader, prediction), fps, times)
+    return write(out, _drawn(reader, prediction), fps=fps, times=times)
 
 
 def _drawn(frames: TimedFrames, prediction: Prediction) -> Iterator[Pixels]:
@@ -295,7 +309,9 @@ def _drawn(frames: TimedFrames, prediction: Prediction) -> Iterator[Pixels]:
         size = prediction.size or pixels.shape[:2]
         for number, of_tube in enumerate(box_at):
             if index in of_tube:
-                frame = boxes(frame, of_tube[index], BOX_COLORS[number % len(BOX_COLORS)], size)
+                frame = boxes(
+                    frame, of_tube[index], color=BOX_COLORS[number % len(BOX_COLORS)], size=size
+                )
         if prediction.points is not None:
             frame = ring(frame, prediction.points[first[round(position)]], size)
         if event := prediction.event_at(time):

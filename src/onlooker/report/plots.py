@@ -30,7 +30,7 @@ QUIET = "#6b727c"
 FAINT = "#e4e7eb"
 
 
-def plain(axes: "Axes", x: str, y: str = "", title: str = "") -> None:
+def plain(axes: "Axes", x: str, y: str = "", *, title: str = "") -> None:
     """Give axes this style: two gray lines, faint horizontal ones, a title at the left."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color("#b9bfc7")
@@ -70,7 +70,7 @@ def loss_and_accuracy(
                     "marker": "o" if len(values) < 3 else "",  # a line of one point is invisible
                 }
                 axes.plot(range(1, len(values) + 1), values, label=label, **style)
-        plain(axes, "epoch", "", measure)
+        plain(axes, "epoch", "", title=measure)
         axes.set_xlim(1, max(2, *(len(line.get(measure, ())) for line in curves.values())))
         axes.locator_params(axis="x", nbins=8, integer=True)
         if "accuracy" in measure:
@@ -106,7 +106,7 @@ def found_by_alarms(curve: "EventCurve", chosen: float) -> "Figure":
         axes.scatter(
             rate, found, s=64, facecolor="white", edgecolor=COLORS[1], linewidth=2, zorder=3
         )
-    plain(axes, "false alarms an hour", "", "events found")
+    plain(axes, "false alarms an hour", "", title="events found")
     axes.set_xscale("symlog", linthresh=10)
     axes.set_xlim(-0.5, limit)
     axes.set_ylim(0, 1.02)

@@ -203,6 +203,7 @@ def summary_page(
     title: str,
     subtitle: str,
     evaluation: Evaluation,
+    *,
     measured: Measured,
     curves: Curves | None,
     clips: Mapping[int, DrawnClip],

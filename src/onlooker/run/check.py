@@ -96,7 +96,7 @@ def check(clips: Path | str | ClipSet, quiet: bool = False) -> Checked:
         findings.append(Finding("no split", error.found, why, error.remedy))
     readable = [clip for clip in clip_set.clips if clip.path in facts]
     seen = fact_findings(
-        readable, list(facts.values()), planned, composed(clip_set.asked.fill or "")
+        readable, list(facts.values()), planned, filled=composed(clip_set.asked.fill or "")
     )
     findings += [*seen, *label_findings(clip_set.clips)]
     if rates := [fact.rate for fact in facts.values() if fact.rate]:
@@ -124,6 +124,7 @@ def plan_joined_split(
     clip_set: ClipSet,
     images: Mapping[Path, NDArray[np.uint8]],
     given: Split | None,
+    *,
     model: str = ModelConfig.name,
     seed: int = 0,
 ) -> Split:
@@ -143,7 +144,10 @@ def plan_joined_split(
         raise InputError("no clip can be read", "replace them, or convert them to mp4")
     thumbnails = np.stack([images[clip.path] for clip in readable])
     return plan_joined(
-        partial(plan_split, model=model, seed=seed), readable, thumbnails, clip_set.asked.scenes
+        partial(plan_split, model=model, seed=seed),
+        readable,
+        thumbnails,
+        by_scene=clip_set.asked.scenes,
     )
 
 

@@ -45,6 +45,7 @@ def compare(
     clips: Path | ClipSet,
     out: Path,
     models: Mapping[str, Settings],
+    *,
     splits: Splits,
     seeds: Sequence[int],
     jobs: int | None = None,
@@ -80,7 +81,7 @@ def compare(
         for (name, of), seed, (split, parts) in itertools.product(
             models.items(), seeds, splits.items()
         ):
-            run = _folder(out, name, split, seed)
+            run = _folder(out, name, split, seed=seed)
             settings = of._replace(training=replace(of.training, seed=seed))
             record = RunRecord(root_of(clips.path), (), settings, parts)
             if finished_figures(record, run) is None:
@@ -90,7 +91,7 @@ def compare(
         if missing:
             run_parallel(missing, jobs)
         results = {
-            **_means(out, models, splits, seeds),
+            **_means(out, models, splits=splits, seeds=seeds),
             "majority": max(labels.values()) / labels.total(),
             "test_videos": labels.total(),
             "splits": len(splits),
@@ -207,22 +208,26 @@ def _read(
     samples, skipped = read_clips(clips.clips, classes, data)
     for each in models:
         if each.training.features:  # once, not in every training at the same time
-            net = build(*each, classes)
-            encoded_clips(samples.clips, classes, net, each.data, each.training.precision)
+            net = build(each, classes)
+            encoded_clips(
+                samples.clips, classes, net, data=each.data, precision=each.training.precision
+            )
     if callable(splits):
         return dict(
-            plan_joined(splits, samples.clips, read_thumbnails(samples, data), clips.asked.scenes)
+            plan_joined(
+                splits, samples.clips, read_thumbnails(samples, data), by_scene=clips.asked.scenes
+            )
         ), skipped
     unreadable = {error.path for error in skipped}
     return {name: split.without(unreadable) for name, split in splits.items()}, skipped
 
 
-def _folder(out: Path, model: str, split: str, seed: int) -> Path:
+def _folder(out: Path, model: str, split: str, *, seed: int) -> Path:
     return out / folder_name(model) / f"{split}-seed{seed}"
 
 
 def _means(
-    out: Path, models: Iterable[str], splits: Mapping[str, Split], seeds: Iterable[int]
+    out: Path, models: Iterable[str], *, splits: Mapping[str, Split], seeds: Iterable[int]
 ) -> dict[str, Any]:
     """The figures of finished runs, by model: means over seeds; and the number of recordings."""
     recordings = [source_of(clip) for split in splits.values() for clip in split.test]
@@ -234,7 +239,7 @@ def _means(
         "per_seed": {},
     }
     for model in models:
-        by_seed = [[_folder(out, model, split, seed) for split in splits] for seed in seeds]
+        by_seed = [[_folder(out, model, split, seed=seed) for split in splits] for seed in seeds]
         correct = np.stack(
             [np.concatenate([read_correct(run / SCORES) for run in runs]) for runs in by_seed]
         )

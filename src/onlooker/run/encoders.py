@@ -56,7 +56,7 @@ def choose_encoder(training: Training) -> Training:
         some = compared(clips)
         read = some if len(some) < len(clips) else record.split.clips
         samples, _ = read_clips(read, record.classes, rival.data)
-        net = build(*rival, record.classes)
+        net = build(rival, record.classes)
         other = replace(training, record=replace(record, settings=rival), net=net, samples=samples)
         best = _better(best, other, [clip for clip in some if clip in samples.clips])
         if len(best.samples) < len(record.split.clips):
@@ -78,7 +78,9 @@ def encode(training: Training, clips: Sequence[Clip], copies: bool = True) -> En
     nothing = nothing_class(record.classes, record.settings.training.nothing)
     kept = _of_streams(np.array(samples.targets), nothing)
     title = f"encoding clips with {record.settings.model.encoder}"
-    encoded = statistics_of(net, samples, groups, record.settings.data, title, kept, copies)
+    encoded = statistics_of(
+        net, samples, groups, data=record.settings.data, title=title, kept=kept, copies=copies
+    )
     of_run = encoded.clips._replace(
         nothing=nothing, class_weights=record.settings.training.class_weights
     )

@@ -80,7 +80,7 @@ def evaluate(run: Path, clips: Path | ClipSet | None = None) -> dict[str, Any]:
         )
     if other is not None:
         out = run / f"evaluation-{set_name(other.path)}"
-        test, known = new_clips(run, recognizer, other, recognizer.classes)
+        test, known = new_clips(run, recognizer, other, classes=recognizer.classes)
         skipped = (*other.left_out, *known)
     elif record.split.test:
         out = run
@@ -98,7 +98,7 @@ def evaluate(run: Path, clips: Path | ClipSet | None = None) -> dict[str, Any]:
     check_writable(out, "copy the run to a folder that can be written to")
     samples, unreadable = read_clips(test, recognizer.classes, recognizer.data)
     return write_report(
-        out, recognizer, samples, replace(record, skipped=(*skipped, *unreadable)), run
+        out, recognizer, samples, record=replace(record, skipped=(*skipped, *unreadable)), run=run
     )
 
 
@@ -106,6 +106,7 @@ def write_report(
     out: Path,
     recognizer: Recognizer,
     samples: ClipFrames,
+    *,
     record: RunRecord,
     run: Path,
     evaluation: Evaluation | None = None,
@@ -126,7 +127,7 @@ def write_report(
         linear; `balanced`: True if classes weighed equally in training because that was asked for;
         and `known_scenes`: how many of the clips show a scene of clips that the model was fitted to.
     """
-    known_scenes = _known_scenes(run, recognizer, record.split, samples, of_run=out == run)
+    known_scenes = _known_scenes(run, recognizer, record.split, samples=samples, of_run=out == run)
     evaluation = evaluation or recognizer.evaluate(samples, skipped=record.skipped)
     measured = measure(evaluation) | known_scenes
     if record.settings.training.class_weights == "balanced":
@@ -134,7 +135,7 @@ def write_report(
     if out == run:
         measured |= read_figures(run, CROSS_VALIDATION) or {}
     write_scores(out / SCORES, evaluation)
-    drawn = dict(_drawn_clips(recognizer, samples, evaluation, measured))
+    drawn = dict(_drawn_clips(recognizer, samples, evaluation=evaluation, measured=measured))
     tested = "clips, cross-validated" if measured.get("cross_validated") else "test clips"
     model = record.settings.model
     counts = f"{model.name} · {model.encoder} · {len(samples)} {tested} · {len(recognizer.classes)} classes"
@@ -150,7 +151,15 @@ def write_report(
     title = set_name(record.clips)
     curve = recognizer.curve
     page = summary_page(
-        title, counts, evaluation, measured, curves, drawn, settings, attends, curve
+        title,
+        counts,
+        evaluation,
+        measured=measured,
+        curves=curves,
+        clips=drawn,
+        settings=settings,
+        attends=attends,
+        curve=curve,
     )
     page.write(out / REPORT)
     write_json(out / FIGURES, measured)
@@ -158,7 +167,7 @@ def write_report(
 
 
 def new_clips(
-    run: Path, recognizer: Recognizer, clips: ClipSet, classes: Sequence[str]
+    run: Path, recognizer: Recognizer, clips: ClipSet, *, classes: Sequence[str]
 ) -> tuple[tuple[Clip, ...], list[ClipError]]:
     """The clips that the model was not trained on, by content, and an error for each of the others.
 
@@ -200,7 +209,7 @@ def evaluate_recordings(run: Path, clips: ClipSet) -> dict[str, Any]:
     recognizer = load(run)
     out = run / f"recordings-{set_name(clips.path)}"
     nothing = nothing_name(recognizer.classes, recognizer.nothing)
-    test, known = new_clips(run, recognizer, clips, (*recognizer.classes, nothing))
+    test, known = new_clips(run, recognizer, clips, classes=(*recognizer.classes, nothing))
     errors = {
         file_of(error.path): ClipError(file_of(error.path), error.found, error.remedy)
         for error in known
@@ -249,7 +258,7 @@ def evaluate_recordings(run: Path, clips: ClipSet) -> dict[str, Any]:
 
 
 def _known_scenes(
-    run: Path, recognizer: Recognizer, split: Split, samples: ClipFrames, of_run: bool
+    run: Path, recognizer: Recognizer, split: Split, *, samples: ClipFrames, of_run: bool
 ) -> dict[str, Any]:
     """How many of the tested clips show a scene of clips that the model was fitted to, as far as it
     is known.
@@ -279,6 +288,7 @@ def _known_scenes(
 def _drawn_clips(
     recognizer: Recognizer,
     samples: ClipFrames,
+    *,
     evaluation: Evaluation,
     measured: Mapping[str, Any],
 ) -> Iterator[tuple[int, tuple[bytes, str, Tone]]]:
@@ -300,13 +310,15 @@ def _drawn_clips(
             yield (
                 i,
                 (
-                    *_drawn(recognizer, samples.clips[i], answer, source != "prediction"),
+                    *_drawn(recognizer, samples.clips[i], answer, is_fitted=source != "prediction"),
                     "wrong" if i in mistakes else "right",
                 ),
             )
 
 
-def _drawn(recognizer: Recognizer, clip: Clip, answer: str, is_fitted: bool) -> tuple[bytes, str]:
+def _drawn(
+    recognizer: Recognizer, clip: Clip, answer: str, *, is_fitted: bool
+) -> tuple[bytes, str]:
     """A clip as mp4, and its caption. If the model was fitted to it, or it is a recording, the
     answer for the frames that are drawn is not that of the caption, and not drawn.
     """
@@ -320,5 +332,5 @@ def _drawn(recognizer: Recognizer, clip: Clip, answer: str, is_fitted: bool) -> 
     caption = f"{printable(f'{clip.label} · {clip.name}')}\n{answer}"
     with TemporaryDirectory() as folder:
         return write(
-            Path(folder) / "clip.mp4", draw_clip(frames.pixels, prediction), fps
+            Path(folder) / "clip.mp4", draw_clip(frames.pixels, prediction), fps=fps
         ).read_bytes(), caption

@@ -50,6 +50,7 @@ def encoded_clips(
     clips: Sequence[Clip],
     classes: Sequence[str],
     net: VideoModel,
+    *,
     data: DataConfig,
     precision: Precision = "auto",
     strict: bool = False,
@@ -83,7 +84,10 @@ def encoded_clips(
         content = fingerprint(clip)
         files = tuple(
             cache.get(
-                {"clip": content, **settings}, partial(stream.maps, clip), "its features", clip
+                {"clip": content, **settings},
+                partial(stream.maps, clip),
+                content="its features",
+                path=clip,
             )
             for stream, settings in zip(streams, stream_settings, strict=True)
         )
@@ -97,7 +101,7 @@ def encoded_clips(
     encoders.to(device).to(memory_format=torch.channels_last)  # faster for convolutions
     threads = min(_DECODERS_ON_GPU, cores()) if device == "cuda" else _DECODERS
     samples, errors = made_samples(
-        clips, classes, data, files_of, "encoding clips", strict, threads
+        clips, classes, data, make=files_of, stage="encoding clips", strict=strict, threads=threads
     )
     samples.make = None  # the encoder may be elsewhere, and other weights in it
     encoders.to(before)

@@ -48,6 +48,7 @@ RATE_NOTE = (
 def predict_clips(
     run: Path,
     clips: Sequence[Path],
+    *,
     out: Path | None = None,
     json: Path | None = None,
     threshold: float | None = None,
@@ -245,7 +246,7 @@ def _holds_boxes(path: Path) -> bool:
 
 
 def _write_files(
-    clip: Path, target: Path, prediction: Prediction, writers: Mapping[str, Writer]
+    clip: Path, target: Path, prediction: Prediction, *, writers: Mapping[str, Writer]
 ) -> None:
     """Write boxes and times, then the drawn clip: where that exists, the others do too."""
     values = prediction.to_dict()

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from onlooker.base.answer import require_one_nothing
-from onlooker.base.config import AUTO_ENCODER, DataConfig, ModelConfig, Settings, TrainConfig
+from onlooker.base.config import AUTO_ENCODER, Settings
 from onlooker.base.progress import note
 from onlooker.base.records import Clip, ClipError
 from onlooker.data.clips import ClipFrames, read_clips, read_thumbnails
@@ -53,6 +53,7 @@ def new_run(
     run: Path,
     clips: Path | ClipSet,
     settings: Settings,
+    *,
     split: Split | None,
     strict: bool,
 ) -> Training:
@@ -77,12 +78,12 @@ def new_run(
     if split is None:
         plan_split(clips.clips, name, seed)  # an error before clips are read
     complete = resolve(*settings)
-    net = build(*complete, classes)
-    samples, unreadable = _read(net, complete, clips.clips, classes, strict)
-    _require_classes(classes, samples.clips, clips.clips, unreadable)
+    net = build(complete, classes)
+    samples, unreadable = _read(net, complete, clips.clips, classes=classes, strict=strict)
+    _require_classes(classes, samples.clips, every=clips.clips, errors=unreadable)
     thumbnails = read_thumbnails(samples, complete.data, complete.training.features)
     images = {clip.path: image for clip, image in zip(samples.clips, thumbnails, strict=True)}
-    split = plan_joined_split(clips, images, split, name, seed)
+    split = plan_joined_split(clips, images, split, model=name, seed=seed)
     for item in overview(clips.with_recordings(split.clips), split, settings.training.nothing):
         note(item)
     record = RunRecord(
@@ -106,41 +107,49 @@ def resumed_run(run: Path, folder: Path) -> Training:
     record = RunRecord.read(run, folder)
     require_clips((*record.split.training, *record.split.validation))
     check_content(run, record.split)
-    net = build(*record.settings, record.classes)
-    samples, gone = _read(net, record.settings, record.split.clips, record.classes, False)
+    net = build(record.settings, record.classes)
+    samples, gone = _read(
+        net, record.settings, record.split.clips, classes=record.classes, strict=False
+    )
     return Training(run, record, net, samples, gone)
 
 
-def build(
-    model: ModelConfig, data: DataConfig, training: TrainConfig, classes: Sequence[str]
-) -> VideoModel:
+def build(settings: Settings, classes: Sequence[str]) -> VideoModel:
     """The untrained model, with the random weights of its seed; a ValueError if it cannot be
     trained here.
     """
-    if (count := launched().size) > 1 and find_recipe(model.name).solver != "gradient":
+    name = settings.model.name
+    if (count := launched().size) > 1 and find_recipe(name).solver != "gradient":
         raise ValueError(
-            f"{model.name} is fitted by one process, and torchrun started {count}; leave out torchrun"
+            f"{name} is fitted by one process, and torchrun started {count}; leave out torchrun"
         )
-    torch.manual_seed(training.seed)
-    return configured(model, data, len(classes))
+    torch.manual_seed(settings.training.seed)
+    return configured(settings.model, settings.data, len(classes))
 
 
 def _read(
     net: VideoModel,
     settings: Settings,
     clips: Sequence[Clip],
+    *,
     classes: Sequence[str],
     strict: bool,
 ) -> tuple[ClipFrames, tuple[ClipError, ...]]:
     """The samples of the clips: frames, or the features of the model's encoder."""
     _, data, training = settings
     if training.features:
-        return encoded_clips(clips, classes, net, data, training.precision, strict)
-    return read_clips(clips, classes, data, strict)
+        return encoded_clips(
+            clips, classes, net, data=data, precision=training.precision, strict=strict
+        )
+    return read_clips(clips, classes, data, strict=strict)
 
 
 def _require_classes(
-    classes: Sequence[str], read: Sequence[Clip], every: Sequence[Clip], errors: Sequence[ClipError]
+    classes: Sequence[str],
+    read: Sequence[Clip],
+    *,
+    every: Sequence[Clip],
+    errors: Sequence[ClipError],
 ) -> None:
     """Raise a ClipError for a class of which no clip can be read: the model would never see it."""
     if lost := sorted(set(classes) - {clip.label for clip in read}):

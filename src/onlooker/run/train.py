@@ -92,6 +92,7 @@ class TrainedRun:
 def train(
     clips: Path | str,
     run: Path | str | None = None,
+    *,
     model: str = ModelConfig.name,
     resume: bool = False,
     quiet: bool = False,
@@ -127,9 +128,13 @@ def train(
     with reporting(progress), uploading([path]) as copies:
         copy = copies.get(path, path)
         asked = SetConfig(fill=fill, divide=divide, scenes=scenes)
-        source = local(clips) if asked == SetConfig() else read_set(local(clips), asked, fills=True)
+        source = (
+            local(clips)
+            if asked == SetConfig()
+            else read_set(local(clips), asked=asked, fills=True)
+        )
         figures = train_run(
-            source, copy, *configs, resume=resume, quiet=quiet, tensorboard=tensorboard
+            source, copy, configs, resume=resume, quiet=quiet, tensorboard=tensorboard
         )
     return TrainedRun(path, figures)
 
@@ -173,9 +178,8 @@ def _configs(model: str, settings: Mapping[str, Any]) -> Settings:
 def train_run(
     clips: Path | ClipSet,
     run: Path,
-    model: ModelConfig,
-    data: DataConfig,
-    training: TrainConfig,
+    settings: Settings,
+    *,
     split: Split | None = None,
     resume: bool = False,
     strict: bool = False,
@@ -220,7 +224,7 @@ def train_run(
             if continues:
                 prepared = resumed_run(run, folder)
             else:
-                prepared = new_run(run, clips, Settings(model, data, training), split, strict)
+                prepared = new_run(run, clips, settings, split=split, strict=strict)
             undecided = prepared
             prepared = choose_encoder(undecided)
             if launched().size > 1:
@@ -229,12 +233,12 @@ def train_run(
             figures = _report(prepared, *fit_run(prepared, writer, cross_validate))
             if prepared is not undecided:  # only now: --resume chooses again
                 prepared.record.write_config(run)
-            log(writer, "test", figures, 0)
+            log(writer, "test", figures, step=0)
             return figures
 
 
 def continue_run(
-    record: RunRecord, run: Path, quiet: bool = False, cross_validate: bool = True
+    record: RunRecord, run: Path, *, quiet: bool = False, cross_validate: bool = True
 ) -> dict[str, Any]:
     """`train_run` with the settings and the split of a record, or its continuation if that was
     interrupted.
@@ -246,7 +250,13 @@ def continue_run(
         return figures
     settings = resolve(*record.settings)
     return train_run(
-        record.clips, run, *settings, record.split, True, quiet=quiet, cross_validate=cross_validate
+        record.clips,
+        run,
+        settings,
+        split=record.split,
+        resume=True,
+        quiet=quiet,
+        cross_validate=cross_validate,
     )
 
 
@@ -280,7 +290,7 @@ def train_final(clips: ClipSet, run: Path, settings: Settings) -> Path:
     )
     plan = partial(hold_out_validation, seed=settings.training.seed)
     split = plan_joined(
-        plan, samples.clips, read_thumbnails(samples, settings.data), clips.asked.scenes
+        plan, samples.clips, read_thumbnails(samples, settings.data), by_scene=clips.asked.scenes
     )
     with lock_run(run):
         continue_run(
@@ -306,7 +316,9 @@ def _report(
     else:
         return {}
     samples = training.samples.only(clips)
-    return write_report(training.run, recognizer, samples, record, training.run, held_out)
+    return write_report(
+        training.run, recognizer, samples, record=record, run=training.run, evaluation=held_out
+    )
 
 
 def fit_run(
@@ -331,7 +343,12 @@ def fit_run(
     aggregation = record.settings.training.resolved_aggregation
     nothing = record.settings.training.nothing
     recognizer = Recognizer(
-        training.net, record.classes, record.settings.data, aggregation, rate, nothing=nothing
+        training.net,
+        record.classes,
+        record.settings.data,
+        aggregation=aggregation,
+        frame_rate=rate,
+        nothing=nothing,
     )
     threshold = None
     held_out = None
@@ -366,10 +383,10 @@ def fit_by_gradient(training: Training, writer: Any = None) -> None:
     fit(
         training.net,
         *parts,
-        record.settings.data,
-        record.settings.training,
-        training.run,
-        record.settings.model.name,
+        data=record.settings.data,
+        train=record.settings.training,
+        folder=training.run,
+        title=record.settings.model.name,
         writer=writer,
     )
 
@@ -391,9 +408,11 @@ def _calibrate(recognizer: Recognizer, training: Training) -> EventThreshold | N
         if training.record.settings.training.class_weights == "balanced"
         else None
     )
-    recognizer.temperature = fit_temperature(evaluation.frame_scores, targets, aggregation, weights)
+    recognizer.temperature = fit_temperature(
+        evaluation.frame_scores, targets, aggregation=aggregation, weights=weights
+    )
     nothing = nothing_class(recognizer.classes, recognizer.nothing)
-    return choose_threshold(recognizer.evaluate(validation).scores, targets, nothing)
+    return choose_threshold(recognizer.evaluate(validation).scores, targets, nothing=nothing)
 
 
 def _fit_layers(
@@ -413,19 +432,19 @@ def _fit_layers(
     clips, early, features = training.encoded or encode(training, samples.clips)
     choice = choose(clips)
     recognizer.temperature = choice.temperature
-    fit_layer(recognizer.model, clips, choice, early)
+    fit_layer(recognizer.model, clips, choice, early=early)
     if features:
-        _fit_events(recognizer, samples, clips, choice, features)
+        _fit_events(recognizer, samples, clips, choice=choice, features=features)
     why = f"{training.why}; {choice}" if training.why else str(choice)
     note(f"chosen: {why}")
 
     tested = bool(record.split.test) or not cross_validate
     given = choice if tested else None
-    tests = cross_validated(clips, given, training.rival, training.rival_first)
+    tests = cross_validated(clips, given, rival=training.rival, rival_first=training.rival_first)
     chosen: dict[str, Any] = {"chosen": why, "statistics": choice.label}
     if lite0_may_help(record.settings, samples.clips):
         chosen["imagenet"] = True
-    evaluation = _evaluation(samples, record, *tests)
+    evaluation = _evaluation(samples, record, scores=tests[0], thresholds=tests[1])
     held_out = None
     threshold = None
     if evaluation is not None:
@@ -437,9 +456,13 @@ def _fit_layers(
             rival = training.rival and training.rival._replace(groups=groups)
             title = "cross-validation without scenes"
             tests = cross_validated(
-                clips._replace(groups=groups), given, rival, training.rival_first, title
+                clips._replace(groups=groups),
+                given,
+                rival=rival,
+                rival_first=training.rival_first,
+                title=title,
             )
-            if mixed := _evaluation(samples, record, *tests):
+            if mixed := _evaluation(samples, record, scores=tests[0], thresholds=tests[1]):
                 unit = "scenes" if shows_scenes(samples.clips) else "copies"
                 chosen[unit] = {
                     "mixed": measure(mixed)["accuracy"],
@@ -449,7 +472,7 @@ def _fit_layers(
             held_out = evaluation
             chosen["cross_validated"] = True
         chosen["labels_to_check"] = labels_to_check(evaluation)
-        threshold = choose_threshold(evaluation.scores, evaluation.targets, clips.nothing)
+        threshold = choose_threshold(evaluation.scores, evaluation.targets, nothing=clips.nothing)
     write_json(training.run / CROSS_VALIDATION, chosen)
     return threshold, held_out
 
@@ -458,6 +481,7 @@ def _fit_events(
     recognizer: Recognizer,
     samples: ClipFrames,
     clips: Clips,
+    *,
     choice: Choice,
     features: Mapping[int, Tensor],
 ) -> None:
@@ -478,12 +502,15 @@ def _fit_events(
                 places = np.linspace(0, distinct - 1, count).round().astype(int)
                 made_of.append(ClipFeatures(of_clip[places], number))
     model = cast(LinearClassifier, recognizer.model)
-    recognizer.curve = fit_events(model, clips, choice, made_of, samples.classes, rate)
+    recognizer.curve = fit_events(
+        model, clips, choice, made_of=made_of, classes=samples.classes, rate=rate
+    )
 
 
 def _evaluation(
     samples: ClipFrames,
     record: RunRecord,
+    *,
     scores: NDArray[np.float64],
     thresholds: NDArray[np.float64],
 ) -> Evaluation | None:

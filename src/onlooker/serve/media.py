@@ -44,7 +44,9 @@ async def receive(request: Request, folder: Path) -> AsyncIterator[tuple[Path, s
     path = folder / f"{secrets.token_hex(8)}.part"
     try:
         with (
-            explain_write_errors("this clip", folder, "free some space, and drop the clip again"),
+            explain_write_errors(
+                "this clip", folder, remedy="free some space, and drop the clip again"
+            ),
             path.open("wb") as f,
         ):
             async for part in request.stream():

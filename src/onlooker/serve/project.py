@@ -247,7 +247,7 @@ class Project:
                 raise Problem(409, "duplicate", name=clip.name, label=clip.label)
 
     def add_clip(
-        self, label: str, file: Path, name: str, batch: str = "", recording: str = ""
+        self, label: str, file: Path, name: str, *, batch: str = "", recording: str = ""
     ) -> ProjectClip:
         """Add a clip; a class that does not exist is made, and a name that is taken gets a number.
 
@@ -433,6 +433,7 @@ class Project:
         self,
         text: str,
         moves: Sequence[Move],
+        *,
         confirmed: str | None = None,
         new_class: str | None = None,
         batch: str = "",

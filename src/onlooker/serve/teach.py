@@ -145,17 +145,19 @@ class Teaching:
         return self.describe()
 
     def add(
-        self, label: str, file: Path, name: str, batch: str = "", recording: str = ""
+        self, label: str, file: Path, name: str, *, batch: str = "", recording: str = ""
     ) -> dict[str, Any]:
         """Add a clip, after decoding all of it; the file, in `Project.incoming()`, is moved."""
         if Path(name).suffix.lower() not in SUFFIXES:
             name = f"{name or 'clip'}.mp4"
         self.project.check_new(file)
         self.previews.make(clip_id(file.stat()), file, self.settings.max_seconds)
-        clip = self.project.add_clip(label, file, name, batch, recording)
+        clip = self.project.add_clip(label, file, name, batch=batch, recording=recording)
         return {"clip": clip.to_dict()}
 
-    def add_part(self, look_id: str, label: Target, start: Seconds, end: Seconds) -> dict[str, Any]:
+    def add_part(
+        self, look_id: str, label: Target, *, start: Seconds, end: Seconds
+    ) -> dict[str, Any]:
         """Add a part of a clip that was looked at, in seconds; parts of one clip are of one
         recording.
         """
@@ -207,12 +209,15 @@ def add_routes(app: FastAPI, teaching: Teaching) -> None:
     async def add_clip(
         request: Request,
         label: Label,
+        *,
         batch: Batch = "",
         recording: Recording = "",
     ) -> dict[str, Any]:
         folder = await run_in_threadpool(project.incoming)
         async with receive(request, folder) as (file, name):
-            return await run_in_threadpool(teaching.add, label, file, name, batch, recording)
+            return await run_in_threadpool(
+                teaching.add, label, file, name, batch=batch, recording=recording
+            )
 
     @app.post("/api/project/recordings")
     async def read_list(request: Request) -> dict[str, str]:

@@ -135,6 +135,7 @@ class Finder:
         classes: Sequence[str],
         lengths: Sequence[int],
         threshold: float,
+        *,
         nothing: int | None = None,
     ) -> None:
         self.classes = tuple(classes)

@@ -176,6 +176,7 @@ class Source:
         source: int | str | Path,
         config: StreamConfig,
         condition: Condition,
+        *,
         hold: int = 0,
         name: str | None = None,
     ) -> None:
@@ -356,7 +357,9 @@ class Source:
             yield from _of_camera(self._source, self._clock)
         else:
             timeout = self._config.timeout
-            yield from _of_address(self._source, self.name, timeout, self._clock, self._convert)
+            yield from _of_address(
+                self._source, self.name, timeout=timeout, clock=self._clock, convert=self._convert
+            )
 
     def _put(self, arrival: _Arrival) -> bool:
         """Queue a frame for the reader; False if reading has been stopped."""
@@ -498,7 +501,7 @@ def _open_address(address: str, timeout: float) -> InputContainer:
 
 
 def _of_address(
-    address: str, name: str, timeout: float, clock: LiveClock, convert: Converter
+    address: str, name: str, *, timeout: float, clock: LiveClock, convert: Converter
 ) -> Generator[_Arrival]:
     opened = False
     begin = last = time.monotonic()

@@ -71,6 +71,7 @@ class Streams:
         model: VideoModel,
         classes: Sequence[str],
         data: DataConfig,
+        *,
         temperature: float = 1.0,
         threshold: float | None = None,
         nothing: str | None = None,
@@ -85,7 +86,7 @@ class Streams:
         self.finder: Finder | None = None
         if model.lengths:
             self.finder = Finder(
-                classes, model.lengths, event_threshold, nothing_class(classes, nothing)
+                classes, model.lengths, event_threshold, nothing=nothing_class(classes, nothing)
             )
         self.states: dict[str, StreamState] = {}
         if data.modality != "rgb":
@@ -162,7 +163,10 @@ class Streams:
                 heat, found, places = find_boxes(state.places, attention[i], samples[i])
                 state = replace(state, places=places)
                 step = _located(
-                    replace(step, attention=attention[i], heat=heat), heat, found, frame.shape
+                    replace(step, attention=attention[i], heat=heat),
+                    heat,
+                    found=found,
+                    shape=frame.shape,
                 )
             if windows is not None:
                 step, state = self._with_events(step, state, windows[i])
@@ -204,7 +208,7 @@ class Streams:
         return tuple(events)
 
 
-def _located(step: Step, heat: Floats, found: Rectangles, shape: Sequence[int]) -> Step:
+def _located(step: Step, heat: Floats, *, found: Rectangles, shape: Sequence[int]) -> Step:
     """The step with its boxes and point, in pixels of its frame `H W 3`."""
     size = np.array(shape[1::-1])
     (point,) = peaks(heat[None]) * size
@@ -222,6 +226,7 @@ def watch(
     streams: Streams,
     sources: Sequence[Address],
     config: StreamConfig,
+    *,
     on_error: OnError | None = None,
     on_status: OnStatus | None = None,
 ) -> Iterator[Step]:
@@ -248,14 +253,17 @@ def watch(
         file = address
         if isinstance(address, str | Path) and is_address(address):
             file = local(address)
-        opened.append(Source(file, config, condition, streams.data.frames, name))
-    return _steps(streams, opened, condition, on_error, on_status or (lambda _: None))
+        opened.append(Source(file, config, condition, hold=streams.data.frames, name=name))
+    return _steps(
+        streams, opened, condition, on_error=on_error, on_status=on_status or (lambda _: None)
+    )
 
 
 def _steps(
     streams: Streams,
     sources: list[Source],
     condition: Condition,
+    *,
     on_error: OnError | None,
     on_status: OnStatus,
 ) -> Iterator[Step]:

@@ -101,6 +101,7 @@ def fit_events(
     net: LinearClassifier,
     clips: Clips,
     choice: Choice,
+    *,
     made_of: Sequence[ClipFeatures],
     classes: Sequence[str],
     rate: float,
@@ -124,16 +125,17 @@ def fit_events(
     counts = [len(each.features) for each in acted]
     lengths = window_lengths(counts, clips.y[[each.number for each in acted]].tolist(), net.window)
     random = np.random.default_rng(0)
-    streams = _streams(made_of, clips, float(np.median(counts)), random)
-    windows = _windows(net, streams, clips, lengths, random)
+    streams = _streams(made_of, clips, pause=float(np.median(counts)), random=random)
+    windows = _windows(net, streams, clips, lengths=lengths, random=random)
     method, temperature = _chosen(windows, clips.columns(STATISTICS))
     fit = partial(_layers, choice=choice, method=method, temperature=temperature)
-    finder = Finder(classes, lengths, _LEAST, clips.nothing)
+    finder = Finder(classes, lengths, _LEAST, nothing=clips.nothing)
     found = list[list[list[Segment]]]()  # in each stream, by each layer of classes
     true = list[list[Segment]]()
     seconds = list[float]()
     for stream, other_windows, other_clips in _held_out(streams, windows, clips):
-        scores = _scores(net, stream, lengths, *fit(other_windows, other_clips))
+        layer, of_classes = fit(other_windows, other_clips)
+        scores = _scores(net, stream, lengths=lengths, event=layer, classes=of_classes)
         times = (np.arange(len(stream.features)) / rate).tolist()
         found.append([finder.find(times, of_layer) for of_layer in scores])
         events = stream.events.tolist()
@@ -169,7 +171,7 @@ def _held_out(
 
 
 def _streams(
-    made_of: Sequence[ClipFeatures], clips: Clips, pause: float, random: np.random.Generator
+    made_of: Sequence[ClipFeatures], clips: Clips, *, pause: float, random: np.random.Generator
 ) -> list[_Stream]:
     """Streams that share no recording; the arguments are those of `_stream`."""
     recordings = random.permutation(np.unique(clips.groups[[each.number for each in made_of]]))
@@ -177,12 +179,12 @@ def _streams(
     for block in range(min(_BLOCKS, len(recordings))):
         of_block = {*recordings[block::_BLOCKS].tolist()}
         some = [clip for clip in made_of if clips.groups[clip.number] in of_block]
-        streams.append(_stream(some, clips, pause, random))
+        streams.append(_stream(some, clips, pause=pause, random=random))
     return streams
 
 
 def _stream(
-    made_of: Sequence[ClipFeatures], clips: Clips, pause: float, random: np.random.Generator
+    made_of: Sequence[ClipFeatures], clips: Clips, *, pause: float, random: np.random.Generator
 ) -> _Stream:
     """The stream of some clips in random order: before and after each event a pause, then a clip of
     nothing if there is one. Without events it is empty.
@@ -233,6 +235,7 @@ def _windows(
     net: LinearClassifier,
     streams: Sequence[_Stream],
     clips: Clips,
+    *,
     lengths: Sequence[int],
     random: np.random.Generator,
 ) -> _Windows:
@@ -292,20 +295,20 @@ def _chosen(windows: _Windows, columns: Ints) -> tuple[Method, float]:
     if not parts:
         return _METHODS[0], 1.0
     best = cross_validate(
-        np.ascontiguousarray(windows.x[:, columns]), windows.y, 2, parts, _METHODS
+        np.ascontiguousarray(windows.x[:, columns]), windows.y, 2, parts=parts, methods=_METHODS
     )
     return best.method, best.temperature
 
 
 def _layers(
-    windows: _Windows, clips: Clips, choice: Choice, method: Method, temperature: float
+    windows: _Windows, clips: Clips, choice: Choice, *, method: Method, temperature: float
 ) -> tuple[Layer, list[Layer]]:
     """Layers on all statistics, whose logits are divided by their temperatures: of events, with one
     output; and two of classes, fitted to whole clips, and to these, the clips of events again, and
     windows that nearly agree with them.
     """
     columns = clips.columns(STATISTICS)
-    (of_two,) = regress(windows.x[:, columns], windows.y, 2, (method,))
+    (of_two,) = regress(windows.x[:, columns], windows.y, 2, methods=(method,))
     event = of_two._replace(
         weight=of_two.weight[1:] - of_two.weight[:1], bias=of_two.bias[1:] - of_two.bias[:1]
     )
@@ -322,6 +325,7 @@ def _layers(
 def _scores(
     net: LinearClassifier,
     stream: _Stream,
+    *,
     lengths: Sequence[int],
     event: Layer,
     classes: Sequence[Layer],

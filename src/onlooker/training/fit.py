@@ -24,7 +24,7 @@ from onlooker.models.video_model import VideoModel, choose_device
 from onlooker.report.metrics import balancing_weights
 from onlooker.training.checkpoint import load_checkpoint, restore, save_checkpoint
 from onlooker.training.forward import forward_samples, uses_bf16
-from onlooker.training.processes import launched
+from onlooker.training.processes import Processes, launched
 from onlooker.training.tensorboard import log
 
 __all__ = ["fit"]
@@ -44,15 +44,14 @@ class SharedBatches(Sampler[list[int]]):
     Args:
         order: of an epoch, the same in all processes.
         batch: clips of a batch in all processes together.
-        rank, processes: the number of this process, and how many there are.
+        processes: the place of this process among those that share the batches.
     """
 
     def __init__(
-        self, order: RandomSampler | Sequence[int], batch: int, rank: int, processes: int
+        self, order: RandomSampler | Sequence[int], batch: int, processes: Processes
     ) -> None:
         self.sampler = order
         self.batch = batch
-        self.rank = rank
         self.processes = processes
 
     def __len__(self) -> int:
@@ -62,7 +61,7 @@ class SharedBatches(Sampler[list[int]]):
         order = list(self.sampler)
         for first in range(0, len(order), self.batch):
             batch = order[first : first + self.batch]
-            yield batch[self.rank :: self.processes] or batch[:1]
+            yield batch[self.processes.rank :: self.processes.size] or batch[:1]
 
     def weight(self, number: int) -> float:
         """The weight of the mean loss of this process in a batch; 0: none of its clips belongs to
@@ -72,8 +71,8 @@ class SharedBatches(Sampler[list[int]]):
         of the batch's loss.
         """
         whole = min(self.batch, len(self.sampler) - number * self.batch)
-        own = len(range(self.rank, whole, self.processes))
-        return own * self.processes / whole
+        own = len(range(self.processes.rank, whole, self.processes.size))
+        return own * self.processes.size / whole
 
 
 class Fitting(nn.Module):
@@ -90,6 +89,7 @@ class Fitting(nn.Module):
         model: VideoModel,
         data: DataConfig,
         train: TrainConfig,
+        *,
         class_weights: Tensor | None = None,
     ) -> None:
         super().__init__()
@@ -121,7 +121,9 @@ class Fitting(nn.Module):
 
     def _loss(self, logits: Tensor, targets: Tensor) -> Tensor:
         smoothing = self.train_config.label_smoothing if self.training else 0.0
-        return frame_cross_entropy(self._trained(logits), targets, smoothing, self.class_weights)
+        return frame_cross_entropy(
+            self._trained(logits), targets, smoothing=smoothing, weights=self.class_weights
+        )
 
     def _trained(self, logits: Tensor) -> Tensor:
         """The frames of `B T K` that the loss uses: the last, or all (also for `auto`, which
@@ -137,7 +139,7 @@ class Fitting(nn.Module):
 
 
 def frame_cross_entropy(
-    logits: Tensor, targets: Tensor, smoothing: float = 0.0, weights: Tensor | None = None
+    logits: Tensor, targets: Tensor, *, smoothing: float = 0.0, weights: Tensor | None = None
 ) -> Tensor:
     """Cross entropy of every frame with the video's class, averaged (Li et al. 2016, Sharma et al.
     2015).
@@ -170,23 +172,24 @@ class _Training:
         model: VideoModel,
         training: Dataset[Any],
         validation: Dataset[Any],
+        *,
         data: DataConfig,
         train: TrainConfig,
     ) -> None:
         weights = (
             _balanced(training, model.num_classes) if train.class_weights == "balanced" else None
         )
-        self.fitting = Fitting(model, data, train, weights).to(choose_device())
+        self.fitting = Fitting(model, data, train, class_weights=weights).to(choose_device())
         self.train_config = train
         self.processes = launched()
         self.samples = training
         self.chance = torch.Generator()
         order = RandomSampler(training, generator=self.chance)  # type: ignore[arg-type]  # it has a length
         batch = batch_size(train, len(order))
-        self.batches = SharedBatches(order, batch, *self.processes)
+        self.batches = SharedBatches(order, batch, self.processes)
         self.training = DataLoader(training, batch_sampler=self.batches)
         every = range(len(validation))  # type: ignore[arg-type]
-        self.validation_batches = SharedBatches(every, batch, *self.processes)
+        self.validation_batches = SharedBatches(every, batch, self.processes)
         self.validation = DataLoader(validation, batch_sampler=self.validation_batches)
         self.optimizer, self.schedule = _optimizer_of(
             model, train, train.epochs * len(self.batches)
@@ -251,7 +254,9 @@ class _Training:
         trained = list[Tensor]()
         for number, (samples, targets, _) in enumerate(self.training):
             self._reseed(epoch, number)
-            loss, sums = self._forward(parallel, samples, targets, self.batches.weight(number))
+            loss, sums = self._forward(
+                parallel, samples, targets, weight=self.batches.weight(number)
+            )
             self.optimizer.zero_grad()
             loss.backward()
             if self.train_config.grad_clip:
@@ -267,7 +272,7 @@ class _Training:
         with torch.inference_mode():
             for number, (samples, targets, _) in enumerate(self.validation):
                 weight = self.validation_batches.weight(number)
-                validated.append(self._forward(self.fitting, samples, targets, weight)[1])
+                validated.append(self._forward(self.fitting, samples, targets, weight=weight)[1])
             self._extend_curves("validation", validated)
         for module, mode in modes:
             module.training = mode
@@ -284,7 +289,7 @@ class _Training:
         torch.manual_seed(int(np.random.SeedSequence(place).generate_state(1)[0]))
 
     def _forward(
-        self, fitting: nn.Module, samples: Tensor, targets: Tensor, weight: float
+        self, fitting: nn.Module, samples: Tensor, targets: Tensor, *, weight: float
     ) -> tuple[Tensor, Tensor]:
         """The weighted loss of the clips of this process in a batch, and their sums
         (`Fitting.forward`).
@@ -322,6 +327,7 @@ def fit(
     model: VideoModel,
     training: Dataset[Any],
     validation: Dataset[Any],
+    *,
     data: DataConfig,
     train: TrainConfig,
     folder: Path,
@@ -356,7 +362,7 @@ def fit(
         DiskFullError: no space for a checkpoint or the curves; training continues from the
             checkpoint before.
     """
-    state = _Training(model, training, validation, data, train)
+    state = _Training(model, training, validation, data=data, train=train)
     last = folder / "checkpoints" / "last.ckpt"
     best = last.with_name("best.ckpt")
     if last.exists():
@@ -367,13 +373,13 @@ def fit(
     while not state.is_done:
         state.run_epoch(parallel)
         if state.processes.rank == 0:
-            _show_epoch(folder, title, state.curves, state.seconds, train.epochs)
+            _show_epoch(folder, title, state.curves, seconds=state.seconds, epochs=train.epochs)
             for split, part in state.curves.items():
                 log(
                     writer,
                     split,
                     {name: values[-1] for name, values in part.items()},
-                    len(state.losses),
+                    step=len(state.losses),
                 )
             if state.losses[-1] < min(state.losses[:-1], default=math.inf):
                 state.save(best)
@@ -431,7 +437,7 @@ def _load_weights(fitting: Fitting, path: Path) -> dict[str, Any]:
 
 
 def _show_epoch(
-    folder: Path, title: str, curves: Curves, seconds: Sequence[float], epochs: int
+    folder: Path, title: str, curves: Curves, *, seconds: Sequence[float], epochs: int
 ) -> None:
     """Write all epochs so far to `curves.csv`; report the accuracies and the time left.
 

@@ -16,6 +16,7 @@ def forward_samples(
     model: VideoModel,
     samples: Tensor,
     data: DataConfig,
+    *,
     augmented: bool = False,
 ) -> Output:
     """The output of a model for clips.
@@ -34,13 +35,18 @@ def forward_samples(
         # the places of pixels need more than the 8 bits of bf16
         with torch.autocast(video.device.type, enabled=False):
             video = augment(
-                video, data.translate, data.scale, data.hflip, data.flow_channels, data.degrees
+                video,
+                translate=data.translate,
+                scale=data.scale,
+                hflip=data.hflip,
+                flow_channels=data.flow_channels,
+                degrees=data.degrees,
             )
     return model(video)
 
 
 def encode_samples(
-    model: VideoModel, samples: Tensor, data: DataConfig, at_once: int | None = None
+    model: VideoModel, samples: Tensor, data: DataConfig, *, at_once: int | None = None
 ) -> Tensor:
     """Frames `… H W C` uint8, or stored features `… h w D` float16, to features `… D h w`.
 

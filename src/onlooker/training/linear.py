@@ -7,9 +7,9 @@ them, if that is better.
 """
 
 import warnings
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 import numpy as np
 import torch
@@ -53,7 +53,8 @@ _CLIPS = 8
 _FRAMES = 32
 # The matrices are small: threads that wait for each other cost more than they save, most of all on
 # a busy machine.
-one_thread = threadpool_limits.wrap(limits=1, user_api="blas")
+Function = TypeVar("Function", bound=Callable[..., object])
+one_thread: Callable[[Function], Function] = threadpool_limits.wrap(limits=1, user_api="blas")
 
 
 # The sets of statistics to choose from, the default first.
@@ -114,7 +115,7 @@ class Choice:
     def threshold(self, clips: "Clips") -> EventThreshold | None:
         """The threshold of events, chosen with the scores of these clips."""
         known = np.isfinite(self.scores).all(1)
-        return choose_threshold(self.scores[known], clips.y[known], clips.nothing)
+        return choose_threshold(self.scores[known], clips.y[known], nothing=clips.nothing)
 
     @property
     def label(self) -> str | None:
@@ -248,20 +249,25 @@ def _choose(clips: Clips, folds: int, balanced: bool) -> Choice:
         default = next(iter(SETS.values()))
         return Choice(default, _DEFAULT, scores, 1.0, copies=copies, balanced=balanced)
     results = {
-        label: _test(clips, parts, statistics, 0, balanced) for label, statistics in SETS.items()
+        label: _test(clips, parts, statistics=statistics, copies=0, balanced=balanced)
+        for label, statistics in SETS.items()
     }
     tried = {label: results[label].loss for label in sorted(SETS, key=lambda k: results[k].loss)}
     label = next(iter(tried))
     with_copies = {0: results[label]}
     for count in COPIES:
         if count <= len(clips.copies):
-            with_copies[count] = _test(clips, parts, SETS[label], count, balanced)
+            with_copies[count] = _test(
+                clips, parts, statistics=SETS[label], copies=count, balanced=balanced
+            )
     copies = min(with_copies, key=lambda count: with_copies[count].loss)
     best = with_copies[copies]
     tested = np.concatenate([test for _, test in parts])
     logits = best.logits[tested] / best.temperature
     weights = balancing_weights(clips.y[tested]) if balanced else None
-    further = fit_temperature([*softmax(logits, 1)[:, None]], clips.y[tested], "last", weights)
+    further = fit_temperature(
+        [*softmax(logits, 1)[:, None]], clips.y[tested], aggregation="last", weights=weights
+    )
     scores[tested] = softmax(logits / further, 1)
     temperature = best.temperature * further
     return Choice(SETS[label], best.method, scores, temperature, tried, copies, balanced)
@@ -270,6 +276,7 @@ def _choose(clips: Clips, folds: int, balanced: bool) -> Choice:
 def _test(
     clips: Clips,
     parts: Sequence[tuple[Ints, Ints]],
+    *,
     statistics: Sequence[str],
     copies: int,
     balanced: bool,
@@ -278,7 +285,7 @@ def _test(
     columns = clips.columns(statistics)
     given = ((*clips.to_fit(fit, columns, copies), test) for fit, test in parts)
     x = np.ascontiguousarray(clips.x[:, columns])
-    return cross_validate(x, clips.y, clips.num_classes, given, balanced=balanced)
+    return cross_validate(x, clips.y, clips.num_classes, parts=given, balanced=balanced)
 
 
 def clearly_better(rival: Choice, choice: Choice, clips: Clips) -> bool:
@@ -302,6 +309,7 @@ def clearly_better(rival: Choice, choice: Choice, clips: Clips) -> bool:
 def cross_validated(
     clips: Clips,
     choice: Choice | None = None,
+    *,
     rival: Clips | None = None,
     rival_first: bool = False,
     title: str = "cross-validation",
@@ -326,7 +334,7 @@ def cross_validated(
     scores = np.full((len(clips.y), clips.num_classes), np.nan)
     parts = [*clips.folds(FOLDS)]
     thresholds = np.full(len(clips.y), np.nan)
-    for fit, test in tracked(parts, "fitting", len(parts), title):
+    for fit, test in tracked(parts, "fitting", len(parts), title=title):
         best = clips
         if choice is None and rival is not None:
             first, second = (rival, clips) if rival_first else (clips, rival)
@@ -350,7 +358,7 @@ def _better(first: Clips, second: Clips, fit: Ints) -> Clips:
 
 @one_thread
 def fit_layer(
-    model: VideoModel, clips: Clips, choice: Choice, early: tuple[Floats, Floats] | None = None
+    model: VideoModel, clips: Clips, choice: Choice, *, early: tuple[Floats, Floats] | None = None
 ) -> None:
     """Give a `LinearClassifier` the chosen layer, fitted to all clips; a ValueError for clips of a
     single class.
@@ -382,7 +390,9 @@ def fitted_layer(clips: Clips, choice: Choice) -> Layer:
     columns = clips.columns(choice.statistics)
     every = np.arange(len(clips.y))
     given = clips.to_fit(every, columns, choice.copies)
-    (layer,) = regress(*given, clips.num_classes, (choice.method,), choice.balanced)
+    (layer,) = regress(
+        *given, clips.num_classes, methods=(choice.method,), balanced=choice.balanced
+    )
     return layer.on(columns, clips.x.shape[1])
 
 
@@ -391,6 +401,7 @@ def statistics_of(
     model: VideoModel,
     samples: Dataset[Any],
     groups: Sequence[str],
+    *,
     data: DataConfig,
     title: str = "encoding clips",
     kept: Collection[int] = (),
@@ -418,8 +429,8 @@ def statistics_of(
     starts = squares = torch.zeros(net.window - 1, net.num_features, dtype=torch.float64)
     batches = DataLoader(samples, _CLIPS)
     features_of = dict[int, Tensor]()
-    for batch, of_batch, numbers in tracked(batches, "encoding clips", len(batches), title):
-        features = encode_samples(net, batch, data, _FRAMES)
+    for batch, of_batch, numbers in tracked(batches, "encoding clips", len(batches), title=title):
+        features = encode_samples(net, batch, data, at_once=_FRAMES)
         for number, of_clip in zip(numbers.tolist(), features, strict=True):
             if number in kept:
                 features_of[number] = of_clip.half().cpu()
@@ -427,7 +438,9 @@ def statistics_of(
         rows.append(values[:, -1])
         targets.append(of_batch)
         if copies and len(groups) <= FEW and batch.dtype == torch.uint8 and not data.flow_channels:
-            of_copies = (encode_samples(net, each, data, _FRAMES) for each in copies_of(batch))
+            of_copies = (
+                encode_samples(net, each, data, at_once=_FRAMES) for each in copies_of(batch)
+            )
             altered.append(
                 torch.stack([net.statistics(each)[:, -1].cpu().double() for each in of_copies])
             )

@@ -78,6 +78,7 @@ def regress(
     x: Floats,
     y: Ints,
     num_classes: int,
+    *,
     methods: Sequence[Method] = METHODS,
     balanced: bool = False,
 ) -> list[Layer]:
@@ -92,7 +93,7 @@ def regress(
     # few clips.
     basis, z = np.linalg.qr(x.T) if x.shape[1] > len(x) else (np.eye(x.shape[1]), x.T)
     layers = []
-    for rows, biases in _rows(z.T, targets, x.shape[1], methods, balanced):
+    for rows, biases in _rows(z.T, targets, M=x.shape[1], methods=methods, balanced=balanced):
         weight = np.zeros((num_classes, x.shape[1]))
         bias = np.full(num_classes, biases.min() - _NEVER)
         weight[present] = rows @ basis.T
@@ -116,6 +117,7 @@ def cross_validate(
     x: Floats,
     y: Ints,
     num_classes: int,
+    *,
     parts: Iterable[tuple[Floats, Ints, Ints]],
     methods: Sequence[Method] = METHODS,
     balanced: bool = False,
@@ -129,7 +131,7 @@ def cross_validate(
     logits = np.zeros((len(methods), len(y), num_classes))
     positions = list[Ints]()
     for given_x, given_y, test in parts:
-        layers = regress(given_x, given_y, num_classes, methods, balanced)
+        layers = regress(given_x, given_y, num_classes, methods=methods, balanced=balanced)
         logits[:, test] = [layer.logits(x[test]) for layer in layers]
         positions.append(test)
     tested = np.concatenate(positions)
@@ -161,7 +163,7 @@ def spread_of(center: Floats, spread: Floats) -> Floats:
 
 
 def _rows(
-    z: Floats, y: Ints, M: int, methods: Sequence[Method], balanced: bool
+    z: Floats, y: Ints, *, M: int, methods: Sequence[Method], balanced: bool
 ) -> Iterator[tuple[Floats, Floats]]:
     """Weights and biases of the classes 0 to K - 1, which all have clips, for each method; M
     statistics became z.
@@ -170,7 +172,7 @@ def _rows(
 
     weights = "balanced" if balanced else None
     solver = LogisticRegression(tol=1e-6, max_iter=1000, warm_start=True, class_weight=weights)
-    discriminant = _Discriminant(z, y, M, balanced)
+    discriminant = _Discriminant(z, y, M=M, balanced=balanced)
     for name, setting in methods:
         if name == "discriminant":
             yield discriminant.rows(setting)
@@ -199,7 +201,7 @@ class _Discriminant:
     others, Σ is zero.
     """
 
-    def __init__(self, z: Floats, y: Ints, M: int, balanced: bool = False) -> None:
+    def __init__(self, z: Floats, y: Ints, *, M: int, balanced: bool = False) -> None:
         counts = np.bincount(y)
         self.means = np.stack([z[y == k].mean(0) for k in range(len(counts))])
         within = z - self.means[y]

@@ -24,7 +24,7 @@ def open_writer(run: Path, settings: Mapping[str, Any]) -> Any:
     return writer
 
 
-def log(writer: Any, split: str, figures: Mapping[str, Any], step: int) -> None:
+def log(writer: Any, split: str, figures: Mapping[str, Any], *, step: int) -> None:
     """Log the numbers among the figures of a part of the clips, after some epochs (`step`);
     `writer` None: nowhere.
     """

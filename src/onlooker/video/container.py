@@ -243,7 +243,7 @@ def _claimed(path: Path, size: int, _changed: int) -> int:
     tracks = [_Track()]
     fragments = 0
     with path.open("rb") as file:
-        for name, start in _leaves(file, 0, size, 0):
+        for name, start in _leaves(file, 0, size, depth=0):
             file.seek(start)
             _, one, two, three = struct.unpack(">IIII", file.read(16).ljust(16, b"\0"))
             if name == b"trak":
@@ -267,7 +267,7 @@ def _claimed(path: Path, size: int, _changed: int) -> int:
     return max(fragments, *(track.claimed for track in tracks))
 
 
-def _leaves(file: BinaryIO, start: int, end: int, depth: int) -> Iterator[tuple[bytes, int]]:
+def _leaves(file: BinaryIO, start: int, end: int, *, depth: int) -> Iterator[tuple[bytes, int]]:
     """Name and position of the content of every track, and of every box without boxes, as far as
     FFmpeg would read them.
     """
@@ -280,5 +280,5 @@ def _leaves(file: BinaryIO, start: int, end: int, depth: int) -> Iterator[tuple[
         if name not in _CONTAINERS or name == b"trak":
             yield name, start + head
         if name in _CONTAINERS and depth < _MAX_DEPTH:
-            yield from _leaves(file, start + head, min(start + size, end), depth + 1)
+            yield from _leaves(file, start + head, min(start + size, end), depth=depth + 1)
         start += size

@@ -143,6 +143,7 @@ class FrameStore:
         path: Path,
         interval: Times | None,
         which: Which,
+        *,
         size: int | None,
         shorter_side: int | None,
     ) -> None:

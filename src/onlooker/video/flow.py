@@ -61,6 +61,7 @@ def to_bytes(flow: Flow, limit: float = LIMIT) -> Pixels:
 def read_flow(
     reader: VideoReader,
     sampling: Sampling,
+    *,
     limit: float = LIMIT,
     size: int | None = None,
 ) -> Frames:

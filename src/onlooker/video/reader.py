@@ -141,7 +141,7 @@ class VideoReader:
             IndexError: an index is negative or not below `len`.
             ValueError: no indices.
         """
-        store = FrameStore(self.path, self._interval, which, size, shorter_side)
+        store = FrameStore(self.path, self._interval, which, size=size, shorter_side=shorter_side)
         with self._named():
             if self._interval is not None:
                 # which all threads that read parts of a file wait for

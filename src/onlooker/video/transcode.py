@@ -70,6 +70,7 @@ class VideoFacts:
 def transcode(
     path: Path,
     copy: Path | None = None,
+    *,
     still: Path | None = None,
     max_seconds: float = math.inf,
     unless_playable: bool = False,

@@ -112,7 +112,7 @@ class VideoFile:
             if (index := self._index) is not None:
                 store.choose(index.timing)
                 try:
-                    decode_indexed(*opened, index, store)
+                    decode_indexed(*opened, index, store=store)
                     return
                 # a thread's error is a ClipError
                 except (IndexContradictedError, av.error.FFmpegError, ClipError):
@@ -145,7 +145,7 @@ class VideoFile:
                 suppress(IndexContradictedError, av.error.FFmpegError, ClipError),
                 open_video(self.path) as opened,
             ):
-                for place, frame in decode_frames(*opened, index, places):
+                for place, frame in decode_frames(*opened, index, places=places):
                     if place == first:
                         yield place, float(index.timing.times[place]), convert(frame)
                         first += 1
@@ -291,7 +291,7 @@ def index_packets(container: InputContainer, stream: VideoStream) -> tuple[Packe
 
 
 def decode_indexed(
-    container: InputContainer, stream: VideoStream, index: PacketIndex, store: FrameStore
+    container: InputContainer, stream: VideoStream, index: PacketIndex, *, store: FrameStore
 ) -> None:
     """Decode the frames that the store asks for; IndexContradictedError or FFmpegError where the
     index is wrong.
@@ -305,7 +305,7 @@ def decode_indexed(
 
         def fill(share: Indices) -> None:
             with open_video(file_of(store.path)) as opened:
-                _fill(*opened, index, share, store)
+                _fill(*opened, index, places=share, store=store)
 
         # A decoder for each core is faster than one decoder with many threads.
         with ThreadPoolExecutor(cores) as pool:
@@ -315,29 +315,30 @@ def decode_indexed(
     if context.width * context.height >= THREADED_PIXELS or context.name in _THREADED_CODECS:
         context.thread_type = "AUTO"
         context.thread_count = cores
-    _fill(container, stream, index, store.wanted, store)
+    _fill(container, stream, index, places=store.wanted, store=store)
 
 
 def _fill(
     container: InputContainer,
     stream: VideoStream,
     index: PacketIndex,
+    *,
     places: Indices,
     store: FrameStore,
 ) -> None:
     convert = Converter(store.path)
-    for place, frame in decode_frames(container, stream, index, places):
+    for place, frame in decode_frames(container, stream, index, places=places):
         store.put(place, convert(frame))
 
 
 def decode_frames(
-    container: InputContainer, stream: VideoStream, index: PacketIndex, places: Indices
+    container: InputContainer, stream: VideoStream, index: PacketIndex, *, places: Indices
 ) -> Iterator[tuple[int, VideoFrame]]:
     """The frames at `places`, ascending; IndexContradictedError where the index is wrong."""
     wanted = dict(zip(index.pts[index.shown[places]].tolist(), places.tolist(), strict=True))
     size = stream.codec_context.width, stream.codec_context.height
     last = index.pts.min() - 1
-    for frame in decode_runs(container, stream, index, index.runs(places), wanted):
+    for frame in decode_runs(container, stream, index, runs=index.runs(places), wanted=wanted):
         if frame.pts is None or frame.pts <= last:
             raise IndexContradictedError
         last = frame.pts
@@ -353,6 +354,7 @@ def decode_runs(
     container: InputContainer,
     stream: VideoStream,
     index: PacketIndex,
+    *,
     runs: list[range],
     wanted: Container[int],
 ) -> Iterator[VideoFrame]:
@@ -360,7 +362,7 @@ def decode_runs(
     context = stream.codec_context
     skip: Literal["NONREF", "DEFAULT"] = "NONREF" if context.name in _SKIPPABLE else "DEFAULT"
     for run in runs:
-        packets, start = _seek(container, stream, index, run.start)
+        packets, start = _seek(container, stream, index, position=run.start)
         for position, packet in zip(run, islice(packets, run.start - start, None), strict=False):
             if packet.pts != index.pts[position]:
                 raise IndexContradictedError
@@ -371,7 +373,7 @@ def decode_runs(
 
 
 def _seek(
-    container: InputContainer, stream: VideoStream, index: PacketIndex, position: int
+    container: InputContainer, stream: VideoStream, index: PacketIndex, *, position: int
 ) -> tuple[Iterator["Packet[VideoStream]"], int]:
     """The packets from a keyframe on, or from an earlier one; and the position of the first."""
     rank = int(np.searchsorted(index.keys, position))

@@ -114,6 +114,7 @@ class Recording(AbstractContextManager["Recording"]):
 def write(
     path: Path | str,
     frames: Pixels | Iterable[Pixels],
+    *,
     fps: float = 25,
     times: Sequence[float] = (),
 ) -> Path:

@@ -98,7 +98,7 @@ def test_a_cell_sees_the_glimpse_of_attention_with_the_state_before_the_frame(
 ):
     attentive = AttentiveCell(attention, cell, glimpse).double()
     video = made_video(4, 3)
-    state = cell.initial_state(2, (4, 3), torch.device("cpu"), torch.double)
+    state = cell.initial_state(2, (4, 3), device=torch.device("cpu"), dtype=torch.double)
     state = State(*(torch.randn_like(part) for part in state))
     (hidden, maps), last = unroll(attentive, video, state)
     for t in range(4):
@@ -119,7 +119,7 @@ def test_scaled_with_a_uniform_map_is_bitwise_the_plain_cell(grid, dtype):
     even = soft(4)
     even.score.weight.zero_()
     looking = AttentiveCell(even, conv_lstm, "scaled").to(dtype)
-    state = plain = conv_lstm.initial_state(2, grid, torch.device("cpu"), dtype)
+    state = plain = conv_lstm.initial_state(2, grid, device=torch.device("cpu"), dtype=dtype)
     # One frame a call on both sides: a convolution over another number of frames may round in
     # another way.
     for features in made_video(*grid).to(dtype).unbind(1):
@@ -160,7 +160,7 @@ def test_an_lstm_averages_a_map_over_its_locations() -> None:
     cell = LSTM(5, 3).double()
     maps = torch.randn(2, 7, 5, 4, 3, dtype=torch.double)
     vectors = sum(maps[..., y : y + 1, x : x + 1] for y in range(4) for x in range(3)) / 12
-    start = cell.initial_state(2, (4, 3), torch.device("cpu"), torch.double)
+    start = cell.initial_state(2, (4, 3), device=torch.device("cpu"), dtype=torch.double)
     assert_close(unroll(cell, maps, start), unroll(cell, vectors, start))
 
 
@@ -232,7 +232,7 @@ def test_motion_based_attention_equals_the_equations_of_videolstm(glimpse: str) 
 def test_a_product_with_patches_has_the_outputs_and_gradients_of_the_convolution(
     kernel: int, bias: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    conv = MapConv2d(5, 6, kernel, bias).double()
+    conv = MapConv2d(5, 6, kernel, bias=bias).double()
     maps = torch.randn(2, 5, 3, 4, dtype=torch.double, requires_grad=True)
     results = []
     for large in (0, 1 << 30):
@@ -266,7 +266,7 @@ GRID = (2, 5)
 
 
 def start(cell, B, grid=GRID):
-    return cell.initial_state(B, grid, torch.device("cpu"), torch.float32)
+    return cell.initial_state(B, grid, device=torch.device("cpu"), dtype=torch.float32)
 
 
 @torch.no_grad()

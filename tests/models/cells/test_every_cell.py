@@ -50,11 +50,20 @@ def test_every_cell_and_attention_is_tested():
     assert {name for names in ASKS.values() for name in names} == {*ATTENTIONS, "motion"}
 
 
+def looks(*arguments):
+    """Attention and glimpse as `build_cell` takes them."""
+    return dict(zip(("attention", "glimpse"), arguments, strict=False))
+
+
 def made(setting, B, T, h, w, seed):
     """A cell in double precision, features, and a state that is not the initial one."""
     torch.manual_seed(seed)
-    cell = build_cell(setting[0], D, HIDDEN, (h, w), *(setting[1] or ())).double().eval()
-    state = cell.initial_state(B, (h, w), torch.device("cpu"), torch.double)
+    cell = (
+        build_cell(setting[0], D, HIDDEN, grid=(h, w), **looks(*(setting[1] or ())))
+        .double()
+        .eval()
+    )
+    state = cell.initial_state(B, (h, w), device=torch.device("cpu"), dtype=torch.double)
     state = State(*(torch.randn_like(part) for part in state))
     return cell, torch.randn(B, T, D, h, w, dtype=torch.double), state
 
@@ -103,7 +112,7 @@ def test_one_call_per_frame_equals_unrolling_and_changes_nothing(setting, T, h, 
 @torch.no_grad()
 def test_shapes_and_attention(setting):
     cell, features, _ = made(setting, 2, 3, 4, 6, 2)
-    state = cell.initial_state(2, (4, 6), torch.device("cpu"), torch.double)
+    state = cell.initial_state(2, (4, 6), device=torch.device("cpu"), dtype=torch.double)
     assert not any(part.any() for part in state), "a stream starts from nothing"
     (hidden, attention), last = unroll(cell, features, state)
     assert hidden.shape[:3] == (2, 3, cell.num_hidden)
@@ -143,9 +152,9 @@ def test_shapes_and_attention(setting):
     ],
 )
 def test_names_that_do_not_fit_are_errors(arguments, message):
-    name, *looks = arguments
+    name, *look = arguments
     with pytest.raises(ValueError, match=message):
-        build_cell(name, D, HIDDEN, (2, 2), *looks)
+        build_cell(name, D, HIDDEN, grid=(2, 2), **looks(*look))
 
 
 @every_setting
@@ -172,4 +181,4 @@ def test_a_new_cell_gets_the_attention_that_fits_its_state(monkeypatch):
     with pytest.raises(
         ValueError, match="does not take the state of a mine cell; use conv, for"
     ):
-        build_cell("mine", D, HIDDEN, (3, 3), "soft", "sum")
+        build_cell("mine", D, HIDDEN, grid=(3, 3), attention="soft", glimpse="sum")

@@ -46,7 +46,7 @@ def test_an_unknown_name_a_suffix_or_weights_that_there_are_not_are_errors(
     name, pretrained, message
 ):
     with pytest.raises(ValueError, match=message):
-        build_encoder(name, 3, 32, pretrained)
+        build_encoder(name, 3, 32, pretrained=pretrained)
 
 
 def test_an_unknown_network_is_an_error():
@@ -64,7 +64,7 @@ def test_weights_that_cannot_be_loaded_say_what_to_do(tmp_path, monkeypatch):
             r"\(model.safetensors of timm/test_resnet.r160_in1k\) by --weights"
         ),
     ):
-        build_encoder("test_resnet", 3, 64, True)
+        build_encoder("test_resnet", 3, 64, pretrained=True)
 
 
 @pytest.mark.parametrize("suffix", ["safetensors", "pth"])
@@ -103,7 +103,7 @@ def test_files_that_do_not_exist_or_are_for_another_encoder_are_refused(tmp_path
     with pytest.raises(
         ValueError, match="small is no timm network, and only these take weights from a file"
     ):
-        build_encoder("small", 3, 64, "weights.safetensors")
+        build_encoder("small", 3, 64, pretrained="weights.safetensors")
 
 
 def test_a_model_from_a_file_of_weights_is_saved_with_them(tmp_path):
@@ -196,7 +196,7 @@ def test_networks_whose_first_layer_is_not_a_convolution_of_colors(monkeypatch):
         RuntimeError,
         match=r"of test_resnet do not begin with filters .*\(weight is \(4, 48\)\): use an",
     ):
-        Backbone("test_resnet", 20, pretrained=True)
+        Backbone("test_resnet", in_channels=20, pretrained=True)
 
 
 DIGITS = ["lenet", "stn", "stn:2", "stn:3", "dcn", "dcn:tap", "dcn:modulated"]

@@ -24,6 +24,7 @@ def build_cell(
     name: str,
     num_features: int,
     hidden: int,
+    *,
     grid: Grid,
     attention: str | None = None,
     glimpse: str = "scaled",
@@ -62,7 +63,7 @@ def build_cell(
         load_packages()
     if attention not in ATTENTIONS:
         raise ValueError(f"unknown attention {attention!r}; there are {', '.join(ATTENTIONS)}")
-    state = cell.initial_state(1, grid, torch.device("cpu"), torch.float32).hidden
+    state = cell.initial_state(1, grid, device=torch.device("cpu"), dtype=torch.float32).hidden
     if not state.numel():
         raise ValueError(
             f"a {name} cell cannot attend: it has no state to attend with; use lstm or convlstm"

@@ -34,7 +34,7 @@ class SoftAttention(nn.Module):
         hidden_ndim: 2 for a hidden vector, 4 for a hidden map.
     """
 
-    def __init__(self, num_features: int, hidden: int, units: int, hidden_ndim: int = 2) -> None:
+    def __init__(self, num_features: int, hidden: int, units: int, *, hidden_ndim: int = 2) -> None:
         super().__init__()
         self.hidden_ndim = hidden_ndim
         self.from_features = nn.Conv2d(num_features, units, 1)
@@ -90,10 +90,10 @@ class AttentiveCell(Cell):
         self.num_hidden = cell.num_hidden
 
     def initial_state(
-        self, batch_size: int, grid: Grid, device: torch.device, dtype: torch.dtype
+        self, batch_size: int, grid: Grid, *, device: torch.device, dtype: torch.dtype
     ) -> State:
         return self.cell.initial_state(
-            batch_size, (1, 1) if self.glimpse == "sum" else grid, device, dtype
+            batch_size, (1, 1) if self.glimpse == "sum" else grid, device=device, dtype=dtype
         )
 
     def project(self, features: Tensor) -> tuple[Tensor, ...]:
@@ -148,7 +148,7 @@ class MotionCell(Cell):
         self.upper = ConvLSTM(of_rgb, hidden)
 
     def initial_state(
-        self, batch_size: int, grid: Grid, device: torch.device, dtype: torch.dtype
+        self, batch_size: int, grid: Grid, *, device: torch.device, dtype: torch.dtype
     ) -> State:
         return zeros((batch_size, 2 * self.num_hidden, *grid), device, dtype)
 

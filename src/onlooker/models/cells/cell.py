@@ -49,7 +49,7 @@ class Cell(nn.Module):
 
     @abstractmethod
     def initial_state(
-        self, batch_size: int, grid: Grid, device: torch.device, dtype: torch.dtype
+        self, batch_size: int, grid: Grid, *, device: torch.device, dtype: torch.dtype
     ) -> State:
         """The state before the first frame."""
 
@@ -80,7 +80,7 @@ class Memoryless(Cell):
         self.num_hidden = num_features
 
     def initial_state(
-        self, batch_size: int, grid: Grid, device: torch.device, dtype: torch.dtype
+        self, batch_size: int, grid: Grid, *, device: torch.device, dtype: torch.dtype
     ) -> State:
         return zeros((batch_size, 0), device, dtype)
 

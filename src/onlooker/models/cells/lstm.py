@@ -62,7 +62,7 @@ class LSTM(_GatedCell):
         )
 
     def initial_state(
-        self, batch_size: int, grid: Grid, device: torch.device, dtype: torch.dtype
+        self, batch_size: int, grid: Grid, *, device: torch.device, dtype: torch.dtype
     ) -> State:
         return zeros((batch_size, self.num_hidden), device, dtype)
 
@@ -81,7 +81,9 @@ class MapConv2d(nn.Conv2d):
         kernel: height and width of the kernel, odd.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, kernel: int, bias: bool = True) -> None:
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel: int, *, bias: bool = True
+    ) -> None:
         super().__init__(in_channels, out_channels, kernel, padding=kernel // 2, bias=bias)
 
     def forward(self, maps: Tensor) -> Tensor:
@@ -111,7 +113,7 @@ class ConvLSTM(_GatedCell):
         super().__init__(hidden, from_features, MapConv2d(hidden, 4 * hidden, kernel, bias=False))
 
     def initial_state(
-        self, batch_size: int, grid: Grid, device: torch.device, dtype: torch.dtype
+        self, batch_size: int, grid: Grid, *, device: torch.device, dtype: torch.dtype
     ) -> State:
         return zeros((batch_size, self.num_hidden, *grid), device, dtype)
 

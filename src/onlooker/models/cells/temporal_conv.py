@@ -39,7 +39,7 @@ class TemporalConv(Cell):
         self.dropout = nn.Dropout(0.2)  # of v and u
 
     def initial_state(
-        self, batch_size: int, grid: Grid, device: torch.device, dtype: torch.dtype
+        self, batch_size: int, grid: Grid, *, device: torch.device, dtype: torch.dtype
     ) -> State:
         sizes = self.num_hidden, 6 * self.units + 1
         return State(*(torch.zeros(batch_size, size, device=device, dtype=dtype) for size in sizes))

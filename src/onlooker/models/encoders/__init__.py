@@ -113,7 +113,12 @@ _INSTALL = (
 
 
 def build_encoder(
-    name: str, in_channels: int, size: int, pretrained: bool | str = False, flow_channels: int = 0
+    name: str,
+    in_channels: int,
+    size: int,
+    *,
+    pretrained: bool | str = False,
+    flow_channels: int = 0,
 ) -> Encoder:
     """An encoder by its name, or two of them side by side if the last `flow_channels` are optical
     flow.
@@ -137,7 +142,7 @@ def build_encoder(
                 f"flow_channels is {flow_channels} of {in_channels} channels, expected {expected}"
             )
         channels = in_channels - flow_channels, flow_channels
-        rgb, flow = (build_encoder(name, count, size, pretrained) for count in channels)
+        rgb, flow = (build_encoder(name, count, size, pretrained=pretrained) for count in channels)
         return Paired(rgb, flow, flow_channels)
     if name not in ENCODERS:
         load_packages()
@@ -160,7 +165,9 @@ def build_encoder(
         expected = "NAME or NAME:vector"
         raise ValueError(f"encoder {name!r} ends in {kind!r}, expected {expected}; {_INSTALL}")
     try:
-        return Backbone(base, in_channels, pretrained, size, vector=bool(kind))
+        return Backbone(
+            base, in_channels=in_channels, pretrained=pretrained, size=size, vector=bool(kind)
+        )
     except ValueError as error:
         known = f"{suggestion(name, [*ENCODERS])} and every timm network, such as vgg16"
         raise ValueError(f"unknown encoder {name!r}; {known} ({error}); {_INSTALL}") from error

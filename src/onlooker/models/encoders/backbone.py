@@ -35,6 +35,7 @@ class Backbone(nn.Module):
     def __init__(
         self,
         name: str,
+        *,
         in_channels: int = 3,
         pretrained: bool | str = False,
         size: int | None = None,
@@ -46,7 +47,9 @@ class Backbone(nn.Module):
         self.vector = vector
         # num_classes=0: otherwise every file and optimizer would contain an unused classifier.
         options = {"num_classes": 0} if vector else {"features_only": True, "out_indices": (-1,)}
-        self.net = create_network(name, in_channels, pretrained, size, options)
+        self.net = create_network(
+            name, in_channels, pretrained=pretrained, size=size, options=options
+        )
         self.num_features: int = (
             self.net.head_hidden_size if vector else self.net.feature_info.channels()[-1]
         )
@@ -104,7 +107,12 @@ def filters_for(color: Tensor, channels: int) -> Tensor:
 
 
 def create_network(
-    name: str, in_channels: int, pretrained: bool | str, size: int | None, options: dict[str, Any]
+    name: str,
+    in_channels: int,
+    *,
+    pretrained: bool | str,
+    size: int | None,
+    options: dict[str, Any],
 ) -> Any:
     """A timm network with these options; the other arguments and the errors are those of
     `Backbone`.
@@ -139,7 +147,7 @@ def _build(name: str, size: int | None, options: dict[str, Any]) -> Any:
     import timm
 
     if isinstance(file := options["pretrained"], str):
-        return _from_file(name, size, options, Path(file))
+        return _from_file(name, size, options=options, file=Path(file))
     try:
         if size is not None:
             # Networks for any size do not have this option, and some networks cannot be built for
@@ -171,7 +179,7 @@ def loading(source: str, name: str, remedy: str) -> Iterator[None]:
         ) from error
 
 
-def _from_file(name: str, size: int | None, options: dict[str, Any], file: Path) -> Any:
+def _from_file(name: str, size: int | None, *, options: dict[str, Any], file: Path) -> Any:
     import timm
 
     check_regular(file)

@@ -54,7 +54,11 @@ class Lite0(nn.Module):
         stages = {"features_only": True, "out_indices": (3, 4)}
         try:
             self.net = create_network(
-                _NETWORK, in_channels, pretrained if file is None else False, None, stages
+                _NETWORK,
+                in_channels,
+                pretrained=pretrained if file is None else False,
+                size=None,
+                options=stages,
             )
         except RuntimeError as error:
             raise RuntimeError(

@@ -77,7 +77,9 @@ class Residual(nn.Module):
         return nn.functional.relu(features + self.norm(self.second(self.first(features))))
 
 
-def convolution(in_channels: int, out_channels: int, kernel: int, stride: int = 1) -> nn.Sequential:
+def convolution(
+    in_channels: int, out_channels: int, kernel: int, *, stride: int = 1
+) -> nn.Sequential:
     """A convolution that keeps the size of the map (divided by the stride), batch norm, and ReLU."""
     layer = nn.Conv2d(in_channels, out_channels, kernel, stride, kernel // 2, bias=False)
     return nn.Sequential(layer, nn.BatchNorm2d(out_channels), nn.ReLU())
