@@ -332,7 +332,7 @@ def test_figures_are_of_what_predict_answers_however_long_a_clip_is(
     ):
         moving = frames_of(Path(path).parent.name, frames, 40 + frames)
         write(tmp_path / path, np.stack(moving), fps=10)
-    train_run(clips, tmp_path / "run", LINEAR, DATA, TRAIN)
+    train_run(clips, tmp_path / "run", Settings(LINEAR, DATA, TRAIN))
     expected = "clips: up to 6 s: one answer; longer: recordings, in which events are found"
     assert expected in capsys.readouterr().err
     recognizer = load(tmp_path / "run")
