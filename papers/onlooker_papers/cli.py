@@ -43,6 +43,7 @@ Results = Annotated[Path | None, typer.Option(help="Folder of the results files.
 @_command
 def digits(
     quick: Quick = False,
+    *,
     smoke: Smoke = False,
     protocol: Annotated[str, typer.Option(help="paper, held-out, or all.")] = "all",
     mnist: Mnist = None,
@@ -65,7 +66,9 @@ def digits(
     from onlooker_papers.digits.reproduce import reproduce as reproduce_digits
 
     run = run or Path("runs") / f"digits-{budget}"
-    made = reproduce_digits(run, mnist, budget, protocol, results, only or ())
+    made = reproduce_digits(
+        run, mnist=mnist, budget=budget, protocol=protocol, results=results, only=only or ()
+    )
     if only:
         typer.echo(f"figures: {made}")
     else:
@@ -75,6 +78,7 @@ def digits(
 @_command
 def videolstm(
     context: typer.Context,
+    *,
     quick: Quick = False,
     smoke: Smoke = False,
     full: Annotated[
@@ -115,13 +119,25 @@ def videolstm(
         from onlooker_papers.videolstm.official import reproduce as on_set
 
         run = run or Path("runs") / f"videolstm-{name}-{budget}"
-        _finished("videolstm", on_set(run, name, root, splits, split, budget, results, pretrained))
+        _finished(
+            "videolstm",
+            on_set(
+                run,
+                name,
+                root,
+                lists=splits,
+                split=split,
+                budget=budget,
+                results=results,
+                pretrained=pretrained,
+            ),
+        )
         return
     refuse_unused(context, {"splits", "split", "pretrained", "full"}, "here")
     from onlooker_papers.videolstm.reproduce import reproduce as on_target
 
     run = run or Path("runs") / f"videolstm-{budget}"
-    _finished("videolstm", on_target(run, mnist, budget, results))
+    _finished("videolstm", on_target(run, mnist=mnist, budget=budget, results=results))
 
 
 @_command
@@ -129,6 +145,7 @@ def hmdb10(
     hmdb51: Annotated[
         Path | None, typer.Option(help="Folder of HMDB-51, unpacked: one folder per class.")
     ] = None,
+    *,
     clips: Annotated[
         Path | None, typer.Option(help="Other clips instead, one sub-folder per class.")
     ] = None,
@@ -163,7 +180,7 @@ def hmdb10(
     if smoke and not (hmdb51 or clips):
         clips = generated_clips(run)
     made = reproduce_hmdb10(
-        run, hmdb51, clips, classes=names, budget=BUDGETS[budget], results=results
+        run, hmdb51=hmdb51, clips=clips, classes=names, budget=BUDGETS[budget], results=results
     )
     _finished("hmdb10", made)
 

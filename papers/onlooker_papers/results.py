@@ -111,6 +111,7 @@ class About:
 def write_rows(
     results: Path,
     name: str,
+    *,
     about: About,
     rows: Mapping[Key, Row],
     only: str = "",
@@ -236,7 +237,7 @@ def write_whole(
     row; see `About`.
     """
     about = About(what, command, seeds, packages=packages)
-    return write_rows(results, name, about, {WHOLE: Row(figures, {})}, made_by=command)
+    return write_rows(results, name, about=about, rows={WHOLE: Row(figures, {})}, made_by=command)
 
 
 def names(results: Path) -> list[str]:

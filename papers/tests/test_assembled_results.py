@@ -55,7 +55,7 @@ def test_rows_are_in_their_place_and_others_stay(tmp_path: Path) -> None:
         ("models", "lstm"): Row({"accuracy": 0.5}),
         ("models", "a/b:c"): Row({"accuracy": 0.25}, {"lr": 0.1}),
     }
-    path = write_rows(tmp_path, "something", ABOUT, first)
+    path = write_rows(tmp_path, "something", about=ABOUT, rows=first)
     before = read(path)
     assert before["figures"] == {
         "frames": 10,
@@ -65,8 +65,8 @@ def test_rows_are_in_their_place_and_others_stay(tmp_path: Path) -> None:
     write_rows(
         tmp_path,
         "something",
-        ABOUT,
-        {("models", "lstm"): Row({"accuracy": 0.75})},
+        about=ABOUT,
+        rows={("models", "lstm"): Row({"accuracy": 0.75})},
         only="--only lstm",
     )
     after = read(path)
@@ -79,12 +79,12 @@ def test_rows_are_in_their_place_and_others_stay(tmp_path: Path) -> None:
 
 
 def test_rows_of_two_commands_are_not_mixed(tmp_path: Path) -> None:
-    write_rows(tmp_path, "something", ABOUT, {("lstm",): Row({"accuracy": 0.5})})
+    write_rows(tmp_path, "something", about=ABOUT, rows={("lstm",): Row({"accuracy": 0.5})})
     other = About("something", f"{COMMAND} --quick")
     with pytest.raises(
         ValueError, match=r"something.json was made by .*; choose another --results"
     ):
-        write_rows(tmp_path, "something", other, {("lstm",): Row({"accuracy": 0.5})})
+        write_rows(tmp_path, "something", about=other, rows={("lstm",): Row({"accuracy": 0.5})})
 
 
 def test_a_row_keeps_the_memos_that_it_is_the_mean_of(tmp_path: Path) -> None:

@@ -143,9 +143,9 @@ def test_rows_that_were_measured_again_are_as_new_as_their_sources(project: Path
     results = project / "results"
     about = About("a speed", "python speed.py")
     rows = {(name,): Row({"seconds": 1.0}) for name in ("a", "b")}
-    write_rows(results, "speed", about, rows)
+    write_rows(results, "speed", about=about, rows=rows)
     (project / "src/onlooker/run/encoders.py").write_text("WIDTH = 2\n")
-    write_rows(results, "speed", about, {("a",): rows["a",]})
+    write_rows(results, "speed", about=about, rows={("a",): rows["a",]})
     assert sources.stale_rows(results, "speed") == ["b"]
 
 

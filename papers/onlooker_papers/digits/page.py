@@ -19,7 +19,7 @@ from onlooker_papers.tables import Results, add_table
 
 
 def write_page(
-    run: Path, figures: Results, budget: Budget, splits: DigitSplit, encoders: Path
+    run: Path, figures: Results, *, budget: Budget, splits: DigitSplit, encoders: Path
 ) -> Path:
     """Write `run/report.html`, the page of everything that `reproduce` computed, and its images
     next to it.

@@ -49,7 +49,7 @@ EPSILON = 1e-8
 
 
 def pretrain(
-    run: Path, encoder: str, recipe: str, passes: float, splits: DigitSplit
+    run: Path, encoder: str, recipe: str, *, passes: float, splits: DigitSplit
 ) -> dict[str, Any]:
     """Train an encoder under `Linear(500, 10)` on single digits, and test it on single digits.
 
@@ -203,7 +203,7 @@ def train_as_published(
         done += 1
         if done % per_part == 0 or done == steps:
             seconds = time.perf_counter() - began
-            _save(path, model, optimizer, {"done": done, "seconds": seconds})
+            _save(path, model, optimizer, progress={"done": done, "seconds": seconds})
             left = seconds / done * (steps - done)
             progress = f"{done / per_pass:.1f} of {passes:g} passes · loss {loss.item():.3f}"
             note(f"{title}: {progress} · {seconds:.0f} s elapsed, {left:.0f} s left")
@@ -212,7 +212,7 @@ def train_as_published(
 
 
 def _save(
-    path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, progress: dict[str, float]
+    path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, *, progress: dict[str, float]
 ) -> None:
     """Write a checkpoint that replaces the one before when it is complete."""
     file = BytesIO()

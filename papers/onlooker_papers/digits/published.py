@@ -42,7 +42,9 @@ FRAMES = 50
 _AT_ONCE = 50  # frames that are encoded at once
 
 
-def videos(training: Digits, test: Digits, variant: str, frames: int = FRAMES) -> dict[str, Batch]:
+def videos(
+    training: Digits, test: Digits, variant: str, *, frames: int = FRAMES
+) -> dict[str, Batch]:
     """One video for each ordered pair of digits, for training (`training`) and for each of
     `READINGS`.
 
@@ -93,6 +95,7 @@ def encode(model: Classifier, video: Tensor) -> Tensor:
 def table_cell(
     run: Path,
     encoders: Path,
+    *,
     variant: str,
     encoder: str,
     recipe: str,
@@ -127,7 +130,7 @@ def table_cell(
         model = pretrained(encoders, encoder, recipe).to(
             "cuda" if torch.cuda.is_available() else "cpu"
         )
-        sets = videos(splits.training, splits.test, variant, frames)
+        sets = videos(splits.training, splits.test, variant, frames=frames)
         features = {
             name: encode(model, sets[name].video)
             for name in {*readings, "training"} - {PUBLISHED_READING}

@@ -47,6 +47,7 @@ WHAT = {
 
 def reproduce(
     run: Path,
+    *,
     mnist: Path | None = None,
     budget: str = "standard",
     protocol: str = "all",
@@ -102,11 +103,19 @@ def reproduce(
         if results is not None:
             about = About(WHAT[file], command, [0], shared.get(file))
             write_rows(
-                results, file, about, of_file, " ".join(f"--only '{pattern}'" for pattern in only)
+                results,
+                file,
+                about=about,
+                rows=of_file,
+                only=" ".join(f"--only '{pattern}'" for pattern in only),
             )
     path = run / "figures.json"
     write_json(path, {"budget": budget, "figures": figures})
-    return path if only else write_page(run, figures, chosen, splits, run / "pretraining")
+    return (
+        path
+        if only
+        else write_page(run, figures, budget=chosen, splits=splits, encoders=run / "pretraining")
+    )
 
 
 def _by_file(rows: Mapping[Key, Row]) -> dict[str, dict[Key, Row]]:
@@ -175,7 +184,11 @@ class _Tables:
 
     def _pretrained(self, encoder: str, recipe: str) -> dict[str, Any]:
         return pretrain(
-            self.encoders, encoder, recipe, self.budget.pretraining[encoder][recipe], self.splits
+            self.encoders,
+            encoder,
+            recipe,
+            passes=self.budget.pretraining[encoder][recipe],
+            splits=self.splits,
         )
 
     def _paper(self, variant: str, encoder: str) -> Row:
@@ -189,13 +202,13 @@ class _Tables:
         figures = table_cell(
             folder,
             self.encoders,
-            variant,
-            encoder,
-            recipe,
-            rounds,
-            self.splits,
-            budget.frames,
-            readings,
+            variant=variant,
+            encoder=encoder,
+            recipe=recipe,
+            rounds=rounds,
+            splits=self.splits,
+            frames=budget.frames,
+            readings=readings,
         )
         of_encoder = {
             "recipe": recipe,
@@ -229,10 +242,16 @@ class _Tables:
             e for e in self.budget.entries if e.spec.name == model and variant in e.variants
         )
         return self._trial(
-            "held-out", variant, entry.spec, entry.videos, entry.tests or self.budget.tests
+            "held-out",
+            variant,
+            entry.spec,
+            videos=entry.videos,
+            tests=entry.tests or self.budget.tests,
         )
 
-    def _trial(self, part: str, variant: str, spec: DigitModel, videos: int, tests: int) -> Trial:
+    def _trial(
+        self, part: str, variant: str, spec: DigitModel, *, videos: int, tests: int
+    ) -> Trial:
         if spec.recipe:
             self._pretrained(spec.encoder, spec.recipe)
         return Trial(
@@ -264,6 +283,6 @@ class _Tables:
     def _glimpses(self, name: str) -> Row:
         """One window and several, trained on equally many videos."""
         trial = self._trial(
-            "glimpses", "normal", OBJECTS[name], self.budget.objects, self.budget.tests
+            "glimpses", "normal", OBJECTS[name], videos=self.budget.objects, tests=self.budget.tests
         )
         return Row.of(trial.train(), trial.folder.with_suffix(".json"))

@@ -288,7 +288,7 @@ def curves_of(figures: Mapping[str, Any]) -> dict[str, list[Curves]]:
 
 
 def write_page(
-    every: Sequence[Draw], figures: Mapping[str, Any], about: str, text: str, table: Table
+    every: Sequence[Draw], figures: Mapping[str, Any], *, about: str, text: str, table: Table
 ) -> Path:
     """A table of the figures of `compare`, the curves of each model, and heat maps on test clips of
     the first draw, as `report.html` in the folder of the draws.

@@ -62,9 +62,9 @@ def reproduce(
     key = WHOLE if shipped else (encoder,)
     only = "" if shipped else f"--encoder {encoder}"
     about = About(WHAT, COMMAND, range(draws))
-    write_rows(results, FILE, about, {key: Row.of(figures, *memos)}, only)
+    write_rows(results, FILE, about=about, rows={key: Row.of(figures, *memos)}, only=only)
     table = tables.of_draws(figures)
-    write_page(every, figures, f"{draws} draws of the split", f"{WHAT}.", table)
+    write_page(every, figures, about=f"{draws} draws of the split", text=f"{WHAT}.", table=table)
     return figures
 
 

@@ -79,6 +79,7 @@ def generated_clips(run: Path) -> Path:
 
 def reproduce(
     run: Path,
+    *,
     hmdb51: Path | None = None,
     clips: Path | None = None,
     classes: Sequence[str] = (),
@@ -130,12 +131,14 @@ def reproduce(
         }
         command = command_line("hmdb10", options)
         about = About(WHAT, command, range(budget.draws))
-        write_rows(results, FILE, about, {(name,): Row.of(figures, *memos)}, made_by=command)
+        write_rows(
+            results, FILE, about=about, rows={(name,): Row.of(figures, *memos)}, made_by=command
+        )
     text = _READING if budget.pretrained else _READING + _RANDOM
     return write_page(
         draws,
         figures,
-        f"Teja & Akunuri 2020, reproduced · {name} · {budget.draws} draws of the split",
-        text,
-        tables.of_draws(figures),
+        about=f"Teja & Akunuri 2020, reproduced · {name} · {budget.draws} draws of the split",
+        text=text,
+        table=tables.of_draws(figures),
     )

@@ -145,7 +145,7 @@ def main(run: Path = Path("runs/faithfulness"), results: Path = Path("results"))
             }
         rows[name,] = Row(figures, {})
         typer.echo(f"{name}: {figures}")
-    write_rows(results, FILE, About(WHAT, COMMAND, [0]), rows)
+    write_rows(results, FILE, about=About(WHAT, COMMAND, [0]), rows=rows)
 
 
 if __name__ == "__main__":

@@ -97,7 +97,11 @@ def measure(
         "" if encoder == MODEL.encoder else f"--encoder {encoder}" + " --no-copies" * (not copies)
     )
     write_rows(
-        results, FILE, About(what, COMMAND, range(EPISODES)), {(key,): Row(figures, settings)}, only
+        results,
+        FILE,
+        about=About(what, COMMAND, range(EPISODES)),
+        rows={(key,): Row(figures, settings)},
+        only=only,
     )
     return figures
 

@@ -126,10 +126,10 @@ def measure(name: str, run: Path, results: Path, *, encoders: bool = False) -> d
     settings = {"model": MODEL.to_dict(), "data": DATA.to_dict(), "weights": weights}
     only = "--encoders" if encoders else ""
     row = Row(figures, settings, memos)
-    write_rows(results, FILE, About(WHAT, COMMAND, [0]), {(name,): row}, only)
+    write_rows(results, FILE, about=About(WHAT, COMMAND, [0]), rows={(name,): row}, only=only)
     calibrated = Row(_calibration(encoded["default"], next(iter(splits.values()))), settings)
     about = About(WHAT_CALIBRATION, COMMAND, [0])
-    write_rows(results, CALIBRATION, about, {(name,): calibrated}, only)
+    write_rows(results, CALIBRATION, about=about, rows={(name,): calibrated}, only=only)
     return figures
 
 

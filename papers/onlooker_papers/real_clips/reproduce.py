@@ -78,4 +78,6 @@ def write_set(
     seeds = sorted({seed for of_set in of_sets.values() for seed in of_set["seeds"]})
     commands = " && ".join(of_set["command"] for of_set in of_sets.values())
     about = About(WHAT, commands, seeds)
-    return write_rows(results, FILE, about, {(name,): Row(row, settings)}, made_by=command)
+    return write_rows(
+        results, FILE, about=about, rows={(name,): Row(row, settings)}, made_by=command
+    )

@@ -359,7 +359,7 @@ def when(
     for name in sets.split(",") if sets else SETTINGS:
         row = Row(measure(name), asdict(SETTINGS[name]))
         only = f"--sets {name}" if sets else ""
-        write_rows(results, FILE, About(WHAT, COMMAND, [0]), {(name,): row}, only)
+        write_rows(results, FILE, about=About(WHAT, COMMAND, [0]), rows={(name,): row}, only=only)
         typer.echo(f"{name}: {row.figures}")
 
 

@@ -102,7 +102,7 @@ def main(run: Path = Path("runs/where-own"), results: Path = Path("results")) ->
         figures: dict[str, Any] = {**mean_figures(parts), "clips": len(parts), "frames": frames}
         rows[name,] = Row(figures, {})
         typer.echo(f"{name}: " + ", ".join(f"{key} {value:.3f}" for key, value in figures.items()))
-    write_rows(results, FILE, About(WHAT, COMMAND, [0]), rows)
+    write_rows(results, FILE, about=About(WHAT, COMMAND, [0]), rows=rows)
 
 
 if __name__ == "__main__":

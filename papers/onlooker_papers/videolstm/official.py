@@ -58,6 +58,7 @@ def reproduce(
     run: Path,
     name: str,
     root: Path,
+    *,
     lists: Path | None = None,
     split: int = 1,
     budget: str = "standard",
@@ -100,7 +101,7 @@ def reproduce(
         what = f"{official.published.title}, split {split}: accuracy of the models of VideoLSTM on test clips"
         about = About(what, f"{command} --results results", [chosen.training.seed])
         row = Row({"split": split, "budget": asdict(chosen), **figures}, asdict(chosen))
-        write_rows(results, f"videolstm-{name}", about, {WHOLE: row})
+        write_rows(results, f"videolstm-{name}", about=about, rows={WHOLE: row})
     return _write_page(
         folder, official, split=split, budget=chosen, figures=figures, command=command
     )

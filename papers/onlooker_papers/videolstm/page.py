@@ -24,6 +24,7 @@ from onlooker_papers.videolstm.moving_target import SIZE, TargetClips, data
 def write_page(
     run: Path,
     results: Mapping[str, Mapping[str, Any]],
+    *,
     budget: Budget,
     splits: DigitSplit,
     command: str,

@@ -135,7 +135,7 @@ def reproduce(
     found, memos = measure(of, range(seeds))
     figures = figures_of(of, found)
     about = About(WHAT, COMMAND, range(seeds))
-    write_rows(results, FILE, about, {key: Row.of(figures, *memos)}, only)
+    write_rows(results, FILE, about=about, rows={key: Row.of(figures, *memos)}, only=only)
     return figures
 
 

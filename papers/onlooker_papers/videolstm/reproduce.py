@@ -35,6 +35,7 @@ WHAT = "which of four digits moves: accuracy, and share of frames where the atte
 
 def reproduce(
     run: Path,
+    *,
     mnist: Path | None = None,
     budget: str = "standard",
     results: Path | None = None,
@@ -64,11 +65,11 @@ def reproduce(
     figures = figures_of(TARGET, {key: row.figures for key, row in rows.items()}, shared)
     write_json(run / f"{TARGET}.json", figures)
     if results is not None:
-        write_rows(results, TARGET, About(WHAT, recorded, chosen.seeds, shared), rows)
+        write_rows(results, TARGET, about=About(WHAT, recorded, chosen.seeds, shared), rows=rows)
     command = command_line(
         "videolstm", {**size, "--mnist": mnist, "--run": run, "--results": results}
     )
-    return write_page(run, {TARGET: figures}, chosen, digits, command)
+    return write_page(run, {TARGET: figures}, budget=chosen, splits=digits, command=command)
 
 
 def _rows(run: Path, budget: Budget, digits: DigitSplit) -> Mapping[Key, Row]:

@@ -66,7 +66,7 @@ def main() -> None:
     recognizer, split = trained(SET, "split1", Path("runs/where-real"))
     figures = score(split.test, lambda clip: recognizer.predict(clip.path))
     rows: dict[Key, Row] = {("default",): Row(figures, {})}
-    write_rows(Path("results"), FILE, About(WHAT, COMMAND, [0]), rows)
+    write_rows(Path("results"), FILE, about=About(WHAT, COMMAND, [0]), rows=rows)
     for rule, found in figures["methods"].items():
         typer.echo(
             f"{rule}: video-mAP .2 {found['video_map_20']:.3f}, peak {found['peak_in_box']:.3f}"

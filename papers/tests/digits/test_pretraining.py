@@ -36,12 +36,14 @@ def test_the_published_recipe_sees_every_training_digit_and_keeps_its_last_weigh
         return batch(self, indices, seed=seed)
 
     monkeypatch.setattr(pretraining.ScaledDigits, "batch", spy)
-    figures = pretraining.pretrain(tmp_path, "conv4", "published", 2.0, splits)
+    figures = pretraining.pretrain(tmp_path, "conv4", "published", passes=2.0, splits=splits)
     assert (figures["digits"], figures["passes"]) == (140, 2.0)
     assert sorted(seen[:140]) == list(range(140)) == sorted(seen[140:280])
     assert seen[:140] != seen[140:280]
     kept = pretraining.pretrained(tmp_path, "conv4", "published")
-    again = pretraining.pretrain(tmp_path / "again", "conv4", "published", 2.0, splits)
+    again = pretraining.pretrain(
+        tmp_path / "again", "conv4", "published", passes=2.0, splits=splits
+    )
     assert again["loss"] == figures["loss"]
     assert not kept.training
 
@@ -71,7 +73,9 @@ def test_an_epoch_of_the_library_is_a_tenth_of_a_pass() -> None:
 def test_a_recipe_of_ours_counts_passes_not_epochs(tmp_path: Path) -> None:
     whole = split_mnist()
     few = pretraining.Digits(whole.training.images[:640], whole.training.labels[:640])
-    figures = pretraining.pretrain(tmp_path, "conv4", "one-cycle", 0.2, DigitSplit(few, few, few))
+    figures = pretraining.pretrain(
+        tmp_path, "conv4", "one-cycle", passes=0.2, splits=DigitSplit(few, few, few)
+    )
     assert figures["passes"] == 0.2
     curves = (tmp_path / "conv4-one-cycle" / "curves.csv").read_text().splitlines()
     assert len(curves) == 1 + 2, "two tenths, each an epoch"

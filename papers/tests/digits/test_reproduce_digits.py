@@ -222,12 +222,12 @@ def test_a_cell_knows_the_weights_that_it_begins_from(run: Path, tmp_path: Path)
         published.table_cell(
             tmp_path / "run" / "paper",
             encoders,
-            "normal",
-            "lenet",
-            "one-cycle",
-            rounds,
-            digits,
-            TINY.frames,
+            variant="normal",
+            encoder="lenet",
+            recipe="one-cycle",
+            rounds=rounds,
+            splits=digits,
+            frames=TINY.frames,
         )
     with pytest.raises(
         ValueError, match=r"two-stage.json: made with other settings \(begins_with\)"

@@ -82,7 +82,9 @@ def hmdb51(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def made(hmdb51: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a finished run and its results."""
     folder = tmp_path_factory.mktemp("made")
-    reproduce(folder / "run", hmdb51, classes=CLASSES, budget=TINY, results=folder / "results")
+    reproduce(
+        folder / "run", hmdb51=hmdb51, classes=CLASSES, budget=TINY, results=folder / "results"
+    )
     return folder
 
 
@@ -153,7 +155,9 @@ def test_a_finished_run_computes_nothing_again(
     monkeypatch.setattr(draws, "fit", Mock(side_effect=AssertionError("computed again")))
     (made / "run" / "report.html").unlink()
     results = tmp_path / "results"
-    again = reproduce(made / "run", hmdb51, classes=CLASSES[::-1], budget=TINY, results=results)
+    again = reproduce(
+        made / "run", hmdb51=hmdb51, classes=CLASSES[::-1], budget=TINY, results=results
+    )
     assert again.exists()
     known = read_json(made / "results" / "hmdb10.json")["figures"]
     assert read_json(results / "hmdb10.json")["figures"] == known
@@ -165,19 +169,19 @@ def test_a_run_that_was_killed_continues_with_equal_results(
     run = tmp_path / "run"
     results = tmp_path / "results"
     with killed_in(draws, "measure"):
-        reproduce(run, hmdb51, classes=CLASSES, budget=TINY)
+        reproduce(run, hmdb51=hmdb51, classes=CLASSES, budget=TINY)
     assert not list(run.glob("draw0/*e-3.json"))
     longer = replace(TINY, training=replace(TINY.training, epochs=7))
     with pytest.raises(ValueError, match=r"made with other settings \(epochs\)"):
-        reproduce(run, hmdb51, classes=CLASSES, budget=longer)
-    reproduce(run, hmdb51, classes=CLASSES, budget=TINY, results=results)
+        reproduce(run, hmdb51=hmdb51, classes=CLASSES, budget=longer)
+    reproduce(run, hmdb51=hmdb51, classes=CLASSES, budget=TINY, results=results)
     known = read_json(made / "results" / "hmdb10.json")["figures"]
     assert read_json(results / "hmdb10.json")["figures"] == known
 
 
 def test_a_run_of_other_clips_is_refused(made: Path, hmdb51: Path, squares: Path) -> None:
     with pytest.raises(ValueError, match=r"made with other settings \(.*split\)"):
-        reproduce(made / "run", hmdb51, classes=CLASSES[:2], budget=TINY)
+        reproduce(made / "run", hmdb51=hmdb51, classes=CLASSES[:2], budget=TINY)
     with pytest.raises(ValueError, match=r"made with other settings \(.*split\)"):
         reproduce(made / "run", clips=squares, budget=TINY)
 
