@@ -19,7 +19,8 @@ from hypothesis import settings
 from onlooker.run import compare
 
 # The same examples on every machine: a failure can be seen again, and does not come by chance.
-settings.register_profile("reproducible", derandomize=True)
+# No limit of time for an example, which a busy machine would exceed.
+settings.register_profile("reproducible", derandomize=True, deadline=None)
 settings.load_profile("reproducible")
 
 

@@ -39,7 +39,7 @@ def serving(
         thread.start()
         yield f"http://127.0.0.1:{port}/"
         server.should_exit = True
-        thread.join(10)
+        thread.join(60)
 
 
 @contextmanager

@@ -235,7 +235,7 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 
 def without_pytorch(folder: Path, clip: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", WITHOUT, str(EXAMPLE), str(folder), str(clip)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+    return subprocess.run(command, capture_output=True, text=True, timeout=300)
 
 
 @pytest.mark.parametrize(

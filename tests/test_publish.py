@@ -7,7 +7,7 @@ import socket
 import struct
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -18,6 +18,7 @@ import pytest
 from commands import call
 from eventful import eventful
 from ports import free_port
+from waiting import wait_until
 
 from onlooker.base.config import StreamConfig
 from onlooker.base.records import ClipError, Event
@@ -72,6 +73,7 @@ def event(number: int) -> Event:
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(publish, "_ANSWER", 60.0)  # of a receiver on a busy machine
     # as many as there are
     monkeypatch.setattr(publish, "_PAUSES", tuple(0.01 for _ in publish._PAUSES))
 
@@ -81,7 +83,7 @@ def publishing(address: str) -> Iterator[tuple[Publisher, list[ClipError]]]:
     lost = list[ClipError]()
     publisher = open_publisher(address, ["door"], lost.append)
     yield publisher, lost
-    publisher.close(5)
+    publisher.close(60)
 
 
 @pytest.mark.parametrize(
@@ -103,7 +105,7 @@ def test_an_event_is_sent_ten_times_unless_it_is_refused(
     ):
         publisher.add(event(0))
         publisher.add(event(1))
-        publisher.close(5)
+        publisher.close(60)
     assert [each["began"] for each in receiver.got] == began
     assert len({each["id"] for each in receiver.got}) == 2
     assert [reported in str(error) for error in lost] == [True] * bool(reported)
@@ -113,7 +115,7 @@ def test_an_event_is_sent_ten_times_unless_it_is_refused(
 def test_an_address_that_no_host_can_have_is_reported() -> None:
     with publishing("http://a..b/events") as (publisher, lost):
         publisher.add(event(0))
-        publisher.close(5)
+        publisher.close(60)
     assert [str(error).startswith("http://a..b/events: ") for error in lost] == [True]
 
 
@@ -127,7 +129,7 @@ def test_a_receiver_that_starts_while_the_command_ends_gets_all_events(
         Timer(0.5, lambda: receivers.append(Receiver(port).__enter__())).start()
         publisher.add(event(0))
         publisher.add(event(1))
-        publisher.close(5)
+        publisher.close(60)
     (receiver,) = receivers
     receiver.__exit__(None, None, None)
     assert [each["began"] for each in receiver.got] == [0, 1]
@@ -142,7 +144,7 @@ def test_what_is_not_sent_at_the_end_is_reported() -> None:
         publisher.add(event(1))
         began = time.monotonic()
         publisher.close(0.3)
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 60, "attempts would go on for hours"
     values = [str(error).partition("not sent: ")[2].rpartition(";")[0] for error in lost]
     assert [json.loads(text)["began"] for text in values] == [0, 1]
 
@@ -218,18 +220,29 @@ def test_the_event_of_a_file_ends_with_it_while_another_source_goes_on(
 ) -> None:
     run = eventful().save(tmp_path / "run")
     path = make_clip(frames=12)
+
+    arrived = list[bool]()
+
+    def end_after_the_event(silent: socket.socket, receiver: Receiver) -> None:
+        connection, _ = silent.accept()
+        with connection, suppress(AssertionError):
+            wait_until(lambda: receiver.got, 60)
+        arrived.append(bool(receiver.got))
+
     with Receiver() as receiver, socket.create_server(("127.0.0.1", 0)) as silent:
+        other = Thread(target=end_after_the_event, args=(silent, receiver))
+        other.start()
         watch_sources(
             run,
             [str(path), f"tcp://127.0.0.1:{silent.getsockname()[1]}"],
-            StreamConfig(timeout=1.5, attempts=0),
+            StreamConfig(timeout=600, attempts=0),
             events=[receiver.address],
         )
-        over = time.time()
+        other.join()
+    assert arrived == [True], "before the other source has ended"
     last = receiver.got[-1]
     assert last["source"] == str(path)
     assert last["ended"] > 0.8, "it was not final before the end of the file"
-    assert over - datetime.fromisoformat(last["at"]).timestamp() > 0.5
 
 
 def test_a_webhook_is_signed_with_a_secret_of_the_environment(
@@ -238,7 +251,7 @@ def test_a_webhook_is_signed_with_a_secret_of_the_environment(
     monkeypatch.setenv("ONLOOKER_WEBHOOK_SECRET", "s3cret")
     with Receiver() as receiver, publishing(f"{receiver.address}/ü") as (publisher, lost):
         publisher.add(Event("winken – hallo", 0.0, 1.0, 0.5, "x\udcff.mp4"))
-        publisher.close(5)
+        publisher.close(60)
     assert lost == []
     assert (receiver.got[0]["source"], receiver.got[0]["label"]) == (
         "x\udcff.mp4",
@@ -262,7 +275,7 @@ def test_a_receiver_that_never_answers_delays_nobody_and_drops_are_counted(
         began = time.monotonic()
         for number in range(5000):
             publisher.add(event(number))
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 60, "not for an answer that never comes"
         assert "20 events wait for it; new ones are dropped" in str(lost[0])
         monkeypatch.setattr(publish, "_ANSWER", 0.2)
         publisher.close(0.2)
@@ -372,7 +385,7 @@ def test_an_mqtt_broker_that_starts_late_gets_sensors_and_events(
     publisher.add(Event("clap", 2.0, 3.0, 0.8, "rtsp://cam/a"))
     time.sleep(0.2)
     broker = Broker(port)
-    publisher.close(20)
+    publisher.close(60)
     broker.server.close()
     assert lost == []
     assert all(

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -20,6 +20,7 @@ import fsspec
 import pytest
 from commands import TINY, call, fails
 from moving_squares import make_set
+from waiting import wait_until
 
 import onlooker
 from onlooker import storage
@@ -64,13 +65,6 @@ def read(files: Any) -> dict[str, str]:
     return {
         path.removeprefix("/set/"): files.cat_file(path).decode() for path in files.find("/set")
     }
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    until = time.monotonic() + 30
-    while not condition() and time.monotonic() < until:
-        time.sleep(0.02)
-    assert condition()
 
 
 def recorded(monkeypatch: pytest.MonkeyPatch, memory: Any, name: str) -> list[str]:

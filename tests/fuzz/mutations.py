@@ -88,19 +88,21 @@ def _places(values: Any) -> Iterator[tuple[Any, Any]]:
 
 @contextmanager
 def limits(seconds: int, gigabytes: float) -> Iterator[None]:
-    """Raise TimeoutError after some seconds, and MemoryError beyond some additional memory."""
+    """Raise TimeoutError after some seconds of processor time, which a busy machine does not
+    shorten, and MemoryError beyond some additional memory.
+    """
 
     def stop(*_: object) -> None:
         raise TimeoutError(f"more than {seconds} seconds")
 
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     before = resource.getrlimit(resource.RLIMIT_AS)
-    handler = signal.signal(signal.SIGALRM, stop)
+    handler = signal.signal(signal.SIGPROF, stop)
     resource.setrlimit(resource.RLIMIT_AS, (used + int(gigabytes * 2**30), before[1]))
-    signal.alarm(seconds)
+    signal.setitimer(signal.ITIMER_PROF, seconds)
     try:
         yield
     finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, handler)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, handler)
         resource.setrlimit(resource.RLIMIT_AS, before)

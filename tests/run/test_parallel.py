@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from waiting import wait_until
 
 from onlooker.base import parallel
 from onlooker.base.parallel import cores, free_cores, memory_gb
@@ -25,7 +26,7 @@ import signal, sys, time
 signal.signal(signal.SIGINT, signal.default_int_handler)
 from functools import partial
 from pathlib import Path
-sys.path.insert(0, {tests!r})
+sys.path[:0] = {tests!r}
 from test_parallel import train
 from onlooker.run.compare import run_parallel
 if __name__ == "__main__":
@@ -47,7 +48,7 @@ def alone(folder: Path, number: int) -> dict[str, Any]:
 
 
 def wrong(folder: Path) -> dict[str, Any]:
-    until(lambda: process_of(folder / "begun-0"))
+    wait_until(lambda: process_of(folder / "begun-0"))
     raise ValueError("no clips")
 
 
@@ -61,13 +62,6 @@ def alive(process: int) -> bool:
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
-
-
-def until(what: Any, seconds: float = 180.0) -> None:
-    end = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < end, "in vain"
-        time.sleep(0.05)
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
@@ -103,7 +97,7 @@ def test_first_error_ends_the_others(tmp_path: Path) -> None:
     assert processes
     assert os.getpid() not in processes
     # Each would sleep for two minutes.
-    until(lambda: not any(map(alive, filter(None, processes))), 60)
+    wait_until(lambda: not any(map(alive, filter(None, processes))), 60)
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="asks /proc who is alive")
@@ -112,18 +106,19 @@ def test_first_error_ends_the_others(tmp_path: Path) -> None:
 )
 def test_trainings_end_if_their_parent_is_killed(tmp_path: Path, how: signal.Signals) -> None:
     script = tmp_path / "parent.py"
-    script.write_text(_PARENT.format(tests=str(Path(__file__).parent), folder=str(tmp_path)))
+    tests = [str(folder) for folder in Path(__file__).parents[:2]]
+    script.write_text(_PARENT.format(tests=tests, folder=str(tmp_path)))
     parent = subprocess.Popen(
         [sys.executable, str(script)], start_new_session=True, stderr=subprocess.DEVNULL
     )
-    until(lambda: len([p for p in tmp_path.glob("begun-*") if p.read_text()]) == 2)
+    wait_until(lambda: len([p for p in tmp_path.glob("begun-*") if p.read_text()]) == 2)
     workers = [int(path.read_text()) for path in tmp_path.glob("begun-*")]
     if how == signal.SIGINT:
         os.killpg(parent.pid, how)  # as Ctrl-C does: all of them
     else:
         parent.kill()
-    parent.wait(timeout=60)
-    until(lambda: not any(map(alive, workers)))
+    parent.wait(timeout=300)
+    wait_until(lambda: not any(map(alive, workers)))
     assert len(list(tmp_path.glob("begun-*"))) == 2, "waiting tasks are not started"
 
 

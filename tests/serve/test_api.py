@@ -136,6 +136,6 @@ def test_the_examples_of_the_docs_run(
         if shutil.which("curl"):
             command = curl.replace("http://127.0.0.1:8765/", url)
             done = subprocess.run(
-                ["bash", "-c", command], capture_output=True, text=True, timeout=60, check=True
+                ["bash", "-c", command], capture_output=True, text=True, timeout=300, check=True
             )
             assert json.loads(done.stdout)["score"] == values["found"]["score"]

@@ -3,6 +3,7 @@ server and a real model.
 """
 
 import re
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -94,7 +95,9 @@ def test_answers_of_one_and_several_clips_are_found_again_and_back_stays_on_the_
     taken = []
     page.on("download", lambda file: taken.append(file.suggested_filename))
     page.click("text=Times (WebVTT)")
-    page.wait_for_timeout(2000)
+    until = time.monotonic() + 60
+    while len(taken) < 2 and time.monotonic() < until:
+        page.wait_for_timeout(50)
     assert taken == ["00.vtt", "01.vtt"]
     page.click(".clip-list li:nth-child(2) button")
     page.wait_for_selector(".answer .label")

@@ -2,6 +2,7 @@
 real server and a real model.
 """
 
+import json
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -115,7 +116,10 @@ def correct_and_undo(page: Any) -> None:
     for _ in range(2):
         page.keyboard.press("Control+z")
         page.wait_for_timeout(500)
-    assert [each["count"] for each in page.evaluate(PROJECT)["classes"]] == before
+    page.wait_for_function(
+        f"async (counts) => JSON.stringify((await {PROJECT}).classes.map((each) => each.count)) === counts",
+        arg=json.dumps(before, separators=(",", ":")),
+    )
 
 
 def test_names_and_conflicts_in_the_project(address: str, open_page: Open):
@@ -145,7 +149,7 @@ def test_names_and_conflicts_in_the_project(address: str, open_page: Open):
     for _ in range(2):
         page.click(".teach .head button >> nth=0")
         page.wait_for_timeout(500)
-    assert page.locator(".class").count() == 0
+    page.wait_for_selector(".class", state="detached")
 
 
 @pytest.mark.slow

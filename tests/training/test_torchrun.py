@@ -150,12 +150,11 @@ def test_kill_9_of_a_process_ends_all_and_resumes_with_the_same_bytes(
         killed, command_line.pid
     )
     os.kill(victim, signal.SIGKILL)
-    began = time.monotonic()
-    errors = command_line.communicate(timeout=60)[1]
+    errors = command_line.communicate(timeout=300)[1]
+    until = time.monotonic() + 60
     while any(Path(f"/proc/{pid}").exists() for pid in training):
-        assert time.monotonic() - began < 15
+        assert time.monotonic() < until
         time.sleep(0.05)
-    assert time.monotonic() - began < 15
     if killed != "torchrun":
         assert "Signal 9 (SIGKILL)" in errors
     assert len(curves(run)) < 40
