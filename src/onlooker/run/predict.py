@@ -119,7 +119,9 @@ def predict_clips(
                     # maps of a hundred recordings of an hour would fill the memory
                     predictions.append(replace(prediction, attention=None, heat=None))
                     if clip in targets:
-                        problem = _attempt(_write_files, clip, targets[clip], prediction, writers)
+                        problem = _attempt(
+                            partial(_write_files, writers=writers), clip, targets[clip], prediction
+                        )
                         errors += [problem] if problem else []
                     # last: a clip with a result is not drawn again
                     if results and clip not in results:
