@@ -11,7 +11,7 @@ TOOLS := .venv-tools
 TOOLS_READY := $(TOOLS)/.ready
 UV := $(TOOLS)/bin/uv pip install
 
-.PHONY: demo docs test test-all test-latest dist test-wheel sizes hashed hashes licenses sbom audit bench bench-env real-clips stale notebook clean
+.PHONY: demo docs test test-all test-latest dist test-wheel sizes hashed hashes licenses sbom audit bench bench-env real-clips stale pictures notebook clean
 
 demo: $(READY)  ## train on generated stick figures, write the report
 	$(BIN)/onlooker demo
@@ -112,6 +112,9 @@ bench: $(BENCH_READY)  ## run all benchmarks, which takes hours; write the table
 
 stale: $(READY)  ## results files that are older than their sources, and the commands that measure them again
 	@$(BIN)/python -m onlooker_papers.sources
+
+pictures: $(READY)  ## all pictures of README and docs that can be made here; some of them: NAMES="demo.png live.png"
+	$(BIN)/python benchmarks/pictures.py $(NAMES)
 
 notebook: $(READY)  ## run the notebook, check what it says, and store its outputs
 	OMP_NUM_THREADS=1 PYTHONWARNINGS=ignore $(BIN)/pytest --nbmake --overwrite examples/where-and-when.ipynb

@@ -292,14 +292,19 @@ def delays(recognizer: Recognizer, rate: float, seconds: float) -> Delays:
     return Delays(np.array(found), len(found), skipped)
 
 
-def draw(found: dict[str, dict[str, Any]]) -> None:
-    """Histograms of the delay, by their titles, on the edges of `Delays.to_dict`."""
+def draw(figures: dict[str, Any], picture: Path = PICTURE) -> None:
+    """Histograms of the delays in `bench-live.json`, on the edges of `Delays.to_dict`."""
     from matplotlib.figure import Figure
 
+    titles = {
+        "delay_ms": f"30 frames a second, {OWN_SIDE} pixels",
+        "delay_ms_at_the_limit": f"At the limit, {SLOW_SIDE} pixels",
+    }
     figure = Figure(figsize=(8.4, 2.6), layout="constrained", facecolor="white")
-    for number, (axes, (title, of)) in enumerate(
-        zip(figure.subplots(1, len(found)), found.items(), strict=True)
+    for number, (axes, (name, title)) in enumerate(
+        zip(figure.subplots(1, len(titles)), titles.items(), strict=True)
     ):
+        of = figures[name]
         edges = np.array([float(edge) for edge in of["histogram"]])
         shares = np.array([*of["histogram"].values()]) / of["answered"]
         axes.bar(edges, shares, width=edges * 0.24, align="edge", color=COLORS[number])
@@ -317,7 +322,7 @@ def draw(found: dict[str, dict[str, Any]]) -> None:
             fontsize=9,
         )
         plain(axes, "ms from camera to answer", title=title)
-    figure.savefig(PICTURE, dpi=130)
+    figure.savefig(picture, dpi=130)
 
 
 def live_model(side: int) -> Recognizer:
@@ -381,8 +386,7 @@ def main() -> None:
     print({key: figures[key] for key in ("ratios", "ratios_own_size", "ratios_int8")})
     what = "live models on one core next to each other, and the delay of ours from camera to answer"
     if delay["minutes"]:
-        titles = (f"30 frames a second, {OWN_SIDE} pixels", f"At the limit, {SLOW_SIDE} pixels")
-        draw(dict(zip(titles, (delay["delay_ms"], delay["delay_ms_at_the_limit"]), strict=True)))
+        draw(figures)
     print(harness.record("bench-live", what, figures, seeds=[0], packages=("onnxruntime",)))
 
 

@@ -1,8 +1,8 @@
-"""Takes screenshots of the web page: `python tests/screenshots.py FOLDER [--docs]`.
+"""Takes screenshots of the web page: `python tests/screenshots.py FOLDER`.
 
 The clips of Teach, the model in use, a result of Look, and the inbox, each on a desktop in light
 colors and on a phone in dark ones. All clips are drawn, and the model is trained by the page
-itself. With `--docs`, docs/page.png is made again.
+itself, without the clip that Look shows.
 """
 
 import argparse
@@ -12,12 +12,10 @@ from typing import Any
 
 import numpy as np
 from browsing import chromium, drop, serving, write_camera
-from PIL import Image
 
 from onlooker.data.stick_figures import StickFigures, write_set
 from onlooker.video.write import write
 
-DOCS = Path(__file__).parents[1] / "docs" / "page.png"
 VARIANTS = {
     "phone": ({"width": 390, "height": 844}, "dark"),
     "desktop": ({"width": 1280, "height": 800}, "light"),
@@ -81,7 +79,6 @@ def draw_clips(folder: Path) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Take screenshots of the web page.")
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--docs", action="store_true", help="make docs/page.png again")
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
     filmed = StickFigures(frames=80, size=(240, 320), event=(0.9, 0.9)).video("wave", 3).pixels
@@ -97,6 +94,3 @@ if __name__ == "__main__":
             opened = browser.new_page()
             opened.goto(url)
             take_all(opened, options.folder, waving)
-    if options.docs:
-        with Image.open(options.folder / "look-result-desktop.png") as image:
-            image.convert("RGB").quantize(256).save(DOCS, optimize=True)

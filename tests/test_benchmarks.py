@@ -14,8 +14,9 @@ PROGRAMS = [
     path
     for path in sorted((ROOT / "benchmarks").glob("*.py"))
     if '__name__ == "__main__"' in path.read_text(encoding="utf-8")
-    # the first runs in tests/attacks, in a process of its own, since it forks
-    and path.stem not in ("robustness", *PENDING)
+    # the first runs in tests/attacks, in a process of its own, since it forks; the second in
+    # test_pictures.py
+    and path.stem not in ("robustness", "pictures", *PENDING)
 ]
 
 

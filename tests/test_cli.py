@@ -364,8 +364,8 @@ def test_the_demo_trains_once_and_writes_a_report(
 ) -> None:
     run = tmp_path / "demo"
     clips = tmp_path / "demo-clips"
-    monkeypatch.setattr(commands, "_DEMO_ACTIONS", ("jump", "walk"))
-    monkeypatch.setattr(commands, "_DEMO_CLIPS", 3)
+    monkeypatch.setattr(commands, "DEMO_ACTIONS", ("jump", "walk"))
+    monkeypatch.setattr(commands, "DEMO_CLIPS", 3)
     with monkeypatch.context() as patch:
         patch.setattr(runs, "train_run", Mock(side_effect=KeyboardInterrupt))
         assert (

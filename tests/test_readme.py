@@ -260,6 +260,31 @@ def test_a_command_that_does_not_exist_is_found(command: str, problem: str) -> N
     assert bool(problem) == bool(found)
 
 
+def test_contributing_names_modules_and_what_is_in_them() -> None:
+    page = ROOT / "CONTRIBUTING.md"
+    text = re.sub(r"```.*?```", "", page.read_text("utf-8"), flags=re.DOTALL)
+    sources = [
+        path
+        for folder in ("src/onlooker", "papers", "tests", "docs", "benchmarks")
+        for path in (ROOT / folder).rglob("*.py")
+    ]
+
+    def module(name: str) -> str:
+        found = [path for path in sources if f"/{path.as_posix()}".endswith(f"/{name}")]
+        assert found, f"CONTRIBUTING.md names {name}, which does not exist"
+        return "\n".join(path.read_text("utf-8") for path in found)
+
+    for name in re.findall(r"`([\w/]+\.py)`", text):
+        module(name)
+    pairs = re.findall(
+        r"((?:`\w+`(?:, | and )?)+)(?: \([^)]*\))? (?:in|of) `([\w/]+\.py)`", text
+    )
+    assert len(pairs) > 10
+    for names, path in pairs:
+        for name in re.findall(r"\w+", names.replace(" and ", " ")):
+            assert re.search(rf"\b{name}\b", module(path)), f"no {name} in {path}"
+
+
 def test_link_targets_exist() -> None:
     for page in PAGES:
         for link in re.findall(r"\]\((?!https?:)([^)#]+)\)", page.read_text(encoding="utf-8")):

@@ -47,8 +47,8 @@ generate = typer.Typer(
     help="Generate folders of clips to try the other commands on.", no_args_is_help=True
 )
 _command = functools.partial(command, group=group, panel="Train and evaluate")
-_DEMO_CLIPS = 12  # of each action
-_DEMO_ACTIONS = ("bend", "jump", "jumping_jack", "kick", "walk", "wave")
+DEMO_CLIPS = 12  # of each action
+DEMO_ACTIONS = ("bend", "jump", "jumping_jack", "kick", "walk", "wave")
 
 
 @_command
@@ -100,7 +100,7 @@ def demo(
     measured = read_figures(run)  # the last file of a training
     if measured is None:
         if not clips.exists():  # a folder that exists is complete
-            write_set(clips, _DEMO_CLIPS, actions=_DEMO_ACTIONS)
+            write_set(clips, DEMO_CLIPS, actions=DEMO_ACTIONS)
         measured = train_run(clips, run, Settings(), resume=True)
     _print_metrics(measured, run)
     _print_terms(run)
