@@ -119,7 +119,7 @@ def _keras_step() -> Callable[[], Any]:
     layer(video)
 
     @tf.function  # type: ignore[untyped-decorator]  # TensorFlow has no types
-    def step() -> Any:
+    def step() -> Any:  # noqa: ANN401 - TensorFlow has no types
         with tf.GradientTape() as tape:
             tape.watch(video)
             hidden = layer(video)

@@ -104,7 +104,7 @@ def exported(
         def __init__(self, feed: dict[str, NDArray[Any]]) -> None:
             self.feeds = iter([feed] * 4)
 
-        def get_next(self) -> Any:
+        def get_next(self) -> dict[str, NDArray[Any]] | None:
             return next(self.feeds, None)
 
     plain, prepared, small = (folder / f"{name}.onnx" for name in ("plain", "prepared", "int8"))

@@ -27,10 +27,16 @@ import sys
 import tempfile
 import time
 import urllib.request
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from playwright.sync_api import Browser, Frame, Page, Playwright
 
 import harness
 
@@ -92,12 +98,12 @@ class Step:
         self._index = 0
         self._count = os.open(folder / "count", os.O_CREAT | os.O_APPEND | os.O_WRONLY)
 
-    def __call__(self, pixels: Any) -> str:
+    def __call__(self, pixels: "NDArray[np.uint8]") -> str:
         self._index += 1
         self._streams.step({"": (self._index, self._index / RATE, pixels)})
         return self.answer(pixels)
 
-    def answer(self, pixels: Any) -> str:
+    def answer(self, pixels: "NDArray[np.uint8]") -> str:
         os.write(self._count, b".")
         return "bright" if pixels[pixels.shape[0] // 2, pixels.shape[1] // 2, 0] > 128 else "dark"
 
@@ -113,7 +119,7 @@ def serve_onlooker(folder: Path, port: int) -> None:
     see = look.Viewer.step
     answers: list[str] = []
 
-    def decode_and_answer(content: bytes) -> Any:
+    def decode_and_answer(content: bytes) -> "NDArray[np.uint8]":
         pixels = decode(content)
         answers.append(step.answer(pixels))
         return pixels
@@ -146,8 +152,8 @@ def serve_streamlit(folder: Path, port: int) -> None:
 
     step = Step(folder)
 
-    def answer(frame: Any) -> Any:
-        pixels = frame.to_ndarray(format="rgb24")
+    def answer(frame: av.VideoFrame) -> av.VideoFrame:
+        pixels = frame.to_ndarray(format="rgb24").astype(np.uint8, copy=False)
         level = 255 if step(pixels) == "bright" else 0
         return av.VideoFrame.from_ndarray(np.full_like(pixels, level), format="rgb24")
 
@@ -202,7 +208,7 @@ def write_film(path: Path, seconds: float = 60.0, seed: int = 0) -> None:
 
 
 @contextmanager
-def server(page: str, folder: Path) -> Any:
+def server(page: str, folder: Path) -> Iterator[str]:
     """The page's address; its server is a separate process."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
@@ -240,14 +246,14 @@ def server(page: str, folder: Path) -> Any:
         process.wait()
 
 
-def launch(playwright: Any, film: Path) -> Any:
+def launch(playwright: "Playwright", film: Path) -> "Browser":
     """A browser whose camera films a file, again and again."""
     camera = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
     arguments = [*camera, "--no-sandbox", f"--use-file-for-fake-video-capture={film}"]
     return playwright.chromium.launch(executable_path=harness.chromium(), args=arguments)
 
 
-def begin(page: str, tab: Any) -> Any:
+def begin(page: str, tab: "Page") -> "Frame":
     """Start the camera; returns the frame of the page that shows answers."""
     if page == "onlooker":
         tab.click("text=Use the camera")
@@ -263,7 +269,7 @@ def begin(page: str, tab: Any) -> Any:
 
 
 def measure(
-    page: str, url: str, *, folder: Path, browser: Any, seconds: float
+    page: str, url: str, *, folder: Path, browser: "Browser", seconds: float
 ) -> tuple[float, list[float]]:
     """Answers per second, and the delays in ms of all changes."""
     tab = browser.new_page()

@@ -6,10 +6,12 @@ import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from mkdocs.config.defaults import MkDocsConfig
     from mkdocs.structure.files import Files
+    from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).resolve().parents[1]
 # Files of the project that are pages of the site, by their names there.
@@ -25,7 +27,7 @@ LINK = re.compile(r"(\]\(|^\[[^\]]+\]: |src=\")(?!https?:|#|mailto:)([^)\s\"#]+)
 _SECOND = "/cli/", "/serve/"  # parts of the library that are commands, not functions to call
 
 
-def on_files(files: "Files", config: Any) -> "Files":
+def on_files(files: "Files", config: "MkDocsConfig") -> "Files":
     """Add the pages and, for links to them, the results files."""
     from mkdocs.structure.files import File
 
@@ -41,7 +43,7 @@ def on_files(files: "Files", config: Any) -> "Files":
     return files
 
 
-def on_page_markdown(markdown: str, *, page: Any, config: Any, files: "Files") -> str:
+def on_page_markdown(markdown: str, *, page: "Page", config: "MkDocsConfig", files: "Files") -> str:
     """Links between files of the project to links between pages of the site; without targets
     outside of it.
     """

@@ -127,7 +127,7 @@ class Entry:
     key: tuple[str, ...]
     figures: Any
 
-    def __getitem__(self, path: str) -> Any:
+    def __getitem__(self, path: str) -> Any:  # noqa: ANN401 - what a results file holds
         value = self.figures
         for part in path.split("/") if path else ():
             value = value[part]
@@ -149,7 +149,7 @@ def rows(figures: Mapping[str, Any], pattern: str) -> Iterator[Entry]:
     are the key.
     """
 
-    def walk(value: Any, parts: list[str], found: tuple[str, ...]) -> Iterator[Entry]:
+    def walk(value: Mapping[str, Any], parts: list[str], found: tuple[str, ...]) -> Iterator[Entry]:
         if not parts:
             yield Entry(found, value)
         elif parts[0] == "*":

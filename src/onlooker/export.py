@@ -200,7 +200,7 @@ def verify(step: _PixelStep, program: torch.onnx.ONNXProgram) -> float:
     return float(torch.stack(differences).max())
 
 
-def _on_cpu(model: str | bytes) -> Any:
+def _on_cpu(model: str | bytes) -> Any:  # noqa: ANN401 - onnxruntime has no types
     """A session of onnxruntime: a GPU may compute with reduced precision."""
     return import_module("onnxruntime").InferenceSession(model, providers=["CPUExecutionProvider"])
 

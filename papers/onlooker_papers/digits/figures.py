@@ -7,7 +7,7 @@ first pixel, as in boxes.
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from torch import Tensor
 
 from onlooker.base.files import write_bytes
 from onlooker.data.transforms import to_video
+from onlooker.models.encoders import Encoder
 from onlooker.models.video_model import VideoModel
 from onlooker.report.overlay import BOX_COLORS, boxes, enlarge
 from onlooker.report.plots import FAINT, INK
@@ -85,10 +86,17 @@ def write_images(
     return list(made.values())
 
 
-def seen(encoder: Any, frames: Tensor) -> tuple[Tensor, Tensor]:
+class Windowed(Protocol):
+    """An encoder that samples windows of its frames."""
+
+    def windows(self, frames: Tensor) -> Tensor:
+        """The maps from a window to the frame, `N … 2 3`."""
+
+
+def seen(encoder: Encoder | None, frames: Tensor) -> tuple[Tensor, Tensor]:
     """Frames `N 1 H W` and their windows, as `figures.windows` takes them."""
     with torch.inference_mode():
-        return frames, encoder.windows(frames)
+        return frames, cast(Windowed, encoder).windows(frames)
 
 
 def _windows(model: VideoModel, frames: Tensor) -> tuple[Tensor, Tensor]:
@@ -108,7 +116,7 @@ def _with_boxes(batch: Batch) -> NDArray[np.uint8]:
     )
 
 
-def _deformation(batch: Batch) -> Any:
+def _deformation(batch: Batch) -> "Figure":
     image = batch.video[0, 0, 0]
     fields = {
         f"window {window} × {window}\n{words}": elastic_fields(

@@ -1,5 +1,6 @@
 """The table of the encoder's model card, from the figures of its results file."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from onlooker.report.page import Table
@@ -28,14 +29,14 @@ def card(results: Results) -> Table:
     return Table(["", "`small`", "`small-free`"], rows)
 
 
-def _counts(of: Any, *names: str) -> str:
+def _counts(of: Mapping[str, Any], *names: str) -> str:
     return " · ".join(f"{of[name]:,}" for name in names)
 
 
-def _accuracy(of: Any) -> str:
+def _accuracy(of: Mapping[str, Any]) -> str:
     low, high = map(share, of["accuracy_interval"])
     return f"{share(of['accuracy'])} % (95 %: {low} to {high})"
 
 
-def _multiply_adds(of: Any) -> str:
+def _multiply_adds(of: Mapping[str, Any]) -> str:
     return " · ".join(f"{of[f'multiply_adds_{size}'] / 1e6:.0f} million" for size in (64, 112))

@@ -8,7 +8,6 @@ again are missing.
 """
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -59,7 +58,7 @@ def clip_name(clip: Clip) -> str:
     return f"{clip.label}/{clip.path.stem}"
 
 
-def _clip(row: Any) -> tuple[str, list[Tube]]:
+def _clip(row: np.void) -> tuple[str, list[Tube]]:
     """The name of a clip, and its tubes."""
     name = str(row["name"].item())
     frames = int(row["num_imgs"].item())
@@ -73,7 +72,7 @@ def _clip(row: Any) -> tuple[str, list[Tube]]:
     return name, tubes
 
 
-def _tube(label: str, tube: Any) -> Tube:
+def _tube(label: str, tube: np.void) -> Tube:
     corner, size = np.split(tube["boxes"].astype(np.float32), 2, axis=1)
     if not size.all():
         raise ValueError("a box without width or height; expected x1 < x2 and y1 < y2")

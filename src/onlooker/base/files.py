@@ -264,7 +264,7 @@ def read_bytes(path: Path) -> bytes:
     return content
 
 
-def read_json(path: Path, kind: type = dict) -> Any:
+def read_json(path: Path, kind: type = dict) -> Any:  # noqa: ANN401 - what a file holds
     """The content of a JSON file, whose outermost value is a `kind`, such as a dict or a list.
 
     Raises:
@@ -312,7 +312,7 @@ def reading(path: Path, where: str = "", remedy: str = _OTHER_VERSION) -> Iterat
         raise ValueError(f"{printable(path)}: {where}{problem}; {remedy}") from error
 
 
-def write_json(path: Path, values: Any) -> None:
+def write_json(path: Path, values: object) -> None:
     """Write a JSON file; see `write_bytes`."""
     # A name may contain bytes that are not UTF-8; they are written as escapes, which are also valid
     # in JSON.

@@ -12,9 +12,11 @@ from dataclasses import dataclass, field
 from numbers import Integral, Real
 from operator import ge, gt, le, lt
 from types import UnionType
-from typing import Any, Literal, Self, Union, get_args, get_origin
+from typing import Any, Literal, Self, TypeVar, Union, get_args, get_origin
 
 __all__ = ["Config", "check_type", "field_of", "setting"]
+
+Value = TypeVar("Value")
 
 _BOUNDS: dict[str, tuple[str, Callable[[float, float], bool]]] = {
     "minimum": ("at least", ge),
@@ -35,7 +37,7 @@ _WORDS = {
 }
 
 
-def setting(default: Any, help: str, group: str | None = None, **bounds: float) -> Any:
+def setting(default: Value, help: str, group: str | None = None, **bounds: float) -> Value:
     """A dataclass field with the sentence that explains it.
 
     Args:
@@ -54,7 +56,7 @@ def suggestion(name: str, known: Sequence[str]) -> str:
     ) + ", ".join(known)
 
 
-def check_type(name: str, value: Any, kind: Any) -> None:
+def check_type(name: str, value: object, kind: Any) -> None:  # noqa: ANN401 - a class, `list[str]` or a union
     """Raise a ValueError unless a value that came from a file is of a type, such as `list[str]` or
     a `Literal`.
     """
@@ -62,13 +64,13 @@ def check_type(name: str, value: Any, kind: Any) -> None:
         raise ValueError(f"{name} is {reprlib.repr(value)}, expected {_in_words(kind)}")
 
 
-def field_of(values: dict[str, Any], name: str, kind: Any) -> Any:
+def field_of(values: dict[str, Any], name: str, kind: Any) -> Any:  # noqa: ANN401 - a class, `list[str]` or a union
     """A value of a file, of a type; a KeyError if there is none, a ValueError for another type."""
     check_type(name, values[name], kind)
     return values[name]
 
 
-def _has_type(value: Any, kind: Any) -> bool:
+def _has_type(value: object, kind: Any) -> bool:  # noqa: ANN401 - a class, `list[str]` or a union
     origin = get_origin(kind)
     args = get_args(kind)
     if origin is Literal:
@@ -84,7 +86,7 @@ def _has_type(value: Any, kind: Any) -> bool:
     return (origin or kind) not in _WORDS or isinstance(value, origin or kind)
 
 
-def _in_words(kind: Any) -> str:
+def _in_words(kind: Any) -> str:  # noqa: ANN401 - a class, `list[str]` or a union
     origin = get_origin(kind)
     args = get_args(kind)
     if origin is Literal:

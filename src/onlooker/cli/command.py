@@ -60,7 +60,7 @@ def command(
         given.pop(_HELP_ALL.name, None)
         copies: dict[Path, Path] = {}
 
-        def copy_of(value: Any) -> Any:
+        def copy_of(value: object) -> object:
             if isinstance(value, list):
                 return [copy_of(each) for each in value]
             if isinstance(value, Path) and value not in copies:

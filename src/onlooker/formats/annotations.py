@@ -160,7 +160,13 @@ def of_prediction(prediction: Prediction) -> Videos:
 
 
 def make_interval(
-    label: Any, start: Any, end: Any, *, score: Any = 1, split: str = "", recording: str = ""
+    label: object,
+    start: float | str,
+    end: float | str,
+    *,
+    score: float | str = 1,
+    split: str = "",
+    recording: str = "",
 ) -> Interval:
     """An interval of checked values; the label fits into one line of any format."""
     if not isinstance(label, str) or not label.strip():

@@ -16,7 +16,7 @@ from queue import SimpleQueue
 from threading import Event as Signal
 from threading import Thread
 from time import monotonic, sleep
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.error import HTTPError
 from urllib.parse import quote
 from urllib.request import HTTPRedirectHandler, Request, build_opener
@@ -24,6 +24,10 @@ from urllib.request import HTTPRedirectHandler, Request, build_opener
 from onlooker.base.files import explain_write_errors, read_bytes
 from onlooker.base.records import ClipError, Event
 from onlooker.formats.annotations import WATCHED_AGAIN, make_interval, webvtt_cue
+
+if TYPE_CHECKING:
+    from paho.mqtt.client import Client
+    from paho.mqtt.reasoncodes import ReasonCode
 
 _WAITING = 1000  # events that wait for one address; later ones are dropped
 _ANSWER = 10.0  # seconds to wait for the answer to a request
@@ -194,7 +198,9 @@ class _Mqtt(Publisher):
         client.loop_start()
         super().__init__(name, on_lost)
 
-    def _greet(self, client: Any, _: Any, __: Any, reason: Any, ___: Any) -> None:
+    def _greet(
+        self, client: "Client", _: object, __: object, reason: "ReasonCode", ___: object
+    ) -> None:
         """After each connection: the sensors, and that they are there."""
         if reason.is_failure:
             self._problem = str(reason)

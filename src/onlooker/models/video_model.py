@@ -141,7 +141,7 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
     def forward(self, video: Tensor) -> Output:
         return self.forward_features(self.encode_video(video))
 
-    def step(self, frame: Tensor, state: Any = None) -> tuple[Output, Any]:
+    def step(self, frame: Tensor, state: Any = None) -> tuple[Output, Any]:  # noqa: ANN401 - each model has its own state
         """One frame `B C H W` of a stream; the same numbers as `forward`, in constant memory.
 
         Begin with `state=None`, then pass the returned state.
@@ -150,12 +150,12 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
             self.encode(frame), self.initial_state(len(frame)) if state is None else state
         )
 
-    def step_features(self, features: Tensor, state: Any) -> tuple[Output, Any]:
+    def step_features(self, features: Tensor, state: Any) -> tuple[Output, Any]:  # noqa: ANN401 - each model has its own state
         """`step` after the encoder, on the features `B D h w` of one frame and the state before it."""
         raise ValueError("this model has no step on features; use one that encodes single frames")
 
     @abstractmethod
-    def initial_state(self, batch_size: int) -> Any:
+    def initial_state(self, batch_size: int) -> Any:  # noqa: ANN401 - each model has its own state
         """The state before the first frame of `batch_size` videos or streams."""
 
     def check_video(self, video: Tensor) -> tuple[int, int]:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from onlooker.base.intervals import file_of
 from onlooker.base.parallel import cores
@@ -22,12 +22,15 @@ from onlooker.base.records import ClipError
 from onlooker.video.safe import VARIABLE
 
 # holds the weights, is called once in each worker; a function of a clip
-Start = Callable[[], Callable[[Path], Any]]
+Result = TypeVar("Result")
+Start = Callable[[], Callable[[Path], Result]]
 ATTEMPTS = 3  # at a clip whose workers die
 _WORKERS_PER_GPU = 8  # each decodes with one core; a GPU that encodes waits for frames
 
 
-def map_clips(start: Start, clips: Iterable[Path], address: str) -> Generator[tuple[Path, Any]]:
+def map_clips(
+    start: Start[Result], clips: Iterable[Path], address: str
+) -> Generator[tuple[Path, Result | ClipError]]:
     """Yield each clip and its result, in the order in which clips finish; close the generator to
     end the workers.
 
@@ -86,11 +89,11 @@ def map_clips(start: Start, clips: Iterable[Path], address: str) -> Generator[tu
 class _Worker:
     """The actor that runs on a node."""
 
-    def __init__(self, start: Start, safe: str) -> None:
+    def __init__(self, start: Start[object], safe: str) -> None:
         os.environ[VARIABLE] = safe
         self._work = start()
 
-    def run(self, path: Path) -> Any:
+    def run(self, path: Path) -> object:
         """The result for a clip."""
         if file_of(path).exists():
             return self._work(path)

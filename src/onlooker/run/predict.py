@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 
@@ -120,7 +120,7 @@ def predict_clips(
                     predictions.append(replace(prediction, attention=None, heat=None))
                     if clip in targets:
                         problem = _attempt(
-                            partial(_write_files, writers=writers), clip, targets[clip], prediction
+                            _write_files, clip, targets[clip], prediction, writers=writers
                         )
                         errors += [problem] if problem else []
                     # last: a clip with a result is not drawn again
@@ -173,10 +173,19 @@ def find_videos(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
     return clips, others
 
 
-def _attempt(function: Callable[..., Any], clip: Path, *given: Any) -> Any:
+Given = ParamSpec("Given")
+Result = TypeVar("Result")
+
+
+def _attempt(
+    function: Callable[Concatenate[Path, Given], Result],
+    clip: Path,
+    *given: Given.args,
+    **settings: Given.kwargs,
+) -> Result | ClipError:
     """What a function returns for a clip, or the error: the results of other clips are kept."""
     try:
-        return function(clip, *given)
+        return function(clip, *given, **settings)
     except (OSError, ValueError) as error:
         return (
             error
@@ -185,7 +194,9 @@ def _attempt(function: Callable[..., Any], clip: Path, *given: Any) -> Any:
         )
 
 
-def _predict_here(recognizer: Recognizer, clips: Sequence[Path]) -> Generator[tuple[Path, Any]]:
+def _predict_here(
+    recognizer: Recognizer, clips: Sequence[Path]
+) -> Generator[tuple[Path, Prediction | ClipError]]:
     """Each clip and its prediction, or its error, as `map_clips`; threads decode the next clips
     meanwhile.
     """
@@ -199,7 +210,7 @@ def _predict_here(recognizer: Recognizer, clips: Sequence[Path]) -> Generator[tu
             )
 
 
-def _predictor(recognizer: Recognizer) -> Callable[[Path], Any]:
+def _predictor(recognizer: Recognizer) -> Callable[[Path], Prediction | ClipError]:
     """In a worker: a function from a clip to its prediction, or its error."""
     recognizer.model.to(choose_device())
     return partial(_attempt, recognizer.predict)

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -67,6 +67,9 @@ from onlooker.training.processes import connect, launched
 from onlooker.training.tensorboard import log, open_writer, require_tensorboard
 from onlooker.video.decode import RATE
 from onlooker.video.reader import VideoReader
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
 
 __all__ = ["continue_run"]
 
@@ -322,7 +325,7 @@ def _report(
 
 
 def fit_run(
-    training: Training, writer: Any, cross_validate: bool
+    training: Training, writer: "SummaryWriter | None", cross_validate: bool
 ) -> tuple[Recognizer, Evaluation | None]:
     """Train, calibrate and save the model of a run.
 
@@ -373,7 +376,7 @@ def fit_run(
     return recognizer, held_out
 
 
-def fit_by_gradient(training: Training, writer: Any = None) -> None:
+def fit_by_gradient(training: Training, writer: "SummaryWriter | None" = None) -> None:
     """Train by gradient descent, with a part of each batch in each process, and print a line for
     each epoch.
     """

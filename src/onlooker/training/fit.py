@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -26,6 +26,9 @@ from onlooker.training.checkpoint import load_checkpoint, restore, save_checkpoi
 from onlooker.training.forward import forward_samples, uses_bf16
 from onlooker.training.processes import Processes, launched
 from onlooker.training.tensorboard import log
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
 
 __all__ = ["fit"]
 
@@ -332,7 +335,7 @@ def fit(
     train: TrainConfig,
     folder: Path,
     title: str = "training",
-    writer: Any = None,
+    writer: "SummaryWriter | None" = None,
 ) -> Curves:
     """Train `model` and leave it with the weights of its best epoch (lowest validation loss).
 

@@ -6,7 +6,10 @@ import json
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
 
 
 def require_tensorboard() -> None:
@@ -15,7 +18,7 @@ def require_tensorboard() -> None:
         raise RuntimeError('tensorboard is not installed; pip install "onlooker[tensorboard]"')
 
 
-def open_writer(run: Path, settings: Mapping[str, Any]) -> Any:
+def open_writer(run: Path, settings: Mapping[str, Any]) -> "SummaryWriter":
     """PyTorch's writer to `logs/tensorboard` of a run, which also shows the settings."""
     from torch.utils.tensorboard import SummaryWriter
 
@@ -24,7 +27,9 @@ def open_writer(run: Path, settings: Mapping[str, Any]) -> Any:
     return writer
 
 
-def log(writer: Any, split: str, figures: Mapping[str, Any], *, step: int) -> None:
+def log(
+    writer: "SummaryWriter | None", split: str, figures: Mapping[str, Any], *, step: int
+) -> None:
     """Log the numbers among the figures of a part of the clips, after some epochs (`step`);
     `writer` None: nowhere.
     """

@@ -7,7 +7,7 @@ Of an attention, `project` runs once over all frames: features `N D h w` to the 
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,18 @@ from onlooker.models.cells.lstm import ConvLSTM, MapConv2d, lstm_update
 __all__ = ["ATTENTIONS", "AttentiveCell", "MotionCell"]
 
 GLIMPSES = ("sum", "product", "scaled")
+
+
+class Attention(Protocol):
+    """The interface of an attention."""
+
+    hidden_ndim: int
+
+    def project(self, features: Tensor) -> Tensor:
+        """What does not depend on the state."""
+
+    def __call__(self, projected: Tensor, hidden: Tensor) -> Tensor:
+        """The map of a frame, `B h w`."""
 
 
 class SoftAttention(nn.Module):
@@ -59,7 +71,7 @@ class SoftAttention(nn.Module):
 
 # name -> build(num_features, hidden, units, grid): D, channels of the hidden state, width of the
 # attention's own layer. Other packages may add theirs.
-ATTENTIONS: dict[str, Callable[[int, int, int, Grid], Any]] = {
+ATTENTIONS: dict[str, Callable[[int, int, int, Grid], Attention]] = {
     "soft": lambda num_features, hidden, units, grid: SoftAttention(num_features, hidden, units),
     "conv": lambda num_features, hidden, units, grid: SoftAttention(
         num_features, hidden, units, hidden_ndim=4
@@ -80,7 +92,7 @@ class AttentiveCell(Cell):
             a uniform map changes nothing.
     """
 
-    def __init__(self, attention: Any, cell: Cell, glimpse: str) -> None:
+    def __init__(self, attention: Attention, cell: Cell, glimpse: str) -> None:
         super().__init__()
         if glimpse not in GLIMPSES:
             raise ValueError(f"glimpse is {glimpse!r}, expected one of {', '.join(GLIMPSES)}")

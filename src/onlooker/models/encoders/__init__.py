@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from functools import cache
 from importlib.metadata import entry_points
-from typing import Any, Protocol, cast
+from typing import Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -70,7 +70,7 @@ class Paired(nn.Module):
             grids.
     """
 
-    def __init__(self, rgb: Any, flow: Any, flow_channels: int) -> None:
+    def __init__(self, rgb: Encoder, flow: Encoder, flow_channels: int) -> None:
         super().__init__()
         self.rgb = rgb
         self.flow = flow

@@ -113,7 +113,7 @@ def create_network(
     pretrained: bool | str,
     size: int | None,
     options: dict[str, Any],
-) -> Any:
+) -> Any:  # noqa: ANN401 - timm has no types
     """A timm network with these options; the other arguments and the errors are those of
     `Backbone`.
     """
@@ -143,7 +143,7 @@ def create_network(
     return network
 
 
-def _build(name: str, size: int | None, options: dict[str, Any]) -> Any:
+def _build(name: str, size: int | None, options: dict[str, Any]) -> Any:  # noqa: ANN401 - timm has no types
     import timm
 
     if isinstance(file := options["pretrained"], str):
@@ -179,7 +179,7 @@ def loading(source: str, name: str, remedy: str) -> Iterator[None]:
         ) from error
 
 
-def _from_file(name: str, size: int | None, *, options: dict[str, Any], file: Path) -> Any:
+def _from_file(name: str, size: int | None, *, options: dict[str, Any], file: Path) -> Any:  # noqa: ANN401 - timm has no types
     import timm
 
     check_regular(file)
