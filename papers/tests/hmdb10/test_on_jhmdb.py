@@ -31,12 +31,13 @@ def draw(clips: Sequence[Clip], number: int) -> Draw:
 
 def test_ten_classes_are_divided_in_the_reports_proportions() -> None:
     clips = [
-        Clip(Path(f"{label}/{n}.mp4"), label, f"{label}-{n // 4}")
+        Clip(Path(f"{label}/{n}.mp4"), label, f"{label}-{n // 2}")
         for label in "abcdefghijkl"
-        for n in range(40)
+        for n in range(100)
     ]
     chosen = on_jhmdb.ten_classes(clips)
     assert {clip.label for clip in chosen} == set("abcdefghij")
+    assert draw(chosen, 0).data.frames == 30
     splits = [draw(chosen, number).split for number in range(2)]
     assert splits[0] != splits[1]
     for split in splits:
@@ -47,7 +48,7 @@ def test_ten_classes_are_divided_in_the_reports_proportions() -> None:
         assert not (sides[0] & sides[1] | sides[0] & sides[2] | sides[1] & sides[2])
         assert [
             len(side) for side in (split.training, split.validation, split.test)
-        ] == pytest.approx([400 * share / 1028 for share in (730, 220, 78)], abs=20)
+        ] == pytest.approx([1000 * share / 1028 for share in (730, 220, 78)], abs=11)
 
 
 def test_the_literal_size_is_about_a_hundred_thousand_parameters() -> None:
