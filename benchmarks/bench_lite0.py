@@ -134,7 +134,7 @@ def log_losses(
             torch.cat(of_batches).double().numpy(),
             y,
             groups,
-            len(classes),
+            num_classes=len(classes),
         )
         choice = choose(clips)
         right = choice.scores.argmax(1) == y

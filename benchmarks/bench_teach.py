@@ -70,7 +70,7 @@ def teach(clips: list[Clip], others: list[Clip], folder: Path) -> Taught:
             raise RuntimeError(f"the training {state['state']}: {state['error']}")
     recognizer = load(folder / "runs" / state["result"]["run"])
     right = mean(recognizer.predict(clip.path).label == clip.label for clip in others)
-    return Taught(added_at - begin, (live or done) - added_at, done - added_at, right)
+    return Taught(added_at - begin, (live or done) - added_at, done - added_at, accuracy=right)
 
 
 def draw(clips: list[Clip], seed: int) -> tuple[list[Clip], list[Clip]]:

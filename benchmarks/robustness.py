@@ -188,7 +188,7 @@ def start(case: Case, material: Material, folder: Path, *, number: int) -> Runni
     base = _resident(os.getpid())
     if (pid := os.fork()) == 0:
         _in_child(case, material, scratch)
-    return Running(case, pid, scratch, base)
+    return Running(case, pid, scratch, base=base)
 
 
 def _in_child(case: Case, material: Material, scratch: Path) -> None:
@@ -239,7 +239,7 @@ def finish(running: Running, status: int, limits: Limits) -> Result:
             verdict = "memory"
             detail = f"{running.peak / MIB:.0f} MiB: {detail}"
     shutil.rmtree(running.scratch, ignore_errors=True)
-    return Result(running.case, verdict, detail, running.peak, running.cpu, wall)
+    return Result(running.case, verdict, detail, peak=running.peak, seconds=running.cpu, wall=wall)
 
 
 def run_cases(

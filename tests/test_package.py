@@ -240,6 +240,34 @@ def test_papers_pages_and_the_web_page_import_public_names_only(path: Path) -> N
     assert private == []
 
 
+def test_records_take_at_most_three_arguments_by_position() -> None:
+    """As functions, whose parameters ruff counts (PLR0917)."""
+    folders = (ROOT / "src", ROOT / "papers" / "onlooker_papers", ROOT / "benchmarks")
+    trees = {
+        path: [*ast.walk(ast.parse(path.read_text(encoding="utf-8")))]
+        for folder in folders
+        for path in folder.rglob("*.py")
+    }
+    records = {
+        node.name
+        for nodes in trees.values()
+        for node in nodes
+        if isinstance(node, ast.ClassDef)
+        and {"dataclass", "NamedTuple"}
+        & {name.id for name in ast.walk(node) if isinstance(name, ast.Name)}
+    }
+    assert {"Evaluation", "Clips"} <= records
+    assert [
+        f"{path.name}:{node.lineno}: {node.func.id}"
+        for path, nodes in trees.items()
+        for node in nodes
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id in records
+        and len(node.args) > 3
+    ] == []
+
+
 def code(path: Path) -> str:
     """The Python code of a file, of a page's blocks or of a notebook's cells."""
     text = path.read_text(encoding="utf-8")

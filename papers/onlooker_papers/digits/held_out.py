@@ -215,7 +215,9 @@ def score(recognizer: Recognizer, videos: Batch) -> dict[str, Any]:
     targets = pair_label(videos.labels).numpy()
     names = tuple(f"video {i}" for i in range(len(targets)))
     measured = measure(
-        Evaluation(names, PAIRS, targets, recognizer.aggregate(scores), tuple(scores))
+        Evaluation(
+            names, PAIRS, targets, scores=recognizer.aggregate(scores), frame_scores=tuple(scores)
+        )
     )
     found = {name: measured[name] for name in ("accuracy", "frame_accuracy", "log_loss")}
     found["accuracy_interval"] = wilson_interval(found["accuracy"], len(targets))

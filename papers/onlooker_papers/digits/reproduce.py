@@ -101,7 +101,7 @@ def reproduce(
         of_rows = {key: row.figures for key, row in of_file.items()}
         figures[file] = figures_of(file, of_rows, shared.get(file, {}))
         if results is not None:
-            about = About(WHAT[file], command, [0], shared.get(file))
+            about = About(WHAT[file], command, [0], shared=shared.get(file))
             write_rows(
                 results,
                 file,

@@ -56,7 +56,10 @@ def reproduce(
         ClipError: there is no J-HMDB, or a clip cannot be read.
     """
     clips = ten_classes(next(iter(splits_of(SET).values())).clips)
-    every = [Draw(run, clips, number, DATA, training, encoder) for number in range(draws)]
+    every = [
+        Draw(run, clips, number, sampling=DATA, training=training, encoder=encoder)
+        for number in range(draws)
+    ]
     figures, memos = compare(every)
     shipped = encoder == ENCODER
     key = WHOLE if shipped else (encoder,)

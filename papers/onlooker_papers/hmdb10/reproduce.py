@@ -118,7 +118,15 @@ def reproduce(
         )
     few = few_of_each(found, budget.clips)
     draws = [
-        Draw(run, few, number, budget.data, budget.training, budget.encoder, budget.pretrained)
+        Draw(
+            run,
+            few,
+            number,
+            sampling=budget.data,
+            training=budget.training,
+            encoder=budget.encoder,
+            pretrained=budget.pretrained,
+        )
         for number in range(budget.draws)
     ]
     figures, memos = compare(draws, budget.rates)

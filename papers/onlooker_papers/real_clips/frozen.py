@@ -141,7 +141,7 @@ def trained(name: str, split: str, run: Path) -> tuple[Recognizer, Split]:
     """
     known = splits_of(name)[split]
     folder = data_folder() / "clips" / SETS[name].folder
-    continue_run(RunRecord(folder, (), Settings(), known), run)
+    continue_run(RunRecord(folder, (), Settings(), split=known), run)
     return load(run, "cpu"), known
 
 
@@ -193,8 +193,8 @@ def encode(
         x, *altered = stored["x"]
     y = np.array([classes.index(clip.label) for clip in clips], np.int64)
     groups = np.array([group_of(clip) for clip in clips])
-    statistics = Clips(x, y, groups, len(classes), tuple(altered))
-    return Encoded(statistics, tuple(str(clip.path) for clip in clips), classes, weights)
+    statistics = Clips(x, y, groups, num_classes=len(classes), copies=tuple(altered))
+    return Encoded(statistics, tuple(str(clip.path) for clip in clips), classes, weights=weights)
 
 
 @torch.inference_mode()

@@ -76,7 +76,11 @@ def stitch(parts: Sequence[Part], order: Sequence[int], pace: Pace) -> Stream:
         if parts[i].label != NOTHING
     ]
     return Stream(
-        parts, np.repeat(np.asarray(order), lengths), np.concatenate(places), events, pace.rate
+        parts,
+        np.repeat(np.asarray(order), lengths),
+        np.concatenate(places),
+        events=events,
+        rate=pace.rate,
     )
 
 

@@ -117,10 +117,21 @@ SETTINGS = {
     "ucf101_18": Setting("ucf101_18", 2.5, ("PlayingPiano", *_UCF_LAST)),
     "jhmdb": Setting("jhmdb", 15.0, ("sit", "stand", "walk")),
     "weizmann": Setting(
-        "weizmann", 25.0, ("walk", "run", "side"), (), ("bend", "jack", "wave1", "wave2"), splits=3
+        "weizmann",
+        25.0,
+        ("walk", "run", "side"),
+        unseen=(),
+        events=("bend", "jack", "wave1", "wave2"),
+        splits=3,
     ),
     "background_ucf101_18": Setting(
-        "ucf101_18", 2.5, (*_UCF_OTHERS, *_UCF_CALM), _UCF_LAST, _UCF_EVENTS, streams=16, hours=3.0
+        "ucf101_18",
+        2.5,
+        (*_UCF_OTHERS, *_UCF_CALM),
+        unseen=_UCF_LAST,
+        events=_UCF_EVENTS,
+        streams=16,
+        hours=3.0,
     ),
 }
 
@@ -146,7 +157,15 @@ def fitted(
     groups = np.array([part.recording for part in parts])
     nothing = nothing_class(classes)
     weights = TrainConfig().class_weights
-    clips = Clips(np.stack(x), y, groups, len(classes), (), nothing, weights)
+    clips = Clips(
+        np.stack(x),
+        y,
+        groups,
+        num_classes=len(classes),
+        copies=(),
+        nothing=nothing,
+        class_weights=weights,
+    )
     choice = choose(clips)
     fit_layer(net, clips, choice)
     made_of = list[ClipFeatures]()
@@ -155,7 +174,7 @@ def fitted(
         made_of.append(ClipFeatures(torch.from_numpy(features[pace.frames(len(features))]), number))
     curve = fit_events(net, clips, choice, made_of=made_of, classes=classes, rate=pace.rate)
     threshold = _NEVER if curve is None else curve.threshold(StreamConfig.alarms_per_hour)
-    return Fitted(net, tuple(classes), threshold, pace)
+    return Fitted(net, tuple(classes), threshold, pace=pace)
 
 
 def _statistics(net: LinearClassifier, part: Part) -> NDArray[np.float64]:

@@ -104,22 +104,22 @@ BUDGETS = {
         "smoke: a training step of every model, in seconds; the figures mean nothing",
         16,
         (0,),
-        {"validation": 4, "test": 8},
-        replace(TRAINING, epochs=1),
+        counts={"validation": 4, "test": 8},
+        training=replace(TRAINING, epochs=1),
     ),
     "quick": Budget(
         "quick: minutes, to see that everything runs",
         160,
         (0,),
-        {"validation": 50, "test": 100},
-        replace(TRAINING, epochs=3),
+        counts={"validation": 50, "test": 100},
+        training=replace(TRAINING, epochs=3),
     ),
     "standard": Budget(
         "standard: hours on two cores",
         2000,
         (0, 1, 2),
-        {"validation": 300, "test": 1000},
-        replace(TRAINING, epochs=12),
+        counts={"validation": 300, "test": 1000},
+        training=replace(TRAINING, epochs=12),
     ),
 }
 

@@ -95,5 +95,9 @@ def evaluate_crops(recognizer: Recognizer, samples: ClipCrops) -> Evaluation:
         frame_scores.append(of_crops.reshape(-1, of_crops.shape[-1]))
     targets = np.array(samples.targets, dtype=np.int64)
     return Evaluation(
-        samples.names, recognizer.classes, targets, np.stack(scores), tuple(frame_scores)
+        samples.names,
+        recognizer.classes,
+        targets,
+        scores=np.stack(scores),
+        frame_scores=tuple(frame_scores),
     )

@@ -51,11 +51,11 @@ def _figures(scores: Floats, attention: Floats, clips: TargetClips) -> dict[str,
             Path(str(b)),
             CLASSES,
             scores[b],
-            scores[b].mean(0),
-            indices.astype(np.float64),
-            indices,
-            attention[b],
-            (SIZE, SIZE),
+            scores=scores[b].mean(0),
+            times=indices.astype(np.float64),
+            indices=indices,
+            attention=attention[b],
+            size=(SIZE, SIZE),
         )
         label = CLASSES[int(clips.batch.targets[b])]
         seen.append(Seen(localize(prediction, images), [Tube(label, indices, clips.boxes[b])]))

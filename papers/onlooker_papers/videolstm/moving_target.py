@@ -70,7 +70,7 @@ def moving_target(digits: Digits, *, frames: int, size: int, seed: int) -> Targe
     paste(patches, corners, video)
     ink = ink_boxes(patches)  # B k 1 4
     boxes = (ink + corners.repeat(1, 1, 1, 2)).transpose(1, 2)
-    return TargetBatch(video[:, :, None], labels[:, 0], boxes, indices)
+    return TargetBatch(video[:, :, None], labels[:, 0], boxes, indices=indices)
 
 
 def _labels(digits: Digits, size: int, generator: torch.Generator) -> Tensor:

@@ -87,7 +87,7 @@ def reproduce(
         chosen,
     )
     folder = run / f"split{split}"
-    figures = _Models(folder, clips, chosen, name, split).figures()
+    figures = _Models(folder, clips, chosen, name=name, split=split).figures()
     write_json(folder / "figures.json", figures)
     options = {
         f"--{name}": official.published.title,

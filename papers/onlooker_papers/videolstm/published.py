@@ -255,7 +255,9 @@ def register() -> None:
         of = find_recipe(name)
         summary = f"{name} with the settings of the code of Li et al. 2016"
         settings = {**of.settings, **_settings(name)}
-        register_model(f"{PREFIX}{name}", Recipe(summary, settings, Published, of.modality))
+        register_model(
+            f"{PREFIX}{name}", Recipe(summary, settings, Published, modality=of.modality)
+        )
     # By this name `load` finds the class.
     summary = "report with the layers of Li et al. 2016"
     register_model(f"{PREFIX}report", Recipe(summary, attention.RECIPE.settings, Published))

@@ -54,7 +54,8 @@ def in_the_middle(seen: Seen) -> Seen:
     boxes = np.tile(CENTER * size, (len(frames), 1))
     scores = zip(prediction.classes, prediction.frame_scores.mean(0).tolist(), strict=True)
     tubes = sorted(
-        (Tube(name, frames, boxes, score) for name, score in scores), key=lambda tube: -tube.score
+        (Tube(name, frames, boxes, score=score) for name, score in scores),
+        key=lambda tube: -tube.score,
     )
     points = np.tile(size[:2] / 2, (len(prediction.indices), 1)).astype(np.float32)
     return replace(seen, prediction=replace(prediction, tubes=tuple(tubes), points=points))

@@ -131,7 +131,7 @@ def reproduce(
         folder /= encoder
         key = (encoder, *key)
         only = f"--encoder {encoder}"
-    of = RealSet(folder, name, splits[f"split{split}"], training, rgb_encoder=encoder)
+    of = RealSet(folder, name, splits[f"split{split}"], training=training, rgb_encoder=encoder)
     found, memos = measure(of, range(seeds))
     figures = figures_of(of, found)
     about = About(WHAT, COMMAND, range(seeds))

@@ -65,7 +65,9 @@ def reproduce(
     figures = figures_of(TARGET, {key: row.figures for key, row in rows.items()}, shared)
     write_json(run / f"{TARGET}.json", figures)
     if results is not None:
-        write_rows(results, TARGET, about=About(WHAT, recorded, chosen.seeds, shared), rows=rows)
+        write_rows(
+            results, TARGET, about=About(WHAT, recorded, chosen.seeds, shared=shared), rows=rows
+        )
     command = command_line(
         "videolstm", {**size, "--mnist": mnist, "--run": run, "--results": results}
     )
@@ -76,7 +78,15 @@ def _rows(run: Path, budget: Budget, digits: DigitSplit) -> Mapping[Key, Row]:
     """The rows of all models: means over seeds."""
     of_spec = {
         spec: [
-            Trial(run, spec, budget.clips, seed, digits, budget.counts, budget.training)
+            Trial(
+                run,
+                spec,
+                budget.clips,
+                seed=seed,
+                digits=digits,
+                counts=budget.counts,
+                how=budget.training,
+            )
             for seed in budget.seeds
         ]
         for spec in SPECS

@@ -98,7 +98,9 @@ def read_facts(path: Path) -> ClipFacts:
     span = float(times[-1] - times[0])
     rate = (len(times) - 1) / span if span > 0 and not reader.timing.assumes_rate else 0.0
     seconds = 0.0 if reader.timing.assumes_rate else reader.seconds
-    return ClipFacts(len(times), rate, reader.size, thumbnails(sample.pixels), seconds)
+    return ClipFacts(
+        len(times), rate, reader.size, thumbnails=thumbnails(sample.pixels), seconds=seconds
+    )
 
 
 def label_findings(clips: Sequence[Clip]) -> Iterator[Finding]:
@@ -116,7 +118,7 @@ def label_findings(clips: Sequence[Clip]) -> Iterator[Finding]:
             "few clips",
             f"{len(few)} of {len(total)} classes have fewer than {_FEW} {unit}s: {_counts(few)}",
             f"with so few, one {unit} decides the accuracy of a class; fewer than 2 cannot be both trained and tested",
-            f"add {unit}s, or leave the class out (--classes)",
+            remedy=f"add {unit}s, or leave the class out (--classes)",
         )
     large, most = total.most_common()[0]
     small, fewest = total.most_common()[-1]
@@ -125,7 +127,7 @@ def label_findings(clips: Sequence[Clip]) -> Iterator[Finding]:
             "imbalance",
             f"class {large} has {most} clips, {small} {fewest}",
             "a model that always predicts the largest class has a high accuracy",
-            "add clips of the small classes, or train with --class-weights balanced",
+            remedy="add clips of the small classes, or train with --class-weights balanced",
         )
     for _, alike in groupby(sorted(sorted(total), key=_spoken), _spoken):
         labels = [*alike]
@@ -134,7 +136,7 @@ def label_findings(clips: Sequence[Clip]) -> Iterator[Finding]:
                 "similar names",
                 f"classes whose names differ only in case or spaces: {' and '.join(map(repr, labels))}",
                 "the model is taught to tell them apart",
-                "if they are one class, give them one name",
+                remedy="if they are one class, give them one name",
             )
     single = {label: count for label, count in total.items() if sources[label] == 1 and count > 1}
     if single and unit == "recording":
@@ -142,7 +144,7 @@ def label_findings(clips: Sequence[Clip]) -> Iterator[Finding]:
             "one recording",
             f"all clips of a class are of one recording: {_counts(single)}",
             "to know the recording is to know the class, and a test says nothing about other recordings",
-            "add other recordings of these classes; until then, use --divide",
+            remedy="add other recordings of these classes; until then, use --divide",
         )
 
 
@@ -167,8 +169,8 @@ def fact_findings(
             f"the frame rate of {len(unknown)} of {len(clips)} clips is unknown: image sequences and raw video do not "
             "say it",
             "25 frames per second are assumed, and the speed of live video is not that of the training",
-            f"{RATE_REMEDY}; raw video: write it into a file (ffmpeg -r RATE -i IN -c copy OUT.mp4)",
-            tuple(unknown),
+            remedy=f"{RATE_REMEDY}; raw video: write it into a file (ffmpeg -r RATE -i IN -c copy OUT.mp4)",
+            clips=tuple(unknown),
         )
     if len(clips) <= MAX_COMPARED:
         images = np.stack([clip.thumbnails for clip in facts])
@@ -187,16 +189,16 @@ def _copy_findings(clips: Sequence[Clip], copied: Sequence[list[int]]) -> Iterat
             "two labels",
             f"clips that show the same frames in different classes: {sum(map(len, both))}",
             "all labels but one are wrong, and the model is taught each",
-            "remove the wrong ones",
-            _paths(clips, both),
+            remedy="remove the wrong ones",
+            clips=_paths(clips, both),
         )
     if copied:
         yield Finding(
             "copies",
             f"{sum(map(len, copied))} clips are copies of another clip",
             "a model that was trained on one knows the other; splits keep their recordings together",
-            "remove all but one of each",
-            _paths(clips, copied),
+            remedy="remove all but one of each",
+            clips=_paths(clips, copied),
         )
 
 
@@ -216,8 +218,8 @@ def _scene_findings(
         f"{sum(map(len, shared))} clips show nearly the same image as another clip"
         + (f"; {tested} of them are test clips" if split and split.test else ""),
         "a model can recognize the scene instead of the action, and a test with such twins does not show it",
-        "give clips that belong together one recording (in recordings.csv), or put them into one split",
-        _paths(clips, shared),
+        remedy="give clips that belong together one recording (in recordings.csv), or put them into one split",
+        clips=_paths(clips, shared),
     )
 
 
@@ -270,7 +272,7 @@ def _property_findings(clips: Sequence[Clip], facts: Sequence[ClipFacts]) -> Ite
                 f"the {name} alone tells the class of {100 * share:.0f} % of the clips (medians: {medians}); always "
                 f"predicting the largest class: {100 * majority:.0f} %",
                 "a model can learn how clips were made instead of what they show, and fails on clips made otherwise",
-                "record, cut and convert the clips of all classes alike",
+                remedy="record, cut and convert the clips of all classes alike",
             )
             return
 
@@ -309,7 +311,11 @@ def _quality_findings(clips: Sequence[tuple[Clip, ClipFacts]]) -> Iterator[Findi
             shown = worst_first if 2 * len(measured) <= len(clips) else []
             paths = tuple((path,) for _, path in shown)
             yield Finding(
-                name, f"{len(measured)} of {len(clips)} clips: {problem}", why, remedy, paths
+                name,
+                f"{len(measured)} of {len(clips)} clips: {problem}",
+                why,
+                remedy=remedy,
+                clips=paths,
             )
 
 
@@ -324,8 +330,8 @@ def unreadable_findings(
             "missing",
             f"{len(missing)} of {len(clips) + len(missing)} clips do not exist",
             f"they are left out; the first: {missing[0].found}",
-            missing[0].remedy,
-            tuple((error.path,) for error in missing),
+            remedy=missing[0].remedy,
+            clips=tuple((error.path,) for error in missing),
         )
     if errors:
         lost = {clip.label for clip in clips} - {
@@ -339,8 +345,8 @@ def unreadable_findings(
             f"{len(errors)} of {len(clips)} clips cannot be read"
             + (f", among them all of class {', '.join(sorted(lost))}" if lost else ""),
             f"they are left out: {why}",
-            "; or ".join([*remedies][:_REASONS]),
-            tuple((path,) for path in errors),
+            remedy="; or ".join([*remedies][:_REASONS]),
+            clips=tuple((path,) for path in errors),
         )
 
 

@@ -70,7 +70,7 @@ def read_at(reader: VideoReader, config: DataConfig, sampling: Sampling) -> Samp
         pixels,
         shown.times,
         shown.indices,
-        reader.size,
+        size=reader.size,
         frames=pixels[..., : config.image_channels],
         assumes_rate=reader.timing.assumes_rate,
         end=reader.seconds,

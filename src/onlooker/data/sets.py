@@ -139,7 +139,7 @@ def read_set(
         parts = {
             name: [clip for clip in part if clip.label in chosen] for name, part in parts.items()
         }
-    return ClipSet(path, parts, tuple(left_out), notes, asked)
+    return ClipSet(path, parts, tuple(left_out), notes=notes, asked=asked)
 
 
 def _can_be_divided(parts: Parts, label: str) -> bool:

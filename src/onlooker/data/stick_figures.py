@@ -310,7 +310,7 @@ class StickFigures:
                 smooth + self.noise * rng.standard_normal(frame.shape, np.float32), 0, 255
             ).round()
         moving = (np.arange(self.frames) >= first) & (np.arange(self.frames) <= first + steps)
-        return FigureVideo(pixels, index, boxes[1:], moving)
+        return FigureVideo(pixels, index, boxes[1:], moving=moving)
 
 
 def _colors(rng: np.random.Generator) -> dict[str, Floats]:

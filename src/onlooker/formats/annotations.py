@@ -175,7 +175,12 @@ def make_interval(
         raise ValueError(f"end is {float(end):g} s, expected at most {_LONGEST:g}")
     name = printable(" ".join(label.split()))
     return Interval(
-        name, round(float(start), 3), round(float(end), 3), float(score), split, recording
+        name,
+        round(float(start), 3),
+        round(float(end), 3),
+        score=float(score),
+        split=split,
+        recording=recording,
     )
 
 

@@ -229,5 +229,5 @@ def label_tubes(
         scores = frame_scores[span].mean(0)
         for k in np.argsort(-scores, kind="stable").tolist():
             if frame_scores[span, k].max() >= _MIN_SCORE:
-                tubes.append(Tube(classes[k], frames, boxes, float(scores[k] * weight)))
+                tubes.append(Tube(classes[k], frames, boxes, score=float(scores[k] * weight)))
     return tuple(sorted(tubes, key=lambda tube: -tube.score))

@@ -92,7 +92,7 @@ def moved(before: Scene | None, frame: Pixels) -> tuple[Floats, Scene]:
     shift = before.shift + (_shift(move, gray) - before.shift) / seen
     if shift < _SHAKES and before.earlier is not None:
         difference = np.minimum(difference, _difference(gray, before.earlier, _STILL))
-    return difference, Scene(gray, before.last, shift, seen)
+    return difference, Scene(gray, before.last, shift, seen=seen)
 
 
 def _apart(now: Gray, later: Gray, move: Transform) -> tuple[Floats, Transform]:

@@ -210,11 +210,11 @@ def event_curve(
         thresholds[:, 0].tolist(),
         is_right.mean(1).tolist(),
         ((wrong >= thresholds) & ~is_right).mean(1).tolist(),
-        ((alarms >= thresholds).sum(1) / hours).tolist(),
-        float(np.median(delays)) if delays else 0.0,
-        hours,
-        [*confused],
-        (shifted >= thresholds).mean(1).tolist(),
+        alarms_per_hour=((alarms >= thresholds).sum(1) / hours).tolist(),
+        late=float(np.median(delays)) if delays else 0.0,
+        hours=hours,
+        confused=[*confused],
+        by_chance=(shifted >= thresholds).mean(1).tolist(),
     )
 
 

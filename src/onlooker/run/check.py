@@ -93,7 +93,7 @@ def check(clips: Path | str | ClipSet, quiet: bool = False) -> Checked:
         split = str(error)
         planned = None
         why = "these clips cannot be trained and tested on"
-        findings.append(Finding("no split", error.found, why, error.remedy))
+        findings.append(Finding("no split", error.found, why, remedy=error.remedy))
     readable = [clip for clip in clip_set.clips if clip.path in facts]
     seen = fact_findings(
         readable, list(facts.values()), planned, filled=composed(clip_set.asked.fill or "")
@@ -104,7 +104,9 @@ def check(clips: Path | str | ClipSet, quiet: bool = False) -> Checked:
         highest = f"{max(rates):.3g}"
         note = f"frames per second: {lowest}" + (f" to {highest}" if lowest != highest else "")
         clip_set = replace(clip_set, notes=[*clip_set.notes, note])
-    return Checked(clip_set, split, (*clip_set.left_out, *errors.values()), tuple(findings))
+    return Checked(
+        clip_set, split, (*clip_set.left_out, *errors.values()), findings=tuple(findings)
+    )
 
 
 def plan_split(clips: Sequence[Clip], model: str = ModelConfig.name, seed: int = 0) -> Split:

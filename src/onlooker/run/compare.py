@@ -83,7 +83,7 @@ def compare(
         ):
             run = _folder(out, name, split, seed=seed)
             settings = of._replace(training=replace(of.training, seed=seed))
-            record = RunRecord(root_of(clips.path), (), settings, parts)
+            record = RunRecord(root_of(clips.path), (), settings, split=parts)
             if finished_figures(record, run) is None:
                 missing[f"{run.parent.name}/{run.name}"] = partial(
                     continue_run, record, run, quiet=True

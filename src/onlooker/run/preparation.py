@@ -87,14 +87,14 @@ def new_run(
     for item in overview(clips.with_recordings(split.clips), split, settings.training.nothing):
         note(item)
     record = RunRecord(
-        root_of(clips.path), classes, complete, split, (*clips.left_out, *unreadable)
+        root_of(clips.path), classes, complete, split=split, skipped=(*clips.left_out, *unreadable)
     )
     if settings.model.encoder == AUTO_ENCODER:  # until it is chosen, also by a run that continues
         undecided = complete._replace(model=replace(complete.model, encoder=AUTO_ENCODER))
         record = replace(record, settings=undecided)
     record.write(run)
     write_scenes(run, [images[clip.path] for clip in split.clips])
-    return Training(run, record, net, samples)
+    return Training(run, record, net, samples=samples)
 
 
 def resumed_run(run: Path, folder: Path) -> Training:
@@ -111,7 +111,7 @@ def resumed_run(run: Path, folder: Path) -> Training:
     samples, gone = _read(
         net, record.settings, record.split.clips, classes=record.classes, strict=False
     )
-    return Training(run, record, net, samples, gone)
+    return Training(run, record, net, samples=samples, gone=gone)
 
 
 def build(settings: Settings, classes: Sequence[str]) -> VideoModel:

@@ -297,7 +297,9 @@ def train_final(clips: ClipSet, run: Path, settings: Settings) -> Path:
     )
     with lock_run(run):
         continue_run(
-            RunRecord(root_of(clips.path), (), settings, split), run / "final", cross_validate=False
+            RunRecord(root_of(clips.path), (), settings, split=split),
+            run / "final",
+            cross_validate=False,
         )
     return run / "final"
 
@@ -530,10 +532,10 @@ def _evaluation(
         names,
         record.classes,
         targets,
-        scores[known],
-        (),
-        record.skipped,
-        recordings,
-        threshold,
-        nothing,
+        scores=scores[known],
+        frame_scores=(),
+        skipped=record.skipped,
+        recordings=recordings,
+        threshold=threshold,
+        nothing=nothing,
     )

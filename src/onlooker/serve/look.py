@@ -91,7 +91,7 @@ class Looks:
         path = self.folder / look_id / "clip"
         path.parent.mkdir(parents=True)
         file.replace(path)
-        look = Look(look_id, file_name(name), model, path, path)
+        look = Look(look_id, file_name(name), model, path=path, video=path)
         self._looks[look_id] = look
         for old in [*self._looks][:-MAX_KEPT]:
             self.delete(old)

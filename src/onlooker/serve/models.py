@@ -126,7 +126,7 @@ def find_model(run: Path) -> Model | None:
         if folder := model_folder(run):
             saved = (folder / RECORD).stat().st_mtime_ns
             model_id = hashlib.sha256(str(run.resolve()).encode()).hexdigest()[:16]
-            return Model(model_id, run, folder, saved)
+            return Model(model_id, run, folder, saved=saved)
     return None
 
 

@@ -393,9 +393,9 @@ class Project:
                     clip_id(facts),
                     folder.name,
                     entry.name,
-                    path,
-                    facts.st_mtime_ns,
-                    facts.st_size,
+                    path=path,
+                    modified=facts.st_mtime_ns,
+                    size=facts.st_size,
                 )
             yield place, clip
 

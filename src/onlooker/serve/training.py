@@ -201,8 +201,16 @@ class Training:
         outcomes = []
         for name, truth, predicted, score, margin in _scores(run, figures["classes"]):
             if clip := clips.get(ids.get(composed(name), "")):
-                labels = folders.get(truth, truth), folders.get(predicted, predicted)
-                outcomes.append(Outcome(clip, *labels, score, margin, rank.get(name, 0)))
+                outcomes.append(
+                    Outcome(
+                        clip,
+                        folders.get(truth, truth),
+                        folders.get(predicted, predicted),
+                        score=score,
+                        margin=margin,
+                        doubted=rank.get(name, 0),
+                    )
+                )
         return outcomes
 
 

@@ -93,7 +93,7 @@ def clip_events(
     end = prediction.end if math.isfinite(prediction.end) else 2 * times[-1] - midpoints[-1]
     bounds = np.array([start, *midpoints, max(end, times[-1])]).tolist()
     first, last = (0, len(times) - 1) if whole is None else _best_part(whole, lengths, len(times))
-    return (Segment(label, bounds[first], bounds[last + 1], prediction.score),)
+    return (Segment(label, bounds[first], bounds[last + 1], score=prediction.score),)
 
 
 def _best_part(whole: Floats, lengths: Sequence[int], distinct: int) -> tuple[int, int]:
@@ -209,7 +209,7 @@ class Finder:
             label = int(of_events[place].argmax())
             score = float(of_events[place, label])
             if score >= self.threshold:
-                yield Segment(self.classes[label], span.start, span.end, score)
+                yield Segment(self.classes[label], span.start, span.end, score=score)
 
     def _spans(self, times: Sequence[float]) -> Iterator[tuple[int, _Span]]:
         """The windows that end with the last of some frames, with the positions of their lengths."""
@@ -262,9 +262,9 @@ def recorded(
         Path(path),
         first.classes,
         frame_scores,
-        scores,
-        np.array(times),
-        np.array([step.index for step in steps]),
+        scores=scores,
+        times=np.array(times),
+        indices=np.array([step.index for step in steps]),
         attention=_stacked([step.attention for step in steps]),
         size=size,
         tubes=tuple(_tubes(steps, events)),
@@ -311,7 +311,7 @@ def _tubes(steps: Sequence[Step], events: Sequence[Segment]) -> Iterable[Tube]:
             known = [*boxes]
             frames = np.arange(known[0], known[-1] + 1)
             corners = interpolate(frames, known, np.array([*boxes.values()]))
-            yield Tube(event.label, frames, corners, event.score)
+            yield Tube(event.label, frames, corners, score=event.score)
 
 
 def _stacked(values: Sequence[Any]) -> NDArray[np.float32] | None:

@@ -274,7 +274,7 @@ class Source:
         with self.condition:
             if state != self._state:
                 self._state = state
-                self._queue.append(Status(self.name, state, self._clock.now, reason))
+                self._queue.append(Status(self.name, state, self._clock.now, reason=reason))
 
     # The methods below run in the thread.
 

@@ -151,7 +151,7 @@ class Streams:
                 index,
                 time,
                 scores[i],
-                self.classes,
+                classes=self.classes,
                 source=name,
                 pixels=frame,
                 threshold=self.threshold,
@@ -204,7 +204,9 @@ class Streams:
         for each in found:
             during = [corners for time, corners in state.boxes if each.start <= time < each.end]
             box = tuple(np.mean(during, 0).tolist()) if during else None
-            events.append(Event(each.label, each.start, each.end, each.score, source, box))
+            events.append(
+                Event(each.label, each.start, each.end, score=each.score, source=source, box=box)
+            )
         return tuple(events)
 
 
@@ -217,7 +219,7 @@ def _located(step: Step, heat: Floats, *, found: Rectangles, shape: Sequence[int
         step,
         point=tuple(point.tolist()) if len(found.weights) else None,
         boxes=tuple(
-            Box(step.label, step.index, tuple(c), step.score * max(w, 0)) for c, w in boxes
+            Box(step.label, step.index, tuple(c), score=step.score * max(w, 0)) for c, w in boxes
         ),
     )
 

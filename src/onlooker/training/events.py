@@ -212,7 +212,9 @@ def _stream(
     features = torch.cat(parts) if parts else made_of[0].features[:0]
     numbers = [each.number for each in acted]
     recordings = clips.groups[[each.number for each in made_of]]
-    return _Stream(features, np.array(events, np.int64).reshape(-1, 3), numbers, recordings)
+    return _Stream(
+        features, np.array(events, np.int64).reshape(-1, 3), numbers, recordings=recordings
+    )
 
 
 class _Windows(NamedTuple):
@@ -264,7 +266,7 @@ def _windows(
         labels += stream.events[nearest[whole[:, 0], whole[:, 1]], 2].tolist()
         labels += clips.y[own].tolist()
         numbers += [number] * (len(parts) + len(whole) + len(own))
-    return _Windows(np.concatenate(x), np.array(y), np.array(labels), np.array(numbers))
+    return _Windows(np.concatenate(x), np.array(y), np.array(labels), stream=np.array(numbers))
 
 
 def _overlaps(stream: _Stream, lengths: Sequence[int]) -> tuple[Floats, Ints]:

@@ -247,7 +247,7 @@ def _choose(clips: Clips, folds: int, balanced: bool) -> Choice:
     if not parts:
         copies = 2 if clips.copies else 0
         default = next(iter(SETS.values()))
-        return Choice(default, _DEFAULT, scores, 1.0, copies=copies, balanced=balanced)
+        return Choice(default, _DEFAULT, scores, temperature=1.0, copies=copies, balanced=balanced)
     results = {
         label: _test(clips, parts, statistics=statistics, copies=0, balanced=balanced)
         for label, statistics in SETS.items()
@@ -270,7 +270,15 @@ def _choose(clips: Clips, folds: int, balanced: bool) -> Choice:
     )
     scores[tested] = softmax(logits / further, 1)
     temperature = best.temperature * further
-    return Choice(SETS[label], best.method, scores, temperature, tried, copies, balanced)
+    return Choice(
+        SETS[label],
+        best.method,
+        scores,
+        temperature=temperature,
+        tried=tried,
+        copies=copies,
+        balanced=balanced,
+    )
 
 
 def _test(
@@ -462,7 +470,7 @@ def statistics_of(
     mean = starts / len(x)
     early = mean.numpy(), (squares / len(x) - mean.square()).clamp_min(0).sqrt().numpy()
     all_copies = tuple(torch.cat(altered, 1).numpy()) if altered else ()
-    clips = Clips(x, y, np.asarray(groups), net.num_classes, all_copies)
+    clips = Clips(x, y, np.asarray(groups), num_classes=net.num_classes, copies=all_copies)
     return Encoded(clips, early, features_of)
 
 

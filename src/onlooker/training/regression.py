@@ -71,7 +71,7 @@ class Layer(NamedTuple):
         center[columns] = self.center
         scale[columns] = self.scale
         weight[:, columns] = self.weight
-        return Layer(center, scale, weight, self.bias)
+        return Layer(center, scale, weight, bias=self.bias)
 
 
 def regress(
@@ -98,7 +98,7 @@ def regress(
         bias = np.full(num_classes, biases.min() - _NEVER)
         weight[present] = rows @ basis.T
         bias[present] = biases
-        layers.append(Layer(center, scale, weight, bias))
+        layers.append(Layer(center, scale, weight, bias=bias))
     return layers
 
 
@@ -140,7 +140,7 @@ def cross_validate(
         _log_loss(each[tested] / T, y[tested], weights) for each in logits for T in _TEMPERATURES
     ]
     best, at = divmod(int(np.argmin(losses)), len(_TEMPERATURES))
-    return Tested(methods[best], _TEMPERATURES[at], min(losses), logits[best])
+    return Tested(methods[best], _TEMPERATURES[at], min(losses), logits=logits[best])
 
 
 def _log_loss(logits: Floats, y: Ints, weights: Floats) -> float:

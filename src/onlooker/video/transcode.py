@@ -120,7 +120,14 @@ def transcode(
             end = seconds + duration
             # without a number, as many per second as so far: there may be more at some times
             expected = claimed or round((index + 1) * length / end)
-            facts = VideoFacts(end, index + 1, width, height, playable, max(expected, index + 1))
+            facts = VideoFacts(
+                end,
+                index + 1,
+                width,
+                height=height,
+                playable=playable,
+                claimed=max(expected, index + 1),
+            )
             if index % _REPORTED == _REPORTED - 1:
                 yield facts
         if facts.frames < 2:

@@ -287,7 +287,7 @@ def index_packets(container: InputContainer, stream: VideoStream) -> tuple[Packe
     # Only in decoding order are the durations of packets those of frames: the last one shown may
     # not be the last one.
     end = end_of(times, duration * unit if shown[-1] == len(ticks) - 1 else 0)
-    return PacketIndex(ticks, np.flatnonzero(keys), shown, Timing(times, end)), len(ticks)
+    return PacketIndex(ticks, np.flatnonzero(keys), shown, timing=Timing(times, end)), len(ticks)
 
 
 def decode_indexed(

@@ -78,10 +78,10 @@ class AugmentedDigits(MovingDigits):
                 images[part],
                 ink[part],
                 of,
-                places,
-                angles[part].flatten(),
-                scales[part].flatten(),
-                fields,
+                positions=places,
+                angles=angles[part].flatten(),
+                scales=scales[part].flatten(),
+                fields=fields,
             )
             draw_scenes(scenes, video[part].view(n, F, side, side), boxes[part].view(n, F, -1, 4))
 

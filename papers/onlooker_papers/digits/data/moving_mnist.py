@@ -102,7 +102,7 @@ class MovingDigits:
             video = torch.empty(B, T, 1, side, side, dtype=torch.uint8)
             boxes = torch.empty(B, T, self.num_digits, 4)
             self.draw(images, by_paths, video=video, boxes=boxes, threads=threads)
-            return Batch(video, classes, boxes, indices)
+            return Batch(video, classes, boxes, indices=indices)
 
     def draw(
         self,
