@@ -23,14 +23,17 @@ import harness
 import numpy as np
 import onnxruntime
 import torch
-from bench_live import OWN_SIDE, live_model
 from numpy.typing import NDArray
 
+from onlooker.base.config import DataConfig
 from onlooker.export import export
+from onlooker.models.registry import create_model
+from onlooker.recognizer import Recognizer
 
 EXAMPLE = harness.ROOT / "examples" / "in_the_browser"
 RUNTIME = "onnxruntime-web@1.30.0"
-SIDE = harness.size(OWN_SIDE, 32)
+CLASSES = 10
+SIDE = harness.size(112, 32)
 FRAMES = harness.size(100, 3)
 WARM = harness.size(10, 1)
 RUN = """async (frames) => {
@@ -117,12 +120,20 @@ def run_here(exported: Path, frames: NDArray[np.uint8]) -> Ran:
     return Ran(np.array(scores, float), milliseconds)
 
 
+def untrained() -> Recognizer:
+    """A model with the default encoder and a small cell, and random weights."""
+    torch.manual_seed(0)
+    model = create_model("convalstm", CLASSES, size=SIDE, encoder="small", hidden=32)
+    data = DataConfig(frames=16, size=SIDE, normalization="half")
+    return Recognizer(model, [f"class {number}" for number in range(CLASSES)], data)
+
+
 def main() -> None:
     harness.parser(__doc__).parse_args()
     torch.set_num_threads(1)
     frames = np.random.default_rng(0).integers(0, 256, (FRAMES, SIDE, SIDE, 3), np.uint8)
     with tempfile.TemporaryDirectory() as name:
-        exported = export(live_model(SIDE), Path(name, "export"))
+        exported = export(untrained(), Path(name, "export"))
         here = run_here(exported, frames)
         if harness.smoke():
             print("the browser is left out: its onnxruntime-web is downloaded")

@@ -1,27 +1,34 @@
-"""Live models on one core: milliseconds of a frame next to MoViNet-A0's stream and TSM; delay from
-camera to answer.
+"""The default model live, on one core: CPU time of a frame as `onlooker watch` runs it, next to
+MoViNet-A0's stream and TSM; delay from camera to answer.
 
-    python benchmarks/bench_live.py              # more than an hour; also draws docs/delay.png
+    python benchmarks/bench_live.py              # 15 minutes; also draws docs/delay.png
     python benchmarks/bench_live.py --minutes 0  # without the camera, whose recorded delay is kept
 
-All models have random weights and get frames of 172×172 pixels. PyTorch runs them in float32 and
-bfloat16, onnxruntime their exported steps in float32 and in 8 bits; ratios are of the faster one in
-float32. The camera sends numbered frames by HTTP at 30 frames a second; the delay is from the
-moment at which it has a frame to the moment at which `onlooker.watch` has the answer. At the limit,
-the model gets frames of 448×448 pixels, for which it needs longer than from one frame of the camera
-to the next. Needs Linux's /proc.
+`onlooker train` makes the model from generated stick figures. A frame of it begins with pixels and
+ends with scores, boxes and events (`Streams.step`, which `watch` calls for each frame of a source).
+Peers have random weights, and get frames that are resized and normalized already. What
+`onlooker export` writes, and the exported steps of peers, run in onnxruntime; boxes and events are
+not in them. All times are CPU times of one thread, so that other programs on the machine count
+less. A spread is the 10th and the 90th percentile of the ratios of single repetitions.
+
+The camera sends numbered frames by HTTP at 30 frames a second, and the model answers each of them
+(`--rate 0`); the delay is from the moment at which the camera has a frame to the moment at which
+`onlooker.watch` has the answer. At the limit, the model gets frames of 448×448 pixels, for which it
+needs longer than from one frame of the camera to the next. Needs Linux's /proc.
 """
 
-import argparse
 import io
 import multiprocessing
+import multiprocessing.dummy
 import os
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import fields, is_dataclass, replace
 from multiprocessing.sharedctypes import Synchronized, SynchronizedArray
 from pathlib import Path
-from typing import Any, NamedTuple
+from statistics import median
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import harness
 import numpy as np
@@ -32,19 +39,29 @@ from PIL import Image
 from torch import Tensor, nn
 from tsm import TSM
 
-from onlooker.base.config import DataConfig
+import onlooker
+from onlooker.base.config import StreamConfig
 from onlooker.base.files import read_json
-from onlooker.models.registry import create_model
-from onlooker.models.video_model import VideoModel
+from onlooker.data.stick_figures import write_set
+from onlooker.data.transforms import to_video
+from onlooker.export import STEP, export
+from onlooker.models.linear import LinearClassifier
 from onlooker.recognizer import Recognizer
 from onlooker.report.plots import COLORS, QUIET, plain
+from onlooker.video.reader import VideoReader
+from onlooker.video.resize import resize
 
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
+# pixels of the frames of MoViNet-A0 as published; of those at the limit
 SIDE = 172
+LIMIT = harness.size(448, 64)
 CLASSES = 10
-# pixels of the frames that our encoder was trained on; of those at the limit
-OWN_SIDE = 112
-SLOW_SIDE = 448
-WAYS = ("torch", "bf16", "onnxruntime", "int8")
+PEERS: dict[str, type[MoViNet | TSM]] = {"movinet-a0": MoViNet, "tsm-mobilenetv2": TSM}
+ACTIONS = ("bend", "jump", "kick", "wave")
+CLIPS = 4  # of each action
+STEPS = harness.size(4, 1)  # in each measurement
 # of the camera; bits of a frame's number, and pixels of the square that shows one
 RATE = 30.0
 BITS = 20
@@ -53,133 +70,164 @@ SIZE = (640, 480)
 PICTURE = harness.ROOT / "docs" / "delay.png"
 AFTER = 200  # steps after which memory is read
 
+Works = dict[str, Callable[[], object]]
 
-class Step(nn.Module):
-    """A step with its state as plain tensors, for all models alike."""
 
-    def __init__(self, name: str) -> None:
+def trained(folder: Path) -> Path:
+    """The run of a default model, and the clips that it was trained on."""
+    clips = folder / "clips"
+    settings: dict[str, Any] = {}
+    if harness.smoke():
+        settings = {"size": 48, "frames": 4}
+        harness.write_clips(clips)
+    else:
+        write_set(clips, CLIPS, actions=ACTIONS)
+    onlooker.train(clips, run=folder / "run", quiet=True, **settings)
+    return folder / "run"
+
+
+class Watched:
+    """The frames of a video that repeats, as `watch` passes them to the model."""
+
+    def __init__(self, run: Path) -> None:
+        self.recognizer = onlooker.load(run, "cpu")
+        self.streams = self.recognizer.streams()
+        clips = sorted((run.parent / "clips").glob("*/*.mp4"))
+        # every third frame, as at the rate of training
+        self.frames = [
+            frame for clip in clips[::CLIPS] for _, _, frame in list(VideoReader(clip))[::3]
+        ]
+        self.rate = self.recognizer.frame_rate or RATE
+        self.index = 0
+
+    def step(self) -> None:
+        self.index += 1
+        frame = self.frames[self.index % len(self.frames)]
+        self.streams.step({"": (self.index, self.index / self.rate, frame)})
+
+    def encoded(self) -> Callable[[], object]:
+        """The encoder alone, on one frame."""
+        data = self.recognizer.data
+        pixels = torch.from_numpy(resize(self.frames[0][None], data.size, data.channels))
+        video = to_video(pixels, data.normalization)
+        return lambda: self.streams.model.encode(video)
+
+    @property
+    def sizes(self) -> dict[str, float]:
+        return sizes(self.recognizer.model, self.streams.states[""])
+
+
+class PeerStep(nn.Module):
+    """A peer's step with its state as plain tensors, and frames of `size` pixels."""
+
+    def __init__(self, name: str, size: int) -> None:
         super().__init__()
         torch.manual_seed(0)
-        self.side = int(name.partition(" at ")[2] or SIDE)
-        if name == "movinet-a0":
-            self.model: VideoModel | MoViNet | TSM = MoViNet(CLASSES)
-        elif name == "tsm-mobilenetv2":
-            self.model = TSM(CLASSES)
-        else:
-            self.model = create_model(
-                "convalstm", CLASSES, size=self.side, encoder="small", hidden=32
-            )
-        self.model.eval()
+        self.network = PEERS[name](CLASSES)
+        self.pixels = size
+        self.eval()
 
     def forward(self, frame: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
         """`1 3 H W` and the state to the logits `1 K` and the next state."""
-        if isinstance(self.model, VideoModel):
-            kind = type(self.model.initial_state(1))
-            output, after = self.model.step(frame, kind(*state) if state else None)
-            return output.logits, *after
-        logits, after = self.model.step(frame, list(state))
+        logits, after = self.network.step(frame, list(state))
         return logits, *after
 
-    def frame(self) -> Tensor:
-        return torch.rand(1, 3, self.side, self.side)
+    def inputs(self) -> tuple[Tensor, ...]:
+        """A frame, and the state after two of them."""
+        frame = torch.rand(1, 3, self.pixels, self.pixels)
+        return frame, *self(frame, *self(frame)[1:])[1:]
 
 
-def exported(
-    network: nn.Module, inputs: tuple[Tensor, ...], folder: Path
-) -> dict[str, Callable[[], object]]:
-    """A network in onnxruntime on one thread, in float32 and, by static quantization, in 8 bits."""
+def sizes(model: nn.Module, state: object) -> dict[str, float]:
+    """Parameters of a model; bytes of all its tensors, and of those of its state."""
+    return {
+        "parameters": sum(each.numel() for each in model.parameters()),
+        "weights_megabytes": round(
+            sum(each.nbytes for each in model.state_dict().values()) / 1e6, 2
+        ),
+        "state_megabytes": round(bytes_of(state) / 1e6, 3),
+    }
+
+
+def bytes_of(state: object) -> int:
+    """Bytes of the tensors and arrays in a state."""
+    if isinstance(state, Tensor | np.ndarray):
+        return state.nbytes
+    if is_dataclass(state):
+        return sum(bytes_of(getattr(state, part.name)) for part in fields(state))
+    return sum(map(bytes_of, state)) if isinstance(state, tuple | list) else 0
+
+
+def session(graph: Path) -> "InferenceSession":
+    """A graph in onnxruntime, on one thread."""
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # on by default; read when onnxruntime is imported
     import onnxruntime
-    from onnxruntime.quantization import (
-        CalibrationDataReader,
-        QuantFormat,
-        QuantType,
-        quantize_static,
-    )
-    from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    class Inputs(CalibrationDataReader):
-        """The same inputs a few times: the ranges of activations do not change the time."""
-
-        def __init__(self, feed: dict[str, NDArray[Any]]) -> None:
-            self.feeds = iter([feed] * 4)
-
-        def get_next(self) -> dict[str, NDArray[Any]] | None:
-            return next(self.feeds, None)
-
-    plain, prepared, small = (folder / f"{name}.onnx" for name in ("plain", "prepared", "int8"))
-    torch.onnx.export(network, inputs, str(plain), dynamo=True, external_data=False, verbose=False)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.log_severity_level = 3
-
-    def session(path: Path) -> onnxruntime.InferenceSession:
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-
-    in_float = session(plain)
-    names = [each.name for each in in_float.get_inputs()]
-    feed = {name: value.numpy() for name, value in zip(names, inputs, strict=True)}
-    quant_pre_process(str(plain), str(prepared), skip_symbolic_shape=True)
-    kinds = {
-        "activation_type": QuantType.QUInt8,
-        "weight_type": QuantType.QInt8,
-        "quant_format": QuantFormat.QDQ,
-    }
-    products = ["Conv", "Gemm", "MatMul"]
-    quantize_static(str(prepared), str(small), Inputs(feed), op_types_to_quantize=products, **kinds)
-    in_bytes = session(small)
-    return {
-        "onnxruntime": lambda: in_float.run(None, feed),
-        "int8": lambda: in_bytes.run(None, feed),
-    }
+    return onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
 
 
-def works_of(
-    names: list[str], folder: Path
-) -> tuple[dict[str, Callable[[], object]], dict[str, dict[str, float]]]:
-    """For each model one step in each way of running it, and its sizes."""
-    works: dict[str, Callable[[], object]] = {}
-    sizes: dict[str, dict[str, float]] = {}
-    for name in names:
-        step = Step(name).eval()
-        frame = step.frame()
-        state = step(frame, *step(frame)[1:])[1:]
-
-        def run(step: Step = step, given: tuple[Tensor, ...] = (frame, *state)) -> object:
-            return step(*given)
-
-        def run_bf16(run: Callable[[], object] = run) -> object:
-            with torch.autocast("cpu", torch.bfloat16):
-                return run()
-
-        works[f"{name} torch"] = run
-        works[f"{name} bf16"] = run_bf16
-        works |= {
-            f"{name} {way}": work for way, work in exported(step, (frame, *state), folder).items()
-        }
-        sizes[name] = {
-            "parameters": sum(each.numel() for each in step.parameters()),
-            "state_tensors": len(state),
-            "state_megabytes": round(sum(4 * each.numel() for each in state) / 1e6, 3),
-            "megabytes": memory_of(name),
-        }
-    return works, sizes
+def exported(watched: Watched, peers: dict[str, PeerStep], folder: Path) -> Works:
+    """A frame of each exported step; that of the peers is always the same one."""
+    works: Works = {}
+    for name, step in peers.items():
+        graph = folder / f"{name}.onnx"
+        given = step.inputs()
+        torch.onnx.export(step, given, str(graph), dynamo=True, external_data=False, verbose=False)
+        works[name] = fed(session(graph), [each.numpy() for each in given])
+    own = session(export(watched.recognizer, folder / "export") / STEP)
+    data = watched.recognizer.data
+    pixels = resize(watched.frames[0][None], data.size, data.channels)
+    shapes = [each.shape[1:] for each in own.get_inputs()[1:]]
+    works["onlooker"] = fed(own, [pixels, *(np.ones((1, *shape), np.float32) for shape in shapes)])
+    return works
 
 
-def memory_of(name: str) -> float:
-    """MB that a process grows by when it builds a model and makes some steps."""
+def fed(graph: "InferenceSession", inputs: Sequence[NDArray[Any]]) -> Callable[[], object]:
+    """A run of a graph."""
+    names = [each.name for each in graph.get_inputs()]
+    feed = dict(zip(names, inputs, strict=True))
+    return lambda: graph.run(None, feed)
+
+
+def stepped(step: PeerStep) -> Callable[[], object]:
+    """A frame of a peer."""
+    given = step.inputs()
+    return lambda: step(*given)
+
+
+def repeated(work: Callable[[], object]) -> Callable[[], None]:
+    """The work of some frames."""
+
+    def steps() -> None:
+        for _ in range(STEPS):
+            work()
+
+    return steps
+
+
+def memory_of(name: str, run: Path) -> float:
+    """MB that a process grows by when it loads a model and makes some steps."""
     context = multiprocessing.get_context("spawn")
     with context.Pool(1) as pool:
-        return pool.apply(_grown, (name,))
+        return pool.apply(_grown, (name, run))
 
 
-def _grown(name: str) -> float:
+@torch.inference_mode()
+def _grown(name: str, run: Path) -> float:
     torch.set_num_threads(1)
     before = _resident()
-    step = Step(name)
-    frame = step.frame()
-    state = ()
-    with torch.inference_mode():
+    if name == "onlooker":
+        watched = Watched(run)
+        # the frames of the video are not the model's
+        before += sum(frame.nbytes for frame in watched.frames) / 2**20
+        for _ in range(AFTER):
+            watched.step()
+    else:
+        step = PeerStep(name, SIDE)
+        frame, *state = step.inputs()
         for _ in range(AFTER):
             _, *state = step(frame, *state)
     return round(_resident() - before, 1)
@@ -203,7 +251,7 @@ class Delays(NamedTuple):
             f"p{share}": round(float(np.percentile(self.milliseconds, share)), 1)
             for share in (50, 99, 100)
         }
-        counts, edges = np.histogram(self.milliseconds, bins=np.geomspace(1, 1000, 31))
+        counts, edges = np.histogram(self.milliseconds, bins=np.geomspace(1, 10_000, 41))
         histogram = {
             f"{edge:.1f}": int(count) for edge, count in zip(edges, counts, strict=False) if count
         }
@@ -246,9 +294,9 @@ def film(rate: float, port: "Synchronized[int]", sent: "SynchronizedArray[float]
                     return
                 number += 1
 
-    server = HTTPServer(("127.0.0.1", 0), Camera)
-    port.value = server.server_port
-    server.handle_request()
+    with HTTPServer(("127.0.0.1", 0), Camera) as server:
+        port.value = server.server_port
+        server.handle_request()
 
 
 def with_number(scene: NDArray[np.uint8], number: int) -> NDArray[np.uint8]:
@@ -266,30 +314,30 @@ def number_of(frame: NDArray[np.uint8]) -> int:
 
 def delays(recognizer: Recognizer, rate: float, seconds: float) -> Delays:
     """Watch a camera for some seconds."""
-    context = multiprocessing.get_context("spawn")
+    # the camera has a process of its own, which takes seconds to start
+    context = multiprocessing.dummy if harness.smoke() else multiprocessing.get_context("spawn")
     port = context.Value("i", 0)
-    sent = context.Array("d", int(seconds * rate), lock=False)
-    camera = context.Process(target=film, args=(rate, port, sent), daemon=True)
+    sent = context.Array("d", [0.0] * int(seconds * rate), lock=False)
+    camera = context.Process(target=film, args=(rate, port, sent))
+    camera.daemon = True
     camera.start()
     while not port.value:
         time.sleep(0.05)
-    found = list[float]()
+    milliseconds = list[float]()
     begin = time.monotonic()
     last = -1
     skipped = 0
-    for step in recognizer.watch(f"http://127.0.0.1:{port.value}/"):
+    for step in recognizer.watch(f"http://127.0.0.1:{port.value}/", StreamConfig(rate=0)):
         now = time.monotonic()
         assert step.pixels is not None
         number = number_of(step.pixels)
-        found.append(1e3 * (now - sent[number]))
+        milliseconds.append(1e3 * (now - sent[number]))
         skipped = skipped + number - last - 1
         last = number
         if now - begin > seconds or number >= len(sent) - 2:
             break
-        if len(found) % 9000 == 0:
-            print(f"{now - begin:.0f} s: {np.percentile(found, [50, 99])}", flush=True)
-    camera.kill()
-    return Delays(np.array(found), len(found), skipped)
+    camera.join()
+    return Delays(np.array(milliseconds), len(milliseconds), skipped)
 
 
 def draw(figures: dict[str, Any], picture: Path = PICTURE) -> None:
@@ -297,8 +345,8 @@ def draw(figures: dict[str, Any], picture: Path = PICTURE) -> None:
     from matplotlib.figure import Figure
 
     titles = {
-        "delay_ms": f"30 frames a second, {OWN_SIDE} pixels",
-        "delay_ms_at_the_limit": f"At the limit, {SLOW_SIDE} pixels",
+        "delay_ms": f"30 frames a second, {figures['own_pixels']} pixels",
+        "delay_ms_at_the_limit": f"At the limit, {LIMIT} pixels",
     }
     figure = Figure(figsize=(8.4, 2.6), layout="constrained", facecolor="white")
     for number, (axes, (name, title)) in enumerate(
@@ -309,8 +357,8 @@ def draw(figures: dict[str, Any], picture: Path = PICTURE) -> None:
         shares = np.array([*of["histogram"].values()]) / of["answered"]
         axes.bar(edges, shares, width=edges * 0.24, align="edge", color=COLORS[number])
         axes.set_xscale("log")
-        axes.set_xlim(8, 500)
-        axes.set_xticks(ticks := [10, 20, 50, 100, 200, 500], [f"{tick}" for tick in ticks])
+        axes.set_xlim(8, 2000)
+        axes.set_xticks(ticks := [10, 20, 50, 100, 200, 500, 1000], [f"{tick}" for tick in ticks])
         axes.minorticks_off()
         axes.yaxis.set_major_formatter("{x:.0%}")
         axes.axvline(of["p99"], color=QUIET, linewidth=1, linestyle="--")
@@ -325,15 +373,18 @@ def draw(figures: dict[str, Any], picture: Path = PICTURE) -> None:
     figure.savefig(picture, dpi=130)
 
 
-def live_model(side: int) -> Recognizer:
-    """Our encoder and cell, untrained."""
-    model = Step(f"onlooker at {side}").model
-    assert isinstance(model, VideoModel)
-    data = DataConfig(frames=16, size=side, normalization="half")
-    return Recognizer(model, tuple(f"class {number}" for number in range(CLASSES)), data)
+def enlarged(recognizer: Recognizer, size: int) -> Recognizer:
+    """The same weights for frames of another size: statistics are averages over locations."""
+    given = recognizer.model
+    assert isinstance(given, LinearClassifier)
+    model = LinearClassifier(
+        given.num_classes, encoder="small", window=given.window, size=size, lengths=given.lengths
+    )
+    model.load_state_dict(given.state_dict())
+    return Recognizer(model, recognizer.classes, replace(recognizer.data, size=size))
 
 
-def measure_delay(minutes: float) -> dict[str, Any]:
+def measure_delay(recognizer: Recognizer, minutes: float) -> dict[str, Any]:
     """The delay at 30 frames a second, and at the limit; with 0 minutes the one that was recorded
     last.
     """
@@ -342,51 +393,94 @@ def measure_delay(minutes: float) -> dict[str, Any]:
         path = harness.RESULTS / "bench-live.json"
         before = read_json(path)["figures"] if path.exists() else {}
         return {name: before.get(name) for name in names}
-    usual = delays(live_model(OWN_SIDE), RATE, 60 * minutes)
-    limit = delays(live_model(SLOW_SIDE), RATE, min(300.0, 60 * minutes))
-    print(usual, limit, flush=True)
+    usual = delays(recognizer, RATE, 60 * minutes)
+    limit = delays(enlarged(recognizer, LIMIT), RATE, 60 * minutes)
     return dict(zip(names, (usual.to_dict(), limit.to_dict(), minutes), strict=True))
 
 
+@torch.inference_mode()
+def measure_times(watched: Watched, folder: Path, repetitions: int) -> dict[str, Any]:
+    """Milliseconds of frames, their ratios, and the sizes of all models."""
+    own = watched.recognizer.data.size
+    peers = {name: PeerStep(name, SIDE) for name in PEERS}
+    small = {f"{name} at {own}": PeerStep(name, own) for name in PEERS}
+    works: Works = {"onlooker torch": watched.step, "onlooker encoder": watched.encoded()}
+    works |= {f"{name} torch": stepped(step) for name, step in (peers | small).items()}
+    if not harness.smoke():  # the exporter takes seconds
+        graphs = exported(watched, peers | small, folder)
+        works |= {f"{name} onnxruntime": work for name, work in graphs.items()}
+    works = {name: repeated(work) for name, work in works.items()}
+    seconds = harness.interleaved(works, repetitions, clock=time.process_time)
+    ways = ("torch", "onnxruntime")
+    times = {
+        name: {
+            way: round(1e3 * median(seconds[f"{name} {way}"]) / STEPS, 3)
+            for way in ways
+            if f"{name} {way}" in seconds
+        }
+        for name in ("onlooker", *peers, *small)
+    }
+    ratios = {
+        way: {
+            name: round(of[way] / times["onlooker"][way], 3)
+            for name, of in times.items()
+            if way in of
+        }
+        for way in ways
+    }
+    ours = np.array(seconds["onlooker torch"])
+    spreads = {
+        name: np.percentile(np.array(seconds[f"{name} torch"]) / ours, (10, 90)).round(3).tolist()
+        for name in peers
+    }
+    return {
+        "ratios": {name: ratios["torch"][name] for name in peers},
+        "spreads": spreads,
+        "ratios_own_size": {name: ratios["torch"][f"{name} at {own}"] for name in PEERS},
+        "ratios_onnxruntime": {name: ratios["onnxruntime"].get(name) for name in peers},
+        "milliseconds": times,
+        "encoder_ms": round(1e3 * median(seconds["onlooker encoder"]) / STEPS, 3),
+        "sizes": {"onlooker": watched.sizes}
+        | {name: sizes(step.network, step.inputs()[1:]) for name, step in (peers | small).items()},
+        "pixels": SIDE,
+        "own_pixels": own,
+    }
+
+
 def main() -> None:
-    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments = harness.parser(__doc__)
     arguments.add_argument("--repetitions", type=int, default=50)
     arguments.add_argument(
-        "--minutes", type=float, default=60.0, help="of the camera; 0: without it"
+        "--minutes", type=float, default=3.0, help="of each camera; 0: without them"
     )
     options = arguments.parse_args()
     torch.set_num_threads(1)
-    delay = measure_delay(options.minutes)
-    names = ["onlooker", f"onlooker at {OWN_SIDE}", "movinet-a0", "tsm-mobilenetv2"]
-    with tempfile.TemporaryDirectory() as folder, torch.inference_mode():
-        works, sizes = works_of(names, Path(folder))
-        seconds = harness.medians(harness.interleaved(works, options.repetitions))
-    times = {
-        name: {way: round(1e3 * seconds[f"{name} {way}"], 3) for way in WAYS} for name in names
-    }
-    fastest = {name: min(of["torch"], of["onnxruntime"]) for name, of in times.items()}
+    with tempfile.TemporaryDirectory() as made:
+        folder = Path(made)
+        run = trained(folder)
+        watched = Watched(run)
+        figures = measure_times(watched, folder, options.repetitions)
+        if not harness.smoke():  # each model in a process of its own
+            for name in ("onlooker", *PEERS):
+                figures["sizes"][name]["megabytes"] = memory_of(name, run)
+        minutes = harness.size(options.minutes, 0.5 / 60)
+        figures |= measure_delay(watched.recognizer, minutes)
     harness.show(
-        "A frame, ms",
-        ["model", *times["onlooker"], *sizes["onlooker"]],
-        [[name, *of.values(), *sizes[name].values()] for name, of in times.items()],
+        "A frame, ms of CPU time",
+        ["model", *figures["milliseconds"]["onlooker"], *figures["sizes"]["onlooker"]],
+        [
+            [name, *of.values(), *figures["sizes"][name].values()]
+            for name, of in figures["milliseconds"].items()
+        ],
     )
-    peers = names[2:]
-    figures = {
-        "ratios": {peer: round(fastest[peer] / fastest["onlooker"], 3) for peer in peers},
-        "ratios_own_size": {peer: round(fastest[peer] / fastest[names[1]], 3) for peer in peers},
-        "ratios_int8": {
-            peer: round(times[peer]["int8"] / times["onlooker"]["int8"], 3) for peer in peers
-        },
-        "milliseconds": times,
-        "sizes": sizes,
-        "pixels": SIDE,
-        "own_pixels": OWN_SIDE,
-        **delay,
-    }
-    print({key: figures[key] for key in ("ratios", "ratios_own_size", "ratios_int8")})
-    what = "live models on one core next to each other, and the delay of ours from camera to answer"
-    if delay["minutes"]:
+    print(
+        {name: figures[name] for name in figures if name.startswith(("ratios", "spreads", "enc"))}
+    )
+    if options.minutes and not harness.smoke():
         draw(figures)
+    what = (
+        "the default model live and other models, on one core, and the delay from camera to answer"
+    )
     print(harness.record("bench-live", what, figures, seeds=[0], packages=("onnxruntime",)))
 
 

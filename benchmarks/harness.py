@@ -72,7 +72,10 @@ def write_clips(folder: Path, count: int = 3) -> Path:
 
 
 def interleaved(
-    workloads: Mapping[str, Callable[[], object]], repetitions: int = MINIMUM
+    workloads: Mapping[str, Callable[[], object]],
+    repetitions: int = MINIMUM,
+    *,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, list[float]]:
     """Seconds of each workload for each repetition; interleaved, so that a slow phase of the
     machine affects all alike.
@@ -96,9 +99,9 @@ def interleaved(
         for name in names[shift:] + names[:shift]:
             if not smoke():
                 gc.collect()
-            start = time.perf_counter()
+            start = clock()
             workloads[name]()
-            seconds[name].append(time.perf_counter() - start)
+            seconds[name].append(clock() - start)
     return seconds
 
 

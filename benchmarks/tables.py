@@ -45,24 +45,22 @@ def browser(results: Results) -> Table:
 
 @table("live-models", "bench-live")
 def live_models(results: Results) -> Table:
-    """Our live model and others on one core."""
+    """The default model live, and others, on one core."""
     figures = results["bench-live"]
-    ways = {
-        "torch": "PyTorch",
-        "bf16": "in bfloat16",
-        "onnxruntime": "onnxruntime",
-        "int8": "in 8 bits",
-    }
     columns: Columns = {
         "model": key(0, code),
-        **{words: (way, fixed(1)) for way, words in ways.items()},
+        "PyTorch": ("torch", fixed(1)),
+        "onnxruntime": ("onnxruntime", fixed(1)),
         "million parameters": ("parameters", fixed(1, 1e-6)),
+        "MB of weights": ("weights_megabytes", fixed(1)),
         "MB of memory": ("megabytes", fixed(0)),
         "MB of state": ("state_megabytes", fixed(2)),
     }
+    own = figures["own_pixels"]
     note = (
-        f"A frame of {figures['pixels']} pixels on one core, in ms; *at {figures['own_pixels']}*: of as many pixels as "
-        "the encoder was trained on. `python benchmarks/bench_live.py`"
+        f"A frame in ms of CPU time, on one thread, in float32. `onlooker`: the default model as `watch` runs it, of "
+        f"{own} pixels; its encoder alone takes {figures['encoder_ms']:.1f}. Other models: steps of "
+        f"{figures['pixels']} pixels, and *at {own}*. `python benchmarks/bench_live.py`"
     )
     entries = (
         Entry((name,), {**of, **figures["sizes"][name]})

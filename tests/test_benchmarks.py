@@ -9,14 +9,13 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-PENDING = ("bench_live",)
 PROGRAMS = [
     path
     for path in sorted((ROOT / "benchmarks").glob("*.py"))
     if '__name__ == "__main__"' in path.read_text(encoding="utf-8")
     # the first runs in tests/attacks, in a process of its own, since it forks; the second in
     # test_pictures.py
-    and path.stem not in ("robustness", "pictures", *PENDING)
+    and path.stem not in ("robustness", "pictures")
 ]
 
 

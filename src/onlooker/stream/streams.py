@@ -194,7 +194,8 @@ class Streams:
             events=events,
             windows=windows,
         )
-        step = replace(step, boxes=tuple(replace(box, label=step.label) for box in step.boxes))
+        label = step.label
+        step = replace(step, boxes=tuple(replace(box, label=label) for box in step.boxes))
         return step, replace(state, kept=kept, boxes=boxes, last=replace(step, pixels=None))
 
     def _located_events(
@@ -215,12 +216,12 @@ def _located(step: Step, heat: Floats, *, found: Rectangles, shape: Sequence[int
     size = np.array(shape[1::-1])
     (point,) = peaks(heat[None]) * size
     boxes = zip((found.corners * np.tile(size, 2)).tolist(), found.weights.tolist(), strict=True)
+    label = step.label
+    score = step.score
     return replace(
         step,
         point=tuple(point.tolist()) if len(found.weights) else None,
-        boxes=tuple(
-            Box(step.label, step.index, tuple(c), score=step.score * max(w, 0)) for c, w in boxes
-        ),
+        boxes=tuple(Box(label, step.index, tuple(c), score=score * max(w, 0)) for c, w in boxes),
     )
 
 
