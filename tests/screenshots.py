@@ -67,7 +67,7 @@ def draw_clips(folder: Path) -> None:
     acting = StickFigures(frames=36, size=(120, 160), people=6, event=(0.6, 0.9))
     write_set(folder, 6, seed=7, figures=acting, actions=("wave", "jumping_jack", "bend"))
     waiting = StickFigures(frames=80, size=(120, 160), people=6, event=(0.05, 0.05))
-    (folder / "recordings.csv").unlink()  # which would have to list the clips that follow
+    (folder / "recordings.csv").unlink()  # people whom nobody has named on the page
     (folder / "nothing").mkdir()
     for number in range(6):
         video = waiting.video("wave", number, seed=7)
