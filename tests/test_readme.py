@@ -23,10 +23,6 @@ import onlooker
 from onlooker.cli import app
 from onlooker.report.events import EventCurve
 from onlooker.video.write import write
-from onlooker_papers.digits import reproduce as digits
-from onlooker_papers.hmdb10 import reproduce as hmdb10
-from onlooker_papers.videolstm import official
-from onlooker_papers.videolstm import reproduce as videolstm
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [
@@ -39,6 +35,19 @@ COMMAND = (
     r"(?:\$ )?(?:[A-Z_]+=\S+ )*"
     r"(?:onlooker(?! at \d)|make|torchrun|pytest|python(?= -m| \w+/))(?: (?=\S)|$)"
 )
+# Pages whose commands are run also where a block does not show what they print.
+FIRST_STEPS = ("README", "getting-started", "tutorial-")
+# Commands that are not run, and why not. All are parsed.
+NOT_RUN = {
+    r"make demo$": "tests/test_cli.py runs `onlooker demo`",
+    r"make test$": "it runs this test",
+    r"pip install ": "it changes the environment; tests/test_package.py compares the extras",
+    r"onlooker reproduce ": "minutes to days; each paper has its own test",
+    r"python -m onlooker_papers\.": "hours; papers/tests runs them on a few generated clips",
+    r"python examples/live_without_pytorch\.py ": "tests/test_export.py runs it without PyTorch",
+    r"onlooker watch runs/clips-page-1 0$": "a camera, and a model that the page has trained",
+    r"(\S+ )?torchrun ": "two machines or processes; tests/training/test_torchrun.py starts them",
+}
 # What a command says whose optional package is not installed here.
 MISSING = r"[\w-]+ is not installed; pip install \"onlooker\[.*"
 # Training commands run as written, but for a moment only.
@@ -57,6 +66,29 @@ def commands(page: Path) -> list[str]:
         for line in lines
         if line.startswith("$ ")
     ]
+
+
+def in_blocks(page: Path) -> list[str]:
+    """The commands of a page's blocks, also of those that show nothing that is printed."""
+    text = re.sub(r"\\\n *", "", page.read_text(encoding="utf-8"))
+    lines = "\n".join(
+        re.findall(r"```(?:console|bash)?\n(.*?)```", text, re.DOTALL)
+    ).splitlines()
+    return [
+        line.removeprefix("$ ").split("  #")[0].strip()
+        for line in lines
+        if re.match(COMMAND, line)
+    ]
+
+
+def typed(page: Path) -> list[str]:
+    """The commands that a reader of a page types, in their order."""
+    return in_blocks(page) if page.stem.startswith(FIRST_STEPS) else commands(page)
+
+
+def reason_not_to_run(command: str) -> str:
+    """The reason in NOT_RUN; "" for a command that is run."""
+    return next((why for start, why in NOT_RUN.items() if re.match(start, command)), "")
 
 
 @pytest.fixture(scope="module")
@@ -87,10 +119,11 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(command: str, place: Path) -> str | None:
-    """Run a command; the message of one whose optional package is not installed. A training that
-    another page has as well is not made again.
+    """Run a command of onlooker; the message of one whose optional package is not installed. A
+    training that another page has as well is not made again.
     """
     words = shlex.split(command)
+    assert words[0] == "onlooker", f"{command}: run it, or say in NOT_RUN why it is not run"
     if words[1] == "serve":
         return serve(words[1:], place)
     trained = Path(words[words.index("--run") + 1]) if words[1] == "train" else None
@@ -136,7 +169,7 @@ def serve(words: list[str], place: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "page", [p for p in PAGES if commands(p) or blocks(p, "python")], ids=lambda p: p.name
+    "page", [p for p in PAGES if typed(p) or blocks(p, "python")], ids=lambda p: p.name
 )
 def test_commands_and_python_run(
     page: Path, place: Path, monkeypatch: pytest.MonkeyPatch
@@ -146,16 +179,7 @@ def test_commands_and_python_run(
     monkeypatch.setenv("ONLOOKER_CACHE", str(place / "cache"))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.chdir(place)
-    # Reproducing takes minutes to days, and has its own tests: here its commands are understood,
-    # not carried out.
-    for experiment in (digits, hmdb10, official, videolstm):
-        monkeypatch.setattr(experiment, "reproduce", lambda *_, **__: Path("report.html"))
-    missing = list[str | None]()
-    for command in commands(page):
-        if command.startswith("onlooker reproduce "):
-            assert CliRunner().invoke(app, shlex.split(command)[1:]).exit_code == 0, command
-        elif command.startswith("onlooker "):
-            missing.append(run(command, place))
+    missing = [run(command, place) for command in typed(page) if not reason_not_to_run(command)]
     for block in blocks(page, "python"):
         try:
             exec(compile(block, f"{page.name}", "exec"), {})
@@ -180,15 +204,6 @@ def test_the_example_of_live_video_may_end_during_an_event(
     assert Path("recorded.mp4").exists()
 
 
-def in_blocks(page: Path) -> list[str]:
-    """The commands of a page's blocks, also of those that a reader does not type."""
-    text = re.sub(r"\\\n *", "", page.read_text(encoding="utf-8"))
-    lines = "\n".join(
-        re.findall(r"```(?:console|bash)?\n(.*?)```", text, re.DOTALL)
-    ).splitlines()
-    return [line.removeprefix("$ ") for line in lines if re.match(COMMAND, line)]
-
-
 def in_sentences(page: Path) -> list[str]:
     text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
     return [
@@ -204,6 +219,23 @@ def test_every_command_exists(page: Path) -> None:
     # A sentence may name a command without its arguments.
     problems += [find_problem(code, partial=True) for code in in_sentences(page)]
     assert [*filter(None, problems)] == []
+
+
+def test_every_command_of_the_makefile_exists() -> None:
+    recipes = re.findall(
+        r"\$\(\w+\)(?:/bin)?/((?:onlooker|python|pytest) [^$\n]*)",
+        (ROOT / "Makefile").read_text("utf-8"),
+    )
+    assert len(recipes) > 10
+    assert [problem for recipe in recipes if (problem := find_problem(recipe))] == []
+
+
+def test_every_command_that_is_not_run_is_in_a_document() -> None:
+    skipped = [
+        command for page in PAGES for command in typed(page) if reason_not_to_run(command)
+    ]
+    for start in NOT_RUN:
+        assert any(re.match(start, command) for command in skipped), start
 
 
 def test_every_command_of_results_exists() -> None:
