@@ -8,6 +8,7 @@ import sys
 from contextlib import redirect_stderr, redirect_stdout
 from importlib.util import find_spec
 from io import StringIO
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -47,8 +48,11 @@ def find_problem(line: str, partial: bool = False) -> str:
         partial: required arguments may be missing.
     """
     line = line.replace("\\\n", " ").split("  #")[0]
-    for command in re.split(r"&&|;|\|", line):
-        words = shlex.split(command)
+    lexer = shlex.shlex(line, posix=True, punctuation_chars=";&|")
+    lexer.whitespace_split = True
+    lexer.commenters = ""
+    for ends, command in groupby(lexer, lambda word: set(word) <= {*";&|"}):
+        words = [] if ends else [*command]
         while words and ASSIGNMENT.fullmatch(words[0]):
             del words[0]
         if words and (problem := _problem_of_program(words, partial)):
