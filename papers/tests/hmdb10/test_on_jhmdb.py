@@ -99,6 +99,7 @@ def test_the_last_epoch_is_tested(
         curves = fit(net, *given, **settings)
         for weights in net.parameters():
             weights.data.zero_()
+        (settings["folder"] / "checkpoints" / "best.ckpt").unlink()
         return curves
 
     training = replace(TRAINING, epochs=2)
