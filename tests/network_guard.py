@@ -83,9 +83,14 @@ def commands(folder: Path) -> list[list[str]]:
     drawn = str(folder / "drawn")
     clip = str(folder / "clips" / "up" / "00.mp4")
     run = str(runs / "one")
+    times = folder / "times.csv"
+    times.write_text("path,start,end,label\nclips/up/00.mp4,0,1,up\n")
     return [
         ["generate", "figures", str(folder / "figures"), "--clips", "1"],
         ["models"],
+        ["check", clips],
+        ["convert", str(times), str(folder / "times.vtt")],
+        ["train", clips, "--run", str(runs / "default"), "--frames", "4", "--size", "32"],
         ["train", clips, "--run", run, "--model", "convalstm", "--hidden", "8", *_TINY],
         [
             "train",
@@ -115,8 +120,8 @@ def commands(folder: Path) -> list[list[str]]:
             *_TINY,
         ],
         ["export", run],
-        ["reproduce", "--help"],
-        ["demo", "--help"],
+        ["reproduce", "digits", "--smoke", "--run", str(runs / "digits")],
+        ["demo", "--run", str(runs / "demo")],
         ["serve", run, "--clips", clips],
     ]
 
