@@ -7,6 +7,7 @@ import reprlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,8 +32,8 @@ from onlooker.base.progress import progress_bar
 from onlooker.base.records import Clip, ClipError, Evaluation, Floats, Prediction, Segment, Step
 from onlooker.base.settings import field_of
 from onlooker.base.text import composed
-from onlooker.data.clips import ClipFrames
-from onlooker.data.samples import Sample, read_sample
+from onlooker.data.clips import ClipFrames, read_header
+from onlooker.data.samples import Sample, read_at, read_sample
 from onlooker.data.split import source_of
 from onlooker.localization import localize
 from onlooker.models.classifier import AGGREGATIONS, clip_scores
@@ -47,6 +48,7 @@ from onlooker.training.forward import forward_samples
 from onlooker.video.decode import RATE
 from onlooker.video.image_sequence import RATE_REMEDY
 from onlooker.video.reader import VideoReader, is_video
+from onlooker.video.sampling import Timing, equally_spaced
 
 __all__ = ["Recognizer", "load"]
 
@@ -94,9 +96,9 @@ class Recognizer:
             unknown, every frame.
         temperature: probabilities of a frame are softmax(logits / temperature); `fit_temperature`
             chooses it.
-        threshold: an event that is less probable is not reported: the answer is nothing
+        threshold: a clip's event that is less probable is not reported: the answer is nothing
             (`answer.nothing_class`). `choose_threshold` chooses it. None: the answer is the most
-            probable class.
+            probable class. Events of recordings and streams have that of `curve`.
         nothing: the class in which nothing happens, as for `answer.nothing_class`.
         curve: what events of streams are found at which rate of false alarms; None: unknown.
         clip_seconds: the length of the longest clip of training; what is longer, and longer than
@@ -143,10 +145,7 @@ class Recognizer:
         ):
             if value is not None and not low <= value <= high:
                 raise ValueError(f"{name} is {value:g}, expected a number from {low:g} to {high:g}")
-        if threshold is not None and not 0 <= threshold <= 1:
-            raise ValueError(
-                f"threshold is {threshold}, expected a probability from 0 to 1, or None"
-            )
+        check_threshold(threshold)
         self.model = model.eval()
         self.classes = tuple(classes)
         self.data = data
@@ -184,7 +183,22 @@ class Recognizer:
         """What the model sees of a clip; a ClipError if it cannot be read."""
         return read_sample(Path(path), self.data)
 
-    def predict(self, path: Path | str, sample: Sample | None = None) -> Prediction:
+    def read_ahead(self, path: Path | str) -> Sample | Timing:
+        """What `predict` needs of a clip: its sample; of a recording, which it decodes itself, when
+        the frames are shown. A ClipError if it cannot be read.
+        """
+        reader = VideoReader(path)
+        if self.longest < math.inf and self.is_recording(reader.timing.length):
+            return reader.timing
+        return read_at(reader, self.data, partial(equally_spaced, count=self.data.frames))
+
+    def predict(
+        self,
+        path: Path | str,
+        sample: Sample | Timing | None = None,
+        *,
+        threshold: float | None = None,
+    ) -> Prediction:
         """What happens in a clip (a video file, or a folder with an image sequence), where and
         when.
 
@@ -192,18 +206,25 @@ class Recognizer:
         training, and all events are found.
 
         Args:
-            sample: what `read` returned for the clip, if it was read ahead.
+            sample: what `read_ahead` or `read` returned for the clip.
+            threshold: the lowest score of an event, in a clip and in a recording; None: those that
+                training chose.
 
         Raises:
             ClipError: the clip cannot be read.
+            ValueError: `threshold` is no probability.
         """
-        sample = sample or self.read(path)
-        if self.is_recording(sample.length):
-            prediction, _ = self.predict_recording(path)
-            return replace(prediction, assumes_rate=sample.assumes_rate, end=sample.end)
-        return self.predict_clip(path, sample)
+        check_threshold(threshold)
+        if sample is None:
+            sample = self.read_ahead(path)
+        if isinstance(sample, Sample) and not self.is_recording(sample.length):
+            return self.predict_clip(path, sample, threshold=threshold)
+        prediction, _ = self.predict_recording(path, threshold=threshold, seconds=sample.end)
+        return replace(prediction, assumes_rate=sample.assumes_rate, end=sample.end)
 
-    def predict_clip(self, path: Path | str, sample: Sample | None = None) -> Prediction:
+    def predict_clip(
+        self, path: Path | str, sample: Sample | None = None, *, threshold: float | None = None
+    ) -> Prediction:
         """As `predict`, but one class for all of it, however long it is, from as many frames as in
         training.
         """
@@ -218,7 +239,7 @@ class Recognizer:
             indices=sample.indices,
             attention=None if maps is None else maps[0],
             size=sample.size,
-            threshold=self.threshold,
+            threshold=self.threshold if threshold is None else threshold,
             nothing=self.nothing,
             assumes_rate=sample.assumes_rate,
             end=sample.end,
@@ -230,23 +251,31 @@ class Recognizer:
         self,
         path: Path | str,
         alarms_per_hour: float = StreamConfig.alarms_per_hour,
+        *,
+        threshold: float | None = None,
+        seconds: float | None = None,
     ) -> tuple[Prediction, list[Segment]]:
         """The prediction of a recording, and its events as `watch` reports them while it plays.
 
         Args:
             alarms_per_hour: the rate of false alarms that is allowed.
+            threshold: the lowest score of an event, in place of that for `alarms_per_hour`.
+            seconds: how long it is, if that is known.
 
         Raises:
             ClipError: the recording cannot be read.
             ValueError: a model without an event layer.
         """
-        finder = self.streams(alarms_per_hour).finder
+        streams = self.streams(alarms_per_hour)
+        finder = streams.finder
         if finder is None:
             raise ValueError(
                 "this model finds no events; train the default model, `onlooker train CLIPS`"
             )
-        steps = self.watch(path, StreamConfig(alarms_per_hour=alarms_per_hour))
-        seconds = VideoReader(path).seconds
+        if threshold is not None:
+            finder.threshold = threshold
+        steps = watch(streams, [path], StreamConfig(rate=self.frame_rate or 0.0))
+        seconds = seconds or VideoReader(path).seconds
         with progress_bar("watching", seconds, title=f"watching {Path(path).name}") as update:
             return recorded(path, _timed(steps, update), finder)
 
@@ -367,7 +396,7 @@ class Recognizer:
         for number, clip in enumerate(clips):
             with suppress(ClipError):  # only its stored frames or features are left
                 if self.longest < math.inf and self.is_recording(
-                    VideoReader(clip.path).timing.length
+                    read_header(clip.path).timing.length
                 ):
                     yield number, self.predict_recording(clip.path)[0]
 
@@ -393,6 +422,12 @@ class Recognizer:
         }
         write_json(folder / RECORD, values)
         return folder
+
+
+def check_threshold(threshold: float | None) -> None:
+    """Raise a ValueError unless a threshold is a probability, or None."""
+    if threshold is not None and not 0 <= threshold <= 1:
+        raise ValueError(f"threshold is {threshold}, expected a probability from 0 to 1, or None")
 
 
 def _timed(steps: Iterable[Step], update: Callable[[float], None]) -> Iterator[Step]:

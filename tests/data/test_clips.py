@@ -20,9 +20,15 @@ from onlooker.base.config import DataConfig
 from onlooker.base.files import NotWritableError
 from onlooker.base.records import Clip, ClipError
 from onlooker.data.array_cache import ArrayCache, default_cache, is_whole, parse_size
-from onlooker.data.clips import cached_sample, read_clips
+from onlooker.data.clips import (
+    cached_read,
+    cached_sample,
+    read_clips,
+    read_header,
+    sample_rate,
+)
 from onlooker.data.findings import read_facts
-from onlooker.data.samples import read_sample, sample_rate
+from onlooker.data.samples import read_sample
 from onlooker.data.transforms import NORMALIZATIONS, augment, to_video
 from onlooker.video.flow import read_flow
 from onlooker.video.reader import VideoReader, read
@@ -31,6 +37,7 @@ from onlooker.video.sampling import equally_spaced
 from onlooker.video.write import write
 
 CONFIG = DataConfig(frames=4, size=16)
+NEVER = Mock(side_effect=AssertionError)
 
 
 def cached_frames(path: Path, config: DataConfig, cache: Path) -> Path:
@@ -111,7 +118,8 @@ def test_clips_beyond_the_limit_are_decoded(
         samples, _ = read_clips(clips, ("a", "b"), CONFIG, cache=tmp_path / "small")
     for _ in range(2):
         assert all(torch.equal(samples[i][0], expected[i][0]) for i in range(len(samples)))
-        assert len(list((tmp_path / "small").glob("*.npy"))) == 2
+        sizes = [file.stat().st_size for file in (tmp_path / "small").glob("*.npy")]
+        assert sum(size > 3000 for size in sizes) == 2, "the others are headers"
 
 
 @pytest.mark.parametrize(
@@ -154,6 +162,37 @@ def test_cached_samples_equal_those_that_are_read(
             size=16,
         ).pixels
         np.testing.assert_array_equal(sample.pixels[..., -2:], fields)
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv#t=0.5,1.5", "images", "short.mp4"])
+@pytest.mark.parametrize("streams", ["rgb", "flow", "both"])
+def test_a_sample_from_the_cache_is_that_of_the_clip(
+    name: str, streams: Any, make_clip: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if name == "images":
+        path = make_images(tmp_path / name, [f"{number}.png" for number in range(9)])
+    else:
+        file = make_clip(name.partition("#")[0], frames=3 if "short" in name else 20, audio=1)
+        path = file.with_name(name)
+    config = replace(CONFIG, modality=streams)
+    expected = read_sample(path, config)
+    before = cached_read(path, config)
+    monkeypatch.setattr(VideoReader, "get", NEVER)  # not opened again
+    monkeypatch.setattr(VideoReader, "timing", property(NEVER))
+    for sample in (before, cached_read(path, config)):
+        for one, other in zip(vars(sample).values(), vars(expected).values(), strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+def test_a_header_is_that_of_the_frame_rate_of_images(tmp_path: Path) -> None:
+    images = make_images(tmp_path / "images", ["1.png", "2.png"])
+    for rate in (None, 10, 20):
+        if rate:
+            (tmp_path / "frame_rate.txt").write_text(str(rate))
+        timing, size = read_header(images)
+        assert timing.assumes_rate == (rate is None)
+        assert timing.end == pytest.approx(2 / (rate or 25))
+        assert size == (48, 64)
 
 
 def test_the_frame_rate_of_samples_is_the_median_over_clips(

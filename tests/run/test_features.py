@@ -26,8 +26,9 @@ from torch import Tensor
 
 from onlooker.base.config import DataConfig, ModelConfig, Settings, TrainConfig
 from onlooker.base.records import ClipError
-from onlooker.data.array_cache import load_rows
-from onlooker.data.samples import read_sample, stored_frames
+from onlooker.data.array_cache import ArrayCache, load_rows
+from onlooker.data.clips import stored_frames
+from onlooker.data.samples import read_sample
 from onlooker.data.split import Split, make_splits
 from onlooker.models.encoders import build_encoder
 from onlooker.models.registry import create_model, resolve
@@ -37,7 +38,7 @@ from onlooker.run.compare import compare, settings_of
 from onlooker.run.evaluate import evaluate
 from onlooker.run.features import encoded_clips, weights_digest
 from onlooker.run.train import train_run
-from onlooker.video.reader import read
+from onlooker.video.reader import VideoReader, read
 from onlooker.video.resize import resize
 from onlooker.video.sampling import equally_spaced
 
@@ -118,7 +119,7 @@ def test_compared_models_share_their_features(
         jobs=1,
     )
     assert set(figures["accuracy"]) == {"convnet", "lstm", "linear"}
-    paths = [call.args[0] for call in encoded.call_args_list]
+    paths = [call.args[0].path for call in encoded.call_args_list]
     assert set(paths) == {clip.path for clip in find_clips(squares)}
     assert len(paths) < 2 * 12, "not once a model"
 
@@ -302,11 +303,14 @@ def test_stored_features_equal_the_output_of_the_encoder(
     ],
     ids=str,
 )
-def test_a_clip_is_sampled_as_for_training(make_clip: Make, changes: dict[str, Any]) -> None:
+def test_a_clip_is_sampled_as_for_training(
+    make_clip: Make, tmp_path: Path, changes: dict[str, Any]
+) -> None:
     path = make_clip(frames=37)
     data = replace(POOLED, **changes)
     np.testing.assert_array_equal(
-        stored_frames(path, data, distinct=True), read_sample(path, data).pixels[:37]
+        stored_frames(VideoReader(path), data, ArrayCache(tmp_path), distinct=True),
+        read_sample(path, data).pixels[:37],
     )
 
 

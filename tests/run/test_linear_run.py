@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 
+import av
 import numpy as np
 import pytest
 import torch
@@ -45,6 +46,7 @@ from onlooker.training.linear import (
     cross_validated,
 )
 from onlooker.training.regression import Method
+from onlooker.video import video_file
 from onlooker.video.write import write
 
 DATA = DataConfig(frames=6, size=32)
@@ -53,15 +55,44 @@ LINEAR = ModelConfig("linear", "conv4")
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory, squares: Path) -> Path:
-    folder = tmp_path_factory.mktemp("runs") / "run"
-    train_run(squares, folder, Settings(LINEAR, DATA, TRAIN), quiet=True)
-    return folder
+def counted_run(
+    tmp_path_factory: pytest.TempPathFactory, squares: Path
+) -> tuple[Path, Counter[str], Counter[str]]:
+    """A run, and how often its training has opened and decoded each clip."""
+    folder = tmp_path_factory.mktemp("runs")
+    opened = Mock(wraps=av.open)
+    decoded = Mock(wraps=video_file.decode_indexed)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(av, "open", opened)
+        patched.setattr(video_file, "decode_indexed", decoded)
+        patched.setattr("joblib.cpu_count", lambda: 1)
+        patched.setenv("ONLOOKER_CACHE", str(folder / "cache"))
+        train_run(squares, folder / "run", Settings(LINEAR, DATA, TRAIN), quiet=True)
+        # asked in the training of another encoder
+        assert not encoders.large_enough(RunRecord.read(folder / "run").split.clips)
+    opens = Counter(str(call.args[0]) for call in opened.call_args_list)
+    decodes = Counter(call.args[0].name for call in decoded.call_args_list)
+    return folder / "run", opens, decodes
+
+
+@pytest.fixture(scope="module")
+def run(counted_run: tuple[Path, Counter[str], Counter[str]]) -> Path:
+    return counted_run[0]
 
 
 def scores(run: Path, classes: int = 4) -> np.ndarray:
     rows = (run / "scores.csv").read_text(encoding="utf-8").splitlines()[1:]
     return np.array([[float(value) for value in row.split(",")[-classes:]] for row in rows])
+
+
+def test_a_clip_is_opened_and_decoded_once_and_again_only_to_be_drawn(
+    counted_run: tuple[Path, Counter[str], Counter[str]], squares: Path
+) -> None:
+    _, opens, decodes = counted_run
+    of_clips = {name: count for name, count in opens.items() if str(squares) in name}
+    assert len(of_clips) == 24
+    for counts in (of_clips, decodes):
+        assert Counter(counts.values()) == {1: 12, 2: 12}, "12 are in the report"
 
 
 def test_a_run_is_complete_and_streams_equal_predictions(run: Path, squares: Path) -> None:

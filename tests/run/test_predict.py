@@ -13,13 +13,15 @@ from itertools import product
 from pathlib import Path
 from threading import Event
 from typing import Any
+from unittest.mock import Mock
 from weakref import WeakSet
 
+import av
 import clips as painted
 import pytest
 from clips import Make
 from commands import call, fails
-from eventful import untrained
+from eventful import eventful, untrained
 
 from onlooker.base.config import DataConfig
 from onlooker.base.files import NotWritableError
@@ -27,10 +29,13 @@ from onlooker.base.records import Prediction
 from onlooker.cli import app
 from onlooker.data.samples import Sample
 from onlooker.recognizer import Recognizer
+from onlooker.report.events import EventCurve
 from onlooker.run import predict as predict_module
 from onlooker.run.predict import distinct_names, predict_clips
 from onlooker.run.results import ResultsFile
+from onlooker.video import video_file
 from onlooker.video.reader import read
+from onlooker.video.sampling import Timing
 
 DATA = DataConfig(frames=4, size=32, normalization="half")
 BRIEF = DataConfig(frames=2, size=16, channels=1, normalization="half")
@@ -193,8 +198,8 @@ def predict_until_killed(run: Path, clips: list[Path], out: Path, number: int) -
     def work() -> None:
         predict = Recognizer.predict
         calls = iter(range(number))
-        Recognizer.predict = lambda self, clip, sample=None: (  # type: ignore[method-assign]
-            predict(self, clip, sample)
+        Recognizer.predict = lambda *given, **more: (  # type: ignore[method-assign]
+            predict(*given, **more)
             if next(calls, None) is not None
             else os.kill(os.getpid(), signal.SIGKILL)
         )
@@ -209,23 +214,23 @@ def predict_until_killed(run: Path, clips: list[Path], out: Path, number: int) -
 def test_clips_are_decoded_during_predictions(
     run: Path, make_clip: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("os.sched_getaffinity", lambda process: {0, 1}, raising=False)
+    monkeypatch.setattr("joblib.cpu_count", lambda: 2)
     clips = [make_clip("1.mp4"), make_clip("2.mp4")]
     second = Event()
-    read = Recognizer.read
+    read = Recognizer.read_ahead
     predict = Recognizer.predict
 
-    def noted(self: Recognizer, path: Path | str) -> Sample:
+    def noted(self: Recognizer, path: Path | str) -> Sample | Timing:
         sample = read(self, path)
         if path == clips[1]:
             second.set()
         return sample
 
-    def waiting(self: Recognizer, path: Path | str, sample: Sample | None = None) -> Prediction:
+    def waiting(*given: Any, **more: Any) -> Prediction:
         assert second.wait(60), "the second clip is read before the first one is predicted"
-        return predict(self, path, sample)
+        return predict(*given, **more)
 
-    monkeypatch.setattr(Recognizer, "read", noted)
+    monkeypatch.setattr(Recognizer, "read_ahead", noted)
     monkeypatch.setattr(Recognizer, "predict", waiting)
     assert predict_clips(run, clips) == []
 
@@ -238,7 +243,10 @@ def predicted(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     monkeypatch.setattr(
         Recognizer,
         "predict",
-        lambda self, path, sample=None: (paths.append(path), predict(self, path, sample))[1],
+        lambda self, path, *given, **more: (
+            paths.append(path),
+            predict(self, path, *given, **more),
+        )[1],
     )
     return paths
 
@@ -401,6 +409,55 @@ def test_every_clip_gets_boxes_times_and_a_drawn_clip(tmp_path: Path, make_clip:
     }
     assert json.loads((out / "a.json").read_text())["tubes"]
     assert len(read(out / "a.mp4")) == len(read(clips[0]))
+
+
+def test_the_threshold_is_that_of_the_events_of_clips_and_of_recordings(
+    tmp_path: Path, make_clip: Make
+) -> None:
+    recognizer = eventful(frame_rate=10.0)
+    run = recognizer.save(tmp_path / "run")
+    clips = [make_clip("short.mp4", frames=8), make_clip("long.mp4", frames=60)]
+    usual = [recognizer.predict(clip) for clip in clips]
+    scores = sorted({event.score for event in usual[1].segments})
+    assert len(usual[0].segments) == 1
+    assert len(scores) > 1
+    for threshold in (scores[1], 1.0):
+        json = tmp_path / f"{threshold}.jsonl"
+        assert predict_clips(run, clips, json=json, threshold=threshold) == []
+        for clip, before, result in zip(clips, usual, read_results(json), strict=True):
+            segments = [event.score for event in before.segments if event.score >= threshold]
+            assert [event["score"] for event in result["segments"]] == segments
+            prediction = recognizer.predict(clip, threshold=threshold)
+            assert [event.score for event in prediction.segments] == segments
+            assert prediction.threshold == threshold
+            assert (prediction.label == "nothing") == (not segments)
+    recognizer.curve = EventCurve([1.0], [1.0], [0.0], [0.0], 0.0, 1.0, [])
+    assert recognizer.predict(clips[1]).segments == ()
+    assert recognizer.predict(clips[1], threshold=0.0).segments == usual[1].segments, "lower"
+    with pytest.raises(ValueError, match=r"not a result of this model with this threshold"):
+        predict_clips(run, clips, json=json)
+    with pytest.raises(ValueError, match=r"threshold is 1.5, expected a probability"):
+        recognizer.predict(clips[0], threshold=1.5)
+
+
+def test_a_recording_is_decoded_once_and_nothing_of_it_is_sampled(
+    tmp_path: Path, make_clip: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recognizer = eventful(frame_rate=10.0)
+    run = recognizer.save(tmp_path / "run")
+    long = make_clip("long.mp4", frames=60)
+    expected = recognizer.predict(long, recognizer.read(long))
+    opened = Mock(wraps=av.open)
+    decoded = Mock(wraps=video_file.decode_file)
+    monkeypatch.setattr(av, "open", opened)
+    monkeypatch.setattr(video_file, "decode_file", decoded)
+    monkeypatch.setattr(video_file, "decode_indexed", Mock(side_effect=AssertionError))
+    found = list[Prediction]()
+    assert predict_clips(run, [long], on_predictions=found.extend) == []
+    assert found[0].segments == expected.segments != ()
+    assert found[0].end == expected.end == pytest.approx(6)
+    assert decoded.call_count == 1
+    assert opened.call_count == 2, "for its times, and to be decoded"
 
 
 def test_an_unsure_answer_has_boxes_and_times_and_one_below_the_threshold_has_none(

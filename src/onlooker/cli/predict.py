@@ -58,7 +58,8 @@ def predict(
     threshold: Annotated[
         float | None,
         typer.Option(
-            help="Minimum probability of an event, else nothing.", show_default="of the run"
+            help="Lowest score of an event, in clips and recordings; below it: nothing.",
+            show_default="of the run",
         ),
     ] = None,
     times: Annotated[

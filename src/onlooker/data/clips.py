@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar
 
 import numpy as np
 import torch
@@ -23,13 +23,15 @@ from onlooker.base.parallel import map_ahead
 from onlooker.base.progress import tracked
 from onlooker.base.records import Clip, ClipError
 from onlooker.base.text import format_bytes
-from onlooker.data.array_cache import NOT_WRITABLE_REMEDY, ArrayCache, load_rows
-from onlooker.data.samples import stored_frames
+from onlooker.data.array_cache import NOT_WRITABLE_REMEDY, ArrayCache, load_rows, open_array
+from onlooker.data.samples import Sample, read_at, read_sample
 from onlooker.data.scenes import FRAMES, NO_THUMBNAILS, thumbnails
 from onlooker.video.container import accessing
-from onlooker.video.sampling import Sampling, equally_spaced
+from onlooker.video.image_sequence import stated_rate
+from onlooker.video.reader import VideoReader
+from onlooker.video.sampling import Indices, Sampling, Timing, equally_spaced
 
-__all__ = ["ClipFrames", "read_clips", "read_thumbnails"]
+__all__ = ["ClipFrames", "read_clips", "read_thumbnails", "sample_rate"]
 
 Files = tuple[Path, ...]  # of a clip: its frames, its flow, or both
 Decoded = TypeVar("Decoded")
@@ -43,14 +45,116 @@ def cached_sample(path: Path, config: DataConfig, cache: ArrayCache) -> Files:
     modalities: tuple[Modality, ...] = (
         ("rgb", "flow") if config.modality == "both" else (config.modality,)
     )
+    reader = VideoReader(path)
     return tuple(
-        _cached(path, replace(config, modality=modality), cache) for modality in modalities
+        _cached(reader, replace(config, modality=modality), cache) for modality in modalities
     )
 
 
-def _cached(path: Path, config: DataConfig, cache: ArrayCache) -> Path:
-    key = {"clip": _identity(path), **stored_settings(config)}
-    return cache.get(key, partial(stored_frames, path, config), content="its frames", path=path)
+def _cached(reader: VideoReader, config: DataConfig, cache: ArrayCache) -> Path:
+    key = {"clip": _identity(reader.path), **stored_settings(config)}
+    make = partial(stored_frames, reader, config, cache)
+    return cache.get(key, make, content="its frames", path=reader.path)
+
+
+def stored_frames(
+    reader: VideoReader, config: DataConfig, cache: ArrayCache, *, distinct: bool = False
+) -> NDArray[np.uint8]:
+    """What is stored of a clip, `T H W C`: the frames of a sample, if `distinct` without the
+    repeated last frame of a shorter clip. Its header goes into the cache, so that nothing else has
+    to open the clip.
+    """
+
+    def sampling(total: int) -> Indices:
+        return equally_spaced(total, min(config.frames, total) if distinct else config.frames)
+
+    frames = read_at(reader, config, sampling).pixels
+    _header_file(reader, cache)
+    return frames
+
+
+class Header(NamedTuple):
+    """What is known of a clip without its pixels: when its frames are shown, and the height and
+    width of these.
+    """
+
+    timing: Timing
+    size: tuple[int, int]
+
+
+def read_header(path: Path) -> Header:
+    """The header of a clip, which is opened only if its frames are not in the cache.
+
+    Raises:
+        ClipError: the clip cannot be read.
+        DiskFullError, NotWritableError: the cache cannot be written to.
+    """
+    reader = VideoReader(path)
+    file = _header_file(reader, ArrayCache.for_user())
+    try:
+        values: NDArray[np.float64] = open_array(file)
+    except (OSError, ValueError):  # another process has just removed it
+        values = _header_values(reader)
+    height, width, assumes_rate, end = values[:4].tolist()
+    return Header(Timing(np.array(values[4:]), end, bool(assumes_rate)), (int(height), int(width)))
+
+
+def _header_file(reader: VideoReader, cache: ArrayCache) -> Path:
+    file = file_of(reader.path)
+    rate = stated_rate(file) if file.is_dir() else None  # it may be stated in a folder above
+    key = {"clip": _identity(reader.path), "content": "header", "rate": rate}
+    make = partial(_header_values, reader)
+    return cache.get(key, make, content="its times", path=reader.path)
+
+
+def _header_values(reader: VideoReader) -> NDArray[np.float64]:
+    timing = reader.timing
+    return np.array([*reader.size, timing.assumes_rate, timing.end, *timing.times], np.float64)
+
+
+def sample_rate(paths: Sequence[Path], config: DataConfig, count: int = 16) -> float | None:
+    """Median frames per second of the samples of at most `count` clips; None if it is unknown."""
+    rates = []
+    for i in np.unique(np.linspace(0, len(paths) - 1, min(count, len(paths))).astype(int)):
+        try:
+            timing = read_header(paths[i]).timing
+            _, times = timing.moments()
+        except ClipError:
+            continue
+        if timing.assumes_rate:
+            continue
+        # padding repeats the last frame
+        times = np.unique(times[equally_spaced(len(times), config.frames)])
+        if len(times) > 1:
+            rates.append((len(times) - 1) / (times[-1] - times[0]))
+    return float(np.median(rates)) if rates else None
+
+
+def cached_read(path: Path, config: DataConfig) -> Sample:
+    """`read_sample` by the cache: a clip whose frames are there is not opened.
+
+    Raises:
+        ClipError: the clip cannot be read.
+        DiskFullError, NotWritableError: the cache cannot be written to.
+    """
+    files = cached_sample(path, config, ArrayCache.for_user())
+    try:
+        pixels = load_rows(files, np.arange)
+    except (OSError, ValueError):  # another process has just removed them
+        return read_sample(path, config)
+    timing, size = read_header(path)
+    indices, moments = timing.moments()
+    chosen = equally_spaced(len(moments), config.frames)
+    return Sample(
+        pixels,
+        moments[chosen],
+        indices[chosen],
+        size,
+        frames=pixels[..., : config.image_channels],
+        assumes_rate=timing.assumes_rate,
+        end=timing.end,
+        length=timing.length,
+    )
 
 
 def stored_settings(config: DataConfig) -> dict[str, Any]:

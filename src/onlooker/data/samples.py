@@ -3,7 +3,6 @@ wants it.
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,13 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onlooker.base.config import DataConfig
-from onlooker.base.records import ClipError
 from onlooker.video.flow import read_flow
 from onlooker.video.reader import VideoReader
 from onlooker.video.resize import resize
-from onlooker.video.sampling import Indices, Sampling, equally_spaced
+from onlooker.video.sampling import Sampling, equally_spaced
 
-__all__ = ["Sample", "read_sample", "sample_rate"]
+__all__ = ["Sample", "read_sample"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,32 +74,3 @@ def read_at(reader: VideoReader, config: DataConfig, sampling: Sampling) -> Samp
         end=reader.seconds,
         length=reader.timing.length,
     )
-
-
-def sample_rate(paths: Sequence[Path], config: DataConfig, count: int = 16) -> float | None:
-    """Median frames per second of the samples of at most `count` clips; None if it is unknown."""
-    rates = []
-    for i in np.unique(np.linspace(0, len(paths) - 1, min(count, len(paths))).astype(int)):
-        try:
-            reader = VideoReader(paths[i])
-            _, times = reader.timing.moments()
-        except ClipError:
-            continue
-        if reader.timing.assumes_rate:
-            continue
-        # padding repeats the last frame
-        times = np.unique(times[equally_spaced(len(times), config.frames)])
-        if len(times) > 1:
-            rates.append((len(times) - 1) / (times[-1] - times[0]))
-    return float(np.median(rates)) if rates else None
-
-
-def stored_frames(path: Path, config: DataConfig, distinct: bool = False) -> NDArray[np.uint8]:
-    """What is stored of a clip, `T H W C`: the frames of a sample, if `distinct` without the
-    repeated last frame of a shorter clip.
-    """
-
-    def sampling(total: int) -> Indices:
-        return equally_spaced(total, min(config.frames, total) if distinct else config.frames)
-
-    return read_at(VideoReader(path), config, sampling).pixels

@@ -16,14 +16,13 @@ from numpy.typing import NDArray
 from onlooker.base.answer import nothing_class
 from onlooker.base.config import AUTO_ENCODER, ModelConfig, Settings
 from onlooker.base.records import Clip, ClipError
-from onlooker.data.clips import read_clips
+from onlooker.data.clips import read_clips, read_header
 from onlooker.data.split import group_of
 from onlooker.models.encoders.lite0 import LITE0, LITE0_SIZE, installed_weights
 from onlooker.models.registry import resolve
 from onlooker.run.preparation import Training, build
 from onlooker.training.events import MOST_CLIPS
 from onlooker.training.linear import FEW, Choice, Encoded, choose, clearly_better, statistics_of
-from onlooker.video.reader import VideoReader
 
 __all__ = ["compared", "large_enough"]
 
@@ -107,7 +106,7 @@ def large_enough(clips: Sequence[Clip]) -> bool:
     sides = list[int]()
     for clip in clips[:: max(1, -(-len(clips) // _OPENED))]:
         with suppress(ClipError):  # a clip that was removed while the others were read
-            sides.append(min(VideoReader(clip.path).size))
+            sides.append(min(read_header(clip.path).size))
     return bool(sides) and median(sides) >= _LEAST_SIDE
 
 

@@ -20,7 +20,7 @@ from onlooker.base.intervals import WHOLE, file_of, split_interval
 from onlooker.base.progress import tracked
 from onlooker.base.records import Clip, ClipError, Evaluation, Segment, clip_name
 from onlooker.base.text import printable
-from onlooker.data.clips import ClipFrames, read_clips, read_thumbnails
+from onlooker.data.clips import ClipFrames, cached_read, read_clips, read_thumbnails
 from onlooker.data.scenes import MAX_COMPARED, scene_images, seen
 from onlooker.data.sets import ClipSet, read_set, root_of, set_name
 from onlooker.data.split import Split, copies_of, group_of, require_clips
@@ -227,7 +227,7 @@ def evaluate_recordings(run: Path, clips: ClipSet) -> dict[str, Any]:
         name = clip_name(file, root)
         try:
             seconds = VideoReader(file).seconds
-            prediction, reported = recognizer.predict_recording(file)
+            prediction, reported = recognizer.predict_recording(file, seconds=seconds)
         except ClipError as error:
             errors[file] = error
             continue
@@ -322,11 +322,11 @@ def _drawn(
     """A clip as mp4, and its caption. If the model was fitted to it, or it is a recording, the
     answer for the frames that are drawn is not that of the caption, and not drawn.
     """
-    prediction = recognizer.predict_clip(clip.path)
-    reader = VideoReader(clip.path)
-    if is_fitted or recognizer.is_recording(reader.timing.length):
+    sample = cached_read(clip.path, recognizer.data)
+    prediction = recognizer.predict_clip(clip.path, sample)
+    if is_fitted or recognizer.is_recording(sample.length):
         prediction = replace(prediction, segments=())
-    frames = reader.get(prediction.indices, shorter_side=_SHOWN_SIDE)
+    frames = VideoReader(clip.path).get(prediction.indices, shorter_side=_SHOWN_SIDE)
     seconds = max(float(prediction.times[-1] - prediction.times[0]), 0.1)
     fps = float(np.clip((len(frames) - 1) / seconds, 2, 25))
     caption = f"{printable(f'{clip.label} · {clip.name}')}\n{answer}"

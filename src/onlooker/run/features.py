@@ -25,13 +25,13 @@ from onlooker.base.parallel import cores
 from onlooker.base.records import Clip, ClipError
 from onlooker.base.text import format_bytes
 from onlooker.data.array_cache import NOT_WRITABLE_REMEDY, ArrayCache
-from onlooker.data.clips import ClipFrames, Files, made_samples, stored_settings
-from onlooker.data.samples import stored_frames
+from onlooker.data.clips import ClipFrames, Files, made_samples, stored_frames, stored_settings
 from onlooker.data.split import fingerprint
 from onlooker.data.transforms import to_video
 from onlooker.models.encoders import Paired
 from onlooker.models.video_model import VideoModel
 from onlooker.training.forward import uses_bf16
+from onlooker.video.reader import VideoReader
 
 __all__ = ["encoded_clips", "weights_digest"]
 
@@ -82,10 +82,11 @@ def encoded_clips(
         read.
         """
         content = fingerprint(clip)
+        reader = VideoReader(clip)
         files = tuple(
             cache.get(
                 {"clip": content, **settings},
-                partial(stream.maps, clip),
+                partial(stream.maps, reader, cache),
                 content="its features",
                 path=clip,
             )
@@ -135,21 +136,21 @@ class _Stream(NamedTuple):
         }
         return {**own, "normalization": self.data.normalization, **stored_settings(self.data)}
 
-    def maps(self, clip: Path) -> NDArray[np.float16]:
-        """The maps of a clip, `T h w D`.
+    def maps(self, clip: VideoReader, cache: ArrayCache) -> NDArray[np.float16]:
+        """The maps of a clip, `T h w D`; its header goes into the cache.
 
         Raises:
             ClipError: the clip cannot be read.
             ValueError: features outside the range of half precision.
         """
         batch = _BATCH_ON_GPU if next(self.encoder.parameters()).is_cuda else _BATCH
-        frames = torch.from_numpy(stored_frames(clip, self.data, distinct=True))
+        frames = torch.from_numpy(stored_frames(clip, self.data, cache, distinct=True))
         features = torch.cat([self.encode(part).cpu() for part in frames.split(batch)])
         maps = features.permute(0, 2, 3, 1).to(torch.float16).contiguous()
         if not maps.isfinite().all():
             largest = features.abs().max().item()
             raise ValueError(
-                f"{clip}: features up to {largest:g} are beyond half precision; use another encoder"
+                f"{clip.path}: features up to {largest:g} are beyond half precision; use another encoder"
             )
         return maps.numpy()
 

@@ -24,7 +24,7 @@ from onlooker.base.text import short_name
 from onlooker.data.folder import list_files, refuse_run
 from onlooker.formats.annotations import Writer, find_writer, of_prediction
 from onlooker.models.video_model import choose_device
-from onlooker.recognizer import Recognizer, load
+from onlooker.recognizer import Recognizer, check_threshold, load
 from onlooker.report.overlay import write_drawn
 from onlooker.run.cluster import map_clips
 from onlooker.run.features import weights_digest
@@ -68,8 +68,8 @@ def predict_clips(
             NAME-segments.json, times in ActivityNet's format. NAME is the name of the clip, after
             as many of its folders as are needed to distinguish the clips.
         json: file for all scores and attention, one JSON object per line and clip.
-        threshold: minimum probability of an event in a short clip; below it, the answer is nothing.
-            None: that of the run.
+        threshold: the lowest score of an event, in clips and in recordings (`Recognizer.predict`);
+            below it, the answer is nothing. None: those of the run.
         ray: the address of a Ray cluster that predicts (`cluster.map_clips`); None: this process
         does.
         times: formats (`annotations.FORMATS`) in which times are also written to `out`.
@@ -84,28 +84,27 @@ def predict_clips(
         ValueError: `threshold` is no probability, or `json` has results of another model.
         DiskFullError, NotWritableError: `out` or `json` cannot be written to.
     """
-    if threshold is not None and not 0 <= threshold <= 1:
-        raise ValueError(f"threshold is {threshold}, expected a probability from 0 to 1")
+    check_threshold(threshold)
     if times and not out:
         raise ValueError("--times without --out; give --out, the folder for the files")
     writers = dict(find_writer(Path("times"), name) for name in ("activitynet", *times))
     clips = list(dict.fromkeys(clips))
     targets = _targets(clips, out, writers) if out else {}
     recognizer = load(run, "cpu" if ray else "auto")
-    if threshold is not None:
-        recognizer.threshold = threshold
     errors = list[ClipError]()
     with (
-        closing(ResultsFile(json, _digest(recognizer), clips)) if json else nullcontext() as results
+        closing(ResultsFile(json, _digest(recognizer, threshold), clips))
+        if json
+        else nullcontext() as results
     ):
         done = {clip for clip in clips if results and clip in results}
         done -= {clip for clip, target in targets.items() if not target.exists()}
         todo = [clip for clip in clips if clip not in done]
         if done:
             note(f"{len(done)} of {len(clips)} clips were predicted before")
-        work = partial(_predictor, recognizer)
+        work = partial(_predictor, recognizer, threshold)
         with closing(
-            map_clips(work, todo, ray) if ray else _predict_here(recognizer, todo)
+            map_clips(work, todo, ray) if ray else _predict_here(recognizer, todo, threshold)
         ) as predicted:
             for first in range(0, len(todo), BATCH):
                 predictions = list[Prediction]()
@@ -195,31 +194,34 @@ def _attempt(
 
 
 def _predict_here(
-    recognizer: Recognizer, clips: Sequence[Path]
+    recognizer: Recognizer, clips: Sequence[Path], threshold: float | None
 ) -> Generator[tuple[Path, Prediction | ClipError]]:
     """Each clip and its prediction, or its error, as `map_clips`; threads decode the next clips
     meanwhile.
     """
-    with closing(map_ahead(partial(_attempt, recognizer.read), clips)) as samples:
+    with closing(map_ahead(partial(_attempt, recognizer.read_ahead), clips)) as samples:
         for clip, sample in zip(clips, samples, strict=True):
             yield (
                 clip,
                 sample
                 if isinstance(sample, ClipError)
-                else _attempt(recognizer.predict, clip, sample),
+                else _attempt(recognizer.predict, clip, sample, threshold=threshold),
             )
 
 
-def _predictor(recognizer: Recognizer) -> Callable[[Path], Prediction | ClipError]:
+def _predictor(
+    recognizer: Recognizer, threshold: float | None
+) -> Callable[[Path], Prediction | ClipError]:
     """In a worker: a function from a clip to its prediction, or its error."""
     recognizer.model.to(choose_device())
-    return partial(_attempt, recognizer.predict)
+    return partial(_attempt, recognizer.predict, threshold=threshold)
 
 
-def _digest(recognizer: Recognizer) -> str:
+def _digest(recognizer: Recognizer, threshold: float | None) -> str:
     """A digest of all that changes predictions."""
     of = recognizer
-    nothing = () if of.nothing is None else (of.nothing,)  # without it, as in earlier versions
+    # without what is not set, as in earlier versions
+    extra = [value for value in (of.nothing, threshold) if value is not None]
     parts = (
         of.classes,
         of.data,
@@ -228,7 +230,7 @@ def _digest(recognizer: Recognizer) -> str:
         of.threshold,
         of.curve,
         of.clip_seconds,
-        *nothing,
+        *extra,
     )
     return hashlib.sha256(repr((weights_digest(of.model), *parts)).encode()).hexdigest()
 

@@ -29,8 +29,13 @@ from onlooker.base.files import whole_folder, write_json
 from onlooker.base.progress import OnProgress, note, reporting, showing
 from onlooker.base.records import ClipError, Evaluation
 from onlooker.base.settings import suggestion
-from onlooker.data.clips import ClipFrames, read_clips, read_thumbnails
-from onlooker.data.samples import sample_rate
+from onlooker.data.clips import (
+    ClipFrames,
+    read_clips,
+    read_header,
+    read_thumbnails,
+    sample_rate,
+)
 from onlooker.data.scenes import is_joined, plan_joined
 from onlooker.data.sets import ClipSet, read_set, root_of, set_name
 from onlooker.data.split import (
@@ -66,7 +71,6 @@ from onlooker.training.linear import Choice, Clips, choose, cross_validated, fit
 from onlooker.training.processes import connect, launched
 from onlooker.training.tensorboard import log, open_writer, require_tensorboard
 from onlooker.video.decode import RATE
-from onlooker.video.reader import VideoReader
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -497,7 +501,7 @@ def _fit_events(
     rate = recognizer.frame_rate or RATE
     for number in [*features, *(i for i in range(len(samples)) if i not in features)]:
         with suppress(ClipError):  # a clip that was removed while the model was trained
-            timing = VideoReader(samples.clips[number].path).timing
+            timing = read_header(samples.clips[number].path).timing
             recognizer.clip_seconds = max(recognizer.clip_seconds, timing.length)
             if number in features:
                 of_clip = features[number]

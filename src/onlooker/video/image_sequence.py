@@ -59,7 +59,7 @@ class ImageSequence:
 
     @cached_property
     def timing(self) -> Timing:
-        stated = _stated_rate(self.folder)
+        stated = stated_rate(self.folder)
         bounds = np.arange(len(self.images) + 1) / (stated or RATE)
         return Timing(bounds[:-1], float(bounds[-1]), stated is None)
 
@@ -103,7 +103,7 @@ def find_images(folder: Path) -> list[Path]:
     return series[names[0]]
 
 
-def _stated_rate(folder: Path) -> float | None:
+def stated_rate(folder: Path) -> float | None:
     """Frames per second by the nearest `frame_rate.txt`, in a folder or above; None if there is
     none.
     """
