@@ -182,10 +182,14 @@ def test_a_run_is_not_overwritten_but_can_continue(
         0.5,
     )
     assert (
-        "--model is convnet, the run has convalstm; --epochs is 9, the run has 2; --lr is 0.5, the run has 0.001: a"
+        "model is convnet, the run has convalstm; epochs is 9, the run has 2; lr is 0.5, the run has 0.001: a"
         in message
     )
-    assert "--size" not in message
+    assert "size" not in message
+    message = fails(*resumed, "--classes", "left,right", "--no-scenes")
+    assert (
+        "classes is left,right, the run has ; scenes is False, the run has True: a" in message
+    )
     call(*resumed, "--epochs", 2, "--normalization", "auto")
     assert (run / "evaluation.json").read_bytes() == before
     assert RunRecord.read(run).settings.model.name == "convalstm"
@@ -222,7 +226,7 @@ def test_a_run_is_not_overwritten_but_can_continue(
         ),
         (
             "train {squares} --run {tmp}/r --features --hflip --model lstm",
-            "--hflip has no effect with --features; leave it out",
+            "hflip has no effect with features; leave it out",
         ),
         ("train {squares} --run {tmp}/r --resume", "r: no run to resume; check --run"),
         (
@@ -236,6 +240,15 @@ def test_a_run_is_not_overwritten_but_can_continue(
         (
             "evaluate {run} {squares}/..",
             "squares; give that one, if its folders are the classes",
+        ),
+        (
+            "evaluate {run} --classes a --divide",
+            "--classes and --divide have no effect without",
+        ),
+        ("evaluate {run} {squares} --no-scenes", "--scenes has no effect in evaluate; leave"),
+        (
+            "evaluate {run} --recordings {tmp}/a.csv --divide",
+            "--divide has no effect on events",
         ),
         (
             "evaluate {tmp}/nowhere",

@@ -59,7 +59,7 @@ FIELDS = {
     ),
     "model/config.json": ("hidden", "encoder", "size", "cell", "num_classes", "in_channels"),
     "config.json": (
-        *("classes", "clips", "model", "data", "training"),
+        *("classes", "clips", "model", "data", "training", "set.classes", "set.divide"),
         *("model.hidden", "data.frames", "training.epochs"),
     ),
     "split.json": ("training", "test.0.path", "test.0.label"),
@@ -171,6 +171,10 @@ def test_a_run_is_resumed_and_evaluated_without_missing_test_clips(
     split = RunRecord.read(run).split
     split.test[0].path.unlink()
     before = (run / "split.json").read_text(encoding="utf-8")
+    with pytest.raises(ClipError, match="no such file"):
+        train_run(
+            folder, run, Settings(MODEL, DATA, TINY), resume=True, strict=True, quiet=True
+        )
     for figures in (
         evaluate(run),
         train_run(folder, run, Settings(MODEL, DATA, TINY), resume=True, quiet=True),

@@ -242,11 +242,11 @@ def test_the_final_model_of_a_cross_validation_is_not_cross_validated(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ("--epochs 3 --lr 0.1", "--epochs and --lr have no effect in linear; leave them out"),
-        ("--hflip", "--hflip has no effect in linear; leave it out"),
-        ("--hidden 8", "--hidden has no effect in linear; leave it out"),
-        ("--dropout 0.2", "--dropout has no effect in linear; leave it out"),
-        ("--aggregation mean", "--aggregation has no effect in linear; leave it out"),
+        ("--epochs 3 --lr 0.1", "epochs and lr have no effect in linear; leave them out"),
+        ("--hflip", "hflip has no effect in linear; leave it out"),
+        ("--hidden 8", "hidden has no effect in linear; leave it out"),
+        ("--dropout 0.2", "dropout has no effect in linear; leave it out"),
+        ("--aggregation mean", "aggregation has no effect in linear; leave it out"),
     ],
 )
 def test_settings_without_effect_are_errors(
@@ -531,7 +531,7 @@ def test_a_run_that_ended_before_its_model_was_tested_chooses_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     run = tmp_path / "run"
-    settings = (ModelConfig(encoder="auto"), DataConfig(frames=4, size=32), TrainConfig())
+    settings = Settings(ModelConfig(encoder="auto"), DataConfig(frames=4, size=32))
     with monkeypatch.context() as patched:
         patched.setattr(ended, Mock(side_effect=KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):

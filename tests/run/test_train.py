@@ -10,6 +10,7 @@ from unittest.mock import Mock
 
 import moving_squares
 import pytest
+from commands import fails
 from kills import killed_in
 
 import onlooker
@@ -172,6 +173,74 @@ def test_a_second_training_of_a_run_is_refused(squares: Path, tmp_path: Path) ->
                     quiet=True,
                 )
     assert not (run / "config.json").exists()
+
+
+def options(settings: dict[str, Any]) -> list[object]:
+    """The options of the command that are these arguments of `train`."""
+    words = list[object]()
+    for name, value in settings.items():
+        flag = name.replace("_", "-")
+        is_switch = isinstance(value, bool)
+        words += (
+            [f"--{flag}" if value else f"--no-{flag}"] if is_switch else [f"--{flag}", value]
+        )
+    return words
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (
+            {"model": "lstm", "features": True, "translate": 0.2, "hflip": True},
+            "hflip and translate have no effect with features; leave them out",
+        ),
+        (
+            {"model": "lstm", "optimizer": "rmsprop", "weight_decay": 0.1},
+            "weight_decay has no effect with optimizer rmsprop; leave it out",
+        ),
+        (
+            {"modality": "flow", "channels": 1, "normalization": "half"},
+            "channels and normalization have no effect with modality flow; leave them out",
+        ),
+        ({"lr": 0.1, "epochs": 3}, "epochs and lr have no effect in linear; leave them out"),
+    ],
+)
+def test_what_has_no_effect_is_refused_in_python_and_by_the_command(
+    squares: Path, tmp_path: Path, settings: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        onlooker.train(squares, tmp_path / "run", **settings)
+    place = ("--run", tmp_path / "run")
+    assert message in fails("train", squares, *place, *options(settings))
+    compared = {"models": settings.get("model", "linear"), **settings}
+    compared.pop("model", None)
+    assert message in fails("compare", squares, *place, *options(compared))
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (
+            {"model": "lstm", "epochs": 9},
+            "epochs is 9, the run has 1; model is lstm, the run has",
+        ),
+        (
+            {"divide": True},
+            "divide is True, the run has False: a resumed run keeps its settings",
+        ),
+        ({"scenes": False}, "scenes is False, the run has True: a"),
+        ({"fill": "rest"}, "fill is rest, the run has None: a"),
+    ],
+)
+def test_a_run_continues_with_its_settings_in_python_and_by_the_command(
+    run: Path, squares: Path, settings: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        onlooker.train(squares, run, resume=True, **dict(sorted(settings.items())))
+    words = options(dict(sorted(settings.items())))
+    said = fails("train", squares, "--run", run, "--resume", *words)
+    assert all(part in said for part in message.split("; "))
 
 
 def test_training_from_python(squares: Path, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import typer
 
 from onlooker.base.config import CLIPS
 from onlooker.base.progress import showing
+from onlooker.base.settings import Config
 from onlooker.base.text import printable
 from onlooker.storage import address_of, local, uploading
 
@@ -175,6 +176,20 @@ def given_options(context: typer.Context) -> set[str]:
         and source.name == "COMMANDLINE"
     }
     return given | {name.partition("_")[2] for name in given}
+
+
+def given_settings(context: typer.Context, **groups: Config) -> dict[str, Any]:
+    """The settings that the command line contains, with their values.
+
+    Args:
+        groups: the configs of the command, by the names of its parameters.
+    """
+    return {
+        field.name: getattr(group, field.name)
+        for parameter, group in groups.items()
+        for field in dataclasses.fields(group)
+        if f"{parameter}_{field.name}" in given_options(context)
+    }
 
 
 def refuse_unused(context: typer.Context, names: Iterable[str], where: str) -> None:

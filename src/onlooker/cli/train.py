@@ -2,7 +2,6 @@
 print results; `onlooker.run` does the work.
 """
 
-import dataclasses
 import functools
 import shlex
 from pathlib import Path
@@ -15,7 +14,6 @@ from rich.table import Table
 from rich.text import Text
 
 from onlooker.base.config import (
-    AUGMENTING,
     CLIPS,
     TRAINING,
     DataConfig,
@@ -33,7 +31,7 @@ from onlooker.cli.command import (
     RunArgument,
     Safe,
     command,
-    given_options,
+    given_settings,
     refuse_unused,
     warn,
 )
@@ -154,12 +152,10 @@ def train(
     recordings.csv (columns clip and recording) names them.
     """
     from onlooker.data.sets import read_set
-    from onlooker.models.registry import find_recipe, for_model
+    from onlooker.run.preparation import checked_settings
     from onlooker.run.train import default_run, train_run
     from onlooker.training.processes import launched
 
-    model, data = for_model(model, data, given_options(context))
-    settings = Settings(model, data, training)
     if folds and (strict or tensorboard):
         raise ValueError("--strict and --tensorboard cannot be used with --folds; leave them out")
     run = run or default_run(clips, f"{model.name}-folds" if folds else model.name)
@@ -167,11 +163,12 @@ def train(
         raise FileNotFoundError(
             f"{run}: no cross-validation to resume; check --run, or leave out --resume"
         )
-    if resume and not folds:
-        _check_resumed(context, run, clips, asked=settings)
-    else:
-        refuse_unused(context, find_recipe(model.name).ignores, f"in {model.name}")
-        refuse_unused(context, AUGMENTING if training.features else (), "with --features")
+    continues = resume and not folds
+    if continues and not (run / "config.json").exists():
+        raise FileNotFoundError(f"{run}: no run to resume; check --run, or leave out --resume")
+    given = given_settings(context, model=model, data=data, training=training, which=which)
+    asked = Settings(model, data, training)
+    settings = checked_settings(run, clips, asked, given=given, resume=continues)
     if folds:
         _cross_validate(clips, run, settings, which=which, folds=folds)
         return
@@ -183,29 +180,6 @@ def train(
     if first:
         _print_metrics(measured, run)
         _print_terms(run)
-
-
-def _check_resumed(context: typer.Context, run: Path, clips: Path, *, asked: Settings) -> None:
-    """Raise an error unless there is a run to resume whose settings are those given on the command
-    line.
-    """
-    from onlooker.data.sets import root_of
-    from onlooker.run.record import RunRecord
-
-    if not (run / "config.json").exists():
-        raise FileNotFoundError(f"{run}: no run to resume; check --run, or leave out --resume")
-    stored = RunRecord.read(run, root_of(clips)).settings
-    given = given_options(context)
-    changed = []
-    for group, config, current in zip(Settings._fields, asked, stored, strict=True):
-        for name, value in dataclasses.asdict(config).items():
-            if f"{group}_{name}" in given and value not in (getattr(current, name), "auto"):
-                flag = group if name == "name" else name.replace("_", "-")
-                changed.append(f"--{flag} is {value}, the run has {getattr(current, name)}")
-    if changed:
-        raise ValueError(
-            f"{'; '.join(changed)}: a resumed run keeps its settings; leave them out, or start a new run"
-        )
 
 
 def _cross_validate(
@@ -260,13 +234,16 @@ def compare(
     The linear baseline, with the same encoder, has a row in every table.
     """
     from onlooker.data.sets import asked_splits, read_set
-    from onlooker.models.registry import for_encoder
+    from onlooker.models.registry import for_encoder, require_effect
     from onlooker.run import compare as comparing
     from onlooker.run.train import default_run
 
     run = run or default_run(clips, "compared")
-    shared = Settings(models, for_encoder(models.encoder, data, given_options(context)), training)
-    asked = comparing.with_baseline(comparing.settings_of(models.name, shared), shared)
+    given = given_settings(context, models=models, data=data, training=training)
+    shared = Settings(models, for_encoder(models.encoder, data, given), training)
+    named = comparing.settings_of(models.name, shared)
+    require_effect([*named.values()], given)
+    asked = comparing.with_baseline(named, shared)
     chosen = range(training.seed, training.seed + seeds)
     clip_set = read_set(clips, asked=which, fills=True)
     for line in clip_set.notes:
@@ -280,6 +257,7 @@ def compare(
 
 @_command
 def evaluate(
+    context: typer.Context,
     run: RunArgument,
     which: SetConfig,
     *,
@@ -308,6 +286,11 @@ def evaluate(
 
     if clips and recordings:
         raise ValueError("CLIPS and --recordings are two evaluations; give one of them")
+    refuse_unused(context, {"scenes"}, "in evaluate")
+    if not clips:
+        where = "on events of recordings" if recordings else "without CLIPS"
+        names = {"divide"} if recordings else {"classes", "fill", "divide"}
+        refuse_unused(context, names, where)
     if recordings:
         _print_events(
             evaluating.evaluate_recordings(run, read_set(recordings, asked=which, classes=1))

@@ -149,7 +149,7 @@ def cached_read(path: Path, config: DataConfig) -> Sample:
         pixels,
         moments[chosen],
         indices[chosen],
-        size,
+        size=size,
         frames=pixels[..., : config.image_channels],
         assumes_rate=timing.assumes_rate,
         end=timing.end,

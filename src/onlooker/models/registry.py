@@ -1,7 +1,7 @@
 """The table of models; other packages can add to it."""
 
 import inspect
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, cast
 
@@ -25,6 +25,7 @@ from onlooker.models.video_model import VideoModel
 
 __all__ = [
     "Recipe",
+    "complete",
     "configured",
     "create_model",
     "find_recipe",
@@ -81,7 +82,9 @@ class Recipe:
             "frozen",
         }
         of_attention = set[str]() if self.attends else {"attention_loss"}
-        return self.unused | (of_model - self.arguments) | of_attention
+        encodes = "encoder" in self.arguments
+        of_encoder = set[str]() if encodes else {"pretrained", "weights", "frozen"}
+        return self.unused | ((of_model | of_encoder) - self.arguments) | of_attention
 
 
 # Settings of training by gradient descent alone: optimization, and the augmentation of frames.
@@ -270,6 +273,45 @@ def for_model(
     ):
         model = replace(model, encoder=AUTO_ENCODER)
     return model, data
+
+
+def complete(asked: Settings, given: Collection[str]) -> Settings:
+    """The settings of a training with the defaults of its model (`for_model`).
+
+    Args:
+        given: the names of the settings that were given.
+
+    Raises:
+        ValueError: a setting that was given has no effect.
+    """
+    model, data = for_model(asked.model, asked.data, given)
+    settings = asked._replace(model=model, data=data)
+    require_effect([settings], given)
+    return settings
+
+
+def require_effect(trainings: Sequence[Settings], given: Collection[str]) -> None:
+    """Raise a ValueError for settings that were given and have no effect on any of some trainings."""
+    reasons = list(map(_without_effect, trainings))
+    unused = sorted(name for name in given if all(name in reason for reason in reasons))
+    if unused:
+        where = reasons[0][unused[0]]
+        names = [name for name in unused if reasons[0][name] == where]
+        verb, pronoun = ("have", "them") if len(names) > 1 else ("has", "it")
+        raise ValueError(f"{' and '.join(names)} {verb} no effect {where}; leave {pronoun} out")
+
+
+def _without_effect(settings: Settings) -> dict[str, str]:
+    """The names of settings that have no effect beside the others, and beside which."""
+    model, data, training = settings
+    reasons = dict.fromkeys(find_recipe(model.name).ignores, f"in {model.name}")
+    if training.features:
+        reasons |= dict.fromkeys(AUGMENTING, "with features")
+    if data.modality == "flow":
+        reasons |= dict.fromkeys(("channels", "normalization"), "with modality flow")
+    if training.optimizer == "rmsprop":
+        reasons["weight_decay"] = "with optimizer rmsprop"
+    return reasons
 
 
 def resolve(model: ModelConfig, data: DataConfig, training: TrainConfig) -> Settings:

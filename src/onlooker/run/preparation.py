@@ -1,8 +1,9 @@
 """What a training starts from: the record of its run, the untrained model, and the samples."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -13,11 +14,11 @@ from onlooker.base.records import Clip, ClipError
 from onlooker.data.clips import ClipFrames, read_clips, read_thumbnails
 from onlooker.data.sets import ClipSet, read_set, root_of
 from onlooker.data.split import Split, require_clips
-from onlooker.models.registry import configured, find_recipe, resolve
+from onlooker.models.registry import complete, configured, find_recipe, resolve
 from onlooker.models.video_model import VideoModel
 from onlooker.run.check import overview, plan_joined_split, plan_split
 from onlooker.run.features import encoded_clips
-from onlooker.run.record import RunRecord, check_content, write_scenes
+from onlooker.run.record import RunRecord, check_content, check_given, write_scenes
 from onlooker.training.linear import Clips, Encoded
 from onlooker.training.processes import launched
 
@@ -64,6 +65,7 @@ def new_run(
         ClipError: no clips of a class can be read, or with `strict` not all of them.
         ValueError: settings or clips that do not fit.
     """
+    is_given = split is not None
     if split is not None:
         clips = ClipSet(clips if isinstance(clips, Path) else clips.path, {"": split.clips})
     elif isinstance(clips, Path):
@@ -77,28 +79,51 @@ def new_run(
     split = split or clips.split
     if split is None:
         plan_split(clips.clips, name, seed)  # an error before clips are read
-    complete = resolve(*settings)
-    net = build(complete, classes)
-    samples, unreadable = _read(net, complete, clips.clips, classes=classes, strict=strict)
+    resolved = resolve(*settings)
+    net = build(resolved, classes)
+    samples, unreadable = _read(net, resolved, clips.clips, classes=classes, strict=strict)
     _require_classes(classes, samples.clips, every=clips.clips, errors=unreadable)
-    thumbnails = read_thumbnails(samples, complete.data, complete.training.features)
+    thumbnails = read_thumbnails(samples, resolved.data, resolved.training.features)
     images = {clip.path: image for clip, image in zip(samples.clips, thumbnails, strict=True)}
     split = plan_joined_split(clips, images, split, model=name, seed=seed)
     for item in overview(clips.with_recordings(split.clips), split, settings.training.nothing):
         note(item)
+    skipped = (*clips.left_out, *unreadable)
+    asked = None if is_given else clips.asked
     record = RunRecord(
-        root_of(clips.path), classes, complete, split=split, skipped=(*clips.left_out, *unreadable)
+        root_of(clips.path), classes, resolved, split=split, skipped=skipped, asked=asked
     )
     if settings.model.encoder == AUTO_ENCODER:  # until it is chosen, also by a run that continues
-        undecided = complete._replace(model=replace(complete.model, encoder=AUTO_ENCODER))
+        undecided = resolved._replace(model=replace(resolved.model, encoder=AUTO_ENCODER))
         record = replace(record, settings=undecided)
     record.write(run)
     write_scenes(run, [images[clip.path] for clip in split.clips])
     return Training(run, record, net, samples=samples)
 
 
-def resumed_run(run: Path, folder: Path) -> Training:
-    """Read the clips in a folder for a run that continues, with its own settings and split.
+def checked_settings(
+    run: Path, clips: Path, asked: Settings, *, given: Mapping[str, Any], resume: bool
+) -> Settings:
+    """The settings of a training, with the defaults of its model (`complete`); a run to continue
+    has its own.
+
+    Args:
+        clips: the folder or list.
+        given: the settings that were given, also those of `SetConfig`, by name.
+        resume: as in `train_run`.
+
+    Raises:
+        ValueError: a setting that was given has no effect, or the run to continue has another.
+    """
+    if resume and (run / "config.json").exists():
+        check_given(run, root_of(clips), given)
+        return asked
+    return complete(asked, given.keys())
+
+
+def resumed_run(run: Path, folder: Path, strict: bool = False) -> Training:
+    """Read the clips in a folder for a run that continues, with its own settings and split;
+    `strict` as in `train_run`.
 
     Raises:
         ClipError: training clips are missing.
@@ -109,7 +134,7 @@ def resumed_run(run: Path, folder: Path) -> Training:
     check_content(run, record.split)
     net = build(record.settings, record.classes)
     samples, gone = _read(
-        net, record.settings, record.split.clips, classes=record.classes, strict=False
+        net, record.settings, record.split.clips, classes=record.classes, strict=strict
     )
     return Training(run, record, net, samples=samples, gone=gone)
 

@@ -1,6 +1,6 @@
 """The folder of a run, and the record of its settings, split and skipped clips.
 
-    config.json      settings, classes, the folder of the clips, version
+    config.json      settings, classes, the folder of the clips, which of them, version
     split.json       training, validation and test clips: path, label, recording, fingerprint of
                      the content
     skipped.json     clips that could not be used, and why
@@ -36,7 +36,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import load, save
 
 import onlooker
-from onlooker.base.config import DataConfig, ModelConfig, Settings, TrainConfig
+from onlooker.base.config import DataConfig, ModelConfig, SetConfig, Settings, TrainConfig
 from onlooker.base.files import (
     check_digest,
     check_writable,
@@ -75,6 +75,7 @@ class RunRecord:
 
     Args:
         clips: the folder (or list) of the clips.
+        asked: which of them; None: unknown, as in runs of earlier versions.
     """
 
     clips: Path
@@ -82,6 +83,7 @@ class RunRecord:
     settings: Settings
     split: Split
     skipped: tuple[ClipError, ...] = ()
+    asked: SetConfig | None = None
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -105,6 +107,7 @@ class RunRecord:
             "classes": list(self.classes),
             "split": file_digest(run / "split.json"),
             **self.settings.to_dict(),
+            **({"set": self.asked.to_dict()} if self.asked else {}),
         }
         write_json(run / "config.json", config)
 
@@ -134,6 +137,7 @@ class RunRecord:
                 DataConfig.from_field(stored, "data"),
                 TrainConfig.from_field(stored, "training"),
             )
+            asked = SetConfig.from_field(stored, "set") if "set" in stored else None
             digest = field_of(stored, "split", str)
         with reading(run / "split.json"):
             split = Split.from_dict(read_json(run / "split.json"), folder)
@@ -147,7 +151,28 @@ class RunRecord:
                 ClipError(*(field_of(error, name, str) for name in ("path", "found", "remedy")))
                 for error in read_json(run / "skipped.json", list)
             ]
-        return cls(folder, classes, settings, split, tuple(errors))
+        return cls(folder, classes, settings, split=split, skipped=tuple(errors), asked=asked)
+
+
+def check_given(run: Path, clips: Path, given: Mapping[str, Any]) -> None:
+    """Raise a ValueError if a run to continue has other settings than those that were given.
+
+    Args:
+        clips: the present folder of the clips.
+        given: by name; `auto` and None leave a setting open.
+    """
+    record = RunRecord.read(run, clips)
+    groups = [*record.settings.to_dict().values(), record.asked.to_dict() if record.asked else {}]
+    own = {name: value for group in groups for name, value in group.items()}
+    changed = [
+        f"{'model' if name == 'name' else name} is {value}, the run has {own.get(name)}"
+        for name, value in given.items()
+        if value not in (own.get(name), "auto", None)
+    ]
+    if changed:
+        raise ValueError(
+            f"{'; '.join(changed)}: a resumed run keeps its settings; leave them out, or start a new run"
+        )
 
 
 def check_content(run: Path, split: Split) -> None:

@@ -28,7 +28,7 @@ from onlooker.base.config import (
 from onlooker.base.files import whole_folder, write_json
 from onlooker.base.progress import OnProgress, note, reporting, showing
 from onlooker.base.records import ClipError, Evaluation
-from onlooker.base.settings import suggestion
+from onlooker.base.settings import Config, suggestion
 from onlooker.data.clips import (
     ClipFrames,
     read_clips,
@@ -47,14 +47,14 @@ from onlooker.data.split import (
     source_of,
 )
 from onlooker.models.linear import LinearClassifier
-from onlooker.models.registry import find_recipe, for_model, resolve
+from onlooker.models.registry import find_recipe, resolve
 from onlooker.recognizer import Recognizer, expected_events, length_text, rate_text
 from onlooker.report.events import EventThreshold, choose_threshold
 from onlooker.report.metrics import balancing_weights, fit_temperature, measure
 from onlooker.report.summary import first_line, labels_to_check
 from onlooker.run.encoders import choose_encoder, encode, lite0_may_help
 from onlooker.run.evaluate import write_report
-from onlooker.run.preparation import Training, new_run, resumed_run
+from onlooker.run.preparation import Training, checked_settings, new_run, resumed_run
 from onlooker.run.record import (
     CROSS_VALIDATION,
     RunRecord,
@@ -128,22 +128,29 @@ def train(
 
     Raises:
         TypeError: a setting that none of the three has.
+        ValueError: a setting without effect, or another one than that of the run to continue.
         FileExistsError, NotWritableError, ClipError, ValueError: as `train_run`.
     """
+    settings.pop("workers", None)  # which other libraries have; threads read the clips
     configs = _configs(model, settings)
+    asked = SetConfig(fill=fill, divide=divide, scenes=scenes)
+    given = {**settings, **_changed(asked), **_changed(ModelConfig(model))}
     path = default_run(Path(clips), model) if run is None else Path(run)
     with reporting(progress), uploading([path]) as copies:
         copy = copies.get(path, path)
-        asked = SetConfig(fill=fill, divide=divide, scenes=scenes)
-        source = (
-            local(clips)
-            if asked == SetConfig()
-            else read_set(local(clips), asked=asked, fills=True)
-        )
+        folder = local(clips)
+        configs = checked_settings(copy, folder, configs, given=given, resume=resume)
+        source = folder if asked == SetConfig() else read_set(folder, asked=asked, fills=True)
         figures = train_run(
             source, copy, configs, resume=resume, quiet=quiet, tensorboard=tensorboard
         )
     return TrainedRun(path, figures)
+
+
+def _changed(config: Config) -> dict[str, Any]:
+    """The settings that are not the defaults."""
+    defaults = type(config)().to_dict()
+    return {name: value for name, value in config.to_dict().items() if value != defaults[name]}
 
 
 def default_run(clips: Path, name: str) -> Path:
@@ -157,10 +164,7 @@ def folder_name(name: str) -> str:
 
 
 def _configs(model: str, settings: Mapping[str, Any]) -> Settings:
-    """`settings` by the config that has them; `workers`, which other libraries have, has no effect:
-    clips are read by threads.
-    """
-    settings = {name: value for name, value in settings.items() if name != "workers"}
+    """`settings` by the config that has them."""
     groups: list[type[ModelConfig | DataConfig | TrainConfig]] = [
         ModelConfig,
         DataConfig,
@@ -171,15 +175,12 @@ def _configs(model: str, settings: Mapping[str, Any]) -> Settings:
         raise TypeError(
             f"train has no setting {unknown}; {suggestion(unknown, sorted(set().union(*fields)))}"
         )
-    if unused := set(settings) & find_recipe(model).ignores:
-        raise ValueError(
-            f"{', '.join(sorted(unused))}: without effect in {model}; leave it out, or choose another model"
-        )
     of_model, of_data, of_training = (
         {key: settings[key] for key in names & set(settings)} for names in fields
     )
-    found = for_model(ModelConfig(model, **of_model), DataConfig(**of_data), settings)
-    return Settings(*found, TrainConfig(**of_training))
+    return Settings(
+        ModelConfig(model, **of_model), DataConfig(**of_data), TrainConfig(**of_training)
+    )
 
 
 def train_run(
@@ -205,7 +206,7 @@ def train_run(
         run: a new or empty folder for everything that is written.
         split: which clips are used for what; None: the split of `clips`, or `plan_split` of all
             clips.
-        resume: continue an interrupted run with its own settings and split.
+        resume: continue an interrupted run, if there is one, with its own settings and split.
         strict, quiet: stop at the first clip that cannot be read; no table of classes and no
             progress bars.
         cross_validate: test the model `linear` by cross-validation if there are no test clips.
@@ -229,7 +230,7 @@ def train_run(
             return {}
         with start_run(run, resume) as continues:
             if continues:
-                prepared = resumed_run(run, folder)
+                prepared = resumed_run(run, folder, strict)
             else:
                 prepared = new_run(run, clips, settings, split=split, strict=strict)
             undecided = prepared
