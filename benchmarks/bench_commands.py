@@ -44,7 +44,7 @@ from onlooker.base.config import DataConfig
 from onlooker.data.samples import read_sample
 from onlooker.models.encoders import build_encoder
 from onlooker.data.transforms import to_video
-encoder = build_encoder("small", 3, 112, True).eval() if sys.argv[1] == "encode" else None
+encoder = build_encoder("small", 3, 112, pretrained=True).eval() if sys.argv[1] == "encode" else None
 with torch.inference_mode():
     for path in sys.argv[2:]:
         frames = torch.from_numpy(read_sample(Path(path), DataConfig()).pixels)
