@@ -172,7 +172,7 @@ import sys
 from pathlib import Path
 from onlooker_papers.mnist import split_mnist
 from onlooker_papers.digits.pretraining import pretrain
-pretrain(Path(sys.argv[1]), "lenet", "one-cycle", 0.3, split_mnist())
+pretrain(Path(sys.argv[1]), "lenet", "one-cycle", passes=0.3, splits=split_mnist())
 """
 
 
