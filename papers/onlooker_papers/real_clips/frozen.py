@@ -119,20 +119,11 @@ class Encoded:
 
     Args:
         clips: statistics over time, classes and recordings.
-        paths: `B`, the paths of the clips.
-        classes: the `K` names.
         weights: digest of the encoder's weights.
     """
 
     clips: Clips
-    paths: tuple[str, ...]
-    classes: tuple[str, ...]
     weights: str
-
-    def positions(self, clips: Sequence[Clip]) -> NDArray[np.int64]:
-        """The positions of clips in this set."""
-        place = {path: i for i, path in enumerate(self.paths)}
-        return np.array([place[str(clip.path)] for clip in clips], np.int64)
 
 
 def trained(name: str, split: str, run: Path) -> tuple[Recognizer, Split]:
@@ -166,7 +157,6 @@ def encode(
     name: str,
     run: Path,
     *,
-    pretrained: bool = True,
     encoder: str = MODEL.encoder,
     copies: bool = False,
 ) -> Encoded:
@@ -176,10 +166,10 @@ def encode(
     Raises:
         ValueError, ClipError: as for `splits_of`; or a clip cannot be read.
     """
-    data = input_of(encoder, pretrained).data
+    data = input_of(encoder).data
     clips = next(iter(splits_of(name).values())).clips
     classes = tuple(sorted({clip.label for clip in clips}))
-    net = model(len(classes), pretrained, encoder)
+    net = model(len(classes), True, encoder)
     weights = weights_digest(cast(nn.Module, net.encoder))
     path = (
         run
@@ -194,7 +184,7 @@ def encode(
     y = np.array([classes.index(clip.label) for clip in clips], np.int64)
     groups = np.array([group_of(clip) for clip in clips])
     statistics = Clips(x, y, groups, num_classes=len(classes), copies=tuple(altered))
-    return Encoded(statistics, tuple(str(clip.path) for clip in clips), classes, weights=weights)
+    return Encoded(statistics, weights)
 
 
 @torch.inference_mode()

@@ -1,201 +1,211 @@
-"""The default command on real clips: what it prints, other encoders on the test clips of a split,
-and the calibration of its confidence.
+"""The default command on real clips: what it prints, also with other encoders, and the calibration
+of its confidence.
 
-A set without official splits is trained by `onlooker train CLIPS`. Answers on test clips are
-computed from stored features, with the same result as the command has on that split
-(`test_own_clips.py` compares them). Nothing is chosen on test clips: statistics, method and
-temperature come from cross-validation on the training clips, for calibration of those of each fold.
+Every figure is read from what `onlooker train` wrote into its run: the figures of one run are those
+of its `evaluation.json`. Where splits are official, there is one run for each, and their test clips
+count together: shares and intervals are those of all answers in `scores.csv`, and errors of
+calibration are means over the runs. Runs that are finished are not repeated.
 """
 
+import csv
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 import typer
-from numpy.typing import NDArray
 
 import onlooker
-from onlooker.base.files import read_json
-from onlooker.data.split import Split, group_of
+from onlooker.base.config import Settings
+from onlooker.base.files import write_bytes
+from onlooker.data.split import Split, source_of
 from onlooker.models.encoders.lite0 import LITE0
-from onlooker.report.metrics import (
-    accuracy_interval,
-    calibration_error,
-    perfect_calibration_error,
-)
-from onlooker.run.encoders import compared, large_enough
-from onlooker.training.linear import choose, clearly_better, cross_validated, fitted_layer
-from onlooker_papers.intervals import as_text, correct_of, over_recordings
-from onlooker_papers.real_clips import frozen
-from onlooker_papers.real_clips.frozen import (
-    DATA,
-    MODEL,
-    SETS,
-    Encoded,
-    encode,
-    splits_of,
-)
+from onlooker.report.metrics import accuracy_interval, read_correct
+from onlooker.run.record import SCORES, RunRecord, read_figures
+from onlooker_papers.intervals import as_text, over_recordings
+from onlooker_papers.real_clips.frozen import SETS, splits_of
 from onlooker_papers.results import About, Row, write_rows
 from onlooker_papers.sets import data_folder
 
 FILE = "own-clips"
 CALIBRATION = "calibration"
 COMMAND = "python -m onlooker_papers.real_clips.own_clips"
-WHAT = "clips classified correctly by the default command; on test clips also with other encoders and by other models"
-KINDS: dict[str, dict[str, Any]] = {
-    "default": {},
-    "linear": {"pretrained": False},
-    "free": {"encoder": "small-free"},
-}
+WHAT = "clips classified correctly by the default command, as it writes, and with other encoders"
 WHAT_CALIBRATION = (
-    "expected calibration error, 5 bins of equal mass, of predictions in nested cross-validation"
+    "expected calibration error, 5 bins of equal mass, that the default command writes"
 )
-# The recipes of `real-clips.json` on the same test clips.
-SAME_CLIPS = {
-    "hand_gestures": ("hand_gestures", "hand_gestures_ablation", "hand_gestures_followed")
+KINDS: dict[str, dict[str, Any]] = {"default": {"encoder": "small"}}
+# The same command with random weights, and with other encoders; `auto` is the one that it chooses.
+ENCODERS: dict[str, dict[str, Any]] = {
+    "linear": {"encoder": "small", "pretrained": False},
+    "free": {"encoder": "small-free"},
+    LITE0: {"encoder": LITE0},
+    "auto": {"encoder": "auto"},
 }
-_MANY = 700  # clips; larger sets are calibrated on one split
 # Figures of `onlooker train`, as in `metrics.measure`.
 _PRINTED = ("accuracy", "accuracy_interval", "recordings", "majority_share", "videos")
 
-Bools = NDArray[np.bool_]
+
+@dataclass(frozen=True)
+class Answers:
+    """What a run of the command wrote about the clips that test it.
+
+    Args:
+        figures: of `evaluation.json`.
+        settings: of `config.json`, with the chosen encoder if one is chosen.
+        correct: by the path of each clip, whether it is classified correctly.
+        recordings: of the clips, by their path.
+    """
+
+    figures: Mapping[str, Any]
+    settings: Settings
+    correct: Mapping[Path, bool]
+    recordings: Mapping[Path, str]
+
+    @classmethod
+    def read(cls, run: Path) -> "Answers":
+        """What is in the folder of a run that is finished."""
+        record = RunRecord.read(run)
+        figures = read_figures(run) or {}
+        split = record.split.without({error.path for error in record.skipped})
+        clips = split.clips if figures.get("cross_validated") else split.test
+        answers = zip(clips, read_correct(run / SCORES), strict=True)
+        correct = {clip.path: is_correct for clip, is_correct in answers}
+        recordings = {clip.path: source_of(clip) for clip in clips}
+        return cls(figures, record.settings, correct, recordings)
+
+
+def train(clips: Path, run: Path, settings: Mapping[str, Any]) -> Answers:
+    """`onlooker train CLIPS`, continued if it was interrupted; what it wrote."""
+    if not read_figures(run):
+        onlooker.train(clips, run, resume=run.exists(), quiet=True, **settings)
+    return Answers.read(run)
+
+
+def lists_of(name: str, folder: Path) -> dict[str, Path]:
+    """What the command is given for a set: its folder, or a list for each official split, written
+    to `folder`.
+    """
+    if not SETS[name].official:
+        return {"split": data_folder() / "clips" / SETS[name].folder}
+    lists = {}
+    for number, split in splits_of(name).items():
+        lists[number] = folder / f"{name}-{number}.csv"
+        write_bytes(lists[number], _as_list(split))
+    return lists
+
+
+def _as_list(split: Split) -> bytes:
+    text = StringIO()
+    rows = csv.writer(text)
+    rows.writerow(("path", "label", "split", "recording"))
+    for part, clips in vars(split).items():
+        for clip in clips:
+            rows.writerow((clip.path.resolve(), clip.label, part, clip.recording or ""))
+    return text.getvalue().encode()
+
+
+def together(runs: Sequence[Answers]) -> dict[str, Any]:
+    """The figures that the command prints, for the test clips of all runs together."""
+    if len(runs) == 1:
+        figures = runs[0].figures
+        which = (
+            "all, cross-validated" if figures.get("cross_validated") else "test clips of its split"
+        )
+        return {**{name: figures.get(name) for name in _PRINTED}, "which": which}
+    correct = np.concatenate([[*run.correct.values()] for run in runs])
+    recordings = [recording for run in runs for recording in run.recordings.values()]
+    labels = Counter[str]()
+    for run in runs:
+        counts = np.sum(run.figures["confusion"], 1).tolist()
+        labels.update(dict(zip(run.figures["classes"], counts, strict=True)))
+    return {
+        "accuracy": float(correct.mean()),
+        "accuracy_interval": accuracy_interval(correct, recordings),
+        "recordings": len({*recordings}),
+        "majority_share": max(labels.values()) / len(correct),
+        "videos": len(correct),
+        "which": "test clips of three official splits",
+    }
+
+
+def calibration(runs: Sequence[Answers]) -> dict[str, Any]:
+    """The calibration of the command's answers, means over runs."""
+    perfect = np.mean([run.figures["perfect_calibration_error"] for run in runs], 0)
+    return {
+        "error": float(np.mean([run.figures["calibration_error"] for run in runs])),
+        "perfect": float(perfect[0]),
+        "perfect_95": float(perfect[1]),
+        "clips": sum(run.figures["videos"] for run in runs),
+    }
 
 
 def measure(name: str, run: Path, results: Path, *, encoders: bool = False) -> dict[str, Any]:
-    """The figures of one set; writes its rows of `own-clips.json` and `calibration.json`, next to
-    `real-clips.json`.
+    """The figures of one set; writes its rows of `own-clips.json` and `calibration.json`.
 
     Args:
-        encoders: also answers by `lite0`, and by the encoder that `onlooker train` chooses.
+        run: the folder of the runs.
+        encoders: also of the command with random weights, and with other encoders.
     """
-    splits = splits_of(name)
-    kinds = {**KINDS, **({LITE0: {"encoder": LITE0}} if encoders else {})}
-    encoded = {kind: encode(name, run, **given) for kind, given in kinds.items()}
-    memos: dict[str, dict[str, str]] = {}
-    for number, split in splits.items():
-        answers = {kind: as_text(right_answers(of, split)) for kind, of in encoded.items()}
-        if encoders:
-            chosen = chosen_encoder(encoded, split)
-            answers |= {"auto": answers[chosen if chosen == LITE0 else "default"]}
-            answers |= {"encoder": chosen}
-        memos[number] = answers
-    texts = {kind: "".join(of[kind] for of in memos.values()) for kind in kinds}
-    shares = {kind: float(correct_of(text).mean()) for kind, text in texts.items()}
-    tests = [clip for split in splits.values() for clip in split.test]
-    recordings = [*map(group_of, tests)]
-    labels = Counter(clip.label for clip in tests)
-    rows = {"default": shares["default"], **others(name, results)}
-    best_row = max(rows, key=lambda row: rows[row])
-    interval = accuracy_interval(correct_of(texts["default"]), recordings)
-    majority = max(labels.values()) / len(tests)
-    if SETS[name].official:
-        official = (shares["default"], interval, len({*recordings}), majority, len(tests))
-        which = {"which": "test clips of three official splits"}
-        printed: dict[str, Any] = {**dict(zip(_PRINTED, official, strict=True)), **which}
-    else:
-        printed = _printed(name, run.parent / "default" / name)
+    kinds = {**KINDS, **(ENCODERS if encoders else {})}
+    lists = lists_of(name, run)
+    answers = {
+        kind: [
+            train(clips, run / name / kind / number, settings) for number, clips in lists.items()
+        ]
+        for kind, settings in kinds.items()
+    }
+    default = answers["default"]
+    printed = together(default)
     figures: dict[str, Any] = {
         "default": printed["accuracy"],
         "printed": printed,
-        "on_split": shares.pop("default"),
-        "interval": interval,
-        "recordings": len({*recordings}),
-        "best": rows[best_row],
-        "best_row": best_row,
-        "majority": majority,
-        "test_clips": len(tests),
-        "training_clips": [
-            len(split.training) + len(split.validation) for split in splits.values()
-        ],
-        "classes": len(labels),
-        "splits": {number: float(correct_of(of["default"]).mean()) for number, of in memos.items()},
-        "above_linear": over_recordings([texts["default"]], [texts["linear"]], recordings),
-        **shares,
+        "classes": len(default[0].figures["classes"]),
+        "splits": {
+            number: of.figures["accuracy"] for number, of in zip(lists, default, strict=True)
+        },
+        **{kind: together(runs)["accuracy"] for kind, runs in answers.items() if kind != "default"},
     }
     if encoders:
-        auto = "".join(of["auto"] for of in memos.values())
-        same = auto == texts["default"]
-        figures["auto"] = float(correct_of(auto).mean())
-        figures["above_default"] = (
-            [0, 0, 0] if same else over_recordings([auto], [texts["default"]], recordings)
-        )
-        figures["encoders"] = {number: of["encoder"] for number, of in memos.items()}
-    weights = encoded["default"].weights
-    settings = {"model": MODEL.to_dict(), "data": DATA.to_dict(), "weights": weights}
+        figures["above_default"] = _difference(answers["auto"], default)
+        figures["encoders"] = {
+            number: of.settings.model.encoder
+            for number, of in zip(lists, answers["auto"], strict=True)
+        }
+    memos = {
+        number: {kind: _text(runs[place], default[place]) for kind, runs in answers.items()}
+        for place, number in enumerate(lists)
+    }
+    settings = default[0].settings.to_dict()
+    row = Row(figures, {**settings, "kinds": kinds}, memos)
     only = "--encoders" if encoders else ""
-    row = Row(figures, settings, memos)
     write_rows(results, FILE, about=About(WHAT, COMMAND, [0]), rows={(name,): row}, only=only)
-    calibrated = Row(_calibration(encoded["default"], next(iter(splits.values()))), settings)
+    calibrated = Row(calibration(default), settings)
     about = About(WHAT_CALIBRATION, COMMAND, [0])
     write_rows(results, CALIBRATION, about=about, rows={(name,): calibrated}, only=only)
     return figures
 
 
-def chosen_encoder(encoded: Mapping[str, Encoded], split: Split) -> str:
-    """The encoder that `onlooker train` chooses for the training clips of a split."""
-    training = [*split.training, *split.validation]
-    if not large_enough(training):
-        return MODEL.encoder
-    some = compared(training)
-    clips = [of.clips.only(of.positions(some)) for of in (encoded["default"], encoded[LITE0])]
-    small, lite0 = map(choose, clips)
-    return LITE0 if clearly_better(lite0, small, clips[0]) else MODEL.encoder
+def _text(run: Answers, default: Answers) -> str:
+    """The answers of a run as a text of `as_text`, in the order of those of the default.
 
-
-def _printed(name: str, run: Path) -> dict[str, Any]:
-    """The figures of `onlooker train CLIPS`, in a run that is made unless it is there."""
-    if not (run / "evaluation.json").exists():
-        shape: dict[str, Any] = {"frames": frozen.DATA.frames, "size": frozen.DATA.size}
-        clips = data_folder() / "clips" / SETS[name].folder
-        onlooker.train(clips, run, quiet=True, encoder=frozen.MODEL.encoder, **shape)
-    figures = read_json(run / "evaluation.json")
-    which = "all, cross-validated" if figures.get("cross_validated") else "test clips of its split"
-    return {**{name: figures.get(name) for name in _PRINTED}, "which": which}
-
-
-def right_answers(encoded: Encoded, split: Split) -> Bools:
-    """Which test clips of a split the default command classifies correctly."""
-    fit, test = (
-        encoded.positions(clips) for clips in ((*split.training, *split.validation), split.test)
-    )
-    training = encoded.clips.only(fit)
-    logits = fitted_layer(training, choose(training)).logits(encoded.clips.x[test])
-    return np.asarray(logits.argmax(1) == encoded.clips.y[test])
-
-
-def others(name: str, results: Path) -> dict[str, float]:
-    """The rows of `real-clips.json` on the same test clips, means over seeds."""
-    path = results / "real-clips.json"
-    sets = read_json(path)["figures"] if path.exists() else {}
-    return {
-        model if of == name else f"{model} ({of})": accuracy
-        for of in SAME_CLIPS.get(name, (name,))
-        for model, accuracy in sets.get(of, {}).get("accuracy", {}).items()
-    }
-
-
-def _calibration(encoded: Encoded, split: Split) -> dict[str, Any]:
-    """The calibration of the predictions in cross-validation on all clips, chosen and fitted without
-    the fold; for large sets, on the training clips.
+    Raises:
+        ValueError: other clips test the run.
     """
-    chosen = np.arange(len(encoded.clips.y))
-    if len(chosen) > _MANY:
-        chosen = encoded.positions((*split.training, *split.validation))
-    clips = encoded.clips.only(chosen)
-    scores, _ = cross_validated(clips)
-    known = np.isfinite(scores).all(1)
-    confidence = scores[known].max(1)
-    correct = scores[known].argmax(1) == clips.y[known]
-    perfect, high = perfect_calibration_error(confidence)
-    return {
-        "error": calibration_error(confidence, correct),
-        "perfect": perfect,
-        "perfect_95": high,
-        "clips": len(correct),
-        "accuracy": float(correct.mean()),
-    }
+    if run.correct.keys() != default.correct.keys():
+        raise ValueError("two encoders are tested by different clips, and cannot be compared")
+    return as_text(np.array([run.correct[path] for path in default.correct]))
+
+
+def _difference(runs: Sequence[Answers], default: Sequence[Answers]) -> list[float]:
+    """How much more clips are correct than by the default command, with its interval."""
+    later = "".join(_text(*pair) for pair in zip(runs, default, strict=True))
+    first = "".join(_text(run, run) for run in default)
+    recordings = [name for run in default for name in run.recordings.values()]
+    return [0, 0, 0] if later == first else over_recordings([later], [first], recordings)
 
 
 def main(
@@ -204,13 +214,14 @@ def main(
     ] = None,
     encoders: Annotated[
         bool,
-        typer.Option(help="Also lite0 and the chosen encoder; needs the extra imagenet."),
+        typer.Option(help="Also with other encoders; needs the extra imagenet."),
     ] = False,
 ) -> None:
     """Measure the default command on sets of clips."""
     for name in sets or SETS:
-        found = measure(name, Path("runs/real-clips/features"), Path("results"), encoders=encoders)
-        print(f"{name}: {found['default']:.1%}; best {found['best_row']} {found['best']:.1%}")
+        runs = Path("runs/real-clips/own-clips")
+        found = measure(name, runs, Path("results"), encoders=encoders)
+        print(f"{name}: {found['default']:.1%}")
 
 
 if __name__ == "__main__":

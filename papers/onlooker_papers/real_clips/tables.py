@@ -50,10 +50,10 @@ def own_clips(results: Results) -> Table:
 
 @table("encoders", "own-clips")
 def encoders(results: Results) -> Table:
-    """The default command with other encoders on the same test clips, one row per set."""
+    """The default command with other encoders, one row per set that was measured with them."""
     columns: Columns = {
         "set": key(0),
-        "`small`": ("on_split", share),
+        "`small`": ("default", share),
         "`lite0`": ("lite0", share),
         "`auto`": ("auto", share),
         "`auto` − `small`": (
@@ -62,13 +62,14 @@ def encoders(results: Results) -> Table:
         ),
         "`small-free`": ("free", share),
         "random weights": ("linear", share),
-        "test clips": "test_clips",
+        "clips": "printed/videos",
     }
     note = (
-        "% of the test clips of a split, of three folds of people on Weizmann, of official splits. `auto`: the encoder "
-        "that is chosen where `lite0` is installed; points above `small`, 95 % over recordings."
+        "% of the same clips. `auto`: the encoder that is chosen where `lite0` is installed; points above `small`, "
+        "95 % over recordings."
     )
-    return build(rows(results["own-clips"], "*"), columns, note=note)
+    measured = [row for row in rows(results["own-clips"], "*") if "auto" in row]
+    return build(measured, columns, note=note)
 
 
 @table("calibration")
@@ -76,7 +77,10 @@ def calibration(results: Results) -> Table:
     """The calibration of confidence, one row per set."""
     heads = {"error": "error", "perfect": "perfect"}
     columns = {head: (path, fixed(3)) for head, path in heads.items()}
-    note = "Expected calibration error, five bins, nested cross-validation; *perfect*: of a perfectly calibrated model."
+    note = (
+        "Expected calibration error, five bins, as in `evaluation.json`; *perfect*: of a perfectly calibrated model. "
+        "Means over official splits."
+    )
     return build(
         rows(results["calibration"], "*"), {"set": key(0), **columns, "clips": "clips"}, note=note
     )

@@ -1,107 +1,122 @@
-"""The default command on real clips: the same figures as the command, honest splits, tables and
-figures.
-"""
+"""The default command on real clips has the figures that it writes; few labeled clips."""
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from moving_squares import make_set
 
-from onlooker.base.config import DataConfig, ModelConfig, Settings, TrainConfig
+from onlooker.base.config import Settings
 from onlooker.base.files import read_json
+from onlooker.data.sets import read_set
+from onlooker.data.split import make_splits
 from onlooker.models.linear import LinearClassifier
-from onlooker.run.train import train_run
 from onlooker.training.linear import Clips
 from onlooker_papers.real_clips import few_shot, frozen, own_clips, tables
 
 WAYS = 5  # classes of an episode
+PRINTED = ("accuracy", "accuracy_interval", "recordings", "majority_share", "videos")
 
 
-@pytest.fixture
-def squares(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A set of 24 clips as `$ONLOOKER_DATA/clips/basketball`, encoded by random filters."""
-    monkeypatch.setenv("ONLOOKER_DATA", str(tmp_path))
-    monkeypatch.setattr(frozen, "DATA", DataConfig(frames=4, size=32))
-    monkeypatch.setattr(frozen, "MODEL", ModelConfig("linear", "conv4"))
-    encode = frozen.encode
-    for module in (own_clips, few_shot):
-        monkeypatch.setattr(
-            module, "encode", lambda name, run, *_, **__: encode(name, run, pretrained=False)
+@pytest.fixture(scope="module")
+def squares(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """`$ONLOOKER_DATA` with 32 clips as the set basketball, two of each recording, with a class in
+    which nothing happens; encoded by random filters.
+    """
+    data = tmp_path_factory.mktemp("data")
+    folder = make_set(data / "clips" / "basketball", clips=8)
+    (folder / "down").rename(folder / "nothing")
+    clips = sorted(folder.glob("*/*.mp4"))
+    rows = [
+        f"{clip.relative_to(folder)},{clip.parent.name}-{int(clip.stem) // 2}" for clip in clips
+    ]
+    (folder / "recordings.csv").write_text("\n".join(["clip,recording", *rows]))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ONLOOKER_DATA", str(data))
+        patch.setattr(
+            own_clips, "KINDS", {"default": {"encoder": "conv4", "frames": 4, "size": 32}}
         )
-    return make_set(tmp_path / "clips" / "basketball")
+        yield data
 
 
-def test_it_is_what_the_command_trains_and_its_rows_fill_the_tables(
-    squares: Path, tmp_path: Path
-) -> None:
-    figures = own_clips.measure("basketball", tmp_path / "run", tmp_path / "results")
-    split = frozen.splits_of("basketball")["split"]
-    trained = train_run(
-        squares,
-        tmp_path / "trained",
-        Settings(frozen.MODEL, frozen.DATA, TrainConfig()),
-        split=split,
-        quiet=True,
-    )
-    assert figures["on_split"] == figures["linear"] == trained["accuracy"]
-    command = train_run(
-        squares,
-        tmp_path / "command",
-        Settings(frozen.MODEL, frozen.DATA, TrainConfig()),
-        quiet=True,
-    )
-    assert command["cross_validated"]
-    assert figures["default"] == figures["printed"]["accuracy"] == command["accuracy"]
-    assert figures["printed"]["accuracy_interval"] == command["accuracy_interval"]
-    assert (figures["interval"], figures["recordings"]) == (
-        trained["accuracy_interval"],
-        trained["recordings"],
-    )
-    assert figures["above_linear"][0] == 0
-    with_encoders = own_clips.measure(
-        "basketball", tmp_path / "run", tmp_path / "results", encoders=True
-    )
-    assert with_encoders.items() >= figures.items()
-    assert with_encoders["lite0"] == with_encoders["auto"] == figures["on_split"], (
-        "all are encoded by the same filters"
-    )
-    assert (with_encoders["above_default"][0], with_encoders["encoders"]) == (0, {"split": "small"})
-    assert (figures["best_row"], figures["test_clips"]) == ("default", len(split.test))
-    stored = {
-        name: read_json(tmp_path / "results" / f"{name}.json")["figures"]
+def stored(results: Path) -> dict[str, Any]:
+    return {
+        name: read_json(results / f"{name}.json")["figures"]
         for name in ("own-clips", "calibration")
     }
-    of = stored["calibration"]["basketball"]
-    assert of["clips"] == 24
-    assert 0 <= of["perfect"] <= of["perfect_95"]
-    assert (
-        "| basketball | "
-        in tables.own_clips(stored).markdown() + tables.calibration(stored).markdown()
-    )
-    assert "all, cross-validated" in tables.own_clips(stored).markdown()
-    assert "| basketball | " in tables.encoders(stored).markdown()
 
 
-def test_calibration_of_shuffled_labels_is_that_of_chance() -> None:
-    random = np.random.default_rng(0)
-    clips = directions()._replace(y=random.integers(0, 7, 112))
-    encoded = frozen.Encoded(clips, tuple(map(str, range(112))), (), "")
-    measured = own_clips._calibration(encoded, None)  # type: ignore[arg-type]
-    assert measured["accuracy"] < 0.3
-    assert measured["error"] < measured["perfect_95"] + 0.05
-
-
-def test_the_best_is_a_row_on_the_same_clips(tmp_path: Path) -> None:
-    (tmp_path / "real-clips.json").write_text(
-        '{"figures": {"hand_gestures": {"accuracy": {"tcn": 0.7}}, "basketball": {"accuracy": {"tcn": 0.9}}, '
-        '"hand_gestures_ablation": {"accuracy": {"lstm": 0.5}}}}'
-    )
-    assert own_clips.others("hand_gestures", tmp_path) == {
-        "tcn": 0.7,
-        "lstm (hand_gestures_ablation)": 0.5,
+def test_figures_are_those_that_the_command_writes(squares: Path) -> None:
+    figures = own_clips.measure("basketball", squares / "runs", squares / "results")
+    run = squares / "runs" / "basketball" / "default" / "split"
+    command = read_json(run / "evaluation.json")
+    assert command["cross_validated"]
+    assert (command["recordings"], command["videos"]) == (16, 32)
+    assert figures["printed"] == {name: command[name] for name in PRINTED} | {
+        "which": "all, cross-validated"
     }
-    assert own_clips.others("jhmdb", tmp_path) == {}
+    assert figures["default"] == figures["splits"]["split"] == command["accuracy"]
+    answers = own_clips.Answers.read(run)
+    assert sum(answers.correct.values()) == command["accuracy"] * 32
+    for path, recording in answers.recordings.items():
+        assert recording == f"recording {path.parent.name}-{int(path.stem) // 2}"
+    tests = stored(squares / "results")
+    perfect, perfect_95 = command["perfect_calibration_error"]
+    assert tests["calibration"]["basketball"] == {
+        "error": command["calibration_error"],
+        "perfect": perfect,
+        "perfect_95": perfect_95,
+        "clips": 32,
+    }
+    assert "all, cross-validated" in tables.own_clips(tests).markdown()
+    assert "| basketball | " in tables.calibration(tests).markdown()
+    modified = (run / "evaluation.json").stat().st_mtime_ns
+    assert own_clips.measure("basketball", squares / "runs", squares / "results") == figures
+    assert (run / "evaluation.json").stat().st_mtime_ns == modified, "a finished run is read"
+
+
+def test_test_clips_of_official_splits_count_together(
+    squares: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    splits = make_splits(read_set(squares / "clips" / "basketball").clips, folds=2)
+    monkeypatch.setattr(own_clips, "splits_of", lambda name: splits)
+    monkeypatch.setitem(own_clips.SETS, "basketball", frozen.Source("basketball", "ucf101"))
+    figures = own_clips.measure("basketball", squares / "official", squares / "results-official")
+    runs = squares / "official" / "basketball" / "default"
+    commands = [read_json(runs / fold / "evaluation.json") for fold in splits]
+    assert [command["videos"] for command in commands] == [16, 16]
+    accuracies = [command["accuracy"] for command in commands]
+    assert figures["splits"] == dict(zip(splits, accuracies, strict=True))
+    printed = figures["printed"]
+    assert figures["default"] == printed["accuracy"] == pytest.approx(sum(accuracies) / 2)
+    assert (printed["recordings"], printed["videos"], printed["majority_share"]) == (16, 32, 0.25)
+    low, high = printed["accuracy_interval"]
+    assert low <= figures["default"] <= high
+    of = stored(squares / "results-official")["calibration"]["basketball"]
+    errors = [command["calibration_error"] for command in commands]
+    assert of["error"] == pytest.approx(sum(errors) / 2)
+    for fold, split in splits.items():
+        answers = own_clips.Answers.read(runs / fold)
+        assert [*answers.correct] == [clip.path.resolve() for clip in split.test]
+
+
+def answers(correct: str) -> own_clips.Answers:
+    paths = [Path(f"{number}.mp4") for number in range(len(correct))]
+    right = {path: letter == "1" for path, letter in zip(paths, correct, strict=True)}
+    return own_clips.Answers({}, Settings(), right, {path: path.stem for path in paths})
+
+
+def test_encoders_are_compared_on_the_same_clips() -> None:
+    runs = [answers("1111"), answers("1100")]
+    default = [answers("1010"), answers("1100")]
+    difference, low, high = own_clips._difference(runs, default)
+    assert difference == 0.25
+    assert 0 <= low < difference < high
+    assert own_clips._difference(default, default) == [0, 0, 0]
+    with pytest.raises(ValueError, match="tested by different clips"):
+        own_clips._difference([answers("11111")], [answers("1111")])
 
 
 def directions(classes: int = 7, clips: int = 16, D: int = 8) -> Clips:

@@ -23,6 +23,7 @@ __all__ = [
     "fit_temperature",
     "measure",
     "perfect_calibration_error",
+    "read_correct",
     "wilson_interval",
 ]
 
