@@ -335,6 +335,9 @@ def attention_rows(recognizer: Recognizer, samples: ClipFrames) -> list[tuple[st
             ]
         )
         of_clip = recognizer.aggregate(of_frames)
-        said = recognizer.classes[int(of_clip.argmax())]
-        rows[clip.label] = (f"{clip.label}\nsaid {said}, {100 * of_clip.max():.0f} %", drawn)
+        predicted = recognizer.classes[int(of_clip.argmax())]
+        rows[clip.label] = (
+            f"{clip.label}\npredicted {predicted}, {100 * of_clip.max():.0f} %",
+            drawn,
+        )
     return [rows[label] for label in sorted(rows)]
