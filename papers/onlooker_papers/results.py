@@ -158,7 +158,7 @@ def write_rows(
         }
     if about.shared or not known.get("shared"):
         known["shared"] = dict(about.shared or {})
-    known.pop("exception", None)  # what it says of the other rows is to be said again
+    known.pop("exception", None)  # other rows need a reason again
     known["rows"] = list(dict.fromkeys([*known.get("rows", []), *map(_id, rows)]))
     write_json(folder / ABOUT, known)
     return assemble(results, name)
