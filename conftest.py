@@ -96,8 +96,8 @@ def count_items(monkeypatch: pytest.MonkeyPatch) -> Callable[[ModuleType, str], 
         items: list[Any] = []
         original = getattr(module, name)
 
-        def noted(*arguments: Any) -> Iterator[Any]:
-            for item in original(*arguments):
+        def noted(*arguments: Any, **named: Any) -> Iterator[Any]:
+            for item in original(*arguments, **named):
                 items.append(item)
                 yield item
 

@@ -104,8 +104,9 @@ def pooled(frames: np.ndarray) -> np.ndarray:
 
 
 def cached() -> dict[str, bytes]:
-    """The content of every file in the cache."""
-    return {path.name: path.read_bytes() for path in default_cache().iterdir()}
+    """The content of every file of features in the cache, which also has the times of clips."""
+    content = {path.name: path.read_bytes() for path in default_cache().iterdir()}
+    return {name: array for name, array in content.items() if b"'<f2'" in array[:64]}
 
 
 def make_folders(folder: Path, clips: int) -> list[Path]:

@@ -121,7 +121,7 @@ def test_events_have_lines_of_their_own_when_they_are_final(
         replace(steps[-1], events=(replace(over, start=2.5, end=3.5),), pixels=None),
     ]
     known = SimpleNamespace(
-        watch=lambda *_: iter(told),
+        watch=lambda *_, **__: iter(told),
         frame_rate=None,
         model=SimpleNamespace(lengths=(4,)),
         curve=None,

@@ -147,7 +147,10 @@ def test_frames_without_timestamps_have_the_times_of_their_arrival(make_clip: Ma
     assert len(times) >= 199
     assert ascending(times)
     passed = time.monotonic() - begin
-    assert times[-1] < passed, "FFmpeg's last one is 7.96, as it assumes 25 frames per second"
+    # frames of one moment are a millisecond apart, at least
+    assert times[-1] < passed + 1, (
+        "FFmpeg's last one is 7.96, as it assumes 25 frames per second"
+    )
 
 
 def test_an_rtsp_camera() -> None:

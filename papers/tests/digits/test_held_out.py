@@ -68,7 +68,7 @@ def test_whole_videos_of_validation_digits_judge_the_model_that_is_there_now(
 
     monkeypatch.setattr(held_out, "score", score)
     monkeypatch.setattr(
-        held_out, "fit", lambda *_: {"validation": {"loss": [0.0], "accuracy": [0.0]}}
+        held_out, "fit", lambda *_, **__: {"validation": {"loss": [0.0], "accuracy": [0.0]}}
     )
     monkeypatch.setattr(held_out, "seconds", lambda _: 0.0)
     trial = held_out.Trial(tmp_path, tmp_path, "normal", spec, 1, 3, splits)

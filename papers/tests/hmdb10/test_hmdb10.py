@@ -218,7 +218,7 @@ def test_errors_leave_no_run(
 def test_options_of_the_command_reach_the_run(
     squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "PUBLISHED", TINY)
+    monkeypatch.setitem(module.BUDGETS, "published", TINY)
     run = tmp_path / "run"
     result = call("--clips", squares, "--classes", "up, down", "--run", run)
     assert result.exit_code == 0, result.output

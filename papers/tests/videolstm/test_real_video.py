@@ -33,7 +33,9 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setattr(
             real_video,
             "RealSet",
-            lambda *of, **more: on_features.RealSet(*of[:3], once, replace(once, lr=1e-3), **more),
+            lambda *of, **more: on_features.RealSet(
+                *of, **(more | {"training": once, "fine_tuning": replace(once, lr=1e-3)})
+            ),
         )
         yield folder
 

@@ -162,7 +162,7 @@ def test_a_size_that_a_network_cannot_take_is_an_error_that_names_both(kind):
 @pytest.mark.parametrize("kind", [Backbone, BackboneVector])
 @torch.no_grad()
 def test_transformers_accept_only_the_size_that_they_are_built_for(kind):
-    encoder = kind("vit_tiny_patch16_224", 1, size=48).eval()
+    encoder = kind("vit_tiny_patch16_224", in_channels=1, size=48).eval()
     features = encoder(torch.rand(2, 1, 48, 48))
     grid = (3, 3) if kind is Backbone else (1, 1)
     assert features.shape == (2, 192, *grid)
@@ -179,8 +179,8 @@ def test_pretrained_networks_for_flow_start_from_the_mean_of_the_colors(
 ):
     file = tmp_path / "weights.safetensors"
     save_file(timm.create_model(name).state_dict(), file)
-    color = kind(name, 3, str(file)).state_dict()
-    adapted = kind(name, channels, str(file)).state_dict()
+    color = kind(name, in_channels=3, pretrained=str(file)).state_dict()
+    adapted = kind(name, in_channels=channels, pretrained=str(file)).state_dict()
     (first,) = (key for key in color if color[key].shape != adapted[key].shape)
     filters = color.pop(first)
     filters = filters.sum(1, keepdim=True) if channels == 1 else filters.mean(1, keepdim=True)
