@@ -72,7 +72,7 @@ def test_the_page_has_every_table_and_figure(run: Path) -> None:
     headings = (
         "Table I, and what it measures",
         "Unseen digits on unseen paths",
-        "Figures 2 to 5",
+        "Figures 1 to 5",
         "several glimpses",
     )
     for words in headings:
@@ -85,7 +85,13 @@ def test_the_page_has_every_table_and_figure(run: Path) -> None:
 
 def test_results_carry_the_keys_that_tables_read(run: Path) -> None:
     stored = {path.stem: json.loads(path.read_text()) for path in (run / "results").glob("*.json")}
-    assert set(stored) == {"pretraining", "digits-paper", "digits-honest", "glimpses"}
+    assert set(stored) == {
+        "digits-layers",
+        "pretraining",
+        "digits-paper",
+        "digits-honest",
+        "glimpses",
+    }
     for values in stored.values():
         assert values["command"].startswith("onlooker reproduce digits")
     assert set(stored["digits-honest"]["figures"]) >= {"normal", "scale"}
@@ -199,7 +205,7 @@ def test_some_rows_alone_replace_the_old_ones(
     assert figures["models"]["scale"][GLIMPSES.name]["minutes"] == -1.0
     with pytest.raises(
         ValueError,
-        match=r"unknown row 'held-out/shape/\*'; there are pretraining/lenet/one-cycle, ",
+        match=r"unknown row 'held-out/shape/\*'; there are layers/lenet, ",
     ):
         reproduce.reproduce(tmp_path / "alone", only=["held-out/shape/*"], **arguments)
 
@@ -269,7 +275,7 @@ def test_the_page_has_the_protocols_that_were_asked_for(
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"budget": "huge"}, "budget is 'huge', expected one of quick, standard"),
+        ({"budget": "huge"}, "budget is 'huge', expected one of smoke, quick, standard"),
         (
             {"protocol": "dishonest"},
             "protocol is 'dishonest', expected one of all, paper, held-out",
