@@ -191,7 +191,8 @@ def test_some_rows_alone_replace_the_old_ones(
     figures = after["digits-honest"]["figures"]
     assert figures["normal"] == 2.0
     assert figures["models"]["scale"][GLIMPSES.name]["minutes"] >= 0
-    assert after["digits-honest"]["command"] == "onlooker reproduce digits --results results"
+    command = "onlooker reproduce digits --tiny --results results"
+    assert after["digits-honest"]["command"] == command, "the command names its budget"
     (younger,) = (
         origin
         for origin in after["digits-honest"]["origin"]
