@@ -46,6 +46,9 @@ _GENTLER = {"dcn": 0.5}
 BATCH = 32
 DECAY = 0.95
 EPSILON = 1e-8
+# Weights that are updated at once. With all that belongs to them they fit a core's cache: for `dcn`
+# this halves the time of an update, which is a third of a step.
+_AT_ONCE = 2**18
 
 
 def pretrain(
@@ -178,7 +181,9 @@ def train_as_published(
         Seconds of training, over all resumptions.
     """
     path = folder / "checkpoints" / "last.pt"
-    optimizer = torch.optim.Adadelta(model.parameters(), lr=1.0, rho=DECAY, eps=EPSILON)
+    parameters = list(model.parameters())
+    pieces = [piece for weights in parameters for piece in _pieces(weights.detach())]
+    optimizer = torch.optim.Adadelta(pieces, lr=1.0, rho=DECAY, eps=EPSILON)
     done = 0
     seconds = 0.0
     if path.exists():
@@ -194,11 +199,15 @@ def train_as_published(
     began = time.perf_counter() - seconds
     while done < steps:
         images, labels = _batch(digits, done, per_pass, seed=seed)
+        model.zero_grad()
         optimizer.zero_grad()
         with torch.autocast("cpu", torch.bfloat16, enabled=uses_bf16()):
             logits = model(images[:, None]).logits[:, 0]
         loss = F.cross_entropy(logits.float(), labels)
         loss.backward()
+        gradients = [piece for weights in parameters for piece in _pieces(weights.grad)]
+        for piece, gradient in zip(pieces, gradients, strict=True):
+            piece.grad = gradient
         optimizer.step()
         done += 1
         if done % per_part == 0 or done == steps:
@@ -209,6 +218,12 @@ def train_as_published(
             note(f"{title}: {progress} · {seconds:.0f} s elapsed, {left:.0f} s left")
     model.eval()
     return seconds
+
+
+def _pieces(values: Tensor | None) -> tuple[Tensor, ...]:
+    """Views of all values, in the order in which they are stored."""
+    assert values is not None
+    return values.as_strided((values.numel(),), (1,)).split(_AT_ONCE)
 
 
 def _save(
