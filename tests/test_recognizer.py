@@ -358,3 +358,42 @@ def test_the_curve_of_events_is_saved_and_a_damaged_one_is_an_error(tmp_path: Pa
             load(run)
     write_json(run / "recognizer.json", values)
     assert load(run).curve is None, "a run of an earlier version"
+
+
+def test_files_that_are_not_ours_to_replace_stay(tmp_path: Path, make_clip: Make) -> None:
+    of = untrained()
+    clip = make_clip("a.mp4", frames=8)
+    other = make_clip("b.mp4", frames=9)
+    before = other.read_bytes()
+    for write_there in (
+        lambda: of.overlay(clip, other),
+        lambda: write(other, np.zeros((2, 8, 8, 3), np.uint8)),
+    ):
+        with pytest.raises(FileExistsError, match=r"b.mp4: exists already; give another file"):
+            write_there()
+    assert other.read_bytes() == before
+    of.overlay(clip, other, replace=True)
+    assert other.read_bytes() != before
+    assert [path.name for path in tmp_path.iterdir() if path.name[0] == "."] == []
+    for name in ("config.json", "model.safetensors"):
+        folder = tmp_path / name.partition(".")[0]
+        folder.mkdir()
+        (folder / name).write_text("{}")
+        with pytest.raises(FileExistsError, match=rf"{name}: exists, and is not of an earlier"):
+            of.save(folder)
+        assert [(path.name, path.read_text()) for path in folder.iterdir()] == [(name, "{}")]
+    for _ in range(2):
+        of.save(tmp_path / "model-of-ours")
+
+
+def test_the_prediction_of_another_clip_is_not_drawn(tmp_path: Path, make_clip: Make) -> None:
+    of = untrained()
+    clip = make_clip("a.mp4", frames=8)
+    prediction = of.predict(clip)
+    with pytest.raises(
+        ValueError, match=r"b.mp4: the prediction is that of .*a.mp4; give that"
+    ):
+        of.overlay(make_clip("b.mp4", frames=8), tmp_path / "out.mp4", prediction)
+    link = tmp_path / "link.mp4"
+    link.symlink_to(clip)
+    assert of.overlay(link, tmp_path / "out.mp4", prediction).exists()

@@ -3,6 +3,7 @@ localize.
 """
 
 import math
+import os
 import reprlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -354,16 +355,31 @@ class Recognizer:
         )
 
     def overlay(
-        self, path: Path | str, out: Path | str, prediction: Prediction | None = None
+        self,
+        path: Path | str,
+        out: Path | str,
+        prediction: Prediction | None = None,
+        *,
+        replace: bool = False,
     ) -> Path:
         """Write the whole clip to `out` (.mp4), with class, probability, attention and a bar of
-        time on every frame. An earlier file there is replaced.
+        time on every frame.
+
+        Args:
+            prediction: of this clip, if it is known.
+            replace: whether an existing file is replaced.
 
         Raises:
             ClipError: the clip cannot be read.
-            ValueError: `out` is no .mp4, or it is the clip itself.
+            FileExistsError: `out` exists, and `replace` is false.
+            ValueError: `out` is no .mp4, or it is the clip itself; a prediction of another clip.
         """
-        return write_drawn(path, out, prediction or self.predict(path))
+        prediction = prediction or self.predict(path)
+        if os.path.realpath(prediction.path) != os.path.realpath(path):
+            raise ValueError(
+                f"{path}: the prediction is that of {prediction.path}; give that of this clip"
+            )
+        return write_drawn(path, out, prediction, replace=replace)
 
     def evaluate(
         self, samples: ClipFrames, batch: int = 16, skipped: Sequence[ClipError] = ()
@@ -405,9 +421,15 @@ class Recognizer:
         model hub as it is.
 
         Raises:
+            FileExistsError: it holds a file of this name that is not of an earlier model.
             DiskFullError: the disk is full.
         """
         folder = Path(folder)
+        foreign = [name for name in ("config.json", WEIGHTS) if (folder / name).exists()]
+        if foreign and not (folder / RECORD).exists():
+            raise FileExistsError(
+                f"{folder / foreign[0]}: exists, and is not of an earlier model; choose another folder"
+            )
         with explain_write_errors("the model", folder):
             self.model.save_pretrained(folder)
         values = {

@@ -130,7 +130,7 @@ def test_a_full_disk_leaves_the_previous_video(
         DiskFullError,
         match=r"a.mp4: no space left for this video in .* free; free some space, and run",
     ):
-        write(tmp_path / "a.mp4", painted(50), fps=25)
+        write(tmp_path / "a.mp4", painted(50), fps=25, replace=True)
     assert [(file.name, file.read_bytes()) for file in tmp_path.iterdir()] == [
         ("a.mp4", b"before")
     ]

@@ -267,11 +267,17 @@ def draw_clip(frames: Pixels, prediction: Prediction) -> Pixels:
     return np.stack(list(_drawn(timed, prediction)))
 
 
-def write_drawn(path: Path | str, out: Path | str, prediction: Prediction) -> Path:
+def write_drawn(
+    path: Path | str, out: Path | str, prediction: Prediction, *, replace: bool = False
+) -> Path:
     """Write the whole clip to `out` (.mp4), drawn as by `draw_clip`.
+
+    Args:
+        replace: whether an existing file is replaced.
 
     Raises:
         ClipError: the clip cannot be read.
+        FileExistsError: `out` exists, and `replace` is false.
         ValueError: `out` is no .mp4, or is the clip itself.
     """
     if os.path.realpath(out) == os.path.realpath(file_of(path)):
@@ -280,7 +286,7 @@ def write_drawn(path: Path | str, out: Path | str, prediction: Prediction) -> Pa
     times = reader.times.tolist()
     fps = float(np.clip(1 / max(reader.seconds - times[-1], 1e-3), 1, 120))
     times[0] = 0.0  # players differ in where a file begins whose first frame is shown later
-    return write(out, _drawn(reader, prediction), fps=fps, times=times)
+    return write(out, _drawn(reader, prediction), fps=fps, times=times, replace=replace)
 
 
 def _drawn(frames: TimedFrames, prediction: Prediction) -> Iterator[Pixels]:

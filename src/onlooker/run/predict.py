@@ -269,7 +269,7 @@ def _write_files(
     write_json(target.with_name(f"{target.stem}.json"), boxes)
     for ending, write in writers.items():
         write(target.with_name(f"{target.stem}{ending}"), of_prediction(prediction), None)
-    write_drawn(clip, target, prediction)
+    write_drawn(clip, target, prediction, replace=True)
 
 
 def distinct_names(clips: Sequence[Path]) -> list[str]:

@@ -137,7 +137,7 @@ class Looks:
             raise Problem(404, "look_gone")
         file = look.path.with_name(f"taken.{kind}")
         if kind == "mp4":
-            write_drawn(look.video, file, look.prediction)
+            write_drawn(look.video, file, look.prediction, replace=True)
         else:
             prediction = replace(look.prediction, path=file.with_name(look.name))
             _, write = find_writer(file)

@@ -99,7 +99,7 @@ def transcode(
     largest = -1.0  # change of a frame
     before = np.zeros((), np.int16)
     with ExitStack() as opened:
-        recording = opened.enter_context(Recording(copy)) if copy else None
+        recording = opened.enter_context(Recording(copy, replace=True)) if copy else None
         for index, (seconds, width, height, image) in enumerate(_decoded(path, side)):
             if seconds > max_seconds:
                 raise TooLongError(f"{path}: longer than {max_seconds:g} s; cut it")

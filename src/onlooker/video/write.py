@@ -26,21 +26,23 @@ _CLOCK = 60_000  # ticks per second; MPEG-4 part 2 allows at most 65,535
 class Recording(AbstractContextManager["Recording"]):
     """An mp4 to which frames are added one by one, as from a live stream.
 
-    The file is there, and replaces an existing one, after a `with` without an error; Ctrl-C is none.
+    The file is there after a `with` without an error; Ctrl-C is none.
     H.264 with 4:2:0 color needs even sides: an odd width or height is padded by repeating its
     last column or row.
 
     Args:
         path: the file, .mp4. Missing folders are created.
         fps: frames per second, for frames without times, and for the last one.
+        replace: whether an existing file is replaced, once the new one is complete.
 
     Raises:
+        FileExistsError: the file exists, and `replace` is false.
         ValueError: another suffix; a frame of another shape or type; no frames.
         DiskFullError, NotWritableError: it cannot be written, also when a frame is added or at the
             end.
     """
 
-    def __init__(self, path: Path | str, fps: float = 25) -> None:
+    def __init__(self, path: Path | str, fps: float = 25, *, replace: bool = False) -> None:
         self.path = Path(path)
         self._rate = Fraction(fps).limit_denominator(1001 * 60)
         self._stream: VideoStream | None = None
@@ -48,6 +50,10 @@ class Recording(AbstractContextManager["Recording"]):
         if self.path.suffix.lower() != ".mp4":
             suffix = self.path.suffix or "a name without suffix"
             raise ValueError(f"{self.path}: cannot write {suffix}, expected .mp4")
+        if self.path.exists() and not replace:
+            raise FileExistsError(
+                f"{self.path}: exists already; give another file, or replace=True"
+            )
         self._file = self.path.with_name(f".{short_name(self.path.name)}.part")
         with self._explained():
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -117,19 +123,21 @@ def write(
     *,
     fps: float = 25,
     times: Sequence[float] = (),
+    replace: bool = False,
 ) -> Path:
-    """Write frames as a `Recording`. An existing file is replaced once everything is written.
+    """Write frames as a `Recording`.
 
     Args:
         frames: `T H W 3`, or an iterable of `H W 3` (then in constant memory); RGB uint8.
         fps: frames per second; with `times`, only the last frame is shown for 1 / fps.
         times: `T` seconds from the start of the file, ascending: when each frame is shown; (): at
             `fps`.
+        replace: as for `Recording`.
 
     Raises:
-        ValueError, DiskFullError, NotWritableError: as `Recording`.
+        FileExistsError, ValueError, DiskFullError, NotWritableError: as `Recording`.
     """
-    with Recording(path, fps) as recording:
+    with Recording(path, fps, replace=replace) as recording:
         for index, frame in enumerate(frames):
             recording.add(frame, times[index] if times else None)
     return recording.path
