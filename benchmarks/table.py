@@ -28,7 +28,8 @@ _TITLE = """# Results
 
 One row per file, made by `python benchmarks/table.py`. Each file was written by its command; the rows of a file, with
 settings and origin, are in `cells/`. Commands of before 2026-11-23 begin with `saccade`, the former name of `onlooker`.
-[Answered questions](answered.md): experiments that were deleted, with their answers.
+[Answered questions](answered.md): experiments that were deleted, with their answers. [Goals](goals.md) on real
+clips, and what was reached.
 """
 # Patterns of a file's headline figures; other files show what matches the first of `_ANY` that
 # matches something.
@@ -134,7 +135,8 @@ def main() -> None:
         ratios(results),
     )
     figures_of = read_results(harness.RESULTS)
-    for page in sorted((harness.ROOT / "docs").glob("*.md")):
+    of_results = (harness.ROOT / "README.md", harness.RESULTS / "goals.md")
+    for page in (*of_results, *sorted((harness.ROOT / "docs").glob("*.md"))):
         write_text(page, fill(page.read_text("utf-8"), figures_of))
 
 

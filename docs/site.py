@@ -3,6 +3,7 @@ fit the site.
 """
 
 import ast
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,9 +23,23 @@ PAGES = {
     "papers.md": "papers/README.md",
     "results.md": "results/README.md",
     "answered.md": "results/answered.md",
+    "goals.md": "results/goals.md",
 }
 LINK = re.compile(r"(\]\(|^\[[^\]]+\]: |src=\")(?!https?:|#|mailto:)([^)\s\"#]+)", re.MULTILINE)
+ICON = "src/onlooker/serve/static/icon.svg"
 _SECOND = "/cli/", "/serve/"  # parts of the library that are commands, not functions to call
+
+
+def on_config(config: "MkDocsConfig") -> "MkDocsConfig":
+    """Add the pages of the reference to the navigation, and a link to the repository at
+    `ONLOOKER_SOURCE`.
+    """
+    config.repo_url = os.environ.get("ONLOOKER_SOURCE") or None
+    for number, entry in enumerate(config.nav):
+        if entry == {"Reference": []}:
+            modules = [{title: name} for name, (title, _) in reference().items()]
+            config.nav[number] = {"Reference": modules}
+    return config
 
 
 def on_files(files: "Files", config: "MkDocsConfig") -> "Files":
@@ -33,7 +48,9 @@ def on_files(files: "Files", config: "MkDocsConfig") -> "Files":
 
     for name, source in PAGES.items():
         files.append(File.generated(config, name, content=(ROOT / source).read_text("utf-8")))
-    files.append(File.generated(config, "reference.md", content=reference()))
+    for name, (_, text) in reference().items():
+        files.append(File.generated(config, name, content=text))
+    files.append(File.generated(config, "icon.svg", abs_src_path=str(ROOT / ICON)))
     for path in (*ROOT.glob("results/*.json"), *ROOT.glob("examples/**/*"), ROOT / "LICENSE"):
         if path.is_file():
             files.append(
@@ -62,22 +79,23 @@ def on_page_markdown(markdown: str, *, page: "Page", config: "MkDocsConfig", fil
     return LINK.sub(moved, re.sub(r"<!-- .*? -->\n?", "", markdown))
 
 
-def reference() -> str:
-    """A page with the docstring of every public name: those of `onlooker`, then those of its
-    modules.
+def reference() -> dict[str, tuple[str, str]]:
+    """The docstrings of all public names: a page for those that `onlooker` exports, and one for
+    each module with further ones; by file name, title and text.
     """
-    parts = [
-        "# Reference",
-        "Every public name. Those of the first section can be imported from `onlooker` itself.",
-    ]
     names = sorted(exported().items(), key=lambda item: item[0][0].isupper())  # functions first
-    top = {name: f"onlooker.{module}.{name}" for name, module in names}
-    parts += ["## onlooker", *(f"::: {path}" for path in top.values())]
-    for module, names in public():
-        paths = [f"{module}.{name}" for name in names]
-        if left := [path for path in paths if path not in top.values()]:
-            parts += [f"## {module}", *(f"::: {path}" for path in left)]
-    return "\n\n".join(parts) + "\n"
+    top = [f"onlooker.{module}.{name}" for name, module in names]
+    modules = {"onlooker": top}
+    for module, public_names in public():
+        paths = [f"{module}.{name}" for name in public_names]
+        if left := [path for path in paths if path not in top]:
+            modules[module] = left
+    pages = {}
+    for module, paths in modules.items():
+        title = module.removeprefix("onlooker.")
+        text = "\n\n".join([f"# {module}", *(f"::: {path}" for path in paths)])
+        pages[f"reference/{title}.md"] = (title, text + "\n")
+    return pages
 
 
 def exported() -> dict[str, str]:

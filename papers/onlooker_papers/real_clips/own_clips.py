@@ -8,6 +8,8 @@ calibration are means over the runs. Runs that are finished are not repeated.
 """
 
 import csv
+import os
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -32,6 +34,7 @@ from onlooker_papers.sets import data_folder
 
 FILE = "own-clips"
 CALIBRATION = "calibration"
+_SECONDS = "cpu_seconds.txt"  # in the folder of a run
 COMMAND = "python -m onlooker_papers.real_clips.own_clips"
 WHAT = "clips classified correctly by the default command, as it writes, and with other encoders"
 WHAT_CALIBRATION = (
@@ -58,12 +61,14 @@ class Answers:
         settings: of `config.json`, with the chosen encoder if one is chosen.
         correct: by the path of each clip, whether it is classified correctly.
         recordings: of the clips, by their path.
+        cpu_seconds: of the command, whose frames no other run had decoded if it is the first.
     """
 
     figures: Mapping[str, Any]
     settings: Settings
     correct: Mapping[Path, bool]
     recordings: Mapping[Path, str]
+    cpu_seconds: float
 
     @classmethod
     def read(cls, run: Path) -> "Answers":
@@ -75,13 +80,16 @@ class Answers:
         answers = zip(clips, read_correct(run / SCORES), strict=True)
         correct = {clip.path: is_correct for clip, is_correct in answers}
         recordings = {clip.path: source_of(clip) for clip in clips}
-        return cls(figures, record.settings, correct, recordings)
+        seconds = float((run / _SECONDS).read_text(encoding="utf-8"))
+        return cls(figures, record.settings, correct, recordings, seconds)
 
 
 def train(clips: Path, run: Path, settings: Mapping[str, Any]) -> Answers:
     """`onlooker train CLIPS`, continued if it was interrupted; what it wrote."""
     if not read_figures(run):
+        began = time.process_time()
         onlooker.train(clips, run, resume=run.exists(), quiet=True, **settings)
+        write_bytes(run / _SECONDS, f"{time.process_time() - began:.1f}".encode())
     return Answers.read(run)
 
 
@@ -109,13 +117,17 @@ def _as_list(split: Split) -> bytes:
 
 
 def together(runs: Sequence[Answers]) -> dict[str, Any]:
-    """The figures that the command prints, for the test clips of all runs together."""
+    """The figures that the command prints, for the test clips of all runs together, and the CPU
+    seconds of the first run.
+    """
+    seconds = runs[0].cpu_seconds
     if len(runs) == 1:
         figures = runs[0].figures
         which = (
             "all, cross-validated" if figures.get("cross_validated") else "test clips of its split"
         )
-        return {**{name: figures.get(name) for name in _PRINTED}, "which": which}
+        printed = {name: figures.get(name) for name in _PRINTED}
+        return {**printed, "which": which, "cpu_seconds": seconds}
     correct = np.concatenate([[*run.correct.values()] for run in runs])
     recordings = [recording for run in runs for recording in run.recordings.values()]
     labels = Counter[str]()
@@ -129,6 +141,7 @@ def together(runs: Sequence[Answers]) -> dict[str, Any]:
         "majority_share": max(labels.values()) / len(correct),
         "videos": len(correct),
         "which": "test clips of three official splits",
+        "cpu_seconds": seconds,
     }
 
 
@@ -220,6 +233,7 @@ def main(
     """Measure the default command on sets of clips."""
     for name in sets or SETS:
         runs = Path("runs/real-clips/own-clips")
+        os.environ["ONLOOKER_CACHE"] = str(runs / "cache")  # so that times include decoding
         found = measure(name, runs, Path("results"), encoders=encoders)
         print(f"{name}: {found['default']:.1%}")
 

@@ -54,8 +54,10 @@ def test_figures_are_those_that_the_command_writes(squares: Path) -> None:
     command = read_json(run / "evaluation.json")
     assert command["cross_validated"]
     assert (command["recordings"], command["videos"]) == (16, 32)
+    assert 0 < figures["printed"]["cpu_seconds"] < 600
     assert figures["printed"] == {name: command[name] for name in PRINTED} | {
-        "which": "all, cross-validated"
+        "which": "all, cross-validated",
+        "cpu_seconds": figures["printed"]["cpu_seconds"],
     }
     assert figures["default"] == figures["splits"]["split"] == command["accuracy"]
     answers = own_clips.Answers.read(run)
@@ -105,7 +107,7 @@ def test_test_clips_of_official_splits_count_together(
 def answers(correct: str) -> own_clips.Answers:
     paths = [Path(f"{number}.mp4") for number in range(len(correct))]
     right = {path: letter == "1" for path, letter in zip(paths, correct, strict=True)}
-    return own_clips.Answers({}, Settings(), right, {path: path.stem for path in paths})
+    return own_clips.Answers({}, Settings(), right, {path: path.stem for path in paths}, 1.0)
 
 
 def test_encoders_are_compared_on_the_same_clips() -> None:
