@@ -1,8 +1,10 @@
 """Time intervals in the formats of other programs: read, written, and refused where they are wrong."""
 
 import json
+import math
 from collections import Counter
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -10,6 +12,8 @@ import pytest
 from clips import Make
 from commands import call, fails
 from fuzz.mutations import limits
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from onlooker.base.records import ClipError, Event, Prediction, Segment
 from onlooker.formats.annotations import FORMATS, Interval, of_prediction, read_intervals
@@ -31,7 +35,7 @@ def times(intervals: list[Interval]) -> list[tuple[str, float, float]]:
 def test_what_is_written_is_read_again(name: str, tmp_path: Path, make_clip: Make) -> None:
     clip = make_clip("clips/clip 1.mp4", frames=20, fps=10)
     file = clip.with_name(f"clip 1{FORMATS[name].ending}")
-    FORMATS[name].write(file, {clip: INTERVALS}, None)
+    FORMATS[name].write(file, {clip: INTERVALS}, 10)  # of Label Studio, which counts frames
     ((video, found),) = read_intervals(file).items()
     assert video.resolve() == clip.resolve()
     assert times(found) == times(INTERVALS)
@@ -50,7 +54,7 @@ def test_a_file_holds_several_videos_in_other_folders(
         make_clip(f"clips/{k}.mp4", frames=10, fps=5): INTERVALS[k : k + 1] for k in (0, 1)
     }
     file = tmp_path / "clips" / f"x{FORMATS[name].ending}"
-    FORMATS[name].write(file, videos, None)
+    FORMATS[name].write(file, videos, 10)
     assert {path.resolve(): times(of) for path, of in read_intervals(file).items()} == {
         path.resolve(): times(of) for path, of in videos.items()
     }
@@ -83,7 +87,7 @@ def test_a_part_of_a_recording_is_named_by_its_file(
 ) -> None:
     clip = make_clip("clip.mp4", frames=20, fps=10)
     file = tmp_path / f"x{FORMATS[name].ending}"
-    FORMATS[name].write(file, {Path(f"{clip}#t=0.5,1.5"): INTERVALS[:1]}, None)
+    FORMATS[name].write(file, {Path(f"{clip}#t=0.5,1.5"): INTERVALS[:1]}, 10)
     assert {path: times(of) for path, of in read_intervals(file).items()} == {
         clip: [("wave", 0.7, 1.3)]
     }
@@ -119,17 +123,109 @@ LABEL_STUDIO: list[dict[str, Any]] = [
 def test_label_studio_counts_frames_from_1_and_seconds(tmp_path: Path, make_clip: Make) -> None:
     file = tmp_path / "export.json"
     file.write_text(json.dumps(LABEL_STUDIO))
-    with pytest.raises(
-        ValueError,
-        match=r"clip.mp4: its frames cannot be counted .*put it beside the labels, or give --fps",
-    ):
-        read_intervals(file)
     clip = make_clip("clip.mp4", frames=20, fps=10)
     assert {path: times(of) for path, of in read_intervals(file).items()} == {
-        clip: [("wave", 0.2, 0.6), ("clap", 0.5, 1.25)]
+        clip: [("wave", 0.08, 0.24), ("clap", 0.5, 1.25)]
     }
     (found,) = read_intervals(file, fps=20).values()
     assert times(found)[0] == ("wave", 0.1, 0.3)
+
+
+def marked_in_label_studio(
+    start: float, end: float, rate: float, **data: object
+) -> list[dict[str, Any]]:
+    """The JSON export of a person who marks what is shown from a time to another: the frame that is
+    shown is the time by the rate of the tag, not of the video (`position` of its player).
+    """
+    value = {
+        "ranges": [{"start": math.floor(start * rate) + 1, "end": math.ceil(end * rate)}],
+        "timelinelabels": ["fall"],
+    }
+    names = {"from_name": "timelineLabels", "to_name": "video", "type": "timelinelabels"}
+    result = {"value": value, "id": "r1", "origin": "manual", **names}
+    answer = {"id": 1, "was_cancelled": False, "result": [result], "lead_time": 3.1}
+    return [{"id": 1, "data": {"video": "street.mp4", **data}, "annotations": [answer]}]
+
+
+RATES = st.one_of(st.just(24.0), st.floats(1, 240, allow_subnormal=False))
+KEYS = st.sampled_from(["fps", "frameRate", "frame_rate"])
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.floats(0, 3000), st.floats(0.1, 600), RATES, KEYS)
+def test_frames_of_label_studio_are_those_of_its_tag_in_both_directions(
+    start: float, length: float, rate: float, key: str
+) -> None:
+    end = start + length
+    with TemporaryDirectory() as folder:
+        file = Path(folder, "export.json")
+        video = file.with_name("street.mp4")  # whose rate does not matter
+        for given, data in ((rate, {}), (None, {key: rate}), (24.0, {}), (None, {key: "n/a"})):
+            tag = given or (rate if data == {key: rate} else 24.0)
+            file.write_text(json.dumps(marked_in_label_studio(start, end, tag, **data)))
+            asked = None if given == 24 else given
+            ((found,),) = read_intervals(file, asked).values()
+            assert found.start == pytest.approx(start, abs=1 / tag + 0.002)
+            assert found.end == pytest.approx(end, abs=1 / tag + 0.002)
+        for given in (None, rate):
+            tag = given or 24.0
+            FORMATS["label-studio"].write(file, {video: [Interval("fall", start, end)]}, given)
+            (task,) = json.loads(file.read_bytes())
+            (span,) = task["predictions"][0]["result"][0]["value"]["ranges"]
+            assert (span["start"] - 1) / tag == pytest.approx(start, abs=0.51 / tag)
+            assert span["end"] / tag == pytest.approx(
+                max(end, span["start"] / tag), abs=0.51 / tag
+            )
+            ((again,),) = read_intervals(file).values()  # the file says its rate
+            assert again.start == pytest.approx(start, abs=0.51 / tag + 0.001)
+
+
+def test_the_rate_of_frames_of_label_studio_is_said(tmp_path: Path, make_clip: Make) -> None:
+    make_clip("street.mp4", frames=60, fps=30)
+    file = tmp_path / "export.json"
+    file.write_text(json.dumps(marked_in_label_studio(0.5, 1.5, 24)))
+    done = call("convert", file, tmp_path / "a.csv")
+    assert (tmp_path / "a.csv").read_text().splitlines()[1] == "street.mp4,0.5,1.5,fall"
+    counts = (
+        "as 24 per second; Label Studio counts by frameRate of its tag Video, 24 unless it is set; "
+        "give another as --fps"
+    )
+    assert f"{file}: frames are read {counts}" in done.stderr
+    words = ("convert", tmp_path / "a.csv", tmp_path / "tasks.json", "--to", "label-studio")
+    assert f"label-studio: frames are written {counts}" in call(*words).stderr
+    file.write_text(json.dumps(marked_in_label_studio(1, 2, 60)))
+    with pytest.raises(
+        ValueError, match=r"task 1: frame 120 at 24 per second is at 5 s, after"
+    ):
+        read_intervals(file)
+    assert times(*read_intervals(file, 60).values()) == [("fall", 1, 2)]
+
+
+def test_labels_after_the_end_of_a_video_are_left_out_and_counted(
+    tmp_path: Path, make_clip: Make
+) -> None:
+    make_clip("a.mp4", frames=20, fps=10)
+    rows = ("a.mp4,0,1,x", "a.mp4,1,2.4,x", "a.mp4,1.5,2.6,y", "a.mp4,30,60,y", "b.mp4,30,60,y")
+    (tmp_path / "list.csv").write_text("\n".join(["path,start,end,label", *rows]))
+    done = call("convert", tmp_path / "list.csv", tmp_path / "out.csv")
+    assert "left out: 2 intervals that end after their video" in done.stderr
+    assert (tmp_path / "out.csv").read_text().splitlines()[1:] == [
+        "a.mp4,0.0,1.0,x",
+        "a.mp4,1.0,2.4,x",
+        "b.mp4,30.0,60.0,y",
+    ]
+
+
+def test_what_counts_characters_is_no_time(tmp_path: Path) -> None:
+    named = {
+        "type": "labels",
+        "value": {"start": 5, "end": 9, "text": "rex", "labels": ["dog"]},
+    }
+    spoken = {"type": "labels", "value": {"start": 0.5, "end": 0.75, "labels": ["bark"]}}
+    (tmp_path / "a.json").write_text(json.dumps([answers(named, spoken)]))
+    left_out = Counter[str]()
+    ((found,),) = read_intervals(tmp_path / "a.json", left_out=left_out).values()
+    assert (found.label, left_out) == ("bark", {"results of kind labels": 1})
 
 
 BOMB = '<!DOCTYPE x [<!ENTITY a "ha"><!ENTITY b "&a;&a;">]><annotations>&b;</annotations>'
@@ -231,7 +327,7 @@ def test_labels_are_converted_to_a_list_to_train_on(tmp_path: Path, make_clip: M
     )
     assert (tmp_path / "lists" / "all.csv").read_text().splitlines() == [
         "path,start,end,label",
-        "../clip.mp4,0.2,0.6,wave",
+        "../clip.mp4,0.08,0.24,wave",
         "../clip.mp4,0.5,1.25,clap",
         "../a.mp4,1.0,2.0,x",
     ]
@@ -272,7 +368,7 @@ def test_label_studio_leaves_nothing_out_without_counting_it(
     done = call("convert", tmp_path / "all.json", tmp_path / "all.csv")
     assert (tmp_path / "all.csv").read_text().splitlines() == [
         "path,start,end,label",
-        "a.mp4,0.0,1.0,wave",
+        "a.mp4,0.0,0.416,wave",
         "b.mp4,0.0,2.0,jump",
     ]
     expected = (
@@ -293,7 +389,7 @@ def test_frames_of_label_studio_are_equally_spaced_in_time(
     clip = make_clip("clip.mp4", frames=30, fps=30)
     value = {"ranges": [{"start": 3, "end": 6}], "timelinelabels": ["wave"]}
     (tmp_path / "a.json").write_text(json.dumps([answers({"value": value})]))
-    (interval,) = read_intervals(tmp_path / "a.json")[clip]
+    (interval,) = read_intervals(tmp_path / "a.json", fps=30)[clip]
     assert len(VideoReader(f"{clip}#t={interval.start},{interval.end}")) == 4
 
 

@@ -28,7 +28,8 @@ _CONSOLE = Console(stderr=True)  # one, so that a note appears above a bar that 
 # Context variables, so that the functions between a command and a loop over clips need no further
 # argument.
 _on_progress: ContextVar[OnProgress | None] = ContextVar("on_progress", default=None)
-_shown: ContextVar[bool] = ContextVar("shown", default=False)
+# what was noted; None: nothing is shown
+_shown: ContextVar[set[str] | None] = ContextVar("shown", default=None)
 
 
 @contextmanager
@@ -46,7 +47,7 @@ def showing(shown: bool = True) -> Iterator[None]:
     """Show progress bars and notes of everything that is called in the block, on standard error; or
     hide them.
     """
-    before = _shown.set(shown)
+    before = _shown.set(set() if shown else None)
     try:
         yield
     finally:
@@ -59,11 +60,17 @@ def report(stage: str, done: int, total: int) -> None:
         on_progress(stage, done, total)
 
 
-def note(item: RenderableType) -> None:
-    """Print a line of text, or a table, for the person who watches: apart from the results."""
-    if _shown.get():
-        text = Text(printable(item)) if isinstance(item, str) else item
-        _CONSOLE.print(text, soft_wrap=True)
+def note(item: RenderableType, *, once: bool = False) -> None:
+    """Print a line of text, or a table, for the person who watches: apart from the results.
+
+    Args:
+        once: not if this text was noted before in the same command.
+    """
+    noted = _shown.get()
+    if noted is None or (once and str(item) in noted):
+        return
+    noted.add(str(item))
+    _CONSOLE.print(Text(printable(item)) if isinstance(item, str) else item, soft_wrap=True)
 
 
 @contextmanager
@@ -74,7 +81,7 @@ def progress_bar(
     then. The block gets a function to call with how much is done.
     """
     title = title or stage
-    drawn = _shown.get() and _CONSOLE.is_terminal
+    drawn = _shown.get() is not None and _CONSOLE.is_terminal
     last_line = monotonic()
     with Progress(console=_CONSOLE, transient=True, disable=not drawn) as progress:
         task = progress.add_task(escape(printable(title)), total=total)

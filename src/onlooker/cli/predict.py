@@ -204,8 +204,8 @@ def convert(
         float | None,
         typer.Option(
             min=0.001,
-            help="Frames per second of labels that count frames.",
-            show_default="of each video",
+            help="Frames per second by which the other program counts frames.",
+            show_default="Label Studio: 24",
         ),
     ] = None,
 ) -> None:

@@ -8,7 +8,9 @@ import os
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,17 +19,20 @@ from xml.etree import ElementTree
 
 from onlooker.base.files import read_bytes, read_json, reading, write_bytes, write_csv, write_json
 from onlooker.base.intervals import parse_time, split_interval
+from onlooker.base.progress import note
 from onlooker.base.records import ClipError, Prediction, Segment
 from onlooker.base.settings import suggestion
 from onlooker.base.text import printable
 from onlooker.data.tables import read_table
 from onlooker.storage import is_address, path_or_address
-from onlooker.video.reader import SUFFIXES, frame_bounds, is_video
+from onlooker.video.reader import SUFFIXES, VideoReader, is_video
+from onlooker.video.sampling import Timing
 
 __all__ = ["FORMATS", "Interval", "find_writer", "of_prediction", "read_intervals"]
 
 _EXPORT_AGAIN = "correct it, or export the labels again"
 _LONGEST = 1e8  # seconds, three years: a later time is a mistake
+_LATE = 0.5  # seconds after the end of a video that labels may end: the last frame is rounded up
 _TIME = r"((?:\d+:)?\d\d:\d\d\.\d{3})"
 _CUE = re.compile(rf"(?m)^{_TIME}[ \t]+-->[ \t]+{_TIME}(?:[ \t].*)?\n((?:.+\n?)*)", re.ASCII)
 # in ActivityNet's external_data, where we write the paths of videos from the file's folder
@@ -36,6 +41,13 @@ _PATHS = "paths"
 _VIDEO = "NOTE video "
 WATCHED_AGAIN = "NOTE watched again"
 _LOCAL_FILES = "/data/local-files/?d="  # how Label Studio names files of its machine
+# frames per second by which Label Studio counts, whatever the rate of the video is
+_LABEL_STUDIO_RATE = 24.0
+_LABEL_STUDIO_COUNTS = (
+    "Label Studio counts by frameRate of its tag Video, 24 unless it is set; give another as --fps"
+)
+# of a task, where the tag has frameRate="$fps"
+_RATES = frozenset({"fps", "framerate", "frame_rate"})
 
 _ELAN = """<?xml version="1.0" encoding="UTF-8"?>
 <ANNOTATION_DOCUMENT AUTHOR="onlooker" DATE="" FORMAT="3.0" VERSION="3.0">
@@ -76,6 +88,9 @@ class Format(NamedTuple):
         ending: how a file for one clip ends.
         read: reads a file, by frames per second or None, and counts what it leaves out by its kind.
         write: writes a file, by frames per second or None; None: the format is only read.
+
+    Frames per second are those of the program that counts the frames, which may not be those of the
+    video; where they are used, a note says so.
     """
 
     ending: str
@@ -91,8 +106,8 @@ def read_intervals(
     A video is searched for beside the file; it may be absent.
 
     Args:
-        fps: frames per second at which the file counts frames, if it does; None: those of the
-        videos.
+        fps: frames per second by which the file counts frames, if it does; None: as the program
+            counts that wrote it, Label Studio by 24.
         left_out: counts what is in the file and not among the intervals, by its kind.
 
     Raises:
@@ -107,7 +122,10 @@ def read_intervals(
     with reading(path, remedy=_EXPORT_AGAIN):
         intervals = FORMATS[name].read(path, fps, left_out)
         for video, interval in sorted(intervals, key=lambda pair: pair[1].start):
-            videos[video].append(interval)
+            if _ends_before(video, interval.end):
+                left_out["intervals that end after their video"] += 1
+            else:
+                videos[video].append(interval)
     if not videos:
         found = (
             f"no time intervals; left out: {count_of(left_out)}"
@@ -212,26 +230,35 @@ def _by_stem(folder: Path) -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.iterdir(), reverse=True) if is_video(path)}
 
 
-def _length_and_rate(video: Path) -> tuple[float, float]:
-    """When the last frame of a video ends, in seconds, and its mean number of frames per second."""
+@lru_cache(64)  # as `frame_bounds`
+def _timing(video: Path) -> Timing | None:
+    """When the frames of a video are shown; None: it is not there, or cannot be read."""
     try:
-        bounds = frame_bounds(video)
-    except ClipError as error:
-        problem = f"its frames cannot be counted ({error.found})"
-        raise ClipError(video, problem, "put it beside the labels, or give --fps") from error
-    return float(bounds[-1]), (len(bounds) - 1) / float(bounds[-1] - bounds[0])
+        return VideoReader(video).timing
+    except ClipError:
+        return None
 
 
-def _seconds(video: Path, frame: int, fps: float | None) -> float:
+def _ends_before(video: Path, seconds: float) -> bool:
+    """Whether a video, if its times are known, ends before a time."""
+    timing = _timing(video)
+    return timing is not None and not timing.assumes_rate and seconds > timing.end + _LATE
+
+
+def _seconds(video: Path, frame: int, rate: float) -> float:
     """The time of a frame, counted from 0, in a program that counts equally spaced ones, as
     browsers do.
+
+    Raises:
+        ValueError: the video ends before this time: the rate is another.
     """
-    if fps:
-        return frame / fps
-    length, rate = _length_and_rate(video)
-    if not 0 <= frame <= round(length * rate):
-        raise ValueError(f"frame {frame} of a video of {round(length * rate)} frames")
-    return math.floor(1000 * frame / rate + 0.001) / 1000  # as `frame_bounds`
+    seconds = math.floor(1000 * frame / rate + 0.001) / 1000  # as `frame_bounds`
+    if _ends_before(video, seconds):
+        found = (
+            f"frame {frame} at {rate:g} per second is at {seconds:g} s, after the end of {video}"
+        )
+        raise ValueError(f"{found}; {_LABEL_STUDIO_COUNTS}")
+    return seconds
 
 
 def _one_video(path: Path, videos: Videos) -> tuple[Path, Sequence[Interval]]:
@@ -345,6 +372,7 @@ def _read_label_studio(path: Path, fps: float | None, left_out: Counter[str]) ->
     Of several annotations of a task, the first that was not canceled; if there is none, its first
     prediction.
     """
+    rates = set[float]()
     for number, task in enumerate(read_json(path, list), 1):
         with reading(path, f"task {number}: ", _EXPORT_AGAIN):
             names = [str(name) for name in task["data"].values()]
@@ -360,26 +388,48 @@ def _read_label_studio(path: Path, fps: float | None, left_out: Counter[str]) ->
             if not results:
                 left_out["tasks without labels"] += 1
             left_out.update("further annotations of a task" for _ in done[1:])
-            in_time = [(result, [*_labels_in_time(video, result, fps)]) for result in results]
+            rate = fps or _label_studio_rate(task["data"])
+            in_time = [(result, [*_labels_in_time(video, result, rate)]) for result in results]
             intervals = [interval for _, found in in_time for interval in found]
             others = [result for result, found in in_time if not found]
             values = [result.get("value", {}) for result in others]
             chosen = [label for value in values for label in value.get("choices", ())]
             if len(chosen) == 1 and not intervals:
-                intervals = [make_interval(chosen[0], 0, _length_and_rate(video)[0])]
+                if (timing := _timing(video)) is None:
+                    raise ClipError(video, "its length is not known", "put it beside the labels")
+                intervals = [make_interval(chosen[0], 0, timing.end)]
                 others = []
             left_out.update(f"results of kind {result.get('type', 'choices')}" for result in others)
+            if any("ranges" in result.get("value", {}) for result in results):
+                rates.add(rate)
             yield from ((video, interval) for interval in intervals)
+    if rates:
+        by = " or ".join(f"{rate:g}" for rate in sorted(rates))
+        note(f"{path}: frames are read as {by} per second; {_LABEL_STUDIO_COUNTS}")
 
 
-def _labels_in_time(video: Path, result: dict[str, Any], fps: float | None) -> Iterator[Interval]:
+def _label_studio_rate(data: Mapping[str, Any]) -> float:
+    """Frames per second by which Label Studio counts those of a task, unless its tag has a number:
+    what its data says, or else 24; what is no number is 24 there, too.
+    """
+    for name, value in data.items():
+        if name.casefold() in _RATES:
+            with suppress(ValueError, TypeError):
+                if math.isfinite(rate := float(value)) and rate > 0:
+                    return rate
+    return _LABEL_STUDIO_RATE
+
+
+def _labels_in_time(video: Path, result: dict[str, Any], rate: float) -> Iterator[Interval]:
     value = result.get("value", {})  # a relation of two results has none
     score = 1 if result.get("score") is None else result["score"]
     labels = value.get("timelinelabels") or value.get("labels") or value.get("choices") or ()
-    spans = [(value["start"], value["end"])] if "start" in value else []
+    # of a text, start and end count characters
+    in_seconds = "start" in value and not value.keys() & {"text", "startOffset"}
+    spans = [(value["start"], value["end"])] if in_seconds else []
     if "timelinelabels" in value or "ranges" in value:
         spans = [
-            (_seconds(video, span["start"] - 1, fps), _seconds(video, span["end"], fps))
+            (_seconds(video, span["start"] - 1, rate), _seconds(video, span["end"], rate))
             for span in value["ranges"]
         ]
     for start, end in spans:
@@ -387,19 +437,24 @@ def _labels_in_time(video: Path, result: dict[str, Any], fps: float | None) -> I
 
 
 def _write_label_studio(path: Path, videos: Videos, fps: float | None) -> None:
+    rate = fps or _LABEL_STUDIO_RATE
+    note(
+        f"label-studio: frames are written as {rate:g} per second; {_LABEL_STUDIO_COUNTS}",
+        once=True,
+    )
     tasks = []
     for video, intervals in _whole(videos).items():
         name = _name(video, path.parent)
         result = list[dict[str, Any]]()
         for interval in intervals:
-            rate = fps or _length_and_rate(video)[1]
             # frames count from 1, and the last one is included
             first = round(interval.start * rate) + 1
             span = {"start": first, "end": max(first, round(interval.end * rate))}
             value = {"ranges": [span], "timelinelabels": [interval.label]}
             names = {"from_name": "timelineLabels", "to_name": "video", "type": "timelinelabels"}
             result.append({**names, "value": value, "score": interval.score})
-        data = {"video": name if is_address(name) else _LOCAL_FILES + quote(name, errors="replace")}
+        address = name if is_address(name) else _LOCAL_FILES + quote(name, errors="replace")
+        data = {"video": address, "fps": rate}  # for frameRate="$fps"
         predictions = [{"model_version": "onlooker", "result": result}]
         tasks.append({"data": data, "annotations": [], "predictions": predictions})
     write_json(path, tasks)
