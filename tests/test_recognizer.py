@@ -3,6 +3,8 @@
 import math
 import os
 import pickle
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -397,3 +399,31 @@ def test_the_prediction_of_another_clip_is_not_drawn(tmp_path: Path, make_clip: 
     link = tmp_path / "link.mp4"
     link.symlink_to(clip)
     assert of.overlay(link, tmp_path / "out.mp4", prediction).exists()
+
+
+FORKED = """
+import multiprocessing, os, sys, torch
+from eventful import untrained
+torch.set_num_threads(2)
+recognizer = untrained()
+samples = torch.randint(0, 256, (64, 6, 16, 16, 3), dtype=torch.uint8)
+def scores(_=None):
+    torch.ones(1_000_000).exp()  # by both threads
+    return recognizer.classify(samples).scores.round(5).tolist()
+own = scores()
+with multiprocessing.get_context("fork").Pool(1) as pool:
+    assert pool.map_async(scores, [0]).get(60) == [own]
+if not (child := os.fork()):
+    os._exit(scores() != own)
+sys.exit(os.waitpid(child, 0)[1])
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no system that forks")
+def test_a_forked_process_predicts_as_its_parent_which_has_predicted() -> None:
+    command = [sys.executable, "-c", FORKED]
+    paths = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OMP_NUM_THREADS": "2"}
+    done = subprocess.run(
+        command, env={**os.environ, **paths}, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr

@@ -4,8 +4,10 @@ without code.
 
 import inspect
 import math
+import os
 import reprlib
 from abc import abstractmethod
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Self, cast
 
@@ -21,6 +23,10 @@ from onlooker.base.text import format_bytes
 from onlooker.models.encoders import ENCODERS, TERMS, Encoder
 
 __all__ = ["Output", "VideoModel", "count_parameters", "make_head"]
+
+# A forked process lacks the threads that OpenMP has started in its parent, and would wait for them
+# forever; with one thread, PyTorch asks for no others.
+os.register_at_fork(after_in_child=partial(torch.set_num_threads, 1))
 
 WEIGHTS = "model.safetensors"
 _LARGE = 511  # a size from which on weights may fill the memory
