@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         Step,
         Tube,
     )
+    from onlooker.formats.dataframe import to_frame
     from onlooker.models.classifier import Classifier
     from onlooker.models.linear import LinearClassifier
     from onlooker.models.registry import create_model, list_models
@@ -54,6 +55,7 @@ _MODULE_OF = {
     "Segment": "base.records",
     "Step": "base.records",
     "Tube": "base.records",
+    "to_frame": "formats.dataframe",
 }
 
 __all__ = [
@@ -75,6 +77,7 @@ __all__ = [
     "create_model",
     "list_models",
     "load",
+    "to_frame",
     "train",
 ]
 

@@ -6,7 +6,7 @@ import math
 import os
 import reprlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -29,12 +29,22 @@ from onlooker.base.files import (
     reading,
     write_json,
 )
-from onlooker.base.progress import progress_bar
-from onlooker.base.records import Clip, ClipError, Evaluation, Floats, Prediction, Segment, Step
-from onlooker.base.settings import field_of
+from onlooker.base.progress import OnProgress, progress_bar, reporting, showing, tracked
+from onlooker.base.records import (
+    Clip,
+    ClipError,
+    Evaluation,
+    Floats,
+    Pixels,
+    Prediction,
+    Segment,
+    Step,
+)
+from onlooker.base.settings import field_of, typed
 from onlooker.base.text import composed
-from onlooker.data.clips import ClipFrames, read_header
-from onlooker.data.samples import Sample, read_at, read_sample
+from onlooker.data.clips import ClipFrames, decode_each, read_clips, read_header
+from onlooker.data.samples import Sample, read_at
+from onlooker.data.sets import read_set
 from onlooker.data.split import source_of
 from onlooker.localization import localize
 from onlooker.models.classifier import AGGREGATIONS, clip_scores
@@ -45,7 +55,7 @@ from onlooker.report.overlay import write_drawn
 from onlooker.storage import local
 from onlooker.stream.events import clip_events, recorded
 from onlooker.stream.streams import EVENT_THRESHOLD, Address, OnError, OnStatus, Streams, watch
-from onlooker.training.forward import forward_samples
+from onlooker.training.forward import encode_samples, forward_samples
 from onlooker.video.decode import RATE
 from onlooker.video.image_sequence import RATE_REMEDY
 from onlooker.video.reader import VideoReader, is_video
@@ -66,6 +76,18 @@ _SETTINGS: dict[str, Any] = {
 _OF_EARLIER_VERSIONS = {"nothing": None, "curve": None, "clip_seconds": 0.0}
 _CLIPS_PER_BATCH = 50  # classified together
 _PIXELS_PER_BATCH = 1 << 23  # for large clips: five clips of 30 frames of 224×224 pixels
+
+
+class Features(NamedTuple):
+    """What a model computes of a clip.
+
+    Args:
+        embedding: `M`, what the last layer of the model (`head`) classifies, of the whole clip.
+        maps: `T D h w`, what its encoder makes of each frame.
+    """
+
+    embedding: Floats
+    maps: Floats
 
 
 class Classification(NamedTuple):
@@ -109,6 +131,7 @@ class Recognizer:
         ValueError: names, sizes or channels that do not match the model, or an unknown aggregation.
     """
 
+    @typed
     def __init__(
         self,
         model: VideoModel,
@@ -158,6 +181,9 @@ class Recognizer:
         self.curve = curve
         self.clip_seconds = clip_seconds
 
+    def __repr__(self) -> str:
+        return f"Recognizer({type(self.model).__name__}, {reprlib.repr(self.classes)})"
+
     @property
     def longest(self) -> float:
         """Seconds of the longest clip with one answer: what lasts longer is a recording, in which
@@ -180,24 +206,26 @@ class Recognizer:
         """
         return EVENT_THRESHOLD if self.curve is None else self.curve.threshold(alarms_per_hour)
 
-    def read(self, path: Path | str) -> Sample:
+    def read(self, path: Path | str | VideoReader) -> Sample:
         """What the model sees of a clip; a ClipError if it cannot be read."""
-        return read_sample(Path(path), self.data)
+        return read_at(_opened(path), self.data, partial(equally_spaced, count=self.data.frames))
 
-    def read_ahead(self, path: Path | str) -> Sample | Timing:
+    def read_ahead(self, path: Path | str | VideoReader) -> Sample | Timing:
         """What `predict` needs of a clip: its sample; of a recording, which it decodes itself, when
         the frames are shown. A ClipError if it cannot be read.
         """
-        reader = VideoReader(path)
+        reader = _opened(path)
         if self.longest < math.inf and self.is_recording(reader.timing.length):
             return reader.timing
-        return read_at(reader, self.data, partial(equally_spaced, count=self.data.frames))
+        return self.read(reader)
 
+    @typed
     def predict(
         self,
-        path: Path | str,
+        clip: Path | str | Pixels,
         sample: Sample | Timing | None = None,
         *,
+        rate: float | None = None,
         threshold: float | None = None,
     ) -> Prediction:
         """What happens in a clip (a video file, or a folder with an image sequence), where and
@@ -207,15 +235,21 @@ class Recognizer:
         training, and all events are found.
 
         Args:
+            clip: its path; or frames in memory, `T H W 3`, RGB uint8.
             sample: what `read_ahead` or `read` returned for the clip.
+            rate: frames per second of frames in memory.
             threshold: the lowest score of an event, in a clip and in a recording; None: those that
                 training chose.
 
         Raises:
             ClipError: the clip cannot be read.
-            ValueError: `threshold` is no probability.
+            TypeError, ValueError: neither a path nor frames with their rate, or `threshold` is no
+                probability.
         """
         check_threshold(threshold)
+        path = (
+            clip if not isinstance(clip, np.ndarray) and rate is None else VideoReader(clip, rate)
+        )
         if sample is None:
             sample = self.read_ahead(path)
         if isinstance(sample, Sample) and not self.is_recording(sample.length):
@@ -223,8 +257,69 @@ class Recognizer:
         prediction, _ = self.predict_recording(path, threshold=threshold, seconds=sample.end)
         return replace(prediction, assumes_rate=sample.assumes_rate, end=sample.end)
 
+    @typed
+    def predict_many(
+        self,
+        paths: Sequence[Path | str],
+        *,
+        threshold: float | None = None,
+        on_error: OnError | None = None,
+        quiet: bool = False,
+        progress: OnProgress | None = None,
+    ) -> list[Prediction]:
+        """The predictions of many clips, in their order; threads read the next ones meanwhile.
+
+        All maps stay in memory: for more than thousands of clips, or hours of recordings, use
+        `onlooker predict --json`, or a loop over `predict`.
+
+        Args:
+            threshold: as in `predict`.
+            on_error: called with the error of each clip that cannot be read, which is left out;
+                None: the first one is raised.
+            quiet: no progress bar.
+            progress: as in `onlooker.train`.
+
+        Raises:
+            ClipError, ValueError: as `predict`.
+        """
+        predictions = list[Prediction]()
+        samples = decode_each(map(Path, paths), self.read_ahead)
+        with showing(not quiet), reporting(progress), closing(samples):
+            numbered = zip(paths, samples, strict=True)
+            for path, sample in tracked(numbered, "predicting clips", len(paths)):
+                try:
+                    if isinstance(sample, ClipError):
+                        raise sample
+                    predictions.append(self.predict(path, sample, threshold=threshold))
+                except ClipError as error:
+                    if on_error is None:
+                        raise
+                    on_error(error)
+        return predictions
+
+    @torch.inference_mode()
+    def features(self, path: Path | str) -> Features:
+        """What the model computes of a clip before it classifies it, from as many frames as in
+        training: for a model or a search of your own. Not while another thread uses the model.
+
+        Raises:
+            ClipError: the clip cannot be read.
+            ValueError: a model that does not encode single frames.
+        """
+        maps = encode_samples(self.model, torch.from_numpy(self.read(path).pixels)[None], self.data)
+        given = list[Tensor]()
+        with self.model.head.register_forward_pre_hook(lambda _, values: given.append(values[0])):
+            self.model.forward_features(maps)
+        (frames,) = given
+        embedding = frames[-1] if self.aggregation == "last" else frames.mean(0)
+        return Features(embedding.float().cpu().numpy(), maps[0].float().cpu().numpy())
+
     def predict_clip(
-        self, path: Path | str, sample: Sample | None = None, *, threshold: float | None = None
+        self,
+        path: Path | str | VideoReader,
+        sample: Sample | None = None,
+        *,
+        threshold: float | None = None,
     ) -> Prediction:
         """As `predict`, but one class for all of it, however long it is, from as many frames as in
         training.
@@ -250,7 +345,7 @@ class Recognizer:
 
     def predict_recording(
         self,
-        path: Path | str,
+        path: Path | str | VideoReader,
         alarms_per_hour: float = StreamConfig.alarms_per_hour,
         *,
         threshold: float | None = None,
@@ -276,9 +371,9 @@ class Recognizer:
         if threshold is not None:
             finder.threshold = threshold
         steps = watch(streams, [path], StreamConfig(rate=self.frame_rate or 0.0))
-        seconds = seconds or VideoReader(path).seconds
+        seconds = seconds or _opened(path).seconds
         with progress_bar("watching", seconds, title=f"watching {Path(path).name}") as update:
-            return recorded(path, _timed(steps, update), finder)
+            return recorded(Path(path), _timed(steps, update), finder)
 
     @torch.inference_mode()
     def classify(self, samples: Tensor) -> Classification:
@@ -307,6 +402,7 @@ class Recognizer:
         """Probabilities of clips, `… K`, from those of their frames, `… T K`."""
         return clip_scores(torch.from_numpy(frame_scores), self.aggregation).numpy()
 
+    @typed
     def watch(
         self,
         source: Address | Sequence[Address],
@@ -326,7 +422,7 @@ class Recognizer:
         Raises:
             ValueError: a model that needs whole clips.
         """
-        sources = [source] if isinstance(source, int | str | Path) else source
+        sources = [source] if isinstance(source, int | str | Path | VideoReader) else source
         config = config or StreamConfig()
         rate = self.frame_rate or 0.0 if config.rate is None else config.rate
         return watch(
@@ -354,6 +450,7 @@ class Recognizer:
             event_threshold=self.event_threshold(alarms_per_hour),
         )
 
+    @typed
     def overlay(
         self,
         path: Path | str,
@@ -381,10 +478,30 @@ class Recognizer:
             )
         return write_drawn(path, out, prediction, replace=replace)
 
+    @typed
     def evaluate(
-        self, samples: ClipFrames, batch: int = 16, skipped: Sequence[ClipError] = ()
+        self,
+        samples: ClipFrames | Path | str,
+        batch: int = 16,
+        skipped: Sequence[ClipError] = (),
     ) -> Evaluation:
-        """Predictions for a set of clips, as `predict` answers each, with their true classes."""
+        """Predictions for a set of clips, as `predict` answers each, with their true classes.
+
+        Args:
+            samples: what `read_clips` returned; or a folder or list of clips (`read_set`), of which
+                the test split is used if there is one.
+            batch: clips that are read together.
+            skipped: clips that are left out, besides those of a folder that cannot be read.
+
+        Raises:
+            ClipError: none of the clips can be read, or one is of a class that the model does not
+                know.
+        """
+        if not isinstance(samples, ClipFrames):
+            clips = read_set(local(samples), classes=1)
+            clips.require_classes(self.classes)
+            samples, unreadable = read_clips(clips.test, self.classes, self.data)
+            skipped = (*skipped, *clips.left_out, *unreadable)
         batches = (self.classify(frames).scores for frames, _, _ in DataLoader(samples, batch))
         results = [(of_clip, self.aggregate(of_clip)) for scores in batches for of_clip in scores]
         threshold: float | NDArray[np.floating] | None = self.threshold
@@ -416,6 +533,7 @@ class Recognizer:
                 ):
                     yield number, self.predict_recording(clip.path)[0]
 
+    @typed
     def save(self, folder: Path | str) -> Path:
         """Write config.json, model.safetensors and recognizer.json; the folder can be uploaded to a
         model hub as it is.
@@ -444,6 +562,10 @@ class Recognizer:
         }
         write_json(folder / RECORD, values)
         return folder
+
+
+def _opened(clip: Path | str | VideoReader) -> VideoReader:
+    return clip if isinstance(clip, VideoReader) else VideoReader(clip)
 
 
 def check_threshold(threshold: float | None) -> None:
@@ -483,6 +605,7 @@ def expected_events(recognizer: Recognizer, alarms_per_hour: float) -> str:
     return f"events: {recognizer.curve.sentence(alarms_per_hour)}"
 
 
+@typed
 def load(run: Path | str, device: str = "auto") -> Recognizer:
     """Load a recognizer from the folder of a run (after cross-validation: its final model), or from
     a `model` folder.

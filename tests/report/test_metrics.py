@@ -18,6 +18,7 @@ from onlooker.report.metrics import (
     measure,
     perfect_calibration_error,
     read_correct,
+    read_scores,
     wilson_interval,
     write_scores,
 )
@@ -151,11 +152,17 @@ def test_an_answer_of_nothing_that_is_no_class_has_a_column():
 
 
 def test_written_scores_can_be_read_back(tmp_path):
-    evaluation = made(3, 2, names=("a,b.mp4", 'say "hi".mp4', "приём.mp4"))
+    evaluation = made(3, 2, names=("a,b.mp4", '=say("hi").mp4', "приём.mp4"))
     path = tmp_path / "new" / "scores.csv"
     write_scores(path, evaluation)
     rows = list(csv.DictReader(path.open(newline="", encoding="utf-8")))
-    assert [row["name"] for row in rows] == list(evaluation.names)
+    assert [row["name"].removeprefix("'") for row in rows] == list(evaluation.names)
+    read = read_scores(path)
+    assert [clip.name for clip in read] == list(evaluation.names)
+    assert read[2].scores == {
+        name: pytest.approx(score, rel=1e-5)
+        for name, score in zip(evaluation.classes, evaluation.scores[2], strict=True)
+    }
     for row, scores, target in zip(rows, evaluation.scores, evaluation.targets, strict=True):
         assert row["truth"] == f"class {target}"
         assert row["predicted"] == f"class {scores.argmax()}"

@@ -101,6 +101,11 @@ def test_a_run_is_complete_and_streams_equal_predictions(run: Path, squares: Pat
     assert [*figures["class_accuracy"]] == figures["classes"] == ["down", "left", "right", "up"]
     assert "frame_accuracy" not in figures
     assert figures["chosen"].startswith("statistics: ")
+    predictions = train_module.TrainedRun(run, figures).predictions
+    assert sorted(clip.truth for clip in predictions) == sorted(figures["classes"] * 6)
+    assert np.mean([clip.correct for clip in predictions]) == figures["accuracy"]
+    assert {*predictions[0].scores} == {*figures["classes"]}
+    assert train_module.TrainedRun(run, {}).predictions == []
     assert not (run / "curves.csv").exists()
     assert "Loss and accuracy per epoch" not in (run / "report.html").read_text(
         encoding="utf-8"

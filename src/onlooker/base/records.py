@@ -12,7 +12,7 @@ import uuid
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,9 @@ from onlooker.base.answer import (
     nothing_class,
 )
 from onlooker.base.text import composed, printable
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 __all__ = [
     "Box",
@@ -488,6 +491,16 @@ class Prediction(Scored):
             ],
             **({"assumes_rate": True} if self.assumes_rate else {}),
         }
+
+    def plot(self, axes: "Axes | None" = None) -> "Axes":
+        """The probabilities of the most probable classes over time, and the events.
+
+        Args:
+            axes: of matplotlib, to draw into; None: those of a new figure, which pyplot shows.
+        """
+        from onlooker.report.plots import scores_over_time  # slow to import
+
+        return scores_over_time(self, axes)
 
     def __str__(self) -> str:
         best = ", then ".join(f"{label} {100 * score:.1f} %" for label, score in self.ranking[:2])

@@ -4,19 +4,24 @@ its validation.
 
 import dataclasses
 import difflib
+import inspect
 import math
+import os
 import reprlib
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
+from functools import wraps
 from numbers import Integral, Real
 from operator import ge, gt, le, lt
+from pathlib import Path
 from types import UnionType
-from typing import Any, Literal, Self, TypeVar, Union, get_args, get_origin
+from typing import Any, Literal, ParamSpec, Self, TypeVar, Union, get_args, get_origin
 
-__all__ = ["Config", "check_type", "field_of", "setting"]
+__all__ = ["Config", "check_type", "field_of", "setting", "typed"]
 
 Value = TypeVar("Value")
+Given = ParamSpec("Given")
 
 _BOUNDS: dict[str, tuple[str, Callable[[float, float], bool]]] = {
     "minimum": ("at least", ge),
@@ -31,7 +36,10 @@ _WORDS = {
     bool: "true or false",
     type(None): "none",
     dict: "{…}",
+    Path: "a path",
     list[str]: "a list of texts",
+    Sequence: "a list",
+    Sequence[str]: "a list of texts",
     list[float]: "a list of numbers",
     list[dict[str, Any]]: "a list of {…}",
 }
@@ -64,6 +72,24 @@ def check_type(name: str, value: object, kind: Any) -> None:  # noqa: ANN401 - a
         raise ValueError(f"{name} is {reprlib.repr(value)}, expected {_in_words(kind)}")
 
 
+def typed(function: Callable[Given, Value]) -> Callable[Given, Value]:
+    """The function, which raises a TypeError in one sentence where an argument is not of the type of
+    its annotation.
+    """
+    signature = inspect.signature(function)
+
+    @wraps(function)
+    def checked(*given: Given.args, **named: Given.kwargs) -> Value:
+        for name, value in signature.bind_partial(*given, **named).arguments.items():
+            kind = signature.parameters[name].annotation
+            if not _has_type(value, kind):
+                shown = " ".join(reprlib.repr(value).split())
+                raise TypeError(f"{name} is {shown}, expected {_in_words(kind)}")
+        return function(*given, **named)
+
+    return checked
+
+
 def field_of(values: dict[str, Any], name: str, kind: Any) -> Any:  # noqa: ANN401 - a class, `list[str]` or a union
     """A value of a file, of a type; a KeyError if there is none, a ValueError for another type."""
     check_type(name, values[name], kind)
@@ -77,13 +103,20 @@ def _has_type(value: object, kind: Any) -> bool:  # noqa: ANN401 - a class, `lis
         return isinstance(value, str) and value in args
     if origin in (Union, UnionType):
         return any(_has_type(value, each) for each in args)
-    if origin is list:
-        return isinstance(value, list) and all(_has_type(each, args[0]) for each in value)
+    if origin in (list, Sequence):
+        if isinstance(value, str | bytes) or not isinstance(value, Collection):
+            return False
+        is_kind = origin is Sequence or isinstance(value, list)
+        return is_kind and all(_has_type(each, args[0]) for each in value)
     if isinstance(value, int) and abs(value) > sys.float_info.max:  # as JSON may have them
         return False
     if kind in (int, float):  # a bool is a number in Python
         return isinstance(value, Integral if kind is int else Real) and not isinstance(value, bool)
-    return (origin or kind) not in _WORDS or isinstance(value, origin or kind)
+    if kind is Path:
+        return isinstance(value, os.PathLike)
+    # a string names a class that is not imported here
+    known = isinstance(origin or kind, type) and kind not in (Any, inspect.Parameter.empty)
+    return not known or isinstance(value, origin or kind)
 
 
 def _in_words(kind: Any) -> str:  # noqa: ANN401 - a class, `list[str]` or a union
@@ -91,9 +124,9 @@ def _in_words(kind: Any) -> str:  # noqa: ANN401 - a class, `list[str]` or a uni
     args = get_args(kind)
     if origin is Literal:
         return f"{', '.join(args[:-1])} or {args[-1]}"
-    if args and origin is not list:
+    if origin in (Union, UnionType):
         return " or ".join(map(_in_words, args))
-    return _WORDS.get(kind, str(kind))
+    return _WORDS.get(kind) or _WORDS.get(origin or kind, getattr(kind, "__name__", str(kind)))
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ runs.
 
 import os
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -364,7 +364,7 @@ def read_thumbnails(
 
 def decode_each(
     paths: Iterable[Path], make: Callable[[Path], Decoded], threads: int | None = None
-) -> Iterator[Decoded | ClipError]:
+) -> Generator[Decoded | ClipError]:
     """What `make` returns for each clip, in order, or the ClipError of a clip that cannot be read;
     see `map_ahead`.
     """

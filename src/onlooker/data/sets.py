@@ -1,6 +1,6 @@
 """Clips and their splits from whatever the user has: a folder or a list."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -60,6 +60,12 @@ class ClipSet:
         are given.
         """
         return tuple(self.parts.get("test") or self.parts.get("validation") or self.clips)
+
+    def require_classes(self, classes: Collection[str]) -> None:
+        """Raise a ClipError if a clip of `test` has another class."""
+        if unknown := sorted({clip.label for clip in self.test} - {*classes}):
+            remedy = f"the model knows {', '.join(classes)}"
+            raise ClipError(self.path, f"classes {', '.join(unknown)}", remedy)
 
     @property
     def split(self) -> Split | None:

@@ -16,7 +16,7 @@ from onlooker.base.config import (
     Settings,
     TrainConfig,
 )
-from onlooker.base.settings import suggestion
+from onlooker.base.settings import suggestion, typed
 from onlooker.models.classifier import Classifier
 from onlooker.models.encoders import TERMS, has_weights, load_packages
 from onlooker.models.encoders.lite0 import LITE0, LITE0_SIZE, installed_weights
@@ -186,6 +186,7 @@ def find_recipe(name: str) -> Recipe:
     return recipe
 
 
+@typed
 def create_model(name: str, num_classes: int, **settings: Any) -> VideoModel:
     """A model by its name, with random weights unless `pretrained=True`.
 

@@ -4,26 +4,27 @@ calibrates them.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
 from onlooker.base.answer import decide, nothing_class
-from onlooker.base.files import read_csv, write_csv
+from onlooker.base.files import read_csv, reading, write_csv
 from onlooker.base.records import Evaluation
 from onlooker.data.split import PART
 from onlooker.models.classifier import clip_scores
 
 __all__ = [
-    "FORMULA",
+    "ScoredClip",
     "accuracy_interval",
     "calibration_error",
     "fit_temperature",
     "measure",
     "perfect_calibration_error",
     "read_correct",
+    "read_scores",
     "wilson_interval",
 ]
 
@@ -251,6 +252,37 @@ def write_scores(path: Path | str, evaluation: Evaluation) -> None:
     write_csv(Path(path), rows)
 
 
+class ScoredClip(NamedTuple):
+    """A clip of an evaluation: its name, its class, what was predicted, and the probability of each
+    class.
+    """
+
+    name: str
+    truth: str
+    predicted: str
+    scores: dict[str, float]
+
+    @property
+    def correct(self) -> bool:
+        return self.truth == self.predicted
+
+
+def read_scores(path: Path) -> list[ScoredClip]:
+    """The videos of a CSV that `write_scores` wrote; a ValueError if it is none."""
+    clips = list[ScoredClip]()
+    with reading(path):
+        for row in read_csv(path):
+            name, truth, predicted = (_plain(row.pop(key)) for key in ScoredClip._fields[:3])
+            scores = {column[2:-1]: float(score) for column, score in row.items()}
+            clips.append(ScoredClip(name, truth, predicted, scores=scores))
+    return clips
+
+
 def read_correct(path: Path) -> list[bool]:
     """For each video of a CSV that `write_scores` wrote, whether it is classified correctly."""
-    return [row["truth"] == row["predicted"] for row in read_csv(path)]
+    return [clip.correct for clip in read_scores(path)]
+
+
+def _plain(text: str) -> str:
+    """Text without the apostrophe that `write_scores` puts before a formula."""
+    return text[1:] if text[:1] == "'" and text[1:].startswith(FORMULA) else text

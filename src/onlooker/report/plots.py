@@ -10,6 +10,7 @@ if TYPE_CHECKING:  # matplotlib is slow to import
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from onlooker.base.records import Prediction
     from onlooker.report.events import EventCurve
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "found_by_alarms",
     "loss_and_accuracy",
     "plain",
+    "scores_over_time",
     "to_svg",
 ]
 
@@ -62,8 +64,7 @@ def loss_and_accuracy(
         for k, (name, line) in enumerate(curves.items()):
             if measure in line:
                 values = line[measure]
-                # matplotlib reads text between dollar signs as mathematics
-                label = printable(name).replace("$", r"\$")
+                label = _plain_text(name)
                 style = {
                     "color": COLORS[k % len(COLORS)],
                     "linewidth": 1.8,
@@ -113,6 +114,35 @@ def found_by_alarms(curve: "EventCurve", chosen: float) -> "Figure":
     axes.yaxis.set_major_formatter("{x:.0%}")
     axes.xaxis.set_major_formatter("{x:g}")
     return figure
+
+
+def scores_over_time(prediction: "Prediction", axes: "Axes | None" = None) -> "Axes":
+    """The probabilities of the most probable classes of a video over time, and its events as areas.
+
+    `axes`: to draw into; None: those of a new figure of pyplot.
+    """
+    if axes is None:
+        from matplotlib import pyplot
+
+        axes = pyplot.subplots(figsize=(7, 3), layout="constrained")[1]
+    names = [name for name, _ in prediction.ranking if name in prediction.classes]
+    colors = dict(zip(names, COLORS, strict=False))
+    for name, color in colors.items():
+        scores = prediction.frame_scores[:, prediction.classes.index(name)]
+        axes.plot(prediction.times, scores, label=_plain_text(name), color=color, linewidth=1.8)
+    for event in prediction.segments:
+        color = colors.get(event.label, QUIET)
+        axes.axvspan(event.start, event.end, color=color, alpha=0.15, linewidth=0)
+    plain(axes, "seconds", title=_plain_text(f"{prediction.path.name}: {prediction.label}"))
+    axes.set_ylim(0, 1.02)
+    axes.yaxis.set_major_formatter("{x:.0%}")
+    axes.legend(frameon=False, fontsize=9, labelcolor=INK, handlelength=1.4)
+    return axes
+
+
+def _plain_text(name: str) -> str:
+    """A name as matplotlib shows it: it reads text between dollar signs as mathematics."""
+    return printable(name).replace("$", r"\$")
 
 
 def to_svg(figure: "Figure") -> str:

@@ -19,6 +19,7 @@ from onlooker.base.answer import nothing_class, perhaps_nothing
 from onlooker.base.config import ModelConfig
 from onlooker.base.progress import showing, tracked
 from onlooker.base.records import Clip, ClipError, InputError, clip_name
+from onlooker.base.settings import typed
 from onlooker.base.text import composed, printable
 from onlooker.data.clips import decode_each
 from onlooker.data.findings import (
@@ -66,6 +67,7 @@ class Checked:
     findings: tuple[Finding, ...]
 
 
+@typed
 def check(clips: Path | str | ClipSet, quiet: bool = False) -> Checked:
     """Read a few frames of each clip, and find problems that can spoil the training or the test.
 

@@ -80,7 +80,8 @@ def evaluate(run: Path, clips: Path | ClipSet | None = None) -> dict[str, Any]:
         )
     if other is not None:
         out = run / f"evaluation-{set_name(other.path)}"
-        test, known = new_clips(run, recognizer, other, classes=recognizer.classes)
+        other.require_classes(recognizer.classes)
+        test, known = new_clips(run, other)
         skipped = (*other.left_out, *known)
     elif record.split.test:
         out = run
@@ -166,16 +167,8 @@ def write_report(
     return measured
 
 
-def new_clips(
-    run: Path, recognizer: Recognizer, clips: ClipSet, *, classes: Sequence[str]
-) -> tuple[tuple[Clip, ...], list[ClipError]]:
-    """The clips that the model was not trained on, by content, and an error for each of the others.
-
-    `classes`: those that clips may have.
-    """
-    if unknown := sorted({clip.label for clip in clips.test} - {*classes}):
-        remedy = f"the model knows {', '.join(recognizer.classes)}"
-        raise ClipError(clips.path, f"classes {', '.join(unknown)}", remedy)
+def new_clips(run: Path, clips: ClipSet) -> tuple[tuple[Clip, ...], list[ClipError]]:
+    """The clips that the model was not trained on, by content, and an error for each of the others."""
     known = {clip.path for clip in copies_of(read_json(run / "split.json"), clips.test)}
     if len(known) == len(clips.test):
         raise ClipError(
@@ -209,7 +202,8 @@ def evaluate_recordings(run: Path, clips: ClipSet) -> dict[str, Any]:
     recognizer = load(run)
     out = run / f"recordings-{set_name(clips.path)}"
     nothing = nothing_name(recognizer.classes, recognizer.nothing)
-    test, known = new_clips(run, recognizer, clips, classes=(*recognizer.classes, nothing))
+    clips.require_classes(dict.fromkeys((*recognizer.classes, nothing)))
+    test, known = new_clips(run, clips)
     errors = {
         file_of(error.path): ClipError(file_of(error.path), error.found, error.remedy)
         for error in known

@@ -28,7 +28,7 @@ from onlooker.base.config import (
 from onlooker.base.files import whole_folder, write_json
 from onlooker.base.progress import OnProgress, note, reporting, showing
 from onlooker.base.records import ClipError, Evaluation
-from onlooker.base.settings import Config, suggestion
+from onlooker.base.settings import Config, suggestion, typed
 from onlooker.data.clips import (
     ClipFrames,
     read_clips,
@@ -50,13 +50,20 @@ from onlooker.models.linear import LinearClassifier
 from onlooker.models.registry import find_recipe, resolve
 from onlooker.recognizer import Recognizer, expected_events, length_text, rate_text
 from onlooker.report.events import EventThreshold, choose_threshold
-from onlooker.report.metrics import balancing_weights, fit_temperature, measure
+from onlooker.report.metrics import (
+    ScoredClip,
+    balancing_weights,
+    fit_temperature,
+    measure,
+    read_scores,
+)
 from onlooker.report.summary import first_line, labels_to_check
 from onlooker.run.encoders import choose_encoder, encode, lite0_may_help
 from onlooker.run.evaluate import write_report
 from onlooker.run.preparation import Training, checked_settings, new_run, resumed_run
 from onlooker.run.record import (
     CROSS_VALIDATION,
+    SCORES,
     RunRecord,
     check_content,
     check_settings,
@@ -90,12 +97,20 @@ class TrainedRun:
     path: Path
     figures: Mapping[str, Any]
 
+    @property
+    def predictions(self) -> list[ScoredClip]:
+        """What was predicted for each test clip; after a cross-validation for all clips, each by a
+        model that was fitted without it and its recording. Empty without test clips.
+        """
+        return read_scores(local(self.path) / SCORES) if self.figures else []
+
     def __str__(self) -> str:
         if not self.figures:
             return f"{self.path}: trained without a test split"
         return f"{self.path}: {first_line(self.figures)}"
 
 
+@typed
 def train(
     clips: Path | str,
     run: Path | str | None = None,

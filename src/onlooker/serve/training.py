@@ -3,14 +3,13 @@ reached.
 """
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import onlooker
-from onlooker.base.files import read_csv
 from onlooker.base.text import composed, printable
-from onlooker.report.metrics import FORMULA
+from onlooker.report.metrics import read_scores
 from onlooker.report.summary import advice, first_line
 from onlooker.run.record import SCORES, read_figures
 from onlooker.serve.jobs import Job
@@ -199,7 +198,7 @@ class Training:
         clips = {clip.id: clip for clip in self.project.all_clips()}
         folders = _folders(self.project)
         outcomes = []
-        for name, truth, predicted, score, margin in _scores(run, figures["classes"]):
+        for name, truth, predicted, score, margin in _scores(run):
             if clip := clips.get(ids.get(composed(name), "")):
                 outcomes.append(
                     Outcome(
@@ -224,25 +223,16 @@ def _measured(run: Path | None) -> dict[str, Any] | None:
     return read_figures(run) if run and (run / SCORES).exists() else None
 
 
-def _scores(run: Path, classes: Sequence[str]) -> Iterator[tuple[str, str, str, float, float]]:
+def _scores(run: Path) -> Iterator[tuple[str, str, str, float, float]]:
     """Name, true class, predicted class, score and margin of the tested clips: `scores.csv`.
 
     The prediction is the answer, by the threshold if there is one. The margin is that of its score
     to the highest other one; of a mistake, that of the true class to it, which is below 0 without a
     threshold.
     """
-    for row in read_csv(run / SCORES):
-        name, truth, predicted = (_plain(row[column]) for column in ("name", "truth", "predicted"))
-        # The last class may be nothing, without a score.
-        scores = {label: float(row[f"p({label})"]) for label in classes if f"p({label})" in row}
+    for name, truth, predicted, scores in read_scores(run / SCORES):
+        # nothing may have no score
         score = scores.get(predicted, 1 - max(scores.values()))
         others = (other for label, other in scores.items() if label != predicted)
         margin = score - max(others) if truth == predicted else scores[truth] - score
         yield name, truth, predicted, score, margin
-
-
-def _plain(text: str) -> str:
-    """In this file, text that a spreadsheet would interpret as a formula is preceded by an
-    apostrophe.
-    """
-    return text[1:] if text[:1] == "'" and text[1:].startswith(FORMULA) else text

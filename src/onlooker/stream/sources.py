@@ -162,7 +162,7 @@ class Source:
     Args:
         source: a number, as `int` or `str`, or `/dev/video0`: that camera of the machine; an
             address that starts with one of `SCHEMES`; `-`: standard input; else the path of a video
-            file or of a folder of numbered images (`./0` for one that is called 0).
+            file or of a folder of numbered images (`./0` for one that is called 0); or a reader.
         condition: is notified of every frame and of the end; several sources may share one.
         hold: how often in a row a frame is handed out again at most; what a model remembers.
         name: how it is shown; None: `source` without a password.
@@ -173,7 +173,7 @@ class Source:
 
     def __init__(
         self,
-        source: int | str | Path,
+        source: int | str | Path | VideoReader,
         config: StreamConfig,
         condition: Condition,
         *,
@@ -350,8 +350,9 @@ class Source:
         return ClipError(self.name, reason, remedy)
 
     def _arrivals(self) -> Generator[_Arrival]:
-        if isinstance(self._source, Path):
-            for _, seconds, pixels in VideoReader(self._source):
+        if isinstance(self._source, Path | VideoReader):
+            reader = VideoReader(self._source) if isinstance(self._source, Path) else self._source
+            for _, seconds, pixels in reader:
                 yield _Arrival(seconds, partial(np.asarray, pixels), recorded=True)
         elif isinstance(self._source, int):
             yield from _of_camera(self._source, self._clock)
@@ -412,7 +413,7 @@ class Source:
         return now >= max(self._last.time + _SILENT * (self._held == 0), (self._slot + 1) / rate)
 
 
-def stream_names(sources: Sequence[int | str | Path]) -> list[str]:
+def stream_names(sources: Sequence[int | str | Path | VideoReader]) -> list[str]:
     """The names of the streams of some sources: the sources without passwords, numbered where they
     differ in these alone.
 
@@ -430,7 +431,7 @@ def stream_names(sources: Sequence[int | str | Path]) -> list[str]:
     return names
 
 
-def _parse(source: int | str | Path) -> int | str | Path:
+def _parse(source: int | str | Path | VideoReader) -> int | str | Path | VideoReader:
     """A camera as `int`, an address as `str`, a file or folder as `Path`."""
     if isinstance(source, int) or (isinstance(source, str) and source.isdecimal()):
         return _camera_number(source)
@@ -440,6 +441,8 @@ def _parse(source: int | str | Path) -> int | str | Path:
     if camera := re.fullmatch(r"/dev/video(\d+)", device, re.ASCII):
         return _camera_number(camera[1])
     scheme, separator, rest = str(source).partition("://")
+    if isinstance(source, VideoReader):
+        return source
     if isinstance(source, Path) or not separator:
         return Path(source)
     if scheme.lower() not in SCHEMES or not rest:

@@ -21,9 +21,10 @@ from onlooker.models.video_model import VideoModel
 from onlooker.storage import is_address, local
 from onlooker.stream.events import Finder, Kept, with_nothing
 from onlooker.stream.sources import Frame, Source, Status, stream_names
+from onlooker.video.reader import VideoReader
 from onlooker.video.resize import resize
 
-Address = int | str | Path
+Address = int | str | Path | VideoReader
 OnError = Callable[[ClipError], None]
 OnStatus = Callable[[Status], None]
 

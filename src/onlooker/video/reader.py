@@ -1,5 +1,6 @@
 """Reading videos: chosen frames, or all of them one by one, from a video file or an image sequence."""
 
+import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from onlooker.base.intervals import Times, file_of, split_interval
 from onlooker.base.records import ClipError, Frames
+from onlooker.base.settings import typed
 from onlooker.video.decode import FrameStore, Which
 from onlooker.video.image_sequence import ImageSequence, numbered_images
 from onlooker.video.resize import Pixels
@@ -60,9 +62,34 @@ SUFFIXES = frozenset(
 )
 
 
+class FramesInMemory:
+    """What `VideoReader` needs of frames that are no file."""
+
+    def __init__(self, frames: Pixels, rate: float | None) -> None:
+        if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8 or not frames.size:
+            raise ValueError(
+                f"frames are {frames.dtype} {frames.shape}, expected uint8 T H W 3 (RGB)"
+            )
+        if rate is None or not 0 < rate < math.inf:
+            raise ValueError(f"rate is {rate}, expected the frames per second of these frames")
+        self.frames = frames
+        bounds = np.arange(len(frames) + 1) / rate
+        self.timing = Timing(bounds[:-1], float(bounds[-1]))
+
+    def fill(self, store: FrameStore) -> None:
+        for index in store.choose(self.timing).tolist():
+            store.put(index, self.frames[index])
+
+    def between(self, first: int, after: int | None) -> Iterator[tuple[int, float, Pixels]]:
+        times = self.timing.times.tolist()
+        yield from zip(
+            range(first, len(times)), times[first:after], self.frames[first:after], strict=False
+        )
+
+
 class VideoReader:
     """A video file, a folder of numbered images (an image sequence), or a part of one, opened when
-    it is needed.
+    it is needed; or frames in memory.
 
     Frames are exactly those of sequential decoding, even if the reader seeks; they are RGB and
     upright. Indices count the frames that can be decoded, in display order. In a damaged file,
@@ -77,17 +104,27 @@ class VideoReader:
         path: a video file, or a folder of numbered images; with `#t=12.5,17` at the end, only the
             frames from second 12.5 on and before second 17, whose indices and times count from
             there. It is decoded by a worker process with limits of memory and time if the
-            environment variable `ONLOOKER_SAFE` is 1 (`onlooker.video.safe`).
+            environment variable `ONLOOKER_SAFE` is 1 (`onlooker.video.safe`). Or frames `T H W 3`,
+            RGB uint8; they are called `frames`.
+        rate: frames per second of frames in memory.
 
     Raises:
         ClipError: in every method: naming the clip, if nothing can be decoded.
+        TypeError, ValueError: neither a path nor such frames, or frames without a rate.
     """
 
-    def __init__(self, path: Path | str) -> None:
-        self.path = Path(path)
-        self._video: GuardedVideo | ImageSequence | VideoFile
+    @typed
+    def __init__(self, path: Path | str | Pixels, rate: float | None = None) -> None:
+        self._video: FramesInMemory | GuardedVideo | ImageSequence | VideoFile
         self._interval: Times | None = None
         self._size = (0, 0)  # not known yet
+        if isinstance(path, np.ndarray):
+            self.path = Path("frames")
+            self._video = FramesInMemory(path, rate)
+            return
+        if rate is not None:
+            raise ValueError(f"{path}: rate is {rate}, and a file has its own; leave it out")
+        self.path = Path(path)
         if os.environ.get(VARIABLE, "0") not in ("", "0"):
             self._video = GuardedVideo(self.path)
             return
@@ -96,6 +133,11 @@ class VideoReader:
             self._video = ImageSequence(file)
         else:
             self._video = VideoFile(file) if self._interval is None else shared_file(file)
+
+    def __fspath__(self) -> str:
+        return str(self.path)
+
+    __str__ = __fspath__
 
     def __len__(self) -> int:
         return len(self.times)
