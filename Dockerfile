@@ -4,7 +4,7 @@ WORKDIR /source
 RUN pip install --no-cache-dir uv==0.13.9 && python -m venv --without-pip /opt/onlooker
 COPY pyproject.toml hatch_build.py constraints.txt README.md LICENSE ./
 COPY src src
-RUN uv pip install --no-cache --python /opt/onlooker/bin/python --torch-backend=cpu --constraint constraints.txt ".[export,serve]"
+RUN uv pip install --no-cache --python /opt/onlooker/bin/python --torch-backend=cpu --constraint constraints.txt ".[events,export,serve]"
 
 FROM python:3.13-slim
 RUN useradd --uid 1000 --create-home --groups video onlooker && install --directory --owner onlooker /data

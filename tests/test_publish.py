@@ -3,13 +3,13 @@
 import hashlib
 import hmac
 import json
+import random
 import socket
 import struct
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread, Timer
 from typing import Any
@@ -18,6 +18,7 @@ import pytest
 from commands import call
 from eventful import eventful
 from ports import free_port
+from receivers import Receiver
 from waiting import wait_until
 
 from onlooker.base.config import StreamConfig
@@ -26,45 +27,6 @@ from onlooker.cli.watch import watch_sources
 from onlooker.formats import publish
 from onlooker.formats.annotations import read_intervals
 from onlooker.formats.publish import Publisher, open_publisher
-
-
-class Receiver(ThreadingHTTPServer):
-    """Takes events, with the answers given in turn, then 204."""
-
-    def __init__(self, port: int = 0, answers: tuple[int, ...] = ()) -> None:
-        self.answers = list(answers)
-        self.got = list[dict[str, Any]]()
-        self.headers = list[dict[str, str]]()
-        super().__init__(("127.0.0.1", port), _Handler)
-
-    @property
-    def address(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}/events"
-
-    def __enter__(self) -> "Receiver":
-        Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.shutdown()
-        self.server_close()
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: Receiver
-
-    def do_POST(self) -> None:
-        event = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self.server.headers.append(dict(self.headers))
-        self.server.got.append(event)
-        status = self.server.answers.pop(0) if self.server.answers else 204
-        self.send_response(status)
-        self.send_header("Location", "/other")
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    def log_message(self, *_: object) -> None:
-        pass
 
 
 def event(number: int) -> Event:
@@ -147,6 +109,38 @@ def test_what_is_not_sent_at_the_end_is_reported() -> None:
         assert time.monotonic() - began < 60, "attempts would go on for hours"
     values = [str(error).partition("not sent: ")[2].rpartition(";")[0] for error in lost]
     assert [json.loads(text)["began"] for text in values] == [0, 1]
+
+
+def test_several_addresses_are_closed_at_the_same_time_and_what_is_left_is_counted() -> None:
+    lost = list[ClipError]()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}/"
+        publishers = [open_publisher(address, ["door"], lost.append) for _ in range(4)]
+        for publisher in publishers:
+            publisher.add(event(0))
+            publisher.add(event(1))
+        # an attempt whose answer would be waited for, for a minute
+        wait_until(lambda: all(publisher._queue.qsize() == 1 for publisher in publishers))
+        began = time.monotonic()
+        for publisher in publishers:
+            publisher.stop(0.3)
+        for publisher in publishers:
+            publisher.close(0.3)
+        assert time.monotonic() - began < 30
+    said = "no answer; 2 events may not have been sent"
+    assert [said in str(error) for error in lost] == [True] * 4
+
+
+def test_what_cannot_be_reported_does_not_keep_later_events_from_being_sent() -> None:
+    def report(_: ClipError) -> None:
+        raise OSError("the terminal is closed")
+
+    with Receiver(answers=(400,)) as receiver:
+        publisher = open_publisher(receiver.address, ["door"], report)
+        publisher.add(event(0))
+        publisher.add(event(1))
+        publisher.close(60)
+        assert [each["began"] for each in receiver.got] == [0, 1]
 
 
 @pytest.mark.parametrize(
@@ -338,17 +332,25 @@ def test_watch_loads_the_run_before_it_touches_a_file_of_events(
 
 
 class Broker:
-    """As much of an MQTT broker as a publisher needs."""
+    """As much of an MQTT broker as publishers need."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int = 0) -> None:
         self.server = socket.create_server(("127.0.0.1", port))
-        # topic, payload, whether it is retained
         self.connects = list[bytes]()
+        # topic, payload, whether it is retained
         self.got = list[tuple[str, str, bool]]()
-        Thread(target=self._serve, daemon=True).start()
+        Thread(target=self._accept, daemon=True).start()
 
-    def _serve(self) -> None:
-        connection, _ = self.server.accept()
+    @property
+    def retained(self) -> dict[str, str]:
+        return {topic: text for topic, text, retained in self.got if retained}
+
+    def _accept(self) -> None:
+        with suppress(OSError):  # when it is over
+            while True:
+                Thread(target=self._serve, args=self.server.accept()[:1], daemon=True).start()
+
+    def _serve(self, connection: socket.socket) -> None:
         with connection, connection.makefile("rb") as file:
             while kind := file.read(1):
                 size = shift = 0
@@ -390,7 +392,7 @@ def test_an_mqtt_broker_that_starts_late_gets_sensors_and_events(
     assert lost == []
     assert all(
         part in broker.connects[0]
-        for part in (b"anna", b"t0ken", b"home/door/status", b"offline")
+        for part in (b"anna", b"t0ken", b"home/door/0/status", b"offline")
     )
     # all but events
     assert all(retained != ('"label"' in text) for _, text, retained in broker.got)
@@ -400,12 +402,12 @@ def test_an_mqtt_broker_that_starts_late_gets_sensors_and_events(
             f"homeassistant/binary_sensor/onlooker-{topic.replace('/', '-')}/config"
             for topic in topics
         ),
-        "home/door/status",
+        "home/door/0/status",
     ]
     sensor = json.loads(broker.got[1][1])
     assert (sensor["state_topic"], sensor["availability_topic"]) == (
         topics[1],
-        "home/door/status",
+        "home/door/0/status",
     )
     states = [
         (topic, json.loads(text).get("label"))
@@ -414,7 +416,31 @@ def test_an_mqtt_broker_that_starts_late_gets_sensors_and_events(
     ]
     assert states == [(topics[0], "wave"), (topics[1], "clap")]
     assert (sensor["value_template"], sensor["off_delay"]) == ("ON", 2)
-    assert [text for topic, text, _ in broker.got if topic == "home/door/status"] == [
+    assert [text for topic, text, _ in broker.got if topic == "home/door/0/status"] == [
         "online",
         "offline",
     ]
+
+
+def test_programs_that_share_a_topic_have_a_status_each() -> None:
+    pytest.importorskip("paho.mqtt", reason="needs paho-mqtt")
+    broker = Broker()
+    address = f"mqtt://127.0.0.1:{broker.server.getsockname()[1]}/home"
+    programs = [["0", "status"], ["rtsp://cam/a"], ["1", "clip.mp4", "clip-mp4"]]
+    running = {tuple(sources): open_publisher(address, sources, print) for sources in programs}
+
+    def states() -> dict[str, str]:
+        """By its name, what Home Assistant shows for each sensor."""
+        retained = broker.retained
+        sensors = [json.loads(text) for topic, text in retained.items() if "config" in topic]
+        return {
+            sensor["name"]: retained.get(sensor["availability_topic"], "") for sensor in sensors
+        }
+
+    expected = {source: "online" for sources in programs for source in sources}
+    wait_until(lambda: states() == expected)
+    for sources in random.Random(0).sample([*running], 3):
+        running[sources].close(60)
+        expected.update(dict.fromkeys(sources, "offline"))
+        wait_until(lambda: states() == expected)
+    broker.server.close()

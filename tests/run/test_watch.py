@@ -1,5 +1,6 @@
 """`onlooker watch`: printed lines, JSON, errors, Ctrl-C."""
 
+import io
 import json
 import os
 import signal
@@ -8,14 +9,17 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 from clips import Make, make_images
 from commands import call, fails
-from eventful import untrained
+from eventful import eventful, untrained
+from receivers import Receiver
 from senders import Sender, cut, slowly, transport_stream
 
+from onlooker import cli
 from onlooker.base.records import Event, Segment, Step
 from onlooker.recognizer import load
 from onlooker.report.events import EventCurve
@@ -244,6 +248,56 @@ def test_standard_input_is_a_stream(run: Path, make_clip: Make) -> None:
         (i, "-") for i in range(12)
     ]
     assert "-: 12 frames, 0 dropped, 0 reconnections" in done.stderr
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals are sent otherwise there")
+@pytest.mark.parametrize("sign", ["SIGTERM", "SIGHUP"])
+def test_events_are_sent_before_a_signal_ends_the_command(
+    sign: str, tmp_path: Path, make_clip: Make
+) -> None:
+    run = eventful().save(tmp_path / "run")
+    clip = make_clip("a.mkv", frames=30).read_bytes()
+    errors = tmp_path / "errors"
+    with (
+        Sender(lambda: [clip], hold=600) as sender,
+        Receiver(answers=(503, 503, 503)) as receiver,  # each repeated after half a second
+        errors.open("w") as file,
+        subprocess.Popen(
+            [
+                *(sys.executable, "-m", "onlooker", "watch", str(run), sender.address),
+                *("--rate", "0", "--timeout", "600", "--events", receiver.address),
+            ],
+            stdout=subprocess.PIPE,
+            stderr=file,
+            text=True,
+        ) as process,
+    ):
+        printed = 0
+        for line in process.stdout:
+            printed += line.startswith("event: ")
+            if printed == 1:
+                process.send_signal(signal.Signals[sign])
+                process.send_signal(signal.SIGTERM)  # as systemd sends one after the other
+    assert len({each["id"] for each in receiver.got}) == printed > 0, errors.read_text()
+    assert process.returncode == 128 + signal.Signals[sign]
+    assert errors.read_text().splitlines()[-1] == "stopped"
+
+
+def test_a_signal_that_is_ignored_stays_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
+    # as by nohup
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, *cli._ENDINGS)}
+    monkeypatch.setattr(cli, "app", Mock())
+    monkeypatch.setattr(sys, "stdout", io.StringIO())
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    try:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        cli.main()
+        assert signal.getsignal(signal.SIGTERM) == signal.SIG_IGN
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals are sent otherwise there")

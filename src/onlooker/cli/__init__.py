@@ -1,6 +1,7 @@
 """The command line: `onlooker COMMAND`."""
 
 import os
+import signal
 import sys
 from importlib.metadata import entry_points
 from io import TextIOWrapper
@@ -10,6 +11,10 @@ import typer
 
 from onlooker import __version__
 from onlooker.cli import predict, serve, train
+
+_ENDINGS = [signal.SIGTERM]  # of `docker stop`, systemd and `kill`
+if sys.platform != "win32":
+    _ENDINGS.append(signal.SIGHUP)  # of a terminal that is closed
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
 reproduce = typer.Typer(
@@ -49,8 +54,20 @@ if reproduce.registered_groups:
     app.add_typer(reproduce, name="reproduce", rich_help_panel="Published systems")
 
 
+def _interrupt(number: int, _: object) -> None:
+    """End as after Ctrl-C. Others of these signals may follow, and must not end the end; Ctrl-C may."""
+    for other in _ENDINGS:
+        signal.signal(other, signal.SIG_IGN)
+    raise KeyboardInterrupt(number)
+
+
 def main() -> None:
     """The `onlooker` command."""
+    # torchrun ends processes that wait for one another, as long as they do not handle it
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        for number in (signal.SIGINT, *_ENDINGS):
+            if signal.getsignal(number) != signal.SIG_IGN:  # by `nohup`
+                signal.signal(number, _interrupt)
     for stream in (sys.stdout, sys.stderr):
         # A terminal or file whose encoding lacks a character shows a question mark instead of
         # ending in an error.

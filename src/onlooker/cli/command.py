@@ -5,6 +5,7 @@ import functools
 import inspect
 import os
 import re
+import signal
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_type_hints
@@ -36,7 +37,8 @@ def command(
         has failed.
         writes: the parameters that name files or folders to write, which may be at addresses;
             others are read.
-        stopped: what is printed after Ctrl-C.
+        stopped: what is printed after Ctrl-C, SIGTERM or SIGHUP; the exit status is 128 and the
+            number of the signal.
     """
     hints = get_type_hints(function, include_extras=True)
     configs: dict[str, Any] = {
@@ -83,9 +85,9 @@ def command(
         except (typer.Exit, BrokenPipeError):  # typer ends quietly if a reader has gone
             raise
         except (ValueError, OSError, RuntimeError, KeyboardInterrupt) as error:
-            if _is_interrupt(error):
+            if number := _signal_of(error):
                 typer.secho(stopped, fg="yellow", err=True)
-                raise typer.Exit(130) from None
+                raise typer.Exit(128 + number) from None
             text = _explained(error)
             for path in filter(address_of, copies.values()):
                 text = text.replace(str(path), address_of(path) or "")
@@ -150,13 +152,13 @@ def _option(config: str, field: dataclasses.Field[Any]) -> inspect.Parameter:
     )
 
 
-def _is_interrupt(error: BaseException | None) -> bool:
-    """Whether an error is Ctrl-C, or follows from it: while a lock is released, it becomes a
+def _signal_of(error: BaseException | None) -> int | None:
+    """The signal that an error is, or follows from: while a lock is released, Ctrl-C becomes a
     RuntimeError.
     """
-    return error is not None and (
-        isinstance(error, KeyboardInterrupt) or _is_interrupt(error.__context__)
-    )
+    if isinstance(error, KeyboardInterrupt):
+        return next(iter(error.args), signal.SIGINT)
+    return _signal_of(error.__context__) if error else None
 
 
 def _explained(error: BaseException) -> str:

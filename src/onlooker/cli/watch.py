@@ -4,7 +4,7 @@ import json
 import os
 from collections import Counter, deque
 from collections.abc import Collection, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import typer
@@ -130,16 +130,17 @@ def watch_sources(
     publishers = [open_publisher(address, names, report) for address in events]
     if config.rate is None:
         _print_dim(_used_rate(recognizer))
-    try:
+    with ExitStack() as ending:  # in the reverse order, also if one of them fails
+        ending.callback(printer.totals)
+        for publisher in publishers:
+            ending.callback(publisher.close)
+        for publisher in publishers:
+            ending.callback(publisher.stop)
         for step in steps:
             for event in step.events:
                 for publisher in publishers:
                     publisher.add(event)
             printer.step(step)
-    finally:
-        for publisher in publishers:
-            publisher.close()
-        printer.totals()
     return [*errors]
 
 

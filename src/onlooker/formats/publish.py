@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 _WAITING = 1000  # events that wait for one address; later ones are dropped
 _ANSWER = 10.0  # seconds to wait for the answer to a request
+# seconds for events that wait when a program ends: `docker stop` kills it after 10
+_CLOSING = 9.0
+_LATE = 0.3  # seconds after these in which a sender that has given up says what is lost
 _CLOSING_PAUSE = 0.5  # seconds between attempts while it closes
 _PAUSES = (1, 2, 4, 8, 15, 30, 60, 60, 60)  # seconds between the ten attempts to send an event
 _TRANSIENT = (408, 425, 429)  # status codes after which a retry may succeed, as after all above 499
@@ -72,21 +75,32 @@ class Publisher(ABC):
             if self._dropped == 1:
                 self._lose(f"{_WAITING} events wait for it; new ones are dropped")
 
-    def close(self, seconds: float = 10.0) -> None:
-        """Wait until all events are sent, but not longer than `seconds`; events that are not sent
-        by then are lost.
+    def stop(self, seconds: float = _CLOSING) -> None:
+        """Begin to close, without waiting: of several publishers, all at the same time."""
+        if not self._closing.is_set():
+            self._until = monotonic() + seconds
+            self._closing.set()
+            self._queue.put(None)
+
+    def close(self, seconds: float = _CLOSING) -> None:
+        """Wait until all events are sent, but not longer than `seconds` after `stop`; events that
+        are not sent by then are lost, and reported.
         """
-        self._until = monotonic() + seconds
-        self._closing.set()
-        self._queue.put(None)
-        self._thread.join(seconds + _ANSWER)
-        if self._dropped:
-            self._lose(
-                f"{self._dropped} events were dropped, while {_WAITING} others waited for it"
-            )
+        self.stop(seconds)
+        try:
+            self._thread.join(max(0.0, self._until - monotonic()) + _LATE)
+        finally:  # also if Ctrl-C ends the wait
+            if self._thread.is_alive():
+                # those that wait and the one on its way; the end of the queue is no event
+                self._lose(f"no answer; {self._queue.qsize()} events may not have been sent")
+            if self._dropped:
+                self._lose(
+                    f"{self._dropped} events were dropped, while {_WAITING} others waited for it"
+                )
 
     def _lose(self, problem: str) -> None:
-        self._on_lost(ClipError(self.name, problem, "check the address"))
+        with suppress(OSError):  # a terminal that is closed must not end the thread
+            self._on_lost(ClipError(self.name, problem, "check the address"))
 
     def _run(self) -> None:
         for event in iter(self._queue.get, None):
@@ -160,9 +174,11 @@ class _NoRedirects(HTTPRedirectHandler):
 
 
 class _Mqtt(Publisher):
-    """MQTT: JSON in TOPIC/SOURCE, `online` or `offline` in TOPIC/status, discovery by Home
+    """MQTT: JSON in TOPIC/SOURCE, `online` or `offline` in TOPIC/SOURCE/status, discovery by Home
     Assistant.
 
+    A connection has one status, that of its first source, because a broker sends one last message
+    for it. Programs that share a topic have different sources, and none says another is offline.
     Events are not retained: a receiver that starts later would take the last one for a new one.
 
     For Home Assistant, each source is a binary sensor, on for two seconds when an event is over,
@@ -191,7 +207,8 @@ class _Mqtt(Publisher):
             client.username_pw_set(user, os.environ.get("ONLOOKER_MQTT_PASSWORD"))
         if secure:
             client.tls_set()
-        client.will_set(f"{self._topic}/status", "offline", qos=1, retain=True)
+        self._status = f"{self._topic_of(sources[0])}/status"
+        client.will_set(self._status, "offline", qos=1, retain=True)
         client.on_connect = self._greet
         client.on_disconnect = lambda *_: self._connected.clear()
         client.connect_async(host.strip("[]"), int(port or (8883 if secure else 1883)))
@@ -214,7 +231,7 @@ class _Mqtt(Publisher):
                 "value_template": "ON",
                 "off_delay": 2,
                 "json_attributes_topic": topic,
-                "availability_topic": f"{self._topic}/status",
+                "availability_topic": self._status,
                 "device": {
                     "identifiers": [_slug(f"onlooker {self._topic}")],
                     "name": f"Onlooker {self._topic}",
@@ -222,7 +239,7 @@ class _Mqtt(Publisher):
             }
             config = f"homeassistant/binary_sensor/{sensor['unique_id']}/config"
             client.publish(config, json.dumps(sensor), retain=True)
-        client.publish(f"{self._topic}/status", "online", retain=True)
+        client.publish(self._status, "online", retain=True)
         self._connected.set()
 
     def _topic_of(self, source: str) -> str:
@@ -239,12 +256,12 @@ class _Mqtt(Publisher):
         sent.wait_for_publish(patience)
         return None if sent.is_published() else "does not confirm it"
 
-    def close(self, seconds: float = 10.0) -> None:
+    def close(self, seconds: float = _CLOSING) -> None:
         super().close(seconds)
         if self._connected.is_set():
-            ended = self._client.publish(f"{self._topic}/status", "offline", qos=1, retain=True)
+            ended = self._client.publish(self._status, "offline", qos=1, retain=True)
             with suppress(RuntimeError):  # the connection is lost, and the broker says so
-                ended.wait_for_publish(1)
+                ended.wait_for_publish(_CLOSING_PAUSE)
         self._client.disconnect()
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Condition
+from time import monotonic
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,7 @@ OnStatus = Callable[[Status], None]
 EVENT_THRESHOLD = 0.5  # lowest score of an event, where training could not choose one
 # seconds without a frame after which the sources are asked whether their connections have changed
 _LOOK = 0.5
+_ENDING = 0.5  # seconds to wait, in the end, for the threads of all sources
 
 
 @dataclass(frozen=True, eq=False)
@@ -289,8 +291,9 @@ def _steps(
     finally:
         for source in sources:
             source.stop()
+        until = monotonic() + _ENDING
         for source in sources:
-            source.close()
+            source.close(max(0.0, until - monotonic()))
     if errors:
         raise errors[0]
 
