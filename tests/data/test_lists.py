@@ -1,20 +1,22 @@
 """Lists of clips: CSV files of users, errors that name the line, and gaps between intervals."""
 
 from collections.abc import Sequence
+from contextlib import suppress
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 import pytest
 from clips import Make, touch
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from onlooker.base.config import SetConfig
-from onlooker.base.intervals import split_interval
-from onlooker.base.records import Clip, ClipError
+from onlooker.base.intervals import file_of, split_interval
+from onlooker.base.records import Clip, ClipError, InputError
 from onlooker.data.lists import cut_gaps, read_list
 from onlooker.data.sets import read_set
-from onlooker.data.split import Split
+from onlooker.data.split import Split, fold_clips, group_of, hold_out_validation, split_clips
 from onlooker.video.reader import VideoReader
 
 
@@ -30,7 +32,7 @@ def test_paths_are_relative_to_the_list(tmp_path: Path) -> None:
         "c.mp4 , abseiling",
         f"{tmp_path}/other/d.mp4,abseiling",
     ]
-    parts, missing, _ = read_list(write(tmp_path / "clips.csv", ["path,label", *rows]))
+    parts, missing, *_ = read_list(write(tmp_path / "clips.csv", ["path,label", *rows]))
     assert parts == {
         "": [
             Clip(tmp_path / "air drumming" / "a,b.mp4", "riding a bike"),
@@ -46,7 +48,7 @@ def test_missing_clips_are_left_out_and_named(tmp_path: Path) -> None:
     too_long = "l" * 300  # for a file system
     rows = ["path,label", "a.mp4,0", "b.mp4,1", "c.mp4,1", f"{too_long}.mp4,1"]
     path = write(tmp_path / "clips.csv", rows)
-    parts, missing, _ = read_list(path)
+    parts, missing, *_ = read_list(path)
     assert [clip.label for clip in parts[""]] == ["0", "1"]
     remedy = "correct its path, which is relative to the list"
     assert list(map(str, missing)) == [
@@ -63,7 +65,7 @@ def test_intervals_of_recordings(tmp_path: Path) -> None:
         "b.mp4;;;x;test",
         "c.mp4;1;2;x;test",
     ]
-    parts, missing, _ = read_list(
+    parts, missing, *_ = read_list(
         write(tmp_path / "clips.csv", ["path;start;end;label;split", *rows])
     )
     assert parts == {
@@ -76,22 +78,144 @@ def test_intervals_of_recordings(tmp_path: Path) -> None:
     assert [error.path.name for error in missing] == ["c.mp4#t=1,2"]
 
 
-def test_a_recording_is_in_one_split_unless_its_parts_are_named(tmp_path: Path) -> None:
+def test_a_file_is_in_one_split_whatever_its_parts_are_called(tmp_path: Path) -> None:
     touch(tmp_path, "a.mp4")
     rows = [
         f"a.mp4,{start},{start + 1},{'xy'[start % 2]},{'test' if start > 7 else 'train'}"
         for start in range(10)
     ]
-    listed = write(tmp_path / "clips.csv", ["path,start,end,label,split", *rows])
+    for column, parts in {
+        "": [""] * 10,
+        ",recording": list(",abcd" * 2),
+        ",subject": "abcde" * 2,
+    }.items():
+        named = [
+            f"{row},{part}" if column else row for row, part in zip(rows, parts, strict=True)
+        ]
+        listed = write(tmp_path / "clips.csv", [f"path,start,end,label,split{column}", *named])
+        with pytest.raises(
+            ClipError, match=r"line 10: recording .+ is in test, and in training in"
+        ):
+            read_set(listed)
+
+
+Named = tuple[int, str, str]  # a file, a recording and a subject
+
+
+def naive_groups(rows: Sequence[Named]) -> list[int]:
+    """For each row, the first one that it is joined with: by file, recording or subject."""
+    of_file = {
+        file: {who for other, _, who in rows if other == file} - {""} for file, *_ in rows
+    }
+    roles = {who for names in of_file.values() if len(names) > 1 for who in names}
+    alone = {who for _, _, who in rows} - roles - {""}
+    keys = [
+        {
+            ("file", file),
+            ("recording", recording or str(i)),
+            ("subject", who if who in alone else str(i)),
+        }
+        for i, (file, recording, who) in enumerate(rows)
+    ]
+    groups = [*range(len(rows))]
+    for _ in rows:
+        for i, j in product(range(len(rows)), repeat=2):
+            if keys[i] & keys[j]:
+                groups[i] = groups[j] = min(groups[i], groups[j])
+    return groups
+
+
+SUBJECTS = st.sampled_from(["", "", "tom", "ada", "eve"])
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 7), st.sampled_from(["", "", "r", "s"]), SUBJECTS),
+        min_size=1,
+        max_size=14,
+    )
+)
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_what_shares_a_file_a_recording_or_a_subject_is_on_one_side(
+    tmp_path: Path, rows: list[Named]
+) -> None:
+    touch(tmp_path, *(f"{file}.mp4" for file in range(8)))
+    lines = [
+        f"{file}.mp4,{i},{i + 1},{'xy'[i % 2]},{recording},{who}"
+        for i, (file, recording, who) in enumerate(rows)
+    ]
+    listed = write(tmp_path / "l.csv", ["path,start,end,label,recording,subject", *lines])
+    clips = read_set(listed).clips
+    groups = [group_of(clip) for clip in clips]
+    assert [groups.index(group) for group in groups] == naive_groups(rows)
+    with suppress(InputError):
+        for split in [hold_out_validation(clips), split_clips(clips), *fold_clips(clips, 3)]:
+            sides = [{file_of(clip.path) for clip in part} for part in vars(split).values()]
+            assert sum(map(len, sides)) == len(set.union(*sides))
+
+
+def test_roles_that_share_files_are_no_recordings_and_this_is_said(tmp_path: Path) -> None:
+    touch(tmp_path, "0.mp4", "1.mp4", "2.mp4", "3.mp4")
+    rows = [
+        *(
+            f"{i}.mp4,{t},{t + 1},x,{who}"
+            for i in (0, 1)
+            for t, who in enumerate(("resident", "intruder"))
+        ),
+        *("2.mp4,0,1,x,tom", "3.mp4,0,1,x,tom"),
+    ]
+    listed = write(tmp_path / "l.csv", ["path,start,end,label,subject", *rows])
+    clips = read_set(listed)
+    assert [clip.recording for clip in clips.clips] == ["0.mp4"] * 2 + ["1.mp4"] * 2 + [
+        "tom"
+    ] * 2
+    assert clips.notes == [
+        "subjects are recordings (tom); a split keeps the clips of each together",
+        "subjects that share a file with another one are no recordings (intruder, resident), but "
+        "files are; a split keeps the clips of each together",
+    ]
+    rows = [
+        "0.mp4,1,2,x,a,p",
+        "0.mp4,3,4,x,b,",
+        "1.mp4,1,2,x,b,",
+        "2.mp4,1,2,x,c,p",
+        "3.mp4,1,2,x,d,",
+    ]
+    listed = write(tmp_path / "l.csv", ["path,start,end,label,recording,subject", *rows])
+    clips = read_set(listed)
+    assert [clip.recording for clip in clips.clips] == ["a"] * 4 + ["d"]
+    assert (
+        clips.notes[0]
+        == "recordings joined with others, whose file or subject they share: b, c"
+    )
+
+
+def test_one_file_by_several_names_is_one_recording(tmp_path: Path) -> None:
+    touch(tmp_path, "day.mp4", "lists/whole.mp4")
+    (tmp_path / "lists" / "link.mp4").symlink_to(tmp_path / "day.mp4")
+    rows = ["../day.mp4,1,2,x", f"{tmp_path}/day.mp4,3,4,y", "link.mp4,5,6,x", "whole.mp4,,,y"]
+    listed = write(tmp_path / "lists" / "l.csv", ["path,start,end,label", *rows])
+    assert [clip.recording for clip in read_set(listed).clips] == ["../day.mp4"] * 3 + [None]
     with pytest.raises(
-        ClipError,
-        match=r"line 10: recording a.mp4 is in test, and in training in line 2; splits must",
+        ClipError, match=r"line 2 .x, 1 to 2 s. and line 4 .z, 1.5 to 3 s. of .* overlap"
     ):
-        read_set(listed)
-    parts = [f"{row},{'abcd'[start // 3]}" for start, row in enumerate(rows)]
-    parts = [row.replace(",test,c", ",test,d") for row in parts]
-    split = read_set(write(listed, ["path,start,end,label,split,recording", *parts])).split
-    assert {clip.recording for clip in split.test} == {"d"}
+        read_set(write(listed, ["path,start,end,label", *rows[:2], "link.mp4,1.5,3,z"]))
+
+
+def test_two_subjects_who_do_the_same_at_once_are_one_clip(tmp_path: Path) -> None:
+    touch(tmp_path, "a.mp4", "b.mp4")
+    rows = ["a.mp4,1,2,x,tom,train", "a.mp4,1,2,x,ada,train", "b.mp4,1,2,y,ada,train"]
+    header = "path,start,end,label,subject,split"
+    clips = read_set(write(tmp_path / "l.csv", [header, *rows])).clips
+    assert [(clip.name, clip.recording) for clip in clips] == [
+        ("a.mp4#t=1,2", "a.mp4"),
+        ("b.mp4#t=1,2", "b.mp4"),
+    ]
+    for other in ("a.mp4,1,2,x,tom,train", "a.mp4,1,2,x,eve,test", "a.mp4,1,2,y,eve,train"):
+        with pytest.raises(ClipError, match="line 5 is a duplicate of line 2"):
+            read_set(write(tmp_path / "l.csv", [header, *rows, other]))
 
 
 def test_a_clip_has_one_name_wherever_it_is_read(tmp_path: Path) -> None:
@@ -121,7 +245,7 @@ def find(folder: Path, text: str | bytes) -> tuple[dict[str, list[tuple[str, ...
     """
     touch(folder, "a.mp4", "b.mp4", "sub/c.mp4", "sub/d e.mp4")
     (folder / "clips.csv").write_bytes(text if isinstance(text, bytes) else text.encode())
-    parts, _, notes = read_list(folder / "clips.csv")
+    parts, _, notes, _ = read_list(folder / "clips.csv")
 
     def listed(clip: Clip) -> tuple[str, ...]:
         return str(clip.path.relative_to(folder)), clip.label, clip.recording or ""
@@ -160,9 +284,10 @@ PEOPLE = (
             PEOPLE,
             {"training": [("a.mp4#t=1,2.5", "x", "p1")], "test": [("b.mp4", "y", "p2")]},
             [
-                "start_time, Stop Time, Subset, subject are read as start, end, split, recording",
+                "start_time, Stop Time, Subset are read as start, end, split",
                 "ignored columns: rater, fold; cross-validation makes its own (--folds); for a split "
                 "of yours, name it train or test in a column split",
+                "subjects are recordings (p1, p2); a split keeps the clips of each together",
             ],
         ),
         (
@@ -252,8 +377,8 @@ def test_usual_names_of_columns_are_known_and_other_columns_named(
             "columns path and filename both mean path; keep one of them",
         ),
         (
-            "path,label,person,group\na.mp4,x,p,g\n",
-            "columns person and group both mean recording",
+            "path,label,person,actor\na.mp4,x,p,g\n",
+            "columns person and actor both mean subject",
         ),
         (
             "path,label,start_ms,end_ms\na.mp4,x,1000,2000\n",
@@ -380,7 +505,7 @@ def test_frames_become_the_times_at_which_they_are_shown(
     header = "path,start_frame,end_frame,label"
     rows = ["clip.mp4,0,4,x", "clip.mp4,4,20,y", "gone.mp4,0,4,x", "gone.mp4,4,9,x"]
     listed = write(tmp_path / "clips.csv", [header, *rows])
-    parts, missing, notes = read_list(listed)
+    parts, missing, notes, _ = read_list(listed)
     note = "start_frame and end_frame count from 0, and a clip ends when its end_frame is shown"
     assert notes == [note]
     assert [len(VideoReader(clip.path)) for clip in parts[""]] == [4, 16]

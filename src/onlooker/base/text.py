@@ -4,8 +4,11 @@ import hashlib
 import os
 import re
 import unicodedata
+from collections.abc import Sequence
 
-__all__ = ["composed", "format_bytes", "printable", "without_password"]
+__all__ = ["composed", "format_bytes", "printable", "some_of", "without_password"]
+
+_SHOWN = 5  # names in a sentence
 
 # Up to the first slash, or to the last @ if the password has a slash; a path collapses the slashes
 # after the scheme.
@@ -42,6 +45,11 @@ def composed(name: str) -> str:
     packed are in NFD.
     """
     return unicodedata.normalize("NFC", name)
+
+
+def some_of(names: Sequence[str]) -> str:
+    """The first names, for a sentence."""
+    return ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
 
 
 def short_name(name: str) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from onlooker.base.files import model_folder
 from onlooker.base.records import Clip, ClipError
-from onlooker.base.text import composed
+from onlooker.base.text import composed, some_of
 from onlooker.data.lists import SPLIT_NAMES, Parts
 from onlooker.data.tables import Table, read_table
 from onlooker.video.image_sequence import RATE_FILE
@@ -31,7 +31,6 @@ __all__ = [
 ]
 
 RECORDINGS = "recordings.csv"
-_SHOWN = 5  # names in a sentence
 SYSTEM_FOLDERS = frozenset(
     {"__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "lost+found"}
 )
@@ -84,7 +83,7 @@ def read_folder(folder: Path, classes: int = 2) -> tuple[Parts, list[ClipError],
     used = {clip.recording for part in parts.values() for clip in part}
     if recordings := sorted(sub_folders & used):
         kept = "a split keeps the clips of each together"
-        notes.append(f"sub-folders of classes are recordings ({_some(recordings)}); {kept}")
+        notes.append(f"sub-folders of classes are recordings ({some_of(recordings)}); {kept}")
     left_out = []
     ignored = []
     for path in list_files(folder, {clip.path for clip in clips}.__contains__)[1]:
@@ -124,7 +123,7 @@ def list_files(
 def ignored_text(folder: Path, ignored: Iterable[Path]) -> str:
     """How many files are ignored, and the names of the first ones."""
     names = [Path(os.path.relpath(path, folder)).as_posix() for path in ignored]
-    return f"ignored: {len(names)} ({_some(names)})"
+    return f"ignored: {len(names)} ({some_of(names)})"
 
 
 def refuse_run(folder: Path) -> None:
@@ -197,14 +196,16 @@ def _with_recordings(folder: Path, parts: Parts, table: Table) -> tuple[Parts, l
     present = {*names.values()}
     gone = [row["clip"] for row in rows if not present & {row["clip"], composed(row["clip"])}]
     if len(gone) == len(rows):
-        problem = f"lists no clip of the folder: {_some(gone)}"
+        problem = f"lists no clip of the folder: {some_of(gone)}"
         remedy = f"name clips as {min(present)}, relative to the folder; or remove the file"
         raise ClipError(folder / RECORDINGS, problem, remedy)
     notes = []
     if gone:
-        notes.append(f"{len(gone)} of {len(rows)} rows name no clip of the folder ({_some(gone)})")
+        notes.append(
+            f"{len(gone)} of {len(rows)} rows name no clip of the folder ({some_of(gone)})"
+        )
     if unlisted := sorted(present - listed):
-        notes.append(f"{len(unlisted)} of {len(names)} clips are not listed ({_some(unlisted)})")
+        notes.append(f"{len(unlisted)} of {len(names)} clips are not listed ({some_of(unlisted)})")
     with_recordings = {
         split: [
             replace(clip, recording=recordings.get(names[clip], clip.recording)) for clip in clips
@@ -280,7 +281,7 @@ def _clips_of(label: Path) -> list[Clip]:
 def _without_classes(folder: Path, clips: Sequence[Path]) -> ClipError:
     remedy = f"give the folder that holds the class folders ({folder.resolve().parent}?)"
     if all(path.is_dir() for path in clips):
-        names = _some([path.name for path in clips])
+        names = some_of([path.name for path in clips])
         remedy += f"; or if {names} are classes, {_OWN_FOLDER} {clips[0] / 'clip1'}"
     return ClipError(
         folder, f"holds {_count(len(clips), 'clip')} itself, like the folder of one class", remedy
@@ -301,10 +302,6 @@ def _without_clips(empty: Sequence[Path]) -> ClipError:
     more = f", and none in {', '.join(label.name for label in empty[1:])}" if len(empty) > 1 else ""
     fetch = "fetch them (dvc pull); " if any(path.suffix == ".dvc" for path in files) else ""
     return ClipError(folder, f"no clips{more}", fetch + _HOLDS)
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
 
 
 def _count(number: int, thing: str) -> str:

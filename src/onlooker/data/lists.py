@@ -6,12 +6,13 @@ import math
 import os
 import re
 from bisect import bisect_left
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import accumulate
 from pathlib import Path
 from shlex import quote
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,7 +20,8 @@ from onlooker.base.intervals import WHOLE, Times, file_of, parse_time, split_int
 from onlooker.base.parallel import map_ahead
 from onlooker.base.records import Clip, ClipError
 from onlooker.base.settings import suggestion
-from onlooker.base.text import composed
+from onlooker.base.text import composed, some_of
+from onlooker.data.scenes import connected
 from onlooker.data.tables import Table, read_table
 from onlooker.video.reader import VideoReader, frame_bounds
 
@@ -33,82 +35,165 @@ SPLIT_NAMES = {
 }
 
 Parts = dict[str, list[Clip]]
+Listed = Mapping[Path, Sequence["_Row"]]  # by clip
+Unknown = Mapping[Path, Sequence[Times]]  # by file
 _TIMES = ("start", "end")
 _FRAMES = ("start_frame", "end_frame")
 _ANNOTATIONS = (".json", ".eaf", ".vtt", ".boris")  # what `onlooker convert` reads, besides CSV
 
 
-def read_list(path: Path) -> tuple[Parts, list[ClipError], list[str]]:
-    """The clips of a CSV file: `path,label` and optionally `start`, `end`, `split` and `recording`.
+def read_list(path: Path) -> tuple[Parts, list[ClipError], list[str], Unknown]:
+    """The clips of a CSV file: `path,label` and optionally `start`, `end`, `split`, `recording` and
+    `subject`.
 
     Paths are relative to the file. `split` is training, validation or test (or train, val). With
-    `start` and `end` (seconds, mm:ss or hh:mm:ss), a clip is this part of a file, whose clips are
-    of one recording unless `recording` names several. With `start_frame` and `end_frame`, counted
-    from 0, it begins when the first is shown, and ends when the second is. Columns may have other
-    usual names (`read_table`).
+    `start` and `end` (seconds, mm:ss or hh:mm:ss), a clip is this part of a file. With
+    `start_frame` and `end_frame`, counted from 0, it begins when the first is shown, and ends when
+    the second is. Columns may have other usual names (`read_table`). What belongs together:
+    `_recordings`.
 
     Returns:
         The clips by split, all under "" if there is no split; an error for each clip that does not
-        exist; and how the file was understood, a sentence each.
+        exist; how the file was understood, a sentence each; and the times of rows without a label,
+        by file: nobody knows what happens then.
 
     Raises:
-        ClipError: as `read_table`; or a file of an annotation program, an unknown split, a path in
-            two rows, a recording in two splits, wrong times, intervals that overlap and have
-            different labels, or a class without clips, for which the model would silently lack an
-            output.
+        ClipError: as `read_table`; or a file of an annotation program, an unknown split, a clip in
+            two rows that do not differ in recording or subject alone, a recording in two splits,
+            wrong times, intervals that overlap and have different labels, or a class without clips,
+            for which the model would silently lack an output.
     """
     if path.suffix.lower() in _ANNOTATIONS:
         remedy = f"run `onlooker convert {quote(str(path))} list.csv`, and give list.csv"
         raise ClipError(path, "labels of an annotation program, not a list of clips", remedy)
-    table = read_table(path, ("path", "label"), ("split", "recording", *_TIMES, *_FRAMES))
+    optional = ("split", "recording", "subject", *_TIMES, *_FRAMES)
+    table = read_table(path, ("path", "label"), optional)
     notes = _understand(path, table)
-    lines: dict[Path, tuple[int, str]] = {}  # number and label
-    split_of: dict[str, tuple[str, int]] = {}  # of recordings
-    missing: list[ClipError] = []
-    parts: Parts = {}
+    listed = defaultdict[Path, list[_Row]](list)
+    unknown = defaultdict[Path, list[Times]](list)
     for number, row in table.rows:
         file = _with_times(
             path, number, row, file=_in_folder(path.parent, row["path"]), table=table
         )
+        whole, times = split_interval(file)
+        if not row["label"]:
+            unknown[whole].append(times or WHOLE)
+            continue
         split = row.get("split", "")
         if split and split.lower() not in SPLIT_NAMES:
             raise ClipError(
                 path, f"line {number}: split {split!r}", f"expected one of {', '.join(SPLIT_NAMES)}"
             )
-        if file in lines:
-            duplicate = f"line {number} is a duplicate of line {lines[file][0]}: {file}"
-            raise ClipError(path, duplicate, "keep one of them")
-        lines[file] = number, row["label"]
-        whole, times = split_interval(file)
-        if not os.path.exists(whole):
-            problem = f"not found (line {number} of {path}, class {row['label']})"
-            missing.append(
-                ClipError(file, problem, "correct its path, which is relative to the list")
-            )
-            continue
-        recording = row.get("recording")
-        if times and not recording:
-            recording = Path(os.path.relpath(whole, path.parent)).as_posix()
-        clip = Clip(file, row["label"], recording or None, root=path.parent)
-        split = SPLIT_NAMES.get(split.lower(), "")
-        first, line = split_of.setdefault(clip.recording or str(file), (split, number))
-        if split != first:
-            problem = f"line {number}: recording {clip.recording} is in {split}, and in {first} in line {line}"
+        names = (composed(row.get(column, "")) for column in ("recording", "subject"))
+        new = _Row(number, row["label"], SPLIT_NAMES.get(split.lower(), ""), *names)
+        for other in listed[file]:  # others may do the same at the same time
+            if other[1:3] != new[1:3] or other[3:] == new[3:]:
+                duplicate = f"line {number} is a duplicate of line {other.number}: {file}"
+                raise ClipError(path, duplicate, "keep one of them")
+        listed[file].append(new)
+    there = {file: rows for file, rows in listed.items() if os.path.exists(file_of(file))}
+    missing = [
+        ClipError(
+            file,
+            f"not found (line {rows[0].number} of {path}, class {rows[0].label})",
+            "correct its path, which is relative to the list",
+        )
+        for file, rows in listed.items()
+        if file not in there
+    ]
+    _check_overlaps(path, {file: rows[0] for file, rows in listed.items()})
+    if not there:
+        problem = "no row has a label"
+        if missing:
+            problem = f"none of its clips exists ({len(table.rows)}), such as {missing[0].path}"
+        raise ClipError(path, problem, "paths are relative to the list; correct them, or move it")
+    present = {row.label for rows in there.values() for row in rows}
+    labels = [row.label for rows in listed.values() for row in rows]
+    if lost := [label for label in labels if label not in present]:
+        problem = f"none of the clips of class {lost[0]} exists ({lost.count(lost[0])})"
+        raise ClipError(path, problem, "add some, or remove the class from the list")
+    if count := sum(map(len, unknown.values())):
+        notes.append(f"rows without a label: {count}; no gap is cut from their times")
+    parts = _by_split(path, there, notes)
+    return parts, missing, notes, unknown
+
+
+class _Row(NamedTuple):
+    """What a list says of a clip, and in which line; "" where it does not."""
+
+    number: int
+    label: str
+    split: str
+    recording: str
+    subject: str
+
+
+def _by_split(path: Path, listed: Listed, notes: list[str]) -> Parts:
+    """The clips of a list with their recordings, by split; adds to the notes what recordings are.
+
+    Raises:
+        ClipError: a recording in two splits.
+    """
+    parts: Parts = {}
+    split_of: dict[str, tuple[str, int]] = {}  # of recordings
+    recordings = _recordings(path.parent, listed, notes)
+    for file, (row, *_) in listed.items():
+        recording = recordings[file]
+        split, line = split_of.setdefault(recording or str(file), (row.split, row.number))
+        if row.split != split:
+            problem = f"line {row.number}: recording {recording} is in {row.split}, and in {split} in line {line}"
             raise ClipError(
                 path,
                 problem,
                 "splits must not share it; correct the split, or the column recording",
             )
+        clip = Clip(file, row.label, recording, root=path.parent)
         parts.setdefault(split, []).append(clip)
-    _check_overlaps(path, lines)
-    present = {clip.label for part in parts.values() for clip in part}
-    if not present:
-        problem = f"none of its clips exists ({len(table.rows)}), such as {missing[0].path}"
-        raise ClipError(path, problem, "paths are relative to the list; correct them, or move it")
-    if lost := [label for _, label in lines.values() if label not in present]:
-        problem = f"none of the clips of class {lost[0]} exists ({lost.count(lost[0])})"
-        raise ClipError(path, problem, "add some, or remove the class from the list")
-    return parts, missing, notes
+    return parts
+
+
+def _recordings(folder: Path, listed: Listed, notes: list[str]) -> dict[Path, str | None]:
+    """The recording of each clip of a list in a folder: clips of one file are of one recording, and
+    so are those of one name in the column recording, or of one subject.
+
+    A subject that shares a file with another one is no recording: roles, such as resident and
+    intruder, or the animals of a cage would join all files. A recording is called by its first
+    name, or else by its file; a whole file without a name has none.
+    """
+    rows = [(clip, row) for clip, rows in listed.items() for row in rows]
+    files = [os.path.realpath(file_of(clip)) for clip, _ in rows]
+    subjects = defaultdict[str, set[str]](set)
+    for file, (_, row) in zip(files, rows, strict=True):
+        subjects[file] |= {row.subject} - {""}
+    shared = {name for names in subjects.values() if len(names) > 1 for name in names}
+    given = [row.recording for _, row in rows]
+    subject = ["" if row.subject in shared else row.subject for _, row in rows]
+    # what has no name has its own number for one
+    named = ([name or i for i, name in enumerate(names)] for names in (given, subject))
+    groups = connected(files, *named).tolist()
+    sizes = Counter(groups)
+    by_file = [
+        Path(os.path.relpath(file_of(clip), folder)).as_posix()
+        if split_interval(clip)[1] or sizes[group] > 1
+        else None
+        for (clip, _), group in zip(rows, groups, strict=True)
+    ]
+    names = dict[int, str | None]()
+    for group, name in zip(groups * 3, [*given, *subject, *by_file], strict=True):
+        names[group] = names.get(group) or name
+    together = "a split keeps the clips of each together"
+    if joined := sorted({*given} - {"", *names.values()}):
+        notes.append(
+            f"recordings joined with others, whose file or subject they share: {some_of(joined)}"
+        )
+    if people := sorted({*subject} - {""}):
+        notes.append(f"subjects are recordings ({some_of(people)}); {together}")
+    if shared:
+        notes.append(
+            f"subjects that share a file with another one are no recordings ({some_of(sorted(shared))}), "
+            f"but files are; {together}"
+        )
+    return {clip: names[group] or None for (clip, _), group in zip(rows, groups, strict=True)}
 
 
 def _understand(path: Path, table: Table) -> list[str]:
@@ -173,12 +258,13 @@ def _with_times(
     return with_interval(file, bounds[int(start)], bounds[int(end)])
 
 
-def _check_overlaps(path: Path, lines: Mapping[Path, tuple[int, str]]) -> None:
+def _check_overlaps(path: Path, listed: Mapping[Path, _Row]) -> None:
     """Raise a ClipError for two clips with different labels that share a part of a file."""
     rows = [
-        (file_of(clip), split_interval(clip)[1] or WHOLE, *line) for clip, line in lines.items()
+        (os.path.realpath(file_of(clip)), split_interval(clip)[1] or WHOLE, row.number, row.label)
+        for clip, row in listed.items()
     ]
-    before = list[tuple[Path, Times, int, str]]()  # that may last until a row begins
+    before = list[tuple[str, Times, int, str]]()  # that may last until a row begins
     for row in sorted(rows):
         file, (start, _), _, label = row
         before = [other for other in before if other[0] == file and other[1][1] > start]
@@ -193,43 +279,57 @@ def _check_overlaps(path: Path, lines: Mapping[Path, tuple[int, str]]) -> None:
         before.append(row)
 
 
-def fill_gaps(parts: Parts, label: str) -> int:
+def fill_gaps(parts: Parts, label: str, unknown: Unknown) -> int:
     """Add clips of a class to those of a list, from the gaps between its intervals (`cut_gaps`);
     returns their number.
 
     They have the recording and the split of the interval before them, or of the first one.
+
+    Args:
+        unknown: times of files that nobody labeled, from which no gap is cut.
     """
     by_file = defaultdict(list)
     for split, clips in parts.items():
         for clip in clips:
             file, times = split_interval(clip.path)
-            by_file[file].append((times or WHOLE, split, clip))
-    cut = {file: rows for file, rows in by_file.items() if rows[0][0] != WHOLE}
+            by_file[os.path.realpath(file)].append((times or WHOLE, split, clip))
+    taken = defaultdict[str, list[Times]](list)
+    for whole, intervals in unknown.items():
+        taken[os.path.realpath(whole)] += intervals
+    cut = {
+        file: sorted(rows, key=lambda row: row[0])
+        for file, rows in by_file.items()
+        if WHOLE not in {times for times, _, _ in rows}
+    }
     random = np.random.default_rng(0)
     count = 0
-    for (file, rows), seconds in zip(cut.items(), map_ahead(_seconds, cut), strict=True):
-        rows.sort(key=lambda row: row[0])
-        intervals = [times for times, _, _ in rows]
-        for start, end in cut_gaps(intervals, seconds, random):
-            before = bisect_left(intervals, (start,)) - 1
+    lengths = map_ahead(_seconds, [file_of(rows[0][2].path) for rows in cut.values()])
+    for (name, rows), seconds in zip(cut.items(), lengths, strict=True):
+        labeled = [times for times, _, _ in rows]
+        for start, end in cut_gaps(labeled, seconds, random, unknown=taken[name]):
+            before = bisect_left(labeled, (start,)) - 1
             _, split, clip = rows[max(before, 0)]
-            path = with_interval(file, start, end)
+            path = with_interval(file_of(clip.path), start, end)
             parts[split].append(replace(clip, path=path, label=label))
             count += 1
     return count
 
 
 def cut_gaps(
-    intervals: Sequence[Times], seconds: float, random: np.random.Generator
+    intervals: Sequence[Times],
+    seconds: float,
+    random: np.random.Generator,
+    *,
+    unknown: Sequence[Times] = (),
 ) -> list[Times]:
-    """Random intervals in the gaps between those of a recording: at most as many, and with the same
-    lengths.
+    """Random intervals in the gaps between those of a recording and the `unknown` ones: at most as
+    many as `intervals`, and with the same lengths.
 
     Different lengths would tell the classes apart. Times are rounded to milliseconds.
     """
     lengths = np.array([end - start for start, end in intervals])
     parts = list[Times]()
-    ordered = sorted(intervals)
+    ordered = sorted([*intervals, *unknown])
     begins = accumulate((end for _, end in ordered), max, initial=0.0)
     for start, (following, _) in zip(begins, [*ordered, (seconds, seconds)], strict=True):
         end = min(following, seconds)

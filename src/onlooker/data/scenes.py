@@ -22,6 +22,7 @@ from onlooker.video.sampling import equally_spaced
 __all__ = [
     "MAX_COMPARED",
     "SAME_SCENE",
+    "connected",
     "copies",
     "count_joined",
     "is_joined",
@@ -287,6 +288,13 @@ def _components(count: int, alike: Callable[[slice], NDArray[np.bool_]]) -> Ints
         rows, columns = np.nonzero(alike(slice(start, start + _BLOCK)))
         groups = _linked(groups[rows + start], groups[columns], count)[groups]
     return groups
+
+
+def connected(*groupings: Sequence[Hashable]) -> Ints:
+    """For each thing, the position of the first one that it is joined with: by an equal key in one
+    of the groupings, or by others that have one.
+    """
+    return _merged(*map(_first, groupings))
 
 
 def _merged(*groupings: Ints) -> Ints:

@@ -10,7 +10,7 @@ from onlooker.base.config import SetConfig
 from onlooker.base.records import Clip, ClipError
 from onlooker.base.text import composed
 from onlooker.data.folder import read_folder
-from onlooker.data.lists import Parts, check_classes, fill_gaps, read_list
+from onlooker.data.lists import Parts, Unknown, check_classes, fill_gaps, read_list
 from onlooker.data.split import (
     MIN_RECORDINGS,
     Split,
@@ -33,6 +33,7 @@ class ClipSet:
         parts: clips by split (training, validation, test); all under "" if no splits are given.
         left_out: an error for each clip that is listed or linked but does not exist.
         notes: what a user should know about how the clips were found, a sentence each.
+        unknown: times that nobody labeled, by file.
         asked: which classes and intervals.
     """
 
@@ -41,6 +42,7 @@ class ClipSet:
     left_out: tuple[ClipError, ...] = ()
     notes: Sequence[str] = ()
     asked: SetConfig = field(default_factory=SetConfig)
+    unknown: Unknown = field(default_factory=dict)
 
     def with_recordings(self, clips: Iterable[Clip]) -> "ClipSet":
         """The same with the recordings that these clips have."""
@@ -125,15 +127,19 @@ def read_set(
             "one video",
             "give a folder with one sub-folder per class, or a list of clips (CSV)",
         )
-    parts, left_out, notes = read_list(path) if path.is_file() else read_folder(path, classes)
+    unknown: Unknown = {}
+    if path.is_file():
+        parts, left_out, notes, unknown = read_list(path)
+    else:
+        parts, left_out, notes = read_folder(path, classes)
     if fills and asked.fill is None and path.is_file():
         labels = sorted({clip.label for part in parts.values() for clip in part})
         if nothing_class(labels) is None and not perhaps_nothing(labels):
             filled = {name: [*part] for name, part in parts.items()}
-            if fill_gaps(filled, NOTHING) and _can_be_divided(filled, NOTHING):
+            if fill_gaps(filled, NOTHING, unknown) and _can_be_divided(filled, NOTHING):
                 parts = filled
                 asked = replace(asked, fill=NOTHING)
-    elif asked.fill and not fill_gaps(parts, asked.fill):
+    elif asked.fill and not fill_gaps(parts, asked.fill, unknown):
         remedy = "give a list with the columns start and end, or leave out --fill"
         raise ClipError(path, f"no time between intervals for class {asked.fill}", remedy)
     if asked.divide and "" in parts:
@@ -145,7 +151,7 @@ def read_set(
         parts = {
             name: [clip for clip in part if clip.label in chosen] for name, part in parts.items()
         }
-    return ClipSet(path, parts, tuple(left_out), notes=notes, asked=asked)
+    return ClipSet(path, parts, tuple(left_out), notes=notes, asked=asked, unknown=unknown)
 
 
 def _can_be_divided(parts: Parts, label: str) -> bool:

@@ -246,10 +246,10 @@ def hold_out_validation(
 
 
 def group_of(clip: Clip) -> str:
-    """What a split keeps together: the clip's recording, or the clip itself if its recording is not
-    known.
+    """What a split keeps together: the clip's recording, or the file that it is in if its recording
+    is not known.
     """
-    return f"recording {clip.recording}" if clip.recording is not None else str(clip.path)
+    return f"recording {clip.recording}" if clip.recording is not None else str(file_of(clip.path))
 
 
 def source_of(clip: Clip) -> str:

@@ -19,6 +19,10 @@ __all__ = ["Table", "read_rows", "read_table", "read_text"]
 Row = tuple[int, dict[str, str]]  # the number of its line, and its values by column
 
 _PATH = "path clip file video filename filepath clipname clippath videoname videopath videofile"
+_SUBJECT = (
+    "subject person speaker participant actor performer signer patient individual subjectid personid "
+    "speakerid participantid actorid subjectname personname"
+)
 # What a column is called, without case, spaces and punctuation.
 _NAMES = {
     "path": _PATH,
@@ -38,12 +42,10 @@ _NAMES = {
     "start_frame": "startframe beginframe framestart startframes framebegin",
     "end_frame": "endframe stopframe frameend endframes framestop",
     "split": "split subset partition datasplit splitname traintest",
-    "recording": (
-        "recording subject person group speaker participant actor performer signer patient individual "
-        "subjectid personid groupid speakerid participantid actorid recordingid subjectname personname"
-    ),
+    "recording": f"recording group groupid recordingid {_SUBJECT}",
+    "subject": _SUBJECT,
 }
-_MAY_BE_EMPTY = ("start", "end", "start_frame", "end_frame", "recording")
+_MAY_BE_EMPTY = ("start", "end", "start_frame", "end_frame", "recording", "subject")
 _FOLDS = "cross-validation makes its own (--folds); for a split of yours, name it train or test in a column split"
 _VIDEO = re.compile(rf"(?i)(.+?(?:{'|'.join(map(re.escape, sorted(SUFFIXES)))}))(?:\s+(.+))?")
 
@@ -80,7 +82,8 @@ def read_table(path: Path, columns: Sequence[str], optional: Sequence[str] = ())
     """The rows of a CSV file, separated by commas, semicolons or tabs.
 
     Columns are known by their usual names, whatever their case. Without a header, lines are a path
-    to a video and the value of the second column.
+    to a video and the value of the second column. A row with times may have no label: nobody knows
+    what happens then.
 
     Raises:
         ClipError: no such file, no CSV, a column is missing or there twice, a row is not complete
@@ -121,7 +124,10 @@ def read_table(path: Path, columns: Sequence[str], optional: Sequence[str] = ())
     needed = [*columns, *(column for column in used if column not in _MAY_BE_EMPTY)]
     for (number, row), (_, fields) in zip(rows, lines, strict=True):
         problem = f"line {number} is {delimiter.join(fields)!r}"
-        if empty := [column for column in needed if not row.get(column)]:
+        has_times = row.get("start") or row.get("start_frame")
+        may_be_empty = ("label", "split") if has_times and not row.get("label") else ()
+        empty = [name for name in needed if not row.get(name) and name not in may_be_empty]
+        if empty:
             raise ClipError(
                 path, problem, f"expected a value for {names[empty[0]]}, as in other rows"
             )
