@@ -82,6 +82,13 @@ def test_a_wrong_value_is_refused_by_file_and_field(run: Path, file: str, field:
         assert len(str(caught.value)) < 1000
 
 
+@pytest.mark.parametrize("value", [None, 7, "one", [1]])
+def test_notes_that_are_no_sentences(run: Path, value: Any) -> None:
+    change(run / "config.json", "notes", value)
+    with pytest.raises(ValueError, match=r"config.json: .*notes"):
+        RunRecord.read(run)
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [("hidden", 100_000), ("encoder", "vit_giant_patch14_224"), ("head_units", 10**8)],

@@ -15,6 +15,7 @@ from commands import call
 from PIL import Image
 
 import onlooker
+from onlooker.base.intervals import file_of
 from onlooker.base.records import Clip, ClipError
 from onlooker.data.findings import ClipFacts, Finding, fact_findings, label_findings
 from onlooker.data.sets import ClipSet
@@ -345,6 +346,31 @@ def test_ignored_columns_are_named_once(tmp_path: Path) -> None:
         assert (said.stdout + said.stderr).count(
             "ignored columns: fold; cross-validation makes its own"
         ) == 1
+
+
+def test_roles_are_no_recordings_and_check_and_the_report_say_so(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path, {"day": 4}, T=20)
+    rows = [
+        f"day/day{i}.mp4,{start},{start + 1},{label},{who}"
+        for i in range(4)
+        for start, (label, who) in enumerate((("attack", "resident"), ("flee", "intruder")))
+    ]
+    listed = folder / "list.csv"
+    listed.write_text("\n".join(["path,start,end,label,subject", *rows]), encoding="utf-8")
+    said = "subjects that share a file with another one are no recordings (intruder, resident)"
+    checked = check(listed, quiet=True)
+    assert any(said in line for line in checked.clips.notes)
+    assert {clip.recording for clip in checked.clips.clips} == {
+        f"day/day{i}.mp4" for i in range(4)
+    }
+    assert said in call("check", listed).stdout
+    words = "--size", 16, "--frames", 4, "--encoder", "conv4", "--epochs", 1
+    call("train", listed, "--run", tmp_path / "run", *words, "--model", "convnet")
+    run = tmp_path / "run"
+    assert said in (run / "report.html").read_text(encoding="utf-8")
+    split = RunRecord.read(run).split
+    sides = [{file_of(clip.path) for clip in part} for part in vars(split).values()]
+    assert sum(map(len, sides)) == len(set.union(*sides)) == 4
 
 
 def test_the_rate_of_raw_video_is_unknown(

@@ -14,7 +14,7 @@ from clips import find_clips
 
 from onlooker.base.config import DataConfig, ModelConfig, Settings, TrainConfig
 from onlooker.data.split import Split, make_splits
-from onlooker.report.summary import comparison_table
+from onlooker.report.summary import comparison_page, comparison_table
 from onlooker.run import compare as compare_module
 from onlooker.run.compare import compare, settings_of
 from onlooker.run.record import RunRecord, lock_run
@@ -76,6 +76,8 @@ def test_every_training_is_a_run_and_the_figures_are_means_over_runs(
     labels = [clip.label for split in splits.values() for clip in split.test]
     assert figures["majority"] == max(map(labels.count, labels)) / 16
     assert comparison_table(figures).note == "95 % interval: over 16 clips."
+    page = comparison_page("", {**figures, "notes": ["files are recordings"]}).write(out / "page")
+    assert "files are recordings" in page.read_text(encoding="utf-8")
     (skipped,) = figures["skipped"]
     assert "broken.mp4: zero bytes" in skipped
     assert json.loads((out / "comparison.json").read_text(encoding="utf-8")) == figures

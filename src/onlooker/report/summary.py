@@ -5,7 +5,7 @@ test clips, mistakes, training curves and settings.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -210,6 +210,7 @@ def summary_page(
     settings: Mapping[str, Mapping[str, Any]],
     attends: bool,
     curve: EventCurve | None = None,
+    notes: Sequence[str] = (),
 ) -> Page:
     """The page of one evaluation.
 
@@ -221,6 +222,7 @@ def summary_page(
         clips: test clips as mp4, with caption and tone, by their number in the evaluation.
         attends: whether heat maps are drawn on the clips.
         curve: what events of streams the model finds; None: unknown.
+        notes: how the clips were understood, such as what a recording is, a sentence each.
     """
     page = Page(
         title,
@@ -252,6 +254,7 @@ def summary_page(
         page.figure(to_svg(found_by_alarms(curve, StreamConfig.alarms_per_hour)), caption)
     _mistakes(page, evaluation, measured)
     _training(page, curves, measured.get("chosen", ""))
+    _add_notes(page, notes)
     if evaluation.skipped:
         page.heading("Clips left out")
         page.table(
@@ -301,11 +304,18 @@ def comparison_page(title: str, figures: Mapping[str, Any]) -> Page:
     table = comparison_table(figures)
     note = f"{table.note} The report of each training is in its folder, `MODEL/SPLIT-seedSEED`."
     page.table(table.rows, table.columns, note)
+    _add_notes(page, figures.get("notes", ()))
     if figures["skipped"]:
         page.heading("Clips left out").text(
             "\n".join(f"- {_escaped(each)}" for each in figures["skipped"])
         )
     return page
+
+
+def _add_notes(page: Page, notes: Sequence[str]) -> None:
+    if notes:
+        page.heading("How the clips were read")
+        page.text("\n".join(f"- {_escaped(printable(note))}" for note in notes))
 
 
 def _escaped(text: str) -> str:

@@ -100,6 +100,7 @@ def compare(
             if any(of.model.pretrained for of in models.values())
             else "from scratch",
             "modality": {name: of.data.modality for name, of in models.items()},
+            "notes": list(clips.notes),
             "skipped": [str(error) for error in (*clips.left_out, *skipped)],
         }
         write_json(out / "comparison.json", results)

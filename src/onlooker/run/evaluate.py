@@ -83,6 +83,7 @@ def evaluate(run: Path, clips: Path | ClipSet | None = None) -> dict[str, Any]:
         other.require_classes(recognizer.classes)
         test, known = new_clips(run, other)
         skipped = (*other.left_out, *known)
+        record = replace(record, notes=tuple(other.notes))
     elif record.split.test:
         out = run
         test = record.split.test
@@ -161,6 +162,7 @@ def write_report(
         settings=settings,
         attends=attends,
         curve=curve,
+        notes=record.notes,
     )
     page.write(out / REPORT)
     write_json(out / FIGURES, measured)

@@ -91,7 +91,13 @@ def new_run(
     skipped = (*clips.left_out, *unreadable)
     asked = None if is_given else clips.asked
     record = RunRecord(
-        root_of(clips.path), classes, resolved, split=split, skipped=skipped, asked=asked
+        root_of(clips.path),
+        classes,
+        resolved,
+        split=split,
+        skipped=skipped,
+        asked=asked,
+        notes=tuple(clips.notes),
     )
     if settings.model.encoder == AUTO_ENCODER:  # until it is chosen, also by a run that continues
         undecided = resolved._replace(model=replace(resolved.model, encoder=AUTO_ENCODER))

@@ -76,6 +76,7 @@ class RunRecord:
     Args:
         clips: the folder (or list) of the clips.
         asked: which of them; None: unknown, as in runs of earlier versions.
+        notes: how they were understood, a sentence each (`ClipSet.notes`).
     """
 
     clips: Path
@@ -84,6 +85,7 @@ class RunRecord:
     split: Split
     skipped: tuple[ClipError, ...] = ()
     asked: SetConfig | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -108,6 +110,7 @@ class RunRecord:
             "split": file_digest(run / "split.json"),
             **self.settings.to_dict(),
             **({"set": self.asked.to_dict()} if self.asked else {}),
+            **({"notes": list(self.notes)} if self.notes else {}),
         }
         write_json(run / "config.json", config)
 
@@ -138,6 +141,7 @@ class RunRecord:
                 TrainConfig.from_field(stored, "training"),
             )
             asked = SetConfig.from_field(stored, "set") if "set" in stored else None
+            notes = field_of({"notes": [], **stored}, "notes", list[str])
             digest = field_of(stored, "split", str)
         with reading(run / "split.json"):
             split = Split.from_dict(read_json(run / "split.json"), folder)
@@ -151,7 +155,15 @@ class RunRecord:
                 ClipError(*(field_of(error, name, str) for name in ("path", "found", "remedy")))
                 for error in read_json(run / "skipped.json", list)
             ]
-        return cls(folder, classes, settings, split=split, skipped=tuple(errors), asked=asked)
+        return cls(
+            folder,
+            classes,
+            settings,
+            split=split,
+            skipped=tuple(errors),
+            asked=asked,
+            notes=tuple(notes),
+        )
 
 
 def check_given(run: Path, clips: Path, given: Mapping[str, Any]) -> None:
