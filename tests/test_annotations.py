@@ -508,10 +508,10 @@ def test_projects_of_boris(tmp_path: Path) -> None:
     left_out = Counter[str]()
     assert read_intervals(tmp_path / "p.boris", left_out=left_out) == {
         tmp_path / "a.mp4": [
-            Interval("run", 1, 3.5, recording="rex"),
-            Interval("run", 2, 10, recording="ada"),
+            Interval("run", 1, 3.5, subject="rex"),
+            Interval("run", 2, 10, subject="ada"),
         ],
-        tmp_path / "b.mp4": [Interval("run", 0, 2, recording="ada")],
+        tmp_path / "b.mp4": [Interval("run", 0, 2, subject="ada")],
     }
     assert left_out == {
         "events without duration (bark)": 1,

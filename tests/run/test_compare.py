@@ -76,7 +76,9 @@ def test_every_training_is_a_run_and_the_figures_are_means_over_runs(
     labels = [clip.label for split in splits.values() for clip in split.test]
     assert figures["majority"] == max(map(labels.count, labels)) / 16
     assert comparison_table(figures).note == "95 % interval: over 16 clips."
-    page = comparison_page("", {**figures, "notes": ["files are recordings"]}).write(out / "page")
+    page = comparison_page("", {**figures, "notes": ["files are recordings"]}).write(
+        out / "page"
+    )
     assert "files are recordings" in page.read_text(encoding="utf-8")
     (skipped,) = figures["skipped"]
     assert "broken.mp4: zero bytes" in skipped

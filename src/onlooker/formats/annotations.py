@@ -68,12 +68,13 @@ _ELAN_ANNOTATION = (
 
 @dataclass(frozen=True)
 class Interval(Segment):
-    """A labeled part of a recording; `split` and `recording` as in lists of clips, "" if they are
-    not known.
+    """A labeled part of a recording; `split`, `recording` and `subject` as in lists of clips, "" if
+    they are not known.
     """
 
     split: str = ""
     recording: str = ""
+    subject: str = ""
 
 
 Videos = Mapping[Path, Sequence[Interval]]  # by the path of the video
@@ -185,6 +186,7 @@ def make_interval(
     score: float | str = 1,
     split: str = "",
     recording: str = "",
+    subject: str = "",
 ) -> Interval:
     """An interval of checked values; the label fits into one line of any format."""
     if not isinstance(label, str) or not label.strip():
@@ -199,6 +201,7 @@ def make_interval(
         score=float(score),
         split=split,
         recording=recording,
+        subject=subject,
     )
 
 
@@ -288,20 +291,19 @@ def _name(video: Path, folder: Path) -> str:
 
 
 def _read_csv(path: Path, _: float | None, left_out: Counter[str]) -> Intervals:
-    table = read_table(path, ("path", "start", "end", "label"), ("split", "recording", "score"))
+    table = read_table(
+        path, ("path", "start", "end", "label"), ("split", "recording", "subject", "score")
+    )
     left_out.update(f"column {name}" for name in table.header if name not in table.names.values())
     for line, row in table.rows:
         with reading(path, f"line {line}: ", _EXPORT_AGAIN):
             start = parse_time(row["start"])
             end = parse_time(row["end"])
-            score, split, recording = (
-                row.get(name, "") for name in ("score", "split", "recording")
-            )
+            names = {name: row.get(name, "") for name in ("split", "recording", "subject")}
+            score = row.get("score") or 1
             yield (
                 _find(path.parent, row["path"]),
-                make_interval(
-                    row["label"], start, end, score=score or 1, split=split, recording=recording
-                ),
+                make_interval(row["label"], start, end, score=score, **names),
             )
 
 
@@ -312,7 +314,7 @@ def _write_csv(path: Path, videos: Videos, _: float | None) -> None:
         for interval in intervals
     ]
     columns = ["path", "start", "end", "label"]
-    usual = {"split": "", "recording": "", "score": 1}
+    usual = {"split": "", "recording": "", "subject": "", "score": 1}
     columns += [name for name, value in usual.items() if any(row[name] != value for row in rows)]
     write_csv(path, [columns, *([row[name] for name in columns] for row in rows)])
 
@@ -568,7 +570,7 @@ def _clock(seconds: float) -> str:
 
 
 def _read_boris(path: Path, _: float | None, left_out: Counter[str]) -> Intervals:
-    """The states of a project; subjects are recordings."""
+    """The states of a project."""
     project = read_json(path)
     kinds = {behavior["code"]: behavior["type"] for behavior in project["behaviors_conf"].values()}
     for name, observation in project["observations"].items():
@@ -592,7 +594,7 @@ def _read_boris(path: Path, _: float | None, left_out: Counter[str]) -> Interval
                         if start < length and end > 0:
                             video = _find(path.parent, file)
                             part = max(start, 0), min(end, length)
-                            yield video, make_interval(behavior, *part, recording=subject)
+                            yield video, make_interval(behavior, *part, subject=subject)
                         start -= length
                         end -= length
         left_out.update(f"starts without a stop ({behavior})" for _, behavior, _ in begun)
