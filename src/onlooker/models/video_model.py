@@ -26,7 +26,8 @@ __all__ = ["Output", "VideoModel", "count_parameters", "make_head"]
 
 # A forked process lacks the threads that OpenMP has started in its parent, and would wait for them
 # forever; with one thread, PyTorch asks for no others.
-os.register_at_fork(after_in_child=partial(torch.set_num_threads, 1))
+if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
+    os.register_at_fork(after_in_child=partial(torch.set_num_threads, 1))
 
 WEIGHTS = "model.safetensors"
 _LARGE = 511  # a size from which on weights may fill the memory
