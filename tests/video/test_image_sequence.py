@@ -109,9 +109,7 @@ def test_an_image_that_cannot_be_used_is_an_error_of_the_clip_unless_it_is_not_l
 
 
 @pytest.mark.parametrize("suffix", ["png", "tif", "TIFF"])
-def test_sixteen_bits_are_scaled_to_eight_by_the_range_of_their_type(
-    tmp_path: Path, suffix: str
-) -> None:
+def test_sixteen_bits_that_are_used_are_scaled_to_eight(tmp_path: Path, suffix: str) -> None:
     # the brightest pixel is not white, and does not become it
     gray = np.minimum(paint(9)[..., 0], 200).astype(np.uint16)
     Image.fromarray(gray * 257).save(tmp_path / f"1.{suffix}")

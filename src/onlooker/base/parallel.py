@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from contextvars import copy_context
 from pathlib import Path
 from threading import Thread, local
 from typing import TypeVar
@@ -92,7 +93,8 @@ def map_ahead(
     waiting: deque[Future[Result]] = deque()
     try:
         for item in items:
-            waiting.append(pool.submit(function, item))
+            # with the context of the caller: what a thread notes is shown
+            waiting.append(pool.submit(copy_context().run, function, item))
             if len(waiting) > _AHEAD * count:
                 yield waiting.popleft().result()
         while waiting:

@@ -26,7 +26,7 @@ from onlooker.video.sampling import Sampling
 Key = Mapping[str, Any]  # plain values, as in JSON: every setting that an array depends on, by name
 
 VERSION = (
-    4  # part of every key: increase it when reading, resizing or the layout of entries changes
+    5  # part of every key: increase it when reading, resizing or the layout of entries changes
 )
 DEFAULT_LIMIT = "20GB"
 NOT_WRITABLE_REMEDY = "name a folder that can be written in ONLOOKER_CACHE"

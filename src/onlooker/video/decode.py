@@ -3,6 +3,8 @@ skipped.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from functools import lru_cache
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -17,8 +19,9 @@ from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from onlooker.base.intervals import Times
+from onlooker.base.intervals import Times, file_of
 from onlooker.base.records import ClipError, Frames
+from onlooker.video.bits import SAMPLED, WIDE, Values, bits_of, to_bytes
 from onlooker.video.container import MAX_SIDE, REENCODE, check_size, error_text, open_video
 from onlooker.video.resize import Pixels, resize, shrink
 from onlooker.video.sampling import Indices, Sampling, Timing
@@ -30,6 +33,11 @@ MAX_BROKEN = 100_000
 # matrices, so these are treated as unspecified.
 _UNSPECIFIED = 2
 _MATRICES = frozenset({0, 1, _UNSPECIFIED, 4, 5, 6, 7, 9})
+# Formats of 16 bits of any range, without the order of their bytes, and as what they are read.
+_WIDE = {
+    **dict.fromkeys(("gray16", "ya16"), "gray16le"),
+    **dict.fromkeys(("rgb48", "bgr48", "rgba64", "bgra64", "gbrp16", "gbrap16"), "rgb48le"),
+}
 _SAME = 1e-3  # seconds: less is rounding
 # formats of frames without timestamps
 _RAW = frozenset({"h264", "hevc", "m4v", "mpegvideo", "mjpeg", "mpjpeg"})
@@ -43,6 +51,8 @@ class Converter:
     file or address.
 
     Args:
+        name: the path of a file, whose frames of 16 bits are read by the bits that all of it uses;
+            or the address of a live source, where it is those of its frames so far.
         max_side: larger frames are scaled down to this length of their longer side, with their
             aspect ratio.
     """
@@ -52,6 +62,7 @@ class Converter:
         self._max_side = max_side
         self._reformatter = VideoReformatter()
         self._size: tuple[int, int] | None = None
+        self._live_bits = 0
 
     def __call__(self, frame: VideoFrame) -> Pixels:
         """`H W 3`; a frame of another size is scaled to that of the first. A ClipError if it cannot
@@ -60,8 +71,11 @@ class Converter:
         width, height = self._size = self._size or self._fitted(frame.width, frame.height)
         if frame.colorspace not in _MATRICES:
             frame.colorspace = _UNSPECIFIED
+        wide = _WIDE.get(frame.format.name[:-2])
         try:
-            rgb = self._reformatter.reformat(frame, width, height, "rgb24", threads=1).to_ndarray()
+            converted = self._reformatter.reformat(frame, width, height, wide or "rgb24", threads=1)
+            values = _values(converted) if wide else None
+            rgb = converted.to_ndarray() if values is None else to_bytes(values, self._bits(values))
         except (av.error.FFmpegError, OSError, ValueError, MemoryError) as error:
             what = f"a frame ({frame.format.name}, {width}x{height}) cannot be converted to RGB ({error_text(error)})"
             raise ClipError(self.name, what, REENCODE) from error
@@ -69,9 +83,40 @@ class Converter:
         upright = rgb.swapaxes(0, 1) if transposed else rgb
         return np.ascontiguousarray(upright[::down, ::right])
 
+    def _bits(self, values: Values) -> int:
+        """The bits that the source uses, a frame of which has these values."""
+        if isinstance(self.name, Path):
+            file = file_of(self.name)
+            return _bits_of_file(file, file.stat().st_mtime_ns)
+        self._live_bits = max(self._live_bits, bits_of(values))
+        return self._live_bits
+
     def _fitted(self, width: int, height: int) -> tuple[int, int]:
         scale = min(1.0, (self._max_side or MAX_SIDE) / max(width, height))
         return max(1, round(width * scale)), max(1, round(height * scale))
+
+
+@lru_cache(64)  # readers of parts, and threads, ask for the same file
+def _bits_of_file(path: Path, _modified: int) -> int:
+    """The bits that a file with frames of 16 bits uses, by equally spaced ones."""
+    bits = 0
+    unseekable = av.error.FFmpegError, OverflowError
+    with open_video(path) as (container, stream), suppress(*unseekable):
+        start = container.start_time or 0  # as the duration and the moments, in 1 / av.time_base s
+        for part in range(SAMPLED):
+            moment = start + (container.duration or 0) * part // SAMPLED
+            if part:
+                container.seek(moment)  # to the keyframe before
+            for frame in decode_packets(path, stream, read_packets(container, stream)):
+                if wide := _WIDE.get(frame.format.name[:-2]):
+                    bits = max(bits, bits_of(_values(frame.reformat(format=wide))))
+                if frame.time is None or frame.time * av.time_base >= moment:
+                    break
+    return bits or WIDE
+
+
+def _values(frame: VideoFrame) -> Values:
+    return frame.to_ndarray().astype(np.uint16, copy=False)
 
 
 def orientation(frame: VideoFrame) -> tuple[bool, int, int]:

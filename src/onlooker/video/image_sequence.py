@@ -1,7 +1,7 @@
 """Image sequences: a folder of numbered images is a clip too.
 
-Images of 16 bits are scaled to 8 by the range of their type, not by their content, so that equal
-brightness stays equal from frame to frame. Transparency is dropped, as it is from videos.
+Images of 16 bits become 8 by the bits that their sequence uses (`bits`). Transparency is dropped, as
+it is from videos.
 
 A sequence with an unreadable image is an error: the image has a name, so its owner can save it
 again or remove it. The frames that a damaged video has lost have no names, so reading a video
@@ -12,20 +12,23 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from decimal import Decimal
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from onlooker.base.files import is_regular
 from onlooker.base.records import ClipError
+from onlooker.video.bits import SAMPLED, WIDE, bits_of, to_bytes
 from onlooker.video.container import accessing, check_size
 from onlooker.video.decode import RATE, FrameStore
-from onlooker.video.sampling import Timing
+from onlooker.video.sampling import Timing, equally_spaced
 
 RATE_FILE = (
     "frame_rate.txt"  # frames per second of the images beside it, and of those in folders below
@@ -35,6 +38,7 @@ IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"})
 # Whatever the suffix: otherwise Pillow would pass a file that turns out to be EPS to Ghostscript,
 # another program.
 _FORMATS = ("JPEG", "PNG", "BMP", "TIFF")
+_WIDE_COLOR = ";16"  # in how Pillow reads color of 16 bits, such as RGB;16B
 _NUMBER = re.compile(r"((?<![\d.])\d+\.\d+(?!\d|\.\d)|\d+)")
 # A date with or without a time, seconds since 1970 with or without a fraction, or a time of day.
 _TIME_STAMP = re.compile(
@@ -65,17 +69,39 @@ class ImageSequence:
 
     def fill(self, store: FrameStore) -> None:
         wanted = store.choose(self.timing).tolist()
-        for index, image in zip(
-            wanted, _read_images(self.images[index] for index in wanted), strict=True
-        ):
+        for index, image in zip(wanted, self._read(self.images[i] for i in wanted), strict=True):
             store.put(index, image)
 
     def between(
         self, first: int, after: int | None
     ) -> Iterator[tuple[int, float, NDArray[np.uint8]]]:
         times = self.timing.times.tolist()
-        for index, pixels in enumerate(_read_images(self.images[first:after]), first):
+        for index, pixels in enumerate(self._read(self.images[first:after]), first):
             yield index, times[index], pixels
+
+    def _read(self, paths: Iterable[Path]) -> Iterator[NDArray[np.uint8]]:
+        """Some of the images, upright RGB, `H W 3` each; all of one size."""
+        first: tuple[str, str] | None = None
+        for path in paths:
+            pixels = _load(path)
+            size = f"{pixels.shape[1]}x{pixels.shape[0]}"
+            first = first or (path.name, size)
+            if size != first[1]:
+                what = f"{path.name} has {size} pixels, and {first[0]} {first[1]}"
+                raise ClipError(
+                    path.parent,
+                    what,
+                    "all images of a clip need one size: scale or crop them alike",
+                )
+            yield pixels if pixels.dtype == np.uint8 else to_bytes(pixels, self._bits)
+
+    @property
+    def _bits(self) -> int:
+        """The bits that the images of 16 bits use."""
+        places = np.unique(equally_spaced(len(self.images), SAMPLED)).tolist()
+        images = [self.images[place] for place in places]
+        with accessing(self.folder):
+            return _bits_of_images(*((image, image.stat().st_mtime_ns) for image in images))
 
 
 def find_images(folder: Path) -> list[Path]:
@@ -180,23 +206,20 @@ def _natural(name: str) -> list[Any]:
     return [Decimal(part) if place % 2 else part for place, part in enumerate(_NUMBER.split(name))]
 
 
-def _read_images(paths: Iterable[Path]) -> Iterator[NDArray[np.uint8]]:
-    """The images of one sequence, upright RGB, `H W 3` each; all of one size."""
-    first: tuple[str, str] | None = None
-    for path in paths:
-        pixels = _load(path)
-        size = f"{pixels.shape[1]}x{pixels.shape[0]}"
-        first = first or (path.name, size)
-        if size != first[1]:
-            what = f"{path.name} has {size} pixels, and {first[0]} {first[1]}"
-            raise ClipError(
-                path.parent, what, "all images of a clip need one size: scale or crop them alike"
-            )
-        yield pixels
+@lru_cache(64)  # all parts of a recording have the same
+def _bits_of_images(*images: tuple[Path, int]) -> int:
+    """The bits that images use; each is given with the time of its last change."""
+    bits = 0
+    for image, _ in images:
+        with suppress(ClipError):  # an error of the frames that are asked for, if it is one of them
+            values = _load(image)
+            if values.dtype == np.uint16:
+                bits = max(bits, bits_of(values))
+    return bits or WIDE
 
 
-def _load(path: Path) -> NDArray[np.uint8]:
-    """`H W 3`, upright."""
+def _load(path: Path) -> NDArray[Any]:
+    """`H W 3`, upright; of more than 8 bits, `H W` or `H W 3` of type uint16."""
     if not is_regular(path):  # a pipe would wait for a writer, a device never ends
         raise ClipError(
             path.parent, f"{path.name} is not a regular file", "save it as an image, or remove it"
@@ -208,9 +231,17 @@ def _load(path: Path) -> NDArray[np.uint8]:
             check_size(path.parent, *image.size)
             # counting them may take minutes
             several = image.format == "TIFF" and getattr(image, "is_animated", False)
-            upright = ImageOps.exif_transpose(image)
-            deep = upright.mode.startswith(("I", "F"))  # more than 8 bits, which Pillow would clip
-            pixels = np.asarray(upright if deep else upright.convert("RGB"))
+            deep = image.mode.startswith(("I", "F"))  # more than 8 bits, which Pillow would clip
+            # of color, Pillow reads the upper 8 bits
+            if not deep and any(_WIDE_COLOR in str(tile) for tile in image.tile):
+                file.seek(0)
+                data = np.frombuffer(file.read(), np.uint8)
+                color = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
+                assert color is not None
+                pixels = cv2.cvtColor(color, cv2.COLOR_BGR2RGB)
+            else:
+                upright = ImageOps.exif_transpose(image)
+                pixels = np.asarray(upright if deep else upright.convert("RGB"))
     except ClipError:
         raise
     # damaged tags make Pillow raise many types of errors: TypeError, KeyError, ...
@@ -230,4 +261,4 @@ def _load(path: Path) -> NDArray[np.uint8]:
     if pixels.dtype.kind == "f" or low < 0 or high > 65535:
         what = f"{path.name}: {pixels.dtype} pixels from {low:g} to {high:g}, in which black and white are not defined"
         raise ClipError(path.parent, what, "save it with 8 or 16 bits per channel")
-    return np.rint(pixels / 257).astype(np.uint8)[..., None].repeat(3, -1)
+    return pixels.astype(np.uint16)
