@@ -98,13 +98,24 @@ def test_the_page_shows_the_choice_of_the_model_and_labels_to_check(
     chosen = (
         "statistics: changes (log loss 0.31), not all but order (0.42), by cross-validation"
     )
-    more = {"chosen": chosen, "labels_to_check": [doubtful]}
+    good = {"accuracy_interval": [0.6, 1.0]}
+    more = {"chosen": chosen, "labels_to_check": [doubtful], **good}
     shown = words(page(evaluation, tmp_path / "page.html", attends=True, **more))
     assert "|What was chosen|" in shown
     assert f"S{chosen[1:]}." in shown
     assert "|x.mp4||run||<walk>||97 %|" in shown
-    listed = page(evaluation, tmp_path / "page.html", attends=False, labels_to_check=[mistake])
-    assert "Labels to check" not in words(listed), "it is among the mistakes"
+    for labels, interval in (
+        ([mistake], good),
+        ([doubtful], {"accuracy_interval": [0.4, 0.9]}),
+    ):
+        listed = page(
+            evaluation,
+            tmp_path / "page.html",
+            attends=False,
+            labels_to_check=labels,
+            **interval,
+        )
+        assert "Labels to check" not in words(listed), "among the mistakes; of a guess"
 
 
 def test_a_good_result_is_not_flagged_whatever_the_class_names(tmp_path: Path) -> None:
@@ -190,6 +201,31 @@ def measured(confusion: list[list[int]], **more: Any) -> dict[str, Any]:
 )
 def test_the_first_line(confusion: list[list[int]], more: dict[str, Any], line: str) -> None:
     assert first_line(measured(confusion, **more)) == line
+
+
+@pytest.mark.parametrize(
+    ("unit", "clips"), [("scenes", "clips of one scene"), ("copies", "copies of a clip")]
+)
+def test_scenes_are_named_only_where_they_inflate(unit: str, clips: str) -> None:
+    figures = measured([[16, 2], [3, 15]])
+    line = first_line(figures)
+    for mixed in (0.78, figures["accuracy"]):
+        inflated = figures | {unit: {"mixed": mixed, "unseen": figures["accuracy"]}}
+        assert first_line(inflated).replace("scenes", "clips") == line
+    inflated = figures | {unit: {"mixed": 0.94, "unseen": figures["accuracy"]}}
+    assert first_line(inflated).endswith(
+        f"; if {clips} were both trained on and tested, it would seem to be 94 %"
+    )
+
+
+@pytest.mark.parametrize(("error", "shown"), [(0.11, False), (0.25, True)])
+def test_the_calibration_error_is_shown_where_it_is_not_chance(
+    evaluation: Evaluation, tmp_path: Path, error: float, shown: bool
+) -> None:
+    figures = {"calibration_error": error, "perfect_calibration_error": [0.1, 0.2]}
+    text = words(page(evaluation, tmp_path / "page.html", attends=False, **figures))
+    assert ("|calibration error|" in text) == shown
+    assert ("a perfectly calibrated model: about 10 %, up to 20 %" in text) == shown
 
 
 def test_figures_of_versions_that_knew_no_recordings_are_over_clips() -> None:

@@ -181,6 +181,23 @@ def test_a_model_is_renamed_and_deleted(open_page: Open, tmp_path: Path):
     assert [*(tmp_path / "runs").iterdir()] == []
 
 
+def test_a_report_has_a_telling_title_and_controls_only_where_one_points(
+    trained: Trained, browser: Any
+):
+    page = browser.new_page(reduced_motion="reduce")
+    page.goto((trained[0] / "report.html").as_uri())
+    assert re.fullmatch(r"squares: 4 classes, \d+ test clips", page.title())
+    video = page.locator("video").first
+    assert page.locator("video[controls]").count() == 0, "they cover the map"
+    video.hover()
+    assert video.get_attribute("controls") is not None
+    page.hover("h1")
+    assert video.get_attribute("controls") is None
+    video.focus()
+    assert video.get_attribute("controls") is not None
+    page.close()
+
+
 def test_a_look_goes_on_while_another_tab_is_shown_and_cancel_ends_it(
     address: str, open_page: Open, squares: Path
 ):

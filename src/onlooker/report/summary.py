@@ -18,7 +18,7 @@ from onlooker.report.metrics import MIN_RECORDINGS
 from onlooker.report.page import DrawnClip, Page, Table, percent
 from onlooker.report.plots import found_by_alarms, loss_and_accuracy, to_svg
 
-__all__ = ["advice", "first_line"]
+__all__ = ["accuracy_text", "advice", "beats_majority", "first_line"]
 
 Measured = Mapping[str, Any]
 
@@ -65,8 +65,8 @@ def first_line(measured: Measured) -> str:
     """The accuracy with its interval, after the majority-class baseline if it is not better than
     that, and scenes.
 
-    Scenes: the accuracy with clips of one scene on both sides, and that without; and how many clips
-    show known scenes.
+    Scenes: the accuracy if clips of one scene are both trained on and tested, where that inflates
+    it; and how many clips show known scenes.
 
     Args:
         measured: what `run.evaluate.write_report` returns.
@@ -79,18 +79,31 @@ def first_line(measured: Measured) -> str:
     if _has_classes(measured):
         most = measured["classes"][int(np.sum(measured["confusion"], axis=1).argmax())]
         always = f"always predicting “{printable(most)}”"
-        if _lower_end(measured) > share:
+        if beats_majority(measured):
             line += f"; {always} gives {percent(share, digits)}"
         else:
             doubt = f" as far as {total} clips can tell" if measured["accuracy"] > share else ""
             line = f"not better than {always} ({percent(share, digits)}){doubt}: {line}"
-    for unit, unseen in (("scenes", "on scenes it has not seen"), ("copies", "without copies")):
-        if figures := measured.get(unit):
-            mixed, alone = (percent(figures[side], digits) for side in ("mixed", "unseen"))
-            line += f"; {mixed} if {unit} may be on both sides, {alone} {unseen}"
+    for unit, clips in (("scenes", "clips of one scene"), ("copies", "copies of a clip")):
+        figures = measured.get(unit)
+        if figures and figures["mixed"] > figures["unseen"]:
+            mixed = percent(figures["mixed"], digits)
+            line += f"; if {clips} were both trained on and tested, it would seem to be {mixed}"
     if count := measured.get("known_scenes"):
         line += f"; {count} of {total} clips show a scene that it was trained on"
     return line
+
+
+def accuracy_text(measured: Measured) -> str:
+    """`62 %`, rounded as in `first_line`."""
+    return percent(measured["accuracy"], 0 if measured["videos"] < _FEW else 1)
+
+
+def beats_majority(measured: Measured) -> bool:
+    """Whether a model is better than always predicting the most frequent class, as far as its clips
+    can tell.
+    """
+    return _lower_end(measured) > measured["majority_share"]
 
 
 def _lower_end(measured: Measured) -> float:
@@ -129,8 +142,7 @@ def advice(measured: Measured) -> list[Advice]:
     def add(text: str, command: str = "") -> None:
         steps.append(Advice(text, command))
 
-    no_better = _lower_end(measured) <= measured["majority_share"]
-    if _has_classes(measured) and no_better and measured["accuracy"] < 1:
+    if _has_classes(measured) and not beats_majority(measured) and measured["accuracy"] < 1:
         add(
             "Check the clips: near-duplicates, unbalanced classes, dark and too short clips are found. The label must "
             "be visible in the frames that the model receives.",
@@ -338,7 +350,6 @@ def _key_figures(measured: Measured) -> list[tuple[str, str, str]]:
 
     accuracy = measured["accuracy"]
     majority = measured["majority_share"]
-    expected, most = (percent(value, 0) for value in measured["perfect_calibration_error"])
     values = [
         (percent(accuracy, digits), f"{counted(accuracy)} clips correct", interval_of(measured)),
         (
@@ -351,8 +362,14 @@ def _key_figures(measured: Measured) -> list[tuple[str, str, str]]:
         of_frames = measured["frame_accuracy"]
         correct = f"{counted(of_frames, frames)} frames correct"
         values.insert(1, (percent(of_frames, digits), correct, "the class at each frame"))
-    chance = f"a perfectly calibrated model: about {expected}, up to {most}"
-    return [*values, (percent(measured["calibration_error"], 0), "calibration error", chance)]
+    error = measured["calibration_error"]
+    expected, most = measured["perfect_calibration_error"]
+    if error > most:  # else it is what a perfectly calibrated model has with so few clips
+        chance = (
+            f"a perfectly calibrated model: about {percent(expected, 0)}, up to {percent(most, 0)}"
+        )
+        values.append((percent(error, 0), "calibration error", chance))
+    return values
 
 
 _EVENTS = (
@@ -403,7 +420,7 @@ def _mistakes(page: Page, evaluation: Evaluation, measured: Measured) -> None:
         )
     listed = {evaluation.names[k] for k in order if predicted[k] != evaluation.targets[k]}
     doubted = [row for row in measured.get("labels_to_check", []) if row["name"] not in listed]
-    if doubted:
+    if doubted and beats_majority(measured):
         page.heading("Labels to check")
         page.text(
             "Of the other clips, each predicted by a model that was not trained on it; the most doubtful label first."

@@ -138,9 +138,10 @@ def write_report(
         measured |= read_figures(run, CROSS_VALIDATION) or {}
     write_scores(out / SCORES, evaluation)
     drawn = dict(_drawn_clips(recognizer, samples, evaluation=evaluation, measured=measured))
-    tested = "clips, cross-validated" if measured.get("cross_validated") else "test clips"
+    cross_validated = measured.get("cross_validated")
     model = record.settings.model
-    counts = f"{model.name} · {model.encoder} · {len(samples)} {tested} · {len(recognizer.classes)} classes"
+    tested = f"{len(samples)} {'clips' if cross_validated else 'test clips'}"
+    method = " · cross-validated" if cross_validated else ""
     settings = {
         **record.settings.to_dict(),
         "probabilities": {
@@ -150,11 +151,11 @@ def write_report(
     }
     curves = read_curves(run)
     attends = recognizer.model.attends
-    title = set_name(record.clips)
+    title = f"{set_name(record.clips)}: {len(recognizer.classes)} classes, {tested}"
     curve = recognizer.curve
     page = summary_page(
         title,
-        counts,
+        f"{model.name} · {model.encoder}{method}",
         evaluation,
         measured=measured,
         curves=curves,
