@@ -15,6 +15,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from onlooker.base.files import read_json, write_json
 from onlooker.serve.project import Project
 
 CAMERA = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
@@ -114,3 +115,11 @@ def teach_run(run: Path, project: Project, runs: Path) -> Path:
         run=own.name, clips={clip.relative: clip.id for clip in project.all_clips()}
     )
     return own
+
+
+def make_good(run: Path) -> Path:
+    """Give a run figures of a model that is better than guessing, which the page believes."""
+    figures = read_json(run / "evaluation.json")
+    better = {"accuracy": 0.8, "accuracy_interval": [0.7, 0.9]}
+    write_json(run / "evaluation.json", figures | better)
+    return run

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browsing import drop, serving, teach_run
+from browsing import drop, make_good, serving, teach_run
 
 from onlooker.serve.project import Project
 
@@ -33,7 +33,7 @@ def taught(
     folder = tmp_path_factory.mktemp("taught")
     clips = shutil.copytree(squares, folder / "squares")
     with closing(Project(clips)) as project:
-        teach_run(trained[0], project, folder / "runs")
+        make_good(teach_run(trained[0], project, folder / "runs"))
     with serving(clips, folder / "runs", trained[0]) as url:
         yield url
 
@@ -112,7 +112,7 @@ def test_teach_and_correct_are_accessible(
     page.wait_for_selector("dialog .tile")
     found += serious(page, "clips of a cell")
     page.locator("dialog .tile").first.click()
-    page.wait_for_selector("dialog video.large")
+    page.wait_for_selector("dialog canvas")
     found += serious(page, "a clip")
     page = open_still(open_page, f"{taught}#correct")
     page.wait_for_selector(".doubt")

@@ -53,14 +53,17 @@ def test_notes_about_clips_outside_of_the_folder_are_ignored(project: Project) -
     project.close()
 
 
-@pytest.mark.parametrize("name", ["", "trash", "previews", "page.json", "lock"])
+FOLDERS = ["", "trash", "incoming", "previews"]
+
+
+@pytest.mark.parametrize("name", [*FOLDERS, "page.json", "changes.jsonl", "lock"])
 def test_a_store_that_is_a_link_is_refused(project: Project, name: str) -> None:
     precious = project.folder.parent / "precious"
     precious.mkdir()
     (precious / "thesis.txt").write_text("important")
     link = project.store / name
     link.parent.mkdir(parents=True)
-    link.symlink_to(precious if name in ("", "trash", "previews") else precious / "thesis.txt")
+    link.symlink_to(precious if name in FOLDERS else precious / "thesis.txt")
     for attempt in (lambda: Project(project.folder), lambda: project.add_class("a")):
         with pytest.raises(
             ValueError, match=r"a link, expected a folder or file of the page; remove the link"

@@ -1,4 +1,4 @@
-"""The folder that the page teaches: changes and undo, a restart or a kill; other programs;
+"""The folder that the page teaches: changes, undo and the trash, a restart or a kill; other programs;
 recordings.
 """
 
@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import date, timedelta
 from itertools import product
 from pathlib import Path
 from unittest.mock import Mock
@@ -65,10 +66,13 @@ def test_every_random_sequence_of_changes_is_undone(project: Project, seed: int)
         if project.version > before:
             states.append((tree(project), shared(project)))
     for state in reversed(states[:-1]):
+        if dice.random() < 0.2:
+            project = restarted(project)
         project.undo()
         assert (tree(project), shared(project)) == state
         assert project.counts() == {label: len(clips) for label, clips in state[0].items()}
     assert project.change_text() is None
+    project.close()
 
 
 def change_something(project: Project, dice: random.Random, number: int) -> None:
@@ -94,39 +98,108 @@ def change_something(project: Project, dice: random.Random, number: int) -> None
         project.set_label(dice.choice(clips), dice.choice(classes))
 
 
-def test_a_list_of_recordings_of_deleted_clips_alone_is_gone_after_a_restart(
+def test_rows_of_deleted_clips_leave_the_list_of_recordings_and_come_back(
     project: Project,
 ) -> None:
+    """Training refuses a list whose rows are all of clips that are not there."""
     project.add_class("a")
     only = add(project, "a", "1")
     listed = project.folder / "recordings.csv"
-    listed.write_text(f"clip,recording\n{project.clip(only).relative},anna\n")
+    rows = f"clip,recording,note\n{project.clip(only).relative},anna,dark\n"
+    listed.write_text(rows)
     project.delete_clip(only)
-    project = restarted(project)
     assert not listed.exists()
-    assert project.recordings() == {}
+    project = restarted(project)
+    project.undo()
+    assert (listed.read_text(), tree(project)) == (rows, {"a": {only: "1"}})
     project.close()
 
 
-def test_what_was_undone_or_deleted_is_gone_after_a_restart(project: Project) -> None:
-    project.add_class("a")
-    add(project, "a", "1")
-    project.undo()
-    second = add(project, "a", "2")
-    third = add(project, "a", "3")
-    rows = f"clip,recording\n{project.clip(second).relative},anna\n"
-    deleted = f"{project.clip(third).relative},berta\n"
-    (project.folder / "recordings.csv").write_text(rows + deleted)
-    project.delete_clip(third)
-    assert ".onlooker/trash/" in (project.folder / "recordings.csv").read_text()
-    project.add_class("b")
+def test_what_is_deleted_stays_for_thirty_days(project: Project) -> None:
+    put(project, "a/1.mp4", "a/notes.txt", "b/1.mp4", "b/2.mp4", "c/1.mp4")
+    project.refresh()
+    assert project.trashed() == (0, 0)
+    project.delete_class("a")
     project.delete_class("b")
+    today = project.folder / ".onlooker" / "trash" / str(date.today())
+    assert sorted(path.name for path in today.iterdir()) == ["a", "b"]
+    assert project.trashed() == (4, len("a/1.mp4a/notes.txtb/1.mp4b/2.mp4"))
+    for days, count in ((29, 4), (31, 0)):
+        old = today.with_name(str(date.today() - timedelta(days)))
+        today = today.rename(old)
+        project = restarted(project)
+        assert (old.exists(), project.trashed()[0]) == (days < 30, count)
+    assert project.change_text() is None, "what was deleted for good cannot come back"
+    assert [*project.counts()] == ["c"]
+    project.close()
+
+
+def test_emptying_the_trash_forgets_only_changes_up_to_the_last_one_that_needs_it(
+    project: Project,
+) -> None:
+    add(project, "a", "1")
+    project.delete_clip(add(project, "a", "2"))
+    kept = add(project, "a", "3")
+    project.add_class("b")
+    project.set_label(kept, "b")
+    version = project.version
+    project.empty_trash()
+    assert project.trashed() == (0, 0)
+    assert project.version > version
     project = restarted(project)
-    assert (project.folder / "recordings.csv").read_text() == rows
-    with pytest.raises(Problem, match="nothing to undo"):
+    for text in ("move clip-2.mp4 from a to b", "add class b", "add clip-2.mp4 to a"):
+        assert project.change_text() == text
         project.undo()
-    assert tree(project) == {"a": {second: "2"}}
-    assert not [*project.incoming().iterdir()], "the other clips cannot come back"
+    assert project.change_text() is None
+    assert [*clips_of(project).values()] == ["1"]
+    assert project.trashed()[0] == 1, "the one that is not there any more by undoing"
+    project.close()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "cut of",
+        "3",
+        "[]",
+        '{"text": "no batch"}',
+        '{"text": "x", "batch": "x", "moves": {"../elsewhere": "a"}}',
+        '{"text": "x", "batch": "x", "moves": {"a": "b/../../elsewhere"}}',
+        '{"text": "x", "batch": "x", "moves": {"/etc": "a"}}',
+        '{"text": "x", "batch": "x", "moves": {"a": 3}}',
+        '{"text": "x", "batch": "x", "new_class": "../elsewhere"}',
+        '{"text": "x", "batch": "x", "rows": {"0": {"clip": 3}}}',
+        '{"text": "x", "batch": "x", "other": "y"}',
+    ],
+)
+def test_changes_before_a_line_that_is_none_are_forgotten(project: Project, line: str) -> None:
+    clip = add(project, "a", "1")
+    (project.folder.parent / "elsewhere").mkdir()
+    with (project.store / "changes.jsonl").open("a") as file:
+        file.write(f"{line}\n")
+    project = restarted(project)
+    assert project.change_text() is None
+    project.delete_clip(clip)
+    project = restarted(project)
+    assert project.change_text() == "delete clip.mp4 of a"
+    assert (project.folder.parent / "elsewhere").is_dir()
+    project.close()
+
+
+def test_classes_keep_their_places_among_the_colors(project: Project) -> None:
+    for name in ("wave", "nothing", "clap"):
+        project.add_class(name)
+        project.colors()
+    assert project.colors() == ["wave", "clap"]
+    project.rename_class("wave", "a wave")
+    assert project.colors() == ["a wave", "clap"]
+    project.delete_class("a wave")
+    project.add_class("another")
+    project = restarted(project)
+    assert project.colors()[1:] == ["clap", "another"]
+    for _ in range(3):
+        project.undo()
+    assert project.colors() == ["wave", "clap", "another"]
     project.close()
 
 
@@ -173,14 +246,18 @@ CHANGES: dict[str, Callable[[Project, str], object]] = {
 
 @pytest.mark.parametrize(
     ("full", "change"),
-    [*product(("_make_moves", "write_csv"), CHANGES), ("write_json", "label")],
+    [
+        *product(("_make_moves", "write_csv"), CHANGES),
+        ("write_json", "label"),
+        *product(["_line"], ("add", "delete", "label")),
+    ],
 )
 def test_a_disk_that_is_full_changes_nothing(
     project: Project, full: str, change: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     project.add_class("b")
     clip = add(project, "a", "1")
-    rows = "clip,recording\na/clip.mp4,anna\n"
+    rows = "clip,recording\na/clip.mp4,anna\nb/other.mp4,ben\n"
     (project.folder / "recordings.csv").write_text(rows)
     version = project.version
     with monkeypatch.context() as patch:

@@ -63,11 +63,19 @@ def test_hints_say_what_to_record(page: TestClient, settings: ServeSettings) -> 
     put(project, "deep/anna/1.mp4")
     assert hints().startswith("deep: clips in folders inside a class are not shown here")
     shutil.rmtree(settings.clips / "deep")
+    assert hints(a=1) == "Record 4 more of a", "nothing else after the first clip"
     few = hints(a=4, b=5)
-    assert few.startswith("1 of 2 classes have fewer than 5 clips: a 4; with so few, one clip")
-    assert few.endswith(
-        "Add a class “nothing” with clips in which nothing happens, so that the model can say so"
+    assert few.startswith("Record 1 more of a Add a class “nothing” with clips")
+    assert hints(no_fight=5).startswith("Record 1 more of a"), "it is offered as nothing"
+    assert describe(page)["perhaps_nothing"] == ["no_fight"]
+    assert "Add a class" not in hints()
+    shutil.rmtree(settings.clips / "no_fight")
+    many = hints(**dict.fromkeys("cdefgh", 1))
+    assert many.startswith(
+        "Record 1 more of a, 4 more of c, 4 more of d, 4 more of e, 4 more of f, …"
     )
+    for label in "cdefgh":
+        shutil.rmtree(settings.clips / label)
     assert hints(a=5, none=5, b=26).startswith(
         "class b has 26 clips, none 5; a model that always"
     )
@@ -233,10 +241,18 @@ def test_clips_of_one_sitting_or_person_are_one_recording(
     change(page, "undo")
     assert (settings.clips / "recordings.csv").read_text() == listed + by_hand
     project = change(page, "set_recording", clip_id=own, recording="sitting 1")
-    assert [hint.partition(";")[0] for hint in project["hints"][:-1]] == [
-        "1 of 2 classes have fewer than 5 recordings: wave 1",
-        "all clips of a class are of one recording: clap 2",
-    ], "of which training makes two"
+    assert project["hints"][0] == "Record 3 more of clap, 4 more of wave"
+    assert len(project["hints"]) == 2, "other recordings are asked for later"
+    for number in range(2, 9):
+        label = "clap" if number < 5 else "wave"
+        sitting = 1 if label == "clap" else min(number, 7)
+        clip = make_clip(f"{number}.mp4", frames=40 + number)
+        upload(page, label, clip, recording=f"sitting {sitting}")
+    assert describe(page)["hints"][:-1] == [
+        "Only a few people or sittings show wave: with clips of others, the accuracy is that for others",
+        "All clips of clap are of one person or sitting: how well others are recognized is not known "
+        "without clips of them",
+    ]
     change(page, "set_recording", clip_id=own, recording="")
     assert find_clips(settings.clips)[-1].recording is None
     (settings.clips / "recordings.csv").write_text("clip,place\n")

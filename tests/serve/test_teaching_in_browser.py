@@ -3,14 +3,20 @@ real server and a real model.
 """
 
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
-from browsing import drop, serving, texts_of
+from browsing import drop, make_good, serving, texts_of
 from clips import find_clips
+from serving import save_model
+
+from onlooker.base.files import write_json
+from onlooker.serve.project import Project
 
 Open = Callable[..., Any]
 PROJECT = 'fetch("/api/project").then((response) => response.json())'
@@ -35,8 +41,9 @@ def clips_of(page: Any, label: str) -> int:
 
 @pytest.mark.slow
 def test_teaching_from_the_first_class_to_answers_and_corrections(
-    tmp_path: Path, open_page: Open, two_classes: Path
+    tmp_path: Path, open_page: Open, two_classes: Path, monkeypatch: pytest.MonkeyPatch
 ):
+    monkeypatch.setattr("onlooker.serve.training.beats_majority", bool)  # of three wrong labels
     with serving(tmp_path / "clips", tmp_path / "runs") as url:
         page = open_page(url, errors_expected=True, reduced_motion="reduce")
         assert "no model yet" in page.inner_text(".empty")
@@ -242,6 +249,76 @@ def test_deleting_says_so_and_is_undone_from_the_message_and_the_keyboard(
     page.wait_for_selector("[data-class=new]")
 
 
+def test_colors_of_classes_stay_after_a_training_and_in_another_browser(
+    open_page: Open, tmp_path: Path
+):
+    def colors(page: Any) -> list[str]:
+        page.wait_for_selector("[data-class=clap]")
+        color = "getComputedStyle(document.querySelector('[data-class=%s]')).borderLeftColor"
+        return [page.evaluate(color % name) for name in ("wave", "clap")]
+
+    with serving(tmp_path / "clips", tmp_path / "runs") as url:
+        page = open_page(f"{url}#teach")
+        for name in ("wave", "clap"):
+            new_class(page, name)
+            page.wait_for_selector(f"[data-class={name}]")
+        before = colors(page)
+        assert before[0] != before[1]
+    save_model(tmp_path / "runs")  # of classes in the order of their names
+    with serving(tmp_path / "clips", tmp_path / "runs") as url:
+        page = open_page(url)
+        page.wait_for_selector(".chips")
+        page.click("#tab-teach")
+        assert colors(page) == before
+
+
+def test_a_deleted_class_is_asked_about_and_comes_back_after_a_restart(
+    clips: Path, open_page: Open, tmp_path: Path
+):
+    (clips / "up" / "notes.txt").write_text("of Tuesday")
+    files = sorted(path.name for path in (clips / "up").iterdir())
+    asked: list[str] = []
+
+    def answer(yes: bool) -> Callable[[Any], None]:
+        def reply(dialog: Any) -> None:
+            asked.append(dialog.message)
+            dialog.accept() if yes else dialog.dismiss()
+
+        return reply
+
+    with serving(clips, tmp_path / "runs") as url:
+        page = open_page(f"{url}#teach", reduced_motion="reduce")
+        count(page, "up", 3)
+        assert page.is_hidden("text=Empty the trash")
+        page.once("dialog", answer(False))
+        page.click("[data-class=up] .class-head button[title='Delete up']")
+        assert (clips / "up").is_dir(), "nothing happens without a yes"
+        page.once("dialog", answer(True))
+        page.click("[data-class=up] .class-head button[title='Delete up']")
+        page.wait_for_selector("[data-class=up]", state="detached")
+        message = page.inner_text(".toast:has-text('class up was deleted')")
+        assert "stay in clips/.onlooker/trash for 30 days" in message
+        assert "Trash: 4 files, 0." in page.inner_text(".trash")
+    assert asked == 2 * [
+        "Delete the class up with its 3 clips? Its files stay in clips/.onlooker/trash for 30 days."
+    ]
+    with serving(clips, tmp_path / "runs") as url:
+        page = open_page(f"{url}#teach", reduced_motion="reduce")
+        page.click("button[title='Undo: delete class up']")
+        count(page, "up", 3)
+        page.wait_for_selector(".toast:has-text('Undone: delete class up.')")
+        assert sorted(path.name for path in (clips / "up").iterdir()) == files
+        page.once("dialog", answer(True))
+        page.click("[data-class=up] .class-head button[title='Delete up']")
+        page.wait_for_selector(".trash:has-text('4 files')")
+        page.once("dialog", answer(True))
+        page.click("text=Empty the trash")
+        page.wait_for_selector(".trash", state="hidden")
+        assert asked[-1].startswith("Delete the 4 files in clips/.onlooker/trash for good?")
+        assert page.is_disabled(".teach .head button"), "nothing can be undone"
+    assert [*(clips / ".onlooker").glob("trash/*")] == []
+
+
 def test_a_name_that_is_taken_offers_to_merge_and_colors_stay(clips: Path, page: Any):
     color = "getComputedStyle(document.querySelector('[data-class=%s]')).borderLeftColor"
     count(page, "up", 3)
@@ -331,3 +408,145 @@ def test_folders_within_a_class_are_people_and_ignored_files_are_named(
         (["other/1.mp4", "other/2.mp4"], [], "wave", ["wave ", "wave "]),
     ):
         assert page.evaluate(place, [paths, known, label]) == expected
+
+
+@pytest.fixture
+def own_run(clips: Path, trained: tuple[Path, str], squares: Path, tmp_path: Path) -> Path:
+    """A run that was trained by the command on the folder `clips`, with all clips of the set."""
+    shutil.copytree(squares, clips, dirs_exist_ok=True)
+    run = shutil.copytree(trained[0], tmp_path / "mine")
+    config = json.loads((run / "config.json").read_text())
+    write_json(run / "config.json", config | {"clips": str(clips)})
+    return run
+
+
+def test_labels_are_corrected_with_a_run_of_the_command(
+    clips: Path, own_run: Path, open_page: Open, tmp_path: Path
+):
+    with serving(clips, tmp_path / "runs", make_good(own_run)) as url:
+        page = open_page(f"{url}#correct", reduced_motion="reduce")
+        card = page.locator(".doubt:has(.answer-button + .answer-button)").first
+        clip = card.get_attribute("data-clip")
+        present, other = texts_of(card.locator(".answer-button"))
+        label = present.removeprefix("It is ")
+        to = other.removeprefix("Move to ")
+        assert {label, to} <= {path.name for path in clips.iterdir()}
+        colored = page.locator(f".doubt[data-clip='{clip}'] .answer-button.present")
+        assert texts_of(colored) == [present], "that of the folder, not the suggested one"
+        name = card.locator(".tile").get_attribute("aria-label").split()[1]
+        card.locator(".tile").click()
+        page.wait_for_selector("dialog canvas")
+        assert page.inner_text("dialog h2") == name
+        page.wait_for_function("""() => {
+            const canvas = document.querySelector('dialog canvas');
+            return canvas.width && canvas.getContext('2d')
+                .getImageData(0, 0, canvas.width, canvas.height).data.some(Boolean);
+        }""")
+        page.keyboard.press("Escape")
+        assert (clips / label / name).is_file()
+        card.locator(".answer-button").last.click()
+        page.wait_for_selector(f".toast:has-text('{name} was moved to {to}.')")
+        assert not (clips / label / name).exists()
+        page.wait_for_selector(f".doubt[data-clip='{clip}']", state="detached")
+
+
+def test_a_model_that_guesses_asks_about_no_label(
+    clips: Path, own_run: Path, open_page: Open, tmp_path: Path
+):
+    with serving(clips, tmp_path / "runs", own_run) as url:
+        page = open_page(f"{url}#correct", reduced_motion="reduce")
+        page.wait_for_selector(".inbox-note:has-text('no better than guessing')")
+        assert page.locator(".doubt").count() == 0
+        assert page.is_hidden("#count-correct")
+
+
+def test_the_first_run_offers_drawn_figures_and_takes_no_file_for_nothing(
+    open_page: Open, squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("onlooker.serve.teach._DRAWN_CLIPS", 2)
+    with serving(tmp_path / "clips", tmp_path / "runs") as url:
+        page = open_page(url, reduced_motion="reduce")
+        page.wait_for_selector(".empty")
+        border = page.evaluate("getComputedStyle(document.querySelector('.empty')).borderStyle")
+        assert border == "solid", "a dashed box is one to drop files on"
+        drop(page, "#panel-look .empty", squares / "left" / "00.mp4")
+        page.wait_for_selector(".toast.bad:has-text('Teach one')")
+        page.click(".empty >> text=Try with drawn figures")
+        for label in ("bend", "jumping_jack", "wave"):
+            count(page, label, 2)
+        assert page.is_enabled(".train-action .primary")
+        assert page.inner_text(".train-action .hint") == (
+            "10 s to 20 s for these clips, depending on the machine."
+        )
+        assert page.inner_text(".hints li >> nth=0") == (
+            "Record 3 more of bend, 3 more of jumping_jack, 3 more of wave"
+        )
+        people = {clip.recording for clip in find_clips(tmp_path / "clips")}
+        assert people == {"person-00", "person-01"}
+        page.click(".teach .head button >> nth=0")
+        page.wait_for_selector(".class", state="detached")
+
+
+def test_a_class_that_may_be_nothing_is_offered_and_the_measured_pace_is_kept(
+    clips: Path, open_page: Open, tmp_path: Path
+):
+    (clips / "up").rename(clips / "no_fight")
+    with closing(Project(clips)) as project:
+        project.remember(pace=12.5)
+    with serving(clips, tmp_path / "runs") as url:
+        page = open_page(f"{url}#teach", reduced_motion="reduce")
+        count(page, "no_fight", 3)
+        for _ in range(2):
+            page.wait_for_selector(
+                ".train-action .hint:has-text('About 75 s for these clips.')"
+            )
+            page.reload()
+        offered = page.locator(".hints li:has-text('no fight')")
+        assert "Does nothing of interest happen" in offered.inner_text()
+        offered.locator("button").click()
+        count(page, "nothing", 3)
+        page.wait_for_selector(".hints >> text='Add a class'", state="detached")
+        offered.wait_for(state="detached")
+        page.click(".toast >> text=Undo")
+        count(page, "no_fight", 3)
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_all_of_a_matrix_of_five_classes_is_shown(
+    clips: Path, own_run: Path, open_page: Open, tmp_path: Path, width: int
+):
+    names = ["jumping_jack", "raise_arm", "sit_down", "stand_up", "walk_backward"]
+    results = {
+        "confusion": [[4 * (i == j) + 1 for j in range(5)] for i in range(5)],
+        "share": "62 %",
+        "clips": 24,
+        "wrong": 9,
+        "classes": names,
+        "conclusion": "accuracy 15 of 24 (62 %, 95 % interval 42 to 79 %, over 24 clips)",
+        "advice": [],
+    }
+    with serving(clips, tmp_path / "runs", own_run) as url:
+        page = open_page(url, errors_expected=True, viewport={"width": width, "height": 800})
+        page.route("**/api/project/results", lambda route: route.fulfill(json=results))
+        page.click("#tab-teach")
+        page.wait_for_selector(".cell >> nth=24")
+        shown = page.evaluate(
+            """() => {
+            const matrix = document.querySelector(".matrix");
+            return matrix.scrollWidth <= matrix.clientWidth && document.body.scrollWidth <= innerWidth;
+        }"""
+        )
+        assert shown
+        assert page.inner_text(".accuracy b") == "62\N{NO-BREAK SPACE}%", "as in the text below"
+
+
+@pytest.mark.usefixtures("clips")
+def test_the_countdown_is_seen_on_a_white_wall(page: Any):
+    page.click("text=Turn on the camera")
+    page.wait_for_selector(".hold:not([disabled])")
+    page.click(".hold")
+    page.wait_for_selector(".count.big span")
+    color = "getComputedStyle(document.querySelector('.count.big span')).backgroundColor"
+    *levels, opacity = map(float, re.findall(r"[\d.]+", page.evaluate(color)))
+    behind = max(255 * (1 - opacity) + level * opacity for level in levels)
+    assert behind < 118, "a contrast of white digits above 4.5"

@@ -23,6 +23,7 @@ NOTES = (
     "looking",
     "starting",
     "reading clips",
+    "drawing figures",
     "encoding clips",
     "fitting",
     "drawing clips",

@@ -108,6 +108,8 @@ def _has_type(value: object, kind: Any) -> bool:  # noqa: ANN401 - a class, `lis
             return False
         is_kind = origin is Sequence or isinstance(value, list)
         return is_kind and all(_has_type(each, args[0]) for each in value)
+    if origin is dict:
+        return isinstance(value, dict) and all(_has_type(each, args[1]) for each in value.values())
     if isinstance(value, int) and abs(value) > sys.float_info.max:  # as JSON may have them
         return False
     if kind in (int, float):  # a bool is a number in Python

@@ -5,7 +5,7 @@ from a few frames.
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import groupby
 from pathlib import Path
@@ -23,6 +23,7 @@ from onlooker.video.reader import VideoReader
 from onlooker.video.sampling import equally_spaced
 
 __all__ = [
+    "FEW",
     "IMBALANCE",
     "ClipFacts",
     "Finding",
@@ -32,7 +33,7 @@ __all__ = [
     "unreadable_findings",
 ]
 
-_FEW = 5  # clips of a class; with fewer, the test split (a fifth) has one clip of it or none
+FEW = 5  # clips of a class; with fewer, the test split (a fifth) has one clip of it or none
 IMBALANCE = (
     5  # ratio of the largest class to the smallest; above it, the largest may be most of the set
 )
@@ -53,6 +54,7 @@ class Finding:
     Args:
         clips: the clips that it concerns, the most important first, each with the clips that
             resemble it.
+        counts: of the classes that it concerns, where these are counted.
     """
 
     name: str
@@ -60,6 +62,7 @@ class Finding:
     why: str
     remedy: str
     clips: tuple[tuple[Path, ...], ...] = ()
+    counts: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,14 +114,15 @@ def label_findings(clips: Sequence[Clip]) -> Iterator[Finding]:
     few = {
         label: count
         for label, count in groups.items()
-        if count < _FEW and not sources[label] == 1 < count  # parts of one recording: see below
+        if count < FEW and not sources[label] == 1 < count  # parts of one recording: see below
     }
     if few:
         yield Finding(
             "few clips",
-            f"{len(few)} of {len(total)} classes have fewer than {_FEW} {unit}s: {_counts(few)}",
+            f"{len(few)} of {len(total)} classes have fewer than {FEW} {unit}s: {_counts(few)}",
             f"with so few, one {unit} decides the accuracy of a class; fewer than 2 cannot be both trained and tested",
             remedy=f"add {unit}s, or leave the class out (--classes)",
+            counts=few,
         )
     large, most = total.most_common()[0]
     small, fewest = total.most_common()[-1]
@@ -145,6 +149,7 @@ def label_findings(clips: Sequence[Clip]) -> Iterator[Finding]:
             f"all clips of a class are of one recording: {_counts(single)}",
             "to know the recording is to know the class, and a test says nothing about other recordings",
             remedy="add other recordings of these classes; until then, use --divide",
+            counts=single,
         )
 
 

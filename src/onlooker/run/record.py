@@ -25,7 +25,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,7 +57,15 @@ from onlooker.data.scenes import scene_images
 from onlooker.data.split import SPLITS, Split, fingerprint
 from onlooker.storage import address_of, local
 
-__all__ = ["REPORT", "SCORES", "RunRecord", "check_settings", "read_curves", "read_figures"]
+__all__ = [
+    "REPORT",
+    "SCORES",
+    "RunRecord",
+    "check_settings",
+    "clips_of",
+    "read_curves",
+    "read_figures",
+]
 
 FIGURES = "evaluation.json"
 SCORES = "scores.csv"
@@ -164,6 +172,16 @@ class RunRecord:
             asked=asked,
             notes=tuple(notes),
         )
+
+
+def clips_of(run: Path) -> str | None:
+    """The folder or list of the clips that a run was trained on, as an absolute path or an address;
+    None if it is not known.
+    """
+    for folder in (run, run / "final"):
+        with suppress(OSError, ValueError, KeyError):
+            return str(field_of(read_json(folder / "config.json"), "clips", str))
+    return None
 
 
 def check_given(run: Path, clips: Path, given: Mapping[str, Any]) -> None:

@@ -1,36 +1,47 @@
-"""The folder of clips that the page edits: its classes and clips, and changes that can be undone
-until the server ends.
+"""The folder of clips that the page edits: its classes and clips, and changes that can be undone.
 
 Clips are files, known by their inodes, which stay the same when they are moved. What else the page
 knows of them is in a file in the hidden folder of the project. Every change is a list of renames
-within the folder: deleted files go to `.onlooker/trash`, new ones come from there. The trash is
-emptied at the next start. Requests list the class folders, which other programs may change, too.
+within the folder: new files come from `.onlooker/incoming`, deleted ones go to `.onlooker/trash`, in
+a folder for each day, and stay for `TRASH_DAYS`. What undoes a change is a line of
+`.onlooker/changes.jsonl`, so that the next server can undo it, too. Requests list the class folders,
+which other programs may change, too.
 """
 
 import filecmp
 import itertools
+import json
 import os
 import re
 import secrets
 import shutil
 import time
 import unicodedata
-from collections.abc import Callable, Collection, Container, Iterator, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
-from functools import partial
+from datetime import date, timedelta
 from inspect import signature
 from operator import attrgetter
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from threading import RLock
-from typing import Any, NamedTuple
+from typing import Any
 
 from filelock import FileLock, Timeout
 
-from onlooker.base.answer import require_one_nothing
-from onlooker.base.files import check_writable, read_json, reading, write_csv, write_json
+from onlooker.base.answer import nothing_name, require_one_nothing
+from onlooker.base.files import (
+    check_writable,
+    explain_write_errors,
+    read_bytes,
+    read_json,
+    reading,
+    write_bytes,
+    write_csv,
+    write_json,
+)
 from onlooker.base.records import ClipError
-from onlooker.base.settings import field_of
+from onlooker.base.settings import Config, field_of
 from onlooker.base.text import composed, printable
 from onlooker.data import folder as clip_folder
 from onlooker.data.folder import RECORDINGS, recordings_of
@@ -39,6 +50,8 @@ from onlooker.video.reader import is_video
 
 __all__ = [
     "MAX_RECORDING",
+    "TRASH",
+    "TRASH_DAYS",
     "Project",
     "ProjectClip",
     "clip_id",
@@ -49,9 +62,13 @@ __all__ = [
 
 STORE = ".onlooker"  # the hidden folder in which the page keeps what belongs to the project
 TRASH = f"{STORE}/trash"
+TRASH_DAYS = 30
 MAX_RECORDING = 100  # characters of the name of a recording
 
+_INCOMING = f"{STORE}/incoming"
 _NOTES = "page.json"
+_CHANGES = "changes.jsonl"
+_MAX_CHANGES = 10_000  # that are remembered at the next start
 _MAX_NAME = 60  # characters of a class
 _MAX_FILE = 100  # bytes of the name of a clip
 _UNSAFE = r'[\x00-\x1f\x7f-\x9f/\\:*?"<>|\ud800-\udfff]'
@@ -101,24 +118,48 @@ class Notes:
         run: the name of the newest one.
         clips: the ids of the clips that it was trained with, by their names at that time.
         confirmed: the ids of clips whose label the user has confirmed or changed.
+        pace: seconds for each clip in the last training; 0: unknown.
+        colors: classes in the order of their colors, with deleted ones by their paths in the trash.
     """
 
     run: str = ""
     clips: dict[str, str] = field(default_factory=dict)
     confirmed: list[str] = field(default_factory=list)
+    pace: float = 0.0
+    colors: list[str] = field(default_factory=list)
 
 
-class _Step(NamedTuple):
-    """A change that can be undone.
+@dataclass(frozen=True)
+class _Step(Config):
+    """A change that can be undone: a line of `_CHANGES`.
 
     Args:
         batch: steps of the same one are undone together.
-        undo: raises a FileNotFoundError if another program has removed its files.
+        moves: the renames that undo it; to `TRASH`: to a free path in it.
+        confirmed: the clip whose label it has confirmed, if it was not confirmed before.
+        new_class: the class that it has made.
+        recordings: what clips were part of before.
+        rows: of the list of recordings, of the clips that it has deleted, by their positions.
+
+    Raises:
+        ValueError: values of other types, or a path that leads out of the folder.
     """
 
     text: str
     batch: str
-    undo: Callable[[], object]
+    moves: dict[str, str] = field(default_factory=dict)
+    confirmed: str = ""
+    new_class: str = ""
+    recordings: dict[str, str] = field(default_factory=dict)
+    rows: dict[str, Row] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        paths = [
+            PurePosixPath(path) for path in (*self.moves, *self.moves.values(), self.new_class)
+        ]
+        if any(path.is_absolute() or ".." in path.parts for path in paths):
+            raise ValueError("a path that leads out of the folder")
 
 
 class Project:
@@ -150,6 +191,7 @@ class Project:
         # By path and inode of the file: these need not be looked at again.
         self._listed: dict[tuple[str, int], ProjectClip] = {}
         self._steps = list[_Step]()
+        self._trashed: tuple[int, int] | None = None  # files and bytes in the trash, once asked for
         # Higher after each change, by the page or by other programs, and than that of the last
         # server.
         self.version = time.time_ns() // 1_000_000
@@ -196,14 +238,47 @@ class Project:
                 raise Problem(422, "request", reason=error) from error
             make(**values)
 
+    def colors(self) -> list[str]:
+        """Names in the order of colors: a class keeps its own where it is renamed, and where it is
+        deleted and comes back.
+        """
+        with self._lock:
+            known = self.notes.colors
+            nothing = nothing_name([*self._classes])
+            new = [name for name in self._classes if name not in (*known, nothing)]
+            if new:
+                with suppress(OSError):  # of a full disk, as long as this server runs
+                    self.remember(colors=[*known, *new])
+            return [*known, *new]
+
+    def trashed(self) -> tuple[int, int]:
+        """The number of files in the trash, and their bytes."""
+        with self._lock:
+            if self._trashed is None:
+                sizes = [
+                    path.lstat().st_size
+                    for path in (self.folder / TRASH).rglob("*")
+                    if path.is_symlink() or not path.is_dir()
+                ]
+                self._trashed = len(sizes), sum(sizes)
+            return self._trashed
+
+    def empty_trash(self) -> None:
+        """Delete what is in the trash for good; a change that has put files there, and those before
+        it, cannot be undone any more.
+        """
+        shutil.rmtree(self.folder / TRASH, ignore_errors=True)
+        self.version += 1
+        self._forget()
+
     def incoming(self) -> Path:
         """The folder for files that are to be added; what remains in it is deleted at the next
         start.
         """
         with self._lock:
             self._open(make=True)
-            (self.folder / TRASH).mkdir(parents=True, exist_ok=True)
-            return self.folder / TRASH
+            (self.folder / _INCOMING).mkdir(exist_ok=True)
+            return self.folder / _INCOMING
 
     def add_class(self, name: str) -> None:
         """Make an empty class; a Problem 422 for an invalid name, 409 if there is such a class."""
@@ -232,12 +307,12 @@ class Project:
         for clip in self.clips(name):
             sources[self._free(to, clip.name, sources)] = clip.relative
         moves = [(source, target) for target, source in sources.items()]
-        self._do(t("change.merge_class", name=name, to=to), [*moves, (name, self._trash())])
+        self._do(t("change.merge_class", name=name, to=to), [*moves, (name, self._trash(name))])
 
     def delete_class(self, name: str) -> None:
         """Remove a class with all its clips; a Problem 404 if there is none."""
         self._require_class(name)
-        self._do(t("change.delete_class", name=name), [(name, self._trash())])
+        self._do(t("change.delete_class", name=name), [(name, self._trash(name))])
 
     def check_new(self, file: Path) -> None:
         """Raise a Problem 409 if a clip of the project has the content of this file."""
@@ -269,7 +344,7 @@ class Project:
                 label = new_class = self._new_class(label)
             target = self._free(label, name)
             text = t("change.add_clip", name=Path(target).name, label=label)
-            self._do(text, [(f"{TRASH}/{file.name}", target)], new_class=new_class, batch=batch)
+            self._do(text, [(f"{_INCOMING}/{file.name}", target)], new_class=new_class, batch=batch)
             if recording:
                 self._join(target, recording)
             return self.clip(clip_id((self.folder / target).stat()))
@@ -278,8 +353,7 @@ class Project:
         """The recordings of clips, by their paths relative to the folder; a Problem 422 if the list
         cannot be read.
         """
-        rows = read_recordings(self.folder / RECORDINGS)
-        return recordings_of(row for row in rows if not row["clip"].startswith(f"{TRASH}/"))
+        return recordings_of(read_recordings(self.folder / RECORDINGS))
 
     def set_recording(self, clip_id: str, recording: str) -> None:
         """Note of which recording a clip is.
@@ -294,7 +368,7 @@ class Project:
         recording = recording.strip()[:MAX_RECORDING]
         before = self._join(clip.relative, recording)
         text = t("change.set_recording", name=clip.name, recording=recording or "–")
-        self._note(text, partial(self._join, clip.relative, before))
+        self._note(_Step(text, secrets.token_hex(8), recordings={clip.relative: before}))
 
     def _join(self, clip: str, recording: str) -> str:
         """Make a clip part of a recording, so that no split divides it, or of none (""); returns
@@ -326,7 +400,7 @@ class Project:
         """Remove a clip; a Problem 404 if there is none."""
         clip = self.clip(clip_id)
         text = t("change.delete_clip", name=clip.name, label=clip.label)
-        self._do(text, [(clip.relative, self._trash(clip.path.suffix))])
+        self._do(text, [(clip.relative, self._trash(clip.name))])
 
     def undo(self) -> None:
         """Undo the last change, or the changes of the last batch.
@@ -339,14 +413,17 @@ class Project:
         if not self._steps:
             raise Problem(409, "nothing_to_undo")
         batch = self._steps[-1].batch
-        while self._steps and self._steps[-1].batch == batch:
-            try:
-                self._steps[-1].undo()
-            except FileNotFoundError as error:
+        try:
+            while self._steps and self._steps[-1].batch == batch:
+                try:
+                    self._undo(self._steps[-1])
+                except FileNotFoundError as error:
+                    self._steps.pop()
+                    raise Problem(409, "cannot_undo", reason=error) from error
                 self._steps.pop()
-                raise Problem(409, "cannot_undo", reason=error) from error
-            self._steps.pop()
-            self.version += 1
+                self.version += 1
+        finally:
+            self._write_steps()
         self.refresh()
 
     def remember(self, **changes: Any) -> None:
@@ -404,8 +481,8 @@ class Project:
         self._server.release()
 
     def _open(self, make: bool = False) -> None:
-        """Lock the folder, read the notes, and empty the trash; nothing is written without the
-        folder.
+        """Lock the folder, read what is known of it, and delete what has been in the trash for long;
+        nothing is written without the folder.
         """
         if self._server.is_locked or not (make or self.folder.is_dir()):
             return
@@ -425,9 +502,12 @@ class Project:
         except ValueError:
             self.close()
             raise
-        shutil.rmtree(self.folder / TRASH, ignore_errors=True)
-        with suppress(Problem):  # a damaged list is an error where it is read
-            _forget_deleted(self.folder / RECORDINGS)
+        self._steps = _read_steps(self.store / _CHANGES)
+        oldest = str(date.today() - timedelta(TRASH_DAYS))
+        days = (self.folder / TRASH).glob("????-??-??")
+        for old in (self.folder / _INCOMING, *(day for day in days if day.name < oldest)):
+            shutil.rmtree(old, ignore_errors=True)
+        self._forget()
 
     def _do(
         self,
@@ -445,45 +525,89 @@ class Project:
             new_class: the class that it has made.
         """
         before = self.notes.confirmed
-        self._make(moves, before if confirmed in before or not confirmed else [*before, confirmed])
-        self._note(text, partial(self._undo, _backwards(moves), before, new_class), batch)
+        new = confirmed if confirmed and confirmed not in before else ""
+        rows = self._make(moves, [*before, new] if new else before)
+        undo = {end: TRASH if start.startswith(_INCOMING) else start for start, end in moves[::-1]}
+        batch = batch or secrets.token_hex(8)
+        self._note(_Step(text, batch, undo, confirmed=new, new_class=new_class or "", rows=rows))
 
-    def _note(self, text: str, undo: Callable[[], object], batch: str = "") -> None:
-        """Note that a change was made."""
-        self._steps.append(_Step(text, batch or secrets.token_hex(8), undo))
+    def _note(self, step: _Step) -> None:
+        """Note that a change was made; if that fails, it is undone."""
+        try:
+            with (
+                explain_write_errors("what undoes this change", self.store),
+                (self.store / _CHANGES).open("a", encoding="utf-8") as file,
+            ):
+                file.write(_line(step))
+        except Exception:
+            with suppress(OSError, ValueError):
+                self._undo(step)
+            raise
+        self._steps.append(step)
         self.version += 1
         self.refresh()
 
-    def _make(self, moves: Sequence[Move], confirmed: list[str]) -> None:
-        """Make renames, and note them and the confirmed clips; if that fails, everything is as
+    def _write_steps(self) -> None:
+        write_bytes(self.store / _CHANGES, "".join(map(_line, self._steps)).encode())
+
+    def _forget(self) -> None:
+        """Forget the changes whose files are not in the trash any more, and those before them."""
+        self._trashed = None
+        lost = [
+            number
+            for number, step in enumerate(self._steps, 1)
+            if any(_is_trash(path) and not (self.folder / path).exists() for path in step.moves)
+        ]
+        if lost:
+            del self._steps[: lost[-1]]
+            self._write_steps()
+
+    def _make(
+        self, moves: Sequence[Move], confirmed: list[str], rows: Mapping[str, Row] = {}
+    ) -> dict[str, Row]:
+        """Make renames, and note them, the confirmed clips and the colors; if that fails, everything is as
         before.
+
+        Args:
+            rows: added to the list of recordings, by their positions.
+
+        Returns:
+            The rows that the list of recordings has no more: those of deleted clips.
         """
         _check_moves(self.folder, moves)
-        before = self.notes.confirmed
+        before = self.notes
+        colors = [_moved(name, moves) for name in before.colors]
+        self._trashed = None
         try:
             _make_moves(self.folder, moves)
-            if confirmed != before:
-                self.remember(confirmed=confirmed)
-            _follow_moves(self.folder, moves)
+            if (confirmed, colors) != (before.confirmed, before.colors):
+                self.remember(confirmed=confirmed, colors=colors)
+            return _follow_moves(self.folder, moves, rows)
         except Exception:  # such as a file that another program has open, or a full disk
             with suppress(OSError, ValueError):
                 _make_moves(self.folder, _backwards(moves))
-                self.remember(confirmed=before)
+                self.remember(**vars(before))
             raise
 
-    def _undo(self, moves: Sequence[Move], confirmed: list[str], new_class: str | None) -> None:
-        """Undo a change by these renames, and remove the class that it has made, unless another
-        program has put files there.
+    def _undo(self, step: _Step) -> None:
+        """Undo a change, and remove the class that it has made, unless another program has put
+        files there.
         """
-        self._make(moves, confirmed)
-        if new_class:
+        moves = [
+            (start, self._trash(Path(start).name) if end == TRASH else end)
+            for start, end in step.moves.items()
+        ]
+        others = [clip for clip in self.notes.confirmed if clip != step.confirmed]
+        self._make(moves, others, step.rows)
+        for clip, recording in step.recordings.items():
+            self._join(clip, recording)
+        if step.new_class:
             with suppress(OSError):
-                (self.folder / new_class).rmdir()
+                (self.folder / step.new_class).rmdir()
 
-    def _trash(self, suffix: str = "") -> str:
-        """A free path in the trash."""
-        self.incoming()
-        return f"{TRASH}/{secrets.token_hex(8)}{suffix}"
+    def _trash(self, name: str) -> str:
+        """A free path in the trash, for a clip or class of this name."""
+        return self._free(f"{TRASH}/{date.today()}", name)
 
     def _require_class(self, name: str) -> None:
         if name not in (names := self.counts()):
@@ -559,31 +683,42 @@ def read_recordings(path: Path) -> list[Row]:
         raise Problem(422, "recordings_damaged", reason=error.found) from error
 
 
-def _follow_moves(folder: Path, moves: Sequence[tuple[str, str]]) -> None:
+def _follow_moves(folder: Path, moves: Sequence[Move], rows: Mapping[str, Row]) -> dict[str, Row]:
     """Rewrite the list of recordings, if there is one.
 
     Args:
-        moves: renames of clips and class folders. The rows of deleted clips go to the trash with
-            them, so that a clip that gets the name of a deleted one does not share its row.
+        moves: renames of clips and class folders.
+        rows: of clips that come back, by their positions.
+
+    Returns:
+        The rows of clips that were deleted, which the list has no more: a clip that gets the name
+        of a deleted one does not share its row.
     """
-    rows = read_recordings(folder / RECORDINGS)
+    present = list[Row]()
+    deleted = dict[str, Row]()
+    for position, row in enumerate(read_recordings(folder / RECORDINGS)):
+        clip = _moved(row["clip"], moves)
+        if _is_trash(clip):
+            deleted[str(position)] = row
+            continue
+        is_own = row["recording"] == row["clip"]  # it is one by itself, also at its new place
+        present.append({**row, "clip": clip, "recording": clip if is_own else row["recording"]})
+    for place, row in rows.items():
+        present.insert(int(place), row)
+    _write_rows(folder / RECORDINGS, present)
+    return deleted
+
+
+def _moved(clip: str, moves: Iterable[Move]) -> str:
+    """The path of a clip after renames of clips and class folders."""
     for source, target in moves:
-        for row in rows:
-            if not f"{row['clip']}/".startswith(f"{source}/"):
-                continue
-            clip = target + row["clip"][len(source) :]
-            if row["recording"] == row["clip"]:  # it is one by itself, also at its new place
-                row["recording"] = clip
-            row["clip"] = clip
-    _write_rows(folder / RECORDINGS, rows)
+        if f"{clip}/".startswith(f"{source}/"):
+            clip = target + clip[len(source) :]
+    return clip
 
 
-def _forget_deleted(path: Path) -> None:
-    """Remove the rows of deleted clips from the list of recordings."""
-    rows = read_recordings(path)
-    remaining = [row for row in rows if not row["clip"].startswith(f"{TRASH}/")]
-    if remaining != rows:
-        _write_rows(path, remaining)
+def _is_trash(path: str) -> bool:
+    return path.startswith(f"{TRASH}/")
 
 
 def _write_rows(path: Path, rows: Sequence[Row]) -> None:
@@ -602,12 +737,33 @@ def _read_notes(path: Path) -> Notes:
         path, remedy="delete it: the clips stay, and which labels were confirmed is forgotten"
     ):
         values = read_json(path)
-        clips = field_of({"clips": {}, **values}, "clips", dict)  # none in earlier versions
+        values = {"clips": {}, "pace": 0.0, "colors": [], **values}  # none in earlier versions
+        clips = field_of(values, "clips", dict)
         return Notes(
             field_of(values, "run", str),
             {name: str(clip) for name, clip in clips.items()},
-            field_of(values, "confirmed", list[str]),
+            confirmed=field_of(values, "confirmed", list[str]),
+            pace=field_of(values, "pace", float),
+            colors=field_of(values, "colors", list[str]),
         )
+
+
+def _read_steps(path: Path) -> list[_Step]:
+    """The last changes that can be undone: those after a line that cannot be read, such as one that
+    was cut off.
+    """
+    steps = list[_Step]()
+    if path.exists():
+        for line in read_bytes(path).decode(errors="replace").splitlines():
+            try:
+                steps.append(_Step.from_dict(json.loads(line)))
+            except (ValueError, TypeError, RecursionError):
+                steps.clear()
+    return steps[-_MAX_CHANGES:]
+
+
+def _line(step: _Step) -> str:
+    return json.dumps(step.to_dict()) + "\n"
 
 
 def clip_id(facts: os.stat_result) -> str:

@@ -2,7 +2,10 @@
 
 import secrets
 import shutil
+from collections.abc import Container
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated, Any, Literal
 
 from fastapi import Body, FastAPI, Query, Request
@@ -10,26 +13,42 @@ from fastapi.responses import FileResponse
 from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 
-from onlooker.base.answer import nothing_class, nothing_name, require_one_nothing
+from onlooker.base.answer import (
+    nothing_class,
+    nothing_name,
+    perhaps_nothing,
+    require_one_nothing,
+)
 from onlooker.base.files import file_digest
 from onlooker.base.records import Clip
 from onlooker.base.text import printable
-from onlooker.data.findings import label_findings
-from onlooker.data.folder import entries, recordings_of
+from onlooker.data.findings import FEW, Finding, label_findings
+from onlooker.data.folder import RECORDINGS, entries, recordings_of
 from onlooker.data.split import divide_recordings
+from onlooker.data.stick_figures import write_set
 from onlooker.run.record import REPORT
-from onlooker.serve.jobs import Jobs
-from onlooker.serve.look import Looks
+from onlooker.serve.jobs import Job, Jobs
+from onlooker.serve.look import Look, Looks
 from onlooker.serve.media import Previews, convert, receive
 from onlooker.serve.models import find_model
 from onlooker.serve.problem import Problem, t
-from onlooker.serve.project import MAX_RECORDING, Project, clip_id, read_recordings
+from onlooker.serve.project import (
+    MAX_RECORDING,
+    TRASH,
+    TRASH_DAYS,
+    Project,
+    clip_id,
+    read_recordings,
+)
 from onlooker.serve.training import Training
 from onlooker.video.reader import SUFFIXES
 
 __all__ = ["Teaching", "add_routes"]
 
 _SHOWN = 24  # clips of a class, until all are asked for
+_NAMED = 5  # classes in a hint
+_DRAWN = ("bend", "jumping_jack", "wave")  # what figures do, for a first try without a camera
+_DRAWN_CLIPS = 8  # of each
 # A report needs nothing but itself; whoever made it, it cannot use the page.
 _OF_REPORT = (
     "sandbox allow-scripts; default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'; "
@@ -45,6 +64,7 @@ Change = Literal[
     "set_label",
     "set_recording",
     "delete_clip",
+    "empty_trash",
     "undo",
 ]
 Label = Annotated[str, Query(alias="class")]
@@ -78,6 +98,7 @@ class Teaching:
         version = project.version
         counts = project.counts()
         model = (run := self.training.newest_run()) and find_model(run)
+        files, size = project.trashed()
         return {
             "name": printable(project.folder.name),
             "path": printable(project.folder),
@@ -88,7 +109,16 @@ class Teaching:
             ],
             "nothing": nothing_name([*counts]),
             "hints": [*map(printable, self._hints(counts))],
+            "perhaps_nothing": [*map(printable, perhaps_nothing([*counts]))],
+            "pace": project.notes.pace or None,
+            "colors": [*map(printable, project.colors())],
             "undo": project.change_text(),
+            "trash": {
+                "folder": f"{printable(project.folder.name)}/{TRASH}",
+                "files": files,
+                "bytes": size,
+                "days": TRASH_DAYS,
+            },
             "model": model and model.id,
             "training": job.id if job and self.training.is_running else None,
         }
@@ -107,10 +137,19 @@ class Teaching:
         ]
         if deep:  # as of people: training reads them, the page does not
             hints.append(t("hint.folders", labels=", ".join(deep)))
+        few = {label: FEW - count for label, count in counts.items() if count < FEW}
+        more = [
+            t("hint.more", count=count, label=label)
+            for label, count in few.items()
+            if label not in deep
+        ]
+        if more:
+            hints.append(t("hint.record", more=", ".join([*more[:_NAMED], "…"][: len(more)])))
         try:
-            hints += self._label_findings()
+            hints += self._label_findings(few)
             require_one_nothing([*counts])
-            if nothing_class([*counts]) is None and len(counts) > 1:
+            usual = nothing_class([*counts]) is not None or perhaps_nothing([*counts])
+            if not usual and len(counts) > 1:
                 hints.append(t("hint.no_nothing"))
         except ValueError as error:  # a folder made by hand
             hints.append(str(error))
@@ -118,9 +157,12 @@ class Teaching:
             hints.append(problem.found)
         return hints
 
-    def _label_findings(self) -> list[str]:
+    def _label_findings(self, few: Container[str]) -> list[str]:
         """What `check` finds in labels and recordings, of the clips as they are trained on; it is
         kept until these change.
+
+        Args:
+            few: classes with few clips, of which more are asked for before other recordings.
         """
         recordings = self.project.recordings()
         state = self.project.version, recordings
@@ -130,7 +172,7 @@ class Teaching:
                 for clip in self.project.all_clips()
             ]
             findings = label_findings(divide_recordings(clips)) if clips else ()
-            self._findings = [f"{finding.found}; {finding.why}" for finding in findings]
+            self._findings = [*filter(None, (_hint(finding, few) for finding in findings))]
             self._checked = state
         return self._findings
 
@@ -168,6 +210,39 @@ class Teaching:
         name = f"{Path(look.name).stem} {start:.1f}-{end:.1f}.mp4"
         return self.add(label, part, name, recording=recording)
 
+    def draw(self, job: Job) -> dict[str, Any]:
+        """The work of a job: clips of drawn figures in an empty project, one step of undo."""
+        if counts := self.project.counts():
+            raise Problem(409, "in_the_way", name=printable(next(iter(counts))))
+        job.report("drawing figures")
+        batch = secrets.token_hex(8)
+        with TemporaryDirectory(dir=self.project.incoming()) as folder:
+            drawn = write_set(Path(folder) / "drawn", _DRAWN_CLIPS, actions=_DRAWN)
+            people = recordings_of(read_recordings(drawn / RECORDINGS))
+            for clip, person in people.items():
+                source = self.project.incoming() / f"{secrets.token_hex(8)}.mp4"
+                (drawn / clip).rename(source)
+                label, name = clip.split("/")
+                self.add(label, source, name, batch=batch, recording=person)
+        return {"clips": len(people)}
+
+    def look_at(self, clip_id: str, model: str) -> Look:
+        """A clip of the project to be looked at with a model, as one that is sent."""
+        copy = self.project.incoming() / f"{secrets.token_hex(8)}.mp4"
+        shutil.copyfile(self.previews.playable(clip_id), copy)
+        return self.looks.add(
+            copy, self.project.clip(clip_id).name, self.looks.models.get(model).id
+        )
+
+
+def _hint(finding: Finding, few: Container[str]) -> str:
+    """A finding in the words of the page; "" if it is about classes with few clips alone."""
+    if not finding.counts:
+        return f"{finding.found}; {finding.why}"
+    labels = ", ".join(label for label in finding.counts if label not in few)
+    one = finding.name == "one recording"
+    return labels and t("hint.one_recording" if one else "hint.few_recordings", labels=labels)
+
 
 def _file(path: Path, media_type: str) -> FileResponse:
     """A file as the response; an OSError, which is a Problem 404, if it was deleted meanwhile."""
@@ -198,6 +273,15 @@ def add_routes(app: FastAPI, teaching: Teaching) -> None:
     @app.get("/media/clip/{clip_id}.mp4")
     def playable(clip_id: str) -> FileResponse:
         return _file(teaching.previews.playable(clip_id), "video/mp4")
+
+    @app.post("/api/project/clips/{clip_id}/look", status_code=202)
+    async def look_at(clip_id: str, model: str) -> dict[str, str]:
+        look = await run_in_threadpool(teaching.look_at, clip_id, model)
+        return {"job": teaching.jobs.submit(partial(teaching.looks.work, look)).id}
+
+    @app.post("/api/project/drawn", status_code=202)
+    async def draw() -> dict[str, str]:
+        return {"job": teaching.jobs.submit(teaching.draw, at_once=True).id}
 
     @app.post("/api/project/train", status_code=202)
     async def train() -> dict[str, str]:

@@ -4,16 +4,19 @@ reached.
 
 import shutil
 from collections.abc import Iterator
+from functools import lru_cache
+from operator import attrgetter
 from pathlib import Path
+from time import monotonic
 from typing import Any, NamedTuple
 
 import onlooker
 from onlooker.base.text import composed, printable
 from onlooker.report.metrics import read_scores
-from onlooker.report.summary import advice, first_line
-from onlooker.run.record import SCORES, read_figures
+from onlooker.report.summary import accuracy_text, advice, beats_majority, first_line
+from onlooker.run.record import SCORES, clips_of, read_figures
 from onlooker.serve.jobs import Job
-from onlooker.serve.models import Models, find_model
+from onlooker.serve.models import Model, Models, find_model
 from onlooker.serve.problem import Problem
 from onlooker.serve.project import Project, ProjectClip
 
@@ -61,10 +64,20 @@ class Training:
         return self.job is not None and not self.job.finished
 
     def newest_run(self) -> Path | None:
-        """The last run of this project that has a model; None if there is none."""
-        name = self.project.notes.run
-        run = self.runs.resolve() / Path(name).name
-        return run if name and find_model(run) else None
+        """The run with the newest model of these clips, whoever has trained it; None if there is
+        none.
+        """
+        folder = str(self.project.folder.resolve())
+        own = [
+            model
+            for model in self.models.find()
+            if self._is_of_page(model.run) or _clips_of(model) == folder
+        ]
+        return max(own, key=attrgetter("saved")).run if own else None
+
+    def _is_of_page(self, run: Path) -> bool:
+        """Whether a run is that of the last training of the page: its clips may have moved since."""
+        return run.resolve() == self.runs.resolve() / Path(self.project.notes.run).name
 
     def follow_run(self, run: Path, target: Path) -> None:
         """Note that a run has another name."""
@@ -93,6 +106,7 @@ class Training:
             Problem: what is wrong with the clips, or with the report.
         """
         job.report("starting", 0.0)
+        begin = monotonic()
         start = f"{self.project.folder.name}-page-"
         numbers = [
             int(end)
@@ -111,6 +125,7 @@ class Training:
         try:
             onlooker.train(self.project.folder, run, quiet=True, divide=True, progress=report)
             report("done", 1, 1)
+            self.project.remember(pace=(monotonic() - begin) / max(1, len(clips)))
         except (ValueError, OSError) as error:
             raise Problem(422, "training_failed", reason=error) from error
         finally:
@@ -129,7 +144,8 @@ class Training:
             raise Problem(404, "no_results")
         folders = _folders(self.project)
         return {
-            **{name: measured[name] for name in ("accuracy", "confusion")},
+            "confusion": measured["confusion"],
+            "share": accuracy_text(measured),
             "clips": measured["videos"],
             "wrong": sum(map(sum, measured["confusion"]))
             - sum(row[k] for k, row in enumerate(measured["confusion"])),
@@ -160,8 +176,12 @@ class Training:
 
     def to_check(self) -> dict[str, Any]:
         """How many labels are doubtful, and the first: probable errors, other mistakes, then unsure
-        ones. A label that the user has confirmed, or changed since, is not asked about again.
+        ones. A label that the user has confirmed, or changed since, is not asked about again. None
+        if the model is no better than guessing: what it doubts says nothing about labels.
         """
+        figures = _measured(self.newest_run())
+        if figures and not beats_majority(figures):
+            return {"count": 0, "items": [], "guessing": True}
         settled = {*self.project.notes.confirmed}
         doubts = [
             result
@@ -174,6 +194,7 @@ class Training:
         items = [
             {
                 "clip": result.clip.id,
+                "name": printable(result.clip.name),
                 "label": result.truth,
                 "suggested": result.predicted,
                 "score": result.score,
@@ -181,7 +202,7 @@ class Training:
             }
             for result in doubts[:CHECKED]
         ]
-        return {"count": len(doubts), "items": items}
+        return {"count": len(doubts), "items": items, "guessing": False}
 
     def _outcomes(self) -> list[Outcome]:
         """What the newest model predicts for the clips that it was tested with and that are still
@@ -194,8 +215,14 @@ class Training:
         doubted = [clip["name"] for clip in figures.get("labels_to_check", [])]
         # the most doubtful has the highest
         rank = {name: number for number, name in enumerate(reversed(doubted), 1)}
-        ids = {composed(name): clip_id for name, clip_id in self.project.notes.clips.items()}
         clips = {clip.id: clip for clip in self.project.all_clips()}
+        of_page = self._is_of_page(run)  # else, clips that have moved since are not asked about
+        names = (
+            self.project.notes.clips
+            if of_page
+            else {clip.relative: clip.id for clip in clips.values()}
+        )
+        ids = {composed(name): clip_id for name, clip_id in names.items()}
         folders = _folders(self.project)
         outcomes = []
         for name, truth, predicted, score, margin in _scores(run):
@@ -211,6 +238,12 @@ class Training:
                     )
                 )
         return outcomes
+
+
+@lru_cache
+def _clips_of(model: Model) -> str | None:
+    """The folder of the clips that a model was trained on; None if it is not known."""
+    return clips_of(model.run)
 
 
 def _folders(project: Project) -> dict[str, str]:

@@ -1,6 +1,6 @@
 // The card of a class in Teach: its name, which can be changed, and its clips; takes files and clips that are dropped.
 
-import { colorOf, rememberRenamed, spoken } from "./colors.js";
+import { colorOf, spoken } from "./colors.js";
 import { button, complain, fileButton, h, t, takeDrops, toast, VIDEOS } from "./dom.js";
 import { chosenFiles } from "./uploads.js";
 import { clipDialog, Wall } from "./wall.js";
@@ -48,8 +48,6 @@ export class ClassCard {
       title.value = name;
       return;
     }
-    rememberRenamed(name, to);
-    this.page.setProject(this.page.project); // in its color
     teach.uploads.rename(name, to);
     if (chosen) teach.choose(to);
   }
@@ -67,7 +65,10 @@ export class ClassCard {
   }
 
   async remove() {
-    const told = t("told.deleted_class", { name: spoken(this.name) });
+    const { trash, classes } = this.page.project;
+    const { count } = classes.find(({ name }) => name === this.name);
+    if (!confirm(t("class.why", { label: spoken(this.name), count, ...trash }))) return;
+    const told = t("told.deleted_class", { name: spoken(this.name), ...trash });
     if (await this.page.changeAndTell(told, "delete_class", { name: this.name })) this.teach.uploads.rename(this.name, null);
   }
 

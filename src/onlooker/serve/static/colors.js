@@ -1,36 +1,22 @@
-// One color for each class, the same in every part of the page and after it is opened again.
+// One color for each class, the same in every part of the page, in every browser, and after a restart.
 
 const SIZE = 10; // colors --class-0 … --class-9 in base.css
-const KEY = "onlooker-colors";
-const order = JSON.parse(localStorage.getItem(KEY) ?? "[]");
-const keep = () => localStorage.setItem(KEY, JSON.stringify(order.slice(-500)));
+let own = []; // classes of the project in the order of their colors, which the server keeps
+const others = new Map(); // places of classes that only models have
 const quiet = new Set(); // names, as the server says, of the class in which nothing happens
 
 /** Takes a name of the class in which nothing happens, such as "nothing" or "none". */
 export const rememberQuiet = (name) => quiet.add(name);
 export const isQuiet = (name) => quiet.has(name);
 
-/** Gives classes their colors in this order; those that already have one keep it. */
-export function rememberClasses(names) {
-  const added = names.filter((name) => !isQuiet(name) && !order.includes(name));
-  order.push(...added);
-  if (added.length) keep();
-}
-
-/** A class that was renamed keeps its color. */
-export function rememberRenamed(from, to) {
-  const [at, old] = [order.indexOf(from), order.indexOf(to)];
-  if (at < 0 || isQuiet(to)) return;
-  if (old >= 0) order[old] = "";
-  order[at] = to;
-  keep();
-}
+/** Takes the project's classes in the order of their colors. */
+export const setColors = (names) => { own = names; };
 
 /** The CSS color of a class; that in which nothing happens is gray. */
 export function colorOf(name) {
   if (!name || isQuiet(name)) return "var(--nothing)";
-  rememberClasses([name]);
-  return `var(--class-${order.indexOf(name) % SIZE})`;
+  if (!own.includes(name) && !others.has(name)) others.set(name, own.length + others.size);
+  return `var(--class-${(own.includes(name) ? own.indexOf(name) : others.get(name)) % SIZE})`;
 }
 
 /** The same as a value that the context of `canvas` understands. */

@@ -1,8 +1,8 @@
 // Correct: clips whose label is in doubt, one click each; then train again.
 
 import { get } from "./api.js";
-import { colorOf, rememberClasses, spoken } from "./colors.js";
-import { button, errorCard, h, patch, percent, show, t } from "./dom.js";
+import { colorOf, spoken } from "./colors.js";
+import { button, errorCard, h, patch, percent, rich, show, t } from "./dom.js";
 import { classChoice, clipDialog, preview, setLabel } from "./wall.js";
 
 const reason = ({ why, label, suggested }) =>
@@ -27,11 +27,10 @@ export class Correct {
     show(this.note, h("div.spinner"));
     try {
       await this.page.loadProject();
-      rememberClasses(this.page.project.classes.map(({ name }) => name));
-      const { items, count } = await get("/api/project/inbox");
+      const { items, count, guessing } = await get("/api/project/inbox");
       if (this.turn !== turn) return; // loaded again, or answered, meanwhile
       for (const item of items) item.card = this.card(item);
-      Object.assign(this, { items, count });
+      Object.assign(this, { items, count, guessing });
       this.showInbox();
     } catch (error) {
       show(this.inbox);
@@ -46,8 +45,10 @@ export class Correct {
     show(this.again, project.model && button(null, t("train.again"), () => this.trainAgain(),
       { kind: this.corrected ? "primary" : "quiet" }));
     const empty = (title, text, ...actions) =>
-      h("div.empty", {}, h("h2", {}, t(title)), h("p", {}, t(text)), h("div.row", {}, actions));
+      h("div.empty", {}, h("h2", {}, t(title)), h("p", {}, rich(t(text))), h("div.row", {}, actions));
     if (!project.model) show(this.note, empty("inbox.untrained", "inbox.untrained_remedy",
+      button(null, t("look.go_teach"), () => this.page.go("teach"), { kind: "primary" })));
+    else if (this.guessing) show(this.note, empty("inbox.guessing", "inbox.guessing_remedy",
       button(null, t("look.go_teach"), () => this.page.go("teach"), { kind: "primary" })));
     else if (this.count) show(this.note, h("p.hint", {}, t("inbox.count", { count: this.count })));
     else show(this.note, empty("inbox.empty", this.corrected ? "inbox.empty_corrected" : "inbox.empty_remedy"));
@@ -57,14 +58,15 @@ export class Correct {
     const names = this.page.project.classes.map(({ name }) => name);
     const first = [...new Set([item.label, item.suggested])].filter((name) => names.includes(name));
     const choose = (name) => this.answer(item, name);
-    const answer = (name) => h(`button.answer-button${name === item.suggested ? ".suggested" : ""}`,
-      { type: "button", "--color": colorOf(name), onclick: () => choose(name) }, h("span.dot"), spoken(name));
+    const answer = (name) => h(`button.answer-button${name === item.label ? ".present" : ""}`,
+      { type: "button", "--color": colorOf(name), onclick: () => choose(name) }, h("span.dot"),
+      t(name === item.label ? "inbox.keep" : "inbox.move", { label: spoken(name) }));
     const others = names.filter((name) => !first.includes(name)).map((name) => [name, spoken(name)]);
     const other = classChoice(t("inbox.other"), [["", t("inbox.other")], ...others], "", choose);
-    const clip = { id: item.clip, label: item.label, name: spoken(item.label) };
-    const open = h("button.tile", { type: "button", "aria-label": t("inbox.open", { label: clip.name }),
-      onclick: () => clipDialog(clip, this.page, () => this.load()) }, preview(item.clip));
-    const why = { label: clip.name, suggested: spoken(item.suggested), score: percent(item.score) };
+    const clip = { id: item.clip, label: item.label, name: item.name };
+    const open = h("button.tile", { type: "button", "aria-label": t("inbox.open", { name: item.name }),
+      onclick: () => clipDialog(clip, this.page, { changed: () => this.load(), heat: true }) }, preview(item.clip));
+    const why = { label: spoken(item.label), suggested: spoken(item.suggested), score: percent(item.score) };
     return h("li.card.doubt", { "data-clip": item.clip }, open, h("div", {},
       h("p.why", {}, t(reason(item), why)),
       h("div.row", { role: "group", "aria-label": t("inbox.is") }, first.map(answer), others.length > 0 && other)));
@@ -74,7 +76,8 @@ export class Correct {
     if (item.answered) return;
     item.answered = true;
     const next = item.card.nextElementSibling?.querySelector(".answer-button");
-    if (!await setLabel(item.clip, label, this.page)) { this.load(); return; }
+    const { clip: id, name } = item;
+    if (!await setLabel({ id, name, label: item.label }, label, this.page)) { this.load(); return; }
     this.turn = null;
     if (label !== item.label) this.corrected += 1;
     this.items = this.items.filter((each) => each !== item);

@@ -2,8 +2,8 @@
 
 import { follow, lookAt } from "./api.js";
 import { cameraAllowed } from "./camera.js";
-import { rememberClasses, spoken } from "./colors.js";
-import { announce, button, errorCard, fileButton, h, percent, show, t, takeDrops, VIDEOS } from "./dom.js";
+import { spoken } from "./colors.js";
+import { announce, button, errorCard, fileButton, h, percent, show, t, takeDrops, toast, VIDEOS } from "./dom.js";
 import { LiveView } from "./live.js";
 import { ClipList } from "./look_list.js";
 import { drawnControls } from "./overlay.js";
@@ -15,7 +15,9 @@ const drawn = { heat: 0.75, box: true };
 export class Look {
   constructor(panel, page) {
     Object.assign(this, { panel, page, place: "" }); // `place`: what is shown, as in the address
-    takeDrops(panel, ({ files }) => { if (this.state.models.length) this.lookAtAll([...files]); });
+    takeDrops(panel, ({ files }) => { 
+      if (this.state.models.length) this.lookAtAll([...files]); else toast(t("look.no_model_remedy"), { error: true });
+    });
   }
 
   get state() { return this.page.state; }
@@ -43,12 +45,12 @@ export class Look {
     this.list?.close();
     this.list = null;
     const { models } = this.state;
-    models.forEach(({ classes }) => rememberClasses(classes));
     show(this.panel, h("div.welcome", {},
       h("div.intro", {}, h("h1", {}, t("look.title")), h("p.lead", {}, t("look.lead"))),
       models.length ? [this.dropZone(), this.modelRow()] : h("div.empty", {},
         h("h2", {}, t("look.no_model")), h("p", {}, t("look.no_model_remedy")),
-        h("div.row", {}, button(null, t("look.go_teach"), () => this.page.go("teach"), { kind: "primary" })))));
+        h("div.row", {}, button(null, t("look.go_teach"), () => this.page.go("teach"), { kind: "primary" }),
+          !this.page.project.classes.length && this.page.parts?.teach.drawnButton()))));
   }
 
   dropZone() {

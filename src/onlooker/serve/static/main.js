@@ -1,7 +1,7 @@
 // The page: its tabs, what the server knows, and the connection to it.
 
 import { get, send } from "./api.js";
-import { rememberQuiet } from "./colors.js";
+import { rememberQuiet, setColors } from "./colors.js";
 import { Correct } from "./correct.js";
 import { button, complain, errorCard, h, rich, show, t, toast } from "./dom.js";
 import { Look } from "./look.js";
@@ -96,6 +96,7 @@ class Page {
     this.project = project;
     if (project.undo !== this.told?.undo) this.told?.box.remove(); // its button would undo another change
     rememberQuiet(project.nothing);
+    setColors(project.colors);
     this.parts?.teach.update(project);
   }
 
@@ -130,8 +131,9 @@ class Page {
     const release = await uploads.hold();
     try {
       if (uploads.running) await this.loadProject(); // each upload has changed the version
-      const { version } = this.project;
+      const { version, undo } = this.project;
       this.setProject(await send("POST", `/api/project/changes/${name}?version=${version}`, values));
+      if (name === "undo") toast(t("told.undone", { change: undo })); // it may be of an earlier day
       return true;
     } catch (error) {
       if (error.code === "changed") {

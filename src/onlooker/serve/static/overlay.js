@@ -90,6 +90,12 @@ export const momentOf = ({ heat, tubes, indices, width, height }, place) => ({
     .filter(({ corners }) => corners),
 });
 
+/** The moment of an answer that is seen at `time`. */
+export const momentAt = (result, time) => momentOf(result, placeAt(result, time));
+
+/** The place of the last of an answer's times until `time`. */
+export const placeAt = ({ times }, time) => Math.max(0, times.findLastIndex((each) => each <= time + 1e-6));
+
 /** A slider for the heat map and a switch for the box; they change `drawn` and call `onchange`. */
 export function drawnControls(drawn, onchange = () => {}) {
   const change = (name, value) => { drawn[name] = value; onchange(); };

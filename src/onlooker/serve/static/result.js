@@ -1,17 +1,16 @@
 // What a model sees in a clip: player, timeline, bars, events, files to take away.
 
 import { Bars, severalEvents, sureness } from "./bars.js";
-import { colorOf, isQuiet, rememberClasses, spoken } from "./colors.js";
+import { colorOf, isQuiet, spoken } from "./colors.js";
 import { button, h, icon, seconds, t } from "./dom.js";
 import { Marker } from "./mark.js";
-import { drawMoment, drawnControls, momentOf } from "./overlay.js";
+import { drawMoment, drawnControls, momentOf, placeAt } from "./overlay.js";
 import { Player } from "./player.js";
 import { Timeline } from "./timeline.js";
 
 export class LookResult {
   constructor(result, drawn, look) {
     Object.assign(this, { result, drawn, look });
-    rememberClasses(result.classes);
     this.player = new Player((time) => this.frame(time));
     this.timeline = new Timeline(this.player);
     this.bars = new Bars();
@@ -80,8 +79,8 @@ export class LookResult {
   }
 
   frame(time) {
-    const { classes, frame_scores: scores, times } = this.result;
-    const index = Math.max(0, times.findLastIndex((each) => each <= time + 1e-6)); // the last one seen
+    const { classes, frame_scores: scores } = this.result;
+    const index = placeAt(this.result, time);
     const label = this.labels[index];
     this.bars.update(Object.fromEntries(classes.map((name, k) => [name, scores[index][k]])), label);
     this.now.textContent = t("result.now", { time: seconds(time), label: spoken(label) });

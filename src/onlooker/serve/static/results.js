@@ -2,7 +2,7 @@
 
 import { get } from "./api.js";
 import { colorOf, spoken } from "./colors.js";
-import { button, complain, h, percent, sentence, t } from "./dom.js";
+import { button, complain, h, sentence, t } from "./dom.js";
 import { reportLink } from "./models.js";
 import { clipsDialog } from "./wall.js";
 
@@ -17,7 +17,7 @@ function matrix({ classes, confusion }, openClips) {
     return h(row === column ? "td.hit" : "td", { "--share": share.toFixed(2) }, inside);
   };
   const name = (text) => [h("span.dot", { "--color": colorOf(text) }), h("span", { title: spoken(text) }, spoken(text))];
-  return h("div.matrix", { tabindex: 0, role: "region", "aria-label": t("matrix.title") }, h("table", {},
+  return h(`div.matrix${classes.length > 5 ? ".upright" : ""}`, { tabindex: 0, role: "region", "aria-label": t("matrix.title") }, h("table", {},
     h("caption", {}, t("matrix.caption")),
     h("thead", {}, h("tr", {}, h("td"), classes.map((text) => h("th", { scope: "col" }, name(text))))),
     h("tbody", {}, confusion.map((row, i) => h("tr", {}, h("th", { scope: "row" }, name(classes[i])),
@@ -29,7 +29,7 @@ export function resultsView(results, page) {
     get(`/api/project/results/clips${path}`).then((clips) => clipsDialog(title, clips, page), complain);
   const wrong = t("results.wrong", { count: results.wrong });
   return [h("div.reached", {},
-    h("p.accuracy", {}, h("b", {}, percent(results.accuracy)),
+    h("p.accuracy", {}, h("b", {}, results.share.replace(" ", "\u00a0")),
       h("span", {}, t("results.of", { count: results.clips }))),
     [results.conclusion, results.advice[0]].filter(Boolean)
       .map((text) => h("p.conclusion", {}, sentence(text)))),

@@ -1,8 +1,9 @@
 // Teach: classes, the camera that records them, the wall of clips, training, and the new model live.
 
+import { follow, send } from "./api.js";
 import { endingOf, cameraAllowed } from "./camera.js";
 import { ClassCard, className } from "./class_card.js";
-import { colorOf, isQuiet, rememberClasses, spoken } from "./colors.js";
+import { colorOf, isQuiet, spoken } from "./colors.js";
 import { button, complain, errorText, fileButton, h, patch, rich, show, t, takeDrops, toast, typing } from "./dom.js";
 import { LiveView } from "./live.js";
 import { Recorder } from "./recorder.js";
@@ -30,14 +31,16 @@ export class Teach {
     this.title = h("div.where");
     this.undo = button("undo", t("undo"), () => this.page.undo(), { iconOnly: true });
     this.classes = h("div.classes");
-    this.empty = h("div.empty", {}, h("h2", {}, t("teach.empty")), h("p", {}, rich(t("teach.empty_remedy"))));
+    this.empty = h("div.empty", {}, h("h2", {}, t("teach.empty")), h("p", {}, rich(t("teach.empty_remedy"))),
+      this.drawnButton());
+    this.trash = h("div.row.hint.trash");
     this.target = this.buildTarget();
     this.camera = h("section.card.camera", { "aria-label": t("teach.camera") }, this.live.stage, this.target);
     show(this.panel, h("div.teach", {},
       h("div.head", {}, h("div", {}, h("h1", {}, t("teach.title")), this.title),
         this.undo),
       h("div.left", {}, this.uploads.element, this.training.element, this.training.results, this.classes, this.empty,
-        this.addForm()), h("aside.right", {}, this.camera)));
+        this.addForm(), this.trash), h("aside.right", {}, this.camera)));
     takeDrops(this.panel, (transfer) => this.drop(transfer, null));
     this.showCamera();
   }
@@ -74,6 +77,27 @@ export class Teach {
       button("plus", t("teach.add"), null, { kind: "primary", type: "submit" }),
       fileButton(t("teach.folder"), (folder) => this.addFiles(chosenFiles(folder), null), { webkitdirectory: true }),
       this.who, wrong);
+  }
+
+  /** A button that adds clips of drawn figures, for a first try without a camera. */
+  drawnButton() {
+    const draw = async (event) => {
+      const { currentTarget: target } = event;
+      target.disabled = true;
+      this.page.go("teach");
+      await send("POST", "/api/project/drawn").then(({ job }) => follow(job, ({ text }) => show(this.title, text)))
+        .catch(complain);
+      await this.page.loadProject().catch(complain);
+      target.disabled = false;
+    };
+    return button(null, t("teach.drawn"), draw);
+  }
+
+  /** How much is in the trash, and a button that empties it. */
+  showTrash({ files: count, bytes, ...trash }) {
+    const empty = () => confirm(t("trash.why", { count, ...trash })) && this.page.change("empty_trash", {});
+    show(this.trash, count > 0 && [h("span", {}, t("trash.size", { count, size: Math.ceil(bytes / 1e5) / 10, ...trash })),
+      h("button.link", { type: "button", onclick: empty }, t("trash.empty"))]);
   }
 
   /** Of which recording a new clip of the camera is: the person in it, or the sitting. */
@@ -114,7 +138,6 @@ export class Teach {
     const model = !this.training.fitting && state.models.find(({ id }) => id === newest);
     if (!model) this.live.rest();
     else if (this.live.stream && !(this.live.connection && this.live.model.id === model.id)) {
-      rememberClasses(model.classes);
       this.live.look(model);
     }
     this.showCamera();
@@ -178,7 +201,6 @@ export class Teach {
 
   update(project) {
     if (this.panel.hidden) return;
-    rememberClasses(project.classes.map(({ name }) => name));
     const count = project.classes.reduce((sum, each) => sum + each.count, 0);
     show(this.title, h("span", {}, t("teach.where", { name: project.name, count })), h("code", {}, project.path));
     this.empty.hidden = project.classes.length > 0;
@@ -187,6 +209,7 @@ export class Teach {
     this.cards = new Map(project.classes.map(({ name }) => [name, this.cards.get(name) ?? new ClassCard(name, this)]));
     for (const each of project.classes) this.cards.get(each.name).set(each);
     patch(this.classes, [...this.cards.values()].map(({ element }) => element));
+    this.showTrash(project.trash);
     this.training.update(project);
     this.choose(this.chosen);
   }

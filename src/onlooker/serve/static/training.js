@@ -1,12 +1,18 @@
 // Training from the page: hints before it, progress while it runs, results after it.
 
 import { cancel, follow, get, send } from "./api.js";
+import { spoken } from "./colors.js";
 import { button, complain, errorCard, h, icon, show, t, toast } from "./dom.js";
 import { resultsView } from "./results.js";
 
-const PACE = "onlooker-pace"; // seconds per clip of the last training on this machine
-const pace = () => Number(localStorage.getItem(PACE)) || 0.8;
+const PACES = [0.8, 3.2]; // seconds per clip, on faster and slower machines, before the first training
 const clipsOf = ({ classes }) => classes.reduce((sum, { count }) => sum + count, 0);
+
+/** A time that is estimated, in words. */
+function duration(value) {
+  const time = Math.ceil(Math.max(10, value) / 5) * 5;
+  return time < 90 ? t("seconds", { value: time }) : t("train.minutes", { count: Math.round(time / 60) });
+}
 
 export class Training {
   /** `page` of main.js; `changed(trained)` is called when `fitting` changes, with whether there is a new model. */
@@ -20,23 +26,30 @@ export class Training {
   }
 
   update(project) {
-    show(this.hints, project.hints.map((hint) => h("li", {}, icon("warn"), h("span", {}, hint))));
+    const hint = (...content) => h("li", {}, icon("warn"), h("span", {}, content));
+    show(this.hints, project.hints.map((text) => hint(text)),
+      project.perhaps_nothing.slice(0, 1).map((name) => hint(t("train.perhaps_nothing", { label: spoken(name) }), " ",
+        h("button.link", { type: "button", onclick: () => this.makeNothing(name) }, t("train.make_nothing")))));
     if (project.training && !this.job) this.watch(project.training);
     if (!this.job) this.showButton(project);
     if (project.model !== this.loaded && !this.job) this.loadResults();
   }
 
+  makeNothing(name) {
+    this.page.changeAndTell(t("told.nothing", { name: spoken(name) }), "rename_class", { name, to: "nothing" });
+  }
+
   /** The button before a training; it, or an error in its place, stays while nothing about it changes. */
   showButton(project) {
     const ready = project.classes.length > 1 && project.classes.every(({ count }) => count > 1);
-    const state = `${Boolean(project.model)} ${ready} ${clipsOf(project)}`;
+    const state = `${Boolean(project.model)} ${ready} ${clipsOf(project)} ${project.pace}`;
     if (this.offered === state) return;
     this.offered = state;
-    const time = Math.ceil(Math.max(10, clipsOf(project) * pace()) / 5) * 5;
-    const about = time < 90 ? t("seconds", { value: time }) : t("train.minutes", { count: Math.round(time / 60) });
+    const times = (project.pace ? [project.pace] : PACES).map((pace) => duration(clipsOf(project) * pace));
+    const about = t(project.pace ? "train.about" : "train.first", { time: times[0], most: times[1] });
     const start = button(null, t(project.model ? "train.again" : "train.start"), () => this.start(),
       { kind: "primary", disabled: !ready });
-    show(this.action, start, h("p.hint", {}, ready ? t("train.about", { time: about }) : t("train.need")));
+    show(this.action, start, h("p.hint", {}, ready ? about : t("train.need")));
   }
 
   async start() {
@@ -60,14 +73,12 @@ export class Training {
     const bar = h("progress", { max: 1, "aria-label": t("train.progress") });
     show(this.action, h("div.progress", {}, note, bar,
       button("close", t("train.cancel"), function () { this.disabled = true; cancel(job).catch(complain); })));
-    const began = performance.now();
     let failed = null;
     const result = await follow(job, ({ text, progress, result: reached }) => {
       note.textContent = text;
       if (progress !== null) bar.value = progress;
       if (reached?.model && this.fitting) this.fitted(reached.model); // it is used while its report is drawn
     }, { every: 500 }).catch((error) => { failed = error; });
-    if (result) localStorage.setItem(PACE, (performance.now() - began) / 1000 / clipsOf(this.page.project));
     if (!result && !failed) toast(t("train.cancelled"));
     if (this.fitting) await this.fitted(result?.model);
     await this.page.loadState().catch(complain); // the model has a report now

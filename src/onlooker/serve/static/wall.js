@@ -1,8 +1,10 @@
 // Clips as tiles, and what can be done with one of them.
 
-import { get } from "./api.js";
+import { follow, get, send } from "./api.js";
 import { colorOf, spoken } from "./colors.js";
 import { button, complain, dialog, h, patch, show, still, t } from "./dom.js";
+import { drawMoment, momentAt } from "./overlay.js";
+import { Player } from "./player.js";
 
 /** A still of a clip, which plays under the pointer. */
 export function preview(id) {
@@ -62,8 +64,8 @@ export class Wall {
 }
 
 /** Gives a clip a class: another one, or its own, which confirms it. */
-export const setLabel = (id, label, page) => page.changeAndTell(t("told.labeled", { label: spoken(label) }),
-  "set_label", { clip_id: id, label });
+export const setLabel = ({ id, name, label }, to, page) => page.changeAndTell(
+  t(to === label ? "told.confirmed" : "told.moved", { name, label: spoken(to) }), "set_label", { clip_id: id, label: to });
 
 /** A list of classes, and a button that applies the chosen one: the arrow keys choose each class that they pass. */
 export function classChoice(name, classes, value, apply) {
@@ -87,22 +89,38 @@ function recordingField({ id, name }, page) {
   return h("label.field", { title: t("who.why") }, h("span", {}, t("who.label")), input, options);
 }
 
-/** A clip in large: its class can be changed, and it can be deleted. */
-export function clipDialog(clip, page, changed = () => {}) {
+/** Has the newest model look at a clip, and plays it with the heat map and the box in place of `video`. */
+async function showHeat({ id }, page, video) {
+  const run = new AbortController();
+  const box = video.closest("dialog");
+  box.addEventListener("close", () => run.abort());
+  const path = `/api/project/clips/${id}/look?model=${page.project.model}`;
+  const result = await send("POST", path).then(({ job }) => follow(job, () => {}, { signal: run.signal })).catch(complain);
+  if (!result || !box.open) return;
+  const player = new Player((time) => drawMoment(player.canvas, momentAt(result, time), { heat: 0.75, box: true }));
+  box.addEventListener("close", () => player.close());
+  video.replaceWith(player.stage, player.controls);
+  player.open(result.video, result);
+  if (!still()) player.play();
+}
+
+/** A clip in large: its class can be changed, and it can be deleted; `heat`: with where the newest model looks. */
+export function clipDialog(clip, page, { changed = () => {}, heat = false } = {}) {
   const act = async (change) => { box.close(); if (await change()) changed(); };
   const classes = page.project.classes.map(({ name }) => [name, spoken(name)]);
-  const choice = classChoice(t("clip.class"), classes, clip.label, (to) => act(() => setLabel(clip.id, to, page)));
-  const box = dialog(clip.name,
-    h("video.large", { src: `/media/clip/${clip.id}.mp4`, poster: `/media/clip/${clip.id}.jpg`, controls: true,
-      loop: true, autoplay: !still(), muted: true, playsinline: true, "--color": colorOf(clip.label) }),
+  const choice = classChoice(t("clip.class"), classes, clip.label, (to) => act(() => setLabel(clip, to, page)));
+  const video = h("video.large", { src: `/media/clip/${clip.id}.mp4`, poster: `/media/clip/${clip.id}.jpg`, controls: true,
+      loop: true, autoplay: !still(), muted: true, playsinline: true, "--color": colorOf(clip.label) });
+  const box = dialog(clip.name, video,
     h("div.row.spread", {}, h("div.field", {}, h("span", {}, t("clip.class")), choice), recordingField(clip, page),
       button("trash", t("clip.delete"), () => act(() =>
-        page.changeAndTell(t("told.deleted", { name: clip.name }), "delete_clip", { clip_id: clip.id })))));
+        page.changeAndTell(t("told.deleted", { name: clip.name, ...page.project.trash }), "delete_clip", { clip_id: clip.id })))));
+  if (heat && page.project.model) showHeat(clip, page, video);
 }
 
 /** Clips in a dialog, for example those of a cell of the confusion matrix. */
 export function clipsDialog(title, clips, page) {
-  const wall = new Wall((clip) => { box.close(); clipDialog(clip, page); });
+  const wall = new Wall((clip) => { box.close(); clipDialog(clip, page, { heat: true }); });
   wall.set(clips);
   const box = dialog(title, wall.element);
 }
