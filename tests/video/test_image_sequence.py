@@ -1,13 +1,17 @@
 """Folders of numbered images as clips."""
 
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from unittest.mock import Mock
 
 import cv2
 import numpy as np
 import pytest
-from clips import make_images, paint, painted_numbers
+from clips import make_images, paint, painted_numbers, touch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import EpsImagePlugin, Image
 
 from onlooker.base.records import ClipError
@@ -164,6 +168,7 @@ def test_a_folder_that_cannot_be_read_is_a_clip_error(
         ["20230101_120000_900.png", "20230101_120000_950.png", "20230101_120001_900.png"],
         ["vlcsnap-2020-01-01-12h30m15s123.png", "vlcsnap-2020-01-01-12h31m15s123.png"],
         ["00-09-58.500.png", "00-10-01.500.png", "00-10-58.500.png"],
+        ["0107_100759-09-m.png", "0107_100800-00-m.png", "0107_100800-01-m.png"],
         ["0009_rgb.png", "0010_rgb.png", "0100_rgb.png"],
         ["frame0009-left.jpg", "frame0010-left.jpg"],
         ["shot (9).png", "shot (10).png", "shot (11).png"],
@@ -177,6 +182,29 @@ def test_images_are_in_the_natural_order_of_their_whole_names(
 ) -> None:
     assert [path.name for path in find_images(make_images(tmp_path, names))] == names
     assert not left_out_images(tmp_path)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.datetimes(datetime(1990, 1, 1), datetime(2060, 1, 1)),
+    st.sampled_from(["%m%d_%H%M%S", "%Y%m%d%H%M%S", "01-%Y%m%d%H%M%S", "%y%m%d-%H%M%S"]),
+    st.sampled_from(["{}-{:02}{}", "{}_{:03}{}"]),
+    st.lists(st.integers(1, 9), min_size=2, max_size=4),
+    st.sampled_from(["", "-m"]),
+)
+def test_names_that_count_seconds_and_frames_are_one_clip(
+    begin: datetime, second: str, pattern: str, counts: list[int], end: str
+) -> None:
+    """As Motion names its pictures, whatever the number of frames in each second."""
+    begin = begin.replace(month=7, day=1, hour=23)  # text and time have one order
+    names = [
+        pattern.format((begin + timedelta(seconds=after)).strftime(second), frame, f"{end}.png")
+        for after, count in enumerate(counts)
+        for frame in range(count)
+    ]
+    with TemporaryDirectory() as folder:
+        touch(Path(folder), *names, *(f"{name[:-4]}m.png" for name in names if not end))
+        assert [path.name for path in find_images(Path(folder))] == names
 
 
 @pytest.mark.parametrize(

@@ -40,13 +40,16 @@ IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"})
 _FORMATS = ("JPEG", "PNG", "BMP", "TIFF")
 _WIDE_COLOR = ";16"  # in how Pillow reads color of 16 bits, such as RGB;16B
 _NUMBER = re.compile(r"((?<![\d.])\d+\.\d+(?!\d|\.\d)|\d+)")
-# A date with or without a time, seconds since 1970 with or without a fraction, or a time of day.
+# A date with or without a time, or a time of day; a date and a time in digits, with the number of a
+# frame in its second (Motion); or seconds since 1970 with or without a fraction.
 _TIME_STAMP = re.compile(
     r"(?<!\d)(?:(?:(?:19|20)\d\d([-_.]?)[01]\d\1[0-3]\d|\d\d([-:.h])\d\d[-:.m]\d\d)(?:[-_.,t hms:]+\d{2,})*"
+    r"|(?:(?:19|20)?\d\d)?(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])"
+    r"[-_t ]?(?:[01]\d|2[0-3])[0-5]\d[0-5]\d(?:[-_.,]\d{2,})*"
     r"|1\d{9}(?:[-_.]?\d{3,9}|\.\d+)?)(?!\d)"
 )
-# series that go with the images of a scene
-_COMPANION = re.compile(r"flow|depth|mask|[\d*] \([\d*]+\)$")
+# series that go with the images of a scene; Motion's ...m.jpg show what moves
+_COMPANION = re.compile(r"flow|depth|mask|[\d*] \([\d*]+\)$|[\d*]-?m$")
 _SHOWN = 4  # series in an error
 
 
