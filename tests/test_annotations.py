@@ -2,9 +2,12 @@
 
 import json
 import math
-from collections import Counter
+import re
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -12,7 +15,7 @@ import pytest
 from clips import Make
 from commands import call, fails
 from fuzz.mutations import limits
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from onlooker.base.records import ClipError, Event, Prediction, Segment
@@ -212,6 +215,7 @@ def test_labels_after_the_end_of_a_video_are_left_out_and_counted(
     assert (tmp_path / "out.csv").read_text().splitlines()[1:] == [
         "a.mp4,0.0,1.0,x",
         "a.mp4,1.0,2.4,x",
+        "a.mp4,1.5,2.0,",  # nobody knows what happens then
         "b.mp4,30.0,60.0,y",
     ]
 
@@ -510,14 +514,243 @@ def test_projects_of_boris(tmp_path: Path) -> None:
         tmp_path / "a.mp4": [
             Interval("run", 1, 3.5, subject="rex"),
             Interval("run", 2, 10, subject="ada"),
+            Interval("", 3.5, 4.5),  # a bark
         ],
-        tmp_path / "b.mp4": [Interval("run", 0, 2, subject="ada")],
+        tmp_path / "b.mp4": [
+            Interval("run", 0, 2, subject="ada"),
+            Interval("run", 3, 20),  # until the observation ends
+        ],
     }
-    assert left_out == {
-        "events without duration (bark)": 1,
-        "events without a media file": 2,
-        "starts without a stop (run)": 1,
+    assert left_out == {"events without duration (bark)": 1, "events without a media file": 2}
+
+
+def boris(
+    folder: Path,
+    *observations: dict[str, Any],
+    lengths: Mapping[str, float] = MappingProxyType({"a.mp4": 20.0}),
+) -> Path:
+    """A project with the state `run` and the point event `bark`, whose observations are of one
+    video.
+    """
+    behaviors = {
+        "0": {"code": "run", "type": "State event"},
+        "1": {"code": "bark", "type": "Point event"},
     }
+    usual = {"file": {"1": [*lengths]}, "time offset": 0, "media_info": {"length": {**lengths}}}
+    named = {str(i): {**usual, **given} for i, given in enumerate(observations)}
+    file = folder / "p.boris"
+    file.write_text(json.dumps({"behaviors_conf": behaviors, "observations": named}))
+    return file
+
+
+BORIS_EVENTS = st.lists(
+    st.tuples(
+        st.integers(0, 39).map(lambda half: half / 2),
+        st.sampled_from(["", "rex"]),
+        st.sampled_from(["run", "bark", "a state that was deleted"]),
+    ),
+    min_size=1,
+    max_size=9,
+).map(sorted)
+BORIS_LIMITS = st.sampled_from([(0, 0), (0, 12), (3, 15), (4, 0)])
+
+
+def moment(
+    at: float, events: Sequence[tuple[float, str, str]], limits: tuple[int, int]
+) -> tuple[bool, bool, bool]:
+    """At a moment of an observation of 20 s, whether something runs, is doubtful, was watched."""
+    first, last = limits
+    runs = False
+    doubtful = False
+    for who, what in {(who, what) for _, who, what in events}:
+        times = [time for time, *other in events if other == [who, what]]
+        pairs = [times[i : i + 2] for i in range(0, len(times), 2)]
+        if what == "bark":
+            pairs = [[time, time] for time in times]
+        goes_on = any(pair[0] < at < [*pair, last or 20][1] for pair in pairs)
+        runs |= goes_on and what == "run"
+        doubtful |= goes_on and what != "run"
+        doubtful |= any(pair[1:] == pair[:1] and abs(pair[0] - at) < 0.5 for pair in pairs)
+    return runs, doubtful, first < at < (last or 20)
+
+
+@given(st.lists(st.tuples(BORIS_EVENTS, BORIS_LIMITS), min_size=1, max_size=2))
+@settings(
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_nothing_is_known_of_what_boris_left_open_left_out_or_did_not_watch(
+    tmp_path: Path, observations: list[tuple[list[tuple[float, str, str]], tuple[int, int]]]
+) -> None:
+    given = [
+        {"events": [[*event, "", ""] for event in events], "observation time interval": limits}
+        for events, limits in observations
+    ]
+    try:
+        intervals = read_intervals(boris(tmp_path, *given))[tmp_path / "a.mp4"]
+    except ClipError as error:
+        assert "no time intervals" in str(error)  # noqa: PT017 - or there are some
+        return
+    for at in np.arange(0.25, 20, 0.5):
+        moments = [moment(at, *observation) for observation in observations]
+        runs, doubtful, watched = map(any, zip(*moments, strict=True))
+        labels = {each.label for each in intervals if each.start < at < each.end}
+        assert ("run" in labels) == runs
+        assert ("" in labels) == (doubtful or not watched)
+
+
+def test_a_state_that_was_not_stopped_ends_with_its_observation(
+    tmp_path: Path, make_clip: Make
+) -> None:
+    events = [[t, "", "run", "", ""] for t in (1.0, 2.0, 4.0)]
+    clip = make_clip("a.mp4", frames=100, fps=10)
+    of_video = read_intervals(boris(tmp_path, {"events": events}, lengths={"a.mp4": 99.0}))[
+        clip
+    ]
+    assert times(of_video) == [
+        ("run", 1, 2),
+        ("run", 4, 10),
+    ]  # not when BORIS says that it ends
+    limits = {"observation time interval": [0, 6]}
+    said = call(
+        "convert", boris(tmp_path, {"events": events, **limits}), tmp_path / "a.csv"
+    ).stderr
+    assert "p.boris: not stopped, so until the observation ends: 1 run" in said
+    assert (
+        "nothing is known of 4.0 s of 1 videos (rows without a label), so no clips of nothing are "
+        "taken from them"
+    ) in said
+    assert (tmp_path / "a.csv").read_text().splitlines()[1:] == [
+        "a.mp4,1.0,2.0,run",
+        "a.mp4,4.0,6.0,run",
+        "a.mp4,6.0,10.0,",
+    ]
+    again = call("convert", tmp_path / "a.csv", tmp_path / "b.csv")
+    assert "nothing is known of 4.0 s" in again.stderr
+    assert (tmp_path / "b.csv").read_bytes() == (tmp_path / "a.csv").read_bytes()
+    said = call("convert", tmp_path / "a.csv", tmp_path / "a.eaf").stderr
+    assert "4.0 s of 1 videos (only a list, .csv, can say when)" in said
+    assert times(read_intervals(tmp_path / "a.eaf")[clip]) == [("run", 1, 2), ("run", 4, 6)]
+    project = boris(tmp_path, {"events": events, "media_info": {}}, lengths={"gone.mp4": 0})
+    with pytest.raises(
+        ValueError, match=r"gone.mp4: its length is not known; put it beside the labels"
+    ):
+        read_intervals(project)
+
+
+def test_nothing_is_known_of_times_that_other_programs_label_in_a_way_that_is_left_out(
+    tmp_path: Path, make_clip: Make
+) -> None:
+    clip = make_clip("a.mp4", frames=100, fps=10)
+
+    def timeline(start: int, end: int, label: str) -> dict[str, Any]:
+        value = {"ranges": [{"start": start, "end": end}], "timelinelabels": [label]}
+        return {"type": "timelinelabels", "value": value}
+
+    task = answers(timeline(1, 10, "wave"), video="a.mp4")
+    task["annotations"] += [{"result": [timeline(31, 50, "jump")]}]
+    number = {"type": "number", "value": {"start": 7, "end": 8, "number": 3}}
+    task["annotations"][0]["result"].append(number)
+    (tmp_path / "a.json").write_text(json.dumps([task]))
+    (of_video,) = read_intervals(tmp_path / "a.json", fps=10).values()
+    assert times(of_video) == [("wave", 0, 1), ("", 3, 5), ("", 7, 8)]
+
+    slots = "".join(
+        f'<TIME_SLOT TIME_SLOT_ID="ts{i}"{f" TIME_VALUE={time!r}" if time else ""}/>'
+        for i, time in enumerate(("1000", "2000", "", "", "5000"))
+    ).replace("'", '"')
+    annotations = "".join(
+        f'<ANNOTATION><ALIGNABLE_ANNOTATION ANNOTATION_ID="a{i}" TIME_SLOT_REF1="ts{i}" '
+        f'TIME_SLOT_REF2="ts{i + 1}"><ANNOTATION_VALUE>x</ANNOTATION_VALUE></ALIGNABLE_ANNOTATION></ANNOTATION>'
+        for i in (0, 2)
+    )
+    (tmp_path / "a.eaf").write_text(
+        f'<A><HEADER><MEDIA_DESCRIPTOR MEDIA_URL="a.mp4"/></HEADER><TIME_ORDER>{slots}</TIME_ORDER>'
+        f'<TIER TIER_ID="t">{annotations}</TIER></A>'
+    )
+    assert times(read_intervals(tmp_path / "a.eaf")[clip]) == [("x", 1, 2), ("", 2, 5)]
+
+    rows = ["a.mp4,1,2,x", "a.mp4,8,12,x"]  # which ends after the video
+    (tmp_path / "a.csv").write_text("\n".join(["path,start,end,label", *rows]))
+    assert times(read_intervals(tmp_path / "a.csv")[clip]) == [("x", 1, 2), ("", 8, 10)]
+
+
+NAMES = st.tuples(
+    st.lists(st.sampled_from(["day1", "day2", "videos"]), max_size=2),
+    st.sampled_from(
+        [
+            "",
+            "C:\\",
+            "/mnt/",
+            "file:///",
+            "/data/upload/1/0a1b2c3d-",
+            "/data/upload/2/9f8e7d6c-",
+        ]
+    ),
+).map(lambda name: f"{name[1]}{'' if 'upload' in name[1] else '/'.join([*name[0], ''])}cam.mp4")
+PLACES = st.sets(st.sampled_from(["", "day1/", "day2/", "videos/day1/"]))
+
+
+@given(st.lists(NAMES, min_size=2, max_size=4, unique=True), PLACES, st.booleans())
+@settings(
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_events_of_videos_with_different_names_are_never_written_for_one_file(
+    tmp_path_factory: pytest.TempPathFactory, names: list[str], places: set[str], one_file: bool
+) -> None:
+    folder = tmp_path_factory.mktemp("named")
+    for place in places:
+        (folder / place).mkdir(parents=True, exist_ok=True)
+        (folder / place / "cam.mp4").touch()
+    value = {"start": 0, "end": 1}
+    tasks = [answers({"value": {**value, "labels": [name]}}, video=name) for name in names]
+    files = [tasks] if one_file else [[task] for task in tasks]
+    known = dict[str, str]()
+    labels = defaultdict[Path, set[str]](set)
+    try:
+        for i, of_file in enumerate(files):
+            (folder / f"{i}.json").write_text(json.dumps(of_file))
+            for video, intervals in read_intervals(folder / f"{i}.json", names=known).items():
+                labels[video] |= {interval.label for interval in intervals}
+    except ClipError as error:
+        assert "are both read as" in str(error)  # noqa: PT017 - or each has its own
+        return
+    assert all(len(of_video) == 1 for of_video in labels.values())
+    for video, (name,) in labels.items():
+        last = re.split(r"[\\/]", name)[-2:-1]
+        if last in (["day1"], ["day2"]) and (folder / last[0] / "cam.mp4").exists():
+            assert video.parent.name == last[0]
+
+
+def test_two_videos_that_end_at_one_file_are_both_named(tmp_path: Path) -> None:
+    (tmp_path / "cam.mp4").touch()
+    both = r"{0}1.cam.mp4 and {0}2.cam.mp4 are both read as .*cam.mp4; put each video beside"
+    for prefix in ("C:\\videos\\day", "/mnt/videos/day"):
+        slash = "/" if "/" in prefix else "\\"
+        rows = [f"{prefix}{day}{slash}cam.mp4,{day},{day + 1},x" for day in (1, 2)]
+        lists = [tmp_path / "1.csv", tmp_path / "2.csv"]
+        for file, row in zip(lists, rows, strict=True):
+            file.write_text(f"path,start,end,label\n{row}\n")
+        problem = fails("convert", *lists, tmp_path / "out.csv")
+        assert re.search(both.format(re.escape(prefix)), problem)
+        assert not (tmp_path / "out.csv").exists()
+        for day in (1, 2):
+            (tmp_path / f"day{day}").mkdir(exist_ok=True)
+            (tmp_path / f"day{day}" / "cam.mp4").touch()
+        call("convert", *lists, tmp_path / "out.csv")
+        assert [
+            row.split(",")[0] for row in (tmp_path / "out.csv").read_text().split()[1:]
+        ] == [
+            "day1/cam.mp4",
+            "day2/cam.mp4",
+        ]
+        (tmp_path / "out.csv").unlink()
+        for day in (1, 2):
+            (tmp_path / f"day{day}" / "cam.mp4").unlink()
+    (tmp_path / "v_abc.mp4").touch()
+    net = {name: [{"label": "x", "segment": [0, 1]}] for name in ("abc", "v_abc")}
+    (tmp_path / "net.json").write_text(json.dumps({"results": net}))
+    with pytest.raises(ClipError, match=r"abc and .*v_abc.mp4 are both read as"):
+        read_intervals(tmp_path / "net.json")
 
 
 def test_the_times_of_a_prediction_also_of_events_of_a_stream() -> None:

@@ -539,19 +539,56 @@ _times = st.tuples(st.integers(0, 90_000), st.integers(200, 20_000)).map(
 )
 
 
-@given(st.lists(_times, min_size=1, max_size=12), st.floats(0, 120), st.integers(0, 9))
-def test_clips_of_gaps_never_touch_an_interval(
-    intervals: list[tuple[float, float]], seconds: float, seed: int
+@given(
+    st.lists(_times, min_size=1, max_size=12),
+    st.lists(_times, max_size=4),
+    st.floats(0, 120),
+    st.integers(0, 9),
+)
+def test_clips_of_gaps_never_touch_an_interval_or_time_that_nobody_labeled(
+    intervals: list[tuple[float, float]],
+    unknown: list[tuple[float, float]],
+    seconds: float,
+    seed: int,
 ) -> None:
     seconds = round(seconds, 3)
-    gaps = cut_gaps(intervals, seconds, np.random.default_rng(seed))
+    gaps = cut_gaps(intervals, seconds, np.random.default_rng(seed), unknown=unknown)
     assert len(gaps) <= len(intervals)
     lengths = {round(end - start, 3) for start, end in intervals}
     assert {round(end - start, 3) for start, end in gaps} <= lengths
     for number, (start, end) in enumerate(gaps):
         assert 0 <= start < end <= seconds
-        others = [*intervals, *gaps[:number], *gaps[number + 1 :]]
+        others = [*intervals, *unknown, *gaps[:number], *gaps[number + 1 :]]
         assert all(end <= a or b <= start for a, b in others)
+
+
+def test_rows_without_a_label_are_time_of_which_nothing_is_known(
+    make_clip: Make, tmp_path: Path
+) -> None:
+    for name in "abc":
+        make_clip(f"{name}.mp4", frames=300)  # 30 s
+    rows = [f"{name}.mp4,4,6,{label},train" for name, label in zip("abc", "xyx", strict=True)]
+    # also by another path of the file, and without a split
+    (tmp_path / "link.mp4").symlink_to(tmp_path / "a.mp4")
+    rows += ["link.mp4,7,0:30,,", "a.mp4,0,3,,train", "b.mp4,7,30,,", "gone.mp4,1,2,,"]
+    listed = write(tmp_path / "list.csv", ["path,start,end,label,split", *rows])
+    clips = read_set(listed, asked=SetConfig(fill="nothing"))
+    filled = [file_of(clip.path).name for clip in clips.clips if clip.label == "nothing"]
+    assert sorted({*filled}) == ["b.mp4", "c.mp4"]
+    assert "rows without a label: 4; no gap is cut from their times" in clips.notes
+    assert clips.unknown[tmp_path / "a.mp4"] == [(7, 30), (0, 3)]
+    frames = [
+        "path,start_frame,end_frame,label",
+        "a.mp4,40,60,x",
+        "b.mp4,0,9,y",
+        "a.mp4,60,90,",
+    ]
+    assert read_set(write(listed, frames)).unknown == {tmp_path / "a.mp4": [(6, 9)]}
+    for rows in (["a.mp4,4,6,x", "b.mp4,,,"], ["a.mp4,4,6,x", ",1,2,"]):
+        with pytest.raises(ClipError, match=r"line 3 is .*; expected a value for (label|path)"):
+            read_set(write(listed, ["path,start,end,label", *rows]))
+    with pytest.raises(ClipError, match="no row has a label"):
+        read_set(write(listed, ["path,start,end,label", "a.mp4,4,6,"]))
 
 
 def test_gaps_of_a_list_are_clips_of_nothing(make_clip: Make, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from moving_squares import recording
 
 import onlooker
 from onlooker.base.records import Segment
-from onlooker.report.events import event_figures
+from onlooker.report.events import event_figures, judged
 from onlooker.video.reader import read
 from onlooker.video.write import write
 
@@ -130,6 +130,22 @@ def test_whole_recordings_are_evaluated(run: Path, finder: Path, days: Path) -> 
         == {*figures} - {"live", "recordings", "skipped"}
     )
     assert "give one of them" in fails("evaluate", finder, listed, "--recordings", listed)
+
+
+def test_what_is_found_where_nothing_is_known_does_not_count() -> None:
+    true = [Segment("x", 0, 10), Segment("y", 30, 40)]
+    unknown = [Segment("", 35, 60), Segment("", 80, 200)]
+    found = [
+        Segment(label, start, start + 5)
+        for label, start in zip("xyxxyy", (8, 33, 42, 58, 65, 85), strict=True)
+    ]
+    counted = judged(found, true, unknown)
+    assert [event.start for event in counted] == [8, 33, 65]
+    assert judged(found, true, []) == found
+    assert judged([], true, unknown) == []
+    figures = event_figures({"a": counted}, {"a": true}, {"a": 200}, unknown={"a": unknown})
+    assert (figures["found"], figures["false_alarms"]) == (2, 1)
+    assert 3600 * figures["hours"] == pytest.approx(20 + 20)  # 10 to 30, and 60 to 80
 
 
 def test_figures_of_a_hand_made_example() -> None:

@@ -8,6 +8,7 @@ exists, the path means this file.
 import math
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 Times = tuple[float, float]  # start and end, in seconds
@@ -50,6 +51,17 @@ def as_cut(path: Path) -> Path:
         if times is None
         else file.with_name("-".join([file.stem, *map(_text, times)]) + file.suffix)
     )
+
+
+def covered(intervals: Iterable[Times]) -> list[Times]:
+    """The times that any of the intervals covers, in order, as intervals that do not touch."""
+    parts = list[Times]()
+    for start, end in sorted(intervals):
+        if parts and start <= parts[-1][1]:
+            parts[-1] = parts[-1][0], max(end, parts[-1][1])
+        else:
+            parts.append((start, end))
+    return parts
 
 
 def parse_time(text: str) -> float:

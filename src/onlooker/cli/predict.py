@@ -22,6 +22,7 @@ from rich.text import Text
 from onlooker.base.config import StreamConfig
 from onlooker.base.files import read_json
 from onlooker.base.progress import note
+from onlooker.base.records import ClipError
 from onlooker.base.text import printable
 from onlooker.cli.command import Ray, RunArgument, Safe, command, print_error, warn
 from onlooker.storage import is_address, path_or_address
@@ -212,33 +213,52 @@ def convert(
     """Convert labels of time intervals, such as those of an annotation program, to a CSV file to
     train on.
     """
+    from onlooker.data.lists import read_list
     from onlooker.formats.annotations import (
         Interval,
         count_of,
         find_writer,
+        merged,
         read_intervals,
+        unknown_seconds,
     )
 
-    _, write = find_writer(out, to)
+    ending, write = find_writer(out, to)
     if out.exists():
         raise FileExistsError(f"{out}: exists already; choose another file, or remove it")
     videos = dict[Path, list[Interval]]()
     left_out = Counter[str]()
+    names = dict[str, str]()
     for path in labels:
-        for video, intervals in read_intervals(path, fps, left_out).items():
-            videos.setdefault(video, []).extend(intervals)
-    write(out, videos, fps)
-    count = sum(map(len, videos.values()))
+        for video, intervals in read_intervals(path, fps, left_out, names=names).items():
+            videos[video] = merged([*videos.get(video, []), *intervals])
+    labeled = {
+        video: [interval for interval in intervals if interval.label]
+        for video, intervals in videos.items()
+    }
+    is_list = ending == ".csv"
+    write(out, videos if is_list else labeled, fps)
+    count = sum(map(len, labeled.values()))
     missing = [video for video in videos if not is_address(video) and not video.exists()]
     typer.echo(f"{count} intervals of {len(videos)} videos: {out}")
     if left_out:
         warn([count_of(left_out)])
+    doubts = list[str]()
     if missing:
-        typer.secho(
-            f"{len(missing)} of the videos are not there, such as {missing[0]}",
-            fg="yellow",
-            err=True,
+        doubts.append(f"{len(missing)} of the videos are not there, such as {missing[0]}")
+    if unknown := unknown_seconds(videos):
+        where = "rows without a label" if is_list else "only a list, .csv, can say when"
+        doubts.append(
+            f"nothing is known of {sum(unknown.values()):.1f} s of {len(unknown)} videos ({where}), so no "
+            "clips of nothing are taken from them"
         )
+    if is_list and len(missing) < len(videos):
+        try:
+            read_list(out)
+        except ClipError as error:
+            doubts.append(f"it cannot be trained on yet: {error}")
+    for doubt in doubts:
+        typer.secho(printable(doubt), fg="yellow", err=True)
 
 
 @functools.partial(command, group=group, panel="Models and data")

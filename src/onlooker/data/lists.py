@@ -25,7 +25,7 @@ from onlooker.data.scenes import connected
 from onlooker.data.tables import Table, read_table
 from onlooker.video.reader import VideoReader, frame_bounds
 
-__all__ = ["check_classes", "cut_gaps"]
+__all__ = ["check_classes", "cut_gaps", "resolved"]
 
 # What a list or a folder may call a split.
 SPLIT_NAMES = {
@@ -35,8 +35,9 @@ SPLIT_NAMES = {
 }
 
 Parts = dict[str, list[Clip]]
+_Labeled = tuple[Path, Times, int, str]  # the file of an interval, its line and its label
 Listed = Mapping[Path, Sequence["_Row"]]  # by clip
-Unknown = Mapping[Path, Sequence[Times]]  # by file
+Unknown = Mapping[Path, Sequence[Times]]  # by file (`resolved`)
 _TIMES = ("start", "end")
 _FRAMES = ("start_frame", "end_frame")
 _ANNOTATIONS = (".json", ".eaf", ".vtt", ".boris")  # what `onlooker convert` reads, besides CSV
@@ -77,7 +78,7 @@ def read_list(path: Path) -> tuple[Parts, list[ClipError], list[str], Unknown]:
         )
         whole, times = split_interval(file)
         if not row["label"]:
-            unknown[whole].append(times or WHOLE)
+            unknown[resolved(whole)].append(times or WHOLE)
             continue
         split = row.get("split", "")
         if split and split.lower() not in SPLIT_NAMES:
@@ -116,6 +117,11 @@ def read_list(path: Path) -> tuple[Parts, list[ClipError], list[str], Unknown]:
         notes.append(f"rows without a label: {count}; no gap is cut from their times")
     parts = _by_split(path, there, notes)
     return parts, missing, notes, unknown
+
+
+def resolved(file: Path) -> Path:
+    """The path by which a file is known, whatever it is called: absolute, without links."""
+    return Path(os.path.realpath(file))
 
 
 class _Row(NamedTuple):
@@ -161,8 +167,8 @@ def _recordings(folder: Path, listed: Listed, notes: list[str]) -> dict[Path, st
     name, or else by its file; a whole file without a name has none.
     """
     rows = [(clip, row) for clip, rows in listed.items() for row in rows]
-    files = [os.path.realpath(file_of(clip)) for clip, _ in rows]
-    subjects = defaultdict[str, set[str]](set)
+    files = [resolved(file_of(clip)) for clip, _ in rows]
+    subjects = defaultdict[Path, set[str]](set)
     for file, (_, row) in zip(files, rows, strict=True):
         subjects[file] |= {row.subject} - {""}
     shared = {name for names in subjects.values() if len(names) > 1 for name in names}
@@ -261,22 +267,25 @@ def _with_times(
 def _check_overlaps(path: Path, listed: Mapping[Path, _Row]) -> None:
     """Raise a ClipError for two clips with different labels that share a part of a file."""
     rows = [
-        (os.path.realpath(file_of(clip)), split_interval(clip)[1] or WHOLE, row.number, row.label)
+        (resolved(file_of(clip)), split_interval(clip)[1] or WHOLE, row.number, row.label)
         for clip, row in listed.items()
     ]
-    before = list[tuple[str, Times, int, str]]()  # that may last until a row begins
+    before = list[_Labeled]()  # that may last until a row begins
+    pairs = list[tuple[_Labeled, _Labeled]]()
     for row in sorted(rows):
         file, (start, _), _, label = row
         before = [other for other in before if other[0] == file and other[1][1] > start]
-        if others := [other for other in before if other[3] != label]:
-            pair = sorted((others[0], row), key=lambda overlapping: overlapping[2])
-            clips = " and ".join(
-                f"line {n} ({name}, {a:g} to {b:g} s)" for _, (a, b), n, name in pair
-            )
-            raise ClipError(
-                path, f"{clips} of {file} overlap", "correct the times, or give both the same label"
-            )
+        pairs += [(other, row) for other in before if other[3] != label]
         before.append(row)
+    if pairs:
+        pair = sorted(pairs[0], key=lambda overlapping: overlapping[2])
+        clips = " and ".join(f"line {n} ({name}, {a:g} to {b:g} s)" for _, (a, b), n, name in pair)
+        more = f", like {len(pairs) - 1} other pairs" if pairs[1:] else ""
+        raise ClipError(
+            path,
+            f"{clips} of {pair[0][0]} overlap{more}",
+            "correct the times, or give both the same label",
+        )
 
 
 def fill_gaps(parts: Parts, label: str, unknown: Unknown) -> int:
@@ -291,11 +300,8 @@ def fill_gaps(parts: Parts, label: str, unknown: Unknown) -> int:
     by_file = defaultdict(list)
     for split, clips in parts.items():
         for clip in clips:
-            file, times = split_interval(clip.path)
-            by_file[os.path.realpath(file)].append((times or WHOLE, split, clip))
-    taken = defaultdict[str, list[Times]](list)
-    for whole, intervals in unknown.items():
-        taken[os.path.realpath(whole)] += intervals
+            whole, times = split_interval(clip.path)
+            by_file[resolved(whole)].append((times or WHOLE, split, clip))
     cut = {
         file: sorted(rows, key=lambda row: row[0])
         for file, rows in by_file.items()
@@ -304,9 +310,9 @@ def fill_gaps(parts: Parts, label: str, unknown: Unknown) -> int:
     random = np.random.default_rng(0)
     count = 0
     lengths = map_ahead(_seconds, [file_of(rows[0][2].path) for rows in cut.values()])
-    for (name, rows), seconds in zip(cut.items(), lengths, strict=True):
+    for (file, rows), seconds in zip(cut.items(), lengths, strict=True):
         labeled = [times for times, _, _ in rows]
-        for start, end in cut_gaps(labeled, seconds, random, unknown=taken[name]):
+        for start, end in cut_gaps(labeled, seconds, random, unknown=unknown.get(file, ())):
             before = bisect_left(labeled, (start,)) - 1
             _, split, clip = rows[max(before, 0)]
             path = with_interval(file_of(clip.path), start, end)

@@ -7,7 +7,7 @@ import math
 import os
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -18,7 +18,7 @@ from urllib.parse import quote, unquote
 from xml.etree import ElementTree
 
 from onlooker.base.files import read_bytes, read_json, reading, write_bytes, write_csv, write_json
-from onlooker.base.intervals import parse_time, split_interval
+from onlooker.base.intervals import Times, covered, parse_time, split_interval
 from onlooker.base.progress import note
 from onlooker.base.records import ClipError, Prediction, Segment
 from onlooker.base.settings import suggestion
@@ -30,7 +30,12 @@ from onlooker.video.sampling import Timing
 
 __all__ = ["FORMATS", "Interval", "find_writer", "of_prediction", "read_intervals"]
 
+_ONE_NAME = (
+    "put each video beside the labels, in the folders that its name has; if both are one video, give "
+    "it one name in the labels"
+)
 _EXPORT_AGAIN = "correct it, or export the labels again"
+_AROUND = 0.5  # seconds before and after an event without duration, of which nothing is known
 _LONGEST = 1e8  # seconds, three years: a later time is a mistake
 _LATE = 0.5  # seconds after the end of a video that labels may end: the last frame is rounded up
 _TIME = r"((?:\d+:)?\d\d:\d\d\.\d{3})"
@@ -69,7 +74,8 @@ _ELAN_ANNOTATION = (
 @dataclass(frozen=True)
 class Interval(Segment):
     """A labeled part of a recording; `split`, `recording` and `subject` as in lists of clips, "" if
-    they are not known.
+    they are not known. The label "" stands for time of which nothing is known: labels were left
+    out, or nobody looked.
     """
 
     split: str = ""
@@ -77,8 +83,17 @@ class Interval(Segment):
     subject: str = ""
 
 
+class Named(NamedTuple):
+    """A video, and its name: its absolute path if labels name that, or else the name that they have
+    for a file elsewhere.
+    """
+
+    path: Path
+    name: str
+
+
 Videos = Mapping[Path, Sequence[Interval]]  # by the path of the video
-Intervals = Iterator[tuple[Path, Interval]]
+Intervals = Iterator[tuple[Named, Interval]]
 Writer = Callable[[Path, Videos, float | None], None]
 
 
@@ -100,9 +115,14 @@ class Format(NamedTuple):
 
 
 def read_intervals(
-    path: Path, fps: float | None = None, left_out: Counter[str] | None = None
+    path: Path,
+    fps: float | None = None,
+    left_out: Counter[str] | None = None,
+    *,
+    names: dict[str, str] | None = None,
 ) -> dict[Path, list[Interval]]:
-    """The intervals of a file in one of `FORMATS`, by video, in seconds of the clock of players.
+    """The intervals of a file in one of `FORMATS`, by video, in seconds of the clock of players;
+    among them those without a label, of which nothing is known.
 
     A video is searched for beside the file; it may be absent.
 
@@ -110,36 +130,75 @@ def read_intervals(
         fps: frames per second by which the file counts frames, if it does; None: as the program
             counts that wrote it, Label Studio by 24.
         left_out: counts what is in the file and not among the intervals, by its kind.
+        names: what other files call each video, by its path; those of this file are added.
 
     Raises:
-        ValueError: an unknown format, a missing or impossible value (which one is named), or no
-            intervals.
+        ValueError: an unknown format, a missing or impossible value (which one is named), several
+            names for one video, or no intervals.
     """
     left_out = Counter() if left_out is None else left_out
+    names = {} if names is None else names
     videos = defaultdict[Path, list[Interval]](list)
     name = find_format(path)
     if name == "activitynet" and read_bytes(path).lstrip()[:1] == b"[":
         name = "label-studio"
     with reading(path, remedy=_EXPORT_AGAIN):
         intervals = FORMATS[name].read(path, fps, left_out)
-        for video, interval in sorted(intervals, key=lambda pair: pair[1].start):
-            if _ends_before(video, interval.end):
+        for (video, name), interval in sorted(intervals, key=lambda pair: pair[1].start):
+            first = names.setdefault(os.path.abspath(video), name)
+            if first != name:
+                raise ClipError(path, f"{first} and {name} are both read as {video}", _ONE_NAME)
+            if interval.label and _ends_before(video, interval.end):
                 left_out["intervals that end after their video"] += 1
-            else:
-                videos[video].append(interval)
-    if not videos:
+                if interval.start >= (end := _length(video)):
+                    continue
+                interval = _unknown(interval.start, end)
+            videos[video].append(interval)
+    labeled = {
+        video: of_video
+        for video, of_video in videos.items()
+        if any(interval.label for interval in of_video)
+    }
+    if not labeled:
         found = (
             f"no time intervals; left out: {count_of(left_out)}"
             if left_out
             else "no time intervals"
         )
         raise ClipError(path, found, "label times, and export them again; see docs/connect.md")
-    return videos
+    return labeled
 
 
 def count_of(left_out: Counter[str]) -> str:
     """What is left out, with its numbers."""
     return ", ".join(f"{number} {kind}" for kind, number in left_out.items())
+
+
+def merged(intervals: Iterable[Interval]) -> list[Interval]:
+    """The intervals in order, of those that differ in score alone the best one."""
+    best = dict[Interval, Interval]()
+    for interval in sorted(intervals, key=lambda each: (each.start, each.end, -each.score)):
+        best.setdefault(replace(interval, score=1.0), interval)
+    return [*best.values()]
+
+
+def unknown_seconds(videos: Videos) -> dict[Path, float]:
+    """How long nothing is known of videos: the times that only intervals without a label cover,
+    until the end of a video that is there.
+    """
+    seconds = dict[Path, float]()
+    for video, intervals in videos.items():
+        timing = _timing(video)
+        end = timing.end if timing else math.inf
+        spans = [(each.label, (each.start, min(each.end, end))) for each in intervals]
+        known = covered(times for label, times in spans if label)
+        lengths = [
+            sum(max(stop - start, 0.0) for start, stop in parts)
+            for parts in (covered(times for _, times in spans), known)
+        ]
+        if lengths[0] > lengths[1]:
+            seconds[video] = lengths[0] - lengths[1]
+    return seconds
 
 
 def find_format(path: Path, name: str | None = None) -> str:
@@ -205,9 +264,14 @@ def make_interval(
     )
 
 
-def _find(folder: Path, name: str, url: bool = False) -> Path:
-    """A video that labels name by a path, a file:// address or one of Label Studio: beside them, if
-    it is there.
+def _unknown(start: float, end: float) -> Interval:
+    """Time of which nothing is known, from zero on."""
+    return Interval("", round(max(start, 0.0), 3), round(end, 3))
+
+
+def _find(folder: Path, name: str, url: bool = False) -> Named:
+    """A video that labels name by a path, a file:// address or one of Label Studio: beside them, in
+    as many of the folders of its name as are there.
 
     Args:
         url: the name may have escapes such as %20.
@@ -215,22 +279,35 @@ def _find(folder: Path, name: str, url: bool = False) -> Path:
     if not name:
         raise ValueError("no name of a video")
     if is_address(name) and not name.startswith("file:"):
-        return Path(name)
+        return Named(Path(name), name)
     name = name.partition(_LOCAL_FILES)[2] or name
     elsewhere = os.path.isabs(name) or "://" in name or re.match(r"[A-Za-z]:[\\/]", name)
-    candidates = list[str]()
+    as_named = list[str]()
+    ends = list[str]()
+    uploads = list[str]()
     for path in (unquote(name), name) if url else (name,):
         slashes = path.replace("\\", "/")
-        base = slashes.rpartition("/")[2]
+        parts = slashes.removeprefix("file://").split("/")
+        as_named += [path, slashes]
+        ends += ["/".join(parts[i:]) for i in range(len(parts))]
         # Label Studio's prefix of uploads
-        uploaded = re.sub(r"^[0-9a-f]{8}-", "", base) if "/upload/" in slashes else base
-        candidates += [path, slashes, base, uploaded]
-    there = (folder / path for path in candidates if path and os.path.exists(folder / path))
-    return next(there, folder / candidates[3 if elsewhere else 1])
+        uploads.append(
+            re.sub(r"^[0-9a-f]{8}-", "", parts[-1]) if "/upload/" in slashes else parts[-1]
+        )
+    for path in (*as_named, *ends, *uploads):
+        if path and os.path.exists(folder / path):
+            is_path = path in as_named or os.path.isabs(path)
+            return _by_path(folder / path) if is_path else Named(folder / path, name)
+    return Named(folder / uploads[0], name) if elsewhere else _by_path(folder / as_named[1])
 
 
-def _by_stem(folder: Path) -> dict[str, Path]:
-    return {path.stem: path for path in sorted(folder.iterdir(), reverse=True) if is_video(path)}
+def _by_path(path: Path) -> Named:
+    return Named(path, os.path.abspath(path))
+
+
+def _by_stem(folder: Path) -> dict[str, Named]:
+    videos = [path for path in sorted(folder.iterdir(), reverse=True) if is_video(path)]
+    return {path.stem: _by_path(path) for path in videos}
 
 
 @lru_cache(64)  # as `frame_bounds`
@@ -240,6 +317,13 @@ def _timing(video: Path) -> Timing | None:
         return VideoReader(video).timing
     except ClipError:
         return None
+
+
+def _length(video: Path) -> float:
+    """When the last frame of a video ends, in seconds."""
+    if (timing := _timing(video)) is None:
+        raise ClipError(video, "its length is not known", "put it beside the labels")
+    return timing.end
 
 
 def _ends_before(video: Path, seconds: float) -> bool:
@@ -301,10 +385,10 @@ def _read_csv(path: Path, _: float | None, left_out: Counter[str]) -> Intervals:
             end = parse_time(row["end"])
             names = {name: row.get(name, "") for name in ("split", "recording", "subject")}
             score = row.get("score") or 1
-            yield (
-                _find(path.parent, row["path"]),
-                make_interval(row["label"], start, end, score=score, **names),
-            )
+            interval = _unknown(start, end)
+            if row["label"]:
+                interval = make_interval(row["label"], start, end, score=score, **names)
+            yield _find(path.parent, row["path"]), interval
 
 
 def _write_csv(path: Path, videos: Videos, _: float | None) -> None:
@@ -326,7 +410,9 @@ def _read_activitynet(path: Path, _: float | None, left_out: Counter[str]) -> In
     paths = external.get(_PATHS, {}) if isinstance(external, dict) else {}
     for name, entry in values["database" if "database" in values else "results"].items():
         with reading(path, f"video {name}: ", _EXPORT_AGAIN):
-            named = beside.get(name) or beside.get(f"v_{name}")
+            named = beside.get(name)
+            if named is None and (prefixed := beside.get(f"v_{name}")):
+                named = prefixed._replace(name=name)
             if name in paths or named is None:
                 named = _find(path.parent, paths.get(name, f"{name}.mp4"))
             split = "" if isinstance(entry, list) else entry.get("subset", "")
@@ -391,20 +477,22 @@ def _read_label_studio(path: Path, fps: float | None, left_out: Counter[str]) ->
                 left_out["tasks without labels"] += 1
             left_out.update("further annotations of a task" for _ in done[1:])
             rate = fps or _label_studio_rate(task["data"])
-            in_time = [(result, [*_labels_in_time(video, result, rate)]) for result in results]
-            intervals = [interval for _, found in in_time for interval in found]
-            others = [result for result, found in in_time if not found]
+            in_time = [(result, [*_labels_in_time(video.path, result, rate)]) for result in results]
+            intervals = [interval for _, found in in_time for interval in found if interval.label]
+            others = [result for result, found in in_time if not any(each.label for each in found)]
             values = [result.get("value", {}) for result in others]
             chosen = [label for value in values for label in value.get("choices", ())]
             if len(chosen) == 1 and not intervals:
-                if (timing := _timing(video)) is None:
-                    raise ClipError(video, "its length is not known", "put it beside the labels")
-                intervals = [make_interval(chosen[0], 0, timing.end)]
+                intervals = [make_interval(chosen[0], 0, _length(video.path))]
                 others = []
             left_out.update(f"results of kind {result.get('type', 'choices')}" for result in others)
             if any("ranges" in result.get("value", {}) for result in results):
                 rates.add(rate)
             yield from ((video, interval) for interval in intervals)
+            left = [result for answer in done[1:] for result in answer["result"]]
+            for result in (*left, *others):
+                for interval in _labels_in_time(video.path, result, rate):
+                    yield video, _unknown(interval.start, interval.end)
     if rates:
         by = " or ".join(f"{rate:g}" for rate in sorted(rates))
         note(f"{path}: frames are read as {by} per second; {_LABEL_STUDIO_COUNTS}")
@@ -435,6 +523,8 @@ def _labels_in_time(video: Path, result: dict[str, Any], rate: float) -> Iterato
             for span in value["ranges"]
         ]
     for start, end in spans:
+        if not labels:
+            yield _unknown(start, end)
         yield from (make_interval(label, start, end, score=score) for label in labels)
 
 
@@ -479,6 +569,7 @@ def _read_elan(path: Path, _: float | None, left_out: Counter[str]) -> Intervals
     origin = int(media.get("TIME_ORIGIN", 0))  # milliseconds of the video at time 0 of the labels
     slots = {slot.attrib["TIME_SLOT_ID"]: slot.get("TIME_VALUE") for slot in root.iter("TIME_SLOT")}
     times = {slot: (origin + int(time)) / 1000 for slot, time in slots.items() if time is not None}
+    order = [*slots]
     left_out.update("annotations without times of their own" for _ in root.iter("REF_ANNOTATION"))
     for tier in root.iter("TIER"):
         for annotation in tier.iter("ALIGNABLE_ANNOTATION"):
@@ -490,6 +581,9 @@ def _read_elan(path: Path, _: float | None, left_out: Counter[str]) -> Intervals
                 first, last = (annotation.attrib[f"TIME_SLOT_REF{number}"] for number in (1, 2))
                 if not {first, last} <= times.keys():  # a part of another annotation
                     left_out["annotations without times of their own"] += 1
+                    before = [times.get(slot, 0.0) for slot in order[: order.index(first) + 1]]
+                    after = [times[slot] for slot in order[order.index(last) :] if slot in times]
+                    yield video, _unknown(max(before), min([*after, _LONGEST]))
                     continue
                 label = (annotation.findtext("ANNOTATION_VALUE") or "").strip()
                 yield video, make_interval(label or tier.get("TIER_ID"), times[first], times[last])
@@ -536,7 +630,7 @@ def _read_webvtt(path: Path, _: float | None, left_out: Counter[str]) -> Interva
         raise ValueError("times of a stream (X-TIMESTAMP-MAP), not of its file")
     if WATCHED_AGAIN in text:
         raise ValueError("times of a stream that was watched several times, each from 0")
-    video = _by_stem(path.parent).get(path.stem, path.with_suffix(".mp4"))
+    video = _by_stem(path.parent).get(path.stem) or _by_path(path.with_suffix(".mp4"))
     if named := re.search(rf"(?m)^{_VIDEO}(.+)$", text):
         video = _find(path.parent, unquote(named[1]))
     for number, cue in enumerate(cues, 1):
@@ -570,42 +664,112 @@ def _clock(seconds: float) -> str:
 
 
 def _read_boris(path: Path, _: float | None, left_out: Counter[str]) -> Intervals:
-    """The states of a project."""
+    """The states of a project. One that was not stopped ends with its observation, as BORIS repairs
+    it. Nothing is known of what is left out, and of what no observation with events has watched.
+    """
     project = read_json(path)
-    kinds = {behavior["code"]: behavior["type"] for behavior in project["behaviors_conf"].values()}
+    behaviors = project["behaviors_conf"].values()
+    kinds = {behavior["code"]: behavior["type"].lower() for behavior in behaviors}
+    watched = defaultdict[Named, list[Times]](list)
+    lengths = dict[Named, float]()
+    unstopped = Counter[str]()
     for name, observation in project["observations"].items():
-        media = _boris_media(observation)
-        offset = observation.get("time offset", 0)
-        offset += observation.get("media_info", {}).get("offset", {}).get("1", 0)
-        begun: dict[tuple[str, str, str], float] = {}  # by subject, behavior and modifiers
-        for time, subject, behavior, modifiers, *_ in observation["events"]:
-            event = subject, behavior, modifiers
-            if not kinds.get(behavior, "").lower().startswith("state"):
-                left_out[f"events without duration ({behavior})"] += 1
-            elif not media:
-                left_out["events without a media file"] += 1
-            elif event not in begun:
-                begun[event] = time - offset
-            else:
-                start = begun.pop(event)
-                end = time - offset
-                with reading(path, f"observation {name}: ", _EXPORT_AGAIN):
-                    for file, length in media:
-                        if start < length and end > 0:
-                            video = _find(path.parent, file)
-                            part = max(start, 0), min(end, length)
-                            yield video, make_interval(behavior, *part, subject=subject)
-                        start -= length
-                        end -= length
-        left_out.update(f"starts without a stop ({behavior})" for _, behavior, _ in begun)
+        with reading(path, f"observation {name}: ", _EXPORT_AGAIN):
+            media = _boris_media(path.parent, observation)
+            if not media:
+                left_out["events without a media file"] += len(observation["events"])
+                continue
+            lengths |= {file.video: file.length for file in media}
+            first, last = observation.get("observation time interval") or (0, 0)
+            if observation["events"]:
+                for video, part in _boris_parts(media, first, last or math.inf):
+                    watched[video].append(part)
+            for label, subject, start, end in _boris_spans(observation, kinds, left_out):
+                if end == math.inf:
+                    unstopped[label] += 1
+                    file = media[-1]
+                    length = file.length if file.length < math.inf else _length(file.video.path)
+                    end = min(file.begin + length, last or math.inf)
+                for video, part in _boris_parts(media, start, end):
+                    interval = _unknown(*part)
+                    if label:
+                        interval = make_interval(label, *part, subject=subject)
+                    yield video, interval
+    for video, times in watched.items():
+        parts = covered(times)
+        begins = [0.0, *(end for _, end in parts)]
+        for begin, end in zip(begins, [*(start for start, _ in parts), math.inf], strict=True):
+            if begin < (end := min(end, lengths[video], _LONGEST)):
+                yield video, _unknown(begin, end)
+    del unstopped[""]
+    if unstopped:
+        note(f"{path}: not stopped, so until the observation ends: {count_of(unstopped)}")
 
 
-def _boris_media(observation: dict[str, Any]) -> list[tuple[str, float]]:
-    """The media files that were watched one after another, with their lengths in seconds."""
+class _Media(NamedTuple):
+    """A file of an observation: when it begins there, and how long it is; inf: unknown."""
+
+    video: Named
+    begin: float
+    length: float
+
+
+def _boris_media(folder: Path, observation: dict[str, Any]) -> list[_Media]:
+    """The media files that were watched one after another."""
     players = observation["file"]
     files = players.get("1", []) if isinstance(players, dict) else []
     lengths = observation.get("media_info", {}).get("length", {})
-    return [(file, lengths[file] if file != files[-1] else math.inf) for file in files]
+    media = list[_Media]()
+    begin = 0.0
+    for file in files:
+        video = _find(folder, file)
+        length = lengths[file] if file != files[-1] else lengths.get(file, math.inf)
+        media.append(_Media(video, begin, length))
+        begin += length
+    if media and (timing := _timing(media[-1].video.path)) and not timing.assumes_rate:
+        media[-1] = media[-1]._replace(length=timing.end)
+    return media
+
+
+def _boris_parts(
+    media: Sequence[_Media], start: float, end: float
+) -> Iterator[tuple[Named, Times]]:
+    """A time of an observation, in seconds of its files; the last one may be longer than it is
+    said to be.
+    """
+    for file in media:
+        limit = math.inf if file is media[-1] else file.length
+        part = max(start - file.begin, 0.0), min(end - file.begin, limit)
+        if round(part[0], 3) < round(part[1], 3):
+            yield file.video, part
+
+
+def _boris_spans(
+    observation: dict[str, Any], kinds: Mapping[str, str], left_out: Counter[str]
+) -> Iterator[tuple[str, str, float, float]]:
+    """The behaviors, subjects, starts and ends of the events of an observation: "" is what is left
+    out, and inf the end of a state that was not stopped.
+    """
+    offset = observation.get("time offset", 0)
+    offset += observation.get("media_info", {}).get("offset", {}).get("1", 0)
+    begun: dict[tuple[str, str, str], float] = {}  # by subject, behavior and modifiers
+    labels = {code: code for code, kind in kinds.items() if kind.startswith("state")}
+    for time, subject, behavior, modifiers, *_ in observation["events"]:
+        event = subject, behavior, modifiers
+        at = time - offset
+        if behavior not in kinds:
+            left_out[f"events that are no behavior of the project ({behavior})"] += 1
+        is_point = behavior in kinds and behavior not in labels
+        if is_point or begun.get(event, -math.inf) >= at:
+            left_out[f"events without duration ({behavior})"] += 1
+            begun.pop(event, None)
+            yield "", subject, at - _AROUND, at + _AROUND
+        elif event in begun:
+            yield labels.get(behavior, ""), subject, begun.pop(event), at
+        else:
+            begun[event] = at
+    for (subject, behavior, _), start in begun.items():
+        yield labels.get(behavior, ""), subject, start, math.inf
 
 
 FORMATS = {

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from onlooker.base.answer import event_scores
+from onlooker.base.intervals import covered
 from onlooker.base.records import Segment
 from onlooker.base.settings import field_of
 
@@ -23,6 +24,7 @@ __all__ = [
     "Floats",
     "event_curve",
     "event_figures",
+    "judged",
     "mean_ap",
     "segment_map",
     "segment_overlaps",
@@ -248,8 +250,13 @@ def event_figures(
     found: Mapping[str, Sequence[Segment]],
     true: Mapping[str, Sequence[Segment]],
     seconds: Mapping[str, float],
+    *,
+    unknown: Mapping[str, Sequence[Segment]] | None = None,
 ) -> dict[str, Any]:
     """How well events of recordings of these lengths are found, for JSON.
+
+    Args:
+        unknown: times of which nothing is known: they are no hours without events.
 
     Returns:
         `segment_map` by IoU (None without events); `events`, and how many are `found`: overlapped
@@ -269,7 +276,9 @@ def event_figures(
         right += is_right.tolist()
         misnamed += (np.any(overlaps, axis=0) & ~is_right).tolist()
         alarms += int((~np.any(overlaps, axis=1)).sum())
-        in_events += sum(event.end - event.start for event in events)
+        taken = (*events, *(unknown or {}).get(video, ()))
+        parts = covered((each.start, each.end) for each in taken)
+        in_events += sum(end - start for start, end in parts)
     by_chance = [
         (scores_by_chance(found.get(video, ()), event, seconds[video]) > -1).mean()
         for video, of_video in true.items()
@@ -287,6 +296,19 @@ def event_figures(
         "false_alarms_per_hour": alarms / hours if hours else None,
         "hours": hours,
     }
+
+
+def judged(
+    found: Sequence[Segment], true: Sequence[Segment], unknown: Sequence[Segment]
+) -> list[Segment]:
+    """The events of which it is known whether they are right: they overlap a true one, or no time
+    of which nothing is known.
+    """
+    if not unknown:
+        return [*found]
+    doubtful = np.any(segment_overlaps(found, unknown) > 0, axis=1)
+    doubtful &= ~np.any(_overlaps(found, true)[0], axis=1)
+    return [event for event, skipped in zip(found, doubtful, strict=True) if not skipped]
 
 
 def segment_map(

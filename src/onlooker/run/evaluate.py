@@ -21,11 +21,12 @@ from onlooker.base.progress import tracked
 from onlooker.base.records import Clip, ClipError, Evaluation, Segment, clip_name
 from onlooker.base.text import printable
 from onlooker.data.clips import ClipFrames, cached_read, read_clips, read_thumbnails
+from onlooker.data.lists import resolved
 from onlooker.data.scenes import MAX_COMPARED, scene_images, seen
 from onlooker.data.sets import ClipSet, read_set, root_of, set_name
 from onlooker.data.split import Split, copies_of, group_of, require_clips
 from onlooker.recognizer import Recognizer, length_text, load, rate_text, trained_run
-from onlooker.report.events import event_figures
+from onlooker.report.events import event_figures, judged
 from onlooker.report.metrics import measure, write_scores
 from onlooker.report.overlay import draw_clip
 from onlooker.report.page import Tone
@@ -191,7 +192,8 @@ def evaluate_recordings(run: Path, clips: ClipSet) -> dict[str, Any]:
     of the list.
 
     Writes evaluation.json into the run's `recordings-NAME`. Recordings that the model was trained
-    on are left out; one in which nothing happens may be listed as a whole, with that class.
+    on are left out; one in which nothing happens may be listed as a whole, with that class. Events
+    that are found in time of which nothing is known, and that overlap no interval, do not count.
 
     Returns:
         The figures of all recordings (`event_figures`); `live`: of the events that `onlooker watch`
@@ -219,6 +221,7 @@ def evaluate_recordings(run: Path, clips: ClipSet) -> dict[str, Any]:
     live = dict[str, Sequence[Segment]]()
     true = dict[str, list[Segment]]()
     lengths = dict[str, float]()
+    unknown = dict[str, list[Segment]]()
     root = root_of(clips.path)
     for file, intervals in listed.items():
         name = clip_name(file, root)
@@ -228,8 +231,6 @@ def evaluate_recordings(run: Path, clips: ClipSet) -> dict[str, Any]:
         except ClipError as error:
             errors[file] = error
             continue
-        found[name] = prediction.segments
-        live[name] = reported
         lengths[name] = seconds
         true[name] = []
         for clip in intervals:
@@ -239,13 +240,22 @@ def evaluate_recordings(run: Path, clips: ClipSet) -> dict[str, Any]:
                 errors[clip.path] = ClipError(clip.path, problem, "correct the times")
             elif clip.label != nothing:
                 true[name].append(Segment(clip.label, start, min(end, seconds)))
+        times = clips.unknown.get(resolved(file), ())
+        unknown[name] = [Segment("", a, min(b, seconds)) for a, b in times if a < seconds]
+        found[name] = judged(prediction.segments, true[name], unknown[name])
+        live[name] = judged(reported, true[name], unknown[name])
     if not lengths:
         raise [*errors.values()][-1]
     figures = {
-        **event_figures(found, true, lengths),
-        "live": event_figures(live, true, lengths),
+        **event_figures(found, true, lengths, unknown=unknown),
+        "live": event_figures(live, true, lengths, unknown=unknown),
         "recordings": {
-            name: event_figures({name: found[name]}, {name: true[name]}, {name: seconds})
+            name: event_figures(
+                {name: found[name]},
+                {name: true[name]},
+                {name: seconds},
+                unknown={name: unknown[name]},
+            )
             for name, seconds in lengths.items()
         },
         "skipped": [error.to_dict() for error in (*clips.left_out, *errors.values())],
