@@ -103,6 +103,14 @@ def test_folders_of_another_form_are_errors(
             ["clap/a.avi,anna", "clap/b.mp4,tom", "clap/a.avi,anna", "clap/a.avi,tom"],
             "line 5: clap/a.avi is in recording anna above; keep one of the rows",
         ),
+        (
+            ["clap/a.avi,anna", ".\\clap\\a.avi,tom"],
+            "line 3: clap/a.avi is in recording anna above; keep one of the rows",
+        ),
+        (
+            ["clap/caf\u00e9.avi,anna", "clap/cafe\u0301.avi,tom"],
+            "line 3: clap/cafe\u0301.avi is in recording anna above; keep one of the rows",
+        ),
     ],
 )
 def test_a_recordings_csv_that_cannot_be_meant(
@@ -126,6 +134,13 @@ def test_a_recordings_csv_of_a_spreadsheet_is_read_and_ignored_columns_are_named
         "recordings.csv: ignored columns: Age",
         "recordings.csv: 1 of 4 rows name no clip of the folder (gone/x.mp4)",
     ]
+
+
+def test_two_rows_of_one_clip_that_agree_are_one(tmp_path: Path) -> None:
+    touch(tmp_path, *TWO_CLASSES)
+    rows = ["clap/a.avi,caf\u00e9", "./clap//a.avi,cafe\u0301", "wave/./c.MOV,tom"]
+    write_recordings(tmp_path, "clip,recording", *rows)
+    assert recordings(tmp_path) == ["caf\u00e9", None, "tom"]
 
 
 def test_clips_that_no_row_names_have_no_recording_but_that_of_their_folder(

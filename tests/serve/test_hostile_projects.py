@@ -111,6 +111,9 @@ def test_names_that_are_no_text_are_skipped(project: Project) -> None:
         (".hidden", "name_dot"),
         ("end.", "name_dot"),
         ("__MACOSX", "name_dot"),
+        ("CON", "name_device"),
+        ("nul.left", "name_device"),
+        ("Com1", "name_device"),
     ],
 )
 def test_names_that_no_class_can_have(project: Project, name: str, code: str) -> None:

@@ -2,6 +2,7 @@
 recordings.
 """
 
+import os
 import random
 import shutil
 import subprocess
@@ -419,6 +420,57 @@ def test_recordings_follow_their_clips(project: Project) -> None:
     assert recordings() == {"b/1.mp4": "anna", "other": None}
     put(project, "a/by hand.mp4")
     assert recordings()["a/by hand.mp4"] is None
+
+
+def test_two_rows_of_one_clip_change_together(project: Project) -> None:
+    put(project, "a/1.mp4", "b/2.mp4")
+    listed = project.folder / "recordings.csv"
+    listed.write_text("clip,recording,note\na/1.mp4,anna,x\nb/2.mp4,ben,\na/1.mp4,anna,y\n")
+    ids = {text: clip for clip, text in clips_of(project).items()}
+    project.set_recording(ids["a/1.mp4"], "tom")
+    changed = "clip,recording,note\na/1.mp4,tom,x\nb/2.mp4,ben,\na/1.mp4,tom,y\n"
+    assert listed.read_text() == changed
+    assert [clip.recording for clip in find_clips(project.folder)] == ["tom", "ben"]
+
+
+def test_a_class_is_renamed_by_case_where_names_have_none(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on Windows and macOS, where each spelling of a name leads to the same folder."""
+    put(project, "wave/1.mp4", "jump/1.mp4", "jump/2.mp4")
+    stat = Path.stat
+
+    def without_case(path: Path, **options: bool) -> os.stat_result:
+        names = os.listdir(path.parent) if stat(path.parent).st_mode else []
+        same = [name for name in names if name.casefold() == path.name.casefold()]
+        return stat(path.with_name(same[0]) if same else path, **options)
+
+    monkeypatch.setattr(Path, "stat", without_case)
+    monkeypatch.setattr(Path, "exists", lambda path: exists(path))
+
+    def exists(path: Path) -> bool:
+        try:
+            return bool(path.stat())
+        except OSError:
+            return False
+
+    project.refresh()
+    project.rename_class("wave", "Wave")
+    assert sorted(os.listdir(project.folder)) == [".onlooker", "Wave", "jump"]
+    assert project.counts() == {"Wave": 1, "jump": 2}
+    with pytest.raises(Problem) as error:
+        project.rename_class("Wave", "JUMP")
+    assert error.value.status == 409
+    project.undo()
+    assert project.counts() == {"wave": 1, "jump": 2}
+
+
+def test_clips_are_not_named_as_devices_of_windows(project: Project) -> None:
+    project.add_class("a")
+    for name in ("con.mp4", "LPT9.webm", "aux.1.mp4", "nul..mp4", "console.mp4"):
+        add(project, "a", name, name)
+    names = {clip.path.name for clip in project.clips("a")}
+    assert names == {"con_.mp4", "LPT9_.webm", "aux_.1.mp4", "nul_.mp4", "console.mp4"}
 
 
 def test_only_rows_that_say_something_are_written(project: Project) -> None:

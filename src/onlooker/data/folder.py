@@ -3,6 +3,7 @@ together.
 """
 
 import os
+import posixpath
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -159,15 +160,18 @@ def _is_broken(path: Path) -> bool:
 
 
 def read_recordings(path: Path) -> Table:
-    """The table of a recordings.csv, with slashes in the names of clips; a ClipError for one that
-    cannot be read, or that has a clip in two recordings.
+    """The table of a recordings.csv, with plain names of clips: `wave/1.mp4`, not `.\\wave\\1.mp4`; a
+    ClipError for one that cannot be read, or that has a clip, however it is spelled, in two
+    recordings.
     """
     table = read_table(path, ("clip", "recording"))
     written = dict[str, str]()
     for number, row in table.rows:
-        row["clip"] = row["clip"].replace("\\", "/")
-        if written.setdefault(row["clip"], row["recording"]) != row["recording"]:
-            problem = f"line {number}: {row['clip']} is in recording {written[row['clip']]} above"
+        row["clip"] = posixpath.normpath(row["clip"].replace("\\", "/"))
+        recording = composed(row["recording"])
+        first = written.setdefault(composed(row["clip"]), recording)
+        if first != recording:
+            problem = f"line {number}: {row['clip']} is in recording {first} above"
             raise ClipError(path, problem, "keep one of the rows")
     return table
 

@@ -72,6 +72,8 @@ _MAX_CHANGES = 10_000  # that are remembered at the next start
 _MAX_NAME = 60  # characters of a class
 _MAX_FILE = 100  # bytes of the name of a clip
 _UNSAFE = r'[\x00-\x1f\x7f-\x9f/\\:*?"<>|\ud800-\udfff]'
+# Windows opens a device in place of a file or folder of such a name.
+_DEVICE = re.compile(r"(?i)(con|prn|aux|nul|(com|lpt)[\d¹²³]|con(in|out)\$)\s*(\..*)?")
 
 Move = tuple[str, str]  # paths relative to the folder
 Row = dict[str, str]  # of recordings.csv
@@ -374,13 +376,17 @@ class Project:
         """Make a clip part of a recording, so that no split divides it, or of none (""); returns
         the one before. A row that says nothing is not written.
         """
-        rows = {row["clip"]: row for row in read_recordings(self.folder / RECORDINGS)}
-        row = rows.setdefault(clip, {"clip": clip, "recording": ""})
-        before = row["recording"]
-        row["recording"] = recording or clip
-        if {*row.values()} <= {clip, ""}:  # else it has other columns
-            del rows[clip]
-        _write_rows(self.folder / RECORDINGS, [*rows.values()])
+        rows = read_recordings(self.folder / RECORDINGS)
+        own = [row for row in rows if row["clip"] == clip]  # several, if another program wrote them
+        if not own:
+            own = [{"clip": clip, "recording": ""}]
+            rows += own
+        before = own[0]["recording"]
+        for row in own:
+            row["recording"] = recording or clip
+        # others have other columns
+        rows = [row for row in rows if row["clip"] != clip or not {*row.values()} <= {clip, ""}]
+        _write_rows(self.folder / RECORDINGS, rows)
         return before
 
     def set_label(self, clip_id: str, label: str) -> None:
@@ -618,7 +624,7 @@ class Project:
         others = [other for other in self.counts() if other != besides]
         name = new_name(name, others)
         require_one_nothing([*others, name])
-        if name != besides and (self.folder / name).exists():
+        if name != besides and _is_taken(self.folder / (besides or name), self.folder / name):
             raise Problem(409, "in_the_way", name=printable(name))
         return name
 
@@ -640,8 +646,16 @@ def _check_moves(folder: Path, moves: Sequence[Move]) -> None:
     for source, target in moves:
         if not (folder / source).exists():
             raise FileNotFoundError(f"{source} is not there any more")
-        if (folder / target).exists():
+        if _is_taken(folder / source, folder / target):
             raise Problem(409, "in_the_way", name=printable(target))
+
+
+def _is_taken(source: Path, target: Path) -> bool:
+    """Whether something else than the source has the name that it is to get. On Windows and macOS, a
+    change of case leads to the source itself.
+    """
+    is_case = source != target and source.name.casefold() == target.name.casefold()
+    return target.exists() and not (is_case and source.exists() and target.samefile(source))
 
 
 def _make_moves(folder: Path, moves: Sequence[Move]) -> None:
@@ -653,7 +667,7 @@ def _make_moves(folder: Path, moves: Sequence[Move]) -> None:
     for source, target in moves:
         start = folder / source
         end = folder / target
-        if start.exists() and not end.exists():
+        if start.exists() and not _is_taken(start, end):
             _check_inside(folder, start)  # just before: an earlier rename may have moved a link
             _check_inside(folder, end)
             end.parent.mkdir(parents=True, exist_ok=True)
@@ -803,6 +817,8 @@ def new_name(name: str, others: Collection[str]) -> str:
         raise Problem(422, "name_character", character=ascii(bad[0]))
     if is_hidden(name) or name.endswith("."):
         raise Problem(422, "name_dot")
+    if _DEVICE.fullmatch(name):
+        raise Problem(422, "name_device", name=name)
     if same := [other for other in others if _seen(other) == _seen(name)]:
         raise Problem(409, "class_exists", name=same[0])
     return name
@@ -813,5 +829,7 @@ def file_name(name: str, number: int = 1) -> str:
     are replaced.
     """
     clean = Path(re.sub(_UNSAFE, "_", name))
+    if device := _DEVICE.fullmatch(clean.stem):
+        clean = clean.with_stem(f"{device[1]}_{device[4] or ''}")
     stem = os.fsencode(clean.stem.strip(". "))[:_MAX_FILE].decode(errors="ignore") or "clip"
     return f"{stem}{f'-{number}' if number > 1 else ''}{clean.suffix}"
