@@ -228,14 +228,21 @@ def test_a_writer_keeps_the_only_version_of_a_folder(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("address", "shown"),
     [
-        ("rtsp://anna:secret@10.0.0.2/1", "rtsp://anna:***@10.0.0.2/1"),
-        ("rtsp://anna:sec/r@t@10.0.0.2/1", "rtsp://anna:***@10.0.0.2/1"),
-        ("https:/anna:secret@10.0.0.2/a.mp4", "https:/anna:***@10.0.0.2/a.mp4"),  # as a path
-        ("rtsp://10.0.0.2:554/a:b@c", "rtsp://10.0.0.2:554/a:b@c"),
+        ("rtsp://anna:secret@10.0.0.2/1", "rtsp://***@10.0.0.2/1"),
+        ("rtsp://anna:sec/r@t@10.0.0.2/1", "rtsp://***@10.0.0.2/1"),
+        ("https:/anna:secret@10.0.0.2/a.mp4", "https:/***@10.0.0.2/a.mp4"),  # as a path
+        ("rtsp://10.0.0.2:554/a", "rtsp://10.0.0.2:554/a"),
         (
-            "rtsp://10.0.0.2/1?channel=2&usr=anna&Password=secret#main",
-            "rtsp://10.0.0.2/1?channel=2&usr=***&Password=***#main",
+            "rtsp://10.0.0.2/1?channel=2&usr=anna&Password=secret&x=1#main",
+            "rtsp://10.0.0.2/1?channel=2&usr=***&Password=***&x=1#main",
         ),
+        (
+            "rtsp://10.0.0.2/user=admin_password=a_b/c=_channel=1.sdp",
+            "rtsp://10.0.0.2/user=***_password=***_channel=1.sdp",
+        ),
+        ("rtsp://10.0.0.2/h264;pwd=secret;channel=1", "rtsp://10.0.0.2/h264;pwd=***;channel=1"),
+        ("rtmps://10.0.0.2:1935/live/secret?x=1", "rtmps://10.0.0.2:1935/live/***"),
+        ("rtmp://10.0.0.2", "rtmp://10.0.0.2"),
         ("clip?key=1.mp4", "clip?key=1.mp4"),  # the name of a file
     ],
 )

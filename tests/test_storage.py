@@ -253,7 +253,7 @@ def test_a_download_that_stops_goes_on(memory: Any, monkeypatch: pytest.MonkeyPa
     assert len(downloads) == 8
 
 
-ENVIRONMENT = r"^sftp://anna:\*\*\*@host/clips: .*give it in the environment instead"
+ENVIRONMENT = r"^sftp://\*\*\*@host/clips: .*give it in the environment instead"
 FOLDER_ITSELF = r": of this machine, or with \.\.; give the folder itself"
 
 

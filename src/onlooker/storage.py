@@ -27,6 +27,10 @@ UPLOAD_EVERY = 60.0  # seconds
 _SCHEME = re.compile("([a-z][a-z0-9+]+):/+.")  # a path collapses the slashes
 # streams, or web pages
 _NOT_FILES = {"http", "https", "rtsp", "rtsps", "rtmp", "rtmps", "rtp", "srt", "tcp", "udp"}
+# user:password@, also with a slash in it; or a key among the parameters
+_PASSWORD = re.compile(
+    r"(?i)^\w+:/+[^/@:]*:([^/]*|(?!\d+/).*)@|[?&][^=&]*(pass|pwd|token|key|secret|auth|sig)[^=&]*="
+)
 _HIDDEN = re.compile(r"(^|/)\.")
 _LAST = "last.ckpt"
 # folders of copies
@@ -217,9 +221,11 @@ class _Place:
     def __init__(self, path: str | Path) -> None:
         scheme, _, rest = Path(path).as_posix().partition(":")
         self.address = f"{scheme}://{rest.lstrip('/')}"
-        if (shown := without_password(self.address)) != self.address:
+        if _PASSWORD.search(self.address):
             raise StorageError(
-                shown, "an address with a password", "give it in the environment instead"
+                without_password(self.address),
+                "an address with a password",
+                "give it in the environment instead",
             )
         if scheme in ("file", "local") or ".." in rest.split("/"):
             raise StorageError(

@@ -291,7 +291,7 @@ def test_a_camera_is_read_by_its_number_or_device(
     [
         (
             "ftp://user:secret@host/clip.mp4",
-            r"source is 'ftp://user:\*\*\*@host/clip.mp4', expected an address of rtsp",
+            r"source is 'ftp://\*\*\*@host/clip.mp4', expected an address of rtsp",
         ),
         ("file:///etc/passwd", "expected an address of rtsp, .*, or a path"),
         ("rtsp://", "expected an address"),

@@ -10,13 +10,19 @@ __all__ = ["composed", "format_bytes", "printable", "some_of", "without_password
 
 _SHOWN = 5  # names in a sentence
 
-# Up to the first slash, or to the last @ if the password has a slash; a path collapses the slashes
-# after the scheme.
-_PASSWORD = re.compile(r"^(\w{2,}:/{1,2}[^/@:]*):(?:[^/]*|(?!\d+/).*)@")
-# A name or a key among the parameters of an address, as cameras have them: ?usr=admin&pwd=1234
-_SECRET = re.compile(
-    r"(?i)([?&][^=&]*(?:usr|user|login|pass|pwd|psw|token|key|secret|auth|sig)[^=&]*=)[^&#]*"
-)
+# What may be secret in an address; a path collapses the slashes after the scheme.
+_SECRETS = [
+    # before the last @: a password may contain slashes and @ itself
+    re.compile(r"(?s)^[A-Za-z][\w+.-]+:/{1,2}(?P<secret>.*)@"),
+    # the last part of the path: the key of a stream
+    re.compile(r"(?is)^rtmp\w*:/{1,2}(?:.*@)?[^/?]+/(?:[^?]*/)?(?P<secret>[^/?].*)"),
+    # parameters of cameras: ?usr=admin&pwd=1234, ;pwd=1234, /user=admin_password=1234_channel=1; a
+    # value may contain what separates parameters, unless the name of another one follows
+    re.compile(
+        r"(?is)(?:usr|user|login|pass|pwd|psw|token|key|secret|auth|sig)[^=&;/?#]*="
+        r"(?P<secret>.*?)(?=[&;_/?#][^=&;_/?#]+=[^=&;_/?#]|\Z)"
+    ),
+]
 
 
 def format_bytes(size: int) -> str:
@@ -25,9 +31,19 @@ def format_bytes(size: int) -> str:
 
 
 def without_password(address: str) -> str:
-    """An address for display: the password, and names and keys among the parameters, become `***`."""
-    shown = _PASSWORD.sub(r"\1:***@", address)
-    return _SECRET.sub(r"\1***", shown) if re.match(r"\w{2,}:/", shown) else shown
+    """An address for display: user and password, names and keys among the parameters, and the key
+    of an rtmp stream become `***`.
+    """
+    if not re.match(r"[A-Za-z][\w+.-]+:/", address):
+        return address
+    shown = ""
+    end = 0
+    found = (secret for pattern in _SECRETS for secret in pattern.finditer(address))
+    for begin, after in sorted(secret.span("secret") for secret in found):
+        if begin >= end:
+            shown += f"{address[end:begin]}***"
+        end = max(end, after)
+    return shown + address[end:]
 
 
 def printable(text: object) -> str:

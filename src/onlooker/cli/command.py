@@ -15,8 +15,8 @@ import typer
 from onlooker.base.config import CLIPS
 from onlooker.base.progress import showing
 from onlooker.base.settings import Config
-from onlooker.base.text import printable
-from onlooker.storage import address_of, local, uploading
+from onlooker.base.text import printable, without_password
+from onlooker.storage import address_of, is_address, local, uploading
 
 __all__ = ["command", "refuse_unused"]
 
@@ -62,6 +62,11 @@ def command(
     def run(**given: Any) -> None:
         given.pop(_HELP_ALL.name, None)
         copies: dict[Path, Path] = {}
+        words = [
+            str(word)
+            for value in given.values()
+            for word in (value if isinstance(value, list) else [value])
+        ]
 
         def copy_of(value: object) -> object:
             if isinstance(value, list):
@@ -91,6 +96,9 @@ def command(
             text = _explained(error)
             for path in filter(address_of, copies.values()):
                 text = text.replace(str(path), address_of(path) or "")
+            for word in words:
+                if not is_address(word):  # of files: one with a password is refused
+                    text = text.replace(word, without_password(word))
             print_error(text)
             raise typer.Exit(1) from error
         if failed:

@@ -23,6 +23,7 @@ from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from onlooker.base.files import explain_write_errors, read_bytes
 from onlooker.base.records import ClipError, Event
+from onlooker.base.text import without_password
 from onlooker.formats.annotations import WATCHED_AGAIN, make_interval, webvtt_cue
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ _PAUSES = (1, 2, 4, 8, 15, 30, 60, 60, 60)  # seconds between the ten attempts t
 _TRANSIENT = (408, 425, 429)  # status codes after which a retry may succeed, as after all above 499
 _HOST = r"(\[[\da-f:.]+\]|[^@/?#\s:]+)(?::(\d{1,5}))?"
 _HTTP = re.compile(rf"https?://{_HOST}([/?#]\S*)?", re.IGNORECASE)
+_WEBHOOK_PATH = re.compile(r"^(https?://[^/?#]*[/?#]).+", re.IGNORECASE | re.DOTALL)
 _MQTT = re.compile(rf"mqtt(s?)://(?:([^@/?#\s:]+)@)?{_HOST}/([^?#+\s]*[^?#+\s/])/?", re.IGNORECASE)
 
 
@@ -316,7 +318,8 @@ def open_publisher(
         ValueError: an address of another kind, one with a password, or a file for several streams.
         RuntimeError: paho-mqtt is not installed.
     """
-    name = address.rpartition("@")[2].split("?")[0].split("#")[0]  # without what may be secret
+    # the path of a webhook is its key
+    name = _WEBHOOK_PATH.sub(r"\1***", without_password(address))
     if _HTTP.fullmatch(address):
         return _Webhook(address, name, on_lost)
     if _MQTT.fullmatch(address):
