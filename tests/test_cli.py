@@ -65,6 +65,9 @@ def test_help_has_what_people_need_first_and_the_rest_under_headings() -> None:
     short = call("train", "--help").output
     assert all(words in short for words in ("--encoder", "rgb|flow|both", "--help-all"))
     assert "--hflip" not in short
+    for command in ("train", "serve", "predict", "models", "demo"):
+        assert "--help-all" in call(command, "--help").output
+        assert "Usage" in call(command, "--help-all").output
     first, others = call("train", "--help-all").output.split(" Augmentation of training clips ")
     assert "--encoder" in first
     assert all(

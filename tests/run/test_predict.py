@@ -132,11 +132,38 @@ def test_a_clip_is_one_row_with_its_runner_up(
     monkeypatch.setenv("COLUMNS", "60")
     app(["predict", str(run), str(clip)], standalone_mode=False)
     assert "…" not in capsys.readouterr().out, "paths are folded, not cut off"
-    monkeypatch.delenv("COLUMNS")
+    monkeypatch.setenv("COLUMNS", "200")
     app(["predict", str(run), str(clip), "--threshold", ".99"], standalone_mode=False)
     said = capsys.readouterr().out
-    assert f"{clip} " in said, "in a pipe they are not folded"
     assert "an event needs a probability of 99 %, else it is nothing" in said
+
+
+def test_of_many_events_a_terminal_says_where_they_are_and_a_pipe_has_all_in_one_line(
+    tmp_path: Path,
+    make_clip: Make,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    recognizer = eventful(frame_rate=10.0)
+    run = recognizer.save(tmp_path / "run")
+    clips = [make_clip(f"{frames}.mp4", frames=frames) for frames in (9, 300)]
+    few, many = (recognizer.predict(clip) for clip in clips)
+    count = len(many.segments)
+    assert count > 20
+    printed = call("predict", run, *clips, "--out", tmp_path / "seen").stdout
+    assert f"{count} events, see {tmp_path / 'seen'}" in printed
+    assert len(printed.splitlines()) < 15
+    printed = call("predict", run, *clips).stdout
+    assert f"{count} events, --out FOLDER writes them" in printed
+    monkeypatch.delenv("COLUMNS", raising=False)
+    app(["predict", str(run), *map(str, clips), "--threshold", ".05"], standalone_mode=False)
+    written = capsys.readouterr()
+    header, *rows = (line.split("\t") for line in written.out.splitlines())
+    assert header == ["clip", "class", "runner-up", "seconds", "box: x1 y1 x2 y2"]
+    assert [row[0] for row in rows] == [*map(str, clips)], "one line each, without a width"
+    assert rows[1][3] == ", ".join(recognizer.predict(clips[1], threshold=0.05).when)
+    assert rows[0][4] == few.where != ""
+    assert "an event needs a probability of 5 %, else it is nothing" in written.err
 
 
 def test_rows_are_in_standard_output_while_a_cluster_prints_to_standard_error(

@@ -55,8 +55,8 @@ def command(
         if parameter.name not in configs
     ]
     parameters += [_option(name, field) for name in configs for field in settings[name]]
-    if _hide_grouped(parameters):
-        parameters.append(_HELP_ALL)
+    _hide_grouped(parameters)
+    parameters.append(_HELP_ALL)
 
     @functools.wraps(function)
     def run(**given: Any) -> None:
@@ -110,17 +110,11 @@ def command(
     return group.command(function.__name__, help=paragraphs, rich_help_panel=panel)(run)
 
 
-def _hide_grouped(parameters: Iterable[inspect.Parameter]) -> bool:
-    """Leave options under a heading to `--help-all`; returns whether there are any."""
-    options = [
-        option
-        for parameter in parameters
-        for option in getattr(parameter.annotation, "__metadata__", ())
-        if option.rich_help_panel
-    ]
-    for option in options:
-        option.hidden = True
-    return bool(options)
+def _hide_grouped(parameters: Iterable[inspect.Parameter]) -> None:
+    """Leave options under a heading to `--help-all`."""
+    for parameter in parameters:
+        for option in getattr(parameter.annotation, "__metadata__", ()):
+            option.hidden |= bool(option.rich_help_panel)
 
 
 def _show_all(context: typer.Context, wanted: bool) -> None:

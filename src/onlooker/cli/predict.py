@@ -11,7 +11,7 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 from rich import box
@@ -34,7 +34,7 @@ group = typer.Typer()
 _command = functools.partial(command, group=group, panel="Use a run", writes=("out", "json"))
 
 _FORMATS = "csv, label-studio, elan or webvtt"
-_PIPE_WIDTH = 1_000_000  # columns: in a pipe, a row is one line, however many events it has
+_MANY = 8  # events of a clip, more of which a terminal does not list
 
 
 @functools.partial(_command, stopped="stopped; with --json, the same command continues")
@@ -77,10 +77,12 @@ def predict(
     from onlooker.run.predict import find_videos, predict_clips
 
     videos, ignored = find_videos(clips)
-    is_pipe = not (sys.stdout.isatty() or "COLUMNS" in os.environ)
     # standard output as it is now: it is redirected while Ray works
-    console = Console(file=sys.stdout, width=_PIPE_WIDTH if is_pipe else None)
-    show = functools.partial(_print_predictions, console)
+    console = Console(file=sys.stdout)
+    show = functools.partial(_print_table, console, out or json)
+    if not (sys.stdout.isatty() or "COLUMNS" in os.environ):
+        print(*_COLUMNS, sep="\t")
+        show = functools.partial(_print_rows, console.file)
     failed = predict_clips(
         run,
         videos,
@@ -100,36 +102,56 @@ def predict(
     return failed
 
 
-def _print_predictions(console: Console, predictions: "Sequence[Prediction]") -> None:
-    """One row per clip: class, runner-up, when and where. Events are below each other, but in a
-    pipe.
-    """
-    separator = ", " if console.width == _PIPE_WIDTH else "\n"
+_COLUMNS = ("clip", "class", "runner-up", "seconds", "box: x1 y1 x2 y2")
+
+
+def _cells(prediction: "Prediction") -> list[str]:
+    """A row of `_COLUMNS`: class, runner-up, when and where, separated by line breaks."""
+    answers = [f"{label} {100 * score:.0f} %" for label, score in prediction.ranking[:2]]
+    if prediction.has_several_classes:
+        answers = [f"{len(prediction.segments)} events"]
+    answers += [""] * (2 - len(answers))
+    when = "\n".join(map(printable, prediction.when))
+    return [*map(printable, [path_or_address(prediction.path), *answers]), when, prediction.where]
+
+
+def _print_rows(file: TextIO, predictions: "Sequence[Prediction]") -> None:
+    """For programs: one line per clip, its cells separated by tabs."""
+    for prediction in predictions:
+        print(*(cell.replace("\n", ", ") for cell in _cells(prediction)), sep="\t", file=file)
+    if text := _threshold_text(predictions):
+        note(text)
+
+
+def _print_table(console: Console, file: Path | None, predictions: "Sequence[Prediction]") -> None:
+    """A row for each clip, with its events below each other; of many events, where they are: `file`."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    table.add_column("clip", overflow="fold")  # paths that are cut off look the same
-    for column in ("class", "runner-up", "seconds"):
-        table.add_column(column)
+    *columns, where = _COLUMNS
     if any(prediction.where for prediction in predictions):
-        table.add_column("box:\nx1 y1 x2 y2")
+        columns.append(where.replace(" ", "\n", 1))
+    for column in columns:
+        table.add_column(column, overflow="fold")  # paths that are cut off look the same
+    table.caption = _threshold_text(predictions)
+    table.caption_justify = "left"
+    for prediction in predictions:
+        row = _cells(prediction)
+        if len(prediction.segments) > _MANY:
+            place = f"see {file}" if file else "--out FOLDER writes them"
+            row[3] = f"{len(prediction.segments)} events, {place}"
+        table.add_row(*map(Text, row[: len(columns)]))
+    console.print(table)
+
+
+def _threshold_text(predictions: "Sequence[Prediction]") -> str:
+    """The probabilities that events of the clips need, if they have thresholds."""
     thresholds = Counter(prediction.threshold for prediction in predictions)
     needed = [
         f"{100 * threshold:.0f} %" + (f" ({count} of the clips)" if len(thresholds) > 1 else "")
         for threshold, count in thresholds.items()
         if threshold is not None
     ]
-    if needed:
-        table.caption = f"an event needs a probability of {' or '.join(needed)}, else it is nothing"
-        table.caption_justify = "left"
-    for prediction in predictions:
-        answers = [f"{label} {100 * score:.0f} %" for label, score in prediction.ranking[:2]]
-        if prediction.has_several_classes:
-            answers = [f"{len(prediction.segments)} events"]
-        answers += [""] * (2 - len(answers))
-        when = separator.join(map(printable, prediction.when))
-        clip, *answers = map(printable, [path_or_address(prediction.path), *answers])
-        row = [clip, *answers, when, prediction.where]
-        table.add_row(*map(Text, row[: len(table.columns)]))
-    console.print(table)
+    of_all = f"an event needs a probability of {' or '.join(needed)}, else it is nothing"
+    return of_all if needed else ""
 
 
 @functools.partial(_command, stopped="stopped")

@@ -139,7 +139,10 @@ def _better(first: Training, second: Training, clips: Sequence[Clip]) -> Trainin
     runs = (first, second)
     tried = [_tried(run, clips) for run in runs]
     best = int(clearly_better(tried[1].choice, tried[0].choice, tried[0].encoded.clips))
-    why = f"encoder {tried[best].text}, not {tried[1 - best].text}, by cross-validation of {len(clips)} clips"
+    why = f"encoder {tried[best].text}, not {tried[1 - best].text}"
+    if tried[1 - best].choice.loss < tried[best].choice.loss:
+        why += ", whose lower log loss may be chance (within one standard error of that of the faster one)"
+    why += f", by cross-validation of {len(clips)} clips"
     split = first.record.split
     if len(clips) < len(split.training) + len(split.validation):
         return replace(runs[best], why=why)
