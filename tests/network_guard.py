@@ -115,6 +115,8 @@ def commands(folder: Path) -> list[list[str]]:
             "lstm",
             "--seeds",
             "1",
+            "--folds",
+            "0",
             "--jobs",
             "1",
             *_TINY,

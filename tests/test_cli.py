@@ -22,6 +22,7 @@ from pages import self_contained
 import onlooker
 from onlooker.base.files import read_json
 from onlooker.cli import train as commands
+from onlooker.data.split import make_splits
 from onlooker.recognizer import load
 from onlooker.report.summary import advice, first_line
 from onlooker.run import train as runs
@@ -334,6 +335,7 @@ def test_cross_validation_ends_with_a_final_model_of_all_clips(
 def test_comparing_models(squares: Path, tmp_path: Path) -> None:
     run = tmp_path / "compared"
     words = ["compare", squares, "--models", "convnet, lstm", "--seeds", 1, "--run", run]
+    words += ["--folds", 0]
     result = call(*words, *TINY)
     figures = read_json(run / "comparison.json")
     assert list(figures["accuracy"]) == ["convnet", "lstm", "linear"]
@@ -346,10 +348,35 @@ def test_comparing_models(squares: Path, tmp_path: Path) -> None:
         if "│" in line
     ]
     accuracies = {"majority class": figures["majority"], **figures["accuracy"]}
+    total = figures["test_videos"]
     assert [row[1:3] for row in rows] == [
-        [name, f"{100 * accuracy:.1f} %"] for name, accuracy in accuracies.items()
+        [name, f"{round(accuracy * total)} of {total} ({100 * accuracy:.0f} %)"]
+        for name, accuracy in accuracies.items()
     ]
     assert "other settings (training.epochs); choose" in fails(*words, *TINY, "--epochs", 3)
+
+
+def test_few_clips_are_cross_validated_by_compare_too(
+    squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compare = Mock()
+    monkeypatch.setattr("onlooker.run.compare.compare", compare)
+    monkeypatch.setattr("onlooker.cli.train._print_comparison", Mock())
+    clips = find_clips(squares)
+
+    def asked(*options: object) -> tuple[list[str], list[int]]:
+        call("compare", squares, "--run", tmp_path, *options)
+        given = compare.call_args.kwargs
+        return [*given["splits"](clips)], [*given["seeds"]]
+
+    folds = [f"fold{i}" for i in range(5)]
+    assert asked() == (folds, [0])
+    assert asked("--seeds", 2) == (folds, [0, 1])
+    assert asked("--folds", 2) == (folds[:2], [0, 1, 2])
+    assert asked("--folds", 0) == (["split"], [0, 1, 2])
+    assert [*make_splits([clip for clip in clips if clip.path.stem < "04"], None)] == folds[:4]
+    monkeypatch.setattr("onlooker.data.split.FEW_CLIPS", 24)
+    assert asked() == (["split"], [0, 1, 2])
 
 
 def test_clips_of_a_list_that_are_missing_are_named(squares: Path, tmp_path: Path) -> None:

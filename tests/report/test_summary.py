@@ -254,6 +254,9 @@ def test_one_recording_gives_no_interval() -> None:
 def test_advice_for_a_hopeless_run_and_none_for_a_perfect_one() -> None:
     check, pair, more, test = advice(measured([[8, 12], [6, 10]]))
     assert check.command == "onlooker check CLIPS"
+    (checked, *_) = advice(measured([[8, 12], [6, 10]], checked=True))
+    assert "has found no problems" in checked.text
+    assert not checked.command
     assert "“fight” and “other” (18 of 36 clips)" in pair.text
     assert "Add clips, of as many people" in more.text
     assert "36 test clips leave an interval of 33 points" in test.text

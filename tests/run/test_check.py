@@ -1,6 +1,7 @@
 """`onlooker check`: findings in clips made to have them, none in good clips, and invalid input."""
 
 import csv
+import os
 import re
 import shutil
 from collections.abc import Callable, Mapping
@@ -18,9 +19,9 @@ import onlooker
 from onlooker.base.intervals import file_of
 from onlooker.base.records import Clip, ClipError
 from onlooker.data.findings import ClipFacts, Finding, fact_findings, label_findings
-from onlooker.data.sets import ClipSet
+from onlooker.data.sets import ClipSet, read_set
 from onlooker.data.split import Split, hold_out_validation, split_clips
-from onlooker.run.check import check, hints, plan_split
+from onlooker.run.check import check, hints, is_clean, overview, plan_split
 from onlooker.run.record import RunRecord
 from onlooker.run.train import finished_figures
 from onlooker.video.write import write
@@ -70,11 +71,24 @@ def named(
     }
 
 
-def test_good_clips_have_no_findings(tmp_path: Path) -> None:
-    checked = onlooker.check(
-        make_folder(tmp_path / "clips", {"jump": 6, "wave": 6}), quiet=True
-    )
+def test_good_clips_have_no_findings_and_checking_them_is_no_advice_after_that(
+    tmp_path: Path,
+) -> None:
+    folder = make_folder(tmp_path / "clips", {"jump": 6, "wave": 6})
+
+    def advised() -> bool:
+        clips = read_set(folder)
+        return "run `onlooker check" in " ".join(
+            map(str, overview(clips, plan_split(clips.clips)))
+        )
+
+    assert advised()
+    checked = onlooker.check(folder, quiet=True)
     assert checked.findings == ()
+    assert not advised()
+    assert is_clean([*checked.clips.clips][::-1])
+    os.utime(folder / "jump" / "jump0.mp4", (0, 0))
+    assert advised(), "one of the clips has changed"
     assert isinstance(checked.split, Split)
     assert len(checked.split.clips) == 12
     assert "no problems found" in call("check", tmp_path / "clips").stdout

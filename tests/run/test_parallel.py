@@ -8,6 +8,7 @@ import sys
 import time
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -187,3 +188,17 @@ def test_memory_is_that_of_the_container(
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(f"{gib << 30}\n")
     assert memory_gb() == expected
+
+
+def test_the_time_of_a_comparison_is_announced_after_a_training_of_each_model(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seconds = iter([0.0, 30.0])
+    clock = SimpleNamespace(monotonic=lambda: next(seconds))
+    monkeypatch.setattr(compare, "time", clock)
+    names = [f"{model}/fold{fold}" for fold in range(5) for model in ("linear", "atcn")]
+    tasks = {name: partial(alone, tmp_path, number) for number, name in enumerate(names)}
+    with showing():
+        run_parallel(tasks, 1)
+    (announced,) = (line for line in capsys.readouterr().err.splitlines() if "about" in line)
+    assert announced == "8 more trainings: about 2.0 min"

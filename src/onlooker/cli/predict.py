@@ -11,7 +11,7 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TextIO
+from typing import IO, TYPE_CHECKING, Annotated
 
 import typer
 from rich import box
@@ -115,7 +115,7 @@ def _cells(prediction: "Prediction") -> list[str]:
     return [*map(printable, [path_or_address(prediction.path), *answers]), when, prediction.where]
 
 
-def _print_rows(file: TextIO, predictions: "Sequence[Prediction]") -> None:
+def _print_rows(file: IO[str], predictions: "Sequence[Prediction]") -> None:
     """For programs: one line per clip, its cells separated by tabs."""
     for prediction in predictions:
         print(*(cell.replace("\n", ", ") for cell in _cells(prediction)), sep="\t", file=file)

@@ -217,9 +217,20 @@ def compare(
     training: TrainConfig,
     which: SetConfig,
     seeds: Annotated[
-        int, typer.Option(help="Number of seeds, counting up from --seed.", min=1)
-    ] = 3,
-    folds: Folds = 0,
+        int | None,
+        typer.Option(
+            help="Number of seeds, counting up from --seed.",
+            min=1,
+            show_default="3; 1 where few clips are cross-validated",
+        ),
+    ] = None,
+    folds: Annotated[
+        int | None,
+        typer.Option(
+            help="Cross-validation with this number of folds; 0: one split. Recordings are kept whole.",
+            show_default="5 with fewer than 300 clips, else 0",
+        ),
+    ] = None,
     run: Annotated[
         Path | None, typer.Option(help="A folder for the runs.", show_default="runs/CLIPS-compared")
     ] = None,
@@ -234,6 +245,7 @@ def compare(
     The linear baseline, with the same encoder, has a row in every table.
     """
     from onlooker.data.sets import asked_splits, read_set
+    from onlooker.data.split import FEW_CLIPS
     from onlooker.models.registry import for_encoder, require_effect
     from onlooker.run import compare as comparing
     from onlooker.run.train import default_run
@@ -244,11 +256,12 @@ def compare(
     named = comparing.settings_of(models.name, shared)
     require_effect([*named.values()], given)
     asked = comparing.with_baseline(named, shared)
-    chosen = range(training.seed, training.seed + seeds)
     clip_set = read_set(clips, asked=which, fills=True)
     for line in clip_set.notes:
         note(line)
-    splits = asked_splits(clip_set, folds)
+    few = folds is None and clip_set.split is None and len(clip_set.clips) < FEW_CLIPS
+    splits = asked_splits(clip_set, None if few else folds or 0)
+    chosen = range(training.seed, training.seed + (seeds or (1 if few else 3)))
     figures = comparing.compare(
         clip_set, run, asked, splits=splits, seeds=chosen, jobs=jobs or None
     )

@@ -52,7 +52,7 @@ def cached_sample(path: Path, config: DataConfig, cache: ArrayCache) -> Files:
 
 
 def _cached(reader: VideoReader, config: DataConfig, cache: ArrayCache) -> Path:
-    key = {"clip": _identity(reader.path), **stored_settings(config)}
+    key = {"clip": identity(reader.path), **stored_settings(config)}
     make = partial(stored_frames, reader, config, cache)
     return cache.get(key, make, content="its frames", path=reader.path)
 
@@ -102,7 +102,7 @@ def read_header(path: Path) -> Header:
 def _header_file(reader: VideoReader, cache: ArrayCache) -> Path:
     file = file_of(reader.path)
     rate = stated_rate(file) if file.is_dir() else None  # it may be stated in a folder above
-    key = {"clip": _identity(reader.path), "content": "header", "rate": rate}
+    key = {"clip": identity(reader.path), "content": "header", "rate": rate}
     make = partial(_header_values, reader)
     return cache.get(key, make, content="its times", path=reader.path)
 
@@ -165,7 +165,7 @@ def stored_settings(config: DataConfig) -> dict[str, Any]:
     return {"frames": config.frames, **{name: getattr(config, name) for name in names}}
 
 
-def _identity(path: Path) -> list[Any]:
+def identity(path: Path) -> list[Any]:
     """What a clip is for the cache: its absolute path, and the size and modification time of its
     files.
     """

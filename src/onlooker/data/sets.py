@@ -171,8 +171,8 @@ def root_of(path: Path) -> Path:
     return path.parent if path.is_file() else path
 
 
-def asked_splits(clips: ClipSet, folds: int = 0) -> Splits:
-    """The given split, or a function that makes splits of the clips that can be read.
+def asked_splits(clips: ClipSet, folds: int | None = 0) -> Splits:
+    """The given split, or a function that makes splits of the clips that can be read (`make_splits`).
 
     Raises:
         ValueError: `folds` where splits are given.

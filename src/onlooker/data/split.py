@@ -37,6 +37,7 @@ _RESTORE = "the run was trained with it; give the folder that the clips were mov
 
 SPLITS = ("training", "validation", "test")
 MIN_RECORDINGS = 3  # of a class: one for each
+FEW_CLIPS = 300  # a test split of a fifth of fewer clips would be too small
 
 # of a divided recording
 PART = "#part="
@@ -188,11 +189,14 @@ def copies_of(values: SplitDict, clips: Sequence[Clip]) -> list[Clip]:
     return [clip for clip in clips if content.get(file_of(clip.path)) in stored - {""}]
 
 
-def make_splits(clips: Sequence[Clip], folds: int = 0) -> dict[str, Split]:
-    """Splits by name: one (`split_clips`), or `folds` (`fold_clips`)."""
-    if folds:
-        return {f"fold{i}": split for i, split in enumerate(fold_clips(clips, folds))}
-    return {"split": split_clips(clips)}
+def make_splits(clips: Sequence[Clip], folds: int | None = 0) -> dict[str, Split]:
+    """Splits by name: one (`split_clips`), or `folds` (`fold_clips`); None: five folds, or as many as
+    the clips allow.
+    """
+    if folds == 0:
+        return {"split": split_clips(clips)}
+    splits = fold_clips(clips, folds or _usual_folds(clips))
+    return {f"fold{i}": split for i, split in enumerate(splits)}
 
 
 def split_clips(clips: Sequence[Clip], seed: int = 0) -> Split:
@@ -202,9 +206,13 @@ def split_clips(clips: Sequence[Clip], seed: int = 0) -> Split:
     Raises:
         InputError: a class has fewer than 3 recordings (clips, if no recordings are known).
     """
+    return fold_clips(clips, _usual_folds(clips), seed)[0]
+
+
+def _usual_folds(clips: Sequence[Clip]) -> int:
     expected = f"training, validation and test need at least {MIN_RECORDINGS}"
     fewest = _require(clips, MIN_RECORDINGS, f"{expected}; add some, or leave the class out")
-    return fold_clips(clips, min(5, fewest), seed)[0]
+    return min(5, fewest)
 
 
 def fold_clips(clips: Sequence[Clip], folds: int, seed: int = 0) -> list[Split]:

@@ -143,11 +143,12 @@ def advice(measured: Measured) -> list[Advice]:
         steps.append(Advice(text, command))
 
     if _has_classes(measured) and not beats_majority(measured) and measured["accuracy"] < 1:
-        add(
-            "Check the clips: near-duplicates, unbalanced classes, dark and too short clips are found. The label must "
-            "be visible in the frames that the model receives.",
-            "onlooker check CLIPS",
-        )
+        visible = "The label must be visible in the frames that the model receives."
+        if measured.get("checked"):
+            add(f"{visible} `onlooker check` has found no problems in the clips.")
+        else:
+            found = "near-duplicates, unbalanced classes, dark and too short clips are found."
+            add(f"Check the clips: {found} {visible}", "onlooker check CLIPS")
     counts = np.asarray(measured["confusion"])
     both = np.triu(counts + counts.T, 1)
     i, j = np.unravel_index(both.argmax(), both.shape)
@@ -287,8 +288,14 @@ def comparison_table(figures: Mapping[str, Any]) -> Table:
     """The accuracy of each model, from the figures of `run.compare`, after the majority-class
     baseline.
     """
+    total = figures["test_videos"]
+
+    def counted(share: float) -> str:
+        """A mean over seeds may not be whole."""
+        return f"{share * total:.4g} of {total} ({percent(share, 0 if total < _FEW else 1)})"
+
     rows: list[list[str | None]] = [
-        ["majority class", percent(figures["majority"]), None, None, None]
+        ["majority class", counted(figures["majority"]), None, None, None]
     ]
     for name, accuracy in figures["accuracy"].items():
         spread = figures["spread"][name]
@@ -298,7 +305,7 @@ def comparison_table(figures: Mapping[str, Any]) -> Table:
             None if interval is None else f"{percent(interval[0])[:-2]} to {percent(interval[1])}"
         )
         rows.append(
-            [name, percent(accuracy), ends, deviation, percent(figures["frame_accuracy"][name])]
+            [name, counted(accuracy), ends, deviation, percent(figures["frame_accuracy"][name])]
         )
     note = f"95 % interval: {over(figures['recordings'], figures['test_videos'])}."
     return Table(

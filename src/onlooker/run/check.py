@@ -1,12 +1,14 @@
 """Check clips before training: a table of classes, the split, ignored files, and findings."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
 from shlex import quote
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +23,8 @@ from onlooker.base.progress import showing, tracked
 from onlooker.base.records import Clip, ClipError, InputError, clip_name
 from onlooker.base.settings import typed
 from onlooker.base.text import composed, printable
-from onlooker.data.clips import decode_each
+from onlooker.data.array_cache import ArrayCache, is_whole
+from onlooker.data.clips import decode_each, identity
 from onlooker.data.findings import (
     ClipFacts,
     Finding,
@@ -33,6 +36,7 @@ from onlooker.data.findings import (
 from onlooker.data.scenes import MAX_COMPARED, count_joined, plan_joined
 from onlooker.data.sets import ClipSet, read_set, root_of
 from onlooker.data.split import (
+    FEW_CLIPS,
     SPLITS,
     Split,
     count_groups,
@@ -44,7 +48,6 @@ from onlooker.data.split import (
 from onlooker.models.registry import find_recipe
 from onlooker.video.image_sequence import left_out_images
 
-_FEW = 300  # clips; a test split of a fifth of fewer clips would be too small
 # classes in the table; clips or groups of clips listed per finding
 _ROWS = 20
 SHOWN = 5
@@ -106,9 +109,25 @@ def check(clips: Path | str | ClipSet, quiet: bool = False) -> Checked:
         highest = f"{max(rates):.3g}"
         note = f"frames per second: {lowest}" + (f" to {highest}" if lowest != highest else "")
         clip_set = replace(clip_set, notes=[*clip_set.notes, note])
+    if not findings:
+        with suppress(OSError):  # a cache that cannot be written to
+            ArrayCache.for_user().get(_without_findings(paths), lambda: np.ones(1))
     return Checked(
         clip_set, split, (*clip_set.left_out, *errors.values()), findings=tuple(findings)
     )
+
+
+def is_clean(clips: Iterable[Clip]) -> bool:
+    """Whether `check` has found no problems in these clips, as they are now."""
+    with suppress(ClipError):  # a clip that was removed
+        return is_whole(ArrayCache.for_user().file(_without_findings(c.path for c in clips)))
+    return False
+
+
+def _without_findings(paths: Iterable[Path]) -> dict[str, Any]:
+    """The key under which the cache remembers that `check` has found no problems in clips."""
+    clips = [identity(path) for path in sorted(paths)]
+    return {"content": "clips without findings", "clips": clips}
 
 
 def plan_split(clips: Sequence[Clip], model: str = ModelConfig.name, seed: int = 0) -> Split:
@@ -120,7 +139,7 @@ def plan_split(clips: Sequence[Clip], model: str = ModelConfig.name, seed: int =
     Raises:
         InputError: a class has too few clips or recordings.
     """
-    few = len(clips) < _FEW and find_recipe(model).solver == "linear"
+    few = len(clips) < FEW_CLIPS and find_recipe(model).solver == "linear"
     return hold_out_validation(clips, seed=seed) if few else split_clips(clips, seed)
 
 
@@ -224,5 +243,6 @@ def overview(
     yield from hints(clip_set, split, nothing)
     for finding in label_findings(clip_set.clips):
         yield finding.found
-    command = f"`onlooker check {quote(str(clip_set.path))}` with the same options"
-    yield f"to find what can spoil the result, and what to do, run {command}"
+    if not is_clean(clip_set.clips):
+        command = f"`onlooker check {quote(str(clip_set.path))}` with the same options"
+        yield f"to find what can spoil the result, and what to do, run {command}"

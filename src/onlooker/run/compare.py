@@ -2,6 +2,7 @@
 
 import itertools
 import signal
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
@@ -78,8 +79,8 @@ def compare(
     labels = Counter(clip.label for split in splits.values() for clip in split.test)
     missing: dict[str, Task] = {}
     with lock_run(out):
-        for (name, of), seed, (split, parts) in itertools.product(
-            models.items(), seeds, splits.items()
+        for (split, parts), seed, (name, of) in itertools.product(
+            splits.items(), seeds, models.items()
         ):
             run = _folder(out, name, split, seed=seed)
             settings = of._replace(training=replace(of.training, seed=seed))
@@ -174,13 +175,18 @@ def run_parallel(tasks: Mapping[str, Task], jobs: int | None = None) -> None:
         Exception: the first error of a task.
     """
     jobs = min(jobs or default_jobs(), len(tasks))
+    models = {name.partition("/")[0] for name in tasks}
+    began = time.monotonic()
     done: Iterable[tuple[str, Mapping[str, Any]]] = ((name, task()) for name, task in tasks.items())
     if jobs > 1:
         pool = joblib.Parallel(jobs, return_as="generator_unordered", batch_size=1)
         done = pool(joblib.delayed(_run_in_worker)(name, task) for name, task in tasks.items())
     try:
-        for name, figures in tracked(done, "training", len(tasks)):
+        for count, (name, figures) in enumerate(tracked(done, "training", len(tasks)), 1):
             note(f"{name}: {percent(figures['accuracy'])}")
+            if count == len(models) < len(tasks):  # one of each model, as a rule
+                minutes = (time.monotonic() - began) / 60 * (len(tasks) / count - 1)
+                note(f"{len(tasks) - count} more trainings: about {minutes:.1f} min")
     except BrokenProcessPool as error:
         raise RuntimeError(
             "a training was ended by the system, usually because memory ran out; run the same command with fewer "

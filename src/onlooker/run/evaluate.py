@@ -31,6 +31,7 @@ from onlooker.report.metrics import measure, write_scores
 from onlooker.report.overlay import draw_clip
 from onlooker.report.page import Tone
 from onlooker.report.summary import summary_page
+from onlooker.run.check import is_clean
 from onlooker.run.record import (
     CROSS_VALIDATION,
     FIGURES,
@@ -128,7 +129,8 @@ def write_report(
         The figures (`metrics.measure`), with those of `cross_validation.json` in the run, if it is
         there: `chosen`, `statistics`, `cross_validated`, `scenes` and `labels_to_check` of model
         linear; `balanced`: True if classes weighed equally in training because that was asked for;
-        and `known_scenes`: how many of the clips show a scene of clips that the model was fitted to.
+        `checked`: True if `onlooker check` has found no problems in the clips of the run; and
+        `known_scenes`: how many of the clips show a scene of clips that the model was fitted to.
     """
     known_scenes = _known_scenes(run, recognizer, record.split, samples=samples, of_run=out == run)
     evaluation = evaluation or recognizer.evaluate(samples, skipped=record.skipped)
@@ -137,6 +139,8 @@ def write_report(
         measured["balanced"] = True
     if out == run:
         measured |= read_figures(run, CROSS_VALIDATION) or {}
+        if is_clean(record.split.clips):
+            measured["checked"] = True
     write_scores(out / SCORES, evaluation)
     drawn = dict(_drawn_clips(recognizer, samples, evaluation=evaluation, measured=measured))
     cross_validated = measured.get("cross_validated")
