@@ -458,7 +458,7 @@ def test_a_run_is_not_continued_with_other_clips_of_the_same_names(tmp_path: Pat
     settings: dict[str, Any] = {"size": 16, "frames": 2, "encoder": "conv4", "quiet": True}
     onlooker.train(folder, tmp_path / "run", **settings)
     onlooker.train(folder, tmp_path / "run", resume=True, **settings)
-    write(folder / "jump" / "jump1.mp4", scene(9, 2), fps=10)
+    write(folder / "jump" / "jump1.mp4", scene(9, 2), fps=10, replace=True)
     message = r"run: 1 of its clips were replaced by others, such as .*jump1.mp4; restore them, or train in another"
     with pytest.raises(ValueError, match=message):
         onlooker.train(folder, tmp_path / "run", resume=True, **settings)
