@@ -5,6 +5,7 @@ import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import MappingProxyType
@@ -18,7 +19,9 @@ from fuzz.mutations import limits
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from onlooker.base.intervals import file_of, split_interval
 from onlooker.base.records import ClipError, Event, Prediction, Segment
+from onlooker.data.sets import read_set
 from onlooker.formats.annotations import FORMATS, Interval, of_prediction, read_intervals
 from onlooker.video.reader import VideoReader
 
@@ -672,6 +675,107 @@ def test_nothing_is_known_of_times_that_other_programs_label_in_a_way_that_is_le
     rows = ["a.mp4,1,2,x", "a.mp4,8,12,x"]  # which ends after the video
     (tmp_path / "a.csv").write_text("\n".join(["path,start,end,label", *rows]))
     assert times(read_intervals(tmp_path / "a.csv")[clip]) == [("x", 1, 2), ("", 8, 10)]
+
+
+SPANS = st.tuples(
+    st.sampled_from(["a.mp4", "b.mp4"]),
+    st.sampled_from(["x", "x", "y"]),
+    st.integers(0, 30),
+    st.integers(1, 4),
+    st.sampled_from(["", "rex", "ada"]),
+)
+
+
+def write_labels(
+    folder: Path, name: str, spans: Sequence[tuple[str, str, int, int, str]]
+) -> list[Path]:
+    """Files of a format, which may hold one video each."""
+    videos = defaultdict[Path, list[Interval]](list)
+    for video, label, start, length, who in spans:
+        interval = Interval(
+            label, start, start + length, subject=who, recording=who and f"day {who}"
+        )
+        videos[folder / video].append(interval)
+    if name == "boris":
+        named = {video.name: intervals for video, intervals in videos.items()}
+        return [
+            boris(
+                folder,
+                *(
+                    {
+                        "file": {"1": [video]},
+                        "media_info": {"length": {video: 30.0}},
+                        "events": sorted(
+                            [time, each.subject, "run" if each.label == "x" else "bark", "", ""]
+                            for each in intervals
+                            for time in (each.start, each.end)
+                        ),
+                    }
+                    for video, intervals in named.items()
+                ),
+            )
+        ]
+    files = list[Path]()
+    for i, part in enumerate(
+        [{video: of} for video, of in videos.items()]
+        if name in ("elan", "webvtt")
+        else [videos]
+    ):
+        files.append(folder / f"labels-{i}{FORMATS[name].ending}")
+        FORMATS[name].write(files[-1], part, None)
+    return files
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([*WRITTEN, "boris"]), st.lists(SPANS, min_size=1, max_size=5)
+        ),
+        min_size=1,
+        max_size=3,
+        unique_by=lambda part: part[0],
+    )
+)
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_what_is_converted_can_be_trained_on_or_it_is_said_why_not(
+    tmp_path: Path, parts: list[tuple[str, list[tuple[str, str, int, int, str]]]]
+) -> None:
+    for name in ("a.mp4", "b.mp4"):
+        (tmp_path / name).touch()
+    files = [file for name, spans in parts for file in write_labels(tmp_path, name, spans)]
+    labeled = set[tuple[str, str, float, float]]()
+    for file in [*files]:
+        try:
+            for video, intervals in read_intervals(file).items():
+                labeled |= {
+                    (video.name, *of_time) for of_time in times(intervals) if of_time[0]
+                }
+        except ClipError:  # a project without a state
+            files.remove(file)
+    if not files:
+        return
+    out = tmp_path / "out.csv"
+    out.unlink(missing_ok=True)
+    said = call("convert", *files, out).stderr
+    overlap = any(
+        a[0] == b[0] and a[1] != b[1] and max(a[2], b[2]) < min(a[3], b[3])
+        for a, b in product(labeled, repeat=2)
+    )
+    if overlap:
+        with pytest.raises(ClipError) as refused:
+            read_set(out, fills=True)
+        assert f"it cannot be trained on yet: {refused.value}" in said
+    else:
+        assert "trained" not in said
+        clips = read_set(out).clips
+        assert {
+            (file_of(clip.path).name, clip.label, *split_interval(clip.path)[1])
+            for clip in clips
+        } == labeled
+        assert len(clips) == len(labeled)
+        assert len({clip.recording for clip in clips}) <= len({video for video, *_ in labeled})
 
 
 NAMES = st.tuples(
