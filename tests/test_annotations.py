@@ -679,9 +679,9 @@ def test_nothing_is_known_of_times_that_other_programs_label_in_a_way_that_is_le
 
 SPANS = st.tuples(
     st.sampled_from(["a.mp4", "b.mp4"]),
-    st.sampled_from(["x", "x", "y"]),
-    st.integers(0, 30),
-    st.integers(1, 4),
+    st.sampled_from([*"xxxxxxx", "y"]),
+    st.integers(0, 4),
+    st.integers(1, 2),
     st.sampled_from(["", "rex", "ada"]),
 )
 
@@ -794,7 +794,7 @@ NAMES = st.tuples(
 PLACES = st.sets(st.sampled_from(["", "day1/", "day2/", "videos/day1/"]))
 
 
-@given(st.lists(NAMES, min_size=2, max_size=4, unique=True), PLACES, st.booleans())
+@given(st.lists(NAMES, min_size=1, max_size=4, unique=True), PLACES, st.booleans())
 @settings(
     max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )

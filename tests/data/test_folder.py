@@ -157,6 +157,21 @@ def test_clips_that_no_row_names_have_no_recording_but_that_of_their_folder(
     assert recordings(tmp_path) == [None, None, "ben", "ada", None]
 
 
+def test_what_is_cut_from_one_file_or_of_one_person_is_one_recording(tmp_path: Path) -> None:
+    names = [f"{label}/{number}.mp4" for label in ("clap", "wave") for number in range(4)]
+    touch(tmp_path, *names)
+    rows = zip(
+        names,
+        ["", "ann", "bob", "", "bob", "cat", "", ""],
+        ["f", "f", "g", "g", "", "", "h", ""],
+        strict=True,
+    )
+    listed = (f"{name},{person or name},{film}" for name, person, film in rows)
+    write_recordings(tmp_path, "clip,recording,cut_from", *listed)
+    assert recordings(tmp_path) == ["ann", "ann", "bob", "bob", "bob", "cat", "h", None]
+    assert read_folder(tmp_path)[2] == []
+
+
 def test_recordings_next_to_splits_in_class_folders(tmp_path: Path) -> None:
     names = [
         f"{label}/{part}/1.mp4" for label in ("clap", "wave") for part in ("train", "test")

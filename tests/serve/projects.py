@@ -8,11 +8,17 @@ Tree = dict[str, dict[str, str]]
 
 
 def add(
-    project: Project, label: str, content: str, name: str = "clip.mp4", batch: str = ""
+    project: Project,
+    label: str,
+    content: str,
+    name: str = "clip.mp4",
+    *,
+    batch: str = "",
+    cut_from: str = "",
 ) -> str:
     file = project.incoming() / os.urandom(8).hex()
     file.write_text(content)
-    return project.add_clip(label, file, name, batch=batch).id
+    return project.add_clip(label, file, name, batch=batch, cut_from=cut_from).id
 
 
 def tree(project: Project) -> Tree:

@@ -121,6 +121,15 @@ def test_marked_parts_become_examples_of_one_recording(
     assert len({clip.recording for clip in find_clips(settings.clips)}) == 2, (
         "another file of the same name"
     )
+    described = page.get("/api/project/clips", params={"class": "wave"}).json()
+    part = described[0]["id"]
+    for who in ("Anna", ""):  # in one of the parts, whose file is still that of the others
+        version = page.get("/api/project").json()["version"]
+        values = {"clip_id": part, "recording": who}
+        change = "/api/project/changes/set_recording"
+        assert page.post(change, params={"version": version}, json=values).status_code == 200
+        assert len({clip.recording for clip in find_clips(settings.clips)}) == 2
+        assert ("Anna" in {clip.recording for clip in find_clips(settings.clips)}) == bool(who)
     outside = page.post(
         f"/api/look/{look}/examples", json={"class": "wave", "start": 7, "end": 9}
     )

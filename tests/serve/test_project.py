@@ -7,6 +7,7 @@ import random
 import shutil
 import subprocess
 import sys
+from collections import defaultdict
 from collections.abc import Callable
 from datetime import date, timedelta
 from itertools import product
@@ -64,6 +65,7 @@ def test_every_random_sequence_of_changes_is_undone(project: Project, seed: int)
     for number in range(60):
         before = project.version
         change_something(project, dice, number)
+        check_films(project)
         if project.version > before:
             states.append((tree(project), shared(project)))
     for state in reversed(states[:-1]):
@@ -74,6 +76,16 @@ def test_every_random_sequence_of_changes_is_undone(project: Project, seed: int)
         assert project.counts() == {label: len(clips) for label, clips in state[0].items()}
     assert project.change_text() is None
     project.close()
+
+
+def check_films(project: Project) -> None:
+    """What was cut from one file is of one recording, whoever is said to be in it."""
+    recordings = shared(project)
+    films = defaultdict[int, set[str]](set)
+    for clip, content in clips_of(project).items():
+        films[int(content) % 3].add(recordings.get(clip, ""))
+    assert all(len(films[film]) < 2 for film in (1, 2))
+    assert "" not in films[1] | films[2]
 
 
 def change_something(project: Project, dice: random.Random, number: int) -> None:
@@ -92,7 +104,8 @@ def change_something(project: Project, dice: random.Random, number: int) -> None
     elif kind == "remove" and len(classes) > 2:
         project.delete_class(dice.choice(classes))
     elif kind == "add" or not clips:
-        add(project, dice.choice([*classes, f"new {number}"]), str(number))
+        label = dice.choice([*classes, f"new {number}"])
+        add(project, label, str(number), cut_from=["", "film 1", "film 2"][number % 3])
     elif kind == "delete":
         project.delete_clip(dice.choice(clips))
     else:

@@ -13,12 +13,13 @@ from pathlib import Path
 from onlooker.base.files import model_folder
 from onlooker.base.records import Clip, ClipError
 from onlooker.base.text import composed, some_of
-from onlooker.data.lists import SPLIT_NAMES, Parts
+from onlooker.data.lists import SPLIT_NAMES, Parts, group_names
 from onlooker.data.tables import Table, read_table
 from onlooker.video.image_sequence import RATE_FILE
 from onlooker.video.reader import SUFFIXES, is_video
 
 __all__ = [
+    "CUT_FROM",
     "RECORDINGS",
     "SYSTEM_FOLDERS",
     "entries",
@@ -32,6 +33,7 @@ __all__ = [
 ]
 
 RECORDINGS = "recordings.csv"
+CUT_FROM = "cut_from"  # its column with the file that a clip is a part of
 SYSTEM_FOLDERS = frozenset(
     {"__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "lost+found"}
 )
@@ -164,7 +166,7 @@ def read_recordings(path: Path) -> Table:
     ClipError for one that cannot be read, or that has a clip, however it is spelled, in two
     recordings.
     """
-    table = read_table(path, ("clip", "recording"))
+    table = read_table(path, ("clip", "recording"), (CUT_FROM,))
     written = dict[str, str]()
     for number, row in table.rows:
         row["clip"] = posixpath.normpath(row["clip"].replace("\\", "/"))
@@ -177,11 +179,17 @@ def read_recordings(path: Path) -> Table:
 
 
 def recordings_of(rows: Iterable[Mapping[str, str]]) -> dict[str, str]:
-    """The recordings of clips by the names of the clips.
+    """The recordings of clips by the names of the clips: clips with one name in the column
+    recording, or cut from one file, are of one.
 
-    A row that names a clip as its own recording says no more than no row, and is left out.
+    A row that names a clip as its own recording says no more than no row.
     """
-    return {row["clip"]: row["recording"] for row in rows if row["recording"] != row["clip"]}
+    listed = [*rows]
+    given = ["" if row["recording"] == row["clip"] else row["recording"] for row in listed]
+    clips = [composed(row["clip"]) for row in listed]  # which may have several rows
+    names = group_names(given, [row.get(CUT_FROM, "") for row in listed], clips)
+    known = zip(listed, names, clips, strict=True)
+    return {row["clip"]: name for row, name, clip in known if name != clip}
 
 
 def _with_recordings(folder: Path, parts: Parts, table: Table) -> tuple[Parts, list[str]]:

@@ -167,39 +167,50 @@ def _recordings(folder: Path, listed: Listed, notes: list[str]) -> dict[Path, st
     name, or else by its file; a whole file without a name has none.
     """
     rows = [(clip, row) for clip, rows in listed.items() for row in rows]
-    files = [resolved(file_of(clip)) for clip, _ in rows]
-    subjects = defaultdict[Path, set[str]](set)
-    for file, (_, row) in zip(files, rows, strict=True):
-        subjects[file] |= {row.subject} - {""}
+    files = [file_of(clip) for clip, _ in rows]
+    paths = dict[Path, str]()  # of each file the first one
+    by_file = [
+        paths.setdefault(resolved(file), Path(os.path.relpath(file, folder)).as_posix())
+        for file in files
+    ]
+    subjects = defaultdict[str, set[str]](set)
+    for path, (_, row) in zip(by_file, rows, strict=True):
+        subjects[path] |= {row.subject} - {""}
     shared = {name for names in subjects.values() if len(names) > 1 for name in names}
     given = [row.recording for _, row in rows]
-    subject = ["" if row.subject in shared else row.subject for _, row in rows]
-    # what has no name has its own number for one
-    named = ([name or i for i, name in enumerate(names)] for names in (given, subject))
-    groups = connected(files, *named).tolist()
-    sizes = Counter(groups)
-    by_file = [
-        Path(os.path.relpath(file_of(clip), folder)).as_posix()
-        if split_interval(clip)[1] or sizes[group] > 1
-        else None
-        for (clip, _), group in zip(rows, groups, strict=True)
-    ]
-    names = dict[int, str | None]()
-    for group, name in zip(groups * 3, [*given, *subject, *by_file], strict=True):
-        names[group] = names.get(group) or name
+    alone = ["" if row.subject in shared else row.subject for _, row in rows]
+    names = group_names(given, alone, by_file)
     together = "a split keeps the clips of each together"
-    if joined := sorted({*given} - {"", *names.values()}):
+    if joined := sorted({*given} - {"", *names}):
         notes.append(
             f"recordings joined with others, whose file or subject they share: {some_of(joined)}"
         )
-    if people := sorted({*subject} - {""}):
+    if people := sorted({*alone} - {""}):
         notes.append(f"subjects are recordings ({some_of(people)}); {together}")
     if shared:
         notes.append(
             f"subjects that share a file with another one are no recordings ({some_of(sorted(shared))}), "
             f"but files are; {together}"
         )
-    return {clip: names[group] or None for (clip, _), group in zip(rows, groups, strict=True)}
+    sizes = Counter(names)
+    return {
+        clip: name if name != path or sizes[name] > 1 or split_interval(clip)[1] else None
+        for (clip, _), name, path in zip(rows, names, by_file, strict=True)
+    }
+
+
+def group_names(*groupings: Sequence[str]) -> list[str]:
+    """The name of the group of each thing: things with the same name in one of the groupings are of
+    one group, and so are those that are so with the same others. A group has the first of its
+    names; "" is none.
+    """
+    # what has no name has its number for one
+    groups = connected(*([name or i for i, name in enumerate(names)] for names in groupings))
+    first = dict[int, str]()
+    for names in groupings:
+        for group, name in zip(groups.tolist(), names, strict=True):
+            first[group] = first.get(group) or name
+    return [first[group] for group in groups.tolist()]
 
 
 def _understand(path: Path, table: Table) -> list[str]:

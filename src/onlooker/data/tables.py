@@ -44,8 +44,9 @@ _NAMES = {
     "split": "split subset partition datasplit splitname traintest",
     "recording": f"recording group groupid recordingid {_SUBJECT}",
     "subject": _SUBJECT,
+    "cut_from": "cutfrom",
 }
-_MAY_BE_EMPTY = ("start", "end", "start_frame", "end_frame", "recording", "subject")
+_MAY_BE_EMPTY = ("start", "end", "start_frame", "end_frame", "recording", "subject", "cut_from")
 _FOLDS = "cross-validation makes its own (--folds); for a split of yours, name it train or test in a column split"
 _VIDEO = re.compile(rf"(?i)(.+?(?:{'|'.join(map(re.escape, sorted(SUFFIXES)))}))(?:\s+(.+))?")
 

@@ -44,7 +44,7 @@ from onlooker.base.records import ClipError
 from onlooker.base.settings import Config, field_of
 from onlooker.base.text import composed, printable
 from onlooker.data import folder as clip_folder
-from onlooker.data.folder import RECORDINGS, recordings_of
+from onlooker.data.folder import CUT_FROM, RECORDINGS, recordings_of
 from onlooker.serve.problem import Problem, t
 from onlooker.video.reader import is_video
 
@@ -324,7 +324,14 @@ class Project:
                 raise Problem(409, "duplicate", name=clip.name, label=clip.label)
 
     def add_clip(
-        self, label: str, file: Path, name: str, *, batch: str = "", recording: str = ""
+        self,
+        label: str,
+        file: Path,
+        name: str,
+        *,
+        batch: str = "",
+        recording: str = "",
+        cut_from: str = "",
     ) -> ProjectClip:
         """Add a clip; a class that does not exist is made, and a name that is taken gets a number.
 
@@ -332,7 +339,7 @@ class Project:
             file: in `incoming()`, from where it is moved.
             name: the intended name of the file.
             batch: changes of the same batch that follow each other are undone together.
-            recording: what it is a part of, if that is known.
+            recording, cut_from: who is in it, and the file that it is a part of, if that is known.
 
         Raises:
             Problem: 409 if the project has the same clip.
@@ -347,8 +354,8 @@ class Project:
             target = self._free(label, name)
             text = t("change.add_clip", name=Path(target).name, label=label)
             self._do(text, [(f"{_INCOMING}/{file.name}", target)], new_class=new_class, batch=batch)
-            if recording:
-                self._join(target, recording)
+            if recording or cut_from:
+                self._join(target, recording, cut_from)
             return self.clip(clip_id((self.folder / target).stat()))
 
     def recordings(self) -> dict[str, str]:
@@ -372,9 +379,10 @@ class Project:
         text = t("change.set_recording", name=clip.name, recording=recording or "–")
         self._note(_Step(text, secrets.token_hex(8), recordings={clip.relative: before}))
 
-    def _join(self, clip: str, recording: str) -> str:
+    def _join(self, clip: str, recording: str, cut_from: str = "") -> str:
         """Make a clip part of a recording, so that no split divides it, or of none (""); returns
-        the one before. A row that says nothing is not written.
+        the one before. A row that says nothing is not written. What is cut from one file stays
+        together.
         """
         rows = read_recordings(self.folder / RECORDINGS)
         own = [row for row in rows if row["clip"] == clip]  # several, if another program wrote them
@@ -384,6 +392,7 @@ class Project:
         before = own[0]["recording"]
         for row in own:
             row["recording"] = recording or clip
+            row |= {CUT_FROM: cut_from} if cut_from else {}
         # others have other columns
         rows = [row for row in rows if row["clip"] != clip or not {*row.values()} <= {clip, ""}]
         _write_rows(self.folder / RECORDINGS, rows)
@@ -740,7 +749,7 @@ def _write_rows(path: Path, rows: Sequence[Row]) -> None:
     if not rows:
         path.unlink(missing_ok=True)
         return
-    columns = [*rows[0]]
+    columns = [*dict.fromkeys(column for row in rows for column in row)]
     write_csv(path, [columns, *([row.get(column, "") for column in columns] for row in rows)])
 
 

@@ -187,14 +187,23 @@ class Teaching:
         return self.describe()
 
     def add(
-        self, label: str, file: Path, name: str, *, batch: str = "", recording: str = ""
+        self,
+        label: str,
+        file: Path,
+        name: str,
+        *,
+        batch: str = "",
+        recording: str = "",
+        cut_from: str = "",
     ) -> dict[str, Any]:
         """Add a clip, after decoding all of it; the file, in `Project.incoming()`, is moved."""
         if Path(name).suffix.lower() not in SUFFIXES:
             name = f"{name or 'clip'}.mp4"
         self.project.check_new(file)
         self.previews.make(clip_id(file.stat()), file, self.settings.max_seconds)
-        clip = self.project.add_clip(label, file, name, batch=batch, recording=recording)
+        clip = self.project.add_clip(
+            label, file, name, batch=batch, recording=recording, cut_from=cut_from
+        )
         return {"clip": clip.to_dict()}
 
     def add_part(
@@ -206,9 +215,9 @@ class Teaching:
         look = self.looks.get(look_id)
         part = self.project.incoming() / f"{secrets.token_hex(8)}.mp4"
         convert(Path(f"{look.video}#t={start:.3f},{end:.3f}"), self.settings.max_seconds, copy=part)
-        recording = f"{look.name} {file_digest(look.path)[:8]}"  # other clips may have this name
+        cut_from = f"{look.name} {file_digest(look.path)[:8]}"  # other clips may have this name
         name = f"{Path(look.name).stem} {start:.1f}-{end:.1f}.mp4"
-        return self.add(label, part, name, recording=recording)
+        return self.add(label, part, name, cut_from=cut_from)
 
     def draw(self, job: Job) -> dict[str, Any]:
         """The work of a job: clips of drawn figures in an empty project, one step of undo."""
