@@ -24,15 +24,18 @@ function matrix({ classes, confusion }, openClips) {
       row.map((count, k) => cell(count, i, k)))))));
 }
 
+/** Keeps a number and its percent sign on one line. */
+const unbroken = (text) => text.replaceAll(" %", "\u00a0%");
+
 export function resultsView(results, page) {
   const openClips = (title, path) =>
     get(`/api/project/results/clips${path}`).then((clips) => clipsDialog(title, clips, page), complain);
   const wrong = t("results.wrong", { count: results.wrong });
   return [h("div.reached", {},
-    h("p.accuracy", {}, h("b", {}, results.share.replace(" ", "\u00a0")),
+    h("p.accuracy", {}, h("b", {}, unbroken(results.share)),
       h("span", {}, t("results.of", { count: results.clips }))),
     [results.conclusion, results.advice[0]].filter(Boolean)
-      .map((text) => h("p.conclusion", {}, sentence(text)))),
+      .map((text) => h("p.conclusion", {}, sentence(unbroken(text))))),
   matrix(results, openClips),
   h("div.row", {}, button("camera", t("results.live"), () => page.parts.teach.tryLive(), { kind: "primary" }),
     button("upload", t("results.clip"), () => page.go("look")),

@@ -89,7 +89,8 @@ function recordingField({ id, name }, page) {
   return h("label.field", { title: t("who.why") }, h("span", {}, t("who.label")), input, options);
 }
 
-/** Has the newest model look at a clip, and plays it with the heat map and the box in place of `video`. */
+/** Has the newest model look at a clip, and plays it with the heat map in place of `video`; not with the class: the
+ *  model was trained with this clip. */
 async function showHeat({ id }, page, video) {
   const run = new AbortController();
   const box = video.closest("dialog");
@@ -97,9 +98,9 @@ async function showHeat({ id }, page, video) {
   const path = `/api/project/clips/${id}/look?model=${page.project.model}`;
   const result = await send("POST", path).then(({ job }) => follow(job, () => {}, { signal: run.signal })).catch(complain);
   if (!result || !box.open) return;
-  const player = new Player((time) => drawMoment(player.canvas, momentAt(result, time), { heat: 0.75, box: true }));
+  const player = new Player((time) => drawMoment(player.canvas, momentAt(result, time), { heat: 0.75, box: false }));
   box.addEventListener("close", () => player.close());
-  video.replaceWith(player.stage, player.controls);
+  video.replaceWith(player.stage, player.controls, h("p.hint", {}, t("clip.heat")));
   player.open(result.video, result);
   if (!still()) player.play();
 }
