@@ -65,7 +65,7 @@ def test_teaching_from_the_first_class_to_answers_and_corrections(
         assert "busy" in page.get_attribute("#tab-teach", "class")
         page.reload()  # training goes on, and the page finds it again
         page.wait_for_selector(".train-action progress")
-        page.wait_for_selector("button.cell", timeout=90_000)
+        page.wait_for_selector("button.cell", timeout=300_000)
         counts = [int(text) for text in texts_of(page.locator(".cell"))]
         assert sum(counts) == 14
         page.click(".cover >> text=Turn on the camera")
@@ -73,8 +73,8 @@ def test_teaching_from_the_first_class_to_answers_and_corrections(
         page.click(".train-action .primary")
         page.wait_for_selector(".stage.live:not(.looking)")
         # with the new model, as the camera is on
-        page.wait_for_selector(".stage.looking", timeout=90_000)
-        page.wait_for_selector(".train-action .primary", timeout=90_000)
+        page.wait_for_selector(".stage.looking", timeout=300_000)
+        page.wait_for_selector(".train-action .primary", timeout=300_000)
         page.wait_for_function(
             "() => Number(document.querySelector('.stage.live').dataset.rate) > 0"
         )
