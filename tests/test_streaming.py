@@ -127,17 +127,17 @@ def test_a_state_that_is_not_finite_ends_its_stream_alone(
     of = untrained()
     good = make_clip(frames=12)
     bad = make_clip("bad.mp4", frames=12)
-    step = Streams.step
+    steps_of = Streams.steps
 
-    def damaged(self: Streams, frames: dict[str, Any]) -> dict[str, Step]:
+    def damaged(self: Streams, frames: dict[str, Any]) -> list[Step]:
         for source, (index, _time, _pixels) in frames.items():
             if source == str(bad) and index == 5:
                 state = self.states[source]
                 nan = [torch.full_like(part, torch.nan) for part in state.model]
                 self.states[source] = replace(state, model=type(state.model)(*nan))
-        return step(self, frames)
+        return steps_of(self, frames)
 
-    monkeypatch.setattr(Streams, "step", damaged)
+    monkeypatch.setattr(Streams, "steps", damaged)
     errors: list[ClipError] = []
     steps = list(of.watch([bad, good], on_error=errors.append))
     assert [error.path for error in errors] == [bad]

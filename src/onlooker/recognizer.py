@@ -370,7 +370,7 @@ class Recognizer:
             )
         if threshold is not None:
             finder.threshold = threshold
-        steps = watch(streams, [path], StreamConfig(rate=self.frame_rate or 0.0))
+        steps = watch(streams, [path], StreamConfig())
         seconds = seconds or _opened(path).seconds
         with progress_bar("watching", seconds, title=f"watching {Path(path).name}") as update:
             return recorded(Path(path), _timed(steps, update), finder)
@@ -424,18 +424,23 @@ class Recognizer:
         """
         sources = [source] if isinstance(source, int | str | Path | VideoReader) else source
         config = config or StreamConfig()
-        rate = self.frame_rate or 0.0 if config.rate is None else config.rate
         return watch(
-            self.streams(config.alarms_per_hour),
+            self.streams(config.alarms_per_hour, config.rate),
             sources,
-            replace(config, rate=rate),
+            config,
             on_error=on_error,
             on_status=on_status,
         )
 
-    def streams(self, alarms_per_hour: float = StreamConfig.alarms_per_hour) -> Streams:
+    def streams(
+        self, alarms_per_hour: float = StreamConfig.alarms_per_hour, rate: float | None = None
+    ) -> Streams:
         """The model for streams whose frames the caller reads (`Streams.step`); `watch` reads them
         itself.
+
+        Args:
+            alarms_per_hour: the rate of false alarms that is allowed.
+            rate: frames per second that the model receives; None: as in training; 0: every frame.
 
         Raises:
             ValueError: a model that needs whole clips.
@@ -448,6 +453,7 @@ class Recognizer:
             threshold=self.threshold,
             nothing=self.nothing,
             event_threshold=self.event_threshold(alarms_per_hour),
+            rate=self.frame_rate or 0.0 if rate is None else rate,
         )
 
     @typed

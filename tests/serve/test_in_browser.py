@@ -11,6 +11,7 @@ from typing import Any
 import moving_squares
 import pytest
 from browsing import drop, serving, texts_of
+from eventful import untrained
 from serving import save_model
 
 import onlooker
@@ -253,6 +254,17 @@ def test_the_camera_is_answered_and_a_refused_one_says_what_to_do(
     assert re.match(r"\d+ ms from camera to answer", page.inner_text(".speed"))
     page.click("text=Stop the camera")
     page.wait_for_selector(".drop")
+
+
+def test_a_camera_that_is_too_slow_for_the_model_is_named(tmp_path: Path, open_page: Open):
+    untrained(frame_rate=300.0).save(tmp_path / "runs" / "fast" / "model")
+    with serving(tmp_path / "clips", tmp_path / "runs") as url:
+        page = open_page(url)
+        page.click("text=Use the camera")
+        page.wait_for_selector(".speed.warning")
+        said = page.inner_text(".speed")
+        assert re.search(r"Too slow for this model: [\d.]+ of 300 frames a second\.$", said)
+        page.click("text=Stop the camera")
 
 
 def test_a_lost_server_is_announced_and_found_again(

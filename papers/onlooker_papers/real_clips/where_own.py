@@ -82,7 +82,7 @@ def measured(
 def _streamed(
     recognizer: Recognizer, frames: NDArray[np.uint8], times: NDArray[np.float64]
 ) -> Iterator[Step]:
-    streams = recognizer.streams()
+    streams = recognizer.streams(rate=0)  # the frames of the clip, and no others
     for index, (time, frame) in enumerate(zip(times.tolist(), frames, strict=True)):
         yield streams.step({"": (index, time, frame)})[""]
 

@@ -195,6 +195,9 @@ class Step(Scored):
         nothing: the class in which nothing happens, as for `answer.nothing_class`.
         heat: `30 40`, where attention and motion meet (`localization`); sums to one; None without
             attention.
+        too_slow: frames per second that arrive, and those of training, while more than a fifth is
+            missing: the last frame is repeated in their place, and the model sees less of what is
+            fast. Else None.
     """
 
     index: int
@@ -215,6 +218,7 @@ class Step(Scored):
     event: "Segment | None" = None
     events: "tuple[Event, ...]" = ()
     windows: Floats | None = None
+    too_slow: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         _check(self, len(self.classes), scores=1)
@@ -255,6 +259,7 @@ class Step(Scored):
             "attention": None if self.attention is None else self.attention.tolist(),
             "boxes": [{"corners": list(box.corners), "score": box.score} for box in self.boxes],
             "point": None if self.point is None else list(self.point),
+            "too_slow": self.too_slow and [round(rate, 1) for rate in self.too_slow],
         }
 
 

@@ -43,6 +43,7 @@ class _Printer:
         self._last = dict[str | None, Step]()
         self._printed = dict[str | None, Step]()
         self._frames = Counter[str | None]()
+        self._slow = set[str | None]()
 
     def status(self, status: Status) -> None:
         """Print a change of a connection; the first one is not worth a line."""
@@ -60,6 +61,11 @@ class _Printer:
         """Print its events, and the class when it changes, and every second."""
         self._last[step.source] = step
         self._frames[step.source] += step.pixels is not None
+        if step.too_slow and step.source not in self._slow:
+            self._slow.add(step.source)  # once: it may be so for weeks
+            arrive, expected = (f"{round(rate, 1):g}" for rate in step.too_slow)
+            frames = f"{arrive} of {expected} frames a second"
+            _print_dim(f"{step.source}: too slow for this model: {frames}")
         if self._every_frame:
             typer.echo(json.dumps(step.to_dict()))
             return

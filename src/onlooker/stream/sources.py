@@ -54,9 +54,21 @@ _MAX_WAIT = 30.0  # seconds between two connection attempts
 _FASTEST = 1000.0  # frames per second of a sender that does not say when they were taken
 _MAX_QUEUE = 4  # frames held for a slow reader that wants all of them
 _SILENT = 1.0  # seconds without a frame after which a camera is taken to leave out unchanged ones
-_ON_TIME = 0.1  # of the distance between two frames that are handed out: their times are rounded
+# Of the distance between two slots: how much a frame is too early for the next one if the times of
+# a source are rounded, or those of its arrival
+ON_TIME = 0.1
+EARLY = 0.5
 # times the timeout after which data that contain no frame count as a lost connection
 _FRAMELESS = 3
+
+
+def slot_of(position: float, next_slot: int, early: float) -> int | None:
+    """The slot of a frame that arrives so many slots after the first moment, `next_slot` or a later
+    one; None if it is too early for that.
+    """
+    if position < next_slot - early:
+        return None
+    return max(next_slot, math.floor(position + ON_TIME))
 
 
 class Status(NamedTuple):
@@ -156,8 +168,8 @@ class Source:
     sender ends it. A file on a server that is lost is an error; so is a source that does not answer
     at the start, unless there is no limit of attempts (-1).
 
-    With a `rate`, a frame is handed out again, with a later time, while no other one has replaced
-    it: files and cameras may leave out unchanged frames. A lost connection ends that.
+    With a `rate`, the first frame in each slot of 1 / rate seconds is handed out. The last one is
+    handed out again, with a later time, while a camera is silent: it may leave out unchanged frames.
 
     Args:
         source: a number, as `int` or `str`, or `/dev/video0`: that camera of the machine; an
@@ -183,6 +195,7 @@ class Source:
         self._source = _parse(source)
         self.name = name or without_password(str(source))
         self.dropped = self.reconnections = 0
+        self.recorded = False  # whether it has an end, and waits for its reader
         self._config = config
         self.condition = condition
         self._over = Event()
@@ -316,7 +329,7 @@ class Source:
     @property
     def _attempts(self) -> int:
         """How often in a row a lost connection is made again; -1: no limit."""
-        if self._source == _PIPE or (self._last and self._last.recorded):
+        if self._source == _PIPE or self.recorded:
             return 0  # a recording would begin again
         answered = self._index >= 0 or self._config.attempts < 0
         return self._config.attempts if answered else 0
@@ -366,26 +379,26 @@ class Source:
         """Queue a frame for the reader; False if reading has been stopped."""
         with self.condition:
             rate = self._config.rate
-            # `rate` selects the first frame in each interval of 1 / rate seconds.
-            slot = math.floor(arrival.time * rate + _ON_TIME) if rate else self._index + 1
-            if rate and self._last:
-                for missed in range(max(self._slot + 1, slot - self._hold), slot):
-                    self._hold_frame(self._last, missed)
-            # it has arrived late, after others were expected
-            if rate and self._held and slot <= self._slot:
-                slot = self._slot + 1
-                arrival = arrival._replace(time=slot / rate)
+            self.recorded = arrival.recorded
+            slot: int | None = self._index + 1
+            if rate:
+                early = ON_TIME if arrival.recorded else EARLY
+                slot = slot_of(arrival.time * rate, self._slot + 1, early)
+                # it has arrived late, after others were expected
+                if self._held and slot is None:
+                    slot = self._slot + 1
+                    arrival = arrival._replace(time=slot / rate)
             self._held = 0
             self._index += 1
             self._last = arrival
-            if slot > self._slot:
+            if slot is not None:
                 self._hand_out(slot, arrival)
             return not self._over.is_set()
 
     def _hand_out(self, slot: int, arrival: _Arrival) -> None:
         """Queue the last frame, at this place in the rate."""
         self._slot = slot
-        if self._config.drop == "latest" and not arrival.recorded:
+        if self._config.drop == "latest" and not self.recorded:
             changes = [item for item in self._queue if isinstance(item, Status)]
             self.dropped += len(self._queue) - len(changes)
             self._queue = deque(changes)
@@ -408,7 +421,7 @@ class Source:
         now = self._clock.now
         if not rate or now is None or not self._last or self._queue or self._held >= self._hold:
             return False
-        if self._state != "online" or self._last.recorded:
+        if self._state != "online" or self.recorded:
             return False
         return now >= max(self._last.time + _SILENT * (self._held == 0), (self._slot + 1) / rate)
 

@@ -1,16 +1,22 @@
 """A model on streams, frame by frame: constant memory, one batch for all streams that have a new
 frame.
+
+Models count frames as time. So each frame has a slot in the frame rate of training (`slot_of`), and
+the slots that were missed before it repeat the last frame, whose features are known.
 """
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import zip_longest
 from pathlib import Path
 from threading import Condition
 from time import monotonic
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from onlooker.base.answer import nothing_class
 from onlooker.base.config import DataConfig, StreamConfig
@@ -21,9 +27,9 @@ from onlooker.localization.boxes import Rectangles, peaks
 from onlooker.models.video_model import VideoModel
 from onlooker.storage import is_address, local
 from onlooker.stream.events import Finder, Kept, with_nothing
-from onlooker.stream.sources import Frame, Source, Status, stream_names
+from onlooker.stream.sources import EARLY, ON_TIME, Frame, Source, Status, slot_of, stream_names
 from onlooker.video.reader import VideoReader
-from onlooker.video.resize import resize
+from onlooker.video.resize import Pixels, resize
 
 Address = int | str | Path | VideoReader
 OnError = Callable[[ClipError], None]
@@ -33,6 +39,20 @@ EVENT_THRESHOLD = 0.5  # lowest score of an event, where training could not choo
 # seconds without a frame after which the sources are asked whether their connections have changed
 _LOOK = 0.5
 _ENDING = 0.5  # seconds to wait, in the end, for the threads of all sources
+_FEW = 0.8  # share of the frames of training below which a stream is too slow
+_RECENT = 5.0  # seconds over which arriving frames are counted
+
+
+class _Shown(NamedTuple):
+    """A frame of a stream: its pixels `H W 3`, what the model gets of it, `h w C`, and the features
+    of that, `1 D h w`.
+    """
+
+    number: int
+    time: float
+    pixels: Pixels
+    sample: Pixels
+    features: Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +65,10 @@ class StreamState:
         kept: what is needed to find events.
         boxes: times and corners of the boxes during the longest window.
         last: the last step, without pixels.
+        shown: the last frame.
+        slot: that of the last frame.
+        since: the time of the first frame.
+        pace: frames per second that arrived in the last seconds, at most those of training.
     """
 
     model: Any
@@ -52,6 +76,10 @@ class StreamState:
     kept: Kept = field(default_factory=Kept)
     boxes: tuple[tuple[float, tuple[float, ...]], ...] = ()
     last: Step | None = None
+    shown: _Shown | None = None
+    slot: int = -1
+    since: float = 0.0
+    pace: float = 0.0
 
 
 class Streams:
@@ -64,6 +92,8 @@ class Streams:
         temperature, threshold: of the probabilities, and of answers (`Recognizer`).
         nothing: the class in which nothing happens, as for `answer.nothing_class`.
         event_threshold: the lowest score of an event, for a model with an event layer.
+        rate: frames per second of the training samples, which the model gets; 0: it gets every
+            frame, and no other.
 
     Raises:
         ValueError: a model that cannot process single frames, or needs optical flow.
@@ -79,6 +109,7 @@ class Streams:
         threshold: float | None = None,
         nothing: str | None = None,
         event_threshold: float = EVENT_THRESHOLD,
+        rate: float = 0.0,
     ) -> None:
         self.model = model
         self.classes = tuple(classes)
@@ -86,6 +117,9 @@ class Streams:
         self.temperature = temperature
         self.threshold = threshold
         self.nothing = nothing
+        self.rate = rate
+        # slots in a row that repeat a frame: after that many, the model knows nothing else
+        self.hold = max(data.frames, *model.lengths, 0)
         self.finder: Finder | None = None
         if model.lengths:
             self.finder = Finder(
@@ -121,61 +155,136 @@ class Streams:
             boxes=(),
         )
 
-    @torch.inference_mode()
     def step(self, frames: dict[str, Frame]) -> dict[str, Step]:
-        """Process one frame of some of the streams, in one batch; an error leaves the states as
-        they were.
+        """Process one frame of some of the streams; errors and arguments as for `steps`.
+
+        Returns:
+            The step of each frame, with the events that became final in the slots before it.
+        """
+        last = dict[str, Step]()
+        for step in self.steps(frames):
+            name = step.source or ""
+            before = last[name].events if name in last else ()
+            last[name] = replace(step, events=(*before, *step.events))
+        return last
+
+    @torch.inference_mode()
+    def steps(self, frames: dict[str, Frame]) -> list[Step]:
+        """Process one frame of some of the streams, in one batch, after the slots that were missed
+        before; an error leaves the states as they were.
+
+        A frame whose slot is taken changes nothing: its step is the last one, without events.
 
         Args:
             frames: by the names of the streams: index, time, and pixels `H W 3`, RGB, of any size.
         """
+        states = {
+            name: self.states.get(name) or StreamState(self.model.initial_state(1))
+            for name in frames
+        }
+        slots = {name: self._slots(states[name], frames[name][1]) for name in frames}
+        queues = list[list[tuple[str, _Shown]]]()
+        for name, shown in self._encoded(
+            {name: frame for name, frame in frames.items() if slots[name]}
+        ).items():
+            state = states[name]
+            times = [slot / self.rate for slot in slots[name][:-1]]
+            missed = [state.shown._replace(time=time) for time in times if state.shown]
+            queues.append([(name, each) for each in (*missed, shown)])
+            states[name] = self._arrived(state, shown, slots[name][-1])
+        steps = list[Step]()
+        for batch in zip_longest(*queues):
+            steps += self._step(dict(filter(None, batch)), states)
+        for name, (index, time, pixels) in frames.items():
+            if not slots[name] and (last := states[name].last):
+                steps.append(replace(last, index=index, time=time, pixels=pixels, events=()))
+        self.states |= states
+        return steps
+
+    def _slots(self, state: StreamState, time: float) -> range:
+        """The slots that were missed before a frame, as far as the model remembers them, and that
+        of the frame; empty if that is taken.
+        """
+        next_slot = state.slot + 1
+        if not self.rate:
+            return range(next_slot, next_slot + 1)
+        if state.shown is None or time < state.shown.time:  # the first frame, or another clock
+            first = math.floor(time * self.rate + ON_TIME)
+            return range(first, first + 1)
+        slot = slot_of(time * self.rate, next_slot, EARLY)
+        return range(0) if slot is None else range(max(next_slot, slot - self.hold), slot + 1)
+
+    def _arrived(self, state: StreamState, shown: _Shown, slot: int) -> StreamState:
+        """The state of a stream with a new frame, before the model has processed it."""
+        passed = shown.time - state.shown.time if state.shown else 0.0
+        state = replace(state, shown=shown, slot=slot)
+        if passed <= 0:
+            return replace(state, since=shown.time, pace=self.rate)
+        # all frames count alike at first, and the last seconds later
+        weight = max(passed / (shown.time - state.since), 1 - math.exp(-passed / _RECENT))
+        pace = (1 - weight) * state.pace + weight / passed
+        return replace(state, pace=min(self.rate, pace))
+
+    def _too_slow(self, state: StreamState, time: float) -> tuple[float, float] | None:
+        is_known = time - state.since > _RECENT / 2
+        return (state.pace, self.rate) if is_known and state.pace < _FEW * self.rate else None
+
+    def _encoded(self, frames: dict[str, Frame]) -> dict[str, _Shown]:
+        """The frames with their features, computed in one batch."""
         if not frames:
             return {}
-        states = [
-            self.states.get(name) or StreamState(self.model.initial_state(1)) for name in frames
-        ]
         data = self.data
         samples = np.concatenate(
             [resize(pixels[None], data.size, data.channels) for _, _, pixels in frames.values()]
         )
         device = next(self.model.parameters()).device
         video = to_video(torch.from_numpy(samples).to(device), data.normalization)
-        joined = type(states[0].model)(
-            *map(torch.cat, zip(*(state.model for state in states), strict=True))
-        )
-        output, after = self.model.step(video, joined)
+        features = self.model.encode(video).split(1)
+        return {
+            name: _Shown(*frame, sample, of_frame)
+            for (name, frame), sample, of_frame in zip(
+                frames.items(), samples, features, strict=True
+            )
+        }
+
+    def _step(self, frames: dict[str, _Shown], states: dict[str, StreamState]) -> list[Step]:
+        """The steps of a batch of one slot; replaces the states of its streams."""
+        given = [states[name].model for name in frames]
+        joined = type(given[0])(*map(torch.cat, zip(*given, strict=True)))
+        features = torch.cat([frame.features for frame in frames.values()])
+        output, after = self.model.step_features(features, joined)
         scores = (output.logits.float() / self.temperature).softmax(-1).cpu().numpy()
         attention = None if output.attention is None else output.attention.float().cpu().numpy()
         windows = None if output.windows is None else output.windows.scores.cpu().numpy()
-        steps = dict[str, Step]()
-        states_after = dict[str, StreamState]()
-        for i, (name, (index, time, frame)) in enumerate(frames.items()):
+        steps = list[Step]()
+        for i, (name, frame) in enumerate(frames.items()):
+            state = states[name]
             step = Step(
-                index,
-                time,
+                frame.number,
+                frame.time,
                 scores[i],
                 classes=self.classes,
                 source=name,
-                pixels=frame,
+                pixels=frame.pixels,
                 threshold=self.threshold,
                 nothing=self.nothing,
+                too_slow=self._too_slow(state, frame.time),
             )
             own = type(after)(*(part[i : i + 1] for part in after))
-            state = replace(states[i], model=own)
+            state = replace(state, model=own)
             if attention is not None:
-                heat, found, places = find_boxes(state.places, attention[i], samples[i])
+                heat, found, places = find_boxes(state.places, attention[i], frame.sample)
                 state = replace(state, places=places)
                 step = _located(
                     replace(step, attention=attention[i], heat=heat),
                     heat,
                     found=found,
-                    shape=frame.shape,
+                    shape=frame.pixels.shape,
                 )
             if windows is not None:
                 step, state = self._with_events(step, state, windows[i])
-            steps[name] = step
-            states_after[name] = state
-        self.states |= states_after
+            steps.append(step)
+            states[name] = replace(state, last=replace(step, pixels=None))
         return steps
 
     def _with_events(
@@ -199,7 +308,7 @@ class Streams:
         )
         label = step.label
         step = replace(step, boxes=tuple(replace(box, label=label) for box in step.boxes))
-        return step, replace(state, kept=kept, boxes=boxes, last=replace(step, pixels=None))
+        return step, replace(state, kept=kept, boxes=boxes)
 
     def _located_events(
         self, found: Sequence[Segment], state: StreamState, source: str | None
@@ -243,6 +352,7 @@ def watch(
 
     Args:
         sources: cameras, addresses, files; see `stream.sources.Source`.
+        config: how they are read; the frame rate is that of `streams`.
         on_error: called with the error of a source that fails. Without it, the first error is
             raised after the other sources have ended.
         on_status: called with each change of the connection to a source.
@@ -254,12 +364,13 @@ def watch(
     if not sources:
         raise ValueError("no source to watch; give a camera's number, an address, or a path")
     condition = Condition()
+    config = replace(config, rate=streams.rate)
     opened = list[Source]()
     for address, name in zip(sources, stream_names(sources), strict=True):
         file = address
         if isinstance(address, str | Path) and is_address(address):
             file = local(address)
-        opened.append(Source(file, config, condition, hold=streams.data.frames, name=name))
+        opened.append(Source(file, config, condition, hold=streams.hold, name=name))
     return _steps(
         streams, opened, condition, on_error=on_error, on_status=on_status or (lambda _: None)
     )
@@ -282,12 +393,12 @@ def _steps(
         while live:
             with condition:
                 condition.wait_for(lambda: any(source.ready for source in live), _LOOK)
-            for source, step in _step_each(streams, _poll(live, report, on_status), report).items():
-                yield replace(step, dropped=source.dropped, reconnections=source.reconnections)
+            for source, step in _step_each(streams, _poll(live, report, on_status), report):
+                yield _counted(step, source)
             for source in [source for source in live if source.finished]:
                 live.remove(source)
                 if last := streams.end(source.name):
-                    yield replace(last, dropped=source.dropped, reconnections=source.reconnections)
+                    yield _counted(last, source)
     finally:
         for source in sources:
             source.stop()
@@ -298,26 +409,39 @@ def _steps(
         raise errors[0]
 
 
+def _counted(step: Step, source: Source) -> Step:
+    """The step with what happened to its source. A recorded one is never too slow: it may leave out
+    frames that are like the one before.
+    """
+    return replace(
+        step,
+        dropped=source.dropped,
+        reconnections=source.reconnections,
+        too_slow=None if source.recorded else step.too_slow,
+    )
+
+
 def _step_each(
     streams: Streams, frames: dict[Source, Frame], on_error: OnError
-) -> dict[Source, Step]:
+) -> list[tuple[Source, Step]]:
     """The steps of one batch; if it fails, each source is processed alone, and sources that fail
     are left out.
     """
+    by_name = {source.name: source for source in frames}
     try:
-        steps = streams.step({source.name: frame for source, frame in frames.items()})
-        return {source: steps[source.name] for source in frames}
+        steps = streams.steps({source.name: frame for source, frame in frames.items()})
+        return [(by_name[step.source or ""], step) for step in steps]
     except (ArithmeticError, RuntimeError, ValueError) as error:
         if len(frames) > 1:
             alone = [
                 _step_each(streams, {source: frame}, on_error) for source, frame in frames.items()
             ]
-            return {source: step for steps in alone for source, step in steps.items()}
+            return [each for steps in alone for each in steps]
         (source,) = frames
         failure = source.failure(error)
         source.end(failure.found)
         on_error(failure)
-        return {}
+        return []
 
 
 def _poll(sources: list[Source], on_error: OnError, on_status: OnStatus) -> dict[Source, Frame]:
