@@ -651,11 +651,12 @@ def test_nothing_is_known_of_times_that_other_programs_label_in_a_way_that_is_le
 
     task = answers(timeline(1, 10, "wave"), video="a.mp4")
     task["annotations"] += [{"result": [timeline(31, 50, "jump")]}]
-    number = {"type": "number", "value": {"start": 7, "end": 8, "number": 3}}
-    task["annotations"][0]["result"].append(number)
+    for start, end in ((7, 8), (9, 9)):
+        value = {"start": start, "end": end, "number": 3}
+        task["annotations"][0]["result"].append({"type": "number", "value": value})
     (tmp_path / "a.json").write_text(json.dumps([task]))
     (of_video,) = read_intervals(tmp_path / "a.json", fps=10).values()
-    assert times(of_video) == [("wave", 0, 1), ("", 3, 5), ("", 7, 8)]
+    assert times(of_video) == [("wave", 0, 1), ("", 3, 5), ("", 7, 8), ("", 8.5, 9.5)]
 
     slots = "".join(
         f'<TIME_SLOT TIME_SLOT_ID="ts{i}"{f" TIME_VALUE={time!r}" if time else ""}/>'

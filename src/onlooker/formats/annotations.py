@@ -265,8 +265,9 @@ def make_interval(
 
 
 def _unknown(start: float, end: float) -> Interval:
-    """Time of which nothing is known, from zero on."""
-    return Interval("", round(max(start, 0.0), 3), round(end, 3))
+    """Time of which nothing is known, from zero on; of a moment, that around it."""
+    around = 0.0 if start < end else _AROUND
+    return Interval("", round(max(start - around, 0.0), 3), round(end + around, 3))
 
 
 def _find(folder: Path, name: str, url: bool = False) -> Named:
