@@ -6,7 +6,7 @@ import json
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -105,6 +105,37 @@ def test_errors_have_the_format_of_the_page(program: TestClient) -> None:
         assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
         api.Error(**answer.json())
     assert not [*(program.app.state.folder / "looks").iterdir()]  # type: ignore[attr-defined]
+
+
+def form_of(clip: bytes) -> bytes:
+    """What `curl -F model=x -F file=@clip.mp4` sends, between lines `--b`."""
+    part = b'--b\r\nContent-Disposition: form-data; name="'
+    return part + b'model"\r\n\r\nx\r\n' + part + b'file"\r\n\r\n' + clip + b"\r\n--b--\r\n"
+
+
+@pytest.mark.parametrize(
+    ("kind", "wrap"),
+    [
+        ("multipart/form-data; boundary=b", form_of),
+        ("video/mp4", form_of),
+        ("", form_of),
+        ("multipart/mixed; boundary=b", bytes),
+        # curl -d
+        ("application/x-www-form-urlencoded", lambda clip: clip.translate(None, b"\0\r\n")),
+        ("application/json", lambda clip: json.dumps({"file": clip.hex()}).encode()),
+    ],
+)
+@pytest.mark.parametrize("ending", ["mp4", "ts", "avi"])
+def test_a_form_is_refused_by_its_name(
+    program: TestClient, make_clip: Make, kind: str, wrap: Callable[[bytes], bytes], ending: str
+) -> None:
+    codec = {"mp4": "libx264", "ts": "mpeg2video", "avi": "mpeg4"}[ending]
+    clip = make_clip(f"a.{ending}", codec=codec, frames=5).read_bytes()
+    answer = program.post("/api/v1/predict", content=wrap(clip), headers={"Content-Type": kind})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (415, "form")
+    assert "--data-binary" in answer.json()["error"]["remedy"]
+    of_curl = {"Content-Type": "application/x-www-form-urlencoded"}
+    assert program.post("/api/v1/predict", content=clip, headers=of_curl).status_code == 200
 
 
 def test_the_description_has_these_routes_alone_and_the_docs_their_fields(

@@ -12,6 +12,7 @@ import moving_squares
 import pytest
 from browsing import drop, serving, texts_of
 from eventful import untrained
+from ports import free_port
 from serving import save_model
 
 import onlooker
@@ -43,6 +44,36 @@ def test_a_dropped_clip_shows_label_box_and_timeline(
     )
     strip = page.locator(".strip").bounding_box()["width"]
     assert sum(widths) == pytest.approx(strip, rel=0.02)  # every moment has a class
+
+
+def test_the_page_works_in_a_folder_of_a_proxy(
+    open_page: Open, trained: Trained, squares: Path, tmp_path: Path
+):
+    port = free_port()
+    public = f"http://127.0.0.1:{port}/my/page"
+    token = "0123456789abcdef"
+    with serving(
+        tmp_path / "clips", tmp_path / "runs", trained[0], port, public=public, token=token
+    ):
+        page = open_page(f"{public}?token={token}")
+        asked = list[str]()
+        page.on("request", lambda request: asked.append(request.url))
+        page.on("websocket", lambda socket: asked.append(socket.url.replace("ws", "http", 1)))
+        page.reload()
+        page.click("text=Use the camera")
+        page.wait_for_selector(".speed:has-text('camera to answer')")
+        page.click("text=Stop the camera")
+        drop(page, ".drop", squares / "left" / "00.mp4")
+        page.wait_for_selector(".answer .label")
+        page.wait_for_function("() => document.querySelector('.stage video').readyState >= 2")
+        page.click("#tab-teach")
+        page.wait_for_selector("#panel-teach button")
+        page.close()
+    outside = [url for url in asked if not url.startswith((public, "blob:", "data:"))]
+    assert outside == []
+    places = {url.removeprefix(f"{public}/").split("/")[0] for url in asked}
+    assert {"static", "api", "media"} <= places
+    assert any("/api/live" in url for url in asked)
 
 
 def test_answers_of_one_and_several_clips_are_found_again_and_back_stays_on_the_page(

@@ -14,7 +14,7 @@ import h11
 import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import Response
 from fastapi.staticfiles import StaticFiles
 from fastapi.templating import Jinja2Templates
 from starlette.exceptions import HTTPException
@@ -27,7 +27,7 @@ from onlooker.data.folder import SYSTEM_FOLDERS
 from onlooker.serve import look, models, teach
 from onlooker.serve.api import create_api
 from onlooker.serve.jobs import Jobs
-from onlooker.serve.problem import API, TEXTS, Problem, as_problem
+from onlooker.serve.problem import API, TEXTS, Problem, as_problem, refusal
 from onlooker.serve.project import Project
 from onlooker.serve.security import Guard
 from onlooker.serve.settings import ServeSettings
@@ -118,10 +118,9 @@ def create_app(settings: ServeSettings) -> FastAPI:
     return app
 
 
-def _respond(request: Request, error: Exception) -> JSONResponse:
-    """An error as the JSON of a `Problem`."""
-    problem = as_problem(error)
-    return JSONResponse(problem.to_dict(), problem.status)
+def _respond(request: Request, error: Exception) -> Response:
+    """The answer with the `Problem` that an error is."""
+    return refusal(as_problem(error), request.headers.get("accept", ""))
 
 
 def make_server(app: ASGIApp, settings: ServeSettings) -> uvicorn.Server:

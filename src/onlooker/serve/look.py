@@ -119,7 +119,7 @@ class Looks:
         return {
             "id": look.id,
             "name": look.name,
-            "video": f"/media/{look.id}.mp4",
+            "video": f"media/{look.id}.mp4",
             "model": look.model,
             **vars(facts),
             **describe_prediction(look.prediction),

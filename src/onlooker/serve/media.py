@@ -8,6 +8,7 @@ attacks or exhausts the decoder is an error of this clip alone.
 import asyncio
 import math
 import os
+import re
 import secrets
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
@@ -28,6 +29,7 @@ from onlooker.video.transcode import VideoFacts, safe_transcode
 
 __all__ = ["Previews", "convert", "receive"]
 
+_HEAD = 1000  # bytes of a body in which a form would show
 OnFacts = Callable[[VideoFacts], object]
 
 
@@ -37,7 +39,8 @@ async def receive(request: Request, folder: Path) -> AsyncIterator[tuple[Path, s
     in the browser.
 
     Raises:
-        Problem: 413 for a body that is too large (`security.Guard`), 422 for an empty one.
+        Problem: 413 for a body that is too large (`security.Guard`), 422 for an empty one, 415 for
+            a form.
         DiskFullError: no space for it.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -55,9 +58,28 @@ async def receive(request: Request, folder: Path) -> AsyncIterator[tuple[Path, s
             await asyncio.to_thread(os.fsync, f.fileno())
         if not path.stat().st_size:
             raise Problem(422, "empty")
+        with path.open("rb") as f:
+            _refuse_form(request.headers.get("content-type", ""), f.read(_HEAD))
         yield path, unquote(request.headers.get("x-filename", ""), errors="replace")
     finally:  # also of a browser that disconnects
         path.unlink(missing_ok=True)
+
+
+def _refuse_form(kind: str, head: bytes) -> None:
+    """Raise a Problem if a body is of a form: FFmpeg would decode its text with the clip.
+
+    Only after all of it was received, because programs do not read an answer before that.
+
+    Args:
+        kind: the media type that was stated: curl's for all bodies is that of a form.
+        head: the first bytes. `curl -d` leaves out zeros, which every video has there.
+    """
+    of_form = re.match(rb"--.{1,200}\r?\n.*Content-Disposition:", head, re.IGNORECASE | re.DOTALL)
+    stripped = kind.startswith("application/x-www-form-urlencoded") and b"\0" not in head
+    if of_form or stripped or kind.startswith(("multipart/", "application/json")):
+        raise Problem(
+            415, "form", kind="multipart/form-data" if of_form else kind.partition(";")[0]
+        )
 
 
 def convert(

@@ -4,17 +4,19 @@ errors: a code, what was found, what was expected, what to do.
 
 import json
 import re
+from html import escape
 from pathlib import Path
 from typing import Any
 
 from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse, JSONResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from onlooker.base.files import DiskFullError, NotWritableError
 from onlooker.base.records import ClipError
 
-__all__ = ["API", "TEXTS", "Problem", "as_problem", "t"]
+__all__ = ["API", "TEXTS", "Problem", "as_problem", "refusal", "t"]
 
 API = "/api/v1"
 # All texts, by their nested keys.
@@ -59,6 +61,21 @@ class Problem(Exception):  # noqa: N818 - the word that its user reads
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON: `{"error": {…}}`."""
         return {"error": {name: getattr(self, name) for name in ("code", *_PARTS)}}
+
+
+def refusal(problem: Problem, accept: str) -> Response:
+    """The answer that is an error: JSON, or a page for a person, whose browser accepts HTML."""
+    if "text/html" not in accept:
+        return JSONResponse(problem.to_dict(), problem.status)
+    lines = [t("token")] if problem.code == "token" else [problem.found, problem.remedy]
+    text = "".join(f"<p>{escape(line[:1].upper() + line[1:])}" for line in lines if line)
+    head = (
+        "<meta charset=utf-8><meta name=viewport content=width=device-width><title>onlooker</title>"
+    )
+    return HTMLResponse(
+        f"<!doctype html><html lang={TEXTS['language']}>{head}<h1>onlooker</h1>{text}",
+        problem.status,
+    )
 
 
 def as_problem(error: BaseException) -> Problem:

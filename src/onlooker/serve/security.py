@@ -15,12 +15,12 @@ from urllib.parse import urlsplit
 
 from starlette.datastructures import MutableHeaders
 from starlette.requests import HTTPConnection
-from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
 from onlooker.base.text import format_bytes
-from onlooker.serve.problem import API, Problem, t
+from onlooker.serve.problem import API, Problem, refusal, t
 from onlooker.serve.settings import ServeSettings, is_loopback
 
 __all__ = ["Guard"]
@@ -29,7 +29,7 @@ __all__ = ["Guard"]
 UPLOADS = ("/api/look", "/api/project/clips", "/api/project/recordings", f"{API}/predict")
 _MAX_JSON = 64_000  # bytes of any other request body
 _STALLED = 30  # seconds without any byte of a body
-_HOST = re.compile(r"(\[[0-9a-f:.]{2,45}\]|[a-z0-9.-]{1,253})(:\d{1,5})?", re.IGNORECASE)
+_HOST = re.compile(r"(\[[0-9a-f:.]{2,45}\]|[a-z0-9._-]{1,253})(:\d{1,5})?", re.IGNORECASE)
 _ADDRESS = re.compile(r"\[.+\]|[\d.]+")
 _POLICY = (
     "default-src 'self'; img-src 'self' data: blob:; media-src 'self' blob:; connect-src 'self' ws://{host} "
@@ -56,8 +56,10 @@ class Guard:
         self.settings = settings
         self.cookie = f"onlooker-{settings.port}"  # all ports of a machine share their cookies
         self._names = {settings.host.lower()}
-        if settings.public:
-            self._names.add(str(urlsplit(settings.public).hostname))
+        public = urlsplit(settings.public or "")
+        self._prefix = public.path.rstrip("/")
+        if match := _HOST.fullmatch(public.netloc):
+            self._names.add(match[1].lower())
         if not is_loopback(settings.host):
             name = socket.gethostname().lower()
             self._names |= {name, f"{name.partition('.')[0]}.local"}
@@ -66,22 +68,27 @@ class Guard:
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return
+        path = scope["path"]
+        if self._prefix and f"{path}/".startswith(f"{self._prefix}/"):  # some proxies leave it
+            scope = {**scope, "path": path.removeprefix(self._prefix) or "/"}
         request = HTTPConnection(scope)
         if scope["type"] == "http":
             send = _with_headers(send, request.headers.get("host", ""))
         try:
             self._check_host(request)
             bearer = self._is_program(request)
-            if (response := None if bearer else self._check_token(request)) is None:
+            response: Response | None = None
+            if path == self._prefix:  # what the page loads is below this
+                response = RedirectResponse(f"{path}/?{request.url.query}".rstrip("?"))
+            elif not bearer:
+                response = self._check_token(request)
+            if response is None:
                 if not bearer:
                     _check_origin(request)
                 await self.app(scope, self._limited(request, receive), send)
                 return
         except Problem as problem:
-            response = JSONResponse(problem.to_dict(), problem.status)
-            # a person
-            if problem.code == "token" and "text/html" in request.headers.get("accept", ""):
-                response = PlainTextResponse(t("token"), problem.status)
+            response = refusal(problem, request.headers.get("accept", ""))
         if scope["type"] == "websocket":
             await WebSocketClose(1008)(scope, receive, send)
         else:
@@ -95,7 +102,13 @@ class Guard:
         name = match[1].lower() if match else ""
         by_address = _ADDRESS.fullmatch(name) and not is_loopback(self.settings.host)
         if not (by_address or is_loopback(name) or name in self._names):
-            raise Problem(403, "host")
+            secure = "https" in (
+                request.scope["scheme"],
+                request.headers.get("x-forwarded-proto"),
+            )
+            asked = match[0] if match else "NAME:PORT"
+            address = f"{'https' if secure else 'http'}://{asked}"
+            raise Problem(403, "host", name=asked, address=address)
 
     def _is_program(self, request: HTTPConnection) -> bool:
         """Whether this is a request to the API with `Authorization: Bearer TOKEN`, which no other
@@ -128,9 +141,9 @@ class Guard:
         ):
             raise Problem(401, "token")
         query = request.url.remove_query_params("token").query
-        # `//name` and `/\\name` would be the address of another server
-        path = request.scope["path"].lstrip("/\\")
-        response = RedirectResponse(f"/{path}?{query}".rstrip("?"), 303)
+        # as seen from this address, which a proxy may have put into a folder
+        name = request.scope["path"].rpartition("/")[2]
+        response = RedirectResponse(f"./{name}?{query}".rstrip("?"), 303)
         # Lax: a link in a web mail opens the page; requests that change something need the page's
         # origin and header.
         secure = request.url.scheme == "https" or str(self.settings.public).startswith("https:")

@@ -13,6 +13,11 @@ from onlooker.storage import is_address
 __all__ = ["ServeSettings", "is_loopback", "page_address"]
 
 
+_PUBLIC = re.compile(
+    r"https?://([\w.-]+|\[[\da-f:.]+\])(:\d+)?(/[\w.~-]+)*/?", re.ASCII | re.IGNORECASE
+)
+
+
 @dataclass(frozen=True)
 class ServeSettings(Config):
     """What the page shows, and who may open it.
@@ -41,7 +46,9 @@ class ServeSettings(Config):
         "Secret text in the address of the page; default: random, if --host or --public is given.",
     )
     public: str | None = setting(
-        None, "The address under which a proxy makes the page public: https://page.example.org"
+        None,
+        "The address under which others open the page, such as that of a proxy: "
+        "https://example.org/page.",
     )
     certificate: Path | None = setting(
         None, "Serve by HTTPS, which phones require for their camera (PEM)."
@@ -55,7 +62,7 @@ class ServeSettings(Config):
         if is_address(self.clips):
             reason = "the page moves and deletes clips, and nothing is deleted at an address"
             raise ValueError(f"{reason}; give a folder of this machine")
-        if self.public and not re.fullmatch(r"https?://[\w.-]+(:\d+)?", self.public):
+        if self.public and not _PUBLIC.fullmatch(self.public):
             raise ValueError(
                 f"--public is {self.public!r}, expected an address such as https://page.example.org"
             )
@@ -91,7 +98,7 @@ def page_address(settings: ServeSettings, local: bool = True) -> str:
     token = f"?token={settings.token}" if settings.token else ""
     host = settings.host
     if settings.public and not local:
-        return f"{settings.public}/{token}"
+        return f"{settings.public.rstrip('/')}/{token}"
     if host in ("0.0.0.0", "::"):
         host = "localhost" if local else _own_address()
     shown = f"[{host}]" if ":" in host else host

@@ -69,7 +69,7 @@ export async function follow(id, watch, { every = 250, signal = null } = {}) {
   for (let pause = 60; !signal?.aborted; pause = Math.min(every, pause * 1.6)) {
     let job;
     try {
-      job = await request(`/api/jobs/${id}`, { signal });
+      job = await request(`api/jobs/${id}`, { signal });
     } catch (error) {
       if (signal?.aborted) break;
       if (error.status !== 0) throw error;
@@ -86,14 +86,14 @@ export async function follow(id, watch, { every = 250, signal = null } = {}) {
   return null;
 }
 
-export const cancel = (id) => send("DELETE", `/api/jobs/${id}`);
+export const cancel = (id) => send("DELETE", `api/jobs/${id}`);
 
 /** Has a model look at a file; `watch(text, progress)` tells how far it is, `began(job)` gets the id of its job. */
 export async function lookAt(file, model, limit, watch, signal, began) {
   checkSize(file.name, file.size, limit);
   const sending = (share) => watch(t("look.sending"), share);
   sending(0);
-  const { job } = await upload(`/api/look?model=${model}`, file, file.name, sending, signal);
+  const { job } = await upload(`api/look?model=${model}`, file, file.name, sending, signal);
   began(job);
   return follow(job, ({ text, progress }) => watch(text, progress), { signal });
 }

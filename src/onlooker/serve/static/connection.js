@@ -19,8 +19,9 @@ export class LiveConnection {
 
   connect() {
     this.view.state("connecting");
-    const scheme = location.protocol === "https:" ? "wss" : "ws";
-    this.socket = new WebSocket(`${scheme}://${location.host}/api/live?model=${encodeURIComponent(this.model.id)}`);
+    const address = new URL(`api/live?model=${encodeURIComponent(this.model.id)}`, location.href);
+    address.protocol = address.protocol.replace("http", "ws");
+    this.socket = new WebSocket(address);
     this.waiting = [];
     this.socket.onopen = () => { this.tries = 0; this.pump(this.socket); };
     this.socket.onmessage = (event) => this.receive(JSON.parse(event.data));

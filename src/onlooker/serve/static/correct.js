@@ -27,7 +27,7 @@ export class Correct {
     show(this.note, h("div.spinner"));
     try {
       await this.page.loadProject();
-      const { items, count, guessing } = await get("/api/project/inbox");
+      const { items, count, guessing } = await get("api/project/inbox");
       if (this.turn !== turn) return; // loaded again, or answered, meanwhile
       for (const item of items) item.card = this.card(item);
       Object.assign(this, { items, count, guessing });

@@ -73,7 +73,7 @@ export class ClipList {
     const name = this.rows.length > KEPT ? t("save.last", { what, count: KEPT }) : what;
     return button("download", name, async () => {
       for (const { result: { id } } of this.rows.filter(({ result }) => result).slice(-KEPT)) {
-        h("a", { href: `/media/${id}/as/${kind}`, download: "" }).click();
+        h("a", { href: `media/${id}/as/${kind}`, download: "" }).click();
         await sleep(500); // browsers refuse many at once
       }
     });

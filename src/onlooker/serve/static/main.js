@@ -51,7 +51,7 @@ class Page {
     this.parts = Object.fromEntries(TABS.map((name) => [name, new kinds[name]($(`panel-${name}`), this)]));
     this.showTab();
     if (this.tab === "correct" || !this.project.model) return;
-    get("/api/project/inbox").then(({ count }) => this.setInboxCount(count), () => {});
+    get("api/project/inbox").then(({ count }) => this.setInboxCount(count), () => {});
   }
 
   get tab() { return TABS.find((name) => location.hash.startsWith(`#${name}`)) ?? "look"; }
@@ -82,13 +82,13 @@ class Page {
   }
 
   async loadState() {
-    this.state = await get("/api/state");
+    this.state = await get("api/state");
     for (const { nothing } of this.state.models) rememberQuiet(nothing);
   }
 
   async loadProject() {
     const before = this.project;
-    const project = await get("/api/project");
+    const project = await get("api/project");
     if (this.project === before || project.version >= this.project.version) this.setProject(project); // else it is old
   }
 
@@ -132,7 +132,7 @@ class Page {
     try {
       if (uploads.running) await this.loadProject(); // each upload has changed the version
       const { version, undo } = this.project;
-      this.setProject(await send("POST", `/api/project/changes/${name}?version=${version}`, values));
+      this.setProject(await send("POST", `api/project/changes/${name}?version=${version}`, values));
       if (name === "undo") toast(t("told.undone", { change: undo })); // it may be of an earlier day
       return true;
     } catch (error) {

@@ -79,7 +79,7 @@ export class Marker {
   async add(range, label) {
     if (this.mark && !await this.remove()) return;
     const body = { class: label, start: range[0], end: range[1] };
-    const { clip } = await send("POST", `/api/look/${this.result.id}/examples`, body);
+    const { clip } = await send("POST", `api/look/${this.result.id}/examples`, body);
     await this.page.loadProject();
     this.last = label;
     this.mark = { range, label, clip, element: this.timeline.keep(...range, label) };

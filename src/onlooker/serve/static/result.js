@@ -60,7 +60,7 @@ export class LookResult {
     const { id, model, name, video, ...answer } = this.result;
     const stem = name.replace(/\.[^.]*$/, "");
     const json = `data:application/json,${encodeURIComponent(JSON.stringify({ name, ...answer }))}`;
-    const link = (kind, text, href = `/media/${id}/as/${kind}`) =>
+    const link = (kind, text, href = `media/${id}/as/${kind}`) =>
       h("a.quiet", { href, download: `${stem}.${kind}` }, icon("download"), h("span", {}, text));
     return h("details.save", {}, h("summary", {}, t("save.title")),
       h("div.row", {}, link("json", t("save.json"), json), link("vtt", t("save.vtt")),

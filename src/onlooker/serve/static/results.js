@@ -29,7 +29,7 @@ const unbroken = (text) => text.replaceAll(" %", "\u00a0%");
 
 export function resultsView(results, page) {
   const openClips = (title, path) =>
-    get(`/api/project/results/clips${path}`).then((clips) => clipsDialog(title, clips, page), complain);
+    get(`api/project/results/clips${path}`).then((clips) => clipsDialog(title, clips, page), complain);
   const wrong = t("results.wrong", { count: results.wrong });
   return [h("div.reached", {},
     h("p.accuracy", {}, h("b", {}, unbroken(results.share)),

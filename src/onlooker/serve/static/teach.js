@@ -85,7 +85,7 @@ export class Teach {
       const { currentTarget: target } = event;
       target.disabled = true;
       this.page.go("teach");
-      await send("POST", "/api/project/drawn").then(({ job }) => follow(job, ({ text }) => show(this.title, text)))
+      await send("POST", "api/project/drawn").then(({ job }) => follow(job, ({ text }) => show(this.title, text)))
         .catch(complain);
       await this.page.loadProject().catch(complain);
       target.disabled = false;

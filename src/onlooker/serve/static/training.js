@@ -56,7 +56,7 @@ export class Training {
     if (this.starting || this.job) return;
     this.starting = true;
     try {
-      this.watch((await send("POST", "/api/project/train")).job);
+      this.watch((await send("POST", "api/project/train")).job);
     } catch (error) {
       complain(error);
       if (error.status === 409) this.page.loadProject().catch(complain);
@@ -99,7 +99,7 @@ export class Training {
   async loadResults() {
     this.loaded = this.page.project.model;
     const last = this.loaded
-      && await get("/api/project/results").catch((error) => error.status !== 404 && complain(error));
+      && await get("api/project/results").catch((error) => error.status !== 404 && complain(error));
     show(this.results, last ? resultsView(last, this.page) : []);
   }
 }

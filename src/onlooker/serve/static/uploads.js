@@ -33,7 +33,7 @@ export async function listedRecordings(files) {
   const recordings = {};
   for (const { file, path } of files) {
     if (file.name.toLowerCase() !== "recordings.csv") continue;
-    const listed = Object.entries(await upload("/api/project/recordings", file, file.name));
+    const listed = Object.entries(await upload("api/project/recordings", file, file.name));
     for (const [clip, name] of listed) recordings[(path.slice(0, -file.name.length) + clip).normalize()] = name;
   }
   return recordings;
@@ -125,7 +125,7 @@ export class Uploads {
 
   async send({ file, name, label, batch, recording = "" }) {
     checkSize(name, file.size, this.page.state.limits.bytes);
-    await upload(`/api/project/clips?${new URLSearchParams({ class: label, batch, recording })}`, file, name);
+    await upload(`api/project/clips?${new URLSearchParams({ class: label, batch, recording })}`, file, name);
   }
 
   report(name) {

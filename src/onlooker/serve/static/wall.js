@@ -8,11 +8,11 @@ import { Player } from "./player.js";
 
 /** A still of a clip, which plays under the pointer. */
 export function preview(id) {
-  const play = ({ target }) => still() || target.append(h("video", { src: `/media/clip/${id}.mp4`, muted: true,
+  const play = ({ target }) => still() || target.append(h("video", { src: `media/clip/${id}.mp4`, muted: true,
     loop: true, autoplay: true, playsinline: true, "aria-hidden": "true" }));
   return h("span.preview",
     { onpointerenter: play, onpointerleave: ({ target }) => target.querySelector("video")?.remove() },
-    h("img", { src: `/media/clip/${id}.jpg`, alt: "", loading: "lazy" }));
+    h("img", { src: `media/clip/${id}.jpg`, alt: "", loading: "lazy" }));
 }
 
 const describe = ({ label, predicted, name }) => [spoken(label),
@@ -48,7 +48,7 @@ export class Wall {
   }
 
   async loadMore() {
-    const all = await get(`/api/project/clips?${new URLSearchParams({ class: this.clips[0].label })}`);
+    const all = await get(`api/project/clips?${new URLSearchParams({ class: this.clips[0].label })}`);
     const shown = new Set(this.clips.map(({ id }) => id));
     this.older = all.filter(({ id }) => !shown.has(id));
     this.update();
@@ -82,7 +82,7 @@ function recordingField({ id, name }, page) {
   const input = h("input", { type: "text", list: "recordings", maxlength: 100, "aria-label": t("who.label"),
     onchange: ({ target: { value } }) => page.changeAndTell(t("told.who", { name, recording: value || "–" }),
       "set_recording", { clip_id: id, recording: value }) });
-  get(`/api/project/clips/${id}/recording`).then(({ recording, known }) => {
+  get(`api/project/clips/${id}/recording`).then(({ recording, known }) => {
     input.value = recording;
     show(options, known.map((value) => h("option", { value })));
   }, complain);
@@ -95,7 +95,7 @@ async function showHeat({ id }, page, video) {
   const run = new AbortController();
   const box = video.closest("dialog");
   box.addEventListener("close", () => run.abort());
-  const path = `/api/project/clips/${id}/look?model=${page.project.model}`;
+  const path = `api/project/clips/${id}/look?model=${page.project.model}`;
   const result = await send("POST", path).then(({ job }) => follow(job, () => {}, { signal: run.signal })).catch(complain);
   if (!result || !box.open) return;
   const player = new Player((time) => drawMoment(player.canvas, momentAt(result, time), { heat: 0.75, box: false }));
@@ -110,7 +110,7 @@ export function clipDialog(clip, page, { changed = () => {}, heat = false } = {}
   const act = async (change) => { box.close(); if (await change()) changed(); };
   const classes = page.project.classes.map(({ name }) => [name, spoken(name)]);
   const choice = classChoice(t("clip.class"), classes, clip.label, (to) => act(() => setLabel(clip, to, page)));
-  const video = h("video.large", { src: `/media/clip/${clip.id}.mp4`, poster: `/media/clip/${clip.id}.jpg`, controls: true,
+  const video = h("video.large", { src: `media/clip/${clip.id}.mp4`, poster: `media/clip/${clip.id}.jpg`, controls: true,
       loop: true, autoplay: !still(), muted: true, playsinline: true, "--color": colorOf(clip.label) });
   const box = dialog(clip.name, video,
     h("div.row.spread", {}, h("div.field", {}, h("span", {}, t("clip.class")), choice), recordingField(clip, page),
