@@ -1,13 +1,17 @@
 """Overlays color the attended region and keep the image elsewhere; each annotator draws one thing."""
 
+import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from onlooker.base.records import Prediction
+import onlooker
+from onlooker.base.records import Prediction, Segment, Tube
 from onlooker.report.overlay import (
     BOX_COLORS,
+    RAMP,
     _drawn,
     boxes,
     caption,
@@ -64,7 +68,7 @@ def test_the_input_is_never_written_to():
     caption(frame, ["a"])
     boxes(frame, [9.0, 9.0, 9.0, 9.0])
     ring(frame, (9, 9))
-    time_bar(frame, 0.5, [(0, 1)])
+    time_bar(frame, 0.5, [(0, 1, BOX_COLORS[0])])
     np.testing.assert_array_equal(frame, before)
 
 
@@ -139,13 +143,56 @@ def test_invalid_input_is_an_error():
 
 
 def test_the_time_bar_shows_the_clip_the_event_and_the_current_time():
+    red = BOX_COLORS[0]
     drawn = np.stack(
-        [time_bar(gray(200, 220), now, [(0.25, 0.75), (-1.0, 0.1)]) for now in (0.0, 0.5, 1.0)]
+        [
+            time_bar(gray(200, 220), now, [(0.25, 0.75, red), (-1.0, 0.1, red)])
+            for now in (0.0, 0.5, 1.0)
+        ]
     )
-    red = (drawn == BOX_COLORS[3]).all(-1)
-    assert 7 < red[0].any(0).nonzero()[0].min() < 20, (
+    marked = (drawn == red).all(-1)
+    assert 7 < marked[0].any(0).nonzero()[0].min() < 20, (
         "what begins before the clip begins with it"
     )
-    assert [red[0, :, x].any() for x in (110, 40, 190)] == [True, False, False]
+    assert [marked[0, :, x].any() for x in (110, 40, 190)] == [True, False, False]
     marks = [(frame == 255).all(-1).any(0).nonzero()[0].mean() for frame in drawn]
     assert marks[0] < 20 < marks[1] < 200 < marks[2]
+
+
+def test_what_a_box_marks_can_be_seen_and_a_class_has_one_color_in_boxes_and_times() -> None:
+    heat = np.full((2, 4, 4), 1 / 48, np.float32)
+    heat[:, 1:3, 1:3] = 1 / 16 + 1 / 8
+    heat /= heat.sum((1, 2), keepdims=True)
+    corners = np.array([[64, 64, 192, 192]] * 2, np.float32)
+    tubes = tuple(Tube(name, np.arange(2), corners + i, 0.9) for i, name in enumerate("bc"))
+    of = (np.ones((2, 3), np.float32), np.array([0.1, 0.8, 0.1]), np.arange(2.0), np.arange(2))
+    drawn = [
+        _drawn(
+            [(0, 0.0, gray(256, 256))],
+            Prediction(
+                Path("a"),
+                ("a", "b", "c"),
+                *of,
+                attention=heat,
+                heat=heat,
+                tubes=of_clip,
+                segments=(Segment("b", 0.5, 0.9), Segment("c", 0, 0.3)),
+            ),
+        )
+        for of_clip in ((), tubes)
+    ]
+    (plain,), (boxed,) = (list(frames) for frames in drawn)
+    color = [colorfulness(frame[100:156, 100:156]).mean() for frame in (plain, boxed)]
+    assert 0.2 * color[0] < color[1] < 0.4 * color[0]
+    np.testing.assert_array_equal(plain[10:30, 100:], boxed[10:30, 100:])
+    for number in (1, 2):
+        is_colored = (boxed == BOX_COLORS[number]).all(-1)
+        assert is_colored[50:200, 50:210].any(), "a box"
+        assert is_colored[220:].any(), "an event"
+    assert not (boxed == BOX_COLORS[0]).all(-1).any()
+
+
+def test_maps_have_the_colors_of_the_page() -> None:
+    script = Path(onlooker.__file__).parent / "serve" / "static" / "overlay.js"
+    (ramp,) = re.findall(r"const RAMP = (\[.*?\]);", script.read_text("utf-8"), re.DOTALL)
+    assert [tuple(stop) for stop in json.loads(ramp)] == [*RAMP]

@@ -380,6 +380,23 @@ def drawn(page: Any) -> int:
     )
 
 
+def test_the_heat_map_is_paler_inside_of_a_box(page: Any):
+    with_box, without = page.evaluate("""async () => {
+        const { drawMoment } = await import("/static/overlay.js");
+        const canvas = Object.assign(document.createElement("canvas"), { style: "width: 100px; height: 100px" });
+        document.body.append(canvas);
+        const box = { corners: [20, 20, 80, 80], label: "up" };
+        const moment = { heat: [[1, 1], [1, 1]], boxes: [box], width: 100, height: 100 };
+        return [true, false].map((box) => {
+            drawMoment(canvas, moment, { heat: 0.75, box });
+            const at = (place) => place * devicePixelRatio;
+            return [5, 60].map((place) => canvas.getContext("2d").getImageData(at(place), at(place), 1, 1).data[3]);
+        });
+    }""")
+    assert without[0] == without[1] == with_box[0] > 150
+    assert with_box[1] == pytest.approx(0.3 * without[1], abs=3)
+
+
 def test_the_opacity_slider_changes_the_heat_map_alone(page: Any):
     page.uncheck(".drawn .switch:has-text('Box') input")
     heat = {}

@@ -8,7 +8,9 @@ Coordinates are in pixels of a frame of `size` (height, width); None: of the fra
 are not drawn.
 """
 
+import itertools
 import os
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
@@ -55,6 +57,19 @@ BOX_COLORS: tuple[Color, ...] = (
 CONTRAST_FLOOR = 4.0
 _LONGER_SIDE = 4096  # pixels, of enlarged frames
 _OPACITY = 0.6  # of the color at the peak of a map
+_INSIDE = 0.3  # of that, inside of boxes: what they mark can be seen
+# Colors of maps from 0 to 1, as on the page (serve/static/overlay.js): Turbo (Mikhailov 2019)
+# without its ends, near black and dark red, which would hide what is attended.
+RAMP = (
+    (0, 70, 97, 214),
+    (0.14, 56, 165, 251),
+    (0.29, 25, 226, 187),
+    (0.43, 101, 253, 105),
+    (0.57, 193, 243, 52),
+    (0.71, 246, 195, 58),
+    (0.86, 249, 120, 30),
+    (1, 212, 51, 5),
+)
 
 
 def _copy(frame: Pixels) -> Pixels:
@@ -80,13 +95,10 @@ def _blend() -> tuple[Pixels, Pixels]:
     """For 256 levels of attention: the share of the frame that is kept (of 255), and the color that
     is added.
     """
-    palette = cv2.applyColorMap(np.arange(256, dtype=np.uint8)[:, None], cv2.COLORMAP_TURBO)[
-        :, :, ::-1
-    ]
-    # Without the ends of Turbo, near black and dark red, which would hide the attended region.
-    palette = palette[np.linspace(28, 222, 256).astype(int)].astype(np.float32)
-    level = np.linspace(0, 1, 256)[:, None, None]
-    alpha = _OPACITY * level
+    levels = np.linspace(0, 1, 256)
+    stops, *channels = np.array(RAMP).T
+    palette = np.stack([np.interp(levels, stops, of_stops) for of_stops in channels], -1)[:, None]
+    alpha = _OPACITY * levels[:, None, None]
     keep = 1 - alpha
     return np.rint(255 * keep).astype(np.uint8).repeat(3, axis=2), np.rint(alpha * palette).astype(
         np.uint8
@@ -176,7 +188,7 @@ def _bar(frame: Pixels, *, left: float, top: int, width: float, height: int, col
     cv2.rectangle(frame, (round(left), top), (right, top + height - 1), color, cv2.FILLED)
 
 
-def time_bar(frame: Pixels, now: float, spans: Sequence[tuple[float, float]]) -> Pixels:
+def time_bar(frame: Pixels, now: float, spans: Sequence[tuple[float, float, Color]]) -> Pixels:
     """A bar near the lower edge that represents the clip, with colored spans and a mark at the
     current time.
 
@@ -190,7 +202,8 @@ def time_bar(frame: Pixels, now: float, spans: Sequence[tuple[float, float]]) ->
     wide = max(2, thick // 2)
     _bar(drawn, left=margin - 1, top=top - 1, width=length + 2, height=thick + 2, color=BLACK)
     _bar(drawn, left=margin, top=top, width=length, height=thick, color=(90, 90, 90))
-    for begin, end in np.clip(np.reshape(spans, (-1, 2)), 0, 1).tolist():
+    for *ends, color in spans:
+        begin, end = np.clip(ends, 0, 1).tolist()
         if begin < end:
             _bar(
                 drawn,
@@ -198,7 +211,7 @@ def time_bar(frame: Pixels, now: float, spans: Sequence[tuple[float, float]]) ->
                 top=top,
                 width=length * (end - begin),
                 height=thick,
-                color=BOX_COLORS[3],
+                color=color,
             )
     left = margin + (length - wide) * min(max(now, 0.0), 1.0)
     _bar(
@@ -223,14 +236,29 @@ def boxes(
         corners: `4` or `n 4`, x1 y1 x2 y2.
         color: of the lines, which have a dark edge.
     """
-    given = np.reshape(np.asarray(corners, dtype=np.float64), (-1, 4))
     drawn = _copy(frame)
-    H, W = frame.shape[:2]
     thick = _thickness(frame)
-    for box in given[np.isfinite(given).all(axis=1)] * np.tile(_scale(frame, size), 2):
-        x1, y1, x2, y2 = (int(v) for v in np.rint(np.clip(box, 0, [W - 1, H - 1] * 2)))
+    for x1, y1, x2, y2 in _in_pixels(frame, corners, size):
         cv2.rectangle(drawn, (x1, y1), (x2, y2), BLACK, thick + 2)
         cv2.rectangle(drawn, (x1, y1), (x2, y2), color, thick)
+    return drawn
+
+
+def _in_pixels(frame: Pixels, corners: ArrayLike, size: Size | None) -> list[list[int]]:
+    """Boxes `4` or `n 4` in pixels of a frame, inside of it."""
+    given = np.reshape(np.asarray(corners, dtype=np.float64), (-1, 4))
+    scaled = given[np.isfinite(given).all(axis=1)] * np.tile(_scale(frame, size), 2)
+    H, W = frame.shape[:2]
+    inside: list[list[int]] = np.rint(np.clip(scaled, 0, [W - 1, H - 1] * 2)).astype(int).tolist()
+    return inside
+
+
+def _revealed(colored: Pixels, frame: Pixels, corners: ArrayLike, *, size: Size | None) -> Pixels:
+    """A frame with a map, which is paler inside of boxes."""
+    drawn = colored.copy()
+    for x1, y1, x2, y2 in _in_pixels(frame, corners, size):
+        part = np.s_[y1 : y2 + 1, x1 : x2 + 1]
+        drawn[part] = cv2.addWeighted(colored[part], _INSIDE, frame[part], 1 - _INSIDE, 0)
     return drawn
 
 
@@ -293,31 +321,37 @@ def _drawn(frames: TimedFrames, prediction: Prediction) -> Iterator[Pixels]:
     moments, first = np.unique(prediction.times, return_index=True)
     maps = prediction.attention if prediction.heat is None else prediction.heat
     strength = None if maps is None else full_strength(maps)
-    box_at = [
-        dict(zip(tube.frames.tolist(), tube.boxes, strict=True)) for tube in prediction.actors
-    ]
+    colors = dict(zip(prediction.classes, itertools.cycle(BOX_COLORS), strict=False))
+    boxes_at = defaultdict[int, list[tuple[NDArray[np.float32], Color]]](list)
+    for tube in prediction.actors:
+        for index, box in zip(tube.frames.tolist(), tube.boxes, strict=True):
+            boxes_at[index].append((box, colors.get(tube.label, WHITE)))
     start = float(prediction.times[0])
     seconds = max(float(prediction.times[-1]) - start, 1e-6)
     spans = [
-        ((each.start - start) / seconds, (each.end - start) / seconds)
-        for each in prediction.segments
+        (
+            (event.start - start) / seconds,
+            (event.end - start) / seconds,
+            colors.get(event.label, WHITE),
+        )
+        for event in prediction.segments
     ]
     for index, time, pixels in frames:
         # Between two frames of the prediction, the map is interpolated, and the hottest place is
         # that of the nearer one: halfway between two places there may be nothing.
         position = float(np.interp(time, moments, np.arange(len(moments))))
         frame = pixels
+        size = prediction.size or pixels.shape[:2]
         if maps is not None:
             before = maps[first[int(position)]]
             after = maps[first[min(int(position) + 1, len(moments) - 1)]]
-            frame = overlay(frame, before + (position - int(position)) * (after - before), strength)
+            colored = overlay(
+                frame, before + (position - int(position)) * (after - before), strength
+            )
+            frame = _revealed(colored, frame, [box for box, _ in boxes_at[index]], size=size)
         frame = enlarge(frame)
-        size = prediction.size or pixels.shape[:2]
-        for number, of_tube in enumerate(box_at):
-            if index in of_tube:
-                frame = boxes(
-                    frame, of_tube[index], color=BOX_COLORS[number % len(BOX_COLORS)], size=size
-                )
+        for box, color in boxes_at[index]:
+            frame = boxes(frame, box, color=color, size=size)
         if prediction.points is not None:
             frame = ring(frame, prediction.points[first[round(position)]], size)
         if event := prediction.event_at(time):

@@ -3,8 +3,9 @@
 import { canvasColor, spoken } from "./colors.js";
 import { h, t } from "./dom.js";
 
-// Colors of the heat map: dark violet, magenta, orange, pale yellow.
-const RAMP = [[0, 38, 12, 92], [0.35, 150, 34, 120], [0.65, 243, 96, 54], [0.85, 252, 176, 60], [1, 255, 240, 170]];
+// Colors of the heat map, as in drawn clips (report/overlay.py): blue, green, yellow, red.
+const RAMP = [[0, 70, 97, 214], [0.14, 56, 165, 251], [0.29, 25, 226, 187], [0.43, 101, 253, 105], [0.57, 193, 243, 52],
+  [0.71, 246, 195, 58], [0.86, 249, 120, 30], [1, 212, 51, 5]];
 
 function rampColor(value) {
   const high = Math.max(1, RAMP.findIndex(([stop]) => stop >= value));
@@ -55,11 +56,27 @@ function drawTag(context, text, x, y) {
   context.fillText(text, left + 7, top + 11.5);
 }
 
-function drawBox(context, { corners: [x1, y1, x2, y2], label }, { width, height }) {
+/** Begins the path of a box; returns its left and top in CSS pixels. */
+function outline(context, { corners: [x1, y1, x2, y2] }, { width, height }) {
   const [across, down] = [context.canvas.clientWidth / width, context.canvas.clientHeight / height];
   const [left, top] = [x1 * across, y1 * down];
   context.beginPath();
   context.roundRect(left, top, (x2 - x1) * across, (y2 - y1) * down, 6);
+  return [left, top];
+}
+
+/** Makes the heat map paler inside of a box: what it marks can be seen. */
+function reveal(context, box, moment) {
+  outline(context, box, moment);
+  context.globalCompositeOperation = "destination-out";
+  context.fillStyle = "rgba(0, 0, 0, 0.7)";
+  context.fill();
+  context.globalCompositeOperation = "source-over";
+}
+
+function drawBox(context, box, moment) {
+  const { label } = box;
+  const [left, top] = outline(context, box, moment);
   const dark = "rgba(12, 14, 18, 0.65)"; // an edge that separates it from any video
   for (const [strokeStyle, lineWidth] of [[dark, 5], [canvasColor(label, context.canvas), 2.5]]) {
     Object.assign(context, { strokeStyle, lineWidth });
@@ -80,7 +97,8 @@ export function drawMoment(canvas, moment, options, mirrored = false) {
   if (!moment) return;
   const { heat, boxes } = mirrored ? mirror(moment) : moment;
   if (heat && options.heat > 0) drawHeat(context, heat, options.heat);
-  if (options.box) for (const box of boxes) drawBox(context, box, moment);
+  if (!options.box) return;
+  for (const draw of [reveal, drawBox]) for (const box of boxes) draw(context, box, moment);
 }
 
 /** The moment of an answer (see `look`) at one of its times. */
