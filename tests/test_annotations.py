@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from onlooker.base.intervals import file_of, split_interval
 from onlooker.base.records import ClipError, Event, Prediction, Segment
 from onlooker.data.sets import read_set
-from onlooker.formats.annotations import FORMATS, Interval, of_prediction, read_intervals
+from onlooker.formats.annotations import FORMATS, Asked, Interval, of_prediction, read_intervals
 from onlooker.video.reader import VideoReader
 
 WRITTEN = [name for name, form in FORMATS.items() if form.write]
@@ -133,7 +133,7 @@ def test_label_studio_counts_frames_from_1_and_seconds(tmp_path: Path, make_clip
     assert {path: times(of) for path, of in read_intervals(file).items()} == {
         clip: [("wave", 0.08, 0.24), ("clap", 0.5, 1.25)]
     }
-    (found,) = read_intervals(file, fps=20).values()
+    (found,) = read_intervals(file, Asked(fps=20)).values()
     assert times(found)[0] == ("wave", 0.1, 0.3)
 
 
@@ -170,7 +170,7 @@ def test_frames_of_label_studio_are_those_of_its_tag_in_both_directions(
             tag = given or (rate if data == {key: rate} else 24.0)
             file.write_text(json.dumps(marked_in_label_studio(start, end, tag, **data)))
             asked = None if given == 24 else given
-            ((found,),) = read_intervals(file, asked).values()
+            ((found,),) = read_intervals(file, Asked(asked)).values()
             assert found.start == pytest.approx(start, abs=1 / tag + 0.002)
             assert found.end == pytest.approx(end, abs=1 / tag + 0.002)
         for given in (None, rate):
@@ -204,7 +204,7 @@ def test_the_rate_of_frames_of_label_studio_is_said(tmp_path: Path, make_clip: M
         ValueError, match=r"task 1: frame 120 at 24 per second is at 5 s, after"
     ):
         read_intervals(file)
-    assert times(*read_intervals(file, 60).values()) == [("fall", 1, 2)]
+    assert times(*read_intervals(file, Asked(60)).values()) == [("fall", 1, 2)]
 
 
 def test_labels_after_the_end_of_a_video_are_left_out_and_counted(
@@ -309,7 +309,7 @@ def test_what_is_wrong_is_named_with_its_file_and_place(
 ) -> None:
     (tmp_path / name).write_text(text)
     with pytest.raises(ValueError, match=problem) as raised:
-        read_intervals(tmp_path / name, fps=10)
+        read_intervals(tmp_path / name, Asked(fps=10))
     assert str(raised.value).startswith(str(tmp_path / name))
 
 
@@ -396,7 +396,7 @@ def test_frames_of_label_studio_are_equally_spaced_in_time(
     clip = make_clip("clip.mp4", frames=30, fps=30)
     value = {"ranges": [{"start": 3, "end": 6}], "timelinelabels": ["wave"]}
     (tmp_path / "a.json").write_text(json.dumps([answers({"value": value})]))
-    (interval,) = read_intervals(tmp_path / "a.json", fps=30)[clip]
+    (interval,) = read_intervals(tmp_path / "a.json", Asked(fps=30))[clip]
     assert len(VideoReader(f"{clip}#t={interval.start},{interval.end}")) == 4
 
 
@@ -524,7 +524,10 @@ def test_projects_of_boris(tmp_path: Path) -> None:
             Interval("run", 3, 20),  # until the observation ends
         ],
     }
-    assert left_out == {"events without duration (bark)": 1, "events without a media file": 2}
+    assert left_out == {
+        "events without duration (bark; --point-seconds gives them one)": 1,
+        "events without a media file": 2,
+    }
 
 
 def boris(
@@ -655,7 +658,7 @@ def test_nothing_is_known_of_times_that_other_programs_label_in_a_way_that_is_le
         value = {"start": start, "end": end, "number": 3}
         task["annotations"][0]["result"].append({"type": "number", "value": value})
     (tmp_path / "a.json").write_text(json.dumps([task]))
-    (of_video,) = read_intervals(tmp_path / "a.json", fps=10).values()
+    (of_video,) = read_intervals(tmp_path / "a.json", Asked(fps=10)).values()
     assert times(of_video) == [("wave", 0, 1), ("", 3, 5), ("", 7, 8), ("", 8.5, 9.5)]
 
     slots = "".join(

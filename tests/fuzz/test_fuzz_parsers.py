@@ -2,6 +2,7 @@
 names the file.
 """
 
+import gzip
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from onlooker.base.records import Clip, ClipError
 from onlooker.data.array_cache import ArrayCache, is_whole, load_rows
 from onlooker.data.lists import read_list
 from onlooker.data.split import Split
+from onlooker.formats.annotations import Asked, read_intervals
 from onlooker.run.record import RunRecord, read_curves
 from onlooker.video.reader import VideoReader, read
 
@@ -105,7 +107,25 @@ def of_run(name: str) -> Callable[[Path], Parse]:
     return make
 
 
+def of_labels(name: str, text: str) -> Callable[[Path], Parse]:
+    def make(folder: Path) -> Parse:
+        content = text.encode()
+        (folder / name).write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+        write = damaged(folder / name)
+        return lambda seed: read_intervals(write(seed), Asked(fps=10, point_seconds=1))
+
+    return make
+
+
+BORIS = """{"behaviors_conf": {"0": {"code": "bark", "type": "Point event"}}, "observations": {"a":
+ {"file": {"1": ["a.mp4"]}, "time offset": 0, "events": [[1.5, "rex", "bark", "", ""]]}}}"""
+FRAME_TABLE = ",x,run,dig\n" + "".join(f"{i},{i / 3:.2f},{i // 4 % 2},-1\n" for i in range(20))
 TARGETS = {
+    "table of frames": of_labels("a_labels.csv", FRAME_TABLE),
+    "events of BIDS": of_labels(
+        "a_events.tsv", "onset\tduration\ttrial_type\n0.5\t1\tgo\n2.5\tn/a\tpress\n"
+    ),
+    "packed BORIS": of_labels("a.boris.gz", BORIS),
     "list": of_list,
     "npy": of_npy,
     "mp4": of_packet_index,

@@ -12,6 +12,7 @@ import shutil
 import tempfile
 import time
 import uuid
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
@@ -44,6 +45,7 @@ _OTHER_VERSION = (
 )
 # bytes of a file that is read into memory as a whole: the split of a million clips has 200 MB
 LIMIT = 1 << 28
+_GZIP = zlib.MAX_WBITS | 16  # the format that gzip writes
 _CHOOSE = "choose another folder, or allow writing to it"
 _DAY = 24 * 3600.0  # seconds
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -248,15 +250,21 @@ def check_regular(path: Path) -> None:
 
 
 def read_bytes(path: Path) -> bytes:
-    """The content of a file.
+    """The content of a file; of one that gzip has packed (.gz), what is in it.
 
     Raises:
-        ValueError: no regular file, or one of more than `LIMIT` bytes.
+        ValueError: no regular file, or one of more than `LIMIT` bytes, or a damaged .gz.
         OSError: it cannot be read.
     """
     check_regular(path)
     with path.open("rb") as file:
         content = file.read(LIMIT + 1)  # not the size that the system states: it may grow
+    if path.suffix.lower() == ".gz" and len(content) <= LIMIT:
+        try:
+            content = zlib.decompressobj(_GZIP).decompress(content, LIMIT + 1)
+        except zlib.error as error:
+            problem = f"not a complete .gz file ({error}); copy it again"
+            raise ValueError(f"{printable(path)}: {problem}") from error
     if len(content) > LIMIT:
         raise ValueError(
             f"{printable(path)}: more than {format_bytes(LIMIT)} are not read; make it smaller"

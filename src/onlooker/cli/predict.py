@@ -212,7 +212,8 @@ def convert(
     labels: Annotated[
         list[Path],
         typer.Argument(
-            help="Files of ActivityNet, Label Studio (.json), ELAN, BORIS, WebVTT, or CSV."
+            help="Files of ActivityNet, Label Studio (.json), ELAN, BORIS, BIDS (events.tsv), WebVTT, "
+            "DeepEthogram, SimBA, or CSV."
         ),
     ],
     out: Annotated[Path, typer.Argument(help="The file to write, best a .csv.")],
@@ -228,7 +229,15 @@ def convert(
         typer.Option(
             min=0.001,
             help="Frames per second by which the other program counts frames.",
-            show_default="Label Studio: 24",
+            show_default="Label Studio: 24, rows of frames: of the video",
+        ),
+    ] = None,
+    point_seconds: Annotated[
+        float | None,
+        typer.Option(
+            min=0.001,
+            help="Seconds that an event without a duration lasts, around its time (BORIS, BIDS).",
+            show_default="left out",
         ),
     ] = None,
 ) -> None:
@@ -237,6 +246,7 @@ def convert(
     """
     from onlooker.data.lists import read_list
     from onlooker.formats.annotations import (
+        Asked,
         Interval,
         count_of,
         find_writer,
@@ -251,8 +261,9 @@ def convert(
     videos = dict[Path, list[Interval]]()
     left_out = Counter[str]()
     names = dict[str, str]()
+    asked = Asked(fps, point_seconds)
     for path in labels:
-        for video, intervals in read_intervals(path, fps, left_out, names=names).items():
+        for video, intervals in read_intervals(path, asked, left_out, names=names).items():
             videos[video] = merged([*videos.get(video, []), *intervals])
     labeled = {
         video: [interval for interval in intervals if interval.label]

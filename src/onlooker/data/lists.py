@@ -22,7 +22,7 @@ from onlooker.base.records import Clip, ClipError
 from onlooker.base.settings import suggestion
 from onlooker.base.text import composed, some_of
 from onlooker.data.scenes import connected
-from onlooker.data.tables import Table, read_table
+from onlooker.data.tables import Table, read_table, table_kind
 from onlooker.video.reader import VideoReader, frame_bounds
 
 __all__ = ["check_classes", "cut_gaps", "resolved"]
@@ -40,7 +40,8 @@ Listed = Mapping[Path, Sequence["_Row"]]  # by clip
 Unknown = Mapping[Path, Sequence[Times]]  # by file (`resolved`)
 _TIMES = ("start", "end")
 _FRAMES = ("start_frame", "end_frame")
-_ANNOTATIONS = (".json", ".eaf", ".vtt", ".boris")  # what `onlooker convert` reads, besides CSV
+# what `onlooker convert` reads, besides tables
+_ANNOTATIONS = (".json", ".eaf", ".vtt", ".boris", ".gz")
 
 
 def read_list(path: Path) -> tuple[Parts, list[ClipError], list[str], Unknown]:
@@ -64,7 +65,7 @@ def read_list(path: Path) -> tuple[Parts, list[ClipError], list[str], Unknown]:
             wrong times, intervals that overlap and have different labels, or a class without clips,
             for which the model would silently lack an output.
     """
-    if path.suffix.lower() in _ANNOTATIONS:
+    if path.suffix.lower() in _ANNOTATIONS or table_kind(path) != "list":
         remedy = f"run `onlooker convert {quote(str(path))} list.csv`, and give list.csv"
         raise ClipError(path, "labels of an annotation program, not a list of clips", remedy)
     optional = ("split", "recording", "subject", *_TIMES, *_FRAMES)

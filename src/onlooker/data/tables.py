@@ -1,20 +1,26 @@
 """Tables in CSV as spreadsheets, other programs and people write them: columns by their usual
-names.
+names; and tables that say for each frame what happens.
 """
 
 import csv
 import io
 import os
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from onlooker.base.files import read_bytes
 from onlooker.base.records import ClipError
 from onlooker.video.reader import SUFFIXES
 
-__all__ = ["Table", "read_rows", "read_table", "read_text"]
+__all__ = ["Table", "read_frames", "read_rows", "read_table", "read_text", "table_kind"]
 
 Row = tuple[int, dict[str, str]]  # the number of its line, and its values by column
 
@@ -41,11 +47,18 @@ _NAMES = {
     ),
     "start_frame": "startframe beginframe framestart startframes framebegin",
     "end_frame": "endframe stopframe frameend endframes framestop",
+    "trial_type": "trialtype",
     "split": "split subset partition datasplit splitname traintest",
     "recording": f"recording group groupid recordingid {_SUBJECT}",
     "subject": _SUBJECT,
     "cut_from": "cutfrom",
 }
+# What cells of tables of frames say: no, yes, or nothing.
+_STATES = {"0": 0, "0.0": 0, "false": 0, "1": 1, "1.0": 1, "true": 1}
+_STATES |= dict.fromkeys(("-1", "-1.0", "", "nan"), -1)
+_FRAME_NUMBER = frozenset({"", "unnamed0", "index", "frame", "frames", "framenumber"})
+_LISTED = frozenset(f"{_PATH} {_NAMES['label']} {_NAMES['start']} {_NAMES['end']}".split())
+_MOST_FRAMES = 20_000_000  # two days at 120 per second
 _MAY_BE_EMPTY = ("start", "end", "start_frame", "end_frame", "recording", "subject", "cut_from")
 _FOLDS = "cross-validation makes its own (--folds); for a split of yours, name it train or test in a column split"
 _VIDEO = re.compile(rf"(?i)(.+?(?:{'|'.join(map(re.escape, sorted(SUFFIXES)))}))(?:\s+(.+))?")
@@ -136,6 +149,71 @@ def read_table(path: Path, columns: Sequence[str], optional: Sequence[str] = ())
             problem += f": {len(fields)} fields below {len(header)} columns"
             raise ClipError(path, problem, f'put a field that contains "{delimiter}" into quotes')
     return Table(rows, header, names)
+
+
+def table_kind(path: Path) -> Literal["list", "events", "frames"]:
+    """What the rows of a table are: clips or intervals of videos, which it names; events of one
+    video, by onset and duration (`events.tsv` of BIDS); or its frames (`read_frames`).
+    """
+    with suppress(ValueError):  # `read_table` says what is wrong
+        header, rows = _open_rows(path)
+        names = {_plain(name) for name in header}
+        first = next(rows, [])
+        if {"onset", "duration"} <= names and not names & {*_NAMES["end"].split()}:
+            return "events"
+        if not names & _LISTED:
+            numbers = [float(cell) for cell in first if cell.lower() not in _STATES]
+            if len(numbers) < len(first):
+                return "frames"
+    return "list"
+
+
+def read_frames(path: Path) -> tuple[list[str], NDArray[np.int64], NDArray[np.int8]]:
+    """The columns of a table that say of each frame whether a behavior is there, as DeepEthogram and
+    SimBA write them: those that have only 0 and 1, or -1 for a frame that nobody labeled.
+
+    Returns:
+        Their names, `K`; the numbers of the frames, ascending from 0 on, `T`: those of the first
+        column, or else of the rows; and 0, 1 or -1, `T K`.
+
+    Raises:
+        ValueError: a frame has two rows, or a row another number of columns.
+    """
+    header, rows = _open_rows(path)
+    is_numbered = _plain(header[0]) in _FRAME_NUMBER
+    columns = {place: list[int]() for place in range(int(is_numbered), len(header))}
+    numbers = list[int]()
+    for row, cells in zip(count(), rows, strict=False):
+        if len(cells) != len(header):
+            raise ValueError(f"row {row + 1} has {len(cells)} fields below {len(header)} columns")
+        numbers.append(int(float(cells[0])) if is_numbered else row)
+        for place in [*columns]:
+            state = _STATES.get(cells[place].lower())
+            if state is None:
+                del columns[place]
+            else:
+                columns[place].append(state)
+    if (np.diff(numbers, prepend=-1) < 1).any() or max(numbers, default=0) > _MOST_FRAMES:
+        raise ValueError(f"frames of column {header[0]!r} do not ascend from 0")
+    names = [header[place] for place in columns]
+    states = np.array([*columns.values()], np.int8).reshape(len(names), len(numbers)).T
+    return names, np.array(numbers, np.int64), states
+
+
+def _open_rows(path: Path) -> tuple[list[str], Iterator[list[str]]]:
+    """The header of a table, and its rows, one by one: there may be hundreds of columns."""
+    lines = read_text(path, "give a table in UTF-8").splitlines()
+    reader = csv.reader(lines, delimiter=max(",;\t", key=lines[0].count))
+
+    def rows() -> Iterator[list[str]]:
+        try:
+            yield from ([cell.strip() for cell in row] for row in reader if row)
+        except csv.Error as error:
+            problem = f"line {reader.line_num} cannot be read as CSV ({error})"
+            raise ClipError(path, problem, "save it again as CSV in UTF-8") from error
+
+    every = rows()
+    return next(every, []), every
 
 
 def read_text(path: Path, remedy: str) -> str:

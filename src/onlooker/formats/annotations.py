@@ -17,16 +17,20 @@ from typing import Any, NamedTuple
 from urllib.parse import quote, unquote
 from xml.etree import ElementTree
 
+import numpy as np
+from numpy.typing import NDArray
+
 from onlooker.base.files import read_bytes, read_json, reading, write_bytes, write_csv, write_json
 from onlooker.base.intervals import Times, covered, parse_time, split_interval
 from onlooker.base.progress import note
 from onlooker.base.records import ClipError, Prediction, Segment
 from onlooker.base.settings import suggestion
 from onlooker.base.text import printable
-from onlooker.data.tables import read_table
+from onlooker.data.tables import read_frames, read_table, table_kind
 from onlooker.storage import is_address, path_or_address
-from onlooker.video.reader import SUFFIXES, VideoReader, is_video
+from onlooker.video.reader import SUFFIXES, VideoReader, frame_bounds, is_video
 from onlooker.video.sampling import Timing
+from onlooker.video.write import is_drawn
 
 __all__ = ["FORMATS", "Interval", "find_writer", "of_prediction", "read_intervals"]
 
@@ -34,6 +38,7 @@ _ONE_NAME = (
     "put each video beside the labels, in the folders that its name has; if both are one video, give "
     "it one name in the labels"
 )
+_GIVE_ORIGINAL = "put the original beside the labels, or name it there"
 _EXPORT_AGAIN = "correct it, or export the labels again"
 _AROUND = 0.5  # seconds before and after an event without duration, of which nothing is known
 _LONGEST = 1e8  # seconds, three years: a later time is a mistake
@@ -51,6 +56,9 @@ _LABEL_STUDIO_RATE = 24.0
 _LABEL_STUDIO_COUNTS = (
     "Label Studio counts by frameRate of its tag Video, 24 unless it is set; give another as --fps"
 )
+_NOT_KNOWN = "n/a"  # in tables of BIDS
+_BACKGROUND = "background"  # of DeepEthogram, where nothing happens
+_FRAMES_APART = 2  # by which readers of videos count differently
 # of a task, where the tag has frameRate="$fps"
 _RATES = frozenset({"fps", "framerate", "frame_rate"})
 
@@ -97,12 +105,39 @@ Intervals = Iterator[tuple[Named, Interval]]
 Writer = Callable[[Path, Videos, float | None], None]
 
 
+class Asked(NamedTuple):
+    """What a person says of labels, because their file does not.
+
+    Args:
+        fps: frames per second by which the file counts frames; None: as the program counts that
+            wrote it, Label Studio by 24; of a table of frames those of the video.
+        point_seconds: how long an event without a duration lasts, half of it before its time; None:
+            it is left out.
+    """
+
+    fps: float | None = None
+    point_seconds: float | None = None
+
+    def of_point(self, time: float, left_out: Counter[str], label: str) -> tuple[str, Times]:
+        """The label and the times of an event without a duration; "": it is left out, and nothing
+        is known of the time around it.
+        """
+        if self.point_seconds is None:
+            left_out[f"events without duration ({label}; --point-seconds gives them one)"] += 1
+            return "", (time - _AROUND, time + _AROUND)
+        start = max(time - self.point_seconds / 2, 0.0)
+        return label, (start, start + self.point_seconds)
+
+
+NOT_ASKED = Asked()
+
+
 class Format(NamedTuple):
     """A file format.
 
     Args:
         ending: how a file for one clip ends.
-        read: reads a file, by frames per second or None, and counts what it leaves out by its kind.
+        read: reads a file, and counts what it leaves out by its kind.
         write: writes a file, by frames per second or None; None: the format is only read.
 
     Frames per second are those of the program that counts the frames, which may not be those of the
@@ -110,13 +145,13 @@ class Format(NamedTuple):
     """
 
     ending: str
-    read: Callable[[Path, float | None, Counter[str]], Intervals]
+    read: Callable[[Path, Asked, Counter[str]], Intervals]
     write: Writer | None
 
 
 def read_intervals(
     path: Path,
-    fps: float | None = None,
+    asked: Asked = NOT_ASKED,
     left_out: Counter[str] | None = None,
     *,
     names: dict[str, str] | None = None,
@@ -127,24 +162,22 @@ def read_intervals(
     A video is searched for beside the file; it may be absent.
 
     Args:
-        fps: frames per second by which the file counts frames, if it does; None: as the program
-            counts that wrote it, Label Studio by 24.
+        asked: what the file does not say.
         left_out: counts what is in the file and not among the intervals, by its kind.
         names: what other files call each video, by its path; those of this file are added.
 
     Raises:
         ValueError: an unknown format, a missing or impossible value (which one is named), several
-            names for one video, or no intervals.
+            names for one video, a drawn clip in place of it, or no intervals.
     """
     left_out = Counter() if left_out is None else left_out
     names = {} if names is None else names
     videos = defaultdict[Path, list[Interval]](list)
-    name = find_format(path)
-    if name == "activitynet" and read_bytes(path).lstrip()[:1] == b"[":
-        name = "label-studio"
     with reading(path, remedy=_EXPORT_AGAIN):
-        intervals = FORMATS[name].read(path, fps, left_out)
+        intervals = FORMATS[_format_of(path)].read(path, asked, left_out)
         for (video, name), interval in sorted(intervals, key=lambda pair: pair[1].start):
+            if os.path.abspath(video) not in names and is_drawn(video):
+                raise ClipError(path, f"{video} is a clip with a drawn prediction", _GIVE_ORIGINAL)
             first = names.setdefault(os.path.abspath(video), name)
             if first != name:
                 raise ClipError(path, f"{first} and {name} are both read as {video}", _ONE_NAME)
@@ -199,6 +232,16 @@ def unknown_seconds(videos: Videos) -> dict[Path, float]:
         if lengths[0] > lengths[1]:
             seconds[video] = lengths[0] - lengths[1]
     return seconds
+
+
+def _format_of(path: Path) -> str:
+    """The name of the format of a file: of several with its suffix, by its content."""
+    name = find_format(path.with_suffix("") if path.suffix.lower() == ".gz" else path)
+    if name == "activitynet" and read_bytes(path).lstrip()[:1] == b"[":
+        return "label-studio"
+    if name in _TABLES.values():
+        return _TABLES[table_kind(path)]
+    return name
 
 
 def find_format(path: Path, name: str | None = None) -> str:
@@ -297,8 +340,10 @@ def _find(folder: Path, name: str, url: bool = False) -> Named:
         )
     for path in (*as_named, *ends, *uploads):
         if path and os.path.exists(folder / path):
-            is_path = path in as_named or os.path.isabs(path)
-            return _by_path(folder / path) if is_path else Named(folder / path, name)
+            if path in as_named or os.path.isabs(path):
+                return _by_path(folder / path)
+            if not is_drawn(folder / path):
+                return Named(folder / path, name)
     return Named(folder / uploads[0], name) if elsewhere else _by_path(folder / as_named[1])
 
 
@@ -307,8 +352,12 @@ def _by_path(path: Path) -> Named:
 
 
 def _by_stem(folder: Path) -> dict[str, Named]:
-    videos = [path for path in sorted(folder.iterdir(), reverse=True) if is_video(path)]
-    return {path.stem: _by_path(path) for path in videos}
+    """The videos of a folder; of several with one name an original, not a drawn clip."""
+    videos = dict[str, Path]()
+    for path in sorted(folder.iterdir(), reverse=True):
+        if is_video(path) and not (path.stem in videos and is_drawn(path)):
+            videos[path.stem] = path
+    return {stem: _by_path(path) for stem, path in videos.items()}
 
 
 @lru_cache(64)  # as `frame_bounds`
@@ -375,7 +424,7 @@ def _name(video: Path, folder: Path) -> str:
     return name if is_address(name) else Path(os.path.relpath(video, folder)).as_posix()
 
 
-def _read_csv(path: Path, _: float | None, left_out: Counter[str]) -> Intervals:
+def _read_csv(path: Path, _: Asked, left_out: Counter[str]) -> Intervals:
     table = read_table(
         path, ("path", "start", "end", "label"), ("split", "recording", "subject", "score")
     )
@@ -404,7 +453,7 @@ def _write_csv(path: Path, videos: Videos, _: float | None) -> None:
     write_csv(path, [columns, *([row[name] for name in columns] for row in rows)])
 
 
-def _read_activitynet(path: Path, _: float | None, left_out: Counter[str]) -> Intervals:
+def _read_activitynet(path: Path, _: Asked, left_out: Counter[str]) -> Intervals:
     values = read_json(path)
     beside = _by_stem(path.parent)
     external = values.get("external_data")
@@ -454,7 +503,7 @@ def _write_activitynet(path: Path, videos: Videos, _: float | None) -> None:
     )
 
 
-def _read_label_studio(path: Path, fps: float | None, left_out: Counter[str]) -> Intervals:
+def _read_label_studio(path: Path, asked: Asked, left_out: Counter[str]) -> Intervals:
     """Labels of a timeline (frames from 1, the last one included) or of a sound track (seconds), or
     of a whole video.
 
@@ -477,7 +526,7 @@ def _read_label_studio(path: Path, fps: float | None, left_out: Counter[str]) ->
             if not results:
                 left_out["tasks without labels"] += 1
             left_out.update("further annotations of a task" for _ in done[1:])
-            rate = fps or _label_studio_rate(task["data"])
+            rate = asked.fps or _label_studio_rate(task["data"])
             in_time = [(result, [*_labels_in_time(video.path, result, rate)]) for result in results]
             intervals = [interval for _, found in in_time for interval in found if interval.label]
             others = [result for result, found in in_time if not any(each.label for each in found)]
@@ -553,7 +602,7 @@ def _write_label_studio(path: Path, videos: Videos, fps: float | None) -> None:
     write_json(path, tasks)
 
 
-def _read_elan(path: Path, _: float | None, left_out: Counter[str]) -> Intervals:
+def _read_elan(path: Path, _: Asked, left_out: Counter[str]) -> Intervals:
     """The aligned annotations of all tiers; an empty one is labeled by its tier."""
     text = read_bytes(path).decode("utf-8-sig")
     if "<!DOCTYPE" in text:
@@ -617,7 +666,7 @@ def _write_elan(path: Path, videos: Videos, _: float | None) -> None:
     write_bytes(path, text.encode(errors="backslashreplace"))
 
 
-def _read_webvtt(path: Path, _: float | None, left_out: Counter[str]) -> Intervals:
+def _read_webvtt(path: Path, _: Asked, left_out: Counter[str]) -> Intervals:
     """The cues of the video that a note names (`_write_webvtt`), or else of that of the same name
     beside the file.
     """
@@ -664,7 +713,7 @@ def _clock(seconds: float) -> str:
     )
 
 
-def _read_boris(path: Path, _: float | None, left_out: Counter[str]) -> Intervals:
+def _read_boris(path: Path, asked: Asked, left_out: Counter[str]) -> Intervals:
     """The states of a project. One that was not stopped ends with its observation, as BORIS repairs
     it. Nothing is known of what is left out, and of what no observation with events has watched.
     """
@@ -685,7 +734,9 @@ def _read_boris(path: Path, _: float | None, left_out: Counter[str]) -> Interval
             if observation["events"]:
                 for video, part in _boris_parts(media, first, last or math.inf):
                     watched[video].append(part)
-            for label, subject, start, end in _boris_spans(observation, kinds, left_out):
+            for label, subject, start, end in _boris_spans(
+                observation, kinds, left_out, asked=asked
+            ):
                 if end == math.inf:
                     unstopped[label] += 1
                     file = media[-1]
@@ -746,7 +797,11 @@ def _boris_parts(
 
 
 def _boris_spans(
-    observation: dict[str, Any], kinds: Mapping[str, str], left_out: Counter[str]
+    observation: dict[str, Any],
+    kinds: Mapping[str, str],
+    left_out: Counter[str],
+    *,
+    asked: Asked,
 ) -> Iterator[tuple[str, str, float, float]]:
     """The behaviors, subjects, starts and ends of the events of an observation: "" is what is left
     out, and inf the end of a state that was not stopped.
@@ -762,15 +817,114 @@ def _boris_spans(
             left_out[f"events that are no behavior of the project ({behavior})"] += 1
         is_point = behavior in kinds and behavior not in labels
         if is_point or begun.get(event, -math.inf) >= at:
-            left_out[f"events without duration ({behavior})"] += 1
             begun.pop(event, None)
-            yield "", subject, at - _AROUND, at + _AROUND
+            label, (start, end) = asked.of_point(at, left_out, behavior)
+            yield label, subject, start, end
         elif event in begun:
             yield labels.get(behavior, ""), subject, begun.pop(event), at
         else:
             begun[event] = at
     for (subject, behavior, _), start in begun.items():
         yield labels.get(behavior, ""), subject, start, math.inf
+
+
+def _read_bids(path: Path, asked: Asked, left_out: Counter[str]) -> Intervals:
+    """The events of the one video whose name begins as that of the file, or is the same."""
+    table = read_table(path, ("onset", "duration", "trial_type"))
+    left_out.update(f"column {name}" for name in table.header if name not in table.names.values())
+    begin = path.stem.removesuffix("_events")
+    videos = {
+        named
+        for stem, named in _by_stem(path.parent).items()
+        if stem == begin or stem.startswith(f"{begin}_")
+    }
+    if len(videos) > 1:
+        names = " or ".join(sorted(video.path.name for video in videos))
+        raise ClipError(path, f"events of {names}", "keep the video that was labeled beside it")
+    named = videos.pop() if videos else _by_path(path.with_name(f"{begin}.mp4"))
+    subject = re.match(r"sub-[^_]+", begin)
+    for line, row in table.rows:
+        with reading(path, f"line {line}: ", _EXPORT_AGAIN):
+            label = row["trial_type"]
+            start = float(row["onset"])
+            seconds = 0.0 if row["duration"] == _NOT_KNOWN else float(row["duration"])
+            end = start + seconds
+            if not seconds:
+                label, (start, end) = asked.of_point(start, left_out, label)
+            if label == _NOT_KNOWN:
+                left_out["events without trial_type"] += 1
+            if end <= 0:
+                left_out["events before the video"] += 1
+            elif label in ("", _NOT_KNOWN):
+                yield named, _unknown(start, end)
+            else:
+                whose = subject[0] if subject else ""
+                yield named, make_interval(label, max(start, 0.0), end, subject=whose)
+
+
+def _read_frame_table(path: Path, asked: Asked, left_out: Counter[str]) -> Intervals:
+    """The behaviors of a table with a row for each frame; its `background` is what gaps are. Nothing
+    is known of frames that nobody labeled, or that have no row.
+    """
+    names, numbers, states = read_frames(path)
+    video = _video_of_table(path)
+    bounds = _frame_times(path, video.path, int(numbers[-1]) + 1, fps=asked.fps)
+    shown = np.full((len(bounds) - 1, len(names)), -1, np.int8)
+    shown[numbers] = states
+    behaviors = {
+        name: shown[:, place] == 1
+        for place, name in enumerate(names)
+        if name.casefold() != _BACKGROUND and (states[:, place] == 1).any()
+    }
+    found = ", ".join(behaviors)
+    note(f"columns that have 0 and 1 alone are read as behaviors: {found}", once=True)
+    for start, end in _spans((shown == -1).any(1), bounds):
+        yield video, _unknown(start, end)
+    if (timing := _timing(video.path)) and timing.end > bounds[-1]:
+        yield video, _unknown(bounds[-1], timing.end)
+    for name, marks in behaviors.items():
+        for start, end in _spans(marks, bounds):
+            yield video, make_interval(name, start, end)
+
+
+def _video_of_table(path: Path) -> Named:
+    """The video of a table of frames: of the same name, beside it (DeepEthogram's ends in _labels), or
+    among the videos of a project of SimBA.
+    """
+    stem = re.sub("_(labels|predictions)$", "", path.stem)
+    for folder in (path.parent, *(above / "videos" for above in path.absolute().parents[2:3])):
+        beside = _by_stem(folder) if folder.is_dir() else {}
+        if video := beside.get(path.stem) or beside.get(stem):
+            return video
+    return _by_path(path.with_name(f"{stem}.mp4"))
+
+
+def _frame_times(path: Path, video: Path, count: int, *, fps: float | None) -> list[float]:
+    """When each frame of a table is shown, and when the last one ends, in seconds.
+
+    Raises:
+        ClipError: frames per second are neither asked for nor those of a video with as many frames.
+    """
+    if fps:
+        return [math.floor(1000 * frame / fps + 0.001) / 1000 for frame in range(count + 1)]
+    timing = _timing(video)
+    if timing is None or timing.assumes_rate:
+        problem = f"the frames per second of {video} are not known"
+        raise ClipError(path, problem, "put it beside the table, or give --fps")
+    bounds = frame_bounds(video)
+    frames = len(bounds) - 1
+    if abs(count - frames) > _FRAMES_APART:
+        problem = f"{count} frames, and {video} has {frames}"
+        raise ClipError(path, problem, "give the rows per second as --fps, or the right video")
+    return [float(bounds[min(frame, frames)]) for frame in range(max(count, frames) + 1)]
+
+
+def _spans(marks: NDArray[np.bool_], bounds: Sequence[float]) -> Iterator[Times]:
+    """The times of the runs of marked frames."""
+    changes = np.flatnonzero(np.diff(marks.astype(np.int8), prepend=0, append=0))
+    for first, after in changes.reshape(-1, 2).tolist():
+        if bounds[first] < bounds[after]:
+            yield bounds[first], bounds[after]
 
 
 FORMATS = {
@@ -780,4 +934,7 @@ FORMATS = {
     "elan": Format(".eaf", _read_elan, _write_elan),
     "webvtt": Format(".vtt", _read_webvtt, _write_webvtt),
     "boris": Format(".boris", _read_boris, None),
+    "bids": Format("_events.tsv", _read_bids, None),
+    "frame-table": Format("_labels.csv", _read_frame_table, None),
 }
+_TABLES = {"list": "csv", "events": "bids", "frames": "frame-table"}

@@ -25,7 +25,7 @@ from onlooker.base.records import Prediction
 from onlooker.base.text import printable
 from onlooker.video.reader import VideoReader
 from onlooker.video.resize import Pixels
-from onlooker.video.write import write
+from onlooker.video.write import DRAWN, write
 
 __all__ = [
     "BOX_COLORS",
@@ -314,7 +314,8 @@ def write_drawn(
     times = reader.times.tolist()
     fps = float(np.clip(1 / max(reader.seconds - times[-1], 1e-3), 1, 120))
     times[0] = 0.0  # players differ in where a file begins whose first frame is shown later
-    return write(out, _drawn(reader, prediction), fps=fps, times=times, replace=replace)
+    frames = _drawn(reader, prediction)
+    return write(out, frames, fps=fps, times=times, replace=replace, comment=DRAWN)
 
 
 def _drawn(frames: TimedFrames, prediction: Prediction) -> Iterator[Pixels]:

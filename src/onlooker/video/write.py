@@ -3,7 +3,7 @@ live stream.
 """
 
 from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from fractions import Fraction
 from pathlib import Path
 
@@ -13,13 +13,16 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from onlooker.base.files import explain_write_errors
+from onlooker.base.records import ClipError
 from onlooker.base.text import short_name
+from onlooker.video.container import open_video
 from onlooker.video.resize import Pixels
 
 __all__ = ["Recording", "write"]
 
 _OPTIONS = {"preset": "veryfast", "crf": "20"}  # hardly visible compression
 _KEY_FRAMES = 30  # maximum distance between keyframes of frames with times
+DRAWN = "drawn by onlooker"  # comment of a clip on which a prediction is drawn
 _CLOCK = 60_000  # ticks per second; MPEG-4 part 2 allows at most 65,535
 
 
@@ -34,6 +37,7 @@ class Recording(AbstractContextManager["Recording"]):
         path: the file, .mp4. Missing folders are created.
         fps: frames per second, for frames without times, and for the last one.
         replace: whether an existing file is replaced, once the new one is complete.
+        comment: about the file, in its header.
 
     Raises:
         FileExistsError: the file exists, and `replace` is false.
@@ -42,7 +46,9 @@ class Recording(AbstractContextManager["Recording"]):
             end.
     """
 
-    def __init__(self, path: Path | str, fps: float = 25, *, replace: bool = False) -> None:
+    def __init__(
+        self, path: Path | str, fps: float = 25, *, replace: bool = False, comment: str = ""
+    ) -> None:
         self.path = Path(path)
         self._rate = Fraction(fps).limit_denominator(1001 * 60)
         self._stream: VideoStream | None = None
@@ -60,6 +66,7 @@ class Recording(AbstractContextManager["Recording"]):
             self._file.touch()
             options = {"movflags": "+faststart"}
             self._container = av.open(f"file:{self._file}", "w", format="mp4", options=options)
+            self._container.metadata["comment"] = comment
 
     def add(self, frame: Pixels, seconds: float | None = None) -> None:
         """Add a frame `H W 3`, RGB uint8; one of another size than the first is scaled to that
@@ -124,6 +131,7 @@ def write(
     fps: float = 25,
     times: Sequence[float] = (),
     replace: bool = False,
+    comment: str = "",
 ) -> Path:
     """Write frames as a `Recording`.
 
@@ -132,12 +140,20 @@ def write(
         fps: frames per second; with `times`, only the last frame is shown for 1 / fps.
         times: `T` seconds from the start of the file, ascending: when each frame is shown; (): at
             `fps`.
-        replace: as for `Recording`.
+        replace, comment: as for `Recording`.
 
     Raises:
         FileExistsError, ValueError, DiskFullError, NotWritableError: as `Recording`.
     """
-    with Recording(path, fps, replace=replace) as recording:
+    with Recording(path, fps, replace=replace, comment=comment) as recording:
         for index, frame in enumerate(frames):
             recording.add(frame, times[index] if times else None)
     return recording.path
+
+
+def is_drawn(path: Path) -> bool:
+    """Whether a file is a clip on which a prediction is drawn: it may have the name of its original."""
+    if path.suffix.lower() == ".mp4" and path.is_file():
+        with suppress(ClipError), open_video(path) as (container, _):
+            return container.metadata.get("comment") == DRAWN
+    return False
