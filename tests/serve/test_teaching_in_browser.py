@@ -515,7 +515,7 @@ def test_a_class_that_may_be_nothing_is_offered_and_the_measured_pace_is_kept(
 def test_all_of_a_matrix_of_five_classes_is_shown(
     clips: Path, own_run: Path, open_page: Open, tmp_path: Path, width: int
 ):
-    names = ["jumping_jack", "raise_arm", "sit_down", "stand_up", "walk_backward"]
+    names = ["jumping_jack", "raise_arm_slowly", "sit_down_again", "stand_up", "walk_backward"]
     results = {
         "confusion": [[4 * (i == j) + 1 for j in range(5)] for i in range(5)],
         "share": "62 %",
