@@ -114,7 +114,9 @@ def public() -> Iterator[tuple[str, list[str]]]:
     classes.
     """
     for path in sorted((ROOT / "src/onlooker").rglob("*.py")):
-        if path.name == "__init__.py" or any(part in path.as_posix() for part in _SECOND):
+        if path.name == "__init__.py" or any(
+            part in path.relative_to(ROOT).as_posix() for part in _SECOND
+        ):
             continue
         body = ast.parse(path.read_text("utf-8")).body
         defined = {node.name for node in body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
