@@ -56,8 +56,7 @@ from onlooker.storage import local
 from onlooker.stream.events import clip_events, recorded
 from onlooker.stream.streams import EVENT_THRESHOLD, Address, OnError, OnStatus, Streams, watch
 from onlooker.training.forward import encode_samples, forward_samples
-from onlooker.video.decode import RATE
-from onlooker.video.image_sequence import RATE_REMEDY
+from onlooker.video.rates import RATE, RATE_REMEDY
 from onlooker.video.reader import VideoReader, is_video
 from onlooker.video.sampling import Timing, equally_spaced
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from onlooker.base.records import Clip, ClipError
 from onlooker.data.findings import ClipFacts, Finding, fact_findings, label_findings
 from onlooker.data.sets import ClipSet, read_set
 from onlooker.data.split import Split, hold_out_validation, split_clips
+from onlooker.run import preparation
 from onlooker.run.check import check, hints, is_clean, overview, plan_split
 from onlooker.run.record import RunRecord
 from onlooker.run.train import finished_figures
@@ -387,19 +389,33 @@ def test_roles_are_no_recordings_and_check_and_the_report_say_so(tmp_path: Path)
     assert sum(map(len, sides)) == len(set.union(*sides)) == 4
 
 
-def test_the_rate_of_raw_video_is_unknown(
-    tmp_path: Path, make_clip: Callable[..., Path]
+def test_the_rate_of_raw_video_is_unknown_and_asked_for_before_clips_are_read(
+    tmp_path: Path, make_clip: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    folder = tmp_path / "clips"
     for label in ("jump", "wave"):
-        (tmp_path / "clips" / label).mkdir(parents=True)
+        (folder / label).mkdir(parents=True)
+        for number in range(3):
+            make_clip(frames=8, first=9 * number).rename(folder / label / f"{number}.mp4")
+    for name in ("jump/1.mp4", "wave/2.mp4"):
         clip = make_clip("raw.mjpeg", codec="mjpeg", pix_fmt="yuvj420p")
-        clip.rename(tmp_path / "clips" / label / f"{label}.mjpeg")
-    said = " ".join(call("check", tmp_path / "clips").stdout.split())
+        clip.rename((folder / name).with_suffix(".mjpeg"))
+    said = " ".join(call("check", folder).stdout.split())
     assert (
-        "the frame rate of 2 of 2 clips is unknown: image sequences and raw video do not say it"
+        "the frame rate of 2 of 8 clips is unknown: image sequences and raw video do not"
         in said
     )
-    assert "-c copy OUT.mp4" in said
+    assert "write the frames per second into a file frame_rate.txt beside the images or" in said
+    monkeypatch.setattr(preparation, "_read", Mock(side_effect=ValueError("nothing is read")))
+    said = call("train", folder, "--run", tmp_path / "run", ok=False).stderr
+    asked = (
+        f"{folder / 'jump' / '1.mjpeg'} and 1 more: the frame rate is unknown, and seconds are"
+    )
+    assert asked in said
+    (folder / "frame_rate.txt").write_text("12")
+    said = call("train", folder, "--run", tmp_path / "run", ok=False).stderr
+    assert "nothing is read" in said
+    assert "unknown" not in said
 
 
 def test_images_that_are_left_out_of_sequences_are_counted_and_named(tmp_path: Path) -> None:

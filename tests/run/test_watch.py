@@ -224,7 +224,7 @@ def test_a_model_of_an_unknown_frame_rate_asks_for_it(run: Path, make_clip: Make
 
 def test_an_image_sequence_of_unknown_rate_is_named(run: Path, tmp_path: Path) -> None:
     folder = make_images(tmp_path / "images", ("0.png", "1.png", "2.png"))
-    note = f"{folder}: the frame rate is unknown, and seconds are those of 25 frames per second; write the frames"
+    note = f"{folder}: the frame rate is unknown, and seconds are those of 25 frames per second; give --frame-rate"
     assert call("watch", run, folder).stderr.count(note) == 1
     (folder / "frame_rate.txt").write_text("10")
     assert note not in call("watch", run, folder).stderr

@@ -277,6 +277,13 @@ class StreamConfig(Config):
         "Frames per second that the model receives; default: as in training; 0: every frame.",
         minimum=0,
     )
+    frame_rate: float | None = setting(
+        None,
+        "Frames per second of a source whose frames have no times: raw video (also by a pipe or a network), images.",
+        CONNECTION,
+        minimum=0.1,
+        maximum=1000,
+    )
     drop: Literal["latest", "none"] = setting(
         "latest",
         "If a live source is faster than the model: latest skips to the newest frame, none skips no frame.",

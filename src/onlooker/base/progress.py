@@ -2,9 +2,10 @@
 a command.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from pathlib import Path
 from time import monotonic
 from typing import TypeVar
 
@@ -71,6 +72,13 @@ def note(item: RenderableType, *, once: bool = False) -> None:
         return
     noted.add(str(item))
     _CONSOLE.print(Text(printable(item)) if isinstance(item, str) else item, soft_wrap=True)
+
+
+def note_clips(paths: Sequence[Path], text: str) -> None:
+    """Name the first of some clips, and say what is to be known about all of them."""
+    if paths:
+        more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
+        note(f"{paths[0]}{more}: {text}")
 
 
 @contextmanager

@@ -4,7 +4,7 @@ import json
 import os
 from collections import Counter, deque
 from collections.abc import Collection, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 
 import typer
@@ -17,10 +17,8 @@ from onlooker.base.text import printable
 from onlooker.cli.command import print_error
 from onlooker.formats.publish import open_publisher
 from onlooker.recognizer import Recognizer, expected_events, load, rate_text
-from onlooker.run.predict import RATE_NOTE, note_clips
 from onlooker.storage import is_address
 from onlooker.stream.sources import Status, stream_names
-from onlooker.video.reader import VideoReader
 
 _ERRORS = 1000
 _INTERVAL = 1.0  # seconds of a stream after which a line is printed without any change
@@ -46,10 +44,12 @@ class _Printer:
         self._slow = set[str | None]()
 
     def status(self, status: Status) -> None:
-        """Print a change of a connection; the first one is not worth a line."""
+        """Print a change of a connection; the first one is worth a line if it says something."""
+        again = status.source in self._online
+        if status.state == "online" and status.reason and not again:
+            _print_dim(f"{status.source}: {status.reason}")
         if status.source in self._files:
             return
-        again = status.source in self._online
         self._online.add(status.source)
         if self._every_frame:
             typer.echo(json.dumps(status._asdict()))
@@ -131,7 +131,6 @@ def watch_sources(
     steps = recognizer.watch(sources, config, on_error=report, on_status=printer.status)
     if files:
         _keep_events(events)
-        note_clips([Path(file) for file in files if _assumes_rate(file)], RATE_NOTE)
     names = stream_names(sources)
     publishers = [open_publisher(address, names, report) for address in events]
     if config.rate is None:
@@ -175,13 +174,6 @@ def _keep_events(addresses: Sequence[str]) -> None:
             raise FileExistsError(
                 f"{path}: holds events already; choose another file, or remove it"
             )
-
-
-def _assumes_rate(source: str) -> bool:
-    """Whether a source is an image sequence that does not say its frame rate."""
-    with suppress(ClipError):  # it is reported when the source is watched
-        return os.path.isdir(file_of(source)) and VideoReader(source).timing.assumes_rate
-    return False
 
 
 def _print_dim(text: str) -> None:

@@ -5,6 +5,7 @@ runs.
 import os
 import warnings
 from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -27,7 +28,7 @@ from onlooker.data.array_cache import NOT_WRITABLE_REMEDY, ArrayCache, load_rows
 from onlooker.data.samples import Sample, read_at, read_sample
 from onlooker.data.scenes import FRAMES, NO_THUMBNAILS, thumbnails
 from onlooker.video.container import accessing
-from onlooker.video.image_sequence import stated_rate
+from onlooker.video.rates import stated_rate
 from onlooker.video.reader import VideoReader
 from onlooker.video.sampling import Indices, Sampling, Timing, equally_spaced
 
@@ -101,7 +102,7 @@ def read_header(path: Path) -> Header:
 
 def _header_file(reader: VideoReader, cache: ArrayCache) -> Path:
     file = file_of(reader.path)
-    rate = stated_rate(file) if file.is_dir() else None  # it may be stated in a folder above
+    rate = stated_rate(file)  # maybe in a folder above
     key = {"clip": identity(reader.path), "content": "header", "rate": rate}
     make = partial(_header_values, reader)
     return cache.get(key, make, content="its times", path=reader.path)
@@ -110,6 +111,20 @@ def _header_file(reader: VideoReader, cache: ArrayCache) -> Path:
 def _header_values(reader: VideoReader) -> NDArray[np.float64]:
     timing = reader.timing
     return np.array([*reader.size, timing.assumes_rate, timing.end, *timing.times], np.float64)
+
+
+def unknown_rates(paths: Iterable[Path]) -> list[Path]:
+    """The clips whose frame rate nobody states; only their headers are read."""
+
+    def is_unknown(file: Path) -> bool:
+        with suppress(ClipError):  # it is named when it is read
+            return VideoReader(file).assumes_rate
+        return False
+
+    files = sorted({file_of(path) for path in paths})
+    return [
+        file for file, unknown in zip(files, map_ahead(is_unknown, files), strict=True) if unknown
+    ]
 
 
 def sample_rate(paths: Sequence[Path], config: DataConfig, count: int = 16) -> float | None:

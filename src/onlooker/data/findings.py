@@ -18,7 +18,7 @@ from onlooker.base.records import Clip, ClipError
 from onlooker.data.samples import read_at
 from onlooker.data.scenes import MAX_COMPARED, SHARED, copies, scene_images, scenes, thumbnails
 from onlooker.data.split import SPLITS, Split, count_groups, group_of, source_of
-from onlooker.video.image_sequence import RATE_REMEDY
+from onlooker.video.rates import RATE_REMEDY
 from onlooker.video.reader import VideoReader
 from onlooker.video.sampling import equally_spaced
 
@@ -172,9 +172,9 @@ def fact_findings(
         yield Finding(
             "frame rate",
             f"the frame rate of {len(unknown)} of {len(clips)} clips is unknown: image sequences and raw video do not "
-            "say it",
+            "say it, or say what is not possible",
             "25 frames per second are assumed, and the speed of live video is not that of the training",
-            remedy=f"{RATE_REMEDY}; raw video: write it into a file (ffmpeg -r RATE -i IN -c copy OUT.mp4)",
+            remedy=RATE_REMEDY,
             clips=tuple(unknown),
         )
     if len(clips) <= MAX_COMPARED:

@@ -15,7 +15,7 @@ from onlooker.base.records import Clip, ClipError
 from onlooker.base.text import composed, some_of
 from onlooker.data.lists import SPLIT_NAMES, Parts, group_names
 from onlooker.data.tables import Table, read_table
-from onlooker.video.image_sequence import RATE_FILE
+from onlooker.video.rates import RATE_FILE
 from onlooker.video.reader import SUFFIXES, is_video
 
 __all__ = [

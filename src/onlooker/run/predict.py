@@ -18,7 +18,7 @@ import numpy as np
 from onlooker.base.files import check_writable, read_json, write_json
 from onlooker.base.intervals import as_cut, file_of
 from onlooker.base.parallel import map_ahead
-from onlooker.base.progress import note, tracked
+from onlooker.base.progress import note, note_clips, tracked
 from onlooker.base.records import ClipError, Prediction
 from onlooker.base.text import short_name
 from onlooker.data.folder import list_files, refuse_run
@@ -29,7 +29,7 @@ from onlooker.report.overlay import write_drawn
 from onlooker.run.cluster import map_clips
 from onlooker.run.features import weights_digest
 from onlooker.run.results import ResultsFile
-from onlooker.video.image_sequence import RATE_REMEDY
+from onlooker.video.rates import RATE_NOTE
 from onlooker.video.reader import is_video
 
 BATCH = 100  # predictions that are reported at once
@@ -39,9 +39,6 @@ _LONG = 4
 _RECORDING = (
     "much longer than the clips of the training; these are classes of the whole, from {frames} frames; the default "
     "model, `onlooker train CLIPS`, finds each event"
-)
-RATE_NOTE = (
-    f"the frame rate is unknown, and seconds are those of 25 frames per second; {RATE_REMEDY}"
 )
 
 
@@ -145,13 +142,6 @@ def _note_times(predictions: Sequence[Prediction], recognizer: Recognizer) -> No
         note_clips(far, _RECORDING.format(frames=recognizer.data.frames))
     assumed = [prediction.path for prediction in predictions if prediction.assumes_rate]
     note_clips(assumed, RATE_NOTE)
-
-
-def note_clips(paths: Sequence[Path], text: str) -> None:
-    """Name the first of some clips, and say what is to be known about all of them."""
-    if paths:
-        more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
-        note(f"{paths[0]}{more}: {text}")
 
 
 def find_videos(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:

@@ -9,9 +9,9 @@ import torch
 
 from onlooker.base.answer import require_one_nothing
 from onlooker.base.config import AUTO_ENCODER, Settings
-from onlooker.base.progress import note
+from onlooker.base.progress import note, note_clips
 from onlooker.base.records import Clip, ClipError
-from onlooker.data.clips import ClipFrames, read_clips, read_thumbnails
+from onlooker.data.clips import ClipFrames, read_clips, read_thumbnails, unknown_rates
 from onlooker.data.sets import ClipSet, read_set, root_of
 from onlooker.data.split import Split, require_clips
 from onlooker.models.registry import complete, configured, find_recipe, resolve
@@ -21,6 +21,7 @@ from onlooker.run.features import encoded_clips
 from onlooker.run.record import RunRecord, check_content, check_given, write_scenes
 from onlooker.training.linear import Clips, Encoded
 from onlooker.training.processes import launched
+from onlooker.video.rates import RATE_NOTE
 
 __all__ = ["build"]
 
@@ -81,6 +82,7 @@ def new_run(
         plan_split(clips.clips, name, seed)  # an error before clips are read
     resolved = resolve(*settings)
     net = build(resolved, classes)
+    note_clips(unknown_rates(clip.path for clip in clips.clips), RATE_NOTE)
     samples, unreadable = _read(net, resolved, clips.clips, classes=classes, strict=strict)
     _require_classes(classes, samples.clips, every=clips.clips, errors=unreadable)
     thumbnails = read_thumbnails(samples, resolved.data, resolved.training.features)

@@ -77,7 +77,7 @@ from onlooker.training.fit import fit
 from onlooker.training.linear import Choice, Clips, choose, cross_validated, fit_layer
 from onlooker.training.processes import connect, launched
 from onlooker.training.tensorboard import log, open_writer, require_tensorboard
-from onlooker.video.decode import RATE
+from onlooker.video.rates import RATE
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter

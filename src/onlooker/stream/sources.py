@@ -8,9 +8,11 @@ import re
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import partial
+from itertools import chain
 from pathlib import Path
+from select import select
 from threading import Condition, Event, Thread
 from typing import Any, Literal, NamedTuple, cast
 
@@ -26,13 +28,13 @@ from onlooker.base.records import ClipError
 from onlooker.base.text import without_password
 from onlooker.video.container import LENIENT, MAX_PIXELS, error_text, video_stream
 from onlooker.video.decode import (
-    RATE,
     Converter,
-    assumes_rate,
     decode_packets,
     frame_rate,
+    lacks_times,
     start_of,
 )
+from onlooker.video.rates import RATE, UNKNOWN_RATE
 from onlooker.video.reader import VideoReader
 from onlooker.video.resize import Pixels
 
@@ -52,6 +54,13 @@ _LAST_CAMERA = 9999
 _BY_FFMPEG = "ffmpeg -i ADDRESS -c copy -f mpegts - | onlooker watch RUN -"
 _MAX_WAIT = 30.0  # seconds between two connection attempts
 _FASTEST = 1000.0  # frames per second of a sender that does not say when they were taken
+_ASSUMED = f"{UNKNOWN_RATE} {RATE:g} frames per second; give --frame-rate N"
+_ARRIVAL = f"{UNKNOWN_RATE} the arrival of frames; give --frame-rate N"
+# A pipe that gives more frames per second is no camera. It is asked for so many, in so many seconds
+# after it was opened: what FFmpeg has read by then comes at once.
+_FAST = 100
+_MANY = 200
+_OPENING = 0.5
 _MAX_QUEUE = 4  # frames held for a slow reader that wants all of them
 _SILENT = 1.0  # seconds without a frame after which a camera is taken to leave out unchanged ones
 # Of the distance between two slots: how much a frame is too early for the next one if the times of
@@ -79,7 +88,7 @@ class Status(NamedTuple):
         state: `reconnecting`: the connection is lost, or not there yet; `gone`: it has ended, or
             was given up.
         time: seconds since its first frame; None before it, and for a file.
-        reason: what was found; empty for `online`.
+        reason: what was found; for `online` that nobody states the frame rate, or nothing.
     """
 
     source: str
@@ -94,11 +103,13 @@ class _Arrival(NamedTuple):
     Args:
         pixels: converts it, which is done only if it is used.
         recorded: from a source with an end, which waits for its reader: nothing is dropped.
+        note: what is to be known about its time.
     """
 
     time: float
     pixels: Callable[[], Pixels]
     recorded: bool = False
+    note: str = ""
 
 
 class _LostError(Exception):
@@ -340,7 +351,7 @@ class Source:
         self._last = None
         with closing(self._arrivals()) as arrivals:
             for arrival in arrivals:
-                self._change("online")
+                self._change("online", arrival.note)
                 if self._index == before and before >= 0:
                     self.reconnections += 1
                 if not self._put(arrival):
@@ -365,14 +376,23 @@ class Source:
     def _arrivals(self) -> Generator[_Arrival]:
         if isinstance(self._source, Path | VideoReader):
             reader = VideoReader(self._source) if isinstance(self._source, Path) else self._source
-            for _, seconds, pixels in reader:
-                yield _Arrival(seconds, partial(np.asarray, pixels), recorded=True)
+            untimed = reader.assumes_rate
+            rate = self._config.frame_rate if untimed else None
+            note = _ASSUMED if untimed and rate is None else ""
+            for index, seconds, pixels in reader:
+                time_of = index / rate if rate else seconds
+                yield _Arrival(time_of, partial(np.asarray, pixels), recorded=True, note=note)
         elif isinstance(self._source, int):
             yield from _of_camera(self._source, self._clock)
         else:
             timeout = self._config.timeout
             yield from _of_address(
-                self._source, self.name, timeout=timeout, clock=self._clock, convert=self._convert
+                self._source,
+                self.name,
+                timeout=timeout,
+                rate=self._config.frame_rate,
+                clock=self._clock,
+                convert=self._convert,
             )
 
     def _put(self, arrival: _Arrival) -> bool:
@@ -516,22 +536,48 @@ def _open_address(address: str, timeout: float) -> InputContainer:
     return av.open(address, options=options, timeout=(timeout, timeout), **LENIENT)
 
 
+def _comes_at_once(
+    packets: Iterator["Packet[VideoStream] | None"], first: list[Any], begin: float
+) -> bool:
+    """Whether a pipe gives its packets faster than any camera takes them; those that it has given
+    are added to `first`.
+
+    Args:
+        begin: when it had its first byte, by the monotonic clock.
+    """
+    opened = time.monotonic()
+    for packet in packets:
+        first.append(packet)
+        if packet is None:
+            return True
+        if len(first) == _MANY or time.monotonic() > opened + _OPENING:
+            break
+    return len(first) > _FAST * (time.monotonic() - begin)
+
+
 def _of_address(
-    address: str, name: str, *, timeout: float, clock: LiveClock, convert: Converter
+    address: str,
+    name: str,
+    *,
+    timeout: float,
+    rate: float | None,
+    clock: LiveClock,
+    convert: Converter,
 ) -> Generator[_Arrival]:
     opened = False
+    if address == _PIPE:
+        with suppress(OSError, ValueError):  # Windows cannot wait for a pipe
+            select([int(address.rpartition(":")[2])], [], [])
     begin = last = time.monotonic()
     try:
         with _open_address(address, timeout) as container:
             opened = True
             video = video_stream(name, container)
-            untimed = assumes_rate(container, video)  # frames are as late as they arrive
-            clock.connected(_FASTEST if untimed else frame_rate(container, video))
             unit = float(video.time_base or 0)
             # A file on a server has a duration, and a live stream has none; standard input waits for
             # its reader.
             recorded = container.duration is not None or address == _PIPE
-            late = None if recorded else 0.0  # seconds from the start of a file to its first frame
+            untimed = lacks_times(container, video, is_live=not recorded)
 
             def packets() -> Iterator["Packet[VideoStream] | None"]:
                 # of all streams: one that sends only sound must not block forever
@@ -543,11 +589,22 @@ def _of_address(
                 yield None
 
             last = time.monotonic()
-            for frame in decode_packets(name, video, packets()):
-                stamp = None if untimed or frame.pts is None else frame.pts * unit
+            note = ""
+            every = packets()
+            first = list[Any]()
+            if untimed and rate is None:
+                if address == _PIPE:
+                    recorded = _comes_at_once(every, first, begin)
+                note = _ASSUMED if recorded else _ARRIVAL
+                rate = RATE if recorded else None
+            late = None if recorded else 0.0  # seconds from the start of a file to its first frame
+            clock.connected((rate or _FASTEST) if untimed else frame_rate(container, video))
+            for index, frame in enumerate(decode_packets(name, video, chain(first, every))):
+                even = index / rate if untimed and rate else None
+                stamp = even if untimed or frame.pts is None else frame.pts * unit
                 if late is None:
                     late = stamp - start_of(container, stamp) if stamp is not None else 0.0
-                yield _Arrival(clock(stamp) + late, partial(convert, frame), recorded)
+                yield _Arrival(clock(stamp) + late, partial(convert, frame), recorded, note)
                 last = time.monotonic()
     # IndexError: from PyAV, for a new stream. ValueError: includes frames of an impossible size,
     # and no video stream.

@@ -23,6 +23,7 @@ from onlooker.base.intervals import Times, file_of
 from onlooker.base.records import ClipError, Frames
 from onlooker.video.bits import SAMPLED, WIDE, Values, bits_of, to_bytes
 from onlooker.video.container import MAX_SIDE, REENCODE, check_size, error_text, open_video
+from onlooker.video.rates import HIGHEST, LOWEST, RATE, is_possible, stated_rate
 from onlooker.video.resize import Pixels, resize, shrink
 from onlooker.video.sampling import Indices, Sampling, Timing
 
@@ -39,9 +40,9 @@ _WIDE = {
     **dict.fromkeys(("rgb48", "bgr48", "rgba64", "bgra64", "gbrp16", "gbrap16"), "rgb48le"),
 }
 _SAME = 1e-3  # seconds: less is rounding
+_FEW = 3  # frames that have a rate: the distance of two may be anything
 # formats of frames without timestamps
 _RAW = frozenset({"h264", "hevc", "m4v", "mpegvideo", "mjpeg", "mpjpeg"})
-RATE = 25.0  # frames per second, assumed for images, and where a file or sender does not say
 
 Which = Sampling | Sequence[int] | Indices  # frames: chosen by a sampling, or by their indices
 
@@ -148,11 +149,17 @@ def start_of(container: InputContainer, first: float) -> float:
     return start if start < first - _SAME else first
 
 
-def assumes_rate(container: InputContainer, stream: VideoStream) -> bool:
-    """Whether neither timestamps nor the codec say how fast frames follow: FFmpeg assumes 25 per
-    second.
+def lacks_times(container: InputContainer, stream: VideoStream, *, is_live: bool = False) -> bool:
+    """Whether neither timestamps nor the codec say how fast frames follow, or a rate that is not
+    possible. That of a live stream is estimated from its first frames, and says nothing.
     """
-    return container.format.name in _RAW and not stream.codec_context.framerate
+    if container.format.name in _RAW:
+        return not is_possible(float(stream.codec_context.framerate or 0))
+    rates = [float(rate) for rate in (stream.average_rate, stream.base_rate) if rate]
+    if is_live or not rates or 0 < stream.frames < _FEW:
+        return False
+    # the mean is low as well where unchanged frames are left out
+    return rates[0] > HIGHEST or max(rates) < LOWEST
 
 
 def end_of(times: NDArray[np.float64], duration: float) -> float:
@@ -167,10 +174,10 @@ def end_of(times: NDArray[np.float64], duration: float) -> float:
 
 
 def frame_rate(container: InputContainer, stream: VideoStream) -> float:
-    """Frames per second; 25 where a file or sender does not say."""
+    """Frames per second; 25 where a file or sender does not say, or what is not possible."""
     of_codec = stream.codec_context.framerate if container.format.name in _RAW else None
     rate = float(of_codec or stream.average_rate or stream.guessed_rate or 0)
-    return rate if rate > 0 else RATE
+    return rate if is_possible(rate) else RATE
 
 
 class FrameStore:
@@ -307,6 +314,7 @@ def decode_file(path: Path) -> Iterator[tuple[int, float, VideoFrame]]:
         reliable = has_display_times(container, stream)
         unit = float(stream.time_base or 0)
         duration = 1 / frame_rate(container, stream)
+        even = (stated_rate(path) or RATE) if lacks_times(container, stream) else None
         index = -1
         seconds = 0.0
         origin = 0.0
@@ -318,6 +326,6 @@ def decode_file(path: Path) -> Iterator[tuple[int, float, VideoFrame]]:
                 origin = start_of(container, stamp or 0.0)
             since = 0.0 if stamp is None else stamp - origin
             seconds = since if index == 0 or since > seconds else seconds + duration
-            yield index, seconds, frame
+            yield index, index / even if even else seconds, frame
     if index < 0:
         raise ClipError(path, "no frame could be decoded", REENCODE)

@@ -8,7 +8,6 @@ again or remove it. The frames that a damaged video has lost have no names, so r
 continues without them.
 """
 
-import os
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -27,13 +26,10 @@ from onlooker.base.files import is_regular
 from onlooker.base.records import ClipError
 from onlooker.video.bits import SAMPLED, WIDE, bits_of, to_bytes
 from onlooker.video.container import accessing, check_size
-from onlooker.video.decode import RATE, FrameStore
-from onlooker.video.sampling import Timing, equally_spaced
+from onlooker.video.decode import FrameStore
+from onlooker.video.rates import stated_rate
+from onlooker.video.sampling import Timing, equally_spaced, even_timing
 
-RATE_FILE = (
-    "frame_rate.txt"  # frames per second of the images beside it, and of those in folders below
-)
-RATE_REMEDY = f"write the frames per second into a file {RATE_FILE} beside the images or above"
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"})
 # Whatever the suffix: otherwise Pillow would pass a file that turns out to be EPS to Ghostscript,
 # another program.
@@ -66,9 +62,12 @@ class ImageSequence:
 
     @cached_property
     def timing(self) -> Timing:
-        stated = stated_rate(self.folder)
-        bounds = np.arange(len(self.images) + 1) / (stated or RATE)
-        return Timing(bounds[:-1], float(bounds[-1]), stated is None)
+        return even_timing(len(self.images), stated_rate(self.folder))
+
+    @property
+    def assumes_rate(self) -> bool:
+        """Whether nobody states how fast the frames follow."""
+        return stated_rate(self.folder) is None
 
     def fill(self, store: FrameStore) -> None:
         wanted = store.choose(self.timing).tolist()
@@ -130,26 +129,6 @@ def find_images(folder: Path) -> list[Path]:
         found = f"images of {len(series)} series: {shown}{', ...' if len(series) > _SHOWN else ''}"
         raise ClipError(folder, found, "give each series a folder of its own; a clip is one series")
     return series[names[0]]
-
-
-def stated_rate(folder: Path) -> float | None:
-    """Frames per second by the nearest `frame_rate.txt`, in a folder or above; None if there is
-    none.
-    """
-    for parent in (folder / RATE_FILE).absolute().parents:
-        if os.path.isfile(file := parent / RATE_FILE):
-            text = file.read_bytes()[:100].decode(errors="replace").strip()
-            stated = re.fullmatch(
-                r"(?:frame_rate\s*[:=]?\s*)?(\d{1,4}(?:\.\d{1,9})?)", text, re.ASCII
-            )
-            if stated is None or not float(stated[1]):
-                raise ClipError(
-                    folder,
-                    f"{file} says {text[:20]!r}",
-                    "write frames per second into it, such as 12.5",
-                )
-            return float(stated[1])
-    return None
 
 
 def numbered_images(folder: Path) -> list[Path]:

@@ -1,6 +1,5 @@
 """Reading videos: chosen frames, or all of them one by one, from a video file or an image sequence."""
 
-import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,9 +14,10 @@ from onlooker.base.records import ClipError, Frames
 from onlooker.base.settings import typed
 from onlooker.video.decode import FrameStore, Which
 from onlooker.video.image_sequence import ImageSequence, numbered_images
+from onlooker.video.rates import HIGHEST, LOWEST, is_possible
 from onlooker.video.resize import Pixels
 from onlooker.video.safe import VARIABLE, GuardedVideo
-from onlooker.video.sampling import Timing, equally_spaced
+from onlooker.video.sampling import Timing, equally_spaced, even_timing
 from onlooker.video.video_file import VideoFile, shared_file
 
 __all__ = ["SUFFIXES", "VideoReader", "is_video", "read"]
@@ -70,11 +70,14 @@ class FramesInMemory:
             raise ValueError(
                 f"frames are {frames.dtype} {frames.shape}, expected uint8 T H W 3 (RGB)"
             )
-        if rate is None or not 0 < rate < math.inf:
-            raise ValueError(f"rate is {rate}, expected the frames per second of these frames")
+        if rate is None or not is_possible(rate):
+            raise ValueError(
+                f"rate is {rate}, expected the frames per second of these frames, "
+                f"from {LOWEST:g} to {HIGHEST:g}"
+            )
         self.frames = frames
-        bounds = np.arange(len(frames) + 1) / rate
-        self.timing = Timing(bounds[:-1], float(bounds[-1]))
+        self.timing = even_timing(len(frames), rate)
+        self.assumes_rate = False
 
     def fill(self, store: FrameStore) -> None:
         for index in store.choose(self.timing).tolist():
@@ -147,6 +150,14 @@ class VideoReader:
         """When the frames are shown."""
         with self._named():
             return self._video.timing.part(self._interval, self.path)[0]
+
+    @property
+    def assumes_rate(self) -> bool:
+        """Whether `times` are those of 25 frames per second, because nobody states how many there
+        are; of a file, only the header is read.
+        """
+        with self._named():
+            return self._video.assumes_rate
 
     @property
     def times(self) -> NDArray[np.float64]:

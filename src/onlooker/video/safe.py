@@ -78,6 +78,10 @@ class GuardedVideo:
             bool(answer["assumes_rate"]),
         )
 
+    @property
+    def assumes_rate(self) -> bool:
+        return self.timing.assumes_rate
+
     def fill(self, store: FrameStore) -> None:
         sizes = {"size": store.size, "shorter_side": store.shorter_side}
         for _ in range(3):

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from onlooker.base.intervals import Times
 from onlooker.base.records import ClipError
+from onlooker.video.rates import RATE
 
 __all__ = ["equally_spaced"]
 
@@ -43,7 +44,7 @@ class Timing(NamedTuple):
     Args:
         times: of each frame, in seconds (`base.records`), ascending.
         end: when the last one ends.
-        assumes_rate: 25 frames per second are assumed, because nothing says how many there are.
+        assumes_rate: 25 frames per second are assumed, because nobody states how many there are.
     """
 
     times: NDArray[np.float64]
@@ -112,6 +113,12 @@ def _is_regular(times: NDArray[np.float64], last: float) -> bool:
     deviation = np.abs(times - times[0] - mean * np.arange(count)).max()
     shortest = 0 if count > _FEW else mean / 2
     return bool(deviation <= mean / 2 and shortest <= last <= 2 * mean)
+
+
+def even_timing(count: int, rate: float | None) -> Timing:
+    """When frames are shown that follow each other evenly, at a rate, or at the one that is assumed."""
+    bounds = np.arange(count + 1) / (rate or RATE)
+    return Timing(bounds[:-1], float(bounds[-1]), rate is None)
 
 
 def equally_spaced(total: int, count: int) -> Indices:

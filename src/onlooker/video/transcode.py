@@ -26,6 +26,7 @@ from onlooker.video.decode import (
     decode_file,
     decode_packets,
     frame_rate,
+    lacks_times,
     orientation,
     read_packets,
 )
@@ -173,7 +174,8 @@ def _header(path: Path) -> tuple[bool, float, int, float]:
         rate = frame_rate(container, stream)
         fits = max(context.width, context.height) <= _PLAYED_SIDE and abs(start) < _LATE
         playable = (
-            "mp4" in container.format.name
+            not lacks_times(container, stream)
+            and "mp4" in container.format.name
             and context.name == "h264"
             and context.pix_fmt == "yuv420p"
             and fits

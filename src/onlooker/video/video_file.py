@@ -12,7 +12,7 @@ from array import array
 from collections.abc import Container, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import chain, islice
 from pathlib import Path
@@ -32,18 +32,18 @@ from onlooker.base.parallel import free_cores
 from onlooker.base.records import ClipError
 from onlooker.video.container import open_video
 from onlooker.video.decode import (
-    RATE,
     Converter,
     FrameStore,
-    assumes_rate,
     decode_file,
     end_of,
     has_display_times,
+    lacks_times,
     read_packets,
     start_of,
 )
+from onlooker.video.rates import RATE, stated_rate
 from onlooker.video.resize import Pixels
-from onlooker.video.sampling import Indices, Timing
+from onlooker.video.sampling import Indices, Timing, even_timing
 
 # keyframes before a run to which reading may have to seek, because demuxers seek by different times
 _EARLIER = 3
@@ -92,7 +92,7 @@ class VideoFile:
         self._paused: dict[int, Iterator[tuple[int, float, VideoFrame]]] = {}
         self._timing: Timing | None = None
         self._index: PacketIndex | None = None
-        self._assumes_rate = False
+        self._lacks_times = False
         self._packets: int | None = None  # their number; None: not counted yet
 
     @property
@@ -103,6 +103,12 @@ class VideoFile:
                 with open_video(self.path) as opened:
                     self._make_index(*opened)
             return self._timing or self._decode_all()
+
+    @property
+    def assumes_rate(self) -> bool:
+        """Whether nobody states how fast the frames follow; only the header is read."""
+        with open_video(self.path) as opened:
+            return lacks_times(*opened) and stated_rate(self.path) is None
 
     def fill(self, store: FrameStore) -> None:
         """Put the frames that a store chooses."""
@@ -177,9 +183,12 @@ class VideoFile:
 
     def _make_index(self, container: InputContainer, stream: VideoStream) -> None:
         self._index, self._packets = index_packets(container, stream)
+        self._lacks_times = lacks_times(container, stream)
+        if self._index is not None and self._lacks_times:
+            even = even_timing(len(self._index.shown), stated_rate(self.path))
+            self._index = replace(self._index, timing=even)
         if self._index is not None:
             self._timing = self._index.timing
-        self._assumes_rate = assumes_rate(container, stream)
 
     def _decode_all(self, store: FrameStore | None = None) -> Timing:
         """Decode everything, put the frames that the store has chosen, and find out when all frames
@@ -195,8 +204,11 @@ class VideoFile:
             if store is not None and index in wanted:
                 store.put(index, convert(frame))
         times = np.array(seconds_of)
-        self._timing = Timing(times, end_of(times, duration), self._assumes_rate)
-        return self._timing
+        timing = Timing(times, end_of(times, duration))
+        if self._lacks_times:
+            timing = even_timing(len(times), stated_rate(self.path))
+        self._timing = timing
+        return timing
 
 
 def shared_file(path: Path) -> VideoFile:
