@@ -36,7 +36,6 @@ TABLE = (*VARIANTS, SMOOTH)
 # the LSTM that the authors' code runs, and that of the paper's text
 CODE = "lstm-keras"
 TEXT = "lstm"
-LITERAL = ":literal"  # ends the names of encoders whose layers sample as the authors' code does
 PUBLISHED_READING = "same-videos"  # what the authors' code tests on
 FRAMES = 50
 _AT_ONCE = 50  # frames that are encoded at once
@@ -67,6 +66,13 @@ def videos(
         "same-paths": make(test, 1, 0),
         "new": make(test, 1, 1),
     }
+
+
+def published_form(encoder: str) -> str:
+    """The encoder of the paper of which another one is a form: `dcn` of `dcn:literal`, whose layers
+    sample as the authors' code does, and of `dcn:tap`.
+    """
+    return encoder.partition(":")[0]
 
 
 def ordered_label(labels: Tensor) -> Tensor:
@@ -179,14 +185,14 @@ def _row_with_distances(variant: str, row: Mapping[str, Mapping[str, Any]]) -> d
     for encoder, here in found.items():
         for name, table in tables.items():
             if table:
-                (loss, accuracy) = table[encoder.removesuffix(LITERAL)]
+                (loss, accuracy) = table[published_form(encoder)]
                 whole[encoder][name] = {
                     "loss": here["loss"] - loss,
                     "accuracy": here["accuracy"] - accuracy,
                 }
         holds = {}
         for place, measure in enumerate(("loss", "accuracy")):
-            printed = {e: PUBLISHED[base][e.removesuffix(LITERAL)][place] for e in found}
+            printed = {e: PUBLISHED[base][published_form(e)][place] for e in found}
             gaps = {e: printed[encoder] - printed[e] for e in found}
             holds[measure] = all(
                 (here[measure] - found[e][measure]) * gap > 0 for e, gap in gaps.items() if gap

@@ -6,7 +6,13 @@ from onlooker.report.page import Table
 from onlooker_papers.claims import read_claims
 from onlooker_papers.digits.held_out import CEILINGS, FRAMES
 from onlooker_papers.digits.pretraining import RECIPES
-from onlooker_papers.digits.published import CODE, LITERAL, PUBLISHED_READING, SMOOTH, TEXT
+from onlooker_papers.digits.published import (
+    CODE,
+    PUBLISHED_READING,
+    SMOOTH,
+    TEXT,
+    published_form,
+)
 from onlooker_papers.tables import (
     Column,
     Entry,
@@ -51,7 +57,7 @@ def paper(results: Results) -> Table:
 
     def cell(variant: str, encoder: str) -> str | None:
         here = cells[variant].get(encoder, {}).get(CODE, {}).get(PUBLISHED_READING)
-        loss, accuracy = published[variant.removesuffix("-61")][encoder.removesuffix(LITERAL)]
+        loss, accuracy = published[variant.removesuffix("-61")][published_form(encoder)]
         return f"{loss:.2f} · {share(accuracy)} → {_figures(here) if here else '–'}"
 
     frozen = {
@@ -155,7 +161,7 @@ def pretraining(results: Results) -> Table:
         )
 
     def line(encoder: str) -> list[str | int | None]:
-        known = stated[encoder.removesuffix(LITERAL)]
+        known = stated[published_form(encoder)]
         counted = next(iter(found[encoder].values()))["parameters"]
         printed = [
             f"{of[0]:.3f} · {share(of[1], 2)}" if of else None

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from onlooker.data.transforms import to_video
 from onlooker.models.classifier import Classifier
 from onlooker_papers.digits import published
+from onlooker_papers.digits.budget import STANDARD
 from onlooker_papers.digits.rounds import Rounds, TestSets
 from onlooker_papers.mnist import Digits, DigitSplit
 
@@ -131,6 +132,16 @@ def test_the_order_of_encoders_is_that_of_the_paper_or_not() -> None:
     assert found["normal"]["lenet"]["distance"]["loss"] == pytest.approx(1.4 - 1.44)
     assert found["normal"]["lenet"]["distance_of_slides"]["loss"] == pytest.approx(1.4 - 1.39)
     assert "distance_of_slides" not in found["gesture"]["lenet"]
+
+
+def test_every_form_of_an_encoder_in_the_budget_is_compared_with_the_paper() -> None:
+    figures = {"lstm-keras": {"same-videos": {"loss": 1.5, "accuracy": 0.9}}}
+    row = dict.fromkeys(STANDARD.pretraining, figures)
+    found = published.with_distances({"normal": row})["normal"]
+    assert {"dcn:tap", "dcn:literal", "stn:literal"} < found.keys()
+    for encoder, of in found.items():
+        plain = encoder.partition(":")[0]
+        assert of["distance"]["loss"] == 1.5 - published.PUBLISHED["normal"][plain][0]
 
 
 def test_smooth_gestures_differ_from_torn_ones_in_the_window_alone(splits: DigitSplit) -> None:
