@@ -3,6 +3,7 @@ names the file.
 """
 
 import gzip
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -49,6 +50,26 @@ def of_list(folder: Path) -> Parse:
     (folder / "list.csv").write_text("\n".join(("path,label,split,recording", *rows)))
     write = damaged(folder / "list.csv")
     return lambda seed: read_list(write(seed))
+
+
+def of_boris(folder: Path) -> Parse:
+    media = {"length": {"a.mp4": 10.0, "b.mp4": 20.0}, "offset": {"1": 0.5}}
+    times = ((1, "run"), (2, "bark"), (3, "run"), (12, "run"), (14, "gone"))
+    observation = {
+        "file": {"1": ["a.mp4", "b.mp4"]},
+        "time offset": 0.0,
+        "observation time interval": [0.5, 25.0],
+        "media_info": media,
+        "events": [[float(time), "rex", what, "", ""] for time, what in times],
+    }
+    kinds = {"run": "State event", "bark": "Point event"}
+    behaviors = {
+        str(i): {"code": code, "type": kind} for i, (code, kind) in enumerate(kinds.items())
+    }
+    project = {"behaviors_conf": behaviors, "observations": {"first": observation}}
+    (folder / "p.boris").write_text(json.dumps(project))
+    write = damaged(folder / "p.boris", mutate_json)
+    return lambda seed: read_intervals(write(seed))
 
 
 def of_npy(folder: Path) -> Parse:
@@ -127,6 +148,7 @@ TARGETS = {
     ),
     "packed BORIS": of_labels("a.boris.gz", BORIS),
     "list": of_list,
+    "boris": of_boris,
     "npy": of_npy,
     "mp4": of_packet_index,
     "mp4 tables": of_packet_tables,
