@@ -22,7 +22,6 @@ from rich.text import Text
 from onlooker.base.config import StreamConfig
 from onlooker.base.files import read_json
 from onlooker.base.progress import note
-from onlooker.base.records import ClipError
 from onlooker.base.text import printable
 from onlooker.cli.command import Ray, RunArgument, Safe, command, print_error, warn
 from onlooker.storage import is_address, path_or_address
@@ -244,6 +243,7 @@ def convert(
     """Convert labels of time intervals, such as those of an annotation program, to a CSV file to
     train on.
     """
+    from onlooker.base.records import ClipError
     from onlooker.data.lists import read_list
     from onlooker.formats.annotations import (
         Asked,

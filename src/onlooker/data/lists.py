@@ -86,8 +86,8 @@ def read_list(path: Path) -> tuple[Parts, list[ClipError], list[str], Unknown]:
             raise ClipError(
                 path, f"line {number}: split {split!r}", f"expected one of {', '.join(SPLIT_NAMES)}"
             )
-        names = (composed(row.get(column, "")) for column in ("recording", "subject"))
-        new = _Row(number, row["label"], SPLIT_NAMES.get(split.lower(), ""), *names)
+        names = {column: composed(row.get(column, "")) for column in ("recording", "subject")}
+        new = _Row(number, row["label"], SPLIT_NAMES.get(split.lower(), ""), **names)
         for other in listed[file]:  # others may do the same at the same time
             if other[1:3] != new[1:3] or other[3:] == new[3:]:
                 duplicate = f"line {number} is a duplicate of line {other.number}: {file}"
