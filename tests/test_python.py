@@ -86,7 +86,7 @@ def test_many_clips_are_predicted_in_their_order_and_bad_ones_are_reported(
     errors = list[ClipError]()
     reported = list[tuple[str, int, int]]()
     seen = of.predict_many(
-        given,
+        iter(given),
         threshold=0.3,
         on_error=errors.append,
         quiet=True,
@@ -250,3 +250,8 @@ def test_a_wrong_type_is_one_sentence(
 ) -> None:
     with pytest.raises(TypeError, match=message):
         call(untrained())
+
+
+def test_a_device_of_pytorch_is_one(tmp_path: Path) -> None:
+    run = untrained().save(tmp_path / "run")
+    assert next(onlooker.load(run, torch.device("cpu")).model.parameters()).device.type == "cpu"

@@ -274,7 +274,7 @@ def test_auto_is_a_gpu_if_there_is_one(
 ) -> None:
     monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda check_available: gpu)
     assert choose_device() == torch.device(expected)
-    assert choose_device("cpu") == torch.device("cpu")
+    assert choose_device("cpu") == choose_device(torch.device("cpu")) == torch.device("cpu")
 
 
 @pytest.mark.parametrize("device", ["gpu", "cuda:99"])

@@ -259,7 +259,7 @@ class Recognizer:
     @typed
     def predict_many(
         self,
-        paths: Sequence[Path | str],
+        paths: Iterable[Path | str],
         *,
         threshold: float | None = None,
         on_error: OnError | None = None,
@@ -282,10 +282,11 @@ class Recognizer:
             ClipError, ValueError: as `predict`.
         """
         predictions = list[Prediction]()
-        samples = decode_each(map(Path, paths), self.read_ahead)
+        files = list(map(Path, paths))
+        samples = decode_each(files, self.read_ahead)
         with showing(not quiet), reporting(progress), closing(samples):
-            numbered = zip(paths, samples, strict=True)
-            for path, sample in tracked(numbered, "predicting clips", len(paths)):
+            read = zip(files, samples, strict=True)
+            for path, sample in tracked(read, "predicting clips", len(files)):
                 try:
                     if isinstance(sample, ClipError):
                         raise sample
@@ -611,7 +612,7 @@ def expected_events(recognizer: Recognizer, alarms_per_hour: float) -> str:
 
 
 @typed
-def load(run: Path | str, device: str = "auto") -> Recognizer:
+def load(run: Path | str, device: str | torch.device = "auto") -> Recognizer:
     """Load a recognizer from the folder of a run (after cross-validation: its final model), or from
     a `model` folder.
 

@@ -9,7 +9,7 @@ import math
 import os
 import reprlib
 import sys
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import wraps
 from numbers import Integral, Real
@@ -38,6 +38,7 @@ _WORDS = {
     dict: "{…}",
     Path: "a path",
     list[str]: "a list of texts",
+    Iterable: "a list",
     Sequence: "a list",
     Sequence[str]: "a list of texts",
     list[float]: "a list of numbers",
@@ -103,6 +104,8 @@ def _has_type(value: object, kind: Any) -> bool:  # noqa: ANN401 - a class, `lis
         return isinstance(value, str) and value in args
     if origin in (Union, UnionType):
         return any(_has_type(value, each) for each in args)
+    if origin is Iterable:  # whose elements may come only once
+        return isinstance(value, Iterable) and not isinstance(value, str | bytes)
     if origin in (list, Sequence):
         if isinstance(value, str | bytes) or not isinstance(value, Collection):
             return False

@@ -318,7 +318,7 @@ def load_weights(model: VideoModel, path: Path) -> None:
             )
 
 
-def choose_device(name: str = "auto") -> torch.device:
+def choose_device(name: str | torch.device = "auto") -> torch.device:
     """A device by its name in PyTorch; `auto`: a GPU (such as cuda or mps) if there is one, else
     the CPU.
     """
