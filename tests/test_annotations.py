@@ -256,6 +256,11 @@ HUGE = "9" * 400
         ("a.eaf", EAF.format(0), "no time intervals; left out: 1 annotations without times of"),
         ("a.eaf", EAF.format(0).replace("_SLOT_REF2", "X"), "annotation a1: no TIME_SLOT_REF2"),
         ("a.eaf", EAF.format("soon"), "invalid literal"),
+        (
+            "a.eaf",
+            EAF.format(0).replace("<HEADER", '<HEADER TIME_UNITS="PAL-frames"'),
+            "TIME_UNITS is 'PAL-frames', expected milliseconds",
+        ),
         ("a.eaf", EAF.format(0).replace("file:///C:/a.mp4", ""), "no name of a video"),
         ("a.eaf", EAF.format(0).replace("<MEDIA_DESC", "<X"), "no MEDIA_DESCRIPTOR"),
         ("a.json", NET % "[0, 1e300]", r"video a: end is 1e\+300 s, expected at most 1e\+08"),

@@ -16,6 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from onlooker.base.progress import showing
+from onlooker.video import video_file
 from onlooker.video.decode import Converter
 from onlooker.video.reader import VideoReader
 
@@ -48,7 +50,7 @@ def write_images(folder: Path, values: NDArray[np.uint16], suffix: str) -> Path:
 
 def write_video(path: Path, values: NDArray[np.uint16], pix_fmt: str) -> Path:
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("ffv1", rate=Fraction(RATE))
+        stream = container.add_stream("ffv1", rate=Fraction(RATE), options={"g": "4"})
         stream.height, stream.width = values.shape[1:3]
         stream.pix_fmt = pix_fmt
         for image in values:
@@ -139,6 +141,17 @@ def test_gray_of_16_bits_with_transparency(tmp_path: Path) -> None:
     (tmp_path / "1.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunks))
     (shown,) = VideoReader(tmp_path).get([0]).pixels
     assert np.array_equal(shown, np.rint(gray / 4095 * 255).repeat(3, -1))
+
+
+def test_threads_of_one_clip_say_it_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(video_file, "free_cores", lambda: 4)
+    clip = write_video(tmp_path / "a.mkv", filmed(12, 1, 0, 0), "gray16le")
+    with showing():
+        for _ in range(2):
+            VideoReader(clip).get(range(FRAMES))
+    assert capsys.readouterr().err.count("uses 12 are read") == 1
 
 
 def test_pictures_of_12_bits_are_not_dark_which_is_said_once(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ _CONSOLE = Console(stderr=True)  # one, so that a note appears above a bar that 
 # argument.
 _on_progress: ContextVar[OnProgress | None] = ContextVar("on_progress", default=None)
 # what was noted; None: nothing is shown
-_shown: ContextVar[set[str] | None] = ContextVar("shown", default=None)
+_shown: ContextVar[dict[str, object] | None] = ContextVar("shown", default=None)
 
 
 @contextmanager
@@ -48,7 +48,7 @@ def showing(shown: bool = True) -> Iterator[None]:
     """Show progress bars and notes of everything that is called in the block, on standard error; or
     hide them.
     """
-    before = _shown.set(set() if shown else None)
+    before = _shown.set({} if shown else None)
     try:
         yield
     finally:
@@ -68,9 +68,10 @@ def note(item: RenderableType, *, once: bool = False) -> None:
         once: not if this text was noted before in the same command.
     """
     noted = _shown.get()
-    if noted is None or (once and str(item) in noted):
+    mark = object()
+    # in one step: threads may note the same
+    if noted is None or (noted.setdefault(str(item), mark) is not mark and once):
         return
-    noted.add(str(item))
     _CONSOLE.print(Text(printable(item)) if isinstance(item, str) else item, soft_wrap=True)
 
 

@@ -608,6 +608,9 @@ def _read_elan(path: Path, _: Asked, left_out: Counter[str]) -> Intervals:
     if "<!DOCTYPE" in text:
         raise ValueError("declarations of entities or of a document type")
     root = ElementTree.fromstring(text)
+    for header in root.iterfind("HEADER[@TIME_UNITS]"):
+        if (unit := header.attrib["TIME_UNITS"]) != "milliseconds":
+            raise ValueError(f"TIME_UNITS is {unit!r}, expected milliseconds")
     every = root.findall("HEADER/MEDIA_DESCRIPTOR")
     if not every:
         raise KeyError("MEDIA_DESCRIPTOR")

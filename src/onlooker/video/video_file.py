@@ -12,6 +12,7 @@ from array import array
 from collections.abc import Container, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from contextvars import copy_context
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import chain, islice
@@ -321,7 +322,10 @@ def decode_indexed(
 
         # A decoder for each core is faster than one decoder with many threads.
         with ThreadPoolExecutor(cores) as pool:
-            list(pool.map(fill, shares))
+            # each with the context of the caller: what a thread notes is shown
+            filled = [pool.submit(copy_context().run, fill, share) for share in shares]
+        for share in filled:
+            share.result()  # its error
         return
     context = stream.codec_context
     if context.width * context.height >= THREADED_PIXELS or context.name in _THREADED_CODECS:
