@@ -724,22 +724,36 @@ def write_labels(
                 ),
             )
         ]
+    each = [{video: of_video} for video, of_video in videos.items()]
     files = list[Path]()
     for i, part in enumerate(
-        [{video: of} for video, of in videos.items()]
-        if name in ("elan", "webvtt")
-        else [videos]
+        [videos] if FORMATS[name].write and name not in ("elan", "webvtt") else each
     ):
-        files.append(folder / f"labels-{i}{FORMATS[name].ending}")
-        FORMATS[name].write(files[-1], part, None)
+        file = folder / f"labels-{i}{FORMATS[name].ending}"
+        if write := FORMATS[name].write:
+            write(file, part, 8)
+        else:
+            ((video, intervals),) = part.items()
+            file = folder / f"{video.stem}{FORMATS[name].ending}"
+            rows = ["onset\tduration\ttrial_type"]
+            rows += [
+                f"{each.start}\t{each.end - each.start}\t{each.label}" for each in intervals
+            ]
+            if name == "frame-table":
+                rows = [",x,y"]
+                for frame in range(48):
+                    now = {
+                        each.label for each in intervals if each.start <= frame / 8 < each.end
+                    }
+                    rows.append(f"{frame},{int('x' in now)},{int('y' in now)}")
+            file.write_text("\n".join(rows))
+        files.append(file)
     return files
 
 
 @given(
     st.lists(
-        st.tuples(
-            st.sampled_from([*WRITTEN, "boris"]), st.lists(SPANS, min_size=1, max_size=5)
-        ),
+        st.tuples(st.sampled_from([*FORMATS]), st.lists(SPANS, min_size=1, max_size=5)),
         min_size=1,
         max_size=3,
         unique_by=lambda part: part[0],
@@ -757,7 +771,7 @@ def test_what_is_converted_can_be_trained_on_or_it_is_said_why_not(
     labeled = set[tuple[str, str, float, float]]()
     for file in [*files]:
         try:
-            for video, intervals in read_intervals(file).items():
+            for video, intervals in read_intervals(file, Asked(fps=8)).items():
                 labeled |= {
                     (video.name, *of_time) for of_time in times(intervals) if of_time[0]
                 }
@@ -767,7 +781,7 @@ def test_what_is_converted_can_be_trained_on_or_it_is_said_why_not(
         return
     out = tmp_path / "out.csv"
     out.unlink(missing_ok=True)
-    said = call("convert", *files, out).stderr
+    said = call("convert", *files, out, "--fps", 8).stderr
     overlap = any(
         a[0] == b[0] and a[1] != b[1] and max(a[2], b[2]) < min(a[3], b[3])
         for a, b in product(labeled, repeat=2)
