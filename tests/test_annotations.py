@@ -157,7 +157,7 @@ RATES = st.one_of(st.just(24.0), st.floats(1, 240, allow_subnormal=False))
 KEYS = st.sampled_from(["fps", "frameRate", "frame_rate"])
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.floats(0, 3000), st.floats(0.1, 600), RATES, KEYS)
 def test_frames_of_label_studio_are_those_of_its_tag_in_both_directions(
     start: float, length: float, rate: float, key: str

@@ -61,7 +61,7 @@ def write_video(path: Path, values: NDArray[np.uint16], pix_fmt: str) -> Path:
     return path
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     st.sampled_from(BITS),
     st.sampled_from(["png", "tif", "gray16le.mkv", "rgb48le.mkv"]),

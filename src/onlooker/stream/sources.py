@@ -604,7 +604,8 @@ def _of_address(
                 stamp = even if untimed or frame.pts is None else frame.pts * unit
                 if late is None:
                     late = stamp - start_of(container, stamp) if stamp is not None else 0.0
-                yield _Arrival(clock(stamp) + late, partial(convert, frame), recorded, note)
+                time_of = clock(stamp) + late
+                yield _Arrival(time_of, partial(convert, frame), recorded=recorded, note=note)
                 last = time.monotonic()
     # IndexError: from PyAV, for a new stream. ValueError: includes frames of an impossible size,
     # and no video stream.
