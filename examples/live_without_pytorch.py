@@ -1,9 +1,6 @@
-"""Run an exported model live: `python live_without_pytorch.py EXPORT SOURCE`.
+"""Run an exported model live, without PyTorch."""
 
-EXPORT is a folder written by `onlooker export`; SOURCE is a video file, an address, or the number
-of a camera.
-"""
-
+import argparse
 import json
 import os
 import sys
@@ -16,8 +13,10 @@ import numpy as np
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # on by default; read when onnxruntime is imported
 import onnxruntime
 
-folder = Path(sys.argv[1])
-source = sys.argv[2]
+parser = argparse.ArgumentParser(description=__doc__)
+parser.add_argument("EXPORT", type=Path, help="a folder that `onlooker export` has written")
+parser.add_argument("SOURCE", help="a video file, an address, or the number of a camera")
+folder, source = vars(parser.parse_args()).values()
 about = json.loads((folder / "step.json").read_text(encoding="utf-8"))
 size = about["frame"]["size"]
 image = about["frame"]["image"]

@@ -3,11 +3,13 @@ PyTorch and in a browser.
 """
 
 import json
+import runpy
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import onnx
@@ -167,6 +169,21 @@ def test_models_without_a_step_are_refused(
         export(of, tmp_path / "export")
 
 
+def test_older_programs_read_a_graph_of_an_older_opset(tmp_path: Path) -> None:
+    of = recognizer("convnet")
+    # of the format of onnxruntime 1.14; its operators have been the same since
+    folder = export(of, tmp_path / "export", opset=18)
+    graph = onnx.load(folder / "step.onnx")
+    assert [(part.domain, part.version) for part in graph.opset_import] == [("", 18)]
+    assert graph.ir_version == 8
+    assert json.loads((folder / "step.json").read_text())["opset"] == 18
+    compare(of, folder, pixels(of, 3, 2))
+    with pytest.raises(
+        ValueError, match=r"of opset 13 \(PyTorch writes opset 18 instead\); .* with opset 20$"
+    ):
+        export(of, tmp_path / "older", opset=13)
+
+
 def test_a_folder_with_other_files_is_refused(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").touch()
     with pytest.raises(
@@ -203,8 +220,8 @@ def test_a_failure_leaves_the_previous_export(
     with torch.no_grad():
         next(other.model.head.parameters()).add_(torch.rand(3, 4))
     # the graph of another model, as a step of the exporter might change it
-    graph = onlooker.export._trace(onlooker.export._PixelStep(of).eval())
-    monkeypatch.setattr(onlooker.export, "_trace", lambda _: graph)
+    graph = onlooker.export._trace(onlooker.export._PixelStep(of).eval(), onlooker.export.OPSET)
+    monkeypatch.setattr(onlooker.export, "_trace", lambda *_: graph)
     with pytest.raises(
         ValueError,
         match=r"differs from the model by .* over 100 frames, expected at most 0.0001; nothing is written",
@@ -266,6 +283,20 @@ def test_the_example_needs_no_pytorch(
     assert missing.returncode == 1
     assert "missing.mp4: cannot be opened" in missing.stderr
     assert len(EXAMPLE.read_text(encoding="utf-8").splitlines()) <= 56
+
+
+@pytest.mark.parametrize("example", ["live_without_pytorch.py", "count_repetitions.py"])
+@pytest.mark.parametrize(("words", "status"), [(["--help"], 0), ([], 2)])
+def test_an_example_says_how_it_is_called(
+    example: str, words: list[str], status: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = EXAMPLE.with_name(example)
+    with patch.object(sys, "argv", [str(path), *words]), pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(path), run_name="__main__")
+    assert ended.value.code == status
+    told = capsys.readouterr()
+    assert f"usage: {example} [-h]" in told.out + told.err
+    assert " SOURCE" in told.out + told.err
 
 
 @pytest.mark.slow

@@ -32,21 +32,23 @@ from onlooker.recognizer import Recognizer
 
 STEP = "step.onnx"
 DESCRIPTION = "step.json"
+OPSET = 20  # runs with onnxruntime 1.17 (docs/export.md)
 TOLERANCE = 1e-4  # of probabilities and attention, against the model itself
 _COMPARED = 100  # consecutive frames: small differences may accumulate in the state
 
 
-def export(recognizer: Recognizer, folder: Path | str) -> Path:
+def export(recognizer: Recognizer, folder: Path | str, *, opset: int = OPSET) -> Path:
     """Write `step.onnx` and `step.json` into a folder.
 
     The exported step is compared with the model over 100 frames before the folder is changed.
 
     Args:
         folder: an earlier export in it is replaced when this one is complete.
+        opset: the version of ONNX's operators. Older programs need a lower one.
 
     Raises:
-        ValueError: a model without a step on RGB frames, or one that ONNX cannot express; a step
-            that differs by more than 1e-4.
+        ValueError: a model without a step on RGB frames, or one that this version of ONNX cannot
+            express; a step that differs by more than 1e-4.
         RuntimeError: the packages for exporting are not installed.
         FileExistsError, DiskFullError, NotWritableError: the folder holds other files, or cannot be
             written to.
@@ -67,10 +69,10 @@ def export(recognizer: Recognizer, folder: Path | str) -> Path:
         graph = draft / STEP
         try:
             with warnings.catch_warnings(action="ignore"):  # of the exporter
-                program = _trace(step)
+                program = _trace(step, opset)
             compared = {"frames": _COMPARED, "largest_difference": verify(step, program)}
         except Exception as error:  # onnxruntime's exceptions have no common base class
-            raise _inexpressible(step.model, error) from error
+            raise _inexpressible(step.model, opset, error) from error
         if not compared["largest_difference"] <= TOLERANCE:  # NaN, too
             problem = f"differs from the model by {compared['largest_difference']:.2g}"
             raise ValueError(
@@ -81,7 +83,7 @@ def export(recognizer: Recognizer, folder: Path | str) -> Path:
         file = {"bytes": graph.stat().st_size, "sha256": file_digest(graph)}
         write_json(
             draft / DESCRIPTION,
-            _describe(recognizer, step) | {"compared": compared, "files": {STEP: file}},
+            _describe(recognizer, step, opset) | {"compared": compared, "files": {STEP: file}},
         )
     return folder
 
@@ -137,8 +139,8 @@ class _PixelStep(nn.Module):
         return (output.logits / self.temperature).softmax(-1), *results, *after
 
 
-def _trace(step: _PixelStep) -> torch.onnx.ONNXProgram:
-    """The graph, for any number of streams."""
+def _trace(step: _PixelStep, opset: int) -> torch.onnx.ONNXProgram:
+    """The graph, for any number of streams, in the oldest format that has these operators."""
     size = step.data.size
     frame = torch.randint(256, (2, size, size, step.data.channels)).to(torch.uint8)
     # The exporter would merge inputs that are the same tensor, as H and C of zeros are: that leaves
@@ -157,23 +159,31 @@ def _trace(step: _PixelStep) -> torch.onnx.ONNXProgram:
         input_names=["frame", *step.states],
         output_names=[*step.results, *nexts],
         dynamic_shapes=shapes,
+        opset_version=opset,
     )
     assert program is not None
     shape: Any = program.model.graph.inputs[0].shape
     if isinstance(shape[0], int):
         raise ValueError("it depends on the number of streams")
+    if (written := program.model.opset_imports[""]) != opset:
+        raise ValueError(f"PyTorch writes opset {written} instead")
+    helper = import_module("onnx.helper")
+    oldest = helper.find_min_ir_version_for([helper.make_opsetid("", opset)])
+    program.model.ir_version = min(program.model.ir_version, oldest)
     return program
 
 
-def _inexpressible(model: VideoModel, error: Exception) -> ValueError:
+def _inexpressible(model: VideoModel, opset: int, error: Exception) -> ValueError:
     """The error for a model that the exporter or onnxruntime rejects."""
     encoder = type(model.encoder).__name__
     cell = type(getattr(model, "cell", model)).__name__
     reason = next(
         (line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__
     )
-    what = f"a model with encoder {encoder} and cell {cell} cannot be written as ONNX ({reason})"
-    return ValueError(f"{what}; conv4 and most timm networks can")
+    what = (
+        f"a model with encoder {encoder} and cell {cell} cannot be written as ONNX of opset {opset}"
+    )
+    return ValueError(f"{what} ({reason}); conv4 and most timm networks can, with opset {OPSET}")
 
 
 @torch.inference_mode()
@@ -205,7 +215,7 @@ def _on_cpu(model: str | bytes) -> Any:  # noqa: ANN401 - onnxruntime has no typ
     return import_module("onnxruntime").InferenceSession(model, providers=["CPUExecutionProvider"])
 
 
-def _describe(recognizer: Recognizer, step: _PixelStep) -> dict[str, Any]:
+def _describe(recognizer: Recognizer, step: _PixelStep, opset: int) -> dict[str, Any]:
     """Everything that a program needs to run the graph, as plain values."""
     data = recognizer.data
     least = recognizer.event_threshold(StreamConfig.alarms_per_hour)
@@ -220,6 +230,7 @@ def _describe(recognizer: Recognizer, step: _PixelStep) -> dict[str, Any]:
         # an event that is less probable is not reported; None: no threshold
         "threshold": recognizer.threshold,
         "nothing": nothing_name(recognizer.classes, recognizer.nothing),  # what is answered then
+        "opset": opset,
         "batch": "any",
         "frame": {
             "shape": ["B", data.size, data.size, data.channels],

@@ -190,6 +190,11 @@ def export(
     out: Annotated[
         Path | None, typer.Option(help="A folder for the files.", show_default="RUN/export")
     ] = None,
+    *,
+    opset: Annotated[
+        int,
+        typer.Option(help="The version of ONNX's operators; 18 for programs of 2023."),
+    ] = 20,
     safe: Safe = False,
 ) -> None:
     """Write the model's step (frame, state → scores, attention, windows, state) as ONNX, for use
@@ -198,7 +203,7 @@ def export(
     from onlooker.export import DESCRIPTION, export
     from onlooker.recognizer import load
 
-    folder = export(load(run, "cpu"), out or run / "export")
+    folder = export(load(run, "cpu"), out or run / "export", opset=opset)
     written = read_json(folder / DESCRIPTION)
     text = "matches PyTorch to within {largest_difference:.1e} over {frames} frames"
     typer.echo(text.format(**written["compared"]))
