@@ -32,8 +32,9 @@ if TYPE_CHECKING:
 
 _WAITING = 1000  # events that wait for one address; later ones are dropped
 _ANSWER = 10.0  # seconds to wait for the answer to a request
-# seconds for events that wait when a program ends: `docker stop` kills it after 10
-_CLOSING = 9.0
+# seconds for events that wait when a program ends: `docker stop` kills it after 10, and sources,
+# brokers and reports may need 1.3 of them
+_CLOSING = 8.7
 _LATE = 0.3  # seconds after these in which a sender that has given up says what is lost
 _CLOSING_PAUSE = 0.5  # seconds between attempts while it closes
 _PAUSES = (1, 2, 4, 8, 15, 30, 60, 60, 60)  # seconds between the ten attempts to send an event
