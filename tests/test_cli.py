@@ -444,7 +444,8 @@ def test_training_prints_the_accuracy_and_writes_a_self_contained_report(
     elements = self_contained(run / "report.html")
     assert elements["video"] == measured["videos"]
     assert elements["img"] == 1, "the curves"
-    assert "<h1>squares</h1>" in (run / "report.html").read_text(encoding="utf-8")
+    title = f"<h1>squares: 4 classes, {len(test)} test clips</h1>"
+    assert title in (run / "report.html").read_text(encoding="utf-8")
     assert (
         len((run / "scores.csv").read_text(encoding="utf-8").splitlines())
         == 1 + measured["videos"]
