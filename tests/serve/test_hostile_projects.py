@@ -37,6 +37,20 @@ def test_damaged_notes_are_an_error_that_says_what_to_do(
         Project(tmp_path / "clips")
 
 
+def test_changes_that_are_no_file_are_named_and_the_folder_stays_free(project: Project) -> None:
+    clip = add(project, "a", "1")
+    changes = project.store / "changes.jsonl"
+    changes.unlink()
+    changes.mkdir()
+    project.close()
+    with pytest.raises(ValueError, match=r"changes.jsonl: not a regular file.*remove it"):
+        Project(project.folder)
+    changes.rmdir()
+    project = Project(project.folder)
+    assert tree(project) == {"a": {clip: "1"}}
+    project.close()
+
+
 def test_notes_about_clips_outside_of_the_folder_are_ignored(project: Project) -> None:
     add(project, "a", "1")
     secret = project.folder.parent / "secret.mp4"

@@ -514,10 +514,10 @@ class Project:
             raise ValueError(f"{printable(self.folder)}: {remedy}") from error
         try:
             self.notes = _read_notes(self.store / _NOTES)
+            self._steps = _read_steps(self.store / _CHANGES)
         except ValueError:
             self.close()
             raise
-        self._steps = _read_steps(self.store / _CHANGES)
         oldest = str(date.today() - timedelta(TRASH_DAYS))
         days = (self.folder / TRASH).glob("????-??-??")
         for old in (self.folder / _INCOMING, *(day for day in days if day.name < oldest)):
