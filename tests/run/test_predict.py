@@ -484,7 +484,7 @@ def test_a_recording_is_decoded_once_and_nothing_of_it_is_sampled(
     assert found[0].segments == expected.segments != ()
     assert found[0].end == expected.end == pytest.approx(6)
     assert decoded.call_count == 1
-    assert opened.call_count == 2, "for its times, and to be decoded"
+    assert opened.call_count == 3, "for its times, whether it states a rate, and to be decoded"
 
 
 def test_an_unsure_answer_has_boxes_and_times_and_one_below_the_threshold_has_none(
