@@ -94,7 +94,7 @@ class Step:
     def __init__(self, folder: Path) -> None:
         from onlooker import load
 
-        self._streams = load(folder / "runs" / "model").streams()
+        self._streams = load(folder / "runs" / "model").streams(rate=0)
         self._index = 0
         self._count = os.open(folder / "count", os.O_CREAT | os.O_APPEND | os.O_WRONLY)
 
