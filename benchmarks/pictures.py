@@ -161,6 +161,7 @@ def live(path: Path, run: Demo) -> None:
         with contextlib.chdir(run.folder), contextlib.redirect_stdout(io.StringIO()):
             exec(compile(example, "docs/live.md", "exec"), {})
         recorded = frames_of(run.folder / "recorded.mp4")
+        (run.folder / "recorded.mp4").unlink()  # the example replaces no recording
         frames += [recorded[len(recorded) // 2], recorded[-1]]
     save(path, np.concatenate(frames, 1))
 

@@ -399,6 +399,9 @@ def test_the_prediction_of_another_clip_is_not_drawn(tmp_path: Path, make_clip: 
     link = tmp_path / "link.mp4"
     link.symlink_to(clip)
     assert of.overlay(link, tmp_path / "out.mp4", prediction).exists()
+    assert of.overlay(link, tmp_path / "out.mp4", prediction).exists(), (
+        "that of a program run again"
+    )
 
 
 FORKED = """

@@ -470,11 +470,11 @@ class Recognizer:
 
         Args:
             prediction: of this clip, if it is known.
-            replace: whether an existing file is replaced.
+            replace: whether an existing file is replaced that is no drawn clip.
 
         Raises:
             ClipError: the clip cannot be read.
-            FileExistsError: `out` exists, and `replace` is false.
+            FileExistsError: `out` exists, is no drawn clip, and `replace` is false.
             ValueError: `out` is no .mp4, or it is the clip itself; a prediction of another clip.
         """
         prediction = prediction or self.predict(path)

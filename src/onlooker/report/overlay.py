@@ -25,7 +25,7 @@ from onlooker.base.records import Prediction
 from onlooker.base.text import printable
 from onlooker.video.reader import VideoReader
 from onlooker.video.resize import Pixels
-from onlooker.video.write import DRAWN, write
+from onlooker.video.write import DRAWN, is_drawn, write
 
 __all__ = [
     "BOX_COLORS",
@@ -301,11 +301,11 @@ def write_drawn(
     """Write the whole clip to `out` (.mp4), drawn as by `draw_clip`.
 
     Args:
-        replace: whether an existing file is replaced.
+        replace: whether an existing file is replaced that is no drawn clip.
 
     Raises:
         ClipError: the clip cannot be read.
-        FileExistsError: `out` exists, and `replace` is false.
+        FileExistsError: `out` exists, is no drawn clip, and `replace` is false.
         ValueError: `out` is no .mp4, or is the clip itself.
     """
     if os.path.realpath(out) == os.path.realpath(file_of(path)):
@@ -315,6 +315,7 @@ def write_drawn(
     fps = float(np.clip(1 / max(reader.seconds - times[-1], 1e-3), 1, 120))
     times[0] = 0.0  # players differ in where a file begins whose first frame is shown later
     frames = _drawn(reader, prediction)
+    replace = replace or is_drawn(Path(out))
     return write(out, frames, fps=fps, times=times, replace=replace, comment=DRAWN)
 
 
