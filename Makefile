@@ -72,7 +72,7 @@ hashed:  ## the environment from files with known hashes
 
 $(TOOLS_READY): Makefile
 	@$(PYTHON) -m venv $(TOOLS)
-	@$(TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check cyclonedx-bom==7.5.0 pip-audit==2.10.1 pip-licenses==5.5.5 uv==0.13.9 mkdocs-material==9.8.2 "mkdocstrings[python]==1.0.8" \
+	@$(TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check cyclonedx-bom==7.5.0 pip-audit==2.10.1 pip-licenses==5.5.5 uv==0.13.9 mkdocs-material==9.8.2 "mkdocstrings[python]==1.0.8" ruff==0.17.5 \
 		|| { echo "the tools cannot be installed: the package index is not reachable; run this on a machine where it is" >&2; exit 1; }
 	@touch $(TOOLS_READY)
 

@@ -26,6 +26,7 @@ PAGES = {
     "goals.md": "results/goals.md",
 }
 LINK = re.compile(r"(\]\(|^\[[^\]]+\]: |src=\")(?!https?:|#|mailto:)([^)\s\"#]+)", re.MULTILINE)
+_WIDE = "---\nhide: [toc]\n---\n\n"  # begins a page whose tables need the room
 ICON = "src/onlooker/serve/static/icon.svg"
 _SECOND = "/cli/", "/serve/"  # parts of the library that are commands, not functions to call
 
@@ -47,7 +48,9 @@ def on_files(files: "Files", config: "MkDocsConfig") -> "Files":
     from mkdocs.structure.files import File
 
     for name, source in PAGES.items():
-        files.append(File.generated(config, name, content=(ROOT / source).read_text("utf-8")))
+        wide = _WIDE if name in ("results.md", "papers.md") else ""
+        text = wide + (ROOT / source).read_text("utf-8")
+        files.append(File.generated(config, name, content=text))
     for name, (_, text) in reference().items():
         files.append(File.generated(config, name, content=text))
     files.append(File.generated(config, "icon.svg", abs_src_path=str(ROOT / ICON)))
@@ -61,8 +64,8 @@ def on_files(files: "Files", config: "MkDocsConfig") -> "Files":
 
 
 def on_page_markdown(markdown: str, *, page: "Page", config: "MkDocsConfig", files: "Files") -> str:
-    """Links between files of the project to links between pages of the site; without targets
-    outside of it.
+    """Links between files of the project to links between pages of the site; commands without a
+    prompt, which would be copied with them.
     """
     here = (ROOT / PAGES.get(page.file.src_uri, f"docs/{page.file.src_uri}")).parent
     names = {(ROOT / source).resolve(): name for name, source in PAGES.items()}
@@ -76,7 +79,8 @@ def on_page_markdown(markdown: str, *, page: "Page", config: "MkDocsConfig", fil
             return match[1] + target.relative_to(ROOT / "docs").as_posix()
         return match[1] + target.relative_to(ROOT).as_posix()
 
-    return LINK.sub(moved, re.sub(r"<!-- .*? -->\n?", "", markdown))
+    markdown = re.sub(r"<!-- .*? -->\n?", "", markdown).replace("```console", "```bash")
+    return LINK.sub(moved, re.sub(r"^\$ ", "", markdown, flags=re.MULTILINE))
 
 
 def reference() -> dict[str, tuple[str, str]]:

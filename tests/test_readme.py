@@ -45,7 +45,6 @@ NOT_RUN = {
     r"onlooker reproduce ": "minutes to days; each paper has its own test",
     r"python -m onlooker_papers\.": "hours; papers/tests runs them on a few generated clips",
     r"python examples/live_without_pytorch\.py ": "tests/test_export.py runs it without PyTorch",
-    r"onlooker watch runs/clips-page-1 0$": "a camera, and a model that the page has trained",
     r"(\S+ )?torchrun ": "two machines or processes; tests/training/test_torchrun.py starts them",
 }
 # What a command says whose optional package is not installed here.
@@ -362,6 +361,11 @@ def test_links_between_files_become_links_between_pages(site):
     text = "[a](docs/live.md#sources) [b](results/README.md) [c](https://a.example) ![d](docs/demo.png)\n[e]: LICENSE"
     expected = "[a](live.md#sources) [b](results.md) [c](https://a.example) ![d](demo.png)\n[e]: LICENSE"
     assert site.on_page_markdown(text, page=Page, config=None, files=None) == expected
+    block = "```{}\n{}onlooker demo  # costs $ 0\n```"
+    shown = site.on_page_markdown(
+        block.format("console", "$ "), page=Page, config=None, files=None
+    )
+    assert shown == block.format("bash", ""), "a copied command can be pasted"
 
 
 COUNTER = ROOT / "examples" / "count_repetitions.py"
