@@ -394,7 +394,7 @@ def test_the_heat_map_is_paler_inside_of_a_box(page: Any):
         });
     }""")
     assert without[0] == without[1] == with_box[0] > 150
-    assert with_box[1] == pytest.approx(0.3 * without[1], abs=3)
+    assert with_box[1] == pytest.approx(0.6 * without[1], abs=3)
 
 
 def test_the_opacity_slider_changes_the_heat_map_alone(page: Any):

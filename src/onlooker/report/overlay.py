@@ -57,7 +57,7 @@ BOX_COLORS: tuple[Color, ...] = (
 CONTRAST_FLOOR = 4.0
 _LONGER_SIDE = 4096  # pixels, of enlarged frames
 _OPACITY = 0.6  # of the color at the peak of a map
-_INSIDE = 0.3  # of that, inside of boxes: what they mark can be seen
+_INSIDE = 0.6  # of that, inside of boxes: what they mark can be seen
 # Colors of maps from 0 to 1, as on the page (serve/static/overlay.js): Turbo (Mikhailov 2019)
 # without its ends, near black and dark red, which would hide what is attended.
 RAMP = (

@@ -69,7 +69,7 @@ function outline(context, { corners: [x1, y1, x2, y2] }, { width, height }) {
 function reveal(context, box, moment) {
   outline(context, box, moment);
   context.globalCompositeOperation = "destination-out";
-  context.fillStyle = "rgba(0, 0, 0, 0.7)";
+  context.fillStyle = "rgba(0, 0, 0, 0.4)";
   context.fill();
   context.globalCompositeOperation = "source-over";
 }
