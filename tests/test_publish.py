@@ -128,7 +128,8 @@ def test_several_addresses_are_closed_at_the_same_time_and_what_is_left_is_count
             publisher.close(0.3)
         assert time.monotonic() - began < 30
     said = "no answer; 2 events may not have been sent"
-    assert [said in str(error) for error in lost] == [True] * 4
+    # a sender that gives up later reports it as well
+    assert sum(said in str(error) for error in lost) == 4
 
 
 def test_what_cannot_be_reported_does_not_keep_later_events_from_being_sent() -> None:

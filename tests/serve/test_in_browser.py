@@ -296,6 +296,8 @@ def test_a_camera_that_is_too_slow_for_the_model_is_named(tmp_path: Path, open_p
         said = page.inner_text(".speed")
         assert re.search(r"Too slow for this model: [\d.]+ of 300 frames a second\.$", said)
         page.click("text=Stop the camera")
+        page.wait_for_selector(".drop")
+        page.goto("about:blank")  # nothing more is asked of a server that has ended
 
 
 def test_a_lost_server_is_announced_and_found_again(
