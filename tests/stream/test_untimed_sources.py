@@ -115,7 +115,7 @@ def test_a_pipe_in_real_time_is_a_camera(
         times, said = watched(source)
     passed = time.monotonic() - begin
     assert said == {ARRIVAL}
-    assert 1 < times[-1] <= passed
+    assert 0 < times[-1] <= passed  # FFmpeg may hold the first frames for a while
     with pipe(monkeypatch, pieces) as source:
         times, said = watched(source, frame_rate=15)
     np.testing.assert_allclose(times, np.arange(len(times)) / 15, atol=1e-6)
