@@ -269,9 +269,10 @@ class Project:
         """Delete what is in the trash for good; a change that has put files there, and those before
         it, cannot be undone any more.
         """
-        shutil.rmtree(self.folder / TRASH, ignore_errors=True)
-        self.version += 1
-        self._forget()
+        with self._lock:
+            shutil.rmtree(self.folder / TRASH, ignore_errors=True)
+            self.version += 1
+            self._forget()
 
     def incoming(self) -> Path:
         """The folder for files that are to be added; what remains in it is deleted at the next
