@@ -33,7 +33,7 @@ from onlooker.data.transforms import to_video
 from onlooker.models.encoders import ENCODERS
 from onlooker.models.linear import LinearClassifier
 from onlooker.models.registry import configured
-from onlooker.training.linear import Clips, choose
+from onlooker.training.linear import ClipStatistics, choose
 from onlooker_papers.real_clips.frozen import DATA, MODEL, model, splits_of
 
 SET = "jhmdb"
@@ -130,7 +130,7 @@ def log_losses(
     groups = np.array([group_of(clip) for clip in training])
     rows = {}
     for name, of_batches in found.items():
-        clips = Clips(
+        clips = ClipStatistics(
             torch.cat(of_batches).double().numpy(),
             y,
             groups,

@@ -260,7 +260,7 @@ def test_records_take_at_most_three_arguments_by_position() -> None:
         and {"dataclass", "NamedTuple"}
         & {name.id for name in ast.walk(node) if isinstance(name, ast.Name)}
     }
-    assert {"Evaluation", "Clips"} <= records
+    assert {"Evaluation", "ClipStatistics"} <= records
     assert [
         f"{path.name}:{node.lineno}: {node.func.id}"
         for path, nodes in trees.items()

@@ -39,8 +39,8 @@ from onlooker.run.record import RunRecord
 from onlooker.run.train import train_final, train_run
 from onlooker.training import linear
 from onlooker.training.linear import (
-    Choice,
-    Clips,
+    ClipStatistics,
+    LayerChoice,
     choose,
     clearly_better,
     cross_validated,
@@ -568,7 +568,7 @@ def test_the_encoder_is_chosen_again_for_each_fold(monkeypatch: pytest.MonkeyPat
     noise = random.normal(size=(30, 2))
     signal = noise + 5 * y[:, None]
     weak, strong = (
-        Clips(np.tile(x, 16), y, np.arange(30).astype(str), 2) for x in (noise, signal)
+        ClipStatistics(np.tile(x, 16), y, np.arange(30).astype(str), 2) for x in (noise, signal)
     )
     assert np.mean(cross_validated(weak)[0].argmax(1) == y) < 0.8
     assert (cross_validated(weak, rival=strong)[0].argmax(1) == y).all()
@@ -601,11 +601,11 @@ def test_without_the_package_large_clips_are_noted(
 def test_a_difference_that_may_be_chance_does_not_count() -> None:
     y = np.arange(40) % 2
     groups = np.repeat(np.arange(5), 8).astype(str)
-    clips = Clips(np.zeros((40, 16)), y, groups, 2)
+    clips = ClipStatistics(np.zeros((40, 16)), y, groups, 2)
 
-    def choice(right: np.ndarray) -> Choice:
+    def choice(right: np.ndarray) -> LayerChoice:
         scores = np.where(np.arange(2) == y[:, None], right[:, None], 1 - right[:, None])
-        return Choice(("mean",), Method("logistic", 1.0), scores, 1.0)
+        return LayerChoice(("mean",), Method("logistic", 1.0), scores, 1.0)
 
     usual = choice(np.full(40, 0.6))
     assert clearly_better(choice(np.full(40, 0.7)), usual, clips)

@@ -12,12 +12,12 @@ from onlooker.models.linear import LinearClassifier
 from onlooker.report.events import EventCurve
 from onlooker.stream.events import Finder
 from onlooker.training.events import ClipFeatures, fit_events, window_lengths
-from onlooker.training.linear import Choice, Clips, fit_layer
+from onlooker.training.linear import ClipStatistics, LayerChoice, fit_layer
 from onlooker.training.regression import Method
 
 RATE = 10.0
 USUAL = 12
-CHOICE = Choice(
+CHOICE = LayerChoice(
     ("spread", "change", "largest"), Method("logistic", 10.0), np.zeros((0, 0)), 1.0
 )
 
@@ -74,7 +74,7 @@ class Made:
         with torch.no_grad():
             x = self.net.statistics(torch.stack(sampled))[:, -1].double().numpy()
         nothing = 2 if 2 in classes else None
-        self.clips = Clips(x, np.array(labels), np.array(groups), 3, nothing=nothing)
+        self.clips = ClipStatistics(x, np.array(labels), np.array(groups), 3, nothing=nothing)
         self.made_of = [ClipFeatures(each, number) for number, each in enumerate(self.features)]
         self.classes = ("clap", "wave", "nothing" if nothing else "other")
 

@@ -24,9 +24,9 @@ from onlooker.training.forward import encode_samples
 from onlooker.training.linear import (
     FOLDS,
     INNER_FOLDS,
-    Choice,
-    Clips,
-    Encoded,
+    ClipStatistics,
+    EncodedClips,
+    LayerChoice,
     choose,
     cross_validated,
     fit_layer,
@@ -65,7 +65,9 @@ def stored(model: LinearClassifier, samples: TensorDataset) -> TensorDataset:
     return TensorDataset(maps, *samples.tensors[1:])
 
 
-def statistics(model: LinearClassifier, samples: TensorDataset, groups: str = "") -> Encoded:
+def statistics(
+    model: LinearClassifier, samples: TensorDataset, groups: str = ""
+) -> EncodedClips:
     """The statistics of samples, of which each is a recording, or all are of one."""
     numbers = samples.tensors[2].tolist()
     return statistics_of(
@@ -73,21 +75,21 @@ def statistics(model: LinearClassifier, samples: TensorDataset, groups: str = ""
     )
 
 
-def fitted(model: LinearClassifier, samples: TensorDataset) -> Choice:
+def fitted(model: LinearClassifier, samples: TensorDataset) -> LayerChoice:
     clips, early, _ = statistics(model, samples)
     choice = choose(clips)
     fit_layer(model, clips, choice, early=early)
     return choice
 
 
-def twins(seed: int = 0) -> Clips:
+def twins(seed: int = 0) -> ClipStatistics:
     """20 recordings of random classes, each cut into 4 nearly equal clips: only the recording tells
     the class.
     """
     rng = np.random.default_rng(seed)
     x = rng.standard_normal((20, 32)).repeat(4, 0) + 0.01 * rng.standard_normal((80, 32))
     y = rng.permutation(20).repeat(4) % 2
-    return Clips(x, y, np.arange(20).repeat(4).astype(str), 2)
+    return ClipStatistics(x, y, np.arange(20).repeat(4).astype(str), 2)
 
 
 def in_each_block(x: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -156,7 +158,7 @@ def test_equal_weights_are_chosen_where_they_find_more_of_a_rare_class(
     rng = np.random.default_rng(4)
     y = np.repeat([0, 1], [100, 8])
     x = in_each_block(rng.standard_normal((108, 3)) + shift * y[:, None] * np.eye(3)[0])
-    clips = Clips(x, y, np.arange(108).astype(str), 2, class_weights="auto")
+    clips = ClipStatistics(x, y, np.arange(108).astype(str), 2, class_weights="auto")
     choice = choose(clips)
     plain, balanced = choice.class_accuracies
     assert choice.balanced == gains == (balanced - plain > 1 / 16)
@@ -169,7 +171,7 @@ def test_equal_weights_are_chosen_where_they_find_more_of_a_rare_class(
     )
     fixed = choose(clips._replace(class_weights="balanced" if gains else "none"))
     np.testing.assert_array_equal(fixed.scores, choice.scores)
-    alike = choose(clips.only(np.arange(95, 108)))
+    alike = choose(clips.subset(np.arange(95, 108)))
     assert (alike.balanced, alike.class_accuracies) == (False, None), (
         "not tried: five clips and eight"
     )
@@ -239,7 +241,7 @@ def test_the_choice_equals_a_naive_cross_validation() -> None:
     y = np.arange(30) % 3
     x = rng.standard_normal((30, 64))
     x[:, 16:] += 0.4 * rng.standard_normal((3, 48))[y]  # statistics of order tell the class
-    clips = Clips(x, y, np.arange(30).astype(str), 3)
+    clips = ClipStatistics(x, y, np.arange(30).astype(str), 3)
     choice = choose(clips)
     losses = {}
     for label, columns in {
@@ -293,8 +295,8 @@ def test_the_threshold_of_a_cross_validated_clip_is_chosen_without_it() -> None:
     clips = twins()._replace(nothing=1)
     scores, thresholds = cross_validated(clips)
     for fit, test in clips.folds(FOLDS):
-        inside = choose(clips.only(fit), INNER_FOLDS)
-        assert {*thresholds[test]} == {inside.threshold(clips.only(fit)).probability}
+        inside = choose(clips.subset(fit), INNER_FOLDS)
+        assert {*thresholds[test]} == {inside.threshold(clips.subset(fit)).probability}
     assert len({*thresholds}) > 1
     assert not np.isnan(scores).any()
     choice = choose(clips)
@@ -361,7 +363,7 @@ def test_copies_are_used_if_they_help() -> None:
     )
     # as mirrored gestures of the left and the right
     wrong = in_each_block(rng.normal(0, 1.5, (24, 20)) + np.eye(20)[1 - y] * 3)
-    clips = Clips(seen, y, np.arange(24).astype(str), 2)
+    clips = ClipStatistics(seen, y, np.arange(24).astype(str), 2)
     cropped = choose(clips._replace(copies=(crop, other, wrong)))
     assert "fitted also to two crops of each clip" in str(cropped)
     similar = clips._replace(copies=(crop, other, other + crop - seen))

@@ -134,7 +134,7 @@ class Draw:
 
         def compute() -> dict[str, Any]:
             samples = self.samples(net)
-            parts = {side: samples.only(clips) for side, clips in vars(split).items()}
+            parts = {side: samples.subset(clips) for side, clips in vars(split).items()}
             recognizer, curves = train_all_epochs(
                 self.folder(name, rate), net, parts, data=self.data, training=training
             )
@@ -296,7 +296,7 @@ def write_page(
     first = every[0]
     rate = figures["models"][ATTENTION]["lr"]
     recognizer = load(first.folder(ATTENTION, rate), device="cpu")
-    samples = first.samples(recognizer.model).only(first.split.test)
+    samples = first.samples(recognizer.model).subset(first.split.test)
     page = Page("Attention for HMDB-51", about)
     page.text(text)
     add_table(page, table)

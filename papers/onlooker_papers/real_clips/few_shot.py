@@ -11,7 +11,7 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from onlooker.training.linear import Clips, choose, fitted_layer
+from onlooker.training.linear import ClipStatistics, choose, fitted_layer
 from onlooker_papers.real_clips.frozen import MODEL, encode, input_of
 from onlooker_papers.results import About, Row, write_rows
 
@@ -28,7 +28,7 @@ Ints = NDArray[np.int64]
 
 
 def episode(
-    clips: Clips, ways: int, shots: int, *, random: np.random.Generator
+    clips: ClipStatistics, ways: int, shots: int, *, random: np.random.Generator
 ) -> tuple[Ints, Ints]:
     """Support and query clips of random classes: positions `ways*shots` and `ways*QUERIES`, class
     after class.
@@ -59,13 +59,15 @@ def episode(
     return np.concatenate(support), np.concatenate(query)
 
 
-def episodes(clips: Clips, ways: int, shots: int, *, count: int = EPISODES) -> list[float]:
+def episodes(clips: ClipStatistics, ways: int, shots: int, *, count: int = EPISODES) -> list[float]:
     """Mean accuracy over episodes and its 95 % interval; episode i is drawn with seed i."""
     truth = np.repeat(np.arange(ways), QUERIES)
     right = []
     for seed in range(count):
         support, query = episode(clips, ways, shots, random=np.random.default_rng(seed))
-        shown = clips.only(support)._replace(y=np.repeat(np.arange(ways), shots), num_classes=ways)
+        shown = clips.subset(support)._replace(
+            y=np.repeat(np.arange(ways), shots), num_classes=ways
+        )
         logits = fitted_layer(shown, choose(shown)).logits(clips.x[query])
         right.append(float((logits.argmax(1) == truth).mean()))
     half = 1.959964 * float(np.std(right)) / count**0.5

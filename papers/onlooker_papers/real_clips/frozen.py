@@ -29,7 +29,7 @@ from onlooker.run.features import weights_digest
 from onlooker.run.record import RunRecord
 from onlooker.run.train import continue_run
 from onlooker.training.forward import encode_samples
-from onlooker.training.linear import Clips, copies_of
+from onlooker.training.linear import ClipStatistics, altered_copies
 from onlooker_papers.published_sets.hmdb51 import JHMDB
 from onlooker_papers.published_sets.ucf101 import UCF101
 from onlooker_papers.sets import data_folder
@@ -38,7 +38,7 @@ __all__ = [
     "DATA",
     "MODEL",
     "SETS",
-    "Encoded",
+    "EncodedSet",
     "encode",
     "input_of",
     "model",
@@ -114,7 +114,7 @@ def splits_of(name: str) -> dict[str, Split]:
 
 
 @dataclass(frozen=True, eq=False)
-class Encoded:
+class EncodedSet:
     """The clips of a set in the form that the head gets.
 
     Args:
@@ -122,7 +122,7 @@ class Encoded:
         weights: digest of the encoder's weights.
     """
 
-    clips: Clips
+    clips: ClipStatistics
     weights: str
 
 
@@ -159,7 +159,7 @@ def encode(
     *,
     encoder: str = MODEL.encoder,
     copies: bool = False,
-) -> Encoded:
+) -> EncodedSet:
     """The features of all clips of a set, and of their copies if asked for; those that are stored
     in the folder `run` are not computed again.
 
@@ -183,8 +183,8 @@ def encode(
         x, *altered = stored["x"]
     y = np.array([classes.index(clip.label) for clip in clips], np.int64)
     groups = np.array([group_of(clip) for clip in clips])
-    statistics = Clips(x, y, groups, num_classes=len(classes), copies=tuple(altered))
-    return Encoded(statistics, weights)
+    statistics = ClipStatistics(x, y, groups, num_classes=len(classes), copies=tuple(altered))
+    return EncodedSet(statistics, weights)
 
 
 @torch.inference_mode()
@@ -201,7 +201,7 @@ def _computed(
     samples, _ = read_clips(clips, classes, data, strict=True)
     x = []
     for batch, _, _ in track(DataLoader(samples, _CLIPS), title):
-        views = (batch, *(copies_of(batch) if copies else ()))
+        views = (batch, *(altered_copies(batch) if copies else ()))
         x.append(
             torch.stack(
                 [

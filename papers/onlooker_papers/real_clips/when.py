@@ -46,7 +46,7 @@ from onlooker.models.registry import resolve
 from onlooker.report.events import EventCurve, event_curve, segment_map
 from onlooker.stream.events import Finder, Kept
 from onlooker.training.events import MOST_CLIPS, ClipFeatures, fit_events
-from onlooker.training.linear import Clips, choose, fit_layer
+from onlooker.training.linear import ClipStatistics, choose, fit_layer
 from onlooker_papers.real_clips.frozen import DATA, MODEL, model, splits_of
 from onlooker_papers.real_clips.streams import (
     Pace,
@@ -157,7 +157,7 @@ def fitted(
     groups = np.array([part.recording for part in parts])
     nothing = nothing_class(classes)
     weights = TrainConfig().class_weights
-    clips = Clips(
+    clips = ClipStatistics(
         np.stack(x),
         y,
         groups,

@@ -79,7 +79,7 @@ def fine_tune(
         pretrained=pretrained,
     )
     some, others = (
-        RandomFrames(samples.only(clips), RANDOM_FRAMES)
+        RandomFrames(samples.subset(clips), RANDOM_FRAMES)
         for clips in (split.training, split.validation)
     )
     fit(net, some, others, data=augmented, train=how, folder=folder, title="encoder")

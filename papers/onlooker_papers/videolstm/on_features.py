@@ -91,7 +91,7 @@ class RealSet:
                     nn.Module,
                     build_encoder(self.rgb_encoder, data.in_channels, data.size, pretrained=True),
                 )
-            training = samples.only(self.split.training)
+            training = samples.subset(self.split.training)
             made = reduced(self.rgb_encoder, inner, training=training, data=data).state_dict()
             write_bytes(file, save({name: weights.contiguous() for name, weights in made.items()}))
         return saved_encoder(file, self.rgb_encoder, data.in_channels)
@@ -247,7 +247,7 @@ def learn(
         Figures of the test clips, and for each of them whether it is classified correctly; the
         epoch; parameters.
     """
-    fitted, validation, test = map(samples.only, (split.training, split.validation, split.test))
+    fitted, validation, test = map(samples.subset, (split.training, split.validation, split.test))
     if isinstance(fitted, ClipCrops):
         fitted = fitted.random(training.seed)
     curves = fit(

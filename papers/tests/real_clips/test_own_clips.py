@@ -13,7 +13,7 @@ from onlooker.base.files import read_json
 from onlooker.data.sets import read_set
 from onlooker.data.split import make_splits
 from onlooker.models.linear import LinearClassifier
-from onlooker.training.linear import Clips
+from onlooker.training.linear import ClipStatistics
 from onlooker_papers.real_clips import few_shot, frozen, own_clips, tables
 
 WAYS = 5  # classes of an episode
@@ -121,12 +121,12 @@ def test_encoders_are_compared_on_the_same_clips() -> None:
         own_clips._difference([answers("11111")], [answers("1111")])
 
 
-def directions(classes: int = 7, clips: int = 16, D: int = 8) -> Clips:
+def directions(classes: int = 7, clips: int = 16, D: int = 8) -> ClipStatistics:
     """Clips of which each class is a direction, in recordings of two."""
     y = np.repeat(np.arange(classes), clips)
     x = np.eye(D)[y] + np.random.default_rng(0).normal(0, 0.1, (len(y), D))
     x = np.tile(x, len(LinearClassifier.names))
-    return Clips(x, y, np.array([f"{i // 2}" for i in range(len(y))]), classes)
+    return ClipStatistics(x, y, np.array([f"{i // 2}" for i in range(len(y))]), classes)
 
 
 def test_an_episode_keeps_recordings_apart() -> None:

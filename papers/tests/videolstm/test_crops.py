@@ -73,7 +73,7 @@ def test_crops_of_clips_are_consecutive_frames(
     assert first != second
     assert starts(0) == first
     assert torch.equal(samples[0][0], whole[3:8])
-    assert drawn.only(drawn.clips[:2]).random(1)[1][0].shape == whole[:5].shape
+    assert drawn.subset(drawn.clips[:2]).random(1)[1][0].shape == whole[:5].shape
 
 
 @pytest.mark.parametrize("aggregation", ["mean", "product", "last"])

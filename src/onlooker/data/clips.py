@@ -231,7 +231,7 @@ class ClipFrames(Dataset[tuple[Tensor, int, int]]):
         """The names of the clips in an `Evaluation`."""
         return tuple(clip.name for clip in self.clips)
 
-    def only(self, clips: Sequence[Clip]) -> Self:
+    def subset(self, clips: Sequence[Clip]) -> Self:
         """A subset of the clips, in the order given; a ClipError for one that is not in the data
         set.
         """

@@ -22,7 +22,14 @@ from onlooker.models.encoders.lite0 import LITE0, LITE0_SIZE, installed_weights
 from onlooker.models.registry import resolve
 from onlooker.run.preparation import Training, build
 from onlooker.training.events import MOST_CLIPS
-from onlooker.training.linear import FEW, Choice, Encoded, choose, clearly_better, statistics_of
+from onlooker.training.linear import (
+    FEW,
+    EncodedClips,
+    LayerChoice,
+    choose,
+    clearly_better,
+    statistics_of,
+)
 
 __all__ = ["compared", "large_enough"]
 
@@ -65,14 +72,14 @@ def choose_encoder(training: Training) -> Training:
     return best
 
 
-def encode(training: Training, clips: Sequence[Clip], copies: bool = True) -> Encoded:
+def encode(training: Training, clips: Sequence[Clip], copies: bool = True) -> EncodedClips:
     """The statistics of some clips, and the features of those that streams are made of.
 
     `copies`: as in `statistics_of`.
     """
     record = training.record
     net = training.net
-    samples = training.samples.only(clips)
+    samples = training.samples.subset(clips)
     groups = [group_of(clip) for clip in samples.clips]
     nothing = nothing_class(record.classes, record.settings.training.nothing)
     kept = _of_streams(np.array(samples.targets), nothing)
@@ -152,15 +159,15 @@ def _better(first: Training, second: Training, clips: Sequence[Clip]) -> Trainin
     return replace(runs[best], why=why, encoded=known, rival=rival, rival_first=bool(best))
 
 
-class _Tried(NamedTuple):
+class EncoderResult(NamedTuple):
     """An encoder in cross-validation, and its figures in words."""
 
-    encoded: Encoded
-    choice: Choice
+    encoded: EncodedClips
+    choice: LayerChoice
     text: str
 
 
-def _tried(run: Training, clips: Sequence[Clip]) -> _Tried:
+def _tried(run: Training, clips: Sequence[Clip]) -> EncoderResult:
     began = time.perf_counter()
     encoded = encode(run, clips, copies=False)
     seconds = (time.perf_counter() - began) / len(clips)
@@ -168,7 +175,9 @@ def _tried(run: Training, clips: Sequence[Clip]) -> _Tried:
     known = np.isfinite(choice.scores).all(1)
     encoder = run.record.settings.model.encoder
     if not known.any():
-        return _Tried(encoded, choice, f"{encoder} (not tested: clips of too few recordings)")
+        return EncoderResult(
+            encoded, choice, f"{encoder} (not tested: clips of too few recordings)"
+        )
     correct = float(np.mean(choice.scores[known].argmax(1) == encoded.clips.y[known]))
     figures = f"log loss {choice.loss:.2f}, {100 * correct:.0f} % correct, {seconds:.2g} s a clip"
-    return _Tried(encoded, choice, f"{encoder} ({figures})")
+    return EncoderResult(encoded, choice, f"{encoder} ({figures})")

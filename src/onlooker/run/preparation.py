@@ -19,7 +19,7 @@ from onlooker.models.video_model import VideoModel
 from onlooker.run.check import overview, plan_joined_split, plan_split
 from onlooker.run.features import encoded_clips
 from onlooker.run.record import RunRecord, check_content, check_given, write_scenes
-from onlooker.training.linear import Clips, Encoded
+from onlooker.training.linear import ClipStatistics, EncodedClips
 from onlooker.training.processes import launched
 from onlooker.video.rates import RATE_NOTE
 
@@ -45,8 +45,8 @@ class Training:
     net: VideoModel
     samples: ClipFrames
     gone: tuple[ClipError, ...] = ()
-    encoded: Encoded | None = None
-    rival: Clips | None = None
+    encoded: EncodedClips | None = None
+    rival: ClipStatistics | None = None
     rival_first: bool = False
     why: str = ""
 

@@ -74,7 +74,7 @@ from onlooker.run.record import (
 from onlooker.storage import local, uploading
 from onlooker.training.events import ClipFeatures, fit_events
 from onlooker.training.fit import fit
-from onlooker.training.linear import Choice, Clips, choose, cross_validated, fit_layer
+from onlooker.training.linear import ClipStatistics, LayerChoice, choose, cross_validated, fit_layer
 from onlooker.training.processes import connect, launched
 from onlooker.training.tensorboard import log, open_writer, require_tensorboard
 from onlooker.video.rates import RATE
@@ -340,7 +340,7 @@ def _report(
         record = replace(record, skipped=(*record.skipped, *training.gone))
     else:
         return {}
-    samples = training.samples.only(clips)
+    samples = training.samples.subset(clips)
     return write_report(
         training.run, recognizer, samples, record=record, run=training.run, evaluation=held_out
     )
@@ -404,7 +404,7 @@ def fit_by_gradient(training: Training, writer: "SummaryWriter | None" = None) -
     """
     record = training.record
     samples = training.samples
-    parts = samples.only(record.split.training), samples.only(record.split.validation)
+    parts = samples.subset(record.split.training), samples.subset(record.split.validation)
     fit(
         training.net,
         *parts,
@@ -422,7 +422,7 @@ def _calibrate(recognizer: Recognizer, training: Training) -> EventThreshold | N
 
     Classes weigh equally if they did in training.
     """
-    validation = training.samples.only(training.record.split.validation)
+    validation = training.samples.subset(training.record.split.validation)
     if len(validation) < _MIN_CALIBRATION:
         return None
     evaluation = recognizer.evaluate(validation)
@@ -453,7 +453,7 @@ def _fit_layers(
         ValueError: clips of a single class, or features that are not finite.
     """
     record = training.record
-    samples = training.samples.only((*record.split.training, *record.split.validation))
+    samples = training.samples.subset((*record.split.training, *record.split.validation))
     clips, early, features = training.encoded or encode(training, samples.clips)
     choice = choose(clips)
     recognizer.temperature = choice.temperature
@@ -505,9 +505,9 @@ def _fit_layers(
 def _fit_events(
     recognizer: Recognizer,
     samples: ClipFrames,
-    clips: Clips,
+    clips: ClipStatistics,
     *,
-    choice: Choice,
+    choice: LayerChoice,
     features: Mapping[int, Tensor],
 ) -> None:
     """Fit the layer of whole events to streams of the clips whose features are given, by their

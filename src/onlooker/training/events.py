@@ -21,8 +21,8 @@ from onlooker.base.records import Segment
 from onlooker.models.linear import LinearClassifier
 from onlooker.report.events import EventCurve, event_curve
 from onlooker.stream.events import Finder
-from onlooker.training.linear import Choice, Clips, fitted_layer, one_thread
-from onlooker.training.regression import Layer, Method, cross_validate, regress
+from onlooker.training.linear import ClipStatistics, LayerChoice, fitted_layer, one_thread
+from onlooker.training.regression import LinearLayer, Method, cross_validate, regress
 
 __all__ = ["MOST_CLIPS", "ClipFeatures", "fit_events"]
 
@@ -99,8 +99,8 @@ def window_lengths(counts: Sequence[int], labels: Sequence[int], usual: int) -> 
 @one_thread
 def fit_events(
     net: LinearClassifier,
-    clips: Clips,
-    choice: Choice,
+    clips: ClipStatistics,
+    choice: LayerChoice,
     *,
     made_of: Sequence[ClipFeatures],
     classes: Sequence[str],
@@ -157,21 +157,25 @@ def _quality(curve: EventCurve | None) -> float:
 
 
 def _held_out(
-    streams: Sequence[_Stream], windows: "_Windows", clips: Clips
-) -> Iterator[tuple[_Stream, "_Windows", Clips]]:
+    streams: Sequence[_Stream], windows: "_Windows", clips: ClipStatistics
+) -> Iterator[tuple[_Stream, "_Windows", ClipStatistics]]:
     """Each stream with events, and the windows and clips of other recordings, where layers can be
     fitted to these.
     """
     for number, stream in enumerate(streams):
-        others = windows.only(windows.stream != number)
-        of_others = clips.only(np.flatnonzero(~np.isin(clips.groups, stream.recordings)))
+        others = windows.subset(windows.stream != number)
+        of_others = clips.subset(np.flatnonzero(~np.isin(clips.groups, stream.recordings)))
         several = len(np.unique(others.y)) > 1 and len(np.unique(of_others.y)) > 1
         if several and len(stream.events):
             yield stream, others, of_others
 
 
 def _streams(
-    made_of: Sequence[ClipFeatures], clips: Clips, *, pause: float, random: np.random.Generator
+    made_of: Sequence[ClipFeatures],
+    clips: ClipStatistics,
+    *,
+    pause: float,
+    random: np.random.Generator,
 ) -> list[_Stream]:
     """Streams that share no recording; the arguments are those of `_stream`."""
     recordings = random.permutation(np.unique(clips.groups[[each.number for each in made_of]]))
@@ -184,7 +188,11 @@ def _streams(
 
 
 def _stream(
-    made_of: Sequence[ClipFeatures], clips: Clips, *, pause: float, random: np.random.Generator
+    made_of: Sequence[ClipFeatures],
+    clips: ClipStatistics,
+    *,
+    pause: float,
+    random: np.random.Generator,
 ) -> _Stream:
     """The stream of some clips in random order: before and after each event a pause, then a clip of
     nothing if there is one. Without events it is empty.
@@ -227,7 +235,7 @@ class _Windows(NamedTuple):
     label: Ints
     stream: Ints
 
-    def only(self, chosen: NDArray[np.bool_]) -> "_Windows":
+    def subset(self, chosen: NDArray[np.bool_]) -> "_Windows":
         """Some of the windows."""
         return _Windows(*(part[chosen] for part in self))  # type: ignore[arg-type]
 
@@ -236,7 +244,7 @@ class _Windows(NamedTuple):
 def _windows(
     net: LinearClassifier,
     streams: Sequence[_Stream],
-    clips: Clips,
+    clips: ClipStatistics,
     *,
     lengths: Sequence[int],
     random: np.random.Generator,
@@ -291,7 +299,7 @@ def _chosen(windows: _Windows, columns: Ints) -> tuple[Method, float]:
     """
     parts = list[tuple[Floats, Ints, Ints]]()
     for stream in np.unique(windows.stream):
-        others = windows.only(windows.stream != stream)
+        others = windows.subset(windows.stream != stream)
         if len(np.unique(others.y)) > 1:
             parts.append((others.x[:, columns], others.y, np.flatnonzero(windows.stream == stream)))
     if not parts:
@@ -303,8 +311,13 @@ def _chosen(windows: _Windows, columns: Ints) -> tuple[Method, float]:
 
 
 def _layers(
-    windows: _Windows, clips: Clips, choice: Choice, *, method: Method, temperature: float
-) -> tuple[Layer, list[Layer]]:
+    windows: _Windows,
+    clips: ClipStatistics,
+    choice: LayerChoice,
+    *,
+    method: Method,
+    temperature: float,
+) -> tuple[LinearLayer, list[LinearLayer]]:
     """Layers on all statistics, whose logits are divided by their temperatures: of events, with one
     output; and two of classes, fitted to whole clips, and to these, the clips of events again, and
     windows that nearly agree with them.
@@ -318,8 +331,8 @@ def _layers(
     x = np.concatenate([clips.x, windows.x[positive]])
     y = np.concatenate([clips.y, windows.label[positive]])
     classes = fitted_layer(clips, choice), fitted_layer(clips._replace(x=x, y=y, copies=()), choice)
-    return event.on(columns, clips.x.shape[1]).times(1 / temperature), [
-        layer.times(1 / choice.temperature) for layer in classes
+    return event.embedded_in(columns, clips.x.shape[1]).scaled(1 / temperature), [
+        layer.scaled(1 / choice.temperature) for layer in classes
     ]
 
 
@@ -329,8 +342,8 @@ def _scores(
     stream: _Stream,
     *,
     lengths: Sequence[int],
-    event: Layer,
-    classes: Sequence[Layer],
+    event: LinearLayer,
+    classes: Sequence[LinearLayer],
 ) -> list[Floats]:
     """What models with these layers of events, and of classes, give for the windows of a stream, `T
     L K` each.

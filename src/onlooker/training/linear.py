@@ -29,14 +29,21 @@ from onlooker.models.video_model import VideoModel, choose_device
 from onlooker.report.events import EventThreshold, choose_threshold
 from onlooker.report.metrics import balancing_weights, fit_temperature
 from onlooker.training.forward import encode_samples
-from onlooker.training.regression import Layer, Method, Tested, cross_validate, regress, spread_of
+from onlooker.training.regression import (
+    CrossValidation,
+    LinearLayer,
+    Method,
+    cross_validate,
+    regress,
+    spread_of,
+)
 
 __all__ = [
-    "Choice",
-    "Clips",
+    "ClipStatistics",
+    "LayerChoice",
+    "altered_copies",
     "choose",
     "clearly_better",
-    "copies_of",
     "cross_validated",
     "fit_layer",
     "fitted_layer",
@@ -76,7 +83,7 @@ _DEFAULT = Method("logistic", 10.0)  # for clips that cannot be divided
 
 
 @dataclass(frozen=True, eq=False)
-class Choice:
+class LayerChoice:
     """What cross-validation chose for the linear model.
 
     Args:
@@ -101,7 +108,7 @@ class Choice:
     balanced: bool = False
     class_accuracies: tuple[float, float] | None = None
 
-    def class_accuracy(self, clips: "Clips") -> float:
+    def class_accuracy(self, clips: "ClipStatistics") -> float:
         """The mean over classes of the share of their clips that are answered correctly, in
         cross-validation.
         """
@@ -112,7 +119,7 @@ class Choice:
             np.average(answers == clips.y[known], weights=balancing_weights(clips.y[known]))
         )
 
-    def threshold(self, clips: "Clips") -> EventThreshold | None:
+    def threshold(self, clips: "ClipStatistics") -> EventThreshold | None:
         """The threshold of events, chosen with the scores of these clips."""
         known = np.isfinite(self.scores).all(1)
         return choose_threshold(self.scores[known], clips.y[known], nothing=clips.nothing)
@@ -143,7 +150,7 @@ class Choice:
         return f"statistics: {chosen}{rest}, by cross-validation; {self.method}{also}"
 
 
-class Clips(NamedTuple):
+class ClipStatistics(NamedTuple):
     """Clips as the linear model sees them.
 
     Args:
@@ -165,14 +172,14 @@ class Clips(NamedTuple):
     nothing: int | None = None
     class_weights: ClassWeights = "none"
 
-    def only(self, chosen: Ints) -> "Clips":
+    def subset(self, chosen: Ints) -> "ClipStatistics":
         """Some of the clips."""
         copies = tuple(copy[chosen] for copy in self.copies)
         return self._replace(
             x=self.x[chosen], y=self.y[chosen], groups=self.groups[chosen], copies=copies
         )
 
-    def to_fit(self, chosen: Ints, columns: Ints, copies: int) -> tuple[Floats, Ints]:
+    def with_copies(self, chosen: Ints, columns: Ints, copies: int) -> tuple[Floats, Ints]:
         """Statistics and classes of some clips, followed by those of this many copies of each."""
         parts = [x[np.ix_(chosen, columns)] for x in (self.x, *self.copies[:copies])]
         return np.concatenate(parts), np.tile(self.y[chosen], len(parts))
@@ -203,18 +210,18 @@ class Clips(NamedTuple):
         )
 
 
-class Encoded(NamedTuple):
+class EncodedClips(NamedTuple):
     """What is known of clips that were encoded: their statistics; mean and spread over clips of
     those after 1 to W - 1 frames, `W-1 M` each; and the features of some by their numbers, `T D h
     w` float16.
     """
 
-    clips: Clips
+    clips: ClipStatistics
     early: tuple[Floats, Floats]
     features: dict[int, Tensor]
 
 
-def choose(clips: Clips, folds: int = FOLDS) -> Choice:
+def choose(clips: ClipStatistics, folds: int = FOLDS) -> LayerChoice:
     """The best layer in cross-validation, with classes that weigh equally or by their numbers of
     clips.
 
@@ -235,7 +242,7 @@ def choose(clips: Clips, folds: int = FOLDS) -> Choice:
 
 
 @one_thread
-def _choose(clips: Clips, folds: int, balanced: bool) -> Choice:
+def _choose(clips: ClipStatistics, folds: int, balanced: bool) -> LayerChoice:
     """The statistics and the method with the lowest log loss in cross-validation, each at its best
     temperature; then whether the layer is better if it is fitted to copies of the clips as well.
 
@@ -247,7 +254,9 @@ def _choose(clips: Clips, folds: int, balanced: bool) -> Choice:
     if not parts:
         copies = 2 if clips.copies else 0
         default = next(iter(SETS.values()))
-        return Choice(default, _DEFAULT, scores, temperature=1.0, copies=copies, balanced=balanced)
+        return LayerChoice(
+            default, _DEFAULT, scores, temperature=1.0, copies=copies, balanced=balanced
+        )
     results = {
         label: _test(clips, parts, statistics=statistics, copies=0, balanced=balanced)
         for label, statistics in SETS.items()
@@ -270,7 +279,7 @@ def _choose(clips: Clips, folds: int, balanced: bool) -> Choice:
     )
     scores[tested] = softmax(logits / further, 1)
     temperature = best.temperature * further
-    return Choice(
+    return LayerChoice(
         SETS[label],
         best.method,
         scores,
@@ -282,21 +291,21 @@ def _choose(clips: Clips, folds: int, balanced: bool) -> Choice:
 
 
 def _test(
-    clips: Clips,
+    clips: ClipStatistics,
     parts: Sequence[tuple[Ints, Ints]],
     *,
     statistics: Sequence[str],
     copies: int,
     balanced: bool,
-) -> Tested:
+) -> CrossValidation:
     """Cross-validate all methods on some statistics, fitted also to this many copies of each clip."""
     columns = clips.columns(statistics)
-    given = ((*clips.to_fit(fit, columns, copies), test) for fit, test in parts)
+    given = ((*clips.with_copies(fit, columns, copies), test) for fit, test in parts)
     x = np.ascontiguousarray(clips.x[:, columns])
     return cross_validate(x, clips.y, clips.num_classes, parts=given, balanced=balanced)
 
 
-def clearly_better(rival: Choice, choice: Choice, clips: Clips) -> bool:
+def clearly_better(rival: LayerChoice, choice: LayerChoice, clips: ClipStatistics) -> bool:
     """Whether the log loss of the rival on these clips is lower by more than a standard error of
     the difference.
 
@@ -315,10 +324,10 @@ def clearly_better(rival: Choice, choice: Choice, clips: Clips) -> bool:
 
 @one_thread
 def cross_validated(
-    clips: Clips,
-    choice: Choice | None = None,
+    clips: ClipStatistics,
+    choice: LayerChoice | None = None,
     *,
-    rival: Clips | None = None,
+    rival: ClipStatistics | None = None,
     rival_first: bool = False,
     title: str = "cross-validation",
 ) -> tuple[Floats, Floats]:
@@ -347,7 +356,7 @@ def cross_validated(
         if choice is None and rival is not None:
             first, second = (rival, clips) if rival_first else (clips, rival)
             best = _better(first, second, fit)
-        others = best.only(fit)
+        others = best.subset(fit)
         chosen = choice or choose(others, INNER_FOLDS)
         scores[test] = softmax(
             fitted_layer(others, chosen).logits(best.x[test]) / chosen.temperature, 1
@@ -357,16 +366,20 @@ def cross_validated(
     return scores, thresholds
 
 
-def _better(first: Clips, second: Clips, fit: Ints) -> Clips:
+def _better(first: ClipStatistics, second: ClipStatistics, fit: Ints) -> ClipStatistics:
     """The same clips by the better of two encoders, by some of them, without copies."""
-    parts = [clips.only(fit)._replace(copies=()) for clips in (first, second)]
+    parts = [clips.subset(fit)._replace(copies=()) for clips in (first, second)]
     choices = [choose(part, INNER_FOLDS) for part in parts]
     return second if clearly_better(choices[1], choices[0], parts[0]) else first
 
 
 @one_thread
 def fit_layer(
-    model: VideoModel, clips: Clips, choice: Choice, *, early: tuple[Floats, Floats] | None = None
+    model: VideoModel,
+    clips: ClipStatistics,
+    choice: LayerChoice,
+    *,
+    early: tuple[Floats, Floats] | None = None,
 ) -> None:
     """Give a `LinearClassifier` the chosen layer, fitted to all clips; a ValueError for clips of a
     single class.
@@ -393,15 +406,15 @@ def fit_layer(
     )
 
 
-def fitted_layer(clips: Clips, choice: Choice) -> Layer:
+def fitted_layer(clips: ClipStatistics, choice: LayerChoice) -> LinearLayer:
     """The layer on all statistics, with weights of zero for those that were not chosen."""
     columns = clips.columns(choice.statistics)
     every = np.arange(len(clips.y))
-    given = clips.to_fit(every, columns, choice.copies)
+    given = clips.with_copies(every, columns, choice.copies)
     (layer,) = regress(
         *given, clips.num_classes, methods=(choice.method,), balanced=choice.balanced
     )
-    return layer.on(columns, clips.x.shape[1])
+    return layer.embedded_in(columns, clips.x.shape[1])
 
 
 @torch.inference_mode()
@@ -414,7 +427,7 @@ def statistics_of(
     title: str = "encoding clips",
     kept: Collection[int] = (),
     copies: bool = True,
-) -> Encoded:
+) -> EncodedClips:
     """Encode clips; moves the model to a GPU if there is one.
 
     Args:
@@ -447,7 +460,7 @@ def statistics_of(
         targets.append(of_batch)
         if copies and len(groups) <= FEW and batch.dtype == torch.uint8 and not data.flow_channels:
             of_copies = (
-                encode_samples(net, each, data, at_once=_FRAMES) for each in copies_of(batch)
+                encode_samples(net, each, data, at_once=_FRAMES) for each in altered_copies(batch)
             )
             altered.append(
                 torch.stack([net.statistics(each)[:, -1].cpu().double() for each in of_copies])
@@ -470,11 +483,11 @@ def statistics_of(
     mean = starts / len(x)
     early = mean.numpy(), (squares / len(x) - mean.square()).clamp_min(0).sqrt().numpy()
     all_copies = tuple(torch.cat(altered, 1).numpy()) if altered else ()
-    clips = Clips(x, y, np.asarray(groups), num_classes=net.num_classes, copies=all_copies)
-    return Encoded(clips, early, features_of)
+    clips = ClipStatistics(x, y, np.asarray(groups), num_classes=net.num_classes, copies=all_copies)
+    return EncodedClips(clips, early, features_of)
 
 
-def copies_of(frames: Tensor) -> Iterator[Tensor]:
+def altered_copies(frames: Tensor) -> Iterator[Tensor]:
     """Altered frames `B T H W C` uint8, in the order of `COPIES`: their upper right part and their
     lower left part, enlarged to their size; and mirrored.
     """

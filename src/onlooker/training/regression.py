@@ -47,7 +47,7 @@ METHODS = tuple(Method("logistic", C) for C in (0.1, 1.0, 10.0, 100.0, 1000.0)) 
 )
 
 
-class Layer(NamedTuple):
+class LinearLayer(NamedTuple):
     """A linear layer on standardized statistics: center and scale `M`, weight `K M`, bias `K`."""
 
     center: Floats
@@ -59,11 +59,11 @@ class Layer(NamedTuple):
         """Statistics `… M` to `… K`."""
         return (x - self.center) / self.scale @ self.weight.T + self.bias
 
-    def times(self, factor: float) -> "Layer":
+    def scaled(self, factor: float) -> "LinearLayer":
         """The same layer with its logits multiplied by a factor."""
         return self._replace(weight=self.weight * factor, bias=self.bias * factor)
 
-    def on(self, columns: Ints, M: int) -> "Layer":
+    def embedded_in(self, columns: Ints, M: int) -> "LinearLayer":
         """The same layer on M statistics, of which it uses those in `columns`."""
         center = np.zeros(M)
         scale = np.ones(M)
@@ -71,7 +71,7 @@ class Layer(NamedTuple):
         center[columns] = self.center
         scale[columns] = self.scale
         weight[:, columns] = self.weight
-        return Layer(center, scale, weight, bias=self.bias)
+        return LinearLayer(center, scale, weight, bias=self.bias)
 
 
 def regress(
@@ -81,7 +81,7 @@ def regress(
     *,
     methods: Sequence[Method] = METHODS,
     balanced: bool = False,
-) -> list[Layer]:
+) -> list[LinearLayer]:
     """A layer for each method, from the statistics of clips `B M` and their classes `B`, which may
     weigh equally.
     """
@@ -98,11 +98,11 @@ def regress(
         bias = np.full(num_classes, biases.min() - _NEVER)
         weight[present] = rows @ basis.T
         bias[present] = biases
-        layers.append(Layer(center, scale, weight, bias=bias))
+        layers.append(LinearLayer(center, scale, weight, bias=bias))
     return layers
 
 
-class Tested(NamedTuple):
+class CrossValidation(NamedTuple):
     """The best method in cross-validation, at the best of `_TEMPERATURES`: its log loss, and its
     logits `B K` by layers that were fitted without the clip.
     """
@@ -121,7 +121,7 @@ def cross_validate(
     parts: Iterable[tuple[Floats, Ints, Ints]],
     methods: Sequence[Method] = METHODS,
     balanced: bool = False,
-) -> Tested:
+) -> CrossValidation:
     """Compare methods on clips that layers are not fitted to; `x` and `y` as in `regress`.
 
     Args:
@@ -140,7 +140,7 @@ def cross_validate(
         _log_loss(each[tested] / T, y[tested], weights) for each in logits for T in _TEMPERATURES
     ]
     best, at = divmod(int(np.argmin(losses)), len(_TEMPERATURES))
-    return Tested(methods[best], _TEMPERATURES[at], min(losses), logits=logits[best])
+    return CrossValidation(methods[best], _TEMPERATURES[at], min(losses), logits=logits[best])
 
 
 def _log_loss(logits: Floats, y: Ints, weights: Floats) -> float:
