@@ -113,11 +113,15 @@ class _Arrival(NamedTuple):
 
 
 class _LostError(Exception):
-    """A lost connection, which may come back."""
+    """A lost connection, which may come back.
 
+    Args:
+        ended: whether the sender has ended it.
+    """
 
-class _EndedError(_LostError):
-    """A connection that the sender has ended."""
+    def __init__(self, reason: str, *, ended: bool = False) -> None:
+        super().__init__(reason)
+        self.ended = ended
 
 
 class LiveClock:
@@ -317,25 +321,23 @@ class Source:
 
     def _reconnect_loop(self) -> None:
         """Read one connection after another, until the source ends or must not be tried again."""
-        failures = 0  # connections since the last frame
+        failures = 0  # new connections since the last frame
         while True:
             before = self._index
-            try:
-                self._read_connection()
+            lost = self._read_connection()
+            if lost is None:
                 return
-            except _LostError as lost:
-                if self._index > before:
-                    failures = 0
-                attempts = self._attempts
-                if attempts == 0 and self._index >= 0 and isinstance(lost, _EndedError):
-                    return
-                if 0 <= attempts <= failures:
-                    raise self._connection_error(str(lost), failures) from lost
-                self._change("reconnecting", str(lost))
-            wait = self._config.wait * 2 ** min(failures, 16)
+            if self._index > before:
+                failures = 0
+            attempts = self._attempts
+            if lost.ended and attempts == 0 and self._index >= 0:
+                return
+            if 0 <= attempts <= failures:
+                raise self._connection_error(str(lost), failures) from lost
+            self._change("reconnecting", str(lost))
+            if self._over.wait(min(self._config.wait * 2 ** min(failures, 16), _MAX_WAIT)):
+                return
             failures += 1
-            if self._over.wait(min(wait, _MAX_WAIT)):
-                return
 
     @property
     def _attempts(self) -> int:
@@ -345,23 +347,29 @@ class Source:
         answered = self._index >= 0 or self._config.attempts < 0
         return self._config.attempts if answered else 0
 
-    def _read_connection(self) -> None:
-        """Queue the frames of one connection, until it ends or reading is stopped."""
+    def _read_connection(self) -> _LostError | None:
+        """Queue the frames of one connection, until it is lost; None: a recording is over, or
+        reading is stopped.
+        """
         before = self._index
         self._last = None
-        with closing(self._arrivals()) as arrivals:
-            for arrival in arrivals:
-                self._change("online", arrival.note)
-                if self._index == before and before >= 0:
-                    self.reconnections += 1
-                if not self._put(arrival):
-                    return
+        try:
+            with closing(self._arrivals()) as arrivals:
+                for arrival in arrivals:
+                    self._change("online", arrival.note)
+                    if self._index == before and before >= 0:
+                        self.reconnections += 1
+                    if not self._put(arrival):
+                        return None
+        except _LostError as lost:
+            return lost
         if self._index < 0:
             raise ClipError(
                 self.name,
                 "no frame of it can be decoded",
                 "send a whole recording, or record again",
             )
+        return None
 
     def _connection_error(self, reason: str, attempts: int) -> ClipError:
         if isinstance(self._source, int):
@@ -622,4 +630,4 @@ def _of_address(
             f"{'connection broken' if opened else 'cannot be opened'} ({problem})"
         ) from error
     if not recorded:
-        raise _EndedError("the sender has ended it")
+        raise _LostError("the sender has ended it", ended=True)
