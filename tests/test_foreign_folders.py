@@ -23,8 +23,8 @@ from onlooker.base.records import ClipError
 from onlooker.data.split import Split
 from onlooker.recognizer import load
 from onlooker.run.evaluate import evaluate
-from onlooker.run.predict import distinct_names
 from onlooker.run.record import RunRecord
+from onlooker.run.results import distinct_names
 from onlooker.run.train import train_run
 
 MODEL = ModelConfig("convalstm", "conv4", hidden=8)

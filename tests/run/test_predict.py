@@ -31,8 +31,8 @@ from onlooker.data.samples import Sample
 from onlooker.recognizer import Recognizer
 from onlooker.report.events import EventCurve
 from onlooker.run import predict as predict_module
-from onlooker.run.predict import distinct_names, predict_clips
-from onlooker.run.results import ResultsFile
+from onlooker.run.predict import predict_clips
+from onlooker.run.results import ResultsFile, distinct_names
 from onlooker.video import video_file
 from onlooker.video.reader import read
 from onlooker.video.sampling import Timing

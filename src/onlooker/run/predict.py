@@ -1,34 +1,28 @@
-"""Predict clips with a trained run: a file of JSON lines, and for each clip boxes, times and a
-drawn clip.
+"""Predict clips with a trained run, here or on a cluster; `results.Outputs` writes what is
+predicted.
 """
 
 import hashlib
 import os
-from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from contextlib import closing, nullcontext, suppress
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing, nullcontext
 from dataclasses import replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 
-from onlooker.base.files import check_writable, read_json, write_json
-from onlooker.base.intervals import as_cut, file_of
 from onlooker.base.parallel import map_ahead
 from onlooker.base.progress import note, note_clips, tracked
 from onlooker.base.records import ClipError, Prediction
-from onlooker.base.text import short_name
 from onlooker.data.folder import list_files, refuse_run
-from onlooker.formats.annotations import Writer, find_writer, of_prediction
+from onlooker.formats.annotations import find_writer
 from onlooker.models.video_model import choose_device
 from onlooker.recognizer import Recognizer, check_threshold, load
-from onlooker.report.overlay import write_drawn
 from onlooker.run.cluster import map_clips
 from onlooker.run.features import weights_digest
-from onlooker.run.results import ResultsFile
+from onlooker.run.results import Outputs, ResultsFile, attempt, drawn_files
 from onlooker.video.rates import RATE_NOTE
 from onlooker.video.reader import is_video
 
@@ -84,9 +78,9 @@ def predict_clips(
     check_threshold(threshold)
     if times and not out:
         raise ValueError("--times without --out; give --out, the folder for the files")
-    writers = dict(find_writer(Path("times"), name) for name in ("activitynet", *times))
+    formats = dict(find_writer(Path("times"), name) for name in ("activitynet", *times))
     clips = list(dict.fromkeys(clips))
-    targets = _targets(clips, out, writers) if out else {}
+    drawn = drawn_files(clips, out, formats) if out else {}
     recognizer = load(run, "cpu" if ray else "auto")
     errors = list[ClipError]()
     with (
@@ -94,34 +88,22 @@ def predict_clips(
         if json
         else nullcontext() as results
     ):
-        done = {clip for clip in clips if results and clip in results}
-        done -= {clip for clip, target in targets.items() if not target.exists()}
-        todo = [clip for clip in clips if clip not in done]
-        if done:
-            note(f"{len(done)} of {len(clips)} clips were predicted before")
-        work = partial(_predictor, recognizer, threshold)
-        with closing(
-            map_clips(work, todo, ray) if ray else _predict_here(recognizer, todo, threshold)
-        ) as predicted:
-            for first in range(0, len(todo), BATCH):
+        outputs = Outputs(drawn, formats, results)
+        todo = [clip for clip in clips if not outputs.is_done(clip)]
+        if len(todo) < len(clips):
+            note(f"{len(clips) - len(todo)} of {len(clips)} clips were predicted before")
+        with closing(_predict(recognizer, todo, threshold, ray=ray)) as predicted:
+            for start in range(0, len(todo), BATCH):
                 predictions = list[Prediction]()
-                for clip, result in tracked(
-                    islice(predicted, BATCH), "predicting clips", len(todo), done=first
-                ):
+                batch = islice(predicted, BATCH)
+                for clip, result in tracked(batch, "predicting clips", len(todo), done=start):
                     if isinstance(result, ClipError):
-                        errors.append(ClipError(clip, result.found, result.remedy))
+                        errors.append(result)
                         continue
-                    prediction = replace(result, path=clip)  # absolute from a cluster
                     # maps of a hundred recordings of an hour would fill the memory
-                    predictions.append(replace(prediction, attention=None, heat=None))
-                    if clip in targets:
-                        problem = _attempt(
-                            _write_files, clip, targets[clip], prediction, writers=writers
-                        )
-                        errors += [problem] if problem else []
-                    # last: a clip with a result is not drawn again
-                    if results and clip not in results:
-                        results.add(clip, prediction.to_dict())
+                    predictions.append(replace(result, attention=None, heat=None))
+                    if error := outputs.write(clip, result):
+                        errors.append(error)
                 if predictions and on_predictions:
                     on_predictions(predictions)
                 _note_times(predictions, recognizer)
@@ -152,51 +134,41 @@ def find_videos(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
     exist.
     """
     clips = list[Path]()
-    others = list[Path]()
+    ignored = list[Path]()
     for path in paths:
         refuse_run(path)
-        inside = list_files(path) if os.path.isdir(path) and not is_video(path) else ([], [])
-        links = [other for other in inside[1] if other.is_symlink() and not other.exists()]
-        clips += [*inside[0], *links] or [path]
-        others += [other for other in inside[1] if other not in links]
-    return clips, others
+        videos, files = list_files(path) if os.path.isdir(path) and not is_video(path) else ([], [])
+        links = [file for file in files if file.is_symlink() and not file.exists()]
+        clips += [*videos, *links] or [path]
+        ignored += [file for file in files if file not in links]
+    return clips, ignored
 
 
-Given = ParamSpec("Given")
-Result = TypeVar("Result")
-
-
-def _attempt(
-    function: Callable[Concatenate[Path, Given], Result],
-    clip: Path,
-    *given: Given.args,
-    **settings: Given.kwargs,
-) -> Result | ClipError:
-    """What a function returns for a clip, or the error: the results of other clips are kept."""
-    try:
-        return function(clip, *given, **settings)
-    except (OSError, ValueError) as error:
-        return (
-            error
-            if isinstance(error, ClipError)
-            else ClipError(clip, str(error), "the others are not affected")
-        )
+def _predict(
+    recognizer: Recognizer, clips: Sequence[Path], threshold: float | None, *, ray: str | None
+) -> Generator[tuple[Path, Prediction | ClipError]]:
+    """Each clip with its prediction, or its error, in the order in which they are ready."""
+    start = partial(_predictor, recognizer, threshold)
+    with closing(
+        map_clips(start, clips, ray) if ray else _predict_here(recognizer, clips, threshold)
+    ) as predicted:
+        for clip, result in predicted:
+            if isinstance(result, ClipError):  # its path may be of a file within the clip
+                yield clip, ClipError(clip, result.found, result.remedy)
+            else:  # on a cluster, its path is absolute
+                yield clip, replace(result, path=clip)
 
 
 def _predict_here(
     recognizer: Recognizer, clips: Sequence[Path], threshold: float | None
 ) -> Generator[tuple[Path, Prediction | ClipError]]:
-    """Each clip and its prediction, or its error, as `map_clips`; threads decode the next clips
-    meanwhile.
-    """
-    with closing(map_ahead(partial(_attempt, recognizer.read_ahead), clips)) as samples:
+    """As `map_clips`, in this process, where threads decode the next clips meanwhile."""
+    with closing(map_ahead(partial(attempt, recognizer.read_ahead), clips)) as samples:
         for clip, sample in zip(clips, samples, strict=True):
-            yield (
-                clip,
-                sample
-                if isinstance(sample, ClipError)
-                else _attempt(recognizer.predict, clip, sample, threshold=threshold),
-            )
+            if isinstance(sample, ClipError):
+                yield clip, sample
+            else:
+                yield clip, attempt(recognizer.predict, clip, sample, threshold=threshold)
 
 
 def _predictor(
@@ -204,7 +176,7 @@ def _predictor(
 ) -> Callable[[Path], Prediction | ClipError]:
     """In a worker: a function from a clip to its prediction, or its error."""
     recognizer.model.to(choose_device())
-    return partial(_attempt, recognizer.predict, threshold=threshold)
+    return partial(attempt, recognizer.predict, threshold=threshold)
 
 
 def _digest(recognizer: Recognizer, threshold: float | None) -> str:
@@ -223,67 +195,3 @@ def _digest(recognizer: Recognizer, threshold: float | None) -> str:
         *extra,
     )
     return hashlib.sha256(repr((weights_digest(of.model), *parts)).encode()).hexdigest()
-
-
-def _targets(clips: Sequence[Path], out: Path, endings: Iterable[str]) -> dict[Path, Path]:
-    """The file that each clip is drawn to, beside files with these endings. Only files of an
-    earlier prediction may be replaced.
-    """
-    targets = [out / f"{name}.mp4" for name in distinct_names(clips)]
-    given = {os.path.realpath(file_of(clip)) for clip in clips}
-    for target in targets:
-        is_earlier = _holds_boxes(target.with_suffix(".json"))
-        names = [f"{target.stem}{ending}" for ending in (".mp4", ".json", *endings)]
-        for file in map(target.with_name, names):
-            if file.exists() and (os.path.realpath(file) in given or not is_earlier):
-                raise FileExistsError(
-                    f"{file}: exists, and is not of an earlier prediction; choose another --out"
-                )
-    check_writable(out)
-    return dict(zip(clips, targets, strict=True))
-
-
-def _holds_boxes(path: Path) -> bool:
-    """Whether `_write_files` wrote this file."""
-    with suppress(OSError, ValueError):
-        return {"tubes", "segments"} <= {*read_json(path)}
-    return False
-
-
-def _write_files(
-    clip: Path, target: Path, prediction: Prediction, *, writers: Mapping[str, Writer]
-) -> None:
-    """Write boxes and times, then the drawn clip: where that exists, the others do too."""
-    values = prediction.to_dict()
-    boxes = {name: values[name] for name in ("label", "score", "scores", "tubes", "segments")}
-    write_json(target.with_name(f"{target.stem}.json"), boxes)
-    for ending, write in writers.items():
-        write(target.with_name(f"{target.stem}{ending}"), of_prediction(prediction), None)
-    write_drawn(clip, target, prediction, replace=True)
-
-
-def distinct_names(clips: Sequence[Path]) -> list[str]:
-    """Names of clips without suffix; those that are equal, ignoring case, are preceded by their
-    folders.
-
-    If these are still equal, all are preceded by their numbers. A name that is too long for a file
-    system ends in a digest.
-
-    Raises:
-        ValueError: a clip is given twice.
-    """
-    paths = [as_cut(Path(os.path.realpath(clip))) for clip in clips]
-    if len(set(paths)) < len(paths):
-        raise ValueError(
-            f"{next(path for path in paths if paths.count(path) > 1)}: given twice; give each clip once"
-        )
-    stems = Counter(path.stem.casefold() for path in paths)
-    same = {path for path in paths if stems[path.stem.casefold()] > 1}
-    root = os.path.commonpath([path.parent for path in same]) if same else ""
-    names = [
-        "-".join(path.with_suffix("").relative_to(root).parts) if path in same else path.stem
-        for path in paths
-    ]
-    if len({name.casefold() for name in names}) < len(names):
-        names = [f"{number}-{name}" for number, name in enumerate(names)]
-    return [short_name(name) for name in names]

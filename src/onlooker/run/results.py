@@ -1,17 +1,36 @@
-"""The file of `predict --json`: written line by line, and continued after a kill."""
+"""What `onlooker predict` writes: for each clip boxes, times and a drawn clip (`--out`), and a line
+of a file (`--json`), which is continued after a kill.
+"""
 
 import json
-from collections.abc import Iterable, Mapping
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from filelock import lock_descriptor
 
-from onlooker.base.files import atomic_file, check_regular, explain_write_errors
-from onlooker.base.records import ClipError
+from onlooker.base.files import (
+    atomic_file,
+    check_regular,
+    check_writable,
+    explain_write_errors,
+    read_json,
+    write_json,
+)
+from onlooker.base.intervals import as_cut, file_of
+from onlooker.base.records import ClipError, Prediction
+from onlooker.base.text import short_name
 from onlooker.data.split import fingerprint
+from onlooker.formats.annotations import Writer, of_prediction
+from onlooker.report.overlay import write_drawn
 from onlooker.storage import path_or_address
+
+Given = ParamSpec("Given")
+Result = TypeVar("Result")
 
 
 class ResultsFile:
@@ -112,3 +131,115 @@ class ResultsFile:
         """Let another command use the file."""
         with suppress(OSError):  # a disk that is full has been reported
             self._file.close()
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Where the predictions of clips are written.
+
+    Args:
+        out: the file that each clip is drawn to; boxes and times are written beside it.
+        formats: the functions that write times, by the endings of their files.
+        json: the file for all scores and attention.
+    """
+
+    out: Mapping[Path, Path]
+    formats: Mapping[str, Writer]
+    json: ResultsFile | None
+
+    def is_done(self, clip: Path) -> bool:
+        """Whether an earlier call has written everything for a clip."""
+        is_drawn = clip not in self.out or self.out[clip].exists()
+        return self.json is not None and clip in self.json and is_drawn
+
+    def write(self, clip: Path, prediction: Prediction) -> ClipError | None:
+        """Write a prediction; the error if its files in `out` cannot be written: those of other
+        clips may be.
+
+        Raises:
+            DiskFullError, NotWritableError: `json` cannot be written.
+        """
+        error = attempt(self._write_files, clip, prediction) if clip in self.out else None
+        if self.json and clip not in self.json:  # last: a clip with a result is not drawn again
+            self.json.add(clip, prediction.to_dict())
+        return error
+
+    def _write_files(self, clip: Path, prediction: Prediction) -> None:
+        """Write boxes and times, then the drawn clip: where that exists, the others do too."""
+        drawn = self.out[clip]
+        values = prediction.to_dict()
+        boxes = {name: values[name] for name in ("label", "score", "scores", "tubes", "segments")}
+        write_json(drawn.with_name(f"{drawn.stem}.json"), boxes)
+        for ending, write in self.formats.items():
+            write(drawn.with_name(f"{drawn.stem}{ending}"), of_prediction(prediction), None)
+        write_drawn(clip, drawn, prediction, replace=True)
+
+
+def attempt(
+    function: Callable[Concatenate[Path, Given], Result],
+    clip: Path,
+    *given: Given.args,
+    **settings: Given.kwargs,
+) -> Result | ClipError:
+    """What a function returns for a clip, or its error: the results of other clips are kept."""
+    try:
+        return function(clip, *given, **settings)
+    except ClipError as error:
+        return error
+    except (OSError, ValueError) as error:
+        return ClipError(clip, str(error), "the others are not affected")
+
+
+def drawn_files(clips: Sequence[Path], out: Path, endings: Iterable[str]) -> dict[Path, Path]:
+    """The file in a folder that each clip is drawn to, beside files with these endings.
+
+    Raises:
+        FileExistsError: a file would be replaced that is not of an earlier prediction.
+        DiskFullError, NotWritableError: the folder cannot be written to.
+    """
+    drawn = [out / f"{name}.mp4" for name in distinct_names(clips)]
+    originals = {os.path.realpath(file_of(clip)) for clip in clips}
+    for target in drawn:
+        is_earlier = _holds_boxes(target.with_suffix(".json"))
+        names = [f"{target.stem}{ending}" for ending in (".mp4", ".json", *endings)]
+        for file in map(target.with_name, names):
+            if file.exists() and (os.path.realpath(file) in originals or not is_earlier):
+                raise FileExistsError(
+                    f"{file}: exists, and is not of an earlier prediction; choose another --out"
+                )
+    check_writable(out)
+    return dict(zip(clips, drawn, strict=True))
+
+
+def _holds_boxes(path: Path) -> bool:
+    """Whether `Outputs` wrote this file."""
+    with suppress(OSError, ValueError):
+        return {"tubes", "segments"} <= {*read_json(path)}
+    return False
+
+
+def distinct_names(clips: Sequence[Path]) -> list[str]:
+    """Names of clips without suffix; those that are equal, ignoring case, are preceded by their
+    folders.
+
+    If these are still equal, all are preceded by their numbers. A name that is too long for a file
+    system ends in a digest.
+
+    Raises:
+        ValueError: a clip is given twice.
+    """
+    paths = [as_cut(Path(os.path.realpath(clip))) for clip in clips]
+    if len(set(paths)) < len(paths):
+        raise ValueError(
+            f"{next(path for path in paths if paths.count(path) > 1)}: given twice; give each clip once"
+        )
+    stems = Counter(path.stem.casefold() for path in paths)
+    same = {path for path in paths if stems[path.stem.casefold()] > 1}
+    root = os.path.commonpath([path.parent for path in same]) if same else ""
+    names = [
+        "-".join(path.with_suffix("").relative_to(root).parts) if path in same else path.stem
+        for path in paths
+    ]
+    if len({name.casefold() for name in names}) < len(names):
+        names = [f"{number}-{name}" for number, name in enumerate(names)]
+    return [short_name(name) for name in names]
