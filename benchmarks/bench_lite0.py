@@ -30,7 +30,7 @@ from onlooker.data.clips import read_clips
 from onlooker.data.sets import read_set
 from onlooker.data.split import group_of
 from onlooker.data.transforms import to_video
-from onlooker.models.encoders import ENCODERS
+from onlooker.models.encoders import ENCODERS, EncoderSpec
 from onlooker.models.linear import LinearClassifier
 from onlooker.models.registry import configured
 from onlooker.training.linear import ClipStatistics, choose
@@ -144,7 +144,7 @@ def log_losses(
 
 def linear_model(maps: Tensor, classes: int) -> LinearClassifier:
     """The linear model of the default command for maps of this shape."""
-    ENCODERS["stored"] = lambda in_channels, size: Stored(maps)
+    ENCODERS["stored"] = EncoderSpec(lambda in_channels, size, pretrained: Stored(maps))
     net = configured(replace(MODEL, encoder="stored", pretrained=False), DATA, classes)
     del ENCODERS["stored"]
     return cast(LinearClassifier, net.eval())

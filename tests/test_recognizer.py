@@ -254,20 +254,6 @@ def test_pickles_are_not_read(
     assert (tmp_path / "exploded").exists()
 
 
-def test_a_model_of_another_package_names_what_to_install(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run = untrained().save(tmp_path / "run")
-    values = read_json(run / "recognizer.json")
-    elsewhere = {"model": "Elsewhere", "package": "my-models"}
-    write_json(run / "recognizer.json", {**values, **elsewhere})
-    monkeypatch.setattr("onlooker.models.registry.load_packages", lambda: None)
-    with pytest.raises(
-        ValueError, match="unknown class of models 'Elsewhere'; install my-models"
-    ):
-        load(run)
-
-
 @pytest.mark.parametrize(("gpu", "expected"), [(torch.device("mps"), "mps"), (None, "cpu")])
 def test_auto_is_a_gpu_if_there_is_one(
     monkeypatch: pytest.MonkeyPatch, gpu: torch.device | None, expected: str

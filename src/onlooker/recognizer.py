@@ -41,14 +41,14 @@ from onlooker.base.records import (
     Step,
 )
 from onlooker.base.settings import field_of, typed
-from onlooker.base.text import composed
+from onlooker.base.text import composed, printable
 from onlooker.data.clips import ClipFrames, decode_each, read_clips, read_header
 from onlooker.data.samples import Sample, read_at
 from onlooker.data.sets import read_set
 from onlooker.data.split import source_of
 from onlooker.localization import localize
 from onlooker.models.classifier import AGGREGATIONS, clip_scores
-from onlooker.models.registry import find_class
+from onlooker.models.registry import find_class, missing_packages
 from onlooker.models.video_model import WEIGHTS, VideoModel, choose_device
 from onlooker.report.events import EventCurve
 from onlooker.report.overlay import write_drawn
@@ -72,7 +72,12 @@ _SETTINGS: dict[str, Any] = {
     "nothing": str | None,
     "clip_seconds": float,
 }
-_OF_EARLIER_VERSIONS = {"nothing": None, "curve": None, "clip_seconds": 0.0}
+_OF_EARLIER_VERSIONS: dict[str, Any] = {
+    "nothing": None,
+    "curve": None,
+    "clip_seconds": 0.0,
+    "packages": [],
+}
 _CLIPS_PER_BATCH = 50  # classified together
 _PIXELS_PER_BATCH = 1 << 23  # for large clips: five clips of 30 frames of 224×224 pixels
 
@@ -561,7 +566,7 @@ class Recognizer:
             "classes": list(self.classes),
             "data": self.data.to_dict(),
             "model": type(self.model).__name__,
-            "package": self.model.package,
+            "packages": self.model.packages,
             "weights": file_digest(folder / WEIGHTS),
             "curve": self.curve and asdict(self.curve),
             **{name: getattr(self, name) for name in _SETTINGS},
@@ -638,7 +643,14 @@ def load(run: Path | str, device: str | torch.device = "auto") -> Recognizer:
     stored = folder / RECORD
     with reading(stored):
         values = _OF_EARLIER_VERSIONS | read_json(stored)
-        kind = find_class(field_of(values, "model", str), field_of(values, "package", str))
+        earlier = field_of(values, "package", str) if "package" in values else "onlooker"
+        if missing := missing_packages([earlier, *field_of(values, "packages", list[str])]):
+            names = printable(" ".join(missing))[:300]
+            remedy = f"pip install {names}, if you trust it"
+            raise ValueError(
+                f"{printable(stored)}: the model needs {names}, not installed; {remedy}"
+            )
+        kind = find_class(field_of(values, "model", str))
         data = DataConfig.from_field(values, "data")
         classes = list(map(composed, field_of(values, "classes", list[str])))
         curve = field_of(values, "curve", dict | None)

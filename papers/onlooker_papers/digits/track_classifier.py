@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from onlooker.models.video_model import Output, VideoModel, make_head
+from onlooker_papers import PACKAGE
 from onlooker_papers.digits.tracks import Tracks
 
 HEADS = ("joint", "each-glimpse")
@@ -45,7 +46,7 @@ class TrackClassifier(VideoModel):
         ValueError: a setting that is unknown or does not fit the others.
     """
 
-    package = "onlooker-papers"
+    package = PACKAGE
     streams = False
 
     def __init__(

@@ -11,7 +11,7 @@ from safetensors.torch import save
 from torch.utils.flop_counter import FlopCounterMode
 
 from onlooker.base.files import write_bytes
-from onlooker.models.encoders import TERMS
+from onlooker.models.encoders import encoder_terms
 from onlooker.models.encoders.small import Small
 from onlooker.models.video_model import count_parameters
 from onlooker.report.metrics import wilson_interval
@@ -82,7 +82,7 @@ def packed(weights: dict[str, torch.Tensor], name: str) -> bytes:
     return save(
         weights,
         {
-            "terms": f"onlooker's encoder {name}, {TERMS[name]}; model card: README.md beside this file"
+            "terms": f"onlooker's encoder {name}, {encoder_terms(name)}; model card: README.md beside this file"
         },
     )
 

@@ -2,9 +2,9 @@
 
 from torch import Tensor, nn
 
-from onlooker.models.cells.attentive import ATTENTIONS
 from onlooker.models.cells.cell import Grid
-from onlooker.models.registry import Recipe, register_model
+from onlooker.models.registry import Recipe, register_attention, register_model
+from onlooker_papers import PACKAGE
 
 
 class ContextAttention(nn.Module):
@@ -42,7 +42,11 @@ RECIPE = Recipe(
 
 def register() -> None:
     """Register the attention and the model for `create_model`, `load` and the commands."""
-    ATTENTIONS["context"] = lambda num_features, hidden, units, grid: ContextAttention(hidden, grid)
+    register_attention(
+        "context",
+        lambda num_features, hidden, units, grid: ContextAttention(hidden, grid),
+        package=PACKAGE,
+    )
     register_model("report", RECIPE)
 
 

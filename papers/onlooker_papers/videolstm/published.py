@@ -17,6 +17,7 @@ from onlooker.models.cells.lstm import LSTM, ConvLSTM
 from onlooker.models.classifier import Classifier
 from onlooker.models.registry import Recipe, find_recipe, register_model
 from onlooker.models.video_model import Output, VideoModel, make_head
+from onlooker_papers import PACKAGE
 from onlooker_papers.hmdb10 import attention
 
 PREFIX = "published-"
@@ -143,7 +144,7 @@ class Published(Classifier):
         forget_bias: initial bias of the forget gates.
     """
 
-    package = "onlooker-papers"
+    package = PACKAGE
 
     def __init__(
         self,

@@ -22,10 +22,11 @@ from torch import Tensor, nn
 
 from onlooker.base.config import DataConfig, Modality, ModelConfig, TrainConfig
 from onlooker.data.clips import ClipFrames
-from onlooker.models.encoders import ENCODERS, build_encoder
+from onlooker.models.encoders import build_encoder
 from onlooker.models.encoders.lite0 import LITE0
-from onlooker.models.registry import create_model, for_encoder, resolve
+from onlooker.models.registry import create_model, for_encoder, register_encoder, resolve
 from onlooker.training.forward import encode_samples, uses_bf16
+from onlooker_papers import PACKAGE
 from onlooker_papers.videolstm.fine_tune import RandomFrames
 
 WIDTH = 64
@@ -63,11 +64,12 @@ class Reduced(nn.Module):
         return cast(Tensor, self.reduce(self.inner(frames)))
 
 
-def _build(name: str, in_channels: int, size: int) -> Reduced:
+def _build(in_channels: int, size: int, pretrained: bool, *, name: str) -> Reduced:
     return Reduced(name, in_channels)
 
 
-ENCODERS |= {f"{name}-{WIDTH}": partial(_build, name) for name in (SMALL, LITE0)}
+for _name in (SMALL, LITE0):
+    register_encoder(f"{_name}-{WIDTH}", partial(_build, name=_name), package=PACKAGE)
 
 
 def sampling(modality: Modality, encoder: str = SMALL) -> DataConfig:

@@ -22,7 +22,7 @@ from typer.testing import CliRunner
 from onlooker.base.config import DataConfig, TrainConfig
 from onlooker.base.files import read_json
 from onlooker.cli import app
-from onlooker.models.encoders import ENCODERS
+from onlooker.models.encoders import ENCODERS, EncoderSpec
 from onlooker.video.write import write
 from onlooker_papers.hmdb10 import draws
 from onlooker_papers.hmdb10 import reproduce as module
@@ -59,7 +59,8 @@ class Pooled(nn.Module):
 @pytest.fixture(scope="module", autouse=True)
 def _pooled() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(ENCODERS, "pooled", lambda in_channels, size: Pooled())
+        pooled = EncoderSpec(lambda in_channels, size, pretrained: Pooled())
+        patch.setitem(ENCODERS, "pooled", pooled)
         yield
 
 

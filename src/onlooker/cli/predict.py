@@ -302,7 +302,7 @@ def convert(
 @functools.partial(command, group=group, panel="Models and data")
 def models() -> None:
     """List the models and the encoders: what they are for, and their pretrained weights."""
-    from onlooker.models.encoders import ENCODERS, TERMS
+    from onlooker.models.encoders import ENCODERS
     from onlooker.models.registry import MODELS
 
     table = Table("model", "purpose")
@@ -310,6 +310,6 @@ def models() -> None:
         table.add_row(name, recipe.summary)
     caption = "Also any timm network (--encoder resnet18 --pretrained; its own terms), and others: docs/models.md."
     encoders = Table("encoder", "pretrained weights", caption=caption)
-    for name in ENCODERS:
-        encoders.add_row(name, TERMS.get(name, "none"))
+    for name, spec in ENCODERS.items():
+        encoders.add_row(name, spec.terms or "none")
     Console().print(table, encoders)

@@ -406,9 +406,9 @@ def _print_terms(run: Path) -> None:
     """The terms of the images that the encoder's pretrained weights were trained on, if they are in
     this package.
     """
-    from onlooker.models.encoders import TERMS
+    from onlooker.models.encoders import encoder_terms
     from onlooker.run.record import RunRecord
 
     model = RunRecord.read(run).settings.model
-    if model.pretrained and not model.weights and model.encoder in TERMS:
-        typer.echo(f"weights of the encoder {model.encoder}: {TERMS[model.encoder]}")
+    if model.pretrained and not model.weights and (terms := encoder_terms(model.encoder)):
+        typer.echo(f"weights of the encoder {model.encoder}: {terms}")

@@ -1,7 +1,7 @@
 """The table of models; other packages can add to it."""
 
 import inspect
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, cast
 
@@ -17,8 +17,17 @@ from onlooker.base.config import (
     TrainConfig,
 )
 from onlooker.base.settings import suggestion, typed
+from onlooker.models.cells.attentive import ATTENTIONS, Attention, AttentionSpec
+from onlooker.models.cells.cell import Grid
 from onlooker.models.classifier import Classifier
-from onlooker.models.encoders import TERMS, has_weights, load_packages
+from onlooker.models.encoders import (
+    ENCODERS,
+    Encoder,
+    EncoderSpec,
+    encoder_terms,
+    has_weights,
+    load_packages,
+)
 from onlooker.models.encoders.lite0 import LITE0, LITE0_SIZE, installed_weights
 from onlooker.models.linear import LinearClassifier
 from onlooker.models.video_model import VideoModel
@@ -31,6 +40,8 @@ __all__ = [
     "find_recipe",
     "for_encoder",
     "for_model",
+    "register_attention",
+    "register_encoder",
     "register_model",
     "resolve",
 ]
@@ -168,6 +179,60 @@ def register_model(name: str, recipe: Recipe) -> None:
     if {**MODELS, **_registered}.get(name, recipe) != recipe:
         raise ValueError(f"a model {name!r} is registered already; choose another name")
     _registered[name] = recipe
+
+
+def register_encoder(
+    name: str,
+    build: Callable[[int, int, bool], Encoder],
+    *,
+    terms: str | None = None,
+    package: str | None = None,
+) -> None:
+    """Add an encoder of single frames, for `create_model`, `onlooker.train(encoder=…)` and
+    `onlooker train --encoder`.
+
+    A package calls this in a function without arguments, which it declares as an entry point, as
+    for `register_model`. A saved model that has the encoder names the package, and where this is
+    missing, `onlooker.load` says what to install. In a program of its own, no package is needed:
+    the program registers the encoder before it trains or loads.
+
+    Args:
+        name: not one of the library or of another package.
+        build: `build(in_channels, size, pretrained)` for frames `N C H W` of `size` pixels, with
+            its own weights if `pretrained`, else with random ones.
+        terms: under which its own weights may be used, in words; training prints them and saves
+            them with the model. None: it has no weights of its own, and `pretrained` is False.
+        package: the distribution that has it, as `pip install` takes it; None: a program.
+
+    Raises:
+        ValueError: the library or another package has an encoder of this name.
+    """
+    if ENCODERS.get(name, EncoderSpec(build, package=package)).package != package:
+        raise ValueError(f"an encoder {name!r} is registered already; choose another name")
+    ENCODERS[name] = EncoderSpec(build, terms, package)
+
+
+def register_attention(
+    name: str,
+    build: Callable[[int, int, int, Grid], Attention],
+    *,
+    package: str | None = None,
+) -> None:
+    """Add an attention, for the recipe of a model and `Classifier(attention=…)`, as
+    `register_encoder` does an encoder.
+
+    Args:
+        name: not one of the library or of another package.
+        build: `build(num_features, hidden, units, grid)`: D of the features, channels of the hidden
+            state, width of the attention's own layer, and `(h, w)` of the features.
+        package: the distribution that has it, as `pip install` takes it; None: a program.
+
+    Raises:
+        ValueError: the library or another package has an attention of this name.
+    """
+    if ATTENTIONS.get(name, AttentionSpec(build, package)).package != package:
+        raise ValueError(f"an attention {name!r} is registered already; choose another name")
+    ATTENTIONS[name] = AttentionSpec(build, package)
 
 
 def list_models() -> list[str]:
@@ -346,7 +411,11 @@ def resolve(model: ModelConfig, data: DataConfig, training: TrainConfig) -> Sett
             )
         model = replace(model, pretrained=True)
     if model.pretrained is None:
-        trained = has_weights(model.encoder) if training.features else model.encoder in TERMS
+        trained = (
+            has_weights(model.encoder)
+            if training.features
+            else encoder_terms(model.encoder) is not None
+        )
         model = replace(model, pretrained=trained and "encoder" not in recipe.ignores)
     if data.normalization == "auto":
         of_weights: Normalization = "lite0" if model.encoder == LITE0 else "imagenet"
@@ -356,15 +425,28 @@ def resolve(model: ModelConfig, data: DataConfig, training: TrainConfig) -> Sett
     return Settings(model, data, training)
 
 
-def find_class(kind: str, package: str = "onlooker") -> type[VideoModel]:
+def missing_packages(packages: Collection[str]) -> list[str]:
+    """Those of some distributions that are not installed, or register no part of a model."""
+    if not _packages().issuperset(packages):
+        load_packages()
+    return sorted({*packages} - _packages())
+
+
+def _packages() -> set[str | None]:
+    """The distributions whose models, encoders or attentions are known; None: of a program."""
+    return {
+        *(encoder.package for encoder in ENCODERS.values()),
+        *(attention.package for attention in ATTENTIONS.values()),
+        *(kind.package for kind in _classes().values()),
+    }
+
+
+def find_class(kind: str) -> type[VideoModel]:
     """A class of models by its name; a ValueError if there is none."""
     if kind not in _classes():
         load_packages()
     if kind not in (known := _classes()):
-        remedy = (
-            f"install {package}" if package != "onlooker" else f"expected one of {', '.join(known)}"
-        )
-        raise ValueError(f"unknown class of models {kind!r}; {remedy}")
+        raise ValueError(f"unknown class of models {kind!r}; expected one of {', '.join(known)}")
     return known[kind]
 
 

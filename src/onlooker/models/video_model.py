@@ -20,7 +20,8 @@ from torch import Tensor, nn
 from onlooker.base.files import RECORD, check_digest, check_regular, read_json, reading
 from onlooker.base.settings import check_type
 from onlooker.base.text import format_bytes
-from onlooker.models.encoders import ENCODERS, TERMS, Encoder
+from onlooker.models.cells.attentive import ATTENTIONS
+from onlooker.models.encoders import ENCODERS, Encoder, encoder_terms
 
 __all__ = ["Output", "VideoModel", "count_parameters", "make_head"]
 
@@ -121,6 +122,15 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
         return self
 
     @property
+    def packages(self) -> list[str]:
+        """The distributions, without onlooker, with its class, its encoder and its attention."""
+        settings = cast(dict[str, Any], self._hub_mixin_config)
+        encoder = ENCODERS.get(settings.get("encoder", ""))
+        attention = ATTENTIONS.get(settings.get("attention", ""))
+        packages = {self.package, *(part.package for part in (encoder, attention) if part)}
+        return sorted(package for package in packages if package not in (None, "onlooker"))
+
+    @property
     def encodes_frames(self) -> bool:
         """Whether it has an encoder of single frames."""
         return self.encoder is not None
@@ -217,13 +227,14 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
         pretrained weights.
         """
         settings = cast(dict[str, Any], self._hub_mixin_config)
-        terms = TERMS.get(settings.get("encoder", "")) if settings.get("pretrained") else None
+        terms = encoder_terms(settings.get("encoder", "")) if settings.get("pretrained") else None
         return ModelCard(
             "---\nlibrary_name: onlooker\npipeline_tag: video-classification\ntags: [visual-attention]\n---\n\n"
             f"# A video classifier\n\nA `{type(self).__name__}` of {self.num_classes} classes, saved by onlooker. A "
             "folder with `recognizer.json` is loaded by `onlooker.load(folder)`, the model alone by "
             f"`{type(self).__name__}.from_pretrained(folder)`.\n"
             + (f"\nPretrained weights of its encoder: {terms}.\n" if terms else "")
+            + "".join(f"\nIt needs a package: `pip install {name}`.\n" for name in self.packages)
         )
 
     def _save_pretrained(self, save_directory: Path) -> None:

@@ -68,7 +68,7 @@ def build_cell(
         raise ValueError(
             f"a {name} cell cannot attend: it has no state to attend with; use lstm or convlstm"
         )
-    built = ATTENTIONS[attention](num_features, state.shape[1], hidden, grid)
+    built = ATTENTIONS[attention].build(num_features, state.shape[1], hidden, grid)
     if built.hidden_ndim != state.ndim:
         fitting = "soft, for a vector" if state.ndim == 2 else "conv, for a map"
         raise ValueError(

@@ -7,7 +7,7 @@ Of an attention, `project` runs once over all frames: features `N D h w` to the 
 """
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from onlooker.models.cells.cell import Cell, CellOutput, Grid, State, zeros
 from onlooker.models.cells.lstm import ConvLSTM, MapConv2d, lstm_update
 
-__all__ = ["ATTENTIONS", "AttentiveCell", "MotionCell"]
+__all__ = ["Attention", "AttentiveCell", "MotionCell"]
 
 GLIMPSES = ("sum", "product", "scaled")
 
@@ -69,12 +69,27 @@ class SoftAttention(nn.Module):
         return scores.flatten(1).softmax(1).unflatten(1, scores.shape[-2:])
 
 
-# name -> build(num_features, hidden, units, grid): D, channels of the hidden state, width of the
-# attention's own layer. Other packages may add theirs.
-ATTENTIONS: dict[str, Callable[[int, int, int, Grid], Attention]] = {
-    "soft": lambda num_features, hidden, units, grid: SoftAttention(num_features, hidden, units),
-    "conv": lambda num_features, hidden, units, grid: SoftAttention(
-        num_features, hidden, units, hidden_ndim=4
+class AttentionSpec(NamedTuple):
+    """An attention that has a name.
+
+    Args:
+        build: `build(num_features, hidden, units, grid)`: D, channels of the hidden state, width of
+            the attention's own layer, and `(h, w)`.
+        package: the distribution that registers it; None: a program.
+    """
+
+    build: Callable[[int, int, int, Grid], Attention]
+    package: str | None = "onlooker"
+
+
+ATTENTIONS: dict[str, AttentionSpec] = {
+    "soft": AttentionSpec(
+        lambda num_features, hidden, units, grid: SoftAttention(num_features, hidden, units)
+    ),
+    "conv": AttentionSpec(
+        lambda num_features, hidden, units, grid: SoftAttention(
+            num_features, hidden, units, hidden_ndim=4
+        )
     ),
 }
 

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from functools import cache
 from importlib.metadata import entry_points
-from typing import Protocol, cast
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +14,7 @@ from onlooker.models.encoders.backbone import Backbone
 from onlooker.models.encoders.lite0 import LITE0, Lite0
 from onlooker.models.encoders.small import Small, load_packaged
 
-__all__ = ["ENCODERS", "TERMS", "Encoder", "build_encoder"]
+__all__ = ["Encoder", "build_encoder", "encoder_terms"]
 
 
 class Encoder(Protocol):
@@ -90,21 +90,52 @@ class Paired(nn.Module):
         )
 
 
-# Of the weights with which these encoders begin by default; all but those of lite0 are in this
-# package.
-TERMS = {
-    "small": "trained on Tiny ImageNet, images of ImageNet, which may be used for non-commercial research and "
-    "education only",
-    "small-free": "trained on Caltech-101 (Li, Andreeto, Ranzato, Perona), whose terms (CC BY 4.0) admit any use",
-    LITE0: "EfficientNet-Lite0 of Google (Apache-2.0), trained on ImageNet",
-}
-# name -> build(in_channels, size). Also: any timm network by its name, and `NAME:vector` for the
-# vector before its classifier.
-ENCODERS: dict[str, Callable[[int, int], Encoder]] = {
-    "conv4": lambda in_channels, size: Conv4(in_channels),
-    "small": lambda in_channels, size: Small(in_channels),
-    "small-free": lambda in_channels, size: Small(in_channels),
-    LITE0: lambda in_channels, size: Lite0(in_channels),
+Build = Callable[[int, int, bool], Encoder]
+
+
+class EncoderSpec(NamedTuple):
+    """An encoder that has a name.
+
+    Args:
+        build: `build(in_channels, size, pretrained)`.
+        terms: of its pretrained weights; None: it has none.
+        package: the distribution that registers it; None: a program.
+    """
+
+    build: Build
+    terms: str | None = None
+    package: str | None = "onlooker"
+
+
+def _small(name: str, terms: str) -> EncoderSpec:
+    """`Small` with the weights of this name in this package."""
+
+    def build(in_channels: int, size: int, pretrained: bool) -> Small:
+        encoder = Small(in_channels)
+        if pretrained:
+            load_packaged(encoder, name, in_channels)
+        return encoder
+
+    return EncoderSpec(build, terms)
+
+
+# By name. Also: any timm network by its name, and `NAME:vector` for the vector before its
+# classifier.
+ENCODERS: dict[str, EncoderSpec] = {
+    "conv4": EncoderSpec(lambda in_channels, size, pretrained: Conv4(in_channels)),
+    "small": _small(
+        "small",
+        "trained on Tiny ImageNet, images of ImageNet, which may be used for non-commercial research and "
+        "education only",
+    ),
+    "small-free": _small(
+        "small-free",
+        "trained on Caltech-101 (Li, Andreeto, Ranzato, Perona), whose terms (CC BY 4.0) admit any use",
+    ),
+    LITE0: EncoderSpec(
+        lambda in_channels, size, pretrained: Lite0(in_channels, pretrained),
+        "EfficientNet-Lite0 of Google (Apache-2.0), trained on ImageNet",
+    ),
 }
 
 _INSTALL = (
@@ -127,7 +158,7 @@ def build_encoder(
         name: one of `ENCODERS`, any timm network, or `NAME:vector` of a timm network.
         in_channels: C of the frames.
         size: height and width of the frames.
-        pretrained: load the weights of `TERMS`, or timm's ImageNet weights; or those in this file.
+        pretrained: load the encoder's own weights, or timm's ImageNet weights; or those in this file.
         flow_channels: an even number; 0: none.
 
     Raises:
@@ -144,22 +175,17 @@ def build_encoder(
         channels = in_channels - flow_channels, flow_channels
         rgb, flow = (build_encoder(name, count, size, pretrained=pretrained) for count in channels)
         return Paired(rgb, flow, flow_channels)
-    if name not in ENCODERS:
-        load_packages()
-    if name == LITE0:
-        return Lite0(in_channels, pretrained)
-    if name in ENCODERS:
-        encoder = ENCODERS[name](in_channels, size)
+    if spec := find_encoder(name):
+        if isinstance(pretrained, str) and name == LITE0:
+            return Lite0(in_channels, pretrained)
         if isinstance(pretrained, str):
             raise ValueError(
                 f"{name} is no timm network, and only these take weights from a file ({pretrained})"
             )
-        if pretrained and name not in TERMS:
+        if pretrained and spec.terms is None:
             remedy = "use small, a timm network such as vgg16, or none (--no-pretrained; in Python pretrained=False)"
             raise ValueError(f"{name} has no pretrained weights; {remedy}")
-        if pretrained:
-            load_packaged(cast(nn.Module, encoder), name, in_channels)
-        return encoder
+        return spec.build(in_channels, size, pretrained)
     base, _, kind = name.partition(":")
     if kind not in ("", "vector"):
         expected = "NAME or NAME:vector"
@@ -173,13 +199,23 @@ def build_encoder(
         raise ValueError(f"unknown encoder {name!r}; {known} ({error}); {_INSTALL}") from error
 
 
-def has_weights(name: str) -> bool:
-    """Whether an encoder has pretrained weights: in this package, or as a network of another
-    library.
-    """
+def find_encoder(name: str) -> EncoderSpec | None:
+    """An encoder of the library or of an installed package; None for any other, as of timm."""
     if name not in ENCODERS:
         load_packages()
-    return name in TERMS or name not in ENCODERS
+    return ENCODERS.get(name)
+
+
+def encoder_terms(name: str) -> str | None:
+    """The terms of an encoder's pretrained weights; None if it has none, and for timm networks."""
+    spec = find_encoder(name)
+    return None if spec is None else spec.terms
+
+
+def has_weights(name: str) -> bool:
+    """Whether an encoder has pretrained weights: its own, or as a network of another library."""
+    spec = find_encoder(name)
+    return spec is None or spec.terms is not None
 
 
 @cache

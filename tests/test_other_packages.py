@@ -1,0 +1,217 @@
+"""Encoders and attentions that other packages register: commands find them by the entry point of an
+installed package, a model names the packages that it needs, and a missing one is an error that says
+what to install.
+"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from unittest.mock import patch
+
+import pytest
+from eventful import CLASSES, DATA, untrained
+
+from onlooker.base.files import read_json, write_json
+from onlooker.models.cells.attentive import ATTENTIONS, SoftAttention
+from onlooker.models.cells.cell import Grid
+from onlooker.models.encoders import ENCODERS, Conv4
+from onlooker.models.registry import create_model, register_attention, register_encoder
+from onlooker.recognizer import Recognizer, load
+
+MODULE = """
+import torch
+from torch import nn
+from onlooker.models.registry import register_encoder
+
+class Blocks(nn.Module):
+    num_features = 6
+
+    def __init__(self, in_channels, pretrained):
+        super().__init__()
+        self.layer = nn.Conv2d(in_channels, 6, 8, stride=8)
+        if pretrained:
+            nn.init.constant_(self.layer.bias, 0.25)
+
+    def grid(self, height, width):
+        return height // 8, width // 8
+
+    def forward(self, frames):
+        return self.layer(frames).relu()
+
+def register():
+    register_encoder(
+        "blocks",
+        lambda in_channels, size, pretrained: Blocks(in_channels, pretrained),
+        terms="made by hand",
+        package="tiny-eyes",
+    )
+"""
+COMMANDS = """
+import json, sys
+from onlooker.cli import app
+for words in json.loads(sys.argv[1]):
+    app(words, standalone_mode=False)
+"""
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory, squares: Path) -> tuple[Path, str]:
+    """What a process does that has the package: a run, files beside it, and what was printed."""
+    folder = tmp_path_factory.mktemp("packages")
+    installed = folder / "tiny_eyes-1.0.dist-info"
+    installed.mkdir()
+    (folder / "tiny_eyes.py").write_text(MODULE)
+    (installed / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: tiny-eyes\nVersion: 1.0\n"
+    )
+    (installed / "entry_points.txt").write_text(
+        "[onlooker.models]\ntiny = tiny_eyes:register\n"
+    )
+    trained = folder / "run"
+    clip = squares / "left" / "00.mp4"
+    words = [
+        [
+            "train",
+            squares,
+            "--run",
+            trained,
+            "--encoder",
+            "blocks",
+            "--frames",
+            6,
+            "--size",
+            32,
+        ],
+        ["predict", trained, clip, "--json", folder / "predictions.json"],
+        ["watch", trained, clip, "--json"],
+        ["export", trained, "--out", folder / "exported"],
+    ]
+    path = os.pathsep.join([str(folder), *filter(None, [os.environ.get("PYTHONPATH")])])
+    done = subprocess.run(
+        [sys.executable, "-c", COMMANDS, json.dumps([[*map(str, line)] for line in words])],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": path},
+    )
+    assert done.returncode == 0, done.stderr
+    return trained, done.stdout
+
+
+def test_a_package_adds_an_encoder_that_trains_predicts_watches_and_exports(
+    run: tuple[Path, str],
+) -> None:
+    folder, printed = run
+    assert read_json(folder / "config.json")["model"]["encoder"] == "blocks"
+    assert "weights of the encoder blocks: made by hand" in printed
+    prediction = read_json(folder.with_name("predictions.json"))
+    assert prediction["label"] in ("down", "left", "right", "up")
+    watched = [json.loads(line) for line in printed.splitlines() if line.startswith("{")]
+    assert len(watched) > 5
+    described = read_json(folder.with_name("exported") / "step.json")
+    assert described["compared"]["largest_difference"] < 1e-4
+    model = folder / "model"
+    assert read_json(model / "recognizer.json")["packages"] == ["tiny-eyes"]
+    assert "`pip install tiny-eyes`" in (model / "README.md").read_text()
+
+
+def test_a_missing_package_is_named_with_what_to_install(run: tuple[Path, str]) -> None:
+    message = (
+        r"recognizer.json: the model needs tiny-eyes, not installed; pip install tiny-eyes"
+    )
+    with pytest.raises(ValueError, match=message):
+        load(run[0])
+
+
+def test_a_missing_class_is_named_with_what_to_install(tmp_path: Path) -> None:
+    """Also of a model that an earlier version saved, which names the package of its class alone."""
+    record = untrained().save(tmp_path) / "recognizer.json"
+    values = read_json(record)
+    for names in ({"packages": ["my-models"]}, {"package": "my-models"}):
+        write_json(record, {**values, "model": "Elsewhere", **names})
+        with pytest.raises(ValueError, match="needs my-models, not installed; pip install my-"):
+            load(tmp_path)
+    write_json(record, {**values, "model": "Elsewhere"})
+    with pytest.raises(
+        ValueError, match="unknown class of models 'Elsewhere'; expected one of"
+    ):
+        load(tmp_path)
+
+
+def test_models_of_earlier_versions_have_no_names_of_packages(tmp_path: Path) -> None:
+    record = untrained().save(tmp_path) / "recognizer.json"
+    values = read_json(record)
+    assert values.pop("packages") == []
+    write_json(record, values | {"package": "onlooker"})
+    assert load(tmp_path).classes == CLASSES
+
+
+@pytest.mark.parametrize("wrong", [None, "onlooker", 7, [["onlooker"]]])
+def test_packages_that_are_no_names_are_errors(tmp_path: Path, wrong: object) -> None:
+    record = untrained().save(tmp_path) / "recognizer.json"
+    write_json(record, read_json(record) | {"packages": wrong})
+    with pytest.raises(ValueError, match=re.escape(f"{record}: packages is ")):
+        load(tmp_path)
+
+
+@pytest.fixture
+def _unchanged_tables() -> Iterator[None]:
+    with patch.dict(ENCODERS), patch.dict(ATTENTIONS):
+        yield
+
+
+def _conv(in_channels: int, size: int, pretrained: bool) -> Conv4:
+    return Conv4(in_channels)
+
+
+def _soft(num_features: int, hidden: int, units: int, grid: Grid) -> SoftAttention:
+    return SoftAttention(num_features, hidden, units, hidden_ndim=4)
+
+
+@pytest.mark.usefixtures("_unchanged_tables")
+def test_a_model_names_the_packages_of_its_encoder_and_its_attention(tmp_path: Path) -> None:
+    register_encoder("theirs", _conv, package="eyes")
+    register_attention("theirs", _soft, package="maps")
+    register_encoder("mine", _conv)  # of this program
+    names = {
+        ("theirs", "theirs"): ["eyes", "maps"],
+        ("conv4", "theirs"): ["maps"],
+        ("theirs", "conv"): ["eyes"],
+        ("mine", "conv"): [],
+    }
+    for (encoder, attention), packages in names.items():
+        model = create_model("convalstm", 2, encoder=encoder, attention=attention, hidden=4)
+        assert model.packages == packages
+    folder = Recognizer(model, ("a", "b"), replace(DATA, size=64)).save(tmp_path)
+    assert load(folder).model.packages == []  # the name is registered here
+
+
+@pytest.mark.usefixtures("_unchanged_tables")
+def test_a_name_belongs_to_the_package_that_registers_it() -> None:
+    for _ in range(2):  # as when a cell of a notebook runs again
+        register_encoder("mine", _conv)
+        register_attention("mine", _soft)
+    for name in ("mine", "conv4", "small", "lite0"):
+        with pytest.raises(ValueError, match=f"an encoder '{name}' is registered already"):
+            register_encoder(name, _conv, package="eyes")
+    for name in ("mine", "conv", "soft"):
+        with pytest.raises(ValueError, match=f"an attention '{name}' is registered already"):
+            register_attention(name, _soft, package="eyes")
+
+
+@pytest.mark.usefixtures("_unchanged_tables")
+def test_only_an_encoder_with_terms_has_weights_of_its_own() -> None:
+    register_encoder("random", _conv)
+    with pytest.raises(ValueError, match="random has no pretrained weights; use small"):
+        create_model("lstm", 2, encoder="random", pretrained=True)
+    asked = list[bool]()
+    register_encoder(
+        "own", lambda c, size, given: asked.append(given) or Conv4(c), terms="any use"
+    )
+    model = create_model("lstm", 2, encoder="own", pretrained=True)
+    assert type(model).rebuild({**model._hub_mixin_config}).num_classes == 2
+    assert asked == [True, False]  # a saved model has its weights in its file
