@@ -1,6 +1,6 @@
 """The linear model: a linear layer on statistics of the frozen features of frames."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from onlooker.models.encoders import Encoder, build_encoder
 from onlooker.models.video_model import Output, VideoModel, Windows
-from onlooker.models.windows import WAVES, moments_of, newest_windows, waves, windows_of
+from onlooker.models.windows import WAVES, newest_windows, running, spatial_moments, windowed
 
 __all__ = ["UNORDERED", "LinearClassifier"]
 
@@ -21,16 +21,20 @@ _PARTS = ("center", "scale", "weight", "bias")  # of a layer
 _LONGEST = 8  # windows at most, times W
 _LEVELS = 32767  # of a feature in the state of a stream, on either side of zero
 _SMALLEST = 1e-30  # unit of levels
-_NEVER = -30.0  # score of a window that begins before the stream
+_INCOMPLETE = -30.0  # score of a window that begins before the stream
 ORDERED = tuple(
     f"{moment}{k}" for moment in ("wave", "across", "down") for k in range(1, WAVES + 1)
 )
 
 
 class LinearState(NamedTuple):
-    """`seen`: number of frames so far, at most S, `B 1`; `levels`: features of the last S - 1 of
-    them, the newest last, `B S-1 D N` (N: h*w), integers of 16 bits in units of `units`, `B S-1 D
-    1`; S is the longest window.
+    """The frames that a stream remembers, the newest last; S is the length of the longest window.
+
+    Args:
+        seen: number of frames so far, at most S: `B 1`.
+        levels: features of the last S - 1 frames, in multiples of `units`, of 16 bits: `B S-1 D N`
+            (N: h*w).
+        units: `B S-1 D 1`.
     """
 
     seen: Tensor
@@ -44,7 +48,7 @@ class LinearClassifier(VideoModel):
         mean     average of x_τi                       spread   standard deviation of x_τi
         change   average of |x_τi - x_τ-1,i|           largest  max_τ |x_τi - x_τ-1,i|
 
-    Each is averaged over all locations. None of them knows in which order the frames were.
+    Each is averaged over all locations. None of them depends on the order of the frames.
     Statistics of order do: the cosine coefficients over time (DCT-II) of the average feature, and
     of its moments across and down the frame,
 
@@ -79,7 +83,8 @@ class LinearClassifier(VideoModel):
         flow_channels: number of optical-flow channels, which come last and have a second encoder;
             0: one encoder.
         pretrained: the encoder has pretrained weights, as in `Classifier`.
-        lengths: of the windows of the event layer, in frames, ascending; empty: it has none.
+        lengths: numbers of frames of the windows of the event layer, ascending; empty: no event
+            layer.
 
     Raises:
         ValueError: a window of fewer than 2 frames.
@@ -129,7 +134,7 @@ class LinearClassifier(VideoModel):
     def set_event_layer(
         self, lengths: Sequence[int], event: Sequence[ArrayLike], classes: Sequence[ArrayLike]
     ) -> None:
-        """Add the layers of windows: whether one is one whole event, and of which class.
+        """Set the layers that score windows: whether one is one whole event, and of which class.
 
         Args:
             lengths: numbers of frames, ascending, at least 2.
@@ -143,10 +148,11 @@ class LinearClassifier(VideoModel):
         cast(dict[str, Any], self._hub_mixin_config)["lengths"] = list(self.lengths)
 
     def _add_event_layer(self, lengths: Sequence[int]) -> None:
-        most = _LONGEST * self.window
-        if [*lengths] != sorted({*lengths}) or lengths[0] < 2 or lengths[-1] > most:
+        longest = _LONGEST * self.window
+        if [*lengths] != sorted({*lengths}) or lengths[0] < 2 or lengths[-1] > longest:
             raise ValueError(
-                f"lengths are {[*lengths]}, expected ascending numbers of frames from 2 to {most}"
+                f"lengths are {[*lengths]}, expected ascending numbers of frames from 2 to "
+                f"{longest}"
             )
         self.lengths = tuple(lengths)
         M = self.num_features
@@ -163,19 +169,19 @@ class LinearClassifier(VideoModel):
 
     def forward_features(self, features: Tensor) -> Output:
         B, T = features.shape[:2]
-        frames = self._flat(features)
         W = self.window
+        frames, moments = self._frames(features)
         seen = torch.arange(1, T + 1, device=frames.device)
         count = seen.clamp_max(W)  # of frames in the window
-        logits = self._logits(
-            self.statistics(features).flatten(0, 1), (count - 1).repeat(B)
-        ).unflatten(0, (B, T))
+        statistics = self._statistics(frames, moments)
+        logits = self._logits(statistics.flatten(0, 1), (count - 1).repeat(B))
         sums = F.pad(frames, (0, 0, 0, 0, W - 1, 0)).unfold(1, W, 1).sum(-1)
-        moved = (frames - sums / count[:, None, None]).flatten(0, 1)
+        differences = (frames - sums / count[:, None, None]).flatten(0, 1)
+        attention = self._attention(differences)
         windows = None
         if self.lengths:
-            windows = self.score_windows(self.window_statistics(features), seen)
-        return Output(logits, self._attention(moved).unflatten(0, (B, T)), windows)
+            windows = self.score_windows(windowed(frames, moments, self.lengths, W=W), seen)
+        return Output(logits.unflatten(0, (B, T)), attention.unflatten(0, (B, T)), windows)
 
     def step_features(self, features: Tensor, state: LinearState) -> tuple[Output, LinearState]:
         level, unit = self._rounded(features[:, None])
@@ -187,14 +193,14 @@ class LinearClassifier(VideoModel):
         state = LinearState(seen, levels[:, 1:].clone(), units[:, 1:].clone())
         W = self.window
         lengths = sorted({*self.lengths, W})
-        usual = lengths.index(W)
-        values, moved = newest_windows(frames, seen, self.positions, lengths=lengths, usual=W)
-        logits = self._logits(values[:, usual], seen[:, 0].clamp_max(W).long() - 1)
+        statistics, differences = newest_windows(frames, seen, self.positions, lengths=lengths, W=W)
+        place = lengths.index(W)
+        logits = self._logits(statistics[:, place], seen[:, 0].clamp_max(W).long() - 1)
         windows = None
         if self.lengths:
-            own = [lengths.index(n) for n in self.lengths]
-            windows = self.score_windows(values[:, own], seen[:, 0])
-        return Output(logits, self._attention(moved[:, usual]), windows), state
+            places = [lengths.index(n) for n in self.lengths]
+            windows = self.score_windows(statistics[:, places], seen[:, 0])
+        return Output(logits, self._attention(differences[:, place]), windows), state
 
     def initial_state(self, batch_size: int) -> LinearState:
         D = self.encoder.num_features
@@ -208,94 +214,79 @@ class LinearClassifier(VideoModel):
         )
 
     def statistics(self, features: Tensor) -> Tensor:
-        """The statistics at each frame of clips, not standardized: features `B T D h w` to `B T M`."""
-        self.check_features(features)
-        frames = self._flat(features)
-        moments = moments_of(frames, self.positions)
+        """The statistics at each frame of clips, not standardized: features `B T D h w` to `B T M`.
+
+        Row t of a clip describes the frames that a stream remembers after its frame t:
+
+            t        1    2      …    W          W+1          …    T
+            frames   1    1 2    …    1 2 … W    2 3 … W+1    …    T-W+1 … T
+            from     `running`                   `windowed`
+
+        The M columns are D for each of `names`: mean, spread, change, largest, wave1 … down4.
+        """
+        return self._statistics(*self._frames(features))
+
+    def _statistics(self, frames: Tensor, moments: Tensor) -> Tensor:
         W = self.window
-        unordered = _pooled(_of_each_beginning(frames[:, :W]))
-        beginnings = range(1, unordered.shape[1] + 1)
-        ordered = torch.stack([waves(moments[:, :n]) for n in beginnings], 1)
-        of_beginnings = torch.cat((unordered, ordered), 2)
+        statistics = running(frames[:, :W], moments[:, :W])
         if frames.shape[1] <= W:
-            return of_beginnings
-        of_windows = windows_of(frames, moments, (W,), usual=W)[:, W:, 0]
-        return torch.cat((of_beginnings, of_windows), 1)
+            return statistics
+        later = windowed(frames, moments, (W,), W=W)[:, W:, 0]
+        return torch.cat((statistics, later), 1)
 
     def window_statistics(self, features: Tensor, lengths: Sequence[int] = ()) -> Tensor:
-        """The statistics of the windows that end at each frame, not standardized: features `B T D h
-        w` to `B T L M`.
+        """The statistics of the windows that end at each frame of clips, not standardized: features
+        `B T D h w` to `B T L M`, as in `windowed`.
 
-        `lengths`: of the windows; empty: those of the event layer.
+        `lengths`: numbers of frames of the windows, ascending; empty: those of the event layer.
         """
-        frames = self._flat(features)
-        return windows_of(
-            frames, moments_of(frames, self.positions), lengths or self.lengths, usual=self.window
-        )
+        return windowed(*self._frames(features), lengths or self.lengths, W=self.window)
 
-    def score_windows(self, values: Tensor, seen: Tensor) -> Windows:
+    def score_windows(self, statistics: Tensor, seen: Tensor) -> Windows:
         """The scores of windows from their statistics `… L M`, after `seen` frames of the stream,
         `…`.
         """
         complete = seen[..., None] >= torch.tensor(self.lengths, device=seen.device)
-        whole = self._window_layer("event", values)[..., 0]
-        return Windows(whole.where(complete, _NEVER), self._window_layer("window", values))
+        whole = self._window_layer("event", statistics)[..., 0]
+        logits = self._window_layer("window", statistics)
+        return Windows(whole.where(complete, _INCOMPLETE), logits)
 
-    def _window_layer(self, name: str, values: Tensor) -> Tensor:
+    def _window_layer(self, name: str, statistics: Tensor) -> Tensor:
         center, scale, weight, bias = (getattr(self, f"{name}_{part}") for part in _PARTS)
-        return F.linear((values - center) / scale, weight, bias)
+        return F.linear((statistics - center) / scale, weight, bias)
 
-    def _flat(self, features: Tensor) -> Tensor:
-        """Features `B T D h w` to `B T D N`, rounded as in the state of a stream, so that files and
-        streams agree.
+    def _frames(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Features `B T D h w` as frames `B T D N`, rounded as in the state of a stream so that
+        files and streams agree, and the moments `B T 3 D` of these frames.
         """
+        self.check_features(features)
         levels, units = self._rounded(features)
-        return levels * units
+        frames = levels * units
+        return frames, spatial_moments(frames, self.positions)
 
     def _rounded(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Features `B T D h w` as whole numbers `B T D N` of units `B T D 1`: 65,535 levels for each
-        channel of a frame, at most. Half precision does not suffice for differences of frames.
+        """Features `B T D h w` as whole numbers `B T D N` and their units `B T D 1`: at most 65,535
+        levels for each channel of a frame. Half precision does not suffice for differences of
+        frames.
         """
         flat = features.flatten(3).to(self.center.dtype)
         units = (flat.abs().amax(-1, keepdim=True) / _LEVELS).clamp_min(_SMALLEST)
         return (flat / units).round_(), units
 
-    def _logits(self, values: Tensor, count: Tensor) -> Tensor:
-        """Logits from statistics `B M` of a frame with `count`, `B`, frames before it in the
-        window.
+    def _logits(self, statistics: Tensor, before: Tensor) -> Tensor:
+        """Logits `B K` from the statistics `B M` of windows with this many frames before the last
+        one: `B`.
         """
-        return self.head((values - self.center[count]) / self.scale[count])
+        return self.head((statistics - self.center[before]) / self.scale[before])
 
-    def _attention(self, moved: Tensor) -> Tensor:
-        """The maps of frames from their differences from the mean of their windows, `B D N`: `B h
-        w`.
+    def _attention(self, differences: Tensor) -> Tensor:
+        """Attention maps `B h w` of frames from their differences from the means of their windows,
+        `B D N`.
         """
         weights = (self.head.weight - self.head.weight.mean(0)) / self.scale[-1]
         # of mean and change
         directions = weights.unflatten(1, (len(self.names), -1))[:, (0, 2)].flatten(0, 1)
         spread = self.center[-1].unflatten(0, (len(self.names), -1))[1]
         usual = (directions * spread).square().sum()
-        size = (directions @ moved).square().sum(1) + (_FLAT * usual).clamp_min(1e-30)
+        size = (directions @ differences).square().sum(1) + (_FLAT * usual).clamp_min(1e-30)
         return (size / size.sum(1, keepdim=True)).unflatten(1, self.grid)
-
-
-def _of_each_beginning(frames: Tensor) -> Iterable[Tensor]:
-    """The statistics of the frames up to each of `B T D N`, at each location: `B T D N`, in one
-    pass.
-    """
-    seen = torch.arange(1, frames.shape[1] + 1, device=frames.device, dtype=frames.dtype)[
-        :, None, None
-    ]
-    means = frames.cumsum(1) / seen
-    changes = F.pad(frames.diff(dim=1).abs(), (0, 0, 0, 0, 1, 0))  # none before the first frame
-    yield means
-    # By the sums of squares of Welford (1962), which only grow: no difference of large numbers.
-    before = torch.cat((frames[:, :1], means[:, :-1]), 1)
-    yield (((frames - before).square() * (1 - 1 / seen)).cumsum(1) / seen).sqrt()
-    yield changes.cumsum(1) / (seen - 1).clamp_min(1)
-    yield changes.cummax(1).values
-
-
-def _pooled(statistics: Iterable[Tensor]) -> Tensor:
-    """Statistics at each location, `… D N`, averaged over the locations: `… 4*D`."""
-    return torch.cat([each.mean(-1) for each in statistics], -1)

@@ -1,9 +1,10 @@
-"""Statistics of windows of several lengths that end at a frame: of all frames of a video at once,
-or of the last one.
+"""Statistics of frames: of the frames so far of a clip, and of windows of several lengths that end
+at each frame of a video, or at the newest frame of a stream.
 
-With frames x_1 to x_n of a window, at each location, they are those of `LinearClassifier`, but a
-change is divided by W - 1 whatever n is: Σ |x_τ - x_τ-1| is how far the features have moved, which
-is as far in a slow event as in a fast one.
+Frames are features `B T D N` at N locations. M statistics are D columns for each of
+`LinearClassifier.names`: mean, spread, change, largest, and 4 waves of each of 3 moments. They are
+computed from frames x_1 to x_n of a window, but its change is divided by W - 1 whatever n is: Σ
+|x_τ - x_τ-1| is how far the features have moved, which is as far in a slow event as in a fast one.
 """
 
 import math
@@ -32,50 +33,7 @@ def cosines(counts: Tensor, frames: int) -> Tensor:
     return (k < T) * (times > 0) * math.sqrt(2) / T * torch.cos(math.pi / T * k * times)
 
 
-def newest_windows(
-    frames: Tensor, seen: Tensor, positions: Tensor, *, lengths: Sequence[int], usual: int
-) -> tuple[Tensor, Tensor]:
-    """The statistics of the windows that end with the last frame, `B L M`; and how far their means
-    are from the last frame, `B L D N`.
-
-    A window that begins before the stream has only the frames of the stream; the change of one of W
-    frames is divided by their number minus one.
-
-    Args:
-        frames: the last frames of a stream, `B T D N`, the newest last, as many as the longest
-            window has; those before the stream are zero.
-        seen: the number of frames of the stream, `B 1`.
-        positions: u_i, `N 3`.
-        lengths: L numbers of frames, ascending, at least 2.
-        usual: W.
-    """
-    # Each window is the one before it and some earlier frames, which are added to its sums.
-    # Differences from the newest frame: of what stands still, they are exactly zero.
-    T = frames.shape[1]
-    ages = torch.arange(T, 0, -1, device=frames.device)
-    belongs = (ages <= seen).to(frames.dtype)[..., None, None]
-    newest = frames[:, -1:]
-    moved = (frames - newest).mul_(belongs)
-    changes = moved.diff(dim=1).abs_().mul_(belongs[:, :-1])
-    count = torch.minimum(seen, torch.tensor(lengths, dtype=seen.dtype, device=seen.device))
-    parts = [slice(T - b, T - a) for a, b in pairwise((0, *lengths))]
-    steps = [slice(T - b, T - a) for a, b in pairwise((1, *lengths))]
-    mean = _added(moved[:, part].sum(1) for part in parts) / count[..., None, None]
-    way = changes.mean(-1)
-    is_usual = torch.tensor([n == usual for n in lengths], device=frames.device)
-    divisor = (count - 1).clamp_min(1).where(is_usual, usual - 1)
-    change = _added(way[:, part].sum(1) for part in steps) / divisor[..., None]
-    highest = (changes[:, part].amax(1) for part in steps)
-    largest = torch.stack([*accumulate(highest, torch.maximum)], 1)
-    ordered = _newest_waves(moments_of(moved, positions), count)
-    squares = moved.square_()
-    square = _added(squares[:, part].sum(1) for part in parts) / count[..., None, None]
-    spread = (square - mean.square()).clamp_min_(0).sqrt_()
-    level = mean.mean(-1) + newest.mean(-1)
-    return torch.cat((level, spread.mean(-1), change, largest.mean(-1), ordered), -1), mean
-
-
-def moments_of(frames: Tensor, positions: Tensor) -> Tensor:
+def spatial_moments(frames: Tensor, positions: Tensor) -> Tensor:
     """The average feature of frames, and its moments across and down: `B T D N` to `B T 3 D`.
 
     `positions`: u_i, `N 3`.
@@ -85,83 +43,107 @@ def moments_of(frames: Tensor, positions: Tensor) -> Tensor:
     return moments.transpose(2, 3) / len(positions)
 
 
-def _newest_waves(moments: Tensor, count: Tensor) -> Tensor:
-    """The statistics of order `B L 12*D` of the last `count`, `B L`, of moments `B T 3 D`, relative
-    to those of the newest frame.
+def waves(moments: Tensor) -> Tensor:
+    """The statistics of order of windows, from their moments: `… n 3 D` to `… 12*D`."""
+    n = moments.shape[-3]
+    moments = moments - moments.mean(-3, keepdim=True)
+    table = cosines(torch.tensor([n]), n)[0].to(moments)
+    return torch.einsum("...njd,nk->...jkd", moments, table).flatten(-3)
+
+
+def running(frames: Tensor, moments: Tensor) -> Tensor:
+    """The statistics of the frames so far, at each frame of a clip: `B T M`.
+
+        t        1    2      3          …    T
+        frames   1    1 2    1 2 3      …    1 2 3 … T
+
+    The change of t frames is divided by t - 1: it is the mean of their differences.
+
+    Args:
+        frames: of the clip, `B T D N`.
+        moments: `spatial_moments` of these frames, `B T 3 D`.
     """
-    B, T = moments.shape[:2]
-    table = cosines(count.flatten(), T).transpose(1, 2).reshape(B, -1, T)
-    waves = (table @ moments.flatten(2)).unflatten(1, (-1, WAVES))
-    return waves.unflatten(3, (moments.shape[2], -1)).transpose(2, 3).flatten(2)
+    T = frames.shape[1]
+    count = torch.arange(1, T + 1, device=frames.device, dtype=frames.dtype)[:, None, None]
+    means = frames.cumsum(1) / count
+    # By the sums of squares of Welford (1962), which only grow: no difference of large numbers.
+    means_before = torch.cat((frames[:, :1], means[:, :-1]), 1)
+    squares = (frames - means_before).square() * (1 - 1 / count)
+    spread = (squares.cumsum(1) / count).sqrt().mean(-1)
+    changes = F.pad(frames.diff(dim=1).abs(), (0, 0, 0, 0, 1, 0))  # none before the first frame
+    change = (changes.cumsum(1) / (count - 1).clamp_min(1)).mean(-1)
+    largest = changes.cummax(1).values.mean(-1)
+    ordered = torch.stack([waves(moments[:, :t]) for t in range(1, T + 1)], 1)
+    return torch.cat((means.mean(-1), spread, change, largest, ordered), 2)
 
 
-def _added(parts: Iterable[Tensor]) -> Tensor:
-    """The sum of the first of some parts `B …`, of the first two, and so on: `B L …`."""
-    return torch.stack([*accumulate(parts)], 1)
+def windowed(frames: Tensor, moments: Tensor, lengths: Sequence[int], *, W: int) -> Tensor:
+    """The statistics of the windows that end at each frame of a video: `B T L M`.
 
-
-def windows_of(frames: Tensor, moments: Tensor, lengths: Sequence[int], *, usual: int) -> Tensor:
-    """The statistics of the windows that end at each frame of a video, `B T L M`; zero for one that
-    begins before it.
+        t                    1 … n-1    n            n+1            …    T
+        window of n frames   zero       1 2 … n      2 3 … n+1      …    T-n+1 … T
 
     Args:
         frames: of the video, `B T D N`.
-        moments: of these frames, `B T 3 D`.
-        lengths: L numbers of frames, ascending, at least 2.
-        usual: W.
+        moments: `spatial_moments` of these frames, `B T 3 D`.
+        lengths: L numbers of frames n, ascending, at least 2.
+        W: the number of frames of a training clip; changes are divided by W - 1.
     """
     B, T, D, _ = frames.shape
     result = frames.new_zeros(B, T, len(lengths), (4 + 3 * WAVES) * D)
-    for first in range(0, T, _TOGETHER):
-        begin = max(0, first - lengths[-1] + 1)
-        part = slice(begin, first + _TOGETHER)
-        for place, (n, values) in enumerate(
-            _complete(frames[:, part], moments[:, part], lengths, usual=usual)
+    for start in range(0, T, _TOGETHER):
+        begin = max(0, start - lengths[-1] + 1)
+        part = slice(begin, start + _TOGETHER)
+        for i, (n, statistics) in enumerate(
+            _complete_windows(frames[:, part], moments[:, part], lengths, W=W)
         ):
-            new = values[:, max(0, first - begin - n + 1) :]
-            result[:, max(first, n - 1) : first + _TOGETHER, place] = new
+            new = statistics[:, max(0, start - begin - n + 1) :]
+            result[:, max(start, n - 1) : start + _TOGETHER, i] = new
     return result
 
 
-def _complete(
-    frames: Tensor, moments: Tensor, lengths: Sequence[int], *, usual: int
+def _complete_windows(
+    frames: Tensor, moments: Tensor, lengths: Sequence[int], *, W: int
 ) -> Iterator[tuple[int, Tensor]]:
-    """The statistics of all windows of some frames, for each length: `B T-n+1 M`."""
+    """Each length n of at most T frames, and the statistics of all windows of this length: `B T-n+1
+    M`.
+    """
     T = frames.shape[1]
     # Running sums of single precision would round away what changes little; Apple's GPUs have no
     # other one.
     exact = torch.float32 if frames.device.type == "mps" else torch.float64
     start = frames[:, :1].to(exact)
-    moved = frames.to(exact) - start
+    offsets = frames.to(exact) - start
     changes = frames.diff(dim=1).abs()
-    levels = _running(moved.mean(-1))
-    ways = _running(changes.mean(-1).to(exact))
-    sums = _running(moved)
-    squares = _running(moved.square_())
+    mean_sums = _prefix_sums(offsets.mean(-1))
+    change_sums = _prefix_sums(changes.mean(-1).to(exact))
+    sums = _prefix_sums(offsets)
+    square_sums = _prefix_sums(offsets.square_())
     for n in lengths:
         if n > T:
             return
-        way = sums[:, n:] - sums[:, :-n]
-        square = (squares[:, n:] - squares[:, :-n]).mul_(n).addcmul_(way, way, value=-1)
-        spread = square.clamp_min_(0).to(frames.dtype).sqrt_().mean(-1) / n
-        level = (levels[:, n:] - levels[:, :-n]) / n + start.mean(-1)
-        change = (ways[:, n - 1 :] - ways[:, : T - n + 1]) / (usual - 1)
-        largest = _highest(changes, n - 1).mean(-1)
-        unordered = torch.cat((level, spread, change, largest), -1)
+        total = sums[:, n:] - sums[:, :-n]
+        squares = square_sums[:, n:] - square_sums[:, :-n]
+        squares = squares.mul_(n).addcmul_(total, total, value=-1)
+        spread = squares.clamp_min_(0).to(frames.dtype).sqrt_().mean(-1) / n
+        mean = (mean_sums[:, n:] - mean_sums[:, :-n]) / n + start.mean(-1)
+        change = (change_sums[:, n - 1 :] - change_sums[:, : T - n + 1]) / (W - 1)
+        largest = _sliding_max(changes, n - 1).mean(-1)
+        unordered = torch.cat((mean, spread, change, largest), -1)
         ordered = waves(moments.unfold(1, n, 1).movedim(-1, 2))
         yield n, torch.cat((unordered.to(frames.dtype), ordered), -1)
 
 
-def _running(values: Tensor) -> Tensor:
-    """The sum of the first t of `B T …`, for t from 0: `B T+1 …`."""
+def _prefix_sums(values: Tensor) -> Tensor:
+    """The sum of the first t of T values, for t from 0 to T: `B T …` to `B T+1 …`."""
     sums = values.new_empty(len(values), values.shape[1] + 1, *values.shape[2:])
     sums[:, 0] = 0
     torch.cumsum(values, 1, out=sums[:, 1:])
     return sums
 
 
-def _highest(values: Tensor, count: int) -> Tensor:
-    """The maximum of each `count` consecutive ones of `B T …`: `B T-count+1 …`, by doubling."""
+def _sliding_max(values: Tensor, count: int) -> Tensor:
+    """The maximum of each `count` consecutive values, by doubling: `B T …` to `B T-count+1 …`."""
     covered = 1
     while covered < count:
         step = min(covered, count - covered)
@@ -170,9 +152,63 @@ def _highest(values: Tensor, count: int) -> Tensor:
     return values
 
 
-def waves(moments: Tensor) -> Tensor:
-    """The statistics of order `… 12*D` of windows of moments `… n 3 D`."""
-    n = moments.shape[-3]
-    moments = moments - moments.mean(-3, keepdim=True)
-    table = cosines(torch.tensor([n]), n)[0].to(moments)
-    return torch.einsum("...njd,nk->...jkd", moments, table).flatten(-3)
+def newest_windows(
+    frames: Tensor, seen: Tensor, positions: Tensor, *, lengths: Sequence[int], W: int
+) -> tuple[Tensor, Tensor]:
+    """The statistics of the windows that end with the newest frame of a stream, `B L M`; and the
+    differences of their means from this frame, `B L D N`.
+
+    A window that begins before the stream has only the frames of the stream; the change of one of W
+    frames is divided by their number minus one, as in `running`.
+
+    Args:
+        frames: the last frames of a stream, `B T D N`, the newest last, as many as the longest
+            window has; those before the stream are zero.
+        seen: the number of frames of the stream, `B 1`.
+        positions: u_i, `N 3`.
+        lengths: L numbers of frames, ascending, at least 2.
+        W: the number of frames of a training clip.
+    """
+    # Each window is the one before it and some earlier frames, which are added to its sums.
+    # Differences from the newest frame: of what stands still, they are exactly zero.
+    T = frames.shape[1]
+    ages = torch.arange(T, 0, -1, device=frames.device)
+    in_stream = (ages <= seen).to(frames.dtype)[..., None, None]
+    newest = frames[:, -1:]
+    offsets = (frames - newest).mul_(in_stream)
+    changes = offsets.diff(dim=1).abs_().mul_(in_stream[:, :-1])
+    count = torch.minimum(seen, torch.tensor(lengths, dtype=seen.dtype, device=seen.device))
+    added_frames = [slice(T - n, T - shorter) for shorter, n in pairwise((0, *lengths))]
+    added_changes = [slice(T - n, T - shorter) for shorter, n in pairwise((1, *lengths))]
+    mean_offset = _cumulative(offsets[:, part].sum(1) for part in added_frames)
+    mean_offset = mean_offset / count[..., None, None]
+    change_means = changes.mean(-1)
+    has_W_frames = torch.tensor([n == W for n in lengths], device=frames.device)
+    divisor = (count - 1).clamp_min(1).where(has_W_frames, W - 1)
+    change = _cumulative(change_means[:, part].sum(1) for part in added_changes)
+    change = change / divisor[..., None]
+    highest = (changes[:, part].amax(1) for part in added_changes)
+    largest = torch.stack([*accumulate(highest, torch.maximum)], 1)
+    ordered = _newest_waves(spatial_moments(offsets, positions), count)
+    squares = offsets.square_()
+    mean_square = _cumulative(squares[:, part].sum(1) for part in added_frames)
+    mean_square = mean_square / count[..., None, None]
+    spread = (mean_square - mean_offset.square()).clamp_min_(0).sqrt_()
+    mean = mean_offset.mean(-1) + newest.mean(-1)
+    statistics = torch.cat((mean, spread.mean(-1), change, largest.mean(-1), ordered), -1)
+    return statistics, mean_offset
+
+
+def _newest_waves(moments: Tensor, count: Tensor) -> Tensor:
+    """The statistics of order `B L 12*D` of the last `count`, `B L`, of moments `B T 3 D`, relative
+    to those of the newest frame.
+    """
+    B, T = moments.shape[:2]
+    table = cosines(count.flatten(), T).transpose(1, 2).reshape(B, -1, T)
+    products = (table @ moments.flatten(2)).unflatten(1, (-1, WAVES))
+    return products.unflatten(3, (moments.shape[2], -1)).transpose(2, 3).flatten(2)
+
+
+def _cumulative(parts: Iterable[Tensor]) -> Tensor:
+    """The sum of the first part, of the first two, and so on to all L: `B …` to `B L …`."""
+    return torch.stack([*accumulate(parts)], 1)
