@@ -172,8 +172,12 @@ def fitted(
     for number in np.random.default_rng(0).permutation(len(parts))[:MOST_CLIPS].tolist():
         features = parts[number].features
         made_of.append(ClipFeatures(torch.from_numpy(features[pace.frames(len(features))]), number))
-    curve = fit_events(net, clips, choice, made_of=made_of, classes=classes, rate=pace.rate)
-    threshold = _NEVER if curve is None else curve.threshold(StreamConfig.alarms_per_hour)
+    layer = fit_events(net, clips, choice, stream_clips=made_of, classes=classes, rate=pace.rate)
+    threshold = _NEVER
+    if layer is not None:
+        net.set_event_layer(layer.lengths, layer.event, layer.classes)
+        if layer.curve is not None:
+            threshold = layer.curve.threshold(StreamConfig.alarms_per_hour)
     return Fitted(net, tuple(classes), threshold, pace=pace)
 
 

@@ -85,7 +85,13 @@ def encode(training: Training, clips: Sequence[Clip], copies: bool = True) -> En
     kept = _of_streams(np.array(samples.targets), nothing)
     title = f"encoding clips with {record.settings.model.encoder}"
     encoded = statistics_of(
-        net, samples, groups, data=record.settings.data, title=title, kept=kept, copies=copies
+        net,
+        samples,
+        groups,
+        data=record.settings.data,
+        title=title,
+        with_features=kept,
+        copies=copies,
     )
     of_run = encoded.clips._replace(
         nothing=nothing, class_weights=record.settings.training.class_weights

@@ -527,9 +527,12 @@ def _fit_events(
                 places = np.linspace(0, distinct - 1, count).round().astype(int)
                 made_of.append(ClipFeatures(of_clip[places], number))
     model = cast(LinearClassifier, recognizer.model)
-    recognizer.curve = fit_events(
-        model, clips, choice, made_of=made_of, classes=samples.classes, rate=rate
+    layer = fit_events(
+        model, clips, choice, stream_clips=made_of, classes=samples.classes, rate=rate
     )
+    if layer is not None:
+        model.set_event_layer(layer.lengths, layer.event, layer.classes)
+        recognizer.curve = layer.curve
 
 
 def _evaluation(

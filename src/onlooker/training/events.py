@@ -1,9 +1,9 @@
-"""Fit the event layer: which windows are one whole event, and at what rate of false alarms it finds
-events.
+"""Fit the event layer: which windows are one whole event, and how many events are found at which
+rate of false alarms.
 
 No times are needed: streams are made of the training clips, with pauses that hold the first and the
-last frame of a clip, or show clips of nothing. Windows that nearly agree with a clip are
-positive; parts of clips, two halves of neighbors, and pauses are negative.
+last frame of a clip, or show clips in which nothing happens. Windows that nearly agree with a clip
+are positive; parts of clips, two halves of neighbors, and pauses are negative.
 """
 
 from collections.abc import Iterator, Sequence
@@ -24,19 +24,18 @@ from onlooker.stream.events import Finder
 from onlooker.training.linear import ClipStatistics, LayerChoice, fitted_layer, one_thread
 from onlooker.training.regression import LinearLayer, Method, cross_validate, regress
 
-__all__ = ["MOST_CLIPS", "ClipFeatures", "fit_events"]
+__all__ = ["MOST_CLIPS", "ClipFeatures", "EventLayer", "fit_events"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-# with more of them, what is a whole event depends on who acts, and where
+# of the event layer: with more of them, it depends on who acts, and where
 STATISTICS = ("spread", "change", "largest")
 MOST_CLIPS = 100  # that streams are made of
-_BLOCKS = 5  # streams, which share no recording
+_STREAMS = 5  # at most; they share no recording
 _PAUSE = (0.5, 2.0)  # times the median clip
-# IoU with a clip below which a window is no event, and above which it is one
-_PART = 0.35
-_WHOLE = 0.75
+_PART = 0.35  # IoU with a clip below which a window is no event
+_WHOLE = 0.75  # IoU with a clip above which a window is one
 _NEGATIVES = 6  # windows for each clip, besides one that is an event and the clip itself
 _METHODS = (
     Method("logistic", 1.0),
@@ -49,12 +48,12 @@ _SHARES = (0.5, 0.7, 1.0, 1.3)  # lengths of windows, times the median event
 _DIFFERENT = 1.5
 _APART = 1.12  # ratio of two lengths at least
 _LONGEST = 4  # windows at most, times the number of frames of a sample
-_LEAST = 0.02  # score of a window that may be an event
+_MIN_SCORE = 0.02  # of a window that may be an event
 _FRAMES = 128  # of a stream, whose windows are computed together
 
 
 class ClipFeatures(NamedTuple):
-    """A training clip: features `T D h w` at the frame rate of streams, and its number among all
+    """A training clip: features `T D h w` at the frame rate of streams, and its position among all
     clips.
     """
 
@@ -62,9 +61,31 @@ class ClipFeatures(NamedTuple):
     number: int
 
 
+class EventLayer(NamedTuple):
+    """The layers that score windows (`LinearClassifier.set_event_layer`), and what they find.
+
+    Args:
+        lengths: numbers of frames of the windows, ascending.
+        event: whether a window is one whole event; weight `1 M`.
+        classes: of which class; weight `K M`.
+        curve: what is found at which rate of false alarms, in streams of other recordings than
+            those of the layers; None if the clips cannot be divided, or no event is found.
+    """
+
+    lengths: tuple[int, ...]
+    event: LinearLayer
+    classes: LinearLayer
+    curve: EventCurve | None
+
+
 class _Stream(NamedTuple):
-    """Clips one after another: features `T D h w`; the first frame, the last one + 1 and the class
-    of each event, `E 3`; the numbers of the clips of events; and the recordings of all clips.
+    """Clips one after another.
+
+    Args:
+        features: `T D h w`.
+        events: the first frame, the last one + 1 and the class of each event, `E 3`.
+        clips: the positions of the clips of events.
+        recordings: of all clips in the stream.
     """
 
     features: Tensor
@@ -73,24 +94,38 @@ class _Stream(NamedTuple):
     recordings: NDArray[np.str_]
 
 
-def window_lengths(counts: Sequence[int], labels: Sequence[int], usual: int) -> tuple[int, ...]:
+class _StreamResult(NamedTuple):
+    """What is found in a stream.
+
+    Args:
+        reported: the reported events, by each layer of classes.
+        true: the true events.
+        seconds: length of the stream.
+    """
+
+    reported: list[list[Segment]]
+    true: list[Segment]
+    seconds: float
+
+
+def window_lengths(counts: Sequence[int], labels: Sequence[int], W: int) -> tuple[int, ...]:
     """Lengths of windows, in frames: multiples of the median event, and of classes that last much
     longer or shorter.
 
     Args:
         counts, labels: the numbers of frames of events, and their classes.
-        usual: W; no window is longer than four times this.
+        W: the number of frames of a sample; no window is longer than four times this.
     """
     frames = np.asarray(counts)
     classes = np.asarray(labels)
     median = float(np.median(frames))
-    wanted = [share * median for share in _SHARES]
+    targets = [share * median for share in _SHARES]
     for label in np.unique(classes):
-        own = float(np.median(frames[classes == label]))
-        if not 1 / _DIFFERENT < own / median < _DIFFERENT:
-            wanted += [share * own for share in _SHARES[1:]]
+        class_median = float(np.median(frames[classes == label]))
+        if not 1 / _DIFFERENT < class_median / median < _DIFFERENT:
+            targets += [share * class_median for share in _SHARES[1:]]
     lengths = list[int]()
-    for length in sorted(max(2, round(min(each, _LONGEST * usual))) for each in wanted):
+    for length in sorted(max(2, round(min(target, _LONGEST * W))) for target in targets):
         if not lengths or length > _APART * lengths[-1]:
             lengths.append(length)
     return tuple(lengths)
@@ -102,132 +137,134 @@ def fit_events(
     clips: ClipStatistics,
     choice: LayerChoice,
     *,
-    made_of: Sequence[ClipFeatures],
+    stream_clips: Sequence[ClipFeatures],
     classes: Sequence[str],
     rate: float,
-) -> EventCurve | None:
-    """Give a fitted model its event layer, and the layer of classes for windows that finds more in
-    streams.
+) -> EventLayer | None:
+    """Fit an event layer for a model, with the layer of classes that finds more events in streams;
+    None if no clip of the streams is an event.
 
     Args:
+        net: a model with a fitted layer, which is not changed.
         clips, choice: those of `fit_layer`.
-        made_of: the clips that streams are made of.
+        stream_clips: the clips that streams are made of.
         classes: the `K` class names.
         rate: frames per second of streams.
-
-    Returns:
-        What is found at which rate of false alarms, in streams of other recordings than those of
-        the layers; None if the clips cannot be divided, or none is an event or found as one.
     """
-    acted = [each for each in made_of if clips.y[each.number] != clips.nothing]
-    if not acted:
+    events = [clip for clip in stream_clips if clips.y[clip.number] != clips.nothing]
+    if not events:
         return None
-    counts = [len(each.features) for each in acted]
-    lengths = window_lengths(counts, clips.y[[each.number for each in acted]].tolist(), net.window)
+    counts = [len(clip.features) for clip in events]
+    labels = clips.y[[clip.number for clip in events]].tolist()
+    lengths = window_lengths(counts, labels, net.window)
     random = np.random.default_rng(0)
-    streams = _streams(made_of, clips, pause=float(np.median(counts)), random=random)
+    streams = _streams(stream_clips, clips, pause=float(np.median(counts)), random=random)
     windows = _windows(net, streams, clips, lengths=lengths, random=random)
-    method, temperature = _chosen(windows, clips.columns(STATISTICS))
-    fit = partial(_layers, choice=choice, method=method, temperature=temperature)
-    finder = Finder(classes, lengths, _LEAST, nothing=clips.nothing)
-    found = list[list[list[Segment]]]()  # in each stream, by each layer of classes
-    true = list[list[Segment]]()
-    seconds = list[float]()
-    for stream, other_windows, other_clips in _held_out(streams, windows, clips):
-        layer, of_classes = fit(other_windows, other_clips)
-        scores = _scores(net, stream, lengths=lengths, event=layer, classes=of_classes)
-        times = (np.arange(len(stream.features)) / rate).tolist()
-        found.append([finder.find(times, of_layer) for of_layer in scores])
-        events = stream.events.tolist()
-        true.append([Segment(classes[k], first / rate, end / rate) for first, end, k in events])
-        seconds.append(len(times) / rate)
-    curves = [event_curve([by_layer[i] for by_layer in found], true, seconds) for i in (0, 1)]
+    method, temperature = _best_method(windows, clips.columns(STATISTICS))
+    fit = partial(_fit_layers, choice=choice, method=method, temperature=temperature)
+    finder = Finder(classes, lengths, _MIN_SCORE, nothing=clips.nothing)
+    results = [
+        _evaluate(net, finder, stream, layers=fit(other_windows, other_clips), rate=rate)
+        for stream, other_windows, other_clips in _held_out(streams, windows, clips)
+    ]
+    curves = [
+        event_curve(
+            [result.reported[i] for result in results],
+            [result.true for result in results],
+            [result.seconds for result in results],
+        )
+        for i in (0, 1)
+    ]
     best = max((0, 1), key=lambda i: _quality(curves[i]))
-    event, of_classes = fit(windows, clips)
-    net.set_event_layer(lengths, event, of_classes[best])
-    return curves[best]
+    event_layer, class_layers = fit(windows, clips)
+    return EventLayer(lengths, event_layer, class_layers[best], curve=curves[best])
 
 
 def _quality(curve: EventCurve | None) -> float:
     """The share of events that are found at the default rate of false alarms."""
     if curve is None:
         return 0.0
-    place = curve.point(StreamConfig.alarms_per_hour)
-    return 0.0 if place is None else curve.found[place]
+    point = curve.point(StreamConfig.alarms_per_hour)
+    return 0.0 if point is None else curve.found[point]
 
 
 def _held_out(
     streams: Sequence[_Stream], windows: "_Windows", clips: ClipStatistics
 ) -> Iterator[tuple[_Stream, "_Windows", ClipStatistics]]:
-    """Each stream with events, and the windows and clips of other recordings, where layers can be
+    """Each stream with events, and the windows and clips of other recordings, if layers can be
     fitted to these.
     """
     for number, stream in enumerate(streams):
-        others = windows.subset(windows.stream != number)
-        of_others = clips.subset(np.flatnonzero(~np.isin(clips.groups, stream.recordings)))
-        several = len(np.unique(others.y)) > 1 and len(np.unique(of_others.y)) > 1
-        if several and len(stream.events):
-            yield stream, others, of_others
+        other_windows = windows.subset(windows.stream != number)
+        other_clips = clips.subset(np.flatnonzero(~np.isin(clips.groups, stream.recordings)))
+        can_fit = len(np.unique(other_windows.y)) > 1 and len(np.unique(other_clips.y)) > 1
+        if can_fit and len(stream.events):
+            yield stream, other_windows, other_clips
 
 
 def _streams(
-    made_of: Sequence[ClipFeatures],
+    stream_clips: Sequence[ClipFeatures],
     clips: ClipStatistics,
     *,
     pause: float,
     random: np.random.Generator,
 ) -> list[_Stream]:
     """Streams that share no recording; the arguments are those of `_stream`."""
-    recordings = random.permutation(np.unique(clips.groups[[each.number for each in made_of]]))
+    recordings = random.permutation(np.unique(clips.groups[[clip.number for clip in stream_clips]]))
     streams = list[_Stream]()
-    for block in range(min(_BLOCKS, len(recordings))):
-        of_block = {*recordings[block::_BLOCKS].tolist()}
-        some = [clip for clip in made_of if clips.groups[clip.number] in of_block]
-        streams.append(_stream(some, clips, pause=pause, random=random))
+    for number in range(min(_STREAMS, len(recordings))):
+        in_stream = {*recordings[number::_STREAMS].tolist()}
+        members = [clip for clip in stream_clips if clips.groups[clip.number] in in_stream]
+        streams.append(_stream(members, clips, pause=pause, random=random))
     return streams
 
 
 def _stream(
-    made_of: Sequence[ClipFeatures],
+    stream_clips: Sequence[ClipFeatures],
     clips: ClipStatistics,
     *,
     pause: float,
     random: np.random.Generator,
 ) -> _Stream:
-    """The stream of some clips in random order: before and after each event a pause, then a clip of
-    nothing if there is one. Without events it is empty.
+    """The stream of some clips in random order: before and after each event a pause, then a clip in
+    which nothing happens, if there is one. Without events it is empty.
 
     `pause`: the length of the median event, in frames.
     """
-    acted = [each for each in made_of if clips.y[each.number] != clips.nothing]
-    background = [each.features for each in made_of if clips.y[each.number] == clips.nothing]
+    event_clips = [clip for clip in stream_clips if clips.y[clip.number] != clips.nothing]
+    background = [clip.features for clip in stream_clips if clips.y[clip.number] == clips.nothing]
     parts = list[Tensor]()
     events = list[list[int]]()
-    at = 0
-    for place in random.permutation(len(acted)).tolist():
-        features, number = acted[place]
+    time = 0
+    for place in random.permutation(len(event_clips)).tolist():
+        features, number = event_clips[place]
         held = max(1, round(pause * random.uniform(*_PAUSE) / 2))
         shown = [
             features[:1].expand(held, -1, -1, -1),
             features,
             features[-1:].expand(held, -1, -1, -1),
         ]
-        events.append([at + held, at + held + len(features), int(clips.y[number])])
+        events.append([time + held, time + held + len(features), int(clips.y[number])])
         if background:
             shown.append(background[random.integers(len(background))])
         parts += shown
-        at += sum(map(len, shown))
-    features = torch.cat(parts) if parts else made_of[0].features[:0]
-    numbers = [each.number for each in acted]
-    recordings = clips.groups[[each.number for each in made_of]]
+        time += sum(map(len, shown))
     return _Stream(
-        features, np.array(events, np.int64).reshape(-1, 3), numbers, recordings=recordings
+        torch.cat(parts) if parts else stream_clips[0].features[:0],
+        np.array(events, np.int64).reshape(-1, 3),
+        [clip.number for clip in event_clips],
+        recordings=clips.groups[[clip.number for clip in stream_clips]],
     )
 
 
 class _Windows(NamedTuple):
-    """Windows to fit the layers to: statistics `B M`; 1 for whole events, else 0; the classes of
-    these events, else -1; and the numbers of their streams.
+    """Windows to fit the layers to.
+
+    Args:
+        x: statistics, `B M`.
+        y: 1 for whole events, else 0.
+        label: the classes of whole events, else -1.
+        stream: the numbers of their streams.
     """
 
     x: Floats
@@ -235,9 +272,9 @@ class _Windows(NamedTuple):
     label: Ints
     stream: Ints
 
-    def subset(self, chosen: NDArray[np.bool_]) -> "_Windows":
-        """Some of the windows."""
-        return _Windows(*(part[chosen] for part in self))  # type: ignore[arg-type]
+    def subset(self, mask: NDArray[np.bool_]) -> "_Windows":
+        """The windows where a mask is true."""
+        return _Windows(*(values[mask] for values in self))  # type: ignore[arg-type]
 
 
 @torch.inference_mode()
@@ -249,8 +286,8 @@ def _windows(
     lengths: Sequence[int],
     random: np.random.Generator,
 ) -> _Windows:
-    """Some windows of all streams that are no event, and some that are one; the clips themselves
-    are, too.
+    """Some windows of each stream that are no event, some that are one, and the clips of its events
+    themselves.
     """
     x = list[Floats]()
     y = list[int]()
@@ -267,13 +304,13 @@ def _windows(
             shown = stream.features[frame + 1 - lengths[place] : frame + 1].to(net.center.device)
             values = net.window_statistics(shown[None], (lengths[place],))[0, -1]
             x.append(values.cpu().double().numpy())
-        own = random.permutation(np.array(stream.clips, np.int64))
-        x.append(clips.x[own])
-        y += [0] * len(parts) + [1] * (len(whole) + len(own))
+        event_clips = random.permutation(np.array(stream.clips, np.int64))
+        x.append(clips.x[event_clips])
+        y += [0] * len(parts) + [1] * (len(whole) + len(event_clips))
         labels += [-1] * len(parts)
         labels += stream.events[nearest[whole[:, 0], whole[:, 1]], 2].tolist()
-        labels += clips.y[own].tolist()
-        numbers += [number] * (len(parts) + len(whole) + len(own))
+        labels += clips.y[event_clips].tolist()
+        numbers += [number] * (len(parts) + len(whole) + len(event_clips))
     return _Windows(np.concatenate(x), np.array(y), np.array(labels), stream=np.array(numbers))
 
 
@@ -293,24 +330,24 @@ def _overlaps(stream: _Stream, lengths: Sequence[int]) -> tuple[Floats, Ints]:
     return np.where(begin < 0, -1, best), nearest
 
 
-def _chosen(windows: _Windows, columns: Ints) -> tuple[Method, float]:
+def _best_method(windows: _Windows, columns: Ints) -> tuple[Method, float]:
     """The method with the lowest log loss on streams that it was not fitted to, and the temperature
     of its logits; the first method if no two streams have events.
     """
     parts = list[tuple[Floats, Ints, Ints]]()
     for stream in np.unique(windows.stream):
-        others = windows.subset(windows.stream != stream)
-        if len(np.unique(others.y)) > 1:
-            parts.append((others.x[:, columns], others.y, np.flatnonzero(windows.stream == stream)))
+        other_windows = windows.subset(windows.stream != stream)
+        if len(np.unique(other_windows.y)) > 1:
+            test = np.flatnonzero(windows.stream == stream)
+            parts.append((other_windows.x[:, columns], other_windows.y, test))
     if not parts:
         return _METHODS[0], 1.0
-    best = cross_validate(
-        np.ascontiguousarray(windows.x[:, columns]), windows.y, 2, parts=parts, methods=_METHODS
-    )
+    x = np.ascontiguousarray(windows.x[:, columns])
+    best = cross_validate(x, windows.y, 2, parts=parts, methods=_METHODS).best
     return best.method, best.temperature
 
 
-def _layers(
+def _fit_layers(
     windows: _Windows,
     clips: ClipStatistics,
     choice: LayerChoice,
@@ -323,17 +360,40 @@ def _layers(
     windows that nearly agree with them.
     """
     columns = clips.columns(STATISTICS)
-    (of_two,) = regress(windows.x[:, columns], windows.y, 2, methods=(method,))
-    event = of_two._replace(
-        weight=of_two.weight[1:] - of_two.weight[:1], bias=of_two.bias[1:] - of_two.bias[:1]
+    (two_class,) = regress(windows.x[:, columns], windows.y, 2, methods=(method,))
+    event = two_class._replace(
+        weight=two_class.weight[1:] - two_class.weight[:1],
+        bias=two_class.bias[1:] - two_class.bias[:1],
     )
     positive = windows.y == 1
-    x = np.concatenate([clips.x, windows.x[positive]])
-    y = np.concatenate([clips.y, windows.label[positive]])
-    classes = fitted_layer(clips, choice), fitted_layer(clips._replace(x=x, y=y, copies=()), choice)
+    with_windows = clips._replace(
+        x=np.concatenate([clips.x, windows.x[positive]]),
+        y=np.concatenate([clips.y, windows.label[positive]]),
+        copies=(),
+    )
+    classes = fitted_layer(clips, choice), fitted_layer(with_windows, choice)
     return event.embedded_in(columns, clips.x.shape[1]).scaled(1 / temperature), [
         layer.scaled(1 / choice.temperature) for layer in classes
     ]
+
+
+def _evaluate(
+    net: LinearClassifier,
+    finder: Finder,
+    stream: _Stream,
+    *,
+    layers: tuple[LinearLayer, Sequence[LinearLayer]],
+    rate: float,
+) -> _StreamResult:
+    """What models with a layer of events, and each of some layers of classes, find in a stream."""
+    event, classes = layers
+    scores = _scores(net, stream, lengths=finder.lengths, event=event, classes=classes)
+    times = (np.arange(len(stream.features)) / rate).tolist()
+    true = [
+        Segment(finder.classes[label], start / rate, end / rate)
+        for start, end, label in stream.events.tolist()
+    ]
+    return _StreamResult([finder.find(times, part) for part in scores], true, len(times) / rate)
 
 
 @torch.inference_mode()
@@ -345,15 +405,16 @@ def _scores(
     event: LinearLayer,
     classes: Sequence[LinearLayer],
 ) -> list[Floats]:
-    """What models with these layers of events, and of classes, give for the windows of a stream, `T
-    L K` each.
+    """The scores that models with these layers of events, and of classes, give to the windows of a
+    stream: `T L K` for each layer of classes.
     """
     before = lengths[-1] - 1
     parts = list[list[Floats]]()
-    for first in range(0, len(stream.features), _FRAMES):
-        begin = max(0, first - before)
-        part = stream.features[None, begin : first + _FRAMES].to(net.center.device)
-        values = net.window_statistics(part, lengths)[0, first - begin :].cpu().double().numpy()
+    for start in range(0, len(stream.features), _FRAMES):
+        begin = max(0, start - before)
+        part = stream.features[None, begin : start + _FRAMES].to(net.center.device)
+        statistics = net.window_statistics(part, lengths)[0, start - begin :]
+        values = statistics.cpu().double().numpy()
         whole = expit(event.logits(values))
         parts.append([whole * softmax(layer.logits(values), -1) for layer in classes])
-    return [np.concatenate(of_layer) for of_layer in zip(*parts, strict=True)]
+    return [np.concatenate(layer_parts) for layer_parts in zip(*parts, strict=True)]

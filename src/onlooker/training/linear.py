@@ -1,14 +1,15 @@
-"""Fit the linear model: statistics of every clip once, then logistic regression or linear
+"""Fit the linear model: statistics of each clip once, then logistic regression or linear
 discriminant analysis.
 
-Which statistics are used is chosen by cross-validation: those of order are many, and where order
-does not matter they only add noise. With few clips, the layer is also fitted to altered copies of
-them, if that is better.
+Cross-validation chooses the statistics: those of order are many, and where order does not matter
+they only add noise. With few clips, the layer is also fitted to altered copies of them, if that is
+better.
 """
 
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, NamedTuple, TypeVar, cast
 
 import numpy as np
@@ -30,12 +31,12 @@ from onlooker.report.events import EventThreshold, choose_threshold
 from onlooker.report.metrics import balancing_weights, fit_temperature
 from onlooker.training.forward import encode_samples
 from onlooker.training.regression import (
-    CrossValidation,
     LinearLayer,
     Method,
+    MethodResult,
     cross_validate,
     regress,
-    spread_of,
+    standard_scale,
 )
 
 __all__ = [
@@ -52,12 +53,10 @@ __all__ = [
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-# of the clips; of those that are not held out by `cross_validated`
 FOLDS = 5
-INNER_FOLDS = 3
-# read together, encoded together
-_CLIPS = 8
-_FRAMES = 32
+INNER_FOLDS = 3  # of the clips that `cross_validated` does not hold out
+_CLIPS = 8  # read together
+_FRAMES = 32  # encoded together
 # The matrices are small: threads that wait for each other cost more than they save, most of all on
 # a busy machine.
 Function = TypeVar("Function", bound=Callable[..., object])
@@ -84,17 +83,17 @@ _DEFAULT = Method("logistic", 10.0)  # for clips that cannot be divided
 
 @dataclass(frozen=True, eq=False)
 class LayerChoice:
-    """What cross-validation chose for the linear model.
+    """The statistics and the method of a linear model, as cross-validation chose them.
 
     Args:
         statistics: their names.
         scores: `B K`, probabilities of each clip by a layer that was fitted without it and its
             recording; NaN if no layer could be fitted without the clip.
         temperature: for `scores` and for the model.
-        tried: the lowest log loss in cross-validation of each of `SETS`; the chosen one first.
-        copies: number of copies of each clip that the layer is fitted to as well, one of `COPIES`,
-            or 0.
-        balanced: whether classes weigh equally, in the layer, the log loss and the temperature.
+        tried: the log loss of each of `SETS` in cross-validation, ascending.
+        copies: number of altered copies of each clip that the layer is fitted to as well, one of
+            `COPIES`, or 0.
+        balanced: classes weigh equally, in the layer, the log loss and the temperature.
         class_accuracies: the mean accuracy of the classes in cross-validation, not balanced and
             balanced, if both were tried.
     """
@@ -108,21 +107,26 @@ class LayerChoice:
     balanced: bool = False
     class_accuracies: tuple[float, float] | None = None
 
+    @property
+    def tested(self) -> NDArray[np.bool_]:
+        """Whether each clip has scores, `B`."""
+        return cast(NDArray[np.bool_], np.isfinite(self.scores).all(1))
+
     def class_accuracy(self, clips: "ClipStatistics") -> float:
         """The mean over classes of the share of their clips that are answered correctly, in
         cross-validation.
         """
-        known = np.isfinite(self.scores).all(1)
+        y = clips.y[self.tested]
         threshold = self.threshold(clips)
-        answers = decide(self.scores[known], clips.nothing, threshold and threshold.probability)
-        return float(
-            np.average(answers == clips.y[known], weights=balancing_weights(clips.y[known]))
+        answers = decide(
+            self.scores[self.tested], clips.nothing, threshold and threshold.probability
         )
+        return float(np.average(answers == y, weights=balancing_weights(y)))
 
     def threshold(self, clips: "ClipStatistics") -> EventThreshold | None:
         """The threshold of events, chosen with the scores of these clips."""
-        known = np.isfinite(self.scores).all(1)
-        return choose_threshold(self.scores[known], clips.y[known], nothing=clips.nothing)
+        tested = self.tested
+        return choose_threshold(self.scores[tested], clips.y[tested], nothing=clips.nothing)
 
     @property
     def label(self) -> str | None:
@@ -131,35 +135,40 @@ class LayerChoice:
 
     @property
     def loss(self) -> float:
-        """The log loss in cross-validation of the chosen statistics; infinite if nothing was tried."""
+        """The log loss of the chosen statistics in cross-validation; infinite if none were tried."""
         return next(iter(self.tried.values()), np.inf)
 
     def __str__(self) -> str:
-        also = f", fitted also to {COPIES[self.copies]}" if self.copies else ""
-        also += "; classes weigh equally" if self.balanced else ""
-        if self.class_accuracies:
-            plain, balanced = (f"{100 * accuracy:.0f} %" for accuracy in self.class_accuracies)
-            also += "" if self.balanced else "; classes weigh by their numbers of clips"
-            also += (
-                f" (mean accuracy of the classes: {balanced} with equal weights, {plain} without)"
-            )
+        copies = f", fitted also to {COPIES[self.copies]}" if self.copies else ""
+        return f"{self._statistics_text()}; {self.method}{copies}{self._weights_text()}"
+
+    def _statistics_text(self) -> str:
         if not self.tried:
-            return f"statistics {', '.join(self.statistics)}; {self.method}{also}"
-        chosen, *others = (f"{name} (log loss {loss:.2f})" for name, loss in self.tried.items())
-        rest = f", not {' or '.join(others)}" if others else ""
-        return f"statistics: {chosen}{rest}, by cross-validation; {self.method}{also}"
+            return f"statistics {', '.join(self.statistics)}"
+        best, *worse = (f"{name} (log loss {loss:.2f})" for name, loss in self.tried.items())
+        rest = f", not {' or '.join(worse)}" if worse else ""
+        return f"statistics: {best}{rest}, by cross-validation"
+
+    def _weights_text(self) -> str:
+        equal = "; classes weigh equally" if self.balanced else ""
+        if self.class_accuracies is None:
+            return equal
+        plain, balanced = (f"{100 * accuracy:.0f} %" for accuracy in self.class_accuracies)
+        weights = equal or "; classes weigh by their numbers of clips"
+        accuracies = f"{balanced} with equal weights, {plain} without"
+        return f"{weights} (mean accuracy of the classes: {accuracies})"
 
 
 class ClipStatistics(NamedTuple):
-    """Clips as the linear model sees them.
+    """Statistics, classes and recordings of clips, to which layers are fitted.
 
     Args:
         x: statistics `B M`, a block of columns for each of `LinearClassifier.names`.
         y: classes `B`.
         groups: recordings `B`; clips of one are never divided.
         num_classes: K.
-        copies: statistics `B M` of copies of the clips, in the order of `COPIES`; empty if there
-            are many clips.
+        copies: statistics `B M` of altered copies of the clips, in the order of `COPIES`; empty if
+            there are many clips.
         nothing: the class in which nothing happens (`answer.nothing_class`).
         class_weights: as in `TrainConfig`.
     """
@@ -172,17 +181,21 @@ class ClipStatistics(NamedTuple):
     nothing: int | None = None
     class_weights: ClassWeights = "none"
 
-    def subset(self, chosen: Ints) -> "ClipStatistics":
-        """Some of the clips."""
-        copies = tuple(copy[chosen] for copy in self.copies)
+    def subset(self, positions: Ints) -> "ClipStatistics":
+        """The clips at some positions."""
         return self._replace(
-            x=self.x[chosen], y=self.y[chosen], groups=self.groups[chosen], copies=copies
+            x=self.x[positions],
+            y=self.y[positions],
+            groups=self.groups[positions],
+            copies=tuple(copy[positions] for copy in self.copies),
         )
 
-    def with_copies(self, chosen: Ints, columns: Ints, copies: int) -> tuple[Floats, Ints]:
-        """Statistics and classes of some clips, followed by those of this many copies of each."""
-        parts = [x[np.ix_(chosen, columns)] for x in (self.x, *self.copies[:copies])]
-        return np.concatenate(parts), np.tile(self.y[chosen], len(parts))
+    def with_copies(self, positions: Ints, columns: Ints, copies: int) -> tuple[Floats, Ints]:
+        """Some columns of the statistics, and the classes, of the clips at some positions, followed
+        by those of this many altered copies of each.
+        """
+        parts = [x[np.ix_(positions, columns)] for x in (self.x, *self.copies[:copies])]
+        return np.concatenate(parts), np.tile(self.y[positions], len(parts))
 
     def columns(self, statistics: Sequence[str]) -> Ints:
         """The columns of some of the statistics, given by their names."""
@@ -211,9 +224,12 @@ class ClipStatistics(NamedTuple):
 
 
 class EncodedClips(NamedTuple):
-    """What is known of clips that were encoded: their statistics; mean and spread over clips of
-    those after 1 to W - 1 frames, `W-1 M` each; and the features of some by their numbers, `T D h
-    w` float16.
+    """Statistics, classes and recordings of the encoded clips.
+
+    Args:
+        early: mean and standard deviation over clips of the statistics after 1 to W - 1 frames,
+            `W-1 M` each.
+        features: of some clips by their positions, `T D h w` float16.
     """
 
     clips: ClipStatistics
@@ -225,84 +241,94 @@ def choose(clips: ClipStatistics, folds: int = FOLDS) -> LayerChoice:
     """The best layer in cross-validation, with classes that weigh equally or by their numbers of
     clips.
 
-    Where that is to be chosen, equal weights must find more than one further clip of the smallest
-    class: log losses with different weights of the classes cannot be compared, and the mean
-    accuracy of the classes can.
+    With `class_weights="auto"`, equal weights are chosen if with them more than one further clip of
+    the smallest class is classified correctly: log losses with different weights of the classes
+    cannot be compared, and the mean accuracy of the classes can.
     """
     if clips.class_weights != "auto":
-        return _choose(clips, folds, clips.class_weights == "balanced")
-    plain = _choose(clips, folds, False)
+        return _choose_layer(clips, folds, balanced=clips.class_weights == "balanced")
+    plain = _choose_layer(clips, folds, balanced=False)
     counts = np.unique(clips.y, return_counts=True)[1]
     if not plain.tried or counts.max() <= IMBALANCE * counts.min():
         return plain
-    balanced = _choose(clips, folds, True)
-    both = plain.class_accuracy(clips), balanced.class_accuracy(clips)
-    gains = both[1] - both[0] > 1 / (len(counts) * counts.min())
-    return replace(balanced if gains else plain, class_accuracies=both)
+    balanced = _choose_layer(clips, folds, balanced=True)
+    accuracies = plain.class_accuracy(clips), balanced.class_accuracy(clips)
+    gains = accuracies[1] - accuracies[0] > 1 / (len(counts) * counts.min())
+    return replace(balanced if gains else plain, class_accuracies=accuracies)
 
 
 @one_thread
-def _choose(clips: ClipStatistics, folds: int, balanced: bool) -> LayerChoice:
-    """The statistics and the method with the lowest log loss in cross-validation, each at its best
-    temperature; then whether the layer is better if it is fitted to copies of the clips as well.
-
-    With clips of a single recording, which cannot be divided: the first of `SETS`, logistic
-    regression, and crops.
+def _choose_layer(clips: ClipStatistics, folds: int, *, balanced: bool) -> LayerChoice:
+    """The statistics and the method with the lowest log loss in cross-validation; then the number
+    of altered copies with the lowest one.
     """
-    scores = np.full((len(clips.y), clips.num_classes), np.nan)
     parts = [*clips.folds(folds)]
     if not parts:
-        copies = 2 if clips.copies else 0
-        default = next(iter(SETS.values()))
-        return LayerChoice(
-            default, _DEFAULT, scores, temperature=1.0, copies=copies, balanced=balanced
-        )
-    results = {
-        label: _test(clips, parts, statistics=statistics, copies=0, balanced=balanced)
-        for label, statistics in SETS.items()
-    }
-    tried = {label: results[label].loss for label in sorted(SETS, key=lambda k: results[k].loss)}
-    label = next(iter(tried))
-    with_copies = {0: results[label]}
+        return _default_choice(clips, balanced=balanced)
+    best_method = partial(_best_method, clips, parts, balanced=balanced)
+    by_set = {name: best_method(statistics=SETS[name]) for name in SETS}
+    names = sorted(SETS, key=lambda name: by_set[name].loss)
+    label = names[0]
+    by_copies = {0: by_set[label]}
     for count in COPIES:
         if count <= len(clips.copies):
-            with_copies[count] = _test(
-                clips, parts, statistics=SETS[label], copies=count, balanced=balanced
-            )
-    copies = min(with_copies, key=lambda count: with_copies[count].loss)
-    best = with_copies[copies]
+            by_copies[count] = best_method(statistics=SETS[label], copies=count)
+    copies = min(by_copies, key=lambda count: by_copies[count].loss)
     tested = np.concatenate([test for _, test in parts])
-    logits = best.logits[tested] / best.temperature
-    weights = balancing_weights(clips.y[tested]) if balanced else None
-    further = fit_temperature(
-        [*softmax(logits, 1)[:, None]], clips.y[tested], aggregation="last", weights=weights
-    )
-    scores[tested] = softmax(logits / further, 1)
-    temperature = best.temperature * further
+    result = _calibrated(by_copies[copies], clips, tested, balanced=balanced)
+    scores = np.full((len(clips.y), clips.num_classes), np.nan)
+    scores[tested] = softmax(result.logits[tested] / result.temperature, 1)
     return LayerChoice(
         SETS[label],
-        best.method,
+        result.method,
         scores,
-        temperature=temperature,
-        tried=tried,
+        temperature=result.temperature,
+        tried={name: by_set[name].loss for name in names},
         copies=copies,
         balanced=balanced,
     )
 
 
-def _test(
+def _default_choice(clips: ClipStatistics, *, balanced: bool) -> LayerChoice:
+    """For clips of a single recording, which cannot be divided: the first of `SETS`, logistic
+    regression, and crops.
+    """
+    return LayerChoice(
+        next(iter(SETS.values())),
+        _DEFAULT,
+        np.full((len(clips.y), clips.num_classes), np.nan),
+        temperature=1.0,
+        copies=2 if clips.copies else 0,
+        balanced=balanced,
+    )
+
+
+def _best_method(
     clips: ClipStatistics,
     parts: Sequence[tuple[Ints, Ints]],
     *,
     statistics: Sequence[str],
-    copies: int,
+    copies: int = 0,
     balanced: bool,
-) -> CrossValidation:
-    """Cross-validate all methods on some statistics, fitted also to this many copies of each clip."""
+) -> MethodResult:
+    """The best method on some statistics in cross-validation, with layers fitted also to this many
+    altered copies of each clip.
+    """
     columns = clips.columns(statistics)
-    given = ((*clips.with_copies(fit, columns, copies), test) for fit, test in parts)
+    fit_and_test = ((*clips.with_copies(fit, columns, copies), test) for fit, test in parts)
     x = np.ascontiguousarray(clips.x[:, columns])
-    return cross_validate(x, clips.y, clips.num_classes, parts=given, balanced=balanced)
+    return cross_validate(x, clips.y, clips.num_classes, parts=fit_and_test, balanced=balanced).best
+
+
+def _calibrated(
+    result: MethodResult, clips: ClipStatistics, tested: Ints, *, balanced: bool
+) -> MethodResult:
+    """A result at the temperature that calibrates its scores of the tested clips."""
+    y = clips.y[tested]
+    scores = softmax(result.logits[tested] / result.temperature, 1)
+    weights = balancing_weights(y) if balanced else None
+    factor = fit_temperature([*scores[:, None]], y, aggregation="last", weights=weights)
+    return result._replace(temperature=result.temperature * factor)
 
 
 def clearly_better(rival: LayerChoice, choice: LayerChoice, clips: ClipStatistics) -> bool:
@@ -312,13 +338,16 @@ def clearly_better(rival: LayerChoice, choice: LayerChoice, clips: ClipStatistic
     The rule of one standard error (Breiman et al. 1984), over recordings: of two encoders whose
     difference may be chance, the simpler one is kept.
     """
-    known = np.flatnonzero(np.isfinite(choice.scores).all(1) & np.isfinite(rival.scores).all(1))
-    if not len(known):
+    tested = np.flatnonzero(choice.tested & rival.tested)
+    if not len(tested):
         return False
-    losses = [-np.log(each.scores[known, clips.y[known]].clip(1e-30)) for each in (choice, rival)]
-    gains = losses[0] - losses[1]
-    recordings = np.unique(clips.groups[known], return_inverse=True)[1]
-    error = np.linalg.norm(np.bincount(recordings, gains - gains.mean())) / len(known)
+    y = clips.y[tested]
+    losses, rival_losses = (
+        -np.log(layer_choice.scores[tested, y].clip(1e-30)) for layer_choice in (choice, rival)
+    )
+    gains = losses - rival_losses
+    recordings = np.unique(clips.groups[tested], return_inverse=True)[1]
+    error = np.linalg.norm(np.bincount(recordings, gains - gains.mean())) / len(tested)
     return bool(gains.mean() > error)
 
 
@@ -331,16 +360,16 @@ def cross_validated(
     rival_first: bool = False,
     title: str = "cross-validation",
 ) -> tuple[Floats, Floats]:
-    """Test on all clips, each by a layer that was fitted without it and its recording.
+    """Test all clips, each by a layer that was fitted without it and its recording.
 
     Args:
         clips: divided into `FOLDS` parts.
-        choice: of statistics, method and temperature; None: chosen again for each fold, from its
+        choice: statistics, method and temperature; None: chosen again for each fold, from its
             training clips alone.
-        rival: the same clips by another encoder: without `choice`, one is chosen again for each
-            fold.
-        rival_first: whether `rival` is of the encoder that the other one has to be clearly better
-            than.
+        rival: the same clips by another encoder; without `choice`, the encoder is chosen again for
+            each fold, too.
+        rival_first: the encoder of `rival` is kept unless that of `clips` is clearly better, not
+            the other way around.
         title: of the progress bar.
 
     Returns:
@@ -349,28 +378,30 @@ def cross_validated(
         there is none.
     """
     scores = np.full((len(clips.y), clips.num_classes), np.nan)
-    parts = [*clips.folds(FOLDS)]
     thresholds = np.full(len(clips.y), np.nan)
+    parts = [*clips.folds(FOLDS)]
     for fit, test in tracked(parts, "fitting", len(parts), title=title):
-        best = clips
+        encoded = clips
         if choice is None and rival is not None:
-            first, second = (rival, clips) if rival_first else (clips, rival)
-            best = _better(first, second, fit)
-        others = best.subset(fit)
-        chosen = choice or choose(others, INNER_FOLDS)
-        scores[test] = softmax(
-            fitted_layer(others, chosen).logits(best.x[test]) / chosen.temperature, 1
-        )
-        if threshold := chosen.threshold(clips if choice else others):
+            both = (rival, clips) if rival_first else (clips, rival)
+            encoded = _better_encoded(*both, fit)
+        training = encoded.subset(fit)
+        fold_choice = choice or choose(training, INNER_FOLDS)
+        logits = fitted_layer(training, fold_choice).logits(encoded.x[test])
+        scores[test] = softmax(logits / fold_choice.temperature, 1)
+        threshold = fold_choice.threshold(clips if choice else training)
+        if threshold:
             thresholds[test] = threshold.probability
     return scores, thresholds
 
 
-def _better(first: ClipStatistics, second: ClipStatistics, fit: Ints) -> ClipStatistics:
-    """The same clips by the better of two encoders, by some of them, without copies."""
-    parts = [clips.subset(fit)._replace(copies=()) for clips in (first, second)]
-    choices = [choose(part, INNER_FOLDS) for part in parts]
-    return second if clearly_better(choices[1], choices[0], parts[0]) else first
+def _better_encoded(simple: ClipStatistics, rival: ClipStatistics, fit: Ints) -> ClipStatistics:
+    """The same clips by the better one of two encoders, chosen with the clips at `fit`, without
+    altered copies.
+    """
+    parts = [clips.subset(fit)._replace(copies=()) for clips in (simple, rival)]
+    choice, rival_choice = (choose(part, INNER_FOLDS) for part in parts)
+    return rival if clearly_better(rival_choice, choice, parts[0]) else simple
 
 
 @one_thread
@@ -381,39 +412,38 @@ def fit_layer(
     *,
     early: tuple[Floats, Floats] | None = None,
 ) -> None:
-    """Give a `LinearClassifier` the chosen layer, fitted to all clips; a ValueError for clips of a
-    single class.
+    """Fit the chosen layer to all clips, and set it on a `LinearClassifier`; a ValueError for clips
+    of a single class.
 
-    Without `early`, the statistics of the first frames of a stream are standardized as those of
-    whole clips.
+    `early`: as in `EncodedClips`; without it, the statistics of the first frames of a stream are
+    standardized as those of whole clips.
     """
     layer = fitted_layer(clips, choice)
     net = cast(LinearClassifier, model)
-    center, scale = (np.tile(each, (net.window, 1)) for each in (layer.center, layer.scale))
+    center = np.tile(layer.center, (net.window, 1))
+    scale = np.tile(layer.scale, (net.window, 1))
     if early is not None:
         columns = clips.columns(choice.statistics)
-        mean, spread = (part[:, columns] for part in early)
+        mean, deviation = (statistics[:, columns] for statistics in early)
         center[:-1, columns] = mean
-        scale[:-1, columns] = spread_of(mean, spread)
-    values = {
+        scale[:-1, columns] = standard_scale(mean, deviation)
+    arrays = {
         "center": center,
         "scale": scale,
         "head.weight": layer.weight,
         "head.bias": layer.bias,
     }
-    net.load_state_dict(
-        {**net.state_dict(), **{name: torch.from_numpy(value) for name, value in values.items()}}
-    )
+    tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+    net.load_state_dict({**net.state_dict(), **tensors})
 
 
 def fitted_layer(clips: ClipStatistics, choice: LayerChoice) -> LinearLayer:
-    """The layer on all statistics, with weights of zero for those that were not chosen."""
+    """The chosen layer, fitted to all clips: on all statistics, with weights of zero for those that
+    were not chosen.
+    """
     columns = clips.columns(choice.statistics)
-    every = np.arange(len(clips.y))
-    given = clips.with_copies(every, columns, choice.copies)
-    (layer,) = regress(
-        *given, clips.num_classes, methods=(choice.method,), balanced=choice.balanced
-    )
+    x, y = clips.with_copies(np.arange(len(clips.y)), columns, choice.copies)
+    (layer,) = regress(x, y, clips.num_classes, methods=(choice.method,), balanced=choice.balanced)
     return layer.embedded_in(columns, clips.x.shape[1])
 
 
@@ -425,7 +455,7 @@ def statistics_of(
     *,
     data: DataConfig,
     title: str = "encoding clips",
-    kept: Collection[int] = (),
+    with_features: Collection[int] = (),
     copies: bool = True,
 ) -> EncodedClips:
     """Encode clips; moves the model to a GPU if there is one.
@@ -436,42 +466,59 @@ def statistics_of(
         groups: the recording of each clip.
         data: normalization.
         title: of the progress bar.
-        kept: the numbers of the clips whose features are returned, `T D h w` float16, on the CPU.
-        copies: make copies if there are few clips.
+        with_features: positions of the clips whose features are returned.
+        copies: make altered copies if there are few clips.
 
     Raises:
         ValueError: clips of a single class, or features that are not finite.
     """
     with torch.inference_mode(False):  # else its layer could not be set afterwards
         net = cast(LinearClassifier, model).to(choose_device()).eval()
-    rows: list[Tensor] = []
-    targets: list[Tensor] = []
-    altered: list[Tensor] = []
-    starts = squares = torch.zeros(net.window - 1, net.num_features, dtype=torch.float64)
+    statistics = list[Tensor]()
+    classes = list[Tensor]()
+    altered = list[Tensor]()
+    features_by_clip = dict[int, Tensor]()
+    # Only sums are kept: statistics after each frame of all clips would take as much memory as the
+    # frames.
+    sums = square_sums = torch.zeros(net.window - 1, net.num_features, dtype=torch.float64)
+    few = copies and len(groups) <= FEW and not data.flow_channels
     batches = DataLoader(samples, _CLIPS)
-    features_of = dict[int, Tensor]()
-    for batch, of_batch, numbers in tracked(batches, "encoding clips", len(batches), title=title):
-        features = encode_samples(net, batch, data, at_once=_FRAMES)
-        for number, of_clip in zip(numbers.tolist(), features, strict=True):
-            if number in kept:
-                features_of[number] = of_clip.half().cpu()
+    for frames, targets, positions in tracked(batches, "encoding clips", len(batches), title=title):
+        features = encode_samples(net, frames, data, at_once=_FRAMES)
+        for position, clip_features in zip(positions.tolist(), features, strict=True):
+            if position in with_features:
+                features_by_clip[position] = clip_features.half().cpu()
         values = net.statistics(features).cpu().double()
-        rows.append(values[:, -1])
-        targets.append(of_batch)
-        if copies and len(groups) <= FEW and batch.dtype == torch.uint8 and not data.flow_channels:
-            of_copies = (
-                encode_samples(net, each, data, at_once=_FRAMES) for each in altered_copies(batch)
+        statistics.append(values[:, -1])
+        classes.append(targets)
+        if few and frames.dtype == torch.uint8:
+            copies_features = (
+                encode_samples(net, copy, data, at_once=_FRAMES) for copy in altered_copies(frames)
             )
             altered.append(
-                torch.stack([net.statistics(each)[:, -1].cpu().double() for each in of_copies])
+                torch.stack(
+                    [net.statistics(copy)[:, -1].cpu().double() for copy in copies_features]
+                )
             )
-        # Only sums are kept: statistics after each frame of all clips would take as much memory as
-        # the frames.
-        first = values[:, torch.arange(net.window - 1).clamp_max(values.shape[1] - 1)]
-        starts = starts + first.sum(0)
-        squares = squares + first.square().sum(0)
-    x = torch.cat(rows).numpy()
-    y = torch.cat(targets).numpy()
+        early = values[:, torch.arange(net.window - 1).clamp_max(values.shape[1] - 1)]
+        sums = sums + early.sum(0)
+        square_sums = square_sums + early.square().sum(0)
+    x = torch.cat(statistics).numpy()
+    y = torch.cat(classes).numpy()
+    _check_clips(x, y)
+    mean = sums / len(x)
+    deviation = (square_sums / len(x) - mean.square()).clamp_min(0).sqrt()
+    clips = ClipStatistics(
+        x,
+        y,
+        np.asarray(groups),
+        num_classes=net.num_classes,
+        copies=tuple(torch.cat(altered, 1).numpy()) if altered else (),
+    )
+    return EncodedClips(clips, (mean.numpy(), deviation.numpy()), features_by_clip)
+
+
+def _check_clips(x: Floats, y: Ints) -> None:
     if len(np.unique(y)) < 2:
         raise ValueError(
             f"all {len(y)} training clips are of one class, expected two classes or more"
@@ -480,11 +527,6 @@ def statistics_of(
         raise ValueError(
             "features of the training clips are not finite; use another encoder or --normalization"
         )
-    mean = starts / len(x)
-    early = mean.numpy(), (squares / len(x) - mean.square()).clamp_min(0).sqrt().numpy()
-    all_copies = tuple(torch.cat(altered, 1).numpy()) if altered else ()
-    clips = ClipStatistics(x, y, np.asarray(groups), num_classes=net.num_classes, copies=all_copies)
-    return EncodedClips(clips, early, features_of)
 
 
 def altered_copies(frames: Tensor) -> Iterator[Tensor]:

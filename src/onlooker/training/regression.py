@@ -1,7 +1,7 @@
-"""Linear layers on standardized statistics: logistic regression, and linear discriminant analysis."""
+"""Linear layers on standardized statistics: logistic regression and linear discriminant analysis."""
 
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -15,7 +15,7 @@ Ints = NDArray[np.int64]
 
 _EQUAL = 1e-12  # variance up to which the clips of a class count as equal
 _TEMPERATURES = tuple(2.0**i for i in range(-2, 8))  # at which methods are compared
-_NEVER = 20.0  # how far the logit of a class without training clips is below all others
+_ABSENT = 20.0  # how far the logit of a class without training clips is below all others
 
 
 class Method(NamedTuple):
@@ -82,12 +82,12 @@ def regress(
     methods: Sequence[Method] = METHODS,
     balanced: bool = False,
 ) -> list[LinearLayer]:
-    """A layer for each method, from the statistics of clips `B M` and their classes `B`, which may
-    weigh equally.
+    """Fit a layer by each method to the statistics `B M` and classes `B` of clips; with `balanced`,
+    classes weigh equally.
     """
     present, targets = np.unique(y, return_inverse=True)
     center = x.mean(0)
-    scale = spread_of(center, x.std(0))
+    scale = standard_scale(center, x.std(0))
     x = (x - center) / scale
     # The weights of both methods lie in the space that the clips span, which is much smaller with
     # few clips.
@@ -95,22 +95,52 @@ def regress(
     layers = []
     for rows, biases in _rows(z.T, targets, M=x.shape[1], methods=methods, balanced=balanced):
         weight = np.zeros((num_classes, x.shape[1]))
-        bias = np.full(num_classes, biases.min() - _NEVER)
+        bias = np.full(num_classes, biases.min() - _ABSENT)
         weight[present] = rows @ basis.T
         bias[present] = biases
         layers.append(LinearLayer(center, scale, weight, bias=bias))
     return layers
 
 
-class CrossValidation(NamedTuple):
-    """The best method in cross-validation, at the best of `_TEMPERATURES`: its log loss, and its
-    logits `B K` by layers that were fitted without the clip.
+class MethodResult(NamedTuple):
+    """A method in cross-validation, at the temperature with its lowest log loss.
+
+    Args:
+        logits: `B K`, of each clip by a layer that was fitted without it.
     """
 
     method: Method
     temperature: float
     loss: float
     logits: Floats
+
+
+class CrossValidation(NamedTuple):
+    """Results of cross-validation, by method.
+
+    Args:
+        logits: of each method, `B K`; zero for clips that were not tested.
+        y: classes `B`.
+        tested: positions of the tested clips.
+        balanced: classes weigh equally in the log loss.
+    """
+
+    logits: Mapping[Method, Floats]
+    y: Ints
+    tested: Ints
+    balanced: bool = False
+
+    @property
+    def best(self) -> MethodResult:
+        """The method and temperature (`_TEMPERATURES`) with the lowest log loss."""
+        y = self.y[self.tested]
+        weights = balancing_weights(y) if self.balanced else np.ones(len(y))
+        results = (
+            MethodResult(method, T, _log_loss(logits[self.tested] / T, y, weights), logits=logits)
+            for method, logits in self.logits.items()
+            for T in _TEMPERATURES
+        )
+        return min(results, key=lambda result: result.loss)
 
 
 def cross_validate(
@@ -122,31 +152,26 @@ def cross_validate(
     methods: Sequence[Method] = METHODS,
     balanced: bool = False,
 ) -> CrossValidation:
-    """Compare methods on clips that layers are not fitted to; `x` and `y` as in `regress`.
+    """Test methods on clips that layers are not fitted to; `x`, `y` and `balanced` as in `regress`.
 
     Args:
-        parts: for each, the statistics and classes that layers are fitted to, and the clips that
-            they are tested on.
+        parts: for each, the statistics and classes that layers are fitted to, and the positions of
+            the clips that they are tested on.
     """
-    logits = np.zeros((len(methods), len(y), num_classes))
-    positions = list[Ints]()
-    for given_x, given_y, test in parts:
-        layers = regress(given_x, given_y, num_classes, methods=methods, balanced=balanced)
-        logits[:, test] = [layer.logits(x[test]) for layer in layers]
-        positions.append(test)
-    tested = np.concatenate(positions)
-    weights = balancing_weights(y[tested]) if balanced else np.ones(len(tested))
-    losses = [
-        _log_loss(each[tested] / T, y[tested], weights) for each in logits for T in _TEMPERATURES
-    ]
-    best, at = divmod(int(np.argmin(losses)), len(_TEMPERATURES))
-    return CrossValidation(methods[best], _TEMPERATURES[at], min(losses), logits=logits[best])
+    logits = {method: np.zeros((len(y), num_classes)) for method in methods}
+    tested = list[Ints]()
+    for fit_x, fit_y, test in parts:
+        layers = regress(fit_x, fit_y, num_classes, methods=methods, balanced=balanced)
+        for method, layer in zip(methods, layers, strict=True):
+            logits[method][test] = layer.logits(x[test])
+        tested.append(test)
+    return CrossValidation(logits, y, np.concatenate(tested), balanced=balanced)
 
 
 def _log_loss(logits: Floats, y: Ints, weights: Floats) -> float:
     """The weighted mean log loss with one more clip that is correct and one that is wrong, as in
-    `fit_temperature`: else a few clips that are all correct would favor the method that is the most
-    certain.
+    `fit_temperature`: without them, a few clips that are all correct would favor the most confident
+    method.
     """
     scores = softmax(logits, 1).clip(1e-30)
     confidence = scores.max(axis=1).mean().clip(0, 1 - 1e-12)
@@ -154,19 +179,22 @@ def _log_loss(logits: Floats, y: Ints, weights: Floats) -> float:
     return float((loss - np.log(confidence) - np.log1p(-confidence)) / len(y))
 
 
-def spread_of(center: Floats, spread: Floats) -> Floats:
-    """The spread of statistics `… M`, times √M so that vectors have unit length; √M where it is
-    almost zero: there, statistics differ by rounding errors only.
+def standard_scale(mean: Floats, deviation: Floats) -> Floats:
+    """The scale of statistics with these means and standard deviations, `… M`: the deviation times
+    √M, so that vectors have unit length; √M where it is almost zero, because statistics differ by
+    rounding errors only there.
     """
-    rounding = np.maximum(1e-6 * np.abs(center), 1e-5 * spread.max(-1, keepdims=True))
-    return np.where(spread > rounding, spread, 1) * np.sqrt(spread.shape[-1])
+    rounding = np.maximum(1e-6 * np.abs(mean), 1e-5 * deviation.max(-1, keepdims=True))
+    return np.where(deviation > rounding, deviation, 1) * np.sqrt(deviation.shape[-1])
 
 
 def _rows(
     z: Floats, y: Ints, *, M: int, methods: Sequence[Method], balanced: bool
 ) -> Iterator[tuple[Floats, Floats]]:
-    """Weights and biases of the classes 0 to K - 1, which all have clips, for each method; M
-    statistics became z.
+    """Weights `K R` and biases `K` for each method, from clips z, `B R`, of classes 0 to K - 1,
+    which all have clips.
+
+    `M`: the number of statistics, of which z are R dimensions.
     """
     from sklearn.linear_model import LogisticRegression
 
