@@ -1,7 +1,7 @@
-"""Events: thresholds above which a model reports one, of clips and of streams; and reported events
-against true ones.
+"""Thresholds above which a model reports an event, in clips and in streams; and predicted events
+compared with true ones.
 
-Predicted and true objects are records of the same type, keyed by video; the score of a true one is
+Predicted and true objects are records of the same type, by video; the score of a true one is
 ignored. Means leave out classes without true objects.
 """
 
@@ -37,12 +37,12 @@ THRESHOLDS = (0.2, *(percent / 100 for percent in range(50, 100, 5)))
 OVERLAPS = (0.3, 0.5)  # IoU thresholds for events of recordings
 
 FOUND = 0.9  # share of the events that a threshold must find
-# of the events that a rate of false alarms allows to find: what a higher threshold must still find
+# of the events found at a rate of false alarms: share that a higher threshold must still find
 _NEARLY = 0.95
-_FEW = 2  # minutes, below which seconds are said
+_MIN_MINUTES = 2  # shorter times are stated in seconds
 _POINTS = 40  # of a curve
-_SHIFTS = 100  # in time, of all reported events of a stream
-_NEVER = 2.0  # a threshold that no score reaches
+_SHIFTS = 100  # in time, of all predicted events of a stream
+_UNREACHABLE = 2.0  # a threshold above all scores
 _USELESS = 0.5  # share of false alarms above which a threshold is of no use
 
 
@@ -60,8 +60,14 @@ class EventThreshold(NamedTuple):
     false_alarms: float
 
     def __str__(self) -> str:
-        shares = f"{100 * self.found:.0f} % of events found, {100 * self.false_alarms:.0f} % false alarms"
-        text = f"{self.probability:.2f} for an event, else nothing ({shares}, on the clips of this choice)"
+        shares = (
+            f"{100 * self.found:.0f} % of events found, "
+            f"{100 * self.false_alarms:.0f} % false alarms"
+        )
+        text = (
+            f"{self.probability:.2f} for an event, else nothing "
+            f"({shares}, on the clips of this choice)"
+        )
         if self.false_alarms <= _USELESS:
             return text
         return f"{text}; it does not tell events from nothing: add clips in which nothing happens"
@@ -80,7 +86,7 @@ def choose_threshold(
     Args:
         scores: `B K`, calibrated probabilities of clips that were not used in training.
         targets: `B`, their true classes.
-        nothing: that in which nothing happens (`answer.nothing_class`).
+        nothing: the class in which nothing happens (`answer.nothing_class`).
     """
     events = targets != nothing
     if events.all() or not events.any():
@@ -122,9 +128,9 @@ class EventCurve:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
-        """A curve from plain values; a KeyError or a ValueError for values that are none."""
+        """A curve from plain values; a KeyError or a ValueError for values that are no curve."""
         values = {"by_chance": [], **values}
-        curve = cls(**{each.name: field_of(values, each.name, each.type) for each in fields(cls)})
+        curve = cls(**{part.name: field_of(values, part.name, part.type) for part in fields(cls)})
         by_chance = curve.by_chance or curve.thresholds
         points = (curve.found, curve.misnamed, curve.alarms_per_hour, by_chance)
         if {*map(len, points)} != {len(curve.thresholds)} or not curve.thresholds:
@@ -140,74 +146,82 @@ class EventCurve:
         allowed = [i for i, rate in enumerate(self.alarms_per_hour) if rate <= alarms_per_hour]
         if not allowed:
             return None
-        most = max(self.found[i] for i in allowed)
-        return max(i for i in allowed if self.found[i] >= _NEARLY * most)
+        highest = max(self.found[i] for i in allowed)
+        return max(i for i in allowed if self.found[i] >= _NEARLY * highest)
 
     def threshold(self, alarms_per_hour: float) -> float:
         """The lowest score of an event at a rate of false alarms; above 1 if there are more at
         every threshold.
         """
-        place = self.point(alarms_per_hour)
-        return _NEVER if place is None else self.thresholds[place]
+        point = self.point(alarms_per_hour)
+        return _UNREACHABLE if point is None else self.thresholds[point]
 
     def sentence(self, alarms_per_hour: float) -> str:
         """What to expect at a rate of false alarms, in words."""
-        place = self.point(alarms_per_hour)
-        if place is None or not self.found[place]:
-            reason = f": {' and '.join(self.confused)} are confused" if self.confused else ""
-            enough = [i for i, found in enumerate(self.found) if found >= _NEARLY * max(self.found)]
-            other = min(enough, key=lambda i: self.alarms_per_hour[i])
-            more = f"{100 * self.found[other]:.0f} % at {self.alarms_per_hour[other]:.0f} an hour"
-            return f"finds no events at {alarms_per_hour:g} false alarms an hour{reason}; {more}"
+        point = self.point(alarms_per_hour)
+        if point is None or not self.found[point]:
+            return self._finds_nothing(alarms_per_hour)
+        share = f"{100 * self.found[point]:.0f} % of the events"
+        if self.by_chance:
+            share += f" ({100 * self.by_chance[point]:.0f} % by chance)"
         late = f"{abs(self.late):.1f} s {'late' if self.late >= 0 else 'early'}"
-        chance = f" ({100 * self.by_chance[place]:.0f} % by chance)" if self.by_chance else ""
         text = (
-            f"finds {100 * self.found[place]:.0f} % of the events{chance} at {self.alarms_per_hour[place]:.0f} false "
-            f"alarms an hour, begins {late} in the median"
+            f"finds {share} at {self.alarms_per_hour[point]:.0f} false alarms an hour, "
+            f"begins {late} in the median"
         )
-        if self.misnamed[place]:
-            text += f"; names {100 * self.misnamed[place]:.0f} % wrong, most often {' and '.join(self.confused)}"
+        if self.misnamed[point]:
+            wrong = f"{100 * self.misnamed[point]:.0f} %"
+            text += f"; names {wrong} wrong, most often {' and '.join(self.confused)}"
         minutes = 60 * self.hours
-        length = f"{minutes:.0f} min" if minutes >= _FEW else f"{60 * minutes:.0f} s"
+        length = f"{minutes:.0f} min" if minutes >= _MIN_MINUTES else f"{60 * minutes:.0f} s"
         return f"{text} (in streams made of the training clips, {length} without events)"
+
+    def _finds_nothing(self, alarms_per_hour: float) -> str:
+        reason = f": {' and '.join(self.confused)} are confused" if self.confused else ""
+        enough = _NEARLY * max(self.found)
+        points = [i for i, share in enumerate(self.found) if share >= enough]
+        best = min(points, key=lambda i: self.alarms_per_hour[i])
+        more = f"{100 * self.found[best]:.0f} % at {self.alarms_per_hour[best]:.0f} an hour"
+        return f"finds no events at {alarms_per_hour:g} false alarms an hour{reason}; {more}"
 
 
 def event_curve(
-    found: Sequence[Sequence[Segment]],
+    predicted: Sequence[Sequence[Segment]],
     true: Sequence[Sequence[Segment]],
     seconds: Sequence[float],
 ) -> EventCurve | None:
-    """The curve of found events in streams of these lengths, with their true events; None without
-    any.
+    """The curve of the predicted and true events of streams of these lengths; None without true or
+    predicted events, or without time between them.
     """
     in_events = sum(event.end - event.start for events in true for event in events)
     hours = (sum(seconds) - in_events) / 3600
-    # the highest score that overlaps each event, -1: none does
+    # for each event, the highest score of the predicted ones that overlap it, -1 if none does: of
+    # its class, of other classes, and of its class after they are moved in time
     right = list[float]()
     wrong = list[float]()
-    delays = list[float]()
-    pairs = Counter[tuple[str, ...]]()
-    alarms = list[float]()
     shifted = list[float]()
-    for reported, events, length in zip(found, true, seconds, strict=True):
+    delays = list[float]()
+    confusions = Counter[tuple[str, ...]]()
+    alarms = list[float]()
+    for segments, events, length in zip(predicted, true, seconds, strict=True):
         for event in events:
-            shifted += scores_by_chance(reported, event, length).tolist()
-        of_reported = np.array([[each.score] for each in reported]).reshape(-1, 1)
-        overlaps, same = _overlaps(reported, events)
-        right += np.where(overlaps & same, of_reported, -1).max(0, initial=-1).tolist()
-        wrong += np.where(overlaps & ~same, of_reported, -1).max(0, initial=-1).tolist()
-        alarms += of_reported[~overlaps.any(1), 0].tolist()
+            shifted += scores_by_chance(segments, event, length).tolist()
+        column = np.array([[segment.score] for segment in segments]).reshape(-1, 1)
+        overlaps, same = _overlaps(segments, events)
+        right += np.where(overlaps & same, column, -1).max(0, initial=-1).tolist()
+        wrong += np.where(overlaps & ~same, column, -1).max(0, initial=-1).tolist()
+        alarms += column[~overlaps.any(1), 0].tolist()
         for i, j in np.argwhere(overlaps).tolist():
             if same[i, j]:
-                delays.append(reported[i].start - events[j].start)
+                delays.append(segments[i].start - events[j].start)
             else:
-                pairs[tuple(sorted((events[j].label, reported[i].label)))] += 1
-    scores = [each.score for reported in found for each in reported]
+                confusions[tuple(sorted((events[j].label, segments[i].label)))] += 1
+    scores = [segment.score for segments in predicted for segment in segments]
     if not right or hours <= 0 or not scores:
         return None
     thresholds = np.unique(np.quantile(scores, np.linspace(0, 1, _POINTS)))[:, None]
     is_right = right >= thresholds
-    confused = pairs.most_common(1)[0][0] if pairs else ()
+    confused = confusions.most_common(1)[0][0] if confusions else ()
     return EventCurve(
         thresholds[:, 0].tolist(),
         is_right.mean(1).tolist(),
@@ -220,14 +234,19 @@ def event_curve(
     )
 
 
-def scores_by_chance(reported: Sequence[Segment], event: Segment, seconds: float) -> Floats:
-    """The highest score of the reported events of its class that overlap an event, -1 if none does,
-    after all reported ones are moved in time by the same amount, for each of `_SHIFTS` amounts.
+def scores_by_chance(predicted: Sequence[Segment], event: Segment, seconds: float) -> Floats:
+    """The highest score of the predicted events of its class that overlap an event, -1 if none
+    does, after all predicted ones are moved in time by the same amount: for each of `_SHIFTS`
+    amounts.
 
     What leaves the end of the stream, which is this long, enters at its start.
     """
-    same = [(each.start, each.end, each.score) for each in reported if each.label == event.label]
-    start, end, score = np.array(same).reshape(-1, 3).T
+    same_class = [
+        (segment.start, segment.end, segment.score)
+        for segment in predicted
+        if segment.label == event.label
+    ]
+    start, end, score = np.array(same_class).reshape(-1, 3).T
     shifts = np.linspace(0, seconds, _SHIFTS, endpoint=False)[:, None]
     until_end = (end + shifts - event.start) % seconds
     overlaps = until_end < end - start + event.end - event.start
@@ -235,19 +254,19 @@ def scores_by_chance(reported: Sequence[Segment], event: Segment, seconds: float
 
 
 def _overlaps(
-    reported: Sequence[Segment], events: Sequence[Segment]
+    predicted: Sequence[Segment], true: Sequence[Segment]
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Which reported events overlap which true ones in time, and which have the same class: twice
-    `n m`.
+    """Whether each predicted event overlaps each true one in time, and whether they have the same
+    class: `n m` each.
     """
-    same = [[a.label == b.label for b in events] for a in reported]
-    return segment_overlaps(reported, events) > 0, np.array(same, bool).reshape(
-        len(reported), len(events)
+    same = [[a.label == b.label for b in true] for a in predicted]
+    return segment_overlaps(predicted, true) > 0, np.array(same, bool).reshape(
+        len(predicted), len(true)
     )
 
 
 def event_figures(
-    found: Mapping[str, Sequence[Segment]],
+    predicted: Mapping[str, Sequence[Segment]],
     true: Mapping[str, Sequence[Segment]],
     seconds: Mapping[str, float],
     *,
@@ -256,36 +275,36 @@ def event_figures(
     """How well events of recordings of these lengths are found, for JSON.
 
     Args:
-        unknown: times of which nothing is known: they are no hours without events.
+        unknown: times without labels: they are no hours without events.
 
     Returns:
         `segment_map` by IoU (None without events); `events`, and how many are `found`: overlapped
-        in time by a reported one of their class, and `found_by_chance`, if the same events were
-        reported at random times; `misnamed`, which only events of other classes overlap;
-        `false_alarms`, reported ones that overlap no event, as in `EventCurve`; `hours` outside of
+        in time by a predicted one of their class, and `found_by_chance`, if the same events were
+        predicted at random times; `misnamed`, which only events of other classes overlap;
+        `false_alarms`, predicted ones that overlap no event, as in `EventCurve`; `hours` outside of
         events, and `false_alarms_per_hour` of these (None if there are none).
     """
     right = list[bool]()
     misnamed = list[bool]()
     alarms = 0
-    in_events = 0.0
-    for video in {**found, **true}:
+    seconds_in_events = 0.0
+    for video in {**predicted, **true}:
         events = true.get(video, ())
-        overlaps, same = _overlaps(found.get(video, ()), events)
+        overlaps, same = _overlaps(predicted.get(video, ()), events)
         is_right = np.any(overlaps & same, axis=0)
         right += is_right.tolist()
         misnamed += (np.any(overlaps, axis=0) & ~is_right).tolist()
         alarms += int((~np.any(overlaps, axis=1)).sum())
         taken = (*events, *(unknown or {}).get(video, ()))
-        parts = covered((each.start, each.end) for each in taken)
-        in_events += sum(end - start for start, end in parts)
+        parts = covered((segment.start, segment.end) for segment in taken)
+        seconds_in_events += sum(end - start for start, end in parts)
     by_chance = [
-        (scores_by_chance(found.get(video, ()), event, seconds[video]) > -1).mean()
-        for video, of_video in true.items()
-        for event in of_video
+        (scores_by_chance(predicted.get(video, ()), event, seconds[video]) > -1).mean()
+        for video, events in true.items()
+        for event in events
     ]
-    hours = max(sum(seconds.values()) - in_events, 0.0) / 3600
-    maps = segment_map(found, true, OVERLAPS).tolist() if right else [None] * len(OVERLAPS)
+    hours = max(sum(seconds.values()) - seconds_in_events, 0.0) / 3600
+    maps = segment_map(predicted, true, OVERLAPS).tolist() if right else [None] * len(OVERLAPS)
     return {
         "segment_map": dict(zip(map(str, OVERLAPS), maps, strict=True)),
         "events": len(right),
@@ -299,32 +318,32 @@ def event_figures(
 
 
 def judged(
-    found: Sequence[Segment], true: Sequence[Segment], unknown: Sequence[Segment]
+    predicted: Sequence[Segment], true: Sequence[Segment], unknown: Sequence[Segment]
 ) -> list[Segment]:
-    """The events of which it is known whether they are right: they overlap a true one, or no time
-    of which nothing is known.
+    """The predicted events that are known to be right or wrong: they overlap a true one, or no time
+    without labels.
     """
     if not unknown:
-        return [*found]
-    doubtful = np.any(segment_overlaps(found, unknown) > 0, axis=1)
-    doubtful &= ~np.any(_overlaps(found, true)[0], axis=1)
-    return [event for event, skipped in zip(found, doubtful, strict=True) if not skipped]
+        return [*predicted]
+    doubtful = np.any(segment_overlaps(predicted, unknown) > 0, axis=1)
+    doubtful &= ~np.any(_overlaps(predicted, true)[0], axis=1)
+    return [event for event, skipped in zip(predicted, doubtful, strict=True) if not skipped]
 
 
 def segment_map(
-    found: Mapping[str, Iterable[Segment]],
+    predicted: Mapping[str, Iterable[Segment]],
     true: Mapping[str, Iterable[Segment]],
     thresholds: Sequence[float] = THRESHOLDS,
 ) -> Floats:
     """Segment mAP of ActivityNet and THUMOS'14; `L`, the mean over classes at each threshold."""
-    return mean_ap(found, true, overlaps=segment_overlaps, thresholds=thresholds)
+    return mean_ap(predicted, true, overlaps=segment_overlaps, thresholds=thresholds)
 
 
-def segment_overlaps(found: Sequence[Segment], true: Sequence[Segment]) -> Floats:
-    """IoU in time of each found segment with each true one, `n m`."""
+def segment_overlaps(predicted: Sequence[Segment], true: Sequence[Segment]) -> Floats:
+    """IoU in time of each predicted segment with each true one, `n m`."""
     a, b = (
-        np.array([(each.start, each.end) for each in side]).reshape(-1, 1, 2)
-        for side in (found, true)
+        np.array([(segment.start, segment.end) for segment in segments]).reshape(-1, 1, 2)
+        for segments in (predicted, true)
     )
     b = b.swapaxes(0, 1)
     both = np.maximum(0.0, np.minimum(a[..., 1], b[..., 1]) - np.maximum(a[..., 0], b[..., 0]))
@@ -332,38 +351,40 @@ def segment_overlaps(found: Sequence[Segment], true: Sequence[Segment]) -> Float
 
 
 def mean_ap(
-    found: Mapping[Any, Iterable[Any]],
+    predicted: Mapping[Any, Iterable[Any]],
     true: Mapping[Any, Iterable[Any]],
     *,
     overlaps: Callable[[Sequence[Any], Sequence[Any]], Floats],
     thresholds: Sequence[float],
 ) -> Floats:
     """Mean over classes of the average precision at each threshold, for any kind of object."""
-    truths = _by_class(true)
-    guesses = _by_class(found)
-    if not truths:
+    true_by_class = _by_class(true)
+    predicted_by_class = _by_class(predicted)
+    if not true_by_class:
         return np.full(len(thresholds), np.nan)
     precisions = []
-    for label, places in truths.items():
+    for label, true_by_video in true_by_class.items():
         scores = [np.zeros(0)]
         right = [np.zeros((len(thresholds), 0), bool)]
-        for place, here in guesses.get(label, {}).items():
-            ordered = sorted(here, key=lambda each: -each.score)
-            scores.append(np.array([each.score for each in ordered]))
-            right.append(_matched(overlaps(ordered, places.get(place, [])), thresholds))
-        count = sum(map(len, places.values()))
-        every = np.concatenate(scores)
-        hits = np.concatenate(right, axis=1)
-        precisions.append([average_precision(every, each, count) for each in hits])
+        for video, objects in predicted_by_class.get(label, {}).items():
+            ordered = sorted(objects, key=lambda predicted_object: -predicted_object.score)
+            scores.append(np.array([predicted_object.score for predicted_object in ordered]))
+            right.append(_matched(overlaps(ordered, true_by_video.get(video, [])), thresholds))
+        count = sum(map(len, true_by_video.values()))
+        class_scores = np.concatenate(scores)
+        precisions.append(
+            [average_precision(class_scores, hits, count) for hits in np.concatenate(right, axis=1)]
+        )
     return np.mean(precisions, axis=0)
 
 
-def _by_class(things: Mapping[Any, Iterable[Any]]) -> dict[str, dict[Any, list[Any]]]:
-    sorted_out: dict[str, dict[Any, list[Any]]] = {}
-    for place, here in things.items():
-        for each in here:
-            sorted_out.setdefault(each.label, {}).setdefault(place, []).append(each)
-    return sorted_out
+def _by_class(objects: Mapping[Any, Iterable[Any]]) -> dict[str, dict[Any, list[Any]]]:
+    """The objects of each class, by video."""
+    by_class: dict[str, dict[Any, list[Any]]] = {}
+    for video, in_video in objects.items():
+        for labeled in in_video:
+            by_class.setdefault(labeled.label, {}).setdefault(video, []).append(labeled)
+    return by_class
 
 
 def _matched(overlaps: Floats, thresholds: Sequence[float]) -> NDArray[np.bool_]:
@@ -405,10 +426,9 @@ def average_precision(scores: ArrayLike, right: ArrayLike, truths: int) -> float
     values = np.asarray(scores, dtype=np.float64)
     hits = np.asarray(right, dtype=bool)
     order = np.argsort(-values, kind="stable")
-    together = np.append(np.diff(values[order]) != 0, True)[: len(order)]
-    count = np.flatnonzero(together) + 1
-    found = hits[order].cumsum()[together]
-    recall = found / truths
-    precision = found / count
+    ends = np.append(np.diff(values[order]) != 0, True)[: len(order)]  # of equal scores
+    matches = hits[order].cumsum()[ends]
+    recall = matches / truths
+    precision = matches / (np.flatnonzero(ends) + 1)
     best = np.maximum.accumulate(precision[::-1])[::-1]
     return float((np.diff(recall, prepend=0.0) * best).sum())
