@@ -183,6 +183,17 @@ def test_predictions_become_a_table(monkeypatch: pytest.MonkeyPatch) -> None:
         onlooker.to_frame([])
 
 
+def test_a_table_names_a_clip_at_an_address_as_the_results_file_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ONLOOKER_CACHE", str(tmp_path))
+    copy = tmp_path / "addresses" / "read" / "s3=3A=2F=2Fclips" / "files" / "clips" / "a.mp4"
+    prediction = replace(predictions()[0], path=copy)
+    for events in (False, True):
+        table = onlooker.to_frame([prediction], events=events)
+        assert {*table["path"]} == {"s3://clips/a.mp4"}
+
+
 def test_a_prediction_is_plotted_with_its_events() -> None:
     prediction, _ = predictions()
     drawn = prediction.plot(Figure().subplots())

@@ -201,8 +201,8 @@ def address_of(path: Path) -> str | None:
 
 
 def path_or_address(path: Path) -> str:
-    """The address that a path in a copy stands for, which means the same on other machines; else
-    the path.
+    """What a clip is called by itself, outside of a set of clips (`clip_name`): the address that a
+    path in a copy stands for, which means the same on other machines; else the path.
     """
     return address_of(path) or str(path)
 

@@ -36,6 +36,11 @@ def file_of(path: Path | str) -> Path:
     return split_interval(path)[0]
 
 
+def resolved(path: Path | str) -> Path:
+    """The path by which a clip or file is known, whatever it is called: absolute, without links."""
+    return Path(os.path.realpath(path))
+
+
 def with_interval(file: Path, start: float, end: float = math.inf) -> Path:
     """The path of an interval of a file; times are rounded to milliseconds."""
     return Path(f"{file}#t={_text(start)}" + (f",{_text(end)}" if end < math.inf else ""))

@@ -5,6 +5,7 @@ import os
 import re
 import unicodedata
 from collections.abc import Sequence
+from pathlib import Path
 
 __all__ = ["composed", "format_bytes", "printable", "some_of", "without_password"]
 
@@ -61,6 +62,13 @@ def composed(name: str) -> str:
     packed are in NFD.
     """
     return unicodedata.normalize("NFC", name)
+
+
+def relative_name(path: Path, folder: Path) -> str:
+    """A path as the files in a folder name it, with slashes: relative to the folder, also if it is
+    outside.
+    """
+    return Path(os.path.relpath(path, folder)).as_posix()
 
 
 def some_of(names: Sequence[str]) -> str:

@@ -2,7 +2,6 @@
 runs.
 """
 
-import os
 import warnings
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import suppress
@@ -19,7 +18,7 @@ from torch.utils.data import Dataset
 
 from onlooker.base.config import DataConfig, Modality
 from onlooker.base.files import check_writable
-from onlooker.base.intervals import file_of
+from onlooker.base.intervals import file_of, resolved
 from onlooker.base.parallel import map_ahead
 from onlooker.base.progress import tracked
 from onlooker.base.records import Clip, ClipError
@@ -189,7 +188,7 @@ def identity(path: Path) -> list[Any]:
         files = sorted(file.iterdir()) if file.is_dir() else [file]
         stats = [(file.name, file.stat()) for file in files]
     return [
-        os.path.realpath(path),
+        str(resolved(path)),
         *([name, stat.st_size, stat.st_mtime_ns] for name, stat in stats),
     ]
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from onlooker.base.files import model_folder
 from onlooker.base.records import Clip, ClipError
-from onlooker.base.text import composed, some_of
+from onlooker.base.text import composed, relative_name, some_of
 from onlooker.data.lists import SPLIT_NAMES, Parts, group_names
 from onlooker.data.tables import Table, read_table
 from onlooker.video.rates import RATE_FILE
@@ -125,7 +125,7 @@ def list_files(
 
 def ignored_text(folder: Path, ignored: Iterable[Path]) -> str:
     """How many files are ignored, and the names of the first ones."""
-    names = [Path(os.path.relpath(path, folder)).as_posix() for path in ignored]
+    names = [relative_name(path, folder) for path in ignored]
     return f"ignored: {len(names)} ({some_of(names)})"
 
 

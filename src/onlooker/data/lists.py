@@ -16,16 +16,24 @@ from typing import NamedTuple
 
 import numpy as np
 
-from onlooker.base.intervals import WHOLE, Times, file_of, parse_time, split_interval, with_interval
+from onlooker.base.intervals import (
+    WHOLE,
+    Times,
+    file_of,
+    parse_time,
+    resolved,
+    split_interval,
+    with_interval,
+)
 from onlooker.base.parallel import map_ahead
 from onlooker.base.records import Clip, ClipError
 from onlooker.base.settings import suggestion
-from onlooker.base.text import composed, some_of
+from onlooker.base.text import composed, relative_name, some_of
 from onlooker.data.scenes import connected
 from onlooker.data.tables import Table, read_table, table_kind
 from onlooker.video.reader import VideoReader, frame_bounds
 
-__all__ = ["check_classes", "cut_gaps", "resolved"]
+__all__ = ["check_classes", "cut_gaps"]
 
 # What a list or a folder may call a split.
 SPLIT_NAMES = {
@@ -120,11 +128,6 @@ def read_list(path: Path) -> tuple[Parts, list[ClipError], list[str], Unknown]:
     return parts, missing, notes, unknown
 
 
-def resolved(file: Path) -> Path:
-    """The path by which a file is known, whatever it is called: absolute, without links."""
-    return Path(os.path.realpath(file))
-
-
 class _Row(NamedTuple):
     """What a list says of a clip, and in which line; "" where it does not."""
 
@@ -170,10 +173,7 @@ def _recordings(folder: Path, listed: Listed, notes: list[str]) -> dict[Path, st
     rows = [(clip, row) for clip, rows in listed.items() for row in rows]
     files = [file_of(clip) for clip, _ in rows]
     paths = dict[Path, str]()  # of each file the first one
-    by_file = [
-        paths.setdefault(resolved(file), Path(os.path.relpath(file, folder)).as_posix())
-        for file in files
-    ]
+    by_file = [paths.setdefault(resolved(file), relative_name(file, folder)) for file in files]
     subjects = defaultdict[str, set[str]](set)
     for path, (_, row) in zip(by_file, rows, strict=True):
         subjects[path] |= {row.subject} - {""}

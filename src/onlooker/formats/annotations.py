@@ -25,7 +25,7 @@ from onlooker.base.intervals import Times, covered, parse_time, split_interval
 from onlooker.base.progress import note
 from onlooker.base.records import ClipError, Prediction, Segment
 from onlooker.base.settings import suggestion
-from onlooker.base.text import printable
+from onlooker.base.text import printable, relative_name
 from onlooker.data.tables import read_frames, read_table, table_kind
 from onlooker.storage import is_address, path_or_address
 from onlooker.video.reader import SUFFIXES, VideoReader, frame_bounds, is_video
@@ -421,7 +421,7 @@ def _whole(videos: Videos) -> Videos:
 def _name(video: Path, folder: Path) -> str:
     """A video as files in a folder name it: an address, or the path from there."""
     name = path_or_address(video)
-    return name if is_address(name) else Path(os.path.relpath(video, folder)).as_posix()
+    return name if is_address(name) else relative_name(video, folder)
 
 
 def _read_csv(path: Path, _: Asked, left_out: Counter[str]) -> Intervals:

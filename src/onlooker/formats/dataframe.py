@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from onlooker.base.records import Prediction
+from onlooker.storage import path_or_address
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -29,14 +30,14 @@ def to_frame(predictions: Iterable[Prediction], *, events: bool = False) -> "Dat
     if events:
         columns = ["path", "label", "score", "start", "end"]
         rows = [
-            (str(prediction.path), event.label, event.score, event.start, event.end)
+            (path_or_address(prediction.path), event.label, event.score, event.start, event.end)
             for prediction in predictions
             for event in sorted(prediction.segments, key=lambda event: event.start)
         ]
         return DataFrame(rows, columns=columns)
     return DataFrame(
         {
-            "path": str(prediction.path),
+            "path": path_or_address(prediction.path),
             "label": prediction.label,
             "score": prediction.score,
             "events": len(prediction.segments),

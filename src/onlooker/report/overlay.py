@@ -9,7 +9,6 @@ are not drawn.
 """
 
 import itertools
-import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
@@ -20,7 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from onlooker.base.intervals import file_of
+from onlooker.base.intervals import file_of, resolved
 from onlooker.base.records import Prediction
 from onlooker.base.text import printable
 from onlooker.video.reader import VideoReader
@@ -308,7 +307,7 @@ def write_drawn(
         FileExistsError: `out` exists, is no drawn clip, and `replace` is false.
         ValueError: `out` is no .mp4, or is the clip itself.
     """
-    if os.path.realpath(out) == os.path.realpath(file_of(path)):
+    if resolved(out) == resolved(file_of(path)):
         raise ValueError(f"{out}: the drawn clip would replace the clip itself; give another file")
     reader = VideoReader(path)
     times = reader.times.tolist()

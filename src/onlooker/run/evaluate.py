@@ -16,12 +16,11 @@ import numpy as np
 
 from onlooker.base.answer import nothing_name
 from onlooker.base.files import check_writable, read_json, write_json
-from onlooker.base.intervals import WHOLE, file_of, split_interval
+from onlooker.base.intervals import WHOLE, file_of, resolved, split_interval
 from onlooker.base.progress import tracked
 from onlooker.base.records import Clip, ClipError, Evaluation, Segment, clip_name
 from onlooker.base.text import printable
 from onlooker.data.clips import ClipFrames, cached_read, read_clips, read_thumbnails
-from onlooker.data.lists import resolved
 from onlooker.data.scenes import MAX_COMPARED, scene_images, seen
 from onlooker.data.sets import ClipSet, read_set, root_of, set_name
 from onlooker.data.split import Split, copies_of, group_of, require_clips

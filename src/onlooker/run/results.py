@@ -21,7 +21,7 @@ from onlooker.base.files import (
     read_json,
     write_json,
 )
-from onlooker.base.intervals import as_cut, file_of
+from onlooker.base.intervals import as_cut, file_of, resolved
 from onlooker.base.records import ClipError, Prediction
 from onlooker.base.text import short_name
 from onlooker.data.split import fingerprint
@@ -198,12 +198,12 @@ def drawn_files(clips: Sequence[Path], out: Path, endings: Iterable[str]) -> dic
         DiskFullError, NotWritableError: the folder cannot be written to.
     """
     drawn = [out / f"{name}.mp4" for name in distinct_names(clips)]
-    originals = {os.path.realpath(file_of(clip)) for clip in clips}
+    originals = {resolved(file_of(clip)) for clip in clips}
     for target in drawn:
         is_earlier = _holds_boxes(target.with_suffix(".json"))
         names = [f"{target.stem}{ending}" for ending in (".mp4", ".json", *endings)]
         for file in map(target.with_name, names):
-            if file.exists() and (os.path.realpath(file) in originals or not is_earlier):
+            if file.exists() and (resolved(file) in originals or not is_earlier):
                 raise FileExistsError(
                     f"{file}: exists, and is not of an earlier prediction; choose another --out"
                 )
@@ -228,7 +228,7 @@ def distinct_names(clips: Sequence[Path]) -> list[str]:
     Raises:
         ValueError: a clip is given twice.
     """
-    paths = [as_cut(Path(os.path.realpath(clip))) for clip in clips]
+    paths = [as_cut(resolved(clip)) for clip in clips]
     if len(set(paths)) < len(paths):
         raise ValueError(
             f"{next(path for path in paths if paths.count(path) > 1)}: given twice; give each clip once"
