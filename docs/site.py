@@ -118,7 +118,9 @@ def public() -> Iterator[tuple[str, list[str]]]:
     classes.
     """
     for path in sorted((ROOT / "src/onlooker").rglob("*.py")):
-        if path.name == "__init__.py" or any(
+        parts = path.relative_to(ROOT / "src").with_suffix("").parts
+        module = ".".join(parts).removesuffix(".__init__")
+        if module == "onlooker" or any(
             part in path.relative_to(ROOT).as_posix() for part in _SECOND
         ):
             continue
@@ -133,5 +135,4 @@ def public() -> Iterator[tuple[str, list[str]]]:
             None,
         )
         if listed is not None:
-            module = ".".join(path.relative_to(ROOT / "src").with_suffix("").parts)
             yield module, [name for name in ast.literal_eval(listed) if name in defined]

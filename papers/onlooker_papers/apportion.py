@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from functools import partial
 
-from onlooker.base.records import Clip
+from onlooker import Clip
 
 __all__ = ["apportion"]
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from onlooker.base.records import Tube
+from onlooker import Tube
 from onlooker.report.events import THRESHOLDS, Floats, mean_ap
 
 __all__ = [

@@ -12,9 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from onlooker.base.records import Clip, Evaluation
+from onlooker import Clip, Evaluation, load
 from onlooker.data.clips import read_clips
-from onlooker.recognizer import load
 from onlooker.report.metrics import measure
 from onlooker.run.record import RunRecord
 from onlooker_papers.memo import fingerprint, memo

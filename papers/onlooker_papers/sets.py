@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from onlooker.base.records import Clip
+from onlooker import Clip
 from onlooker.data.split import Split
 
 VARIABLE = "ONLOOKER_DATA"

@@ -60,8 +60,6 @@ from onlooker.video.rates import RATE, RATE_REMEDY
 from onlooker.video.reader import VideoReader, is_video
 from onlooker.video.sampling import Timing, equally_spaced
 
-__all__ = ["Recognizer", "load"]
-
 # Settings of a recognizer that are plain values, and those that models of earlier versions do not
 # have.
 _SETTINGS: dict[str, Any] = {

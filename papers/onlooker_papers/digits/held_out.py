@@ -10,11 +10,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from onlooker import Evaluation, Recognizer, load
 from onlooker.base.config import DataConfig, TrainConfig
-from onlooker.base.records import Evaluation
 from onlooker.data.transforms import to_video
 from onlooker.models.video_model import count_parameters
-from onlooker.recognizer import Recognizer, load
 from onlooker.report.metrics import measure, wilson_interval
 from onlooker.training.fit import fit
 from onlooker_papers.digits.data.augmented_mnist import AugmentedDigits

@@ -7,10 +7,9 @@ from typing import Any, cast
 import torch
 from torch import nn
 
+from onlooker import create_model, load
 from onlooker.base.config import Aggregation, DataConfig, Loss
-from onlooker.models.registry import create_model
 from onlooker.models.video_model import VideoModel, count_parameters
-from onlooker.recognizer import load
 from onlooker_papers.digits.pretraining import pretraining_of
 from onlooker_papers.digits.registry import TRACKS
 from onlooker_papers.digits.track_classifier import TrackClassifier

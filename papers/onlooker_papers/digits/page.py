@@ -4,9 +4,9 @@ unseen digits.
 
 from pathlib import Path
 
+from onlooker import load
 from onlooker.base.files import write_bytes
 from onlooker.data.transforms import to_video
-from onlooker.recognizer import load
 from onlooker.report.page import Page
 from onlooker_papers.digits import tables
 from onlooker_papers.digits.budget import GLIMPSES, Budget

@@ -14,13 +14,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+from onlooker import Classifier, Recognizer, load
 from onlooker.base.config import DataConfig, TrainConfig
 from onlooker.base.files import write_bytes
 from onlooker.base.progress import note
 from onlooker.data.transforms import to_video
-from onlooker.models.classifier import Classifier
 from onlooker.models.video_model import count_parameters
-from onlooker.recognizer import Recognizer, load
 from onlooker.training.fit import fit
 from onlooker.training.forward import uses_bf16
 from onlooker_papers.digits.data.scaled_mnist import ScaledDigits, SingleDigits

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from onlooker import Classifier
 from onlooker.data.transforms import to_video
-from onlooker.models.classifier import Classifier
 from onlooker.training.forward import uses_bf16
 from onlooker_papers.claims import read_claims
 from onlooker_papers.digits.data.augmented_mnist import VARIANTS, AugmentedDigits

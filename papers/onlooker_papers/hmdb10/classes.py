@@ -4,7 +4,7 @@ import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
-from onlooker.base.records import Clip, ClipError
+from onlooker import Clip, ClipError
 from onlooker.data.lists import check_classes
 from onlooker_papers.published_sets.hmdb51 import source
 

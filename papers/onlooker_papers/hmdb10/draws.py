@@ -16,13 +16,13 @@ import numpy as np
 import torch
 from torch import nn
 
+from onlooker import Clip, Evaluation, Recognizer, create_model, load
 from onlooker.base.config import DataConfig, ModelConfig, TrainConfig
-from onlooker.base.records import Clip, Curves, Evaluation
+from onlooker.base.records import Curves
 from onlooker.data.clips import ClipFrames
 from onlooker.data.split import Split, group_of
-from onlooker.models.registry import create_model, find_recipe, for_encoder, resolve
+from onlooker.models.registry import find_recipe, for_encoder, resolve
 from onlooker.models.video_model import VideoModel, count_parameters
-from onlooker.recognizer import Recognizer, load
 from onlooker.report.metrics import measure
 from onlooker.report.overlay import caption, enlarge, full_strength, overlay
 from onlooker.report.page import Page, Table, percent

@@ -15,9 +15,9 @@ from typing import Annotated, Any
 
 import typer
 
+from onlooker import Clip
 from onlooker.base.config import DataConfig, TrainConfig
 from onlooker.base.files import write_bytes
-from onlooker.base.records import Clip
 from onlooker_papers.hmdb10 import tables
 from onlooker_papers.hmdb10.curves import loss_curves
 from onlooker_papers.hmdb10.draws import TRAINING, Draw, compare, curves_of, write_page

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from onlooker.base.records import Clip, ClipError
+from onlooker import Clip, ClipError
 from onlooker.data.lists import check_classes
 from onlooker_papers.published_sets.official import (
     Listing,

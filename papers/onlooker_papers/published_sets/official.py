@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-from onlooker.base.records import Clip, ClipError
+from onlooker import Clip, ClipError
 from onlooker.data.split import Split
 from onlooker.data.tables import read_text
 from onlooker.video.reader import SUFFIXES

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from onlooker.base.records import Clip, ClipError
+from onlooker import Clip, ClipError
 from onlooker.data.lists import check_classes
 from onlooker_papers.published_sets.official import (
     Listing,

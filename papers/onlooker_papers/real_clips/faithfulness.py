@@ -22,11 +22,11 @@ import typer
 from numpy.typing import NDArray
 from rich.progress import track
 
+from onlooker import LinearClassifier, Recognizer
 from onlooker.base.config import DataConfig
 from onlooker.localization import localize
-from onlooker.models.linear import UNORDERED, LinearClassifier
+from onlooker.models.linear import UNORDERED
 from onlooker.models.windows import cosines
-from onlooker.recognizer import Recognizer
 from onlooker.training.forward import encode_samples
 from onlooker_papers.real_clips.frozen import SETS, splits_of, trained
 from onlooker_papers.results import About, Key, Row, write_rows

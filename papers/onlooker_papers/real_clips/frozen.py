@@ -15,16 +15,14 @@ from rich.progress import track
 from torch import nn
 from torch.utils.data import DataLoader
 
+from onlooker import Clip, LinearClassifier, Recognizer, load
 from onlooker.base.config import DataConfig, ModelConfig, Settings, TrainConfig
 from onlooker.base.files import write_bytes
-from onlooker.base.records import Clip
 from onlooker.data.clips import read_clips
 from onlooker.data.sets import read_set
 from onlooker.data.split import Split, group_of, make_splits
 from onlooker.models.encoders.lite0 import LITE0
-from onlooker.models.linear import LinearClassifier
 from onlooker.models.registry import configured, for_model, resolve
-from onlooker.recognizer import Recognizer, load
 from onlooker.run.features import weights_digest
 from onlooker.run.record import RunRecord
 from onlooker.run.train import continue_run

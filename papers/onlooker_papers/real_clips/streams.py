@@ -9,11 +9,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from onlooker import Clip, LinearClassifier, Segment
 from onlooker.base.answer import NOTHING
 from onlooker.base.config import DataConfig
-from onlooker.base.records import Clip, Segment
 from onlooker.data.transforms import to_video
-from onlooker.models.linear import LinearClassifier
 from onlooker.run.features import weights_digest
 from onlooker.video.reader import VideoReader
 

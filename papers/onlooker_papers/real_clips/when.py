@@ -36,12 +36,11 @@ import typer
 from numpy.typing import NDArray
 from rich.progress import track
 
+from onlooker import Clip, LinearClassifier, Segment
 from onlooker.base.answer import NOTHING, nothing_class
 from onlooker.base.config import StreamConfig, TrainConfig
-from onlooker.base.records import Clip, Segment
 from onlooker.cli.command import command
 from onlooker.data.split import group_of
-from onlooker.models.linear import LinearClassifier
 from onlooker.models.registry import resolve
 from onlooker.report.events import EventCurve, event_curve, segment_map
 from onlooker.stream.events import Finder, Kept

@@ -18,8 +18,7 @@ import typer
 from numpy.typing import NDArray
 from rich.progress import track
 
-from onlooker.base.records import Clip, Step, Tube
-from onlooker.recognizer import Recognizer
+from onlooker import Clip, Recognizer, Step, Tube
 from onlooker.video.reader import VideoReader
 from onlooker_papers.real_clips.frozen import trained
 from onlooker_papers.results import About, Key, Row, write_rows

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from onlooker import Recognizer, create_model, load
 from onlooker.base.config import Modality, TrainConfig
-from onlooker.models.registry import create_model, find_recipe
+from onlooker.models.registry import find_recipe
 from onlooker.models.video_model import count_parameters
-from onlooker.recognizer import Recognizer, load
 from onlooker.training.fit import fit
 from onlooker_papers.fusion import average_scores, choose_weights
 from onlooker_papers.memo import fingerprint, memo, memo_of_training

@@ -11,9 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from onlooker.base.records import Evaluation
+from onlooker import Evaluation, Recognizer
 from onlooker.data.clips import ClipFrames
-from onlooker.recognizer import Recognizer
 
 Indices = NDArray[np.int64]
 

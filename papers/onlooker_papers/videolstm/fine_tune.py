@@ -14,10 +14,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+from onlooker import create_model
 from onlooker.base.config import DataConfig, TrainConfig
 from onlooker.data.clips import ClipFrames
 from onlooker.data.split import Split
-from onlooker.models.registry import create_model
 from onlooker.training.fit import fit
 
 RANDOM_FRAMES = 4  # of each clip in an epoch

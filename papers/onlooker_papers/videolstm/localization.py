@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from onlooker.base.records import Prediction, Tube
+from onlooker import Prediction, Recognizer, Tube
 from onlooker.localization import localize
-from onlooker.recognizer import Recognizer
 from onlooker_papers.videolstm.moving_target import CLASSES, SIZE, TargetClips
 from onlooker_papers.videolstm.real_places import Seen, figures_of
 

@@ -14,14 +14,13 @@ import torch
 from safetensors.torch import save
 from torch import nn
 
+from onlooker import Recognizer, create_model, load
 from onlooker.base.config import DataConfig, Modality, TrainConfig
 from onlooker.base.files import write_bytes
 from onlooker.data.clips import ClipFrames, read_clips
 from onlooker.data.split import Split
 from onlooker.models.encoders import build_encoder
-from onlooker.models.registry import create_model
 from onlooker.models.video_model import VideoModel, count_parameters
-from onlooker.recognizer import Recognizer, load
 from onlooker.report.metrics import measure
 from onlooker.run.features import encoded_clips, weights_digest
 from onlooker.training.fit import fit

@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torchvision.utils import flow_to_image
 
+from onlooker import load
 from onlooker.base.files import write_bytes
-from onlooker.recognizer import load
 from onlooker.report.overlay import boxes, enlarge, full_strength, overlay
 from onlooker.report.page import Page
 from onlooker_papers.mnist import DigitSplit

@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from onlooker import Classifier
 from onlooker.models.cells.attentive import AttentiveCell, MotionCell
 from onlooker.models.cells.cell import State
 from onlooker.models.cells.lstm import LSTM, ConvLSTM
-from onlooker.models.classifier import Classifier
 from onlooker.models.registry import Recipe, find_recipe, register_model
 from onlooker.models.video_model import Output, VideoModel, make_head
 from onlooker_papers import PACKAGE

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from onlooker.base.records import Prediction, Tube
+from onlooker import Prediction, Tube
 from onlooker_papers.detection import at_thresholds, box_iou, video_map
 
 Floats = NDArray[np.float64]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from onlooker.base.records import Clip, ClipError, Tube
+from onlooker import Clip, ClipError, Tube
 
 
 def ucf101_24(path: Path) -> dict[str, list[Tube]]:

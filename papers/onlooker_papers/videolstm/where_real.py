@@ -22,7 +22,7 @@ from typing import Any
 import typer
 from rich.progress import track
 
-from onlooker.base.records import Clip, Prediction, Tube
+from onlooker import Clip, Prediction, Tube
 from onlooker_papers.real_clips.frozen import trained
 from onlooker_papers.results import About, Key, Row, write_rows
 from onlooker_papers.sets import data_folder

@@ -31,7 +31,6 @@ __all__ = [
     "file_digest",
     "model_folder",
     "read_bytes",
-    "read_csv",
     "read_json",
     "reading",
     "write_bytes",

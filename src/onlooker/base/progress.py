@@ -16,7 +16,7 @@ from rich.text import Text
 
 from onlooker.base.text import printable
 
-__all__ = ["OnProgress", "note", "reporting"]
+__all__ = ["note", "reporting"]
 
 # Called with the stage, such as "reading clips", how many of its parts are done, and how many there
 # are.

@@ -30,19 +30,7 @@ from onlooker.base.text import composed, printable
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = [
-    "Box",
-    "Clip",
-    "ClipError",
-    "Curves",
-    "Evaluation",
-    "InputError",
-    "Prediction",
-    "Segment",
-    "Step",
-    "Tube",
-    "clip_name",
-]
+__all__ = ["Curves", "InputError"]
 
 Array = NDArray[np.generic]
 Floats = NDArray[np.float32]

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, ParamSpec, Self, TypeVar, Union, get_args, get_origin
 
-__all__ = ["Config", "check_type", "field_of", "setting", "typed"]
+__all__ = ["Config", "field_of", "setting"]
 
 Value = TypeVar("Value")
 Given = ParamSpec("Given")

@@ -31,7 +31,7 @@ from onlooker.video.rates import stated_rate
 from onlooker.video.reader import VideoReader
 from onlooker.video.sampling import Indices, Sampling, Timing, equally_spaced
 
-__all__ = ["ClipFrames", "read_clips", "read_thumbnails", "sample_rate"]
+__all__ = ["ClipFrames", "read_clips"]
 
 Files = tuple[Path, ...]  # of a clip: its frames, its flow, or both
 Decoded = TypeVar("Decoded")

@@ -22,16 +22,7 @@ from onlooker.video.rates import RATE_REMEDY
 from onlooker.video.reader import VideoReader
 from onlooker.video.sampling import equally_spaced
 
-__all__ = [
-    "FEW",
-    "IMBALANCE",
-    "ClipFacts",
-    "Finding",
-    "fact_findings",
-    "label_findings",
-    "read_facts",
-    "unreadable_findings",
-]
+__all__ = ["FEW", "Finding", "label_findings"]
 
 FEW = 5  # clips of a class; with fewer, the test split (a fifth) has one clip of it or none
 IMBALANCE = (

@@ -23,13 +23,9 @@ __all__ = [
     "RECORDINGS",
     "SYSTEM_FOLDERS",
     "entries",
-    "ignored_text",
     "is_hidden",
-    "list_files",
-    "read_folder",
     "read_recordings",
     "recordings_of",
-    "refuse_run",
 ]
 
 RECORDINGS = "recordings.csv"

@@ -33,7 +33,7 @@ from onlooker.data.scenes import connected
 from onlooker.data.tables import Table, read_table, table_kind
 from onlooker.video.reader import VideoReader, frame_bounds
 
-__all__ = ["check_classes", "cut_gaps"]
+__all__ = ["check_classes"]
 
 # What a list or a folder may call a split.
 SPLIT_NAMES = {

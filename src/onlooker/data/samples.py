@@ -16,8 +16,6 @@ from onlooker.video.reader import VideoReader
 from onlooker.video.resize import resize
 from onlooker.video.sampling import Sampling, equally_spaced
 
-__all__ = ["Sample", "read_sample"]
-
 
 @dataclass(frozen=True, eq=False)
 class Sample:

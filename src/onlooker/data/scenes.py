@@ -19,20 +19,6 @@ from onlooker.base.records import Clip, InputError
 from onlooker.data.split import COPIES, SCENE, group_of
 from onlooker.video.sampling import equally_spaced
 
-__all__ = [
-    "MAX_COMPARED",
-    "SAME_SCENE",
-    "connected",
-    "copies",
-    "count_joined",
-    "is_joined",
-    "plan_joined",
-    "scene_images",
-    "scenes",
-    "seen",
-    "thumbnails",
-]
-
 Images = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]

@@ -20,7 +20,7 @@ from onlooker.base.files import read_bytes
 from onlooker.base.records import ClipError
 from onlooker.video.reader import SUFFIXES
 
-__all__ = ["Table", "read_frames", "read_rows", "read_table", "read_text", "table_kind"]
+__all__ = ["read_text"]
 
 Row = tuple[int, dict[str, str]]  # the number of its line, and its values by column
 

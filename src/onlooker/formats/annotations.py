@@ -32,7 +32,7 @@ from onlooker.video.reader import SUFFIXES, VideoReader, frame_bounds, is_video
 from onlooker.video.sampling import Timing
 from onlooker.video.write import is_drawn
 
-__all__ = ["FORMATS", "Interval", "find_writer", "of_prediction", "read_intervals"]
+__all__ = ["find_writer", "of_prediction"]
 
 _ONE_NAME = (
     "put each video beside the labels, in the folders that its name has; if both are one video, give "

@@ -9,8 +9,6 @@ from onlooker.storage import path_or_address
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-__all__ = ["to_frame"]
-
 
 def to_frame(predictions: Iterable[Prediction], *, events: bool = False) -> "DataFrame":
     """Predictions as a table of pandas, with one row for each clip: `path`, `label`, `score`, `events`

@@ -25,7 +25,7 @@ from onlooker.localization.boxes import (
 )
 from onlooker.localization.motion import Scene, moved, moving
 
-__all__ = ["interpolate", "localize"]
+__all__ = ["localize"]
 
 _KEPT = 0.2  # of the heat of the frame before
 # of the best path over any other at most: how long a box stays after another place gets more heat

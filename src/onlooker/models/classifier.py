@@ -8,8 +8,6 @@ from onlooker.models.cells.cell import State, unroll
 from onlooker.models.encoders import Encoder, build_encoder
 from onlooker.models.video_model import Output, VideoModel, make_head
 
-__all__ = ["Classifier"]
-
 AGGREGATIONS = ("mean", "product", "last")
 
 

@@ -34,9 +34,7 @@ from onlooker.models.video_model import VideoModel
 
 __all__ = [
     "Recipe",
-    "complete",
     "configured",
-    "create_model",
     "find_recipe",
     "for_encoder",
     "for_model",

@@ -18,17 +18,7 @@ from onlooker.base.intervals import covered
 from onlooker.base.records import Segment
 from onlooker.base.settings import field_of
 
-__all__ = [
-    "THRESHOLDS",
-    "EventCurve",
-    "Floats",
-    "event_curve",
-    "event_figures",
-    "judged",
-    "mean_ap",
-    "segment_map",
-    "segment_overlaps",
-]
+__all__ = ["THRESHOLDS", "EventCurve", "Floats", "event_curve", "mean_ap", "segment_map"]
 
 Floats = NDArray[np.float64]
 

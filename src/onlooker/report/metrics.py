@@ -16,17 +16,7 @@ from onlooker.base.records import Evaluation
 from onlooker.data.split import PART
 from onlooker.models.classifier import clip_scores
 
-__all__ = [
-    "ScoredClip",
-    "accuracy_interval",
-    "calibration_error",
-    "fit_temperature",
-    "measure",
-    "perfect_calibration_error",
-    "read_correct",
-    "read_scores",
-    "wilson_interval",
-]
+__all__ = ["accuracy_interval", "measure", "read_correct", "read_scores", "wilson_interval"]
 
 Floats = NDArray[np.floating]
 

@@ -34,7 +34,7 @@ from onlooker.run.preparation import build
 from onlooker.run.record import FIGURES, REPORT, SCORES, RunRecord, lock_run
 from onlooker.run.train import continue_run, finished_figures, folder_name
 
-__all__ = ["compare", "default_jobs", "run_parallel", "settings_of"]
+__all__ = ["compare", "settings_of"]
 
 BASELINE = "linear"
 _GIB = 4  # memory of a training: its clips, and the libraries

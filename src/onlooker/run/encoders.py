@@ -31,8 +31,6 @@ from onlooker.training.linear import (
     statistics_of,
 )
 
-__all__ = ["compared", "large_enough"]
-
 _LEAST_SIDE = 120  # pixels: smaller clips do not show what an encoder of photographs could see
 _OPENED = 20  # clips whose size is looked at
 _COMPARED = 100  # clips at most

@@ -10,13 +10,11 @@ from fastapi.security import HTTPBearer
 from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
-from onlooker.base.records import Segment
+from onlooker import Segment
 from onlooker.serve.jobs import Jobs
 from onlooker.serve.look import Looks
 from onlooker.serve.media import receive
 from onlooker.serve.problem import Problem
-
-__all__ = ["create_api"]
 
 _WAITING = 30  # requests with clips at a time
 _POLL = 0.03  # seconds between two looks at a job

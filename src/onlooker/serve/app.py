@@ -33,8 +33,6 @@ from onlooker.serve.security import Guard
 from onlooker.serve.settings import ServeSettings
 from onlooker.video.reader import SUFFIXES
 
-__all__ = ["ServeSettings", "create_app", "make_server"]
-
 HEADER_SECONDS = (
     10.0  # for the header of a request, from the connection or the end of the last request
 )

@@ -10,8 +10,6 @@ from typing import Any
 
 from onlooker.serve.problem import Problem, as_problem, t
 
-__all__ = ["Job", "Jobs"]
-
 KEPT = 200  # finished jobs whose results can still be requested
 
 

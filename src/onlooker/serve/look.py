@@ -27,10 +27,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from starlette.concurrency import run_in_threadpool
 
+from onlooker import Prediction, Recognizer
 from onlooker.base.progress import reporting
-from onlooker.base.records import Prediction
 from onlooker.formats.annotations import find_writer, of_prediction
-from onlooker.recognizer import Recognizer
 from onlooker.report.overlay import full_strength, write_drawn
 from onlooker.serve.jobs import Job, Jobs
 from onlooker.serve.media import convert, receive
@@ -39,8 +38,6 @@ from onlooker.serve.problem import Problem, as_problem
 from onlooker.serve.project import file_name
 from onlooker.serve.settings import ServeSettings
 from onlooker.video.transcode import VideoFacts
-
-__all__ = ["Look", "Looks", "Viewer", "add_routes", "decode_jpeg", "describe_prediction"]
 
 MAX_KEPT = 30  # clips: those that wait, and the last ones; of more, the oldest is deleted
 _DRAWN_FRAMES = (

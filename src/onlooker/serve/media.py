@@ -20,14 +20,12 @@ from urllib.parse import unquote
 
 from fastapi import Request
 
+from onlooker import ClipError
 from onlooker.base.files import explain_write_errors
-from onlooker.base.records import ClipError
 from onlooker.serve.problem import Problem
 from onlooker.serve.project import Project
 from onlooker.video.safe import TooLongError
 from onlooker.video.transcode import VideoFacts, safe_transcode
-
-__all__ = ["Previews", "convert", "receive"]
 
 _HEAD = 1000  # bytes of a body in which a form would show
 OnFacts = Callable[[VideoFacts], object]

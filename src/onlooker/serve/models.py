@@ -12,17 +12,15 @@ from threading import Lock
 from typing import Any
 
 import onlooker
+from onlooker import Recognizer
 from onlooker.base.answer import nothing_name
 from onlooker.base.config import StreamConfig
 from onlooker.base.files import RECORD, model_folder, read_json
-from onlooker.recognizer import Recognizer
 from onlooker.report.events import EventCurve
 from onlooker.run.record import REPORT
 from onlooker.serve.problem import Problem
 from onlooker.serve.project import new_name
 from onlooker.serve.settings import ServeSettings
-
-__all__ = ["Model", "Models", "find_model"]
 
 _IN_MEMORY = 3
 

@@ -13,10 +13,8 @@ from fastapi.responses import HTMLResponse, JSONResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
+from onlooker import ClipError
 from onlooker.base.files import DiskFullError, NotWritableError
-from onlooker.base.records import ClipError
-
-__all__ = ["API", "TEXTS", "Problem", "as_problem", "refusal", "t"]
 
 API = "/api/v1"
 # All texts, by their nested keys.

@@ -29,6 +29,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from onlooker import ClipError
 from onlooker.base.answer import nothing_name, require_one_nothing
 from onlooker.base.files import (
     check_writable,
@@ -40,25 +41,12 @@ from onlooker.base.files import (
     write_csv,
     write_json,
 )
-from onlooker.base.records import ClipError
 from onlooker.base.settings import Config, field_of
 from onlooker.base.text import composed, printable
 from onlooker.data import folder as clip_folder
 from onlooker.data.folder import CUT_FROM, RECORDINGS, recordings_of
 from onlooker.serve.problem import Problem, t
 from onlooker.video.reader import is_video
-
-__all__ = [
-    "MAX_RECORDING",
-    "TRASH",
-    "TRASH_DAYS",
-    "Project",
-    "ProjectClip",
-    "clip_id",
-    "file_name",
-    "new_name",
-    "read_recordings",
-]
 
 STORE = ".onlooker"  # the hidden folder in which the page keeps what belongs to the project
 TRASH = f"{STORE}/trash"

@@ -23,8 +23,6 @@ from onlooker.base.text import format_bytes
 from onlooker.serve.problem import API, Problem, refusal, t
 from onlooker.serve.settings import ServeSettings, is_loopback
 
-__all__ = ["Guard"]
-
 # addresses whose request bodies are clips
 UPLOADS = ("/api/look", "/api/project/clips", "/api/project/recordings", f"{API}/predict")
 _MAX_JSON = 64_000  # bytes of any other request body

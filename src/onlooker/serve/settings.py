@@ -10,9 +10,6 @@ from pathlib import Path
 from onlooker.base.settings import Config, setting
 from onlooker.storage import is_address
 
-__all__ = ["ServeSettings", "is_loopback", "page_address"]
-
-
 _PUBLIC = re.compile(
     r"https?://([\w.-]+|\[[\da-f:.]+\])(:\d+)?(/[\w.~-]+)*/?", re.ASCII | re.IGNORECASE
 )

@@ -13,6 +13,7 @@ from fastapi.responses import FileResponse
 from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 
+from onlooker import Clip
 from onlooker.base.answer import (
     nothing_class,
     nothing_name,
@@ -20,7 +21,6 @@ from onlooker.base.answer import (
     require_one_nothing,
 )
 from onlooker.base.files import file_digest
-from onlooker.base.records import Clip
 from onlooker.base.text import printable
 from onlooker.data.findings import FEW, Finding, label_findings
 from onlooker.data.folder import RECORDINGS, entries, recordings_of
@@ -42,8 +42,6 @@ from onlooker.serve.project import (
 )
 from onlooker.serve.training import Training
 from onlooker.video.reader import SUFFIXES
-
-__all__ = ["Teaching", "add_routes"]
 
 _SHOWN = 24  # clips of a class, until all are asked for
 _NAMED = 5  # classes in a hint

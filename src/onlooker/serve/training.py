@@ -20,8 +20,6 @@ from onlooker.serve.models import Model, Models, find_model
 from onlooker.serve.problem import Problem
 from onlooker.serve.project import Project, ProjectClip
 
-__all__ = ["Training"]
-
 CHECKED = 12  # clips to check at a time
 _LISTED = 100  # clips of a cell
 

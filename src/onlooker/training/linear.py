@@ -39,16 +39,7 @@ from onlooker.training.regression import (
     standard_scale,
 )
 
-__all__ = [
-    "ClipStatistics",
-    "LayerChoice",
-    "altered_copies",
-    "choose",
-    "clearly_better",
-    "cross_validated",
-    "fit_layer",
-    "fitted_layer",
-]
+__all__ = ["ClipStatistics", "altered_copies", "choose", "fit_layer", "fitted_layer"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -31,7 +31,7 @@ from onlooker.video.container import accessing
 from onlooker.video.decode import FrameStore
 from onlooker.video.sampling import Timing
 
-__all__ = ["VARIABLE", "TooLongError"]
+__all__ = ["TooLongError"]
 
 # 1: every video of this process, and of those that it starts, is decoded by workers
 VARIABLE = "ONLOOKER_SAFE"

@@ -35,7 +35,7 @@ from onlooker.video.resize import Pixels
 from onlooker.video.safe import TooLongError, answers
 from onlooker.video.write import Recording
 
-__all__ = ["VideoFacts", "safe_transcode", "transcode"]
+__all__ = ["VideoFacts", "safe_transcode"]
 
 _PLAYED_SIDE = 1920  # pixels, of files that are played as they are: every phone decodes these
 _LATE = 0.05  # seconds: some players begin a file at 0, others at its first time stamp
