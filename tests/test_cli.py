@@ -435,8 +435,9 @@ def test_training_prints_the_accuracy_and_writes_a_self_contained_report(
     run, output = trained
     assert f"report: {run / 'report.html'}" in output
     measured = read_json(run / "evaluation.json")
-    assert f"test: {first_line(measured)}\n" in output
-    assert all(f"  - {step}\n" in output for step in advice(measured))
+    figures = read_figures(run)
+    assert f"test: {first_line(figures)}\n" in output
+    assert all(f"  - {step}\n" in output for step in advice(figures))
     assert set(measured) == KEYS
     test = RunRecord.read(run).split.test
     assert (measured["videos"], measured["frames"]) == (len(test), 4 * len(test))
@@ -473,8 +474,8 @@ def test_curves_and_figures_are_logged(
     for logging in writer.add_scalar.call_args_list:
         name, value, step = logging.args
         logged[name][step] = value
-    assert logged["test_accuracy"] == {0: figures["accuracy"]}
-    assert logged["test_log_loss"] == {0: figures["log_loss"]}
+    assert logged["test_accuracy"] == {0: figures.accuracy}
+    assert logged["test_log_loss"] == {0: figures.log_loss}
     assert logged["validation_loss"] == dict(enumerate(curves["validation"]["loss"], 1))
     assert logged["training_accuracy"] == dict(enumerate(curves["training"]["accuracy"], 1))
 

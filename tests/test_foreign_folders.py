@@ -23,7 +23,7 @@ from onlooker.base.records import ClipError
 from onlooker.data.split import Split
 from onlooker.recognizer import load
 from onlooker.run.evaluate import evaluate
-from onlooker.run.record import RunRecord
+from onlooker.run.record import RunRecord, read_figures
 from onlooker.run.results import distinct_names
 from onlooker.run.train import train_run
 
@@ -80,6 +80,29 @@ def test_a_wrong_value_is_refused_by_file_and_field(run: Path, file: str, field:
         assert str(caught.value).startswith(str(run))
         assert field.split(".")[-1] in str(caught.value), value
         assert len(str(caught.value)) < 1000
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("videos", "many"),
+        ("classes", "ab"),
+        ("accuracy", None),
+        ("accuracy_interval", 0.5),
+        ("confusion", [1, 2]),
+        ("skipped.0", {"path": 3}),
+        ("scenes", {"mixed": "much", "unseen": 0.5}),
+        ("labels_to_check", [{"name": 3}]),
+        ("majority_share", ...),
+    ],
+)
+def test_figures_that_cannot_be_used(run: Path, field: str, value: Any) -> None:
+    values = json.loads((run / "evaluation.json").read_text(encoding="utf-8"))
+    write_json(run / "evaluation.json", values | {"skipped": [{}]})
+    change(run / "evaluation.json", field, value)
+    with pytest.raises(ValueError, match=r"evaluation.json: ") as caught:
+        read_figures(run)
+    assert str(caught.value).startswith(str(run))
 
 
 @pytest.mark.parametrize("value", [None, 7, "one", [1]])
@@ -164,10 +187,8 @@ def test_a_checkpoint_of_another_model_says_how_to_continue(run: Path, squares: 
         train_run(squares, run, Settings(MODEL, DATA, TINY), resume=True, quiet=True)
     assert "\n" not in str(e.value)
     shutil.rmtree(run / "checkpoints")
-    assert (
-        train_run(squares, run, Settings(MODEL, DATA, TINY), resume=True, quiet=True)["videos"]
-        == 5
-    )
+    figures = train_run(squares, run, Settings(MODEL, DATA, TINY), resume=True, quiet=True)
+    assert figures.videos == 5
 
 
 def test_a_run_is_resumed_and_evaluated_without_missing_test_clips(
@@ -186,8 +207,8 @@ def test_a_run_is_resumed_and_evaluated_without_missing_test_clips(
         evaluate(run),
         train_run(folder, run, Settings(MODEL, DATA, TINY), resume=True, quiet=True),
     ):
-        assert figures["videos"] == 4
-        assert [Path(error["path"]) for error in figures["skipped"]] == [split.test[0].path]
+        assert figures.videos == 4
+        assert [error.path for error in figures.skipped] == [split.test[0].path]
     assert (run / "split.json").read_text(encoding="utf-8") == before
     for clip in split.test[1:]:
         clip.path.unlink()

@@ -66,8 +66,11 @@ def _fuse(runs: Sequence[Path]) -> dict[str, Any]:
         frame_scores=tuple(average_scores(of_clip, weights) for of_clip in of_clips),
     )
     figures = measure(fused)
-    accuracies = {name: figures[name] for name in ("accuracy", "frame_accuracy")}
-    return {**accuracies, "weights": list(weights)}
+    return {
+        "accuracy": figures.accuracy,
+        "frame_accuracy": figures.frame_accuracy,
+        "weights": list(weights),
+    }
 
 
 def _evaluation(run: Path, clips: Sequence[Clip]) -> Evaluation:

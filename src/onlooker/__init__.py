@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from onlooker.models.linear import LinearClassifier
     from onlooker.models.registry import create_model, list_models
     from onlooker.recognizer import Recognizer, load
+    from onlooker.report.figures import Figures
     from onlooker.run.check import Checked, check
     from onlooker.run.train import TrainedRun, train
 
@@ -51,6 +52,7 @@ _MODULE_OF = {
     "Clip": "base.records",
     "ClipError": "base.records",
     "Evaluation": "base.records",
+    "Figures": "report.figures",
     "Prediction": "base.records",
     "Segment": "base.records",
     "Step": "base.records",
@@ -65,6 +67,7 @@ __all__ = [
     "Clip",
     "ClipError",
     "Evaluation",
+    "Figures",
     "LinearClassifier",
     "Prediction",
     "Recognizer",

@@ -33,10 +33,10 @@ def make_material(root: Path) -> Material:
     )
     prediction = load(material.run).predict(material.good[0])
     truth = {
-        "figures": figures,
-        "on_features": train_on_features(material, material.features, root / "on-features")[
-            "log_loss"
-        ],
+        "figures": figures.to_dict(),
+        "on_features": train_on_features(
+            material, material.features, root / "on-features"
+        ).log_loss,
         "scores": prediction.scores.tolist(),
         "classes": prediction.classes,
     }

@@ -32,6 +32,7 @@ from onlooker.base.config import DataConfig, ModelConfig, Settings, StreamConfig
 from onlooker.base.records import ClipError
 from onlooker.cli.watch import watch_sources
 from onlooker.data.sets import read_set
+from onlooker.report.figures import Figures
 from onlooker.run.evaluate import evaluate
 from onlooker.run.predict import predict_clips
 from onlooker.run.train import train_run
@@ -92,7 +93,7 @@ def train(material: Material, target: Target, scratch: Path) -> None:
         0, {sorted(cores := os.sched_getaffinity(0))[os.getpid() % len(cores)]}
     )
 
-    def go() -> dict[str, Any]:
+    def go() -> Figures | None:
         return train_run(
             target.path,
             run,
@@ -101,13 +102,12 @@ def train(material: Material, target: Target, scratch: Path) -> None:
         )
 
     figures = go() if target.fatal else _going_on(go)
-    if target.refuse and not figures["skipped"]:
+    if target.refuse and not figures.skipped:
         raise SilentError("accepted")
-    # as the command prints them; a record keeps paths as they are
-    for skipped in figures["skipped"]:
-        require_named(str(ClipError(**skipped)), target)
-    if target.truth is not None and figures["skipped"]:
-        raise LostError(f"a valid clip was skipped: {figures['skipped'][0]['found']}")
+    for skipped in figures.skipped:  # as the command prints them
+        require_named(str(skipped), target)
+    if target.truth is not None and figures.skipped:
+        raise LostError(f"a valid clip was skipped: {figures.skipped[0].found}")
     if not (run / "report.html").stat().st_size:
         raise SilentError("an empty report")
     with (run / "scores.csv").open(newline="", encoding="utf-8") as file:
@@ -159,7 +159,7 @@ def resume(material: Material, target: Target, scratch: Path) -> None:
     )
 
 
-def train_on_features(material: Material, cache: Path, run: Path) -> dict[str, Any]:
+def train_on_features(material: Material, cache: Path, run: Path) -> Figures | None:
     """`onlooker train --features`, with the features in a cache."""
     with patch.dict(os.environ, ONLOOKER_CACHE=str(cache)):
         return train_run(
@@ -174,8 +174,8 @@ def train_on_attack(material: Material, target: Target, scratch: Path) -> None:
     """`onlooker train --features` with a damaged cache, whose entries are made again."""
     figures = train_on_features(material, target.path, scratch / "run")
     expected = material.truth["on_features"]
-    if abs(figures["log_loss"] - expected) > 1e-9:
-        raise SilentError(f"log loss {figures['log_loss']}, expected {expected}")
+    if abs(figures.log_loss - expected) > 1e-9:
+        raise SilentError(f"log loss {figures.log_loss}, expected {expected}")
 
 
 def watch(material: Material, target: Target, scratch: Path) -> None:
@@ -237,7 +237,7 @@ def _printed(scratch: Path) -> str:
     return file.read_text("utf-8", errors="replace") if file.exists() else ""
 
 
-def _compare(material: Material, target: Target, figures: dict[str, Any]) -> None:
+def _compare(material: Material, target: Target, figures: Figures | None) -> None:
     if target.refuse:
         raise SilentError("accepted")
     names = ("videos", "accuracy", "log_loss")

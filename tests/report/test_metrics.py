@@ -88,8 +88,8 @@ def test_intervals_of_one_recording_and_of_recordings_that_are_all_alike():
     halves = accuracy_interval([1, 0] * 20, np.repeat(range(20), 2))
     assert halves == pytest.approx(wilson_interval(0.5, 20))
     measured = measure(made(6, 2, recordings=("one",) * 6))
-    assert measured["recordings"] == 1
-    assert "accuracy_interval" not in measured
+    assert measured.recordings == 1
+    assert measured.accuracy_interval is None
 
 
 @pytest.mark.parametrize("thresholds", [[np.nan], [0.4], [np.nan, 0.3, 0.6]], ids=str)
@@ -113,42 +113,42 @@ def test_every_figure_equals_numpy_also_for_answers_by_a_threshold(tmp_path, thr
     ]
     measured = measure(evaluation)
     right = answers == truth
-    assert measured["accuracy"] == right.mean()
-    assert (measured["frames"], measured["frame_accuracy"]) == (len(frames), np.mean(frames))
-    assert measured["accuracy_interval"] == accuracy_interval(right, range(60))
-    assert measured["majority_share"] == pytest.approx(np.bincount(truth).max() / 60)
-    assert measured["confusion"] == [
+    assert measured.accuracy == right.mean()
+    assert (measured.frames, measured.frame_accuracy) == (len(frames), np.mean(frames))
+    assert measured.accuracy_interval == accuracy_interval(right, range(60))
+    assert measured.majority_share == pytest.approx(np.bincount(truth).max() / 60)
+    assert measured.confusion == [
         [int(((truth == i) & (answers == j)).sum()) for j in range(3)] for i in range(3)
     ]
     recalls = [right[truth == k].mean() for k in range(3)]
-    assert list(measured["class_accuracy"].values()) == recalls
+    assert list(measured.class_accuracy.values()) == recalls
     confidence = plain.scores[np.arange(60), answers]
     bins = np.argsort(confidence).reshape(5, 12)
     error = np.abs(right[bins].mean(1) - confidence[bins].mean(1)).mean()
-    assert measured["calibration_error"] == pytest.approx(error, abs=1e-6)
+    assert measured.calibration_error == pytest.approx(error, abs=1e-6)
     log_loss = -np.log(plain.scores[np.arange(60), truth]).mean()
-    assert measured["log_loss"] == pytest.approx(log_loss), "of probabilities alone"
+    assert measured.log_loss == pytest.approx(log_loss), "of probabilities alone"
     write_scores(tmp_path / "scores.csv", evaluation)
     assert read_correct(tmp_path / "scores.csv") == [*right]
-    doubtful = {row["name"]: row["predicted"] for row in labels_to_check(evaluation)}
+    doubtful = {row.name: row.predicted for row in labels_to_check(evaluation)}
     mistakes = np.flatnonzero(~right)
     assert doubtful == {plain.names[i]: plain.classes[answers[i]] for i in mistakes}
 
 
 def test_a_mistake_with_probability_one_has_a_finite_loss():
     measured = measure(made(1, 2, targets=np.array([1]), scores=np.array([[1, 0]], np.float32)))
-    assert measured["accuracy"] == 0
-    assert measured["calibration_error"] == pytest.approx(1)
-    assert 80 < measured["log_loss"] < 100
+    assert measured.accuracy == 0
+    assert measured.calibration_error == pytest.approx(1)
+    assert 80 < measured.log_loss < 100
 
 
 def test_an_answer_of_nothing_that_is_no_class_has_a_column():
     scores = np.array([[0.9, 0.1], [0.55, 0.45], [0.2, 0.8]], np.float32)
     measured = measure(made(3, 2, scores=scores, targets=np.array([0, 0, 1]), threshold=0.6))
-    assert measured["classes"] == ["class 0", "class 1", "nothing"]
-    assert measured["confusion"] == [[1, 0, 1], [0, 1, 0], [0, 0, 0]]
-    assert measured["class_accuracy"] == {"class 0": 0.5, "class 1": 1.0, "nothing": None}
-    assert measured["accuracy"] == pytest.approx(2 / 3)
+    assert measured.classes == ["class 0", "class 1", "nothing"]
+    assert measured.confusion == [[1, 0, 1], [0, 1, 0], [0, 0, 0]]
+    assert measured.class_accuracy == {"class 0": 0.5, "class 1": 1.0, "nothing": None}
+    assert measured.accuracy == pytest.approx(2 / 3)
 
 
 def test_written_scores_can_be_read_back(tmp_path):

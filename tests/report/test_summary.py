@@ -5,6 +5,7 @@ check.
 import html
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,15 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_predict
 
 from onlooker.base.records import ClipError, Evaluation
+from onlooker.report.figures import DoubtfulLabel, Figures, Leakage
 from onlooker.report.metrics import measure
-from onlooker.report.summary import advice, first_line, labels_to_check, summary_page
+from onlooker.report.summary import (
+    ReportContent,
+    advice,
+    first_line,
+    labels_to_check,
+    summary_page,
+)
 
 
 @pytest.fixture
@@ -44,19 +52,17 @@ def page(
         for side in ("training", "validation")
     }
     settings = {"model": {"name": "alstm"}, "data": {"modality": modality}}
-    drawn = {i: (b"\0\0\0\x18ftypisom", f"clip {evaluation.names[i]}", None) for i in clips}
-    figures = measure(evaluation) | more
-    made = summary_page(
-        "my_clips",
-        "s",
-        evaluation,
-        measured=figures,
-        curves=curves,
-        clips=drawn,
+    drawn = [(b"\0\0\0\x18ftypisom", f"clip {evaluation.names[i]}", None) for i in clips]
+    figures = replace(measure(evaluation), **more)
+    shown = ReportContent(
+        title="my_clips",
+        subtitle="s",
         settings=settings,
+        clips=drawn,
         attends=attends,
+        curves=curves,
     )
-    return made.write(path).read_text(encoding="utf-8")
+    return summary_page(figures, evaluation, shown).write(path).read_text(encoding="utf-8")
 
 
 def words(text: str) -> str:
@@ -93,8 +99,8 @@ def test_the_page_shows_the_measured_figures_and_mistakes(
 def test_the_page_shows_the_choice_of_the_model_and_labels_to_check(
     evaluation: Evaluation, tmp_path: Path
 ) -> None:
-    doubtful = {"name": "x.mp4", "label": "run", "predicted": "<walk>", "score": 0.97}
-    mistake = {"name": "c", "label": "<walk>", "predicted": "run", "score": 0.6}
+    doubtful = DoubtfulLabel(name="x.mp4", label="run", predicted="<walk>", score=0.97)
+    mistake = DoubtfulLabel(name="c", label="<walk>", predicted="run", score=0.6)
     chosen = (
         "statistics: changes (log loss 0.31), not all but order (0.42), by cross-validation"
     )
@@ -150,14 +156,15 @@ def test_a_class_name_is_shown_as_it_is_in_every_sentence(tmp_path: Path) -> Non
         assert tag not in text, tag
 
 
-def measured(confusion: list[list[int]], **more: Any) -> dict[str, Any]:
+def measured(confusion: list[list[int]], **more: Any) -> Figures:
     """The figures for a given confusion matrix."""
     counts = np.array(confusion)
     targets, predicted = np.repeat(np.argwhere(counts >= 0), counts.ravel(), 0).T
     scores = np.eye(len(confusion))[predicted]
     classes = ("fight", "other", "walk")[: len(confusion)]
     names = tuple(f"{i}.mp4" for i in range(len(targets)))
-    return measure(Evaluation(names, classes, targets, scores, tuple(scores[:, None]))) | more
+    evaluation = Evaluation(names, classes, targets, scores, tuple(scores[:, None]))
+    return replace(measure(evaluation), **more)
 
 
 @pytest.mark.parametrize(
@@ -200,7 +207,7 @@ def measured(confusion: list[list[int]], **more: Any) -> dict[str, Any]:
     ],
 )
 def test_the_first_line(confusion: list[list[int]], more: dict[str, Any], line: str) -> None:
-    assert first_line(measured(confusion, **more)) == line
+    assert str(first_line(measured(confusion, **more))) == line
 
 
 @pytest.mark.parametrize(
@@ -208,12 +215,13 @@ def test_the_first_line(confusion: list[list[int]], more: dict[str, Any], line: 
 )
 def test_scenes_are_named_only_where_they_inflate(unit: str, clips: str) -> None:
     figures = measured([[16, 2], [3, 15]])
-    line = first_line(figures)
-    for mixed in (0.78, figures["accuracy"]):
-        inflated = figures | {unit: {"mixed": mixed, "unseen": figures["accuracy"]}}
-        assert first_line(inflated).replace("scenes", "clips") == line
-    inflated = figures | {unit: {"mixed": 0.94, "unseen": figures["accuracy"]}}
-    assert first_line(inflated).endswith(
+    line = first_line(figures).text
+    for mixed in (0.78, figures.accuracy):
+        leakage = Leakage(mixed=mixed, unseen=figures.accuracy)
+        inflated = replace(figures, **{unit: leakage})
+        assert first_line(inflated).text.replace("scenes", "clips") == line
+    inflated = replace(figures, **{unit: Leakage(mixed=0.94, unseen=figures.accuracy)})
+    assert first_line(inflated).text.endswith(
         f"; if {clips} were both trained on and tested, it would seem to be 94 %"
     )
 
@@ -229,26 +237,24 @@ def test_the_calibration_error_is_shown_where_it_is_not_chance(
 
 
 def test_figures_of_versions_that_knew_no_recordings_are_over_clips() -> None:
-    figures = measured([[16, 2], [3, 15]])
-    del figures["recordings"]
-    assert "over 36 clips" in first_line(figures)
+    figures = measured([[16, 2], [3, 15]], recordings=None)
+    assert "over 36 clips" in first_line(figures).text
 
 
 def test_one_recording_gives_no_interval() -> None:
-    figures = measured([[18, 0], [0, 18]], recordings=1)
-    del figures["accuracy_interval"]
+    figures = measured([[18, 0], [0, 18]], recordings=1, accuracy_interval=None)
     alone = "no interval can be given: all test clips come from one recording"
     expected = f"accuracy 36 of 36 (100 %, {alone}); always predicting “fight” gives 50 %"
-    assert first_line(figures) == expected
+    assert str(first_line(figures)) == expected
     people, more = advice(figures)[-2:]
     assert people.text.startswith("Add clips, of as many people")
     assert more.text.startswith("The test clips come from too few recordings")
     assert str(more).endswith("Run `onlooker train CLIPS --folds 5`.")
-    assert "come from 2 recordings); always" in first_line(figures | {"recordings": 2})
+    assert "come from 2 recordings); always" in first_line(replace(figures, recordings=2)).text
     divided = (
         "no interval can be given: recordings are divided among training and test); always"
     )
-    assert divided in first_line(figures | {"recordings": 4})
+    assert divided in first_line(replace(figures, recordings=4)).text
 
 
 def test_advice_for_a_hopeless_run_and_none_for_a_perfect_one() -> None:
@@ -289,8 +295,6 @@ def test_swapped_labels_are_among_the_first_tenth_of_the_list(seed: int) -> None
         Evaluation(names, tuple("abcd"), labels, scores, tuple(scores[:, None]))
     )
     assert len(rows) <= 30
-    assert np.isin([int(row["name"]) for row in rows[:5]], swapped).all()
-    assert np.isin(swapped, [int(row["name"]) for row in rows]).mean() >= 0.7
-    assert all(
-        row["label"] == "abcd"[labels[int(row["name"])]] != row["predicted"] for row in rows
-    )
+    assert np.isin([int(row.name) for row in rows[:5]], swapped).all()
+    assert np.isin(swapped, [int(row.name) for row in rows]).mean() >= 0.7
+    assert all(row.label == "abcd"[labels[int(row.name)]] != row.predicted for row in rows)

@@ -68,7 +68,7 @@ def test_an_encoder_with_weights_from_a_file(
     assert make_features(paths, "test_resnet", data, weights=str(file)).new == len(paths)
     monkeypatch.setattr(features, "stored_frames", NEVER)
     model = ModelConfig("linear", "test_resnet", weights=str(file))
-    assert train(squares, tmp_path / "run", model, data)["accuracy"] > 0
+    assert train(squares, tmp_path / "run", model, data).accuracy > 0
 
 
 @pytest.fixture(scope="module")

@@ -31,11 +31,11 @@ from onlooker.data.split import split_clips
 from onlooker.models.registry import configured, resolve
 from onlooker.recognizer import load
 from onlooker.report.summary import first_line
-from onlooker.run import encoders
+from onlooker.run import encoders, record
 from onlooker.run import train as train_module
 from onlooker.run.compare import compare, settings_of, with_baseline
 from onlooker.run.evaluate import evaluate
-from onlooker.run.record import RunRecord
+from onlooker.run.record import RunRecord, read_figures
 from onlooker.run.train import train_final, train_run
 from onlooker.training import linear
 from onlooker.training.linear import (
@@ -62,12 +62,16 @@ def counted_run(
     folder = tmp_path_factory.mktemp("runs")
     opened = Mock(wraps=av.open)
     decoded = Mock(wraps=video_file.decode_indexed)
+    read = Mock(wraps=record.read_json)
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(av, "open", opened)
         patched.setattr(video_file, "decode_indexed", decoded)
+        patched.setattr(record, "read_json", read)
         patched.setattr("joblib.cpu_count", lambda: 1)
         patched.setenv("ONLOOKER_CACHE", str(folder / "cache"))
         train_run(squares, folder / "run", Settings(LINEAR, DATA, TRAIN), quiet=True)
+        names = {call.args[0].name for call in read.call_args_list}
+        assert "cross_validation.json" not in names, "it is for later commands"
         # asked in the training of another encoder
         assert not encoders.large_enough(RunRecord.read(folder / "run").split.clips)
     opens = Counter(str(call.args[0]) for call in opened.call_args_list)
@@ -98,16 +102,16 @@ def test_a_clip_is_opened_and_decoded_once_and_again_only_to_be_drawn(
 
 
 def test_a_run_is_complete_and_streams_equal_predictions(run: Path, squares: Path) -> None:
-    figures = read_json(run / "evaluation.json")
-    assert (figures["videos"], figures["cross_validated"]) == (24, True), "all of them"
-    assert [*figures["class_accuracy"]] == figures["classes"] == ["down", "left", "right", "up"]
-    assert "frame_accuracy" not in figures
-    assert figures["chosen"].startswith("statistics: ")
+    figures = read_figures(run)
+    assert (figures.videos, figures.cross_validated) == (24, True), "all of them"
+    assert [*figures.class_accuracy] == figures.classes == ["down", "left", "right", "up"]
+    assert figures.frame_accuracy is None
+    assert figures.chosen.startswith("statistics: ")
     predictions = train_module.TrainedRun(run, figures).predictions
-    assert sorted(clip.truth for clip in predictions) == sorted(figures["classes"] * 6)
-    assert np.mean([clip.correct for clip in predictions]) == figures["accuracy"]
-    assert {*predictions[0].scores} == {*figures["classes"]}
-    assert train_module.TrainedRun(run, {}).predictions == []
+    assert sorted(clip.truth for clip in predictions) == sorted(figures.classes * 6)
+    assert np.mean([clip.correct for clip in predictions]) == figures.accuracy
+    assert {*predictions[0].scores} == {*figures.classes}
+    assert train_module.TrainedRun(run, None).predictions == []
     assert not (run / "curves.csv").exists()
     assert "Loss and accuracy per epoch" not in (run / "report.html").read_text(
         encoding="utf-8"
@@ -168,8 +172,8 @@ def test_a_named_class_of_nothing_and_figures_of_the_answers_of_predict(
         shutil.copytree(tmp_path / label / "down", others / label)
     figures = evaluate(run, others)
     answers = [recognizer.predict(clip.path).label for clip in read_set(others).clips]
-    assert [sum(row) for row in zip(*figures["confusion"], strict=True)] == [
-        answers.count(label) for label in figures["classes"]
+    assert [sum(row) for row in zip(*figures.confusion, strict=True)] == [
+        answers.count(label) for label in figures.classes
     ]
     assert answers.count("Normal") == len(answers), "no event is that probable"
     assert {step.label for step in recognizer.watch(squares / "up" / "00.mp4")} == {"Normal"}
@@ -211,12 +215,8 @@ def test_stored_features_give_the_same_scores(
 
 def test_rgb_and_flow_have_an_encoder_each(squares: Path, tmp_path: Path) -> None:
     both = replace(DATA, modality="both", frames=4)
-    assert (
-        train_run(squares, tmp_path / "run", Settings(LINEAR, both, TRAIN), quiet=True)[
-            "accuracy"
-        ]
-        >= 0.75
-    )
+    figures = train_run(squares, tmp_path / "run", Settings(LINEAR, both, TRAIN), quiet=True)
+    assert figures.accuracy >= 0.75
     assert load(tmp_path / "run").model.encoder.num_features == 128  # type: ignore[union-attr]
 
 
@@ -287,15 +287,9 @@ def test_the_accuracy_is_that_on_scenes_it_has_not_seen(
         "48 of 48 clips show the scene of another clip: splits keep them together, in 12 groups"
         in (capsys.readouterr().err)
     )
-    assert figures["recordings"] == 12
-    assert (
-        figures["scenes"]["unseen"]
-        == figures["accuracy"]
-        < 0.75
-        < 0.85
-        < figures["scenes"]["mixed"]
-    )
-    line = first_line(figures)
+    assert figures.recordings == 12
+    assert figures.scenes.unseen == figures.accuracy < 0.75 < 0.85 < figures.scenes.mixed
+    line = first_line(figures).text
     assert "over 12 scenes" in line
     plain = "; if clips of one scene were both trained on and tested, it would seem to be "
     assert re.search(rf"{plain}\d+ %$", line)
@@ -313,11 +307,11 @@ def test_the_accuracy_is_that_on_scenes_it_has_not_seen(
             scene(number, T=8, side=64, mover=10, take=9),
             fps=8,
         )
-    assert "; 2 of 4 clips show a scene that it was trained on" in first_line(
-        evaluate(tmp_path / "run", others)
-    )
+    of_others = evaluate(tmp_path / "run", others)
+    assert "; 2 of 4 clips show a scene that it was trained on" in first_line(of_others).text
+    assert (of_others.chosen, of_others.scenes) == (None, None), "those of the run alone"
     (tmp_path / "run" / "scenes.safetensors").unlink()  # a run of an earlier version
-    assert "a scene that" not in first_line(evaluate(tmp_path / "run", others))
+    assert "a scene that" not in first_line(evaluate(tmp_path / "run", others)).text
 
 
 def test_one_named_recording_leaves_the_scenes_of_the_other_clips_together(
@@ -327,8 +321,8 @@ def test_one_named_recording_leaves_the_scenes_of_the_other_clips_together(
     shutil.copytree(cut, clips)
     (clips / "recordings.csv").write_text("clip,recording\na/00-0.mp4,anna\n")
     figures = train_run(clips, tmp_path / "run", Settings(LINEAR, DATA, TRAIN), quiet=True)
-    assert figures["recordings"] == 13, "47 clips of twelve scenes, and one of anna"
-    assert figures["accuracy"] < 0.75 < figures["scenes"]["mixed"]
+    assert figures.recordings == 13, "47 clips of twelve scenes, and one of anna"
+    assert figures.accuracy < 0.75 < figures.scenes.mixed
     checked = " ".join(call("check", clips).stdout.split())
     assert "47 of 48 clips show the scene of another clip" in checked
     assert "recordings.csv: 47 of 48 clips are not listed (a/00-1.mp4, " in checked
@@ -348,7 +342,7 @@ def test_clips_of_several_people_have_different_names_in_all_figures(
     rows = read_csv(tmp_path / "run" / "scores.csv")
     assert {row["name"] for row in rows} == names
     mistakes = {row["name"] for row in rows if row["truth"] != row["predicted"]}
-    assert {row["name"] for row in figures["labels_to_check"]} == mistakes > set()
+    assert {clip.name for clip in figures.labels_to_check} == mistakes > set()
     report = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
     assert all(report.count(name) > 1 for name in mistakes)
 
@@ -419,10 +413,10 @@ def test_shuffled_labels_of_copies_in_other_recordings_give_chance(tmp_path: Pat
         split=split_clips(apart),
         quiet=True,
     )
-    assert leaking["accuracy"] > 0.9, "one copy tells the label of the others"
+    assert leaking.accuracy > 0.9, "one copy tells the label of the others"
     figures = train_run(clips, tmp_path / "run", Settings(LINEAR, DATA, TRAIN), quiet=True)
-    assert (figures["videos"], figures["recordings"]) == (60, 20)
-    assert 0.2 < figures["accuracy"] < 0.75
+    assert (figures.videos, figures.recordings) == (60, 20)
+    assert 0.2 < figures.accuracy < 0.75
     models = {"linear": Settings(LINEAR, DATA, TRAIN)}
     compared = compare(
         read_set(clips),
@@ -449,9 +443,9 @@ def test_recordings_that_all_share_copies_are_not_divided(tmp_path: Path) -> Non
 def test_clips_can_be_stated_to_be_independent(cut: Path, tmp_path: Path) -> None:
     asked = read_set(cut, asked=SetConfig(scenes=False))
     figures = train_run(asked, tmp_path / "run", Settings(LINEAR, DATA, TRAIN), quiet=True)
-    assert figures["accuracy"] > 0.85
-    assert "scenes" not in figures
-    assert "; 48 of 48 clips show a scene that it was trained on" in first_line(figures)
+    assert figures.accuracy > 0.85
+    assert figures.scenes is None
+    assert "; 48 of 48 clips show a scene that it was trained on" in first_line(figures).text
 
 
 @pytest.fixture

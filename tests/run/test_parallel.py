@@ -9,7 +9,6 @@ import time
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 import torch
@@ -35,20 +34,20 @@ if __name__ == "__main__":
 """
 
 
-def train(folder: Path, number: int) -> dict[str, Any]:
+def train(folder: Path, number: int) -> SimpleNamespace:
     (folder / f"begun-{number}").write_text(str(os.getpid()))
     time.sleep(120)
-    return {"accuracy": 1.0}
+    return SimpleNamespace(accuracy=1.0)
 
 
-def alone(folder: Path, number: int) -> dict[str, Any]:
+def alone(folder: Path, number: int) -> SimpleNamespace:
     (folder / f"begun-{number}").write_text(
         f"{os.getpid()} {torch.get_num_threads()} {free_cores()}"
     )
-    return {"accuracy": number / 2}
+    return SimpleNamespace(accuracy=number / 2)
 
 
-def wrong(folder: Path) -> dict[str, Any]:
+def wrong(folder: Path) -> None:
     wait_until(lambda: process_of(folder / "begun-0"))
     raise ValueError("no clips")
 
@@ -135,7 +134,7 @@ def test_default_jobs(
     assert default_jobs() == expected
 
 
-def ended() -> dict[str, Any]:
+def ended() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
     raise AssertionError
 

@@ -16,6 +16,7 @@ from clips import find_clips
 from serving import save_model
 
 from onlooker.base.files import write_json
+from onlooker.report.figures import Figures
 from onlooker.serve.project import Project
 
 Open = Callable[..., Any]
@@ -43,7 +44,7 @@ def clips_of(page: Any, label: str) -> int:
 def test_teaching_from_the_first_class_to_answers_and_corrections(
     tmp_path: Path, open_page: Open, two_classes: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("onlooker.serve.training.beats_majority", bool)  # of three wrong labels
+    monkeypatch.setattr(Figures, "beats_majority", True)  # of three wrong labels
     with serving(tmp_path / "clips", tmp_path / "runs") as url:
         page = open_page(url, errors_expected=True, reduced_motion="reduce")
         assert "no model yet" in page.inner_text(".empty")

@@ -177,9 +177,14 @@ MEASURED = {
     "classes": ["up", "wave"],
     "accuracy": 20 / 24,
     "accuracy_interval": [0.67, 0.96],
+    "class_accuracy": {"up": 10 / 12, "wave": 10 / 12},
+    "log_loss": 0.5,
+    "calibration_error": 0.1,
+    "perfect_calibration_error": [0.1, 0.2],
     "majority_share": 0.5,
     "confusion": [[10, 2], [2, 10]],
-    "labels_to_check": [{"name": "up/1.mp4"}],
+    "skipped": [],
+    "labels_to_check": [{"name": "up/1.mp4", "label": "up", "predicted": "wave", "score": 0.9}],
     "statistics": "changes and order",
 }
 

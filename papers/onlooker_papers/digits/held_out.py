@@ -218,10 +218,11 @@ def score(recognizer: Recognizer, videos: Batch) -> dict[str, Any]:
             names, PAIRS, targets, scores=recognizer.aggregate(scores), frame_scores=tuple(scores)
         )
     )
-    found = {name: measured[name] for name in ("accuracy", "frame_accuracy", "log_loss")}
-    found["accuracy_interval"] = wilson_interval(found["accuracy"], len(targets))
     return {
-        **found,
+        "accuracy": measured.accuracy,
+        "frame_accuracy": measured.frame_accuracy,
+        "log_loss": measured.log_loss,
+        "accuracy_interval": wilson_interval(measured.accuracy, len(targets)),
         "short_accuracy": float(
             (recognizer.aggregate(scores[:, :SHORT]).argmax(1) == targets).mean()
         ),

@@ -141,7 +141,7 @@ class Draw:
             evaluations = {side: recognizer.evaluate(of) for side, of in parts.items()}
             shares = {side: frames_correct(of) for side, of in evaluations.items()}
             figures = {
-                "accuracy": measure(evaluations["test"])["accuracy"],
+                "accuracy": measure(evaluations["test"]).accuracy,
                 "frame_accuracy": mean(shares["test"]),
                 "frames": {side: shares[side] for side in ("validation", "test")},
                 "training": mean(shares["training"]),

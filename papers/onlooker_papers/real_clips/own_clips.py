@@ -25,6 +25,7 @@ from onlooker.base.config import Settings
 from onlooker.base.files import write_bytes
 from onlooker.data.split import Split, source_of
 from onlooker.models.encoders.lite0 import LITE0
+from onlooker.report.figures import Figures
 from onlooker.report.metrics import accuracy_interval, read_correct
 from onlooker.run.record import SCORES, RunRecord, read_figures
 from onlooker_papers.intervals import as_text, over_recordings
@@ -48,7 +49,7 @@ ENCODERS: dict[str, dict[str, Any]] = {
     LITE0: {"encoder": LITE0},
     "auto": {"encoder": "auto"},
 }
-# Figures of `onlooker train`, as in `metrics.measure`.
+# Figures that `onlooker train` prints.
 _PRINTED = ("accuracy", "accuracy_interval", "recordings", "majority_share", "videos")
 
 
@@ -64,7 +65,7 @@ class Answers:
         cpu_seconds: of the command, whose frames no other run had decoded if it is the first.
     """
 
-    figures: Mapping[str, Any]
+    figures: Figures
     settings: Settings
     correct: Mapping[Path, bool]
     recordings: Mapping[Path, str]
@@ -74,9 +75,11 @@ class Answers:
     def read(cls, run: Path) -> "Answers":
         """What is in the folder of a run that is finished."""
         record = RunRecord.read(run)
-        figures = read_figures(run) or {}
+        figures = read_figures(run)
+        if figures is None:
+            raise FileNotFoundError(f"{run}: no figures; the training is not finished")
         split = record.split.without({error.path for error in record.skipped})
-        clips = split.clips if figures.get("cross_validated") else split.test
+        clips = split.clips if figures.cross_validated else split.test
         answers = zip(clips, read_correct(run / SCORES), strict=True)
         correct = {clip.path: is_correct for clip, is_correct in answers}
         recordings = {clip.path: source_of(clip) for clip in clips}
@@ -123,17 +126,15 @@ def together(runs: Sequence[Answers]) -> dict[str, Any]:
     seconds = runs[0].cpu_seconds
     if len(runs) == 1:
         figures = runs[0].figures
-        which = (
-            "all, cross-validated" if figures.get("cross_validated") else "test clips of its split"
-        )
-        printed = {name: figures.get(name) for name in _PRINTED}
+        which = "all, cross-validated" if figures.cross_validated else "test clips of its split"
+        printed = {name: getattr(figures, name) for name in _PRINTED}
         return {**printed, "which": which, "cpu_seconds": seconds}
     correct = np.concatenate([[*run.correct.values()] for run in runs])
     recordings = [recording for run in runs for recording in run.recordings.values()]
     labels = Counter[str]()
     for run in runs:
-        counts = np.sum(run.figures["confusion"], 1).tolist()
-        labels.update(dict(zip(run.figures["classes"], counts, strict=True)))
+        counts = np.sum(run.figures.confusion, 1).tolist()
+        labels.update(dict(zip(run.figures.classes, counts, strict=True)))
     return {
         "accuracy": float(correct.mean()),
         "accuracy_interval": accuracy_interval(correct, recordings),
@@ -147,12 +148,12 @@ def together(runs: Sequence[Answers]) -> dict[str, Any]:
 
 def calibration(runs: Sequence[Answers]) -> dict[str, Any]:
     """The calibration of the command's answers, means over runs."""
-    perfect = np.mean([run.figures["perfect_calibration_error"] for run in runs], 0)
+    perfect = np.mean([run.figures.perfect_calibration_error for run in runs], 0)
     return {
-        "error": float(np.mean([run.figures["calibration_error"] for run in runs])),
+        "error": float(np.mean([run.figures.calibration_error for run in runs])),
         "perfect": float(perfect[0]),
         "perfect_95": float(perfect[1]),
-        "clips": sum(run.figures["videos"] for run in runs),
+        "clips": sum(run.figures.videos for run in runs),
     }
 
 
@@ -176,10 +177,8 @@ def measure(name: str, run: Path, results: Path, *, encoders: bool = False) -> d
     figures: dict[str, Any] = {
         "default": printed["accuracy"],
         "printed": printed,
-        "classes": len(default[0].figures["classes"]),
-        "splits": {
-            number: of.figures["accuracy"] for number, of in zip(lists, default, strict=True)
-        },
+        "classes": len(default[0].figures.classes),
+        "splits": {number: of.figures.accuracy for number, of in zip(lists, default, strict=True)},
         **{kind: together(runs)["accuracy"] for kind, runs in answers.items() if kind != "default"},
     }
     if encoders:

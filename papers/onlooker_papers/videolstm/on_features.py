@@ -261,10 +261,12 @@ def learn(
         for part in (validation, test)
     )
     np.savez(folder / "scores.npz", validation=chosen.scores, test=tested.scores)
-    found = measure(tested)
+    figures = measure(tested)
     losses = curves["validation"]["loss"]
     return {
-        **{name: found[name] for name in ("accuracy", "frame_accuracy", "videos")},
+        "accuracy": figures.accuracy,
+        "frame_accuracy": figures.frame_accuracy,
+        "videos": figures.videos,
         "right": as_text(tested.scores.argmax(1) == tested.targets),
         "epoch": losses.index(min(losses)) + 1,
         "parameters": count_parameters(net) - count_parameters(cast(nn.Module, net.encoder)),

@@ -25,6 +25,7 @@ from onlooker.base.answer import (
     event_scores,
     nothing_class,
 )
+from onlooker.base.settings import field_of
 from onlooker.base.text import composed, printable
 
 if TYPE_CHECKING:
@@ -63,6 +64,11 @@ class ClipError(InputError):
     def to_dict(self) -> dict[str, str]:
         """Plain values, for JSON."""
         return {"path": str(self.path), "found": self.found, "remedy": self.remedy}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "ClipError":
+        """The inverse of `to_dict`; a KeyError or a ValueError if a value is missing, or no text."""
+        return cls(*(field_of(values, name, str) for name in ("path", "found", "remedy")))
 
     def __reduce__(self) -> tuple[type["ClipError"], tuple[Any, ...]]:
         return type(self), (self.path, self.found, self.remedy)

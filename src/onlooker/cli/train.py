@@ -38,6 +38,7 @@ from onlooker.cli.command import (
 from onlooker.storage import path_or_address
 
 if TYPE_CHECKING:
+    from onlooker.report.figures import Figures
     from onlooker.run.check import Checked
 
 group = typer.Typer()
@@ -95,12 +96,12 @@ def demo(
     from onlooker.run.train import train_run
 
     clips = run.with_name(f"{run.name}-clips")
-    measured = read_figures(run)  # the last file of a training
-    if measured is None:
+    figures = read_figures(run)  # the last file of a training
+    if figures is None:
         if not clips.exists():  # a folder that exists is complete
             write_set(clips, DEMO_CLIPS, actions=DEMO_ACTIONS)
-        measured = train_run(clips, run, Settings(), resume=True)
-    _print_metrics(measured, run)
+        figures = train_run(clips, run, Settings(), resume=True)
+    _print_metrics(figures, run)
     _print_terms(run)
     example = ["onlooker", "predict", str(run), str(clips / "wave" / "000.mp4")]
     typer.echo(f"clips: {clips}; classify one: {shlex.join(example)}")
@@ -174,11 +175,11 @@ def train(
         return
     first = not launched().rank
     source = read_set(clips, asked=which, fills=True) if first and not resume else clips
-    measured = train_run(
+    figures = train_run(
         source, run, settings, resume=resume, strict=strict, tensorboard=tensorboard
     )
     if first:
-        _print_metrics(measured, run)
+        _print_metrics(figures, run)
         _print_terms(run)
 
 
@@ -313,10 +314,10 @@ def evaluate(
     if clip_set:
         for line in clip_set.notes:
             note(line)
-    measured = evaluating.evaluate(run, clip_set)
+    figures = evaluating.evaluate(run, clip_set)
     if clips:
         run = trained_run(run) / f"evaluation-{set_name(clips)}"
-    _print_metrics(measured, run)
+    _print_metrics(figures, run)
 
 
 def _print_checked(checked: "Checked") -> None:
@@ -387,17 +388,17 @@ def _print_events(figures: dict[str, Any]) -> None:
         typer.echo(printable(f"{text}, segment-mAP {', '.join(maps)}" if maps else text))
 
 
-def _print_metrics(measured: dict[str, Any], run: Path) -> None:
+def _print_metrics(figures: "Figures | None", run: Path) -> None:
     from onlooker.report.summary import advice, first_line
 
-    if not measured:
+    if not figures:
         typer.echo(f"trained without a test split: {run}")
         return
-    warn(f"{error['path']}: {error['found']}; {error['remedy']}" for error in measured["skipped"])
+    warn(figures.skipped)
     typer.echo(
-        f"{'cross-validation' if measured.get('cross_validated') else 'test'}: {first_line(measured)}"
+        f"{'cross-validation' if figures.cross_validated else 'test'}: {first_line(figures)}"
     )
-    for step in advice(measured):
+    for step in advice(figures):
         typer.echo(f"  - {step}")
     typer.echo(f"report: {path_or_address(run / 'report.html')}")
 

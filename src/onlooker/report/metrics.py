@@ -1,10 +1,8 @@
-"""Metrics of an evaluation as plain values for JSON, the scores as CSV, and the temperature that
-calibrates them.
-"""
+"""Metrics of an evaluation, the scores as CSV, and the temperature that calibrates them."""
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -15,6 +13,7 @@ from onlooker.base.files import read_csv, reading, write_csv
 from onlooker.base.records import Evaluation
 from onlooker.data.split import PART
 from onlooker.models.classifier import clip_scores
+from onlooker.report.figures import Figures
 
 __all__ = ["accuracy_interval", "measure", "read_correct", "read_scores", "wilson_interval"]
 
@@ -38,19 +37,8 @@ def _frames_correct(of: Evaluation) -> NDArray[np.bool_]:
     )
 
 
-def measure(evaluation: Evaluation) -> dict[str, Any]:
-    """The metrics of an evaluation of `B` videos and `K` classes.
-
-    Returns:
-        Plain values by name; those of frames only if there are frame scores. All but `log_loss` are
-        of the answers (`Evaluation.answers`): with a threshold, what `predict` answers. `accuracy`
-        is that of videos, with its 95 % `accuracy_interval` over `recordings`; `class_accuracy` is
-        None for a class without videos; `log_loss` is in nats; `calibration_error` has five bins of
-        equal mass, and `perfect_calibration_error` is its value by chance alone at this number of
-        videos (mean, 95th percentile); `majority_share` is the majority-class baseline; `confusion`
-        counts, with true classes in rows. `classes` are also those of its columns: the last one is
-        nothing if that is an answer, but not a class.
-    """
+def measure(evaluation: Evaluation) -> Figures:
+    """The figures of an evaluation; those of frames only if there are frame scores."""
     targets = evaluation.targets
     names = evaluation.answer_names
     correct = evaluation.correct
@@ -62,23 +50,22 @@ def measure(evaluation: Evaluation) -> dict[str, Any]:
     ]
     of_target = evaluation.scores[np.arange(len(targets)), targets].astype(np.float64)
     frames = _frames_correct(evaluation) if evaluation.frame_scores else None
-    values = {
-        "videos": len(targets),
-        "frames": None if frames is None else len(frames),
-        "classes": list(names),
-        "recordings": len({*recordings}),
-        "accuracy": float(correct.mean()),
-        "accuracy_interval": accuracy_interval(correct, recordings),
-        "frame_accuracy": None if frames is None else float(frames.mean()),
-        "class_accuracy": dict(zip(names, recalls, strict=True)),
-        "log_loss": float(-np.log(np.maximum(of_target, np.finfo(np.float32).tiny)).mean()),
-        "calibration_error": calibration_error(evaluation.answer_scores, correct),
-        "perfect_calibration_error": list(perfect_calibration_error(evaluation.answer_scores)),
-        "majority_share": int(np.bincount(targets).max()) / len(targets),
-        "confusion": confusion.tolist(),
-        "skipped": [error.to_dict() for error in evaluation.skipped],
-    }
-    return {name: value for name, value in values.items() if value is not None}
+    return Figures(
+        videos=len(targets),
+        frames=None if frames is None else len(frames),
+        classes=list(names),
+        recordings=len({*recordings}),
+        accuracy=float(correct.mean()),
+        accuracy_interval=accuracy_interval(correct, recordings),
+        frame_accuracy=None if frames is None else float(frames.mean()),
+        class_accuracy=dict(zip(names, recalls, strict=True)),
+        log_loss=float(-np.log(np.maximum(of_target, np.finfo(np.float32).tiny)).mean()),
+        calibration_error=calibration_error(evaluation.answer_scores, correct),
+        perfect_calibration_error=list(perfect_calibration_error(evaluation.answer_scores)),
+        majority_share=int(np.bincount(targets).max()) / len(targets),
+        confusion=confusion.tolist(),
+        skipped=list(evaluation.skipped),
+    )
 
 
 def accuracy_interval(correct: ArrayLike, recordings: ArrayLike) -> list[float] | None:

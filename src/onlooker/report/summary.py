@@ -6,6 +6,7 @@ test clips, mistakes, training curves and settings.
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,13 +15,12 @@ from onlooker.base.config import StreamConfig
 from onlooker.base.records import Curves, Evaluation
 from onlooker.base.text import printable
 from onlooker.report.events import EventCurve
+from onlooker.report.figures import DoubtfulLabel, Figures
 from onlooker.report.metrics import MIN_RECORDINGS
 from onlooker.report.page import DrawnClip, Page, Table, percent
 from onlooker.report.plots import found_by_alarms, loss_and_accuracy, to_svg
 
-__all__ = ["accuracy_text", "advice", "beats_majority", "first_line"]
-
-Measured = Mapping[str, Any]
+__all__ = ["accuracy_text", "advice", "first_line"]
 
 _CLASSES = 60  # of a matrix that can be read
 _FEW = 200  # clips, below which a percentage has no decimals
@@ -30,25 +30,27 @@ _UNSURE = 0.9  # accuracy, below which another encoder may help
 _ANY = (0.0, 1.0)  # where there is no interval
 
 
+def _percent(share: float, total: int) -> str:
+    """`39 %`, a share of so many clips."""
+    return percent(share, 0 if total < _FEW else 1)
+
+
 def share_of(count: int, total: int) -> str:
     """`7 of 18 (39 %)`."""
-    return f"{count} of {total} ({percent(count / total, 0 if total < _FEW else 1)})"
+    return f"{count} of {total} ({_percent(count / total, total)})"
 
 
-def interval_of(measured: Measured) -> str:
+def interval_of(figures: Figures) -> str:
     """`95 % interval 67 to 97 %, over 12 recordings`; in figures of versions that knew no
     recordings, over clips.
     """
-    videos = measured["videos"]
-    basis = over(
-        measured.get("recordings", videos),
-        videos,
-        "scenes" if "scenes" in measured else "recordings",
-    )
-    if not (ends := measured.get("accuracy_interval")):
+    videos = figures.videos
+    unit = "scenes" if figures.scenes else "recordings"
+    basis = over(figures.recordings or videos, videos, unit)
+    if not figures.accuracy_interval:
         divided = "no interval can be given: recordings are divided among training and test"
         return basis if basis.startswith("no") else divided
-    low, high = (percent(end, 0 if videos < _FEW else 1) for end in ends)
+    low, high = (_percent(end, videos) for end in figures.accuracy_interval)
     return f"95 % interval {low[:-2]} to {high}, {basis}"
 
 
@@ -61,61 +63,53 @@ def over(recordings: int, videos: int, unit: str = "recordings") -> str:
     return f"over {recordings} {unit}"
 
 
-def first_line(measured: Measured) -> str:
+class Conclusion(NamedTuple):
+    """The accuracy and what it is worth, in a sentence; and before it, that the model is not better
+    than the majority-class baseline, if that is so.
+    """
+
+    text: str
+    warning: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.warning}: {self.text}" if self.warning else self.text
+
+
+def first_line(figures: Figures) -> Conclusion:
     """The accuracy with its interval, after the majority-class baseline if it is not better than
     that, and scenes.
 
     Scenes: the accuracy if clips of one scene are both trained on and tested, where that inflates
     it; and how many clips show known scenes.
-
-    Args:
-        measured: what `run.evaluate.write_report` returns.
     """
-    total = measured["videos"]
-    share = measured["majority_share"]
-    digits = 0 if total < _FEW else 1
-    correct = round(measured["accuracy"] * total)
-    line = f"accuracy {share_of(correct, total)[:-1]}, {interval_of(measured)})"
-    if _has_classes(measured):
-        most = measured["classes"][int(np.sum(measured["confusion"], axis=1).argmax())]
+    total = figures.videos
+    share = figures.majority_share
+    text = f"accuracy {share_of(figures.correct, total)[:-1]}, {interval_of(figures)})"
+    warning = ""
+    if figures.has_several_classes:
+        most = figures.classes[int(np.sum(figures.confusion, axis=1).argmax())]
         always = f"always predicting “{printable(most)}”"
-        if beats_majority(measured):
-            line += f"; {always} gives {percent(share, digits)}"
+        if figures.beats_majority:
+            text += f"; {always} gives {_percent(share, total)}"
         else:
-            doubt = f" as far as {total} clips can tell" if measured["accuracy"] > share else ""
-            line = f"not better than {always} ({percent(share, digits)}){doubt}: {line}"
-    for unit, clips in (("scenes", "clips of one scene"), ("copies", "copies of a clip")):
-        figures = measured.get(unit)
-        if figures and figures["mixed"] > figures["unseen"]:
-            mixed = percent(figures["mixed"], digits)
-            line += f"; if {clips} were both trained on and tested, it would seem to be {mixed}"
-    if count := measured.get("known_scenes"):
-        line += f"; {count} of {total} clips show a scene that it was trained on"
-    return line
+            doubt = f" as far as {total} clips can tell" if figures.accuracy > share else ""
+            warning = f"not better than {always} ({_percent(share, total)}){doubt}"
+    for leakage, clips in (
+        (figures.scenes, "clips of one scene"),
+        (figures.copies, "copies of a clip"),
+    ):
+        if leakage and leakage.mixed > leakage.unseen:
+            mixed = _percent(leakage.mixed, total)
+            text += f"; if {clips} were both trained on and tested, it would seem to be {mixed}"
+    if figures.known_scenes:
+        known = f"{figures.known_scenes} of {total} clips"
+        text += f"; {known} show a scene that it was trained on"
+    return Conclusion(text, warning)
 
 
-def accuracy_text(measured: Measured) -> str:
+def accuracy_text(figures: Figures) -> str:
     """`62 %`, rounded as in `first_line`."""
-    return percent(measured["accuracy"], 0 if measured["videos"] < _FEW else 1)
-
-
-def beats_majority(measured: Measured) -> bool:
-    """Whether a model is better than always predicting the most frequent class, as far as its clips
-    can tell.
-    """
-    return _lower_end(measured) > measured["majority_share"]
-
-
-def _lower_end(measured: Measured) -> float:
-    """The lower end of the interval; the accuracy, if a single recording gives no interval."""
-    return float(measured.get("accuracy_interval", (measured["accuracy"],))[0])
-
-
-def _has_classes(measured: Measured) -> bool:
-    """Whether the clips are of several classes; otherwise always predicting one of them is no
-    baseline.
-    """
-    return bool(np.count_nonzero(np.sum(measured["confusion"], axis=1)) > 1)
+    return _percent(figures.accuracy, figures.videos)
 
 
 class Advice(NamedTuple):
@@ -128,28 +122,24 @@ class Advice(NamedTuple):
         return f"{self.text} Run `{self.command}`." if self.command else self.text
 
 
-def advice(measured: Measured) -> list[Advice]:
-    """What to do next, most important first; empty for a perfect result on many clips.
-
-    Args:
-        measured: as for `first_line`.
-    """
-    total = measured["videos"]
-    (low, high) = measured.get("accuracy_interval", _ANY)
-    names = [printable(name) for name in measured["classes"]]
+def advice(figures: Figures) -> list[Advice]:
+    """What to do next, most important first; empty for a perfect result on many clips."""
+    total = figures.videos
+    (low, high) = figures.accuracy_interval or _ANY
+    names = [printable(name) for name in figures.classes]
     steps = list[Advice]()
 
     def add(text: str, command: str = "") -> None:
         steps.append(Advice(text, command))
 
-    if _has_classes(measured) and not beats_majority(measured) and measured["accuracy"] < 1:
+    if figures.has_several_classes and not figures.beats_majority and figures.accuracy < 1:
         visible = "The label must be visible in the frames that the model receives."
-        if measured.get("checked"):
+        if figures.checked:
             add(f"{visible} `onlooker check` has found no problems in the clips.")
         else:
             found = "near-duplicates, unbalanced classes, dark and too short clips are found."
             add(f"Check the clips: {found} {visible}", "onlooker check CLIPS")
-    counts = np.asarray(measured["confusion"])
+    counts = np.asarray(figures.confusion)
     both = np.triu(counts + counts.T, 1)
     i, j = np.unravel_index(both.argmax(), both.shape)
     if both[i, j] > 1:
@@ -157,35 +147,34 @@ def advice(measured: Measured) -> list[Advice]:
             f"Most confused: “{names[i]}” and “{names[j]}” ({both[i, j]} of {total} clips). Check their labels, add "
             "clips that show the difference, or merge them."
         )
-    accuracies = measured.get("class_accuracy", {})
-    if lost := [printable(name) for name, share in accuracies.items() if share == 0]:
+    accuracies = figures.class_accuracy.items()
+    if lost := [printable(name) for name, share in accuracies if share == 0]:
         named = "” and “".join(lost[:_LOST])
         text = f"No clip of “{named}” is recognized: add clips of it"
-        if measured.get("balanced"):
+        if figures.balanced:
             add(f"{text}.")
         else:
             add(
                 f"{text}, or let classes weigh equally.",
                 "onlooker train CLIPS --class-weights balanced",
             )
-    if measured.get("imagenet") and measured["accuracy"] < _UNSURE:
+    if figures.imagenet and figures.accuracy < _UNSURE:
         add(
             "An encoder that was trained on photographs may see more in clips of this size: install it, and train "
             "again, which compares both.",
             'pip install "onlooker[imagenet]"',
         )
-    if high - low > 0.2 and (measured["accuracy"] < 1 or (low, high) == _ANY):
+    if high - low > 0.2 and (figures.accuracy < 1 or (low, high) == _ANY):
         add("Add clips, of as many people, places and cameras as possible.")
-    if high - low > 0.2 and not measured.get("cross_validated"):
+    if high - low > 0.2 and not figures.cross_validated:
         few = f"{total} test clips leave an interval of {100 * (high - low):.0f} points"
         few = "The test clips come from too few recordings" if (low, high) == _ANY else few
         add(f"{few}: test all that is trained on.", "onlooker train CLIPS --folds 5")
     return steps
 
 
-def labels_to_check(evaluation: Evaluation) -> list[dict[str, Any]]:
-    """Clips whose labels may be wrong, most likely first: `name`, `label`, `predicted` and its
-    `score`, for JSON.
+def labels_to_check(evaluation: Evaluation) -> list[DoubtfulLabel]:
+    """Clips whose labels may be wrong, most likely first.
 
     The answer is not the label; sorted by the probability of the label, the self-confidence of Kuan
     & Mueller (2022). Of ten labels planted in sets of real clips, it has more among the first than
@@ -201,73 +190,74 @@ def labels_to_check(evaluation: Evaluation) -> list[dict[str, Any]]:
     confidence = evaluation.scores[np.arange(len(targets)), targets]
     scores = evaluation.answer_scores
     return [
-        {
-            "name": evaluation.names[i],
-            "label": names[targets[i]],
-            "predicted": names[answers[i]],
-            "score": float(scores[i]),
-        }
+        DoubtfulLabel(
+            name=evaluation.names[i],
+            label=names[targets[i]],
+            predicted=names[answers[i]],
+            score=float(scores[i]),
+        )
         for i in np.argsort(confidence, kind="stable").tolist()
         if answers[i] != targets[i]
     ][:_SHOWN]
 
 
-def summary_page(
-    title: str,
-    subtitle: str,
-    evaluation: Evaluation,
-    *,
-    measured: Measured,
-    curves: Curves | None,
-    clips: Mapping[int, DrawnClip],
-    settings: Mapping[str, Mapping[str, Any]],
-    attends: bool,
-    curve: EventCurve | None = None,
-    notes: Sequence[str] = (),
-) -> Page:
-    """The page of one evaluation.
+@dataclass(frozen=True, kw_only=True)
+class ReportContent:
+    """What the page of an evaluation shows besides its figures.
 
     Args:
-        measured: its metrics (`metrics.measure`), and figures of a cross-validation, if there was
-            one.
+        title, subtitle: of the page.
+        settings: of the run, by group and name.
+        clips: test clips as mp4, with caption and tone.
+        attends: whether heat maps are drawn on the clips.
+        events: what events of streams the model finds; None: unknown.
         curves: loss and accuracy per epoch of training and validation; None where training is not
             known.
-        clips: test clips as mp4, with caption and tone, by their number in the evaluation.
-        attends: whether heat maps are drawn on the clips.
-        curve: what events of streams the model finds; None: unknown.
         notes: how the clips were understood, such as what a recording is, a sentence each.
     """
-    page = Page(
-        title,
-        re.sub(r"^(not better.*): accuracy", r"**\1**: accuracy", _escaped(first_line(measured))),
-    )
-    page.text(_escaped(subtitle))
-    page.figures(_key_figures(measured))
-    if steps := advice(measured):
+
+    title: str
+    subtitle: str
+    settings: Mapping[str, Mapping[str, Any]]
+    clips: Sequence[DrawnClip] = ()
+    attends: bool = False
+    events: EventCurve | None = None
+    curves: Curves | None = None
+    notes: Sequence[str] = ()
+
+
+def summary_page(figures: Figures, evaluation: Evaluation, shown: ReportContent) -> Page:
+    """The page of one evaluation."""
+    conclusion = first_line(figures)
+    warning = f"**{_escaped(conclusion.warning)}**: " if conclusion.warning else ""
+    page = Page(shown.title, warning + _escaped(conclusion.text))
+    page.text(_escaped(shown.subtitle))
+    page.figures(_key_figures(figures))
+    if steps := advice(figures):
         page.heading("What to do next").text(
             "\n".join(f"- {_escaped(str(step))}" for step in steps)
         )
-    if clips:
+    if shown.clips:
         page.heading("Test clips")
-        tested_by = _CROSS_VALIDATED if measured.get("cross_validated") else _TEST
+        tested_by = _CROSS_VALIDATED if figures.cross_validated else _TEST
         colors = (
             " Color shows where something happens that the model looks at; boxes, the actors."
-            if attends
+            if shown.attends
             else ""
         )
-        page.text(tested_by + colors).clips(clips.values())
-    if curve is not None:
-        expected = curve.sentence(StreamConfig.alarms_per_hour)
+        page.text(tested_by + colors).clips(shown.clips)
+    if shown.events is not None:
+        expected = shown.events.sentence(StreamConfig.alarms_per_hour)
         page.heading("Events in recordings and streams").text(
             _escaped(f"{expected[0].upper()}{expected[1:]}. {_EVENTS}")
         )
         caption = (
             f"The ring: the default, at most {StreamConfig.alarms_per_hour:g} false alarms an hour."
         )
-        page.figure(to_svg(found_by_alarms(curve, StreamConfig.alarms_per_hour)), caption)
-    _mistakes(page, evaluation, measured)
-    _training(page, curves, measured.get("chosen", ""))
-    _add_notes(page, notes)
+        page.figure(to_svg(found_by_alarms(shown.events, StreamConfig.alarms_per_hour)), caption)
+    _mistakes(page, evaluation, figures)
+    _training(page, shown.curves, figures.chosen)
+    _add_notes(page, shown.notes)
     if evaluation.skipped:
         page.heading("Clips left out")
         page.table(
@@ -276,7 +266,7 @@ def summary_page(
         )
     page.heading("Settings")
     with page.details("All settings of this run"):
-        for group, values in settings.items():
+        for group, values in shown.settings.items():
             page.table(
                 [[f"{group}.{name}", str(value)] for name, value in values.items()],
                 ["setting", "value"],
@@ -292,7 +282,7 @@ def comparison_table(figures: Mapping[str, Any]) -> Table:
 
     def counted(share: float) -> str:
         """A mean over seeds may not be whole."""
-        return f"{share * total:.4g} of {total} ({percent(share, 0 if total < _FEW else 1)})"
+        return f"{share * total:.4g} of {total} ({_percent(share, total)})"
 
     rows: list[list[str | None]] = [
         ["majority class", counted(figures["majority"]), None, None, None]
@@ -347,30 +337,27 @@ def _escaped(text: str) -> str:
     )
 
 
-def _key_figures(measured: Measured) -> list[tuple[str, str, str]]:
-    total = measured["videos"]
-    frames = measured.get("frames", 0)
-    digits = 0 if total < _FEW else 1
-
-    def counted(share: float, of: int = total) -> str:
-        return f"{round(share * of)} of {of}"
-
-    accuracy = measured["accuracy"]
-    majority = measured["majority_share"]
+def _key_figures(figures: Figures) -> list[tuple[str, str, str]]:
+    total = figures.videos
+    majority = figures.majority_share
     values = [
-        (percent(accuracy, digits), f"{counted(accuracy)} clips correct", interval_of(measured)),
         (
-            percent(majority, digits),
+            accuracy_text(figures),
+            f"{figures.correct} of {total} clips correct",
+            interval_of(figures),
+        ),
+        (
+            _percent(majority, total),
             "majority-class baseline",
-            f"{counted(majority)}: always the most frequent class",
+            f"{round(majority * total)} of {total}: always the most frequent class",
         ),
     ]
-    if frames:
-        of_frames = measured["frame_accuracy"]
-        correct = f"{counted(of_frames, frames)} frames correct"
-        values.insert(1, (percent(of_frames, digits), correct, "the class at each frame"))
-    error = measured["calibration_error"]
-    expected, most = measured["perfect_calibration_error"]
+    if figures.frames and figures.frame_accuracy is not None:
+        share = figures.frame_accuracy
+        correct = f"{round(share * figures.frames)} of {figures.frames} frames correct"
+        values.insert(1, (_percent(share, total), correct, "the class at each frame"))
+    error = figures.calibration_error
+    expected, most = figures.perfect_calibration_error
     if error > most:  # else it is what a perfectly calibrated model has with so few clips
         chance = (
             f"a perfectly calibrated model: about {percent(expected, 0)}, up to {percent(most, 0)}"
@@ -392,7 +379,7 @@ _CROSS_VALIDATED = (
 )
 
 
-def _mistakes(page: Page, evaluation: Evaluation, measured: Measured) -> None:
+def _mistakes(page: Page, evaluation: Evaluation, figures: Figures) -> None:
     page.heading("Mistakes")
     predicted = evaluation.answers
     sure = evaluation.answer_scores
@@ -403,9 +390,9 @@ def _mistakes(page: Page, evaluation: Evaluation, measured: Measured) -> None:
         line = f"{evaluation.names[k]} · {percent(sure[k], 0)}"
         cells.setdefault((int(evaluation.targets[k]), int(predicted[k])), []).append(line)
     if len(classes) <= _CLASSES:
-        page.confusion(measured["confusion"], classes, cells)
+        page.confusion(figures.confusion, classes, cells)
         page.text("Numbers are clips; click on one to list them.")
-    counts = zip(classes, measured["confusion"], strict=True)
+    counts = zip(classes, figures.confusion, strict=True)
     of_class = [
         [name, share_of(row[k], sum(row)) if any(row) else None]
         for k, (name, row) in enumerate(counts)
@@ -426,20 +413,17 @@ def _mistakes(page: Page, evaluation: Evaluation, measured: Measured) -> None:
             mistakes, ["clip", "true class", "prediction", "confidence"], "Most confident first."
         )
     listed = {evaluation.names[k] for k in order if predicted[k] != evaluation.targets[k]}
-    doubted = [row for row in measured.get("labels_to_check", []) if row["name"] not in listed]
-    if doubted and beats_majority(measured):
+    doubted = [clip for clip in figures.labels_to_check or () if clip.name not in listed]
+    if doubted and figures.beats_majority:
         page.heading("Labels to check")
         page.text(
             "Of the other clips, each predicted by a model that was not trained on it; the most doubtful label first."
         )
-        rows = [
-            [row["name"], row["label"], row["predicted"], percent(row["score"], 0)]
-            for row in doubted
-        ]
+        rows = [[clip.name, clip.label, clip.predicted, percent(clip.score, 0)] for clip in doubted]
         page.table(rows, ["clip", "label", "prediction", "confidence"])
 
 
-def _training(page: Page, curves: Curves | None, chosen: str) -> None:
+def _training(page: Page, curves: Curves | None, chosen: str | None) -> None:
     if chosen:
         page.heading("What was chosen").text(_escaped(f"{chosen[0].upper()}{chosen[1:]}."))
     if curves and curves["training"]["loss"]:

@@ -26,6 +26,7 @@ from onlooker.data.scenes import plan_joined
 from onlooker.data.sets import ClipSet, read_set, root_of, set_name
 from onlooker.data.split import Split, Splits, source_of
 from onlooker.models.registry import configured, find_recipe, resolve
+from onlooker.report.figures import Figures
 from onlooker.report.metrics import accuracy_interval, read_correct
 from onlooker.report.page import percent
 from onlooker.report.summary import comparison_page
@@ -39,7 +40,7 @@ __all__ = ["compare", "settings_of"]
 BASELINE = "linear"
 _GIB = 4  # memory of a training: its clips, and the libraries
 
-Task = Callable[[], Mapping[str, Any]]
+Task = Callable[[], Figures | None]
 
 
 def compare(
@@ -167,7 +168,8 @@ def run_parallel(tasks: Mapping[str, Task], jobs: int | None = None) -> None:
     so that no two processes ever continue from the same checkpoints.
 
     Args:
-        tasks: by name; each returns figures with an `accuracy`. They are sent to other processes.
+        tasks: by name; each returns the figures of its test clips. They are sent to other
+            processes.
         jobs: tasks at once; 1: in this process; None: `default_jobs()`.
 
     Raises:
@@ -177,13 +179,14 @@ def run_parallel(tasks: Mapping[str, Task], jobs: int | None = None) -> None:
     jobs = min(jobs or default_jobs(), len(tasks))
     models = {name.partition("/")[0] for name in tasks}
     began = time.monotonic()
-    done: Iterable[tuple[str, Mapping[str, Any]]] = ((name, task()) for name, task in tasks.items())
+    done: Iterable[tuple[str, Figures | None]] = ((name, task()) for name, task in tasks.items())
     if jobs > 1:
         pool = joblib.Parallel(jobs, return_as="generator_unordered", batch_size=1)
         done = pool(joblib.delayed(_run_in_worker)(name, task) for name, task in tasks.items())
     try:
         for count, (name, figures) in enumerate(tracked(done, "training", len(tasks)), 1):
-            note(f"{name}: {percent(figures['accuracy'])}")
+            if figures:
+                note(f"{name}: {percent(figures.accuracy)}")
             if count == len(models) < len(tasks):  # one of each model, as a rule
                 minutes = (time.monotonic() - began) / 60 * (len(tasks) / count - 1)
                 note(f"{len(tasks) - count} more trainings: about {minutes:.1f} min")
@@ -194,7 +197,7 @@ def run_parallel(tasks: Mapping[str, Task], jobs: int | None = None) -> None:
         ) from error
 
 
-def _run_in_worker(name: str, task: Task) -> tuple[str, Mapping[str, Any]]:
+def _run_in_worker(name: str, task: Task) -> tuple[str, Figures | None]:
     if not torch.cuda.is_available():
         torch.set_num_threads(1)
     # Ctrl-C reaches all processes; the parent handles it
@@ -261,9 +264,10 @@ def _means(
 
 def _frame_accuracy(runs: Iterable[Path]) -> float:
     """The share of correct frames, over the frames of all splits together."""
-    parts = [read_json(run / FIGURES) for run in runs]
+    parts = [Figures.from_dict(read_json(run / FIGURES)) for run in runs]
     return float(
         np.average(
-            [part["frame_accuracy"] for part in parts], weights=[part["frames"] for part in parts]
+            [part.frame_accuracy or 0.0 for part in parts],
+            weights=[part.frames or 0 for part in parts],
         )
     )

@@ -5,7 +5,7 @@ streams.
 import os
 import random
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -26,17 +26,18 @@ from onlooker.data.sets import ClipSet, read_set, root_of, set_name
 from onlooker.data.split import Split, copies_of, group_of, require_clips
 from onlooker.recognizer import Recognizer, length_text, load, rate_text, trained_run
 from onlooker.report.events import event_figures, judged
+from onlooker.report.figures import CrossValidationFigures, Figures
 from onlooker.report.metrics import measure, write_scores
 from onlooker.report.overlay import draw_clip
-from onlooker.report.page import Tone
-from onlooker.report.summary import summary_page
+from onlooker.report.page import DrawnClip
+from onlooker.report.summary import ReportContent, summary_page
 from onlooker.run.check import is_clean
 from onlooker.run.record import (
-    CROSS_VALIDATION,
     FIGURES,
     REPORT,
     SCORES,
     RunRecord,
+    read_cross_validation,
     read_curves,
     read_figures,
     read_scenes,
@@ -50,7 +51,7 @@ _SHOWN = 12
 _SHOWN_SIDE = 320  # pixels
 
 
-def evaluate(run: Path, clips: Path | ClipSet | None = None) -> dict[str, Any]:
+def evaluate(run: Path, clips: Path | ClipSet | None = None) -> Figures:
     """Evaluate a run on its test clips, or on other clips of the same classes.
 
     Writes evaluation.json, scores.csv and report.html into the run (for other clips: into its
@@ -61,9 +62,6 @@ def evaluate(run: Path, clips: Path | ClipSet | None = None) -> dict[str, Any]:
         clips: a folder, a list, or what `read_set` returns: the test clips if it has splits, else
             all clips. None: the run's own test clips; without any, the figures of its
             cross-validation are returned.
-
-    Returns:
-        The figures (`metrics.measure`).
 
     Raises:
         FileNotFoundError: no trained model there.
@@ -79,6 +77,7 @@ def evaluate(run: Path, clips: Path | ClipSet | None = None) -> dict[str, Any]:
         raise ValueError(
             f"{run / 'model' / 'recognizer.json'}: {found}; restore the file that was changed"
         )
+    cross_validation = None if other else read_cross_validation(run)
     if other is not None:
         out = run / f"evaluation-{set_name(other.path)}"
         other.require_classes(recognizer.classes)
@@ -92,7 +91,7 @@ def evaluate(run: Path, clips: Path | ClipSet | None = None) -> dict[str, Any]:
         # the remaining clips are tested
         if not any(os.path.exists(file_of(clip.path)) for clip in test):
             require_clips(test)
-    elif read_figures(run, CROSS_VALIDATION) and (of_run := read_figures(run)):
+    elif cross_validation and (of_run := read_figures(run)):
         return of_run
     else:
         raise ClipError(
@@ -101,7 +100,12 @@ def evaluate(run: Path, clips: Path | ClipSet | None = None) -> dict[str, Any]:
     check_writable(out, "copy the run to a folder that can be written to")
     samples, unreadable = read_clips(test, recognizer.classes, recognizer.data)
     return write_report(
-        out, recognizer, samples, record=replace(record, skipped=(*skipped, *unreadable)), run=run
+        out,
+        recognizer,
+        samples,
+        record=replace(record, skipped=(*skipped, *unreadable)),
+        run=run,
+        cross_validation=cross_validation,
     )
 
 
@@ -113,7 +117,8 @@ def write_report(
     record: RunRecord,
     run: Path,
     evaluation: Evaluation | None = None,
-) -> dict[str, Any]:
+    cross_validation: CrossValidationFigures | None = None,
+) -> Figures:
     """Evaluate on samples and write evaluation.json, scores.csv and report.html.
 
     Args:
@@ -123,55 +128,43 @@ def write_report(
         run: where its curves are.
         evaluation: the predictions of a cross-validation for these samples; None: those of the
             recognizer.
-
-    Returns:
-        The figures (`metrics.measure`), with those of `cross_validation.json` in the run, if it is
-        there: `chosen`, `statistics`, `cross_validated`, `scenes` and `labels_to_check` of model
-        linear; `balanced`: True if classes weighed equally in training because that was asked for;
-        `checked`: True if `onlooker check` has found no problems in the clips of the run; and
-        `known_scenes`: how many of the clips show a scene of clips that the model was fitted to.
+        cross_validation: what the cross-validation that chose the model of the run has found, for
+            the report of the run itself.
     """
-    known_scenes = _known_scenes(run, recognizer, record.split, samples=samples, of_run=out == run)
+    of_run = out == run
+    known_scenes = _known_scenes(run, recognizer, record.split, samples=samples, of_run=of_run)
     evaluation = evaluation or recognizer.evaluate(samples, skipped=record.skipped)
-    measured = measure(evaluation) | known_scenes
-    if record.settings.training.class_weights == "balanced":
-        measured["balanced"] = True
-    if out == run:
-        measured |= read_figures(run, CROSS_VALIDATION) or {}
-        if is_clean(record.split.clips):
-            measured["checked"] = True
-    write_scores(out / SCORES, evaluation)
-    drawn = dict(_drawn_clips(recognizer, samples, evaluation=evaluation, measured=measured))
-    cross_validated = measured.get("cross_validated")
-    model = record.settings.model
-    tested = f"{len(samples)} {'clips' if cross_validated else 'test clips'}"
-    method = " · cross-validated" if cross_validated else ""
-    settings = {
-        **record.settings.to_dict(),
-        "probabilities": {
-            name: getattr(recognizer, name) for name in ("aggregation", "temperature", "threshold")
-        },
-        "samples": {"frame_rate": rate_text(recognizer), "clips": length_text(recognizer)},
-    }
-    curves = read_curves(run)
-    attends = recognizer.model.attends
-    title = f"{set_name(record.clips)}: {len(recognizer.classes)} classes, {tested}"
-    curve = recognizer.curve
-    page = summary_page(
-        title,
-        f"{model.name} · {model.encoder}{method}",
-        evaluation,
-        measured=measured,
-        curves=curves,
-        clips=drawn,
-        settings=settings,
-        attends=attends,
-        curve=curve,
-        notes=record.notes,
+    figures = replace(
+        measure(evaluation),
+        known_scenes=known_scenes,
+        balanced=record.settings.training.class_weights == "balanced",
+        checked=of_run and is_clean(record.split.clips),
+        **vars(cross_validation or CrossValidationFigures()),
     )
-    page.write(out / REPORT)
-    write_json(out / FIGURES, measured)
-    return measured
+    write_scores(out / SCORES, evaluation)
+    model = record.settings.model
+    tested = f"{len(samples)} {'clips' if figures.cross_validated else 'test clips'}"
+    method = " · cross-validated" if figures.cross_validated else ""
+    content = ReportContent(
+        title=f"{set_name(record.clips)}: {len(recognizer.classes)} classes, {tested}",
+        subtitle=f"{model.name} · {model.encoder}{method}",
+        clips=[*_drawn_clips(recognizer, samples, evaluation=evaluation, figures=figures)],
+        attends=recognizer.model.attends,
+        events=recognizer.curve,
+        curves=read_curves(run),
+        notes=record.notes,
+        settings={
+            **record.settings.to_dict(),
+            "probabilities": {
+                name: getattr(recognizer, name)
+                for name in ("aggregation", "temperature", "threshold")
+            },
+            "samples": {"frame_rate": rate_text(recognizer), "clips": length_text(recognizer)},
+        },
+    )
+    summary_page(figures, evaluation, content).write(out / REPORT)
+    write_json(out / FIGURES, figures.to_dict())
+    return figures
 
 
 def new_clips(run: Path, clips: ClipSet) -> tuple[tuple[Clip, ...], list[ClipError]]:
@@ -269,7 +262,7 @@ def evaluate_recordings(run: Path, clips: ClipSet) -> dict[str, Any]:
 
 def _known_scenes(
     run: Path, recognizer: Recognizer, split: Split, *, samples: ClipFrames, of_run: bool
-) -> dict[str, Any]:
+) -> int | None:
     """How many of the tested clips show a scene of clips that the model was fitted to, as far as it
     is known.
 
@@ -279,7 +272,7 @@ def _known_scenes(
     """
     images = read_scenes(run)
     if images is None or len(images) + len(samples) * (not of_run) > MAX_COMPARED:
-        return {}
+        return None
     tested = {clip.path for clip in samples.clips}
     fitted = len(split.training) + len(split.validation)
     if not of_run:
@@ -290,9 +283,9 @@ def _known_scenes(
         places = [i for i, clip in enumerate(split.clips) if i < fitted or clip.path in tested]
         images = images[places]
     else:
-        return {"known_scenes": int(seen(images, [group_of(clip) for clip in split.clips]).sum())}
+        return int(seen(images, [group_of(clip) for clip in split.clips]).sum())
     known = seen(images, [i < fitted for i in range(len(images))])[fitted:]
-    return {"known_scenes": int(known.sum())}
+    return int(known.sum())
 
 
 def _drawn_clips(
@@ -300,9 +293,9 @@ def _drawn_clips(
     samples: ClipFrames,
     *,
     evaluation: Evaluation,
-    measured: Mapping[str, Any],
-) -> Iterator[tuple[int, tuple[bytes, str, Tone]]]:
-    """Random test clips, the same in every call: number; mp4, caption, tone.
+    figures: Figures,
+) -> Iterator[DrawnClip]:
+    """Random test clips, the same in every call.
 
     Up to half are mistakes, which come last. A clip that was removed after it was read is not
     drawn.
@@ -312,17 +305,14 @@ def _drawn_clips(
     names = [printable(evaluation.answer_names[answer]) for answer in evaluation.answers]
     order = random.Random(0).sample(range(len(samples)), len(samples))
     mistakes = [i for i in order if not correct[i]][: _SHOWN // 2]
-    source = "cross-validated" if measured.get("cross_validated") else "prediction"
+    source = "cross-validated" if figures.cross_validated else "prediction"
     drawn = [i for i in order if correct[i]][: _SHOWN - len(mistakes)] + mistakes
     for i in tracked(drawn, "drawing clips", len(drawn)):
         with suppress(ClipError):
             answer = f"{source}: {names[i]}, {100 * scores[i]:.0f} %"
             yield (
-                i,
-                (
-                    *_drawn(recognizer, samples.clips[i], answer, is_fitted=source != "prediction"),
-                    "wrong" if i in mistakes else "right",
-                ),
+                *_drawn(recognizer, samples.clips[i], answer, is_fitted=figures.cross_validated),
+                "wrong" if i in mistakes else "right",
             )
 
 

@@ -12,8 +12,8 @@
     model/           the trained model: onlooker.load reads it
     final/           after cross-validation: a run on all clips
     cross_validation.json
-                     figures of the cross-validation that chose the model, if any
-                     (`run.evaluate.write_report`)
+                     what the cross-validation that chose the model has found, if there was one
+                     (`report.figures`)
     evaluation.json, scores.csv, report.html
                      figures of the test clips; of other clips in evaluation-NAME/
 
@@ -28,7 +28,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from filelock import FileLock, Timeout
@@ -55,6 +55,7 @@ from onlooker.base.text import composed
 from onlooker.data.folder import entries
 from onlooker.data.scenes import scene_images
 from onlooker.data.split import SPLITS, Split, fingerprint
+from onlooker.report.figures import CrossValidationFigures, Figures
 from onlooker.storage import address_of, local
 
 __all__ = [
@@ -73,6 +74,7 @@ REPORT = "report.html"
 CROSS_VALIDATION = "cross_validation.json"
 _SCENES = "scenes.safetensors"
 _LOCK = ".lock"
+Kind = TypeVar("Kind", Figures, CrossValidationFigures)
 # Files that are written before config.json: a folder with nothing else holds no run yet.
 _BEFORE_CONFIG = ("split.json", "skipped.json")
 
@@ -159,10 +161,7 @@ class RunRecord:
                 )
             check_digest(run / "split.json", digest, run / "config.json")
         with reading(run / "skipped.json"):
-            errors = [
-                ClipError(*(field_of(error, name, str) for name in ("path", "found", "remedy")))
-                for error in read_json(run / "skipped.json", list)
-            ]
+            errors = [ClipError.from_dict(error) for error in read_json(run / "skipped.json", list)]
         return cls(
             folder,
             classes,
@@ -285,13 +284,21 @@ def lock_run(folder: Path) -> Iterator[None]:
         ) from error
 
 
-def read_figures(run: Path, file: str = FIGURES) -> dict[str, Any] | None:
-    """The figures of its test clips or its cross-validation; None before there are any.
+def read_figures(run: Path) -> Figures | None:
+    """The figures of the test clips of a run, or of its cross-validation; None before there are any."""
+    return _read_figures(run / FIGURES, Figures)
 
-    Args:
-        file: `FIGURES`, or `CROSS_VALIDATION`: those of the training, which the report shows too.
-    """
-    return read_json(run / file) if (run / file).exists() else None
+
+def read_cross_validation(run: Path) -> CrossValidationFigures | None:
+    """What the cross-validation that chose the model has found; None if there was none."""
+    return _read_figures(run / CROSS_VALIDATION, CrossValidationFigures)
+
+
+def _read_figures(file: Path, kind: type[Kind]) -> Kind | None:
+    if not file.exists():
+        return None
+    with reading(file):
+        return kind.from_dict(read_json(file))
 
 
 def write_scenes(run: Path, thumbnails: Sequence[NDArray[np.uint8]]) -> None:

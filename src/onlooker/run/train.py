@@ -50,6 +50,7 @@ from onlooker.models.linear import LinearClassifier
 from onlooker.models.registry import find_recipe, resolve
 from onlooker.recognizer import Recognizer, expected_events, length_text, rate_text
 from onlooker.report.events import EventThreshold, choose_threshold
+from onlooker.report.figures import CrossValidationFigures, Figures, Leakage
 from onlooker.report.metrics import (
     ScoredClip,
     balancing_weights,
@@ -90,12 +91,10 @@ _MIN_CALIBRATION = 10  # validation clips; with fewer of them the temperature is
 
 @dataclass(frozen=True)
 class TrainedRun:
-    """A trained run: its folder, and the figures of its test clips (`metrics.measure`; empty
-    without test clips).
-    """
+    """A trained run: its folder, and the figures of its test clips; None without test clips."""
 
     path: Path
-    figures: Mapping[str, Any]
+    figures: Figures | None
 
     @property
     def predictions(self) -> list[ScoredClip]:
@@ -209,12 +208,11 @@ def train_run(
     quiet: bool = False,
     cross_validate: bool = True,
     tensorboard: bool = False,
-) -> dict[str, Any]:
-    """Train on the clips that can be read; the figures of the test clips (`metrics.measure`), if
-    there are any.
+) -> Figures | None:
+    """Train on the clips that can be read; the figures of the test clips, if there are any.
 
     Processes that torchrun started share each batch. All but the first write nothing, and return
-    {}.
+    None.
 
     Args:
         clips: a folder, a list, or what `read_set` returns.
@@ -242,7 +240,7 @@ def train_run(
         if launched().rank:
             torch.distributed.barrier()  # the first one has written the record of the run
             fit_by_gradient(resumed_run(run, folder))
-            return {}
+            return None
         with start_run(run, resume) as continues:
             if continues:
                 prepared = resumed_run(run, folder, strict)
@@ -253,16 +251,17 @@ def train_run(
             if launched().size > 1:
                 torch.distributed.barrier()
             writer = open_writer(run, prepared.record.settings.to_dict()) if tensorboard else None
-            figures = _report(prepared, *fit_run(prepared, writer, cross_validate))
+            recognizer, held_out, cross_validation = fit_run(prepared, writer, cross_validate)
+            figures = _report(prepared, recognizer, held_out, cross_validation=cross_validation)
             if prepared is not undecided:  # only now: --resume chooses again
                 prepared.record.write_config(run)
-            log(writer, "test", figures, step=0)
+            log(writer, "test", figures.to_dict() if figures else {}, step=0)
             return figures
 
 
 def continue_run(
     record: RunRecord, run: Path, *, quiet: bool = False, cross_validate: bool = True
-) -> dict[str, Any]:
+) -> Figures | None:
     """`train_run` with the settings and the split of a record, or its continuation if that was
     interrupted.
 
@@ -283,7 +282,7 @@ def continue_run(
     )
 
 
-def finished_figures(record: RunRecord, run: Path) -> dict[str, Any] | None:
+def finished_figures(record: RunRecord, run: Path) -> Figures | None:
     """The figures of a run with the settings and the split of a record; None unless it is finished;
     errors as there.
     """
@@ -325,9 +324,13 @@ def train_final(clips: ClipSet, run: Path, settings: Settings) -> Path:
 
 
 def _report(
-    training: Training, recognizer: Recognizer, held_out: Evaluation | None
-) -> dict[str, Any]:
-    """Evaluate on the test clips that are not `gone`, or report the cross-validation; {} if there
+    training: Training,
+    recognizer: Recognizer,
+    held_out: Evaluation | None,
+    *,
+    cross_validation: CrossValidationFigures | None,
+) -> Figures | None:
+    """Evaluate on the test clips that are not `gone`, or report the cross-validation; None if there
     is neither.
     """
     record = training.record
@@ -339,16 +342,22 @@ def _report(
         require_clips([] if clips else record.split.test)
         record = replace(record, skipped=(*record.skipped, *training.gone))
     else:
-        return {}
+        return None
     samples = training.samples.subset(clips)
     return write_report(
-        training.run, recognizer, samples, record=record, run=training.run, evaluation=held_out
+        training.run,
+        recognizer,
+        samples,
+        record=record,
+        run=training.run,
+        evaluation=held_out,
+        cross_validation=cross_validation,
     )
 
 
 def fit_run(
     training: Training, writer: "SummaryWriter | None", cross_validate: bool
-) -> tuple[Recognizer, Evaluation | None]:
+) -> tuple[Recognizer, Evaluation | None, CrossValidationFigures | None]:
     """Train, calibrate and save the model of a run.
 
     Args:
@@ -356,9 +365,9 @@ def fit_run(
         cross_validate: as in `train_run`.
 
     Returns:
-        The trained model; and the predictions of a linear one for all training and validation
-        clips, each by a model that was chosen, fitted and calibrated without the clip and its
-        recording, unless other clips or runs test it.
+        The trained model; the predictions of a linear one for all training and validation clips,
+        each by a model that was chosen, fitted and calibrated without the clip and its recording,
+        unless other clips or runs test it; and what its cross-validation has found.
     """
     record = training.record
     rate = sample_rate([clip.path for clip in record.split.training], record.settings.data)
@@ -377,6 +386,7 @@ def fit_run(
     )
     threshold = None
     held_out = None
+    cross_validation = None
     notes = dict[str, object]()
     if by_gradient:
         try:
@@ -384,7 +394,7 @@ def fit_run(
         except ClipError as error:  # a clip that was removed while the model was trained
             notes["calibration"] = f"none: {error}"
     else:
-        threshold, held_out = _fit_layers(training, recognizer, cross_validate)
+        threshold, held_out, cross_validation = _fit_layers(training, recognizer, cross_validate)
     notes |= {"threshold": threshold, "frame rate": rate_text(recognizer)}
     if recognizer.model.lengths:
         notes["clips"] = length_text(recognizer)
@@ -395,7 +405,7 @@ def fit_run(
     recognizer.threshold = threshold and threshold.probability
     with whole_folder(training.run / "model") as part:
         recognizer.save(part)
-    return recognizer, held_out
+    return recognizer, held_out, cross_validation
 
 
 def fit_by_gradient(training: Training, writer: "SummaryWriter | None" = None) -> None:
@@ -442,12 +452,12 @@ def _calibrate(recognizer: Recognizer, training: Training) -> EventThreshold | N
 
 def _fit_layers(
     training: Training, recognizer: Recognizer, cross_validate: bool
-) -> tuple[EventThreshold | None, Evaluation | None]:
-    """Choose and fit the layers of a linear model in place, and note what its cross-validation
-    finds for the report.
+) -> tuple[EventThreshold | None, Evaluation | None, CrossValidationFigures]:
+    """Choose and fit the layers of a linear model in place, and write what its cross-validation
+    finds, for later reports.
 
     Returns:
-        The threshold of events, and the predictions that `fit_run` returns.
+        The threshold of events; the predictions and the figures that `fit_run` returns.
 
     Raises:
         ValueError: clips of a single class, or features that are not finite.
@@ -466,9 +476,7 @@ def _fit_layers(
     tested = bool(record.split.test) or not cross_validate
     given = choice if tested else None
     tests = cross_validated(clips, given, rival=training.rival, rival_first=training.rival_first)
-    chosen: dict[str, Any] = {"chosen": why, "statistics": choice.label}
-    if lite0_may_help(record.settings, samples.clips):
-        chosen["imagenet"] = True
+    leakage = dict[str, Leakage]()
     evaluation = _evaluation(samples, record, scores=tests[0], thresholds=tests[1])
     held_out = None
     threshold = None
@@ -489,17 +497,22 @@ def _fit_layers(
             )
             if mixed := _evaluation(samples, record, scores=tests[0], thresholds=tests[1]):
                 unit = "scenes" if shows_scenes(samples.clips) else "copies"
-                chosen[unit] = {
-                    "mixed": measure(mixed)["accuracy"],
-                    "unseen": measure(evaluation)["accuracy"],
-                }
+                leakage[unit] = Leakage(
+                    mixed=measure(mixed).accuracy, unseen=measure(evaluation).accuracy
+                )
         if not tested and len(evaluation.names) == len(samples.clips):
             held_out = evaluation
-            chosen["cross_validated"] = True
-        chosen["labels_to_check"] = labels_to_check(evaluation)
         threshold = choose_threshold(evaluation.scores, evaluation.targets, nothing=clips.nothing)
-    write_json(training.run / CROSS_VALIDATION, chosen)
-    return threshold, held_out
+    cross_validation = CrossValidationFigures(
+        chosen=why,
+        statistics=choice.label,
+        imagenet=lite0_may_help(record.settings, samples.clips),
+        cross_validated=held_out is not None,
+        labels_to_check=labels_to_check(evaluation) if evaluation else None,
+        **leakage,
+    )
+    write_json(training.run / CROSS_VALIDATION, cross_validation.to_dict())
+    return threshold, held_out, cross_validation
 
 
 def _fit_events(

@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 
 import onlooker
 from onlooker.base.text import composed, printable
+from onlooker.report.figures import Figures
 from onlooker.report.metrics import read_scores
-from onlooker.report.summary import accuracy_text, advice, beats_majority, first_line
+from onlooker.report.summary import accuracy_text, advice, first_line
 from onlooker.run.record import SCORES, clips_of, read_figures
 from onlooker.serve.jobs import Job
 from onlooker.serve.models import Model, Models, find_model
@@ -137,20 +138,19 @@ class Training:
         """Figures and conclusion of the newest run, and what its model looks at; a Problem 404 if
         it has none.
         """
-        measured = _measured(self.newest_run())
-        if measured is None:
+        figures = _figures(self.newest_run())
+        if figures is None:
             raise Problem(404, "no_results")
         folders = _folders(self.project)
         return {
-            "confusion": measured["confusion"],
-            "share": accuracy_text(measured),
-            "clips": measured["videos"],
-            "wrong": sum(map(sum, measured["confusion"]))
-            - sum(row[k] for k, row in enumerate(measured["confusion"])),
-            "classes": [printable(folders.get(name, name)) for name in measured["classes"]],
-            "conclusion": first_line(measured),
+            "confusion": figures.confusion,
+            "share": accuracy_text(figures),
+            "clips": figures.videos,
+            "wrong": figures.videos - figures.correct,
+            "classes": [printable(folders.get(name, name)) for name in figures.classes],
+            "conclusion": str(first_line(figures)),
             # the others are for the command line
-            "advice": [step.text for step in advice(measured) if not step.command],
+            "advice": [step.text for step in advice(figures) if not step.command],
         }
 
     def tested(
@@ -177,8 +177,8 @@ class Training:
         ones. A label that the user has confirmed, or changed since, is not asked about again. None
         if the model is no better than guessing: what it doubts says nothing about labels.
         """
-        figures = _measured(self.newest_run())
-        if figures and not beats_majority(figures):
+        figures = _figures(self.newest_run())
+        if figures and not figures.beats_majority:
             return {"count": 0, "items": [], "guessing": True}
         settled = {*self.project.notes.confirmed}
         doubts = [
@@ -207,10 +207,10 @@ class Training:
         there.
         """
         run = self.newest_run()
-        figures = _measured(run)
+        figures = _figures(run)
         if run is None or figures is None:
             return []
-        doubted = [clip["name"] for clip in figures.get("labels_to_check", [])]
+        doubted = [clip.name for clip in figures.labels_to_check or []]
         # the most doubtful has the highest
         rank = {name: number for number, name in enumerate(reversed(doubted), 1)}
         clips = {clip.id: clip for clip in self.project.all_clips()}
@@ -249,7 +249,7 @@ def _folders(project: Project) -> dict[str, str]:
     return {composed(name): name for name in project.counts()}
 
 
-def _measured(run: Path | None) -> dict[str, Any] | None:
+def _figures(run: Path | None) -> Figures | None:
     """The figures of a run; None if it has none (yet), as where its report has failed."""
     return read_figures(run) if run and (run / SCORES).exists() else None
 

@@ -1,0 +1,198 @@
+"""The figures of an evaluation and of a cross-validation: records that JSON files of a run hold."""
+
+from collections.abc import Sequence
+from dataclasses import MISSING, asdict, dataclass, fields
+from typing import Any, Self
+
+import numpy as np
+
+from onlooker.base.records import ClipError
+from onlooker.base.settings import check_type
+
+__all__ = ["Figures"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Record:
+    """Values of the types of its fields, which JSON has by the same names.
+
+    Raises:
+        ValueError: a value of another type.
+    """
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            check_type(field.name, getattr(self, field.name), field.type)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """The inverse of `to_dict`; names that only other versions have are ignored.
+
+        Raises:
+            KeyError: a figure that every version writes is missing.
+            ValueError: a value of another type.
+        """
+        names = [f.name for f in fields(cls) if f.name in values or f.default is MISSING]
+        return cls(**{name: _from_json(name, values[name]) for name in names})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values by name, for JSON, without what is unknown or false."""
+        plain = asdict(self)
+        if "skipped" in plain:
+            plain["skipped"] = [error.to_dict() for error in plain["skipped"]]
+        return {
+            name: value for name, value in plain.items() if value is not None and value is not False
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Leakage(_Record):
+    """How much easier a test is if clips that are alike are on both sides of it.
+
+    Args:
+        mixed: the accuracy if they are both trained on and tested.
+        unseen: the accuracy if they are kept together.
+    """
+
+    mixed: float
+    unseen: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class DoubtfulLabel(_Record):
+    """A clip whose label may be wrong: what a model that was not trained on it predicts instead, with
+    which probability.
+    """
+
+    name: str
+    label: str
+    predicted: str
+    score: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class CrossValidationFigures(_Record):
+    """What the cross-validation that chose a model has found: `cross_validation.json`. `Figures` has
+    the same fields.
+    """
+
+    chosen: str | None = None
+    statistics: str | None = None
+    imagenet: bool = False
+    scenes: Leakage | None = None
+    copies: Leakage | None = None
+    cross_validated: bool = False
+    labels_to_check: Sequence[DoubtfulLabel] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figures(_Record):
+    """The figures of an evaluation of `videos` videos of `K` classes: `evaluation.json`.
+
+    All but `log_loss` are of the answers (`Evaluation.answers`): with a threshold, what `predict`
+    answers. None, or false: unknown, or not so. `figures["accuracy"]` is `figures.accuracy` as in
+    JSON.
+
+    Args:
+        videos: number of videos.
+        frames: number of their frames; None without scores at frames.
+        classes: names of the classes, which are those of rows and columns of `confusion`; the last
+            one is nothing if that is an answer, but not a class.
+        recordings: number of recordings; None in runs of earlier versions.
+        accuracy: share of videos classified correctly.
+        accuracy_interval: its 95 % interval over recordings; None for one or two of them.
+        frame_accuracy: share of frames classified correctly.
+        class_accuracy: share of the videos of each class; None for a class without videos.
+        log_loss: in nats.
+        calibration_error: with five bins of equal mass.
+        perfect_calibration_error: what it is by chance alone at this number of videos: mean, 95th
+            percentile.
+        majority_share: the majority-class baseline.
+        confusion: `K K`, counts of videos; rows: true class, columns: predicted class.
+        skipped: clips that could not be used.
+        known_scenes: how many of the clips show a scene of clips that the model was fitted to.
+        balanced: classes weighed equally in training because that was asked for.
+        chosen: what cross-validation has chosen, and why, in a sentence.
+        statistics: those that the linear model uses.
+        imagenet: an encoder with ImageNet weights may help, and is not installed.
+        scenes: the accuracy if clips of one scene were both trained on and tested.
+        copies: the same for copies of a clip.
+        cross_validated: each video was predicted by a model that was fitted without it and its
+            recording.
+        labels_to_check: clips whose labels may be wrong, most likely first; each has `name`,
+            `label`, `predicted` and its `score`.
+        checked: `onlooker check` has found no problems in the clips of the run.
+    """
+
+    videos: int
+    frames: int | None = None
+    classes: Sequence[str]
+    recordings: int | None = None
+    accuracy: float
+    accuracy_interval: Sequence[float] | None = None
+    frame_accuracy: float | None = None
+    class_accuracy: dict[str, float | None]
+    log_loss: float
+    calibration_error: float
+    perfect_calibration_error: Sequence[float]
+    majority_share: float
+    confusion: Sequence[Sequence[int]]
+    skipped: Sequence[ClipError]
+    known_scenes: int | None = None
+    balanced: bool = False
+    chosen: str | None = None
+    statistics: str | None = None
+    imagenet: bool = False
+    scenes: Leakage | None = None
+    copies: Leakage | None = None
+    cross_validated: bool = False
+    labels_to_check: Sequence[DoubtfulLabel] | None = None
+    checked: bool = False
+
+    def __eq__(self, other: object) -> bool:
+        # Errors are not equal by their values.
+        return isinstance(other, Figures) and self.to_dict() == other.to_dict()
+
+    def __getitem__(self, name: str) -> Any:  # noqa: ANN401 - as in JSON
+        # Figures were a dict in earlier versions.
+        return self.to_dict()[name]
+
+    @property
+    def correct(self) -> int:
+        """Number of videos classified correctly."""
+        return round(self.accuracy * self.videos)
+
+    @property
+    def lower_end(self) -> float:
+        """The lower end of the interval; the accuracy, if too few recordings give no interval."""
+        return self.accuracy_interval[0] if self.accuracy_interval else self.accuracy
+
+    @property
+    def beats_majority(self) -> bool:
+        """Whether the model is better than always predicting the most frequent class, as far as its
+        videos can tell.
+        """
+        return self.lower_end > self.majority_share
+
+    @property
+    def has_several_classes(self) -> bool:
+        """Whether the videos are of several classes; otherwise always predicting one of them is no
+        baseline.
+        """
+        return bool(np.count_nonzero(np.sum(self.confusion, axis=1)) > 1)
+
+
+_RECORDS: dict[str, type[ClipError] | type[Leakage] | type[DoubtfulLabel]] = {
+    "skipped": ClipError,
+    "scenes": Leakage,
+    "copies": Leakage,
+    "labels_to_check": DoubtfulLabel,
+}
+
+
+def _from_json(name: str, value: Any) -> Any:  # noqa: ANN401 - what a file holds
+    """A figure, from its value in JSON."""
+    if name not in _RECORDS:
+        return value
+    read = _RECORDS[name].from_dict
+    return [read(part) for part in value] if isinstance(value, list) else read(value)
