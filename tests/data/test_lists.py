@@ -25,6 +25,14 @@ def write(path: Path, lines: Sequence[str]) -> Path:
     return path
 
 
+def test_a_line_may_end_before_its_label_which_is_then_unknown(tmp_path: Path) -> None:
+    touch(tmp_path, "a.mp4")
+    lines = ["path,start,end,label,note", "a.mp4,1,2,run,bright"]
+    short = read_list(write(tmp_path / "list.csv", [*lines, "a.mp4,3,4"]))
+    assert short == read_list(write(tmp_path / "list.csv", [*lines, "a.mp4,3,4,,"]))
+    assert [*short[3].values()] == [[(3.0, 4.0)]]
+
+
 def test_paths_are_relative_to_the_list(tmp_path: Path) -> None:
     touch(tmp_path, "air drumming/a,b.mp4", "c.mp4", "other/d.mp4")
     rows = [

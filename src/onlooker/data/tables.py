@@ -6,7 +6,7 @@ import csv
 import io
 import os
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
@@ -70,7 +70,7 @@ class Table:
 
     Args:
         rows: the number of each line, and its values by column: those asked for, and others as
-        written.
+            they are written.
         header: the names of the columns as the file writes them.
         names: the name in the header of each column that was asked for and is there.
     """
@@ -95,9 +95,9 @@ class Table:
 def read_table(path: Path, columns: Sequence[str], optional: Sequence[str] = ()) -> Table:
     """The rows of a CSV file, separated by commas, semicolons or tabs.
 
-    Columns are known by their usual names, whatever their case. Without a header, lines are a path
-    to a video and the value of the second column. A row with times may have no label: nobody knows
-    what happens then.
+    Columns may have any of their usual names, in any case. Without a header, lines are a path to a
+    video and the value of the second column. A row with times may have no label: nobody knows what
+    happens then. A line may end before its last columns, which are then empty.
 
     Raises:
         ClipError: no such file, no CSV, a column is missing or there twice, a row is not complete
@@ -113,14 +113,7 @@ def read_table(path: Path, columns: Sequence[str], optional: Sequence[str] = ())
     )
     delimiter, lines = read_rows(path, meanings, remedy)
     header = lines[0][1]
-    names: dict[str, str] = {}
-    for name in header:
-        column = meanings.get(_plain(name))
-        if column in names:
-            problem = f"columns {names[column]} and {name} both mean {column}"
-            raise ClipError(path, problem, "keep one of them, or rename the other")
-        if column:
-            names[column] = name
+    names = _columns(path, header, meanings)
     if not names and len(header) == len(columns) and _VIDEO.fullmatch(header[0]):
         header = list(columns)
         names = {column: column for column in columns}
@@ -130,25 +123,44 @@ def read_table(path: Path, columns: Sequence[str], optional: Sequence[str] = ())
         problem = f"no column {absent[0]} in the header {delimiter.join(header)!r}"
         more = f", optionally {' and '.join(optional)}" if optional else ""
         raise ClipError(path, problem, f"expected {','.join(columns)}{more}")
-    keys = [meanings.get(_plain(name), name) for name in header]
-    rows = [(number, dict(zip(keys, fields, strict=False))) for number, fields in lines]
-    if not rows:
+    if not lines:
         raise ClipError(path, "no clips", "add a row for each clip below the header")
+    keys = [meanings.get(_plain(name), name) for name in header]
+    no_values = dict.fromkeys(keys, "")  # of a line that ends before its last columns
+    rows = [(number, no_values | dict(zip(keys, fields, strict=False))) for number, fields in lines]
     used = [column for column in optional if any(row.get(column) for _, row in rows)]
     needed = [*columns, *(column for column in used if column not in _MAY_BE_EMPTY)]
     for (number, row), (_, fields) in zip(rows, lines, strict=True):
         problem = f"line {number} is {delimiter.join(fields)!r}"
         has_times = row.get("start") or row.get("start_frame")
         may_be_empty = ("label", "split") if has_times and not row.get("label") else ()
-        empty = [name for name in needed if not row.get(name) and name not in may_be_empty]
-        if empty:
-            raise ClipError(
-                path, problem, f"expected a value for {names[empty[0]]}, as in other rows"
-            )
+        if empty := [name for name in needed if not row[name] and name not in may_be_empty]:
+            expected = f"expected a value for {names[empty[0]]}, as in other rows"
+            raise ClipError(path, problem, expected)
         if any(fields[len(header) :]):
             problem += f": {len(fields)} fields below {len(header)} columns"
             raise ClipError(path, problem, f'put a field that contains "{delimiter}" into quotes')
     return Table(rows, header, names)
+
+
+def _columns(path: Path, header: Sequence[str], meanings: Mapping[str, str]) -> dict[str, str]:
+    """The name in a header of each column that is there.
+
+    Args:
+        meanings: the column that each plain name means.
+
+    Raises:
+        ClipError: two names mean one column.
+    """
+    names = dict[str, str]()
+    for name in header:
+        column = meanings.get(_plain(name))
+        if column in names:
+            problem = f"columns {names[column]} and {name} both mean {column}"
+            raise ClipError(path, problem, "keep one of them, or rename the other")
+        if column:
+            names[column] = name
+    return names
 
 
 def table_kind(path: Path) -> Literal["list", "events", "frames"]:
@@ -158,12 +170,12 @@ def table_kind(path: Path) -> Literal["list", "events", "frames"]:
     with suppress(ValueError):  # `read_table` says what is wrong
         header, rows = _open_rows(path)
         names = {_plain(name) for name in header}
-        first = next(rows, [])
+        cells = next(rows, [])
         if {"onset", "duration"} <= names and not names & {*_NAMES["end"].split()}:
             return "events"
         if not names & _LISTED:
-            numbers = [float(cell) for cell in first if cell.lower() not in _STATES]
-            if len(numbers) < len(first):
+            numbers = [float(cell) for cell in cells if cell.lower() not in _STATES]
+            if len(numbers) < len(cells):
                 return "frames"
     return "list"
 
@@ -212,8 +224,8 @@ def _open_rows(path: Path) -> tuple[list[str], Iterator[list[str]]]:
             problem = f"line {reader.line_num} cannot be read as CSV ({error})"
             raise ClipError(path, problem, "save it again as CSV in UTF-8") from error
 
-    every = rows()
-    return next(every, []), every
+    lines_of_cells = rows()
+    return next(lines_of_cells, []), lines_of_cells
 
 
 def read_text(path: Path, remedy: str) -> str:
@@ -242,25 +254,27 @@ def read_text(path: Path, remedy: str) -> str:
 
 
 def read_rows(
-    path: Path, known: Collection[str], remedy: str
+    path: Path, names: Collection[str], remedy: str
 ) -> tuple[str, list[tuple[int, list[str]]]]:
     """The delimiter, and the fields of the lines that are not empty, with their numbers.
 
-    The delimiter is the one that gives most of the `known` columns. A space stands for lines of a
-    path and a value.
+    Args:
+        names: of columns; the delimiter is the one that gives most of them. A space stands for
+            lines of a path and a value.
+        remedy: what to do if there is no such file, or no CSV.
 
     Raises:
-        ClipError: no such file, or no CSV; `remedy` says what to do.
+        ClipError: no such file, or no CSV.
     """
     text = read_text(path, remedy)
-    first = next(line for line in text.splitlines() if line.strip())
+    header = next(line for line in text.splitlines() if line.strip())
 
     def columns_with(delimiter: str) -> tuple[int, int]:
-        fields = first.split(delimiter)
-        return sum(_plain(field) in known for field in fields), len(fields)
+        fields = header.split(delimiter)
+        return sum(_plain(field) in names for field in fields), len(fields)
 
     delimiter = max(",;\t|", key=columns_with)
-    if delimiter not in first:
+    if delimiter not in header:
         lines = [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1)]
         return " ", [(number, _path_and_label(line)) for number, line in lines if line]
     reader = csv.reader(

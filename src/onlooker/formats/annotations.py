@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from itertools import count
+from itertools import chain, count
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote, unquote
@@ -103,6 +104,7 @@ class Named(NamedTuple):
 Videos = Mapping[Path, Sequence[Interval]]  # by the path of the video
 Intervals = Iterator[tuple[Named, Interval]]
 Writer = Callable[[Path, Videos, float | None], None]
+Result = Mapping[str, Any]  # of a task of Label Studio: one label, with its times
 
 
 class Asked(NamedTuple):
@@ -174,13 +176,13 @@ def read_intervals(
     names = {} if names is None else names
     videos = defaultdict[Path, list[Interval]](list)
     with reading(path, remedy=_EXPORT_AGAIN):
-        intervals = FORMATS[_format_of(path)].read(path, asked, left_out)
-        for (video, name), interval in sorted(intervals, key=lambda pair: pair[1].start):
+        pairs = FORMATS[_format_of(path)].read(path, asked, left_out)
+        for (video, name), interval in sorted(pairs, key=lambda pair: pair[1].start):
             if os.path.abspath(video) not in names and is_drawn(video):
                 raise ClipError(path, f"{video} is a clip with a drawn prediction", _GIVE_ORIGINAL)
-            first = names.setdefault(os.path.abspath(video), name)
-            if first != name:
-                raise ClipError(path, f"{first} and {name} are both read as {video}", _ONE_NAME)
+            earlier = names.setdefault(os.path.abspath(video), name)
+            if earlier != name:
+                raise ClipError(path, f"{earlier} and {name} are both read as {video}", _ONE_NAME)
             if interval.label and _ends_before(video, interval.end):
                 left_out["intervals that end after their video"] += 1
                 if interval.start >= (end := _length(video)):
@@ -188,17 +190,14 @@ def read_intervals(
                 interval = _unknown(interval.start, end)
             videos[video].append(interval)
     labeled = {
-        video: of_video
-        for video, of_video in videos.items()
-        if any(interval.label for interval in of_video)
+        video: intervals
+        for video, intervals in videos.items()
+        if any(interval.label for interval in intervals)
     }
     if not labeled:
-        found = (
-            f"no time intervals; left out: {count_of(left_out)}"
-            if left_out
-            else "no time intervals"
-        )
-        raise ClipError(path, found, "label times, and export them again; see docs/connect.md")
+        more = f"; left out: {count_of(left_out)}" if left_out else ""
+        remedy = "label times, and export them again; see docs/connect.md"
+        raise ClipError(path, f"no time intervals{more}", remedy)
     return labeled
 
 
@@ -210,7 +209,7 @@ def count_of(left_out: Counter[str]) -> str:
 def merged(intervals: Iterable[Interval]) -> list[Interval]:
     """The intervals in order, of those that differ in score alone the best one."""
     best = dict[Interval, Interval]()
-    for interval in sorted(intervals, key=lambda each: (each.start, each.end, -each.score)):
+    for interval in sorted(intervals, key=lambda part: (part.start, part.end, -part.score)):
         best.setdefault(replace(interval, score=1.0), interval)
     return [*best.values()]
 
@@ -223,14 +222,13 @@ def unknown_seconds(videos: Videos) -> dict[Path, float]:
     for video, intervals in videos.items():
         timing = _timing(video)
         end = timing.end if timing else math.inf
-        spans = [(each.label, (each.start, min(each.end, end))) for each in intervals]
-        known = covered(times for label, times in spans if label)
-        lengths = [
-            sum(max(stop - start, 0.0) for start, stop in parts)
-            for parts in (covered(times for _, times in spans), known)
-        ]
-        if lengths[0] > lengths[1]:
-            seconds[video] = lengths[0] - lengths[1]
+        spans = [(part.label, (part.start, min(part.end, end))) for part in intervals]
+        listed, labeled = (
+            sum(max(stop - start, 0.0) for start, stop in covered(times))
+            for times in ([span[1] for span in spans], [times for label, times in spans if label])
+        )
+        if listed > labeled:
+            seconds[video] = listed - labeled
     return seconds
 
 
@@ -247,9 +245,9 @@ def _format_of(path: Path) -> str:
 def find_format(path: Path, name: str | None = None) -> str:
     """The name of a format, checked; if None, that of a file's suffix (.json: ActivityNet)."""
     suffix = path.suffix.lower() or "none"
-    for known, form in FORMATS.items():
-        if known == name if name else form.ending.endswith(suffix):
-            return known
+    for format_name, form in FORMATS.items():
+        if format_name == name if name else form.ending.endswith(suffix):
+            return format_name
     raise ValueError(
         f"{path}: no format is called {name or suffix!r}; {suggestion(name or suffix, [*FORMATS])}"
     )
@@ -265,7 +263,7 @@ def find_writer(path: Path, name: str | None = None) -> tuple[str, Writer]:
     name = find_format(path, name)
     ending, _, write = FORMATS[name]
     if write is None:
-        written = [other for other, form in FORMATS.items() if form.write]
+        written = [format_name for format_name, form in FORMATS.items() if form.write]
         raise ValueError(f"{path}: {name} is only read; choose {', '.join(written)}")
     return ending, write
 
@@ -391,10 +389,8 @@ def _seconds(video: Path, frame: int, rate: float) -> float:
     """
     seconds = math.floor(1000 * frame / rate + 0.001) / 1000  # as `frame_bounds`
     if _ends_before(video, seconds):
-        found = (
-            f"frame {frame} at {rate:g} per second is at {seconds:g} s, after the end of {video}"
-        )
-        raise ValueError(f"{found}; {_LABEL_STUDIO_COUNTS}")
+        late = f"frame {frame} at {rate:g} per second is at {seconds:g} s, after the end of {video}"
+        raise ValueError(f"{late}; {_LABEL_STUDIO_COUNTS}")
     return seconds
 
 
@@ -504,48 +500,59 @@ def _write_activitynet(path: Path, videos: Videos, _: float | None) -> None:
 
 
 def _read_label_studio(path: Path, asked: Asked, left_out: Counter[str]) -> Intervals:
-    """Labels of a timeline (frames from 1, the last one included) or of a sound track (seconds), or
-    of a whole video.
-
-    Of several annotations of a task, the first that was not canceled; if there is none, its first
-    prediction.
+    """The labels of the first annotation of each task that was not canceled, or else of its first
+    prediction. Nothing is known of the times of all other results.
     """
     rates = set[float]()
     for number, task in enumerate(read_json(path, list), 1):
         with reading(path, f"task {number}: ", _EXPORT_AGAIN):
-            names = [str(name) for name in task["data"].values()]
-            named = (
-                name
-                for name in names
-                if _LOCAL_FILES in name or Path(name).suffix.lower() in SUFFIXES
-            )
-            video = _find(path.parent, next(named, None) or task["data"]["video"], url=True)
-            done = [answer for answer in task["annotations"] if not answer.get("was_cancelled")]
-            done = done or task.get("predictions") or []
-            results = done[0]["result"] if done else []
+            video = _label_studio_video(path.parent, task["data"])
+            answers = [answer for answer in task["annotations"] if not answer.get("was_cancelled")]
+            answers = answers or task.get("predictions") or []
+            results, *further = [answer["result"] for answer in answers] or [[]]
             if not results:
                 left_out["tasks without labels"] += 1
-            left_out.update("further annotations of a task" for _ in done[1:])
+            left_out.update("further annotations of a task" for _ in further)
             rate = asked.fps or _label_studio_rate(task["data"])
-            in_time = [(result, [*_labels_in_time(video.path, result, rate)]) for result in results]
-            intervals = [interval for _, found in in_time for interval in found if interval.label]
-            others = [result for result, found in in_time if not any(each.label for each in found)]
-            values = [result.get("value", {}) for result in others]
-            chosen = [label for value in values for label in value.get("choices", ())]
-            if len(chosen) == 1 and not intervals:
-                intervals = [make_interval(chosen[0], 0, _length(video.path))]
-                others = []
-            left_out.update(f"results of kind {result.get('type', 'choices')}" for result in others)
             if any("ranges" in result.get("value", {}) for result in results):
                 rates.add(rate)
-            yield from ((video, interval) for interval in intervals)
-            left = [result for answer in done[1:] for result in answer["result"]]
-            for result in (*left, *others):
-                for interval in _labels_in_time(video.path, result, rate):
+            labeled, unlabeled = _labeled_intervals(video.path, results, rate)
+            left_out.update(
+                f"results of kind {result.get('type', 'choices')}" for result in unlabeled
+            )
+            yield from ((video, interval) for interval in labeled)
+            for result in (*chain(*further), *unlabeled):
+                for interval in _result_intervals(video.path, result, rate):
                     yield video, _unknown(interval.start, interval.end)
     if rates:
         by = " or ".join(f"{rate:g}" for rate in sorted(rates))
         note(f"{path}: frames are read as {by} per second; {_LABEL_STUDIO_COUNTS}")
+
+
+def _label_studio_video(folder: Path, data: Mapping[str, Any]) -> Named:
+    """The video of a task: the value of its data that names one, whatever the value is called."""
+    for value in map(str, data.values()):
+        if _LOCAL_FILES in value or Path(value).suffix.lower() in SUFFIXES:
+            return _find(folder, value, url=True)
+    return _find(folder, data["video"], url=True)
+
+
+def _labeled_intervals(
+    video: Path, results: Iterable[Result], rate: float
+) -> tuple[list[Interval], list[Result]]:
+    """The labeled intervals of an annotation, and its results that have none."""
+    labeled = list[Interval]()
+    unlabeled = list[Result]()
+    for result in results:
+        intervals = [*_result_intervals(video, result, rate)]
+        if any(interval.label for interval in intervals):
+            labeled += intervals
+        else:
+            unlabeled.append(result)
+    labels = [label for result in unlabeled for label in result.get("value", {}).get("choices", ())]
+    if len(labels) == 1 and not labeled:
+        return [make_interval(labels[0], 0, _length(video))], []
+    return labeled, unlabeled
 
 
 def _label_studio_rate(data: Mapping[str, Any]) -> float:
@@ -560,22 +567,32 @@ def _label_studio_rate(data: Mapping[str, Any]) -> float:
     return _LABEL_STUDIO_RATE
 
 
-def _labels_in_time(video: Path, result: dict[str, Any], rate: float) -> Iterator[Interval]:
+def _result_intervals(video: Path, result: Result, rate: float) -> Iterator[Interval]:
+    """The intervals of a result, one for each time and label; without a label, nothing is known of
+    the time. Results of other kinds have none.
+    """
     value = result.get("value", {})  # a relation of two results has none
     score = 1 if result.get("score") is None else result["score"]
     labels = value.get("timelinelabels") or value.get("labels") or value.get("choices") or ()
-    # of a text, start and end count characters
-    in_seconds = "start" in value and not value.keys() & {"text", "startOffset"}
-    spans = [(value["start"], value["end"])] if in_seconds else []
-    if "timelinelabels" in value or "ranges" in value:
-        spans = [
-            (_seconds(video, span["start"] - 1, rate), _seconds(video, span["end"], rate))
-            for span in value["ranges"]
-        ]
-    for start, end in spans:
+    is_timeline = "timelinelabels" in value or "ranges" in value
+    for start, end in _timeline(video, value, rate) if is_timeline else _sound(value):
         if not labels:
             yield _unknown(start, end)
         yield from (make_interval(label, start, end, score=score) for label in labels)
+
+
+def _timeline(video: Path, value: Mapping[str, Any], rate: float) -> list[Times]:
+    """The times of labels of a video's timeline: frames from 1, the last one included."""
+    return [
+        (_seconds(video, span["start"] - 1, rate), _seconds(video, span["end"], rate))
+        for span in value["ranges"]
+    ]
+
+
+def _sound(value: Mapping[str, Any]) -> list[Times]:
+    """The times of labels of a sound track, in seconds; of a text, start and end count characters."""
+    is_sound = "start" in value and not value.keys() & {"text", "startOffset"}
+    return [(value["start"], value["end"])] if is_sound else []
 
 
 def _write_label_studio(path: Path, videos: Videos, fps: float | None) -> None:
@@ -590,8 +607,8 @@ def _write_label_studio(path: Path, videos: Videos, fps: float | None) -> None:
         result = list[dict[str, Any]]()
         for interval in intervals:
             # frames count from 1, and the last one is included
-            first = round(interval.start * rate) + 1
-            span = {"start": first, "end": max(first, round(interval.end * rate))}
+            start = round(interval.start * rate) + 1
+            span = {"start": start, "end": max(start, round(interval.end * rate))}
             value = {"ranges": [span], "timelinelabels": [interval.label]}
             names = {"from_name": "timelineLabels", "to_name": "video", "type": "timelinelabels"}
             result.append({**names, "value": value, "score": interval.score})
@@ -611,12 +628,12 @@ def _read_elan(path: Path, _: Asked, left_out: Counter[str]) -> Intervals:
     for header in root.iterfind("HEADER[@TIME_UNITS]"):
         if (unit := header.attrib["TIME_UNITS"]) != "milliseconds":
             raise ValueError(f"TIME_UNITS is {unit!r}, expected milliseconds")
-    every = root.findall("HEADER/MEDIA_DESCRIPTOR")
-    if not every:
+    files = root.findall("HEADER/MEDIA_DESCRIPTOR")
+    if not files:
         raise KeyError("MEDIA_DESCRIPTOR")
     # others are sound
-    shown = (each for each in every if Path(each.get("MEDIA_URL", "")).suffix.lower() in SUFFIXES)
-    media = next(shown, every[0])
+    shown = (file for file in files if Path(file.get("MEDIA_URL", "")).suffix.lower() in SUFFIXES)
+    media = next(shown, files[0])
     address = media.get("RELATIVE_MEDIA_URL") or media.attrib["MEDIA_URL"]
     video = _find(path.parent, address.removeprefix("./"), url=True)
     origin = int(media.get("TIME_ORIGIN", 0))  # milliseconds of the video at time 0 of the labels
@@ -631,15 +648,15 @@ def _read_elan(path: Path, _: Asked, left_out: Counter[str]) -> Intervals:
                 f"tier {tier.get('TIER_ID')}, annotation {annotation.get('ANNOTATION_ID')}: ",
                 _EXPORT_AGAIN,
             ):
-                first, last = (annotation.attrib[f"TIME_SLOT_REF{number}"] for number in (1, 2))
-                if not {first, last} <= times.keys():  # a part of another annotation
+                start, end = (annotation.attrib[f"TIME_SLOT_REF{number}"] for number in (1, 2))
+                if not {start, end} <= times.keys():  # a part of another annotation
                     left_out["annotations without times of their own"] += 1
-                    before = [times.get(slot, 0.0) for slot in order[: order.index(first) + 1]]
-                    after = [times[slot] for slot in order[order.index(last) :] if slot in times]
+                    before = [times.get(slot, 0.0) for slot in order[: order.index(start) + 1]]
+                    after = [times[slot] for slot in order[order.index(end) :] if slot in times]
                     yield video, _unknown(max(before), min([*after, _LONGEST]))
                     continue
                 label = (annotation.findtext("ANNOTATION_VALUE") or "").strip()
-                yield video, make_interval(label or tier.get("TIER_ID"), times[first], times[last])
+                yield video, make_interval(label or tier.get("TIER_ID"), times[start], times[end])
 
 
 def _write_elan(path: Path, videos: Videos, _: float | None) -> None:
@@ -648,7 +665,7 @@ def _write_elan(path: Path, videos: Videos, _: float | None) -> None:
     slots = list[int]()
     tiers: dict[str, list[str]] = {}
     ends: dict[str, int] = {}  # of the last annotation of each tier
-    for interval in sorted(intervals, key=lambda each: (each.label, each.start)):
+    for interval in sorted(intervals, key=attrgetter("label", "start")):
         label = html.escape(interval.label)
         start = round(interval.start * 1000)
         end = max(start + 1, round(interval.end * 1000))
@@ -733,9 +750,9 @@ def _read_boris(path: Path, asked: Asked, left_out: Counter[str]) -> Intervals:
                 left_out["events without a media file"] += len(observation["events"])
                 continue
             lengths |= {file.video: file.length for file in media}
-            first, last = observation.get("observation time interval") or (0, 0)
+            begin, stop = observation.get("observation time interval") or (0, 0)
             if observation["events"]:
-                for video, part in _boris_parts(media, first, last or math.inf):
+                for video, part in _boris_parts(media, begin, stop or math.inf):
                     watched[video].append(part)
             for label, subject, start, end in _boris_spans(
                 observation, kinds, left_out, asked=asked
@@ -744,7 +761,7 @@ def _read_boris(path: Path, asked: Asked, left_out: Counter[str]) -> Intervals:
                     unstopped[label] += 1
                     file = media[-1]
                     length = file.length if file.length < math.inf else _length(file.video.path)
-                    end = min(file.begin + length, last or math.inf)
+                    end = min(file.begin + length, stop or math.inf)
                 for video, part in _boris_parts(media, start, end):
                     interval = _unknown(*part)
                     if label:
@@ -879,8 +896,8 @@ def _read_frame_table(path: Path, asked: Asked, left_out: Counter[str]) -> Inter
         for place, name in enumerate(names)
         if name.casefold() != _BACKGROUND and (states[:, place] == 1).any()
     }
-    found = ", ".join(behaviors)
-    note(f"columns that have 0 and 1 alone are read as behaviors: {found}", once=True)
+    columns = ", ".join(behaviors)
+    note(f"columns that have 0 and 1 alone are read as behaviors: {columns}", once=True)
     for start, end in _spans((shown == -1).any(1), bounds):
         yield video, _unknown(start, end)
     if (timing := _timing(video.path)) and timing.end > bounds[-1]:
@@ -925,9 +942,9 @@ def _frame_times(path: Path, video: Path, count: int, *, fps: float | None) -> l
 def _spans(marks: NDArray[np.bool_], bounds: Sequence[float]) -> Iterator[Times]:
     """The times of the runs of marked frames."""
     changes = np.flatnonzero(np.diff(marks.astype(np.int8), prepend=0, append=0))
-    for first, after in changes.reshape(-1, 2).tolist():
-        if bounds[first] < bounds[after]:
-            yield bounds[first], bounds[after]
+    for start, end in changes.reshape(-1, 2).tolist():
+        if bounds[start] < bounds[end]:
+            yield bounds[start], bounds[end]
 
 
 FORMATS = {
