@@ -6,7 +6,9 @@ import inspect
 import os
 import re
 import signal
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_type_hints
 
@@ -19,6 +21,8 @@ from onlooker.base.text import printable, without_password
 from onlooker.storage import address_of, is_address, local, uploading
 
 __all__ = ["command", "refuse_unused"]
+
+Configs = Mapping[str, type[Config]]  # by the names of parameters
 
 
 def command(
@@ -41,73 +45,106 @@ def command(
             number of the signal.
     """
     hints = get_type_hints(function, include_extras=True)
-    configs: dict[str, Any] = {
-        name: kind for name, kind in hints.items() if dataclasses.is_dataclass(kind)
+    configs: Configs = {
+        name: kind
+        for name, kind in hints.items()
+        if isinstance(kind, type) and issubclass(kind, Config)
     }
-    settings = {
-        name: [f for f in dataclasses.fields(config) if f.metadata]
-        for name, config in configs.items()
-    }
+
+    @functools.wraps(function)
+    def run(**given: Any) -> None:
+        copies: dict[Path, Path] = {}
+        with _errors_in_one_line(given, copies, stopped):
+            arguments = _arguments(given, configs)
+            with showing(), _local_paths(arguments, writes, copies):
+                failed = function(**arguments)
+        if failed:
+            raise typer.Exit(1)
+
+    parameters = _parameters(function, hints, configs)
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    # Typer keeps the line breaks of a docstring, which are those of the source.
+    paragraphs = re.sub(r"(?<!\n)\n(?!\n)", " ", inspect.getdoc(function) or "")
+    return group.command(function.__name__, help=paragraphs, rich_help_panel=panel)(run)
+
+
+def _parameters(
+    function: Callable[..., object], hints: Mapping[str, Any], configs: Configs
+) -> list[inspect.Parameter]:
+    """The parameters of a command: those of its function, with the settings in place of configs."""
     by_name = inspect.Parameter.KEYWORD_ONLY
     parameters = [
         parameter.replace(annotation=hints[parameter.name], kind=by_name)
         for parameter in inspect.signature(function).parameters.values()
         if parameter.name not in configs
     ]
-    parameters += [_option(name, field) for name in configs for field in settings[name]]
+    parameters += [
+        _option(name, field) for name, config in configs.items() for field in _settings(config)
+    ]
     _hide_grouped(parameters)
-    parameters.append(_HELP_ALL)
+    return [*parameters, _HELP_ALL]
 
-    @functools.wraps(function)
-    def run(**given: Any) -> None:
-        given.pop(_HELP_ALL.name, None)
-        copies: dict[Path, Path] = {}
-        words = [
-            str(word)
-            for value in given.values()
-            for word in (value if isinstance(value, list) else [value])
-        ]
 
-        def copy_of(value: object) -> object:
-            if isinstance(value, list):
-                return [copy_of(each) for each in value]
-            if isinstance(value, Path) and value not in copies:
-                copies[value] = local(value)
-            return copies[value] if isinstance(value, Path) else value
+def _settings(config: type[Config]) -> list[dataclasses.Field[Any]]:
+    """The fields of a config that are options."""
+    return [field for field in dataclasses.fields(config) if field.metadata]
 
-        try:
-            for name, config in configs.items():
-                values = {f.name: given.pop(f"{name}_{f.name}") for f in settings[name]}
-                given[name] = config(**values)
-            with (
-                showing(),
-                uploading(
-                    given[name] for name in writes if isinstance(given.get(name), Path)
-                ) as written,
-            ):
-                copies.update(written)
-                failed = function(**{name: copy_of(value) for name, value in given.items()})
-        except (typer.Exit, BrokenPipeError):  # typer ends quietly if a reader has gone
-            raise
-        except (ValueError, OSError, RuntimeError, KeyboardInterrupt) as error:
-            if number := _signal_of(error):
-                typer.secho(stopped, fg="yellow", err=True)
-                raise typer.Exit(128 + number) from None
-            text = _explained(error)
-            for path in filter(address_of, copies.values()):
-                text = text.replace(str(path), address_of(path) or "")
-            for word in words:
-                if not is_address(word):  # of files: one with a password is refused
-                    text = text.replace(word, without_password(word))
-            print_error(text)
-            raise typer.Exit(1) from error
-        if failed:
-            raise typer.Exit(1)
 
-    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    # Typer keeps the line breaks of a docstring, which are those of the source.
-    paragraphs = re.sub(r"(?<!\n)\n(?!\n)", " ", inspect.getdoc(function) or "")
-    return group.command(function.__name__, help=paragraphs, rich_help_panel=panel)(run)
+def _arguments(given: Mapping[str, Any], configs: Configs) -> dict[str, Any]:
+    """The arguments of the function, from the values of a command's parameters."""
+    arguments = {name: value for name, value in given.items() if name != _HELP_ALL.name}
+    for name, config in configs.items():
+        fields = [field.name for field in _settings(config)]
+        arguments[name] = config(**{field: arguments.pop(f"{name}_{field}") for field in fields})
+    return arguments
+
+
+@contextmanager
+def _local_paths(
+    arguments: dict[str, Any], writes: Collection[str], copies: dict[Path, Path]
+) -> Iterator[None]:
+    """Replace paths among arguments that are addresses by local copies, which are added to
+    `copies`; what is written to one is uploaded.
+    """
+
+    def copy_of(value: object) -> object:
+        if isinstance(value, list):
+            return [copy_of(item) for item in value]
+        if isinstance(value, Path) and value not in copies:
+            copies[value] = local(value)
+        return copies[value] if isinstance(value, Path) else value
+
+    written = [arguments[name] for name in writes if isinstance(arguments.get(name), Path)]
+    with uploading(written) as folders:
+        copies.update(folders)
+        arguments.update({name: copy_of(value) for name, value in arguments.items()})
+        yield
+
+
+@contextmanager
+def _errors_in_one_line(
+    given: Mapping[str, Any], copies: Mapping[Path, Path], stopped: str
+) -> Iterator[None]:
+    """End the command with a line in place of an error, without passwords, and with addresses in
+    place of their copies; after a signal with the line `stopped`.
+    """
+    try:
+        yield
+    except (typer.Exit, BrokenPipeError):  # typer ends quietly if a reader has gone
+        raise
+    except (ValueError, OSError, RuntimeError, KeyboardInterrupt) as error:
+        if number := _signal_of(error):
+            typer.secho(stopped, fg="yellow", err=True)
+            raise typer.Exit(128 + number) from None
+        text = _explained(error)
+        for path in filter(address_of, copies.values()):
+            text = text.replace(str(path), address_of(path) or "")
+        values = [value if isinstance(value, list) else [value] for value in given.values()]
+        for word in map(str, chain(*values)):
+            if not is_address(word):  # of files: one with a password is refused
+                text = text.replace(word, without_password(word))
+        print_error(text)
+        raise typer.Exit(1) from error
 
 
 def _hide_grouped(parameters: Iterable[inspect.Parameter]) -> None:
