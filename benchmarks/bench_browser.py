@@ -26,6 +26,7 @@ import torch
 from numpy.typing import NDArray
 
 from onlooker.base.config import DataConfig
+from onlooker.base.decision import Decision
 from onlooker.export import export
 from onlooker.models.registry import create_model
 from onlooker.recognizer import Recognizer
@@ -125,7 +126,7 @@ def untrained() -> Recognizer:
     torch.manual_seed(0)
     model = create_model("convalstm", CLASSES, size=SIDE, encoder="small", hidden=32)
     data = DataConfig(frames=16, size=SIDE, normalization="half")
-    return Recognizer(model, [f"class {number}" for number in range(CLASSES)], data)
+    return Recognizer(model, data, Decision([f"class {number}" for number in range(CLASSES)]))
 
 
 def main() -> None:

@@ -97,7 +97,7 @@ class Watched:
         self.frames = [
             frame for clip in clips[::CLIPS] for _, _, frame in list(VideoReader(clip))[::3]
         ]
-        self.rate = self.recognizer.frame_rate or RATE
+        self.rate = self.recognizer.decision.frame_rate or RATE
         self.index = 0
 
     def step(self) -> None:
@@ -381,7 +381,7 @@ def enlarged(recognizer: Recognizer, size: int) -> Recognizer:
         given.num_classes, encoder="small", window=given.window, size=size, lengths=given.lengths
     )
     model.load_state_dict(given.state_dict())
-    return Recognizer(model, recognizer.classes, replace(recognizer.data, size=size))
+    return Recognizer(model, replace(recognizer.data, size=size), recognizer.decision)
 
 
 def measure_delay(recognizer: Recognizer, minutes: float) -> dict[str, Any]:

@@ -173,14 +173,15 @@ def save_model(runs: Path) -> None:
     import torch
 
     from onlooker.base.config import DataConfig
+    from onlooker.base.decision import Decision
     from onlooker.models.registry import create_model
     from onlooker.recognizer import Recognizer
 
     torch.manual_seed(0)
     data = DataConfig(frames=8, size=64, normalization="half")
-    Recognizer(create_model("convalstm", 2, size=64, hidden=32), ("bright", "dark"), data).save(
-        runs / "model" / "model"
-    )
+    Recognizer(
+        create_model("convalstm", 2, size=64, hidden=32), data, Decision(("bright", "dark"))
+    ).save(runs / "model" / "model")
 
 
 def write_film(path: Path, seconds: float = 60.0, seed: int = 0) -> None:

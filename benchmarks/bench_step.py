@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from onlooker.base.config import DataConfig
+from onlooker.base.decision import Decision
 from onlooker.models.classifier import Classifier
 from onlooker.models.registry import create_model
 from onlooker.stream.streams import Streams
@@ -173,7 +174,8 @@ def measure_streams(model: Classifier, repetitions: int, steps: int) -> dict[str
     behind = {str(count): Stream(model, count) for count in STREAMS}
     data = DataConfig(frames=30, size=model.size, normalization="half")
     whole = {
-        str(count): Streams(model, [str(k) for k in range(CLASSES)], data) for count in STREAMS
+        str(count): Streams(model, data, Decision([str(k) for k in range(CLASSES)]))
+        for count in STREAMS
     }
     image = np.random.default_rng(SEED).integers(0, 256, (240, 320, 3), np.uint8)
 

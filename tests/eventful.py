@@ -6,6 +6,7 @@ from typing import Any
 import torch
 
 from onlooker.base.config import DataConfig
+from onlooker.base.decision import Decision
 from onlooker.models.linear import LinearClassifier
 from onlooker.models.registry import create_model
 from onlooker.recognizer import Recognizer
@@ -26,7 +27,7 @@ def untrained(
     net = create_model(
         name, len(classes), in_channels=data.in_channels, size=data.size, hidden=8
     )
-    return Recognizer(net, classes, data, **settings)
+    return Recognizer(net, data, Decision(classes, **settings))
 
 
 def eventful(
@@ -50,4 +51,4 @@ def eventful(
     net.set_event_layer(
         lengths, (*unscaled, change, torch.tensor([bias])), (*unscaled, *of_class)
     )
-    return Recognizer(net, classes, DATA, **settings)
+    return Recognizer(net, DATA, Decision(classes, **settings))

@@ -19,6 +19,7 @@ from fuzz.mutations import limits
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from onlooker.base.decision import Decision
 from onlooker.base.intervals import file_of, split_interval
 from onlooker.base.records import ClipError, Event, Prediction, Segment
 from onlooker.data.sets import read_set
@@ -884,7 +885,7 @@ def test_the_times_of_a_prediction_also_of_events_of_a_stream() -> None:
     scores = np.array([1.0], np.float32)
     prediction = Prediction(
         Path("a.mp4"),
-        ("wave",),
+        Decision(("wave",)),
         scores[None],
         scores,
         np.zeros(1),

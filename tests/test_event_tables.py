@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from onlooker.base import files
+from onlooker.base.decision import Decision
 from onlooker.base.records import ClipError, Prediction
 from onlooker.data.lists import read_list
 from onlooker.formats.annotations import Asked, Interval, read_intervals
@@ -264,7 +265,9 @@ def test_packed_projects_that_are_cut_off_or_too_large(
 def test_a_drawn_clip_is_never_taken_for_its_original(tmp_path: Path, video: Path) -> None:
     """Beside labels that another program wrote, and that name the video alone."""
     scores = np.ones((1, 1), np.float32)
-    prediction = Prediction(video, ("a",), scores, scores[0], np.zeros(1), np.zeros(1, int))
+    prediction = Prediction(
+        video, Decision(("a",)), scores, scores[0], np.zeros(1), np.zeros(1, int)
+    )
     drawn = write_drawn(video, tmp_path / "a.mp4", prediction)
     files = {
         "a.vtt": "WEBVTT\n\n00:00.000 --> 00:01.000\nx\n",

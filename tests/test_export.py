@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 import onlooker.export
 from onlooker.base.config import DataConfig, Modality
+from onlooker.base.decision import Decision
 from onlooker.data.transforms import to_video
 from onlooker.export import export
 from onlooker.models.registry import MODELS, create_model
@@ -60,7 +61,7 @@ def recognizer(
         for layer in model.modules():
             if isinstance(layer, nn.BatchNorm2d):
                 layer.running_mean.uniform_(-0.1, 0.1)
-    return Recognizer(model, CLASSES, data)
+    return Recognizer(model, data, Decision(CLASSES))
 
 
 def pixels(of: Recognizer, frames: int, batch: int, seed: int = 7) -> np.ndarray:
@@ -233,8 +234,8 @@ def test_a_failure_leaves_the_previous_export(
 
 def test_the_exported_step_has_the_temperature_of_the_model(tmp_path: Path) -> None:
     of = recognizer("lstm")
-    flat = Recognizer(of.model, CLASSES, of.data, temperature=3.0)
-    folders = [export(one, tmp_path / str(one.temperature)) for one in (of, flat)]
+    flat = Recognizer(of.model, of.data, Decision(CLASSES, temperature=3.0))
+    folders = [export(one, tmp_path / str(one.decision.temperature)) for one in (of, flat)]
     sure, calibrated = (run(folder, pixels(of, 1, 1))[0]["scores"] for folder in folders)
     expected = sure ** (1 / 3)
     np.testing.assert_allclose(calibrated, expected / expected.sum(), atol=1e-5)

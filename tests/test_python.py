@@ -16,6 +16,7 @@ from eventful import CLASSES, DATA, eventful, untrained
 from matplotlib.figure import Figure
 
 import onlooker
+from onlooker.base.decision import Decision
 from onlooker.base.records import ClipError, Prediction, Segment
 from onlooker.recognizer import Recognizer
 from onlooker.video.reader import VideoReader
@@ -146,7 +147,7 @@ def predictions() -> list[Prediction]:
     return [
         Prediction(
             Path(f"{name}.mp4"),
-            CLASSES,
+            Decision(CLASSES),
             np.array([[0.2, 0.7, 0.1], [0.6, 0.3, 0.1]], np.float32),
             scores=np.array(scores, np.float32),
             times=np.array([0.0, 0.5]),
@@ -206,7 +207,7 @@ def test_a_prediction_is_plotted_with_its_events() -> None:
     assert areas[2][1][:3] == pytest.approx(
         [int(colors["run"][i : i + 2], 16) / 255 for i in (1, 3, 5)]
     )
-    dollar = replace(prediction, classes=("$a$", "b", "c"), segments=())
+    dollar = replace(prediction, decision=Decision(("$a$", "b", "c")), segments=())
     dollar.plot(axes := Figure().subplots())
     axes.figure.canvas.draw()
     assert axes.get_legend_handles_labels()[1] == ["b", r"\$a\$", "c"]
@@ -247,13 +248,12 @@ def test_a_prediction_is_plotted_with_its_events() -> None:
         ),
         (lambda of: VideoReader(5), "path is 5, expected a path or text or ndarray$"),
         (lambda of: onlooker.create_model("lstm", "a"), "num_classes is 'a', expected a whole"),
-        (lambda of: Recognizer("x", CLASSES, DATA), "model is 'x', expected VideoModel$"),
-        (lambda of: Recognizer(of.model, "abc", DATA), "classes is 'abc', expected a list of"),
+        (lambda of: Recognizer("x", DATA, of.decision), "model is 'x', expected VideoModel$"),
+        (lambda of: Recognizer(of.model, {}, of.decision), "data is {}, expected DataConfig$"),
         (
-            lambda of: Recognizer(of.model, (1, 2, 3), DATA),
-            r"classes is \(1, 2, 3\), expected a",
+            lambda of: Recognizer(of.model, DATA, CLASSES),
+            r"decision is \('clap', .*, expected Decision$",
         ),
-        (lambda of: Recognizer(of.model, CLASSES, {}), "data is {}, expected DataConfig$"),
     ],
 )
 def test_a_wrong_type_is_one_sentence(

@@ -20,8 +20,8 @@ from eventful import eventful
 from typer.testing import CliRunner
 
 import onlooker
+from onlooker.base.decision import EventCurve
 from onlooker.cli import app
-from onlooker.report.events import EventCurve
 from onlooker.video.write import write
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -376,8 +376,8 @@ def test_the_counter_reads_a_clip(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    recognizer = eventful(("open", "closed"))
-    recognizer.curve = EventCurve([0.0, 2.0], [1.0, 0.0], [0.0, 0.0], [3.0, 0.0], 0.0, 1.0, [])
+    curve = EventCurve([0.0, 2.0], [1.0, 0.0], [0.0, 0.0], [3.0, 0.0], 0.0, 1.0, [])
+    recognizer = eventful(("open", "closed"), curve=curve)
     run = recognizer.save(tmp_path / "run")
     clip = make_clip(tmp_path / "clip.mp4", frames=30)
     ends = [

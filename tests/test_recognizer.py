@@ -1,5 +1,6 @@
 """Recognizers: saving and loading, safe files, predictions of clips, and drawn clips."""
 
+import json
 import math
 import os
 import pickle
@@ -17,6 +18,7 @@ from eventful import CLASSES, DATA, LENGTHS, eventful, untrained
 from PIL import Image
 
 from onlooker.base.config import DataConfig, StreamConfig
+from onlooker.base.decision import Decision, EventCurve
 from onlooker.base.files import read_json, write_json
 from onlooker.base.progress import reporting
 from onlooker.base.records import Clip, ClipError, Prediction
@@ -25,7 +27,6 @@ from onlooker.models.classifier import Classifier
 from onlooker.models.registry import create_model
 from onlooker.models.video_model import choose_device
 from onlooker.recognizer import Recognizer, expected_events, load
-from onlooker.report.events import EventCurve
 from onlooker.video.reader import read
 from onlooker.video.resize import resize
 from onlooker.video.write import write
@@ -35,13 +36,12 @@ def test_a_saved_recognizer_gives_the_same_predictions(tmp_path: Path, make_clip
     path = make_clip()
     data = DataConfig(frames=5, size=24, channels=1, normalization="imagenet")
     settings = {"aggregation": "last", "frame_rate": 12.5, "temperature": 2.5, "threshold": 0.4}
-    saved = Recognizer(untrained(data=data).model, CLASSES, data, **settings)
+    saved = untrained(data=data, **settings)
     run = tmp_path / "run"
     saved.save(run / "model")
     for folder in (run, run / "model"):
         loaded = load(folder)
-        for name in ("classes", "data", *settings):
-            assert getattr(loaded, name) == getattr(saved, name)
+        assert (loaded.decision, loaded.data) == (Decision(CLASSES, **settings), data)
         assert not loaded.model.training
         a = saved.predict(path)
         b = loaded.predict(str(path))
@@ -63,6 +63,73 @@ def test_a_run_of_an_earlier_version_is_loaded_unless_its_model_is_gone(tmp_path
         ValueError,
         match=r"config.json: unknown attention 'mil'; .* use that version, or train again",
     ):
+        load(run)
+
+
+# As version 0.2.0 writes it, with all values of a decision.
+STORED = """{
+  "onlooker": "0.2.0",
+  "classes": ["clap", "run", "wave"],
+  "data": {
+    "frames": 6, "size": 16, "modality": "rgb", "channels": 3, "normalization": "half",
+    "translate": 0.1, "scale": 0.1, "degrees": 0.0, "hflip": false
+  },
+  "model": "Classifier",
+  "package": "onlooker",
+  "weights": null,
+  "curve": {
+    "thresholds": [0.25, 0.75], "found": [0.9, 0.5], "misnamed": [0.1, 0.0],
+    "alarms_per_hour": [5.0, 1.0], "late": 0.25, "hours": 0.5, "confused": ["clap", "run"],
+    "by_chance": [0.125, 0.0]
+  },
+  "aggregation": "product",
+  "frame_rate": 12.5,
+  "temperature": 2.5,
+  "threshold": 0.375,
+  "nothing": "run",
+  "clip_seconds": 4.5
+}"""
+OF_STORED = Decision(
+    CLASSES,
+    aggregation="product",
+    temperature=2.5,
+    threshold=0.375,
+    curve=EventCurve(
+        [0.25, 0.75],
+        [0.9, 0.5],
+        [0.1, 0.0],
+        [5.0, 1.0],
+        0.25,
+        0.5,
+        ["clap", "run"],
+        [0.125, 0.0],
+    ),
+    clip_seconds=4.5,
+    nothing="run",
+    frame_rate=12.5,
+)
+
+
+def test_a_decision_is_saved_as_by_earlier_versions_which_do_not_have_all_of_it(
+    tmp_path: Path,
+) -> None:
+    of = untrained()
+    of.decision = OF_STORED
+    run = of.save(tmp_path)
+    written = read_json(run / "recognizer.json")
+    stored = json.loads(STORED) | {"weights": written["weights"]}
+    del written["packages"]  # in place of the one package
+    assert {**written, "package": "onlooker"} == stored
+    write_json(run / "recognizer.json", stored)
+    assert load(run).decision == OF_STORED
+    for name in ("nothing", "curve", "clip_seconds"):
+        del stored[name]
+    write_json(run / "recognizer.json", stored)
+    expected = replace(OF_STORED, nothing=None, curve=None, clip_seconds=0.0)
+    assert load(run).decision == expected
+    del stored["temperature"]
+    write_json(run / "recognizer.json", stored)
+    with pytest.raises(ValueError, match=r"recognizer.json: .*temperature"):
         load(run)
 
 
@@ -137,7 +204,7 @@ def test_attention_is_interpolated_between_sampled_frames(tmp_path: Path) -> Non
     scores = np.array([[0.9, 0.1], [0.2, 0.8]], np.float32)
     seen = Prediction(
         path,
-        ("a", "b"),
+        Decision(("a", "b")),
         scores,
         scores.mean(0),
         np.array([0.0, 0.4]),
@@ -176,8 +243,15 @@ def test_a_drawn_clip_never_replaces_the_clip(make_clip: Make) -> None:
         ),
         (("a", "b", "a"), {}, "expected names that differ and are not empty"),
         (("a", "", "b"), {}, "expected names that differ and are not empty"),
+        ("abc", {}, "classes is 'abc', expected a list of texts"),
+        ((1, 2, 3), {}, r"classes is \(1, 2, 3\), expected a list of texts"),
+        (
+            CLASSES,
+            {"aggregation": "sum"},
+            "aggregation is 'sum', expected mean, product or last",
+        ),
         (CLASSES, {"frame_rate": 1e308}, r"frame_rate is 1e\+308, expected a"),
-        (CLASSES, {"temperature": 1e-320}, "temperature is .*e-321, expected a"),
+        (CLASSES, {"temperature": 1e-320}, "temperature is 1e-320, expected a"),
         (CLASSES, {"temperature": float("nan")}, "temperature is nan, expected a"),
         (CLASSES, {"threshold": 2}, "threshold is 2, expected a"),
     ],
@@ -185,8 +259,10 @@ def test_a_drawn_clip_never_replaces_the_clip(make_clip: Make) -> None:
 def test_inconsistent_parts_are_errors(
     classes: tuple[str, ...], settings: dict[str, Any], message: str
 ) -> None:
+    given = {"data": DATA, **settings}
+    data = given.pop("data")
     with pytest.raises(ValueError, match=message):
-        Recognizer(create_model("convnet", 3, size=16), classes, **{"data": DATA, **settings})
+        Recognizer(create_model("convnet", 3, size=16), data, Decision(classes, **given))
 
 
 @pytest.fixture
@@ -320,8 +396,9 @@ def test_the_events_of_a_recording_are_those_that_the_accepted_false_alarms_allo
     path = make_clip(frames=30)
     all_events, all_live = of.predict_recording(path)
     best = max(event.score for event in all_live)
-    of.curve = EventCurve([0.0, best], [1.0, 0.5], [0.0, 0.0], [9.0, 3.0], 0.0, 1.0, [])
-    assert of.event_threshold(9) == 0
+    curve = EventCurve([0.0, best], [1.0, 0.5], [0.0, 0.0], [9.0, 3.0], 0.0, 1.0, [])
+    of = eventful(frame_rate=10.0, curve=curve)
+    assert of.decision.event_threshold(9) == 0
     for allowed, count, live_count in ((9, len(all_events.segments), len(all_live)), (3, 1, 1)):
         prediction, live = of.predict_recording(path, alarms_per_hour=allowed)
         assert (len(prediction.segments), len(live)) == (count, live_count)
@@ -335,7 +412,7 @@ def test_the_curve_of_events_is_saved_and_a_damaged_one_is_an_error(tmp_path: Pa
     )
     run = eventful(curve=curve).save(tmp_path)
     loaded = load(run)
-    assert (loaded.curve, loaded.model.lengths) == (curve, LENGTHS)
+    assert (loaded.decision.curve, loaded.model.lengths) == (curve, LENGTHS)
     assert expected_events(loaded, 1) == f"events: {curve.sentence(1)}"
     assert "how many false alarms that gives is not known" in expected_events(eventful(), 1)
     values = read_json(run / "recognizer.json")
@@ -345,7 +422,7 @@ def test_the_curve_of_events_is_saved_and_a_damaged_one_is_an_error(tmp_path: Pa
         with pytest.raises(ValueError, match=r"recognizer.json: .*(curve|late)"):
             load(run)
     write_json(run / "recognizer.json", values)
-    assert load(run).curve is None, "a run of an earlier version"
+    assert load(run).decision.curve is None, "a run of an earlier version"
 
 
 def test_files_that_are_not_ours_to_replace_stay(tmp_path: Path, make_clip: Make) -> None:

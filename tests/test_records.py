@@ -14,9 +14,7 @@ import numpy as np
 import pytest
 
 from onlooker.base.answer import (
-    answer_names,
     answer_scores,
-    decide,
     nothing_class,
     nothing_name,
     perhaps_nothing,
@@ -30,6 +28,7 @@ from onlooker.base.config import (
     StreamConfig,
     TrainConfig,
 )
+from onlooker.base.decision import Decision
 from onlooker.base.records import (
     Box,
     ClipError,
@@ -51,7 +50,7 @@ CLASSES = ("wave", "clap", "run")
 def prediction(**changed: Any) -> Prediction:
     given = {
         "path": Path("clip.mp4"),
-        "classes": CLASSES,
+        "decision": Decision(CLASSES),
         "frame_scores": np.array([[0.2, 0.7, 0.1], [0.6, 0.3, 0.1]], np.float32),
         "scores": np.array([0.4, 0.5, 0.1], np.float32),
         "times": np.array([0.0, 0.5]),
@@ -65,7 +64,7 @@ def evaluation(**changed: Any) -> Evaluation:
     scores = np.array([[0.2, 0.7, 0.1], [0.6, 0.3, 0.1]], np.float32)
     given = {
         "names": ("a", "b"),
-        "classes": CLASSES,
+        "decision": Decision(CLASSES),
         "targets": np.array([1, 2]),
         "scores": scores,
         "frame_scores": (scores, scores),
@@ -99,7 +98,7 @@ STEP = {
     "index": 3,
     "time": 0.1,
     "scores": np.array([0.1, 0.2, 0.7], np.float32),
-    "classes": CLASSES,
+    "decision": Decision(CLASSES),
 }
 FRAMES = {"pixels": PIXELS, "times": np.zeros(2), "indices": np.arange(2)}
 BOX = {"label": "wave", "frame": 3, "corners": (0.0, 0.0, 1.0, 1.0)}
@@ -201,7 +200,7 @@ def test_a_printed_prediction_is_a_few_lines_without_arrays() -> None:
     segments = (Segment("run", 2.0, 3.0), Segment("clap", 0.0, 1.0), Segment("run", 0.5, 1.25))
     prediction = Prediction(
         Path("folder/a.mp4"),
-        ("clap", "run", "wave"),
+        Decision(("clap", "run", "wave")),
         np.tile(scores, (4, 1)),
         scores,
         np.arange(4) / 2,
@@ -220,7 +219,12 @@ def test_a_printed_prediction_is_a_few_lines_without_arrays() -> None:
     )
     assert repr(prediction) == str(prediction)
     bare = Prediction(
-        Path("b.mp4"), ("a",), np.ones((1, 1)), np.ones(1), np.zeros(1), np.zeros(1, int)
+        Path("b.mp4"),
+        Decision(("a",)),
+        np.ones((1, 1)),
+        np.ones(1),
+        np.zeros(1),
+        np.zeros(1, int),
     )
     assert str(bare) == "b.mp4: a 100.0 %"
 
@@ -324,15 +328,11 @@ def test_a_file_with_other_settings_is_an_error(
         TrainConfig.from_field({"training": {**changed, **added}}, "training")
 
 
-def answered(
-    scores: list[float], classes: tuple[str, ...], threshold: float | None
-) -> Prediction:
+def answered(scores: list[float], decision: Decision) -> Prediction:
     """The prediction of a clip of one frame."""
     of_clip = np.array(scores, np.float32)
     one = {"times": np.zeros(1), "indices": np.zeros(1, int), "attention": None}
-    return prediction(
-        classes=classes, frame_scores=of_clip[None], scores=of_clip, threshold=threshold, **one
-    )
+    return prediction(decision=decision, frame_scores=of_clip[None], scores=of_clip, **one)
 
 
 @pytest.mark.parametrize(
@@ -393,20 +393,19 @@ def test_answers_of_clips_frames_and_records_are_one_decision() -> None:
     names = ("none", "fall", "fight")
     scores = random.dirichlet(np.ones(3), (7, 5)).astype(np.float32)
     for nothing in (None, "fight", ""):
-        position = nothing_class(names, nothing)
-        answers = answer_names(names, nothing)
         for threshold in (None, 0.0, 0.4, 0.7):
-            labels = [answers[k] for k in decide(scores, position, threshold).ravel()]
-            made = [
-                replace(answered([*of], names, threshold), nothing=nothing)
-                for of in scores.reshape(-1, 3)
-            ]
+            decision = Decision(names, threshold=threshold, nothing=nothing)
+            answers = decision.decide(scores)
+            labels = [decision.answer_names[k] for k in answers.ravel()]
+            made = [answered([*of], decision) for of in scores.reshape(-1, 3)]
             assert [of.label for of in made] == labels
-            expected = answer_scores(scores, decide(scores, position, threshold)).ravel()
+            expected = answer_scores(scores, answers).ravel()
             assert [of.score for of in made] == pytest.approx(expected.tolist())
     thresholds = np.array([0.1, np.nan, 0.9, np.nan, 0.4])
+    decision = Decision(names)
     for t, threshold in enumerate((0.1, None, 0.9, None, 0.4)):
-        assert (decide(scores, 0, thresholds)[:, t] == decide(scores[:, t], 0, threshold)).all()
+        one = decision.with_threshold(threshold)
+        assert (decision.decide(scores, thresholds)[:, t] == one.decide(scores[:, t])).all()
 
 
 @pytest.mark.parametrize(
@@ -421,6 +420,6 @@ def test_answers_of_clips_frames_and_records_are_one_decision() -> None:
 def test_an_event_that_reaches_the_threshold_is_predicted(
     scores: list[float], threshold: float | None, ranking: list[tuple[str, float]]
 ) -> None:
-    answer = answered(scores, ("none", "fall", "fight"), threshold)
+    answer = answered(scores, Decision(("none", "fall", "fight"), threshold=threshold))
     assert answer.ranking == [(name, pytest.approx(score)) for name, score in ranking]
     assert (answer.label, answer.score) == answer.ranking[0]

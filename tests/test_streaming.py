@@ -89,7 +89,7 @@ def test_steps_equal_the_whole_clip(
 
 def test_streams_may_start_and_end_at_any_time(make_clip: Make) -> None:
     of = untrained()
-    streams = Streams(of.model, CLASSES, DATA)
+    streams = Streams(of.model, DATA, of.decision)
     frames = list(VideoReader(make_clip(frames=8)))
     scores, _ = expected(of, make_clip(frames=8))
     places: dict[str, int] = {"a": 0, "b": 0, "c": 0}
@@ -189,8 +189,7 @@ def test_sources_are_checked_before_any_is_opened(
 def test_a_model_without_an_event_layer_answers_each_frame_by_the_threshold(
     make_clip: Make, threshold: float | None
 ) -> None:
-    of = untrained()
-    of.threshold = threshold
+    of = untrained(threshold=threshold)
     for step in of.watch(make_clip(frames=8)):
         best = int(step.scores.argmax())
         reached = threshold is None or step.scores[best] >= threshold
@@ -252,7 +251,7 @@ def test_a_class_of_nothing_is_no_event_of_a_stream(make_clip: Make) -> None:
     of = eventful()
     path = make_clip(frames=30)
     (common, *_) = {event.label for step in of.watch(path) for event in step.events}
-    of.nothing = common
+    of = eventful(nothing=common)
     steps = [step for step in of.watch(path) if step.pixels is not None]
     assert common not in {event.label for step in steps for event in step.events}
     quiet = [step for step in steps if step.label == common]

@@ -16,6 +16,7 @@ os.environ.update(ORT_DISABLE_TELEMETRY="1", HF_HUB_DISABLE_TELEMETRY="1")
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 if TYPE_CHECKING:
+    from onlooker.base.decision import Decision
     from onlooker.base.records import (
         Box,
         Clip,
@@ -48,6 +49,7 @@ _MODULE_OF = {
     "check": "run.check",
     "TrainedRun": "run.train",
     "train": "run.train",
+    "Decision": "base.decision",
     "Box": "base.records",
     "Clip": "base.records",
     "ClipError": "base.records",
@@ -66,6 +68,7 @@ __all__ = [
     "Classifier",
     "Clip",
     "ClipError",
+    "Decision",
     "Evaluation",
     "Figures",
     "LinearClassifier",

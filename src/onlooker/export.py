@@ -18,8 +18,6 @@ import torch
 from torch import Tensor, nn
 
 import onlooker
-from onlooker.base.answer import nothing_name
-from onlooker.base.config import StreamConfig
 from onlooker.base.files import (
     explain_write_errors,
     file_digest,
@@ -108,7 +106,7 @@ class _PixelStep(nn.Module):
             raise ValueError(f"this model has no step on single RGB frames to export; {remedy}")
         self.model = copy.deepcopy(model).cpu().float().requires_grad_(False).eval()
         self.data = recognizer.data
-        self.temperature = recognizer.temperature
+        self.decision = recognizer.decision
         # The state of a model without memory is empty and is not part of the graph.
         parts = self.model.initial_state(1)
         self.carried = [bool(part.numel()) for part in parts]
@@ -136,7 +134,7 @@ class _PixelStep(nn.Module):
         windows = None if output.windows is None else output.windows.scores
         results = [part for part in (output.attention, windows) if part is not None]
         after = (part for part, carried in zip(state, self.carried, strict=True) if carried)
-        return (output.logits / self.temperature).softmax(-1), *results, *after
+        return self.decision.probabilities(output.logits), *results, *after
 
 
 def _trace(step: _PixelStep, opset: int) -> torch.onnx.ONNXProgram:
@@ -218,18 +216,12 @@ def _on_cpu(model: str | bytes) -> Any:  # noqa: ANN401 - onnxruntime has no typ
 def _describe(recognizer: Recognizer, step: _PixelStep, opset: int) -> dict[str, Any]:
     """Everything that a program needs to run the graph, as plain values."""
     data = recognizer.data
-    least = recognizer.event_threshold(StreamConfig.alarms_per_hour)
+    decision = recognizer.decision
     return {
         "onlooker": onlooker.__version__,
-        "classes": list(recognizer.classes),
-        "aggregation": recognizer.aggregation,
-        "temperature": recognizer.temperature,  # applied inside the graph; for information
+        **decision.to_dict(),  # its temperature is applied inside the graph
+        "nothing": decision.nothing_name,  # the name of this answer, also if it is no class
         "frames": data.frames,
-        # of the frames that the model was trained on; None: every frame
-        "frame_rate": recognizer.frame_rate,
-        # an event that is less probable is not reported; None: no threshold
-        "threshold": recognizer.threshold,
-        "nothing": nothing_name(recognizer.classes, recognizer.nothing),  # what is answered then
         "opset": opset,
         "batch": "any",
         "frame": {
@@ -244,7 +236,10 @@ def _describe(recognizer: Recognizer, step: _PixelStep, opset: int) -> dict[str,
         "outputs": {name: ["B", *shape] for name, shape in step.results.items()},
         # A program that finds events does as `stream.events.Finder` with these windows, in frames,
         # and this threshold.
-        "events": {"lengths": list(step.model.lengths), "threshold": least}
+        "events": {
+            "lengths": list(step.model.lengths),
+            "threshold": decision.event_threshold(),
+        }
         if step.model.lengths
         else None,
     }

@@ -7,10 +7,10 @@ import os
 import reprlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, suppress
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader
 
 import onlooker
 from onlooker.base.config import DataConfig, StreamConfig
+from onlooker.base.decision import Decision
 from onlooker.base.files import (
     RECORD,
     explain_write_errors,
@@ -41,41 +42,23 @@ from onlooker.base.records import (
     Step,
 )
 from onlooker.base.settings import field_of, typed
-from onlooker.base.text import composed, printable
+from onlooker.base.text import printable
 from onlooker.data.clips import ClipFrames, decode_each, read_clips, read_header
 from onlooker.data.samples import Sample, read_at
 from onlooker.data.sets import read_set
 from onlooker.data.split import source_of
 from onlooker.localization import localize
-from onlooker.models.classifier import AGGREGATIONS, clip_scores
 from onlooker.models.registry import find_class, missing_packages
 from onlooker.models.video_model import WEIGHTS, VideoModel, choose_device
-from onlooker.report.events import EventCurve
 from onlooker.report.overlay import write_drawn
 from onlooker.storage import local
 from onlooker.stream.events import clip_events, recorded
-from onlooker.stream.streams import EVENT_THRESHOLD, Address, OnError, OnStatus, Streams, watch
+from onlooker.stream.streams import Address, OnError, OnStatus, Streams, watch
 from onlooker.training.forward import encode_samples, forward_samples
 from onlooker.video.rates import RATE, RATE_REMEDY
 from onlooker.video.reader import VideoReader, is_video
 from onlooker.video.sampling import Timing, equally_spaced
 
-# Settings of a recognizer that are plain values, and those that models of earlier versions do not
-# have.
-_SETTINGS: dict[str, Any] = {
-    "aggregation": str,
-    "frame_rate": float | None,
-    "temperature": float,
-    "threshold": float | None,
-    "nothing": str | None,
-    "clip_seconds": float,
-}
-_OF_EARLIER_VERSIONS: dict[str, Any] = {
-    "nothing": None,
-    "curve": None,
-    "clip_seconds": 0.0,
-    "packages": [],
-}
 _CLIPS_PER_BATCH = 50  # classified together
 _PIXELS_PER_BATCH = 1 << 23  # for large clips: five clips of 30 frames of 224×224 pixels
 
@@ -102,56 +85,22 @@ class Classification(NamedTuple):
     whole: Floats | None = None
 
 
-# the least and the largest that can be meant
-_FRAME_RATES = (1e-3, 1e4)
-_TEMPERATURES = (1e-6, 1e6)
-
-
 class Recognizer:
     """A trained model with its preprocessing and postprocessing: what happens in clips and streams,
     where and when.
 
     Args:
         model: a trained classifier; it is put into evaluation mode.
-        classes: the `K` class names.
         data: how clips are sampled, resized and normalized.
-        aggregation: how frame scores become clip scores (`clip_scores`): `mean`, `product` or
-            `last`.
-        frame_rate: frames per second of the training samples, the default for streams; None:
-            unknown, every frame.
-        temperature: probabilities of a frame are softmax(logits / temperature); `fit_temperature`
-            chooses it.
-        threshold: a clip's event that is less probable is not reported: the answer is nothing
-            (`answer.nothing_class`). `choose_threshold` chooses it. None: the answer is the most
-            probable class. Events of recordings and streams have that of `curve`.
-        nothing: the class in which nothing happens, as for `answer.nothing_class`.
-        curve: what events of streams are found at which rate of false alarms; None: unknown.
-        clip_seconds: the length of the longest clip of training; what is longer, and longer than
-            all windows of the event layer, is a recording.
+        decision: how its scores become an answer.
 
     Raises:
-        ValueError: names, sizes or channels that do not match the model, or an unknown aggregation.
+        ValueError: classes, sizes or channels that do not match the model.
     """
 
     @typed
-    def __init__(
-        self,
-        model: VideoModel,
-        classes: Sequence[str],
-        data: DataConfig,
-        *,
-        aggregation: str = "mean",
-        frame_rate: float | None = None,
-        temperature: float = 1.0,
-        threshold: float | None = None,
-        nothing: str | None = None,
-        curve: EventCurve | None = None,
-        clip_seconds: float = 0.0,
-    ) -> None:
-        if aggregation not in AGGREGATIONS:
-            raise ValueError(
-                f"aggregation is {aggregation!r}, expected one of {', '.join(AGGREGATIONS)}"
-            )
+    def __init__(self, model: VideoModel, data: DataConfig, decision: Decision) -> None:
+        classes = decision.classes
         if len(classes) != model.num_classes:
             raise ValueError(
                 f"{len(classes)} class names for a model of {model.num_classes} classes"
@@ -161,27 +110,14 @@ class Recognizer:
                 f"frames of {data.size} pixels and {data.in_channels} channels for a model of {model.size} pixels and "
                 f"{model.in_channels} channels"
             )
-        if not all(classes) or len(set(classes)) < len(classes):
-            raise ValueError(
-                f"classes are {reprlib.repr(list(classes))}, expected names that differ and are not empty"
-            )
-        for name, value, (low, high) in (
-            ("frame_rate", frame_rate, _FRAME_RATES),
-            ("temperature", temperature, _TEMPERATURES),
-        ):
-            if value is not None and not low <= value <= high:
-                raise ValueError(f"{name} is {value:g}, expected a number from {low:g} to {high:g}")
-        check_threshold(threshold)
         self.model = model.eval()
-        self.classes = tuple(classes)
         self.data = data
-        self.aggregation = aggregation
-        self.frame_rate = frame_rate
-        self.temperature = temperature
-        self.threshold = threshold
-        self.nothing = nothing
-        self.curve = curve
-        self.clip_seconds = clip_seconds
+        self.decision = decision
+
+    @property
+    def classes(self) -> Sequence[str]:
+        """The `K` class names."""
+        return self.decision.classes
 
     def __repr__(self) -> str:
         return f"Recognizer({type(self.model).__name__}, {reprlib.repr(self.classes)})"
@@ -194,19 +130,14 @@ class Recognizer:
         """
         if not self.model.lengths or self.data.modality != "rgb":
             return math.inf
-        return max(self.clip_seconds, self.model.lengths[-1] / (self.frame_rate or RATE))
+        windows = self.model.lengths[-1] / (self.decision.frame_rate or RATE)
+        return max(self.decision.clip_seconds, windows)
 
     def is_recording(self, length: float) -> bool:
         """Whether events are found in a video of so many seconds (`Timing.length`), by `predict`
         and in `evaluate`; else it is a clip with one answer. Of inf seconds nothing is known.
         """
         return self.longest < length < math.inf
-
-    def event_threshold(self, alarms_per_hour: float) -> float:
-        """The lowest score of an event at a rate of false alarms; above 1 if there are more at
-        every threshold.
-        """
-        return EVENT_THRESHOLD if self.curve is None else self.curve.threshold(alarms_per_hour)
 
     def read(self, path: Path | str | VideoReader) -> Sample:
         """What the model sees of a clip; a ClipError if it cannot be read."""
@@ -248,7 +179,7 @@ class Recognizer:
             TypeError, ValueError: neither a path nor frames with their rate, or `threshold` is no
                 probability.
         """
-        check_threshold(threshold)
+        self.decision.with_threshold(threshold)  # refuses one that is no probability
         path = (
             clip if not isinstance(clip, np.ndarray) and rate is None else VideoReader(clip, rate)
         )
@@ -314,7 +245,7 @@ class Recognizer:
         with self.model.head.register_forward_pre_hook(lambda _, values: given.append(values[0])):
             self.model.forward_features(maps)
         (frames,) = given
-        embedding = frames[-1] if self.aggregation == "last" else frames.mean(0)
+        embedding = frames[-1] if self.decision.aggregation == "last" else frames.mean(0)
         return Features(embedding.float().cpu().numpy(), maps[0].float().cpu().numpy())
 
     def predict_clip(
@@ -331,15 +262,13 @@ class Recognizer:
         (frame_scores,), maps, whole = self.classify(torch.from_numpy(sample.pixels)[None])
         prediction = Prediction(
             Path(path),
-            self.classes,
+            self.decision.with_threshold(threshold),
             frame_scores,
-            scores=self.aggregate(frame_scores),
+            scores=self.decision.aggregate(frame_scores),
             times=sample.times,
             indices=sample.indices,
             attention=None if maps is None else maps[0],
             size=sample.size,
-            threshold=self.threshold if threshold is None else threshold,
-            nothing=self.nothing,
             assumes_rate=sample.assumes_rate,
             end=sample.end,
         )
@@ -398,12 +327,8 @@ class Recognizer:
         output = forward_samples(self.model, samples, self.data)
         attention = None if output.attention is None else output.attention.float().cpu().numpy()
         whole = None if output.windows is None else output.windows.whole.float().cpu().numpy()
-        scores = (output.logits.float() / self.temperature).softmax(-1).cpu().numpy()
+        scores = self.decision.probabilities(output.logits).cpu().numpy()
         return Classification(scores, attention, whole)
-
-    def aggregate(self, frame_scores: Floats) -> Floats:
-        """Probabilities of clips, `… K`, from those of their frames, `… T K`."""
-        return clip_scores(torch.from_numpy(frame_scores), self.aggregation).numpy()
 
     @typed
     def watch(
@@ -450,13 +375,10 @@ class Recognizer:
         """
         return Streams(
             self.model,
-            self.classes,
             self.data,
-            temperature=self.temperature,
-            threshold=self.threshold,
-            nothing=self.nothing,
-            event_threshold=self.event_threshold(alarms_per_hour),
-            rate=self.frame_rate or 0.0 if rate is None else rate,
+            self.decision,
+            alarms_per_hour=alarms_per_hour,
+            rate=rate,
         )
 
     @typed
@@ -512,25 +434,26 @@ class Recognizer:
             samples, unreadable = read_clips(clips.test, self.classes, self.data)
             skipped = (*skipped, *clips.left_out, *unreadable)
         batches = (self.classify(frames).scores for frames, _, _ in DataLoader(samples, batch))
-        results = [(of_clip, self.aggregate(of_clip)) for scores in batches for of_clip in scores]
-        threshold: float | NDArray[np.floating] | None = self.threshold
+        aggregate = self.decision.aggregate
+        results = [(of_clip, aggregate(of_clip)) for scores in batches for of_clip in scores]
+        thresholds: NDArray[np.floating] | None = None
         for number, prediction in self._recordings(samples.clips):
             results[number] = prediction.frame_scores, prediction.scores
-            if not isinstance(threshold, np.ndarray):
-                threshold = np.full(len(samples), np.nan if threshold is None else threshold)
-            threshold[number] = prediction.threshold
+            if thresholds is None:
+                of_clips = self.decision.threshold
+                thresholds = np.full(len(samples), np.nan if of_clips is None else of_clips)
+            thresholds[number] = prediction.decision.threshold
         frame_scores, scores = zip(*results, strict=True)
         targets = np.array(samples.targets, dtype=np.int64)
         return Evaluation(
             samples.names,
-            self.classes,
+            self.decision,
             targets,
             scores=np.stack(scores),
             frame_scores=frame_scores,
             skipped=tuple(skipped),
             recordings=tuple(map(source_of, samples.clips)),
-            threshold=threshold,
-            nothing=self.nothing,
+            thresholds=thresholds,
         )
 
     def _recordings(self, clips: Sequence[Clip]) -> Iterator[tuple[int, Prediction]]:
@@ -561,13 +484,11 @@ class Recognizer:
             self.model.save_pretrained(folder)
         values = {
             "onlooker": onlooker.__version__,
-            "classes": list(self.classes),
             "data": self.data.to_dict(),
             "model": type(self.model).__name__,
             "packages": self.model.packages,
             "weights": file_digest(folder / WEIGHTS),
-            "curve": self.curve and asdict(self.curve),
-            **{name: getattr(self, name) for name in _SETTINGS},
+            **self.decision.to_dict(),
         }
         write_json(folder / RECORD, values)
         return folder
@@ -575,12 +496,6 @@ class Recognizer:
 
 def _opened(clip: Path | str | VideoReader) -> VideoReader:
     return clip if isinstance(clip, VideoReader) else VideoReader(clip)
-
-
-def check_threshold(threshold: float | None) -> None:
-    """Raise a ValueError unless a threshold is a probability, or None."""
-    if threshold is not None and not 0 <= threshold <= 1:
-        raise ValueError(f"threshold is {threshold}, expected a probability from 0 to 1, or None")
 
 
 def _timed(steps: Iterable[Step], update: Callable[[float], None]) -> Iterator[Step]:
@@ -592,8 +507,8 @@ def _timed(steps: Iterable[Step], update: Callable[[float], None]) -> Iterator[S
 
 def rate_text(recognizer: Recognizer) -> str:
     """The frame rate of the training samples in words."""
-    if recognizer.frame_rate:
-        return f"{recognizer.frame_rate:.3g} frames per second in the samples of training"
+    if rate := recognizer.decision.frame_rate:
+        return f"{rate:.3g} frames per second in the samples of training"
     return f"unknown: {RATE_REMEDY}, and train again"
 
 
@@ -606,12 +521,12 @@ def length_text(recognizer: Recognizer) -> str:
 
 def expected_events(recognizer: Recognizer, alarms_per_hour: float) -> str:
     """What to expect of the events of streams, in words."""
-    if recognizer.curve is None:
-        return (
-            f"events: from a score of {EVENT_THRESHOLD:g}; how many false alarms that gives is not known, because the "
-            "clips are of a single recording"
-        )
-    return f"events: {recognizer.curve.sentence(alarms_per_hour)}"
+    decision = recognizer.decision
+    if decision.curve is None:
+        reason = "is not known, because the clips are of a single recording"
+        least = decision.event_threshold()
+        return f"events: from a score of {least:g}; how many false alarms that gives {reason}"
+    return f"events: {decision.curve.sentence(alarms_per_hour)}"
 
 
 @typed
@@ -640,7 +555,7 @@ def load(run: Path | str, device: str | torch.device = "auto") -> Recognizer:
         raise FileNotFoundError(f"{run}: {state}; expected one that `onlooker train` has finished")
     stored = folder / RECORD
     with reading(stored):
-        values = _OF_EARLIER_VERSIONS | read_json(stored)
+        values = {"packages": []} | read_json(stored)  # earlier versions have none
         earlier = field_of(values, "package", str) if "package" in values else "onlooker"
         if missing := missing_packages([earlier, *field_of(values, "packages", list[str])]):
             names = printable(" ".join(missing))[:300]
@@ -650,17 +565,14 @@ def load(run: Path | str, device: str | torch.device = "auto") -> Recognizer:
             )
         kind = find_class(field_of(values, "model", str))
         data = DataConfig.from_field(values, "data")
-        classes = list(map(composed, field_of(values, "classes", list[str])))
-        curve = field_of(values, "curve", dict | None)
-        others = {name: field_of(values, name, of_type) for name, of_type in _SETTINGS.items()}
+        decision = Decision.from_dict(values)
     model = kind.from_pretrained(folder).to(choose_device(device))
     with reading(stored):
         if data.normalization == "auto":
             raise ValueError(
                 "data.normalization is 'auto', expected that of a trained model: half, imagenet or mnist"
             )
-        of_events = EventCurve.from_dict(curve) if curve else None
-        return Recognizer(model, classes, data, curve=of_events, **others)
+        return Recognizer(model, data, decision)
 
 
 def trained_run(run: Path) -> Path:

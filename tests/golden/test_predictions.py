@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from onlooker.base.config import DataConfig
+from onlooker.base.decision import Decision
 from onlooker.base.records import Prediction
 from onlooker.data.array_cache import ArrayCache
 from onlooker.data.clips import cached_sample
@@ -41,7 +42,7 @@ def recognizer(model: str, data: Mapping[str, Any] = {}, **settings: Any) -> Rec
         hidden=8,
         **settings,
     )
-    return Recognizer(network, CLASSES, chosen)
+    return Recognizer(network, chosen, Decision(CLASSES))
 
 
 def linear() -> Recognizer:
@@ -52,7 +53,9 @@ def linear() -> Recognizer:
     model = LinearClassifier(len(CLASSES), window=6, size=32)
     for buffer in (model.center, model.scale):
         buffer.copy_(0.5 + torch.rand(buffer.shape))
-    return Recognizer(model, CLASSES, DataConfig(frames=6, size=32, normalization="half"))
+    return Recognizer(
+        model, DataConfig(frames=6, size=32, normalization="half"), Decision(CLASSES)
+    )
 
 
 def textured() -> NDArray[np.uint8]:
@@ -139,7 +142,7 @@ def looked(frames: int = 16) -> tuple[Prediction, NDArray[np.uint8]]:
     scores /= scores.sum(1, keepdims=True)
     seen = Prediction(
         path=Path("clip"),
-        classes=CLASSES,
+        decision=Decision(CLASSES),
         frame_scores=scores.astype(np.float32),
         scores=scores.mean(0).astype(np.float32),
         times=np.arange(frames) / 8,

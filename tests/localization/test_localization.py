@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
+from onlooker.base.decision import Decision
 from onlooker.base.records import Prediction, Segment, Tube
 from onlooker.formats.annotations import Interval, of_prediction
 from onlooker.localization import Track, find_boxes, interpolate, label_tubes, link, localize
@@ -286,7 +287,7 @@ def seen(attention: np.ndarray | None, size: tuple[int, int] | None = (120, 160)
     indices = np.arange(6) * 5
     return Prediction(
         Path("a.mp4"),
-        ("wave", "rest"),
+        Decision(("wave", "rest")),
         scores,
         scores.mean(0),
         indices / 10,
@@ -393,7 +394,7 @@ def prediction(scores: tuple[float, float] = (0.2, 0.8)) -> Prediction:
     of_frames = np.tile(np.float32(scores), (2, 1))
     return Prediction(
         Path("x/clip.mp4"),
-        CLASSES,
+        Decision(CLASSES),
         of_frames,
         np.float32(scores),
         np.array([0.0, 1.0]),
@@ -419,7 +420,7 @@ def test_events_of_a_recording_that_share_a_frame_have_a_box_each() -> None:
 
 
 def test_an_answer_of_nothing_has_no_box() -> None:
-    seen = replace(prediction((0.25, 0.25)), threshold=0.3)
+    seen = replace(prediction((0.25, 0.25)), decision=Decision(CLASSES, threshold=0.3))
     assert seen.actors == ()
     assert of_prediction(replace(seen, segments=())) == {seen.path: []}
 

@@ -15,11 +15,12 @@ from stepping import stepped
 from torch.testing import assert_close
 
 from onlooker.base.config import DataConfig, ModelConfig, TrainConfig
+from onlooker.base.decision import AGGREGATIONS, clip_scores
 from onlooker.models.cells.attentive import AttentiveCell
 from onlooker.models.cells.cell import Memoryless
 from onlooker.models.cells.lstm import LSTM, ConvLSTM
 from onlooker.models.cells.temporal_conv import TemporalConv
-from onlooker.models.classifier import AGGREGATIONS, Classifier, clip_scores
+from onlooker.models.classifier import Classifier
 from onlooker.models.encoders import Conv4, Paired
 from onlooker.models.registry import (
     MODELS,

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from onlooker.base.decision import EventCurve
 from onlooker.base.records import Segment
 from onlooker.report.events import (
-    EventCurve,
     choose_threshold,
     event_curve,
     scores_by_chance,

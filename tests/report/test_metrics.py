@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from onlooker.base.decision import Decision
 from onlooker.base.records import Evaluation
 from onlooker.report.metrics import (
     accuracy_interval,
@@ -40,7 +41,7 @@ def made(videos, classes, seed=0, **changes):
     )
     values = {
         "names": tuple(f"clip{i}.mp4" for i in range(videos)),
-        "classes": tuple(f"class {k}" for k in range(classes)),
+        "decision": Decision([f"class {k}" for k in range(classes)]),
         "targets": targets,
         "scores": softmax(rng.normal(size=(videos, classes)) + helped).astype(np.float32),
         "frame_scores": frames,
@@ -94,9 +95,9 @@ def test_intervals_of_one_recording_and_of_recordings_that_are_all_alike():
 
 @pytest.mark.parametrize("thresholds", [[np.nan], [0.4], [np.nan, 0.3, 0.6]], ids=str)
 def test_every_figure_equals_numpy_also_for_answers_by_a_threshold(tmp_path, thresholds):
-    plain = replace(made(60, 3), classes=("walk", "nothing", "fall"))
+    plain = made(60, 3, decision=Decision(("walk", "nothing", "fall")))
     minimums = np.resize(thresholds, 60)
-    evaluation = replace(plain, threshold=minimums)
+    evaluation = replace(plain, thresholds=minimums)
 
     def answer(scores, minimum):
         if np.isnan(minimum):
@@ -144,7 +145,15 @@ def test_a_mistake_with_probability_one_has_a_finite_loss():
 
 def test_an_answer_of_nothing_that_is_no_class_has_a_column():
     scores = np.array([[0.9, 0.1], [0.55, 0.45], [0.2, 0.8]], np.float32)
-    measured = measure(made(3, 2, scores=scores, targets=np.array([0, 0, 1]), threshold=0.6))
+    measured = measure(
+        made(
+            3,
+            2,
+            scores=scores,
+            targets=np.array([0, 0, 1]),
+            decision=Decision(("class 0", "class 1"), threshold=0.6),
+        )
+    )
     assert measured.classes == ["class 0", "class 1", "nothing"]
     assert measured.confusion == [[1, 0, 1], [0, 1, 0], [0, 0, 0]]
     assert measured.class_accuracy == {"class 0": 0.5, "class 1": 1.0, "nothing": None}

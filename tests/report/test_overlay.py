@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import onlooker
+from onlooker.base.decision import Decision
 from onlooker.base.records import Prediction, Segment, Tube
 from onlooker.report.overlay import (
     BOX_COLORS,
@@ -109,7 +110,7 @@ def test_between_two_frames_the_ring_is_at_the_place_of_the_nearer_one():
     points = np.array([[30, 100], [230, 100]], np.float32)
     of = (np.ones((2, 1)), np.ones(1), np.arange(2.0), np.arange(2))
     (drawn,) = _drawn(
-        [(0, 0.7, gray(256, 256))], Prediction(Path("a"), ("a",), *of, points=points)
+        [(0, 0.7, gray(256, 256))], Prediction(Path("a"), Decision(("a",)), *of, points=points)
     )
     assert [(drawn[90:110, x : x + 20] == 255).any() for x in (20, 160, 220)] == [
         False,
@@ -171,7 +172,7 @@ def test_what_a_box_marks_can_be_seen_and_a_class_has_one_color_in_boxes_and_tim
             [(0, 0.0, gray(256, 256))],
             Prediction(
                 Path("a"),
-                ("a", "b", "c"),
+                Decision(("a", "b", "c")),
                 *of,
                 attention=heat,
                 heat=heat,

@@ -15,7 +15,7 @@ import pytest
 from matplotlib.cbook import STEP_LOOKUP_MAP
 from pages import self_contained
 
-from onlooker.report.events import EventCurve
+from onlooker.base.decision import EventCurve
 from onlooker.report.page import Page, Table
 from onlooker.report.plots import found_by_alarms, loss_and_accuracy, to_svg
 

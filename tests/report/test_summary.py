@@ -14,6 +14,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_predict
 
+from onlooker.base.decision import Decision
 from onlooker.base.records import ClipError, Evaluation
 from onlooker.report.figures import DoubtfulLabel, Figures, Leakage
 from onlooker.report.metrics import measure
@@ -31,7 +32,7 @@ def evaluation() -> Evaluation:
     scores = np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4], [0.7, 0.3]], np.float32)
     return Evaluation(
         names=("a", "b", "c", "d"),
-        classes=("run", "<walk>"),
+        decision=Decision(("run", "<walk>")),
         targets=np.array([0, 1, 1, 0]),
         scores=scores,
         frame_scores=tuple(score[None] for score in scores),
@@ -128,7 +129,9 @@ def test_a_good_result_is_not_flagged_whatever_the_class_names(tmp_path: Path) -
     scores = np.repeat([[0.9, 0.1], [0.2, 0.8]], 20, 0)
     names = tuple(map(str, range(40)))
     targets = np.repeat([0, 1], 20)
-    good = Evaluation(names, ("a: b", "c*d*"), targets, scores, tuple(scores[:, None]))
+    good = Evaluation(
+        names, Decision(("a: b", "c*d*")), targets, scores, tuple(scores[:, None])
+    )
     text = page(good, tmp_path / "page.html", attends=False)
     line = (
         "accuracy 40 of 40 (100 %, 95 % interval 91 to 100 %, over 40 clips); "
@@ -145,7 +148,9 @@ def test_a_class_name_is_shown_as_it_is_in_every_sentence(tmp_path: Path) -> Non
     targets = np.repeat([0, 1], 20)
     wrong = np.eye(2)[1 - targets]
     names = tuple(map(str, range(40)))
-    hopeless = Evaluation(names, (name, "other"), targets, wrong, tuple(wrong[:, None]))
+    hopeless = Evaluation(
+        names, Decision((name, "other")), targets, wrong, tuple(wrong[:, None])
+    )
     text = page(hopeless, tmp_path / "page.html", attends=False, chosen=f"statistics of {name}")
     shown = words(text)
     assert f"always predicting “{name}”" in shown
@@ -161,9 +166,9 @@ def measured(confusion: list[list[int]], **more: Any) -> Figures:
     counts = np.array(confusion)
     targets, predicted = np.repeat(np.argwhere(counts >= 0), counts.ravel(), 0).T
     scores = np.eye(len(confusion))[predicted]
-    classes = ("fight", "other", "walk")[: len(confusion)]
+    decision = Decision(("fight", "other", "walk")[: len(confusion)])
     names = tuple(f"{i}.mp4" for i in range(len(targets)))
-    evaluation = Evaluation(names, classes, targets, scores, tuple(scores[:, None]))
+    evaluation = Evaluation(names, decision, targets, scores, tuple(scores[:, None]))
     return replace(measure(evaluation), **more)
 
 
@@ -292,7 +297,7 @@ def test_swapped_labels_are_among_the_first_tenth_of_the_list(seed: int) -> None
     assert (scores.argmax(1) == truth).mean() > 0.9
     names = tuple(map(str, range(200)))
     rows = labels_to_check(
-        Evaluation(names, tuple("abcd"), labels, scores, tuple(scores[:, None]))
+        Evaluation(names, Decision(tuple("abcd")), labels, scores, tuple(scores[:, None]))
     )
     assert len(rows) <= 30
     assert np.isin([int(row.name) for row in rows[:5]], swapped).all()

@@ -330,7 +330,7 @@ def test_the_frame_rate_of_image_sequences_is_said_wherever_it_matters(
         "frame rate: unknown: write the frames per second"
         in call("train", folder, "--run", run, *words).stderr
     )
-    assert onlooker.load(run).frame_rate is None
+    assert onlooker.load(run).decision.frame_rate is None
     assert "samples.frame_rate</td><td>unknown" in (run / "report.html").read_text()
     clip = folder / "jump" / "0"
     assert onlooker.load(run).predict(clip).assumes_rate
@@ -345,7 +345,7 @@ def test_the_frame_rate_of_image_sequences_is_said_wherever_it_matters(
     said = call("train", folder, "--run", tmp_path / "known", *words).stderr
     assert "frame rate: 6 frames per second in the samples of training" in said
     # frames 1, 3, 5 and 7 of 8
-    assert onlooker.load(tmp_path / "known").frame_rate == pytest.approx(6)
+    assert onlooker.load(tmp_path / "known").decision.frame_rate == pytest.approx(6)
 
 
 def test_ignored_columns_are_named_once(tmp_path: Path) -> None:

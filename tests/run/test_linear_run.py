@@ -133,7 +133,7 @@ def test_a_class_for_nothing_has_a_threshold(
     train_run(clips, tmp_path / "run", Settings(LINEAR, DATA, TRAIN))
     rows = (tmp_path / "run" / "scores.csv").read_text(encoding="utf-8").splitlines()[1:]
     events = [float(row.split(",")[-1]) for row in rows if row.split(",")[1] == "left"]
-    threshold = load(tmp_path / "run").threshold  # the table has six decimals
+    threshold = load(tmp_path / "run").decision.threshold  # the table has six decimals
     assert len(events) == 6
     assert threshold == pytest.approx(min(events), abs=1e-6), "of six events none may be missed"
     assert "threshold: 0." in capsys.readouterr().err
@@ -163,8 +163,9 @@ def test_a_named_class_of_nothing_and_figures_of_the_answers_of_predict(
         in capsys.readouterr().err
     )
     recognizer = load(run)
-    assert recognizer.nothing == "Normal"
-    recognizer.threshold = 0.999  # an export, a stream and an evaluation have that of the run
+    assert recognizer.decision.nothing == "Normal"
+    # an export, a stream and an evaluation have that of the run
+    recognizer.decision = recognizer.decision.with_threshold(0.999)
     recognizer.save(run / "model")
     others = tmp_path / "others"
     for seed, label in enumerate(("Normal", "left"), 1):
@@ -183,7 +184,7 @@ def test_a_named_class_of_nothing_and_figures_of_the_answers_of_predict(
         Settings(LINEAR, DATA, replace(TRAIN, nothing="")),
         quiet=True,
     )
-    assert load(tmp_path / "other").threshold is None
+    assert load(tmp_path / "other").decision.threshold is None
 
 
 def test_a_killed_run_starts_again_and_ends_the_same(

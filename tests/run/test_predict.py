@@ -1,5 +1,6 @@
 """`onlooker predict`: clips are printed by name, and each is drawn to a separate file."""
 
+import hashlib
 import json
 import multiprocessing
 import os
@@ -24,13 +25,14 @@ from commands import call, fails
 from eventful import eventful, untrained
 
 from onlooker.base.config import DataConfig
+from onlooker.base.decision import EventCurve
 from onlooker.base.files import NotWritableError
 from onlooker.base.records import Prediction
 from onlooker.cli import app
 from onlooker.data.samples import Sample
 from onlooker.recognizer import Recognizer
-from onlooker.report.events import EventCurve
 from onlooker.run import predict as predict_module
+from onlooker.run.features import weights_digest
 from onlooker.run.predict import predict_clips
 from onlooker.run.results import ResultsFile, distinct_names
 from onlooker.video import video_file
@@ -361,6 +363,24 @@ def test_results_of_another_model_or_command_are_not_continued(
         predict_clips(run, clips, json=tmp_path / "busy.json")
 
 
+@pytest.mark.parametrize(
+    ("nothing", "threshold", "extra"),
+    [(None, None, ()), ("run", None, ("run",)), ("run", 0.25, ("run", 0.25)), (None, 0, (0,))],
+)
+def test_results_of_earlier_versions_are_continued(
+    nothing: str | None, threshold: float | None, extra: tuple[object, ...]
+) -> None:
+    curve = EventCurve([1.0], [1.0], [0.0], [0.0], 0.0, 1.0, [])
+    settings = {"temperature": 2.5, "threshold": 0.4, "aggregation": "product"}
+    of = eventful(**settings, curve=curve, clip_seconds=1.5, nothing=nothing, frame_rate=10.0)
+    parts = (
+        *(weights_digest(of.model), of.classes, of.data),
+        *("product", 2.5, 0.4, curve, 1.5, *extra),
+    )
+    expected = hashlib.sha256(repr(parts).encode()).hexdigest()
+    assert predict_module._digest(of, threshold) == expected
+
+
 def test_a_file_that_another_command_locks_meanwhile_is_left_to_it(
     run: Path, make_clip: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -457,14 +477,17 @@ def test_the_threshold_is_that_of_the_events_of_clips_and_of_recordings(
             assert [event["score"] for event in result["segments"]] == segments
             prediction = recognizer.predict(clip, threshold=threshold)
             assert [event.score for event in prediction.segments] == segments
-            assert prediction.threshold == threshold
+            assert prediction.decision.threshold == threshold
             assert (prediction.label == "nothing") == (not segments)
-    recognizer.curve = EventCurve([1.0], [1.0], [0.0], [0.0], 0.0, 1.0, [])
+    curve = EventCurve([1.0], [1.0], [0.0], [0.0], 0.0, 1.0, [])
+    recognizer.decision = replace(recognizer.decision, curve=curve)
     assert recognizer.predict(clips[1]).segments == ()
     assert recognizer.predict(clips[1], threshold=0.0).segments == usual[1].segments, "lower"
     with pytest.raises(ValueError, match=r"not a result of this model with this threshold"):
         predict_clips(run, clips, json=json)
-    with pytest.raises(ValueError, match=r"threshold is 1.5, expected a probability"):
+    with pytest.raises(
+        ValueError, match=r"threshold is 1.5, expected at least 0 and at most 1"
+    ):
         recognizer.predict(clips[0], threshold=1.5)
 
 

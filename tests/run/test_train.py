@@ -52,13 +52,13 @@ def run(tmp_path_factory: pytest.TempPathFactory, squares: Path) -> Path:
 def test_the_temperature_is_chosen_on_validation_clips_if_there_are_enough(
     run: Path, tmp_path: Path
 ) -> None:
-    assert load(run).temperature == 1  # of 4 validation clips nothing can be said
+    assert load(run).decision.temperature == 1  # of 4 validation clips nothing can be said
     squares = moving_squares.make_set(tmp_path / "squares", clips=20)
     measured = train_run(squares, tmp_path / "run", Settings(MODEL, DATA, TINY), quiet=True)
     recognizer = load(tmp_path / "run")
     record = RunRecord.read(tmp_path / "run")
-    chosen = recognizer.temperature
-    recognizer.temperature = 1.0
+    chosen = recognizer.decision.temperature
+    recognizer.decision = replace(recognizer.decision, temperature=1.0)
     samples, _ = read_clips(record.split.validation, recognizer.classes, recognizer.data)
     evaluation = recognizer.evaluate(samples)
     assert (
@@ -76,7 +76,7 @@ def test_a_clip_that_was_removed_during_training_leaves_the_temperature(
     gone = ClipError("a.mp4", "removed while the model was trained", "restore it")
     monkeypatch.setattr(clips_module, "fit_temperature", Mock(side_effect=gone))
     train_run(squares, tmp_path / "run", Settings(MODEL, DATA, TINY), quiet=True)
-    assert load(tmp_path / "run").temperature == 1
+    assert load(tmp_path / "run").decision.temperature == 1
 
 
 def test_a_run_that_was_killed_while_reporting_ends_as_others(tmp_path: Path) -> None:

@@ -20,9 +20,9 @@ from receivers import Receiver
 from senders import Sender, cut, slowly, transport_stream
 
 from onlooker import cli
+from onlooker.base.decision import Decision, EventCurve
 from onlooker.base.records import Event, Segment, Step
 from onlooker.recognizer import load
-from onlooker.report.events import EventCurve
 
 CLASSES = ("clap [now]", "run")
 
@@ -58,9 +58,9 @@ def test_the_default_frame_rate_is_that_of_training(
 ) -> None:
     recognizer = load(run)
     path = make_clip(frames=20)
-    recognizer.frame_rate = 5.0
+    recognizer.decision = replace(recognizer.decision, frame_rate=5.0)
     slow = recognizer.save(tmp_path / "slow")
-    assert load(slow).frame_rate == 5.0
+    assert load(slow).decision.frame_rate == 5.0
     said, counts = call("watch", slow, path).stderr.splitlines()
     assert said == "5 frames per second, as in training; --rate 0 uses every frame"
     assert counts == f"{path}: 10 frames, 0 dropped, 0 reconnections"
@@ -110,7 +110,7 @@ def test_events_have_lines_of_their_own_when_they_are_final(
             t,
             t / 4,
             scores,
-            CLASSES,
+            Decision(CLASSES),
             None,
             "door",
             happening=t in (4, 5),
@@ -126,9 +126,8 @@ def test_events_have_lines_of_their_own_when_they_are_final(
     ]
     known = SimpleNamespace(
         watch=lambda *_, **__: iter(told),
-        frame_rate=None,
         model=SimpleNamespace(lengths=(4,)),
-        curve=None,
+        decision=Decision(CLASSES),
     )
     monkeypatch.setattr("onlooker.cli.watch.load", lambda _: known)
     done = call("watch", tmp_path, "door")
@@ -142,7 +141,8 @@ def test_events_have_lines_of_their_own_when_they_are_final(
     assert done.stderr.splitlines()[-1] == "door: 14 frames, 0 dropped, 0 reconnections"
     named = call("watch", tmp_path, "door", "yard").stdout.splitlines()
     assert named == [f"{line}  door" for line in expected]
-    known.curve = EventCurve([0.5], [0.75], [0.0], [4.0], 0.25, 0.5, [])
+    curve = EventCurve([0.5], [0.75], [0.0], [4.0], 0.25, 0.5, [])
+    known.decision = Decision(CLASSES, curve=curve)
     said = "events: finds 75 % of the events at 4 false alarms an hour, begins 0.2 s late in the median (in streams"
     assert said in call("watch", tmp_path, "door").stderr
     assert (

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from onlooker.base.decision import Decision
 from onlooker.base.records import Box, ClipError, Event, Prediction, Segment, Step
 from onlooker.stream import events
 from onlooker.stream.events import Finder, Kept, clip_events, highest_around, recorded, suppress
@@ -232,13 +233,12 @@ def prediction(
 ) -> Prediction:
     return Prediction(
         Path("a.mp4"),
-        CLASSES,
+        Decision(CLASSES, threshold=threshold),
         np.tile(np.float32(scores), (len(times), 1)),
         np.float32(scores),
         np.array(times, float),
         np.arange(len(times)),
         end=end,
-        threshold=threshold,
     )
 
 
@@ -369,7 +369,7 @@ def steps_of(
                 3 * t,
                 t / 10,
                 np.full(3, 1 / 3, np.float32),
-                OTHERS,
+                Decision(OTHERS),
                 np.full((2, 2), 0.25, np.float32),
                 "a.mp4",
                 boxes=(Box("", 3 * t, corners),) if t in boxes else (),

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from onlooker.base.decision import EventCurve
 from onlooker.base.records import Segment
 from onlooker.models.linear import LinearClassifier
-from onlooker.report.events import EventCurve
 from onlooker.stream.events import Finder
 from onlooker.training.events import ClipFeatures, EventLayer, fit_events, window_lengths
 from onlooker.training.linear import ClipStatistics, LayerChoice, fit_layer

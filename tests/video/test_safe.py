@@ -19,6 +19,7 @@ from clips import Make, make_clip, make_images, painted_number, painted_numbers
 from commands import call
 
 from onlooker.base.config import DataConfig
+from onlooker.base.decision import Decision
 from onlooker.base.records import ClipError
 from onlooker.models.registry import create_model
 from onlooker.recognizer import Recognizer
@@ -194,7 +195,7 @@ def test_commands_decode_safely_when_asked(
 ) -> None:
     data = DataConfig(frames=4, size=16, channels=1, normalization="half")
     net = create_model("convnet", 2, in_channels=1, size=16)
-    Recognizer(net, ("a", "b"), data).save(tmp_path / "run")
+    Recognizer(net, data, Decision(("a", "b"))).save(tmp_path / "run")
     good = [make_clip("1.mp4"), make_clip("2.mp4")]
     out = tmp_path / "out.json"
     monkeypatch.setenv(safe.VARIABLE, "0")

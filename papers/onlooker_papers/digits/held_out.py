@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from onlooker import Evaluation, Recognizer, load
+from onlooker import Decision, Evaluation, Recognizer, load
 from onlooker.base.config import DataConfig, TrainConfig
 from onlooker.data.transforms import to_video
 from onlooker.models.video_model import count_parameters
@@ -126,7 +126,9 @@ class Trial:
                 title=f"{self.variant}, {self.folder.name}",
             )
             validated = curves["validation"]
-            recognizer = Recognizer(model, self.classes, DATA, aggregation=spec.aggregation)
+            recognizer = Recognizer(
+                model, DATA, Decision(self.classes, aggregation=spec.aggregation)
+            )
             recognizer.save(self.folder / "model")
             return {
                 **self.measure(recognizer),
@@ -193,7 +195,7 @@ class Ceiling(Trial):
         """`accuracy` of pairs with its interval, and `digit_accuracy` of single digits."""
         seen = [self._drawn(self.splits.test).batch(self.tests, seed=seed) for seed in (2, 3)]
         scores = [
-            torch.from_numpy(recognizer.aggregate(_frame_scores(recognizer, batch.video)))
+            torch.from_numpy(recognizer.decision.aggregate(_frame_scores(recognizer, batch.video)))
             for batch in seen
         ]
         targets = torch.cat([batch.labels for batch in seen], 1)
@@ -215,7 +217,11 @@ def score(recognizer: Recognizer, videos: Batch) -> dict[str, Any]:
     names = tuple(f"video {i}" for i in range(len(targets)))
     measured = measure(
         Evaluation(
-            names, PAIRS, targets, scores=recognizer.aggregate(scores), frame_scores=tuple(scores)
+            names,
+            recognizer.decision,
+            targets,
+            scores=recognizer.decision.aggregate(scores),
+            frame_scores=tuple(scores),
         )
     )
     return {
@@ -224,7 +230,7 @@ def score(recognizer: Recognizer, videos: Batch) -> dict[str, Any]:
         "log_loss": measured.log_loss,
         "accuracy_interval": wilson_interval(measured.accuracy, len(targets)),
         "short_accuracy": float(
-            (recognizer.aggregate(scores[:, :SHORT]).argmax(1) == targets).mean()
+            (recognizer.decision.aggregate(scores[:, :SHORT]).argmax(1) == targets).mean()
         ),
     }
 

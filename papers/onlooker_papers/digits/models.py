@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from onlooker import create_model, load
-from onlooker.base.config import Aggregation, DataConfig, Loss
+from onlooker.base.config import ClipAggregation, DataConfig, Loss
 from onlooker.models.video_model import VideoModel, count_parameters
 from onlooker_papers.digits.pretraining import pretraining_of
 from onlooker_papers.digits.registry import TRACKS
@@ -38,7 +38,7 @@ class DigitModel:
         after: the variant of the moving digits on which the whole model was trained before; or
             `SINGLE`: training continues from the ceiling of `tracks`, trained on single digits in
             videos of the same variant; None: random weights.
-        aggregation: how the scores of frames become the score of a clip (`clip_scores`).
+        aggregation: how the scores of frames become the score of a clip (`Decision.aggregate`).
         batch, frames: videos in a batch, and frames in each video.
         frames_per_setting: frames that share a rotation and a scale. For a model without memory, it
             is better if every frame has its own, because the model then sees five times as many.
@@ -52,7 +52,7 @@ class DigitModel:
     lr: float = 1e-3
     recipe: str | None = None
     after: str | None = None
-    aggregation: Aggregation = "mean"
+    aggregation: ClipAggregation = "mean"
     batch: int = 16
     frames: int = 10
     frames_per_setting: int = 5

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from onlooker import Classifier, Recognizer, load
+from onlooker import Classifier, Decision, Recognizer, load
 from onlooker.base.config import DataConfig, TrainConfig
 from onlooker.base.files import write_bytes
 from onlooker.base.progress import note
@@ -99,7 +99,7 @@ def pretrain(
             fit(model, parts_of_passes, choose, data=DATA, train=how, folder=folder, title=title)
             taken = seconds(folder)
         loss, accuracy = _test(model, ScaledDigits(splits.test, mean=scaled.level, literal=literal))
-        Recognizer(model, tuple("0123456789"), DATA).save(folder / "model")
+        Recognizer(model, DATA, Decision(tuple("0123456789"))).save(folder / "model")
         return {
             "accuracy": accuracy,
             "loss": loss,

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from onlooker import Clip, Evaluation, Recognizer, create_model, load
+from onlooker import Clip, Decision, Evaluation, Recognizer, create_model, load
 from onlooker.base.config import DataConfig, ModelConfig, TrainConfig
 from onlooker.base.records import Curves
 from onlooker.data.clips import ClipFrames
@@ -188,7 +188,9 @@ def train_all_epochs(
     state = load_checkpoint(folder / "checkpoints" / "last.ckpt")["state_dict"]
     trained = {name.removeprefix("model."): of for name, of in state.items()}
     net.load_state_dict({**net.state_dict(), **trained})
-    recognizer = Recognizer(net, fitted.classes, data, aggregation=training.resolved_aggregation)
+    recognizer = Recognizer(
+        net, data, Decision(fitted.classes, aggregation=training.resolved_aggregation)
+    )
     recognizer.save(folder / "model")
     return recognizer, curves
 
@@ -334,7 +336,7 @@ def attention_rows(recognizer: Recognizer, samples: ClipFrames) -> list[tuple[st
                 for t in shown
             ]
         )
-        of_clip = recognizer.aggregate(of_frames)
+        of_clip = recognizer.decision.aggregate(of_frames)
         predicted = recognizer.classes[int(of_clip.argmax())]
         rows[clip.label] = (
             f"{clip.label}\npredicted {predicted}, {100 * of_clip.max():.0f} %",

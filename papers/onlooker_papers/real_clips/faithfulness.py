@@ -113,7 +113,9 @@ def probabilities(
     clips = [pixels]
     for mask in places.values():
         clips += [np.where(mask, blurred, pixels), np.where(mask, pixels, blurred)]
-    scores = recognizer.aggregate(recognizer.classify(torch.from_numpy(np.stack(clips))).scores)
+    scores = recognizer.decision.aggregate(
+        recognizer.classify(torch.from_numpy(np.stack(clips))).scores
+    )
     whole, *others = scores[:, scores[0].argmax()].tolist()
     pairs = zip(places, others[::2], others[1::2], strict=True)
     return {"whole": whole, **{name: {"deletion": a, "insertion": b} for name, a, b in pairs}}

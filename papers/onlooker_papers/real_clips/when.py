@@ -24,7 +24,7 @@ named if the same events were reported at random times. `offline`: from all wind
 stream at once; `live`: as events become final.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import median
@@ -42,7 +42,7 @@ from onlooker.base.config import StreamConfig, TrainConfig
 from onlooker.cli.command import command
 from onlooker.data.split import group_of
 from onlooker.models.registry import resolve
-from onlooker.report.events import EventCurve, event_curve, segment_map
+from onlooker.report.events import event_curve, segment_map
 from onlooker.stream.events import Finder, Kept
 from onlooker.training.events import MOST_CLIPS, ClipFeatures, fit_events
 from onlooker.training.linear import ClipStatistics, choose, fit_layer
@@ -244,7 +244,9 @@ def figures_of(streams: Sequence[Played]) -> dict[str, Any]:
         for stream in track(streams, "finding events live")
     ]
     curve = event_curve(offline, true, seconds)
-    threshold = _LEAST if curve is None else _threshold(curve)
+    threshold = _LEAST
+    if curve is not None:
+        threshold = _threshold(zip(curve.thresholds, curve.found, curve.misnamed, strict=True))
     return {
         "segment_map": {"offline": _map(offline, true), "live": _map(live, true)},
         **reported(
@@ -258,11 +260,13 @@ def figures_of(streams: Sequence[Played]) -> dict[str, Any]:
     }
 
 
-def _threshold(curve: EventCurve) -> float:
+def _threshold(points: Iterable[tuple[float, float, float]]) -> float:
     """The highest threshold at which enough events are found, by any name; the lowest one if there
     is none.
+
+    Args:
+        points: thresholds, with the shares of events found by their names and by others.
     """
-    points = zip(curve.thresholds, curve.found, curve.misnamed, strict=True)
     return max(
         (threshold for threshold, right, wrong in points if right + wrong >= FOUND), default=_LEAST
     )

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from onlooker import Recognizer, create_model, load
+from onlooker import Decision, Recognizer, create_model, load
 from onlooker.base.config import Modality, TrainConfig
 from onlooker.models.registry import find_recipe
 from onlooker.models.video_model import count_parameters
@@ -184,7 +184,7 @@ class Trial:
                 title=title,
             )
             recognizer = Recognizer(
-                model, CLASSES, config, aggregation=self.how.resolved_aggregation
+                model, config, Decision(CLASSES, aggregation=self.how.resolved_aggregation)
             )
             recognizer.save(self.folder / "model")
             losses = curves["validation"]["loss"]

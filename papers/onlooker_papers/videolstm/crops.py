@@ -90,12 +90,12 @@ def evaluate_crops(recognizer: Recognizer, samples: ClipCrops) -> Evaluation:
     scores = []
     for index in range(len(samples)):
         of_crops = recognizer.classify(samples.every_crop(index)).scores
-        scores.append(recognizer.aggregate(of_crops).mean(0))
+        scores.append(recognizer.decision.aggregate(of_crops).mean(0))
         frame_scores.append(of_crops.reshape(-1, of_crops.shape[-1]))
     targets = np.array(samples.targets, dtype=np.int64)
     return Evaluation(
         samples.names,
-        recognizer.classes,
+        recognizer.decision,
         targets,
         scores=np.stack(scores),
         frame_scores=tuple(frame_scores),

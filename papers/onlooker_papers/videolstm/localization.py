@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from onlooker import Prediction, Recognizer, Tube
+from onlooker import Decision, Prediction, Recognizer, Tube
 from onlooker.localization import localize
 from onlooker_papers.videolstm.moving_target import CLASSES, SIZE, TargetClips
 from onlooker_papers.videolstm.real_places import Seen, figures_of
@@ -48,7 +48,7 @@ def _figures(scores: Floats, attention: Floats, clips: TargetClips) -> dict[str,
     for b, images in enumerate(clips.images):
         prediction = Prediction(
             Path(str(b)),
-            CLASSES,
+            Decision(CLASSES),
             scores[b],
             scores=scores[b].mean(0),
             times=indices.astype(np.float64),

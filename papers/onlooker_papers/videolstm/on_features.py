@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import save
 from torch import nn
 
-from onlooker import Recognizer, create_model, load
+from onlooker import Decision, Recognizer, create_model, load
 from onlooker.base.config import DataConfig, Modality, TrainConfig
 from onlooker.base.files import write_bytes
 from onlooker.data.clips import ClipFrames, read_clips
@@ -252,7 +252,9 @@ def learn(
     curves = fit(
         net, fitted, validation, data=data, train=training, folder=folder, title=folder.name
     )
-    recognizer = Recognizer(net, samples.classes, data, aggregation=training.resolved_aggregation)
+    recognizer = Recognizer(
+        net, data, Decision(samples.classes, aggregation=training.resolved_aggregation)
+    )
     recognizer.save(folder / "model")
     chosen, tested = (
         evaluate_crops(recognizer, part)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from onlooker.base.decision import Decision
 from onlooker.models.registry import create_model
 from onlooker.recognizer import Classification, Recognizer
 from onlooker_papers.digits import held_out
@@ -49,7 +50,7 @@ def test_the_aggregation_scores_videos(
     }
     model = create_model("convnet", len(PAIRS), encoder="conv4", in_channels=1, size=64)
     figures = held_out.score(
-        Recognizer(model, PAIRS, held_out.DATA, aggregation=aggregation), videos
+        Recognizer(model, held_out.DATA, Decision(PAIRS, aggregation=aggregation)), videos
     )
     assert figures["accuracy"] == pytest.approx((said[aggregation] == right).mean())
     assert figures["short_accuracy"] == pytest.approx((early[aggregation] == right).mean())

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from onlooker.models.classifier import clip_scores
+from onlooker.base.decision import clip_scores
 from onlooker_papers.digits.track_classifier import OpinionPool
 
 D = 5

@@ -6,6 +6,7 @@ import sys
 import torch
 
 from onlooker.base.config import DataConfig
+from onlooker.base.decision import Decision
 from onlooker.models.registry import create_model
 from onlooker.recognizer import Recognizer
 from onlooker_papers.digits.track_classifier import TrackClassifier
@@ -75,7 +76,7 @@ def test_windows_are_those_of_the_stretches():
 
 def test_a_saved_run_is_loaded_without_importing_the_papers_first(tmp_path):
     data = DataConfig(frames=5, size=32, channels=1, normalization="half")
-    Recognizer(made(size=32, hidden=8), list("abcd"), data).save(tmp_path / "run")
+    Recognizer(made(size=32, hidden=8), data, Decision(list("abcd"))).save(tmp_path / "run")
     code = "import sys, onlooker; print('onlooker_papers' in sys.modules, onlooker.load(sys.argv[1]).model.__class__)"
     command = [sys.executable, "-c", code, str(tmp_path / "run")]
     done = subprocess.run(command, capture_output=True, text=True, check=True)

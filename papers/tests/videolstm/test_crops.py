@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from onlooker.base.config import DataConfig, Modality
+from onlooker.base.decision import Decision
 from onlooker.base.records import Clip
 from onlooker.data.clips import read_clips
 from onlooker.models.registry import create_model
@@ -83,9 +84,8 @@ def test_scores_are_averaged_over_crops(make_clip: Make, tmp_path: Path, aggrega
     torch.manual_seed(0)
     of = Recognizer(
         create_model("convalstm", 2, encoder="conv4", size=16, hidden=4),
-        ("a", "b"),
         data,
-        aggregation=aggregation,
+        Decision(("a", "b"), aggregation=aggregation),
     )
     every, _ = read_clips([Clip(path, "a")], ["a", "b"], replace(data, frames=14), cache=tmp_path)
     samples = ClipCrops(every.clips, every.files, ["a", "b"], sampling=TemporalCrops(6, 3))
@@ -94,6 +94,6 @@ def test_scores_are_averaged_over_crops(make_clip: Make, tmp_path: Path, aggrega
     whole = every[0][0]
     answers = [of.classify(whole[None, start : start + 6]).scores[0] for start in starts]
     np.testing.assert_allclose(
-        seen.scores[0], np.mean([of.aggregate(answer) for answer in answers], 0), rtol=1e-5
+        seen.scores[0], np.mean([of.decision.aggregate(answer) for answer in answers], 0), rtol=1e-5
     )
     np.testing.assert_allclose(seen.frame_scores[0], np.concatenate(answers), rtol=1e-4)

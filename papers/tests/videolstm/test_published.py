@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from onlooker.base.config import DataConfig, ModelConfig
+from onlooker.base.decision import Decision
 from onlooker.models.cells.lstm import LSTM, ConvLSTM
 from onlooker.models.registry import configured, create_model, find_recipe
 from onlooker.recognizer import Recognizer, load
@@ -132,7 +133,7 @@ def test_the_first_state_of_motion_comes_from_rgb_by_3x3_and_from_flow_by_1x1_ke
 
 def test_a_saved_model_is_the_same(tmp_path: Path) -> None:
     net = published("convlstm", in_channels=1, size=64)
-    Recognizer(net, ("a", "b", "c"), data("rgb")).save(tmp_path / "model")
+    Recognizer(net, data("rgb"), Decision(("a", "b", "c"))).save(tmp_path / "model")
     again = load(tmp_path / "model", device="cpu").model
     video = torch.randn(1, 3, 1, 64, 64)
     assert torch.equal(again(video).logits, net(video).logits)

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from onlooker.base.decision import Decision
 from onlooker.base.records import Prediction, Tube
 from onlooker_papers.videolstm.real_places import (
     Seen,
@@ -27,7 +28,7 @@ def seen(box: tuple[float, float, float, float], scores: tuple[float, float] = (
     )
     prediction = Prediction(
         Path("clip"),
-        CLASSES,
+        Decision(CLASSES),
         np.tile(np.float32(scores), (4, 1)),
         np.float32(scores),
         indices / 8,

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from onlooker.base.decision import Decision
 from onlooker.models.registry import create_model
 from onlooker.recognizer import Recognizer
 from onlooker_papers.mnist import split_mnist
@@ -50,7 +51,7 @@ def test_a_model_from_its_answers_to_its_figures(clips: TargetClips) -> None:
     model = create_model(
         "motion", 10, in_channels=3, flow_channels=flow, size=SIZE, hidden=8, dropout=0.0
     )
-    found = localized(Recognizer(model, CLASSES, config), clips)
+    found = localized(Recognizer(model, config, Decision(CLASSES)), clips)
     assert 0 <= found["video_map_50"] <= 1
     still = create_model("convnet", 10, in_channels=1, size=SIZE)
-    assert localized(Recognizer(still, CLASSES, data("rgb")), clips.seen_as("rgb")) == {}
+    assert localized(Recognizer(still, data("rgb"), Decision(CLASSES)), clips.seen_as("rgb")) == {}

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from onlooker.base.decision import Decision
 from onlooker.base.records import Clip, Prediction, Tube
 from onlooker_papers.videolstm import where_real
 from onlooker_papers.videolstm.where_real import truth_of
@@ -41,7 +42,7 @@ def test_tubes_in_clips_of_other_classes_are_false_positives(
             scores = np.float32([1 - share, share])
             return Prediction(
                 clip.path,
-                ("Archery", "Surfing"),
+                Decision(("Archery", "Surfing")),
                 np.tile(scores, (4, 1)),
                 scores,
                 np.arange(4) / 4,

@@ -4,7 +4,6 @@ decision.
 
 import re
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -93,15 +92,6 @@ def nothing_name(classes: Sequence[str], nothing: str | None = None) -> str:
     return "no event" if NOTHING in classes else NOTHING
 
 
-def answer_names(classes: Sequence[str], nothing: str | None = None) -> tuple[str, ...]:
-    """The names of all answers: the classes, and after them that nothing happens, unless it is one
-    of them.
-    """
-    if nothing_class(classes, nothing) is not None:
-        return tuple(classes)
-    return (*classes, nothing_name(classes, nothing))
-
-
 def event_scores(scores: NDArray[np.floating], nothing: int | None) -> NDArray[np.floating]:
     """Probabilities `... K` with -1 for the class in which nothing happens: all others are events."""
     return (
@@ -112,8 +102,8 @@ def event_scores(scores: NDArray[np.floating], nothing: int | None) -> NDArray[n
 def decide(
     scores: NDArray[np.floating], nothing: int | None, threshold: ArrayLike | None
 ) -> NDArray[np.int64]:
-    """The answers, positions among `answer_names`: the most probable event if it reaches the
-    threshold, else nothing.
+    """The answers, positions among `Decision.answer_names`: the most probable event if it reaches
+    the threshold, else nothing.
 
     Args:
         scores: `... K`, probabilities.
@@ -134,52 +124,3 @@ def answer_scores(scores: NDArray[np.floating], answers: NDArray[np.int64]) -> N
     """
     every = np.concatenate([scores, 1 - scores.max(-1, keepdims=True)], -1)
     return np.take_along_axis(every, answers[..., None], -1)[..., 0]
-
-
-class Scored:
-    """A record with a probability for each class, and the threshold of events, if there is one."""
-
-    scores: NDArray[np.float32]
-    classes: tuple[str, ...]
-    threshold: float | None
-    nothing: str | None
-
-    @property
-    def label(self) -> str:
-        """The most probable class; with a threshold, the most probable event that reaches it, else
-        nothing.
-        """
-        answer = decide(self.scores, nothing_class(self.classes, self.nothing), self.threshold)
-        return answer_names(self.classes, self.nothing)[int(answer)]
-
-    @property
-    def nothing_name(self) -> str:
-        """The name of the answer that nothing happens."""
-        return nothing_name(self.classes, self.nothing)
-
-    @property
-    def score(self) -> float:
-        """The probability of `label`; if that is nothing, and not a class: one minus the highest
-        probability.
-        """
-        label = self.label
-        return float(
-            self.scores[self.classes.index(label)]
-            if label in self.classes
-            else 1 - self.scores.max()
-        )
-
-    @property
-    def ranking(self) -> list[tuple[str, float]]:
-        """The answer with its probability, then all other classes, highest first."""
-        order = [self.classes[k] for k in np.argsort(-self.scores, kind="stable")]
-        scores = dict(zip(self.classes, self.scores.tolist(), strict=True))
-        return [
-            (self.label, self.score),
-            *((name, scores[name]) for name in order if name != self.label),
-        ]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        scores = dict(zip(self.classes, self.scores.tolist(), strict=True))
-        return {"label": self.label, "score": self.score, "scores": scores}

@@ -8,7 +8,7 @@ from onlooker.base.settings import Config, setting
 from onlooker.base.text import format_bytes
 
 __all__ = [
-    "Aggregation",
+    "ClipAggregation",
     "DataConfig",
     "Loss",
     "Modality",
@@ -21,7 +21,8 @@ __all__ = [
 Modality = Literal["rgb", "flow", "both"]
 Normalization = Literal["auto", "half", "imagenet", "lite0", "mnist"]
 Loss = Literal["auto", "every", "last"]
-Aggregation = Literal["auto", "mean", "product", "last"]
+ClipAggregation = Literal["mean", "product", "last"]
+Aggregation = Literal["auto", ClipAggregation]
 Precision = Literal["auto", "32", "bf16"]
 ClassWeights = Literal["auto", "none", "balanced"]
 
@@ -243,7 +244,7 @@ class TrainConfig(Config):
             )
 
     @property
-    def resolved_aggregation(self) -> Literal["mean", "product", "last"]:
+    def resolved_aggregation(self) -> ClipAggregation:
         """The aggregation, with `auto` resolved."""
         if self.aggregation != "auto":
             return self.aggregation

@@ -9,6 +9,7 @@ frame if the sound begins earlier; and at the first frame of a live source.
 
 import math
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,14 +18,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from onlooker.base.answer import (
-    Scored,
-    answer_names,
-    answer_scores,
-    decide,
-    event_scores,
-    nothing_class,
-)
+from onlooker.base.answer import answer_scores
+from onlooker.base.decision import Decision, Scored
 from onlooker.base.settings import field_of
 from onlooker.base.text import composed, printable
 
@@ -170,7 +165,8 @@ class Step(Scored):
         scores: `K` probabilities at this frame; with an event layer, the highest of the windows
             that end at it and show no event that is over, and for the class in which nothing
             happens one minus that of an event.
-        classes: the `K` class names.
+        decision: how scores become answers; its threshold is the probability that an event needs
+            without an event layer.
         attention: `h w`, sums to one; None for a model that does not attend.
         source: the name of the stream, without a password.
         dropped: frames of this stream so far that were skipped because the model was too slow.
@@ -185,8 +181,6 @@ class Step(Scored):
         windows: `L K`, the scores of the windows that end at this frame; None without an event
         layer.
         pixels: the frame itself, `H W 3`, RGB. A stored step keeps them in memory.
-        threshold: the probability that an event needs; None: the answer is the most probable class.
-        nothing: the class in which nothing happens, as for `answer.nothing_class`.
         heat: `30 40`, where attention and motion meet (`localization`); sums to one; None without
             attention.
         too_slow: frames per second that arrive, and those of training, while more than a fifth is
@@ -197,7 +191,7 @@ class Step(Scored):
     index: int
     time: float
     scores: Floats
-    classes: tuple[str, ...]
+    decision: Decision
     attention: Floats | None = None
     source: str | None = None
     dropped: int = 0
@@ -206,8 +200,6 @@ class Step(Scored):
     point: tuple[float, float] | None = None
     happening: bool | None = None
     pixels: Pixels | None = field(default=None, repr=False)
-    threshold: float | None = None
-    nothing: str | None = None
     heat: Floats | None = None
     event: "Segment | None" = None
     events: "tuple[Event, ...]" = ()
@@ -237,8 +229,7 @@ class Step(Scored):
             return super().score
         if self.event:
             return self.event.score
-        nothing = nothing_class(self.classes, self.nothing)
-        return 1 - float(event_scores(self.scores, nothing).max())
+        return 1 - float(self.decision.event_scores(self.scores).max())
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -368,7 +359,9 @@ class Prediction(Scored):
     """Result for one video; `print` shows it in a few lines.
 
     Args:
-        path, classes: the video, and the `K` class names.
+        path: the video.
+        decision: how scores become answers; its threshold is that of this video, which for a
+            recording is that of its events, at most 1.
         frame_scores: `T K` probabilities at every frame of the sample.
         scores: `K` probabilities of the whole video.
         times, indices: `T`, the frames of the sample.
@@ -380,7 +373,6 @@ class Prediction(Scored):
         nothing happens.
         points: `T 2`, x and y in pixels of the video: the hottest place. NaN where nothing moves;
             None without attention.
-        threshold, nothing: as for `Step`.
         assumes_rate: times are those of 25 frames per second, because nothing says how many there
         are.
         end: when the video ends, in seconds; nothing lies after it.
@@ -388,7 +380,7 @@ class Prediction(Scored):
     """
 
     path: Path
-    classes: tuple[str, ...]
+    decision: Decision
     frame_scores: Floats
     scores: Floats
     times: NDArray[np.float64]
@@ -398,9 +390,7 @@ class Prediction(Scored):
     tubes: tuple[Tube, ...] = ()
     segments: tuple[Segment, ...] = ()
     points: Floats | None = None
-    threshold: float | None = None
     assumes_rate: bool = False
-    nothing: str | None = None
     end: float = math.inf
     heat: Floats | None = None
 
@@ -521,7 +511,7 @@ class Evaluation:
 
     Args:
         names: `B`, the names of the videos.
-        classes: the `K` class names.
+        decision: how scores become answers.
         targets: `B`, the true class of each video.
         scores: `B K`, probabilities of each video.
         frame_scores: for each video `T K`, probabilities at each of its frames; () if they are not
@@ -529,23 +519,22 @@ class Evaluation:
         skipped: clips that could not be used, with the reason.
         recordings: `B`, the recording of each video (`data.split.source_of`); (): each video is its
         own.
-        threshold: of events, as for `Step`; or `B`, of each video, NaN where there is none: that of
-            a cross-validation is chosen without the video.
-        nothing: as for `Step`.
+        thresholds: `B`, the threshold of each video, NaN where there is none: that of a
+            cross-validation is chosen without the video, and recordings have that of their events.
+            None: all have that of the decision.
     """
 
     names: tuple[str, ...]
-    classes: tuple[str, ...]
+    decision: Decision
     targets: NDArray[np.int64]
     scores: NDArray[np.floating]
     frame_scores: tuple[Floats, ...]
     skipped: tuple[ClipError, ...] = field(default=())
     recordings: tuple[str, ...] = ()
-    threshold: float | NDArray[np.floating] | None = None
-    nothing: str | None = None
+    thresholds: NDArray[np.floating] | None = None
 
     def __post_init__(self) -> None:
-        _check(self, len(self.names), targets=1, scores=2)
+        _check(self, len(self.names), targets=1, scores=2, thresholds=1)
         for name, scores in zip(self.names, self.scores, strict=True):
             _check_scores(scores, name)
         if self.scores.shape[1] != len(self.classes):
@@ -554,16 +543,22 @@ class Evaluation:
             )
 
     @property
-    def answers(self) -> NDArray[np.int64]:
-        """`B`, what is answered for each video, as positions among `answer_names`
-        (`answer.decide`).
-        """
-        return decide(self.scores, nothing_class(self.classes, self.nothing), self.threshold)
+    def classes(self) -> Sequence[str]:
+        """The `K` class names."""
+        return self.decision.classes
 
     @property
-    def answer_names(self) -> tuple[str, ...]:
+    def answers(self) -> NDArray[np.int64]:
+        """`B`, what is answered for each video, as positions among `answer_names`
+        (`Decision.decide`).
+        """
+        return self.decision.decide(self.scores, self.thresholds)
+
+    @property
+    def answer_names(self) -> Sequence[str]:
         """The classes; with a threshold also that nothing happens, if it is not a class."""
-        return self.classes if self.threshold is None else answer_names(self.classes, self.nothing)
+        has_threshold = self.thresholds is not None or self.decision.threshold is not None
+        return self.decision.answer_names if has_threshold else self.classes
 
     @property
     def answer_scores(self) -> NDArray[np.floating]:

@@ -143,7 +143,7 @@ def _print_table(console: Console, file: Path | None, predictions: "Sequence[Pre
 
 def _threshold_text(predictions: "Sequence[Prediction]") -> str:
     """The probabilities that events of the clips need, if they have thresholds."""
-    thresholds = Counter(prediction.threshold for prediction in predictions)
+    thresholds = Counter(prediction.decision.threshold for prediction in predictions)
     needed = [
         f"{100 * threshold:.0f} %" + (f" ({count} of the clips)" if len(thresholds) > 1 else "")
         for threshold, count in thresholds.items()

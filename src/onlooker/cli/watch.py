@@ -157,8 +157,8 @@ def _is_file(source: str) -> bool:
 
 def _used_rate(recognizer: Recognizer) -> str:
     """In words: how many frames per second the model receives without `--rate`."""
-    if recognizer.frame_rate:
-        return f"{recognizer.frame_rate:.3g} frames per second, as in training; --rate 0 uses every frame"
+    if rate := recognizer.decision.frame_rate:
+        return f"{rate:.3g} frames per second, as in training; --rate 0 uses every frame"
     return (
         f"frame rate {rate_text(recognizer)}; every frame is used; give --rate N, the frames per second of a "
         "training sample (0: every frame)"
@@ -183,7 +183,7 @@ def _print_dim(text: str) -> None:
 def _line(step: Step) -> str:
     names = (
         step.classes
-        if step.threshold is None and step.happening is None
+        if step.decision.threshold is None and step.happening is None
         else (*step.classes, step.nothing_name)
     )
     return f"{step.time:8.2f} s  {step.label:<{max(map(len, names))}}  {100 * step.score:5.1f} %"

@@ -8,8 +8,6 @@ from onlooker.models.cells.cell import State, unroll
 from onlooker.models.encoders import Encoder, build_encoder
 from onlooker.models.video_model import Output, VideoModel, make_head
 
-AGGREGATIONS = ("mean", "product", "last")
-
 
 class Classifier(VideoModel):
     """Encoder, cell and head.
@@ -122,26 +120,3 @@ class Classifier(VideoModel):
     def classify(self, hidden: Tensor) -> Tensor:
         """Hidden states `N D` or `N D h w` (averaged over the locations) to logits `N K`."""
         return self.head(hidden.mean((2, 3)) if hidden.ndim == 4 else hidden)
-
-
-def clip_scores(frame_scores: Tensor, aggregation: str = "mean") -> Tensor:
-    """Probabilities of whole clips from those of their frames, `… T K -> … K`.
-
-    Args:
-        aggregation: `mean` (Li et al. 2016); `product`, p ∝ Π_t p_t (the product rule of Kittler et
-            al. 1998), for frames that are classified independently, with equally frequent classes;
-            `last`, the last frame's.
-
-    Raises:
-        ValueError: an unknown aggregation.
-    """
-    match aggregation:
-        case "mean":
-            return frame_scores.mean(-2)
-        case "last":
-            return frame_scores[..., -1, :]
-        case "product":
-            # In logarithms: a product of fifty probabilities underflows in float32.
-            logs = frame_scores.double().clamp_min(torch.finfo(torch.float32).tiny).log().sum(-2)
-            return logs.softmax(-1).to(frame_scores.dtype)
-    raise ValueError(f"aggregation is {aggregation!r}, expected one of {', '.join(AGGREGATIONS)}")

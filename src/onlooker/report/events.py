@@ -7,18 +7,17 @@ ignored. Means leave out classes without true objects.
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from onlooker.base.answer import event_scores
+from onlooker.base.decision import EventCurve
 from onlooker.base.intervals import covered
 from onlooker.base.records import Segment
-from onlooker.base.settings import field_of
 
-__all__ = ["THRESHOLDS", "EventCurve", "Floats", "event_curve", "mean_ap", "segment_map"]
+__all__ = ["THRESHOLDS", "Floats", "event_curve", "mean_ap", "segment_map"]
 
 Floats = NDArray[np.float64]
 
@@ -27,12 +26,8 @@ THRESHOLDS = (0.2, *(percent / 100 for percent in range(50, 100, 5)))
 OVERLAPS = (0.3, 0.5)  # IoU thresholds for events of recordings
 
 FOUND = 0.9  # share of the events that a threshold must find
-# of the events found at a rate of false alarms: share that a higher threshold must still find
-_NEARLY = 0.95
-_MIN_MINUTES = 2  # shorter times are stated in seconds
 _POINTS = 40  # of a curve
 _SHIFTS = 100  # in time, of all predicted events of a stream
-_UNREACHABLE = 2.0  # a threshold above all scores
 _USELESS = 0.5  # share of false alarms above which a threshold is of no use
 
 
@@ -88,91 +83,6 @@ def choose_threshold(
     return EventThreshold(
         threshold, float(reported[events].mean()), float(reported[~events].mean())
     )
-
-
-@dataclass(frozen=True)
-class EventCurve:
-    """What is found in streams at which rate of false alarms, for each threshold.
-
-    Args:
-        thresholds: `P`, ascending.
-        found: share of the events that an event of their class overlaps.
-        misnamed: share of the events that only events of other classes overlap.
-        alarms_per_hour: false alarms: reported events that overlap none, per hour outside of
-            events.
-        late: median of the seconds by which events are reported to begin too late.
-        hours: outside of events, in which false alarms were counted.
-        confused: the two classes that are confused most often; empty if none are.
-        by_chance: what `found` would be if the same events were reported at random times; empty in
-            models of earlier versions.
-    """
-
-    thresholds: list[float]
-    found: list[float]
-    misnamed: list[float]
-    alarms_per_hour: list[float]
-    late: float
-    hours: float
-    confused: list[str]
-    by_chance: list[float] = field(default_factory=list)
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Self:
-        """A curve from plain values; a KeyError or a ValueError for values that are no curve."""
-        values = {"by_chance": [], **values}
-        curve = cls(**{part.name: field_of(values, part.name, part.type) for part in fields(cls)})
-        by_chance = curve.by_chance or curve.thresholds
-        points = (curve.found, curve.misnamed, curve.alarms_per_hour, by_chance)
-        if {*map(len, points)} != {len(curve.thresholds)} or not curve.thresholds:
-            raise ValueError("the curve of events has lists of different lengths, or empty ones")
-        return curve
-
-    def point(self, alarms_per_hour: float) -> int | None:
-        """The position of the threshold for a rate of false alarms; None if there are more at every
-        threshold.
-
-        It is the highest one that still finds nearly all events that can be found at this rate.
-        """
-        allowed = [i for i, rate in enumerate(self.alarms_per_hour) if rate <= alarms_per_hour]
-        if not allowed:
-            return None
-        highest = max(self.found[i] for i in allowed)
-        return max(i for i in allowed if self.found[i] >= _NEARLY * highest)
-
-    def threshold(self, alarms_per_hour: float) -> float:
-        """The lowest score of an event at a rate of false alarms; above 1 if there are more at
-        every threshold.
-        """
-        point = self.point(alarms_per_hour)
-        return _UNREACHABLE if point is None else self.thresholds[point]
-
-    def sentence(self, alarms_per_hour: float) -> str:
-        """What to expect at a rate of false alarms, in words."""
-        point = self.point(alarms_per_hour)
-        if point is None or not self.found[point]:
-            return self._finds_nothing(alarms_per_hour)
-        share = f"{100 * self.found[point]:.0f} % of the events"
-        if self.by_chance:
-            share += f" ({100 * self.by_chance[point]:.0f} % by chance)"
-        late = f"{abs(self.late):.1f} s {'late' if self.late >= 0 else 'early'}"
-        text = (
-            f"finds {share} at {self.alarms_per_hour[point]:.0f} false alarms an hour, "
-            f"begins {late} in the median"
-        )
-        if self.misnamed[point]:
-            wrong = f"{100 * self.misnamed[point]:.0f} %"
-            text += f"; names {wrong} wrong, most often {' and '.join(self.confused)}"
-        minutes = 60 * self.hours
-        length = f"{minutes:.0f} min" if minutes >= _MIN_MINUTES else f"{60 * minutes:.0f} s"
-        return f"{text} (in streams made of the training clips, {length} without events)"
-
-    def _finds_nothing(self, alarms_per_hour: float) -> str:
-        reason = f": {' and '.join(self.confused)} are confused" if self.confused else ""
-        enough = _NEARLY * max(self.found)
-        points = [i for i, share in enumerate(self.found) if share >= enough]
-        best = min(points, key=lambda i: self.alarms_per_hour[i])
-        more = f"{100 * self.found[best]:.0f} % at {self.alarms_per_hour[best]:.0f} an hour"
-        return f"finds no events at {alarms_per_hour:g} false alarms an hour{reason}; {more}"
 
 
 def event_curve(

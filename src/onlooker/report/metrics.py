@@ -8,11 +8,10 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from onlooker.base.answer import decide, nothing_class
+from onlooker.base.decision import clip_scores
 from onlooker.base.files import read_csv, reading, write_csv
 from onlooker.base.records import Evaluation
 from onlooker.data.split import PART
-from onlooker.models.classifier import clip_scores
 from onlooker.report.figures import Figures
 
 __all__ = ["accuracy_interval", "measure", "read_correct", "read_scores", "wilson_interval"]
@@ -29,11 +28,11 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a formula in a spreadsheet be
 
 def _frames_correct(of: Evaluation) -> NDArray[np.bool_]:
     """For every frame of every video, whether its answer is the true class."""
-    nothing = nothing_class(of.classes, of.nothing)
-    thresholds = np.broadcast_to(np.nan if of.threshold is None else of.threshold, len(of.targets))
+    thresholds = [None] * len(of.targets) if of.thresholds is None else of.thresholds
     videos = zip(of.frame_scores, of.targets, thresholds, strict=True)
+    decide = of.decision.decide
     return np.concatenate(
-        [decide(scores, nothing, threshold) == target for scores, target, threshold in videos]
+        [decide(scores, threshold) == target for scores, target, threshold in videos]
     )
 
 

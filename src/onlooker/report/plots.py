@@ -10,8 +10,8 @@ if TYPE_CHECKING:  # matplotlib is slow to import
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from onlooker.base.decision import EventCurve
     from onlooker.base.records import Prediction
-    from onlooker.report.events import EventCurve
 
 __all__ = ["COLORS", "FAINT", "INK", "loss_and_accuracy", "plain", "to_svg"]
 

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from onlooker.base.config import StreamConfig
+from onlooker.base.decision import EventCurve
 from onlooker.base.records import Curves, Evaluation
 from onlooker.base.text import printable
-from onlooker.report.events import EventCurve
 from onlooker.report.figures import DoubtfulLabel, Figures
 from onlooker.report.metrics import MIN_RECORDINGS
 from onlooker.report.page import DrawnClip, Page, Table, percent

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 
-from onlooker.base.answer import nothing_name
 from onlooker.base.files import check_writable, read_json, write_json
 from onlooker.base.intervals import WHOLE, file_of, resolved, split_interval
 from onlooker.base.progress import tracked
@@ -150,13 +149,13 @@ def write_report(
         subtitle=f"{model.name} · {model.encoder}{method}",
         clips=[*_drawn_clips(recognizer, samples, evaluation=evaluation, figures=figures)],
         attends=recognizer.model.attends,
-        events=recognizer.curve,
+        events=recognizer.decision.curve,
         curves=read_curves(run),
         notes=record.notes,
         settings={
             **record.settings.to_dict(),
             "probabilities": {
-                name: getattr(recognizer, name)
+                name: getattr(recognizer.decision, name)
                 for name in ("aggregation", "temperature", "threshold")
             },
             "samples": {"frame_rate": rate_text(recognizer), "clips": length_text(recognizer)},
@@ -202,7 +201,7 @@ def evaluate_recordings(run: Path, clips: ClipSet) -> dict[str, Any]:
     run = trained_run(run)
     recognizer = load(run)
     out = run / f"recordings-{set_name(clips.path)}"
-    nothing = nothing_name(recognizer.classes, recognizer.nothing)
+    nothing = recognizer.decision.nothing_name
     clips.require_classes(dict.fromkeys((*recognizer.classes, nothing)))
     test, known = new_clips(run, clips)
     errors = {

@@ -6,7 +6,7 @@ import hashlib
 import os
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing, nullcontext
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -19,7 +19,7 @@ from onlooker.base.records import ClipError, Prediction
 from onlooker.data.folder import list_files, refuse_run
 from onlooker.formats.annotations import find_writer
 from onlooker.models.video_model import choose_device
-from onlooker.recognizer import Recognizer, check_threshold, load
+from onlooker.recognizer import Recognizer, load
 from onlooker.run.cluster import map_clips
 from onlooker.run.features import weights_digest
 from onlooker.run.results import Outputs, ResultsFile, attempt, drawn_files
@@ -75,13 +75,13 @@ def predict_clips(
         ValueError: `threshold` is no probability, or `json` has results of another model.
         DiskFullError, NotWritableError: `out` or `json` cannot be written to.
     """
-    check_threshold(threshold)
     if times and not out:
         raise ValueError("--times without --out; give --out, the folder for the files")
     formats = dict(find_writer(Path("times"), name) for name in ("activitynet", *times))
     clips = list(dict.fromkeys(clips))
-    drawn = drawn_files(clips, out, formats) if out else {}
     recognizer = load(run, "cpu" if ray else "auto")
+    recognizer.decision.with_threshold(threshold)  # refuses one that is no probability
+    drawn = drawn_files(clips, out, formats) if out else {}
     errors = list[ClipError]()
     with (
         closing(ResultsFile(json, _digest(recognizer, threshold), clips))
@@ -114,8 +114,9 @@ def _note_times(predictions: Sequence[Prediction], recognizer: Recognizer) -> No
     """Name the clips whose seconds are assumed, or whose frames are so much farther apart than in
     training that events fall between them.
     """
-    if recognizer.frame_rate and not recognizer.model.lengths:
-        longest = _LONG / recognizer.frame_rate
+    rate = recognizer.decision.frame_rate
+    if rate and not recognizer.model.lengths:
+        longest = _LONG / rate
         far = [
             prediction.path
             for prediction in predictions
@@ -180,18 +181,11 @@ def _predictor(
 
 
 def _digest(recognizer: Recognizer, threshold: float | None) -> str:
-    """A digest of all that changes predictions."""
-    of = recognizer
-    # without what is not set, as in earlier versions
-    extra = [value for value in (of.nothing, threshold) if value is not None]
-    parts = (
-        of.classes,
-        of.data,
-        of.aggregation,
-        of.temperature,
-        of.threshold,
-        of.curve,
-        of.clip_seconds,
-        *extra,
-    )
-    return hashlib.sha256(repr((weights_digest(of.model), *parts)).encode()).hexdigest()
+    """A digest of all that changes predictions; the same as in earlier versions, so that their files
+    are continued.
+    """
+    decision = recognizer.decision
+    classes, *values, nothing, _ = (getattr(decision, each.name) for each in fields(decision))
+    extra = [value for value in (nothing, threshold) if value is not None]
+    parts = (weights_digest(recognizer.model), classes, recognizer.data, *values, *extra)
+    return hashlib.sha256(repr(parts).encode()).hexdigest()

@@ -16,7 +16,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from onlooker.base.answer import nothing_class
 from onlooker.base.config import (
     DataConfig,
     ModelConfig,
@@ -25,6 +24,7 @@ from onlooker.base.config import (
     StreamConfig,
     TrainConfig,
 )
+from onlooker.base.decision import Decision
 from onlooker.base.files import whole_folder, write_json
 from onlooker.base.progress import OnProgress, note, reporting, showing
 from onlooker.base.records import ClipError, Evaluation
@@ -374,16 +374,13 @@ def fit_run(
     by_gradient = find_recipe(record.settings.model.name).solver == "gradient"
     if by_gradient:
         fit_by_gradient(training, writer)
-    aggregation = record.settings.training.resolved_aggregation
-    nothing = record.settings.training.nothing
-    recognizer = Recognizer(
-        training.net,
+    decision = Decision(
         record.classes,
-        record.settings.data,
-        aggregation=aggregation,
+        aggregation=record.settings.training.resolved_aggregation,
+        nothing=record.settings.training.nothing,
         frame_rate=rate,
-        nothing=nothing,
     )
+    recognizer = Recognizer(training.net, record.settings.data, decision)
     threshold = None
     held_out = None
     cross_validation = None
@@ -402,7 +399,7 @@ def fit_run(
     for name, chosen in notes.items():
         if chosen:
             note(f"{name}: {chosen}")
-    recognizer.threshold = threshold and threshold.probability
+    recognizer.decision = recognizer.decision.with_threshold(threshold and threshold.probability)
     with whole_folder(training.run / "model") as part:
         recognizer.save(part)
     return recognizer, held_out, cross_validation
@@ -437,17 +434,18 @@ def _calibrate(recognizer: Recognizer, training: Training) -> EventThreshold | N
         return None
     evaluation = recognizer.evaluate(validation)
     targets = evaluation.targets
-    aggregation = recognizer.aggregation
     weights = (
         balancing_weights(targets)
         if training.record.settings.training.class_weights == "balanced"
         else None
     )
-    recognizer.temperature = fit_temperature(
-        evaluation.frame_scores, targets, aggregation=aggregation, weights=weights
+    decision = recognizer.decision
+    temperature = fit_temperature(
+        evaluation.frame_scores, targets, aggregation=decision.aggregation, weights=weights
     )
-    nothing = nothing_class(recognizer.classes, recognizer.nothing)
-    return choose_threshold(recognizer.evaluate(validation).scores, targets, nothing=nothing)
+    recognizer.decision = replace(decision, temperature=temperature)
+    scores = recognizer.evaluate(validation).scores
+    return choose_threshold(scores, targets, nothing=decision.nothing_class)
 
 
 def _fit_layers(
@@ -466,7 +464,7 @@ def _fit_layers(
     samples = training.samples.subset((*record.split.training, *record.split.validation))
     clips, early, features = training.encoded or encode(training, samples.clips)
     choice = choose(clips)
-    recognizer.temperature = choice.temperature
+    recognizer.decision = replace(recognizer.decision, temperature=choice.temperature)
     fit_layer(recognizer.model, clips, choice, early=early)
     if features:
         _fit_events(recognizer, samples, clips, choice=choice, features=features)
@@ -477,7 +475,7 @@ def _fit_layers(
     given = choice if tested else None
     tests = cross_validated(clips, given, rival=training.rival, rival_first=training.rival_first)
     leakage = dict[str, Leakage]()
-    evaluation = _evaluation(samples, record, scores=tests[0], thresholds=tests[1])
+    evaluation = _evaluation(samples, record, decision=recognizer.decision, tests=tests)
     held_out = None
     threshold = None
     if evaluation is not None:
@@ -495,7 +493,7 @@ def _fit_layers(
                 rival_first=training.rival_first,
                 title=title,
             )
-            if mixed := _evaluation(samples, record, scores=tests[0], thresholds=tests[1]):
+            if mixed := _evaluation(samples, record, decision=recognizer.decision, tests=tests):
                 unit = "scenes" if shows_scenes(samples.clips) else "copies"
                 leakage[unit] = Leakage(
                     mixed=measure(mixed).accuracy, unseen=measure(evaluation).accuracy
@@ -527,11 +525,12 @@ def _fit_events(
     numbers. All clips were counted as clips, so the longest of them is one for `predict`.
     """
     made_of = list[ClipFeatures]()
-    rate = recognizer.frame_rate or RATE
+    rate = recognizer.decision.frame_rate or RATE
+    clip_seconds = 0.0
     for number in [*features, *(i for i in range(len(samples)) if i not in features)]:
         with suppress(ClipError):  # a clip that was removed while the model was trained
             timing = read_header(samples.clips[number].path).timing
-            recognizer.clip_seconds = max(recognizer.clip_seconds, timing.length)
+            clip_seconds = max(clip_seconds, timing.length)
             if number in features:
                 of_clip = features[number]
                 # a short clip repeats its last frame
@@ -545,33 +544,37 @@ def _fit_events(
     )
     if layer is not None:
         model.set_event_layer(layer.lengths, layer.event, layer.classes)
-        recognizer.curve = layer.curve
+    curve = layer and layer.curve
+    recognizer.decision = replace(recognizer.decision, curve=curve, clip_seconds=clip_seconds)
 
 
 def _evaluation(
     samples: ClipFrames,
     record: RunRecord,
     *,
-    scores: NDArray[np.float64],
-    thresholds: NDArray[np.float64],
+    decision: Decision,
+    tests: tuple[NDArray[np.float64], NDArray[np.float64]],
 ) -> Evaluation | None:
-    """The evaluation of the clips that have scores; None if no clip has any."""
+    """The evaluation of the clips that have scores; None if no clip has any.
+
+    Args:
+        tests: scores and thresholds, as from `cross_validated`.
+    """
+    scores, thresholds = tests
     known = np.flatnonzero(np.isfinite(scores).all(1))
     if not len(known):
         return None
     names = tuple(samples.names[i] for i in known)
     targets = np.array(samples.targets, np.int64)[known]
     recordings = tuple(source_of(samples.clips[i]) for i in known)
-    threshold = None if np.isnan(thresholds).all() else thresholds[known]
-    nothing = record.settings.training.nothing
+    has_threshold = not np.isnan(thresholds).all()
     return Evaluation(
         names,
-        record.classes,
+        decision,
         targets,
         scores=scores[known],
         frame_scores=(),
         skipped=record.skipped,
         recordings=recordings,
-        threshold=threshold,
-        nothing=nothing,
+        thresholds=thresholds[known] if has_threshold else None,
     )

@@ -176,7 +176,7 @@ def describe_prediction(prediction: Prediction) -> dict[str, Any]:
     return {
         **shown.to_dict(),
         "nothing": prediction.nothing_name,
-        "threshold": prediction.threshold,
+        "threshold": prediction.decision.threshold,
         "heat": None if heat is None else heat_levels(heat, full_strength(heat)),
     }
 
@@ -204,7 +204,7 @@ class Viewer:
         except ValueError as error:
             raise Problem(422, "no_stream", reason=error) from error
         finder = self.streams.finder
-        self._threshold = min(finder.threshold, 1.0) if finder else self.streams.threshold
+        self._threshold = min(finder.threshold, 1.0) if finder else self.streams.decision.threshold
         self._index = -1
         self._strength = 0.0
 

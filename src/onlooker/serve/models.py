@@ -12,11 +12,9 @@ from threading import Lock
 from typing import Any
 
 import onlooker
-from onlooker import Recognizer
-from onlooker.base.answer import nothing_name
+from onlooker import Decision, Recognizer
 from onlooker.base.config import StreamConfig
 from onlooker.base.files import RECORD, model_folder, read_json
-from onlooker.report.events import EventCurve
 from onlooker.run.record import REPORT
 from onlooker.serve.problem import Problem
 from onlooker.serve.project import new_name
@@ -131,20 +129,17 @@ def find_model(run: Path) -> Model | None:
 def _describe(model: Model) -> dict[str, Any] | None:
     """The content of the model's record; None if it cannot be read."""
     try:
-        values = read_json(model.folder / RECORD)
-        classes = [str(name) for name in values["classes"]]
-        curve = values.get("curve")
+        decision = Decision.from_dict(read_json(model.folder / RECORD))
+        curve = decision.curve
         return {
             "id": model.id,
             "name": model.run.name,
             "path": str(model.run),
-            "classes": classes,
-            "nothing": nothing_name(classes, values.get("nothing")),
-            "frame_rate": values.get("frame_rate"),
-            "threshold": values.get("threshold"),
-            "expected": EventCurve.from_dict(curve).sentence(StreamConfig.alarms_per_hour)
-            if curve
-            else None,
+            "classes": list(decision.classes),
+            "nothing": decision.nothing_name,
+            "frame_rate": decision.frame_rate,
+            "threshold": decision.threshold,
+            "expected": curve and curve.sentence(StreamConfig.alarms_per_hour),
             "report": (model.run / REPORT).is_file(),
         }
     except (OSError, ValueError, KeyError, TypeError):

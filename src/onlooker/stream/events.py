@@ -260,7 +260,7 @@ def recorded(
     scores = with_nothing(windows.max((0, 1)), finder.nothing)
     prediction = Prediction(
         Path(path),
-        first.classes,
+        first.decision.with_threshold(min(finder.threshold, 1.0)),
         frame_scores,
         scores=scores,
         times=np.array(times),
@@ -273,8 +273,6 @@ def recorded(
         if first.attention is None
         else _stacked([step.point or (np.nan, np.nan) for step in steps]),
         heat=_stacked([step.heat for step in steps]),
-        threshold=min(finder.threshold, 1.0),
-        nothing=first.nothing,
     )
     return prediction, live
 

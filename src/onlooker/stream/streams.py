@@ -18,8 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from onlooker.base.answer import nothing_class
 from onlooker.base.config import DataConfig, StreamConfig
+from onlooker.base.decision import Decision
 from onlooker.base.records import Box, ClipError, Event, Floats, Segment, Step
 from onlooker.data.transforms import to_video
 from onlooker.localization import Places, find_boxes
@@ -35,7 +35,6 @@ Address = int | str | Path | VideoReader
 OnError = Callable[[ClipError], None]
 OnStatus = Callable[[Status], None]
 
-EVENT_THRESHOLD = 0.5  # lowest score of an event, where training could not choose one
 # seconds without a frame after which the sources are asked whether their connections have changed
 _LOOK = 0.5
 _ENDING = 0.5  # seconds to wait, in the end, for the threads of all sources
@@ -88,12 +87,10 @@ class Streams:
 
     Args:
         model: in evaluation mode; its weights must not change.
-        classes: the `K` class names.
-        temperature, threshold: of the probabilities, and of answers (`Recognizer`).
-        nothing: the class in which nothing happens, as for `answer.nothing_class`.
-        event_threshold: the lowest score of an event, for a model with an event layer.
-        rate: frames per second of the training samples, which the model gets; 0: it gets every
-            frame, and no other.
+        data: how frames are resized and normalized.
+        alarms_per_hour: the rate of false alarms that is allowed, for a model with an event layer.
+        rate: frames per second that the model gets; None: those of training; 0, or if these are
+            unknown: every frame, and no other.
 
     Raises:
         ValueError: a model that cannot process single frames, or needs optical flow.
@@ -102,28 +99,25 @@ class Streams:
     def __init__(
         self,
         model: VideoModel,
-        classes: Sequence[str],
         data: DataConfig,
+        decision: Decision,
         *,
-        temperature: float = 1.0,
-        threshold: float | None = None,
-        nothing: str | None = None,
-        event_threshold: float = EVENT_THRESHOLD,
-        rate: float = 0.0,
+        alarms_per_hour: float = StreamConfig.alarms_per_hour,
+        rate: float | None = None,
     ) -> None:
         self.model = model
-        self.classes = tuple(classes)
         self.data = data
-        self.temperature = temperature
-        self.threshold = threshold
-        self.nothing = nothing
-        self.rate = rate
+        self.decision = decision
+        self.rate = decision.frame_rate or 0.0 if rate is None else rate
         # slots in a row that repeat a frame: after that many, the model knows nothing else
         self.hold = max(data.frames, *model.lengths, 0)
         self.finder: Finder | None = None
         if model.lengths:
             self.finder = Finder(
-                classes, model.lengths, event_threshold, nothing=nothing_class(classes, nothing)
+                decision.classes,
+                model.lengths,
+                decision.event_threshold(alarms_per_hour),
+                nothing=decision.nothing_class,
             )
         self.states: dict[str, StreamState] = {}
         if data.modality != "rgb":
@@ -253,7 +247,7 @@ class Streams:
         joined = type(given[0])(*map(torch.cat, zip(*given, strict=True)))
         features = torch.cat([frame.features for frame in frames.values()])
         output, after = self.model.step_features(features, joined)
-        scores = (output.logits.float() / self.temperature).softmax(-1).cpu().numpy()
+        scores = self.decision.probabilities(output.logits).cpu().numpy()
         attention = None if output.attention is None else output.attention.float().cpu().numpy()
         windows = None if output.windows is None else output.windows.scores.cpu().numpy()
         steps = list[Step]()
@@ -263,11 +257,9 @@ class Streams:
                 frame.number,
                 frame.time,
                 scores[i],
-                classes=self.classes,
+                decision=self.decision,
                 source=name,
                 pixels=frame.pixels,
-                threshold=self.threshold,
-                nothing=self.nothing,
                 too_slow=self._too_slow(state, frame.time),
             )
             own = type(after)(*(part[i : i + 1] for part in after))

@@ -17,9 +17,10 @@ from scipy.special import expit, softmax
 from torch import Tensor
 
 from onlooker.base.config import StreamConfig
+from onlooker.base.decision import EventCurve
 from onlooker.base.records import Segment
 from onlooker.models.linear import LinearClassifier
-from onlooker.report.events import EventCurve, event_curve
+from onlooker.report.events import event_curve
 from onlooker.stream.events import Finder
 from onlooker.training.linear import ClipStatistics, LayerChoice, fitted_layer, one_thread
 from onlooker.training.regression import LinearLayer, Method, cross_validate, regress

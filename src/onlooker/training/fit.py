@@ -16,10 +16,10 @@ from torch.optim.lr_scheduler import ConstantLR, LRScheduler, OneCycleLR
 from torch.utils.data import DataLoader, Dataset, RandomSampler, Sampler
 
 from onlooker.base.config import DataConfig, TrainConfig
+from onlooker.base.decision import clip_scores
 from onlooker.base.files import write_csv
 from onlooker.base.progress import note, report
 from onlooker.base.records import Curves
-from onlooker.models.classifier import clip_scores
 from onlooker.models.video_model import VideoModel, choose_device
 from onlooker.report.metrics import balancing_weights
 from onlooker.training.checkpoint import load_checkpoint, restore, save_checkpoint
