@@ -21,11 +21,11 @@ import numpy as np
 import typer
 
 import onlooker
+from onlooker import Figures
 from onlooker.base.config import Settings
 from onlooker.base.files import write_bytes
 from onlooker.data.split import Split, source_of
 from onlooker.models.encoders.lite0 import LITE0
-from onlooker.report.figures import Figures
 from onlooker.report.metrics import accuracy_interval, read_correct
 from onlooker.run.record import SCORES, RunRecord, read_figures
 from onlooker_papers.intervals import as_text, over_recordings

@@ -9,8 +9,6 @@ import numpy as np
 from onlooker.base.records import ClipError
 from onlooker.base.settings import check_type
 
-__all__ = ["Figures"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class _Record:

@@ -11,8 +11,8 @@ from time import monotonic
 from typing import Any, NamedTuple
 
 import onlooker
+from onlooker import Figures
 from onlooker.base.text import composed, printable
-from onlooker.report.figures import Figures
 from onlooker.report.metrics import read_scores
 from onlooker.report.summary import accuracy_text, advice, first_line
 from onlooker.run.record import SCORES, clips_of, read_figures
