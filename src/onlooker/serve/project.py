@@ -17,7 +17,7 @@ import secrets
 import shutil
 import time
 import unicodedata
-from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import date, timedelta
@@ -152,6 +152,74 @@ class _Step(Config):
             raise ValueError("a path that leads out of the folder")
 
 
+class _Journal:
+    """The changes that can be undone, in order: the lines of a file, so that the next server can undo
+    them, too.
+
+    Args:
+        file: need not exist.
+        undo: undoes a change.
+    """
+
+    def __init__(self, file: Path, undo: Callable[[_Step], None]) -> None:
+        self.steps = list[_Step]()
+        self._file = file
+        self._undo = undo
+
+    def read(self) -> None:
+        """Read the last changes: those after a line that cannot be read, such as one that was cut
+        off.
+        """
+        self.steps = []
+        if self._file.exists():
+            for line in read_bytes(self._file).decode(errors="replace").splitlines():
+                try:
+                    self.steps.append(_Step.from_dict(json.loads(line)))
+                except (ValueError, TypeError, RecursionError):
+                    self.steps.clear()
+        del self.steps[:-_MAX_CHANGES]
+
+    def record(self, moves: Sequence[Move], text: str, batch: str = "", **undone: Any) -> None:
+        """Record a change that was made; if that fails, it is undone.
+
+        Args:
+            moves: its renames.
+            batch: changes of the same one that follow each other are undone together; "": it is
+                undone by itself.
+            undone: what undoes the rest of it: fields of `_Step`.
+        """
+        back = {end: TRASH if start.startswith(_INCOMING) else start for start, end in moves[::-1]}
+        step = _Step(text, batch or secrets.token_hex(8), back, **undone)
+        try:
+            with (
+                explain_write_errors("what undoes this change", self._file.parent),
+                self._file.open("a", encoding="utf-8") as file,
+            ):
+                file.write(_line(step))
+        except Exception:
+            with suppress(OSError, ValueError):
+                self._undo(step)
+            raise
+        self.steps.append(step)
+
+    def write(self) -> None:
+        """Write the file anew, after changes were undone."""
+        write_bytes(self._file, "".join(map(_line, self.steps)).encode())
+
+    def forget(self, folder: Path) -> None:
+        """Forget the changes whose files are not in the trash of a folder any more, and those before
+        them.
+        """
+        lost = [
+            number
+            for number, step in enumerate(self.steps, 1)
+            if any(_is_trash(path) and not (folder / path).exists() for path in step.moves)
+        ]
+        if lost:
+            del self.steps[: lost[-1]]
+            self.write()
+
+
 class Project:
     """A folder with one sub-folder per class, made when its first class is added.
 
@@ -180,7 +248,7 @@ class Project:
         self._clips: dict[str, ProjectClip] = {}
         # By path and inode of the file: these need not be looked at again.
         self._listed: dict[tuple[str, int], ProjectClip] = {}
-        self._steps = list[_Step]()
+        self._journal = _Journal(self.store / _CHANGES, self._undo)
         self._trashed: tuple[int, int] | None = None  # files and bytes in the trash, once asked for
         # Higher after each change, by the page or by other programs, and than that of the last
         # server.
@@ -208,7 +276,8 @@ class Project:
 
     def change_text(self) -> str | None:
         """A description of the changes that are undone next; None if there are none."""
-        return self._steps[-1].text if self._steps else None
+        steps = self._journal.steps
+        return steps[-1].text if steps else None
 
     def change(self, name: str, values: Mapping[str, str], version: int) -> None:
         """Call the method `name`, which changes the project, while no other thread changes it.
@@ -233,13 +302,13 @@ class Project:
         deleted and comes back.
         """
         with self._lock:
-            known = self.notes.colors
+            colors = self.notes.colors
             nothing = nothing_name([*self._classes])
-            new = [name for name in self._classes if name not in (*known, nothing)]
+            new = [name for name in self._classes if name not in (*colors, nothing)]
             if new:
                 with suppress(OSError):  # of a full disk, as long as this server runs
-                    self.remember(colors=[*known, *new])
-            return [*known, *new]
+                    self.remember(colors=[*colors, *new])
+            return [*colors, *new]
 
     def trashed(self) -> tuple[int, int]:
         """The number of files in the trash, and their bytes."""
@@ -260,7 +329,7 @@ class Project:
         with self._lock:
             shutil.rmtree(self.folder / TRASH, ignore_errors=True)
             self.version += 1
-            self._forget()
+            self._forget_lost()
 
     def incoming(self) -> Path:
         """The folder for files that are to be added; what remains in it is deleted at the next
@@ -276,7 +345,7 @@ class Project:
         name = self._new_class(name)
         self.incoming()
         (self.folder / name).mkdir()
-        self._do(t("change.add_class", name=name), [], new_class=name)
+        self._change(t("change.add_class", name=name), [], new_class=name)
 
     def rename_class(self, name: str, to: str) -> None:
         """Give a class another name; errors as for `add_class`, and a Problem 404 if there is no
@@ -284,7 +353,7 @@ class Project:
         """
         self._require_class(name)
         if (to := self._new_class(to, besides=name)) != name:
-            self._do(t("change.rename_class", name=name, to=to), [(name, to)])
+            self._change(t("change.rename_class", name=name, to=to), [(name, to)])
 
     def merge_class(self, name: str, to: str) -> None:
         """Move the clips of a class to another one, and remove it; a Problem 404 if one of them is
@@ -298,12 +367,13 @@ class Project:
         for clip in self.clips(name):
             sources[self._free(to, clip.name, sources)] = clip.relative
         moves = [(source, target) for target, source in sources.items()]
-        self._do(t("change.merge_class", name=name, to=to), [*moves, (name, self._trash(name))])
+        moves.append((name, self._trash(name)))
+        self._change(t("change.merge_class", name=name, to=to), moves)
 
     def delete_class(self, name: str) -> None:
         """Remove a class with all its clips; a Problem 404 if there is none."""
         self._require_class(name)
-        self._do(t("change.delete_class", name=name), [(name, self._trash(name))])
+        self._change(t("change.delete_class", name=name), [(name, self._trash(name))])
 
     def check_new(self, file: Path) -> None:
         """Raise a Problem 409 if a clip of the project has the content of this file."""
@@ -337,12 +407,13 @@ class Project:
             self.refresh()
             self.check_new(file)
             label = class_name(label, self.counts())
-            new_class = None
+            new_class = ""
             if label not in self.counts():
                 label = new_class = self._new_class(label)
             target = self._free(label, name)
             text = t("change.add_clip", name=Path(target).name, label=label)
-            self._do(text, [(f"{_INCOMING}/{file.name}", target)], new_class=new_class, batch=batch)
+            moves = [(f"{_INCOMING}/{file.name}", target)]
+            self._change(text, moves, new_class=new_class, batch=batch)
             if recording or cut_from:
                 self._join(target, recording, cut_from)
             return self.clip(clip_id((self.folder / target).stat()))
@@ -366,7 +437,8 @@ class Project:
         recording = recording.strip()[:MAX_RECORDING]
         before = self._join(clip.relative, recording)
         text = t("change.set_recording", name=clip.name, recording=recording or "–")
-        self._note(_Step(text, secrets.token_hex(8), recordings={clip.relative: before}))
+        self._journal.record([], text, recordings={clip.relative: before})
+        self._changed()
 
     def _join(self, clip: str, recording: str, cut_from: str = "") -> str:
         """Make a clip part of a recording, so that no split divides it, or of none (""); returns
@@ -395,16 +467,16 @@ class Project:
         self._require_class(label)
         name = clip.name
         if clip.label == label:
-            self._do(t("change.confirm", name=name, label=label), [], confirmed=clip_id)
+            self._change(t("change.confirm", name=name, label=label), [], confirmed=clip_id)
         else:
             text = t("change.move_clip", name=name, label=clip.label, to=label)
-            self._do(text, [(clip.relative, self._free(label, name))], confirmed=clip_id)
+            self._change(text, [(clip.relative, self._free(label, name))], confirmed=clip_id)
 
     def delete_clip(self, clip_id: str) -> None:
         """Remove a clip; a Problem 404 if there is none."""
         clip = self.clip(clip_id)
         text = t("change.delete_clip", name=clip.name, label=clip.label)
-        self._do(text, [(clip.relative, self._trash(clip.name))])
+        self._change(text, [(clip.relative, self._trash(clip.name))])
 
     def undo(self) -> None:
         """Undo the last change, or the changes of the last batch.
@@ -414,20 +486,21 @@ class Project:
                 forgotten), or if files of another program are in the way (it can be made once these
                 are gone).
         """
-        if not self._steps:
+        steps = self._journal.steps
+        if not steps:
             raise Problem(409, "nothing_to_undo")
-        batch = self._steps[-1].batch
+        batch = steps[-1].batch
         try:
-            while self._steps and self._steps[-1].batch == batch:
+            while steps and steps[-1].batch == batch:
                 try:
-                    self._undo(self._steps[-1])
+                    self._undo(steps[-1])
                 except FileNotFoundError as error:
-                    self._steps.pop()
+                    steps.pop()
                     raise Problem(409, "cannot_undo", reason=error) from error
-                self._steps.pop()
+                steps.pop()
                 self.version += 1
         finally:
-            self._write_steps()
+            self._journal.write()
         self.refresh()
 
     def remember(self, **changes: Any) -> None:
@@ -503,7 +576,7 @@ class Project:
             raise ValueError(f"{printable(self.folder)}: {remedy}") from error
         try:
             self.notes = _read_notes(self.store / _NOTES)
-            self._steps = _read_steps(self.store / _CHANGES)
+            self._journal.read()
         except ValueError:
             self.close()
             raise
@@ -511,15 +584,15 @@ class Project:
         days = (self.folder / TRASH).glob("????-??-??")
         for old in (self.folder / _INCOMING, *(day for day in days if day.name < oldest)):
             shutil.rmtree(old, ignore_errors=True)
-        self._forget()
+        self._forget_lost()
 
-    def _do(
+    def _change(
         self,
         text: str,
         moves: Sequence[Move],
         *,
-        confirmed: str | None = None,
-        new_class: str | None = None,
+        confirmed: str = "",
+        new_class: str = "",
         batch: str = "",
     ) -> None:
         """Make a change.
@@ -527,44 +600,22 @@ class Project:
         Args:
             confirmed: the clip whose label it confirms.
             new_class: the class that it has made.
+            batch: as for `_Journal.record`.
         """
         before = self.notes.confirmed
-        new = confirmed if confirmed and confirmed not in before else ""
+        new = "" if confirmed in before else confirmed
         rows = self._make(moves, [*before, new] if new else before)
-        undo = {end: TRASH if start.startswith(_INCOMING) else start for start, end in moves[::-1]}
-        batch = batch or secrets.token_hex(8)
-        self._note(_Step(text, batch, undo, confirmed=new, new_class=new_class or "", rows=rows))
+        self._journal.record(moves, text, batch, confirmed=new, new_class=new_class, rows=rows)
+        self._changed()
 
-    def _note(self, step: _Step) -> None:
-        """Note that a change was made; if that fails, it is undone."""
-        try:
-            with (
-                explain_write_errors("what undoes this change", self.store),
-                (self.store / _CHANGES).open("a", encoding="utf-8") as file,
-            ):
-                file.write(_line(step))
-        except Exception:
-            with suppress(OSError, ValueError):
-                self._undo(step)
-            raise
-        self._steps.append(step)
+    def _changed(self) -> None:
         self.version += 1
         self.refresh()
 
-    def _write_steps(self) -> None:
-        write_bytes(self.store / _CHANGES, "".join(map(_line, self._steps)).encode())
-
-    def _forget(self) -> None:
-        """Forget the changes whose files are not in the trash any more, and those before them."""
+    def _forget_lost(self) -> None:
+        """Forget what the trash held before, and the changes that cannot be undone any more."""
         self._trashed = None
-        lost = [
-            number
-            for number, step in enumerate(self._steps, 1)
-            if any(_is_trash(path) and not (self.folder / path).exists() for path in step.moves)
-        ]
-        if lost:
-            del self._steps[: lost[-1]]
-            self._write_steps()
+        self._journal.forget(self.folder)
 
     def _make(
         self, moves: Sequence[Move], confirmed: list[str], rows: Mapping[str, Row] = {}
@@ -601,8 +652,8 @@ class Project:
             (start, self._trash(Path(start).name) if end == TRASH else end)
             for start, end in step.moves.items()
         ]
-        others = [clip for clip in self.notes.confirmed if clip != step.confirmed]
-        self._make(moves, others, step.rows)
+        confirmed = [clip for clip in self.notes.confirmed if clip != step.confirmed]
+        self._make(moves, confirmed, step.rows)
         for clip, recording in step.recordings.items():
             self._join(clip, recording)
         if step.new_class:
@@ -619,9 +670,9 @@ class Project:
 
     def _new_class(self, name: str, besides: str | None = None) -> str:
         """A name that a new class can have; a Problem or ValueError if it is invalid, or taken."""
-        others = [other for other in self.counts() if other != besides]
-        name = new_name(name, others)
-        require_one_nothing([*others, name])
+        classes = [label for label in self.counts() if label != besides]
+        name = new_name(name, classes)
+        require_one_nothing([*classes, name])
         if name != besides and _is_taken(self.folder / (besides or name), self.folder / name):
             raise Problem(409, "in_the_way", name=printable(name))
         return name
@@ -760,20 +811,6 @@ def _read_notes(path: Path) -> Notes:
         )
 
 
-def _read_steps(path: Path) -> list[_Step]:
-    """The last changes that can be undone: those after a line that cannot be read, such as one that
-    was cut off.
-    """
-    steps = list[_Step]()
-    if path.exists():
-        for line in read_bytes(path).decode(errors="replace").splitlines():
-            try:
-                steps.append(_Step.from_dict(json.loads(line)))
-            except (ValueError, TypeError, RecursionError):
-                steps.clear()
-    return steps[-_MAX_CHANGES:]
-
-
 def _line(step: _Step) -> str:
     return json.dumps(step.to_dict()) + "\n"
 
@@ -802,8 +839,11 @@ def _seen(name: str) -> str:
     return unicodedata.normalize("NFKC", name).casefold()
 
 
-def new_name(name: str, others: Collection[str]) -> str:
-    """A name that a new class or model can have next to others.
+def new_name(name: str, names: Collection[str]) -> str:
+    """A name that a new class or model can have beside others.
+
+    Args:
+        names: of the others.
 
     Raises:
         Problem: 422 for an invalid name, 409 if it is taken.
@@ -817,7 +857,7 @@ def new_name(name: str, others: Collection[str]) -> str:
         raise Problem(422, "name_dot")
     if _DEVICE.fullmatch(name):
         raise Problem(422, "name_device", name=name)
-    if same := [other for other in others if _seen(other) == _seen(name)]:
+    if same := [other for other in names if _seen(other) == _seen(name)]:
         raise Problem(409, "class_exists", name=same[0])
     return name
 
