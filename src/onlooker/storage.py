@@ -157,12 +157,12 @@ def _uploaded(path: Path) -> Iterator[Path]:
             _send(place, folder, sent)
             shutil.rmtree(folder)
         except OSError as error:
-            kept = StorageError(
+            unsent = StorageError(
                 place.address, f"not all is uploaded ({error})", f"copy it from {copy}"
             )
             if not failed:
-                raise kept from error
-            print(kept, file=sys.stderr)  # what failed before is raised
+                raise unsent from error
+            print(unsent, file=sys.stderr)  # what failed before is raised
 
 
 def _send(place: "_Place", folder: Path, sent: dict[str, tuple[int, int]]) -> None:

@@ -22,13 +22,13 @@ def split_interval(path: Path | str) -> tuple[Path, Times | None]:
     """The file (or folder) of a clip, and its times there; None: all of it. The end is inf if none
     is given.
     """
-    if not (found := _INTERVAL.fullmatch(os.fspath(path))) or os.path.exists(path):
+    if not (interval := _INTERVAL.fullmatch(os.fspath(path))) or os.path.exists(path):
         return Path(path), None
     start, end = (
         parse_time(text) if text else default
-        for text, default in zip(found.groups()[1:], WHOLE, strict=True)
+        for text, default in zip(interval.groups()[1:], WHOLE, strict=True)
     )
-    return Path(found[1]), (start, end)
+    return Path(interval[1]), (start, end)
 
 
 def file_of(path: Path | str) -> Path:

@@ -39,8 +39,8 @@ def without_password(address: str) -> str:
         return address
     shown = ""
     end = 0
-    found = (secret for pattern in _SECRETS for secret in pattern.finditer(address))
-    for begin, after in sorted(secret.span("secret") for secret in found):
+    secrets = (secret for pattern in _SECRETS for secret in pattern.finditer(address))
+    for begin, after in sorted(secret.span("secret") for secret in secrets):
         if begin >= end:
             shown += f"{address[end:begin]}***"
         end = max(end, after)

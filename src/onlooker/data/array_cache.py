@@ -97,12 +97,12 @@ def is_whole(file: Path) -> bool:
 
 
 def load_rows(files: tuple[Path, ...], sampling: Sampling) -> NDArray[Any]:
-    """Chosen rows of the arrays `N …` in some files, which hold as many rows each, concatenated
+    """Sampled rows of the arrays `N …` in some files, which hold as many rows each, concatenated
     along the last axis.
     """
     stored = [open_array(file) for file in files]
-    chosen = sampling(len(stored[0]))
-    return np.concatenate([rows[chosen] for rows in stored], -1)
+    sampled = sampling(len(stored[0]))
+    return np.concatenate([rows[sampled] for rows in stored], -1)
 
 
 class ArrayCache:
@@ -184,7 +184,10 @@ class ArrayCache:
 
 
 def _write(file: Path, array: NDArray[Any]) -> int:
-    """Write an entry, and return its size in bytes: a reader finds all of it or nothing."""
+    """Write an entry, and return its size in bytes: a reader finds all of it or nothing.
+
+    `np.save` would not tell a full disk from other errors: its own have no error number.
+    """
     content = np.ascontiguousarray(array)
     header = io.BytesIO()
     np.lib.format.write_array_header_1_0(header, np.lib.format.header_data_from_array_1_0(content))

@@ -158,11 +158,11 @@ def cached_read(path: Path, config: DataConfig) -> Sample:
         return read_sample(path, config)
     timing, size = read_header(path)
     indices, moments = timing.moments()
-    chosen = equally_spaced(len(moments), config.frames)
+    sampled = equally_spaced(len(moments), config.frames)
     return Sample(
         pixels,
-        moments[chosen],
-        indices[chosen],
+        moments[sampled],
+        indices[sampled],
         size=size,
         frames=pixels[..., : config.image_channels],
         assumes_rate=timing.assumes_rate,
@@ -242,8 +242,8 @@ class ClipFrames(Dataset[tuple[Tensor, int, int]]):
                     "cannot be read any more",
                     "the split of the run names it; restore it, or train again",
                 )
-        chosen = [files[clip.path] for clip in clips]
-        return type(self)(clips, chosen, self.classes, sampling=self.sampling, make=self.make)
+        subset = [files[clip.path] for clip in clips]
+        return type(self)(clips, subset, self.classes, sampling=self.sampling, make=self.make)
 
     def thumbnails(self, channels: int) -> NDArray[np.uint8]:
         """The thumbnails of all clips (`scenes.thumbnails`), `B 8 16 16`, of the RGB or gray

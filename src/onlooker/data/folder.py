@@ -81,14 +81,14 @@ def read_folder(folder: Path, classes: int = 2) -> tuple[Parts, list[ClipError],
         notes += [f"{RECORDINGS}: {note}" for note in (*table.notes(), *unlisted)]
     used = {clip.recording for part in parts.values() for clip in part}
     if recordings := sorted(sub_folders & used):
-        kept = "a split keeps the clips of each together"
-        notes.append(f"sub-folders of classes are recordings ({some_of(recordings)}); {kept}")
+        together = "a split keeps the clips of each together"
+        notes.append(f"sub-folders of classes are recordings ({some_of(recordings)}); {together}")
     left_out = []
     ignored = []
     for path in list_files(folder, {clip.path for clip in clips}.__contains__)[1]:
         if _is_broken(path):
-            found = f"a link to {os.readlink(path)}, which does not exist"
-            left_out.append(ClipError(path, found, _FETCH))
+            problem = f"a link to {os.readlink(path)}, which does not exist"
+            left_out.append(ClipError(path, problem, _FETCH))
         elif path != folder / RECORDINGS and path.name != RATE_FILE:
             ignored.append(path)
     if ignored:
@@ -104,7 +104,7 @@ def list_files(
     An image sequence in a folder that holds videos, too, is no clip.
     """
     clips = list[Path]()
-    others = list[Path]()
+    files = list[Path]()
     for path in entries(folder):
         if (is_clip or _is_clip)(path):
             clips.append(path)
@@ -113,10 +113,10 @@ def list_files(
         ):
             inside = list_files(path, is_clip)
             clips += inside[0]
-            others += inside[1]
+            files += inside[1]
         else:
-            others.append(path)
-    return clips, others
+            files.append(path)
+    return clips, files
 
 
 def ignored_text(folder: Path, ignored: Iterable[Path]) -> str:
@@ -167,9 +167,9 @@ def read_recordings(path: Path) -> Table:
     for number, row in table.rows:
         row["clip"] = posixpath.normpath(row["clip"].replace("\\", "/"))
         recording = composed(row["recording"])
-        first = written.setdefault(composed(row["clip"]), recording)
-        if first != recording:
-            problem = f"line {number}: {row['clip']} is in recording {first} above"
+        above = written.setdefault(composed(row["clip"]), recording)
+        if above != recording:
+            problem = f"line {number}: {row['clip']} is in recording {above} above"
             raise ClipError(path, problem, "keep one of the rows")
     return table
 
@@ -184,8 +184,8 @@ def recordings_of(rows: Iterable[Mapping[str, str]]) -> dict[str, str]:
     given = ["" if row["recording"] == row["clip"] else row["recording"] for row in listed]
     clips = [composed(row["clip"]) for row in listed]  # which may have several rows
     names = group_names(given, [row.get(CUT_FROM, "") for row in listed], clips)
-    known = zip(listed, names, clips, strict=True)
-    return {row["clip"]: name for row, name, clip in known if name != clip}
+    rows_with_names = zip(listed, names, clips, strict=True)
+    return {row["clip"]: name for row, name, clip in rows_with_names if name != clip}
 
 
 def _with_recordings(folder: Path, parts: Parts, table: Table) -> tuple[Parts, list[str]]:
@@ -241,7 +241,7 @@ def _split_folders(folder: Path) -> dict[str, Path]:
         if path.name.lower() in SPLIT_NAMES
     }
     holds_clips = any(
-        is_video(path) for each in names.values() if each.is_dir() for path in entries(each)
+        is_video(path) for split in names.values() if split.is_dir() for path in entries(split)
     )
     return names if "training" in names and len(names) > 1 and not holds_clips else {}
 
@@ -252,9 +252,10 @@ def _clips_by_class(folder: Path, classes: int) -> list[Clip]:
     loose = [path for path in entries(folder) if _is_clip(path)]
     if loose and not any(clips.values()):
         raise _without_classes(folder, loose)
-    every = [clip for label in labels for clip in clips[label]]
-    inner = Path(os.path.commonpath([clip.path.parent for clip in every])) if every else folder
-    if inner != folder and inner not in {clip.path.parent for clip in every}:
+    all_clips = [clip for label in labels for clip in clips[label]]
+    parents = {clip.path.parent for clip in all_clips}
+    inner = Path(os.path.commonpath(parents)) if parents else folder
+    if inner != folder and inner not in parents:
         raise ClipError(
             folder,
             f"all clips are in folders of {inner}",
@@ -265,12 +266,12 @@ def _clips_by_class(folder: Path, classes: int) -> list[Clip]:
         raise ClipError(folder, _count(len(labels), "sub-folder"), expected)
     if empty := [label for label in labels if not clips[label]]:
         raise _without_clips(empty)
-    recordings = {clip.recording or "" for clip in every}
+    recordings = {clip.recording or "" for clip in all_clips}
     if all(_PERSON.fullmatch(label.name) for label in labels) and not any(
         map(_PERSON.fullmatch, recordings | {""})
     ):
-        return [Clip(clip.path, clip.recording, clip.label) for clip in every if clip.recording]
-    return every
+        return [Clip(clip.path, clip.recording, clip.label) for clip in all_clips if clip.recording]
+    return all_clips
 
 
 def _clips_of(label: Path) -> list[Clip]:

@@ -201,17 +201,16 @@ def _recordings(folder: Path, listed: Listed, notes: list[str]) -> dict[Path, st
 
 
 def group_names(*groupings: Sequence[str]) -> list[str]:
-    """The name of the group of each thing: things with the same name in one of the groupings are of
-    one group, and so are those that are so with the same others. A group has the first of its
-    names; "" is none.
+    """The name of the group of each item. Items with the same name in any of the groupings are in one
+    group, also through other items. A group has the first of its names; "" is none.
     """
-    # what has no name has its number for one
+    # an item without a name has its number for one
     groups = connected(*([name or i for i, name in enumerate(names)] for names in groupings))
-    first = dict[int, str]()
+    name_of = dict[int, str]()
     for names in groupings:
         for group, name in zip(groups.tolist(), names, strict=True):
-            first[group] = first.get(group) or name
-    return [first[group] for group in groups.tolist()]
+            name_of[group] = name_of.get(group) or name
+    return [name_of[group] for group in groups.tolist()]
 
 
 def _understand(path: Path, table: Table) -> list[str]:
@@ -374,18 +373,18 @@ def _seconds(file: Path) -> float:
         return 0.0
 
 
-def check_classes(asked: Sequence[str], known: Iterable[str], data_set: str) -> tuple[str, ...]:
+def check_classes(asked: Sequence[str], classes: Iterable[str], data_set: str) -> tuple[str, ...]:
     """The classes that were asked for; all if none were.
 
     Raises:
         ValueError: an unknown class, one given twice, or fewer than two.
     """
-    known = tuple(known)
+    classes = tuple(classes)
     asked = tuple(map(composed, asked))
     for name in asked:
-        if name not in known:
-            raise ValueError(f"{data_set} has no class {name!r}; {suggestion(name, known)}")
-    chosen = asked or known
-    if len(set(chosen)) < max(2, len(chosen)):
-        raise ValueError(f"classes are {', '.join(chosen)}; expected at least 2, each once")
-    return chosen
+        if name not in classes:
+            raise ValueError(f"{data_set} has no class {name!r}; {suggestion(name, classes)}")
+    used = asked or classes
+    if len(set(used)) < max(2, len(used)):
+        raise ValueError(f"classes are {', '.join(used)}; expected at least 2, each once")
+    return used

@@ -144,7 +144,8 @@ class PatientProtocol(H11Protocol):
 
     Without them, whoever opens a thousand connections and sends nothing uses up the files that a
     process may open (usually 1,024), and nobody else is served. Somebody who sends the header at
-    once is never among the oldest.
+    once is never among the oldest. uvicorn's own limits do not help: `limit_concurrency` refuses
+    everybody while such connections are open, and `timeout_keep_alive` begins after a response.
     """
 
     # the one that has waited longest first
