@@ -67,6 +67,16 @@ def test_clips_of_equal_name_in_different_folders_have_separate_drawings(
     )
 
 
+def test_a_clip_that_is_called_as_the_times_of_another_one_has_its_own_files(
+    run: Path, make_clip: Make
+) -> None:
+    clips = [make_clip(f"{name}.mp4", frames=2) for name in ("a", "a-segments")]
+    out = run.parent / "seen"
+    assert predict_clips(run, clips, out=out) == []
+    assert drawn(out) == ["0-a.mp4", "1-a-segments.mp4"]
+    assert len([*out.iterdir()]) == 6
+
+
 @pytest.mark.parametrize("link", [False, True])
 def test_overwriting_a_clip_is_an_error_before_any_is_drawn(
     run: Path, make_clip: Make, link: bool

@@ -197,12 +197,12 @@ def drawn_files(clips: Sequence[Path], out: Path, endings: Iterable[str]) -> dic
         FileExistsError: a file would be replaced that is not of an earlier prediction.
         DiskFullError, NotWritableError: the folder cannot be written to.
     """
-    drawn = [out / f"{name}.mp4" for name in distinct_names(clips)]
+    endings = (".mp4", ".json", *endings)
+    drawn = [out / f"{name}.mp4" for name in distinct_names(clips, endings)]
     originals = {resolved(file_of(clip)) for clip in clips}
     for target in drawn:
         is_earlier = _holds_boxes(target.with_suffix(".json"))
-        names = [f"{target.stem}{ending}" for ending in (".mp4", ".json", *endings)]
-        for file in map(target.with_name, names):
+        for file in (target.with_name(f"{target.stem}{ending}") for ending in endings):
             if file.exists() and (resolved(file) in originals or not is_earlier):
                 raise FileExistsError(
                     f"{file}: exists, and is not of an earlier prediction; choose another --out"
@@ -218,12 +218,12 @@ def _holds_boxes(path: Path) -> bool:
     return False
 
 
-def distinct_names(clips: Sequence[Path]) -> list[str]:
-    """Names of clips without suffix; those that are equal, ignoring case, are preceded by their
-    folders.
+def distinct_names(clips: Sequence[Path], endings: Sequence[str] = ("",)) -> list[str]:
+    """Names of clips without suffix, for files with these endings; names that are equal, ignoring
+    case, are preceded by the folders of their clips.
 
-    If these are still equal, all are preceded by their numbers. A name that is too long for a file
-    system ends in a digest.
+    If two files still have one name, all are preceded by the numbers of their clips. A name that is
+    too long for a file system ends in a digest.
 
     Raises:
         ValueError: a clip is given twice.
@@ -240,6 +240,7 @@ def distinct_names(clips: Sequence[Path]) -> list[str]:
         "-".join(path.with_suffix("").relative_to(root).parts) if path in same else path.stem
         for path in paths
     ]
-    if len({name.casefold() for name in names}) < len(names):
+    files = [f"{name}{ending}".casefold() for name in names for ending in endings]
+    if len({*files}) < len(files):
         names = [f"{number}-{name}" for number, name in enumerate(names)]
     return [short_name(name) for name in names]
