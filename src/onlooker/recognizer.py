@@ -3,7 +3,6 @@ localize.
 """
 
 import math
-import os
 import reprlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, suppress
@@ -30,6 +29,7 @@ from onlooker.base.files import (
     reading,
     write_json,
 )
+from onlooker.base.intervals import resolved
 from onlooker.base.progress import OnProgress, progress_bar, reporting, showing, tracked
 from onlooker.base.records import (
     Clip,
@@ -403,7 +403,7 @@ class Recognizer:
             ValueError: `out` is no .mp4, or it is the clip itself; a prediction of another clip.
         """
         prediction = prediction or self.predict(path)
-        if os.path.realpath(prediction.path) != os.path.realpath(path):
+        if resolved(prediction.path) != resolved(path):
             raise ValueError(
                 f"{path}: the prediction is that of {prediction.path}; give that of this clip"
             )

@@ -18,6 +18,7 @@ from threading import Event, Thread
 from urllib.parse import quote, unquote
 
 from onlooker.base.files import explain_write_errors, is_disk_full
+from onlooker.base.intervals import resolved
 from onlooker.base.progress import tracked
 from onlooker.base.text import printable, without_password
 
@@ -192,8 +193,8 @@ def _send(place: "_Place", folder: Path, sent: dict[str, tuple[int, int]]) -> No
 
 def address_of(path: Path) -> str | None:
     """The address that a path in a copy stands for; None: it is in no copy."""
-    folder = Path(os.path.realpath(copies_folder()))
-    whole = Path(os.path.realpath(path))
+    folder = resolved(copies_folder())
+    whole = resolved(path)
     parts = whole.relative_to(folder).parts if whole.is_relative_to(folder) else ()
     if len(parts) < 4:  # a copy is in read/ADDRESS/files/NAME, for example
         return None
