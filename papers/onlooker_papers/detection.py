@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onlooker import Tube
-from onlooker.report.events import THRESHOLDS, Floats, mean_ap
+from onlooker.report.events import THRESHOLDS, mean_ap
 
 __all__ = [
     "at_thresholds",
@@ -52,14 +52,14 @@ def video_map(
     found: Mapping[str, Iterable[Tube]],
     true: Mapping[str, Iterable[Tube]],
     thresholds: Sequence[float] = THRESHOLDS,
-) -> Floats:
+) -> NDArray[np.float64]:
     """video-mAP: mean average precision of tubes by `tube_iou`; `L`, the mean over classes at each
     threshold.
     """
     return mean_ap(found, true, overlaps=_tube_overlaps, thresholds=thresholds)
 
 
-def at_thresholds(name: str, values: Floats) -> dict[str, float]:
+def at_thresholds(name: str, values: NDArray[np.float64]) -> dict[str, float]:
     """Values at `THRESHOLDS` as `name_20`, `name_50`, and the mean from .5 to .95, `name_50_95`."""
     if values.shape != (len(THRESHOLDS),):
         raise ValueError(
@@ -72,5 +72,5 @@ def at_thresholds(name: str, values: Floats) -> dict[str, float]:
     }
 
 
-def _tube_overlaps(found: Sequence[Tube], true: Sequence[Tube]) -> Floats:
+def _tube_overlaps(found: Sequence[Tube], true: Sequence[Tube]) -> NDArray[np.float64]:
     return np.array([[tube_iou(a, b) for b in true] for a in found]).reshape(len(found), len(true))

@@ -107,7 +107,11 @@ def test_a_run_is_complete_and_streams_equal_predictions(run: Path, squares: Pat
     assert [*figures.class_accuracy] == figures.classes == ["down", "left", "right", "up"]
     assert figures.frame_accuracy is None
     assert figures.chosen.startswith("statistics: ")
-    predictions = train_module.TrainedRun(run, figures).predictions
+    trained = onlooker.TrainedRun.read(run)
+    assert trained.figures == figures
+    assert (trained.clips, trained.curves) == (str(squares.resolve()), None)
+    assert trained.report.read_text(encoding="utf-8").startswith("<!doctype html>")
+    predictions = trained.predictions
     assert sorted(clip.truth for clip in predictions) == sorted(figures.classes * 6)
     assert np.mean([clip.correct for clip in predictions]) == figures.accuracy
     assert {*predictions[0].scores} == {*figures.classes}

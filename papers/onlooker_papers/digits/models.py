@@ -2,13 +2,13 @@
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import torch
 from torch import nn
 
 from onlooker import create_model, load
-from onlooker.base.config import ClipAggregation, DataConfig, Loss
+from onlooker.base.config import DataConfig
 from onlooker.models.video_model import VideoModel, count_parameters
 from onlooker_papers.digits.pretraining import pretraining_of
 from onlooker_papers.digits.registry import TRACKS
@@ -52,7 +52,7 @@ class DigitModel:
     lr: float = 1e-3
     recipe: str | None = None
     after: str | None = None
-    aggregation: ClipAggregation = "mean"
+    aggregation: Literal["mean", "product", "last"] = "mean"
     batch: int = 16
     frames: int = 10
     frames_per_setting: int = 5
@@ -81,7 +81,7 @@ class DigitModel:
         )
 
     @property
-    def loss(self) -> Loss:
+    def loss(self) -> Literal["every", "last"]:
         """`every` frame has a loss; only the `last` one if the aggregation is `last`."""
         return "last" if self.aggregation == "last" else "every"
 

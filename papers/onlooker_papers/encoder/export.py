@@ -4,15 +4,15 @@ the results file.
 
 import hashlib
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from safetensors.torch import save
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from onlooker.base.files import write_bytes
-from onlooker.models.encoders import encoder_terms
-from onlooker.models.encoders.small import Small
+from onlooker.models.encoders import build_encoder, encoder_terms
 from onlooker.models.video_model import count_parameters
 from onlooker.report.metrics import wilson_interval
 from onlooker.report.plots import loss_and_accuracy
@@ -109,5 +109,5 @@ def draw(figures: dict[str, Any], figure: Path) -> None:
 def multiply_adds(size: int) -> int:
     """Multiply-adds of the encoder for a frame of `size` × `size` pixels."""
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        Small().eval()(torch.zeros(1, 3, size, size))
+        cast(nn.Module, build_encoder("small", 3, size)).eval()(torch.zeros(1, 3, size, size))
     return counter.get_total_flops() // 2

@@ -2,7 +2,6 @@
 
 from torch import Tensor, nn
 
-from onlooker.models.cells.cell import Grid
 from onlooker.models.registry import Recipe, register_attention, register_model
 from onlooker_papers import PACKAGE
 
@@ -21,7 +20,7 @@ class ContextAttention(nn.Module):
 
     hidden_ndim = 4
 
-    def __init__(self, hidden: int, grid: Grid) -> None:
+    def __init__(self, hidden: int, grid: tuple[int, int]) -> None:
         super().__init__()
         self.grid = grid
         self.context = nn.Linear(hidden, grid[0] * grid[1])

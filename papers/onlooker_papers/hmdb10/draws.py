@@ -7,6 +7,7 @@ import math
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import compress
 from pathlib import Path
 from statistics import mean
@@ -28,9 +29,8 @@ from onlooker.report.overlay import caption, enlarge, full_strength, overlay
 from onlooker.report.page import Page, Table, percent
 from onlooker.report.plots import to_svg
 from onlooker.run.features import encoded_clips, weights_digest
-from onlooker.training.checkpoint import load_checkpoint
 from onlooker.training.fit import fit
-from onlooker.video.reader import read
+from onlooker.video.reader import VideoReader
 from onlooker.video.sampling import equally_spaced
 from onlooker_papers.apportion import apportion
 from onlooker_papers.hmdb10.classes import ATTENTION, REPORT_CLIPS
@@ -185,7 +185,7 @@ def train_all_epochs(
         folder=folder,
         title=folder.name,
     )
-    state = load_checkpoint(folder / "checkpoints" / "last.ckpt")["state_dict"]
+    state = torch.load(folder / "checkpoints" / "last.ckpt", "cpu", weights_only=True)["state_dict"]
     trained = {name.removeprefix("model."): of for name, of in state.items()}
     net.load_state_dict({**net.state_dict(), **trained})
     recognizer = Recognizer(
@@ -326,7 +326,7 @@ def attention_rows(recognizer: Recognizer, samples: ClipFrames) -> list[tuple[st
         maps = attention[0]
         of_frames = scores[0]
         shown = equally_spaced(len(maps), min(len(maps), _COLUMNS))
-        pixels = read(clip.path, len(maps)).pixels
+        pixels = VideoReader(clip.path).get(partial(equally_spaced, count=len(maps))).pixels
         scale = full_strength(maps)
         drawn = np.stack(
             [

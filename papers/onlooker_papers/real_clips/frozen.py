@@ -21,7 +21,6 @@ from onlooker.base.files import write_bytes
 from onlooker.data.clips import read_clips
 from onlooker.data.sets import read_set
 from onlooker.data.split import Split, group_of, make_splits
-from onlooker.models.encoders.lite0 import LITE0
 from onlooker.models.registry import configured, for_model, resolve
 from onlooker.run.features import weights_digest
 from onlooker.run.record import RunRecord
@@ -147,7 +146,7 @@ def model(
 def input_of(encoder: str, pretrained: bool | None = True) -> Settings:
     """The settings of the default command with an encoder, and the size of its frames."""
     config = replace(MODEL, encoder=encoder, pretrained=pretrained)
-    given = {"encoder"} if encoder == LITE0 else {"encoder", "size"}
+    given = {"encoder"} if encoder == "lite0" else {"encoder", "size"}
     return resolve(*for_model(config, DATA, given), TrainConfig())
 
 

@@ -24,10 +24,9 @@ import onlooker
 from onlooker import Figures
 from onlooker.base.config import Settings
 from onlooker.base.files import write_bytes
-from onlooker.data.split import Split, source_of
-from onlooker.models.encoders.lite0 import LITE0
-from onlooker.report.metrics import accuracy_interval, read_correct
-from onlooker.run.record import SCORES, RunRecord, read_figures
+from onlooker.data.split import Split, group_of
+from onlooker.report.metrics import accuracy_interval
+from onlooker.run.record import RunRecord
 from onlooker_papers.intervals import as_text, over_recordings
 from onlooker_papers.real_clips.frozen import SETS, splits_of
 from onlooker_papers.results import About, Row, write_rows
@@ -46,7 +45,7 @@ KINDS: dict[str, dict[str, Any]] = {"default": {"encoder": "small"}}
 ENCODERS: dict[str, dict[str, Any]] = {
     "linear": {"encoder": "small", "pretrained": False},
     "free": {"encoder": "small-free"},
-    LITE0: {"encoder": LITE0},
+    "lite0": {"encoder": "lite0"},
     "auto": {"encoder": "auto"},
 }
 # Figures that `onlooker train` prints.
@@ -75,21 +74,22 @@ class Answers:
     def read(cls, run: Path) -> "Answers":
         """What is in the folder of a run that is finished."""
         record = RunRecord.read(run)
-        figures = read_figures(run)
+        trained = onlooker.TrainedRun.read(run)
+        figures = trained.figures
         if figures is None:
             raise FileNotFoundError(f"{run}: no figures; the training is not finished")
         split = record.split.without({error.path for error in record.skipped})
         clips = split.clips if figures.cross_validated else split.test
-        answers = zip(clips, read_correct(run / SCORES), strict=True)
-        correct = {clip.path: is_correct for clip, is_correct in answers}
-        recordings = {clip.path: source_of(clip) for clip in clips}
+        answers = zip(clips, trained.predictions, strict=True)
+        correct = {clip.path: answer.correct for clip, answer in answers}
+        recordings = {clip.path: group_of(clip) for clip in clips}
         seconds = float((run / _SECONDS).read_text(encoding="utf-8"))
         return cls(figures, record.settings, correct, recordings, seconds)
 
 
 def train(clips: Path, run: Path, settings: Mapping[str, Any]) -> Answers:
     """`onlooker train CLIPS`, continued if it was interrupted; what it wrote."""
-    if not read_figures(run):
+    if not onlooker.TrainedRun.read(run).figures:
         began = time.process_time()
         onlooker.train(clips, run, resume=run.exists(), quiet=True, **settings)
         write_bytes(run / _SECONDS, f"{time.process_time() - began:.1f}".encode())

@@ -11,6 +11,7 @@ from typing import Any, cast
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
+from onlooker import TrainedRun
 from onlooker.base.config import Modality, ModelConfig, Settings, TrainConfig
 from onlooker.base.files import write_bytes, write_json
 from onlooker.data.clips import ClipFrames, read_clips
@@ -21,7 +22,6 @@ from onlooker.report.page import Page
 from onlooker.report.plots import loss_and_accuracy, to_svg
 from onlooker.run.features import encoded_clips
 from onlooker.run.preparation import build
-from onlooker.run.record import read_curves
 from onlooker_papers.results import WHOLE, About, Row, command_line, write_rows
 from onlooker_papers.sets import counts_of, digest_of, few_of_each
 from onlooker_papers.tables import share
@@ -151,7 +151,7 @@ def _write_page(
     page.heading("Training curves")
     for of in STREAMS:
         names = [f"{model}-{of}" for model in SINGLE] + ([MOTION] if of == "rgb" else [])
-        curves = {name: found for name in names if (found := read_curves(folder / name))}
+        curves = {name: found for name in names if (found := TrainedRun.read(folder / name).curves)}
         for part in ("training", "validation") if curves else ():
             image = loss_and_accuracy({name: found[part] for name, found in curves.items()})
             page.figure(to_svg(image), f"{of}: {part} clips, per epoch.", wide=True)

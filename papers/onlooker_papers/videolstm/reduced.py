@@ -24,7 +24,6 @@ from onlooker import create_model
 from onlooker.base.config import DataConfig, Modality, ModelConfig, TrainConfig
 from onlooker.data.clips import ClipFrames
 from onlooker.models.encoders import build_encoder
-from onlooker.models.encoders.lite0 import LITE0
 from onlooker.models.registry import for_encoder, register_encoder, resolve
 from onlooker.training.forward import encode_samples, uses_bf16
 from onlooker_papers import PACKAGE
@@ -32,6 +31,7 @@ from onlooker_papers.videolstm.fine_tune import RandomFrames
 
 WIDTH = 64
 SMALL = "small"
+LITE0 = "lite0"
 FRAMES = DataConfig(frames=16, size=112)
 # For encoders that are trained on the clips of a split: that of flow, and that of RGB if it is not
 # frozen.

@@ -25,7 +25,6 @@ __all__ = [
     "RECORD",
     "DiskFullError",
     "NotWritableError",
-    "check_regular",
     "check_writable",
     "explain_write_errors",
     "file_digest",

@@ -58,15 +58,7 @@ from onlooker.data.split import SPLITS, Split, fingerprint
 from onlooker.report.figures import CrossValidationFigures, Figures
 from onlooker.storage import address_of, local
 
-__all__ = [
-    "REPORT",
-    "SCORES",
-    "RunRecord",
-    "check_settings",
-    "clips_of",
-    "read_curves",
-    "read_figures",
-]
+__all__ = ["RunRecord", "check_settings"]
 
 FIGURES = "evaluation.json"
 SCORES = "scores.csv"

@@ -27,7 +27,7 @@ from onlooker.base.config import (
 from onlooker.base.decision import Decision
 from onlooker.base.files import whole_folder, write_json
 from onlooker.base.progress import OnProgress, note, reporting, showing
-from onlooker.base.records import ClipError, Evaluation
+from onlooker.base.records import ClipError, Curves, Evaluation
 from onlooker.base.settings import Config, suggestion, typed
 from onlooker.data.clips import (
     ClipFrames,
@@ -64,11 +64,14 @@ from onlooker.run.evaluate import write_report
 from onlooker.run.preparation import Training, checked_settings, new_run, resumed_run
 from onlooker.run.record import (
     CROSS_VALIDATION,
+    REPORT,
     SCORES,
     RunRecord,
     check_content,
     check_settings,
+    clips_of,
     lock_run,
+    read_curves,
     read_figures,
     start_run,
 )
@@ -95,6 +98,33 @@ class TrainedRun:
 
     path: Path
     figures: Figures | None
+
+    @classmethod
+    @typed
+    def read(cls, path: Path | str) -> "TrainedRun":
+        """The run of a folder or an address; one that is not finished has no figures.
+
+        Raises:
+            ValueError: a file was changed, or another version wrote it.
+        """
+        return cls(Path(path), read_figures(local(path)))
+
+    @property
+    def clips(self) -> str | None:
+        """The folder or list that it was trained on, an absolute path or an address; None if it is
+        not known.
+        """
+        return clips_of(local(self.path))
+
+    @property
+    def report(self) -> Path:
+        """Its report, a page; there is none before the training is finished."""
+        return local(self.path) / REPORT
+
+    @property
+    def curves(self) -> Curves | None:
+        """Loss and accuracy per epoch, of training and validation; None without epochs."""
+        return read_curves(local(self.path))
 
     @property
     def predictions(self) -> list[ScoredClip]:

@@ -12,10 +12,9 @@ from threading import Lock
 from typing import Any
 
 import onlooker
-from onlooker import Decision, Recognizer
+from onlooker import Decision, Recognizer, TrainedRun
 from onlooker.base.config import StreamConfig
 from onlooker.base.files import RECORD, model_folder, read_json
-from onlooker.run.record import REPORT
 from onlooker.serve.problem import Problem
 from onlooker.serve.project import new_name
 from onlooker.serve.settings import ServeSettings
@@ -140,7 +139,7 @@ def _describe(model: Model) -> dict[str, Any] | None:
             "frame_rate": decision.frame_rate,
             "threshold": decision.threshold,
             "expected": curve and curve.sentence(StreamConfig.alarms_per_hour),
-            "report": (model.run / REPORT).is_file(),
+            "report": TrainedRun(model.run, None).report.is_file(),
         }
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -13,7 +13,7 @@ from fastapi.responses import FileResponse
 from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 
-from onlooker import Clip
+from onlooker import Clip, TrainedRun
 from onlooker.base.answer import (
     nothing_class,
     nothing_name,
@@ -26,7 +26,6 @@ from onlooker.data.findings import FEW, Finding, label_findings
 from onlooker.data.folder import RECORDINGS, entries, recordings_of
 from onlooker.data.split import divide_recordings
 from onlooker.data.stick_figures import write_set
-from onlooker.run.record import REPORT
 from onlooker.serve.jobs import Job, Jobs
 from onlooker.serve.look import Look, Looks
 from onlooker.serve.media import Previews, convert, receive
@@ -329,7 +328,7 @@ def _add_models(app: FastAPI, teaching: Teaching) -> None:
 
     @app.get("/media/model/{model_id}.html")
     def report(model_id: str) -> FileResponse:
-        path = models.get(model_id).run / REPORT
+        path = TrainedRun(models.get(model_id).run, None).report
         return FileResponse(
             path, headers={"Content-Security-Policy": _OF_REPORT}, stat_result=path.stat()
         )

@@ -11,11 +11,9 @@ from time import monotonic
 from typing import Any, NamedTuple
 
 import onlooker
-from onlooker import Figures
+from onlooker import Figures, TrainedRun
 from onlooker.base.text import composed, printable
-from onlooker.report.metrics import read_scores
 from onlooker.report.summary import accuracy_text, advice, first_line
-from onlooker.run.record import SCORES, clips_of, read_figures
 from onlooker.serve.jobs import Job
 from onlooker.serve.models import Model, Models, find_model
 from onlooker.serve.problem import Problem
@@ -241,7 +239,7 @@ class Training:
 @lru_cache
 def _clips_of(model: Model) -> str | None:
     """The folder of the clips that a model was trained on; None if it is not known."""
-    return clips_of(model.run)
+    return TrainedRun.read(model.run).clips
 
 
 def _folders(project: Project) -> dict[str, str]:
@@ -251,7 +249,7 @@ def _folders(project: Project) -> dict[str, str]:
 
 def _figures(run: Path | None) -> Figures | None:
     """The figures of a run; None if it has none (yet), as where its report has failed."""
-    return read_figures(run) if run and (run / SCORES).exists() else None
+    return TrainedRun.read(run).figures if run else None
 
 
 def _scores(run: Path) -> Iterator[tuple[str, str, str, float, float]]:
@@ -261,7 +259,7 @@ def _scores(run: Path) -> Iterator[tuple[str, str, str, float, float]]:
     to the highest other one; of a mistake, that of the true class to it, which is below 0 without a
     threshold.
     """
-    for name, truth, predicted, scores in read_scores(run / SCORES):
+    for name, truth, predicted, scores in TrainedRun.read(run).predictions:
         # nothing may have no score
         score = scores.get(predicted, 1 - max(scores.values()))
         others = (other for label, other in scores.items() if label != predicted)

@@ -10,8 +10,6 @@ import torch
 
 from onlooker.base.files import atomic_file, check_regular, explain_write_errors
 
-__all__ = ["load_checkpoint"]
-
 # What a checkpoint of a training has.
 PARTS = ("state_dict", "curves", "seconds", "optimizer_states", "lr_schedulers")
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Grid", "State"]
+__all__ = ["State"]
 
 Grid = tuple[int, int]
 

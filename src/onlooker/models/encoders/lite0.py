@@ -12,8 +12,6 @@ from torch import Tensor, nn
 
 from onlooker.models.encoders.backbone import create_network, filters_for, loading
 
-__all__ = ["LITE0"]
-
 LITE0 = "lite0"
 LITE0_SIZE = 224
 _NETWORK = "tf_efficientnet_lite0"  # of timm

@@ -10,8 +10,6 @@ from torch import Tensor, nn
 
 from onlooker.models.encoders.backbone import filters_for, loading
 
-__all__ = ["Small"]
-
 FOLDER = Path(__file__).with_name("weights")  # safetensors in half precision, one file per name
 
 STEM = 16
