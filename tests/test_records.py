@@ -137,6 +137,7 @@ SEGMENT = {"label": "wave", "start": 0, "end": 1}
             r"attention has shape \(2, 4\), expected 3 dimensions",
         ),
         (evaluation, {}, {"scores": np.zeros((2, 4))}, "scores have 4 columns for 3 classes"),
+        (evaluation, {}, {"thresholds": np.zeros(3)}, "thresholds has 3 entries, expected 2"),
         (Box, BOX, {"corners": (2, 0, 1, 1)}, "a box ends before it begins"),
         (
             Box,
