@@ -270,7 +270,7 @@ def test_a_run_is_not_overwritten_but_can_continue(
         ),
         (
             "predict {run} a.mp4 --threshold 1.5",
-            "threshold is 1.5, expected a probability from 0",
+            "threshold is 1.5, expected at least 0 and at most 1",
         ),
         (
             "predict {run} https://host/a.mp4",
