@@ -237,6 +237,15 @@ def test_figures_and_the_clips_of_each_cell(taught: tuple[Project, Path]) -> Non
     assert [clip["name"] for clip in training.tested()] == ["1.mp4", "2.mp4", "=3.mp4"]
 
 
+def test_a_run_with_damaged_figures_does_not_hide_that_of_the_page(
+    taught: tuple[Project, Path],
+) -> None:
+    project, run = taught
+    damaged = shutil.copytree(run, run.parent / "damaged")
+    write_json(damaged / "evaluation.json", {"videos": "many"})
+    assert training_of(project, run).newest_run() == run
+
+
 def test_probable_errors_come_first_then_other_mistakes_the_most_certain_first(
     taught: tuple[Project, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:

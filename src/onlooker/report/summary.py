@@ -30,9 +30,20 @@ _UNSURE = 0.9  # accuracy, below which another encoder may help
 _ANY = (0.0, 1.0)  # where there is no interval
 
 
+def _digits(total: int) -> int:
+    """The decimals of a percentage of so many clips."""
+    return 0 if total < _FEW else 1
+
+
 def _percent(share: float, total: int) -> str:
     """`39 %`, a share of so many clips."""
-    return percent(share, 0 if total < _FEW else 1)
+    return percent(share, _digits(total))
+
+
+def _range(ends: Sequence[float], digits: int = 1) -> str:
+    """`67 to 97 %`."""
+    low, high = ends
+    return f"{100 * low:.{digits}f} to {percent(high, digits)}"
 
 
 def share_of(count: int, total: int) -> str:
@@ -45,13 +56,13 @@ def interval_of(figures: Figures) -> str:
     recordings, over clips.
     """
     videos = figures.videos
-    unit = "scenes" if figures.scenes else "recordings"
-    basis = over(figures.recordings or videos, videos, unit)
-    if not figures.accuracy_interval:
-        divided = "no interval can be given: recordings are divided among training and test"
-        return basis if basis.startswith("no") else divided
-    low, high = (_percent(end, videos) for end in figures.accuracy_interval)
-    return f"95 % interval {low[:-2]} to {high}, {basis}"
+    recordings = figures.recordings or videos
+    basis = over(recordings, videos, "scenes" if figures.scenes else "recordings")
+    if figures.accuracy_interval:
+        return f"95 % interval {_range(figures.accuracy_interval, _digits(videos))}, {basis}"
+    if recordings < MIN_RECORDINGS:
+        return basis
+    return "no interval can be given: recordings are divided among training and test"
 
 
 def over(recordings: int, videos: int, unit: str = "recordings") -> str:
@@ -84,7 +95,8 @@ def first_line(figures: Figures) -> Conclusion:
     """
     total = figures.videos
     share = figures.majority_share
-    text = f"accuracy {share_of(figures.correct, total)[:-1]}, {interval_of(figures)})"
+    accuracy = _percent(figures.correct / total, total)
+    text = f"accuracy {figures.correct} of {total} ({accuracy}, {interval_of(figures)})"
     warning = ""
     if figures.has_several_classes:
         most = figures.classes[int(np.sum(figures.confusion, axis=1).argmax())]
@@ -291,9 +303,7 @@ def comparison_table(figures: Mapping[str, Any]) -> Table:
         spread = figures["spread"][name]
         deviation = None if spread is None else f"± {100 * spread:.1f}"
         interval = figures["interval"][name]
-        ends = (
-            None if interval is None else f"{percent(interval[0])[:-2]} to {percent(interval[1])}"
-        )
+        ends = None if interval is None else _range(interval)
         rows.append(
             [name, counted(accuracy), ends, deviation, percent(figures["frame_accuracy"][name])]
         )

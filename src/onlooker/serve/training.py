@@ -239,7 +239,7 @@ class Training:
 @lru_cache
 def _clips_of(model: Model) -> str | None:
     """The folder of the clips that a model was trained on; None if it is not known."""
-    return TrainedRun.read(model.run).clips
+    return TrainedRun(model.run, None).clips  # figures may be damaged
 
 
 def _folders(project: Project) -> dict[str, str]:
