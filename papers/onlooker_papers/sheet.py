@@ -7,12 +7,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from onlooker.report.plots import INK
 from onlooker.video.sampling import equally_spaced
 
 if TYPE_CHECKING:  # matplotlib is slow to import
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+
+# The colors of the library's plots.
+INK = "#1c2026"
+FAINT = "#e4e7eb"
+COLORS = ("#0072b2", "#d55e00", "#009e73")
 
 
 def cells(rows: int, columns: int, inches: float) -> tuple["Figure", NDArray[np.object_]]:

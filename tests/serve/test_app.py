@@ -10,7 +10,7 @@ from fastapi.testclient import TestClient
 from serving import ADDRESS, OWN, save_model
 
 import onlooker
-from onlooker.serve import models
+from onlooker.run import train
 from onlooker.serve.app import create_app
 from onlooker.serve.settings import ServeSettings
 
@@ -52,14 +52,14 @@ def test_models_are_listed_newest_first_but_for_those_that_cannot_be_read(
     (settings.runs / "damaged" / "model" / "recognizer.json").write_text("{")
     (settings.runs / "file").touch()
     save_model(settings.runs, "foreign")
-    model_folder = models.model_folder
+    model_folder = train.model_folder
 
     def permitted(run: Path) -> Path | None:
         if run.name == "foreign":
             raise PermissionError(13, "Permission denied", str(run))
         return model_folder(run)
 
-    monkeypatch.setattr(models, "model_folder", permitted)
+    monkeypatch.setattr(train, "model_folder", permitted)
     assert [each["name"] for each in page.get("/api/state").json()["models"]] == [
         "whole",
         "tiny",

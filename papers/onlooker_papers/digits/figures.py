@@ -19,8 +19,7 @@ from onlooker.base.files import write_bytes
 from onlooker.data.transforms import to_video
 from onlooker.models.encoders import Encoder
 from onlooker.models.video_model import VideoModel
-from onlooker.report.overlay import BOX_COLORS, boxes, enlarge
-from onlooker.report.plots import FAINT, INK
+from onlooker.report.overlay import boxes, enlarge
 from onlooker_papers.digits.data.augmented_mnist import VARIANTS, AugmentedDigits
 from onlooker_papers.digits.data.moving_mnist import Batch
 from onlooker_papers.digits.data.scaled_mnist import ScaledDigits, SingleDigits
@@ -30,15 +29,16 @@ from onlooker_papers.digits.pretraining import DATA
 from onlooker_papers.digits.published import FRAMES
 from onlooker_papers.digits.sampling.spatial_transformer import spatial_transform
 from onlooker_papers.mnist import DigitSplit
-from onlooker_papers.sheet import caption, cells, sheet, to_png
+from onlooker_papers.sheet import FAINT, INK, caption, cells, sheet, to_png
 
 if TYPE_CHECKING:  # matplotlib is slow to import
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 SHOWN = 8  # frames in a row
+_ORANGE = (213, 94, 0)
 FRAMES_PER_SETTING = AugmentedDigits.frames_per_setting
-_BOX_COLORS = tuple("#{:02x}{:02x}{:02x}".format(*rim) for rim in BOX_COLORS)
+_BOX_COLORS = ("#d55e00", "#56b4e9", "#009e73", "#e69f00", "#cc79a7")
 
 
 def write_images(
@@ -110,7 +110,7 @@ def _with_boxes(batch: Batch) -> NDArray[np.uint8]:
     corners = batch.boxes[0, ::FRAMES_PER_SETTING].numpy()
     return np.stack(
         [
-            boxes(enlarge(frame), of_frame, color=BOX_COLORS[0], size=frame.shape[:2])
+            boxes(enlarge(frame), of_frame, color=_ORANGE, size=frame.shape[:2])
             for frame, of_frame in zip(frames, corners, strict=True)
         ]
     )

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from onlooker.models.video_model import count_parameters
-from onlooker.report.plots import COLORS, FAINT, INK
 from onlooker_papers.digits.pretraining import SIZE, build
 from onlooker_papers.digits.sampling.channel_offset import ChannelOffset
 from onlooker_papers.digits.sampling.deform_conv import DeformableConv2d
+from onlooker_papers.sheet import COLORS, FAINT, INK
 
 if TYPE_CHECKING:  # matplotlib is slow to import
     from matplotlib.axes import Axes

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from onlooker.base.records import Curves
-from onlooker.report.plots import COLORS, INK, plain
+from onlooker.report.plots import plain
+from onlooker_papers.sheet import COLORS, INK
 
 if TYPE_CHECKING:  # matplotlib is slow to import
     from matplotlib.figure import Figure
 
+Curves = dict[str, dict[str, list[float]]]  # of a training: `TrainedRun.curves`
 _WORDS = {"report": "report", "convlstm": "ConvLSTM", "lstm": "LSTM", "convnet": "ConvNet"}
 
 

@@ -19,14 +19,13 @@ from torch import nn
 
 from onlooker import Clip, Decision, Evaluation, Recognizer, create_model, load
 from onlooker.base.config import DataConfig, ModelConfig, TrainConfig
-from onlooker.base.records import Curves
 from onlooker.data.clips import ClipFrames
 from onlooker.data.split import Split, group_of
 from onlooker.models.registry import find_recipe, for_encoder, resolve
 from onlooker.models.video_model import VideoModel, count_parameters
 from onlooker.report.metrics import measure
 from onlooker.report.overlay import caption, enlarge, full_strength, overlay
-from onlooker.report.page import Page, Table, percent
+from onlooker.report.page import Page, Table
 from onlooker.report.plots import to_svg
 from onlooker.run.features import encoded_clips, weights_digest
 from onlooker.training.fit import fit
@@ -34,7 +33,7 @@ from onlooker.video.reader import VideoReader
 from onlooker.video.sampling import equally_spaced
 from onlooker_papers.apportion import apportion
 from onlooker_papers.hmdb10.classes import ATTENTION, REPORT_CLIPS
-from onlooker_papers.hmdb10.curves import loss_curves
+from onlooker_papers.hmdb10.curves import Curves, loss_curves
 from onlooker_papers.intervals import over_seeds
 from onlooker_papers.memo import memo_of_training
 from onlooker_papers.sets import counts_of, digest_of
@@ -331,7 +330,8 @@ def attention_rows(recognizer: Recognizer, samples: ClipFrames) -> list[tuple[st
         drawn = np.stack(
             [
                 caption(
-                    overlay(enlarge(pixels[t]), maps[t], scale), [percent(of_frames[t, target], 0)]
+                    overlay(enlarge(pixels[t]), maps[t], scale),
+                    [f"{100 * of_frames[t, target]:.0f} %"],
                 )
                 for t in shown
             ]

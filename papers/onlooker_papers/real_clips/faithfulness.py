@@ -25,7 +25,6 @@ from rich.progress import track
 from onlooker import LinearClassifier, Recognizer
 from onlooker.base.config import DataConfig
 from onlooker.localization import localize
-from onlooker.models.linear import UNORDERED
 from onlooker.models.windows import cosines
 from onlooker.training.forward import encode_samples
 from onlooker_papers.real_clips.frozen import SETS, splits_of, trained
@@ -57,7 +56,7 @@ def class_activation(net: LinearClassifier, pixels: NDArray[np.uint8], data: Dat
             each.unflatten(0, (len(net.names), -1)) for each in (weights, net.center[count])
         )
         newest = cosines(torch.tensor([count + 1]), count + 1)[0, -1]
-        waves = torch.einsum("jkd,k->dj", of[len(UNORDERED) :].unflatten(0, (3, -1)), newest)
+        waves = torch.einsum("jkd,k->dj", of[-3 * len(newest) :].unflatten(0, (3, -1)), newest)
         added = (of[0][:, None] + waves @ net.positions.T) * (frames[t] - center[0][:, None])
         added = added + of[2][:, None] * (changes[t] - center[2][:, None])
         found.append(added.sum(0).clamp_min(0).unflatten(0, net.grid).numpy())

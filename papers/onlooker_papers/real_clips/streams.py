@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from onlooker import Clip, LinearClassifier, Segment
-from onlooker.base.answer import NOTHING
 from onlooker.base.config import DataConfig
 from onlooker.data.transforms import to_video
 from onlooker.run.features import weights_digest
 from onlooker.video.reader import VideoReader
 
 RUN = Path("runs/nothing")  # folder of the features (8 GB, kept)
+NOTHING = "nothing"  # the class of clips without an event
 _PAUSES = (1, 4)  # clips of nothing after an event, from 1 to 3
 _EVENTS = 0.1  # events per clip of nothing, where mostly nothing happens
 

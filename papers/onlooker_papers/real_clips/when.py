@@ -36,8 +36,7 @@ import typer
 from numpy.typing import NDArray
 from rich.progress import track
 
-from onlooker import Clip, LinearClassifier, Segment
-from onlooker.base.answer import NOTHING, nothing_class
+from onlooker import Clip, Decision, LinearClassifier, Segment
 from onlooker.base.config import StreamConfig, TrainConfig
 from onlooker.cli.command import command
 from onlooker.data.split import group_of
@@ -48,6 +47,7 @@ from onlooker.training.events import MOST_CLIPS, ClipFeatures, fit_events
 from onlooker.training.linear import ClipStatistics, choose, fit_layer
 from onlooker_papers.real_clips.frozen import DATA, MODEL, model, splits_of
 from onlooker_papers.real_clips.streams import (
+    NOTHING,
     Pace,
     Part,
     Stream,
@@ -154,7 +154,7 @@ def fitted(
     x = [_statistics(net, part) for part in track(parts, "statistics of clips")]
     y = np.array([classes.index(part.label) for part in parts])
     groups = np.array([part.recording for part in parts])
-    nothing = nothing_class(classes)
+    nothing = Decision(classes).nothing_class
     weights = TrainConfig().class_weights
     clips = ClipStatistics(
         np.stack(x),
@@ -216,7 +216,9 @@ class Played(NamedTuple):
     @classmethod
     def of(cls, by: Fitted, stream: Stream) -> "Played":
         """Play a stream."""
-        finder = Finder(by.classes, by.net.lengths, _LEAST, nothing=nothing_class(by.classes))
+        finder = Finder(
+            by.classes, by.net.lengths, _LEAST, nothing=Decision(by.classes).nothing_class
+        )
         return cls(stream.times, play(by, stream), stream.events, finder, by.threshold)
 
     def live(self, threshold: float) -> Iterator[tuple[Segment, float]]:

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from onlooker.base.text import composed
 
-__all__ = ["NOTHING", "nothing_class", "nothing_name", "perhaps_nothing", "require_one_nothing"]
+__all__ = ["nothing_name", "perhaps_nothing", "require_one_nothing"]
 
 NOTHING = "nothing"
 # Names of the class in which nothing happens, as `_letters` of them; the first one that is among

@@ -22,13 +22,11 @@ from typing import Any, BinaryIO
 from onlooker.base.text import format_bytes, printable, short_name
 
 __all__ = [
-    "RECORD",
     "DiskFullError",
     "NotWritableError",
     "check_writable",
     "explain_write_errors",
     "file_digest",
-    "model_folder",
     "read_bytes",
     "read_json",
     "reading",

@@ -26,7 +26,7 @@ from onlooker.base.text import composed, printable
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["Curves", "InputError"]
+__all__ = ["InputError"]
 
 Array = NDArray[np.generic]
 Floats = NDArray[np.float32]

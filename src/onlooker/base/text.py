@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
-__all__ = ["composed", "format_bytes", "printable"]
+__all__ = ["format_bytes", "printable"]
 
 _SHOWN = 5  # names in a sentence
 

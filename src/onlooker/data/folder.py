@@ -22,7 +22,6 @@ __all__ = [
     "CUT_FROM",
     "RECORDINGS",
     "SYSTEM_FOLDERS",
-    "entries",
     "is_hidden",
     "read_recordings",
     "recordings_of",

@@ -33,7 +33,7 @@ from onlooker.video.reader import SUFFIXES, VideoReader, frame_bounds, is_video
 from onlooker.video.sampling import Timing
 from onlooker.video.write import is_drawn
 
-__all__ = ["find_writer", "of_prediction"]
+__all__ = ["write_segments"]
 
 _ONE_NAME = (
     "put each video beside the labels, in the folders that its name has; if both are one video, give "
@@ -266,6 +266,18 @@ def find_writer(path: Path, name: str | None = None) -> tuple[str, Writer]:
         written = [format_name for format_name, form in FORMATS.items() if form.write]
         raise ValueError(f"{path}: {name} is only read; choose {', '.join(written)}")
     return ending, write
+
+
+def write_segments(path: Path, prediction: Prediction) -> None:
+    """Write the segments of a prediction in the format that the end of its name tells: `.csv`, `.vtt`
+    (WebVTT), `.eaf` (ELAN), `-segments.json` (ActivityNet) or `-label-studio.json`.
+
+    Raises:
+        ValueError: no such format.
+        DiskFullError, NotWritableError: the file cannot be written.
+    """
+    _, write = find_writer(path)
+    write(path, of_prediction(prediction), None)
 
 
 def of_prediction(prediction: Prediction) -> Videos:

@@ -12,8 +12,6 @@ from onlooker.models.encoders import Encoder, build_encoder
 from onlooker.models.video_model import Output, VideoModel, Windows
 from onlooker.models.windows import WAVES, newest_windows, running, spatial_moments, windowed
 
-__all__ = ["UNORDERED"]
-
 UNORDERED = ("mean", "spread", "change", "largest")
 # of the usual deviation of the training clips: where nothing deviates by more, the map is flat
 _FLAT = 0.1

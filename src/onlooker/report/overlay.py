@@ -26,16 +26,7 @@ from onlooker.video.reader import VideoReader
 from onlooker.video.resize import Pixels
 from onlooker.video.write import DRAWN, is_drawn, write
 
-__all__ = [
-    "BOX_COLORS",
-    "boxes",
-    "caption",
-    "draw_clip",
-    "enlarge",
-    "full_strength",
-    "overlay",
-    "write_drawn",
-]
+__all__ = ["boxes", "caption", "draw_clip", "enlarge", "full_strength", "overlay", "write_drawn"]
 
 Size = tuple[int, int]
 TimedFrames = Iterable[tuple[int, float, Pixels]]  # index, seconds, `H W 3`

@@ -25,7 +25,7 @@ from onlooker.base.config import (
     TrainConfig,
 )
 from onlooker.base.decision import Decision
-from onlooker.base.files import whole_folder, write_json
+from onlooker.base.files import model_folder, whole_folder, write_json
 from onlooker.base.progress import OnProgress, note, reporting, showing
 from onlooker.base.records import ClipError, Curves, Evaluation
 from onlooker.base.settings import Config, suggestion, typed
@@ -94,10 +94,12 @@ _MIN_CALIBRATION = 10  # validation clips; with fewer of them the temperature is
 
 @dataclass(frozen=True)
 class TrainedRun:
-    """A trained run: its folder, and the figures of its test clips; None without test clips."""
+    """A trained run: its folder, and the figures of its test clips; None without test clips, or if
+    they were not read.
+    """
 
     path: Path
-    figures: Figures | None
+    figures: Figures | None = None
 
     @classmethod
     @typed
@@ -115,6 +117,13 @@ class TrainedRun:
         not known.
         """
         return clips_of(local(self.path))
+
+    @property
+    def model(self) -> Path | None:
+        """The folder of its model, after cross-validation that of its final run; None if there is
+        none yet.
+        """
+        return model_folder(local(self.path))
 
     @property
     def report(self) -> Path:

@@ -29,7 +29,7 @@ from starlette.concurrency import run_in_threadpool
 
 from onlooker import Prediction, Recognizer
 from onlooker.base.progress import reporting
-from onlooker.formats.annotations import find_writer, of_prediction
+from onlooker.formats.annotations import write_segments
 from onlooker.report.overlay import full_strength, write_drawn
 from onlooker.serve.jobs import Job, Jobs
 from onlooker.serve.media import convert, receive
@@ -137,8 +137,7 @@ class Looks:
             write_drawn(look.video, file, look.prediction, replace=True)
         else:
             prediction = replace(look.prediction, path=file.with_name(look.name))
-            _, write = find_writer(file)
-            write(file, of_prediction(prediction), None)
+            write_segments(file, prediction)
         return FileResponse(file, filename=f"{Path(look.name).stem}.{kind}")
 
     def _prepare(self, look: Look, job: Job) -> VideoFacts:

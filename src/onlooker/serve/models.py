@@ -14,11 +14,12 @@ from typing import Any
 import onlooker
 from onlooker import Decision, Recognizer, TrainedRun
 from onlooker.base.config import StreamConfig
-from onlooker.base.files import RECORD, model_folder, read_json
+from onlooker.base.files import read_json
 from onlooker.serve.problem import Problem
 from onlooker.serve.project import new_name
 from onlooker.serve.settings import ServeSettings
 
+_RECORD = "recognizer.json"  # of a saved model
 _IN_MEMORY = 3
 
 
@@ -118,8 +119,8 @@ def find_model(run: Path) -> Model | None:
     user.
     """
     with suppress(OSError):
-        if folder := model_folder(run):
-            saved = (folder / RECORD).stat().st_mtime_ns
+        if folder := TrainedRun(run).model:
+            saved = (folder / _RECORD).stat().st_mtime_ns
             model_id = hashlib.sha256(str(run.resolve()).encode()).hexdigest()[:16]
             return Model(model_id, run, folder, saved=saved)
     return None
@@ -128,7 +129,7 @@ def find_model(run: Path) -> Model | None:
 def _describe(model: Model) -> dict[str, Any] | None:
     """The content of the model's record; None if it cannot be read."""
     try:
-        decision = Decision.from_dict(read_json(model.folder / RECORD))
+        decision = Decision.from_dict(read_json(model.folder / _RECORD))
         curve = decision.curve
         return {
             "id": model.id,
@@ -139,7 +140,7 @@ def _describe(model: Model) -> dict[str, Any] | None:
             "frame_rate": decision.frame_rate,
             "threshold": decision.threshold,
             "expected": curve and curve.sentence(StreamConfig.alarms_per_hour),
-            "report": TrainedRun(model.run, None).report.is_file(),
+            "report": TrainedRun(model.run).report.is_file(),
         }
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -42,7 +42,7 @@ from onlooker.base.files import (
     write_json,
 )
 from onlooker.base.settings import Config, field_of
-from onlooker.base.text import composed, printable
+from onlooker.base.text import printable
 from onlooker.data import folder as clip_folder
 from onlooker.data.folder import CUT_FROM, RECORDINGS, recordings_of
 from onlooker.serve.problem import Problem, t
@@ -831,7 +831,7 @@ def class_name(name: str, classes: Collection[str] = ()) -> str:
     """The class that a name means: of exactly this name, or as new classes have it: composed, with
     single spaces.
     """
-    return name if name in classes else " ".join(composed(name).split())
+    return name if name in classes else " ".join(unicodedata.normalize("NFC", name).split())
 
 
 def _seen(name: str) -> str:

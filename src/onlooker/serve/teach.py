@@ -15,7 +15,6 @@ from starlette.concurrency import run_in_threadpool
 
 from onlooker import Clip, TrainedRun
 from onlooker.base.answer import (
-    nothing_class,
     nothing_name,
     perhaps_nothing,
     require_one_nothing,
@@ -23,7 +22,7 @@ from onlooker.base.answer import (
 from onlooker.base.files import file_digest
 from onlooker.base.text import printable
 from onlooker.data.findings import FEW, Finding, label_findings
-from onlooker.data.folder import RECORDINGS, entries, recordings_of
+from onlooker.data.folder import RECORDINGS, is_hidden, recordings_of
 from onlooker.data.split import divide_recordings
 from onlooker.data.stick_figures import write_set
 from onlooker.serve.jobs import Job, Jobs
@@ -130,7 +129,7 @@ class Teaching:
         deep = [
             label
             for label, count in counts.items()
-            if not count and any(path.is_dir() for path in entries(self.project.folder / label))
+            if not count and _has_folders(self.project.folder / label)
         ]
         if deep:  # as of people: training reads them, the page does not
             hints.append(t("hint.folders", labels=", ".join(deep)))
@@ -145,7 +144,7 @@ class Teaching:
         try:
             hints += self._label_findings(few)
             require_one_nothing([*counts])
-            usual = nothing_class([*counts]) is not None or perhaps_nothing([*counts])
+            usual = nothing_name([*counts]) in counts or perhaps_nothing([*counts])
             if not usual and len(counts) > 1:
                 hints.append(t("hint.no_nothing"))
         except ValueError as error:  # a folder made by hand
@@ -241,6 +240,10 @@ class Teaching:
         )
 
 
+def _has_folders(folder: Path) -> bool:
+    return any(path.is_dir() and not is_hidden(path.name) for path in folder.iterdir())
+
+
 def _hint(finding: Finding, few: Container[str]) -> str:
     """A finding in the words of the page; "" if it is about classes with few clips alone."""
     if not finding.counts:
@@ -328,7 +331,7 @@ def _add_models(app: FastAPI, teaching: Teaching) -> None:
 
     @app.get("/media/model/{model_id}.html")
     def report(model_id: str) -> FileResponse:
-        path = TrainedRun(models.get(model_id).run, None).report
+        path = TrainedRun(models.get(model_id).run).report
         return FileResponse(
             path, headers={"Content-Security-Policy": _OF_REPORT}, stat_result=path.stat()
         )

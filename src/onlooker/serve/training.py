@@ -3,6 +3,7 @@ reached.
 """
 
 import shutil
+import unicodedata
 from collections.abc import Iterator
 from functools import lru_cache
 from operator import attrgetter
@@ -12,7 +13,7 @@ from typing import Any, NamedTuple
 
 import onlooker
 from onlooker import Figures, TrainedRun
-from onlooker.base.text import composed, printable
+from onlooker.base.text import printable
 from onlooker.report.summary import accuracy_text, advice, first_line
 from onlooker.serve.jobs import Job
 from onlooker.serve.models import Model, Models, find_model
@@ -218,11 +219,11 @@ class Training:
             if of_page
             else {clip.relative: clip.id for clip in clips.values()}
         )
-        ids = {composed(name): clip_id for name, clip_id in names.items()}
+        ids = {unicodedata.normalize("NFC", name): clip_id for name, clip_id in names.items()}
         folders = _folders(self.project)
         outcomes = []
         for name, truth, predicted, score, margin in _scores(run):
-            if clip := clips.get(ids.get(composed(name), "")):
+            if clip := clips.get(ids.get(unicodedata.normalize("NFC", name), "")):
                 outcomes.append(
                     Outcome(
                         clip,
@@ -239,12 +240,12 @@ class Training:
 @lru_cache
 def _clips_of(model: Model) -> str | None:
     """The folder of the clips that a model was trained on; None if it is not known."""
-    return TrainedRun(model.run, None).clips  # figures may be damaged
+    return TrainedRun(model.run).clips  # figures may be damaged
 
 
 def _folders(project: Project) -> dict[str, str]:
     """The names of class folders by those of their classes, which are in Unicode's form NFC."""
-    return {composed(name): name for name in project.counts()}
+    return {unicodedata.normalize("NFC", name): name for name in project.counts()}
 
 
 def _figures(run: Path | None) -> Figures | None:
