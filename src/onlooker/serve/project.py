@@ -185,7 +185,7 @@ class _Journal:
         Args:
             moves: its renames.
             batch: changes of the same one that follow each other are undone together; "": it is
-                undone by itself.
+                undone alone.
             undone: what undoes the rest of it: fields of `_Step`.
         """
         back = {end: TRASH if start.startswith(_INCOMING) else start for start, end in moves[::-1]}
@@ -203,7 +203,7 @@ class _Journal:
         self.steps.append(step)
 
     def write(self) -> None:
-        """Write the file anew, after changes were undone."""
+        """Write the file again, after changes were undone."""
         write_bytes(self._file, "".join(map(_line, self.steps)).encode())
 
     def forget(self, folder: Path) -> None:
