@@ -108,6 +108,18 @@ def test_many_clips_are_predicted_in_their_order_and_bad_ones_are_reported(
     assert of.predict_many([], quiet=True) == []
 
 
+def test_the_progress_of_a_recording_is_reported_also_among_many(make_clip: Make) -> None:
+    of = eventful(frame_rate=10.0)
+    recording = make_clip("long.mp4", frames=30)
+    alone = list[tuple[str, int, int]]()
+    of.predict(recording, progress=lambda *stage: alone.append(stage))
+    assert [done for _, done, _ in alone] == sorted(done for _, done, _ in alone)
+    assert len(alone) > 3
+    among = list[tuple[str, int, int]]()
+    of.predict_many([recording], quiet=True, progress=lambda *stage: among.append(stage))
+    assert [stage for stage in among if stage[0] == alone[0][0]] == alone
+
+
 @pytest.mark.parametrize("aggregation", ["last", "mean"])
 @pytest.mark.parametrize("make", [untrained, eventful])
 def test_the_head_classifies_the_embedding(

@@ -10,13 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onlooker import Tube
-from onlooker.report.events import THRESHOLDS, mean_ap
+from onlooker.report.events import mean_ap
 
 __all__ = [
     "at_thresholds",
     "tube_iou",
     "video_map",
 ]
+
+
+# Of overlap: .2 as in earlier work, and .5 to .95 as in COCO.
+THRESHOLDS = (0.2, *(percent / 100 for percent in range(50, 100, 5)))
 
 
 def box_iou(a: NDArray[np.floating], b: NDArray[np.floating]) -> NDArray[np.float64]:

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from onlooker.base.records import Segment, Tube
-from onlooker.report.events import THRESHOLDS, average_precision, segment_map, segment_overlaps
-from onlooker_papers.detection import at_thresholds, box_iou, tube_iou, video_map
+from onlooker.report.events import average_precision, segment_map, segment_overlaps
+from onlooker_papers.detection import THRESHOLDS, at_thresholds, box_iou, tube_iou, video_map
 
 
 def box(label: str, frame: int, x: float, score: float = 1.0, width: float = 10) -> Tube:

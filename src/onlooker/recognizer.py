@@ -160,6 +160,7 @@ class Recognizer:
         *,
         rate: float | None = None,
         threshold: float | None = None,
+        progress: OnProgress | None = None,
     ) -> Prediction:
         """What happens in a clip (a video file, or a folder with an image sequence), where and
         when.
@@ -173,6 +174,7 @@ class Recognizer:
             rate: frames per second of frames in memory.
             threshold: the lowest score of an event, in a clip and in a recording; None: those that
                 training chose.
+            progress: of a recording, as in `onlooker.train`.
 
         Raises:
             ClipError: the clip cannot be read.
@@ -187,7 +189,8 @@ class Recognizer:
             sample = self.read_ahead(path)
         if isinstance(sample, Sample) and not self.is_recording(sample.length):
             return self.predict_clip(path, sample, threshold=threshold)
-        prediction, _ = self.predict_recording(path, threshold=threshold, seconds=sample.end)
+        with reporting(progress):
+            prediction, _ = self.predict_recording(path, threshold=threshold, seconds=sample.end)
         return replace(prediction, assumes_rate=sample.assumes_rate, end=sample.end)
 
     @typed

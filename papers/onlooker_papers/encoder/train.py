@@ -15,12 +15,12 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torchvision.transforms.functional import normalize
 
-from onlooker.data.transforms import NORMALIZATIONS
 from onlooker.models.encoders import build_encoder
 from onlooker.training.forward import uses_bf16
 from onlooker_papers.encoder.images import SIZE, Images, random_crops
 
-IMAGENET = NORMALIZATIONS["imagenet"]  # what the encoder expects
+# Mean and standard deviation of each color: `imagenet`, what the encoder expects.
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from onlooker.base.text import printable
 
-__all__ = ["note", "reporting"]
+__all__ = ["note"]
 
 # Called with the stage, such as "reading clips", how many of its parts are done, and how many there
 # are.
@@ -35,8 +35,8 @@ _shown: ContextVar[dict[str, object] | None] = ContextVar("shown", default=None)
 
 @contextmanager
 def reporting(on_progress: OnProgress | None) -> Iterator[None]:
-    """Report the progress of everything that is called in the block."""
-    before = _on_progress.set(on_progress)
+    """Report the progress of everything that is called in the block; None: to whom it was before."""
+    before = _on_progress.set(on_progress or _on_progress.get())
     try:
         yield
     finally:

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["NORMALIZATIONS", "to_video"]
+__all__ = ["to_video"]
 
 # name -> mean and standard deviation of pixel values in [0, 1]. `half` needs no statistics of the
 # data; `imagenet` is that of pretrained encoders, but for `lite0`; `mnist` only subtracts the mean

@@ -17,7 +17,7 @@ from onlooker.base.decision import EventCurve
 from onlooker.base.intervals import covered
 from onlooker.base.records import Segment
 
-__all__ = ["THRESHOLDS", "event_curve", "mean_ap", "segment_map"]
+__all__ = ["event_curve", "mean_ap", "segment_map"]
 
 Floats = NDArray[np.float64]
 

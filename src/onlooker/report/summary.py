@@ -20,7 +20,7 @@ from onlooker.report.metrics import MIN_RECORDINGS
 from onlooker.report.page import DrawnClip, Page, Table, percent
 from onlooker.report.plots import found_by_alarms, loss_and_accuracy, to_svg
 
-__all__ = ["accuracy_text", "advice", "first_line"]
+__all__ = ["accuracy_text"]
 
 _CLASSES = 60  # of a matrix that can be read
 _FEW = 200  # clips, below which a percentage has no decimals

@@ -58,7 +58,7 @@ from onlooker.report.metrics import (
     measure,
     read_scores,
 )
-from onlooker.report.summary import first_line, labels_to_check
+from onlooker.report.summary import Advice, advice, first_line, labels_to_check
 from onlooker.run.encoders import choose_encoder, encode, lite0_may_help
 from onlooker.run.evaluate import write_report
 from onlooker.run.preparation import Training, checked_settings, new_run, resumed_run
@@ -126,6 +126,16 @@ class TrainedRun:
         return model_folder(local(self.path))
 
     @property
+    def conclusion(self) -> str:
+        """The accuracy and what it is worth, in a sentence; empty without figures."""
+        return str(first_line(self.figures)) if self.figures else ""
+
+    @property
+    def advice(self) -> list[Advice]:
+        """What to do next; the most important first, empty without figures."""
+        return advice(self.figures) if self.figures else []
+
+    @property
     def report(self) -> Path:
         """Its report, a page; there is none before the training is finished."""
         return local(self.path) / REPORT
@@ -145,7 +155,7 @@ class TrainedRun:
     def __str__(self) -> str:
         if not self.figures:
             return f"{self.path}: trained without a test split"
-        return f"{self.path}: {first_line(self.figures)}"
+        return f"{self.path}: {self.conclusion}"
 
 
 @typed

@@ -28,7 +28,6 @@ from PIL import Image
 from starlette.concurrency import run_in_threadpool
 
 from onlooker import Prediction, Recognizer
-from onlooker.base.progress import reporting
 from onlooker.formats.annotations import write_segments
 from onlooker.report.overlay import full_strength, write_drawn
 from onlooker.serve.jobs import Job, Jobs
@@ -162,8 +161,7 @@ class Looks:
             job.report("looking", min(1, done / max(1, total)))
 
         job.report("looking")
-        with reporting(report):
-            return self.models.load(model).predict(path)
+        return self.models.load(model).predict(path, progress=report)
 
 
 def describe_prediction(prediction: Prediction) -> dict[str, Any]:

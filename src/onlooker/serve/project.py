@@ -44,13 +44,14 @@ from onlooker.base.files import (
 from onlooker.base.settings import Config, field_of
 from onlooker.base.text import printable
 from onlooker.data import folder as clip_folder
-from onlooker.data.folder import CUT_FROM, RECORDINGS, recordings_of
+from onlooker.data.folder import recordings_of
 from onlooker.serve.problem import Problem, t
 from onlooker.video.reader import is_video
 
 STORE = ".onlooker"  # the hidden folder in which the page keeps what belongs to the project
 TRASH = f"{STORE}/trash"
 TRASH_DAYS = 30
+RECORDINGS = "recordings.csv"  # of the folder of clips
 MAX_RECORDING = 100  # characters of the name of a recording
 
 _INCOMING = f"{STORE}/incoming"
@@ -453,7 +454,7 @@ class Project:
         before = own[0]["recording"]
         for row in own:
             row["recording"] = recording or clip
-            row |= {CUT_FROM: cut_from} if cut_from else {}
+            row |= {"cut_from": cut_from} if cut_from else {}
         # others have other columns
         rows = [row for row in rows if row["clip"] != clip or not {*row.values()} <= {clip, ""}]
         _write_rows(self.folder / RECORDINGS, rows)

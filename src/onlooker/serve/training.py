@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import onlooker
 from onlooker import Figures, TrainedRun
 from onlooker.base.text import printable
-from onlooker.report.summary import accuracy_text, advice, first_line
+from onlooker.report.summary import accuracy_text
 from onlooker.serve.jobs import Job
 from onlooker.serve.models import Model, Models, find_model
 from onlooker.serve.problem import Problem
@@ -137,9 +137,11 @@ class Training:
         """Figures and conclusion of the newest run, and what its model looks at; a Problem 404 if
         it has none.
         """
-        figures = _figures(self.newest_run())
-        if figures is None:
+        run = self.newest_run()
+        figures = _figures(run)
+        if run is None or figures is None:
             raise Problem(404, "no_results")
+        trained = TrainedRun(run, figures)
         folders = _folders(self.project)
         return {
             "confusion": figures.confusion,
@@ -147,9 +149,9 @@ class Training:
             "clips": figures.videos,
             "wrong": figures.videos - figures.correct,
             "classes": [printable(folders.get(name, name)) for name in figures.classes],
-            "conclusion": str(first_line(figures)),
+            "conclusion": trained.conclusion,
             # the others are for the command line
-            "advice": [step.text for step in advice(figures) if not step.command],
+            "advice": [step.text for step in trained.advice if not step.command],
         }
 
     def tested(
