@@ -1,9 +1,14 @@
-"""Receivers of events on the loopback address, for tests: a web server with given answers."""
+"""Receivers of events, for tests: a web server on the loopback address with given answers, and a
+sink as a user would write one.
+"""
 
 import json
+from collections.abc import Iterable, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import Any
+
+from onlooker.base.records import Event
 
 
 class Receiver(ThreadingHTTPServer):
@@ -43,3 +48,23 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         pass
+
+
+class Collected:
+    """A sink that keeps the arguments of its calls; `send` raises the given problems first."""
+
+    def __init__(self, problems: Iterable[Exception] = ()) -> None:
+        self.problems = [*problems]
+        self.calls = list[Any]()
+
+    def open(self, sources: Sequence[str]) -> None:
+        self.calls.append([*sources])
+
+    def send(self, event: Event, seconds: float) -> None:
+        assert seconds > 0
+        if self.problems:
+            raise self.problems.pop(0)
+        self.calls.append(event)
+
+    def close(self) -> None:
+        self.calls.append("closed")

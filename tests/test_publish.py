@@ -7,7 +7,7 @@ import random
 import socket
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 from commands import call
-from eventful import eventful
+from eventful import eventful, untrained
 from ports import free_port
-from receivers import Receiver
+from receivers import Collected, Receiver
 from waiting import wait_until
 
 from onlooker.base.config import StreamConfig
@@ -26,7 +26,7 @@ from onlooker.base.records import ClipError, Event
 from onlooker.cli.watch import watch_sources
 from onlooker.formats import publish
 from onlooker.formats.annotations import read_intervals
-from onlooker.formats.publish import Publisher, open_publisher
+from onlooker.formats.publish import Publishers, register_sink
 
 
 def event(number: int) -> Event:
@@ -40,16 +40,26 @@ def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(publish, "_PAUSES", tuple(0.01 for _ in publish._PAUSES))
 
 
+def opened(
+    *sinks: Any,
+    on_lost: Callable[[ClipError], None] = print,
+    sources: Sequence[str] = ("door",),
+) -> Publishers:
+    publishers = Publishers(sinks, on_lost)
+    publishers.open(sources)
+    return publishers
+
+
 @contextmanager
-def publishing(address: str) -> Iterator[tuple[Publisher, list[ClipError]]]:
+def publishing(*sinks: Any) -> Iterator[tuple[Publishers, list[ClipError]]]:
     lost = list[ClipError]()
-    publisher = open_publisher(address, ["door"], lost.append)
-    yield publisher, lost
-    publisher.close(60)
+    publishers = opened(*sinks, on_lost=lost.append)
+    yield publishers, lost
+    publishers.close(60)
 
 
 @pytest.mark.parametrize(
-    ("answers", "began", "reported"),
+    ("answers", "starts", "reported"),
     [
         ((503, 429, 500), [0, 0, 0, 0, 1], ""),
         ((503,) * 10, [0] * 10 + [1], "answers 503 Service Unavailable; not sent: "),
@@ -59,25 +69,24 @@ def publishing(address: str) -> Iterator[tuple[Publisher, list[ClipError]]]:
     ids=["fails", "fails ten times", "refuses", "redirects"],
 )
 def test_an_event_is_sent_ten_times_unless_it_is_refused(
-    answers: tuple[int, ...], began: list[int], reported: str
+    answers: tuple[int, ...], starts: list[int], reported: str
 ) -> None:
     with (
         Receiver(answers=answers) as receiver,
-        publishing(receiver.address + "?key=t0ken") as (publisher, lost),
+        publishing(receiver.address + "?key=t0ken") as (publishers, lost),
     ):
-        publisher.add(event(0))
-        publisher.add(event(1))
-        publisher.close(60)
-    assert [each["began"] for each in receiver.got] == began
+        publishers.add([event(0), event(1)])
+        publishers.close(60)
+    assert [each["start"] for each in receiver.got] == starts
     assert len({each["id"] for each in receiver.got}) == 2
     assert [reported in str(error) for error in lost] == [True] * bool(reported)
     assert "t0ken" not in "".join(map(str, lost)), "what may be a key is never shown"
 
 
 def test_an_address_that_no_host_can_have_is_reported() -> None:
-    with publishing("http://a..b/events") as (publisher, lost):
-        publisher.add(event(0))
-        publisher.close(60)
+    with publishing("http://a..b/events") as (publishers, lost):
+        publishers.add([event(0)])
+        publishers.close(60)
     assert [str(error).startswith("http://a..b/***: ") for error in lost] == [True]
 
 
@@ -87,45 +96,38 @@ def test_a_receiver_that_starts_while_the_command_ends_gets_all_events(
     monkeypatch.setattr(publish, "_PAUSES", (60,) * 9)  # which the end interrupts
     port = free_port()
     receivers = list[Receiver]()
-    with publishing(f"http://127.0.0.1:{port}/events") as (publisher, lost):
+    with publishing(f"http://127.0.0.1:{port}/events") as (publishers, lost):
         Timer(0.5, lambda: receivers.append(Receiver(port).__enter__())).start()
-        publisher.add(event(0))
-        publisher.add(event(1))
-        publisher.close(60)
+        publishers.add([event(0), event(1)])
+        publishers.close(60)
     (receiver,) = receivers
     receiver.__exit__(None, None, None)
-    assert [each["began"] for each in receiver.got] == [0, 1]
+    assert [each["start"] for each in receiver.got] == [0, 1]
     assert lost == []
 
 
 def test_what_is_not_sent_at_the_end_is_reported() -> None:
     with Receiver(answers=(503,) * 1000) as receiver:
         lost = list[ClipError]()
-        publisher = open_publisher(receiver.address, ["door"], lost.append)
-        publisher.add(event(0))
-        publisher.add(event(1))
+        publishers = opened(receiver.address, on_lost=lost.append)
+        publishers.add([event(0), event(1)])
         began = time.monotonic()
-        publisher.close(0.3)
+        publishers.close(0.3)
         assert time.monotonic() - began < 60, "attempts would go on for hours"
     values = [str(error).partition("not sent: ")[2].rpartition(";")[0] for error in lost]
-    assert [json.loads(text)["began"] for text in values] == [0, 1]
+    assert [json.loads(text)["start"] for text in values] == [0, 1]
 
 
 def test_several_addresses_are_closed_at_the_same_time_and_what_is_left_is_counted() -> None:
     lost = list[ClipError]()
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"http://127.0.0.1:{silent.getsockname()[1]}/"
-        publishers = [open_publisher(address, ["door"], lost.append) for _ in range(4)]
-        for publisher in publishers:
-            publisher.add(event(0))
-            publisher.add(event(1))
+        publishers = opened(*[address] * 4, on_lost=lost.append)
+        publishers.add([event(0), event(1)])
         # an attempt whose answer would be waited for, for a minute
-        wait_until(lambda: all(publisher._queue.qsize() == 1 for publisher in publishers))
+        wait_until(lambda: all(each._queue.qsize() == 1 for each in publishers._publishers))
         began = time.monotonic()
-        for publisher in publishers:
-            publisher.stop(0.3)
-        for publisher in publishers:
-            publisher.close(0.3)
+        publishers.close(0.3)
         assert time.monotonic() - began < 30
     said = "no answer; 2 events may not have been sent"
     # a sender that gives up later reports it as well
@@ -137,11 +139,131 @@ def test_what_cannot_be_reported_does_not_keep_later_events_from_being_sent() ->
         raise OSError("the terminal is closed")
 
     with Receiver(answers=(400,)) as receiver:
-        publisher = open_publisher(receiver.address, ["door"], report)
-        publisher.add(event(0))
-        publisher.add(event(1))
-        publisher.close(60)
-        assert [each["began"] for each in receiver.got] == [0, 1]
+        publishers = opened(receiver.address, on_lost=report)
+        publishers.add([event(0), event(1)])
+        publishers.close(60)
+        assert [each["start"] for each in receiver.got] == [0, 1]
+
+
+def test_a_sink_that_fails_is_asked_again_and_delays_no_other() -> None:
+    failing = Collected([KeyError("shelf"), PermissionError("the shelf is full")])
+    other = Collected()
+    with publishing(failing, other) as (publishers, lost):
+        publishers.add([event(0), event(1)])
+        publishers.close(60)
+    assert failing.calls == [["door"], event(1), "closed"]
+    assert other.calls == [["door"], event(0), event(1), "closed"]
+    (error,) = map(str, lost)
+    assert error.startswith("Collected: the shelf is full; not sent: {")
+
+
+def test_a_sink_that_cannot_be_closed_is_reported_and_others_are_closed() -> None:
+    class Stuck(Collected):
+        def close(self) -> None:
+            raise OSError("the lid is stuck")
+
+    other = Collected()
+    with publishing(other, Stuck(), other) as (_, lost):
+        pass
+    assert other.calls == [["door"]] * 2 + ["closed"] * 2
+    assert ["cannot be closed (the lid is stuck)" in str(error) for error in lost] == [True]
+
+
+@pytest.fixture
+def schemes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a test registers is forgotten after it."""
+    monkeypatch.setattr(publish, "_SINKS", {**publish._SINKS})
+
+
+def test_a_sink_of_three_methods_receives_the_events_of_watch(make_clip: Any) -> None:
+    sink = Collected()
+    path = make_clip(frames=30)
+    steps = list(eventful().watch(path, sinks=[sink]))
+    events = [event for step in steps for event in step.events]
+    assert len(events) > 1
+    assert sink.calls == [[str(path)], *events, "closed"]
+    assert [event.id for event in sink.calls[1:-1]] == [event.id for event in events]
+
+
+def test_the_command_sends_events_to_a_registered_scheme(
+    schemes: None, tmp_path: Path, make_clip: Any
+) -> None:
+    sink = Collected()
+
+    def build(address: str) -> Collected:
+        assert address == "SHELF://left/t0ken"
+        return sink
+
+    register_sink("shelf", build)
+    run = eventful().save(tmp_path / "run")
+    done = call("watch", run, make_clip(frames=30), "--json", "--events", "SHELF://left/t0ken")
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    printed = [event["id"] for line in lines for event in line["events"]]
+    assert [event.id for event in sink.calls[1:-1]] == printed != []
+    with pytest.raises(ValueError, match="'mqtt' is registered already; choose another scheme"):
+        register_sink("mqtt", build)
+
+
+def test_an_installed_package_brings_a_kind_of_file(
+    schemes: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "shelf.py").write_text(
+        "class Labels:\n"
+        "    def __init__(self, address): self.path = address\n"
+        "    def open(self, sources): self.file = open(self.path, 'w')\n"
+        "    def send(self, event, seconds): print(event.label, file=self.file)\n"
+        "    def close(self): self.file.close()\n"
+    )
+    package = tmp_path / "shelf-1.0.dist-info"
+    package.mkdir()
+    (package / "METADATA").write_text("Metadata-Version: 2.1\nName: shelf\nVersion: 1.0\n")
+    (package / "entry_points.txt").write_text("[onlooker.sinks]\n.labels = shelf:Labels\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with publishing(tmp_path / "door.labels") as (publishers, lost):
+        publishers.add([event(0), event(1)])
+    assert (tmp_path / "door.labels").read_text() == "wave\nwave\n"
+    assert lost == []
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError])
+def test_whatever_ends_the_loop_over_steps_waits_for_their_events(
+    error: type[BaseException], make_clip: Any
+) -> None:
+    sink = Collected([OSError("busy")] * 3)
+    events = list[Event]()
+
+    def end_after_an_event() -> None:
+        for step in eventful().watch(make_clip(frames=30), sinks=[sink]):
+            events.extend(step.events)
+            if events:
+                raise error
+
+    with pytest.raises(error):
+        end_after_an_event()
+    assert sink.calls[1:] == [*events, "closed"]
+
+
+def test_a_lost_event_is_an_error_of_watch(make_clip: Any) -> None:
+    path = make_clip(frames=30)
+    expected = len(list(eventful().watch(path)))
+    steps = list[Any]()
+    with pytest.raises(ClipError, match=r"Collected: full; not sent: .*\"label\""):
+        steps.extend(eventful().watch(path, sinks=[Collected([PermissionError("full")])]))
+    errors = list[ClipError]()
+    refusing = Collected([PermissionError("full")])
+    assert len([*eventful().watch(path, sinks=[refusing], on_error=errors.append)]) == expected
+    assert len(errors) == 1
+
+
+def test_watch_refuses_sinks_before_it_opens_a_source() -> None:
+    with pytest.raises(
+        ValueError, match="this model finds no events to send; train the default"
+    ):
+        untrained().watch(0, sinks=[Collected()])
+    with pytest.raises(ValueError, match=r"events is .ftp://host/\*\*\*., expected https"):
+        eventful().watch(0, sinks=["ftp://host/path"])
+    with pytest.raises(TypeError, match=r"sinks is .*, expected a list"):
+        eventful().watch(0, sinks=[object()])  # type: ignore[list-item]
 
 
 @pytest.mark.parametrize(
@@ -165,7 +287,7 @@ def test_other_addresses_are_refused(address: str) -> None:
     with pytest.raises(
         ValueError, match=r"events is '.*', expected https://host/path, mqtt://host/topic or"
     ) as raised:
-        open_publisher(address, ["door"], print)
+        Publishers([address], print)
     assert "secret" not in str(raised.value)
 
 
@@ -179,7 +301,9 @@ def test_an_event_has_plain_values() -> None:
     assert told == {
         "source": "door",
         "label": "wave",
-        "began": 0.123,
+        "start": 0.123,
+        "end": 2.0,
+        "began": 0.123,  # as in earlier versions
         "ended": 2.0,
         "score": 0.5,
         "box": [1, 2, 30.5, 40],
@@ -200,7 +324,7 @@ def test_watch_publishes_the_events_that_it_prints(tmp_path: Path, make_clip: An
     assert f"{path}: 30 frames" in done.stderr, "the last step again is no frame"
     expected = [event.to_dict() for step in steps for event in step.events]
     printed = [event for line in lines for event in line["events"]]
-    names = ("source", "label", "began", "ended")
+    names = ("source", "label", "start", "end")
     assert len(expected) > 1
     for events in (printed, receiver.got):
         assert [[event[name] for name in names] for event in events] == [
@@ -237,16 +361,16 @@ def test_the_event_of_a_file_ends_with_it_while_another_source_goes_on(
     assert arrived == [True], "before the other source has ended"
     last = receiver.got[-1]
     assert last["source"] == str(path)
-    assert last["ended"] > 0.8, "it was not final before the end of the file"
+    assert last["end"] > 0.8, "it was not final before the end of the file"
 
 
 def test_a_webhook_is_signed_with_a_secret_of_the_environment(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("ONLOOKER_WEBHOOK_SECRET", "s3cret")
-    with Receiver() as receiver, publishing(f"{receiver.address}/ü") as (publisher, lost):
-        publisher.add(Event("winken – hallo", 0.0, 1.0, 0.5, "x\udcff.mp4"))
-        publisher.close(60)
+    with Receiver() as receiver, publishing(f"{receiver.address}/ü") as (publishers, lost):
+        publishers.add([Event("winken – hallo", 0.0, 1.0, 0.5, "x\udcff.mp4")])
+        publishers.close(60)
     assert lost == []
     assert (receiver.got[0]["source"], receiver.got[0]["label"]) == (
         "x\udcff.mp4",
@@ -264,16 +388,16 @@ def test_a_receiver_that_never_answers_delays_nobody_and_drops_are_counted(
     monkeypatch.setattr(publish, "_WAITING", 20)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         lost = list[ClipError]()
-        publisher = open_publisher(
-            f"http://127.0.0.1:{silent.getsockname()[1]}/x", ["door"], lost.append
+        publishers = opened(
+            f"http://127.0.0.1:{silent.getsockname()[1]}/x", on_lost=lost.append
         )
         began = time.monotonic()
         for number in range(5000):
-            publisher.add(event(number))
+            publishers.add([event(number)])
         assert time.monotonic() - began < 60, "not for an answer that never comes"
         assert "20 events wait for it; new ones are dropped" in str(lost[0])
         monkeypatch.setattr(publish, "_ANSWER", 0.2)
-        publisher.close(0.2)
+        publishers.close(0.2)
     (told,) = (
         str(each)
         for each in lost
@@ -284,18 +408,18 @@ def test_a_receiver_that_never_answers_delays_nobody_and_drops_are_counted(
 
 def test_subtitles_hold_the_events_that_are_over(tmp_path: Path) -> None:
     path = tmp_path / "door.vtt"
-    with publishing(str(path)) as (publisher, lost):
+    with publishing(str(path)) as (publishers, lost):
         assert path.read_text() == "WEBVTT\n", "complete from the start"
         for label, began, ended in (("wave", 0.5, 1.25), ("a <b>", 3600.0, 3723.5)):
-            publisher.add(Event(label, began, ended, 0.5, "door"))
+            publishers.add([Event(label, began, ended, 0.5, "door")])
     before = path.read_text()
     assert before == (
         "WEBVTT\n\n00:00:00.500 --> 00:00:01.250\nwave\n\n01:00:00.000 --> 01:02:03.500\na &lt;b&gt;\n"
     )
     assert [each.name for each in tmp_path.iterdir()] == ["door.vtt"]
     assert lost == []
-    with publishing(str(path)) as (publisher, _):  # the camera is watched again
-        publisher.add(Event("wave", 2.0, 3.0, 0.5, "door"))
+    with publishing(str(path)) as (publishers, _):  # the camera is watched again
+        publishers.add([Event("wave", 2.0, 3.0, 0.5, "door")])
     text = path.read_text()
     assert text.startswith(before), "nothing that was written is lost"
     assert "\n\nNOTE watched again at 20" in text
@@ -307,9 +431,9 @@ def test_subtitles_hold_the_events_that_are_over(tmp_path: Path) -> None:
 def test_subtitles_of_several_sources_or_in_another_file_are_refused(tmp_path: Path) -> None:
     (tmp_path / "other.vtt").write_text("notes")
     with pytest.raises(ValueError, match="holds something else than WebVTT"):
-        open_publisher(str(tmp_path / "other.vtt"), ["door"], print)
+        opened(str(tmp_path / "other.vtt"))
     with pytest.raises(ValueError, match="holds the events of one source, not of 2"):
-        open_publisher(str(tmp_path / "new.vtt"), ["door", "gate"], print)
+        opened(tmp_path / "new.vtt", sources=["door", "gate"])
 
 
 def test_watch_loads_the_run_before_it_touches_a_file_of_events(
@@ -379,16 +503,16 @@ def test_an_mqtt_broker_that_starts_late_gets_sensors_and_events(
     monkeypatch.setenv("ONLOOKER_MQTT_PASSWORD", "t0ken")
     port = free_port()
     lost = list[ClipError]()
-    publisher = open_publisher(
+    publishers = opened(
         f"mqtt://anna@127.0.0.1:{port}/home/door",
-        ["0", "rtsp://cam/a", "clip.mp4"],
-        lost.append,
+        on_lost=lost.append,
+        sources=["0", "rtsp://cam/a", "clip.mp4"],
     )
-    publisher.add(Event("wave", 1.0, 1.5, 0.9, "0"))
-    publisher.add(Event("clap", 2.0, 3.0, 0.8, "rtsp://cam/a"))
+    publishers.add([Event("wave", 1.0, 1.5, 0.9, "0")])
+    publishers.add([Event("clap", 2.0, 3.0, 0.8, "rtsp://cam/a")])
     time.sleep(0.2)
     broker = Broker(port)
-    publisher.close(60)
+    publishers.close(60)
     broker.server.close()
     assert lost == []
     assert all(
@@ -428,7 +552,7 @@ def test_programs_that_share_a_topic_have_a_status_each() -> None:
     broker = Broker()
     address = f"mqtt://127.0.0.1:{broker.server.getsockname()[1]}/home"
     programs = [["0", "status"], ["rtsp://cam/a"], ["1", "clip.mp4", "clip-mp4"]]
-    running = {tuple(sources): open_publisher(address, sources, print) for sources in programs}
+    running = {tuple(sources): opened(address, sources=sources) for sources in programs}
 
     def states() -> dict[str, str]:
         """By its name, what Home Assistant shows for each sensor."""

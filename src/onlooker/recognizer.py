@@ -4,7 +4,7 @@ localize.
 
 import math
 import reprlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import replace
 from functools import partial
@@ -47,12 +47,14 @@ from onlooker.data.clips import ClipFrames, decode_each, read_clips, read_header
 from onlooker.data.samples import Sample, read_at
 from onlooker.data.sets import read_set
 from onlooker.data.split import source_of
+from onlooker.formats.publish import Sink, publish
 from onlooker.localization import localize
 from onlooker.models.registry import find_class, missing_packages
 from onlooker.models.video_model import WEIGHTS, VideoModel, choose_device
 from onlooker.report.overlay import write_drawn
 from onlooker.storage import local
 from onlooker.stream.events import clip_events, recorded
+from onlooker.stream.sources import stream_names
 from onlooker.stream.streams import Address, OnError, OnStatus, Streams, watch
 from onlooker.training.forward import encode_samples, forward_samples
 from onlooker.video.rates import RATE, RATE_REMEDY
@@ -339,9 +341,10 @@ class Recognizer:
         source: Address | Sequence[Address],
         config: StreamConfig | None = None,
         *,
+        sinks: Sequence[str | Path | Sink] = (),
         on_error: OnError | None = None,
         on_status: OnStatus | None = None,
-    ) -> Iterator[Step]:
+    ) -> Generator[Step]:
         """What happens in a camera, an address or a file, live: a `Step` for every frame, in
         constant memory.
 
@@ -350,18 +353,25 @@ class Recognizer:
         as many frames per second as in training. See `stream.streams.watch` for `on_error`,
         `on_status` and the errors.
 
+        Args:
+            sinks: where each event is sent when it is final: addresses, as of `onlooker watch
+                --events`, or objects with the three methods of `formats.publish.Sink`. When the
+                loop over the steps ends, also by Ctrl-C or another exception, it takes up to 9
+                seconds to send those that wait; what is not sent is an error for `on_error`, which
+                may be called by other threads.
+
         Raises:
-            ValueError: a model that needs whole clips.
+            ValueError: a model that needs whole clips, or finds no events to send; an invalid sink.
         """
         sources = [source] if isinstance(source, int | str | Path | VideoReader) else source
         config = config or StreamConfig()
-        return watch(
-            self.streams(config.alarms_per_hour, config.rate),
-            sources,
-            config,
-            on_error=on_error,
-            on_status=on_status,
-        )
+        streams = self.streams(config.alarms_per_hour, config.rate)
+        if sinks and streams.finder is None:
+            raise ValueError(
+                "this model finds no events to send; train the default model, `onlooker train CLIPS`"
+            )
+        steps = watch(streams, sources, config, on_error=on_error, on_status=on_status)
+        return publish(steps, sinks, stream_names(sources), on_error=on_error)
 
     def streams(
         self, alarms_per_hour: float = StreamConfig.alarms_per_hour, rate: float | None = None

@@ -18,7 +18,7 @@ from threading import Event, Thread
 from urllib.parse import quote, unquote
 
 from onlooker.base.files import explain_write_errors, is_disk_full
-from onlooker.base.intervals import resolved
+from onlooker.base.intervals import file_of, resolved
 from onlooker.base.progress import tracked
 from onlooker.base.text import printable, without_password
 
@@ -59,6 +59,12 @@ def is_address(text: str | Path) -> bool:
     """Whether this is an address of files, as a path or as text."""
     scheme = _SCHEME.match(Path(text).as_posix())
     return scheme is not None and scheme[1] not in _NOT_FILES and not os.path.exists(text)
+
+
+def is_stored(source: str) -> bool:
+    """Whether a source of frames is a file, here or at an address, and not a camera or a stream."""
+    on_disk = os.path.exists(file_of(source)) and not source.startswith("/dev/")
+    return on_disk or is_address(source)
 
 
 def local(path: Path | str) -> Path:

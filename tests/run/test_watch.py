@@ -125,11 +125,11 @@ def test_events_have_lines_of_their_own_when_they_are_final(
         replace(steps[-1], events=(replace(over, start=2.5, end=3.5),), pixels=None),
     ]
     known = SimpleNamespace(
-        watch=lambda *_, **__: iter(told),
+        watch=lambda *_, **__: (step for step in told),
         model=SimpleNamespace(lengths=(4,)),
         decision=Decision(CLASSES),
     )
-    monkeypatch.setattr("onlooker.cli.watch.load", lambda _: known)
+    monkeypatch.setattr("onlooker.run.watch.load", lambda _: known)
     done = call("watch", tmp_path, "door")
     lines = [said_of(step) for step in told]
     expected = [*lines[0], *lines[4], *lines[6], lines[7][0], *lines[10], lines[14][0]]

@@ -7,6 +7,7 @@ import shutil
 import struct
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -15,15 +16,20 @@ import clips
 import numpy as np
 import pytest
 from clips import Make, find_clips
-from eventful import eventful
+from commands import fails
+from eventful import LENGTHS, eventful
 from fastapi.testclient import TestClient
 from PIL import Image
-from serving import save_model, wait_for_job
+from receivers import Collected
+from serving import ADDRESS, OWN, save_model, wait_for_job
 from starlette.testclient import WebSocketTestSession
 
+from onlooker.formats import publish
+from onlooker.formats.publish import Publishers, register_sink
 from onlooker.recognizer import Recognizer, load
 from onlooker.report.overlay import full_strength
 from onlooker.serve import look as module
+from onlooker.serve.app import create_app
 from onlooker.serve.look import Viewer, decode_jpeg
 from onlooker.serve.problem import Problem
 from onlooker.serve.settings import ServeSettings
@@ -253,7 +259,7 @@ def connect(page: TestClient, model: str) -> WebSocketTestSession:
 
 def test_a_viewer_gives_the_answers_of_the_stream(tmp_path: Path) -> None:
     recognizer = save_model(tmp_path)
-    viewer = Viewer(recognizer)
+    viewer = Viewer(recognizer, Publishers([], print))
     streams = recognizer.streams()
     for number in range(6):
         got = viewer.step(0.0, number / 10, jpeg(number))
@@ -277,6 +283,46 @@ def test_two_cameras_are_answered_apart(page: TestClient, model: str) -> None:
     assert {"milliseconds", "label", "score", "boxes", "heat"} <= set(answers[0][0])
     assert answers[0][0]["scores"] == answers[1][0]["scores"]
     assert answers[0][2]["scores"] != answers[1][2]["scores"]
+
+
+def test_events_of_a_camera_are_sent_also_the_one_that_its_end_makes_final(
+    settings: ServeSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publish, "_SINKS", {**publish._SINKS})
+    sink = Collected()
+    register_sink("shelf", lambda _: sink)
+    eventful().save(settings.runs / "eventful" / "model")
+    app = create_app(replace(settings, events=["shelf://page"]))
+    shown = list[str]()
+    with TestClient(app, base_url=ADDRESS, headers=OWN) as page:
+        models = page.get("/api/state").json()["models"]
+        model = next(each["id"] for each in models if each["name"] == "eventful")
+        with connect(page, model) as camera:
+            for number in range(min(LENGTHS)):  # the shortest event, which may still change
+                camera.send_bytes(message(number))
+                assert camera.receive_json()["events"] == []
+        with connect(page, model) as camera:
+            for number in range(200):
+                camera.send_bytes(message(number))
+                shown += [event["id"] for event in camera.receive_json()["events"]]
+                if shown:
+                    break
+    opened, first, *others, closed = sink.calls
+    assert (opened, closed) == (["page"], "closed")
+    assert (first.source, first.start) == ("page", pytest.approx(0, abs=60))
+    assert [event.id for event in others][: len(shown)] == shown != []
+
+
+def test_events_of_the_page_are_not_written_to_subtitles(settings: ServeSettings) -> None:
+    with pytest.raises(ValueError, match=r"do not fit into a \.vtt; give https:// or mqtt://"):
+        replace(settings, events=["events.VTT"])
+    with pytest.raises(
+        ValueError, match=r"events is 'ftp://\*\*\*@host/\*\*\*', expected https"
+    ):
+        create_app(replace(settings, events=["ftp://anna:secret@host/path"]))
+    assert "events is 'ftp://host/***', expected" in fails(
+        "serve", "--events", "ftp://host/x", "--port", 0
+    )
 
 
 def test_what_is_no_frame_ends_the_connection_with_its_reason(

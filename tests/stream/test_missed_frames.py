@@ -20,6 +20,7 @@ from senders import Sender, cut, slowly, transport_stream
 
 from onlooker.base.config import StreamConfig
 from onlooker.base.records import Step
+from onlooker.formats.publish import Publishers
 from onlooker.recognizer import Recognizer
 from onlooker.serve.look import Viewer, decode_jpeg
 from onlooker.stream import sources
@@ -189,13 +190,13 @@ def test_a_stream_that_lacks_more_than_a_fifth_is_too_slow(
 def test_the_page_counts_time_as_the_library_does(seed: int) -> None:
     of = eventful(frame_rate=RATE)
     places = random_places(seed, share=0.4)
-    viewer = Viewer(of)
+    viewer = Viewer(of, Publishers([], print))
     answers = [viewer.step(0.0, place / RATE, jpeg(place)) for place in places]
     expected = every_frame(of, [decode_jpeg(jpeg(place)) for place in held(places)])
     for place, answer in zip(places, answers, strict=True):
         assert answer["label"] == expected[place].label
         assert answer["score"] == pytest.approx(expected[place].score, abs=1e-4)
-    got = [event["began"] for answer in answers for event in answer["events"]]
+    got = [event["start"] for answer in answers for event in answer["events"]]
     assert got == [round(event[1], 3) for event in events_of(expected)]
     assert answers[0]["too_slow"] is None
     assert answers[-1]["too_slow"][1] == RATE

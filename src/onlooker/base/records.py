@@ -341,13 +341,17 @@ class Event(Segment):
     at: datetime = field(default_factory=lambda: datetime.now(UTC), compare=False)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
+        """Plain values, for JSON; `began` and `ended` are the names of earlier versions."""
+        start = round(self.start, 3)
+        end = round(self.end, 3)
         return {
             "id": self.id,
             "source": self.source,
             "label": self.label,
-            "began": round(self.start, 3),
-            "ended": round(self.end, 3),
+            "start": start,
+            "end": end,
+            "began": start,
+            "ended": end,
             "score": self.score,
             "box": self.box,
             "at": self.at.isoformat(timespec="milliseconds"),

@@ -1,26 +1,20 @@
-"""Watch streams with a trained run: a line per change and per second, or JSON for every frame."""
+"""What `onlooker watch` prints: a line per change and per second, or JSON for every frame."""
 
 import json
-import os
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Collection, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 
 import typer
 
 from onlooker.base.config import StreamConfig
-from onlooker.base.files import read_bytes
-from onlooker.base.intervals import file_of
 from onlooker.base.records import ClipError, Step
 from onlooker.base.text import printable
 from onlooker.cli.command import print_error
-from onlooker.formats.publish import open_publisher
-from onlooker.recognizer import Recognizer, expected_events, load, rate_text
-from onlooker.storage import is_address
-from onlooker.stream.sources import Status, stream_names
+from onlooker.run.watch import watch_run
+from onlooker.storage import is_stored
+from onlooker.stream.sources import Status
 
-_ERRORS = 1000
 _INTERVAL = 1.0  # seconds of a stream after which a line is printed without any change
 
 
@@ -99,81 +93,24 @@ def watch_sources(
     processed.
 
     Args:
-        sources: numbers of cameras, addresses, paths; see `stream.sources.Source`.
         every_frame: print one JSON object per frame instead of lines for people.
-        events: addresses to which events are sent when they are over (`publish.open_publisher`).
-
-    Returns:
-        An error for each source that could not be read or was lost, and for each event that could
-        not be sent; of more than a thousand, the last.
-
-    Raises:
-        ValueError: a run that cannot process streams, or finds no events to send; an invalid source
-        or address.
-        FileExistsError: a file that has events, for a recording.
+        events: addresses to which events are sent when they are over.
+        run, sources, config: as for `watch_run`, which says what is returned and raised.
     """
-    # of a receiver that is gone for weeks, there would be many
-    errors = deque[ClipError](maxlen=_ERRORS)
-    files = [source for source in sources if _is_file(source)]
+    files = [source for source in sources if is_stored(source)]
     printer = _Printer(files, len(sources) > 1, every_frame)
-
-    def report(error: ClipError) -> None:
-        errors.append(error)
-        print_error(error)
-
-    recognizer = load(run)
-    if recognizer.model.lengths:
-        _print_dim(expected_events(recognizer, config.alarms_per_hour))
-    elif events:
-        raise ValueError(
-            "this model finds no events to send; train the default model, `onlooker train CLIPS`"
+    try:
+        return watch_run(
+            run,
+            sources,
+            config,
+            on_step=printer.step,
+            on_error=print_error,
+            on_status=printer.status,
+            sinks=events,
         )
-    steps = recognizer.watch(sources, config, on_error=report, on_status=printer.status)
-    if files:
-        _keep_events(events)
-    names = stream_names(sources)
-    publishers = [open_publisher(address, names, report) for address in events]
-    if config.rate is None:
-        _print_dim(_used_rate(recognizer))
-    with ExitStack() as ending:  # in the reverse order, also if one of them fails
-        ending.callback(printer.totals)
-        for publisher in publishers:
-            ending.callback(publisher.close)
-        for publisher in publishers:
-            ending.callback(publisher.stop)
-        for step in steps:
-            for event in step.events:
-                for publisher in publishers:
-                    publisher.add(event)
-            printer.step(step)
-    return [*errors]
-
-
-def _is_file(source: str) -> bool:
-    """Whether a source is a file or an address, not a camera."""
-    on_disk = os.path.exists(file_of(source)) and not source.startswith("/dev/")
-    return is_address(source) or on_disk
-
-
-def _used_rate(recognizer: Recognizer) -> str:
-    """In words: how many frames per second the model receives without `--rate`."""
-    if rate := recognizer.decision.frame_rate:
-        return f"{rate:.3g} frames per second, as in training; --rate 0 uses every frame"
-    return (
-        f"frame rate {rate_text(recognizer)}; every frame is used; give --rate N, the frames per second of a "
-        "training sample (0: every frame)"
-    )
-
-
-def _keep_events(addresses: Sequence[str]) -> None:
-    """Raise a FileExistsError if a file has events already: those of a recording would be in it
-    twice.
-    """
-    for path in map(Path, addresses):
-        if path.is_file() and b"-->" in read_bytes(path):
-            raise FileExistsError(
-                f"{path}: holds events already; choose another file, or remove it"
-            )
+    finally:
+        printer.totals()
 
 
 def _print_dim(text: str) -> None:

@@ -1,36 +1,41 @@
-"""Events of streams, sent to addresses when they are over: webhooks, MQTT, subtitles."""
+"""Events of streams, sent to sinks when they are over: webhooks, MQTT, subtitles, and what other
+packages register.
+"""
 
 import hmac
 import json
 import os
 import re
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import ExitStack, closing, suppress
 from datetime import UTC, datetime
 from hashlib import sha256
 from http.client import HTTPException
 from importlib import import_module
+from importlib.metadata import entry_points
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Event as Signal
 from threading import Thread
 from time import monotonic, sleep
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 from urllib.error import HTTPError
 from urllib.parse import quote
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from onlooker.base.files import explain_write_errors, read_bytes
-from onlooker.base.records import ClipError, Event
+from onlooker.base.records import ClipError, Event, Step
 from onlooker.base.text import without_password
 from onlooker.formats.annotations import WATCHED_AGAIN, make_interval, webvtt_cue
+from onlooker.storage import is_stored
 
 if TYPE_CHECKING:
     from paho.mqtt.client import Client
     from paho.mqtt.reasoncodes import ReasonCode
 
-_WAITING = 1000  # events that wait for one address; later ones are dropped
+__all__ = ["Publishers", "Sink", "register_sink"]
+
+_WAITING = 1000  # events that wait for one sink; later ones are dropped
 _ANSWER = 10.0  # seconds to wait for the answer to a request
 # seconds for events that wait when a program ends: `docker stop` kills it after 10, and sources,
 # brokers and reports may need 1.3 of them
@@ -41,55 +46,201 @@ _PAUSES = (1, 2, 4, 8, 15, 30, 60, 60, 60)  # seconds between the ten attempts t
 _TRANSIENT = (408, 425, 429)  # status codes after which a retry may succeed, as after all above 499
 _HOST = r"(\[[\da-f:.]+\]|[^@/?#\s:]+)(?::(\d{1,5}))?"
 _HTTP = re.compile(rf"https?://{_HOST}([/?#]\S*)?", re.IGNORECASE)
-_WEBHOOK_PATH = re.compile(r"^(https?://[^/?#]*[/?#]).+", re.IGNORECASE | re.DOTALL)
 _MQTT = re.compile(rf"mqtt(s?)://(?:([^@/?#\s:]+)@)?{_HOST}/([^?#+\s]*[^?#+\s/])/?", re.IGNORECASE)
+# the path of an address, which is the key of a webhook; of a broker's, it is the topic
+_PATH = re.compile(r"^((?!mqtts?:)[a-z][\w+.-]*://[^/?#]*[/?#]).+", re.IGNORECASE | re.DOTALL)
 
 
-class Publisher(ABC):
-    """Sends events to an address in the background, in order; a slow or dead receiver delays nobody
-    else.
-
-    An event is sent at most ten times, within about five minutes, while the receiver cannot be
-    reached or does not answer within ten seconds; others wait meanwhile. It may arrive twice, with
-    the same `id`. While a thousand events wait, new ones are dropped and counted.
-
-    Args:
-        name: the address, without what may be secret.
-        on_lost: called for each event that is refused or not sent in the end, and when events are
-            dropped.
+@runtime_checkable
+class Sink(Protocol):
+    """A receiver of events. One that is slow, or raises errors, delays nobody else: `send` is
+    called by a thread of its own.
     """
 
-    def __init__(self, name: str, on_lost: Callable[[ClipError], None]) -> None:
-        self.name = name
+    def open(self, sources: Sequence[str]) -> None:
+        """Prepare for the events of the streams of these names; called once, before the first
+        frame.
+
+        Raises:
+            OSError, ValueError: it cannot receive them.
+        """
+
+    def send(self, event: Event, seconds: float) -> None:
+        """Deliver an event, within so many seconds; they come one after the other.
+
+        Raises:
+            PermissionError: the event is refused. It is not sent again.
+            Exception: it is not delivered, and sent again, at most ten times in all.
+        """
+
+    def close(self) -> None:
+        """End; no event follows."""
+
+
+def register_sink(scheme: str, build: Callable[[str], Sink]) -> None:
+    """Add a kind of address to those that events can be sent to.
+
+    A package declares it as an entry point, which is loaded when an address needs it:
+
+        [project.entry-points."onlooker.sinks"]
+        kafka = "my_package:KafkaSink"
+
+    Args:
+        scheme: how the addresses begin, such as `kafka` of `kafka://host/topic`; or the suffix of
+            files, such as `.jsonl`.
+        build: makes a sink of an address. What it raises is shown: a ValueError for an address
+            that is not valid, without its secrets.
+
+    Raises:
+        ValueError: another sink has this scheme.
+    """
+    if _SINKS.setdefault(scheme.lower(), build) is not build:
+        raise ValueError(f"a sink {scheme!r} is registered already; choose another scheme")
+
+
+def _make_sink(address: str) -> Sink:
+    scheme, separator, _ = address.partition("://")
+    kind = (scheme if separator else Path(address).suffix).lower()
+    installed = entry_points(group="onlooker.sinks", name=kind) if kind not in _SINKS else ()
+    for entry_point in installed:
+        register_sink(kind, entry_point.load())
+    if kind not in _SINKS:
+        raise _address_error(address)
+    return _SINKS[kind](address)
+
+
+def _address_error(address: str) -> ValueError:
+    expected = "https://host/path, mqtt://host/topic or a file.vtt, without a password"
+    return ValueError(f"events is {_shown(address)!r}, expected {expected}")
+
+
+def _shown(address: str) -> str:
+    """An address without what may be secret."""
+    return _PATH.sub(r"\1***", without_password(address))
+
+
+def publish(
+    steps: Generator[Step],
+    sinks: Sequence[str | Path | Sink],
+    sources: Sequence[str],
+    *,
+    on_error: Callable[[ClipError], None] | None,
+) -> Generator[Step]:
+    """The steps, whose events are sent to sinks before. At the end, also by an exception in the
+    loop over them, `Publishers.close` delivers the events that wait.
+
+    Args:
+        sources: the names of the streams.
+        on_error: as `on_lost` of `Publishers`; None: the first error is raised at the end.
+
+    Raises:
+        RuntimeError, ValueError: an invalid sink.
+    """
+    errors = list[ClipError]()
+    publishers = Publishers(sinks, on_error or errors.append)
+
+    def published() -> Generator[Step]:
+        # sources are closed first, so that no events are added
+        with closing(publishers), closing(steps):
+            publishers.open(sources)
+            for step in steps:
+                publishers.add(step.events)
+                yield step
+        if errors:
+            raise errors[0]
+
+    return published()
+
+
+class Publishers:
+    """Sends events to several sinks, each in the background.
+
+    Args:
+        sinks: addresses, or objects with the methods of `Sink`.
+        on_lost: called, also by other threads, for each event that is refused or not sent in the
+            end, and when events are dropped.
+
+    Raises:
+        ValueError: an address of another kind, or one with a password.
+        RuntimeError: paho-mqtt is not installed.
+    """
+
+    def __init__(
+        self, sinks: Sequence[str | Path | Sink], on_lost: Callable[[ClipError], None]
+    ) -> None:
+        self._on_lost = on_lost
+        self._publishers = list[_Publisher]()
+        self._sinks = list[tuple[str, Sink]]()
+        for sink in sinks:
+            if isinstance(sink, str | Path):
+                self._sinks.append((_shown(str(sink)), _make_sink(str(sink))))
+            else:
+                self._sinks.append((type(sink).__name__, sink))
+
+    def open(self, sources: Sequence[str]) -> None:
+        """Open the sinks, for the streams of these names; errors as for `Sink.open`."""
+        for name, sink in self._sinks:
+            sink.open(sources)
+            self._publishers.append(_Publisher(sink, name, self._on_lost))
+
+    def add(self, events: Iterable[Event]) -> None:
+        """Send events as soon as those before them are sent."""
+        for event in events:
+            for publisher in self._publishers:
+                publisher.add(event)
+
+    def close(self, seconds: float = _CLOSING) -> None:
+        """Wait until all events are sent, but not longer than so many seconds; those that are not
+        sent by then are lost, and reported.
+        """
+        with ExitStack() as ending:  # in the reverse order, also if one of them fails
+            ending.callback(self._publishers.clear)
+            for publisher in self._publishers:
+                ending.callback(publisher.close)
+            for publisher in self._publishers:
+                ending.callback(publisher.stop, seconds)
+
+
+class _Publisher:
+    """Sends events to a sink in the background, in order.
+
+    An event is sent at most ten times, within about five minutes, while the sink raises errors or
+    does not answer within ten seconds; others wait meanwhile. It may arrive twice, with the same
+    `id`. While a thousand events wait, new ones are dropped and counted.
+
+    Args:
+        sink: an open one.
+        name: how it is shown.
+        on_lost: as for `Publishers`.
+    """
+
+    def __init__(self, sink: Sink, name: str, on_lost: Callable[[ClipError], None]) -> None:
+        self._sink = sink
+        self._name = name
         self._on_lost = on_lost
         self._dropped = 0
         self._closing = Signal()
         self._until = float("inf")
-        self._queue: SimpleQueue[dict[str, Any] | None] = SimpleQueue()
+        self._queue: SimpleQueue[Event | None] = SimpleQueue()
         self._thread = Thread(target=self._run, name="publish", daemon=True)
         self._thread.start()
 
     def add(self, event: Event) -> None:
-        """Send an event as soon as those before it are sent."""
         if self._queue.qsize() < _WAITING:
-            self._queue.put(event.to_dict())
+            self._queue.put(event)
         else:
             self._dropped += 1
             if self._dropped == 1:
                 self._lose(f"{_WAITING} events wait for it; new ones are dropped")
 
-    def stop(self, seconds: float = _CLOSING) -> None:
+    def stop(self, seconds: float) -> None:
         """Begin to close, without waiting: of several publishers, all at the same time."""
-        if not self._closing.is_set():
-            self._until = monotonic() + seconds
-            self._closing.set()
-            self._queue.put(None)
+        self._until = monotonic() + seconds
+        self._closing.set()
+        self._queue.put(None)
 
-    def close(self, seconds: float = _CLOSING) -> None:
-        """Wait until all events are sent, but not longer than `seconds` after `stop`; events that
-        are not sent by then are lost, and reported.
-        """
-        self.stop(seconds)
+    def close(self) -> None:
+        """Wait until all events are sent, or the time of `stop` is over."""
         try:
             self._thread.join(max(0.0, self._until - monotonic()) + _LATE)
         finally:  # also if Ctrl-C ends the wait
@@ -100,42 +251,44 @@ class Publisher(ABC):
                 self._lose(
                     f"{self._dropped} events were dropped, while {_WAITING} others waited for it"
                 )
+            try:
+                self._sink.close()
+            except Exception as error:  # of whatever kind: other sinks are closed, too
+                self._lose(f"cannot be closed ({_text(error)})")
 
     def _lose(self, problem: str) -> None:
         with suppress(OSError):  # a terminal that is closed must not end the thread
-            self._on_lost(ClipError(self.name, problem, "check the address"))
+            self._on_lost(ClipError(self._name, problem, "check the address"))
 
     def _run(self) -> None:
         for event in iter(self._queue.get, None):
             if problem := self._deliver(event):
-                self._lose(f"{problem}; not sent: {json.dumps(event)}")
+                self._lose(f"{problem}; not sent: {json.dumps(event.to_dict())}")
 
-    def _deliver(self, event: dict[str, Any]) -> str | None:
+    def _deliver(self, event: Event) -> str | None:
         """Send an event, if need be several times; what was wrong in the end."""
-        problem: str | None = "no time to send it"
+        problem = "no time to send it"
         for pause in (*_PAUSES, 0):
             # not longer than `close` waits
             if (patience := min(_ANSWER, self._until - monotonic())) <= 0:
                 break
             try:
-                if (problem := self._send(event, patience)) is None:
-                    return None
+                self._sink.send(event, patience)
+                return None
             except PermissionError as error:
-                return str(error)
-            except (OSError, HTTPException, RuntimeError, ValueError) as error:
-                problem = f"does not answer ({getattr(error, 'reason', None) or error or type(error).__name__})"
+                return _text(error)
+            except Exception as error:  # of whatever kind: later events are sent
+                problem = _text(error)
             if self._closing.wait(pause):
                 sleep(min(pause, _CLOSING_PAUSE, max(0.0, self._until - monotonic())))
         return problem
 
-    @abstractmethod
-    def _send(self, event: dict[str, Any], patience: float) -> str | None:
-        """Send an event within so many seconds; why it should be tried again, or a PermissionError
-        if it should not.
-        """
+
+def _text(error: Exception) -> str:
+    return str(error) or type(error).__name__
 
 
-class _Webhook(Publisher):
+class _Webhook:
     """HTTP POST of JSON. After answers other than 2xx, 408, 425, 429 and 5xx, redirects included,
     an event is lost.
 
@@ -143,28 +296,37 @@ class _Webhook(Publisher):
     the HMAC-SHA256 of the body in hexadecimal digits.
     """
 
-    def __init__(self, address: str, name: str, on_lost: Callable[[ClipError], None]) -> None:
+    def __init__(self, address: str) -> None:
+        if not _HTTP.fullmatch(address):
+            raise _address_error(address)
         self._address = quote(address, safe="/%:@!$&'()*+,;=~?[]#")
         self._opener = build_opener(_NoRedirects)
         self._secret = os.environ.get("ONLOOKER_WEBHOOK_SECRET", "").encode()
-        super().__init__(name, on_lost)
 
-    def _send(self, event: dict[str, Any], patience: float) -> str | None:
-        body = json.dumps(event).encode()
+    def open(self, sources: Sequence[str]) -> None:
+        pass
+
+    def send(self, event: Event, seconds: float) -> None:
+        body = json.dumps(event.to_dict()).encode()
         headers = {"Content-Type": "application/json"}
         if self._secret:
             headers["X-Onlooker-Signature"] = (
                 f"sha256={hmac.new(self._secret, body, sha256).hexdigest()}"
             )
         try:
-            with self._opener.open(Request(self._address, body, headers), timeout=patience):
-                return None
+            with self._opener.open(Request(self._address, body, headers), timeout=seconds):
+                pass
         except HTTPError as error:
             error.close()
-            problem = f"answers {error.code} {error.reason}"
-            if error.code < 500 and error.code not in _TRANSIENT:
-                raise PermissionError(problem) from error
-            return problem
+            is_transient = error.code >= 500 or error.code in _TRANSIENT
+            kind = ConnectionError if is_transient else PermissionError
+            raise kind(f"answers {error.code} {error.reason}") from error
+        except (OSError, HTTPException, ValueError) as error:
+            reason = getattr(error, "reason", None) or _text(error)
+            raise ConnectionError(f"does not answer ({reason})") from error
+
+    def close(self) -> None:
+        pass
 
 
 class _NoRedirects(HTTPRedirectHandler):
@@ -176,7 +338,7 @@ class _NoRedirects(HTTPRedirectHandler):
         return None
 
 
-class _Mqtt(Publisher):
+class _Mqtt:
     """MQTT: JSON in TOPIC/SOURCE, `online` or `offline` in TOPIC/SOURCE/status, discovery by Home
     Assistant.
 
@@ -189,34 +351,51 @@ class _Mqtt(Publisher):
     environment variable `ONLOOKER_MQTT_PASSWORD`.
     """
 
-    def __init__(
-        self,
-        address: str,
-        name: str,
-        *,
-        sources: Sequence[str],
-        on_lost: Callable[[ClipError], None],
-    ) -> None:
-        secure, user, host, port, self._topic = _MQTT.findall(address)[0]
+    def __init__(self, address: str) -> None:
+        parts = _MQTT.fullmatch(address)
+        if parts is None:
+            raise _address_error(address)
+        secure, user, host, port, self._topic = parts.groups()
         try:
             mqtt = import_module("paho.mqtt.client")
         except ImportError as error:
             raise RuntimeError('paho is not installed; pip install "onlooker[events]"') from error
+        self._host = host.strip("[]")
+        self._port = int(port or (8883 if secure else 1883))
         self._client = client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2)
         self._connected = Signal()
         self._problem = "it cannot be reached"
-        self._sources = sources
+        self._sources: Sequence[str] = ()
+        self._status = ""
         if user:
             client.username_pw_set(user, os.environ.get("ONLOOKER_MQTT_PASSWORD"))
         if secure:
             client.tls_set()
-        self._status = f"{self._topic_of(sources[0])}/status"
-        client.will_set(self._status, "offline", qos=1, retain=True)
         client.on_connect = self._greet
         client.on_disconnect = lambda *_: self._connected.clear()
-        client.connect_async(host.strip("[]"), int(port or (8883 if secure else 1883)))
-        client.loop_start()
-        super().__init__(name, on_lost)
+
+    def open(self, sources: Sequence[str]) -> None:
+        self._sources = sources
+        self._status = f"{self._topic_of(sources[0])}/status"
+        self._client.will_set(self._status, "offline", qos=1, retain=True)
+        self._client.connect_async(self._host, self._port)
+        self._client.loop_start()
+
+    def send(self, event: Event, seconds: float) -> None:
+        if not self._connected.wait(seconds):
+            raise ConnectionError(f"no connection ({self._problem})")
+        topic = self._topic_of(event.source or "")
+        sent = self._client.publish(topic, json.dumps(event.to_dict()), qos=1)
+        sent.wait_for_publish(seconds)
+        if not sent.is_published():
+            raise ConnectionError("does not confirm it")
+
+    def close(self) -> None:
+        if self._connected.is_set():
+            offline = self._client.publish(self._status, "offline", qos=1, retain=True)
+            with suppress(RuntimeError):  # the connection is lost, and the broker says so
+                offline.wait_for_publish(_CLOSING_PAUSE)
+        self._client.disconnect()
 
     def _greet(
         self, client: "Client", _: object, __: object, reason: "ReasonCode", ___: object
@@ -252,44 +431,47 @@ class _Mqtt(Publisher):
             name += f"-{sha256(source.encode(errors='surrogateescape')).hexdigest()[:8]}"
         return f"{self._topic}/{name}"
 
-    def _send(self, event: dict[str, Any], patience: float) -> str | None:
-        if not self._connected.wait(patience):
-            return f"no connection ({self._problem})"
-        sent = self._client.publish(self._topic_of(event["source"]), json.dumps(event), qos=1)
-        sent.wait_for_publish(patience)
-        return None if sent.is_published() else "does not confirm it"
-
-    def close(self, seconds: float = _CLOSING) -> None:
-        super().close(seconds)
-        if self._connected.is_set():
-            ended = self._client.publish(self._status, "offline", qos=1, retain=True)
-            with suppress(RuntimeError):  # the connection is lost, and the broker says so
-                ended.wait_for_publish(_CLOSING_PAUSE)
-        self._client.disconnect()
-
 
 def _slug(name: str) -> str:
     """A name of letters, digits, _ and - only, as topics and identifiers need it."""
     return re.sub(r"[^\w-]+", "-", name, flags=re.ASCII).strip("-")
 
 
-class _Subtitles(Publisher):
+class _Subtitles:
     """A WebVTT file, to which an event is appended when it is over.
 
-    Events of an earlier stream stay; a comment says where those of this one begin.
+    Events of an earlier camera stream stay; a comment says where those of this one begin. Those of
+    a recording would be in it twice.
     """
 
-    def __init__(self, path: Path, on_lost: Callable[[ClipError], None]) -> None:
-        self._path = path
+    def __init__(self, address: str) -> None:
+        self._path = Path(address)
+
+    def open(self, sources: Sequence[str]) -> None:
+        path = self._path
+        if len(sources) > 1:
+            raise ValueError(
+                f"{path}: holds the events of one source, not of {len(sources)}; send them elsewhere"
+            )
         begin = "WEBVTT\n"
         if path.exists() and (before := read_bytes(path)):
             if not before.startswith(b"WEBVTT"):
                 raise ValueError(f"{path}: holds something else than WebVTT; choose another file")
+            if b"-->" in before and is_stored(sources[0]):
+                raise FileExistsError(
+                    f"{path}: holds events already; choose another file, or remove it"
+                )
             now = datetime.now(UTC).isoformat(timespec="seconds")
             begin = f"\n{WATCHED_AGAIN} at {now}; 00:00:00.000 is the first frame after that\n"
         path.parent.mkdir(parents=True, exist_ok=True)
         self._append(begin)  # an error now if it cannot be written
-        super().__init__(str(path), on_lost)
+
+    def send(self, event: Event, seconds: float) -> None:
+        interval = make_interval(event.label, event.start, event.end, score=event.score)
+        self._append(f"\n{webvtt_cue(interval)}")
+
+    def close(self) -> None:
+        pass
 
     def _append(self, text: str) -> None:
         with (
@@ -298,38 +480,11 @@ class _Subtitles(Publisher):
         ):
             file.write(text.encode(errors="backslashreplace"))
 
-    def _send(self, event: dict[str, Any], _: float) -> None:
-        interval = make_interval(
-            event["label"], event["began"], event["ended"], score=event["score"]
-        )
-        self._append(f"\n{webvtt_cue(interval)}")
 
-
-def open_publisher(
-    address: str, sources: Sequence[str], on_lost: Callable[[ClipError], None]
-) -> Publisher:
-    """A publisher for `https://host/path` (or http), `mqtt://[user@]host[:port]/topic` (or mqtts),
-    or a .vtt file.
-
-    Args:
-        sources: the names of the streams.
-        on_lost: see `Publisher`.
-
-    Raises:
-        ValueError: an address of another kind, one with a password, or a file for several streams.
-        RuntimeError: paho-mqtt is not installed.
-    """
-    # the path of a webhook is its key
-    name = _WEBHOOK_PATH.sub(r"\1***", without_password(address))
-    if _HTTP.fullmatch(address):
-        return _Webhook(address, name, on_lost)
-    if _MQTT.fullmatch(address):
-        return _Mqtt(address, name, sources=sources, on_lost=on_lost)
-    if address.lower().endswith(".vtt") and "://" not in address:
-        if len(sources) > 1:
-            raise ValueError(
-                f"{name}: holds the events of one source, not of {len(sources)}; send them elsewhere"
-            )
-        return _Subtitles(Path(address), on_lost)
-    expected = "https://host/path, mqtt://host/topic or a file.vtt, without a password"
-    raise ValueError(f"events is {name!r}, expected {expected}")
+_SINKS: dict[str, Callable[[str], Sink]] = {
+    "http": _Webhook,
+    "https": _Webhook,
+    "mqtt": _Mqtt,
+    "mqtts": _Mqtt,
+    ".vtt": _Subtitles,
+}

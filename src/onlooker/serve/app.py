@@ -3,6 +3,7 @@ cannot hold open.
 """
 
 import asyncio
+import logging
 import shutil
 import tempfile
 from collections.abc import AsyncIterator
@@ -24,6 +25,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 import onlooker
 from onlooker.data.folder import SYSTEM_FOLDERS
+from onlooker.formats.publish import Publishers
 from onlooker.serve import look, models, teach
 from onlooker.serve.api import create_api
 from onlooker.serve.jobs import Jobs
@@ -39,6 +41,8 @@ HEADER_SECONDS = (
 MAX_WAITING = (
     200  # connections without a whole header; of more, the one that has waited longest is closed
 )
+GRACE = 3  # seconds for answers that are being sent when the server ends
+_CLOSING = 5.7  # seconds after these for events that wait: `docker stop` kills it after 10
 _HERE = Path(__file__).parent
 
 
@@ -47,8 +51,10 @@ def create_app(settings: ServeSettings) -> FastAPI:
 
     Raises:
         FileNotFoundError, NotWritableError, ValueError: the run has no model; the folder of clips
-            cannot be taught.
+            cannot be taught; an invalid address for events.
+        RuntimeError: a package that an address for events needs is not installed.
     """
+    publishers = Publishers(settings.events or (), logging.getLogger(__name__).error)
     trained = models.Models(settings)
     project = Project(settings.clips)
     jobs = Jobs()
@@ -58,9 +64,11 @@ def create_app(settings: ServeSettings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        publishers.open([look.CAMERA])
         try:
             yield
         finally:
+            publishers.close(_CLOSING)
             jobs.close()
             project.close()
             shutil.rmtree(folder, ignore_errors=True)
@@ -111,7 +119,7 @@ def create_app(settings: ServeSettings) -> FastAPI:
         jobs.get(job_id).cancelled = True
         return jobs.get(job_id).describe()
 
-    look.add_routes(app, looks, jobs)
+    look.add_routes(app, looks, jobs, publishers=publishers)
     teach.add_routes(app, teaching)
     return app
 
@@ -133,7 +141,7 @@ def make_server(app: ASGIApp, settings: ServeSettings) -> uvicorn.Server:
         ssl_certfile=settings.certificate,
         ssl_keyfile=settings.key,
         ws_max_size=2_000_000,
-        timeout_graceful_shutdown=3,
+        timeout_graceful_shutdown=GRACE,
     )
     return uvicorn.Server(config)
 

@@ -12,6 +12,7 @@ import math
 import secrets
 import shutil
 import struct
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -29,6 +30,7 @@ from starlette.concurrency import run_in_threadpool
 
 from onlooker import Prediction, Recognizer
 from onlooker.formats.annotations import write_segments
+from onlooker.formats.publish import Publishers
 from onlooker.report.overlay import full_strength, write_drawn
 from onlooker.serve.jobs import Job, Jobs
 from onlooker.serve.media import convert, receive
@@ -38,6 +40,7 @@ from onlooker.serve.project import file_name
 from onlooker.serve.settings import ServeSettings
 from onlooker.video.transcode import VideoFacts
 
+CAMERA = "page"  # the name of all cameras, for receivers of their events
 MAX_KEPT = 30  # clips: those that wait, and the last ones; of more, the oldest is deleted
 _DRAWN_FRAMES = (
     5_000  # of a recording; in longer ones no heat map is drawn: its values would fill the browser
@@ -191,17 +194,21 @@ def heat_levels(heat: NDArray[np.float32], scale: float) -> list[Any]:
 class Viewer:
     """One camera: the state of the model, and what the page needs to draw the predictions.
 
+    Args:
+        publishers: send its events.
+
     Raises:
         Problem: 422, a model that needs whole clips.
     """
 
-    def __init__(self, recognizer: Recognizer) -> None:
+    def __init__(self, recognizer: Recognizer, publishers: Publishers) -> None:
         try:
             self.streams = recognizer.streams()
         except ValueError as error:
             raise Problem(422, "no_stream", reason=error) from error
         finder = self.streams.finder
         self._threshold = min(finder.threshold, 1.0) if finder else self.streams.decision.threshold
+        self._publishers = publishers
         self._index = -1
         self._strength = 0.0
 
@@ -218,7 +225,8 @@ class Viewer:
         begin = perf_counter()
         pixels = decode_jpeg(jpeg)
         self._index += 1
-        step = self.streams.step({"": (self._index, time, pixels)})[""]
+        step = self.streams.step({CAMERA: (self._index, time, pixels)})[CAMERA]
+        self._publishers.add(step.events)
         heat = None
         if step.heat is not None:
             self._strength = max(full_strength(step.heat[None]), _DECAY * self._strength)
@@ -230,6 +238,11 @@ class Viewer:
             "threshold": self._threshold,
             "milliseconds": round(1000 * (perf_counter() - begin), 2),
         }
+
+    def end(self) -> None:
+        """Send the events that are final by the end of the camera."""
+        if last := self.streams.end(CAMERA):
+            self._publishers.add(last.events)
 
 
 def decode_jpeg(content: bytes) -> NDArray[np.uint8]:
@@ -249,8 +262,29 @@ def decode_jpeg(content: bytes) -> NDArray[np.uint8]:
         raise Problem(422, "frame_format") from error
 
 
-def add_routes(app: FastAPI, looks: Looks, jobs: Jobs) -> None:
-    """The routes of the tab Look; all cameras share one thread, in turn."""
+async def answer_frames(
+    socket: WebSocket, step: Callable[[float, float, bytes], Awaitable[dict[str, Any]]]
+) -> None:
+    """Answer the frames of a camera with `step` (`Viewer.step`), until the browser disconnects.
+
+    Raises:
+        Problem: a frame that is too large, or what `step` raises.
+        WebSocketDisconnect: the browser has disconnected.
+    """
+    begin = monotonic()
+    while True:
+        content = await socket.receive_bytes()
+        if not _CLOCK.size < len(content) <= MAX_BYTES:
+            raise Problem(413, "frame_bytes", count=len(content), most=MAX_BYTES)
+        (sent,) = _CLOCK.unpack(content[: _CLOCK.size])
+        time = monotonic() - begin
+        await socket.send_json(await step(sent, time, content[_CLOCK.size :]))
+
+
+def add_routes(app: FastAPI, looks: Looks, jobs: Jobs, *, publishers: Publishers) -> None:
+    """The routes of the tab Look; all cameras share one thread, in turn, and `publishers` send
+    their events.
+    """
     executor = ThreadPoolExecutor(1, thread_name_prefix="live")
 
     @app.post("/api/look", status_code=202)
@@ -271,18 +305,15 @@ def add_routes(app: FastAPI, looks: Looks, jobs: Jobs) -> None:
         await socket.accept()
         loop = asyncio.get_running_loop()
         try:
-            viewer = await loop.run_in_executor(executor, lambda: Viewer(looks.models.load(model)))
-            begin = monotonic()
-            while True:
-                content = await socket.receive_bytes()
-                if not _CLOCK.size < len(content) <= MAX_BYTES:
-                    raise Problem(413, "frame_bytes", count=len(content), most=MAX_BYTES)
-                (sent,) = _CLOCK.unpack(content[: _CLOCK.size])
-                time = monotonic() - begin
-                jpeg = content[_CLOCK.size :]
-                await socket.send_json(
-                    await loop.run_in_executor(executor, viewer.step, sent, time, jpeg)
+            viewer = await loop.run_in_executor(
+                executor, lambda: Viewer(looks.models.load(model), publishers)
+            )
+            try:
+                await answer_frames(
+                    socket, lambda *frame: loop.run_in_executor(executor, viewer.step, *frame)
                 )
+            finally:
+                viewer.end()
         except WebSocketDisconnect:
             pass
         except Exception as error:

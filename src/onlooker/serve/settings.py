@@ -25,11 +25,13 @@ class ServeSettings(Config):
         runs: the folder of runs, from which the page takes models and to which it writes new ones.
         token: secret text that the address of the first visit must contain; random unless only this
             machine can reach the page.
+        events: addresses to which the events of all cameras are sent when they are over.
         max_upload: maximum size of a clip in bytes.
         max_seconds: maximum length of a clip.
 
     Raises:
-        ValueError: a token that is too short, an invalid address, or a key without a certificate.
+        ValueError: a token that is too short, an invalid address, a key without a certificate, or
+            a file for events.
         FileNotFoundError: no certificate or key there.
     """
 
@@ -51,6 +53,11 @@ class ServeSettings(Config):
         None, "Serve by HTTPS, which phones require for their camera (PEM)."
     )
     key: Path | None = setting(None, "Its private key, if it is in another file.")
+    events: list[str] | None = setting(
+        None,
+        "Send events of cameras to https://HOST/PATH or mqtt://HOST/TOPIC (also Home Assistant); "
+        "repeatable.",
+    )
     max_upload: int = 512_000_000
     max_seconds: float = 600.0
 
@@ -62,6 +69,10 @@ class ServeSettings(Config):
         if self.public and not _PUBLIC.fullmatch(self.public):
             raise ValueError(
                 f"--public is {self.public!r}, expected an address such as https://page.example.org"
+            )
+        if any(address.lower().endswith(".vtt") for address in self.events or ()):
+            raise ValueError(
+                "events of several cameras, each from 0 s, do not fit into a .vtt; give https:// or mqtt://"
             )
         if self.token is None and (self.public or not is_loopback(self.host)):
             object.__setattr__(self, "token", secrets.token_hex(8))

@@ -6,7 +6,7 @@ the slots that were missed before it repeat the last frame, whose features are k
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from pathlib import Path
@@ -336,7 +336,7 @@ def watch(
     *,
     on_error: OnError | None = None,
     on_status: OnStatus | None = None,
-) -> Iterator[Step]:
+) -> Generator[Step]:
     """Recognize sources live: a `Step` for every processed frame, until all sources have ended.
 
     A source that ends during an event, or soon after it, gives its last step again, with this event
@@ -375,7 +375,7 @@ def _steps(
     *,
     on_error: OnError | None,
     on_status: OnStatus,
-) -> Iterator[Step]:
+) -> Generator[Step]:
     live = list(sources)
     errors = list[ClipError]()
     report = on_error or errors.append

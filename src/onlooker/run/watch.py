@@ -1,0 +1,68 @@
+"""Watch streams with a trained run, and send their events: what `onlooker watch` does."""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from pathlib import Path
+
+from onlooker.base.config import StreamConfig
+from onlooker.base.progress import note
+from onlooker.base.records import ClipError, Step
+from onlooker.formats.publish import Sink
+from onlooker.recognizer import Recognizer, expected_events, load, rate_text
+from onlooker.stream.streams import OnError, OnStatus
+
+_ERRORS = 1000
+
+
+def watch_run(
+    run: Path,
+    sources: Sequence[str],
+    config: StreamConfig,
+    *,
+    on_step: Callable[[Step], None],
+    on_error: OnError,
+    on_status: OnStatus,
+    sinks: Sequence[str | Path | Sink] = (),
+) -> list[ClipError]:
+    """Watch the sources until all have ended; notes say what to expect of the model.
+
+    Args:
+        sources: numbers of cameras, addresses, paths; see `stream.sources.Source`.
+        on_step: called with each step.
+        on_error, on_status, sinks: as for `Recognizer.watch`.
+
+    Returns:
+        An error for each source that could not be read or was lost, and for each event that could
+        not be sent; of more than a thousand, the last.
+
+    Raises:
+        OSError, RuntimeError, ValueError: as for `load` and `Recognizer.watch`.
+    """
+    # of a receiver that is gone for weeks, there would be many
+    errors = deque[ClipError](maxlen=_ERRORS)
+
+    def report(error: ClipError) -> None:
+        errors.append(error)
+        on_error(error)
+
+    recognizer = load(run)
+    steps = recognizer.watch(sources, config, sinks=sinks, on_error=report, on_status=on_status)
+    if recognizer.model.lengths:
+        note(expected_events(recognizer, config.alarms_per_hour))
+    if config.rate is None:
+        note(_used_rate(recognizer))
+    with closing(steps):
+        for step in steps:
+            on_step(step)
+    return [*errors]
+
+
+def _used_rate(recognizer: Recognizer) -> str:
+    """In words: how many frames per second the model receives without `--rate`."""
+    if rate := recognizer.decision.frame_rate:
+        return f"{rate:.3g} frames per second, as in training; --rate 0 uses every frame"
+    return (
+        f"frame rate {rate_text(recognizer)}; every frame is used; give --rate N, the frames per second of a "
+        "training sample (0: every frame)"
+    )
