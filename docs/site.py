@@ -28,7 +28,6 @@ PAGES = {
 LINK = re.compile(r"(\]\(|^\[[^\]]+\]: |src=\")(?!https?:|#|mailto:)([^)\s\"#]+)", re.MULTILINE)
 _WIDE = "---\nhide: [toc]\n---\n\n"  # begins a page whose tables need the room
 ICON = "src/onlooker/serve/static/icon.svg"
-_SECOND = "/cli/", "/serve/"  # parts of the library that are commands, not functions to call
 
 
 def on_config(config: "MkDocsConfig") -> "MkDocsConfig":
@@ -114,25 +113,14 @@ def exported() -> dict[str, str]:
 
 
 def public() -> Iterator[tuple[str, list[str]]]:
-    """The modules of the library with an `__all__`, and the names in it that are functions and
-    classes.
-    """
+    """The modules of the library with an `__all__`, and the names in it."""
     for path in sorted((ROOT / "src/onlooker").rglob("*.py")):
         parts = path.relative_to(ROOT / "src").with_suffix("").parts
         module = ".".join(parts).removesuffix(".__init__")
-        if module == "onlooker" or any(
-            part in path.relative_to(ROOT).as_posix() for part in _SECOND
-        ):
-            continue
-        body = ast.parse(path.read_text("utf-8")).body
-        defined = {node.name for node in body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
-        listed = next(
-            (
-                n.value
-                for n in body
-                if isinstance(n, ast.Assign) and getattr(n.targets[0], "id", "") == "__all__"
-            ),
-            None,
-        )
-        if listed is not None:
-            yield module, [name for name in ast.literal_eval(listed) if name in defined]
+        for node in ast.parse(path.read_text("utf-8")).body:
+            if (
+                module != "onlooker"
+                and isinstance(node, ast.Assign)
+                and getattr(node.targets[0], "id", "") == "__all__"
+            ):
+                yield module, ast.literal_eval(node.value)
