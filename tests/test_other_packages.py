@@ -16,6 +16,7 @@ from unittest.mock import patch
 import pytest
 from eventful import CLASSES, DATA, untrained
 
+from onlooker.base.decision import Decision
 from onlooker.base.files import read_json, write_json
 from onlooker.models.cells.attentive import ATTENTIONS, SoftAttention
 from onlooker.models.cells.cell import Grid
@@ -186,7 +187,7 @@ def test_a_model_names_the_packages_of_its_encoder_and_its_attention(tmp_path: P
     for (encoder, attention), packages in names.items():
         model = create_model("convalstm", 2, encoder=encoder, attention=attention, hidden=4)
         assert model.packages == packages
-    folder = Recognizer(model, ("a", "b"), replace(DATA, size=64)).save(tmp_path)
+    folder = Recognizer(model, replace(DATA, size=64), Decision(("a", "b"))).save(tmp_path)
     assert load(folder).model.packages == []  # the name is registered here
 
 
