@@ -4,23 +4,21 @@ what to install.
 """
 
 import json
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from unittest.mock import patch
 
 import pytest
+from commands import call
 from eventful import CLASSES, DATA, untrained
 
 from onlooker.base.decision import Decision
 from onlooker.base.files import read_json, write_json
 from onlooker.models.cells.attentive import ATTENTIONS, SoftAttention
 from onlooker.models.cells.cell import Grid
-from onlooker.models.encoders import ENCODERS, Conv4
+from onlooker.models.encoders import ENCODERS, Conv4, load_packages
 from onlooker.models.registry import create_model, register_attention, register_encoder
 from onlooker.recognizer import Recognizer, load
 
@@ -52,21 +50,17 @@ def register():
         package="tiny-eyes",
     )
 """
-COMMANDS = """
-import json, sys
-from onlooker.cli import app
-for words in json.loads(sys.argv[1]):
-    app(words, standalone_mode=False)
-"""
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory, squares: Path) -> tuple[Path, str]:
-    """What a process does that has the package: a run, files beside it, and what was printed."""
+    """A run made by commands where the package is installed, files beside it, and what was printed;
+    afterwards the package is missing.
+    """
     folder = tmp_path_factory.mktemp("packages")
-    installed = folder / "tiny_eyes-1.0.dist-info"
-    installed.mkdir()
-    (folder / "tiny_eyes.py").write_text(MODULE)
+    installed = folder / "packages" / "tiny_eyes-1.0.dist-info"
+    installed.mkdir(parents=True)
+    (installed.parent / "tiny_eyes.py").write_text(MODULE)
     (installed / "METADATA").write_text(
         "Metadata-Version: 2.1\nName: tiny-eyes\nVersion: 1.0\n"
     )
@@ -75,32 +69,17 @@ def run(tmp_path_factory: pytest.TempPathFactory, squares: Path) -> tuple[Path, 
     )
     trained = folder / "run"
     clip = squares / "left" / "00.mp4"
-    words = [
-        [
-            "train",
-            squares,
-            "--run",
-            trained,
-            "--encoder",
-            "blocks",
-            "--frames",
-            6,
-            "--size",
-            32,
-        ],
-        ["predict", trained, clip, "--json", folder / "predictions.json"],
-        ["watch", trained, clip, "--json"],
-        ["export", trained, "--out", folder / "exported"],
-    ]
-    path = os.pathsep.join([str(folder), *filter(None, [os.environ.get("PYTHONPATH")])])
-    done = subprocess.run(
-        [sys.executable, "-c", COMMANDS, json.dumps([[*map(str, line)] for line in words])],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONPATH": path},
-    )
-    assert done.returncode == 0, done.stderr
-    return trained, done.stdout
+    of_clips = ["--encoder", "blocks", "--frames", 6, "--size", 32]
+    with pytest.MonkeyPatch.context() as patched, patch.dict(ENCODERS):
+        patched.syspath_prepend(installed.parent)
+        load_packages.cache_clear()
+        printed = [
+            call("train", squares, "--run", trained, *of_clips).stdout,
+            call("predict", trained, clip, "--json", folder / "predictions.json").stdout,
+            call("watch", trained, clip, "--json").stdout,
+            call("export", trained, "--out", folder / "exported").stdout,
+        ]
+    return trained, "".join(printed)
 
 
 def test_a_package_adds_an_encoder_that_trains_predicts_watches_and_exports(
