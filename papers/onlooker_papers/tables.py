@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from onlooker.base.files import read_json
-from onlooker.report.page import Cell, Page, Table
+from onlooker.report.page import Page, Table
 
 Results = Mapping[str, Mapping[str, Any]]  # figures by the name of the results file, without .json
 
@@ -140,6 +140,7 @@ class Entry:
             return False
 
 
+Cell = str | int | float | None
 Column = str | tuple[str, Callable[[Any], Cell]] | Callable[[Entry], Cell]
 Columns = Mapping[str, Column]  # by heading
 

@@ -9,7 +9,6 @@ from typing import Protocol
 
 from onlooker import Clip, ClipError
 from onlooker.data.split import Split
-from onlooker.data.tables import read_text
 from onlooker.video.reader import SUFFIXES
 from onlooker_papers.apportion import apportion
 
@@ -98,7 +97,10 @@ def read_entries(path: Path, pattern: re.Pattern[str], form: str) -> dict[str, r
         ClipError: no such file, or a line of another form (`form` is the expected one, in words).
     """
     entries: dict[str, re.Match[str]] = {}
-    text = read_text(path, "copy the official lists there, or name their folder")
+    text = path.read_text("utf-8") if path.is_file() else ""
+    if not text.strip():
+        problem = "an empty file" if path.is_file() else "no such file"
+        raise ClipError(path, problem, "copy the official lists there, or name their folder")
     for number, line in enumerate(map(str.strip, text.splitlines()), 1):
         if not line:
             continue

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from onlooker import Decision, Recognizer, create_model, load
-from onlooker.base.config import Modality, TrainConfig
+from onlooker.base.config import TrainConfig
 from onlooker.models.registry import find_recipe
 from onlooker.models.video_model import count_parameters
 from onlooker.training.fit import fit
@@ -19,6 +19,7 @@ from onlooker_papers.fusion import average_scores, choose_weights
 from onlooker_papers.memo import fingerprint, memo, memo_of_training
 from onlooker_papers.mnist import DigitSplit, digest
 from onlooker_papers.pointing import peak_in_box
+from onlooker_papers.videolstm import Modality
 from onlooker_papers.videolstm.localization import localized
 from onlooker_papers.videolstm.moving_target import CLASSES, SIZE, TargetClips, clips_of, data
 

@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from onlooker.base.config import DataConfig, Modality
+from onlooker.base.config import DataConfig
 from onlooker.video.flow import flow, to_bytes
 from onlooker_papers.digits.data.canvas import ink_boxes, paste
 from onlooker_papers.digits.data.moving_mnist import Sample, bounce, random_stream
 from onlooker_papers.mnist import Digits, DigitSplit
+from onlooker_papers.videolstm import Modality
 
 DIGITS = 4  # in a video (k)
 SIDE = 20  # height and width of a digit's square, to which the 28×28 pixels are averaged

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from onlooker import TrainedRun
-from onlooker.base.config import Modality, ModelConfig, Settings, TrainConfig
+from onlooker.base.config import ModelConfig, Settings, TrainConfig
 from onlooker.base.files import write_bytes, write_json
 from onlooker.data.clips import ClipFrames, read_clips
 from onlooker.data.split import Split
@@ -25,6 +25,7 @@ from onlooker.run.preparation import build
 from onlooker_papers.results import WHOLE, About, Row, command_line, write_rows
 from onlooker_papers.sets import counts_of, digest_of, few_of_each
 from onlooker_papers.tables import share
+from onlooker_papers.videolstm import Modality
 from onlooker_papers.videolstm.crops import ClipCrops, TemporalCrops
 from onlooker_papers.videolstm.fine_tune import fine_tune
 from onlooker_papers.videolstm.official_budget import (

@@ -5,11 +5,12 @@ run.
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from onlooker.base.config import DataConfig, Modality, ModelConfig, Settings, TrainConfig
+from onlooker.base.config import DataConfig, ModelConfig, Settings, TrainConfig
 from onlooker.models.registry import resolve
 from onlooker_papers.published_sets.hmdb51 import HMDB51
 from onlooker_papers.published_sets.official import PublishedSet
 from onlooker_papers.published_sets.ucf101 import UCF101
+from onlooker_papers.videolstm import Modality
 from onlooker_papers.videolstm.published import PREFIX
 
 STREAMS: tuple[Modality, Modality] = ("rgb", "flow")

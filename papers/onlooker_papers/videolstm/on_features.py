@@ -15,7 +15,7 @@ from safetensors.torch import save
 from torch import nn
 
 from onlooker import Decision, Recognizer, create_model, load
-from onlooker.base.config import DataConfig, Modality, TrainConfig
+from onlooker.base.config import DataConfig, TrainConfig
 from onlooker.base.files import write_bytes
 from onlooker.data.clips import ClipFrames, read_clips
 from onlooker.data.split import Split
@@ -28,6 +28,7 @@ from onlooker_papers.fusion import average_scores, choose_weights
 from onlooker_papers.intervals import as_text
 from onlooker_papers.memo import fingerprint, memo, memo_of_training
 from onlooker_papers.sets import counts_of
+from onlooker_papers.videolstm import Modality
 from onlooker_papers.videolstm.crops import ClipCrops, evaluate_crops
 from onlooker_papers.videolstm.fine_tune import fine_tune
 from onlooker_papers.videolstm.official_budget import MOTION, MOTION_BEGINS, SINGLE, STREAMS

@@ -21,12 +21,13 @@ from sklearn.decomposition import PCA
 from torch import Tensor, nn
 
 from onlooker import create_model
-from onlooker.base.config import DataConfig, Modality, ModelConfig, TrainConfig
+from onlooker.base.config import DataConfig, ModelConfig, TrainConfig
 from onlooker.data.clips import ClipFrames
 from onlooker.models.encoders import build_encoder
 from onlooker.models.registry import for_encoder, register_encoder, resolve
 from onlooker.training.forward import encode_samples, uses_bf16
 from onlooker_papers import PACKAGE
+from onlooker_papers.videolstm import Modality
 from onlooker_papers.videolstm.fine_tune import RandomFrames
 
 WIDTH = 64

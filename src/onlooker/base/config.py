@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 from onlooker.base.settings import Config, setting
 from onlooker.base.text import format_bytes
 
-__all__ = ["DataConfig", "Modality", "ModelConfig", "Settings", "StreamConfig", "TrainConfig"]
+__all__ = ["DataConfig", "ModelConfig", "Settings", "StreamConfig", "TrainConfig"]
 
 Modality = Literal["rgb", "flow", "both"]
 Normalization = Literal["auto", "half", "imagenet", "lite0", "mnist"]

@@ -20,8 +20,6 @@ from onlooker.base.files import read_bytes
 from onlooker.base.records import ClipError
 from onlooker.video.reader import SUFFIXES
 
-__all__ = ["read_text"]
-
 Row = tuple[int, dict[str, str]]  # the number of its line, and its values by column
 
 _PATH = "path clip file video filename filepath clipname clippath videoname videopath videofile"

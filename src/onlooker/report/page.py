@@ -21,7 +21,7 @@ from markupsafe import Markup
 
 from onlooker.base.files import write_bytes
 
-__all__ = ["Cell", "Page", "Table"]
+__all__ = ["Page", "Table"]
 
 Tone = Literal["right", "wrong"]
 # an mp4, its caption, and whether the prediction is right
