@@ -24,6 +24,7 @@ from rich.progress import track
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from onlooker.base.config import Settings
 from onlooker.base.files import read_json
 from onlooker.base.records import Clip
 from onlooker.data.clips import read_clips
@@ -145,7 +146,7 @@ def log_losses(
 def linear_model(maps: Tensor, classes: int) -> LinearClassifier:
     """The linear model of the default command for maps of this shape."""
     ENCODERS["stored"] = EncoderSpec(lambda in_channels, size, pretrained: Stored(maps))
-    net = configured(replace(MODEL, encoder="stored", pretrained=False), DATA, classes)
+    net = configured(Settings(replace(MODEL, encoder="stored", pretrained=False), DATA), classes)
     del ENCODERS["stored"]
     return cast(LinearClassifier, net.eval())
 

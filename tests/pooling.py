@@ -9,12 +9,13 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from onlooker.base.config import DataConfig, ModelConfig, Precision, TrainConfig
+from onlooker.base.config import DataConfig, ModelConfig, Precision, Settings, TrainConfig
 from onlooker.base.records import Clip, ClipError
 from onlooker.data.array_cache import default_cache
-from onlooker.models.registry import configured, create_model, resolve
+from onlooker.models.registry import configured, create_model
 from onlooker.models.video_model import VideoModel
 from onlooker.run.features import encoded_clips
+from onlooker.training.fitters import complete
 
 DATA = DataConfig(frames=4, size=16, normalization="half")
 
@@ -85,9 +86,9 @@ def make_features(
 ) -> Encoded:
     """The features of clips that a training with this encoder and seed 0 uses."""
     model = ModelConfig("linear", encoder, pretrained, weights)
-    model, data, training = resolve(model, data, TrainConfig(features=True))
-    torch.manual_seed(training.seed)
-    return encode_clips(clips, configured(model, data, 1), data, precision)
+    settings = complete(Settings(model, data, TrainConfig(features=True)))
+    torch.manual_seed(settings.training.seed)
+    return encode_clips(clips, configured(settings, 1), settings.data, precision)
 
 
 def pooled(frames: np.ndarray) -> np.ndarray:

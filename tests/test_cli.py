@@ -5,6 +5,7 @@ curves.
 import errno
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -69,11 +70,16 @@ def test_help_has_what_people_need_first_and_the_rest_under_headings() -> None:
     for command in ("train", "serve", "predict", "models", "demo"):
         assert "--help-all" in call(command, "--help").output
         assert "Usage" in call(command, "--help-all").output
-    first, others = call("train", "--help-all").output.split(" Augmentation of training clips ")
+    assert "--epochs" not in short, "the default model has no epochs"
+    every = call("train", "--help-all").output
+    first, others = every.split(" Gradient descent: augmentation of training clips ")
     assert "--encoder" in first
     assert all(
         words in others for words in ("--hflip", "--no-hflip", "Mirror half of the clips")
     )
+    of_gradient = re.search(r"─ Gradient descent ─.*?╰", every, re.DOTALL)
+    assert of_gradient is not None
+    assert all(flag in of_gradient[0] for flag in ("--epochs", "--lr", "--batch"))
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import urllib.request
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 from clips import make_clip, scene
@@ -23,6 +24,9 @@ from typer.testing import CliRunner
 import onlooker
 from onlooker.base.decision import EventCurve
 from onlooker.cli import app
+from onlooker.models import registry
+from onlooker.models.encoders import ENCODERS
+from onlooker.training.fitters import FITTERS
 from onlooker.video.write import write
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -171,6 +175,9 @@ def serve(words: list[str], place: Path) -> None:
 @pytest.mark.parametrize(
     "page", [p for p in PAGES if typed(p) or blocks(p, "python")], ids=lambda p: p.name
 )
+@patch.dict(ENCODERS)  # what a page registers is known to no other test
+@patch.dict(FITTERS)
+@patch.dict(registry._registered)
 def test_commands_and_python_run(
     page: Path, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -176,7 +176,7 @@ def module_of(path: str) -> str:
         ("digits-paper", ["digits/encoders/__init__.py", "digits/sampling/channel_offset.py"]),
         ("bench-rounds", ["digits/stacked.py"]),
         ("hmdb10-real", ["hmdb10/attention.py"]),
-        ("own-clips", ["src/onlooker/run/encoders.py", "src/onlooker/data/scenes.py"]),
+        ("own-clips", ["src/onlooker/training/encoders.py", "src/onlooker/data/scenes.py"]),
     ],
 )
 def test_sources_that_were_missing_in_hand_written_lists(name: str, paths: list[str]) -> None:

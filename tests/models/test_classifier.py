@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from stepping import stepped
 from torch.testing import assert_close
 
-from onlooker.base.config import DataConfig, ModelConfig, TrainConfig
+from onlooker.base.config import DataConfig, ModelConfig, Settings, TrainConfig
 from onlooker.base.decision import AGGREGATIONS, clip_scores
 from onlooker.models.cells.attentive import AttentiveCell
 from onlooker.models.cells.cell import Memoryless
@@ -28,9 +28,9 @@ from onlooker.models.registry import (
     create_model,
     find_recipe,
     list_models,
-    resolve,
 )
 from onlooker.models.video_model import count_parameters
+from onlooker.training.fitters import complete
 
 CLASSES = 4
 SIZE = 32
@@ -268,7 +268,7 @@ def test_settings_change_the_weights_except_those_that_the_model_ignores(name):
     usual = weights()
     for field, other in {"encoder": "resnet18", "hidden": 72, "head_units": 5}.items():
         if field in recipe.arguments:
-            assert (weights(**{field: other}) == usual) == (field in recipe.ignores), field
+            assert (weights(**{field: other}) == usual) == (field not in recipe.options), field
 
 
 def test_settings_override_the_recipe():
@@ -342,7 +342,7 @@ def test_a_single_location_is_enough_without_attention():
 
 
 def resolved(name: str, training: TrainConfig) -> TrainConfig:
-    return resolve(ModelConfig(name), DataConfig(), training)[2]
+    return complete(Settings(ModelConfig(name), DataConfig(), training)).training
 
 
 def test_the_loss_is_that_of_the_recipe_unless_given() -> None:
@@ -358,7 +358,8 @@ def test_the_loss_is_that_of_the_recipe_unless_given() -> None:
 def test_a_paired_model_has_a_separate_encoder_for_flow_if_there_is_flow():
     def built(modality):
         model = ModelConfig("tcn", "conv4", hidden=2)
-        return configured(model, DataConfig(size=16, modality=modality), 3)
+        data = DataConfig(size=16, modality=modality)
+        return configured(complete(Settings(model, data)), 3)
 
     both = built("both")
     assert isinstance(both.encoder, Paired)
@@ -385,7 +386,7 @@ def test_a_pretrained_encoder_is_frozen_unless_asked(
     data = DataConfig(size=32, frames=2)
 
     def trained(model: ModelConfig, data: DataConfig = data) -> bool:
-        net = configured(model, data, 2).train()
+        net = configured(complete(Settings(model, data)), 2).train()
         weights = [weight.requires_grad for weight in net.encoder.parameters()]
         assert all(weights) == any(weights) == net.encoder.training
         return all(weights)

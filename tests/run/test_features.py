@@ -31,13 +31,14 @@ from onlooker.data.clips import stored_frames
 from onlooker.data.samples import read_sample
 from onlooker.data.split import Split, make_splits
 from onlooker.models.encoders import build_encoder
-from onlooker.models.registry import create_model, resolve
+from onlooker.models.registry import create_model
 from onlooker.recognizer import load
 from onlooker.run import features, preparation
 from onlooker.run.compare import compare, settings_of
 from onlooker.run.evaluate import evaluate
 from onlooker.run.features import encoded_clips, weights_digest
 from onlooker.run.train import train_run
+from onlooker.training.fitters import complete
 from onlooker.video.reader import VideoReader, read
 from onlooker.video.resize import resize
 from onlooker.video.sampling import equally_spaced
@@ -126,24 +127,22 @@ def test_compared_models_share_their_features(
 
 def test_settings_of_a_training_on_features() -> None:
     asked = DataConfig(hflip=True, degrees=5.0)
-    model, data, training = resolve(
-        ModelConfig("lstm", "vgg16"), asked, TrainConfig(features=True)
-    )
+    on_features = TrainConfig(features=True)
+    settings = complete(Settings(ModelConfig("lstm", "vgg16"), asked, on_features))
+    model, data, _ = settings
     assert (model.frozen, model.pretrained, data.normalization) == (True, True, "imagenet")
     assert data == replace(DataConfig(translate=0.0, scale=0.0), normalization="imagenet")
-    assert resolve(model, data, training) == (model, data, training)
-    assert resolve(ModelConfig("lstm", "vgg16"), asked, TrainConfig()).model.pretrained is False
-    assert (
-        resolve(
-            ModelConfig("lstm", "conv4"), asked, TrainConfig(features=True)
-        ).model.pretrained
-        is False
-    )
+    assert complete(settings) == settings
+    for asked_for in (
+        Settings(ModelConfig("lstm", "vgg16"), asked),
+        Settings(ModelConfig("lstm", "conv4"), asked, on_features),
+    ):
+        assert complete(asked_for).model.pretrained is False
     with pytest.raises(
         ValueError,
         match="frozen is false, and the encoder of stored features is; leave out --no-fr",
     ):
-        resolve(ModelConfig("lstm", frozen=False), DATA, TrainConfig(features=True))
+        complete(Settings(ModelConfig("lstm", frozen=False), DATA, on_features))
 
 
 @pytest.mark.parametrize(

@@ -23,21 +23,29 @@ from moving_squares import frames_of, make_set
 from packaged_weights import put_lite0
 
 import onlooker
-from onlooker.base.config import DataConfig, ModelConfig, SetConfig, Settings, TrainConfig
+from onlooker.base.config import (
+    DataConfig,
+    FitConfig,
+    ModelConfig,
+    SetConfig,
+    Settings,
+    TrainConfig,
+)
 from onlooker.base.files import read_csv, read_json
 from onlooker.base.records import Clip, ClipError
 from onlooker.data.sets import asked_splits, read_set
 from onlooker.data.split import split_clips
-from onlooker.models.registry import configured, resolve
+from onlooker.models.registry import configured
 from onlooker.recognizer import load
 from onlooker.report.summary import first_line
-from onlooker.run import encoders, record
+from onlooker.run import record
 from onlooker.run import train as train_module
 from onlooker.run.compare import compare, settings_of, with_baseline
 from onlooker.run.evaluate import evaluate
 from onlooker.run.record import RunRecord, read_figures
 from onlooker.run.train import train_final, train_run
-from onlooker.training import linear
+from onlooker.training import encoders, fitters, linear, linear_fitter
+from onlooker.training.fitters import complete
 from onlooker.training.linear import (
     ClipStatistics,
     LayerChoice,
@@ -196,7 +204,7 @@ def test_a_named_class_of_nothing_and_figures_of_the_answers_of_predict(
 def test_a_killed_run_starts_again_and_ends_the_same(
     run: Path, squares: Path, tmp_path: Path
 ) -> None:
-    with killed_in(train_module, "cross_validated"):
+    with killed_in(linear_fitter, "cross_validated"):
         train_run(squares, tmp_path / "cut", Settings(LINEAR, DATA, TRAIN), quiet=True)
     train_run(
         squares,
@@ -232,20 +240,20 @@ def test_the_baseline_of_a_comparison_uses_the_common_encoder() -> None:
         encoder="small", pretrained=False, hidden=8, dropout=0.2, attention_loss=True
     )
     shared = Settings(model, DATA, TrainConfig(epochs=3, aggregation="product", seed=4))
-    models = with_baseline(settings_of("alstm,convnet", shared), shared)
+    models = settings_of(with_baseline("alstm,convnet"), shared)
     assert list(models) == ["alstm", "convnet", "linear"]
-    model, data, training = models["linear"]
+    model, _, training = models["linear"]
     assert model == ModelConfig("linear", encoder="small", pretrained=False)
-    assert training == TrainConfig(seed=4, loss="last")
-    assert configured(model, data, 3).encoder is not None
+    assert training == FitConfig(seed=4)
+    assert configured(models["linear"], 3).encoder is not None
     for there in ("linear,lstm", "lstm,linear:flow"):
-        assert with_baseline(settings_of(there, shared), shared) == settings_of(there, shared)
+        assert with_baseline(there) == there
 
 
 def test_the_final_model_of_a_cross_validation_is_not_cross_validated(
     run: Path, squares: Path, tmp_path: Path
 ) -> None:
-    final = train_final(read_set(squares), tmp_path, resolve(LINEAR, DATA, TRAIN))
+    final = train_final(read_set(squares), tmp_path, complete(Settings(LINEAR, DATA, TRAIN)))
     assert torch.equal(load(final).model.head.weight, load(run).model.head.weight)  # type: ignore[union-attr]
     figures = read_json(final / "cross_validation.json")
     assert set(figures) == {"chosen", "statistics", "labels_to_check"}
@@ -458,7 +466,7 @@ def test_clips_can_be_stated_to_be_independent(cut: Path, tmp_path: Path) -> Non
 @pytest.fixture
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     put_lite0(tmp_path / "packages", monkeypatch)
-    for module in (encoders, onlooker.models.registry):
+    for module in (encoders, fitters):
         monkeypatch.setattr(module, "LITE0_SIZE", 32)
     monkeypatch.setattr(encoders, "_LEAST_SIDE", 16)
 
@@ -525,7 +533,7 @@ def test_small_clips_given_encoders_and_other_models_are_not_compared(
 
 
 @pytest.mark.parametrize(
-    "ended", ["onlooker.run.encoders._better", "onlooker.run.train.fit_run"]
+    "ended", ["onlooker.training.encoders._better", "onlooker.run.train._save"]
 )
 def test_a_run_that_ended_before_its_model_was_tested_chooses_again(
     ended: str,

@@ -30,6 +30,8 @@ from onlooker.run import train as clips_module
 from onlooker.run.evaluate import evaluate
 from onlooker.run.record import RunRecord, lock_run
 from onlooker.run.train import train_final, train_run
+from onlooker.training import gradient
+from onlooker.training.fitters import complete
 
 DATA = DataConfig(frames=3, size=16, channels=1)
 TINY = TrainConfig(epochs=1, batch=8, precision="32")
@@ -74,7 +76,7 @@ def test_a_clip_that_was_removed_during_training_leaves_the_temperature(
 ) -> None:
     squares = moving_squares.make_set(tmp_path / "squares", clips=20)
     gone = ClipError("a.mp4", "removed while the model was trained", "restore it")
-    monkeypatch.setattr(clips_module, "fit_temperature", Mock(side_effect=gone))
+    monkeypatch.setattr(gradient, "fit_temperature", Mock(side_effect=gone))
     train_run(squares, tmp_path / "run", Settings(MODEL, DATA, TINY), quiet=True)
     assert load(tmp_path / "run").decision.temperature == 1
 
@@ -144,18 +146,23 @@ def test_the_final_model_is_continued_only_under_its_settings(
     squares: Path, tmp_path: Path
 ) -> None:
     clips = read_set(squares)
-    final = train_final(clips, tmp_path, Settings(MODEL, *STATED))
-    assert RunRecord.read(final).settings.training == STATED[1]
-    assert train_final(clips, tmp_path, Settings(MODEL, *STATED)) == final
+
+    def changed(**values: float) -> Settings:
+        return settings._replace(training=replace(settings.training, **values))  # type: ignore[arg-type]
+
+    settings = complete(Settings(MODEL, *STATED))
+    final = train_final(clips, tmp_path, settings)
+    assert RunRecord.read(final).settings == settings
+    assert train_final(clips, tmp_path, settings) == final
     with pytest.raises(
         ValueError,
         match=r"final: made with other settings \(training.lr\); choose another --run, or",
     ):
-        train_final(clips, tmp_path, Settings(MODEL, STATED[0], replace(STATED[1], lr=0.5)))
+        train_final(clips, tmp_path, changed(lr=0.5))
     with pytest.raises(
         ValueError, match=r"final: made with other settings \(split, training.seed\)"
     ):
-        train_final(clips, tmp_path, Settings(MODEL, STATED[0], replace(STATED[1], seed=5)))
+        train_final(clips, tmp_path, changed(seed=5))
 
 
 def test_a_second_training_of_a_run_is_refused(squares: Path, tmp_path: Path) -> None:

@@ -15,11 +15,12 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 from torch.utils.data import TensorDataset
 
-from onlooker.base.config import DataConfig, ModelConfig, TrainConfig
+from onlooker.base.config import DataConfig, Settings
 from onlooker.data.stick_figures import StickFigures
 from onlooker.data.transforms import to_video
 from onlooker.models.linear import ORDERED, UNORDERED, LinearClassifier
-from onlooker.models.registry import configured, resolve
+from onlooker.models.registry import configured
+from onlooker.training.fitters import complete
 from onlooker.training.forward import encode_samples
 from onlooker.training.linear import (
     FOLDS,
@@ -379,7 +380,8 @@ def test_copies_are_used_if_they_help() -> None:
         np.testing.assert_allclose(held_out[test], scores, atol=1e-9)
 
 
-DEFAULT, DEFAULT_DATA, _ = resolve(ModelConfig(), DataConfig(), TrainConfig())
+DEFAULT = complete(Settings())
+DEFAULT_DATA = DEFAULT.data
 
 
 def reversed_clips(action: str, people: int, seed: int) -> TensorDataset:
@@ -403,7 +405,7 @@ def reversed_clips(action: str, people: int, seed: int) -> TensorDataset:
 def test_a_clip_and_its_reverse_are_told_apart(action: str) -> None:
     training = reversed_clips(action, 20, seed=0)
     frames, targets, _ = reversed_clips(action, 10, seed=5).tensors
-    net = configured(DEFAULT, DEFAULT_DATA, 2).eval()
+    net = configured(DEFAULT, 2).eval()
     groups = [str(index // 2) for index in range(len(training))]
     clips, early, _ = statistics_of(net, training, groups, data=DEFAULT_DATA)
     choice = choose(clips)

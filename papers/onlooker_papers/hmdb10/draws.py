@@ -18,10 +18,10 @@ import torch
 from torch import nn
 
 from onlooker import Clip, Decision, Evaluation, Recognizer, create_model, load
-from onlooker.base.config import DataConfig, ModelConfig, TrainConfig
+from onlooker.base.config import DataConfig, ModelConfig, Settings, TrainConfig
 from onlooker.data.clips import ClipFrames
 from onlooker.data.split import Split, group_of
-from onlooker.models.registry import find_recipe, for_encoder, resolve
+from onlooker.models.registry import find_recipe
 from onlooker.models.video_model import VideoModel, count_parameters
 from onlooker.report.metrics import measure
 from onlooker.report.overlay import caption, enlarge, full_strength, overlay
@@ -29,6 +29,7 @@ from onlooker.report.page import Page, Table
 from onlooker.report.plots import to_svg
 from onlooker.run.features import encoded_clips, weights_digest
 from onlooker.training.fit import fit
+from onlooker.training.fitters import complete
 from onlooker.video.reader import VideoReader
 from onlooker.video.sampling import equally_spaced
 from onlooker_papers.apportion import apportion
@@ -88,7 +89,8 @@ class Draw:
     def data(self) -> DataConfig:
         """How clips are sampled for the encoder."""
         config = ModelConfig(encoder=self.encoder, pretrained=self.pretrained)
-        return resolve(config, for_encoder(self.encoder, self.sampling, ()), self.training).data
+        asked = Settings(config, self.sampling, self.training)
+        return complete(asked, {"encoder", "pretrained"}).data
 
     def folder(self, name: str, rate: float) -> Path:
         """The folder of the training of a model; its figures are next to it."""

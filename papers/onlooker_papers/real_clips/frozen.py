@@ -16,15 +16,16 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from onlooker import Clip, LinearClassifier, Recognizer, load
-from onlooker.base.config import DataConfig, ModelConfig, Settings, TrainConfig
+from onlooker.base.config import DataConfig, ModelConfig, Settings
 from onlooker.base.files import write_bytes
 from onlooker.data.clips import read_clips
 from onlooker.data.sets import read_set
 from onlooker.data.split import Split, group_of, make_splits
-from onlooker.models.registry import configured, for_model, resolve
+from onlooker.models.registry import configured
 from onlooker.run.features import weights_digest
 from onlooker.run.record import RunRecord
 from onlooker.run.train import continue_run
+from onlooker.training.fitters import complete
 from onlooker.training.forward import encode_samples
 from onlooker.training.linear import ClipStatistics, altered_copies
 from onlooker_papers.published_sets.hmdb51 import JHMDB
@@ -129,7 +130,7 @@ def trained(name: str, split: str, run: Path) -> tuple[Recognizer, Split]:
     """
     known = splits_of(name)[split]
     folder = data_folder() / "clips" / SETS[name].folder
-    continue_run(RunRecord(folder, (), Settings(), split=known), run)
+    continue_run(RunRecord(folder, (), complete(Settings()), split=known), run)
     return load(run, "cpu"), known
 
 
@@ -140,14 +141,14 @@ def model(
     another encoder.
     """
     torch.manual_seed(_SEED)
-    return cast(LinearClassifier, configured(*input_of(encoder, pretrained)[:2], classes).eval())
+    return cast(LinearClassifier, configured(input_of(encoder, pretrained), classes).eval())
 
 
 def input_of(encoder: str, pretrained: bool | None = True) -> Settings:
     """The settings of the default command with an encoder, and the size of its frames."""
     config = replace(MODEL, encoder=encoder, pretrained=pretrained)
     given = {"encoder"} if encoder == "lite0" else {"encoder", "size"}
-    return resolve(*for_model(config, DATA, given), TrainConfig())
+    return complete(Settings(config, DATA), given)
 
 
 def encode(

@@ -37,13 +37,13 @@ from numpy.typing import NDArray
 from rich.progress import track
 
 from onlooker import Clip, Decision, LinearClassifier, Segment
-from onlooker.base.config import StreamConfig, TrainConfig
+from onlooker.base.config import FitConfig, Settings, StreamConfig
 from onlooker.cli.command import command
 from onlooker.data.split import group_of
-from onlooker.models.registry import resolve
 from onlooker.report.events import event_curve, segment_map
 from onlooker.stream.events import Finder, Kept
 from onlooker.training.events import MOST_CLIPS, ClipFeatures, fit_events
+from onlooker.training.fitters import complete
 from onlooker.training.linear import ClipStatistics, choose, fit_layer
 from onlooker_papers.real_clips.frozen import DATA, MODEL, model, splits_of
 from onlooker_papers.real_clips.streams import (
@@ -155,7 +155,7 @@ def fitted(
     y = np.array([classes.index(part.label) for part in parts])
     groups = np.array([part.recording for part in parts])
     nothing = Decision(classes).nothing_class
-    weights = TrainConfig().class_weights
+    weights = FitConfig().class_weights
     clips = ClipStatistics(
         np.stack(x),
         y,
@@ -343,7 +343,7 @@ def measure(name: str) -> dict[str, Any]:
     labels = {label for split in chosen for clip in split.clips if (label := setting.label(clip))}
     classes = sorted(labels)
     net = model(len(classes), pretrained=True)
-    data = resolve(replace(MODEL, pretrained=True), DATA, TrainConfig())[1]
+    data = complete(Settings(replace(MODEL, pretrained=True), DATA)).data
 
     def parts(clips: Sequence[Clip]) -> list[Part]:
         used = [(clip, label) for clip in clips if (label := setting.label(clip))]

@@ -16,12 +16,12 @@ from onlooker.base.config import ModelConfig, Settings, TrainConfig
 from onlooker.base.files import write_bytes, write_json
 from onlooker.data.clips import ClipFrames, read_clips
 from onlooker.data.split import Split
-from onlooker.models.registry import resolve
 from onlooker.models.video_model import VideoModel
 from onlooker.report.page import Page
 from onlooker.report.plots import loss_and_accuracy, to_svg
 from onlooker.run.features import encoded_clips
 from onlooker.run.preparation import build
+from onlooker.training.fitters import complete
 from onlooker_papers.results import WHOLE, About, Row, command_line, write_rows
 from onlooker_papers.sets import counts_of, digest_of, few_of_each
 from onlooker_papers.tables import share
@@ -191,7 +191,8 @@ def _fine_tuned(folder: Path, clips: Split, *, of: Modality, budget: Budget) -> 
     the folder.
     """
     config = ModelConfig("convnet", budget.encoder, pretrained=budget.pretrained)
-    _, data, how = resolve(config, budget.features(of), cast(TrainConfig, budget.fine_tuning))
+    how = cast(TrainConfig, budget.fine_tuning)
+    _, data, training = complete(Settings(config, budget.features(of), how))
     file = folder / f"{of}-encoder.safetensors"
     if not file.exists():
         data = replace(data, frames=min(FINE_TUNING_FRAMES, data.frames))
@@ -204,7 +205,7 @@ def _fine_tuned(folder: Path, clips: Split, *, of: Modality, budget: Budget) -> 
             clips,
             data=data,
             folder=run,
-            how=how,
+            how=cast(TrainConfig, training),
             pretrained=budget.pretrained,
         )
         write_bytes(
@@ -247,7 +248,9 @@ class _Models:
 
     def _learn(self, model: str, streams: tuple[Modality, ...]) -> dict[str, Any]:
         run = self.folder / (model if len(streams) > 1 else f"{model}-{streams[0]}")
-        config, data, training = asked = self.budget.settings(model, *streams)
+        asked = self.budget.settings(model, *streams)
+        config, data, _ = asked
+        training = cast(TrainConfig, asked.training)
 
         def prepare() -> tuple[VideoModel, ClipFrames]:
             net = _untrained(self.folder, self.clips, settings=asked, budget=self.budget)

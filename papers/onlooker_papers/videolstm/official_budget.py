@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from onlooker.base.config import DataConfig, ModelConfig, Settings, TrainConfig
-from onlooker.models.registry import resolve
+from onlooker.training.fitters import complete
 from onlooker_papers.published_sets.hmdb51 import HMDB51
 from onlooker_papers.published_sets.official import PublishedSet
 from onlooker_papers.published_sets.ucf101 import UCF101
@@ -128,7 +128,9 @@ class Budget:
     def settings(self, model: str, *streams: Modality) -> Settings:
         """All settings of a model on the features of a stream, or of both."""
         run = "-".join((model, *streams)) if len(streams) == 1 else model
-        return resolve(self.model_config(model), self.sampling(*streams), self.training_of(run))
+        return complete(
+            Settings(self.model_config(model), self.sampling(*streams), self.training_of(run))
+        )
 
     def training_of(self, run: str) -> TrainConfig:
         """The training settings of a run, such as `convlstm-rgb` or `motion`."""

@@ -21,10 +21,11 @@ from sklearn.decomposition import PCA
 from torch import Tensor, nn
 
 from onlooker import create_model
-from onlooker.base.config import DataConfig, ModelConfig, TrainConfig
+from onlooker.base.config import DataConfig, ModelConfig, Settings, TrainConfig
 from onlooker.data.clips import ClipFrames
 from onlooker.models.encoders import build_encoder
-from onlooker.models.registry import for_encoder, register_encoder, resolve
+from onlooker.models.registry import register_encoder
+from onlooker.training.fitters import complete
 from onlooker.training.forward import encode_samples, uses_bf16
 from onlooker_papers import PACKAGE
 from onlooker_papers.videolstm import Modality
@@ -77,8 +78,9 @@ for _name in (SMALL, LITE0):
 def sampling(modality: Modality, encoder: str = SMALL) -> DataConfig:
     """How clips are sampled for a modality and the encoder of RGB, without augmentation."""
     encoder = SMALL if modality == "flow" else encoder
-    data = replace(for_encoder(encoder, FRAMES, ()), modality=modality, translate=0.0, scale=0.0)
-    return resolve(ModelConfig(encoder=encoder, pretrained=True), data, TrainConfig())[1]
+    data = replace(FRAMES, modality=modality, translate=0.0, scale=0.0)
+    model = ModelConfig(encoder=encoder, pretrained=True)
+    return complete(Settings(model, data), {"encoder", "pretrained", "modality"}).data
 
 
 @torch.inference_mode()

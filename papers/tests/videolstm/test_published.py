@@ -2,17 +2,19 @@
 are the library's.
 """
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from onlooker.base.config import DataConfig, ModelConfig
+from onlooker.base.config import DataConfig, ModelConfig, Settings
 from onlooker.base.decision import Decision
 from onlooker.models.cells.lstm import LSTM, ConvLSTM
 from onlooker.models.registry import configured, create_model, find_recipe
 from onlooker.recognizer import Recognizer, load
+from onlooker.training.fitters import complete
 from onlooker_papers.videolstm.moving_target import data
 from onlooker_papers.videolstm.published import NAMES, MotionInit, Published, _settings
 
@@ -74,12 +76,12 @@ def test_the_other_settings() -> None:
 
 def test_a_run_gets_the_published_settings_unless_others_are_given() -> None:
     data = DataConfig(frames=2, size=48)
-    net = configured(ModelConfig("published-alstm", "conv4"), data, 3)
+    settings = complete(Settings(ModelConfig("published-alstm", "conv4"), data))
+    net = configured(settings, 3)
     assert isinstance(net, Published)
     assert (net.clip_mean, net.cell.num_hidden) == (True, 512)
-    assert (
-        configured(ModelConfig("published-alstm", "conv4", hidden=8), data, 3).cell.num_hidden == 8
-    )
+    smaller = settings._replace(model=replace(settings.model, hidden=8))
+    assert configured(smaller, 3).cell.num_hidden == 8
 
 
 @torch.no_grad()

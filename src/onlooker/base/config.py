@@ -1,13 +1,13 @@
 """The settings of a run: one dataclass per group of options."""
 
 import csv
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, NamedTuple
 
 from onlooker.base.settings import Config, setting
 from onlooker.base.text import format_bytes
 
-__all__ = ["DataConfig", "ModelConfig", "Settings", "StreamConfig", "TrainConfig"]
+__all__ = ["DataConfig", "FitConfig", "ModelConfig", "Settings", "StreamConfig", "TrainConfig"]
 
 Modality = Literal["rgb", "flow", "both"]
 Normalization = Literal["auto", "half", "imagenet", "lite0", "mnist"]
@@ -22,9 +22,12 @@ _SAMPLE = 1 << 32  # maximum bytes of one sample in uint8; float32 takes four ti
 
 # Headings of `--help-all`, for options that few people need.
 INPUT = "Model input"
-AUGMENTATION = "Augmentation of training clips"
 MODEL = "Model"
 TRAINING = "Training"
+# those of models that are trained by gradient descent
+GRADIENT_MODEL = "Models trained by gradient descent (lstm, convalstm, ...)"
+GRADIENT = "Gradient descent"
+AUGMENTATION = "Gradient descent: augmentation of training clips"
 CLIPS = "Clips and splits"
 CONNECTION = "Cameras and live addresses"
 
@@ -132,17 +135,23 @@ class ModelConfig(Config):
         None,
         "Keep the encoder's weights; default: if they are pretrained and the input is RGB frames. Fine-tuning them "
         "(--no-frozen) takes several times as long, and needs more clips.",
-        MODEL,
+        GRADIENT_MODEL,
     )
     hidden: int = setting(
-        64, "Units or channels of the recurrent cell.", MODEL, minimum=1, maximum=16_384
+        64, "Units or channels of the recurrent cell.", GRADIENT_MODEL, minimum=1, maximum=16_384
     )
     head_units: int = setting(
-        0, "Units of a tanh layer before the output; 0: none.", MODEL, minimum=0, maximum=65_536
+        0,
+        "Units of a tanh layer before the output; 0: none.",
+        GRADIENT_MODEL,
+        minimum=0,
+        maximum=65_536,
     )
-    dropout: float = setting(0.5, "Dropout before the output layer.", MODEL, minimum=0, below=1)
+    dropout: float = setting(
+        0.5, "Dropout before the output layer.", GRADIENT_MODEL, minimum=0, below=1
+    )
     attention_loss: bool = setting(
-        False, "Auxiliary loss: the attended features alone must predict the class.", MODEL
+        False, "Auxiliary loss: the attended features alone must predict the class.", GRADIENT_MODEL
     )
 
     def settings(self) -> dict[str, Any]:
@@ -171,49 +180,11 @@ class SharedConfig(ModelConfig):
 
 
 @dataclass(frozen=True)
-class TrainConfig(Config):
-    """How a model is trained."""
+class FitConfig(Config):
+    """How a model is fitted: what every fitter takes into account."""
 
-    epochs: int = setting(40, "Maximum number of epochs.", minimum=1, maximum=1_000_000)
-    batch: int | None = setting(
-        None,
-        "Batch size in clips; default: 16, or less so that an epoch has at least 8 batches.",
-        TRAINING,
-        minimum=1,
-    )
-    lr: float = setting(1e-3, "Maximum learning rate.", TRAINING, above=0)
-    patience: int = setting(
-        0, "Early-stopping patience, in epochs; 0: no early stopping.", TRAINING, minimum=0
-    )
     seed: int = setting(
         0, "Random seed of weights, clip order and augmentation.", minimum=0, maximum=2**32 - 1
-    )
-    optimizer: Literal["adamw", "rmsprop"] = setting(
-        "adamw",
-        "adamw with a one-cycle learning rate (up, then along a cosine to zero); rmsprop: constant.",
-        TRAINING,
-    )
-    weight_decay: float = setting(0.01, "Weight decay of AdamW.", TRAINING, minimum=0)
-    grad_clip: float = setting(1.0, "Gradient-norm clipping; 0: none.", TRAINING, minimum=0)
-    label_smoothing: float = setting(0.1, "Label smoothing.", TRAINING, minimum=0, below=1)
-    loss: Loss = setting(
-        "auto",
-        "Cross entropy at every frame, or at the last frame only; auto: the model's default.",
-        TRAINING,
-    )
-    aggregation: Aggregation = setting(
-        "auto",
-        "Class probabilities of a clip: mean or normalized product over its frames, or those of the last one; auto: "
-        "last with --loss last, else mean.",
-        TRAINING,
-    )
-    features: bool = setting(
-        False,
-        "Train on stored features: the frozen encoder encodes each clip once for all trainings; no augmentation.",
-        TRAINING,
-    )
-    precision: Precision = setting(
-        "auto", "Floating-point precision; auto: bf16 where the hardware has it.", TRAINING
     )
     class_weights: ClassWeights = setting(
         "auto",
@@ -224,6 +195,50 @@ class TrainConfig(Config):
         None,
         "The class that is never reported as an event; default: the one named nothing, none, background, no_gesture, "
         "idle, ... '': no class is.",
+    )
+    features: bool = setting(
+        False,
+        "Train on stored features: the frozen encoder encodes each clip once for all trainings; no augmentation.",
+        TRAINING,
+    )
+    precision: Precision = setting(
+        "auto", "Floating-point precision; auto: bf16 where the hardware has it.", TRAINING
+    )
+
+
+@dataclass(frozen=True)
+class TrainConfig(FitConfig):
+    """How a model is trained by gradient descent."""
+
+    epochs: int = setting(40, "Maximum number of epochs.", GRADIENT, minimum=1, maximum=1_000_000)
+    batch: int | None = setting(
+        None,
+        "Batch size in clips; default: 16, or less so that an epoch has at least 8 batches.",
+        GRADIENT,
+        minimum=1,
+    )
+    lr: float = setting(1e-3, "Maximum learning rate.", GRADIENT, above=0)
+    patience: int = setting(
+        0, "Early-stopping patience, in epochs; 0: no early stopping.", GRADIENT, minimum=0
+    )
+    optimizer: Literal["adamw", "rmsprop"] = setting(
+        "adamw",
+        "adamw with a one-cycle learning rate (up, then along a cosine to zero); rmsprop: constant.",
+        GRADIENT,
+    )
+    weight_decay: float = setting(0.01, "Weight decay of AdamW.", GRADIENT, minimum=0)
+    grad_clip: float = setting(1.0, "Gradient-norm clipping; 0: none.", GRADIENT, minimum=0)
+    label_smoothing: float = setting(0.1, "Label smoothing.", GRADIENT, minimum=0, below=1)
+    loss: Loss = setting(
+        "auto",
+        "Cross entropy at every frame, or at the last frame only; auto: the model's default.",
+        GRADIENT,
+    )
+    aggregation: Aggregation = setting(
+        "auto",
+        "Class probabilities of a clip: mean or normalized product over its frames, or those of the last one; auto: "
+        "last with --loss last, else mean.",
+        GRADIENT,
     )
 
     def __post_init__(self) -> None:
@@ -243,11 +258,20 @@ class TrainConfig(Config):
 
 
 class Settings(NamedTuple):
-    """All settings of a training."""
+    """All settings of a training; `training` is of the class that its fitter names
+    (`training.fitters`).
+    """
 
     model: ModelConfig = ModelConfig()
     data: DataConfig = DataConfig()
-    training: TrainConfig = TrainConfig()
+    training: FitConfig = TrainConfig()
+
+    @property
+    def decided(self) -> "Settings":
+        """The settings with the default encoder in place of one that is to be chosen (`auto`)."""
+        if self.model.encoder != AUTO_ENCODER:
+            return self
+        return self._replace(model=replace(self.model, encoder=ModelConfig.encoder))
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
         """Plain values by group, for JSON."""

@@ -9,7 +9,7 @@ import math
 import os
 import reprlib
 import sys
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import wraps
 from numbers import Integral, Real
@@ -63,6 +63,21 @@ def suggestion(name: str, known: Sequence[str]) -> str:
     return (
         f"did you mean {' or '.join(close)}? There are " if close else "there are "
     ) + ", ".join(known)
+
+
+def refuse(given: Collection[str], reasons: Mapping[str, str]) -> None:
+    """Raise a ValueError if settings were given that have no effect.
+
+    Args:
+        given: their names.
+        reasons: where settings have no effect, such as `in linear`, by their names.
+    """
+    unused = sorted(name for name in given if name in reasons)
+    if unused:
+        where = reasons[unused[0]]
+        names = [name for name in unused if reasons[name] == where]
+        verb, pronoun = ("have", "them") if len(names) > 1 else ("has", "it")
+        raise ValueError(f"{' and '.join(names)} {verb} no effect {where}; leave {pronoun} out")
 
 
 def check_type(name: str, value: object, kind: Any) -> None:  # noqa: ANN401 - a class, `list[str]` or a union

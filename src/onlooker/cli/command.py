@@ -16,7 +16,7 @@ import typer
 
 from onlooker.base.config import CLIPS
 from onlooker.base.progress import showing
-from onlooker.base.settings import Config
+from onlooker.base.settings import Config, refuse
 from onlooker.base.text import printable, without_password
 from onlooker.storage import address_of, is_address, local, uploading
 
@@ -235,10 +235,9 @@ def given_settings(context: typer.Context, **groups: Config) -> dict[str, Any]:
 
 def refuse_unused(context: typer.Context, names: Iterable[str], where: str) -> None:
     """Raise a ValueError if the command line contains one of these settings, which have no effect."""
-    if unused := sorted(given_options(context) & set(names)):
-        flags = " and --".join(name.replace("_", "-") for name in unused)
-        verb, pronoun = ("have", "them") if len(unused) > 1 else ("has", "it")
-        raise ValueError(f"--{flags} {verb} no effect {where}; leave {pronoun} out")
+    unused = given_options(context) & set(names)
+    flags = [f"--{name.replace('_', '-')}" for name in unused]
+    refuse(flags, dict.fromkeys(flags, where))
 
 
 def print_error(error: object) -> None:

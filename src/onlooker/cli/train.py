@@ -4,6 +4,7 @@ print results; `onlooker.run` does the work.
 
 import functools
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -152,8 +153,6 @@ def train(
     All clips of one recording (a person, a camera) are in the same split; for a folder,
     recordings.csv (columns clip and recording) names them.
     """
-    from onlooker.data.sets import read_set
-    from onlooker.run.preparation import checked_settings
     from onlooker.run.train import default_run, train_run
     from onlooker.training.processes import launched
 
@@ -169,35 +168,46 @@ def train(
         raise FileNotFoundError(f"{run}: no run to resume; check --run, or leave out --resume")
     given = given_settings(context, model=model, data=data, training=training, which=which)
     asked = Settings(model, data, training)
-    settings = checked_settings(run, clips, asked, given=given, resume=continues)
     if folds:
-        _cross_validate(clips, run, settings, which=which, folds=folds)
+        _cross_validate(clips, run, asked, given=given, which=which, folds=folds)
         return
-    first = not launched().rank
-    source = read_set(clips, asked=which, fills=True) if first and not resume else clips
     figures = train_run(
-        source, run, settings, resume=resume, strict=strict, tensorboard=tensorboard
+        clips,
+        run,
+        asked,
+        given=given,
+        which=which,
+        resume=resume,
+        strict=strict,
+        tensorboard=tensorboard,
     )
-    if first:
+    if not launched().rank:
         _print_metrics(figures, run)
         _print_terms(run)
 
 
 def _cross_validate(
-    clips: Path, run: Path, settings: Settings, *, which: SetConfig, folds: int
+    clips: Path,
+    run: Path,
+    asked: Settings,
+    *,
+    given: Mapping[str, Any],
+    which: SetConfig,
+    folds: int,
 ) -> None:
     from onlooker.data.sets import asked_splits, read_set
-    from onlooker.models.registry import resolve
-    from onlooker.run.compare import compare, with_baseline
+    from onlooker.run.compare import compare, settings_of, with_baseline
     from onlooker.run.train import train_final
+    from onlooker.training.fitters import complete
 
     if (run / "config.json").exists():
         raise FileExistsError(f"{run}: holds a run of one split; choose another folder with --run")
+    settings = complete(asked, given.keys()).decided
     name = settings.model.name
     clip_set = read_set(clips, asked=which, fills=True)
     for line in clip_set.notes:
         note(line)
-    models = with_baseline({name: resolve(*settings)}, settings)
+    models = settings_of(with_baseline(name), settings, given)
     splits = asked_splits(clip_set, folds)
     figures = compare(clip_set, run, models, splits=splits, seeds=[settings.training.seed])
     final = train_final(clip_set, run, models[name])
@@ -247,16 +257,13 @@ def compare(
     """
     from onlooker.data.sets import asked_splits, read_set
     from onlooker.data.split import FEW_CLIPS
-    from onlooker.models.registry import for_encoder, require_effect
     from onlooker.run import compare as comparing
     from onlooker.run.train import default_run
 
     run = run or default_run(clips, "compared")
     given = given_settings(context, models=models, data=data, training=training)
-    shared = Settings(models, for_encoder(models.encoder, data, given), training)
-    named = comparing.settings_of(models.name, shared)
-    require_effect([*named.values()], given)
-    asked = comparing.with_baseline(named, shared)
+    names = comparing.with_baseline(models.name)
+    asked = comparing.settings_of(names, Settings(models, data, training), given)
     clip_set = read_set(clips, asked=which, fills=True)
     for line in clip_set.notes:
         note(line)

@@ -1,21 +1,13 @@
 """The table of models; other packages can add to it."""
 
 import inspect
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal, cast
 
 from torch import nn
 
-from onlooker.base.config import (
-    AUGMENTING,
-    AUTO_ENCODER,
-    DataConfig,
-    ModelConfig,
-    Normalization,
-    Settings,
-    TrainConfig,
-)
+from onlooker.base.config import ModelConfig, Settings
 from onlooker.base.settings import suggestion, typed
 from onlooker.models.cells.attentive import ATTENTIONS, Attention, AttentionSpec
 from onlooker.models.cells.cell import Grid
@@ -24,11 +16,8 @@ from onlooker.models.encoders import (
     ENCODERS,
     Encoder,
     EncoderSpec,
-    encoder_terms,
-    has_weights,
     load_packages,
 )
-from onlooker.models.encoders.lite0 import LITE0, LITE0_SIZE, installed_weights
 from onlooker.models.linear import LinearClassifier
 from onlooker.models.video_model import VideoModel
 
@@ -36,13 +25,13 @@ __all__ = [
     "Recipe",
     "configured",
     "find_recipe",
-    "for_encoder",
-    "for_model",
     "register_attention",
     "register_encoder",
     "register_model",
-    "resolve",
 ]
+
+# settings of the encoder of a model that has one
+_OF_ENCODER = frozenset({"encoder", "pretrained", "weights", "frozen"})
 
 
 @dataclass(frozen=True)
@@ -54,9 +43,7 @@ class Recipe:
         modality: its input; None: any.
         loss: default: cross entropy at `every` frame or the `last` one.
         paired: for modality `both`, RGB and flow have an encoder each.
-        solver: how it is trained: by `gradient` descent, or as a `linear` layer on statistics
-            (`training.linear`).
-        unused: settings of a run that have no effect on it, although its class has them.
+        fitter: the name of what fits it to clips (`training.fitters`).
     """
 
     summary: str
@@ -65,8 +52,7 @@ class Recipe:
     modality: Literal["rgb", "flow", "both"] | None = None
     loss: Literal["every", "last"] = "every"
     paired: bool = False
-    solver: Literal["gradient", "linear"] = "gradient"
-    unused: frozenset[str] = frozenset()
+    fitter: str = "gradient"
 
     @property
     def attends(self) -> bool:
@@ -82,27 +68,17 @@ class Recipe:
         }
 
     @property
-    def ignores(self) -> frozenset[str]:
-        """Settings of a run that have no effect on this model."""
-        of_model = {f.name for f in fields(ModelConfig)} - {
-            "name",
-            "pretrained",
-            "weights",
-            "frozen",
-        }
-        of_attention = set[str]() if self.attends else {"attention_loss"}
-        encodes = "encoder" in self.arguments
-        of_encoder = set[str]() if encodes else {"pretrained", "weights", "frozen"}
-        return self.unused | ((of_model | of_encoder) - self.arguments) | of_attention
+    def options(self) -> frozenset[str]:
+        """Names of the settings of `ModelConfig` that have an effect on it."""
+        names = {f.name for f in fields(ModelConfig)} & self.arguments
+        if "encoder" in self.arguments:
+            names |= _OF_ENCODER
+        if not self.attends:
+            names -= {"attention_loss"}
+        if self.settings.get("cell") == "memoryless":  # which has no hidden units
+            names -= {"hidden"}
+        return frozenset(names)
 
-
-# Settings of training by gradient descent alone: optimization, and the augmentation of frames.
-GRADIENT = {f.name for f in fields(TrainConfig)} - {
-    "seed",
-    "features",
-    "nothing",
-    "class_weights",
-} | AUGMENTING
 
 MODELS: dict[str, Recipe] = {
     "linear": Recipe(
@@ -110,13 +86,11 @@ MODELS: dict[str, Recipe] = {
         model=LinearClassifier,
         loss="last",
         paired=True,
-        solver="linear",
-        unused=frozenset(GRADIENT | {"frozen"}),
+        fitter="linear",
     ),
     "convnet": Recipe(
         "frames classified independently, averaged: what can be predicted without motion",
         {"cell": "memoryless", "attention": None},
-        unused=frozenset({"hidden"}),
     ),
     "lstm": Recipe("an LSTM over one vector per frame", {"cell": "lstm", "attention": None}),
     "alstm": Recipe(
@@ -275,152 +249,44 @@ def create_model(name: str, num_classes: int, **settings: Any) -> VideoModel:
     return recipe.model(num_classes, **{**recipe.settings, **settings})
 
 
-def configured(model: ModelConfig, data: DataConfig, num_classes: int) -> VideoModel:
-    """Build the model of a run from its settings, for its data.
+def configured(settings: Settings, num_classes: int) -> VideoModel:
+    """Build the model of a training, for its data.
+
+    Args:
+        settings: complete ones (`training.fitters.complete`).
+        num_classes: K.
 
     Raises:
         ValueError: as `create_model`; a modality that the model does not take.
     """
+    model, data, _ = settings
     recipe = find_recipe(model.name)
     if recipe.modality not in (None, data.modality):
         raise ValueError(
             f"{model.name} takes RGB and optical flow, and modality is {data.modality!r}; give --modality both"
         )
-    given = resolve(model, data, TrainConfig())[0].settings()
     defaults = {f.name: f.default for f in fields(model)}
     # What the recipe sets has the default of `ModelConfig` unless it is given.
-    settings = {
+    arguments = {
         name: value
-        for name, value in given.items()
+        for name, value in model.settings().items()
         if name in recipe.arguments and not (name in recipe.settings and value == defaults[name])
     }
     if (recipe.modality == "both" or recipe.paired) and data.modality == "both":
-        settings["flow_channels"] = data.flow_channels
+        arguments["flow_channels"] = data.flow_channels
     if "window" in recipe.arguments:
-        settings["window"] = data.frames
+        arguments["window"] = data.frames
     net = create_model(
-        model.name, num_classes, in_channels=data.in_channels, size=data.size, **settings
+        model.name, num_classes, in_channels=data.in_channels, size=data.size, **arguments
     )
     frozen = (
-        bool(settings.get("pretrained")) and data.modality == "rgb"
+        bool(arguments.get("pretrained")) and data.modality == "rgb"
         if model.frozen is None
         else model.frozen
     )
     if frozen and net.encoder is not None:
         cast(nn.Module, net.encoder).requires_grad_(False).eval()
     return net
-
-
-def for_encoder(encoder: str, data: DataConfig, given: Collection[str]) -> DataConfig:
-    """The input with the size that an encoder of a fixed size was trained on, unless `size` is
-    `given`.
-    """
-    return replace(data, size=LITE0_SIZE) if encoder == LITE0 and "size" not in given else data
-
-
-def for_model(
-    model: ModelConfig, data: DataConfig, given: Collection[str]
-) -> tuple[ModelConfig, DataConfig]:
-    """Settings of a training with the defaults of its model: its modality, the size of its
-    encoder's frames, and for `linear` the choice of the encoder, if more than one is installed.
-
-    `given`: the names of the settings that were given, which stay.
-    """
-    recipe = find_recipe(model.name)
-    if "modality" not in given:
-        data = replace(data, modality=recipe.modality or data.modality)
-    data = for_encoder(model.encoder, data, given)
-    if (
-        recipe.solver == "linear"
-        and not {"encoder", "pretrained", "weights"} & {*given}
-        and installed_weights()
-    ):
-        model = replace(model, encoder=AUTO_ENCODER)
-    return model, data
-
-
-def complete(asked: Settings, given: Collection[str]) -> Settings:
-    """The settings of a training with the defaults of its model (`for_model`).
-
-    Args:
-        given: the names of the settings that were given.
-
-    Raises:
-        ValueError: a setting that was given has no effect.
-    """
-    model, data = for_model(asked.model, asked.data, given)
-    settings = asked._replace(model=model, data=data)
-    require_effect([settings], given)
-    return settings
-
-
-def require_effect(trainings: Sequence[Settings], given: Collection[str]) -> None:
-    """Raise a ValueError for settings that were given and have no effect on any of some trainings."""
-    reasons = list(map(_without_effect, trainings))
-    unused = sorted(name for name in given if all(name in reason for reason in reasons))
-    if unused:
-        where = reasons[0][unused[0]]
-        names = [name for name in unused if reasons[0][name] == where]
-        verb, pronoun = ("have", "them") if len(names) > 1 else ("has", "it")
-        raise ValueError(f"{' and '.join(names)} {verb} no effect {where}; leave {pronoun} out")
-
-
-def _without_effect(settings: Settings) -> dict[str, str]:
-    """The names of settings that have no effect beside the others, and beside which."""
-    model, data, training = settings
-    reasons = dict.fromkeys(find_recipe(model.name).ignores, f"in {model.name}")
-    if training.features:
-        reasons |= dict.fromkeys(AUGMENTING, "with features")
-    if data.modality == "flow":
-        reasons |= dict.fromkeys(("channels", "normalization"), "with modality flow")
-    if training.optimizer == "rmsprop":
-        reasons["weight_decay"] = "with optimizer rmsprop"
-    return reasons
-
-
-def resolve(model: ModelConfig, data: DataConfig, training: TrainConfig) -> Settings:
-    """The settings of a run, with `auto` and None replaced by the model's own values.
-
-    `encoder`: `auto` is `small` until another one is chosen; `pretrained`: whether it has weights
-    in this package or an extra, or for stored features any; `normalization`: that of its pretrained
-    weights, else `half`; `loss`: that of its recipe. Stored features are of a frozen encoder,
-    without augmentation. The rest follows from these: `TrainConfig.resolved_aggregation`,
-    `configured`.
-
-    Raises:
-        ValueError: an unknown model, an aggregation that does not fit the loss, or stored features
-            of an encoder that is not frozen.
-    """
-    recipe = find_recipe(model.name)
-    if model.encoder == AUTO_ENCODER:
-        model = replace(model, encoder=ModelConfig.encoder)
-    if training.features:
-        if model.frozen is False:
-            raise ValueError(
-                "frozen is false, and the encoder of stored features is; leave out --no-frozen"
-            )
-        model = replace(model, frozen=True)
-        # frames as they are
-        data = replace(data, translate=0.0, scale=0.0, degrees=0.0, hflip=False)
-    if model.weights:
-        if model.pretrained is False:
-            raise ValueError(
-                "weights is a file, and pretrained is false; leave out --no-pretrained"
-            )
-        model = replace(model, pretrained=True)
-    if model.pretrained is None:
-        trained = (
-            has_weights(model.encoder)
-            if training.features
-            else encoder_terms(model.encoder) is not None
-        )
-        model = replace(model, pretrained=trained and "encoder" not in recipe.ignores)
-    if data.normalization == "auto":
-        of_weights: Normalization = "lite0" if model.encoder == LITE0 else "imagenet"
-        data = replace(data, normalization=of_weights if model.pretrained else "half")
-    if training.loss == "auto":
-        training = replace(training, loss=recipe.loss)
-    return Settings(model, data, training)
 
 
 def missing_packages(packages: Collection[str]) -> list[str]:

@@ -46,6 +46,7 @@ from onlooker.data.split import (
     split_clips,
 )
 from onlooker.models.registry import find_recipe
+from onlooker.training.fitters import fitter_of
 from onlooker.video.image_sequence import left_out_images
 
 # classes in the table; clips or groups of clips listed per finding
@@ -133,13 +134,13 @@ def _without_findings(paths: Iterable[Path]) -> dict[str, Any]:
 def plan_split(clips: Sequence[Clip], model: str = ModelConfig.name, seed: int = 0) -> Split:
     """The split that training uses if none is given.
 
-    If there are fewer than 300 clips, and the model is `linear`, it is fitted to all clips and
-    tested by cross-validation.
+    If there are fewer than 300 clips, a model whose fitter cross-validates, such as `linear`, is
+    fitted to all of them.
 
     Raises:
         InputError: a class has too few clips or recordings.
     """
-    few = len(clips) < FEW_CLIPS and find_recipe(model).solver == "linear"
+    few = len(clips) < FEW_CLIPS and fitter_of(find_recipe(model)).cross_validates
     return hold_out_validation(clips, seed=seed) if few else split_clips(clips, seed)
 
 

@@ -4,9 +4,9 @@ import itertools
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from statistics import mean, stdev
@@ -16,7 +16,7 @@ import joblib
 import numpy as np
 import torch
 
-from onlooker.base.config import Modality, ModelConfig, Settings, TrainConfig
+from onlooker.base.config import Modality, Settings
 from onlooker.base.files import read_json, write_json
 from onlooker.base.parallel import cores, end_with_parent, memory_gb
 from onlooker.base.progress import note, tracked
@@ -25,7 +25,7 @@ from onlooker.data.clips import read_clips, read_thumbnails
 from onlooker.data.scenes import plan_joined
 from onlooker.data.sets import ClipSet, read_set, root_of, set_name
 from onlooker.data.split import Split, Splits, source_of
-from onlooker.models.registry import configured, find_recipe, resolve
+from onlooker.models.registry import configured, find_recipe
 from onlooker.report.figures import Figures
 from onlooker.report.metrics import accuracy_interval, read_correct
 from onlooker.report.page import percent
@@ -34,6 +34,7 @@ from onlooker.run.features import encoded_clips
 from onlooker.run.preparation import build
 from onlooker.run.record import FIGURES, REPORT, SCORES, RunRecord, lock_run
 from onlooker.run.train import continue_run, finished_figures, folder_name
+from onlooker.training.fitters import complete_each
 
 __all__ = ["compare", "settings_of"]
 
@@ -61,7 +62,7 @@ def compare(
     Args:
         clips: a folder, a list, or what `read_set` returns.
         out: gets the runs, comparison.json, and report.html.
-        models: the settings of each, by name (`settings_of`); their seed is replaced.
+        models: the complete settings of each, by name (`settings_of`); their seed is replaced.
         splits: by name, or a function that makes them from the clips that can be read. Each seed's
             accuracy is over the test videos of all splits together.
         seeds: of weights, order and augmentation; the splits stay.
@@ -110,17 +111,21 @@ def compare(
     return results
 
 
-def settings_of(names: str, shared: Settings) -> dict[str, Settings]:
-    """The settings of models by name, from a comma-separated list such as `motion,convlstm:flow`.
+def settings_of(names: str, shared: Settings, given: Collection[str] = ()) -> dict[str, Settings]:
+    """The complete settings of models by name, from a comma-separated list such as
+    `motion,convlstm:flow`.
 
     Each is `NAME` or `NAME:MODALITY`. A modality that the model has anyway is dropped, so that a
-    model that is listed twice is noticed. Shared settings that a model ignores (`Recipe.ignores`)
-    are left out.
+    model that is listed twice is noticed. Shared settings that have no effect on a model have their
+    defaults there.
+
+    Args:
+        given: as in `complete_each`.
 
     Raises:
-        ValueError: an unknown model, or one that is listed twice.
+        ValueError: an unknown model, or one that is listed twice; or as `complete_each`.
     """
-    found: dict[str, Settings] = {}
+    rows: dict[str, Settings] = {}
     for word in map(str.strip, names.split(",")):
         name, _, modality = word.rpartition(":")
         if modality not in get_args(Modality):
@@ -128,26 +133,17 @@ def settings_of(names: str, shared: Settings) -> dict[str, Settings]:
             modality = ""
         own = find_recipe(name).modality or shared.data.modality
         row = name if modality in ("", own) else f"{name}-{modality}"
-        if row in found:
+        if row in rows:
             raise ValueError(f"models to compare: {row} is listed twice; list it once")
         data = replace(shared.data, modality=cast(Modality, modality or own))
-        found[row] = _complete(name, shared._replace(data=data))
-    return found
+        rows[row] = Settings(replace(shared.model, name=name), data, shared.training)
+    return dict(zip(rows, complete_each([*rows.values()], given), strict=True))
 
 
-def _complete(name: str, shared: Settings) -> Settings:
-    ignored = find_recipe(name).ignores
-    model, training = (
-        {key: value for key, value in asdict(group).items() if key not in ignored}
-        for group in (shared.model, shared.training)
-    )
-    return resolve(ModelConfig(**{**model, "name": name}), shared.data, TrainConfig(**training))
-
-
-def with_baseline(models: Mapping[str, Settings], shared: Settings) -> dict[str, Settings]:
-    """The models, and the linear baseline with the shared encoder unless it is among them."""
-    there = any(of.model.name == BASELINE for of in models.values())
-    return {**models, **({} if there else settings_of(BASELINE, shared))}
+def with_baseline(names: str) -> str:
+    """The names of models, as for `settings_of`, with the linear baseline unless it is among them."""
+    listed = {name.partition(":")[0].strip() for name in names.split(",")}
+    return names if BASELINE in listed else f"{names},{BASELINE}"
 
 
 def default_jobs() -> int:
@@ -211,8 +207,8 @@ def _read(
 ) -> tuple[dict[str, Split], tuple[ClipError, ...]]:
     """Decode the clips for all models; the splits without those that cannot be read."""
     classes = sorted({clip.label for clip in clips.clips})
-    for model, data, _ in models:  # settings that do not fit are an error before clips are read
-        configured(model, data, len(classes))
+    for settings in models:  # those that do not fit are an error before clips are read
+        configured(settings, len(classes))
     modalities = {data.modality for _, data, _ in models}
     data = replace(models[0].data, modality=modalities.pop() if len(modalities) == 1 else "both")
     samples, skipped = read_clips(clips.clips, classes, data)

@@ -36,7 +36,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import load, save
 
 import onlooker
-from onlooker.base.config import DataConfig, ModelConfig, SetConfig, Settings, TrainConfig
+from onlooker.base.config import SetConfig, Settings
 from onlooker.base.files import (
     check_digest,
     check_writable,
@@ -57,6 +57,7 @@ from onlooker.data.scenes import scene_images
 from onlooker.data.split import SPLITS, Split, fingerprint
 from onlooker.report.figures import CrossValidationFigures, Figures
 from onlooker.storage import address_of, local
+from onlooker.training.fitters import read_settings
 
 __all__ = ["RunRecord", "check_settings"]
 
@@ -137,11 +138,7 @@ class RunRecord:
             stored = read_json(run / "config.json")
             folder = clips or local(field_of(stored, "clips", str))
             classes = tuple(map(composed, field_of(stored, "classes", list[str])))
-            settings = Settings(
-                ModelConfig.from_field(stored, "model"),
-                DataConfig.from_field(stored, "data"),
-                TrainConfig.from_field(stored, "training"),
-            )
+            settings = read_settings(stored)
             asked = SetConfig.from_field(stored, "set") if "set" in stored else None
             notes = field_of({"notes": [], **stored}, "notes", list[str])
             digest = field_of(stored, "split", str)

@@ -11,6 +11,15 @@ from onlooker.models.video_model import Output, VideoModel
 
 __all__ = ["encode_samples", "uses_bf16"]
 
+_CLIPS_PER_BATCH = 50  # classified together
+_PIXELS_PER_BATCH = 1 << 23  # for large clips: five clips of 30 frames of 224×224 pixels
+
+
+def memory_batches(samples: Tensor) -> tuple[Tensor, ...]:
+    """Clips, as for `forward_samples`, in batches that fit in memory."""
+    clips = _PIXELS_PER_BATCH // samples[0, ..., 0].numel()
+    return samples.split(min(_CLIPS_PER_BATCH, max(1, clips)))
+
 
 def forward_samples(
     model: VideoModel,

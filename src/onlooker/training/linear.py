@@ -39,7 +39,14 @@ from onlooker.training.regression import (
     standard_scale,
 )
 
-__all__ = ["ClipStatistics", "altered_copies", "choose", "fit_layer", "fitted_layer"]
+__all__ = [
+    "ClipStatistics",
+    "altered_copies",
+    "choose",
+    "fit_layer",
+    "fitted_layer",
+    "statistics_of",
+]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -15,13 +15,14 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from onlooker.base.config import DataConfig, ModelConfig
+from onlooker.base.config import DataConfig, ModelConfig, Settings
 from onlooker.models.classifier import Classifier
 from onlooker.models.encoders import build_encoder
 from onlooker.models.encoders.backbone import Backbone
 from onlooker.models.encoders.small import Residual, Small
 from onlooker.models.registry import configured
 from onlooker.models.video_model import count_parameters
+from onlooker.training.fitters import complete
 
 BackboneVector = functools.partial(Backbone, vector=True)
 
@@ -109,8 +110,10 @@ def test_files_that_do_not_exist_or_are_for_another_encoder_are_refused(tmp_path
 def test_a_model_from_a_file_of_weights_is_saved_with_them(tmp_path):
     file = tmp_path / "weights.safetensors"
     save_file(timm.create_model("test_resnet").state_dict(), file)
-    settings = ModelConfig("lstm", "test_resnet", weights=str(file))
-    model = configured(settings, DataConfig(size=64), 2)
+    settings = Settings(
+        ModelConfig("lstm", "test_resnet", weights=str(file)), DataConfig(size=64)
+    )
+    model = configured(complete(settings), 2)
     assert not any(weight.requires_grad for weight in model.encoder.parameters()), (
         "frozen, as pretrained ones are"
     )
@@ -119,7 +122,7 @@ def test_a_model_from_a_file_of_weights_is_saved_with_them(tmp_path):
     again = Classifier.from_pretrained(tmp_path / "model")
     torch.testing.assert_close(again.state_dict(), model.state_dict())
     with pytest.raises(ValueError, match="weights is a file, and pretrained is false"):
-        configured(replace(settings, pretrained=False), DataConfig(size=64), 2)
+        complete(settings._replace(model=replace(settings.model, pretrained=False)))
 
 
 @pytest.mark.parametrize("name", ["test_resnet", "test_mambaout"])  # mambaout gives N h w D

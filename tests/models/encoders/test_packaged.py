@@ -18,13 +18,14 @@ from packaged_weights import put_lite0, put_weights
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from onlooker.base.config import DataConfig, ModelConfig, TrainConfig
+from onlooker.base.config import DataConfig, ModelConfig, Settings
 from onlooker.models.encoders import build_encoder, encoder_terms, small
 from onlooker.models.encoders import lite0 as module
 from onlooker.models.encoders.lite0 import LITE0_SIZE, Lite0, installed_weights
 from onlooker.models.linear import LinearClassifier
-from onlooker.models.registry import configured, create_model, for_model, resolve
+from onlooker.models.registry import configured, create_model
 from onlooker.models.video_model import VideoModel
+from onlooker.training.fitters import complete
 from onlooker_papers.encoder.tables import card
 
 Package = tuple[Path, torch.nn.Module]
@@ -119,10 +120,11 @@ def test_without_package_and_network_the_extra_is_named(
 
 
 def test_weights_size_and_normalization_are_those_of_lite0() -> None:
-    asked = ModelConfig(encoder="lite0")
-    model, data, _ = resolve(*for_model(asked, DataConfig(), {"encoder"}), TrainConfig())
+    asked = Settings(ModelConfig(encoder="lite0"))
+    model, data, _ = complete(asked, {"encoder"})
     assert (model.pretrained, data.size, data.normalization) == (True, LITE0_SIZE, "lite0")
-    assert for_model(asked, DataConfig(size=64), {"encoder", "size"})[1].size == 64
+    smaller = asked._replace(data=DataConfig(size=64))
+    assert complete(smaller, {"encoder", "size"}).data.size == 64
 
 
 def test_it_is_the_default_where_its_weights_are_installed(
@@ -130,13 +132,16 @@ def test_it_is_the_default_where_its_weights_are_installed(
 ) -> None:
     for file, encoder in ((None, "small"), (Path("lite0.pth"), "auto")):
         monkeypatch.setattr(
-            "onlooker.models.registry.installed_weights", lambda file=file: file
+            "onlooker.training.fitters.installed_weights", lambda file=file: file
         )
-        assert for_model(ModelConfig(), DataConfig(), set())[0].encoder == encoder
-        assert for_model(ModelConfig(), DataConfig(), {"encoder"})[0].encoder == "small"
-        assert for_model(ModelConfig("lstm"), DataConfig(), set())[0].encoder == "small"
-    auto = resolve(ModelConfig(encoder="auto"), DataConfig(), TrainConfig())
-    assert auto.model.encoder == "small"
+        assert complete(Settings(), ()).model.encoder == encoder
+        assert complete(Settings(), {"encoder"}).model.encoder == "small"
+        assert complete(Settings(ModelConfig("lstm")), ()).model.encoder == "small"
+    for name, expected in (("linear", "auto"), ("lstm", "small")):
+        auto = complete(Settings(ModelConfig(name, encoder="auto")))
+        assert auto.model.encoder == expected
+        assert auto.decided.model.encoder == "small"
+        assert auto.model.pretrained == auto.decided.model.pretrained
 
 
 def test_a_saved_model_needs_no_package(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -178,7 +183,7 @@ def built(in_channels: int = 3) -> torch.nn.Module:
     ],
 )
 def test_packaged_weights_are_the_default(settings: dict[str, object], expected: bool) -> None:
-    model, data, _ = resolve(ModelConfig.from_dict(settings), DataConfig(), TrainConfig())
+    model, data, _ = complete(Settings(ModelConfig.from_dict(settings)))
     assert model.pretrained is expected
     assert (data.normalization != "half") is expected
 
@@ -203,12 +208,16 @@ def test_configured_models_have_packaged_weights_and_create_model_random_ones(
         return next(value for name, value in model.state_dict().items() if name.endswith(FIRST))
 
     expected = weights[FIRST].float()
+
+    def built_from(*settings: ModelConfig | DataConfig) -> VideoModel:
+        return configured(complete(Settings(*settings)), 2)  # type: ignore[arg-type]
+
     small = ModelConfig("lstm", "small")
-    assert torch.equal(first_filters_of(configured(small, DataConfig(), 2)), expected)
-    random = configured(replace(small, pretrained=False), DataConfig(), 2)
+    assert torch.equal(first_filters_of(built_from(small)), expected)
+    random = built_from(replace(small, pretrained=False))
     for other in (random, create_model("lstm", 2, encoder="small")):
         assert not torch.equal(first_filters_of(other), expected)
-    both = configured(ModelConfig("motion", "small"), DataConfig(modality="both"), 2)
+    both = built_from(ModelConfig("motion", "small"), DataConfig(modality="both"))
     assert torch.equal(first_filters_of(both), expected)
     assert both.state_dict()[f"encoder.flow.{FIRST}"].shape[1] == 2
 

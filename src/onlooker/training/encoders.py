@@ -1,29 +1,26 @@
-"""Encode the clips of a run for its linear model, with the better of two encoders if it is to be
-chosen.
-"""
+"""Encode clips for the linear model, with the better of two encoders if that is to be chosen."""
 
 import time
 from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import replace
 from statistics import median
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from onlooker.base.answer import nothing_class
 from onlooker.base.config import AUTO_ENCODER, ModelConfig, Settings
+from onlooker.base.decision import Decision
 from onlooker.base.records import Clip, ClipError
-from onlooker.data.clips import read_clips, read_header
+from onlooker.data.clips import ClipFrames, read_header
 from onlooker.data.split import group_of
 from onlooker.models.encoders.lite0 import LITE0, LITE0_SIZE, installed_weights
-from onlooker.models.registry import resolve
-from onlooker.run.preparation import Training, build
 from onlooker.training.events import MOST_CLIPS
+from onlooker.training.fitter import Candidate, FitContext
 from onlooker.training.linear import (
     FEW,
+    ClipStatistics,
     EncodedClips,
     LayerChoice,
     choose,
@@ -44,57 +41,78 @@ def lite0_may_help(settings: Settings, clips: Sequence[Clip]) -> bool:
     return large_enough(clips)
 
 
-def choose_encoder(training: Training) -> Training:
-    """A run whose encoder is to be chosen (`auto`): the default, or Lite0 at 224 pixels or more.
+class EncoderChoice(NamedTuple):
+    """The encoder that a linear model gets.
+
+    Args:
+        candidate: the model with it, and all clips as it sees them.
+        encoded: these clips, if they are encoded already.
+        rival: the same clips by another encoder, which was compared with it; None: none was, or
+            some clips were enough.
+        rival_first: whether the chosen one had to be clearly better.
+        why: what the comparison found, in words; empty without one.
+    """
+
+    candidate: Candidate
+    encoded: EncodedClips | None = None
+    rival: ClipStatistics | None = None
+    rival_first: bool = False
+    why: str = ""
+
+
+def choose_encoder(samples: ClipFrames, context: FitContext) -> EncoderChoice:
+    """The encoder of the settings, or if that is to be chosen (`auto`): the default, or Lite0 at
+    224 pixels or more.
 
     It is Lite0 if that is installed, the clips are large enough, and its log loss in
     cross-validation is clearly lower. Of many clips some are compared.
+
+    Args:
+        samples: the training and validation clips.
     """
-    record = training.record
-    if record.settings.model.encoder != AUTO_ENCODER:
-        return training
-    best = replace(training, record=replace(record, settings=resolve(*record.settings)))
-    clips = [*record.split.training, *record.split.validation]
-    if installed_weights() and _fits(record.settings) and large_enough(clips):
-        rival = _with_lite0(record.settings)
-        some = compared(clips)
-        read = some if len(some) < len(clips) else record.split.clips
-        samples, _ = read_clips(read, record.classes, rival.data)
-        net = build(rival, record.classes)
-        other = replace(training, record=replace(record, settings=rival), net=net, samples=samples)
-        best = _better(best, other, [clip for clip in some if clip in samples.clips])
-        if len(best.samples) < len(record.split.clips):
-            data = best.record.settings.data
-            samples, gone = read_clips(record.split.clips, record.classes, data)
-            best = replace(best, samples=samples, gone=gone)
+    settings = context.settings.decided
+    default = Candidate(settings, context.model, samples)
+    is_open = context.settings.model.encoder == AUTO_ENCODER
+    if not (is_open and installed_weights() and _fits(settings) and large_enough(samples.clips)):
+        return EncoderChoice(default)
+    size = max(settings.data.size, LITE0_SIZE)
+    lite0 = context.with_encoder(LITE0, compared(samples.clips), size=size)
+    best = _better(default, lite0, context.decision)
+    if len(best.candidate.samples) < len(samples):
+        best = best._replace(candidate=context.with_encoder(LITE0, samples.clips, size=size))
     return best
 
 
-def encode(training: Training, clips: Sequence[Clip], copies: bool = True) -> EncodedClips:
-    """The statistics of some clips, and the features of those that streams are made of.
+def encode(
+    candidate: Candidate,
+    decision: Decision,
+    clips: Sequence[Clip] | None = None,
+    *,
+    copies: bool = True,
+) -> EncodedClips:
+    """The statistics of clips, and the features of those that streams are made of.
 
-    `copies`: as in `statistics_of`.
+    Args:
+        decision: the class in which nothing happens.
+        clips: some of those of the candidate; None: all.
+        copies: as in `statistics_of`.
     """
-    record = training.record
-    net = training.net
-    samples = training.samples.subset(clips)
-    groups = [group_of(clip) for clip in samples.clips]
-    nothing = nothing_class(record.classes, record.settings.training.nothing)
-    kept = _of_streams(np.array(samples.targets), nothing)
-    title = f"encoding clips with {record.settings.model.encoder}"
+    settings, model, samples = candidate
+    if clips is not None:
+        samples = samples.subset(clips)
     encoded = statistics_of(
-        net,
+        model,
         samples,
-        groups,
-        data=record.settings.data,
-        title=title,
-        with_features=kept,
+        [group_of(clip) for clip in samples.clips],
+        data=settings.data,
+        title=f"encoding clips with {settings.model.encoder}",
+        with_features=_of_streams(np.array(samples.targets), decision.nothing_class),
         copies=copies,
     )
-    of_run = encoded.clips._replace(
-        nothing=nothing, class_weights=record.settings.training.class_weights
+    statistics = encoded.clips._replace(
+        nothing=decision.nothing_class, class_weights=settings.training.class_weights
     )
-    return encoded._replace(clips=of_run)
+    return encoded._replace(clips=statistics)
 
 
 def _of_streams(targets: NDArray[np.int64], nothing: int | None) -> list[int]:
@@ -121,12 +139,6 @@ def large_enough(clips: Sequence[Clip]) -> bool:
     return bool(sides) and median(sides) >= _LEAST_SIDE
 
 
-def _with_lite0(settings: Settings) -> Settings:
-    model, data, training = settings
-    larger = replace(data, size=max(data.size, LITE0_SIZE), normalization="auto")
-    return resolve(replace(model, encoder=LITE0, pretrained=None), larger, training)
-
-
 def compared(clips: Sequence[Clip]) -> list[Clip]:
     """At most `_COMPARED` of the clips, in their order: as many of each class, or of some classes if
     there are many.
@@ -143,24 +155,30 @@ def compared(clips: Sequence[Clip]) -> list[Clip]:
     return [clips[place] for place in sorted(chosen)]
 
 
-def _better(first: Training, second: Training, clips: Sequence[Clip]) -> Training:
-    """The second one if it is clearly better in cross-validation of some clips; with what is known
-    of both if these are all clips.
+def _better(default: Candidate, rival: Candidate, decision: Decision) -> EncoderChoice:
+    """The rival if it is clearly better in cross-validation of the clips that it has; with what is
+    known of both if these are all clips.
     """
-    runs = (first, second)
-    tried = [_tried(run, clips) for run in runs]
-    best = int(clearly_better(tried[1].choice, tried[0].choice, tried[0].encoded.clips))
-    why = f"encoder {tried[best].text}, not {tried[1 - best].text}"
-    if tried[1 - best].choice.loss < tried[best].choice.loss:
+    candidates = (default, rival)
+    clips = rival.samples.clips
+    results = [_result(candidate, clips, decision) for candidate in candidates]
+    best = int(clearly_better(results[1].choice, results[0].choice, results[0].encoded.clips))
+    chosen = results[best]
+    other = results[1 - best]
+    why = f"encoder {chosen.text}, not {other.text}"
+    if other.choice.loss < chosen.choice.loss:
         why += ", whose lower log loss may be chance (within one standard error of that of the faster one)"
     why += f", by cross-validation of {len(clips)} clips"
-    split = first.record.split
-    if len(clips) < len(split.training) + len(split.validation):
-        return replace(runs[best], why=why)
-    # else the copies of the clips are not encoded yet
-    known = tried[best].encoded if len(clips) > FEW else None
-    rival = tried[1 - best].encoded.clips
-    return replace(runs[best], why=why, encoded=known, rival=rival, rival_first=bool(best))
+    if len(clips) < len(default.samples):
+        return EncoderChoice(candidates[best], why=why)
+    return EncoderChoice(
+        candidates[best],
+        # else the copies of the clips are not encoded yet
+        encoded=chosen.encoded if len(clips) > FEW else None,
+        rival=other.encoded.clips,
+        rival_first=bool(best),
+        why=why,
+    )
 
 
 class EncoderResult(NamedTuple):
@@ -171,13 +189,14 @@ class EncoderResult(NamedTuple):
     text: str
 
 
-def _tried(run: Training, clips: Sequence[Clip]) -> EncoderResult:
+def _result(candidate: Candidate, clips: Sequence[Clip], decision: Decision) -> EncoderResult:
+    """An encoder in cross-validation of some clips of a candidate."""
     began = time.perf_counter()
-    encoded = encode(run, clips, copies=False)
+    encoded = encode(candidate, decision, clips, copies=False)
     seconds = (time.perf_counter() - began) / len(clips)
     choice = choose(encoded.clips)
     known = np.isfinite(choice.scores).all(1)
-    encoder = run.record.settings.model.encoder
+    encoder = candidate.settings.model.encoder
     if not known.any():
         return EncoderResult(
             encoded, choice, f"{encoder} (not tested: clips of too few recordings)"

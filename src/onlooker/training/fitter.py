@@ -1,0 +1,112 @@
+"""What fits a model to clips: the interface of a fitter, what it is given, and what it returns."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from onlooker.base.config import FitConfig, Settings
+from onlooker.base.decision import Decision
+from onlooker.base.records import Clip, Evaluation
+from onlooker.data.clips import ClipFrames
+from onlooker.data.split import Split
+from onlooker.models.video_model import VideoModel
+from onlooker.report.figures import CrossValidationFigures
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
+__all__ = ["Fitted", "Fitter"]
+
+
+class Candidate(NamedTuple):
+    """An untrained model with complete settings, and clips as it sees them."""
+
+    settings: Settings
+    model: VideoModel
+    samples: ClipFrames
+
+
+class WithEncoder(Protocol):
+    """Makes the candidate with another encoder."""
+
+    def __call__(self, encoder: str, clips: Sequence[Clip], *, size: int) -> Candidate:
+        """`size`: height and width of the frames."""
+
+
+@dataclass(frozen=True)
+class FitContext:
+    """What a fitter is given beside the samples and their split.
+
+    Args:
+        settings: complete ones; those of the fitter are in `settings.training`.
+        model: the model to fit, with random weights in all that is not pretrained.
+        decision: the classes, the class in which nothing happens, the aggregation and the frame
+            rate; what is to be calibrated has its defaults.
+        run: the folder for curves and checkpoints; training continues from those that are there.
+        cross_validate: whether predictions are wanted for all clips, each by a model that was
+            fitted without it and its recording (`Fitted.held_out`).
+        with_encoder: the model with another encoder, for frames of a size, and some clips as that
+            one sees them.
+        writer: for TensorBoard; None: none.
+    """
+
+    settings: Settings
+    model: VideoModel
+    decision: Decision
+    run: Path
+    cross_validate: bool
+    with_encoder: WithEncoder
+    writer: "SummaryWriter | None" = None
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A model that was fitted to clips.
+
+    Args:
+        model: the fitted model.
+        decision: how its scores become an answer.
+        settings: those of the context, with the encoder that was chosen.
+        held_out: predictions for all training and validation clips, each by a model that was
+            fitted without it and its recording; None: the model is tested on test clips.
+        figures: what the cross-validation that chose the model has found; None: there was none.
+        notes: what a user should know, in words, by subject.
+    """
+
+    model: VideoModel
+    decision: Decision
+    settings: Settings
+    held_out: Evaluation | None = None
+    figures: CrossValidationFigures | None = None
+    notes: Mapping[str, str] = field(default_factory=dict)
+
+
+class Fitter(Protocol):
+    """How a model is fitted; a recipe names its fitter.
+
+    Args:
+        settings: the class of `Settings.training`; its fields are options of `onlooker.train`.
+        uses: which of the settings that only some fitters take into account it does: augmentation,
+            `frozen` and `precision`.
+        chooses_encoder: whether the encoder may be `auto`, for the fitter to choose one.
+        cross_validates: whether few clips are all fitted to, and tested by cross-validation
+            (`Fitted.held_out`), unless there are test clips.
+        is_distributed: whether the processes that torchrun started share the work.
+    """
+
+    settings: type[FitConfig] = FitConfig
+    uses: frozenset[str] = frozenset()
+    chooses_encoder: bool = False
+    cross_validates: bool = False
+    is_distributed: bool = False
+
+    def fit(self, samples: ClipFrames, split: Split, context: FitContext) -> Fitted:
+        """Fit the model of the context to the training and validation clips of a split.
+
+        Args:
+            samples: those of all clips that could be read.
+
+        Raises:
+            ValueError: clips or settings that do not fit.
+        """

@@ -1,0 +1,206 @@
+"""The fitter of the linear model: its layers are chosen by cross-validation, which also tests it."""
+
+from contextlib import suppress
+from dataclasses import replace
+from typing import NamedTuple, cast
+
+import numpy as np
+
+from onlooker.base.config import FitConfig
+from onlooker.base.decision import Decision
+from onlooker.base.progress import note
+from onlooker.base.records import ClipError, Evaluation
+from onlooker.data.clips import ClipFrames, read_header
+from onlooker.data.scenes import is_joined
+from onlooker.data.split import Split, group_of, shows_scenes, source_of
+from onlooker.models.linear import LinearClassifier
+from onlooker.report.events import choose_threshold
+from onlooker.report.figures import CrossValidationFigures, Leakage
+from onlooker.report.metrics import measure
+from onlooker.report.summary import labels_to_check
+from onlooker.training.encoders import EncoderChoice, choose_encoder, encode, lite0_may_help
+from onlooker.training.events import ClipFeatures, fit_events
+from onlooker.training.fitter import FitContext, Fitted, Fitter
+from onlooker.training.linear import (
+    EncodedClips,
+    Floats,
+    LayerChoice,
+    choose,
+    cross_validated,
+    fit_layer,
+)
+from onlooker.video.rates import RATE
+
+_LONG = 8  # times the frames of a sample that a clip has in the streams of the event layer at most
+
+
+class LinearFitter(Fitter):
+    """Logistic regression or discriminant analysis of statistics (`training.linear`), and a layer
+    of events (`training.events`); the encoder may be chosen, too (`training.encoders`).
+    """
+
+    settings = FitConfig
+    chooses_encoder = True
+    cross_validates = True
+
+    def fit(self, samples: ClipFrames, split: Split, context: FitContext) -> Fitted:
+        fitted_clips = samples.subset((*split.training, *split.validation))
+        encoder = choose_encoder(fitted_clips, context)
+        settings, model, samples = encoder.candidate
+        encoded = encoder.encoded or encode(encoder.candidate, context.decision)
+        choice = choose(encoded.clips)
+        fit_layer(model, encoded.clips, choice, early=encoded.early)
+        decision = replace(context.decision, temperature=choice.temperature)
+        if encoded.features:
+            net = cast(LinearClassifier, model)
+            decision = _with_events(decision, net, samples, encoded=encoded, choice=choice)
+        chosen = f"{encoder.why}; {choice}" if encoder.why else str(choice)
+        note(f"chosen: {chosen}")
+        figures = CrossValidationFigures(
+            chosen=chosen,
+            statistics=choice.label,
+            imagenet=lite0_may_help(settings, samples.clips),
+        )
+        fitted = Fitted(model, decision, settings, figures=figures)
+        # with test clips, the layer that was chosen is cross-validated, for the labels to check
+        is_test = context.cross_validate and not split.test
+        test = _Test(samples, encoded, encoder, choice=None if is_test else choice)
+        return _tested(fitted, test)
+
+
+class _Test(NamedTuple):
+    """A cross-validation of the clips.
+
+    Args:
+        samples, encoded: the clips.
+        encoder: with a rival, the encoder is chosen again for each fold.
+        choice: the layer to fit in each fold; None: chosen again for each fold.
+    """
+
+    samples: ClipFrames
+    encoded: EncodedClips
+    encoder: EncoderChoice
+    choice: LayerChoice | None
+
+    def evaluation(self, decision: Decision) -> Evaluation | None:
+        """The evaluation of all clips, each by a layer that was fitted without it and its recording;
+        None if no layer could be fitted without any of them.
+        """
+        scores = cross_validated(
+            self.encoded.clips,
+            self.choice,
+            rival=self.encoder.rival,
+            rival_first=self.encoder.rival_first,
+        )
+        return self._evaluation(decision, *scores)
+
+    def evaluation_without_scenes(self, decision: Decision) -> Evaluation | None:
+        """The same if clips of one scene, and copies, may be both fitted to and tested."""
+        clips = self.samples.clips
+        groups = np.array([str(clip.path) if is_joined(clip) else group_of(clip) for clip in clips])
+        rival = self.encoder.rival
+        scores = cross_validated(
+            self.encoded.clips._replace(groups=groups),
+            self.choice,
+            rival=rival and rival._replace(groups=groups),
+            rival_first=self.encoder.rival_first,
+            title="cross-validation without scenes",
+        )
+        return self._evaluation(decision, *scores)
+
+    def _evaluation(
+        self, decision: Decision, scores: Floats, thresholds: Floats
+    ) -> Evaluation | None:
+        """The evaluation of the clips that have scores, `B K`; thresholds `B`."""
+        positions = np.flatnonzero(np.isfinite(scores).all(1))
+        if not len(positions):
+            return None
+        has_threshold = not np.isnan(thresholds).all()
+        return Evaluation(
+            tuple(self.samples.names[i] for i in positions),
+            decision,
+            np.array(self.samples.targets, np.int64)[positions],
+            scores=scores[positions],
+            frame_scores=(),
+            recordings=tuple(source_of(self.samples.clips[i]) for i in positions),
+            thresholds=thresholds[positions] if has_threshold else None,
+        )
+
+
+def _tested(fitted: Fitted, test: _Test) -> Fitted:
+    """What was fitted, with the threshold of events that its cross-validation chooses, and with its
+    figures.
+    """
+    decision = fitted.decision
+    evaluation = test.evaluation(decision)
+    if evaluation is None:
+        return fitted
+    clips = test.samples.clips
+    leakage = _leakage(evaluation, test, decision) if any(map(is_joined, clips)) else None
+    shows = shows_scenes(clips)
+    threshold = choose_threshold(
+        evaluation.scores, evaluation.targets, nothing=decision.nothing_class
+    )
+    is_complete = test.choice is None and len(evaluation.names) == len(clips)
+    assert fitted.figures is not None
+    figures = replace(
+        fitted.figures,
+        scenes=leakage if shows else None,
+        copies=None if shows else leakage,
+        cross_validated=is_complete,
+        labels_to_check=labels_to_check(evaluation),
+    )
+    return replace(
+        fitted,
+        decision=decision.with_threshold(threshold and threshold.probability),
+        held_out=evaluation if is_complete else None,
+        figures=figures,
+        notes={"threshold": str(threshold)} if threshold else {},
+    )
+
+
+def _leakage(evaluation: Evaluation, test: _Test, decision: Decision) -> Leakage | None:
+    mixed = test.evaluation_without_scenes(decision)
+    if mixed is None:
+        return None
+    return Leakage(mixed=measure(mixed).accuracy, unseen=measure(evaluation).accuracy)
+
+
+def _with_events(
+    decision: Decision,
+    model: LinearClassifier,
+    samples: ClipFrames,
+    *,
+    encoded: EncodedClips,
+    choice: LayerChoice,
+) -> Decision:
+    """The decision of a model with an event layer, which is fitted to streams of the clips whose
+    features are known, and set.
+
+    All clips were counted as clips, so the longest of them is one for `predict`.
+    """
+    stream_clips = list[ClipFeatures]()
+    features = encoded.features
+    rate = decision.frame_rate or RATE
+    clip_seconds = 0.0
+    for position in [*features, *(i for i in range(len(samples)) if i not in features)]:
+        with suppress(ClipError):  # a clip that was removed while the model was trained
+            timing = read_header(samples.clips[position].path).timing
+            clip_seconds = max(clip_seconds, timing.length)
+            if position in features:
+                maps = features[position]
+                distinct = min(len(maps), len(timing.times))  # a short clip repeats its last frame
+                count = min(max(2, round(timing.length * rate)), _LONG * len(maps))
+                frames = np.linspace(0, distinct - 1, count).round().astype(int)
+                stream_clips.append(ClipFeatures(maps[frames], position))
+    layer = fit_events(
+        model,
+        encoded.clips,
+        choice,
+        stream_clips=stream_clips,
+        classes=samples.classes,
+        rate=rate,
+    )
+    if layer is not None:
+        model.set_event_layer(layer.lengths, layer.event, layer.classes)
+    return replace(decision, curve=layer and layer.curve, clip_seconds=clip_seconds)
