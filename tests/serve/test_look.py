@@ -7,20 +7,23 @@ import shutil
 import struct
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
+from urllib.request import urlopen
 
 import clips
 import numpy as np
 import pytest
+from browsing import serving
 from clips import Make, find_clips
 from commands import fails
 from eventful import LENGTHS, eventful
 from fastapi.testclient import TestClient
 from PIL import Image
-from receivers import Collected
+from receivers import Collected, Receiver
 from serving import ADDRESS, OWN, save_model, wait_for_job
 from starlette.testclient import WebSocketTestSession
 
@@ -311,6 +314,23 @@ def test_events_of_a_camera_are_sent_also_the_one_that_its_end_makes_final(
     assert (opened, closed) == (["page"], "closed")
     assert (first.source, first.start) == ("page", pytest.approx(0, abs=60))
     assert [event.id for event in others][: len(shown)] == shown != []
+
+
+def test_events_are_sent_before_the_server_ends(settings: ServeSettings) -> None:
+    client = pytest.importorskip("websockets.sync.client", reason="needs websockets")
+    eventful().save(settings.runs / "eventful" / "model")
+    # each answer is repeated after half a second
+    with Receiver(answers=(503, 503)) as receiver, ExitStack() as connected:
+        with serving(settings.clips, settings.runs, events=[receiver.address]) as url:
+            models = json.loads(urlopen(f"{url}api/state", timeout=60).read())["models"]
+            model = next(each["id"] for each in models if each["name"] == "eventful")
+            address = f"{url.replace('http', 'ws')}api/live?model={model}"
+            camera = connected.enter_context(client.connect(address, origin=url.rstrip("/")))
+            for number in range(min(LENGTHS)):
+                camera.send(message(number))
+                assert json.loads(camera.recv(60))["events"] == []
+        assert [event["source"] for event in receiver.got] == ["page"] * 3
+        assert len({event["id"] for event in receiver.got}) == 1
 
 
 def test_events_of_the_page_are_not_written_to_subtitles(settings: ServeSettings) -> None:
