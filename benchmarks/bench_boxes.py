@@ -41,9 +41,9 @@ def in_clip(frames: NDArray[np.uint8], attention: NDArray[np.float32]) -> None:
 
 def in_stream(frames: NDArray[np.uint8], attention: NDArray[np.float32]) -> None:
     """The same of a stream."""
-    places = None
+    state = None
     for frame, of_frame in zip(frames, attention, strict=True):
-        *_, places = find_boxes(places, of_frame, frame)
+        *_, state = find_boxes(state, of_frame, frame)
 
 
 @torch.inference_mode()

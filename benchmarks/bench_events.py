@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from onlooker.models.linear import LinearClassifier
-from onlooker.stream.events import Finder, Kept
+from onlooker.stream.events import EventState, Finder
 from onlooker.training.events import window_lengths
 
 FRAMES = 16
@@ -30,7 +30,7 @@ class Stream:
         ).eval()
         self.finder = Finder([str(k) for k in range(CLASSES)], lengths, 0.02) if lengths else None
         self.state = self.model.initial_state(1)
-        self.kept = Kept()
+        self.event_state = EventState()
         self.time = 0.0
 
     @torch.inference_mode()
@@ -39,7 +39,8 @@ class Stream:
         output, self.state = self.model.step(torch.rand(1, 3, SIDE, SIDE), self.state)
         self.time += 0.125
         if self.finder and output.windows:
-            self.kept = self.finder.step(self.kept, self.time, output.windows.scores[0].numpy())[2]
+            scores = output.windows.scores[0].numpy()
+            *_, self.event_state = self.finder.step(self.event_state, self.time, scores)
 
 
 def main() -> None:

@@ -21,7 +21,7 @@ from onlooker.base.config import StreamConfig
 from onlooker.base.records import ClipError, Step
 from onlooker.data.transforms import to_video
 from onlooker.recognizer import Recognizer
-from onlooker.stream.events import Kept
+from onlooker.stream.events import EventState
 from onlooker.stream.streams import Streams
 from onlooker.video.reader import VideoReader
 from onlooker.video.resize import resize
@@ -214,9 +214,9 @@ def test_the_events_of_a_stream_are_those_of_the_windows_of_its_recording(
     *steps, last = of.watch(path)
     check(steps, of, path)
     finder = of.streams().finder
-    kept = Kept()
+    state = EventState()
     for step in steps:
-        final, now, kept = finder.step(kept, step.time, step.windows)
+        final, now, state = finder.step(state, step.time, step.windows)
         assert plain(step.events) == plain(final)
         assert (step.event, step.happening) == (now, now is not None)
         assert step.label == (now.label if now else "nothing")
@@ -228,7 +228,7 @@ def test_the_events_of_a_stream_are_those_of_the_windows_of_its_recording(
     assert {each.source for each in (*steps, *events)} == {str(path)}
     # What is not final at the end comes with the last step again.
     assert len(events) > len(last.events) > 0
-    assert plain(last.events) == plain(finder.finish(kept))
+    assert plain(last.events) == plain(finder.finish(state))
     assert (last.index, last.time, last.event, last.pixels) == (46, steps[-1].time, None, None)
     assert (last.label, last.happening, last.boxes) == ("nothing", False, ())
     assert last.score > 1 - finder.threshold, "no window that is left may be an event"
@@ -306,7 +306,7 @@ def test_what_is_kept_of_a_stream_does_not_grow() -> None:
         frame = chance.integers(0, 256, (16, 16, 3), dtype=np.uint8)
         streams.step({"a": (index, index / 10, frame)})
         state = streams.states["a"]
-        assert len(state.kept.times) <= longest
-        assert len(state.kept.pending) <= len(LENGTHS) * (longest // 3 + 2)
+        assert len(state.event_state.times) <= longest
+        assert len(state.event_state.pending) <= len(LENGTHS) * (longest // 3 + 2)
         assert len(state.boxes) <= longest + longest // 3 + 2
         assert state.last.pixels is None

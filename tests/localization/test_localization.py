@@ -103,7 +103,7 @@ def test_boxes_are_on_what_walks_also_if_the_camera_moves(pan: float, least: flo
     video, true = scene(pan)
     heat = heat_maps(even_attention(len(video)), moving(video))
     (track,) = link([find_rectangles(each) for each in heat])
-    assert (track.first, len(track.corners)) == (0, len(video)), "in every frame"
+    assert (track.start, len(track.corners)) == (0, len(video)), "in every frame"
     overlap = box_iou(track.corners, true[:, 0])
     assert (overlap > least).mean() > 0.85, overlap
     # a plain figure moves at its edges
@@ -115,12 +115,12 @@ def test_boxes_are_on_what_walks_also_if_the_camera_moves(pan: float, least: flo
 @pytest.mark.parametrize("pan", [0, 2.5])
 def test_a_stream_finds_it_without_later_frames(pan: float) -> None:
     video, true = scene(pan)
-    places = None
+    state = None
     overlaps = []
     for frame, attention, (expected,) in zip(
         video, even_attention(len(video)), true, strict=True
     ):
-        _, found, places = find_boxes(places, attention, frame)
+        _, found, state = find_boxes(state, attention, frame)
         overlaps.append(
             float(box_iou(found.corners[0], expected)) if len(found.weights) else 0.0
         )
@@ -139,7 +139,7 @@ def test_two_actors_are_two_tracks() -> None:
     assert len(tracks) == 2
     nearest = []
     for track in tracks:
-        there = true[track.first : track.first + len(track.corners)]
+        there = true[track.start : track.start + len(track.corners)]
         overlap = box_iou(track.corners[:, None], there).mean(0)
         assert sorted(overlap)[0] < 0.1 < 0.4 < sorted(overlap)[1]
         nearest.append(int(overlap.argmax()))
@@ -188,7 +188,7 @@ def test_gaps_are_filled() -> None:
         rectangles((0.05 * t, 0, 0.5)) if t in (1, 2, 6) else rectangles() for t in range(8)
     ]
     (track,) = link(frames)
-    assert (track.first, len(track.corners)) == (1, 6)
+    assert (track.start, len(track.corners)) == (1, 6)
     np.testing.assert_allclose(track.corners[:, 0], 0.05 * np.arange(1, 7), atol=1e-6)
 
 
@@ -258,26 +258,26 @@ def test_tracks_have_a_box_of_the_frame_at_both_ends_and_the_first_one_covers_al
     occupied = [t for t, found in enumerate(frames) if len(found.weights)]
     assert bool(tracks) == bool(occupied)
     if tracks:
-        assert (tracks[0].first, tracks[0].first + len(tracks[0].corners) - 1) == (
+        assert (tracks[0].start, tracks[0].start + len(tracks[0].corners) - 1) == (
             occupied[0],
             occupied[-1],
         )
     for track in tracks:
-        for t in (track.first, track.first + len(track.corners) - 1):
-            assert track.corners[t - track.first].tolist() in frames[t].corners.tolist()
+        for t in (track.start, track.start + len(track.corners) - 1):
+            assert track.corners[t - track.start].tolist() in frames[t].corners.tolist()
 
 
 def test_a_still_picture_and_a_frame_of_another_size_have_no_box() -> None:
     video, _ = scene(frames=2)
     (attention,) = even_attention(1)
-    _, _, places = find_boxes(None, attention, video[0])
-    heat, boxes, _ = find_boxes(places, attention, video[0])
+    _, _, state = find_boxes(None, attention, video[0])
+    heat, boxes, _ = find_boxes(state, attention, video[0])
     np.testing.assert_allclose(heat, 1 / 1200, rtol=1e-5)
     assert not len(boxes.weights)
-    *_, places = find_boxes(None, attention, video[0, :24])
-    _, boxes, after = find_boxes(places, attention, video[1])
+    *_, state = find_boxes(None, attention, video[0, :24])
+    _, boxes, after = find_boxes(state, attention, video[1])
     assert not len(boxes.weights), "a first frame"
-    assert (after.scene.earlier, after.paths) == (None, None)
+    assert (after.motion.earlier, after.paths) == (None, None)
 
 
 def seen(attention: np.ndarray | None, size: tuple[int, int] | None = (120, 160)) -> Prediction:

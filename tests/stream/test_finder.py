@@ -14,7 +14,14 @@ from hypothesis import strategies as st
 from onlooker.base.decision import Decision
 from onlooker.base.records import Box, ClipError, Event, Prediction, Segment, Step
 from onlooker.stream import events
-from onlooker.stream.events import Finder, Kept, clip_events, highest_around, recorded, suppress
+from onlooker.stream.events import (
+    EventState,
+    Finder,
+    clip_events,
+    highest_around,
+    recorded,
+    suppress,
+)
 
 CLASSES = ("clap", "nothing", "wave")
 LENGTHS = (5, 7, 10, 14)
@@ -55,21 +62,21 @@ def as_rows(found: Sequence[Segment]) -> list[Row]:
 
 def stepped(
     finder: Finder, scores: np.ndarray
-) -> tuple[list[tuple[float, Segment]], list[Segment | None], list[Kept]]:
+) -> tuple[list[tuple[float, Segment]], list[Segment | None], list[EventState]]:
     """The events with the time when they were final (infinity: at the end); what went on, and was
     kept, each frame.
     """
-    kept = Kept()
+    state = EventState()
     final = list[tuple[float, Segment]]()
     going_on = list[Segment | None]()
-    all_kept = list[Kept]()
+    states = list[EventState]()
     for time, of_frame in zip(times_of(len(scores)), scores, strict=True):
-        found, now, kept = finder.step(kept, time, of_frame)
+        found, now, state = finder.step(state, time, of_frame)
         final += [(time, each) for each in found]
         going_on.append(now)
-        all_kept.append(kept)
-    final += [(float("inf"), each) for each in finder.finish(kept)]
-    return final, going_on, all_kept
+        states.append(state)
+    final += [(float("inf"), each) for each in finder.finish(state)]
+    return final, going_on, states
 
 
 WINDOWS = st.builds(
@@ -194,15 +201,15 @@ def test_where_nothing_goes_on_no_window_of_a_new_event_is_probable() -> None:
     """Windows that overlap an event that is over still have high scores."""
     finder = Finder(CLASSES, LENGTHS, 0.3, nothing=1)
     scores = np.random.default_rng(0).uniform(size=(300, len(LENGTHS), len(CLASSES))) ** 2
-    _, going_on, kept = stepped(finder, scores)
+    _, going_on, states = stepped(finder, scores)
     paused = [t for t, event in enumerate(going_on) if event is None]
     of_events = np.delete(scores[paused], 1, -1)
     assert of_events.max() > 0.9
-    new = [finder.of_new_events(kept[t], scores[t]) for t in paused]
+    new = [finder.new_event_scores(states[t], scores[t]) for t in paused]
     assert np.delete(new, 1, -1).max() < 0.3
-    before = next(t for t, each in enumerate(kept) if each.pending)
+    before = next(t for t, each in enumerate(states) if each.pending)
     np.testing.assert_array_equal(
-        finder.of_new_events(kept[before], scores[before])[0], scores[before, 0]
+        finder.new_event_scores(states[before], scores[before])[0], scores[before, 0]
     )
 
 
@@ -211,13 +218,13 @@ def test_any_stream_takes_constant_memory_and_no_event_is_changed_or_repeated() 
     finder = Finder(CLASSES, LENGTHS, 0.3, nothing=1)
     scores = random.uniform(size=(5000, len(LENGTHS), len(CLASSES))) ** 2
     scores[2000:2500] = 0  # a pause
-    final, _, kept = stepped(finder, scores)
+    final, _, states = stepped(finder, scores)
     longest = LENGTHS[-1]
-    assert len(kept[-1].times) == longest
-    assert max(len(each.times) for each in kept) == longest
-    assert max(len(each.pending) for each in kept) <= len(LENGTHS) * (longest // 3 + 2)
-    assert max(len(each.events) for each in kept) <= longest
-    assert kept[2400].pending == kept[2400].events == ()
+    assert len(states[-1].times) == longest
+    assert max(len(each.times) for each in states) == longest
+    assert max(len(each.pending) for each in states) <= len(LENGTHS) * (longest // 3 + 2)
+    assert max(len(each.events) for each in states) <= longest
+    assert states[2400].pending == states[2400].events == ()
     assert len(final) > 200
     found = [event for _, event in final]
     for number, event in enumerate(found):

@@ -118,7 +118,7 @@ def test_more_frames_than_in_training_are_no_more_time(seed: int) -> None:
     slots = (times[-1] - times[0]) * RATE
     state = streams.states[""]
     assert state.slot - int(times[0] * RATE + 0.1) == pytest.approx(slots, abs=1.6)
-    assert len(state.kept.times) == min(9, state.slot + 1)
+    assert len(state.event_state.times) == min(9, state.slot + 1)
 
 
 def test_streams_that_miss_different_frames_are_one_batch() -> None:
@@ -230,13 +230,13 @@ def test_frames_that_a_slow_model_drops_are_repeated_too(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     of = eventful(frame_rate=25.0)
-    encoded = Streams._encoded
+    encoded = Streams._encode
 
     def slowly_encoded(self: Streams, frames: dict[str, Frame]) -> object:
         time.sleep(0.15)
         return encoded(self, frames)
 
-    monkeypatch.setattr(Streams, "_encoded", slowly_encoded)
+    monkeypatch.setattr(Streams, "_encode", slowly_encoded)
     pieces = cut(transport_stream(100), 10)
     with Sender(lambda: slowly(pieces, 4 / len(pieces))) as sender:
         steps = list(of.watch(sender.address, StreamConfig(timeout=60, attempts=0)))

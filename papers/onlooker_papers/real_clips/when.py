@@ -41,7 +41,7 @@ from onlooker.base.config import FitConfig, Settings, StreamConfig
 from onlooker.cli.command import command
 from onlooker.data.split import group_of
 from onlooker.report.events import event_curve, segment_map
-from onlooker.stream.events import Finder, Kept
+from onlooker.stream.events import EventState, Finder
 from onlooker.training.events import MOST_CLIPS, ClipFeatures, fit_events
 from onlooker.training.fitters import complete
 from onlooker.training.linear import ClipStatistics, choose, fit_layer
@@ -226,11 +226,11 @@ class Played(NamedTuple):
         finder = Finder(
             self.finder.classes, self.finder.lengths, threshold, nothing=self.finder.nothing
         )
-        kept = Kept()
+        state = EventState()
         for time, of_frame in zip(self.times, self.scores, strict=True):
-            final, _, kept = finder.step(kept, time, of_frame)
+            final, _, state = finder.step(state, time, of_frame)
             yield from ((event, time) for event in final)
-        yield from ((event, self.times[-1]) for event in finder.finish(kept))
+        yield from ((event, self.times[-1]) for event in finder.finish(state))
 
 
 def figures_of(streams: Sequence[Played]) -> dict[str, Any]:

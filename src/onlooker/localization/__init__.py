@@ -1,8 +1,8 @@
-"""Where: attention and motion become heat maps, boxes and tubes, from labels alone.
+"""Where: heat maps, boxes and tubes from attention and motion, learned from class labels alone.
 
-A clip passes through the modules `motion` and `boxes` (heat maps, rectangles), whose rectangles are
-then linked over time to tubes, one for each actor (`localize`). A stream does so frame by frame,
-without later frames, in constant memory (`find_boxes`). Events are found by `onlooker.stream`.
+`motion` measures what moves, `boxes` computes heat maps and their rectangles, and `localize` links
+the rectangles of a clip over time to tubes, one for each actor. `find_boxes` does so for a stream,
+frame by frame and in constant memory. Events are found by `onlooker.stream`.
 """
 
 from collections.abc import Sequence
@@ -23,15 +23,17 @@ from onlooker.localization.boxes import (
     peaks,
     to_share,
 )
-from onlooker.localization.motion import Scene, moved, moving
+from onlooker.localization.motion import MotionState, moved, moving
 
 __all__ = ["localize"]
 
-_KEPT = 0.2  # of the heat of the frame before
-# of the best path over any other at most: how long a box stays after another place gets more heat
+_DECAY = 0.2  # the share of the heat of a frame that is added to that of the next one
+# The largest lead of the best path over another one: it limits how long a box stays after another
+# place gets more heat.
 _LEAD = 3.0
-_MIN_SCORE = 0.01  # of a class at one frame, to have tubes
-_COST = 0.5  # of a change of place or size by the whole frame, in the unit of `Rectangles.weights`
+_MIN_SCORE = 0.01  # of a class at one frame: lower ones have no tubes
+# The cost of a change of place or size by the whole frame, in the unit of `Rectangles.weights`.
+_COST = 0.5
 
 
 def localize(prediction: Prediction, frames: Pixels) -> Prediction:
@@ -56,13 +58,13 @@ def localize(prediction: Prediction, frames: Pixels) -> Prediction:
     if frames.ndim != 4 or frames.dtype != np.uint8 or len(frames) != len(prediction.attention):
         expected = f"expected uint8 T H W C with T {len(prediction.attention)}"
         raise ValueError(f"frames are {frames.dtype} {frames.shape}, {expected}")
-    # A short clip repeats its last frame, which would seem to stand still, and to be what is usual.
-    indices, first_of, place = np.unique(prediction.indices, return_index=True, return_inverse=True)
-    heat = heat_maps(prediction.attention[first_of], moving(frames[first_of]))
-    tracks = link([find_rectangles(of_frame) for of_frame in heat])
+    # A short clip repeats its last frame, which would seem to stand still and be the background.
+    indices, distinct, place = np.unique(prediction.indices, return_index=True, return_inverse=True)
+    heat = heat_maps(prediction.attention[distinct], moving(frames[distinct]))
+    tracks = link([find_rectangles(frame_heat) for frame_heat in heat])
     tubes = label_tubes(
         tracks,
-        prediction.frame_scores[first_of],
+        prediction.frame_scores[distinct],
         indices=indices,
         classes=prediction.classes,
         size=prediction.size,
@@ -71,59 +73,67 @@ def localize(prediction: Prediction, frames: Pixels) -> Prediction:
     return replace(prediction, heat=heat[place], points=points[place], tubes=tubes)
 
 
-class Places(NamedTuple):
-    """What is kept of a stream to find boxes: its `scene`, the sum of its `heat`, and the best
-    `paths`.
+class BoxState(NamedTuple):
+    """The state of a stream from which its next boxes are found.
+
+    Args:
+        motion: from which the next motion is found.
+        heat: `30 40`, the decaying sum over frames.
+        paths: the rectangles of the last frame, weighted by the paths that end in them.
     """
 
-    scene: Scene
+    motion: MotionState
     heat: Floats
     paths: Rectangles | None = None
 
 
 def find_boxes(
-    before: Places | None, attention: ArrayLike, frame: Pixels
-) -> tuple[Floats, Rectangles, Places]:
-    """The heat map of one frame, `h w`, and its rectangles, that of the best path first; and what
-    the next frame needs.
+    before: BoxState | None, attention: ArrayLike, frame: Pixels
+) -> tuple[Floats, Rectangles, BoxState]:
+    """The heat map of one frame, `30 40`, its rectangles, that of the best path first, and the new
+    state.
 
     Args:
-        before: of the previous frame; None at the first. A frame of another size is a first one.
+        before: the state after the previous frame; None at the first. A frame of another size is a
+            first one.
         attention: `h w`, sums to one.
         frame: `H W C`, uint8.
     """
-    motion, scene = moved(before and before.scene, frame)
+    motion, motion_state = moved(before and before.motion, frame)
     heat = heat_of(attention, motion)
     paths = None
-    if before is not None and scene.earlier is not None:
-        heat += _KEPT * before.heat
+    if before is not None and motion_state.earlier is not None:
+        heat += _DECAY * before.heat
         paths = before.paths
-    shown = to_share(heat)
-    boxes = find_rectangles(shown)
+    heat_map = to_share(heat)
+    boxes = find_rectangles(heat_map)
     if not len(boxes.weights):
-        return shown, boxes, Places(scene, heat, paths)
+        return heat_map, boxes, BoxState(motion_state, heat, paths)
     sums = boxes.weights if paths is None else linked(paths, boxes)[0]
     order = np.argsort(-sums, kind="stable")
     ordered = Rectangles(*(part[order] for part in boxes))
-    led = np.maximum(sums - sums.max(), -_LEAD).astype(np.float32)
-    return shown, ordered, Places(scene, heat, Rectangles(ordered.corners, led[order]))
+    limited = np.maximum(sums - sums.max(), -_LEAD).astype(np.float32)
+    paths = Rectangles(ordered.corners, limited[order])
+    return heat_map, ordered, BoxState(motion_state, heat, paths)
 
 
 class Track(NamedTuple):
-    """An actor's boxes in consecutive frames of a sample.
+    """An actor's boxes in `n` consecutive frames of a sample.
 
-    `first`: the position of the first of them; `corners`: `n 4`, as shares of the frame; `weight`:
-    the sum of the weights of its rectangles, minus what their changes cost.
+    Args:
+        start: the position of the first of these frames in the sample.
+        corners: `n 4`, as shares of the frame.
+        weight: the sum of the weights of its rectangles, minus the costs of their changes.
     """
 
-    first: int
+    start: int
     corners: Floats
     weight: float
 
 
 def linked(before: Rectangles, now: Rectangles) -> tuple[Floats, NDArray[np.int64]]:
-    """One frame of the search for the best path through rectangles, as in *Max-path* of Tran and
-    Yuan (2012).
+    """One frame of the search for the best path through rectangles (*Max-path*, Tran and Yuan
+    2012).
 
     Args:
         before: rectangles of the frame before; their weights are the sums of the best paths that
@@ -131,11 +141,12 @@ def linked(before: Rectangles, now: Rectangles) -> tuple[Floats, NDArray[np.int6
         now: those of this frame, with their own weights.
 
     Returns:
-        The sums of the best paths that end in each rectangle of this frame, and from which
-        rectangle each path comes.
+        For each rectangle of this frame, the sum of the best path that ends in it, and the
+        rectangle of the frame before on this path.
     """
-    a, b = (np.asarray(each.corners, dtype=np.float64) for each in (before, now))
-    # Of the center, and of the sides.
+    a = np.asarray(before.corners, dtype=np.float64)
+    b = np.asarray(now.corners, dtype=np.float64)
+    # Changes of the center, and of the sides.
     moved = np.abs((a[:, None, :2] + a[:, None, 2:]) - (b[:, :2] + b[:, 2:])).sum(-1) / 2
     grown = np.abs((a[:, None, 2:] - a[:, None, :2]) - (b[:, 2:] - b[:, :2])).sum(-1)
     sums = before.weights[:, None] - _COST * (moved + grown)
@@ -147,28 +158,28 @@ def link(frames: Sequence[Rectangles]) -> tuple[Track, ...]:
     """The best path through the rectangles of a clip (Viterbi), then those of up to two more
     actors.
 
-    The first path has a box in every frame with rectangles. Another one goes through what the first
-    ones have left, and has at least half of the first one's weight. Between two of its boxes, a
-    track has interpolated ones.
+    The first path has a box in every frame with rectangles. Another one goes through the rectangles
+    that are on no path yet, and has at least half the weight of the first. Between two of its
+    boxes, a track has interpolated ones.
     """
-    left = list(frames)
+    unused = list(frames)
     tracks = list[Track]()
     while len(tracks) < ACTORS:
-        path, weight = _best_path(left)
+        path, weight = _best_path(unused)
         if not path or (tracks and weight < SHARE * tracks[0].weight):
             break
         occupied = [t for t, _ in path]
-        every = np.arange(occupied[0], occupied[-1] + 1)
-        corners = np.stack([left[t].corners[j] for t, j in path])
-        tracks.append(Track(occupied[0], interpolate(every, occupied, corners), weight))
+        track_frames = np.arange(occupied[0], occupied[-1] + 1)
+        corners = np.stack([unused[t].corners[j] for t, j in path])
+        tracks.append(Track(occupied[0], interpolate(track_frames, occupied, corners), weight))
         for t, j in path:
-            left[t] = Rectangles(*(np.delete(part, j, 0) for part in left[t]))
+            unused[t] = Rectangles(*(np.delete(part, j, 0) for part in unused[t]))
     return tuple(tracks)
 
 
 def _best_path(frames: Sequence[Rectangles]) -> tuple[list[tuple[int, int]], float]:
-    """The frame and the number of each rectangle on the best path, and its sum."""
-    occupied = [t for t, found in enumerate(frames) if len(found.weights)]
+    """The frame and the number of each rectangle on the best path, and the sum of the path."""
+    occupied = [t for t, rectangles in enumerate(frames) if len(rectangles.weights)]
     if not occupied:
         return [], 0.0
     best = frames[occupied[0]]
@@ -186,12 +197,12 @@ def _best_path(frames: Sequence[Rectangles]) -> tuple[list[tuple[int, int]], flo
 
 
 def interpolate(
-    frames: NDArray[Any], known: Sequence[int] | NDArray[Any], corners: NDArray[np.floating]
+    frames: NDArray[Any], box_frames: Sequence[int] | NDArray[Any], corners: NDArray[np.floating]
 ) -> Floats:
-    """Boxes `n 4` at `n` frames, linear between the boxes of the known frames, `m 4`, and constant
-    outside of them.
+    """Boxes `n 4` at `n` frames: linear between the boxes `corners`, `m 4`, of `m` frames, and
+    constant before and after these.
     """
-    return np.stack([np.interp(frames, known, side) for side in corners.T], axis=1).astype(
+    return np.stack([np.interp(frames, box_frames, side) for side in corners.T], axis=1).astype(
         np.float32
     )
 
@@ -204,12 +215,12 @@ def label_tubes(
     classes: Sequence[str],
     size: tuple[int, int],
 ) -> tuple[Tube, ...]:
-    """Each track once per class of at least .01, highest scores first; of equal ones, the most
+    """Each track once per class of at least .01, highest scores first; of equal scores, the most
     probable class first.
 
-    A tube's score is the mean probability of the class in its frames × the weight of the track,
-    averaged over the clip (0 for a track that jumps more than it gains). It has a box at every
-    frame of the video from its first to its last, also at those outside of the sample.
+    A tube's score is the mean probability of the class in its frames × the weight of the track per
+    frame of the clip (0 for a negative weight). It has a box at each frame of the video from its
+    first to its last, also at those outside of the sample.
 
     Args:
         tracks: through the `T` frames of the sample.
@@ -221,10 +232,10 @@ def label_tubes(
     scale = np.array([*size[::-1]] * 2, np.float32)
     tubes = list[Tube]()
     for track in tracks:
-        span = slice(track.first, track.first + len(track.corners))
-        known = indices[span]
-        frames = np.arange(known[0], known[-1] + 1)
-        boxes = interpolate(frames, known, track.corners * scale)
+        span = slice(track.start, track.start + len(track.corners))
+        box_frames = indices[span]
+        frames = np.arange(box_frames[0], box_frames[-1] + 1)
+        boxes = interpolate(frames, box_frames, track.corners * scale)
         weight = max(track.weight, 0) / len(indices)
         scores = frame_scores[span].mean(0)
         for k in np.argsort(-scores, kind="stable").tolist():

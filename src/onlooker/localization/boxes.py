@@ -1,6 +1,4 @@
-"""Heat maps, where attention and motion meet, and the rectangles of a frame that have the most
-heat.
-"""
+"""Heat maps, √(attention × motion), and the rectangles of a frame with the most heat."""
 
 from functools import cache
 from typing import NamedTuple
@@ -12,22 +10,22 @@ from numpy.typing import ArrayLike, NDArray
 from onlooker.base.records import Floats
 
 GRID = (30, 40)  # rows and columns of a heat map
-ACTORS = 3  # that are found in a clip, at most
-SHARE = 0.5  # of the first actor's heat: what another one has at least
-_NOISE = 4 / 255  # smaller differences of pixels are those of a camera or a codec
-_RESIDUE = 3.0  # times the median difference: what remains of the motion of a camera
-_EVERY = 4  # row and column of pixels, for a median
-# times the mean heat of the frame, which a place must have to belong to a rectangle
-_BACKGROUND = 2.0
+ACTORS = 3  # maximum number of actors in a clip
+SHARE = 0.5  # minimum heat of another actor, as a share of the first one's
+_NOISE = 4 / 255  # smaller differences of pixels are noise of a camera or a codec
+_RESIDUE = 3.0  # times the median difference: smaller ones are left by the motion of a camera
+_STRIDE = 4  # of rows and columns of pixels, for the median
+_BACKGROUND = 2.0  # the heat of the background, in units of the mean heat of the frame
 _SMOOTHING = 0.4  # frames, the standard deviation of the Gaussian over time
 
 
 class Rectangles(NamedTuple):
     """The boxes of a frame, the one with the most heat first.
 
-    `corners`: `n 4`, x1 y1 x2 y2 as shares of the frame's width and height; `weights`: `n`, the
-    share of the heat in the box minus the share in an even background of twice the mean heat: 1 for
-    a small box with all of it.
+    Args:
+        corners: `n 4`, x1 y1 x2 y2 as shares of the frame's width and height.
+        weights: `n`, the share of the heat in the box minus that of a uniform background of twice
+            the mean heat: nearly 1 for a small box with all heat.
     """
 
     corners: Floats
@@ -44,7 +42,7 @@ def heat_of(attention: ArrayLike, motion: Floats) -> Floats:
     attended = cv2.resize(
         np.asarray(attention, dtype=np.float32), GRID[::-1], interpolation=cv2.INTER_LINEAR
     )
-    noise = max(_NOISE, _RESIDUE * float(np.median(motion[::_EVERY, ::_EVERY])))
+    noise = max(_NOISE, _RESIDUE * float(np.median(motion[::_STRIDE, ::_STRIDE])))
     clear = np.where(motion < noise, np.float32(0), motion)
     return np.sqrt(attended * cv2.resize(clear, GRID[::-1], interpolation=cv2.INTER_AREA))
 
@@ -53,27 +51,29 @@ def heat_maps(attention: ArrayLike, motion: Floats) -> Floats:
     """The heat of a clip, smoothed over time: `T h w` and `T H W` to `T 30 40`, each map sums to
     one.
 
-    A map without any heat is even: nothing moves in its frame.
+    The map of a frame in which nothing moves is uniform.
     """
     frames = zip(np.asarray(attention), motion, strict=True)
-    heat = np.stack([heat_of(*of_frame) for of_frame in frames]).reshape(len(motion), -1)
+    heat = np.stack([heat_of(*frame) for frame in frames]).reshape(len(motion), -1)
     smooth = cv2.GaussianBlur(heat, (1, 3), 0, sigmaY=_SMOOTHING, borderType=cv2.BORDER_REPLICATE)
     return to_share(smooth.astype(np.float32).reshape(-1, *GRID))
 
 
 def to_share(heat: Floats) -> Floats:
-    """Maps `… h w` scaled so that each sums to one; even where there is no heat."""
+    """Maps `… h w` scaled so that each sums to one; uniform if there is no heat."""
     sums = heat.sum((-2, -1), keepdims=True)
     even = np.full_like(heat, 1 / (heat.shape[-2] * heat.shape[-1]))
     return np.divide(heat, sums, out=even, where=sums > 0)
 
 
 def peaks(heat: Floats) -> Floats:
-    """x and y of the hottest place (3 × 3 cells) of each map `T h w`, as shares: `T 2`; NaN for
-    even ones.
+    """x and y of the hottest 3 × 3 cells of each map `T h w`, as shares: `T 2`; NaN for uniform
+    maps.
     """
     _, h, w = heat.shape
-    around = np.stack([cv2.blur(each, (3, 3), borderType=cv2.BORDER_CONSTANT) for each in heat])
+    around = np.stack(
+        [cv2.blur(heat_map, (3, 3), borderType=cv2.BORDER_CONSTANT) for heat_map in heat]
+    )
     rows, columns = np.divmod(around.reshape(len(heat), -1).argmax(1), w)
     points = np.stack([(columns + 0.5) / w, (rows + 0.5) / h], 1)
     points[is_even(heat)] = np.nan
@@ -87,12 +87,12 @@ def is_even(heat: Floats) -> NDArray[np.bool_]:
 
 def find_rectangles(heat: Floats) -> Rectangles:
     """The rectangles of a map `h w` with the largest sum of heat minus background: up to three,
-    none in an even map.
+    none in a uniform map.
 
     The background is twice the mean heat at each place, so that a rectangle is as large as what it
     encloses (efficient subwindow search, Lampert, Blaschko, Hofmann 2008; here exhaustive over
-    rows, and by Kadane's algorithm over columns). Another one lies outside of those before it, and
-    has at least half of the first one's sum.
+    rows, and by Kadane's algorithm over columns). The second and third one gain nothing from the
+    places of those before, and have at least half the sum of the first.
     """
     corners = list[tuple[float, float, float, float]]()
     weights = list[float]()
@@ -113,7 +113,7 @@ def _largest(gain: Floats) -> tuple[tuple[int, int, int, int], float]:
     """The rectangle of a map with the largest sum: its first column and row, those after its last,
     and the sum.
     """
-    # It begins and ends at rows and columns with a gain.
+    # The rectangle begins and ends at rows and columns with a gain.
     gains = gain > 0
     if not gains.any():
         return (0, 0, 0, 0), 0.0
@@ -124,14 +124,14 @@ def _largest(gain: Floats) -> tuple[tuple[int, int, int, int], float]:
     left = int(columns_with[0])
     end = int(columns_with[-1]) + 1
     part = gain[top:after, left:end]
-    first, last = _pairs(after - top)
+    begins, ends = _pairs(after - top)
     rows = np.concatenate((np.zeros((1, end - left), np.float32), part.cumsum(0)))
-    sums = np.zeros((len(first), end - left + 1), np.float32)
-    (rows[last] - rows[first]).cumsum(1, out=sums[:, 1:])
+    sums = np.zeros((len(begins), end - left + 1), np.float32)
+    (rows[ends] - rows[begins]).cumsum(1, out=sums[:, 1:])
     gained = sums[:, 1:] - np.minimum.accumulate(sums[:, :-1], 1)
     pair, column = divmod(int(gained.argmax()), end - left)
     begin = int(sums[pair, : column + 1].argmin())
-    box = left + begin, top + int(first[pair]), left + column + 1, top + int(last[pair])
+    box = left + begin, top + int(begins[pair]), left + column + 1, top + int(ends[pair])
     return box, float(gained[pair, column])
 
 

@@ -1,6 +1,4 @@
-"""What moves in a clip, apart from the camera: how much each pixel differs from the scene behind
-it.
-"""
+"""What moves in a clip, apart from the camera: how much each pixel differs from the background."""
 
 import itertools
 from typing import NamedTuple
@@ -15,28 +13,27 @@ Gray = NDArray[np.integer | np.floating]
 Transform = NDArray[np.float64]  # `2 3`, from a frame to another one
 
 _IMAGES = (1, 3)  # channels of frames that are no optical flow
-_NOISE = 4  # levels of 255: smaller differences are those of a camera or a codec
-_CHANGED = 1 / 8  # of the pixels, which change at least if the camera moves
-# of the background, by which the motion of the camera is estimated
+_NOISE = 4  # levels of 255: smaller differences are noise of a camera or a codec
+_CHANGED = 1 / 8  # minimum share of pixels that change if the camera moves
+# corners of the background, by which the motion of the camera is estimated
 _CORNERS = 150
 _MIN_CORNERS = 12
 _STILL = np.eye(2, 3)  # the transform of a camera that does not move
-# pixels a frame: the mean shift of the corners of the picture from which on the camera moves
+# pixels per frame: minimum mean shift of the corners of the frame if the camera moves
 _SHAKES = 0.2
 _WINDOW = 16  # frames of a stream over which the motion of the camera is averaged
-_MEDIAN = 8  # frames at least, of which the median is taken
+_MEDIAN = 8  # minimum number of frames of which the median is taken
 _MARGIN = 5  # pixels at the border of a warped frame that are not compared
 
 
 def moving(frames: Pixels) -> Floats:
-    """How much the pixels of a clip differ from the scene behind them: `T H W C` to `T H W`, 0 to
-    1.
+    """How much the pixels of a clip differ from the background: `T H W C` to `T H W`, 0 to 1.
 
-    If the camera stands still, the scene is the median of each pixel over frames of the clip. If it
-    moves, a pixel moves that differs from both the previous and the next frame (Kameda and Minoh,
-    *A human motion estimation method using 3-successive video frames*, 1996), after these are
-    warped onto it as in `moved`. A single frame has no motion. Frames of optical flow are motion
-    themselves.
+    If the camera stands still, the background is the median of each pixel over frames of the clip.
+    If the camera moves, a pixel moves if it differs from both the previous and the next frame
+    (Kameda and Minoh, *A human motion estimation method using 3-successive video frames*, 1996),
+    after these are warped onto its frame as in `moved`. A single frame has no motion. Frames of
+    optical flow are motion themselves.
     """
     if frames.shape[3] not in _IMAGES:
         # The larger of the displacements in x and y, as a share of the largest possible one.
@@ -46,9 +43,9 @@ def moving(frames: Pixels) -> Floats:
     if not pairs:
         return np.zeros(frames.shape[:3], np.float32)
     if np.median([_shift(move, now) for now, _, move in pairs]) < _SHAKES:
-        scene = np.stack(grays).astype(np.float32)
-        behind = np.median(scene[:: max(1, len(scene) // _MEDIAN)], axis=0).astype(np.float32)
-        return np.abs(scene - behind) / np.float32(255)
+        clip = np.stack(grays).astype(np.float32)
+        background = np.median(clip[:: max(1, len(clip) // _MEDIAN)], axis=0).astype(np.float32)
+        return np.abs(clip - background) / np.float32(255)
     motion = np.zeros(frames.shape[:3], np.float32)
     before: Floats | None = None
     for t, (now, later, move) in enumerate(pairs):
@@ -59,10 +56,14 @@ def moving(frames: Pixels) -> Floats:
     return motion
 
 
-class Scene(NamedTuple):
-    """What is kept of a stream to find what moves: the last frame, the one before it (None: there
-    is none), the mean motion of the camera in pixels a frame, and the number of frames that it is
-    the mean of, at most 16.
+class MotionState(NamedTuple):
+    """The state of a stream from which its next motion is found.
+
+    Args:
+        last: the last frame, `H W`, gray.
+        earlier: the frame before it; None: there is none.
+        shift: the mean motion of the camera, pixels per frame.
+        seen: the number of frames over which it is averaged, at most 16.
     """
 
     last: Pixels
@@ -71,28 +72,29 @@ class Scene(NamedTuple):
     seen: int = 0
 
 
-def moved(before: Scene | None, frame: Pixels) -> tuple[Floats, Scene]:
+def moved(before: MotionState | None, frame: Pixels) -> tuple[Floats, MotionState]:
     """`moving` for a stream: how much the pixels of a frame, `H W C`, differ, `H W`, 0 to 1; and
-    the scene after it.
+    the new state.
 
-    A pixel moves that differs from the last frame, which is warped by the similarity transform
+    A pixel moves if it differs from the last frame, which is warped by the similarity transform
     (shift, rotation, scale) that most corners follow (Lucas & Kanade 1981, RANSAC); pixels that
-    only one of the two shows count as still. If the camera stands still, it also differs from the
-    frame before the last one: where it does not, an object has left.
+    only one of the two frames shows count as still. If the camera stands still, it must also differ
+    from the frame before the last one: where it does not, an object has left.
 
     Args:
-        before: None at the first frame. A frame of another size is a first one.
+        before: the state after the previous frame; None at the first. A frame of another size is a
+            first one.
     """
     gray = _gray(frame)
     if before is None or before.last.shape != gray.shape:
-        return np.zeros(gray.shape, np.float32), Scene(gray)
+        return np.zeros(gray.shape, np.float32), MotionState(gray)
     move = _camera(gray, before.last)
     difference, _ = _apart(gray, before.last, move)
     seen = min(before.seen + 1, _WINDOW)
     shift = before.shift + (_shift(move, gray) - before.shift) / seen
     if shift < _SHAKES and before.earlier is not None:
         difference = np.minimum(difference, _difference(gray, before.earlier, _STILL))
-    return difference, Scene(gray, before.last, shift, seen=seen)
+    return difference, MotionState(gray, before.last, shift, seen=seen)
 
 
 def _apart(now: Gray, later: Gray, move: Transform) -> tuple[Floats, Transform]:

@@ -1,7 +1,7 @@
-"""The one place where scores of windows become events: by non-maximum suppression, of all of them
-or as they come.
+"""Turn the scores of windows into events: by non-maximum suppression, over a whole recording or
+frame by frame.
 
-`recorded` makes one prediction of the steps of a recording, with all of its events.
+No other module does. `recorded` joins the steps of a recording to one prediction, with its events.
 """
 
 import math
@@ -19,29 +19,30 @@ from onlooker.base.answer import event_scores
 from onlooker.base.records import ClipError, Prediction, Segment, Step, Tube
 from onlooker.localization import interpolate
 
-__all__ = ["Finder", "Kept"]
+__all__ = ["EventState", "Finder"]
 
 Floats = NDArray[np.floating]
 
 _OVERLAP = 0.1  # IoU in time above which two windows show one event
-_NEARLY = 0.8  # share of a clip from which on a window counts as all of it
-_CLEARLY = 2.0  # by which the score of a part of a clip must be higher than that of the whole clip
+_WHOLE = 0.8  # the share of a clip from which on a window counts as the whole clip
+_MARGIN = 2.0  # by which the score of a part of a clip must exceed that of the whole clip
+# After this share of its length has passed since its end, an event is final.
+_FINAL = 1 / 3
 _start = attrgetter("start")
-_RIPE = 1 / 3  # how long after its end a window is an event for good, as a share of its length
 
 
 def suppress(windows: Iterable[Segment]) -> list[Segment]:
-    """The events among some windows, best first: those that are not the same event as one with a
-    higher score.
+    """The events among some windows, highest scores first: those that overlap none with a higher
+    score.
     """
-    best_first = sorted(windows, key=lambda each: -each.score)
+    best_first = sorted(windows, key=lambda window: -window.score)
     longest = max((window.end - window.start for window in best_first), default=0.0)
     events = list[Segment]()
     in_time = list[Segment]()
     for window in best_first:
-        first = bisect_left(in_time, window.start - longest, key=_start)
-        after = bisect_left(in_time, window.end, key=_start)
-        if not any(_same_event(window, other) for other in in_time[first:after]):
+        begin = bisect_left(in_time, window.start - longest, key=_start)
+        end = bisect_left(in_time, window.end, key=_start)
+        if not any(_same_event(window, event) for event in in_time[begin:end]):
             events.append(window)
             insort(in_time, window, key=_start)
     return events
@@ -61,8 +62,8 @@ def _same_event(window: Segment | _Span, other: Segment) -> bool:
 
 
 def _final(window: Segment) -> float:
-    """The time from which on a stream does not change an event any more."""
-    return window.end + _RIPE * (window.end - window.start)
+    """The time at which an event of a stream is final."""
+    return window.end + _FINAL * (window.end - window.start)
 
 
 def _in_order(windows: Iterable[Segment]) -> list[Segment]:
@@ -92,26 +93,30 @@ def clip_events(
     start = max(0.0, 2 * times[0] - midpoints[0])
     end = prediction.end if math.isfinite(prediction.end) else 2 * times[-1] - midpoints[-1]
     bounds = np.array([start, *midpoints, max(end, times[-1])]).tolist()
-    first, last = (0, len(times) - 1) if whole is None else _best_part(whole, lengths, len(times))
-    return (Segment(label, bounds[first], bounds[last + 1], score=prediction.score),)
+    span = range(len(times)) if whole is None else _best_part(whole, lengths, len(times))
+    return (Segment(label, bounds[span.start], bounds[span.stop], score=prediction.score),)
 
 
-def _best_part(whole: Floats, lengths: Sequence[int], distinct: int) -> tuple[int, int]:
-    """The first and the last frame of the best window, or of all `distinct` frames."""
-    is_part = np.array(lengths) < _NEARLY * distinct
+def _best_part(whole: Floats, lengths: Sequence[int], distinct: int) -> range:
+    """The frames of the best window, or all `distinct` frames."""
+    is_part = np.array(lengths) < _WHOLE * distinct
     complete = np.arange(1, distinct + 1)[:, None] >= lengths
     scores = np.where(complete, whole[:distinct], -np.inf)
-    of_clip, of_parts = (scores[:, chosen].max(initial=-np.inf) for chosen in (~is_part, is_part))
-    if np.isfinite(of_clip) and of_parts > of_clip + _CLEARLY:
-        last, place = np.argwhere((scores == of_parts) & is_part)[0]
-        return int(last) + 1 - lengths[place], int(last)
-    return 0, distinct - 1
+    clip_score = scores[:, ~is_part].max(initial=-np.inf)
+    part_score = scores[:, is_part].max(initial=-np.inf)
+    if np.isfinite(clip_score) and part_score > clip_score + _MARGIN:
+        last, place = np.argwhere((scores == part_score) & is_part)[0].tolist()
+        return range(last + 1 - lengths[place], last + 1)
+    return range(distinct)
 
 
-class Kept(NamedTuple):
-    """What is kept of a stream to find its events: the `times` of the last frames, as many as the
-    longest window has; the windows that may be events, and the events so far that they could
-    overlap.
+class EventState(NamedTuple):
+    """The state of a stream from which its next events are found.
+
+    Args:
+        times: of the last frames, as many as the longest window has.
+        pending: windows that may become events.
+        events: final events that new windows could overlap.
     """
 
     times: tuple[float, ...] = ()
@@ -151,31 +156,31 @@ class Finder:
             scores: `T L K`, that the window of each length that ends at a frame is one event of
                 each class.
         """
-        ended = list[Segment]()
+        candidates = list[Segment]()
         longest = self.lengths[-1]
-        for t, of_frame in enumerate(scores, 1):
-            ended += self._ended(times[max(0, t - longest) : t], of_frame)
-        return _in_order(suppress(ended))
+        for t, frame_scores in enumerate(scores, 1):
+            candidates += self._candidates(times[max(0, t - longest) : t], frame_scores)
+        return _in_order(suppress(candidates))
 
     def step(
-        self, kept: Kept, time: float, scores: Floats
-    ) -> tuple[list[Segment], Segment | None, Kept]:
-        """Process a frame of a stream: the events that are final now, and the one that goes on, if
-        there is one.
+        self, state: EventState, time: float, scores: Floats
+    ) -> tuple[list[Segment], Segment | None, EventState]:
+        """Process a frame of a stream: the events that become final, the one that goes on, if there
+        is one, and the new state.
 
         An event is final when a third of its length has passed without a better window that
         overlaps it.
 
         Args:
-            kept: of the frame before; `Kept()` at the first.
+            state: after the previous frame; `EventState()` at the first.
             scores: `L K`, of the windows that end at this frame.
         """
-        times = (*kept.times, time)[-self.lengths[-1] :]
-        fresh = self._ended(times, scores)
+        times = (*state.times, time)[-self.lengths[-1] :]
+        candidates = self._candidates(times, scores)
         pending = [
-            new
-            for new in (*kept.pending, *fresh)
-            if not any(_same_event(new, event) for event in kept.events)
+            window
+            for window in (*state.pending, *candidates)
+            if not any(_same_event(window, event) for event in state.events)
         ]
         best = suppress(pending)
         final = [window for window in best if _final(window) <= time]
@@ -184,30 +189,30 @@ class Finder:
             for window in pending
             if _final(window) > time and not any(_same_event(window, event) for event in final)
         ]
-        events = [event for event in (*kept.events, *final) if event.end > times[0]]
+        events = [event for event in (*state.events, *final) if event.end > times[0]]
         going_on = next((window for window in best if window not in final), None)
-        return _in_order(final), going_on, Kept(times, tuple(pending), tuple(events))
+        return _in_order(final), going_on, EventState(times, tuple(pending), tuple(events))
 
-    def of_new_events(self, kept: Kept, scores: Floats) -> Floats:
+    def new_event_scores(self, state: EventState, scores: Floats) -> Floats:
         """Scores `L K` of the windows that end at the last frame, zero for those that are not
-        complete or show an event that is over.
+        complete or show a final event.
         """
-        new = np.zeros_like(scores)
-        for place, window in self._spans(kept.times):
-            if not any(_same_event(window, event) for event in kept.events):
-                new[place] = scores[place]
-        return new
+        new_scores = np.zeros_like(scores)
+        for place, window in self._spans(state.times):
+            if not any(_same_event(window, event) for event in state.events):
+                new_scores[place] = scores[place]
+        return new_scores
 
-    def finish(self, kept: Kept) -> list[Segment]:
-        """The events of a stream that has ended, besides those before."""
-        return _in_order(suppress(kept.pending))
+    def finish(self, state: EventState) -> list[Segment]:
+        """The events that become final by the end of a stream."""
+        return _in_order(suppress(state.pending))
 
-    def _ended(self, times: Sequence[float], scores: Floats) -> Iterator[Segment]:
+    def _candidates(self, times: Sequence[float], scores: Floats) -> Iterator[Segment]:
         """The windows that end with the last of some frames and may be events."""
-        of_events = event_scores(scores, self.nothing)
+        class_scores = event_scores(scores, self.nothing)
         for place, span in self._spans(times):
-            label = int(of_events[place].argmax())
-            score = float(of_events[place, label])
+            label = int(class_scores[place].argmax())
+            score = float(class_scores[place, label])
             if score >= self.threshold:
                 yield Segment(self.classes[label], span.start, span.end, score=score)
 
@@ -227,7 +232,7 @@ def recorded(
     watched: Iterable[Step],
     finder: Finder,
 ) -> tuple[Prediction, list[Segment]]:
-    """The steps of one recording as a prediction, and the events as they were final while it was
+    """The steps of one recording as a prediction, and the events as they became final while it was
     watched.
 
     The events of the prediction are found by all windows; tubes are the boxes during these events.
@@ -251,7 +256,6 @@ def recorded(
             steps.append(replace(step, pixels=None))
     if not steps:
         raise ClipError(path, "too short for this model", "give a longer clip")
-    first = steps[0]
     times = [step.time for step in steps]
     windows = _stacked([step.windows for step in steps])
     assert windows is not None
@@ -260,7 +264,7 @@ def recorded(
     scores = with_nothing(windows.max((0, 1)), finder.nothing)
     prediction = Prediction(
         Path(path),
-        first.decision.with_threshold(min(finder.threshold, 1.0)),
+        steps[0].decision.with_threshold(min(finder.threshold, 1.0)),
         frame_scores,
         scores=scores,
         times=np.array(times),
@@ -270,7 +274,7 @@ def recorded(
         tubes=tuple(_tubes(steps, events)),
         segments=tuple(sorted(events, key=lambda event: -event.score)),
         points=None
-        if first.attention is None
+        if steps[0].attention is None
         else _stacked([step.point or (np.nan, np.nan) for step in steps]),
         heat=_stacked([step.heat for step in steps]),
     )
@@ -302,13 +306,13 @@ def _tubes(steps: Sequence[Step], events: Sequence[Segment]) -> Iterable[Tube]:
     """
     times = [step.time for step in steps]
     for event in events:
-        first = bisect_left(times, event.start)
-        after = bisect_left(times, event.end)
-        boxes = {step.index: step.box.corners for step in steps[first:after] if step.box}
+        begin = bisect_left(times, event.start)
+        end = bisect_left(times, event.end)
+        boxes = {step.index: step.box.corners for step in steps[begin:end] if step.box}
         if boxes:
-            known = [*boxes]
-            frames = np.arange(known[0], known[-1] + 1)
-            corners = interpolate(frames, known, np.array([*boxes.values()]))
+            indices = [*boxes]
+            frames = np.arange(indices[0], indices[-1] + 1)
+            corners = interpolate(frames, indices, np.array([*boxes.values()]))
             yield Tube(event.label, frames, corners, score=event.score)
 
 

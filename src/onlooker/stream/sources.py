@@ -56,15 +56,15 @@ _MAX_WAIT = 30.0  # seconds between two connection attempts
 _FASTEST = 1000.0  # frames per second of a sender that does not say when they were taken
 _ASSUMED = f"{UNKNOWN_RATE} {RATE:g} frames per second; give --frame-rate N"
 _ARRIVAL = f"{UNKNOWN_RATE} the arrival of frames; give --frame-rate N"
-# A pipe that gives more frames per second is no camera. It is asked for so many, in so many seconds
-# after it was opened: what FFmpeg has read by then comes at once.
+# A pipe that gives more frames per second is no camera. To find out, at most so many packets are
+# read, for so many seconds: those that FFmpeg has buffered come at once.
 _FAST = 100
 _MANY = 200
 _OPENING = 0.5
 _MAX_QUEUE = 4  # frames held for a slow reader that wants all of them
-_SILENT = 1.0  # seconds without a frame after which a camera is taken to leave out unchanged ones
-# Of the distance between two slots: how much a frame is too early for the next one if the times of
-# a source are rounded, or those of its arrival
+_SILENT = 1.0  # seconds without a frame after which a camera is assumed to omit unchanged frames
+# How much too early a frame may be for a slot, as a share of the distance between two slots: if the
+# times of a source are rounded, and if they are those of arrival.
 ON_TIME = 0.1
 EARLY = 0.5
 # times the timeout after which data that contain no frame count as a lost connection
@@ -72,8 +72,8 @@ _FRAMELESS = 3
 
 
 def slot_of(position: float, next_slot: int, early: float) -> int | None:
-    """The slot of a frame that arrives so many slots after the first moment, `next_slot` or a later
-    one; None if it is too early for that.
+    """The slot of a frame at a time in units of slots: `next_slot` or a later one; None if it is
+    too early for `next_slot`.
     """
     if position < next_slot - early:
         return None
@@ -88,7 +88,7 @@ class Status(NamedTuple):
         state: `reconnecting`: the connection is lost, or not there yet; `gone`: it has ended, or
             was given up.
         time: seconds since its first frame; None before it, and for a file.
-        reason: what was found; for `online` that nobody states the frame rate, or nothing.
+        reason: what was found; for `online`, that the frame rate is unknown, or empty.
     """
 
     source: str
@@ -101,9 +101,9 @@ class _Arrival(NamedTuple):
     """A frame of a source.
 
     Args:
-        pixels: converts it, which is done only if it is used.
+        pixels: converts the frame; called only if it is used.
         recorded: from a source with an end, which waits for its reader: nothing is dropped.
-        note: what is to be known about its time.
+        note: for the user, about its time.
     """
 
     time: float
@@ -298,7 +298,7 @@ class Source:
             self._thread.join(timeout)
 
     def _change(self, state: State, reason: str = "") -> None:
-        """Note the state of the source, if it is a new one."""
+        """Queue the state of the source if it has changed."""
         with self.condition:
             if state != self._state:
                 self._state = state
@@ -424,7 +424,7 @@ class Source:
             return not self._over.is_set()
 
     def _hand_out(self, slot: int, arrival: _Arrival) -> None:
-        """Queue the last frame, at this place in the rate."""
+        """Queue the last frame for a slot of the frame rate."""
         self._slot = slot
         if self._config.drop == "latest" and not self.recorded:
             changes = [item for item in self._queue if isinstance(item, Status)]
@@ -437,7 +437,7 @@ class Source:
             self.condition.notify_all()
 
     def _hold_frame(self, last: _Arrival, slot: int) -> None:
-        """Hand out the last frame again, at this place in the rate."""
+        """Queue the last frame again, for a later slot."""
         assert self._config.rate
         self._held += 1
         self._hand_out(slot, last._replace(time=slot / self._config.rate))
@@ -545,22 +545,24 @@ def _open_address(address: str, timeout: float) -> InputContainer:
 
 
 def _comes_at_once(
-    packets: Iterator["Packet[VideoStream] | None"], first: list[Any], begin: float
+    packets: Iterator["Packet[VideoStream] | None"],
+    early: list["Packet[VideoStream] | None"],
+    begin: float,
 ) -> bool:
-    """Whether a pipe gives its packets faster than any camera takes them; those that it has given
-    are added to `first`.
+    """Whether a pipe gives its packets faster than any camera records them; the packets that are
+    read to find out are added to `early`.
 
     Args:
         begin: when it had its first byte, by the monotonic clock.
     """
     opened = time.monotonic()
     for packet in packets:
-        first.append(packet)
+        early.append(packet)
         if packet is None:
             return True
-        if len(first) == _MANY or time.monotonic() > opened + _OPENING:
+        if len(early) == _MANY or time.monotonic() > opened + _OPENING:
             break
-    return len(first) > _FAST * (time.monotonic() - begin)
+    return len(early) > _FAST * (time.monotonic() - begin)
 
 
 def _of_address(
@@ -587,7 +589,7 @@ def _of_address(
             recorded = container.duration is not None or address == _PIPE
             untimed = lacks_times(container, video, is_live=not recorded)
 
-            def packets() -> Iterator["Packet[VideoStream] | None"]:
+            def video_packets() -> Iterator["Packet[VideoStream] | None"]:
                 # of all streams: one that sends only sound must not block forever
                 for packet in container.demux():
                     if not recorded and time.monotonic() - last > _FRAMELESS * timeout:
@@ -598,16 +600,16 @@ def _of_address(
 
             last = time.monotonic()
             note = ""
-            every = packets()
-            first = list[Any]()
+            packets = video_packets()
+            early = list["Packet[VideoStream] | None"]()
             if untimed and rate is None:
                 if address == _PIPE:
-                    recorded = _comes_at_once(every, first, begin)
+                    recorded = _comes_at_once(packets, early, begin)
                 note = _ASSUMED if recorded else _ARRIVAL
                 rate = RATE if recorded else None
             late = None if recorded else 0.0  # seconds from the start of a file to its first frame
             clock.connected((rate or _FASTEST) if untimed else frame_rate(container, video))
-            for index, frame in enumerate(decode_packets(name, video, chain(first, every))):
+            for index, frame in enumerate(decode_packets(name, video, chain(early, packets))):
                 even = index / rate if untimed and rate else None
                 stamp = even if untimed or frame.pts is None else frame.pts * unit
                 if late is None:

@@ -22,11 +22,11 @@ from onlooker.base.config import DataConfig, StreamConfig
 from onlooker.base.decision import Decision
 from onlooker.base.records import Box, ClipError, Event, Floats, Segment, Step
 from onlooker.data.transforms import to_video
-from onlooker.localization import Places, find_boxes
+from onlooker.localization import BoxState, find_boxes
 from onlooker.localization.boxes import Rectangles, peaks
 from onlooker.models.video_model import VideoModel
 from onlooker.storage import is_address, local
-from onlooker.stream.events import Finder, Kept, with_nothing
+from onlooker.stream.events import EventState, Finder, with_nothing
 from onlooker.stream.sources import EARLY, ON_TIME, Frame, Source, Status, slot_of, stream_names
 from onlooker.video.reader import VideoReader
 from onlooker.video.resize import Pixels, resize
@@ -35,16 +35,20 @@ Address = int | str | Path | VideoReader
 OnError = Callable[[ClipError], None]
 OnStatus = Callable[[Status], None]
 
-# seconds without a frame after which the sources are asked whether their connections have changed
-_LOOK = 0.5
+_POLL = 0.5  # seconds without a frame after which changes of connections are polled
 _ENDING = 0.5  # seconds to wait, in the end, for the threads of all sources
 _FEW = 0.8  # share of the frames of training below which a stream is too slow
 _RECENT = 5.0  # seconds over which arriving frames are counted
 
 
-class _Shown(NamedTuple):
-    """A frame of a stream: its pixels `H W 3`, what the model gets of it, `h w C`, and the features
-    of that, `1 D h w`.
+class _EncodedFrame(NamedTuple):
+    """A frame of a stream.
+
+    Args:
+        number: its index in the video.
+        pixels: `H W 3`.
+        sample: `size size C`, resized for the model.
+        features: `1 D h w`, of the sample.
     """
 
     number: int
@@ -56,26 +60,27 @@ class _Shown(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class StreamState:
-    """Everything that is kept of a stream from frame to frame; it does not grow.
+    """The whole state of a stream between two frames, of constant size.
 
     Args:
         model: the model's own state, for a batch of one.
-        places: where boxes were; None at the first frame, and for a model without attention.
-        kept: what is needed to find events.
+        box_state: from which boxes are found; None at the first frame, and for a model without
+            attention.
+        event_state: from which events are found.
         boxes: times and corners of the boxes during the longest window.
         last: the last step, without pixels.
-        shown: the last frame.
+        frame: the last frame.
         slot: that of the last frame.
         since: the time of the first frame.
         pace: frames per second that arrived in the last seconds, at most those of training.
     """
 
     model: Any
-    places: Places | None = None
-    kept: Kept = field(default_factory=Kept)
+    box_state: BoxState | None = None
+    event_state: EventState = field(default_factory=EventState)
     boxes: tuple[tuple[float, tuple[float, ...]], ...] = ()
     last: Step | None = None
-    shown: _Shown | None = None
+    frame: _EncodedFrame | None = None
     slot: int = -1
     since: float = 0.0
     pace: float = 0.0
@@ -135,14 +140,15 @@ class Streams:
         state = self.states.pop(name, None)
         if state is None or state.last is None or self.finder is None:
             return None
-        events = self._located_events(self.finder.finish(state.kept), state, name)
+        events = self._located_events(self.finder.finish(state.event_state), state, name)
         if not events or state.last.windows is None:
             return None
-        kept = state.kept._replace(events=(*state.kept.events, *events))
-        new = self.finder.of_new_events(kept, state.last.windows)
+        event_state = state.event_state
+        event_state = event_state._replace(events=(*event_state.events, *events))
+        scores = self.finder.new_event_scores(event_state, state.last.windows)
         return replace(
             state.last,
-            scores=with_nothing(new.max(0), self.finder.nothing),
+            scores=with_nothing(scores.max(0), self.finder.nothing),
             happening=False,
             event=None,
             events=events,
@@ -177,15 +183,15 @@ class Streams:
             for name in frames
         }
         slots = {name: self._slots(states[name], frames[name][1]) for name in frames}
-        queues = list[list[tuple[str, _Shown]]]()
-        for name, shown in self._encoded(
+        queues = list[list[tuple[str, _EncodedFrame]]]()
+        for name, encoded in self._encode(
             {name: frame for name, frame in frames.items() if slots[name]}
         ).items():
             state = states[name]
             times = [slot / self.rate for slot in slots[name][:-1]]
-            missed = [state.shown._replace(time=time) for time in times if state.shown]
-            queues.append([(name, each) for each in (*missed, shown)])
-            states[name] = self._arrived(state, shown, slots[name][-1])
+            missed = [state.frame._replace(time=time) for time in times if state.frame]
+            queues.append([(name, frame) for frame in (*missed, encoded)])
+            states[name] = self._arrived(state, encoded, slots[name][-1])
         steps = list[Step]()
         for batch in zip_longest(*queues):
             steps += self._step(dict(filter(None, batch)), states)
@@ -202,20 +208,20 @@ class Streams:
         next_slot = state.slot + 1
         if not self.rate:
             return range(next_slot, next_slot + 1)
-        if state.shown is None or time < state.shown.time:  # the first frame, or another clock
-            first = math.floor(time * self.rate + ON_TIME)
-            return range(first, first + 1)
+        if state.frame is None or time < state.frame.time:  # the first frame, or another clock
+            next_slot = math.floor(time * self.rate + ON_TIME)
+            return range(next_slot, next_slot + 1)
         slot = slot_of(time * self.rate, next_slot, EARLY)
         return range(0) if slot is None else range(max(next_slot, slot - self.hold), slot + 1)
 
-    def _arrived(self, state: StreamState, shown: _Shown, slot: int) -> StreamState:
+    def _arrived(self, state: StreamState, frame: _EncodedFrame, slot: int) -> StreamState:
         """The state of a stream with a new frame, before the model has processed it."""
-        passed = shown.time - state.shown.time if state.shown else 0.0
-        state = replace(state, shown=shown, slot=slot)
+        passed = frame.time - state.frame.time if state.frame else 0.0
+        state = replace(state, frame=frame, slot=slot)
         if passed <= 0:
-            return replace(state, since=shown.time, pace=self.rate)
+            return replace(state, since=frame.time, pace=self.rate)
         # all frames count alike at first, and the last seconds later
-        weight = max(passed / (shown.time - state.since), 1 - math.exp(-passed / _RECENT))
+        weight = max(passed / (frame.time - state.since), 1 - math.exp(-passed / _RECENT))
         pace = (1 - weight) * state.pace + weight / passed
         return replace(state, pace=min(self.rate, pace))
 
@@ -223,7 +229,7 @@ class Streams:
         is_known = time - state.since > _RECENT / 2
         return (state.pace, self.rate) if is_known and state.pace < _FEW * self.rate else None
 
-    def _encoded(self, frames: dict[str, Frame]) -> dict[str, _Shown]:
+    def _encode(self, frames: dict[str, Frame]) -> dict[str, _EncodedFrame]:
         """The frames with their features, computed in one batch."""
         if not frames:
             return {}
@@ -235,13 +241,13 @@ class Streams:
         video = to_video(torch.from_numpy(samples).to(device), data.normalization)
         features = self.model.encode(video).split(1)
         return {
-            name: _Shown(*frame, sample, of_frame)
-            for (name, frame), sample, of_frame in zip(
+            name: _EncodedFrame(*frame, sample, frame_features)
+            for (name, frame), sample, frame_features in zip(
                 frames.items(), samples, features, strict=True
             )
         }
 
-    def _step(self, frames: dict[str, _Shown], states: dict[str, StreamState]) -> list[Step]:
+    def _step(self, frames: dict[str, _EncodedFrame], states: dict[str, StreamState]) -> list[Step]:
         """The steps of a batch of one slot; replaces the states of its streams."""
         given = [states[name].model for name in frames]
         joined = type(given[0])(*map(torch.cat, zip(*given, strict=True)))
@@ -265,12 +271,14 @@ class Streams:
             own = type(after)(*(part[i : i + 1] for part in after))
             state = replace(state, model=own)
             if attention is not None:
-                heat, found, places = find_boxes(state.places, attention[i], frame.sample)
-                state = replace(state, places=places)
+                heat, rectangles, box_state = find_boxes(
+                    state.box_state, attention[i], frame.sample
+                )
+                state = replace(state, box_state=box_state)
                 step = _located(
                     replace(step, attention=attention[i], heat=heat),
                     heat,
-                    found=found,
+                    rectangles=rectangles,
                     shape=frame.pixels.shape,
                 )
             if windows is not None:
@@ -284,15 +292,15 @@ class Streams:
     ) -> tuple[Step, StreamState]:
         """The step with the events that are found from the scores of its windows, `L K`."""
         assert self.finder is not None
-        final, going_on, kept = self.finder.step(state.kept, step.time, windows)
+        final, going_on, event_state = self.finder.step(state.event_state, step.time, windows)
         boxes = (*state.boxes, *([(step.time, step.box.corners)] if step.box else []))
         events = self._located_events(final, replace(state, boxes=boxes), step.source)
-        new = self.finder.of_new_events(kept, windows)
-        begin = min([kept.times[0], *(window.start for window in kept.pending)])
-        boxes = tuple(each for each in boxes if each[0] >= begin)
+        scores = self.finder.new_event_scores(event_state, windows)
+        begin = min([event_state.times[0], *(window.start for window in event_state.pending)])
+        boxes = tuple((time, corners) for time, corners in boxes if time >= begin)
         step = replace(
             step,
-            scores=with_nothing(new.max(0), self.finder.nothing),
+            scores=with_nothing(scores.max(0), self.finder.nothing),
             happening=going_on is not None,
             event=going_on,
             events=events,
@@ -300,31 +308,41 @@ class Streams:
         )
         label = step.label
         step = replace(step, boxes=tuple(replace(box, label=label) for box in step.boxes))
-        return step, replace(state, kept=kept, boxes=boxes)
+        return step, replace(state, event_state=event_state, boxes=boxes)
 
     def _located_events(
-        self, found: Sequence[Segment], state: StreamState, source: str | None
+        self, segments: Sequence[Segment], state: StreamState, source: str | None
     ) -> tuple[Event, ...]:
         events = list[Event]()
-        for each in found:
-            during = [corners for time, corners in state.boxes if each.start <= time < each.end]
-            box = tuple(np.mean(during, 0).tolist()) if during else None
+        for segment in segments:
+            corners_during = [
+                corners for time, corners in state.boxes if segment.start <= time < segment.end
+            ]
+            box = tuple(np.mean(corners_during, 0).tolist()) if corners_during else None
             events.append(
-                Event(each.label, each.start, each.end, score=each.score, source=source, box=box)
+                Event(
+                    segment.label,
+                    segment.start,
+                    segment.end,
+                    score=segment.score,
+                    source=source,
+                    box=box,
+                )
             )
         return tuple(events)
 
 
-def _located(step: Step, heat: Floats, *, found: Rectangles, shape: Sequence[int]) -> Step:
+def _located(step: Step, heat: Floats, *, rectangles: Rectangles, shape: Sequence[int]) -> Step:
     """The step with its boxes and point, in pixels of its frame `H W 3`."""
     size = np.array(shape[1::-1])
     (point,) = peaks(heat[None]) * size
-    boxes = zip((found.corners * np.tile(size, 2)).tolist(), found.weights.tolist(), strict=True)
+    corners = (rectangles.corners * np.tile(size, 2)).tolist()
+    boxes = zip(corners, rectangles.weights.tolist(), strict=True)
     label = step.label
     score = step.score
     return replace(
         step,
-        point=tuple(point.tolist()) if len(found.weights) else None,
+        point=tuple(point.tolist()) if len(rectangles.weights) else None,
         boxes=tuple(Box(label, step.index, tuple(c), score=score * max(w, 0)) for c, w in boxes),
     )
 
@@ -384,7 +402,7 @@ def _steps(
             source.start()
         while live:
             with condition:
-                condition.wait_for(lambda: any(source.ready for source in live), _LOOK)
+                condition.wait_for(lambda: any(source.ready for source in live), _POLL)
             for source, step in _step_each(streams, _poll(live, report, on_status), report):
                 yield _counted(step, source)
             for source in [source for source in live if source.finished]:
@@ -428,7 +446,7 @@ def _step_each(
             alone = [
                 _step_each(streams, {source: frame}, on_error) for source, frame in frames.items()
             ]
-            return [each for steps in alone for each in steps]
+            return [pair for steps in alone for pair in steps]
         (source,) = frames
         failure = source.failure(error)
         source.end(failure.found)
