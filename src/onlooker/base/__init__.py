@@ -1,4 +1,4 @@
-"""What knows nothing of video: settings, records, files, text, intervals, parallel work,
+"""What does not depend on video: settings, records, files, text, intervals, parallel work,
 progress.
 
 Every package may import it; it imports none of them. Begin with `records`, which other packages

@@ -1,5 +1,5 @@
-"""What a model answers: the most probable class, or that nothing happens. Every figure is of this
-decision.
+"""From probabilities to an answer: the most probable class, or that nothing happens. All figures are
+computed from these answers.
 """
 
 import re
@@ -122,5 +122,5 @@ def answer_scores(scores: NDArray[np.floating], answers: NDArray[np.int64]) -> N
     """The probability of each answer; of nothing, if it is not a class: one minus the highest
     probability.
     """
-    every = np.concatenate([scores, 1 - scores.max(-1, keepdims=True)], -1)
-    return np.take_along_axis(every, answers[..., None], -1)[..., 0]
+    with_nothing = np.concatenate([scores, 1 - scores.max(-1, keepdims=True)], -1)
+    return np.take_along_axis(with_nothing, answers[..., None], -1)[..., 0]

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 AGGREGATIONS = get_args(ClipAggregation)
 EVENT_THRESHOLD = 0.5  # lowest score of an event, where training could not choose one
 
-# of the events found at a rate of false alarms: share that a higher threshold must still find
+# share of the events found at a rate of false alarms that a higher threshold must still find
 _NEARLY = 0.95
 _MIN_MINUTES = 2  # shorter times are stated in seconds
 _UNREACHABLE = 2.0  # a threshold above all scores
@@ -35,7 +35,8 @@ _OF_EARLIER_VERSIONS = {"nothing": None, "curve": None, "clip_seconds": 0.0}
 
 @dataclass(frozen=True)
 class EventCurve:
-    """What is found in streams at which rate of false alarms, for each threshold.
+    """For each threshold, the share of the events of streams that are found, and the false alarms per
+    hour.
 
     Args:
         thresholds: `P`, ascending.
@@ -43,8 +44,8 @@ class EventCurve:
         misnamed: share of the events that only events of other classes overlap.
         alarms_per_hour: false alarms: reported events that overlap none, per hour outside of
             events.
-        late: median of the seconds by which events are reported to begin too late.
-        hours: outside of events, in which false alarms were counted.
+        late: median delay of the reported start of an event, in seconds.
+        hours: length of the streams outside of events, where false alarms were counted.
         confused: the two classes that are confused most often; empty if none are.
         by_chance: what `found` would be if the same events were reported at random times; empty in
             models of earlier versions.
@@ -170,11 +171,14 @@ class Decision(Config):
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
-        """The decision of a model's record, which has other values as well; a KeyError for one that
-        is missing, but for those that models of earlier versions do not have.
+        """The decision in the record of a saved model; its other values are ignored.
+
+        Raises:
+            KeyError: a value is missing, and it is not one that earlier versions did not save.
+            ValueError: as the class; or the curve is invalid.
         """
         values = _OF_EARLIER_VERSIONS | values
-        stored = {each.name: values[each.name] for each in fields(cls)}
+        stored = {f.name: values[f.name] for f in fields(cls)}
         curve = field_of(values, "curve", dict | None)
         stored["curve"] = EventCurve.from_dict(curve) if curve else None
         return cls(**stored)
@@ -195,9 +199,7 @@ class Decision(Config):
 
     @cached_property
     def answer_names(self) -> tuple[str, ...]:
-        """The names of all answers: the classes, and after them that nothing happens, unless it is
-        one of them.
-        """
+        """The names of all answers: the classes, then `nothing_name`, unless it is a class."""
         if self.nothing_class is not None:
             return tuple(self.classes)
         return (*self.classes, self.nothing_name)

@@ -64,9 +64,9 @@ def is_disk_full(error: BaseException | None) -> bool:
     if error is None:
         return False
     # the wording of libraries written in Rust
-    of_rust = any(f"(os error {number})" in str(error) for number in _FULL)
+    is_rust_error = any(f"(os error {number})" in str(error) for number in _FULL)
     return (
-        of_rust
+        is_rust_error
         or (isinstance(error, OSError) and error.errno in _FULL)
         or is_disk_full(error.__context__)
     )
@@ -101,7 +101,9 @@ def explain_write_errors(
         raise
     except Exception as error:
         if is_disk_full(error):
-            disk = next(each for each in (folder, *folder.absolute().parents) if each.exists())
+            disk = next(
+                ancestor for ancestor in (folder, *folder.absolute().parents) if ancestor.exists()
+            )
             problem = f"no space left for {content}{where}: {format_bytes(shutil.disk_usage(disk).free)} free"
             raise DiskFullError(f"{path or folder}: {problem}; {remedy}") from error
         if isinstance(error, OSError) and error.errno in _REFUSED:
@@ -126,10 +128,10 @@ def check_writable(folder: Path, remedy: str = _CHOOSE) -> None:
         if is_disk_full(error):
             raise DiskFullError(f"{folder}: no space left; {FREE_SPACE}") from error
         in_the_way = isinstance(error, FileExistsError | NotADirectoryError)
-        found = (
+        problem = (
             "a file is in its place" if in_the_way else f"cannot be written to ({error.strerror})"
         )
-        raise NotWritableError(f"{folder}: {found}; {remedy}") from error
+        raise NotWritableError(f"{folder}: {problem}; {remedy}") from error
 
 
 @contextmanager
@@ -151,8 +153,8 @@ def atomic_file(target: Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def whole_folder(folder: Path) -> Iterator[Path]:
-    """A folder to make and fill that replaces `folder` when it is complete: a reader never finds
-    half of it.
+    """A folder to make and fill that replaces `folder` when it is complete: a reader never finds an
+    incomplete one.
 
     After a kill between the two renames, `restore_folder` brings the previous folder back.
     """
@@ -187,7 +189,9 @@ def _replaced(folder: Path) -> Path:
 
 
 def model_folder(run: Path) -> Path | None:
-    """Where the model of a run is, or of a `model` folder; None if there is none."""
+    """The folder of the model in a run folder, or `run` itself if it is that of a model; None if there
+    is none.
+    """
     folders = [run / part for part in _MODEL_FOLDERS] if os.path.isdir(run) else []
     for folder in folders:
         restore_folder(folder)
@@ -216,12 +220,12 @@ def file_digest(path: Path) -> str:
 
 
 def check_digest(path: Path, digest: str | None, record: Path) -> None:
-    """Raise a ValueError if a file has another SHA-256 than its record states; None: it states
-    none.
+    """Raise a ValueError if a file has another SHA-256 than `digest`, which its `record` states; None:
+    the record states none.
     """
     if digest and file_digest(path) != digest:
-        found = f"damaged, or not the file that {record.name} was written with (another SHA-256)"
-        raise ValueError(f"{path}: {found}; copy the folder again, or make it again")
+        problem = f"damaged, or not the file that {record.name} was written with (another SHA-256)"
+        raise ValueError(f"{path}: {problem}; copy the folder again, or make it again")
 
 
 def is_regular(path: Path) -> bool:
@@ -292,8 +296,8 @@ def read_json(path: Path, kind: type = dict) -> Any:  # noqa: ANN401 - what a fi
 
 @contextmanager
 def reading(path: Path, where: str = "", remedy: str = _OTHER_VERSION) -> Iterator[None]:
-    """Whatever is wrong with the values of a file becomes a ValueError that names the file, and the
-    place in it.
+    """Turn errors about the values of a file into a ValueError that names the file, and the place in
+    it.
     """
     try:
         yield

@@ -37,7 +37,7 @@ def file_of(path: Path | str) -> Path:
 
 
 def resolved(path: Path | str) -> Path:
-    """The path by which a clip or file is known, whatever it is called: absolute, without links."""
+    """The canonical path of a clip or file: absolute, without links."""
     return Path(os.path.realpath(path))
 
 

@@ -39,8 +39,8 @@ def memory_gb() -> int | None:
     """The memory in GiB that this process may use, also in a container; None if it is unknown."""
     if os.name != "posix":
         return None
-    of_machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return round(min([of_machine, *_memory_limits()]) / 2**30)
+    installed = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return round(min([installed, *_memory_limits()]) / 2**30)
 
 
 def _memory_limits() -> Iterator[int]:
@@ -54,9 +54,9 @@ def _memory_limits() -> Iterator[int]:
             if version is not None:
                 folder = _GROUPS / version[0] / group.lstrip("/")
                 # in a container, a group may have another name, and its folder be that of all
-                for each in (folder, *folder.parents):
+                for group_folder in (folder, *folder.parents):
                     with suppress(OSError, ValueError):  # no such folder; "max": no limit
-                        yield int((each / version[1]).read_text())
+                        yield int((group_folder / version[1]).read_text())
 
 
 def free_cores() -> int:

@@ -35,7 +35,9 @@ _shown: ContextVar[dict[str, object] | None] = ContextVar("shown", default=None)
 
 @contextmanager
 def reporting(on_progress: OnProgress | None) -> Iterator[None]:
-    """Report the progress of everything that is called in the block; None: to whom it was before."""
+    """Report the progress of everything that is called in the block to `on_progress`; None: to that of
+    the block around it.
+    """
     before = _on_progress.set(on_progress or _on_progress.get())
     try:
         yield
@@ -76,7 +78,7 @@ def note(item: RenderableType, *, once: bool = False) -> None:
 
 
 def note_clips(paths: Sequence[Path], text: str) -> None:
-    """Name the first of some clips, and say what is to be known about all of them."""
+    """Note a text about some clips, of which the first is named."""
     if paths:
         more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
         note(f"{paths[0]}{more}: {text}")

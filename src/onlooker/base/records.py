@@ -106,11 +106,11 @@ class Clip:
 
     Args:
         path: a video file, or a folder with an image sequence; or a part of one, such as
-        `recording.mp4#t=12.5,17`.
+            `recording.mp4#t=12.5,17`.
         label: its class; `composed`, as the recording.
         recording: what it was cut from (a person, a camera); a split keeps the clips of one
             recording together.
-        root: the folder of clips, or of the list, that it is of; None: unknown.
+        root: the folder of the data set, or of its list; None: unknown.
     """
 
     path: Path
@@ -135,7 +135,7 @@ class Frames:
 
     Args:
         pixels: `T H W 3`, uint8 RGB, upright (rotation metadata is applied); or `T H W 2`, optical
-        flow as bytes.
+            flow as bytes.
         times: `T`, presentation times in seconds.
         indices: `T`, frame indices in the video. Padding of a short clip repeats an index.
     """
@@ -162,9 +162,9 @@ class Step(Scored):
     Args:
         index: frame index in the video.
         time: presentation time, seconds.
-        scores: `K` probabilities at this frame; with an event layer, the highest of the windows
-            that end at it and show no event that is over, and for the class in which nothing
-            happens one minus that of an event.
+        scores: `K` probabilities at this frame. With an event layer: the highest scores of the
+            windows that end at this frame, except those that show an event that is over; for the
+            class in which nothing happens, one minus the highest score of an event.
         decision: how scores become answers; its threshold is the probability that an event needs
             without an event layer.
         attention: `h w`, sums to one; None for a model that does not attend.
@@ -179,13 +179,13 @@ class Step(Scored):
         event: the event that goes on; it may still change.
         events: those that are final now: they ended earlier, and do not change any more.
         windows: `L K`, the scores of the windows that end at this frame; None without an event
-        layer.
+            layer.
         pixels: the frame itself, `H W 3`, RGB. A stored step keeps them in memory.
         heat: `30 40`, where attention and motion meet (`localization`); sums to one; None without
             attention.
-        too_slow: frames per second that arrive, and those of training, while more than a fifth is
-            missing: the last frame is repeated in their place, and the model sees less of what is
-            fast. Else None.
+        too_slow: frames per second that arrive, and those of training, while the first is less than
+            80 % of the second: the last frame is repeated in place of missing ones, so that the
+            model sees less of fast motion. Else None.
     """
 
     index: int
@@ -300,7 +300,7 @@ class Tube:
         _check_box(self.boxes, self.score)
 
     def has_boxes_of(self, other: "Tube") -> bool:
-        """Whether two tubes have the same boxes: they are of one actor, with different classes."""
+        """Whether two tubes have the same boxes, as those of one actor for different classes have."""
         return np.array_equal(self.frames, other.frames) and np.array_equal(self.boxes, other.boxes)
 
 
@@ -320,8 +320,8 @@ class Segment:
 
     def __post_init__(self) -> None:
         if not (0 <= self.start < self.end < math.inf and math.isfinite(self.score)):
-            found = f"{self.label} from {self.start} to {self.end} s with score {self.score}"
-            raise ValueError(f"{found}, expected 0 <= start < end and a finite score")
+            values = f"{self.label} from {self.start} to {self.end} s with score {self.score}"
+            raise ValueError(f"{values}, expected 0 <= start < end and a finite score")
 
 
 @dataclass(frozen=True)
@@ -332,7 +332,7 @@ class Event(Segment):
         source: the name of the stream.
         box: the mean of the boxes while it lasted, x1 y1 x2 y2 in pixels; None if nothing moved.
         id: by which receivers recognize duplicates.
-        at: the time of day at which it was final.
+        at: the time of day at which it became final.
     """
 
     source: str | None = None
@@ -372,13 +372,13 @@ class Prediction(Scored):
         attention: `T h w`, each map sums to one; None for a model that does not attend.
         size: height and width of the video.
         tubes: where it happens, for classes of at least .01, best first; empty without attention or
-        if nothing moves.
+            if nothing moves.
         segments: when it happens: the events of the predicted class, or of a recording; empty if
-        nothing happens.
+            nothing happens.
         points: `T 2`, x and y in pixels of the video: the hottest place. NaN where nothing moves;
             None without attention.
         assumes_rate: times are those of 25 frames per second, because nothing says how many there
-        are.
+            are.
         end: when the video ends, in seconds; nothing lies after it.
         heat: `T 30 40`, where attention and motion meet (`localization`); None without attention.
     """
@@ -409,8 +409,8 @@ class Prediction(Scored):
 
     @property
     def has_several_classes(self) -> bool:
-        """Whether the segments, those of a recording, have different classes: then no single one
-        describes it.
+        """Whether the segments are of different classes, as those of a recording may be: then no
+        single class describes the video.
         """
         return len({segment.label for segment in self.segments}) > 1
 
@@ -427,7 +427,7 @@ class Prediction(Scored):
 
     def event_at(self, time: float) -> Segment | None:
         """The event that a time belongs to, if there is one."""
-        return next((each for each in self.segments if each.start <= time < each.end), None)
+        return next((event for event in self.segments if event.start <= time < event.end), None)
 
     @property
     def actors(self) -> tuple[Tube, ...]:
@@ -436,13 +436,13 @@ class Prediction(Scored):
         """
         if self.label == self.nothing_name:
             return ()
-        chosen = list[Tube]()
-        for tube in sorted(self.tubes, key=lambda each: each.label != self.label):
+        actors = list[Tube]()
+        for tube in sorted(self.tubes, key=lambda tube: tube.label != self.label):
             if tube.label != self.nothing_name and not any(
-                tube.has_boxes_of(other) for other in chosen
+                tube.has_boxes_of(other) for other in actors
             ):
-                chosen.append(tube)
-        return tuple(chosen)
+                actors.append(tube)
+        return tuple(actors)
 
     @property
     def where(self) -> str:
@@ -519,10 +519,10 @@ class Evaluation:
         targets: `B`, the true class of each video.
         scores: `B K`, probabilities of each video.
         frame_scores: for each video `T K`, probabilities at each of its frames; () if they are not
-        known.
+            known.
         skipped: clips that could not be used, with the reason.
         recordings: `B`, the recording of each video (`data.split.source_of`); (): each video is its
-        own.
+            own.
         thresholds: `B`, the threshold of each video, NaN where there is none: that of a
             cross-validation is chosen without the video, and recordings have that of their events.
             None: all have that of the decision.

@@ -57,12 +57,12 @@ def setting(default: Value, help: str, group: str | None = None, **bounds: float
     return field(default=default, metadata=about)
 
 
-def suggestion(name: str, known: Sequence[str]) -> str:
-    """For an error about an unknown name: all known names, after the closest ones."""
-    close = difflib.get_close_matches(name, known, 2)
+def suggestion(name: str, names: Sequence[str]) -> str:
+    """For an error about an unknown name: the names there are, after the closest ones."""
+    close = difflib.get_close_matches(name, names, 2)
     return (
         f"did you mean {' or '.join(close)}? There are " if close else "there are "
-    ) + ", ".join(known)
+    ) + ", ".join(names)
 
 
 def refuse(given: Collection[str], reasons: Mapping[str, str]) -> None:
@@ -70,7 +70,7 @@ def refuse(given: Collection[str], reasons: Mapping[str, str]) -> None:
 
     Args:
         given: their names.
-        reasons: where settings have no effect, such as `in linear`, by their names.
+        reasons: by the name of a setting, where it has no effect, such as `in linear`.
     """
     unused = sorted(name for name in given if name in reasons)
     if unused:
@@ -118,16 +118,18 @@ def _has_type(value: object, kind: Any) -> bool:  # noqa: ANN401 - a class, `lis
     if origin is Literal:
         return isinstance(value, str) and value in args
     if origin in (Union, UnionType):
-        return any(_has_type(value, each) for each in args)
+        return any(_has_type(value, alternative) for alternative in args)
     if origin is Iterable:  # whose elements may come only once
         return isinstance(value, Iterable) and not isinstance(value, str | bytes)
     if origin in (list, Sequence):
         if isinstance(value, str | bytes) or not isinstance(value, Collection):
             return False
         is_kind = origin is Sequence or isinstance(value, list)
-        return is_kind and all(_has_type(each, args[0]) for each in value)
+        return is_kind and all(_has_type(element, args[0]) for element in value)
     if origin is dict:
-        return isinstance(value, dict) and all(_has_type(each, args[1]) for each in value.values())
+        return isinstance(value, dict) and all(
+            _has_type(entry, args[1]) for entry in value.values()
+        )
     if isinstance(value, int) and abs(value) > sys.float_info.max:  # as JSON may have them
         return False
     if kind in (int, float):  # a bool is a number in Python
@@ -135,8 +137,8 @@ def _has_type(value: object, kind: Any) -> bool:  # noqa: ANN401 - a class, `lis
     if kind is Path:
         return isinstance(value, os.PathLike)
     # a string names a class that is not imported here
-    known = isinstance(origin or kind, type) and kind not in (Any, inspect.Parameter.empty)
-    return not known or isinstance(value, origin or kind)
+    is_class = isinstance(origin or kind, type) and kind not in (Any, inspect.Parameter.empty)
+    return not is_class or isinstance(value, origin or kind)
 
 
 def _in_words(kind: Any) -> str:  # noqa: ANN401 - a class, `list[str]` or a union
@@ -156,11 +158,11 @@ class Config:
     """
 
     def __post_init__(self) -> None:
-        for each in dataclasses.fields(self):
-            value = getattr(self, each.name)
-            bounds = each.metadata.get("bounds", {})
-            if not _has_type(value, each.type):
-                expected = _in_words(each.type)
+        for option in dataclasses.fields(self):
+            value = getattr(self, option.name)
+            bounds = option.metadata.get("bounds", {})
+            if not _has_type(value, option.type):
+                expected = _in_words(option.type)
             elif value is not None and not all(
                 _BOUNDS[name][1](value, limit) for name, limit in bounds.items()
             ):
@@ -172,15 +174,15 @@ class Config:
             else:
                 continue
             raise ValueError(
-                f"{each.name} is {reprlib.repr(value)}, expected {expected}. {each.metadata.get('help', '')}"
+                f"{option.name} is {reprlib.repr(value)}, expected {expected}. {option.metadata.get('help', '')}"
             )
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
         """A config from plain values; a ValueError for an unknown setting, or one out of its range."""
-        known = {f.name for f in dataclasses.fields(cls)}
-        for unknown in sorted(set(values) - known):
-            remedy = suggestion(unknown, sorted(known))
+        names = {f.name for f in dataclasses.fields(cls)}
+        for unknown in sorted(set(values) - names):
+            remedy = suggestion(unknown, sorted(names))
             raise ValueError(f"{cls.__name__} has no setting {unknown}; {remedy}")
         return cls(**values)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 __all__ = ["format_bytes", "printable"]
 
-_SHOWN = 5  # names in a sentence
+_MAX_NAMES = 5  # in a sentence
 
 # What may be secret in an address; a path collapses the slashes after the scheme.
 _SECRETS = [
@@ -73,7 +73,7 @@ def relative_name(path: Path, folder: Path) -> str:
 
 def some_of(names: Sequence[str]) -> str:
     """The first names, for a sentence."""
-    return ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
+    return ", ".join(names[:_MAX_NAMES]) + (", ..." if len(names) > _MAX_NAMES else "")
 
 
 def short_name(name: str) -> str:

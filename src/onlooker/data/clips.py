@@ -199,7 +199,7 @@ class ClipFrames(Dataset[tuple[Tensor, int, int]]):
 
     Args:
         clips, files: the clips, and the files of each: of its frames (`cached_sample`), or of its
-        stored features.
+            stored features.
         classes: the `K` class names; a target is a position in it.
         sampling: which of the stored frames; None: all.
         make: computes the files of a clip again if they are damaged, or the cache was pruned; None:

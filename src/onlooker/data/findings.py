@@ -62,7 +62,7 @@ class ClipFacts:
 
     Args:
         frames, rate: number of frames in the whole clip, and frames per second (0: a single frame,
-        or unknown).
+            or unknown).
         thumbnails: `8 16 16` (`scenes.thumbnails`).
         seconds: until the last frame ends; 0: unknown.
     """

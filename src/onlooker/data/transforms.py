@@ -53,7 +53,7 @@ def augment(
     Args:
         video: float, H = W if rotated.
         translate: maximum translation, as a fraction of the side; outside the frame the border is
-        repeated.
+            repeated.
         scale: the side of the part that is shown is between `1 - scale` and `1 + scale` of the
             frame's.
         hflip: mirror each video with probability 0.5.

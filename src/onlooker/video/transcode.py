@@ -81,7 +81,7 @@ def transcode(
     Args:
         path: a video file, or a folder of numbered images.
         copy: a new file, .mp4: H.264, its longer side at most 1280 pixels, every frame with its
-        time.
+            time.
         still: a file for a small JPEG: the frame that differs most from the one before it.
         unless_playable: write the copy only if browsers do not play the file itself.
 

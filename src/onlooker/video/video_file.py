@@ -244,7 +244,7 @@ class PacketIndex:
         pts: display time of each, in the stream's unit of time.
         keys: positions of the keyframes, at which decoding can start.
         shown: positions of the frames in display order, without those that the container's edit
-        list cuts off.
+            list cuts off.
         timing: when the shown frames are shown.
     """
 
