@@ -6,6 +6,7 @@ import hmac
 import json
 import os
 import re
+from abc import abstractmethod
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import ExitStack, closing, suppress
 from datetime import UTC, datetime
@@ -53,8 +54,8 @@ _PATH = re.compile(r"^((?!mqtts?:)[a-z][\w+.-]*://[^/?#]*[/?#]).+", re.IGNORECAS
 
 @runtime_checkable
 class Sink(Protocol):
-    """A receiver of events. One that is slow, or raises errors, delays nobody else: `send` is
-    called by a thread of its own.
+    """A receiver of events: an object with these methods. A subclass may leave out `open` and
+    `close`. One that is slow, or raises errors, delays nobody else: each has a thread of its own.
     """
 
     def open(self, sources: Sequence[str]) -> None:
@@ -65,6 +66,7 @@ class Sink(Protocol):
             OSError, ValueError: it cannot receive them.
         """
 
+    @abstractmethod
     def send(self, event: Event, seconds: float) -> None:
         """Deliver an event, within so many seconds; they come one after the other.
 
@@ -288,7 +290,7 @@ def _text(error: Exception) -> str:
     return str(error) or type(error).__name__
 
 
-class _Webhook:
+class _Webhook(Sink):
     """HTTP POST of JSON. After answers other than 2xx, 408, 425, 429 and 5xx, redirects included,
     an event is lost.
 
@@ -302,9 +304,6 @@ class _Webhook:
         self._address = quote(address, safe="/%:@!$&'()*+,;=~?[]#")
         self._opener = build_opener(_NoRedirects)
         self._secret = os.environ.get("ONLOOKER_WEBHOOK_SECRET", "").encode()
-
-    def open(self, sources: Sequence[str]) -> None:
-        pass
 
     def send(self, event: Event, seconds: float) -> None:
         body = json.dumps(event.to_dict()).encode()
@@ -325,9 +324,6 @@ class _Webhook:
             reason = getattr(error, "reason", None) or _text(error)
             raise ConnectionError(f"does not answer ({reason})") from error
 
-    def close(self) -> None:
-        pass
-
 
 class _NoRedirects(HTTPRedirectHandler):
     """A redirected POST would arrive as a GET without its body: it is an answer that refuses the
@@ -338,7 +334,7 @@ class _NoRedirects(HTTPRedirectHandler):
         return None
 
 
-class _Mqtt:
+class _Mqtt(Sink):
     """MQTT: JSON in TOPIC/SOURCE, `online` or `offline` in TOPIC/SOURCE/status, discovery by Home
     Assistant.
 
@@ -437,7 +433,7 @@ def _slug(name: str) -> str:
     return re.sub(r"[^\w-]+", "-", name, flags=re.ASCII).strip("-")
 
 
-class _Subtitles:
+class _Subtitles(Sink):
     """A WebVTT file, to which an event is appended when it is over.
 
     Events of an earlier camera stream stay; a comment says where those of this one begin. Those of
@@ -469,9 +465,6 @@ class _Subtitles:
     def send(self, event: Event, seconds: float) -> None:
         interval = make_interval(event.label, event.start, event.end, score=event.score)
         self._append(f"\n{webvtt_cue(interval)}")
-
-    def close(self) -> None:
-        pass
 
     def _append(self, text: str) -> None:
         with (
