@@ -42,9 +42,10 @@ from onlooker.cli.command import command
 from onlooker.data.split import group_of
 from onlooker.report.events import event_curve, segment_map
 from onlooker.stream.events import EventState, Finder
-from onlooker.training.events import MOST_CLIPS, ClipFeatures, fit_events
+from onlooker.training.events import MOST_CLIPS, ClipFeatures
 from onlooker.training.fitters import complete
-from onlooker.training.linear import ClipStatistics, choose, fit_layer
+from onlooker.training.linear import ClipStatistics
+from onlooker.training.linear_fitter import fit_layers
 from onlooker_papers.real_clips.frozen import DATA, MODEL, model, splits_of
 from onlooker_papers.real_clips.streams import (
     NOTHING,
@@ -154,29 +155,25 @@ def fitted(
     x = [_statistics(net, part) for part in track(parts, "statistics of clips")]
     y = np.array([classes.index(part.label) for part in parts])
     groups = np.array([part.recording for part in parts])
-    nothing = Decision(classes).nothing_class
-    weights = FitConfig().class_weights
+    decision = Decision(classes, frame_rate=pace.rate)
     clips = ClipStatistics(
         np.stack(x),
         y,
         groups,
         num_classes=len(classes),
         copies=(),
-        nothing=nothing,
-        class_weights=weights,
+        nothing=decision.nothing_class,
+        class_weights=FitConfig().class_weights,
     )
-    choice = choose(clips)
-    fit_layer(net, clips, choice)
-    made_of = list[ClipFeatures]()
+    stream_clips = list[ClipFeatures]()
     for number in np.random.default_rng(0).permutation(len(parts))[:MOST_CLIPS].tolist():
         features = parts[number].features
-        made_of.append(ClipFeatures(torch.from_numpy(features[pace.frames(len(features))]), number))
-    layer = fit_events(net, clips, choice, stream_clips=made_of, classes=classes, rate=pace.rate)
+        shown = torch.from_numpy(features[pace.frames(len(features))])
+        stream_clips.append(ClipFeatures(shown, number))
+    _, decision = fit_layers(net, clips, decision, stream_clips=stream_clips)
     threshold = _NEVER
-    if layer is not None:
-        net.set_event_layer(layer.lengths, layer.event, layer.classes)
-        if layer.curve is not None:
-            threshold = layer.curve.threshold(StreamConfig.alarms_per_hour)
+    if decision.curve is not None:
+        threshold = decision.curve.threshold(StreamConfig.alarms_per_hour)
     return Fitted(net, tuple(classes), threshold, pace=pace)
 
 

@@ -25,7 +25,7 @@ from onlooker.stream.events import Finder
 from onlooker.training.linear import ClipStatistics, LayerChoice, fitted_layer, one_thread
 from onlooker.training.regression import LinearLayer, Method, cross_validate, regress
 
-__all__ = ["MOST_CLIPS", "ClipFeatures", "fit_events"]
+__all__ = ["MOST_CLIPS", "ClipFeatures"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -43,7 +43,6 @@ __all__ = [
     "ClipStatistics",
     "altered_copies",
     "choose",
-    "fit_layer",
     "fitted_layer",
     "statistics_of",
 ]

@@ -1,10 +1,12 @@
 """The fitter of the linear model: its layers are chosen by cross-validation, which also tests it."""
 
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import NamedTuple, cast
 
 import numpy as np
+from torch import Tensor
 
 from onlooker.base.config import FitConfig
 from onlooker.base.decision import Decision
@@ -22,6 +24,7 @@ from onlooker.training.encoders import EncoderChoice, choose_encoder, encode, li
 from onlooker.training.events import ClipFeatures, fit_events
 from onlooker.training.fitter import FitContext, Fitted, Fitter
 from onlooker.training.linear import (
+    ClipStatistics,
     EncodedClips,
     Floats,
     LayerChoice,
@@ -30,6 +33,8 @@ from onlooker.training.linear import (
     fit_layer,
 )
 from onlooker.video.rates import RATE
+
+__all__ = ["fit_layers"]
 
 _LONG = 8  # times the frames of a sample that a clip has in the streams of the event layer at most
 
@@ -48,12 +53,15 @@ class LinearFitter(Fitter):
         encoder = choose_encoder(fitted_clips, context)
         settings, model, samples = encoder.candidate
         encoded = encoder.encoded or encode(encoder.candidate, context.decision)
-        choice = choose(encoded.clips)
-        fit_layer(model, encoded.clips, choice, early=encoded.early)
-        decision = replace(context.decision, temperature=choice.temperature)
-        if encoded.features:
-            net = cast(LinearClassifier, model)
-            decision = _with_events(decision, net, samples, encoded=encoded, choice=choice)
+        rate = context.decision.frame_rate or RATE
+        stream_clips, seconds = _stream_clips(samples, encoded.features, rate)
+        choice, decision = fit_layers(
+            cast(LinearClassifier, model),
+            encoded.clips,
+            replace(context.decision, clip_seconds=seconds),
+            stream_clips=stream_clips,
+            early=encoded.early,
+        )
         chosen = f"{encoder.why}; {choice}" if encoder.why else str(choice)
         note(f"chosen: {chosen}")
         figures = CrossValidationFigures(
@@ -66,6 +74,40 @@ class LinearFitter(Fitter):
         is_test = context.cross_validate and not split.test
         test = _Test(samples, encoded, encoder, choice=None if is_test else choice)
         return _tested(fitted, test)
+
+
+def fit_layers(
+    model: LinearClassifier,
+    clips: ClipStatistics,
+    decision: Decision,
+    *,
+    stream_clips: Sequence[ClipFeatures],
+    early: tuple[Floats, Floats] | None = None,
+) -> tuple[LayerChoice, Decision]:
+    """Choose, fit and set the layers of classes and of events of a model.
+
+    Args:
+        clips: what the layers are fitted to.
+        decision: its classes and its frame rate.
+        stream_clips: clips at this frame rate, of which streams with events are made.
+        early: as in `EncodedClips`.
+
+    Returns:
+        What was chosen; and the decision, with its temperature and the curve of events.
+    """
+    choice = choose(clips)
+    fit_layer(model, clips, choice, early=early)
+    layer = fit_events(
+        model,
+        clips,
+        choice,
+        stream_clips=stream_clips,
+        classes=decision.classes,
+        rate=decision.frame_rate or RATE,
+    )
+    if layer is not None:
+        model.set_event_layer(layer.lengths, layer.event, layer.classes)
+    return choice, replace(decision, temperature=choice.temperature, curve=layer and layer.curve)
 
 
 class _Test(NamedTuple):
@@ -166,41 +208,26 @@ def _leakage(evaluation: Evaluation, test: _Test, decision: Decision) -> Leakage
     return Leakage(mixed=measure(mixed).accuracy, unseen=measure(evaluation).accuracy)
 
 
-def _with_events(
-    decision: Decision,
-    model: LinearClassifier,
-    samples: ClipFrames,
-    *,
-    encoded: EncodedClips,
-    choice: LayerChoice,
-) -> Decision:
-    """The decision of a model with an event layer, which is fitted to streams of the clips whose
-    features are known, and set.
+def _stream_clips(
+    samples: ClipFrames, features: Mapping[int, Tensor], rate: float
+) -> tuple[list[ClipFeatures], float]:
+    """The clips of streams, and the seconds of the longest of all clips: all were counted as clips,
+    so it is one for `predict`.
 
-    All clips were counted as clips, so the longest of them is one for `predict`.
+    Args:
+        features: of the clips of streams by their positions, `T D h w`.
+        rate: frames per second of streams.
     """
     stream_clips = list[ClipFeatures]()
-    features = encoded.features
-    rate = decision.frame_rate or RATE
-    clip_seconds = 0.0
+    longest = 0.0
     for position in [*features, *(i for i in range(len(samples)) if i not in features)]:
         with suppress(ClipError):  # a clip that was removed while the model was trained
             timing = read_header(samples.clips[position].path).timing
-            clip_seconds = max(clip_seconds, timing.length)
+            longest = max(longest, timing.length)
             if position in features:
                 maps = features[position]
                 distinct = min(len(maps), len(timing.times))  # a short clip repeats its last frame
                 count = min(max(2, round(timing.length * rate)), _LONG * len(maps))
                 frames = np.linspace(0, distinct - 1, count).round().astype(int)
                 stream_clips.append(ClipFeatures(maps[frames], position))
-    layer = fit_events(
-        model,
-        encoded.clips,
-        choice,
-        stream_clips=stream_clips,
-        classes=samples.classes,
-        rate=rate,
-    )
-    if layer is not None:
-        model.set_event_layer(layer.lengths, layer.event, layer.classes)
-    return replace(decision, curve=layer and layer.curve, clip_seconds=clip_seconds)
+    return stream_clips, longest
