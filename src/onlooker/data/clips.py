@@ -41,7 +41,7 @@ _REPEAT = "run the same command again (`onlooker train` with --resume), which co
 
 
 def cached_sample(path: Path, config: DataConfig, cache: ArrayCache) -> Files:
-    """The files of what a model sees of a clip: the frames, the flow at these frames, or both."""
+    """The cached input of a model from a clip: a file of frames, one of the flow at these, or both."""
     modalities: tuple[Modality, ...] = (
         ("rgb", "flow") if config.modality == "both" else (config.modality,)
     )
@@ -60,9 +60,9 @@ def _cached(reader: VideoReader, config: DataConfig, cache: ArrayCache) -> Path:
 def stored_frames(
     reader: VideoReader, config: DataConfig, cache: ArrayCache, *, distinct: bool = False
 ) -> NDArray[np.uint8]:
-    """What is stored of a clip, `T H W C`: the frames of a sample, if `distinct` without the
-    repeated last frame of a shorter clip. Its header goes into the cache, so that nothing else has
-    to open the clip.
+    """The stored frames of a clip, `T H W C`: those of a sample; if `distinct`, without the repeated
+    last frame of a shorter clip. Its header goes into the cache, so that nothing else has to open
+    the clip.
     """
 
     def sampling(total: int) -> Indices:
@@ -74,9 +74,7 @@ def stored_frames(
 
 
 class Header(NamedTuple):
-    """What is known of a clip without its pixels: when its frames are shown, and the height and
-    width of these.
-    """
+    """The times of a clip's frames, and their height and width."""
 
     timing: Timing
     size: tuple[int, int]
@@ -113,10 +111,10 @@ def _header_values(reader: VideoReader) -> NDArray[np.float64]:
 
 
 def unknown_rates(paths: Iterable[Path]) -> list[Path]:
-    """The clips whose frame rate nobody states; only their headers are read."""
+    """The clips whose frame rate is unknown; only their headers are read."""
 
     def is_unknown(file: Path) -> bool:
-        with suppress(ClipError):  # it is named when it is read
+        with suppress(ClipError):  # reported when it is read
             return VideoReader(file).assumes_rate
         return False
 
@@ -145,7 +143,7 @@ def sample_rate(paths: Sequence[Path], config: DataConfig, count: int = 16) -> f
 
 
 def cached_read(path: Path, config: DataConfig) -> Sample:
-    """`read_sample` by the cache: a clip whose frames are there is not opened.
+    """As `read_sample`, from the cache: a clip whose frames are there is not opened.
 
     Raises:
         ClipError: the clip cannot be read.
@@ -180,8 +178,8 @@ def stored_settings(config: DataConfig) -> dict[str, Any]:
 
 
 def identity(path: Path) -> list[Any]:
-    """What a clip is for the cache: its absolute path, and the size and modification time of its
-    files.
+    """What identifies a clip in the cache: its absolute path, and the size and modification time of
+    its files.
     """
     with accessing(path):
         file = file_of(path)
@@ -198,10 +196,10 @@ class ClipFrames(Dataset[tuple[Tensor, int, int]]):
     instead of frames.
 
     Args:
-        clips, files: the clips, and the files of each: of its frames (`cached_sample`), or of its
+        clips, files: the clips, and for each the files of its frames (`cached_sample`) or of its
             stored features.
         classes: the `K` class names; a target is a position in it.
-        sampling: which of the stored frames; None: all.
+        sampling: which of the stored frames are used; None: all.
         make: computes the files of a clip again if they are damaged, or the cache was pruned; None:
             that is an error.
     """
@@ -355,10 +353,10 @@ def made_samples(
 def read_thumbnails(
     samples: ClipFrames, data: DataConfig, features: bool = False
 ) -> NDArray[np.uint8]:
-    """The thumbnails of the clips of samples, `B 8 16 16`: of their frames, or decoded where these
-    are not whole.
+    """The thumbnails of clips, `B 8 16 16`: of the frames of their samples; if samples are features or
+    flow, the clips are decoded.
 
-    Those of a clip that cannot be read, as when only its features are left, are black.
+    The thumbnails of a clip that cannot be read, as when only its features are left, are black.
 
     Args:
         data, features: how the samples were made, and whether they are features.

@@ -1,5 +1,5 @@
-"""What can be wrong with clips before training, and what to do about it: from labels alone, and
-from a few frames.
+"""Problems of clips that are found before training, and what to do about them: from labels alone,
+and from a few frames.
 """
 
 import unicodedata
@@ -34,18 +34,17 @@ _TELLS = 0.1
 _STILL = 5.0  # gray levels: the noise of a compressed still image is below, a distant person above
 _DARK = 50.0  # gray levels: of the brightest places; drawings on black are brighter
 _LONG = 4  # times the median length
-_SHOWN = 5  # classes in a sentence
+_MAX_CLASSES = 5  # in a sentence
 _REASONS = 3  # why clips cannot be read, the most frequent ones
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Something about the clips that a user should know before training.
+    """A problem of the clips that a user should know before training.
 
     Args:
-        clips: the clips that it concerns, the most important first, each with the clips that
-            resemble it.
-        counts: of the classes that it concerns, where these are counted.
+        clips: the affected clips, the most important first, each with the clips that resemble it.
+        counts: the number of clips or recordings of each affected class; empty for other findings.
     """
 
     name: str
@@ -58,7 +57,7 @@ class Finding:
 
 @dataclass(frozen=True, eq=False)
 class ClipFacts:
-    """What 8 equally spaced frames of a clip tell.
+    """Properties of a clip, and 8 equally spaced frames of it.
 
     Args:
         frames, rate: number of frames in the whole clip, and frames per second (0: a single frame,
@@ -85,7 +84,7 @@ class ClipFacts:
 
 
 def read_facts(path: Path) -> ClipFacts:
-    """Decode what models see by default; a ClipError if it cannot be read."""
+    """Decode the frames of a clip that models receive by default; a ClipError if it cannot be read."""
     reader = VideoReader(path)
     sample = read_at(reader, DataConfig(), partial(equally_spaced, count=DataConfig.frames))
     times = reader.times
@@ -147,8 +146,8 @@ def label_findings(clips: Sequence[Clip]) -> Iterator[Finding]:
 def fact_findings(
     clips: Sequence[Clip], facts: Sequence[ClipFacts], split: Split | None, *, filled: str = ""
 ) -> Iterator[Finding]:
-    """Findings from a few frames of each clip; the most important first. Copies and scenes are not
-    looked for among more than `MAX_COMPARED` clips.
+    """Findings from a few frames of each clip; the most important first. More than `MAX_COMPARED`
+    clips are not searched for copies and scenes.
 
     Args:
         filled: the class of gaps between intervals (`fill_gaps`), in which little may happen.
@@ -221,8 +220,8 @@ def _scene_findings(
 
 def _members(groups: NDArray[np.int64]) -> list[list[int]]:
     """The positions in each group of more than one, in order."""
-    firsts, sizes = np.unique(groups, return_counts=True)
-    return [np.flatnonzero(groups == first).tolist() for first in firsts[sizes > 1]]
+    numbers, sizes = np.unique(groups, return_counts=True)
+    return [np.flatnonzero(groups == group).tolist() for group in numbers[sizes > 1]]
 
 
 def _paths(clips: Sequence[Clip], groups: Sequence[list[int]]) -> tuple[tuple[Path, ...], ...]:
@@ -261,7 +260,7 @@ def _property_findings(clips: Sequence[Clip], facts: Sequence[ClipFacts]) -> Ite
         if share > minimum:
             medians = ", ".join(
                 f"{label} {np.median(values[labels == label]):.4g}"
-                for label in sorted(total)[:_SHOWN]
+                for label in sorted(total)[:_MAX_CLASSES]
             )
             yield Finding(
                 "telling files",
@@ -303,7 +302,7 @@ def _quality_findings(clips: Sequence[tuple[Clip, ClipFacts]]) -> Iterator[Findi
     ):
         if measured:
             worst_first = sorted(measured, key=lambda pair: pair[0])
-            # else they are no exception
+            # more than half of the clips are the rule, and not listed
             shown = worst_first if 2 * len(measured) <= len(clips) else []
             paths = tuple((path,) for _, path in shown)
             yield Finding(
@@ -355,5 +354,5 @@ def _spoken(name: str) -> str:
 
 def _counts(counts: Mapping[str, int]) -> str:
     few = sorted(counts.items(), key=lambda item: (item[1], item[0]))
-    more = f" and {len(few) - _SHOWN} more" if len(few) > _SHOWN else ""
-    return ", ".join(f"{label} {count}" for label, count in few[:_SHOWN]) + more
+    more = f" and {len(few) - _MAX_CLASSES} more" if len(few) > _MAX_CLASSES else ""
+    return ", ".join(f"{label} {count}" for label, count in few[:_MAX_CLASSES]) + more

@@ -128,7 +128,7 @@ def refuse_run(folder: Path) -> None:
 
 
 def entries(folder: Path) -> list[Path]:
-    """What is in a folder, sorted, without hidden entries and without what operating systems add."""
+    """The content of a folder, sorted, without hidden entries and those that operating systems add."""
     return [folder / name for name in sorted(os.listdir(folder)) if not is_hidden(name)]
 
 
@@ -170,7 +170,7 @@ def recordings_of(rows: Iterable[Mapping[str, str]]) -> dict[str, str]:
     """The recordings of clips by the names of the clips: clips with one name in the column
     recording, or cut from one file, are of one.
 
-    A row that names a clip as its own recording says no more than no row.
+    A row that names a clip as its own recording has no effect.
     """
     listed = [*rows]
     given = ["" if row["recording"] == row["clip"] else row["recording"] for row in listed]

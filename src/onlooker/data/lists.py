@@ -35,7 +35,7 @@ from onlooker.video.reader import VideoReader, frame_bounds
 
 __all__ = ["check_classes"]
 
-# What a list or a folder may call a split.
+# The names of splits in lists and folders.
 SPLIT_NAMES = {
     **dict.fromkeys(("train", "training"), "training"),
     **dict.fromkeys(("val", "valid", "validate", "validation"), "validation"),
@@ -59,8 +59,7 @@ def read_list(path: Path) -> tuple[Parts, list[ClipError], list[str], Unknown]:
     Paths are relative to the file. `split` is training, validation or test (or train, val). With
     `start` and `end` (seconds, mm:ss or hh:mm:ss), a clip is this part of a file. With
     `start_frame` and `end_frame`, counted from 0, it begins when the first is shown, and ends when
-    the second is. Columns may have other usual names (`read_table`). What belongs together:
-    `_recordings`.
+    the second is. Columns may have other usual names (`read_table`). Recordings: `_recordings`.
 
     Returns:
         The clips by split, all under "" if there is no split; an error for each clip that does not
@@ -101,7 +100,7 @@ def read_list(path: Path) -> tuple[Parts, list[ClipError], list[str], Unknown]:
                 duplicate = f"line {number} is a duplicate of line {other.number}: {file}"
                 raise ClipError(path, duplicate, "keep one of them")
         listed[file].append(new)
-    there = {file: rows for file, rows in listed.items() if os.path.exists(file_of(file))}
+    existing = {file: rows for file, rows in listed.items() if os.path.exists(file_of(file))}
     missing = [
         ClipError(
             file,
@@ -109,27 +108,27 @@ def read_list(path: Path) -> tuple[Parts, list[ClipError], list[str], Unknown]:
             "correct its path, which is relative to the list",
         )
         for file, rows in listed.items()
-        if file not in there
+        if file not in existing
     ]
     _check_overlaps(path, {file: rows[0] for file, rows in listed.items()})
-    if not there:
+    if not existing:
         problem = "no row has a label"
         if missing:
             problem = f"none of its clips exists ({len(table.rows)}), such as {missing[0].path}"
         raise ClipError(path, problem, "paths are relative to the list; correct them, or move it")
-    present = {row.label for rows in there.values() for row in rows}
+    present = {row.label for rows in existing.values() for row in rows}
     labels = [row.label for rows in listed.values() for row in rows]
     if lost := [label for label in labels if label not in present]:
         problem = f"none of the clips of class {lost[0]} exists ({lost.count(lost[0])})"
         raise ClipError(path, problem, "add some, or remove the class from the list")
     if count := sum(map(len, unknown.values())):
         notes.append(f"rows without a label: {count}; no gap is cut from their times")
-    parts = _by_split(path, there, notes)
+    parts = _by_split(path, existing, notes)
     return parts, missing, notes, unknown
 
 
 class _Row(NamedTuple):
-    """What a list says of a clip, and in which line; "" where it does not."""
+    """The values of a clip in a list, "" if there are none; `number` is that of the line."""
 
     number: int
     label: str
@@ -139,7 +138,7 @@ class _Row(NamedTuple):
 
 
 def _by_split(path: Path, listed: Listed, notes: list[str]) -> Parts:
-    """The clips of a list with their recordings, by split; adds to the notes what recordings are.
+    """The clips of a list with their recordings, by split; adds notes on what counts as a recording.
 
     Raises:
         ClipError: a recording in two splits.
@@ -167,8 +166,8 @@ def _recordings(folder: Path, listed: Listed, notes: list[str]) -> dict[Path, st
     so are those of one name in the column recording, or of one subject.
 
     A subject that shares a file with another one is no recording: roles, such as resident and
-    intruder, or the animals of a cage would join all files. A recording is called by its first
-    name, or else by its file; a whole file without a name has none.
+    intruder, or the animals of a cage would join all files. A recording has the first of its names,
+    or else that of its file; a whole file without a name has no recording.
     """
     rows = [(clip, row) for clip, rows in listed.items() for row in rows]
     files = [file_of(clip) for clip, _ in rows]
@@ -204,7 +203,7 @@ def group_names(*groupings: Sequence[str]) -> list[str]:
     """The name of the group of each item. Items with the same name in any of the groupings are in one
     group, also through other items. A group has the first of its names; "" is none.
     """
-    # an item without a name has its number for one
+    # the number of an item without a name stands for the name
     groups = connected(*([name or i for i, name in enumerate(names)] for names in groupings))
     name_of = dict[int, str]()
     for names in groupings:
@@ -244,8 +243,8 @@ def _with_times(
 ) -> Path:
     """The path of the clip in a row, as an interval if the row has times or frames.
 
-    Frames last from when the first to when the second is shown. Those of a file that cannot be read
-    are taken for seconds: its clips are left out when they are read.
+    An interval in frames lasts from when `start_frame` is shown to when `end_frame` is. The frames
+    of a file that cannot be read are taken for seconds: its clips are left out later.
     """
     in_seconds = bool(table.names.keys() & set(_TIMES))
     columns = _TIMES if in_seconds else _FRAMES
@@ -281,7 +280,7 @@ def _check_overlaps(path: Path, listed: Mapping[Path, _Row]) -> None:
         (resolved(file_of(clip)), split_interval(clip)[1] or WHOLE, row.number, row.label)
         for clip, row in listed.items()
     ]
-    before = list[_Labeled]()  # that may last until a row begins
+    before = list[_Labeled]()  # earlier rows that may end after the row begins
     pairs = list[tuple[_Labeled, _Labeled]]()
     for row in sorted(rows):
         file, (start, _), _, label = row
@@ -365,9 +364,9 @@ def cut_gaps(
 
 
 def _seconds(file: Path) -> float:
-    """The length of a recording; 0 if it cannot be read: its clips are named when they are."""
+    """The length of a recording; 0 if it cannot be read: an error names its clips later."""
     try:
-        # its index is that of its parts
+        # as an interval: its index is then that of the other intervals
         return math.floor(VideoReader(with_interval(file, 0)).seconds * 1000) / 1000
     except ClipError:
         return 0.0

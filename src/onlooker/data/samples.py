@@ -1,5 +1,5 @@
-"""From a clip's file to what a model sees: chosen frames, resized, and optical flow if the model
-wants it.
+"""From a clip's file to the input of a model: sampled frames, resized, and optical flow if the model
+needs it.
 """
 
 import math
@@ -19,7 +19,7 @@ from onlooker.video.sampling import Sampling, equally_spaced
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """What a model receives of one video.
+    """The input of a model from one video.
 
     Args:
         pixels: `T H W C`, uint8: the sampled frames, resized.
@@ -44,7 +44,7 @@ class Sample:
 
 
 def read_sample(path: Path, config: DataConfig) -> Sample:
-    """What a model sees of a clip, without a cache.
+    """Read the input of a model from a clip, without a cache.
 
     Raises:
         ClipError: the clip cannot be read, or has a single frame where flow is wanted.
@@ -53,7 +53,7 @@ def read_sample(path: Path, config: DataConfig) -> Sample:
 
 
 def read_at(reader: VideoReader, config: DataConfig, sampling: Sampling) -> Sample:
-    """What a model sees of chosen frames of a clip; errors as for `read_sample`."""
+    """Read the input of a model from the sampled frames of a clip; errors as for `read_sample`."""
     parts = []
     if config.modality != "flow":
         shown = reader.get(sampling, size=config.size)

@@ -54,10 +54,10 @@ _BLOCK = 64  # clips compared with all others at once: 80 MB for 10,000 clips
 
 def thumbnails(frames: Images) -> Images:
     """Equally spaced frames of a clip as small gray images: `T H W C` (RGB or gray) to `8 16 16`."""
-    chosen = frames[equally_spaced(len(frames), FRAMES)]
+    sampled = frames[equally_spaced(len(frames), FRAMES)]
     gray = [
         cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) if frame.shape[-1] == 3 else frame[..., 0]
-        for frame in chosen
+        for frame in sampled
     ]
     return np.stack(
         [cv2.resize(image, (_CELLS, _CELLS), interpolation=cv2.INTER_AREA) for image in gray]
@@ -65,8 +65,8 @@ def thumbnails(frames: Images) -> Images:
 
 
 def scene_images(images: Images) -> Images:
-    """What tells the scenes of clips: the static background (median over time), the first and the
-    last thumbnail.
+    """The images by which scenes are compared: the static background (median over time), the first and
+    the last thumbnail.
 
     Args:
         images: `B 8 16 16`.
@@ -135,8 +135,8 @@ def plan_joined(
     *,
     by_scene: bool = True,
 ) -> Planned:
-    """What `plan` makes of the clips, such as a split, with those that belong together in one
-    recording.
+    """What `plan` returns for the clips, such as a split, after clips that belong together were given
+    one recording.
 
     Clips without a recording that show one scene are of one, unless this is the scene of most
     clips, as of a fixed camera, or `plan` cannot divide a class then. Copies are always of one
@@ -174,18 +174,18 @@ def plan_joined(
 
 
 def _joined(clips: Sequence[Clip], groups: Ints, prefix: str) -> list[Clip]:
-    """The clips with each group of several in one recording: the first that is given, or one named
-    with a prefix.
+    """The clips with each group of several in one recording: the first recording that one of its clips
+    has, or else a new one, whose name begins with `prefix`.
     """
     sizes = Counter(groups.tolist())
     names: dict[int, str] = {}
-    for clip, first in zip(clips, groups.tolist(), strict=True):
+    for clip, group in zip(clips, groups.tolist(), strict=True):
         if clip.recording is not None:
-            names.setdefault(first, clip.recording)
+            names.setdefault(group, clip.recording)
     joined = list[Clip]()
-    for clip, first in zip(clips, groups.tolist(), strict=True):
-        name = names.get(first, f"{prefix}{clips[first].name}")
-        joined.append(replace(clip, recording=name) if sizes[first] > 1 else clip)
+    for clip, group in zip(clips, groups.tolist(), strict=True):
+        name = names.get(group, f"{prefix}{clips[group].name}")
+        joined.append(replace(clip, recording=name) if sizes[group] > 1 else clip)
     return joined
 
 
@@ -219,7 +219,7 @@ def _divisible(clips: Sequence[Clip], shown: Ints, minimum: int) -> Ints:
 
 
 def _without(groups: Ints, alone: NDArray[np.bool_]) -> Ints:
-    """The groups, of which some clips are none any more."""
+    """The groups, after the clips `alone` were taken out of theirs: each is a group of its own."""
     return _first(np.where(alone, len(groups) + np.arange(len(groups)), groups).tolist())
 
 
@@ -277,8 +277,8 @@ def _components(count: int, alike: Callable[[slice], NDArray[np.bool_]]) -> Ints
 
 
 def connected(*groupings: Sequence[Hashable]) -> Ints:
-    """For each thing, the position of the first one that it is joined with: by an equal key in one
-    of the groupings, or by others that have one.
+    """For each item, the position of the first one that it is connected with: by an equal key in one of
+    the groupings, directly or through other items.
     """
     return _merged(*map(_first, groupings))
 
@@ -289,16 +289,16 @@ def _merged(*groupings: Ints) -> Ints:
     return _linked(np.tile(np.arange(count), len(groupings)), np.concatenate(groupings), count)
 
 
-def _linked(ends: Ints, others: Ints, count: int) -> Ints:
-    """The components of a graph of `count` nodes with edges between `ends` and `others`."""
+def _linked(nodes: Ints, neighbors: Ints, count: int) -> Ints:
+    """The components of a graph of `count` nodes with edges between `nodes` and `neighbors`."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    graph = coo_array((np.ones(len(ends), np.bool_), (ends, others)), (count, count))
+    graph = coo_array((np.ones(len(nodes), np.bool_), (nodes, neighbors)), (count, count))
     return _first(connected_components(graph, directed=False)[1].tolist())
 
 
 def _first(keys: Sequence[Hashable]) -> Ints:
     """For each key, the position of the first equal one."""
-    first: dict[Hashable, int] = {}
-    return np.array([first.setdefault(key, i) for i, key in enumerate(keys)], np.int64)
+    positions: dict[Hashable, int] = {}
+    return np.array([positions.setdefault(key, i) for i, key in enumerate(keys)], np.int64)

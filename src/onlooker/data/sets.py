@@ -1,4 +1,4 @@
-"""Clips and their splits from whatever the user has: a folder or a list."""
+"""Clips and their splits, from a folder or a list."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -34,7 +34,7 @@ class ClipSet:
         left_out: an error for each clip that is listed or linked but does not exist.
         notes: what a user should know about how the clips were found, a sentence each.
         unknown: times that nobody labeled, by file.
-        asked: which classes and intervals.
+        asked: the settings of the set: which classes and intervals.
     """
 
     path: Path
@@ -45,10 +45,11 @@ class ClipSet:
     unknown: Unknown = field(default_factory=dict)
 
     def with_recordings(self, clips: Iterable[Clip]) -> "ClipSet":
-        """The same with the recordings that these clips have."""
-        known = {clip.path: clip for clip in clips}
+        """The same set with the recordings of these clips."""
+        by_path = {clip.path: clip for clip in clips}
         parts = {
-            name: [known.get(clip.path, clip) for clip in part] for name, part in self.parts.items()
+            name: [by_path.get(clip.path, clip) for clip in part]
+            for name, part in self.parts.items()
         }
         return replace(self, parts=parts)
 
@@ -111,10 +112,10 @@ def read_set(
     Args:
         path: a folder with one sub-folder per class; one with `train/`, `test/` and optionally
             `val/`, each with one sub-folder per class; or a CSV list (`lists.read_list`).
-        asked: which classes and intervals.
+        asked: the settings of the set: which classes and intervals.
         classes: the smallest number of classes in a folder.
-        fills: whether the gaps between the times of a list are examples of nothing unless `asked`
-            says otherwise, or they are in fewer recordings than splits need.
+        fills: whether the gaps between the times of a list become examples of nothing, unless `asked`
+            says otherwise, or there are gaps in fewer recordings than splits need.
 
     Raises:
         ClipError: no clips there.
@@ -145,20 +146,21 @@ def read_set(
     if asked.divide and "" in parts:
         parts[""] = divide_recordings(parts[""])
     if asked.class_names:
-        known = sorted({clip.label for part in parts.values() for clip in part})
-        chosen = check_classes(asked.class_names, known, str(path))
-        chosen += (composed(asked.fill or ""),)
+        all_labels = sorted({clip.label for part in parts.values() for clip in part})
+        class_names = check_classes(asked.class_names, all_labels, str(path))
+        class_names += (composed(asked.fill or ""),)
         parts = {
-            name: [clip for clip in part if clip.label in chosen] for name, part in parts.items()
+            name: [clip for clip in part if clip.label in class_names]
+            for name, part in parts.items()
         }
     return ClipSet(path, parts, tuple(left_out), notes=notes, asked=asked, unknown=unknown)
 
 
 def _can_be_divided(parts: Parts, label: str) -> bool:
-    """Whether a class is in as many recordings as splits need, or as another class."""
+    """Whether a class is in as many recordings as splits need, or in as many as another class."""
     counts, _ = count_groups(parts.get("", parts.get("training", [])))
-    others = [count for other, count in counts.items() if other != label]
-    return counts[label] >= min([MIN_RECORDINGS, *others])
+    other_counts = [count for other, count in counts.items() if other != label]
+    return counts[label] >= min([MIN_RECORDINGS, *other_counts])
 
 
 def set_name(path: Path) -> str:

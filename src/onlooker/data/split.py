@@ -1,4 +1,4 @@
-"""Splits: which clips train, which validate (choose the best epoch), which test; recordings are
+"""Splits: clips for training, validation (which chooses the best epoch) and test; recordings are
 never divided.
 """
 
@@ -32,7 +32,7 @@ FEW_CLIPS = 300  # a test split of a fifth of fewer clips would be too small
 # of a divided recording
 PART = "#part="
 _PARTS = 5
-# what the names of recordings begin with that are found, not given
+# prefixes of the names of recordings that were found by scenes and copies, not given
 SCENE = "scene of "
 COPIES = "copies of "
 
@@ -62,8 +62,8 @@ class Split:
                 raise InputError(f"no clips for {name}: {self._counts()}", _NAME_ALL)
             for group in {group_of(clip) for clip in clips}:
                 if group in split_of:
-                    found = f"{group} is in {split_of[group]} and in {name}"
-                    raise InputError(found, "splits must not share it")
+                    problem = f"{group} is in {split_of[group]} and in {name}"
+                    raise InputError(problem, "splits must not share it")
                 split_of[group] = name
 
     @property
@@ -129,11 +129,11 @@ Splits = Mapping[str, Split] | Callable[[Sequence[Clip]], Mapping[str, Split]]
 def require_clips(clips: Iterable[Clip]) -> None:
     """Raise a ClipError if clips of a stored split do not exist."""
     if missing := [clip.path for clip in clips if not os.path.exists(file_of(clip.path))]:
-        others = ", ".join(map(str, missing[1:_NAMED])) + (", …" if len(missing) > _NAMED else "")
-        found = (
-            f"not found, like {len(missing) - 1} more ({others})" if missing[1:] else "not found"
+        more = ", ".join(map(str, missing[1:_NAMED])) + (", …" if len(missing) > _NAMED else "")
+        problem = (
+            f"not found, like {len(missing) - 1} more ({more})" if missing[1:] else "not found"
         )
-        raise ClipError(missing[0], found, _RESTORE)
+        raise ClipError(missing[0], problem, _RESTORE)
 
 
 def fingerprint(path: Path) -> str:
@@ -174,7 +174,7 @@ def copies_of(values: SplitDict, clips: Sequence[Clip]) -> list[Clip]:
         return []
     content = dict[Path, str]()
     for file in {file_of(clip.path) for clip in clips}:
-        with suppress(ClipError):  # who reads the clip says why it cannot be read
+        with suppress(ClipError):  # reported when the clip is read
             content[file] = fingerprint(file)
     return [clip for clip in clips if content.get(file_of(clip.path)) in stored - {""}]
 
@@ -244,15 +244,15 @@ def hold_out_validation(
 
 
 def group_of(clip: Clip) -> str:
-    """What a split keeps together: the clip's recording, or the file that it is in if its recording
-    is not known.
+    """The name of the unit that a split keeps together: the clip's recording, or its file if the
+    recording is not known.
     """
     return f"recording {clip.recording}" if clip.recording is not None else str(file_of(clip.path))
 
 
 def source_of(clip: Clip) -> str:
-    """The unit of statistics: as `group_of`, but all parts of a recording are one, whose name ends
-    with `PART` (`divide_recordings`).
+    """The name of the unit of statistics: as `group_of`, but all parts of a divided recording are one
+    unit, whose name ends with `PART` (`divide_recordings`).
     """
     recording, part, _ = group_of(clip).partition(PART)
     return recording + part if clip.recording else group_of(clip)
@@ -274,16 +274,16 @@ def divide_recordings(clips: Sequence[Clip]) -> list[Clip]:
         if clip.recording in divided:
             clips_of[clip.recording, clip.label].append(clip)
     part_of: dict[Clip, str] = {}
-    for (recording, _), of_class in clips_of.items():
-        of_class.sort(
+    for (recording, _), class_clips in clips_of.items():
+        class_clips.sort(
             key=lambda clip: [
                 float(number) for number in re.findall(r"\d+(?:\.\d+)?", clip.path.name)
             ]
         )
-        parts = min(_PARTS, len(of_class))
+        parts = min(_PARTS, len(class_clips))
         part_of |= {
-            clip: f"{recording}{PART}{i * parts // len(of_class) + 1}"
-            for i, clip in enumerate(of_class)
+            clip: f"{recording}{PART}{i * parts // len(class_clips) + 1}"
+            for i, clip in enumerate(class_clips)
         }
     return [replace(clip, recording=part_of[clip]) if clip in part_of else clip for clip in clips]
 

@@ -98,13 +98,16 @@ def perform(
     factor of `_HERTZ`.
     """
     start, *between, end = ACTIONS[action]
-    first, last = event
-    repeats = max(1, round(_HERTZ.get(action, 0.0) * tempo * (last - first) / fps))
+    first_frame, last_frame = event
+    repeats = max(1, round(_HERTZ.get(action, 0.0) * tempo * (last_frame - first_frame) / fps))
     keys = np.stack([start, start, *between * repeats, end, end])
     # PCHIP has zero velocity wherever an angle turns back; with the still poses around it also at
     # both ends.
     motion = PchipInterpolator(np.arange(len(keys)) - 1, keys)
-    return motion(np.clip((np.arange(frames) - first) / (last - first), 0, 1) * (len(keys) - 3))
+    return motion(
+        np.clip((np.arange(frames) - first_frame) / (last_frame - first_frame), 0, 1)
+        * (len(keys) - 3)
+    )
 
 
 def place_joints(poses: Floats, faces_right: bool) -> dict[str, Floats]:
@@ -215,10 +218,10 @@ def draw_line(
     """Draw a thick line with round ends."""
     # In 16ths of a pixel of the canvas. OpenCV: pixels have their centers at whole numbers; smooth
     # edges add 2 pixels.
-    first, last = np.round((np.array((start, end)) * FINER - 0.5) * 16).astype(int).tolist()
-    cv2.line(
-        canvas, first, last, color.tolist(), max(1, round(2 * FINER * radius) - 2), cv2.LINE_AA, 4
-    )
+    ends = np.array((start, end)) * FINER - 0.5
+    start_point, end_point = np.round(ends * 16).astype(int).tolist()
+    thickness = max(1, round(2 * FINER * radius) - 2)
+    cv2.line(canvas, start_point, end_point, color.tolist(), thickness, cv2.LINE_AA, 4)
 
 
 @dataclass(frozen=True, eq=False)
@@ -265,8 +268,10 @@ class StickFigures:
 
         rng = np.random.default_rng([seed, 1, list(ACTIONS).index(action), number])
         steps = max(1, round(rng.uniform(*self.event) * (self.frames - 1)))
-        first = int(rng.integers(0, self.frames - steps))
-        poses = perform(action, self.frames, self.fps, event=(first, first + steps), tempo=tempo)
+        first_frame = int(rng.integers(0, self.frames - steps))
+        poses = perform(
+            action, self.frames, self.fps, event=(first_frame, first_frame + steps), tempo=tempo
+        )
         poses = np.concatenate((SEATED[None], poses))  # the first tells where the stool is
         faces_right = rng.random() < 0.5
         # the right side is the near one of a person who faces to the right
@@ -309,7 +314,9 @@ class StickFigures:
             frame[:] = np.clip(
                 smooth + self.noise * rng.standard_normal(frame.shape, np.float32), 0, 255
             ).round()
-        moving = (np.arange(self.frames) >= first) & (np.arange(self.frames) <= first + steps)
+        moving = (np.arange(self.frames) >= first_frame) & (
+            np.arange(self.frames) <= first_frame + steps
+        )
         return FigureVideo(pixels, index, boxes[1:], moving=moving)
 
 
@@ -395,10 +402,10 @@ def write_set(
             video = figures.video(action, number, seed=seed)
             write(part / name, video.pixels, fps=figures.fps)
             recordings += f"{name},person-{video.person:02}\n"
-            first, *_, last = np.flatnonzero(video.moving).tolist()
+            moving_frames = np.flatnonzero(video.moving).tolist()
             truth[name] = {
                 "person": video.person,
-                "event": [first, last],
+                "event": [moving_frames[0], moving_frames[-1]],
                 "boxes": video.boxes.tolist(),
             }
         write_bytes(part / RECORDINGS, recordings.encode())

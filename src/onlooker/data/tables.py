@@ -27,7 +27,7 @@ _SUBJECT = (
     "subject person speaker participant actor performer signer patient individual subjectid personid "
     "speakerid participantid actorid subjectname personname"
 )
-# What a column is called, without case, spaces and punctuation.
+# Usual names of each column, without case, spaces and punctuation.
 _NAMES = {
     "path": _PATH,
     "clip": _PATH,
@@ -51,7 +51,7 @@ _NAMES = {
     "subject": _SUBJECT,
     "cut_from": "cutfrom",
 }
-# What cells of tables of frames say: no, yes, or nothing.
+# The meaning of cells in tables of frames: no, yes, or unlabeled.
 _STATES = {"0": 0, "0.0": 0, "false": 0, "1": 1, "1.0": 1, "true": 1}
 _STATES |= dict.fromkeys(("-1", "-1.0", "", "nan"), -1)
 _FRAME_NUMBER = frozenset({"", "unnamed0", "index", "frame", "frames", "framenumber"})
@@ -78,7 +78,7 @@ class Table:
     names: dict[str, str]
 
     def notes(self, unused: Sequence[str] = ()) -> list[str]:
-        """How columns of other names were understood, and which were ignored, a sentence each."""
+        """Sentences about the columns that were read under another name, and about ignored ones."""
         notes = []
         used = {column: name for column, name in self.names.items() if column not in unused}
         if renamed := [column for column, name in used.items() if _plain(name) != _plain(column)]:
@@ -179,8 +179,8 @@ def table_kind(path: Path) -> Literal["list", "events", "frames"]:
 
 
 def read_frames(path: Path) -> tuple[list[str], NDArray[np.int64], NDArray[np.int8]]:
-    """The columns of a table that say of each frame whether a behavior is there, as DeepEthogram and
-    SimBA write them: those that have only 0 and 1, or -1 for a frame that nobody labeled.
+    """The columns of a table that say for each frame whether a behavior is present, as DeepEthogram and
+    SimBA write them: those with only 0, 1, or -1 for an unlabeled frame.
 
     Returns:
         Their names, `K`; the numbers of the frames, ascending from 0 on, `T`: those of the first

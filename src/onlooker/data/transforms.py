@@ -17,7 +17,7 @@ NORMALIZATIONS: dict[str, tuple[tuple[float, float, float], tuple[float, float, 
     "lite0": ((127 / 255,) * 3, (128 / 255,) * 3),
     "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
 }
-_OF_FLOW = (0.5, 0.25)  # mean and standard deviation of displacements in 8 bits
+_FLOW = (0.5, 0.25)  # mean and standard deviation of displacements in 8 bits
 
 
 def to_video(frames: Tensor, normalization: str, flow_channels: int = 0) -> Tensor:
@@ -29,10 +29,10 @@ def to_video(frames: Tensor, normalization: str, flow_channels: int = 0) -> Tens
         flow_channels: how many of the last channels are flow; no displacement becomes 0, the
             largest 2.
     """
-    of_image = frames.shape[-1] - flow_channels
+    image_channels = frames.shape[-1] - flow_channels
     mean, std = (
-        torch.tensor([*of_colors[:of_image], *[of_flow] * flow_channels], device=frames.device)
-        for of_colors, of_flow in zip(NORMALIZATIONS[normalization], _OF_FLOW, strict=True)
+        torch.tensor([*colors[:image_channels], *[flow] * flow_channels], device=frames.device)
+        for colors, flow in zip(NORMALIZATIONS[normalization], _FLOW, strict=True)
     )
     return ((frames.float() / 255 - mean) / std).movedim(-1, -3)
 
