@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
+import torch
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
@@ -16,11 +17,11 @@ from onlooker.base.config import ModelConfig, Settings, TrainConfig
 from onlooker.base.files import write_bytes, write_json
 from onlooker.data.clips import ClipFrames, read_clips
 from onlooker.data.split import Split
+from onlooker.models.registry import configured
 from onlooker.models.video_model import VideoModel
 from onlooker.report.page import Page
 from onlooker.report.plots import loss_and_accuracy, to_svg
 from onlooker.run.features import encoded_clips
-from onlooker.run.preparation import build
 from onlooker.training.fitters import complete
 from onlooker_papers.results import WHOLE, About, Row, command_line, write_rows
 from onlooker_papers.sets import counts_of, digest_of, few_of_each
@@ -178,7 +179,8 @@ def _untrained(folder: Path, clips: Split, *, settings: Settings, budget: Budget
     """A model with the frozen encoder of a stream, or one that gets those of both by
     `initialize_motion`.
     """
-    net = build(settings, _classes(clips))
+    torch.manual_seed(settings.training.seed)
+    net = configured(settings, len(_classes(clips)))
     if budget.fine_tuning and settings.data.modality != "both":
         cast(nn.Module, net.encoder).load_state_dict(
             _fine_tuned(folder, clips, of=settings.data.modality, budget=budget)

@@ -23,8 +23,6 @@ from onlooker.training.fitters import complete, fitter_of
 from onlooker.training.processes import launched
 from onlooker.video.rates import RATE_NOTE
 
-__all__ = ["build"]
-
 
 @dataclass(frozen=True)
 class PreparedRun:
