@@ -331,7 +331,7 @@ def _print_checked(checked: "Checked") -> None:
     """The table of classes, and the findings, each with the first of the clips that it concerns."""
     from onlooker.base.records import clip_name
     from onlooker.data.sets import root_of
-    from onlooker.run.check import SHOWN, class_table, hints
+    from onlooker.run.check import CLIPS_PER_FINDING, class_table, hints
 
     split = None if isinstance(checked.split, str) else checked.split
     console = Console()
@@ -344,12 +344,13 @@ def _print_checked(checked: "Checked") -> None:
         console.print(Text(printable(f"{number}. {finding.found}"), "bold"))
         for text in (f"Why: {finding.why}.", f"What to do: {finding.remedy}."):
             console.print(Padding(Text(printable(text)), (0, 0, 0, 3)))
-        for paths in finding.clips[:SHOWN]:
-            more = f" and {len(paths) - SHOWN} more" if len(paths) > SHOWN else ""
-            same = " = ".join(clip_name(path, root) for path in paths[:SHOWN])
+        for paths in finding.clips[:CLIPS_PER_FINDING]:
+            left = len(paths) - CLIPS_PER_FINDING
+            more = f" and {left} more" if left > 0 else ""
+            same = " = ".join(clip_name(path, root) for path in paths[:CLIPS_PER_FINDING])
             typer.echo(printable(f"   {same}{more}"))
-        if len(finding.clips) > SHOWN:
-            console.print(f"   and {len(finding.clips) - SHOWN} more")
+        if len(finding.clips) > CLIPS_PER_FINDING:
+            console.print(f"   and {len(finding.clips) - CLIPS_PER_FINDING} more")
     if not checked.findings:
         console.print("no problems found")
 

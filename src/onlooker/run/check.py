@@ -49,9 +49,9 @@ from onlooker.models.registry import find_recipe
 from onlooker.training.fitters import fitter_of
 from onlooker.video.image_sequence import left_out_images
 
-# classes in the table; clips or groups of clips listed per finding
-_ROWS = 20
-SHOWN = 5
+_ROWS = 20  # classes in the table
+CLIPS_PER_FINDING = 5  # clips or groups of clips that are listed
+_IMAGES = 5  # of those that are left out of image sequences
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,7 +126,7 @@ def is_clean(clips: Iterable[Clip]) -> bool:
 
 
 def _without_findings(paths: Iterable[Path]) -> dict[str, Any]:
-    """The key under which the cache remembers that `check` has found no problems in clips."""
+    """The key of the cache for clips in which `check` has found no problems."""
     clips = [identity(path) for path in sorted(paths)]
     return {"content": "clips without findings", "clips": clips}
 
@@ -152,8 +152,8 @@ def plan_joined_split(
     model: str = ModelConfig.name,
     seed: int = 0,
 ) -> Split:
-    """The given split or that of `plan_split`, of the clips that have thumbnails; those of one
-    scene are together.
+    """The given split or that of `plan_split`, for the clips that have thumbnails. Clips of one
+    scene are in the same split.
 
     Args:
         images: thumbnails `8 16 16`, by path.
@@ -204,7 +204,7 @@ def class_table(clip_set: ClipSet, split: Split | None) -> Table:
 
 
 def hints(clip_set: ClipSet, split: Split | None, nothing: str | None = None) -> Iterator[str]:
-    """What is to be known about the clips as a whole, a line each."""
+    """Facts about the clips as a whole, one line each."""
     clips = clip_set.clips
     classes = sorted({clip.label for clip in clips})
     position = nothing_class(classes, nothing)
@@ -229,17 +229,17 @@ def hints(clip_set: ClipSet, split: Split | None, nothing: str | None = None) ->
     if filled := sum(clip.label == fill for clip in clips):
         yield f"{filled} clips of {fill} are from the gaps between the intervals; --fill '' for none"
     images = (image for clip in clips if clip.path.is_dir() for image in left_out_images(clip.path))
-    if examples := [*islice(images, SHOWN)]:
+    if examples := [*islice(images, _IMAGES)]:
         count = len(examples) + sum(1 for _ in images)  # there may be millions
         root = root_of(clip_set.path)
         paths = ", ".join(clip_name(image, root) for image in examples)
-        yield f"left out of image sequences: {count} ({paths}{', ...' if count > SHOWN else ''})"
+        yield f"left out of image sequences: {count} ({paths}{', ...' if count > _IMAGES else ''})"
 
 
 def overview(
     clip_set: ClipSet, split: Split, nothing: str | None = None
 ) -> Iterator[RenderableType]:
-    """The table of classes, hints and findings about them before training; nothing is decoded."""
+    """The class table, hints, and findings about labels, before training; nothing is decoded."""
     yield class_table(clip_set, split)
     yield from hints(clip_set, split, nothing)
     for finding in label_findings(clip_set.clips):

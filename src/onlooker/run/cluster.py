@@ -51,7 +51,7 @@ def map_clips(
     if not (again := [*islice(clips, 1)]):  # nothing to do, and no reason to connect
         return
     with redirect_stdout(sys.stderr), _connected(address) as ray:
-        count, options = _places(ray.cluster_resources())
+        count, options = _workers(ray.cluster_resources())
         actor = ray.remote(_Worker).options(**options)
         started = (ray.put(start), os.environ.get(VARIABLE, ""))
         idle = [actor.remote(*started) for _ in range(count)]
@@ -77,9 +77,9 @@ def map_clips(
                 if deaths[clip] < ATTEMPTS:
                     again.append(clip)
                     continue
-                found = f"{ATTEMPTS} workers that read it were killed"
+                problem = f"{ATTEMPTS} workers that read it were killed"
                 result = ClipError(
-                    clip, found, "check its size and the memory of the nodes, or use --safe"
+                    clip, problem, "check its size and the memory of the nodes, or use --safe"
                 )
             else:
                 idle.append(worker)
@@ -101,13 +101,15 @@ class _Worker:
         return ClipError(path, f"not found on {socket.gethostname()}", place)
 
 
-def _places(total: Mapping[str, float]) -> tuple[int, dict[str, float]]:
-    """How many workers: one per core, or with GPUs as many as keep these busy; and what each needs."""
+def _workers(total: Mapping[str, float]) -> tuple[int, dict[str, float]]:
+    """The number of workers, one per core, or with GPUs as many as keep these busy; and the share
+    of the resources that each needs.
+    """
     cpus, gpus = (int(total.get(name, 0)) for name in ("CPU", "GPU"))
     count = max(1, min(cpus, gpus * _WORKERS_PER_GPU) if gpus else cpus)
     # rounded down: the shares of a GPU must not add up to more than one
     share = int(1e4 * min(1, gpus / count)) / 1e4
-    # the workers of a node that is lost find room on the others
+    # half a core each, so that the other nodes can also run the workers of a node that is lost
     return count, {"num_cpus": 0.5, "num_gpus": share}
 
 
@@ -130,9 +132,9 @@ def _connected(address: str) -> Iterator[Any]:
             socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
         ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **options)
     except (OSError, ValueError) as error:
-        found = f"{address}: no Ray cluster there ({error})"
         raise ConnectionError(
-            f"{found}; start one by `ray start --head`, and give the address it prints"
+            f"{address}: no Ray cluster there ({error}); start one by `ray start --head`, and give "
+            "the address it prints"
         ) from error
     try:
         yield ray

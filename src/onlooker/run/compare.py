@@ -81,12 +81,12 @@ def compare(
     labels = Counter(clip.label for split in splits.values() for clip in split.test)
     missing: dict[str, Task] = {}
     with lock_run(out):
-        for (split, parts), seed, (name, of) in itertools.product(
+        for (split, parts), seed, (name, settings) in itertools.product(
             splits.items(), seeds, models.items()
         ):
             run = _folder(out, name, split, seed=seed)
-            settings = of._replace(training=replace(of.training, seed=seed))
-            record = RunRecord(root_of(clips.path), (), settings, split=parts)
+            seeded = settings._replace(training=replace(settings.training, seed=seed))
+            record = RunRecord(root_of(clips.path), (), seeded, split=parts)
             if finished_figures(record, run) is None:
                 missing[f"{run.parent.name}/{run.name}"] = partial(
                     continue_run, record, run, quiet=True
@@ -100,9 +100,9 @@ def compare(
             "splits": len(splits),
             "seeds": list(seeds),
             "weights": "pretrained"
-            if any(of.model.pretrained for of in models.values())
+            if any(settings.model.pretrained for settings in models.values())
             else "from scratch",
-            "modality": {name: of.data.modality for name, of in models.items()},
+            "modality": {name: settings.data.modality for name, settings in models.items()},
             "notes": list(clips.notes),
             "skipped": [str(error) for error in (*clips.left_out, *skipped)],
         }
@@ -157,8 +157,8 @@ def default_jobs() -> int:
 
 
 def run_parallel(tasks: Mapping[str, Task], jobs: int | None = None) -> None:
-    """Run all tasks, several at once in a process each, with a progress bar and the accuracy of
-    each as it ends.
+    """Run all tasks, several at once, each in a process of its own, with a progress bar, and with
+    the accuracy of each when it ends.
 
     On the CPU, each process has one thread. The processes end with this one, even if it is killed,
     so that no two processes ever continue from the same checkpoints.
@@ -166,7 +166,7 @@ def run_parallel(tasks: Mapping[str, Task], jobs: int | None = None) -> None:
     Args:
         tasks: by name; each returns the figures of its test clips. They are sent to other
             processes.
-        jobs: tasks at once; 1: in this process; None: `default_jobs()`.
+        jobs: number of tasks that run at once; 1: in this process; None: `default_jobs()`.
 
     Raises:
         RuntimeError: the system ended a process, usually because memory ran out.
@@ -205,18 +205,23 @@ def _run_in_worker(name: str, task: Task) -> tuple[str, Figures | None]:
 def _read(
     clips: ClipSet, splits: Splits, models: Sequence[Settings]
 ) -> tuple[dict[str, Split], tuple[ClipError, ...]]:
-    """Decode the clips for all models; the splits without those that cannot be read."""
+    """Decode the clips for all models; returns the splits without the clips that cannot be read,
+    and the errors of these.
+    """
     classes = sorted({clip.label for clip in clips.clips})
     for settings in models:  # those that do not fit are an error before clips are read
         configured(settings, len(classes))
     modalities = {data.modality for _, data, _ in models}
     data = replace(models[0].data, modality=modalities.pop() if len(modalities) == 1 else "both")
     samples, skipped = read_clips(clips.clips, classes, data)
-    for each in models:
-        if each.training.features:  # once, not in every training at the same time
-            net = build(each, classes)
+    for settings in models:
+        if settings.training.features:  # once, not in every training at the same time
             encoded_clips(
-                samples.clips, classes, net, data=each.data, precision=each.training.precision
+                samples.clips,
+                classes,
+                build(settings, classes),
+                data=settings.data,
+                precision=settings.training.precision,
             )
     if callable(splits):
         return dict(

@@ -46,8 +46,8 @@ from onlooker.video.write import write
 
 # Clips drawn for the report: enough to see what the model does, few enough for a page of some
 # megabytes.
-_SHOWN = 12
-_SHOWN_SIDE = 320  # pixels
+_REPORT_CLIPS = 12
+_REPORT_SIDE = 320  # pixels of the shorter side of their frames
 
 
 def evaluate(run: Path, clips: Path | ClipSet | None = None) -> Figures:
@@ -72,16 +72,16 @@ def evaluate(run: Path, clips: Path | ClipSet | None = None) -> Figures:
     other = clips if clips is None or isinstance(clips, ClipSet) else read_set(clips, classes=1)
     record = RunRecord.read(run, other.path if other else None)
     if recognizer.classes != record.classes:
-        found = f"the classes {', '.join(recognizer.classes)}, config.json has {', '.join(record.classes)}"
-        raise ValueError(
-            f"{run / 'model' / 'recognizer.json'}: {found}; restore the file that was changed"
-        )
+        file = run / "model" / "recognizer.json"
+        problem = f"the classes {', '.join(recognizer.classes)}"
+        problem += f", config.json has {', '.join(record.classes)}"
+        raise ValueError(f"{file}: {problem}; restore the file that was changed")
     cross_validation = None if other else read_cross_validation(run)
     if other is not None:
         out = run / f"evaluation-{set_name(other.path)}"
         other.require_classes(recognizer.classes)
-        test, known = new_clips(run, other)
-        skipped = (*other.left_out, *known)
+        test, trained_on = new_clips(run, other)
+        skipped = (*other.left_out, *trained_on)
         record = replace(record, notes=tuple(other.notes))
     elif record.split.test:
         out = run
@@ -90,8 +90,8 @@ def evaluate(run: Path, clips: Path | ClipSet | None = None) -> Figures:
         # the remaining clips are tested
         if not any(os.path.exists(file_of(clip.path)) for clip in test):
             require_clips(test)
-    elif cross_validation and (of_run := read_figures(run)):
-        return of_run
+    elif cross_validation and (figures := read_figures(run)):
+        return figures
     else:
         raise ClipError(
             run, "trained without a test split", "name new clips: `onlooker evaluate RUN CLIPS`"
@@ -124,20 +124,22 @@ def write_report(
         samples: the test clips.
         record: the settings of the training, the folder of these samples, and the clips that are
             left out.
-        run: where its curves are.
+        run: the run whose curves are shown.
         evaluation: the predictions of a cross-validation for these samples; None: those of the
             recognizer.
-        cross_validation: what the cross-validation that chose the model of the run has found, for
-            the report of the run itself.
+        cross_validation: the figures of the cross-validation that chose the model, for the report
+            of the run itself.
     """
-    of_run = out == run
-    known_scenes = _known_scenes(run, recognizer, record.split, samples=samples, of_run=of_run)
+    own_clips = out == run
+    known_scenes = _known_scenes(
+        run, recognizer, record.split, samples=samples, own_clips=own_clips
+    )
     evaluation = evaluation or recognizer.evaluate(samples, skipped=record.skipped)
     figures = replace(
         measure(evaluation),
         known_scenes=known_scenes,
         balanced=record.settings.training.class_weights == "balanced",
-        checked=of_run and is_clean(record.split.clips),
+        checked=own_clips and is_clean(record.split.clips),
         **vars(cross_validation or CrossValidationFigures()),
     )
     write_scores(out / SCORES, evaluation)
@@ -168,8 +170,8 @@ def write_report(
 
 def new_clips(run: Path, clips: ClipSet) -> tuple[tuple[Clip, ...], list[ClipError]]:
     """The clips that the model was not trained on, by content, and an error for each of the others."""
-    known = {clip.path for clip in copies_of(read_json(run / "split.json"), clips.test)}
-    if len(known) == len(clips.test):
+    trained_on = {clip.path for clip in copies_of(read_json(run / "split.json"), clips.test)}
+    if len(trained_on) == len(clips.test):
         raise ClipError(
             clips.path,
             "the model was trained on all of these clips",
@@ -177,22 +179,23 @@ def new_clips(run: Path, clips: ClipSet) -> tuple[tuple[Clip, ...], list[ClipErr
         )
     errors = [
         ClipError(path, "the model was trained on it", "it cannot be used for testing")
-        for path in sorted(known)
+        for path in sorted(trained_on)
     ]
-    return tuple(clip for clip in clips.test if clip.path not in known), errors
+    return tuple(clip for clip in clips.test if clip.path not in trained_on), errors
 
 
 def evaluate_recordings(run: Path, clips: ClipSet) -> dict[str, Any]:
-    """Watch each recording of a list from begin to end, and compare its events with the intervals
-    of the list.
+    """Watch each recording of a list from beginning to end, and compare its events with the
+    intervals of the list.
 
     Writes evaluation.json into the run's `recordings-NAME`. Recordings that the model was trained
-    on are left out; one in which nothing happens may be listed as a whole, with that class. Events
-    that are found in time of which nothing is known, and that overlap no interval, do not count.
+    on are left out. A recording in which nothing happens may be listed as a whole, with the class
+    nothing. Predicted events in unlabeled time that overlap no interval do not count.
 
     Returns:
-        The figures of all recordings (`event_figures`); `live`: of the events that `onlooker watch`
-        reports while they play; `recordings`: of each, by its name; `skipped`: left out, and why.
+        The figures of all recordings (`event_figures`); `live`: the figures of the events that
+        `onlooker watch` reports while they play; `recordings`: the figures of each recording, by
+        its name; `skipped`: the recordings that are left out, and why.
 
     Raises:
         FileNotFoundError, NotWritableError, ClipError: as `evaluate`.
@@ -203,16 +206,16 @@ def evaluate_recordings(run: Path, clips: ClipSet) -> dict[str, Any]:
     out = run / f"recordings-{set_name(clips.path)}"
     nothing = recognizer.decision.nothing_name
     clips.require_classes(dict.fromkeys((*recognizer.classes, nothing)))
-    test, known = new_clips(run, clips)
+    test, trained_on = new_clips(run, clips)
     errors = {
         file_of(error.path): ClipError(file_of(error.path), error.found, error.remedy)
-        for error in known
+        for error in trained_on
     }
     check_writable(out, "copy the run to a folder that can be written to")
     listed = defaultdict(list)
     for clip in test:
         listed[file_of(clip.path)].append(clip)
-    found = dict[str, Sequence[Segment]]()
+    predicted = dict[str, Sequence[Segment]]()
     live = dict[str, Sequence[Segment]]()
     true = dict[str, list[Segment]]()
     lengths = dict[str, float]()
@@ -237,16 +240,16 @@ def evaluate_recordings(run: Path, clips: ClipSet) -> dict[str, Any]:
                 true[name].append(Segment(clip.label, start, min(end, seconds)))
         times = clips.unknown.get(resolved(file), ())
         unknown[name] = [Segment("", a, min(b, seconds)) for a, b in times if a < seconds]
-        found[name] = judged(prediction.segments, true[name], unknown[name])
+        predicted[name] = judged(prediction.segments, true[name], unknown[name])
         live[name] = judged(reported, true[name], unknown[name])
     if not lengths:
         raise [*errors.values()][-1]
     figures = {
-        **event_figures(found, true, lengths, unknown=unknown),
+        **event_figures(predicted, true, lengths, unknown=unknown),
         "live": event_figures(live, true, lengths, unknown=unknown),
         "recordings": {
             name: event_figures(
-                {name: found[name]},
+                {name: predicted[name]},
                 {name: true[name]},
                 {name: seconds},
                 unknown={name: unknown[name]},
@@ -260,21 +263,22 @@ def evaluate_recordings(run: Path, clips: ClipSet) -> dict[str, Any]:
 
 
 def _known_scenes(
-    run: Path, recognizer: Recognizer, split: Split, *, samples: ClipFrames, of_run: bool
+    run: Path, recognizer: Recognizer, split: Split, *, samples: ClipFrames, own_clips: bool
 ) -> int | None:
-    """How many of the tested clips show a scene of clips that the model was fitted to, as far as it
-    is known.
+    """The number of tested clips that show the scene of a clip that the model was fitted to; None
+    if the scenes of the run are not stored, or are too many to compare.
 
     Args:
         samples: the tested clips.
-        of_run: whether they are the test clips of the run, or all of one that is cross-validated.
+        own_clips: whether they are the test clips of the run, or all clips of a run that is
+            cross-validated.
     """
     images = read_scenes(run)
-    if images is None or len(images) + len(samples) * (not of_run) > MAX_COMPARED:
+    if images is None or len(images) + len(samples) * (not own_clips) > MAX_COMPARED:
         return None
     tested = {clip.path for clip in samples.clips}
     fitted = len(split.training) + len(split.validation)
-    if not of_run:
+    if not own_clips:
         images = np.concatenate(
             [images[:fitted], scene_images(read_thumbnails(samples, recognizer.data))]
         )
@@ -283,8 +287,7 @@ def _known_scenes(
         images = images[places]
     else:
         return int(seen(images, [group_of(clip) for clip in split.clips]).sum())
-    known = seen(images, [i < fitted for i in range(len(images))])[fitted:]
-    return int(known.sum())
+    return int(seen(images, [i < fitted for i in range(len(images))])[fitted:].sum())
 
 
 def _drawn_clips(
@@ -303,9 +306,9 @@ def _drawn_clips(
     scores = evaluation.answer_scores
     names = [printable(evaluation.answer_names[answer]) for answer in evaluation.answers]
     order = random.Random(0).sample(range(len(samples)), len(samples))
-    mistakes = [i for i in order if not correct[i]][: _SHOWN // 2]
+    mistakes = [i for i in order if not correct[i]][: _REPORT_CLIPS // 2]
     source = "cross-validated" if figures.cross_validated else "prediction"
-    drawn = [i for i in order if correct[i]][: _SHOWN - len(mistakes)] + mistakes
+    drawn = [i for i in order if correct[i]][: _REPORT_CLIPS - len(mistakes)] + mistakes
     for i in tracked(drawn, "drawing clips", len(drawn)):
         with suppress(ClipError):
             answer = f"{source}: {names[i]}, {100 * scores[i]:.0f} %"
@@ -318,14 +321,14 @@ def _drawn_clips(
 def _drawn(
     recognizer: Recognizer, clip: Clip, answer: str, *, is_fitted: bool
 ) -> tuple[bytes, str]:
-    """A clip as mp4, and its caption. If the model was fitted to it, or it is a recording, the
-    answer for the frames that are drawn is not that of the caption, and not drawn.
+    """A clip as mp4, and its caption with the answer. Events are not drawn if the model was fitted
+    to the clip, or the clip is a recording: those of the drawn frames may contradict the caption.
     """
     sample = cached_read(clip.path, recognizer.data)
     prediction = recognizer.predict_clip(clip.path, sample)
     if is_fitted or recognizer.is_recording(sample.length):
         prediction = replace(prediction, segments=())
-    frames = VideoReader(clip.path).get(prediction.indices, shorter_side=_SHOWN_SIDE)
+    frames = VideoReader(clip.path).get(prediction.indices, shorter_side=_REPORT_SIDE)
     seconds = max(float(prediction.times[-1] - prediction.times[0]), 0.1)
     fps = float(np.clip((len(frames) - 1) / seconds, 2, 25))
     caption = f"{printable(f'{clip.label} · {clip.name}')}\n{answer}"

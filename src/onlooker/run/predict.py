@@ -61,8 +61,8 @@ def predict_clips(
         json: file for all scores and attention, one JSON object per line and clip.
         threshold: the lowest score of an event, in clips and in recordings (`Recognizer.predict`);
             below it, the answer is nothing. None: those of the run.
-        ray: the address of a Ray cluster that predicts (`cluster.map_clips`); None: this process
-        does.
+        ray: the address of a Ray cluster that predicts (`cluster.map_clips`); None: predict in this
+            process.
         times: formats (`annotations.FORMATS`) in which times are also written to `out`.
         on_predictions: called with the predictions of each hundred clips, without their maps,
             between progress bars.
@@ -128,11 +128,10 @@ def _note_times(predictions: Sequence[Prediction], recognizer: Recognizer) -> No
 
 
 def find_videos(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
-    """The clips among some paths, and those in folders of clips, at any depth; and the other files
-    there.
+    """The clips among some paths, with the clips in folders at any depth; and the other files in
+    these folders.
 
-    Paths that are no folders of clips are returned as they are, like links to clips that do not
-    exist.
+    Paths that are not folders of clips count as clips, as do links whose targets do not exist.
     """
     clips = list[Path]()
     ignored = list[Path]()
@@ -163,7 +162,7 @@ def _predict(
 def _predict_here(
     recognizer: Recognizer, clips: Sequence[Path], threshold: float | None
 ) -> Generator[tuple[Path, Prediction | ClipError]]:
-    """As `map_clips`, in this process, where threads decode the next clips meanwhile."""
+    """As `map_clips`, in this process; threads decode the next clips meanwhile."""
     with closing(map_ahead(partial(attempt, recognizer.read_ahead), clips)) as samples:
         for clip, sample in zip(clips, samples, strict=True):
             if isinstance(sample, ClipError):
@@ -185,7 +184,7 @@ def _digest(recognizer: Recognizer, threshold: float | None) -> str:
     are continued.
     """
     decision = recognizer.decision
-    classes, *values, nothing, _ = (getattr(decision, each.name) for each in fields(decision))
+    classes, *values, nothing, _ = (getattr(decision, field.name) for field in fields(decision))
     extra = [value for value in (nothing, threshold) if value is not None]
     parts = (weights_digest(recognizer.model), classes, recognizer.data, *values, *extra)
     return hashlib.sha256(repr(parts).encode()).hexdigest()

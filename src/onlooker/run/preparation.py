@@ -70,7 +70,7 @@ def new_run(
     net = build(settings.decided, classes)
     note_clips(unknown_rates(clip.path for clip in clips.clips), RATE_NOTE)
     samples, unreadable = _read(net, settings, clips.clips, classes=classes, strict=strict)
-    _require_classes(classes, samples.clips, every=clips.clips, errors=unreadable)
+    _require_classes(classes, clips.clips, samples.clips, errors=unreadable)
     thumbnails = read_thumbnails(samples, settings.data, settings.training.features)
     images = {clip.path: image for clip, image in zip(samples.clips, thumbnails, strict=True)}
     split = plan_joined_split(clips, images, split, model=name, seed=seed)
@@ -124,7 +124,7 @@ def build(settings: Settings, classes: Sequence[str]) -> VideoModel:
 
 
 def with_encoder(record: RunRecord, encoder: str, clips: Sequence[Clip], *, size: int) -> Candidate:
-    """The untrained model of a run with another encoder, and some of its clips as that sees them.
+    """The untrained model of a run with another encoder, and samples of some of its clips for it.
 
     Args:
         size: height and width of the frames.
@@ -156,14 +156,14 @@ def _read(
 
 def _require_classes(
     classes: Sequence[str],
-    read: Sequence[Clip],
+    clips: Sequence[Clip],
+    readable: Sequence[Clip],
     *,
-    every: Sequence[Clip],
     errors: Sequence[ClipError],
 ) -> None:
     """Raise a ClipError for a class of which no clip can be read: the model would never see it."""
-    if lost := sorted(set(classes) - {clip.label for clip in read}):
-        paths = {clip.path for clip in every if clip.label == lost[0]}
-        first = next(error for error in errors if error.path in paths)
-        found = f"none of the {len(paths)} clips of class {lost[0]} can be read ({first.found})"
-        raise ClipError(first.path.parent, found, "replace them, or leave the class out")
+    if lost := sorted(set(classes) - {clip.label for clip in readable}):
+        paths = {clip.path for clip in clips if clip.label == lost[0]}
+        cause = next(error for error in errors if error.path in paths)
+        problem = f"none of the {len(paths)} clips of class {lost[0]} can be read ({cause.found})"
+        raise ClipError(cause.path.parent, problem, "replace them, or leave the class out")

@@ -12,7 +12,7 @@
     model/           the trained model: onlooker.load reads it
     final/           after cross-validation: a run on all clips
     cross_validation.json
-                     what the cross-validation that chose the model has found, if there was one
+                     figures of the cross-validation that chose the model, if there was one
                      (`report.figures`)
     evaluation.json, scores.csv, report.html
                      figures of the test clips; of other clips in evaluation-NAME/
@@ -74,12 +74,12 @@ _BEFORE_CONFIG = ("split.json", "skipped.json")
 
 @dataclass(frozen=True)
 class RunRecord:
-    """What a run was made from.
+    """The clips and settings of a run.
 
     Args:
         clips: the folder (or list) of the clips.
-        asked: which of them; None: unknown, as in runs of earlier versions.
-        notes: how they were understood, a sentence each (`ClipSet.notes`).
+        asked: which of these clips are used; None: unknown, as in runs of earlier versions.
+        notes: how the folder or list was interpreted, in sentences (`ClipSet.notes`).
     """
 
     clips: Path
@@ -99,8 +99,8 @@ class RunRecord:
     def write(self, run: Path) -> None:
         """Write config.json, split.json and skipped.json into the folder of a run."""
         # Clips whose features are stored may have been removed.
-        there = all(os.path.exists(file_of(clip.path)) for clip in self.split.clips)
-        write_json(run / "split.json", self.split.to_dict(self.clips, fingerprints=there))
+        all_exist = all(os.path.exists(file_of(clip.path)) for clip in self.split.clips)
+        write_json(run / "split.json", self.split.to_dict(self.clips, fingerprints=all_exist))
         write_json(run / "skipped.json", [error.to_dict() for error in self.skipped])
         self.write_config(run)
 
@@ -199,9 +199,11 @@ def check_content(run: Path, split: Split) -> None:
     """
     values = read_json(run / "split.json")
     stored = [entry.get("fingerprint") for name in SPLITS for entry in values[name]]
-    content = {clip.path: known for clip, known in zip(split.clips, stored, strict=True) if known}
-    here = [path for path in content if os.path.exists(file_of(path))]
-    if replaced := [path for path in here if fingerprint(path) != content[path]]:
+    content = {
+        clip.path: digest for clip, digest in zip(split.clips, stored, strict=True) if digest
+    }
+    present = [path for path in content if os.path.exists(file_of(path))]
+    if replaced := [path for path in present if fingerprint(path) != content[path]]:
         problem = f"{len(replaced)} of its clips were replaced by others, such as {replaced[0]}"
         raise ValueError(f"{run}: {problem}; restore them, or train in another folder (--run)")
 
@@ -248,11 +250,12 @@ def start_run(run: Path, resume: bool) -> Iterator[bool]:
             f"{run}: holds files that are not a run's; choose a new folder with --run"
         )
     with lock_run(run):
-        there = (run / "config.json").exists()
-        if there and not resume and any((run / name).exists() for name in ("checkpoints", "model")):
+        holds_run = (run / "config.json").exists()
+        is_started = any((run / name).exists() for name in ("checkpoints", "model"))
+        if holds_run and is_started and not resume:
             remedy = "choose another --run, also to train with new clips; or continue an interrupted run with --resume"
             raise FileExistsError(f"{run}: holds a run already; {remedy}")
-        yield resume and there
+        yield resume and holds_run
 
 
 @contextmanager
@@ -279,7 +282,7 @@ def read_figures(run: Path) -> Figures | None:
 
 
 def read_cross_validation(run: Path) -> CrossValidationFigures | None:
-    """What the cross-validation that chose the model has found; None if there was none."""
+    """The figures of the cross-validation that chose the model; None if there was none."""
     return _read_figures(run / CROSS_VALIDATION, CrossValidationFigures)
 
 

@@ -42,8 +42,8 @@ class ResultsFile:
 
     Args:
         model: a hexadecimal digest of the model and all that changes its results; each line starts
-        with it.
-        clips: whose results are removed if they are other files now than those that were predicted.
+            with it.
+        clips: the results of those whose files have changed since they were predicted are removed.
 
     Raises:
         ValueError: a line is not a result of this model, or another command writes to the file.
@@ -93,8 +93,8 @@ class ResultsFile:
         self._file.truncate(end)
 
     def _remove_replaced(self, clips: Iterable[Path]) -> None:
-        """Remove the results of clips that are others now; of a clip that does not exist any more,
-        the result stays.
+        """Remove the results of clips whose files have changed; the result of a clip that does not
+        exist any more stays.
         """
         replaced = set[str]()
         for clip in clips:
@@ -117,7 +117,9 @@ class ResultsFile:
         return path_or_address(clip) in self._fingerprints
 
     def add(self, clip: Path, values: Mapping[str, Any]) -> None:
-        """Write the result of a clip; an error if it cannot be written, those before it are."""
+        """Write the result of a clip. If that fails, an error is raised, and the results before it
+        stay.
+        """
         name = path_or_address(clip)
         content = fingerprint(clip)
         line = {"model": self._model, "path": name, "fingerprint": content, **values}
@@ -128,7 +130,7 @@ class ResultsFile:
         self._fingerprints[name] = content
 
     def close(self) -> None:
-        """Let another command use the file."""
+        """Close the file, so that another command can write to it."""
         with suppress(OSError):  # a disk that is full has been reported
             self._file.close()
 
@@ -153,8 +155,8 @@ class Outputs:
         return self.json is not None and clip in self.json and is_drawn
 
     def write(self, clip: Path, prediction: Prediction) -> ClipError | None:
-        """Write a prediction; the error if its files in `out` cannot be written: those of other
-        clips may be.
+        """Write a prediction; returns the error if its files in `out` cannot be written, because
+        those of other clips may be.
 
         Raises:
             DiskFullError, NotWritableError: `json` cannot be written.
@@ -165,7 +167,7 @@ class Outputs:
         return error
 
     def _write_files(self, clip: Path, prediction: Prediction) -> None:
-        """Write boxes and times, then the drawn clip: where that exists, the others do too."""
+        """Write boxes and times, then the drawn clip: if it exists, the other files do, too."""
         drawn = self.out[clip]
         values = prediction.to_dict()
         boxes = {name: values[name] for name in ("label", "score", "scores", "tubes", "segments")}

@@ -71,9 +71,6 @@ if TYPE_CHECKING:
 
 __all__ = ["continue_run"]
 
-_LONG = 8  # times the frames of a sample that a clip has in the streams of the event layer at most
-_MIN_CALIBRATION = 10  # validation clips; with fewer of them the temperature is 1
-
 
 @dataclass(frozen=True)
 class TrainedRun:
@@ -110,7 +107,9 @@ class TrainedRun:
 
     @property
     def conclusion(self) -> str:
-        """The accuracy and what it is worth, in a sentence; empty without figures."""
+        """The accuracy in a sentence, with its interval and the majority-class baseline; empty
+        without figures.
+        """
         return str(first_line(self.figures)) if self.figures else ""
 
     @property
@@ -213,20 +212,28 @@ def folder_name(name: str) -> str:
 
 
 def _settings(model: str, settings: Mapping[str, Any]) -> Settings:
-    """`settings` by the config that has them."""
+    """The settings of a training, each in the config that has a field of its name.
+
+    Raises:
+        TypeError: no config has it.
+    """
     kind = fitter_of(find_recipe(model)).settings
     # a fitter without settings of its own refuses those of gradient descent by name (`complete`)
-    of_fitter = TrainConfig if kind is FitConfig else kind
-    groups = (ModelConfig, DataConfig, of_fitter)
+    training_config = TrainConfig if kind is FitConfig else kind
+    groups = (ModelConfig, DataConfig, training_config)
     fields = [{f.name for f in dataclasses.fields(group)} - {"name"} for group in groups]
     for unknown in sorted(set(settings) - set().union(*fields)):
         raise TypeError(
             f"train has no setting {unknown}; {suggestion(unknown, sorted(set().union(*fields)))}"
         )
-    of_model, of_data, of_training = (
+    model_values, data_values, training_values = (
         {key: settings[key] for key in names & set(settings)} for names in fields
     )
-    return Settings(ModelConfig(model, **of_model), DataConfig(**of_data), of_fitter(**of_training))
+    return Settings(
+        ModelConfig(model, **model_values),
+        DataConfig(**data_values),
+        training_config(**training_values),
+    )
 
 
 def train_run(
@@ -243,17 +250,17 @@ def train_run(
     cross_validate: bool = True,
     tensorboard: bool = False,
 ) -> Figures | None:
-    """Train on the clips that can be read; the figures of the test clips, if there are any.
+    """Train on the clips that can be read; returns the figures of the test clips, if there are any.
 
-    Processes that torchrun started share each batch. All but the first write nothing, and return
-    None.
+    Processes that torchrun started share each batch. Only the first one writes files; the others
+    return None.
 
     Args:
         clips: a folder, a list, or what `read_set` returns.
         run: a new or empty folder for everything that is written.
-        given: which of the settings, and of those of `which`, were given, with their values, as for
-            `complete`; None: all were.
-        which: of the clips of a folder or list; None: all, as `read_set` reads them.
+        given: the settings, and the fields of `which`, that were given, with their values, as for
+            `complete`; None: all were given.
+        which: which clips of a folder or list are used; None: all, as `read_set` reads them.
         split: which clips are used for what; None: the split of `clips`, or `plan_split` of all
             clips.
         resume: continue an interrupted run, if there is one, with its own settings and split.
@@ -329,7 +336,7 @@ def continue_run(
 
 def finished_figures(record: RunRecord, run: Path) -> Figures | None:
     """The figures of a run with the settings and the split of a record; None unless it is finished;
-    errors as there.
+    errors as for `continue_run`.
     """
     if not (run / "config.json").exists():
         return None
@@ -367,7 +374,7 @@ def train_final(clips: ClipSet, run: Path, settings: Settings) -> Path:
 def _fit(
     prepared: PreparedRun, cross_validate: bool, writer: "SummaryWriter | None" = None
 ) -> Fitted:
-    """What the fitter of the model makes of the clips; the arguments are those of `FitContext`."""
+    """Fit the model to the clips with its fitter; the arguments are those of `FitContext`."""
     record = prepared.record
     settings = record.settings
     decision = Decision(
@@ -390,7 +397,7 @@ def _fit(
 
 
 def _save(fitted: Fitted, run: Path) -> Recognizer:
-    """Save what was fitted in the folder of a run, and note what is to be known about it."""
+    """Save the fitted model and its figures in the folder of a run, and print its notes."""
     recognizer = Recognizer(fitted.model, fitted.settings.data, fitted.decision)
     notes = {**fitted.notes, "frame rate": rate_text(recognizer)}
     if recognizer.model.lengths:
