@@ -17,7 +17,7 @@ import pytest
 from clips import Make, damage, make_clip, make_images, paint, painted_numbers
 
 from onlooker.base.records import ClipError
-from onlooker.video.container import _FORMATS
+from onlooker.video.container import _DEMUXERS
 from onlooker.video.decode import Converter
 from onlooker.video.reader import SUFFIXES, VideoReader, is_video, read
 from onlooker.video.resize import Pixels, resize, shrink
@@ -168,7 +168,7 @@ def test_frames_that_change_size_are_scaled_to_the_first(
 
 def test_all_that_can_be_read_is_found_by_its_suffix(make_clip: Make, tmp_path: Path) -> None:
     no_video = {"m4a", "m4b", "isma", "ism", "heif", "heic", "avif", "mka", "mks", "ogg", "mpo"}
-    for name in _FORMATS.split(","):
+    for name in _DEMUXERS.split(","):
         with suppress(ValueError):  # another name of a format
             suffixes = av.ContainerFormat(name, "r").extensions - no_video
             assert {f".{suffix}" for suffix in suffixes} <= SUFFIXES, name

@@ -1,5 +1,5 @@
-"""From probabilities to an answer: the most probable class, or that nothing happens. All figures are
-computed from these answers.
+"""From probabilities to an answer: the most probable class, or that nothing happens. All figures
+are computed from these answers.
 """
 
 import re

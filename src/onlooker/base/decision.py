@@ -35,8 +35,8 @@ _OF_EARLIER_VERSIONS = {"nothing": None, "curve": None, "clip_seconds": 0.0}
 
 @dataclass(frozen=True)
 class EventCurve:
-    """For each threshold, the share of the events of streams that are found, and the false alarms per
-    hour.
+    """For each threshold, the share of the events of streams that are found, and the false alarms
+    per hour.
 
     Args:
         thresholds: `P`, ascending.

@@ -189,8 +189,8 @@ def _replaced(folder: Path) -> Path:
 
 
 def model_folder(run: Path) -> Path | None:
-    """The folder of the model in a run folder, or `run` itself if it is that of a model; None if there
-    is none.
+    """The folder of the model in a run folder, or `run` itself if it is that of a model; None if
+    there is none.
     """
     folders = [run / part for part in _MODEL_FOLDERS] if os.path.isdir(run) else []
     for folder in folders:
@@ -220,8 +220,8 @@ def file_digest(path: Path) -> str:
 
 
 def check_digest(path: Path, digest: str | None, record: Path) -> None:
-    """Raise a ValueError if a file has another SHA-256 than `digest`, which its `record` states; None:
-    the record states none.
+    """Raise a ValueError if a file has another SHA-256 than `digest`, which its `record` states;
+    None: the record states none.
     """
     if digest and file_digest(path) != digest:
         problem = f"damaged, or not the file that {record.name} was written with (another SHA-256)"
@@ -296,8 +296,8 @@ def read_json(path: Path, kind: type = dict) -> Any:  # noqa: ANN401 - what a fi
 
 @contextmanager
 def reading(path: Path, where: str = "", remedy: str = _OTHER_VERSION) -> Iterator[None]:
-    """Turn errors about the values of a file into a ValueError that names the file, and the place in
-    it.
+    """Turn errors about the values of a file into a ValueError that names the file, and the place
+    in it.
     """
     try:
         yield

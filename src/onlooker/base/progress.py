@@ -1,5 +1,5 @@
-"""Progress of long work: for programs (`onlooker.train(progress=…)`), and for the person who watches
-a command.
+"""Progress of long work: for programs (`onlooker.train(progress=…)`), and for the person who
+watches a command.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -35,8 +35,8 @@ _shown: ContextVar[dict[str, object] | None] = ContextVar("shown", default=None)
 
 @contextmanager
 def reporting(on_progress: OnProgress | None) -> Iterator[None]:
-    """Report the progress of everything that is called in the block to `on_progress`; None: to that of
-    the block around it.
+    """Report the progress of everything that is called in the block to `on_progress`; None: to that
+    of the block around it.
     """
     before = _on_progress.set(on_progress or _on_progress.get())
     try:

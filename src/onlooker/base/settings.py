@@ -89,8 +89,8 @@ def check_type(name: str, value: object, kind: Any) -> None:  # noqa: ANN401 - a
 
 
 def typed(function: Callable[Given, Value]) -> Callable[Given, Value]:
-    """The function, which raises a TypeError in one sentence where an argument is not of the type of
-    its annotation.
+    """The function, which raises a TypeError in one sentence where an argument is not of the type
+    of its annotation.
     """
     signature = inspect.signature(function)
 

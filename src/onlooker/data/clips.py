@@ -60,9 +60,9 @@ def _cached(reader: VideoReader, config: DataConfig, cache: ArrayCache) -> Path:
 def stored_frames(
     reader: VideoReader, config: DataConfig, cache: ArrayCache, *, distinct: bool = False
 ) -> NDArray[np.uint8]:
-    """The stored frames of a clip, `T H W C`: those of a sample; if `distinct`, without the repeated
-    last frame of a shorter clip. Its header goes into the cache, so that nothing else has to open
-    the clip.
+    """The stored frames of a clip, `T H W C`: those of a sample; if `distinct`, without the
+    repeated last frame of a shorter clip. Its header goes into the cache, so that nothing else has
+    to open the clip.
     """
 
     def sampling(total: int) -> Indices:
@@ -353,8 +353,8 @@ def made_samples(
 def read_thumbnails(
     samples: ClipFrames, data: DataConfig, features: bool = False
 ) -> NDArray[np.uint8]:
-    """The thumbnails of clips, `B 8 16 16`: of the frames of their samples; if samples are features or
-    flow, the clips are decoded.
+    """The thumbnails of clips, `B 8 16 16`: of the frames of their samples; if samples are features
+    or flow, the clips are decoded.
 
     The thumbnails of a clip that cannot be read, as when only its features are left, are black.
 

@@ -138,7 +138,8 @@ class _Row(NamedTuple):
 
 
 def _by_split(path: Path, listed: Listed, notes: list[str]) -> Parts:
-    """The clips of a list with their recordings, by split; adds notes on what counts as a recording.
+    """The clips of a list with their recordings, by split; adds notes on what counts as a
+    recording.
 
     Raises:
         ClipError: a recording in two splits.
@@ -200,8 +201,8 @@ def _recordings(folder: Path, listed: Listed, notes: list[str]) -> dict[Path, st
 
 
 def group_names(*groupings: Sequence[str]) -> list[str]:
-    """The name of the group of each item. Items with the same name in any of the groupings are in one
-    group, also through other items. A group has the first of its names; "" is none.
+    """The name of the group of each item. Items with the same name in any of the groupings are in
+    one group, also through other items. A group has the first of its names; "" is none.
     """
     # the number of an item without a name stands for the name
     groups = connected(*([name or i for i, name in enumerate(names)] for names in groupings))

@@ -1,5 +1,5 @@
-"""From a clip's file to the input of a model: sampled frames, resized, and optical flow if the model
-needs it.
+"""From a clip's file to the input of a model: sampled frames, resized, and optical flow if the
+model needs it.
 """
 
 import math

@@ -65,8 +65,8 @@ def thumbnails(frames: Images) -> Images:
 
 
 def scene_images(images: Images) -> Images:
-    """The images by which scenes are compared: the static background (median over time), the first and
-    the last thumbnail.
+    """The images by which scenes are compared: the static background (median over time), the first
+    and the last thumbnail.
 
     Args:
         images: `B 8 16 16`.
@@ -135,8 +135,8 @@ def plan_joined(
     *,
     by_scene: bool = True,
 ) -> Planned:
-    """What `plan` returns for the clips, such as a split, after clips that belong together were given
-    one recording.
+    """What `plan` returns for the clips, such as a split, after clips that belong together were
+    given one recording.
 
     Clips without a recording that show one scene are of one, unless this is the scene of most
     clips, as of a fixed camera, or `plan` cannot divide a class then. Copies are always of one
@@ -174,8 +174,8 @@ def plan_joined(
 
 
 def _joined(clips: Sequence[Clip], groups: Ints, prefix: str) -> list[Clip]:
-    """The clips with each group of several in one recording: the first recording that one of its clips
-    has, or else a new one, whose name begins with `prefix`.
+    """The clips with each group of several in one recording: the first recording that one of its
+    clips has, or else a new one, whose name begins with `prefix`.
     """
     sizes = Counter(groups.tolist())
     names: dict[int, str] = {}
@@ -277,8 +277,8 @@ def _components(count: int, alike: Callable[[slice], NDArray[np.bool_]]) -> Ints
 
 
 def connected(*groupings: Sequence[Hashable]) -> Ints:
-    """For each item, the position of the first one that it is connected with: by an equal key in one of
-    the groupings, directly or through other items.
+    """For each item, the position of the first one that it is connected with: by an equal key in
+    one of the groupings, directly or through other items.
     """
     return _merged(*map(_first, groupings))
 

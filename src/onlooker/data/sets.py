@@ -114,8 +114,8 @@ def read_set(
             `val/`, each with one sub-folder per class; or a CSV list (`lists.read_list`).
         asked: the settings of the set: which classes and intervals.
         classes: the smallest number of classes in a folder.
-        fills: whether the gaps between the times of a list become examples of nothing, unless `asked`
-            says otherwise, or there are gaps in fewer recordings than splits need.
+        fills: whether the gaps between the times of a list become examples of nothing, unless
+            `asked` says otherwise, or there are gaps in fewer recordings than splits need.
 
     Raises:
         ClipError: no clips there.
@@ -174,7 +174,8 @@ def root_of(path: Path) -> Path:
 
 
 def asked_splits(clips: ClipSet, folds: int | None = 0) -> Splits:
-    """The given split, or a function that makes splits of the clips that can be read (`make_splits`).
+    """The given split, or a function that makes splits of the clips that can be read
+    (`make_splits`).
 
     Raises:
         ValueError: `folds` where splits are given.

@@ -180,8 +180,8 @@ def copies_of(values: SplitDict, clips: Sequence[Clip]) -> list[Clip]:
 
 
 def make_splits(clips: Sequence[Clip], folds: int | None = 0) -> dict[str, Split]:
-    """Splits by name: one (`split_clips`), or `folds` (`fold_clips`); None: five folds, or as many as
-    the clips allow.
+    """Splits by name: one (`split_clips`), or `folds` (`fold_clips`); None: five folds, or as many
+    as the clips allow.
     """
     if folds == 0:
         return {"split": split_clips(clips)}
@@ -251,8 +251,8 @@ def group_of(clip: Clip) -> str:
 
 
 def source_of(clip: Clip) -> str:
-    """The name of the unit of statistics: as `group_of`, but all parts of a divided recording are one
-    unit, whose name ends with `PART` (`divide_recordings`).
+    """The name of the unit of statistics: as `group_of`, but all parts of a divided recording are
+    one unit, whose name ends with `PART` (`divide_recordings`).
     """
     recording, part, _ = group_of(clip).partition(PART)
     return recording + part if clip.recording else group_of(clip)
@@ -307,8 +307,8 @@ def count_groups(clips: Sequence[Clip]) -> tuple[Counter[str], str]:
 
 
 def _require(clips: Sequence[Clip], minimum: int, expected: str) -> int:
-    """The number of recordings (or clips) of the class with the fewest; an InputError if it is below
-    `minimum`.
+    """The number of recordings (or clips) of the class with the fewest; an InputError if it is
+    below `minimum`.
     """
     counts, unit = count_groups(clips)
     label, count = min(counts.items(), key=lambda item: (item[1], item[0]))

@@ -179,8 +179,8 @@ def table_kind(path: Path) -> Literal["list", "events", "frames"]:
 
 
 def read_frames(path: Path) -> tuple[list[str], NDArray[np.int64], NDArray[np.int8]]:
-    """The columns of a table that say for each frame whether a behavior is present, as DeepEthogram and
-    SimBA write them: those with only 0, 1, or -1 for an unlabeled frame.
+    """The columns of a table that say for each frame whether a behavior is present, as DeepEthogram
+    and SimBA write them: those with only 0, 1, or -1 for an unlabeled frame.
 
     Returns:
         Their names, `K`; the numbers of the frames, ascending from 0 on, `T`: those of the first

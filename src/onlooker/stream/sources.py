@@ -44,7 +44,7 @@ SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "rtp", "tcp", "udp", "http", "https
 
 # Without "file": a playlist from the network must not name files of this machine.
 _PROTOCOLS = "rtp,srtp,udp,tcp,tls,http,https,httpproxy,crypto,rtmp,rtmps"
-_FORMATS = "rtsp,sdp,rtp,mpegts,flv,mjpeg,mpjpeg,mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,mpeg,mpegvideo,m4v,h264,hevc"
+_DEMUXERS = "rtsp,sdp,rtp,mpegts,flv,mjpeg,mpjpeg,mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,mpeg,mpegvideo,m4v,h264,hevc"
 # Microseconds of a stream that FFmpeg analyzes before the first frame; its default would take 7 s
 # of MPEG-TS.
 _ANALYZE = "1000000"
@@ -184,7 +184,8 @@ class Source:
     at the start, unless there is no limit of attempts (-1).
 
     With a `rate`, the first frame in each slot of 1 / rate seconds is handed out. The last one is
-    handed out again, with a later time, while a camera is silent: it may leave out unchanged frames.
+    handed out again, with a later time, while a camera is silent: it may leave out unchanged
+    frames.
 
     Args:
         source: a number, as `int` or `str`, or `/dev/video0`: that camera of the machine; an
@@ -534,7 +535,7 @@ def _open_address(address: str, timeout: float) -> InputContainer:
     """Open a live address. No redirect or playlist leads to another one."""
     options = {
         "protocol_whitelist": "pipe" if address == _PIPE else _PROTOCOLS,
-        "format_whitelist": _FORMATS,
+        "format_whitelist": _DEMUXERS,
         "max_pixels": str(MAX_PIXELS),
         "analyzeduration": _ANALYZE,
         "max_redirects": "0",

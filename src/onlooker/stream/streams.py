@@ -37,7 +37,7 @@ OnStatus = Callable[[Status], None]
 
 _POLL = 0.5  # seconds without a frame after which changes of connections are polled
 _ENDING = 0.5  # seconds to wait, in the end, for the threads of all sources
-_FEW = 0.8  # share of the frames of training below which a stream is too slow
+_TOO_SLOW = 0.8  # share of the frames of training below which a stream is too slow
 _RECENT = 5.0  # seconds over which arriving frames are counted
 
 
@@ -227,7 +227,7 @@ class Streams:
 
     def _too_slow(self, state: StreamState, time: float) -> tuple[float, float] | None:
         is_known = time - state.since > _RECENT / 2
-        return (state.pace, self.rate) if is_known and state.pace < _FEW * self.rate else None
+        return (state.pace, self.rate) if is_known and state.pace < _TOO_SLOW * self.rate else None
 
     def _encode(self, frames: dict[str, Frame]) -> dict[str, _EncodedFrame]:
         """The frames with their features, computed in one batch."""

@@ -125,8 +125,8 @@ class _Test(NamedTuple):
     choice: LayerChoice | None
 
     def evaluation(self, decision: Decision) -> Evaluation | None:
-        """The evaluation of all clips, each by a layer that was fitted without it and its recording;
-        None if no layer could be fitted without any of them.
+        """The evaluation of all clips, each by a layer that was fitted without it and its
+        recording; None if no layer could be fitted without any of them.
         """
         scores = cross_validated(
             self.encoded.clips,

@@ -1,7 +1,7 @@
-"""Pixels of 16 bits become 8 by the bits that their clip uses: cameras of 10, 12 or 14 bits write
-their values into 16, of which the brightest would be nearly black.
+"""Conversion of 16-bit pixels to 8 bits by the bit depth of their clip: cameras of 10, 12 or 14
+bits store their values in 16 bits, where the brightest of them would be nearly black.
 
-What is decided for a clip holds for all of its frames, so that equal brightness stays equal.
+The bit depth is the same for all frames of a clip, so that equal brightness stays equal.
 """
 
 import numpy as np
@@ -13,19 +13,19 @@ from onlooker.video.resize import Pixels
 Values = NDArray[np.uint16]
 
 WIDE = 16
-_CAMERAS = (8, 10, 12, 14, WIDE)  # bits of their values
+_CAMERAS = (8, 10, 12, 14, WIDE)  # bit depths of cameras
 SAMPLED = 16  # equally spaced frames of a clip, which nearly always tell how bright it becomes
 
 
 def bits_of(values: Values) -> int:
-    """The bits of a camera that gives these values."""
+    """The bit depth of a camera that produces these values."""
     highest = int(values.max(initial=0))
     return next(bits for bits in _CAMERAS if highest < 1 << bits)
 
 
 def to_bytes(values: Values, bits: int) -> Pixels:
-    """Values `H W` or `H W 3` of a clip that uses so many bits as `H W 3`, of 8 bits; brighter ones
-    are white.
+    """Pixels `H W` or `H W 3` of a clip with this bit depth as 8-bit pixels `H W 3`; brighter
+    values are white.
     """
     white = (1 << bits) - 1
     if bits < WIDE:

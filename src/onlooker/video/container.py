@@ -24,7 +24,7 @@ MAX_PIXELS = 8192 * 8192  # of one frame; a header of a few bytes can claim giga
 
 # Only demuxers of single video files: FFmpeg also reads playlists, which name other files and web
 # addresses.
-_FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,gif,mpeg,mpegts,mpegvideo,m4v,asf,flv,ogg,h264,hevc,ivf,mjpeg"
+_DEMUXERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,gif,mpeg,mpegts,mpegvideo,m4v,asf,flv,ogg,h264,hevc,ivf,mjpeg"
 
 # Text in a file that is not UTF-8 is replaced: PyAV 18 raises an error unless it is asked to, later
 # versions always do.
@@ -32,10 +32,10 @@ LENIENT: dict[str, Any] = (
     {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}
 )
 
-_DEFAULT = 5_000_000  # pixels that the mark of the default stream is worth
+_DEFAULT = 5_000_000  # pixels that are added to the size of the default stream
 
 _AGAIN = "download or copy it again"
-# How files begin that are often named like videos: what they are, and what to do.
+# First bytes of files that are often named like videos, what these files are, and what to do.
 _OTHER_FILES = {
     rb"version https://git-lfs": ("a pointer of Git LFS to the video", "run `git lfs pull`"),
     rb"/annex/objects/|\.\./.*/annex/": (
@@ -80,7 +80,7 @@ def open_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
     """
     check_file(path)
     options = {
-        "format_whitelist": _FORMATS,
+        "format_whitelist": _DEMUXERS,
         "protocol_whitelist": "file",
         "max_pixels": str(MAX_PIXELS),
     }
@@ -88,9 +88,9 @@ def open_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
         # The prefix keeps FFmpeg from reading a name with a colon as a protocol.
         container = av.open(f"file:{path}", options=options, **LENIENT)
     except (av.error.FFmpegError, OSError, ValueError, RuntimeError) as error:
-        found, remedy = _explained(path)
+        problem, remedy = _explained(path)
         raise ClipError(
-            path, found or f"not a video file, or a damaged one ({error_text(error)})", remedy
+            path, problem or f"not a video file, or a damaged one ({error_text(error)})", remedy
         ) from error
     with container:
         try:
@@ -139,7 +139,7 @@ def check_file(path: Path) -> None:
 
 
 def _explained(file: Path) -> tuple[str | None, str]:
-    """What a file that cannot be opened is, if its first bytes tell, and what to do."""
+    """What a file that cannot be opened is, None if its first bytes do not tell; and what to do."""
     with suppress(OSError), file.open("rb") as content:
         start = content.read(64)
         for pattern, (what, remedy) in _OTHER_FILES.items():

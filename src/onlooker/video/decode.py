@@ -34,13 +34,13 @@ MAX_BROKEN = 100_000
 # matrices, so these are treated as unspecified.
 _UNSPECIFIED = 2
 _MATRICES = frozenset({0, 1, _UNSPECIFIED, 4, 5, 6, 7, 9})
-# Formats of 16 bits of any range, without the order of their bytes, and as what they are read.
+# Pixel formats of 16 bits without their byte order, and the formats that they are read as.
 _WIDE = {
     **dict.fromkeys(("gray16", "ya16"), "gray16le"),
     **dict.fromkeys(("rgb48", "bgr48", "rgba64", "bgra64", "gbrp16", "gbrap16"), "rgb48le"),
 }
 _SAME = 1e-3  # seconds: less is rounding
-_FEW = 3  # frames that have a rate: the distance of two may be anything
+_MIN_RATED_FRAMES = 3  # fewer have no frame rate: the distance of two may be anything
 # formats of frames without timestamps
 _RAW = frozenset({"h264", "hevc", "m4v", "mpegvideo", "mjpeg", "mpjpeg"})
 
@@ -52,8 +52,8 @@ class Converter:
     file or address.
 
     Args:
-        name: the path of a file, whose frames of 16 bits are read by the bits that all of it uses;
-            or the address of a live source, where it is those of its frames so far.
+        name: the path of a file, or the address of a live source. The bit depth of frames of 16
+            bits is that of the whole file, or of the frames of the source so far.
         max_side: larger frames are scaled down to this length of their longer side, with their
             aspect ratio.
     """
@@ -85,7 +85,7 @@ class Converter:
         return np.ascontiguousarray(upright[::down, ::right])
 
     def _bits(self, values: Values) -> int:
-        """The bits that the source uses, a frame of which has these values."""
+        """The bit depth of the source, a frame of which has these values."""
         if isinstance(self.name, Path):
             file = file_of(self.name)
             return _bits_of_file(file, file.stat().st_mtime_ns)
@@ -99,7 +99,7 @@ class Converter:
 
 @lru_cache(64)  # readers of parts, and threads, ask for the same file
 def _bits_of_file(path: Path, _modified: int) -> int:
-    """The bits that a file with frames of 16 bits uses, by equally spaced ones."""
+    """The bit depth of a file with frames of 16 bits, from equally spaced frames."""
     bits = 0
     unseekable = av.error.FFmpegError, OverflowError
     with open_video(path) as (container, stream), suppress(*unseekable):
@@ -141,30 +141,32 @@ def orientation(frame: VideoFrame) -> tuple[bool, int, int]:
     return transposed, -1 if right < 0 else 1, -1 if down < 0 else 1
 
 
-def start_of(container: InputContainer, first: float) -> float:
+def start_of(container: InputContainer, first_stamp: float) -> float:
     """The time stamp, in seconds, at which players begin a file: that of its first frame, or of
     sound before that.
     """
-    start = first if container.start_time is None else container.start_time / av.time_base
-    return start if start < first - _SAME else first
+    start = first_stamp if container.start_time is None else container.start_time / av.time_base
+    return start if start < first_stamp - _SAME else first_stamp
 
 
 def lacks_times(container: InputContainer, stream: VideoStream, *, is_live: bool = False) -> bool:
-    """Whether neither timestamps nor the codec say how fast frames follow, or a rate that is not
-    possible. That of a live stream is estimated from its first frames, and says nothing.
+    """Whether neither timestamps nor the codec state a frame rate, or they state an impossible one.
+    The rate of a live stream is estimated from its first frames, and is not judged.
     """
     if container.format.name in _RAW:
         return not is_possible(float(stream.codec_context.framerate or 0))
     rates = [float(rate) for rate in (stream.average_rate, stream.base_rate) if rate]
-    if is_live or not rates or 0 < stream.frames < _FEW:
+    if is_live or not rates or 0 < stream.frames < _MIN_RATED_FRAMES:
         return False
     # the mean is low as well where unchanged frames are left out
     return rates[0] > HIGHEST or max(rates) < LOWEST
 
 
 def end_of(times: NDArray[np.float64], duration: float) -> float:
-    """When the last frame ends: after its own duration in seconds; 0: not known, then that of short
-    frames.
+    """When the last frame ends, in seconds.
+
+    Args:
+        duration: of the last frame; 0: not known, that of the shorter frames is used.
     """
     if duration <= 0:
         duration = (
@@ -174,9 +176,9 @@ def end_of(times: NDArray[np.float64], duration: float) -> float:
 
 
 def frame_rate(container: InputContainer, stream: VideoStream) -> float:
-    """Frames per second; 25 where a file or sender does not say, or what is not possible."""
-    of_codec = stream.codec_context.framerate if container.format.name in _RAW else None
-    rate = float(of_codec or stream.average_rate or stream.guessed_rate or 0)
+    """Frames per second; 25 if the file or sender states none, or an impossible rate."""
+    codec_rate = stream.codec_context.framerate if container.format.name in _RAW else None
+    rate = float(codec_rate or stream.average_rate or stream.guessed_rate or 0)
     return rate if is_possible(rate) else RATE
 
 
@@ -219,9 +221,9 @@ class FrameStore:
         timing, self._first = timing.part(self._interval, self.path)
         if callable(self._which):
             shown, moments = timing.moments()
-            chosen = self._which(len(moments))
-            self._indices = shown[chosen]
-            self._times = moments[chosen]
+            sampled = self._which(len(moments))
+            self._indices = shown[sampled]
+            self._times = moments[sampled]
         else:
             self._indices = np.asarray(self._which, np.int64)
             self._times = np.take(timing.times, self._indices, mode="clip")

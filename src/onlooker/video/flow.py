@@ -1,4 +1,4 @@
-"""Optical flow between consecutive frames, stored as bytes for a network that sees motion.
+"""Optical flow between consecutive frames, stored as bytes for networks whose input is motion.
 
 `P` are pairs of consecutive frames: T − 1 in a clip of T.
 """
@@ -44,7 +44,7 @@ def flow(frames: Pixels) -> Flow:
     grays = [np.pad(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), padding, "edge") for frame in frames]
     # No initial flow: that of another pair would make the result depend on where the clip starts.
     return np.stack(
-        [estimator.calc(first, second, None)[:H, :W] for first, second in pairwise(grays)]
+        [estimator.calc(earlier, later, None)[:H, :W] for earlier, later in pairwise(grays)]
     )
 
 

@@ -1,7 +1,7 @@
 """Image sequences: a folder of numbered images is a clip too.
 
-Images of 16 bits become 8 by the bits that their sequence uses (`bits`). Transparency is dropped, as
-it is from videos.
+Images of 16 bits are converted to 8 bits by the bit depth of their sequence (`bits`). Transparency
+is dropped, as it is from videos.
 
 A sequence with an unreadable image is an error: the image has a name, so its owner can save it
 again or remove it. The frames that a damaged video has lost have no names, so reading a video
@@ -33,7 +33,7 @@ from onlooker.video.sampling import Timing, equally_spaced, even_timing
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"})
 # Whatever the suffix: otherwise Pillow would pass a file that turns out to be EPS to Ghostscript,
 # another program.
-_FORMATS = ("JPEG", "PNG", "BMP", "TIFF")
+_IMAGE_FORMATS = ("JPEG", "PNG", "BMP", "TIFF")
 _WIDE_COLOR = ";16"  # in how Pillow reads color of 16 bits, such as RGB;16B
 _NUMBER = re.compile(r"((?<![\d.])\d+\.\d+(?!\d|\.\d)|\d+)")
 # A date with or without a time, or a time of day; a date and a time in digits, with the number of a
@@ -46,7 +46,7 @@ _TIME_STAMP = re.compile(
 )
 # series that go with the images of a scene; Motion's ...m.jpg show what moves
 _COMPANION = re.compile(r"flow|depth|mask|[\d*] \([\d*]+\)$|[\d*]-?m$")
-_SHOWN = 4  # series in an error
+_MAX_SERIES = 4  # in an error
 
 
 class ImageSequence:
@@ -66,7 +66,7 @@ class ImageSequence:
 
     @property
     def assumes_rate(self) -> bool:
-        """Whether nobody states how fast the frames follow."""
+        """Whether no frame rate is stated."""
         return stated_rate(self.folder) is None
 
     def fill(self, store: FrameStore) -> None:
@@ -75,21 +75,21 @@ class ImageSequence:
             store.put(index, image)
 
     def between(
-        self, first: int, after: int | None
+        self, start: int, after: int | None
     ) -> Iterator[tuple[int, float, NDArray[np.uint8]]]:
         times = self.timing.times.tolist()
-        for index, pixels in enumerate(self._read(self.images[first:after]), first):
+        for index, pixels in enumerate(self._read(self.images[start:after]), start):
             yield index, times[index], pixels
 
     def _read(self, paths: Iterable[Path]) -> Iterator[NDArray[np.uint8]]:
         """Some of the images, upright RGB, `H W 3` each; all of one size."""
-        first: tuple[str, str] | None = None
+        first_image: tuple[str, str] | None = None
         for path in paths:
             pixels = _load(path)
             size = f"{pixels.shape[1]}x{pixels.shape[0]}"
-            first = first or (path.name, size)
-            if size != first[1]:
-                what = f"{path.name} has {size} pixels, and {first[0]} {first[1]}"
+            first_image = first_image or (path.name, size)
+            if size != first_image[1]:
+                what = f"{path.name} has {size} pixels, and {' '.join(first_image)}"
                 raise ClipError(
                     path.parent,
                     what,
@@ -99,7 +99,7 @@ class ImageSequence:
 
     @property
     def _bits(self) -> int:
-        """The bits that the images of 16 bits use."""
+        """The bit depth of the images of 16 bits."""
         places = np.unique(equally_spaced(len(self.images), SAMPLED)).tolist()
         images = [self.images[place] for place in places]
         with accessing(self.folder):
@@ -125,9 +125,13 @@ def find_images(folder: Path) -> list[Path]:
     } or every_series
     names = sorted(name for name in series if len(series) == 1 or not _COMPANION.search(name))
     if len(names) != 1:
-        shown = ", ".join(f"{name} ({len(series[name])})" for name in sorted(series)[:_SHOWN])
-        found = f"images of {len(series)} series: {shown}{', ...' if len(series) > _SHOWN else ''}"
-        raise ClipError(folder, found, "give each series a folder of its own; a clip is one series")
+        shown = ", ".join(f"{name} ({len(series[name])})" for name in sorted(series)[:_MAX_SERIES])
+        problem = (
+            f"images of {len(series)} series: {shown}{', ...' if len(series) > _MAX_SERIES else ''}"
+        )
+        raise ClipError(
+            folder, problem, "give each series a folder of its own; a clip is one series"
+        )
     return series[names[0]]
 
 
@@ -190,7 +194,7 @@ def _natural(name: str) -> list[Any]:
 
 @lru_cache(64)  # all parts of a recording have the same
 def _bits_of_images(*images: tuple[Path, int]) -> int:
-    """The bits that images use; each is given with the time of its last change."""
+    """The bit depth of images; each is given with the time of its last change."""
     bits = 0
     for image, _ in images:
         with suppress(ClipError):  # an error of the frames that are asked for, if it is one of them
@@ -209,7 +213,7 @@ def _load(path: Path) -> NDArray[Any]:
     try:
         # Opened here: Pillow 13 memory-maps a gray TIFF given by name, and mixes up one that is
         # rotated.
-        with path.open("rb") as file, Image.open(file, formats=_FORMATS) as image:
+        with path.open("rb") as file, Image.open(file, formats=_IMAGE_FORMATS) as image:
             check_size(path.parent, *image.size)
             # counting them may take minutes
             several = image.format == "TIFF" and getattr(image, "is_animated", False)
@@ -228,7 +232,7 @@ def _load(path: Path) -> NDArray[Any]:
         raise
     # damaged tags make Pillow raise many types of errors: TypeError, KeyError, ...
     except Exception as error:
-        what = f"{path.name} cannot be read as an image ({', '.join(_FORMATS)})"
+        what = f"{path.name} cannot be read as an image ({', '.join(_IMAGE_FORMATS)})"
         raise ClipError(path.parent, what, "save it again, or remove it") from error
     if several:
         raise ClipError(

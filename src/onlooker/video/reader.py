@@ -22,7 +22,7 @@ from onlooker.video.video_file import VideoFile, shared_file
 
 __all__ = ["SUFFIXES", "VideoReader", "is_video"]
 
-# Of files in the formats that are read (`_FORMATS` in container.py), as cameras and programs name
+# Of files in the formats that are read (`_DEMUXERS` in container.py), as cameras and programs name
 # them.
 SUFFIXES = frozenset(
     {
@@ -83,10 +83,10 @@ class FramesInMemory:
         for index in store.choose(self.timing).tolist():
             store.put(index, self.frames[index])
 
-    def between(self, first: int, after: int | None) -> Iterator[tuple[int, float, Pixels]]:
+    def between(self, start: int, after: int | None) -> Iterator[tuple[int, float, Pixels]]:
         times = self.timing.times.tolist()
         yield from zip(
-            range(first, len(times)), times[first:after], self.frames[first:after], strict=False
+            range(start, len(times)), times[start:after], self.frames[start:after], strict=False
         )
 
 
@@ -153,8 +153,8 @@ class VideoReader:
 
     @property
     def assumes_rate(self) -> bool:
-        """Whether `times` are those of 25 frames per second, because nobody states how many there
-        are; of a file, only the header is read.
+        """Whether `times` are those of 25 frames per second, because no frame rate is stated; only
+        the header of a file is read.
         """
         with self._named():
             return self._video.assumes_rate
@@ -197,7 +197,7 @@ class VideoReader:
         store = FrameStore(self.path, self._interval, which, size=size, shorter_side=shorter_side)
         with self._named():
             if self._interval is not None:
-                # which all threads that read parts of a file wait for
+                # all threads that read parts of a file wait for its timing
                 store.choose(self._video.timing)
             self._video.fill(store)
         self._size = store.frame_size
@@ -209,13 +209,13 @@ class VideoReader:
             if self._interval is None:
                 yield from self._video.between(0, None)
                 return
-            timing, first = self._video.timing.part(self._interval, self.path)
-            for index, seconds, pixels in self._video.between(first, first + len(timing.times)):
-                yield index - first, max(seconds - self._interval[0], 0.0), pixels
+            timing, start = self._video.timing.part(self._interval, self.path)
+            for index, seconds, pixels in self._video.between(start, start + len(timing.times)):
+                yield index - start, max(seconds - self._interval[0], 0.0), pixels
 
     @contextmanager
     def _named(self) -> Iterator[None]:
-        """Errors about a recording name the part."""
+        """Errors in the block name the path with its interval."""
         try:
             yield
         except ClipError as error:

@@ -96,15 +96,15 @@ class GuardedVideo:
             del self.timing
 
     def between(
-        self, first: int, after: int | None
+        self, start: int, after: int | None
     ) -> Iterator[tuple[int, float, NDArray[np.uint8]]]:
-        assert (first, after) == (0, None)
+        assert (start, after) == (0, None)
         for answer in answers(self.path, "frames"):
             yield int(answer["index"]), float(answer["seconds"]), answer["pixels"]
 
 
 def answers(path: Path, call: str, **arguments: Any) -> Iterator[Answer]:
-    """What a worker answers to one of its calls (`worker.CALLS`) about a video.
+    """The answers of a worker to one of its calls (`worker.CALLS`) about a video.
 
     Raises:
         ClipError, IndexError, ValueError: as the call; a ClipError too if the worker ends or takes

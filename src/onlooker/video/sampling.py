@@ -1,4 +1,4 @@
-"""Which frames of a video a model sees: equally spaced, or all of them.
+"""Which frames of a video a model receives: equally spaced ones, or all.
 
 Samplings choose among moments that are equally spaced in time. In most files these are the frames.
 Screen recordings and motion-triggered cameras leave out unchanged frames: there, the last frame is
@@ -28,9 +28,10 @@ _MOMENTS = 4_000_000  # 44 hours at 25 per second: a damaged time may be years a
 _ALIKE = (
     1.5  # ratio of the longest to the shortest of the frame durations that moments are spaced by
 )
-_FEW = 3  # frames that the duration of the last one tells more about than their distances
+# frames of a video in which a short last frame means that they are not equally spaced
+_SHORT_VIDEO = 3
 _ROUNDED = 0.25  # of a moment: containers round the times of frames, some to milliseconds
-_LATE = (
+_END_TOLERANCE = (
     0.5  # seconds after the end of a recording that an interval may end: times may be whole seconds
 )
 # durations of short frames: what is shown for longer is more than a frame between two others
@@ -44,7 +45,7 @@ class Timing(NamedTuple):
     Args:
         times: of each frame, in seconds (`base.records`), ascending.
         end: when the last one ends.
-        assumes_rate: 25 frames per second are assumed, because nobody states how many there are.
+        assumes_rate: 25 frames per second are assumed, because no frame rate is stated.
     """
 
     times: NDArray[np.float64]
@@ -63,18 +64,19 @@ class Timing(NamedTuple):
         moments are as far apart as the frames that follow each other most closely; in very long
         videos they are farther apart.
         """
-        first = self.times[0]
+        start = self.times[0]
         durations = np.diff(self.times, append=self.end)
         if _is_regular(self.times, float(durations[-1])):
             return np.arange(len(self.times)), self.times
         shortest = max(float(np.quantile(durations, 0.1, method="lower")), 1 / _MAX_RATE)
         step = max(float(durations[durations <= _ALIKE * shortest].mean()), 1 / _MAX_RATE)
-        count = min(max(1, round((self.end - first) / step)), _MOMENTS)
-        moments = np.linspace(first, self.end, count, endpoint=False)
+        count = min(max(1, round((self.end - start) / step)), _MOMENTS)
+        moments = np.linspace(start, self.end, count, endpoint=False)
         return np.searchsorted(self.times, moments + _ROUNDED * step, side="right") - 1, moments
 
     def part(self, interval: Times | None, path: Path) -> tuple["Timing", int]:
-        """The timing of the frames that are shown in an interval, and the first of them; None: all.
+        """The timing of the frames that are shown in an interval, and the index of the first of
+        them; None: of all frames.
 
         Raises:
             ClipError: naming `path`, if there is no such frame.
@@ -82,24 +84,24 @@ class Timing(NamedTuple):
         if interval is None:
             return self, 0
         start, end = interval
-        if start >= self.end or self.end + _LATE < end < np.inf:
+        if start >= self.end or self.end + _END_TOLERANCE < end < np.inf:
             raise ClipError(
                 path, f"outside the recording, which is {self.end:.2f} s long", "correct the times"
             )
-        first, after = np.searchsorted(self.times, np.array(interval) - _SAME).tolist()
+        begin, after = np.searchsorted(self.times, np.array(interval) - _SAME).tolist()
         bounds = np.append(self.times, self.end)
-        if first and bounds[first] - start > _HELD * np.quantile(
+        if begin and bounds[begin] - start > _HELD * np.quantile(
             np.diff(bounds), 0.1, method="lower"
         ):
-            first -= 1  # the frame before is shown far into the part
-        if first >= after:
+            begin -= 1  # the frame before is shown far into the part
+        if begin >= after:
             raise ClipError(
                 path,
                 "no frame between these times",
                 "give a start, and an end after it, in seconds",
             )
-        times = np.maximum(self.times[first:after] - start, 0)
-        return Timing(times, min(self.end, end) - start, self.assumes_rate), first
+        times = np.maximum(self.times[begin:after] - start, 0)
+        return Timing(times, min(self.end, end) - start, self.assumes_rate), begin
 
 
 def _is_regular(times: NDArray[np.float64], last: float) -> bool:
@@ -111,12 +113,12 @@ def _is_regular(times: NDArray[np.float64], last: float) -> bool:
         return True
     mean = (times[-1] - times[0]) / (count - 1)
     deviation = np.abs(times - times[0] - mean * np.arange(count)).max()
-    shortest = 0 if count > _FEW else mean / 2
+    shortest = 0 if count > _SHORT_VIDEO else mean / 2
     return bool(deviation <= mean / 2 and shortest <= last <= 2 * mean)
 
 
 def even_timing(count: int, rate: float | None) -> Timing:
-    """When frames are shown that follow each other evenly, at a rate, or at the one that is assumed."""
+    """The timing of `count` equally spaced frames at a rate; None: at the assumed one."""
     bounds = np.arange(count + 1) / (rate or RATE)
     return Timing(bounds[:-1], float(bounds[-1]), rate is None)
 

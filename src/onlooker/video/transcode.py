@@ -38,7 +38,7 @@ from onlooker.video.write import Recording
 __all__ = ["VideoFacts", "safe_transcode"]
 
 _PLAYED_SIDE = 1920  # pixels, of files that are played as they are: every phone decodes these
-_LATE = 0.05  # seconds: some players begin a file at 0, others at its first time stamp
+_START_TOLERANCE = 0.05  # seconds: some players begin at 0, others at the first time stamp
 _REPORTED = 50  # frames after which the facts so far are reported
 _COPY_SIDE = 1280  # pixels, at most
 _WHOLE = 0.9  # share of the frames that a header claims, which may be wrong by some
@@ -49,7 +49,7 @@ _STILL_QUALITY = 80
 
 @dataclass(frozen=True)
 class VideoFacts:
-    """What decoding a whole video has found.
+    """Properties of a video, from decoding all of it.
 
     Args:
         seconds: until the end of the last frame.
@@ -104,8 +104,8 @@ def transcode(
         for index, (seconds, width, height, image) in enumerate(_decoded(path, side)):
             if seconds > max_seconds:
                 raise TooLongError(f"{path}: longer than {max_seconds:g} s; cut it")
-            # sound begins before: players differ in where
-            if recording and index == 0 and seconds > _LATE:
+            # sound begins earlier: players differ in where they begin
+            if recording and index == 0 and seconds > _START_TOLERANCE:
                 recording.add(np.asarray(image), 0)
             if recording:
                 recording.add(np.asarray(image), seconds)
@@ -117,7 +117,7 @@ def transcode(
                 before = gray
                 if change > largest:
                     largest = change
-                    chosen = small
+                    most_changed = small
             end = seconds + duration
             # without a number, as many per second as so far: there may be more at some times
             expected = claimed or round((index + 1) * length / end)
@@ -133,9 +133,9 @@ def transcode(
                 yield facts
         if facts.frames < 2:
             raise ClipError(path, "a single frame", "give a video of at least 2")
-    if still and chosen:
+    if still and most_changed:
         with atomic_file(still) as file:
-            chosen.save(file, "jpeg", quality=_STILL_QUALITY)
+            most_changed.save(file, "jpeg", quality=_STILL_QUALITY)
     yield replace(facts, damaged=facts.frames < _WHOLE * facts.claimed)
 
 
@@ -146,7 +146,7 @@ def safe_transcode(path: Path, **options: Any) -> Iterator[VideoFacts]:
 
 
 def _decoded(path: Path, side: int | None) -> Iterator[tuple[float, int, int, Image.Image | None]]:
-    """Of each frame: seconds, width and height, and an image whose longer side is at most `side`,
+    """For each frame: seconds, width and height, and an image whose longer side is at most `side`,
     if any.
     """
     if os.path.isdir(path) or file_of(path) != path:
@@ -162,7 +162,7 @@ def _decoded(path: Path, side: int | None) -> Iterator[tuple[float, int, int, Im
 
 
 def _header(path: Path) -> tuple[bool, float, int, float]:
-    """What the header says: whether browsers play the file itself, the seconds of a frame, the
+    """From the header: whether browsers play the file itself, the seconds of a frame, the
     number of frames, and the length in seconds; 0: not known.
     """
     if os.path.isdir(path) or file_of(path) != path:
@@ -172,7 +172,7 @@ def _header(path: Path) -> tuple[bool, float, int, float]:
         context = stream.codec_context
         start = (container.start_time or 0) / av.time_base
         rate = frame_rate(container, stream)
-        fits = max(context.width, context.height) <= _PLAYED_SIDE and abs(start) < _LATE
+        fits = max(context.width, context.height) <= _PLAYED_SIDE and abs(start) < _START_TOLERANCE
         playable = (
             not lacks_times(container, stream)
             and "mp4" in container.format.name
@@ -180,9 +180,9 @@ def _header(path: Path) -> tuple[bool, float, int, float]:
             and context.pix_fmt == "yuv420p"
             and fits
         )
-        first = next(decode_packets(path, stream, read_packets(container, stream)), None)
-        if first:
-            transposed, right, down = orientation(first)
+        frame = next(decode_packets(path, stream, read_packets(container, stream)), None)
+        if frame:
+            transposed, right, down = orientation(frame)
             playable = playable and (right * down < 0) == transposed  # only some browsers mirror
         return playable, 1 / rate, stream.frames, _length(container, stream)
 

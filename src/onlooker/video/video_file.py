@@ -56,7 +56,7 @@ _THREADED_CODECS = frozenset({"vp9"})
 
 # Here one packet is one frame, and the container's index or the codec's headers mark the keyframes.
 # (VP8 has invisible frames; a packet of a transport stream may be half a frame.)
-_FORMATS = ("mov,mp4", "matroska", "avi", "gif")
+_INDEXED_FORMATS = ("mov,mp4", "matroska", "avi", "gif")
 _CODECS = frozenset(
     {
         "h264",
@@ -107,7 +107,7 @@ class VideoFile:
 
     @property
     def assumes_rate(self) -> bool:
-        """Whether nobody states how fast the frames follow; only the header is read."""
+        """Whether no frame rate is stated; only the header is read."""
         with open_video(self.path) as opened:
             return lacks_times(*opened) and stated_rate(self.path) is None
 
@@ -140,38 +140,38 @@ class VideoFile:
                 if place in wanted:
                     store.put(place, convert(frame))
 
-    def between(self, first: int, after: int | None) -> Iterator[tuple[int, float, Pixels]]:
-        """Index, seconds and pixels of the frames from `first` on, before `after` (None: all).
+    def between(self, start: int, after: int | None) -> Iterator[tuple[int, float, Pixels]]:
+        """Index, seconds and pixels of the frames from `start` on, before `after` (None: all).
 
-        The frames before `first` are decoded only where there is no index.
+        The frames before `start` are decoded only where there is no index.
         """
         convert = Converter(self.path)
         if after is not None and (index := self._index) is not None:
-            places = np.arange(first, after)
+            places = np.arange(start, after)
             with (
                 suppress(IndexContradictedError, av.error.FFmpegError, ClipError),
                 open_video(self.path) as opened,
             ):
                 for place, frame in decode_frames(*opened, index, places=places):
-                    if place == first:
+                    if place == start:
                         yield place, float(index.timing.times[place]), convert(frame)
-                        first += 1
-        for place, seconds, frame in self._decode_between(first, after):
+                        start += 1
+        for place, seconds, frame in self._decode_between(start, after):
             yield place, seconds, convert(frame)
 
     def _decode_between(
-        self, first: int, after: int | None
+        self, start: int, after: int | None
     ) -> Iterator[tuple[int, float, VideoFrame]]:
-        """The frames from `first` on, before `after`, by the decoder that has paused closest before
+        """The frames from `start` on, before `after`, by the decoder that has paused closest before
         them.
         """
-        if after is not None and first >= after:
+        if after is not None and start >= after:
             return
         with self._lock:
-            nearest = max((place for place in self._paused if place <= first), default=None)
+            nearest = max((place for place in self._paused if place <= start), default=None)
             decoder = decode_file(self.path) if nearest is None else self._paused.pop(nearest)
         for place, seconds, frame in decoder:
-            if place >= first:
+            if place >= start:
                 yield place, seconds, frame
             if place + 1 == after:
                 break
@@ -233,7 +233,7 @@ os.register_at_fork(after_in_child=_shared.cache_clear)
 
 
 class IndexContradictedError(Exception):
-    """Decoding gave something else than the packets promised."""
+    """Decoding gave other frames than the packets announce."""
 
 
 @dataclass(frozen=True)
@@ -274,7 +274,9 @@ class PacketIndex:
 
 def index_packets(container: InputContainer, stream: VideoStream) -> tuple[PacketIndex | None, int]:
     """The index, or None where the packets cannot be relied on, and the number of packets."""
-    is_known = container.format.name.startswith(_FORMATS) and stream.codec_context.name in _CODECS
+    is_known = (
+        container.format.name.startswith(_INDEXED_FORMATS) and stream.codec_context.name in _CODECS
+    )
     reliable = is_known and has_display_times(container, stream)
     # few bytes per packet: there may be millions
     pts = array("q")
@@ -396,10 +398,10 @@ def _seek(
     for key in index.keys[max(rank - _EARLIER, 0) : rank + 1][::-1]:
         container.seek(int(index.pts[key]), stream=stream)
         packets = read_packets(container, stream)
-        first = next(packets, None)
-        starts = [] if first is None else index.keys[index.pts[index.keys] == first.pts].tolist()
-        if first is None or not starts:
+        packet = next(packets, None)
+        starts = [] if packet is None else index.keys[index.pts[index.keys] == packet.pts].tolist()
+        if packet is None or not starts:
             raise IndexContradictedError
         if starts[0] <= position:
-            return chain([first], packets), starts[0]
+            return chain([packet], packets), starts[0]
     raise IndexContradictedError

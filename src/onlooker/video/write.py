@@ -29,7 +29,7 @@ _CLOCK = 60_000  # ticks per second; MPEG-4 part 2 allows at most 65,535
 class Recording(AbstractContextManager["Recording"]):
     """An mp4 to which frames are added one by one, as from a live stream.
 
-    The file is there after a `with` without an error; Ctrl-C is none.
+    The file exists after a `with` block that ends without an error; Ctrl-C does not count as one.
     H.264 with 4:2:0 color needs even sides: an odd width or height is padded by repeating its
     last column or row.
 
@@ -152,7 +152,9 @@ def write(
 
 
 def is_drawn(path: Path) -> bool:
-    """Whether a file is a clip on which a prediction is drawn: it may have the name of its original."""
+    """Whether a file is a clip on which a prediction is drawn: it may have the name of its
+    original.
+    """
     if path.suffix.lower() == ".mp4" and path.is_file():
         with suppress(ClipError), open_video(path) as (container, _):
             return container.metadata.get("comment") == DRAWN
