@@ -95,12 +95,21 @@ def accuracy(results: Results) -> Table:
 @table("goals", "own-clips", "few-shot", "where-own")
 def goals(results: Results) -> Table:
     """Goals, and what was reached."""
-    entries = [
-        Entry((title, goal), {"reached": Entry((), results[file])[path]})
-        for title, goal, file, path in _GOALS
-    ]
-    columns: Columns = {"what": key(0), "goal": key(1), "reached": ("reached", share)}
-    return build(entries, columns)
+    entries = list[Entry]()
+    for title, goal, file, path in _GOALS:
+        reached = Entry((), results[file])[path]
+        points = round(100 * reached - float(goal), 1)
+        entries.append(Entry((title, goal), {"reached": reached, "points": points}))
+    columns: Columns = {
+        "what": key(0),
+        "goal": key(1),
+        "reached": ("reached", share),
+        "points": (
+            "points",
+            lambda points: f"{points:+.1f}" if points >= 0 else f"**−{-points:.1f}**",
+        ),
+    }
+    return build(entries, columns, note="Points above the goal, or, in bold, below it: missed.")
 
 
 @table("encoders", "own-clips")
