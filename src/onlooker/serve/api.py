@@ -90,16 +90,16 @@ def create_api(looks: Looks, jobs: Jobs) -> FastAPI:
 
     @api.post("/predict", response_model=Prediction, openapi_extra={"requestBody": _CLIP})
     async def predict(request: Request, model: str | None = None) -> dict[str, Any]:
-        """Predict a clip with a model (by its id; without: the first one), after all requests
-        before.
+        """Predict a clip with the model of an id (default: the first model). Requests are answered
+        in the order in which they arrive.
         """
         if places.locked():
             raise Problem(503, "busy", most=_WAITING)
         async with places:
-            chosen = await run_in_threadpool(looks.models.get, model)
+            model_id = (await run_in_threadpool(looks.models.get, model)).id
             async with receive(request, looks.folder) as (file, _):
                 job = jobs.submit(
-                    lambda job: {"model": chosen.id, **looks.predict(file, chosen.id, job)}
+                    lambda job: {"model": model_id, **looks.predict(file, model_id, job)}
                 )
                 while not job.finished:
                     if await request.is_disconnected():

@@ -1,5 +1,5 @@
-"""The server of the page: its routes and middleware, how it starts and ends, and what slow senders
-cannot hold open.
+"""The server of the page: its routes and middleware, its start and end, and limits for slow
+connections.
 """
 
 import asyncio
@@ -125,12 +125,12 @@ def create_app(settings: ServeSettings) -> FastAPI:
 
 
 def _respond(request: Request, error: Exception) -> Response:
-    """The answer with the `Problem` that an error is."""
+    """The response to a request that raised this error: that of its `Problem`."""
     return refusal(as_problem(error), request.headers.get("accept", ""))
 
 
 def make_server(app: ASGIApp, settings: ServeSettings) -> uvicorn.Server:
-    """The server of the page, which is given to listen on: `make_server(…).run([socket])`."""
+    """The server of the page; `make_server(…).run([socket])` runs it on a socket that listens."""
     config = uvicorn.Config(
         app,
         http=PatientProtocol,

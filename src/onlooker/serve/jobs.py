@@ -1,4 +1,4 @@
-"""Work that takes longer than a request, in threads: looks at clips, one after the other;
+"""Work that takes longer than a request, in threads: predictions of clips, one after the other, and
 trainings.
 """
 
@@ -61,14 +61,14 @@ class Job:
 
 
 class Jobs:
-    """All jobs of a server; finished ones are kept until many newer ones have finished. For the
-    event loop's thread.
+    """All jobs of a server. The last finished ones are kept (`KEPT`). Only the thread of the event
+    loop calls the methods.
     """
 
     def __init__(self) -> None:
         self._jobs: dict[str, Job] = {}
         self._queue = ThreadPoolExecutor(1, "queue")
-        self._others = ThreadPoolExecutor(thread_name_prefix="job")
+        self._parallel = ThreadPoolExecutor(thread_name_prefix="job")
 
     def submit(self, work: Callable[[Job], dict[str, Any]], at_once: bool = False) -> Job:
         """Begin work after all that was submitted before, or `at_once`."""
@@ -77,7 +77,7 @@ class Jobs:
             del self._jobs[old]
         job = Job()
         self._jobs[job.id] = job
-        (self._others if at_once else self._queue).submit(_run, job, work)
+        (self._parallel if at_once else self._queue).submit(_run, job, work)
         return job
 
     def get(self, job_id: str) -> Job:
@@ -87,11 +87,11 @@ class Jobs:
         raise Problem(404, "no_job")
 
     def close(self) -> None:
-        """Cancel all jobs, when the server ends, and wait for their ends."""
+        """Cancel all jobs, when the server ends, and wait until they have ended."""
         for job in self._jobs.values():
             job.cancelled = True
         self._queue.shutdown()
-        self._others.shutdown()
+        self._parallel.shutdown()
 
 
 def _run(job: Job, work: Callable[[Job], dict[str, Any]]) -> None:

@@ -1,5 +1,5 @@
-"""Looking at a clip: the prediction of a model at every moment of it; the last clips are kept. And
-at a camera, live.
+"""The tab Look: predictions of a model for every moment of a clip, and for a camera, live. The last
+clips are kept.
 
 A camera of the browser sends JPEG frames at the frame rate that the model was trained with, and at
 most two ahead of the answers, so that the delay does not grow if the model is slower than the
@@ -62,7 +62,7 @@ class Look:
     Args:
         path: the clip as it was received.
         video: what the page plays: the clip itself, or a copy.
-        prediction: what a model sees in it, once it has looked.
+        prediction: that of the model; None until it is made.
     """
 
     id: str
@@ -130,7 +130,7 @@ class Looks:
         return {**self._predict(file, model, job).to_dict(), **vars(facts)}
 
     def take(self, look_id: str, kind: Kind) -> FileResponse:
-        """What a model sees in a clip as a file: times as "vtt" or "csv", the drawn clip as "mp4"."""
+        """The prediction for a clip as a file: times as "vtt" or "csv", the drawn clip as "mp4"."""
         look = self.get(look_id)
         if look.prediction is None:
             raise Problem(404, "look_gone")
@@ -289,9 +289,9 @@ def add_routes(app: FastAPI, looks: Looks, jobs: Jobs, *, publishers: Publishers
 
     @app.post("/api/look", status_code=202)
     async def upload(request: Request, model: str) -> dict[str, str]:
-        chosen = await run_in_threadpool(looks.models.get, model)
+        model_id = (await run_in_threadpool(looks.models.get, model)).id
         async with receive(request, looks.folder) as (file, name):
-            look = await run_in_threadpool(looks.add, file, name, chosen.id)
+            look = await run_in_threadpool(looks.add, file, name, model_id)
         return {"job": jobs.submit(partial(looks.work, look)).id, "look": look.id}
 
     @app.get("/media/{look_id}.mp4")

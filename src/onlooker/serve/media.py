@@ -64,7 +64,8 @@ async def receive(request: Request, folder: Path) -> AsyncIterator[tuple[Path, s
 
 
 def _refuse_form(kind: str, head: bytes) -> None:
-    """Raise a Problem if a body is of a form: FFmpeg would decode its text with the clip.
+    """Raise a Problem if a body is that of a form: FFmpeg would decode the text of the form with
+    the clip.
 
     Only after all of it was received, because programs do not read an answer before that.
 
@@ -72,12 +73,10 @@ def _refuse_form(kind: str, head: bytes) -> None:
         kind: the media type that was stated: curl's for all bodies is that of a form.
         head: the first bytes. `curl -d` leaves out zeros, which every video has there.
     """
-    of_form = re.match(rb"--.{1,200}\r?\n.*Content-Disposition:", head, re.IGNORECASE | re.DOTALL)
+    field = re.match(rb"--.{1,200}\r?\n.*Content-Disposition:", head, re.IGNORECASE | re.DOTALL)
     stripped = kind.startswith("application/x-www-form-urlencoded") and b"\0" not in head
-    if of_form or stripped or kind.startswith(("multipart/", "application/json")):
-        raise Problem(
-            415, "form", kind="multipart/form-data" if of_form else kind.partition(";")[0]
-        )
+    if field or stripped or kind.startswith(("multipart/", "application/json")):
+        raise Problem(415, "form", kind="multipart/form-data" if field else kind.partition(";")[0])
 
 
 def convert(
@@ -120,8 +119,8 @@ class Previews:
         convert(file, max_seconds, copy=copy, still=copy.with_suffix(".jpg"), unless_playable=True)
 
     def still(self, clip_id: str) -> Path:
-        """The frame of a clip that differs most from the one before it, a small JPEG; errors as of
-        `convert`.
+        """The frame of a clip that differs most from the one before it, as a small JPEG; errors as
+        for `convert`.
 
         Previews are made again if the file has changed, or was moved meanwhile, as when its class
         is renamed.
@@ -139,14 +138,14 @@ class Previews:
         return still
 
     def playable(self, clip_id: str) -> Path:
-        """The clip in a format that every browser plays: the file itself, or a copy; errors as of
+        """The clip in a format that every browser plays: the file itself, or a copy; errors as for
         `convert`.
         """
         copy = self.still(clip_id).with_suffix(".mp4")
         return copy if copy.exists() else self.project.clip(clip_id).path
 
     def prune(self) -> None:
-        """Delete what was made of clips that are gone."""
+        """Delete the previews of clips that do not exist any more."""
         ids = {clip.id for clip in self.project.all_clips()}
         for file in self.folder.glob("*"):
             if file.stem not in ids:

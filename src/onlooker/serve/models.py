@@ -60,8 +60,8 @@ class Models:
         named = [self._run] if self._run else []
         runs = {run.resolve(): run for run in [*self._runs.glob("*"), *named] if run.is_dir()}
         models = [model for run in runs.values() if (model := find_model(run))]
-        chosen = self._run and self._run.resolve()
-        return sorted(models, key=lambda model: (model.run.resolve() != chosen, -model.saved))
+        given = self._run and self._run.resolve()
+        return sorted(models, key=lambda model: (model.run.resolve() != given, -model.saved))
 
     def get(self, model_id: str | None) -> Model:
         """The model with this id, or the first one; a Problem 404 if it was removed, or there is
@@ -93,8 +93,8 @@ class Models:
                 taken, 422 for a name that not every system can store.
         """
         run = self._own(model_id)
-        others = [path.name for path in self._runs.iterdir() if path != run]
-        target = run.with_name(new_name(name, others))
+        taken = [path.name for path in self._runs.iterdir() if path != run]
+        target = run.with_name(new_name(name, taken))
         run.rename(target)
         return run, target
 

@@ -62,7 +62,7 @@ class Problem(Exception):  # noqa: N818 - the word that its user reads
 
 
 def refusal(problem: Problem, accept: str) -> Response:
-    """The answer that is an error: JSON, or a page for a person, whose browser accepts HTML."""
+    """The response with an error: as JSON, or as a page if the client accepts HTML."""
     if "text/html" not in accept:
         return JSONResponse(problem.to_dict(), problem.status)
     lines = [t("token")] if problem.code == "token" else [problem.found, problem.remedy]
@@ -92,11 +92,11 @@ def as_problem(error: BaseException) -> Problem:
         case FileNotFoundError():
             return Problem(404, "no_file", reason=error)
         case RequestValidationError():
-            found = (
-                f"{'.'.join(map(str, each['loc'][1:]))}: {each['msg']}"
-                for each in error.errors()[:3]
+            reasons = (
+                f"{'.'.join(map(str, detail['loc'][1:]))}: {detail['msg']}"
+                for detail in error.errors()[:3]
             )
-            return Problem(422, "request", reason="; ".join(found))
+            return Problem(422, "request", reason="; ".join(reasons))
         case HTTPException():
             return Problem(error.status_code, "http", reason=error.detail)
         case ValueError():

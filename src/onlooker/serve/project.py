@@ -1,11 +1,11 @@
 """The folder of clips that the page edits: its classes and clips, and changes that can be undone.
 
-Clips are files, known by their inodes, which stay the same when they are moved. What else the page
-knows of them is in a file in the hidden folder of the project. Every change is a list of renames
-within the folder: new files come from `.onlooker/incoming`, deleted ones go to `.onlooker/trash`, in
-a folder for each day, and stay for `TRASH_DAYS`. What undoes a change is a line of
-`.onlooker/changes.jsonl`, so that the next server can undo it, too. Requests list the class folders,
-which other programs may change, too.
+Clips are files, identified by their inodes, which stay the same when they are moved. Further data,
+such as confirmed labels, is in a file in the hidden folder of the project. Every change is a list
+of renames within the folder: new files come from `.onlooker/incoming`, deleted ones go to
+`.onlooker/trash`, in a folder for each day, and stay for `TRASH_DAYS`. The renames that undo a
+change are a line of `.onlooker/changes.jsonl`, so that the next server can undo it, too. Requests
+list the class folders, which other programs may change, too.
 """
 
 import filecmp
@@ -103,7 +103,7 @@ class ProjectClip:
 
 @dataclass(frozen=True)
 class Notes:
-    """What the page knows of a project besides its clips.
+    """The data that the page stores of a project besides its clips.
 
     Args:
         run: the name of the newest one.
@@ -125,12 +125,12 @@ class _Step(Config):
     """A change that can be undone: a line of `_CHANGES`.
 
     Args:
-        batch: steps of the same one are undone together.
+        batch: steps of the same batch are undone together.
         moves: the renames that undo it; to `TRASH`: to a free path in it.
         confirmed: the clip whose label it has confirmed, if it was not confirmed before.
         new_class: the class that it has made.
-        recordings: what clips were part of before.
-        rows: of the list of recordings, of the clips that it has deleted, by their positions.
+        recordings: the recordings of clips before the change, by the paths of the clips.
+        rows: the rows of the list of recordings for clips that it has deleted, by position.
 
     Raises:
         ValueError: values of other types, or a path that leads out of the folder.
@@ -187,7 +187,7 @@ class _Journal:
             moves: its renames.
             batch: changes of the same one that follow each other are undone together; "": it is
                 undone alone.
-            undone: what undoes the rest of it: fields of `_Step`.
+            undone: the fields of `_Step` that undo the rest of it.
         """
         back = {end: TRASH if start.startswith(_INCOMING) else start for start, end in moves[::-1]}
         step = _Step(text, batch or secrets.token_hex(8), back, **undone)
@@ -276,7 +276,7 @@ class Project:
         raise Problem(404, "no_clip")
 
     def change_text(self) -> str | None:
-        """A description of the changes that are undone next; None if there are none."""
+        """The description of the last change, which `undo` undoes; None if there is none."""
         steps = self._journal.steps
         return steps[-1].text if steps else None
 
@@ -324,8 +324,8 @@ class Project:
             return self._trashed
 
     def empty_trash(self) -> None:
-        """Delete what is in the trash for good; a change that has put files there, and those before
-        it, cannot be undone any more.
+        """Delete the files in the trash for good. Changes that have put files there, and those
+        before them, cannot be undone any more.
         """
         with self._lock:
             shutil.rmtree(self.folder / TRASH, ignore_errors=True)
@@ -333,8 +333,8 @@ class Project:
             self._forget_lost()
 
     def incoming(self) -> Path:
-        """The folder for files that are to be added; what remains in it is deleted at the next
-        start.
+        """The folder for files that are to be added; files that remain in it are deleted at the
+        next start.
         """
         with self._lock:
             self._open(make=True)
@@ -399,7 +399,8 @@ class Project:
             file: in `incoming()`, from where it is moved.
             name: the intended name of the file.
             batch: changes of the same batch that follow each other are undone together.
-            recording, cut_from: who is in it, and the file that it is a part of, if that is known.
+            recording, cut_from: the recording that it belongs to, and the file that it was cut
+                from, if they are known.
 
         Raises:
             Problem: 409 if the project has the same clip.
@@ -426,10 +427,10 @@ class Project:
         return recordings_of(read_recordings(self.folder / RECORDINGS))
 
     def set_recording(self, clip_id: str, recording: str) -> None:
-        """Note of which recording a clip is.
+        """Store the recording that a clip belongs to.
 
         Args:
-            recording: "": it is not known.
+            recording: its name; "": unknown.
 
         Raises:
             Problem: 404 if there is no such clip, 422 for a recordings.csv that cannot be read.
@@ -442,9 +443,9 @@ class Project:
         self._changed()
 
     def _join(self, clip: str, recording: str, cut_from: str = "") -> str:
-        """Make a clip part of a recording, so that no split divides it, or of none (""); returns
-        the one before. A row that says nothing is not written. What is cut from one file stays
-        together.
+        """Make a clip part of a recording, whose clips are in the same split, or of none ("");
+        returns the recording before. Rows without information are removed. Clips that are cut from
+        one file are also in the same split.
         """
         rows = read_recordings(self.folder / RECORDINGS)
         own = [row for row in rows if row["clip"] == clip]  # several, if another program wrote them
@@ -505,14 +506,14 @@ class Project:
         self.refresh()
 
     def remember(self, **changes: Any) -> None:
-        """Change what the page knows besides its clips: fields of `Notes`."""
+        """Change and store fields of `Notes`."""
         with self._lock:
             notes = replace(self.notes, **changes)
             write_json(self.store / _NOTES, asdict(notes))
             self.notes = notes
 
     def refresh(self) -> None:
-        """Notice what other programs have changed."""
+        """List the class folders again, which other programs may have changed."""
         with self._lock:
             self._open()
             classes = {}
@@ -559,8 +560,8 @@ class Project:
         self._server.release()
 
     def _open(self, make: bool = False) -> None:
-        """Lock the folder, read what is known of it, and delete what has been in the trash for long;
-        nothing is written without the folder.
+        """Lock the folder, read its notes and changes, and delete what has been in the trash for
+        more than `TRASH_DAYS`. If the folder does not exist, nothing is written, unless `make`.
         """
         if self._server.is_locked or not (make or self.folder.is_dir()):
             return
@@ -614,21 +615,21 @@ class Project:
         self.refresh()
 
     def _forget_lost(self) -> None:
-        """Forget what the trash held before, and the changes that cannot be undone any more."""
+        """Forget the size of the trash, and the changes that cannot be undone any more."""
         self._trashed = None
         self._journal.forget(self.folder)
 
     def _make(
         self, moves: Sequence[Move], confirmed: list[str], rows: Mapping[str, Row] = {}
     ) -> dict[str, Row]:
-        """Make renames, and note them, the confirmed clips and the colors; if that fails, everything is as
-        before.
+        """Make renames, and store the confirmed clips, the colors, and the list of recordings; if
+        that fails, everything is as before.
 
         Args:
             rows: added to the list of recordings, by their positions.
 
         Returns:
-            The rows that the list of recordings has no more: those of deleted clips.
+            The rows of deleted clips, which are removed from the list of recordings.
         """
         _check_moves(self.folder, moves)
         before = self.notes
@@ -701,8 +702,8 @@ def _check_moves(folder: Path, moves: Sequence[Move]) -> None:
 
 
 def _is_taken(source: Path, target: Path) -> bool:
-    """Whether something else than the source has the name that it is to get. On Windows and macOS, a
-    change of case leads to the source itself.
+    """Whether a file other than the source has the name of the target. On Windows and macOS, a name
+    that differs only in case is that of the source itself.
     """
     is_case = source != target and source.name.casefold() == target.name.casefold()
     return target.exists() and not (is_case and source.exists() and target.samefile(source))
@@ -752,11 +753,11 @@ def _follow_moves(folder: Path, moves: Sequence[Move], rows: Mapping[str, Row]) 
 
     Args:
         moves: renames of clips and class folders.
-        rows: of clips that come back, by their positions.
+        rows: those of restored clips, by their positions.
 
     Returns:
-        The rows of clips that were deleted, which the list has no more: a clip that gets the name
-        of a deleted one does not share its row.
+        The rows of deleted clips, which are removed: a new clip with the name of a deleted one must
+        not get its row.
     """
     present = list[Row]()
     deleted = dict[str, Row]()
@@ -822,29 +823,29 @@ def clip_id(facts: os.stat_result) -> str:
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a name is no clip and no class, as in training; also one that is no UTF-8, which no
-    JSON stores.
+    """Whether a file or folder of this name is ignored: as in training, and if the name is not
+    valid UTF-8, which JSON requires.
     """
     return clip_folder.is_hidden(name) or re.search("[\ud800-\udfff]", name) is not None
 
 
 def class_name(name: str, classes: Collection[str] = ()) -> str:
-    """The class that a name means: of exactly this name, or as new classes have it: composed, with
-    single spaces.
+    """The class that a name refers to: one of exactly this name, else the name as new classes have
+    it, in Unicode's form NFC with single spaces.
     """
     return name if name in classes else " ".join(unicodedata.normalize("NFC", name).split())
 
 
-def _seen(name: str) -> str:
-    """What is the same for names that look alike."""
+def _comparable(name: str) -> str:
+    """The form of a name that is equal for names that look alike."""
     return unicodedata.normalize("NFKC", name).casefold()
 
 
 def new_name(name: str, names: Collection[str]) -> str:
-    """A name that a new class or model can have beside others.
+    """A name that a new class or model can have.
 
     Args:
-        names: of the others.
+        names: those of the other classes or models.
 
     Raises:
         Problem: 422 for an invalid name, 409 if it is taken.
@@ -858,7 +859,7 @@ def new_name(name: str, names: Collection[str]) -> str:
         raise Problem(422, "name_dot")
     if _DEVICE.fullmatch(name):
         raise Problem(422, "name_device", name=name)
-    if same := [other for other in names if _seen(other) == _seen(name)]:
+    if same := [other for other in names if _comparable(other) == _comparable(name)]:
         raise Problem(409, "class_exists", name=same[0])
     return name
 

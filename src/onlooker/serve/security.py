@@ -1,5 +1,5 @@
-"""Who may use the page: this machine or a holder of the token, from the page itself, under one of
-its own names.
+"""Access to the page: from this machine or with the token, by requests of the page itself, under a
+name of this server.
 
 Protection against other web pages in the same browser: the header `Host` must be a name of this
 server (another name that resolves to this machine is refused); a request that changes something
@@ -112,14 +112,14 @@ class Guard:
         """Whether this is a request to the API with `Authorization: Bearer TOKEN`, which no other
         web page can send.
 
-        A server without a token takes any: a browser asks before it sends this header elsewhere,
-        and is refused.
+        A server without a token accepts any: before a browser sends this header to another site, it
+        asks that site for permission, and is refused.
         """
         scheme, _, given = request.headers.get("authorization", "").partition(" ")
-        of_api = request.scope["type"] == "http" and request.scope["path"].startswith(f"{API}/")
+        is_api = request.scope["type"] == "http" and request.scope["path"].startswith(f"{API}/")
         expected = given if self.settings.token is None else self.settings.token
         return (
-            of_api
+            is_api
             and scheme.lower() == "bearer"
             and secrets.compare_digest(given.encode(), expected.encode())
         )

@@ -42,12 +42,12 @@ from onlooker.serve.project import (
 from onlooker.serve.training import Training
 from onlooker.video.reader import SUFFIXES
 
-_SHOWN = 24  # clips of a class, until all are asked for
+_CLIPS_PER_CLASS = 24  # that are shown until all are asked for
 _NAMED = 5  # classes in a hint
 _DRAWN = ("bend", "jumping_jack", "wave")  # what figures do, for a first try without a camera
 _DRAWN_CLIPS = 8  # of each
-# A report needs nothing but itself; whoever made it, it cannot use the page.
-_OF_REPORT = (
+# A report loads nothing from elsewhere, and cannot send requests to the page, whoever made it.
+_REPORT_POLICY = (
     "sandbox allow-scripts; default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'; "
     "script-src 'unsafe-inline'"
 )
@@ -101,7 +101,11 @@ class Teaching:
             "path": printable(project.folder),
             "version": version,
             "classes": [
-                {"name": printable(name), "count": count, "clips": self.clips(name, _SHOWN)}
+                {
+                    "name": printable(name),
+                    "count": count,
+                    "clips": self.clips(name, _CLIPS_PER_CLASS),
+                }
                 for name, count in counts.items()
             ],
             "nothing": nothing_name([*counts]),
@@ -155,11 +159,12 @@ class Teaching:
         return hints
 
     def _label_findings(self, few: Container[str]) -> list[str]:
-        """What `check` finds in labels and recordings, of the clips as they are trained on; it is
-        kept until these change.
+        """The findings of `check` about labels and recordings, for the clips as training divides
+        them; kept until clips or recordings change.
 
         Args:
-            few: classes with few clips, of which more are asked for before other recordings.
+            few: classes with few clips: the page asks for more clips of these first, and then for
+                other recordings.
         """
         recordings = self.project.recordings()
         state = self.project.version, recordings
@@ -217,7 +222,7 @@ class Teaching:
         return self.add(label, part, name, cut_from=cut_from)
 
     def draw(self, job: Job) -> dict[str, Any]:
-        """The work of a job: clips of drawn figures in an empty project, one step of undo."""
+        """The work of a job: add clips of stick figures to an empty project; one undo removes all."""
         if counts := self.project.counts():
             raise Problem(409, "in_the_way", name=printable(next(iter(counts))))
         job.report("drawing figures")
@@ -233,7 +238,7 @@ class Teaching:
         return {"clips": len(people)}
 
     def look_at(self, clip_id: str, model: str) -> Look:
-        """A clip of the project to be looked at with a model, as one that is sent."""
+        """Add a clip of the project to `Looks`, for a model, as if the browser had sent it."""
         copy = self.project.incoming() / f"{secrets.token_hex(8)}.mp4"
         shutil.copyfile(self.previews.playable(clip_id), copy)
         return self.looks.add(
@@ -334,7 +339,7 @@ def _add_models(app: FastAPI, teaching: Teaching) -> None:
     def report(model_id: str) -> FileResponse:
         path = TrainedRun(models.get(model_id).run).report
         return FileResponse(
-            path, headers={"Content-Security-Policy": _OF_REPORT}, stat_result=path.stat()
+            path, headers={"Content-Security-Policy": _REPORT_POLICY}, stat_result=path.stat()
         )
 
     @app.get("/media/model/{model_id}.zip")

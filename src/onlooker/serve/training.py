@@ -1,6 +1,4 @@
-"""Train the project in a thread, with progress and cancelling; what the newest training has
-reached.
-"""
+"""Train the project in a thread, with progress and cancelling; the results of the newest training."""
 
 import shutil
 import unicodedata
@@ -32,8 +30,9 @@ class Outcome(NamedTuple):
     """What a model predicts for a clip.
 
     Args:
-        margin: of the score to that of another class, see `_scores`.
-        doubted: how probable it is that the label is wrong, as a rank; 0: it is not doubted.
+        margin: the score minus that of another class, see `_scores`.
+        doubted: rank among the clips whose label is probably wrong, the highest for the most
+            probable; 0: the label is not in doubt.
     """
 
     clip: ProjectClip
@@ -134,9 +133,7 @@ class Training:
         return {**(job.result or {}), "run": run.name}
 
     def results(self) -> dict[str, Any]:
-        """Figures and conclusion of the newest run, and what its model looks at; a Problem 404 if
-        it has none.
-        """
+        """Figures, conclusion and advice of the newest run; a Problem 404 if it has no figures."""
         run = self.newest_run()
         figures = _figures(run)
         if run is None or figures is None:
@@ -162,21 +159,22 @@ class Training:
         """
         results = self._outcomes()
         if truth is None:
-            chosen = [result for result in results if result.truth != result.predicted]
-            chosen.sort(key=lambda result: result.margin)
+            listed = [result for result in results if result.truth != result.predicted]
+            listed.sort(key=lambda result: result.margin)
         else:
             cell = truth, predicted
-            chosen = [result for result in results if (result.truth, result.predicted) == cell]
-            chosen.sort(key=lambda result: -abs(result.margin))
+            listed = [result for result in results if (result.truth, result.predicted) == cell]
+            listed.sort(key=lambda result: -abs(result.margin))
         return [
             {**result.clip.to_dict(), "predicted": printable(result.predicted)}
-            for result in chosen[:_LISTED]
+            for result in listed[:_LISTED]
         ]
 
     def to_check(self) -> dict[str, Any]:
-        """How many labels are doubtful, and the first: probable errors, other mistakes, then unsure
-        ones. A label that the user has confirmed, or changed since, is not asked about again. None
-        if the model is no better than guessing: what it doubts says nothing about labels.
+        """The number of doubtful labels, and the first of them: labels that are probably wrong,
+        then mistakes of the model, then predictions with a small margin. A label that the user has
+        confirmed or changed since is not asked about again. There are none if the model is no
+        better than guessing, because its predictions then say nothing about labels.
         """
         figures = _figures(self.newest_run())
         if figures and not figures.beats_majority:
@@ -204,9 +202,7 @@ class Training:
         return {"count": len(doubts), "items": items, "guessing": False}
 
     def _outcomes(self) -> list[Outcome]:
-        """What the newest model predicts for the clips that it was tested with and that are still
-        there.
-        """
+        """The predictions of the newest model for its test clips that still exist."""
         run = self.newest_run()
         figures = _figures(run)
         if run is None or figures is None:
@@ -215,12 +211,10 @@ class Training:
         # the most doubtful has the highest
         rank = {name: number for number, name in enumerate(reversed(doubted), 1)}
         clips = {clip.id: clip for clip in self.project.all_clips()}
-        of_page = self._is_of_page(run)  # else, clips that have moved since are not asked about
-        names = (
-            self.project.notes.clips
-            if of_page
-            else {clip.relative: clip.id for clip in clips.values()}
-        )
+        if self._is_of_page(run):
+            names = self.project.notes.clips
+        else:  # clips that have moved since are not asked about
+            names = {clip.relative: clip.id for clip in clips.values()}
         ids = {unicodedata.normalize("NFC", name): clip_id for name, clip_id in names.items()}
         folders = _folders(self.project)
         outcomes = []
@@ -258,13 +252,13 @@ def _figures(run: Path | None) -> Figures | None:
 def _scores(run: Path) -> Iterator[tuple[str, str, str, float, float]]:
     """Name, true class, predicted class, score and margin of the tested clips: `scores.csv`.
 
-    The prediction is the answer, by the threshold if there is one. The margin is that of its score
-    to the highest other one; of a mistake, that of the true class to it, which is below 0 without a
-    threshold.
+    The prediction is the answer, by the threshold if there is one. The margin is its score minus
+    the highest score of another class; for a mistake, the score of the true class minus that of the
+    prediction, which is negative without a threshold.
     """
     for name, truth, predicted, scores in TrainedRun.read(run).predictions:
         # nothing may have no score
         score = scores.get(predicted, 1 - max(scores.values()))
-        others = (other for label, other in scores.items() if label != predicted)
-        margin = score - max(others) if truth == predicted else scores[truth] - score
+        rivals = (rival for label, rival in scores.items() if label != predicted)
+        margin = score - max(rivals) if truth == predicted else scores[truth] - score
         yield name, truth, predicted, score, margin
