@@ -29,7 +29,7 @@ def test_the_threshold_is_the_highest_that_finds_the_share_of_events() -> None:
     for share in (0.5, 0.9, 1.0):
         best = max(t for t in highest if (highest[events] >= t).mean() >= share)
         expected = (best, (highest[events] >= best).mean(), (highest[~events] >= best).mean())
-        assert choose_threshold(scores, targets, nothing=NOTHING, found=share) == expected
+        assert choose_threshold(scores, targets, nothing=NOTHING, min_found=share) == expected
 
 
 def test_one_of_ten_events_may_be_missed_but_not_one_of_nine() -> None:

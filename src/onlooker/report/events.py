@@ -1,5 +1,5 @@
-"""Thresholds above which a model reports an event, in clips and in streams; and predicted events
-compared with true ones.
+"""Thresholds above which a model reports an event, in clips and in streams; and metrics of
+predicted events.
 
 Predicted and true objects are records of the same type, by video; the score of a true one is
 ignored. Means leave out classes without true objects.
@@ -32,7 +32,7 @@ _USELESS = 0.5  # share of false alarms above which a threshold is of no use
 
 
 class EventThreshold(NamedTuple):
-    """A probability that events need, and what it means for the clips that it was chosen with.
+    """The lowest probability of an event, and its error rates on the clips that it was chosen with.
 
     Args:
         found: share of the clips with an event for which an event is reported, not necessarily the
@@ -63,10 +63,10 @@ def choose_threshold(
     targets: NDArray[np.integer],
     *,
     nothing: int | None,
-    found: float = FOUND,
+    min_found: float = FOUND,
 ) -> EventThreshold | None:
-    """The highest threshold that finds at least this share of the events; None if all clips or no
-    clips are events.
+    """The highest threshold that finds at least `min_found`, a share of the events; None if all
+    clips or none are events.
 
     Args:
         scores: `B K`, calibrated probabilities of clips that were not used in training.
@@ -77,7 +77,7 @@ def choose_threshold(
     if events.all() or not events.any():
         return None
     highest = event_scores(scores, nothing).max(1)
-    missed = int((1 - found) * events.sum() + 1e-9)
+    missed = int((1 - min_found) * events.sum() + 1e-9)
     threshold = float(np.sort(highest[events])[missed])
     reported = highest >= threshold
     return EventThreshold(
@@ -90,8 +90,8 @@ def event_curve(
     true: Sequence[Sequence[Segment]],
     seconds: Sequence[float],
 ) -> EventCurve | None:
-    """The curve of the predicted and true events of streams of these lengths; None without true or
-    predicted events, or without time between them.
+    """The curve of the predicted and true events of streams, whose lengths are `seconds`; None
+    without true or predicted events, or without time between them.
     """
     in_events = sum(event.end - event.start for events in true for event in events)
     hours = (sum(seconds) - in_events) / 3600
@@ -135,11 +135,14 @@ def event_curve(
 
 
 def scores_by_chance(predicted: Sequence[Segment], event: Segment, seconds: float) -> Floats:
-    """The highest score of the predicted events of its class that overlap an event, -1 if none
-    does, after all predicted ones are moved in time by the same amount: for each of `_SHIFTS`
-    amounts.
+    """How well an event would be found by chance: after all predicted events are moved in time by
+    the same amount, the highest score of those of its class that overlap it, -1 if none does.
 
-    What leaves the end of the stream, which is this long, enters at its start.
+    Args:
+        seconds: length of the stream; what is moved beyond its end enters at its start.
+
+    Returns:
+        A score for each of `_SHIFTS` amounts.
     """
     same_class = [
         (segment.start, segment.end, segment.score)
@@ -172,10 +175,11 @@ def event_figures(
     *,
     unknown: Mapping[str, Sequence[Segment]] | None = None,
 ) -> dict[str, Any]:
-    """How well events of recordings of these lengths are found, for JSON.
+    """Metrics of the events of recordings, for JSON.
 
     Args:
-        unknown: times without labels: they are no hours without events.
+        predicted, true, seconds: by recording, its events and its length.
+        unknown: by recording, times without labels, which do not count as time without events.
 
     Returns:
         `segment_map` by IoU (None without events); `events`, and how many are `found`: overlapped
@@ -220,8 +224,8 @@ def event_figures(
 def judged(
     predicted: Sequence[Segment], true: Sequence[Segment], unknown: Sequence[Segment]
 ) -> list[Segment]:
-    """The predicted events that are known to be right or wrong: they overlap a true one, or no time
-    without labels.
+    """The predicted events that can be judged: those that overlap a true one, or no time without
+    labels.
     """
     if not unknown:
         return [*predicted]

@@ -1,4 +1,6 @@
-"""The figures of an evaluation and of a cross-validation: records that JSON files of a run hold."""
+"""The figures of an evaluation and of a cross-validation: records that are saved as JSON files of a
+run.
+"""
 
 from collections.abc import Sequence
 from dataclasses import MISSING, asdict, dataclass, fields
@@ -12,7 +14,7 @@ from onlooker.base.settings import check_type
 
 @dataclass(frozen=True, kw_only=True)
 class _Record:
-    """Values of the types of its fields, which JSON has by the same names.
+    """A record whose fields have the same names in JSON.
 
     Raises:
         ValueError: a value of another type.
@@ -45,10 +47,10 @@ class _Record:
 
 @dataclass(frozen=True, kw_only=True)
 class Leakage(_Record):
-    """How much easier a test is if clips that are alike are on both sides of it.
+    """How much a test is inflated by similar clips in training and test.
 
     Args:
-        mixed: the accuracy if they are both trained on and tested.
+        mixed: the accuracy if similar clips are both trained on and tested.
         unseen: the accuracy if they are kept together.
     """
 
@@ -58,8 +60,8 @@ class Leakage(_Record):
 
 @dataclass(frozen=True, kw_only=True)
 class DoubtfulLabel(_Record):
-    """A clip whose label may be wrong: what a model that was not trained on it predicts instead, with
-    which probability.
+    """A clip whose label may be wrong; `predicted` is the answer of a model that was not trained on
+    it, and `score` its probability.
     """
 
     name: str
@@ -70,8 +72,8 @@ class DoubtfulLabel(_Record):
 
 @dataclass(frozen=True, kw_only=True)
 class CrossValidationFigures(_Record):
-    """What the cross-validation that chose a model has found: `cross_validation.json`. `Figures` has
-    the same fields.
+    """The results of the cross-validation that chose a model: `cross_validation.json`. The fields
+    are those of `Figures`.
     """
 
     chosen: str | None = None
@@ -87,8 +89,8 @@ class CrossValidationFigures(_Record):
 class Figures(_Record):
     """The figures of an evaluation of `videos` videos of `K` classes: `evaluation.json`.
 
-    All but `log_loss` are of the answers (`Evaluation.answers`): with a threshold, what `predict`
-    answers. None, or false: unknown, or not so. `figures["accuracy"]` is `figures.accuracy` as in
+    All but `log_loss` are computed from the answers (`Evaluation.answers`), as `predict` gives
+    them. None, or false: unknown, or not so. `figures["accuracy"]` is `figures.accuracy` as in
     JSON.
 
     Args:
@@ -110,8 +112,8 @@ class Figures(_Record):
         skipped: clips that could not be used.
         known_scenes: how many of the clips show a scene of clips that the model was fitted to.
         balanced: classes weighed equally in training because that was asked for.
-        chosen: what cross-validation has chosen, and why, in a sentence.
-        statistics: those that the linear model uses.
+        chosen: the choice of the cross-validation, with its reason, in a sentence.
+        statistics: the statistics that the linear model uses.
         imagenet: an encoder with ImageNet weights may help, and is not installed.
         scenes: the accuracy if clips of one scene were both trained on and tested.
         copies: the same for copies of a clip.
@@ -119,7 +121,7 @@ class Figures(_Record):
             recording.
         labels_to_check: clips whose labels may be wrong, most likely first; each has `name`,
             `label`, `predicted` and its `score`.
-        checked: `onlooker check` has found no problems in the clips of the run.
+        checked: `onlooker check` found no problems in the clips of the run.
     """
 
     videos: int

@@ -23,14 +23,15 @@ LIMIT = float(np.log(20))  # of the logarithm of a temperature
 MIN_RECORDINGS = (
     3  # for an interval: with two, it is between the accuracies on one and on the other
 )
-FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a formula in a spreadsheet begins with
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # first characters of formulas in spreadsheets
 
 
-def _frames_correct(of: Evaluation) -> NDArray[np.bool_]:
+def _frames_correct(evaluation: Evaluation) -> NDArray[np.bool_]:
     """For every frame of every video, whether its answer is the true class."""
-    thresholds = [None] * len(of.targets) if of.thresholds is None else of.thresholds
-    videos = zip(of.frame_scores, of.targets, thresholds, strict=True)
-    decide = of.decision.decide
+    count = len(evaluation.targets)
+    thresholds = [None] * count if evaluation.thresholds is None else evaluation.thresholds
+    videos = zip(evaluation.frame_scores, evaluation.targets, thresholds, strict=True)
+    decide = evaluation.decision.decide
     return np.concatenate(
         [decide(scores, threshold) == target for scores, target, threshold in videos]
     )
@@ -47,7 +48,7 @@ def measure(evaluation: Evaluation) -> Figures:
     recalls = [
         int(row[k]) / int(row.sum()) if row.any() else None for k, row in enumerate(confusion)
     ]
-    of_target = evaluation.scores[np.arange(len(targets)), targets].astype(np.float64)
+    target_scores = evaluation.scores[np.arange(len(targets)), targets].astype(np.float64)
     frames = _frames_correct(evaluation) if evaluation.frame_scores else None
     return Figures(
         videos=len(targets),
@@ -58,7 +59,7 @@ def measure(evaluation: Evaluation) -> Figures:
         accuracy_interval=accuracy_interval(correct, recordings),
         frame_accuracy=None if frames is None else float(frames.mean()),
         class_accuracy=dict(zip(names, recalls, strict=True)),
-        log_loss=float(-np.log(np.maximum(of_target, np.finfo(np.float32).tiny)).mean()),
+        log_loss=float(-np.log(np.maximum(target_scores, np.finfo(np.float32).tiny)).mean()),
         calibration_error=calibration_error(evaluation.answer_scores, correct),
         perfect_calibration_error=list(perfect_calibration_error(evaluation.answer_scores)),
         majority_share=int(np.bincount(targets).max()) / len(targets),
@@ -77,9 +78,9 @@ def accuracy_interval(correct: ArrayLike, recordings: ArrayLike) -> list[float] 
     every resample, although the next recording may differ; then the interval is Wilson's, with
     recordings as trials.
     """
-    names, of_clip = np.unique(recordings, return_inverse=True)
+    names, numbers = np.unique(recordings, return_inverse=True)
     sums = np.stack(
-        [np.bincount(of_clip, np.asarray(correct, np.float64)), np.bincount(of_clip)], axis=1
+        [np.bincount(numbers, np.asarray(correct, np.float64)), np.bincount(numbers)], axis=1
     )
     if sum(PART not in str(name) for name in names) < MIN_RECORDINGS:
         return None
@@ -124,8 +125,8 @@ def calibration_error(confidence: Floats, correct: NDArray[np.bool_]) -> float:
 
 
 def perfect_calibration_error(confidence: Floats, draws: int = 1000) -> tuple[float, float]:
-    """What `calibration_error` would be if the confidences were right: its mean and its 95th
-    percentile.
+    """The `calibration_error` of a perfectly calibrated model with these confidences: its mean and
+    its 95th percentile.
 
     With few clips, a bin's accuracy differs from its confidence by chance. Each simulation draws
     whether an answer is correct, with its confidence as the probability.

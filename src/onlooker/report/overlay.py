@@ -82,12 +82,12 @@ def full_strength(attention: ArrayLike) -> float:
 
 @cache
 def _blend() -> tuple[Pixels, Pixels]:
-    """For 256 levels of attention: the share of the frame that is kept (of 255), and the color that
-    is added.
+    """For 256 levels of attention: the weight of the frame's pixels (of 255), and the color that is
+    added.
     """
     levels = np.linspace(0, 1, 256)
     stops, *channels = np.array(RAMP).T
-    palette = np.stack([np.interp(levels, stops, of_stops) for of_stops in channels], -1)[:, None]
+    palette = np.stack([np.interp(levels, stops, channel) for channel in channels], -1)[:, None]
     alpha = _OPACITY * levels[:, None, None]
     keep = 1 - alpha
     return np.rint(255 * keep).astype(np.uint8).repeat(3, axis=2), np.rint(alpha * palette).astype(
@@ -310,7 +310,7 @@ def write_drawn(
 
 
 def _drawn(frames: TimedFrames, prediction: Prediction) -> Iterator[Pixels]:
-    moments, first = np.unique(prediction.times, return_index=True)
+    moments, positions = np.unique(prediction.times, return_index=True)
     maps = prediction.attention if prediction.heat is None else prediction.heat
     strength = None if maps is None else full_strength(maps)
     colors = dict(zip(prediction.classes, itertools.cycle(BOX_COLORS), strict=False))
@@ -335,8 +335,8 @@ def _drawn(frames: TimedFrames, prediction: Prediction) -> Iterator[Pixels]:
         frame = pixels
         size = prediction.size or pixels.shape[:2]
         if maps is not None:
-            before = maps[first[int(position)]]
-            after = maps[first[min(int(position) + 1, len(moments) - 1)]]
+            before = maps[positions[int(position)]]
+            after = maps[positions[min(int(position) + 1, len(moments) - 1)]]
             colored = overlay(
                 frame, before + (position - int(position)) * (after - before), strength
             )
@@ -345,7 +345,7 @@ def _drawn(frames: TimedFrames, prediction: Prediction) -> Iterator[Pixels]:
         for box, color in boxes_at[index]:
             frame = boxes(frame, box, color=color, size=size)
         if prediction.points is not None:
-            frame = ring(frame, prediction.points[first[round(position)]], size)
+            frame = ring(frame, prediction.points[positions[round(position)]], size)
         if event := prediction.event_at(time):
             frame = caption(frame, (event.label, f"{100 * event.score:.0f} %"))
         yield time_bar(frame, (time - start) / seconds, spans)

@@ -1,4 +1,4 @@
-"""Plots of the report: learning curves, and what is found at which rate of false alarms."""
+"""Plots of the report: learning curves, and events found by the rate of false alarms."""
 
 import io
 from collections.abc import Mapping, Sequence
@@ -35,7 +35,7 @@ def plain(axes: "Axes", x: str, y: str = "", *, title: str = "") -> None:
 
 
 def loss_and_accuracy(
-    curves: Mapping[str, Mapping[str, Sequence[float]]], kept: int = 0
+    curves: Mapping[str, Mapping[str, Sequence[float]]], best_epoch: int = 0
 ) -> "Figure":
     """Learning curves: one panel per measure, one line per split or run.
 
@@ -43,7 +43,7 @@ def loss_and_accuracy(
         curves: by line, then by measure: `{"training": {"loss": […], "accuracy": […]},
             "validation": …}`, one value per epoch, NaN if there is none. Measures with "accuracy"
             in their names are drawn from 0 to 1.
-        kept: the epoch whose weights are used; it is marked; 0: none.
+        best_epoch: the epoch whose weights are used, which is marked; 0: none.
     """
     from matplotlib.figure import Figure
 
@@ -69,33 +69,37 @@ def loss_and_accuracy(
             axes.yaxis.set_major_formatter("{x:.0%}")
         else:
             axes.set_ylim(bottom=0)
-        if kept:
+        if best_epoch:
             axes.axvline(
-                kept, color=QUIET, linewidth=1.2, linestyle=(0, (4, 3)), label=f"kept: epoch {kept}"
+                best_epoch,
+                color=QUIET,
+                linewidth=1.2,
+                linestyle=(0, (4, 3)),
+                label=f"kept: epoch {best_epoch}",
             )
         if len(curves) > 1:
             axes.legend(frameon=False, fontsize=9, labelcolor=INK, handlelength=1.4)
     return figure
 
 
-def found_by_alarms(curve: "EventCurve", chosen: float) -> "Figure":
+def found_by_alarms(curve: "EventCurve", marked_rate: float) -> "Figure":
     """The share of events found, by the false alarms an hour that this costs; a ring marks the
-    `chosen` rate.
+    `marked_rate`.
     """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(4.6, 3.3), layout="constrained", facecolor="white")
     axes = figure.subplots()
     limit = max(20, *curve.alarms_per_hour)
-    # Rates descend; between two of them, what the lower one finds can be had.
+    # Rates descend; between two of them, the share is that of the lower one.
     rates = [limit, *curve.alarms_per_hour]
     shares = [curve.found[0], *curve.found]
     axes.step(rates, shares, where="pre", color=COLORS[0], linewidth=1.8)
-    if (place := curve.point(chosen)) is not None:
+    if (place := curve.point(marked_rate)) is not None:
         rate = curve.alarms_per_hour[place]
-        found = curve.found[place]
+        share = curve.found[place]
         axes.scatter(
-            rate, found, s=64, facecolor="white", edgecolor=COLORS[1], linewidth=2, zorder=3
+            rate, share, s=64, facecolor="white", edgecolor=COLORS[1], linewidth=2, zorder=3
         )
     plain(axes, "false alarms an hour", "", title="events found")
     axes.set_xscale("symlog", linthresh=10)

@@ -1,4 +1,4 @@
-"""What an evaluation means: as sentences, and as the report of a trained model or of a comparison.
+"""The conclusions of an evaluation in sentences, and the report of a trained model or a comparison.
 
 The sentences are its first line, what to do next, and which labels may be wrong; the report adds
 test clips, mistakes, training curves and settings.
@@ -23,8 +23,8 @@ from onlooker.report.plots import found_by_alarms, loss_and_accuracy, to_svg
 __all__ = ["accuracy_text"]
 
 _CLASSES = 60  # of a matrix that can be read
-_FEW = 200  # clips, below which a percentage has no decimals
-_SHOWN = 50  # labels to check
+_MIN_FOR_DECIMALS = 200  # clips, below which a percentage has no decimals
+_MAX_LABELS = 50  # to check, in a report
 _LOST = 3  # classes in a sentence
 _UNSURE = 0.9  # accuracy, below which another encoder may help
 _ANY = (0.0, 1.0)  # where there is no interval
@@ -32,7 +32,7 @@ _ANY = (0.0, 1.0)  # where there is no interval
 
 def _digits(total: int) -> int:
     """The decimals of a percentage of so many clips."""
-    return 0 if total < _FEW else 1
+    return 0 if total < _MIN_FOR_DECIMALS else 1
 
 
 def _percent(share: float, total: int) -> str:
@@ -52,8 +52,8 @@ def share_of(count: int, total: int) -> str:
 
 
 def interval_of(figures: Figures) -> str:
-    """`95 % interval 67 to 97 %, over 12 recordings`; in figures of versions that knew no
-    recordings, over clips.
+    """`95 % interval 67 to 97 %, over 12 recordings`; over clips in figures of versions without
+    recordings.
     """
     videos = figures.videos
     recordings = figures.recordings or videos
@@ -66,17 +66,17 @@ def interval_of(figures: Figures) -> str:
 
 
 def over(recordings: int, videos: int, unit: str = "recordings") -> str:
-    """What an interval is over, such as `over 12 recordings`; or why there is none."""
+    """The units of an interval, such as `over 12 recordings`; or why there is no interval."""
     unit = "clips" if recordings == videos else unit
     if recordings < MIN_RECORDINGS:
-        of = "one recording" if recordings == 1 else f"{recordings} {unit}"
-        return f"no interval can be given: all test clips come from {of}"
+        origin = "one recording" if recordings == 1 else f"{recordings} {unit}"
+        return f"no interval can be given: all test clips come from {origin}"
     return f"over {recordings} {unit}"
 
 
 class Conclusion(NamedTuple):
-    """The accuracy and what it is worth, in a sentence; and before it, that the model is not better
-    than the majority-class baseline, if that is so.
+    """A sentence with the accuracy; and before it a warning if the model is not better than the
+    majority-class baseline.
     """
 
     text: str
@@ -87,11 +87,11 @@ class Conclusion(NamedTuple):
 
 
 def first_line(figures: Figures) -> Conclusion:
-    """The accuracy with its interval, after the majority-class baseline if it is not better than
-    that, and scenes.
+    """The accuracy with its interval, next to the majority-class baseline; with a warning if it is
+    not better than that.
 
-    Scenes: the accuracy if clips of one scene are both trained on and tested, where that inflates
-    it; and how many clips show known scenes.
+    Also the accuracy if clips of one scene are both trained on and tested, where that inflates it;
+    and how many clips show a scene that the model was trained on.
     """
     total = figures.videos
     share = figures.majority_share
@@ -114,8 +114,8 @@ def first_line(figures: Figures) -> Conclusion:
             mixed = _percent(leakage.mixed, total)
             text += f"; if {clips} were both trained on and tested, it would seem to be {mixed}"
     if figures.known_scenes:
-        known = f"{figures.known_scenes} of {total} clips"
-        text += f"; {known} show a scene that it was trained on"
+        scene_clips = f"{figures.known_scenes} of {total} clips"
+        text += f"; {scene_clips} show a scene that it was trained on"
     return Conclusion(text, warning)
 
 
@@ -149,8 +149,8 @@ def advice(figures: Figures) -> list[Advice]:
         if figures.checked:
             add(f"{visible} `onlooker check` has found no problems in the clips.")
         else:
-            found = "near-duplicates, unbalanced classes, dark and too short clips are found."
-            add(f"Check the clips: {found} {visible}", "onlooker check CLIPS")
+            problems = "near-duplicates, unbalanced classes, dark and too short clips are found."
+            add(f"Check the clips: {problems} {visible}", "onlooker check CLIPS")
     counts = np.asarray(figures.confusion)
     both = np.triu(counts + counts.T, 1)
     i, j = np.unravel_index(both.argmax(), both.shape)
@@ -210,19 +210,19 @@ def labels_to_check(evaluation: Evaluation) -> list[DoubtfulLabel]:
         )
         for i in np.argsort(confidence, kind="stable").tolist()
         if answers[i] != targets[i]
-    ][:_SHOWN]
+    ][:_MAX_LABELS]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReportContent:
-    """What the page of an evaluation shows besides its figures.
+    """The content of the page of an evaluation, besides its figures.
 
     Args:
         title, subtitle: of the page.
         settings: of the run, by group and name.
         clips: test clips as mp4, with caption and tone.
         attends: whether heat maps are drawn on the clips.
-        events: what events of streams the model finds; None: unknown.
+        events: detection rates of events in streams; None: unknown.
         curves: loss and accuracy per epoch of training and validation; None where training is not
             known.
         notes: how the clips were understood, such as what a recording is, a sentence each.
@@ -326,7 +326,7 @@ def comparison_page(title: str, figures: Mapping[str, Any]) -> Page:
     _add_notes(page, figures.get("notes", ()))
     if figures["skipped"]:
         page.heading("Clips left out").text(
-            "\n".join(f"- {_escaped(each)}" for each in figures["skipped"])
+            "\n".join(f"- {_escaped(clip)}" for clip in figures["skipped"])
         )
     return page
 
@@ -338,7 +338,7 @@ def _add_notes(page: Page, notes: Sequence[str]) -> None:
 
 
 def _escaped(text: str) -> str:
-    """Markdown that shows the text as it is, and as code what is in backticks."""
+    """Text escaped for Markdown; what is in backticks becomes code."""
     # a backslash in code is shown
     return re.sub(
         r"`[^`]*`|[\\*_\[\]<>&]",
@@ -403,11 +403,11 @@ def _mistakes(page: Page, evaluation: Evaluation, figures: Figures) -> None:
         page.confusion(figures.confusion, classes, cells)
         page.text("Numbers are clips; click on one to list them.")
     counts = zip(classes, figures.confusion, strict=True)
-    of_class = [
+    class_rows = [
         [name, share_of(row[k], sum(row)) if any(row) else None]
         for k, (name, row) in enumerate(counts)
     ]
-    page.table(of_class, ["class", "classified correctly"])
+    page.table(class_rows, ["class", "classified correctly"])
     mistakes = [
         [
             evaluation.names[k],
@@ -433,11 +433,11 @@ def _mistakes(page: Page, evaluation: Evaluation, figures: Figures) -> None:
         page.table(rows, ["clip", "label", "prediction", "confidence"])
 
 
-def _training(page: Page, curves: Curves | None, chosen: str | None) -> None:
-    if chosen:
-        page.heading("What was chosen").text(_escaped(f"{chosen[0].upper()}{chosen[1:]}."))
+def _training(page: Page, curves: Curves | None, choice: str | None) -> None:
+    if choice:
+        page.heading("What was chosen").text(_escaped(f"{choice[0].upper()}{choice[1:]}."))
     if curves and curves["training"]["loss"]:
         page.heading("Training")
-        kept = 1 + int(np.nanargmin(curves["validation"]["loss"]))
-        image = to_svg(loss_and_accuracy(curves, kept=kept))
+        best_epoch = 1 + int(np.nanargmin(curves["validation"]["loss"]))
+        image = to_svg(loss_and_accuracy(curves, best_epoch=best_epoch))
         page.figure(image, "Loss and accuracy per epoch, without a threshold.", wide=True)
