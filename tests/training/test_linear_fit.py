@@ -161,7 +161,7 @@ def test_equal_weights_are_chosen_where_they_find_more_of_a_rare_class(
     x = in_each_block(rng.standard_normal((108, 3)) + shift * y[:, None] * np.eye(3)[0])
     clips = ClipStatistics(x, y, np.arange(108).astype(str), 2, class_weights="auto")
     choice = choose(clips)
-    plain, balanced = choice.class_accuracies
+    plain, balanced = choice.mean_accuracies
     assert choice.balanced == gains == (balanced - plain > 1 / 16)
     assert f"(mean accuracy of the classes: {100 * balanced:.0f} % with equal weights" in str(
         choice
@@ -173,7 +173,7 @@ def test_equal_weights_are_chosen_where_they_find_more_of_a_rare_class(
     fixed = choose(clips._replace(class_weights="balanced" if gains else "none"))
     np.testing.assert_array_equal(fixed.scores, choice.scores)
     alike = choose(clips.subset(np.arange(95, 108)))
-    assert (alike.balanced, alike.class_accuracies) == (False, None), (
+    assert (alike.balanced, alike.mean_accuracies) == (False, None), (
         "not tried: five clips and eight"
     )
     assert str(fixed).endswith("classes weigh equally") == gains
@@ -259,8 +259,8 @@ def test_the_choice_equals_a_naive_cross_validation() -> None:
                         _softmax(logits / temperature)[range(len(test)), y[test]]
                     ).sum()
             losses[label, method] = loss.min()
-    assert (choice.label, choice.method) == min(losses, key=lambda key: losses[key])
-    assert choice.label == "changes and order"
+    assert (choice.statistics_set, choice.method) == min(losses, key=lambda key: losses[key])
+    assert choice.statistics_set == "changes and order"
     assert (choice.scores.argmax(1) == y).mean() > 0.5
 
 
@@ -297,11 +297,11 @@ def test_the_threshold_of_a_cross_validated_clip_is_chosen_without_it() -> None:
     scores, thresholds = cross_validated(clips)
     for fit, test in clips.folds(FOLDS):
         inside = choose(clips.subset(fit), INNER_FOLDS)
-        assert {*thresholds[test]} == {inside.threshold(clips.subset(fit)).probability}
+        assert {*thresholds[test]} == {inside.event_threshold(clips.subset(fit)).probability}
     assert len({*thresholds}) > 1
     assert not np.isnan(scores).any()
     choice = choose(clips)
-    assert {*cross_validated(clips, choice)[1]} == {choice.threshold(clips).probability}
+    assert {*cross_validated(clips, choice)[1]} == {choice.event_threshold(clips).probability}
 
 
 def test_a_single_recording_cannot_be_divided() -> None:

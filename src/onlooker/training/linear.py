@@ -52,8 +52,8 @@ Ints = NDArray[np.int64]
 
 FOLDS = 5
 INNER_FOLDS = 3  # of the clips that `cross_validated` does not hold out
-_CLIPS = 8  # read together
-_FRAMES = 32  # encoded together
+_CLIP_BATCH = 8  # read together
+_FRAME_BATCH = 32  # encoded together
 # The matrices are small: threads that wait for each other cost more than they save, most of all on
 # a busy machine.
 Function = TypeVar("Function", bound=Callable[..., object])
@@ -66,8 +66,8 @@ SETS: dict[str, tuple[str, ...]] = {
     "changes": UNORDERED[1:],
     "changes and order": (*UNORDERED[1:], *ORDERED),
 }
-# Copies of the training clips to choose from, by their number: they are made if there are few
-# clips. These, and two for clips that cannot be divided, come from a trial that was tested on other
+# Numbers of altered copies of each training clip to choose from, and what they are: they are made
+# if there are few clips. These, and two for clips that cannot be divided, come from a trial that was tested on other
 # recordings of hand gestures and Weizmann (results/answered.md): figures of few clips of these two
 # sets are a little too high.
 COPIES = {2: "two crops of each clip", 3: "two crops and the mirror image of each clip"}
@@ -91,8 +91,8 @@ class LayerChoice:
         copies: number of altered copies of each clip that the layer is fitted to as well, one of
             `COPIES`, or 0.
         balanced: classes weigh equally, in the layer, the log loss and the temperature.
-        class_accuracies: the mean accuracy of the classes in cross-validation, not balanced and
-            balanced, if both were tried.
+        mean_accuracies: the mean accuracy of the classes in cross-validation, with classes that
+            weigh by their numbers of clips, and equally; None unless both were tried.
     """
 
     statistics: tuple[str, ...]
@@ -102,32 +102,32 @@ class LayerChoice:
     tried: Mapping[str, float] = field(default_factory=dict)
     copies: int = 0
     balanced: bool = False
-    class_accuracies: tuple[float, float] | None = None
+    mean_accuracies: tuple[float, float] | None = None
 
     @property
     def tested(self) -> NDArray[np.bool_]:
         """Whether each clip has scores, `B`."""
         return cast(NDArray[np.bool_], np.isfinite(self.scores).all(1))
 
-    def class_accuracy(self, clips: "ClipStatistics") -> float:
+    def mean_class_accuracy(self, clips: "ClipStatistics") -> float:
         """The mean over classes of the share of their clips that are answered correctly, in
         cross-validation.
         """
         y = clips.y[self.tested]
-        threshold = self.threshold(clips)
+        threshold = self.event_threshold(clips)
         answers = decide(
             self.scores[self.tested], clips.nothing, threshold and threshold.probability
         )
         return float(np.average(answers == y, weights=balancing_weights(y)))
 
-    def threshold(self, clips: "ClipStatistics") -> EventThreshold | None:
-        """The threshold of events, chosen with the scores of these clips."""
+    def event_threshold(self, clips: "ClipStatistics") -> EventThreshold | None:
+        """The threshold of events that is best for `scores`, which are those of these clips."""
         tested = self.tested
         return choose_threshold(self.scores[tested], clips.y[tested], nothing=clips.nothing)
 
     @property
-    def label(self) -> str | None:
-        """The chosen one of `SETS`; None if nothing was tried."""
+    def statistics_set(self) -> str | None:
+        """The name of the chosen one of `SETS`, the first in `tried`; None if none was tried."""
         return next(iter(self.tried), None)
 
     @property
@@ -148,9 +148,9 @@ class LayerChoice:
 
     def _weights_text(self) -> str:
         equal = "; classes weigh equally" if self.balanced else ""
-        if self.class_accuracies is None:
+        if self.mean_accuracies is None:
             return equal
-        plain, balanced = (f"{100 * accuracy:.0f} %" for accuracy in self.class_accuracies)
+        plain, balanced = (f"{100 * accuracy:.0f} %" for accuracy in self.mean_accuracies)
         weights = equal or "; classes weigh by their numbers of clips"
         accuracies = f"{balanced} with equal weights, {plain} without"
         return f"{weights} (mean accuracy of the classes: {accuracies})"
@@ -164,8 +164,8 @@ class ClipStatistics(NamedTuple):
         y: classes `B`.
         groups: recordings `B`; clips of one are never divided.
         num_classes: K.
-        copies: statistics `B M` of altered copies of the clips, in the order of `COPIES`; empty if
-            there are many clips.
+        copies: statistics `B M` of altered copies of the clips, in the order of `altered_copies`;
+            empty if there are many clips.
         nothing: the class in which nothing happens (`answer.nothing_class`).
         class_weights: as in `TrainConfig`.
     """
@@ -249,9 +249,9 @@ def choose(clips: ClipStatistics, folds: int = FOLDS) -> LayerChoice:
     if not plain.tried or counts.max() <= IMBALANCE * counts.min():
         return plain
     balanced = _choose_layer(clips, folds, balanced=True)
-    accuracies = plain.class_accuracy(clips), balanced.class_accuracy(clips)
+    accuracies = plain.mean_class_accuracy(clips), balanced.mean_class_accuracy(clips)
     gains = accuracies[1] - accuracies[0] > 1 / (len(counts) * counts.min())
-    return replace(balanced if gains else plain, class_accuracies=accuracies)
+    return replace(balanced if gains else plain, mean_accuracies=accuracies)
 
 
 @one_thread
@@ -265,18 +265,18 @@ def _choose_layer(clips: ClipStatistics, folds: int, *, balanced: bool) -> Layer
     best_method = partial(_best_method, clips, parts, balanced=balanced)
     by_set = {name: best_method(statistics=SETS[name]) for name in SETS}
     names = sorted(SETS, key=lambda name: by_set[name].loss)
-    label = names[0]
-    by_copies = {0: by_set[label]}
+    best_set = names[0]
+    by_copies = {0: by_set[best_set]}
     for count in COPIES:
         if count <= len(clips.copies):
-            by_copies[count] = best_method(statistics=SETS[label], copies=count)
+            by_copies[count] = best_method(statistics=SETS[best_set], copies=count)
     copies = min(by_copies, key=lambda count: by_copies[count].loss)
     tested = np.concatenate([test for _, test in parts])
     result = _calibrated(by_copies[copies], clips, tested, balanced=balanced)
     scores = np.full((len(clips.y), clips.num_classes), np.nan)
     scores[tested] = softmax(result.logits[tested] / result.temperature, 1)
     return LayerChoice(
-        SETS[label],
+        SETS[best_set],
         result.method,
         scores,
         temperature=result.temperature,
@@ -370,9 +370,9 @@ def cross_validated(
         title: of the progress bar.
 
     Returns:
-        Scores `B K`, NaN for a clip without which no layer could be fitted; thresholds of events
-        `B`, chosen with the scores from which `choice`, or that of the fold, was made; NaN where
-        there is none.
+        Scores `B K`, NaN for a clip without which no layer could be fitted; and thresholds of
+        events `B`, NaN where there is none: that of a clip is the one of the choice (`event_threshold`)
+        by which it was tested.
     """
     scores = np.full((len(clips.y), clips.num_classes), np.nan)
     thresholds = np.full(len(clips.y), np.nan)
@@ -386,15 +386,18 @@ def cross_validated(
         fold_choice = choice or choose(training, INNER_FOLDS)
         logits = fitted_layer(training, fold_choice).logits(encoded.x[test])
         scores[test] = softmax(logits / fold_choice.temperature, 1)
-        threshold = fold_choice.threshold(clips if choice else training)
+        threshold = fold_choice.event_threshold(clips if choice else training)
         if threshold:
             thresholds[test] = threshold.probability
     return scores, thresholds
 
 
 def _better_encoded(simple: ClipStatistics, rival: ClipStatistics, fit: Ints) -> ClipStatistics:
-    """The same clips by the better one of two encoders, chosen with the clips at `fit`, without
-    altered copies.
+    """The same clips by the better one of two encoders.
+
+    Args:
+        fit: the clips to choose with; their altered copies are left out, because only one of the
+            encoders has them.
     """
     parts = [clips.subset(fit)._replace(copies=()) for clips in (simple, rival)]
     choice, rival_choice = (choose(part, INNER_FOLDS) for part in parts)
@@ -479,9 +482,9 @@ def statistics_of(
     # frames.
     sums = square_sums = torch.zeros(net.window - 1, net.num_features, dtype=torch.float64)
     few = copies and len(groups) <= FEW and not data.flow_channels
-    batches = DataLoader(samples, _CLIPS)
+    batches = DataLoader(samples, _CLIP_BATCH)
     for frames, targets, positions in tracked(batches, "encoding clips", len(batches), title=title):
-        features = encode_samples(net, frames, data, at_once=_FRAMES)
+        features = encode_samples(net, frames, data, at_once=_FRAME_BATCH)
         for position, clip_features in zip(positions.tolist(), features, strict=True):
             if position in with_features:
                 features_by_clip[position] = clip_features.half().cpu()
@@ -490,7 +493,8 @@ def statistics_of(
         classes.append(targets)
         if few and frames.dtype == torch.uint8:
             copies_features = (
-                encode_samples(net, copy, data, at_once=_FRAMES) for copy in altered_copies(frames)
+                encode_samples(net, copy, data, at_once=_FRAME_BATCH)
+                for copy in altered_copies(frames)
             )
             altered.append(
                 torch.stack(
@@ -527,7 +531,7 @@ def _check_clips(x: Floats, y: Ints) -> None:
 
 
 def altered_copies(frames: Tensor) -> Iterator[Tensor]:
-    """Altered frames `B T H W C` uint8, in the order of `COPIES`: their upper right part and their
+    """Altered frames `B T H W C` uint8, in this order: their upper right part and their
     lower left part, enlarged to their size; and mirrored.
     """
     B, T, H, W, _ = frames.shape

@@ -66,7 +66,7 @@ class LinearFitter(Fitter):
         note(f"chosen: {chosen}")
         figures = CrossValidationFigures(
             chosen=chosen,
-            statistics=choice.label,
+            statistics=choice.statistics_set,
             imagenet=lite0_may_help(settings, samples.clips),
         )
         fitted = Fitted(model, decision, settings, figures=figures)
