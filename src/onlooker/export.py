@@ -53,10 +53,10 @@ def export(recognizer: Recognizer, folder: Path | str, *, opset: int = OPSET) ->
     """
     folder = Path(folder)
     if folder.exists() and (
-        others := {path.name for path in folder.iterdir()} - {STEP, DESCRIPTION}
+        foreign := {path.name for path in folder.iterdir()} - {STEP, DESCRIPTION}
     ):
         raise FileExistsError(
-            f"{folder}: holds {min(others)}, which is not of an export; choose another folder"
+            f"{folder}: holds {min(foreign)}, which is not of an export; choose another folder"
         )
     step = _PixelStep(recognizer)
     for name in ("onnx", "onnxscript", "onnxruntime"):
@@ -128,7 +128,10 @@ class _PixelStep(nn.Module):
         zeros = self.model.initial_state(frame.shape[0])
         given = iter(states)
         state = type(zeros)(
-            *(next(given) if has else part for has, part in zip(self.carried, zeros, strict=True))
+            *(
+                next(given) if carried else part
+                for part, carried in zip(zeros, self.carried, strict=True)
+            )
         )
         output, state = self.model.step_features(features, state)
         windows = None if output.windows is None else output.windows.scores
@@ -141,8 +144,8 @@ def _trace(step: _PixelStep, opset: int) -> torch.onnx.ONNXProgram:
     """The graph, for any number of streams, in the oldest format that has these operators."""
     size = step.data.size
     frame = torch.randint(256, (2, size, size, step.data.channels)).to(torch.uint8)
-    # The exporter would merge inputs that are the same tensor, as H and C of zeros are: that leaves
-    # the memory out.
+    # random: the exporter would merge states that are equal, such as H and C of zeros, and one of
+    # them would be missing in the graph
     states = tuple(torch.rand(2, *shape) for shape in step.states.values())
     batch = {0: torch.export.Dim("B")}
     # `forward` takes one tensor and a variable number of others: their shapes are given the same

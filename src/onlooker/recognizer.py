@@ -66,11 +66,11 @@ _PIXELS_PER_BATCH = 1 << 23  # for large clips: five clips of 30 frames of 224×
 
 
 class Features(NamedTuple):
-    """What a model computes of a clip.
+    """The features of a clip.
 
     Args:
-        embedding: `M`, what the last layer of the model (`head`) classifies, of the whole clip.
-        maps: `T D h w`, what its encoder makes of each frame.
+        embedding: `M`, the input of the last layer of the model (`head`), for the whole clip.
+        maps: `T D h w`, the output of its encoder for each frame.
     """
 
     embedding: Floats
@@ -126,9 +126,9 @@ class Recognizer:
 
     @property
     def longest(self) -> float:
-        """Seconds of the longest clip with one answer: what lasts longer is a recording, in which
-        events are found; infinite without an event layer, and for optical flow, which recordings do
-        not have.
+        """Seconds of the longest clip with one answer. A longer video is a recording, in which
+        events are found. Infinite without an event layer, and for models of optical flow, which is
+        not computed for recordings.
         """
         if not self.model.lengths or self.data.modality != "rgb":
             return math.inf
@@ -136,18 +136,18 @@ class Recognizer:
         return max(self.decision.clip_seconds, windows)
 
     def is_recording(self, length: float) -> bool:
-        """Whether events are found in a video of so many seconds (`Timing.length`), by `predict`
-        and in `evaluate`; else it is a clip with one answer. Of inf seconds nothing is known.
+        """Whether `predict` and `evaluate` find events in a video of this length in seconds
+        (`Timing.length`); else it is a clip with one answer, as is a video of unknown length (inf).
         """
         return self.longest < length < math.inf
 
     def read(self, path: Path | str | VideoReader) -> Sample:
-        """What the model sees of a clip; a ClipError if it cannot be read."""
+        """The sample of a clip, the input of the model; a ClipError if it cannot be read."""
         return read_at(_opened(path), self.data, partial(equally_spaced, count=self.data.frames))
 
     def read_ahead(self, path: Path | str | VideoReader) -> Sample | Timing:
-        """What `predict` needs of a clip: its sample; of a recording, which it decodes itself, when
-        the frames are shown. A ClipError if it cannot be read.
+        """The data of a clip that `predict` needs: its sample; for a recording, which `predict`
+        decodes itself, the times of its frames. A ClipError if it cannot be read.
         """
         reader = _opened(path)
         if self.longest < math.inf and self.is_recording(reader.timing.length):
@@ -238,8 +238,8 @@ class Recognizer:
 
     @torch.inference_mode()
     def features(self, path: Path | str) -> Features:
-        """What the model computes of a clip before it classifies it, from as many frames as in
-        training: for a model or a search of your own. Not while another thread uses the model.
+        """The features that the model computes before it classifies a clip, from as many frames as
+        in training: for a model or a search of your own. Not while another thread uses the model.
 
         Raises:
             ClipError: the clip cannot be read.
@@ -260,8 +260,8 @@ class Recognizer:
         *,
         threshold: float | None = None,
     ) -> Prediction:
-        """As `predict`, but one class for all of it, however long it is, from as many frames as in
-        training.
+        """As `predict`, but with one class for the whole video, of any length, from as many frames
+        as in training.
         """
         sample = sample or self.read(path)
         (frame_scores,), maps, whole = self.classify(torch.from_numpy(sample.pixels)[None])
@@ -293,7 +293,7 @@ class Recognizer:
         Args:
             alarms_per_hour: the rate of false alarms that is allowed.
             threshold: the lowest score of an event, in place of that for `alarms_per_hour`.
-            seconds: how long it is, if that is known.
+            seconds: the length of the recording, if it is known.
 
         Raises:
             ClipError: the recording cannot be read.
@@ -323,8 +323,8 @@ class Recognizer:
         clips = min(_CLIPS_PER_BATCH, max(1, _PIXELS_PER_BATCH // samples[0, ..., 0].numel()))
         parts = [self._probabilities(batch) for batch in samples.split(clips)]
         joined = (
-            None if of_parts[0] is None else np.concatenate(of_parts)
-            for of_parts in zip(*parts, strict=True)
+            None if arrays[0] is None else np.concatenate(arrays)
+            for arrays in zip(*parts, strict=True)
         )
         return Classification(*joined)  # type: ignore[arg-type]
 
@@ -448,13 +448,17 @@ class Recognizer:
             skipped = (*skipped, *clips.left_out, *unreadable)
         batches = (self.classify(frames).scores for frames, _, _ in DataLoader(samples, batch))
         aggregate = self.decision.aggregate
-        results = [(of_clip, aggregate(of_clip)) for scores in batches for of_clip in scores]
+        results = [
+            (frame_scores, aggregate(frame_scores))
+            for batch_scores in batches
+            for frame_scores in batch_scores
+        ]
         thresholds: NDArray[np.floating] | None = None
         for number, prediction in self._recordings(samples.clips):
             results[number] = prediction.frame_scores, prediction.scores
             if thresholds is None:
-                of_clips = self.decision.threshold
-                thresholds = np.full(len(samples), np.nan if of_clips is None else of_clips)
+                threshold = self.decision.threshold
+                thresholds = np.full(len(samples), np.nan if threshold is None else threshold)
             thresholds[number] = prediction.decision.threshold
         frame_scores, scores = zip(*results, strict=True)
         targets = np.array(samples.targets, dtype=np.int64)
@@ -526,14 +530,14 @@ def rate_text(recognizer: Recognizer) -> str:
 
 
 def length_text(recognizer: Recognizer) -> str:
-    """What is a clip and what a recording, in words."""
+    """The length above which a video is a recording, in words."""
     if recognizer.longest == math.inf:
         return "of any length: one answer"
     return f"up to {recognizer.longest:.3g} s: one answer; longer: recordings, in which events are found"
 
 
 def expected_events(recognizer: Recognizer, alarms_per_hour: float) -> str:
-    """What to expect of the events of streams, in words."""
+    """The expected events and false alarms in streams, in words."""
     decision = recognizer.decision
     if decision.curve is None:
         reason = "is not known, because the clips are of a single recording"

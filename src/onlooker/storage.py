@@ -68,8 +68,8 @@ def is_stored(source: str) -> bool:
 
 
 def local(path: Path | str) -> Path:
-    """A path; of an address, the path of its copy in the cache, after downloading what is new
-    there.
+    """A path as it is; for an address, the path of its copy in the cache, after new and changed
+    files are downloaded.
 
     Raises:
         StorageError: the address cannot be read.
@@ -86,10 +86,10 @@ def local(path: Path | str) -> Path:
     copies.mkdir(parents=True, exist_ok=True)
     full = explain_write_errors(f"a copy of {place.address}", folder, remedy=_MORE_SPACE)
     with FileLock(f"{folder}.lock"), full, _explained(place.address):
-        there = place.list()
-        for name in _names(copies) - set(there):  # removed there
+        stored = place.list()
+        for name in _names(copies) - set(stored):  # removed at the address
             (copies / name).unlink()
-        names = {path: f"files/{name}" for name, path in there.items()}
+        names = {path: f"files/{name}" for name, path in stored.items()}
         cached = WholeFileCacheFileSystem(
             fs=place.files,
             cache_storage=str(folder),
@@ -138,9 +138,9 @@ def _uploaded(path: Path) -> Iterator[Path]:
     folder = Path(mkdtemp(dir=parent))
     copy = folder / place.name
     with _explained(place.address):
-        there = place.list()
-        place.files.get([*there.values()], [str(folder / name) for name in there])
-    sent = {name: _stat(folder / name) for name in there}
+        stored = place.list()
+        place.files.get([*stored.values()], [str(folder / name) for name in stored])
+    sent = {name: _stat(folder / name) for name in stored}
 
     def send_every_minute() -> None:
         while not done.wait(UPLOAD_EVERY):
@@ -198,7 +198,7 @@ def _send(place: "_Place", folder: Path, sent: dict[str, tuple[int, int]]) -> No
 
 
 def address_of(path: Path) -> str | None:
-    """The address that a path in a copy stands for; None: it is in no copy."""
+    """The address of the original of a file in a copy; None if the path is in no copy."""
     folder = resolved(copies_folder())
     whole = resolved(path)
     parts = whole.relative_to(folder).parts if whole.is_relative_to(folder) else ()
@@ -208,8 +208,8 @@ def address_of(path: Path) -> str | None:
 
 
 def path_or_address(path: Path) -> str:
-    """What a clip is called by itself, outside of a set of clips (`clip_name`): the address that a
-    path in a copy stands for, which means the same on other machines; else the path.
+    """The name of a clip outside of a set of clips (`clip_name`): the address of the original of a
+    copy, which is valid on other machines, too; else the path.
     """
     return address_of(path) or str(path)
 
@@ -223,7 +223,7 @@ def copies_folder() -> Path:
 
 
 class _Place:
-    """Files at an address: `prefix` is what the paths there have before the name of its last part."""
+    """Files at an address; `prefix` is the path of its parent folder, with a slash at the end."""
 
     def __init__(self, path: str | Path) -> None:
         scheme, _, rest = Path(path).as_posix().partition(":")
@@ -245,7 +245,7 @@ class _Place:
         self.name = root.rstrip("/").rpartition("/")[2]
         self.prefix = root.rstrip("/").removesuffix(self.name)
         # the name of the folder for its copies; letters of all scripts stay, for names are limited
-        quoted = re.sub(r"[^\w.~-]", lambda found: quote(found[0], safe=""), self.address)
+        quoted = re.sub(r"[^\w.~-]", lambda match: quote(match[0], safe=""), self.address)
         self.quoted = quoted.replace("%", "=")
 
     def list(self) -> dict[str, str]:

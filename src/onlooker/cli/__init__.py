@@ -55,7 +55,9 @@ if reproduce.registered_groups:
 
 
 def _interrupt(number: int, _: object) -> None:
-    """End as after Ctrl-C. Others of these signals may follow, and must not end the end; Ctrl-C may."""
+    """End as after Ctrl-C. Further signals of `_ENDINGS` are ignored, because they must not
+    interrupt the cleanup; Ctrl-C may.
+    """
     for other in _ENDINGS:
         signal.signal(other, signal.SIG_IGN)
     raise KeyboardInterrupt(number)

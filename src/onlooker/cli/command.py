@@ -38,7 +38,7 @@ def command(
 
     Args:
         function: does the work; its docstring is the help text. If it returns errors, the command
-        has failed.
+            has failed.
         writes: the parameters that name files or folders to write, which may be at addresses;
             others are read.
         stopped: what is printed after Ctrl-C, SIGTERM or SIGHUP; the exit status is 128 and the
@@ -148,7 +148,7 @@ def _errors_in_one_line(
 
 
 def _hide_grouped(parameters: Iterable[inspect.Parameter]) -> None:
-    """Leave options under a heading to `--help-all`."""
+    """Hide options under a heading, which only `--help-all` shows."""
     for parameter in parameters:
         for option in getattr(parameter.annotation, "__metadata__", ()):
             option.hidden |= bool(option.rich_help_panel)
@@ -192,8 +192,8 @@ def _option(config: str, field: dataclasses.Field[Any]) -> inspect.Parameter:
 
 
 def _signal_of(error: BaseException | None) -> int | None:
-    """The signal that an error is, or follows from: while a lock is released, Ctrl-C becomes a
-    RuntimeError.
+    """The signal that has caused an error, also indirectly: while a lock is released, Ctrl-C
+    becomes a RuntimeError. None if there is none.
     """
     if isinstance(error, KeyboardInterrupt):
         return next(iter(error.args), signal.SIGINT)
@@ -201,7 +201,9 @@ def _signal_of(error: BaseException | None) -> int | None:
 
 
 def _explained(error: BaseException) -> str:
-    """The message of an error, in one line; of the operating system's, without its number."""
+    """The message of an error, in one line; for an error of the operating system, without its
+    number.
+    """
     text = re.sub(r"\s*\n\s*", " ", str(error)) or type(error).__name__
     if isinstance(error, OSError) and error.errno is not None and error.filename is not None:
         text = f"{os.fsdecode(error.filename)}: {str(error.strerror).lower()}; check the path, or choose another"

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 group = typer.Typer()
 _command = functools.partial(command, group=group, panel="Use a run", writes=("out", "json"))
 
-_FORMATS = "csv, label-studio, elan or webvtt"
+_TIME_FORMATS = "csv, label-studio, elan or webvtt"
 _MANY = 8  # events of a clip, more of which a terminal does not list
 
 
@@ -65,7 +65,7 @@ def predict(
     times: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="FORMAT", help=f"Also write times to --out as {_FORMATS}; repeatable."
+            metavar="FORMAT", help=f"Also write times to --out as {_TIME_FORMATS}; repeatable."
         ),
     ] = None,
     ray: Ray = None,
@@ -123,7 +123,9 @@ def _print_rows(file: IO[str], predictions: "Sequence[Prediction]") -> None:
 
 
 def _print_table(console: Console, file: Path | None, predictions: "Sequence[Prediction]") -> None:
-    """A row for each clip, with its events below each other; of many events, where they are: `file`."""
+    """A row for each clip, with its events below each other; for a clip with more than `_MANY`
+    events, the row refers to `file`.
+    """
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     *columns, where = _COLUMNS
     if any(prediction.where for prediction in predictions):
@@ -142,15 +144,16 @@ def _print_table(console: Console, file: Path | None, predictions: "Sequence[Pre
 
 
 def _threshold_text(predictions: "Sequence[Prediction]") -> str:
-    """The probabilities that events of the clips need, if they have thresholds."""
+    """The probabilities that events of the clips need; "" if no clip has a threshold."""
     thresholds = Counter(prediction.decision.threshold for prediction in predictions)
     needed = [
         f"{100 * threshold:.0f} %" + (f" ({count} of the clips)" if len(thresholds) > 1 else "")
         for threshold, count in thresholds.items()
         if threshold is not None
     ]
-    of_all = f"an event needs a probability of {' or '.join(needed)}, else it is nothing"
-    return of_all if needed else ""
+    if not needed:
+        return ""
+    return f"an event needs a probability of {' or '.join(needed)}, else it is nothing"
 
 
 @functools.partial(_command, stopped="stopped")
@@ -225,7 +228,7 @@ def convert(
     to: Annotated[
         str | None,
         typer.Option(
-            metavar="FORMAT", help=f"activitynet, {_FORMATS}.", show_default="by the suffix"
+            metavar="FORMAT", help=f"activitynet, {_TIME_FORMATS}.", show_default="by the suffix"
         ),
     ] = None,
     fps: Annotated[

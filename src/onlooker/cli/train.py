@@ -269,9 +269,14 @@ def compare(
         note(line)
     few = folds is None and clip_set.split is None and len(clip_set.clips) < FEW_CLIPS
     splits = asked_splits(clip_set, None if few else folds or 0)
-    chosen = range(training.seed, training.seed + (seeds or (1 if few else 3)))
+    count = seeds or (1 if few else 3)
     figures = comparing.compare(
-        clip_set, run, asked, splits=splits, seeds=chosen, jobs=jobs or None
+        clip_set,
+        run,
+        asked,
+        splits=splits,
+        seeds=range(training.seed, training.seed + count),
+        jobs=jobs or None,
     )
     _print_comparison(figures, run)
 
@@ -328,7 +333,7 @@ def evaluate(
 
 
 def _print_checked(checked: "Checked") -> None:
-    """The table of classes, and the findings, each with the first of the clips that it concerns."""
+    """Print the table of classes, and the findings, each with the first clips that it concerns."""
     from onlooker.base.records import clip_name
     from onlooker.data.sets import root_of
     from onlooker.run.check import CLIPS_PER_FINDING, class_table, hints
@@ -356,33 +361,33 @@ def _print_checked(checked: "Checked") -> None:
 
 
 def _print_comparison(figures: dict[str, Any], run: Path) -> None:
-    """The table of a comparison with the majority-class baseline, the clips left out, and where the
-    reports are.
+    """Print the table of a comparison, the majority-class baseline, the clips that are left out,
+    and the path of the report.
     """
     from onlooker.report.summary import comparison_table
 
-    found = comparison_table(figures)
-    printed = Table(*found.columns)
-    for row in found.texts:
+    table = comparison_table(figures)
+    printed = Table(*table.columns)
+    for row in table.texts:
         printed.add_row(*row)
     Console().print(printed)
-    typer.echo(found.note)
+    typer.echo(table.note)
     warn(figures["skipped"])
     typer.echo(f"report: {run / 'report.html'}")
 
 
 def _print_events(figures: dict[str, Any]) -> None:
-    """A line for each recording that is left out, for each other one, and for all; and for what is
-    reported live.
+    """Print a line for each recording that is left out, for each evaluated one, for all of them
+    together, and for the events that are reported live.
     """
     from onlooker.report.page import percent
 
     warn(f"{error['path']}: {error['found']}; {error['remedy']}" for error in figures["skipped"])
     whole = [("all", figures), ("all, as `onlooker watch` reports them", figures["live"])]
     for name, measured in [*figures["recordings"].items(), *whole]:
-        found = f"{measured['found']} of {measured['events']} events found"
-        found += f" ({measured['found_by_chance']:.1f} by chance)"
-        found += f", {measured['misnamed']} named wrong"
+        events = f"{measured['found']} of {measured['events']} events found"
+        events += f" ({measured['found_by_chance']:.1f} by chance)"
+        events += f", {measured['misnamed']} named wrong"
         alarms = f"{measured['false_alarms']} false alarms"
         if measured["hours"]:
             counted = f"{60 * measured['hours']:.1f} min without events"
@@ -392,7 +397,7 @@ def _print_events(figures: dict[str, Any]) -> None:
             for iou, value in measured["segment_map"].items()
             if value is not None
         ]
-        text = f"{name}: {found}, {alarms}"
+        text = f"{name}: {events}, {alarms}"
         typer.echo(printable(f"{text}, segment-mAP {', '.join(maps)}" if maps else text))
 
 
@@ -412,8 +417,8 @@ def _print_metrics(figures: "Figures | None", run: Path) -> None:
 
 
 def _print_terms(run: Path) -> None:
-    """The terms of the images that the encoder's pretrained weights were trained on, if they are in
-    this package.
+    """Print the terms of the images that the encoder's pretrained weights were trained on, if these
+    weights are in this package.
     """
     from onlooker.models.encoders import encoder_terms
     from onlooker.run.record import RunRecord

@@ -120,7 +120,7 @@ def weights_digest(module: nn.Module) -> str:
 
 
 class _Stream(NamedTuple):
-    """An encoder, how it sees clips, and whether it computes in bf16."""
+    """An encoder, the settings of its samples, and whether it computes in bf16."""
 
     encoder: Any
     data: DataConfig
