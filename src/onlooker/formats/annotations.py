@@ -41,9 +41,9 @@ _ONE_NAME = (
 )
 _GIVE_ORIGINAL = "put the original beside the labels, or name it there"
 _EXPORT_AGAIN = "correct it, or export the labels again"
-_AROUND = 0.5  # seconds before and after an event without duration, of which nothing is known
+_AROUND = 0.5  # seconds of unknown time before and after an event without duration
 _LONGEST = 1e8  # seconds, three years: a later time is a mistake
-_LATE = 0.5  # seconds after the end of a video that labels may end: the last frame is rounded up
+_END_TOLERANCE = 0.5  # seconds after the end of a video that labels may end: frames are rounded up
 _TIME = r"((?:\d+:)?\d\d:\d\d\.\d{3})"
 _CUE = re.compile(rf"(?m)^{_TIME}[ \t]+-->[ \t]+{_TIME}(?:[ \t].*)?\n((?:.+\n?)*)", re.ASCII)
 # in ActivityNet's external_data, where we write the paths of videos from the file's folder
@@ -83,8 +83,8 @@ _ELAN_ANNOTATION = (
 @dataclass(frozen=True)
 class Interval(Segment):
     """A labeled part of a recording; `split`, `recording` and `subject` as in lists of clips, "" if
-    they are not known. The label "" stands for time of which nothing is known: labels were left
-    out, or nobody looked.
+    they are not known. The label "" stands for unknown time: its labels were left out, or nobody
+    has labeled it.
     """
 
     split: str = ""
@@ -108,11 +108,11 @@ Result = Mapping[str, Any]  # of a task of Label Studio: one label, with its tim
 
 
 class Asked(NamedTuple):
-    """What a person says of labels, because their file does not.
+    """What the person who reads a file of labels adds to it.
 
     Args:
-        fps: frames per second by which the file counts frames; None: as the program counts that
-            wrote it, Label Studio by 24; of a table of frames those of the video.
+        fps: frames per second by which the file counts frames; None: those of the program that
+            wrote it (Label Studio: 24); for a table of frames, those of the video.
         point_seconds: how long an event without a duration lasts, half of it before its time; None:
             it is left out.
     """
@@ -121,8 +121,8 @@ class Asked(NamedTuple):
     point_seconds: float | None = None
 
     def of_point(self, time: float, left_out: Counter[str], label: str) -> tuple[str, Times]:
-        """The label and the times of an event without a duration; "": it is left out, and nothing
-        is known of the time around it.
+        """The label and the times of an event without a duration. The label "": the event is left
+        out, and the time around it is unknown.
         """
         if self.point_seconds is None:
             left_out[f"events without duration ({label}; --point-seconds gives them one)"] += 1
@@ -138,7 +138,7 @@ class Format(NamedTuple):
     """A file format.
 
     Args:
-        ending: how a file for one clip ends.
+        ending: the suffix of the file of one clip.
         read: reads a file, and counts what it leaves out by its kind.
         write: writes a file, by frames per second or None; None: the format is only read.
 
@@ -159,7 +159,7 @@ def read_intervals(
     names: dict[str, str] | None = None,
 ) -> dict[Path, list[Interval]]:
     """The intervals of a file in one of `FORMATS`, by video, in seconds of the clock of players;
-    among them those without a label, of which nothing is known.
+    including unknown time, without a label.
 
     A video is searched for beside the file; it may be absent.
 
@@ -202,12 +202,12 @@ def read_intervals(
 
 
 def count_of(left_out: Counter[str]) -> str:
-    """What is left out, with its numbers."""
+    """The kinds of what is left out, with their counts."""
     return ", ".join(f"{number} {kind}" for kind, number in left_out.items())
 
 
 def merged(intervals: Iterable[Interval]) -> list[Interval]:
-    """The intervals in order, of those that differ in score alone the best one."""
+    """The intervals in order; of those that differ in score alone, the best one."""
     best = dict[Interval, Interval]()
     for interval in sorted(intervals, key=lambda part: (part.start, part.end, -part.score)):
         best.setdefault(replace(interval, score=1.0), interval)
@@ -215,8 +215,8 @@ def merged(intervals: Iterable[Interval]) -> list[Interval]:
 
 
 def unknown_seconds(videos: Videos) -> dict[Path, float]:
-    """How long nothing is known of videos: the times that only intervals without a label cover,
-    until the end of a video that is there.
+    """The seconds of unknown time of each video that has any: times that only intervals without a
+    label cover, until the end of a video that exists.
     """
     seconds = dict[Path, float]()
     for video, intervals in videos.items():
@@ -269,8 +269,8 @@ def find_writer(path: Path, name: str | None = None) -> tuple[str, Writer]:
 
 
 def write_segments(path: Path, prediction: Prediction) -> None:
-    """Write the segments of a prediction in the format that the end of its name tells: `.csv`, `.vtt`
-    (WebVTT), `.eaf` (ELAN), `-segments.json` (ActivityNet) or `-label-studio.json`.
+    """Write the segments of a prediction in the format that the end of its name tells: `.csv`,
+    `.vtt` (WebVTT), `.eaf` (ELAN), `-segments.json` (ActivityNet) or `-label-studio.json`.
 
     Raises:
         ValueError: no such format.
@@ -318,14 +318,14 @@ def make_interval(
 
 
 def _unknown(start: float, end: float) -> Interval:
-    """Time of which nothing is known, from zero on; of a moment, that around it."""
+    """Unknown time, from zero on; of a moment, the time around it."""
     around = 0.0 if start < end else _AROUND
     return Interval("", round(max(start - around, 0.0), 3), round(end + around, 3))
 
 
 def _find(folder: Path, name: str, url: bool = False) -> Named:
-    """A video that labels name by a path, a file:// address or one of Label Studio: beside them, in
-    as many of the folders of its name as are there.
+    """The video that labels name by a path, a file:// address or one of Label Studio: searched for
+    beside the labels, with as many of the folders of its path as exist there.
 
     Args:
         url: the name may have escapes such as %20.
@@ -389,7 +389,7 @@ def _length(video: Path) -> float:
 def _ends_before(video: Path, seconds: float) -> bool:
     """Whether a video, if its times are known, ends before a time."""
     timing = _timing(video)
-    return timing is not None and not timing.assumes_rate and seconds > timing.end + _LATE
+    return timing is not None and not timing.assumes_rate and seconds > timing.end + _END_TOLERANCE
 
 
 def _seconds(video: Path, frame: int, rate: float) -> float:
@@ -415,7 +415,7 @@ def _one_video(path: Path, videos: Videos) -> tuple[Path, Sequence[Interval]]:
 
 
 def _whole(videos: Videos) -> Videos:
-    """The same by whole files: of a clip that is a part of a file, the times are moved."""
+    """The intervals by whole files: those of a part of a file are moved to the file's times."""
     files = defaultdict[Path, list[Interval]](list)
     for video, intervals in videos.items():
         file, times = split_interval(video)
@@ -427,7 +427,7 @@ def _whole(videos: Videos) -> Videos:
 
 
 def _name(video: Path, folder: Path) -> str:
-    """A video as files in a folder name it: an address, or the path from there."""
+    """The name of a video in files of a folder: its address, or its path relative to the folder."""
     name = path_or_address(video)
     return name if is_address(name) else relative_name(video, folder)
 
@@ -513,7 +513,7 @@ def _write_activitynet(path: Path, videos: Videos, _: float | None) -> None:
 
 def _read_label_studio(path: Path, asked: Asked, left_out: Counter[str]) -> Intervals:
     """The labels of the first annotation of each task that was not canceled, or else of its first
-    prediction. Nothing is known of the times of all other results.
+    prediction. The times of all other results are unknown.
     """
     rates = set[float]()
     for number, task in enumerate(read_json(path, list), 1):
@@ -568,8 +568,8 @@ def _labeled_intervals(
 
 
 def _label_studio_rate(data: Mapping[str, Any]) -> float:
-    """Frames per second by which Label Studio counts those of a task, unless its tag has a number:
-    what its data says, or else 24; what is no number is 24 there, too.
+    """Frames per second by which Label Studio counts the frames of a task, unless its tag has a
+    number: that in its data, or 24 if there is none, or no number.
     """
     for name, value in data.items():
         if name.casefold() in _RATES:
@@ -580,8 +580,8 @@ def _label_studio_rate(data: Mapping[str, Any]) -> float:
 
 
 def _result_intervals(video: Path, result: Result, rate: float) -> Iterator[Interval]:
-    """The intervals of a result, one for each time and label; without a label, nothing is known of
-    the time. Results of other kinds have none.
+    """The intervals of a result, one for each time and label; without a label, the time is unknown.
+    Results of other kinds have none.
     """
     value = result.get("value", {})  # a relation of two results has none
     score = 1 if result.get("score") is None else result["score"]
@@ -747,7 +747,7 @@ def _clock(seconds: float) -> str:
 
 def _read_boris(path: Path, asked: Asked, left_out: Counter[str]) -> Intervals:
     """The states of a project. One that was not stopped ends with its observation, as BORIS repairs
-    it. Nothing is known of what is left out, and of what no observation with events has watched.
+    it. What is left out, and what no observation with events covers, is unknown time.
     """
     project = read_json(path)
     behaviors = project["behaviors_conf"].values()
@@ -791,7 +791,7 @@ def _read_boris(path: Path, asked: Asked, left_out: Counter[str]) -> Intervals:
 
 
 class _Media(NamedTuple):
-    """A file of an observation: when it begins there, and how long it is; inf: unknown."""
+    """A media file of an observation: its start there, and its length; inf: unknown."""
 
     video: Named
     begin: float
@@ -818,8 +818,8 @@ def _boris_media(folder: Path, observation: dict[str, Any]) -> list[_Media]:
 def _boris_parts(
     media: Sequence[_Media], start: float, end: float
 ) -> Iterator[tuple[Named, Times]]:
-    """A time of an observation, in seconds of its files; the last one may be longer than it is
-    said to be.
+    """An interval of an observation as intervals of its files; the last file may be longer than its
+    stated length.
     """
     for file in media:
         limit = math.inf if file is media[-1] else file.length
@@ -835,8 +835,8 @@ def _boris_spans(
     *,
     asked: Asked,
 ) -> Iterator[tuple[str, str, float, float]]:
-    """The behaviors, subjects, starts and ends of the events of an observation: "" is what is left
-    out, and inf the end of a state that was not stopped.
+    """The behaviors, subjects, starts and ends of the events of an observation. The behavior "" is
+    what is left out; the end of a state that was not stopped is inf.
     """
     offset = observation.get("time offset", 0)
     offset += observation.get("media_info", {}).get("offset", {}).get("1", 0)
@@ -861,7 +861,7 @@ def _boris_spans(
 
 
 def _read_bids(path: Path, asked: Asked, left_out: Counter[str]) -> Intervals:
-    """The events of the one video whose name begins as that of the file, or is the same."""
+    """The events of one video, whose name is, or begins with, that of the file without `_events`."""
     table = read_table(path, ("onset", "duration", "trial_type"))
     left_out.update(f"column {name}" for name in table.header if name not in table.names.values())
     begin = path.stem.removesuffix("_events")
@@ -895,8 +895,8 @@ def _read_bids(path: Path, asked: Asked, left_out: Counter[str]) -> Intervals:
 
 
 def _read_frame_table(path: Path, asked: Asked, left_out: Counter[str]) -> Intervals:
-    """The behaviors of a table with a row for each frame; its `background` is what gaps are. Nothing
-    is known of frames that nobody labeled, or that have no row.
+    """The behaviors of a table with a row for each frame, except `background`, which marks the
+    gaps. Frames that nobody labeled, or that have no row, are unknown time.
     """
     names, numbers, states = read_frames(path)
     video = _video_of_table(path)
@@ -920,8 +920,8 @@ def _read_frame_table(path: Path, asked: Asked, left_out: Counter[str]) -> Inter
 
 
 def _video_of_table(path: Path) -> Named:
-    """The video of a table of frames: of the same name, beside it (DeepEthogram's ends in _labels), or
-    among the videos of a project of SimBA.
+    """The video of a table of frames: of the same name, beside it (DeepEthogram's ends in _labels),
+    or among the videos of a project of SimBA.
     """
     stem = re.sub("_(labels|predictions)$", "", path.stem)
     for folder in (path.parent, *(above / "videos" for above in path.absolute().parents[2:3])):

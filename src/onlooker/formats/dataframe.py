@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 
 
 def to_frame(predictions: Iterable[Prediction], *, events: bool = False) -> "DataFrame":
-    """Predictions as a table of pandas, with one row for each clip: `path`, `label`, `score`, `events`
-    (their number), and `p(CLASS)` of every class, as in scores.csv of a run.
+    """Predictions as a table of pandas, with one row for each clip: `path`, `label`, `score`,
+    `events` (their number), and `p(CLASS)` of every class, as in scores.csv of a run.
 
     Args:
         events: one row for each event instead: `path`, `label`, `score`, `start` and `end` in

@@ -41,7 +41,7 @@ _ANSWER = 10.0  # seconds to wait for the answer to a request
 # seconds for events that wait when a program ends: `docker stop` kills it after 10, and sources,
 # brokers and reports may need 1.3 of them
 _CLOSING = 8.7
-_LATE = 0.3  # seconds after these in which a sender that has given up says what is lost
+_REPORTING = 0.3  # seconds after these in which a sender that has given up reports what is lost
 _CLOSING_PAUSE = 0.5  # seconds between attempts while it closes
 _PAUSES = (1, 2, 4, 8, 15, 30, 60, 60, 60)  # seconds between the ten attempts to send an event
 _TRANSIENT = (408, 425, 429)  # status codes after which a retry may succeed, as after all above 499
@@ -117,7 +117,7 @@ def _address_error(address: str) -> ValueError:
 
 
 def _shown(address: str) -> str:
-    """An address without what may be secret."""
+    """An address without what may be secret, for display."""
     return _PATH.sub(r"\1***", without_password(address))
 
 
@@ -128,8 +128,8 @@ def publish(
     *,
     on_error: Callable[[ClipError], None] | None,
 ) -> Generator[Step]:
-    """The steps, whose events are sent to sinks before. At the end, also by an exception in the
-    loop over them, `Publishers.close` delivers the events that wait.
+    """The steps; the events of each are queued for the sinks before it. At the end, also by an
+    exception in the loop over the steps, `Publishers.close` delivers the events that wait.
 
     Args:
         sources: the names of the streams.
@@ -244,7 +244,7 @@ class _Publisher:
     def close(self) -> None:
         """Wait until all events are sent, or the time of `stop` is over."""
         try:
-            self._thread.join(max(0.0, self._until - monotonic()) + _LATE)
+            self._thread.join(max(0.0, self._until - monotonic()) + _REPORTING)
         finally:  # also if Ctrl-C ends the wait
             if self._thread.is_alive():
                 # those that wait and the one on its way; the end of the queue is no event
@@ -268,7 +268,7 @@ class _Publisher:
                 self._lose(f"{problem}; not sent: {json.dumps(event.to_dict())}")
 
     def _deliver(self, event: Event) -> str | None:
-        """Send an event, if need be several times; what was wrong in the end."""
+        """Send an event, several times if necessary; the last problem, or None if it is sent."""
         problem = "no time to send it"
         for pause in (*_PAUSES, 0):
             # not longer than `close` waits
@@ -326,8 +326,8 @@ class _Webhook(Sink):
 
 
 class _NoRedirects(HTTPRedirectHandler):
-    """A redirected POST would arrive as a GET without its body: it is an answer that refuses the
-    event.
+    """Treats a redirect as an answer that refuses the event: a redirected POST would arrive as a
+    GET without its body.
     """
 
     def redirect_request(self, *_: Any) -> None:
@@ -396,7 +396,7 @@ class _Mqtt(Sink):
     def _greet(
         self, client: "Client", _: object, __: object, reason: "ReasonCode", ___: object
     ) -> None:
-        """After each connection: the sensors, and that they are there."""
+        """After each connection, announce the sensors, and that they are online."""
         if reason.is_failure:
             self._problem = str(reason)
             return
@@ -436,8 +436,8 @@ def _slug(name: str) -> str:
 class _Subtitles(Sink):
     """A WebVTT file, to which an event is appended when it is over.
 
-    Events of an earlier camera stream stay; a comment says where those of this one begin. Those of
-    a recording would be in it twice.
+    Events of an earlier camera stream stay; a comment says where those of this one begin. A file
+    that has the events of a recording is refused: they would be in it twice.
     """
 
     def __init__(self, address: str) -> None:

@@ -309,9 +309,9 @@ def find_class(kind: str) -> type[VideoModel]:
     """A class of models by its name; a ValueError if there is none."""
     if kind not in _classes():
         load_packages()
-    if kind not in (known := _classes()):
-        raise ValueError(f"unknown class of models {kind!r}; expected one of {', '.join(known)}")
-    return known[kind]
+    if kind not in (classes := _classes()):
+        raise ValueError(f"unknown class of models {kind!r}; expected one of {', '.join(classes)}")
+    return classes[kind]
 
 
 def _classes() -> dict[str, type[VideoModel]]:

@@ -151,8 +151,8 @@ def compared(clips: Sequence[Clip]) -> list[Clip]:
         places[clips[place].label].append(place)
     labels = random.permutation(sorted(places))[: max(2, _COMPARED // _OF_CLASS)].tolist()
     share = _COMPARED // len(labels)
-    chosen = (place for label in labels for place in places[label][:share])
-    return [clips[place] for place in sorted(chosen)]
+    sampled = (place for label in labels for place in places[label][:share])
+    return [clips[place] for place in sorted(sampled)]
 
 
 def _better(default: Candidate, rival: Candidate, decision: Decision) -> EncoderChoice:
@@ -163,10 +163,10 @@ def _better(default: Candidate, rival: Candidate, decision: Decision) -> Encoder
     clips = rival.samples.clips
     results = [_result(candidate, clips, decision) for candidate in candidates]
     best = int(clearly_better(results[1].choice, results[0].choice, results[0].encoded.clips))
-    chosen = results[best]
-    other = results[1 - best]
-    why = f"encoder {chosen.text}, not {other.text}"
-    if other.choice.loss < chosen.choice.loss:
+    selected = results[best]
+    rejected = results[1 - best]
+    why = f"encoder {selected.text}, not {rejected.text}"
+    if rejected.choice.loss < selected.choice.loss:
         why += ", whose lower log loss may be chance (within one standard error of that of the faster one)"
     why += f", by cross-validation of {len(clips)} clips"
     if len(clips) < len(default.samples):
@@ -174,8 +174,8 @@ def _better(default: Candidate, rival: Candidate, decision: Decision) -> Encoder
     return EncoderChoice(
         candidates[best],
         # else the copies of the clips are not encoded yet
-        encoded=chosen.encoded if len(clips) > FEW else None,
-        rival=other.encoded.clips,
+        encoded=selected.encoded if len(clips) > FEW else None,
+        rival=rejected.encoded.clips,
         rival_first=bool(best),
         why=why,
     )
@@ -195,12 +195,12 @@ def _result(candidate: Candidate, clips: Sequence[Clip], decision: Decision) -> 
     encoded = encode(candidate, decision, clips, copies=False)
     seconds = (time.perf_counter() - began) / len(clips)
     choice = choose(encoded.clips)
-    known = np.isfinite(choice.scores).all(1)
+    tested = np.isfinite(choice.scores).all(1)
     encoder = candidate.settings.model.encoder
-    if not known.any():
+    if not tested.any():
         return EncoderResult(
             encoded, choice, f"{encoder} (not tested: clips of too few recordings)"
         )
-    correct = float(np.mean(choice.scores[known].argmax(1) == encoded.clips.y[known]))
+    correct = float(np.mean(choice.scores[tested].argmax(1) == encoded.clips.y[tested]))
     figures = f"log loss {choice.loss:.2f}, {100 * correct:.0f} % correct, {seconds:.2g} s a clip"
     return EncoderResult(encoded, choice, f"{encoder} ({figures})")

@@ -62,8 +62,8 @@ class SharedBatches(Sampler[list[int]]):
 
     def __iter__(self) -> Iterator[list[int]]:
         order = list(self.sampler)
-        for first in range(0, len(order), self.batch):
-            batch = order[first : first + self.batch]
+        for start in range(0, len(order), self.batch):
+            batch = order[start : start + self.batch]
             yield batch[self.processes.rank :: self.processes.size] or batch[:1]
 
     def weight(self, number: int) -> float:
@@ -191,8 +191,8 @@ class _Training:
         batch = batch_size(train, len(order))
         self.batches = SharedBatches(order, batch, self.processes)
         self.training = DataLoader(training, batch_sampler=self.batches)
-        every = range(len(validation))  # type: ignore[arg-type]
-        self.validation_batches = SharedBatches(every, batch, self.processes)
+        positions = range(len(validation))  # type: ignore[arg-type]
+        self.validation_batches = SharedBatches(positions, batch, self.processes)
         self.validation = DataLoader(validation, batch_sampler=self.validation_batches)
         self.optimizer, self.schedule = _optimizer_of(
             model, train, train.epochs * len(self.batches)

@@ -117,9 +117,9 @@ def read_settings(stored: dict[str, Any]) -> Settings:
     model = ModelConfig.from_field(stored, "model")
     kind = fitter_of(find_recipe(model.name)).settings
     own = {f.name for f in fields(kind)}
-    others = {f.name for f in fields(TrainConfig)} - own
+    other_settings = {f.name for f in fields(TrainConfig)} - own
     training = field_of(stored, "training", dict)
-    training = {name: value for name, value in training.items() if name not in others}
+    training = {name: value for name, value in training.items() if name not in other_settings}
     return Settings(
         model,
         DataConfig.from_field(stored, "data"),
@@ -194,8 +194,8 @@ def _resolved(settings: Settings) -> Settings:
         is_trained = has_weights(encoder) if training.features else has_terms
         model = replace(model, pretrained=is_trained and "encoder" in recipe.options)
     if data.normalization == "auto":
-        of_weights: Normalization = "lite0" if encoder == LITE0 else "imagenet"
-        data = replace(data, normalization=of_weights if model.pretrained else "half")
+        pretrained_normalization: Normalization = "lite0" if encoder == LITE0 else "imagenet"
+        data = replace(data, normalization=pretrained_normalization if model.pretrained else "half")
     training = _as(fitter.settings, training)
     if isinstance(training, TrainConfig) and training.loss == "auto":
         training = replace(training, loss=recipe.loss)

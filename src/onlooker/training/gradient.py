@@ -72,13 +72,15 @@ def calibrated(
     targets = np.array(validation.targets, np.int64)
     weighs_equally = settings.training.class_weights == "balanced"
     temperature = fit_temperature(
-        [decision.probabilities(of_clip).numpy() for of_clip in logits],
+        [decision.probabilities(clip_logits).numpy() for clip_logits in logits],
         targets,
         aggregation=decision.aggregation,
         weights=balancing_weights(targets) if weighs_equally else None,
     )
     decision = replace(decision, temperature=temperature)
-    scores = [decision.aggregate(decision.probabilities(of_clip).numpy()) for of_clip in logits]
+    scores = [
+        decision.aggregate(decision.probabilities(clip_logits).numpy()) for clip_logits in logits
+    ]
     threshold = choose_threshold(np.stack(scores), targets, nothing=decision.nothing_class)
     return decision.with_threshold(threshold and threshold.probability), threshold
 

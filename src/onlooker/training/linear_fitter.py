@@ -62,10 +62,10 @@ class LinearFitter(Fitter):
             stream_clips=stream_clips,
             early=encoded.early,
         )
-        chosen = f"{encoder.why}; {choice}" if encoder.why else str(choice)
-        note(f"chosen: {chosen}")
+        choice_text = f"{encoder.why}; {choice}" if encoder.why else str(choice)
+        note(f"chosen: {choice_text}")
         figures = CrossValidationFigures(
-            chosen=chosen,
+            chosen=choice_text,
             statistics=choice.statistics_set,
             imagenet=lite0_may_help(settings, samples.clips),
         )

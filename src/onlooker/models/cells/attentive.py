@@ -50,10 +50,10 @@ class SoftAttention(nn.Module):
         super().__init__()
         self.hidden_ndim = hidden_ndim
         self.from_features = nn.Conv2d(num_features, units, 1)
-        of_vector = hidden_ndim == 2
+        is_vector = hidden_ndim == 2
         self.from_hidden = (
             nn.Linear(hidden, units, False)
-            if of_vector
+            if is_vector
             else nn.Conv2d(hidden, units, 1, bias=False)
         )
         self.score = nn.Conv2d(units, 1, 1, bias=False)
@@ -163,16 +163,16 @@ class MotionCell(Cell):
 
     def __init__(self, num_features: int, hidden: int, glimpse: str) -> None:
         super().__init__()
-        of_flow = num_features // 2
-        of_rgb = self.num_attended = num_features - of_flow
-        self.sizes = (of_rgb, of_flow)
+        flow_features = num_features // 2
+        rgb_features = self.num_attended = num_features - flow_features
+        self.sizes = (rgb_features, flow_features)
         self.glimpse = glimpse
         self.num_hidden = hidden
-        self.lower = ConvLSTM(of_flow, hidden, kernel=1)
+        self.lower = ConvLSTM(flow_features, hidden, kernel=1)
         self.from_upper = MapConv2d(hidden, 4 * hidden, 1, bias=False)
         nn.init.orthogonal_(self.from_upper.weight)
-        self.attention = SoftAttention(of_rgb, hidden, hidden, hidden_ndim=4)
-        self.upper = ConvLSTM(of_rgb, hidden)
+        self.attention = SoftAttention(rgb_features, hidden, hidden, hidden_ndim=4)
+        self.upper = ConvLSTM(rgb_features, hidden)
 
     def initial_state(
         self, batch_size: int, grid: Grid, *, device: torch.device, dtype: torch.dtype

@@ -195,8 +195,8 @@ def build_encoder(
             base, in_channels=in_channels, pretrained=pretrained, size=size, vector=bool(kind)
         )
     except ValueError as error:
-        known = f"{suggestion(name, [*ENCODERS])} and every timm network, such as vgg16"
-        raise ValueError(f"unknown encoder {name!r}; {known} ({error}); {_INSTALL}") from error
+        choices = f"{suggestion(name, [*ENCODERS])} and every timm network, such as vgg16"
+        raise ValueError(f"unknown encoder {name!r}; {choices} ({error}); {_INSTALL}") from error
 
 
 def find_encoder(name: str) -> EncoderSpec | None:

@@ -191,9 +191,9 @@ def _from_file(name: str, size: int | None, *, options: dict[str, Any], file: Pa
     # Of a feature extractor, timm ignores all weights that do not fit.
     mine = [weight for weight in network.state_dict().values() if weight.ndim > 1]
     if not any(
-        weight.shape == each.shape and weight.equal(each)
+        weight.shape == stored_weight.shape and weight.equal(stored_weight)
         for weight in mine
-        for each in stored.values()
+        for stored_weight in stored.values()
     ):
         raise RuntimeError(
             f"{file}: no weights of {name} in it; give a checkpoint of this network as timm saves it"

