@@ -300,7 +300,7 @@ class Tube:
         _check_box(self.boxes, self.score)
 
     def has_boxes_of(self, other: "Tube") -> bool:
-        """Whether two tubes have the same boxes, as those of one actor for different classes have."""
+        """Whether two tubes have the same boxes, as those of one actor with several classes."""
         return np.array_equal(self.frames, other.frames) and np.array_equal(self.boxes, other.boxes)
 
 

@@ -41,7 +41,7 @@ _REPEAT = "run the same command again (`onlooker train` with --resume), which co
 
 
 def cached_sample(path: Path, config: DataConfig, cache: ArrayCache) -> Files:
-    """The cached input of a model from a clip: a file of frames, one of the flow at these, or both."""
+    """The cached input of a model from a clip: a file of frames, one of their flow, or both."""
     modalities: tuple[Modality, ...] = (
         ("rgb", "flow") if config.modality == "both" else (config.modality,)
     )

@@ -84,7 +84,7 @@ class ClipFacts:
 
 
 def read_facts(path: Path) -> ClipFacts:
-    """Decode the frames of a clip that models receive by default; a ClipError if it cannot be read."""
+    """Decode what models receive of a clip by default; a ClipError if it cannot be read."""
     reader = VideoReader(path)
     sample = read_at(reader, DataConfig(), partial(equally_spaced, count=DataConfig.frames))
     times = reader.times

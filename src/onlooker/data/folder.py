@@ -128,7 +128,7 @@ def refuse_run(folder: Path) -> None:
 
 
 def entries(folder: Path) -> list[Path]:
-    """The content of a folder, sorted, without hidden entries and those that operating systems add."""
+    """The content of a folder, sorted, without hidden entries and those of operating systems."""
     return [folder / name for name in sorted(os.listdir(folder)) if not is_hidden(name)]
 
 

@@ -861,7 +861,7 @@ def _boris_spans(
 
 
 def _read_bids(path: Path, asked: Asked, left_out: Counter[str]) -> Intervals:
-    """The events of one video, whose name is, or begins with, that of the file without `_events`."""
+    """The events of the video whose name is, or begins with, that of the file without `_events`."""
     table = read_table(path, ("onset", "duration", "trial_type"))
     left_out.update(f"column {name}" for name in table.header if name not in table.names.values())
     begin = path.stem.removesuffix("_events")
