@@ -293,6 +293,61 @@ def test_records_take_at_most_three_arguments_by_position() -> None:
     ] == []
 
 
+VAGUE = re.compile(
+    "each|found|first|chosen|known|others|kept|of|every|here|there|said|told|of_.*"
+)
+# Fields that are saved under these names, and the documented `found` of errors.
+SAVED_NAMES = {
+    "base.decision.EventCurve.found",
+    "base.records.InputError.__init__.found",
+    "base.records.ClipError.__init__.found",
+    "data.findings.Finding.found",
+    "report.events.EventThreshold.found",
+    "report.figures.CrossValidationFigures.chosen",
+    "report.figures.Figures.chosen",
+    "storage.StorageError.__init__.found",
+}
+
+
+def variables(node: ast.AST, scope: str) -> Iterator[str]:
+    """The names of variables, parameters and fields in a syntax tree, after those around them."""
+    for child in ast.iter_child_nodes(node):
+        inner = scope
+        match child:
+            case (
+                ast.Name(id=name, ctx=ast.Store())
+                | ast.arg(arg=name)
+                | ast.alias(asname=str(name))
+            ):
+                yield f"{scope}.{name}"
+            case ast.ExceptHandler(name=str(name)) | ast.MatchAs(name=str(name)):
+                yield f"{scope}.{name}"
+            case (
+                ast.ClassDef(name=name)
+                | ast.FunctionDef(name=name)
+                | ast.AsyncFunctionDef(name=name)
+            ):
+                inner = f"{scope}.{name}"
+        yield from variables(child, inner)
+
+
+def test_variables_say_what_they_hold() -> None:
+    source = ROOT / "src" / "onlooker"
+    names = {
+        name
+        for path in source.rglob("*.py")
+        for name in variables(
+            ast.parse(path.read_text(encoding="utf-8")),
+            ".".join(path.relative_to(source).with_suffix("").parts),
+        )
+    }
+    assert {"base.decision.EventCurve.found", "video.write.write.frames"} <= names
+    words = {name: name.rpartition(".")[2].strip("_").lower() for name in names}
+    vague = {name for name, word in words.items() if VAGUE.fullmatch(word)}
+    assert sorted(vague - SAVED_NAMES) == []
+    assert sorted(SAVED_NAMES - vague) == [], "these are no exceptions any more"
+
+
 def code(path: Path) -> str:
     """The Python code of a file, of a page's blocks or of a notebook's cells."""
     text = path.read_text(encoding="utf-8")

@@ -413,7 +413,7 @@ def test_a_job_of_its_own_does_not_wait(jobs: Jobs) -> None:
 
 
 def test_unknown_and_old_jobs_are_refused(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("onlooker.serve.jobs.KEPT", 1)
+    monkeypatch.setattr("onlooker.serve.jobs.MAX_FINISHED", 1)
     first, *others = (jobs.submit(lambda _: {}) for _ in range(3))
     assert ended(first, *others) == ["done"] * 3
     jobs.submit(lambda _: {})

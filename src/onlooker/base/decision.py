@@ -30,7 +30,8 @@ EVENT_THRESHOLD = 0.5  # lowest score of an event, where training could not choo
 _NEARLY = 0.95
 _MIN_MINUTES = 2  # shorter times are stated in seconds
 _UNREACHABLE = 2.0  # a threshold above all scores
-_OF_EARLIER_VERSIONS = {"nothing": None, "curve": None, "clip_seconds": 0.0}
+# values that records of earlier versions lack
+_EARLIER_DEFAULTS = {"nothing": None, "curve": None, "clip_seconds": 0.0}
 
 
 @dataclass(frozen=True)
@@ -177,7 +178,7 @@ class Decision(Config):
             KeyError: a value is missing, and it is not one that earlier versions did not save.
             ValueError: as the class; or the curve is invalid.
         """
-        values = _OF_EARLIER_VERSIONS | values
+        values = _EARLIER_DEFAULTS | values
         stored = {f.name: values[f.name] for f in fields(cls)}
         curve = field_of(values, "curve", dict | None)
         stored["curve"] = EventCurve.from_dict(curve) if curve else None

@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 # settings of the encoder of a model that has one
-_OF_ENCODER = frozenset({"encoder", "pretrained", "weights", "frozen"})
+_ENCODER_SETTINGS = frozenset({"encoder", "pretrained", "weights", "frozen"})
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Recipe:
         """Names of the settings of `ModelConfig` that have an effect on it."""
         names = {f.name for f in fields(ModelConfig)} & self.arguments
         if "encoder" in self.arguments:
-            names |= _OF_ENCODER
+            names |= _ENCODER_SETTINGS
         if not self.attends:
             names -= {"attention_loss"}
         if self.settings.get("cell") == "memoryless":  # which has no hidden units

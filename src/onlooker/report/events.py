@@ -25,7 +25,7 @@ Floats = NDArray[np.float64]
 THRESHOLDS = (0.2, *(percent / 100 for percent in range(50, 100, 5)))
 OVERLAPS = (0.3, 0.5)  # IoU thresholds for events of recordings
 
-FOUND = 0.9  # share of the events that a threshold must find
+MIN_FOUND = 0.9  # share of the events that a threshold must find
 _POINTS = 40  # of a curve
 _SHIFTS = 100  # in time, of all predicted events of a stream
 _USELESS = 0.5  # share of false alarms above which a threshold is of no use
@@ -63,7 +63,7 @@ def choose_threshold(
     targets: NDArray[np.integer],
     *,
     nothing: int | None,
-    min_found: float = FOUND,
+    min_found: float = MIN_FOUND,
 ) -> EventThreshold | None:
     """The highest threshold that finds at least `min_found`, a share of the events; None if all
     clips or none are events.

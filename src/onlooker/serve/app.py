@@ -43,7 +43,7 @@ MAX_WAITING = (
 )
 GRACE = 3  # seconds for answers that are being sent when the server ends
 _CLOSING = 5.7  # seconds after these for events that wait: `docker stop` kills it after 10
-_HERE = Path(__file__).parent
+_FOLDER = Path(__file__).parent
 
 
 def create_app(settings: ServeSettings) -> FastAPI:
@@ -91,9 +91,9 @@ def create_app(settings: ServeSettings) -> FastAPI:
         for application in (app, api):
             application.add_exception_handler(kind, _respond)
     app.mount(API, api)
-    app.mount("/static", StaticFiles(directory=_HERE / "static"), name="static")
+    app.mount("/static", StaticFiles(directory=_FOLDER / "static"), name="static")
 
-    templates = Jinja2Templates(_HERE / "templates")
+    templates = Jinja2Templates(_FOLDER / "templates")
 
     @app.get("/")
     def page(request: Request) -> Response:

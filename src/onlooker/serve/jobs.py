@@ -10,7 +10,7 @@ from typing import Any
 
 from onlooker.serve.problem import Problem, as_problem, t
 
-KEPT = 200  # finished jobs whose results can still be requested
+MAX_FINISHED = 200  # finished jobs whose results can still be requested
 
 
 class Job:
@@ -61,7 +61,7 @@ class Job:
 
 
 class Jobs:
-    """All jobs of a server. The last finished ones are kept (`KEPT`). Only the thread of the event
+    """All jobs of a server. The last finished ones are kept (`MAX_FINISHED`). Only the thread of the event
     loop calls the methods.
     """
 
@@ -73,7 +73,7 @@ class Jobs:
     def submit(self, work: Callable[[Job], dict[str, Any]], at_once: bool = False) -> Job:
         """Begin work after all that was submitted before, or `at_once`."""
         finished = [job.id for job in self._jobs.values() if job.finished]
-        for old in finished[:-KEPT]:
+        for old in finished[:-MAX_FINISHED]:
             del self._jobs[old]
         job = Job()
         self._jobs[job.id] = job

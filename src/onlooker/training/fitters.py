@@ -25,7 +25,7 @@ from onlooker.training.linear_fitter import LinearFitter
 __all__ = ["complete", "register_fitter"]
 
 # settings of a model and its data that only some fitters take into account
-_OF_SOME = AUGMENTING | {"frozen", "precision"}
+_FITTER_SPECIFIC = AUGMENTING | {"frozen", "precision"}
 
 
 FITTERS: dict[str, Fitter] = {"gradient": GradientFitter(), "linear": LinearFitter()}
@@ -133,7 +133,7 @@ def _without_effect(settings: Settings) -> dict[str, str]:
     recipe = find_recipe(model.name)
     fitter = fitter_of(recipe)
     names = {f.name for f in fields(ModelConfig)} - recipe.options - {"name"}
-    names |= _OF_SOME - fitter.uses
+    names |= _FITTER_SPECIFIC - fitter.uses
     names |= {f.name for f in fields(training)} - {f.name for f in fields(fitter.settings)}
     reasons = dict.fromkeys(names, f"in {model.name}")
     if training.features:
