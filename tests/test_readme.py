@@ -322,6 +322,12 @@ def test_contributing_names_modules_and_what_is_in_them() -> None:
     for names, path in pairs:
         for name in re.findall(r"\w+", names.replace(" and ", " ")):
             assert re.search(rf"\b{name}\b", module(path)), f"no {name} in {path}"
+    pictures = "".join(re.findall(r"```.*?```", page.read_text("utf-8"), re.DOTALL))
+    steps = re.findall(r"([\w/]+\.py)(?: \(([\w, ]+)\))?", pictures)
+    assert len(steps) > 20
+    for path, names in steps:
+        for name in re.findall(r"\w+", names):
+            assert re.search(rf"(def|class) {name}\b", module(path)), f"no {name} in {path}"
 
 
 def test_link_targets_exist() -> None:
