@@ -32,7 +32,7 @@ STEP = "step.onnx"
 DESCRIPTION = "step.json"
 OPSET = 20  # runs with onnxruntime 1.17 (docs/export.md)
 TOLERANCE = 1e-4  # of probabilities and attention, against the model itself
-_COMPARED = 100  # consecutive frames: small differences may accumulate in the state
+_COMPARED_FRAMES = 100  # consecutive frames: small differences may accumulate in the state
 
 
 def export(recognizer: Recognizer, folder: Path | str, *, opset: int = OPSET) -> Path:
@@ -68,13 +68,13 @@ def export(recognizer: Recognizer, folder: Path | str, *, opset: int = OPSET) ->
         try:
             with warnings.catch_warnings(action="ignore"):  # of the exporter
                 program = _trace(step, opset)
-            compared = {"frames": _COMPARED, "largest_difference": verify(step, program)}
+            compared = {"frames": _COMPARED_FRAMES, "largest_difference": verify(step, program)}
         except Exception as error:  # onnxruntime's exceptions have no common base class
             raise _inexpressible(step.model, opset, error) from error
         if not compared["largest_difference"] <= TOLERANCE:  # NaN, too
             problem = f"differs from the model by {compared['largest_difference']:.2g}"
             raise ValueError(
-                f"the exported step {problem} over {_COMPARED} frames, expected at most "
+                f"the exported step {problem} over {_COMPARED_FRAMES} frames, expected at most "
                 f"{TOLERANCE:g}; nothing is written"
             )
         program.save(graph, external_data=False)
@@ -200,7 +200,7 @@ def verify(step: _PixelStep, program: torch.onnx.ONNXProgram) -> float:
     before: Sequence[Tensor] = [torch.zeros(1, *state) for state in step.states.values()]
     exported_before = before
     differences = list[Tensor]()
-    for _ in range(_COMPARED):
+    for _ in range(_COMPARED_FRAMES):
         frame = torch.randint(256, shape, generator=chance).to(torch.uint8)
         expected = step(frame, *before)
         exported = program(frame, *exported_before)

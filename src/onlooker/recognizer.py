@@ -56,13 +56,10 @@ from onlooker.storage import local
 from onlooker.stream.events import clip_events, recorded
 from onlooker.stream.sources import stream_names
 from onlooker.stream.streams import Address, OnError, OnStatus, Streams, watch
-from onlooker.training.forward import encode_samples, forward_samples
+from onlooker.training.forward import encode_samples, forward_samples, memory_batches
 from onlooker.video.rates import RATE, RATE_REMEDY
 from onlooker.video.reader import VideoReader, is_video
 from onlooker.video.sampling import Timing, equally_spaced
-
-_CLIPS_PER_BATCH = 50  # classified together
-_PIXELS_PER_BATCH = 1 << 23  # for large clips: five clips of 30 frames of 224×224 pixels
 
 
 class Features(NamedTuple):
@@ -320,8 +317,7 @@ class Recognizer:
             samples: frames `B T H W C` uint8, already resized, or stored features `B T h w D`
                 float16.
         """
-        clips = min(_CLIPS_PER_BATCH, max(1, _PIXELS_PER_BATCH // samples[0, ..., 0].numel()))
-        parts = [self._probabilities(batch) for batch in samples.split(clips)]
+        parts = [self._probabilities(batch) for batch in memory_batches(samples)]
         joined = (
             None if arrays[0] is None else np.concatenate(arrays)
             for arrays in zip(*parts, strict=True)

@@ -37,7 +37,7 @@ _LAST = "last.ckpt"
 # folders of copies
 READ = "read"
 WRITTEN = "written"
-_BATCH = 32  # files that are downloaded together
+_FILES_PER_BATCH = 32  # files that are downloaded together
 _MORE_SPACE = "free some space, or set ONLOOKER_CACHE to a folder on another disk, and run the same command again"
 
 
@@ -98,7 +98,7 @@ def local(path: Path | str) -> Path:
             expiry_time=0,
             skip_instance_cache=True,
         )
-        parts = [[*names][i : i + _BATCH] for i in range(0, len(names), _BATCH)]
+        parts = [[*names][i : i + _FILES_PER_BATCH] for i in range(0, len(names), _FILES_PER_BATCH)]
         for part in tracked(
             parts, "downloading", len(parts), title=f"downloading {printable(path)}"
         ):

@@ -278,7 +278,7 @@ def test_stored_features_equal_the_output_of_the_encoder(
     stored: int,
     count: int,
 ) -> None:
-    monkeypatch.setattr(features, "_BATCH", 3)
+    monkeypatch.setattr(features, "_BATCH_ON_CPU", 3)
     paths = [make_clip("a.mp4", frames=frames), make_clip("b.avi")]
     made = encode(paths, data)
     assert (made.new, made.failed) == (2, ())
@@ -406,7 +406,7 @@ def meanwhile(frames):
     print("batch", flush=True)
     time.sleep(0.05)
 
-features._BATCH, features._DECODERS = 1, 1
+features._BATCH_ON_CPU, features._DECODERS = 1, 1
 made = encode_clips(sorted(Path(sys.argv[2]).iterdir()), pooling(meanwhile=meanwhile), DATA)
 print(made.new, len(made.failed), flush=True)
 """

@@ -33,7 +33,7 @@ group = typer.Typer()
 _command = functools.partial(command, group=group, panel="Use a run", writes=("out", "json"))
 
 _TIME_FORMATS = "csv, label-studio, elan or webvtt"
-_MANY = 8  # events of a clip, more of which a terminal does not list
+_EVENTS_PER_CLIP = 8  # that a terminal lists; of a clip with more, it shows their number
 
 
 @functools.partial(_command, stopped="stopped; with --json, the same command continues")
@@ -123,8 +123,8 @@ def _print_rows(file: IO[str], predictions: "Sequence[Prediction]") -> None:
 
 
 def _print_table(console: Console, file: Path | None, predictions: "Sequence[Prediction]") -> None:
-    """A row for each clip, with its events below each other; for a clip with more than `_MANY`
-    events, the row refers to `file`.
+    """A row for each clip, with its events below each other; for a clip with more than
+    `_EVENTS_PER_CLIP` events, the row refers to `file`.
     """
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     *columns, where = _COLUMNS
@@ -136,7 +136,7 @@ def _print_table(console: Console, file: Path | None, predictions: "Sequence[Pre
     table.caption_justify = "left"
     for prediction in predictions:
         row = _cells(prediction)
-        if len(prediction.segments) > _MANY:
+        if len(prediction.segments) > _EVENTS_PER_CLIP:
             place = f"see {file}" if file else "--out FOLDER writes them"
             row[3] = f"{len(prediction.segments)} events, {place}"
         table.add_row(*map(Text, row[: len(columns)]))

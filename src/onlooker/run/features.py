@@ -37,7 +37,7 @@ __all__ = ["encoded_clips", "weights_digest"]
 
 # Frames encoded at once. More are no faster on a CPU, and take memory: a frame in VGG-16 takes 13
 # MB.
-_BATCH = 8
+_BATCH_ON_CPU = 8
 _BATCH_ON_GPU = 64
 # Threads that decode, while one of them encodes. A CPU that encodes needs its cores for that; a GPU
 # waits for frames.
@@ -143,7 +143,7 @@ class _Stream(NamedTuple):
             ClipError: the clip cannot be read.
             ValueError: features outside the range of half precision.
         """
-        batch = _BATCH_ON_GPU if next(self.encoder.parameters()).is_cuda else _BATCH
+        batch = _BATCH_ON_GPU if next(self.encoder.parameters()).is_cuda else _BATCH_ON_CPU
         frames = torch.from_numpy(stored_frames(clip, self.data, cache, distinct=True))
         features = torch.cat([self.encode(part).cpu() for part in frames.split(batch)])
         maps = features.permute(0, 2, 3, 1).to(torch.float16).contiguous()

@@ -29,7 +29,7 @@ from onlooker.video.reader import is_video
 BATCH = 100  # predictions that are reported at once
 # times the time between frames in training; above it, short events fall between the frames of a
 # clip
-_LONG = 4
+_MAX_FRAME_GAP = 4
 _RECORDING = (
     "much longer than the clips of the training; these are classes of the whole, from {frames} frames; the default "
     "model, `onlooker train CLIPS`, finds each event"
@@ -116,7 +116,7 @@ def _note_times(predictions: Sequence[Prediction], recognizer: Recognizer) -> No
     """
     rate = recognizer.decision.frame_rate
     if rate and not recognizer.model.lengths:
-        longest = _LONG / rate
+        longest = _MAX_FRAME_GAP / rate
         far = [
             prediction.path
             for prediction in predictions

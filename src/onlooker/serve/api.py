@@ -16,7 +16,7 @@ from onlooker.serve.look import Looks
 from onlooker.serve.media import receive
 from onlooker.serve.problem import Problem
 
-_WAITING = 30  # requests with clips at a time
+_MAX_REQUESTS = 30  # with clips, at a time
 _POLL = 0.03  # seconds between two looks at a job
 _CLIP = {
     "content": {"video/*": {"schema": {"type": "string", "format": "binary"}}},
@@ -81,7 +81,7 @@ def create_api(looks: Looks, jobs: Jobs) -> FastAPI:
         dependencies=[Depends(HTTPBearer(auto_error=False))],  # for openapi.json: `Guard` checks it
         responses={"default": {"model": Error, "description": "What is wrong"}},
     )
-    places = asyncio.Semaphore(_WAITING)
+    places = asyncio.Semaphore(_MAX_REQUESTS)
 
     @api.get("/models", response_model=list[Model])
     def models() -> list[dict[str, Any]]:
@@ -94,7 +94,7 @@ def create_api(looks: Looks, jobs: Jobs) -> FastAPI:
         in the order in which they arrive.
         """
         if places.locked():
-            raise Problem(503, "busy", most=_WAITING)
+            raise Problem(503, "busy", most=_MAX_REQUESTS)
         async with places:
             model_id = (await run_in_threadpool(looks.models.get, model)).id
             async with receive(request, looks.folder) as (file, _):

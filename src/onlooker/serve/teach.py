@@ -43,7 +43,7 @@ from onlooker.serve.training import Training
 from onlooker.video.reader import SUFFIXES
 
 _CLIPS_PER_CLASS = 24  # that are shown until all are asked for
-_NAMED = 5  # classes in a hint
+_CLASSES_PER_HINT = 5  # that are named
 _DRAWN = ("bend", "jumping_jack", "wave")  # what figures do, for a first try without a camera
 _DRAWN_CLIPS = 8  # of each
 # A report loads nothing from elsewhere, and cannot send requests to the page, whoever made it.
@@ -145,7 +145,9 @@ class Teaching:
             if label not in deep
         ]
         if more:
-            hints.append(t("hint.record", more=", ".join([*more[:_NAMED], "…"][: len(more)])))
+            hints.append(
+                t("hint.record", more=", ".join([*more[:_CLASSES_PER_HINT], "…"][: len(more)]))
+            )
         try:
             hints += self._label_findings(few)
             require_one_nothing([*counts])

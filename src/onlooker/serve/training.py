@@ -19,9 +19,9 @@ from onlooker.serve.problem import Problem
 from onlooker.serve.project import Project, ProjectClip
 
 CHECKED = 12  # clips to check at a time
-_LISTED = 100  # clips of a cell
+_CLIPS_PER_CELL = 100  # of the confusion matrix, that are listed
 
-_UNSURE = 0.25  # margin between the two most probable classes, below which a prediction is doubtful
+_MIN_MARGIN = 0.25  # between the two most probable classes; below it, a prediction is doubtful
 # stages in which clips must stay where they are
 _READING = ("starting", "reading clips", "encoding clips")
 
@@ -167,7 +167,7 @@ class Training:
             listed.sort(key=lambda result: -abs(result.margin))
         return [
             {**result.clip.to_dict(), "predicted": printable(result.predicted)}
-            for result in listed[:_LISTED]
+            for result in listed[:_CLIPS_PER_CELL]
         ]
 
     def to_check(self) -> dict[str, Any]:
@@ -185,7 +185,7 @@ class Training:
             for result in self._outcomes()
             if result.clip.id not in settled
             and result.clip.label == result.truth
-            and (result.doubted or result.margin < _UNSURE)
+            and (result.doubted or result.margin < _MIN_MARGIN)
         ]
         doubts.sort(key=lambda result: (-result.doubted, result.margin))
         items = [
