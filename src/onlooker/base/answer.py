@@ -15,7 +15,7 @@ __all__ = ["nothing_name", "perhaps_nothing", "require_one_nothing"]
 NOTHING = "nothing"
 # Names of the class in which nothing happens, as `_letters` of them; the first one that is among
 # the classes is it.
-_NAMES = (
+_NOTHING_NAMES = (
     NOTHING,
     "none",
     "background",
@@ -27,7 +27,7 @@ _NAMES = (
     "nomotion",
 )
 # Names of such classes that can also mean an event, or the opposite of one: users are asked.
-_PERHAPS = (
+_UNCLEAR_NAMES = (
     "normal",
     "other",
     "others",
@@ -56,7 +56,7 @@ def nothing_class(classes: Sequence[str], nothing: str | None = None) -> int | N
     if nothing is not None:
         return classes.index(composed(nothing)) if composed(nothing) in classes else None
     names = [_letters(name) for name in classes]
-    return next((names.index(name) for name in _NAMES if name in names), None)
+    return next((names.index(name) for name in _NOTHING_NAMES if name in names), None)
 
 
 def require_one_nothing(classes: Sequence[str], nothing: str | None = None) -> None:
@@ -67,7 +67,7 @@ def require_one_nothing(classes: Sequence[str], nothing: str | None = None) -> N
         raise ValueError(
             f"nothing is {nothing!r}, expected a class: {', '.join(classes)}; or '' for none of them"
         )
-    usual = [name for name in classes if _letters(name) in _NAMES]
+    usual = [name for name in classes if _letters(name) in _NOTHING_NAMES]
     if nothing is None and len(usual) > 1:
         remedy = "make one class of them, or name one with --nothing"
         raise ValueError(
@@ -79,7 +79,7 @@ def perhaps_nothing(classes: Sequence[str]) -> list[str]:
     """The classes in which nothing may happen, by their names, if no class has a usual name."""
     if nothing_class(classes) is not None:
         return []
-    return [name for name in classes if _letters(name) in _PERHAPS or _NEGATION.match(name)]
+    return [name for name in classes if _letters(name) in _UNCLEAR_NAMES or _NEGATION.match(name)]
 
 
 def nothing_name(classes: Sequence[str], nothing: str | None = None) -> str:

@@ -16,7 +16,15 @@ from numpy.typing import NDArray
 from onlooker.base.config import DataConfig
 from onlooker.base.records import Clip, ClipError
 from onlooker.data.samples import read_at
-from onlooker.data.scenes import MAX_COMPARED, SHARED, copies, scene_images, scenes, thumbnails
+from onlooker.data.scenes import (
+    MAX_COMPARED,
+    SHARED,
+    STILL,
+    copies,
+    scene_images,
+    scenes,
+    thumbnails,
+)
 from onlooker.data.split import SPLITS, Split, count_groups, group_of, source_of
 from onlooker.video.rates import RATE_REMEDY
 from onlooker.video.reader import VideoReader
@@ -31,7 +39,6 @@ IMBALANCE = (
 # a property of files must beat the majority-class baseline by this much, and by three standard
 # errors
 _TELLS = 0.1
-_STILL = 5.0  # gray levels: the noise of a compressed still image is below, a distant person above
 _DARK = 50.0  # gray levels: of the brightest places; drawings on black are brighter
 _LONG = 4  # times the median length
 _MAX_CLASSES = 5  # in a sentence
@@ -279,7 +286,7 @@ def _quality_findings(clips: Sequence[tuple[Clip, ClipFacts]]) -> Iterator[Findi
     repeated = "a model sees that many by default, and the last frame is repeated"
     short = [(fact.frames, clip.path) for clip, fact in clips if fact.frames < wanted]
     still = [
-        (fact.change, clip.path) for clip, fact in clips if fact.frames > 1 and fact.change < _STILL
+        (fact.change, clip.path) for clip, fact in clips if fact.frames > 1 and fact.change < STILL
     ]
     dark = [(fact.brightness, clip.path) for clip, fact in clips if fact.brightness < _DARK]
     lengths = [fact.seconds for _, fact in clips if fact.seconds]

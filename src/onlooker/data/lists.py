@@ -46,9 +46,9 @@ Parts = dict[str, list[Clip]]
 _Labeled = tuple[Path, Times, int, str]  # the file of an interval, its line and its label
 Listed = Mapping[Path, Sequence["_Row"]]  # by clip
 Unknown = Mapping[Path, Sequence[Times]]  # by file (`resolved`)
-_TIMES = ("start", "end")
-_FRAMES = ("start_frame", "end_frame")
-# what `onlooker convert` reads, besides tables
+_TIME_COLUMNS = ("start", "end")
+_FRAME_COLUMNS = ("start_frame", "end_frame")
+# suffixes of the files that `onlooker convert` reads, besides tables
 _ANNOTATIONS = (".json", ".eaf", ".vtt", ".boris", ".gz")
 
 
@@ -64,7 +64,7 @@ def read_list(path: Path) -> tuple[Parts, list[ClipError], list[str], Unknown]:
     Returns:
         The clips by split, all under "" if there is no split; an error for each clip that does not
         exist; how the file was understood, a sentence each; and the times of rows without a label,
-        by file: nobody knows what happens then.
+        by file, when it is unknown what happens.
 
     Raises:
         ClipError: as `read_table`; or a file of an annotation program, an unknown split, a clip in
@@ -75,7 +75,7 @@ def read_list(path: Path) -> tuple[Parts, list[ClipError], list[str], Unknown]:
     if path.suffix.lower() in _ANNOTATIONS or table_kind(path) != "list":
         remedy = f"run `onlooker convert {quote(str(path))} list.csv`, and give list.csv"
         raise ClipError(path, "labels of an annotation program, not a list of clips", remedy)
-    optional = ("split", "recording", "subject", *_TIMES, *_FRAMES)
+    optional = ("split", "recording", "subject", *_TIME_COLUMNS, *_FRAME_COLUMNS)
     table = read_table(path, ("path", "label"), optional)
     notes = _understand(path, table)
     listed = defaultdict[Path, list[_Row]](list)
@@ -219,13 +219,13 @@ def _understand(path: Path, table: Table) -> list[str]:
     Raises:
         ClipError: a column of times in an unknown unit.
     """
-    in_seconds = bool(table.names.keys() & set(_TIMES))
+    in_seconds = bool(table.names.keys() & set(_TIME_COLUMNS))
     unknown = [name for name in table.header if re.match("(?i)start|begin", name)]
-    if unknown and not table.names.keys() & {*_TIMES, *_FRAMES}:
+    if unknown and not table.names.keys() & {*_TIME_COLUMNS, *_FRAME_COLUMNS}:
         remedy = "give start and end in seconds, or start_frame and end_frame; or remove the column"
         raise ClipError(path, f"the unit of column {unknown[0]} is not known", remedy)
-    notes = table.notes(unused=_FRAMES if in_seconds else ())
-    if not in_seconds and table.names.keys() & set(_FRAMES):
+    notes = table.notes(unused=_FRAME_COLUMNS if in_seconds else ())
+    if not in_seconds and table.names.keys() & set(_FRAME_COLUMNS):
         notes.append(
             "start_frame and end_frame count from 0, and a clip ends when its end_frame is shown"
         )
@@ -247,8 +247,8 @@ def _with_times(
     An interval in frames lasts from when `start_frame` is shown to when `end_frame` is. The frames
     of a file that cannot be read are taken for seconds: its clips are left out later.
     """
-    in_seconds = bool(table.names.keys() & set(_TIMES))
-    columns = _TIMES if in_seconds else _FRAMES
+    in_seconds = bool(table.names.keys() & set(_TIME_COLUMNS))
+    columns = _TIME_COLUMNS if in_seconds else _FRAME_COLUMNS
     texts = [row.get(name, "") for name in columns]
     if not any(texts):
         return file
@@ -306,7 +306,7 @@ def fill_gaps(parts: Parts, label: str, unknown: Unknown) -> int:
     They have the recording and the split of the interval before them, or of the first one.
 
     Args:
-        unknown: times of files that nobody labeled, from which no gap is cut.
+        unknown: unlabeled times of files, from which no gap is cut.
     """
     by_file = defaultdict(list)
     for split, clips in parts.items():

@@ -38,7 +38,7 @@ _SAME_MOTION = 0.95
 SHARED = 0.5
 # recordings of a class that splits and folds need, the first possible one is taken
 _MINIMUMS = (2, 3, 5)
-_DARK = 16  # gray level; a cell that never exceeds it is a black bar, or a black background
+_BLACK = 16  # gray level; a cell that never exceeds it is a black bar, or a black background
 # gray levels that count little; cells of the square in which contrast is local
 _CONTRAST = 4.0
 _NEAR = 5
@@ -47,7 +47,8 @@ _NEAR = 5
 _DETAIL = 2.0
 _STRUCTURED = 0.35
 _FLAT = 2.0  # gray levels: the standard deviation below which an image shows nothing
-_STILL = 5.0  # gray levels: the noise of a compressed still image is below
+# gray levels: the noise of a compressed still image is below, a distant person above
+STILL = 5.0
 MAX_COMPARED = 20_000  # clips; two minutes on one core
 _BLOCK = 64  # clips compared with all others at once: 80 MB for 10,000 clips
 
@@ -101,7 +102,7 @@ def copies(images: Images) -> Ints:
     gray = images.astype(np.float32)
     changes = gray - gray.mean((2, 3), keepdims=True)
     changes -= changes.mean(1, keepdims=True)
-    still = np.ptp(images, axis=1).max((1, 2)) < _STILL
+    still = np.ptp(images, axis=1).max((1, 2)) < STILL
     motions = np.where(still[:, None], 0, _normalized(changes.reshape(len(gray), -1)))
     means = _normalized(gray.mean(1).reshape(len(gray), -1))
 
@@ -242,7 +243,7 @@ def _local_contrast(images: Images) -> Floats:
     without a scene.
     """
     gray = np.moveaxis(images, 0, -1).astype(np.float32)
-    light = np.broadcast_to((images.max(0) >= _DARK)[..., None], gray.shape).astype(np.float32)
+    light = np.broadcast_to((images.max(0) >= _BLACK)[..., None], gray.shape).astype(np.float32)
     share = np.maximum(_near(light), 1e-6)
     detail = (light * (gray - _near(gray * light) / share)).astype(np.float32)
     contrast = np.sqrt(_near(detail * detail) / share)

@@ -33,7 +33,7 @@ class ClipSet:
         parts: clips by split (training, validation, test); all under "" if no splits are given.
         left_out: an error for each clip that is listed or linked but does not exist.
         notes: what a user should know about how the clips were found, a sentence each.
-        unknown: times that nobody labeled, by file.
+        unknown: unlabeled times, by file.
         asked: the settings of the set: which classes and intervals.
     """
 

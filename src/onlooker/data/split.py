@@ -21,7 +21,7 @@ from onlooker.video.image_sequence import find_images
 
 __all__ = ["Split", "divide_recordings", "group_of", "make_splits", "split_clips"]
 
-_NAMED = 5  # clips in an error
+_MAX_PATHS = 5  # in an error
 _ENDS = 1 << 20  # bytes at each end of a file that a fingerprint counts
 _RESTORE = "the run was trained with it; give the folder that the clips were moved to, restore it, or train another run"
 
@@ -129,7 +129,9 @@ Splits = Mapping[str, Split] | Callable[[Sequence[Clip]], Mapping[str, Split]]
 def require_clips(clips: Iterable[Clip]) -> None:
     """Raise a ClipError if clips of a stored split do not exist."""
     if missing := [clip.path for clip in clips if not os.path.exists(file_of(clip.path))]:
-        more = ", ".join(map(str, missing[1:_NAMED])) + (", …" if len(missing) > _NAMED else "")
+        more = ", ".join(map(str, missing[1:_MAX_PATHS]))
+        if len(missing) > _MAX_PATHS:
+            more += ", …"
         problem = (
             f"not found, like {len(missing) - 1} more ({more})" if missing[1:] else "not found"
         )

@@ -28,7 +28,7 @@ _SUBJECT = (
     "speakerid participantid actorid subjectname personname"
 )
 # Usual names of each column, without case, spaces and punctuation.
-_NAMES = {
+_COLUMN_NAMES = {
     "path": _PATH,
     "clip": _PATH,
     "label": (
@@ -55,7 +55,9 @@ _NAMES = {
 _STATES = {"0": 0, "0.0": 0, "false": 0, "1": 1, "1.0": 1, "true": 1}
 _STATES |= dict.fromkeys(("-1", "-1.0", "", "nan"), -1)
 _FRAME_NUMBER = frozenset({"", "unnamed0", "index", "frame", "frames", "framenumber"})
-_LISTED = frozenset(f"{_PATH} {_NAMES['label']} {_NAMES['start']} {_NAMES['end']}".split())
+_LISTED = frozenset(
+    f"{_PATH} {_COLUMN_NAMES['label']} {_COLUMN_NAMES['start']} {_COLUMN_NAMES['end']}".split()
+)
 _MOST_FRAMES = 20_000_000  # two days at 120 per second
 _MAY_BE_EMPTY = ("start", "end", "start_frame", "end_frame", "recording", "subject", "cut_from")
 _FOLDS = "cross-validation makes its own (--folds); for a split of yours, name it train or test in a column split"
@@ -94,8 +96,8 @@ def read_table(path: Path, columns: Sequence[str], optional: Sequence[str] = ())
     """The rows of a CSV file, separated by commas, semicolons or tabs.
 
     Columns may have any of their usual names, in any case. Without a header, lines are a path to a
-    video and the value of the second column. A row with times may have no label: nobody knows what
-    happens then. A line may end before its last columns, which are then empty.
+    video and the value of the second column. A row with times may have no label: it is unknown
+    what happens then. A line may end before its last columns, which are then empty.
 
     Raises:
         ClipError: no such file, no CSV, a column is missing or there twice, a row is not complete
@@ -104,7 +106,7 @@ def read_table(path: Path, columns: Sequence[str], optional: Sequence[str] = ())
     meanings = {
         name: column
         for column in (*columns, *optional)
-        for name in _NAMES.get(column, column).split()
+        for name in _COLUMN_NAMES.get(column, column).split()
     }
     remedy = (
         f"give a CSV file with the columns {' and '.join(columns)}, in UTF-8 (Excel: CSV UTF-8)"
@@ -169,7 +171,7 @@ def table_kind(path: Path) -> Literal["list", "events", "frames"]:
         header, rows = _open_rows(path)
         names = {_plain(name) for name in header}
         cells = next(rows, [])
-        if {"onset", "duration"} <= names and not names & {*_NAMES["end"].split()}:
+        if {"onset", "duration"} <= names and not names & {*_COLUMN_NAMES["end"].split()}:
             return "events"
         if not names & _LISTED:
             numbers = [float(cell) for cell in cells if cell.lower() not in _STATES]

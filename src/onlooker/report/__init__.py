@@ -1,4 +1,4 @@
-"""What is measured and shown: metrics, events found, the report of a run, drawn clips, plots.
+"""Metrics and output for people: figures, events, the report of a run, drawn clips, plots.
 
 It imports `base`, `data`, `models` and `video`; training and runs import it. Begin with `metrics`.
 """

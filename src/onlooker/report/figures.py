@@ -105,8 +105,8 @@ class Figures(_Record):
         class_accuracy: share of the videos of each class; None for a class without videos.
         log_loss: in nats.
         calibration_error: with five bins of equal mass.
-        perfect_calibration_error: what it is by chance alone at this number of videos: mean, 95th
-            percentile.
+        perfect_calibration_error: that of a perfectly calibrated model with so few videos: mean,
+            95th percentile.
         majority_share: the majority-class baseline.
         confusion: `K K`, counts of videos; rows: true class, columns: predicted class.
         skipped: clips that could not be used.

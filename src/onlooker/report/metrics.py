@@ -245,7 +245,7 @@ class ScoredClip(NamedTuple):
 
 
 def read_scores(path: Path) -> list[ScoredClip]:
-    """The videos of a CSV that `write_scores` wrote; a ValueError if it is none."""
+    """The videos of a CSV that `write_scores` wrote; a ValueError for another file."""
     clips = list[ScoredClip]()
     with reading(path):
         for row in read_csv(path):

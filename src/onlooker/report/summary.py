@@ -22,10 +22,10 @@ from onlooker.report.plots import found_by_alarms, loss_and_accuracy, to_svg
 
 __all__ = ["accuracy_text"]
 
-_CLASSES = 60  # of a matrix that can be read
+_MAX_MATRIX = 60  # classes of a matrix that can be read
 _MIN_FOR_DECIMALS = 200  # clips, below which a percentage has no decimals
 _MAX_LABELS = 50  # to check, in a report
-_LOST = 3  # classes in a sentence
+_MAX_CLASSES = 3  # in a sentence
 _UNSURE = 0.9  # accuracy, below which another encoder may help
 _ANY = (0.0, 1.0)  # where there is no interval
 
@@ -161,7 +161,7 @@ def advice(figures: Figures) -> list[Advice]:
         )
     accuracies = figures.class_accuracy.items()
     if lost := [printable(name) for name, share in accuracies if share == 0]:
-        named = "” and “".join(lost[:_LOST])
+        named = "” and “".join(lost[:_MAX_CLASSES])
         text = f"No clip of “{named}” is recognized: add clips of it"
         if figures.balanced:
             add(f"{text}.")
@@ -399,7 +399,7 @@ def _mistakes(page: Page, evaluation: Evaluation, figures: Figures) -> None:
     for k in order:
         line = f"{evaluation.names[k]} · {percent(sure[k], 0)}"
         cells.setdefault((int(evaluation.targets[k]), int(predicted[k])), []).append(line)
-    if len(classes) <= _CLASSES:
+    if len(classes) <= _MAX_MATRIX:
         page.confusion(figures.confusion, classes, cells)
         page.text("Numbers are clips; click on one to list them.")
     counts = zip(classes, figures.confusion, strict=True)

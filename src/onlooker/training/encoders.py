@@ -31,7 +31,7 @@ from onlooker.training.linear import (
 _LEAST_SIDE = 120  # pixels: smaller clips do not show what an encoder of photographs could see
 _OPENED = 20  # clips whose size is looked at
 _COMPARED = 100  # clips at most
-_CLIPS_PER_CLASS = 5  # at least, of these clips, where there are many classes
+_MIN_PER_CLASS = 5  # at least, of these clips, where there are many classes
 
 
 def lite0_may_help(settings: Settings, clips: Sequence[Clip]) -> bool:
@@ -149,7 +149,7 @@ def compared(clips: Sequence[Clip]) -> list[Clip]:
     places = defaultdict[str, list[int]](list)
     for place in random.permutation(len(clips)).tolist():
         places[clips[place].label].append(place)
-    labels = random.permutation(sorted(places))[: max(2, _COMPARED // _CLIPS_PER_CLASS)].tolist()
+    labels = random.permutation(sorted(places))[: max(2, _COMPARED // _MIN_PER_CLASS)].tolist()
     share = _COMPARED // len(labels)
     sampled = (place for label in labels for place in places[label][:share])
     return [clips[place] for place in sorted(sampled)]

@@ -32,7 +32,7 @@ LENIENT: dict[str, Any] = (
     {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}
 )
 
-_DEFAULT = 5_000_000  # pixels that are added to the size of the default stream
+_DEFAULT_BONUS = 5_000_000  # pixels that are added to the size of the default stream
 
 _AGAIN = "download or copy it again"
 # First bytes of files that are often named like videos, what these files are, and what to do.
@@ -192,7 +192,7 @@ def video_stream(path: Path | str, container: InputContainer) -> VideoStream:
 def _preference(stream: VideoStream) -> int:
     context = stream.codec_context
     pixels = context.width * context.height if context else 0
-    return pixels + _DEFAULT * bool(stream.disposition & av.stream.Disposition.default)
+    return pixels + _DEFAULT_BONUS * bool(stream.disposition & av.stream.Disposition.default)
 
 
 def error_text(error: BaseException) -> str:

@@ -1,4 +1,4 @@
-"""Frames per second: which are believed, who states them, and what is assumed where nobody does."""
+"""Frame rates: which are plausible, where they are stated, and which one is assumed otherwise."""
 
 import os
 import re

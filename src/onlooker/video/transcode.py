@@ -41,8 +41,8 @@ _PLAYED_SIDE = 1920  # pixels, of files that are played as they are: every phone
 _START_TOLERANCE = 0.05  # seconds: some players begin at 0, others at the first time stamp
 _REPORTED = 50  # frames after which the facts so far are reported
 _COPY_SIDE = 1280  # pixels, at most
-_WHOLE = 0.9  # share of the frames that a header claims, which may be wrong by some
-_CLOCK = re.compile(r"(\d+):(\d+):(\d+(?:\.\d+)?)")
+_MIN_DECODED = 0.9  # share of the frames that a header claims, which may be wrong by some
+_DURATION = re.compile(r"(\d+):(\d+):(\d+(?:\.\d+)?)")
 _STILL_SIDE = 160
 _STILL_QUALITY = 80
 
@@ -136,7 +136,7 @@ def transcode(
     if still and most_changed:
         with atomic_file(still) as file:
             most_changed.save(file, "jpeg", quality=_STILL_QUALITY)
-    yield replace(facts, damaged=facts.frames < _WHOLE * facts.claimed)
+    yield replace(facts, damaged=facts.frames < _MIN_DECODED * facts.claimed)
 
 
 def safe_transcode(path: Path, **options: Any) -> Iterator[VideoFacts]:
@@ -191,7 +191,7 @@ def _length(container: InputContainer, stream: VideoStream) -> float:
     """The seconds of the video by the header, or those of the file if it states no others; 0: it
     states none.
     """
-    if clock := _CLOCK.fullmatch(stream.metadata.get("DURATION", "")):  # Matroska and WebM
+    if clock := _DURATION.fullmatch(stream.metadata.get("DURATION", "")):  # Matroska and WebM
         hours, minutes, seconds = map(float, clock.groups())
         return 3600 * hours + 60 * minutes + seconds
     if stream.duration and stream.time_base:

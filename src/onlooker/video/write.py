@@ -23,7 +23,7 @@ __all__ = ["Recording", "write"]
 _OPTIONS = {"preset": "veryfast", "crf": "20"}  # hardly visible compression
 _KEY_FRAMES = 30  # maximum distance between keyframes of frames with times
 DRAWN = "drawn by onlooker"  # comment of a clip on which a prediction is drawn
-_CLOCK = 60_000  # ticks per second; MPEG-4 part 2 allows at most 65,535
+_TICK_RATE = 60_000  # ticks per second; MPEG-4 part 2 allows at most 65,535
 
 
 class Recording(AbstractContextManager["Recording"]):
@@ -83,9 +83,9 @@ class Recording(AbstractContextManager["Recording"]):
         image = VideoFrame.from_ndarray(np.ascontiguousarray(padded), format="rgb24")
         stream = self._stream or self._add_stream(image.width, image.height, seconds is not None)
         if seconds is not None:
-            self._ticks = max(round(seconds * _CLOCK), self._ticks + 1)
+            self._ticks = max(round(seconds * _TICK_RATE), self._ticks + 1)
             image.pts = self._ticks
-            image.time_base = Fraction(1, _CLOCK)
+            image.time_base = Fraction(1, _TICK_RATE)
         with self._explained():
             self._container.mux(
                 stream.encode(image.reformat(stream.width, stream.height, "yuv420p"))
@@ -116,7 +116,7 @@ class Recording(AbstractContextManager["Recording"]):
         stream.height = height
         stream.pix_fmt = "yuv420p"
         if has_times:
-            stream.codec_context.time_base = Fraction(1, _CLOCK)
+            stream.codec_context.time_base = Fraction(1, _TICK_RATE)
         self._stream = stream
         return stream
 
