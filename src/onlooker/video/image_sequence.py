@@ -34,7 +34,7 @@ IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"})
 # Whatever the suffix: otherwise Pillow would pass a file that turns out to be EPS to Ghostscript,
 # another program.
 _IMAGE_FORMATS = ("JPEG", "PNG", "BMP", "TIFF")
-_WIDE_COLOR = ";16"  # in how Pillow reads color of 16 bits, such as RGB;16B
+_WIDE_COLOR = ";16"  # part of Pillow's modes of 16-bit color, such as RGB;16B
 _NUMBER = re.compile(r"((?<![\d.])\d+\.\d+(?!\d|\.\d)|\d+)")
 # A date with or without a time, or a time of day; a date and a time in digits, with the number of a
 # frame in its second (Motion); or seconds since 1970 with or without a fraction.
@@ -44,7 +44,7 @@ _TIME_STAMP = re.compile(
     r"[-_t ]?(?:[01]\d|2[0-3])[0-5]\d[0-5]\d(?:[-_.,]\d{2,})*"
     r"|1\d{9}(?:[-_.]?\d{3,9}|\.\d+)?)(?!\d)"
 )
-# series that go with the images of a scene; Motion's ...m.jpg show what moves
+# names of series that accompany the images of a scene; Motion's ...m.jpg show what moves
 _COMPANION = re.compile(r"flow|depth|mask|[\d*] \([\d*]+\)$|[\d*]-?m$")
 _MAX_SERIES = 4  # in an error
 

@@ -63,7 +63,7 @@ SUFFIXES = frozenset(
 
 
 class FramesInMemory:
-    """What `VideoReader` needs of frames that are no file."""
+    """Frames in memory as a video, with the methods of `VideoFile`; see `VideoReader`."""
 
     def __init__(self, frames: Pixels, rate: float | None) -> None:
         if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8 or not frames.size:
@@ -108,7 +108,7 @@ class VideoReader:
             frames from second 12.5 on and before second 17, whose indices and times count from
             there. It is decoded by a worker process with limits of memory and time if the
             environment variable `ONLOOKER_SAFE` is 1 (`onlooker.video.safe`). Or frames `T H W 3`,
-            RGB uint8; they are called `frames`.
+            RGB uint8; errors call them `frames`.
         rate: frames per second of frames in memory.
 
     Raises:
