@@ -628,8 +628,8 @@ def test_a_state_that_was_not_stopped_ends_with_its_observation(
     ).stderr
     assert "p.boris: not stopped, so until the observation ends: 1 run" in said
     assert (
-        "nothing is known of 4.0 s of 1 videos (rows without a label), so no clips of nothing are "
-        "taken from them"
+        "4.0 s of unknown time in 1 videos (rows without a label), from which no clips of the class "
+        "nothing are taken"
     ) in said
     assert (tmp_path / "a.csv").read_text().splitlines()[1:] == [
         "a.mp4,1.0,2.0,run",
@@ -637,10 +637,10 @@ def test_a_state_that_was_not_stopped_ends_with_its_observation(
         "a.mp4,6.0,10.0,",
     ]
     again = call("convert", tmp_path / "a.csv", tmp_path / "b.csv")
-    assert "nothing is known of 4.0 s" in again.stderr
+    assert "4.0 s of unknown time" in again.stderr
     assert (tmp_path / "b.csv").read_bytes() == (tmp_path / "a.csv").read_bytes()
     said = call("convert", tmp_path / "a.csv", tmp_path / "a.eaf").stderr
-    assert "4.0 s of 1 videos (only a list, .csv, can say when)" in said
+    assert "4.0 s of unknown time in 1 videos (only a list, .csv, can say when)" in said
     assert times(read_intervals(tmp_path / "a.eaf")[clip]) == [("run", 1, 2), ("run", 4, 6)]
     project = boris(tmp_path, {"events": events, "media_info": {}}, lengths={"gone.mp4": 0})
     with pytest.raises(

@@ -103,7 +103,7 @@ def test_each_frame_of_a_table_has_its_behaviors(
         if any(column[frame] == -1 for column in states.values()):
             expected.add("")  # that nobody labeled one of them is known
         assert labels == expected, frame
-    if has_video and rate > RATE:  # of the rest of the video, nothing is known
+    if has_video and rate > RATE:  # the rest of the video is unknown time
         assert max(each.end for each in intervals) == pytest.approx(FRAMES / RATE, abs=0.002)
 
 
@@ -138,7 +138,7 @@ def test_frames_without_a_row_are_not_known(tmp_path: Path) -> None:
         "a.mp4,0.2,0.5,",
     ]
     assert "columns that have 0 and 1 alone are read as behaviors: attack" in done.stderr
-    assert "nothing is known of 0.3 s" in done.stderr
+    assert "0.3 s of unknown time" in done.stderr
     assert f"run `onlooker convert {tmp_path / 'a.csv'} list.csv`" in fails(
         "check", tmp_path / "a.csv"
     )

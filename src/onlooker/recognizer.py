@@ -353,8 +353,8 @@ class Recognizer:
             sinks: where each event is sent when it is final: addresses, as of `onlooker watch
                 --events`, or objects with the three methods of `formats.publish.Sink`. When the
                 loop over the steps ends, also by Ctrl-C or another exception, it takes up to 9
-                seconds to send those that wait; what is not sent is an error for `on_error`, which
-                may be called by other threads.
+                seconds to send those that wait; each that cannot be sent is an error for
+                `on_error`, which may be called by other threads.
 
         Raises:
             ValueError: a model that needs whole clips, or finds no events to send; an invalid sink.

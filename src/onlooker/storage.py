@@ -1,9 +1,9 @@
 """Clips and runs at an address, such as `s3://bucket/clips`: any file system that fsspec knows.
 
-What a command reads is downloaded into the cache, and kept there until it changes at the address.
-What it writes is written to a folder of the cache that is uploaded every minute and at the end, in
-the order of writing: a run whose model is there is complete. The file systems find credentials
-themselves, in the environment or in their own files.
+Files that a command reads are downloaded into the cache, and kept there until they change at the
+address. Files that it writes are written to a folder of the cache that is uploaded every minute and
+at the end, in the order of writing: a run whose model is at the address is complete. The file
+systems find credentials themselves, in the environment or in their own files.
 """
 
 import os
@@ -109,12 +109,14 @@ def local(path: Path | str) -> Path:
 
 @contextmanager
 def uploading(paths: Iterable[Path]) -> Iterator[dict[Path, Path]]:
-    """Local folders in place of those paths that are addresses; what is written there is uploaded.
+    """Local folders in place of the paths that are addresses; files that are written there are
+    uploaded.
 
-    They begin with what is at the address, so that a command can be continued on another machine.
+    At first they hold copies of the files at the address, so that a command can be continued on
+    another machine.
 
     Raises:
-        StorageError: an address cannot be read or written; what was not uploaded is kept.
+        StorageError: an address cannot be read or written; files that were not uploaded are kept.
     """
     with ExitStack() as stack:
         yield {
@@ -126,7 +128,7 @@ def uploading(paths: Iterable[Path]) -> Iterator[dict[Path, Path]]:
 
 @contextmanager
 def _uploaded(path: Path) -> Iterator[Path]:
-    """A folder of the cache that begins with what is at an address, and from which all changes are
+    """A folder of the cache with copies of the files at an address, from which all changes are
     uploaded.
     """
     place = _Place(path)
@@ -215,7 +217,7 @@ def path_or_address(path: Path) -> str:
 
 
 def copies_folder() -> Path:
-    """The folder of the cache with copies of what is read and written at addresses."""
+    """The folder of the cache with copies of the files that are read and written at addresses."""
     # imports numpy, which commands should not need to start
     from onlooker.data.array_cache import default_cache
 

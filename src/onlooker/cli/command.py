@@ -41,8 +41,8 @@ def command(
             has failed.
         writes: the parameters that name files or folders to write, which may be at addresses;
             others are read.
-        stopped: what is printed after Ctrl-C, SIGTERM or SIGHUP; the exit status is 128 and the
-            number of the signal.
+        stopped: the line that is printed after Ctrl-C, SIGTERM or SIGHUP; the exit status is 128
+            plus the number of the signal.
     """
     hints = get_type_hints(function, include_extras=True)
     configs: Configs = {
@@ -104,7 +104,7 @@ def _local_paths(
     arguments: dict[str, Any], writes: Collection[str], copies: dict[Path, Path]
 ) -> Iterator[None]:
     """Replace paths among arguments that are addresses by local copies, which are added to
-    `copies`; what is written to one is uploaded.
+    `copies`; files that are written to a copy are uploaded.
     """
 
     def copy_of(value: object) -> object:

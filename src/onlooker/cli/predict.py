@@ -290,8 +290,8 @@ def convert(
     if unknown := unknown_seconds(videos):
         where = "rows without a label" if is_list else "only a list, .csv, can say when"
         doubts.append(
-            f"nothing is known of {sum(unknown.values()):.1f} s of {len(unknown)} videos ({where}), so no "
-            "clips of nothing are taken from them"
+            f"{sum(unknown.values()):.1f} s of unknown time in {len(unknown)} videos ({where}), "
+            "from which no clips of the class nothing are taken"
         )
     if is_list and len(missing) < len(videos):
         try:

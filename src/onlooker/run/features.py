@@ -69,7 +69,8 @@ def encoded_clips(
     Raises:
         ValueError: features beyond half precision, or more than the limit of the cache.
         ClipError: none of the clips can be read.
-        DiskFullError, NotWritableError: the cache cannot be written to; what was done stays.
+        DiskFullError, NotWritableError: the cache cannot be written to; the features of the clips
+            before stay in it.
     """
     streams = _streams(net, data, precision)
     stream_settings = [stream.settings() for stream in streams]

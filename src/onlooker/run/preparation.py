@@ -1,4 +1,4 @@
-"""What a training starts from: the record of its run, the untrained model, and the samples."""
+"""The start of a training: the record of its run, the untrained model, and the samples."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -161,7 +161,7 @@ def _require_classes(
     *,
     errors: Sequence[ClipError],
 ) -> None:
-    """Raise a ClipError for a class of which no clip can be read: the model would never see it."""
+    """Raise a ClipError for a class none of whose clips can be read: it could not be learned."""
     if lost := sorted(set(classes) - {clip.label for clip in readable}):
         paths = {clip.path for clip in clips if clip.label == lost[0]}
         cause = next(error for error in errors if error.path in paths)

@@ -301,7 +301,7 @@ def write_scenes(run: Path, thumbnails: Sequence[NDArray[np.uint8]]) -> None:
 
 
 def read_scenes(run: Path) -> NDArray[np.uint8] | None:
-    """What `write_scenes` wrote, `B 3 16 16`; None in runs of earlier versions."""
+    """The scenes that `write_scenes` wrote, `B 3 16 16`; None in runs of earlier versions."""
     if not (run / _SCENES).exists():
         return None
     with reading(run / _SCENES):

@@ -1,5 +1,5 @@
-"""What `onlooker predict` writes: for each clip boxes, times and a drawn clip (`--out`), and a line
-of a file (`--json`), which is continued after a kill.
+"""The files of `onlooker predict`: for each clip boxes, times and a drawn clip (`--out`), and a
+line of a file (`--json`), which is continued after a kill.
 """
 
 import json
@@ -183,7 +183,7 @@ def attempt(
     *given: Given.args,
     **settings: Given.kwargs,
 ) -> Result | ClipError:
-    """What a function returns for a clip, or its error: the results of other clips are kept."""
+    """The result of a function for a clip, or its error, so that other clips are not affected."""
     try:
         return function(clip, *given, **settings)
     except ClipError as error:

@@ -100,8 +100,8 @@ class TrainedRun:
 
     @property
     def model(self) -> Path | None:
-        """The folder of its model, after cross-validation that of its final run; None if there is
-        none yet.
+        """The folder of its model (after cross-validation, that of the final run); None if there is
+        no model yet.
         """
         return model_folder(local(self.path))
 
@@ -114,7 +114,7 @@ class TrainedRun:
 
     @property
     def advice(self) -> list[Advice]:
-        """What to do next; the most important first, empty without figures."""
+        """The next steps that are advised, the most important first; empty without figures."""
         return advice(self.figures) if self.figures else []
 
     @property
@@ -129,8 +129,8 @@ class TrainedRun:
 
     @property
     def predictions(self) -> list[ScoredClip]:
-        """What was predicted for each test clip; after a cross-validation for all clips, each by a
-        model that was fitted without it and its recording. Empty without test clips.
+        """The prediction for each test clip; after a cross-validation, for each clip, by a model
+        that was fitted without it and its recording. Empty without test clips.
         """
         return read_scores(local(self.path) / SCORES) if self.figures else []
 

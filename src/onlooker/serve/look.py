@@ -61,7 +61,7 @@ class Look:
 
     Args:
         path: the clip as it was received.
-        video: what the page plays: the clip itself, or a copy.
+        video: the file that the page plays: the clip itself, or a copy.
         prediction: that of the model; None until it is made.
     """
 

@@ -82,7 +82,7 @@ def _refuse_form(kind: str, head: bytes) -> None:
 def convert(
     path: Path, max_seconds: float = math.inf, on_facts: OnFacts = lambda _: None, **options: Any
 ) -> VideoFacts:
-    """Decode a clip once, and write what is asked for.
+    """Decode a clip once, and write the files that are asked for.
 
     Args:
         on_facts: gets the facts so far, and may raise to end it.

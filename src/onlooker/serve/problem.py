@@ -1,5 +1,5 @@
-"""The texts of the page, from texts/*.json: the browser has them, too (`t` in dom.js); and its
-errors: a code, what was found, what was expected, what to do.
+"""The texts of the page, from texts/*.json, which the browser also has (`t` in dom.js); and its
+errors: a code, the problem, what was expected, and the remedy.
 """
 
 import json
@@ -42,9 +42,9 @@ class Problem(Exception):  # noqa: N818 - the word that its user reads
 
     Args:
         status: the HTTP status.
-        code: the name of the error in texts/*.json, which say what is wrong (`found`), what was
+        code: the name of the error in texts/*.json, with its texts: the problem (`found`), what was
             expected, and what to do (`remedy`).
-        values: what stands in these texts; errors of the library, in English, as `reason`.
+        values: the values in these texts; errors of the library, in English, as `reason`.
     """
 
     def __init__(self, status: int, code: str, **values: object) -> None:

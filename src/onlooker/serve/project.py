@@ -566,7 +566,7 @@ class Project:
         if self._server.is_locked or not (make or self.folder.is_dir()):
             return
         for path in (self.store, *self.store.glob("*")):
-            if path.is_symlink():  # what is deleted there would be deleted elsewhere
+            if path.is_symlink():  # deleting in it would delete files elsewhere
                 raise ValueError(
                     f"{printable(path)}: a link, expected a folder or file of the page; remove the link"
                 )

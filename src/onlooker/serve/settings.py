@@ -17,7 +17,7 @@ _PUBLIC = re.compile(
 
 @dataclass(frozen=True)
 class ServeSettings(Config):
-    """What the page shows, and who may open it.
+    """The settings of the page: its content, its address, and access to it.
 
     Args:
         run: a run to use in addition to those in `runs`.

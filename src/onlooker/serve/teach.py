@@ -129,7 +129,7 @@ class Teaching:
         return [clip.to_dict() for clip in self.project.clips(label)[:number]]
 
     def _hints(self, counts: dict[str, int]) -> list[str]:
-        """What to know before training, most important first."""
+        """Hints before training, the most important first."""
         hints = []
         deep = [
             label

@@ -27,7 +27,7 @@ _READING = ("starting", "reading clips", "encoding clips")
 
 
 class Outcome(NamedTuple):
-    """What a model predicts for a clip.
+    """The prediction of a model for a clip.
 
     Args:
         margin: the score minus that of another class, see `_scores`.
@@ -100,7 +100,7 @@ class Training:
 
         Raises:
             CancelledError: the user has cancelled it; its files are removed.
-            Problem: what is wrong with the clips, or with the report.
+            Problem: the clips or settings do not fit, or the report cannot be written.
         """
         job.report("starting", 0.0)
         begin = monotonic()
