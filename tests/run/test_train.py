@@ -285,15 +285,21 @@ Stages = list[tuple[str, int, int]]
 
 def test_parts_are_reported_once_they_are_done_and_only_within_the_block() -> None:
     stages: Stages = []
+    others: Stages = []
     with reporting(lambda *stage: stages.append(stage)):
         items = tracked("ab", "reading clips", 2)
         assert (next(items), stages) == ("a", [("reading clips", 0, 2)])
         assert [*items] == ["b"]
-        with reporting(None):
+        with reporting(lambda *stage: others.append(stage)):
             assert [*tracked("c", "encoding clips", 1)] == ["c"]
-    assert stages == [("reading clips", number, 2) for number in range(3)]
-    assert [*tracked("d", "fitting", 1)] == ["d"]
-    assert len(stages) == 3
+        with reporting(None):  # as in `predict` without `progress`
+            assert [*tracked("d", "drawing clips", 1)] == ["d"]
+    assert [*tracked("e", "drawing clips", 1)] == ["e"]
+    assert others == [("encoding clips", number, 1) for number in range(2)]
+    assert stages == [
+        *(("reading clips", number, 2) for number in range(3)),
+        *(("drawing clips", number, 1) for number in range(2)),
+    ]
 
 
 def test_a_log_gets_a_line_now_and_then_and_only_where_progress_is_shown(
