@@ -73,10 +73,11 @@ class EventCurve:
         return curve
 
     def point(self, alarms_per_hour: float) -> int | None:
-        """The position of the threshold for a rate of false alarms; None if there are more at every
-        threshold.
+        """The position of the threshold that keeps false alarms to a rate; None if every threshold
+        gives more.
 
-        It is the highest one that still finds nearly all events that can be found at this rate.
+        Of the thresholds that keep to the rate, it is the highest one that finds nearly as many
+        events as the best of them.
         """
         allowed = [i for i, rate in enumerate(self.alarms_per_hour) if rate <= alarms_per_hour]
         if not allowed:
@@ -85,8 +86,8 @@ class EventCurve:
         return max(i for i in allowed if self.found[i] >= _NEARLY * highest)
 
     def threshold(self, alarms_per_hour: float) -> float:
-        """The lowest score of an event at a rate of false alarms; above 1 if there are more at
-        every threshold.
+        """The score that an event must reach, to keep false alarms to a rate (`point`); above 1,
+        which no score reaches, if every threshold gives more.
         """
         point = self.point(alarms_per_hour)
         return _UNREACHABLE if point is None else self.thresholds[point]
@@ -95,7 +96,7 @@ class EventCurve:
         """What to expect at a rate of false alarms, in words."""
         point = self.point(alarms_per_hour)
         if point is None or not self.found[point]:
-            return self._finds_nothing(alarms_per_hour)
+            return self._sentence_of_nothing_found(alarms_per_hour)
         share = f"{100 * self.found[point]:.0f} % of the events"
         if self.by_chance:
             share += f" ({100 * self.by_chance[point]:.0f} % by chance)"
@@ -111,7 +112,7 @@ class EventCurve:
         length = f"{minutes:.0f} min" if minutes >= _MIN_MINUTES else f"{60 * minutes:.0f} s"
         return f"{text} (in streams made of the training clips, {length} without events)"
 
-    def _finds_nothing(self, alarms_per_hour: float) -> str:
+    def _sentence_of_nothing_found(self, alarms_per_hour: float) -> str:
         reason = f": {' and '.join(self.confused)} are confused" if self.confused else ""
         enough = _NEARLY * max(self.found)
         points = [i for i, share in enumerate(self.found) if share >= enough]
@@ -175,7 +176,7 @@ class Decision(Config):
         """The decision in the record of a saved model; its other values are ignored.
 
         Raises:
-            KeyError: a value is missing, and it is not one that earlier versions did not save.
+            KeyError: a value is missing that every version has saved.
             ValueError: as the class; or the curve is invalid.
         """
         values = _EARLIER_DEFAULTS | values
@@ -185,7 +186,7 @@ class Decision(Config):
         return cls(**stored)
 
     def with_threshold(self, threshold: float | None) -> Self:
-        """The decision with another threshold; None: with its own."""
+        """The decision with another threshold; None: unchanged."""
         return self if threshold is None else replace(self, threshold=threshold)
 
     @cached_property
@@ -234,8 +235,8 @@ class Decision(Config):
         return decide(scores, self.nothing_class, thresholds)
 
     def event_threshold(self, alarms_per_hour: float = StreamConfig.alarms_per_hour) -> float:
-        """The lowest score of an event of a stream at a rate of false alarms; above 1 if there are
-        more at every threshold.
+        """The score that an event of a stream must reach (`EventCurve.threshold`); without a curve,
+        whatever the rate of false alarms, `EVENT_THRESHOLD`.
         """
         return EVENT_THRESHOLD if self.curve is None else self.curve.threshold(alarms_per_hour)
 

@@ -39,7 +39,7 @@ from onlooker.training.fitters import complete_each
 __all__ = ["compare", "settings_of"]
 
 BASELINE = "linear"
-_GIB = 4  # memory of a training: its clips, and the libraries
+_TRAINING_GIB = 4  # memory of a training: its clips, and the libraries
 
 Task = Callable[[], Figures | None]
 
@@ -69,15 +69,16 @@ def compare(
         jobs: as in `run_parallel`.
 
     Returns:
-        By model: `accuracy` (mean over seeds), `interval` (95 %), `spread` (standard deviation),
-        `frame_accuracy`, `per_seed`, `modality`; and `majority` (baseline) and the counts.
+        `accuracy` (mean over seeds), `interval` (95 %), `spread` (standard deviation),
+        `frame_accuracy`, `per_seed` and `modality`, each by model; and `majority` (baseline) and
+        the counts.
 
     Raises:
         ValueError: settings that no model has, a run that was made with other settings, or another
             process that computes in `out`.
     """
     clips = read_set(clips, fills=True) if isinstance(clips, Path) else clips
-    splits, skipped = _read(clips, splits, [*models.values()])
+    splits, skipped = _prepare(clips, splits, [*models.values()])
     labels = Counter(clip.label for split in splits.values() for clip in split.test)
     missing: dict[str, Task] = {}
     with lock_run(out):
@@ -153,7 +154,7 @@ def default_jobs() -> int:
     if torch.cuda.is_available() or torch.backends.mps.is_available():
         return 1
     memory = memory_gb()
-    return cores() if memory is None else max(1, min(cores(), memory // _GIB))
+    return cores() if memory is None else max(1, min(cores(), memory // _TRAINING_GIB))
 
 
 def run_parallel(tasks: Mapping[str, Task], jobs: int | None = None) -> None:
@@ -202,11 +203,11 @@ def _run_in_worker(name: str, task: Task) -> tuple[str, Figures | None]:
     return name, task()
 
 
-def _read(
+def _prepare(
     clips: ClipSet, splits: Splits, models: Sequence[Settings]
 ) -> tuple[dict[str, Split], tuple[ClipError, ...]]:
-    """Decode the clips for all models; returns the splits without the clips that cannot be read,
-    and the errors of these.
+    """Decode the clips for all models into the cache; returns the splits without the clips that
+    cannot be read, and the errors of these.
     """
     classes = sorted({clip.label for clip in clips.clips})
     for settings in models:  # those that do not fit are an error before clips are read
@@ -215,8 +216,8 @@ def _read(
     data = replace(models[0].data, modality=modalities.pop() if len(modalities) == 1 else "both")
     samples, skipped = read_clips(clips.clips, classes, data)
     for settings in models:
-        if settings.training.features:  # once, not in every training at the same time
-            encoded_clips(
+        if settings.training.features:
+            encoded_clips(  # into the cache: once, not in every training at the same time
                 samples.clips,
                 classes,
                 build(settings, classes),
