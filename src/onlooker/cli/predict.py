@@ -80,7 +80,7 @@ def predict(
     console = Console(file=sys.stdout)
     show = functools.partial(_print_table, console, out or json)
     if not (sys.stdout.isatty() or "COLUMNS" in os.environ):
-        print(*_COLUMNS, sep="\t")
+        print(*_TABLE_COLUMNS, sep="\t")
         show = functools.partial(_print_rows, console.file)
     failed = predict_clips(
         run,
@@ -101,11 +101,11 @@ def predict(
     return failed
 
 
-_COLUMNS = ("clip", "class", "runner-up", "seconds", "box: x1 y1 x2 y2")
+_TABLE_COLUMNS = ("clip", "class", "runner-up", "seconds", "box: x1 y1 x2 y2")
 
 
 def _cells(prediction: "Prediction") -> list[str]:
-    """A row of `_COLUMNS`: class, runner-up, when and where, separated by line breaks."""
+    """A row of `_TABLE_COLUMNS`: class, runner-up, when and where, separated by line breaks."""
     answers = [f"{label} {100 * score:.0f} %" for label, score in prediction.ranking[:2]]
     if prediction.has_several_classes:
         answers = [f"{len(prediction.segments)} events"]
@@ -127,7 +127,7 @@ def _print_table(console: Console, file: Path | None, predictions: "Sequence[Pre
     `_EVENTS_PER_CLIP` events, the row refers to `file`.
     """
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    *columns, where = _COLUMNS
+    *columns, where = _TABLE_COLUMNS
     if any(prediction.where for prediction in predictions):
         columns.append(where.replace(" ", "\n", 1))
     for column in columns:

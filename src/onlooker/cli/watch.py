@@ -1,4 +1,4 @@
-"""What `onlooker watch` prints: a line per change and per second, or JSON for every frame."""
+"""The output of `onlooker watch`: a line per change and per second, or JSON for every frame."""
 
 import json
 from collections import Counter
@@ -15,7 +15,7 @@ from onlooker.run.watch import watch_run
 from onlooker.storage import is_stored
 from onlooker.stream.sources import Status
 
-_INTERVAL = 1.0  # seconds of a stream after which a line is printed without any change
+_LINE_SECONDS = 1.0  # seconds of a stream after which a line is printed without any change
 
 
 class _Printer:
@@ -38,7 +38,7 @@ class _Printer:
         self._slow = set[str | None]()
 
     def status(self, status: Status) -> None:
-        """Print a change of a connection; the first one is worth a line if it says something."""
+        """Print a change of a connection; the first one only if it has a reason."""
         again = status.source in self._online
         if status.state == "online" and status.reason and not again:
             _print_dim(f"{status.source}: {status.reason}")
@@ -68,7 +68,7 @@ class _Printer:
             for event in step.events
         ]
         before = self._printed.get(step.source)
-        if before is None or step.time - before.time >= _INTERVAL or step.label != before.label:
+        if before is None or step.time - before.time >= _LINE_SECONDS or step.label != before.label:
             self._printed[step.source] = step
             lines.append(_line(step))
         for line in lines:
@@ -95,7 +95,7 @@ def watch_sources(
     Args:
         every_frame: print one JSON object per frame instead of lines for people.
         events: addresses to which events are sent when they are over.
-        run, sources, config: as for `watch_run`, which says what is returned and raised.
+        run, sources, config: as for `watch_run`, as are the result and the errors.
     """
     files = [source for source in sources if is_stored(source)]
     printer = _Printer(files, len(sources) > 1, every_frame)

@@ -51,7 +51,7 @@ from onlooker.video.image_sequence import left_out_images
 
 _ROWS = 20  # classes in the table
 CLIPS_PER_FINDING = 5  # clips or groups of clips that are listed
-_IMAGES = 5  # of those that are left out of image sequences
+_LISTED_IMAGES = 5  # of those that are left out of image sequences
 
 
 @dataclass(frozen=True, eq=False)
@@ -229,11 +229,12 @@ def hints(clip_set: ClipSet, split: Split | None, nothing: str | None = None) ->
     if filled := sum(clip.label == fill for clip in clips):
         yield f"{filled} clips of {fill} are from the gaps between the intervals; --fill '' for none"
     images = (image for clip in clips if clip.path.is_dir() for image in left_out_images(clip.path))
-    if examples := [*islice(images, _IMAGES)]:
+    if examples := [*islice(images, _LISTED_IMAGES)]:
         count = len(examples) + sum(1 for _ in images)  # there may be millions
         root = root_of(clip_set.path)
         paths = ", ".join(clip_name(image, root) for image in examples)
-        yield f"left out of image sequences: {count} ({paths}{', ...' if count > _IMAGES else ''})"
+        more = ", ..." if count > _LISTED_IMAGES else ""
+        yield f"left out of image sequences: {count} ({paths}{more})"
 
 
 def overview(

@@ -1,4 +1,4 @@
-"""Watch streams with a trained run, and send their events: what `onlooker watch` does."""
+"""Watch streams with a trained run, and send their events: the work of `onlooker watch`."""
 
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -25,7 +25,7 @@ def watch_run(
     on_status: OnStatus,
     sinks: Sequence[str | Path | Sink] = (),
 ) -> list[ClipError]:
-    """Watch the sources until all have ended; notes say what to expect of the model.
+    """Watch the sources until all have ended; prints notes on the expected events and frame rate.
 
     Args:
         sources: numbers of cameras, addresses, paths; see `stream.sources.Source`.
@@ -39,7 +39,7 @@ def watch_run(
     Raises:
         OSError, RuntimeError, ValueError: as for `load` and `Recognizer.watch`.
     """
-    # of a receiver that is gone for weeks, there would be many
+    # a receiver that is offline for weeks would cause many
     errors = deque[ClipError](maxlen=_ERRORS)
 
     def report(error: ClipError) -> None:

@@ -49,10 +49,10 @@ Kind = Literal["vtt", "csv", "mp4"]
 _STORED = {"Cache-Control": "private, max-age=1800"}
 
 # of a frame
-MAX_BYTES = 1_000_000
-MAX_SIDE = 1280
+MAX_JPEG_BYTES = 1_000_000
+MAX_JPEG_SIDE = 1280
 _CLOCK = struct.Struct("<d")  # the browser's clock in ms, before each JPEG
-_DECAY = 0.99  # per step, for the highest heat, which determines the scale of colors
+_STRENGTH_DECAY = 0.99  # per step, for the highest heat, which determines the scale of colors
 
 
 @dataclass(eq=False)
@@ -229,7 +229,7 @@ class Viewer:
         self._publishers.add(step.events)
         heat = None
         if step.heat is not None:
-            self._strength = max(full_strength(step.heat[None]), _DECAY * self._strength)
+            self._strength = max(full_strength(step.heat[None]), _STRENGTH_DECAY * self._strength)
             heat = heat_levels(step.heat, self._strength)
         return {
             **step.to_dict(),
@@ -253,9 +253,9 @@ def decode_jpeg(content: bytes) -> NDArray[np.uint8]:
     """
     try:
         with Image.open(io.BytesIO(content), formats=["JPEG"]) as image:
-            if max(image.size) > MAX_SIDE:
+            if max(image.size) > MAX_JPEG_SIDE:
                 raise Problem(
-                    422, "frame_size", width=image.width, height=image.height, most=MAX_SIDE
+                    422, "frame_size", width=image.width, height=image.height, most=MAX_JPEG_SIDE
                 )
             return np.asarray(image.convert("RGB"))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
@@ -274,8 +274,8 @@ async def answer_frames(
     begin = monotonic()
     while True:
         content = await socket.receive_bytes()
-        if not _CLOCK.size < len(content) <= MAX_BYTES:
-            raise Problem(413, "frame_bytes", count=len(content), most=MAX_BYTES)
+        if not _CLOCK.size < len(content) <= MAX_JPEG_BYTES:
+            raise Problem(413, "frame_bytes", count=len(content), most=MAX_JPEG_BYTES)
         (sent,) = _CLOCK.unpack(content[: _CLOCK.size])
         time = monotonic() - begin
         await socket.send_json(await step(sent, time, content[_CLOCK.size :]))

@@ -27,7 +27,7 @@ from onlooker.serve.project import Project
 from onlooker.video.safe import TooLongError
 from onlooker.video.transcode import VideoFacts, safe_transcode
 
-_HEAD = 1000  # bytes of a body in which a form would show
+_HEAD_BYTES = 1000  # of a body, in which a form would show
 OnFacts = Callable[[VideoFacts], object]
 
 
@@ -57,7 +57,7 @@ async def receive(request: Request, folder: Path) -> AsyncIterator[tuple[Path, s
         if not path.stat().st_size:
             raise Problem(422, "empty")
         with path.open("rb") as f:
-            _refuse_form(request.headers.get("content-type", ""), f.read(_HEAD))
+            _refuse_form(request.headers.get("content-type", ""), f.read(_HEAD_BYTES))
         yield path, unquote(request.headers.get("x-filename", ""), errors="replace")
     finally:  # also of a browser that disconnects
         path.unlink(missing_ok=True)

@@ -19,7 +19,7 @@ from onlooker.base.files import DiskFullError, NotWritableError
 API = "/api/v1"
 # All texts, by their nested keys.
 TEXTS: dict[str, Any] = json.loads((Path(__file__).parent / "texts" / "en.json").read_text("utf-8"))
-_PARTS = ("found", "expected", "remedy")
+_TEXT_PARTS = ("found", "expected", "remedy")
 
 
 def t(key: str, **values: object) -> str:
@@ -52,13 +52,13 @@ class Problem(Exception):  # noqa: N818 - the word that its user reads
         self.code = code
         texts = TEXTS["problem"][code]
         self.found, self.expected, self.remedy = (
-            t(f"problem.{code}.{part}", **values) if part in texts else "" for part in _PARTS
+            t(f"problem.{code}.{part}", **values) if part in texts else "" for part in _TEXT_PARTS
         )
         super().__init__(": ".join(filter(None, (code, self.found, self.expected, self.remedy))))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON: `{"error": {…}}`."""
-        return {"error": {name: getattr(self, name) for name in ("code", *_PARTS)}}
+        return {"error": {name: getattr(self, name) for name in ("code", *_TEXT_PARTS)}}
 
 
 def refusal(problem: Problem, accept: str) -> Response:

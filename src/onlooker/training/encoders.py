@@ -45,11 +45,12 @@ class EncoderChoice(NamedTuple):
     """The encoder that a linear model gets.
 
     Args:
-        candidate: the model with it, and all clips as it sees them.
+        candidate: the model with it, and samples of all clips for it.
         encoded: these clips, if they are encoded already.
         rival: the same clips by another encoder, which was compared with it; None: none was, or
             some clips were enough.
-        rival_first: whether the chosen one had to be clearly better.
+        rival_first: whether the rival is the default, which is kept unless the other encoder is
+            clearly better.
         why: what the comparison found, in words; empty without one.
     """
 
@@ -116,7 +117,7 @@ def encode(
 
 
 def _of_streams(targets: NDArray[np.int64], nothing: int | None) -> list[int]:
-    """The numbers of the clips that streams are made of: random ones, at most half of nothing."""
+    """The positions of random clips for the streams, of which at most half are of class nothing."""
     order = np.random.default_rng(0).permutation(len(targets))
     if len(order) <= MOST_CLIPS:
         return order.tolist()

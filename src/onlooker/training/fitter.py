@@ -20,7 +20,7 @@ __all__ = ["Fitted", "Fitter"]
 
 
 class Candidate(NamedTuple):
-    """An untrained model with complete settings, and clips as it sees them."""
+    """An untrained model with complete settings, and samples of clips for it."""
 
     settings: Settings
     model: VideoModel
@@ -46,8 +46,8 @@ class FitContext:
         run: the folder for curves and checkpoints; training continues from those that are there.
         cross_validate: whether predictions are wanted for all clips, each by a model that was
             fitted without it and its recording (`Fitted.held_out`).
-        with_encoder: the model with another encoder, for frames of a size, and some clips as that
-            one sees them.
+        with_encoder: makes the model with another encoder, for frames of a size, and samples of
+            some clips for it.
         writer: for TensorBoard; None: none.
     """
 
@@ -70,7 +70,7 @@ class Fitted:
         settings: those of the context, with the encoder that was chosen.
         held_out: predictions for all training and validation clips, each by a model that was
             fitted without it and its recording; None: the model is tested on test clips.
-        figures: what the cross-validation that chose the model has found; None: there was none.
+        figures: those of the cross-validation that chose the model; None: there was none.
         notes: what a user should know, in words, by subject.
     """
 
