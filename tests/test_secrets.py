@@ -15,6 +15,7 @@ from ports import free_port
 from receivers import Receiver
 from senders import Sender
 
+from onlooker.base.records import ClipError
 from onlooker.base.text import without_password
 
 # Whatever is no secret has other letters.
@@ -68,6 +69,13 @@ def test_no_form_of_a_secret_is_shown(address: str) -> None:
     assert ("***" in shown) == bool(SECRET.search(address)), "nothing else is hidden"
 
 
+def test_an_error_about_a_clip_hides_the_secret_of_its_path() -> None:
+    """A folder may have the name of an address: `train --run ADDRESS` makes one."""
+    error = ClipError(Path("rtmps://camera/QX?channel=1"), "a folder", "give a video")
+    assert str(error) == "rtmps:/camera/***: a folder; give a video"
+    assert error.path == Path("rtmps:/camera/QX?channel=1")
+
+
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs")
@@ -87,8 +95,13 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 def test_errors_show_no_secret(
-    runs: Path, capfd: pytest.CaptureFixture[str], sources: list[str], other: str
+    runs: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    sources: list[str],
+    other: str,
 ) -> None:
+    monkeypatch.chdir(runs)  # `--run` makes a folder of an address that is none of files
     # none is given twice
     named = [
         f"{source.replace('127.0.0.1', f'127.0.0.{i}', 1)}"

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from onlooker.base.answer import answer_scores
 from onlooker.base.decision import Decision, Scored
 from onlooker.base.settings import field_of
-from onlooker.base.text import composed, printable
+from onlooker.base.text import composed, printable, without_password
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -53,7 +53,7 @@ class ClipError(InputError):
     """A clip that cannot be used: its path, what was found, and what to do about it."""
 
     def __init__(self, path: Path | str, found: str, remedy: str) -> None:
-        super().__init__(found, remedy, f"{path}: ")
+        super().__init__(found, remedy, f"{without_password(str(path))}: ")
         self.path = Path(path)
 
     def to_dict(self) -> dict[str, str]:
