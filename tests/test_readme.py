@@ -25,7 +25,7 @@ import onlooker
 from onlooker.base.decision import EventCurve
 from onlooker.cli import app
 from onlooker.models import registry
-from onlooker.models.encoders import ENCODERS
+from onlooker.models.encoders import ENCODERS, load_packages
 from onlooker.training.fitters import FITTERS
 from onlooker.video.write import write
 
@@ -170,6 +170,9 @@ def serve(words: list[str], place: Path) -> None:
         finally:
             server.terminate()
         assert server.wait(60) in (143, 1)  # 128 + SIGTERM; of Windows
+
+
+load_packages()  # once in a process: before a page registers what is removed after it
 
 
 @pytest.mark.parametrize(

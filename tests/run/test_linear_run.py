@@ -216,6 +216,12 @@ def test_a_killed_run_starts_again_and_ends_the_same(
     np.testing.assert_array_equal(scores(tmp_path / "cut"), scores(run))
 
 
+def test_a_resumed_run_refuses_settings_of_another_fitter(run: Path, squares: Path) -> None:
+    settings = Settings(LINEAR, DATA, TRAIN)
+    with pytest.raises(ValueError, match="epochs has no effect in linear; leave it out"):
+        train_run(squares, run, settings, given={"epochs": 40}, resume=True)
+
+
 def test_stored_features_give_the_same_scores(
     squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,17 +8,19 @@ import pytest
 import torch
 
 import onlooker
-from onlooker.base.config import FitConfig, ModelConfig, Settings
+from onlooker.base.config import DataConfig, FitConfig, ModelConfig, Settings, TrainConfig
 from onlooker.base.settings import setting
 from onlooker.data.clips import ClipFrames
 from onlooker.data.split import Split, group_of
 from onlooker.models import registry
+from onlooker.models.encoders import load_packages
 from onlooker.models.linear import LinearClassifier
 from onlooker.models.registry import Recipe, register_model
+from onlooker.run.compare import settings_of
 from onlooker.run.record import RunRecord
 from onlooker.training import fitters
 from onlooker.training.fitter import FitContext, Fitted, Fitter
-from onlooker.training.fitters import complete, register_fitter
+from onlooker.training.fitters import complete, read_settings, register_fitter
 from onlooker.training.linear import statistics_of
 
 NAME = "nearest_mean"
@@ -27,6 +29,7 @@ NAME = "nearest_mean"
 @dataclass(frozen=True)
 class MeanConfig(FitConfig):
     sharpness: float = setting(10.0, "Factor of the distances from the means.", above=0)
+    epochs: int = setting(5, "As another fitter has, with another default.", maximum=10)
 
 
 class NearestMean(Fitter):
@@ -57,7 +60,8 @@ class NearestMean(Fitter):
 
 @pytest.fixture(autouse=True)
 def registered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "_registered", {})
+    load_packages()  # once in a process: what they register stays after this test
+    monkeypatch.setattr(registry, "_registered", {**registry._registered})
     monkeypatch.setattr(fitters, "FITTERS", {**fitters.FITTERS})
     register_fitter(NAME, NearestMean())
     register_model(
@@ -100,3 +104,30 @@ def test_a_fitter_has_one_name(squares: Path) -> None:
         ValueError, match="unknown fitter 'nearest_meen'; did you mean nearest_mean"
     ):
         onlooker.train(squares, model="unfitted")
+
+
+def test_settings_of_another_fitter_are_not_those_of_this_one() -> None:
+    asked = Settings(ModelConfig(NAME), training=TrainConfig(seed=3, epochs=20))
+    assert complete(asked, {"seed"}).training == MeanConfig(seed=3)
+    assert settings_of(NAME, asked)[NAME].training == MeanConfig(seed=3)
+    given = Settings(ModelConfig(NAME), training=TrainConfig(epochs=7))
+    assert complete(given, {"epochs"}).training == MeanConfig(epochs=7)
+
+
+def test_models_of_a_comparison_have_one_encoder_and_the_size_that_was_asked_for() -> None:
+    auto = settings_of("linear,lstm", Settings(ModelConfig(encoder="auto")))
+    assert {settings.model.encoder for settings in auto.values()} == {"small"}
+    shared = Settings(ModelConfig(encoder="lite0"), DataConfig(size=160))
+    assert settings_of("lstm", shared)["lstm"].data.size == 160
+    assert settings_of("lstm", shared, {"size"})["lstm"].data.size == 160
+    assert settings_of("lstm", shared, {"encoder"})["lstm"].data.size == 224
+    bf16 = settings_of("linear,lstm", Settings(training=TrainConfig(precision="bf16")))
+    assert [of.training.precision for of in bf16.values()] == ["auto", "bf16"]
+
+
+def test_a_run_of_a_recipe_that_is_not_known_here_can_be_read() -> None:
+    settings = complete(Settings(ModelConfig("lstm"), training=TrainConfig(seed=4)))
+    stored = settings.to_dict()
+    assert read_settings(stored) == settings
+    stored["model"]["name"] = "of_a_program"
+    assert read_settings(stored).training == FitConfig(seed=4)

@@ -181,7 +181,7 @@ class SharedConfig(ModelConfig):
 
 @dataclass(frozen=True)
 class FitConfig(Config):
-    """How a model is fitted: what every fitter takes into account."""
+    """How a model is fitted: the settings that all fitters have."""
 
     seed: int = setting(
         0, "Random seed of weights, clip order and augmentation.", minimum=0, maximum=2**32 - 1

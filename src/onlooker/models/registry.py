@@ -253,13 +253,14 @@ def configured(settings: Settings, num_classes: int) -> VideoModel:
     """Build the model of a training, for its data.
 
     Args:
-        settings: complete ones (`training.fitters.complete`).
+        settings: complete ones (`training.fitters.complete`); the default encoder is in place of
+            one that is to be chosen.
         num_classes: K.
 
     Raises:
         ValueError: as `create_model`; a modality that the model does not take.
     """
-    model, data, _ = settings
+    model, data, _ = settings.decided
     recipe = find_recipe(model.name)
     if recipe.modality not in (None, data.modality):
         raise ValueError(

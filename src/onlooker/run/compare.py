@@ -112,13 +112,15 @@ def compare(
     return results
 
 
-def settings_of(names: str, shared: Settings, given: Collection[str] = ()) -> dict[str, Settings]:
+def settings_of(
+    names: str, shared: Settings, given: Collection[str] | None = None
+) -> dict[str, Settings]:
     """The complete settings of models by name, from a comma-separated list such as
     `motion,convlstm:flow`.
 
     Each is `NAME` or `NAME:MODALITY`. A modality that the model has anyway is dropped, so that a
     model that is listed twice is noticed. Shared settings that have no effect on a model have their
-    defaults there.
+    defaults there; all models have one encoder, so none chooses its own.
 
     Args:
         given: as in `complete_each`.
@@ -138,7 +140,8 @@ def settings_of(names: str, shared: Settings, given: Collection[str] = ()) -> di
             raise ValueError(f"models to compare: {row} is listed twice; list it once")
         data = replace(shared.data, modality=cast(Modality, modality or own))
         rows[row] = Settings(replace(shared.model, name=name), data, shared.training)
-    return dict(zip(rows, complete_each([*rows.values()], given), strict=True))
+    decided = [settings.decided for settings in rows.values()]
+    return dict(zip(rows, complete_each(decided, given), strict=True))
 
 
 def with_baseline(names: str) -> str:
@@ -267,9 +270,10 @@ def _means(
 def _frame_accuracy(runs: Iterable[Path]) -> float:
     """The share of correct frames, over the frames of all splits together."""
     parts = [Figures.from_dict(read_json(run / FIGURES)) for run in runs]
-    return float(
-        np.average(
-            [part.frame_accuracy or 0.0 for part in parts],
-            weights=[part.frames or 0 for part in parts],
+    accuracies = [part.frame_accuracy for part in parts]
+    frames = [part.frames for part in parts]
+    if None in accuracies or None in frames:
+        raise ValueError(
+            f"{FIGURES} of a run has no figures of frames; remove that run, and compare again"
         )
-    )
+    return float(np.average(np.array(accuracies, float), weights=np.array(frames, float)))

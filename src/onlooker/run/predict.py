@@ -6,7 +6,7 @@ import hashlib
 import os
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing, nullcontext
-from dataclasses import fields, replace
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -184,7 +184,16 @@ def _digest(recognizer: Recognizer, threshold: float | None) -> str:
     are continued.
     """
     decision = recognizer.decision
-    classes, *values, nothing, _ = (getattr(decision, field.name) for field in fields(decision))
-    extra = [value for value in (nothing, threshold) if value is not None]
-    parts = (weights_digest(recognizer.model), classes, recognizer.data, *values, *extra)
+    extra = [value for value in (decision.nothing, threshold) if value is not None]
+    parts = (
+        weights_digest(recognizer.model),
+        decision.classes,
+        recognizer.data,
+        decision.aggregation,
+        decision.temperature,
+        decision.threshold,
+        decision.curve,
+        decision.clip_seconds,
+        *extra,
+    )
     return hashlib.sha256(repr(parts).encode()).hexdigest()

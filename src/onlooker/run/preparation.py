@@ -67,7 +67,7 @@ def new_run(
     split = split or clips.split
     if split is None:
         plan_split(clips.clips, name, seed)  # an error before clips are read
-    net = build(settings.decided, classes)
+    net = build(settings, classes)
     note_clips(unknown_rates(clip.path for clip in clips.clips), RATE_NOTE)
     samples, unreadable = _read(net, settings, clips.clips, classes=classes, strict=strict)
     _require_classes(classes, clips.clips, samples.clips, errors=unreadable)
@@ -103,7 +103,7 @@ def resumed_run(run: Path, folder: Path, strict: bool = False) -> PreparedRun:
     record = RunRecord.read(run, folder)
     require_clips((*record.split.training, *record.split.validation))
     check_content(run, record.split)
-    net = build(record.settings.decided, record.classes)
+    net = build(record.settings, record.classes)
     samples, gone = _read(
         net, record.settings, record.split.clips, classes=record.classes, strict=strict
     )

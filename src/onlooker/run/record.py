@@ -26,7 +26,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -36,7 +36,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import load, save
 
 import onlooker
-from onlooker.base.config import SetConfig, Settings
+from onlooker.base.config import SetConfig, Settings, TrainConfig
 from onlooker.base.files import (
     check_digest,
     check_writable,
@@ -50,7 +50,7 @@ from onlooker.base.files import (
 )
 from onlooker.base.intervals import file_of
 from onlooker.base.records import ClipError, Curves
-from onlooker.base.settings import field_of
+from onlooker.base.settings import field_of, refuse
 from onlooker.base.text import composed
 from onlooker.data.folder import entries
 from onlooker.data.scenes import scene_images
@@ -182,6 +182,8 @@ def check_given(run: Path, clips: Path, given: Mapping[str, Any]) -> None:
     record = RunRecord.read(run, clips)
     groups = [*record.settings.to_dict().values(), record.asked.to_dict() if record.asked else {}]
     own = {name: value for group in groups for name, value in group.items()}
+    other_settings = {f.name for f in fields(TrainConfig)} - {*own}
+    refuse(given.keys(), dict.fromkeys(other_settings, f"in {record.settings.model.name}"))
     changed = [
         f"{'model' if name == 'name' else name} is {value}, the run has {own.get(name)}"
         for name, value in given.items()

@@ -169,7 +169,8 @@ def train(
         progress: called with a stage, such as "reading clips", how many of its parts are done, and
             how many there are. An exception in it ends the training, and `resume` continues it.
         fill, divide, scenes: as in `SetConfig`.
-        settings: any other field of `ModelConfig`, `DataConfig` or `TrainConfig`.
+        settings: any other field of `ModelConfig` or `DataConfig`, or of the settings of the model's fitter
+            (`TrainConfig`, for gradient descent).
 
     Raises:
         TypeError: a setting that none of the three has.
@@ -266,7 +267,8 @@ def train_run(
         resume: continue an interrupted run, if there is one, with its own settings and split.
         strict, quiet: stop at the first clip that cannot be read; no table of classes and no
             progress bars.
-        cross_validate: test the model `linear` by cross-validation if there are no test clips.
+        cross_validate: test by cross-validation if there are no test clips, as the fitter of the
+            model `linear` does.
         tensorboard: also write curves and figures for TensorBoard.
 
     Raises:

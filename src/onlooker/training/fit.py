@@ -130,7 +130,7 @@ class Fitting(nn.Module):
 
     def _trained(self, logits: Tensor) -> Tensor:
         """The frames of `B T K` that the loss uses: the last, or all (also for `auto`, which
-        `models.registry.resolve` replaces).
+        `training.fitters.complete` replaces).
         """
         return logits[:, -1:] if self.train_config.loss == "last" else logits
 

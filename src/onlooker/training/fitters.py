@@ -59,34 +59,35 @@ def complete(asked: Settings, given: Collection[str] | None = None) -> Settings:
     Raises:
         ValueError: an unknown model; settings that contradict each other, or have no effect.
     """
-    if given is not None:
-        model, data, _ = asked
-        recipe = find_recipe(model.name)
-        if "modality" not in given:
-            data = replace(data, modality=recipe.modality or data.modality)
-        chooses = fitter_of(recipe).chooses_encoder and installed_weights()
-        if chooses and not {"encoder", "pretrained", "weights"} & {*given}:
-            model = replace(model, encoder=AUTO_ENCODER)
-        asked = asked._replace(model=model, data=data)
-    (settings,) = complete_each([asked], given)
-    return settings
+    if given is None:
+        return _resolved(asked)
+    asked = _with_defaults(asked, given)
+    reasons = _without_effect(asked)
+    refuse(given, reasons)
+    return _resolved(_reset(asked, reasons), given)
 
 
 def complete_each(
-    trainings: Sequence[Settings], given: Collection[str] | None = None
+    asked: Sequence[Settings], given: Collection[str] | None = None
 ) -> list[Settings]:
-    """`complete` for several models with shared settings: those without effect on one of them have
-    their defaults there, and an error are those without effect on any.
+    """`complete` for several models that share settings: what has no effect on a model has its
+    defaults there.
+
+    Args:
+        given: the names of the settings that were given; None: all were, and none is refused.
+
+    Raises:
+        ValueError: as `complete`; or a setting that was given has no effect on any of the models.
     """
+    reasons = [_without_effect(settings) for settings in asked]
     if given is not None:
-        without_effect = [_without_effect(settings) for settings in trainings]
-        shared = set.intersection(*map(set, without_effect))
-        refuse(given, {name: without_effect[0][name] for name in shared})
-        trainings = [
-            _effective(settings, reasons.keys(), given)
-            for settings, reasons in zip(trainings, without_effect, strict=True)
-        ]
-    return [_resolved(settings) for settings in trainings]
+        unused = set.intersection(*map(set, reasons))
+        refuse(given, {name: reasons[0][name] for name in unused})
+        asked = [_sized(settings, given) for settings in asked]
+    return [
+        _resolved(_reset(settings, names), given or ())
+        for settings, names in zip(asked, reasons, strict=True)
+    ]
 
 
 def fitter_of(recipe: Recipe) -> Fitter:
@@ -109,16 +110,20 @@ def aggregation_of(settings: Settings) -> Literal["mean", "product", "last"]:
 
 def read_settings(stored: dict[str, Any]) -> Settings:
     """The settings in the config.json of a run. Of the training, earlier versions stored all
-    settings, also those of another fitter.
+    settings, also those of another fitter; where the recipe of the model is not known here, those
+    that all fitters share are enough to evaluate it.
 
     Raises:
         KeyError, ValueError: a setting is missing, unknown or invalid.
     """
     model = ModelConfig.from_field(stored, "model")
-    kind = fitter_of(find_recipe(model.name)).settings
-    own = {f.name for f in fields(kind)}
-    other_settings = {f.name for f in fields(TrainConfig)} - own
     training = field_of(stored, "training", dict)
+    try:
+        kind = fitter_of(find_recipe(model.name)).settings
+        other_settings = {f.name for f in fields(TrainConfig)} - {f.name for f in fields(kind)}
+    except ValueError:
+        kind = FitConfig
+        other_settings = {*training} - {f.name for f in fields(FitConfig)}
     training = {name: value for name, value in training.items() if name not in other_settings}
     return Settings(
         model,
@@ -146,29 +151,52 @@ def _without_effect(settings: Settings) -> dict[str, str]:
     return reasons
 
 
-def _effective(
-    settings: Settings, without_effect: Collection[str], given: Collection[str]
-) -> Settings:
-    """The settings with the defaults of the model where they have no effect on it, and with the
-    size of its encoder unless one was given.
-    """
+def _with_defaults(asked: Settings, given: Collection[str]) -> Settings:
+    """The settings with the modality, the encoder and the size that the model has by default."""
+    model, data, training = asked
+    recipe = find_recipe(model.name)
+    if "modality" not in given:
+        data = replace(data, modality=recipe.modality or data.modality)
+    chooses = fitter_of(recipe).chooses_encoder and installed_weights()
+    if chooses and not {"encoder", "pretrained", "weights"} & {*given}:
+        model = replace(model, encoder=AUTO_ENCODER)
+    return _sized(Settings(model, data, training), given)
+
+
+def _sized(asked: Settings, given: Collection[str]) -> Settings:
+    """The settings with the size of an encoder of a fixed size, unless one was given."""
+    if asked.model.encoder != LITE0 or "size" in given:
+        return asked
+    return asked._replace(data=replace(asked.data, size=LITE0_SIZE))
+
+
+def _reset(settings: Settings, names: Collection[str]) -> Settings:
+    """The settings with the defaults of these of the model and of the training."""
     model, data, training = settings
-    names = {f.name for f in fields(ModelConfig)} - {*without_effect}
-    model = ModelConfig(**{name: getattr(model, name) for name in names})
-    if model.encoder == LITE0 and "size" not in given:
-        data = replace(data, size=LITE0_SIZE)
-    return Settings(model, data, training)
+    model_values = {f.name: getattr(model, f.name) for f in fields(ModelConfig)}
+    training_values = {f.name: getattr(training, f.name) for f in fields(training)}
+    for values in (model_values, training_values):
+        for name in {*values} & {*names}:
+            del values[name]
+    return Settings(ModelConfig(**model_values), data, type(training)(**training_values))
 
 
-def _as(kind: type[FitConfig], training: FitConfig) -> FitConfig:
-    """The settings of a training that a fitter has, of its own class; its defaults for others."""
+def _of_kind(training: FitConfig, kind: type[FitConfig], given: Collection[str]) -> FitConfig:
+    """The settings of a training as another class has them: those that all fitters share, and
+    those that were given; the others have its defaults.
+    """
+    if type(training) is kind:
+        return training
+    names = {f.name for f in fields(FitConfig)} | {*given}
     own: dict[str, Any] = {
-        f.name: getattr(training, f.name) for f in fields(kind) if hasattr(training, f.name)
+        f.name: getattr(training, f.name)
+        for f in fields(kind)
+        if f.name in names and hasattr(training, f.name)
     }
     return kind(**own)
 
 
-def _resolved(settings: Settings) -> Settings:
+def _resolved(settings: Settings, given: Collection[str] = ()) -> Settings:
     model, data, training = settings
     recipe = find_recipe(model.name)
     fitter = fitter_of(recipe)
@@ -196,7 +224,7 @@ def _resolved(settings: Settings) -> Settings:
     if data.normalization == "auto":
         pretrained_normalization: Normalization = "lite0" if encoder == LITE0 else "imagenet"
         data = replace(data, normalization=pretrained_normalization if model.pretrained else "half")
-    training = _as(fitter.settings, training)
+    training = _of_kind(training, fitter.settings, given)
     if isinstance(training, TrainConfig) and training.loss == "auto":
         training = replace(training, loss=recipe.loss)
     return Settings(model, data, training)

@@ -167,7 +167,7 @@ class ClipStatistics(NamedTuple):
         copies: statistics `B M` of altered copies of the clips, in the order of `altered_copies`;
             empty if there are many clips.
         nothing: the class in which nothing happens (`answer.nothing_class`).
-        class_weights: as in `TrainConfig`.
+        class_weights: as in `FitConfig`.
     """
 
     x: Floats

@@ -64,16 +64,33 @@ class LinearFitter(Fitter):
         )
         choice_text = f"{encoder.why}; {choice}" if encoder.why else str(choice)
         note(f"chosen: {choice_text}")
-        figures = CrossValidationFigures(
-            chosen=choice_text,
-            statistics=choice.statistics_set,
-            imagenet=lite0_may_help(settings, samples.clips),
-        )
-        fitted = Fitted(model, decision, settings, figures=figures)
         # with test clips, the layer that was chosen is cross-validated, for the labels to check
         is_test = context.cross_validate and not split.test
-        test = _Test(samples, encoded, encoder, choice=None if is_test else choice)
-        return _tested(fitted, test)
+        validator = _CrossValidator(
+            samples, encoded, encoder, choice=None if is_test else choice, decision=decision
+        )
+        evaluation = validator.evaluation()
+        is_complete = is_test and evaluation is not None and len(evaluation.names) == len(samples)
+        threshold = None
+        if evaluation is not None:
+            threshold = choose_threshold(
+                evaluation.scores, evaluation.targets, nothing=decision.nothing_class
+            )
+        return Fitted(
+            model,
+            decision.with_threshold(threshold and threshold.probability),
+            settings,
+            held_out=evaluation if is_complete else None,
+            figures=CrossValidationFigures(
+                chosen=choice_text,
+                statistics=choice.statistics_set,
+                imagenet=lite0_may_help(settings, samples.clips),
+                cross_validated=is_complete,
+                labels_to_check=labels_to_check(evaluation) if evaluation else None,
+                **(validator.leakage(evaluation) if evaluation else {}),
+            ),
+            notes={"threshold": str(threshold)} if threshold else {},
+        )
 
 
 def fit_layers(
@@ -110,49 +127,59 @@ def fit_layers(
     return choice, replace(decision, temperature=choice.temperature, curve=layer and layer.curve)
 
 
-class _Test(NamedTuple):
-    """A cross-validation of the clips.
+class _CrossValidator(NamedTuple):
+    """A cross-validation of the clips that a linear model is fitted to.
 
     Args:
         samples, encoded: the clips.
         encoder: with a rival, the encoder is chosen again for each fold.
         choice: the layer to fit in each fold; None: chosen again for each fold.
+        decision: of the evaluations.
     """
 
     samples: ClipFrames
     encoded: EncodedClips
     encoder: EncoderChoice
     choice: LayerChoice | None
+    decision: Decision
 
-    def evaluation(self, decision: Decision) -> Evaluation | None:
+    def evaluation(self) -> Evaluation | None:
         """The evaluation of all clips, each by a layer that was fitted without it and its
         recording; None if no layer could be fitted without any of them.
         """
-        scores = cross_validated(
-            self.encoded.clips,
-            self.choice,
-            rival=self.encoder.rival,
-            rival_first=self.encoder.rival_first,
+        return self._evaluation(
+            *cross_validated(
+                self.encoded.clips,
+                self.choice,
+                rival=self.encoder.rival,
+                rival_first=self.encoder.rival_first,
+            )
         )
-        return self._evaluation(decision, *scores)
 
-    def evaluation_without_scenes(self, decision: Decision) -> Evaluation | None:
-        """The same if clips of one scene, and copies, may be both fitted to and tested."""
+    def leakage(self, evaluation: Evaluation) -> dict[str, Leakage]:
+        """How much easier the test is if clips of one `scenes`, or `copies`, are on both sides of
+        it; empty if there are none.
+        """
         clips = self.samples.clips
+        if not any(map(is_joined, clips)):
+            return {}
         groups = np.array([str(clip.path) if is_joined(clip) else group_of(clip) for clip in clips])
         rival = self.encoder.rival
-        scores = cross_validated(
-            self.encoded.clips._replace(groups=groups),
-            self.choice,
-            rival=rival and rival._replace(groups=groups),
-            rival_first=self.encoder.rival_first,
-            title="cross-validation without scenes",
+        mixed = self._evaluation(
+            *cross_validated(
+                self.encoded.clips._replace(groups=groups),
+                self.choice,
+                rival=rival and rival._replace(groups=groups),
+                rival_first=self.encoder.rival_first,
+                title="cross-validation without scenes",
+            )
         )
-        return self._evaluation(decision, *scores)
+        if mixed is None:
+            return {}
+        leakage = Leakage(mixed=measure(mixed).accuracy, unseen=measure(evaluation).accuracy)
+        return {"scenes" if shows_scenes(clips) else "copies": leakage}
 
-    def _evaluation(
-        self, decision: Decision, scores: Floats, thresholds: Floats
-    ) -> Evaluation | None:
+    def _evaluation(self, scores: Floats, thresholds: Floats) -> Evaluation | None:
         """The evaluation of the clips that have scores, `B K`; thresholds `B`."""
         positions = np.flatnonzero(np.isfinite(scores).all(1))
         if not len(positions):
@@ -160,52 +187,13 @@ class _Test(NamedTuple):
         has_threshold = not np.isnan(thresholds).all()
         return Evaluation(
             tuple(self.samples.names[i] for i in positions),
-            decision,
+            self.decision,
             np.array(self.samples.targets, np.int64)[positions],
             scores=scores[positions],
             frame_scores=(),
             recordings=tuple(source_of(self.samples.clips[i]) for i in positions),
             thresholds=thresholds[positions] if has_threshold else None,
         )
-
-
-def _tested(fitted: Fitted, test: _Test) -> Fitted:
-    """What was fitted, with the threshold of events that its cross-validation chooses, and with its
-    figures.
-    """
-    decision = fitted.decision
-    evaluation = test.evaluation(decision)
-    if evaluation is None:
-        return fitted
-    clips = test.samples.clips
-    leakage = _leakage(evaluation, test, decision) if any(map(is_joined, clips)) else None
-    shows = shows_scenes(clips)
-    threshold = choose_threshold(
-        evaluation.scores, evaluation.targets, nothing=decision.nothing_class
-    )
-    is_complete = test.choice is None and len(evaluation.names) == len(clips)
-    assert fitted.figures is not None
-    figures = replace(
-        fitted.figures,
-        scenes=leakage if shows else None,
-        copies=None if shows else leakage,
-        cross_validated=is_complete,
-        labels_to_check=labels_to_check(evaluation),
-    )
-    return replace(
-        fitted,
-        decision=decision.with_threshold(threshold and threshold.probability),
-        held_out=evaluation if is_complete else None,
-        figures=figures,
-        notes={"threshold": str(threshold)} if threshold else {},
-    )
-
-
-def _leakage(evaluation: Evaluation, test: _Test, decision: Decision) -> Leakage | None:
-    mixed = test.evaluation_without_scenes(decision)
-    if mixed is None:
-        return None
-    return Leakage(mixed=measure(mixed).accuracy, unseen=measure(evaluation).accuracy)
 
 
 def _stream_clips(
