@@ -201,10 +201,19 @@ def split_clips(clips: Sequence[Clip], seed: int = 0) -> Split:
     return fold_clips(clips, _usual_folds(clips), seed)[0]
 
 
+def require_divisible(clips: Sequence[Clip], *, has_test: bool) -> int:
+    """The number of recordings (clips, if no recordings are known) of the class with the fewest; an
+    InputError if they are too few for training, validation and, unless all clips are tested by
+    cross-validation, test.
+    """
+    splits = "training, validation and test" if has_test else "training and validation"
+    fewest = MIN_RECORDINGS if has_test else 2
+    expected = f"{splits} need at least {fewest}; add some, or leave the class out"
+    return _require(clips, fewest, expected)
+
+
 def _usual_folds(clips: Sequence[Clip]) -> int:
-    expected = f"training, validation and test need at least {MIN_RECORDINGS}"
-    fewest = _require(clips, MIN_RECORDINGS, f"{expected}; add some, or leave the class out")
-    return min(5, fewest)
+    return min(5, require_divisible(clips, has_test=True))
 
 
 def fold_clips(clips: Sequence[Clip], folds: int, seed: int = 0) -> list[Split]:

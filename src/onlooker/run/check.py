@@ -134,14 +134,19 @@ def _without_findings(paths: Iterable[Path]) -> dict[str, Any]:
 def plan_split(clips: Sequence[Clip], model: str = ModelConfig.name, seed: int = 0) -> Split:
     """The split that training uses if none is given.
 
-    If there are fewer than 300 clips, a model whose fitter cross-validates, such as `linear`, is
-    fitted to all of them.
-
     Raises:
         InputError: a class has too few clips or recordings.
     """
-    few = len(clips) < FEW_CLIPS and fitter_of(find_recipe(model)).cross_validates
-    return hold_out_validation(clips, seed=seed) if few else split_clips(clips, seed)
+    if is_cross_validated(clips, model):
+        return hold_out_validation(clips, seed=seed)
+    return split_clips(clips, seed)
+
+
+def is_cross_validated(clips: Sequence[Clip], model: str) -> bool:
+    """Whether a model is fitted to all clips, and tested by cross-validation: with fewer than 300
+    clips, if its fitter cross-validates, such as that of `linear`.
+    """
+    return len(clips) < FEW_CLIPS and fitter_of(find_recipe(model)).cross_validates
 
 
 def plan_joined_split(

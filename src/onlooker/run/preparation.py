@@ -12,10 +12,10 @@ from onlooker.base.progress import note, note_clips
 from onlooker.base.records import Clip, ClipError
 from onlooker.data.clips import ClipFrames, read_clips, read_thumbnails, unknown_rates
 from onlooker.data.sets import ClipSet, root_of
-from onlooker.data.split import Split, require_clips
+from onlooker.data.split import Split, require_clips, require_divisible
 from onlooker.models.registry import configured, find_recipe
 from onlooker.models.video_model import VideoModel
-from onlooker.run.check import overview, plan_joined_split, plan_split
+from onlooker.run.check import is_cross_validated, overview, plan_joined_split
 from onlooker.run.features import encoded_clips
 from onlooker.run.record import RunRecord, check_content, write_scenes
 from onlooker.training.fitter import Candidate
@@ -66,7 +66,8 @@ def new_run(
     seed = settings.training.seed
     split = split or clips.split
     if split is None:
-        plan_split(clips.clips, name, seed)  # an error before clips are read
+        # before clips are read
+        require_divisible(clips.clips, has_test=not is_cross_validated(clips.clips, name))
     net = build(settings, classes)
     note_clips(unknown_rates(clip.path for clip in clips.clips), RATE_NOTE)
     samples, unreadable = _read(net, settings, clips.clips, classes=classes, strict=strict)
