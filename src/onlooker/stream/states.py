@@ -1,0 +1,320 @@
+"""Turn the probabilities of states at each frame into bouts, by a semi-Markov model whose durations
+are log-normal: over a whole recording, or frame by frame.
+
+A state is what goes on at a moment, an act of half a second or a rest of minutes; a bout is the time
+from where it begins to where another one does.
+"""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import log_ndtr
+
+from onlooker.base.records import Segment
+
+Floats = NDArray[np.floating]
+Ints = NDArray[np.int64]
+
+LAG = 2.0  # seconds after which the state of a frame of a stream is final
+_LEAST = 1e-9  # probability: no frame rules a state out
+# standard deviations above the median of a class, up to which the hazard of its end changes
+_LONG = 2.0
+_MOST = 4096  # frames after which the hazard is constant for all classes
+
+
+class _Front(NamedTuple):
+    """The scores of all segmentations of the frames so far, as far as later ones depend on them.
+
+    Args:
+        seen: number of frames.
+        total: `K`, sums of weighted log probabilities.
+        starts: scores of the segmentations that end where a bout of each class may begin, minus
+            `total` there: `K 2D`, those of the last D frames from `at` on, the newest first. It is
+            written to from the right to the left, so that an earlier front stays valid.
+        long: `K`, as `starts`, of bouts that last more than D frames, with the probability that
+            they last so long.
+        long_begin: `K`, the frames in which these begin.
+    """
+
+    seen: int
+    total: Floats
+    starts: Floats
+    at: int
+    long: Floats
+    long_begin: Ints
+
+
+class _Ends(NamedTuple):
+    """The best bouts that end before a frame: of each class their first frames, `K`, and the class
+    of the best one and of the second best one, which precedes bouts of the same class.
+    """
+
+    begins: Ints
+    best: int
+    second_best: int
+
+
+class _Bout(NamedTuple):
+    """A bout of a stream whose begin is final: its class, and the sum of its probabilities."""
+
+    label: int
+    start: float
+    total: float
+    frames: int
+
+
+class BoutState(NamedTuple):
+    """The state of a stream from which its next bouts are found, of constant size.
+
+    Args:
+        front: None before the first frame.
+        ends, times, posteriors: of the frames whose states are not final.
+        bout: the last one that has begun.
+    """
+
+    front: _Front | None = None
+    ends: tuple[_Ends, ...] = ()
+    times: tuple[float, ...] = ()
+    posteriors: tuple[Floats, ...] = ()
+    bout: _Bout | None = None
+
+
+class Decoder:
+    """The most probable bouts of states that exclude each other.
+
+    Of all segmentations of T frames into bouts of n_i frames with classes k_i, neighbors of which
+    differ, it is the one with the highest
+
+        Σ_i log P(N = n_i | k_i) + weight Σ_t log p_t,k(t),
+
+    where the last bout goes on: P(N ≥ n). Durations N are log-normal; beyond the longest usual ones
+    the hazard that a bout ends is constant, with the mean of what is left.
+
+    Args:
+        labels: the names of the `K` classes; None: of no state, whose bouts are not reported.
+        medians: of the durations of each class, seconds.
+        spreads: standard deviations of their logarithms.
+        weight: of the log probabilities of frames, which depend on each other.
+        rate: frames per second.
+        lag: seconds after which the state of a frame of a stream is final.
+    """
+
+    def __init__(
+        self,
+        labels: Sequence[str | None],
+        medians: Sequence[float],
+        spreads: Sequence[float],
+        *,
+        weight: float,
+        rate: float,
+        lag: float = LAG,
+    ) -> None:
+        self.labels = tuple(labels)
+        self.weight = weight
+        self.rate = rate
+        self.lag = max(1, round(lag * rate))
+        mean = np.log(np.array(medians) * rate)[:, None]
+        spread = np.array(spreads)[:, None]
+        longest = int(np.ceil(np.exp((mean + _LONG * spread).max())))
+        self.longest = min(max(longest, 2), _MOST)
+        frames = np.log(np.arange(1, self.longest + 1))
+        z = (frames - mean) / spread
+        self._density = -0.5 * z**2 - np.log(spread * np.sqrt(2 * np.pi)) - frames
+        halves = np.log(np.arange(1, self.longest + 1) - 0.5)
+        self._survival = log_ndtr((mean - halves) / spread)
+        # the mean of what is left of a bout after the longest frames
+        end = frames[-1]
+        beyond = log_ndtr((mean + spread**2 - end) / spread) - log_ndtr((mean - end) / spread)
+        left = np.exp(mean + spread**2 / 2 + beyond)[:, 0] - self.longest
+        hazard = 1 / (1 + np.maximum(left, 1.0))
+        self._ends_long = np.log(hazard)
+        self._stays_long = np.log1p(-hazard)
+
+    def decode(self, times: Sequence[float], posteriors: Floats) -> list[Segment]:
+        """The bouts of a recording, in the order of time.
+
+        Args:
+            times: `T`, seconds, ascending.
+            posteriors: `T K`, probabilities of the classes at each frame.
+        """
+        if not len(posteriors):
+            return []
+        path = self.path(posteriors)
+        cuts = [0, *(np.flatnonzero(np.diff(path)) + 1).tolist(), len(path)]
+        bounds = [*times, self._end(times[-1])]
+        bouts = list[Segment]()
+        for begin, end in pairwise(cuts):
+            k = int(path[begin])
+            total = float(posteriors[begin:end, k].sum())
+            bout = _Bout(k, bounds[begin], total, frames=end - begin)
+            bouts += self._segments(bout, bounds[end])
+        return bouts
+
+    def path(self, posteriors: Floats) -> Ints:
+        """The class of each frame, `T`, from probabilities `T K`."""
+        front = self._empty()
+        ends = list[_Ends]()
+        for row in self._logs(posteriors):
+            front, frame_ends = self._advance(front, row)
+            ends.append(frame_ends)
+        return self._trace(front, ends, 0)
+
+    def step(
+        self, state: BoutState, time: float, posteriors: Floats
+    ) -> tuple[list[Segment], Segment | None, BoutState]:
+        """Process a frame of a stream: the bouts that become final, the one that goes on, unless
+        that is none, and the new state.
+
+        The state of a frame is final when `lag` seconds have passed; it never changes afterwards.
+
+        Args:
+            state: after the previous frame; `BoutState()` at the first.
+            posteriors: `K`, probabilities of the classes at this frame.
+        """
+        front, frame_ends = self._advance(
+            state.front or self._empty(), self._logs(np.asarray(posteriors, np.float64))
+        )
+        state = BoutState(
+            front,
+            ends=(*state.ends, frame_ends),
+            times=(*state.times, time),
+            posteriors=(*state.posteriors, posteriors),
+            bout=state.bout,
+        )
+        path = self._trace(front, state.ends, front.seen - len(state.times))
+        final = list[Segment]()
+        if len(state.times) > self.lag:
+            final, state = self._settle(state, int(path[0]))
+            path = path[1:]
+        return final, self._going_on(state, path), state
+
+    def finish(self, state: BoutState) -> list[Segment]:
+        """The bouts that become final by the end of a stream."""
+        final = list[Segment]()
+        if state.front is None:
+            return final
+        end = self._end(state.times[-1])
+        for label in self._trace(state.front, state.ends, state.front.seen - len(state.times)):
+            bouts, state = self._settle(state, int(label))
+            final += bouts
+        return [*final, *self._segments(state.bout, end)]
+
+    def _empty(self) -> _Front:
+        K = len(self.labels)
+        D = self.longest
+        starts = np.full((K, 2 * D), -np.inf)
+        starts[:, D] = 0.0  # a bout of any class begins with the first frame
+        long = np.full(K, -np.inf)
+        return _Front(0, np.zeros(K), starts, at=D, long=long, long_begin=np.zeros(K, np.int64))
+
+    def _logs(self, posteriors: Floats) -> Floats:
+        """Weighted log probabilities."""
+        return self.weight * np.log(np.maximum(posteriors, _LEAST, dtype=np.float64))
+
+    def _advance(self, front: _Front, logs: Floats) -> tuple[_Front, _Ends]:
+        """The scores after one more frame with these weighted log probabilities, `K`."""
+        D = self.longest
+        K = len(logs)
+        count = front.seen + 1
+        total = front.total + logs
+        starts = front.starts[:, front.at : front.at + D]
+        durations = starts + self._density
+        usual = durations.argmax(1)
+        scores = durations[range(K), usual]
+        begins = count - 1 - usual
+        long = front.long + self._stays_long
+        is_long = long + self._ends_long > scores
+        begins = np.where(is_long, front.long_begin, begins)
+        scores = np.where(is_long, long + self._ends_long, scores) + total
+        order = np.argsort(-scores)
+        best = int(order[0])
+        second_best = int(order[min(1, K - 1)])
+        # bouts that have lasted D frames now
+        oldest = starts[:, -1] + self._survival[:, -1]
+        long_begin = np.where(oldest > long, count - D, front.long_begin)
+        long = np.maximum(oldest, long)
+        buffer = front.starts
+        at = front.at
+        if not at:
+            buffer = np.full_like(front.starts, -np.inf)
+            buffer[:, D:] = front.starts[:, :D]
+            at = D
+        at -= 1
+        buffer[:, at] = scores[best] - total
+        buffer[best, at] = scores[second_best] - total[best] if K > 1 else -np.inf
+        front = _Front(count, total, buffer, at=at, long=long, long_begin=long_begin)
+        return front, _Ends(begins, best, second_best)
+
+    def _trace(self, front: _Front, ends: Sequence[_Ends], since: int) -> Ints:
+        """The classes of the frames from `since` on in the best segmentation.
+
+        Args:
+            ends: of these frames.
+        """
+        # all but those of bouts that begin with the next frame
+        starts = front.starts[:, front.at + 1 : front.at + self.longest]
+        lasting = starts + self._survival[:, :-1]
+        best = lasting.argmax(1)
+        scores = lasting[range(len(best)), best]
+        is_long = front.long > scores
+        begins = np.where(is_long, front.long_begin, front.seen - 1 - best)
+        k = int((np.where(is_long, front.long, scores) + front.total).argmax())
+        begin = int(begins[k])
+        end = front.seen
+        path = np.empty(end - since, np.int64)
+        while begin > since:
+            path[begin - since : end - since] = k
+            before = ends[begin - 1 - since]
+            k = before.second_best if before.best == k else before.best
+            end = begin
+            begin = int(before.begins[k])
+        path[: end - since] = k
+        return path
+
+    def _settle(self, state: BoutState, label: int) -> tuple[list[Segment], BoutState]:
+        """Make the class of the oldest frame final: the bout that it ends, if it does, and the new
+        state.
+        """
+        time = state.times[0]
+        probability = float(state.posteriors[0][label])
+        final = list[Segment]()
+        bout = state.bout
+        if bout is not None and bout.label == label:
+            bout = bout._replace(total=bout.total + probability, frames=bout.frames + 1)
+        else:
+            final += self._segments(bout, time)
+            bout = _Bout(label, time, probability, frames=1)
+        return final, BoutState(
+            state.front,
+            ends=state.ends[1:],
+            times=state.times[1:],
+            posteriors=state.posteriors[1:],
+            bout=bout,
+        )
+
+    def _going_on(self, state: BoutState, path: Ints) -> Segment | None:
+        """The bout that goes on, from the classes of the frames that are not final."""
+        label = int(path[-1])
+        changes = np.flatnonzero(path != label)
+        begin = int(changes[-1]) + 1 if len(changes) else 0
+        probabilities = [float(row[label]) for row in state.posteriors[begin:]]
+        bout = _Bout(label, state.times[begin], sum(probabilities), frames=len(probabilities))
+        if not begin and state.bout is not None and state.bout.label == label:
+            total = state.bout.total + bout.total
+            frames = state.bout.frames + bout.frames
+            bout = _Bout(label, state.bout.start, total, frames=frames)
+        return next(iter(self._segments(bout, self._end(state.times[-1]))), None)
+
+    def _segments(self, bout: _Bout | None, end: float) -> list[Segment]:
+        """A bout as a segment, unless it is of no state."""
+        name = None if bout is None else self.labels[bout.label]
+        if bout is None or name is None:
+            return []
+        return [Segment(name, bout.start, end, score=bout.total / bout.frames)]
+
+    def _end(self, last: float) -> float:
+        """When a recording or stream ends, by the time of its last frame."""
+        return last + 1 / self.rate

@@ -1,0 +1,192 @@
+"""The decoder of states is equal to a naive dynamic program, live and afterwards."""
+
+import pickle
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy.stats import lognorm
+
+from onlooker.base.records import Segment
+from onlooker.stream.states import BoutState, Decoder
+
+Floats = NDArray[np.float64]
+
+MEDIANS = (0.6, 1.5, 3.0)
+SPREADS = (0.5, 0.6, 0.8)
+
+
+def decoder(weight: float = 1.0, *, lag: float = 2.0, rate: float = 5.0) -> Decoder:
+    return Decoder(("a", "b", None), MEDIANS, SPREADS, weight=weight, rate=rate, lag=lag)
+
+
+def posteriors(seed: int, count: int, K: int = 3) -> Floats:
+    rng = np.random.default_rng(seed)
+    held = np.repeat(rng.normal(size=(count, K)), 4, 0)[:count]
+    logits = 1.5 * held + rng.normal(size=(count, K))
+    scores = np.exp(logits)
+    return scores / scores.sum(1, keepdims=True)
+
+
+def priors(decoder: Decoder, count: int) -> tuple[Floats, Floats]:
+    """The log probabilities of durations of 1 to `count` frames, and of at least so many, `K
+    count`, from scipy's log-normal distribution, and a constant hazard after `decoder.longest`.
+    """
+    n = np.arange(1, count + 1)
+    exact, lasting = np.zeros((2, 3, count))
+    for k, (median, spread) in enumerate(zip(MEDIANS, SPREADS, strict=True)):
+        duration = lognorm(spread, scale=median * decoder.rate)
+        exact[k] = duration.logpdf(n)
+        lasting[k] = duration.logsf(n - 0.5)
+        D = decoder.longest
+        hazard = 1 / (1 + max(1.0, duration.expect(lb=D, conditional=True) - D))
+        beyond = n > D
+        if beyond.any():
+            lasting[k, beyond] = lasting[k, D - 1] + (n[beyond] - D) * np.log1p(-hazard)
+            exact[k, beyond] = lasting[k, beyond] + np.log(hazard)
+    return exact, lasting
+
+
+def naive(decoder: Decoder, scores: Floats) -> list[int]:
+    """The best classes of frames: of all last bouts before each frame and all classes before
+    these.
+    """
+    T, K = scores.shape
+    exact, lasting = priors(decoder, T)
+    logs = decoder.weight * np.log(scores)
+    best: dict[tuple[int, int], tuple[float, list[int]]] = {}
+
+    def before(begin: int, k: int) -> tuple[float, list[int]]:
+        if begin == 0:
+            return 0.0, []
+        return max(best[begin, j] for j in range(K) if j != k)
+
+    last: list[tuple[float, list[int]]] = []
+    for end in range(1, T + 1):
+        for k in range(K):
+            options = []
+            for begin in range(end):
+                score, path = before(begin, k)
+                score += logs[begin:end, k].sum()
+                new_path = path + [k] * (end - begin)
+                options.append((score + exact[k, end - begin - 1], new_path))
+                if end == T:
+                    last.append((score + lasting[k, end - begin - 1], new_path))
+            best[end, k] = max(options)
+    return max(last)[1]
+
+
+def live(decoder: Decoder, times: Sequence[float], scores: Floats) -> list[list[Segment]]:
+    """The bouts that become final at each frame, and at the end."""
+    state = BoutState()
+    result = []
+    for time, row in zip(times, scores, strict=True):
+        final, _, state = decoder.step(state, time, row)
+        result.append(final)
+    return [*result, decoder.finish(state)]
+
+
+@pytest.mark.parametrize("weight", [0.1, 0.4, 1.0])
+@pytest.mark.parametrize("seed", range(4))
+def test_the_path_is_that_of_a_naive_dynamic_program(seed: int, weight: float) -> None:
+    scores = posteriors(seed, 70)
+    machine = decoder(weight)
+    assert machine.path(scores).tolist() == naive(machine, scores)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_bouts_longer_than_the_longest_usual_ones_have_a_constant_hazard(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("onlooker.stream.states._MOST", 7)
+    machine = decoder(0.3)
+    scores = posteriors(seed, 60)
+    scores[20:45] = 0.05, 0.9, 0.05
+    assert machine.longest == 7
+    path = machine.path(scores).tolist()
+    assert path == naive(machine, scores)
+    assert path[22:43] == [1] * 21
+
+
+def test_live_with_a_long_lag_is_as_afterwards() -> None:
+    scores = posteriors(0, 90)
+    times = (np.arange(90) / 5).tolist()
+    machine = decoder(0.4, lag=100)
+    *steps, end = live(machine, times, scores)
+    assert not any(steps)
+    bouts = machine.decode(times, scores)
+    assert len(bouts) >= 3
+    assert [(b.label, b.start, b.end) for b in end] == [
+        (b.label, b.start, b.end) for b in bouts
+    ]
+    assert [b.score for b in end] == pytest.approx([b.score for b in bouts])
+
+
+def test_the_state_of_a_frame_is_final_after_the_lag() -> None:
+    scores = posteriors(3, 80)
+    times = (np.arange(80) / 5).tolist()
+    machine = decoder(0.4, lag=1.0)
+    path = [int(machine.path(scores[: t + 6])[t]) for t in range(80)]
+    expected = []
+    for t, k in enumerate(path):
+        if not t or k != path[t - 1]:
+            expected.append([k, times[t], 0.0])
+        expected[-1][2] = times[t] + 0.2
+    final = [bout for bouts in live(machine, times, scores) for bout in bouts]
+    assert [(b.label, b.start) for b in final] == [
+        (machine.labels[int(k)], start) for k, start, _ in expected if machine.labels[int(k)]
+    ]
+    assert [b.end for b in final] == pytest.approx(
+        [end for k, _, end in expected if machine.labels[int(k)]]
+    )
+
+
+def test_the_bout_that_goes_on_has_the_begin_that_it_will_have() -> None:
+    scores = np.tile([0.02, 0.96, 0.02], (60, 1))
+    scores[:20] = 0.96, 0.02, 0.02
+    scores[50:] = 0.02, 0.02, 0.96
+    machine = decoder(1.0, lag=1.0)
+    state = BoutState()
+    going = []
+    for t, row in enumerate(scores):
+        _, bout, state = machine.step(state, t / 5, row)
+        going.append(bout)
+    assert {(bout.label, bout.start) for bout in going[30:45] if bout} == {("b", 4.0)}
+    assert going[45].score == pytest.approx(0.96)
+    assert going[-1] is None  # of no state
+
+
+def test_a_state_has_constant_size_and_an_earlier_one_stays_valid() -> None:
+    machine = decoder(0.4, lag=1.0)
+    scores = posteriors(5, 700)
+    state = BoutState()
+    sizes = []
+    for t, row in enumerate(scores):
+        earlier = state
+        first = machine.step(state, t / 5, row)
+        state = first[2]
+        if t in (100, 699):
+            sizes.append(len(pickle.dumps(state)))
+            again = machine.step(earlier, t / 5, row)  # as after an error
+            assert again[:2] == first[:2]
+            assert machine.finish(again[2]) == machine.finish(state)
+    assert sizes[1] < 1.1 * sizes[0]
+
+
+def test_noise_of_a_frame_is_no_bout_and_one_of_a_usual_length_is() -> None:
+    scores = np.tile([0.05, 0.9, 0.05], (60, 1))
+    scores[20] = 0.9, 0.05, 0.05
+    scores[40:43] = 0.9, 0.05, 0.05
+    times = (np.arange(60) / 5).tolist()
+    bouts = decoder(0.7).decode(times, scores)
+    assert [(b.label, b.start, round(b.end, 3)) for b in bouts] == [
+        ("b", 0.0, 8.0),
+        ("a", 8.0, 8.6),
+        ("b", 8.6, 12.0),
+    ]
+
+
+def test_no_frames_have_no_bouts() -> None:
+    assert decoder().decode([], np.zeros((0, 3))) == []
+    assert decoder().finish(BoutState()) == []
