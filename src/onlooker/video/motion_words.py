@@ -1,0 +1,328 @@
+"""Motion words: how the things in a video move, as Fisher vectors of blocks of optical flow.
+
+Between neighboring frames, the optical flow minus the motion of the camera; in cells, the energy in
+eight directions of the gradient of the image, of the flow, and of the gradients of its components
+(HOG, HOF, MBH: Dalal, Triggs & Schmid, *Human detection using oriented histograms of flow and
+appearance*, 2006; Wang et al., *Dense trajectories and motion boundary descriptors*, 2013). Blocks
+are 2×2 cells × 3 bins of time, where something moves. The words are the Gaussians of a mixture, and
+a block contributes the gradient of its log likelihood by their means and variances (Perronnin &
+Dance, *Fisher kernels on visual vocabularies*, 2007).
+
+Speeds are per 1/25 s, and a bin lasts about 1/5 s, whatever the frame rate is: of frames that
+follow each other faster than 1/35 s, some are left out (at 50 to 60 frames per second, every second
+one). At 5 to 18 frames per second the flow is that between all frames, scaled to 1/25 s: motion
+that turns back between two frames is not seen, and faster motion is followed less exactly. Across
+more than half a second no flow is computed.
+"""
+
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import load_file
+
+from onlooker.base.fisher import PARTS
+from onlooker.base.records import Floats, Pixels
+
+WORDS = Path(__file__).with_name("weights") / "motion-words.safetensors"
+
+# seconds
+_STEP = 1 / 25  # between the frames of which speeds are stated
+_MIN_STEP = _STEP / 2**0.5
+_GAP = 0.5  # maximum between two frames
+_BIN = 0.175  # minimum: 5 steps at 25 frames per second, 6 at 30
+
+# pixels of the frames that are compared
+_SHORTER_SIDE = 120
+_AREA = 120 * 160  # about the largest: it bounds time and memory
+_ASPECT = 8  # the largest ratio of sides: longer ones are compressed
+_CELL = 10
+_FINER = 2  # flow is pooled to this part of the height and width
+_GRID = 4  # of pooled flow, between the points by which the motion of the camera is estimated
+_FOLLOWS = 0.35  # of pooled flow: maximum distance of points that move with the camera
+_SHARE = 0.4  # minimum share of such points
+_STILL = 0.3  # pixels per step: slower is noise
+_MOVES = 0.02  # pixels per step: minimum mean speed in a block
+
+_BINS = 3
+_ANGLES = np.arange(8, dtype=np.float32) * np.float32(np.pi / 4)
+_DIRECTIONS = np.stack((np.cos(_ANGLES), np.sin(_ANGLES)), 1)
+# values of a cell: directions of the parts, and how much of it is still, which belongs to the flow
+_VALUES = (slice(0, 8), slice(8, 17), slice(17, 25), slice(25, 33))
+_FLOW = slice(8, 16)
+_TINY = np.float32(1e-6)
+
+Cells = NDArray[np.float16]  # `rows columns 33`
+
+
+class MotionState(NamedTuple):
+    """The state of a video from which its next blocks are computed: at most 64 KB.
+
+    Args:
+        frame: the last frame that was compared, gray, in the size at which frames are compared.
+        time: when it was shown, in seconds.
+        earlier: the last finished bins, at most two.
+        cells: the sums of the bin that is not finished; None: there are none.
+        seconds: how long it lasts so far.
+        bins: number of finished bins.
+    """
+
+    frame: Pixels
+    time: float
+    earlier: tuple[Cells, ...] = ()
+    cells: Cells | None = None
+    seconds: float = 0.0
+    bins: int = 0
+
+
+Blocks = list[Floats]  # descriptors of the parts, each `N 96` or (flow) `N 108`
+
+
+def next_blocks(
+    frame: Pixels, time: float, state: MotionState | None
+) -> tuple[MotionState, Blocks | None]:
+    """The state after a frame, and the blocks that end with it; None: no bin ends.
+
+    A frame of another size, one before the last one, or one after a gap begins anew.
+
+    Args:
+        frame: `H W 3`, RGB, or `H W 1`, of any size.
+        time: in seconds.
+    """
+    seconds = time - state.time if state is not None else 0.0
+    if state is not None and 0 <= seconds < _MIN_STEP:
+        return state, None
+    gray = _small_gray(frame)
+    if state is None or state.frame.shape != gray.shape or not 0 < seconds <= _GAP:
+        return MotionState(gray, time), None
+    cells = _cells(state.frame, gray, seconds) * np.float32(seconds)
+    if state.cells is not None:
+        cells += state.cells
+    after = state._replace(
+        frame=gray, time=time, cells=cells.astype(np.float16), seconds=state.seconds + seconds
+    )
+    if after.seconds < _BIN:
+        return after, None
+    bins = _bins(after)
+    after = after._replace(earlier=bins[-2:], cells=None, seconds=0.0, bins=state.bins + 1)
+    return after, _blocks(bins) if len(bins) == _BINS else None
+
+
+def last_blocks(state: MotionState) -> Blocks | None:
+    """The blocks of a video that ended before its first ones did: its bins are repeated. None:
+    there are earlier ones, or nothing to compare.
+    """
+    bins = _bins(state)
+    if state.bins >= _BINS or not bins:
+        return None
+    return _blocks(tuple(bins[len(bins) * number // _BINS] for number in range(_BINS)))
+
+
+def _bins(state: MotionState) -> tuple[Cells, ...]:
+    """The bins of a state, also that which is not finished."""
+    if state.cells is None:
+        return state.earlier
+    return (*state.earlier, (state.cells / np.float16(state.seconds)).astype(np.float16))
+
+
+def _small_gray(frame: Pixels) -> Pixels:
+    """A frame in the size at which they are compared: whole cells."""
+    H, W = frame.shape[:2]
+    gray = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) if frame.shape[2] == 3 else frame[..., 0]
+    sides = (min(W, _ASPECT * H), min(H, _ASPECT * W))
+    scale = min(_SHORTER_SIDE / min(sides), (_AREA / (sides[0] * sides[1])) ** 0.5)
+    width, height = (round(side * scale / _CELL) * _CELL for side in sides)
+    shrinks = height < H or width < W
+    interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return cv2.resize(gray, (width, height), interpolation=interpolation).astype(
+        np.uint8, copy=False
+    )
+
+
+def _cells(before: Pixels, after: Pixels, seconds: float) -> Floats:
+    """The energies in cells of two frames, `rows columns 33`."""
+    H, W = before.shape
+    h, w = H // _FINER, W // _FINER
+    # not shared: it has buffers, and clips are read in threads
+    estimator: Any = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+    flow = cv2.resize(estimator.calc(before, after, None), (w, h), interpolation=cv2.INTER_AREA)
+    flow = (flow - _camera(flow)) * np.float32(_STEP / seconds)
+    image = cv2.resize(before, (w, h), interpolation=cv2.INTER_AREA).astype(np.float32)
+    x, y = cv2.split(flow)
+    is_still = cv2.magnitude(x, y) < _STILL
+    fields = np.empty((2, PARTS, h, w), np.float32)
+    fields[:, 1] = (x, y)
+    fields[:, 1, is_still] = 0
+    for part, values in ((0, image), (2, x), (3, y)):
+        cv2.Scharr(values, cv2.CV_32F, 1, 0, dst=fields[0, part], scale=1 / 32)
+        cv2.Scharr(values, cv2.CV_32F, 0, 1, dst=fields[1, part], scale=1 / 32)
+    x, y = fields.reshape(2, -1)
+    energies = np.maximum(_DIRECTIONS @ fields.reshape(2, -1), 0)
+    energies *= energies
+    energies /= np.sqrt(x * x + y * y) + _TINY
+    rows, columns = H // _CELL, W // _CELL
+    # the mean over each cell, of all images below one another
+    images = np.concatenate(
+        (energies.reshape(-1, w), np.float32(_STILL) * is_still.astype(np.float32))
+    )
+    size = (columns, len(images) * rows // h)
+    pooled = cv2.resize(images, size, interpolation=cv2.INTER_AREA).reshape(-1, rows, columns)
+    energy = pooled[:-1].reshape(8, PARTS, rows, columns)
+    order = (energy[:, 0], energy[:, 1], pooled[-1:], energy[:, 2], energy[:, 3])
+    return np.concatenate(order).transpose(1, 2, 0).astype(np.float32, copy=False)
+
+
+@lru_cache(8)
+def _places(h: int, w: int) -> tuple[NDArray[np.intp], Floats, Floats]:
+    """Rows and columns of points of a field of flow, their x and y, and those of all."""
+    rows, columns = (
+        each.ravel() for each in np.mgrid[_GRID // 2 : h : _GRID, _GRID // 2 : w : _GRID]
+    )
+    points = np.stack((columns, rows), 1).astype(np.float32)
+    x, y = np.meshgrid(np.arange(w, dtype=np.float32), np.arange(h, dtype=np.float32))
+    return np.stack((rows, columns)), points, np.stack((x, y), -1)
+
+
+def _camera(flow: Floats) -> Floats:
+    """The flow of the background, `h w 2`: a similarity transform that most points follow (RANSAC);
+    zero, if too few do.
+    """
+    (rows, columns), points, places = _places(*flow.shape[:2])
+    # in pixels of the pooled field
+    moved = points + flow[rows, columns] / _FINER
+    transform, follows = cv2.estimateAffinePartial2D(
+        points, moved, ransacReprojThreshold=_FOLLOWS, maxIters=200
+    )
+    if transform is None or follows.mean() < _SHARE:
+        return np.zeros_like(flow)
+    matrix = transform.astype(np.float32)
+    return (places @ (matrix[:, :2].T - np.eye(2, dtype=np.float32)) + matrix[:, 2]) * _FINER
+
+
+def _blocks(bins: tuple[Cells, ...]) -> Blocks:
+    """Descriptors of the blocks of three bins in which something moves: the roots of the shares of
+    a part's energies (Arandjelović & Zisserman 2012).
+    """
+    cells = np.stack(bins).astype(np.float32)
+    corners = [
+        cells[:, row : row + cells.shape[1] - 1, column : column + cells.shape[2] - 1]
+        for row in (0, 1)
+        for column in (0, 1)
+    ]
+    blocks = np.stack(corners, 1)  # bins 4 rows columns 33
+    # the directions of a vector have twice its length in all
+    speeds = blocks[..., _FLOW].sum(-1).mean((0, 1)) / 2
+    chosen = blocks[:, :, speeds > _MOVES].reshape(4 * _BINS, -1, cells.shape[-1])
+    parts = [np.concatenate([*chosen[..., values]], 1) for values in _VALUES]
+    return [np.sqrt(part / np.maximum(part.sum(1, keepdims=True), _TINY)) for part in parts]
+
+
+class Words(NamedTuple):
+    """The words of a part: principal axes and a mixture of K Gaussians along them.
+
+    Args:
+        axes: `96 d` or (flow) `108 d`, orthonormal.
+        offset: `d`, the mean of descriptors along them.
+        means: `K d`.
+        variances: `K d`.
+        shares: `K`, of the words in all blocks.
+    """
+
+    axes: Floats
+    offset: Floats
+    means: Floats
+    variances: Floats
+    shares: Floats
+
+    def contributions(self, descriptors: Floats) -> Floats:
+        """The sums over blocks `N 96` or `N 108` of the gradients by the means and the variances,
+        `2 K d`, divided by their standard deviation (the Fisher information).
+        """
+        x = descriptors @ self.axes - self.offset
+        squares = x * x
+        inverse = 1 / self.variances
+        constants = np.log(self.shares) - 0.5 * (
+            np.log(self.variances).sum(1) + (self.means * self.means * inverse).sum(1)
+        )
+        logits = x @ (self.means * inverse).T - 0.5 * (squares @ inverse.T) + constants
+        posteriors = np.exp(logits - logits.max(1, keepdims=True))
+        posteriors /= posteriors.sum(1, keepdims=True)
+        count = posteriors.sum(0)[:, None]
+        first = posteriors.T @ x
+        second = posteriors.T @ squares
+        by_means = (first - count * self.means) * np.sqrt(inverse / self.shares[:, None])
+        by_variances = (
+            second - 2 * first * self.means + count * (self.means * self.means - self.variances)
+        )
+        return np.stack((by_means, by_variances * inverse / np.sqrt(2 * self.shares)[:, None]))
+
+
+class MotionEye:
+    """Fisher contributions of the blocks of a video, with words that are fixed.
+
+    Args:
+        file: safetensors with the words (`Words`) of the parts, as `<part>.<name>`.
+    """
+
+    def __init__(self, file: Path = WORDS) -> None:
+        arrays = load_file(file)
+        self.words = [
+            Words(**{name: arrays[f"{part}.{name}"] for name in Words._fields})
+            for part in range(PARTS)
+        ]
+        self.num_features = sum(2 * words.means.size for words in self.words)
+        self._none = np.zeros(self.num_features, np.float32)
+        self._none.flags.writeable = False
+
+    def step(
+        self, frame: Pixels, time: float, state: MotionState | None
+    ) -> tuple[MotionState, Floats, float]:
+        """The state after a frame, the sums `F` of the contributions of the blocks that end with
+        it, and their number.
+
+        Args:
+            frame: `H W 3`, RGB, or `H W 1`, at the size of the file.
+            time: in seconds.
+            state: after the previous frame; None at the first.
+        """
+        state, blocks = next_blocks(frame, time, state)
+        return state, *self._sums(blocks)
+
+    def describe(
+        self, frames: Iterable[tuple[float, Pixels]], times: Sequence[float]
+    ) -> NDArray[np.float32]:
+        """The number and the sums of the blocks of a video that end between the previous one of
+        T times and each of them, `T 1+F`; the last row has also those after it.
+
+        They are those of `step`. If a video ends before its first blocks do, its bins are repeated.
+
+        Args:
+            frames: time in seconds and pixels (`step`) of all frames.
+            times: in seconds, ascending.
+        """
+        rows = np.zeros((len(times), 1 + self.num_features), np.float32)
+        state: MotionState | None = None
+        for time, frame in frames:
+            state, sums, count = self.step(frame, time, state)
+            if count:
+                row = rows[min(int(np.searchsorted(times, time)), len(times) - 1)]
+                row[0] += count
+                row[1:] += sums
+        if state is not None and not rows[:, 0].any():
+            sums, count = self._sums(last_blocks(state))
+            rows[-1, 0] = count
+            rows[-1, 1:] = sums
+        return rows
+
+    def _sums(self, blocks: Blocks | None) -> tuple[Floats, float]:
+        if blocks is None or not len(blocks[0]):
+            return self._none, 0.0
+        parts = [
+            words.contributions(part).ravel()
+            for words, part in zip(self.words, blocks, strict=True)
+        ]
+        return np.concatenate(parts), float(len(blocks[0]))
