@@ -275,7 +275,8 @@ class Recognizer:
             end=sample.end,
         )
         segments = clip_events(prediction, None if whole is None else whole[0], self.model.lengths)
-        return localize(replace(prediction, segments=segments), sample.frames)
+        prediction = replace(prediction, segments=segments)
+        return localize(prediction, sample.frames, still=self.model.still)
 
     def predict_recording(
         self,

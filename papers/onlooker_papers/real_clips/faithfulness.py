@@ -74,7 +74,9 @@ def maps_of(
     attention = looked.attention
     assert attention is not None
     even = replace(looked, attention=np.full_like(attention, 1 / attention[0].size))
-    heat, motion = (localize(each, sample.frames).heat for each in (looked, even))
+    heat, motion = (
+        localize(each, sample.frames, still=recognizer.model.still).heat for each in (looked, even)
+    )
     assert heat is not None
     assert motion is not None
     net = cast(LinearClassifier, recognizer.model)

@@ -36,7 +36,7 @@ _MIN_SCORE = 0.01  # of a class at one frame: lower ones have no tubes
 _COST = 0.5
 
 
-def localize(prediction: Prediction, frames: Pixels) -> Prediction:
+def localize(prediction: Prediction, frames: Pixels, *, still: bool = False) -> Prediction:
     """Add heat maps, points and tubes to a prediction; without attention there are none.
 
     There are tubes for every class of at least .01, highest scores first.
@@ -44,6 +44,7 @@ def localize(prediction: Prediction, frames: Pixels) -> Prediction:
     Args:
         prediction: of a clip, with the size of its video.
         frames: `T H W C`, uint8, the frames of the prediction at any size.
+        still: attention marks what stands in the frame, and motion does not count.
 
     Raises:
         ValueError: attention without the size of the video, or frames that do not match the
@@ -60,7 +61,8 @@ def localize(prediction: Prediction, frames: Pixels) -> Prediction:
         raise ValueError(f"frames are {frames.dtype} {frames.shape}, {expected}")
     # A short clip repeats its last frame, which would seem to stand still and be the background.
     indices, distinct, place = np.unique(prediction.indices, return_index=True, return_inverse=True)
-    heat = heat_maps(prediction.attention[distinct], moving(frames[distinct]))
+    motion = None if still else moving(frames[distinct])
+    heat = heat_maps(prediction.attention[distinct], motion)
     tracks = link([find_rectangles(frame_heat) for frame_heat in heat])
     tubes = label_tubes(
         tracks,
@@ -88,7 +90,7 @@ class BoxState(NamedTuple):
 
 
 def find_boxes(
-    before: BoxState | None, attention: ArrayLike, frame: Pixels
+    before: BoxState | None, attention: ArrayLike, frame: Pixels, *, still: bool = False
 ) -> tuple[Floats, Rectangles, BoxState]:
     """The heat map of one frame, `30 40`, its rectangles, that of the best path first, and the new
     state.
@@ -98,9 +100,10 @@ def find_boxes(
             first one.
         attention: `h w`, sums to one.
         frame: `H W C`, uint8.
+        still: as in `localize`.
     """
     motion, motion_state = moved(before and before.motion, frame)
-    heat = heat_of(attention, motion)
+    heat = heat_of(attention, None if still else motion)
     paths = None
     if before is not None and motion_state.earlier is not None:
         heat += _DECAY * before.heat

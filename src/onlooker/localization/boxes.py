@@ -1,4 +1,4 @@
-"""Heat maps, √(attention × motion), and the rectangles of a frame with the most heat."""
+"""Heat maps, √(attention × motion) or √attention alone, and the rectangles of a frame with the most heat."""
 
 from functools import cache
 from typing import NamedTuple
@@ -32,29 +32,33 @@ class Rectangles(NamedTuple):
     weights: Floats
 
 
-def heat_of(attention: ArrayLike, motion: Floats) -> Floats:
+def heat_of(attention: ArrayLike, motion: Floats | None) -> Floats:
     """√(attention × motion) of a frame, at each place of `GRID`; zero where nothing moves.
 
     Args:
         attention: `h w`, not negative.
-        motion: `H W`, 0 to 1 (`localization.motion`).
+        motion: `H W`, 0 to 1 (`localization.motion`); None: √attention alone.
     """
     attended = cv2.resize(
         np.asarray(attention, dtype=np.float32), GRID[::-1], interpolation=cv2.INTER_LINEAR
     )
+    if motion is None:
+        return np.sqrt(attended)
     noise = max(_NOISE, _RESIDUE * float(np.median(motion[::_STRIDE, ::_STRIDE])))
     clear = np.where(motion < noise, np.float32(0), motion)
     return np.sqrt(attended * cv2.resize(clear, GRID[::-1], interpolation=cv2.INTER_AREA))
 
 
-def heat_maps(attention: ArrayLike, motion: Floats) -> Floats:
+def heat_maps(attention: ArrayLike, motion: Floats | None) -> Floats:
     """The heat of a clip, smoothed over time: `T h w` and `T H W` to `T 30 40`, each map sums to
-    one.
+    one; arguments as of `heat_of`.
 
     The map of a frame in which nothing moves is uniform.
     """
-    frames = zip(np.asarray(attention), motion, strict=True)
-    heat = np.stack([heat_of(*frame) for frame in frames]).reshape(len(motion), -1)
+    maps = np.asarray(attention)
+    motions = [None] * len(maps) if motion is None else [*motion]
+    frames = zip(maps, motions, strict=True)
+    heat = np.stack([heat_of(*frame) for frame in frames]).reshape(len(maps), -1)
     smooth = cv2.GaussianBlur(heat, (1, 3), 0, sigmaY=_SMOOTHING, borderType=cv2.BORDER_REPLICATE)
     return to_share(smooth.astype(np.float32).reshape(-1, *GRID))
 

@@ -1,7 +1,7 @@
 """The linear model: a linear layer on statistics of the frozen features of frames."""
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple, cast
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -70,6 +70,15 @@ class LinearClassifier(VideoModel):
     The second term is a tenth of what is usual in the training clips: where less than that differs,
     the map is flat.
 
+    Where classes differ by what stands in the frame (`set_still_evidence`: a lamp that is red or
+    green, seen by a fixed camera), it is what this frame adds to the class scores by its mean
+    there, and the first sum is replaced by
+
+        p_i Σ_g (g · (x_ti - c_i))²
+
+    with g of the mean alone, c_i the average of the training clips at location i, and p_i the share
+    of the variance of g · x_i over their frames that the classes explain.
+
     With an event layer (`set_event_layer`), windows of several lengths end at each frame
     (`models.windows`). A linear layer says whether a window is one whole event, and another one of
     which class.
@@ -83,15 +92,19 @@ class LinearClassifier(VideoModel):
         pretrained: the encoder has pretrained weights, as in `Classifier`.
         lengths: numbers of frames of the windows of the event layer, ascending; empty: no event
             layer.
+        still: whether classes differ by what stands in the frame.
 
     Raises:
         ValueError: a window of fewer than 2 frames.
     """
 
     attends = True
+    earlier_settings: ClassVar[Mapping[str, Any]] = {"still": False}
     names = (*UNORDERED, *ORDERED)
     encoder: Encoder
     head: nn.Linear
+    still_center: Tensor
+    still_share: Tensor
 
     def __init__(
         self,
@@ -104,6 +117,7 @@ class LinearClassifier(VideoModel):
         size: int = 64,
         pretrained: bool | str = False,
         lengths: Sequence[int] = (),
+        still: bool = False,
     ) -> None:
         super().__init__(num_classes, in_channels, size)
         self.encoder = build_encoder(
@@ -127,6 +141,8 @@ class LinearClassifier(VideoModel):
         self.head = nn.Linear(self.num_features, num_classes)
         if lengths:
             self._add_event_layer(lengths)
+        if still:
+            self._add_still_evidence()
         self.to(memory_format=torch.channels_last)
 
     def set_event_layer(
@@ -160,6 +176,20 @@ class LinearClassifier(VideoModel):
                 values = torch.full(shape, float(part == "scale"), device=device)
                 self.register_buffer(f"{name}_{part}", values)
 
+    def set_still_evidence(self, center: Tensor, share: Tensor) -> None:
+        """Let attention mark what stands in the frame: `c`, `D N`, and `p`, `N`, from 0 to 1."""
+        self._add_still_evidence()
+        self.still_center.copy_(center)
+        self.still_share.copy_(share)
+        cast(dict[str, Any], self._hub_mixin_config)["still"] = True
+
+    def _add_still_evidence(self) -> None:
+        N = self.grid[0] * self.grid[1]
+        zeros = self.center.new_zeros
+        self.still = True
+        self.register_buffer("still_center", zeros(self.encoder.num_features, N))
+        self.register_buffer("still_share", zeros(N))
+
     @property
     def _span(self) -> int:
         """S, the number of frames that a step needs."""
@@ -174,8 +204,8 @@ class LinearClassifier(VideoModel):
         statistics = self._statistics(frames, moments)
         logits = self._logits(statistics.flatten(0, 1), (count - 1).repeat(B))
         sums = F.pad(frames, (0, 0, 0, 0, W - 1, 0)).unfold(1, W, 1).sum(-1)
-        differences = (frames - sums / count[:, None, None]).flatten(0, 1)
-        attention = self._attention(differences)
+        differences = frames - sums / count[:, None, None]
+        attention = self._attention(frames.flatten(0, 1), differences.flatten(0, 1))
         windows = None
         if self.lengths:
             windows = self.score_windows(windowed(frames, moments, self.lengths, W=W), seen)
@@ -198,7 +228,8 @@ class LinearClassifier(VideoModel):
         if self.lengths:
             places = [lengths.index(n) for n in self.lengths]
             windows = self.score_windows(statistics[:, places], seen[:, 0])
-        return Output(logits, self._attention(differences[:, place]), windows), state
+        attention = self._attention(frames[:, -1], differences[:, place])
+        return Output(logits, attention, windows), state
 
     def initial_state(self, batch_size: int) -> LinearState:
         D = self.encoder.num_features
@@ -277,14 +308,25 @@ class LinearClassifier(VideoModel):
         """
         return self.head((statistics - self.center[before]) / self.scale[before])
 
-    def _attention(self, differences: Tensor) -> Tensor:
-        """Attention maps `B h w` of frames from their differences from the means of their windows,
-        `B D N`.
+    def class_directions(self) -> Tensor:
+        """The g of each class and of each of `names`, weights that differ between classes per unit
+        of a statistic: `K names D`.
         """
         weights = (self.head.weight - self.head.weight.mean(0)) / self.scale[-1]
-        # of mean and change
-        directions = weights.unflatten(1, (len(self.names), -1))[:, (0, 2)].flatten(0, 1)
+        return weights.unflatten(1, (len(self.names), -1))
+
+    def _attention(self, frames: Tensor, differences: Tensor) -> Tensor:
+        """Attention maps `B h w` of frames `B D N`, which differ from the means of their windows by
+        `differences`.
+        """
+        by_statistic = self.class_directions()
+        directions = by_statistic[:, (0, 2)].flatten(0, 1)  # of mean and change
         spread = self.center[-1].unflatten(0, (len(self.names), -1))[1]
         usual = (directions * spread).square().sum()
-        size = (directions @ differences).square().sum(1) + (_FLAT * usual).clamp_min(1e-30)
+        if self.still:
+            evidence = by_statistic[:, 0] @ (frames - self.still_center)
+            size = self.still_share * evidence.square().sum(1)
+        else:
+            size = (directions @ differences).square().sum(1)
+        size = size + (_FLAT * usual).clamp_min(1e-30)
         return (size / size.sum(1, keepdim=True)).unflatten(1, self.grid)

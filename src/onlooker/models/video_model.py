@@ -7,9 +7,10 @@ import math
 import os
 import reprlib
 from abc import abstractmethod
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, Self, cast
+from typing import Any, ClassVar, NamedTuple, Self, cast
 
 import torch
 from huggingface_hub import ModelCard, PyTorchModelHubMixin
@@ -79,6 +80,7 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
     - `streams`: `step` works.
     - `lengths`: of the windows whose scores its outputs have, in frames; empty without an event
       layer.
+    - `still`: its attention marks what stands in the frame, whether it moves or not.
     - `encodes_frames`: it encodes single frames; `encode`, `encode_video` and `forward_features`
       work.
 
@@ -93,10 +95,13 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
         ValueError: fewer than one class or channel.
     """
 
+    # arguments that saved models of earlier versions lack, with their values
+    earlier_settings: ClassVar[Mapping[str, Any]] = {}
     package = "onlooker"  # the distribution with the class, for the error if it is not installed
     attends = False
     streams = True
     lengths: tuple[int, ...] = ()
+    still = False
     encoder: Encoder | None  # of single frames, if there is one
     grid: tuple[int, int]  # (h, w) of its features
     head: nn.Module
@@ -256,7 +261,7 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
         weights = Path(folder, WEIGHTS)
         check_regular(weights)
         with reading(config):
-            settings = read_json(config)
+            settings = {**cls.earlier_settings, **read_json(config)}
             size = weights.stat().st_size
             # weights used in several places are stored once
             if (planned := cls._planned_bytes(settings)) > 2 * size:

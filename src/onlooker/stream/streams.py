@@ -272,7 +272,7 @@ class Streams:
             state = replace(state, model=own)
             if attention is not None:
                 heat, rectangles, box_state = find_boxes(
-                    state.box_state, attention[i], frame.sample
+                    state.box_state, attention[i], frame.sample, still=self.model.still
                 )
                 state = replace(state, box_state=box_state)
                 step = _located(

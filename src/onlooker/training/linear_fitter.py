@@ -32,10 +32,12 @@ from onlooker.training.linear import (
     cross_validated,
     fit_layer,
 )
+from onlooker.training.still_evidence import still_evidence
 from onlooker.video.rates import RATE
 
 __all__ = ["fit_layers"]
 
+_STILL_TEXT = "classes differ by what stands in the frame: heat maps and boxes mark it, whether it moves or not"
 _LONG = 8  # times the frames of a sample that a clip has in the streams of the event layer at most
 
 
@@ -62,6 +64,13 @@ class LinearFitter(Fitter):
             stream_clips=stream_clips,
             early=encoded.early,
         )
+        still = still_evidence(
+            cast(LinearClassifier, model), encoded.features, np.array(samples.targets)
+        )
+        notes = dict[str, str]()
+        if still is not None:
+            cast(LinearClassifier, model).set_still_evidence(*still)
+            notes["where"] = _STILL_TEXT
         choice_text = f"{encoder.why}; {choice}" if encoder.why else str(choice)
         note(f"chosen: {choice_text}")
         # with test clips, the layer that was chosen is cross-validated, for the labels to check
@@ -76,6 +85,8 @@ class LinearFitter(Fitter):
             threshold = choose_threshold(
                 evaluation.scores, evaluation.targets, nothing=decision.nothing_class
             )
+            if threshold is not None:
+                notes["threshold"] = str(threshold)
         return Fitted(
             model,
             decision.with_threshold(threshold and threshold.probability),
@@ -89,7 +100,7 @@ class LinearFitter(Fitter):
                 labels_to_check=labels_to_check(evaluation) if evaluation else None,
                 **(validator.leakage(evaluation) if evaluation else {}),
             ),
-            notes={"threshold": str(threshold)} if threshold else {},
+            notes=notes,
         )
 
 
