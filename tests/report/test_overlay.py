@@ -4,16 +4,21 @@ import json
 import re
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
+from PIL import Image, ImageDraw
 
 import onlooker
 from onlooker.base.decision import Decision
 from onlooker.base.records import Prediction, Segment, Tube
 from onlooker.report.overlay import (
+    BLACK,
     BOX_COLORS,
     RAMP,
+    WHITE,
     _drawn,
+    _font,
     boxes,
     caption,
     enlarge,
@@ -54,6 +59,24 @@ def test_color_is_strongest_at_the_attended_cell(h, w, row, column):
     assert color[far].max(initial=0) < 0.15 * color.max()
 
 
+@pytest.mark.parametrize("size", [(70, 90), (33, 47), (1, 1)])
+def test_an_overlay_is_the_frame_with_the_colors_of_the_map_by_its_level(
+    size: tuple[int, int],
+) -> None:
+    random = np.random.default_rng(1)
+    frame = random.integers(0, 256, (*size, 3), dtype=np.uint8)
+    weights = (
+        random.random((5, 9)) ** 8
+    )  # with values below the even one, and above full strength
+    weights /= weights.sum()
+    above = (weights - 1 / 45) / (0.1 - 1 / 45)
+    level = cv2.resize(above, size[::-1], interpolation=cv2.INTER_CUBIC).clip(0, 1)[..., None]
+    stops, *channels = np.array(RAMP).T
+    color = np.concatenate([np.interp(level, stops, channel) for channel in channels], axis=-1)
+    expected = (1 - 0.6 * level) * frame + 0.6 * level * color
+    assert np.abs(overlay(frame, weights, 0.1) - expected).max() < 3.5
+
+
 def test_full_strength_follows_the_clip_with_a_minimum():
     assert full_strength(np.full((4, 5, 5), 1 / 25)) == pytest.approx(4 / 25)
     assert full_strength([peaked(5, 5, 0, 0)] * 4) == pytest.approx(1 / 1.24)
@@ -82,6 +105,57 @@ def test_a_caption_can_be_read_at_every_size(side):
     assert xs.max() < drawn.shape[1] - 1
     assert drawn.max() > 200  # bright letters
     assert drawn.min() < 40  # a dark rim
+
+
+@pytest.mark.parametrize("size", [(90, 120), (256, 201)])
+def test_captions_are_drawn_as_by_a_program_for_images(size: tuple[int, int]) -> None:
+    random = np.random.default_rng(1)
+    lines = ("gjq", "ÅÅ", "Ǻ")  # the outline of a line covers the line before
+    height = max(9, round(min(size) / 25 + 4))
+    edge = max(1, round(height / 9))
+    for frame in random.integers(0, 256, (2, *size, 3), dtype=np.uint8):
+        image = Image.fromarray(frame)
+        for row, text in enumerate(lines):
+            place = height // 2, height // 2 + row * round(1.3 * height)
+            ImageDraw.Draw(image).text(
+                place,
+                text,
+                WHITE,
+                _font(height, row == 0),
+                stroke_width=edge,
+                stroke_fill=BLACK,
+            )
+        drawn = caption(frame, lines)
+        assert np.abs(drawn.astype(int) - np.array(image)).max() <= 1
+    np.testing.assert_array_equal(caption(gray(1, 1), lines), gray(1, 1))
+    np.testing.assert_array_equal(caption(gray(), []), gray())
+
+
+def test_the_text_of_an_event_is_drawn_once_and_not_on_each_frame(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    texts = list[str]()
+    draw_text = ImageDraw.ImageDraw.text
+
+    def counted(
+        draw: ImageDraw.ImageDraw, at: tuple[int, int], text: str, *rest, **style
+    ) -> None:
+        texts.append(text)
+        draw_text(draw, at, text, *rest, **style)
+
+    monkeypatch.setattr(ImageDraw.ImageDraw, "text", counted)
+    scores = (np.ones((2, 1), np.float32), np.ones(1, np.float32))
+    prediction = Prediction(
+        Path("a"),
+        Decision(("drawn once",)),
+        *scores,
+        np.arange(2.0),
+        np.arange(2),
+        segments=(Segment("drawn once", 0, 1),),
+    )
+    frames = list(_drawn([(i, i / 20, gray()) for i in range(20)], prediction))
+    assert len(frames) == 20
+    assert 0 < texts.count("drawn once") <= 2
 
 
 def test_boxes_are_drawn_where_they_are_also_in_an_enlarged_frame():

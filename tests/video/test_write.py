@@ -76,6 +76,11 @@ def test_written_frames_can_be_read_and_play_in_every_browser(
     assert data.index(b"moov") < data.index(b"mdat")  # plays before it is all there
 
 
+def test_options_of_the_encoder_are_those_that_were_given(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.mp4", painted(2), options={"crf": "45"})
+    assert b" crf=45.0 " in path.read_bytes()  # x264 writes its options into the file
+
+
 RGB = np.zeros((2, 8, 8, 3), np.uint8)
 
 

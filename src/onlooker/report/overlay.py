@@ -11,11 +11,12 @@ are not drawn.
 import itertools
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 import cv2
 import numpy as np
+from cv2.typing import MatLike
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image, ImageDraw, ImageFont
 
@@ -24,7 +25,7 @@ from onlooker.base.records import Prediction
 from onlooker.base.text import printable
 from onlooker.video.reader import VideoReader
 from onlooker.video.resize import Pixels
-from onlooker.video.write import DRAWN, is_drawn, write
+from onlooker.video.write import DRAWN, FAST, is_drawn, write
 
 __all__ = ["boxes", "caption", "draw_clip", "enlarge", "full_strength", "overlay", "write_drawn"]
 
@@ -81,18 +82,24 @@ def full_strength(attention: ArrayLike) -> float:
 
 
 @cache
-def _blend() -> tuple[Pixels, Pixels]:
-    """For 256 levels of attention: the weight of the frame's pixels (of 255), and the color that is
-    added.
+def _colors() -> tuple[Pixels, Pixels]:
+    """For 256 levels of attention: the weight of the frame's pixels (of 255), `256 1`, and the
+    color that is added, `256 1 3`.
     """
     levels = np.linspace(0, 1, 256)
     stops, *channels = np.array(RAMP).T
     palette = np.stack([np.interp(levels, stops, channel) for channel in channels], -1)[:, None]
-    alpha = _OPACITY * levels[:, None, None]
-    keep = 1 - alpha
-    return np.rint(255 * keep).astype(np.uint8).repeat(3, axis=2), np.rint(alpha * palette).astype(
-        np.uint8
-    )
+    alpha = _OPACITY * levels[:, None]
+    keep = np.rint(255 * (1 - alpha)).astype(np.uint8)
+    return keep, np.rint(alpha[..., None] * palette).astype(np.uint8)
+
+
+def _blended(frame: Pixels, keep: MatLike, add: MatLike) -> Pixels:
+    """A frame `H W 3`, of which `keep` / 255 (`H W`) stays, and `add` (`H W 3`)."""
+    # One array is written over: memory for new ones costs as much as the arithmetic.
+    blended = cv2.merge([keep] * 3)
+    cv2.multiply(frame, blended, blended, scale=1 / 255)
+    return cv2.add(blended, add, blended).astype(np.uint8, copy=False)
 
 
 def overlay(frame: Pixels, attention: ArrayLike, scale: float | None = None) -> Pixels:
@@ -106,17 +113,21 @@ def overlay(frame: Pixels, attention: ArrayLike, scale: float | None = None) -> 
         attention: `h w`, sums to one.
         scale: the weight shown at full strength; None: `full_strength` of this map.
     """
-    frame = _copy(frame)
+    drawn = _copy(frame)
     weights = np.asarray(attention, dtype=np.float32)
     full = full_strength(weights[None]) if scale is None else scale
     even = 1 / weights.size
-    keep, add = _blend()
-    # Cubic interpolation undershoots next to a peak.
+    keep, add = _colors()
     above = (weights - even) / (full - even)
-    level = np.clip(cv2.resize(above, frame.shape[1::-1], interpolation=cv2.INTER_CUBIC), 0, 1)
-    levels = cv2.merge([np.rint(level * 255).astype(np.uint8)] * 3)
-    darker = cv2.multiply(frame, cv2.LUT(levels, keep), scale=1 / 255)
-    return cv2.add(darker, cv2.LUT(levels, add)).astype(np.uint8, copy=False)
+    smooth = cv2.resize(above, frame.shape[1::-1], interpolation=cv2.INTER_CUBIC)
+    # Cubic interpolation undershoots next to a peak; from 1 on, levels are 255.
+    levels = cv2.convertScaleAbs(np.maximum(smooth, 0, out=smooth), alpha=255)
+    left, top, width, height = cv2.boundingRect(levels)  # no more is drawn
+    if width:
+        part = np.s_[top : top + height, left : left + width]
+        level = levels[part]
+        drawn[part] = _blended(frame[part], cv2.LUT(level, keep), cv2.applyColorMap(level, add))
+    return drawn
 
 
 def enlarge(frame: Pixels) -> Pixels:
@@ -134,11 +145,11 @@ def enlarge(frame: Pixels) -> Pixels:
     return cv2.resize(frame, size, interpolation=cv2.INTER_CUBIC).astype(np.uint8, copy=False)
 
 
-def _letter_height(frame: Pixels) -> int:
+def _letter_height(size: Size) -> int:
     """The font size of captions in pixels for a frame of this size: 9 at 64 pixels, 14 at 256, 47
     at 1080.
     """
-    return max(9, round(min(frame.shape[:2]) / 25 + 4))
+    return max(9, round(min(size) / 25 + 4))
 
 
 @cache
@@ -157,20 +168,38 @@ def caption(frame: Pixels, lines: Sequence[str]) -> Pixels:
     """Outlined lines of text in the upper left corner; the first one is bold. Lines that are too
     long end in ….
     """
-    image = Image.fromarray(_copy(frame))
-    height = _letter_height(frame)
-    draw = ImageDraw.Draw(image)
+    drawn = _copy(frame)
+    keep, add = _lettering(drawn.shape[:2], tuple(lines))
+    part = np.s_[: len(keep)]
+    drawn[part] = _blended(drawn[part], keep, cv2.merge([add] * 3))
+    return drawn
+
+
+@lru_cache(4)  # the text of an event is drawn on many frames
+def _lettering(size: Size, lines: tuple[str, ...]) -> tuple[Pixels, Pixels]:
+    """A caption for frames of this size, in their upper part, `h W`: the weight of the frame's
+    pixels (of 255), and the white that is added.
+    """
+    H, W = size
+    height = _letter_height(size)
     margin = height // 2
+    spacing = round(1.3 * height)
+    edge = max(1, round(height / 9))
+    shape = W, min(H, margin + len(lines) * spacing + height)
+    on_black = Image.new("L", shape, 0)
+    on_white = Image.new("L", shape, 255)
     for row, line in enumerate(lines):
         font = _font(height, bold=row == 0)
         text = printable(line)
-        if font.getlength(text) > (width := frame.shape[1] - 2 * margin):
+        if font.getlength(text) > (width := W - 2 * margin):
             while text and font.getlength(text + "…") > width:
                 text = text[:-1]
             text += "…"
-        at = margin, margin + row * round(1.3 * height)
-        draw.text(at, text, WHITE, font, stroke_width=max(1, round(height / 9)), stroke_fill=BLACK)
-    return np.array(image)
+        at = margin, margin + row * spacing
+        for image in (on_black, on_white):
+            ImageDraw.Draw(image).text(at, text, 255, font, stroke_width=edge, stroke_fill=0)
+    add = np.array(on_black)
+    return np.array(on_white) - add, add
 
 
 def _bar(frame: Pixels, *, left: float, top: int, width: float, height: int, color: Color) -> None:
@@ -185,7 +214,7 @@ def time_bar(frame: Pixels, now: float, spans: Sequence[tuple[float, float, Colo
     The time and the starts and ends of spans are shares of the clip, 0 to 1.
     """
     drawn = _copy(frame)
-    margin = _letter_height(frame) // 2
+    margin = _letter_height(frame.shape[:2]) // 2
     thick = max(3, round(min(frame.shape[:2]) / 40))
     length = frame.shape[1] - 2 * margin
     top = len(frame) - 2 * thick - margin // 2
@@ -306,7 +335,7 @@ def write_drawn(
     times[0] = 0.0  # players differ in where a file begins whose first frame is shown later
     frames = _drawn(reader, prediction)
     replace = replace or is_drawn(Path(out))
-    return write(out, frames, fps=fps, times=times, replace=replace, comment=DRAWN)
+    return write(out, frames, fps=fps, times=times, replace=replace, comment=DRAWN, options=FAST)
 
 
 def _drawn(frames: TimedFrames, prediction: Prediction) -> Iterator[Pixels]:

@@ -2,7 +2,7 @@
 live stream.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from fractions import Fraction
 from pathlib import Path
@@ -10,6 +10,7 @@ from pathlib import Path
 import av
 import numpy as np
 from av.video.frame import VideoFrame
+from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
 from onlooker.base.files import explain_write_errors
@@ -20,7 +21,10 @@ from onlooker.video.resize import Pixels
 
 __all__ = ["Recording", "write"]
 
-_OPTIONS = {"preset": "veryfast", "crf": "20"}  # hardly visible compression
+SMALL = {"preset": "veryfast", "crf": "20"}  # options of x264: hardly visible compression
+# As good, in two thirds of the time, with files that are a tenth larger. Without the macroblock
+# tree, those of still cameras would be twice as large.
+FAST = {"preset": "superfast", "crf": "20", "x264-params": "rc-lookahead=10:mbtree=1"}
 _KEY_FRAMES = 30  # maximum distance between keyframes of frames with times
 DRAWN = "drawn by onlooker"  # comment of a clip on which a prediction is drawn
 _TICK_RATE = 60_000  # ticks per second; MPEG-4 part 2 allows at most 65,535
@@ -38,6 +42,7 @@ class Recording(AbstractContextManager["Recording"]):
         fps: frames per second, for frames without times, and for the last one.
         replace: whether an existing file is replaced, once the new one is complete.
         comment: about the file, in its header.
+        options: of the encoder, x264.
 
     Raises:
         FileExistsError: the file exists, and `replace` is false.
@@ -47,10 +52,18 @@ class Recording(AbstractContextManager["Recording"]):
     """
 
     def __init__(
-        self, path: Path | str, fps: float = 25, *, replace: bool = False, comment: str = ""
+        self,
+        path: Path | str,
+        fps: float = 25,
+        *,
+        replace: bool = False,
+        comment: str = "",
+        options: Mapping[str, str] = SMALL,
     ) -> None:
         self.path = Path(path)
         self._rate = Fraction(fps).limit_denominator(1001 * 60)
+        self._options = options
+        self._reformatter = VideoReformatter()
         self._stream: VideoStream | None = None
         self._ticks = -1
         if self.path.suffix.lower() != ".mp4":
@@ -64,8 +77,9 @@ class Recording(AbstractContextManager["Recording"]):
         with self._explained():
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._file.touch()
-            options = {"movflags": "+faststart"}
-            self._container = av.open(f"file:{self._file}", "w", format="mp4", options=options)
+            self._container = av.open(
+                f"file:{self._file}", "w", format="mp4", options={"movflags": "+faststart"}
+            )
             self._container.metadata["comment"] = comment
 
     def add(self, frame: Pixels, seconds: float | None = None) -> None:
@@ -79,17 +93,20 @@ class Recording(AbstractContextManager["Recording"]):
         if frame.ndim != 3 or frame.shape[-1] != 3 or frame.dtype != np.uint8 or not frame.size:
             raise ValueError(f"a frame is {frame.dtype} {frame.shape}, expected uint8 H W 3")
         H, W, _ = frame.shape
-        padded = np.pad(frame, ((0, H % 2), (0, W % 2), (0, 0)), "edge")
-        image = VideoFrame.from_ndarray(np.ascontiguousarray(padded), format="rgb24")
+        if H % 2 or W % 2:
+            frame = np.pad(frame, ((0, H % 2), (0, W % 2), (0, 0)), "edge")
+        image = VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
         stream = self._stream or self._add_stream(image.width, image.height, seconds is not None)
         if seconds is not None:
             self._ticks = max(round(seconds * _TICK_RATE), self._ticks + 1)
             image.pts = self._ticks
             image.time_base = Fraction(1, _TICK_RATE)
+        # Threads cost more than they save.
+        converted = self._reformatter.reformat(
+            image, stream.width, stream.height, "yuv420p", threads=1
+        )
         with self._explained():
-            self._container.mux(
-                stream.encode(image.reformat(stream.width, stream.height, "yuv420p"))
-            )
+            self._container.mux(stream.encode(converted))
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         """Finish the file, or remove it if it is not complete."""
@@ -108,7 +125,7 @@ class Recording(AbstractContextManager["Recording"]):
             self._file.unlink(missing_ok=True)
 
     def _add_stream(self, width: int, height: int, has_times: bool) -> VideoStream:
-        options = dict(_OPTIONS)
+        options = dict(self._options)
         if has_times:
             options["g"] = str(_KEY_FRAMES)
         stream = self._container.add_stream("libx264", rate=self._rate, options=options)
@@ -132,6 +149,7 @@ def write(
     times: Sequence[float] = (),
     replace: bool = False,
     comment: str = "",
+    options: Mapping[str, str] = SMALL,
 ) -> Path:
     """Write frames as a `Recording`.
 
@@ -140,12 +158,12 @@ def write(
         fps: frames per second; with `times`, only the last frame is shown for 1 / fps.
         times: `T` seconds from the start of the file, ascending: when each frame is shown; (): at
             `fps`.
-        replace, comment: as for `Recording`.
+        replace, comment, options: as for `Recording`.
 
     Raises:
         FileExistsError, ValueError, DiskFullError, NotWritableError: as `Recording`.
     """
-    with Recording(path, fps, replace=replace, comment=comment) as recording:
+    with Recording(path, fps, replace=replace, comment=comment, options=options) as recording:
         for index, frame in enumerate(frames):
             recording.add(frame, times[index] if times else None)
     return recording.path
