@@ -55,6 +55,7 @@ from onlooker.report.overlay import write_drawn
 from onlooker.storage import local
 from onlooker.stream.events import clip_events, recorded
 from onlooker.stream.sources import stream_names
+from onlooker.stream.states import recorded_states
 from onlooker.stream.streams import Address, OnError, OnStatus, Streams, watch
 from onlooker.training.forward import encode_samples, forward_samples, memory_batches
 from onlooker.video.rates import RATE, RATE_REMEDY
@@ -109,6 +110,11 @@ class Recognizer:
                 f"frames of {data.size} pixels and {data.in_channels} channels for a model of {model.size} pixels and "
                 f"{model.in_channels} channels"
             )
+        outputs = sum(len(chain.classes) for chain in decision.states)
+        if outputs != model.state_outputs:
+            raise ValueError(
+                f"chains of {outputs} states for a model with {model.state_outputs} outputs of states"
+            )
         self.model = model.eval()
         self.data = data
         self.decision = decision
@@ -125,8 +131,10 @@ class Recognizer:
     def longest(self) -> float:
         """Seconds of the longest clip with one answer. A longer video is a recording, in which
         events are found. Infinite without an event layer, and for models of optical flow, which is
-        not computed for recordings.
+        not computed for recordings. Zero for a model of states, which go on in every video.
         """
+        if self.decision.states:
+            return 0.0
         if not self.model.lengths or self.data.modality != "rgb":
             return math.inf
         windows = self.model.lengths[-1] / (self.decision.frame_rate or RATE)
@@ -299,16 +307,23 @@ class Recognizer:
         """
         streams = self.streams(alarms_per_hour)
         finder = streams.finder
-        if finder is None:
+        if finder is None and streams.state_finder is None:
             raise ValueError(
                 "this model finds no events; train the default model, `onlooker train CLIPS`"
             )
-        if threshold is not None:
+        if finder is not None and threshold is not None:
             finder.threshold = threshold
-        steps = watch(streams, [path], StreamConfig())
+        watched = watch(streams, [path], StreamConfig())
         seconds = seconds or _opened(path).seconds
         with progress_bar("watching", seconds, title=f"watching {Path(path).name}") as update:
-            return recorded(Path(path), _timed(steps, update), finder)
+            steps = _timed(watched, update)
+            if finder is not None:
+                return recorded(Path(path), steps, finder)
+            assert streams.state_finder is not None
+            prediction, live = recorded_states(Path(path), steps, streams.state_finder)
+        least = threshold or 0.0
+        segments = tuple(bout for bout in prediction.segments if bout.score >= least)
+        return replace(prediction, segments=segments), live
 
     @torch.inference_mode()
     def classify(self, samples: Tensor) -> Classification:
@@ -363,7 +378,7 @@ class Recognizer:
         sources = [source] if isinstance(source, int | str | Path | VideoReader) else source
         config = config or StreamConfig()
         streams = self.streams(config.alarms_per_hour, config.rate)
-        if sinks and streams.finder is None:
+        if sinks and streams.finder is None and streams.state_finder is None:
             raise ValueError(
                 "this model finds no events to send; train the default model, `onlooker train CLIPS`"
             )
@@ -528,6 +543,8 @@ def rate_text(recognizer: Recognizer) -> str:
 
 def length_text(recognizer: Recognizer) -> str:
     """The length above which a video is a recording, in words."""
+    if recognizer.decision.states:
+        return "of any length: recordings, with a state at every moment"
     if recognizer.longest == math.inf:
         return "of any length: one answer"
     return f"up to {recognizer.longest:.3g} s: one answer; longer: recordings, in which events are found"

@@ -16,6 +16,7 @@ ClipAggregation = Literal["mean", "product", "last"]
 Aggregation = Literal["auto", ClipAggregation]
 Precision = Literal["auto", "32", "bf16"]
 ClassWeights = Literal["auto", "none", "balanced"]
+When = Literal["auto", "states", "events"]
 
 AUTO_ENCODER = "auto"
 _SAMPLE = 1 << 32  # maximum bytes of one sample in uint8; float32 takes four times as many
@@ -345,6 +346,12 @@ class SetConfig(Config):
     divide: bool = setting(
         False,
         "If a class has a single recording, divide it by time; its test says nothing about others.",
+        CLIPS,
+    )
+    when: When = setting(
+        "auto",
+        "What a list with times is fitted for, by the model linear: states, of which one goes on at every moment, or "
+        "events with pauses between them; auto: states if its intervals cover 30 % of at least three recordings.",
         CLIPS,
     )
     scenes: bool = setting(

@@ -31,7 +31,7 @@ _NEARLY = 0.95
 _MIN_MINUTES = 2  # shorter times are stated in seconds
 _UNREACHABLE = 2.0  # a threshold above all scores
 # values that records of earlier versions lack
-_EARLIER_DEFAULTS = {"nothing": None, "curve": None, "clip_seconds": 0.0}
+_EARLIER_DEFAULTS = {"nothing": None, "curve": None, "clip_seconds": 0.0, "states": ()}
 
 
 @dataclass(frozen=True)
@@ -122,6 +122,40 @@ class EventCurve:
 
 
 @dataclass(frozen=True)
+class StateChain:
+    """States that exclude each other, and how long they last (`stream.states.Decoder`).
+
+    Args:
+        classes: their positions among the classes; -1: none of these states.
+        medians: of their durations, in seconds.
+        spreads: standard deviations of the logarithms of durations.
+        weight: of what frames say, beside durations.
+    """
+
+    classes: list[int]
+    medians: list[float]
+    spreads: list[float]
+    weight: float
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """A chain from plain values; a KeyError or a ValueError for values that are none."""
+        chain = cls(
+            field_of(values, "classes", list[int]),
+            field_of(values, "medians", list[float]),
+            field_of(values, "spreads", list[float]),
+            weight=field_of(values, "weight", float),
+        )
+        counts = {len(chain.classes), len(chain.medians), len(chain.spreads)}
+        numbers = np.array([*chain.medians, *chain.spreads, chain.weight])
+        if len(counts) > 1 or not chain.classes or not (numbers > 0).all():
+            raise ValueError(
+                "a chain of states has lists of different lengths, or no positive numbers"
+            )
+        return chain
+
+
+@dataclass(frozen=True)
 class Decision(Config):
     """How scores become an answer.
 
@@ -152,6 +186,10 @@ class Decision(Config):
     clip_seconds: float = setting(
         0.0, "Length of the longest clip of training (`Recognizer.longest`).", minimum=0
     )
+    states: Sequence[StateChain] = setting(
+        (),
+        "Chains of states, of which one of each goes on at every moment; none: events are found.",
+    )
     nothing: str | None = setting(
         None, "The class in which nothing happens, as for `answer.nothing_class`."
     )
@@ -170,6 +208,9 @@ class Decision(Config):
             raise ValueError(
                 f"classes are {reprlib.repr(list(classes))}, expected names that differ and are not empty"
             )
+        positions = {k for chain in self.states for k in chain.classes}
+        if not positions <= {*range(-1, len(classes))}:
+            raise ValueError(f"states are of the classes {positions}, of {len(classes)} classes")
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
@@ -183,6 +224,8 @@ class Decision(Config):
         stored = {f.name: values[f.name] for f in fields(cls)}
         curve = field_of(values, "curve", dict | None)
         stored["curve"] = EventCurve.from_dict(curve) if curve else None
+        chains = field_of({"states": values["states"] or []}, "states", list[dict[str, Any]])
+        stored["states"] = tuple(map(StateChain.from_dict, chains))
         return cls(**stored)
 
     def with_threshold(self, threshold: float | None) -> Self:

@@ -180,6 +180,10 @@ class Step(Scored):
         events: those that are final now: they ended earlier, and do not change any more.
         windows: `L K`, the scores of the windows that end at this frame; None without an event
             layer.
+        states: the bouts that go on, one for each chain of states that has one now; they may still
+            change.
+        posteriors: `n R`, probabilities of the outputs of a state layer (`stream.states`), of the n
+            frames whose surroundings are complete now; None for other models.
         pixels: the frame itself, `H W 3`, RGB. A stored step keeps them in memory.
         heat: `30 40`, where attention and motion meet (`localization`); sums to one; None without
             attention.
@@ -204,6 +208,8 @@ class Step(Scored):
     event: "Segment | None" = None
     events: "tuple[Event, ...]" = ()
     windows: Floats | None = None
+    states: "tuple[Segment, ...]" = ()
+    posteriors: Floats | None = None
     too_slow: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
@@ -241,6 +247,7 @@ class Step(Scored):
             "reconnections": self.reconnections,
             **super().to_dict(),
             "events": [event.to_dict() for event in self.events],
+            **({"states": [vars(bout) for bout in self.states]} if self.decision.states else {}),
             "attention": None if self.attention is None else self.attention.tolist(),
             "boxes": [{"corners": list(box.corners), "score": box.score} for box in self.boxes],
             "point": None if self.point is None else list(self.point),
@@ -322,6 +329,25 @@ class Segment:
         if not (0 <= self.start < self.end < math.inf and math.isfinite(self.score)):
             values = f"{self.label} from {self.start} to {self.end} s with score {self.score}"
             raise ValueError(f"{values}, expected 0 <= start < end and a finite score")
+
+
+@dataclass(frozen=True)
+class TimeBudget:
+    """How long one class goes on in a recording.
+
+    Args:
+        seconds, share: in all its bouts, and of the recording.
+        bouts: their number.
+        median: seconds of a bout; None without any.
+        latency: seconds from the beginning of the recording to the first one; None without any.
+    """
+
+    label: str
+    seconds: float
+    share: float
+    bouts: int
+    median: float | None
+    latency: float | None
 
 
 @dataclass(frozen=True)
@@ -430,6 +456,42 @@ class Prediction(Scored):
         return next((event for event in self.segments if event.start <= time < event.end), None)
 
     @property
+    def seconds(self) -> float:
+        """From the first frame to the end; if that is not known, to that of the last segment."""
+        end = self.end
+        if not math.isfinite(end):
+            end = max([float(self.times[-1]), *(segment.end for segment in self.segments)])
+        return end - float(self.times[0])
+
+    def budget(self) -> list[TimeBudget]:
+        """The time budget of a recording: how long each class goes on, the longest first. The class
+        in which nothing happens has no bouts and is left out.
+        """
+        begin = float(self.times[0])
+        budgets = list[TimeBudget]()
+        for label in self.classes:
+            bouts = [segment for segment in self.segments if segment.label == label]
+            lengths = [bout.end - bout.start for bout in bouts]
+            budget = TimeBudget(
+                label,
+                sum(lengths),
+                sum(lengths) / self.seconds if self.seconds else 0.0,
+                bouts=len(bouts),
+                median=float(np.median(lengths)) if bouts else None,
+                latency=min(bout.start for bout in bouts) - begin if bouts else None,
+            )
+            if label != self.nothing_name:
+                budgets.append(budget)
+        return sorted(budgets, key=lambda budget: -budget.seconds)
+
+    @property
+    def budget_text(self) -> str:
+        """The time budget in words, such as `sit 62 % · walk 6 % · 17 bouts`."""
+        shares = [f"{part.label} {100 * part.share:.0f} %" for part in self.budget() if part.bouts]
+        count = len(self.segments)
+        return " · ".join([*shares, "1 bout" if count == 1 else f"{count} bouts"])
+
+    @property
     def actors(self) -> tuple[Tube, ...]:
         """One tube for each actor: that of the predicted class, or else of the best one; none if
         nothing happens.
@@ -496,6 +558,8 @@ class Prediction(Scored):
         return scores_over_time(self, axes)
 
     def __str__(self) -> str:
+        if self.decision.states:
+            return printable(f"{self.path.name}: {self.budget_text}")
         best = ", then ".join(f"{label} {100 * score:.1f} %" for label, score in self.ranking[:2])
         assumed = ", if there are 25 frames per second" if self.assumes_rate else ""
         if self.has_several_classes:

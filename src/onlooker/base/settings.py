@@ -42,6 +42,7 @@ _WORDS = {
     Sequence: "a list",
     Sequence[str]: "a list of texts",
     list[float]: "a list of numbers",
+    list[int]: "a list of whole numbers",
     list[dict[str, Any]]: "a list of {…}",
 }
 

@@ -46,7 +46,8 @@ def predict(
     out: Annotated[
         Path | None,
         typer.Option(
-            help="A folder for boxes (JSON), times (ActivityNet) and a drawn clip of each clip."
+            help="A folder for boxes (JSON), times (ActivityNet) and a drawn clip of each clip; of states also for "
+            "their time budgets, budget.csv."
         ),
     ] = None,
     json: Annotated[
@@ -107,7 +108,9 @@ _TABLE_COLUMNS = ("clip", "class", "runner-up", "seconds", "box: x1 y1 x2 y2")
 def _cells(prediction: "Prediction") -> list[str]:
     """A row of `_TABLE_COLUMNS`: class, runner-up, when and where, separated by line breaks."""
     answers = [f"{label} {100 * score:.0f} %" for label, score in prediction.ranking[:2]]
-    if prediction.has_several_classes:
+    if prediction.decision.states:
+        answers = [prediction.budget_text]
+    elif prediction.has_several_classes:
         answers = [f"{len(prediction.segments)} events"]
     answers += [""] * (2 - len(answers))
     when = "\n".join(map(printable, prediction.when))
@@ -179,8 +182,8 @@ def watch(
     ] = None,
     safe: Safe = False,
 ) -> Sequence[Exception]:
-    """Find events in live streams: print a line for each event, when the class changes, and every
-    second.
+    """Find events or states in live streams: print a line for each that is over, when the class
+    changes, and every second.
     """
     from onlooker.cli.watch import watch_sources
 

@@ -304,7 +304,8 @@ def evaluate(
 ) -> None:
     """Measure accuracy per video and per frame, confusions and calibration, and write a report.
 
-    With --recordings: mean average precision in time, events found, and false alarms per hour.
+    With --recordings: mean average precision in time, events found, and false alarms per hour; of states accuracy,
+    segmental F1, edit score and kappa.
     """
     from onlooker.data.sets import read_set, set_name
     from onlooker.recognizer import trained_run
@@ -312,7 +313,7 @@ def evaluate(
 
     if clips and recordings:
         raise ValueError("CLIPS and --recordings are two evaluations; give one of them")
-    refuse_unused(context, {"scenes"}, "in evaluate")
+    refuse_unused(context, {"scenes", "when"}, "in evaluate")
     if not clips:
         where = "on events of recordings" if recordings else "without CLIPS"
         names = {"divide"} if recordings else {"classes", "fill", "divide"}
@@ -383,6 +384,10 @@ def _print_events(figures: dict[str, Any]) -> None:
     from onlooker.report.page import percent
 
     warn(f"{error['path']}: {error['found']}; {error['remedy']}" for error in figures["skipped"])
+    if "states" in figures:
+        _print_states(figures["states"], "all")
+        _print_states(figures["live"]["states"], "all, as `onlooker watch` reports them")
+        return
     whole = [("all", figures), ("all, as `onlooker watch` reports them", figures["live"])]
     for name, measured in [*figures["recordings"].items(), *whole]:
         events = f"{measured['found']} of {measured['events']} events found"
@@ -399,6 +404,26 @@ def _print_events(figures: dict[str, Any]) -> None:
         ]
         text = f"{name}: {events}, {alarms}"
         typer.echo(printable(f"{text}, segment-mAP {', '.join(maps)}" if maps else text))
+
+
+def _print_states(chains: list[dict[str, Any]], title: str) -> None:
+    """Print the figures of each chain of states, and a line for each state."""
+    for chain in chains:
+        f1 = "/".join(f"{value:.0f}" for value in chain["segmental_f1"].values())
+        bouts = chain["bouts"]
+        typer.echo(
+            f"{title}: {100 * chain['accuracy']:.0f} % of the time right, macro F1 {100 * chain['macro_f1']:.0f}, "
+            f"F1@10/25/50 {f1}, edit {chain['edit']:.0f}, kappa {chain['kappa']:.2f}; {bouts['found']} of "
+            f"{bouts['true']} bouts found, {bouts['missed']} missed, {bouts['split']} split, {bouts['merged']} merged, "
+            f"{bouts['inserted']} inserted"
+        )
+        for name, state in chain["states"].items():
+            true, predicted = (
+                f"{part['minutes']:.2f} min in {part['bouts']} bouts"
+                + (f" of {part['median']:.1f} s" if part["bouts"] else "")
+                for part in (state["true"], state["predicted"])
+            )
+            typer.echo(printable(f"  {name}: {predicted}; labeled: {true}"))
 
 
 def _print_metrics(figures: "Figures | None", run: Path) -> None:

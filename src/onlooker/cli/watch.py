@@ -63,8 +63,9 @@ class _Printer:
         if self._every_frame:
             typer.echo(json.dumps(step.to_dict()))
             return
+        kind = "state" if step.decision.states else "event"
         lines = [
-            f"event: {event.label} {100 * event.score:.0f} %, {event.start:.2f} to {event.end:.2f} s"
+            f"{kind}: {event.label} {100 * event.score:.0f} %, {event.start:.2f} to {event.end:.2f} s"
             for event in step.events
         ]
         before = self._printed.get(step.source)
@@ -118,6 +119,12 @@ def _print_dim(text: str) -> None:
 
 
 def _line(step: Step) -> str:
+    if step.states:
+        states = (
+            f"{bout.label}  {100 * bout.score:.1f} %  since {bout.start:.1f} s"
+            for bout in step.states
+        )
+        return f"{step.time:8.2f} s  {', '.join(states)}"
     names = (
         step.classes
         if step.decision.threshold is None and step.happening is None

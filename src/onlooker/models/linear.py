@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple, cast
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import ArrayLike
@@ -83,6 +84,9 @@ class LinearClassifier(VideoModel):
     (`models.windows`). A linear layer says whether a window is one whole event, and another one of
     which class.
 
+    With a state layer (`set_state_layer`), windows around each frame tell what goes on there, by a
+    linear layer on their statistics together. A stream is preceded by copies of its first frame.
+
     Args:
         num_classes, in_channels, size: K, C, and the height and width of the frames.
         encoder: as in `Classifier`; its weights are frozen.
@@ -93,6 +97,8 @@ class LinearClassifier(VideoModel):
         lengths: numbers of frames of the windows of the event layer, ascending; empty: no event
             layer.
         still: whether classes differ by what stands in the frame.
+        state_lengths: as `lengths`, of the state layer.
+        state_outputs: R, the number of its outputs.
 
     Raises:
         ValueError: a window of fewer than 2 frames.
@@ -118,6 +124,8 @@ class LinearClassifier(VideoModel):
         pretrained: bool | str = False,
         lengths: Sequence[int] = (),
         still: bool = False,
+        state_lengths: Sequence[int] = (),
+        state_outputs: int = 0,
     ) -> None:
         super().__init__(num_classes, in_channels, size)
         self.encoder = build_encoder(
@@ -143,6 +151,8 @@ class LinearClassifier(VideoModel):
             self._add_event_layer(lengths)
         if still:
             self._add_still_evidence()
+        if state_lengths:
+            self._add_state_layer(state_lengths, state_outputs)
         self.to(memory_format=torch.channels_last)
 
     def set_event_layer(
@@ -161,13 +171,42 @@ class LinearClassifier(VideoModel):
                 getattr(self, f"{name}_{part}").copy_(torch.as_tensor(value))
         cast(dict[str, Any], self._hub_mixin_config)["lengths"] = list(self.lengths)
 
-    def _add_event_layer(self, lengths: Sequence[int]) -> None:
+    def set_state_layer(self, lengths: Sequence[int], layer: Sequence[ArrayLike]) -> None:
+        """Set the layer that tells states from windows together.
+
+        Args:
+            lengths: numbers of frames of the L windows, ascending, at least 2.
+            layer: center and scale `L M`, weight `R L M` and bias `R`, of a layer on the statistics
+                x of all windows: Σ weight (x - center) / scale + bias.
+        """
+        outputs = len(np.asarray(layer[-1]))
+        self._add_state_layer(lengths, outputs)
+        for part, value in zip(_PARTS, layer, strict=True):
+            getattr(self, f"state_{part}").copy_(torch.as_tensor(value))
+        settings = cast(dict[str, Any], self._hub_mixin_config)
+        settings["state_lengths"] = list(self.state_lengths)
+        settings["state_outputs"] = outputs
+
+    def _add_state_layer(self, lengths: Sequence[int], outputs: int) -> None:
+        self._check_lengths("state_lengths", lengths)
+        self.state_lengths = tuple(lengths)
+        self.state_outputs = outputs
+        L = len(lengths)
+        M = self.num_features
+        shapes = ((L, M), (L, M), (outputs, L, M), (outputs,))
+        for part, shape in zip(_PARTS, shapes, strict=True):
+            values = torch.full(shape, float(part == "scale"), device=self.center.device)
+            self.register_buffer(f"state_{part}", values)
+
+    def _check_lengths(self, name: str, lengths: Sequence[int]) -> None:
         longest = _LONGEST * self.window
         if [*lengths] != sorted({*lengths}) or lengths[0] < 2 or lengths[-1] > longest:
             raise ValueError(
-                f"lengths are {[*lengths]}, expected ascending numbers of frames from 2 to "
-                f"{longest}"
+                f"{name} are {[*lengths]}, expected ascending numbers of frames from 2 to {longest}"
             )
+
+    def _add_event_layer(self, lengths: Sequence[int]) -> None:
+        self._check_lengths("lengths", lengths)
         self.lengths = tuple(lengths)
         M = self.num_features
         device = self.center.device
@@ -193,7 +232,7 @@ class LinearClassifier(VideoModel):
     @property
     def _span(self) -> int:
         """S, the number of frames that a step needs."""
-        return max(self.window, *self.lengths, 0)
+        return max(self.window, *self.lengths, *self.state_lengths, 0)
 
     def forward_features(self, features: Tensor) -> Output:
         B, T = features.shape[:2]
@@ -209,10 +248,17 @@ class LinearClassifier(VideoModel):
         windows = None
         if self.lengths:
             windows = self.score_windows(windowed(frames, moments, self.lengths, W=W), seen)
-        return Output(logits.unflatten(0, (B, T)), attention.unflatten(0, (B, T)), windows)
+        states = None
+        if self.state_lengths:
+            states = self._state_logits(self.state_statistics(features, self.state_lengths))
+        return Output(
+            logits.unflatten(0, (B, T)), attention.unflatten(0, (B, T)), windows, states=states
+        )
 
     def step_features(self, features: Tensor, state: LinearState) -> tuple[Output, LinearState]:
         level, unit = self._rounded(features[:, None])
+        if self.state_lengths:
+            state = self._with_past(state, level, unit)
         levels = torch.cat((state.levels, level.to(state.levels.dtype)), 1)
         units = torch.cat((state.units, unit), 1)
         frames = levels.to(units.dtype) * units
@@ -220,7 +266,7 @@ class LinearClassifier(VideoModel):
         # views would keep the oldest frame in memory
         state = LinearState(seen, levels[:, 1:].clone(), units[:, 1:].clone())
         W = self.window
-        lengths = sorted({*self.lengths, W})
+        lengths = sorted({*self.lengths, *self.state_lengths, W})
         statistics, differences = newest_windows(frames, seen, self.positions, lengths=lengths, W=W)
         place = lengths.index(W)
         logits = self._logits(statistics[:, place], seen[:, 0].clamp_max(W).long() - 1)
@@ -228,8 +274,22 @@ class LinearClassifier(VideoModel):
         if self.lengths:
             places = [lengths.index(n) for n in self.lengths]
             windows = self.score_windows(statistics[:, places], seen[:, 0])
+        states = None
+        if self.state_lengths:
+            states = self._state_logits(
+                statistics[:, [lengths.index(n) for n in self.state_lengths]]
+            )
         attention = self._attention(frames[:, -1], differences[:, place])
-        return Output(logits, attention, windows), state
+        return Output(logits, attention, windows, states=states), state
+
+    def _with_past(self, state: LinearState, level: Tensor, unit: Tensor) -> LinearState:
+        """The state, filled with the next frame where it is that of no frame."""
+        is_empty = (state.seen == 0)[..., None, None]
+        return LinearState(
+            state.seen.where(~is_empty[..., 0, 0], float(self._span)),
+            state.levels.where(~is_empty, level.to(state.levels.dtype)),
+            state.units.where(~is_empty, unit),
+        )
 
     def initial_state(self, batch_size: int) -> LinearState:
         D = self.encoder.num_features
@@ -270,6 +330,18 @@ class LinearClassifier(VideoModel):
         `lengths`: numbers of frames of the windows, ascending; empty: those of the event layer.
         """
         return windowed(*self._frames(features), lengths or self.lengths, W=self.window)
+
+    def state_statistics(self, features: Tensor, lengths: Sequence[int]) -> Tensor:
+        """As `window_statistics`, of videos that are preceded by copies of their first frames."""
+        before = lengths[-1] - 1
+        past = features[:, :1].expand(-1, before, -1, -1, -1)
+        return self.window_statistics(torch.cat((past, features), 1), lengths)[:, before:]
+
+    def _state_logits(self, statistics: Tensor) -> Tensor:
+        """The parts `… L R` of each window in the logits of states, from statistics `… L M`."""
+        center, scale, weight, bias = (getattr(self, f"state_{part}") for part in _PARTS)
+        parts = torch.einsum("...lm,rlm->...lr", (statistics - center) / scale, weight)
+        return cast(Tensor, parts + bias / len(self.state_lengths))
 
     def score_windows(self, statistics: Tensor, seen: Tensor) -> Windows:
         """The scores of windows from their statistics `… L M`, after `seen` frames of the stream,

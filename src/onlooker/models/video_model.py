@@ -60,6 +60,8 @@ class Output(NamedTuple):
         logits: class scores before the softmax, `B T K`; of a step, `B K`.
         attention: `B T h w` or `B h w`, sums to one over `h w`; None for a model without attention.
         windows: None for a model without an event layer.
+        states: what the windows that end at a frame say of the states in their middle, to be added up
+            (`stream.states`): `B T L R` or `B L R`; None for a model without a state layer.
         attended: class scores from the attended features alone, `B T K`, for an auxiliary loss; None
             for a model without one, and of a step.
     """
@@ -68,6 +70,7 @@ class Output(NamedTuple):
     attention: Tensor | None = None
     windows: Windows | None = None
     attended: Tensor | None = None
+    states: Tensor | None = None
 
 
 class VideoModel(nn.Module, PyTorchModelHubMixin):
@@ -81,6 +84,7 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
     - `lengths`: of the windows whose scores its outputs have, in frames; empty without an event
       layer.
     - `still`: its attention marks what stands in the frame, whether it moves or not.
+    - `state_lengths`: as `lengths`, of the windows that tell states; empty without a state layer.
     - `encodes_frames`: it encodes single frames; `encode`, `encode_video` and `forward_features`
       work.
 
@@ -102,6 +106,8 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
     streams = True
     lengths: tuple[int, ...] = ()
     still = False
+    state_lengths: tuple[int, ...] = ()
+    state_outputs: int = 0  # R, of the state layer
     encoder: Encoder | None  # of single frames, if there is one
     grid: tuple[int, int]  # (h, w) of its features
     head: nn.Module

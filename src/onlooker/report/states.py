@@ -4,16 +4,18 @@ Segmental F1 and edit score are those of temporal action segmentation (Lea et al
 Farha and Gall 2019), per cent as there. Bouts of no state are not counted; frames are.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from onlooker.base.decision import Decision
 from onlooker.base.records import Segment
 
 Ints = NDArray[np.int64]
 
+RATE = 25.0  # frames per second, where that of the model is not known
 UNKNOWN = -1  # the class of a frame whose state is not known
 OVERLAPS = (0.1, 0.25, 0.5)  # IoU thresholds of segmental F1
 
@@ -103,6 +105,43 @@ def state_figures(
             for k, name in enumerate(classes)
         },
     }
+
+
+def chain_figures(
+    decision: Decision,
+    true: Mapping[str, Sequence[Segment]],
+    predicted: Mapping[str, Sequence[Segment]],
+    *,
+    seconds: Mapping[str, float],
+    unknown: Mapping[str, Sequence[Segment]],
+) -> list[dict[str, Any]]:
+    """`state_figures` of each chain of states of a model, with the names of its `classes`. Time
+    without labels is no state, or for a chain in which there is always one unknown.
+
+    Args:
+        true, predicted, seconds: by recording, its bouts and its length.
+        unknown: by recording, times without labels of which nobody knows what happens.
+    """
+    rate = decision.frame_rate or RATE
+    nothing = decision.nothing_class
+    results = list[dict[str, Any]]()
+    for chain in decision.states:
+        names = [decision.classes[k] for k in chain.classes if k not in (-1, nothing)]
+        has_gaps = len(names) < len(chain.classes)
+        pairs = list[tuple[Ints, Ints]]()
+        for recording, length in seconds.items():
+            times = np.arange(0, length, 1 / rate).tolist()
+            labels = frame_labels(true[recording], times, names)
+            if not has_gaps:
+                labels[labels == len(names)] = UNKNOWN
+            for part in unknown.get(recording, ()):
+                begin, end = np.searchsorted(times, [part.start, part.end]).tolist()
+                labels[begin:end] = UNKNOWN
+            pairs.append((labels, frame_labels(predicted[recording], times, names)))
+        labels_of_all, answers = zip(*pairs, strict=True)
+        figures = state_figures(labels_of_all, answers, names, rate=rate)
+        results.append({"classes": names, **figures})
+    return results
 
 
 def _states(bouts: Sequence[Bout], K: int) -> list[Bout]:

@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -29,6 +30,7 @@ from onlooker.report.figures import CrossValidationFigures, Figures
 from onlooker.report.metrics import measure, write_scores
 from onlooker.report.overlay import draw_clip
 from onlooker.report.page import DrawnClip
+from onlooker.report.states import chain_figures
 from onlooker.report.summary import ReportContent, summary_page
 from onlooker.run.check import is_clean
 from onlooker.run.record import (
@@ -195,7 +197,8 @@ def evaluate_recordings(run: Path, clips: ClipSet) -> dict[str, Any]:
     Returns:
         The figures of all recordings (`event_figures`); `live`: the figures of the events that
         `onlooker watch` reports while they play; `recordings`: the figures of each recording, by
-        its name; `skipped`: the recordings that are left out, and why.
+        its name; `states`, also of `live`, those of a model of states (`chain_figures`); `skipped`:
+        the recordings that are left out, and why.
 
     Raises:
         FileNotFoundError, NotWritableError, ClipError: as `evaluate`.
@@ -217,6 +220,8 @@ def evaluate_recordings(run: Path, clips: ClipSet) -> dict[str, Any]:
         listed[file_of(clip.path)].append(clip)
     predicted = dict[str, Sequence[Segment]]()
     live = dict[str, Sequence[Segment]]()
+    all_predicted = dict[str, Sequence[Segment]]()  # with those in times without labels
+    all_live = dict[str, Sequence[Segment]]()
     true = dict[str, list[Segment]]()
     lengths = dict[str, float]()
     unknown = dict[str, list[Segment]]()
@@ -240,6 +245,8 @@ def evaluate_recordings(run: Path, clips: ClipSet) -> dict[str, Any]:
                 true[name].append(Segment(clip.label, start, min(end, seconds)))
         times = clips.unknown.get(resolved(file), ())
         unknown[name] = [Segment("", a, min(b, seconds)) for a, b in times if a < seconds]
+        all_predicted[name] = prediction.segments
+        all_live[name] = reported
         predicted[name] = judged(prediction.segments, true[name], unknown[name])
         live[name] = judged(reported, true[name], unknown[name])
     if not lengths:
@@ -258,6 +265,12 @@ def evaluate_recordings(run: Path, clips: ClipSet) -> dict[str, Any]:
         },
         "skipped": [error.to_dict() for error in (*clips.left_out, *errors.values())],
     }
+    if recognizer.decision.states:
+        compared = partial(
+            chain_figures, recognizer.decision, true, seconds=lengths, unknown=unknown
+        )
+        figures["states"] = compared(predicted=all_predicted)
+        figures["live"]["states"] = compared(predicted=all_live)
     write_json(out / FIGURES, figures)
     return figures
 

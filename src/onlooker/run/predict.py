@@ -22,7 +22,14 @@ from onlooker.models.video_model import choose_device
 from onlooker.recognizer import Recognizer, load
 from onlooker.run.cluster import map_clips
 from onlooker.run.features import weights_digest
-from onlooker.run.results import Outputs, ResultsFile, attempt, drawn_files
+from onlooker.run.results import (
+    BUDGETS,
+    Outputs,
+    ResultsFile,
+    add_budgets,
+    attempt,
+    drawn_files,
+)
 from onlooker.video.rates import RATE_NOTE
 from onlooker.video.reader import is_video
 
@@ -82,6 +89,9 @@ def predict_clips(
     recognizer = load(run, "cpu" if ray else "auto")
     recognizer.decision.with_threshold(threshold)  # refuses one that is no probability
     drawn = drawn_files(clips, out, formats) if out else {}
+    budgets = out / BUDGETS if out and recognizer.decision.states else None
+    if budgets:
+        add_budgets(budgets, recognizer.decision, [])  # refuses another file
     errors = list[ClipError]()
     with (
         closing(ResultsFile(json, _digest(recognizer, threshold), clips))
@@ -104,6 +114,8 @@ def predict_clips(
                     predictions.append(replace(result, attention=None, heat=None))
                     if error := outputs.write(clip, result):
                         errors.append(error)
+                if budgets:
+                    add_budgets(budgets, recognizer.decision, predictions)
                 if predictions and on_predictions:
                     on_predictions(predictions)
                 _note_times(predictions, recognizer)
@@ -195,5 +207,6 @@ def _digest(recognizer: Recognizer, threshold: float | None) -> str:
         decision.curve,
         decision.clip_seconds,
         *extra,
+        *decision.states,
     )
     return hashlib.sha256(repr(parts).encode()).hexdigest()

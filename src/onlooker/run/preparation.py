@@ -1,7 +1,7 @@
 """The start of a training: the record of its run, the untrained model, and the samples."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -11,6 +11,7 @@ from onlooker.base.config import Settings
 from onlooker.base.progress import note, note_clips
 from onlooker.base.records import Clip, ClipError
 from onlooker.data.clips import ClipFrames, read_clips, read_thumbnails, unknown_rates
+from onlooker.data.lists import Unknown
 from onlooker.data.sets import ClipSet, root_of
 from onlooker.data.split import Split, require_clips, require_divisible
 from onlooker.models.registry import configured, find_recipe
@@ -33,6 +34,7 @@ class PreparedRun:
         model: the untrained model.
         samples: those of all clips that can be read.
         gone: clips of a resumed run that cannot be read any more.
+        unknown: times without labels, by file.
     """
 
     run: Path
@@ -40,6 +42,7 @@ class PreparedRun:
     model: VideoModel
     samples: ClipFrames
     gone: tuple[ClipError, ...] = ()
+    unknown: Unknown = field(default_factory=dict)
 
 
 def new_run(
@@ -63,6 +66,8 @@ def new_run(
     classes = tuple(sorted({clip.label for clip in clips.clips}))
     require_one_nothing(classes, settings.training.nothing)
     name = settings.model.name
+    if clips.asked.when == "states" and not fitter_of(find_recipe(name)).finds_states:
+        raise ValueError(f"{name} tells no states; leave out --when states")
     seed = settings.training.seed
     split = split or clips.split
     if split is None:
@@ -90,7 +95,7 @@ def new_run(
     )
     record.write(run)
     write_scenes(run, [images[clip.path] for clip in split.clips])
-    return PreparedRun(run, record, net, samples=samples)
+    return PreparedRun(run, record, net, samples=samples, unknown=clips.unknown)
 
 
 def resumed_run(run: Path, folder: Path, strict: bool = False) -> PreparedRun:

@@ -139,7 +139,11 @@ class RunRecord:
             folder = clips or local(field_of(stored, "clips", str))
             classes = tuple(map(composed, field_of(stored, "classes", list[str])))
             settings = read_settings(stored)
-            asked = SetConfig.from_field(stored, "set") if "set" in stored else None
+            asked = None
+            if "set" in stored:
+                # earlier versions have no `when`
+                own = {"when": SetConfig.when, **field_of(stored, "set", dict)}
+                asked = SetConfig.from_field({"set": own}, "set")
             notes = field_of({"notes": [], **stored}, "notes", list[str])
             digest = field_of(stored, "split", str)
         with reading(run / "split.json"):

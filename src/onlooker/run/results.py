@@ -13,12 +13,15 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from filelock import lock_descriptor
 
+from onlooker.base.decision import Decision
 from onlooker.base.files import (
     atomic_file,
     check_regular,
     check_writable,
     explain_write_errors,
+    read_csv,
     read_json,
+    write_csv,
     write_json,
 )
 from onlooker.base.intervals import as_cut, file_of, resolved
@@ -29,6 +32,8 @@ from onlooker.formats.annotations import Writer, of_prediction
 from onlooker.report.overlay import write_drawn
 from onlooker.storage import path_or_address
 
+BUDGETS = "budget.csv"
+_PARTS = ("seconds", "share", "bouts", "median", "latency")  # of `TimeBudget`
 Given = ParamSpec("Given")
 Result = TypeVar("Result")
 
@@ -246,3 +251,30 @@ def distinct_names(clips: Sequence[Path], endings: Sequence[str] = ("",)) -> lis
     if len({*files}) < len(files):
         names = [f"{number}-{name}" for number, name in enumerate(names)]
     return [short_name(name) for name in names]
+
+
+def add_budgets(file: Path, decision: Decision, predictions: Sequence[Prediction]) -> None:
+    """Write the time budgets of recordings into a CSV file, one row for each: seconds of the
+    recording; and of each class seconds, share, number of bouts, median seconds of a bout, and
+    seconds until the first one. Rows of other recordings stay.
+
+    Raises:
+        FileExistsError: the file is no such table, or one of other classes.
+        DiskFullError, NotWritableError: it cannot be written.
+    """
+    names = [name for name in decision.classes if name != decision.nothing_name]
+    columns = ["recording", "seconds", *(f"{name} {part}" for name in names for part in _PARTS)]
+    stored = read_csv(file) if file.exists() else []
+    if stored and [*stored[0]] != columns:
+        raise FileExistsError(
+            f"{file}: exists, and is no table of these time budgets; choose another folder"
+        )
+    rows: dict[str, list[Any]] = {row["recording"]: [*row.values()] for row in stored}
+    for prediction in predictions:
+        name = path_or_address(prediction.path)
+        budgets = {budget.label: budget for budget in prediction.budget()}
+        values = (getattr(budgets[label], part) for label in names for part in _PARTS)
+        cells = ["" if value is None else round(value, 4) for value in values]
+        rows[name] = [name, round(prediction.seconds, 3), *cells]
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_csv(file, [columns, *rows.values()])

@@ -18,6 +18,7 @@ from onlooker.base.config import (
     Settings,
     StreamConfig,
     TrainConfig,
+    When,
 )
 from onlooker.base.decision import Decision
 from onlooker.base.files import model_folder, whole_folder, write_json
@@ -152,6 +153,7 @@ def train(
     fill: str | None = None,
     divide: bool = False,
     scenes: bool = True,
+    when: When = "auto",
     tensorboard: bool = False,
     **settings: Any,
 ) -> TrainedRun:
@@ -168,7 +170,7 @@ def train(
         resume, quiet, tensorboard: as in `train_run`.
         progress: called with a stage, such as "reading clips", how many of its parts are done, and
             how many there are. An exception in it ends the training, and `resume` continues it.
-        fill, divide, scenes: as in `SetConfig`.
+        fill, divide, scenes, when: as in `SetConfig`.
         settings: any other field of `ModelConfig` or `DataConfig`, or of the settings of the model's fitter
             (`TrainConfig`, for gradient descent).
 
@@ -179,7 +181,7 @@ def train(
     """
     settings.pop("workers", None)  # which other libraries have; threads read the clips
     asked = _settings(model, settings)
-    which = SetConfig(fill=fill, divide=divide, scenes=scenes)
+    which = SetConfig(fill=fill, divide=divide, scenes=scenes, when=when)
     given = {**settings, **_changed(which), **_changed(ModelConfig(model))}
     path = default_run(Path(clips), model) if run is None else Path(run)
     with reporting(progress), uploading([path]) as copies:
@@ -385,6 +387,8 @@ def _fit(
         nothing=settings.training.nothing,
         frame_rate=sample_rate([clip.path for clip in record.split.training], settings.data),
     )
+    asked = record.asked or SetConfig()
+    fitter = fitter_of(find_recipe(settings.model.name))
     context = FitContext(
         settings,
         prepared.model,
@@ -392,9 +396,10 @@ def _fit(
         run=prepared.run,
         cross_validate=cross_validate,
         with_encoder=partial(with_encoder, record),
+        when=asked.when,
+        unknown=prepared.unknown,
         writer=writer,
     )
-    fitter = fitter_of(find_recipe(settings.model.name))
     return fitter.fit(prepared.samples, record.split, context)
 
 

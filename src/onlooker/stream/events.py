@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onlooker.base.answer import event_scores
+from onlooker.base.decision import Decision
 from onlooker.base.records import ClipError, Prediction, Segment, Step, Tube
 from onlooker.localization import interpolate
 
@@ -246,39 +247,67 @@ def recorded(
     Raises:
         ClipError: no steps: the recording is too short for the model.
     """
-    steps = list[Step]()
-    live = list[Segment]()
-    size = None
-    for step in watched:
-        live += step.events
-        if step.pixels is not None:  # else it is the last step again, with its events
-            size = step.pixels.shape[0], step.pixels.shape[1]
-            steps.append(replace(step, pixels=None))
-    if not steps:
-        raise ClipError(path, "too short for this model", "give a longer clip")
+    steps, live = collected(path, watched)
     times = [step.time for step in steps]
     windows = _stacked([step.windows for step in steps])
     assert windows is not None
     events = finder.find(times, windows)
-    frame_scores = with_nothing(highest_around(windows, finder.lengths), finder.nothing)
-    scores = with_nothing(windows.max((0, 1)), finder.nothing)
-    prediction = Prediction(
-        Path(path),
+    prediction = recording_prediction(
+        path,
+        steps,
         steps[0].decision.with_threshold(min(finder.threshold, 1.0)),
+        frame_scores=with_nothing(highest_around(windows, finder.lengths), finder.nothing),
+        scores=with_nothing(windows.max((0, 1)), finder.nothing),
+        segments=sorted(events, key=lambda event: -event.score),
+    )
+    return prediction, live
+
+
+def collected(path: Path | str, watched: Iterable[Step]) -> tuple[list[Step], list[Segment]]:
+    """The steps of a recording without pixels, but with their size in the first one, and the events
+    as they became final; errors as of `recorded`.
+    """
+    steps = list[Step]()
+    live = list[Segment]()
+    for step in watched:
+        live += step.events
+        if step.pixels is not None:  # else it is the last step again, with its events
+            pixels = step.pixels if not steps else None
+            steps.append(replace(step, pixels=pixels))
+    if not steps:
+        raise ClipError(path, "too short for this model", "give a longer clip")
+    return steps, live
+
+
+def recording_prediction(
+    path: Path | str,
+    steps: Sequence[Step],
+    decision: Decision,
+    *,
+    frame_scores: NDArray[np.float32],
+    scores: NDArray[np.float32],
+    segments: Sequence[Segment],
+) -> Prediction:
+    """The prediction of a recording from its steps (`collected`); tubes are the boxes during its
+    segments, which are found elsewhere.
+    """
+    pixels = steps[0].pixels
+    return Prediction(
+        Path(path),
+        decision,
         frame_scores,
         scores=scores,
-        times=np.array(times),
+        times=np.array([step.time for step in steps]),
         indices=np.array([step.index for step in steps]),
         attention=_stacked([step.attention for step in steps]),
-        size=size,
-        tubes=tuple(_tubes(steps, events)),
-        segments=tuple(sorted(events, key=lambda event: -event.score)),
+        size=None if pixels is None else (pixels.shape[0], pixels.shape[1]),
+        tubes=tuple(_tubes(steps, _in_order(segments))),
+        segments=tuple(segments),
         points=None
         if steps[0].attention is None
         else _stacked([step.point or (np.nan, np.nan) for step in steps]),
         heat=_stacked([step.heat for step in steps]),
     )
-    return prediction, live
 
 
 def highest_around(windows: NDArray[np.float32], lengths: Sequence[int]) -> NDArray[np.float32]:

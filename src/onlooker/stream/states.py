@@ -1,19 +1,23 @@
-"""Turn the probabilities of states at each frame into bouts, by a semi-Markov model whose durations
-are log-normal: over a whole recording, or frame by frame.
+"""Turn what windows say of states into probabilities at each frame, and these into bouts, by a
+semi-Markov model whose durations are log-normal: over a whole recording, or frame by frame.
 
 A state is what goes on at a moment, an act of half a second or a rest of minutes; a bout is the time
 from where it begins to where another one does.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import log_ndtr
+from scipy.special import log_ndtr, softmax
 
-from onlooker.base.records import Segment
+from onlooker.base.decision import Decision
+from onlooker.base.records import Prediction, Segment, Step
+from onlooker.stream.events import collected, recording_prediction
 
 Floats = NDArray[np.floating]
 Ints = NDArray[np.int64]
@@ -318,3 +322,182 @@ class Decoder:
     def _end(self, last: float) -> float:
         """When a recording or stream ends, by the time of its last frame."""
         return last + 1 / self.rate
+
+
+def window_offsets(lengths: Sequence[int], rate: float) -> list[int]:
+    """By how many frames the window of each length that tells the state of a frame ends after it:
+    half of the length, at most `LAG` seconds.
+    """
+    return [min(length // 2, round(LAG * rate)) for length in lengths]
+
+
+class FinderState(NamedTuple):
+    """The state of a stream from which its next states are found.
+
+    Args:
+        windows: `L R`, of the last frames, whose surroundings are not complete.
+        times: of these frames.
+        chains: that of each decoder.
+    """
+
+    windows: tuple[Floats, ...] = ()
+    times: tuple[float, ...] = ()
+    chains: tuple[BoutState, ...] = ()
+
+
+class StateStep(NamedTuple):
+    """What a frame of a stream tells.
+
+    Args:
+        posteriors: `n R`, probabilities of the frames whose surroundings are complete now.
+        final: the bouts that are final now, in the order of time.
+        going_on: those that go on, at most one for each chain.
+        state: of the stream.
+    """
+
+    posteriors: Floats
+    final: list[Segment]
+    going_on: tuple[Segment, ...]
+    state: FinderState
+
+
+class StateFinder:
+    """Finds the bouts of all chains of states by the outputs of a state layer.
+
+    Args:
+        decision: with chains, whose `R` outputs follow each other.
+        lengths: of the `L` windows, in frames.
+        rate: frames per second.
+    """
+
+    def __init__(self, decision: Decision, lengths: Sequence[int], rate: float) -> None:
+        self.decision = decision
+        self.offsets = window_offsets(lengths, rate)
+        self.delay = max(self.offsets)
+        self.columns = list[slice]()
+        self.decoders = list[Decoder]()
+        nothing = decision.nothing_class
+        for chain in decision.states:
+            begin = self.columns[-1].stop if self.columns else 0
+            self.columns.append(slice(begin, begin + len(chain.classes)))
+            labels = [None if k in (-1, nothing) else decision.classes[k] for k in chain.classes]
+            self.decoders.append(
+                Decoder(labels, chain.medians, chain.spreads, weight=chain.weight, rate=rate)
+            )
+
+    def find(self, times: Sequence[float], posteriors: Floats) -> list[Segment]:
+        """The bouts of a recording, in the order of time, by the probabilities of its frames,
+        `T R`.
+        """
+        bouts = list[Segment]()
+        for columns, decoder in zip(self.columns, self.decoders, strict=True):
+            bouts += decoder.decode(times, posteriors[:, columns])
+        return _in_order(bouts)
+
+    def step(self, state: FinderState, time: float, windows: Floats) -> StateStep:
+        """Process a frame of a stream; a frame's state is known `delay` frames later.
+
+        Args:
+            state: after the previous frame; `FinderState()` at the first.
+            windows: `L R`, of those that end at this frame.
+        """
+        waiting = (*state.windows, windows)
+        times = (*state.times, time)
+        chains = state.chains or (BoutState(),) * len(self.decoders)
+        if len(waiting) <= self.delay:
+            R = windows.shape[1]
+            waits = FinderState(waiting, times, chains)
+            return StateStep(np.zeros((0, R)), [], (), state=waits)
+        posteriors = self.probabilities(
+            sum(waiting[offset][place] for place, offset in enumerate(self.offsets))
+        )
+        final = list[Segment]()
+        going_on = list[Segment]()
+        after = list[BoutState]()
+        for columns, decoder, chain in zip(self.columns, self.decoders, chains, strict=True):
+            bouts, bout, chain_state = decoder.step(chain, times[0], posteriors[columns])
+            final += bouts
+            going_on += [bout] if bout else []
+            after.append(chain_state)
+        return StateStep(
+            posteriors[None],
+            _in_order(final),
+            tuple(going_on),
+            state=FinderState(waiting[1:], times[1:], tuple(after)),
+        )
+
+    def finish(self, state: FinderState) -> list[Segment]:
+        """The bouts that become final by the end of a stream, after `delay` more steps with its
+        last frame.
+        """
+        bouts = list[Segment]()
+        for decoder, chain in zip(self.decoders, state.chains, strict=True):
+            bouts += decoder.finish(chain)
+        return _in_order(bouts)
+
+    def probabilities(self, logits: Floats) -> Floats:
+        """Probabilities `… R` of the outputs, those of each chain sum to one."""
+        parts = [softmax(logits[..., columns], -1) for columns in self.columns]
+        return np.concatenate(parts, -1)
+
+    def class_scores(self, posteriors: Floats) -> NDArray[np.float32]:
+        """Probabilities of the classes, `… K`, by those of the outputs, `… R`. That of the class in
+        which nothing happens is that of none of the others, where there are several chains.
+        """
+        shape = (*posteriors.shape[:-1], len(self.decision.classes))
+        scores = np.zeros(shape, np.float32)
+        nothing = self.decision.nothing_class
+        if nothing is not None:
+            scores[..., nothing] = 1.0
+        for columns, chain in zip(self.columns, self.decision.states, strict=True):
+            for place, label in enumerate(chain.classes, columns.start):
+                if label not in (-1, nothing):
+                    scores[..., label] = posteriors[..., place]
+                elif nothing is not None:
+                    scores[..., nothing] *= posteriors[..., place]
+        return scores
+
+
+def recorded_states(
+    path: Path | str, watched: Iterable[Step], finder: StateFinder
+) -> tuple[Prediction, list[Segment]]:
+    """The steps of one recording as a prediction, and the bouts as they became final while it was
+    watched.
+
+    The bouts of the prediction, in the order of time, are found by all frames. The probability of a
+    class in the whole recording is the mean of those of its frames.
+
+    Args:
+        watched: of a model with a state layer; the pixels are not kept.
+        finder: that of the model.
+
+    Raises:
+        ClipError: no steps: the recording is too short for the model.
+    """
+    parts = list[Floats]()
+    steps, live = collected(path, _with_posteriors(watched, parts))
+    posteriors = np.concatenate(parts)
+    frame_scores = finder.class_scores(posteriors)
+    prediction = recording_prediction(
+        path,
+        steps,
+        replace(finder.decision, threshold=None),
+        frame_scores=frame_scores,
+        scores=frame_scores.mean(0),
+        segments=finder.find([step.time for step in steps], posteriors),
+    )
+    return prediction, live
+
+
+def _with_posteriors(watched: Iterable[Step], parts: list[Floats]) -> Iterator[Step]:
+    """The steps of frames in slots of their own, and the one of the end; adds their probabilities to
+    `parts`.
+    """
+    for step in watched:
+        if step.posteriors is not None:
+            parts.append(step.posteriors)
+            yield step
+
+
+def _in_order(bouts: Sequence[Segment]) -> list[Segment]:
+    return sorted(bouts, key=lambda bout: (bout.start, bout.end))

@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import zip_longest
+from operator import attrgetter
 from pathlib import Path
 from threading import Condition
 from time import monotonic
@@ -28,6 +29,8 @@ from onlooker.models.video_model import VideoModel
 from onlooker.storage import is_address, local
 from onlooker.stream.events import EventState, Finder, with_nothing
 from onlooker.stream.sources import EARLY, ON_TIME, Frame, Source, Status, slot_of, stream_names
+from onlooker.stream.states import FinderState, StateFinder
+from onlooker.video.rates import RATE
 from onlooker.video.reader import VideoReader
 from onlooker.video.resize import Pixels, resize
 
@@ -67,6 +70,7 @@ class StreamState:
         box_state: from which boxes are found; None at the first frame, and for a model without
             attention.
         event_state: from which events are found.
+        finder_state: from which states are found.
         boxes: times and corners of the boxes during the longest window.
         last: the last step, without pixels.
         frame: the last frame.
@@ -78,6 +82,7 @@ class StreamState:
     model: Any
     box_state: BoxState | None = None
     event_state: EventState = field(default_factory=EventState)
+    finder_state: FinderState = field(default_factory=FinderState)
     boxes: tuple[tuple[float, tuple[float, ...]], ...] = ()
     last: Step | None = None
     frame: _EncodedFrame | None = None
@@ -115,7 +120,7 @@ class Streams:
         self.decision = decision
         self.rate = decision.frame_rate or 0.0 if rate is None else rate
         # slots in a row that repeat a frame: after that many, the model knows nothing else
-        self.hold = max(data.frames, *model.lengths, 0)
+        self.hold = max(data.frames, *model.lengths, *model.state_lengths, 0)
         self.finder: Finder | None = None
         if model.lengths:
             self.finder = Finder(
@@ -124,6 +129,10 @@ class Streams:
                 decision.event_threshold(alarms_per_hour),
                 nothing=decision.nothing_class,
             )
+        self.state_finder: StateFinder | None = None
+        if decision.states:
+            rate = self.rate or decision.frame_rate or RATE
+            self.state_finder = StateFinder(decision, model.state_lengths, rate)
         self.states: dict[str, StreamState] = {}
         if data.modality != "rgb":
             raise ValueError(
@@ -138,7 +147,11 @@ class Streams:
         its end.
         """
         state = self.states.pop(name, None)
-        if state is None or state.last is None or self.finder is None:
+        if state is None or state.last is None:
+            return None
+        if self.state_finder is not None:
+            return self._end_of_states(self.state_finder, state, state.last)
+        if self.finder is None:
             return None
         events = self._located_events(self.finder.finish(state.event_state), state, name)
         if not events or state.last.windows is None:
@@ -197,7 +210,8 @@ class Streams:
             steps += self._step(dict(filter(None, batch)), states)
         for name, (index, time, pixels) in frames.items():
             if not slots[name] and (last := states[name].last):
-                steps.append(replace(last, index=index, time=time, pixels=pixels, events=()))
+                again = replace(last, index=index, time=time, pixels=pixels)
+                steps.append(replace(again, events=(), posteriors=None))
         self.states |= states
         return steps
 
@@ -256,6 +270,7 @@ class Streams:
         scores = self.decision.probabilities(output.logits).cpu().numpy()
         attention = None if output.attention is None else output.attention.float().cpu().numpy()
         windows = None if output.windows is None else output.windows.scores.cpu().numpy()
+        states_logits = None if output.states is None else output.states.cpu().numpy()
         steps = list[Step]()
         for i, (name, frame) in enumerate(frames.items()):
             state = states[name]
@@ -283,6 +298,9 @@ class Streams:
                 )
             if windows is not None:
                 step, state = self._with_events(step, state, windows[i])
+            if states_logits is not None and self.state_finder is not None:
+                logits = states_logits[i]
+                step, state = self._with_states(self.state_finder, step, state, windows=logits)
             steps.append(step)
             states[name] = replace(state, last=replace(step, pixels=None))
         return steps
@@ -309,6 +327,63 @@ class Streams:
         label = step.label
         step = replace(step, boxes=tuple(replace(box, label=label) for box in step.boxes))
         return step, replace(state, event_state=event_state, boxes=boxes)
+
+    def _with_states(
+        self, finder: StateFinder, step: Step, state: StreamState, *, windows: Floats
+    ) -> tuple[Step, StreamState]:
+        """The step with the bouts of states that are found from the outputs of its windows, `L R`."""
+        result = finder.step(state.finder_state, step.time, windows)
+        boxes = (*state.boxes, *([(step.time, step.box.corners)] if step.box else []))
+        boxes = boxes[-self.hold :]
+        if len(result.posteriors):
+            scores = finder.class_scores(result.posteriors[-1])
+        elif state.last is not None:
+            scores = state.last.scores
+        else:
+            scores = finder.class_scores(finder.probabilities(0 * windows[0]))
+        step = replace(
+            step,
+            scores=scores,
+            happening=bool(result.going_on),
+            event=max(result.going_on, key=attrgetter("start"), default=None),
+            events=self._located_events(result.final, replace(state, boxes=boxes), step.source),
+            states=result.going_on,
+            posteriors=result.posteriors,
+        )
+        label = step.label
+        step = replace(step, boxes=tuple(replace(box, label=label) for box in step.boxes))
+        return step, replace(state, finder_state=result.state, boxes=boxes)
+
+    @torch.inference_mode()
+    def _end_of_states(self, finder: StateFinder, state: StreamState, last: Step) -> Step:
+        """The last step of a stream again, with the bouts and the probabilities of the frames that
+        are known by its end: the last frame stays until their surroundings are complete.
+        """
+        assert state.frame is not None
+        assert last.posteriors is not None
+        model_state = state.model
+        finder_state = state.finder_state
+        bouts = list[Segment]()
+        posteriors = list[Floats]()
+        for _ in range(finder.delay):
+            output, model_state = self.model.step_features(state.frame.features, model_state)
+            assert output.states is not None
+            result = finder.step(finder_state, last.time, output.states[0].cpu().numpy())
+            finder_state = result.state
+            bouts += result.final
+            posteriors.append(result.posteriors)
+        bouts += finder.finish(finder_state)
+        probabilities = np.concatenate([np.zeros_like(last.posteriors[:0]), *posteriors])
+        return replace(
+            last,
+            scores=finder.class_scores(probabilities[-1]),
+            happening=False,
+            event=None,
+            states=(),
+            events=self._located_events(bouts, state, last.source),
+            posteriors=probabilities,
+            boxes=(),
+        )
 
     def _located_events(
         self, segments: Sequence[Segment], state: StreamState, source: str | None

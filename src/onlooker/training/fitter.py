@@ -5,10 +5,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from onlooker.base.config import FitConfig, Settings
+from onlooker.base.config import FitConfig, Settings, When
 from onlooker.base.decision import Decision
 from onlooker.base.records import Clip, Evaluation
 from onlooker.data.clips import ClipFrames
+from onlooker.data.lists import Unknown
 from onlooker.data.split import Split
 from onlooker.models.video_model import VideoModel
 from onlooker.report.figures import CrossValidationFigures
@@ -46,6 +47,8 @@ class FitContext:
         run: the folder for curves and checkpoints; training continues from those that are there.
         cross_validate: whether predictions are wanted for all clips, each by a model that was
             fitted without it and its recording (`Fitted.held_out`).
+        when: whether the times of a list give states or events.
+        unknown: times without labels, by file.
         with_encoder: makes the model with another encoder, for frames of a size, and samples of
             some clips for it.
         writer: for TensorBoard; None: none.
@@ -57,6 +60,8 @@ class FitContext:
     run: Path
     cross_validate: bool
     with_encoder: WithEncoder
+    when: When = "auto"
+    unknown: Unknown = field(default_factory=dict)
     writer: "SummaryWriter | None" = None
 
 
@@ -92,6 +97,7 @@ class Fitter(Protocol):
         chooses_encoder: whether the encoder may be `auto`, for the fitter to choose one.
         cross_validates: whether few clips are all fitted to, and tested by cross-validation
             (`Fitted.held_out`), unless there are test clips.
+        finds_states: whether it can fit states to recordings (`FitContext.when`).
         is_distributed: whether the processes that torchrun started share the work.
     """
 
@@ -99,6 +105,7 @@ class Fitter(Protocol):
     uses: frozenset[str] = frozenset()
     chooses_encoder: bool = False
     cross_validates: bool = False
+    finds_states: bool = False
     is_distributed: bool = False
 
     def fit(self, samples: ClipFrames, split: Split, context: FitContext) -> Fitted:

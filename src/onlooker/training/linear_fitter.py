@@ -32,6 +32,7 @@ from onlooker.training.linear import (
     cross_validated,
     fit_layer,
 )
+from onlooker.training.states import TimesPlan, fit_states, plan_times
 from onlooker.training.still_evidence import still_evidence
 from onlooker.video.rates import RATE
 
@@ -43,15 +44,18 @@ _LONG = 8  # times the frames of a sample that a clip has in the streams of the 
 
 class LinearFitter(Fitter):
     """Logistic regression or discriminant analysis of statistics (`training.linear`), and a layer
-    of events (`training.events`); the encoder may be chosen, too (`training.encoders`).
+    of events (`training.events`) or of states (`training.states`); the encoder may be chosen, too
+    (`training.encoders`).
     """
 
     settings = FitConfig
     chooses_encoder = True
     cross_validates = True
+    finds_states = True
 
     def fit(self, samples: ClipFrames, split: Split, context: FitContext) -> Fitted:
         fitted_clips = samples.subset((*split.training, *split.validation))
+        times = _plan(fitted_clips, context)
         encoder = choose_encoder(fitted_clips, context)
         settings, model, samples = encoder.candidate
         encoded = encoder.encoded or encode(encoder.candidate, context.decision)
@@ -61,16 +65,22 @@ class LinearFitter(Fitter):
             cast(LinearClassifier, model),
             encoded.clips,
             replace(context.decision, clip_seconds=seconds),
-            stream_clips=stream_clips,
+            stream_clips=() if times.recordings else stream_clips,
             early=encoded.early,
         )
         still = still_evidence(
             cast(LinearClassifier, model), encoded.features, np.array(samples.targets)
         )
-        notes = dict[str, str]()
+        notes = {"times": times.why} if times.why else {}
         if still is not None:
             cast(LinearClassifier, model).set_still_evidence(*still)
             notes["where"] = _STILL_TEXT
+        if times.recordings:
+            net = cast(LinearClassifier, model)
+            states = fit_states(net, times.recordings, decision, data=settings.data)
+            net.set_state_layer(states.lengths, states.layer)
+            decision = replace(decision, states=states.chains, frame_rate=states.rate)
+            notes["when"] = f"states: {states.sentence} ({len(times.recordings)})"
         choice_text = f"{encoder.why}; {choice}" if encoder.why else str(choice)
         note(f"chosen: {choice_text}")
         # with test clips, the layer that was chosen is cross-validated, for the labels to check
@@ -102,6 +112,22 @@ class LinearFitter(Fitter):
             ),
             notes=notes,
         )
+
+
+def _plan(samples: ClipFrames, context: FitContext) -> TimesPlan:
+    """Whether states are fitted to the recordings of some clips; a ValueError if that was asked for
+    and is not possible.
+    """
+    settings = context.settings
+    if settings.data.modality == "rgb" and not settings.training.features:
+        return plan_times(
+            samples.clips, context.decision, when=context.when, unknown=context.unknown
+        )
+    if context.when == "states":
+        raise ValueError(
+            "states are told from RGB frames; leave out --features and --modality, or --when states"
+        )
+    return TimesPlan()
 
 
 def fit_layers(

@@ -1,0 +1,745 @@
+"""Fit the state layer: what goes on at every moment of recordings whose times are labeled.
+
+The layer is a logistic regression of the statistics of windows around a frame, fitted to some frames
+of each bout. By leaving recordings out, the windows, the regularization and the weight of the
+decoder (`stream.states`) are chosen, and the states are tested.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.special import log_softmax
+from torch import Tensor
+
+from onlooker.base.config import DataConfig, When
+from onlooker.base.decision import Decision, StateChain
+from onlooker.base.intervals import Times, covered, file_of, resolved, split_interval
+from onlooker.base.progress import tracked
+from onlooker.base.records import Clip, ClipError
+from onlooker.data.clips import read_header
+from onlooker.data.lists import Unknown
+from onlooker.data.split import group_of
+from onlooker.models.linear import ORDERED, UNORDERED, LinearClassifier
+from onlooker.report.states import UNKNOWN, bouts_of, state_figures
+from onlooker.stream.sources import ON_TIME, slot_of
+from onlooker.stream.states import Decoder, window_offsets
+from onlooker.training.forward import encode_samples
+from onlooker.training.linear import one_thread
+from onlooker.training.regression import LinearLayer, standard_scale
+from onlooker.video.reader import VideoReader
+from onlooker.video.resize import resize
+
+Floats = NDArray[np.floating]
+Ints = NDArray[np.int64]
+
+_COVERED = 0.3  # share of the time of recordings with labels, from which on they give states
+_RECORDINGS = 3  # at least, for states
+_TOLERANCE = 1e-3  # seconds: times in lists are rounded
+_GAPS = 0.02  # share of the time without labels, above which it is a state, too
+
+_RATE = 5.0  # frames per second at least
+_SHORT = 0.1  # quantile of the durations of bouts that frames and windows are chosen for
+_FRAMES_PER_BOUT = 5  # of such a bout
+_SHARES = (0.5, 1.0, 2.0, 4.0)  # lengths of windows, times such a bout
+_LONGEST = 4  # windows at most, times the number of frames of a sample
+_MOST_FRAMES = 18_000  # of all recordings: an hour at the lowest rate
+_TOGETHER = 128  # frames that are read and encoded together
+
+_PER_BOUT = 10  # frames of a bout that the layer is fitted to
+_MOST_SAMPLES = 3000  # of all such frames
+_DIRECTIONS = 400  # in which the statistics differ most, that the layer uses
+_PENALTIES = (0.3, 3.0, 30.0, 300.0)  # C of scikit-learn
+# of the decoder; of those that are equally good, the earlier one is chosen
+_WEIGHTS = (0.4, 0.2, 0.7, 0.1, 1.0, 0.05, 1.5)
+_FOLDS = 6
+_ABSENT = 20.0  # how far the logit of a class without frames is below all others
+# Durations that spread less, as those of a few bouts may do, would rule others out.
+_MIN_SPREAD = 0.5
+_PRIOR_BOUTS = 3  # bouts of all classes that the spread of a class counts with
+_DEFAULT_SECONDS = 2.0  # of a class without bouts
+
+
+class LabeledRecording(NamedTuple):
+    """A recording with labeled times.
+
+    Args:
+        group: the unit that is left out together: person or camera.
+        intervals: start and end in seconds, and the class.
+        unknown: times of which nobody knows what happens.
+        seconds: when it ends.
+        rate: frames per second.
+    """
+
+    path: Path
+    group: str
+    intervals: list[tuple[float, float, int]]
+    unknown: list[Times]
+    seconds: float
+    rate: float
+
+
+class TimesPlan(NamedTuple):
+    """Whether the times of a list give states or events, and why.
+
+    Args:
+        recordings: to which states are fitted; empty: events are.
+        why: in words; empty for clips without times.
+    """
+
+    recordings: Sequence[LabeledRecording] = ()
+    why: str = ""
+
+
+def plan_times(
+    clips: Sequence[Clip], decision: Decision, *, when: When, unknown: Unknown
+) -> TimesPlan:
+    """Decide between states and events: states if at least three recordings have several intervals,
+    and these cover 30 % of their time or more.
+
+    Args:
+        clips: those that a model is fitted to.
+        when: what was asked for; auto: decide.
+        unknown: times without labels, by file.
+
+    Raises:
+        ValueError: states of clips that are not intervals of two recordings or more.
+    """
+    recordings = labeled_recordings(clips, decision, unknown)
+    if when == "states":
+        if len(recordings) < 2:
+            raise ValueError(
+                f"states of {len(recordings)} recordings, expected at least 2; give a list with start and "
+                "end of what goes on in each, or leave out --when states"
+            )
+        return TimesPlan(recordings, "states, as asked for")
+    several = [recording for recording in recordings if _is_several(recording, decision)]
+    if when == "events" or not several:
+        return TimesPlan()
+    share = _covered(several, decision)
+    count = "1 recording" if len(several) == 1 else f"{len(several)} recordings"
+    given = f"intervals cover {100 * share:.0f} % of {count}"
+    if len(several) >= _RECORDINGS and share >= _COVERED:
+        return TimesPlan(recordings, f"states, because {given}; --when events: only events")
+    return TimesPlan(why=f"events, because {given}; --when states: a class at every moment")
+
+
+def labeled_recordings(
+    clips: Sequence[Clip], decision: Decision, unknown: Unknown
+) -> list[LabeledRecording]:
+    """The recordings that clips are intervals of; those that cannot be read any more are left out."""
+    by_file = defaultdict[Path, list[Clip]](list)
+    for clip in clips:
+        if split_interval(clip.path)[1] is not None:
+            by_file[resolved(file_of(clip.path))].append(clip)
+    recordings = list[LabeledRecording]()
+    for path, parts in by_file.items():
+        with suppress(ClipError):
+            timing = read_header(file_of(parts[0].path)).timing
+            intervals = list[tuple[float, float, int]]()
+            for clip in parts:
+                _, times = split_interval(clip.path)
+                assert times is not None
+                end = min(times[1], timing.end)
+                intervals.append((times[0], end, decision.classes.index(clip.label)))
+            step = float(np.median(np.diff(timing.times))) if len(timing.times) > 1 else 1.0
+            recordings.append(
+                LabeledRecording(
+                    file_of(parts[0].path),
+                    group_of(parts[0]),
+                    sorted(intervals),
+                    unknown=[*unknown.get(path, ())],
+                    seconds=float(timing.end),
+                    rate=1 / max(step, 1e-3),
+                )
+            )
+    return recordings
+
+
+def _is_several(recording: LabeledRecording, decision: Decision) -> bool:
+    labels = [label for _, _, label in recording.intervals if label != decision.nothing_class]
+    return len(labels) > 1
+
+
+def _covered(recordings: Sequence[LabeledRecording], decision: Decision) -> float:
+    """The share of the known time of recordings in which something else than nothing goes on."""
+    labeled = 0.0
+    total = 0.0
+    for recording in recordings:
+        times = [(a, b) for a, b, k in recording.intervals if k != decision.nothing_class]
+        unknown = [(a, min(b, recording.seconds)) for a, b in recording.unknown]
+        labeled += _seconds(times)
+        total += recording.seconds - _seconds(unknown)
+    return labeled / total if total > 0 else 0.0
+
+
+def _seconds(times: Sequence[Times]) -> float:
+    return sum(end - start for start, end in covered(times))
+
+
+def state_groups(recordings: Sequence[LabeledRecording], decision: Decision) -> list[list[int]]:
+    """The classes divided into groups whose intervals never overlap within, by greedy coloring: the
+    class that overlaps most others comes first. The class in which nothing happens is in the only
+    group, or in none of several.
+    """
+    nothing = decision.nothing_class
+    overlapping = defaultdict[int, set[int]](set)
+    for recording in recordings:
+        going_on = list[tuple[float, float, int]]()  # earlier intervals that may end later
+        for interval in recording.intervals:
+            start, _, label = interval
+            if label == nothing:
+                continue
+            going_on = [other for other in going_on if other[1] > start + _TOLERANCE]
+            for other in {other for _, _, other in going_on} - {label}:
+                overlapping[label].add(other)
+                overlapping[other].add(label)
+            going_on.append(interval)
+    labels = [label for label in range(len(decision.classes)) if label != nothing]
+    groups = list[list[int]]()
+    for label in sorted(labels, key=lambda label: -len(overlapping[label])):
+        free = (group for group in groups if not overlapping[label] & {*group})
+        group = next(free, None)
+        if group is None:
+            groups.append([label])
+        else:
+            group.append(label)
+    if len(groups) == 1 and nothing is not None:
+        groups[0].append(nothing)
+    return sorted(sorted(group) for group in groups)
+
+
+class _Chain(NamedTuple):
+    """A chain of states in training: the classes of its outputs, -1 for none, and the output of time
+    without labels, `UNKNOWN` if that has none.
+    """
+
+    classes: list[int]
+    gap: int
+
+    def labels(self, recording: LabeledRecording, times: Floats) -> Ints:
+        """The output of each frame, `T`; `UNKNOWN` where it is not known."""
+        outputs = np.full(len(times), self.gap, np.int64)
+        for start, end, label in recording.intervals:
+            if label in self.classes:
+                begin, after = np.searchsorted(times, np.array([start, end]) - _TOLERANCE).tolist()
+                outputs[begin:after] = self.classes.index(label)
+        for start, end in recording.unknown:
+            outputs[(times >= start) & (times < end)] = UNKNOWN
+        return outputs
+
+
+def _chains(recordings: Sequence[LabeledRecording], decision: Decision) -> list[_Chain]:
+    groups = state_groups(recordings, decision)
+    nothing = decision.nothing_class
+    has_gaps = _covered(recordings, decision) < 1 - _GAPS
+    chains = list[_Chain]()
+    for group in groups:
+        if nothing in group:
+            chains.append(_Chain(group, group.index(nothing)))
+        elif has_gaps or len(groups) > 1:
+            chains.append(_Chain([*group, -1], len(group)))
+        else:
+            chains.append(_Chain(group, UNKNOWN))
+    return chains
+
+
+class _Frames(NamedTuple):
+    """The frames of a recording at the rate of states.
+
+    Args:
+        times: `T`.
+        statistics: of each length of windows, of those that end at each frame, and after the last
+            one while it stays: float16 `T+delay M`, without statistics of order for most lengths.
+        outputs: of each chain, `T`.
+        samples: positions of the frames that layers are fitted to.
+    """
+
+    times: Floats
+    statistics: list[NDArray[np.float16]]
+    outputs: list[Ints]
+    samples: Ints
+
+
+class StateLayer(NamedTuple):
+    """A fitted state layer (`LinearClassifier.set_state_layer`), and how its outputs are decoded.
+
+    Args:
+        lengths: of the windows, in frames.
+        layer: center and scale `L M`, weight `R L M`, bias `R`.
+        chains: of its outputs.
+        rate: frames per second.
+        figures: of each chain, `state_figures` of recordings that it was not fitted to.
+    """
+
+    lengths: tuple[int, ...]
+    layer: LinearLayer
+    chains: tuple[StateChain, ...]
+    rate: float
+    figures: list[dict[str, Any]]
+
+    @property
+    def sentence(self) -> str:
+        """How good the states are, in words."""
+        texts = [
+            f"{100 * figures['accuracy']:.0f} % of the time right, "
+            f"F1@50 {figures['segmental_f1']['50']:.0f}"
+            for figures in self.figures
+        ]
+        return f"{'; '.join(texts)}, on recordings that it was not fitted to"
+
+
+@one_thread
+def fit_states(
+    net: LinearClassifier,
+    recordings: Sequence[LabeledRecording],
+    decision: Decision,
+    *,
+    data: DataConfig,
+) -> StateLayer:
+    """Fit a state layer to recordings.
+
+    Args:
+        net: the model, which is not changed.
+        decision: its classes.
+        data: how frames are resized and normalized.
+
+    Raises:
+        ClipError: a recording cannot be read any more.
+    """
+    lengths, rate = _lengths(net, recordings, decision)
+    chains = _chains(recordings, decision)
+    frames = _read(net, recordings, chains, data=data, lengths=lengths, rate=rate)
+    folds = _folds([recording.group for recording in recordings])
+    best: _Result | None = None
+    for which in _window_sets(len(lengths)):
+        space = _Space.of(frames, which, net=net, lengths=lengths, rate=rate)
+        z = [space.project(recording, which, lengths, rate=rate) for recording in frames]
+        for penalty in _PENALTIES:
+            logits = _held_out(z, frames, chains, folds=folds, penalty=penalty)
+            loss = _loss(logits, frames)
+            if best is None or loss < best.loss:
+                best = _Result(loss, which, penalty, space=space, z=z, logits=logits)
+    assert best is not None
+    fitted = list[StateChain]()
+    figures = list[dict[str, Any]]()
+    for number, chain in enumerate(chains):
+        weight, chain_figures = _best_weight(
+            [logits[number] for logits in best.logits],
+            [recording.outputs[number] for recording in frames],
+            chain,
+            decision=decision,
+            folds=folds,
+            rate=rate,
+        )
+        outputs = [recording.outputs[number] for recording in frames]
+        medians, spreads = durations(outputs, len(chain.classes), rate=rate)
+        fitted.append(StateChain(chain.classes, medians, spreads, weight=weight))
+        figures.append(chain_figures)
+    rows, bias = _fit_chains(best.z, frames, chains, penalty=best.penalty)
+    layer = best.space.layer(rows, bias)
+    return StateLayer(lengths, layer, tuple(fitted), rate=rate, figures=figures)
+
+
+class _Result(NamedTuple):
+    """A set of windows and a penalty in cross-validation.
+
+    Args:
+        loss: log loss of the sampled frames.
+        z: of each recording, its projected statistics `T d`.
+        logits: of each recording and each chain, by layers that were fitted without it, `T R`.
+    """
+
+    loss: float
+    which: "_WindowSet"
+    penalty: float
+    space: "_Space"
+    z: list[Floats]
+    logits: list[list[Floats]]
+
+
+# positions of the lengths of windows, and whether statistics of order are used
+_WindowSet = tuple[tuple[int, bool], ...]
+
+
+def _window_sets(L: int) -> list[_WindowSet]:
+    """The sets of windows to choose from: two short ones; all; all, with order for the second."""
+    short = tuple((i, False) for i in range(min(2, L)))
+    every_length = tuple((i, False) for i in range(L))
+    ordered = tuple((i, i == _ordered(L)) for i in range(L))
+    return [*dict.fromkeys((short, every_length, ordered))]
+
+
+def _ordered(L: int) -> int:
+    """The position of the length of windows with statistics of order."""
+    return min(1, L - 1)
+
+
+def _lengths(
+    net: LinearClassifier, recordings: Sequence[LabeledRecording], decision: Decision
+) -> tuple[tuple[int, ...], float]:
+    """Lengths of windows in frames, and frames per second."""
+    seconds = [
+        end - start
+        for recording in recordings
+        for start, end, label in recording.intervals
+        if label != decision.nothing_class and end > start
+    ]
+    short = float(np.quantile(seconds, _SHORT))
+    own_rate = float(np.median([recording.rate for recording in recordings]))
+    rate = min(own_rate, max(_RATE, _FRAMES_PER_BOUT / short))
+    longest = _LONGEST * net.window
+    lengths = {int(np.clip(round(short * rate * share), 2, longest)) for share in _SHARES}
+    return tuple(sorted(lengths)), rate
+
+
+def slots(times: Floats, rate: float, hold: int) -> tuple[Ints, Floats]:
+    """The frames of a video that a stream processes at a rate, and the times at which it does: in
+    slots that were missed, at most `hold` in a row, the last one is repeated.
+    """
+    indices = list[int]()
+    moments = list[float]()
+    next_slot = int(np.floor(times[0] * rate + ON_TIME))
+    for index, time in enumerate(times.tolist()):
+        slot = slot_of(time * rate, next_slot, ON_TIME)
+        if slot is None:
+            continue
+        for missed in range(max(next_slot, slot - hold), slot) if indices else ():
+            indices.append(indices[-1])
+            moments.append(missed / rate)
+        indices.append(index)
+        moments.append(time)
+        next_slot = slot + 1
+    return np.array(indices), np.array(moments)
+
+
+def _read(
+    net: LinearClassifier,
+    recordings: Sequence[LabeledRecording],
+    chains: Sequence[_Chain],
+    *,
+    data: DataConfig,
+    lengths: Sequence[int],
+    rate: float,
+) -> list[_Frames]:
+    """The frames of recordings, of each as many of the first ones as all together allow."""
+    share = min(1.0, _MOST_FRAMES / sum(recording.seconds * rate for recording in recordings))
+    hold = max(data.frames, *lengths)
+    parts = list[tuple[Floats, list[NDArray[np.float16]], list[Ints]]]()
+    for recording in tracked(recordings, "encoding recordings", len(recordings)):
+        reader = VideoReader(recording.path)
+        indices, times = slots(reader.times, rate, hold)
+        count = max(2, round(share * len(times)))
+        indices = indices[:count]
+        times = times[:count]
+        features = _features(net, reader, indices, data=data)
+        delay = max(window_offsets(lengths, rate))
+        statistics = _statistics(net, features, lengths, delay=delay)
+        parts.append((times, statistics, [chain.labels(recording, times) for chain in chains]))
+    bouts = sum(len(bouts_of(outputs)) for _, _, labels in parts for outputs in labels)
+    per_bout = int(np.clip(_MOST_SAMPLES // max(bouts, 1), 2, _PER_BOUT))
+    return [
+        _Frames(times, statistics, labels, samples=_sampled(labels, per_bout))
+        for times, statistics, labels in parts
+    ]
+
+
+def _sampled(labels: Sequence[Ints], per_bout: int) -> Ints:
+    """Frames to fit to: as many of a long bout as of a short one."""
+    positions = [np.zeros(0, np.int64)]
+    for outputs in labels:
+        for begin, end, _ in bouts_of(outputs):
+            count = min(per_bout, end - begin)
+            positions.append(np.linspace(begin, end - 1, count).round().astype(np.int64))
+    return np.unique(np.concatenate(positions))
+
+
+@torch.inference_mode()
+def _features(
+    net: LinearClassifier, reader: VideoReader, indices: Ints, *, data: DataConfig
+) -> Iterator[Tensor]:
+    """The features of frames, `n D h w` of some at a time."""
+    for begin in range(0, len(indices), _TOGETHER):
+        frames, places = np.unique(indices[begin : begin + _TOGETHER], return_inverse=True)
+        pixels = resize(reader.get(frames, size=data.size).pixels, data.size, data.channels)
+        with torch.inference_mode():
+            yield encode_samples(net, torch.from_numpy(pixels), data, at_once=32)[places]
+
+
+def _statistics(
+    net: LinearClassifier, features: Iterator[Tensor], lengths: Sequence[int], *, delay: int
+) -> list[NDArray[np.float16]]:
+    """The statistics of `_Frames`, computed piece by piece."""
+    before = lengths[-1] - 1
+    parts = list[list[NDArray[np.float16]]]()
+    past: Tensor | None = None
+    with torch.inference_mode():
+        for piece in _with_held(features, delay):
+            if past is None:
+                past = piece[:1].expand(before, -1, -1, -1)
+            joined = torch.cat((past, piece))
+            values = net.window_statistics(joined[None], lengths)[0, before:].cpu().half().numpy()
+            past = joined[len(joined) - before :]
+            few = values.shape[2] // len(net.names) * len(UNORDERED)
+            parts.append(
+                [
+                    values[:, i] if i == _ordered(len(lengths)) else values[:, i, :few]
+                    for i in range(len(lengths))
+                ]
+            )
+    return [np.concatenate(pieces) for pieces in zip(*parts, strict=True)]
+
+
+def _with_held(features: Iterator[Tensor], delay: int) -> Iterator[Tensor]:
+    """The features, then those of the last frame again, `delay` times."""
+    last = None
+    for piece in features:
+        yield piece
+        last = piece[-1:]
+    if last is not None and delay:
+        yield last.expand(delay, -1, -1, -1)
+
+
+class _Space(NamedTuple):
+    """The directions in which the standardized statistics of sampled frames differ most.
+
+    Args:
+        center, scale: of the statistics of the chosen windows, `m`.
+        basis: `m d`.
+        columns: of each window, positions of its statistics among all `L M`.
+        shape: `L M`.
+    """
+
+    center: Floats
+    scale: Floats
+    basis: Floats
+    columns: Ints
+    shape: tuple[int, int]
+
+    @classmethod
+    def of(
+        cls,
+        frames: Sequence[_Frames],
+        which: _WindowSet,
+        *,
+        net: LinearClassifier,
+        lengths: Sequence[int],
+        rate: float,
+    ) -> "_Space":
+        """Those of all recordings; their classes are not used."""
+        x = np.concatenate(
+            [_around(part, which, lengths, rate=rate)[part.samples] for part in frames]
+        ).astype(np.float32)
+        center = x.mean(0, dtype=np.float64)
+        scale = standard_scale(center, x.std(0, dtype=np.float64))
+        z = ((x - center) / scale).astype(np.float32)
+        values, vectors = np.linalg.eigh((z @ z.T).astype(np.float64))
+        keeps = values > 1e-7 * values[-1]
+        keeps[:-_DIRECTIONS] = False
+        basis = z.T @ (vectors[:, keeps] / np.sqrt(values[keeps])).astype(np.float32)
+        M = net.num_features
+        few = M // len(net.names) * len(UNORDERED)
+        columns = [np.arange(M if ordered else few) + place * M for place, ordered in which]
+        return cls(center, scale, basis, np.concatenate(columns), shape=(len(lengths), M))
+
+    def project(
+        self, part: _Frames, which: _WindowSet, lengths: Sequence[int], *, rate: float
+    ) -> Floats:
+        """The statistics of all frames of a recording in these directions, `T d`."""
+        x = _around(part, which, lengths, rate=rate)
+        pieces = np.array_split(x, len(x) // 1000 + 1)
+        return np.concatenate(
+            [
+                ((piece - self.center) / self.scale).astype(np.float32) @ self.basis
+                for piece in pieces
+            ]
+        )
+
+    def layer(self, rows: Floats, bias: Floats) -> LinearLayer:
+        """A layer in these directions, weight `R d`, as one on the statistics of all windows: `L M`,
+        `R L M`.
+        """
+        size = self.shape[0] * self.shape[1]
+        center = np.zeros(size)
+        scale = np.ones(size)
+        weight = np.zeros((len(rows), size))
+        center[self.columns] = self.center
+        scale[self.columns] = self.scale
+        weight[:, self.columns] = rows @ self.basis.T
+        return LinearLayer(
+            center.reshape(self.shape),
+            scale.reshape(self.shape),
+            weight.reshape(-1, *self.shape),
+            bias=bias.astype(np.float64),
+        )
+
+
+def _around(
+    part: _Frames, which: _WindowSet, lengths: Sequence[int], *, rate: float
+) -> NDArray[np.float16]:
+    """The statistics of the windows around each frame, side by side: `T m`."""
+    offsets = window_offsets(lengths, rate)
+    T = len(part.times)
+    unordered = min(statistics.shape[1] for statistics in part.statistics)
+    if len(part.statistics) == 1:
+        unordered = unordered * len(UNORDERED) // (len(UNORDERED) + len(ORDERED))
+    return np.concatenate(
+        [
+            part.statistics[place][offsets[place] :][:T, : None if ordered else unordered]
+            for place, ordered in which
+        ],
+        1,
+    )
+
+
+def _folds(groups: Sequence[str]) -> list[Ints]:
+    """The recordings that are left out together, of each fold; single recordings if all are of one
+    group.
+    """
+    names = groups if len({*groups}) > 1 else [str(number) for number in range(len(groups))]
+    order = np.random.default_rng(0).permutation(sorted({*names})).tolist()
+    numbers = np.array([order.index(name) % _FOLDS for name in names])
+    return [np.flatnonzero(numbers == number) for number in np.unique(numbers)]
+
+
+def _held_out(
+    z: Sequence[Floats],
+    frames: Sequence[_Frames],
+    chains: Sequence[_Chain],
+    *,
+    folds: Sequence[Ints],
+    penalty: float,
+) -> list[list[Floats]]:
+    """For each recording and each chain, log probabilities `T R` by a layer that was fitted without
+    its fold.
+    """
+    result: list[list[Floats]] = [[] for _ in frames]
+    for test in folds:
+        training = [i for i in range(len(frames)) if i not in test]
+        rows, bias = _fit_chains(
+            [z[i] for i in training], [frames[i] for i in training], chains, penalty=penalty
+        )
+        for i in test.tolist():
+            logits = z[i] @ rows.T + bias
+            begin = 0
+            for chain in chains:
+                end = begin + len(chain.classes)
+                result[i].append(log_softmax(logits[:, begin:end], 1))
+                begin = end
+    return result
+
+
+def _fit_chains(
+    z: Sequence[Floats], frames: Sequence[_Frames], chains: Sequence[_Chain], *, penalty: float
+) -> tuple[Floats, Floats]:
+    """Weight `R d` and bias `R` of the outputs of all chains, fitted to the sampled frames."""
+    x = np.concatenate([values[part.samples] for values, part in zip(z, frames, strict=True)])
+    rows = list[Floats]()
+    biases = list[Floats]()
+    for number, chain in enumerate(chains):
+        y = np.concatenate([part.outputs[number][part.samples] for part in frames])
+        is_known = y != UNKNOWN
+        chain_rows, bias = _logistic(x[is_known], y[is_known], len(chain.classes), penalty=penalty)
+        rows.append(chain_rows)
+        biases.append(bias)
+    return np.concatenate(rows), np.concatenate(biases)
+
+
+def _logistic(x: Floats, y: Ints, R: int, *, penalty: float) -> tuple[Floats, Floats]:
+    """Multinomial logistic regression: weight `R d`, bias `R`."""
+    from sklearn.linear_model import LogisticRegression
+
+    rows = np.zeros((R, x.shape[1]))
+    bias = np.zeros(R)
+    present = np.unique(y)
+    if len(present) > 1:
+        solver = LogisticRegression(C=penalty, tol=1e-3, max_iter=150).fit(x, y)
+        if len(present) == 2:  # the logit of the second minus that of the first
+            rows[present] = np.concatenate([-solver.coef_, solver.coef_]) / 2
+            bias[present] = np.concatenate([-solver.intercept_, solver.intercept_]) / 2
+        else:
+            rows[present] = solver.coef_
+            bias[present] = solver.intercept_
+    absent = np.setdiff1d(np.arange(R), present)
+    bias[absent] = bias.min() - _ABSENT
+    return rows, bias
+
+
+def _loss(logits: Sequence[Sequence[Floats]], frames: Sequence[_Frames]) -> float:
+    """The mean log loss of the sampled frames over all chains."""
+    losses = list[Floats]()
+    for recording, part in zip(logits, frames, strict=True):
+        for scores, outputs in zip(recording, part.outputs, strict=True):
+            samples = part.samples[outputs[part.samples] != UNKNOWN]
+            losses.append(-scores[samples, outputs[samples]])
+    return float(np.concatenate(losses).mean())
+
+
+def durations(outputs: Sequence[Ints], R: int, *, rate: float) -> tuple[list[float], list[float]]:
+    """Medians in seconds, and spreads of the logarithms, of the durations of bouts of each output;
+    the spread of a class is shrunk towards that of all classes.
+
+    Args:
+        outputs: of the frames of recordings, `T` each.
+    """
+    logs = [list[float]() for _ in range(R)]
+    for labels in outputs:
+        for begin, end, label in bouts_of(labels):
+            logs[label].append(np.log((end - begin) / rate))
+    means = [float(np.mean(values)) if values else np.log(_DEFAULT_SECONDS) for values in logs]
+    squares = [
+        float(((np.array(values) - mean) ** 2).sum())
+        for values, mean in zip(logs, means, strict=True)
+    ]
+    count = sum(map(len, logs))
+    pooled = sum(squares) / max(count, 1) + 0.01
+    spreads = [
+        float(np.sqrt((total + _PRIOR_BOUTS * pooled) / (len(values) + _PRIOR_BOUTS)))
+        for total, values in zip(squares, logs, strict=True)
+    ]
+    return np.exp(means).tolist(), [max(spread, _MIN_SPREAD) for spread in spreads]
+
+
+def _best_weight(
+    logits: Sequence[Floats],
+    outputs: Sequence[Ints],
+    chain: _Chain,
+    *,
+    decision: Decision,
+    folds: Sequence[Ints],
+    rate: float,
+) -> tuple[float, dict[str, Any]]:
+    """The weight with which the decoder is best on recordings that it was not fitted to, by the sum
+    of macro F1 and F1@50; and the figures.
+    """
+    R = len(chain.classes)
+    no_state = [i for i, k in enumerate(chain.classes) if k in (-1, decision.nothing_class)]
+    states = [i for i in range(R) if i not in no_state]
+    position = np.full(R + 1, len(states))  # of outputs among states; the last one is UNKNOWN
+    position[states] = np.arange(len(states))
+    position[UNKNOWN] = UNKNOWN
+    names = [decision.classes[chain.classes[i]] for i in states]
+    results = list[tuple[float, dict[str, Any]]]()
+    priors: Mapping[int, tuple[list[float], list[float]]] = {
+        i: durations([outputs[j] for j in range(len(outputs)) if j not in test], R, rate=rate)
+        for test in folds
+        for i in test.tolist()
+    }
+    for weight in _WEIGHTS:
+        paths = list[Ints]()
+        for i, scores in enumerate(logits):
+            medians, spreads = priors[i]
+            decoder = Decoder([None] * R, medians, spreads, weight=weight, rate=rate)
+            paths.append(position[decoder.path(np.exp(scores))])
+        true = [position[labels] for labels in outputs]
+        figures = state_figures(true, paths, names, rate=rate)
+        results.append((weight, figures))
+    return max(
+        results,
+        key=lambda result: 100 * result[1]["macro_f1"] + result[1]["segmental_f1"]["50"],
+    )

@@ -1,0 +1,136 @@
+"""States of recordings: trained on a dense list, predicted, watched and evaluated."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from commands import call, fails
+from moving_squares import frames_of
+
+import onlooker
+from onlooker.base.config import StreamConfig
+from onlooker.video.write import write
+
+FPS = 10
+
+
+def film(
+    path: Path, plan: list[tuple[str, float]], gray: int
+) -> list[tuple[str, float, float]]:
+    """Squares that move in steps, or rest where it is bright; pauses have no label."""
+    rng = np.random.default_rng(gray)
+    frames: list[np.ndarray] = []
+    rows = []
+    for action, seconds in plan:
+        n = round(seconds * FPS)
+        if action != "pause":
+            rows.append((action, len(frames) / FPS, (len(frames) + n) / FPS))
+        moves = action if action in ("left", "right") else None
+        frames += frames_of(moves, n, gray + 100 * (action == "rest"))
+    place = np.kron(rng.normal(0, 18, (6, 8, 1)), np.ones((8, 8, 1)))  # no copy of the others
+    noise = place + rng.normal(0, 3, (len(frames), 48, 64, 3))
+    write(path, np.clip(np.stack(frames) + noise, 0, 255).astype(np.uint8), fps=FPS)
+    return rows
+
+
+ACTS = [("pause", 1), ("left", 1), ("pause", 1.4), ("right", 1.2), ("pause", 1)]
+
+
+@pytest.fixture(scope="module")
+def pen(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four labeled recordings with acts of a second and rests of 8 s, and one more to test."""
+    folder = tmp_path_factory.mktemp("pen")
+    for name, files in (("list", range(4)), ("test", range(4, 5))):
+        rows = [("path", "start", "end", "label")]
+        for number in files:
+            plan = [*ACTS, ("rest", 8), *ACTS, *ACTS[1:]]
+            rows += [
+                (f"{number}.mp4", str(start), str(end), label)
+                for label, start, end in film(folder / f"{number}.mp4", plan, 30 + 12 * number)
+            ]
+        with (folder / f"{name}.csv").open("w", newline="") as file:
+            csv.writer(file).writerows(rows)
+    return folder
+
+
+WORDS = ("--frames", "6", "--size", "32", "--encoder", "conv4")
+
+
+@pytest.fixture(scope="module")
+def run(pen: Path) -> Path:
+    said = call("train", pen / "list.csv", *WORDS, "--run", pen / "run").stderr
+    assert "times: states, because intervals cover" in said
+    assert "on recordings that it was not fitted to (4)" in said
+    return pen / "run"
+
+
+def test_bouts_are_predicted_in_order_of_time(run: Path, pen: Path) -> None:
+    recognizer = onlooker.load(run)
+    assert recognizer.classes == ("left", "rest", "right")
+    prediction = recognizer.predict(pen / "4.mp4")
+    labels = [bout.label for bout in prediction.segments]
+    assert labels == ["left", "right", "rest", "left", "right", "left", "right"]
+    rest = prediction.segments[2]
+    assert rest.start == pytest.approx(5.6, abs=0.6)
+    assert rest.end == pytest.approx(13.6, abs=0.6)
+    assert prediction.frame_scores.shape == (len(prediction.times), 3)
+    budgets = {budget.label: budget for budget in prediction.budget()}
+    assert (budgets["rest"].bouts, budgets["left"].bouts) == (1, 3)
+    assert budgets["rest"].share == pytest.approx(8 / 23.8, abs=0.05)
+    assert budgets["left"].latency == pytest.approx(1, abs=0.5)
+    assert str(prediction) == f"4.mp4: {prediction.budget_text}"
+    assert prediction.budget_text.startswith("rest 3")
+    assert prediction.budget_text.endswith(" · 7 bouts")
+
+
+def test_a_stream_has_the_state_now_and_bouts_that_are_final(run: Path, pen: Path) -> None:
+    recognizer = onlooker.load(run)
+    steps = [*recognizer.watch(pen / "4.mp4", StreamConfig())]
+    final = [event for step in steps for event in step.events]
+    prediction = recognizer.predict(pen / "4.mp4")
+    assert [event.label for event in final] == [bout.label for bout in prediction.segments]
+    resting = [step for step in steps if 10 < step.time < 13]
+    assert {step.label for step in resting} == {"rest"}
+    assert {round(step.states[0].start, 1) for step in resting} == {round(final[2].start, 1)}
+    assert all(step.time < event.end + 5 for step in steps[:-1] for event in step.events)
+    assert "states" in resting[0].to_dict()
+    lines = call("watch", run, pen / "4.mp4").stdout.splitlines()
+    assert any("  rest  " in line and "  since 5." in line for line in lines)
+    assert sum(line.startswith("state: ") for line in lines) == 7
+
+
+def test_predict_prints_and_writes_time_budgets(run: Path, pen: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert " · 7 bouts" in call("predict", run, pen / "4.mp4", "--out", out).stdout
+    stored = json.loads((out / "4.json").read_text())
+    assert len(stored["segments"]) == 7
+    call("predict", run, pen / "3.mp4", "--out", out, "--threshold", "0.999999")
+    with (out / "budget.csv").open(newline="") as file:
+        rows = [*csv.DictReader(file)]
+    assert [row["recording"] for row in rows] == [str(pen / "4.mp4"), str(pen / "3.mp4")]
+    assert [row["rest bouts"] for row in rows] == ["1", "0"]
+    assert float(rows[0]["rest seconds"]) == pytest.approx(8, abs=1)
+    assert float(rows[0]["seconds"]) == pytest.approx(23.8, abs=0.1)
+    (out / "budget.csv").write_text("my,notes\n1,2\n")
+    text = fails("predict", run, pen / "4.mp4", "--out", out)
+    assert "is no table of these time budgets" in text
+
+
+def test_recordings_are_evaluated_by_the_measures_of_segmentation(run: Path, pen: Path) -> None:
+    output = call("evaluate", run, "--recordings", pen / "test.csv").stdout
+    assert "F1@10/25/50 100/100/" in output
+    assert "all, as `onlooker watch` reports them: " in output
+    assert "7 of 7 bouts found" in output
+    figures = json.loads((run / "recordings-test" / "evaluation.json").read_text())
+    (chain,) = figures["states"]
+    assert chain["classes"] == ["left", "rest", "right"]
+    assert chain["accuracy"] > 0.85
+    assert figures["live"]["states"][0]["bouts"]["true"] == 7
+
+
+def test_a_model_that_tells_no_states_is_not_asked_for_them(pen: Path, tmp_path: Path) -> None:
+    words = ("train", pen / "list.csv", *WORDS, "--run", tmp_path / "no", "--model", "convnet")
+    text = fails(*words, "--when", "states")
+    assert "convnet tells no states; leave out --when states" in text

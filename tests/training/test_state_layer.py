@@ -1,0 +1,226 @@
+"""The state layer: which lists give states, how it is fitted, and that streams tell what it was
+fitted to.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from eventful import DATA
+from moving_squares import frames_of
+
+from onlooker.base.config import When
+from onlooker.base.decision import Decision, StateChain
+from onlooker.base.intervals import with_interval
+from onlooker.base.records import Clip
+from onlooker.models.linear import LinearClassifier
+from onlooker.recognizer import Recognizer, load
+from onlooker.report.states import UNKNOWN
+from onlooker.stream.states import window_offsets
+from onlooker.training import states
+from onlooker.training.forward import encode_samples
+from onlooker.training.states import (
+    LabeledRecording,
+    durations,
+    plan_times,
+    slots,
+    state_groups,
+)
+from onlooker.video.reader import VideoReader
+from onlooker.video.write import write
+
+CLASSES = ("left", "rest", "right")
+LENGTHS = (3, 6, 11)
+
+
+def model(outputs: int = 3) -> LinearClassifier:
+    """A model with random weights and a random state layer."""
+    torch.manual_seed(0)
+    net = LinearClassifier(3, window=6, size=16).eval()
+    L, M = len(LENGTHS), net.num_features
+    weight = torch.randn(outputs, L, M) / M**0.5
+    layer = torch.randn(L, M) / 10, torch.rand(L, M) + 0.5, weight, torch.randn(outputs)
+    net.set_state_layer(LENGTHS, layer)
+    return net
+
+
+def recording(
+    path: Path, plan: list[tuple[str, float]], *, fps: float = 10, gray: int = 40
+) -> list[tuple[str, float, float]]:
+    """Write a recording of squares; the label, the start and the end of each part but pauses."""
+    frames = []
+    rows = []
+    for action, seconds in plan:
+        n = round(seconds * fps)
+        if action != "pause":
+            rows.append((action, len(frames) / fps, (len(frames) + n) / fps))
+        moves = action if action in ("left", "right") else None
+        frames += frames_of(moves, n, gray + 90 * (action == "rest"))
+    write(path, np.stack(frames), fps=fps)
+    return rows
+
+
+def test_a_step_tells_what_the_whole_video_does() -> None:
+    net = model()
+    features = net.encode(torch.rand(20, 3, 16, 16))
+    whole = net.forward_features(features[None]).states
+    assert whole is not None
+    state = net.initial_state(1)
+    for t in range(20):
+        output, state = net.step_features(features[t : t + 1], state)
+        assert output.states is not None
+        assert (output.states[0] - whole[0, t]).abs().max() < 1e-4
+    # of a stream that has not begun, all frames are as the first one
+    still = net.forward_features(features[None, :1].expand(1, 3, -1, -1, -1)).states
+    assert still is not None
+    assert (still[0] - whole[0, :1]).abs().max() < 1e-4
+
+
+def test_a_saved_model_tells_the_same(tmp_path: Path) -> None:
+    chain = StateChain([0, 1, 2], [1.0, 5.0, 1.0], [0.5, 0.6, 0.7], 0.4)
+    decision = Decision(CLASSES, states=(chain,), frame_rate=5.0)
+    saved = Recognizer(model(), DATA, decision)
+    saved.save(tmp_path / "model")
+    loaded = load(tmp_path / "model", "cpu")
+    assert loaded.decision == decision
+    recording(tmp_path / "a.mp4", [("left", 2), ("rest", 3), ("right", 2)])
+    one = saved.predict(tmp_path / "a.mp4")
+    other = loaded.predict(tmp_path / "a.mp4")
+    assert one.segments == other.segments
+    assert (one.frame_scores == other.frame_scores).all()
+    with pytest.raises(ValueError, match="chains of 3 states for a model with 4 outputs"):
+        Recognizer(model(4), DATA, decision)
+
+
+def test_a_stream_tells_the_states_of_the_frames_around_which_windows_are(
+    tmp_path: Path,
+) -> None:
+    recording(tmp_path / "a.mp4", [("left", 2), ("rest", 3), ("right", 2.4)])
+    chain = StateChain([0, 1, 2], [1.0, 5.0, 1.0], [0.5, 0.6, 0.7], 0.4)
+    recognizer = Recognizer(model(), DATA, Decision(CLASSES, states=(chain,), frame_rate=5.0))
+    prediction = recognizer.predict(tmp_path / "a.mp4")
+    reader = VideoReader(tmp_path / "a.mp4")
+    indices, times = slots(reader.times, 5.0, 100)
+    assert prediction.indices.tolist() == indices.tolist()
+    assert prediction.times == pytest.approx(times)
+    pixels = torch.from_numpy(reader.get(indices, size=16).pixels)
+    net = recognizer.model
+    with torch.inference_mode():
+        features = encode_samples(net, pixels, DATA)
+        held = torch.cat((features, features[-1:].expand(5, -1, -1, -1)))
+        parts = net.forward_features(held[None]).states
+    assert parts is not None
+    offsets = window_offsets(LENGTHS, 5.0)
+    assert offsets == [1, 3, 5]
+    T = len(indices)
+    logits = sum(parts[0, offset : offset + T, i] for i, offset in enumerate(offsets))
+    assert isinstance(logits, torch.Tensor)
+    assert np.abs(prediction.frame_scores - logits.softmax(-1).numpy()).max() < 1e-4
+    # pieces that are read one after another have the statistics of the whole
+    statistics = states._statistics(net, iter(features.split(7)), LENGTHS, delay=5)  # type: ignore[arg-type]
+    expected = net.state_statistics(held[None], LENGTHS)[0].numpy()  # type: ignore[attr-defined]
+    few = statistics[0].shape[1]
+    assert np.allclose(statistics[0], expected[:, 0, :few], atol=2e-3)
+    assert np.allclose(statistics[1], expected[:, 1], atol=2e-3)
+
+
+def test_slots_of_missing_and_of_many_frames() -> None:
+    indices, times = slots(np.array([0.0, 0.1, 0.2, 0.9, 1.0]), 5.0, 2)
+    # frame 2 stays for two slots of those that are missing
+    assert indices.tolist() == [0, 2, 2, 2, 3, 4]
+    assert times == pytest.approx([0.0, 0.2, 0.4, 0.6, 0.9, 1.0])
+
+
+def clips_of(folder: Path, *, share: float, files: int = 3, count: int = 2) -> list[Clip]:
+    """Intervals that cover a share of recordings of 10 s."""
+    clips = []
+    for number in range(files):
+        file = folder / f"{number}.mp4"
+        if not file.exists():
+            write(file, np.zeros((20, 16, 16, 3), np.uint8), fps=2)
+        for i in range(count):
+            start = 10 * i / count
+            end = start + 10 * share / count
+            clips.append(Clip(with_interval(file, start, end), CLASSES[i % 3], str(number)))
+    return clips
+
+
+@pytest.mark.parametrize(
+    ("when", "share", "files", "count", "states", "why"),
+    [
+        ("auto", 0.9, 3, 2, True, "states, because intervals cover 90 % of 3 recordings"),
+        ("auto", 0.2, 3, 2, False, "events, because intervals cover 20 % of 3 recordings"),
+        ("auto", 0.9, 2, 2, False, "events, because intervals cover 90 % of 2 recordings"),
+        ("auto", 0.9, 3, 1, False, ""),  # one clip of each file
+        ("events", 0.9, 3, 2, False, ""),
+        ("states", 0.2, 2, 2, True, "states, as asked for"),
+    ],
+)
+def test_times_of_a_list_give_states_or_events(
+    tmp_path: Path,
+    when: When,
+    share: float,
+    files: int,
+    *,
+    count: int,
+    states: bool,
+    why: str,
+) -> None:
+    clips = clips_of(tmp_path, share=share, files=files, count=count)
+    plan = plan_times(clips, Decision(CLASSES), when=when, unknown={})
+    assert bool(plan.recordings) == states
+    assert plan.why.startswith(why)
+    assert bool(plan.why) == bool(why)
+
+
+def test_time_of_which_nothing_is_known_is_not_counted(tmp_path: Path) -> None:
+    clips = clips_of(tmp_path, share=0.2)
+    unknown = {
+        (tmp_path / f"{number}.mp4").resolve(): [(2.0, 5.0), (6.0, 10.0)] for number in range(3)
+    }
+    plan = plan_times(clips, Decision(CLASSES), when="auto", unknown=unknown)
+    assert "67 % of 3 recordings" in plan.why
+
+
+def test_states_of_clips_without_recordings_are_an_error(tmp_path: Path) -> None:
+    clips = clips_of(tmp_path, share=0.9, files=1)
+    with pytest.raises(ValueError, match="states of 1 recordings, expected at least 2"):
+        plan_times(clips, Decision(CLASSES), when="states", unknown={})
+
+
+def labeled(*intervals: tuple[float, float, int]) -> LabeledRecording:
+    return LabeledRecording(Path("a.mp4"), "a", sorted(intervals), [], 20.0, rate=10.0)
+
+
+def test_classes_that_overlap_are_in_different_groups() -> None:
+    decision = Decision(("sit", "stand", "eat", "nothing", "look"))
+    apart = labeled((0, 5, 0), (5, 9, 1), (9, 12, 2), (12, 15, 4))
+    assert state_groups([apart], decision) == [[0, 1, 2, 3, 4]]
+    over = labeled((0, 5, 0), (5, 9, 1), (2, 7, 2), (8.5, 12, 4), (8, 10, 3))
+    assert state_groups([apart, over], decision) == [[0, 1], [2, 4]]
+    chains = states._chains([apart, over], decision)
+    assert [chain.classes for chain in chains] == [[0, 1, -1], [2, 4, -1]]
+    times = np.arange(0, 12, 0.5)
+    assert chains[1].labels(over, times).tolist() == [2] * 4 + [0] * 10 + [2] * 3 + [1] * 7
+
+
+def test_gaps_are_a_state_if_there_are_any() -> None:
+    decision = Decision(("sit", "stand"))
+    full = labeled((0, 12, 0), (12, 20, 1))
+    assert states._chains([full], decision) == [([0, 1], UNKNOWN)]
+    with_gap = labeled((0, 12, 0), (14, 20, 1))
+    assert states._chains([with_gap], decision) == [([0, 1, -1], 2)]
+    unknown = with_gap._replace(unknown=[(12.0, 14.0)])
+    (chain,) = states._chains([full, with_gap], decision)
+    assert chain.labels(unknown, np.array([11.0, 13.0, 15.0])).tolist() == [0, UNKNOWN, 1]
+
+
+def test_durations_have_a_least_spread_and_share_it() -> None:
+    outputs = np.repeat([0, 1, 0, 1, 0], [10, 100, 10, 50, 10])
+    medians, spreads = durations([outputs], 3, rate=5.0)
+    assert medians == pytest.approx([2.0, np.sqrt(200), 2.0])
+    assert spreads[0] == 0.5  # all last 2 s
+    far = np.repeat([0, 1, 0, 1], [1, 10, 100, 10])
+    _, spreads = durations([far], 2, rate=5.0)
+    assert spreads[0] > spreads[1] > 0.5  # that of a class without any is that of all
