@@ -104,6 +104,11 @@ class _PixelStep(nn.Module):
         if recognizer.data.modality != "rgb" or not (model.encodes_frames and model.streams):
             remedy = "train the default model, `onlooker train CLIPS`"
             raise ValueError(f"this model has no step on single RGB frames to export; {remedy}")
+        if model.motion_features:
+            raise ValueError(
+                "this model also sees the motion between all frames, which is not exported; train it "
+                "with --eyes pictures"
+            )
         self.model = copy.deepcopy(model).cpu().float().requires_grad_(False).eval()
         self.data = recognizer.data
         self.decision = recognizer.decision

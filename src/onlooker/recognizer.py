@@ -58,6 +58,7 @@ from onlooker.stream.sources import stream_names
 from onlooker.stream.states import recorded_states
 from onlooker.stream.streams import Address, OnError, OnStatus, Streams, watch
 from onlooker.training.forward import encode_samples, forward_samples, memory_batches
+from onlooker.video.motion_words import words_digest
 from onlooker.video.rates import RATE, RATE_REMEDY
 from onlooker.video.reader import VideoReader, is_video
 from onlooker.video.sampling import Timing, equally_spaced
@@ -114,6 +115,10 @@ class Recognizer:
         if outputs != model.state_outputs:
             raise ValueError(
                 f"chains of {outputs} states for a model with {model.state_outputs} outputs of states"
+            )
+        if data.sees_motion != (model.motion_features > 0):
+            raise ValueError(
+                f"eyes is {data.eyes!r} for a model with {model.motion_features} features of motion"
             )
         self.model = model.eval()
         self.data = data
@@ -269,7 +274,8 @@ class Recognizer:
         as in training.
         """
         sample = sample or self.read(path)
-        (frame_scores,), maps, whole = self.classify(torch.from_numpy(sample.pixels)[None])
+        motion = None if sample.motion is None else torch.from_numpy(sample.motion)[None]
+        (frame_scores,), maps, whole = self.classify(torch.from_numpy(sample.pixels)[None], motion)
         prediction = Prediction(
             Path(path),
             self.decision.with_threshold(threshold),
@@ -326,22 +332,32 @@ class Recognizer:
         return replace(prediction, segments=segments), live
 
     @torch.inference_mode()
-    def classify(self, samples: Tensor) -> Classification:
+    def classify(self, samples: Tensor, motion: Tensor | None = None) -> Classification:
         """Classify clips, in batches that fit in memory.
 
         Args:
             samples: frames `B T H W C` uint8, already resized, or stored features `B T h w D`
                 float16.
+            motion: their motion words `B T 1+F`, for a model that has them (`Sample.motion`).
+
+        Raises:
+            ValueError: no motion words for a model that has them.
         """
-        parts = [self._probabilities(batch) for batch in memory_batches(samples)]
+        if motion is None and self.model.motion_features:
+            raise ValueError(
+                "the model needs the motion words of clips; give those of their samples (`read`)"
+            )
+        batches = memory_batches(samples)
+        rows = motion.split(len(batches[0])) if motion is not None else [None] * len(batches)
+        parts = [self._probabilities(*batch) for batch in zip(batches, rows, strict=True)]
         joined = (
             None if arrays[0] is None else np.concatenate(arrays)
             for arrays in zip(*parts, strict=True)
         )
         return Classification(*joined)  # type: ignore[arg-type]
 
-    def _probabilities(self, samples: Tensor) -> Classification:
-        output = forward_samples(self.model, samples, self.data)
+    def _probabilities(self, samples: Tensor, motion: Tensor | None) -> Classification:
+        output = forward_samples(self.model, samples, self.data, motion=motion)
         attention = None if output.attention is None else output.attention.float().cpu().numpy()
         whole = None if output.windows is None else output.windows.whole.float().cpu().numpy()
         scores = self.decision.probabilities(output.logits).cpu().numpy()
@@ -458,7 +474,10 @@ class Recognizer:
             clips.require_classes(self.classes)
             samples, unreadable = read_clips(clips.test, self.classes, self.data)
             skipped = (*skipped, *clips.left_out, *unreadable)
-        batches = (self.classify(frames).scores for frames, _, _ in DataLoader(samples, batch))
+        batches = (
+            self.classify(frames, self._motion(samples, positions)).scores
+            for frames, _, positions in DataLoader(samples, batch)
+        )
         aggregate = self.decision.aggregate
         results = [
             (frame_scores, aggregate(frame_scores))
@@ -484,6 +503,12 @@ class Recognizer:
             recordings=tuple(map(source_of, samples.clips)),
             thresholds=thresholds,
         )
+
+    def _motion(self, samples: ClipFrames, positions: Tensor) -> Tensor | None:
+        """The motion words of the clips at some positions, `B T 1+F`, if the model has them."""
+        if not self.model.motion_features:
+            return None
+        return torch.stack([samples.motion(position) for position in positions.tolist()])
 
     def _recordings(self, clips: Sequence[Clip]) -> Iterator[tuple[int, Prediction]]:
         """The numbers and the predictions of the clips that are recordings."""
@@ -517,6 +542,7 @@ class Recognizer:
             "model": type(self.model).__name__,
             "packages": self.model.packages,
             "weights": file_digest(folder / WEIGHTS),
+            **({"motion_words": words_digest()} if self.model.motion_features else {}),
             **self.decision.to_dict(),
         }
         write_json(folder / RECORD, values)
@@ -595,6 +621,8 @@ def load(run: Path | str, device: str | torch.device = "auto") -> Recognizer:
                 f"{printable(stored)}: the model needs {names}, not installed; {remedy}"
             )
         kind = find_class(field_of(values, "model", str))
+        if "motion_words" in values and field_of(values, "motion_words", str) != words_digest():
+            raise ValueError("motion_words are not those of this version; train again")
         data = DataConfig.from_field(values, "data")
         decision = Decision.from_dict(values)
     model = kind.from_pretrained(folder).to(choose_device(device))

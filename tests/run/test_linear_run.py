@@ -45,13 +45,13 @@ from onlooker.run.evaluate import evaluate
 from onlooker.run.record import RunRecord, read_figures
 from onlooker.run.train import train_final, train_run
 from onlooker.training import encoders, fitters, linear, linear_fitter
+from onlooker.training.eyes import cross_validated
 from onlooker.training.fitters import complete
 from onlooker.training.linear import (
     ClipStatistics,
     LayerChoice,
     choose,
     clearly_better,
-    cross_validated,
 )
 from onlooker.training.regression import Method
 from onlooker.video import video_file

@@ -20,6 +20,7 @@ from onlooker.data.stick_figures import StickFigures
 from onlooker.data.transforms import to_video
 from onlooker.models.linear import ORDERED, UNORDERED, LinearClassifier
 from onlooker.models.registry import configured
+from onlooker.training.eyes import EyeChoice, choose_eyes, cross_validated
 from onlooker.training.fitters import complete
 from onlooker.training.forward import encode_samples
 from onlooker.training.linear import (
@@ -29,7 +30,6 @@ from onlooker.training.linear import (
     EncodedClips,
     LayerChoice,
     choose,
-    cross_validated,
     fit_layer,
     statistics_of,
 )
@@ -281,7 +281,7 @@ def test_clips_of_a_recording_are_kept_together() -> None:
     assert (choose(apart).scores.argmax(1) == clips.y).all(), (
         "copies on both sides tell the class"
     )
-    choice = choose(clips)
+    choice = choose_eyes(clips)
     assert (choice.scores.argmax(1) == clips.y).mean() < 0.75
     np.testing.assert_allclose(cross_validated(clips, choice)[0], choice.scores, atol=1e-3)
     scores, thresholds = cross_validated(clips)
@@ -300,7 +300,7 @@ def test_the_threshold_of_a_cross_validated_clip_is_chosen_without_it() -> None:
         assert {*thresholds[test]} == {inside.event_threshold(clips.subset(fit)).probability}
     assert len({*thresholds}) > 1
     assert not np.isnan(scores).any()
-    choice = choose(clips)
+    choice = choose_eyes(clips)
     assert {*cross_validated(clips, choice)[1]} == {choice.event_threshold(clips).probability}
 
 
@@ -370,7 +370,8 @@ def test_copies_are_used_if_they_help() -> None:
     similar = clips._replace(copies=(crop, other, other + crop - seen))
     assert [choose(clips).copies, cropped.copies, choose(similar).copies] == [0, 2, 3]
     # A layer is fitted to the clips and to their copies, and tested by clips alone.
-    held_out, _ = cross_validated(clips._replace(copies=(crop, other)), cropped)
+    choice = EyeChoice(cropped, cropped.scores, cropped.temperature)
+    held_out, _ = cross_validated(clips._replace(copies=(crop, other)), choice)
     for fit, test in clips.folds(5):
         columns = clips.columns(cropped.statistics)
         x = np.concatenate([seen[fit], crop[fit], other[fit]])[:, columns]

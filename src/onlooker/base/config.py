@@ -10,6 +10,7 @@ from onlooker.base.text import format_bytes
 __all__ = ["DataConfig", "FitConfig", "ModelConfig", "Settings", "StreamConfig", "TrainConfig"]
 
 Modality = Literal["rgb", "flow", "both"]
+Eyes = Literal["auto", "pictures", "motion", "both"]
 Normalization = Literal["auto", "half", "imagenet", "lite0", "mnist"]
 Loss = Literal["auto", "every", "last"]
 ClipAggregation = Literal["mean", "product", "last"]
@@ -50,6 +51,12 @@ class DataConfig(Config):
         maximum=4096,
     )
     modality: Modality = setting("rgb", "Model input: RGB frames, optical flow, or both.")
+    eyes: Eyes = setting(
+        "pictures",
+        "What linear recognizes clips by: pictures (the sampled frames), motion (how things move between all frames), "
+        "or both; auto: the best of these, by cross-validation.",
+        added=True,
+    )
     channels: int = setting(3, "3 for RGB frames, 1 for grayscale.", INPUT)
     normalization: Normalization = setting(
         "auto", "Pixel values; auto: that of pretrained weights, else half.", INPUT
@@ -80,6 +87,11 @@ class DataConfig(Config):
             raise ValueError(
                 f"frames is {self.frames}, size is {self.size}: {sizes}; use fewer frames, or smaller ones"
             )
+
+    @property
+    def sees_motion(self) -> bool:
+        """Whether a sample has the motion words of all frames (`video.motion_words`)."""
+        return self.eyes != "pictures"
 
     @property
     def flow_limit(self) -> float:

@@ -47,15 +47,24 @@ _WORDS = {
 }
 
 
-def setting(default: Value, help: str, group: str | None = None, **bounds: float) -> Value:
+def setting(
+    default: Value,
+    help: str,
+    group: str | None = None,
+    *,
+    added: bool = False,
+    **bounds: float,
+) -> Value:
     """A dataclass field with the sentence that explains it.
 
     Args:
         group: its heading in `--help-all`; None: `--help` shows it.
+        added: files of earlier versions do not have it: its default is neither written nor shown,
+            so that these files are equal to those of today.
         bounds: of a number: `minimum` or `above`, and `maximum` or `below`.
     """
-    about = {"help": help, "group": group, "bounds": bounds}
-    return field(default=default, metadata=about)
+    about = {"help": help, "group": group, "bounds": bounds, "added": added}
+    return field(default=default, repr=not added, metadata=about)
 
 
 def suggestion(name: str, names: Sequence[str]) -> str:
@@ -191,10 +200,15 @@ class Config:
     def from_field(cls, values: dict[str, Any], name: str) -> Self:
         """A config from a field of a JSON file; a ValueError if a setting is missing or invalid."""
         stored = field_of(values, name, dict)
-        if missing := sorted({f.name for f in dataclasses.fields(cls)} - {*stored}):
+        expected = {f.name for f in dataclasses.fields(cls) if not f.metadata.get("added")}
+        if missing := sorted(expected - {*stored}):
             raise ValueError(f"{name} has no {', '.join(missing)}")
         return cls.from_dict(stored)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
-        return dataclasses.asdict(self)
+        values = dataclasses.asdict(self)
+        for option in dataclasses.fields(self):
+            if option.metadata.get("added") and values[option.name] == option.default:
+                del values[option.name]
+        return values

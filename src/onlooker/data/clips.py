@@ -27,6 +27,7 @@ from onlooker.data.array_cache import NOT_WRITABLE_REMEDY, ArrayCache, load_rows
 from onlooker.data.samples import Sample, read_at, read_sample
 from onlooker.data.scenes import FRAMES, NO_THUMBNAILS, thumbnails
 from onlooker.video.container import accessing
+from onlooker.video.motion_words import words_digest
 from onlooker.video.rates import stated_rate
 from onlooker.video.reader import VideoReader
 from onlooker.video.sampling import Indices, Sampling, Timing, equally_spaced
@@ -41,19 +42,60 @@ _REPEAT = "run the same command again (`onlooker train` with --resume), which co
 
 
 def cached_sample(path: Path, config: DataConfig, cache: ArrayCache) -> Files:
-    """The cached input of a model from a clip: a file of frames, one of their flow, or both."""
+    """The cached input of a model from a clip: a file of frames, one of their flow, or both; then
+    one of its motion words, if the model needs them.
+    """
     modalities: tuple[Modality, ...] = (
         ("rgb", "flow") if config.modality == "both" else (config.modality,)
     )
     reader = VideoReader(path)
+    if config.sees_motion:
+        return _cached_with_motion(reader, config, cache)
     return tuple(
         _cached(reader, replace(config, modality=modality), cache) for modality in modalities
     )
 
 
-def _cached(reader: VideoReader, config: DataConfig, cache: ArrayCache) -> Path:
+def _cached_with_motion(reader: VideoReader, config: DataConfig, cache: ArrayCache) -> Files:
+    """The files of frames and of motion words, which are made in one pass over the clip."""
+    key = {"clip": identity(reader.path), "content": "motion", "words": words_digest()}
+    samples = list[Sample]()
+
+    def words() -> NDArray[np.float32]:
+        sampling = partial(equally_spaced, count=config.frames)
+        sample = read_at(reader, config, sampling)
+        samples.append(sample)
+        assert sample.motion is not None
+        return sample.motion
+
+    motion = cache.get(
+        {**key, "frames": config.frames}, words, content="its motion", path=reader.path
+    )
+    frames = _cached(
+        reader,
+        replace(config, eyes="pictures"),
+        cache,
+        pixels=samples[0].pixels if samples else None,
+    )
+    return frames, motion
+
+
+def _cached(
+    reader: VideoReader,
+    config: DataConfig,
+    cache: ArrayCache,
+    *,
+    pixels: NDArray[np.uint8] | None = None,
+) -> Path:
+    """The file of the frames of a clip, or of their flow; `pixels`: its content, if it is known."""
     key = {"clip": identity(reader.path), **stored_settings(config)}
-    make = partial(stored_frames, reader, config, cache)
+
+    def make() -> NDArray[np.uint8]:
+        if pixels is None:
+            return stored_frames(reader, config, cache)
+        _header_file(reader, cache)
+        return pixels
+
     return cache.get(key, make, content="its frames", path=reader.path)
 
 
@@ -150,7 +192,11 @@ def cached_read(path: Path, config: DataConfig) -> Sample:
         DiskFullError, NotWritableError: the cache cannot be written to.
     """
     files = cached_sample(path, config, ArrayCache.for_user())
+    motion = None
     try:
+        if config.sees_motion:
+            motion = load_rows(files[-1:], np.arange)
+            files = files[:-1]
         pixels = load_rows(files, np.arange)
     except (OSError, ValueError):  # another process has just removed them
         return read_sample(path, config)
@@ -166,6 +212,7 @@ def cached_read(path: Path, config: DataConfig) -> Sample:
         assumes_rate=timing.assumes_rate,
         end=timing.end,
         length=timing.length,
+        motion=motion,
     )
 
 
@@ -197,11 +244,12 @@ class ClipFrames(Dataset[tuple[Tensor, int, int]]):
 
     Args:
         clips, files: the clips, and for each the files of its frames (`cached_sample`) or of its
-            stored features.
+            stored features; with `has_motion` the last one is that of its motion words.
         classes: the `K` class names; a target is a position in it.
         sampling: which of the stored frames are used; None: all.
         make: computes the files of a clip again if they are damaged, or the cache was pruned; None:
             that is an error.
+        has_motion: whether the motion words of the clips are known (`motion`).
     """
 
     def __init__(
@@ -212,6 +260,7 @@ class ClipFrames(Dataset[tuple[Tensor, int, int]]):
         *,
         sampling: Sampling | None = None,
         make: Callable[[Path], Files] | None = None,
+        has_motion: bool = False,
     ) -> None:
         self.clips = tuple(clips)
         self.files = tuple(files)
@@ -219,6 +268,7 @@ class ClipFrames(Dataset[tuple[Tensor, int, int]]):
         self.targets = [self.classes.index(clip.label) for clip in clips]
         self.sampling = sampling or np.arange
         self.make = make
+        self.has_motion = has_motion
 
     def __len__(self) -> int:
         return len(self.clips)
@@ -241,7 +291,14 @@ class ClipFrames(Dataset[tuple[Tensor, int, int]]):
                     "the split of the run names it; restore it, or train again",
                 )
         subset = [files[clip.path] for clip in clips]
-        return type(self)(clips, subset, self.classes, sampling=self.sampling, make=self.make)
+        return type(self)(
+            clips,
+            subset,
+            self.classes,
+            sampling=self.sampling,
+            make=self.make,
+            has_motion=self.has_motion,
+        )
 
     def thumbnails(self, channels: int) -> NDArray[np.uint8]:
         """The thumbnails of all clips (`scenes.thumbnails`), `B 8 16 16`, of the RGB or gray
@@ -258,17 +315,22 @@ class ClipFrames(Dataset[tuple[Tensor, int, int]]):
     def __getitem__(self, index: int) -> tuple[Tensor, int, int]:
         return self._loaded(index, self.sampling), self.targets[index], index
 
-    def _loaded(self, index: int, sampling: Sampling) -> Tensor:
+    def motion(self, index: int) -> Tensor:
+        """The motion words of a clip, `T 1+F` (`Sample.motion`)."""
+        return self._loaded(index, np.arange, slice(-1, None))
+
+    def _loaded(self, index: int, sampling: Sampling, which: slice | None = None) -> Tensor:
+        """The rows of some of the files of a clip; None: of all but motion words."""
         path = self.clips[index].path
-        files = self.files[index]
+        which = which or slice(-1 if self.has_motion else None)
         try:
-            return torch.from_numpy(load_rows(files, sampling))
+            return torch.from_numpy(load_rows(self.files[index][which], sampling))
         except (OSError, ValueError) as error:  # the files were whole when the clips were read
             if self.make is None:
                 raise ClipError(
                     path, f"what is stored of it is damaged or gone ({error})", _REPEAT
                 ) from error
-        return torch.from_numpy(load_rows(self.make(path), sampling))
+        return torch.from_numpy(load_rows(self.make(path)[which], sampling))
 
 
 def read_clips(
@@ -347,6 +409,7 @@ def made_samples(
         classes,
         sampling=sampling,
         make=make,
+        has_motion=config.sees_motion,
     ), tuple(errors)
 
 

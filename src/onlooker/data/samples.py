@@ -1,8 +1,9 @@
-"""From a clip's file to the input of a model: sampled frames, resized, and optical flow if the
-model needs it.
+"""From a clip's file to the input of a model: sampled frames, resized, and optical flow or the
+motion words of all frames if the model needs them.
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,9 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onlooker.base.config import DataConfig
+from onlooker.base.records import ClipError, Frames
+from onlooker.video.container import REENCODE
 from onlooker.video.flow import read_flow
+from onlooker.video.motion_words import motion_eye
 from onlooker.video.reader import VideoReader
-from onlooker.video.resize import resize
+from onlooker.video.resize import Pixels, resize
 from onlooker.video.sampling import Sampling, equally_spaced
 
 
@@ -31,6 +35,9 @@ class Sample:
             (or gray) of `pixels`; flow for a model of flow alone.
         assumes_rate: `times` are those of 25 frames per second, because nothing says how many there
             are.
+        motion: `T 1+F`, the number and the sums of the blocks that ended since the sampled frame
+            before, the last row also of those after it (`MotionEye.describe`); None: without motion
+            words.
     """
 
     pixels: NDArray[np.uint8]
@@ -41,6 +48,7 @@ class Sample:
     assumes_rate: bool = False
     end: float = math.inf
     length: float = math.inf
+    motion: NDArray[np.float32] | None = None
 
 
 def read_sample(path: Path, config: DataConfig) -> Sample:
@@ -55,8 +63,12 @@ def read_sample(path: Path, config: DataConfig) -> Sample:
 def read_at(reader: VideoReader, config: DataConfig, sampling: Sampling) -> Sample:
     """Read the input of a model from the sampled frames of a clip; errors as for `read_sample`."""
     parts = []
-    if config.modality != "flow":
+    motion = None
+    if config.sees_motion:
+        shown, motion = read_all_frames(reader, sampling, size=config.size)
+    elif config.modality != "flow":
         shown = reader.get(sampling, size=config.size)
+    if config.modality != "flow":
         parts.append(resize(shown.pixels, config.size, config.channels))
     if config.modality != "rgb":
         shown = read_flow(reader, sampling, limit=config.flow_limit, size=config.size)
@@ -71,4 +83,33 @@ def read_at(reader: VideoReader, config: DataConfig, sampling: Sampling) -> Samp
         assumes_rate=reader.timing.assumes_rate,
         end=reader.seconds,
         length=reader.timing.length,
+        motion=motion,
     )
+
+
+def read_all_frames(
+    reader: VideoReader, sampling: Sampling, *, size: int
+) -> tuple[Frames, NDArray[np.float32]]:
+    """The sampled frames of a clip, as `VideoReader.get` returns them, and its motion words
+    (`Sample.motion`), from one pass over all frames.
+
+    Raises:
+        ClipError: the clip cannot be read.
+    """
+    shown, moments = reader.timing.moments()
+    sampled = sampling(len(moments))
+    indices = shown[sampled]
+    wanted = {*indices.tolist()}
+    small = dict[int, Pixels]()
+
+    def frames() -> Iterator[tuple[float, Pixels]]:
+        for index, time, pixels in reader:
+            if index in wanted:
+                small[index] = resize(pixels[None], size, 3)[0]
+            yield time, pixels
+
+    motion = motion_eye().describe(frames(), moments[sampled].tolist())
+    if missing := wanted - {*small}:
+        raise ClipError(reader.path, f"frame {min(missing)} cannot be decoded", REENCODE)
+    pixels = np.stack([small[index] for index in indices.tolist()])
+    return Frames(pixels, moments[sampled], indices), motion

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
+from onlooker.base.fisher import fisher_vector
 from onlooker.models.encoders import Encoder, build_encoder
 from onlooker.models.video_model import Output, VideoModel, Windows
 from onlooker.models.windows import WAVES, newest_windows, running, spatial_moments, windowed
@@ -34,11 +35,14 @@ class LinearState(NamedTuple):
         levels: features of the last S - 1 frames, in multiples of `units`, of 16 bits: `B S-1 D N`
             (N: h*w).
         units: `B S-1 D 1`.
+        motion: motion words of the last W - 1 frames, `B W-1 1+F`; `B 0 0` for a model without
+            them.
     """
 
     seen: Tensor
     levels: Tensor
     units: Tensor
+    motion: Tensor
 
 
 class LinearClassifier(VideoModel):
@@ -80,6 +84,9 @@ class LinearClassifier(VideoModel):
     with g of the mean alone, c_i the average of the training clips at location i, and p_i the share
     of the variance of g · x_i over their frames that the classes explain.
 
+    With motion words (`set_motion_layer`), a second linear layer on the Fisher vector of all blocks
+    of the last W frames (`base.fisher`) is added; where no block has ended, nothing is added.
+
     With an event layer (`set_event_layer`), windows of several lengths end at each frame
     (`models.windows`). A linear layer says whether a window is one whole event, and another one of
     which class.
@@ -99,18 +106,25 @@ class LinearClassifier(VideoModel):
         still: whether classes differ by what stands in the frame.
         state_lengths: as `lengths`, of the state layer.
         state_outputs: R, the number of its outputs.
+        motion_features: F of the motion words; 0: none.
 
     Raises:
         ValueError: a window of fewer than 2 frames.
     """
 
     attends = True
-    earlier_settings: ClassVar[Mapping[str, Any]] = {"still": False}
+    earlier_settings: ClassVar[Mapping[str, Any]] = {
+        "still": False,
+        "state_lengths": [],
+        "state_outputs": 0,
+        "motion_features": 0,
+    }
     names = (*UNORDERED, *ORDERED)
     encoder: Encoder
     head: nn.Linear
     still_center: Tensor
     still_share: Tensor
+    motion_head: nn.Linear
 
     def __init__(
         self,
@@ -126,6 +140,7 @@ class LinearClassifier(VideoModel):
         still: bool = False,
         state_lengths: Sequence[int] = (),
         state_outputs: int = 0,
+        motion_features: int = 0,
     ) -> None:
         super().__init__(num_classes, in_channels, size)
         self.encoder = build_encoder(
@@ -153,7 +168,22 @@ class LinearClassifier(VideoModel):
             self._add_still_evidence()
         if state_lengths:
             self._add_state_layer(state_lengths, state_outputs)
+        if motion_features:
+            self._add_motion_layer(motion_features)
         self.to(memory_format=torch.channels_last)
+
+    def set_motion_layer(self, weight: ArrayLike, bias: ArrayLike) -> None:
+        """Set the layer on motion words: weight `K F`, bias `K`."""
+        weights = torch.as_tensor(weight)
+        self._add_motion_layer(weights.shape[1])
+        with torch.no_grad():
+            self.motion_head.weight.copy_(weights)
+            self.motion_head.bias.copy_(torch.as_tensor(bias))
+        cast(dict[str, Any], self._hub_mixin_config)["motion_features"] = self.motion_features
+
+    def _add_motion_layer(self, motion_features: int) -> None:
+        self.motion_features = motion_features
+        self.motion_head = nn.Linear(motion_features, self.num_classes, device=self.center.device)
 
     def set_event_layer(
         self, lengths: Sequence[int], event: Sequence[ArrayLike], classes: Sequence[ArrayLike]
@@ -234,14 +264,25 @@ class LinearClassifier(VideoModel):
         """S, the number of frames that a step needs."""
         return max(self.window, *self.lengths, *self.state_lengths, 0)
 
-    def forward_features(self, features: Tensor) -> Output:
+    def forward(self, video: Tensor, motion: Tensor | None = None) -> Output:
+        return self.forward_features(self.encode_video(video), motion)
+
+    def forward_both(self, features: Tensor, motion: Tensor) -> Output:
+        return self.forward_features(features, motion)
+
+    def forward_features(self, features: Tensor, motion: Tensor | None = None) -> Output:
+        """As `forward_both`, where `motion` may be None: nothing moves."""
         B, T = features.shape[:2]
         W = self.window
         frames, moments = self._frames(features)
         seen = torch.arange(1, T + 1, device=frames.device)
         count = seen.clamp_max(W)  # of frames in the window
         statistics = self._statistics(frames, moments)
-        logits = self._logits(statistics.flatten(0, 1), (count - 1).repeat(B))
+        logits = self._logits(statistics.flatten(0, 1), (count - 1).repeat(B)).unflatten(0, (B, T))
+        if motion is not None:
+            self._check_motion(motion, (B, T))
+            windows_of_rows = F.pad(motion, (0, 0, W - 1, 0)).unfold(1, W, 1)
+            logits = logits + self._motion_logits(windows_of_rows.sum(-1))
         sums = F.pad(frames, (0, 0, 0, 0, W - 1, 0)).unfold(1, W, 1).sum(-1)
         differences = frames - sums / count[:, None, None]
         attention = self._attention(frames.flatten(0, 1), differences.flatten(0, 1))
@@ -251,11 +292,23 @@ class LinearClassifier(VideoModel):
         states = None
         if self.state_lengths:
             states = self._state_logits(self.state_statistics(features, self.state_lengths))
-        return Output(
-            logits.unflatten(0, (B, T)), attention.unflatten(0, (B, T)), windows, states=states
-        )
+        return Output(logits, attention.unflatten(0, (B, T)), windows, states=states)
 
-    def step_features(self, features: Tensor, state: LinearState) -> tuple[Output, LinearState]:
+    def step(
+        self, frame: Tensor, state: LinearState | None = None, motion: Tensor | None = None
+    ) -> tuple[Output, LinearState]:
+        state = self.initial_state(len(frame)) if state is None else state
+        return self.step_features(self.encode(frame), state, motion)
+
+    def step_both(
+        self, features: Tensor, state: LinearState, motion: Tensor
+    ) -> tuple[Output, LinearState]:
+        return self.step_features(features, state, motion)
+
+    def step_features(
+        self, features: Tensor, state: LinearState, motion: Tensor | None = None
+    ) -> tuple[Output, LinearState]:
+        """As `step_both`, where `motion` may be None: nothing has moved since the frame before."""
         level, unit = self._rounded(features[:, None])
         if self.state_lengths:
             state = self._with_past(state, level, unit)
@@ -263,13 +316,27 @@ class LinearClassifier(VideoModel):
         units = torch.cat((state.units, unit), 1)
         frames = levels.to(units.dtype) * units
         seen = (state.seen + 1).clamp_max(self._span)
-        # views would keep the oldest frame in memory
-        state = LinearState(seen, levels[:, 1:].clone(), units[:, 1:].clone())
         W = self.window
+        rows = state.motion
+        motion_sums = None
+        if self.motion_features:
+            row = rows.new_zeros(len(rows), rows.shape[2]) if motion is None else motion
+            self._check_motion(row, features.shape[:1])
+            rows = torch.cat((rows, row[:, None]), 1)
+            motion_sums = rows.sum(1)
+        # views would keep the oldest frame in memory
+        state = LinearState(
+            seen,
+            levels[:, 1:].clone(),
+            units[:, 1:].clone(),
+            motion=rows[:, 1:].clone(),
+        )
         lengths = sorted({*self.lengths, *self.state_lengths, W})
         statistics, differences = newest_windows(frames, seen, self.positions, lengths=lengths, W=W)
         place = lengths.index(W)
         logits = self._logits(statistics[:, place], seen[:, 0].clamp_max(W).long() - 1)
+        if motion_sums is not None:
+            logits = logits + self._motion_logits(motion_sums)
         windows = None
         if self.lengths:
             places = [lengths.index(n) for n in self.lengths]
@@ -285,10 +352,10 @@ class LinearClassifier(VideoModel):
     def _with_past(self, state: LinearState, level: Tensor, unit: Tensor) -> LinearState:
         """The state, filled with the next frame where it is that of no frame."""
         is_empty = (state.seen == 0)[..., None, None]
-        return LinearState(
-            state.seen.where(~is_empty[..., 0, 0], float(self._span)),
-            state.levels.where(~is_empty, level.to(state.levels.dtype)),
-            state.units.where(~is_empty, unit),
+        return state._replace(
+            seen=state.seen.where(~is_empty[..., 0, 0], float(self._span)),
+            levels=state.levels.where(~is_empty, level.to(state.levels.dtype)),
+            units=state.units.where(~is_empty, unit),
         )
 
     def initial_state(self, batch_size: int) -> LinearState:
@@ -296,10 +363,14 @@ class LinearClassifier(VideoModel):
         N = self.grid[0] * self.grid[1]
         before = self._span - 1
         zeros = self.center.new_zeros
+        has_motion = self.motion_features > 0
         return LinearState(
             zeros(batch_size, 1),
             zeros(batch_size, before, D, N, dtype=torch.int16),
             zeros(batch_size, before, D, 1),
+            motion=zeros(
+                batch_size, has_motion * (self.window - 1), has_motion * (1 + self.motion_features)
+            ),
         )
 
     def statistics(self, features: Tensor) -> Tensor:
@@ -379,6 +450,22 @@ class LinearClassifier(VideoModel):
         one: `B`.
         """
         return self.head((statistics - self.center[before]) / self.scale[before])
+
+    def _motion_logits(self, sums: Tensor) -> Tensor:
+        """Logits `… K` from the number and the sums of the blocks of windows, `… 1+F`; zeros where
+        there are no blocks.
+        """
+        logits = self.motion_head(fisher_vector(sums))
+        return cast(Tensor, logits.where(sums[..., :1] > 0, 0))
+
+    def _check_motion(self, motion: Tensor, dimensions: Sequence[int]) -> None:
+        """Raise a ValueError unless motion words have these dimensions, and then 1+F."""
+        expected = (*dimensions, 1 + self.motion_features)
+        if not self.motion_features or tuple(motion.shape) != expected:
+            raise ValueError(
+                f"motion words are {tuple(motion.shape)}, expected {expected} for a model with "
+                f"{self.motion_features} features of motion"
+            )
 
     def class_directions(self) -> Tensor:
         """The g of each class and of each of `names`, weights that differ between classes per unit

@@ -32,7 +32,10 @@ if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
     os.register_at_fork(after_in_child=partial(torch.set_num_threads, 1))
 
 WEIGHTS = "model.safetensors"
-_LARGE = 511  # a size from which on weights may fill the memory
+# Sizes above which weights may fill the memory. Each feature of motion has one weight for each
+# class.
+_LARGE = 511
+_MANY_MOTION_FEATURES = 1 << 14
 
 
 class Windows(NamedTuple):
@@ -87,6 +90,8 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
     - `state_lengths`: as `lengths`, of the windows that tell states; empty without a state layer.
     - `encodes_frames`: it encodes single frames; `encode`, `encode_video` and `forward_features`
       work.
+    - `motion_features`: F of its second input, motion words (`base.fisher`); `forward_both` and
+      `step_both` work. 0: it has none.
 
     The methods of a capability raise a ValueError in models without it.
 
@@ -108,6 +113,7 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
     still = False
     state_lengths: tuple[int, ...] = ()
     state_outputs: int = 0  # R, of the state layer
+    motion_features: int = 0
     encoder: Encoder | None  # of single frames, if there is one
     grid: tuple[int, int]  # (h, w) of its features
     head: nn.Module
@@ -165,6 +171,16 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
         raise ValueError(
             "this model takes frames, not stored features; train on clips, or use one with an encoder"
         )
+
+    def forward_both(self, features: Tensor, motion: Tensor) -> Output:
+        """`forward_features` of a model with a second input, motion words `B T 1+F`: the number of
+        blocks that ended since the frame before, and their sums.
+        """
+        raise ValueError("this model has no second input, motion words; leave them out")
+
+    def step_both(self, features: Tensor, state: Any, motion: Tensor) -> tuple[Output, Any]:  # noqa: ANN401 - each model has its own state
+        """`step_features` of a model with a second input, motion words `B 1+F` (`forward_both`)."""
+        raise ValueError("this model has no second input, motion words; leave them out")
 
     def forward(self, video: Tensor) -> Output:
         return self.forward_features(self.encode_video(video))
@@ -302,7 +318,8 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
                 )
             if isinstance(value, float) and not math.isfinite(value):
                 raise ValueError(f"{name} is {value}, expected a finite number")
-            large |= isinstance(value, int) and value > _LARGE
+            limit = _MANY_MOTION_FEATURES if name == "motion_features" else _LARGE
+            large |= isinstance(value, int) and value > limit
         if not large:
             return 0
         try:

@@ -71,6 +71,17 @@ class DoubtfulLabel(_Record):
 
 
 @dataclass(frozen=True, kw_only=True)
+class EyeFigures(_Record):
+    """What a model with some eyes (`DataConfig.eyes`) reaches in the cross-validation that chose
+    them.
+    """
+
+    name: str
+    log_loss: float
+    accuracy: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class CrossValidationFigures(_Record):
     """The results of the cross-validation that chose a model: `cross_validation.json`. The fields
     are those of `Figures`.
@@ -78,6 +89,7 @@ class CrossValidationFigures(_Record):
 
     chosen: str | None = None
     statistics: str | None = None
+    eyes: Sequence[EyeFigures] | None = None
     imagenet: bool = False
     scenes: Leakage | None = None
     copies: Leakage | None = None
@@ -114,6 +126,8 @@ class Figures(_Record):
         balanced: classes weighed equally in training because that was asked for.
         chosen: the choice of the cross-validation, with its reason, in a sentence.
         statistics: the statistics that the linear model uses.
+        eyes: pictures, motion and both in the cross-validation that chose, the chosen one first;
+            each has `name`, `log_loss` and `accuracy`.
         imagenet: an encoder with ImageNet weights may help, and is not installed.
         scenes: the accuracy if clips of one scene were both trained on and tested.
         copies: the same for copies of a clip.
@@ -142,6 +156,7 @@ class Figures(_Record):
     balanced: bool = False
     chosen: str | None = None
     statistics: str | None = None
+    eyes: Sequence[EyeFigures] | None = None
     imagenet: bool = False
     scenes: Leakage | None = None
     copies: Leakage | None = None
@@ -182,7 +197,8 @@ class Figures(_Record):
         return bool(np.count_nonzero(np.sum(self.confusion, axis=1)) > 1)
 
 
-_RECORDS: dict[str, type[ClipError] | type[Leakage] | type[DoubtfulLabel]] = {
+_RECORDS: dict[str, type[ClipError] | type[Leakage] | type[DoubtfulLabel] | type[EyeFigures]] = {
+    "eyes": EyeFigures,
     "skipped": ClipError,
     "scenes": Leakage,
     "copies": Leakage,

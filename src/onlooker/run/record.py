@@ -184,7 +184,7 @@ def check_given(run: Path, clips: Path, given: Mapping[str, Any]) -> None:
         given: by name; `auto` and None leave a setting open.
     """
     record = RunRecord.read(run, clips)
-    groups = [*record.settings.to_dict().values(), record.asked.to_dict() if record.asked else {}]
+    groups = [*map(vars, record.settings), record.asked.to_dict() if record.asked else {}]
     own = {name: value for group in groups for name, value in group.items()}
     other_settings = {f.name for f in fields(TrainConfig)} - {*own}
     refuse(given.keys(), dict.fromkeys(other_settings, f"in {record.settings.model.name}"))

@@ -6,7 +6,7 @@ the slots that were missed before it repeat the last frame, whose features are k
 """
 
 import math
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from operator import attrgetter
@@ -28,8 +28,18 @@ from onlooker.localization.boxes import Rectangles, peaks
 from onlooker.models.video_model import VideoModel
 from onlooker.storage import is_address, local
 from onlooker.stream.events import EventState, Finder, with_nothing
-from onlooker.stream.sources import EARLY, ON_TIME, Frame, Source, Status, slot_of, stream_names
+from onlooker.stream.sources import (
+    EARLY,
+    ON_TIME,
+    Frame,
+    Source,
+    Status,
+    added,
+    slot_of,
+    stream_names,
+)
 from onlooker.stream.states import FinderState, StateFinder
+from onlooker.video.motion_words import MotionState, motion_eye
 from onlooker.video.rates import RATE
 from onlooker.video.reader import VideoReader
 from onlooker.video.resize import Pixels, resize
@@ -52,6 +62,7 @@ class _EncodedFrame(NamedTuple):
         pixels: `H W 3`.
         sample: `size size C`, resized for the model.
         features: `1 D h w`, of the sample.
+        motion: `1 1+F`, the motion words since the slot before; None: there are none.
     """
 
     number: int
@@ -59,6 +70,7 @@ class _EncodedFrame(NamedTuple):
     pixels: Pixels
     sample: Pixels
     features: Tensor
+    motion: Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,6 +89,8 @@ class StreamState:
         slot: that of the last frame.
         since: the time of the first frame.
         pace: frames per second that arrived in the last seconds, at most those of training.
+        motion_state: from which motion words are computed, if no source computes them.
+        motion: `1+F`, the motion words since the last slot; None: there are none.
     """
 
     model: Any
@@ -89,6 +103,12 @@ class StreamState:
     slot: int = -1
     since: float = 0.0
     pace: float = 0.0
+    motion_state: MotionState | None = None
+    motion: Floats | None = None
+
+    def moved(self, motion: Floats | None) -> "StreamState":
+        """The state after more motion words since the last slot."""
+        return replace(self, motion=added(self.motion, motion))
 
 
 class Streams:
@@ -133,6 +153,9 @@ class Streams:
         if decision.states:
             rate = self.rate or decision.frame_rate or RATE
             self.state_finder = StateFinder(decision, model.state_lengths, rate)
+        # events and states are found by pictures alone
+        finds = self.finder is not None or self.state_finder is not None
+        self.sees_motion = model.motion_features > 0 and not finds
         self.states: dict[str, StreamState] = {}
         if data.modality != "rgb":
             raise ValueError(
@@ -182,19 +205,30 @@ class Streams:
         return last
 
     @torch.inference_mode()
-    def steps(self, frames: dict[str, Frame]) -> list[Step]:
+    def steps(
+        self, frames: dict[str, Frame], motion: Mapping[str, Floats | None] | None = None
+    ) -> list[Step]:
         """Process one frame of some of the streams, in one batch, after the slots that were missed
         before; an error leaves the states as they were.
 
-        A frame whose slot is taken changes nothing: its step is the last one, without events.
+        A frame whose slot is taken changes nothing but the motion until the next one: its step is
+        the last one, without events.
 
         Args:
             frames: by the names of the streams: index, time, and pixels `H W 3`, RGB, of any size.
+            motion: the motion words of each stream since its frame before (`Source.motion`); None:
+                they are computed from these frames, if the model needs them.
         """
         states = {
             name: self.states.get(name) or StreamState(self.model.initial_state(1))
             for name in frames
         }
+        if self.sees_motion:
+            for name, (_, time, pixels) in frames.items():
+                if motion is None:
+                    states[name] = _seen(states[name], time, pixels)
+                else:
+                    states[name] = states[name].moved(motion[name])
         slots = {name: self._slots(states[name], frames[name][1]) for name in frames}
         queues = list[list[tuple[str, _EncodedFrame]]]()
         for name, encoded in self._encode(
@@ -202,7 +236,10 @@ class Streams:
         ).items():
             state = states[name]
             times = [slot / self.rate for slot in slots[name][:-1]]
-            missed = [state.frame._replace(time=time) for time in times if state.frame]
+            missed = [state.frame._replace(time=time, motion=None) for time in times if state.frame]
+            if state.motion is not None:
+                moved = torch.from_numpy(state.motion)[None].to(encoded.features.device)
+                encoded = encoded._replace(motion=moved)
             queues.append([(name, frame) for frame in (*missed, encoded)])
             states[name] = self._arrived(state, encoded, slots[name][-1])
         steps = list[Step]()
@@ -231,7 +268,7 @@ class Streams:
     def _arrived(self, state: StreamState, frame: _EncodedFrame, slot: int) -> StreamState:
         """The state of a stream with a new frame, before the model has processed it."""
         passed = frame.time - state.frame.time if state.frame else 0.0
-        state = replace(state, frame=frame, slot=slot)
+        state = replace(state, frame=frame, slot=slot, motion=None)
         if passed <= 0:
             return replace(state, since=frame.time, pace=self.rate)
         # all frames count alike at first, and the last seconds later
@@ -266,7 +303,12 @@ class Streams:
         given = [states[name].model for name in frames]
         joined = type(given[0])(*map(torch.cat, zip(*given, strict=True)))
         features = torch.cat([frame.features for frame in frames.values()])
-        output, after = self.model.step_features(features, joined)
+        if self.sees_motion:
+            nothing = features.new_zeros(1, 1 + self.model.motion_features)
+            rows = [nothing if frame.motion is None else frame.motion for frame in frames.values()]
+            output, after = self.model.step_both(features, joined, torch.cat(rows))
+        else:
+            output, after = self.model.step_features(features, joined)
         scores = self.decision.probabilities(output.logits).cpu().numpy()
         attention = None if output.attention is None else output.attention.float().cpu().numpy()
         windows = None if output.windows is None else output.windows.scores.cpu().numpy()
@@ -407,6 +449,13 @@ class Streams:
         return tuple(events)
 
 
+def _seen(state: StreamState, time: float, pixels: Pixels) -> StreamState:
+    """The state of a stream with the motion words that end with a frame."""
+    motion_state, sums, count = motion_eye().step(pixels, time, state.motion_state)
+    state = replace(state, motion_state=motion_state)
+    return state.moved(np.insert(sums, 0, count) if count else None)
+
+
 def _located(step: Step, heat: Floats, *, rectangles: Rectangles, shape: Sequence[int]) -> Step:
     """The step with its boxes and point, in pixels of its frame `H W 3`."""
     size = np.array(shape[1::-1])
@@ -455,7 +504,16 @@ def watch(
         file = address
         if isinstance(address, str | Path) and is_address(address):
             file = local(address)
-        opened.append(Source(file, config, condition, hold=streams.hold, name=name))
+        opened.append(
+            Source(
+                file,
+                config,
+                condition,
+                hold=streams.hold,
+                name=name,
+                sees_motion=streams.sees_motion,
+            )
+        )
     return _steps(
         streams, opened, condition, on_error=on_error, on_status=on_status or (lambda _: None)
     )
@@ -514,7 +572,10 @@ def _step_each(
     """
     by_name = {source.name: source for source in frames}
     try:
-        steps = streams.steps({source.name: frame for source, frame in frames.items()})
+        steps = streams.steps(
+            {source.name: frame for source, frame in frames.items()},
+            {source.name: source.motion for source in frames},
+        )
         return [(by_name[step.source or ""], step) for step in steps]
     except (ArithmeticError, RuntimeError, ValueError) as error:
         if len(frames) > 1:

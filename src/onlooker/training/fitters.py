@@ -25,7 +25,7 @@ from onlooker.training.linear_fitter import LinearFitter
 __all__ = ["complete", "register_fitter"]
 
 # settings of a model and its data that only some fitters take into account
-_FITTER_SPECIFIC = AUGMENTING | {"frozen", "precision"}
+_FITTER_SPECIFIC = AUGMENTING | {"frozen", "precision", "eyes"}
 
 
 FITTERS: dict[str, Fitter] = {"gradient": GradientFitter(), "linear": LinearFitter()}
@@ -143,7 +143,9 @@ def _without_effect(settings: Settings) -> dict[str, str]:
     reasons = dict.fromkeys(names, f"in {model.name}")
     if training.features:
         reasons.pop("precision", None)  # that of the encoder
-        reasons |= dict.fromkeys(AUGMENTING, "with features")
+        reasons |= dict.fromkeys((*AUGMENTING, "eyes"), "with features")
+    if data.modality != "rgb":
+        reasons["eyes"] = f"with modality {data.modality}"
     if data.modality == "flow":
         reasons |= dict.fromkeys(("channels", "normalization"), "with modality flow")
     if isinstance(training, TrainConfig) and training.optimizer == "rmsprop":
@@ -171,8 +173,10 @@ def _sized(asked: Settings, given: Collection[str]) -> Settings:
 
 
 def _reset(settings: Settings, names: Collection[str]) -> Settings:
-    """The settings with the defaults of these of the model and of the training."""
+    """The settings with the defaults of these of the model and of the training, and of `eyes`."""
     model, data, training = settings
+    if "eyes" in names:
+        data = replace(data, eyes=DataConfig.eyes)
     model_values = {f.name: getattr(model, f.name) for f in fields(ModelConfig)}
     training_values = {f.name: getattr(training, f.name) for f in fields(training)}
     for values in (model_values, training_values):
@@ -210,7 +214,9 @@ def _resolved(settings: Settings, given: Collection[str] = ()) -> Settings:
             )
         model = replace(model, frozen=True)
         # frames as they are
-        data = replace(data, translate=0.0, scale=0.0, degrees=0.0, hflip=False)
+        data = replace(
+            data, translate=0.0, scale=0.0, degrees=0.0, hflip=False, eyes=DataConfig.eyes
+        )
     if model.weights:
         if model.pretrained is False:
             raise ValueError(

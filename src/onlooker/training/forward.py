@@ -27,6 +27,7 @@ def forward_samples(
     data: DataConfig,
     *,
     augmented: bool = False,
+    motion: Tensor | None = None,
 ) -> Output:
     """The output of a model for clips.
 
@@ -35,8 +36,12 @@ def forward_samples(
         samples: frames `B T H W C` uint8, already resized, or stored features `B T h w D` float16.
         data: normalization and augmentation.
         augmented: augment the frames at random; stored features stay as they are.
+        motion: their motion words `B T 1+F`, for a model with this second input.
     """
     samples = samples.to(_device(model))
+    if motion is not None:
+        features = encode_samples(model, samples, data)
+        return model.forward_both(features, motion.to(features.device))
     if samples.dtype == torch.float16:
         return model.forward_features(_stored(samples))
     video = to_video(samples, data.normalization, data.flow_channels)

@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple, Protocol, TypeVar, cast
 
 import numpy as np
 import torch
@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from onlooker.base.answer import decide
-from onlooker.base.config import ClassWeights, DataConfig
+from onlooker.base.config import ClassWeights, DataConfig, Eyes
 from onlooker.base.progress import tracked
 from onlooker.data.findings import IMBALANCE
 from onlooker.models.linear import ORDERED, UNORDERED, LinearClassifier
@@ -156,6 +156,20 @@ class LayerChoice:
         return f"{weights} (mean accuracy of the classes: {accuracies})"
 
 
+class MotionVectors(NamedTuple):
+    """Fisher vectors of clips (`base.fisher`), in an orthonormal basis of a space with most of them.
+
+    Args:
+        x: `B R`, coordinates; zero for a clip in which nothing moves.
+        basis: `F R`.
+        eyes: those that are asked for, as in `DataConfig`.
+    """
+
+    x: Floats
+    basis: Floats
+    eyes: Eyes = "auto"
+
+
 class ClipStatistics(NamedTuple):
     """Statistics, classes and recordings of clips, to which layers are fitted.
 
@@ -168,6 +182,7 @@ class ClipStatistics(NamedTuple):
             empty if there are many clips.
         nothing: the class in which nothing happens (`answer.nothing_class`).
         class_weights: as in `FitConfig`.
+        motion: motion words of the clips; None: without them.
     """
 
     x: Floats
@@ -177,10 +192,13 @@ class ClipStatistics(NamedTuple):
     copies: tuple[Floats, ...] = ()
     nothing: int | None = None
     class_weights: ClassWeights = "none"
+    motion: MotionVectors | None = None
 
     def subset(self, positions: Ints) -> "ClipStatistics":
         """The clips at some positions."""
+        motion = self.motion
         return self._replace(
+            motion=None if motion is None else motion._replace(x=motion.x[positions]),
             x=self.x[positions],
             y=self.y[positions],
             groups=self.groups[positions],
@@ -328,14 +346,22 @@ def _calibrated(
     return result._replace(temperature=result.temperature * factor)
 
 
-def clearly_better(rival: LayerChoice, choice: LayerChoice, clips: ClipStatistics) -> bool:
+class Tested(Protocol):
+    """What was tested by cross-validation."""
+
+    @property
+    def scores(self) -> Floats:
+        """Probabilities `B K` of clips; NaN for one that was not tested."""
+
+
+def clearly_better(rival: Tested, choice: Tested, clips: ClipStatistics) -> bool:
     """Whether the log loss of the rival on these clips is lower by more than a standard error of
     the difference.
 
     The rule of one standard error (Breiman et al. 1984), over recordings: of two encoders whose
     difference may be chance, the simpler one is kept.
     """
-    tested = np.flatnonzero(choice.tested & rival.tested)
+    tested = np.flatnonzero(np.isfinite(choice.scores + rival.scores).all(1))
     if not len(tested):
         return False
     y = clips.y[tested]
@@ -349,76 +375,23 @@ def clearly_better(rival: LayerChoice, choice: LayerChoice, clips: ClipStatistic
 
 
 @one_thread
-def cross_validated(
-    clips: ClipStatistics,
-    choice: LayerChoice | None = None,
-    *,
-    rival: ClipStatistics | None = None,
-    rival_first: bool = False,
-    title: str = "cross-validation",
-) -> tuple[Floats, Floats]:
-    """Test all clips, each by a layer that was fitted without it and its recording.
-
-    Args:
-        clips: divided into `FOLDS` parts.
-        choice: statistics, method and temperature; None: chosen again for each fold, from its
-            training clips alone.
-        rival: the same clips by another encoder; without `choice`, the encoder is chosen again for
-            each fold, too.
-        rival_first: the encoder of `rival` is kept unless that of `clips` is clearly better, not
-            the other way around.
-        title: of the progress bar.
-
-    Returns:
-        Scores `B K`, NaN for a clip without which no layer could be fitted; and thresholds of
-        events `B`, NaN where there is none: that of a clip is the one of the choice (`event_threshold`)
-        by which it was tested.
-    """
-    scores = np.full((len(clips.y), clips.num_classes), np.nan)
-    thresholds = np.full(len(clips.y), np.nan)
-    parts = [*clips.folds(FOLDS)]
-    for fit, test in tracked(parts, "fitting", len(parts), title=title):
-        encoded = clips
-        if choice is None and rival is not None:
-            both = (rival, clips) if rival_first else (clips, rival)
-            encoded = _better_encoded(*both, fit)
-        training = encoded.subset(fit)
-        fold_choice = choice or choose(training, INNER_FOLDS)
-        logits = fitted_layer(training, fold_choice).logits(encoded.x[test])
-        scores[test] = softmax(logits / fold_choice.temperature, 1)
-        threshold = fold_choice.event_threshold(clips if choice else training)
-        if threshold:
-            thresholds[test] = threshold.probability
-    return scores, thresholds
-
-
-def _better_encoded(simple: ClipStatistics, rival: ClipStatistics, fit: Ints) -> ClipStatistics:
-    """The same clips by the better one of two encoders.
-
-    Args:
-        fit: the clips to choose with; their altered copies are left out, because only one of the
-            encoders has them.
-    """
-    parts = [clips.subset(fit)._replace(copies=()) for clips in (simple, rival)]
-    choice, rival_choice = (choose(part, INNER_FOLDS) for part in parts)
-    return rival if clearly_better(rival_choice, choice, parts[0]) else simple
-
-
-@one_thread
 def fit_layer(
     model: VideoModel,
     clips: ClipStatistics,
     choice: LayerChoice,
     *,
     early: tuple[Floats, Floats] | None = None,
+    factor: float = 1.0,
 ) -> None:
     """Fit the chosen layer to all clips, and set it on a `LinearClassifier`; a ValueError for clips
     of a single class.
 
-    `early`: as in `EncodedClips`; without it, the statistics of the first frames of a stream are
-    standardized as those of whole clips.
+    Args:
+        early: as in `EncodedClips`; without it, the statistics of the first frames of a stream are
+            standardized as those of whole clips.
+        factor: of the logits.
     """
-    layer = fitted_layer(clips, choice)
+    layer = fitted_layer(clips, choice).scaled(factor)
     net = cast(LinearClassifier, model)
     center = np.tile(layer.center, (net.window, 1))
     scale = np.tile(layer.scale, (net.window, 1))

@@ -1,4 +1,6 @@
-"""The fitter of the linear model: its layers are chosen by cross-validation, which also tests it."""
+"""The fitter of the linear model: its eyes and its layers are chosen by cross-validation, which also
+tests it.
+"""
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -22,16 +24,15 @@ from onlooker.report.metrics import measure
 from onlooker.report.summary import labels_to_check
 from onlooker.training.encoders import EncoderChoice, choose_encoder, encode, lite0_may_help
 from onlooker.training.events import ClipFeatures, fit_events
-from onlooker.training.fitter import FitContext, Fitted, Fitter
-from onlooker.training.linear import (
-    ClipStatistics,
-    EncodedClips,
-    Floats,
-    LayerChoice,
-    choose,
+from onlooker.training.eyes import (
+    EyeChoice,
+    choose_eyes,
     cross_validated,
-    fit_layer,
+    fit_eyes,
+    motion_vectors,
 )
+from onlooker.training.fitter import FitContext, Fitted, Fitter
+from onlooker.training.linear import ClipStatistics, EncodedClips, Floats
 from onlooker.training.states import TimesPlan, fit_states, plan_times
 from onlooker.training.still_evidence import still_evidence
 from onlooker.video.rates import RATE
@@ -45,10 +46,11 @@ _LONG = 8  # times the frames of a sample that a clip has in the streams of the 
 class LinearFitter(Fitter):
     """Logistic regression or discriminant analysis of statistics (`training.linear`), and a layer
     of events (`training.events`) or of states (`training.states`); the encoder may be chosen, too
-    (`training.encoders`).
+    (`training.encoders`), and the eyes (`training.eyes`).
     """
 
     settings = FitConfig
+    uses = frozenset({"eyes"})
     chooses_encoder = True
     cross_validates = True
     finds_states = True
@@ -59,6 +61,11 @@ class LinearFitter(Fitter):
         encoder = choose_encoder(fitted_clips, context)
         settings, model, samples = encoder.candidate
         encoded = encoder.encoded or encode(encoder.candidate, context.decision)
+        if samples.has_motion:
+            motion = motion_vectors(samples, settings.data.eyes)
+            encoded = encoded._replace(clips=encoded.clips._replace(motion=motion))
+            if encoder.rival is not None:  # of the same clips
+                encoder = encoder._replace(rival=encoder.rival._replace(motion=motion))
         rate = context.decision.frame_rate or RATE
         stream_clips, seconds = _stream_clips(samples, encoded.features, rate)
         choice, decision = fit_layers(
@@ -83,6 +90,7 @@ class LinearFitter(Fitter):
             notes["when"] = f"states: {states.sentence} ({len(times.recordings)})"
         choice_text = f"{encoder.why}; {choice}" if encoder.why else str(choice)
         note(f"chosen: {choice_text}")
+        settings = settings._replace(data=replace(settings.data, eyes=choice.eyes))
         # with test clips, the layer that was chosen is cross-validated, for the labels to check
         is_test = context.cross_validate and not split.test
         validator = _CrossValidator(
@@ -104,7 +112,8 @@ class LinearFitter(Fitter):
             held_out=evaluation if is_complete else None,
             figures=CrossValidationFigures(
                 chosen=choice_text,
-                statistics=choice.statistics_set,
+                statistics=choice.pictures.statistics_set,
+                eyes=choice.tried or None,
                 imagenet=lite0_may_help(settings, samples.clips),
                 cross_validated=is_complete,
                 labels_to_check=labels_to_check(evaluation) if evaluation else None,
@@ -137,7 +146,7 @@ def fit_layers(
     *,
     stream_clips: Sequence[ClipFeatures],
     early: tuple[Floats, Floats] | None = None,
-) -> tuple[LayerChoice, Decision]:
+) -> tuple[EyeChoice, Decision]:
     """Choose, fit and set the layers of classes and of events of a model.
 
     Args:
@@ -149,12 +158,12 @@ def fit_layers(
     Returns:
         What was chosen; and the decision, with its temperature and the curve of events.
     """
-    choice = choose(clips)
-    fit_layer(model, clips, choice, early=early)
+    choice = choose_eyes(clips)
+    fit_eyes(model, clips, choice, early=early)
     layer = fit_events(
         model,
         clips,
-        choice,
+        choice.pictures,
         stream_clips=stream_clips,
         classes=decision.classes,
         rate=decision.frame_rate or RATE,
@@ -170,14 +179,14 @@ class _CrossValidator(NamedTuple):
     Args:
         samples, encoded: the clips.
         encoder: with a rival, the encoder is chosen again for each fold.
-        choice: the layer to fit in each fold; None: chosen again for each fold.
+        choice: the layers to fit in each fold; None: chosen again for each fold.
         decision: of the evaluations.
     """
 
     samples: ClipFrames
     encoded: EncodedClips
     encoder: EncoderChoice
-    choice: LayerChoice | None
+    choice: EyeChoice | None
     decision: Decision
 
     def evaluation(self) -> Evaluation | None:

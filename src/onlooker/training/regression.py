@@ -81,13 +81,19 @@ def regress(
     *,
     methods: Sequence[Method] = METHODS,
     balanced: bool = False,
+    one_scale: bool = False,
 ) -> list[LinearLayer]:
     """Fit a layer by each method to the statistics `B M` and classes `B` of clips; with `balanced`,
     classes weigh equally.
+
+    `one_scale`: all statistics have one scale, so that the layers do not depend on the basis in
+    which they are given; else each is standardized by its own.
     """
     present, targets = np.unique(y, return_inverse=True)
     center = x.mean(0)
     scale = standard_scale(center, x.std(0))
+    if one_scale:
+        scale = np.full_like(scale, np.sqrt(x.var(0).sum()) or 1.0)
     x = (x - center) / scale
     # The weights of both methods lie in the space that the clips span, which is much smaller with
     # few clips.
@@ -132,15 +138,23 @@ class CrossValidation(NamedTuple):
 
     @property
     def best(self) -> MethodResult:
-        """The method and temperature (`_TEMPERATURES`) with the lowest log loss."""
+        """The method and temperature with the lowest log loss."""
         y = self.y[self.tested]
-        weights = balancing_weights(y) if self.balanced else np.ones(len(y))
         results = (
-            MethodResult(method, T, _log_loss(logits[self.tested] / T, y, weights), logits=logits)
+            MethodResult(
+                method, *best_temperature(logits[self.tested], y, self.balanced), logits=logits
+            )
             for method, logits in self.logits.items()
-            for T in _TEMPERATURES
         )
         return min(results, key=lambda result: result.loss)
+
+
+def best_temperature(logits: Floats, y: Ints, balanced: bool = False) -> tuple[float, float]:
+    """The temperature among `_TEMPERATURES` with the lowest log loss of logits `B K`, and this loss."""
+    weights = balancing_weights(y) if balanced else np.ones(len(y))
+    losses = {T: _log_loss(logits / T, y, weights) for T in _TEMPERATURES}
+    best = min(losses, key=lambda T: losses[T])
+    return best, losses[best]
 
 
 def cross_validate(
@@ -151,8 +165,10 @@ def cross_validate(
     parts: Iterable[tuple[Floats, Ints, Ints]],
     methods: Sequence[Method] = METHODS,
     balanced: bool = False,
+    one_scale: bool = False,
 ) -> CrossValidation:
-    """Test methods on clips that layers are not fitted to; `x`, `y` and `balanced` as in `regress`.
+    """Test methods on clips that layers are not fitted to; `x`, `y`, `balanced` and `one_scale` as
+    in `regress`.
 
     Args:
         parts: for each, the statistics and classes that layers are fitted to, and the positions of
@@ -161,7 +177,9 @@ def cross_validate(
     logits = {method: np.zeros((len(y), num_classes)) for method in methods}
     tested = list[Ints]()
     for fit_x, fit_y, test in parts:
-        layers = regress(fit_x, fit_y, num_classes, methods=methods, balanced=balanced)
+        layers = regress(
+            fit_x, fit_y, num_classes, methods=methods, balanced=balanced, one_scale=one_scale
+        )
         for method, layer in zip(methods, layers, strict=True):
             logits[method][test] = layer.logits(x[test])
         tested.append(test)

@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
+from onlooker.base.files import file_digest
 from onlooker.base.fisher import PARTS
 from onlooker.base.records import Floats, Pixels
 
@@ -180,7 +181,7 @@ def _cells(before: Pixels, after: Pixels, seconds: float) -> Floats:
 def _places(h: int, w: int) -> tuple[NDArray[np.intp], Floats, Floats]:
     """Rows and columns of points of a field of flow, their x and y, and those of all."""
     rows, columns = (
-        each.ravel() for each in np.mgrid[_GRID // 2 : h : _GRID, _GRID // 2 : w : _GRID]
+        axis.ravel() for axis in np.mgrid[_GRID // 2 : h : _GRID, _GRID // 2 : w : _GRID]
     )
     points = np.stack((columns, rows), 1).astype(np.float32)
     x, y = np.meshgrid(np.arange(w, dtype=np.float32), np.arange(h, dtype=np.float32))
@@ -326,3 +327,15 @@ class MotionEye:
             for words, part in zip(self.words, blocks, strict=True)
         ]
         return np.concatenate(parts), float(len(blocks[0]))
+
+
+@lru_cache(1)
+def motion_eye() -> MotionEye:
+    """The eye with the words of this package."""
+    return MotionEye()
+
+
+@lru_cache(1)
+def words_digest() -> str:
+    """A digest of the words of this package: what is computed with them has it in its key."""
+    return file_digest(WORDS)[:16]

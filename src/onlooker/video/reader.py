@@ -206,12 +206,16 @@ class VideoReader:
     def __iter__(self) -> Iterator[tuple[int, float, Pixels]]:
         """All frames in constant memory: index, seconds, `H W 3` pixels."""
         with self._named():
-            if self._interval is None:
-                yield from self._video.between(0, None)
-                return
-            timing, start = self._video.timing.part(self._interval, self.path)
-            for index, seconds, pixels in self._video.between(start, start + len(timing.times)):
-                yield index - start, max(seconds - self._interval[0], 0.0), pixels
+            start = 0
+            after = None
+            begin = 0.0
+            if self._interval is not None:
+                timing, start = self._video.timing.part(self._interval, self.path)
+                after = start + len(timing.times)
+                begin = self._interval[0]
+            for index, seconds, pixels in self._video.between(start, after):
+                self._size = (pixels.shape[0], pixels.shape[1])
+                yield index - start, max(seconds - begin, 0.0), pixels
 
     @contextmanager
     def _named(self) -> Iterator[None]:

@@ -1,0 +1,107 @@
+"""The linear model with a second input, motion words: clips and streams agree, blocks that are not
+there change nothing, and models that were saved without this input load as before.
+"""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from stepping import stepped
+from torch import Tensor
+from torch.testing import assert_close
+
+from onlooker.base.fisher import fisher_vector
+from onlooker.models.linear import LinearClassifier
+
+F = 24
+
+
+def made(motion_features: int = F, **settings: int) -> LinearClassifier:
+    torch.manual_seed(0)
+    model = LinearClassifier(
+        4, size=32, window=5, motion_features=motion_features, **settings
+    ).eval()
+    model.center.normal_()
+    model.scale.uniform_(0.5, 2)
+    return model
+
+
+def rows(T: int = 9, B: int = 2) -> Tensor:
+    """Motion words with frames in which no block ends."""
+    random = torch.Generator().manual_seed(1)
+    counts = torch.randint(0, 3, (B, T, 1), generator=random).float()
+    return torch.cat((counts, counts * torch.randn(B, T, F, generator=random)), 2)
+
+
+@torch.no_grad()
+def test_logits_of_motion_are_those_of_all_blocks_of_a_window_and_are_added() -> None:
+    model = made()
+    video = torch.rand(2, 9, 3, 32, 32)
+    motion = rows()
+    added = model(video, motion).logits - model(video).logits
+    for b in range(2):
+        for t in range(9):
+            blocks = motion[b, max(0, t - 4) : t + 1].sum(0)
+            expected = model.motion_head(fisher_vector(blocks)) * (blocks[0] > 0)
+            assert_close(added[b, t], expected, atol=1e-5, rtol=1e-4)
+    assert added.abs().amax() > 0.1
+    assert_close(model(video, motion).attention, model(video).attention)
+
+
+@torch.no_grad()
+def test_step_equals_forward() -> None:
+    model = made(lengths=(3, 7))
+    video = torch.rand(2, 9, 3, 32, 32)
+    motion = rows()
+    pairs = iter(motion.unbind(1))
+    *in_steps, state = stepped(
+        lambda frame, state: model.step(frame, state, next(pairs)), None, video
+    )
+    output = model(video, motion)
+    assert_close(in_steps, [output.logits, output.attention], atol=1e-5, rtol=0)
+    constant = [part.shape for part in model.initial_state(2)]
+    assert [part.shape for part in state] == constant
+
+
+@torch.no_grad()
+def test_where_nothing_moves_the_answer_is_that_of_pictures() -> None:
+    model = made()
+    video = torch.rand(2, 9, 3, 32, 32)
+    still = torch.zeros(2, 9, 1 + F)
+    assert torch.equal(model(video, still).logits, model(video).logits)
+    *in_steps, _ = stepped(model.step, None, video)
+    assert_close(in_steps[0], model(video).logits, atol=1e-5, rtol=0)
+
+
+def test_motion_of_another_shape_or_for_another_model_is_refused() -> None:
+    video = torch.rand(1, 3, 3, 32, 32)
+    with pytest.raises(
+        ValueError, match=r"motion words are \(1, 3, 9\), expected \(1, 3, 25\)"
+    ):
+        made()(video, torch.zeros(1, 3, 9))
+    with pytest.raises(ValueError, match="for a model with 0 features of motion"):
+        made(0)(video, torch.zeros(1, 3, 1))
+
+
+@torch.no_grad()
+def test_the_layer_is_saved_and_loaded_and_models_of_earlier_versions_have_none(
+    tmp_path: Path,
+) -> None:
+    plain = made(0)
+    plain.save_pretrained(tmp_path / "plain")
+    config = tmp_path / "plain" / "config.json"
+    settings = json.loads(config.read_text(encoding="utf-8"))
+    for name, value in LinearClassifier.earlier_settings.items():
+        assert settings.pop(name) == value
+    config.write_text(json.dumps(settings), encoding="utf-8")  # as of an earlier version
+    video = torch.rand(1, 6, 3, 32, 32)
+    earlier = LinearClassifier.from_pretrained(tmp_path / "plain")
+    assert_close(earlier(video), plain(video))
+    weight = torch.randn(4, F)
+    plain.set_motion_layer(weight, torch.randn(4))
+    plain.save_pretrained(tmp_path / "both")
+    loaded = LinearClassifier.from_pretrained(tmp_path / "both")
+    assert loaded.motion_features == F
+    assert torch.equal(loaded.motion_head.weight, weight)
+    assert_close(loaded(video, rows(6, 1)), plain(video, rows(6, 1)))

@@ -1,0 +1,170 @@
+"""A run whose clips differ by motion alone: both eyes are compared, clips are decoded once for both,
+and the trained model answers alike everywhere.
+"""
+
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from unittest.mock import Mock
+
+import numpy as np
+import pytest
+import torch
+from moving_belts import CLASSES, RATE, belt, make_belts
+
+import onlooker
+from onlooker.base.config import DataConfig, ModelConfig, Settings, TrainConfig
+from onlooker.base.files import read_json, write_json
+from onlooker.data import samples
+from onlooker.data.clips import cached_read, read_clips
+from onlooker.data.samples import read_sample
+from onlooker.data.sets import read_set
+from onlooker.export import export
+from onlooker.models.linear import LinearClassifier
+from onlooker.recognizer import Recognizer, load
+from onlooker.run.record import RunRecord
+from onlooker.training.fitters import complete
+from onlooker.training.forward import forward_samples
+from onlooker.video.reader import VideoReader
+
+DATA = DataConfig(frames=4, size=16, eyes="both")
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_belts(tmp_path_factory.mktemp("belts"), 8)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory, clips: Path) -> Path:
+    folder = tmp_path_factory.mktemp("run")
+    onlooker.train(
+        clips, folder / "run", encoder="conv4", frames=6, size=32, eyes="auto", quiet=True
+    )
+    return folder / "run"
+
+
+def test_motion_is_chosen_where_pictures_do_not_tell_the_class(run: Path) -> None:
+    figures = onlooker.TrainedRun.read(run).figures
+    assert figures is not None
+    assert figures.eyes is not None
+    accuracies = {tried.name: tried.accuracy for tried in figures.eyes}
+    assert accuracies["pictures"] < 0.8
+    assert min(accuracies["motion"], accuracies["both"]) == 1
+    assert figures.accuracy == 1, "the eyes are chosen again in each fold"
+    chosen = RunRecord.read(run).settings.data.eyes
+    assert chosen in ("motion", "both")
+    assert figures.eyes[0].name == chosen
+    assert str(figures.chosen).startswith("eyes: ")
+    assert "100 % correct), not pictures alone (log loss 0." in str(figures.chosen)
+    report = (run / "report.html").read_text(encoding="utf-8")
+    assert "Eyes: " in report
+
+
+def test_new_clips_are_answered_by_their_motion_from_files_memory_and_lists(
+    run: Path, tmp_path: Path
+) -> None:
+    recognizer = load(run)
+    new = make_belts(tmp_path / "new", 2, first=50)
+    predictions = {
+        path: recognizer.predict(path) for label in CLASSES for path in (new / label).iterdir()
+    }
+    assert all(answer.label == path.parent.name for path, answer in predictions.items())
+    evaluation = recognizer.evaluate(new)
+    scores = [answer.scores for answer in predictions.values()]
+    np.testing.assert_allclose(evaluation.scores, scores, atol=1e-5)
+    images = belt("left", seed=100)
+    assert recognizer.predict(images, rate=RATE).label == "left"
+    mirrored = np.ascontiguousarray(images[:, :, ::-1])
+    assert recognizer.predict(mirrored, rate=RATE).label == "right"
+
+
+def test_a_still_clip_has_the_answer_of_its_pictures(run: Path) -> None:
+    recognizer = load(run)
+    sample = recognizer.read(VideoReader(belt("still", seed=3), RATE))
+    assert sample.motion is not None
+    assert not sample.motion.any()
+    pictures = forward_samples(
+        recognizer.model, torch.from_numpy(sample.pixels)[None], recognizer.data
+    )
+    found = recognizer.predict(belt("still", seed=3), rate=RATE)
+    expected = recognizer.decision.probabilities(pictures.logits.detach())[0, -1].numpy()
+    np.testing.assert_allclose(found.scores, expected, atol=1e-5)
+
+
+def test_a_model_without_the_words_of_this_version_or_without_an_eye_is_refused(
+    run: Path, tmp_path: Path
+) -> None:
+    recognizer = load(run)
+    with pytest.raises(ValueError, match="the model needs the motion words of clips"):
+        recognizer.classify(torch.zeros(1, 6, 32, 32, 3, dtype=torch.uint8))
+    with pytest.raises(ValueError, match=r"eyes is 'pictures' for a model with .* of motion"):
+        Recognizer(
+            recognizer.model, replace(recognizer.data, eyes="pictures"), recognizer.decision
+        )
+    with pytest.raises(ValueError, match="not exported; train it with --eyes pictures"):
+        export(recognizer, tmp_path / "export")
+    saved = recognizer.save(tmp_path / "model")
+    values = read_json(saved / "recognizer.json")
+    write_json(saved / "recognizer.json", values | {"motion_words": "0123456789abcdef"})
+    with pytest.raises(ValueError, match=r"recognizer.json: .*not those of this version"):
+        load(saved)
+
+
+def test_one_pass_gives_the_frames_of_pictures_and_the_words_of_motion(
+    clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = clips / "left" / "0.mp4"
+    for part in (path, Path(f"{path}#t=0.2,0.9"), Path(f"{path}#t=0.2,0.25")):
+        sample = read_sample(part, DATA)
+        pictures = read_sample(part, replace(DATA, eyes="pictures"))
+        np.testing.assert_array_equal(sample.pixels, pictures.pixels)
+        np.testing.assert_array_equal(sample.indices, pictures.indices)
+        np.testing.assert_array_equal(sample.times, pictures.times)
+        assert (sample.size, sample.end) == (pictures.size, pictures.end)
+        assert sample.motion is not None
+        frames = [(time, pixels) for _, time, pixels in VideoReader(part)]
+        expected = samples.motion_eye().describe(frames, sample.times.tolist())
+        np.testing.assert_array_equal(sample.motion, expected)
+    assert read_sample(path, DATA).motion[:, 0].sum() > 100
+
+    monkeypatch.setenv("ONLOOKER_CACHE", str(tmp_path))
+    read = Mock(wraps=samples.read_all_frames)
+    monkeypatch.setattr(samples, "read_all_frames", read)
+    listed = read_set(clips).clips
+    first, _ = read_clips(listed, CLASSES, DATA)
+    again, _ = read_clips(listed, CLASSES, DATA)
+    larger, _ = read_clips(listed, CLASSES, replace(DATA, size=24))
+    assert Counter(str(call.args[0]) for call in read.call_args_list) == Counter(
+        map(str, (clip.path for clip in listed))
+    ), "also frames of another size do not need the motion again"
+    sample = read_sample(listed[3].path, DATA)
+    for stored in (first, again, larger):
+        np.testing.assert_array_equal(stored.motion(3), sample.motion)
+    np.testing.assert_array_equal(first[3][0], sample.pixels)
+    cached = cached_read(listed[3].path, DATA)
+    np.testing.assert_array_equal(cached.motion, sample.motion)
+    np.testing.assert_array_equal(cached.pixels, sample.pixels)
+
+
+def test_eyes_are_refused_where_they_have_no_effect() -> None:
+    asked = Settings(ModelConfig("lstm"), DataConfig(eyes="both"), TrainConfig())
+    with pytest.raises(ValueError, match="eyes has no effect in lstm"):
+        complete(asked, {"eyes"})
+    linear = replace(asked.model, name="linear")
+    flow = Settings(linear, replace(asked.data, modality="flow"), TrainConfig())
+    with pytest.raises(ValueError, match="eyes has no effect with modality flow"):
+        complete(flow, {"eyes", "modality"})
+    stored = Settings(linear, asked.data, TrainConfig(features=True))
+    with pytest.raises(ValueError, match="eyes has no effect with features"):
+        complete(stored, {"eyes", "features"})
+    assert complete(stored).data.eyes == "pictures"
+    assert complete(Settings(linear, asked.data), {"eyes"}).data.eyes == "both"
+
+
+def test_files_of_earlier_versions_have_no_eyes() -> None:
+    assert "eyes" not in DataConfig().to_dict()
+    assert "eyes" not in repr(DataConfig())
+    assert DataConfig.from_field({"data": DataConfig().to_dict()}, "data") == DataConfig()
+    assert DataConfig.from_field({"data": DATA.to_dict()}, "data") == DATA
+    assert LinearClassifier.earlier_settings["motion_features"] == 0

@@ -1,0 +1,102 @@
+"""Models with motion words on streams: the words of all frames count, also of those between two that
+the model gets, whoever reads the frames.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from moving_belts import RATE, belt
+from torch import Tensor
+
+from onlooker.base.config import DataConfig
+from onlooker.base.decision import Decision
+from onlooker.base.records import Floats
+from onlooker.data.transforms import to_video
+from onlooker.models.linear import LinearClassifier
+from onlooker.recognizer import Recognizer
+from onlooker.video.motion_words import motion_eye
+from onlooker.video.reader import VideoReader
+from onlooker.video.resize import Pixels, resize
+from onlooker.video.write import write
+
+SLOTS = 5.0  # frames per second that the model gets
+
+
+@pytest.fixture(scope="module")
+def recognizer() -> Recognizer:
+    torch.manual_seed(0)
+    model = LinearClassifier(3, "conv4", window=4, size=32)
+    model.set_motion_layer(torch.randn(3, motion_eye().num_features), torch.randn(3))
+    data = DataConfig(frames=4, size=32, normalization="half", eyes="both")
+    return Recognizer(model, data, Decision(("a", "b", "c"), frame_rate=SLOTS))
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    images = np.concatenate([belt("left", 1), belt("right", 2, 20), belt("still", 2, 20)])
+    return write(tmp_path_factory.mktemp("clip") / "clip.mp4", images, fps=RATE)
+
+
+def by_definition(recognizer: Recognizer, clip: Path, taken: Sequence[int]) -> list[Floats]:
+    """The scores of the frames that the model gets, which are given by their indices."""
+    scores = list[Floats]()
+    model = recognizer.model
+    motion_state = state = None
+    row = np.zeros(1 + model.motion_features, np.float32)
+    for index, time, pixels, frame in frames_of(recognizer, clip):
+        motion_state, sums, count = motion_eye().step(pixels, time, motion_state)
+        row += np.insert(sums, 0, count)
+        if index in taken:
+            output, state = model.step(frame, state, torch.from_numpy(row)[None])
+            scores.append(recognizer.decision.probabilities(output.logits)[0].numpy())
+            row = np.zeros_like(row)
+    return scores
+
+
+def frames_of(
+    recognizer: Recognizer, clip: Path
+) -> Iterator[tuple[int, float, Pixels, Tensor]]:
+    """Index, time and pixels of all frames, and the inputs of the model."""
+    for index, time, pixels in VideoReader(clip):
+        sample = resize(pixels[None], recognizer.data.size, 3)
+        yield index, time, pixels, to_video(torch.from_numpy(sample), "half")
+
+
+@torch.no_grad()
+def test_every_frame_counts_in_a_file_and_in_frames_that_the_caller_reads(
+    recognizer: Recognizer, clip: Path
+) -> None:
+    watched = {step.index: step.scores for step in recognizer.watch(clip)}
+    assert [*watched] == [*range(0, 76, 5)]
+    expected = by_definition(recognizer, clip, [*watched])
+    np.testing.assert_allclose([*watched.values()], expected, atol=1e-5)
+    streams = recognizer.streams()
+    given = list[Floats]()
+    for index, time, pixels, _ in frames_of(recognizer, clip):
+        (step,) = streams.step({"": (index, time, pixels)}).values()
+        given.append(step.scores)
+    early = [0, *range(3, 76, 5)]  # frames of a caller may be early by half a slot
+    by_early = by_definition(recognizer, clip, early)
+    np.testing.assert_allclose([given[index] for index in early], by_early, atol=1e-5)
+    np.testing.assert_array_equal(given[4:8], given[3:4] * 4)
+    # without motion, the same frames have other scores
+    frames = [frame for index, *_, frame in frames_of(recognizer, clip) if index in watched]
+    logits = recognizer.model(torch.stack(frames, 1)).logits
+    pictures = recognizer.decision.probabilities(logits)[0].numpy()
+    assert np.abs(pictures - np.stack(expected)).max() > 0.05
+
+
+def test_missed_slots_have_no_motion_of_their_own(recognizer: Recognizer) -> None:
+    images = belt("left", 1, 30)
+    streams = recognizer.streams()
+    for index in range(20):
+        streams.step({"": (index, index / RATE, images[index])})
+    before = streams.states[""].model.motion[0, :, 0]
+    assert before.any()
+    # .8 seconds later: 4 slots; across a gap no flow is computed
+    streams.step({"": (20, 1.76, images[20])})
+    after = streams.states[""].model.motion[0, :, 0]
+    assert not after[-3:].any()
