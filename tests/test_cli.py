@@ -476,6 +476,9 @@ def test_curves_and_figures_are_logged(
     call("train", squares, "--run", run, *BY_GRADIENT, "--tensorboard")
     curves = read_curves(run)
     figures = read_figures(run)
+    ((name, text),) = [shown.args for shown in writer.add_text.call_args_list]
+    assert name == "settings"
+    assert json.loads(text) == RunRecord.read(run).settings.to_dict()
     logged = defaultdict[str, dict[int, float]](dict)
     for logging in writer.add_scalar.call_args_list:
         name, value, step = logging.args
@@ -490,7 +493,8 @@ def test_the_writer_is_that_of_pytorch(tmp_path: Path) -> None:
     accumulators = pytest.importorskip(
         "tensorboard.backend.event_processing.event_accumulator", reason="no tensorboard"
     )
-    writer = tensorboard.open_writer(tmp_path, {"lr": 0.1})
+    writer = tensorboard.open_writer(tmp_path)
+    tensorboard.show_settings(writer, {"lr": 0.1})
     tensorboard.log(writer, "training", {"loss": 0.5, "name": "text"}, step=1)
     events = accumulators.EventAccumulator(str(tmp_path / "logs" / "tensorboard")).Reload()
     assert [event.value for event in events.Scalars("training_loss")] == [0.5]

@@ -275,6 +275,30 @@ def test_addresses_that_cannot_be_used_are_refused(address: str, message: str) -
         local(address)
 
 
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("http://host/run", "http://host/run"),
+        ("HTTPS://host/run", "HTTPS://host/run"),
+        ("https://anna:secret@host/run", "https://***@host/run"),
+        ("S3://bucket/run", "S3://bucket/run"),
+        ("rtsp://camera/1", "rtsp://camera/1"),
+    ],
+)
+def test_nothing_is_written_to_addresses_of_pages_and_cameras(
+    address: str, shown: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    remedy = "give a folder, or an address of files, such as s3://bucket/folder"
+    message = f"{shown}: files cannot be written there; {remedy}"
+    assert fails("train", "clips", "--run", address) == f"error: {message}"
+    assert fails("predict", "run", "a.mp4", "--json", address) == f"error: {message}"
+    with pytest.raises(StorageError) as raised:
+        onlooker.train("clips", address)
+    assert str(raised.value) == message
+    assert not any(tmp_path.glob("*:*"))
+
+
 def test_a_folder_that_is_not_at_an_address_is_an_error_of_one_line() -> None:
     assert "no such folder" in fails("check", "memory://nowhere")
 

@@ -10,7 +10,7 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory, mkdtemp
@@ -108,7 +108,7 @@ def local(path: Path | str) -> Path:
 
 
 @contextmanager
-def uploading(paths: Iterable[Path]) -> Iterator[dict[Path, Path]]:
+def uploading(paths: Collection[Path]) -> Iterator[dict[Path, Path]]:
     """Local folders in place of the paths that are addresses; files that are written there are
     uploaded.
 
@@ -116,8 +116,17 @@ def uploading(paths: Iterable[Path]) -> Iterator[dict[Path, Path]]:
     another machine.
 
     Raises:
-        StorageError: an address cannot be read or written; files that were not uploaded are kept.
+        StorageError: an address cannot be read or written, as that of a web page; files that were
+            not uploaded are kept.
     """
+    for path in paths:
+        text = path.as_posix()
+        if _SCHEME.match(text.lower()) and not is_address(path) and not os.path.exists(path):
+            raise StorageError(
+                without_password(re.sub(":/+", "://", text, count=1)),
+                "files cannot be written there",
+                "give a folder, or an address of files, such as s3://bucket/folder",
+            )
     with ExitStack() as stack:
         yield {
             path: stack.enter_context(_uploaded(path))

@@ -3,6 +3,7 @@ invalid settings. Its encoder is chosen by cross-validation, if two are installe
 large enough.
 """
 
+import json
 import re
 import shutil
 from collections import Counter
@@ -512,10 +513,16 @@ def test_the_better_one_of_a_comparison_of_some_clips_is_trained(
 ) -> None:
     monkeypatch.setattr(encoders, "_COMPARED", 8)
     preferred["lite0"] = better == "lite0"
-    output = call("train", clips, "--run", tmp_path / "run", "--frames", 4, "--size", 32).output
+    writer = Mock()
+    monkeypatch.setattr("onlooker.run.train.require_tensorboard", lambda: None)
+    monkeypatch.setattr("onlooker.run.train.open_writer", lambda *_: writer)
+    words = ("train", clips, "--run", tmp_path / "run", "--frames", 4, "--size", 32)
+    output = call(*words, "--tensorboard").output
     assert ("Apache-2.0" in output) == (better == "lite0")
     record, chosen = read(tmp_path / "run")
     assert (record.settings.model.encoder, record.settings.model.pretrained) == (better, True)
+    (shown,) = writer.add_text.call_args_list
+    assert json.loads(shown.args[1]) == record.settings.to_dict()
     assert record.settings.data.normalization == {"small": "imagenet", "lite0": "lite0"}[better]
     other = {"small": "lite0", "lite0": "small"}[better]
     assert chosen["chosen"].startswith(f"encoder {better} (log loss ")

@@ -17,12 +17,14 @@ import onlooker
 from onlooker.base.config import DataConfig, ModelConfig, Settings, TrainConfig
 from onlooker.base.files import NotWritableError, read_json, write_json
 from onlooker.base.progress import reporting, showing, tracked
-from onlooker.base.records import ClipError
+from onlooker.base.records import ClipError, Evaluation
 from onlooker.data.clips import read_clips
 from onlooker.data.sets import read_set
 from onlooker.recognizer import load
+from onlooker.report.figures import Figures
 from onlooker.report.metrics import fit_temperature
-from onlooker.report.summary import first_line
+from onlooker.report.page import Page
+from onlooker.report.summary import ReportContent, first_line
 from onlooker.run import evaluate as evaluate_module
 from onlooker.run import preparation
 from onlooker.run import record as folder_module
@@ -49,6 +51,30 @@ def run(tmp_path_factory: pytest.TempPathFactory, squares: Path) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "run"
     train_run(squares, folder, Settings(MODEL, DATA, TINY), quiet=True)
     return folder
+
+
+def test_the_report_of_a_training_needs_no_file_of_it(
+    squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = evaluate_module.summary_page
+    reports = list[ReportContent]()
+
+    def recorded(figures: Figures, evaluation: Evaluation, content: ReportContent) -> Page:
+        reports.append(content)
+        return whole(figures, evaluation, content)
+
+    monkeypatch.setattr(evaluate_module, "summary_page", recorded)
+    folder = tmp_path / "run"
+    with monkeypatch.context() as patched:
+        for name in ("curves", "scenes"):
+            patched.setattr(evaluate_module, f"read_{name}", Mock(side_effect=AssertionError))
+        figures = train_run(squares, folder, Settings(MODEL, DATA, TINY), quiet=True)
+    assert figures is not None
+    assert figures.known_scenes is not None
+    assert evaluate(folder) == figures
+    trained, evaluated = (report.curves for report in reports)
+    assert trained == evaluated
+    assert len(evaluated["training"]["loss"]) == 1
 
 
 def test_the_temperature_is_chosen_on_validation_clips_if_there_are_enough(

@@ -14,11 +14,12 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from onlooker.base.files import check_writable, read_json, write_json
 from onlooker.base.intervals import WHOLE, file_of, resolved, split_interval
 from onlooker.base.progress import tracked
-from onlooker.base.records import Clip, ClipError, Evaluation, Segment, clip_name
+from onlooker.base.records import Clip, ClipError, Curves, Evaluation, Segment, clip_name
 from onlooker.base.text import printable
 from onlooker.data.clips import ClipFrames, cached_read, read_clips, read_thumbnails
 from onlooker.data.scenes import MAX_COMPARED, scene_images, seen
@@ -105,7 +106,9 @@ def evaluate(run: Path, clips: Path | ClipSet | None = None) -> Figures:
         recognizer,
         samples,
         record=replace(record, skipped=(*skipped, *unreadable)),
-        run=run,
+        own_clips=out == run,
+        curves=read_curves(run),
+        scenes=read_scenes(run),
         cross_validation=cross_validation,
     )
 
@@ -116,7 +119,9 @@ def write_report(
     samples: ClipFrames,
     *,
     record: RunRecord,
-    run: Path,
+    own_clips: bool,
+    curves: Curves | None,
+    scenes: NDArray[np.uint8] | None,
     evaluation: Evaluation | None = None,
     cross_validation: CrossValidationFigures | None = None,
 ) -> Figures:
@@ -126,15 +131,17 @@ def write_report(
         samples: the test clips.
         record: the settings of the training, the folder of these samples, and the clips that are
             left out.
-        run: the run whose curves are shown.
+        own_clips: whether they are the test clips of the run, or all clips of a run that is
+            cross-validated.
+        curves: of the training.
+        scenes: of all clips of the split of the run; None if they are not known.
         evaluation: the predictions of a cross-validation for these samples; None: those of the
             recognizer.
         cross_validation: the figures of the cross-validation that chose the model, for the report
             of the run itself.
     """
-    own_clips = out == run
     known_scenes = _known_scenes(
-        run, recognizer, record.split, samples=samples, own_clips=own_clips
+        scenes, recognizer, record.split, samples=samples, own_clips=own_clips
     )
     evaluation = evaluation or recognizer.evaluate(samples, skipped=record.skipped)
     figures = replace(
@@ -154,7 +161,7 @@ def write_report(
         clips=[*_drawn_clips(recognizer, samples, evaluation=evaluation, figures=figures)],
         attends=recognizer.model.attends,
         events=recognizer.decision.curve,
-        curves=read_curves(run),
+        curves=curves,
         notes=record.notes,
         settings={
             **record.settings.to_dict(),
@@ -276,17 +283,21 @@ def evaluate_recordings(run: Path, clips: ClipSet) -> dict[str, Any]:
 
 
 def _known_scenes(
-    run: Path, recognizer: Recognizer, split: Split, *, samples: ClipFrames, own_clips: bool
+    images: NDArray[np.uint8] | None,
+    recognizer: Recognizer,
+    split: Split,
+    *,
+    samples: ClipFrames,
+    own_clips: bool,
 ) -> int | None:
     """The number of tested clips that show the scene of a clip that the model was fitted to; None
-    if the scenes of the run are not stored, or are too many to compare.
+    if the scenes are not known, or are too many to compare.
 
     Args:
+        images: the scenes of all clips of the split, `B 3 16 16`.
         samples: the tested clips.
-        own_clips: whether they are the test clips of the run, or all clips of a run that is
-            cross-validated.
+        own_clips: as for `write_report`.
     """
-    images = read_scenes(run)
     if images is None or len(images) + len(samples) * (not own_clips) > MAX_COMPARED:
         return None
     tested = {clip.path for clip in samples.clips}

@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from onlooker.base.answer import require_one_nothing
 from onlooker.base.config import Settings
@@ -18,7 +20,7 @@ from onlooker.models.registry import configured, find_recipe
 from onlooker.models.video_model import VideoModel
 from onlooker.run.check import is_cross_validated, overview, plan_joined_split
 from onlooker.run.features import encoded_clips
-from onlooker.run.record import RunRecord, check_content, write_scenes
+from onlooker.run.record import RunRecord, check_content, read_scenes, write_scenes
 from onlooker.training.fitter import Candidate
 from onlooker.training.fitters import complete, fitter_of
 from onlooker.training.processes import launched
@@ -33,6 +35,7 @@ class PreparedRun:
         run: its folder.
         model: the untrained model.
         samples: those of all clips that can be read.
+        scenes: those of all clips of the split (`write_scenes`); None in runs of earlier versions.
         gone: clips of a resumed run that cannot be read any more.
         unknown: times without labels, by file.
     """
@@ -41,6 +44,7 @@ class PreparedRun:
     record: RunRecord
     model: VideoModel
     samples: ClipFrames
+    scenes: NDArray[np.uint8] | None
     gone: tuple[ClipError, ...] = ()
     unknown: Unknown = field(default_factory=dict)
 
@@ -94,8 +98,8 @@ def new_run(
         notes=tuple(clips.notes),
     )
     record.write(run)
-    write_scenes(run, [images[clip.path] for clip in split.clips])
-    return PreparedRun(run, record, net, samples=samples, unknown=clips.unknown)
+    scenes = write_scenes(run, [images[clip.path] for clip in split.clips])
+    return PreparedRun(run, record, net, samples=samples, scenes=scenes, unknown=clips.unknown)
 
 
 def resumed_run(run: Path, folder: Path, strict: bool = False) -> PreparedRun:
@@ -113,7 +117,7 @@ def resumed_run(run: Path, folder: Path, strict: bool = False) -> PreparedRun:
     samples, gone = _read(
         net, record.settings, record.split.clips, classes=record.classes, strict=strict
     )
-    return PreparedRun(run, record, net, samples=samples, gone=gone)
+    return PreparedRun(run, record, net, samples=samples, scenes=read_scenes(run), gone=gone)
 
 
 def build(settings: Settings, classes: Sequence[str]) -> VideoModel:

@@ -299,11 +299,13 @@ def _read_figures(file: Path, kind: type[Kind]) -> Kind | None:
         return kind.from_dict(read_json(file))
 
 
-def write_scenes(run: Path, thumbnails: Sequence[NDArray[np.uint8]]) -> None:
+def write_scenes(run: Path, thumbnails: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
     """Write the scenes of all clips of the split, in its order, from the thumbnails `8 16 16` of
-    each.
+    each; returns them, `B 3 16 16`.
     """
-    write_bytes(run / _SCENES, save({"images": scene_images(np.stack(thumbnails))}))
+    images = scene_images(np.stack(thumbnails))
+    write_bytes(run / _SCENES, save({"images": images}))
+    return images
 
 
 def read_scenes(run: Path) -> NDArray[np.uint8] | None:

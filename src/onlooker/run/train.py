@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from onlooker.base.config import (
+    AUTO_ENCODER,
     DataConfig,
     FitConfig,
     ModelConfig,
@@ -65,7 +66,7 @@ from onlooker.storage import local, uploading
 from onlooker.training.fitter import FitContext, Fitted
 from onlooker.training.fitters import aggregation_of, complete, fitter_of
 from onlooker.training.processes import connect, launched
-from onlooker.training.tensorboard import log, open_writer, require_tensorboard
+from onlooker.training.tensorboard import log, open_writer, require_tensorboard, show_settings
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -307,11 +308,14 @@ def train_run(
             if launched().size > 1:
                 torch.distributed.barrier()
             settings = prepared.record.settings
-            writer = open_writer(run, settings.to_dict()) if tensorboard else None
+            writer = open_writer(run) if tensorboard else None
+            if settings.model.encoder != AUTO_ENCODER:
+                show_settings(writer, settings.to_dict())
             fitted = _fit(prepared, cross_validate, writer)
             figures = _report(prepared, fitted, _save(fitted, run))
             if fitted.settings != settings:  # only now: --resume chooses an encoder again
                 replace(prepared.record, settings=fitted.settings).write_config(run)
+                show_settings(writer, fitted.settings.to_dict())
             log(writer, "test", figures.to_dict() if figures else {}, step=0)
             return figures
 
@@ -445,7 +449,9 @@ def _report(prepared: PreparedRun, fitted: Fitted, recognizer: Recognizer) -> Fi
         recognizer,
         samples,
         record=record,
-        run=prepared.run,
+        own_clips=True,
+        curves=fitted.curves,
+        scenes=prepared.scenes,
         evaluation=held_out,
         cross_validation=fitted.figures,
     )

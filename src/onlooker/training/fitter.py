@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from onlooker.base.config import FitConfig, Settings, When
 from onlooker.base.decision import Decision
-from onlooker.base.records import Clip, Evaluation
+from onlooker.base.records import Clip, Curves, Evaluation
 from onlooker.data.clips import ClipFrames
 from onlooker.data.lists import Unknown
 from onlooker.data.split import Split
@@ -73,6 +73,7 @@ class Fitted:
         model: the fitted model.
         decision: how its scores become an answer.
         settings: those of the context, with the encoder that was chosen.
+        curves: loss and accuracy of every epoch; None: there are no epochs.
         held_out: predictions for all training and validation clips, each by a model that was
             fitted without it and its recording; None: the model is tested on test clips.
         figures: those of the cross-validation that chose the model; None: there was none.
@@ -82,6 +83,7 @@ class Fitted:
     model: VideoModel
     decision: Decision
     settings: Settings
+    curves: Curves | None = None
     held_out: Evaluation | None = None
     figures: CrossValidationFigures | None = None
     notes: Mapping[str, str] = field(default_factory=dict)

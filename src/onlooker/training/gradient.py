@@ -37,7 +37,7 @@ class GradientFitter(Fitter):
         train = settings.training
         assert isinstance(train, TrainConfig)
         validation = samples.subset(split.validation)
-        fit(
+        curves = fit(
             model,
             samples.subset(split.training),
             validation,
@@ -56,7 +56,7 @@ class GradientFitter(Fitter):
                     notes["threshold"] = str(threshold)
             except ClipError as error:  # a clip that was removed while the model was trained
                 notes["calibration"] = f"none: {error}"
-        return Fitted(model, decision, settings, notes=notes)
+        return Fitted(model, decision, settings, curves=curves, notes=notes)
 
 
 def calibrated(

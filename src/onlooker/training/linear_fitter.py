@@ -203,8 +203,8 @@ class _CrossValidator(NamedTuple):
         )
 
     def leakage(self, evaluation: Evaluation) -> dict[str, Leakage]:
-        """How much easier the test is if clips of one `scenes`, or `copies`, are on both sides of
-        it; empty if there are none.
+        """How much easier the test is if clips of one `scenes`, or `copies`, are both fitted to
+        and tested; empty if there are none.
         """
         clips = self.samples.clips
         if not any(map(is_joined, clips)):

@@ -18,13 +18,18 @@ def require_tensorboard() -> None:
         raise RuntimeError('tensorboard is not installed; pip install "onlooker[tensorboard]"')
 
 
-def open_writer(run: Path, settings: Mapping[str, Any]) -> "SummaryWriter":
-    """PyTorch's writer to `logs/tensorboard` of a run, which also shows the settings."""
+def open_writer(run: Path) -> "SummaryWriter":
+    """PyTorch's writer to `logs/tensorboard` of a run."""
     from torch.utils.tensorboard import SummaryWriter
 
-    writer = SummaryWriter(run / "logs" / "tensorboard")
-    writer.add_text("settings", json.dumps(settings))
-    return writer
+    return SummaryWriter(run / "logs" / "tensorboard")
+
+
+def show_settings(writer: "SummaryWriter | None", settings: Mapping[str, Any]) -> None:
+    """Show the settings of a training; `writer` None: nowhere."""
+    if writer is not None:
+        writer.add_text("settings", json.dumps(settings))
+        writer.flush()
 
 
 def log(
