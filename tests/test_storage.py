@@ -414,9 +414,12 @@ def test_a_checkpoint_is_not_newer_than_the_best_one(
     ), states
 
 
-def test_the_page_does_not_change_clips_at_an_address(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("address", ["memory://bucket/clips", "https://host/clips"])
+def test_the_page_does_not_change_clips_at_an_address(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("COLUMNS", "300")
-    output = call("serve", "--clips", "memory://bucket/clips", ok=False).output
+    output = call("serve", "--clips", address, ok=False).output
     assert "nothing is deleted at an address; give a folder of this machine" in output
 
 

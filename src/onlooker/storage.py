@@ -61,6 +61,11 @@ def is_address(text: str | Path) -> bool:
     return scheme is not None and scheme[1] not in _NOT_FILES and not os.path.exists(text)
 
 
+def has_scheme(path: str | Path) -> bool:
+    """Whether a path looks like an address, also one of a page or a camera, and is no file here."""
+    return bool(_SCHEME.match(Path(path).as_posix().lower())) and not os.path.exists(path)
+
+
 def is_stored(source: str) -> bool:
     """Whether a source of frames is a file, here or at an address, and not a camera or a stream."""
     on_disk = os.path.exists(file_of(source)) and not source.startswith("/dev/")
@@ -120,10 +125,9 @@ def uploading(paths: Collection[Path]) -> Iterator[dict[Path, Path]]:
             not uploaded are kept.
     """
     for path in paths:
-        text = path.as_posix()
-        if _SCHEME.match(text.lower()) and not is_address(path) and not os.path.exists(path):
+        if has_scheme(path) and not is_address(path):
             raise StorageError(
-                without_password(re.sub(":/+", "://", text, count=1)),
+                without_password(re.sub(":/+", "://", path.as_posix(), count=1)),
                 "files cannot be written there",
                 "give a folder, or an address of files, such as s3://bucket/folder",
             )

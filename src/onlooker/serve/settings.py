@@ -8,7 +8,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from onlooker.base.settings import Config, setting
-from onlooker.storage import is_address
+from onlooker.storage import has_scheme
 
 _PUBLIC = re.compile(
     r"https?://([\w.-]+|\[[\da-f:.]+\])(:\d+)?(/[\w.~-]+)*/?", re.ASCII | re.IGNORECASE
@@ -63,7 +63,7 @@ class ServeSettings(Config):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if is_address(self.clips):
+        if has_scheme(self.clips):
             reason = "the page moves and deletes clips, and nothing is deleted at an address"
             raise ValueError(f"{reason}; give a folder of this machine")
         if self.public and not _PUBLIC.fullmatch(self.public):
