@@ -109,6 +109,10 @@ class _PixelStep(nn.Module):
                 "this model also sees the motion between all frames, which is not exported; train it "
                 "with --eyes pictures"
             )
+        if model.state_lengths:
+            raise ValueError(
+                "states cannot be exported yet; train a model of events, `onlooker train LIST --when events`"
+            )
         self.model = copy.deepcopy(model).cpu().float().requires_grad_(False).eval()
         self.data = recognizer.data
         self.decision = recognizer.decision

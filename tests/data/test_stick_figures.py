@@ -3,6 +3,7 @@ back.
 """
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,14 @@ import pytest
 
 from onlooker.base.progress import reporting
 from onlooker.data import stick_figures as figure
-from onlooker.data.stick_figures import ACTIONS, StickFigures, write_set
-from onlooker.video.reader import read
+from onlooker.data.stick_figures import (
+    ACTIONS,
+    STATES,
+    StickFigures,
+    write_recordings,
+    write_set,
+)
+from onlooker.video.reader import VideoReader, read
 
 SMALL = StickFigures(frames=8, fps=4, size=(48, 64), people=3)
 every_action = pytest.mark.parametrize("action", list(ACTIONS))
@@ -133,3 +140,26 @@ def test_an_interrupted_set_is_not_there(tmp_path: Path) -> None:
     (tmp_path / "new").mkdir()
     write_set(tmp_path / "new", 1, figures=SMALL, actions=("wave",))
     assert (tmp_path / "new" / "wave" / "000.mp4").exists()
+
+
+def test_recordings_are_always_in_a_state_and_their_lists_say_in_which(tmp_path: Path) -> None:
+    write_recordings(tmp_path / "home", 3, seconds=12, seed=5)
+    lists = [(tmp_path / "home" / f"{name}.csv").read_text() for name in ("train", "test")]
+    rows = [row.split(",") for text in lists for row in text.splitlines()[1:]]
+    assert [{row[0] for row in rows if row[0] in text} for text in lists] == [
+        {"person-0.mp4", "person-1.mp4"},
+        {"person-2.mp4"},
+    ]
+    for number in range(3):
+        own = [row for row in rows if row[0] == f"person-{number}.mp4"]
+        assert own[0][1] == "0"
+        assert all(row[2] == following[1] for row, following in pairwise(own))
+        assert all(row[3] != following[3] for row, following in pairwise(own))
+        assert {row[3] for row in own} <= {*STATES}
+        reader = VideoReader(tmp_path / "home" / own[0][0])
+        assert reader.seconds == pytest.approx(float(own[-1][2]), abs=0.01)
+        assert reader.seconds >= 12
+    write_recordings(tmp_path / "again", 3, seconds=12, seed=5)
+    assert (tmp_path / "again" / "test.csv").read_text() == lists[1]
+    with pytest.raises(FileExistsError, match="not an empty folder"):
+        write_recordings(tmp_path / "home")

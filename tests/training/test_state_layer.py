@@ -14,6 +14,7 @@ from onlooker.base.config import When
 from onlooker.base.decision import Decision, StateChain
 from onlooker.base.intervals import with_interval
 from onlooker.base.records import Clip
+from onlooker.export import export
 from onlooker.models.linear import LinearClassifier
 from onlooker.recognizer import Recognizer, load
 from onlooker.report.states import UNKNOWN
@@ -89,6 +90,10 @@ def test_a_saved_model_tells_the_same(tmp_path: Path) -> None:
     other = loaded.predict(tmp_path / "a.mp4")
     assert one.segments == other.segments
     assert (one.frame_scores == other.frame_scores).all()
+    with pytest.raises(
+        ValueError, match="states cannot be exported yet; train a model of events"
+    ):
+        export(saved, tmp_path / "step")
     with pytest.raises(ValueError, match="chains of 3 states for a model with 4 outputs"):
         Recognizer(model(4), DATA, decision)
 

@@ -87,6 +87,26 @@ def figures(
     )
 
 
+@functools.partial(command, group=generate)
+def recordings(
+    folder: Annotated[Path, typer.Argument(help="A new folder for the recordings.")],
+    *,
+    count: Annotated[
+        int, typer.Option(help="Number of recordings, each of another person.", min=1)
+    ] = 6,
+    seconds: Annotated[float, typer.Option(help="Length of each, at least.", min=1)] = 120.0,
+    seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
+) -> None:
+    """Recordings of stick figures that sit, stand, walk, wave, ... without a pause: video files, and
+    the lists train.csv and test.csv of what goes on when.
+    """
+    from onlooker.data.stick_figures import write_recordings
+
+    write_recordings(folder, count, seconds=seconds, seed=seed)
+    words = ["onlooker", "train", str(folder / "train.csv")]
+    typer.echo(f"recordings: {folder}; to train on them: {shlex.join(words)}")
+
+
 @_command
 def demo(
     run: Annotated[Path, typer.Option(help="A folder for the run.")] = Path("runs/demo"),

@@ -46,13 +46,53 @@ Parts = dict[str, list[Clip]]
 _Labeled = tuple[Path, Times, int, str]  # the file of an interval, its line and its label
 Listed = Mapping[Path, Sequence["_Row"]]  # by clip
 Unknown = Mapping[Path, Sequence[Times]]  # by file (`resolved`)
+_APART = 0.001  # seconds by which the ends of two clips differ that are the same part of a file
 _TIME_COLUMNS = ("start", "end")
 _FRAME_COLUMNS = ("start_frame", "end_frame")
 # suffixes of the files that `onlooker convert` reads, besides tables
 _ANNOTATIONS = (".json", ".eaf", ".vtt", ".boris", ".gz")
 
 
-def read_list(path: Path) -> tuple[Parts, list[ClipError], list[str], Unknown]:
+class Overlaps(NamedTuple):
+    """Intervals with different labels that share a part of a file.
+
+    Args:
+        text: the first two of them, and how many others there are.
+        file: that of the first ones.
+        has_whole: whether one of them is a whole file.
+    """
+
+    text: str
+    file: Path
+    has_whole: bool
+
+    def error(self, path: Path) -> ClipError:
+        """The error for a list in which they are not possible."""
+        remedy = "correct the times, or give both the same label"
+        if not self.has_whole:
+            remedy += "; or fit states, which may overlap: --when states"
+        return ClipError(path, self.text, remedy)
+
+
+class ClipList(NamedTuple):
+    """What `read_list` found.
+
+    Args:
+        parts: the clips by split, all under "" if there is no split.
+        missing: an error for each clip that does not exist.
+        notes: how the file was understood, a sentence each.
+        unknown: the times of rows without a label, by file, when it is unknown what happens.
+        overlaps: of clips with different labels; None: there are none.
+    """
+
+    parts: Parts
+    missing: list[ClipError]
+    notes: list[str]
+    unknown: Unknown
+    overlaps: Overlaps | None
+
+
+def read_list(path: Path) -> ClipList:
     """The clips of a CSV file: `path,label` and optionally `start`, `end`, `split`, `recording` and
     `subject`.
 
@@ -61,16 +101,10 @@ def read_list(path: Path) -> tuple[Parts, list[ClipError], list[str], Unknown]:
     `start_frame` and `end_frame`, counted from 0, it begins when the first is shown, and ends when
     the second is. Columns may have other usual names (`read_table`). Recordings: `_recordings`.
 
-    Returns:
-        The clips by split, all under "" if there is no split; an error for each clip that does not
-        exist; how the file was understood, a sentence each; and the times of rows without a label,
-        by file, when it is unknown what happens.
-
     Raises:
         ClipError: as `read_table`; or a file of an annotation program, an unknown split, a clip in
             two rows that do not differ in recording or subject alone, a recording in two splits,
-            wrong times, intervals that overlap and have different labels, or a class without clips,
-            for which the model would silently lack an output.
+            wrong times, or a class without clips, for which the model would silently lack an output.
     """
     if path.suffix.lower() in _ANNOTATIONS or table_kind(path) != "list":
         remedy = f"run `onlooker convert {quote(str(path))} list.csv`, and give list.csv"
@@ -95,6 +129,10 @@ def read_list(path: Path) -> tuple[Parts, list[ClipError], list[str], Unknown]:
             )
         names = {column: composed(row.get(column, "")) for column in ("recording", "subject")}
         new = _Row(number, row["label"], SPLIT_NAMES.get(split.lower(), ""), **names)
+        while times and any(other.label != row["label"] for other in listed.get(file, ())):
+            # what two do at the same time is two clips
+            times = times[0], times[1] + _APART
+            file = with_interval(whole, *times)
         for other in listed[file]:  # others may do the same at the same time
             if other[1:3] != new[1:3] or other[3:] == new[3:]:
                 duplicate = f"line {number} is a duplicate of line {other.number}: {file}"
@@ -110,7 +148,7 @@ def read_list(path: Path) -> tuple[Parts, list[ClipError], list[str], Unknown]:
         for file, rows in listed.items()
         if file not in existing
     ]
-    _check_overlaps(path, {file: rows[0] for file, rows in listed.items()})
+    overlaps = _overlaps({file: rows[0] for file, rows in listed.items()})
     if not existing:
         problem = "no row has a label"
         if missing:
@@ -124,7 +162,7 @@ def read_list(path: Path) -> tuple[Parts, list[ClipError], list[str], Unknown]:
     if count := sum(map(len, unknown.values())):
         notes.append(f"rows without a label: {count}; no gap is cut from their times")
     parts = _by_split(path, existing, notes)
-    return parts, missing, notes, unknown
+    return ClipList(parts, missing, notes, unknown=unknown, overlaps=overlaps)
 
 
 class _Row(NamedTuple):
@@ -275,8 +313,8 @@ def _with_times(
     return with_interval(file, bounds[int(start)], bounds[int(end)])
 
 
-def _check_overlaps(path: Path, listed: Mapping[Path, _Row]) -> None:
-    """Raise a ClipError for two clips with different labels that share a part of a file."""
+def _overlaps(listed: Mapping[Path, _Row]) -> Overlaps | None:
+    """The clips with different labels that share a part of a file; None if there are none."""
     rows = [
         (resolved(file_of(clip)), split_interval(clip)[1] or WHOLE, row.number, row.label)
         for clip, row in listed.items()
@@ -288,15 +326,14 @@ def _check_overlaps(path: Path, listed: Mapping[Path, _Row]) -> None:
         before = [other for other in before if other[0] == file and other[1][1] > start]
         pairs += [(other, row) for other in before if other[3] != label]
         before.append(row)
-    if pairs:
-        pair = sorted(pairs[0], key=lambda overlapping: overlapping[2])
-        clips = " and ".join(f"line {n} ({name}, {a:g} to {b:g} s)" for _, (a, b), n, name in pair)
-        more = f", like {len(pairs) - 1} other pairs" if pairs[1:] else ""
-        raise ClipError(
-            path,
-            f"{clips} of {pair[0][0]} overlap{more}",
-            "correct the times, or give both the same label",
-        )
+    if not pairs:
+        return None
+    pair = sorted(pairs[0], key=lambda overlapping: overlapping[2])
+    clips = " and ".join(f"line {n} ({name}, {a:g} to {b:g} s)" for _, (a, b), n, name in pair)
+    more = f", like {len(pairs) - 1} other pairs" if pairs[1:] else ""
+    file = pair[0][0]
+    has_whole = any(WHOLE in (one[1], other[1]) for one, other in pairs)
+    return Overlaps(f"{clips} of {file} overlap{more}", file, has_whole)
 
 
 def fill_gaps(parts: Parts, label: str, unknown: Unknown) -> int:

@@ -10,7 +10,7 @@ from onlooker.base.config import SetConfig
 from onlooker.base.records import Clip, ClipError
 from onlooker.base.text import composed
 from onlooker.data.folder import read_folder
-from onlooker.data.lists import Parts, Unknown, check_classes, fill_gaps, read_list
+from onlooker.data.lists import Overlaps, Parts, Unknown, check_classes, fill_gaps, read_list
 from onlooker.data.split import (
     MIN_RECORDINGS,
     Split,
@@ -34,6 +34,7 @@ class ClipSet:
         left_out: an error for each clip that is listed or linked but does not exist.
         notes: what a user should know about how the clips were found, a sentence each.
         unknown: unlabeled times, by file.
+        overlaps: of clips of a list with different labels.
         asked: the settings of the set: which classes and intervals.
     """
 
@@ -43,6 +44,12 @@ class ClipSet:
     notes: Sequence[str] = ()
     asked: SetConfig = field(default_factory=SetConfig)
     unknown: Unknown = field(default_factory=dict)
+    overlaps: Overlaps | None = None
+
+    def require_apart(self) -> None:
+        """Raise a ClipError if clips with different labels overlap."""
+        if self.overlaps:
+            raise self.overlaps.error(self.path)
 
     def with_recordings(self, clips: Iterable[Clip]) -> "ClipSet":
         """The same set with the recordings of these clips."""
@@ -129,8 +136,9 @@ def read_set(
             "give a folder with one sub-folder per class, or a list of clips (CSV)",
         )
     unknown: Unknown = {}
+    overlaps = None
     if path.is_file():
-        parts, left_out, notes, unknown = read_list(path)
+        parts, left_out, notes, unknown, overlaps = read_list(path)
     else:
         parts, left_out, notes = read_folder(path, classes)
     if fills and asked.fill is None and path.is_file():
@@ -153,7 +161,15 @@ def read_set(
             name: [clip for clip in part if clip.label in class_names]
             for name, part in parts.items()
         }
-    return ClipSet(path, parts, tuple(left_out), notes=notes, asked=asked, unknown=unknown)
+    return ClipSet(
+        path,
+        parts,
+        tuple(left_out),
+        notes=notes,
+        asked=asked,
+        unknown=unknown,
+        overlaps=overlaps,
+    )
 
 
 def _can_be_divided(parts: Parts, label: str) -> bool:

@@ -27,7 +27,7 @@ from onlooker.base.progress import tracked
 from onlooker.data.folder import RECORDINGS
 from onlooker.video.write import write
 
-__all__ = ["StickFigures", "write_set"]
+__all__ = ["StickFigures", "write_recordings", "write_set"]
 
 Floats = NDArray[np.float64]
 Pixels = NDArray[np.uint8]
@@ -87,6 +87,28 @@ ACTIONS = {
     "walk": _WALK,
     "walk_backward": _WALK[::-1],
     "wave": (_STAND, _pose(arm=(1.9, 1.2)), _pose(arm=(2.1, 0.0)), _STAND),
+}
+# States of recordings, and how long they last at least and at most, in seconds.
+STATES = {
+    "stand": (3.0, 40.0),
+    "sit": (8.0, 60.0),
+    "walk": (3.0, 12.0),
+    "wave": (1.0, 5.0),
+    "kick": (0.6, 1.1),
+    "jump": (0.7, 1.2),
+    "bend": (0.7, 1.3),
+    "sit_down": (0.5, 0.9),
+    "stand_up": (0.5, 0.9),
+}
+# probabilities of what follows, of somebody who stands
+_NEXT = {
+    "stand": 0.3,
+    "walk": 0.18,
+    "wave": 0.14,
+    "kick": 0.1,
+    "jump": 0.1,
+    "bend": 0.1,
+    "sit_down": 0.08,
 }
 _HERTZ = {"jumping_jack": 1.2, "walk": 0.9, "walk_backward": 0.9, "wave": 1.7}
 
@@ -365,6 +387,98 @@ def _draw_stool(canvas: Pixels, x: float, *, ground: float, size: float) -> None
             color=wood * 0.8,
         )
     draw_line(canvas, (x - 0.4 * size, top), (x + 0.4 * size, top), radius=0.08 * size, color=wood)
+
+
+def write_recordings(
+    folder: Path, recordings: int = 6, *, seconds: float = 120.0, fps: float = 8.0, seed: int = 0
+) -> Path:
+    """Write recordings of people who are always in one of `STATES`, which last from half a second to
+    a minute: `folder/person-N.mp4`, and the lists (path,start,end,label) `train.csv` of two thirds
+    of the people and `test.csv` of the others.
+
+    Args:
+        folder: new or empty.
+        recordings: their number; each shows another person, in another place.
+        seconds: their length, at least.
+
+    Raises:
+        FileExistsError: the folder is not empty.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise FileExistsError(f"{folder}: not an empty folder; choose a new folder, or remove it")
+    with whole_folder(folder) as part:
+        lists = {"train": "path,start,end,label\n", "test": "path,start,end,label\n"}
+        for number in tracked(range(recordings), "writing recordings", recordings):
+            rng = np.random.default_rng([seed, 2, number])
+            poses, states = _life(round(seconds * fps), fps, rng)
+            write(part / f"person-{number}.mp4", _drawn_life(poses, rng, fps), fps=fps)
+            which = "train" if 3 * number < 2 * recordings else "test"
+            for label, begin, end in states:
+                lists[which] += f"person-{number}.mp4,{begin / fps:g},{end / fps:g},{label}\n"
+        for name, text in lists.items():
+            write_bytes(part / f"{name}.csv", text.encode())
+    return folder
+
+
+def _life(
+    frames: int, fps: float, rng: np.random.Generator
+) -> tuple[Floats, list[tuple[str, int, int]]]:
+    """The poses of somebody, `T A`, for at least so many frames; and the states, with their first
+    frames and the last ones + 1.
+    """
+    parts = list[Floats]()
+    states = list[tuple[str, int, int]]()
+    state = "stand"
+    total = 0
+    while total < frames:
+        count = max(3, round(np.exp(rng.uniform(*np.log(STATES[state]))) * fps))
+        if state in ("stand", "sit"):
+            parts.append(np.tile(_STAND if state == "stand" else SEATED, (count, 1)))
+        else:
+            tempo = rng.uniform(0.85, 1.15)
+            parts.append(perform(state, count, fps, event=(0, count - 1), tempo=tempo))
+        states.append((state, total, total + count))
+        total += count
+        if state in ("sit_down", "sit"):
+            state = {"sit_down": "sit", "sit": "stand_up"}[state]
+        else:
+            names = [name for name in _NEXT if name != state]
+            shares = np.array([_NEXT[name] for name in names])
+            state = str(rng.choice(names, p=shares / shares.sum()))
+    poses = np.concatenate(parts)
+    if rng.random() < 0.5:
+        poses = swap_sides(poses)
+    times = np.arange(total)[:, None] / fps
+    sway = np.sin(times * rng.uniform(0.5, 2.5, 9) + rng.uniform(0, 6, 9))
+    poses[:, :9] += 0.025 * sway  # nobody stands quite still
+    return poses, states
+
+
+def _drawn_life(poses: Floats, rng: np.random.Generator, fps: float) -> Pixels:
+    """Frames `T H W 3` of these poses; the camera follows who walks."""
+    H, W = StickFigures.size
+    thickness = rng.uniform(0.85, 1.15)
+    height = H * rng.uniform(0.5, 0.66)
+    ground = H * rng.uniform(0.86, 0.95)
+    place = np.array([W * rng.uniform(0.35, 0.65), ground])
+    joints = place_joints(poses, bool(rng.random() < 0.5))
+    width = 2 * round(fps) + 1
+    padded = np.pad(joints["pelvis"][:, 0], width // 2, mode="edge")
+    camera = np.convolve(padded, np.full(width, 1 / width), "valid")
+    camera = np.stack((camera, np.zeros(len(camera))), 1)
+    joints = {name: (path - camera) * height + place for name, path in joints.items()}
+    colors = _colors(rng)
+    background = _background((H, W), ground - H * rng.uniform(0.06, 0.16), rng)
+    pixels = np.empty((len(poses), H, W, 3), np.uint8)
+    for t, frame in enumerate(pixels):
+        canvas = background.copy()
+        _draw_stool(canvas, place[0], ground=ground, size=0.23 * height)
+        shown = {name: path[t] for name, path in joints.items()}
+        draw_figure(canvas, shown, thickness=height * thickness, colors=colors)
+        smooth = cv2.resize(canvas, (W, H), interpolation=cv2.INTER_AREA)
+        noise = StickFigures.noise * rng.standard_normal(frame.shape, np.float32)
+        frame[:] = np.clip(smooth + noise, 0, 255).round()
+    return pixels
 
 
 def write_set(

@@ -11,7 +11,7 @@ if TYPE_CHECKING:  # matplotlib is slow to import
     from matplotlib.figure import Figure
 
     from onlooker.base.decision import EventCurve
-    from onlooker.base.records import Prediction
+    from onlooker.base.records import Prediction, Segment
 
 __all__ = ["loss_and_accuracy", "plain", "to_svg"]
 
@@ -107,6 +107,38 @@ def found_by_alarms(curve: "EventCurve", marked_rate: float) -> "Figure":
     axes.set_ylim(0, 1.02)
     axes.yaxis.set_major_formatter("{x:.0%}")
     axes.xaxis.set_major_formatter("{x:g}")
+    return figure
+
+
+def ethogram(
+    rows: Mapping[str, Sequence["Segment"]], classes: Sequence[str], seconds: float
+) -> "Figure":
+    """What goes on in a recording when: a row for each class, in which there is a line of bars for
+    each of some bouts, such as true and found ones.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(
+        figsize=(9.4, 0.8 + 0.34 * len(classes)), layout="constrained", facecolor="white"
+    )
+    axes = figure.subplots()
+    height = 0.8 / max(len(rows), 1)
+    for line, (name, bouts) in enumerate(rows.items()):
+        for row, label in enumerate(classes):
+            spans = [(bout.start, bout.end - bout.start) for bout in bouts if bout.label == label]
+            axes.broken_barh(
+                spans,
+                (row - 0.4 + line * height, 0.85 * height),
+                facecolor=COLORS[line % len(COLORS)],
+                label=_plain_text(name) if not row else None,
+            )
+    plain(axes, "seconds")
+    axes.set_xlim(0, seconds)
+    axes.set_yticks(range(len(classes)), [_plain_text(name) for name in classes])
+    axes.set_ylim(len(classes) - 0.5, -0.5)
+    figure.legend(
+        loc="outside upper right", ncols=len(rows), frameon=False, fontsize=9, labelcolor=INK
+    )
     return figure
 
 

@@ -12,10 +12,14 @@ from numpy.typing import NDArray
 
 from onlooker.base.decision import Decision
 from onlooker.base.records import Segment
+from onlooker.base.text import printable
+from onlooker.report.page import Page, percent
+from onlooker.report.plots import ethogram, to_svg
 
 Ints = NDArray[np.int64]
 
 RATE = 25.0  # frames per second, where that of the model is not known
+_PANELS = 20  # recordings that are drawn
 UNKNOWN = -1  # the class of a frame whose state is not known
 OVERLAPS = (0.1, 0.25, 0.5)  # IoU thresholds of segmental F1
 
@@ -109,25 +113,27 @@ def state_figures(
 
 def chain_figures(
     decision: Decision,
+    chains: Sequence[Sequence[int]],
     true: Mapping[str, Sequence[Segment]],
-    predicted: Mapping[str, Sequence[Segment]],
     *,
+    predicted: Mapping[str, Sequence[Segment]],
     seconds: Mapping[str, float],
     unknown: Mapping[str, Sequence[Segment]],
 ) -> list[dict[str, Any]]:
-    """`state_figures` of each chain of states of a model, with the names of its `classes`. Time
-    without labels is no state, or for a chain in which there is always one unknown.
+    """`state_figures` of some chains of states, with the names of their `classes`. Time without
+    labels is no state, or for a chain in which there is always one unknown.
 
     Args:
+        chains: the positions of their classes, and -1 for none.
         true, predicted, seconds: by recording, its bouts and its length.
         unknown: by recording, times without labels of which nobody knows what happens.
     """
     rate = decision.frame_rate or RATE
     nothing = decision.nothing_class
     results = list[dict[str, Any]]()
-    for chain in decision.states:
-        names = [decision.classes[k] for k in chain.classes if k not in (-1, nothing)]
-        has_gaps = len(names) < len(chain.classes)
+    for chain in chains:
+        names = [decision.classes[k] for k in chain if k not in (-1, nothing)]
+        has_gaps = len(names) < len(chain)
         pairs = list[tuple[Ints, Ints]]()
         for recording, length in seconds.items():
             times = np.arange(0, length, 1 / rate).tolist()
@@ -142,6 +148,60 @@ def chain_figures(
         figures = state_figures(labels_of_all, answers, names, rate=rate)
         results.append({"classes": names, **figures})
     return results
+
+
+def states_page(
+    title: str,
+    chains: Sequence[Mapping[str, Any]],
+    *,
+    true: Mapping[str, Sequence[Segment]],
+    predicted: Mapping[str, Sequence[Segment]],
+    seconds: Mapping[str, float],
+) -> Page:
+    """The report of recordings: figures, time budgets, and an ethogram of each.
+
+    Args:
+        chains: what `chain_figures` returns.
+        true, predicted, seconds: as there.
+    """
+    page = Page(title, f"{len(seconds)} recordings, {sum(seconds.values()) / 60:.1f} min")
+    for chain in chains:
+        bouts = chain["bouts"]
+        page.figures(
+            [
+                (percent(chain["accuracy"], 0), "of the time right", f"κ {chain['kappa']:.2f}"),
+                (
+                    f"{chain['segmental_f1']['50']:.0f}",
+                    "F1@50 of bouts",
+                    f"edit {chain['edit']:.0f}",
+                ),
+                (
+                    f"{bouts['found']} of {bouts['true']}",
+                    "bouts found",
+                    f"{bouts['split']} split, {bouts['merged']} merged, {bouts['inserted']} inserted",
+                ),
+            ]
+        )
+    page.heading("Time budget")
+    columns = ("state", "labeled min", "found min", "bouts", "found", "median s", "found")
+    rows = [
+        (
+            name,
+            *(round(state[which]["minutes"], 2) for which in ("true", "predicted")),
+            *(state[which]["bouts"] for which in ("true", "predicted")),
+            *(state[which]["median"] for which in ("true", "predicted")),
+        )
+        for chain in chains
+        for name, state in chain["states"].items()
+    ]
+    page.table(rows, columns)
+    page.heading("Ethograms")
+    classes = [name for chain in chains for name in chain["classes"]]
+    for name, length in list(seconds.items())[:_PANELS]:
+        bouts_of_both = {"labeled": true[name], "found": predicted[name]}
+        figure = ethogram(bouts_of_both, classes, length)
+        page.figure(to_svg(figure), f"`{printable(name)}`", wide=True)
+    return page
 
 
 def _states(bouts: Sequence[Bout], K: int) -> list[Bout]:

@@ -31,7 +31,7 @@ from onlooker.report.figures import CrossValidationFigures, Figures
 from onlooker.report.metrics import measure, write_scores
 from onlooker.report.overlay import draw_clip
 from onlooker.report.page import DrawnClip
-from onlooker.report.states import chain_figures
+from onlooker.report.states import chain_figures, states_page
 from onlooker.report.summary import ReportContent, summary_page
 from onlooker.run.check import is_clean
 from onlooker.run.record import (
@@ -83,6 +83,8 @@ def evaluate(run: Path, clips: Path | ClipSet | None = None) -> Figures:
     if other is not None:
         out = run / f"evaluation-{set_name(other.path)}"
         other.require_classes(recognizer.classes)
+        if not recognizer.decision.states:
+            other.require_apart()
         test, trained_on = new_clips(run, other)
         skipped = (*other.left_out, *trained_on)
         record = replace(record, notes=tuple(other.notes))
@@ -197,15 +199,16 @@ def evaluate_recordings(run: Path, clips: ClipSet) -> dict[str, Any]:
     """Watch each recording of a list from beginning to end, and compare its events with the
     intervals of the list.
 
-    Writes evaluation.json into the run's `recordings-NAME`. Recordings that the model was trained
-    on are left out. A recording in which nothing happens may be listed as a whole, with the class
-    nothing. Predicted events in unlabeled time that overlap no interval do not count.
+    Writes evaluation.json, and of a model of states report.html, into the run's `recordings-NAME`.
+    Recordings that the model was trained on are left out. A recording in which nothing happens may
+    be listed as a whole, with the class nothing. Predicted events in unlabeled time that overlap no
+    interval do not count.
 
     Returns:
         The figures of all recordings (`event_figures`); `live`: the figures of the events that
         `onlooker watch` reports while they play; `recordings`: the figures of each recording, by
-        its name; `states`, also of `live`, those of a model of states (`chain_figures`); `skipped`:
-        the recordings that are left out, and why.
+        its name; `states`, also of `live`, those of a model of states (`chain_figures`), or
+        `as_states`, those of events as states; `skipped`: the recordings that are left out, and why.
 
     Raises:
         FileNotFoundError, NotWritableError, ClipError: as `evaluate`.
@@ -216,6 +219,8 @@ def evaluate_recordings(run: Path, clips: ClipSet) -> dict[str, Any]:
     out = run / f"recordings-{set_name(clips.path)}"
     nothing = recognizer.decision.nothing_name
     clips.require_classes(dict.fromkeys((*recognizer.classes, nothing)))
+    if not recognizer.decision.states:
+        clips.require_apart()
     test, trained_on = new_clips(run, clips)
     errors = {
         file_of(error.path): ClipError(file_of(error.path), error.found, error.remedy)
@@ -272,12 +277,24 @@ def evaluate_recordings(run: Path, clips: ClipSet) -> dict[str, Any]:
         },
         "skipped": [error.to_dict() for error in (*clips.left_out, *errors.values())],
     }
-    if recognizer.decision.states:
-        compared = partial(
-            chain_figures, recognizer.decision, true, seconds=lengths, unknown=unknown
+    decision = recognizer.decision
+    chains = [chain.classes for chain in decision.states]
+    compared = partial(
+        chain_figures,
+        decision,
+        chains or [[*range(len(decision.classes)), -1]],
+        true,
+        seconds=lengths,
+        unknown=unknown,
+    )
+    key = "states" if chains else "as_states"
+    figures[key] = compared(predicted=all_predicted)
+    figures["live"][key] = compared(predicted=all_live)
+    if chains:
+        title = f"{set_name(clips.path)}: states of recordings"
+        states_page(title, figures[key], true=true, predicted=all_predicted, seconds=lengths).write(
+            out / REPORT
         )
-        figures["states"] = compared(predicted=all_predicted)
-        figures["live"]["states"] = compared(predicted=all_live)
     write_json(out / FIGURES, figures)
     return figures
 

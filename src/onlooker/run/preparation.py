@@ -70,8 +70,15 @@ def new_run(
     classes = tuple(sorted({clip.label for clip in clips.clips}))
     require_one_nothing(classes, settings.training.nothing)
     name = settings.model.name
-    if clips.asked.when == "states" and not fitter_of(find_recipe(name)).finds_states:
+    finds_states = fitter_of(find_recipe(name)).finds_states
+    if clips.asked.when == "states" and not finds_states:
         raise ValueError(f"{name} tells no states; leave out --when states")
+    if (
+        not finds_states
+        or clips.asked.when == "events"
+        or (clips.overlaps and clips.overlaps.has_whole)
+    ):
+        clips.require_apart()
     seed = settings.training.seed
     split = split or clips.split
     if split is None:

@@ -108,6 +108,7 @@ def plan_times(
         unknown: times without labels, by file.
 
     Raises:
+        ClipError: events of intervals that overlap.
         ValueError: states of clips that are not intervals of two recordings or more.
     """
     recordings = labeled_recordings(clips, decision, unknown)
@@ -118,6 +119,12 @@ def plan_times(
                 "end of what goes on in each, or leave out --when states"
             )
         return TimesPlan(recordings, "states, as asked for")
+    if len(state_groups(recordings, decision)) > 1:
+        if len(recordings) > 1 and when == "auto":
+            return TimesPlan(recordings, "states, because intervals with different labels overlap")
+        problem = f"intervals with different labels overlap, in {len(recordings)} recordings"
+        remedy = "label at least 2 recordings for states (--when states), or correct the times"
+        raise ClipError(recordings[0].path, problem, remedy)
     several = [recording for recording in recordings if _is_several(recording, decision)]
     if when == "events" or not several:
         return TimesPlan()
