@@ -103,7 +103,7 @@ bench-env: $(BENCH_READY)  ## the environment of the benchmarks
 
 $(BENCH_READY): pyproject.toml constraints.txt benchmarks/requirements.txt
 	$(PYTHON) -m venv $(BENCH)
-	$(BENCH)/bin/python -m pip install --quiet --progress-bar on --disable-pip-version-check -c constraints.txt -r benchmarks/requirements.txt -e ".[export,imagenet,serve]" -e papers
+	$(BENCH)/bin/python -m pip install --quiet --progress-bar on --disable-pip-version-check -c constraints.txt -r benchmarks/requirements.txt -e ".[export,serve]" -e papers
 	@touch $(BENCH_READY)
 
 bench: $(BENCH_READY)  ## run all benchmarks, which takes hours; write the table of results

@@ -45,7 +45,7 @@ def browser(results: Results) -> Table:
 
 @table("live-models", "bench-live")
 def live_models(results: Results) -> Table:
-    """The default model live, and others, on one core."""
+    """Our model live with the encoder `small`, and others, on one core."""
     figures = results["bench-live"]
     columns: Columns = {
         "model": key(0, code),
@@ -58,8 +58,8 @@ def live_models(results: Results) -> Table:
     }
     own = figures["own_pixels"]
     note = (
-        f"A frame in ms of CPU time, on one thread, in float32. `onlooker`: the default model as `watch` runs it, of "
-        f"{own} pixels; its encoder alone takes {figures['encoder_ms']:.1f}. Other models: steps of "
+        f"A frame in ms of CPU time, on one thread, in float32. `onlooker`: the model as `watch` runs it, with "
+        f"`small` at {own} pixels, which alone takes {figures['encoder_ms']:.1f}. Other models: steps of "
         f"{figures['pixels']} pixels, and *at {own}*. `python benchmarks/bench_live.py`"
     )
     entries = (
@@ -71,7 +71,7 @@ def live_models(results: Results) -> Table:
 
 @table("lite0", "bench-lite0")
 def lite0(results: Results) -> Table:
-    """Maps and sizes of EfficientNet-Lite, next to the default encoder."""
+    """Maps and sizes of EfficientNet-Lite, next to `small`."""
     maps = ("last", "fifth and last", "behind the convolution")
     columns: Columns = {
         "encoder": key(0),

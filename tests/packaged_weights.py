@@ -30,8 +30,8 @@ def put_weights(folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, torc
 
 
 def put_lite0(folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, torch.nn.Module]:
-    """A package like that of the extra `imagenet`, with random weights: timm's tensors in their
-    order, by other names.
+    """A package like that of Lite0's weights, with random ones: timm's tensors in their order, by
+    other names.
 
     Returns:
         Its file, and timm's whole network with these weights.

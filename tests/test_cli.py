@@ -28,7 +28,7 @@ from onlooker.recognizer import load
 from onlooker.report.summary import advice, first_line
 from onlooker.run import train as runs
 from onlooker.run.record import RunRecord, read_curves, read_figures
-from onlooker.training import tensorboard
+from onlooker.training import encoders, tensorboard
 
 COMMANDS = (
     "reproduce",
@@ -415,6 +415,7 @@ def test_the_demo_trains_once_and_writes_a_report(
     clips = tmp_path / "demo-clips"
     monkeypatch.setattr(commands, "DEMO_ACTIONS", ("jump", "walk"))
     monkeypatch.setattr(commands, "DEMO_CLIPS", 3)
+    monkeypatch.setattr(encoders, "_LEAST_SIDE", 1000)  # which is faster
     with monkeypatch.context() as patch:
         patch.setattr(runs, "train_run", Mock(side_effect=KeyboardInterrupt))
         assert (
@@ -429,6 +430,9 @@ def test_the_demo_trains_once_and_writes_a_report(
     measured = json.loads((run / "evaluation.json").read_text(encoding="utf-8"))
     assert measured["videos"] == 6
     assert measured["cross_validated"]
+    assert measured["chosen"].startswith("encoder small, because most clips are smaller"), (
+        "as by the default command"
+    )
     assert (run / "report.html").exists()
     assert load(run).classes == ("jump", "walk")
     monkeypatch.setattr(runs, "train_run", Mock(side_effect=AssertionError("trains again")))

@@ -73,7 +73,7 @@ def words(text: str) -> str:
 def test_the_page_shows_the_measured_figures_and_mistakes(
     evaluation: Evaluation, tmp_path: Path
 ) -> None:
-    text = page(evaluation, tmp_path / "page.html", True, clips=[0, 1, 2], imagenet=True)
+    text = page(evaluation, tmp_path / "page.html", True, clips=[0, 1, 2])
     assert text.count("<video") == 3
     assert "&lt;walk&gt;" in text
     assert "<walk>" not in text
@@ -89,7 +89,6 @@ def test_the_page_shows_the_measured_figures_and_mistakes(
         "|75 %|",
         "|95 % interval 25 to 100 %, over 4 clips|",
         "|What to do next|",
-        '|pip install "onlooker[imagenet]"|',
         "|c||<walk>||run||60 %|",
     ):
         assert part in shown
@@ -271,16 +270,13 @@ def test_advice_for_a_hopeless_run_and_none_for_a_perfect_one() -> None:
     assert "“fight” and “other” (18 of 36 clips)" in pair.text
     assert "Add clips, of as many people" in more.text
     assert "36 test clips leave an interval of 33 points" in test.text
-    assert advice(measured([[200, 0], [0, 200]], imagenet=True)) == []
+    assert advice(measured([[200, 0], [0, 200]])) == []
     assert advice(measured([[200, 1], [0, 200]])) == [], "one mistake is no pattern"
     assert "“other” (2 of 402 clips)" in advice(measured([[200, 1], [1, 200]]))[0].text
     lost = [str(step) for step in advice(measured([[100, 0], [8, 0]]))]
     assert any(
         "No clip of “other” is recognized" in text and "balanced" in text for text in lost
     )
-    for imagenet in (True, False):  # another encoder may help
-        steps = [str(step) for step in advice(measured([[14, 6], [6, 14]], imagenet=imagenet))]
-        assert any("onlooker[imagenet]" in text for text in steps) == imagenet
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -1,6 +1,5 @@
 """Runs of the linear model: from clips and from features, resumed after a kill, compared, and
-invalid settings. Its encoder is chosen by cross-validation, if two are installed and the clips are
-large enough.
+invalid settings. Its encoder is chosen by cross-validation, if the clips are large enough.
 """
 
 import json
@@ -36,6 +35,9 @@ from onlooker.base.files import read_csv, read_json
 from onlooker.base.records import Clip, ClipError
 from onlooker.data.sets import asked_splits, read_set
 from onlooker.data.split import split_clips
+from onlooker.models.encoders.lite0 import Lite0
+from onlooker.models.encoders.small import Small
+from onlooker.models.linear import LinearClassifier
 from onlooker.models.registry import configured
 from onlooker.recognizer import load
 from onlooker.report.summary import first_line
@@ -478,12 +480,31 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(encoders, "_LEAST_SIDE", 16)
 
 
+D = {"small": Small.num_features, "lite0": Lite0.num_features}
+
+
 @pytest.fixture
-def preferred(monkeypatch: pytest.MonkeyPatch) -> dict[str, bool]:
-    """Whether lite0 is clearly better."""
-    answer = {"lite0": True}
-    monkeypatch.setattr(encoders, "clearly_better", lambda *_: answer["lite0"])
-    return answer
+def probabilities(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[float]]:
+    """The probability of the true class of each clip in the comparison of encoders, by encoder; the
+    last one is that of all further clips.
+    """
+    by_encoder = {"small": [0.6], "lite0": [0.6]}
+
+    def choose(clips: ClipStatistics) -> LayerChoice:
+        width = clips.x.shape[1] // len(LinearClassifier.names)
+        (first,) = (by_encoder[name] for name in D if D[name] == width)
+        right = np.array([*first, *[first[-1]] * len(clips.y)])[: len(clips.y)]
+        return choice_with(clips, right)
+
+    monkeypatch.setattr(encoders, "choose", choose)
+    return by_encoder
+
+
+def choice_with(clips: ClipStatistics, right: np.ndarray) -> LayerChoice:
+    """A choice by which the true class of each of the clips has this probability."""
+    scores = np.where(np.arange(2) == clips.y[:, None], right[:, None], 1 - right[:, None])
+    tried = {"changes": -np.log(right).mean()}
+    return LayerChoice(("mean",), Method("logistic", 1.0), scores, 1.0, tried=tried)
 
 
 @pytest.fixture
@@ -502,56 +523,146 @@ def read(run: Path) -> tuple[RunRecord, Mapping[str, Any]]:
     return RunRecord.read(run), read_json(run / "cross_validation.json")
 
 
-@pytest.mark.parametrize("better", ["small", "lite0"])
-def test_the_better_one_of_a_comparison_of_some_clips_is_trained(
-    better: str,
+CHANCE = ": its lower log loss may be chance (within one standard error)"
+
+
+@pytest.mark.parametrize(
+    ("small", "lite0", "encoder", "why", "count"),
+    [
+        (
+            [0.9],
+            [0.6],
+            "small",
+            r"; it was clearly better than lite0 \(log loss 0\.51, 100 % ",
+            12,
+        ),
+        (
+            [0.9],
+            [0.6],
+            "small",
+            r"; it was clearly better than lite0 \(log loss 0\.51, 100 % ",
+            8,
+        ),
+        (
+            [0.6],
+            [0.6],
+            "lite0",
+            r"; small \(log loss 0\.51, .*\) was not clearly better; stat",
+            8,
+        ),
+        (
+            [0.6],
+            [0.9],
+            "lite0",
+            r"; small \(log loss 0\.51, .*\) was not clearly better; stat",
+            12,
+        ),
+        (
+            [0.9, 0.5, 0.6],
+            [0.6],
+            "lite0",
+            rf" was not clearly better{re.escape(CHANCE)}; stat",
+            12,
+        ),
+    ],
+    ids=["small is better", "of some clips", "equal", "lite0 is better", "by chance"],
+)
+def test_lite0_is_kept_unless_small_is_clearly_better(
+    small: list[float],
+    lite0: list[float],
+    encoder: str,
+    why: str,
+    count: int,
     package: None,
-    preferred: dict[str, bool],
+    probabilities: dict[str, list[float]],
     clips: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(encoders, "_COMPARED", 8)
-    preferred["lite0"] = better == "lite0"
+    probabilities |= {"small": small, "lite0": lite0}
+    monkeypatch.setattr(encoders, "_COMPARED", count)
+    encode = Mock(wraps=encoders.statistics_of)
+    monkeypatch.setattr(encoders, "statistics_of", encode)
+    test = Mock(wraps=linear_fitter.cross_validated)
+    monkeypatch.setattr(linear_fitter, "cross_validated", test)
     writer = Mock()
     monkeypatch.setattr("onlooker.run.train.require_tensorboard", lambda: None)
     monkeypatch.setattr("onlooker.run.train.open_writer", lambda *_: writer)
-    words = ("train", clips, "--run", tmp_path / "run", "--frames", 4, "--size", 32)
+    run = tmp_path / "run"
+    words = ("train", clips, "--run", run, "--frames", 4, "--size", 32)
     output = call(*words, "--tensorboard").output
-    assert ("Apache-2.0" in output) == (better == "lite0")
-    record, chosen = read(tmp_path / "run")
-    assert (record.settings.model.encoder, record.settings.model.pretrained) == (better, True)
+    record, figures = read(run)
+    assert (record.settings.model.encoder, record.settings.model.pretrained) == (encoder, True)
     (shown,) = writer.add_text.call_args_list
     assert json.loads(shown.args[1]) == record.settings.to_dict()
-    assert record.settings.data.normalization == {"small": "imagenet", "lite0": "lite0"}[better]
-    other = {"small": "lite0", "lite0": "small"}[better]
-    assert chosen["chosen"].startswith(f"encoder {better} (log loss ")
-    assert f"not {other} (log loss " in chosen["chosen"]
-    assert "by cross-validation of 8 clips; statistics: " in chosen["chosen"]
-    assert chosen["chosen"].count(" s a clip)") == 2
-    prediction = onlooker.load(tmp_path / "run").predict(clips / "left" / "00.mp4")
+    normalization = {"small": "imagenet", "lite0": "lite0"}[encoder]
+    assert record.settings.data.normalization == normalization
+    assert ("Apache-2.0" in output) == (encoder == "lite0")
+    text = figures["chosen"]
+    assert re.match(
+        rf"encoder {encoder} \(log loss .*\), by cross-validation of {count} cl", text
+    )
+    assert re.search(why, text)
+    assert text.count(" s a clip)") == 2
+    # no clip is encoded twice by the encoder that is kept
+    encoded = [
+        (made.args[0].encoder.num_features, len(made.args[1])) for made in encode.mock_calls
+    ]
+    again = [(D["small"], 12)] if encoder == "small" else []
+    assert encoded == [(D["lite0"], 12), (D["small"], count), *again]
+    # where all clips were compared, the encoder is chosen again in each fold, by the same rule
+    rival = test.call_args.kwargs["rival"]
+    if count < 12:
+        assert rival is None
+    else:
+        other = {"small": "lite0", "lite0": "small"}[encoder]
+        assert rival.x.shape == (12, len(LinearClassifier.names) * D[other])
+        assert test.call_args.kwargs["rival_first"] == (encoder == "small")
+    prediction = onlooker.load(run).predict(clips / "left" / "00.mp4")
     assert prediction.label in record.classes
+
+
+def test_clips_that_cannot_be_tested_get_lite0_without_a_comparison(
+    package: None, probabilities: dict[str, list[float]], clips: Path, tmp_path: Path
+) -> None:
+    probabilities["lite0"] = [np.nan]
+    record, figures = trained(clips, tmp_path / "run")
+    assert record.settings.model.encoder == "lite0"
+    why = "encoder lite0, not compared with small: clips of too few recordings; "
+    assert figures["chosen"].startswith(why)
+
+
+def test_folds_have_the_encoder_for_clips_of_this_size(
+    package: None, clips: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    call("train", clips, "--run", run, "--folds", 2, "--frames", 4)
+    for part in ("linear/fold0-seed0", "linear/fold1-seed0", "final"):
+        settings = RunRecord.read(run / part).settings
+        assert (settings.model.encoder, settings.data.size) == ("lite0", 32)
+        assert settings.data.normalization == "lite0"
 
 
 def test_small_clips_given_encoders_and_other_models_are_not_compared(
     package: None, clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    given, chosen = trained(clips, tmp_path / "given", encoder="conv4")
+    given, figures = trained(clips, tmp_path / "given", encoder="conv4")
     assert given.settings.model.encoder == "conv4"
-    assert chosen["chosen"].startswith("statistics: ")
+    assert figures["chosen"].startswith("statistics: ")
     monkeypatch.setattr(encoders, "_LEAST_SIDE", 1000)
-    record, chosen = trained(clips, tmp_path / "run")
+    record, figures = trained(clips, tmp_path / "run")
     assert record.settings.model.encoder == "small"
-    assert chosen["chosen"].startswith("statistics: ")
+    why = "encoder small, because most clips are smaller than 1000 pixels; statistics: "
+    assert figures["chosen"].startswith(why)
 
 
 @pytest.mark.parametrize(
-    "ended", ["onlooker.training.encoders._better", "onlooker.run.train._save"]
+    "ended", ["onlooker.training.encoders._compare", "onlooker.run.train._save"]
 )
 def test_a_run_that_ended_before_its_model_was_tested_chooses_again(
     ended: str,
     package: None,
-    preferred: dict[str, bool],
+    probabilities: dict[str, list[float]],
     clips: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -569,10 +680,12 @@ def test_a_run_that_ended_before_its_model_was_tested_chooses_again(
 
 def test_clips_that_are_compared_are_of_all_classes_or_of_some_with_several_clips() -> None:
     few = [Clip(Path(str(i)), "rare" if i < 5 else "usual") for i in range(2005)]
-    labels = [clip.label for clip in encoders.compared(few)]
+    positions = encoders.compared(few)
+    assert (np.diff(positions) > 0).all(), "in their order"
+    labels = [few[position].label for position in positions]
     assert (labels.count("rare"), labels.count("usual")) == (5, 50)
     many = [Clip(Path(str(i)), str(i % 400)) for i in range(4000)]
-    counts = Counter(clip.label for clip in encoders.compared(many))
+    counts = Counter(many[position].label for position in encoders.compared(many))
     assert {*counts.values()} == {5}
     assert len(counts) == 20
 
@@ -610,30 +723,17 @@ def test_the_encoder_is_chosen_again_for_each_fold(monkeypatch: pytest.MonkeyPat
         np.testing.assert_array_equal(scores, cross_validated(expected)[0])
 
 
-def test_without_the_package_large_clips_are_noted(
-    clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(encoders, "installed_weights", lambda: None)
-    for side, noted in ((16, True), (1000, False)):
-        monkeypatch.setattr(encoders, "_LEAST_SIDE", side)
-        chosen = trained(clips, tmp_path / str(side), encoder="small")[1]
-        assert chosen.get("imagenet", False) == noted
-
-
 def test_a_difference_that_may_be_chance_does_not_count() -> None:
     y = np.arange(40) % 2
     groups = np.repeat(np.arange(5), 8).astype(str)
     clips = ClipStatistics(np.zeros((40, 16)), y, groups, 2)
 
-    def choice(right: np.ndarray) -> LayerChoice:
-        scores = np.where(np.arange(2) == y[:, None], right[:, None], 1 - right[:, None])
-        return LayerChoice(("mean",), Method("logistic", 1.0), scores, 1.0)
-
-    usual = choice(np.full(40, 0.6))
-    assert clearly_better(choice(np.full(40, 0.7)), usual, clips)
-    assert not clearly_better(usual, choice(np.full(40, 0.7)), clips)
+    usual = choice_with(clips, np.full(40, 0.6))
+    better = choice_with(clips, np.full(40, 0.7))
+    assert clearly_better(better, usual, clips)
+    assert not clearly_better(usual, better, clips)
     assert not clearly_better(usual, usual, clips)
-    mixed = choice(np.select([groups == "0", groups == "1"], [0.99, 0.5], 0.6))
+    mixed = choice_with(clips, np.select([groups == "0", groups == "1"], [0.99, 0.5], 0.6))
     assert not clearly_better(mixed, usual, clips), (
         "the clips of one recording are one observation"
     )

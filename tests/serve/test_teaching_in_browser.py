@@ -477,7 +477,7 @@ def test_the_first_run_offers_drawn_figures_and_takes_no_file_for_nothing(
             count(page, label, 2)
         assert page.is_enabled(".train-action .primary")
         assert page.inner_text(".train-action .hint") == (
-            "10 s to 20 s for these clips, depending on the machine."
+            "15 s to 45 s for these clips, depending on the machine."
         )
         assert page.inner_text(".hints li >> nth=0") == (
             "Record 3 more of bend, 3 more of jumping_jack, 3 more of wave"

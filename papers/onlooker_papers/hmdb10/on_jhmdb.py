@@ -6,7 +6,7 @@ proportions of training, validation and test clips (each source video in one spl
 over five draws of the split. The report names two of its ten classes, brush_hair and cartwheel. The
 latter is not in J-HMDB, so the first ten classes in alphabetical order are used. The page with
 curves and heat maps is in the folder of the run. `--encoder lite0` adds the row of an encoder with
-ImageNet weights (its extra: `imagenet`), at the size of its frames.
+ImageNet weights, at the size of its frames.
 """
 
 from collections.abc import Sequence

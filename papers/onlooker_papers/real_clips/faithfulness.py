@@ -1,5 +1,5 @@
-"""Are the heat maps of the default command faithful: does the class depend on the places that they
-mark?
+"""Are the heat maps of `linear` with the encoder `small` faithful: does the class depend on the places
+that they mark?
 
     python -m onlooker_papers.real_clips.faithfulness      # half an hour; writes
     results/faithfulness.json
@@ -123,7 +123,7 @@ def probabilities(
 
 
 def main(run: Path = Path("runs/faithfulness"), results: Path = Path("results")) -> None:
-    """Train the default command on each set, and blur the places that its maps mark; $ONLOOKER_DATA
+    """Train `linear` with the encoder `small` on each set, and blur the places that its maps mark; $ONLOOKER_DATA
     has the clips.
     """
     rows: dict[Key, Row] = {}

@@ -1,5 +1,5 @@
 """The splits for testing a set; features of a frozen encoder for all of its clips, computed once; and
-the default command trained on a split.
+the default command with the encoder `small`, trained on a split.
 """
 
 import io
@@ -46,7 +46,7 @@ __all__ = [
 
 Floats = NDArray[np.float64]
 
-# The default of `onlooker train CLIPS`.
+# `onlooker train CLIPS --encoder small`
 MODEL = ModelConfig("linear", "small")
 DATA = DataConfig(frames=16, size=112)
 # clips read at once, frames encoded at once
@@ -125,8 +125,8 @@ class EncodedSet:
 
 
 def trained(name: str, split: str, run: Path) -> tuple[Recognizer, Split]:
-    """The default command trained on a split of a set, in the folder `run`; continued if it is
-    there. Errors as for `splits_of`.
+    """The default command with the encoder `small`, trained on a split of a set, in the folder
+    `run`; continued if it is there. Errors as for `splits_of`.
     """
     known = splits_of(name)[split]
     folder = data_folder() / "clips" / SETS[name].folder
@@ -137,7 +137,7 @@ def trained(name: str, split: str, run: Path) -> tuple[Recognizer, Split]:
 def model(
     classes: int, pretrained: bool | None = None, encoder: str = MODEL.encoder
 ) -> LinearClassifier:
-    """The linear model of the default command, with random weights if not `pretrained`, or with
+    """The linear model of `onlooker train`, with random weights if not `pretrained`, or with
     another encoder.
     """
     torch.manual_seed(_SEED)
@@ -145,7 +145,7 @@ def model(
 
 
 def input_of(encoder: str, pretrained: bool | None = True) -> Settings:
-    """The settings of the default command with an encoder, and the size of its frames."""
+    """The settings of `onlooker train` with an encoder, and the size of its frames."""
     config = replace(MODEL, encoder=encoder, pretrained=pretrained)
     given = {"encoder"} if encoder == "lite0" else {"encoder", "size"}
     return complete(Settings(config, DATA), given)

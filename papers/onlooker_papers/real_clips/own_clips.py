@@ -40,13 +40,13 @@ WHAT = "clips classified correctly by the default command, as it writes, and wit
 WHAT_CALIBRATION = (
     "expected calibration error, 5 bins of equal mass, that the default command writes"
 )
-KINDS: dict[str, dict[str, Any]] = {"default": {"encoder": "small"}}
-# The same command with random weights, and with other encoders; `auto` is the one that it chooses.
+KINDS: dict[str, dict[str, Any]] = {"default": {}}
+# The same command with random weights, and with other encoders than the one that it chooses.
 ENCODERS: dict[str, dict[str, Any]] = {
+    "small": {"encoder": "small"},
     "linear": {"encoder": "small", "pretrained": False},
     "free": {"encoder": "small-free"},
     "lite0": {"encoder": "lite0"},
-    "auto": {"encoder": "auto"},
 }
 # Figures that `onlooker train` prints.
 _PRINTED = ("accuracy", "accuracy_interval", "recordings", "majority_share", "videos")
@@ -179,14 +179,13 @@ def measure(name: str, run: Path, results: Path, *, encoders: bool = False) -> d
         "printed": printed,
         "classes": len(default[0].figures.classes),
         "splits": {number: of.figures.accuracy for number, of in zip(lists, default, strict=True)},
+        "encoders": {
+            number: of.settings.model.encoder for number, of in zip(lists, default, strict=True)
+        },
         **{kind: together(runs)["accuracy"] for kind, runs in answers.items() if kind != "default"},
     }
     if encoders:
-        figures["above_default"] = _difference(answers["auto"], default)
-        figures["encoders"] = {
-            number: of.settings.model.encoder
-            for number, of in zip(lists, answers["auto"], strict=True)
-        }
+        figures["above_small"] = _difference(default, answers["small"])
     memos = {
         number: {kind: _text(runs[place], default[place]) for kind, runs in answers.items()}
         for place, number in enumerate(lists)
@@ -201,22 +200,22 @@ def measure(name: str, run: Path, results: Path, *, encoders: bool = False) -> d
     return figures
 
 
-def _text(run: Answers, default: Answers) -> str:
-    """The answers of a run as a text of `as_text`, in the order of those of the default.
+def _text(run: Answers, other: Answers) -> str:
+    """The answers of a run as a text of `as_text`, in the order of those of another one.
 
     Raises:
         ValueError: other clips test the run.
     """
-    if run.correct.keys() != default.correct.keys():
+    if run.correct.keys() != other.correct.keys():
         raise ValueError("two encoders are tested by different clips, and cannot be compared")
-    return as_text(np.array([run.correct[path] for path in default.correct]))
+    return as_text(np.array([run.correct[path] for path in other.correct]))
 
 
-def _difference(runs: Sequence[Answers], default: Sequence[Answers]) -> list[float]:
-    """How much more clips are correct than by the default command, with its interval."""
-    later = "".join(_text(*pair) for pair in zip(runs, default, strict=True))
-    first = "".join(_text(run, run) for run in default)
-    recordings = [name for run in default for name in run.recordings.values()]
+def _difference(runs: Sequence[Answers], others: Sequence[Answers]) -> list[float]:
+    """How much more clips are correct than by other runs, with its interval."""
+    later = "".join(_text(*pair) for pair in zip(runs, others, strict=True))
+    first = "".join(_text(run, run) for run in others)
+    recordings = [name for run in others for name in run.recordings.values()]
     return [0, 0, 0] if later == first else over_recordings([later], [first], recordings)
 
 
@@ -224,10 +223,7 @@ def main(
     sets: Annotated[
         list[str] | None, typer.Argument(help=f"Some of {', '.join(SETS)}. Default: all.")
     ] = None,
-    encoders: Annotated[
-        bool,
-        typer.Option(help="Also with other encoders; needs the extra imagenet."),
-    ] = False,
+    encoders: Annotated[bool, typer.Option(help="Also with other encoders.")] = False,
 ) -> None:
     """Measure the default command on sets of clips."""
     for name in sets or SETS:

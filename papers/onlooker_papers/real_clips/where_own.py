@@ -1,4 +1,4 @@
-"""Where the default command looks in real clips, against people's true boxes, in clips and frame by
+"""Where `linear` with the encoder `small` looks in real clips, against people's true boxes, in clips and frame by
 frame.
 
     python -m onlooker_papers.real_clips.where_own      # a quarter of an hour; writes
@@ -87,7 +87,7 @@ def _streamed(
 
 
 def main(run: Path = Path("runs/where-own"), results: Path = Path("results")) -> None:
-    """Train the default command on each set, and score where it looks; $ONLOOKER_DATA has clips and
+    """Train `linear` with the encoder `small` on each set, and score where it looks; $ONLOOKER_DATA has clips and
     boxes.
     """
     rows: dict[Key, Row] = {}

@@ -4,8 +4,8 @@ stored features.
 `python -m onlooker_papers.videolstm.real_video jhmdb ucf101_18` with `ONLOOKER_DATA`: all of J-HMDB
 (HMDB-51's own footage, 21 classes) and 18 complete classes of UCF101, official split 1, one seed;
 more with `--seeds 3` and `--split 2`. Every cell is memoized in the run's folder; run the same
-command to continue. `--encoder lite0` adds rows whose RGB is encoded with ImageNet weights (its
-extra: `imagenet`), at the size of its frames.
+command to continue. `--encoder lite0` adds rows whose RGB is encoded with ImageNet weights, at
+the size of its frames.
 """
 
 from collections.abc import Mapping, Sequence

@@ -4,7 +4,7 @@
     python -m onlooker_papers.videolstm.where_real       # some minutes; writes
     results/where-real.json
 
-The default command is trained on the training clips of 18 classes, and predicts all test clips:
+`linear` with the encoder `small` is trained on the training clips of 18 classes, and predicts all test clips:
 tubes of the five classes in clips of other classes count as false positives. The rows `models`,
 the attention of trained models of VideoLSTM, are by code that was last in commit eb2120c1. The
 overlap of two tubes is that of UCF101-24 (`detection.tube_iou`): the IoU of their times × the
@@ -60,7 +60,7 @@ def score(clips: Sequence[Clip], predict: Predict) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Train the default command, and score where it finds actors; $ONLOOKER_DATA has clips and
+    """Train `linear` with `small`, and score where it finds actors; $ONLOOKER_DATA has clips and
     boxes.
     """
     recognizer, split = trained(SET, "split1", Path("runs/where-real"))

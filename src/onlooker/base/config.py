@@ -131,12 +131,12 @@ class ModelConfig(Config):
     name: str = setting("linear", "The model; `onlooker models` lists them.")
     encoder: str = setting(
         "small",
-        "Image encoder: small, lite0 (extra imagenet), conv4, or any timm network; NAME:vector pools its features to "
-        "one vector. auto, the default of linear where lite0 is installed: small or lite0, by cross-validation.",
+        "Image encoder: lite0, small, conv4, or any timm network; NAME:vector pools its features to one vector. auto, "
+        "the default of linear: lite0 for clips of 120 pixels or more, unless small is clearly better.",
     )
     pretrained: bool | None = setting(
         None,
-        "Start the encoder from pretrained weights; default: if they are installed (small). Those "
+        "Start the encoder from pretrained weights; default: if they are installed (lite0, small). Those "
         "of timm (ImageNet) are downloaded.",
     )
     weights: str = setting(

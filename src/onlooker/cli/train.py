@@ -5,6 +5,7 @@ print results; `onlooker.run` does the work.
 import functools
 import shlex
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -121,7 +122,7 @@ def demo(
     if figures is None:
         if not clips.exists():  # a folder that exists is complete
             write_set(clips, DEMO_CLIPS, actions=DEMO_ACTIONS)
-        figures = train_run(clips, run, Settings(), resume=True)
+        figures = train_run(clips, run, Settings(), given={}, resume=True)
     _print_metrics(figures, run)
     _print_terms(run)
     example = ["onlooker", "predict", str(run), str(clips / "wave" / "000.mp4")]
@@ -218,16 +219,20 @@ def _cross_validate(
     from onlooker.data.sets import asked_splits, read_set
     from onlooker.run.compare import compare, settings_of, with_baseline
     from onlooker.run.train import train_final
+    from onlooker.training.encoders import default_encoder
     from onlooker.training.fitters import complete
 
     if (run / "config.json").exists():
         raise FileExistsError(f"{run}: holds a run of one split; choose another folder with --run")
-    settings = complete(asked, given.keys()).decided
+    settings = complete(asked, given.keys())
     name = settings.model.name
     clip_set = read_set(clips, asked=which, fills=True)
     for line in clip_set.notes:
         note(line)
-    models = settings_of(with_baseline(name), settings, given)
+    # of the test clips, it knows only how large they are
+    encoder = default_encoder(settings, clip_set.clips)
+    asked = asked._replace(model=replace(asked.model, encoder=encoder))
+    models = settings_of(with_baseline(name), asked, given)
     splits = asked_splits(clip_set, folds)
     figures = compare(clip_set, run, models, splits=splits, seeds=[settings.training.seed])
     final = train_final(clip_set, run, models[name])

@@ -90,7 +90,6 @@ class CrossValidationFigures(_Record):
     chosen: str | None = None
     statistics: str | None = None
     eyes: Sequence[EyeFigures] | None = None
-    imagenet: bool = False
     scenes: Leakage | None = None
     copies: Leakage | None = None
     cross_validated: bool = False
@@ -128,7 +127,6 @@ class Figures(_Record):
         statistics: the statistics that the linear model uses.
         eyes: pictures, motion and both in the cross-validation that chose, the chosen one first;
             each has `name`, `log_loss` and `accuracy`.
-        imagenet: an encoder with ImageNet weights may help, and is not installed.
         scenes: the accuracy if clips of one scene were both trained on and tested.
         copies: the same for copies of a clip.
         cross_validated: each video was predicted by a model that was fitted without it and its
@@ -157,7 +155,6 @@ class Figures(_Record):
     chosen: str | None = None
     statistics: str | None = None
     eyes: Sequence[EyeFigures] | None = None
-    imagenet: bool = False
     scenes: Leakage | None = None
     copies: Leakage | None = None
     cross_validated: bool = False

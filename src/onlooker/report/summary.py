@@ -26,7 +26,6 @@ _MAX_MATRIX = 60  # classes of a matrix that can be read
 _MIN_FOR_DECIMALS = 200  # clips, below which a percentage has no decimals
 _MAX_LABELS = 50  # to check, in a report
 _MAX_CLASSES = 3  # in a sentence
-_UNSURE = 0.9  # accuracy, below which another encoder may help
 _ANY = (0.0, 1.0)  # where there is no interval
 
 
@@ -170,12 +169,6 @@ def advice(figures: Figures) -> list[Advice]:
                 f"{text}, or let classes weigh equally.",
                 "onlooker train CLIPS --class-weights balanced",
             )
-    if figures.imagenet and figures.accuracy < _UNSURE:
-        add(
-            "An encoder that was trained on photographs may see more in clips of this size: install it, and train "
-            "again, which compares both.",
-            'pip install "onlooker[imagenet]"',
-        )
     if high - low > 0.2 and (figures.accuracy < 1 or (low, high) == _ANY):
         add("Add clips, of as many people, places and cameras as possible.")
     if high - low > 0.2 and not figures.cross_validated:

@@ -1,4 +1,4 @@
-"""Encode clips for the linear model, with the better of two encoders if that is to be chosen."""
+"""Encode clips for the linear model, with one of two encoders if that is to be chosen."""
 
 import time
 from collections import defaultdict
@@ -15,7 +15,7 @@ from onlooker.base.decision import Decision
 from onlooker.base.records import Clip, ClipError
 from onlooker.data.clips import ClipFrames, read_header
 from onlooker.data.split import group_of
-from onlooker.models.encoders.lite0 import LITE0, LITE0_SIZE, installed_weights
+from onlooker.models.encoders.lite0 import LITE0, LITE0_SIZE
 from onlooker.training.events import MOST_CLIPS
 from onlooker.training.fitter import Candidate, FitContext
 from onlooker.training.linear import (
@@ -34,11 +34,13 @@ _COMPARED = 100  # clips at most
 _MIN_PER_CLASS = 5  # at least, of these clips, where there are many classes
 
 
-def lite0_may_help(settings: Settings, clips: Sequence[Clip]) -> bool:
-    """Whether Lite0 could be compared with the default encoder, but is not installed."""
-    if installed_weights() or settings.model.encoder != ModelConfig.encoder or not _fits(settings):
-        return False
-    return large_enough(clips)
+def default_encoder(settings: Settings, clips: Sequence[Clip]) -> str:
+    """The encoder of the settings; if that is to be chosen (`auto`), the one that these clips get
+    without a comparison.
+    """
+    if settings.model.encoder != AUTO_ENCODER:
+        return settings.model.encoder
+    return LITE0 if _fits(settings) and _large_enough(clips) else ModelConfig.encoder
 
 
 class EncoderChoice(NamedTuple):
@@ -49,8 +51,8 @@ class EncoderChoice(NamedTuple):
         encoded: these clips, if they are encoded already.
         rival: the same clips by another encoder, which was compared with it; None: none was, or
             some clips were enough.
-        rival_first: whether the rival is the default, which is kept unless the other encoder is
-            clearly better.
+        rival_first: whether the rival is Lite0, which is kept unless the other encoder is clearly
+            better.
         why: what the comparison found, in words; empty without one.
     """
 
@@ -62,45 +64,37 @@ class EncoderChoice(NamedTuple):
 
 
 def choose_encoder(samples: ClipFrames, context: FitContext) -> EncoderChoice:
-    """The encoder of the settings, or if that is to be chosen (`auto`): the default, or Lite0 at
-    224 pixels or more.
+    """The encoder of the settings; if that is to be chosen (`auto`), Lite0 at 224 pixels or more,
+    unless the clips are small, or the log loss of the smaller encoder in cross-validation is
+    clearly lower.
 
-    It is Lite0 if that is installed, the clips are large enough, and its log loss in
-    cross-validation is clearly lower. Of many clips some are compared.
+    Lite0 is kept in doubt, because it recognizes new people better than cross-validation of a few
+    recordings can tell. Of many clips some are compared.
 
     Args:
         samples: the training and validation clips.
     """
-    settings = context.settings.decided
-    default = Candidate(settings, context.model, samples)
-    is_open = context.settings.model.encoder == AUTO_ENCODER
-    if not (is_open and installed_weights() and _fits(settings) and large_enough(samples.clips)):
-        return EncoderChoice(default)
+    settings = context.settings
+    small = Candidate(settings.decided, context.model, samples)
+    if settings.model.encoder != AUTO_ENCODER or not _fits(settings):
+        return EncoderChoice(small)
+    if not _large_enough(samples.clips):
+        why = f"encoder {small.settings.model.encoder}, because most clips are smaller than {_LEAST_SIDE} pixels"
+        return EncoderChoice(small, why=why)
     size = max(settings.data.size, LITE0_SIZE)
-    lite0 = context.with_encoder(LITE0, compared(samples.clips), size=size)
-    best = _better(default, lite0, context.decision)
-    if len(best.candidate.samples) < len(samples):
-        best = best._replace(candidate=context.with_encoder(LITE0, samples.clips, size=size))
-    return best
+    lite0 = context.with_encoder(LITE0, samples.clips, size=size)
+    return _compare(lite0, small, context.decision)
 
 
-def encode(
-    candidate: Candidate,
-    decision: Decision,
-    clips: Sequence[Clip] | None = None,
-    *,
-    copies: bool = True,
-) -> EncodedClips:
-    """The statistics of clips, and the features of those that streams are made of.
+def encode(candidate: Candidate, decision: Decision, *, copies: bool = True) -> EncodedClips:
+    """The statistics of the clips of a candidate, and the features of those that streams are made
+    of.
 
     Args:
         decision: the class in which nothing happens.
-        clips: some of those of the candidate; None: all.
         copies: as in `statistics_of`.
     """
     settings, model, samples = candidate
-    if clips is not None:
-        samples = samples.subset(clips)
     encoded = statistics_of(
         model,
         samples,
@@ -131,7 +125,7 @@ def _fits(settings: Settings) -> bool:
     return settings.data.modality == "rgb" and not settings.training.features
 
 
-def large_enough(clips: Sequence[Clip]) -> bool:
+def _large_enough(clips: Sequence[Clip]) -> bool:
     """Whether half of some clips or more have a shorter side that is long enough for Lite0."""
     sides = list[int]()
     for clip in clips[:: max(1, -(-len(clips) // _OPENED))]:
@@ -140,68 +134,93 @@ def large_enough(clips: Sequence[Clip]) -> bool:
     return bool(sides) and median(sides) >= _LEAST_SIDE
 
 
-def compared(clips: Sequence[Clip]) -> list[Clip]:
-    """At most `_COMPARED` of the clips, in their order: as many of each class, or of some classes if
-    there are many.
+def compared(clips: Sequence[Clip]) -> NDArray[np.int64]:
+    """The positions of at most `_COMPARED` of the clips, ascending: as many of each class, or of
+    some classes if there are many.
     """
     if len(clips) <= _COMPARED:
-        return [*clips]
+        return np.arange(len(clips))
     random = np.random.default_rng(0)
     places = defaultdict[str, list[int]](list)
     for place in random.permutation(len(clips)).tolist():
         places[clips[place].label].append(place)
     labels = random.permutation(sorted(places))[: max(2, _COMPARED // _MIN_PER_CLASS)].tolist()
     share = _COMPARED // len(labels)
-    sampled = (place for label in labels for place in places[label][:share])
-    return [clips[place] for place in sorted(sampled)]
-
-
-def _better(default: Candidate, rival: Candidate, decision: Decision) -> EncoderChoice:
-    """The rival if it is clearly better in cross-validation of the clips that it has; with what is
-    known of both if these are all clips.
-    """
-    candidates = (default, rival)
-    clips = rival.samples.clips
-    results = [_result(candidate, clips, decision) for candidate in candidates]
-    best = int(clearly_better(results[1].choice, results[0].choice, results[0].encoded.clips))
-    selected = results[best]
-    rejected = results[1 - best]
-    why = f"encoder {selected.text}, not {rejected.text}"
-    if rejected.choice.loss < selected.choice.loss:
-        why += ", whose lower log loss may be chance (within one standard error of that of the faster one)"
-    why += f", by cross-validation of {len(clips)} clips"
-    if len(clips) < len(default.samples):
-        return EncoderChoice(candidates[best], why=why)
-    return EncoderChoice(
-        candidates[best],
-        # else the copies of the clips are not encoded yet
-        encoded=selected.encoded if len(clips) > FEW else None,
-        rival=rejected.encoded.clips,
-        rival_first=bool(best),
-        why=why,
-    )
+    return np.sort([place for label in labels for place in places[label][:share]])
 
 
 class EncoderResult(NamedTuple):
-    """An encoder in cross-validation, and its figures in words."""
+    """An encoder in cross-validation of some clips, without altered copies.
 
+    Args:
+        encoder: its name.
+        encoded: all clips that were encoded.
+        clips: those that count.
+        choice: the best layer for these.
+        seconds: to encode a clip.
+    """
+
+    encoder: str
     encoded: EncodedClips
+    clips: ClipStatistics
     choice: LayerChoice
-    text: str
+    seconds: float
+
+    def __str__(self) -> str:
+        tested = self.choice.tested
+        answers = self.choice.scores[tested].argmax(1)
+        correct = 100 * float(np.mean(answers == self.clips.y[tested]))
+        loss = self.choice.loss
+        return f"{self.encoder} (log loss {loss:.2f}, {correct:.0f} % correct, {self.seconds:.2g} s a clip)"
 
 
-def _result(candidate: Candidate, clips: Sequence[Clip], decision: Decision) -> EncoderResult:
-    """An encoder in cross-validation of some clips of a candidate."""
-    began = time.perf_counter()
-    encoded = encode(candidate, decision, clips, copies=False)
-    seconds = (time.perf_counter() - began) / len(clips)
-    choice = choose(encoded.clips)
-    tested = np.isfinite(choice.scores).all(1)
-    encoder = candidate.settings.model.encoder
-    if not tested.any():
-        return EncoderResult(
-            encoded, choice, f"{encoder} (not tested: clips of too few recordings)"
+def _compare(lite0: Candidate, small: Candidate, decision: Decision) -> EncoderChoice:
+    """Lite0, unless the smaller encoder is clearly better in cross-validation of some clips; with
+    what is known of both if these are all clips.
+    """
+    clips = lite0.samples.clips
+    positions = compared(clips)
+    is_complete = len(positions) == len(clips)
+    kept = _result(lite0, decision, positions, copies=True)
+    if not kept.choice.tested.any():
+        name = small.settings.model.encoder
+        why = f"encoder {LITE0}, not compared with {name}: clips of too few recordings"
+        return EncoderChoice(lite0, kept.encoded, why=why)
+    some = small._replace(samples=small.samples.subset([clips[place] for place in positions]))
+    rival = _result(some, decision, np.arange(len(positions)), copies=False)
+    counted = f"by cross-validation of {len(positions)} clips"
+    if clearly_better(rival.choice, kept.choice, rival.clips):
+        # the altered copies of few clips are not encoded yet
+        encoded = rival.encoded if is_complete and len(clips) > FEW else None
+        return EncoderChoice(
+            some if is_complete else small,
+            encoded,
+            rival=kept.clips if is_complete else None,
+            rival_first=True,
+            why=f"encoder {rival}, {counted}; it was clearly better than {kept}",
         )
-    correct = float(np.mean(choice.scores[tested].argmax(1) == encoded.clips.y[tested]))
-    figures = f"log loss {choice.loss:.2f}, {100 * correct:.0f} % correct, {seconds:.2g} s a clip"
-    return EncoderResult(encoded, choice, f"{encoder} ({figures})")
+    why = f"encoder {kept}, {counted}; {rival} was not clearly better"
+    if rival.choice.loss < kept.choice.loss:
+        why += ": its lower log loss may be chance (within one standard error)"
+    return EncoderChoice(lite0, kept.encoded, rival=rival.clips if is_complete else None, why=why)
+
+
+def _result(
+    candidate: Candidate,
+    decision: Decision,
+    positions: NDArray[np.int64],
+    *,
+    copies: bool,
+) -> EncoderResult:
+    """The clips of a candidate, encoded; those at some positions count.
+
+    Args:
+        copies: as in `statistics_of`.
+    """
+    began = time.perf_counter()
+    encoded = encode(candidate, decision, copies=copies)
+    count = len(encoded.clips.y) * (1 + len(encoded.clips.copies))
+    seconds = (time.perf_counter() - began) / count
+    clips = encoded.clips.subset(positions)
+    choice = choose(clips._replace(copies=()))
+    return EncoderResult(candidate.settings.model.encoder, encoded, clips, choice, seconds)

@@ -16,7 +16,7 @@ from onlooker.base.config import (
 )
 from onlooker.base.settings import field_of, refuse, suggestion
 from onlooker.models.encoders import encoder_terms, has_weights
-from onlooker.models.encoders.lite0 import LITE0, LITE0_SIZE, installed_weights
+from onlooker.models.encoders.lite0 import LITE0, LITE0_SIZE
 from onlooker.models.registry import Recipe, find_recipe
 from onlooker.training.fitter import Fitter
 from onlooker.training.gradient import GradientFitter
@@ -47,8 +47,9 @@ def complete(asked: Settings, given: Collection[str] | None = None) -> Settings:
     """The settings of a training, with all that depends on its model resolved.
 
     `modality`: that of its recipe; `size`: that of an encoder of a fixed size; `encoder`: `auto`
-    where the fitter chooses one and more than one is installed, else `small`; `pretrained`: whether
-    the encoder has weights in this package or an extra, or for stored features any;
+    where the fitter chooses one, unless weights, normalization or a smaller size than that of Lite0
+    is given, else `small`; `pretrained`: whether the encoder has weights that are installed, or for
+    stored features any;
     `normalization`: that of pretrained weights, else `half`; `loss`: that of the recipe. Stored
     features are of a frozen encoder, without augmentation. Completing twice changes nothing.
 
@@ -159,8 +160,9 @@ def _with_defaults(asked: Settings, given: Collection[str]) -> Settings:
     recipe = find_recipe(model.name)
     if "modality" not in given:
         data = replace(data, modality=recipe.modality or data.modality)
-    chooses = fitter_of(recipe).chooses_encoder and installed_weights()
-    if chooses and not {"encoder", "pretrained", "weights"} & {*given}:
+    is_given = {"encoder", "pretrained", "weights", "normalization"} & {*given}
+    is_small = "size" in given and data.size < LITE0_SIZE
+    if fitter_of(recipe).chooses_encoder and not (is_given or is_small):
         model = replace(model, encoder=AUTO_ENCODER)
     return _sized(Settings(model, data, training), given)
 

@@ -22,7 +22,7 @@ from onlooker.report.events import choose_threshold
 from onlooker.report.figures import CrossValidationFigures, Leakage
 from onlooker.report.metrics import measure
 from onlooker.report.summary import labels_to_check
-from onlooker.training.encoders import EncoderChoice, choose_encoder, encode, lite0_may_help
+from onlooker.training.encoders import EncoderChoice, choose_encoder, encode
 from onlooker.training.events import ClipFeatures, fit_events
 from onlooker.training.eyes import (
     EyeChoice,
@@ -114,7 +114,6 @@ class LinearFitter(Fitter):
                 chosen=choice_text,
                 statistics=choice.pictures.statistics_set,
                 eyes=choice.tried or None,
-                imagenet=lite0_may_help(settings, samples.clips),
                 cross_validated=is_complete,
                 labels_to_check=labels_to_check(evaluation) if evaluation else None,
                 **(validator.leakage(evaluation) if evaluation else {}),

