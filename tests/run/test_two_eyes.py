@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from moving_belts import CLASSES, RATE, belt, make_belts
+from PIL import Image
 
 import onlooker
 from onlooker.base.config import DataConfig, ModelConfig, Settings, TrainConfig
@@ -22,6 +23,7 @@ from onlooker.data.sets import read_set
 from onlooker.export import export
 from onlooker.models.linear import LinearClassifier
 from onlooker.recognizer import Recognizer, load
+from onlooker.run.compare import settings_of
 from onlooker.run.record import RunRecord
 from onlooker.training.fitters import complete
 from onlooker.training.forward import forward_samples
@@ -115,7 +117,11 @@ def test_one_pass_gives_the_frames_of_pictures_and_the_words_of_motion(
     clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = clips / "left" / "0.mp4"
-    for part in (path, Path(f"{path}#t=0.2,0.9"), Path(f"{path}#t=0.2,0.25")):
+    images = tmp_path / "images"
+    images.mkdir()
+    for number, image in enumerate(belt("right", seed=5, frames=20)):
+        Image.fromarray(image).save(images / f"{number}.png")
+    for part in (path, Path(f"{path}#t=0.2,0.9"), Path(f"{path}#t=0.2,0.25"), images):
         sample = read_sample(part, DATA)
         pictures = read_sample(part, replace(DATA, eyes="pictures"))
         np.testing.assert_array_equal(sample.pixels, pictures.pixels)
@@ -128,7 +134,7 @@ def test_one_pass_gives_the_frames_of_pictures_and_the_words_of_motion(
         np.testing.assert_array_equal(sample.motion, expected)
     assert read_sample(path, DATA).motion[:, 0].sum() > 100
 
-    monkeypatch.setenv("ONLOOKER_CACHE", str(tmp_path))
+    monkeypatch.setenv("ONLOOKER_CACHE", str(tmp_path / "cache"))
     read = Mock(wraps=samples.read_all_frames)
     monkeypatch.setattr(samples, "read_all_frames", read)
     listed = read_set(clips).clips
@@ -160,6 +166,12 @@ def test_eyes_are_refused_where_they_have_no_effect() -> None:
         complete(stored, {"eyes", "features"})
     assert complete(stored).data.eyes == "pictures"
     assert complete(Settings(linear, asked.data), {"eyes"}).data.eyes == "both"
+    auto = Settings(linear, replace(asked.data, eyes="auto"))
+    compared = settings_of("linear,lstm", auto)
+    assert {name: settings.data.eyes for name, settings in compared.items()} == {
+        "linear": "both",
+        "lstm": "pictures",
+    }, "a comparison that is continued finds the settings of its runs"
 
 
 def test_files_of_earlier_versions_have_no_eyes() -> None:

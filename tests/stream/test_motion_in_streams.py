@@ -3,7 +3,9 @@ the model gets, whoever reads the frames.
 """
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
+from threading import Condition
 
 import numpy as np
 import pytest
@@ -11,12 +13,13 @@ import torch
 from moving_belts import RATE, belt
 from torch import Tensor
 
-from onlooker.base.config import DataConfig
+from onlooker.base.config import DataConfig, StreamConfig
 from onlooker.base.decision import Decision
 from onlooker.base.records import Floats
 from onlooker.data.transforms import to_video
 from onlooker.models.linear import LinearClassifier
 from onlooker.recognizer import Recognizer
+from onlooker.stream.sources import Source, _Arrival
 from onlooker.video.motion_words import motion_eye
 from onlooker.video.reader import VideoReader
 from onlooker.video.resize import Pixels, resize
@@ -87,6 +90,24 @@ def test_every_frame_counts_in_a_file_and_in_frames_that_the_caller_reads(
     logits = recognizer.model(torch.stack(frames, 1)).logits
     pictures = recognizer.decision.probabilities(logits)[0].numpy()
     assert np.abs(pictures - np.stack(expected)).max() > 0.05
+
+
+def test_frames_that_a_slow_model_drops_leave_their_motion() -> None:
+    images = belt("left", 1)
+    source = Source("camera", StreamConfig(rate=SLOTS), Condition(), sees_motion=True)
+    state = None
+    expected = np.zeros(1 + motion_eye().num_features, np.float32)
+    for index in range(36):
+        source._put(_Arrival(index / RATE, partial(np.asarray, images[index])))
+        state, sums, count = motion_eye().step(images[index], index / RATE, state)
+        if index <= 33:  # the last one that is handed out
+            expected += np.insert(sums, 0, count)
+    frame = source.poll()
+    assert frame is not None
+    assert (frame[0], source.dropped) == (33, 7)
+    assert source.motion is not None
+    np.testing.assert_allclose(source.motion, expected, rtol=1e-4, atol=1e-3)
+    assert source.motion[0] > 100
 
 
 def test_missed_slots_have_no_motion_of_their_own(recognizer: Recognizer) -> None:

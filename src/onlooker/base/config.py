@@ -281,10 +281,15 @@ class Settings(NamedTuple):
 
     @property
     def decided(self) -> "Settings":
-        """The settings with the default encoder in place of one that is to be chosen (`auto`)."""
-        if self.model.encoder != AUTO_ENCODER:
-            return self
-        return self._replace(model=replace(self.model, encoder=ModelConfig.encoder))
+        """The settings with the default encoder and both eyes in place of those that are to be
+        chosen (`auto`).
+        """
+        model, data, _ = self
+        if model.encoder == AUTO_ENCODER:
+            model = replace(model, encoder=ModelConfig.encoder)
+        if data.eyes == "auto":
+            data = replace(data, eyes="both")
+        return self._replace(model=model, data=data)
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
         """Plain values by group, for JSON."""

@@ -62,7 +62,7 @@ class LinearFitter(Fitter):
         settings, model, samples = encoder.candidate
         encoded = encoder.encoded or encode(encoder.candidate, context.decision)
         if samples.has_motion:
-            motion = motion_vectors(samples, settings.data.eyes)
+            motion = motion_vectors(samples, context.settings.data.eyes)
             encoded = encoded._replace(clips=encoded.clips._replace(motion=motion))
             if encoder.rival is not None:  # of the same clips
                 encoder = encoder._replace(rival=encoder.rival._replace(motion=motion))
