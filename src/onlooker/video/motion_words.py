@@ -13,6 +13,9 @@ follow each other faster than 1/35 s, some are left out (at 50 to 60 frames per 
 one). At 5 to 18 frames per second the flow is that between all frames, scaled to 1/25 s: motion
 that turns back between two frames is not seen, and faster motion is followed less exactly. Across
 more than half a second no flow is computed.
+
+The words in the package were learned from generated figures (`onlooker.data.stick_figures`) by still
+and moving cameras, and from no other video: `python benchmarks/motion_words.py --write FILE`.
 """
 
 from collections.abc import Iterable, Sequence
@@ -152,29 +155,44 @@ def _cells(before: Pixels, after: Pixels, seconds: float) -> Floats:
     estimator: Any = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
     flow = cv2.resize(estimator.calc(before, after, None), (w, h), interpolation=cv2.INTER_AREA)
     flow = (flow - _camera(flow)) * np.float32(_STEP / seconds)
-    image = cv2.resize(before, (w, h), interpolation=cv2.INTER_AREA).astype(np.float32)
     x, y = cv2.split(flow)
     is_still = cv2.magnitude(x, y) < _STILL
-    fields = np.empty((2, PARTS, h, w), np.float32)
-    fields[:, 1] = (x, y)
-    fields[:, 1, is_still] = 0
-    for part, values in ((0, image), (2, x), (3, y)):
-        cv2.Scharr(values, cv2.CV_32F, 1, 0, dst=fields[0, part], scale=1 / 32)
-        cv2.Scharr(values, cv2.CV_32F, 0, 1, dst=fields[1, part], scale=1 / 32)
-    x, y = fields.reshape(2, -1)
-    energies = np.maximum(_DIRECTIONS @ fields.reshape(2, -1), 0)
-    energies *= energies
-    energies /= np.sqrt(x * x + y * y) + _TINY
-    rows, columns = H // _CELL, W // _CELL
-    # the mean over each cell, of all images below one another
-    images = np.concatenate(
-        (energies.reshape(-1, w), np.float32(_STILL) * is_still.astype(np.float32))
-    )
-    size = (columns, len(images) * rows // h)
-    pooled = cv2.resize(images, size, interpolation=cv2.INTER_AREA).reshape(-1, rows, columns)
-    energy = pooled[:-1].reshape(8, PARTS, rows, columns)
-    order = (energy[:, 0], energy[:, 1], pooled[-1:], energy[:, 2], energy[:, 3])
-    return np.concatenate(order).transpose(1, 2, 0).astype(np.float32, copy=False)
+    moving = flow.transpose(2, 0, 1).copy()
+    moving[:, is_still] = 0
+    size = (H // _CELL, W // _CELL)
+    gradients = [_gradient(values) for values in (x, y)]
+    hog = _energies(_gradient(before)[:, None], size)
+    hof, *mbh = _energies(np.stack((moving, *gradients), 1), size).reshape(3, 8, *size)
+    still = _mean(np.float32(_STILL) * is_still[None].astype(np.float32), size)
+    return np.concatenate((hog, hof, still, *mbh)).transpose(1, 2, 0)
+
+
+def _gradient(image: NDArray[np.uint8 | np.float32]) -> Floats:
+    """The derivatives of an image by x and y, `2 H W`."""
+    by_x = cv2.Scharr(image, cv2.CV_32F, 1, 0, scale=1 / 32)
+    by_y = cv2.Scharr(image, cv2.CV_32F, 0, 1, scale=1 / 32)
+    return np.stack((by_x, by_y)).astype(np.float32, copy=False)
+
+
+def _energies(fields: Floats, size: tuple[int, int]) -> Floats:
+    """The energies of fields `2 N H W` in each direction, the means over cells, `N*8 rows columns`:
+    the square of the part of a vector along a direction, divided by its length.
+    """
+    _, N, H, W = fields.shape
+    lengths = np.sqrt((fields * fields).sum(0)) + _TINY
+    along = np.maximum(np.tensordot(_DIRECTIONS, fields, 1), 0)
+    along *= along
+    along /= lengths
+    return _mean(along.transpose(1, 0, 2, 3).reshape(N * 8, H, W), size)
+
+
+def _mean(images: Floats, size: tuple[int, int]) -> Floats:
+    """The means of images `N H W` over cells, `N rows columns`."""
+    N, _, W = images.shape
+    rows, columns = size
+    below = images.reshape(-1, W)  # of one another: cells are in one of them
+    means = cv2.resize(below, (columns, N * rows), interpolation=cv2.INTER_AREA)
+    return means.reshape(N, rows, columns).astype(np.float32, copy=False)
 
 
 @lru_cache(8)
