@@ -141,7 +141,7 @@ def test_evaluating_again_gives_the_same_and_other_clips_have_a_report_of_their_
     call("evaluate", run)
     assert (run / "evaluation.json").read_bytes() == before
     other = moving_squares.make_set(tmp_path / "others", clips=2, seed=1)
-    assert " of 8 (" in call("evaluate", run, other).output
+    assert " of 8 clips right" in call("evaluate", run, other).output
     assert (run / "evaluation-others" / "report.html").exists()
     assert (run / "evaluation.json").read_bytes() == before
     (other / "left").rename(other / "sideways")
@@ -232,7 +232,7 @@ def test_a_run_is_not_overwritten_but_can_continue(
         ("train {squares} --run {tmp}/r --folds 1", "folds is 1, expected at least 2"),
         (
             "train {squares} --run {tmp}/r --folds 2 --strict --tensorboard",
-            "--strict and --tensorboard cannot be used with --folds; leave them out",
+            "--strict, --tensorboard and --background cannot be used with --folds; leave them out",
         ),
         (
             "train {squares} --run {tmp}/r --features --hflip --model lstm",
@@ -405,7 +405,7 @@ def test_clips_of_a_list_that_are_missing_are_named(squares: Path, tmp_path: Pat
     (run / "evaluation.json").unlink()
     call("train", listed, "--run", run, "--resume")
     assert (run / "evaluation.json").read_bytes() == before
-    assert "of 8 (" in call("evaluate", run).output
+    assert "of 8 clips right" in call("evaluate", run).output
 
 
 def test_the_demo_trains_once_and_writes_a_report(

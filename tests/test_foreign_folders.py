@@ -93,6 +93,8 @@ def test_a_wrong_value_is_refused_by_file_and_field(run: Path, file: str, field:
         ("skipped.0", {"path": 3}),
         ("scenes", {"mixed": "much", "unseen": 0.5}),
         ("labels_to_check", [{"name": 3}]),
+        ("events", 8),
+        ("missing", ["Record"]),
         ("majority_share", ...),
     ],
 )

@@ -424,3 +424,23 @@ def test_an_event_that_reaches_the_threshold_is_predicted(
     answer = answered(scores, Decision(("none", "fall", "fight"), threshold=threshold))
     assert answer.ranking == [(name, pytest.approx(score)) for name, score in ranking]
     assert (answer.label, answer.score) == answer.ranking[0]
+
+
+@pytest.mark.parametrize(
+    ("scores", "threshold", "text", "runner_up"),
+    [
+        ([0.6, 0.3, 0.1], None, "none 60 %", ("fall", pytest.approx(0.3))),
+        ([0.04, 0.0, 0.96], 0.99, "none (best: fight 96 %, needs 99 %)", None),
+        ([0.015, 0.0, 0.985], 0.99, "none (best: fight 98.5 %, needs 99 %)", None),
+        ([0.6, 0.3, 0.1], 0.5, "none 60 %", ("fall", pytest.approx(0.3))),
+        ([0.6, 0.3, 0.1], 0.2, "fall 30 %", None),
+    ],
+)
+def test_no_runner_up_is_above_the_answer(
+    scores: list[float],
+    threshold: float | None,
+    text: str,
+    runner_up: tuple[str, float] | None,
+) -> None:
+    answer = answered(scores, Decision(("none", "fall", "fight"), threshold=threshold))
+    assert (answer.answer, answer.runner_up) == (text, runner_up)

@@ -143,7 +143,9 @@ class _PixelStep(nn.Module):
             )
         )
         output, state = self.model.step_features(features, state)
-        windows = None if output.windows is None else output.windows.scores
+        windows = None
+        if output.windows is not None:
+            windows = self.decision.calibrated(output.windows.scores)
         results = [part for part in (output.attention, windows) if part is not None]
         after = (part for part, carried in zip(state, self.carried, strict=True) if carried)
         return self.decision.probabilities(output.logits), *results, *after

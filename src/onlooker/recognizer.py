@@ -485,8 +485,10 @@ class Recognizer:
             for frame_scores in batch_scores
         ]
         thresholds: NDArray[np.floating] | None = None
+        decided = [scores for _, scores in results]
         for number, prediction in self._recordings(samples.clips):
             results[number] = prediction.frame_scores, prediction.scores
+            decided[number] = prediction.decided
             if thresholds is None:
                 threshold = self.decision.threshold
                 thresholds = np.full(len(samples), np.nan if threshold is None else threshold)
@@ -502,6 +504,7 @@ class Recognizer:
             skipped=tuple(skipped),
             recordings=tuple(map(source_of, samples.clips)),
             thresholds=thresholds,
+            event_scores=None if thresholds is None else np.stack(decided),
         )
 
     def _motion(self, samples: ClipFrames, positions: Tensor) -> Tensor | None:
@@ -583,7 +586,8 @@ def expected_events(recognizer: Recognizer, alarms_per_hour: float) -> str:
         reason = "is not known, because the clips are of a single recording"
         least = decision.event_threshold()
         return f"events: from a score of {least:g}; how many false alarms that gives {reason}"
-    return f"events: {decision.curve.sentence(alarms_per_hour)}"
+    texts = [decision.curve.sentence(alarms_per_hour), decision.curve.missing(alarms_per_hour)]
+    return f"events: {'. '.join(filter(None, texts))}"
 
 
 @typed

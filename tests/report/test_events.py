@@ -1,17 +1,22 @@
 """Thresholds of events, of clips and of streams, and what they mean."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from itertools import chain, product
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
+from scipy.special import expit, logit
+from scipy.stats import chi2
 
-from onlooker.base.decision import EventCurve
+from onlooker.base.decision import Decision, EventCurve
 from onlooker.base.records import Segment
 from onlooker.report.events import (
+    calibrated_curve,
     choose_threshold,
     event_curve,
     scores_by_chance,
@@ -102,6 +107,19 @@ def test_a_curve_equals_a_naive_count_at_each_threshold(seed: int) -> None:
         assert curve.found[i] == pytest.approx(right / count)
         assert curve.misnamed[i] == pytest.approx(wrong / count)
         assert curve.alarms_per_hour[i] == pytest.approx(alarms / hours)
+        assert curve.alarms(i) == alarms
+        reported = [
+            (each, events)
+            for each_stream, events in zip(found, true, strict=True)
+            for each in each_stream
+            if each.score >= threshold
+        ]
+        correct = [
+            any(touch(each, event) and each.label == event.label for event in events)
+            for each, events in reported
+        ]
+        assert curve.precision[i] == pytest.approx(np.mean(correct))
+    assert curve.events == sum(map(len, true))
     touching = [
         (each, event)
         for reported, events in zip(found, true, strict=True)
@@ -153,6 +171,8 @@ def test_there_is_no_curve_without_events_found_events_or_time_between_them() ->
     assert event_curve([[]], [[event]], [100]) is None
     assert event_curve([[event]], [[event]], [10]) is None
     assert event_curve([[event]], [[event]], [11]) is not None
+    assert calibrated_curve([], [], []) is None
+    assert calibrated_curve([[]], [[event]], [100]) is None
 
 
 CURVE = EventCurve(
@@ -185,22 +205,23 @@ def test_the_threshold_is_the_highest_that_finds_nearly_all_that_can_be_found(
         (
             {},
             6,
-            "finds 87 % of the events (31 % by chance) at 3 false alarms an hour, begins 0.3 s late "
-            "in the median; names 4 % wrong, most often a and b (in streams made of the training "
-            "clips, 30 min without events)",
+            "finds 87 % of the events, at most 13 false alarms an hour (2 in 30 min of quiet footage)",
         ),
         (
-            {"late": -0.31},
+            {"events": 40},
             1,
-            "finds 50 % of the events (10 % by chance) at 1 false alarms an hour, begins 0.3 s early "
-            "in the median (in",
+            "finds 20 of 40 events, at most 6 false alarms an hour (none in 30 min of quiet footage)",
         ),
         (
             {},
             0.5,
-            "finds no events at 0.5 false alarms an hour: a and b are confused; 99 % at 40 an hour",
+            "finds no events at 0.5 false alarms an hour: a and b are confused; 99 % of the events at 40 an hour",
         ),
-        ({"confused": []}, 0, "finds no events at 0 false alarms an hour; 99 % at 40 an hour"),
+        (
+            {"confused": []},
+            0,
+            "finds no events at 0 false alarms an hour; 99 % of the events at 40 an hour",
+        ),
         ({"found": [0.0] * 4}, 100, "finds no events at 100 false alarms an hour"),
     ],
 )
@@ -208,6 +229,95 @@ def test_a_curve_says_in_words_what_to_expect(
     changes: dict[str, Any], allowed: float, sentence: str
 ) -> None:
     assert replace(CURVE, **changes).sentence(allowed).startswith(sentence)
+
+
+def test_the_details_of_a_curve_have_chance_delay_and_confusions() -> None:
+    assert CURVE.details(6) == (
+        "by chance it would find 31 %; events begin 0.3 s late in the median; 4 % are named wrong, "
+        "most often a and b; an event needs a score of 60 %; tested in streams that are made of the "
+        "training clips"
+    )
+    assert "0.3 s early" in replace(CURVE, late=-0.31).details(6)
+    assert "chance" not in replace(CURVE, by_chance=[]).details(6)
+    assert CURVE.details(0).startswith("tested in streams")
+
+
+def measured_curve(alarms: Sequence[int], minutes: float, **changes: Any) -> EventCurve:
+    """A curve with so many false alarms at each of four thresholds in some minutes."""
+    curve = EventCurve(
+        [0.02, 0.5, 0.8, 0.99],
+        [0.95, 0.9, 0.7, 0.1],
+        [0.0] * 4,
+        [60 * count / minutes for count in alarms],
+        0.0,
+        minutes / 60,
+        [],
+        precision=[0.2, 0.85, 0.9, 1.0],
+        events=40,
+    )
+    return replace(curve, **changes)
+
+
+def test_hours_without_an_alarm_bound_the_rate_by_three_over_their_number() -> None:
+    curve = measured_curve([9, 3, 1, 0], 9)
+    assert curve.bound(3) == pytest.approx(3 / 0.15, rel=0.002)
+    for point, count in enumerate((9, 3, 1, 0)):
+        exact = chi2.ppf(0.95, 2 * (count + 1)) / 2 / 0.15
+        assert curve.bound(point) == pytest.approx(exact)
+
+
+def test_too_little_quiet_time_gives_the_best_f1_and_never_less_than_one_half() -> None:
+    curve = measured_curve([9, 3, 1, 0], 9)
+    assert not curve.knows(6)
+    assert curve.threshold(6) == 0.5
+    best = replace(curve, precision=[0.99, 0.3, 0.9, 1.0])
+    assert best.threshold(6) == 0.8, "the F1 score of .02 is higher"
+    assert curve.sentence(6) == (
+        "finds 36 of 40 events, at most 52 false alarms an hour (3 in 9 min of quiet footage)"
+    )
+    assert curve.missing(6) == (
+        "Record 30 min in which nothing happens, to know of 6 false alarms an hour: there are 9 min "
+        "of quiet footage."
+    )
+    few = measured_curve([0, 0, 0, 0], 1)
+    assert few.threshold(6) == 0.5, "neither 2 % nor 99 % by a few seconds"
+
+
+def test_with_enough_quiet_time_the_bound_keeps_to_the_rate() -> None:
+    curve = measured_curve([9, 1, 0, 0], 30)
+    assert curve.knows(6)
+    assert curve.missing(6) == ""
+    assert curve.bound(1) > 6 > curve.bound(2)
+    assert curve.threshold(6) == 0.8
+    assert curve.threshold(10) == 0.5
+    assert measured_curve([9, 1, 1, 1], 30).threshold(6) > 1
+    assert measured_curve([0, 0, 0, 0], 600).threshold(6) == 0.5, "never .02"
+
+
+def test_scores_are_the_probability_that_an_event_of_their_class_happens_there() -> None:
+    """Scores that saturate: of those of .99, three quarters are right."""
+    random = np.random.default_rng(0)
+    probability = np.tile([0.9, 0.75, 0.5, 0.2], 100)
+    shown = expit(3 * logit(probability) + 2)
+    right = random.random(400) < probability
+    true = [Segment("a", 10 * i, 10 * i + 4) for i in np.flatnonzero(right)]
+    found = [Segment("a", 10 * i, 10 * i + 4, float(shown[i])) for i in range(400)]
+    curve = calibrated_curve([found], [true], [4000])
+    assert curve is not None
+    slope, offset = curve.calibration
+    decision = Decision(("a", "b"), curve=curve)
+    scores = decision.calibrated(torch.from_numpy(shown)).numpy()
+    np.testing.assert_allclose(scores, expit(slope * logit(0.999 * shown) + offset))
+    np.testing.assert_allclose(scores, probability, atol=0.08)
+    assert 0.5 in curve.thresholds
+    assert curve.thresholds[-1] == pytest.approx(scores.max())
+    ends = decision.calibrated(torch.tensor([0.0, 1.0])).tolist()
+    assert ends[0] == 0, "windows that begin before the stream have no score"
+    assert ends[1] > scores.max()
+    one = [Segment("a", 10, 14, 0.999999)]
+    alone = calibrated_curve([one], [one], [100])
+    assert alone is not None
+    assert alone.thresholds[-1] < 0.9999, "one event that is right is no certainty"
 
 
 @pytest.mark.parametrize(
@@ -225,6 +335,10 @@ def test_a_curve_says_in_words_what_to_expect(
         ("confused", [1, 2]),
         ("confused", "ab"),
         ("by_chance", [0.1]),
+        ("precision", [0.1]),
+        ("events", 0.5),
+        ("calibration", [1.0]),
+        ("calibration", [0.0, 1.0]),
     ],
 )
 def test_damaged_values_are_no_curve(name: str, value: object) -> None:
@@ -233,8 +347,10 @@ def test_damaged_values_are_no_curve(name: str, value: object) -> None:
     with pytest.raises(ValueError, match=r"expected|lists of different lengths"):
         EventCurve.from_dict({**values, name: value})
     del values[name]
-    if name == "by_chance":  # of earlier versions
-        assert "chance" not in EventCurve.from_dict(values).sentence(6)
+    if name in ("by_chance", "precision", "events", "calibration"):  # of earlier versions
+        earlier = EventCurve.from_dict(values)
+        assert earlier.threshold(6) == CURVE.threshold(6)
+        assert "of the events" in earlier.sentence(6)
         return
     with pytest.raises(KeyError):
         EventCurve.from_dict(values)

@@ -33,7 +33,8 @@ CROSS_VALIDATED: dict[str, Any] = {
     "cross_validated": True,
     "labels_to_check": [{"name": "a", "label": "run", "predicted": "walk", "score": 0.875}],
 }
-WRITTEN = MEASURED | {"known_scenes": 0, "balanced": True} | CROSS_VALIDATED | {"checked": True}
+OWN = {"checked": True, "events": "finds 8 of 10 events", "missing": "Record 30 min."}
+WRITTEN = MEASURED | {"known_scenes": 0, "balanced": True} | CROSS_VALIDATED | OWN
 
 
 @pytest.mark.parametrize("values", [MEASURED, WRITTEN, MEASURED | {"labels_to_check": []}])

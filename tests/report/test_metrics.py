@@ -3,6 +3,7 @@ cases.
 """
 
 import csv
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -177,7 +178,34 @@ def test_written_scores_can_be_read_back(tmp_path):
         assert row["predicted"] == f"class {scores.argmax()}"
         assert float(row["p(class 1)"]) == pytest.approx(scores[1], rel=1e-5)
     assert read_correct(path) == [*(evaluation.scores.argmax(1) == evaluation.targets)]
-    assert [*path.parent.iterdir()] == [path]
+    assert sorted(path.parent.iterdir()) == [path, path.with_name("scores.csv-metadata.json")]
+
+
+def test_a_prediction_that_is_not_the_most_probable_class_has_its_reason_in_the_table(tmp_path):
+    scores = np.array([[0.96, 0.04], [0.995, 0.005]])
+    decision = Decision(("train_in_out", "no_action"), threshold=0.99)
+    evaluation = Evaluation(("a", "b"), decision, np.array([1, 0]), scores, ())
+    write_scores(tmp_path / "scores.csv", evaluation)
+    rows = list(csv.DictReader((tmp_path / "scores.csv").open(encoding="utf-8")))
+    assert [row["predicted"] for row in rows] == ["no_action", "train_in_out"]
+    assert [row["score"] for row in rows] == ["0.04", "0.995"]
+    assert {row["threshold"] for row in rows} == {"0.99"}
+    assert evaluation.answer_texts == [
+        "no_action (best: train_in_out 96 %, needs 99 %)",
+        "train_in_out 100 %",
+    ]
+    described = json.loads((tmp_path / "scores.csv-metadata.json").read_text(encoding="utf-8"))
+    columns = described["tableSchema"]["columns"]
+    assert [column["titles"] for column in columns] == [*rows[0]]
+    assert all(column["dc:description"] for column in columns)
+
+
+def test_a_table_of_an_earlier_version_can_be_read(tmp_path):
+    text = "name,truth,predicted,p(run),p(walk)\na.mp4,run,walk,0.25,0.75\n"
+    (tmp_path / "scores.csv").write_text(text, encoding="utf-8")
+    assert read_scores(tmp_path / "scores.csv") == [
+        ("a.mp4", "run", "walk", {"run": 0.25, "walk": 0.75})
+    ]
 
 
 def calibrated(clips, seed=0):

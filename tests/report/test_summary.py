@@ -84,12 +84,13 @@ def test_the_page_shows_the_measured_figures_and_mistakes(
         "Loss and accuracy per epoch",
         "model.name",
         "|my_clips|",
-        "|not better than always predicting “run” (50 %) as far as 4 clips can tell|:",
+        "|3 of 4 clips right: not better than guessing|",
+        "|How sure this is|",
         "|3 of 4 clips correct|",
         "|75 %|",
         "|95 % interval 25 to 100 %, over 4 clips|",
         "|What to do next|",
-        "|c||<walk>||run||60 %|",
+        "|c||<walk>||run 60 %|",
     ):
         assert part in shown
     for part in ("Most confused", "What was chosen", "Labels to check"):
@@ -133,8 +134,8 @@ def test_a_good_result_is_not_flagged_whatever_the_class_names(tmp_path: Path) -
     )
     text = page(good, tmp_path / "page.html", attends=False)
     line = (
-        "accuracy 40 of 40 (100 %, 95 % interval 91 to 100 %, over 40 clips); "
-        "always predicting “a: b” gives 50 %|"
+        "Accuracy 100 % (95 % interval 91 to 100 %, over 40 clips); "
+        "always predicting “a: b” gives 50 %. s|"
     )
     assert line in words(text)
     assert "<strong>accuracy" not in text
@@ -172,46 +173,65 @@ def measured(confusion: list[list[int]], **more: Any) -> Figures:
 
 
 @pytest.mark.parametrize(
-    ("confusion", "more", "line"),
+    ("confusion", "more", "line", "details"),
     [
         (
             [[16, 2], [3, 15]],
             {},
-            "accuracy 31 of 36 (86 %, 95 % interval 75 to 97 %, over 36 clips); always predicting “fight” gives 50 %",
+            "31 of 36 clips right",
+            "accuracy 86 % (95 % interval 75 to 97 %, over 36 clips); always predicting “fight” gives 50 %",
         ),
         (
             [[8, 12], [6, 10]],
             {},
-            "not better than always predicting “fight” (56 %): "
-            "accuracy 18 of 36 (50 %, 95 % interval 33 to 67 %, over 36 clips)",
+            "18 of 36 clips right: not better than guessing",
+            "accuracy 50 % (95 % interval 33 to 67 %, over 36 clips); always predicting “fight” gives 56 %",
         ),
         (
             [[6, 3], [3, 6]],
             {},
-            "not better than always predicting “fight” (50 %) as far as 18 clips can tell: "
-            "accuracy 12 of 18 (67 %, 95 % interval 44 to 89 %, over 18 clips)",
+            "12 of 18 clips right: not better than guessing",
+            "accuracy 67 % (95 % interval 44 to 89 %, over 18 clips); always predicting “fight” gives 50 %",
         ),
         (
             [[160, 10], [10, 120]],
             {},
-            "accuracy 280 of 300 (93.3 %, 95 % interval 90.3 to 96.0 %, over 300 clips); "
-            "always predicting “fight” gives 56.7 %",
+            "280 of 300 clips right",
+            "accuracy 93.3 % (95 % interval 90.3 to 96.0 %, over 300 clips); always predicting “fight” gives 56.7 %",
         ),
         (
             [[16, 2], [3, 15]],
             {"recordings": 12},
-            "accuracy 31 of 36 (86 %, 95 % interval 75 to 97 %, over 12 recordings); "
-            "always predicting “fight” gives 50 %",
+            "31 of 36 clips right",
+            "accuracy 86 % (95 % interval 75 to 97 %, over 12 recordings); always predicting “fight” gives 50 %",
         ),
         (
             [[3, 1], [0, 0]],
             {},
-            "accuracy 3 of 4 (75 %, 95 % interval 25 to 100 %, over 4 clips)",
+            "3 of 4 clips right",
+            "accuracy 75 % (95 % interval 25 to 100 %, over 4 clips)",
         ),
     ],
 )
-def test_the_first_line(confusion: list[list[int]], more: dict[str, Any], line: str) -> None:
-    assert str(first_line(measured(confusion, **more))) == line
+def test_the_first_line(
+    confusion: list[list[int]], more: dict[str, Any], line: str, details: str
+) -> None:
+    conclusion = first_line(measured(confusion, **more))
+    assert (str(conclusion), conclusion.details) == (line, details)
+
+
+def test_the_page_begins_with_two_sentences_and_the_rest_is_behind_a_click(
+    evaluation: Evaluation, tmp_path: Path
+) -> None:
+    expected = (
+        "finds 8 of 10 events, at most 6 false alarms an hour (3 in 40 min of quiet footage)"
+    )
+    text = page(evaluation, tmp_path / "page.html", attends=False, events=expected)
+    shown, _, folded = text.split("<main")[-1].partition("<details")
+    assert "3 of 4 clips right: not better than guessing" in shown
+    assert f"In recordings: {expected}." in shown.replace("\N{NO-BREAK SPACE}", " ")
+    assert "interval" not in shown
+    assert "interval 25 to 100" in folded
 
 
 @pytest.mark.parametrize(
@@ -219,13 +239,13 @@ def test_the_first_line(confusion: list[list[int]], more: dict[str, Any], line: 
 )
 def test_scenes_are_named_only_where_they_inflate(unit: str, clips: str) -> None:
     figures = measured([[16, 2], [3, 15]])
-    line = first_line(figures).text
+    line = first_line(figures).details
     for mixed in (0.78, figures.accuracy):
         leakage = Leakage(mixed=mixed, unseen=figures.accuracy)
         inflated = replace(figures, **{unit: leakage})
-        assert first_line(inflated).text.replace("scenes", "clips") == line
+        assert first_line(inflated).details.replace("scenes", "clips") == line
     inflated = replace(figures, **{unit: Leakage(mixed=0.94, unseen=figures.accuracy)})
-    assert first_line(inflated).text.endswith(
+    assert first_line(inflated).details.endswith(
         f"; if {clips} were both trained on and tested, it would seem to be 94 %"
     )
 
@@ -242,23 +262,25 @@ def test_the_calibration_error_is_shown_where_it_is_not_chance(
 
 def test_figures_of_versions_that_knew_no_recordings_are_over_clips() -> None:
     figures = measured([[16, 2], [3, 15]], recordings=None)
-    assert "over 36 clips" in first_line(figures).text
+    assert "over 36 clips" in first_line(figures).details
 
 
 def test_one_recording_gives_no_interval() -> None:
     figures = measured([[18, 0], [0, 18]], recordings=1, accuracy_interval=None)
     alone = "no interval can be given: all test clips come from one recording"
-    expected = f"accuracy 36 of 36 (100 %, {alone}); always predicting “fight” gives 50 %"
-    assert str(first_line(figures)) == expected
+    expected = f"accuracy 100 % ({alone}); always predicting “fight” gives 50 %"
+    assert first_line(figures).details == expected
     people, more = advice(figures)[-2:]
     assert people.text.startswith("Add clips, of as many people")
     assert more.text.startswith("The test clips come from too few recordings")
     assert str(more).endswith("Run `onlooker train CLIPS --folds 5`.")
-    assert "come from 2 recordings); always" in first_line(replace(figures, recordings=2)).text
+    assert (
+        "come from 2 recordings); always" in first_line(replace(figures, recordings=2)).details
+    )
     divided = (
         "no interval can be given: recordings are divided among training and test); always"
     )
-    assert divided in first_line(replace(figures, recordings=4)).text
+    assert divided in first_line(replace(figures, recordings=4)).details
 
 
 def test_advice_for_a_hopeless_run_and_none_for_a_perfect_one() -> None:
@@ -277,6 +299,14 @@ def test_advice_for_a_hopeless_run_and_none_for_a_perfect_one() -> None:
     assert any(
         "No clip of “other” is recognized" in text and "balanced" in text for text in lost
     )
+
+
+def test_the_first_advice_is_the_footage_that_is_missing() -> None:
+    steps = advice(
+        measured([[8, 12], [6, 10]], missing="Record 30 min in which nothing happens.")
+    )
+    assert str(steps[0]).startswith("Record 30 min in which nothing happens.")
+    assert steps[1].command == "onlooker check CLIPS"
 
 
 @pytest.mark.parametrize("seed", range(4))

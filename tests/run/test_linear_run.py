@@ -40,7 +40,7 @@ from onlooker.models.encoders.small import Small
 from onlooker.models.linear import LinearClassifier
 from onlooker.models.registry import configured
 from onlooker.recognizer import load
-from onlooker.report.summary import first_line
+from onlooker.report.summary import advice, first_line
 from onlooker.run import record
 from onlooker.run import train as train_module
 from onlooker.run.compare import compare, settings_of, with_baseline
@@ -48,6 +48,7 @@ from onlooker.run.evaluate import evaluate
 from onlooker.run.record import RunRecord, read_figures
 from onlooker.run.train import train_final, train_run
 from onlooker.training import encoders, fitters, linear, linear_fitter
+from onlooker.training.background import background_of
 from onlooker.training.eyes import cross_validated
 from onlooker.training.fitters import complete
 from onlooker.training.linear import (
@@ -313,7 +314,7 @@ def test_the_accuracy_is_that_on_scenes_it_has_not_seen(
     )
     assert figures.recordings == 12
     assert figures.scenes.unseen == figures.accuracy < 0.75 < 0.85 < figures.scenes.mixed
-    line = first_line(figures).text
+    line = first_line(figures).details
     assert "over 12 scenes" in line
     plain = "; if clips of one scene were both trained on and tested, it would seem to be "
     assert re.search(rf"{plain}\d+ %$", line)
@@ -332,10 +333,10 @@ def test_the_accuracy_is_that_on_scenes_it_has_not_seen(
             fps=8,
         )
     of_others = evaluate(tmp_path / "run", others)
-    assert "; 2 of 4 clips show a scene that it was trained on" in first_line(of_others).text
+    assert "; 2 of 4 clips show a scene that it was trained on" in first_line(of_others).details
     assert (of_others.chosen, of_others.scenes) == (None, None), "those of the run alone"
     (tmp_path / "run" / "scenes.safetensors").unlink()  # a run of an earlier version
-    assert "a scene that" not in first_line(evaluate(tmp_path / "run", others)).text
+    assert "a scene that" not in first_line(evaluate(tmp_path / "run", others)).details
 
 
 def test_one_named_recording_leaves_the_scenes_of_the_other_clips_together(
@@ -407,6 +408,36 @@ def test_figures_are_of_what_predict_answers_however_long_a_clip_is(
     )
 
 
+def test_background_gives_quiet_time_and_belongs_to_the_run(
+    squares: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    quiet = tmp_path / "quiet"
+    for number in range(2):
+        still = np.stack(frames_of(None, 300, 60 + 30 * number))
+        write(quiet / f"{number}.mp4", still, fps=10)
+    settings = Settings(LINEAR, DATA, TRAIN)
+    run = tmp_path / "run"
+    figures = train_run(squares, run, settings, background=[quiet], quiet=True)
+    curve = load(run).decision.curve
+    assert 60 * curve.hours > 0.5, "half of it is held out"
+    assert RunRecord.read(run).background == (quiet / "0.mp4", quiet / "1.mp4")
+    assert figures.missing == curve.missing(6)
+    assert advice(figures)[0].command == "onlooker train CLIPS --background VIDEO"
+    recognizer = load(run)
+    halves = background_of([quiet / "0.mp4"], recognizer.model, recognizer.data, rate=10.0)
+    assert [len(halves.read(piece)) for piece in (*halves.fitted, *halves.held_out)] == [
+        150,
+        150,
+    ]
+    with pytest.raises(ClipError, match=r"nowhere: no video there; give a video or a folder"):
+        train_run(squares, tmp_path / "b", settings, background=[tmp_path / "nowhere"])
+    other = Settings(ModelConfig("convalstm"), DATA, TRAIN)
+    with pytest.raises(
+        ValueError, match=r"background has no effect in convalstm; leave it out"
+    ):
+        train_run(squares, tmp_path / "c", other, background=[quiet])
+
+
 def copied(folder: Path, recordings: int) -> Path:
     """A list of 20 clips and two copies of each with labels at random, the copies in this many other
     recordings.
@@ -469,7 +500,7 @@ def test_clips_can_be_stated_to_be_independent(cut: Path, tmp_path: Path) -> Non
     figures = train_run(asked, tmp_path / "run", Settings(LINEAR, DATA, TRAIN), quiet=True)
     assert figures.accuracy > 0.85
     assert figures.scenes is None
-    assert "; 48 of 48 clips show a scene that it was trained on" in first_line(figures).text
+    assert "; 48 of 48 clips show a scene that it was trained on" in first_line(figures).details
 
 
 @pytest.fixture

@@ -148,6 +148,7 @@ def test_a_clip_is_one_row_with_its_runner_up(
     app(["predict", str(run), str(clip), "--threshold", ".99"], standalone_mode=False)
     said = capsys.readouterr().out
     assert "an event needs a probability of 99 %, else it is nothing" in said
+    assert f"nothing {100 - 100 * score:.0f} %" in said
 
 
 def test_of_many_events_a_terminal_says_where_they_are_and_a_pipe_has_all_in_one_line(
@@ -389,6 +390,13 @@ def test_results_of_earlier_versions_are_continued(
     )
     expected = hashlib.sha256(repr(parts).encode()).hexdigest()
     assert predict_module._digest(of, threshold) == expected
+    assert repr(curve) == (
+        "EventCurve(thresholds=[1.0], found=[1.0], misnamed=[0.0], alarms_per_hour=[0.0], late=0.0, "
+        "hours=1.0, confused=[], by_chance=[])"
+    ), "as it was"
+    curve = replace(curve, calibration=[0.5, 1.0])
+    of.decision = replace(of.decision, curve=curve)
+    assert predict_module._digest(of, threshold) != expected
 
 
 def test_a_file_that_another_command_locks_meanwhile_is_left_to_it(

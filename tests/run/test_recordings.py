@@ -1,6 +1,7 @@
 """Long recordings: trained on their intervals and the gaps between them, and evaluated as a whole."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,8 @@ from moving_squares import recording
 
 import onlooker
 from onlooker.base.records import Segment
-from onlooker.report.events import event_figures, judged
+from onlooker.report.events import event_figures, events_sentence, judged, mistakes
+from onlooker.report.recordings import RecordingEvents, recordings_page
 from onlooker.video.reader import read
 from onlooker.video.write import write
 
@@ -114,7 +116,10 @@ def test_whole_recordings_are_evaluated(run: Path, finder: Path, days: Path) -> 
         "evaluate", run, "--recordings", listed
     )
     result = call("evaluate", finder, "--recordings", listed)
-    assert "of 2 events found (" in result.output
+    report = finder / "recordings-more" / "report.html"
+    line, *more = (line for line in result.stdout.splitlines() if line)
+    assert re.match(r"In recordings: finds \d of 2 events, .*7 s of quiet footage\)", line)
+    assert more[-1] == f"report: {report}"
     assert "0.mp4: the model was trained on it" in result.stderr
     assert (
         "2.mp4#t=50,52: outside the recording, which is 27.00 s long; correct the times"
@@ -126,11 +131,49 @@ def test_whole_recordings_are_evaluated(run: Path, finder: Path, days: Path) -> 
     assert [*figures["recordings"]] == ["2.mp4"]
     assert figures["events"] == figures["live"]["events"] == 2
     assert (
-        {*figures["live"]}
+        {*figures["live"]} - {"as_states"}
         == {*next(iter(figures["recordings"].values()))}
-        == {*figures} - {"live", "recordings", "skipped"}
+        == {*figures} - {"live", "recordings", "skipped", "as_states"}
     )
     assert "give one of them" in fails("evaluate", finder, listed, "--recordings", listed)
+
+
+def test_the_page_of_recordings_has_timelines_and_clips_of_all_mistakes(tmp_path: Path) -> None:
+    true = [Segment("x", 10, 20), Segment("y", 30, 40), Segment("y", 50, 60)]
+    found = [
+        Segment("x", 11, 19, 0.9),
+        Segment("x", 32, 38, 0.8),
+        Segment("y", 70, 72, 0.7),
+        Segment("y", 80, 84, 0.6),
+    ]
+    assert mistakes(found, true) == ([true[2]], [(true[1], found[1])], found[2:])
+    whole = event_figures({"a": found}, {"a": true}, {"a": 100.0})
+    figures = {**whole, "live": {**whole, "found": 0}, "recordings": {"a": whole}}
+    shown = list[Segment]()
+
+    def clip(recording: RecordingEvents, event: Segment) -> bytes | None:
+        shown.append(event)
+        return None if event == found[3] else b"mp4"
+
+    events = RecordingEvents("a", found, true, 100.0)
+    page = recordings_page("days", figures, [events], skipped=(), clip=clip)
+    text = (
+        page.write(tmp_path / "page.html").read_text("utf-8").replace("\N{NO-BREAK SPACE}", " ")
+    )
+    sentence = (
+        "finds 1 of 3 events, names 1 wrong, at most 324 false alarms an hour (2 in 70 s of"
+    )
+    assert events_sentence(whole).startswith(sentence)
+    assert f"In recordings: {sentence}" in text
+    assert "Live, as" in text
+    assert "finds 0 of 3 events" in text
+    assert shown == [true[2], true[1], found[2], found[3]]
+    for part in ("Missed: 1", "Wrong class: 1", "False alarms: 2", "y, named x 80 %"):
+        assert part in text
+    assert text.count("<video") == 3, "one cannot be read any more"
+    same = {**figures, "live": whole}
+    again = recordings_page("days", same, [events], skipped=(), clip=clip)
+    assert "Live, as" not in again.write(tmp_path / "page.html").read_text("utf-8")
 
 
 def test_what_is_found_where_nothing_is_known_does_not_count() -> None:

@@ -143,7 +143,7 @@ def test_events_have_lines_of_their_own_when_they_are_final(
     assert named == [f"{line}  door" for line in expected]
     curve = EventCurve([0.5], [0.75], [0.0], [4.0], 0.25, 0.5, [])
     known.decision = Decision(CLASSES, curve=curve)
-    said = "events: finds 75 % of the events at 4 false alarms an hour, begins 0.2 s late in the median (in streams"
+    said = "events: finds 75 % of the events, at most 13 false alarms an hour (2 in 30 min of quiet footage)"
     assert said in call("watch", tmp_path, "door").stderr
     assert (
         "events: finds no events at 1 false alarms an hour"

@@ -315,3 +315,18 @@ def test_a_request_of_a_project_with_thousands_of_clips_costs_what_it_costs_with
             change(page, "set_label", clip_id=clip, label="b")
         calls.append(stat.call_count)
     assert 0 < calls[1] <= calls[0] + 4
+
+
+def test_quiet_time_is_kept_beside_the_classes(
+    page: TestClient, make_clip: Make, settings: ServeSettings
+) -> None:
+    assert describe(page)["quiet_seconds"] == 0
+    for frames in (20, 30):
+        body = make_clip(f"{frames}.mp4", frames=frames).read_bytes()
+        assert page.post("/api/project/quiet", content=body).status_code == 200
+    assert page.post("/api/project/quiet", content=b"no video").status_code == 422
+    project = describe(page)
+    assert project["quiet_seconds"] == pytest.approx(5)
+    assert project["classes"] == []
+    kept = [*(Path(settings.clips) / ".onlooker" / "quiet").iterdir()]
+    assert len(kept) == 2

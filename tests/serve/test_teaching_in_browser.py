@@ -523,7 +523,9 @@ def test_all_of_a_matrix_of_five_classes_is_shown(
         "clips": 24,
         "wrong": 9,
         "classes": names,
-        "conclusion": "accuracy 15 of 24 (62 %, 95 % interval 42 to 79 %, over 24 clips)",
+        "conclusion": "15 of 24 clips right: not better than guessing",
+        "details": "accuracy 62 % (95 % interval 42 to 79 %, over 24 clips)",
+        "events": "finds 8 of 10 events",
         "advice": [],
     }
     with serving(clips, tmp_path / "runs", own_run) as url:
@@ -539,6 +541,15 @@ def test_all_of_a_matrix_of_five_classes_is_shown(
         )
         assert shown
         assert page.inner_text(".accuracy b") == "62\N{NO-BREAK SPACE}%", "as in the text below"
+        sentences = page.locator(".reached > .conclusion")
+        assert sentences.all_inner_texts() == [
+            "15 of 24 clips right: not better than guessing.",
+            "In recordings: finds 8 of 10 events.",
+        ]
+        behind = page.locator(".reached details p")
+        assert not behind.is_visible()
+        page.click(".reached summary")
+        assert "95\N{NO-BREAK SPACE}% interval" in behind.inner_text()
 
 
 @pytest.mark.usefixtures("clips")
@@ -551,3 +562,14 @@ def test_the_countdown_is_seen_on_a_white_wall(page: Any):
     *levels, opacity = map(float, re.findall(r"[\d.]+", page.evaluate(color)))
     behind = max(255 * (1 - opacity) + level * opacity for level in levels)
     assert behind < 118, "a contrast of white digits above 4.5"
+
+
+@pytest.mark.usefixtures("clips")
+def test_quiet_time_is_recorded_with_a_clock_and_ends_early(page: Any):
+    page.click("text=Turn on the camera")
+    page.click("text=Record quiet time")
+    page.wait_for_selector("text=Quiet time · 9:5")
+    page.wait_for_timeout(1200)
+    page.click(".quiet-time >> text=Stop")
+    page.wait_for_selector("text=minutes of quiet time")
+    assert page.evaluate(f"{PROJECT}.then((project) => project.quiet_seconds)") > 0.5

@@ -41,7 +41,7 @@ def trains(trained: tuple[Path, str], monkeypatch: pytest.MonkeyPatch) -> Callab
 
     def does(*steps: Any) -> None:
         def train(
-            clips: Path, run: Path, progress: Callable[[str, int, int], None], **_: bool
+            clips: Path, run: Path, progress: Callable[[str, int, int], None], **_: Any
         ) -> None:
             run.mkdir(parents=True)
             for step in steps:
@@ -225,7 +225,8 @@ def test_figures_and_the_clips_of_each_cell(taught: tuple[Project, Path]) -> Non
         "confusion": [[10, 2], [2, 10]],
         "clips": 24,
     }
-    assert f"accuracy 20 of 24 ({shown['share']}, 95 %" in shown["conclusion"]
+    assert shown["conclusion"].startswith("20 of 24 clips right")
+    assert f"accuracy {shown['share']} (95 %" in shown["details"]
     classes = shown["classes"]
     cells = [
         [[clip["name"] for clip in training.tested(row, column)] for column in classes]
@@ -420,3 +421,14 @@ def test_unknown_and_old_jobs_are_refused(jobs: Jobs, monkeypatch: pytest.Monkey
     for gone in ("nobody", first.id):
         with pytest.raises(Problem, match="no_job"):
             jobs.get(gone)
+
+
+def test_the_page_trains_with_its_quiet_time(training: Callable[..., Training]) -> None:
+    made = training(READING, "model", DRAWING)
+    recording = made.project.incoming() / "a.part"
+    recording.write_bytes(b"quiet")
+    made.project.add_quiet(recording, 30.0)
+    with patch.object(onlooker, "train", wraps=onlooker.train) as train:
+        made.run(Job())
+    (file,) = train.call_args.kwargs["background"]
+    assert file.read_bytes() == b"quiet"

@@ -21,8 +21,11 @@ from moving_squares import frames_of, recording
 from serving import ADDRESS, OWN, wait_for_job
 
 import onlooker
+from onlooker.base.files import read_csv, read_json
+from onlooker.export import export
 from onlooker.serve.app import create_app
 from onlooker.serve.settings import ServeSettings
+from onlooker.video.resize import resize
 from onlooker.video.write import write
 
 ACTIONS = ("left", "right", "grow")
@@ -72,7 +75,7 @@ def test_all_ways_to_ask_give_the_same_events(made: tuple[Path, Path], tmp_path:
         ]
     assert plain(rows) == expected
     figures = call("evaluate", run, "--recordings", _listed(file, tmp_path), ok=True).output
-    assert f"{len(ORDER)} of {len(ORDER)} events found" in figures
+    assert f"In recordings: finds {len(ORDER)} of {len(ORDER)} events" in figures
     assert [label for label, *_ in expected] == [*ORDER]
     settings = replace(ServeSettings(), runs=run.parent, clips=tmp_path / "own")
     with TestClient(create_app(settings), base_url=ADDRESS, headers=OWN) as page:
@@ -97,6 +100,92 @@ def test_all_ways_to_ask_give_the_same_events(made: tuple[Path, Path], tmp_path:
         [[mine[1:], theirs[1:]] for mine, theirs in zip(plain(live), expected, strict=True)]
     )
     assert (np.abs(ends[:, 0] - ends[:, 1]).max(1) <= 0.25).mean() >= 0.9
+
+
+def test_one_number_just_below_and_above_every_length_at_which_something_changes(
+    made: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """A clip, and the recording that it is when it is a little longer."""
+    run, _ = made
+    recognizer = onlooker.load(run)
+    limits = (recognizer.model.lengths[0], EVENT, round(recognizer.longest * FPS))
+    clips = [
+        write(
+            tmp_path / "new" / "right" / f"{frames:02}.mp4",
+            np.stack(frames_of("right", frames, 55, 7)),
+            fps=FPS,
+        )
+        for limit in limits
+        for frames in (limit - 1, limit + 1)
+    ]
+    answers = [recognizer.predict(clip) for clip in clips]
+    assert [answer.event_scores is None for answer in answers] == [True] * 5 + [False]
+    for below, above in zip(answers[::2], answers[1::2], strict=True):
+        assert below.label == above.label == "right"
+        np.testing.assert_allclose(below.scores, above.scores, atol=0.1)
+        np.testing.assert_allclose(below.score, above.score, atol=0.1)
+    for answer in answers:
+        assert answer.scores.sum() == pytest.approx(1)
+        assert [event.score for event in answer.segments] == [answer.score]
+    evaluation = recognizer.evaluate(tmp_path / "new")
+    scores = [answer.scores for answer in answers]
+    np.testing.assert_allclose(evaluation.scores, scores, atol=1e-5)
+    assert evaluation.answer_texts == [answer.answer for answer in answers]
+    call("evaluate", run, tmp_path / "new")
+    written = run / "evaluation-new" / "scores.csv"
+    rows = read_csv(written)
+    for row, answer in zip(rows, answers, strict=True):
+        assert row["predicted"] == answer.label
+        assert float(row["score"]) == pytest.approx(answer.score, abs=1e-5)
+        shares = [float(row[f"p({name})"]) for name in answer.classes]
+        np.testing.assert_allclose(shares, answer.scores, atol=1e-5)
+    described = read_json(written.with_name("scores.csv-metadata.json"))
+    columns = {column["titles"] for column in described["tableSchema"]["columns"]}
+    assert columns == set(rows[0])
+    frame = onlooker.to_frame(answers)
+    np.testing.assert_allclose(frame[[f"p({name})" for name in answers[0].classes]], scores)
+    assert frame["score"].tolist() == [answer.score for answer in answers]
+    settings = replace(ServeSettings(), runs=run.parent, clips=tmp_path / "own")
+    with TestClient(create_app(settings), base_url=ADDRESS, headers=OWN) as page:
+        for clip, answer in zip(clips[-2:], answers[-2:], strict=True):
+            got = (
+                page.post("/api/v1/predict", content=clip.read_bytes())
+                .raise_for_status()
+                .json()
+            )
+            assert [*got["scores"].values()] == pytest.approx(answer.scores.tolist())
+            assert got["score"] == got["best"]["score"] == pytest.approx(answer.score)
+            assert got["threshold"] == answer.decision.threshold
+
+
+def test_an_export_has_the_calibrated_scores_of_a_stream(
+    made: tuple[Path, Path], tmp_path: Path
+) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime")
+    run, _ = made
+    recognizer = onlooker.load(run)
+    curve = recognizer.decision.curve
+    assert curve is not None
+    assert curve.calibration
+    curve = replace(curve, calibration=[0.5, -1.0])
+    recognizer.decision = replace(recognizer.decision, curve=curve)
+    streams = recognizer.streams()
+    exported = onnxruntime.InferenceSession(
+        export(recognizer, tmp_path / "export") / "step.onnx"
+    )
+    names = [output.name for output in exported.get_outputs()]
+    inputs = {
+        part.name: np.zeros([1, *part.shape[1:]], np.float32)
+        for part in exported.get_inputs()
+        if part.name != "frame"
+    }
+    for index, pixels in enumerate(recording(ORDER, 70)[0][:40]):
+        step = streams.step({"a": (index, index / FPS, pixels)})["a"]
+        frame = resize(pixels[None], recognizer.data.size, 3)
+        outputs = dict(zip(names, exported.run(None, {"frame": frame, **inputs}), strict=True))
+        inputs = {name: outputs[f"next_{name}"] for name in inputs}
+    assert step.windows is not None
+    np.testing.assert_allclose(outputs["windows"][0], step.windows, atol=1e-4)
 
 
 def test_what_was_sent_survives_a_kill(made: tuple[Path, Path], tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """The event layer finds the events of streams that are made of clips, and says how well it does."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -7,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from onlooker.base.decision import EventCurve
+from onlooker.base.decision import Decision, EventCurve
 from onlooker.base.records import Segment
 from onlooker.models.linear import LinearClassifier
 from onlooker.stream.events import Finder
+from onlooker.training.background import Background
 from onlooker.training.events import ClipFeatures, EventLayer, fit_events, window_lengths
 from onlooker.training.linear import ClipStatistics, LayerChoice, fit_layer
 from onlooker.training.regression import Method
@@ -98,7 +101,20 @@ class Made:
         self.net.set_event_layer(layer.lengths, layer.event, layer.classes)
         return layer.curve
 
-    def layer(self) -> EventLayer | None:
+    def foreign(self, scene: np.ndarray, count: int) -> Tensor:
+        """Features of a recording in which other things happen than in the clips."""
+        parts = list[Tensor]()
+        for _ in range(count):
+            clip = self.act(scene, 2, int(self.random.integers(14, 24)))
+            bump = np.sin(np.pi * np.linspace(0, 1, len(clip))) ** 2 * self.random.uniform(
+                1.5, 2.5
+            )
+            other = np.resize([1.0, 0.0], len(scene))
+            way = torch.from_numpy((bump[:, None] * other).astype(np.float32))[..., None, None]
+            parts += [clip[:1].expand(15, -1, -1, -1), clip + way]
+        return torch.cat(parts)
+
+    def layer(self, background: Background | None = None) -> EventLayer | None:
         return fit_events(
             self.net,
             self.clips,
@@ -106,6 +122,7 @@ class Made:
             stream_clips=self.made_of,
             classes=self.classes,
             rate=RATE,
+            background=background,
         )
 
 
@@ -191,3 +208,40 @@ def test_it_is_the_same_each_time_and_changes_no_model() -> None:
     assert (layer.lengths, layer.curve) == (same.lengths, same.curve)
     for mine, theirs in ((layer.event, same.event), (layer.classes, same.classes)):
         np.testing.assert_equal(mine, theirs)
+
+
+def test_what_happens_in_the_background_is_no_event_and_the_rest_of_it_is_quiet_time() -> None:
+    made = Made(recordings=8)
+    scene = made.random.normal(0, 1, made.net.encoder.num_features)
+    pieces = {Path(str(number)): made.foreign(scene, 12) for number in range(4)}
+    new = made.foreign(scene, 30)
+    read = list[Path]()
+
+    def features(path: Path) -> Tensor:
+        read.append(path)
+        return pieces[path]
+
+    fitted, held_out = [*pieces][:2], [*pieces][2:]
+    without = made.layer()
+    with_background = made.layer(Background(fitted, held_out, features))
+    assert without is not None
+    assert with_background is not None
+    assert read == [*fitted, *fitted, *held_out], "two rounds, and what no layer was fitted to"
+    alarms = list[int]()
+    for layer in (without, with_background):
+        made.net.set_event_layer(layer.lengths, layer.event, layer.classes)
+        assert layer.curve is not None
+        with torch.no_grad():
+            windows = made.net.forward_features(new[None].float()).windows
+        assert windows is not None
+        decision = Decision(made.classes, curve=layer.curve)
+        finder = Finder(
+            made.classes, layer.lengths, decision.event_threshold(), nothing=made.clips.nothing
+        )
+        scores = decision.calibrated(windows.scores)[0].numpy()
+        alarms.append(len(finder.find((np.arange(len(new)) / RATE).tolist(), scores)))
+    assert alarms[0] > 5 > alarms[1]
+    quiet = sum(len(pieces[path]) for path in held_out) / RATE / 3600
+    assert with_background.curve.hours == pytest.approx(without.curve.hours + quiet)
+    point = with_background.curve.point(6)
+    assert with_background.curve.found[point] > 0.8

@@ -143,6 +143,7 @@ class Fitted(NamedTuple):
     classes: tuple[str, ...]
     threshold: float
     pace: Pace
+    decision: Decision
 
 
 @torch.inference_mode()
@@ -174,7 +175,7 @@ def fitted(
     threshold = _NEVER
     if decision.curve is not None:
         threshold = decision.curve.threshold(StreamConfig.alarms_per_hour)
-    return Fitted(net, tuple(classes), threshold, pace=pace)
+    return Fitted(net, tuple(classes), threshold, pace=pace, decision=decision)
 
 
 def _statistics(net: LinearClassifier, part: Part) -> NDArray[np.float64]:
@@ -195,7 +196,8 @@ def play(of: Fitted, stream: Stream) -> Floats:
             0, first - begin :
         ]
         seen = torch.arange(first + 1, first + 1 + len(values))
-        parts.append(net.score_windows(values, seen).scores.numpy())
+        scores = net.score_windows(values, seen).scores
+        parts.append(of.decision.calibrated(scores).numpy())
     return np.concatenate(parts)
 
 

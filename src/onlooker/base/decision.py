@@ -1,5 +1,6 @@
 """How scores become an answer: one record for clips, streams, and what is saved or exported."""
 
+import math
 import reprlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -24,10 +25,13 @@ if TYPE_CHECKING:
     from torch import Tensor  # slow to import
 
 AGGREGATIONS = get_args(ClipAggregation)
-EVENT_THRESHOLD = 0.5  # lowest score of an event, where training could not choose one
+# lowest score of an event, where training could not choose one; no lower one is chosen
+EVENT_THRESHOLD = 0.5
 
 # share of the events found at a rate of false alarms that a higher threshold must still find
 _NEARLY = 0.95
+_BELOW_ONE = 0.999
+_SURE = 0.95  # confidence of the upper bound of a rate
 _MIN_MINUTES = 2  # shorter times are stated in seconds
 _UNREACHABLE = 2.0  # a threshold above all scores
 # values that records of earlier versions lack
@@ -50,6 +54,12 @@ class EventCurve:
         confused: the two classes that are confused most often; empty if none are.
         by_chance: what `found` would be if the same events were reported at random times; empty in
             models of earlier versions.
+        precision: share of the reported events that overlap an event of their class; empty in
+            models of earlier versions.
+        events: number of events of the streams; 0 in models of earlier versions.
+        calibration: slope and offset of the logit of a window's score, with which it is the
+            probability that an event of its class happens there (`Decision.calibrated`); empty:
+            scores are as they are.
     """
 
     thresholds: list[float]
@@ -60,30 +70,76 @@ class EventCurve:
     hours: float
     confused: list[str]
     by_chance: list[float] = field(default_factory=list)
+    # not in `repr`, of which `onlooker predict --json` writes a digest
+    precision: list[float] = field(default_factory=list, repr=False)
+    events: int = field(default=0, repr=False)
+    calibration: list[float] = field(default_factory=list, repr=False)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
         """A curve from plain values; a KeyError or a ValueError for values that are no curve."""
-        values = {"by_chance": [], **values}
+        values = {"by_chance": [], "precision": [], "events": 0, "calibration": [], **values}
         curve = cls(**{part.name: field_of(values, part.name, part.type) for part in fields(cls)})
         by_chance = curve.by_chance or curve.thresholds
-        points = (curve.found, curve.misnamed, curve.alarms_per_hour, by_chance)
+        precision = curve.precision or curve.thresholds
+        points = (curve.found, curve.misnamed, curve.alarms_per_hour, by_chance, precision)
         if {*map(len, points)} != {len(curve.thresholds)} or not curve.thresholds:
             raise ValueError("the curve of events has lists of different lengths, or empty ones")
+        if curve.calibration and not (len(curve.calibration) == 2 and curve.calibration[0] > 0):
+            raise ValueError(
+                f"the calibration of the curve is {curve.calibration}, expected a positive slope and an offset"
+            )
         return curve
+
+    def alarms(self, point: int) -> int:
+        """The number of false alarms at a threshold, given by its position."""
+        return round(self.alarms_per_hour[point] * self.hours)
+
+    def bound(self, point: int) -> float:
+        """The rate of false alarms per hour at a threshold that is not exceeded, with a confidence
+        of 95 %: the exact bound of a Poisson rate, which without an alarm is 3 / hours.
+        """
+        return _poisson_bound(self.alarms(point)) / self.hours
+
+    def quiet_minutes(self, alarms_per_hour: float) -> float:
+        """The minutes outside of events, without a false alarm, that bound the rate; infinite for
+        a rate of 0.
+        """
+        return 60 * _poisson_bound(0) / alarms_per_hour if alarms_per_hour else np.inf
+
+    def knows(self, alarms_per_hour: float) -> bool:
+        """Whether the streams are long enough outside of events to choose a threshold by a rate."""
+        return 60 * self.hours >= self.quiet_minutes(alarms_per_hour)
 
     def point(self, alarms_per_hour: float) -> int | None:
         """The position of the threshold that keeps false alarms to a rate; None if every threshold
         gives more.
 
-        Of the thresholds that keep to the rate, it is the highest one that finds nearly as many
-        events as the best of them.
+        Of the thresholds whose `bound` keeps to the rate, it is the highest one that finds nearly
+        as many events as the best of them. If the streams are too short to know the rate, it is the
+        threshold with the highest F1 score. None is below one half. Models of earlier versions have
+        thresholds by the rates themselves.
         """
-        allowed = [i for i, rate in enumerate(self.alarms_per_hour) if rate <= alarms_per_hour]
+        if not self.precision:
+            return self._best(
+                [i for i, rate in enumerate(self.alarms_per_hour) if rate <= alarms_per_hour]
+            )
+        points = [i for i, least in enumerate(self.thresholds) if least >= EVENT_THRESHOLD]
+        if not self.knows(alarms_per_hour):
+            return max(points, key=self._f1, default=None)
+        return self._best([i for i in points if self.bound(i) <= alarms_per_hour])
+
+    def _best(self, allowed: Sequence[int]) -> int | None:
+        """Of some thresholds, the highest one that finds nearly as many events as the best."""
         if not allowed:
             return None
         highest = max(self.found[i] for i in allowed)
         return max(i for i in allowed if self.found[i] >= _NEARLY * highest)
+
+    def _f1(self, point: int) -> float:
+        """The harmonic mean of recall and precision at a threshold."""
+        total = self.found[point] + self.precision[point]
+        return 2 * self.found[point] * self.precision[point] / total if total else 0.0
 
     def threshold(self, alarms_per_hour: float) -> float:
         """The score that an event must reach, to keep false alarms to a rate (`point`); above 1,
@@ -93,32 +149,97 @@ class EventCurve:
         return _UNREACHABLE if point is None else self.thresholds[point]
 
     def sentence(self, alarms_per_hour: float) -> str:
-        """What to expect at a rate of false alarms, in words."""
+        """What to expect at a rate of false alarms, in a sentence: `finds 37 of 40 events, at most
+        20 false alarms an hour (none in 9 min of quiet footage)`.
+        """
         point = self.point(alarms_per_hour)
         if point is None or not self.found[point]:
             return self._sentence_of_nothing_found(alarms_per_hour)
-        share = f"{100 * self.found[point]:.0f} % of the events"
-        if self.by_chance:
-            share += f" ({100 * self.by_chance[point]:.0f} % by chance)"
-        late = f"{abs(self.late):.1f} s {'late' if self.late >= 0 else 'early'}"
-        text = (
-            f"finds {share} at {self.alarms_per_hour[point]:.0f} false alarms an hour, "
-            f"begins {late} in the median"
+        return f"finds {self._share(point)}, {alarms_text(self.alarms(point), self.hours)}"
+
+    def details(self, alarms_per_hour: float) -> str:
+        """What is behind `sentence`: chance, delay, confusions and the streams, in a sentence."""
+        facts = list[str]()
+        point = self.point(alarms_per_hour)
+        if point is not None and self.found[point]:
+            if self.by_chance:
+                facts.append(f"by chance it would find {100 * self.by_chance[point]:.0f} %")
+            late = f"{abs(self.late):.1f} s {'late' if self.late >= 0 else 'early'}"
+            facts.append(f"events begin {late} in the median")
+            if self.misnamed[point]:
+                names = " and ".join(self.confused)
+                wrong = f"{100 * self.misnamed[point]:.0f} %"
+                facts.append(f"{wrong} are named wrong, most often {names}")
+            facts.append(f"an event needs a score of {100 * self.thresholds[point]:.0f} %")
+        facts.append("tested in streams that are made of the training clips")
+        return "; ".join(facts)
+
+    def missing(self, alarms_per_hour: float) -> str:
+        """Which footage is missing to choose a threshold by a rate; empty if none is."""
+        minutes = self.quiet_minutes(alarms_per_hour)
+        if self.knows(alarms_per_hour) or not np.isfinite(minutes):
+            return ""
+        return (
+            f"Record {_duration(minutes / 60)} in which nothing happens, to know of "
+            f"{alarms_per_hour:g} false alarms an hour: there are {_duration(self.hours)} of quiet "
+            "footage."
         )
-        if self.misnamed[point]:
-            wrong = f"{100 * self.misnamed[point]:.0f} %"
-            text += f"; names {wrong} wrong, most often {' and '.join(self.confused)}"
-        minutes = 60 * self.hours
-        length = f"{minutes:.0f} min" if minutes >= _MIN_MINUTES else f"{60 * minutes:.0f} s"
-        return f"{text} (in streams made of the training clips, {length} without events)"
+
+    def _share(self, point: int) -> str:
+        """How many events are found at a threshold, in words."""
+        if not self.events:
+            return f"{100 * self.found[point]:.0f} % of the events"
+        return f"{round(self.found[point] * self.events)} of {self.events} events"
 
     def _sentence_of_nothing_found(self, alarms_per_hour: float) -> str:
         reason = f": {' and '.join(self.confused)} are confused" if self.confused else ""
         enough = _NEARLY * max(self.found)
         points = [i for i, share in enumerate(self.found) if share >= enough]
         best = min(points, key=lambda i: self.alarms_per_hour[i])
-        more = f"{100 * self.found[best]:.0f} % at {self.alarms_per_hour[best]:.0f} an hour"
+        more = f"{self._share(best)} at {self.alarms_per_hour[best]:.0f} an hour"
         return f"finds no events at {alarms_per_hour:g} false alarms an hour{reason}; {more}"
+
+
+def _below(score: float, threshold: float) -> str:
+    """A probability in percent, with as many decimals as it takes to be below a threshold."""
+    for digits in range(4):
+        text = f"{100 * score:.{digits}f}"
+        if float(text) < float(f"{100 * threshold:.0f}"):
+            return text
+    return text
+
+
+def _poisson_bound(count: int) -> float:
+    """The mean of a Poisson distribution that gives so few events in one of 20 cases."""
+    from scipy.special import gammaincinv  # slow to import
+
+    return float(gammaincinv(count + 1, _SURE))
+
+
+def score_logits(scores: "Tensor") -> "Tensor":
+    """The logits of scores that are a little lower: near 1, those of float32 would be imprecise."""
+    lower = _BELOW_ONE * scores
+    return lower.log() - (-lower).log1p()
+
+
+def alarms_text(count: int, hours: float) -> str:
+    """What so many false alarms in some hours without events say about their rate: `at most 20
+    false alarms an hour (none in 9 min of quiet footage)`.
+    """
+    quiet = f"({count or 'none'} in {_duration(hours)} of quiet footage)"
+    if not hours:
+        return f"{count or 'no'} false alarms {quiet}"
+    return f"at most {_rounded_up(_poisson_bound(count) / hours)} false alarms an hour {quiet}"
+
+
+def _duration(hours: float) -> str:
+    minutes = 60 * hours
+    return f"{minutes:.0f} min" if minutes >= _MIN_MINUTES else f"{60 * minutes:.0f} s"
+
+
+def _rounded_up(rate: float) -> str:
+    """A bound as a whole number; below 1, with one decimal."""
+    return f"{math.ceil(rate)}" if rate >= 1 else f"{math.ceil(10 * rate) / 10:.1f}"
 
 
 @dataclass(frozen=True)
@@ -253,6 +374,15 @@ class Decision(Config):
         """Probabilities `... K`, in float32."""
         return (logits.float() / self.temperature).softmax(-1)
 
+    def calibrated(self, windows: "Tensor") -> "Tensor":
+        """The scores of windows `...` as probabilities that an event of a class happens there
+        (`EventCurve.calibration`); the order of scores does not change.
+        """
+        if self.curve is None or not self.curve.calibration:
+            return windows
+        slope, offset = self.curve.calibration
+        return (slope * score_logits(windows) + offset).sigmoid()
+
     def aggregate(self, frame_scores: NDArray[np.float32]) -> NDArray[np.float32]:
         """Probabilities of clips, `... K`, from those of their frames, `... T K`."""
         import torch  # slow to import
@@ -277,6 +407,21 @@ class Decision(Config):
         thresholds = self.threshold if thresholds is None else thresholds
         return decide(scores, self.nothing_class, thresholds)
 
+    def answer_text(
+        self, answer: tuple[str, float], best: tuple[str, float], *, digits: int = 0
+    ) -> str:
+        """An answer in words, given by its name and its probability, with the best event if that
+        does not reach the threshold.
+
+        `digits`: decimals of the percentage.
+        """
+        label, score = answer
+        event, highest = best
+        if label != self.nothing_name or highest <= score or self.threshold is None:
+            return f"{label} {100 * score:.{digits}f} %"
+        needed = f"needs {100 * self.threshold:.0f} %"
+        return f"{label} (best: {event} {_below(highest, self.threshold)} %, {needed})"
+
     def event_threshold(self, alarms_per_hour: float = StreamConfig.alarms_per_hour) -> float:
         """The score that an event of a stream must reach (`EventCurve.threshold`); without a curve,
         whatever the rate of false alarms, `EVENT_THRESHOLD`.
@@ -291,6 +436,13 @@ class Scored:
     decision: Decision
 
     @property
+    def decided(self) -> NDArray[np.float32]:
+        """`K`, the probabilities by which the answer is decided: those of the events of a
+        recording; else `scores`.
+        """
+        return self.scores
+
+    @property
     def classes(self) -> Sequence[str]:
         """The `K` class names."""
         return self.decision.classes
@@ -300,7 +452,7 @@ class Scored:
         """The most probable class; with a threshold, the most probable event that reaches it, else
         nothing.
         """
-        return self.decision.answer_names[int(self.decision.decide(self.scores))]
+        return self.decision.answer_names[int(self.decision.decide(self.decided))]
 
     @property
     def nothing_name(self) -> str:
@@ -312,22 +464,46 @@ class Scored:
         """The probability of `label`; if that is nothing, and not a class: one minus the highest
         probability.
         """
-        return float(answer_scores(self.scores, self.decision.decide(self.scores)))
+        return float(answer_scores(self.decided, self.decision.decide(self.decided)))
+
+    @property
+    def best(self) -> tuple[str, float]:
+        """The most probable event with its probability, whether it reaches the threshold or not."""
+        events = self.decision.event_scores(self.decided)
+        place = int(events.argmax())
+        return self.classes[place], float(events[place])
+
+    @property
+    def answer(self) -> str:
+        """The answer in words, such as `wave 96 %`, or `nothing (best: wave 96 %, needs 99 %)`
+        (`Decision.answer_text`).
+        """
+        return self.decision.answer_text((self.label, self.score), self.best)
 
     @property
     def ranking(self) -> list[tuple[str, float]]:
         """The answer with its probability, then all other classes, highest first."""
-        order = [self.classes[k] for k in np.argsort(-self.scores, kind="stable")]
-        scores = dict(zip(self.classes, self.scores.tolist(), strict=True))
+        order = [self.classes[k] for k in np.argsort(-self.decided, kind="stable")]
+        scores = dict(zip(self.classes, self.decided.tolist(), strict=True))
         return [
             (self.label, self.score),
             *((name, scores[name]) for name in order if name != self.label),
         ]
 
+    @property
+    def runner_up(self) -> tuple[str, float] | None:
+        """The class after the answer, with its probability; None if the answer is nothing because
+        the best event does not reach the threshold, or there is no other class.
+        """
+        second = self.ranking[1:2]
+        return second[0] if second and second[0][1] <= self.score else None
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
         scores = dict(zip(self.classes, self.scores.tolist(), strict=True))
-        return {"label": self.label, "score": self.score, "scores": scores}
+        label, score = self.best
+        best = {"label": label, "score": score}
+        return {"label": self.label, "score": self.score, "best": best, "scores": scores}
 
 
 def clip_scores(frame_scores: "Tensor", aggregation: str = "mean") -> "Tensor":

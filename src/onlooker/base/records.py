@@ -392,8 +392,10 @@ class Prediction(Scored):
         path: the video.
         decision: how scores become answers; its threshold is that of this video, which for a
             recording is that of its events, at most 1.
-        frame_scores: `T K` probabilities at every frame of the sample.
-        scores: `K` probabilities of the whole video.
+        frame_scores: `T K` probabilities at every frame of the sample; of a recording, the highest
+            scores of the windows that contain it.
+        scores: `K` probabilities of the classes, which sum to one: of the whole clip; of a
+            recording, of its best window.
         times, indices: `T`, the frames of the sample.
         attention: `T h w`, each map sums to one; None for a model that does not attend.
         size: height and width of the video.
@@ -407,6 +409,9 @@ class Prediction(Scored):
             are.
         end: when the video ends, in seconds; nothing lies after it.
         heat: `T 30 40`, where attention and motion meet (`localization`); None without attention.
+        event_scores: `K`, of a recording: the probability that an event of each class happens, the
+            highest score of a window; that of nothing is one minus the highest one. None for a
+            clip, whose answer is decided by `scores`.
     """
 
     path: Path
@@ -423,15 +428,20 @@ class Prediction(Scored):
     assumes_rate: bool = False
     end: float = math.inf
     heat: Floats | None = None
+    event_scores: Floats | None = None
 
     def __post_init__(self) -> None:
-        _check(self, len(self.classes), scores=1)
+        _check(self, len(self.classes), scores=1, event_scores=1)
         _check(self, len(self.times), frame_scores=2, indices=1, attention=3, points=2, heat=3)
         if self.frame_scores.shape[1] != len(self.classes):
             raise ValueError(
                 f"frame_scores have {self.frame_scores.shape[1]} columns for {len(self.classes)} classes"
             )
         _check_scores(self.scores, self.path)
+
+    @property
+    def decided(self) -> Floats:
+        return self.scores if self.event_scores is None else self.event_scores
 
     @property
     def has_several_classes(self) -> bool:
@@ -522,6 +532,7 @@ class Prediction(Scored):
         points = None if self.points is None else self.points.tolist()
         return {
             **super().to_dict(),
+            "threshold": self.decision.threshold,
             "classes": list(self.classes),
             **{name: None if array is None else array.tolist() for name, array in arrays.items()},
             "points": points
@@ -560,7 +571,10 @@ class Prediction(Scored):
     def __str__(self) -> str:
         if self.decision.states:
             return printable(f"{self.path.name}: {self.budget_text}")
-        best = ", then ".join(f"{label} {100 * score:.1f} %" for label, score in self.ranking[:2])
+        best = self.decision.answer_text((self.label, self.score), self.best, digits=1)
+        if self.runner_up is not None:
+            label, score = self.runner_up
+            best += f", then {label} {100 * score:.1f} %"
         assumed = ", if there are 25 frames per second" if self.assumes_rate else ""
         if self.has_several_classes:
             events = [f"  {event} s" for event in self.when]
@@ -590,6 +604,8 @@ class Evaluation:
         thresholds: `B`, the threshold of each video, NaN where there is none: that of a
             cross-validation is chosen without the video, and recordings have that of their events.
             None: all have that of the decision.
+        event_scores: `B K`, the probabilities by which answers are decided: of recordings those of
+            their events (`Prediction.event_scores`), else `scores`. None: `scores` for all.
     """
 
     names: tuple[str, ...]
@@ -600,9 +616,10 @@ class Evaluation:
     skipped: tuple[ClipError, ...] = field(default=())
     recordings: tuple[str, ...] = ()
     thresholds: NDArray[np.floating] | None = None
+    event_scores: NDArray[np.floating] | None = None
 
     def __post_init__(self) -> None:
-        _check(self, len(self.names), targets=1, scores=2, thresholds=1)
+        _check(self, len(self.names), targets=1, scores=2, thresholds=1, event_scores=2)
         for name, scores in zip(self.names, self.scores, strict=True):
             _check_scores(scores, name)
         if self.scores.shape[1] != len(self.classes):
@@ -620,7 +637,28 @@ class Evaluation:
         """`B`, what is answered for each video, as positions among `answer_names`
         (`Decision.decide`).
         """
-        return self.decision.decide(self.scores, self.thresholds)
+        return self.decision.decide(self.decided, self.thresholds)
+
+    @property
+    def decided(self) -> NDArray[np.floating]:
+        """`B K`, the probabilities by which answers are decided."""
+        return self.scores if self.event_scores is None else self.event_scores
+
+    @property
+    def answer_texts(self) -> list[str]:
+        """The answers in words, as `Prediction.answer`."""
+        events = self.decision.event_scores(self.decided)
+        thresholds: Sequence[float | None] = [None] * len(self.names)
+        if self.thresholds is not None:
+            thresholds = [None if np.isnan(value) else value for value in self.thresholds.tolist()]
+        return [
+            self.decision.with_threshold(threshold).answer_text(
+                (self.answer_names[answer], score), (self.classes[row.argmax()], float(row.max()))
+            )
+            for answer, score, row, threshold in zip(
+                self.answers, self.answer_scores.tolist(), events, thresholds, strict=True
+            )
+        ]
 
     @property
     def answer_names(self) -> Sequence[str]:
@@ -631,7 +669,7 @@ class Evaluation:
     @property
     def answer_scores(self) -> NDArray[np.floating]:
         """`B`, the probability of each answer."""
-        return answer_scores(self.scores, self.answers)
+        return answer_scores(self.decided, self.answers)
 
     @property
     def correct(self) -> NDArray[np.bool_]:

@@ -107,12 +107,14 @@ _TABLE_COLUMNS = ("clip", "class", "runner-up", "seconds", "box: x1 y1 x2 y2")
 
 def _cells(prediction: "Prediction") -> list[str]:
     """A row of `_TABLE_COLUMNS`: class, runner-up, when and where, separated by line breaks."""
-    answers = [f"{label} {100 * score:.0f} %" for label, score in prediction.ranking[:2]]
+    answers = [prediction.answer, ""]
     if prediction.decision.states:
-        answers = [prediction.budget_text]
+        answers[0] = prediction.budget_text
     elif prediction.has_several_classes:
-        answers = [f"{len(prediction.segments)} events"]
-    answers += [""] * (2 - len(answers))
+        answers[0] = f"{len(prediction.segments)} events"
+    elif prediction.runner_up is not None:
+        label, score = prediction.runner_up
+        answers[1] = f"{label} {100 * score:.0f} %"
     when = "\n".join(map(printable, prediction.when))
     return [*map(printable, [path_or_address(prediction.path), *answers]), when, prediction.where]
 

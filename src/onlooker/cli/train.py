@@ -151,6 +151,13 @@ def train(
             "--strict", help="Stop at the first clip that cannot be read.", rich_help_panel=CLIPS
         ),
     ] = False,
+    background: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="VIDEO|FOLDER",
+            help="Recordings in which none of the classes happens: fewer false alarms, and a known rate; repeatable.",
+        ),
+    ] = None,
     safe: Safe = False,
     tensorboard: Annotated[
         bool,
@@ -177,8 +184,10 @@ def train(
     from onlooker.run.train import default_run, train_run
     from onlooker.training.processes import launched
 
-    if folds and (strict or tensorboard):
-        raise ValueError("--strict and --tensorboard cannot be used with --folds; leave them out")
+    if folds and (strict or tensorboard or background):
+        raise ValueError(
+            "--strict, --tensorboard and --background cannot be used with --folds; leave them out"
+        )
     run = run or default_run(clips, f"{model.name}-folds" if folds else model.name)
     if resume and folds and not any(run.glob("*/*/config.json")):
         raise FileNotFoundError(
@@ -201,6 +210,7 @@ def train(
         resume=resume,
         strict=strict,
         tensorboard=tensorboard,
+        background=background or (),
     )
     if not launched().rank:
         _print_metrics(figures, run)
@@ -329,7 +339,7 @@ def evaluate(
 ) -> None:
     """Measure accuracy per video and per frame, confusions and calibration, and write a report.
 
-    With --recordings: mean average precision in time, events found, and false alarms per hour; of states accuracy,
+    With --recordings: events found, named wrong and missed, false alarms per hour, and a page; of states accuracy,
     segmental F1, edit score and kappa.
     """
     from onlooker.data.sets import read_set, set_name
@@ -344,9 +354,11 @@ def evaluate(
         names = {"divide"} if recordings else {"classes", "fill", "divide"}
         refuse_unused(context, names, where)
     if recordings:
-        _print_events(
-            evaluating.evaluate_recordings(run, read_set(recordings, asked=which, classes=1))
+        figures_of_recordings = evaluating.evaluate_recordings(
+            run, read_set(recordings, asked=which, classes=1)
         )
+        out = trained_run(run) / f"recordings-{set_name(recordings)}"
+        _print_events(figures_of_recordings, out)
         return
     clip_set = read_set(clips, asked=which, classes=1) if clips else None
     if clip_set:
@@ -402,33 +414,23 @@ def _print_comparison(figures: dict[str, Any], run: Path) -> None:
     typer.echo(f"report: {run / 'report.html'}")
 
 
-def _print_events(figures: dict[str, Any]) -> None:
-    """Print a line for each recording that is left out, for each evaluated one, for all of them
-    together, and for the events that are reported live.
+def _print_events(figures: dict[str, Any], out: Path) -> None:
+    """Print the recordings that are left out, a sentence for all others, one for the events that
+    are reported live if they differ, and the path of the report.
     """
-    from onlooker.report.page import percent
+    from onlooker.report.events import events_sentence
 
     warn(f"{error['path']}: {error['found']}; {error['remedy']}" for error in figures["skipped"])
     if "states" in figures:
         _print_states(figures["states"], "all")
         _print_states(figures["live"]["states"], "all, as `onlooker watch` reports them")
         return
-    whole = [("all", figures), ("all, as `onlooker watch` reports them", figures["live"])]
-    for name, measured in [*figures["recordings"].items(), *whole]:
-        events = f"{measured['found']} of {measured['events']} events found"
-        events += f" ({measured['found_by_chance']:.1f} by chance)"
-        events += f", {measured['misnamed']} named wrong"
-        alarms = f"{measured['false_alarms']} false alarms"
-        if measured["hours"]:
-            counted = f"{60 * measured['hours']:.1f} min without events"
-            alarms += f" in {counted} ({measured['false_alarms_per_hour']:.1f} per hour)"
-        maps = [
-            f"{percent(value)} at IoU {iou}"
-            for iou, value in measured["segment_map"].items()
-            if value is not None
-        ]
-        text = f"{name}: {events}, {alarms}"
-        typer.echo(printable(f"{text}, segment-mAP {', '.join(maps)}" if maps else text))
+    sentence = events_sentence(figures)
+    typer.echo(f"In recordings: {sentence}")
+    live = events_sentence(figures["live"])
+    if live != sentence:
+        typer.echo(f"live, as `onlooker watch` reports them: {live}")
+    typer.echo(f"report: {path_or_address(out / 'report.html')}")
 
 
 def _print_states(chains: list[dict[str, Any]], title: str) -> None:
@@ -458,9 +460,9 @@ def _print_metrics(figures: "Figures | None", run: Path) -> None:
         typer.echo(f"trained without a test split: {run}")
         return
     warn(figures.skipped)
-    typer.echo(
-        f"{'cross-validation' if figures.cross_validated else 'test'}: {first_line(figures)}"
-    )
+    conclusion = first_line(figures)
+    typer.echo(f"{'cross-validation' if figures.cross_validated else 'test'}: {conclusion}")
+    typer.echo(f"  {conclusion.details}")
     for step in advice(figures):
         typer.echo(f"  - {step}")
     typer.echo(f"report: {path_or_address(run / 'report.html')}")

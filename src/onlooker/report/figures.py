@@ -134,6 +134,8 @@ class Figures(_Record):
         labels_to_check: clips whose labels may be wrong, most likely first; each has `name`,
             `label`, `predicted` and its `score`.
         checked: `onlooker check` found no problems in the clips of the run.
+        events: what to expect of events in recordings, in a sentence (`EventCurve.sentence`).
+        missing: which footage is missing to choose their threshold (`EventCurve.missing`).
     """
 
     videos: int
@@ -160,6 +162,8 @@ class Figures(_Record):
     cross_validated: bool = False
     labels_to_check: Sequence[DoubtfulLabel] | None = None
     checked: bool = False
+    events: str | None = None
+    missing: str | None = None
 
     def __eq__(self, other: object) -> bool:
         # Errors are not equal by their values.

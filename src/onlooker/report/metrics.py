@@ -9,7 +9,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from onlooker.base.decision import clip_scores
-from onlooker.base.files import read_csv, reading, write_csv
+from onlooker.base.files import read_csv, reading, write_csv, write_json
 from onlooker.base.records import Evaluation
 from onlooker.data.split import PART
 from onlooker.report.figures import Figures
@@ -22,6 +22,20 @@ BINS = 5  # of confidence
 LIMIT = float(np.log(20))  # of the logarithm of a temperature
 MIN_RECORDINGS = (
     3  # for an interval: with two, it is between the accuracies on one and on the other
+)
+# columns of `write_scores`, and what they are
+_COLUMNS = {
+    "name": "The video: its path in the folder of clips.",
+    "truth": "Its class.",
+    "predicted": "The answer: the most probable class; where an event needs a score, the most probable event that has "
+    "it, else nothing.",
+    "score": "The probability of the answer. In recordings, that of its best event, which may happen at any time: "
+    "it is none of the p(class).",
+    "threshold": "The score that an event needs, else the answer is nothing; empty: none.",
+}
+_PROBABILITY = (
+    "The probability of a class: of the whole clip; of a recording, in its best window. They sum to one. "
+    "The highest one need not be the answer if an event needs a score."
 )
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # first characters of formulas in spreadsheets
 
@@ -214,19 +228,44 @@ def fit_temperature(
 
 
 def write_scores(path: Path | str, evaluation: Evaluation) -> None:
-    """Write a CSV with one row per video: name, truth, predicted, and `p(class)` of every class.
+    """Write a CSV with one row per video: name, truth, predicted, the score of what is predicted,
+    the one that an event needs, and `p(class)` of every class; and what the columns are, as
+    `NAME.csv-metadata.json` (CSV on the Web of the W3C).
 
     A name that a spreadsheet would compute as a formula is preceded by an apostrophe.
     """
-    rows = [["name", "truth", "predicted", *(f"p({name})" for name in evaluation.classes)]]
+    rows = [[*_COLUMNS, *(f"p({name})" for name in evaluation.classes)]]
+    thresholds = evaluation.thresholds
+    if thresholds is None:
+        threshold = evaluation.decision.threshold
+        thresholds = np.full(len(evaluation.names), np.nan if threshold is None else threshold)
     videos = zip(
-        evaluation.names, evaluation.targets, evaluation.answers, evaluation.scores, strict=True
+        evaluation.names,
+        evaluation.targets,
+        evaluation.answers,
+        evaluation.answer_scores,
+        thresholds,
+        evaluation.scores,
+        strict=True,
     )
-    for name, target, answer, scores in videos:
+    for name, target, answer, score, threshold, scores in videos:
         names = name, evaluation.classes[target], evaluation.answer_names[answer]
         texts = (f"'{text}" if text.startswith(FORMULA) else text for text in names)
-        rows.append([*texts, *(f"{float(score):.6g}" for score in scores)])
-    write_csv(Path(path), rows)
+        needed = "" if np.isnan(threshold) else f"{float(threshold):.6g}"
+        numbers = (f"{float(value):.6g}" for value in (score, *scores))
+        rows.append([*texts, next(numbers), needed, *numbers])
+    path = Path(path)
+    write_csv(path, rows)
+    columns = {**_COLUMNS, **dict.fromkeys(rows[0][len(_COLUMNS) :], _PROBABILITY)}
+    described = [{"titles": title, "dc:description": text} for title, text in columns.items()]
+    write_json(
+        path.with_name(f"{path.name}-metadata.json"),
+        {
+            "@context": "http://www.w3.org/ns/csvw",
+            "url": path.name,
+            "tableSchema": {"columns": described},
+        },
+    )
 
 
 class ScoredClip(NamedTuple):
@@ -250,7 +289,11 @@ def read_scores(path: Path) -> list[ScoredClip]:
     with reading(path):
         for row in read_csv(path):
             name, truth, predicted = (_plain(row.pop(key)) for key in ScoredClip._fields[:3])
-            scores = {column[2:-1]: float(score) for column, score in row.items()}
+            scores = {
+                column[2:-1]: float(score)
+                for column, score in row.items()
+                if column not in _COLUMNS
+            }
             clips.append(ScoredClip(name, truth, predicted, scores=scores))
     return clips
 

@@ -74,48 +74,47 @@ def over(recordings: int, videos: int, unit: str = "recordings") -> str:
 
 
 class Conclusion(NamedTuple):
-    """A sentence with the accuracy; and before it a warning if the model is not better than the
-    majority-class baseline.
+    """The result in a sentence, such as `15 of 24 clips right: not better than guessing`; and what
+    is behind it.
     """
 
     text: str
-    warning: str = ""
+    details: str
+    is_guessing: bool = False
 
     def __str__(self) -> str:
-        return f"{self.warning}: {self.text}" if self.warning else self.text
+        return self.text
 
 
 def first_line(figures: Figures) -> Conclusion:
-    """The accuracy with its interval, next to the majority-class baseline; with a warning if it is
-    not better than that.
+    """How many clips are right, and whether that is better than always predicting the most frequent
+    class.
 
-    Also the accuracy if clips of one scene are both trained on and tested, where that inflates it;
-    and how many clips show a scene that the model was trained on.
+    The details have the accuracy with its interval, next to that baseline; the accuracy if clips of
+    one scene are both trained on and tested, where that inflates it; and how many clips show a
+    scene that the model was trained on.
     """
     total = figures.videos
-    share = figures.majority_share
-    accuracy = _percent(figures.correct / total, total)
-    text = f"accuracy {figures.correct} of {total} ({accuracy}, {interval_of(figures)})"
-    warning = ""
+    is_guessing = figures.has_several_classes and not figures.beats_majority
+    text = f"{figures.correct} of {total} clips right"
+    if is_guessing:
+        text += ": not better than guessing"
+    details = f"accuracy {accuracy_text(figures)} ({interval_of(figures)})"
     if figures.has_several_classes:
         most = figures.classes[int(np.sum(figures.confusion, axis=1).argmax())]
-        always = f"always predicting “{printable(most)}”"
-        if figures.beats_majority:
-            text += f"; {always} gives {_percent(share, total)}"
-        else:
-            doubt = f" as far as {total} clips can tell" if figures.accuracy > share else ""
-            warning = f"not better than {always} ({_percent(share, total)}){doubt}"
+        share = _percent(figures.majority_share, total)
+        details += f"; always predicting “{printable(most)}” gives {share}"
     for leakage, clips in (
         (figures.scenes, "clips of one scene"),
         (figures.copies, "copies of a clip"),
     ):
         if leakage and leakage.mixed > leakage.unseen:
             mixed = _percent(leakage.mixed, total)
-            text += f"; if {clips} were both trained on and tested, it would seem to be {mixed}"
+            details += f"; if {clips} were both trained on and tested, it would seem to be {mixed}"
     if figures.known_scenes:
         scene_clips = f"{figures.known_scenes} of {total} clips"
-        text += f"; {scene_clips} show a scene that it was trained on"
-    return Conclusion(text, warning)
+        details += f"; {scene_clips} show a scene that it was trained on"
+    return Conclusion(text, details, is_guessing)
 
 
 def accuracy_text(figures: Figures) -> str:
@@ -143,6 +142,8 @@ def advice(figures: Figures) -> list[Advice]:
     def add(text: str, command: str = "") -> None:
         steps.append(Advice(text, command))
 
+    if figures.missing:
+        add(figures.missing, "onlooker train CLIPS --background VIDEO")
     if figures.has_several_classes and not figures.beats_majority and figures.accuracy < 1:
         visible = "The label must be visible in the frames that the model receives."
         if figures.checked:
@@ -234,14 +235,15 @@ class ReportContent:
 def summary_page(figures: Figures, evaluation: Evaluation, shown: ReportContent) -> Page:
     """The page of one evaluation."""
     conclusion = first_line(figures)
-    warning = f"**{_escaped(conclusion.warning)}**: " if conclusion.warning else ""
-    page = Page(shown.title, warning + _escaped(conclusion.text))
-    page.text(_escaped(shown.subtitle))
-    page.figures(_key_figures(figures))
+    text = escaped(conclusion.text)
+    page = Page(shown.title, f"**{text}**" if conclusion.is_guessing else text)
+    if figures.events:
+        page.text(escaped(f"In recordings: {figures.events}."))
+    with page.details("How sure this is"):
+        page.text(escaped(f"{_capital(conclusion.details)}. {shown.subtitle}"))
+        page.figures(_key_figures(figures))
     if steps := advice(figures):
-        page.heading("What to do next").text(
-            "\n".join(f"- {_escaped(str(step))}" for step in steps)
-        )
+        page.heading("What to do next").text("\n".join(f"- {escaped(str(step))}" for step in steps))
     if shown.clips:
         page.heading("Test clips")
         tested_by = _CROSS_VALIDATED if figures.cross_validated else _TEST
@@ -252,14 +254,14 @@ def summary_page(figures: Figures, evaluation: Evaluation, shown: ReportContent)
         )
         page.text(tested_by + colors).clips(shown.clips)
     if shown.events is not None:
-        expected = shown.events.sentence(StreamConfig.alarms_per_hour)
-        page.heading("Events in recordings and streams").text(
-            _escaped(f"{expected[0].upper()}{expected[1:]}. {_EVENTS}")
-        )
-        caption = (
-            f"The ring: the default, at most {StreamConfig.alarms_per_hour:g} false alarms an hour."
-        )
-        page.figure(to_svg(found_by_alarms(shown.events, StreamConfig.alarms_per_hour)), caption)
+        rate = StreamConfig.alarms_per_hour
+        expected = shown.events.sentence(rate)
+        facts = shown.events.details(rate)
+        page.heading("Events in recordings and streams")
+        page.text(escaped(f"{_capital(expected)}."))
+        with page.details("How this was measured"):
+            page.text(escaped(f"{_capital(facts)}. {EVENTS_EXPLAINED}"))
+            page.figure(to_svg(found_by_alarms(shown.events, rate)), "The ring: the default.")
     _mistakes(page, evaluation, figures)
     _training(page, shown.curves, figures.chosen)
     _add_notes(page, shown.notes)
@@ -277,6 +279,10 @@ def summary_page(figures: Figures, evaluation: Evaluation, shown: ReportContent)
                 ["setting", "value"],
             )
     return page
+
+
+def _capital(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}"
 
 
 def comparison_table(figures: Mapping[str, Any]) -> Table:
@@ -319,7 +325,7 @@ def comparison_page(title: str, figures: Mapping[str, Any]) -> Page:
     _add_notes(page, figures.get("notes", ()))
     if figures["skipped"]:
         page.heading("Clips left out").text(
-            "\n".join(f"- {_escaped(clip)}" for clip in figures["skipped"])
+            "\n".join(f"- {escaped(clip)}" for clip in figures["skipped"])
         )
     return page
 
@@ -327,10 +333,10 @@ def comparison_page(title: str, figures: Mapping[str, Any]) -> Page:
 def _add_notes(page: Page, notes: Sequence[str]) -> None:
     if notes:
         page.heading("How the clips were read")
-        page.text("\n".join(f"- {_escaped(printable(note))}" for note in notes))
+        page.text("\n".join(f"- {escaped(printable(note))}" for note in notes))
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
     """Text escaped for Markdown; what is in backticks becomes code."""
     # a backslash in code is shown
     return re.sub(
@@ -369,9 +375,10 @@ def _key_figures(figures: Figures) -> list[tuple[str, str, str]]:
     return values
 
 
-_EVENTS = (
+EVENTS_EXPLAINED = (
     "An event is found if a reported one of its class overlaps it in time; by chance: if the same events were reported "
-    "at random times. A false alarm overlaps no event, and is counted per hour without events."
+    "at random times. A false alarm overlaps no event, and is counted per hour without events; the rate that is "
+    "stated is not exceeded with a confidence of 95 %."
 )
 _TEST = (
     "Random test clips; up to half of them are mistakes. None of these files was used in training."
@@ -386,11 +393,12 @@ def _mistakes(page: Page, evaluation: Evaluation, figures: Figures) -> None:
     page.heading("Mistakes")
     predicted = evaluation.answers
     sure = evaluation.answer_scores
+    texts = evaluation.answer_texts
     classes = evaluation.answer_names
     order = np.argsort(-sure, kind="stable").tolist()
     cells: dict[tuple[int, int], list[str]] = {}
     for k in order:
-        line = f"{evaluation.names[k]} · {percent(sure[k], 0)}"
+        line = f"{evaluation.names[k]} · {texts[k]}"
         cells.setdefault((int(evaluation.targets[k]), int(predicted[k])), []).append(line)
     if len(classes) <= _MAX_MATRIX:
         page.confusion(figures.confusion, classes, cells)
@@ -405,16 +413,13 @@ def _mistakes(page: Page, evaluation: Evaluation, figures: Figures) -> None:
         [
             evaluation.names[k],
             classes[evaluation.targets[k]],
-            classes[predicted[k]],
-            percent(sure[k], 0),
+            texts[k],
         ]
         for k in order
         if predicted[k] != evaluation.targets[k]
     ]
     if mistakes:
-        page.table(
-            mistakes, ["clip", "true class", "prediction", "confidence"], "Most confident first."
-        )
+        page.table(mistakes, ["clip", "true class", "prediction"], "Most confident first.")
     listed = {evaluation.names[k] for k in order if predicted[k] != evaluation.targets[k]}
     doubted = [clip for clip in figures.labels_to_check or () if clip.name not in listed]
     if doubted and figures.beats_majority:
@@ -428,7 +433,7 @@ def _mistakes(page: Page, evaluation: Evaluation, figures: Figures) -> None:
 
 def _training(page: Page, curves: Curves | None, choice: str | None) -> None:
     if choice:
-        page.heading("What was chosen").text(_escaped(f"{choice[0].upper()}{choice[1:]}."))
+        page.heading("What was chosen").text(escaped(f"{_capital(choice)}."))
     if curves and curves["training"]["loss"]:
         page.heading("Training")
         best_epoch = 1 + int(np.nanargmin(curves["validation"]["loss"]))

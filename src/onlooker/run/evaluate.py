@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from onlooker.base.config import StreamConfig
 from onlooker.base.files import check_writable, read_json, write_json
-from onlooker.base.intervals import WHOLE, file_of, resolved, split_interval
+from onlooker.base.intervals import WHOLE, file_of, resolved, split_interval, with_interval
 from onlooker.base.progress import tracked
 from onlooker.base.records import Clip, ClipError, Curves, Evaluation, Segment, clip_name
 from onlooker.base.text import printable
@@ -31,6 +32,7 @@ from onlooker.report.figures import CrossValidationFigures, Figures
 from onlooker.report.metrics import measure, write_scores
 from onlooker.report.overlay import draw_clip
 from onlooker.report.page import DrawnClip
+from onlooker.report.recordings import RecordingEvents, recordings_page
 from onlooker.report.states import chain_figures, states_page
 from onlooker.report.summary import ReportContent, summary_page
 from onlooker.run.check import is_clean
@@ -45,12 +47,18 @@ from onlooker.run.record import (
     read_scenes,
 )
 from onlooker.video.reader import VideoReader
+from onlooker.video.sampling import equally_spaced
 from onlooker.video.write import write
 
 # Clips drawn for the report: enough to see what the model does, few enough for a page of some
 # megabytes.
 _REPORT_CLIPS = 12
 _REPORT_SIDE = 320  # pixels of the shorter side of their frames
+# of clips of events in recordings
+_MARGIN = 0.5  # seconds before and after the event
+_LONGEST_CLIP = 10.0  # seconds
+_CLIP_RATE = 8.0  # frames per second
+_EVENT_SIDE = 160  # pixels of the shorter side
 
 
 def evaluate(run: Path, clips: Path | ClipSet | None = None) -> Figures:
@@ -142,15 +150,19 @@ def write_report(
         cross_validation: the figures of the cross-validation that chose the model, for the report
             of the run itself.
     """
+    curve = recognizer.decision.curve
     known_scenes = _known_scenes(
         scenes, recognizer, record.split, samples=samples, own_clips=own_clips
     )
     evaluation = evaluation or recognizer.evaluate(samples, skipped=record.skipped)
+    rate = StreamConfig.alarms_per_hour
     figures = replace(
         measure(evaluation),
         known_scenes=known_scenes,
         balanced=record.settings.training.class_weights == "balanced",
         checked=own_clips and is_clean(record.split.clips),
+        events=curve.sentence(rate) if curve else None,
+        missing=curve.missing(rate) or None if curve and own_clips else None,
         **vars(cross_validation or CrossValidationFigures()),
     )
     write_scores(out / SCORES, evaluation)
@@ -199,7 +211,7 @@ def evaluate_recordings(run: Path, clips: ClipSet) -> dict[str, Any]:
     """Watch each recording of a list from beginning to end, and compare its events with the
     intervals of the list.
 
-    Writes evaluation.json, and of a model of states report.html, into the run's `recordings-NAME`.
+    Writes evaluation.json and report.html into the run's `recordings-NAME`.
     Recordings that the model was trained on are left out. A recording in which nothing happens may
     be listed as a whole, with the class nothing. Predicted events in unlabeled time that overlap no
     interval do not count.
@@ -296,7 +308,37 @@ def evaluate_recordings(run: Path, clips: ClipSet) -> dict[str, Any]:
             out / REPORT
         )
     write_json(out / FIGURES, figures)
+    if chains:
+        return figures
+    files = {clip_name(file, root): file for file in listed}
+    recordings = [
+        RecordingEvents(name, predicted[name], true[name], seconds)
+        for name, seconds in lengths.items()
+    ]
+    title = f"{set_name(clips.path)}: {len(recordings)} recordings, {figures['events']} events"
+    recordings_page(
+        title,
+        figures,
+        recordings,
+        skipped=(*clips.left_out, *errors.values()),
+        clip=lambda recording, event: _event_clip(files[recording.name], recording, event),
+    ).write(out / REPORT)
     return figures
+
+
+def _event_clip(file: Path, recording: RecordingEvents, event: Segment) -> bytes | None:
+    """An event of a recording as mp4, with a moment before and after it; None if the recording
+    cannot be read any more.
+    """
+    start = max(0.0, event.start - _MARGIN)
+    end = min(recording.seconds, event.end + _MARGIN, start + _LONGEST_CLIP)
+    count = max(2, round((end - start) * _CLIP_RATE))
+    with suppress(ClipError), TemporaryDirectory() as folder:
+        reader = VideoReader(with_interval(file, start, end))
+        frames = reader.get(partial(equally_spaced, count=count), shorter_side=_EVENT_SIDE)
+        path = write(Path(folder) / "clip.mp4", frames.pixels, fps=_CLIP_RATE)
+        return path.read_bytes()
+    return None
 
 
 def _known_scenes(
@@ -344,15 +386,14 @@ def _drawn_clips(
     drawn.
     """
     correct = evaluation.correct
-    scores = evaluation.answer_scores
-    names = [printable(evaluation.answer_names[answer]) for answer in evaluation.answers]
+    texts = [printable(text) for text in evaluation.answer_texts]
     order = random.Random(0).sample(range(len(samples)), len(samples))
     mistakes = [i for i in order if not correct[i]][: _REPORT_CLIPS // 2]
     source = "cross-validated" if figures.cross_validated else "prediction"
     drawn = [i for i in order if correct[i]][: _REPORT_CLIPS - len(mistakes)] + mistakes
     for i in tracked(drawn, "drawing clips", len(drawn)):
         with suppress(ClipError):
-            answer = f"{source}: {names[i]}, {100 * scores[i]:.0f} %"
+            answer = f"{source}: {texts[i]}"
             yield (
                 *_drawn(recognizer, samples.clips[i], answer, is_fitted=figures.cross_validated),
                 "wrong" if i in mistakes else "right",

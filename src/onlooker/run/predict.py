@@ -197,6 +197,7 @@ def _digest(recognizer: Recognizer, threshold: float | None) -> str:
     """
     decision = recognizer.decision
     extra = [value for value in (decision.nothing, threshold) if value is not None]
+    extra += decision.curve.calibration if decision.curve else []
     parts = (
         weights_digest(recognizer.model),
         decision.classes,

@@ -56,6 +56,7 @@ def new_run(
     *,
     split: Split | None,
     strict: bool,
+    background: Sequence[Path] = (),
 ) -> PreparedRun:
     """Read the clips of a new run, divide them, and write its record; the arguments are those of
     `train_run`, with complete settings.
@@ -103,6 +104,7 @@ def new_run(
         skipped=skipped,
         asked=asked,
         notes=tuple(clips.notes),
+        background=tuple(background),
     )
     record.write(run)
     scenes = write_scenes(run, [images[clip.path] for clip in split.clips])

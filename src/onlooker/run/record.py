@@ -80,6 +80,7 @@ class RunRecord:
         clips: the folder (or list) of the clips.
         asked: which of these clips are used; None: unknown, as in runs of earlier versions.
         notes: how the folder or list was interpreted, in sentences (`ClipSet.notes`).
+        background: recordings in which none of the classes happens.
     """
 
     clips: Path
@@ -89,6 +90,7 @@ class RunRecord:
     skipped: tuple[ClipError, ...] = ()
     asked: SetConfig | None = None
     notes: tuple[str, ...] = ()
+    background: tuple[Path, ...] = ()
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -114,6 +116,7 @@ class RunRecord:
             **self.settings.to_dict(),
             **({"set": self.asked.to_dict()} if self.asked else {}),
             **({"notes": list(self.notes)} if self.notes else {}),
+            **({"background": list(map(str, self.background))} if self.background else {}),
         }
         write_json(run / "config.json", config)
 
@@ -145,6 +148,7 @@ class RunRecord:
                 own = {"when": SetConfig.when, **field_of(stored, "set", dict)}
                 asked = SetConfig.from_field({"set": own}, "set")
             notes = field_of({"notes": [], **stored}, "notes", list[str])
+            background = field_of({"background": [], **stored}, "background", list[str])
             digest = field_of(stored, "split", str)
         with reading(run / "split.json"):
             split = Split.from_dict(read_json(run / "split.json"), folder)
@@ -163,6 +167,7 @@ class RunRecord:
             skipped=tuple(errors),
             asked=asked,
             notes=tuple(notes),
+            background=tuple(map(Path, background)),
         )
 
 

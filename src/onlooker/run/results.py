@@ -175,7 +175,8 @@ class Outputs:
         """Write boxes and times, then the drawn clip: if it exists, the other files do, too."""
         drawn = self.out[clip]
         values = prediction.to_dict()
-        boxes = {name: values[name] for name in ("label", "score", "scores", "tubes", "segments")}
+        names = ("label", "score", "best", "threshold", "scores", "tubes", "segments")
+        boxes = {name: values[name] for name in names}
         write_json(drawn.with_name(f"{drawn.stem}.json"), boxes)
         for ending, write in self.formats.items():
             write(drawn.with_name(f"{drawn.stem}{ending}"), of_prediction(prediction), None)

@@ -2,7 +2,7 @@
 
 import dataclasses
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -63,6 +63,7 @@ from onlooker.run.record import (
     start_run,
 )
 from onlooker.storage import local, uploading
+from onlooker.training.background import background_files
 from onlooker.training.fitter import FitContext, Fitted
 from onlooker.training.fitters import aggregation_of, complete, fitter_of
 from onlooker.training.processes import connect, launched
@@ -109,10 +110,15 @@ class TrainedRun:
 
     @property
     def conclusion(self) -> str:
-        """The accuracy in a sentence, with its interval and the majority-class baseline; empty
-        without figures.
+        """How many clips are right, in a sentence; empty without figures."""
+        return first_line(self.figures).text if self.figures else ""
+
+    @property
+    def details(self) -> str:
+        """What is behind the conclusion: the accuracy with its interval and the majority-class
+        baseline; empty without figures.
         """
-        return str(first_line(self.figures)) if self.figures else ""
+        return first_line(self.figures).details if self.figures else ""
 
     @property
     def advice(self) -> list[Advice]:
@@ -156,6 +162,7 @@ def train(
     scenes: bool = True,
     when: When = "auto",
     tensorboard: bool = False,
+    background: Path | str | Sequence[Path | str] = (),
     **settings: Any,
 ) -> TrainedRun:
     """Train a model on a folder of clips with one sub-folder per class, or on a CSV list, and
@@ -172,6 +179,8 @@ def train(
         progress: called with a stage, such as "reading clips", how many of its parts are done, and
             how many there are. An exception in it ends the training, and `resume` continues it.
         fill, divide, scenes, when: as in `SetConfig`.
+        background: videos, and folders of videos, in which none of the classes happens, as for
+            `train_run`.
         settings: any other field of `ModelConfig` or `DataConfig`, or of the settings of the model's fitter
             (`TrainConfig`, for gradient descent).
 
@@ -185,6 +194,7 @@ def train(
     which = SetConfig(fill=fill, divide=divide, scenes=scenes, when=when)
     given = {**settings, **_changed(which), **_changed(ModelConfig(model))}
     path = default_run(Path(clips), model) if run is None else Path(run)
+    recordings = [background] if isinstance(background, str | Path) else background
     with reporting(progress), uploading([path]) as copies:
         figures = train_run(
             local(clips),
@@ -195,6 +205,7 @@ def train(
             resume=resume,
             quiet=quiet,
             tensorboard=tensorboard,
+            background=[local(recording) for recording in recordings],
         )
     return TrainedRun(path, figures)
 
@@ -253,6 +264,7 @@ def train_run(
     quiet: bool = False,
     cross_validate: bool = True,
     tensorboard: bool = False,
+    background: Sequence[Path] = (),
 ) -> Figures | None:
     """Train on the clips that can be read; returns the figures of the test clips, if there are any.
 
@@ -273,6 +285,8 @@ def train_run(
         cross_validate: test by cross-validation if there are no test clips, as the fitter of the
             model `linear` does.
         tensorboard: also write curves and figures for TensorBoard.
+        background: videos, and folders of videos, in which none of the classes happens: windows of
+            every other one are no events, and the others give the rate of false alarms.
 
     Raises:
         FileExistsError: the folder holds a run and `resume` is false, or it holds other files.
@@ -284,6 +298,9 @@ def train_run(
     """
     if tensorboard:
         require_tensorboard()
+    if background and not fitter_of(find_recipe(settings.model.name)).takes_background:
+        raise ValueError(f"background has no effect in {settings.model.name}; leave it out")
+    background = [path.absolute() for path in background_files(background)]
     folder = root_of(clips.path if isinstance(clips, ClipSet) else clips)
     if resume and (run / "config.json").exists():
         check_given(run, folder, given or {})
@@ -304,7 +321,9 @@ def train_run(
                     )
                 elif isinstance(clips, Path):
                     clips = read_set(clips, asked=which or SetConfig(), fills=True)
-                prepared = new_run(run, clips, settings, split=split, strict=strict)
+                prepared = new_run(
+                    run, clips, settings, split=split, strict=strict, background=background
+                )
             if launched().size > 1:
                 torch.distributed.barrier()
             settings = prepared.record.settings
@@ -403,6 +422,7 @@ def _fit(
         when=asked.when,
         unknown=prepared.unknown,
         writer=writer,
+        background=record.background,
     )
     return fitter.fit(prepared.samples, record.split, context)
 

@@ -50,13 +50,27 @@ class Tube(BaseModel):
     )
 
 
+class Best(BaseModel):
+    """The most probable event, whether it reaches the threshold or not."""
+
+    label: str
+    score: float
+
+
 class Prediction(BaseModel):
     """What happens in a clip, where and when."""
 
     model: str = Field(description="The id of the model.")
     label: str
-    score: float
-    scores: dict[str, float] = Field(description="The probability of each class.")
+    score: float = Field(description="The probability of the label.")
+    best: Best
+    threshold: float | None = Field(
+        description="The probability that an event needs, else the label is nothing; null: none."
+    )
+    scores: dict[str, float] = Field(
+        description="The probability of each class, which sum to one: of the whole clip; of a recording, in its best "
+        "window."
+    )
     tubes: list[Tube]
     segments: list[Segment]
     seconds: float

@@ -176,7 +176,6 @@ def describe_prediction(prediction: Prediction) -> dict[str, Any]:
     return {
         **shown.to_dict(),
         "nothing": prediction.nothing_name,
-        "threshold": prediction.decision.threshold,
         "heat": None if heat is None else heat_levels(heat, full_strength(heat)),
     }
 

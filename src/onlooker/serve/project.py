@@ -341,6 +341,23 @@ class Project:
             (self.folder / _INCOMING).mkdir(exist_ok=True)
             return self.folder / _INCOMING
 
+    @property
+    def quiet(self) -> Path:
+        """The folder of recordings in which none of the classes happens; it need not exist."""
+        return self.store / "quiet"
+
+    def add_quiet(self, file: Path, seconds: float) -> None:
+        """Keep a recording in which none of the classes happens; the file is moved."""
+        with self._lock:
+            self._open(make=True)
+            self.quiet.mkdir(exist_ok=True)
+            file.replace(self.quiet / f"{secrets.token_hex(8)}-{seconds:.1f}.webm")
+
+    @property
+    def quiet_seconds(self) -> float:
+        """The seconds of these recordings together."""
+        return sum(float(file.stem.partition("-")[2]) for file in self.quiet.glob("*-*.webm"))
+
     def add_class(self, name: str) -> None:
         """Make an empty class; a Problem 422 for an invalid name, 409 if there is such a class."""
         name = self._new_class(name)

@@ -120,6 +120,7 @@ class Teaching:
                 "bytes": size,
                 "days": TRASH_DAYS,
             },
+            "quiet_seconds": project.quiet_seconds,
             "model": model and model.id,
             "training": job.id if job and self.training.is_running else None,
         }
@@ -209,6 +210,11 @@ class Teaching:
             label, file, name, batch=batch, recording=recording, cut_from=cut_from
         )
         return {"clip": clip.to_dict()}
+
+    def add_quiet(self, file: Path) -> None:
+        """Keep a recording in which none of the classes happens, after decoding all of it."""
+        facts = convert(file, self.settings.max_seconds)
+        self.project.add_quiet(file, facts.seconds)
 
     def add_part(
         self, look_id: str, label: Target, *, start: Seconds, end: Seconds
@@ -319,6 +325,13 @@ def add_routes(app: FastAPI, teaching: Teaching) -> None:
             return await run_in_threadpool(
                 teaching.add, label, file, name, batch=batch, recording=recording
             )
+
+    @app.post("/api/project/quiet")
+    async def add_quiet(request: Request) -> dict[str, float]:
+        folder = await run_in_threadpool(project.incoming)
+        async with receive(request, folder) as (file, _):
+            await run_in_threadpool(teaching.add_quiet, file)
+        return {"seconds": project.quiet_seconds}
 
     @app.post("/api/project/recordings")
     async def read_list(request: Request) -> dict[str, str]:

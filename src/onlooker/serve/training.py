@@ -120,7 +120,14 @@ class Training:
                 job.report(stage, job.progress, model=model.id)
 
         try:
-            onlooker.train(self.project.folder, run, quiet=True, divide=True, progress=report)
+            onlooker.train(
+                self.project.folder,
+                run,
+                quiet=True,
+                divide=True,
+                progress=report,
+                background=sorted(self.project.quiet.glob("*.webm")),
+            )
             report("done", 1, 1)
             self.project.remember(pace=(monotonic() - begin) / max(1, len(clips)))
         except (ValueError, OSError) as error:
@@ -147,6 +154,9 @@ class Training:
             "wrong": figures.videos - figures.correct,
             "classes": [printable(folders.get(name, name)) for name in figures.classes],
             "conclusion": trained.conclusion,
+            "details": trained.details,
+            "events": figures.events,
+            "missing": figures.missing,
             # the others are for the command line
             "advice": [step.text for step in trained.advice if not step.command],
         }

@@ -237,8 +237,9 @@ def recorded(
     watched.
 
     The events of the prediction are found by all windows; tubes are the boxes during these events.
-    The probability of a class is the highest score of a window, in the whole recording and, of
+    The probability of an event is the highest score of a window, in the whole recording and, of
     those that contain it, at each frame; that of nothing is one minus the highest one of an event.
+    Probabilities of classes are those of the best window (`class_scores`).
 
     Args:
         watched: of a model with an event layer; the pixels are not kept.
@@ -257,7 +258,8 @@ def recorded(
         steps,
         steps[0].decision.with_threshold(min(finder.threshold, 1.0)),
         frame_scores=with_nothing(highest_around(windows, finder.lengths), finder.nothing),
-        scores=with_nothing(windows.max((0, 1)), finder.nothing),
+        scores=class_scores(windows, finder.nothing),
+        event_scores=with_nothing(windows.max((0, 1)), finder.nothing),
         segments=sorted(events, key=lambda event: -event.score),
     )
     return prediction, live
@@ -287,6 +289,7 @@ def recording_prediction(
     frame_scores: NDArray[np.float32],
     scores: NDArray[np.float32],
     segments: Sequence[Segment],
+    event_scores: NDArray[np.float32] | None = None,
 ) -> Prediction:
     """The prediction of a recording from its steps (`collected`); tubes are the boxes during its
     segments, which are found elsewhere.
@@ -297,6 +300,7 @@ def recording_prediction(
         decision,
         frame_scores,
         scores=scores,
+        event_scores=event_scores,
         times=np.array([step.time for step in steps]),
         indices=np.array([step.index for step in steps]),
         attention=_stacked([step.attention for step in steps]),
@@ -320,6 +324,19 @@ def highest_around(windows: NDArray[np.float32], lengths: Sequence[int]) -> NDAr
             frames = highest[: len(windows) - later]
             np.maximum(frames, windows[later:, place], out=frames)
     return highest
+
+
+def class_scores(windows: NDArray[np.float32], nothing: int | None) -> NDArray[np.float32]:
+    """The probabilities `K` of the classes of the best of some windows, `… K`; they sum to one. What
+    its events leave is that of nothing, if that is a class.
+    """
+    rows = np.maximum(event_scores(windows, nothing), 0).reshape(-1, windows.shape[-1])
+    best = rows[rows.max(-1).argmax()].astype(np.float32)
+    total = float(best.sum())
+    if nothing is not None:
+        best[nothing] = max(0.0, 1 - total)
+        total = max(1.0, total)
+    return best / total if total else np.full_like(best, 1 / len(best))
 
 
 def with_nothing(scores: NDArray[np.float32], nothing: int | None) -> NDArray[np.float32]:

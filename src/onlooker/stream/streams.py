@@ -311,7 +311,9 @@ class Streams:
             output, after = self.model.step_features(features, joined)
         scores = self.decision.probabilities(output.logits).cpu().numpy()
         attention = None if output.attention is None else output.attention.float().cpu().numpy()
-        windows = None if output.windows is None else output.windows.scores.cpu().numpy()
+        windows = None
+        if output.windows is not None:
+            windows = self.decision.calibrated(output.windows.scores).cpu().numpy()
         states_logits = None if output.states is None else output.states.cpu().numpy()
         steps = list[Step]()
         for i, (name, frame) in enumerate(frames.items()):

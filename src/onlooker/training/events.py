@@ -20,8 +20,9 @@ from onlooker.base.config import StreamConfig
 from onlooker.base.decision import EventCurve
 from onlooker.base.records import Segment
 from onlooker.models.linear import LinearClassifier
-from onlooker.report.events import event_curve
+from onlooker.report.events import calibrated_curve
 from onlooker.stream.events import Finder
+from onlooker.training.background import Background
 from onlooker.training.linear import ClipStatistics, LayerChoice, fitted_layer, one_thread
 from onlooker.training.regression import LinearLayer, Method, cross_validate, regress
 
@@ -50,6 +51,8 @@ _DIFFERENT = 1.5
 _APART = 1.12  # ratio of two lengths at least
 _LONGEST = 4  # windows at most, times the number of frames of a sample
 _MIN_SCORE = 0.02  # of a window that may be an event
+_MINING_ROUNDS = 2  # in which windows of the background are added
+_MINED = 6  # of these windows for each event and round, at most
 _FRAMES = 128  # of a stream, whose windows are computed together
 
 
@@ -141,6 +144,7 @@ def fit_events(
     stream_clips: Sequence[ClipFeatures],
     classes: Sequence[str],
     rate: float,
+    background: Background | None = None,
 ) -> EventLayer | None:
     """Fit an event layer for a model, with the layer of classes that finds more events in streams;
     None if no clip of the streams is an event.
@@ -151,6 +155,7 @@ def fit_events(
         stream_clips: the clips that streams are made of.
         classes: the `K` class names.
         rate: frames per second of streams.
+        background: recordings in which none of the classes happens; None: there are none.
     """
     events = [clip for clip in stream_clips if clips.y[clip.number] != clips.nothing]
     if not events:
@@ -164,12 +169,23 @@ def fit_events(
     method, temperature = _best_method(windows, clips.columns(STATISTICS))
     fit = partial(_fit_layers, choice=choice, method=method, temperature=temperature)
     finder = Finder(classes, lengths, _MIN_SCORE, nothing=clips.nothing)
+    if background is not None:
+        for _ in range(_MINING_ROUNDS):
+            hardest = _hardest(
+                net, finder, background, layers=fit(windows, clips), count=_MINED * len(events)
+            )
+            windows = windows.with_negatives(hardest)
     results = [
         _evaluate(net, finder, stream, layers=fit(other_windows, other_clips), rate=rate)
         for stream, other_windows, other_clips in _held_out(streams, windows, clips)
     ]
+    event_layer, class_layers = fit(windows, clips)
+    if background is not None and results:
+        results += _quiet_results(
+            net, finder, background, layers=(event_layer, class_layers), rate=rate
+        )
     curves = [
-        event_curve(
+        calibrated_curve(
             [result.reported[i] for result in results],
             [result.true for result in results],
             [result.seconds for result in results],
@@ -177,7 +193,6 @@ def fit_events(
         for i in (0, 1)
     ]
     best = max((0, 1), key=lambda i: _quality(curves[i]))
-    event_layer, class_layers = fit(windows, clips)
     return EventLayer(lengths, event_layer, class_layers[best], curve=curves[best])
 
 
@@ -265,7 +280,7 @@ class _Windows(NamedTuple):
         x: statistics, `B M`.
         y: 1 for whole events, else 0.
         label: the classes of whole events, else -1.
-        stream: the numbers of their streams.
+        stream: the numbers of their streams; -1: of the background.
     """
 
     x: Floats
@@ -276,6 +291,16 @@ class _Windows(NamedTuple):
     def subset(self, mask: NDArray[np.bool_]) -> "_Windows":
         """The windows where a mask is true."""
         return _Windows(*(values[mask] for values in self))  # type: ignore[arg-type]
+
+    def with_negatives(self, x: Floats) -> "_Windows":
+        """The windows, and some of the background, which are no events."""
+        none = np.full(len(x), -1)
+        return _Windows(
+            np.concatenate([self.x, x]),
+            np.concatenate([self.y, np.zeros(len(x), np.int64)]),
+            np.concatenate([self.label, none]),
+            stream=np.concatenate([self.stream, none]),
+        )
 
 
 @torch.inference_mode()
@@ -329,6 +354,53 @@ def _overlaps(stream: _Stream, lengths: Sequence[int]) -> tuple[Floats, Ints]:
         nearest[overlap > best] = number
         best = np.maximum(best, overlap)
     return np.where(begin < 0, -1, best), nearest
+
+
+@torch.inference_mode()
+def _hardest(
+    net: LinearClassifier,
+    finder: Finder,
+    background: Background,
+    *,
+    layers: tuple[LinearLayer, Sequence[LinearLayer]],
+    count: int,
+) -> Floats:
+    """The statistics of the windows of the background with the highest scores, at most `count`,
+    equally many of each piece: those that would be reported as events.
+    """
+    event, classes = layers
+    share = -(-count // len(background.fitted))
+    x = [np.zeros((0, event.weight.shape[1]))]
+    for path in background.fitted:
+        features = background.read(path)
+        frames = range(len(features))
+        stream = _background_stream(features)
+        (scores,) = _scores(net, stream, lengths=finder.lengths, event=event, classes=classes[:1])
+        found = sorted(finder.find(frames, scores), key=lambda window: -window.score)
+        for window in found[:share]:
+            shown = features[round(window.start) : round(window.end)].to(net.center.device)
+            values = net.window_statistics(shown[None], (len(shown),))[:, -1, 0]
+            x.append(values.cpu().double().numpy())
+    return np.concatenate(x)[:count]
+
+
+def _quiet_results(
+    net: LinearClassifier,
+    finder: Finder,
+    background: Background,
+    *,
+    layers: tuple[LinearLayer, Sequence[LinearLayer]],
+    rate: float,
+) -> list[_StreamResult]:
+    """What is found in the background that the layers were not fitted to."""
+    return [
+        _evaluate(net, finder, _background_stream(background.read(path)), layers=layers, rate=rate)
+        for path in background.held_out
+    ]
+
+
+def _background_stream(features: Tensor) -> _Stream:
+    return _Stream(features, np.zeros((0, 3), np.int64), [], recordings=np.array([], str))
 
 
 def _best_method(windows: _Windows, columns: Ints) -> tuple[Method, float]:

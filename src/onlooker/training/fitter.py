@@ -52,6 +52,7 @@ class FitContext:
         with_encoder: makes the model with another encoder, for frames of a size, and samples of
             some clips for it.
         writer: for TensorBoard; None: none.
+        background: recordings in which none of the classes happens.
     """
 
     settings: Settings
@@ -63,6 +64,7 @@ class FitContext:
     when: When = "auto"
     unknown: Unknown = field(default_factory=dict)
     writer: "SummaryWriter | None" = None
+    background: Sequence[Path] = ()
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,8 @@ class Fitter(Protocol):
         cross_validates: whether few clips are all fitted to, and tested by cross-validation
             (`Fitted.held_out`), unless there are test clips.
         finds_states: whether it can fit states to recordings (`FitContext.when`).
+        takes_background: whether it fits to recordings in which none of the classes happens, and
+            tests on them (`FitContext.background`).
         is_distributed: whether the processes that torchrun started share the work.
     """
 
@@ -108,6 +112,7 @@ class Fitter(Protocol):
     chooses_encoder: bool = False
     cross_validates: bool = False
     finds_states: bool = False
+    takes_background: bool = False
     is_distributed: bool = False
 
     def fit(self, samples: ClipFrames, split: Split, context: FitContext) -> Fitted:

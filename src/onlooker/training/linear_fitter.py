@@ -22,6 +22,7 @@ from onlooker.report.events import choose_threshold
 from onlooker.report.figures import CrossValidationFigures, Leakage
 from onlooker.report.metrics import measure
 from onlooker.report.summary import labels_to_check
+from onlooker.training.background import Background, background_of
 from onlooker.training.encoders import EncoderChoice, choose_encoder, encode
 from onlooker.training.events import ClipFeatures, fit_events
 from onlooker.training.eyes import (
@@ -54,6 +55,7 @@ class LinearFitter(Fitter):
     chooses_encoder = True
     cross_validates = True
     finds_states = True
+    takes_background = True
 
     def fit(self, samples: ClipFrames, split: Split, context: FitContext) -> Fitted:
         fitted_clips = samples.subset((*split.training, *split.validation))
@@ -74,6 +76,9 @@ class LinearFitter(Fitter):
             replace(context.decision, clip_seconds=seconds),
             stream_clips=() if times.recordings else stream_clips,
             early=encoded.early,
+            background=background_of(context.background, model, settings.data, rate=rate)
+            if context.background
+            else None,
         )
         still = still_evidence(
             cast(LinearClassifier, model), encoded.features, np.array(samples.targets)
@@ -145,6 +150,7 @@ def fit_layers(
     *,
     stream_clips: Sequence[ClipFeatures],
     early: tuple[Floats, Floats] | None = None,
+    background: Background | None = None,
 ) -> tuple[EyeChoice, Decision]:
     """Choose, fit and set the layers of classes and of events of a model.
 
@@ -153,6 +159,7 @@ def fit_layers(
         decision: its classes and its frame rate.
         stream_clips: clips at this frame rate, of which streams with events are made.
         early: as in `EncodedClips`.
+        background: as for `fit_events`.
 
     Returns:
         What was chosen; and the decision, with its temperature and the curve of events.
@@ -166,6 +173,7 @@ def fit_layers(
         stream_clips=stream_clips,
         classes=decision.classes,
         rate=decision.frame_rate or RATE,
+        background=background,
     )
     if layer is not None:
         model.set_event_layer(layer.lengths, layer.event, layer.classes)

@@ -5,9 +5,10 @@ import { h, percent, show, t } from "./dom.js";
 
 const TOP = 8;
 
-/** How sure a model is of a label; without a class that reaches the threshold, it is nothing. */
-export const sureness = (label, score, scores) =>
-  (isQuiet(label) && score < Math.max(...scores) ? t("bars.unreached") : t("bars.sure", { score: percent(score) }));
+/** How sure a model is of an answer; where the best event does not reach the threshold, it is nothing. */
+export const sureness = ({ label, score, best, threshold }) => (isQuiet(label) && score < best.score
+  ? t("bars.unreached", { label: spoken(best.label), score: percent(best.score), needed: percent(threshold) })
+  : t("bars.sure", { score: percent(score) }));
 
 /** How many events of an answer there are, in words, if they are of several classes: a recording has no label. */
 export const severalEvents = ({ segments }) =>

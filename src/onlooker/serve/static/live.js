@@ -99,7 +99,7 @@ export class LiveView {
     this.label.textContent = name;
     this.answerCard.style.setProperty("--color", colorOf(label));
     this.answerCard.classList.toggle("silent", quiet);
-    this.detail.textContent = sureness(label, score, Object.values(message.scores));
+    this.detail.textContent = sureness(message);
     this.measure(message);
   }
 

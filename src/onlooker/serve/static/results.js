@@ -34,8 +34,11 @@ export function resultsView(results, page) {
   return [h("div.reached", {},
     h("p.accuracy", {}, h("b", {}, unbroken(results.share)),
       h("span", {}, t("results.of", { count: results.clips }))),
-    [results.conclusion, results.advice[0]].filter(Boolean)
-      .map((text) => h("p.conclusion", {}, sentence(unbroken(text))))),
+    [results.conclusion, results.events && t("results.events", results),
+      results.missing ?? results.advice[0]].filter(Boolean)
+      .map((text) => h("p.conclusion", {}, sentence(unbroken(text)))),
+    results.details && h("details", {}, h("summary", {}, t("results.details")),
+      h("p.conclusion", {}, sentence(unbroken(results.details))))),
   matrix(results, openClips),
   h("div.row", {}, button("camera", t("results.live"), () => page.parts.teach.tryLive(), { kind: "primary" }),
     button("upload", t("results.clip"), () => page.go("look")),

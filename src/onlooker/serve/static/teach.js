@@ -6,6 +6,7 @@ import { ClassCard, className } from "./class_card.js";
 import { colorOf, isQuiet, spoken } from "./colors.js";
 import { button, complain, errorText, fileButton, h, patch, rich, show, t, takeDrops, toast, typing } from "./dom.js";
 import { LiveView } from "./live.js";
+import { QuietTime } from "./quiet.js";
 import { Recorder } from "./recorder.js";
 import { Training } from "./training.js";
 import { chosenFiles, droppedFiles, listedRecordings, placed, Uploads } from "./uploads.js";
@@ -19,6 +20,7 @@ export class Teach {
     this.recorder = new Recorder(this.live, (label, file) =>
       this.uploads.add([{ file, name: t("record.file", { label, ending: endingOf(file) }), label,
         recording: this.recordingName() }]));
+    this.quiet = new QuietTime(this.live, () => page.loadProject().catch(complain));
     this.training = new Training(page, (trained) => this.trainingChanged(trained));
     this.uploads = new Uploads(page);
     this.build();
@@ -54,7 +56,7 @@ export class Teach {
     return h("div.target", {}, this.answer,
       h("div.row.spread", {}, h("label.field", {}, h("span", {}, t("teach.into")),
         h("span.into", {}, this.intoDot, this.into)), this.hold),
-      h("p.hint", {}, t("record.how"), h("span.keyboard", {}, " ", t("record.key"))));
+      h("p.hint", {}, t("record.how"), h("span.keyboard", {}, " ", t("record.key"))), this.quiet.element);
   }
 
   addForm() {
@@ -114,7 +116,7 @@ export class Teach {
     this.page.loadProject().catch(complain);
   }
 
-  leave() { this.recorder.stop(); this.live.close(); this.showCamera(); }
+  leave() { this.recorder.stop(); this.quiet.stop(); this.live.close(); this.showCamera(); }
 
   cameraCover() {
     if (!cameraAllowed()) return h("div.waiting", {}, h("p", {}, t("camera.insecure")),
@@ -210,6 +212,7 @@ export class Teach {
     for (const each of project.classes) this.cards.get(each.name).set(each);
     patch(this.classes, [...this.cards.values()].map(({ element }) => element));
     this.showTrash(project.trash);
+    this.quiet.update(project.quiet_seconds);
     this.training.update(project);
     this.choose(this.chosen);
   }
