@@ -41,6 +41,7 @@ _HEADLINES = {
     "few-shot": ("*.1", "*.5"),
     "glimpses": ("single", "several"),
     "hmdb10-real": ("models.*.frame_accuracy",),
+    "motion-words": ("*.shipped", "*.learned"),
     "moving-target": ("accuracy.motion", "accuracy.convalstm", "video_map_50"),
     "network-guard": ("train.attempts", "predict.attempts", "serve.attempts"),
     "own-clips": ("*.default",),

@@ -10,7 +10,7 @@ Dance, *Fisher kernels on visual vocabularies*, 2007).
 
 Speeds are per 1/25 s, and a bin lasts about 1/5 s, whatever the frame rate is: of frames that
 follow each other faster than 1/35 s, some are left out (at 50 to 60 frames per second, every second
-one). At 5 to 18 frames per second the flow is that between all frames, scaled to 1/25 s: motion
+one). At 2 to 18 frames per second the flow is that between all frames, scaled to 1/25 s: motion
 that turns back between two frames is not seen, and faster motion is followed less exactly. Across
 more than half a second no flow is computed.
 
