@@ -27,7 +27,7 @@ from onlooker.base.progress import tracked
 from onlooker.data.folder import RECORDINGS
 from onlooker.video.write import write
 
-__all__ = ["StickFigures", "write_recordings", "write_set"]
+__all__ = ["StickFigures", "write_set"]
 
 Floats = NDArray[np.float64]
 Pixels = NDArray[np.uint8]
@@ -443,7 +443,9 @@ def _life(
             state = {"sit_down": "sit", "sit": "stand_up"}[state]
         else:
             names = [name for name in _NEXT if name != state]
-            shares = np.array([_NEXT[name] for name in names])
+            happened = {name for name, _, _ in states}
+            # what has not happened yet is more likely, so that short recordings show all states
+            shares = np.array([_NEXT[name] * (1 if name in happened else 5) for name in names])
             state = str(rng.choice(names, p=shares / shares.sum()))
     poses = np.concatenate(parts)
     if rng.random() < 0.5:
