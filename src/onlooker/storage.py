@@ -22,7 +22,7 @@ from onlooker.base.intervals import file_of, resolved
 from onlooker.base.progress import tracked
 from onlooker.base.text import printable, without_password
 
-__all__ = ["is_address"]
+__all__ = ["has_scheme"]
 
 UPLOAD_EVERY = 60.0  # seconds
 _SCHEME = re.compile("([a-z][a-z0-9+]+):/+.")  # a path collapses the slashes
