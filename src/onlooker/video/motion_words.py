@@ -235,8 +235,8 @@ def _blocks(bins: tuple[Cells, ...]) -> Blocks:
     blocks = np.stack(corners, 1)  # bins 4 rows columns 33
     # the directions of a vector have twice its length in all
     speeds = blocks[..., _FLOW].sum(-1).mean((0, 1)) / 2
-    chosen = blocks[:, :, speeds > _MOVES].reshape(4 * _BINS, -1, cells.shape[-1])
-    parts = [np.concatenate([*chosen[..., values]], 1) for values in _VALUES]
+    moving = blocks[:, :, speeds > _MOVES].reshape(4 * _BINS, -1, cells.shape[-1])
+    parts = [np.concatenate([*moving[..., values]], 1) for values in _VALUES]
     return [np.sqrt(part / np.maximum(part.sum(1, keepdims=True), _TINY)) for part in parts]
 
 
@@ -271,11 +271,13 @@ class Words(NamedTuple):
         posteriors = np.exp(logits - logits.max(1, keepdims=True))
         posteriors /= posteriors.sum(1, keepdims=True)
         count = posteriors.sum(0)[:, None]
-        first = posteriors.T @ x
-        second = posteriors.T @ squares
-        by_means = (first - count * self.means) * np.sqrt(inverse / self.shares[:, None])
+        total = posteriors.T @ x
+        total_squares = posteriors.T @ squares
+        by_means = (total - count * self.means) * np.sqrt(inverse / self.shares[:, None])
         by_variances = (
-            second - 2 * first * self.means + count * (self.means * self.means - self.variances)
+            total_squares
+            - 2 * total * self.means
+            + count * (self.means * self.means - self.variances)
         )
         return np.stack((by_means, by_variances * inverse / np.sqrt(2 * self.shares)[:, None]))
 
