@@ -7,12 +7,14 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
 from scipy.fft import dct
 from stepping import stepped
 from torch import Tensor
 from torch.testing import assert_close
 
 from onlooker.models.linear import LinearClassifier
+from onlooker.models.video_model import WEIGHTS
 
 
 def naive(window: np.ndarray, positions: np.ndarray, steps: int) -> np.ndarray:
@@ -256,13 +258,16 @@ def test_a_stream_has_the_scores_of_a_video_and_none_before_a_window_is_complete
         assert (output.windows.scores[:, ~complete] < 1e-9).all()
 
 
-def test_the_layer_is_saved_and_loaded(tmp_path, features: Tensor) -> None:
+@pytest.mark.parametrize("biases", [1, 3])
+def test_the_layer_is_saved_and_loaded(tmp_path, features: Tensor, biases: int) -> None:
+    """With one bias of events, or one for each length."""
     net = model(())
     net.center.normal_()
     assert net.forward_features(features).windows is None
     M = net.num_features
     event, classes = (
-        [torch.randn(M), torch.rand(M) + 1, torch.randn(K, M), torch.randn(K)] for K in (1, 3)
+        [torch.randn(M), torch.rand(M) + 1, torch.randn(K, M), torch.randn(count)]
+        for K, count in ((1, biases), (3, 3))
     )
     net.set_event_layer(LENGTHS, event, classes)
     net.save_pretrained(tmp_path)
@@ -272,11 +277,27 @@ def test_the_layer_is_saved_and_loaded(tmp_path, features: Tensor) -> None:
     torch.testing.assert_close(loaded.forward_features(features), output, rtol=0, atol=0)
     statistics = net.window_statistics(features)[1, -1, 2]
     for (center, scale, weight, bias), logits in (
-        (event, output.windows.whole[..., None]),
+        ([*event[:3], event[3][-1:]], output.windows.whole[..., None]),
         (classes, output.windows.logits),
     ):
         expected = weight @ ((statistics - center) / scale) + bias
         assert torch.allclose(logits[1, -1, 2], expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_model_of_an_earlier_version_has_one_bias_for_all_lengths(
+    tmp_path, features: Tensor
+) -> None:
+    net = model()
+    net.event_bias.fill_(-1.5)
+    net.save_pretrained(tmp_path)
+    weights = load_file(tmp_path / WEIGHTS)
+    save_file({**weights, "event_bias": torch.tensor([-1.5])}, tmp_path / WEIGHTS)
+    loaded = LinearClassifier.from_pretrained(tmp_path)
+    torch.testing.assert_close(loaded.state_dict(), net.state_dict(), rtol=0, atol=0)
+    for wrong in (torch.zeros(2), torch.tensor(1.0)):
+        save_file({**weights, "event_bias": wrong}, tmp_path / WEIGHTS)
+        with pytest.raises(ValueError, match="not the weights of this model"):
+            LinearClassifier.from_pretrained(tmp_path)
 
 
 @pytest.mark.parametrize("lengths", [(1, 4), (4, 4), (5, 3)])

@@ -39,7 +39,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A run trained on short clips, and a recording that it has not seen."""
     folder = tmp_path_factory.mktemp("events")
     for action in ACTIONS:
-        for number in range(5):
+        for number in range(7):
             clip = folder / "clips" / action / f"{number}.mp4"
             write(
                 clip,
@@ -56,7 +56,7 @@ def plain(segments: Sequence[Any]) -> list[tuple[str, float, float]]:
     """Class, begin and end of events, in the order of time."""
     given = [each if isinstance(each, dict) else vars(each) for each in segments]
     return sorted(
-        ((each["label"], round(each["start"], 2), round(each["end"], 2)) for each in given),
+        ((each["label"], round(each["start"], 1), round(each["end"], 1)) for each in given),
         key=lambda e: e[1],
     )
 
@@ -95,11 +95,7 @@ def test_all_ways_to_ask_give_the_same_events(made: tuple[Path, Path], tmp_path:
     assert plain([event for step in recognizer.watch(file) for event in step.events]) == plain(
         live
     )
-    assert [label for label, *_ in plain(live)] == [label for label, *_ in expected]
-    ends = np.array(
-        [[mine[1:], theirs[1:]] for mine, theirs in zip(plain(live), expected, strict=True)]
-    )
-    assert (np.abs(ends[:, 0] - ends[:, 1]).max(1) <= 0.25).mean() >= 0.9
+    assert plain(live) == expected, "afterwards as live"
 
 
 def test_one_number_just_below_and_above_every_length_at_which_something_changes(

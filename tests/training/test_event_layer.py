@@ -14,7 +14,15 @@ from onlooker.base.records import Segment
 from onlooker.models.linear import LinearClassifier
 from onlooker.stream.events import Finder
 from onlooker.training.background import Background
-from onlooker.training.events import ClipFeatures, EventLayer, fit_events, window_lengths
+from onlooker.training.events import (
+    ClipFeatures,
+    EventLayer,
+    _swaying,
+    _wandering,
+    _with_motion,
+    fit_events,
+    window_lengths,
+)
 from onlooker.training.linear import ClipStatistics, LayerChoice, fit_layer
 from onlooker.training.regression import Method
 
@@ -49,6 +57,42 @@ def test_a_class_that_lasts_much_longer_has_windows_of_its_own() -> None:
     lengths = window_lengths([20, 20, 20, 40], [0, 0, 0, 1], 12)
     assert lengths[:4] == (10, 14, 20, 26)
     assert {40, 48} < {*lengths}, "four times W at most"
+
+
+def test_people_sway_in_pauses_between_the_pictures_of_the_end_of_a_clip() -> None:
+    frames = torch.arange(4.0)[:, None, None, None] + torch.zeros(4, 2, 3, 3)
+    frames[:, 1] = torch.arange(9.0).view(3, 3)  # a picture that stands still
+    swaying = [_swaying(frames, 40, np.random.default_rng(seed)) for seed in range(30)]
+    still = [pause for pause in swaying if (pause == frames[0]).all()]
+    assert 2 <= len(still) <= 14
+    for pause in swaying:
+        assert pause.shape == (40, 2, 3, 3)
+        if (pause == frames[0]).all():
+            continue
+        steps = pause[:, 0, 0, 0].diff().abs()
+        assert steps.median() < 1.5, "half speed, and noise like changes of neighbors"
+        assert pause[:, 0, 0, 0].max() > 2, "all frames of the end"
+        moved = (pause[:, 1] - frames[0, 1]).abs().amax((1, 2))
+        assert moved[0] == 0
+        assert 0 < moved.max() < 0.3 * 4 + 1e-6, "by less than a cell"
+    places = _wandering(frames, 200, np.random.default_rng(0))[:, 0, 0, 0]
+    assert places[0] == 0
+    assert places.min() >= 0
+    assert 2 < places.max() <= 3
+    assert places.diff().abs().median() < 0.3
+
+
+def test_in_pauses_something_moves_for_a_moment_as_in_another_clip() -> None:
+    pause = torch.full((20, 1, 1, 1), 5.0)
+    other = torch.linspace(70, 80, 11)[:, None, None, None]
+    moved = _with_motion(pause, other, longest=4, random=np.random.default_rng(0))[:, 0, 0, 0]
+    changed = np.flatnonzero(moved != 5).tolist()
+    assert 1 <= len(changed) <= 3
+    assert changed == [*range(changed[0], changed[-1] + 1)]
+    assert 5 < moved.max() < 9, "from the first picture of the part, not the other scene"
+    for longest, shown in ((1, pause), (4, pause[:1])):
+        same = _with_motion(shown, other, longest=longest, random=np.random.default_rng(0))
+        assert same is shown
 
 
 class Made:
@@ -194,7 +238,7 @@ def test_events_that_look_like_nothing_are_not_found_and_the_curve_says_so() -> 
         for clip in made.made_of
     ]
     curve = made.fit()
-    place = curve.point(6.0)
+    place = None if curve is None else curve.point(6.0)
     assert place is None or curve.found[place] < 0.5
 
 

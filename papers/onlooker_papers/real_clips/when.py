@@ -220,11 +220,15 @@ class Played(NamedTuple):
         )
         return cls(stream.times, play(by, stream), stream.events, finder, by.threshold)
 
-    def live(self, threshold: float) -> Iterator[tuple[Segment, float]]:
-        """The events with at least this score, and when they are final."""
-        finder = Finder(
+    def at(self, threshold: float) -> Finder:
+        """The finder of events with at least this score."""
+        return Finder(
             self.finder.classes, self.finder.lengths, threshold, nothing=self.finder.nothing
         )
+
+    def live(self, threshold: float) -> Iterator[tuple[Segment, float]]:
+        """The events with at least this score, and when they are final."""
+        finder = self.at(threshold)
         state = EventState()
         for time, of_frame in zip(self.times, self.scores, strict=True):
             final, _, state = finder.step(state, time, of_frame)
@@ -250,12 +254,8 @@ def figures_of(streams: Sequence[Played]) -> dict[str, Any]:
         threshold = _threshold(zip(curve.thresholds, curve.found, curve.misnamed, strict=True))
     return {
         "segment_map": {"offline": _map(offline, true), "live": _map(live, true)},
-        **reported(
-            streams, offline, thresholds=[stream.threshold for stream in streams], seconds=seconds
-        ),
-        "at_90_found": reported(
-            streams, offline, thresholds=[threshold] * len(streams), seconds=seconds
-        ),
+        **reported(streams, thresholds=[stream.threshold for stream in streams], seconds=seconds),
+        "at_90_found": reported(streams, thresholds=[threshold] * len(streams), seconds=seconds),
         "events": sum(map(len, true)),
         "hours": sum(seconds) / 3600,
     }
@@ -275,7 +275,6 @@ def _threshold(points: Iterable[tuple[float, float, float]]) -> float:
 
 def reported(
     streams: Sequence[Played],
-    offline: Sequence[Sequence[Segment]],
     *,
     thresholds: Sequence[float],
     seconds: Sequence[float],
@@ -290,13 +289,13 @@ def reported(
     found = list[list[Segment]]()
     delays = list[float]()
     same = list[bool]()
-    for stream, whole, threshold in zip(streams, offline, thresholds, strict=True):
+    for stream, threshold in zip(streams, thresholds, strict=True):
         events = [*stream.live(threshold)]
         found.append([event for event, _ in events])
         for true in stream.true:
             delays += [final - true.end for event, final in events if _overlap(event, true)][:1]
-        kept = [event for event in whole if event.score >= threshold]
-        same += [any(_agree(event, other) for other in kept) for event, _ in events]
+        offline = stream.at(threshold).find(stream.times, stream.scores)
+        same += [any(_agree(event, other) for other in offline) for event, _ in events]
     events_of = [stream.true for stream in streams]
     curve = event_curve(found, events_of, seconds)
     any_class = event_curve(_unnamed(found), _unnamed(events_of), seconds)

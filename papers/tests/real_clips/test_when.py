@@ -119,7 +119,8 @@ def test_clear_events_are_found_live_as_offline(played: Played) -> None:
     assert figures["by_chance"]["named"] < figures["by_chance"]["found"] < 1
     assert figures["same"] == 1
     assert 0 < figures["delay"] < 2
-    assert figures["segment_map"]["offline"]["0.5"] == figures["segment_map"]["live"]["0.5"] == 1
+    assert figures["segment_map"]["offline"] == figures["segment_map"]["live"]
+    assert figures["segment_map"]["live"]["0.5"] > 0.9
     assert figures["events"] == 12
     assert figures["hours"] == pytest.approx(len(played.times) / RATE / 3600)
 
@@ -175,7 +176,7 @@ def test_found_events_and_alarms_are_those_of_a_naive_count() -> None:
     assert len(offline) > 8
     for threshold in (0.02, 0.5, 0.8):
         kept = [each for each in offline if each.score >= threshold]
-        figures = reported([stream], [offline], thresholds=[threshold], seconds=[200.0])
+        figures = reported([stream], thresholds=[threshold], seconds=[200.0])
         assert figures["same"] == 1, "events that overlap no other are the same live"
         expected = naive(kept, true, 200.0)
         assert {name: figures[name] for name in expected} == pytest.approx(expected)
@@ -184,7 +185,7 @@ def test_found_events_and_alarms_are_those_of_a_naive_count() -> None:
 
 
 def test_nothing_is_reported_at_a_threshold_that_no_score_reaches(played: Played) -> None:
-    figures = reported([played], [[]], thresholds=[2.0], seconds=[100.0])
+    figures = reported([played], thresholds=[2.0], seconds=[100.0])
     assert figures["found"] == figures["false_alarms_per_hour"] == 0
     assert figures["delay"] is None
 
@@ -194,7 +195,6 @@ def test_a_delay_is_that_of_the_first_event_that_overlaps_a_true_one() -> None:
     stream = scripted([Segment("fall", 20.0, 26.0, 0.9), Segment("fall", 63.0, 69.0, 0.9)], true)
     figures = reported(
         [stream],
-        [stream.finder.find(stream.times, stream.scores)],
         thresholds=[0.5],
         seconds=[200.0],
     )

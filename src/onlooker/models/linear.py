@@ -192,8 +192,9 @@ class LinearClassifier(VideoModel):
 
         Args:
             lengths: numbers of frames, ascending, at least 2.
-            event, classes: center and scale `M`, weight `1 M` or `K M` and bias `1` or `K` of a
-                layer on statistics x: weight · (x - center) / scale + bias.
+            event, classes: center and scale `M`, weight `1 M` or `K M` and bias of a layer on
+                statistics x: weight · (x - center) / scale + bias. The bias of `event` is one for
+                each length, `L`, or one for all; that of `classes` is `K`.
         """
         self._add_event_layer(lengths)
         for name, values in (("event", event), ("window", classes)):
@@ -240,8 +241,11 @@ class LinearClassifier(VideoModel):
         self.lengths = tuple(lengths)
         M = self.num_features
         device = self.center.device
-        for name, outputs in (("event", 1), ("window", self.num_classes)):
-            for part, shape in zip(_PARTS, ((M,), (M,), (outputs, M), (outputs,)), strict=True):
+        for name, outputs, biases in (
+            ("event", 1, len(lengths)),
+            ("window", self.num_classes, self.num_classes),
+        ):
+            for part, shape in zip(_PARTS, ((M,), (M,), (outputs, M), (biases,)), strict=True):
                 values = torch.full(shape, float(part == "scale"), device=device)
                 self.register_buffer(f"{name}_{part}", values)
 
@@ -258,6 +262,13 @@ class LinearClassifier(VideoModel):
         self.still = True
         self.register_buffer("still_center", zeros(self.encoder.num_features, N))
         self.register_buffer("still_share", zeros(N))
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        # models of earlier versions have one bias for all lengths
+        name = f"{prefix}event_bias"
+        if name in state_dict and state_dict[name].shape == (1,):
+            state_dict[name] = state_dict[name].expand(len(self.lengths))
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
     @property
     def _span(self) -> int:
@@ -420,12 +431,14 @@ class LinearClassifier(VideoModel):
         """
         complete = seen[..., None] >= torch.tensor(self.lengths, device=seen.device)
         whole = self._window_layer("event", statistics)[..., 0]
-        logits = self._window_layer("window", statistics)
+        whole = whole + self.get_buffer("event_bias")
+        logits = self._window_layer("window", statistics) + self.get_buffer("window_bias")
         return Windows(whole.where(complete, _INCOMPLETE), logits)
 
     def _window_layer(self, name: str, statistics: Tensor) -> Tensor:
-        center, scale, weight, bias = (getattr(self, f"{name}_{part}") for part in _PARTS)
-        return F.linear((statistics - center) / scale, weight, bias)
+        """The outputs of a layer without its bias."""
+        center, scale, weight = (getattr(self, f"{name}_{part}") for part in _PARTS[:3])
+        return F.linear((statistics - center) / scale, weight)
 
     def _frames(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Features `B T D h w` as frames `B T D N`, rounded as in the state of a stream so that

@@ -1,12 +1,13 @@
 """Fit the event layer: which windows are one whole event, and how many events are found at which
 rate of false alarms.
 
-No times are needed: streams are made of the training clips, with pauses that hold the first and the
-last frame of a clip, or show clips in which nothing happens. Windows that nearly agree with a clip
-are positive; parts of clips, two halves of neighbors, and pauses are negative.
+No times are needed: streams are made of the training clips, with pauses in which people sway, parts
+of other clips, and clips in which nothing happens. Windows that nearly agree with a clip are
+positive; parts of clips, two halves of neighbors, and pauses are negative. Streams of other
+recordings, whose pauses are made in another way, choose how much a window loses by its length.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -20,7 +21,7 @@ from onlooker.base.config import StreamConfig
 from onlooker.base.decision import EventCurve
 from onlooker.base.records import Segment
 from onlooker.models.linear import LinearClassifier
-from onlooker.report.events import calibrated_curve
+from onlooker.report.events import calibrated_curve, segment_map
 from onlooker.stream.events import Finder
 from onlooker.training.background import Background
 from onlooker.training.linear import ClipStatistics, LayerChoice, fitted_layer, one_thread
@@ -36,9 +37,19 @@ STATISTICS = ("spread", "change", "largest")
 MOST_CLIPS = 100  # that streams are made of
 _STREAMS = 5  # at most; they share no recording
 _PAUSE = (0.5, 2.0)  # times the median clip
+_EDGE = 0.25  # seconds at both ends of a clip that pauses show
+_STILL = 0.25  # share of the pauses that hold one picture
+_NOISE = 0.5  # of changes between neighboring frames, at most
+_SHIFT = 0.3  # cells of a feature map, at most
+_STEP = 0.25  # standard deviation of the steps of pauses that layers are tested with, in frames
+_FOREIGN = 0.5  # share of the pauses after events with the motion of a part of another clip
+_LONGEST_PART = 0.2  # of these parts, times the median clip
 _PART = 0.35  # IoU with a clip below which a window is no event
 _WHOLE = 0.75  # IoU with a clip above which a window is one
 _NEGATIVES = 6  # windows for each clip, besides one that is an event and the clip itself
+# to choose from: what the logit of a window loses when its length grows by a factor of e
+_PRICES = (0.0, 0.5, 1.0, 2.0, 4.0)
+_OVERLAPS = (0.3, 0.5, 0.7)  # IoU thresholds of the mean by which the price is chosen
 _METHODS = (
     Method("logistic", 1.0),
     Method("logistic", 10.0),
@@ -53,6 +64,7 @@ _LONGEST = 4  # windows at most, times the number of frames of a sample
 _MIN_SCORE = 0.02  # of a window that may be an event
 _MINING_ROUNDS = 2  # in which windows of the background are added
 _MINED = 6  # of these windows for each event and round, at most
+_SURE = 0.1  # score of the events by which the price is chosen
 _FRAMES = 128  # of a stream, whose windows are computed together
 
 
@@ -70,7 +82,7 @@ class EventLayer(NamedTuple):
 
     Args:
         lengths: numbers of frames of the windows, ascending.
-        event: whether a window is one whole event; weight `1 M`.
+        event: whether a window is one whole event; weight `1 M`, bias `L`.
         classes: of which class; weight `K M`.
         curve: what is found at which rate of false alarms, in streams of other recordings than
             those of the layers; None if the clips cannot be divided, or no event is found.
@@ -98,18 +110,28 @@ class _Stream(NamedTuple):
     recordings: NDArray[np.str_]
 
 
-class _StreamResult(NamedTuple):
-    """What is found in a stream.
+class _Played(NamedTuple):
+    """The outputs of layers for a stream that they were not fitted to.
 
     Args:
-        reported: the reported events, by each layer of classes.
+        event: logits that a window is one whole event, `T L`; classes: the probabilities of each
+            layer of classes, `T L K`.
         true: the true events.
+        times: seconds of the frames, `T`.
         seconds: length of the stream.
     """
 
-    reported: list[list[Segment]]
+    event: Floats
+    classes: list[Floats]
     true: list[Segment]
+    times: list[float]
     seconds: float
+
+    def events(self, finder: Finder, layer: int, penalty: Floats) -> list[Segment]:
+        """The events that are found by a layer of classes, if the logits of windows are reduced by
+        `L` penalties.
+        """
+        return finder.find(self.times, expit(self.event - penalty)[..., None] * self.classes[layer])
 
 
 def window_lengths(counts: Sequence[int], labels: Sequence[int], W: int) -> tuple[int, ...]:
@@ -164,7 +186,16 @@ def fit_events(
     labels = clips.y[[clip.number for clip in events]].tolist()
     lengths = window_lengths(counts, labels, net.window)
     random = np.random.default_rng(0)
-    streams = _streams(stream_clips, clips, pause=float(np.median(counts)), random=random)
+    divided = _divided(stream_clips, clips, random)
+    median = float(np.median(counts))
+    # pauses of the streams that test layers are made in another way than of those they are fitted to
+    streams, test_streams = (
+        [
+            _stream(members, clips, pause=pause, median=median, rate=rate, random=random)
+            for members in divided
+        ]
+        for pause in (_swaying, _wandering)
+    )
     windows = _windows(net, streams, clips, lengths=lengths, random=random)
     method, temperature = _best_method(windows, clips.columns(STATISTICS))
     fit = partial(_fit_layers, choice=choice, method=method, temperature=temperature)
@@ -175,24 +206,28 @@ def fit_events(
                 net, finder, background, layers=fit(windows, clips), count=_MINED * len(events)
             )
             windows = windows.with_negatives(hardest)
-    results = [
-        _evaluate(net, finder, stream, layers=fit(other_windows, other_clips), rate=rate)
-        for stream, other_windows, other_clips in _held_out(streams, windows, clips)
+    play = partial(_played, net, lengths=lengths, classes=classes, rate=rate)
+    tested = [
+        play(stream, layers=fit(other_windows, other_clips))
+        for stream, other_windows, other_clips in _held_out(test_streams, windows, clips)
     ]
-    event_layer, class_layers = fit(windows, clips)
-    if background is not None and results:
-        results += _quiet_results(
-            net, finder, background, layers=(event_layer, class_layers), rate=rate
-        )
+    layers = event_layer, class_layers = fit(windows, clips)
+    if background is not None and tested:
+        quiet = map(_background_stream, map(background.read, background.held_out))
+        tested += [play(stream, layers=layers) for stream in quiet]
+    penalties = [price * np.log(np.array(lengths) / median) for price in _PRICES]
+    sure_finder = Finder(classes, lengths, _SURE, nothing=clips.nothing)
+    penalty = max(penalties, key=lambda penalty: _tightness(sure_finder, tested, penalty))
     curves = [
         calibrated_curve(
-            [result.reported[i] for result in results],
-            [result.true for result in results],
-            [result.seconds for result in results],
+            [played.events(finder, layer, penalty) for played in tested],
+            [played.true for played in tested],
+            [played.seconds for played in tested],
         )
-        for i in (0, 1)
+        for layer in (0, 1)
     ]
     best = max((0, 1), key=lambda i: _quality(curves[i]))
+    event_layer = event_layer._replace(bias=event_layer.bias - penalty)
     return EventLayer(lengths, event_layer, class_layers[best], curve=curves[best])
 
 
@@ -218,49 +253,116 @@ def _held_out(
             yield stream, other_windows, other_clips
 
 
-def _streams(
-    stream_clips: Sequence[ClipFeatures],
-    clips: ClipStatistics,
-    *,
-    pause: float,
-    random: np.random.Generator,
-) -> list[_Stream]:
-    """Streams that share no recording; the arguments are those of `_stream`."""
+def _divided(
+    stream_clips: Sequence[ClipFeatures], clips: ClipStatistics, random: np.random.Generator
+) -> list[list[ClipFeatures]]:
+    """The clips of each stream; no two streams share a recording."""
     recordings = random.permutation(np.unique(clips.groups[[clip.number for clip in stream_clips]]))
-    streams = list[_Stream]()
+    divided = list[list[ClipFeatures]]()
     for number in range(min(_STREAMS, len(recordings))):
         in_stream = {*recordings[number::_STREAMS].tolist()}
-        members = [clip for clip in stream_clips if clips.groups[clip.number] in in_stream]
-        streams.append(_stream(members, clips, pause=pause, random=random))
-    return streams
+        divided.append([clip for clip in stream_clips if clips.groups[clip.number] in in_stream])
+    return divided
+
+
+# from the frames at an end of a clip, `T D h w`, at least two, and a number of frames: a pause
+_Pause = Callable[[Tensor, int, np.random.Generator], Tensor]
+
+
+def _swaying(frames: Tensor, count: int, random: np.random.Generator) -> Tensor:
+    """A pause that begins with the first of some frames: they are shown forwards and backwards at
+    half speed, shifted by parts of a cell, with changes like those between neighbors.
+    """
+    if random.random() < _STILL:
+        return frames[:1].expand(count, -1, -1, -1)
+    shown = _between(frames, np.arange(count) / 2)
+    wave = (1 - np.cos(np.linspace(0, random.uniform(0, 4 * np.pi), count))) / 2
+    for axis in (2, 3):
+        step = random.choice([-1, 1])
+        cells = torch.arange(frames.shape[axis])
+        neighbors = (cells + step).clamp(0, len(cells) - 1)
+        shift = torch.from_numpy(wave * random.uniform(0, _SHIFT)).float()[:, None, None, None]
+        shown = shown.lerp(shown.index_select(axis, neighbors), shift)
+    changes = frames.float().diff(dim=0)
+    noise = torch.from_numpy(random.normal(0, random.uniform(0, _NOISE), count)).float()
+    shown += noise[:, None, None, None] * changes[random.integers(0, len(changes), count)]
+    return shown.to(frames.dtype)
+
+
+def _wandering(frames: Tensor, count: int, random: np.random.Generator) -> Tensor:
+    """A pause that begins with the first of some frames, and goes to and fro between them."""
+    steps = random.normal(0, _STEP, count)
+    return _between(frames, np.cumsum(steps) - steps[0]).to(frames.dtype)
+
+
+def _between(frames: Tensor, places: Floats) -> Tensor:
+    """Frames `T D h w` at places between the first one, 0, and the last one; beyond them, they are
+    shown backwards.
+    """
+    last = len(frames) - 1
+    inside = last - np.abs(places % (2 * last) - last)
+    before = np.minimum(inside.astype(int), last - 1)
+    share = torch.from_numpy(inside - before).float()[:, None, None, None]
+    return frames[before].float().lerp(frames[before + 1].float(), share)
+
+
+def _with_motion(
+    pause: Tensor, other: Tensor, *, longest: int, random: np.random.Generator
+) -> Tensor:
+    """A pause in which something moves as in a part of another clip, which begins and ends
+    gradually.
+
+    `longest`: frames of the part, at most.
+    """
+    count = min(longest, len(pause), len(other))
+    if count < 2:
+        return pause
+    begin = random.integers(0, len(other) - count + 1)
+    at = random.integers(0, len(pause) - count + 1)
+    share = torch.sin(torch.pi * torch.linspace(0, 1, count))[:, None, None, None]
+    motion = (other[begin : begin + count] - other[begin]).float() * share
+    moved = pause[at : at + count].float() + motion
+    return torch.cat((pause[:at], moved.to(pause.dtype), pause[at + count :]))
 
 
 def _stream(
     stream_clips: Sequence[ClipFeatures],
     clips: ClipStatistics,
     *,
-    pause: float,
+    pause: _Pause,
+    median: float,
+    rate: float,
     random: np.random.Generator,
 ) -> _Stream:
-    """The stream of some clips in random order: before and after each event a pause, then a clip in
-    which nothing happens, if there is one. Without events it is empty.
+    """The stream of some clips in random order: before and after each event a pause, in which
+    something else moves at times, then a clip in which nothing happens, if there is one. Without
+    events it is empty.
 
-    `pause`: the length of the median event, in frames.
+    Args:
+        pause: how pauses are made.
+        median: frames of the median event.
+        rate: frames per second.
     """
     event_clips = [clip for clip in stream_clips if clips.y[clip.number] != clips.nothing]
     background = [clip.features for clip in stream_clips if clips.y[clip.number] == clips.nothing]
+    edge = 1 + max(1, round(_EDGE * rate))
     parts = list[Tensor]()
     events = list[list[int]]()
     time = 0
     for place in random.permutation(len(event_clips)).tolist():
         features, number = event_clips[place]
-        held = max(1, round(pause * random.uniform(*_PAUSE) / 2))
+        held = max(1, round(median * random.uniform(*_PAUSE) / 2))
         shown = [
-            features[:1].expand(held, -1, -1, -1),
+            pause(features[:edge], held, random).flip(0),
             features,
-            features[-1:].expand(held, -1, -1, -1),
+            pause(features.flip(0)[:edge], held, random),
         ]
         events.append([time + held, time + held + len(features), int(clips.y[number])])
+        if random.random() < _FOREIGN:
+            other = event_clips[random.integers(len(event_clips))].features
+            shown[2] = _with_motion(
+                shown[2], other, longest=int(_LONGEST_PART * median), random=random
+            )
         if background:
             shown.append(background[random.integers(len(background))])
         parts += shown
@@ -375,28 +477,16 @@ def _hardest(
         features = background.read(path)
         frames = range(len(features))
         stream = _background_stream(features)
-        (scores,) = _scores(net, stream, lengths=finder.lengths, event=event, classes=classes[:1])
+        logits, (probabilities,) = _outputs(
+            net, stream, lengths=finder.lengths, event=event, classes=classes[:1]
+        )
+        scores = expit(logits)[..., None] * probabilities
         found = sorted(finder.find(frames, scores), key=lambda window: -window.score)
         for window in found[:share]:
             shown = features[round(window.start) : round(window.end)].to(net.center.device)
             values = net.window_statistics(shown[None], (len(shown),))[:, -1, 0]
             x.append(values.cpu().double().numpy())
     return np.concatenate(x)[:count]
-
-
-def _quiet_results(
-    net: LinearClassifier,
-    finder: Finder,
-    background: Background,
-    *,
-    layers: tuple[LinearLayer, Sequence[LinearLayer]],
-    rate: float,
-) -> list[_StreamResult]:
-    """What is found in the background that the layers were not fitted to."""
-    return [
-        _evaluate(net, finder, _background_stream(background.read(path)), layers=layers, rate=rate)
-        for path in background.held_out
-    ]
 
 
 def _background_stream(features: Tensor) -> _Stream:
@@ -450,44 +540,59 @@ def _fit_layers(
     ]
 
 
-def _evaluate(
+def _tightness(finder: Finder, tested: Sequence[_Played], penalty: Floats) -> float:
+    """Mean segment mAP of the events that are found in streams, where every window has a penalty:
+    events are only right if they begin and end near the true ones.
+    """
+    found = {str(i): played.events(finder, 1, penalty) for i, played in enumerate(tested)}
+    true = {str(i): played.true for i, played in enumerate(tested)}
+    return float(segment_map(found, true, _OVERLAPS).mean()) if any(true.values()) else 0.0
+
+
+def _played(
     net: LinearClassifier,
-    finder: Finder,
     stream: _Stream,
     *,
+    lengths: Sequence[int],
+    classes: Sequence[str],
     layers: tuple[LinearLayer, Sequence[LinearLayer]],
     rate: float,
-) -> _StreamResult:
-    """What models with a layer of events, and each of some layers of classes, find in a stream."""
-    event, classes = layers
-    scores = _scores(net, stream, lengths=finder.lengths, event=event, classes=classes)
-    times = (np.arange(len(stream.features)) / rate).tolist()
+) -> _Played:
+    """Play a stream to a layer of events and some layers of classes."""
+    event, class_layers = layers
+    logits, probabilities = _outputs(
+        net, stream, lengths=lengths, event=event, classes=class_layers
+    )
     true = [
-        Segment(finder.classes[label], start / rate, end / rate)
+        Segment(classes[label], start / rate, end / rate)
         for start, end, label in stream.events.tolist()
     ]
-    return _StreamResult([finder.find(times, part) for part in scores], true, len(times) / rate)
+    count = len(stream.features)
+    times = (np.arange(count) / rate).tolist()
+    return _Played(logits, probabilities, true, times, seconds=count / rate)
 
 
 @torch.inference_mode()
-def _scores(
+def _outputs(
     net: LinearClassifier,
     stream: _Stream,
     *,
     lengths: Sequence[int],
     event: LinearLayer,
     classes: Sequence[LinearLayer],
-) -> list[Floats]:
-    """The scores that models with these layers of events, and of classes, give to the windows of a
-    stream: `T L K` for each layer of classes.
+) -> tuple[Floats, list[Floats]]:
+    """The logits `T L` of a layer of events for the windows of a stream, and the probabilities
+    `T L K` of some layers of classes.
     """
     before = lengths[-1] - 1
-    parts = list[list[Floats]]()
+    logits = list[Floats]()
+    probabilities = list[list[Floats]]()
     for start in range(0, len(stream.features), _FRAMES):
         begin = max(0, start - before)
         part = stream.features[None, begin : start + _FRAMES].to(net.center.device)
         statistics = net.window_statistics(part, lengths)[0, start - begin :]
         values = statistics.cpu().double().numpy()
-        whole = expit(event.logits(values))
-        parts.append([whole * softmax(layer.logits(values), -1) for layer in classes])
-    return [np.concatenate(layer_parts) for layer_parts in zip(*parts, strict=True)]
+        logits.append(event.logits(values)[..., 0])
+        probabilities.append([softmax(layer.logits(values), -1) for layer in classes])
+    by_layer = [np.concatenate(parts) for parts in zip(*probabilities, strict=True)]
+    return np.concatenate(logits), by_layer
