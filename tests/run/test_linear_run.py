@@ -47,7 +47,7 @@ from onlooker.run.compare import compare, settings_of, with_baseline
 from onlooker.run.evaluate import evaluate
 from onlooker.run.record import RunRecord, read_figures
 from onlooker.run.train import train_final, train_run
-from onlooker.training import encoders, fitters, linear, linear_fitter
+from onlooker.training import encoders, eyes, fitters, linear, linear_fitter
 from onlooker.training.background import background_of
 from onlooker.training.eyes import cross_validated
 from onlooker.training.fitters import complete
@@ -728,7 +728,7 @@ def test_events_are_not_crowded_out_of_streams_by_clips_of_nothing() -> None:
 
 
 def test_the_encoder_is_chosen_again_for_each_fold(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(linear, "FOLDS", 2)
+    monkeypatch.setattr(eyes, "FOLDS", 2)
     random = np.random.default_rng(0)
     y = np.arange(30) % 2
     noise = random.normal(size=(30, 2))
@@ -740,7 +740,7 @@ def test_the_encoder_is_chosen_again_for_each_fold(monkeypatch: pytest.MonkeyPat
     assert (cross_validated(weak, rival=strong)[0].argmax(1) == y).all()
     assert (cross_validated(strong, rival=weak)[0].argmax(1) == y).all()
     # The rival misleads in one fold, which only the clips say that are held out there.
-    _, held_out = next(strong.folds(linear.FOLDS))
+    _, held_out = next(strong.folds(eyes.FOLDS))
     misleading = strong._replace(x=strong.x.copy())
     misleading.x[held_out] = np.tile(noise + 5 * (1 - y[:, None]), 16)[held_out]
     fair = weak._replace(x=np.tile(noise + y[:, None], 16))
