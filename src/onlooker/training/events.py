@@ -481,8 +481,8 @@ def _hardest(
             net, stream, lengths=finder.lengths, event=event, classes=classes[:1]
         )
         scores = expit(logits)[..., None] * probabilities
-        found = sorted(finder.find(frames, scores), key=lambda window: -window.score)
-        for window in found[:share]:
+        candidates = sorted(finder.find(frames, scores), key=lambda window: -window.score)
+        for window in candidates[:share]:
             shown = features[round(window.start) : round(window.end)].to(net.center.device)
             values = net.window_statistics(shown[None], (len(shown),))[:, -1, 0]
             x.append(values.cpu().double().numpy())
@@ -544,9 +544,9 @@ def _tightness(finder: Finder, tested: Sequence[_Played], penalty: Floats) -> fl
     """Mean segment mAP of the events that are found in streams, where every window has a penalty:
     events are only right if they begin and end near the true ones.
     """
-    found = {str(i): played.events(finder, 1, penalty) for i, played in enumerate(tested)}
+    predicted = {str(i): played.events(finder, 1, penalty) for i, played in enumerate(tested)}
     true = {str(i): played.true for i, played in enumerate(tested)}
-    return float(segment_map(found, true, _OVERLAPS).mean()) if any(true.values()) else 0.0
+    return float(segment_map(predicted, true, _OVERLAPS).mean()) if any(true.values()) else 0.0
 
 
 def _played(
@@ -569,7 +569,7 @@ def _played(
     ]
     count = len(stream.features)
     times = (np.arange(count) / rate).tolist()
-    return _Played(logits, probabilities, true, times, seconds=count / rate)
+    return _Played(logits, probabilities, true, times=times, seconds=count / rate)
 
 
 @torch.inference_mode()
