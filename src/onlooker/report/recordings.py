@@ -62,13 +62,13 @@ def recordings_page(
     wrong = list[tuple[RecordingEvents, Segment, str]]()
     false = list[tuple[RecordingEvents, Segment, str]]()
     for recording in recordings:
-        found = mistakes(recording.predicted, recording.true)
-        missed += [(recording, event, event.label) for event in found.missed]
+        errors = mistakes(recording.predicted, recording.true)
+        missed += [(recording, event, event.label) for event in errors.missed]
         wrong += [
             (recording, event, f"{event.label}, named {_scored(other)}")
-            for event, other in found.wrong
+            for event, other in errors.wrong
         ]
-        false += [(recording, event, _scored(event)) for event in found.false]
+        false += [(recording, event, _scored(event)) for event in errors.false]
     false.sort(key=lambda entry: -entry[1].score)
     for heading, entries in (("Missed", missed), ("Wrong class", wrong), ("False alarms", false)):
         if entries:

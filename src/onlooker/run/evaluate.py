@@ -312,7 +312,7 @@ def evaluate_recordings(run: Path, clips: ClipSet) -> dict[str, Any]:
         return figures
     files = {clip_name(file, root): file for file in listed}
     recordings = [
-        RecordingEvents(name, predicted[name], true[name], seconds)
+        RecordingEvents(name, predicted[name], true[name], seconds=seconds)
         for name, seconds in lengths.items()
     ]
     title = f"{set_name(clips.path)}: {len(recordings)} recordings, {figures['events']} events"

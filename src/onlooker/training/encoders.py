@@ -181,28 +181,30 @@ def _compare(lite0: Candidate, small: Candidate, decision: Decision) -> EncoderC
     clips = lite0.samples.clips
     positions = compared(clips)
     is_complete = len(positions) == len(clips)
-    kept = _result(lite0, decision, positions, copies=True)
-    if not kept.choice.tested.any():
+    default = _result(lite0, decision, positions, copies=True)
+    if not default.choice.tested.any():
         name = small.settings.model.encoder
         why = f"encoder {LITE0}, not compared with {name}: clips of too few recordings"
-        return EncoderChoice(lite0, kept.encoded, why=why)
+        return EncoderChoice(lite0, default.encoded, why=why)
     some = small._replace(samples=small.samples.subset([clips[place] for place in positions]))
     rival = _result(some, decision, np.arange(len(positions)), copies=False)
     counted = f"by cross-validation of {len(positions)} clips"
-    if clearly_better(rival.choice, kept.choice, rival.clips):
+    if clearly_better(rival.choice, default.choice, rival.clips):
         # the altered copies of few clips are not encoded yet
         encoded = rival.encoded if is_complete and len(clips) > FEW else None
         return EncoderChoice(
             some if is_complete else small,
             encoded,
-            rival=kept.clips if is_complete else None,
+            rival=default.clips if is_complete else None,
             rival_first=True,
-            why=f"encoder {rival}, {counted}; it was clearly better than {kept}",
+            why=f"encoder {rival}, {counted}; it was clearly better than {default}",
         )
-    why = f"encoder {kept}, {counted}; {rival} was not clearly better"
-    if rival.choice.loss < kept.choice.loss:
+    why = f"encoder {default}, {counted}; {rival} was not clearly better"
+    if rival.choice.loss < default.choice.loss:
         why += ": its lower log loss may be chance (within one standard error)"
-    return EncoderChoice(lite0, kept.encoded, rival=rival.clips if is_complete else None, why=why)
+    return EncoderChoice(
+        lite0, default.encoded, rival=rival.clips if is_complete else None, why=why
+    )
 
 
 def _result(
@@ -223,4 +225,6 @@ def _result(
     seconds = (time.perf_counter() - began) / count
     clips = encoded.clips.subset(positions)
     choice = choose(clips._replace(copies=()))
-    return EncoderResult(candidate.settings.model.encoder, encoded, clips, choice, seconds)
+    return EncoderResult(
+        candidate.settings.model.encoder, encoded, clips, choice=choice, seconds=seconds
+    )

@@ -57,8 +57,8 @@ def still_evidence(
     overall = clip_means.mean(0)
     between = torch.zeros_like(total)
     for label in present:
-        of_class = clip_means[classes == label]
-        between += len(of_class) / len(classes) * (of_class.mean(0) - overall).square().sum(0)
+        class_means = clip_means[classes == label]
+        between += len(class_means) / len(classes) * (class_means.mean(0) - overall).square().sum(0)
     variance = (total - overall.square().sum(0)).clamp_min(1e-30)
     freedom = (len(classes) - 1) / max(1, len(classes) - len(present))
     explained = 1 - (1 - between / variance) * freedom
