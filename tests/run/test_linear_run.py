@@ -85,7 +85,7 @@ def counted_run(
         names = {call.args[0].name for call in read.call_args_list}
         assert "cross_validation.json" not in names, "it is for later commands"
         # asked in the training of another encoder
-        assert not encoders.large_enough(RunRecord.read(folder / "run").split.clips)
+        assert not encoders._large_enough(RunRecord.read(folder / "run").split.clips)
     opens = Counter(str(call.args[0]) for call in opened.call_args_list)
     decodes = Counter(call.args[0].name for call in decoded.call_args_list)
     return folder / "run", opens, decodes
