@@ -61,9 +61,10 @@ def main() -> None:
         attention = model.forward_features(features).attention
         assert attention is not None
         maps = attention[0].numpy()
+        frame_features = features[0].flatten(2)
         works |= {
             f"{name}: encoder": partial(model.encode_video, video),
-            f"{name}: attention": partial(model._attention, features[0].flatten(2)),
+            f"{name}: attention": partial(model._attention, frame_features, frame_features),
             f"{name}: clip": partial(in_clip, frames, maps),
             f"{name}: stream": partial(in_stream, frames, maps),
         }

@@ -57,7 +57,7 @@ def _repeatable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Non
     """
     monkeypatch.setenv("ONLOOKER_DATA", "")
     monkeypatch.setenv("ONLOOKER_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setitem(write._OPTIONS, "x264-params", "mbtree=0:threads=1")
+    monkeypatch.setitem(write.SMALL, "x264-params", "mbtree=0:threads=1")
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

@@ -332,7 +332,7 @@ def test_the_attention_loss_equals_its_equation() -> None:
     frames = torch.randint(256, (3, 4, 32, 32, 1), dtype=torch.uint8)
     targets = torch.tensor([0, 1, 1])
     video = to_video(frames, "half")
-    logits, attention, _, seen_logits = model(video)
+    logits, attention, _, seen_logits = model(video)[:4]
     maps = model.encoder(video.flatten(0, 1)).unflatten(0, (3, 4))
     attended = torch.einsum("btdhw,bthw->btd", maps, attention)
     seen = attended @ model.attention_head.weight.T + model.attention_head.bias
