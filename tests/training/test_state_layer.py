@@ -229,3 +229,16 @@ def test_durations_have_a_least_spread_and_share_it() -> None:
     far = np.repeat([0, 1, 0, 1], [1, 10, 100, 10])
     _, spreads = durations([far], 2, rate=5.0)
     assert spreads[0] > spreads[1] > 0.5  # that of a class without any is that of all
+
+
+@pytest.mark.parametrize(
+    ("own_rate", "seconds", "rate"),
+    [(8.0, 1.3, 8.0), (25.0, 2.0, 5.0), (30.0, 0.5, 10.0), (10.0, 4.0, 5.0), (4.0, 3.0, 4.0)],
+)
+def test_frames_of_states_are_equally_spaced(
+    own_rate: float, seconds: float, rate: float
+) -> None:
+    recordings = [labeled((0, seconds, 0), (seconds, 2 * seconds, 1))._replace(rate=own_rate)]
+    lengths, found = states._lengths(model(), recordings, Decision(CLASSES))
+    assert found == pytest.approx(rate)
+    assert lengths[0] >= 2

@@ -399,7 +399,9 @@ def _lengths(
     ]
     short = float(np.quantile(seconds, _SHORT))
     own_rate = float(np.median([recording.rate for recording in recordings]))
-    rate = min(own_rate, max(_RATE, _FRAMES_PER_BOUT / short))
+    # each frame, each second one, …: frames at other rates are not equally spaced
+    step = max(1, int(own_rate / max(_RATE, _FRAMES_PER_BOUT / short) + ON_TIME))
+    rate = own_rate / step
     longest = _LONGEST * net.window
     lengths = {int(np.clip(round(short * rate * share), 2, longest)) for share in _SHARES}
     return tuple(sorted(lengths)), rate
