@@ -250,7 +250,7 @@ class StateChain:
         classes: their positions among the classes; -1: none of these states.
         medians: of their durations, in seconds.
         spreads: standard deviations of the logarithms of durations.
-        weight: of what frames say, beside durations.
+        weight: of the log probabilities of frames, relative to those of durations.
     """
 
     classes: list[int]

@@ -95,7 +95,7 @@ class Decoder:
         Σ_i log P(N = n_i | k_i) + weight Σ_t log p_t,k(t),
 
     where the last bout goes on: P(N ≥ n). Durations N are log-normal; beyond the longest usual ones
-    the hazard that a bout ends is constant, with the mean of what is left.
+    the hazard that a bout ends is constant, with the mean of the remaining time.
 
     Args:
         labels: the names of the `K` classes; None: of no state, whose bouts are not reported.
@@ -129,7 +129,7 @@ class Decoder:
         self._density = -0.5 * z**2 - np.log(spread * np.sqrt(2 * np.pi)) - frames
         halves = np.log(np.arange(1, self.longest + 1) - 0.5)
         self._survival = log_ndtr((mean - halves) / spread)
-        # the mean of what is left of a bout after the longest frames
+        # the mean remaining time of a bout after the longest frames
         end = frames[-1]
         beyond = log_ndtr((mean + spread**2 - end) / spread) - log_ndtr((mean - end) / spread)
         left = np.exp(mean + spread**2 / 2 + beyond)[:, 0] - self.longest

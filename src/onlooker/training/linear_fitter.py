@@ -62,6 +62,7 @@ class LinearFitter(Fitter):
         times = _plan(fitted_clips, context)
         encoder = choose_encoder(fitted_clips, context)
         settings, model, samples = encoder.candidate
+        net = cast(LinearClassifier, model)
         encoded = encoder.encoded or encode(encoder.candidate, context.decision)
         if samples.has_motion:
             motion = motion_vectors(samples, context.settings.data.eyes)
@@ -70,25 +71,23 @@ class LinearFitter(Fitter):
                 encoder = encoder._replace(rival=encoder.rival._replace(motion=motion))
         rate = context.decision.frame_rate or RATE
         stream_clips, seconds = _stream_clips(samples, encoded.features, rate)
+        background = None
+        if context.background:
+            background = background_of(context.background, model, settings.data, rate=rate)
         choice, decision = fit_layers(
-            cast(LinearClassifier, model),
+            net,
             encoded.clips,
             replace(context.decision, clip_seconds=seconds),
             stream_clips=() if times.recordings else stream_clips,
             early=encoded.early,
-            background=background_of(context.background, model, settings.data, rate=rate)
-            if context.background
-            else None,
+            background=background,
         )
-        still = still_evidence(
-            cast(LinearClassifier, model), encoded.features, np.array(samples.targets)
-        )
+        still = still_evidence(net, encoded.features, np.array(samples.targets))
         notes = {"times": times.why} if times.why else {}
         if still is not None:
-            cast(LinearClassifier, model).set_still_evidence(*still)
+            net.set_still_evidence(*still)
             notes["where"] = _STILL_TEXT
         if times.recordings:
-            net = cast(LinearClassifier, model)
             states = fit_states(net, times.recordings, decision, data=settings.data)
             net.set_state_layer(states.lengths, states.layer)
             decision = replace(decision, states=states.chains, frame_rate=states.rate)
@@ -138,7 +137,7 @@ def _plan(samples: ClipFrames, context: FitContext) -> TimesPlan:
         )
     if context.when == "states":
         raise ValueError(
-            "states are told from RGB frames; leave out --features and --modality, or --when states"
+            "states are found in RGB frames; leave out --features and --modality, or --when states"
         )
     return TimesPlan()
 
