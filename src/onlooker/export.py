@@ -109,7 +109,7 @@ class _PixelStep(nn.Module):
                 "this model also sees the motion between all frames, which is not exported; train it "
                 "with --eyes pictures"
             )
-        if model.state_lengths:
+        if model.state_outputs:
             raise ValueError(
                 "states cannot be exported yet; train a model of events, `onlooker train LIST --when events`"
             )

@@ -12,6 +12,7 @@ from moving_squares import frames_of
 
 from onlooker.base.config import When
 from onlooker.base.decision import Decision, StateChain
+from onlooker.base.files import read_json, write_json
 from onlooker.base.intervals import with_interval
 from onlooker.base.records import Clip
 from onlooker.export import export
@@ -94,6 +95,12 @@ def test_a_saved_model_tells_the_same(tmp_path: Path) -> None:
         ValueError, match="states cannot be exported yet; train a model of events"
     ):
         export(saved, tmp_path / "step")
+    assert loaded.model.lengths == LENGTHS
+    # a model of before its windows had one name
+    config = tmp_path / "model" / "config.json"
+    settings = read_json(config)
+    write_json(config, {**settings, "lengths": [], "state_lengths": [*LENGTHS]})
+    assert load(tmp_path / "model", "cpu").predict(tmp_path / "a.mp4").segments == one.segments
     with pytest.raises(ValueError, match="chains of 3 states for a model with 4 outputs"):
         Recognizer(model(4), DATA, decision)
 
@@ -124,7 +131,7 @@ def test_a_stream_tells_the_states_of_the_frames_around_which_windows_are(
     assert np.abs(prediction.frame_scores - logits.softmax(-1).numpy()).max() < 1e-4
     # pieces that are read one after another have the statistics of the whole
     statistics = states._statistics(net, iter(features.split(7)), LENGTHS, delay=5)  # type: ignore[arg-type]
-    expected = net.state_statistics(held[None], LENGTHS)[0].numpy()  # type: ignore[attr-defined]
+    expected = net.state_statistics(held[None])[0].numpy()  # type: ignore[attr-defined]
     few = statistics[0].shape[1]
     assert np.allclose(statistics[0], expected[:, 0, :few], atol=2e-3)
     assert np.allclose(statistics[1], expected[:, 1], atol=2e-3)

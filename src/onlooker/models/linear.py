@@ -1,7 +1,7 @@
 """The linear model: a linear layer on statistics of the frozen features of frames."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, NamedTuple, cast
+from typing import Any, ClassVar, NamedTuple, Self, cast
 
 import numpy as np
 import torch
@@ -91,7 +91,7 @@ class LinearClassifier(VideoModel):
     (`models.windows`). A linear layer says whether a window is one whole event, and another one of
     which class.
 
-    With a state layer (`set_state_layer`), windows around each frame tell what goes on there, by a
+    With a state layer instead (`set_state_layer`), windows around each frame tell what goes on there, by a
     linear layer on their statistics together. A stream is preceded by copies of its first frame.
 
     Args:
@@ -101,11 +101,10 @@ class LinearClassifier(VideoModel):
         flow_channels: number of optical-flow channels, which come last and have a second encoder;
             0: one encoder.
         pretrained: the encoder has pretrained weights, as in `Classifier`.
-        lengths: numbers of frames of the windows of the event layer, ascending; empty: no event
-            layer.
+        lengths: numbers of frames of the windows of the event layer or the state layer, ascending;
+            empty: neither.
         still: whether classes differ by what stands in the frame.
-        state_lengths: as `lengths`, of the state layer.
-        state_outputs: R, the number of its outputs.
+        state_outputs: R, the number of outputs of the state layer; 0: an event layer.
         motion_features: F of the motion words; 0: none.
 
     Raises:
@@ -115,7 +114,6 @@ class LinearClassifier(VideoModel):
     attends = True
     earlier_settings: ClassVar[Mapping[str, Any]] = {
         "still": False,
-        "state_lengths": [],
         "state_outputs": 0,
         "motion_features": 0,
     }
@@ -138,7 +136,6 @@ class LinearClassifier(VideoModel):
         pretrained: bool | str = False,
         lengths: Sequence[int] = (),
         still: bool = False,
-        state_lengths: Sequence[int] = (),
         state_outputs: int = 0,
         motion_features: int = 0,
     ) -> None:
@@ -162,12 +159,12 @@ class LinearClassifier(VideoModel):
         self.center = nn.Buffer(torch.zeros(window, self.num_features))
         self.scale = nn.Buffer(torch.ones(window, self.num_features))  # `W M`, s
         self.head = nn.Linear(self.num_features, num_classes)
-        if lengths:
+        if state_outputs:
+            self._add_state_layer(lengths, state_outputs)
+        elif lengths:
             self._add_event_layer(lengths)
         if still:
             self._add_still_evidence()
-        if state_lengths:
-            self._add_state_layer(state_lengths, state_outputs)
         if motion_features:
             self._add_motion_layer(motion_features)
         self.to(memory_format=torch.channels_last)
@@ -215,12 +212,11 @@ class LinearClassifier(VideoModel):
         for part, value in zip(_PARTS, layer, strict=True):
             getattr(self, f"state_{part}").copy_(torch.as_tensor(value))
         settings = cast(dict[str, Any], self._hub_mixin_config)
-        settings["state_lengths"] = list(self.state_lengths)
+        settings["lengths"] = list(self.lengths)
         settings["state_outputs"] = outputs
 
     def _add_state_layer(self, lengths: Sequence[int], outputs: int) -> None:
-        self._check_lengths("state_lengths", lengths)
-        self.state_lengths = tuple(lengths)
+        self._set_lengths(lengths)
         self.state_outputs = outputs
         L = len(lengths)
         M = self.num_features
@@ -229,16 +225,17 @@ class LinearClassifier(VideoModel):
             values = torch.full(shape, float(part == "scale"), device=self.center.device)
             self.register_buffer(f"state_{part}", values)
 
-    def _check_lengths(self, name: str, lengths: Sequence[int]) -> None:
+    def _set_lengths(self, lengths: Sequence[int]) -> None:
         longest = _LONGEST * self.window
-        if [*lengths] != sorted({*lengths}) or lengths[0] < 2 or lengths[-1] > longest:
+        is_ascending = [*lengths] == sorted({*lengths})
+        if not lengths or not is_ascending or lengths[0] < 2 or lengths[-1] > longest:
             raise ValueError(
-                f"{name} are {[*lengths]}, expected ascending numbers of frames from 2 to {longest}"
+                f"lengths are {[*lengths]}, expected ascending numbers of frames from 2 to {longest}"
             )
+        self.lengths = tuple(lengths)
 
     def _add_event_layer(self, lengths: Sequence[int]) -> None:
-        self._check_lengths("lengths", lengths)
-        self.lengths = tuple(lengths)
+        self._set_lengths(lengths)
         M = self.num_features
         device = self.center.device
         for name, outputs, biases in (
@@ -263,6 +260,13 @@ class LinearClassifier(VideoModel):
         self.register_buffer("still_center", zeros(self.encoder.num_features, N))
         self.register_buffer("still_share", zeros(N))
 
+    @classmethod
+    def rebuild(cls, settings: dict[str, Any]) -> Self:
+        # earlier models have another name for the lengths of the windows of states
+        state_lengths = settings.get("state_lengths")
+        settings = {name: value for name, value in settings.items() if name != "state_lengths"}
+        return super().rebuild({**settings, "lengths": state_lengths or settings["lengths"]})
+
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
         # models of earlier versions have one bias for all lengths
         name = f"{prefix}event_bias"
@@ -273,7 +277,7 @@ class LinearClassifier(VideoModel):
     @property
     def _span(self) -> int:
         """S, the number of frames that a step needs."""
-        return max(self.window, *self.lengths, *self.state_lengths, 0)
+        return max((self.window, *self.lengths))
 
     def forward(self, video: Tensor, motion: Tensor | None = None) -> Output:
         return self.forward_features(self.encode_video(video), motion)
@@ -298,11 +302,11 @@ class LinearClassifier(VideoModel):
         differences = frames - sums / count[:, None, None]
         attention = self._attention(frames.flatten(0, 1), differences.flatten(0, 1))
         windows = None
-        if self.lengths:
-            windows = self.score_windows(windowed(frames, moments, self.lengths, W=W), seen)
         states = None
-        if self.state_lengths:
-            states = self._state_logits(self.state_statistics(features, self.state_lengths))
+        if self.state_outputs:
+            states = self._state_logits(self.state_statistics(features))
+        elif self.lengths:
+            windows = self.score_windows(windowed(frames, moments, self.lengths, W=W), seen)
         return Output(logits, attention.unflatten(0, (B, T)), windows, states=states)
 
     def step(
@@ -321,7 +325,7 @@ class LinearClassifier(VideoModel):
     ) -> tuple[Output, LinearState]:
         """As `step_both`, where `motion` may be None: nothing has moved since the frame before."""
         level, unit = self._rounded(features[:, None])
-        if self.state_lengths:
+        if self.state_outputs:
             state = self._with_past(state, level, unit)
         levels = torch.cat((state.levels, level.to(state.levels.dtype)), 1)
         units = torch.cat((state.units, unit), 1)
@@ -342,21 +346,19 @@ class LinearClassifier(VideoModel):
             units[:, 1:].clone(),
             motion=rows[:, 1:].clone(),
         )
-        lengths = sorted({*self.lengths, *self.state_lengths, W})
+        lengths = sorted({*self.lengths, W})
         statistics, differences = newest_windows(frames, seen, self.positions, lengths=lengths, W=W)
         place = lengths.index(W)
         logits = self._logits(statistics[:, place], seen[:, 0].clamp_max(W).long() - 1)
         if motion_sums is not None:
             logits = logits + self._motion_logits(motion_sums)
         windows = None
-        if self.lengths:
-            places = [lengths.index(n) for n in self.lengths]
-            windows = self.score_windows(statistics[:, places], seen[:, 0])
         states = None
-        if self.state_lengths:
-            states = self._state_logits(
-                statistics[:, [lengths.index(n) for n in self.state_lengths]]
-            )
+        places = [lengths.index(n) for n in self.lengths]
+        if self.state_outputs:
+            states = self._state_logits(statistics[:, places])
+        elif self.lengths:
+            windows = self.score_windows(statistics[:, places], seen[:, 0])
         attention = self._attention(frames[:, -1], differences[:, place])
         return Output(logits, attention, windows, states=states), state
 
@@ -409,21 +411,21 @@ class LinearClassifier(VideoModel):
         """The statistics of the windows that end at each frame of clips, not standardized: features
         `B T D h w` to `B T L M`, as in `windowed`.
 
-        `lengths`: numbers of frames of the windows, ascending; empty: those of the event layer.
+        `lengths`: numbers of frames of the windows, ascending; empty: those of the model.
         """
         return windowed(*self._frames(features), lengths or self.lengths, W=self.window)
 
-    def state_statistics(self, features: Tensor, lengths: Sequence[int]) -> Tensor:
+    def state_statistics(self, features: Tensor) -> Tensor:
         """As `window_statistics`, of videos that are preceded by copies of their first frames."""
-        before = lengths[-1] - 1
+        before = self.lengths[-1] - 1
         past = features[:, :1].expand(-1, before, -1, -1, -1)
-        return self.window_statistics(torch.cat((past, features), 1), lengths)[:, before:]
+        return self.window_statistics(torch.cat((past, features), 1))[:, before:]
 
     def _state_logits(self, statistics: Tensor) -> Tensor:
         """The parts `… L R` of each window in the logits of states, from statistics `… L M`."""
         center, scale, weight, bias = (getattr(self, f"state_{part}") for part in _PARTS)
         parts = torch.einsum("...lm,rlm->...lr", (statistics - center) / scale, weight)
-        return cast(Tensor, parts + bias / len(self.state_lengths))
+        return cast(Tensor, parts + bias / len(self.lengths))
 
     def score_windows(self, statistics: Tensor, seen: Tensor) -> Windows:
         """The scores of windows from their statistics `… L M`, after `seen` frames of the stream,

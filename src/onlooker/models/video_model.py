@@ -84,10 +84,9 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
 
     - `attends`: its outputs have attention.
     - `streams`: `step` works.
-    - `lengths`: of the windows whose scores its outputs have, in frames; empty without an event
-      layer.
+    - `lengths`: of the windows that tell events or states, in frames; empty if none do.
+    - `state_outputs`: R, if they tell states (`Output.states`); 0: events (`Output.windows`).
     - `still`: its attention marks what stands in the frame, whether it moves or not.
-    - `state_lengths`: as `lengths`, of the windows that tell states; empty without a state layer.
     - `encodes_frames`: it encodes single frames; `encode`, `encode_video` and `forward_features`
       work.
     - `motion_features`: F of its second input, motion words (`base.fisher`); `forward_both` and
@@ -111,8 +110,7 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
     streams = True
     lengths: tuple[int, ...] = ()
     still = False
-    state_lengths: tuple[int, ...] = ()
-    state_outputs: int = 0  # R, of the state layer
+    state_outputs: int = 0
     motion_features: int = 0
     encoder: Encoder | None  # of single frames, if there is one
     grid: tuple[int, int]  # (h, w) of its features

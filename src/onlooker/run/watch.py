@@ -48,7 +48,7 @@ def watch_run(
 
     recognizer = load(run)
     steps = recognizer.watch(sources, config, sinks=sinks, on_error=report, on_status=on_status)
-    if recognizer.model.lengths:
+    if recognizer.model.lengths and not recognizer.decision.states:
         note(expected_events(recognizer, config.alarms_per_hour))
     if config.rate is None:
         note(_used_rate(recognizer))

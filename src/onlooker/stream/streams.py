@@ -140,19 +140,19 @@ class Streams:
         self.decision = decision
         self.rate = decision.frame_rate or 0.0 if rate is None else rate
         # slots in a row that repeat a frame: after that many, the model knows nothing else
-        self.hold = max(data.frames, *model.lengths, *model.state_lengths, 0)
+        self.hold = max((data.frames, *model.lengths))
         self.finder: Finder | None = None
-        if model.lengths:
+        self.state_finder: StateFinder | None = None
+        if decision.states:
+            rate = self.rate or decision.frame_rate or RATE
+            self.state_finder = StateFinder(decision, model.lengths, rate)
+        elif model.lengths:
             self.finder = Finder(
                 decision.classes,
                 model.lengths,
                 decision.event_threshold(alarms_per_hour),
                 nothing=decision.nothing_class,
             )
-        self.state_finder: StateFinder | None = None
-        if decision.states:
-            rate = self.rate or decision.frame_rate or RATE
-            self.state_finder = StateFinder(decision, model.state_lengths, rate)
         # events and states are found by pictures alone
         finds = self.finder is not None or self.state_finder is not None
         self.sees_motion = model.motion_features > 0 and not finds
