@@ -48,9 +48,9 @@ def priors(decoder: Decoder, count: int) -> tuple[Floats, Floats]:
     return exact, lasting
 
 
-def naive(decoder: Decoder, scores: Floats) -> list[int]:
-    """The best classes of frames: of all last bouts before each frame and all classes before
-    these.
+def naive(decoder: Decoder, scores: Floats) -> list[list[tuple[float, list[int]]]]:
+    """After each frame, the surviving paths: of each class that may go on there, the best score and
+    the classes of the frames, among all begins of its bout and all classes before these.
     """
     T, K = scores.shape
     exact, lasting = priors(decoder, T)
@@ -62,19 +62,25 @@ def naive(decoder: Decoder, scores: Floats) -> list[int]:
             return 0.0, []
         return max(best[begin, j] for j in range(K) if j != k)
 
-    last: list[tuple[float, list[int]]] = []
+    survivors: list[list[tuple[float, list[int]]]] = []
     for end in range(1, T + 1):
+        survivors.append([])
         for k in range(K):
             options = []
+            going_on = []
             for begin in range(end):
                 score, path = before(begin, k)
                 score += logs[begin:end, k].sum()
                 new_path = path + [k] * (end - begin)
                 options.append((score + exact[k, end - begin - 1], new_path))
-                if end == T:
-                    last.append((score + lasting[k, end - begin - 1], new_path))
+                going_on.append((score + lasting[k, end - begin - 1], new_path))
             best[end, k] = max(options)
-    return max(last)[1]
+            survivors[-1].append(max(going_on))
+    return survivors
+
+
+def best_path(decoder: Decoder, scores: Floats) -> list[int]:
+    return max(naive(decoder, scores)[-1])[1]
 
 
 def live(decoder: Decoder, times: Sequence[float], scores: Floats) -> list[list[Segment]]:
@@ -92,7 +98,7 @@ def live(decoder: Decoder, times: Sequence[float], scores: Floats) -> list[list[
 def test_the_path_is_that_of_a_naive_dynamic_program(seed: int, weight: float) -> None:
     scores = posteriors(seed, 70)
     machine = decoder(weight)
-    assert machine.path(scores).tolist() == naive(machine, scores)
+    assert machine.path(scores).tolist() == best_path(machine, scores)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -105,7 +111,7 @@ def test_bouts_longer_than_the_longest_usual_ones_have_a_constant_hazard(
     scores[20:45] = 0.05, 0.9, 0.05
     assert machine.longest == 7
     path = machine.path(scores).tolist()
-    assert path == naive(machine, scores)
+    assert path == best_path(machine, scores)
     assert path[22:43] == [1] * 21
 
 
@@ -113,27 +119,45 @@ def test_live_with_a_long_lag_is_as_afterwards() -> None:
     scores = posteriors(0, 90)
     times = (np.arange(90) / 5).tolist()
     machine = decoder(0.4, lag=100)
-    *steps, end = live(machine, times, scores)
-    assert not any(steps)
+    final = [bout for bouts in live(machine, times, scores) for bout in bouts]
     bouts = machine.decode(times, scores)
     assert len(bouts) >= 3
-    assert [(b.label, b.start, b.end) for b in end] == [
+    assert [(b.label, b.start, b.end) for b in final] == [
         (b.label, b.start, b.end) for b in bouts
     ]
-    assert [b.score for b in end] == pytest.approx([b.score for b in bouts])
+    assert [b.score for b in final] == pytest.approx([b.score for b in bouts])
 
 
-def test_the_state_of_a_frame_is_final_after_the_lag() -> None:
-    scores = posteriors(3, 80)
-    times = (np.arange(80) / 5).tolist()
-    machine = decoder(0.4, lag=1.0)
-    path = [int(machine.path(scores[: t + 6])[t]) for t in range(80)]
+@pytest.mark.parametrize(("seed", "lag"), [(3, 0.4), (3, 1.0), (4, 1.0), (5, 100)])
+def test_the_state_of_a_frame_is_final_when_all_surviving_paths_agree_or_after_the_lag(
+    seed: int, lag: float
+) -> None:
+    scores = posteriors(seed, 70)
+    times = (np.arange(70) / 5).tolist()
+    machine = decoder(0.4, lag=lag)
+    path: list[int] = []  # of the frames that are final
+    final = []
+    state = BoutState()
+    delays = set()
+    for t, survivors in enumerate(naive(machine, scores), 1):
+        paths = [classes for _, classes in survivors]
+        best = max(survivors)[1]
+        while len(path) < t - 1 and len({classes[len(path)] for classes in paths}) == 1:
+            path.append(best[len(path)])
+        path += best[len(path) : max(0, t - machine.lag)]
+        bouts, _, state = machine.step(state, times[t - 1], scores[t - 1])
+        final += bouts
+        assert t - len(state.times) == len(path)
+        delays.add(len(state.times))
+    assert len(delays) > 1  # some agree earlier than others
+    assert max(delays) == machine.lag or lag == 100
+    path += best[len(path) :]
+    final += machine.finish(state)
     expected = []
     for t, k in enumerate(path):
         if not t or k != path[t - 1]:
             expected.append([k, times[t], 0.0])
         expected[-1][2] = times[t] + 0.2
-    final = [bout for bouts in live(machine, times, scores) for bout in bouts]
     assert [(b.label, b.start) for b in final] == [
         (machine.labels[int(k)], start) for k, start, _ in expected if machine.labels[int(k)]
     ]

@@ -22,7 +22,7 @@ from onlooker.stream.events import collected, recording_prediction
 Floats = NDArray[np.floating]
 Ints = NDArray[np.int64]
 
-LAG = 2.0  # seconds after which the state of a frame of a stream is final
+LAG = 2.0  # seconds after which the state of a frame of a stream is final at the latest
 _LEAST = 1e-9  # probability: no frame rules a state out
 # standard deviations above the median of a class, up to which the hazard of its end changes
 _LONG = 2.0
@@ -103,7 +103,7 @@ class Decoder:
         spreads: standard deviations of their logarithms.
         weight: of the log probabilities of frames, which depend on each other.
         rate: frames per second.
-        lag: seconds after which the state of a frame of a stream is final.
+        lag: seconds after which the state of a frame of a stream is final at the latest.
     """
 
     def __init__(
@@ -164,7 +164,8 @@ class Decoder:
         for row in self._logs(posteriors):
             front, frame_ends = self._advance(front, row)
             ends.append(frame_ends)
-        return self._trace(front, ends, 0)
+        begins, scores = self._lasting(front)
+        return self._trace(front, begins, int(scores.argmax()), ends=ends)
 
     def step(
         self, state: BoutState, time: float, posteriors: Floats
@@ -172,7 +173,8 @@ class Decoder:
         """Process a frame of a stream: the bouts that become final, the one that goes on, unless
         that is none, and the new state.
 
-        The state of a frame is final when `lag` seconds have passed; it never changes afterwards.
+        The state of a frame is final, and never changes, when the best segmentations that end with
+        a bout of each class agree on it and on all frames before, or when `lag` seconds have passed.
 
         Args:
             state: after the previous frame; `BoutState()` at the first.
@@ -188,22 +190,24 @@ class Decoder:
             posteriors=(*state.posteriors, posteriors),
             bout=state.bout,
         )
-        path = self._trace(front, state.ends, front.seen - len(state.times))
-        final = list[Segment]()
-        if len(state.times) > self.lag:
-            final, state = self._settle(state, int(path[0]))
-            path = path[1:]
-        return final, self._going_on(state, path), state
+        begins, scores = self._lasting(front)
+        classes = range(len(self.labels))
+        paths = np.stack([self._trace(front, begins, k, ends=state.ends) for k in classes])
+        path = paths[int(scores.argmax())]
+        # the last frame is not final, so that a bout goes on
+        differs = np.append((paths != path).any(0)[:-1], True)
+        count = max(int(differs.argmax()), len(path) - self.lag)
+        final, state = self._settle(state, path[:count])
+        return final, self._going_on(state, path[count:]), state
 
     def finish(self, state: BoutState) -> list[Segment]:
         """The bouts that become final by the end of a stream."""
-        final = list[Segment]()
         if state.front is None:
-            return final
+            return []
         end = self._end(state.times[-1])
-        for label in self._trace(state.front, state.ends, state.front.seen - len(state.times)):
-            bouts, state = self._settle(state, int(label))
-            final += bouts
+        begins, scores = self._lasting(state.front)
+        path = self._trace(state.front, begins, int(scores.argmax()), ends=state.ends)
+        final, state = self._settle(state, path)
         return [*final, *self._segments(state.bout, end)]
 
     def _empty(self) -> _Front:
@@ -252,11 +256,9 @@ class Decoder:
         front = _Front(count, total, buffer, at=at, long=long, long_begin=long_begin)
         return front, _Ends(begins, best, second_best)
 
-    def _trace(self, front: _Front, ends: Sequence[_Ends], since: int) -> Ints:
-        """The classes of the frames from `since` on in the best segmentation.
-
-        Args:
-            ends: of these frames.
+    def _lasting(self, front: _Front) -> tuple[Ints, Floats]:
+        """The best segmentations that end with a bout of each class, which goes on: its first frame,
+        and the score, `K` each.
         """
         # all but those of bouts that begin with the next frame
         starts = front.starts[:, front.at + 1 : front.at + self.longest]
@@ -265,9 +267,18 @@ class Decoder:
         scores = lasting[range(len(best)), best]
         is_long = front.long > scores
         begins = np.where(is_long, front.long_begin, front.seen - 1 - best)
-        k = int((np.where(is_long, front.long, scores) + front.total).argmax())
+        return begins, np.where(is_long, front.long, scores) + front.total
+
+    def _trace(self, front: _Front, begins: Ints, k: int, *, ends: Sequence[_Ends]) -> Ints:
+        """The classes of the last frames in the best segmentation that ends with a bout of class k.
+
+        Args:
+            begins: the first frames of these bouts of all classes (`_lasting`).
+            ends: of the last frames.
+        """
         begin = int(begins[k])
         end = front.seen
+        since = end - len(ends)
         path = np.empty(end - since, np.int64)
         while begin > since:
             path[begin - since : end - since] = k
@@ -278,24 +289,23 @@ class Decoder:
         path[: end - since] = k
         return path
 
-    def _settle(self, state: BoutState, label: int) -> tuple[list[Segment], BoutState]:
-        """Make the class of the oldest frame final: the bout that it ends, if it does, and the new
-        state.
-        """
-        time = state.times[0]
-        probability = float(state.posteriors[0][label])
+    def _settle(self, state: BoutState, path: Ints) -> tuple[list[Segment], BoutState]:
+        """Make the classes of the oldest frames final: the bouts that they end, and the new state."""
         final = list[Segment]()
         bout = state.bout
-        if bout is not None and bout.label == label:
-            bout = bout._replace(total=bout.total + probability, frames=bout.frames + 1)
-        else:
-            final += self._segments(bout, time)
-            bout = _Bout(label, time, probability, frames=1)
+        for label, time, posteriors in zip(path.tolist(), state.times, state.posteriors):  # noqa: B905 - the others are not final
+            probability = float(posteriors[label])
+            if bout is not None and bout.label == label:
+                bout = bout._replace(total=bout.total + probability, frames=bout.frames + 1)
+            else:
+                final += self._segments(bout, time)
+                bout = _Bout(label, time, probability, frames=1)
+        count = len(path)
         return final, BoutState(
             state.front,
-            ends=state.ends[1:],
-            times=state.times[1:],
-            posteriors=state.posteriors[1:],
+            ends=state.ends[count:],
+            times=state.times[count:],
+            posteriors=state.posteriors[count:],
             bout=bout,
         )
 
