@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 from commands import call, fails
 from moving_squares import frames_of
+from receivers import Collected
 
 import onlooker
 from onlooker.base.config import StreamConfig
+from onlooker.base.records import Event
 from onlooker.video.write import write
 
 FPS = 10
@@ -99,6 +101,33 @@ def test_a_stream_has_the_state_now_and_bouts_that_are_final(run: Path, pen: Pat
     lines = call("watch", run, pen / "4.mp4").stdout.splitlines()
     assert any("  rest  " in line and "  since 5." in line for line in lines)
     assert sum(line.startswith("state: ") for line in lines) == 7
+
+
+def test_sinks_get_the_begin_and_the_end_of_each_bout(
+    run: Path, pen: Path, tmp_path: Path
+) -> None:
+    sink = Collected()
+    steps = [*onlooker.load(run).watch(pen / "4.mp4", sinks=[sink, tmp_path / "4.vtt"])]
+    sent = [bout for bout in sink.calls if isinstance(bout, Event)]
+    labels = ["left", "right", "rest", "left", "right", "left", "right"]
+    begins = [bout for bout in sent if bout.state == "begin"]
+    ends = [bout for bout in sent if bout.state == "end"]
+    assert [bout.label for bout in begins] == [bout.label for bout in ends] == labels
+    assert [(bout.id, bout.start) for bout in begins] == [
+        (bout.id, bout.start) for bout in ends
+    ]
+    assert [event for step in steps for event in step.events] == ends
+    assert [event for step in steps for event in step.begun] == begins
+    times = [bout.end if bout.state == "end" else bout.start for bout in sent]
+    assert times == sorted(times)
+    # a rest of 8 s is known to have begun long before it is over
+    (resting,) = (step for step in steps if "rest" in [bout.label for bout in step.begun])
+    assert resting.time < begins[2].start + 4.5 < ends[2].end
+    (values,) = resting.to_dict()["begun"]
+    assert (values["state"], values["end"]) == ("begin", None)
+    assert values["start"] == pytest.approx(begins[2].start)
+    assert ends[2].to_dict()["state"] == "end"
+    assert (tmp_path / "4.vtt").read_text().count("-->") == len(labels)
 
 
 def test_predict_prints_and_writes_time_budgets(run: Path, pen: Path, tmp_path: Path) -> None:

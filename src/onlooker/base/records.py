@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -178,6 +178,7 @@ class Step(Scored):
             model without an event layer.
         event: the event that goes on; it may still change.
         events: those that are final now: they ended earlier, and do not change any more.
+        begun: the bouts of states that have begun, as is final now; some are over now as well.
         windows: `L K`, the scores of the windows that end at this frame; None without an event
             layer.
         states: the bouts that go on, one for each chain of states that has one now; they may still
@@ -209,6 +210,7 @@ class Step(Scored):
     events: "tuple[Event, ...]" = ()
     windows: Floats | None = None
     states: "tuple[Segment, ...]" = ()
+    begun: "tuple[Event, ...]" = ()
     posteriors: Floats | None = None
     too_slow: tuple[float, float] | None = None
 
@@ -237,7 +239,21 @@ class Step(Scored):
             return self.event.score
         return 1 - float(self.decision.event_scores(self.scores).max())
 
+    @property
+    def changes(self) -> "tuple[Event, ...]":
+        """What is sent to sinks (`formats.publish`): `events`, and before, after and between them
+        `begun`, in the order of time.
+        """
+        both = (*self.events, *self.begun)
+        if not self.begun:
+            return both
+        return tuple(sorted(both, key=lambda bout: bout.end if bout.state == "end" else bout.start))
+
     def to_dict(self) -> dict[str, Any]:
+        states = {}
+        if self.decision.states:
+            states["states"] = [vars(bout) for bout in self.states]
+            states["begun"] = [bout.to_dict() for bout in self.begun]
         return {
             "source": self.source,
             "index": self.index,
@@ -247,7 +263,7 @@ class Step(Scored):
             "reconnections": self.reconnections,
             **super().to_dict(),
             "events": [event.to_dict() for event in self.events],
-            **({"states": [vars(bout) for bout in self.states]} if self.decision.states else {}),
+            **states,
             "attention": None if self.attention is None else self.attention.tolist(),
             "boxes": [{"corners": list(box.corners), "score": box.score} for box in self.boxes],
             "point": None if self.point is None else list(self.point),
@@ -352,28 +368,34 @@ class TimeBudget:
 
 @dataclass(frozen=True)
 class Event(Segment):
-    """An event of a stream that is over.
+    """An event of a stream that is over; or a bout of a state that has begun, or is over.
 
     Args:
         source: the name of the stream.
         box: the mean of the boxes while it lasted, x1 y1 x2 y2 in pixels; None if nothing moved.
-        id: by which receivers recognize duplicates.
+        id: by which receivers recognize duplicates; the same for the begin and the end of a bout.
         at: the time of day at which it became final.
+        state: of a bout, "begin": it goes on, and `end` is how far that is final; or "end". None: an
+            event.
     """
 
     source: str | None = None
     box: tuple[float, float, float, float] | None = None
     id: str = field(default_factory=lambda: uuid.uuid4().hex, compare=False)
     at: datetime = field(default_factory=lambda: datetime.now(UTC), compare=False)
+    state: Literal["begin", "end"] | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON; `began` and `ended` are the names of earlier versions."""
+        """Plain values, for JSON; `began` and `ended` are the names of earlier versions. A bout that
+        has begun has no end.
+        """
         start = round(self.start, 3)
-        end = round(self.end, 3)
+        end = None if self.state == "begin" else round(self.end, 3)
         return {
             "id": self.id,
             "source": self.source,
             "label": self.label,
+            **({"state": self.state} if self.state else {}),
             "start": start,
             "end": end,
             "began": start,

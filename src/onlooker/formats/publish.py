@@ -1,5 +1,5 @@
-"""Events of streams, sent to sinks when they are over: webhooks, MQTT, subtitles, and what other
-packages register.
+"""Events of streams, sent to sinks when they are over, and bouts of states when they begin, too:
+webhooks, MQTT, subtitles, and what other packages register.
 """
 
 import hmac
@@ -68,7 +68,8 @@ class Sink(Protocol):
 
     @abstractmethod
     def send(self, event: Event, seconds: float) -> None:
-        """Deliver an event, within so many seconds; they come one after the other.
+        """Deliver an event, within so many seconds; they come one after the other. Of states, the
+        begin and the end of a bout (`Event.state`) come with one `id`.
 
         Raises:
             PermissionError: the event is refused. It is not sent again.
@@ -146,7 +147,7 @@ def publish(
         with closing(publishers), closing(steps):
             publishers.open(sources)
             for step in steps:
-                publishers.add(step.events)
+                publishers.add(step.changes)
                 yield step
         if errors:
             raise errors[0]
@@ -434,7 +435,7 @@ def _slug(name: str) -> str:
 
 
 class _Subtitles(Sink):
-    """A WebVTT file, to which an event is appended when it is over.
+    """A WebVTT file, to which an event, or a bout of a state, is appended when it is over.
 
     Events of an earlier camera stream stay; a comment says where those of this one begin. A file
     that has the events of a recording is refused: they would be in it twice.
@@ -463,6 +464,8 @@ class _Subtitles(Sink):
         self._append(begin)  # an error now if it cannot be written
 
     def send(self, event: Event, seconds: float) -> None:
+        if event.state == "begin":
+            return
         interval = make_interval(event.label, event.start, event.end, score=event.score)
         self._append(f"\n{webvtt_cue(interval)}")
 

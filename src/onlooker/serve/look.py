@@ -225,7 +225,7 @@ class Viewer:
         pixels = decode_jpeg(jpeg)
         self._index += 1
         step = self.streams.step({CAMERA: (self._index, time, pixels)})[CAMERA]
-        self._publishers.add(step.events)
+        self._publishers.add(step.changes)
         heat = None
         if step.heat is not None:
             self._strength = max(full_strength(step.heat[None]), _STRENGTH_DECAY * self._strength)
@@ -241,7 +241,7 @@ class Viewer:
     def end(self) -> None:
         """Send the events that are final by the end of the camera."""
         if last := self.streams.end(CAMERA):
-            self._publishers.add(last.events)
+            self._publishers.add(last.changes)
 
 
 def decode_jpeg(content: bytes) -> NDArray[np.uint8]:

@@ -200,6 +200,10 @@ class Decoder:
         final, state = self._settle(state, path[:count])
         return final, self._going_on(state, path[count:]), state
 
+    def begun(self, state: BoutState) -> list[Segment]:
+        """The bout that has begun and goes on, as far as is final; none if it is of no state."""
+        return self._segments(state.bout, state.times[0])
+
     def finish(self, state: BoutState) -> list[Segment]:
         """The bouts that become final by the end of a stream."""
         if state.front is None:
@@ -362,12 +366,14 @@ class StateStep(NamedTuple):
         posteriors: `n R`, probabilities of the frames whose surroundings are complete now.
         final: the bouts that are final now, in the order of time.
         going_on: those that go on, at most one for each chain.
+        begun: those that go on, and of which it is final that they have begun.
         state: of the stream.
     """
 
     posteriors: Floats
     final: list[Segment]
     going_on: tuple[Segment, ...]
+    begun: tuple[Segment, ...]
     state: FinderState
 
 
@@ -417,22 +423,25 @@ class StateFinder:
         if len(waiting) <= self.delay:
             R = windows.shape[1]
             waits = FinderState(waiting, times, chains)
-            return StateStep(np.zeros((0, R)), [], (), state=waits)
+            return StateStep(np.zeros((0, R)), [], (), begun=(), state=waits)
         posteriors = self.probabilities(
             sum(waiting[offset][place] for place, offset in enumerate(self.offsets))
         )
         final = list[Segment]()
         going_on = list[Segment]()
+        begun = list[Segment]()
         after = list[BoutState]()
         for columns, decoder, chain in zip(self.columns, self.decoders, chains, strict=True):
             bouts, bout, chain_state = decoder.step(chain, times[0], posteriors[columns])
             final += bouts
             going_on += [bout] if bout else []
+            begun += decoder.begun(chain_state)
             after.append(chain_state)
         return StateStep(
             posteriors[None],
             _in_order(final),
             tuple(going_on),
+            begun=tuple(begun),
             state=FinderState(waiting[1:], times[1:], tuple(after)),
         )
 

@@ -83,6 +83,7 @@ class StreamState:
             attention.
         event_state: from which events are found.
         finder_state: from which states are found.
+        begun: the bouts of states that have begun, as is final, and go on.
         boxes: times and corners of the boxes during the longest window.
         last: the last step, without pixels.
         frame: the last frame.
@@ -97,6 +98,7 @@ class StreamState:
     box_state: BoxState | None = None
     event_state: EventState = field(default_factory=EventState)
     finder_state: FinderState = field(default_factory=FinderState)
+    begun: tuple[Event, ...] = ()
     boxes: tuple[tuple[float, tuple[float, ...]], ...] = ()
     last: Step | None = None
     frame: _EncodedFrame | None = None
@@ -195,13 +197,18 @@ class Streams:
         """Process one frame of some of the streams; errors and arguments as for `steps`.
 
         Returns:
-            The step of each frame, with the events that became final in the slots before it.
+            The step of each frame, with what became final in the slots before it.
         """
         last = dict[str, Step]()
         for step in self.steps(frames):
             name = step.source or ""
-            before = last[name].events if name in last else ()
-            last[name] = replace(step, events=(*before, *step.events))
+            if before := last.get(name):
+                step = replace(
+                    step,
+                    events=(*before.events, *step.events),
+                    begun=(*before.begun, *step.begun),
+                )
+            last[name] = step
         return last
 
     @torch.inference_mode()
@@ -248,7 +255,7 @@ class Streams:
         for name, (index, time, pixels) in frames.items():
             if not slots[name] and (last := states[name].last):
                 again = replace(last, index=index, time=time, pixels=pixels)
-                steps.append(replace(again, events=(), posteriors=None))
+                steps.append(replace(again, events=(), begun=(), posteriors=None))
         self.states |= states
         return steps
 
@@ -385,18 +392,51 @@ class Streams:
             scores = state.last.scores
         else:
             scores = finder.class_scores(finder.probabilities(0 * windows[0]))
+        state = replace(state, boxes=boxes)
+        begun, ended, state = self._bouts(result.final, result.begun, state, source=step.source)
         step = replace(
             step,
             scores=scores,
             happening=bool(result.going_on),
             event=max(result.going_on, key=attrgetter("start"), default=None),
-            events=self._located_events(result.final, replace(state, boxes=boxes), step.source),
+            events=ended,
+            begun=begun,
             states=result.going_on,
             posteriors=result.posteriors,
         )
         label = step.label
         step = replace(step, boxes=tuple(replace(box, label=label) for box in step.boxes))
-        return step, replace(state, finder_state=result.state, boxes=boxes)
+        return step, replace(state, finder_state=result.state)
+
+    def _bouts(
+        self,
+        final: Sequence[Segment],
+        going_on: Sequence[Segment],
+        state: StreamState,
+        *,
+        source: str | None,
+    ) -> tuple[tuple[Event, ...], tuple[Event, ...], StreamState]:
+        """The events of bouts that have begun, as is final now, and of those that are over.
+
+        Args:
+            final: the bouts that are over.
+            going_on: those that have begun and go on.
+
+        Returns:
+            The begins; the ends, with the ids of their begins; and the new state.
+        """
+        by_start = {(bout.label, bout.start): bout for bout in state.begun}
+        new = [bout for bout in (*final, *going_on) if (bout.label, bout.start) not in by_start]
+        begun = tuple(
+            replace(event, state="begin") for event in self._located_events(new, state, source)
+        )
+        by_start |= {(bout.label, bout.start): bout for bout in begun}
+        ended = tuple(
+            replace(event, state="end", id=by_start[event.label, event.start].id)
+            for event in self._located_events(final, state, source)
+        )
+        going = tuple(by_start[bout.label, bout.start] for bout in going_on)
+        return begun, ended, replace(state, begun=going)
 
     @torch.inference_mode()
     def _end_of_states(self, finder: StateFinder, state: StreamState, last: Step) -> Step:
@@ -417,6 +457,7 @@ class Streams:
             bouts += result.final
             posteriors.append(result.posteriors)
         bouts += finder.finish(finder_state)
+        begun, ended, _ = self._bouts(bouts, (), state, source=last.source)
         probabilities = np.concatenate([np.zeros_like(last.posteriors[:0]), *posteriors])
         return replace(
             last,
@@ -424,7 +465,8 @@ class Streams:
             happening=False,
             event=None,
             states=(),
-            events=self._located_events(bouts, state, last.source),
+            events=ended,
+            begun=begun,
             posteriors=probabilities,
             boxes=(),
         )
