@@ -5,15 +5,15 @@ import re
 import runpy
 import shlex
 import sys
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import AbstractContextManager, redirect_stderr, redirect_stdout
 from importlib.util import find_spec
 from io import StringIO
 from itertools import groupby
 from pathlib import Path
-from typing import Any
 from unittest import mock
 
 import typer
+import typer.core
 import typer.main
 
 from onlooker.cli import app
@@ -149,10 +149,9 @@ def _problem_of_file(file: Path, arguments: list[str]) -> str:
 
 def _problem_of_typer(program: typer.Typer, words: list[str], partial: bool) -> str:
     command = typer.main.get_command(program)
-    _carry_out_nothing(command)
     values = ["1" if PLACEHOLDER.fullmatch(word) else word for word in words]
     try:
-        with redirect_stdout(StringIO()):
+        with redirect_stdout(StringIO()), _nothing_carried_out():
             command.main(values, "program", standalone_mode=False)
     except Exception as error:
         if partial and type(error).__name__ in ("MissingParameter", "NoArgsIsHelpError"):
@@ -163,9 +162,6 @@ def _problem_of_typer(program: typer.Typer, words: list[str], partial: bool) -> 
     return ""
 
 
-def _carry_out_nothing(command: Any) -> None:
-    """Replace the functions of a command and all below it: their arguments are parsed alone."""
-    for below in getattr(command, "commands", {}).values():
-        _carry_out_nothing(below)
-    if command.callback is not None:
-        command.callback = lambda **_: None
+def _nothing_carried_out() -> AbstractContextManager[object]:
+    """The arguments of commands are parsed alone."""
+    return mock.patch.object(typer.core.TyperCommand, "invoke", return_value=None)

@@ -6,7 +6,7 @@ what to install.
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from unittest.mock import patch
 
@@ -14,18 +14,39 @@ import pytest
 from commands import call
 from eventful import CLASSES, DATA, untrained
 
+from onlooker.base.config import FitConfig
 from onlooker.base.decision import Decision
 from onlooker.base.files import read_json, write_json
+from onlooker.models import registry
 from onlooker.models.cells.attentive import ATTENTIONS, SoftAttention
 from onlooker.models.cells.cell import Grid
 from onlooker.models.encoders import ENCODERS, Conv4, load_packages
 from onlooker.models.registry import create_model, register_attention, register_encoder
 from onlooker.recognizer import Recognizer, load
+from onlooker.training.fitters import FITTERS
 
 MODULE = """
 import torch
+from dataclasses import dataclass
 from torch import nn
-from onlooker.models.registry import register_encoder
+from onlooker.base.config import FitConfig
+from onlooker.base.settings import setting
+from onlooker.models.linear import LinearClassifier
+from onlooker.models.registry import Recipe, register_encoder, register_model
+from onlooker.training.fitter import Fitted, Fitter
+from onlooker.training.fitters import register_fitter
+
+@dataclass(frozen=True)
+class Shrinking(FitConfig):
+    shrink: float = setting(0.0, "Share by which the weights are shrunk.", minimum=0, below=1)
+
+class Shrunk(Fitter):
+    settings = Shrinking
+
+    def fit(self, samples, split, context):
+        with torch.no_grad():
+            context.model.head.weight.mul_(1 - context.settings.training.shrink)
+        return Fitted(context.model, context.decision, context.settings)
 
 class Blocks(nn.Module):
     num_features = 6
@@ -49,6 +70,8 @@ def register():
         terms="made by hand",
         package="tiny-eyes",
     )
+    register_fitter("shrunk", Shrunk())
+    register_model("shrunk", Recipe("by chance", model=LinearClassifier, fitter="shrunk"))
 """
 
 
@@ -70,7 +93,8 @@ def run(tmp_path_factory: pytest.TempPathFactory, squares: Path) -> tuple[Path, 
     trained = folder / "run"
     clip = squares / "left" / "00.mp4"
     of_clips = ["--encoder", "blocks", "--frames", 6, "--size", 32]
-    with pytest.MonkeyPatch.context() as patched, patch.dict(ENCODERS):
+    tables = patch.dict(ENCODERS), patch.dict(FITTERS), patch.dict(registry._registered)
+    with pytest.MonkeyPatch.context() as patched, tables[0], tables[1], tables[2]:
         patched.syspath_prepend(installed.parent)
         load_packages.cache_clear()
         printed = [
@@ -79,6 +103,8 @@ def run(tmp_path_factory: pytest.TempPathFactory, squares: Path) -> tuple[Path, 
             call("watch", trained, clip, "--json").stdout,
             call("export", trained, "--out", folder / "exported").stdout,
         ]
+        shrunk = ["--model", "shrunk", "--shrink", 0.3, "--run", folder / "shrunk"]
+        call("train", squares, *shrunk, *of_clips)
     return trained, "".join(printed)
 
 
@@ -97,6 +123,13 @@ def test_a_package_adds_an_encoder_that_trains_predicts_watches_and_exports(
     model = folder / "model"
     assert read_json(model / "recognizer.json")["packages"] == ["tiny-eyes"]
     assert "`pip install tiny-eyes`" in (model / "README.md").read_text()
+
+
+def test_a_package_adds_a_fitter_whose_settings_are_options(run: tuple[Path, str]) -> None:
+    """They are found although the package is not loaded before the command line is read."""
+    settings = read_json(run[0].with_name("shrunk") / "config.json")["training"]
+    assert settings.pop("shrink") == 0.3
+    assert {*settings} == {field.name for field in fields(FitConfig)}
 
 
 def test_a_missing_package_is_named_with_what_to_install(run: tuple[Path, str]) -> None:

@@ -1,11 +1,13 @@
 """A way to fit models that another package adds: one class, registered beside a recipe that names it."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from commands import call, fails
 
 import onlooker
 from onlooker.base.config import DataConfig, FitConfig, ModelConfig, Settings, TrainConfig
@@ -20,7 +22,7 @@ from onlooker.run.compare import settings_of
 from onlooker.run.record import RunRecord
 from onlooker.training import fitters
 from onlooker.training.fitter import FitContext, Fitted, Fitter
-from onlooker.training.fitters import complete, read_settings, register_fitter
+from onlooker.training.fitters import complete, joined_settings, read_settings, register_fitter
 from onlooker.training.linear import statistics_of
 
 NAME = "nearest_mean"
@@ -58,6 +60,15 @@ class NearestMean(Fitter):
         return Fitted(model, context.decision, context.settings)
 
 
+@dataclass(frozen=True)
+class WideConfig(FitConfig):
+    hidden: int = setting(3, "As models have.")
+
+
+class Wide(NearestMean):
+    settings = WideConfig
+
+
 @pytest.fixture(autouse=True)
 def registered(monkeypatch: pytest.MonkeyPatch) -> None:
     load_packages()  # once in a process: what they register stays after this test
@@ -84,9 +95,67 @@ def test_a_fitter_of_another_package_trains_predicts_and_watches(
     assert len([*recognizer.watch(clip)]) > 1
 
 
+def test_its_settings_are_options_of_the_command_line(squares: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    words = ["train", squares, "--run", run, "--model", NAME, "--size", 32, "--sharpness=20"]
+    call(*words, "--epochs", 7, "--frames", 4)
+    assert RunRecord.read(run).settings.training == MeanConfig(sharpness=20.0, epochs=7)
+    assert "sharpness is 3.0, the run has 20.0" in fails(
+        "train", squares, "--run", run, "--resume", "--sharpness", 3
+    )
+    assert "lr has no effect in nearest_mean; leave it out" in fails(
+        *words, "--resume", "--lr", 1
+    )
+    text = call("train", "--help-all").output
+    panel = re.search(rf"─ Fitter {NAME} ─.*?╰", text, re.DOTALL)
+    assert panel is not None
+    assert "Factor of the distances" in panel[0]
+    assert "--epochs" not in panel[0], "it is shown once, where gradient descent has it"
+    assert "--sharpness" not in call("train", "--help").output
+    assert "--sharpness" in call("compare", "--help-all").output
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("train", "--sharpness", 3), "sharpness has no effect in linear; leave it out"),
+        (
+            ("train", "--model", "lstm", "--sharpness", 3),
+            "sharpness has no effect in lstm; leave",
+        ),
+        (
+            ("train", "--model", NAME, "--lr", 1),
+            "lr has no effect in nearest_mean; leave it out",
+        ),
+        (
+            ("train", "--model", NAME, "--sharpness", 0),
+            "sharpness is 0.0, expected above 0. Fact",
+        ),
+        (
+            ("train", "--model", NAME, "--epochs", 11),
+            "epochs is 11, expected at most 10. As ano",
+        ),
+        (
+            ("compare", "--models", "lstm", "--sharpness", 3),
+            "sharpness has no effect in lstm; le",
+        ),
+    ],
+)
+def test_options_without_effect_are_refused(
+    words: tuple[object, ...], message: str, squares: Path, tmp_path: Path
+) -> None:
+    command, *options = words
+    run = ["--run", tmp_path / "run"]
+    assert message in fails(command, squares, *run, *options)
+
+
 def test_its_settings_are_its_options_and_others_are_refused(squares: Path) -> None:
-    with pytest.raises(TypeError, match=r"train has no setting lr; .*sharpness"):
+    with pytest.raises(ValueError, match="lr has no effect in nearest_mean; leave it out"):
         onlooker.train(squares, model=NAME, lr=0.1)
+    with pytest.raises(
+        TypeError, match=r"train has no setting sharpnes; did you mean sharpness"
+    ):
+        onlooker.train(squares, model=NAME, sharpnes=0.1)
     asked = Settings(ModelConfig(NAME), training=MeanConfig(sharpness=3.0))
     assert complete(asked, {"sharpness"}).training == MeanConfig(sharpness=3.0)
     with pytest.raises(ValueError, match="hflip has no effect in nearest_mean; leave it out"):
@@ -99,6 +168,10 @@ def test_a_fitter_has_one_name(squares: Path) -> None:
         ValueError, match="a fitter 'linear' is registered already; choose another"
     ):
         register_fitter("linear", NearestMean())
+    with pytest.raises(
+        ValueError, match="hidden of the fitter 'wide' is a setting of the model or"
+    ):
+        register_fitter("wide", Wide())
     register_model("unfitted", Recipe("by nothing", fitter="nearest_meen"))
     with pytest.raises(
         ValueError, match="unknown fitter 'nearest_meen'; did you mean nearest_mean"
@@ -112,6 +185,15 @@ def test_settings_of_another_fitter_are_not_those_of_this_one() -> None:
     assert settings_of(NAME, asked)[NAME].training == MeanConfig(seed=3)
     given = Settings(ModelConfig(NAME), training=TrainConfig(epochs=7))
     assert complete(given, {"epochs"}).training == MeanConfig(epochs=7)
+    joined = Settings(training=joined_settings()(sharpness=2.0, lr=0.5, optimizer="rmsprop"))
+    asked = settings_of(f"{NAME},lstm,linear", joined, {"sharpness", "lr", "optimizer"})
+    assert [settings.training for settings in asked.values()] == [
+        MeanConfig(sharpness=2.0),
+        TrainConfig(lr=0.5, optimizer="rmsprop", loss="every"),
+        FitConfig(),
+    ]
+    with pytest.raises(ValueError, match="weight_decay has no effect with optimizer rmsprop"):
+        settings_of("lstm", joined, {"optimizer", "weight_decay"})
 
 
 def test_models_of_a_comparison_have_one_encoder_and_the_size_that_was_asked_for() -> None:

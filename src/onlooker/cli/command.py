@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, get_args, get_type_hints
 
 import typer
+from typer.core import TyperCommand
 
 from onlooker.base.config import CLIPS
 from onlooker.base.progress import showing
@@ -32,6 +33,7 @@ def command(
     panel: str | None = None,
     writes: Collection[str] = ("folder", "json", "out", "run"),
     stopped: str = "stopped; run the same command to continue",
+    registered: Mapping[str, Callable[[], type[Config]]] | None = None,
 ) -> Callable[..., None]:
     """Register a command: every `setting` of a config parameter becomes an option, errors become
     one line. Options with a heading are shown by `--help-all`.
@@ -43,6 +45,9 @@ def command(
             others are read.
         stopped: the line that is printed after Ctrl-C, SIGTERM or SIGHUP; the exit status is 128
             plus the number of the signal.
+        registered: by the name of a parameter, what makes a subclass of its config with the options
+            that packages have registered. Finding them takes seconds: it is called for `--help-all`,
+            and where the command line has an option that the config does not have.
     """
     hints = get_type_hints(function, include_extras=True)
     configs: Configs = {
@@ -51,21 +56,46 @@ def command(
         if isinstance(kind, type) and issubclass(kind, Config)
     }
 
-    @functools.wraps(function)
-    def run(**given: Any) -> None:
-        copies: dict[Path, Path] = {}
-        with _errors_in_one_line(given, copies, stopped):
-            arguments = _arguments(given, configs)
-            with showing(), _local_paths(arguments, writes, copies):
-                failed = function(**arguments)
-        if failed:
-            raise typer.Exit(1)
+    def callback(configs: Configs) -> Callable[..., None]:
+        @functools.wraps(function)
+        def run(**given: Any) -> None:
+            copies: dict[Path, Path] = {}
+            with _errors_in_one_line(given, copies, stopped):
+                arguments = _arguments(given, configs)
+                with showing(), _local_paths(arguments, writes, copies):
+                    failed = function(**arguments)
+            if failed:
+                raise typer.Exit(1)
 
-    parameters = _parameters(function, hints, configs)
-    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        parameters = _parameters(function, hints, configs)
+        run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        return run
+
     # Typer keeps the line breaks of a docstring, which are those of the source.
     paragraphs = re.sub(r"(?<!\n)\n(?!\n)", " ", inspect.getdoc(function) or "")
-    return group.command(function.__name__, help=paragraphs, rich_help_panel=panel)(run)
+
+    class WithRegisteredOptions(TyperCommand):
+        def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
+            if not registered or _has_all_options(self, args):
+                return super().parse_args(ctx, args)
+            with _errors_in_one_line({}, {}, stopped):
+                all_configs = {**configs, **{name: find() for name, find in registered.items()}}
+            program = typer.Typer(add_completion=False)
+            program.command(self.name, help=paragraphs)(callback(all_configs))
+            ctx.command = typer.main.get_command(program)
+            return ctx.command.parse_args(ctx, args)
+
+    return group.command(
+        function.__name__, cls=WithRegisteredOptions, help=paragraphs, rich_help_panel=panel
+    )(callback(configs))
+
+
+def _has_all_options(command: TyperCommand, words: Iterable[str]) -> bool:
+    """Whether a command has all options among these words; for `--help-all`, no command has."""
+    names = {name for option in command.params for name in (*option.opts, *option.secondary_opts)}
+    names |= {"--", "--help"}
+    options = {word.partition("=")[0] for word in words if word.startswith("--")}
+    return options <= names - {"--help-all"}
 
 
 def _parameters(

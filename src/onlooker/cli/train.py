@@ -19,11 +19,11 @@ from onlooker.base.config import (
     CLIPS,
     TRAINING,
     DataConfig,
+    FitConfig,
     ModelConfig,
     SetConfig,
     Settings,
     SharedConfig,
-    TrainConfig,
 )
 from onlooker.base.progress import note
 from onlooker.base.text import printable
@@ -48,6 +48,15 @@ generate = typer.Typer(
     help="Generate folders of clips to try the other commands on.", no_args_is_help=True
 )
 _command = functools.partial(command, group=group, panel="Train and evaluate")
+
+
+def _settings_of_fitters() -> type[FitConfig]:
+    from onlooker.training.fitters import joined_settings
+
+    return joined_settings()
+
+
+_command_of_fitters = functools.partial(_command, registered={"training": _settings_of_fitters})
 DEMO_CLIPS = 12  # of each action
 DEMO_ACTIONS = ("bend", "jump", "jumping_jack", "kick", "walk", "wave")
 
@@ -129,14 +138,16 @@ def demo(
     typer.echo(f"clips: {clips}; classify one: {shlex.join(example)}")
 
 
-@functools.partial(_command, stopped="stopped; run the same command with --resume to continue")
+@functools.partial(
+    _command_of_fitters, stopped="stopped; run the same command with --resume to continue"
+)
 def train(
     context: typer.Context,
     clips: Clips,
     *,
     model: ModelConfig,
     data: DataConfig,
-    training: TrainConfig,
+    training: FitConfig,
     which: SetConfig,
     run: Annotated[
         Path | None, typer.Option(help="A new folder for the run.", show_default="runs/CLIPS-MODEL")
@@ -253,14 +264,14 @@ def _cross_validate(
     )
 
 
-@_command
+@_command_of_fitters
 def compare(
     context: typer.Context,
     clips: Clips,
     models: SharedConfig,
     *,
     data: DataConfig,
-    training: TrainConfig,
+    training: FitConfig,
     which: SetConfig,
     seeds: Annotated[
         int | None,

@@ -36,7 +36,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import load, save
 
 import onlooker
-from onlooker.base.config import SetConfig, Settings, TrainConfig
+from onlooker.base.config import SetConfig, Settings
 from onlooker.base.files import (
     check_digest,
     check_writable,
@@ -57,7 +57,7 @@ from onlooker.data.scenes import scene_images
 from onlooker.data.split import SPLITS, Split, fingerprint
 from onlooker.report.figures import CrossValidationFigures, Figures
 from onlooker.storage import address_of, local
-from onlooker.training.fitters import read_settings
+from onlooker.training.fitters import joined_settings, read_settings
 
 __all__ = ["RunRecord", "check_settings"]
 
@@ -191,7 +191,7 @@ def check_given(run: Path, clips: Path, given: Mapping[str, Any]) -> None:
     record = RunRecord.read(run, clips)
     groups = [*map(vars, record.settings), record.asked.to_dict() if record.asked else {}]
     own = {name: value for group in groups for name, value in group.items()}
-    other_settings = {f.name for f in fields(TrainConfig)} - {*own}
+    other_settings = {f.name for f in fields(joined_settings())} - {*own}
     refuse(given.keys(), dict.fromkeys(other_settings, f"in {record.settings.model.name}"))
     changed = [
         f"{'model' if name == 'name' else name} is {value}, the run has {own.get(name)}"

@@ -13,12 +13,10 @@ import torch
 from onlooker.base.config import (
     AUTO_ENCODER,
     DataConfig,
-    FitConfig,
     ModelConfig,
     SetConfig,
     Settings,
     StreamConfig,
-    TrainConfig,
     When,
 )
 from onlooker.base.decision import Decision
@@ -65,7 +63,7 @@ from onlooker.run.record import (
 from onlooker.storage import local, uploading
 from onlooker.training.background import background_files
 from onlooker.training.fitter import FitContext, Fitted
-from onlooker.training.fitters import aggregation_of, complete, fitter_of
+from onlooker.training.fitters import aggregation_of, complete, fitter_of, joined_settings
 from onlooker.training.processes import connect, launched
 from onlooker.training.tensorboard import log, open_writer, require_tensorboard, show_settings
 
@@ -185,7 +183,7 @@ def train(
             (`TrainConfig`, for gradient descent).
 
     Raises:
-        TypeError: a setting that none of the three has.
+        TypeError: a setting that neither these two nor any fitter has.
         ValueError: a setting without effect, or another one than that of the run to continue.
         FileExistsError, NotWritableError, ClipError, ValueError: as `train_run`.
     """
@@ -232,9 +230,7 @@ def _settings(model: str, settings: Mapping[str, Any]) -> Settings:
     Raises:
         TypeError: no config has it.
     """
-    kind = fitter_of(find_recipe(model)).settings
-    # a fitter without settings of its own refuses those of gradient descent by name (`complete`)
-    training_config = TrainConfig if kind is FitConfig else kind
+    training_config = joined_settings()
     groups = (ModelConfig, DataConfig, training_config)
     fields = [{f.name for f in dataclasses.fields(group)} - {"name"} for group in groups]
     for unknown in sorted(set(settings) - set().union(*fields)):

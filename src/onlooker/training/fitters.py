@@ -1,8 +1,8 @@
 """The table of fitters, and the settings of a training, completed for its model and its fitter."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import fields, replace
-from typing import Any, Literal
+from dataclasses import field, fields, make_dataclass, replace
+from typing import Any, Literal, get_type_hints
 
 from onlooker.base.config import (
     AUGMENTING,
@@ -11,11 +11,12 @@ from onlooker.base.config import (
     FitConfig,
     ModelConfig,
     Normalization,
+    SetConfig,
     Settings,
     TrainConfig,
 )
 from onlooker.base.settings import field_of, refuse, suggestion
-from onlooker.models.encoders import encoder_terms, has_weights
+from onlooker.models.encoders import encoder_terms, has_weights, load_packages
 from onlooker.models.encoders.lite0 import LITE0, LITE0_SIZE
 from onlooker.models.registry import Recipe, find_recipe
 from onlooker.training.fitter import Fitter
@@ -36,11 +37,40 @@ def register_fitter(name: str, fitter: Fitter) -> None:
     registered: in a function that a package declares as an entry point.
 
     Raises:
-        ValueError: another fitter has this name.
+        ValueError: another fitter has this name; or one of its settings has the name of one of the
+            model, its data or the clips.
     """
     if type(FITTERS.get(name, fitter)) is not type(fitter):
         raise ValueError(f"a fitter {name!r} is registered already; choose another name")
+    own = {option.name for option in fields(fitter.settings)}
+    taken = {
+        option.name for kind in (ModelConfig, DataConfig, SetConfig) for option in fields(kind)
+    }
+    if clash := sorted(own & taken):
+        raise ValueError(
+            f"{clash[0]} of the fitter {name!r} is a setting of the model or its clips; choose another name"
+        )
     FITTERS[name] = fitter
+
+
+def joined_settings() -> type[FitConfig]:
+    """A class with the settings of all fitters, also of installed packages: what a command or a
+    program may give before its model is known. `complete` hands them to the class of the fitter,
+    which has their bounds.
+
+    A setting without a group has that of its fitter; of two with one name, the first one is shown.
+    """
+    load_packages()
+    options: dict[str, tuple[str, Any, Any]] = {}
+    for name, fitter in FITTERS.items():
+        types = get_type_hints(fitter.settings)
+        for option in fields(fitter.settings):
+            about = {**option.metadata, "bounds": {}}
+            about["group"] = about.get("group") or f"Fitter {name}"
+            joined = field(default=option.default, metadata=about if option.metadata else {})
+            options.setdefault(option.name, (option.name, types[option.name], joined))
+    own = [option for name, option in options.items() if not hasattr(FitConfig, name)]
+    return make_dataclass("FitterSettings", own, bases=(FitConfig,), frozen=True)
 
 
 def complete(asked: Settings, given: Collection[str] | None = None) -> Settings:
@@ -60,12 +90,13 @@ def complete(asked: Settings, given: Collection[str] | None = None) -> Settings:
     Raises:
         ValueError: an unknown model; settings that contradict each other, or have no effect.
     """
+    asked = _of_its_fitter(asked, given or ())
     if given is None:
         return _resolved(asked)
     asked = _with_defaults(asked, given)
     reasons = _without_effect(asked)
     refuse(given, reasons)
-    return _resolved(_reset(asked, reasons), given)
+    return _resolved(_reset(asked, reasons))
 
 
 def complete_each(
@@ -80,14 +111,14 @@ def complete_each(
     Raises:
         ValueError: as `complete`; or a setting that was given has no effect on any of the models.
     """
+    asked = [_of_its_fitter(settings, given or ()) for settings in asked]
     reasons = [_without_effect(settings) for settings in asked]
     if given is not None:
         unused = set.intersection(*map(set, reasons))
         refuse(given, {name: reasons[0][name] for name in unused})
         asked = [_sized(settings, given) for settings in asked]
     return [
-        _resolved(_reset(settings, names), given or ())
-        for settings, names in zip(asked, reasons, strict=True)
+        _resolved(_reset(settings, names)) for settings, names in zip(asked, reasons, strict=True)
     ]
 
 
@@ -140,7 +171,7 @@ def _without_effect(settings: Settings) -> dict[str, str]:
     fitter = fitter_of(recipe)
     names = {f.name for f in fields(ModelConfig)} - recipe.options - {"name"}
     names |= _FITTER_SPECIFIC - fitter.uses
-    names |= {f.name for f in fields(training)} - {f.name for f in fields(fitter.settings)}
+    names |= {f.name for f in fields(joined_settings())} - {f.name for f in fields(training)}
     reasons = dict.fromkeys(names, f"in {model.name}")
     if training.features:
         reasons.pop("precision", None)  # that of the encoder
@@ -187,22 +218,24 @@ def _reset(settings: Settings, names: Collection[str]) -> Settings:
     return Settings(ModelConfig(**model_values), data, type(training)(**training_values))
 
 
-def _of_kind(training: FitConfig, kind: type[FitConfig], given: Collection[str]) -> FitConfig:
-    """The settings of a training as another class has them: those that all fitters share, and
-    those that were given; the others have its defaults.
+def _of_its_fitter(asked: Settings, given: Collection[str]) -> Settings:
+    """The settings with those of the training as the fitter of the model has them: those that all
+    fitters share, and those that were given; the others have its defaults.
     """
+    training = asked.training
+    kind = fitter_of(find_recipe(asked.model.name)).settings
     if type(training) is kind:
-        return training
+        return asked
     names = {f.name for f in fields(FitConfig)} | {*given}
     own: dict[str, Any] = {
         f.name: getattr(training, f.name)
         for f in fields(kind)
         if f.name in names and hasattr(training, f.name)
     }
-    return kind(**own)
+    return asked._replace(training=kind(**own))
 
 
-def _resolved(settings: Settings, given: Collection[str] = ()) -> Settings:
+def _resolved(settings: Settings) -> Settings:
     model, data, training = settings
     recipe = find_recipe(model.name)
     fitter = fitter_of(recipe)
@@ -232,7 +265,6 @@ def _resolved(settings: Settings, given: Collection[str] = ()) -> Settings:
     if data.normalization == "auto":
         pretrained_normalization: Normalization = "lite0" if encoder == LITE0 else "imagenet"
         data = replace(data, normalization=pretrained_normalization if model.pretrained else "half")
-    training = _of_kind(training, fitter.settings, given)
     if isinstance(training, TrainConfig) and training.loss == "auto":
         training = replace(training, loss=recipe.loss)
     return Settings(model, data, training)
