@@ -1,6 +1,6 @@
 """What is installed, imported, shown and sent: the package's page, its extras and the messages that
-name them, pinned versions; public names exist, papers, docs and the web page use only these, and
-importing the package is fast; telemetry of libraries is off, and no command opens a connection unless
+name them, pinned versions; public names exist, papers and documents use only these, and importing
+the package is fast; telemetry of libraries is off, and no command opens a connection unless
 requested.
 """
 
@@ -205,7 +205,6 @@ HEAVY = (
 SLOW = ("torchmetrics", "torchvision", "matplotlib", "sklearn", "scipy.signal", "onnxruntime")
 MODULES = [module.name for module in pkgutil.walk_packages(onlooker.__path__, "onlooker.")]
 PAPERS = sorted((ROOT / "papers" / "onlooker_papers").rglob("*.py"))
-SERVE = sorted((ROOT / "src" / "onlooker" / "serve").rglob("*.py"))
 PAGES = [
     ROOT / "README.md",
     *sorted((ROOT / "docs").glob("*.md")),
@@ -233,20 +232,30 @@ def test_every_module_defines_the_names_in_its_all(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", [*PAPERS, *PAGES, *SERVE], ids=lambda path: path.relative_to(ROOT).as_posix()
+    "path", [*PAPERS, *PAGES], ids=lambda path: path.relative_to(ROOT).as_posix()
 )
-def test_papers_pages_and_the_web_page_import_public_names_only(path: Path) -> None:
+def test_papers_and_documents_import_public_names_only(path: Path) -> None:
     private = [
         f"{module}.{name}"
         for module, name in sorted(set(imported(code(path))))
         if name not in getattr(importlib.import_module(module), "__all__", ())
-        and not (path in SERVE and module.startswith("onlooker.serve."))
     ]
     assert private == []
 
 
+def test_no_module_imports_a_private_name_of_another() -> None:
+    """Also commands and the web page, which are parts of the library: names without an underscore."""
+    imports = {
+        f"{path.relative_to(ROOT)}: {module}.{name}"
+        for path in (ROOT / "src" / "onlooker").rglob("*.py")
+        for module, name in imported(code(path))
+    }
+    assert "src/onlooker/serve/teach.py: onlooker.video.reader.SUFFIXES" in imports
+    assert [line for line in imports if re.search(r"\._(?!_)\w+$", line)] == []
+
+
 def test_a_name_is_public_in_one_place_where_somebody_else_uses_it() -> None:
-    """Papers, the web page, or a program in the documentation; or it is mentioned there in code."""
+    """Papers, or a program in the documentation; or it is mentioned there in code."""
     public = [
         (module, name)
         for module in MODULES
@@ -254,7 +263,7 @@ def test_a_name_is_public_in_one_place_where_somebody_else_uses_it() -> None:
     ]
     exported = {f"onlooker.{module}.{name}" for name, module in onlooker._MODULE_OF.items()}
     assert not exported & {f"{module}.{name}" for module, name in public}
-    used = {each for path in [*PAPERS, *PAGES, *SERVE] for each in imported(code(path))}
+    used = {name for path in [*PAPERS, *PAGES] for name in imported(code(path))}
     text = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
     mentioned = set(re.findall(r"`(?:[\w.]+\.)?(\w+)[`(]", text))
     assert [
@@ -262,7 +271,7 @@ def test_a_name_is_public_in_one_place_where_somebody_else_uses_it() -> None:
         for module, name in public
         if (module, name) not in used and name not in mentioned
     ] == []
-    assert len(public) + len(onlooker.__all__) <= 153  # goal: 120
+    assert len(public) + len(onlooker.__all__) <= 120
 
 
 def test_records_take_at_most_three_arguments_by_position() -> None:

@@ -22,8 +22,6 @@ from onlooker.base.intervals import file_of, resolved
 from onlooker.base.progress import tracked
 from onlooker.base.text import printable, without_password
 
-__all__ = ["has_scheme"]
-
 UPLOAD_EVERY = 60.0  # seconds
 _SCHEME = re.compile("([a-z][a-z0-9+]+):/+.")  # a path collapses the slashes
 # streams, or web pages

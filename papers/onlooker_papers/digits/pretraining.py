@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+import typer
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from onlooker import Classifier, Decision, Recognizer, load
 from onlooker.base.config import DataConfig, TrainConfig
 from onlooker.base.files import write_bytes
-from onlooker.base.progress import note
 from onlooker.data.transforms import to_video
 from onlooker.models.video_model import count_parameters
 from onlooker.training.fit import fit
@@ -214,7 +214,8 @@ def train_as_published(
             _save(path, model, optimizer, progress={"done": done, "seconds": seconds})
             left = seconds / done * (steps - done)
             progress = f"{done / per_pass:.1f} of {passes:g} passes · loss {loss.item():.3f}"
-            note(f"{title}: {progress} · {seconds:.0f} s elapsed, {left:.0f} s left")
+            line = f"{title}: {progress} · {seconds:.0f} s elapsed, {left:.0f} s left"
+            typer.echo(line, err=True)
     model.eval()
     return seconds
 

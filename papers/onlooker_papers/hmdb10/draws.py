@@ -24,9 +24,8 @@ from onlooker.data.split import Split, group_of
 from onlooker.models.registry import find_recipe
 from onlooker.models.video_model import VideoModel, count_parameters
 from onlooker.report.metrics import measure
-from onlooker.report.overlay import caption, enlarge, full_strength, overlay
+from onlooker.report.overlay import caption, enlarge, overlays
 from onlooker.report.page import Page, Table
-from onlooker.report.plots import to_svg
 from onlooker.run.features import encoded_clips, weights_digest
 from onlooker.training.fit import fit
 from onlooker.training.fitters import complete
@@ -304,7 +303,7 @@ def write_page(
     page.text(text)
     add_table(page, table)
     page.heading("Training curves")
-    curves = to_svg(loss_curves(curves_of(figures)))
+    curves = loss_curves(curves_of(figures))
     page.figure(curves, "Thin: a training; thick: the mean.", wide=True)
     page.heading("Heat maps")
     shown = "Test clips, one per class. In each frame, the probability of the true class."
@@ -328,15 +327,9 @@ def attention_rows(recognizer: Recognizer, samples: ClipFrames) -> list[tuple[st
         of_frames = scores[0]
         shown = equally_spaced(len(maps), min(len(maps), _COLUMNS))
         pixels = VideoReader(clip.path).get(partial(equally_spaced, count=len(maps))).pixels
-        scale = full_strength(maps)
+        colored = overlays(map(enlarge, pixels), maps)
         drawn = np.stack(
-            [
-                caption(
-                    overlay(enlarge(pixels[t]), maps[t], scale),
-                    [f"{100 * of_frames[t, target]:.0f} %"],
-                )
-                for t in shown
-            ]
+            [caption(colored[t], [f"{100 * of_frames[t, target]:.0f} %"]) for t in shown]
         )
         of_clip = recognizer.decision.aggregate(of_frames)
         predicted = recognizer.classes[int(of_clip.argmax())]

@@ -10,6 +10,7 @@ Saenko, *RISE*, 2018, at one point of its curves). A faithful map lowers it by d
 it by insertion, more than a random one.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -25,7 +26,6 @@ from rich.progress import track
 from onlooker import LinearClassifier, Recognizer
 from onlooker.base.config import DataConfig
 from onlooker.localization import localize
-from onlooker.models.windows import cosines
 from onlooker.training.forward import encode_samples
 from onlooker_papers.real_clips.frozen import SETS, splits_of, trained
 from onlooker_papers.results import About, Key, Row, write_rows
@@ -35,6 +35,7 @@ COMMAND = "python -m onlooker_papers.real_clips.faithfulness"
 WHAT = "probability of the predicted class with a tenth of the places blurred, and with all others blurred"
 _CLIPS = 60  # of each set
 _PART = 0.1  # of the places of a frame
+_WAVES = 4  # cosines of the statistics of order
 _BLUR = 8.0  # pixels, the standard deviation, of frames of 112
 
 Maps = NDArray[np.float32]
@@ -55,7 +56,9 @@ def class_activation(net: LinearClassifier, pixels: NDArray[np.uint8], data: Dat
         of, center = (
             each.unflatten(0, (len(net.names), -1)) for each in (weights, net.center[count])
         )
-        newest = cosines(torch.tensor([count + 1]), count + 1)[0, -1]
+        T = torch.tensor(count + 1)
+        k = torch.arange(1, _WAVES + 1)
+        newest = (k < T) * math.sqrt(2) / T * torch.cos(math.pi / T * k * (T - 0.5))
         waves = torch.einsum("jkd,k->dj", of[-3 * len(newest) :].unflatten(0, (3, -1)), newest)
         added = (of[0][:, None] + waves @ net.positions.T) * (frames[t] - center[0][:, None])
         added = added + of[2][:, None] * (changes[t] - center[2][:, None])

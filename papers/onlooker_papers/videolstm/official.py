@@ -20,7 +20,7 @@ from onlooker.data.split import Split
 from onlooker.models.registry import configured
 from onlooker.models.video_model import VideoModel
 from onlooker.report.page import Page
-from onlooker.report.plots import loss_and_accuracy, to_svg
+from onlooker.report.plots import loss_and_accuracy
 from onlooker.run.features import encoded_clips
 from onlooker.training.fitters import complete
 from onlooker_papers.results import WHOLE, About, Row, command_line, write_rows
@@ -156,7 +156,7 @@ def _write_page(
         curves = {name: found for name in names if (found := TrainedRun.read(folder / name).curves)}
         for part in ("training", "validation") if curves else ():
             image = loss_and_accuracy({name: found[part] for name, found in curves.items()})
-            page.figure(to_svg(image), f"{of}: {part} clips, per epoch.", wide=True)
+            page.figure(image, f"{of}: {part} clips, per epoch.", wide=True)
     page.text(f"`{command}`")
     return page.write(folder / "report.html")
 

@@ -11,7 +11,7 @@ from torchvision.utils import flow_to_image
 
 from onlooker import load
 from onlooker.base.files import write_bytes
-from onlooker.report.overlay import boxes, enlarge, full_strength, overlay
+from onlooker.report.overlay import boxes, enlarge, overlays
 from onlooker.report.page import Page
 from onlooker_papers.mnist import DigitSplit
 from onlooker_papers.sheet import sheet
@@ -73,11 +73,7 @@ def _looks(run: Path, budget: Budget, splits: DigitSplit) -> Iterator[tuple[str,
         true = clips.batch.boxes[i, :, 0].numpy()
         for name, (scores, attention, _) in seen.items():
             assert attention is not None
-            scale = full_strength(attention[i])
-            shown = [
-                overlay(frame, weights, scale)
-                for frame, weights in zip(frames, attention[i], strict=True)
-            ]
+            shown = overlays(frames, attention[i])
             of_clip = scores[i].mean(0)
             predicted = f"{of_clip.argmax()}, {100 * of_clip.max():.0f} %"
             yield f"{name}\n{target}: predicted {predicted}", _with_boxes(shown, true)

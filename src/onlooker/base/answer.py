@@ -10,8 +10,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from onlooker.base.text import composed
 
-__all__ = ["nothing_name", "perhaps_nothing", "require_one_nothing"]
-
 NOTHING = "nothing"
 # Names of the class in which nothing happens, as `_letters` of them; the first one that is among
 # the classes is it.

@@ -21,19 +21,7 @@ from typing import Any, BinaryIO
 
 from onlooker.base.text import format_bytes, printable, short_name
 
-__all__ = [
-    "DiskFullError",
-    "NotWritableError",
-    "check_writable",
-    "explain_write_errors",
-    "file_digest",
-    "read_bytes",
-    "read_json",
-    "reading",
-    "write_bytes",
-    "write_csv",
-    "write_json",
-]
+__all__ = ["file_digest", "read_json", "write_bytes", "write_json"]
 
 FREE_SPACE = "free some space, and run the same command again (`onlooker train` with --resume)"
 _OTHER_VERSION = (

@@ -16,8 +16,6 @@ from rich.text import Text
 
 from onlooker.base.text import printable
 
-__all__ = ["note"]
-
 # Called with the stage, such as "reading clips", how many of its parts are done, and how many there
 # are.
 OnProgress = Callable[[str, int, int], None]

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, ParamSpec, Self, TypeVar, Union, get_args, get_origin
 
-__all__ = ["Config", "field_of", "setting"]
+__all__ = ["setting"]
 
 Value = TypeVar("Value")
 Given = ParamSpec("Given")

@@ -7,8 +7,6 @@ import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
-__all__ = ["format_bytes", "printable"]
-
 _MAX_NAMES = 5  # in a sentence
 
 # What may be secret in an address; a path collapses the slashes after the scheme.

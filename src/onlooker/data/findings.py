@@ -30,8 +30,6 @@ from onlooker.video.rates import RATE_REMEDY
 from onlooker.video.reader import VideoReader
 from onlooker.video.sampling import equally_spaced
 
-__all__ = ["FEW", "Finding", "label_findings"]
-
 FEW = 5  # clips of a class; with fewer, the test split (a fifth) has one clip of it or none
 IMBALANCE = (
     5  # ratio of the largest class to the smallest; above it, the largest may be most of the set

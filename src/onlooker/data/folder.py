@@ -18,8 +18,6 @@ from onlooker.data.tables import Table, read_table
 from onlooker.video.rates import RATE_FILE
 from onlooker.video.reader import SUFFIXES, is_video
 
-__all__ = ["SYSTEM_FOLDERS", "is_hidden", "read_recordings", "recordings_of"]
-
 RECORDINGS = "recordings.csv"
 CUT_FROM = "cut_from"  # its column with the file that a clip is a part of
 SYSTEM_FOLDERS = frozenset(

@@ -19,7 +19,7 @@ from onlooker.base.settings import field_of
 from onlooker.video.container import accessing
 from onlooker.video.image_sequence import find_images
 
-__all__ = ["Split", "divide_recordings", "group_of", "make_splits", "split_clips"]
+__all__ = ["Split", "group_of", "make_splits", "split_clips"]
 
 _MAX_PATHS = 5  # in an error
 _ENDS = 1 << 20  # bytes at each end of a file that a fingerprint counts

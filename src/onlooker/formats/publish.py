@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from paho.mqtt.client import Client
     from paho.mqtt.reasoncodes import ReasonCode
 
-__all__ = ["Publishers", "Sink", "register_sink"]
+__all__ = ["Sink", "register_sink"]
 
 _WAITING = 1000  # events that wait for one sink; later ones are dropped
 _ANSWER = 10.0  # seconds to wait for the answer to a request

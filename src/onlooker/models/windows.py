@@ -15,8 +15,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["cosines"]
-
 WAVES = 4
 # frames whose windows are computed together: their sums fit in memory that is used again
 _TOGETHER = 64

@@ -27,7 +27,7 @@ from onlooker.video.reader import VideoReader
 from onlooker.video.resize import Pixels
 from onlooker.video.write import DRAWN, FAST, is_drawn, write
 
-__all__ = ["boxes", "caption", "draw_clip", "enlarge", "full_strength", "overlay", "write_drawn"]
+__all__ = ["boxes", "caption", "draw_clip", "enlarge", "overlays"]
 
 Size = tuple[int, int]
 TimedFrames = Iterable[tuple[int, float, Pixels]]  # index, seconds, `H W 3`
@@ -128,6 +128,13 @@ def overlay(frame: Pixels, attention: ArrayLike, scale: float | None = None) -> 
         level = levels[part]
         drawn[part] = _blended(frame[part], cv2.LUT(level, keep), cv2.applyColorMap(level, add))
     return drawn
+
+
+def overlays(frames: Iterable[Pixels], attention: NDArray[np.floating]) -> list[Pixels]:
+    """`overlay` on the frames of a clip, on one scale, that of all its maps `T h w`."""
+    scale = full_strength(attention)
+    pairs = zip(frames, attention, strict=True)
+    return [overlay(frame, weights, scale) for frame, weights in pairs]
 
 
 def enlarge(frame: Pixels) -> Pixels:

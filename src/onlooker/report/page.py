@@ -13,13 +13,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markdown_it import MarkdownIt
 from markupsafe import Markup
 
 from onlooker.base.files import write_bytes
+from onlooker.report.plots import to_svg
+
+if TYPE_CHECKING:  # matplotlib is slow to import
+    from matplotlib.figure import Figure
 
 __all__ = ["Page", "Table"]
 
@@ -143,16 +147,18 @@ class Page:
         """
         return self._add("table", table=Table(columns, rows, note))
 
-    def figure(self, image: bytes | str, caption: str = "", wide: bool = False) -> Self:
-        """An image: the bytes of a PNG or the text of an SVG.
+    def figure(self, image: "bytes | Figure", caption: str = "", wide: bool = False) -> Self:
+        """An image: the bytes of a PNG, or a figure of matplotlib.
 
         Args:
             caption: below it, in Markdown.
             wide: whether it takes the whole width; others share a row where there is room.
         """
         # An <img> keeps the ids of one SVG apart from another's, and does not run its scripts.
-        kind, content = ("svg+xml", image.encode()) if isinstance(image, str) else ("png", image)
-        source = _data_uri(f"image/{kind}", content)
+        if isinstance(image, bytes):
+            source = _data_uri("image/png", image)
+        else:
+            source = _data_uri("image/svg+xml", to_svg(image).encode())
         return self._add("figure", source=source, caption=caption, wide=wide)
 
     def clips(self, clips: Iterable[DrawnClip]) -> Self:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:  # matplotlib is slow to import
     from onlooker.base.decision import EventCurve
     from onlooker.base.records import Prediction, Segment
 
-__all__ = ["loss_and_accuracy", "plain", "to_svg"]
+__all__ = ["loss_and_accuracy", "plain"]
 
 # Okabe & Ito 2008 without yellow, which is pale on white: distinguishable with any color vision.
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#333333")

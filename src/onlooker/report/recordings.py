@@ -9,7 +9,7 @@ from typing import Any
 from onlooker.base.records import ClipError, Segment
 from onlooker.report.events import events_sentence, mistakes
 from onlooker.report.page import DrawnClip, Page, percent
-from onlooker.report.plots import ethogram, to_svg
+from onlooker.report.plots import ethogram
 from onlooker.report.summary import EVENTS_EXPLAINED, escaped
 
 _MOST_CLIPS = 12  # of each kind of mistake
@@ -57,7 +57,7 @@ def recordings_page(
         events = {"true": recording.true, "found": recording.predicted}
         labels = {event.label for row in events.values() for event in row}
         plot = ethogram(events, sorted(labels), recording.seconds)
-        page.figure(to_svg(plot), escaped(caption), wide=True)
+        page.figure(plot, escaped(caption), wide=True)
     missed = list[tuple[RecordingEvents, Segment, str]]()
     wrong = list[tuple[RecordingEvents, Segment, str]]()
     false = list[tuple[RecordingEvents, Segment, str]]()

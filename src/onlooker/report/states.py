@@ -14,7 +14,7 @@ from onlooker.base.decision import Decision
 from onlooker.base.records import Segment
 from onlooker.base.text import printable
 from onlooker.report.page import Page, percent
-from onlooker.report.plots import ethogram, to_svg
+from onlooker.report.plots import ethogram
 
 Ints = NDArray[np.int64]
 
@@ -200,7 +200,7 @@ def states_page(
     for name, length in list(seconds.items())[:_PANELS]:
         bouts_of_both = {"labeled": true[name], "found": predicted[name]}
         figure = ethogram(bouts_of_both, classes, length)
-        page.figure(to_svg(figure), f"`{printable(name)}`", wide=True)
+        page.figure(figure, f"`{printable(name)}`", wide=True)
     return page
 
 

@@ -18,9 +18,7 @@ from onlooker.base.text import printable
 from onlooker.report.figures import DoubtfulLabel, Figures
 from onlooker.report.metrics import MIN_RECORDINGS
 from onlooker.report.page import DrawnClip, Page, Table, percent
-from onlooker.report.plots import found_by_alarms, loss_and_accuracy, to_svg
-
-__all__ = ["accuracy_text"]
+from onlooker.report.plots import found_by_alarms, loss_and_accuracy
 
 _MAX_MATRIX = 60  # classes of a matrix that can be read
 _MIN_FOR_DECIMALS = 200  # clips, below which a percentage has no decimals
@@ -261,7 +259,7 @@ def summary_page(figures: Figures, evaluation: Evaluation, shown: ReportContent)
         page.text(escaped(f"{_capital(expected)}."))
         with page.details("How this was measured"):
             page.text(escaped(f"{_capital(facts)}. {EVENTS_EXPLAINED}"))
-            page.figure(to_svg(found_by_alarms(shown.events, rate)), "The ring: the default.")
+            page.figure(found_by_alarms(shown.events, rate), "The ring: the default.")
     _mistakes(page, evaluation, figures)
     _training(page, shown.curves, figures.chosen)
     _add_notes(page, shown.notes)
@@ -437,5 +435,5 @@ def _training(page: Page, curves: Curves | None, choice: str | None) -> None:
     if curves and curves["training"]["loss"]:
         page.heading("Training")
         best_epoch = 1 + int(np.nanargmin(curves["validation"]["loss"]))
-        image = to_svg(loss_and_accuracy(curves, best_epoch=best_epoch))
+        image = loss_and_accuracy(curves, best_epoch=best_epoch)
         page.figure(image, "Loss and accuracy per epoch, without a threshold.", wide=True)

@@ -20,7 +20,7 @@ from onlooker.video.safe import VARIABLE, GuardedVideo
 from onlooker.video.sampling import Timing, equally_spaced, even_timing
 from onlooker.video.video_file import VideoFile, shared_file
 
-__all__ = ["SUFFIXES", "VideoReader", "is_video"]
+__all__ = ["SUFFIXES", "VideoReader"]
 
 # Of files in the formats that are read (`_DEMUXERS` in container.py), as cameras and programs name
 # them.

@@ -31,8 +31,6 @@ from onlooker.video.container import accessing
 from onlooker.video.decode import FrameStore
 from onlooker.video.sampling import Timing
 
-__all__ = ["TooLongError"]
-
 # 1: every video of this process, and of those that it starts, is decoded by workers
 VARIABLE = "ONLOOKER_SAFE"
 # bytes that a worker may reserve for a clip (Linux), and that the pixels of an answer may have

@@ -35,8 +35,6 @@ from onlooker.video.resize import Pixels
 from onlooker.video.safe import TooLongError, answers
 from onlooker.video.write import Recording
 
-__all__ = ["VideoFacts", "safe_transcode"]
-
 _PLAYED_SIDE = 1920  # pixels, of files that are played as they are: every phone decodes these
 _START_TOLERANCE = 0.05  # seconds: some players begin at 0, others at the first time stamp
 _REPORTED = 50  # frames after which the facts so far are reported
