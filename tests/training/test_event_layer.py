@@ -13,7 +13,7 @@ from onlooker.base.decision import Decision, EventCurve
 from onlooker.base.records import Segment
 from onlooker.models.linear import LinearClassifier
 from onlooker.stream.events import Finder
-from onlooker.training.background import Background
+from onlooker.training.background import Background, remembered
 from onlooker.training.events import (
     ClipFeatures,
     EventLayer,
@@ -270,7 +270,7 @@ def test_what_happens_in_the_background_is_no_event_and_the_rest_of_it_is_quiet_
     with_background = made.layer(Background(fitted, held_out, features))
     assert without is not None
     assert with_background is not None
-    assert read == [*fitted, *fitted, *held_out], "two rounds, and what no layer was fitted to"
+    assert read == [*fitted, *held_out], "each once, also for two rounds"
     alarms = list[int]()
     for layer in (without, with_background):
         made.net.set_event_layer(layer.lengths, layer.event, layer.classes)
@@ -289,3 +289,17 @@ def test_what_happens_in_the_background_is_no_event_and_the_rest_of_it_is_quiet_
     assert with_background.curve.hours == pytest.approx(without.curve.hours + quiet)
     point = with_background.curve.point(6)
     assert with_background.curve.found[point] > 0.8
+
+
+def test_features_of_the_background_stay_in_memory_up_to_a_limit() -> None:
+    read = list[Path]()
+
+    def features(path: Path) -> Tensor:
+        read.append(path)
+        return torch.full((5,), float(path.name), dtype=torch.float16)
+
+    paths = [Path(str(number)) for number in range(4)]
+    read_once = remembered(features, most_bytes=25)
+    for _ in range(3):
+        assert [read_once(path)[0] for path in paths] == [0, 1, 2, 3]
+    assert read == [*paths, *paths[2:], *paths[2:]]

@@ -26,6 +26,7 @@ from onlooker.video.reader import VideoReader, is_video
 
 _PIECE = 60.0  # seconds that are encoded together, at most
 _FRAMES = 32  # encoded together
+_REMEMBERED = 1 << 30  # bytes of features that stay in memory, at most: 25,000 frames of Lite0
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,25 @@ def _pieces(file: Path) -> Iterator[Path]:
     bounds = np.linspace(0, seconds, max(2, int(np.ceil(seconds / _PIECE))) + 1)
     for start, end in pairwise(bounds.tolist()):
         yield with_interval(file, start, end)
+
+
+def remembered(
+    read: Callable[[Path], Tensor], most_bytes: int = _REMEMBERED
+) -> Callable[[Path], Tensor]:
+    """A function that reads features and keeps the first ones in memory, up to a number of bytes:
+    these are read once.
+    """
+    stored = dict[Path, Tensor]()
+
+    def read_once(path: Path) -> Tensor:
+        if path in stored:
+            return stored[path]
+        features = read(path)
+        if sum(tensor.nbytes for tensor in [*stored.values(), features]) <= most_bytes:
+            stored[path] = features
+        return features
+
+    return read_once
 
 
 @torch.inference_mode()

@@ -8,6 +8,7 @@ recordings, whose pauses are made in another way, choose how much a window loses
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
@@ -23,7 +24,7 @@ from onlooker.base.records import Segment
 from onlooker.models.linear import LinearClassifier
 from onlooker.report.events import calibrated_curve, segment_map
 from onlooker.stream.events import Finder
-from onlooker.training.background import Background
+from onlooker.training.background import Background, remembered
 from onlooker.training.linear import ClipStatistics, LayerChoice, fitted_layer, one_thread
 from onlooker.training.regression import LinearLayer, Method, cross_validate, regress
 
@@ -201,9 +202,10 @@ def fit_events(
     fit = partial(_fit_layers, choice=choice, method=method, temperature=temperature)
     finder = Finder(classes, lengths, _MIN_SCORE, nothing=clips.nothing)
     if background is not None:
+        fitted = replace(background, read=remembered(background.read))
         for _ in range(_MINING_ROUNDS):
             hardest = _hardest(
-                net, finder, background, layers=fit(windows, clips), count=_MINED * len(events)
+                net, finder, fitted, layers=fit(windows, clips), count=_MINED * len(events)
             )
             windows = windows.with_negatives(hardest)
     play = partial(_played, net, lengths=lengths, classes=classes, rate=rate)
