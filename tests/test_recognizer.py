@@ -87,7 +87,9 @@ STORED = """{
   "temperature": 2.5,
   "threshold": 0.375,
   "nothing": "run",
-  "clip_seconds": 4.5
+  "clip_seconds": 4.5,
+  "usual_distance": 3.5,
+  "class_shares": [0.5, 0.25, 0.25]
 }"""
 OF_STORED = Decision(
     CLASSES,
@@ -107,6 +109,8 @@ OF_STORED = Decision(
     clip_seconds=4.5,
     nothing="run",
     frame_rate=12.5,
+    usual_distance=3.5,
+    class_shares=[0.5, 0.25, 0.25],
 )
 
 
@@ -125,15 +129,45 @@ def test_a_decision_is_saved_as_by_earlier_versions_which_do_not_have_all_of_it(
     assert {**written, "package": "onlooker"} == stored
     write_json(run / "recognizer.json", stored)
     assert load(run).decision == OF_STORED
-    for name in ("nothing", "curve", "clip_seconds"):
+    for name in ("nothing", "curve", "clip_seconds", "usual_distance", "class_shares"):
         del stored[name]
     write_json(run / "recognizer.json", stored)
-    expected = replace(OF_STORED, nothing=None, curve=None, clip_seconds=0.0)
+    expected = replace(
+        OF_STORED,
+        nothing=None,
+        curve=None,
+        clip_seconds=0.0,
+        usual_distance=None,
+        class_shares=(),
+    )
     assert load(run).decision == expected
     del stored["temperature"]
     write_json(run / "recognizer.json", stored)
     with pytest.raises(ValueError, match=r"recognizer.json: .*temperature"):
         load(run)
+
+
+def test_the_farther_a_clip_is_from_training_the_less_its_scores_count() -> None:
+    decision = Decision(CLASSES, usual_distance=2.0, class_shares=(0.5, 0.25, 0.25))
+    scores = np.tile(np.array([[0.9, 0.1, 0.0]], np.float32), (5, 3, 1))
+    distances = np.array([0.5, 2.0, 2.02, 4.0, 1e9])
+    assert decision.is_unusual(distances).tolist() == [False, False, True, True, True]
+    drawn = decision.cautious(scores, distances)
+    assert drawn.dtype == np.float32
+    np.testing.assert_array_equal(drawn[:2], scores[:2])
+    np.testing.assert_allclose(drawn[2], scores[2], atol=0.01)
+    np.testing.assert_allclose(drawn[3], [[0.7, 0.175, 0.125]] * 3, rtol=1e-6)
+    np.testing.assert_allclose(drawn[4], [[0.5, 0.25, 0.25]] * 3, rtol=1e-6)
+    equal = replace(decision, class_shares=()).cautious(scores, distances)
+    np.testing.assert_allclose(equal[4], 1 / 3, rtol=1e-6)
+    unknown = replace(decision, usual_distance=None)
+    assert unknown.is_unusual(distances) is None
+    assert unknown.cautious(scores, distances) is scores
+    assert decision.is_unusual(None) is None
+    assert decision.cautious(scores, None) is scores
+    for shares in ((0.5, 0.5), (1.5, -0.5, 0.0), (0.0, 0.0, 0.0)):
+        with pytest.raises(ValueError, match=r"class_shares are .* one for each of 3 classes"):
+            replace(decision, class_shares=shares)
 
 
 def test_a_temperature_divides_the_logits_of_every_frame(make_clip: Make) -> None:

@@ -77,13 +77,14 @@ class Features(NamedTuple):
 
 
 class Classification(NamedTuple):
-    """Results for clips: probabilities `B T K`; attention `B T h w`, and `Windows.whole` `B T L`,
-    or None.
+    """Results for clips: probabilities `B T K`; attention `B T h w`, `Windows.whole` `B T L`, and
+    their distances `B` from those of training (`Output.distance`), or None.
     """
 
     scores: Floats
     attention: Floats | None = None
     whole: Floats | None = None
+    distances: Floats | None = None
 
 
 class Recognizer:
@@ -275,7 +276,9 @@ class Recognizer:
         """
         sample = sample or self.read(path)
         motion = None if sample.motion is None else torch.from_numpy(sample.motion)[None]
-        (frame_scores,), maps, whole = self.classify(torch.from_numpy(sample.pixels)[None], motion)
+        classified = self.classify(torch.from_numpy(sample.pixels)[None], motion)
+        (frame_scores,), maps, whole, distances = classified
+        unusual = self.decision.is_unusual(distances)
         prediction = Prediction(
             Path(path),
             self.decision.with_threshold(threshold),
@@ -287,6 +290,7 @@ class Recognizer:
             size=sample.size,
             assumes_rate=sample.assumes_rate,
             end=sample.end,
+            unusual=None if unusual is None else bool(unusual[0]),
         )
         segments = clip_events(prediction, None if whole is None else whole[0], self.model.lengths)
         prediction = replace(prediction, segments=segments)
@@ -360,8 +364,11 @@ class Recognizer:
         output = forward_samples(self.model, samples, self.data, motion=motion)
         attention = None if output.attention is None else output.attention.float().cpu().numpy()
         whole = None if output.windows is None else output.windows.whole.float().cpu().numpy()
+        distances = None if output.distance is None else output.distance[:, -1].cpu().numpy()
         scores = self.decision.probabilities(output.logits).cpu().numpy()
-        return Classification(scores, attention, whole)
+        return Classification(
+            self.decision.cautious(scores, distances), attention, whole, distances=distances
+        )
 
     @typed
     def watch(
@@ -474,20 +481,22 @@ class Recognizer:
             clips.require_classes(self.classes)
             samples, unreadable = read_clips(clips.test, self.classes, self.data)
             skipped = (*skipped, *clips.left_out, *unreadable)
-        batches = (
-            self.classify(frames, self._motion(samples, positions)).scores
-            for frames, _, positions in DataLoader(samples, batch)
-        )
         aggregate = self.decision.aggregate
-        results = [
-            (frame_scores, aggregate(frame_scores))
-            for batch_scores in batches
-            for frame_scores in batch_scores
-        ]
+        results = list[tuple[Floats, Floats]]()
+        unusual = list[bool]()
+        for frames, _, positions in DataLoader(samples, batch):
+            classified = self.classify(frames, self._motion(samples, positions))
+            results += [
+                (frame_scores, aggregate(frame_scores)) for frame_scores in classified.scores
+            ]
+            are_unusual = self.decision.is_unusual(classified.distances)
+            unusual += [] if are_unusual is None else are_unusual.tolist()
         thresholds: NDArray[np.floating] | None = None
         decided = [scores for _, scores in results]
         for number, prediction in self._recordings(samples.clips):
             results[number] = prediction.frame_scores, prediction.scores
+            if unusual:
+                unusual[number] = False  # unknown, of a recording
             decided[number] = prediction.decided
             if thresholds is None:
                 threshold = self.decision.threshold
@@ -505,6 +514,7 @@ class Recognizer:
             recordings=tuple(map(source_of, samples.clips)),
             thresholds=thresholds,
             event_scores=None if thresholds is None else np.stack(decided),
+            unusual=np.array(unusual) if unusual else None,
         )
 
     def _motion(self, samples: ClipFrames, positions: Tensor) -> Tensor | None:

@@ -3,6 +3,7 @@ page.
 """
 
 import csv
+import json
 import os
 import signal
 import subprocess
@@ -152,6 +153,50 @@ def test_one_number_just_below_and_above_every_length_at_which_something_changes
             assert [*got["scores"].values()] == pytest.approx(answer.scores.tolist())
             assert got["score"] == got["best"]["score"] == pytest.approx(answer.score)
             assert got["threshold"] == answer.decision.threshold
+
+
+def test_a_clip_unlike_all_of_training_is_unusual_everywhere(
+    made: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """Stripes that move, beside a square as those of training."""
+    run, _ = made
+    recognizer = onlooker.load(run)
+    shifts = 9 * np.arange(EVENT)[:, None, None, None]
+    stripes = (np.arange(64)[:, None] + shifts) // 8 % 2 * np.full((48, 1, 3), 255)
+    square = np.stack(frames_of("right", EVENT, 55, 7))
+    folder = tmp_path / "new" / "right"
+    clips = [
+        write(folder / f"{name}.mp4", frames, fps=FPS)
+        for name, frames in (("stripes", stripes.astype(np.uint8)), ("square", square))
+    ]
+    foreign, usual = (recognizer.predict(clip) for clip in clips)
+    assert (foreign.unusual, usual.unusual) == (True, False)
+    assert foreign.score < 0.6 < usual.score
+    assert foreign.scores.sum() == pytest.approx(1)
+    assert "unlike all clips of training" in str(foreign)
+    assert "unlike" not in str(usual)
+    evaluation = recognizer.evaluate(tmp_path / "new")
+    place = evaluation.names.index("right/stripes.mp4")
+    assert evaluation.unusual.tolist() == [number == place for number in range(2)]
+    np.testing.assert_allclose(evaluation.scores[place], foreign.scores, atol=1e-5)
+    output = call("evaluate", run, tmp_path / "new", ok=True).output
+    assert "1 of 2 clips are unlike all clips of training" in " ".join(output.split())
+    assert (
+        "unlike all clips of training" in (run / "evaluation-new" / "report.html").read_text()
+    )
+    predicted = call("predict", run, *clips, "--json", tmp_path / "all.jsonl", ok=True).output
+    assert "stripes.mp4: unlike all clips of training" in predicted.replace("\n", "")
+    rows = [json.loads(line) for line in (tmp_path / "all.jsonl").read_text().splitlines()]
+    assert [row["unusual"] for row in rows if "label" in row] == [True, False]
+    settings = replace(ServeSettings(), runs=run.parent, clips=tmp_path / "own")
+    with TestClient(create_app(settings), base_url=ADDRESS, headers=OWN) as page:
+        got = (
+            page.post("/api/v1/predict", content=clips[0].read_bytes())
+            .raise_for_status()
+            .json()
+        )
+    assert got["unusual"] is True
+    assert got["score"] == pytest.approx(foreign.score)
 
 
 def test_an_export_has_the_calibrated_scores_of_a_stream(

@@ -321,7 +321,7 @@ def attention_rows(recognizer: Recognizer, samples: ClipFrames) -> list[tuple[st
         if clip.label in rows or len(rows) == _SHOWN:
             continue
         features, target, _ = samples[index]
-        scores, attention, _ = recognizer.classify(features[None])
+        scores, attention, *_ = recognizer.classify(features[None])
         assert attention is not None
         maps = attention[0]
         of_frames = scores[0]

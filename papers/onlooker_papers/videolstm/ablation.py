@@ -205,7 +205,7 @@ class Trial:
             peak is in the true box.
         """
         test = self.samples("test")
-        scores, attention, _ = recognizer.classify(test.frames())
+        scores, attention, *_ = recognizer.classify(test.frames())
         return {**_accuracy(scores, test.batch.targets.numpy()), **_pointing(attention, test)}
 
     def localized(self) -> dict[str, Any]:

@@ -22,7 +22,7 @@ def localized(recognizer: Recognizer, clips: TargetClips) -> dict[str, Any]:
     Returns:
         The figures of `localization_figures`; nothing for a model that does not attend.
     """
-    scores, attention, _ = recognizer.classify(clips.frames())
+    scores, attention, *_ = recognizer.classify(clips.frames())
     return {} if attention is None else localization_figures(scores, attention, clips)
 
 

@@ -71,7 +71,7 @@ def _looks(run: Path, budget: Budget, splits: DigitSplit) -> Iterator[tuple[str,
     ):
         frames = torch.from_numpy(image).expand(-1, -1, -1, 3).numpy()
         true = clips.batch.boxes[i, :, 0].numpy()
-        for name, (scores, attention, _) in seen.items():
+        for name, (scores, attention, *_) in seen.items():
             assert attention is not None
             shown = overlays(frames, attention[i])
             of_clip = scores[i].mean(0)

@@ -35,7 +35,14 @@ _SURE = 0.95  # confidence of the upper bound of a rate
 _MIN_MINUTES = 2  # shorter times are stated in seconds
 _UNREACHABLE = 2.0  # a threshold above all scores
 # values that records of earlier versions lack
-_EARLIER_DEFAULTS = {"nothing": None, "curve": None, "clip_seconds": 0.0, "states": ()}
+_EARLIER_DEFAULTS = {
+    "nothing": None,
+    "curve": None,
+    "clip_seconds": 0.0,
+    "states": (),
+    "usual_distance": None,
+    "class_shares": (),
+}
 
 
 @dataclass(frozen=True)
@@ -311,6 +318,15 @@ class Decision(Config):
         (),
         "Chains of states, of which one of each goes on at every moment; none: events are found.",
     )
+    usual_distance: float | None = setting(
+        None,
+        "The distance from the training clips (`Output.distance`) above which a clip is unusual; none: unknown.",
+        above=0,
+    )
+    class_shares: Sequence[float] = setting(
+        (),
+        "The shares of the classes, towards which the probabilities of unusual clips are drawn; none: they are equal.",
+    )
     nothing: str | None = setting(
         None, "The class in which nothing happens, as for `answer.nothing_class`."
     )
@@ -332,6 +348,12 @@ class Decision(Config):
         positions = {k for chain in self.states for k in chain.classes}
         if not positions <= {*range(-1, len(classes))}:
             raise ValueError(f"states are of the classes {positions}, of {len(classes)} classes")
+        shares = tuple(self.class_shares)
+        object.__setattr__(self, "class_shares", shares)
+        if shares and not (len(shares) == len(classes) and min(shares) >= 0 and any(shares)):
+            raise ValueError(
+                f"class_shares are {reprlib.repr(shares)}, expected one for each of {len(classes)} classes"
+            )
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
@@ -373,6 +395,26 @@ class Decision(Config):
     def probabilities(self, logits: "Tensor") -> "Tensor":
         """Probabilities `... K`, in float32."""
         return (logits.float() / self.temperature).softmax(-1)
+
+    def is_unusual(self, distances: NDArray[np.floating] | None) -> NDArray[np.bool_] | None:
+        """Whether clips with these distances `B` are unlike those of training; None: unknown."""
+        if distances is None or self.usual_distance is None:
+            return None
+        return distances > self.usual_distance
+
+    def cautious(
+        self, scores: NDArray[np.float32], distances: NDArray[np.floating] | None
+    ) -> NDArray[np.float32]:
+        """The probabilities `B T K` of clips with these distances `B` (None: unknown). What is more
+        than `usual_distance` away counts the less the farther it is; `class_shares` count for the
+        rest.
+        """
+        if distances is None or self.usual_distance is None:
+            return scores
+        count = len(self.classes)
+        shares = np.array(self.class_shares or (1 / count,) * count)
+        weight = (self.usual_distance / distances.clip(self.usual_distance))[:, None, None]
+        return (weight * scores + (1 - weight) * shares / shares.sum()).astype(np.float32)
 
     def calibrated(self, windows: "Tensor") -> "Tensor":
         """The scores of windows `...` as probabilities that an event of a class happens there

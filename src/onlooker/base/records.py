@@ -33,6 +33,7 @@ Floats = NDArray[np.float32]
 Pixels = NDArray[np.uint8]
 # "training" or "validation" -> "loss" or "accuracy" -> a value per epoch
 Curves = dict[str, dict[str, list[float]]]
+UNUSUAL = "unlike all clips of training, so that little is known of it: add such clips"
 
 
 class InputError(ValueError):
@@ -434,6 +435,9 @@ class Prediction(Scored):
         event_scores: `K`, of a recording: the probability that an event of each class happens, the
             highest score of a window; that of nothing is one minus the highest one. None for a
             clip, whose answer is decided by `scores`.
+        unusual: whether a clip is unlike all of those of training, so that its probabilities are
+            drawn towards the shares of the classes (`Decision.cautious`); None: unknown, and of a
+            recording.
     """
 
     path: Path
@@ -451,6 +455,7 @@ class Prediction(Scored):
     end: float = math.inf
     heat: Floats | None = None
     event_scores: Floats | None = None
+    unusual: bool | None = None
 
     def __post_init__(self) -> None:
         _check(self, len(self.classes), scores=1, event_scores=1)
@@ -555,6 +560,7 @@ class Prediction(Scored):
         return {
             **super().to_dict(),
             "threshold": self.decision.threshold,
+            "unusual": self.unusual,
             "classes": list(self.classes),
             **{name: None if array is None else array.tolist() for name, array in arrays.items()},
             "points": points
@@ -604,7 +610,8 @@ class Prediction(Scored):
             return "\n".join(map(printable, [head, *events]))
         when = [f"  when: {', '.join(self.when)} s{assumed}"] if self.when else []
         where = [f"  where: {self.where} (mean box, x1 y1 x2 y2)"] if self.where else []
-        return "\n".join(map(printable, [f"{self.path.name}: {best}", *when, *where]))
+        unusual = [f"  {UNUSUAL}"] if self.unusual else []
+        return "\n".join(map(printable, [f"{self.path.name}: {best}", *when, *where, *unusual]))
 
     __repr__ = __str__
 
@@ -628,6 +635,7 @@ class Evaluation:
             None: all have that of the decision.
         event_scores: `B K`, the probabilities by which answers are decided: of recordings those of
             their events (`Prediction.event_scores`), else `scores`. None: `scores` for all.
+        unusual: `B`, as of a `Prediction`; false for recordings. None: unknown.
     """
 
     names: tuple[str, ...]
@@ -639,9 +647,10 @@ class Evaluation:
     recordings: tuple[str, ...] = ()
     thresholds: NDArray[np.floating] | None = None
     event_scores: NDArray[np.floating] | None = None
+    unusual: NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
-        _check(self, len(self.names), targets=1, scores=2, thresholds=1, event_scores=2)
+        _check(self, len(self.names), targets=1, scores=2, thresholds=1, event_scores=2, unusual=1)
         for name, scores in zip(self.names, self.scores, strict=True):
             _check_scores(scores, name)
         if self.scores.shape[1] != len(self.classes):

@@ -293,7 +293,9 @@ class LinearClassifier(VideoModel):
         seen = torch.arange(1, T + 1, device=frames.device)
         count = seen.clamp_max(W)  # of frames in the window
         statistics = self._statistics(frames, moments)
-        logits = self._logits(statistics.flatten(0, 1), (count - 1).repeat(B)).unflatten(0, (B, T))
+        standardized = self._standardized(statistics, count - 1)
+        logits = self.head(standardized.flatten(0, 1)).unflatten(0, (B, T))
+        is_used = self.head.weight.any(0).to(standardized.dtype)
         if motion is not None:
             self._check_motion(motion, (B, T))
             windows_of_rows = F.pad(motion, (0, 0, W - 1, 0)).unfold(1, W, 1)
@@ -307,7 +309,13 @@ class LinearClassifier(VideoModel):
             states = self._state_logits(self.state_statistics(features))
         elif self.lengths:
             windows = self.score_windows(windowed(frames, moments, self.lengths, W=W), seen)
-        return Output(logits, attention.unflatten(0, (B, T)), windows, states=states)
+        return Output(
+            logits,
+            attention.unflatten(0, (B, T)),
+            windows,
+            states=states,
+            distance=standardized.square() @ is_used,
+        )
 
     def step(
         self, frame: Tensor, state: LinearState | None = None, motion: Tensor | None = None
@@ -349,7 +357,9 @@ class LinearClassifier(VideoModel):
         lengths = sorted({*self.lengths, W})
         statistics, differences = newest_windows(frames, seen, self.positions, lengths=lengths, W=W)
         place = lengths.index(W)
-        logits = self._logits(statistics[:, place], seen[:, 0].clamp_max(W).long() - 1)
+        logits = self.head(
+            self._standardized(statistics[:, place], seen[:, 0].clamp_max(W).long() - 1)
+        )
         if motion_sums is not None:
             logits = logits + self._motion_logits(motion_sums)
         windows = None
@@ -460,11 +470,11 @@ class LinearClassifier(VideoModel):
         units = (flat.abs().amax(-1, keepdim=True) / _LEVELS).clamp_min(_SMALLEST)
         return (flat / units).round_(), units
 
-    def _logits(self, statistics: Tensor, before: Tensor) -> Tensor:
-        """Logits `B K` from the statistics `B M` of windows with this many frames before the last
-        one: `B`.
+    def _standardized(self, statistics: Tensor, before: Tensor) -> Tensor:
+        """Standardized statistics `… T M` of windows with this many frames before the last one:
+        `T`.
         """
-        return self.head((statistics - self.center[before]) / self.scale[before])
+        return (statistics - self.center[before]) / self.scale[before]
 
     def _motion_logits(self, sums: Tensor) -> Tensor:
         """Logits `… K` from the number and the sums of the blocks of windows, `… 1+F`; zeros where

@@ -122,6 +122,8 @@ class Figures(_Record):
         confusion: `K K`, counts of videos; rows: true class, columns: predicted class.
         skipped: clips that could not be used.
         known_scenes: how many of the clips show a scene of clips that the model was fitted to.
+        unusual: how many of the videos are unlike all of those of training (`Prediction.unusual`).
+        unusual_correct: how many of these are classified correctly.
         balanced: classes weighed equally in training because that was asked for.
         chosen: the choice of the cross-validation, with its reason, in a sentence.
         statistics: the statistics that the linear model uses.
@@ -153,6 +155,8 @@ class Figures(_Record):
     confusion: Sequence[Sequence[int]]
     skipped: Sequence[ClipError]
     known_scenes: int | None = None
+    unusual: int | None = None
+    unusual_correct: int | None = None
     balanced: bool = False
     chosen: str | None = None
     statistics: str | None = None

@@ -56,6 +56,7 @@ def measure(evaluation: Evaluation) -> Figures:
     targets = evaluation.targets
     names = evaluation.answer_names
     correct = evaluation.correct
+    unusual = evaluation.unusual
     recordings = evaluation.recordings or tuple(map(str, range(len(targets))))
     confusion = np.zeros((len(names), len(names)), np.int64)
     np.add.at(confusion, (targets, evaluation.answers), 1)
@@ -79,6 +80,8 @@ def measure(evaluation: Evaluation) -> Figures:
         majority_share=int(np.bincount(targets).max()) / len(targets),
         confusion=confusion.tolist(),
         skipped=list(evaluation.skipped),
+        unusual=None if unusual is None else int(unusual.sum()),
+        unusual_correct=None if unusual is None else int((unusual & correct).sum()),
     )
 
 

@@ -89,8 +89,8 @@ def first_line(figures: Figures) -> Conclusion:
     class.
 
     The details have the accuracy with its interval, next to that baseline; the accuracy if clips of
-    one scene are both trained on and tested, where that inflates it; and how many clips show a
-    scene that the model was trained on.
+    one scene are both trained on and tested, where that inflates it; how many clips show a scene
+    that the model was trained on; and how many are unlike all of training.
     """
     total = figures.videos
     is_guessing = figures.has_several_classes and not figures.beats_majority
@@ -112,6 +112,9 @@ def first_line(figures: Figures) -> Conclusion:
     if figures.known_scenes:
         scene_clips = f"{figures.known_scenes} of {total} clips"
         details += f"; {scene_clips} show a scene that it was trained on"
+    if figures.unusual:
+        right = f"{figures.unusual_correct} of these right"
+        details += f"; {figures.unusual} of {total} clips are unlike all clips of training, {right}"
     return Conclusion(text, details, is_guessing)
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from onlooker.base.parallel import map_ahead
 from onlooker.base.progress import note, note_clips, tracked
-from onlooker.base.records import ClipError, Prediction
+from onlooker.base.records import UNUSUAL, ClipError, Prediction
 from onlooker.data.folder import list_files, refuse_run
 from onlooker.formats.annotations import find_writer
 from onlooker.models.video_model import choose_device
@@ -137,6 +137,7 @@ def _note_times(predictions: Sequence[Prediction], recognizer: Recognizer) -> No
         note_clips(far, _RECORDING.format(frames=recognizer.data.frames))
     assumed = [prediction.path for prediction in predictions if prediction.assumes_rate]
     note_clips(assumed, RATE_NOTE)
+    note_clips([prediction.path for prediction in predictions if prediction.unusual], UNUSUAL)
 
 
 def find_videos(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
@@ -198,6 +199,8 @@ def _digest(recognizer: Recognizer, threshold: float | None) -> str:
     decision = recognizer.decision
     extra = [value for value in (decision.nothing, threshold) if value is not None]
     extra += decision.curve.calibration if decision.curve else []
+    if decision.usual_distance is not None:
+        extra += [decision.usual_distance, *decision.class_shares]
     parts = (
         weights_digest(recognizer.model),
         decision.classes,

@@ -67,6 +67,10 @@ class Prediction(BaseModel):
     threshold: float | None = Field(
         description="The probability that an event needs, else the label is nothing; null: none."
     )
+    unusual: bool | None = Field(
+        description="Whether the clip is unlike all of those of training, so that its probabilities say little; null: "
+        "unknown, and of a recording."
+    )
     scores: dict[str, float] = Field(
         description="The probability of each class, which sum to one: of the whole clip; of a recording, in its best "
         "window."

@@ -36,6 +36,7 @@ from onlooker.training.fitter import FitContext, Fitted, Fitter
 from onlooker.training.linear import ClipStatistics, EncodedClips, Floats
 from onlooker.training.states import TimesPlan, fit_states, plan_times
 from onlooker.training.still_evidence import still_evidence
+from onlooker.training.unusual import usual_distance
 from onlooker.video.rates import RATE
 
 __all__ = ["fit_layers"]
@@ -161,7 +162,8 @@ def fit_layers(
         background: as for `fit_events`.
 
     Returns:
-        What was chosen; and the decision, with its temperature and the curve of events.
+        What was chosen; and the decision, with its temperature, the curve of events, and which
+        clips are usual.
     """
     choice = choose_eyes(clips)
     fit_eyes(model, clips, choice, early=early)
@@ -176,7 +178,14 @@ def fit_layers(
     )
     if layer is not None:
         model.set_event_layer(layer.lengths, layer.event, layer.classes)
-    return choice, replace(decision, temperature=choice.temperature, curve=layer and layer.curve)
+    counts = np.bincount(clips.y, minlength=clips.num_classes)
+    return choice, replace(
+        decision,
+        temperature=choice.temperature,
+        curve=layer and layer.curve,
+        usual_distance=usual_distance(clips, choice.pictures),
+        class_shares=() if choice.pictures.balanced else (counts / counts.sum()).tolist(),
+    )
 
 
 class _CrossValidator(NamedTuple):

@@ -37,12 +37,13 @@ export class LookResult {
   }
 
   answerCard() {
-    const { label, segments } = this.result;
+    const { label, segments, unusual } = this.result;
     const several = severalEvents(this.result);
     return h(`div.answer${isQuiet(label) ? ".silent" : ""}`, { "--color": colorOf(!several && label) },
       h("p.label", {}, several ?? spoken(label)),
       !several && h("p.detail", {}, sureness(this.result),
         segments.length > 0 && ` · ${t("result.count", { count: segments.length })}`),
+      unusual && h("p.warning", { role: "status" }, t("result.unusual")),
       segments.length > 0 && this.events(segments.toSorted((one, other) => one.start - other.start)),
       this.now, this.bars.element);
   }

@@ -1,0 +1,39 @@
+"""From which distance on a clip is unlike those of training: another place, another camera, things
+that were never seen.
+"""
+
+import numpy as np
+from scipy.stats import t
+
+from onlooker.training.linear import FOLDS, ClipStatistics, LayerChoice
+from onlooker.training.regression import standard_scale
+
+_SHARE = 0.99  # of new recordings whose clips are all usual
+
+
+def usual_distance(clips: ClipStatistics, choice: LayerChoice) -> float | None:
+    """The distance (`Output.distance`) that no clip of a new recording exceeds, in 99 of 100 cases;
+    None for clips that cannot be divided.
+
+    Each recording is left out once, and has the distance of its farthest clip. The limit is the
+    upper bound of a prediction interval for the logarithm of one further distance (of Student's t:
+    wide if there are few recordings), or a higher quantile of those that were seen.
+    """
+    columns = clips.columns(choice.statistics)
+    distances = np.zeros(len(clips.y))
+    for fit, test in clips.folds(FOLDS):
+        x, _ = clips.with_copies(fit, columns, choice.copies)
+        center = x.mean(0)
+        scale = standard_scale(center, x.std(0))
+        distances[test] = (((clips.x[np.ix_(test, columns)] - center) / scale) ** 2).sum(1)
+    recordings = np.unique(clips.groups, return_inverse=True)[1]
+    farthest = np.zeros(recordings.max() + 1)
+    np.maximum.at(farthest, recordings, distances)
+    farthest = farthest[farthest > 0]
+    count = len(farthest)
+    if count < 2:
+        return None
+    logs = np.log(farthest)
+    spread = logs.std(ddof=1) * np.sqrt(1 + 1 / count)
+    bound = np.exp(logs.mean() + t.ppf(_SHARE, count - 1) * spread)
+    return float(max(bound, np.quantile(farthest, _SHARE)))

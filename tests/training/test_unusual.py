@@ -1,0 +1,96 @@
+"""What is farther from the training clips than a new recording is unusual."""
+
+import numpy as np
+import pytest
+import torch
+
+from onlooker.models.linear import LinearClassifier
+from onlooker.training.linear import ClipStatistics, LayerChoice, fit_layer
+from onlooker.training.regression import Method
+from onlooker.training.unusual import usual_distance
+
+CHOICE = LayerChoice(
+    ("spread", "change"), Method("discriminant", 0.6), np.zeros((0, 0)), temperature=1.0
+)
+
+
+class Made:
+    """Clips of recordings that differ, in the statistics of a small model."""
+
+    def __init__(self, recordings: int) -> None:
+        torch.manual_seed(0)
+        self.net = LinearClassifier(2, window=4, size=16).eval()
+        self.random = np.random.default_rng(0)
+        x = self.statistics(recordings)
+        y = np.arange(len(x)) % 2
+        x[y == 1] += 0.5
+        groups = np.repeat(np.arange(recordings), 6).astype(str)
+        self.clips = ClipStatistics(x, y, groups, num_classes=2)
+
+    def statistics(self, recordings: int) -> np.ndarray:
+        """Of six clips of each recording; what is not chosen has another scale."""
+        M = self.net.num_features
+        place = np.repeat(self.random.normal(0, 0.5, (recordings, M)), 6, 0)
+        return (place + self.random.normal(0, 1, place.shape)) * np.geomspace(1, 100, M)
+
+    def distances(self, x: np.ndarray) -> np.ndarray:
+        """As the model computes them, of clips with these statistics."""
+        columns = self.clips.columns(CHOICE.statistics)
+        center = self.net.center[-1].numpy()[columns]
+        scale = self.net.scale[-1].numpy()[columns]
+        return (((x[:, columns] - center) / scale) ** 2).sum(1)
+
+
+def test_few_new_recordings_are_unusual_and_foreign_clips_are() -> None:
+    made = Made(12)
+    fit_layer(made.net, made.clips, CHOICE)
+    limit = usual_distance(made.clips, CHOICE)
+    assert limit is not None
+    new = made.distances(made.statistics(300)).reshape(300, 6).max(1)
+    assert (new > limit).mean() < 0.03
+    assert limit < 2 * np.quantile(new, 0.99), "not far beyond what recordings have"
+    assert (made.distances(made.statistics(10) * 3) > limit).all()
+
+
+def test_of_few_recordings_little_is_known() -> None:
+    limits = [usual_distance(Made(count).clips, CHOICE) for count in (2, 4, 40)]
+    assert None not in limits
+    assert limits[0] > limits[1] > limits[2]
+    assert usual_distance(Made(1).clips, CHOICE) is None
+
+
+def test_an_odd_recording_of_many_is_no_limit_of_its_own() -> None:
+    """One in a hundred recordings may be unusual; of fewer, the farthest one is usual."""
+    made = Made(150)
+    x = made.clips.x.copy()
+    x[:6] *= 20
+    limit = usual_distance(made.clips._replace(x=x), CHOICE)
+    few = made.clips.subset(np.arange(120))
+    assert limit < usual_distance(few._replace(x=x[:120]), CHOICE)
+
+
+def test_the_distance_of_training_clips_is_one_on_average() -> None:
+    torch.manual_seed(0)
+    net = LinearClassifier(2, window=4, size=16).eval()
+    features = torch.randn(20, 4, net.encoder.num_features, *net.grid) * torch.linspace(
+        0.5, 2, 20
+    ).view(-1, 1, 1, 1, 1)
+    with torch.inference_mode():
+        x = net.statistics(features)[:, -1].double().numpy()
+    clips = ClipStatistics(x, np.arange(20) // 10, np.arange(20).astype(str), num_classes=2)
+    fit_layer(net, clips, CHOICE)
+    with torch.inference_mode():
+        distance = net.forward_features(features).distance
+        foreign = net.forward_features(10 * features[:1]).distance
+    assert distance.shape == (20, 4)
+    assert distance[:, -1].mean() == pytest.approx(1, rel=1e-4)
+    assert foreign[0, -1] > 20 * distance[:, -1].max()
+    assert distance[:, -1].numpy() == pytest.approx(
+        (
+            ((x - net.center[-1].numpy()) / net.scale[-1].numpy())[
+                :, clips.columns(CHOICE.statistics)
+            ]
+            ** 2
+        ).sum(1),
+        rel=1e-3,
+    )
