@@ -11,8 +11,11 @@ from moving_squares import frames_of
 from receivers import Collected
 
 import onlooker
-from onlooker.base.config import StreamConfig
+from onlooker.base.config import DataConfig, ModelConfig, Settings, StreamConfig
 from onlooker.base.records import Event
+from onlooker.run.train import train_run
+from onlooker.training.fitter import FitContext
+from onlooker.training.linear_fitter import LinearFitter
 from onlooker.video.write import write
 
 FPS = 10
@@ -157,6 +160,36 @@ def test_recordings_are_evaluated_by_the_measures_of_segmentation(run: Path, pen
     assert chain["classes"] == ["left", "rest", "right"]
     assert chain["accuracy"] > 0.85
     assert figures["live"]["states"][0]["bouts"]["true"] == 7
+
+
+def test_a_resumed_training_knows_of_which_times_nobody_knows_what_happens(
+    pen: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contexts = []
+
+    def interrupted(
+        _: LinearFitter, samples: object, split: object, context: FitContext
+    ) -> None:
+        contexts.append(context)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(LinearFitter, "fit", interrupted)
+    rows = [
+        f"{pen}/0.mp4,0,1,",
+        f"{pen}/1.mp4,2,3.5,",
+        *(f"{pen}/{number}.mp4,1,2,left" for number in (0, 2)),
+        *(f"{pen}/{number}.mp4,3.4,4.6,right" for number in (0, 2)),
+    ]
+    (tmp_path / "list.csv").write_text("\n".join(["path,start,end,label", *rows]) + "\n")
+    settings = Settings(ModelConfig(encoder="conv4"), DataConfig(frames=6, size=32))
+    for resume in (False, True):
+        with pytest.raises(KeyboardInterrupt):
+            train_run(
+                tmp_path / "list.csv", tmp_path / "run", settings, resume=resume, quiet=True
+            )
+    assert [context.unknown for context in contexts] == 2 * [
+        {(pen / "0.mp4").resolve(): [(0.0, 1.0)], (pen / "1.mp4").resolve(): [(2.0, 3.5)]}
+    ]
 
 
 def test_a_model_that_tells_no_states_is_not_asked_for_them(pen: Path, tmp_path: Path) -> None:

@@ -88,7 +88,7 @@ def compare(
         ):
             run = _folder(out, name, split, seed=seed)
             seeded = settings._replace(training=replace(settings.training, seed=seed))
-            record = RunRecord(root_of(clips.path), (), seeded, split=parts)
+            record = RunRecord(root_of(clips.path), (), seeded, split=parts, unknown=clips.unknown)
             if finished_figures(record, run) is None:
                 missing[f"{run.parent.name}/{run.name}"] = partial(
                     continue_run, record, run, quiet=True

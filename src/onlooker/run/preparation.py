@@ -1,7 +1,7 @@
 """The start of a training: the record of its run, the untrained model, and the samples."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,6 @@ from onlooker.base.config import Settings
 from onlooker.base.progress import note, note_clips
 from onlooker.base.records import Clip, ClipError
 from onlooker.data.clips import ClipFrames, read_clips, read_thumbnails, unknown_rates
-from onlooker.data.lists import Unknown
 from onlooker.data.sets import ClipSet, root_of
 from onlooker.data.split import Split, require_clips, require_divisible
 from onlooker.models.registry import configured, find_recipe
@@ -37,7 +36,6 @@ class PreparedRun:
         samples: those of all clips that can be read.
         scenes: those of all clips of the split (`write_scenes`); None in runs of earlier versions.
         gone: clips of a resumed run that cannot be read any more.
-        unknown: times without labels, by file.
     """
 
     run: Path
@@ -46,7 +44,6 @@ class PreparedRun:
     samples: ClipFrames
     scenes: NDArray[np.uint8] | None
     gone: tuple[ClipError, ...] = ()
-    unknown: Unknown = field(default_factory=dict)
 
 
 def new_run(
@@ -105,10 +102,11 @@ def new_run(
         asked=asked,
         notes=tuple(clips.notes),
         background=tuple(background),
+        unknown=clips.unknown,
     )
     record.write(run)
     scenes = write_scenes(run, [images[clip.path] for clip in split.clips])
-    return PreparedRun(run, record, net, samples=samples, scenes=scenes, unknown=clips.unknown)
+    return PreparedRun(run, record, net, samples=samples, scenes=scenes)
 
 
 def resumed_run(run: Path, folder: Path, strict: bool = False) -> PreparedRun:

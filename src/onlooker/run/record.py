@@ -24,9 +24,10 @@ the clips.
 import hashlib
 import json
 import os
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -48,11 +49,19 @@ from onlooker.base.files import (
     write_bytes,
     write_json,
 )
-from onlooker.base.intervals import file_of
-from onlooker.base.records import ClipError, Curves
+from onlooker.base.intervals import (
+    WHOLE,
+    Times,
+    file_of,
+    resolved,
+    split_interval,
+    with_interval,
+)
+from onlooker.base.records import ClipError, Curves, clip_name
 from onlooker.base.settings import field_of, refuse
 from onlooker.base.text import composed
 from onlooker.data.folder import entries
+from onlooker.data.lists import Unknown
 from onlooker.data.scenes import scene_images
 from onlooker.data.split import SPLITS, Split, fingerprint
 from onlooker.report.figures import CrossValidationFigures, Figures
@@ -81,6 +90,7 @@ class RunRecord:
         asked: which of these clips are used; None: unknown, as in runs of earlier versions.
         notes: how the folder or list was interpreted, in sentences (`ClipSet.notes`).
         background: recordings in which none of the classes happens.
+        unknown: times of which nobody knows what happens, by file (`ClipSet.unknown`).
     """
 
     clips: Path
@@ -91,6 +101,7 @@ class RunRecord:
     asked: SetConfig | None = None
     notes: tuple[str, ...] = ()
     background: tuple[Path, ...] = ()
+    unknown: Unknown = field(default_factory=dict)
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -108,15 +119,22 @@ class RunRecord:
 
     def write_config(self, run: Path) -> None:
         """Write config.json alone, after the other files."""
+        root = self.clips.resolve()
+        unknown = [
+            clip_name(with_interval(file, *part), root)
+            for file, times in self.unknown.items()
+            for part in times
+        ]
         config = {
             "onlooker": onlooker.__version__,
-            "clips": address_of(self.clips) or str(self.clips.resolve()),
+            "clips": address_of(self.clips) or str(root),
             "classes": list(self.classes),
             "split": file_digest(run / "split.json"),
             **self.settings.to_dict(),
             **({"set": self.asked.to_dict()} if self.asked else {}),
             **({"notes": list(self.notes)} if self.notes else {}),
             **({"background": list(map(str, self.background))} if self.background else {}),
+            **({"unknown": unknown} if unknown else {}),
         }
         write_json(run / "config.json", config)
 
@@ -149,12 +167,16 @@ class RunRecord:
                 asked = SetConfig.from_field({"set": own}, "set")
             notes = field_of({"notes": [], **stored}, "notes", list[str])
             background = field_of({"background": [], **stored}, "background", list[str])
+            unknown = defaultdict[Path, list[Times]](list)
+            for name in field_of({"unknown": [], **stored}, "unknown", list[str]):
+                file, times = split_interval(folder / name)
+                unknown[resolved(file)].append(times or WHOLE)
             digest = field_of(stored, "split", str)
         with reading(run / "split.json"):
             split = Split.from_dict(read_json(run / "split.json"), folder)
-            if unknown := sorted({clip.label for clip in split.clips} - set(classes)):
+            if foreign := sorted({clip.label for clip in split.clips} - set(classes)):
                 raise ValueError(
-                    f"clips of class {unknown[0]}, which config.json does not name among its classes"
+                    f"clips of class {foreign[0]}, which config.json does not name among its classes"
                 )
             check_digest(run / "split.json", digest, run / "config.json")
         with reading(run / "skipped.json"):
@@ -168,6 +190,7 @@ class RunRecord:
             asked=asked,
             notes=tuple(notes),
             background=tuple(map(Path, background)),
+            unknown=unknown,
         )
 
 

@@ -312,9 +312,8 @@ def train_run(
                 prepared = resumed_run(run, folder, strict)
             else:
                 if split is not None:
-                    clips = ClipSet(
-                        clips if isinstance(clips, Path) else clips.path, {"": split.clips}
-                    )
+                    given_set = ClipSet(clips, {}) if isinstance(clips, Path) else clips
+                    clips = ClipSet(given_set.path, {"": split.clips}, unknown=given_set.unknown)
                 elif isinstance(clips, Path):
                     clips = read_set(clips, asked=which or SetConfig(), fills=True)
                 prepared = new_run(
@@ -347,7 +346,7 @@ def continue_run(
     if figures := finished_figures(record, run):
         return figures
     return train_run(
-        record.clips,
+        ClipSet(record.clips, {}, unknown=record.unknown),
         run,
         record.settings,
         split=record.split,
@@ -387,7 +386,7 @@ def train_final(clips: ClipSet, run: Path, settings: Settings) -> Path:
     )
     with lock_run(run):
         continue_run(
-            RunRecord(root_of(clips.path), (), settings, split=split),
+            RunRecord(root_of(clips.path), (), settings, split=split, unknown=clips.unknown),
             run / "final",
             cross_validate=False,
         )
@@ -416,7 +415,7 @@ def _fit(
         cross_validate=cross_validate,
         with_encoder=partial(with_encoder, record),
         when=asked.when,
-        unknown=prepared.unknown,
+        unknown=record.unknown,
         writer=writer,
         background=record.background,
     )
