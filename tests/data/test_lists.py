@@ -33,6 +33,33 @@ def test_a_line_may_end_before_its_label_which_is_then_unknown(tmp_path: Path) -
     assert [*short[3].values()] == [[(3.0, 4.0)]]
 
 
+def test_clips_are_those_of_the_first_scorer_of_a_file(tmp_path: Path) -> None:
+    touch(tmp_path, "a.mp4", "b.mp4")
+    rows = [
+        "path,start,end,label,scorer",
+        "a.mp4,1,2,run,ann",
+        "a.mp4,1,2.5,run,bob",
+        "a.mp4,2,4,sit,ann",
+        "a.mp4,3,4,,bob",
+        "a.mp4,1,4,sit,cy",
+        "b.mp4,1,2,run,bob",
+    ]
+    clips = read_set(write(tmp_path / "list.csv", rows))
+    assert [(clip.path.name, clip.label) for clip in clips.clips] == [
+        ("a.mp4#t=1,2", "run"),
+        ("a.mp4#t=2,4", "sit"),
+        ("b.mp4#t=1,2", "run"),
+    ]
+    assert clips.second_scorer == {
+        (tmp_path / "a.mp4").resolve(): [("run", (1.0, 2.5)), ("", (3.0, 4.0))]
+    }
+    assert not clips.unknown
+    assert not clips.overlaps
+    assert any(
+        "files that several scorers have labeled: 1; the" in note for note in clips.notes
+    )
+
+
 def test_paths_are_relative_to_the_list(tmp_path: Path) -> None:
     touch(tmp_path, "air drumming/a,b.mp4", "c.mp4", "other/d.mp4")
     rows = [
@@ -255,7 +282,7 @@ def find(folder: Path, text: str | bytes) -> tuple[dict[str, list[tuple[str, ...
     """
     touch(folder, "a.mp4", "b.mp4", "sub/c.mp4", "sub/d e.mp4")
     (folder / "clips.csv").write_bytes(text if isinstance(text, bytes) else text.encode())
-    parts, _, notes, _, overlaps = read_list(folder / "clips.csv")
+    parts, _, notes, _, overlaps, _ = read_list(folder / "clips.csv")
     if overlaps:
         raise overlaps.error(folder / "clips.csv")
 

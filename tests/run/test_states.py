@@ -9,6 +9,7 @@ import pytest
 from commands import call, fails
 from moving_squares import frames_of
 from receivers import Collected
+from sklearn.metrics import cohen_kappa_score
 
 import onlooker
 from onlooker.base.config import DataConfig, ModelConfig, Settings, StreamConfig
@@ -160,6 +161,34 @@ def test_recordings_are_evaluated_by_the_measures_of_segmentation(run: Path, pen
     assert chain["classes"] == ["left", "rest", "right"]
     assert chain["accuracy"] > 0.85
     assert figures["live"]["states"][0]["bouts"]["true"] == 7
+
+
+def test_the_agreement_of_two_scorers_is_beside_that_of_the_model(run: Path, pen: Path) -> None:
+    with (pen / "test.csv").open(newline="") as file:
+        rows = [*csv.reader(file)]
+    # the second one marks two of the five acts that are not rests, and is not sure of one
+    second = [
+        (*row[:3], "" if number == 1 else row[3], "bob") for number, row in enumerate(rows[1:5])
+    ]
+    lines = [(*rows[0], "scorer"), *((*row, "ann") for row in rows[1:]), *second]
+    with (pen / "two.csv").open("w", newline="") as file:
+        csv.writer(file).writerows(lines)
+    output = call("evaluate", run, "--recordings", pen / "two.csv").stdout
+    assert "Two scorers agree with a kappa of 0." in output
+    folder = run / "recordings-two"
+    (agreement,) = json.loads((folder / "evaluation.json").read_text())["scorers"]
+    assert agreement["recordings"] == 1
+    times = np.arange(0, 23.8, 1 / onlooker.load(run).decision.frame_rate)
+    ann, bob = (np.full(len(times), 3) for _ in range(2))
+    for start, end, label, scorer in [line[1:] for line in lines[1:]]:
+        span = (times > float(start) - 1e-3) & (times < float(end) - 1e-3)
+        labels = ann if scorer == "ann" else bob
+        labels[span] = ("left", "rest", "right").index(label) if label else -1
+    ann = ann[bob >= 0]
+    bob = bob[bob >= 0]
+    assert agreement["scorers"] == pytest.approx(cohen_kappa_score(ann, bob), abs=0.02)
+    assert agreement["scorers"] < agreement["model"]
+    assert "Two scorers agree with a kappa of 0." in (folder / "report.html").read_text()
 
 
 def test_a_resumed_training_knows_of_which_times_nobody_knows_what_happens(

@@ -430,11 +430,14 @@ def _print_events(figures: dict[str, Any], out: Path) -> None:
     are reported live if they differ, and the path of the report.
     """
     from onlooker.report.events import events_sentence
+    from onlooker.report.states import agreement_text
 
     warn(f"{error['path']}: {error['found']}; {error['remedy']}" for error in figures["skipped"])
     if "states" in figures:
         _print_states(figures["states"], "all")
         _print_states(figures["live"]["states"], "all, as `onlooker watch` reports them")
+        for agreement in figures.get("scorers", ()):
+            typer.echo(agreement_text(agreement))
         return
     sentence = events_sentence(figures)
     typer.echo(f"In recordings: {sentence}")

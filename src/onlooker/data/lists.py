@@ -46,6 +46,8 @@ Parts = dict[str, list[Clip]]
 _Labeled = tuple[Path, Times, int, str]  # the file of an interval, its line and its label
 Listed = Mapping[Path, Sequence["_Row"]]  # by clip
 Unknown = Mapping[Path, Sequence[Times]]  # by file (`resolved`)
+# labels, "" for unknown time, and times, by file (`resolved`)
+ScorerLabels = Mapping[Path, Sequence[tuple[str, Times]]]
 _APART = 0.001  # seconds by which the ends of two clips differ that are the same part of a file
 _TIME_COLUMNS = ("start", "end")
 _FRAME_COLUMNS = ("start_frame", "end_frame")
@@ -83,6 +85,7 @@ class ClipList(NamedTuple):
         notes: how the file was understood, a sentence each.
         unknown: the times of rows without a label, by file, when it is unknown what happens.
         overlaps: of clips with different labels; None: there are none.
+        second_scorer: what a second person says of files that two have labeled.
     """
 
     parts: Parts
@@ -90,11 +93,13 @@ class ClipList(NamedTuple):
     notes: list[str]
     unknown: Unknown
     overlaps: Overlaps | None
+    second_scorer: ScorerLabels
 
 
 def read_list(path: Path) -> ClipList:
-    """The clips of a CSV file: `path,label` and optionally `start`, `end`, `split`, `recording` and
-    `subject`.
+    """The clips of a CSV file: `path,label` and optionally `start`, `end`, `split`, `recording`,
+    `subject` and `scorer`: of a file that several people have labeled, the clips are those of the
+    first one.
 
     Paths are relative to the file. `split` is training, validation or test (or train, val). With
     `start` and `end` (seconds, mm:ss or hh:mm:ss), a clip is this part of a file. With
@@ -109,16 +114,22 @@ def read_list(path: Path) -> ClipList:
     if path.suffix.lower() in _ANNOTATIONS or table_kind(path) != "list":
         remedy = f"run `onlooker convert {quote(str(path))} list.csv`, and give list.csv"
         raise ClipError(path, "labels of an annotation program, not a list of clips", remedy)
-    optional = ("split", "recording", "subject", *_TIME_COLUMNS, *_FRAME_COLUMNS)
+    optional = ("split", "recording", "subject", "scorer", *_TIME_COLUMNS, *_FRAME_COLUMNS)
     table = read_table(path, ("path", "label"), optional)
     notes = _understand(path, table)
     listed = defaultdict[Path, list[_Row]](list)
     unknown = defaultdict[Path, list[Times]](list)
+    scorers = defaultdict[Path, dict[str, list[tuple[str, Times]]]](dict)
     for number, row in table.rows:
         file = _with_times(
             path, number, row, file=_in_folder(path.parent, row["path"]), table=table
         )
         whole, times = split_interval(file)
+        by_scorer = scorers[resolved(whole)]
+        rows_of_scorer = by_scorer.setdefault(composed(row.get("scorer", "")), [])
+        rows_of_scorer.append((row["label"], times or WHOLE))
+        if rows_of_scorer is not next(iter(by_scorer.values())):
+            continue
         if not row["label"]:
             unknown[resolved(whole)].append(times or WHOLE)
             continue
@@ -161,8 +172,18 @@ def read_list(path: Path) -> ClipList:
         raise ClipError(path, problem, "add some, or remove the class from the list")
     if count := sum(map(len, unknown.values())):
         notes.append(f"rows without a label: {count}; no gap is cut from their times")
+    second_scorer = {
+        file: [*by_scorer.values()][1] for file, by_scorer in scorers.items() if len(by_scorer) > 1
+    }
+    if second_scorer:
+        notes.append(
+            f"files that several scorers have labeled: {len(second_scorer)}; the labels of the first "
+            "one count, and `evaluate --recordings` says how well the second one agrees"
+        )
     parts = _by_split(path, existing, notes)
-    return ClipList(parts, missing, notes, unknown=unknown, overlaps=overlaps)
+    return ClipList(
+        parts, missing, notes, unknown=unknown, overlaps=overlaps, second_scorer=second_scorer
+    )
 
 
 class _Row(NamedTuple):

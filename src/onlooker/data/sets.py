@@ -10,7 +10,15 @@ from onlooker.base.config import SetConfig
 from onlooker.base.records import Clip, ClipError
 from onlooker.base.text import composed
 from onlooker.data.folder import read_folder
-from onlooker.data.lists import Overlaps, Parts, Unknown, check_classes, fill_gaps, read_list
+from onlooker.data.lists import (
+    Overlaps,
+    Parts,
+    ScorerLabels,
+    Unknown,
+    check_classes,
+    fill_gaps,
+    read_list,
+)
 from onlooker.data.split import (
     MIN_RECORDINGS,
     Split,
@@ -35,6 +43,7 @@ class ClipSet:
         notes: what a user should know about how the clips were found, a sentence each.
         unknown: unlabeled times, by file.
         overlaps: of clips of a list with different labels.
+        second_scorer: what a second person says of files that two have labeled.
         asked: the settings of the set: which classes and intervals.
     """
 
@@ -45,6 +54,7 @@ class ClipSet:
     asked: SetConfig = field(default_factory=SetConfig)
     unknown: Unknown = field(default_factory=dict)
     overlaps: Overlaps | None = None
+    second_scorer: ScorerLabels = field(default_factory=dict)
 
     def require_apart(self) -> None:
         """Raise a ClipError if clips with different labels overlap."""
@@ -137,8 +147,9 @@ def read_set(
         )
     unknown: Unknown = {}
     overlaps = None
+    second_scorer: ScorerLabels = {}
     if path.is_file():
-        parts, left_out, notes, unknown, overlaps = read_list(path)
+        parts, left_out, notes, unknown, overlaps, second_scorer = read_list(path)
     else:
         parts, left_out, notes = read_folder(path, classes)
     if fills and asked.fill is None and path.is_file():
@@ -169,6 +180,7 @@ def read_set(
         asked=asked,
         unknown=unknown,
         overlaps=overlaps,
+        second_scorer=second_scorer,
     )
 
 

@@ -59,7 +59,16 @@ _LISTED = frozenset(
     f"{_PATH} {_COLUMN_NAMES['label']} {_COLUMN_NAMES['start']} {_COLUMN_NAMES['end']}".split()
 )
 _MOST_FRAMES = 20_000_000  # two days at 120 per second
-_MAY_BE_EMPTY = ("start", "end", "start_frame", "end_frame", "recording", "subject", "cut_from")
+_MAY_BE_EMPTY = (
+    "start",
+    "end",
+    "start_frame",
+    "end_frame",
+    "recording",
+    "subject",
+    "scorer",
+    "cut_from",
+)
 _FOLDS = "cross-validation makes its own (--folds); for a split of yours, name it train or test in a column split"
 _VIDEO = re.compile(rf"(?i)(.+?(?:{'|'.join(map(re.escape, sorted(SUFFIXES)))}))(?:\s+(.+))?")
 

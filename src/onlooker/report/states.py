@@ -150,6 +150,60 @@ def chain_figures(
     return results
 
 
+def scorer_agreement(
+    decision: Decision,
+    chains: Sequence[Sequence[int]],
+    second: Mapping[str, Sequence[Segment]],
+    *,
+    true: Mapping[str, Sequence[Segment]],
+    predicted: Mapping[str, Sequence[Segment]],
+    seconds: Mapping[str, float],
+    unknown: Mapping[str, Sequence[Segment]],
+) -> list[dict[str, Any]]:
+    """How well a second scorer and the model agree with the first scorer, in the recordings that both
+    people have labeled: of each chain, the number of `recordings`, and Cohen's kappa of frames,
+    `scorers` and `model`. Time that is unknown to one of the two does not count.
+
+    Args:
+        second: by recording, the bouts of the second scorer; the label "" is unknown time.
+        decision, chains, true, predicted, seconds, unknown: as for `chain_figures`, those of the
+            first scorer.
+    """
+    by_people, by_model = (
+        chain_figures(
+            decision,
+            chains,
+            true,
+            predicted=answers,
+            seconds={name: seconds[name] for name in second},
+            unknown={
+                name: [*unknown[name], *(bout for bout in bouts if not bout.label)]
+                for name, bouts in second.items()
+            },
+        )
+        for answers in (second, predicted)
+    )
+    return [
+        {
+            "classes": people_figures["classes"],
+            "recordings": len(second),
+            "scorers": people_figures["kappa"],
+            "model": model_figures["kappa"],
+        }
+        for people_figures, model_figures in zip(by_people, by_model, strict=True)
+    ]
+
+
+def agreement_text(agreement: Mapping[str, Any]) -> str:
+    """What `scorer_agreement` found, in words."""
+    count = agreement["recordings"]
+    where = "1 recording" if count == 1 else f"{count} recordings"
+    return (
+        f"Two scorers agree with a kappa of {agreement['scorers']:.2f} in {where}, the model and the "
+        f"first one with {agreement['model']:.2f}"
+    )
+
+
 def states_page(
     title: str,
     chains: Sequence[Mapping[str, Any]],
@@ -157,12 +211,14 @@ def states_page(
     true: Mapping[str, Sequence[Segment]],
     predicted: Mapping[str, Sequence[Segment]],
     seconds: Mapping[str, float],
+    scorers: Sequence[Mapping[str, Any]] = (),
 ) -> Page:
     """The report of recordings: figures, time budgets, and an ethogram of each.
 
     Args:
         chains: what `chain_figures` returns.
         true, predicted, seconds: as there.
+        scorers: what `scorer_agreement` returns; empty: no recording has two scorers.
     """
     page = Page(title, f"{len(seconds)} recordings, {sum(seconds.values()) / 60:.1f} min")
     for chain in chains:
@@ -182,6 +238,8 @@ def states_page(
                 ),
             ]
         )
+    for agreement in scorers:
+        page.text(f"{agreement_text(agreement)}.")
     page.heading("Time budget")
     columns = ("state", "labeled min", "found min", "bouts", "found", "median s", "found")
     rows = [

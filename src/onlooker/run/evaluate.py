@@ -33,7 +33,7 @@ from onlooker.report.metrics import measure, write_scores
 from onlooker.report.overlay import draw_clip
 from onlooker.report.page import DrawnClip
 from onlooker.report.recordings import RecordingEvents, recordings_page
-from onlooker.report.states import chain_figures, states_page
+from onlooker.report.states import chain_figures, scorer_agreement, states_page
 from onlooker.report.summary import ReportContent, summary_page
 from onlooker.run.check import is_clean
 from onlooker.run.record import (
@@ -220,7 +220,9 @@ def evaluate_recordings(run: Path, clips: ClipSet) -> dict[str, Any]:
         The figures of all recordings (`event_figures`); `live`: the figures of the events that
         `onlooker watch` reports while they play; `recordings`: the figures of each recording, by
         its name; `states`, also of `live`, those of a model of states (`chain_figures`), or
-        `as_states`, those of events as states; `skipped`: the recordings that are left out, and why.
+        `as_states`, those of events as states; `scorers`, of recordings that two people have
+        labeled, for each chain of states Cohen's kappa of the two, and of the model and the first;
+        `skipped`: the recordings that are left out, and why.
 
     Raises:
         FileNotFoundError, NotWritableError, ClipError: as `evaluate`.
@@ -249,6 +251,7 @@ def evaluate_recordings(run: Path, clips: ClipSet) -> dict[str, Any]:
     true = dict[str, list[Segment]]()
     lengths = dict[str, float]()
     unknown = dict[str, list[Segment]]()
+    second = dict[str, list[Segment]]()  # by a second scorer
     root = root_of(clips.path)
     for file, intervals in listed.items():
         name = clip_name(file, root)
@@ -269,6 +272,8 @@ def evaluate_recordings(run: Path, clips: ClipSet) -> dict[str, Any]:
                 true[name].append(Segment(clip.label, start, min(end, seconds)))
         times = clips.unknown.get(resolved(file), ())
         unknown[name] = [Segment("", a, min(b, seconds)) for a, b in times if a < seconds]
+        if rows := clips.second_scorer.get(resolved(file)):
+            second[name] = [Segment(label, a, min(b, seconds)) for label, (a, b) in rows]
         all_predicted[name] = prediction.segments
         all_live[name] = reported
         predicted[name] = judged(prediction.segments, true[name], unknown[name])
@@ -303,10 +308,25 @@ def evaluate_recordings(run: Path, clips: ClipSet) -> dict[str, Any]:
     figures[key] = compared(predicted=all_predicted)
     figures["live"][key] = compared(predicted=all_live)
     if chains:
+        if second:
+            figures["scorers"] = scorer_agreement(
+                decision,
+                chains,
+                second,
+                true=true,
+                predicted=all_predicted,
+                seconds=lengths,
+                unknown=unknown,
+            )
         title = f"{set_name(clips.path)}: states of recordings"
-        states_page(title, figures[key], true=true, predicted=all_predicted, seconds=lengths).write(
-            out / REPORT
-        )
+        states_page(
+            title,
+            figures[key],
+            true=true,
+            predicted=all_predicted,
+            seconds=lengths,
+            scorers=figures.get("scorers", ()),
+        ).write(out / REPORT)
     write_json(out / FIGURES, figures)
     if chains:
         return figures
