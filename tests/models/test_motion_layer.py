@@ -4,6 +4,7 @@ there change nothing, and models that were saved without this input load as befo
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -15,9 +16,11 @@ from onlooker.base.fisher import fisher_vector
 from onlooker.models.linear import LinearClassifier
 
 F = 24
+# what 8 bits of a root change in the logits below, of which the largest is 1
+ROUNDED = 0.01
 
 
-def made(motion_features: int = F, **settings: int) -> LinearClassifier:
+def made(motion_features: int = F, **settings: Any) -> LinearClassifier:
     torch.manual_seed(0)
     model = LinearClassifier(
         4, size=32, window=5, motion_features=motion_features, **settings
@@ -44,24 +47,55 @@ def test_logits_of_motion_are_those_of_all_blocks_of_a_window_and_are_added() ->
         for t in range(9):
             blocks = motion[b, max(0, t - 4) : t + 1].sum(0)
             expected = model.motion_head(fisher_vector(blocks)) * (blocks[0] > 0)
-            assert_close(added[b, t], expected, atol=1e-5, rtol=1e-4)
+            assert_close(added[b, t], expected, atol=ROUNDED, rtol=0)
     assert added.abs().amax() > 0.1
     assert_close(model(video, motion).attention, model(video).attention)
 
 
-@torch.no_grad()
-def test_step_equals_forward() -> None:
+def with_windows() -> LinearClassifier:
     model = made(lengths=(3, 7))
+    M = model.num_features
+    unscaled = torch.zeros(M), torch.ones(M)
+    event = (*unscaled, torch.randn(1, M) / M**0.5, torch.zeros(1))
+    classes = (*unscaled, torch.randn(4, M) / M**0.5, torch.randn(4))
+    model.set_event_layer((3, 7), event, classes, motion=2.0)
+    return model
+
+
+@torch.no_grad()
+def test_classes_of_windows_are_told_by_their_motion_too() -> None:
+    model = with_windows()
     video = torch.rand(2, 9, 3, 32, 32)
     motion = rows()
-    pairs = iter(motion.unbind(1))
-    *in_steps, state = stepped(
-        lambda frame, state: model.step(frame, state, next(pairs)), None, video
-    )
+    pictures = model(video).windows
+    both = model(video, motion).windows
+    assert_close(both.whole, pictures.whole)
+    added = both.logits - pictures.logits
+    for place, n in enumerate(model.lengths):
+        for t in range(n - 1, 9):
+            blocks = motion[:, t + 1 - n : t + 1].sum(1)
+            expected = 2 * model.motion_head(fisher_vector(blocks)) * (blocks[:, :1] > 0)
+            assert_close(added[:, t, place], expected, atol=2 * ROUNDED, rtol=0)
+    assert added.abs().amax() > 0.2
+
+
+@torch.no_grad()
+def test_step_equals_forward() -> None:
+    model = with_windows()
+    video = torch.rand(2, 9, 3, 32, 32)
+    motion = rows()
     output = model(video, motion)
-    assert_close(in_steps, [output.logits, output.attention], atol=1e-5, rtol=0)
-    constant = [part.shape for part in model.initial_state(2)]
-    assert [part.shape for part in state] == constant
+    state = model.initial_state(2)
+    constant = [(part.shape, part.dtype) for part in state]
+    for t in range(9):
+        in_step, state = model.step(video[:, t], state, motion[:, t])
+        assert_close(in_step.logits, output.logits[:, t], atol=1e-5, rtol=0)
+        assert_close(in_step.attention, output.attention[:, t], atol=1e-5, rtol=0)
+        scores = output.windows.scores[:, t]
+        assert_close(in_step.windows.scores, scores, atol=1e-5, rtol=0)
+        assert [(part.shape, part.dtype) for part in state] == constant
+    assert output.windows.scores.std() > 0.05
+    assert state.motion.nbytes == 2 * 6 * F, "a byte for each word of the longest window"
 
 
 @torch.no_grad()

@@ -81,6 +81,30 @@ def test_new_clips_are_answered_by_their_motion_from_files_memory_and_lists(
     assert recognizer.predict(mirrored, rate=RATE).label == "right"
 
 
+def test_events_of_a_recording_are_named_by_their_motion(run: Path) -> None:
+    recognizer = load(run)
+    assert recognizer.decision.curve is not None
+    assert recognizer.decision.curve.misnamed[-1] == 0, "in streams of other clips"
+    labels = ["left", "right", "right", "left", "right", "left"]
+    parts = list[np.ndarray]()
+    for number, label in enumerate(labels):
+        images = belt(label, seed=200 + number)
+        parts += [images[:1].repeat(25, 0), images, images[-1:].repeat(25, 0)]
+    prediction, live = recognizer.predict_recording(VideoReader(np.concatenate(parts), RATE))
+    found = sorted(prediction.segments, key=lambda event: event.start)
+    assert [event.label for event in found] == labels
+    assert [event.label for event in live] == labels
+    np.testing.assert_allclose(
+        [event.start for event in found], np.arange(6) * 3.44 + 1, atol=0.6
+    )
+    recognizer.model.window_motion.zero_()  # named by pictures
+    by_pictures, _ = recognizer.predict_recording(VideoReader(np.concatenate(parts), RATE))
+    named = [
+        event.label for event in sorted(by_pictures.segments, key=lambda event: event.start)
+    ]
+    assert named != labels
+
+
 def test_a_still_clip_has_the_answer_of_its_pictures(run: Path) -> None:
     recognizer = load(run)
     sample = recognizer.read(VideoReader(belt("still", seed=3), RATE))

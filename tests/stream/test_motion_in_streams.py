@@ -3,6 +3,7 @@ the model gets, whoever reads the frames.
 """
 
 from collections.abc import Iterator, Sequence
+from copy import deepcopy
 from functools import partial
 from pathlib import Path
 from threading import Condition
@@ -44,7 +45,9 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def by_definition(recognizer: Recognizer, clip: Path, taken: Sequence[int]) -> list[Floats]:
-    """The scores of the frames that the model gets, which are given by their indices."""
+    """The scores of the frames that the model gets, which are given by their indices; with an event
+    layer, those of the windows that end with them.
+    """
     scores = list[Floats]()
     model = recognizer.model
     motion_state = state = None
@@ -54,7 +57,10 @@ def by_definition(recognizer: Recognizer, clip: Path, taken: Sequence[int]) -> l
         row += np.insert(sums, 0, count)
         if index in taken:
             output, state = model.step(frame, state, torch.from_numpy(row)[None])
-            scores.append(recognizer.decision.probabilities(output.logits)[0].numpy())
+            if output.windows is None:
+                scores.append(recognizer.decision.probabilities(output.logits)[0].numpy())
+            else:
+                scores.append(output.windows.scores[0].numpy())
             row = np.zeros_like(row)
     return scores
 
@@ -92,6 +98,24 @@ def test_every_frame_counts_in_a_file_and_in_frames_that_the_caller_reads(
     assert np.abs(pictures - np.stack(expected)).max() > 0.05
 
 
+@torch.no_grad()
+def test_windows_of_events_have_their_motion(recognizer: Recognizer, clip: Path) -> None:
+    model = deepcopy(recognizer.model)
+    M = model.num_features
+    event, classes = (
+        (torch.zeros(M), torch.ones(M), torch.zeros(outputs, M), torch.zeros(outputs))
+        for outputs in (1, 3)
+    )
+    model.set_event_layer((3, 6), event, classes, motion=0.5)
+    finding = Recognizer(model, recognizer.data, recognizer.decision)
+    watched = {
+        step.index: step.windows for step in finding.watch(clip) if step.pixels is not None
+    }
+    expected = np.stack(by_definition(finding, clip, [*watched]))
+    np.testing.assert_allclose([*watched.values()], expected, atol=1e-5)
+    assert expected[6:].std() > 0.05
+
+
 def test_frames_that_a_slow_model_drops_leave_their_motion() -> None:
     images = belt("left", 1)
     source = Source("camera", StreamConfig(rate=SLOTS), Condition(), sees_motion=True)
@@ -115,9 +139,9 @@ def test_missed_slots_have_no_motion_of_their_own(recognizer: Recognizer) -> Non
     streams = recognizer.streams()
     for index in range(20):
         streams.step({"": (index, index / RATE, images[index])})
-    before = streams.states[""].model.motion[0, :, 0]
+    before = streams.states[""].model.motion_units[0, :, 0]
     assert before.any()
     # .8 seconds later: 4 slots; across a gap no flow is computed
     streams.step({"": (20, 1.76, images[20])})
-    after = streams.states[""].model.motion[0, :, 0]
+    after = streams.states[""].model.motion_units[0, :, 0]
     assert not after[-3:].any()

@@ -1,5 +1,6 @@
 """The event layer finds the events of streams that are made of clips, and says how well it does."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from onlooker.base.decision import Decision, EventCurve
+from onlooker.base.fisher import fisher_vector
 from onlooker.base.records import Segment
 from onlooker.models.linear import LinearClassifier
 from onlooker.stream.events import Finder
@@ -23,14 +25,16 @@ from onlooker.training.events import (
     fit_events,
     window_lengths,
 )
-from onlooker.training.linear import ClipStatistics, LayerChoice, fit_layer
+from onlooker.training.eyes import EyeChoice, fit_eyes
+from onlooker.training.linear import ClipStatistics, LayerChoice, MotionVectors
 from onlooker.training.regression import Method
 
 RATE = 10.0
 USUAL = 12
-CHOICE = LayerChoice(
+PICTURES = LayerChoice(
     ("spread", "change", "largest"), Method("logistic", 10.0), np.zeros((0, 0)), 1.0
 )
+CHOICE = EyeChoice(PICTURES, PICTURES.scores, PICTURES.temperature)
 
 
 @given(
@@ -158,11 +162,13 @@ class Made:
             parts += [clip[:1].expand(15, -1, -1, -1), clip + way]
         return torch.cat(parts)
 
-    def layer(self, background: Background | None = None) -> EventLayer | None:
+    def layer(
+        self, background: Background | None = None, choice: EyeChoice = CHOICE
+    ) -> EventLayer | None:
         return fit_events(
             self.net,
             self.clips,
-            CHOICE,
+            choice,
             stream_clips=self.made_of,
             classes=self.classes,
             rate=RATE,
@@ -188,7 +194,7 @@ def test_nearly_all_events_of_other_recordings_are_found_and_the_curve_says_so(
     classes: tuple[int, ...],
 ) -> None:
     made = Made(5, classes)
-    fit_layer(made.net, made.clips, CHOICE)
+    fit_eyes(made.net, made.clips, CHOICE)
     curve = made.fit()
     place = curve.point(6.0)
     assert curve.found[place] > 0.9
@@ -261,9 +267,9 @@ def test_what_happens_in_the_background_is_no_event_and_the_rest_of_it_is_quiet_
     new = made.foreign(scene, 30)
     read = list[Path]()
 
-    def features(path: Path) -> Tensor:
+    def features(path: Path) -> tuple[Tensor, None]:
         read.append(path)
-        return pieces[path]
+        return pieces[path], None
 
     fitted, held_out = [*pieces][:2], [*pieces][2:]
     without = made.layer()
@@ -294,12 +300,65 @@ def test_what_happens_in_the_background_is_no_event_and_the_rest_of_it_is_quiet_
 def test_features_of_the_background_stay_in_memory_up_to_a_limit() -> None:
     read = list[Path]()
 
-    def features(path: Path) -> Tensor:
+    def features(path: Path) -> tuple[Tensor, Tensor]:
         read.append(path)
-        return torch.full((5,), float(path.name), dtype=torch.float16)
+        number = float(path.name)
+        return torch.full((3,), number, dtype=torch.float16), torch.full((2,), number).half()
 
     paths = [Path(str(number)) for number in range(4)]
     read_once = remembered(features, most_bytes=25)
     for _ in range(3):
-        assert [read_once(path)[0] for path in paths] == [0, 1, 2, 3]
+        assert [read_once(path)[0][0] for path in paths] == [0, 1, 2, 3]
     assert read == [*paths, *paths[2:], *paths[2:]]
+
+
+@pytest.mark.parametrize("sees_motion", [False, True])
+def test_events_that_look_alike_are_named_by_their_motion(sees_motion: bool) -> None:
+    made = Made(5)
+    F = 8
+    y = made.clips.y
+    for number, clip in enumerate(made.made_of):
+        # pictures of one class for both: the other half of the features never changes
+        scene = clip.features[0, :, 0, 0].double().numpy()
+        look_alike = made.act(scene, 0, len(clip.features))
+        words = torch.zeros(1 + F)
+        words[0] = 3
+        words[1 + int(y[number]) :: 2] = 30.0
+        half = len(look_alike) // 2
+        made.made_of[number] = ClipFeatures(look_alike, number, [(half, words)])
+    sampled = [
+        clip.features[np.linspace(0, len(clip.features) - 1, USUAL).round()]
+        for clip in made.made_of
+    ]
+    with torch.no_grad():
+        x = made.net.statistics(torch.stack(sampled))[:, -1].double().numpy()
+    vectors = np.stack([fisher_vector(clip.motion[0][1].numpy()) for clip in made.made_of])
+    motion = MotionVectors(vectors.astype(np.float64), np.eye(F), "both")
+    made.clips = made.clips._replace(x=x, motion=motion)
+    choice = CHOICE
+    if sees_motion:
+        choice = replace(CHOICE, method=PICTURES.method, factors=(1.0, 1.0), eyes="both")
+    fit_eyes(made.net, made.clips, choice)
+    layer = made.layer(choice=choice)
+    assert layer is not None
+    assert layer.motion == (1.0 if sees_motion else 0.0)
+    assert layer.curve is not None
+    point = layer.curve.point(6)
+    found = layer.curve.found[point]
+    misnamed = layer.curve.misnamed[point]
+    if not sees_motion:
+        assert (found < 0.6) & (misnamed > 0.1), "pictures do not tell the classes"
+        return
+    assert found > 0.8
+    assert misnamed < 0.05
+    made.net.set_event_layer(layer.lengths, layer.event, layer.classes, motion=layer.motion)
+    for number in (0, int(np.flatnonzero(y == 1)[0])):
+        features, _, motion_words = made.made_of[number]
+        rows = torch.zeros(len(features), 1 + F)
+        for frame, words in motion_words:
+            rows[frame] = words
+        with torch.no_grad():
+            windows = made.net.forward_both(features[None], rows[None]).windows
+        assert windows is not None
+        complete = sum(length <= len(features) for length in layer.lengths)
+        assert (windows.logits[0, -1, :complete].argmax(-1) == y[number]).all()

@@ -1,6 +1,6 @@
 """The linear model: a linear layer on statistics of the frozen features of frames."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple, Self, cast
 
 import numpy as np
@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
-from onlooker.base.fisher import fisher_vector
+from onlooker.base.fisher import PARTS, fisher_vector
 from onlooker.models.encoders import Encoder, build_encoder
 from onlooker.models.video_model import Output, VideoModel, Windows
 from onlooker.models.windows import WAVES, newest_windows, running, spatial_moments, windowed
@@ -21,6 +21,7 @@ _PARTS = ("center", "scale", "weight", "bias")  # of a layer
 _LONGEST = 8  # windows at most, times W
 _LEVELS = 32767  # of a feature in the state of a stream, on either side of zero
 _SMALLEST = 1e-30  # unit of levels
+_MOTION_LEVELS = 127  # of the root of a motion word in the state of a stream, likewise
 _INCOMPLETE = -30.0  # score of a window that begins before the stream
 ORDERED = tuple(
     f"{moment}{k}" for moment in ("wave", "across", "down") for k in range(1, WAVES + 1)
@@ -35,14 +36,17 @@ class LinearState(NamedTuple):
         levels: features of the last S - 1 frames, in multiples of `units`, of 16 bits: `B S-1 D N`
             (N: h*w).
         units: `B S-1 D 1`.
-        motion: motion words of the last W - 1 frames, `B W-1 1+F`; `B 0 0` for a model without
-            them.
+        motion: roots of the motion words of the last frames, of all windows of clips and events
+            but the newest frame, in multiples of `motion_units`, of 8 bits: `B S-1 F`; `B 0 0` for
+            a model without them.
+        motion_units: the number of blocks, and the unit of each part of a Fisher vector: `B S-1 5`.
     """
 
     seen: Tensor
     levels: Tensor
     units: Tensor
     motion: Tensor
+    motion_units: Tensor
 
 
 class LinearClassifier(VideoModel):
@@ -85,7 +89,8 @@ class LinearClassifier(VideoModel):
     of the variance of g · x_i over their frames that the classes explain.
 
     With motion words (`set_motion_layer`), a second linear layer on the Fisher vector of all blocks
-    of the last W frames (`base.fisher`) is added; where no block has ended, nothing is added.
+    of the last W frames (`base.fisher`) is added; where no block has ended, nothing is added. Of
+    which class a window of the event layer is depends on its motion, too.
 
     With an event layer (`set_event_layer`), windows of several lengths end at each frame
     (`models.windows`). A linear layer says whether a window is one whole event, and another one of
@@ -123,6 +128,7 @@ class LinearClassifier(VideoModel):
     still_center: Tensor
     still_share: Tensor
     motion_head: nn.Linear
+    window_motion: Tensor
 
     def __init__(
         self,
@@ -181,9 +187,16 @@ class LinearClassifier(VideoModel):
     def _add_motion_layer(self, motion_features: int) -> None:
         self.motion_features = motion_features
         self.motion_head = nn.Linear(motion_features, self.num_classes, device=self.center.device)
+        # of the logits of motion, in the classes of windows
+        self.register_buffer("window_motion", self.center.new_zeros(()))
 
     def set_event_layer(
-        self, lengths: Sequence[int], event: Sequence[ArrayLike], classes: Sequence[ArrayLike]
+        self,
+        lengths: Sequence[int],
+        event: Sequence[ArrayLike],
+        classes: Sequence[ArrayLike],
+        *,
+        motion: float = 0.0,
     ) -> None:
         """Set the layers that score windows: whether one is one whole event, and of which class.
 
@@ -192,11 +205,14 @@ class LinearClassifier(VideoModel):
             event, classes: center and scale `M`, weight `1 M` or `K M` and bias of a layer on
                 statistics x: weight · (x - center) / scale + bias. The bias of `event` is one for
                 each length, `L`, or one for all; that of `classes` is `K`.
+            motion: factor of the logits of motion that are added to those of `classes`.
         """
         self._add_event_layer(lengths)
         for name, values in (("event", event), ("window", classes)):
             for part, value in zip(_PARTS, values, strict=True):
                 getattr(self, f"{name}_{part}").copy_(torch.as_tensor(value))
+        if self.motion_features:
+            self.window_motion.fill_(motion)
         cast(dict[str, Any], self._hub_mixin_config)["lengths"] = list(self.lengths)
 
     def set_state_layer(self, lengths: Sequence[int], layer: Sequence[ArrayLike]) -> None:
@@ -272,12 +288,21 @@ class LinearClassifier(VideoModel):
         name = f"{prefix}event_bias"
         if name in state_dict and state_dict[name].shape == (1,):
             state_dict[name] = state_dict[name].expand(len(self.lengths))
+        if self.motion_features:  # in those, events are named by pictures
+            state_dict.setdefault(f"{prefix}window_motion", torch.zeros(()))
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     @property
     def _span(self) -> int:
         """S, the number of frames that a step needs."""
         return max((self.window, *self.lengths))
+
+    @property
+    def _motion_lengths(self) -> tuple[int, ...]:
+        """Of the windows whose motion counts: that of clips, and those of events."""
+        if not self.motion_features:
+            return ()
+        return (self.window, *(() if self.state_outputs else self.lengths))
 
     def forward(self, video: Tensor, motion: Tensor | None = None) -> Output:
         return self.forward_features(self.encode_video(video), motion)
@@ -296,10 +321,11 @@ class LinearClassifier(VideoModel):
         standardized = self._standardized(statistics, count - 1)
         logits = self.head(standardized.flatten(0, 1)).unflatten(0, (B, T))
         is_used = self.head.weight.any(0).to(standardized.dtype)
+        window_logits = None
         if motion is not None:
-            self._check_motion(motion, (B, T))
-            windows_of_rows = F.pad(motion, (0, 0, W - 1, 0)).unfold(1, W, 1)
-            logits = logits + self._motion_logits(windows_of_rows.sum(-1))
+            by_motion = self.motion_logits(motion, self._motion_lengths)
+            logits = logits + by_motion[:, :, 0]
+            window_logits = by_motion[:, :, 1:]
         sums = F.pad(frames, (0, 0, 0, 0, W - 1, 0)).unfold(1, W, 1).sum(-1)
         differences = frames - sums / count[:, None, None]
         attention = self._attention(frames.flatten(0, 1), differences.flatten(0, 1))
@@ -308,7 +334,8 @@ class LinearClassifier(VideoModel):
         if self.state_outputs:
             states = self._state_logits(self.state_statistics(features))
         elif self.lengths:
-            windows = self.score_windows(windowed(frames, moments, self.lengths, W=W), seen)
+            by_window = windowed(frames, moments, self.lengths, W=W)
+            windows = self.score_windows(by_window, seen, window_logits)
         return Output(
             logits,
             attention.unflatten(0, (B, T)),
@@ -340,19 +367,26 @@ class LinearClassifier(VideoModel):
         frames = levels.to(units.dtype) * units
         seen = (state.seen + 1).clamp_max(self._span)
         W = self.window
-        rows = state.motion
-        motion_sums = None
+        roots = state.motion
+        root_units = state.motion_units
+        by_motion = None
         if self.motion_features:
-            row = rows.new_zeros(len(rows), rows.shape[2]) if motion is None else motion
-            self._check_motion(row, features.shape[:1])
-            rows = torch.cat((rows, row[:, None]), 1)
-            motion_sums = rows.sum(1)
+            if motion is None:
+                motion = features.new_zeros(len(features), 1 + self.motion_features)
+            root, root_unit = self._motion_roots(motion, features.shape[:1])
+            roots = torch.cat((roots, root[:, None].to(roots.dtype)), 1)
+            root_units = torch.cat((root_units, root_unit[:, None]), 1)
+            rows = _motion_rows(roots, root_units)
+            by_motion = torch.stack(
+                [self._motion_logits(rows[:, -n:].sum(1)) for n in self._motion_lengths], 1
+            )
         # views would keep the oldest frame in memory
         state = LinearState(
             seen,
             levels[:, 1:].clone(),
             units[:, 1:].clone(),
-            motion=rows[:, 1:].clone(),
+            motion=roots[:, 1:].clone(),
+            motion_units=root_units[:, 1:].clone(),
         )
         lengths = sorted({*self.lengths, W})
         statistics, differences = newest_windows(frames, seen, self.positions, lengths=lengths, W=W)
@@ -360,15 +394,17 @@ class LinearClassifier(VideoModel):
         logits = self.head(
             self._standardized(statistics[:, place], seen[:, 0].clamp_max(W).long() - 1)
         )
-        if motion_sums is not None:
-            logits = logits + self._motion_logits(motion_sums)
+        window_logits = None
+        if by_motion is not None:
+            logits = logits + by_motion[:, 0]
+            window_logits = by_motion[:, 1:]
         windows = None
         states = None
         places = [lengths.index(n) for n in self.lengths]
         if self.state_outputs:
             states = self._state_logits(statistics[:, places])
         elif self.lengths:
-            windows = self.score_windows(statistics[:, places], seen[:, 0])
+            windows = self.score_windows(statistics[:, places], seen[:, 0], window_logits)
         attention = self._attention(frames[:, -1], differences[:, place])
         return Output(logits, attention, windows, states=states), state
 
@@ -385,15 +421,14 @@ class LinearClassifier(VideoModel):
         D = self.encoder.num_features
         N = self.grid[0] * self.grid[1]
         before = self._span - 1
+        motion_before = max((1, *self._motion_lengths)) - 1
         zeros = self.center.new_zeros
-        has_motion = self.motion_features > 0
         return LinearState(
             zeros(batch_size, 1),
             zeros(batch_size, before, D, N, dtype=torch.int16),
             zeros(batch_size, before, D, 1),
-            motion=zeros(
-                batch_size, has_motion * (self.window - 1), has_motion * (1 + self.motion_features)
-            ),
+            motion=zeros(batch_size, motion_before, self.motion_features, dtype=torch.int8),
+            motion_units=zeros(batch_size, motion_before, 1 + PARTS),
         )
 
     def statistics(self, features: Tensor) -> Tensor:
@@ -437,14 +472,18 @@ class LinearClassifier(VideoModel):
         parts = torch.einsum("...lm,rlm->...lr", (statistics - center) / scale, weight)
         return cast(Tensor, parts + bias / len(self.lengths))
 
-    def score_windows(self, statistics: Tensor, seen: Tensor) -> Windows:
+    def score_windows(
+        self, statistics: Tensor, seen: Tensor, motion: Tensor | None = None
+    ) -> Windows:
         """The scores of windows from their statistics `… L M`, after `seen` frames of the stream,
-        `…`.
+        `…`, and the logits of their motion, `… L K` (`motion_logits`), if there is any.
         """
         complete = seen[..., None] >= torch.tensor(self.lengths, device=seen.device)
         whole = self._window_layer("event", statistics)[..., 0]
         whole = whole + self.get_buffer("event_bias")
         logits = self._window_layer("window", statistics) + self.get_buffer("window_bias")
+        if motion is not None:
+            logits = logits + self.window_motion * motion
         return Windows(whole.where(complete, _INCOMPLETE), logits)
 
     def _window_layer(self, name: str, statistics: Tensor) -> Tensor:
@@ -476,21 +515,53 @@ class LinearClassifier(VideoModel):
         """
         return (statistics - self.center[before]) / self.scale[before]
 
-    def _motion_logits(self, sums: Tensor) -> Tensor:
+    def motion_logits(
+        self,
+        motion: Tensor,
+        lengths: Sequence[int],
+        layer: Callable[[Tensor], Tensor] | None = None,
+    ) -> Tensor:
+        """The logits of the motion words of videos, `B T 1+F`, in the windows of L lengths that end
+        at each frame, or as much of them as there is: `B T L K`.
+
+        `layer`: from Fisher vectors `… F` to logits; None: that of the model.
+        """
+        rows = _motion_rows(*self._motion_roots(motion, motion.shape[:2]))
+        # as `windowed`
+        exact = torch.float32 if rows.device.type == "mps" else torch.float64
+        sums = F.pad(rows.to(exact).cumsum(1), (0, 0, 1, 0))
+        ends = torch.arange(1, rows.shape[1] + 1, device=rows.device)
+        windows = (sums[:, 1:] - sums[:, (ends - n).clamp_min(0)] for n in lengths)
+        return torch.stack([self._motion_logits(part.to(rows.dtype), layer) for part in windows], 2)
+
+    def _motion_logits(
+        self, sums: Tensor, layer: Callable[[Tensor], Tensor] | None = None
+    ) -> Tensor:
         """Logits `… K` from the number and the sums of the blocks of windows, `… 1+F`; zeros where
         there are no blocks.
         """
-        logits = self.motion_head(fisher_vector(sums))
+        logits = (layer or self.motion_head)(fisher_vector(sums))
         return cast(Tensor, logits.where(sums[..., :1] > 0, 0))
 
-    def _check_motion(self, motion: Tensor, dimensions: Sequence[int]) -> None:
-        """Raise a ValueError unless motion words have these dimensions, and then 1+F."""
+    def _motion_roots(self, motion: Tensor, dimensions: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """The signed roots of motion words `… 1+F`, as whole numbers `… F`, and the number of
+        blocks and the units of the parts, `… 5`: 8 bits suffice for roots, and files and streams
+        agree.
+
+        Raises:
+            ValueError: motion words that do not have these dimensions, and then 1+F.
+        """
         expected = (*dimensions, 1 + self.motion_features)
         if not self.motion_features or tuple(motion.shape) != expected:
             raise ValueError(
                 f"motion words are {tuple(motion.shape)}, expected {expected} for a model with "
                 f"{self.motion_features} features of motion"
             )
+        words = motion[..., 1:].unflatten(-1, (PARTS, -1)).to(self.center.dtype)
+        roots = words.sign() * words.abs().sqrt()
+        units = (roots.abs().amax(-1, keepdim=True) / _MOTION_LEVELS).clamp_min(_SMALLEST)
+        levels = (roots / units).round().flatten(-2)
+        return levels, torch.cat((motion[..., :1], units[..., 0]), -1)
 
     def class_directions(self) -> Tensor:
         """The g of each class and of each of `names`, weights that differ between classes per unit
@@ -514,3 +585,9 @@ class LinearClassifier(VideoModel):
             size = (directions @ differences).square().sum(1)
         size = size + (_FLAT * usual).clamp_min(1e-30)
         return (size / size.sum(1, keepdim=True)).unflatten(1, self.grid)
+
+
+def _motion_rows(roots: Tensor, units: Tensor) -> Tensor:
+    """Motion words `… 1+F` from their roots and units (`_motion_roots`)."""
+    exact = roots.unflatten(-1, (PARTS, -1)) * units[..., 1:, None]
+    return torch.cat((units[..., :1], (exact * exact.abs()).flatten(-2)), -1)

@@ -155,9 +155,8 @@ class Streams:
                 decision.event_threshold(alarms_per_hour),
                 nothing=decision.nothing_class,
             )
-        # events and states are found by pictures alone
-        finds = self.finder is not None or self.state_finder is not None
-        self.sees_motion = model.motion_features > 0 and not finds
+        # states are found by pictures alone
+        self.sees_motion = model.motion_features > 0 and self.state_finder is None
         self.states: dict[str, StreamState] = {}
         if data.modality != "rgb":
             raise ValueError(

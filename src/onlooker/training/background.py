@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +28,8 @@ _PIECE = 60.0  # seconds that are encoded together, at most
 _FRAMES = 32  # encoded together
 _REMEMBERED = 1 << 30  # bytes of features that stay in memory, at most: 25,000 frames of Lite0
 
+_Piece = tuple[Tensor, Tensor | None]  # features and motion words
+
 
 @dataclass(frozen=True)
 class Background:
@@ -36,12 +38,13 @@ class Background:
     Args:
         fitted: those whose windows are negatives.
         held_out: those that give the rate of false alarms.
-        read: the features of a piece, `T D h w`, at the frame rate of streams.
+        read: the features of a piece, `T D h w`, at the frame rate of streams, and its motion words
+            `T 1+F`, if they are asked for.
     """
 
     fitted: Sequence[Path]
     held_out: Sequence[Path]
-    read: Callable[[Path], Tensor]
+    read: Callable[[Path], _Piece]
 
 
 def background_files(paths: Sequence[Path]) -> list[Path]:
@@ -88,31 +91,34 @@ def _pieces(file: Path) -> Iterator[Path]:
 
 
 def remembered(
-    read: Callable[[Path], Tensor], most_bytes: int = _REMEMBERED
-) -> Callable[[Path], Tensor]:
-    """A function that reads features and keeps the first ones in memory, up to a number of bytes:
+    read: Callable[[Path], _Piece], most_bytes: int = _REMEMBERED
+) -> Callable[[Path], _Piece]:
+    """A function that reads pieces and keeps the first ones in memory, up to a number of bytes:
     these are read once.
     """
-    stored = dict[Path, Tensor]()
+    stored = dict[Path, _Piece]()
 
-    def read_once(path: Path) -> Tensor:
+    def read_once(path: Path) -> _Piece:
         if path in stored:
             return stored[path]
-        features = read(path)
-        if sum(tensor.nbytes for tensor in [*stored.values(), features]) <= most_bytes:
-            stored[path] = features
-        return features
+        piece = read(path)
+        tensors = chain.from_iterable([*stored.values(), piece])
+        if sum(tensor.nbytes for tensor in tensors if tensor is not None) <= most_bytes:
+            stored[path] = piece
+        return piece
 
     return read_once
 
 
 @torch.inference_mode()
-def _features(model: VideoModel, data: DataConfig, path: Path, *, rate: float) -> Tensor:
+def _features(model: VideoModel, data: DataConfig, path: Path, *, rate: float) -> _Piece:
     reader = VideoReader(path)
     count = max(2, round(reader.timing.length * rate))
 
     def sampling(total: int) -> NDArray[np.int64]:
         return np.linspace(0, total - 1, count).round().astype(np.int64)
 
-    frames = torch.from_numpy(read_at(reader, data, sampling).pixels)
-    return encode_samples(model, frames, data, at_once=_FRAMES).half().cpu()
+    sample = read_at(reader, data, sampling)
+    frames = torch.from_numpy(sample.pixels)
+    features = encode_samples(model, frames, data, at_once=_FRAMES).half().cpu()
+    return features, None if sample.motion is None else torch.from_numpy(sample.motion)

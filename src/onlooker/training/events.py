@@ -5,6 +5,9 @@ No times are needed: streams are made of the training clips, with pauses in whic
 of other clips, and clips in which nothing happens. Windows that nearly agree with a clip are
 positive; parts of clips, two halves of neighbors, and pauses are negative. Streams of other
 recordings, whose pauses are made in another way, choose how much a window loses by its length.
+
+Whether a window is an event, pictures tell; of which class, motion too, if the model has motion
+words (`training.eyes`). In the pauses of streams there are none.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -17,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.special import expit, softmax
 from torch import Tensor
+from torch.nn.functional import linear
 
 from onlooker.base.config import StreamConfig
 from onlooker.base.decision import EventCurve
@@ -25,13 +29,16 @@ from onlooker.models.linear import LinearClassifier
 from onlooker.report.events import calibrated_curve, segment_map
 from onlooker.stream.events import Finder
 from onlooker.training.background import Background, remembered
-from onlooker.training.linear import ClipStatistics, LayerChoice, fitted_layer, one_thread
+from onlooker.training.eyes import EyeChoice, motion_weights
+from onlooker.training.linear import ClipStatistics, fitted_layer, one_thread
 from onlooker.training.regression import LinearLayer, Method, cross_validate, regress
 
 __all__ = ["MOST_CLIPS", "ClipFeatures"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+# frames, and the motion words `1+F` of the blocks that end with them
+Motion = Sequence[tuple[int, Tensor]]
 
 # of the event layer: with more of them, it depends on who acts, and where
 STATISTICS = ("spread", "change", "largest")
@@ -70,12 +77,13 @@ _FRAMES = 128  # of a stream, whose windows are computed together
 
 
 class ClipFeatures(NamedTuple):
-    """A training clip: features `T D h w` at the frame rate of streams, and its position among all
-    clips.
+    """A training clip: features `T D h w` at the frame rate of streams, its position among all
+    clips, and its motion words.
     """
 
     features: Tensor
     number: int
+    motion: Motion = ()
 
 
 class EventLayer(NamedTuple):
@@ -85,6 +93,7 @@ class EventLayer(NamedTuple):
         lengths: numbers of frames of the windows, ascending.
         event: whether a window is one whole event; weight `1 M`, bias `L`.
         classes: of which class; weight `K M`.
+        motion: factor of the logits of motion that are added to those of `classes`.
         curve: what is found at which rate of false alarms, in streams of other recordings than
             those of the layers; None if the clips cannot be divided, or no event is found.
     """
@@ -92,7 +101,18 @@ class EventLayer(NamedTuple):
     lengths: tuple[int, ...]
     event: LinearLayer
     classes: LinearLayer
+    motion: float
     curve: EventCurve | None
+
+
+class _Layers(NamedTuple):
+    """Fitted layers: of events, with one output; two of classes; and one of motion, which is added
+    to these (None: there is none).
+    """
+
+    event: LinearLayer
+    classes: Sequence[LinearLayer]
+    motion: Callable[[Tensor], Tensor] | None
 
 
 class _Stream(NamedTuple):
@@ -103,12 +123,14 @@ class _Stream(NamedTuple):
         events: the first frame, the last one + 1 and the class of each event, `E 3`.
         clips: the positions of the clips of events.
         recordings: of all clips in the stream.
+        motion: as in `ClipFeatures`.
     """
 
     features: Tensor
     events: Ints
     clips: list[int]
     recordings: NDArray[np.str_]
+    motion: Motion = ()
 
 
 class _Played(NamedTuple):
@@ -162,7 +184,7 @@ def window_lengths(counts: Sequence[int], labels: Sequence[int], W: int) -> tupl
 def fit_events(
     net: LinearClassifier,
     clips: ClipStatistics,
-    choice: LayerChoice,
+    choice: EyeChoice,
     *,
     stream_clips: Sequence[ClipFeatures],
     classes: Sequence[str],
@@ -173,8 +195,8 @@ def fit_events(
     None if no clip of the streams is an event.
 
     Args:
-        net: a model with a fitted layer, which is not changed.
-        clips, choice: those of `fit_layer`.
+        net: a model with fitted layers, which is not changed.
+        clips, choice: those of `fit_eyes`.
         stream_clips: the clips that streams are made of.
         classes: the `K` class names.
         rate: frames per second of streams.
@@ -213,9 +235,9 @@ def fit_events(
         play(stream, layers=fit(other_windows, other_clips))
         for stream, other_windows, other_clips in _held_out(test_streams, windows, clips)
     ]
-    layers = event_layer, class_layers = fit(windows, clips)
+    layers = fit(windows, clips)
     if background is not None and tested:
-        quiet = map(_background_stream, map(background.read, background.held_out))
+        quiet = (_background_stream(*background.read(piece)) for piece in background.held_out)
         tested += [play(stream, layers=layers) for stream in quiet]
     penalties = [price * np.log(np.array(lengths) / median) for price in _PRICES]
     sure_finder = Finder(classes, lengths, _SURE, nothing=clips.nothing)
@@ -229,8 +251,9 @@ def fit_events(
         for layer in (0, 1)
     ]
     best = max((0, 1), key=lambda i: _quality(curves[i]))
-    event_layer = event_layer._replace(bias=event_layer.bias - penalty)
-    return EventLayer(lengths, event_layer, class_layers[best], curve=curves[best])
+    event_layer = layers.event._replace(bias=layers.event.bias - penalty)
+    motion = 0.0 if layers.motion is None else 1 / choice.temperature
+    return EventLayer(lengths, event_layer, layers.classes[best], motion=motion, curve=curves[best])
 
 
 def _quality(curve: EventCurve | None) -> float:
@@ -346,13 +369,14 @@ def _stream(
         rate: frames per second.
     """
     event_clips = [clip for clip in stream_clips if clips.y[clip.number] != clips.nothing]
-    background = [clip.features for clip in stream_clips if clips.y[clip.number] == clips.nothing]
+    background = [clip for clip in stream_clips if clips.y[clip.number] == clips.nothing]
     edge = 1 + max(1, round(_EDGE * rate))
     parts = list[Tensor]()
     events = list[list[int]]()
+    motion = list[tuple[int, Tensor]]()
     time = 0
     for place in random.permutation(len(event_clips)).tolist():
-        features, number = event_clips[place]
+        features, number, words = event_clips[place]
         held = max(1, round(median * random.uniform(*_PAUSE) / 2))
         shown = [
             pause(features[:edge], held, random).flip(0),
@@ -360,13 +384,16 @@ def _stream(
             pause(features.flip(0)[:edge], held, random),
         ]
         events.append([time + held, time + held + len(features), int(clips.y[number])])
+        motion += _later(words, time + held)
         if random.random() < _FOREIGN:
-            other = event_clips[random.integers(len(event_clips))].features
+            other = event_clips[random.integers(len(event_clips))]
             shown[2] = _with_motion(
-                shown[2], other, longest=int(_LONGEST_PART * median), random=random
+                shown[2], other.features, longest=int(_LONGEST_PART * median), random=random
             )
         if background:
-            shown.append(background[random.integers(len(background))])
+            idle = background[random.integers(len(background))]
+            motion += _later(idle.motion, time + sum(map(len, shown)))
+            shown.append(idle.features)
         parts += shown
         time += sum(map(len, shown))
     return _Stream(
@@ -374,7 +401,13 @@ def _stream(
         np.array(events, np.int64).reshape(-1, 3),
         [clip.number for clip in event_clips],
         recordings=clips.groups[[clip.number for clip in stream_clips]],
+        motion=motion,
     )
+
+
+def _later(motion: Motion, frames: int) -> list[tuple[int, Tensor]]:
+    """Motion words some frames later."""
+    return [(frame + frames, words) for frame, words in motion]
 
 
 class _Windows(NamedTuple):
@@ -466,22 +499,20 @@ def _hardest(
     finder: Finder,
     background: Background,
     *,
-    layers: tuple[LinearLayer, Sequence[LinearLayer]],
+    layers: _Layers,
     count: int,
 ) -> Floats:
     """The statistics of the windows of the background with the highest scores, at most `count`,
     equally many of each piece: those that would be reported as events.
     """
-    event, classes = layers
+    layers = layers._replace(classes=layers.classes[:1])
     share = -(-count // len(background.fitted))
-    x = [np.zeros((0, event.weight.shape[1]))]
+    x = [np.zeros((0, layers.event.weight.shape[1]))]
     for path in background.fitted:
-        features = background.read(path)
+        features, motion = background.read(path)
         frames = range(len(features))
-        stream = _background_stream(features)
-        logits, (probabilities,) = _outputs(
-            net, stream, lengths=finder.lengths, event=event, classes=classes[:1]
-        )
+        stream = _background_stream(features, motion)
+        logits, (probabilities,) = _outputs(net, stream, finder.lengths, layers=layers)
         scores = expit(logits)[..., None] * probabilities
         candidates = sorted(finder.find(frames, scores), key=lambda window: -window.score)
         for window in candidates[:share]:
@@ -491,8 +522,10 @@ def _hardest(
     return np.concatenate(x)[:count]
 
 
-def _background_stream(features: Tensor) -> _Stream:
-    return _Stream(features, np.zeros((0, 3), np.int64), [], recordings=np.array([], str))
+def _background_stream(features: Tensor, motion: Tensor | None) -> _Stream:
+    words = [] if motion is None else [(frame, row) for frame, row in enumerate(motion) if row[0]]
+    nothing = np.zeros((0, 3), np.int64)
+    return _Stream(features, nothing, [], recordings=np.array([], str), motion=words)
 
 
 def _best_method(windows: _Windows, columns: Ints) -> tuple[Method, float]:
@@ -515,14 +548,14 @@ def _best_method(windows: _Windows, columns: Ints) -> tuple[Method, float]:
 def _fit_layers(
     windows: _Windows,
     clips: ClipStatistics,
-    choice: LayerChoice,
+    choice: EyeChoice,
     *,
     method: Method,
     temperature: float,
-) -> tuple[LinearLayer, list[LinearLayer]]:
-    """Layers on all statistics, whose logits are divided by their temperatures: of events, with one
-    output; and two of classes, fitted to whole clips, and to these, the clips of events again, and
-    windows that nearly agree with them.
+) -> _Layers:
+    """Layers on all statistics, whose logits are divided by their temperatures. Those of classes
+    are fitted to whole clips, and to these, the clips of events again, and windows that nearly agree
+    with them; that of motion to whole clips.
     """
     columns = clips.columns(STATISTICS)
     (two_class,) = regress(windows.x[:, columns], windows.y, 2, methods=(method,))
@@ -536,10 +569,17 @@ def _fit_layers(
         y=np.concatenate([clips.y, windows.label[positive]]),
         copies=(),
     )
-    classes = fitted_layer(clips, choice), fitted_layer(with_windows, choice)
-    return event.embedded_in(columns, clips.x.shape[1]).scaled(1 / temperature), [
-        layer.scaled(1 / choice.temperature) for layer in classes
-    ]
+    classes = [fitted_layer(part, choice.pictures) for part in (clips, with_windows)]
+    weights = motion_weights(clips, choice)
+    motion = None
+    if weights is not None:
+        weight, bias = (torch.from_numpy(part / choice.temperature) for part in weights)
+        motion = partial(linear, weight=weight, bias=bias)
+    return _Layers(
+        event.embedded_in(columns, clips.x.shape[1]).scaled(1 / temperature),
+        [layer.scaled(choice.factors[0] / choice.temperature) for layer in classes],
+        motion,
+    )
 
 
 def _tightness(finder: Finder, tested: Sequence[_Played], penalty: Floats) -> float:
@@ -557,14 +597,11 @@ def _played(
     *,
     lengths: Sequence[int],
     classes: Sequence[str],
-    layers: tuple[LinearLayer, Sequence[LinearLayer]],
+    layers: _Layers,
     rate: float,
 ) -> _Played:
-    """Play a stream to a layer of events and some layers of classes."""
-    event, class_layers = layers
-    logits, probabilities = _outputs(
-        net, stream, lengths=lengths, event=event, classes=class_layers
-    )
+    """Play a stream to fitted layers."""
+    logits, probabilities = _outputs(net, stream, lengths, layers=layers)
     true = [
         Segment(classes[label], start / rate, end / rate)
         for start, end, label in stream.events.tolist()
@@ -578,13 +615,12 @@ def _played(
 def _outputs(
     net: LinearClassifier,
     stream: _Stream,
-    *,
     lengths: Sequence[int],
-    event: LinearLayer,
-    classes: Sequence[LinearLayer],
+    *,
+    layers: _Layers,
 ) -> tuple[Floats, list[Floats]]:
-    """The logits `T L` of a layer of events for the windows of a stream, and the probabilities
-    `T L K` of some layers of classes.
+    """The logits `T L` of the layer of events for the windows of a stream, and the probabilities
+    `T L K` of each of the layers of classes.
     """
     before = lengths[-1] - 1
     logits = list[Floats]()
@@ -594,7 +630,17 @@ def _outputs(
         part = stream.features[None, begin : start + _FRAMES].to(net.center.device)
         statistics = net.window_statistics(part, lengths)[0, start - begin :]
         values = statistics.cpu().double().numpy()
-        logits.append(event.logits(values)[..., 0])
-        probabilities.append([softmax(layer.logits(values), -1) for layer in classes])
+        logits.append(layers.event.logits(values)[..., 0])
+        by_motion: Floats | float = 0.0
+        if layers.motion is not None:
+            rows = torch.zeros(part.shape[1], 1 + net.motion_features)
+            for frame, words in stream.motion:
+                if begin <= frame < begin + len(rows):
+                    rows[frame - begin] += words
+            motion_logits = net.motion_logits(rows[None], lengths, layers.motion)
+            by_motion = motion_logits[0, start - begin :].double().numpy()
+        probabilities.append(
+            [softmax(layer.logits(values) + by_motion, -1) for layer in layers.classes]
+        )
     by_layer = [np.concatenate(parts) for parts in zip(*probabilities, strict=True)]
     return np.concatenate(logits), by_layer

@@ -8,6 +8,7 @@ from typing import NamedTuple, TypeVar, cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from scipy.special import log_softmax, softmax
 
 from onlooker.base.config import Eyes
@@ -49,6 +50,7 @@ _WEIGHTS: dict[Eyes, tuple[tuple[float, float], ...]] = {
     "both": ((1.0, 1.0), (1.0, 0.25), (1.0, 0.5), (1.0, 2.0)),
 }
 _NAMES = {"pictures": "pictures alone", "motion": "motion alone", "both": "pictures and motion"}
+Weights = NDArray[np.float32]
 _DEFAULT = Method("logistic", 10.0)  # of motion, for clips that cannot be divided
 Name = TypeVar("Name", bound=str | tuple[float, float])
 _SPANNING = 1000  # clips at most whose motion spans the space in which the layer is fitted
@@ -264,6 +266,20 @@ def _motion_layer(clips: ClipStatistics, choice: EyeChoice) -> LinearLayer | Non
     return layer.scaled(choice.factors[1])
 
 
+def motion_weights(clips: ClipStatistics, choice: EyeChoice) -> tuple[Weights, Weights] | None:
+    """The layer of motion, fitted to all clips, as one on Fisher vectors: weight `K F` and bias
+    `K`; None if the choice has none.
+    """
+    layer = _motion_layer(clips, choice)
+    if layer is None or clips.motion is None:
+        return None
+    weight = layer.weight / layer.scale
+    return (
+        (weight @ clips.motion.basis.T).astype(np.float32),
+        (layer.bias - weight @ layer.center).astype(np.float32),
+    )
+
+
 @one_thread
 def fit_eyes(
     model: LinearClassifier,
@@ -276,13 +292,9 @@ def fit_eyes(
     `fit_layer`.
     """
     fit_layer(model, clips, choice.pictures, early=early, factor=choice.factors[0])
-    layer = _motion_layer(clips, choice)
-    if layer is not None and clips.motion is not None:
-        weight = layer.weight / layer.scale
-        model.set_motion_layer(
-            (weight @ clips.motion.basis.T).astype(np.float32),
-            (layer.bias - weight @ layer.center).astype(np.float32),
-        )
+    layer = motion_weights(clips, choice)
+    if layer is not None:
+        model.set_motion_layer(*layer)
 
 
 @one_thread

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import NamedTuple, cast
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from onlooker.base.config import FitConfig
@@ -170,14 +171,14 @@ def fit_layers(
     layer = fit_events(
         model,
         clips,
-        choice.pictures,
+        choice,
         stream_clips=stream_clips,
         classes=decision.classes,
         rate=decision.frame_rate or RATE,
         background=background,
     )
     if layer is not None:
-        model.set_event_layer(layer.lengths, layer.event, layer.classes)
+        model.set_event_layer(layer.lengths, layer.event, layer.classes, motion=layer.motion)
     counts = np.bincount(clips.y, minlength=clips.num_classes)
     return choice, replace(
         decision,
@@ -278,5 +279,16 @@ def _stream_clips(
                 distinct = min(len(maps), len(timing.times))  # a short clip repeats its last frame
                 count = min(max(2, round(timing.length * rate)), _LONG * len(maps))
                 frames = np.linspace(0, distinct - 1, count).round().astype(int)
-                stream_clips.append(ClipFeatures(maps[frames], position))
+                clip = ClipFeatures(maps[frames], position)
+                if samples.has_motion:
+                    clip = clip._replace(motion=_motion_at(samples.motion(position), frames))
+                stream_clips.append(clip)
     return stream_clips, longest
+
+
+def _motion_at(motion: Tensor, frames: NDArray[np.int64]) -> list[tuple[int, Tensor]]:
+    """The motion words of a sample, `T 1+F`, as those of frames that are given by their positions in
+    it: each row counts from the first of them on that shows its frame or a later one.
+    """
+    rows = [(min(row, frames[-1]), words) for row, words in enumerate(motion) if words[0]]
+    return [(int(np.searchsorted(frames, row)), words) for row, words in rows]
