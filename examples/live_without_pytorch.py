@@ -25,6 +25,17 @@ names = [output.name for output in step.get_outputs()]
 feeds = {
     name: np.zeros([1, *part["shape"][1:]], np.float32) for name, part in about["state"].items()
 }
+motion = about.get("motion")
+if motion:
+    # a file that needs neither PyTorch nor onlooker: copy it, if yours are elsewhere
+    sys.path.append(str(Path(__file__).resolve().parents[1] / "src/onlooker/video"))
+    from motion_words import VERSION, MotionEye
+
+    if motion["version"] != VERSION:
+        sys.exit(f"motion_words.py is version {VERSION}, the export {motion['version']}")
+    eye = MotionEye(folder / motion["words"])
+    eye_state = None
+    feeds["motion"] = np.zeros([1, motion["shape"][1]], np.float32)
 # seconds from frame to frame, as in training
 between = 1 / about["frame_rate"] if about.get("frame_rate") else 0.0
 video = cv2.VideoCapture(int(source) if source.isdecimal() else source)
@@ -38,6 +49,10 @@ while (read := video.read())[0]:
         if Path(source).is_file()
         else time.monotonic() - begin
     )
+    if motion:  # of all frames, also of those between two that the model gets
+        color = cv2.cvtColor(read[1], cv2.COLOR_BGR2RGB)
+        eye_state, sums, count = eye.step(color, seconds, eye_state)
+        feeds["motion"] += np.insert(sums, 0, count)
     if seconds < due - 1e-3:
         continue
     due = max(due, seconds - between) + between
@@ -47,6 +62,8 @@ while (read := video.read())[0]:
     feeds["frame"] = frame.reshape(1, size, size, -1)
     answer = dict(zip(names, step.run(None, feeds), strict=True))
     feeds |= {name: answer[part["next"]] for name, part in about["state"].items()}
+    if motion:
+        feeds["motion"] = np.zeros_like(feeds["motion"])
     best = int(answer["scores"][0].argmax())
     print(
         f"{seconds:8.2f} s  {about['classes'][best]}  {100 * answer['scores'][0, best]:.1f} %",

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from threading import Condition
 from typing import Any
 from unittest.mock import patch
 
@@ -17,17 +18,22 @@ import onnxruntime
 import pytest
 import torch
 from clips import Make
+from moving_belts import RATE, belt
 from torch import Tensor, nn
 
 import onlooker.export
-from onlooker.base.config import DataConfig, Modality
+from onlooker.base.config import DataConfig, Modality, StreamConfig
 from onlooker.base.decision import Decision
 from onlooker.data.transforms import to_video
 from onlooker.export import export
+from onlooker.models.linear import LinearClassifier
 from onlooker.models.registry import MODELS, create_model
 from onlooker.recognizer import Recognizer
+from onlooker.stream.sources import Source
+from onlooker.video.motion_words import WORDS, motion_eye
 from onlooker.video.reader import VideoReader
 from onlooker.video.resize import resize
+from onlooker.video.write import write
 
 CLASSES = ("clap", "run", "wave")
 EXAMPLE = Path(__file__).parents[1] / "examples" / "live_without_pytorch.py"
@@ -283,7 +289,71 @@ def test_the_example_needs_no_pytorch(
     missing = without_pytorch(folder, tmp_path / "missing.mp4")
     assert missing.returncode == 1
     assert "missing.mp4: cannot be opened" in missing.stderr
-    assert len(EXAMPLE.read_text(encoding="utf-8").splitlines()) <= 56
+    assert len(EXAMPLE.read_text(encoding="utf-8").splitlines()) <= 75
+
+
+@torch.no_grad()
+def test_a_model_with_motion_answers_alike_in_watch_in_its_export_and_without_pytorch(
+    tmp_path: Path,
+) -> None:
+    torch.manual_seed(0)
+    model = LinearClassifier(3, "conv4", window=4, size=32)
+    model.center.normal_()
+    model.set_motion_layer(torch.randn(3, motion_eye().num_features) / 2, torch.randn(3))
+    data = DataConfig(frames=4, size=32, normalization="half", eyes="both")
+    decision = Decision(CLASSES, frame_rate=5.0)
+    images = np.concatenate([belt("left", 1), belt("right", 2, 20)])
+    clip = write(tmp_path / "clip.mp4", images, fps=RATE)
+    watched = [*Recognizer(model, data, decision).watch(clip)]
+    folder = export(Recognizer(model, data, decision), tmp_path / "export")
+    done = without_pytorch(folder, clip)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert len(lines) == len(watched) == 12
+    for line, step in zip(lines, watched, strict=True):
+        second, _, label, percent, _ = line.split()
+        assert float(second) == pytest.approx(step.time, abs=0.006)
+        assert (label, float(percent)) == (
+            step.label,
+            pytest.approx(100 * step.scores.max(), abs=0.06),
+        )
+    assert np.std([step.scores for step in watched], 0).max() > 0.05
+
+    M = model.num_features
+    event, classes = (
+        (torch.zeros(M), torch.ones(M), torch.randn(outputs, M) / M, torch.zeros(outputs))
+        for outputs in (1, 3)
+    )
+    model.set_event_layer((3, 6), event, classes, motion=0.5)
+    eventful = Recognizer(model, data, decision)
+    folder = export(eventful, tmp_path / "export")
+    assert (folder / "motion-words.safetensors").read_bytes() == WORDS.read_bytes()
+    about = json.loads((folder / "step.json").read_text())
+    row_shape = [1, *about["motion"]["shape"][1:]]
+    session = onnxruntime.InferenceSession(folder / "step.onnx")
+    names = [output.name for output in session.get_outputs()]
+    state = {
+        name: np.zeros([1, *part["shape"][1:]], np.float32)
+        for name, part in about["state"].items()
+    }
+    source = Source(clip, StreamConfig(rate=5.0), Condition(), sees_motion=True)
+    source.start()
+    windows = list[np.ndarray]()
+    while not source.finished:
+        with source.condition:
+            source.condition.wait_for(lambda: source.ready, 20)
+        if (frame := source.poll()) is None:
+            continue
+        motion = source.motion
+        row = np.zeros(row_shape, np.float32) if motion is None else motion[None]
+        pixels = resize(frame[2][None], 32, 3)
+        values = session.run(None, {"frame": pixels, "motion": row, **state})
+        outputs = dict(zip(names, values, strict=True))
+        state = {name: outputs[part["next"]] for name, part in about["state"].items()}
+        windows.append(outputs["windows"][0])
+    expected = [step.windows for step in eventful.watch(clip) if step.pixels is not None]
+    np.testing.assert_allclose(windows, expected, atol=1e-4)
+    assert np.std(expected[6:]) > 0.02
 
 
 @pytest.mark.parametrize("example", ["live_without_pytorch.py", "count_repetitions.py"])

@@ -8,6 +8,7 @@ export class Step {
   /** Load `step.json` and `step.onnx` from a folder. */
   static async load(folder) {
     const about = await (await fetch(`${folder}/step.json`)).json();
+    if (about.motion) throw new Error("a page has no motion words: train the model with --eyes pictures");
     return new Step(about, await ort.InferenceSession.create(`${folder}/step.onnx`));
   }
 

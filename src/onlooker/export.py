@@ -7,6 +7,7 @@ values.
 """
 
 import copy
+import shutil
 import warnings
 from collections.abc import Sequence
 from importlib import import_module
@@ -27,16 +28,19 @@ from onlooker.base.files import (
 from onlooker.data.transforms import to_video
 from onlooker.models.video_model import VideoModel
 from onlooker.recognizer import Recognizer
+from onlooker.video.motion_words import VERSION, WORDS
 
 STEP = "step.onnx"
 DESCRIPTION = "step.json"
+MOTION_WORDS = "motion-words.safetensors"
 OPSET = 20  # runs with onnxruntime 1.17 (docs/export.md)
 TOLERANCE = 1e-4  # of probabilities and attention, against the model itself
 _COMPARED_FRAMES = 100  # consecutive frames: small differences may accumulate in the state
 
 
 def export(recognizer: Recognizer, folder: Path | str, *, opset: int = OPSET) -> Path:
-    """Write `step.onnx` and `step.json` into a folder.
+    """Write `step.onnx` and `step.json` into a folder; for a model with motion words, also the file
+    with which a program computes them.
 
     The exported step is compared with the model over 100 frames before the folder is changed.
 
@@ -53,7 +57,7 @@ def export(recognizer: Recognizer, folder: Path | str, *, opset: int = OPSET) ->
     """
     folder = Path(folder)
     if folder.exists() and (
-        foreign := {path.name for path in folder.iterdir()} - {STEP, DESCRIPTION}
+        foreign := {path.name for path in folder.iterdir()} - {STEP, DESCRIPTION, MOTION_WORDS}
     ):
         raise FileExistsError(
             f"{folder}: holds {min(foreign)}, which is not of an export; choose another folder"
@@ -78,6 +82,8 @@ def export(recognizer: Recognizer, folder: Path | str, *, opset: int = OPSET) ->
                 f"{TOLERANCE:g}; nothing is written"
             )
         program.save(graph, external_data=False)
+        if step.model.motion_features:
+            shutil.copyfile(WORDS, draft / MOTION_WORDS)
         file = {"bytes": graph.stat().st_size, "sha256": file_digest(graph)}
         write_json(
             draft / DESCRIPTION,
@@ -104,11 +110,6 @@ class _PixelStep(nn.Module):
         if recognizer.data.modality != "rgb" or not (model.encodes_frames and model.streams):
             remedy = "train the default model, `onlooker train CLIPS`"
             raise ValueError(f"this model has no step on single RGB frames to export; {remedy}")
-        if model.motion_features:
-            raise ValueError(
-                "this model also sees the motion between all frames, which is not exported; train it "
-                "with --eyes pictures"
-            )
         if model.state_outputs:
             raise ValueError(
                 "states cannot be exported yet; train a model of events, `onlooker train LIST --when events`"
@@ -123,6 +124,9 @@ class _PixelStep(nn.Module):
             f"state_{i}": part.shape[1:]
             for i, part in enumerate(part for part in parts if part.numel())
         }
+        self.motion: dict[str, tuple[int, ...]] = {}  # the second input, if the model has one
+        if model.motion_features:
+            self.motion["motion"] = (1 + model.motion_features,)
         # Results for a frame in the order of `forward`: names, and shapes without the B in front.
         self.results: dict[str, tuple[int, ...]] = {"scores": (model.num_classes,)}
         if model.attends:
@@ -130,19 +134,25 @@ class _PixelStep(nn.Module):
         if model.lengths:
             self.results["windows"] = (len(model.lengths), model.num_classes)
 
-    def forward(self, frame: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
-        """Frames `B H W C` uint8 and states to results and new states."""
+    def forward(self, frame: Tensor, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """Frames `B H W C` uint8, their motion words `B 1+F` if the model has them, and states to
+        results and new states.
+        """
         features = self.model.encode(to_video(frame, self.data.normalization))
         # `len(frame)` would fix the number of streams in the graph.
         zeros = self.model.initial_state(frame.shape[0])
-        given = iter(states)
+        given = iter(inputs)
+        motion = [next(given) for _ in self.motion]
         state = type(zeros)(
             *(
                 next(given) if carried else part
                 for part, carried in zip(zeros, self.carried, strict=True)
             )
         )
-        output, state = self.model.step_features(features, state)
+        if motion:
+            output, state = self.model.step_both(features, state, *motion)
+        else:
+            output, state = self.model.step_features(features, state)
         windows = None
         if output.windows is not None:
             windows = self.decision.calibrated(output.windows.scores)
@@ -157,18 +167,19 @@ def _trace(step: _PixelStep, opset: int) -> torch.onnx.ONNXProgram:
     frame = torch.randint(256, (2, size, size, step.data.channels)).to(torch.uint8)
     # random: the exporter would merge states that are equal, such as H and C of zeros, and one of
     # them would be missing in the graph
-    states = tuple(torch.rand(2, *shape) for shape in step.states.values())
+    inputs = step.motion | step.states
+    tensors = tuple(torch.rand(2, *shape) for shape in inputs.values())
     batch = {0: torch.export.Dim("B")}
     # `forward` takes one tensor and a variable number of others: their shapes are given the same
     # way.
-    shapes = (batch, (batch,) * len(states)) if states else (batch,)
+    shapes = (batch, (batch,) * len(tensors)) if tensors else (batch,)
     nexts = (f"next_{name}" for name in step.states)
     program = torch.onnx.export(
         step,
-        (frame, *states),
+        (frame, *tensors),
         dynamo=True,
         verbose=False,
-        input_names=["frame", *step.states],
+        input_names=["frame", *inputs],
         output_names=[*step.results, *nexts],
         dynamic_shapes=shapes,
         opset_version=opset,
@@ -213,8 +224,13 @@ def verify(step: _PixelStep, program: torch.onnx.ONNXProgram) -> float:
     differences = list[Tensor]()
     for _ in range(_COMPARED_FRAMES):
         frame = torch.randint(256, shape, generator=chance).to(torch.uint8)
-        expected = step(frame, *before)
-        exported = program(frame, *exported_before)
+        # in most frames, no block ends
+        blocks = torch.randint(-2, 3, (1, 1), generator=chance).clamp_min(0)
+        motion = [
+            blocks * torch.randn(1, *part, generator=chance).abs() for part in step.motion.values()
+        ]
+        expected = step(frame, *motion, *before)
+        exported = program(frame, *motion, *exported_before)
         pairs = zip(expected[:count], exported[:count], strict=True)
         differences += [(ours - theirs).abs().max() for ours, theirs in pairs]
         before = expected[count:]
@@ -243,6 +259,14 @@ def _describe(recognizer: Recognizer, step: _PixelStep, opset: int) -> dict[str,
             "size": data.size,
             "image": {1: "gray", 3: "RGB"}[data.channels],
         },
+        # the words are those of this version of `video/motion_words.py`
+        "motion": {
+            "shape": ["B", *step.motion["motion"]],
+            "words": MOTION_WORDS,
+            "version": VERSION,
+        }
+        if step.motion
+        else None,
         "state": {
             name: {"shape": ["B", *shape], "next": f"next_{name}"}
             for name, shape in step.states.items()

@@ -20,7 +20,6 @@ from onlooker.data import samples
 from onlooker.data.clips import cached_read, read_clips
 from onlooker.data.samples import read_sample
 from onlooker.data.sets import read_set
-from onlooker.export import export
 from onlooker.models.linear import LinearClassifier
 from onlooker.recognizer import Recognizer, load
 from onlooker.run.compare import settings_of
@@ -128,8 +127,6 @@ def test_a_model_without_the_words_of_this_version_or_without_an_eye_is_refused(
         Recognizer(
             recognizer.model, replace(recognizer.data, eyes="pictures"), recognizer.decision
         )
-    with pytest.raises(ValueError, match="not exported; train it with --eyes pictures"):
-        export(recognizer, tmp_path / "export")
     saved = recognizer.save(tmp_path / "model")
     values = read_json(saved / "recognizer.json")
     write_json(saved / "recognizer.json", values | {"motion_words": "0123456789abcdef"})

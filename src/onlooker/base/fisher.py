@@ -13,7 +13,6 @@ Numbers = TypeVar("Numbers", NDArray[np.float32], "Tensor")
 # of the descriptor of a block, with words of their own: directions of the image gradient, of flow,
 # and of the gradients of its components x and y
 PARTS = 4
-_TINY = 1e-12
 
 
 def fisher_vector(sums: Numbers) -> Numbers:
@@ -31,7 +30,8 @@ def fisher_vector(sums: Numbers) -> Numbers:
     *leading, width = sums.shape
     count = sums[..., :1]
     means = sums[..., 1:] / (count + (count == 0))
-    roots = means / (abs(means) + _TINY) ** 0.5
+    # small numbers in sums would be zero in an exported model
+    roots = means / (abs(means) + (means == 0)) ** 0.5
     parts = roots.reshape((*leading, PARTS, (width - 1) // PARTS))
-    norms = ((parts * parts).sum(-1)[..., None] + _TINY) ** 0.5
-    return (parts / norms).reshape((*leading, width - 1))
+    norms = (parts * parts).sum(-1)[..., None] ** 0.5
+    return (parts / (norms + (norms == 0))).reshape((*leading, width - 1))

@@ -16,8 +16,12 @@ more than half a second no flow is computed.
 
 The words in the package were learned from generated figures (`onlooker.data.stick_figures`) by still
 and moving cameras, and from no other video: `python benchmarks/motion_words.py --write FILE`.
+
+This file needs NumPy, OpenCV and safetensors alone, so that a program with an exported model can use
+it without PyTorch (`examples/live_without_pytorch.py`).
 """
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -28,10 +32,12 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
-from onlooker.base.files import file_digest
-from onlooker.base.fisher import PARTS
-from onlooker.base.records import Floats, Pixels
+Floats = NDArray[np.float32]
+Pixels = NDArray[np.uint8]
 
+# of what is computed here: it must grow when blocks or contributions change, because words are
+# stored
+VERSION = 1
 WORDS = Path(__file__).with_name("weights") / "motion-words.safetensors"
 
 # seconds
@@ -293,7 +299,7 @@ class MotionEye:
         arrays = load_file(file)
         self.words = [
             Words(**{name: arrays[f"{part}.{name}"] for name in Words._fields})
-            for part in range(PARTS)
+            for part in range(len(_VALUES))
         ]
         self.num_features = sum(2 * words.means.size for words in self.words)
         self._none = np.zeros(self.num_features, np.float32)
@@ -357,5 +363,7 @@ def motion_eye() -> MotionEye:
 
 @lru_cache(1)
 def words_digest() -> str:
-    """A digest of the words of this package: what is computed with them has it in its key."""
-    return file_digest(WORDS)[:16]
+    """A digest of the words of this package and of how they are used: what is computed with them has
+    it in its key.
+    """
+    return hashlib.sha256(b"%d " % VERSION + WORDS.read_bytes()).hexdigest()[:16]
