@@ -221,6 +221,32 @@ def test_a_resumed_training_knows_of_which_times_nobody_knows_what_happens(
     ]
 
 
+def test_the_report_of_a_training_has_the_ethograms_of_its_recordings(
+    run: Path, pen: Path
+) -> None:
+    figures = json.loads((run / "evaluation.json").read_text())
+    states = figures["states"]
+    assert states["classes"] == ["left", "rest", "right"]
+    assert [recording["name"] for recording in states["recordings"]] == [
+        f"{number}.mp4" for number in range(4)
+    ]
+    with (pen / "list.csv").open(newline="") as file:
+        rows = [*csv.DictReader(file)]
+    for recording in states["recordings"]:
+        given = [row for row in rows if row["path"] == recording["name"]]
+        assert [label for label, *_ in recording["labeled"]] == [row["label"] for row in given]
+        starts = [float(row["start"]) for row in given]
+        assert [start for _, start, _ in recording["labeled"]] == pytest.approx(starts, abs=0.2)
+        assert recording["seconds"] == pytest.approx(23.8, abs=0.2)
+        assert "rest" in [label for label, *_ in recording["found"]]
+    page = (run / "report.html").read_text().replace("\u00a0", " ")
+    assert f"States: {states['sentence']}." in page
+    assert "States in recordings that it was not fitted to" in page
+    assert page.count(".mp4</code>") >= 4
+    call("evaluate", run)
+    assert json.loads((run / "evaluation.json").read_text()) == figures
+
+
 def test_a_model_that_tells_no_states_is_not_asked_for_them(pen: Path, tmp_path: Path) -> None:
     words = ("train", pen / "list.csv", *WORDS, "--run", tmp_path / "no", "--model", "convnet")
     text = fails(*words, "--when", "states")

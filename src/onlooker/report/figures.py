@@ -82,6 +82,22 @@ class EyeFigures(_Record):
 
 
 @dataclass(frozen=True, kw_only=True)
+class HeldOutStates(_Record):
+    """The states of recordings that a model was not fitted to, in the cross-validation that chose it.
+
+    Args:
+        sentence: how good they are.
+        classes: the names of the states.
+        recordings: of each its `name`, `seconds`, and the `labeled` and `found` bouts: label, start
+            and end.
+    """
+
+    sentence: str
+    classes: Sequence[str]
+    recordings: Sequence[dict[str, Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
 class CrossValidationFigures(_Record):
     """The results of the cross-validation that chose a model: `cross_validation.json`. The fields
     are those of `Figures`.
@@ -90,6 +106,7 @@ class CrossValidationFigures(_Record):
     chosen: str | None = None
     statistics: str | None = None
     eyes: Sequence[EyeFigures] | None = None
+    states: HeldOutStates | None = None
     scenes: Leakage | None = None
     copies: Leakage | None = None
     cross_validated: bool = False
@@ -129,6 +146,7 @@ class Figures(_Record):
         statistics: the statistics that the linear model uses.
         eyes: pictures, motion and both in the cross-validation that chose, the chosen one first;
             each has `name`, `log_loss` and `accuracy`.
+        states: those of recordings, for a model of states.
         scenes: the accuracy if clips of one scene were both trained on and tested.
         copies: the same for copies of a clip.
         cross_validated: each video was predicted by a model that was fitted without it and its
@@ -161,6 +179,7 @@ class Figures(_Record):
     chosen: str | None = None
     statistics: str | None = None
     eyes: Sequence[EyeFigures] | None = None
+    states: HeldOutStates | None = None
     scenes: Leakage | None = None
     copies: Leakage | None = None
     cross_validated: bool = False
@@ -202,8 +221,9 @@ class Figures(_Record):
         return bool(np.count_nonzero(np.sum(self.confusion, axis=1)) > 1)
 
 
-_RECORDS: dict[str, type[ClipError] | type[Leakage] | type[DoubtfulLabel] | type[EyeFigures]] = {
+_RECORDS: dict[str, type[ClipError] | type[_Record]] = {
     "eyes": EyeFigures,
+    "states": HeldOutStates,
     "skipped": ClipError,
     "scenes": Leakage,
     "copies": Leakage,

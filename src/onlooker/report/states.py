@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from onlooker.base.decision import Decision
 from onlooker.base.records import Segment
 from onlooker.base.text import printable
+from onlooker.report.figures import HeldOutStates
 from onlooker.report.page import Page, percent
 from onlooker.report.plots import ethogram
 
@@ -260,6 +261,18 @@ def states_page(
         figure = ethogram(bouts_of_both, classes, length)
         page.figure(figure, f"`{printable(name)}`", wide=True)
     return page
+
+
+def add_held_out(page: Page, states: HeldOutStates) -> None:
+    """Add the ethograms of recordings that a model was not fitted to."""
+    page.heading("States in recordings that it was not fitted to")
+    for recording in states.recordings[:_PANELS]:
+        bouts = {
+            which: [Segment(label, start, end) for label, start, end in recording[which]]
+            for which in ("labeled", "found")
+        }
+        figure = ethogram(bouts, states.classes, recording["seconds"])
+        page.figure(figure, f"`{printable(recording['name'])}`", wide=True)
 
 
 def _states(bouts: Sequence[Bout], K: int) -> list[Bout]:

@@ -19,6 +19,7 @@ from onlooker.report.figures import DoubtfulLabel, Figures
 from onlooker.report.metrics import MIN_RECORDINGS
 from onlooker.report.page import DrawnClip, Page, Table, percent
 from onlooker.report.plots import found_by_alarms, loss_and_accuracy
+from onlooker.report.states import add_held_out
 
 _MAX_MATRIX = 60  # classes of a matrix that can be read
 _MIN_FOR_DECIMALS = 200  # clips, below which a percentage has no decimals
@@ -240,6 +241,8 @@ def summary_page(figures: Figures, evaluation: Evaluation, shown: ReportContent)
     page = Page(shown.title, f"**{text}**" if conclusion.is_guessing else text)
     if figures.events:
         page.text(escaped(f"In recordings: {figures.events}."))
+    if figures.states:
+        page.text(escaped(f"States: {figures.states.sentence}."))
     with page.details("How sure this is"):
         page.text(escaped(f"{_capital(conclusion.details)}. {shown.subtitle}"))
         page.figures(_key_figures(figures))
@@ -263,6 +266,8 @@ def summary_page(figures: Figures, evaluation: Evaluation, shown: ReportContent)
         with page.details("How this was measured"):
             page.text(escaped(f"{_capital(facts)}. {EVENTS_EXPLAINED}"))
             page.figure(found_by_alarms(shown.events, rate), "The ring: the default.")
+    if figures.states:
+        add_held_out(page, figures.states)
     _mistakes(page, evaluation, figures)
     _training(page, shown.curves, figures.chosen)
     _add_notes(page, shown.notes)

@@ -89,11 +89,12 @@ class LinearFitter(Fitter):
         if still is not None:
             net.set_still_evidence(*still)
             notes["where"] = _STILL_TEXT
+        states = None
         if times.recordings:
             states = fit_states(net, times.recordings, decision, data=settings.data)
             net.set_state_layer(states.lengths, states.layer)
             decision = replace(decision, states=states.chains, frame_rate=states.rate)
-            notes["when"] = f"states: {states.sentence} ({len(times.recordings)})"
+            notes["when"] = f"states: {states.held_out.sentence}"
         choice_text = f"{encoder.why}; {choice}" if encoder.why else str(choice)
         note(f"chosen: {choice_text}")
         settings = settings._replace(data=replace(settings.data, eyes=choice.eyes))
@@ -120,6 +121,7 @@ class LinearFitter(Fitter):
                 chosen=choice_text,
                 statistics=choice.pictures.statistics_set,
                 eyes=choice.tried or None,
+                states=states and states.held_out,
                 cross_validated=is_complete,
                 labels_to_check=labels_to_check(evaluation) if evaluation else None,
                 **(validator.leakage(evaluation) if evaluation else {}),

@@ -8,6 +8,7 @@ decoder (`stream.states`) are chosen, and the states are tested.
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,11 +22,12 @@ from onlooker.base.config import DataConfig, When
 from onlooker.base.decision import Decision, StateChain
 from onlooker.base.intervals import Times, covered, file_of, resolved, split_interval
 from onlooker.base.progress import tracked
-from onlooker.base.records import Clip, ClipError
+from onlooker.base.records import Clip, ClipError, Segment, clip_name
 from onlooker.data.clips import read_header
 from onlooker.data.lists import Unknown
 from onlooker.data.split import group_of
 from onlooker.models.linear import ORDERED, UNORDERED, LinearClassifier
+from onlooker.report.figures import HeldOutStates
 from onlooker.report.states import UNKNOWN, bouts_of, state_figures
 from onlooker.stream.sources import ON_TIME, slot_of
 from onlooker.stream.states import Decoder, window_offsets
@@ -74,6 +76,7 @@ class LabeledRecording(NamedTuple):
         unknown: times of which nobody knows what happens.
         seconds: when it ends.
         rate: frames per second.
+        root: the folder of the clips.
     """
 
     path: Path
@@ -82,6 +85,7 @@ class LabeledRecording(NamedTuple):
     unknown: list[Times]
     seconds: float
     rate: float
+    root: Path | None = None
 
 
 class TimesPlan(NamedTuple):
@@ -163,6 +167,7 @@ def labeled_recordings(
                     unknown=[*unknown.get(path, ())],
                     seconds=float(timing.end),
                     rate=1 / max(step, 1e-3),
+                    root=parts[0].root,
                 )
             )
     return recordings
@@ -240,6 +245,17 @@ class _Chain(NamedTuple):
             outputs[(times >= start) & (times < end)] = UNKNOWN
         return outputs
 
+    def segments(
+        self, outputs: Ints, times: Floats, decision: Decision, *, rate: float
+    ) -> list[Segment]:
+        """The bouts of frames with these outputs, `T`, but for those in which nothing happens."""
+        bounds = [*times.tolist(), float(times[-1]) + 1 / rate]
+        return [
+            Segment(decision.classes[self.classes[output]], bounds[begin], bounds[end])
+            for begin, end, output in bouts_of(outputs)
+            if self.classes[output] not in (-1, decision.nothing_class)
+        ]
+
 
 def _chains(recordings: Sequence[LabeledRecording], decision: Decision) -> list[_Chain]:
     groups = state_groups(recordings, decision)
@@ -281,24 +297,14 @@ class StateLayer(NamedTuple):
         layer: center and scale `L M`, weight `R L M`, bias `R`.
         chains: of its outputs.
         rate: frames per second.
-        figures: of each chain, `state_figures` of recordings that it was not fitted to.
+        held_out: how good the states of recordings are that it was not fitted to.
     """
 
     lengths: tuple[int, ...]
     layer: LinearLayer
     chains: tuple[StateChain, ...]
     rate: float
-    figures: list[dict[str, Any]]
-
-    @property
-    def sentence(self) -> str:
-        """How good the states are, in words."""
-        texts = [
-            f"{100 * figures['accuracy']:.0f} % of the time right, "
-            f"F1@50 {figures['segmental_f1']['50']:.0f}"
-            for figures in self.figures
-        ]
-        return f"{'; '.join(texts)}, on recordings that it was not fitted to"
+    held_out: HeldOutStates
 
 
 @one_thread
@@ -334,23 +340,48 @@ def fit_states(
                 best = _Result(loss, which, penalty, space=space, z=z, logits=logits)
     assert best is not None
     fitted = list[StateChain]()
-    figures = list[dict[str, Any]]()
+    texts = list[str]()
+    labeled: list[list[Segment]] = [[] for _ in recordings]
+    predicted: list[list[Segment]] = [[] for _ in recordings]
     for number, chain in enumerate(chains):
-        weight, chain_figures = _best_weight(
+        outputs = [recording.outputs[number] for recording in frames]
+        weight, figures, paths = _best_weight(
             [logits[number] for logits in best.logits],
-            [recording.outputs[number] for recording in frames],
+            outputs,
             chain,
             decision=decision,
             folds=folds,
             rate=rate,
         )
-        outputs = [recording.outputs[number] for recording in frames]
         medians, spreads = durations(outputs, len(chain.classes), rate=rate)
         fitted.append(StateChain(chain.classes, medians, spreads, weight=weight))
-        figures.append(chain_figures)
+        texts.append(
+            f"{100 * figures['accuracy']:.0f} % of the time right, "
+            f"F1@50 {figures['segmental_f1']['50']:.0f}"
+        )
+        for i, part in enumerate(frames):
+            labeled[i] += chain.segments(outputs[i], part.times, decision, rate=rate)
+            predicted[i] += chain.segments(paths[i], part.times, decision, rate=rate)
     rows, bias = _fit_chains(best.z, frames, chains, penalty=best.penalty)
     layer = best.space.layer(rows, bias)
-    return StateLayer(lengths, layer, tuple(fitted), rate=rate, figures=figures)
+    tested = [
+        {
+            "name": clip_name(recording.path, recording.root),
+            "seconds": float(part.times[-1]) + 1 / rate,
+            "labeled": [[bout.label, bout.start, bout.end] for bout in labeled_bouts],
+            "found": [[bout.label, bout.start, bout.end] for bout in predicted_bouts],
+        }
+        for recording, part, labeled_bouts, predicted_bouts in zip(
+            recordings, frames, labeled, predicted, strict=True
+        )
+    ]
+    nothing = decision.nothing_class
+    held_out = HeldOutStates(
+        sentence=f"{'; '.join(texts)}, on recordings that it was not fitted to ({len(tested)})",
+        classes=[name for k, name in enumerate(decision.classes) if k != nothing],
+        recordings=sorted(tested, key=itemgetter("name")),
+    )
+    return StateLayer(lengths, layer, tuple(fitted), rate=rate, held_out=held_out)
 
 
 class _Result(NamedTuple):
@@ -722,9 +753,9 @@ def _best_weight(
     decision: Decision,
     folds: Sequence[Ints],
     rate: float,
-) -> tuple[float, dict[str, Any]]:
+) -> tuple[float, dict[str, Any], list[Ints]]:
     """The weight with which the decoder is best on recordings that it was not fitted to, by the sum
-    of macro F1 and F1@50; and the figures.
+    of macro F1 and F1@50; the figures (`state_figures`); and the outputs of the frames, `T` each.
     """
     R = len(chain.classes)
     no_state = [i for i, k in enumerate(chain.classes) if k in (-1, decision.nothing_class)]
@@ -733,7 +764,7 @@ def _best_weight(
     position[states] = np.arange(len(states))
     position[UNKNOWN] = UNKNOWN
     names = [decision.classes[chain.classes[i]] for i in states]
-    results = list[tuple[float, dict[str, Any]]]()
+    results = list[tuple[float, dict[str, Any], list[Ints]]]()
     priors: Mapping[int, tuple[list[float], list[float]]] = {
         i: durations([outputs[j] for j in range(len(outputs)) if j not in test], R, rate=rate)
         for test in folds
@@ -744,10 +775,10 @@ def _best_weight(
         for i, scores in enumerate(logits):
             medians, spreads = priors[i]
             decoder = Decoder([None] * R, medians, spreads, weight=weight, rate=rate)
-            paths.append(position[decoder.path(np.exp(scores))])
+            paths.append(decoder.path(np.exp(scores)))
         true = [position[labels] for labels in outputs]
-        figures = state_figures(true, paths, names, rate=rate)
-        results.append((weight, figures))
+        figures = state_figures(true, [position[path] for path in paths], names, rate=rate)
+        results.append((weight, figures, paths))
     return max(
         results,
         key=lambda result: 100 * result[1]["macro_f1"] + result[1]["segmental_f1"]["50"],
