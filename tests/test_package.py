@@ -313,7 +313,6 @@ SAVED_NAMES = {
     "data.findings.Finding.found",
     "report.events.EventThreshold.found",
     "report.figures.CrossValidationFigures.chosen",
-    "report.figures.Figures.chosen",
     "storage.StorageError.__init__.found",
 }
 

@@ -99,8 +99,8 @@ class HeldOutStates(_Record):
 
 @dataclass(frozen=True, kw_only=True)
 class CrossValidationFigures(_Record):
-    """The results of the cross-validation that chose a model: `cross_validation.json`. The fields
-    are those of `Figures`.
+    """The results of the cross-validation that chose a model: `cross_validation.json`. Its fields
+    are explained in `Figures`.
     """
 
     chosen: str | None = None
@@ -114,7 +114,31 @@ class CrossValidationFigures(_Record):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Figures(_Record):
+class _EvaluationFigures(_Record):
+    """What is measured in an evaluation; the fields are explained in `Figures`."""
+
+    videos: int
+    frames: int | None = None
+    classes: Sequence[str]
+    recordings: int | None = None
+    accuracy: float
+    accuracy_interval: Sequence[float] | None = None
+    frame_accuracy: float | None = None
+    class_accuracy: dict[str, float | None]
+    log_loss: float
+    calibration_error: float
+    perfect_calibration_error: Sequence[float]
+    majority_share: float
+    confusion: Sequence[Sequence[int]]
+    skipped: Sequence[ClipError]
+    known_scenes: int | None = None
+    unusual: int | None = None
+    unusual_correct: int | None = None
+    balanced: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figures(CrossValidationFigures, _EvaluationFigures):
     """The figures of an evaluation of `videos` videos of `K` classes: `evaluation.json`.
 
     All but `log_loss` are computed from the answers (`Evaluation.answers`), as `predict` gives
@@ -158,32 +182,7 @@ class Figures(_Record):
         missing: which footage is missing to choose their threshold (`EventCurve.missing`).
     """
 
-    videos: int
-    frames: int | None = None
-    classes: Sequence[str]
-    recordings: int | None = None
-    accuracy: float
-    accuracy_interval: Sequence[float] | None = None
-    frame_accuracy: float | None = None
-    class_accuracy: dict[str, float | None]
-    log_loss: float
-    calibration_error: float
-    perfect_calibration_error: Sequence[float]
-    majority_share: float
-    confusion: Sequence[Sequence[int]]
-    skipped: Sequence[ClipError]
-    known_scenes: int | None = None
-    unusual: int | None = None
-    unusual_correct: int | None = None
-    balanced: bool = False
-    chosen: str | None = None
-    statistics: str | None = None
-    eyes: Sequence[EyeFigures] | None = None
-    states: HeldOutStates | None = None
-    scenes: Leakage | None = None
-    copies: Leakage | None = None
-    cross_validated: bool = False
-    labels_to_check: Sequence[DoubtfulLabel] | None = None
+    # JSON has the fields of the last base before those of the other one, and then these.
     checked: bool = False
     events: str | None = None
     missing: str | None = None

@@ -20,7 +20,6 @@ from onlooker.models.video_model import VideoModel
 from onlooker.run.check import is_cross_validated, overview, plan_joined_split
 from onlooker.run.features import encoded_clips
 from onlooker.run.record import RunRecord, check_content, read_scenes, write_scenes
-from onlooker.training.fitter import Candidate
 from onlooker.training.fitters import complete, fitter_of
 from onlooker.training.processes import launched
 from onlooker.video.rates import RATE_NOTE
@@ -140,8 +139,11 @@ def build(settings: Settings, classes: Sequence[str]) -> VideoModel:
     return configured(settings, len(classes))
 
 
-def with_encoder(record: RunRecord, encoder: str, clips: Sequence[Clip], *, size: int) -> Candidate:
-    """The untrained model of a run with another encoder, and samples of some of its clips for it.
+def with_encoder(
+    record: RunRecord, encoder: str, clips: Sequence[Clip], *, size: int
+) -> tuple[VideoModel, Settings, ClipFrames]:
+    """The untrained model of a run with another encoder, its settings, and samples of some of the
+    run's clips for it.
 
     Args:
         size: height and width of the frames.
@@ -151,7 +153,7 @@ def with_encoder(record: RunRecord, encoder: str, clips: Sequence[Clip], *, size
     data = replace(data, size=size, normalization="auto")
     settings = complete(Settings(model, data, training))
     samples, _ = read_clips(clips, record.classes, settings.data)
-    return Candidate(settings, build(settings, record.classes), samples)
+    return build(settings, record.classes), settings, samples
 
 
 def _read(

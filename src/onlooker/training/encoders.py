@@ -4,6 +4,7 @@ import time
 from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from statistics import median
 from typing import NamedTuple
 
@@ -11,13 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onlooker.base.config import AUTO_ENCODER, ModelConfig, Settings
-from onlooker.base.decision import Decision
 from onlooker.base.records import Clip, ClipError
 from onlooker.data.clips import ClipFrames, read_header
 from onlooker.data.split import group_of
 from onlooker.models.encoders.lite0 import LITE0, LITE0_SIZE
 from onlooker.training.events import MOST_CLIPS
-from onlooker.training.fitter import Candidate, FitContext
+from onlooker.training.fitter import FitContext
 from onlooker.training.linear import (
     FEW,
     ClipStatistics,
@@ -47,7 +47,8 @@ class EncoderChoice(NamedTuple):
     """The encoder that a linear model gets.
 
     Args:
-        candidate: the model with it, and samples of all clips for it.
+        samples: those of all clips for it.
+        context: what the fitter is given, with the model that has this encoder, and its settings.
         encoded: these clips, if they are encoded already.
         rival: the same clips by another encoder, which was compared with it; None: none was, or
             some clips were enough.
@@ -56,7 +57,8 @@ class EncoderChoice(NamedTuple):
         why: what the comparison found, in words; empty without one.
     """
 
-    candidate: Candidate
+    samples: ClipFrames
+    context: FitContext
     encoded: EncodedClips | None = None
     rival: ClipStatistics | None = None
     rival_first: bool = False
@@ -74,38 +76,37 @@ def choose_encoder(samples: ClipFrames, context: FitContext) -> EncoderChoice:
     Args:
         samples: the training and validation clips.
     """
-    settings = context.settings
-    small = Candidate(settings.decided, context.model, samples)
-    if settings.model.encoder != AUTO_ENCODER or not _fits(settings):
-        return EncoderChoice(small)
+    asked = context.settings
+    context = replace(context, settings=asked.decided)
+    if asked.model.encoder != AUTO_ENCODER or not _fits(asked):
+        return EncoderChoice(samples, context)
     if not _large_enough(samples.clips):
-        why = f"encoder {small.settings.model.encoder}, because most clips are smaller than {_LEAST_SIDE} pixels"
-        return EncoderChoice(small, why=why)
-    size = max(settings.data.size, LITE0_SIZE)
-    lite0 = context.with_encoder(LITE0, samples.clips, size=size)
-    return _compare(lite0, small, context.decision)
+        name = context.settings.model.encoder
+        why = f"encoder {name}, because most clips are smaller than {_LEAST_SIDE} pixels"
+        return EncoderChoice(samples, context, why=why)
+    return _compare(samples, context)
 
 
-def encode(candidate: Candidate, decision: Decision, *, copies: bool = True) -> EncodedClips:
-    """The statistics of the clips of a candidate, and the features of those that streams are made
-    of.
+def encode(samples: ClipFrames, context: FitContext, *, copies: bool = True) -> EncodedClips:
+    """The statistics of clips by the encoder of the context's model, and the features of those that
+    streams are made of.
 
     Args:
-        decision: the class in which nothing happens.
         copies: as in `statistics_of`.
     """
-    settings, model, samples = candidate
+    settings = context.settings
+    nothing = context.decision.nothing_class
     encoded = statistics_of(
-        model,
+        context.model,
         samples,
         [group_of(clip) for clip in samples.clips],
         data=settings.data,
         title=f"encoding clips with {settings.model.encoder}",
-        with_features=_of_streams(np.array(samples.targets), decision.nothing_class),
+        with_features=_of_streams(np.array(samples.targets), nothing),
         copies=copies,
     )
     statistics = encoded.clips._replace(
-        nothing=decision.nothing_class, class_weights=settings.training.class_weights
+        nothing=nothing, class_weights=settings.training.class_weights
     )
     return encoded._replace(clips=statistics)
 
@@ -174,26 +175,33 @@ class EncoderResult(NamedTuple):
         return f"{self.encoder} (log loss {loss:.2f}, {correct:.0f} % correct, {self.seconds:.2g} s a clip)"
 
 
-def _compare(lite0: Candidate, small: Candidate, decision: Decision) -> EncoderChoice:
+def _compare(samples: ClipFrames, small: FitContext) -> EncoderChoice:
     """Lite0, unless the smaller encoder is clearly better in cross-validation of some clips; with
     what is known of both if these are all clips.
+
+    Args:
+        samples, small: for the smaller encoder.
     """
-    clips = lite0.samples.clips
+    size = max(small.settings.data.size, LITE0_SIZE)
+    model, settings, large_samples = small.with_encoder(LITE0, samples.clips, size=size)
+    lite0 = replace(small, model=model, settings=settings)
+    clips = large_samples.clips
     positions = compared(clips)
     is_complete = len(positions) == len(clips)
-    default = _result(lite0, decision, positions, copies=True)
+    default = _result(large_samples, lite0, positions, copies=True)
     if not default.choice.tested.any():
         name = small.settings.model.encoder
         why = f"encoder {LITE0}, not compared with {name}: clips of too few recordings"
-        return EncoderChoice(lite0, default.encoded, why=why)
-    some = small._replace(samples=small.samples.subset([clips[place] for place in positions]))
-    rival = _result(some, decision, np.arange(len(positions)), copies=False)
+        return EncoderChoice(large_samples, lite0, default.encoded, why=why)
+    some = samples.subset([clips[place] for place in positions])
+    rival = _result(some, small, np.arange(len(positions)), copies=False)
     counted = f"by cross-validation of {len(positions)} clips"
     if clearly_better(rival.choice, default.choice, rival.clips):
         # the altered copies of few clips are not encoded yet
         encoded = rival.encoded if is_complete and len(clips) > FEW else None
         return EncoderChoice(
-            some if is_complete else small,
+            some if is_complete else samples,
+            small,
             encoded,
             rival=default.clips if is_complete else None,
             rival_first=True,
@@ -203,28 +211,27 @@ def _compare(lite0: Candidate, small: Candidate, decision: Decision) -> EncoderC
     if rival.choice.loss < default.choice.loss:
         why += ": its lower log loss may be chance (within one standard error)"
     return EncoderChoice(
-        lite0, default.encoded, rival=rival.clips if is_complete else None, why=why
+        large_samples,
+        lite0,
+        default.encoded,
+        rival=rival.clips if is_complete else None,
+        why=why,
     )
 
 
 def _result(
-    candidate: Candidate,
-    decision: Decision,
-    positions: NDArray[np.int64],
-    *,
-    copies: bool,
+    samples: ClipFrames, context: FitContext, positions: NDArray[np.int64], *, copies: bool
 ) -> EncoderResult:
-    """The clips of a candidate, encoded; those at some positions count.
+    """Clips that are encoded, of which those at some positions count.
 
     Args:
         copies: as in `statistics_of`.
     """
     began = time.perf_counter()
-    encoded = encode(candidate, decision, copies=copies)
+    encoded = encode(samples, context, copies=copies)
     count = len(encoded.clips.y) * (1 + len(encoded.clips.copies))
     seconds = (time.perf_counter() - began) / count
     clips = encoded.clips.subset(positions)
     choice = choose(clips._replace(copies=()))
-    return EncoderResult(
-        candidate.settings.model.encoder, encoded, clips, choice=choice, seconds=seconds
-    )
+    name = context.settings.model.encoder
+    return EncoderResult(name, encoded, clips, choice=choice, seconds=seconds)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from onlooker.base.config import FitConfig, Settings, When
 from onlooker.base.decision import Decision
@@ -20,18 +20,12 @@ if TYPE_CHECKING:
 __all__ = ["Fitted", "Fitter"]
 
 
-class Candidate(NamedTuple):
-    """An untrained model with complete settings, and samples of clips for it."""
-
-    settings: Settings
-    model: VideoModel
-    samples: ClipFrames
-
-
 class WithEncoder(Protocol):
-    """Makes the candidate with another encoder."""
+    """Makes the untrained model with another encoder, its complete settings, and samples for it."""
 
-    def __call__(self, encoder: str, clips: Sequence[Clip], *, size: int) -> Candidate:
+    def __call__(
+        self, encoder: str, clips: Sequence[Clip], *, size: int
+    ) -> tuple[VideoModel, Settings, ClipFrames]:
         """`size`: height and width of the frames."""
 
 

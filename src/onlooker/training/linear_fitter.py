@@ -5,7 +5,7 @@ tests it.
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import NamedTuple, cast
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +34,7 @@ from onlooker.training.eyes import (
     motion_vectors,
 )
 from onlooker.training.fitter import FitContext, Fitted, Fitter
-from onlooker.training.linear import ClipStatistics, EncodedClips, Floats
+from onlooker.training.linear import ClipStatistics, Floats
 from onlooker.training.states import TimesPlan, fit_states, plan_times
 from onlooker.training.still_evidence import still_evidence
 from onlooker.training.unusual import usual_distance
@@ -63,9 +63,10 @@ class LinearFitter(Fitter):
         fitted_clips = samples.subset((*split.training, *split.validation))
         times = _plan(fitted_clips, context)
         encoder = choose_encoder(fitted_clips, context)
-        settings, model, samples = encoder.candidate
-        net = cast(LinearClassifier, model)
-        encoded = encoder.encoded or encode(encoder.candidate, context.decision)
+        samples = encoder.samples
+        settings = encoder.context.settings
+        net = cast(LinearClassifier, encoder.context.model)
+        encoded = encoder.encoded or encode(samples, encoder.context)
         if samples.has_motion:
             motion = motion_vectors(samples, context.settings.data.eyes)
             encoded = encoded._replace(clips=encoded.clips._replace(motion=motion))
@@ -75,7 +76,7 @@ class LinearFitter(Fitter):
         stream_clips, seconds = _stream_clips(samples, encoded.features, rate)
         background = None
         if context.background:
-            background = background_of(context.background, model, settings.data, rate=rate)
+            background = background_of(context.background, net, settings.data, rate=rate)
         choice, decision = fit_layers(
             net,
             encoded.clips,
@@ -100,20 +101,20 @@ class LinearFitter(Fitter):
         settings = settings._replace(data=replace(settings.data, eyes=choice.eyes))
         # with test clips, the layer that was chosen is cross-validated, for the labels to check
         is_test = context.cross_validate and not split.test
-        validator = _CrossValidator(
-            samples, encoded, encoder, choice=None if is_test else choice, decision=decision
-        )
-        evaluation = validator.evaluation()
+        layers = None if is_test else choice
+        evaluation = _tested(encoder, encoded.clips, choice=layers, decision=decision)
         is_complete = is_test and evaluation is not None and len(evaluation.names) == len(samples)
         threshold = None
+        leakage = dict[str, Leakage]()
         if evaluation is not None:
+            leakage = _leakage(encoder, encoded.clips, evaluation, choice=layers)
             threshold = choose_threshold(
                 evaluation.scores, evaluation.targets, nothing=decision.nothing_class
             )
             if threshold is not None:
                 notes["threshold"] = str(threshold)
         return Fitted(
-            model,
+            net,
             decision.with_threshold(threshold and threshold.probability),
             settings,
             held_out=evaluation if is_complete else None,
@@ -124,7 +125,7 @@ class LinearFitter(Fitter):
                 states=states and states.held_out,
                 cross_validated=is_complete,
                 labels_to_check=labels_to_check(evaluation) if evaluation else None,
-                **(validator.leakage(evaluation) if evaluation else {}),
+                **leakage,
             ),
             notes=notes,
         )
@@ -191,73 +192,72 @@ def fit_layers(
     )
 
 
-class _CrossValidator(NamedTuple):
-    """A cross-validation of the clips that a linear model is fitted to.
+def _tested(
+    encoder: EncoderChoice,
+    clips: ClipStatistics,
+    *,
+    choice: EyeChoice | None,
+    decision: Decision,
+    title: str = "cross-validation",
+) -> Evaluation | None:
+    """The evaluation of all clips, each by a layer that was fitted without it and its recording;
+    None if no layer could be fitted without any of them.
 
     Args:
-        samples, encoded: the clips.
         encoder: with a rival, the encoder is chosen again for each fold.
+        clips: the encoded samples.
         choice: the layers to fit in each fold; None: chosen again for each fold.
-        decision: of the evaluations.
+        decision: of the evaluation.
+        title: of the progress bar.
     """
+    scores, thresholds = cross_validated(
+        clips, choice, rival=encoder.rival, rival_first=encoder.rival_first, title=title
+    )
+    positions = np.flatnonzero(np.isfinite(scores).all(1))
+    if not len(positions):
+        return None
+    has_threshold = not np.isnan(thresholds).all()
+    samples = encoder.samples
+    return Evaluation(
+        tuple(samples.names[i] for i in positions),
+        decision,
+        np.array(samples.targets, np.int64)[positions],
+        scores=scores[positions],
+        frame_scores=(),
+        recordings=tuple(source_of(samples.clips[i]) for i in positions),
+        thresholds=thresholds[positions] if has_threshold else None,
+    )
 
-    samples: ClipFrames
-    encoded: EncodedClips
-    encoder: EncoderChoice
-    choice: EyeChoice | None
-    decision: Decision
 
-    def evaluation(self) -> Evaluation | None:
-        """The evaluation of all clips, each by a layer that was fitted without it and its
-        recording; None if no layer could be fitted without any of them.
-        """
-        return self._evaluation(
-            *cross_validated(
-                self.encoded.clips,
-                self.choice,
-                rival=self.encoder.rival,
-                rival_first=self.encoder.rival_first,
-            )
-        )
+def _leakage(
+    encoder: EncoderChoice,
+    clips: ClipStatistics,
+    evaluation: Evaluation,
+    *,
+    choice: EyeChoice | None,
+) -> dict[str, Leakage]:
+    """How much easier the test is if clips of one `scenes`, or `copies`, are both fitted to and
+    tested; empty if there are none.
 
-    def leakage(self, evaluation: Evaluation) -> dict[str, Leakage]:
-        """How much easier the test is if clips of one `scenes`, or `copies`, are both fitted to
-        and tested; empty if there are none.
-        """
-        clips = self.samples.clips
-        if not any(map(is_joined, clips)):
-            return {}
-        groups = np.array([str(clip.path) if is_joined(clip) else group_of(clip) for clip in clips])
-        rival = self.encoder.rival
-        mixed = self._evaluation(
-            *cross_validated(
-                self.encoded.clips._replace(groups=groups),
-                self.choice,
-                rival=rival and rival._replace(groups=groups),
-                rival_first=self.encoder.rival_first,
-                title="cross-validation without scenes",
-            )
-        )
-        if mixed is None:
-            return {}
-        leakage = Leakage(mixed=measure(mixed).accuracy, unseen=measure(evaluation).accuracy)
-        return {"scenes" if shows_scenes(clips) else "copies": leakage}
-
-    def _evaluation(self, scores: Floats, thresholds: Floats) -> Evaluation | None:
-        """The evaluation of the clips that have scores, `B K`; thresholds `B`."""
-        positions = np.flatnonzero(np.isfinite(scores).all(1))
-        if not len(positions):
-            return None
-        has_threshold = not np.isnan(thresholds).all()
-        return Evaluation(
-            tuple(self.samples.names[i] for i in positions),
-            self.decision,
-            np.array(self.samples.targets, np.int64)[positions],
-            scores=scores[positions],
-            frame_scores=(),
-            recordings=tuple(source_of(self.samples.clips[i]) for i in positions),
-            thresholds=thresholds[positions] if has_threshold else None,
-        )
+    Args:
+        evaluation: that of `_tested`; the other arguments are those of it.
+    """
+    listed = encoder.samples.clips
+    if not any(map(is_joined, listed)):
+        return {}
+    groups = np.array([str(clip.path) if is_joined(clip) else group_of(clip) for clip in listed])
+    rival = encoder.rival and encoder.rival._replace(groups=groups)
+    mixed = _tested(
+        encoder._replace(rival=rival),
+        clips._replace(groups=groups),
+        choice=choice,
+        decision=evaluation.decision,
+        title="cross-validation without scenes",
+    )
+    if mixed is None:
+        return {}
+    leakage = Leakage(mixed=measure(mixed).accuracy, unseen=measure(evaluation).accuracy)
+    return {"scenes" if shows_scenes(listed) else "copies": leakage}
 
 
 def _stream_clips(
