@@ -541,7 +541,7 @@ def _best_method(windows: _Windows, columns: Ints) -> tuple[Method, float]:
     if not parts:
         return _METHODS[0], 1.0
     x = np.ascontiguousarray(windows.x[:, columns])
-    best = cross_validate(x, windows.y, 2, parts=parts, methods=_METHODS).best
+    best = cross_validate(x, windows.y, 2, parts=parts, methods=_METHODS)
     return best.method, best.temperature
 
 

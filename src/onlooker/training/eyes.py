@@ -152,7 +152,7 @@ def choose_eyes(clips: ClipStatistics, folds: int = FOLDS) -> EyeChoice:
         parts=((x[fit], clips.y[fit], test) for fit, test in parts),
         balanced=pictures.balanced,
         one_scale=True,
-    ).best
+    )
     tested = np.concatenate([test for _, test in parts])
     results = _combined(clips, pictures, motion, tested=tested)
     best = clips.motion.eyes

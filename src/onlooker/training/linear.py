@@ -332,7 +332,7 @@ def _best_method(
     columns = clips.columns(statistics)
     fit_and_test = ((*clips.with_copies(fit, columns, copies), test) for fit, test in parts)
     x = np.ascontiguousarray(clips.x[:, columns])
-    return cross_validate(x, clips.y, clips.num_classes, parts=fit_and_test, balanced=balanced).best
+    return cross_validate(x, clips.y, clips.num_classes, parts=fit_and_test, balanced=balanced)
 
 
 def _calibrated(

@@ -1,7 +1,7 @@
 """Linear layers on standardized statistics: logistic regression and linear discriminant analysis."""
 
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -112,41 +112,14 @@ class MethodResult(NamedTuple):
     """A method in cross-validation, at the temperature with its lowest log loss.
 
     Args:
-        logits: `B K`, of each clip by a layer that was fitted without it.
+        logits: `B K`, of each clip by a layer that was fitted without it; zero for clips that were
+            not tested.
     """
 
     method: Method
     temperature: float
     loss: float
     logits: Floats
-
-
-class CrossValidation(NamedTuple):
-    """Results of cross-validation, by method.
-
-    Args:
-        logits: of each method, `B K`; zero for clips that were not tested.
-        y: classes `B`.
-        tested: positions of the tested clips.
-        balanced: classes weigh equally in the log loss.
-    """
-
-    logits: Mapping[Method, Floats]
-    y: Ints
-    tested: Ints
-    balanced: bool = False
-
-    @property
-    def best(self) -> MethodResult:
-        """The method and temperature with the lowest log loss."""
-        y = self.y[self.tested]
-        results = (
-            MethodResult(
-                method, *best_temperature(logits[self.tested], y, self.balanced), logits=logits
-            )
-            for method, logits in self.logits.items()
-        )
-        return min(results, key=lambda result: result.loss)
 
 
 def best_temperature(logits: Floats, y: Ints, balanced: bool = False) -> tuple[float, float]:
@@ -166,24 +139,29 @@ def cross_validate(
     methods: Sequence[Method] = METHODS,
     balanced: bool = False,
     one_scale: bool = False,
-) -> CrossValidation:
-    """Test methods on clips that layers are not fitted to; `x`, `y`, `balanced` and `one_scale` as
-    in `regress`.
+) -> MethodResult:
+    """The method and the temperature with the lowest log loss on clips that layers are not fitted
+    to; `x`, `y`, `balanced` and `one_scale` as in `regress`.
 
     Args:
         parts: for each, the statistics and classes that layers are fitted to, and the positions of
             the clips that they are tested on.
     """
     logits = {method: np.zeros((len(y), num_classes)) for method in methods}
-    tested = list[Ints]()
+    tests = list[Ints]()
     for fit_x, fit_y, test in parts:
         layers = regress(
             fit_x, fit_y, num_classes, methods=methods, balanced=balanced, one_scale=one_scale
         )
         for method, layer in zip(methods, layers, strict=True):
             logits[method][test] = layer.logits(x[test])
-        tested.append(test)
-    return CrossValidation(logits, y, np.concatenate(tested), balanced=balanced)
+        tests.append(test)
+    tested = np.concatenate(tests)
+    results = (
+        MethodResult(method, *best_temperature(values[tested], y[tested], balanced), logits=values)
+        for method, values in logits.items()
+    )
+    return min(results, key=lambda result: result.loss)
 
 
 def _log_loss(logits: Floats, y: Ints, weights: Floats) -> float:
