@@ -60,6 +60,35 @@ def test_clips_are_those_of_the_first_scorer_of_a_file(tmp_path: Path) -> None:
     )
 
 
+def test_the_rows_of_one_subject_of_a_list(tmp_path: Path) -> None:
+    touch(tmp_path, "a.mp4", "b.mp4")
+    rows = [
+        "path,start,end,label,subject",
+        "a.mp4,1,2,groom,resident",
+        "a.mp4,1,3,rear,intruder",
+        "a.mp4,3,4,,intruder",
+        "b.mp4,1,2,rear,resident",
+        "b.mp4,3,4,groom,intruder",
+    ]
+    path = write(tmp_path / "list.csv", rows)
+    assert read_set(path).overlaps
+    clips = read_set(path, asked=SetConfig(subject="resident"))
+    assert [(clip.path.name, clip.label, clip.recording) for clip in clips.clips] == [
+        ("a.mp4#t=1,2", "groom", "a.mp4"),
+        ("b.mp4#t=1,2", "rear", "b.mp4"),  # a role is no recording
+    ]
+    assert not clips.overlaps
+    assert not clips.unknown
+    both = read_set(path, asked=SetConfig(subject="resident, intruder"))
+    assert both.clips == read_set(path).clips
+    with pytest.raises(
+        ClipError, match="no row has the subject mouse; its subjects are intruder"
+    ):
+        read_set(path, asked=SetConfig(subject="mouse"))
+    with pytest.raises(ClipError, match="a folder; leave out --subject"):
+        read_set(tmp_path, asked=SetConfig(subject="mouse"))
+
+
 def test_paths_are_relative_to_the_list(tmp_path: Path) -> None:
     touch(tmp_path, "air drumming/a,b.mp4", "c.mp4", "other/d.mp4")
     rows = [

@@ -354,6 +354,11 @@ class SetConfig(Config):
         "Comma-separated classes to use, a name with a comma in double quotes; default: all.",
         CLIPS,
     )
+    subject: str = setting(
+        "",
+        "Comma-separated subjects of a list to use, such as one of two animals; default: all.",
+        CLIPS,
+    )
     fill: str | None = setting(
         None,
         "Class of examples from the gaps in a list with times; '': none. Default: nothing, in training, unless another "
@@ -380,5 +385,15 @@ class SetConfig(Config):
     @property
     def class_names(self) -> list[str]:
         """`classes` as a list."""
-        names = next(csv.reader([self.classes], skipinitialspace=True), [])
-        return [name.strip() for name in names if name.strip()]
+        return _names(self.classes)
+
+    @property
+    def subject_names(self) -> list[str]:
+        """`subject` as a list."""
+        return _names(self.subject)
+
+
+def _names(text: str) -> list[str]:
+    """Names that are separated by commas, those with a comma in double quotes."""
+    names = next(csv.reader([text], skipinitialspace=True), [])
+    return [name.strip() for name in names if name.strip()]

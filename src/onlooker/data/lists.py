@@ -7,7 +7,7 @@ import os
 import re
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import accumulate
 from pathlib import Path
@@ -96,7 +96,7 @@ class ClipList(NamedTuple):
     second_scorer: ScorerLabels
 
 
-def read_list(path: Path) -> ClipList:
+def read_list(path: Path, subjects: Sequence[str] = ()) -> ClipList:
     """The clips of a CSV file: `path,label` and optionally `start`, `end`, `split`, `recording`,
     `subject` and `scorer`: of a file that several people have labeled, the clips are those of the
     first one.
@@ -106,10 +106,14 @@ def read_list(path: Path) -> ClipList:
     `start_frame` and `end_frame`, counted from 0, it begins when the first is shown, and ends when
     the second is. Columns may have other usual names (`read_table`). Recordings: `_recordings`.
 
+    Args:
+        subjects: whose rows are read; empty: all.
+
     Raises:
         ClipError: as `read_table`; or a file of an annotation program, an unknown split, a clip in
             two rows that do not differ in recording or subject alone, a recording in two splits,
-            wrong times, or a class without clips, for which the model would silently lack an output.
+            wrong times, no row of a subject, or a class without clips, for which the model would
+            silently lack an output.
     """
     if path.suffix.lower() in _ANNOTATIONS or table_kind(path) != "list":
         remedy = f"run `onlooker convert {quote(str(path))} list.csv`, and give list.csv"
@@ -119,12 +123,18 @@ def read_list(path: Path) -> ClipList:
     notes = _understand(path, table)
     listed = defaultdict[Path, list[_Row]](list)
     unknown = defaultdict[Path, list[Times]](list)
+    subjects_of_file = defaultdict[Path, set[str]](set)
     scorers = defaultdict[Path, dict[str, list[tuple[str, Times]]]](dict)
     for number, row in table.rows:
         file = _with_times(
             path, number, row, file=_in_folder(path.parent, row["path"]), table=table
         )
         whole, times = split_interval(file)
+        names = {column: composed(row.get(column, "")) for column in ("recording", "subject")}
+        if row["label"] and names["subject"]:
+            subjects_of_file[resolved(whole)].add(names["subject"])
+        if subjects and names["subject"] not in subjects:
+            continue
         by_scorer = scorers[resolved(whole)]
         rows_of_scorer = by_scorer.setdefault(composed(row.get("scorer", "")), [])
         rows_of_scorer.append((row["label"], times or WHOLE))
@@ -138,7 +148,6 @@ def read_list(path: Path) -> ClipList:
             raise ClipError(
                 path, f"line {number}: split {split!r}", f"expected one of {', '.join(SPLIT_NAMES)}"
             )
-        names = {column: composed(row.get(column, "")) for column in ("recording", "subject")}
         new = _Row(number, row["label"], SPLIT_NAMES.get(split.lower(), ""), **names)
         while times and any(other.label != row["label"] for other in listed.get(file, ())):
             # what two do at the same time is two clips
@@ -149,6 +158,14 @@ def read_list(path: Path) -> ClipList:
                 duplicate = f"line {number} is a duplicate of line {other.number}: {file}"
                 raise ClipError(path, duplicate, "keep one of them")
         listed[file].append(new)
+    present_subjects = set[str]().union(*subjects_of_file.values())
+    if absent := sorted({*subjects} - present_subjects):
+        remedy = (
+            f"its subjects are {some_of(sorted(present_subjects))}"
+            if present_subjects
+            else ("it has no column subject; leave out --subject")
+        )
+        raise ClipError(path, f"no row has the subject {absent[0]}", remedy)
     existing = {file: rows for file, rows in listed.items() if os.path.exists(file_of(file))}
     missing = [
         ClipError(
@@ -180,7 +197,10 @@ def read_list(path: Path) -> ClipList:
             f"files that several scorers have labeled: {len(second_scorer)}; the labels of the first "
             "one count, and `evaluate --recordings` says how well the second one agrees"
         )
-    parts = _by_split(path, existing, notes)
+    shared = {
+        name for together in subjects_of_file.values() if len(together) > 1 for name in together
+    }
+    parts = _by_split(path, existing, notes, shared_subjects=shared)
     return ClipList(
         parts, missing, notes, unknown=unknown, overlaps=overlaps, second_scorer=second_scorer
     )
@@ -196,16 +216,21 @@ class _Row(NamedTuple):
     subject: str
 
 
-def _by_split(path: Path, listed: Listed, notes: list[str]) -> Parts:
+def _by_split(
+    path: Path, listed: Listed, notes: list[str], *, shared_subjects: Collection[str]
+) -> Parts:
     """The clips of a list with their recordings, by split; adds notes on what counts as a
     recording.
+
+    Args:
+        shared_subjects: those that share a file with others.
 
     Raises:
         ClipError: a recording in two splits.
     """
     parts: Parts = {}
     split_of: dict[str, tuple[str, int]] = {}  # of recordings
-    recordings = _recordings(path.parent, listed, notes)
+    recordings = _recordings(path.parent, listed, notes, shared=shared_subjects)
     for file, (row, *_) in listed.items():
         recording = recordings[file]
         split, line = split_of.setdefault(recording or str(file), (row.split, row.number))
@@ -221,7 +246,9 @@ def _by_split(path: Path, listed: Listed, notes: list[str]) -> Parts:
     return parts
 
 
-def _recordings(folder: Path, listed: Listed, notes: list[str]) -> dict[Path, str | None]:
+def _recordings(
+    folder: Path, listed: Listed, notes: list[str], *, shared: Collection[str]
+) -> dict[Path, str | None]:
     """The recording of each clip of a list in a folder: clips of one file are of one recording, and
     so are those of one name in the column recording, or of one subject.
 
@@ -233,10 +260,6 @@ def _recordings(folder: Path, listed: Listed, notes: list[str]) -> dict[Path, st
     files = [file_of(clip) for clip, _ in rows]
     paths = dict[Path, str]()  # of each file the first one
     by_file = [paths.setdefault(resolved(file), relative_name(file, folder)) for file in files]
-    subjects = defaultdict[str, set[str]](set)
-    for path, (_, row) in zip(by_file, rows, strict=True):
-        subjects[path] |= {row.subject} - {""}
-    shared = {name for names in subjects.values() if len(names) > 1 for name in names}
     given = [row.recording for _, row in rows]
     alone = ["" if row.subject in shared else row.subject for _, row in rows]
     names = group_names(given, alone, by_file)

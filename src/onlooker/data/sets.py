@@ -149,7 +149,11 @@ def read_set(
     overlaps = None
     second_scorer: ScorerLabels = {}
     if path.is_file():
-        parts, left_out, notes, unknown, overlaps, second_scorer = read_list(path)
+        parts, left_out, notes, unknown, overlaps, second_scorer = read_list(
+            path, [*map(composed, asked.subject_names)]
+        )
+    elif asked.subject:
+        raise ClipError(path, "a folder", "leave out --subject, which is for lists")
     else:
         parts, left_out, notes = read_folder(path, classes)
     if fills and asked.fill is None and path.is_file():

@@ -162,8 +162,8 @@ class RunRecord:
             settings = read_settings(stored)
             asked = None
             if "set" in stored:
-                # earlier versions have no `when`
-                own = {"when": SetConfig.when, **field_of(stored, "set", dict)}
+                # earlier versions have none of these
+                own = {"when": SetConfig.when, "subject": "", **field_of(stored, "set", dict)}
                 asked = SetConfig.from_field({"set": own}, "set")
             notes = field_of({"notes": [], **stored}, "notes", list[str])
             background = field_of({"background": [], **stored}, "background", list[str])
