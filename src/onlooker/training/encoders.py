@@ -49,7 +49,7 @@ class EncoderChoice(NamedTuple):
     Args:
         samples: those of all clips for it.
         context: what the fitter is given, with the model that has this encoder, and its settings.
-        encoded: these clips, if they are encoded already.
+        encoded: these clips.
         rival: the same clips by another encoder, which was compared with it; None: none was, or
             some clips were enough.
         rival_first: whether the rival is Lite0, which is kept unless the other encoder is clearly
@@ -59,7 +59,7 @@ class EncoderChoice(NamedTuple):
 
     samples: ClipFrames
     context: FitContext
-    encoded: EncodedClips | None = None
+    encoded: EncodedClips
     rival: ClipStatistics | None = None
     rival_first: bool = False
     why: str = ""
@@ -79,11 +79,11 @@ def choose_encoder(samples: ClipFrames, context: FitContext) -> EncoderChoice:
     asked = context.settings
     context = replace(context, settings=asked.decided)
     if asked.model.encoder != AUTO_ENCODER or not _fits(asked):
-        return EncoderChoice(samples, context)
+        return EncoderChoice(samples, context, encode(samples, context))
     if not _large_enough(samples.clips):
         name = context.settings.model.encoder
         why = f"encoder {name}, because most clips are smaller than {_LEAST_SIDE} pixels"
-        return EncoderChoice(samples, context, why=why)
+        return EncoderChoice(samples, context, encode(samples, context), why=why)
     return _compare(samples, context)
 
 
@@ -197,12 +197,14 @@ def _compare(samples: ClipFrames, small: FitContext) -> EncoderChoice:
     rival = _result(some, small, np.arange(len(positions)), copies=False)
     counted = f"by cross-validation of {len(positions)} clips"
     if clearly_better(rival.choice, default.choice, rival.clips):
+        if is_complete:
+            samples = some
         # the altered copies of few clips are not encoded yet
-        encoded = rival.encoded if is_complete and len(clips) > FEW else None
+        is_encoded = is_complete and len(clips) > FEW
         return EncoderChoice(
-            some if is_complete else samples,
+            samples,
             small,
-            encoded,
+            rival.encoded if is_encoded else encode(samples, small),
             rival=default.clips if is_complete else None,
             rival_first=True,
             why=f"encoder {rival}, {counted}; it was clearly better than {default}",

@@ -24,7 +24,7 @@ from onlooker.report.figures import CrossValidationFigures, Leakage
 from onlooker.report.metrics import measure
 from onlooker.report.summary import labels_to_check
 from onlooker.training.background import Background, background_of
-from onlooker.training.encoders import EncoderChoice, choose_encoder, encode
+from onlooker.training.encoders import EncoderChoice, choose_encoder
 from onlooker.training.events import ClipFeatures, fit_events
 from onlooker.training.eyes import (
     EyeChoice,
@@ -66,7 +66,7 @@ class LinearFitter(Fitter):
         samples = encoder.samples
         settings = encoder.context.settings
         net = cast(LinearClassifier, encoder.context.model)
-        encoded = encoder.encoded or encode(samples, encoder.context)
+        encoded = encoder.encoded
         if samples.has_motion:
             motion = motion_vectors(samples, context.settings.data.eyes)
             encoded = encoded._replace(clips=encoded.clips._replace(motion=motion))
