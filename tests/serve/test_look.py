@@ -28,7 +28,7 @@ from serving import ADDRESS, OWN, save_model, wait_for_job
 from starlette.testclient import WebSocketTestSession
 
 from onlooker.formats import publish
-from onlooker.formats.publish import Publishers, register_sink
+from onlooker.formats.publish import register_sink
 from onlooker.recognizer import Recognizer, load
 from onlooker.report.overlay import full_strength
 from onlooker.serve import look as module
@@ -262,7 +262,7 @@ def connect(page: TestClient, model: str) -> WebSocketTestSession:
 
 def test_a_viewer_gives_the_answers_of_the_stream(tmp_path: Path) -> None:
     recognizer = save_model(tmp_path)
-    viewer = Viewer(recognizer, Publishers([], print))
+    viewer = Viewer(recognizer)
     streams = recognizer.streams()
     for number in range(6):
         got = viewer.step(0.0, number / 10, jpeg(number))

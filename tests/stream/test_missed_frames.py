@@ -20,7 +20,6 @@ from senders import Sender, cut, slowly, transport_stream
 
 from onlooker.base.config import StreamConfig
 from onlooker.base.records import Step
-from onlooker.formats.publish import Publishers
 from onlooker.recognizer import Recognizer
 from onlooker.serve.look import Viewer, decode_jpeg
 from onlooker.stream import sources
@@ -190,7 +189,7 @@ def test_a_stream_that_lacks_more_than_a_fifth_is_too_slow(
 def test_the_page_counts_time_as_the_library_does(seed: int) -> None:
     of = eventful(frame_rate=RATE)
     places = random_places(seed, share=0.4)
-    viewer = Viewer(of, Publishers([], print))
+    viewer = Viewer(of)
     answers = [viewer.step(0.0, place / RATE, jpeg(place)) for place in places]
     expected = every_frame(of, [decode_jpeg(jpeg(place)) for place in held(places)])
     for place, answer in zip(places, answers, strict=True):

@@ -12,7 +12,7 @@ import math
 import secrets
 import shutil
 import struct
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -29,6 +29,7 @@ from PIL import Image
 from starlette.concurrency import run_in_threadpool
 
 from onlooker import Prediction, Recognizer
+from onlooker.base.records import Event
 from onlooker.formats.annotations import write_segments
 from onlooker.formats.publish import Publishers
 from onlooker.report.overlay import full_strength, write_drawn
@@ -194,13 +195,13 @@ class Viewer:
     """One camera: the state of the model, and what the page needs to draw the predictions.
 
     Args:
-        publishers: send its events.
+        publishers: send its events; None: they are not sent.
 
     Raises:
         Problem: 422, a model that needs whole clips.
     """
 
-    def __init__(self, recognizer: Recognizer, publishers: Publishers) -> None:
+    def __init__(self, recognizer: Recognizer, publishers: Publishers | None = None) -> None:
         try:
             self.streams = recognizer.streams()
         except ValueError as error:
@@ -225,7 +226,7 @@ class Viewer:
         pixels = decode_jpeg(jpeg)
         self._index += 1
         step = self.streams.step({CAMERA: (self._index, time, pixels)})[CAMERA]
-        self._publishers.add(step.changes)
+        self._send(step.changes)
         heat = None
         if step.heat is not None:
             self._strength = max(full_strength(step.heat[None]), _STRENGTH_DECAY * self._strength)
@@ -241,7 +242,11 @@ class Viewer:
     def end(self) -> None:
         """Send the events that are final by the end of the camera."""
         if last := self.streams.end(CAMERA):
-            self._publishers.add(last.changes)
+            self._send(last.changes)
+
+    def _send(self, events: Sequence[Event]) -> None:
+        if self._publishers is not None:
+            self._publishers.add(events)
 
 
 def decode_jpeg(content: bytes) -> NDArray[np.uint8]:
