@@ -552,7 +552,10 @@ def test_programs_that_share_a_topic_have_a_status_each() -> None:
     broker = Broker()
     address = f"mqtt://127.0.0.1:{broker.server.getsockname()[1]}/home"
     programs = [["0", "status"], ["rtsp://cam/a"], ["1", "clip.mp4", "clip-mp4"]]
-    running = {tuple(sources): opened(address, sources=sources) for sources in programs}
+    running = {tuple(sources): opened(address, sources=sources) for sources in programs[:2]}
+    earlier = publish.open_publisher(address, programs[2], print)
+    assert earlier._connected.wait(60), "as programs of earlier versions do"
+    running[tuple(programs[2])] = earlier
 
     def states() -> dict[str, str]:
         """By its name, what Home Assistant shows for each sensor."""

@@ -1,11 +1,12 @@
 """Models count frames as time: where frames are missing, the last one is repeated, in every kind of
-live source.
+live source; for a model with an event layer, the features of a few are interpolated.
 """
 
 import io
 import time
 from collections.abc import Iterator
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 import clips
@@ -17,6 +18,7 @@ from eventful import eventful, untrained
 from numpy.typing import NDArray
 from PIL import Image
 from senders import Sender, cut, slowly, transport_stream
+from torch import Tensor
 
 from onlooker.base.config import StreamConfig
 from onlooker.base.records import Step
@@ -63,6 +65,30 @@ def every_frame(of: Recognizer, frames: list[Pixels]) -> list[Step]:
     ]
 
 
+def every_slot(of: Recognizer, places: list[int], frames: list[Pixels]) -> list[Step]:
+    """The steps of a model with an event layer to which the features of all slots are given: those
+    of the frames that arrived in some places, and between them, if at most four are missing, their
+    weighted means.
+    """
+    streams = of.streams()
+    encoded = [streams._encode({"": (0, 0.0, frame)})[""].features for frame in frames]
+    features = list[Tensor]()
+    for (place, there), (after, then) in pairwise(zip(places, encoded, strict=True)):
+        count = after - place
+        for passed in range(count):
+            share = passed / count if count <= 5 else 0.0
+            features.append((1 - share) * there + share * then)
+    features.append(encoded[-1])
+    streams = of.streams(rate=0)
+    with pytest.MonkeyPatch.context() as patch:
+        given = iter(features)
+        patch.setattr(of.model, "encode", lambda _: next(given))
+        return [
+            streams.step({"": (slot, slot / RATE, frames[0])})[""]
+            for slot in range(len(features))
+        ]
+
+
 def scores_of(steps: list[Step]) -> NDArray[np.floating]:
     return np.stack([step.scores if step.windows is None else step.windows for step in steps])
 
@@ -77,11 +103,16 @@ def events_of(steps: list[Step]) -> list[Plain]:
 
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("make", [eventful, partial(untrained, "convalstm")])
-def test_missed_slots_repeat_the_last_frame(make: partial[Recognizer], seed: int) -> None:
+def test_missed_slots_repeat_the_last_frame_or_are_interpolated(
+    make: partial[Recognizer], seed: int
+) -> None:
     of = make(frame_rate=RATE)
     chance = np.random.default_rng(seed)
     places = random_places(seed, share=chance.uniform(0.3, 1))
-    expected = every_frame(of, [clips.paint(place) for place in held(places)])
+    if of.model.lengths:
+        expected = every_slot(of, places, [clips.paint(place) for place in places])
+    else:
+        expected = every_frame(of, [clips.paint(place) for place in held(places)])
     late = 0.4 * chance.random(len(places)) / RATE
     late[0] = 0
     frames = {
@@ -191,7 +222,7 @@ def test_the_page_counts_time_as_the_library_does(seed: int) -> None:
     places = random_places(seed, share=0.4)
     viewer = Viewer(of)
     answers = [viewer.step(0.0, place / RATE, jpeg(place)) for place in places]
-    expected = every_frame(of, [decode_jpeg(jpeg(place)) for place in held(places)])
+    expected = every_slot(of, places, [decode_jpeg(jpeg(place)) for place in places])
     for place, answer in zip(places, answers, strict=True):
         assert answer["label"] == expected[place].label
         assert answer["score"] == pytest.approx(expected[place].score, abs=1e-4)
@@ -220,7 +251,7 @@ def test_watch_repeats_what_a_camera_does_not_send(
         if step.pixels is not None
     ]
     assert [painted_number(step.pixels) for step in steps] == held(places)
-    expected = every_frame(of, [clips.paint(place) for place in held(places)])
+    expected = every_slot(of, places, [clips.paint(place) for place in places])
     np.testing.assert_allclose(scores_of(steps), scores_of(expected), atol=1e-5)
     assert any(step.too_slow for step in steps)
 

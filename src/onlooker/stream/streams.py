@@ -2,7 +2,9 @@
 frame.
 
 Models count frames as time. So each frame has a slot in the frame rate of training (`slot_of`), and
-the slots that were missed before it repeat the last frame, whose features are known.
+the slots that were missed before it repeat the last frame, whose features are known. For a model
+with an event layer, the features of a few missed slots are interpolated: between frames that
+repeat, what is slow moves as in something fast.
 """
 
 import math
@@ -51,6 +53,7 @@ OnStatus = Callable[[Status], None]
 _POLL = 0.5  # seconds without a frame after which changes of connections are polled
 _ENDING = 0.5  # seconds to wait, in the end, for the threads of all sources
 _TOO_SLOW = 0.8  # share of the frames of training below which a stream is too slow
+_FEW = 4  # missed slots in a row that are interpolated
 _RECENT = 5.0  # seconds over which arriving frames are counted
 
 
@@ -242,7 +245,7 @@ class Streams:
         ).items():
             state = states[name]
             times = [slot / self.rate for slot in slots[name][:-1]]
-            missed = [state.frame._replace(time=time, motion=None) for time in times if state.frame]
+            missed = [] if state.frame is None else self._missed(state.frame, encoded, times)
             if state.motion is not None:
                 moved = torch.from_numpy(state.motion)[None].to(encoded.features.device)
                 encoded = encoded._replace(motion=moved)
@@ -270,6 +273,19 @@ class Streams:
             return range(next_slot, next_slot + 1)
         slot = slot_of(time * self.rate, next_slot, EARLY)
         return range(0) if slot is None else range(max(next_slot, slot - self.hold), slot + 1)
+
+    def _missed(
+        self, last: _EncodedFrame, arrived: _EncodedFrame, times: Sequence[float]
+    ) -> list[_EncodedFrame]:
+        """The frames of the slots that were missed between two frames, at these times."""
+        frames = [last._replace(time=time, motion=None) for time in times]
+        if self.finder is None or len(frames) > _FEW:
+            return frames
+        shares = [place / (len(frames) + 1) for place in range(1, len(frames) + 1)]
+        return [
+            frame._replace(features=last.features.lerp(arrived.features, share))
+            for frame, share in zip(frames, shares, strict=True)
+        ]
 
     def _arrived(self, state: StreamState, frame: _EncodedFrame, slot: int) -> StreamState:
         """The state of a stream with a new frame, before the model has processed it."""
