@@ -506,7 +506,7 @@ class Recognizer:
         for number, prediction in self._recordings(samples.clips):
             results[number] = prediction.frame_scores, prediction.scores
             if unusual:
-                unusual[number] = False  # unknown, of a recording
+                unusual[number] = bool(prediction.unusual)
             decided[number] = prediction.decided
             if thresholds is None:
                 threshold = self.decision.threshold

@@ -2,6 +2,8 @@
 with clips, attention, and scores of windows.
 """
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -256,6 +258,42 @@ def test_a_stream_has_the_scores_of_a_video_and_none_before_a_window_is_complete
             assert torch.allclose(mine[:, complete], theirs[:, t][:, complete], atol=1e-4)
         assert output.windows.scores.shape == (2, 3, 3)
         assert (output.windows.scores[:, ~complete] < 1e-9).all()
+
+
+def test_windows_that_are_too_far_from_training_are_no_events(
+    tmp_path, features: Tensor
+) -> None:
+    net = model(())
+    M = net.num_features
+    event = [torch.zeros(M), torch.ones(M), torch.zeros(1, M), torch.ones(1)]
+    used = torch.zeros(3, M)
+    used[1, :5] = 1
+    classes = [torch.randn(M), torch.rand(M) + 1, used, torch.zeros(3)]
+    net.set_event_layer(LENGTHS, event, classes)
+    without = net.forward_features(features)
+    statistics = net.window_statistics(features)
+    distance = ((statistics[..., :5] - classes[0][:5]) / classes[1][:5]).square().sum(-1)
+    complete = without.windows.whole > -30
+    nearest_first = distance[complete].sort().values
+    middle = len(nearest_first) // 2
+    farthest = float(nearest_first[middle : middle + 2].mean())
+    net.set_event_layer(LENGTHS, event, classes, farthest=farthest)
+    net.save_pretrained(tmp_path)
+    loaded = LinearClassifier.from_pretrained(tmp_path).eval()
+    assert (model().farthest, loaded.farthest) == (None, farthest)
+    whole = loaded.forward_features(features).windows.whole
+    far = complete & (distance > farthest)
+    assert far.any()
+    assert (whole[far] == -30).all()
+    torch.testing.assert_close(whole[~far], without.windows.whole[~far], rtol=0, atol=0)
+    state = net.initial_state(len(features))
+    for t in range(features.shape[1]):
+        output, state = net.step_features(features[:, t], state)
+        assert torch.allclose(output.windows.whole, whole[:, t], atol=1e-4)
+    settings = json.loads((tmp_path / "config.json").read_text())
+    del settings["farthest"]  # as of an earlier version
+    (tmp_path / "config.json").write_text(json.dumps(settings))
+    assert LinearClassifier.from_pretrained(tmp_path).farthest is None
 
 
 @pytest.mark.parametrize("biases", [1, 3])

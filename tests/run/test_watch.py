@@ -323,3 +323,23 @@ def test_ctrl_c_ends_in_two_lines(run: Path) -> None:
     seen, stopped = errors.splitlines()
     assert seen.startswith(f"{sender.address}: ")
     assert stopped == "stopped"
+
+
+def test_it_is_said_once_when_a_source_has_been_unlike_training_for_a_while(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    scores = np.array([0.75, 0.25], np.float32)
+    unusual = [None, *[True] * 8, False, *[True] * 30]  # one frame a second
+    for end, count in ((15, 0), (len(unusual), 1)):
+        steps = [
+            Step(t, float(t), scores, Decision(CLASSES), source="door", unusual=unusual[t])
+            for t in range(end)
+        ]
+        known = SimpleNamespace(
+            watch=lambda *_, steps=steps, **__: (step for step in steps),
+            model=SimpleNamespace(lengths=()),
+            decision=Decision(CLASSES),
+        )
+        monkeypatch.setattr("onlooker.run.watch.load", lambda _, known=known: known)
+        done = call("watch", tmp_path, "door")
+        assert done.stderr.count("door: unlike all clips of training") == count

@@ -19,6 +19,7 @@ import pytest
 from commands import call
 from fastapi.testclient import TestClient
 from moving_squares import frames_of, recording
+from numpy.typing import NDArray
 from serving import ADDRESS, OWN, wait_for_job
 
 import onlooker
@@ -155,19 +156,24 @@ def test_one_number_just_below_and_above_every_length_at_which_something_changes
             assert got["threshold"] == answer.decision.threshold
 
 
+def stripes(count: int) -> NDArray[np.uint8]:
+    """Frames in which stripes move."""
+    shifts = 9 * np.arange(count)[:, None, None, None]
+    frames = (np.arange(64)[:, None] + shifts) // 8 % 2 * np.full((48, 1, 3), 255)
+    return frames.astype(np.uint8)
+
+
 def test_a_clip_unlike_all_of_training_is_unusual_everywhere(
     made: tuple[Path, Path], tmp_path: Path
 ) -> None:
     """Stripes that move, beside a square as those of training."""
     run, _ = made
     recognizer = onlooker.load(run)
-    shifts = 9 * np.arange(EVENT)[:, None, None, None]
-    stripes = (np.arange(64)[:, None] + shifts) // 8 % 2 * np.full((48, 1, 3), 255)
     square = np.stack(frames_of("right", EVENT, 55, 7))
     folder = tmp_path / "new" / "right"
     clips = [
         write(folder / f"{name}.mp4", frames, fps=FPS)
-        for name, frames in (("stripes", stripes.astype(np.uint8)), ("square", square))
+        for name, frames in (("stripes", stripes(EVENT)), ("square", square))
     ]
     foreign, usual = (recognizer.predict(clip) for clip in clips)
     assert (foreign.unusual, usual.unusual) == (True, False)
@@ -197,6 +203,25 @@ def test_a_clip_unlike_all_of_training_is_unusual_everywhere(
         )
     assert got["unusual"] is True
     assert got["score"] == pytest.approx(foreign.score)
+
+
+def test_a_recording_unlike_all_of_training_has_no_events_and_that_is_said(
+    made: tuple[Path, Path], tmp_path: Path
+) -> None:
+    run, file = made
+    recognizer = onlooker.load(run)
+    foreign = write(tmp_path / "stripes.mp4", stripes(60), fps=FPS)
+    prediction, live = recognizer.predict_recording(foreign)
+    assert prediction.unusual
+    assert not prediction.segments
+    assert not live
+    assert "unlike all clips of training" in str(prediction)
+    assert recognizer.predict(file).unusual is False
+    known = [step.unusual for step in recognizer.watch(foreign) if step.pixels is not None]
+    first = recognizer.model.lengths[0]
+    assert known == [None] * (first - 1) + [True] * (len(known) - first + 1)
+    recognizer.model.farthest = None  # as in models of earlier versions
+    assert recognizer.predict_recording(foreign)[0].unusual is None
 
 
 def test_an_export_has_the_calibrated_scores_of_a_stream(

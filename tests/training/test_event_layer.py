@@ -146,7 +146,9 @@ class Made:
         layer = self.layer()
         if layer is None:
             return None
-        self.net.set_event_layer(layer.lengths, layer.event, layer.classes)
+        self.net.set_event_layer(
+            layer.lengths, layer.event, layer.classes, farthest=layer.farthest
+        )
         return layer.curve
 
     def foreign(self, scene: np.ndarray, count: int) -> Tensor:
@@ -362,3 +364,30 @@ def test_events_that_look_alike_are_named_by_their_motion(sees_motion: bool) -> 
         assert windows is not None
         complete = sum(length <= len(features) for length in layer.lengths)
         assert (windows.logits[0, -1, :complete].argmax(-1) == y[number]).all()
+
+
+def test_in_recordings_of_another_place_nothing_is_an_event() -> None:
+    """Everything there is larger."""
+    made = Made(recordings=8)
+    layer = made.layer()
+    features, _ = of_stream(made, (0, 1, 1, 0))
+    other_place = 20 * made.foreign(made.random.normal(0, 1, made.net.encoder.num_features), 30)
+    counts = list[tuple[int, int]]()
+    for farthest in (None, layer.farthest):
+        made.net.set_event_layer(layer.lengths, layer.event, layer.classes, farthest=farthest)
+        finder = Finder(made.classes, layer.lengths, 0.5)
+        with torch.no_grad():
+            counts.append(
+                tuple(
+                    len(
+                        finder.find(
+                            [t / RATE for t in range(len(shown))],
+                            made.net.forward_features(shown[None]).windows.scores[0].numpy(),
+                        )
+                    )
+                    for shown in (features, other_place)
+                )
+            )
+    assert counts[0][0] == counts[1][0] == 4
+    assert counts[0][1] > 10
+    assert counts[1][1] == 0

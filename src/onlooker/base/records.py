@@ -192,6 +192,8 @@ class Step(Scored):
         too_slow: frames per second that arrive, and those of training, while the first is less than
             80 % of the second: the last frame is repeated in place of missing ones, so that the
             model sees less of fast motion. Else None.
+        unusual: whether all windows that end at this frame are unlike those of training, so that none
+            of them can be an event. None: unknown, and before the first window.
     """
 
     index: int
@@ -214,6 +216,7 @@ class Step(Scored):
     begun: "tuple[Event, ...]" = ()
     posteriors: Floats | None = None
     too_slow: tuple[float, float] | None = None
+    unusual: bool | None = None
 
     def __post_init__(self) -> None:
         _check(self, len(self.classes), scores=1)
@@ -269,6 +272,7 @@ class Step(Scored):
             "boxes": [{"corners": list(box.corners), "score": box.score} for box in self.boxes],
             "point": None if self.point is None else list(self.point),
             "too_slow": self.too_slow and [round(rate, 1) for rate in self.too_slow],
+            "unusual": self.unusual,
         }
 
 
@@ -436,8 +440,8 @@ class Prediction(Scored):
             highest score of a window; that of nothing is one minus the highest one. None for a
             clip, whose answer is decided by `scores`.
         unusual: whether a clip is unlike all of those of training, so that its probabilities are
-            drawn towards the shares of the classes (`Decision.cautious`); None: unknown, and of a
-            recording.
+            drawn towards the shares of the classes (`Decision.cautious`); of a recording, whether
+            this is so for most of its frames (`Step.unusual`). None: unknown.
     """
 
     path: Path
@@ -604,13 +608,13 @@ class Prediction(Scored):
             label, score = self.runner_up
             best += f", then {label} {100 * score:.1f} %"
         assumed = ", if there are 25 frames per second" if self.assumes_rate else ""
+        unusual = [f"  {UNUSUAL}"] if self.unusual else []
         if self.has_several_classes:
             events = [f"  {event} s" for event in self.when]
             head = f"{self.path.name}: {len(events)} events{assumed}"
-            return "\n".join(map(printable, [head, *events]))
+            return "\n".join(map(printable, [head, *events, *unusual]))
         when = [f"  when: {', '.join(self.when)} s{assumed}"] if self.when else []
         where = [f"  where: {self.where} (mean box, x1 y1 x2 y2)"] if self.where else []
-        unusual = [f"  {UNUSUAL}"] if self.unusual else []
         return "\n".join(map(printable, [f"{self.path.name}: {best}", *when, *where, *unusual]))
 
     __repr__ = __str__
@@ -635,7 +639,7 @@ class Evaluation:
             None: all have that of the decision.
         event_scores: `B K`, the probabilities by which answers are decided: of recordings those of
             their events (`Prediction.event_scores`), else `scores`. None: `scores` for all.
-        unusual: `B`, as of a `Prediction`; false for recordings. None: unknown.
+        unusual: `B`, as of a `Prediction`. None: unknown.
     """
 
     names: tuple[str, ...]

@@ -8,13 +8,14 @@ from pathlib import Path
 import typer
 
 from onlooker.base.config import StreamConfig
-from onlooker.base.records import ClipError, Step
+from onlooker.base.records import UNUSUAL, ClipError, Step
 from onlooker.base.text import printable
 from onlooker.cli.command import print_error
 from onlooker.run.watch import watch_run
 from onlooker.storage import is_stored
 from onlooker.stream.sources import Status
 
+_UNUSUAL_SECONDS = 10.0  # in which nothing is as in training, before this is said
 _LINE_SECONDS = 1.0  # seconds of a stream after which a line is printed without any change
 
 
@@ -36,6 +37,8 @@ class _Printer:
         self._printed = dict[str | None, Step]()
         self._frames = Counter[str | None]()
         self._slow = set[str | None]()
+        self._usual = dict[str | None, float]()  # when a source was usual last, or began
+        self._unusual = set[str | None]()
 
     def status(self, status: Status) -> None:
         """Print a change of a connection; the first one only if it has a reason."""
@@ -60,6 +63,12 @@ class _Printer:
             arrive, expected = (f"{round(rate, 1):g}" for rate in step.too_slow)
             frames = f"{arrive} of {expected} frames a second"
             _print_dim(f"{step.source}: too slow for this model: {frames}")
+        if not step.unusual:
+            self._usual[step.source] = step.time
+        since = self._usual.setdefault(step.source, step.time)
+        if step.time - since > _UNUSUAL_SECONDS and step.source not in self._unusual:
+            self._unusual.add(step.source)
+            _print_dim(f"{step.source}: {UNUSUAL}")
         if self._every_frame:
             typer.echo(json.dumps(step.to_dict()))
             return

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from onlooker.base.fisher import PARTS, fisher_vector
 from onlooker.models.encoders import Encoder, build_encoder
-from onlooker.models.video_model import Output, VideoModel, Windows
+from onlooker.models.video_model import NO_EVENT, Output, VideoModel, Windows
 from onlooker.models.windows import WAVES, newest_windows, running, spatial_moments, windowed
 
 UNORDERED = ("mean", "spread", "change", "largest")
@@ -22,7 +22,6 @@ _LONGEST = 8  # windows at most, times W
 _LEVELS = 32767  # of a feature in the state of a stream, on either side of zero
 _SMALLEST = 1e-30  # unit of levels
 _MOTION_LEVELS = 127  # of the root of a motion word in the state of a stream, likewise
-_INCOMPLETE = -30.0  # score of a window that begins before the stream
 ORDERED = tuple(
     f"{moment}{k}" for moment in ("wave", "across", "down") for k in range(1, WAVES + 1)
 )
@@ -110,6 +109,8 @@ class LinearClassifier(VideoModel):
             empty: neither.
         still: whether classes differ by what stands in the frame.
         state_outputs: R, the number of outputs of the state layer; 0: an event layer.
+        farthest: the distance from the windows of training above which a window is no event: the
+            sum of its squared standardized statistics; None: there is no such distance.
         motion_features: F of the motion words; 0: none.
 
     Raises:
@@ -120,6 +121,7 @@ class LinearClassifier(VideoModel):
     earlier_settings: ClassVar[Mapping[str, Any]] = {
         "still": False,
         "state_outputs": 0,
+        "farthest": None,
         "motion_features": 0,
     }
     names = (*UNORDERED, *ORDERED)
@@ -143,6 +145,7 @@ class LinearClassifier(VideoModel):
         lengths: Sequence[int] = (),
         still: bool = False,
         state_outputs: int = 0,
+        farthest: float | None = None,
         motion_features: int = 0,
     ) -> None:
         super().__init__(num_classes, in_channels, size)
@@ -165,6 +168,7 @@ class LinearClassifier(VideoModel):
         self.center = nn.Buffer(torch.zeros(window, self.num_features))
         self.scale = nn.Buffer(torch.ones(window, self.num_features))  # `W M`, s
         self.head = nn.Linear(self.num_features, num_classes)
+        self.farthest = farthest
         if state_outputs:
             self._add_state_layer(lengths, state_outputs)
         elif lengths:
@@ -197,6 +201,7 @@ class LinearClassifier(VideoModel):
         classes: Sequence[ArrayLike],
         *,
         motion: float = 0.0,
+        farthest: float | None = None,
     ) -> None:
         """Set the layers that score windows: whether one is one whole event, and of which class.
 
@@ -206,6 +211,7 @@ class LinearClassifier(VideoModel):
                 statistics x: weight · (x - center) / scale + bias. The bias of `event` is one for
                 each length, `L`, or one for all; that of `classes` is `K`.
             motion: factor of the logits of motion that are added to those of `classes`.
+            farthest: as of the class, in the statistics that `classes` uses.
         """
         self._add_event_layer(lengths)
         for name, values in (("event", event), ("window", classes)):
@@ -213,7 +219,10 @@ class LinearClassifier(VideoModel):
                 getattr(self, f"{name}_{part}").copy_(torch.as_tensor(value))
         if self.motion_features:
             self.window_motion.fill_(motion)
-        cast(dict[str, Any], self._hub_mixin_config)["lengths"] = list(self.lengths)
+        self.farthest = farthest
+        settings = cast(dict[str, Any], self._hub_mixin_config)
+        settings["lengths"] = list(self.lengths)
+        settings["farthest"] = farthest
 
     def set_state_layer(self, lengths: Sequence[int], layer: Sequence[ArrayLike]) -> None:
         """Set the layer that tells states from windows together.
@@ -478,18 +487,24 @@ class LinearClassifier(VideoModel):
         """The scores of windows from their statistics `… L M`, after `seen` frames of the stream,
         `…`, and the logits of their motion, `… L K` (`motion_logits`), if there is any.
         """
-        complete = seen[..., None] >= torch.tensor(self.lengths, device=seen.device)
-        whole = self._window_layer("event", statistics)[..., 0]
-        whole = whole + self.get_buffer("event_bias")
-        logits = self._window_layer("window", statistics) + self.get_buffer("window_bias")
+        can_be_event = seen[..., None] >= torch.tensor(self.lengths, device=seen.device)
+        whole = F.linear(
+            self._window_statistics("event", statistics), self.get_buffer("event_weight")
+        )
+        whole = whole[..., 0] + self.get_buffer("event_bias")
+        standardized = self._window_statistics("window", statistics)
+        weight = self.get_buffer("window_weight")
+        if self.farthest is not None:
+            distance = standardized.square() @ weight.any(0).to(standardized.dtype)
+            can_be_event = can_be_event & (distance <= self.farthest)
+        logits = F.linear(standardized, weight) + self.get_buffer("window_bias")
         if motion is not None:
             logits = logits + self.window_motion * motion
-        return Windows(whole.where(complete, _INCOMPLETE), logits)
+        return Windows(whole.where(can_be_event, NO_EVENT), logits)
 
-    def _window_layer(self, name: str, statistics: Tensor) -> Tensor:
-        """The outputs of a layer without its bias."""
-        center, scale, weight = (getattr(self, f"{name}_{part}") for part in _PARTS[:3])
-        return F.linear((statistics - center) / scale, weight)
+    def _window_statistics(self, name: str, statistics: Tensor) -> Tensor:
+        """Statistics, standardized for a layer."""
+        return (statistics - self.get_buffer(f"{name}_center")) / self.get_buffer(f"{name}_scale")
 
     def _frames(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Features `B T D h w` as frames `B T D N`, rounded as in the state of a stream so that

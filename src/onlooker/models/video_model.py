@@ -35,6 +35,7 @@ WEIGHTS = "model.safetensors"
 # Sizes above which weights may fill the memory. Each feature of motion has one weight for each
 # class.
 _LARGE = 511
+NO_EVENT = -30.0  # `Windows.whole` of a window that is not complete, or unlike those of training
 _MANY_MOTION_FEATURES = 1 << 14
 
 
@@ -49,6 +50,11 @@ class Windows(NamedTuple):
 
     whole: Tensor
     logits: Tensor
+
+    @property
+    def possible(self) -> Tensor:
+        """Whether a window can be an event: it is complete, and not unlike those of training, `… L`."""
+        return self.whole > NO_EVENT
 
     @property
     def scores(self) -> Tensor:
@@ -90,6 +96,7 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
     - `lengths`: of the windows that tell events or states, in frames; empty if none do.
     - `state_outputs`: R, if they tell states (`Output.states`); 0: events (`Output.windows`).
     - `still`: its attention marks what stands in the frame, whether it moves or not.
+    - `farthest`: the distance from training above which a window is no event; None: unknown.
     - `encodes_frames`: it encodes single frames; `encode`, `encode_video` and `forward_features`
       work.
     - `motion_features`: F of its second input, motion words (`base.fisher`); `forward_both` and
@@ -114,6 +121,7 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
     lengths: tuple[int, ...] = ()
     still = False
     state_outputs: int = 0
+    farthest: float | None = None
     motion_features: int = 0
     encoder: Encoder | None  # of single frames, if there is one
     grid: tuple[int, int]  # (h, w) of its features

@@ -68,8 +68,8 @@ class Prediction(BaseModel):
         description="The probability that an event needs, else the label is nothing; null: none."
     )
     unusual: bool | None = Field(
-        description="Whether the clip is unlike all of those of training, so that its probabilities say little; null: "
-        "unknown, and of a recording."
+        description="Whether the clip, or most of a recording, is unlike all clips of training, so that little is "
+        "known of it; null: unknown."
     )
     scores: dict[str, float] = Field(
         description="The probability of each class, which sum to one: of the whole clip; of a recording, in its best "

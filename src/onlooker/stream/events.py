@@ -30,6 +30,7 @@ _MOVE = 0.25  # the share of its length by which a border of an event is moved a
 _TOUCH = 1e-6  # IoU by which windows that touch may overlap, by rounding
 _WHOLE = 0.8  # the share of a clip from which on a window counts as the whole clip
 _MARGIN = 2.0  # by which the score of a part of a clip must exceed that of the whole clip
+_MOST = 0.5  # of the frames of an unusual recording
 # After this share of its length has passed since its end, an event is final.
 _FINAL = 1 / 3
 _start = attrgetter("start")
@@ -339,6 +340,9 @@ def recorded(
         event_scores=with_nothing(windows.max((0, 1)), finder.nothing),
         segments=sorted(events, key=lambda event: -event.score),
     )
+    unusual = [step.unusual for step in steps if step.unusual is not None]
+    if unusual:
+        prediction = replace(prediction, unusual=bool(np.mean(unusual) > _MOST))
     return prediction, live
 
 

@@ -336,6 +336,7 @@ class Streams:
         windows = None
         if output.windows is not None:
             windows = self.decision.calibrated(output.windows.scores).cpu().numpy()
+            possible = output.windows.possible.cpu().numpy()
         states_logits = None if output.states is None else output.states.cpu().numpy()
         steps = list[Step]()
         for i, (name, frame) in enumerate(frames.items()):
@@ -364,6 +365,9 @@ class Streams:
                 )
             if windows is not None:
                 step, state = self._with_events(step, state, windows[i])
+                complete = np.array(self.model.lengths) <= len(state.event_state.times)
+                if self.model.farthest is not None and complete.any():
+                    step = replace(step, unusual=not possible[i, complete].any())
             if states_logits is not None and self.state_finder is not None:
                 logits = states_logits[i]
                 step, state = self._with_states(self.state_finder, step, state, windows=logits)

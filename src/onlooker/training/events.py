@@ -32,6 +32,7 @@ from onlooker.training.background import Background, remembered
 from onlooker.training.eyes import EyeChoice, motion_weights
 from onlooker.training.linear import ClipStatistics, fitted_layer, one_thread
 from onlooker.training.regression import LinearLayer, Method, cross_validate, regress
+from onlooker.training.unusual import upper_bound
 
 __all__ = ["MOST_CLIPS", "ClipFeatures"]
 
@@ -96,6 +97,8 @@ class EventLayer(NamedTuple):
         motion: factor of the logits of motion that are added to those of `classes`.
         curve: what is found at which rate of false alarms, in streams of other recordings than
             those of the layers; None if the clips cannot be divided, or no event is found.
+        farthest: the distance (`LinearLayer.distances` of `classes`) above which a window is no
+            event (`upper_bound`).
     """
 
     lengths: tuple[int, ...]
@@ -103,6 +106,7 @@ class EventLayer(NamedTuple):
     classes: LinearLayer
     motion: float
     curve: EventCurve | None
+    farthest: float | None
 
 
 class _Layers(NamedTuple):
@@ -120,7 +124,7 @@ class _Stream(NamedTuple):
 
     Args:
         features: `T D h w`.
-        events: the first frame, the last one + 1 and the class of each event, `E 3`.
+        events: the first frame, the last one + 1, the class and the clip of each event, `E 4`.
         clips: the positions of the clips of events.
         recordings: of all clips in the stream.
         motion: as in `ClipFeatures`.
@@ -231,10 +235,16 @@ def fit_events(
             )
             windows = windows.with_negatives(hardest)
     play = partial(_played, net, lengths=lengths, classes=classes, rate=rate)
-    tested = [
-        play(stream, layers=fit(other_windows, other_clips))
-        for stream, other_windows, other_clips in _held_out(test_streams, windows, clips)
-    ]
+    tested = list[_Played]()
+    # for each layer of classes, the distance of the farthest event of each recording
+    recordings = np.unique(clips.groups, return_inverse=True)[1]
+    farthest = np.zeros((2, recordings.max() + 1))
+    for number, other_windows, other_clips in _held_out(test_streams, windows, clips):
+        held_out_layers = fit(other_windows, other_clips)
+        tested.append(play(test_streams[number], layers=held_out_layers))
+        held_out = windows.subset((windows.stream == number) & (windows.y == 1))
+        for distances, layer in zip(farthest, held_out_layers.classes, strict=True):
+            np.maximum.at(distances, recordings[held_out.clip], layer.distances(held_out.x))
     layers = fit(windows, clips)
     if background is not None and tested:
         quiet = (_background_stream(*background.read(piece)) for piece in background.held_out)
@@ -252,8 +262,14 @@ def fit_events(
     ]
     best = max((0, 1), key=lambda i: _quality(curves[i]))
     event_layer = layers.event._replace(bias=layers.event.bias - penalty)
-    motion = 0.0 if layers.motion is None else 1 / choice.temperature
-    return EventLayer(lengths, event_layer, layers.classes[best], motion=motion, curve=curves[best])
+    return EventLayer(
+        lengths,
+        event_layer,
+        layers.classes[best],
+        motion=0.0 if layers.motion is None else 1 / choice.temperature,
+        curve=curves[best],
+        farthest=upper_bound(farthest[best].tolist()),
+    )
 
 
 def _quality(curve: EventCurve | None) -> float:
@@ -266,16 +282,16 @@ def _quality(curve: EventCurve | None) -> float:
 
 def _held_out(
     streams: Sequence[_Stream], windows: "_Windows", clips: ClipStatistics
-) -> Iterator[tuple[_Stream, "_Windows", ClipStatistics]]:
-    """Each stream with events, and the windows and clips of other recordings, if layers can be
-    fitted to these.
+) -> Iterator[tuple[int, "_Windows", ClipStatistics]]:
+    """The number of each stream with events, and the windows and clips of other recordings, if
+    layers can be fitted to these.
     """
     for number, stream in enumerate(streams):
         other_windows = windows.subset(windows.stream != number)
         other_clips = clips.subset(np.flatnonzero(~np.isin(clips.groups, stream.recordings)))
         can_fit = len(np.unique(other_windows.y)) > 1 and len(np.unique(other_clips.y)) > 1
         if can_fit and len(stream.events):
-            yield stream, other_windows, other_clips
+            yield number, other_windows, other_clips
 
 
 def _divided(
@@ -383,7 +399,7 @@ def _stream(
             features,
             pause(features.flip(0)[:edge], held, random),
         ]
-        events.append([time + held, time + held + len(features), int(clips.y[number])])
+        events.append([time + held, time + held + len(features), int(clips.y[number]), number])
         motion += _later(words, time + held)
         if random.random() < _FOREIGN:
             other = event_clips[random.integers(len(event_clips))]
@@ -398,7 +414,7 @@ def _stream(
         time += sum(map(len, shown))
     return _Stream(
         torch.cat(parts) if parts else stream_clips[0].features[:0],
-        np.array(events, np.int64).reshape(-1, 3),
+        np.array(events, np.int64).reshape(-1, 4),
         [clip.number for clip in event_clips],
         recordings=clips.groups[[clip.number for clip in stream_clips]],
         motion=motion,
@@ -417,12 +433,14 @@ class _Windows(NamedTuple):
         x: statistics, `B M`.
         y: 1 for whole events, else 0.
         label: the classes of whole events, else -1.
+        clip: the positions of their clips, likewise.
         stream: the numbers of their streams; -1: of the background.
     """
 
     x: Floats
     y: Ints
     label: Ints
+    clip: Ints
     stream: Ints
 
     def subset(self, mask: NDArray[np.bool_]) -> "_Windows":
@@ -436,6 +454,7 @@ class _Windows(NamedTuple):
             np.concatenate([self.x, x]),
             np.concatenate([self.y, np.zeros(len(x), np.int64)]),
             np.concatenate([self.label, none]),
+            clip=np.concatenate([self.clip, none]),
             stream=np.concatenate([self.stream, none]),
         )
 
@@ -454,7 +473,7 @@ def _windows(
     """
     x = list[Floats]()
     y = list[int]()
-    labels = list[int]()
+    clip_numbers = list[int]()
     numbers = list[int]()
     for number, stream in enumerate(streams):
         overlaps, nearest = _overlaps(stream, lengths)
@@ -470,11 +489,14 @@ def _windows(
         event_clips = random.permutation(np.array(stream.clips, np.int64))
         x.append(clips.x[event_clips])
         y += [0] * len(parts) + [1] * (len(whole) + len(event_clips))
-        labels += [-1] * len(parts)
-        labels += stream.events[nearest[whole[:, 0], whole[:, 1]], 2].tolist()
-        labels += clips.y[event_clips].tolist()
+        clip_numbers += [-1] * len(parts)
+        clip_numbers += stream.events[nearest[whole[:, 0], whole[:, 1]], 3].tolist()
+        clip_numbers += event_clips.tolist()
         numbers += [number] * (len(parts) + len(whole) + len(event_clips))
-    return _Windows(np.concatenate(x), np.array(y), np.array(labels), stream=np.array(numbers))
+    clip = np.array(clip_numbers)
+    is_event = np.array(y)
+    labels = np.where(is_event == 1, clips.y[clip], -1)
+    return _Windows(np.concatenate(x), is_event, labels, clip=clip, stream=np.array(numbers))
 
 
 def _overlaps(stream: _Stream, lengths: Sequence[int]) -> tuple[Floats, Ints]:
@@ -485,7 +507,7 @@ def _overlaps(stream: _Stream, lengths: Sequence[int]) -> tuple[Floats, Ints]:
     begin = end - np.array(lengths)
     best = np.zeros(begin.shape)
     nearest = np.zeros(begin.shape, np.int64)
-    for number, (event_begin, event_end, _) in enumerate(stream.events.tolist()):
+    for number, (event_begin, event_end, *_) in enumerate(stream.events.tolist()):
         both = np.minimum(end, event_end) - np.maximum(begin, event_begin)
         overlap = both / (np.maximum(end, event_end) - np.minimum(begin, event_begin))
         nearest[overlap > best] = number
@@ -524,7 +546,7 @@ def _hardest(
 
 def _background_stream(features: Tensor, motion: Tensor | None) -> _Stream:
     words = [] if motion is None else [(frame, row) for frame, row in enumerate(motion) if row[0]]
-    nothing = np.zeros((0, 3), np.int64)
+    nothing = np.zeros((0, 4), np.int64)
     return _Stream(features, nothing, [], recordings=np.array([], str), motion=words)
 
 
@@ -604,7 +626,7 @@ def _played(
     logits, probabilities = _outputs(net, stream, lengths, layers=layers)
     true = [
         Segment(classes[label], start / rate, end / rate)
-        for start, end, label in stream.events.tolist()
+        for start, end, label, _ in stream.events.tolist()
     ]
     count = len(stream.features)
     times = (np.arange(count) / rate).tolist()

@@ -181,7 +181,13 @@ def fit_layers(
         background=background,
     )
     if layer is not None:
-        model.set_event_layer(layer.lengths, layer.event, layer.classes, motion=layer.motion)
+        model.set_event_layer(
+            layer.lengths,
+            layer.event,
+            layer.classes,
+            motion=layer.motion,
+            farthest=layer.farthest,
+        )
     counts = np.bincount(clips.y, minlength=clips.num_classes)
     return choice, replace(
         decision,

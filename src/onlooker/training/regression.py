@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,6 +58,13 @@ class LinearLayer(NamedTuple):
     def logits(self, x: Floats) -> Floats:
         """Statistics `… M` to `… K`."""
         return (x - self.center) / self.scale @ self.weight.T + self.bias
+
+    def distances(self, x: Floats) -> Floats:
+        """How far statistics `… M` are from those that the layer was fitted to, `…`: the mean square
+        of the ones that it uses, which is 1 for these on average.
+        """
+        squares = np.square((x - self.center) / self.scale)
+        return cast(Floats, squares @ self.weight.any(0))
 
     def scaled(self, factor: float) -> "LinearLayer":
         """The same layer with its logits multiplied by a factor."""

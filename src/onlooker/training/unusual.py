@@ -1,6 +1,8 @@
-"""From which distance on a clip is unlike those of training: another place, another camera, things
-that were never seen.
+"""From which distance on clips and windows are unlike those of training: another place, another
+camera, things that were never seen.
 """
+
+from collections.abc import Sequence
 
 import numpy as np
 from scipy.stats import t
@@ -12,12 +14,8 @@ _SHARE = 0.99  # of new recordings whose clips are all usual
 
 
 def usual_distance(clips: ClipStatistics, choice: LayerChoice) -> float | None:
-    """The distance (`Output.distance`) that no clip of a new recording exceeds, in 99 of 100 cases;
-    None for clips that cannot be divided.
-
-    Each recording is left out once, and has the distance of its farthest clip. The limit is the
-    upper bound of a prediction interval for the logarithm of one further distance (of Student's t:
-    wide if there are few recordings), or a higher quantile of those that were seen.
+    """The distance (`Output.distance`) that no clip of a new recording exceeds (`upper_bound`), by
+    leaving recordings out; None for clips that cannot be divided.
     """
     columns = clips.columns(choice.statistics)
     distances = np.zeros(len(clips.y))
@@ -29,11 +27,25 @@ def usual_distance(clips: ClipStatistics, choice: LayerChoice) -> float | None:
     recordings = np.unique(clips.groups, return_inverse=True)[1]
     farthest = np.zeros(recordings.max() + 1)
     np.maximum.at(farthest, recordings, distances)
-    farthest = farthest[farthest > 0]
-    count = len(farthest)
+    return upper_bound(farthest.tolist())
+
+
+def upper_bound(farthest: Sequence[float]) -> float | None:
+    """The distance that a new recording does not exceed in 99 of 100 cases; None where too few are
+    known.
+
+    It is the upper bound of a prediction interval for the logarithm of one further distance (of
+    Student's t: wide if there are few recordings), or a higher quantile of those that were seen.
+
+    `farthest`: the distances of recordings that were left out: of the farthest clip of each.
+    """
+    positive = np.array([distance for distance in farthest if distance > 0])
+    count = len(positive)
     if count < 2:
         return None
-    logs = np.log(farthest)
+    logs = np.log(positive)
     spread = logs.std(ddof=1) * np.sqrt(1 + 1 / count)
-    bound = np.exp(logs.mean() + t.ppf(_SHARE, count - 1) * spread)
-    return float(max(bound, np.quantile(farthest, _SHARE)))
+    with np.errstate(over="ignore"):
+        bound = np.exp(logs.mean() + t.ppf(_SHARE, count - 1) * spread)
+    bound = max(bound, np.quantile(positive, _SHARE))
+    return float(bound) if np.isfinite(bound) else None

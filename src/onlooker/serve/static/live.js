@@ -103,14 +103,14 @@ export class LiveView {
     this.measure(message);
   }
 
-  measure({ delay, milliseconds, too_slow: slow }) {
+  measure({ delay, milliseconds, too_slow: slow, unusual }) {
     const now = performance.now();
     const smooth = (mean, value) => (mean === undefined ? value : 0.9 * mean + 0.1 * value);
     this.delay = smooth(this.delay, delay);
     this.rate = smooth(this.rate, 1000 / (now - (this.last ?? now - 1000)));
     this.last = now;
     const values = { delay: Math.round(this.delay), rate: Math.round(this.rate), step: Math.round(milliseconds) };
-    const warning = slow ? t("live.too_slow", { n: slow[0], m: slow[1] }) : "";
+    const warning = slow ? t("live.too_slow", { n: slow[0], m: slow[1] }) : unusual ? t("result.unusual") : "";
     this.speed.textContent = `${t("live.speed", values)} ${warning}`;
     this.speed.classList.toggle("warning", Boolean(warning));
     Object.assign(this.stage.dataset, values);
