@@ -434,16 +434,18 @@ def _print_events(figures: dict[str, Any], out: Path) -> None:
 
     warn(f"{error['path']}: {error['found']}; {error['remedy']}" for error in figures["skipped"])
     if "states" in figures:
+        live_states = figures["live"]["states"]
         _print_states(figures["states"], "all")
-        _print_states(figures["live"]["states"], "all, as `onlooker watch` reports them")
+        if live_states != figures["states"]:
+            _print_states(live_states, "all, as `onlooker watch` reports them")
         for agreement in figures.get("scorers", ()):
             typer.echo(agreement_text(agreement))
-        return
-    sentence = events_sentence(figures)
-    typer.echo(f"In recordings: {sentence}")
-    live = events_sentence(figures["live"])
-    if live != sentence:
-        typer.echo(f"live, as `onlooker watch` reports them: {live}")
+    else:
+        sentence = events_sentence(figures)
+        typer.echo(f"In recordings: {sentence}")
+        live = events_sentence(figures["live"])
+        if live != sentence:
+            typer.echo(f"live, as `onlooker watch` reports them: {live}")
     typer.echo(f"report: {path_or_address(out / 'report.html')}")
 
 
@@ -460,7 +462,7 @@ def _print_states(chains: list[dict[str, Any]], title: str) -> None:
         )
         for name, state in chain["states"].items():
             true, predicted = (
-                f"{part['minutes']:.2f} min in {part['bouts']} bouts"
+                f"{part['minutes']:.2f} min in {part['bouts']} bout{'s' * (part['bouts'] != 1)}"
                 + (f" of {part['median']:.1f} s" if part["bouts"] else "")
                 for part in (state["true"], state["predicted"])
             )

@@ -248,7 +248,10 @@ def states_page(
             name,
             *(round(state[which]["minutes"], 2) for which in ("true", "predicted")),
             *(state[which]["bouts"] for which in ("true", "predicted")),
-            *(state[which]["median"] for which in ("true", "predicted")),
+            *(
+                state[which]["median"] and round(state[which]["median"], 1)
+                for which in ("true", "predicted")
+            ),
         )
         for chain in chains
         for name, state in chain["states"].items()
