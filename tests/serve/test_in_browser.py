@@ -10,8 +10,9 @@ from typing import Any
 
 import moving_squares
 import pytest
+import torch
 from browsing import drop, serving, texts_of
-from eventful import untrained
+from eventful import LENGTHS, eventful, untrained
 from ports import free_port
 from serving import save_model
 
@@ -295,6 +296,34 @@ def test_a_camera_that_is_too_slow_for_the_model_is_named(tmp_path: Path, open_p
         page.wait_for_selector(".speed.warning")
         said = page.inner_text(".speed")
         assert re.search(r"Too slow for this model: [\d.]+ of 300 frames a second\.$", said)
+        page.click("text=Stop the camera")
+        page.wait_for_selector(".drop")
+        page.goto("about:blank")  # nothing more is asked of a server that has ended
+
+
+def test_what_is_unlike_training_is_said_of_a_clip_and_of_the_camera(
+    tmp_path: Path, open_page: Open, squares: Path
+):
+    recognizer = eventful(frame_rate=10.0, usual_distance=1e-6)
+    M = recognizer.model.num_features
+    unscaled = torch.zeros(M), torch.ones(M)
+    recognizer.model.set_event_layer(
+        LENGTHS,
+        (*unscaled, torch.zeros(1, M), torch.zeros(1)),
+        (*unscaled, torch.ones(3, M), torch.zeros(3)),
+        farthest=1e-6,
+    )
+    recognizer.save(tmp_path / "runs" / "far" / "model")
+    with serving(tmp_path / "clips", tmp_path / "runs") as url:
+        page = open_page(url)
+        page.wait_for_selector(".drop")
+        drop(page, ".drop", squares / "left" / "00.mp4")
+        page.wait_for_selector(".answer .warning")
+        assert page.inner_text(".answer .warning").startswith("Unlike all clips of training")
+        page.goto(url)
+        page.click("text=Use the camera")
+        page.wait_for_selector(".speed.warning")
+        assert "Unlike all clips of training" in page.inner_text(".speed")
         page.click("text=Stop the camera")
         page.wait_for_selector(".drop")
         page.goto("about:blank")  # nothing more is asked of a server that has ended
