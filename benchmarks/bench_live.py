@@ -76,7 +76,7 @@ Works = dict[str, Callable[[], object]]
 def trained(folder: Path) -> Path:
     """The run of a model, and the clips that it was trained on."""
     clips = folder / "clips"
-    settings: dict[str, Any] = {"encoder": "small"}
+    settings: dict[str, Any] = {"encoder": "small", "eyes": "pictures"}
     if harness.smoke():
         settings |= {"size": 48, "frames": 4}
         harness.write_clips(clips)

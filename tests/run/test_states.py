@@ -3,6 +3,7 @@
 import csv
 import json
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from sklearn.metrics import cohen_kappa_score
 import onlooker
 from onlooker.base.config import DataConfig, ModelConfig, Settings, StreamConfig
 from onlooker.base.records import Event
+from onlooker.data import samples
 from onlooker.run.train import train_run
 from onlooker.training.fitter import FitContext
 from onlooker.training.linear_fitter import LinearFitter
@@ -66,7 +68,9 @@ WORDS = ("--frames", "6", "--size", "32", "--encoder", "conv4")
 
 @pytest.fixture(scope="module")
 def run(pen: Path) -> Path:
-    said = call("train", pen / "list.csv", *WORDS, "--run", pen / "run").stderr
+    with patch.object(samples, "read_all_frames") as read_all_frames:
+        said = call("train", pen / "list.csv", *WORDS, "--run", pen / "run").stderr
+    assert not read_all_frames.called, "states are told by pictures alone"
     assert "times: states, because intervals cover" in said
     assert "on recordings that it was not fitted to (4)" in said
     return pen / "run"

@@ -187,6 +187,17 @@ def test_eyes_are_refused_where_they_have_no_effect() -> None:
     with pytest.raises(ValueError, match="eyes has no effect with features"):
         complete(stored, {"eyes", "features"})
     assert complete(stored).data.eyes == "pictures"
+    by_default = replace(asked.data, eyes="pictures")
+    for settings in (asked, flow, stored):
+        seen = complete(
+            settings._replace(data=replace(settings.data, eyes="pictures")), {"modality"}
+        )
+        assert seen.data.eyes == "pictures", "where it has no effect"
+    assert complete(Settings(linear, by_default), set()).data.eyes == "auto"
+    assert complete(Settings(linear, by_default), {"eyes"}).data.eyes == "pictures"
+    assert complete(Settings(linear, by_default)).data.eyes == "pictures", "of a stored run"
+    compared = settings_of("linear,lstm", Settings(linear, by_default), set())
+    assert {settings.data.eyes for settings in compared.values()} == {"pictures"}
     assert complete(Settings(linear, asked.data), {"eyes"}).data.eyes == "both"
     auto = Settings(linear, replace(asked.data, eyes="auto"))
     compared = settings_of("linear,lstm", auto)

@@ -17,18 +17,24 @@ from urllib.request import urlopen
 import clips
 import numpy as np
 import pytest
+import torch
 from browsing import serving
 from clips import Make, find_clips
 from commands import fails
 from eventful import LENGTHS, eventful
 from fastapi.testclient import TestClient
+from moving_belts import belt
 from PIL import Image
 from receivers import Collected, Receiver
 from serving import ADDRESS, OWN, save_model, wait_for_job
 from starlette.testclient import WebSocketTestSession
 
+from onlooker.base.config import DataConfig
+from onlooker.base.decision import Decision
+from onlooker.data.transforms import to_video
 from onlooker.formats import publish
 from onlooker.formats.publish import register_sink
+from onlooker.models.linear import LinearClassifier
 from onlooker.recognizer import Recognizer, load
 from onlooker.report.overlay import full_strength
 from onlooker.serve import look as module
@@ -36,7 +42,9 @@ from onlooker.serve.app import create_app
 from onlooker.serve.look import Viewer, decode_jpeg
 from onlooker.serve.problem import Problem
 from onlooker.serve.settings import ServeSettings
+from onlooker.video.motion_words import motion_eye
 from onlooker.video.reader import VideoReader
+from onlooker.video.resize import resize
 
 Look = Callable[..., dict[str, Any]]
 
@@ -258,6 +266,31 @@ def message(number: int = 0, sent: float = 1.5) -> bytes:
 
 def connect(page: TestClient, model: str) -> WebSocketTestSession:
     return page.websocket_connect(f"ws://127.0.0.1:8765/api/live?model={model}")
+
+
+def test_a_page_sends_too_few_frames_to_show_motion() -> None:
+    torch.manual_seed(0)
+    model = LinearClassifier(3, "conv4", window=4, size=16)
+    model.set_motion_layer(torch.randn(3, motion_eye().num_features), torch.randn(3))
+    data = DataConfig(frames=4, size=16, normalization="half", eyes="both")
+    recognizer = Recognizer(model, data, Decision(("a", "b", "c")))
+    viewer = Viewer(recognizer)
+    streams = recognizer.streams()
+    differences = list[float]()
+    state = None
+    for number, image in enumerate(belt("left", 1)[:24:3]):
+        file = io.BytesIO()
+        Image.fromarray(image).save(file, "jpeg")
+        shown = viewer.step(0.0, number / 8, file.getvalue())
+        pixels = decode_jpeg(file.getvalue())
+        frame = to_video(torch.from_numpy(resize(pixels[None], 16, 3)), "half")
+        with torch.inference_mode():
+            output, state = model.step(frame, state)
+        by_pictures = recognizer.decision.probabilities(output.logits)[0].numpy()
+        np.testing.assert_allclose([*shown["scores"].values()], by_pictures, atol=1e-4)
+        step = streams.step({"a": (number, number / 8, pixels)})["a"]
+        differences.append(np.abs(step.scores - by_pictures).max())
+    assert max(differences) > 0.1
 
 
 def test_a_viewer_gives_the_answers_of_the_stream(tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
                 np.stack(frames_of(action, EVENT, 40 + 12 * number, 2 + 3 * number)),
                 fps=FPS,
             )
-    settings = ("--encoder", "conv4", "--size", 32, "--frames", 16)
+    settings = ("--encoder", "conv4", "--size", 32, "--frames", 16, "--eyes", "pictures")
     call("train", folder / "clips", "--run", folder / "runs" / "own", *settings)
     write(folder / "day.mp4", recording(ORDER, 70)[0], fps=FPS)
     return folder / "runs" / "own", folder / "day.mp4"

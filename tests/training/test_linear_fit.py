@@ -29,6 +29,7 @@ from onlooker.training.linear import (
     ClipStatistics,
     EncodedClips,
     LayerChoice,
+    MotionVectors,
     choose,
     fit_layer,
     statistics_of,
@@ -290,6 +291,30 @@ def test_clips_of_a_recording_are_kept_together() -> None:
     )
     np.testing.assert_allclose(scores.sum(1), 1)
     assert np.isnan(thresholds).all(), "no class in which nothing happens"
+
+
+def seen_twice(pictures: float, motion: float) -> ClipStatistics:
+    """Clips of ten recordings, of which both eyes have noise, and this much of the class."""
+    random = np.random.default_rng(0)
+    y = np.tile([0, 1], 20)
+    x = random.normal(0, 1, (40, 32))
+    x[:, :8] += pictures * (2 * y[:, None] - 1)
+    vectors = random.normal(0, 1, (40, 8)) + motion * (2 * y[:, None] - 1)
+    groups = np.repeat(np.arange(10), 4).astype(str)
+    return ClipStatistics(
+        x, y, groups, num_classes=2, motion=MotionVectors(vectors, np.eye(8), "auto")
+    )
+
+
+def test_motion_counts_only_if_it_is_clearly_better() -> None:
+    choice = choose_eyes(seen_twice(1, 0))
+    losses = {figures.name: figures.log_loss for figures in choice.tried}
+    assert losses["both"] < losses["pictures"] < losses["motion"]
+    assert choice.eyes == choice.tried[0].name == "pictures", "by chance"
+    assert "(a lower log loss may be chance: within one standard error)" in str(choice)
+    choice = choose_eyes(seen_twice(0.4, 0.4))
+    assert choice.eyes == choice.tried[0].name != "pictures"
+    assert "chance" not in str(choice)
 
 
 def test_the_threshold_of_a_cross_validated_clip_is_chosen_without_it() -> None:

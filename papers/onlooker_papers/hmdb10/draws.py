@@ -89,7 +89,7 @@ class Draw:
         """How clips are sampled for the encoder."""
         config = ModelConfig(encoder=self.encoder, pretrained=self.pretrained)
         asked = Settings(config, self.sampling, self.training)
-        return complete(asked, {"encoder", "pretrained"}).data
+        return complete(asked, {"encoder", "eyes", "pretrained"}).data
 
     def folder(self, name: str, rate: float) -> Path:
         """The folder of the training of a model; its figures are next to it."""

@@ -147,7 +147,7 @@ def model(
 def input_of(encoder: str, pretrained: bool | None = True) -> Settings:
     """The settings of `onlooker train` with an encoder, and the size of its frames."""
     config = replace(MODEL, encoder=encoder, pretrained=pretrained)
-    given = {"encoder"} if encoder == "lite0" else {"encoder", "size"}
+    given = {"encoder", "eyes"} if encoder == "lite0" else {"encoder", "eyes", "size"}
     return complete(Settings(config, DATA), given)
 
 

@@ -80,7 +80,8 @@ def sampling(modality: Modality, encoder: str = SMALL) -> DataConfig:
     encoder = SMALL if modality == "flow" else encoder
     data = replace(FRAMES, modality=modality, translate=0.0, scale=0.0)
     model = ModelConfig(encoder=encoder, pretrained=True)
-    return complete(Settings(model, data), {"encoder", "pretrained", "modality"}).data
+    given = {"encoder", "pretrained", "modality"} | ({"eyes"} if modality == "rgb" else set())
+    return complete(Settings(model, data), given).data
 
 
 @torch.inference_mode()

@@ -54,7 +54,7 @@ class DataConfig(Config):
     eyes: Eyes = setting(
         "pictures",
         "What linear recognizes clips by: pictures (the sampled frames), motion (how things move between all frames), "
-        "or both; auto: the best of these, by cross-validation.",
+        "or both. auto, the default of linear: pictures, unless another one is clearly better in cross-validation.",
         added=True,
     )
     channels: int = setting(3, "3 for RGB frames, 1 for grayscale.", INPUT)

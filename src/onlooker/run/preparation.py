@@ -1,6 +1,7 @@
 """The start of a training: the record of its run, the untrained model, and the samples."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from onlooker.base.answer import require_one_nothing
 from onlooker.base.config import Settings
+from onlooker.base.decision import Decision
 from onlooker.base.progress import note, note_clips
 from onlooker.base.records import Clip, ClipError
 from onlooker.data.clips import ClipFrames, read_clips, read_thumbnails, unknown_rates
@@ -22,6 +24,7 @@ from onlooker.run.features import encoded_clips
 from onlooker.run.record import RunRecord, check_content, read_scenes, write_scenes
 from onlooker.training.fitters import complete, fitter_of
 from onlooker.training.processes import launched
+from onlooker.training.states import plan_times
 from onlooker.video.rates import RATE_NOTE
 
 
@@ -81,6 +84,8 @@ def new_run(
     if split is None:
         # before clips are read
         require_divisible(clips.clips, has_test=not is_cross_validated(clips.clips, name))
+    if settings.data.eyes == "auto" and _gives_states(clips, classes, settings):
+        settings = settings._replace(data=replace(settings.data, eyes="pictures"))
     net = build(settings, classes)
     note_clips(unknown_rates(clip.path for clip in clips.clips), RATE_NOTE)
     samples, unreadable = _read(net, settings, clips.clips, classes=classes, strict=strict)
@@ -124,6 +129,17 @@ def resumed_run(run: Path, folder: Path, strict: bool = False) -> PreparedRun:
         net, record.settings, record.split.clips, classes=record.classes, strict=strict
     )
     return PreparedRun(run, record, net, samples=samples, scenes=read_scenes(run), gone=gone)
+
+
+def _gives_states(clips: ClipSet, classes: Sequence[str], settings: Settings) -> bool:
+    """Whether a model of states will be fitted to the clips, as far as is known before they are
+    read: it sees pictures alone, and reading the motion of hours takes long.
+    """
+    decision = Decision(classes, nothing=settings.training.nothing)
+    with suppress(ClipError, ValueError):  # reported when they are fitted
+        plan = plan_times(clips.clips, decision, when=clips.asked.when, unknown=clips.unknown)
+        return bool(plan.recordings)
+    return False
 
 
 def build(settings: Settings, classes: Sequence[str]) -> VideoModel:

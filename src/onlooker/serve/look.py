@@ -204,6 +204,8 @@ class Viewer:
     def __init__(self, recognizer: Recognizer, publishers: Publishers | None = None) -> None:
         try:
             self.streams = recognizer.streams()
+            # a page sends few frames a second, and motion is that between all frames
+            self.streams.sees_motion = False
         except ValueError as error:
             raise Problem(422, "no_stream", reason=error) from error
         finder = self.streams.finder

@@ -127,6 +127,7 @@ class Training:
                 divide=True,
                 progress=report,
                 background=sorted(self.project.quiet.glob("*.webm")),
+                eyes="pictures",  # the page shows a model few frames a second: it sees no motion
             )
             report("done", 1, 1)
             self.project.remember(pace=(monotonic() - begin) / max(1, len(clips)))

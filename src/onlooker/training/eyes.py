@@ -88,7 +88,10 @@ class EyeChoice:
         if not self.tried:
             return str(self.pictures)
         best, *rejected = map(_in_words, self.tried)
-        text = f"eyes: {best}, not {' or '.join(rejected)}, by cross-validation; {self.pictures}"
+        text = f"eyes: {best}, not {' or '.join(rejected)}, by cross-validation"
+        if min(figures.log_loss for figures in self.tried) < self.tried[0].log_loss:
+            text += " (a lower log loss may be chance: within one standard error)"
+        text += f"; {self.pictures}"
         return f"{text}; motion: {self.method}" if self.method else text
 
 
@@ -131,8 +134,9 @@ def choose_eyes(clips: ClipStatistics, folds: int = FOLDS) -> EyeChoice:
     """The best layer of pictures (`choose`), and the eyes among those that are asked for
     (`MotionVectors.eyes`).
 
-    With `auto`, they are those with the lowest log loss in cross-validation. Both weigh the same,
-    unless another weight is clearly better.
+    With `auto`, they are pictures, unless the log loss of motion or of both is clearly lower in
+    cross-validation: with a few recordings, motion often seems better by chance. Both weigh the
+    same, unless another weight is clearly better.
     """
     pictures = choose(clips, folds)
     only_pictures = EyeChoice(pictures, pictures.scores, pictures.temperature)
@@ -157,7 +161,7 @@ def choose_eyes(clips: ClipStatistics, folds: int = FOLDS) -> EyeChoice:
     results = _combined(clips, pictures, motion, tested=tested)
     best = clips.motion.eyes
     if best == "auto":
-        best = min(results, key=lambda name: results[name].loss)
+        best = _unless_clearly_better("pictures", results, clips)
     tried = [results[name].figures(name, clips, tested) for name in dict.fromkeys((best, *results))]
     if best == "pictures":
         return replace(only_pictures, tried=tried)

@@ -186,11 +186,15 @@ def _without_effect(settings: Settings) -> dict[str, str]:
 
 
 def _with_defaults(asked: Settings, given: Collection[str]) -> Settings:
-    """The settings with the modality, the encoder and the size that the model has by default."""
+    """The settings with the modality, the eyes, the encoder and the size that the model has by
+    default.
+    """
     model, data, training = asked
     recipe = find_recipe(model.name)
     if "modality" not in given:
         data = replace(data, modality=recipe.modality or data.modality)
+    if "eyes" not in given:  # reset where they have no effect
+        data = replace(data, eyes="auto")
     is_given = {"encoder", "pretrained", "weights", "normalization"} & {*given}
     is_small = "size" in given and data.size < LITE0_SIZE
     if fitter_of(recipe).chooses_encoder and not (is_given or is_small):
