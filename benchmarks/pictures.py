@@ -28,9 +28,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import onlooker
+from onlooker import Segment
 from onlooker.base.files import read_json, write_bytes
 from onlooker.cli.train import DEMO_ACTIONS, DEMO_CLIPS
 from onlooker.data.stick_figures import StickFigures, write_set
+from onlooker.report import plots
 from onlooker.report.plots import INK, QUIET
 from onlooker.video.reader import VideoReader
 from onlooker.video.sampling import equally_spaced
@@ -206,6 +208,17 @@ def delay(path: Path, run: Demo) -> None:
     bench_live.draw(figures_of("bench-live"), path)
 
 
+def ethogram(path: Path, run: Demo) -> None:
+    """What a person of a test did, and what a model of states found, from the results file."""
+    bouts = {
+        name: [Segment(*bout) for bout in rows]
+        for name, rows in figures_of("states")["figures"]["ethogram"].items()
+    }
+    labels = [bout.label for bout in bouts["labeled"]]
+    ordered = sorted({*labels}, key=lambda label: (labels.index(label), label))
+    write_bytes(path, to_png(plots.ethogram(bouts, ordered, bouts["labeled"][-1].end)))
+
+
 def encoder_training(path: Path, run: Demo) -> None:
     """The training curve of `small`, from its results file."""
     from onlooker_papers.encoder.export import draw
@@ -266,6 +279,7 @@ PICTURES: dict[str, Callable[[Path, Demo], None]] = {
     "page.png": page,
     "delay.png": delay,
     "encoder-training.png": encoder_training,
+    "ethogram.png": ethogram,
     "hmdb10-curves.png": hmdb10_curves,
     "videolstm-attention.png": partial(_VIDEOLSTM, made="runs/videolstm-standard/attention.png"),
     "digits-figure-1.png": digits_layers,

@@ -48,6 +48,7 @@ _HEADLINES = {
     "pretraining": ("*.long.accuracy",),
     "real-clips": ("*.accuracy.motion",),
     "robustness": ("after.all.tried", "after.all.crashed", "after.all.hung", "after.all.silent"),
+    "states": ("*.states.offline.segmental_f1.50", "*.states.live.segmental_f1.50"),
     "videolstm-real": ("*.rows.convalstm-rgb.accuracy",),
     "when": ("*.segment_map.offline.0.5",),
     "where-own": ("*.center_in_box",),

@@ -8,7 +8,7 @@ are those of a user: `onlooker train LIST --when states` (or events), and `onloo
 --recordings LIST`.
 
 - `figures`: stick figures in nine states of half a second to a minute (`onlooker generate
-  recordings`), a minute of each of 6 people, 2 of them in the test.
+  recordings`), two minutes of each of 6 people, 2 of them in the test.
 - `weizmann`: ten actions of nine people, each repeated for 1 to 15 s, one after another at 8 frames
   a second; 3 of them in the test.
 """
@@ -41,7 +41,7 @@ _LONGEST = 15.0  # seconds of an action; the shortest lasts one
 
 def figures(folder: Path) -> None:
     """Write generated recordings, and their lists."""
-    onlooker("generate", "recordings", folder, "--seconds", 60, "--seed", 100)
+    onlooker("generate", "recordings", folder, "--seconds", 120, "--seed", 100)
 
 
 def weizmann(folder: Path) -> None:
@@ -82,7 +82,9 @@ SETS: Mapping[str, Callable[[Path], None]] = {"figures": figures, "weizmann": we
 
 
 def measure(name: str, folder: Path) -> dict[str, Any]:
-    """The figures of one row, by a model of states and one of events, in a folder for both."""
+    """The figures of one row, by a model of states and one of events, in a folder for both; and the
+    bouts of the first recording of the test.
+    """
     SETS[name](folder / name)
     row: dict[str, Any] = {}
     for when in ("states", "events"):
@@ -95,6 +97,19 @@ def measure(name: str, folder: Path) -> dict[str, Any]:
             "offline": _measures(figures[key][0]),
             "live": _measures(figures["live"][key][0]),
         }
+    with (folder / name / "test.csv").open(newline="") as file:
+        rows = [*csv.DictReader(file)]
+    shown = rows[0]["path"]
+    onlooker("predict", folder / f"{name}-states", folder / name / shown, "--out", folder / "shown")
+    prediction = read_json(folder / "shown" / f"{Path(shown).stem}.json")
+    row["ethogram"] = {
+        "labeled": [
+            [line["label"], float(line["start"]), float(line["end"])]
+            for line in rows
+            if line["path"] == shown
+        ],
+        "found": [[bout["label"], bout["start"], bout["end"]] for bout in prediction["segments"]],
+    }
     return row
 
 

@@ -211,6 +211,27 @@ def false_alarms(results: Results) -> Table:
     return build(rows(results["when"], "*"), columns, note=note)
 
 
+@table("states")
+def states(results: Results) -> Table:
+    """States of recordings without pauses, and events of the same recordings."""
+    columns: Columns = {
+        "set": key(0),
+        "bouts": "states/offline/bouts/true",
+        "right, %": ("states/offline/accuracy", share),
+        "macro F1": ("states/offline/macro_f1", share),
+        "F1@50": ("states/offline/segmental_f1/50", fixed(1)),
+        "F1@50, live": ("states/live/segmental_f1/50", fixed(1)),
+        "edit": ("states/offline/edit", fixed(1)),
+        "right by events, %": ("events/offline/accuracy", share),
+        "F1@50 by events": ("events/offline/segmental_f1/50", fixed(1)),
+    }
+    note = (
+        "Recordings of other people than in training. *Right*: of the time; F1 and edit score as in temporal action "
+        "segmentation, per cent."
+    )
+    return build(rows(results["states"], "*"), columns, note=note)
+
+
 @table("when")
 def segments(results: Results) -> Table:
     """Segment-mAP of events in stitched streams, offline and live."""

@@ -72,6 +72,10 @@ def test_a_row_has_states_beside_events(people: Path, monkeypatch: pytest.Monkey
             folder = run / "recordings-test"
             folder.mkdir(parents=True)
             write_json(folder / "evaluation.json", {key: [chain], "live": {key: [chain]}})
+        if words[0] == "predict":
+            bout = {"label": "run", "start": 0.5, "end": 2.0, "score": 0.9}
+            name = f"{Path(str(words[2])).stem}.json"
+            write_json(Path(str(words[-1])) / name, {"segments": [bout]})
 
     monkeypatch.setattr(measured, "onlooker", called)
     row = measured.measure("weizmann", people)
@@ -79,5 +83,8 @@ def test_a_row_has_states_beside_events(people: Path, monkeypatch: pytest.Monkey
     assert [words[-1] for words in trained] == ["states", "events"]
     assert {Path(str(words[1])).name for words in trained} == {"train.csv"}
     assert {Path(str(words[-1])).name for words in asked if words[0] == "evaluate"} == {"test.csv"}
-    assert [*row] == ["states", "events"]
+    assert [*row] == ["states", "events", "ethogram"]
+    assert row["ethogram"]["found"] == [["run", 0.5, 2.0]]
+    ends = [end for _, _, end in row["ethogram"]["labeled"]]
+    assert [start for _, start, _ in row["ethogram"]["labeled"]] == [0.0, *ends[:-1]]
     assert row["events"]["live"] == {name: chain[name] for name in chain if name != "states"}
