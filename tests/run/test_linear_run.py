@@ -544,7 +544,7 @@ def clips(squares: Path, tmp_path: Path) -> Path:
 
 
 def trained(clips: Path, run: Path, **settings: Any) -> tuple[RunRecord, Mapping[str, Any]]:
-    onlooker.train(clips, run, frames=4, size=32, quiet=True, **settings)
+    onlooker.train(clips, run, frames=4, size=32, eyes="pictures", quiet=True, **settings)
     return read(run)
 
 
@@ -618,7 +618,7 @@ def test_lite0_is_kept_unless_small_is_clearly_better(
     monkeypatch.setattr("onlooker.run.train.require_tensorboard", lambda: None)
     monkeypatch.setattr("onlooker.run.train.open_writer", lambda *_: writer)
     run = tmp_path / "run"
-    words = ("train", clips, "--run", run, "--frames", 4, "--size", 32)
+    words = ("train", clips, "--run", run, "--frames", 4, "--size", 32, "--eyes", "pictures")
     output = call(*words, "--tensorboard").output
     record, figures = read(run)
     assert (record.settings.model.encoder, record.settings.model.pretrained) == (encoder, True)
