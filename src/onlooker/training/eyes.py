@@ -210,11 +210,14 @@ def _combined(
 def _unless_clearly_better(
     default: Name, candidates: Mapping[Name, _Combined], clips: ClipStatistics
 ) -> Name:
-    """The default, or the best of the candidates that are clearly better (`clearly_better`)."""
+    """The default, or the best of the candidates whose loss is lower and that are clearly better
+    (`clearly_better`, which does not smooth labels as `loss` does).
+    """
     better = [
         name
         for name, candidate in candidates.items()
-        if name != default and clearly_better(candidate, candidates[default], clips)
+        if candidate.loss < candidates[default].loss
+        and clearly_better(candidate, candidates[default], clips)
     ]
     return min(better, key=lambda name: candidates[name].loss, default=default)
 
