@@ -211,7 +211,7 @@ def _unless_clearly_better(
     default: Name, candidates: Mapping[Name, _Combined], clips: ClipStatistics
 ) -> Name:
     """The default, or the best of the candidates whose loss is lower and that are clearly better
-    (`clearly_better`, which does not smooth labels as `loss` does).
+    (`clearly_better`, without the two clips that `regression.best_temperature` adds).
     """
     better = [
         name
