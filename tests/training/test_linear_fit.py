@@ -20,6 +20,7 @@ from onlooker.data.stick_figures import StickFigures
 from onlooker.data.transforms import to_video
 from onlooker.models.linear import ORDERED, UNORDERED, LinearClassifier
 from onlooker.models.registry import configured
+from onlooker.training import linear
 from onlooker.training.eyes import EyeChoice, choose_eyes, cross_validated
 from onlooker.training.fitters import complete
 from onlooker.training.forward import encode_samples
@@ -32,6 +33,7 @@ from onlooker.training.linear import (
     MotionVectors,
     choose,
     fit_layer,
+    fitted_layer,
     statistics_of,
 )
 from onlooker.training.regression import METHODS, Method, regress
@@ -315,6 +317,30 @@ def test_motion_counts_only_if_it_is_clearly_better() -> None:
     choice = choose_eyes(seen_twice(0.4, 0.4))
     assert choice.eyes == choice.tried[0].name != "pictures"
     assert "chance" not in str(choice)
+
+
+def test_of_many_clips_a_sample_of_all_classes_and_recordings_chooses(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clips = twins()
+    few = clips.sampled()
+    assert few.tolist() == [*range(len(clips.y))], "all of few clips"
+    monkeypatch.setattr(linear, "MOST_CHOOSING", 30)
+    positions = clips.sampled()
+    assert len(positions) == len({*positions.tolist()}) == 30
+    shares = np.bincount(clips.y[positions]) / 30
+    np.testing.assert_allclose(shares, np.bincount(clips.y) / len(clips.y), atol=1 / 30)
+    choice = choose_eyes(clips)
+    expected = choose_eyes(clips.subset(positions))
+    assert str(choice) == str(expected)
+    assert np.flatnonzero(choice.pictures.tested).tolist() == positions.tolist()
+    np.testing.assert_equal(choice.scores[positions], expected.scores)
+    # the layer is fitted to all clips
+    layer = fitted_layer(clips, choice.pictures)
+    assert not np.allclose(layer.center, clips.x[positions].mean(0))
+    np.testing.assert_allclose(
+        layer.center[layer.weight.any(0)], clips.x.mean(0)[layer.weight.any(0)]
+    )
 
 
 def test_the_threshold_of_a_cross_validated_clip_is_chosen_without_it() -> None:

@@ -286,9 +286,10 @@ def _held_out(
     """The number of each stream with events, and the windows and clips of other recordings, if
     layers can be fitted to these.
     """
+    sample = clips.subset(clips.sampled())
     for number, stream in enumerate(streams):
         other_windows = windows.subset(windows.stream != number)
-        other_clips = clips.subset(np.flatnonzero(~np.isin(clips.groups, stream.recordings)))
+        other_clips = sample.subset(np.flatnonzero(~np.isin(sample.groups, stream.recordings)))
         can_fit = len(np.unique(other_windows.y)) > 1 and len(np.unique(other_clips.y)) > 1
         if can_fit and len(stream.events):
             yield number, other_windows, other_clips

@@ -4,6 +4,7 @@ frames), or both, whose log probabilities are added. Cross-validation chooses.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import NamedTuple, TypeVar, cast
 
 import numpy as np
@@ -136,8 +137,15 @@ def choose_eyes(clips: ClipStatistics, folds: int = FOLDS) -> EyeChoice:
 
     With `auto`, they are pictures, unless the log loss of motion or of both is clearly lower in
     cross-validation: with a few recordings, motion often seems better by chance. Both weigh the
-    same, unless another weight is clearly better.
+    same, unless another weight is clearly better. Of many clips, a sample chooses, and only they have
+    scores.
     """
+    positions = clips.sampled()
+    if len(positions) < len(clips.y):
+        choice = choose_eyes(clips.subset(positions), folds)
+        scores = partial(_of_all, positions=positions, count=len(clips.y))
+        pictures = replace(choice.pictures, scores=scores(choice.pictures.scores))
+        return replace(choice, pictures=pictures, scores=scores(choice.scores))
     pictures = choose(clips, folds)
     only_pictures = EyeChoice(pictures, pictures.scores, pictures.temperature)
     if clips.motion is None:
@@ -167,6 +175,13 @@ def choose_eyes(clips: ClipStatistics, folds: int = FOLDS) -> EyeChoice:
         return replace(only_pictures, tried=tried)
     choice = _calibrated(pictures, motion, results[best], clips=clips, tested=tested)
     return replace(choice, eyes=best, tried=tried)
+
+
+def _of_all(scores: Floats, positions: Ints, count: int) -> Floats:
+    """The scores `B K` of the clips at some positions, with NaN for the others of `count` clips."""
+    values = np.full((count, scores.shape[1]), np.nan)
+    values[positions] = scores
+    return values
 
 
 class _Combined(NamedTuple):

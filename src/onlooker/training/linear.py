@@ -51,6 +51,7 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 FOLDS = 5
+MOST_CHOOSING = 2000  # clips with which layers are chosen; of more, what is best changes no more
 INNER_FOLDS = 3  # of the clips that `cross_validated` does not hold out
 _CLIP_BATCH = 8  # read together
 _FRAME_BATCH = 32  # encoded together
@@ -204,6 +205,15 @@ class ClipStatistics(NamedTuple):
             groups=self.groups[positions],
             copies=tuple(copy[positions] for copy in self.copies),
         )
+
+    def sampled(self) -> Ints:
+        """The positions of the clips with which layers are chosen: all, or at most `MOST_CHOOSING`
+        from all classes and recordings, in proportion.
+        """
+        count = len(self.y)
+        by_recording = np.lexsort((self.groups, self.y))
+        places = np.linspace(0, count - 1, min(count, MOST_CHOOSING)).round().astype(np.int64)
+        return np.sort(by_recording[places])
 
     def with_copies(self, positions: Ints, columns: Ints, copies: int) -> tuple[Floats, Ints]:
         """Some columns of the statistics, and the classes, of the clips at some positions, followed
