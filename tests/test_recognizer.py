@@ -163,6 +163,10 @@ def test_the_farther_a_clip_is_from_training_the_less_its_scores_count() -> None
     np.testing.assert_allclose(drawn[4], [[0.5, 0.25, 0.25]] * 3, rtol=1e-6)
     equal = replace(decision, class_shares=()).cautious(scores, distances)
     np.testing.assert_allclose(equal[4], 1 / 3, rtol=1e-6)
+    unlimited = replace(decision, usual_distance=1e300)
+    singles = distances.astype(np.float32)
+    assert not unlimited.is_unusual(singles).any()
+    np.testing.assert_array_equal(unlimited.cautious(scores, singles), scores)
     unknown = replace(decision, usual_distance=None)
     assert unknown.is_unusual(distances) is None
     assert unknown.cautious(scores, distances) is scores

@@ -19,7 +19,8 @@ from onlooker_papers.real_clips.where_own import measured
 def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Recognizer, Path]:
     folder = tmp_path_factory.mktemp("maps")
     clips = make_set(folder / "clips", clips=6, frames=6)
-    onlooker.train(clips, run=folder / "run", frames=6, size=64, encoder="conv4", quiet=True)
+    run = folder / "run"
+    onlooker.train(clips, run=run, frames=6, size=64, encoder="conv4", eyes="pictures", quiet=True)
     return load(folder / "run", "cpu"), clips / "up" / "00.mp4"
 
 

@@ -400,7 +400,7 @@ class Decision(Config):
         """Whether clips with these distances `B` are unlike those of training; None: unknown."""
         if distances is None or self.usual_distance is None:
             return None
-        return distances > self.usual_distance
+        return distances.astype(np.float64) > self.usual_distance
 
     def cautious(
         self, scores: NDArray[np.float32], distances: NDArray[np.floating] | None
@@ -413,7 +413,9 @@ class Decision(Config):
             return scores
         count = len(self.classes)
         shares = np.array(self.class_shares or (1 / count,) * count)
-        weight = (self.usual_distance / distances.clip(self.usual_distance))[:, None, None]
+        # with two recordings, the usual distance may be larger than a float32
+        farther = distances.astype(np.float64).clip(self.usual_distance)
+        weight = (self.usual_distance / farther)[:, None, None]
         return (weight * scores + (1 - weight) * shares / shares.sum()).astype(np.float32)
 
     def calibrated(self, windows: "Tensor") -> "Tensor":
