@@ -137,8 +137,8 @@ def encoders(results: Results) -> Table:
         "clips": "printed/videos",
     }
     note = (
-        "% of the same clips. *The command*: with the encoder that it chooses; points above `small`, 95 % over "
-        "recordings."
+        "% of the same clips. *The command*: with the encoder and the eyes that it chooses; points above "
+        "`small`, 95 % over recordings."
     )
     measured = [row for row in rows(results["own-clips"], "*") if "small" in row]
     return build(measured, columns, note=note)
