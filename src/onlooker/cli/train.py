@@ -434,10 +434,8 @@ def _print_events(figures: dict[str, Any], out: Path) -> None:
 
     warn(f"{error['path']}: {error['found']}; {error['remedy']}" for error in figures["skipped"])
     if "states" in figures:
-        live_states = figures["live"]["states"]
         _print_states(figures["states"], "all")
-        if live_states != figures["states"]:
-            _print_states(live_states, "all, as `onlooker watch` reports them")
+        _print_states(figures["live"]["states"], "all, as `onlooker watch` reports them")
         for agreement in figures.get("scorers", ()):
             typer.echo(agreement_text(agreement))
     else:
