@@ -38,6 +38,8 @@ if motion:
     feeds["motion"] = np.zeros([1, motion["shape"][1]], np.float32)
 # seconds from frame to frame, as in training
 between = 1 / about["frame_rate"] if about.get("frame_rate") else 0.0
+# of states, the answer is that of an earlier frame, whose surroundings are known now
+behind = about["bouts"]["delay"] * between if about.get("bouts") else 0.0
 video = cv2.VideoCapture(int(source) if source.isdecimal() else source)
 if not video.isOpened():
     sys.exit(f"{source}: cannot be opened")
@@ -64,8 +66,8 @@ while (read := video.read())[0]:
     feeds |= {name: answer[part["next"]] for name, part in about["state"].items()}
     if motion:
         feeds["motion"] = np.zeros_like(feeds["motion"])
+    if seconds < behind - 1e-3:
+        continue
     best = int(answer["scores"][0].argmax())
-    print(
-        f"{seconds:8.2f} s  {about['classes'][best]}  {100 * answer['scores'][0, best]:.1f} %",
-        flush=True,
-    )
+    score = f"{100 * answer['scores'][0, best]:.1f} %"
+    print(f"{seconds - behind:8.2f} s  {about['classes'][best]}  {score}", flush=True)

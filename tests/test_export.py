@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 import onlooker.export
 from onlooker.base.config import DataConfig, Modality, StreamConfig
-from onlooker.base.decision import Decision
+from onlooker.base.decision import Decision, StateChain
 from onlooker.data.transforms import to_video
 from onlooker.export import export
 from onlooker.models.linear import LinearClassifier
@@ -354,6 +354,41 @@ def test_a_model_with_motion_answers_alike_in_watch_in_its_export_and_without_py
     expected = [step.windows for step in eventful.watch(clip) if step.pixels is not None]
     np.testing.assert_allclose(windows, expected, atol=1e-4)
     assert np.std(expected[6:]) > 0.02
+
+
+@pytest.mark.parametrize("spread", [0.0, 1e-5, 1.0])
+def test_states_are_those_of_a_stream(spread: float, tmp_path: Path) -> None:
+    """Two chains; what is usual may be so small that the exporter would drop it."""
+    torch.manual_seed(0)
+    lengths = (3, 6)
+    model = LinearClassifier(4, window=4, size=32)
+    model.center.fill_(spread)
+    L, M = len(lengths), model.num_features
+    weight = torch.randn(5, L, M) / M**0.5
+    model.set_state_layer(
+        lengths, (torch.zeros(L, M), torch.ones(L, M), weight, torch.randn(5))
+    )
+    chains = (
+        StateChain([0, 2, -1], [1.0, 5.0, 1.0], [0.5, 0.6, 0.7], weight=0.4),
+        StateChain([3, -1], [1.0, 5.0], [0.5, 0.6], weight=0.4),
+    )
+    decision = Decision(("jump", "nothing", "run", "talk"), states=chains, frame_rate=5.0)
+    data = DataConfig(frames=4, size=32, normalization="half", eyes="pictures")
+    of = Recognizer(model, data, decision)
+    about = json.loads((export(of, tmp_path / "export") / "step.json").read_text())
+    assert about["bouts"] == {"delay": 3, "rate": 5.0}
+    assert about["events"] is None
+    shown = pixels(of, 12, 1)
+    shown[:3] = shown[0]  # nothing moves at first
+    streams = of.streams()
+    for index, answer in enumerate(run(tmp_path / "export", shown)):
+        step = streams.step({"a": (index, index / 5, shown[index, 0])})["a"]
+        np.testing.assert_allclose(answer["scores"][0], step.scores, atol=1e-5)
+        np.testing.assert_allclose(answer["attention"][0], step.attention, atol=1e-4)
+        assert step.posteriors is not None
+        if len(step.posteriors):
+            np.testing.assert_allclose(answer["states"], step.posteriors, atol=1e-5)
+    assert np.ptp(step.scores) > 0.01
 
 
 @pytest.mark.parametrize("example", ["live_without_pytorch.py", "count_repetitions.py"])

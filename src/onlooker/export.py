@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 import onlooker
@@ -28,7 +29,9 @@ from onlooker.base.files import (
 from onlooker.data.transforms import to_video
 from onlooker.models.video_model import VideoModel
 from onlooker.recognizer import Recognizer
+from onlooker.stream.states import StateFinder
 from onlooker.video.motion_words import VERSION, WORDS
+from onlooker.video.rates import RATE
 
 STEP = "step.onnx"
 DESCRIPTION = "step.json"
@@ -110,10 +113,6 @@ class _PixelStep(nn.Module):
         if recognizer.data.modality != "rgb" or not (model.encodes_frames and model.streams):
             remedy = "train the default model, `onlooker train CLIPS`"
             raise ValueError(f"this model has no step on single RGB frames to export; {remedy}")
-        if model.state_outputs:
-            raise ValueError(
-                "states cannot be exported yet; train a model of events, `onlooker train LIST --when events`"
-            )
         self.model = copy.deepcopy(model).cpu().float().requires_grad_(False).eval()
         self.data = recognizer.data
         self.decision = recognizer.decision
@@ -131,7 +130,16 @@ class _PixelStep(nn.Module):
         self.results: dict[str, tuple[int, ...]] = {"scores": (model.num_classes,)}
         if model.attends:
             self.results["attention"] = model.grid
-        if model.lengths:
+        self.finder: StateFinder | None = None
+        if model.state_outputs:
+            self.finder = StateFinder(
+                self.decision, model.lengths, self.decision.frame_rate or RATE
+            )
+            self.results["states"] = (model.state_outputs,)
+            # those of the last frames, and whether there were such frames
+            waiting = (self.finder.delay, len(model.lengths), model.state_outputs + 1)
+            self.states[f"state_{len(self.states)}"] = waiting
+        elif model.lengths:
             self.results["windows"] = (len(model.lengths), model.num_classes)
 
     def forward(self, frame: Tensor, *inputs: Tensor) -> tuple[Tensor, ...]:
@@ -153,12 +161,30 @@ class _PixelStep(nn.Module):
             output, state = self.model.step_both(features, state, *motion)
         else:
             output, state = self.model.step_features(features, state)
+        scores = self.decision.probabilities(output.logits)
+        after = [part for part, carried in zip(state, self.carried, strict=True) if carried]
         windows = None
+        states = None
         if output.windows is not None:
             windows = self.decision.calibrated(output.windows.scores)
-        results = [part for part in (output.attention, windows) if part is not None]
-        after = (part for part, carried in zip(state, self.carried, strict=True) if carried)
-        return self.decision.probabilities(output.logits), *results, *after
+        if output.states is not None and self.finder is not None:
+            parts = torch.cat((next(given), F.pad(output.states, (0, 1), value=1.0)[:, None]), 1)
+            after.append(parts[:, 1:])
+            states = self._probabilities(self.finder, parts)
+            scores = torch.stack([states[:, x].prod(-1) for x in self.finder.positions], -1)
+        results = [part for part in (output.attention, windows, states) if part is not None]
+        return scores, *results, *after
+
+    def _probabilities(self, finder: StateFinder, parts: Tensor) -> Tensor:
+        """Probabilities of the outputs of the state layer, `B R`, at the frame whose surroundings
+        are complete now, as those of `StateFinder.step`; equal ones before the first of such frames.
+
+        `parts`: of the windows of the last frames, `B delay+1 L R+1`.
+        """
+        logits = sum(parts[:, offset, place] for place, offset in enumerate(finder.offsets))
+        assert isinstance(logits, Tensor)
+        logits = logits * parts[:, 0, 0, -1:]
+        return torch.cat([logits[:, columns].softmax(-1) for columns in finder.columns], -1)
 
 
 def _trace(step: _PixelStep, opset: int) -> torch.onnx.ONNXProgram:
@@ -272,12 +298,15 @@ def _describe(recognizer: Recognizer, step: _PixelStep, opset: int) -> dict[str,
             for name, shape in step.states.items()
         },
         "outputs": {name: ["B", *shape] for name, shape in step.results.items()},
+        # A program that finds bouts does as `stream.states.Decoder`, with the chains of `states` and
+        # the outputs of this name, which are those of an earlier frame.
+        "bouts": {"delay": step.finder.delay, "rate": step.finder.rate} if step.finder else None,
         # A program that finds events does as `stream.events.Finder` with these windows, in frames,
         # and this threshold.
         "events": {
             "lengths": list(step.model.lengths),
             "threshold": decision.event_threshold(),
         }
-        if step.model.lengths
+        if "windows" in step.results
         else None,
     }

@@ -6,19 +6,24 @@ from pathlib import Path
 from unittest.mock import patch
 
 import numpy as np
+import onnxruntime
 import pytest
 from commands import call, fails
 from moving_squares import frames_of
 from receivers import Collected
 from sklearn.metrics import cohen_kappa_score
+from test_export import without_pytorch
 
 import onlooker
 from onlooker.base.config import DataConfig, ModelConfig, Settings, StreamConfig
 from onlooker.base.records import Event
 from onlooker.data import samples
 from onlooker.run.train import train_run
+from onlooker.stream.states import Decoder
 from onlooker.training.fitter import FitContext
 from onlooker.training.linear_fitter import LinearFitter
+from onlooker.video.reader import VideoReader
+from onlooker.video.resize import resize
 from onlooker.video.write import write
 
 FPS = 10
@@ -136,6 +141,60 @@ def test_sinks_get_the_begin_and_the_end_of_each_bout(
     assert values["start"] == pytest.approx(begins[2].start)
     assert ends[2].to_dict()["state"] == "end"
     assert (tmp_path / "4.vtt").read_text().count("-->") == len(labels)
+
+
+def test_states_are_the_same_in_python_on_the_command_line_and_in_an_export(
+    run: Path, pen: Path, tmp_path: Path
+) -> None:
+    file = pen / "4.mp4"
+    recognizer = onlooker.load(run)
+    prediction = recognizer.predict(file)
+    call("predict", run, file, "--json", tmp_path / "all.jsonl")
+    (line,) = (tmp_path / "all.jsonl").read_text().splitlines()
+    stored = json.loads(line)
+    np.testing.assert_allclose(stored["frame_scores"], prediction.frame_scores, atol=1e-6)
+    bouts = [(bout.label, bout.start, bout.end) for bout in prediction.segments]
+    assert [(bout["label"], bout["start"], bout["end"]) for bout in stored["segments"]] == bouts
+    watched = np.concatenate([step.posteriors for step in recognizer.watch(file)])
+    call("export", run, "--out", tmp_path / "export")
+    about = json.loads((tmp_path / "export" / "step.json").read_text())
+    delay = about["bouts"]["delay"]
+    session = onnxruntime.InferenceSession(tmp_path / "export" / "step.onnx")
+    names = [output.name for output in session.get_outputs()]
+    state = {
+        name: np.zeros([1, *part["shape"][1:]], np.float32)
+        for name, part in about["state"].items()
+    }
+    images = VideoReader(file).get(prediction.indices).pixels
+    exported = []
+    for image in [*images, *[images[-1]] * delay]:
+        frame = resize(image[None], about["frame"]["size"], 3)
+        answer = dict(zip(names, session.run(None, {"frame": frame, **state}), strict=True))
+        state = {name: answer[part["next"]] for name, part in about["state"].items()}
+        exported.append(answer)
+    scores = np.concatenate([answer["scores"] for answer in exported[delay:]])
+    np.testing.assert_allclose(scores, prediction.frame_scores, atol=1e-4)
+    posteriors = np.concatenate([answer["states"] for answer in exported[delay:]])
+    np.testing.assert_allclose(posteriors, watched, atol=1e-4)
+    (chain,) = about["states"]
+    labels = [None if k == -1 else about["classes"][k] for k in chain["classes"]]
+    decoder = Decoder(
+        labels,
+        chain["medians"],
+        chain["spreads"],
+        weight=chain["weight"],
+        rate=about["bouts"]["rate"],
+    )
+    found = decoder.decode(prediction.times.tolist(), posteriors)
+    assert [(bout.label, bout.start, bout.end) for bout in found] == bouts
+    done = without_pytorch(tmp_path / "export", file)
+    assert done.returncode == 0, done.stderr
+    lines = [line.split() for line in done.stdout.splitlines()]
+    assert len(lines) == len(prediction.times) - delay
+    for words, time, row in zip(lines, prediction.times, prediction.frame_scores, strict=False):
+        assert float(words[0]) == pytest.approx(time, abs=0.006)
+        assert float(words[3]) == pytest.approx(100 * row.max(), abs=0.2)
+        assert words[2] == recognizer.classes[row.argmax()]
 
 
 def test_predict_prints_and_writes_time_budgets(run: Path, pen: Path, tmp_path: Path) -> None:

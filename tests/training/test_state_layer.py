@@ -15,7 +15,6 @@ from onlooker.base.decision import Decision, StateChain
 from onlooker.base.files import read_json, write_json
 from onlooker.base.intervals import with_interval
 from onlooker.base.records import Clip
-from onlooker.export import export
 from onlooker.models.linear import LinearClassifier
 from onlooker.recognizer import Recognizer, load
 from onlooker.report.states import UNKNOWN
@@ -91,10 +90,6 @@ def test_a_saved_model_tells_the_same(tmp_path: Path) -> None:
     other = loaded.predict(tmp_path / "a.mp4")
     assert one.segments == other.segments
     assert (one.frame_scores == other.frame_scores).all()
-    with pytest.raises(
-        ValueError, match="states cannot be exported yet; train a model of events"
-    ):
-        export(saved, tmp_path / "step")
     assert loaded.model.lengths == LENGTHS
     # a model of before its windows had one name
     config = tmp_path / "model" / "config.json"

@@ -20,7 +20,7 @@ _FLAT = 0.1
 _PARTS = ("center", "scale", "weight", "bias")  # of a layer
 _LONGEST = 8  # windows at most, times W
 _LEVELS = 32767  # of a feature in the state of a stream, on either side of zero
-_SMALLEST = 1e-30  # unit of levels
+_SMALLEST = 1e-30  # unit of levels, and evidence
 _MOTION_LEVELS = 127  # of the root of a motion word in the state of a stream, likewise
 ORDERED = tuple(
     f"{moment}{k}" for moment in ("wave", "across", "down") for k in range(1, WAVES + 1)
@@ -598,7 +598,8 @@ class LinearClassifier(VideoModel):
             size = self.still_share * evidence.square().sum(1)
         else:
             size = (directions @ differences).square().sum(1)
-        size = size + (_FLAT * usual).clamp_min(1e-30)
+        # for each location: of a graph, the exporter would drop a single number that is so small
+        size = size + (_FLAT * usual).clamp_min(_SMALLEST).expand(size.shape[1])
         return (size / size.sum(1, keepdim=True)).unflatten(1, self.grid)
 
 

@@ -384,10 +384,18 @@ class StateFinder:
         decision: with chains, whose `R` outputs follow each other.
         lengths: of the `L` windows, in frames.
         rate: frames per second.
+
+    Attributes:
+        offsets: by how many frames the window of each length ends after the frame that it tells the
+            state of; `delay`: the largest one.
+        columns: the outputs of each chain.
+        positions: of the outputs of each class, whose probabilities are multiplied: nothing happens
+            where no chain has a state.
     """
 
     def __init__(self, decision: Decision, lengths: Sequence[int], rate: float) -> None:
         self.decision = decision
+        self.rate = rate
         self.offsets = window_offsets(lengths, rate)
         self.delay = max(self.offsets)
         self.columns = list[slice]()
@@ -400,6 +408,11 @@ class StateFinder:
             self.decoders.append(
                 Decoder(labels, chain.medians, chain.spreads, weight=chain.weight, rate=rate)
             )
+        outputs = [nothing if k == -1 else k for chain in decision.states for k in chain.classes]
+        self.positions = [
+            [i for i, label in enumerate(outputs) if label == k]
+            for k in range(len(decision.classes))
+        ]
 
     def find(self, times: Sequence[float], posteriors: Floats) -> list[Segment]:
         """The bouts of a recording, in the order of time, by the probabilities of its frames,
@@ -463,18 +476,8 @@ class StateFinder:
         """Probabilities of the classes, `… K`, by those of the outputs, `… R`. That of the class in
         which nothing happens is that of none of the others, where there are several chains.
         """
-        shape = (*posteriors.shape[:-1], len(self.decision.classes))
-        scores = np.zeros(shape, np.float32)
-        nothing = self.decision.nothing_class
-        if nothing is not None:
-            scores[..., nothing] = 1.0
-        for columns, chain in zip(self.columns, self.decision.states, strict=True):
-            for place, label in enumerate(chain.classes, columns.start):
-                if label not in (-1, nothing):
-                    scores[..., label] = posteriors[..., place]
-                elif nothing is not None:
-                    scores[..., nothing] *= posteriors[..., place]
-        return scores
+        scores = [posteriors[..., places].prod(-1) for places in self.positions]
+        return np.stack(scores, -1).astype(np.float32)
 
 
 def recorded_states(
