@@ -418,7 +418,7 @@ EAF_OF_A_SECOND = EAF.format(500).replace('"ts2"/>', '"ts2" TIME_VALUE="1500"/>'
         (
             "a.eaf",
             EAF_OF_A_SECOND.replace('a.mp4"', 'a.mp4" TIME_ORIGIN="2000"'),
-            {"a.mp4": Interval("x", 2.5, 3.5)},
+            {"a.mp4": Interval("x", 2.5, 3.5, tier="t")},
         ),
         (
             "clip.vtt",
@@ -433,14 +433,14 @@ EAF_OF_A_SECOND = EAF.format(500).replace('"ts2"/>', '"ts2" TIME_VALUE="1500"/>'
         (
             "a.eaf",
             EAF_OF_A_SECOND.replace("a.mp4", "a%20b.mp4"),
-            {"a%20b.mp4": Interval("x", 0.5, 1.5)},
+            {"a%20b.mp4": Interval("x", 0.5, 1.5, tier="t")},
         ),
         (
             "a.eaf",
             EAF_OF_A_SECOND.replace(
                 "<MEDIA_DESCRIPTOR", '<MEDIA_DESCRIPTOR MEDIA_URL="a.wav"/><MEDIA_DESCRIPTOR', 1
             ),
-            {"a.mp4": Interval("x", 0.5, 1.5)},
+            {"a.mp4": Interval("x", 0.5, 1.5, tier="t")},
         ),
         (
             "a.csv",
@@ -534,6 +534,72 @@ def test_projects_of_boris(tmp_path: Path) -> None:
         "events without duration (bark; --point-seconds gives them one)": 1,
         "events without a media file": 2,
     }
+
+
+def test_categories_of_boris_that_overlap_others_alone_are_tiers(tmp_path: Path) -> None:
+    categories = {
+        "sit": "posture",
+        "run": "posture",
+        "eat": "act",
+        "fly": "rare",
+        "bark": "act",
+    }
+    behaviors = {
+        name: {"code": name, "type": "State event", "category": category}
+        for name, category in {**categories, "look": ""}.items()
+    }
+    spans = {"sit": (0, 5), "run": (5, 9), "eat": (1, 3), "fly": (9, 9.5), "look": (7, 8)}
+
+    def tiers(**more: tuple[float, float]) -> dict[str, str]:
+        events = [
+            [at, "", name, "", ""] for name, span in (spans | more).items() for at in span
+        ]
+        observation = {"file": {"1": ["a.mp4"]}, "media_info": {"length": {"a.mp4": 20.0}}}
+        project = {
+            "behaviors_conf": behaviors,
+            "observations": {"one": {**observation, "events": sorted(events)}},
+        }
+        (tmp_path / "p.boris").write_text(json.dumps(project))
+        (intervals,) = read_intervals(tmp_path / "p.boris").values()
+        return {part.label: part.tier for part in intervals if part.label}
+
+    expected = {"sit": "posture", "run": "posture", "eat": "act", "fly": "", "look": ""}
+    assert tiers() == expected
+    assert tiers(bark=(2, 4)) == {**expected, "eat": "", "bark": ""}  # overlaps eat
+
+
+def test_tiers_and_participants_of_elan_are_those_of_a_list(tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").touch()
+    slots = "".join(
+        f'<TIME_SLOT TIME_SLOT_ID="ts{i}" TIME_VALUE="{1000 * i}" />' for i in range(1, 9)
+    )
+
+    def tier(name: str, first: int, *values: str) -> str:
+        annotations = "".join(
+            f'<ANNOTATION><ALIGNABLE_ANNOTATION ANNOTATION_ID="a{first}{i}" '
+            f'TIME_SLOT_REF1="ts{first + 2 * i}" TIME_SLOT_REF2="ts{first + 2 * i + 1}">'
+            f"<ANNOTATION_VALUE>{value}</ANNOTATION_VALUE></ALIGNABLE_ANNOTATION></ANNOTATION>"
+            for i, value in enumerate(values)
+        )
+        return f'<TIER TIER_ID="{name}" PARTICIPANT="mia">{annotations}</TIER>'
+
+    text = (
+        '<A><HEADER TIME_UNITS="milliseconds"><MEDIA_DESCRIPTOR MEDIA_URL="a.mp4" /></HEADER>'
+        f"<TIME_ORDER>{slots}</TIME_ORDER>{tier('posture', 1, 'sit', 'walk')}"
+        f"{tier('eat', 2, 'eat', '')}</A>"
+    )
+    (tmp_path / "a.eaf").write_text(text)
+    (intervals,) = read_intervals(tmp_path / "a.eaf").values()
+    assert [(part.label, part.tier, part.subject) for part in intervals] == [
+        ("sit", "posture", "mia"),
+        ("eat", "", "mia"),
+        ("walk", "posture", "mia"),
+        ("eat", "", "mia"),
+    ]
+    call("convert", tmp_path / "a.eaf", tmp_path / "list.csv")
+    assert "posture" in (tmp_path / "list.csv").read_text()
+    again = read_set(tmp_path / "list.csv", classes=1)
+    assert [clip.tier for clip in again.clips] == ["posture", "", "posture", ""]
 
 
 def boris(

@@ -114,6 +114,12 @@ def test_notes_that_are_no_sentences(run: Path, value: Any) -> None:
         RunRecord.read(run)
 
 
+def test_a_tier_that_is_no_name(run: Path) -> None:
+    change(run / "split.json", "test.0.tier", 3)
+    with pytest.raises(ValueError, match=r"split.json: .*tier"):
+        RunRecord.read(run)
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [("hidden", 100_000), ("encoder", "vit_giant_patch14_224"), ("head_units", 10**8)],

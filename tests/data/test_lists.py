@@ -89,6 +89,100 @@ def test_the_rows_of_one_subject_of_a_list(tmp_path: Path) -> None:
         read_set(tmp_path, asked=SetConfig(subject="mouse"))
 
 
+def test_unknown_time_of_nobody_in_particular_is_that_of_each_subject(tmp_path: Path) -> None:
+    touch(tmp_path, "a.mp4")
+    rows = [
+        "path,start,end,label,subject",
+        "a.mp4,1,2,groom,resident",
+        "a.mp4,1,3,rear,intruder",
+        "a.mp4,3,4,,intruder",
+        "a.mp4,5,9,,",
+    ]
+    clips = read_set(
+        write(tmp_path / "list.csv", rows), asked=SetConfig(subject="resident"), classes=1
+    )
+    assert [*clips.unknown.values()] == [[(5.0, 9.0)]]
+
+
+TIERS = [
+    "path,start,end,label,tier",
+    "a.mp4,0,5,sit,posture",
+    "a.mp4,5,9,walk,posture",
+    "a.mp4,1,3,eat,action",
+    "a.mp4,6,8,look,action",
+    "a.mp4,3,4,rest,",
+]
+
+
+def test_the_tiers_of_a_list(tmp_path: Path) -> None:
+    touch(tmp_path, "a.mp4")
+    path = write(tmp_path / "list.csv", TIERS)
+    clips = read_set(path)
+    assert {clip.label: clip.tier for clip in clips.clips} == {
+        "sit": "posture",
+        "walk": "posture",
+        "eat": "action",
+        "look": "action",
+        "rest": "",
+    }
+    said = "tiers, whose labels exclude each other: action (eat, look), posture (sit, walk)"
+    assert said in clips.notes
+    other = Clip(tmp_path / "b.mp4", "sit", "b")
+    stored = Split(clips.clips, (other,), ()).to_dict(tmp_path)
+    again = Split.from_dict(stored, tmp_path)
+    assert [clip.tier for clip in again.training] == [clip.tier for clip in clips.clips]
+    one = read_set(path, asked=SetConfig(tier="posture"))
+    assert [clip.label for clip in one.clips] == ["sit", "walk"]
+    assert not one.overlaps
+    with pytest.raises(
+        ClipError, match="no row has the tier gaze; its tiers are action, posture"
+    ):
+        read_set(path, asked=SetConfig(tier="gaze"))
+    with pytest.raises(ClipError, match="a folder; leave out --tier"):
+        read_set(tmp_path, asked=SetConfig(tier="posture"))
+    chosen = read_set(path, asked=SetConfig(classes="sit, look"))
+    assert clips.overlaps
+    assert not chosen.overlaps  # of classes that are used
+
+
+def test_a_tier_that_overlaps_itself(tmp_path: Path) -> None:
+    touch(tmp_path, "a.mp4")
+    path = write(tmp_path / "list.csv", [*TIERS, "a.mp4,8.5,10,run,posture"])
+    message = (
+        r"line 3 \(walk, 5 to 9 s\) and line 7 \(run, 8.5 to 10 s\) of .* overlap in tier posture; "
+        "labels of one tier exclude each other: correct the times, or the tiers"
+    )
+    with pytest.raises(ClipError, match=message):
+        read_set(path)
+    assert read_set(path, asked=SetConfig(tier="action")).clips
+
+
+def test_a_column_group_names_recordings_or_tiers(tmp_path: Path) -> None:
+    touch(tmp_path, "a.mp4", "b.mp4")
+    rows = ["a.mp4,0,5,sit,{}", "a.mp4,1,3,eat,{}", "b.mp4,0,5,sit,{}"]
+    groups = {("day", "day", "day"): "", ("posture", "action", "posture"): "posture"}
+    for names, tier in groups.items():
+        lines = [row.format(name) for row, name in zip(rows, names, strict=True)]
+        clips = read_set(write(tmp_path / "list.csv", ["path,start,end,label,group", *lines]))
+        assert clips.clips[0].tier == tier
+        assert clips.clips[0].recording == ("a.mp4" if tier else "day")
+        column = "tier" if tier else "recording"
+        assert f"columns group are read as {column}" in clips.notes
+
+
+def test_what_each_of_several_subjects_does_is_a_tier(tmp_path: Path) -> None:
+    touch(tmp_path, "a.mp4", "b.mp4")
+    rows = [
+        "path,start,end,label,subject",
+        "a.mp4,1,2,attack,resident",
+        "a.mp4,1.5,3,freeze,intruder",
+        "a.mp4,1.5,3,flee,intruder",  # it may overlap itself: nobody said that it does not
+        "b.mp4,1,2,rear,guest",
+    ]
+    clips = read_set(write(tmp_path / "list.csv", rows)).clips
+    assert [clip.tier for clip in clips] == ["resident", "intruder", "intruder", ""]
+
+
 def test_paths_are_relative_to_the_list(tmp_path: Path) -> None:
     touch(tmp_path, "air drumming/a,b.mp4", "c.mp4", "other/d.mp4")
     rows = [

@@ -212,6 +212,30 @@ def test_classes_that_overlap_are_in_different_groups() -> None:
     assert chains[1].labels(over, times).tolist() == [2] * 4 + [0] * 10 + [2] * 3 + [1] * 7
 
 
+def test_tiers_keep_their_classes_together() -> None:
+    decision = Decision(("sit", "eat", "walk", "look", "nothing"))
+    # without tiers, walk is in the group of eat, which it does not overlap
+    part = labeled((0, 5, 0), (1, 3, 1), (4, 9, 3), (10, 12, 2))
+    assert state_groups([part], decision) == [[0, 2], [1, 3]]
+    tiers = {(0, "posture"), (1, "action"), (3, "action"), (2, "action")}
+    assert state_groups([part._replace(tiers=frozenset(tiers))], decision) == [[0], [1, 2, 3]]
+    others = {(2, "place"), *tiers} - {(2, "action")}
+    assert state_groups([part._replace(tiers=frozenset(others))], decision) == [
+        [0],
+        [1, 3],
+        [2],
+    ]
+    # no tier: classes of two, and those of one that overlaps itself
+    others = {(2, "posture"), *tiers}
+    assert state_groups([part._replace(tiers=frozenset(others))], decision) == [[0, 2], [1, 3]]
+    mixed = frozenset({(0, "cat"), (1, "cat"), (2, "cat")})
+    assert state_groups([part._replace(tiers=mixed)], decision) == [[0, 2], [1, 3]]
+    apart = labeled((0, 5, 0), (5, 6, 1), (6, 9, 3), (10, 12, 2))._replace(
+        tiers=frozenset(tiers)
+    )
+    assert state_groups([apart], decision) == [[0, 1, 2, 3, 4]]
+
+
 def test_gaps_are_a_state_if_there_are_any() -> None:
     decision = Decision(("sit", "stand"))
     full = labeled((0, 12, 0), (12, 20, 1))

@@ -359,6 +359,11 @@ class SetConfig(Config):
         "Comma-separated subjects of a list to use, such as one of two animals; default: all.",
         CLIPS,
     )
+    tier: str = setting(
+        "",
+        "Comma-separated tiers of a list to use, such as posture of posture and action; default: all.",
+        CLIPS,
+    )
     fill: str | None = setting(
         None,
         "Class of examples from the gaps in a list with times; '': none. Default: nothing, in training, unless another "
@@ -391,6 +396,11 @@ class SetConfig(Config):
     def subject_names(self) -> list[str]:
         """`subject` as a list."""
         return _names(self.subject)
+
+    @property
+    def tier_names(self) -> list[str]:
+        """`tier` as a list."""
+        return _names(self.tier)
 
 
 def _names(text: str) -> list[str]:

@@ -8,11 +8,14 @@ exists, the path means this file.
 import math
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any, TypeVar
 
 Times = tuple[float, float]  # start and end, in seconds
 WHOLE: Times = (0.0, math.inf)
+# start, end, and what is there
+_Span = TypeVar("_Span", bound=tuple[float, float, *tuple[Any, ...]])
 
 _TIME = r"(?:\d+:){0,2}\d+(?:\.\d*)?"
 _INTERVAL = re.compile(rf"(?s)(.+)#t=(?:npt:)?(?=.)({_TIME})?(?:,({_TIME}))?", re.ASCII)
@@ -67,6 +70,15 @@ def covered(intervals: Iterable[Times]) -> list[Times]:
         else:
             parts.append((start, end))
     return parts
+
+
+def overlapping(spans: Iterable[_Span], tolerance: float = 0.0) -> Iterator[tuple[_Span, _Span]]:
+    """The pairs of spans that share more than `tolerance` seconds, in the order of time."""
+    going_on = list[_Span]()  # earlier ones that may end later
+    for span in sorted(spans):
+        going_on = [other for other in going_on if other[1] > span[0] + tolerance]
+        yield from ((other, span) for other in going_on)
+        going_on.append(span)
 
 
 def parse_time(text: str) -> float:

@@ -112,12 +112,14 @@ class Clip:
         recording: what it was cut from (a person, a camera); a split keeps the clips of one
             recording together.
         root: the folder of the data set, or of its list; None: unknown.
+        tier: the group of labels that its label is in, which never overlap; "": none is named.
     """
 
     path: Path
     label: str
     recording: str | None = None
     root: Path | None = field(default=None, compare=False, repr=False)
+    tier: str = field(default="", compare=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "label", composed(self.label))

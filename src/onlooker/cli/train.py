@@ -362,7 +362,7 @@ def evaluate(
     refuse_unused(context, {"scenes", "when"}, "in evaluate")
     if not clips:
         where = "on events of recordings" if recordings else "without CLIPS"
-        names = {"divide"} if recordings else {"classes", "subject", "fill", "divide"}
+        names = {"divide"} if recordings else {"classes", "subject", "tier", "fill", "divide"}
         refuse_unused(context, names, where)
     if recordings:
         figures_of_recordings = evaluating.evaluate_recordings(

@@ -10,16 +10,19 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import accumulate
+from operator import itemgetter
 from pathlib import Path
 from shlex import quote
 from typing import NamedTuple
 
 import numpy as np
 
+from onlooker.base.config import SetConfig
 from onlooker.base.intervals import (
     WHOLE,
     Times,
     file_of,
+    overlapping,
     parse_time,
     resolved,
     split_interval,
@@ -43,7 +46,7 @@ SPLIT_NAMES = {
 }
 
 Parts = dict[str, list[Clip]]
-_Labeled = tuple[Path, Times, int, str]  # the file of an interval, its line and its label
+_Labeled = tuple[float, float, int, str, str]  # start, end, line, label and tier of an interval
 Listed = Mapping[Path, Sequence["_Row"]]  # by clip
 Unknown = Mapping[Path, Sequence[Times]]  # by file (`resolved`)
 # labels, "" for unknown time, and times, by file (`resolved`)
@@ -96,10 +99,10 @@ class ClipList(NamedTuple):
     second_scorer: ScorerLabels
 
 
-def read_list(path: Path, subjects: Sequence[str] = ()) -> ClipList:
+def read_list(path: Path, asked: SetConfig | None = None) -> ClipList:
     """The clips of a CSV file: `path,label` and optionally `start`, `end`, `split`, `recording`,
-    `subject` and `scorer`: of a file that several people have labeled, the clips are those of the
-    first one.
+    `subject`, `tier` and `scorer`: of a file that several people have labeled, the clips are those
+    of the first one. Labels of one tier never overlap.
 
     Paths are relative to the file. `split` is training, validation or test (or train, val). With
     `start` and `end` (seconds, mm:ss or hh:mm:ss), a clip is this part of a file. With
@@ -107,33 +110,49 @@ def read_list(path: Path, subjects: Sequence[str] = ()) -> ClipList:
     the second is. Columns may have other usual names (`read_table`). Recordings: `_recordings`.
 
     Args:
-        subjects: whose rows are read; empty: all.
+        asked: whose rows are read, and of which tiers; rows of other classes than those that it
+            names may overlap.
 
     Raises:
         ClipError: as `read_table`; or a file of an annotation program, an unknown split, a clip in
-            two rows that do not differ in recording or subject alone, a recording in two splits,
-            wrong times, no row of a subject, or a class without clips, for which the model would
-            silently lack an output.
+            two rows that do not differ in recording, subject or tier alone, a recording in two
+            splits, wrong times, a tier that overlaps itself, no row of a subject or tier, or a
+            class without clips, for which the model would silently lack an output.
     """
+    asked = asked or SetConfig()
+    asked_names = {
+        "subject": [*map(composed, asked.subject_names)],
+        "tier": [*map(composed, asked.tier_names)],
+    }
     if path.suffix.lower() in _ANNOTATIONS or table_kind(path) != "list":
         remedy = f"run `onlooker convert {quote(str(path))} list.csv`, and give list.csv"
         raise ClipError(path, "labels of an annotation program, not a list of clips", remedy)
-    optional = ("split", "recording", "subject", "scorer", *_TIME_COLUMNS, *_FRAME_COLUMNS)
+    optional = ("split", "recording", "subject", "tier", "scorer", *_TIME_COLUMNS, *_FRAME_COLUMNS)
     table = read_table(path, ("path", "label"), optional)
     notes = _understand(path, table)
     listed = defaultdict[Path, list[_Row]](list)
     unknown = defaultdict[Path, list[Times]](list)
     subjects_of_file = defaultdict[Path, set[str]](set)
+    present = {column: set[str]() for column in asked_names}
     scorers = defaultdict[Path, dict[str, list[tuple[str, Times]]]](dict)
     for number, row in table.rows:
         file = _with_times(
             path, number, row, file=_in_folder(path.parent, row["path"]), table=table
         )
         whole, times = split_interval(file)
-        names = {column: composed(row.get(column, "")) for column in ("recording", "subject")}
+        names = {
+            column: composed(row.get(column, "")) for column in ("recording", "subject", "tier")
+        }
         if row["label"] and names["subject"]:
             subjects_of_file[resolved(whole)].add(names["subject"])
-        if subjects and names["subject"] not in subjects:
+        for column, in_list in present.items():
+            if row["label"] and names[column]:
+                in_list.add(names[column])
+        # unknown time of nobody in particular is that of everybody
+        if any(
+            values and names[column] not in values and (row["label"] or names[column])
+            for column, values in asked_names.items()
+        ):
             continue
         by_scorer = scorers[resolved(whole)]
         rows_of_scorer = by_scorer.setdefault(composed(row.get("scorer", "")), [])
@@ -158,14 +177,12 @@ def read_list(path: Path, subjects: Sequence[str] = ()) -> ClipList:
                 duplicate = f"line {number} is a duplicate of line {other.number}: {file}"
                 raise ClipError(path, duplicate, "keep one of them")
         listed[file].append(new)
-    present_subjects = set[str]().union(*subjects_of_file.values())
-    if absent := sorted({*subjects} - present_subjects):
-        remedy = (
-            f"its subjects are {some_of(sorted(present_subjects))}"
-            if present_subjects
-            else ("it has no column subject; leave out --subject")
-        )
-        raise ClipError(path, f"no row has the subject {absent[0]}", remedy)
+    for column, values in asked_names.items():
+        if absent := sorted({*values} - present[column]):
+            remedy = f"it has no column {column}; leave out --{column}"
+            if present[column]:
+                remedy = f"its {column}s are {some_of(sorted(present[column]))}"
+            raise ClipError(path, f"no row has the {column} {absent[0]}", remedy)
     existing = {file: rows for file, rows in listed.items() if os.path.exists(file_of(file))}
     missing = [
         ClipError(
@@ -176,17 +193,24 @@ def read_list(path: Path, subjects: Sequence[str] = ()) -> ClipList:
         for file, rows in listed.items()
         if file not in existing
     ]
-    overlaps = _overlaps({file: rows[0] for file, rows in listed.items()})
+    classes = [*map(composed, asked.class_names)]
+    first_rows = {file: rows[0] for file, rows in listed.items()}
+    overlaps = _overlaps(
+        path,
+        {file: row for file, row in first_rows.items() if not classes or row.label in classes},
+    )
     if not existing:
         problem = "no row has a label"
         if missing:
             problem = f"none of its clips exists ({len(table.rows)}), such as {missing[0].path}"
         raise ClipError(path, problem, "paths are relative to the list; correct them, or move it")
-    present = {row.label for rows in existing.values() for row in rows}
+    existing_labels = {row.label for rows in existing.values() for row in rows}
     labels = [row.label for rows in listed.values() for row in rows]
-    if lost := [label for label in labels if label not in present]:
+    if lost := [label for label in labels if label not in existing_labels]:
         problem = f"none of the clips of class {lost[0]} exists ({lost.count(lost[0])})"
         raise ClipError(path, problem, "add some, or remove the class from the list")
+    if text := _tiers_text(first_rows.values()):
+        notes.append(text)
     if count := sum(map(len, unknown.values())):
         notes.append(f"rows without a label: {count}; no gap is cut from their times")
     second_scorer = {
@@ -214,6 +238,19 @@ class _Row(NamedTuple):
     split: str
     recording: str
     subject: str
+    tier: str
+
+
+def _tiers_text(rows: Iterable[_Row]) -> str:
+    """Which labels are in which tiers, in words; "" if there are not several tiers."""
+    labels = defaultdict[str, set[str]](set)
+    for row in rows:
+        if row.tier:
+            labels[row.tier].add(row.label)
+    if len(labels) < 2:
+        return ""
+    tiers = [f"{tier} ({some_of(sorted(names))})" for tier, names in sorted(labels.items())]
+    return f"tiers, whose labels exclude each other: {some_of(tiers)}"
 
 
 def _by_split(
@@ -241,7 +278,9 @@ def _by_split(
                 problem,
                 "splits must not share it; correct the split, or the column recording",
             )
-        clip = Clip(file, row.label, recording, root=path.parent)
+        # what one of several does, such as resident or intruder, is a tier, too
+        tier = row.tier or (row.subject if row.subject in shared_subjects else "")
+        clip = Clip(file, row.label, recording, root=path.parent, tier=tier)
         parts.setdefault(split, []).append(clip)
     return parts
 
@@ -357,27 +396,41 @@ def _with_times(
     return with_interval(file, bounds[int(start)], bounds[int(end)])
 
 
-def _overlaps(listed: Mapping[Path, _Row]) -> Overlaps | None:
-    """The clips with different labels that share a part of a file; None if there are none."""
-    rows = [
-        (resolved(file_of(clip)), split_interval(clip)[1] or WHOLE, row.number, row.label)
-        for clip, row in listed.items()
+def _overlaps(path: Path, listed: Mapping[Path, _Row]) -> Overlaps | None:
+    """The clips of a list with different labels that share a part of a file; None if there are
+    none.
+
+    Raises:
+        ClipError: two of them are of one tier.
+    """
+    by_file = defaultdict[Path, list[_Labeled]](list)
+    for clip, row in listed.items():
+        start, end = split_interval(clip)[1] or WHOLE
+        by_file[resolved(file_of(clip))].append((start, end, row.number, row.label, row.tier))
+    pairs = [
+        (file, pair)
+        for file, spans in sorted(by_file.items())
+        for pair in overlapping(spans)
+        if pair[0][3] != pair[1][3]
     ]
-    before = list[_Labeled]()  # earlier rows that may end after the row begins
-    pairs = list[tuple[_Labeled, _Labeled]]()
-    for row in sorted(rows):
-        file, (start, _), _, label = row
-        before = [other for other in before if other[0] == file and other[1][1] > start]
-        pairs += [(other, row) for other in before if other[3] != label]
-        before.append(row)
+    for file, (one, other) in pairs:
+        if one[4] and one[4] == other[4]:
+            problem = f"{_pair_text(one, other)} of {file} overlap in tier {one[4]}"
+            remedy = "labels of one tier exclude each other: correct the times, or the tiers"
+            raise ClipError(path, problem, remedy)
     if not pairs:
         return None
-    pair = sorted(pairs[0], key=lambda overlapping: overlapping[2])
-    clips = " and ".join(f"line {n} ({name}, {a:g} to {b:g} s)" for _, (a, b), n, name in pair)
+    file, pair = pairs[0]
     more = f", like {len(pairs) - 1} other pairs" if pairs[1:] else ""
-    file = pair[0][0]
-    has_whole = any(WHOLE in (one[1], other[1]) for one, other in pairs)
-    return Overlaps(f"{clips} of {file} overlap{more}", file, has_whole)
+    has_whole = any(WHOLE in (one[:2], other[:2]) for _, (one, other) in pairs)
+    return Overlaps(f"{_pair_text(*pair)} of {file} overlap{more}", file, has_whole)
+
+
+def _pair_text(*pair: _Labeled) -> str:
+    return " and ".join(
+        f"line {number} ({label}, {start:g} to {end:g} s)"
+        for start, end, number, label, _ in sorted(pair, key=itemgetter(2))
+    )
 
 
 def fill_gaps(parts: Parts, label: str, unknown: Unknown) -> int:

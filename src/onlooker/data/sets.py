@@ -149,11 +149,10 @@ def read_set(
     overlaps = None
     second_scorer: ScorerLabels = {}
     if path.is_file():
-        parts, left_out, notes, unknown, overlaps, second_scorer = read_list(
-            path, [*map(composed, asked.subject_names)]
-        )
-    elif asked.subject:
-        raise ClipError(path, "a folder", "leave out --subject, which is for lists")
+        parts, left_out, notes, unknown, overlaps, second_scorer = read_list(path, asked)
+    elif asked.subject or asked.tier:
+        option = "--subject" if asked.subject else "--tier"
+        raise ClipError(path, "a folder", f"leave out {option}, which is for lists")
     else:
         parts, left_out, notes = read_folder(path, classes)
     if fills and asked.fill is None and path.is_file():

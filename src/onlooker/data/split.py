@@ -94,10 +94,12 @@ class Split:
 
         def entry(clip: Clip) -> dict[str, str | None]:
             content = {"fingerprint": fingerprint(clip.path)} if fingerprints else {}
+            tier = {"tier": clip.tier} if clip.tier else {}
             return {
                 "path": clip_name(clip.path, folder),
                 "label": clip.label,
                 "recording": clip.recording,
+                **tier,
                 **content,
             }
 
@@ -112,7 +114,8 @@ class Split:
         def clip(entry: dict[str, Any]) -> Clip:
             path = folder / field_of(entry, "path", str)
             recording = field_of(entry, "recording", str | None)
-            return Clip(path, field_of(entry, "label", str), recording, root=folder)
+            tier = field_of({"tier": "", **entry}, "tier", str)
+            return Clip(path, field_of(entry, "label", str), recording, root=folder, tier=tier)
 
         return cls(
             *(tuple(map(clip, field_of(values, name, list[dict[str, Any]]))) for name in SPLITS)

@@ -49,6 +49,7 @@ _COLUMN_NAMES = {
     "split": "split subset partition datasplit splitname traintest",
     "recording": f"recording group groupid recordingid {_SUBJECT}",
     "subject": _SUBJECT,
+    "tier": "tier tierid tiername",
     "cut_from": "cutfrom",
 }
 # The meaning of cells in tables of frames: no, yes, or unlabeled.
@@ -66,6 +67,7 @@ _MAY_BE_EMPTY = (
     "end_frame",
     "recording",
     "subject",
+    "tier",
     "scorer",
     "cut_from",
 )
@@ -104,7 +106,8 @@ class Table:
 def read_table(path: Path, columns: Sequence[str], optional: Sequence[str] = ()) -> Table:
     """The rows of a CSV file, separated by commas, semicolons or tabs.
 
-    Columns may have any of their usual names, in any case. Without a header, lines are a path to a
+    Columns may have any of their usual names, in any case; `group` names recordings, or tiers if a
+    file has several. Without a header, lines are a path to a
     video and the value of the second column. A row with times may have no label: it is unknown
     what happens then. A line may end before its last columns, which are then empty.
 
@@ -137,6 +140,9 @@ def read_table(path: Path, columns: Sequence[str], optional: Sequence[str] = ())
     keys = [meanings.get(_plain(name), name) for name in header]
     no_values = dict.fromkeys(keys, "")  # of a line that ends before its last columns
     rows = [(number, no_values | dict(zip(keys, fields, strict=False))) for number, fields in lines]
+    if "tier" in optional and _has_tiers(rows, names):
+        names["tier"] = names.pop("recording")
+        rows = [(n, row | {"tier": row["recording"], "recording": ""}) for n, row in rows]
     used = [column for column in optional if any(row.get(column) for _, row in rows)]
     needed = [*columns, *(column for column in used if column not in _MAY_BE_EMPTY)]
     for (number, row), (_, fields) in zip(rows, lines, strict=True):
@@ -150,6 +156,14 @@ def read_table(path: Path, columns: Sequence[str], optional: Sequence[str] = ())
             problem += f": {len(fields)} fields below {len(header)} columns"
             raise ClipError(path, problem, f'put a field that contains "{delimiter}" into quotes')
     return Table(rows, header, names)
+
+
+def _has_tiers(rows: Sequence[Row], names: Mapping[str, str]) -> bool:
+    """Whether a column `group` does not name recordings, because a file has several groups."""
+    if "tier" in names or _plain(names.get("recording", "")) != "group":
+        return False
+    groups = {(row["path"], row["recording"]) for _, row in rows if row["recording"]}
+    return len(groups) > len({path for path, _ in groups})
 
 
 def _columns(path: Path, header: Sequence[str], meanings: Mapping[str, str]) -> dict[str, str]:

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onlooker.base.files import read_bytes, read_json, reading, write_bytes, write_csv, write_json
-from onlooker.base.intervals import Times, covered, parse_time, split_interval
+from onlooker.base.intervals import Times, covered, overlapping, parse_time, split_interval
 from onlooker.base.progress import note
 from onlooker.base.records import ClipError, Prediction, Segment
 from onlooker.base.settings import suggestion
@@ -82,14 +82,15 @@ _ELAN_ANNOTATION = (
 
 @dataclass(frozen=True)
 class Interval(Segment):
-    """A labeled part of a recording; `split`, `recording` and `subject` as in lists of clips, "" if
-    they are not known. The label "" stands for unknown time: its labels were left out, or nobody
+    """A labeled part of a recording; `split`, `recording`, `subject` and `tier` as in lists of clips,
+    "" if they are not known. The label "" stands for unknown time: its labels were left out, or nobody
     has labeled it.
     """
 
     split: str = ""
     recording: str = ""
     subject: str = ""
+    tier: str = ""
 
 
 class Named(NamedTuple):
@@ -299,6 +300,7 @@ def make_interval(
     split: str = "",
     recording: str = "",
     subject: str = "",
+    tier: str = "",
 ) -> Interval:
     """An interval of checked values; the label fits into one line of any format."""
     if not isinstance(label, str) or not label.strip():
@@ -314,6 +316,7 @@ def make_interval(
         split=split,
         recording=recording,
         subject=subject,
+        tier=tier,
     )
 
 
@@ -434,14 +437,16 @@ def _name(video: Path, folder: Path) -> str:
 
 def _read_csv(path: Path, _: Asked, left_out: Counter[str]) -> Intervals:
     table = read_table(
-        path, ("path", "start", "end", "label"), ("split", "recording", "subject", "score")
+        path,
+        ("path", "start", "end", "label"),
+        ("split", "recording", "subject", "tier", "score"),
     )
     left_out.update(f"column {name}" for name in table.header if name not in table.names.values())
     for line, row in table.rows:
         with reading(path, f"line {line}: ", _EXPORT_AGAIN):
             start = parse_time(row["start"])
             end = parse_time(row["end"])
-            names = {name: row.get(name, "") for name in ("split", "recording", "subject")}
+            names = {name: row.get(name, "") for name in ("split", "recording", "subject", "tier")}
             score = row.get("score") or 1
             interval = _unknown(start, end)
             if row["label"]:
@@ -456,7 +461,7 @@ def _write_csv(path: Path, videos: Videos, _: float | None) -> None:
         for interval in intervals
     ]
     columns = ["path", "start", "end", "label"]
-    usual = {"split": "", "recording": "", "subject": "", "score": 1}
+    usual = {"split": "", "recording": "", "subject": "", "tier": "", "score": 1}
     columns += [name for name, value in usual.items() if any(row[name] != value for row in rows)]
     write_csv(path, [columns, *([row[name] for name in columns] for row in rows)])
 
@@ -632,7 +637,9 @@ def _write_label_studio(path: Path, videos: Videos, fps: float | None) -> None:
 
 
 def _read_elan(path: Path, _: Asked, left_out: Counter[str]) -> Intervals:
-    """The aligned annotations of all tiers; an empty one is labeled by its tier."""
+    """The aligned annotations of all tiers; an empty one is labeled by its tier. A tier that is
+    named like its only label, as `_write_elan` names them, is no tier of a list.
+    """
     text = read_bytes(path).decode("utf-8-sig")
     if "<!DOCTYPE" in text:
         raise ValueError("declarations of entities or of a document type")
@@ -654,10 +661,13 @@ def _read_elan(path: Path, _: Asked, left_out: Counter[str]) -> Intervals:
     order = [*slots]
     left_out.update("annotations without times of their own" for _ in root.iter("REF_ANNOTATION"))
     for tier in root.iter("TIER"):
+        name = tier.get("TIER_ID") or ""
+        values = {(text.text or "").strip() for text in tier.iter("ANNOTATION_VALUE")}
+        group = "" if values <= {name, ""} else name
         for annotation in tier.iter("ALIGNABLE_ANNOTATION"):
             with reading(
                 path,
-                f"tier {tier.get('TIER_ID')}, annotation {annotation.get('ANNOTATION_ID')}: ",
+                f"tier {name}, annotation {annotation.get('ANNOTATION_ID')}: ",
                 _EXPORT_AGAIN,
             ):
                 start, end = (annotation.attrib[f"TIME_SLOT_REF{number}"] for number in (1, 2))
@@ -668,7 +678,14 @@ def _read_elan(path: Path, _: Asked, left_out: Counter[str]) -> Intervals:
                     yield video, _unknown(max(before), min([*after, _LONGEST]))
                     continue
                 label = (annotation.findtext("ANNOTATION_VALUE") or "").strip()
-                yield video, make_interval(label or tier.get("TIER_ID"), times[start], times[end])
+                interval = make_interval(
+                    label or name,
+                    times[start],
+                    times[end],
+                    subject=tier.get("PARTICIPANT", "").strip(),
+                    tier=group,
+                )
+                yield video, interval
 
 
 def _write_elan(path: Path, videos: Videos, _: float | None) -> None:
@@ -746,12 +763,32 @@ def _clock(seconds: float) -> str:
 
 
 def _read_boris(path: Path, asked: Asked, left_out: Counter[str]) -> Intervals:
-    """The states of a project. One that was not stopped ends with its observation, as BORIS repairs
-    it. What is left out, and what no observation with events covers, is unknown time.
+    """The states of a project; categories that overlap others, but not themselves, are tiers."""
+    pairs = [*_boris_intervals(path, asked, left_out)]
+    by_video = defaultdict[Path, list[tuple[float, float, str, str]]](list)
+    for (video, _), part in pairs:
+        by_video[video].append((part.start, part.end, part.label, part.tier))
+    apart = set[str]()
+    mixed = set[str]()
+    for one, other in chain.from_iterable(map(overlapping, by_video.values())):
+        if one[3] != other[3]:
+            apart |= {one[3], other[3]}
+        elif one[2] != other[2]:
+            mixed.add(one[3])
+    for named, interval in pairs:
+        is_tier = interval.tier in apart - mixed
+        yield named, interval if is_tier else replace(interval, tier="")
+
+
+def _boris_intervals(path: Path, asked: Asked, left_out: Counter[str]) -> Intervals:
+    """The states of a project, with their categories as tiers. One that was not stopped ends with
+    its observation, as BORIS repairs it. What is left out, and what no observation with events
+    covers, is unknown time.
     """
     project = read_json(path)
     behaviors = project["behaviors_conf"].values()
     kinds = {behavior["code"]: behavior["type"].lower() for behavior in behaviors}
+    categories = {behavior["code"]: str(behavior.get("category") or "") for behavior in behaviors}
     watched = defaultdict[Named, list[Times]](list)
     lengths = dict[Named, float]()
     unstopped = Counter[str]()
@@ -777,7 +814,9 @@ def _read_boris(path: Path, asked: Asked, left_out: Counter[str]) -> Intervals:
                 for video, part in _boris_parts(media, start, end):
                     interval = _unknown(*part)
                     if label:
-                        interval = make_interval(label, *part, subject=subject)
+                        interval = make_interval(
+                            label, *part, subject=subject, tier=categories[label]
+                        )
                     yield video, interval
     for video, times in watched.items():
         parts = covered(times)

@@ -163,7 +163,8 @@ class RunRecord:
             asked = None
             if "set" in stored:
                 # earlier versions have none of these
-                own = {"when": SetConfig.when, "subject": "", **field_of(stored, "set", dict)}
+                usual = {"when": SetConfig.when, "subject": "", "tier": ""}
+                own = usual | field_of(stored, "set", dict)
                 asked = SetConfig.from_field({"set": own}, "set")
             notes = field_of({"notes": [], **stored}, "notes", list[str])
             background = field_of({"background": [], **stored}, "background", list[str])

@@ -20,7 +20,14 @@ from torch import Tensor
 
 from onlooker.base.config import DataConfig, When
 from onlooker.base.decision import Decision, StateChain
-from onlooker.base.intervals import Times, covered, file_of, resolved, split_interval
+from onlooker.base.intervals import (
+    Times,
+    covered,
+    file_of,
+    overlapping,
+    resolved,
+    split_interval,
+)
 from onlooker.base.progress import tracked
 from onlooker.base.records import Clip, ClipError, Segment, clip_name
 from onlooker.data.clips import read_header
@@ -77,6 +84,7 @@ class LabeledRecording(NamedTuple):
         seconds: when it ends.
         rate: frames per second.
         root: the folder of the clips.
+        tiers: the classes, and the tiers that their intervals are in (`Clip.tier`).
     """
 
     path: Path
@@ -86,6 +94,7 @@ class LabeledRecording(NamedTuple):
     seconds: float
     rate: float
     root: Path | None = None
+    tiers: frozenset[tuple[int, str]] = frozenset()
 
 
 class TimesPlan(NamedTuple):
@@ -153,11 +162,13 @@ def labeled_recordings(
         with suppress(ClipError):
             timing = read_header(file_of(parts[0].path)).timing
             intervals = list[tuple[float, float, int]]()
+            tiers = set[tuple[int, str]]()
             for clip in parts:
                 _, times = split_interval(clip.path)
                 assert times is not None
-                end = min(times[1], timing.end)
-                intervals.append((times[0], end, decision.classes.index(clip.label)))
+                label = decision.classes.index(clip.label)
+                intervals.append((times[0], min(times[1], timing.end), label))
+                tiers.add((label, clip.tier))
             step = float(np.median(np.diff(timing.times))) if len(timing.times) > 1 else 1.0
             recordings.append(
                 LabeledRecording(
@@ -168,6 +179,7 @@ def labeled_recordings(
                     seconds=float(timing.end),
                     rate=1 / max(step, 1e-3),
                     root=parts[0].root,
+                    tiers=frozenset(tiers),
                 )
             )
     return recordings
@@ -195,35 +207,57 @@ def _seconds(times: Sequence[Times]) -> float:
 
 
 def state_groups(recordings: Sequence[LabeledRecording], decision: Decision) -> list[list[int]]:
-    """The classes divided into groups whose intervals never overlap within, by greedy coloring: the
-    class that overlaps most others comes first. The class in which nothing happens is in the only
-    group, or in none of several.
+    """The classes divided into groups whose intervals never overlap within, by tiers if
+    some overlap, and of other classes by greedy coloring: the one that overlaps most others comes
+    first. The class in which nothing happens is in the only group, or in none of several.
     """
     nothing = decision.nothing_class
-    overlapping = defaultdict[int, set[int]](set)
+    overlaps: dict[int, set[int]] = {
+        label: set() for label in range(len(decision.classes)) if label != nothing
+    }
     for recording in recordings:
-        going_on = list[tuple[float, float, int]]()  # earlier intervals that may end later
-        for interval in recording.intervals:
-            start, _, label = interval
-            if label == nothing:
-                continue
-            going_on = [other for other in going_on if other[1] > start + _TOLERANCE]
-            for other in {other for _, _, other in going_on} - {label}:
-                overlapping[label].add(other)
-                overlapping[other].add(label)
-            going_on.append(interval)
-    labels = [label for label in range(len(decision.classes)) if label != nothing]
-    groups = list[list[int]]()
-    for label in sorted(labels, key=lambda label: -len(overlapping[label])):
-        free = (group for group in groups if not overlapping[label] & {*group})
+        states = [interval for interval in recording.intervals if interval[2] != nothing]
+        for (_, _, label), (_, _, other) in overlapping(states, _TOLERANCE):
+            if label != other:
+                overlaps[label].add(other)
+                overlaps[other].add(label)
+
+    groups = _tiers(recordings, overlaps) if any(overlaps.values()) else []
+    without_tier = overlaps.keys() - set[int]().union(*groups)
+    for label in sorted(without_tier, key=lambda label: (-len(overlaps[label]), label)):
+        free = (group for group in groups if not overlaps[label] & group)
         group = next(free, None)
         if group is None:
-            groups.append([label])
+            groups.append({label})
         else:
-            group.append(label)
+            group.add(label)
     if len(groups) == 1 and nothing is not None:
-        groups[0].append(nothing)
+        groups[0].add(nothing)
     return sorted(sorted(group) for group in groups)
+
+
+def _tiers(
+    recordings: Sequence[LabeledRecording], overlaps: Mapping[int, set[int]]
+) -> list[set[int]]:
+    """The classes of each tier that are in no other one; none of a tier that overlaps itself, as
+    what a subject does may.
+
+    Args:
+        overlaps: the classes that each class overlaps.
+    """
+    names = defaultdict[int, set[str]](set)
+    for recording in recordings:
+        for label, tier in recording.tiers:
+            names[label].add(tier)
+    tiers = defaultdict[str, set[int]](set)
+    for label in overlaps:
+        if len(names[label]) == 1:
+            tiers["".join(names[label])].add(label)
+    return [
+        classes
+        for tier, classes in tiers.items()
+        if tier and not any(overlaps[label] & classes for label in classes)
+    ]
 
 
 class _Chain(NamedTuple):
