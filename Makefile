@@ -20,7 +20,7 @@ test: $(READY)  ## what .ci/run runs: lint, types, import layers, tests
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest -n 2 --dist loadfile -m "not slow"
+	$(BIN)/pytest -n 2 --dist loadfile --durations 20 -m "not slow"
 
 test-all: $(READY)  ## all tests, including slow ones
 	$(BIN)/pytest -n 2 --dist loadfile --nbmake tests papers/tests examples/where-and-when.ipynb
