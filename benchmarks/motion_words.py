@@ -30,7 +30,7 @@ from onlooker.base.records import Clip
 from onlooker.data.sets import read_set
 from onlooker.data.split import group_of
 from onlooker.data.stick_figures import ACTIONS, StickFigures
-from onlooker.video.motion_words import Blocks, MotionEye, Words, last_blocks, next_blocks
+from onlooker.video.motion_words import MotionEye, Words, last_blocks, next_blocks
 from onlooker.video.reader import VideoReader
 from onlooker_papers.real_clips.frozen import splits_of
 from onlooker_papers.sets import data_folder, few_of_each
@@ -50,16 +50,16 @@ FOLDS = harness.size(5, 2)
 REGULARIZATION = 1.0  # of vectors whose squared norm is 4
 
 
-def blocks_of(frames: Frames, seed: int) -> Blocks:
+def blocks_of(frames: Frames, seed: int) -> list[Floats]:
     """Descriptors of random blocks of a clip, by part; none: an empty list."""
-    rows: list[Blocks] = []
+    rows: list[list[Floats]] = []
     state = None
     for time, frame in frames:
         state, blocks = next_blocks(frame, time, state)
         if blocks is not None:
-            rows.append(blocks)
+            rows.append(blocks.parts)
     if not rows and state is not None and (blocks := last_blocks(state)):
-        rows.append(blocks)
+        rows.append(blocks.parts)
     parts = [np.concatenate(part) for part in zip(*rows, strict=True)]
     if not parts:
         return []
@@ -96,7 +96,7 @@ def filmed(pixels: Pixels, rng: np.random.Generator) -> Frames:
         yield t / 25, seen.astype(np.uint8)
 
 
-def learn(clips: Sequence[Blocks]) -> list[Words]:
+def learn(clips: Sequence[list[Floats]]) -> list[Words]:
     """The words of the parts, from blocks of clips."""
     parts = zip(*filter(None, clips), strict=True)
     return [learn_part(np.concatenate([blocks[:LEARNED] for blocks in part])) for part in parts]
@@ -128,7 +128,7 @@ def write(words: Sequence[Words], file: Path) -> None:
 class DescribedSet(NamedTuple):
     """Blocks, classes and recordings of clips."""
 
-    blocks: list[Blocks]
+    blocks: list[list[Floats]]
     labels: NDArray[np.str_]
     groups: NDArray[np.str_]
 
@@ -143,7 +143,7 @@ def describe(clips: Sequence[Clip], title: str) -> DescribedSet:
     return DescribedSet(blocks, labels, np.array([group_of(clip) for clip in clips]))
 
 
-def vectors(words: Sequence[Words], clips: Sequence[Blocks]) -> Floats:
+def vectors(words: Sequence[Words], clips: Sequence[list[Floats]]) -> Floats:
     """Fisher vectors of clips, `N F`."""
     rows = np.zeros((len(clips), 1 + sum(2 * part.means.size for part in words)), np.float32)
     for row, blocks in zip(rows, clips, strict=True):

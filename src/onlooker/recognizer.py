@@ -51,6 +51,7 @@ from onlooker.formats.publish import Sink, publish
 from onlooker.localization import localize
 from onlooker.models.registry import find_class, missing_packages
 from onlooker.models.video_model import WEIGHTS, VideoModel, choose_device
+from onlooker.report.contrast import Contrast, blocks_on_grid, on_grid
 from onlooker.report.overlay import write_drawn
 from onlooker.storage import local
 from onlooker.stream.events import clip_events, recorded
@@ -58,7 +59,7 @@ from onlooker.stream.sources import stream_names
 from onlooker.stream.states import recorded_states
 from onlooker.stream.streams import Address, OnError, OnStatus, Streams, watch
 from onlooker.training.forward import encode_samples, forward_samples, memory_batches
-from onlooker.video.motion_words import words_digest
+from onlooker.video.motion_words import motion_eye, words_digest
 from onlooker.video.rates import RATE, RATE_REMEDY
 from onlooker.video.reader import VideoReader, is_video
 from onlooker.video.sampling import Timing, equally_spaced
@@ -273,6 +274,45 @@ class Recognizer:
         (frames,) = given
         embedding = frames[-1] if self.decision.aggregation == "last" else frames.mean(0)
         return Features(embedding.float().cpu().numpy(), maps[0].float().cpu().numpy())
+
+    @typed
+    @torch.inference_mode()
+    def contrast(
+        self,
+        path: Path | str | VideoReader,
+        labels: tuple[str, str],
+        sample: Sample | None = None,
+    ) -> Contrast:
+        """Where and when the evidence for one class over another one is in a clip: `contrast(path,
+        ("wave", "clap"))`. With the difference of the biases, it adds up to the logarithm of their
+        odds.
+
+        Args:
+            labels: both classes.
+            sample: what `read` returned for the clip.
+
+        Raises:
+            ClipError: the clip cannot be read.
+            ValueError: a model that is no sum over places, as the default, linear, is; a class that
+                it does not know.
+        """
+        if unknown := [label for label in labels if label not in self.classes]:
+            raise ValueError(
+                f"{unknown[0]!r} is no class of this model; there are {', '.join(self.classes)}"
+            )
+        sample = sample or self.read(path)
+        maps = encode_samples(self.model, torch.from_numpy(sample.pixels), self.data)
+        weights = maps.new_zeros(len(self.classes))
+        weights[self.classes.index(labels[0])] += 1 / self.decision.temperature
+        weights[self.classes.index(labels[1])] -= 1 / self.decision.temperature
+        pictures = on_grid(self.model.evidence(maps, weights).float().cpu().numpy())
+        motion = np.zeros_like(pictures)
+        if sample.motion is not None:
+            directions = weights @ self.model.motion_directions(torch.from_numpy(sample.motion))
+            frames = ((time, frame) for _, time, frame in _opened(path))
+            blocks = motion_eye().shares(frames, directions.cpu().numpy())
+            motion = blocks_on_grid(blocks, sample.times)
+        return Contrast(labels, sample.times, pictures, motion)
 
     def predict_clip(
         self,

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from onlooker.models.linear import LinearClassifier
+from onlooker.models.registry import create_model
 from onlooker.models.video_model import WEIGHTS
 
 
@@ -352,3 +353,35 @@ def test_the_layer_is_on_the_device_of_the_model() -> None:
     )
     net.set_event_layer(LENGTHS, event, classes)
     assert {values.device.type for values in net.state_dict().values()} == {"meta"}
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("T", [1, 2, 5, 8])
+def test_evidence_of_places_and_frames_adds_up_to_the_logits(T: int) -> None:
+    model = made(window=8)
+    features = made_features(T=T, B=1)
+    weights = torch.tensor([1.0, -0.5, 0.25, 0.0])
+    evidence = model.evidence(features[0], weights)
+    assert evidence.shape == (T, *model.grid)
+    expected = (model.forward_features(features).logits[0, -1] - model.head.bias) @ weights
+    assert_close(evidence.sum(), expected, atol=1e-3, rtol=1e-4)
+
+
+@torch.no_grad()
+def test_evidence_is_where_and_when_something_differs() -> None:
+    model = made(window=6)
+    model.center.zero_()
+    model.head.weight[:, : model.encoder.num_features] = (
+        0  # what is always there does not count
+    )
+    features = made_features(T=1).expand(-1, 6, -1, -1, -1).contiguous()[0]
+    features[3, :, 1, 2] *= 2
+    evidence = model.evidence(features, torch.tensor([1.0, -1.0, 0.0, 0.0]))
+    places = evidence.abs().sum(0) > 1e-3
+    assert places.nonzero().tolist() == [[1, 2]]
+    assert evidence[3, 1, 2].abs() > evidence[0, 1, 2].abs()
+
+
+def test_a_model_that_is_no_sum_has_no_evidence() -> None:
+    with pytest.raises(ValueError, match="this model is no sum over places; use the default"):
+        create_model("lstm", num_classes=2, size=32).evidence(torch.zeros(1), torch.zeros(2))

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F_
 from stepping import stepped
 from torch import Tensor
 from torch.testing import assert_close
@@ -139,3 +140,21 @@ def test_the_layer_is_saved_and_loaded_and_models_of_earlier_versions_have_none(
     assert loaded.motion_features == F
     assert torch.equal(loaded.motion_head.weight, weight)
     assert_close(loaded(video, rows(6, 1)), plain(video, rows(6, 1)))
+
+
+@torch.no_grad()
+def test_shares_of_blocks_in_the_logits_of_motion_add_up() -> None:
+    model = made()
+    blocks = rows(B=1)[0]
+    blocks[:, 1 + 3] = 0  # a word that no block is near
+    directions = model.motion_directions(blocks)
+    shares = blocks[:, 1:] @ directions.T
+    expected = F_.linear(fisher_vector(blocks.sum(0)), model.motion_head.weight)
+    assert_close(shares.sum(0), expected)
+    # without the blocks of a frame, if roots and norms stay as they are
+    total = blocks.sum(0)
+    vector = fisher_vector(total)
+    for frame, share in zip(blocks, shares, strict=True):
+        rest = (total - frame)[1:] / total[1:].where(total[1:] != 0, 1)
+        assert_close(expected - F_.linear(vector * rest, model.motion_head.weight), share)
+    assert not model.motion_directions(torch.zeros(3, 1 + F)).any()

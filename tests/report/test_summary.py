@@ -60,6 +60,7 @@ def page(
         subtitle="s",
         settings=settings,
         clips=drawn,
+        contrasts=[(b"\xff\xd8", "**a.mp4**: why")],
         attends=attends,
         curves=curves,
     )
@@ -91,8 +92,12 @@ def test_the_page_shows_the_measured_figures_and_mistakes(
         "|95 % interval 25 to 100 %, over 4 clips|",
         "|What to do next|",
         "|c||<walk>||run 60 %|",
+        "|Why not the other class|",
+        "|a.mp4|: why",
     ):
         assert part in shown
+    assert 'src="data:image/jpeg;base64,/9g="' in text
+    assert "The evidence is that of the final model" not in shown
     for part in ("Most confused", "What was chosen", "Labels to check"):
         assert part not in shown, "one mistake names no pair"
 

@@ -2,6 +2,9 @@
 and the trained model answers alike everywhere.
 """
 
+import html
+import re
+import shutil
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +26,7 @@ from onlooker.data.sets import read_set
 from onlooker.models.linear import LinearClassifier
 from onlooker.recognizer import Recognizer, load
 from onlooker.run.compare import settings_of
+from onlooker.run.evaluate import evaluate
 from onlooker.run.record import RunRecord
 from onlooker.training.fitters import complete
 from onlooker.training.forward import forward_samples
@@ -213,3 +217,53 @@ def test_files_of_earlier_versions_have_no_eyes() -> None:
     assert DataConfig.from_field({"data": DataConfig().to_dict()}, "data") == DataConfig()
     assert DataConfig.from_field({"data": DATA.to_dict()}, "data") == DATA
     assert LinearClassifier.earlier_settings["motion_features"] == 0
+
+
+def test_the_evidence_for_one_class_over_another_is_where_and_when_it_happens(
+    run: Path,
+) -> None:
+    recognizer = load(run)
+    halves = np.concatenate((belt("left", seed=5), belt("right", seed=7)))
+    reader = VideoReader(halves, RATE)
+    contrast = recognizer.contrast(reader, ("left", "right"))
+    by_time = contrast.motion.sum((1, 2))
+    assert (by_time[:3] > 0).all()
+    assert (by_time[3:] < 0).all()
+    inside = contrast.motion[:, 9:21, 10:30]  # the window of the belt, a quarter of the frame
+    assert np.abs(inside).sum() > 0.5 * np.abs(contrast.motion).sum()
+    assert "“left”: how things move in the center, 0." in contrast.sentence
+    opposite = recognizer.contrast(reader, ("right", "left"))
+    np.testing.assert_allclose(opposite.evidence, -contrast.evidence, atol=1e-5)
+
+    sample = recognizer.read(reader)
+    assert sample.motion is not None
+    output = forward_samples(
+        recognizer.model,
+        torch.from_numpy(sample.pixels)[None],
+        recognizer.data,
+        motion=torch.from_numpy(sample.motion)[None],
+    )
+    biases = recognizer.model.head.bias + recognizer.model.motion_head.bias
+    logits = (output.logits[0, -1] - biases).detach() / recognizer.decision.temperature
+    # 8 bits of the roots of motion words
+    assert contrast.evidence.sum() == pytest.approx(
+        float(logits[0] - logits[1]), rel=0.02, abs=0.02
+    )
+    with pytest.raises(
+        ValueError, match="'up' is no class of this model; there are left, right"
+    ):
+        recognizer.contrast(reader, ("left", "up"))
+
+
+def test_the_report_shows_why_clips_are_named_wrong(run: Path, tmp_path: Path) -> None:
+    shutil.copytree(run, tmp_path / "run")
+    new = make_belts(tmp_path / "new", 2, first=70)
+    (new / "left" / "70.mp4").rename(new / "right" / "mislabeled.mp4")
+    figures = evaluate(tmp_path / "run", new)
+    assert figures.correct == 3
+    report = (tmp_path / "run" / "evaluation-new" / "report.html").read_text(encoding="utf-8")
+    (section,) = re.findall(r">Why not the other class</h2>(.*?)<h2", report, re.DOTALL)
+    assert section.count("data:image/jpeg") == 1, "the others are sure"
+    caption = html.unescape(re.findall(r"<figcaption>(.*?)</figcaption>", section)[0])
+    assert caption.startswith("<strong>right · right/mislabeled.mp4</strong>: left ")
+    assert "Most evidence for “left”: how things move in the center" in caption

@@ -202,7 +202,7 @@ def test_nothing_is_in_double_precision() -> None:
     grays = [_small_gray(frame) for _, frame in square(0.08)]
     cells = _cells(*grays, seconds=0.04)
     blocks = _blocks((cells.astype(np.float16),) * 3)
-    arrays = [cells, *blocks, EYE.words[0].contributions(blocks[0])]
+    arrays = [cells, *blocks.parts, EYE.words[0].contributions(blocks.parts[0])]
     arrays += [array for words in EYE.words for array in words]
     state = None
     for time, frame in square(0.7):
@@ -287,8 +287,52 @@ def test_blocks_are_where_something_moves() -> None:
         if ended is not None:
             blocks.append(ended)
     assert len(blocks) == 1
-    assert [part.shape[1] for part in blocks[0]] == [96, 108, 96, 96]
+    assert [part.shape[1] for part in blocks[0].parts] == [96, 108, 96, 96]
     # of 11 × 15 blocks, those of 20×20 pixels that meet a square of 40 pixels
-    assert 16 <= len(blocks[0][0]) <= 50
-    for part in blocks[0]:
+    assert 16 <= len(blocks[0].parts[0]) <= 50
+    for part in blocks[0].parts:
         np.testing.assert_allclose((part * part).sum(1), 1, rtol=1e-4)
+
+
+def test_shares_of_blocks_are_those_of_the_definition() -> None:
+    words = random_words(0)
+    descriptors = rng(1).normal(size=(20, 7)).astype(np.float32)
+    weights = rng(2).normal(size=(2, *words.means.shape)).astype(np.float32)
+    alone = [
+        weights.ravel() @ np.fromiter(naive_contributions(words, one[None]), np.float64)
+        for one in descriptors
+    ]
+    np.testing.assert_allclose(
+        words.products(descriptors, weights), alone, rtol=1e-3, atol=1e-3
+    )
+
+
+@pytest.mark.parametrize("seconds", [0.2, 0.5, 1.5])
+def test_shares_are_where_and_when_something_moves_and_add_up(seconds: float) -> None:
+    clip = square(seconds)
+    weights = rng(0).normal(size=EYE.num_features).astype(np.float32)
+    blocks = [*EYE.shares(clip, weights)]
+    row = EYE.describe(clip, [seconds])[0]
+    total = sum(float(block.shares.sum()) for block in blocks)
+    assert total == pytest.approx(float(row[1:] @ weights), rel=1e-3)
+    assert sum(np.count_nonzero(block.shares) for block in blocks) == row[0]
+    for block in blocks:
+        assert block.shares.shape == (11, 15)
+        assert not block.shares[:, 12:].any(), "the square is at x from 40 to 120"
+        assert block.end - block.start == pytest.approx(min(0.6, clip[-1][0]), abs=0.05)
+    ends = [block.end for block in blocks]
+    assert ends == sorted(ends)
+    assert blocks[0].start == 0
+
+
+def test_a_video_has_shares_after_a_cut() -> None:
+    first = square(1.5)
+    later = [(time + 5, frame) for time, frame in first]
+    weights = np.ones(EYE.num_features, np.float32)
+    alone = [*EYE.shares(first, weights)]
+    both = [*EYE.shares([*first, *later], weights)]
+    assert len(both) == 2 * len(alone)
+    for block, again in zip(alone, both[len(alone) :], strict=True):
+        assert again.start == pytest.approx(block.start + 5)
+        assert again.end == pytest.approx(block.end + 5)
+        np.testing.assert_allclose(again.shares, block.shares, rtol=1e-4)

@@ -12,7 +12,14 @@ from torch import Tensor, nn
 from onlooker.base.fisher import PARTS, fisher_vector
 from onlooker.models.encoders import Encoder, build_encoder
 from onlooker.models.video_model import NO_EVENT, Output, VideoModel, Windows
-from onlooker.models.windows import WAVES, newest_windows, running, spatial_moments, windowed
+from onlooker.models.windows import (
+    WAVES,
+    cosines,
+    newest_windows,
+    running,
+    spatial_moments,
+    windowed,
+)
 
 UNORDERED = ("mean", "spread", "change", "largest")
 # of the usual deviation of the training clips: where nothing deviates by more, the map is flat
@@ -118,6 +125,7 @@ class LinearClassifier(VideoModel):
     """
 
     attends = True
+    explains = True
     earlier_settings: ClassVar[Mapping[str, Any]] = {
         "still": False,
         "state_outputs": 0,
@@ -558,6 +566,16 @@ class LinearClassifier(VideoModel):
         logits = (layer or self.motion_head)(fisher_vector(sums))
         return cast(Tensor, logits.where(sums[..., :1] > 0, 0))
 
+    def motion_directions(self, motion: Tensor) -> Tensor:
+        """The layer on the motion words of a clip, `T 1+F`, linearized there: weights `K F`, whose
+        products with the sums of its blocks are the logits of motion without their bias.
+
+        Roots and norms stay those of the clip, so that the products with each block add up.
+        """
+        sums = motion.to(self.center).sum(0)
+        gains = fisher_vector(sums) / sums[1:].where(sums[1:] != 0, 1)
+        return self.motion_head.weight * gains
+
     def _motion_roots(self, motion: Tensor, dimensions: Sequence[int]) -> tuple[Tensor, Tensor]:
         """The signed roots of motion words `… 1+F`, as whole numbers `… F`, and the number of
         blocks and the units of the parts, `… 5`: 8 bits suffice for roots, and files and streams
@@ -577,6 +595,35 @@ class LinearClassifier(VideoModel):
         units = (roots.abs().amax(-1, keepdim=True) / _MOTION_LEVELS).clamp_min(_SMALLEST)
         levels = (roots / units).round().flatten(-2)
         return levels, torch.cat((motion[..., :1], units[..., 0]), -1)
+
+    def evidence(self, features: Tensor, weights: Tensor) -> Tensor:
+        """What each place of each frame of a clip adds to a weighted sum of the logits of pictures:
+        features `T D h w` and weights `K` to `T h w`.
+
+        They add up to it without the bias: every statistic is a sum over frames and places, with
+        the root of the spread at the clip. What is usual, m, is subtracted from all alike.
+        """
+        frames = self._frames(features[None])[0][0]
+        T, _, N = frames.shape
+        before = min(T, self.window) - 1
+        layer = (weights @ self.head.weight) / self.scale[before]
+        mean, spread, change, largest, *ordered = layer.unflatten(0, (len(self.names), -1))
+        differences = frames - frames.mean(0)
+        squares = differences.square()
+        deviations = squares.mean(0).sqrt()
+        changes = F.pad(frames.diff(dim=0).abs(), (0, 0, 0, 0, 1, 0))
+        highest, moments = changes.max(0)
+        peaks = torch.zeros_like(changes).scatter_(0, moments[None], highest[None])
+        order = torch.stack(ordered).unflatten(0, (self.positions.shape[1], WAVES))
+        cosine = cosines(torch.tensor([T]), T)[0].to(frames)
+        waves = torch.einsum("tk,nj,jkd->tdn", cosine, self.positions, order)
+        added = torch.einsum("d,tdn->tn", mean / T, frames)
+        added += torch.einsum("d,tdn->tn", spread / T, squares / deviations.clamp_min(_SMALLEST))
+        added += torch.einsum("d,tdn->tn", change / max(1, T - 1), changes)
+        added += torch.einsum("d,tdn->tn", largest, peaks)
+        added += (waves * differences).sum(1)
+        usual = (layer @ self.center[before]) / T
+        return ((added - usual) / N).unflatten(1, self.grid)
 
     def class_directions(self) -> Tensor:
         """The g of each class and of each of `names`, weights that differ between classes per unit

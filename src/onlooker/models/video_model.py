@@ -102,6 +102,8 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
     - `motion_features`: F of its second input, motion words (`base.fisher`); `forward_both` and
       `step_both` work. 0: it has none.
 
+    - `explains`: `evidence` works, and `motion_directions` with motion words.
+
     The methods of a capability raise a ValueError in models without it.
 
     Args:
@@ -117,6 +119,7 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
     earlier_settings: ClassVar[Mapping[str, Any]] = {}
     package = "onlooker"  # the distribution with the class, for the error if it is not installed
     attends = False
+    explains = False
     streams = True
     lengths: tuple[int, ...] = ()
     still = False
@@ -189,6 +192,18 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
 
     def step_both(self, features: Tensor, state: Any, motion: Tensor) -> tuple[Output, Any]:  # noqa: ANN401 - each model has its own state
         """`step_features` of a model with a second input, motion words `B 1+F` (`forward_both`)."""
+        raise ValueError("this model has no second input, motion words; leave them out")
+
+    def evidence(self, features: Tensor, weights: Tensor) -> Tensor:
+        """What each place of each frame of a clip adds to a weighted sum of its logits: features
+        `T D h w` and weights `K` to `T h w`.
+        """
+        raise ValueError("this model is no sum over places; use the default, linear")
+
+    def motion_directions(self, motion: Tensor) -> Tensor:
+        """Weights `K F` whose products with the motion words of blocks, of a clip `T 1+F`, are
+        their shares in its logits.
+        """
         raise ValueError("this model has no second input, motion words; leave them out")
 
     def forward(self, video: Tensor) -> Output:

@@ -33,6 +33,7 @@ DrawnClip = tuple[bytes, str, Tone | None]
 Cell = str | int | float | None
 
 _DASH = "–"
+_JPEG = b"\xff\xd8"
 # A number with a sign, a unit or an interval: it begins with a digit, and its words have at most
 # three letters.
 _NUMBER = re.compile(r"^\W{0,2}\d(?:[\W\d_]|(?<![^\W\d_])[^\W\d_]{1,3}(?![^\W\d_]))*$")
@@ -148,7 +149,7 @@ class Page:
         return self._add("table", table=Table(columns, rows, note))
 
     def figure(self, image: "bytes | Figure", caption: str = "", wide: bool = False) -> Self:
-        """An image: the bytes of a PNG, or a figure of matplotlib.
+        """An image: the bytes of a PNG or JPEG, or a figure of matplotlib.
 
         Args:
             caption: below it, in Markdown.
@@ -156,7 +157,8 @@ class Page:
         """
         # An <img> keeps the ids of one SVG apart from another's, and does not run its scripts.
         if isinstance(image, bytes):
-            source = _data_uri("image/png", image)
+            kind = "jpeg" if image.startswith(_JPEG) else "png"
+            source = _data_uri(f"image/{kind}", image)
         else:
             source = _data_uri("image/svg+xml", to_svg(image).encode())
         return self._add("figure", source=source, caption=caption, wide=wide)

@@ -217,6 +217,8 @@ class ReportContent:
         title, subtitle: of the page.
         settings: of the run, by group and name.
         clips: test clips as mp4, with caption and tone.
+        contrasts: strips of clips, which show the evidence for two classes, with their captions in
+            Markdown.
         attends: whether heat maps are drawn on the clips.
         events: detection rates of events in streams; None: unknown.
         curves: loss and accuracy per epoch of training and validation; None where training is not
@@ -228,6 +230,7 @@ class ReportContent:
     subtitle: str
     settings: Mapping[str, Mapping[str, Any]]
     clips: Sequence[DrawnClip] = ()
+    contrasts: Sequence[tuple[bytes, str]] = ()
     attends: bool = False
     events: EventCurve | None = None
     curves: Curves | None = None
@@ -257,6 +260,11 @@ def summary_page(figures: Figures, evaluation: Evaluation, shown: ReportContent)
             else ""
         )
         page.text(tested_by + colors).clips(shown.clips)
+    if shown.contrasts:
+        page.heading("Why not the other class")
+        page.text(f"{_CONTRASTS} {_FITTED}" if figures.cross_validated else _CONTRASTS)
+        for strip, caption in shown.contrasts:
+            page.figure(strip, caption, wide=True)
     if shown.events is not None:
         rate = StreamConfig.alarms_per_hour
         expected = shown.events.sentence(rate)
@@ -393,6 +401,12 @@ _CROSS_VALIDATED = (
     "Random clips; up to half of them are mistakes. Predictions are by models that were fitted without the clip and "
     "its recording; attention is by the final model, which was fitted to all clips."
 )
+
+_CONTRASTS = (
+    "Mistakes, and clips where the second class is near: blue, what speaks for the predicted class; orange, for the "
+    "true or the second one. Bars: how much, over time."
+)
+_FITTED = "The evidence is that of the final model, which was fitted to all clips."
 
 
 def _mistakes(page: Page, evaluation: Evaluation, figures: Figures) -> None:

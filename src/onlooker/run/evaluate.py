@@ -27,14 +27,15 @@ from onlooker.data.scenes import MAX_COMPARED, scene_images, seen
 from onlooker.data.sets import ClipSet, read_set, root_of, set_name
 from onlooker.data.split import Split, copies_of, group_of, require_clips
 from onlooker.recognizer import Recognizer, length_text, load, rate_text, trained_run
+from onlooker.report.contrast import contrast_strip
 from onlooker.report.events import event_figures, judged
 from onlooker.report.figures import CrossValidationFigures, Figures
 from onlooker.report.metrics import measure, write_scores
 from onlooker.report.overlay import draw_clip
-from onlooker.report.page import DrawnClip
+from onlooker.report.page import DrawnClip, percent
 from onlooker.report.recordings import RecordingEvents, recordings_page
 from onlooker.report.states import chain_figures, scorer_agreement, states_page
-from onlooker.report.summary import ReportContent, summary_page
+from onlooker.report.summary import ReportContent, escaped, summary_page
 from onlooker.run.check import is_clean
 from onlooker.run.record import (
     FIGURES,
@@ -54,6 +55,9 @@ from onlooker.video.write import write
 # megabytes.
 _REPORT_CLIPS = 12
 _REPORT_SIDE = 320  # pixels of the shorter side of their frames
+_CONTRASTS = 4  # clips whose evidence for two classes is shown
+_NEAR = 0.5  # of the probability of the answer, that of a runner-up that is near
+_CONTRAST_SIDE = 180  # pixels of the shorter side of their frames
 # of clips of events in recordings
 _MARGIN = 0.5  # seconds before and after the event
 _LONGEST_CLIP = 10.0  # seconds
@@ -173,6 +177,7 @@ def write_report(
         title=f"{set_name(record.clips)}: {len(recognizer.classes)} classes, {tested}",
         subtitle=f"{model.name} · {model.encoder}{method}",
         clips=[*_drawn_clips(recognizer, samples, evaluation=evaluation, figures=figures)],
+        contrasts=[*_contrasts(recognizer, samples, evaluation=evaluation)],
         attends=recognizer.model.attends,
         events=recognizer.decision.curve,
         curves=curves,
@@ -418,6 +423,43 @@ def _drawn_clips(
                 *_drawn(recognizer, samples.clips[i], answer, is_fitted=figures.cross_validated),
                 "wrong" if i in mistakes else "right",
             )
+
+
+def _contrasts(
+    recognizer: Recognizer, samples: ClipFrames, *, evaluation: Evaluation
+) -> Iterator[tuple[bytes, str]]:
+    """Strips of the evidence for the predicted and for the true class of clips that are named wrong,
+    the most confident first; then for the first two classes of clips where the second one is near.
+    Each with its caption.
+    """
+    classes = recognizer.classes
+    if not recognizer.model.explains or recognizer.decision.states or len(classes) < 2:
+        return
+    scores = evaluation.scores
+    rows = np.arange(len(scores))
+    first, second = np.argsort(-scores, 1, kind="stable")[:, :2].T
+    is_wrong = first != evaluation.targets
+    second = np.where(is_wrong, evaluation.targets, second)
+    highest = scores[rows, first]
+    is_near = scores[rows, second] >= _NEAR * highest
+    order = np.lexsort((-highest, ~is_wrong))
+    chosen = [i for i in order.tolist() if is_wrong[i] or is_near[i]][:_CONTRASTS]
+    for i in tracked(chosen, "comparing classes", len(chosen)):
+        with suppress(ClipError):
+            path = samples.clips[i].path
+            sample = cached_read(path, recognizer.data)
+            if recognizer.is_recording(sample.length):
+                continue
+            labels = (classes[first[i]], classes[second[i]])
+            contrast = recognizer.contrast(path, labels, sample)
+            frames = VideoReader(path).get(sample.indices, shorter_side=_CONTRAST_SIDE)
+            answers = ", ".join(
+                f"{printable(label)} {percent(scores[i, k], 0)}"
+                for label, k in zip(labels, (first[i], second[i]), strict=True)
+            )
+            name = printable(f"{samples.clips[i].label} · {samples.clips[i].name}")
+            caption = f"**{escaped(name)}**: {escaped(f'{answers}. {contrast.sentence}')}"
+            yield contrast_strip(frames.pixels, contrast), caption
 
 
 def _drawn(

@@ -22,7 +22,7 @@ it without PyTorch (`examples/live_without_pytorch.py`).
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -89,7 +89,16 @@ class MotionState(NamedTuple):
     bins: int = 0
 
 
-Blocks = list[Floats]  # descriptors of the parts, each `N 96` or (flow) `N 108`
+class Blocks(NamedTuple):
+    """The N blocks that end together, of all places in which something moves.
+
+    Args:
+        parts: descriptors of the parts, each `N 96` or (flow) `N 108`.
+        moving: the places of these blocks in the frame, `rows-1 columns-1` of its cells.
+    """
+
+    parts: list[Floats]
+    moving: NDArray[np.bool_]
 
 
 def next_blocks(
@@ -241,9 +250,11 @@ def _blocks(bins: tuple[Cells, ...]) -> Blocks:
     blocks = np.stack(corners, 1)  # bins 4 rows columns 33
     # the directions of a vector have twice its length in all
     speeds = blocks[..., _FLOW].sum(-1).mean((0, 1)) / 2
-    moving = blocks[:, :, speeds > _MOVES].reshape(4 * _BINS, -1, cells.shape[-1])
-    parts = [np.concatenate([*moving[..., values]], 1) for values in _VALUES]
-    return [np.sqrt(part / np.maximum(part.sum(1, keepdims=True), _TINY)) for part in parts]
+    moving = speeds > _MOVES
+    energies = blocks[:, :, moving].reshape(4 * _BINS, -1, cells.shape[-1])
+    parts = [np.concatenate([*energies[..., values]], 1) for values in _VALUES]
+    roots = [np.sqrt(part / np.maximum(part.sum(1, keepdims=True), _TINY)) for part in parts]
+    return Blocks(roots, moving)
 
 
 class Words(NamedTuple):
@@ -267,15 +278,8 @@ class Words(NamedTuple):
         """The sums over blocks `N 96` or `N 108` of the gradients by the means and the variances,
         `2 K d`, divided by their standard deviation (the Fisher information).
         """
-        x = descriptors @ self.axes - self.offset
-        squares = x * x
+        x, squares, posteriors = self._soft_words(descriptors)
         inverse = 1 / self.variances
-        constants = np.log(self.shares) - 0.5 * (
-            np.log(self.variances).sum(1) + (self.means * self.means * inverse).sum(1)
-        )
-        logits = x @ (self.means * inverse).T - 0.5 * (squares @ inverse.T) + constants
-        posteriors = np.exp(logits - logits.max(1, keepdims=True))
-        posteriors /= posteriors.sum(1, keepdims=True)
         count = posteriors.sum(0)[:, None]
         total = posteriors.T @ x
         total_squares = posteriors.T @ squares
@@ -286,6 +290,46 @@ class Words(NamedTuple):
             + count * (self.means * self.means - self.variances)
         )
         return np.stack((by_means, by_variances * inverse / np.sqrt(2 * self.shares)[:, None]))
+
+    def products(self, descriptors: Floats, weights: Floats) -> Floats:
+        """The inner product of the contribution of each block `N 96` or `N 108` with some weights,
+        `2 K d`: `N`.
+        """
+        x, squares, posteriors = self._soft_words(descriptors)
+        inverse = 1 / self.variances
+        by_means = weights[0] * np.sqrt(inverse / self.shares[:, None])
+        by_squares = weights[1] * inverse / np.sqrt(2 * self.shares)[:, None]
+        by_x = by_means - 2 * self.means * by_squares
+        offsets = by_squares * (self.means * self.means - self.variances) - by_means * self.means
+        products = x @ by_x.T + squares @ by_squares.T + offsets.sum(1)
+        return (posteriors * products).sum(1)
+
+    def _soft_words(self, descriptors: Floats) -> tuple[Floats, Floats, Floats]:
+        """Blocks along the axes, `N d`, their squares, and the probabilities of the words, `N K`."""
+        x = descriptors @ self.axes - self.offset
+        squares = x * x
+        inverse = 1 / self.variances
+        constants = np.log(self.shares) - 0.5 * (
+            np.log(self.variances).sum(1) + (self.means * self.means * inverse).sum(1)
+        )
+        logits = x @ (self.means * inverse).T - 0.5 * (squares @ inverse.T) + constants
+        posteriors = np.exp(logits - logits.max(1, keepdims=True))
+        posteriors /= posteriors.sum(1, keepdims=True)
+        return x, squares, posteriors
+
+
+class BlockShares(NamedTuple):
+    """The shares of the blocks that end together in a score.
+
+    Args:
+        start, end: of the blocks, in seconds.
+        shares: at their places in the frame, `rows-1 columns-1` of its cells; zero where nothing
+            moves.
+    """
+
+    start: float
+    end: float
+    shares: Floats
 
 
 class MotionEye:
@@ -345,14 +389,46 @@ class MotionEye:
             rows[-1, 1:] = sums
         return rows
 
+    def shares(
+        self, frames: Iterable[tuple[float, Pixels]], weights: Floats
+    ) -> Iterator[BlockShares]:
+        """The shares of all blocks of a video in the product of the sums of their contributions,
+        `F`, with some weights, `F`: their sum is that of the product with the rows of `describe`.
+        """
+        sizes = np.cumsum([2 * words.means.size for words in self.words])
+        parts = [
+            part.reshape(2, *words.means.shape)
+            for part, words in zip(np.split(weights, sizes[:-1]), self.words, strict=True)
+        ]
+        state: MotionState | None = None
+        ends = list[float]()  # of bins that follow each other, after their beginning
+        are_complete = False
+        for time, frame in frames:
+            state, blocks = next_blocks(frame, time, state)
+            if len(ends) != state.bins + 1:
+                ends = [*ends, time] if state.bins else [time]
+            if blocks is not None:
+                yield self._shares(blocks, parts, start=ends[-1 - _BINS], end=time)
+                are_complete = are_complete or bool(blocks.moving.any())
+        if state is not None and not are_complete and (blocks := last_blocks(state)):
+            yield self._shares(blocks, parts, start=ends[0], end=state.time)
+
+    def _shares(
+        self, blocks: Blocks, weights: Sequence[Floats], *, start: float, end: float
+    ) -> BlockShares:
+        shares = np.zeros(blocks.moving.shape, np.float32)
+        products = zip(self.words, blocks.parts, weights, strict=True)
+        shares[blocks.moving] = sum(words.products(*part) for words, *part in products)
+        return BlockShares(start, end, shares)
+
     def _sums(self, blocks: Blocks | None) -> tuple[Floats, float]:
-        if blocks is None or not len(blocks[0]):
+        if blocks is None or not blocks.moving.any():
             return self._none, 0.0
         parts = [
             words.contributions(part).ravel()
-            for words, part in zip(self.words, blocks, strict=True)
+            for words, part in zip(self.words, blocks.parts, strict=True)
         ]
-        return np.concatenate(parts), float(len(blocks[0]))
+        return np.concatenate(parts), float(blocks.moving.sum())
 
 
 @lru_cache(1)

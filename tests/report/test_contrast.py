@@ -1,0 +1,71 @@
+"""The evidence for one class over another one: nothing is lost between grids, the sentence names the
+place and the time, and the picture has the colors of both classes there.
+"""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from onlooker.report.contrast import Contrast, blocks_on_grid, contrast_strip, on_grid
+from onlooker.video.motion_words import BlockShares
+
+
+@pytest.mark.parametrize("size", [(1, 1), (7, 7), (12, 16), (48, 10)])
+def test_values_keep_their_sum_and_place_on_the_grid_of_heat_maps(
+    size: tuple[int, int],
+) -> None:
+    values = np.random.default_rng(0).normal(size=(3, *size)).astype(np.float32)
+    found = on_grid(values)
+    assert found.shape == (3, 30, 40)
+    np.testing.assert_allclose(found.sum((1, 2)), values.sum((1, 2)), atol=1e-3)
+    corner = np.zeros(size, np.float32)
+    corner[0, 0] = 1
+    rows, columns = np.nonzero(on_grid(corner) > 1e-6)
+    assert rows.max() <= 30 * 1.5 / size[0]
+    assert columns.max() <= 40 * 1.5 / size[1]
+
+
+def test_shares_of_blocks_are_spread_over_their_frames() -> None:
+    times = np.arange(8) / 4
+    shares = np.zeros((11, 15), np.float32)
+    shares[0, 0] = 6
+    short = np.zeros((11, 15), np.float32)
+    short[-1, -1] = -2
+    maps = blocks_on_grid([BlockShares(0.5, 1.0, shares), BlockShares(1.3, 1.4, short)], times)
+    np.testing.assert_allclose(maps.sum((1, 2)), [0, 0, 2, 2, 2, -2, 0, 0], atol=1e-5)
+    assert maps[2, :7, :7].sum() == pytest.approx(2, abs=1e-3), "2 × 2 cells at the upper left"
+    assert maps[5, -7:, -7:].sum() == pytest.approx(-2, abs=1e-3)
+
+
+@pytest.fixture
+def contrast() -> Contrast:
+    """Motion at the upper left of the first half is for wave, a picture at the right for clap."""
+    pictures = np.zeros((8, 30, 40), np.float32)
+    motion = np.zeros_like(pictures)
+    motion[1:4, 2:8, 2:10] = 1
+    pictures[5:7, 12:18, 30:38] = -2
+    return Contrast(("wave", "clap"), np.arange(8) / 4, pictures, motion)
+
+
+def test_the_sentence_names_eye_place_and_time_of_both_classes(contrast: Contrast) -> None:
+    assert contrast.sentence == (
+        "Most evidence for “wave”: how things move at the upper left, 0.2 to 0.5 s; "
+        "for “clap”: what the frames show at the right, 1.2 s."
+    )
+    none = np.zeros_like(contrast.motion)
+    assert Contrast(("a", "b"), contrast.times, none, none).sentence == (
+        "Most evidence for “a”: none; for “b”: none."
+    )
+
+
+def test_the_strip_is_colored_where_the_evidence_is(contrast: Contrast) -> None:
+    frames = np.full((8, 60, 80, 3), 128, np.uint8)
+    strip = np.array(Image.open(io.BytesIO(contrast_strip(frames, contrast))).convert("RGB"))
+    blue, red = strip[..., 2].astype(int), strip[..., 0].astype(int)
+    middle = strip.shape[1] // 2
+    frames_part = slice(strip.shape[0] // 2)
+    assert (blue - red)[frames_part, :middle].max() > 60
+    assert (red - blue)[frames_part, :middle].max() < 30
+    assert (red - blue)[frames_part, middle:].max() > 60
