@@ -312,7 +312,7 @@ class Recognizer:
             frames = ((time, frame) for _, time, frame in _opened(path))
             blocks = motion_eye().shares(frames, directions.cpu().numpy())
             motion = blocks_on_grid(blocks, sample.times)
-        return Contrast(labels, sample.times, pictures, motion)
+        return Contrast(labels, sample.times, pictures=pictures, motion=motion)
 
     def predict_clip(
         self,

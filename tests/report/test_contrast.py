@@ -46,7 +46,7 @@ def contrast() -> Contrast:
     motion = np.zeros_like(pictures)
     motion[1:4, 2:8, 2:10] = 1
     pictures[5:7, 12:18, 30:38] = -2
-    return Contrast(("wave", "clap"), np.arange(8) / 4, pictures, motion)
+    return Contrast(("wave", "clap"), np.arange(8) / 4, pictures=pictures, motion=motion)
 
 
 def test_the_sentence_names_eye_place_and_time_of_both_classes(contrast: Contrast) -> None:
@@ -55,7 +55,7 @@ def test_the_sentence_names_eye_place_and_time_of_both_classes(contrast: Contras
         "for “clap”: what the frames show at the right, 1.2 s."
     )
     none = np.zeros_like(contrast.motion)
-    assert Contrast(("a", "b"), contrast.times, none, none).sentence == (
+    assert Contrast(("a", "b"), contrast.times, pictures=none, motion=none).sentence == (
         "Most evidence for “a”: none; for “b”: none."
     )
 

@@ -208,3 +208,8 @@ def test_events_found_at_a_rate_are_those_of_the_next_lower_rate():
         )
     assert np.interp(2.0, rates[::-1], found[::-1]) == 0.1
     assert np.interp(15.0, rates[::-1], found[::-1]) == 0.9, "to the end of the axis"
+
+
+def test_the_description_of_an_image_is_its_caption_without_markdown(tmp_path):
+    page = Page("images").figure(PNG, r"**a\_b.mp4**: *wave*").write(tmp_path / "page.html")
+    assert 'alt="a_b.mp4: wave"' in page.read_text(encoding="utf-8")

@@ -9,9 +9,20 @@ from moving_squares import make_set
 
 import onlooker
 from onlooker.base.records import Clip, Tube
+from onlooker.data.split import Split
 from onlooker.models.linear import LinearClassifier
 from onlooker.recognizer import Recognizer, load
-from onlooker_papers.real_clips.faithfulness import class_activation, maps_of, marked, probabilities
+from onlooker_papers.real_clips.faithfulness import (
+    all_frames,
+    blurred_like,
+    class_activation,
+    maps_of,
+    marked,
+    mean_figures,
+    of_training,
+    probabilities,
+    probabilities_of_all_frames,
+)
 from onlooker_papers.real_clips.where_own import measured
 
 
@@ -43,6 +54,31 @@ def test_probabilities_after_blurring(trained: tuple[Recognizer, Path]) -> None:
     found = probabilities(recognizer, pixels, {"random": maps["random"]})
     assert 0 <= found["random"]["deletion"] <= 1
     assert found["whole"] == pytest.approx(recognizer.predict(path).score, abs=1e-4)
+
+
+def test_probabilities_after_blurring_all_frames(trained: tuple[Recognizer, Path]) -> None:
+    recognizer, path = trained
+    found = probabilities_of_all_frames(recognizer, path, np.random.default_rng(0))
+    assert found["whole"] == pytest.approx(recognizer.predict(path).score, abs=1e-4)
+    figures = mean_figures([found, found])
+    names = {"map", "motion", "blocks", "blocks_and_map", "evidence", "random"}
+    assert figures["clips"] == 2
+    for kind in ("deletion", "insertion"):
+        assert set(figures[kind]) == names
+        assert all(0 <= share <= 1 for share in figures[kind].values())
+    frames, _ = all_frames(path)
+    blurred = blurred_like(frames, 64)
+    assert blurred.shape == frames.shape
+    assert blurred.std() < 0.5 * frames.std()
+
+
+def test_clips_that_choose_the_map_are_training_clips_of_other_recordings() -> None:
+    clips = [Clip(Path(f"{i}.mp4"), "ab"[i % 2], f"{i // 4}") for i in range(120)]
+    split = of_training(Split(tuple(clips[:80]), tuple(clips[80:100]), tuple(clips[100:])))
+    assert split.test
+    assert not {*split.clips} & {*clips[100:]}
+    fitted = {clip.recording for clip in (*split.training, *split.validation)}
+    assert not fitted & {clip.recording for clip in split.test}
 
 
 def test_a_tenth_of_the_places_is_marked() -> None:

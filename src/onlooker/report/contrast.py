@@ -60,11 +60,11 @@ class Contrast:
     @property
     def sentence(self) -> str:
         """Where, when and by which eye most evidence for each class is."""
-        first, second = (
+        texts = (
             f"for “{printable(label)}”: {self._most(sign)}"
             for sign, label in zip(_SIGNS, self.labels, strict=True)
         )
-        return f"Most evidence {first}; {second}."
+        return f"Most evidence {'; '.join(texts)}."
 
     def _most(self, sign: int) -> str:
         evidence = np.maximum(sign * self.evidence, 0)

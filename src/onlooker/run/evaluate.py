@@ -437,25 +437,25 @@ def _contrasts(
         return
     scores = evaluation.scores
     rows = np.arange(len(scores))
-    first, second = np.argsort(-scores, 1, kind="stable")[:, :2].T
-    is_wrong = first != evaluation.targets
-    second = np.where(is_wrong, evaluation.targets, second)
-    highest = scores[rows, first]
-    is_near = scores[rows, second] >= _NEAR * highest
+    predicted, runner_up = np.argsort(-scores, 1, kind="stable")[:, :2].T
+    is_wrong = predicted != evaluation.targets
+    rivals = np.where(is_wrong, evaluation.targets, runner_up)
+    highest = scores[rows, predicted]
+    is_near = scores[rows, rivals] >= _NEAR * highest
     order = np.lexsort((-highest, ~is_wrong))
-    chosen = [i for i in order.tolist() if is_wrong[i] or is_near[i]][:_CONTRASTS]
-    for i in tracked(chosen, "comparing classes", len(chosen)):
+    positions = [i for i in order.tolist() if is_wrong[i] or is_near[i]][:_CONTRASTS]
+    for i in tracked(positions, "comparing classes", len(positions)):
         with suppress(ClipError):
             path = samples.clips[i].path
             sample = cached_read(path, recognizer.data)
             if recognizer.is_recording(sample.length):
                 continue
-            labels = (classes[first[i]], classes[second[i]])
+            labels = (classes[predicted[i]], classes[rivals[i]])
             contrast = recognizer.contrast(path, labels, sample)
             frames = VideoReader(path).get(sample.indices, shorter_side=_CONTRAST_SIDE)
             answers = ", ".join(
                 f"{printable(label)} {percent(scores[i, k], 0)}"
-                for label, k in zip(labels, (first[i], second[i]), strict=True)
+                for label, k in zip(labels, (predicted[i], rivals[i]), strict=True)
             )
             name = printable(f"{samples.clips[i].label} · {samples.clips[i].name}")
             caption = f"**{escaped(name)}**: {escaped(f'{answers}. {contrast.sentence}')}"
