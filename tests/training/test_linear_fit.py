@@ -331,7 +331,7 @@ def test_of_many_clips_a_sample_of_all_classes_and_recordings_chooses(
     shares = np.bincount(clips.y[positions]) / 30
     np.testing.assert_allclose(shares, np.bincount(clips.y) / len(clips.y), atol=1 / 30)
     choice = choose_eyes(clips)
-    expected = choose_eyes(clips.subset(positions))
+    expected = choose_eyes(clips.subset(positions), INNER_FOLDS)
     assert str(choice) == str(expected)
     assert np.flatnonzero(choice.pictures.tested).tolist() == positions.tolist()
     np.testing.assert_equal(choice.scores[positions], expected.scores)

@@ -488,7 +488,7 @@ def _windows(
             values = net.window_statistics(shown[None], (lengths[place],))[0, -1]
             x.append(values.cpu().double().numpy())
         event_clips = random.permutation(np.array(stream.clips, np.int64))
-        x.append(clips.x[event_clips])
+        x.append(clips.x[event_clips].astype(np.float64))
         y += [0] * len(parts) + [1] * (len(whole) + len(event_clips))
         clip_numbers += [-1] * len(parts)
         clip_numbers += stream.events[nearest[whole[:, 0], whole[:, 1]], 3].tolist()
@@ -587,12 +587,11 @@ def _fit_layers(
         bias=two_class.bias[1:] - two_class.bias[:1],
     )
     positive = windows.y == 1
-    with_windows = clips._replace(
-        x=np.concatenate([clips.x, windows.x[positive]]),
-        y=np.concatenate([clips.y, windows.label[positive]]),
-        copies=(),
-    )
-    classes = [fitted_layer(part, choice.pictures) for part in (clips, with_windows)]
+    whole = (windows.x[positive], windows.label[positive])
+    classes = [
+        fitted_layer(clips, choice.pictures),
+        fitted_layer(clips._replace(copies=()), choice.pictures, windows=whole),
+    ]
     weights = motion_weights(clips, choice)
     motion = None
     if weights is not None:

@@ -7,7 +7,7 @@ better.
 """
 
 import warnings
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, NamedTuple, Protocol, TypeVar, cast
@@ -34,10 +34,12 @@ from onlooker.training.regression import (
     LinearLayer,
     Method,
     MethodResult,
+    Statistics,
     cross_validate,
     regress,
     standard_scale,
 )
+from onlooker.training.sums import Batches, regress_batches
 
 __all__ = [
     "ClipStatistics",
@@ -51,7 +53,10 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 FOLDS = 5
-MOST_CHOOSING = 2000  # clips with which layers are chosen; of more, what is best changes no more
+# clips with which layers are chosen; of more, what is best changes no more, and layers are fitted to
+# batches of them
+MOST_CHOOSING = 2000
+_ROWS = 2000  # of a batch
 INNER_FOLDS = 3  # of the clips that `cross_validated` does not hold out
 _CLIP_BATCH = 8  # read together
 _FRAME_BATCH = 32  # encoded together
@@ -175,7 +180,8 @@ class ClipStatistics(NamedTuple):
     """Statistics, classes and recordings of clips, to which layers are fitted.
 
     Args:
-        x: statistics `B M`, a block of columns for each of `LinearClassifier.names`.
+        x: statistics `B M`, a block of columns for each of `LinearClassifier.names`; those of a
+            model are in single precision.
         y: classes `B`.
         groups: recordings `B`; clips of one are never divided.
         num_classes: K.
@@ -186,7 +192,7 @@ class ClipStatistics(NamedTuple):
         motion: motion words of the clips; None: without them.
     """
 
-    x: Floats
+    x: Statistics
     y: Ints
     groups: NDArray[np.str_]
     num_classes: int
@@ -219,8 +225,20 @@ class ClipStatistics(NamedTuple):
         """Some columns of the statistics, and the classes, of the clips at some positions, followed
         by those of this many altered copies of each.
         """
-        parts = [x[np.ix_(positions, columns)] for x in (self.x, *self.copies[:copies])]
-        return np.concatenate(parts), np.tile(self.y[positions], len(parts))
+        return joined(self.batches(positions, columns, copies))
+
+    def batches(
+        self, positions: Ints, columns: Ints, copies: int = 0
+    ) -> Iterator[tuple[Statistics, Ints]]:
+        """The same in batches, in the precision of the statistics."""
+        block = slice(columns[0], columns[-1] + 1)  # a view, from which only rows are copied
+        within = columns - columns[0]
+        is_whole = len(columns) == block.stop - block.start
+        for x in (self.x, *self.copies[:copies]):
+            for start in range(0, len(positions), _ROWS):
+                places = positions[start : start + _ROWS]
+                rows = x[:, block][places]
+                yield rows if is_whole else rows[:, within], self.y[places]
 
     def columns(self, statistics: Sequence[str]) -> Ints:
         """The columns of some of the statistics, given by their names."""
@@ -246,6 +264,12 @@ class ClipStatistics(NamedTuple):
         yield from (
             (fit, test) for fit, test in parts if len(np.unique(self.y[fit])) > 1 and len(test)
         )
+
+
+def joined(batches: Iterable[tuple[Statistics, Ints]]) -> tuple[Floats, Ints]:
+    """All statistics and classes of some batches, in double precision."""
+    x, y = zip(*batches, strict=True)
+    return np.concatenate(x).astype(np.float64, order="C"), np.concatenate(y)
 
 
 class EncodedClips(NamedTuple):
@@ -341,7 +365,7 @@ def _best_method(
     """
     columns = clips.columns(statistics)
     fit_and_test = ((*clips.with_copies(fit, columns, copies), test) for fit, test in parts)
-    x = np.ascontiguousarray(clips.x[:, columns])
+    x = np.ascontiguousarray(clips.x[:, columns], np.float64)
     return cross_validate(x, clips.y, clips.num_classes, parts=fit_and_test, balanced=balanced)
 
 
@@ -420,14 +444,50 @@ def fit_layer(
     net.load_state_dict({**net.state_dict(), **tensors})
 
 
-def fitted_layer(clips: ClipStatistics, choice: LayerChoice) -> LinearLayer:
-    """The chosen layer, fitted to all clips: on all statistics, with weights of zero for those that
-    were not chosen.
+def fitted_layer(
+    clips: ClipStatistics,
+    choice: LayerChoice,
+    positions: Ints | None = None,
+    *,
+    windows: tuple[Floats, Ints] | None = None,
+) -> LinearLayer:
+    """The chosen layer, fitted to all clips or to those at some positions: on all statistics, with
+    weights of zero for those that were not chosen.
+
+    Args:
+        windows: statistics `B M` and classes `B` of windows that it is fitted to as well.
     """
+    if positions is None:
+        positions = np.arange(len(clips.y))
     columns = clips.columns(choice.statistics)
-    x, y = clips.with_copies(np.arange(len(clips.y)), columns, choice.copies)
-    (layer,) = regress(x, y, clips.num_classes, methods=(choice.method,), balanced=choice.balanced)
+
+    def batches() -> Iterator[tuple[Statistics, Ints]]:
+        yield from clips.batches(positions, columns, choice.copies)
+        if windows is not None:
+            yield windows[0][:, columns], windows[1]
+
+    layer = fit_method(choice.method, batches, clips.num_classes, balanced=choice.balanced)
     return layer.embedded_in(columns, clips.x.shape[1])
+
+
+def fit_method(
+    method: Method,
+    batches: Batches,
+    num_classes: int,
+    *,
+    balanced: bool,
+    one_scale: bool = False,
+) -> LinearLayer:
+    """Fit a layer to batches of clips: many are never held together (`regress_batches`); the other
+    arguments as for `regress`.
+    """
+    if sum(len(y) for _, y in batches()) > MOST_CHOOSING:
+        return regress_batches(
+            batches, num_classes, method=method, balanced=balanced, one_scale=one_scale
+        )
+    x, y = joined(batches())
+    (layer,) = regress(x, y, num_classes, methods=(method,), balanced=balanced, one_scale=one_scale)
+    return layer
 
 
 @torch.inference_mode()
@@ -457,8 +517,8 @@ def statistics_of(
     """
     with torch.inference_mode(False):  # else its layer could not be set afterwards
         net = cast(LinearClassifier, model).to(choose_device()).eval()
-    statistics = list[Tensor]()
-    classes = list[Tensor]()
+    x = np.empty((len(groups), net.num_features), np.float32)
+    y = np.empty(len(groups), np.int64)
     altered = list[Tensor]()
     features_by_clip = dict[int, Tensor]()
     # Only sums are kept: statistics after each frame of all clips would take as much memory as the
@@ -471,24 +531,20 @@ def statistics_of(
         for position, clip_features in zip(positions.tolist(), features, strict=True):
             if position in with_features:
                 features_by_clip[position] = clip_features.half().cpu()
-        values = net.statistics(features).cpu().double()
-        statistics.append(values[:, -1])
-        classes.append(targets)
+        values = net.statistics(features).cpu()
+        x[positions.numpy()] = values[:, -1]
+        y[positions.numpy()] = targets
         if few and frames.dtype == torch.uint8:
             copies_features = (
                 encode_samples(net, copy, data, at_once=_FRAME_BATCH)
                 for copy in altered_copies(frames)
             )
             altered.append(
-                torch.stack(
-                    [net.statistics(copy)[:, -1].cpu().double() for copy in copies_features]
-                )
+                torch.stack([net.statistics(copy)[:, -1].cpu() for copy in copies_features])
             )
-        early = values[:, torch.arange(net.window - 1).clamp_max(values.shape[1] - 1)]
+        early = values[:, torch.arange(net.window - 1).clamp_max(values.shape[1] - 1)].double()
         sums = sums + early.sum(0)
         square_sums = square_sums + early.square().sum(0)
-    x = torch.cat(statistics).numpy()
-    y = torch.cat(classes).numpy()
     _check_clips(x, y)
     mean = sums / len(x)
     deviation = (square_sums / len(x) - mean.square()).clamp_min(0).sqrt()
@@ -502,7 +558,7 @@ def statistics_of(
     return EncodedClips(clips, (mean.numpy(), deviation.numpy()), features_by_clip)
 
 
-def _check_clips(x: Floats, y: Ints) -> None:
+def _check_clips(x: Statistics, y: Ints) -> None:
     if len(np.unique(y)) < 2:
         raise ValueError(
             f"all {len(y)} training clips are of one class, expected two classes or more"

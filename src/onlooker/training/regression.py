@@ -12,8 +12,9 @@ from onlooker.report.metrics import balancing_weights
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+Statistics = NDArray[np.floating]
 
-_EQUAL = 1e-12  # variance up to which the clips of a class count as equal
+EQUAL = 1e-12  # variance up to which the clips of a class count as equal
 _TEMPERATURES = tuple(2.0**i for i in range(-2, 8))  # at which methods are compared
 _ABSENT = 20.0  # how far the logit of a class without training clips is below all others
 
@@ -55,7 +56,7 @@ class LinearLayer(NamedTuple):
     weight: Floats
     bias: Floats
 
-    def logits(self, x: Floats) -> Floats:
+    def logits(self, x: Statistics) -> Floats:
         """Statistics `… M` to `… K`."""
         return (x - self.center) / self.scale @ self.weight.T + self.bias
 
@@ -107,12 +108,22 @@ def regress(
     basis, z = np.linalg.qr(x.T) if x.shape[1] > len(x) else (np.eye(x.shape[1]), x.T)
     layers = []
     for rows, biases in _rows(z.T, targets, M=x.shape[1], methods=methods, balanced=balanced):
-        weight = np.zeros((num_classes, x.shape[1]))
-        bias = np.full(num_classes, biases.min() - _ABSENT)
-        weight[present] = rows @ basis.T
-        bias[present] = biases
+        weight, bias = with_absent_classes(rows @ basis.T, biases, present, num_classes=num_classes)
         layers.append(LinearLayer(center, scale, weight, bias=bias))
     return layers
+
+
+def with_absent_classes(
+    rows: Floats, biases: Floats, present: Ints, *, num_classes: int
+) -> tuple[Floats, Floats]:
+    """Weights `K M` and biases `K` from those of the classes that are `present`; the others are
+    never predicted.
+    """
+    weight = np.zeros((num_classes, rows.shape[1]))
+    bias = np.full(num_classes, biases.min() - _ABSENT)
+    weight[present] = rows
+    bias[present] = biases
+    return weight, bias
 
 
 class MethodResult(NamedTuple):
@@ -239,7 +250,7 @@ class _Discriminant:
         values, self.vectors = np.linalg.eigh(within.T @ within / len(z))
         self.values = np.maximum(values, 0)
         trace = float(values.sum())
-        self.average = trace / M if trace > _EQUAL else 1.0
+        self.average = trace / M if trace > EQUAL else 1.0
         self.priors = np.zeros(len(counts)) if balanced else np.log(counts / len(z))
 
     def rows(self, share: float) -> tuple[Floats, Floats]:

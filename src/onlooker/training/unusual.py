@@ -3,12 +3,14 @@ camera, things that were never seen.
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 from scipy.stats import t
 
 from onlooker.training.linear import FOLDS, ClipStatistics, LayerChoice
 from onlooker.training.regression import standard_scale
+from onlooker.training.sums import moments
 
 _SHARE = 0.99  # of new recordings whose clips are all usual
 
@@ -20,10 +22,11 @@ def usual_distance(clips: ClipStatistics, choice: LayerChoice) -> float | None:
     columns = clips.columns(choice.statistics)
     distances = np.zeros(len(clips.y))
     for fit, test in clips.folds(FOLDS):
-        x, _ = clips.with_copies(fit, columns, choice.copies)
-        center = x.mean(0)
-        scale = standard_scale(center, x.std(0))
-        distances[test] = (((clips.x[np.ix_(test, columns)] - center) / scale) ** 2).sum(1)
+        center, deviation = moments(partial(clips.batches, fit, columns, choice.copies))
+        scale = standard_scale(center, deviation)
+        distances[test] = np.concatenate(
+            [(((x - center) / scale) ** 2).sum(1) for x, _ in clips.batches(test, columns)]
+        )
     recordings = np.unique(clips.groups, return_inverse=True)[1]
     farthest = np.zeros(recordings.max() + 1)
     np.maximum.at(farthest, recordings, distances)
