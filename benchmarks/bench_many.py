@@ -2,11 +2,11 @@
 
     python benchmarks/bench_many.py
 
-Generated feature maps as those of `lite0`, 16 frames of each clip, 20 clips of each recording:
-classes, recordings and clips have channels of their own. Their statistics are computed, the layers
-are chosen and fitted, with events, and all clips are cross-validated with the chosen layers, as in
-`onlooker train`. The time to generate the maps is left out. Each number of clips has a process of
-its own, on one core.
+Generated statistics as those of `lite0`, 20 clips of each recording: classes and recordings have
+means of their own. The layers are chosen and fitted, with events, and all clips are cross-validated
+with the chosen layers, as in `onlooker train`. How long it takes to compute the statistics of a
+clip from its stored features is measured as well. Each number of clips has a process of its own, on
+one core; `--clips` measures some numbers again, and keeps the figures of the others.
 """
 
 import json
@@ -14,61 +14,48 @@ import resource
 import subprocess
 import sys
 import time
+from functools import partial
+from statistics import median
 from typing import Any
 
 import harness
 import numpy as np
 import torch
-from torch import Tensor
-from torch.utils.data import Dataset
 
-from onlooker.base.config import DataConfig
 from onlooker.base.decision import Decision
+from onlooker.base.files import read_json
 from onlooker.models.linear import LinearClassifier
 from onlooker.training.events import MOST_CLIPS, ClipFeatures
 from onlooker.training.eyes import cross_validated
-from onlooker.training.linear import statistics_of
+from onlooker.training.linear import ClipStatistics
 from onlooker.training.linear_fitter import fit_layers
 
 NUMBERS = {100: 10, 1_000: 20, 5_000: 100, 20_000: 100}  # of clips: classes
 FRAMES = 16
 OF_RECORDING = 20  # clips
-NOISE = 16  # maps that the clips share, shifted by random times and places
+RESULT = harness.RESULTS / "bench-many.json"
 
 
-class GeneratedFeatures(Dataset[tuple[Tensor, int, int]]):
-    """Stored features `T h w D` float16 of clips, their classes and positions.
+def made_statistics(count: int, classes: int, M: int) -> ClipStatistics:
+    """Generated statistics of clips, in single precision as those of a model."""
+    random = np.random.default_rng(0)
+    y = np.arange(count) % classes
+    groups = random.permutation(np.arange(count) // OF_RECORDING)
+    means = random.normal(0, 0.05, (classes, M)).astype(np.float32)
+    places = random.normal(0, 0.5, (groups.max() + 1, M)).astype(np.float32)
+    x = np.empty((count, M), np.float32)
+    for number in range(count):
+        x[number] = random.standard_normal(M, np.float32)
+        x[number] += means[y[number]] + places[groups[number]]
+    return ClipStatistics(x, y, groups.astype(str), num_classes=classes)
 
-    Args:
-        count, classes: numbers of clips and classes.
-        shape: `T h w D`.
-    """
 
-    def __init__(self, count: int, classes: int, shape: tuple[int, int, int, int]) -> None:
-        random = np.random.default_rng(0)
-        D = shape[-1]
-        self.targets = np.arange(count) % classes
-        self.recordings = random.permutation(np.arange(count) // OF_RECORDING)
-        self.means = random.normal(0, 0.3, (classes, D)).astype(np.float32)
-        self.places = random.normal(0, 0.5, (count, D)).astype(np.float32)
-        self.noise = random.standard_normal((NOISE, *shape), np.float32).reshape(NOISE, -1, D)
-        self.shape = shape
-        self.seconds = 0.0  # of CPU, to generate clips
-
-    def __len__(self) -> int:
-        return len(self.targets)
-
-    def __getitem__(self, index: int) -> tuple[Tensor, int, int]:
-        begin = time.process_time()
-        random = np.random.default_rng(index)
-        target = int(self.targets[index])
-        noise = np.roll(self.noise[index % NOISE], random.integers(self.noise.shape[1]), axis=0)
-        gain, own = random.normal(0, 1, (2, self.shape[-1])).astype(np.float32)
-        center = self.means[target] + self.places[self.recordings[index]] + own / 2
-        maps = np.maximum(noise * np.exp(gain / 4) + center, 0).astype(np.float16)
-        features = torch.from_numpy(maps.reshape(self.shape))
-        self.seconds += time.process_time() - begin
-        return features, target, index
+def milliseconds(net: LinearClassifier) -> float:
+    """Of CPU time, to compute the statistics of a clip from its features."""
+    features = torch.rand(1, FRAMES, net.encoder.num_features, *net.grid)
+    work = {"statistics": partial(torch.inference_mode()(net.statistics), features)}
+    times = harness.interleaved(work, 15, clock=time.process_time)
+    return round(1000 * median(times["statistics"]), 1)
 
 
 def measure(count: int, classes: int) -> dict[str, Any]:
@@ -76,56 +63,52 @@ def measure(count: int, classes: int) -> dict[str, Any]:
     torch.set_num_threads(1)
     encoder = harness.size("lite0", "conv4")
     size = harness.size(224, 64)
-    net = LinearClassifier(classes, encoder, size=size, window=FRAMES, pretrained=False)
-    shape = (FRAMES, *net.grid, net.encoder.num_features)
-    features = GeneratedFeatures(count, classes, shape)
-    begin = time.perf_counter()
-    times = [time.process_time()]
-    streamed = range(0, count, max(1, count // MOST_CLIPS))
-    encoded = statistics_of(
-        net,
-        features,
-        features.recordings.astype(str).tolist(),
-        data=DataConfig(frames=FRAMES, size=size),
-        with_features=streamed,
-    )
-    clips = encoded.clips
-    times.append(time.process_time() - features.seconds)
+    net = LinearClassifier(classes, encoder, size=size, window=FRAMES, pretrained=False).eval()
+    clips = made_statistics(count, classes, net.num_features)
+    stream_clips = [
+        ClipFeatures(torch.rand(FRAMES, net.encoder.num_features, *net.grid).half(), number)
+        for number in range(0, count, max(1, count // MOST_CLIPS))
+    ]
     decision = Decision([f"class {number}" for number in range(classes)], frame_rate=10.0)
-    stream_clips = [ClipFeatures(maps, number) for number, maps in encoded.features.items()]
-    choice, _ = fit_layers(net, clips, decision, stream_clips=stream_clips, early=encoded.early)
-    times.append(time.process_time() - features.seconds)
+    wall = time.perf_counter()
+    begin = time.process_time()
+    choice, _ = fit_layers(net, clips, decision, stream_clips=stream_clips)
+    fitted = time.process_time()
     scores, _ = cross_validated(clips, choice)
-    times.append(time.process_time() - features.seconds)
-    parts = dict(zip(("statistics", "fit", "cross-validation"), np.diff(times), strict=True))
-    total = times[-1] - times[0]
+    end = time.process_time()
     return {
         "classes": classes,
-        "cpu_seconds": {name: round(float(seconds), 1) for name, seconds in parts.items()},
-        "cpu_minutes": round(total / 60, 2),
-        "cpu_milliseconds_a_clip": round(1000 * total / count, 1),
-        "wall_minutes": round((time.perf_counter() - begin) / 60, 2),
+        "cpu_seconds": {"fit": round(fitted - begin, 1), "test": round(end - fitted, 1)},
+        "cpu_minutes": round((end - begin) / 60, 2),
+        "cpu_ms_a_clip": round(1000 * (end - begin) / count, 1),
+        "wall_minutes": round((time.perf_counter() - wall) / 60, 2),
         "memory_gb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6, 2),
         "accuracy": round(float((scores.argmax(1) == clips.y).mean()), 4),
         "method": str(choice.pictures.method),
+        "statistics_ms_a_clip": milliseconds(net),
     }
 
 
 def main() -> None:
     arguments = harness.parser(__doc__)
-    arguments.add_argument("--clips", type=int, help="measure this number alone, and print it")
+    numbers = arguments.add_mutually_exclusive_group()
+    numbers.add_argument("--clips", type=int, nargs="+", choices=NUMBERS, help="only these")
+    numbers.add_argument("--here", type=int, choices=NUMBERS, help="print these figures")
     options = arguments.parse_args()
-    if options.clips:
-        print(json.dumps(measure(options.clips, NUMBERS.get(options.clips, 100))))
+    if options.here:
+        print(json.dumps(measure(options.here, NUMBERS[options.here])))
         return
     figures = dict[str, Any]()
+    if options.clips and RESULT.exists():
+        figures = read_json(RESULT)["figures"]
     if harness.smoke():
-        figures["24"] = measure(24, 2)
-    for count in harness.size(NUMBERS, {}):
-        command = [sys.executable, __file__, "--clips", str(count)]
+        figures = {"24": measure(24, 2)}
+    for count in harness.size(options.clips or [*NUMBERS], []):
+        command = [sys.executable, __file__, "--here", str(count)]
         output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
         figures[str(count)] = json.loads(output.splitlines()[-1])
         print(count, figures[str(count)], flush=True)
+    figures = {number: figures[number] for number in sorted(figures, key=int)}
     what = (
         "the linear model fitted to many clips with stored features, by their number, on one core"
     )
