@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from onlooker.base.fisher import fisher_vector
 from onlooker.base.records import Segment
 from onlooker.models.linear import LinearClassifier
 from onlooker.stream.events import Finder
+from onlooker.training import events as event_layer
 from onlooker.training.background import Background, remembered
 from onlooker.training.events import (
     ClipFeatures,
@@ -391,3 +393,21 @@ def test_in_recordings_of_another_place_nothing_is_an_event() -> None:
     assert counts[0][0] == counts[1][0] == 4
     assert counts[0][1] > 10
     assert counts[1][1] == 0
+
+
+def test_layers_fitted_to_a_sample_of_many_clips_have_its_temperature(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = Made(3)
+    fitted = list[tuple[int, float]]()
+    fit = event_layer._fit_layers
+
+    def noted(windows: Any, clips: ClipStatistics, choice: EyeChoice, **settings: Any) -> Any:
+        fitted.append((len(clips.y), choice.temperature))
+        return fit(windows, clips, choice, **settings)
+
+    monkeypatch.setattr(event_layer, "_fit_layers", noted)
+    made.layer(choice=replace(CHOICE, temperature=0.5, sample_temperature=2.0))
+    assert len(fitted) == 4
+    assert {temperature for count, temperature in fitted if count < len(made.clips.y)} == {2.0}
+    assert fitted[-1] == (len(made.clips.y), 0.5)

@@ -158,6 +158,7 @@ def test_the_temperature_is_that_of_layers_fitted_to_many_clips(
     sample = choose_eyes(clips.subset(clips.sampled()), INNER_FOLDS)
     choice = choose_eyes(clips)
     assert choice.pictures.method == sample.pictures.method
+    assert choice.of_sample.temperature == sample.temperature == sample.of_sample.temperature
     logits = choice.temperature * np.log(cross_validated(clips, choice)[0])
 
     def loss(temperature: float) -> float:

@@ -240,7 +240,7 @@ def fit_events(
     recordings = np.unique(clips.groups, return_inverse=True)[1]
     farthest = np.zeros((2, recordings.max() + 1))
     for number, other_windows, other_clips in _held_out(test_streams, windows, clips):
-        held_out_layers = fit(other_windows, other_clips)
+        held_out_layers = fit(other_windows, other_clips, choice=choice.of_sample)
         tested.append(play(test_streams[number], layers=held_out_layers))
         held_out = windows.subset((windows.stream == number) & (windows.y == 1))
         for distances, layer in zip(farthest, held_out_layers.classes, strict=True):

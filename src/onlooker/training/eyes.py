@@ -66,11 +66,13 @@ class EyeChoice:
     Args:
         pictures: the layer of pictures.
         scores: as in `LayerChoice`, of both layers.
-        temperature: for the model and, unless a sample of many clips chose, for `scores`.
+        temperature: for the model and, unless a sample chose, for `scores`.
         method: of the layer of motion; None: there is none.
         factors: of the logits of both layers.
         eyes: which layers count, as in `DataConfig`.
         tried: pictures, motion and both, the chosen one first; empty without motion words.
+        sample_temperature: for `scores` and for layers that are fitted to as many clips as chose, if
+            that was a sample of many clips.
     """
 
     pictures: LayerChoice
@@ -80,6 +82,12 @@ class EyeChoice:
     factors: tuple[float, float] = (1.0, 0.0)
     eyes: Eyes = "pictures"
     tried: Sequence[EyeFigures] = ()
+    sample_temperature: float | None = None
+
+    @property
+    def of_sample(self) -> "EyeChoice":
+        """The same choice for layers that are fitted to as many clips as chose."""
+        return replace(self, temperature=self.sample_temperature or self.temperature)
 
     def event_threshold(self, clips: ClipStatistics) -> EventThreshold | None:
         """As in `LayerChoice`."""
@@ -152,7 +160,8 @@ def choose_eyes(clips: ClipStatistics, folds: int = FOLDS) -> EyeChoice:
         scores = partial(_of_all, positions=positions, count=len(clips.y))
         pictures = replace(choice.pictures, scores=scores(choice.pictures.scores))
         choice = replace(choice, pictures=pictures, scores=scores(choice.scores))
-        return replace(choice, temperature=_temperature(clips, choice))
+        temperature = _temperature(clips, choice)
+        return replace(choice, temperature=temperature, sample_temperature=choice.temperature)
     pictures = choose(clips, folds)
     only_pictures = EyeChoice(pictures, pictures.scores, pictures.temperature)
     if clips.motion is None:
@@ -185,18 +194,19 @@ def choose_eyes(clips: ClipStatistics, folds: int = FOLDS) -> EyeChoice:
 
 
 def _temperature(clips: ClipStatistics, choice: EyeChoice) -> float:
-    """The temperature that calibrates layers fitted to many clips: they are less certain of what
-    they were fitted to, and righter of others, than those of a sample. A fifth of the clips is held
-    out.
+    """The temperature that calibrates layers fitted to many clips, which are right more often than
+    those of the sample that chose; a fifth of the clips is held out.
     """
-    for fit, test in clips.folds(FOLDS):
-        logits = fitted_layers(clips, choice, fit).logits(clips.subset(test))
-        scores = softmax(logits / choice.temperature, 1)
-        y = clips.y[test]
-        weights = balancing_weights(y) if choice.pictures.balanced else None
-        factor = fit_temperature([*scores[:, None]], y, aggregation="last", weights=weights)
-        return choice.temperature * factor
-    return choice.temperature
+    parts = [*clips.folds(FOLDS)]
+    if not parts:  # of a single recording
+        return choice.temperature
+    fit, test = parts[0]
+    logits = fitted_layers(clips, choice, fit).logits(clips.subset(test))
+    scores = softmax(logits / choice.temperature, 1)
+    y = clips.y[test]
+    weights = balancing_weights(y) if choice.pictures.balanced else None
+    factor = fit_temperature([*scores[:, None]], y, aggregation="last", weights=weights)
+    return choice.temperature * factor
 
 
 def _of_all(scores: Floats, positions: Ints, count: int) -> Floats:
