@@ -69,3 +69,13 @@ def test_the_strip_is_colored_where_the_evidence_is(contrast: Contrast) -> None:
     assert (blue - red)[frames_part, :middle].max() > 60
     assert (red - blue)[frames_part, :middle].max() < 30
     assert (red - blue)[frames_part, middle:].max() > 60
+
+
+def test_a_strip_of_one_frame_without_evidence_has_names_as_they_are(
+    contrast: Contrast,
+) -> None:
+    nothing = np.zeros((1, 30, 40), np.float32)
+    labels = ("$a_$", "long" * 30)
+    single = Contrast(labels, contrast.times[:1], pictures=nothing, motion=nothing)
+    strip = Image.open(io.BytesIO(contrast_strip(np.zeros((1, 60, 80, 3), np.uint8), single)))
+    assert strip.format == "JPEG"

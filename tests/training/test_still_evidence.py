@@ -110,6 +110,25 @@ def test_a_stream_marks_the_same_as_a_clip(
             torch.testing.assert_close(output.attention[0], attention[0, t])
 
 
+def test_the_evidence_for_red_over_green_is_at_the_lamp(
+    fitted: tuple[LinearClassifier, Tensor, NDArray[np.int64]],
+) -> None:
+    model, features, targets = fitted
+    assert model.still
+    with torch.inference_mode():
+        maps = [model.evidence(clip, torch.tensor([-1.0, 1.0])).sum(0) for clip in features]
+        logits = model.forward_features(features).logits[:, -1] - model.head.bias
+    evidence = torch.stack(maps).numpy()
+    expected = (logits[:, 1] - logits[:, 0]).numpy()
+    np.testing.assert_allclose(evidence.sum((1, 2)), expected, rtol=1e-3, atol=1e-3)
+    cells = np.abs(evidence).reshape(len(evidence), -1).argmax(1)
+    rows, columns = np.divmod(cells, evidence.shape[2])
+    points = np.stack((columns + 0.5, rows + 0.5), 1) / evidence.shape[:0:-1]
+    assert (np.abs(points - LAMP).max(1) < RADIUS + 0.1).mean() >= 0.9
+    signs = np.sign(evidence[np.arange(len(evidence)), rows, columns])
+    assert (signs == 2 * targets - 1).mean() >= 0.9
+
+
 def test_a_saved_model_marks_the_same(
     fitted: tuple[LinearClassifier, Tensor, NDArray[np.int64]], tmp_path: Path
 ) -> None:

@@ -6,7 +6,6 @@ import io
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
-from textwrap import shorten
 
 import cv2
 import numpy as np
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 from onlooker.base.records import Floats, Pixels
 from onlooker.base.text import printable
 from onlooker.localization.boxes import GRID
-from onlooker.report.plots import COLORS, INK
+from onlooker.report.plots import COLORS, INK, plain_text
 from onlooker.video.motion_words import BlockShares
 
 # of both classes
@@ -162,7 +161,10 @@ def contrast_strip(frames: Pixels, contrast: Contrast) -> bytes:
     axes.axhline(0, color=INK, linewidth=0.8)
     axes.spines[:].set_visible(False)
     axes.margins(x=0)
-    names = [shorten(printable(label), _NAME, placeholder="…") for label in contrast.labels]
+    names = [
+        plain_text(f"{label[:_NAME]}…" if len(label) > _NAME else label)
+        for label in contrast.labels
+    ]
     ends = [end / 2 for end in reversed(axes.get_ylim())]
     axes.set_yticks(ends, names, fontsize=10, fontweight="bold")
     axes.set_xticks([])

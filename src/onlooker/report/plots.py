@@ -54,7 +54,7 @@ def loss_and_accuracy(
         for k, (name, line) in enumerate(curves.items()):
             if measure in line:
                 values = line[measure]
-                label = _plain_text(name)
+                label = plain_text(name)
                 style = {
                     "color": COLORS[k % len(COLORS)],
                     "linewidth": 1.8,
@@ -130,11 +130,11 @@ def ethogram(
                 spans,
                 (row - 0.4 + line * height, 0.85 * height),
                 facecolor=COLORS[line % len(COLORS)],
-                label=_plain_text(name) if not row else None,
+                label=plain_text(name) if not row else None,
             )
     plain(axes, "seconds")
     axes.set_xlim(0, seconds)
-    axes.set_yticks(range(len(classes)), [_plain_text(name) for name in classes])
+    axes.set_yticks(range(len(classes)), [plain_text(name) for name in classes])
     axes.set_ylim(len(classes) - 0.5, -0.5)
     figure.legend(
         loc="outside upper right", ncols=len(rows), frameon=False, fontsize=9, labelcolor=INK
@@ -155,18 +155,18 @@ def scores_over_time(prediction: "Prediction", axes: "Axes | None" = None) -> "A
     colors = dict(zip(names, COLORS, strict=False))
     for name, color in colors.items():
         scores = prediction.frame_scores[:, prediction.classes.index(name)]
-        axes.plot(prediction.times, scores, label=_plain_text(name), color=color, linewidth=1.8)
+        axes.plot(prediction.times, scores, label=plain_text(name), color=color, linewidth=1.8)
     for event in prediction.segments:
         color = colors.get(event.label, QUIET)
         axes.axvspan(event.start, event.end, color=color, alpha=0.15, linewidth=0)
-    plain(axes, "seconds", title=_plain_text(f"{prediction.path.name}: {prediction.label}"))
+    plain(axes, "seconds", title=plain_text(f"{prediction.path.name}: {prediction.label}"))
     axes.set_ylim(0, 1.02)
     axes.yaxis.set_major_formatter("{x:.0%}")
     axes.legend(frameon=False, fontsize=9, labelcolor=INK, handlelength=1.4)
     return axes
 
 
-def _plain_text(name: str) -> str:
+def plain_text(name: str) -> str:
     """A name as matplotlib shows it: it reads text between dollar signs as mathematics."""
     return printable(name).replace("$", r"\$")
 
