@@ -1,4 +1,4 @@
-"""Recognizers that were not trained, for tests; one of them finds events."""
+"""Recognizers that were not trained, for tests; one finds events, and one states."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from onlooker.base.config import DataConfig
-from onlooker.base.decision import Decision
+from onlooker.base.decision import Decision, StateChain
 from onlooker.models.linear import LinearClassifier
 from onlooker.models.registry import create_model
 from onlooker.recognizer import Recognizer
@@ -52,3 +52,27 @@ def eventful(
         lengths, (*unscaled, change, torch.tensor([bias])), (*unscaled, *of_class)
     )
     return Recognizer(net, DATA, Decision(classes, **settings))
+
+
+def stateful() -> Recognizer:
+    """A model of two groups of states: it is sit where it is dark, else walk and eat."""
+    torch.manual_seed(0)
+    net = LinearClassifier(3, window=6, size=16).eval()
+    M = net.num_features
+    zeros = torch.zeros(1, M), torch.ones(1, M), torch.zeros(4, 1, M), torch.zeros(4)
+    net.set_state_layer((4,), zeros)
+    bright, dark = (
+        net.state_statistics(net.encode(torch.full((12, 3, 16, 16), gray))[None])[0, -1, 0]
+        for gray in (1.0, -1.0)
+    )
+    change = (bright - dark) / (bright - dark).square().sum()
+    weight = 20 * torch.stack((-change, change, change, -change))[:, None]
+    bias = -(weight * (bright + dark)[None, None] / 2).sum((1, 2))
+    net.set_state_layer((4,), (torch.zeros(1, M), torch.ones(1, M), weight, bias))
+    chains = (
+        StateChain([1, 2], [2.0, 2.0], [0.6, 0.6], weight=0.4),
+        StateChain([0, -1], [2.0, 2.0], [0.6, 0.6], weight=0.4),
+    )
+    return Recognizer(
+        net, DATA, Decision(("eat", "sit", "walk"), states=chains, frame_rate=5.0)
+    )

@@ -172,6 +172,30 @@ def test_what_is_cut_from_one_file_or_of_one_person_is_one_recording(tmp_path: P
     assert read_folder(tmp_path)[2] == []
 
 
+def test_clips_know_the_parts_of_kept_recordings_that_they_were_cut_from(
+    tmp_path: Path,
+) -> None:
+    kept = {"day.mp4 1a2b": "3.25,5", "gone.mp4 3c": "1,2", "../../day.mp4 1a2b": "1,2"}
+    wrong = {f"day.mp4 1a2b{' ' * i}": times for i, times in enumerate(("5,3", "a,b", ",2"), 1)}
+    names = [f"wave/{number}.mp4" for number in range(6)]
+    touch(tmp_path, *names, "jump/0.mp4", ".onlooker/recordings/day.mp4 1a2b")
+    rows = zip(names, (kept | wrong).items(), strict=True)
+    listed = (f"{name},{name},{film},{times}" for name, (film, times) in rows)
+    write_recordings(tmp_path, "clip,recording,cut_from,start,end", *listed)
+    day = tmp_path / ".onlooker" / "recordings" / "day.mp4 1a2b"
+    sources = [clip.source for clip in find_clips(tmp_path)]
+    # a path that leads elsewhere is a name in the folder
+    assert sources == [
+        None,
+        Path(f"{day}#t=3.25,5"),
+        None,
+        Path(f"{day}#t=1,2"),
+        None,
+        None,
+        None,
+    ]
+
+
 def test_recordings_next_to_splits_in_class_folders(tmp_path: Path) -> None:
     names = [
         f"{label}/{part}/1.mp4" for label in ("clap", "wave") for part in ("train", "test")

@@ -148,6 +148,21 @@ def test_marked_parts_become_examples_of_one_recording(
         assert page.post(change, params={"version": version}, json=values).status_code == 200
         assert len({clip.recording for clip in find_clips(settings.clips)}) == 2
         assert ("Anna" in {clip.recording for clip in find_clips(settings.clips)}) == bool(who)
+    parts = page.get(f"/api/look/{look}/examples").json()
+    assert [(part["clip"]["label"], part["start"], part["end"]) for part in parts] == [
+        ("wave", 0.5, 1.5),
+        ("clap", 2.0, 3.2),
+    ]
+    kept = settings.clips / ".onlooker" / "recordings"
+    assert len([*kept.iterdir()]) == 2
+    sources = [str(clip.source).split("#") for clip in find_clips(settings.clips)]
+    assert sorted(times for _, times in sources) == ["t=0.5,1.5", "t=0.5,1.5", "t=2,3.2"]
+    assert {Path(file).parent for file, _ in sources} == {kept}
+    example = {"class": "wave", "start": 0.5, "end": 1.5}
+    assert page.post(f"/api/look/{look}/examples", json=example).status_code == 409
+    # two states at the same time
+    at_once = page.post(f"/api/look/{look}/examples", json={**example, "class": "clap"})
+    assert at_once.json()["clip"]["label"] == "clap"
     outside = page.post(
         f"/api/look/{look}/examples", json={"class": "wave", "start": 7, "end": 9}
     )

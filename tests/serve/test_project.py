@@ -7,6 +7,7 @@ import random
 import shutil
 import subprocess
 import sys
+import time
 from collections import defaultdict
 from collections.abc import Callable
 from datetime import date, timedelta
@@ -505,3 +506,19 @@ def test_only_rows_that_say_something_are_written(project: Project) -> None:
     project.set_recording(ids["a/2.mp4"], "ben")
     project.set_recording(ids["a/2.mp4"], "")
     assert listed.read_text() == "clip,recording,note\nb/1.mp4,b/1.mp4,dark\n"
+
+
+def test_recordings_of_which_nothing_was_cut_are_deleted_after_a_month(
+    project: Project,
+) -> None:
+    add(project, "wave", "1", cut_from="used")
+    kept = project.folder / ".onlooker" / "recordings"
+    for name, days in {"used": 40, "old": 40, "new": 20}.items():
+        source = project.incoming() / name
+        source.write_text("film")
+        project.keep_recording(source, name)
+        then = time.time() - 86400 * days
+        os.utime(kept / name, (then, then))
+    again = restarted(project)
+    assert sorted(path.name for path in kept.iterdir()) == ["new", "used"]
+    again.close()

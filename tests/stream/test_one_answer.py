@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 from commands import call
+from eventful import stateful
 from fastapi.testclient import TestClient
 from moving_squares import frames_of, recording
 from numpy.typing import NDArray
@@ -98,6 +99,42 @@ def test_all_ways_to_ask_give_the_same_events(made: tuple[Path, Path], tmp_path:
         live
     )
     assert plain(live) == expected, "afterwards as live"
+
+
+def test_all_ways_to_ask_give_the_same_bouts_and_budget(tmp_path: Path) -> None:
+    run = tmp_path / "runs" / "pen"
+    stateful().save(run / "model")
+    frames = np.full((120, 48, 64, 3), 20, np.uint8)
+    frames[30:60] = frames[80:100] = 235  # day
+    file = write(tmp_path / "day.mp4", frames, fps=FPS)
+    recognizer = onlooker.load(run)
+    prediction, live = recognizer.predict_recording(file)
+    expected = sorted(plain(prediction.segments))
+    assert [label for label, *_ in expected] == ["eat"] * 2 + ["sit"] * 3 + ["walk"] * 2
+    budget = [vars(part) for part in prediction.budget()]
+    out = tmp_path / "out"
+    call("predict", run, file, "--out", out, "--times", "csv", "--json", out / "all.json")
+    rows = read_csv(out / "day.csv")
+    segments = [{**row, "start": float(row["start"]), "end": float(row["end"])} for row in rows]
+    assert sorted(plain(segments)) == expected
+    (row,) = read_csv(out / "budget.csv")
+    for part in budget:
+        assert float(row[f"{part['label']} seconds"]) == pytest.approx(
+            part["seconds"], abs=1e-3
+        )
+    answer = json.loads((out / "all.json").read_text())
+    settings = replace(ServeSettings(), runs=run.parent, clips=tmp_path / "own")
+    with TestClient(create_app(settings), base_url=ADDRESS, headers=OWN) as page:
+        sent = {"content": file.read_bytes()}
+        asked = page.post("/api/v1/predict", **sent).raise_for_status().json()
+        (model,) = page.get("/api/v1/models").json()
+        begun = page.post(f"/api/look?model={model['id']}", **sent).raise_for_status().json()
+        looked = wait_for_job(page, begun["job"])["result"]
+    for given in (answer, asked, looked):
+        assert sorted(plain(given["segments"])) == expected
+        assert given["budget"] == budget
+    final = [event for step in recognizer.watch(file) for event in step.events]
+    assert sorted(plain(final)) == sorted(plain(live)) == expected
 
 
 def test_one_number_just_below_and_above_every_length_at_which_something_changes(

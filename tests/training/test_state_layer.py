@@ -2,6 +2,7 @@
 fitted to.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -188,6 +189,27 @@ def test_time_of_which_nothing_is_known_is_not_counted(tmp_path: Path) -> None:
     }
     plan = plan_times(clips, Decision(CLASSES), when="auto", unknown=unknown)
     assert "67 % of 3 recordings" in plan.why
+
+
+@pytest.mark.parametrize(("share", "are_states"), [(0.9, True), (0.2, False)])
+def test_clips_that_were_cut_from_kept_recordings_give_states(
+    tmp_path: Path, share: float, *, are_states: bool
+) -> None:
+    clips = [
+        replace(clip, path=tmp_path / f"{i}.mp4", source=clip.path)
+        for i, clip in enumerate(clips_of(tmp_path, share=share))
+    ]
+    # clips of their own may overlap, and events are learned from them
+    clips.append(replace(clips[0], label="right", path=tmp_path / "other.mp4"))
+    plan = plan_times(clips, Decision(CLASSES), when="auto", unknown={})
+    assert bool(plan.recordings) == are_states
+    if are_states:
+        assert {part.path for part in plan.recordings} == {
+            tmp_path / f"{number}.mp4" for number in range(3)
+        }
+        # nobody says that what follows was watched
+        assert plan.recordings[0].unknown == [(9.5, 10.0)]
+        assert [label for _, _, label in plan.recordings[0].intervals] == [0, 2, 1]
 
 
 def test_states_of_clips_without_recordings_are_an_error(tmp_path: Path) -> None:

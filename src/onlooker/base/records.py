@@ -113,6 +113,8 @@ class Clip:
             recording together.
         root: the folder of the data set, or of its list; None: unknown.
         tier: the group of labels that its label is in, which never overlap; "": none is named.
+        source: the part of a recording that it was cut from, if that was kept; None: it is not
+            known. States are learned from it.
     """
 
     path: Path
@@ -120,6 +122,7 @@ class Clip:
     recording: str | None = None
     root: Path | None = field(default=None, compare=False, repr=False)
     tier: str = field(default="", compare=False, repr=False)
+    source: Path | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "label", composed(self.label))
@@ -589,6 +592,7 @@ class Prediction(Scored):
                 }
                 for segment in self.segments
             ],
+            **({"budget": [vars(part) for part in self.budget()]} if self.decision.states else {}),
             **({"assumes_rate": True} if self.assumes_rate else {}),
         }
 

@@ -7,10 +7,12 @@ import posixpath
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 from onlooker.base.files import model_folder
+from onlooker.base.intervals import parse_time, with_interval
 from onlooker.base.records import Clip, ClipError
 from onlooker.base.text import composed, relative_name, some_of
 from onlooker.data.lists import SPLIT_NAMES, Parts, group_names
@@ -20,6 +22,7 @@ from onlooker.video.reader import SUFFIXES, is_video
 
 RECORDINGS = "recordings.csv"
 CUT_FROM = "cut_from"  # its column with the file that a clip is a part of
+KEPT_RECORDINGS = Path(".onlooker", "recordings")  # in the folder of clips: such files
 SYSTEM_FOLDERS = frozenset(
     {"__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "lost+found"}
 )
@@ -186,6 +189,7 @@ def _with_recordings(folder: Path, parts: Parts, table: Table) -> tuple[Parts, l
     listed = {name for row in rows for name in (row["clip"], composed(row["clip"]))}
     written = recordings_of(rows)
     recordings = {composed(name): recording for name, recording in written.items()} | written
+    sources = {row["clip"]: _source(folder, row) for row in rows}
     names = {clip: clip.name for clips in parts.values() for clip in clips}
     names = {
         clip: name if name in listed else composed(name.replace("\\", "/"))
@@ -206,11 +210,28 @@ def _with_recordings(folder: Path, parts: Parts, table: Table) -> tuple[Parts, l
         notes.append(f"{len(unlisted)} of {len(names)} clips are not listed ({some_of(unlisted)})")
     with_recordings = {
         split: [
-            replace(clip, recording=recordings.get(names[clip], clip.recording)) for clip in clips
+            replace(
+                clip,
+                recording=recordings.get(names[clip], clip.recording),
+                source=sources.get(names[clip]),
+            )
+            for clip in clips
         ]
         for split, clips in parts.items()
     }
     return with_recordings, notes
+
+
+def _source(folder: Path, row: Mapping[str, str]) -> Path | None:
+    """The part of a recording in the folder that the clip of a row was cut from; None if the row
+    does not tell, or the recording is not there.
+    """
+    file = folder / KEPT_RECORDINGS / Path(row.get(CUT_FROM, "")).name
+    with suppress(KeyError, ValueError):
+        start = parse_time(row["start"])
+        if file.is_file() and start < (end := parse_time(row["end"])):
+            return with_interval(file, start, end)
+    return None
 
 
 def _split_by_recording(clips: Iterable[Clip]) -> Parts:

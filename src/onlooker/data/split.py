@@ -94,12 +94,14 @@ class Split:
 
         def entry(clip: Clip) -> dict[str, str | None]:
             content = {"fingerprint": fingerprint(clip.path)} if fingerprints else {}
-            tier = {"tier": clip.tier} if clip.tier else {}
+            more = {"tier": clip.tier} if clip.tier else {}
+            if clip.source:
+                more["source"] = clip_name(clip.source, folder)
             return {
                 "path": clip_name(clip.path, folder),
                 "label": clip.label,
                 "recording": clip.recording,
-                **tier,
+                **more,
                 **content,
             }
 
@@ -114,8 +116,16 @@ class Split:
         def clip(entry: dict[str, Any]) -> Clip:
             path = folder / field_of(entry, "path", str)
             recording = field_of(entry, "recording", str | None)
-            tier = field_of({"tier": "", **entry}, "tier", str)
-            return Clip(path, field_of(entry, "label", str), recording, root=folder, tier=tier)
+            usual = {"tier": "", "source": "", **entry}
+            source = field_of(usual, "source", str)
+            return Clip(
+                path,
+                field_of(entry, "label", str),
+                recording,
+                root=folder,
+                tier=field_of(usual, "tier", str),
+                source=folder / source if source else None,
+            )
 
         return cls(
             *(tuple(map(clip, field_of(values, name, list[dict[str, Any]]))) for name in SPLITS)

@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
 from onlooker import Segment
+from onlooker.base.records import TimeBudget
 from onlooker.serve.jobs import Jobs
 from onlooker.serve.look import Looks
 from onlooker.serve.media import receive
@@ -77,6 +78,9 @@ class Prediction(BaseModel):
     )
     tubes: list[Tube]
     segments: list[Segment]
+    budget: list[TimeBudget] | None = Field(
+        default=None, description="How long each state goes on; null: a model of events."
+    )
     seconds: float
     frames: int
     width: int

@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from time import monotonic, perf_counter
 from typing import Any, Literal
@@ -29,6 +29,7 @@ from PIL import Image
 from starlette.concurrency import run_in_threadpool
 
 from onlooker import Prediction, Recognizer
+from onlooker.base.files import file_digest
 from onlooker.base.records import Event
 from onlooker.formats.annotations import write_segments
 from onlooker.formats.publish import Publishers
@@ -72,6 +73,11 @@ class Look:
     path: Path
     video: Path
     prediction: Prediction | None = None
+
+    @cached_property
+    def recording(self) -> str:
+        """Its name as a recording that clips are cut from: other clips may have its own."""
+        return f"{self.name} {file_digest(self.path)[:8]}"
 
 
 class Looks:

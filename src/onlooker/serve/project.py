@@ -41,6 +41,7 @@ from onlooker.base.files import (
     write_csv,
     write_json,
 )
+from onlooker.base.intervals import Times
 from onlooker.base.settings import Config, field_of
 from onlooker.base.text import printable
 from onlooker.data import folder as clip_folder
@@ -393,10 +394,10 @@ class Project:
         self._require_class(name)
         self._change(t("change.delete_class", name=name), [(name, self._trash(name))])
 
-    def check_new(self, file: Path) -> None:
-        """Raise a Problem 409 if a clip of the project has the content of this file."""
+    def check_new(self, file: Path, label: str | None = None) -> None:
+        """Raise a Problem 409 if a clip of the project, or of a class, has the content of this file."""
         size = file.stat().st_size
-        for clip in self.all_clips():
+        for clip in self.all_clips() if label is None else self.clips(label):
             if clip.size == size and clip.path.is_file() and filecmp.cmp(file, clip.path, False):
                 raise Problem(409, "duplicate", name=clip.name, label=clip.label)
 
@@ -409,6 +410,7 @@ class Project:
         batch: str = "",
         recording: str = "",
         cut_from: str = "",
+        times: Times | None = None,
     ) -> ProjectClip:
         """Add a clip; a class that does not exist is made, and a name that is taken gets a number.
 
@@ -416,16 +418,17 @@ class Project:
             file: in `incoming()`, from where it is moved.
             name: the intended name of the file.
             batch: changes of the same batch that follow each other are undone together.
-            recording, cut_from: the recording that it belongs to, and the file that it was cut
-                from, if they are known.
+            recording, cut_from, times: the recording that it belongs to, and the file and the
+                times that it was cut from, if they are known.
 
         Raises:
             Problem: 409 if the project has the same clip.
         """
         with self._lock:
             self.refresh()
-            self.check_new(file)
             label = class_name(label, self.counts())
+            # two classes may happen at the same time
+            self.check_new(file, label if times else None)
             new_class = ""
             if label not in self.counts():
                 label = new_class = self._new_class(label)
@@ -434,8 +437,27 @@ class Project:
             moves = [(f"{_INCOMING}/{file.name}", target)]
             self._change(text, moves, new_class=new_class, batch=batch)
             if recording or cut_from:
-                self._join(target, recording, cut_from)
+                self._join(target, recording, cut_from, times=times)
             return self.clip(clip_id((self.folder / target).stat()))
+
+    def keep_recording(self, file: Path, name: str) -> None:
+        """Keep a copy of a recording under a name: states are learned from it."""
+        target = self.folder / clip_folder.KEPT_RECORDINGS / name
+        if not target.exists():
+            copy = self.incoming() / secrets.token_hex(8)
+            shutil.copyfile(file, copy)
+            target.parent.mkdir(exist_ok=True)
+            copy.replace(target)
+
+    def parts_of(self, name: str) -> list[dict[str, Any]]:
+        """The clips that were cut from a kept recording, with their times, as plain values."""
+        with self._lock:
+            clips = {clip.relative: clip.to_dict() for clip in self.all_clips()}
+            return [
+                {"clip": clips[row["clip"]], "start": float(row["start"]), "end": float(row["end"])}
+                for row in read_recordings(self.folder / RECORDINGS)
+                if row.get("cut_from") == name and row.get("start") and row["clip"] in clips
+            ]
 
     def recordings(self) -> dict[str, str]:
         """The recordings of clips, by their paths relative to the folder; a Problem 422 if the list
@@ -459,7 +481,9 @@ class Project:
         self._journal.record([], text, recordings={clip.relative: before})
         self._changed()
 
-    def _join(self, clip: str, recording: str, cut_from: str = "") -> str:
+    def _join(
+        self, clip: str, recording: str, cut_from: str = "", *, times: Times | None = None
+    ) -> str:
         """Make a clip part of a recording, whose clips are in the same split, or of none ("");
         returns the recording before. Rows without information are removed. Clips that are cut from
         one file are also in the same split.
@@ -473,6 +497,7 @@ class Project:
         for row in own:
             row["recording"] = recording or clip
             row |= {"cut_from": cut_from} if cut_from else {}
+            row |= {"start": f"{times[0]:.3f}", "end": f"{times[1]:.3f}"} if times else {}
         # others have other columns
         rows = [row for row in rows if row["clip"] != clip or not {*row.values()} <= {clip, ""}]
         _write_rows(self.folder / RECORDINGS, rows)
@@ -604,6 +629,16 @@ class Project:
         for old in (self.folder / _INCOMING, *(day for day in days if day.name < oldest)):
             shutil.rmtree(old, ignore_errors=True)
         self._forget_lost()
+        self._forget_recordings()
+
+    def _forget_recordings(self) -> None:
+        """Delete recordings that no clip was cut from, after more than `TRASH_DAYS`."""
+        with suppress(Problem):  # a list that cannot be read is reported later
+            names = {row.get("cut_from") for row in read_recordings(self.folder / RECORDINGS)}
+            oldest = time.time() - 86400 * TRASH_DAYS
+            for file in (self.folder / clip_folder.KEPT_RECORDINGS).glob("*"):
+                if file.name not in names and file.stat().st_mtime < oldest:
+                    file.unlink()
 
     def _change(
         self,

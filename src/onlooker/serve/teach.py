@@ -19,7 +19,7 @@ from onlooker.base.answer import (
     perhaps_nothing,
     require_one_nothing,
 )
-from onlooker.base.files import file_digest
+from onlooker.base.intervals import Times
 from onlooker.base.text import printable
 from onlooker.data.findings import FEW, Finding, label_findings
 from onlooker.data.folder import is_hidden, recordings_of
@@ -200,14 +200,16 @@ class Teaching:
         batch: str = "",
         recording: str = "",
         cut_from: str = "",
+        times: Times | None = None,
     ) -> dict[str, Any]:
         """Add a clip, after decoding all of it; the file, in `Project.incoming()`, is moved."""
         if Path(name).suffix.lower() not in SUFFIXES:
             name = f"{name or 'clip'}.mp4"
-        self.project.check_new(file)
+        if times is None:
+            self.project.check_new(file)
         self.previews.make(clip_id(file.stat()), file, self.settings.max_seconds)
         clip = self.project.add_clip(
-            label, file, name, batch=batch, recording=recording, cut_from=cut_from
+            label, file, name, batch=batch, recording=recording, cut_from=cut_from, times=times
         )
         return {"clip": clip.to_dict()}
 
@@ -225,9 +227,13 @@ class Teaching:
         look = self.looks.get(look_id)
         part = self.project.incoming() / f"{secrets.token_hex(8)}.mp4"
         convert(Path(f"{look.video}#t={start:.3f},{end:.3f}"), self.settings.max_seconds, copy=part)
-        cut_from = f"{look.name} {file_digest(look.path)[:8]}"  # other clips may have this name
         name = f"{Path(look.name).stem} {start:.1f}-{end:.1f}.mp4"
-        return self.add(label, part, name, cut_from=cut_from)
+        self.project.keep_recording(look.video, look.recording)
+        return self.add(label, part, name, cut_from=look.recording, times=(start, end))
+
+    def parts(self, look_id: str) -> list[dict[str, Any]]:
+        """The parts of a clip that was looked at which are examples, with their times."""
+        return self.project.parts_of(self.looks.get(look_id).recording)
 
     def draw(self, job: Job) -> dict[str, Any]:
         """The work of a job: add clips of stick figures to an empty project; one undo removes all."""
@@ -284,6 +290,7 @@ def add_routes(app: FastAPI, teaching: Teaching) -> None:
         return teaching.clips(label)
 
     app.post("/api/look/{look_id}/examples")(teaching.add_part)
+    app.get("/api/look/{look_id}/examples")(teaching.parts)
     app.get("/api/project/results")(training.results)
     app.get("/api/project/results/clips")(training.tested)
     app.get("/api/project/inbox")(training.to_check)

@@ -156,7 +156,7 @@ class Training:
             "classes": [printable(folders.get(name, name)) for name in figures.classes],
             "conclusion": trained.conclusion,
             "details": trained.details,
-            "events": figures.events,
+            "events": figures.states.sentence if figures.states else figures.events,
             "missing": figures.missing,
             # the others are for the command line
             "advice": [step.text for step in trained.advice if not step.command],

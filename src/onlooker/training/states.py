@@ -125,6 +125,7 @@ def plan_times(
         ValueError: states of clips that are not intervals of two recordings or more.
     """
     recordings = labeled_recordings(clips, decision, unknown)
+    are_cut = any(clip.source for clip in clips)  # clips of their own, which may overlap
     if when == "states":
         if len(recordings) < 2:
             raise ValueError(
@@ -132,7 +133,7 @@ def plan_times(
                 "end of what goes on in each, or leave out --when states"
             )
         return TimesPlan(recordings, "states, as asked for")
-    if len(state_groups(recordings, decision)) > 1:
+    if not are_cut and len(state_groups(recordings, decision)) > 1:
         if len(recordings) > 1 and when == "auto":
             return TimesPlan(recordings, "states, because intervals with different labels overlap")
         problem = f"intervals with different labels overlap, in {len(recordings)} recordings"
@@ -145,40 +146,55 @@ def plan_times(
     count = "1 recording" if len(several) == 1 else f"{len(several)} recordings"
     given = f"intervals cover {100 * share:.0f} % of {count}"
     if len(several) >= _RECORDINGS and share >= _COVERED:
+        if are_cut:
+            recordings = [_between_marks(recording) for recording in recordings]
         return TimesPlan(recordings, f"states, because {given}; --when events: only events")
     return TimesPlan(why=f"events, because {given}; --when states: a class at every moment")
+
+
+def _between_marks(recording: LabeledRecording) -> LabeledRecording:
+    """A recording of which nothing is known before its first and after its last interval: nobody
+    says how much of it was watched.
+    """
+    begin = recording.intervals[0][0]
+    end = max(end for _, end, _ in recording.intervals)
+    unknown = [(0.0, begin), (end, recording.seconds)]
+    return recording._replace(unknown=[span for span in unknown if span[0] < span[1]])
 
 
 def labeled_recordings(
     clips: Sequence[Clip], decision: Decision, unknown: Unknown
 ) -> list[LabeledRecording]:
-    """The recordings that clips are intervals of; those that cannot be read any more are left out."""
-    by_file = defaultdict[Path, list[Clip]](list)
+    """The recordings that clips are intervals of, or were cut from; those that cannot be read any
+    more are left out.
+    """
+    by_file = defaultdict[Path, list[tuple[Clip, Times]]](list)
     for clip in clips:
-        if split_interval(clip.path)[1] is not None:
-            by_file[resolved(file_of(clip.path))].append(clip)
+        file, times = split_interval(clip.source or clip.path)
+        if times is not None:
+            by_file[resolved(file)].append((clip, times))
     recordings = list[LabeledRecording]()
     for path, parts in by_file.items():
+        first = parts[0][0]
+        file = file_of(first.source or first.path)
         with suppress(ClipError):
-            timing = read_header(file_of(parts[0].path)).timing
+            timing = read_header(file).timing
             intervals = list[tuple[float, float, int]]()
             tiers = set[tuple[int, str]]()
-            for clip in parts:
-                _, times = split_interval(clip.path)
-                assert times is not None
+            for clip, times in parts:
                 label = decision.classes.index(clip.label)
                 intervals.append((times[0], min(times[1], timing.end), label))
                 tiers.add((label, clip.tier))
             step = float(np.median(np.diff(timing.times))) if len(timing.times) > 1 else 1.0
             recordings.append(
                 LabeledRecording(
-                    file_of(parts[0].path),
-                    group_of(parts[0]),
+                    file,
+                    group_of(first),
                     sorted(intervals),
                     unknown=[*unknown.get(path, ())],
                     seconds=float(timing.end),
                     rate=1 / max(step, 1e-3),
-                    root=parts[0].root,
+                    root=first.root,
                     tiers=frozenset(tiers),
                 )
             )

@@ -10,9 +10,12 @@ export const sureness = ({ label, score, best, threshold }) => (isQuiet(label) &
   ? t("bars.unreached", { label: spoken(best.label), score: percent(best.score), needed: percent(threshold) })
   : t("bars.sure", { score: percent(score) }));
 
-/** How many events of an answer there are, in words, if they are of several classes: a recording has no label. */
-export const severalEvents = ({ segments }) =>
-  (new Set(segments.map(({ label }) => label)).size > 1 ? t("result.count", { count: segments.length }) : null);
+/** How many events, or bouts of states, an answer has, in words. */
+export const countText = ({ segments, budget }) => t(budget ? "result.bouts" : "result.count", { count: segments.length });
+
+/** The same if they are of several classes: a recording has no label. */
+export const severalEvents = (result) =>
+  (new Set(result.segments.map(({ label }) => label)).size > 1 ? countText(result) : null);
 
 /** Bars of the first classes, in a fixed order. */
 export class Bars {

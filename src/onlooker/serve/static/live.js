@@ -4,8 +4,10 @@ import { Bars, sureness } from "./bars.js";
 import { closeCamera, isMirrored, openCamera } from "./camera.js";
 import { colorOf, isQuiet, spoken } from "./colors.js";
 import { LiveConnection } from "./connection.js";
-import { announce, button, errorCard, h, percent, show, t } from "./dom.js";
+import { announce, button, errorCard, h, percent, seconds, show, t } from "./dom.js";
 import { drawMoment } from "./overlay.js";
+
+const BOUTS = 30; // that are listed
 
 export class LiveView {
   /** `options`: what is drawn, `{heat, box}`, as the page's controls set it; `opened()`: the camera is there. */
@@ -20,7 +22,8 @@ export class LiveView {
     this.detail = h("p.detail");
     this.speed = h("p.speed");
     this.bars = new Bars();
-    this.answerCard = h("div.answer", {}, this.label, this.detail);
+    this.bouts = h("ul.events", { "aria-label": t("live.bouts") });
+    this.answerCard = h("div.answer", {}, this.label, this.detail, this.bouts);
   }
 
   /** Opens the camera; shows what is in the way if it can not. Returns whether it is open. */
@@ -62,6 +65,7 @@ export class LiveView {
     this.connection?.close();
     if (!this.stream) return;
     this.bars.set(model.classes, null, model.nothing);
+    show(this.bouts);
     this.connection = new LiveConnection(this.video, model, this);
   }
 
@@ -90,7 +94,8 @@ export class LiveView {
   }
 
   answer(message) {
-    const { label, score } = message, quiet = isQuiet(label), name = spoken(label);
+    const { label, score, states = [], time } = message, quiet = isQuiet(label);
+    const name = states.map((each) => spoken(each.label)).join(", ") || spoken(label);
     const boxes = quiet ? [] : message.boxes.map(({ corners }) => ({ corners, label }));
     drawMoment(this.canvas, { ...message, boxes }, this.options, this.mirrored);
     if (message.threshold !== this.bars.threshold) this.bars.set(this.model.classes, message.threshold, this.model.nothing);
@@ -99,8 +104,19 @@ export class LiveView {
     this.label.textContent = name;
     this.answerCard.style.setProperty("--color", colorOf(label));
     this.answerCard.classList.toggle("silent", quiet);
-    this.detail.textContent = sureness(message);
+    this.detail.textContent = states.map(({ start }) => t("live.since", { time: seconds(time - start) })).join(", ")
+      || sureness(message);
+    if (message.states) this.keepBouts(message.events);
     this.measure(message);
+  }
+
+  /** Lists bouts that are final, the last ones first. */
+  keepBouts(bouts) {
+    for (const { label, start, end } of bouts) {
+      this.bouts.prepend(h("li.event", { "--color": colorOf(label) }, h("span.dot"), h("span", {}, spoken(label)),
+        h("span.when", {}, t("result.range", { start: start.toFixed(1), end: end.toFixed(1) }))));
+    }
+    while (this.bouts.children.length > BOUTS) this.bouts.lastChild.remove();
   }
 
   measure({ delay, milliseconds, too_slow: slow, unusual }) {

@@ -15,13 +15,14 @@ export class Player {
     for (const name of ["play", "pause", "seeked", "loadeddata"]) this.video.addEventListener(name, () => this.refresh());
     this.controls = this.buildControls();
     this.keys = (event) => this.key(event);
+    this.releases = ({ key }) => this.actions[`${key} up`]?.();
   }
 
   buildControls() {
     this.playButton = button("play", t("player.play"), () => this.toggle(), { iconOnly: true, kind: "round" });
     this.clock = h("span.clock", { "aria-hidden": "true" });
     this.speed = h("select", { "aria-label": t("player.speed"), value: 1, onchange: () => this.setSpeed() },
-      [[0.25, "¼"], [0.5, "½"], [1, 1], [2, 2], [4, 4]].map(([speed, value]) =>
+      [[0.25, "¼"], [0.5, "½"], [1, 1], [2, 2], [4, 4], [8, 8]].map(([speed, value]) =>
         h("option", { value: speed }, t("player.times", { value }))));
     return h("div.controls", {},
       button("back", t("player.back"), () => this.stepBy(-1), { iconOnly: true }), this.playButton,
@@ -39,6 +40,7 @@ export class Player {
     this.setSpeed();
     show(this.cover);
     addEventListener("keydown", this.keys);
+    addEventListener("keyup", this.releases);
     this.running = true;
     this.tick();
   }
@@ -50,6 +52,7 @@ export class Player {
   close() {
     this.running = false;
     removeEventListener("keydown", this.keys);
+    removeEventListener("keyup", this.releases);
     this.video.removeAttribute("src");
     this.video.load();
   }
@@ -89,6 +92,6 @@ export class Player {
     };
     if (event.target.closest?.("[role=tab], input[type=range]") || !actions[event.key]) return;
     event.preventDefault();
-    actions[event.key]();
+    actions[event.key](event);
   }
 }

@@ -1,12 +1,14 @@
 // What a model sees in a clip: player, timeline, bars, events, files to take away.
 
-import { Bars, severalEvents, sureness } from "./bars.js";
+import { Bars, countText, severalEvents, sureness } from "./bars.js";
 import { colorOf, isQuiet, spoken } from "./colors.js";
-import { button, h, icon, seconds, t } from "./dom.js";
+import { button, h, icon, percent, seconds, t } from "./dom.js";
 import { Marker } from "./mark.js";
 import { drawMoment, drawnControls, momentOf, placeAt } from "./overlay.js";
 import { Player } from "./player.js";
-import { Timeline } from "./timeline.js";
+import { runsOf, Timeline } from "./timeline.js";
+
+const MANY = 12; // states of which all have a row
 
 export class LookResult {
   constructor(result, drawn, look) {
@@ -37,14 +39,15 @@ export class LookResult {
   }
 
   answerCard() {
-    const { label, segments, unusual } = this.result;
+    const { label, segments, unusual, budget } = this.result;
     const several = severalEvents(this.result);
     return h(`div.answer${isQuiet(label) ? ".silent" : ""}`, { "--color": colorOf(!several && label) },
       h("p.label", {}, several ?? spoken(label)),
       !several && h("p.detail", {}, sureness(this.result),
-        segments.length > 0 && ` · ${t("result.count", { count: segments.length })}`),
+        segments.length > 0 && ` · ${countText(this.result)}`),
       unusual && h("p.warning", { role: "status" }, t("result.unusual")),
-      segments.length > 0 && this.events(segments.toSorted((one, other) => one.start - other.start)),
+      segments.length > 0 && (budget ? this.budget(budget)
+        : this.events(segments.toSorted((one, other) => one.start - other.start))),
       this.now, this.bars.element);
   }
 
@@ -55,6 +58,20 @@ export class LookResult {
       h("span.when", {}, t("result.range", { start: segment.start.toFixed(1), end: segment.end.toFixed(1) }))),
     button("pen", t("mark.correct"), () => this.marker.correct(segment), { iconOnly: true })));
     return h("ul.events", { "aria-label": t("result.events") }, chips);
+  }
+
+  /** How much of a recording each state takes; a click leads to its next bout. */
+  budget(parts) {
+    const next = (label) => {
+      const bouts = this.result.segments.filter((each) => each.label === label);
+      return bouts.find(({ start }) => start > this.player.time + 0.01) ?? bouts[0];
+    };
+    return h("ul.events", { "aria-label": t("result.budget") }, parts.filter(({ bouts }) => bouts).map((part) =>
+      h("li", {}, h("button.event", { type: "button", "--color": colorOf(part.label),
+        title: t("result.median", { time: seconds(part.median) }),
+        onclick: () => this.player.seek(next(part.label).start) },
+      h("span.dot"), h("span", {}, spoken(part.label)),
+      h("span.when", {}, `${percent(part.share)} · ${t("result.bouts", { count: part.bouts })}`)))));
   }
 
   takeAway() {
@@ -70,25 +87,35 @@ export class LookResult {
 
   /** Starts to play; the element must be in the page. */
   begin() {
-    const { classes, scores, threshold, nothing, segments, times } = this.result;
-    const event = (time) => segments.find(({ start, end }) => start <= time && time < end);
-    this.labels = times.map((time) => event(time)?.label ?? nothing);
-    this.timeline.set(this.labels, times, this.result.seconds);
+    const { classes, scores, threshold, nothing, segments, times, budget } = this.result;
+    this.labels = times.map((time) => this.happening(time)[0] ?? nothing);
+    const rows = budget?.filter(({ bouts }) => bouts || budget.length <= MANY).map(({ label }) => label);
+    this.timeline.set(budget ? segments : runsOf(this.labels, times, this.result.seconds), this.result.seconds, rows);
+    this.marker.begin();
+    this.player.video.onended = () => this.marker.end();
     this.bars.set(classes.toSorted((one, other) => scores[other] - scores[one]), threshold, nothing);
     this.player.open(this.result.video, this.result);
     this.player.play();
   }
 
+  /** The classes of the events or states at a time. */
+  happening(time) {
+    const now = time + 1e-3; // of a bout that was sought, the first moment is in it
+    return this.result.segments.filter(({ start, end }) => start <= now && now < end).map(({ label }) => label);
+  }
+
   frame(time) {
-    const { classes, frame_scores: scores } = this.result;
+    const { classes, frame_scores: scores, budget } = this.result;
     const index = placeAt(this.result, time);
     const label = this.labels[index];
     this.bars.update(Object.fromEntries(classes.map((name, k) => [name, scores[index][k]])), label);
-    this.now.textContent = t("result.now", { time: seconds(time), label: spoken(label) });
+    const text = (budget && this.happening(time).map(spoken).join(", ")) || spoken(label);
+    this.now.textContent = t("result.now", { time: seconds(time), label: text });
+    this.marker.show();
     drawMoment(this.player.canvas, momentOf(this.result, index), this.drawn);
-    this.timeline.at(time, label);
+    this.timeline.at(time, text);
   }
 
-  pause() { this.player.video.pause(); }
-  close() { this.player.close(); }
+  pause() { this.marker.end(); this.player.video.pause(); }
+  close() { this.marker.end(); this.player.close(); }
 }

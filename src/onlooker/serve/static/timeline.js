@@ -1,12 +1,13 @@
-// The class at every moment as a colored strip: click or drag to seek, or to select a part.
+// The class at every moment as a colored strip, or states in a row for each: click or drag to seek, or to select a part.
 
 import { colorOf, isQuiet, spoken } from "./colors.js";
 import { h, seconds, show, t } from "./dom.js";
 
 const GRASP = 10; // pixels from an edge, within which it is dragged
+const MOVED = 3; // pixels, from which on a press is a drag
 
 /** Runs of equal labels: `[{label, start, end}]` in seconds. */
-function runsOf(labels, times, duration) {
+export function runsOf(labels, times, duration) {
   const runs = [];
   labels.forEach((label, i) => {
     const last = runs.at(-1);
@@ -19,23 +20,14 @@ function runsOf(labels, times, duration) {
 
 const share = (time, duration) => `${(100 * time) / duration}%`;
 
-/** An element from `start` to `end` of a clip, in the color of a class. */
-const part = (selector, start, end, duration, label, ...inside) => h(selector, {
-  "--left": share(start, duration), "--wide": share(end - start, duration),
-  "--color": label ? colorOf(label) : "transparent", title: spoken(label) }, ...inside);
-
-function contents(labels, times, duration) {
-  return runsOf(labels, times, duration).map(({ label, start, end }) =>
-    part(isQuiet(label) ? "span.run.nothing" : "span.run", start, end, duration, label,
-      h("span.name", {}, spoken(label))));
-}
-
 /** The strip of an answer below a player; it reads and sets the player's time. */
 export class Timeline {
   constructor(player) {
     this.player = player;
     this.head = h("div.playhead");
     this.strip = h("div.strip");
+    this.names = h("div.rows-names");
+    this.borders = () => []; // of a row, the parts whose edges are dragged
     this.marks = h("div.marks", { "aria-hidden": "true" });
     const seek = (event) => {
       if (!(event.buttons & 1) || !this.duration) return;
@@ -44,22 +36,30 @@ export class Timeline {
       player.seek(time);
     };
     this.whole = h("div.whole", { onpointermove: seek,
-      onpointerup: () => this.selected && this.selecting?.(this.selected, this.moving),
+      onpointerup: (event) => {
+        if (!this.selected || !this.selecting) return;
+        const moved = Math.abs(event.clientX - this.pressed) > MOVED;
+        const time = this.timeOf(event);
+        this.selecting(moved ? this.selected : [time, time], moved ? this.grasped : null, this.rowOf(event));
+      },
       onpointerdown: (event) => {
         this.whole.setPointerCapture(event.pointerId);
-        this.grasp(this.timeOf(event));
+        this.pressed = event.clientX;
+        this.grasp(this.timeOf(event), this.rowOf(event));
         seek(event);
-      } }, this.strip, this.marks, this.head);
+      } }, this.names, this.strip, this.marks, this.head);
     this.element = h("div.timeline", { role: "slider", tabindex: 0, "aria-label": t("timeline.label"),
       "aria-valuemin": 0, "aria-valuemax": 0, "aria-valuenow": 0 }, this.whole);
   }
 
-  /** A drag begins at `time`: at an edge of what is selected, it moves this edge; elsewhere, it begins another. */
-  grasp(time) {
-    const near = (edge) => Math.abs(time - edge) < (GRASP * this.duration) / this.strip.clientWidth;
-    const [start, end] = this.selected ?? [];
-    this.moving = near(start) || near(end);
-    this.from = near(end) ? start : near(start) ? end : time;
+  /** A drag begins at `time`: at an edge of what is selected, or of a part of this row, it moves the edge; elsewhere, it begins another. */
+  grasp(time, row) {
+    const away = ({ range }) => Math.min(...range.map((edge) => Math.abs(time - edge)));
+    const near = (GRASP * this.duration) / this.strip.clientWidth;
+    const parts = [this.selected && { range: this.selected }, ...this.borders(row)].filter((each) => each && away(each) < near);
+    this.grasped = parts.toSorted((one, other) => away(one) - away(other))[0] ?? null;
+    const [start, end] = this.grasped?.range ?? [];
+    this.from = !this.grasped ? time : Math.abs(time - end) < Math.abs(time - start) ? start : end;
   }
 
   /** Shows the strip `by` times as wide, with the player's time in its middle. */
@@ -75,11 +75,24 @@ export class Timeline {
     this.element.scrollLeft = (this.player.time / this.duration) * scrollWidth - share * clientWidth;
   }
 
-  /** Shows the labels of a clip of `duration` seconds at some times. */
-  set(labels, times, duration) {
-    this.duration = duration;
+  /** Shows what happens in a clip of `duration` seconds, `[{label, start, end}]`; `rows`: the classes that have one each, or null. */
+  set(runs, duration, rows = null) {
+    Object.assign(this, { duration, rows });
     this.element.setAttribute("aria-valuemax", duration.toFixed(2));
-    show(this.strip, contents(labels, times, duration));
+    this.element.classList.toggle("rows", rows !== null);
+    this.element.style.setProperty("--rows", rows?.length ?? 1);
+    show(this.names, (rows ?? []).map((name) => h("span", {}, spoken(name))));
+    show(this.strip, runs.map(({ label, start, end }) => this.part(isQuiet(label) ? "span.run.nothing" : "span.run",
+      start, end, label, h("span.name", {}, spoken(label)))));
+  }
+
+  /** An element from `start` to `end`, in the color of a class, and in its row. */
+  part(selector, start, end, label, ...inside) {
+    const { duration, rows } = this;
+    const row = rows?.indexOf(label) ?? 0;
+    return h(row < 0 || !label ? `${selector}.all` : selector, { "--left": share(start, duration),
+      "--wide": share(end - start, duration), "--row": row, "--color": label ? colorOf(label) : "transparent",
+      title: spoken(label) }, ...inside);
   }
 
   at(time, label) {
@@ -91,18 +104,24 @@ export class Timeline {
     this.element.setAttribute("aria-valuetext", t("timeline.now", { time: seconds(time), label: spoken(label ?? "") }));
   }
 
-  /** Shows a range, `[start, end]` in seconds, as selected; null: none. */
-  select(range) {
+  /** Shows a range, `[start, end]` in seconds, as selected, in the row of a class if there is one; null: none. */
+  select(range, label = "") {
     this.selected = range;
     this.marks.querySelector(".selected")?.remove();
-    if (range) this.marks.append(part("span.mark-part.selected", ...range, this.duration, ""));
+    if (range) this.marks.append(this.part("span.mark-part.selected", ...range, label));
   }
 
   /** Shows a range that was added to a class; returns its element. */
   keep(start, end, label) {
     this.select(null);
-    this.marks.append(part("span.mark-part", start, end, this.duration, label));
+    this.marks.append(this.part("span.mark-part", start, end, label));
     return this.marks.lastChild;
+  }
+
+  /** The class whose row is under the pointer; undefined without rows. */
+  rowOf({ clientY }) {
+    const { top, height } = this.strip.getBoundingClientRect();
+    return this.rows?.[Math.floor(((clientY - top) / height) * this.rows.length)];
   }
 
   timeOf(event) {
