@@ -25,6 +25,7 @@ NOTES = (
     "reading clips",
     "drawing figures",
     "encoding clips",
+    "encoding recordings",
     "fitting",
     "drawing clips",
     "done",
@@ -130,3 +131,12 @@ def test_a_problem_has_the_text_of_its_code_and_of_the_library():
             "remedy": "choose another file, record it again, or convert it to mp4 (HandBrake, VLC)",
         }
     }
+
+
+def test_the_stages_of_a_training_have_texts() -> None:
+    code = "\n".join(
+        path.read_text("utf-8") for path in (SERVE.parent / "training").glob("*.py")
+    )
+    stages = set(re.findall(r'\btracked\([^"]*"([a-z ]+)"', code))
+    assert "encoding recordings" in stages
+    assert stages <= {*NOTES}

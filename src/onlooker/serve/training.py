@@ -23,7 +23,7 @@ _CLIPS_PER_CELL = 100  # of the confusion matrix, that are listed
 
 _MIN_MARGIN = 0.25  # between the two most probable classes; below it, a prediction is doubtful
 # stages in which clips must stay where they are
-_READING = ("starting", "reading clips", "encoding clips")
+_READING = ("starting", "reading clips", "encoding clips", "encoding recordings")
 
 
 class Outcome(NamedTuple):

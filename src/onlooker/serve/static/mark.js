@@ -200,6 +200,7 @@ export class Marker {
   /** Removes the chosen part, and the example that it has become. */
   async remove() {
     const { mark } = this;
+    await this.work; // it may still be on its way
     if (mark?.clip && !await this.page.change("delete_clip", { clip_id: mark.clip.id })) return;
     if (mark?.clip) this.lose(mark);
     this.rest();
