@@ -105,11 +105,12 @@ def lists_of(name: str, folder: Path) -> dict[str, Path]:
     lists = {}
     for number, split in splits_of(name).items():
         lists[number] = folder / f"{name}-{number}.csv"
-        write_bytes(lists[number], _as_list(split))
+        write_bytes(lists[number], as_list(split))
     return lists
 
 
-def _as_list(split: Split) -> bytes:
+def as_list(split: Split) -> bytes:
+    """The CSV list of the clips of a split."""
     text = StringIO()
     rows = csv.writer(text)
     rows.writerow(("path", "label", "split", "recording"))

@@ -16,7 +16,7 @@ from onlooker.data.split import make_splits
 from onlooker.models.encoders import build_encoder
 from onlooker_papers.memo import fingerprint
 from onlooker_papers.results import assembled
-from onlooker_papers.videolstm import on_features, real_video, reduced
+from onlooker_papers.videolstm import on_features, real_video, reduced, with_words
 from onlooker_papers.videolstm.official_budget import BOTH, FUSED, MOTION_BEGINS
 from onlooker_papers.videolstm.on_features import MODELS, Cell
 
@@ -85,6 +85,23 @@ def test_features_are_those_of_the_encoders_and_motion_begins_with_the_trained_s
     begun = read_json(Cell(of, "motion", 0).folder.with_suffix(".json"))["settings"]["init_from"]
     streams = {name: Cell(of, name, 0).folder for name in MOTION_BEGINS}
     assert begun == {name: fingerprint(folder) for name, folder in streams.items()}
+
+
+def test_motion_words_are_fused_with_videolstm_by_its_validation_clips(tiny: Path) -> None:
+    reproduce(tiny)
+    of = real_video.RealSet(
+        tiny / "run" / "squares" / "split1", "squares", real_video.splits_of("")["split1"]
+    )
+    figures = with_words.figures_of(of)
+    assert {figures[name] <= 1 for name in (BOTH, with_words.WORDS)} == {True}
+    assert sum(figures["weights"]) == pytest.approx(1)
+    fused = read_json(of.run / "seed0" / "words.json")["figures"]["fused"]
+    assert figures["gain"][0] == pytest.approx(fused.count("1") / len(fused) - figures[BOTH])
+    # for validation clips, words are fitted without these
+    listed = (of.run / "words" / "validation.csv").read_text("utf-8")
+    assert all(str(clip.path.resolve()) not in listed for clip in of.split.test)
+    assert all(f"{clip.path.resolve()},{clip.label},test" in listed for clip in of.split.validation)
+    assert with_words.figures_of(of) == figures
 
 
 def test_rgb_of_lite0_is_joined_with_flow_of_small(
