@@ -405,8 +405,10 @@ class MotionEye:
         are_complete = False
         for time, frame in frames:
             state, blocks = next_blocks(frame, time, state)
-            if len(ends) != state.bins + 1:
-                ends = [*ends, time] if state.bins else [time]
+            if not state.bins and state.cells is None:
+                ends = [state.time]
+            elif len(ends) <= state.bins:
+                ends.append(state.time)
             if blocks is not None:
                 yield self._shares(blocks, parts, start=ends[-1 - _BINS], end=time)
                 are_complete = are_complete or bool(blocks.moving.any())
