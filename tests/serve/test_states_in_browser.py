@@ -138,6 +138,29 @@ def test_a_border_is_moved_by_a_drag(page: Any, clips: Path) -> None:
     page.wait_for_function(f"{MARKS} === 7")
 
 
+def test_states_are_marked_without_a_model(
+    folder: Path, clips: Path, tmp_path: Path, open_page: Open
+) -> None:
+    for name in ("rest", "run"):
+        (clips / name).mkdir(parents=True)
+    with serving(clips, tmp_path / "runs") as url:
+        page = open_page(url)
+        page.wait_for_selector(".drop")
+        assert page.locator("text=Use the camera").count() == 0
+        drop(page, ".drop", folder / "day.mp4")
+        page.wait_for_selector("[data-key=run]")
+        assert page.locator(".answer").count() == 0
+        assert texts_of(page.locator(".rows-names span")) == ["rest", "run"]
+        page.evaluate("document.querySelector('.stage video').pause()")
+        seek(page, 2)
+        page.click("[data-key=run]")  # by touch, or with the mouse
+        seek(page, 5)
+        page.click("[data-key=run]")
+        wait_until(lambda: (clips / "recordings.csv").exists())
+        assert parts(clips) == [("run", pytest.approx(2, abs=0.1), pytest.approx(5, abs=0.1))]
+        page.goto("about:blank")
+
+
 def test_the_camera_tells_the_state_and_bouts_that_are_over(
     folder: Path, clips: Path, open_page: Open
 ) -> None:

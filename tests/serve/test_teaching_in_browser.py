@@ -461,7 +461,7 @@ def test_a_model_that_guesses_asks_about_no_label(
         assert page.is_hidden("#count-correct")
 
 
-def test_the_first_run_offers_drawn_figures_and_takes_no_file_for_nothing(
+def test_the_first_run_offers_drawn_figures_and_takes_one_file_to_mark(
     open_page: Open, squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr("onlooker.serve.teach._DRAWN_CLIPS", 2)
@@ -471,7 +471,8 @@ def test_the_first_run_offers_drawn_figures_and_takes_no_file_for_nothing(
         border = page.evaluate("getComputedStyle(document.querySelector('.empty')).borderStyle")
         assert border == "solid", "a dashed box is one to drop files on"
         drop(page, "#panel-look .empty", squares / "left" / "00.mp4")
-        page.wait_for_selector(".toast.bad:has-text('Teach one')")
+        page.wait_for_selector(".side:has-text('There is no model yet')")
+        page.get_by_role("button", name="Another clip").click()
         page.click(".empty >> text=Try with drawn figures")
         for label in ("bend", "jumping_jack", "wave"):
             count(page, label, 2)

@@ -29,6 +29,7 @@ from PIL import Image
 from starlette.concurrency import run_in_threadpool
 
 from onlooker import Prediction, Recognizer
+from onlooker.base.answer import NOTHING
 from onlooker.base.files import file_digest
 from onlooker.base.records import Event
 from onlooker.formats.annotations import write_segments
@@ -49,6 +50,23 @@ _DRAWN_FRAMES = (
 )
 Kind = Literal["vtt", "csv", "mp4"]
 _STORED = {"Cache-Control": "private, max-age=1800"}
+# of a recording that is shown without a model, to mark its parts
+_NO_ANSWER = {
+    "label": NOTHING,
+    "nothing": NOTHING,
+    "score": 1.0,
+    "best": {"label": NOTHING, "score": 1.0},
+    "threshold": None,
+    "unusual": None,
+    "heat": None,
+    "classes": [],
+    "scores": {},
+    "segments": [],
+    "tubes": [],
+    "times": [0.0],
+    "indices": [0],
+    "frame_scores": [[]],
+}
 
 # of a frame
 MAX_JPEG_BYTES = 1_000_000
@@ -62,6 +80,7 @@ class Look:
     """A clip that is looked at.
 
     Args:
+        model: its id; "": there is none.
         path: the clip as it was received.
         video: the file that the page plays: the clip itself, or a copy.
         prediction: that of the model; None until it is made.
@@ -115,10 +134,11 @@ class Looks:
             shutil.rmtree(look.path.parent, ignore_errors=True)
 
     def work(self, look: Look, job: Job) -> dict[str, Any]:
-        """Predict a clip; one that fails is deleted."""
+        """Predict a clip, if there is a model; one that fails is deleted."""
         try:
             facts = self._prepare(look, job)
-            look.prediction = self._predict(look.path, look.model, job)
+            if look.model:
+                look.prediction = self._predict(look.path, look.model, job)
         except BaseException:
             self.delete(look.id)
             raise
@@ -128,7 +148,7 @@ class Looks:
             "video": f"media/{look.id}.mp4",
             "model": look.model,
             **vars(facts),
-            **describe_prediction(look.prediction),
+            **(describe_prediction(look.prediction) if look.prediction else _NO_ANSWER),
         }
 
     def predict(self, file: Path, model: str, job: Job) -> dict[str, Any]:
@@ -152,7 +172,7 @@ class Looks:
     def _prepare(self, look: Look, job: Job) -> VideoFacts:
         """Check the clip by decoding all of it, and copy it if browsers do not play it."""
         limit = self.settings.max_seconds
-        if self.models.load(look.model).longest < limit:
+        if not look.model or self.models.load(look.model).longest < limit:
             limit = math.inf  # it is watched as a stream, however long it is
         copy = look.path.with_name("copy.mp4")
 
@@ -301,7 +321,7 @@ def add_routes(app: FastAPI, looks: Looks, jobs: Jobs, *, publishers: Publishers
 
     @app.post("/api/look", status_code=202)
     async def upload(request: Request, model: str) -> dict[str, str]:
-        model_id = (await run_in_threadpool(looks.models.get, model)).id
+        model_id = model and (await run_in_threadpool(looks.models.get, model)).id
         async with receive(request, looks.folder) as (file, name):
             look = await run_in_threadpool(looks.add, file, name, model_id)
         return {"job": jobs.submit(partial(looks.work, look)).id, "look": look.id}

@@ -16,7 +16,7 @@ export class Look {
   constructor(panel, page) {
     Object.assign(this, { panel, page, place: "" }); // `place`: what is shown, as in the address
     takeDrops(panel, ({ files }) => { 
-      if (this.state.models.length) this.lookAtAll([...files]); else toast(t("look.no_model_remedy"), { error: true });
+      if (this.model || files.length === 1) this.lookAtAll([...files]); else toast(t("look.no_model_remedy"), { error: true });
     });
   }
 
@@ -47,7 +47,7 @@ export class Look {
     const { models } = this.state;
     show(this.panel, h("div.welcome", {},
       h("div.intro", {}, h("h1", {}, t("look.title")), h("p.lead", {}, t("look.lead"))),
-      models.length ? [this.dropZone(), this.modelRow()] : h("div.empty", {},
+      this.dropZone(), models.length ? this.modelRow() : h("div.empty", {},
         h("h2", {}, t("look.no_model")), h("p", {}, t("look.no_model_remedy")),
         h("div.row", {}, button(null, t("look.go_teach"), () => this.page.go("teach"), { kind: "primary" }),
           !this.page.project.classes.length && this.page.parts?.teach.drawnButton()))));
@@ -55,8 +55,8 @@ export class Look {
 
   dropZone() {
     const choose = fileButton(t("look.choose"), (input) => this.lookAtAll([...input.files]),
-      { accept: VIDEOS, id: "clip-file" }, { kind: "primary" });
-    const film = cameraAllowed() && button("camera", t("look.camera"), () => this.openCamera());
+      { accept: VIDEOS, id: "clip-file", multiple: Boolean(this.model) }, { kind: "primary" });
+    const film = this.model && cameraAllowed() && button("camera", t("look.camera"), () => this.openCamera());
     return h("div.drop", { "aria-label": t("look.drop") },
       h("p.drop-title", {}, t("look.drop")), h("p.hint", {}, t("look.private")), h("div.row", {}, choose, film));
   }
@@ -95,7 +95,7 @@ export class Look {
     this.again = () => this.lookAt(file);
     const { model, state: { limits } } = this;
     return this.work(file.name, (watch, signal) =>
-      lookAt(file, model.id, limits.bytes, watch, signal, (job) => this.move(job)));
+      lookAt(file, model?.id ?? "", limits.bytes, watch, signal, (job) => this.move(job)));
   }
 
   /** Shows a clip whose job has begun before. */

@@ -34,6 +34,7 @@ export class LookResult {
 
   side() {
     const several = this.look.state.models.length > 1;
+    if (!this.result.model) return h("aside.side", {}, h("p.hint", {}, t("look.no_model_mark")));
     return h("aside.side", {}, this.answerCard(), drawnControls(this.drawn, () => this.frame(this.player.time)),
       several && this.look.again && this.look.modelSelect(() => this.look.again()), this.takeAway());
   }
@@ -87,11 +88,13 @@ export class LookResult {
 
   /** Starts to play; the element must be in the page. */
   begin() {
-    const { classes, scores, threshold, nothing, segments, times, budget } = this.result;
+    const { classes, scores, threshold, nothing, segments, times, budget, model } = this.result;
     this.labels = times.map((time) => this.happening(time)[0] ?? nothing);
-    const rows = budget?.filter(({ bouts }) => bouts || budget.length <= MANY).map(({ label }) => label);
-    this.timeline.set(budget ? segments : runsOf(this.labels, times, this.result.seconds), this.result.seconds, rows);
+    const rows = model ? budget?.filter(({ bouts }) => bouts || budget.length <= MANY).map(({ label }) => label)
+      : this.marker.names;
+    this.timeline.set(rows ? segments : runsOf(this.labels, times, this.result.seconds), this.result.seconds, rows);
     this.marker.begin();
+    if (!model) this.marker.set(true);
     this.player.video.onended = () => this.marker.end();
     this.bars.set(classes.toSorted((one, other) => scores[other] - scores[one]), threshold, nothing);
     this.player.open(this.result.video, this.result);

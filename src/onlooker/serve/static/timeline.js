@@ -76,7 +76,8 @@ export class Timeline {
   }
 
   /** Shows what happens in a clip of `duration` seconds, `[{label, start, end}]`; `rows`: the classes that have one each, or null. */
-  set(runs, duration, rows = null) {
+  set(runs, duration, given) {
+    const rows = given?.length ? given : null;
     Object.assign(this, { duration, rows });
     this.element.setAttribute("aria-valuemax", duration.toFixed(2));
     this.element.classList.toggle("rows", rows !== null);
