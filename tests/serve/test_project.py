@@ -522,3 +522,13 @@ def test_recordings_of_which_nothing_was_cut_are_deleted_after_a_month(
     again = restarted(project)
     assert sorted(path.name for path in kept.iterdir()) == ["new", "used"]
     again.close()
+
+
+def test_times_of_parts_that_are_none_are_left_out(project: Project) -> None:
+    for number in "123":
+        add(project, "wave", number, f"{number}.mp4", cut_from="day")
+    rows = ["wave/1.mp4,a,day,nan,inf", "wave/2.mp4,a,day,1,2.5", "wave/4.mp4,a,day,1,2"]
+    listed = "\n".join(["clip,recording,cut_from,start,end", *rows])
+    (project.folder / "recordings.csv").write_text(listed)
+    (part,) = project.parts_of("day")
+    assert (part["clip"]["name"], part["times"]) == ("2.mp4", [1.0, 2.5])

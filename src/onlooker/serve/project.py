@@ -41,7 +41,7 @@ from onlooker.base.files import (
     write_csv,
     write_json,
 )
-from onlooker.base.intervals import Times
+from onlooker.base.intervals import Times, parse_time
 from onlooker.base.settings import Config, field_of
 from onlooker.base.text import printable
 from onlooker.data import folder as clip_folder
@@ -394,10 +394,10 @@ class Project:
         self._require_class(name)
         self._change(t("change.delete_class", name=name), [(name, self._trash(name))])
 
-    def check_new(self, file: Path, label: str | None = None) -> None:
-        """Raise a Problem 409 if a clip of the project, or of a class, has the content of this file."""
+    def check_new(self, file: Path) -> None:
+        """Raise a Problem 409 if a clip of the project has the content of this file."""
         size = file.stat().st_size
-        for clip in self.all_clips() if label is None else self.clips(label):
+        for clip in self.all_clips():
             if clip.size == size and clip.path.is_file() and filecmp.cmp(file, clip.path, False):
                 raise Problem(409, "duplicate", name=clip.name, label=clip.label)
 
@@ -427,8 +427,13 @@ class Project:
         with self._lock:
             self.refresh()
             label = class_name(label, self.counts())
-            # two classes may happen at the same time
-            self.check_new(file, label if times else None)
+            if times is None:
+                self.check_new(file)
+            else:  # other classes may happen at the same time
+                same = [label, *(round(time, 3) for time in times)]
+                for part in self.parts_of(cut_from):
+                    if [part["clip"]["label"], *part["times"]] == same:
+                        raise Problem(409, "duplicate", name=part["clip"]["name"], label=label)
             new_class = ""
             if label not in self.counts():
                 label = new_class = self._new_class(label)
@@ -453,11 +458,13 @@ class Project:
         """The clips that were cut from a kept recording, with their times, as plain values."""
         with self._lock:
             clips = {clip.relative: clip.to_dict() for clip in self.all_clips()}
-            return [
-                {"clip": clips[row["clip"]], "start": float(row["start"]), "end": float(row["end"])}
-                for row in read_recordings(self.folder / RECORDINGS)
-                if row.get("cut_from") == name and row.get("start") and row["clip"] in clips
-            ]
+            parts = list[dict[str, Any]]()
+            for row in read_recordings(self.folder / RECORDINGS):
+                if row.get("cut_from") == name:
+                    with suppress(KeyError, ValueError):  # another program may write the list
+                        times = [parse_time(row["start"]), parse_time(row["end"])]
+                        parts.append({"clip": clips[row["clip"]], "times": times})
+            return parts
 
     def recordings(self) -> dict[str, str]:
         """The recordings of clips, by their paths relative to the folder; a Problem 422 if the list

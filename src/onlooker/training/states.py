@@ -175,8 +175,8 @@ def labeled_recordings(
             by_file[resolved(file)].append((clip, times))
     recordings = list[LabeledRecording]()
     for path, parts in by_file.items():
-        first = parts[0][0]
-        file = file_of(first.source or first.path)
+        leading_clip = parts[0][0]
+        file = file_of(leading_clip.source or leading_clip.path)
         with suppress(ClipError):
             timing = read_header(file).timing
             intervals = list[tuple[float, float, int]]()
@@ -189,12 +189,12 @@ def labeled_recordings(
             recordings.append(
                 LabeledRecording(
                     file,
-                    group_of(first),
+                    group_of(leading_clip),
                     sorted(intervals),
                     unknown=[*unknown.get(path, ())],
                     seconds=float(timing.end),
                     rate=1 / max(step, 1e-3),
-                    root=first.root,
+                    root=leading_clip.root,
                     tiers=frozenset(tiers),
                 )
             )

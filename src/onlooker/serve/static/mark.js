@@ -28,8 +28,8 @@ export class Marker {
   /** Shows the examples that are parts of this recording already. */
   async begin() {
     const parts = await get(`api/look/${this.result.id}/examples`).catch(() => []);
-    this.marks = parts.map(({ clip, start, end }) => ({ clip, label: clip.label, range: [start, end],
-      element: this.timeline.keep(start, end, clip.label) }));
+    this.marks = parts.map(({ clip, times }) => ({ clip, label: clip.label, range: times,
+      element: this.timeline.keep(...times, clip.label) }));
   }
 
   get time() { return this.timeline.player.time; }
