@@ -5,11 +5,11 @@ localize.
 import math
 import reprlib
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import closing, suppress
+from contextlib import AbstractContextManager, closing, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -43,10 +43,11 @@ from onlooker.base.records import (
 )
 from onlooker.base.settings import field_of, typed
 from onlooker.base.text import printable
+from onlooker.data.array_cache import ArrayCache, open_array
 from onlooker.data.clips import ClipFrames, decode_each, read_clips, read_header
 from onlooker.data.samples import Sample, read_at
 from onlooker.data.sets import read_set
-from onlooker.data.split import source_of
+from onlooker.data.split import fingerprint, source_of
 from onlooker.formats.publish import Sink, publish
 from onlooker.localization import localize
 from onlooker.models.registry import find_class, missing_packages
@@ -54,15 +55,19 @@ from onlooker.models.video_model import WEIGHTS, VideoModel, choose_device
 from onlooker.report.contrast import Contrast, blocks_on_grid, on_grid
 from onlooker.report.overlay import write_drawn
 from onlooker.storage import local
-from onlooker.stream.events import clip_events, recorded
-from onlooker.stream.sources import stream_names
-from onlooker.stream.states import recorded_states
+from onlooker.stream.events import Rows, clip_events, collected, recorded
+from onlooker.stream.sources import ON_TIME, stream_names
+from onlooker.stream.states import LAG, recorded_states, slot_steps
 from onlooker.stream.streams import Address, OnError, OnStatus, Streams, watch
 from onlooker.training.forward import encode_samples, forward_samples, memory_batches
 from onlooker.video.motion_words import motion_eye, words_digest
 from onlooker.video.rates import RATE, RATE_REMEDY
 from onlooker.video.reader import VideoReader, is_video
 from onlooker.video.sampling import Timing, equally_spaced
+
+_PIECE = 600.0  # seconds of a recording that are watched, and kept, together
+_BOX_FRAMES = 64  # before a piece, after which boxes hardly depend on earlier frames
+_HEAT_SECONDS = 3600.0  # longest recording of which heat is kept: 5 KB a frame
 
 
 class Features(NamedTuple):
@@ -185,6 +190,7 @@ class Recognizer:
         rate: float | None = None,
         threshold: float | None = None,
         progress: OnProgress | None = None,
+        cache: ArrayCache | None = None,
     ) -> Prediction:
         """What happens in a clip (a video file, or a folder with an image sequence), where and
         when.
@@ -199,6 +205,8 @@ class Recognizer:
             threshold: the lowest score of an event, in a clip and in a recording; None: those that
                 training chose.
             progress: of a recording, as in `onlooker.train`.
+            cache: keeps what is found in each ten minutes of a recording, by a model that sees
+                pictures alone: a call that was killed goes on there.
 
         Raises:
             ClipError: the clip cannot be read.
@@ -214,7 +222,9 @@ class Recognizer:
         if isinstance(sample, Sample) and not self.is_recording(sample.length):
             return self.predict_clip(path, sample, threshold=threshold)
         with reporting(progress):
-            prediction, _ = self.predict_recording(path, threshold=threshold, seconds=sample.end)
+            prediction = self._predict_long(
+                _opened(path), threshold=threshold, seconds=sample.end, cache=cache
+            )
         return replace(prediction, assumes_rate=sample.assumes_rate, end=sample.end)
 
     @typed
@@ -366,24 +376,63 @@ class Recognizer:
             ValueError: a model without an event layer.
         """
         streams = self.streams(alarms_per_hour)
-        finder = streams.finder
-        if finder is None and streams.state_finder is None:
+        if streams.finder is None and streams.state_finder is None:
             raise ValueError(
                 "this model finds no events; train the default model, `onlooker train CLIPS`"
             )
-        if finder is not None and threshold is not None:
-            finder.threshold = threshold
-        watched = watch(streams, [path], StreamConfig())
-        seconds = seconds or _opened(path).seconds
-        with progress_bar("watching", seconds, title=f"watching {Path(path).name}") as update:
-            steps = _timed(watched, update)
-            if finder is not None:
-                return recorded(Path(path), steps, finder)
-            assert streams.state_finder is not None
-            prediction, live = recorded_states(Path(path), steps, streams.state_finder)
+        reader = _opened(path)
+        seconds = seconds or reader.seconds
+        with _watching(reader, seconds) as update:
+            rows, live = _collected(streams, reader, seconds, update=update)
+        return self._recorded(reader.path, streams, rows, threshold=threshold), live
+
+    def _predict_long(
+        self,
+        reader: VideoReader,
+        *,
+        threshold: float | None,
+        seconds: float,
+        cache: ArrayCache | None,
+    ) -> Prediction:
+        """As `predict_recording`. Of a long recording, pieces are watched one after another; those
+        that are in the cache are not watched again.
+        """
+        streams = self.streams()
+        # which frames are compared for motion depends on where it begins
+        is_whole = streams.sees_motion or not (streams.rate and reader.has_parts)
+        if is_whole or seconds <= _PIECE:
+            return self.predict_recording(reader, threshold=threshold, seconds=seconds)[0]
+        key: dict[str, Any] = {
+            "onlooker": onlooker.__version__,
+            "model": self.model.digest,
+            "data": self.data.to_dict(),
+            "decision": self.decision.to_dict(),
+        }
+        pieces = list[Rows]()
+        with _watching(reader, seconds) as update:
+            for number in range(math.ceil(seconds / _PIECE)):
+                make = partial(_piece, streams, reader, number, update=update)
+                if cache is None:
+                    pieces.append(make())
+                else:
+                    key |= {"recording": fingerprint(reader.path), "piece": number}
+                    pieces.append(np.array(open_array(cache.get(key, make))))
+                update(min((number + 1) * _PIECE, seconds))
+        return self._recorded(reader.path, streams, np.concatenate(pieces), threshold=threshold)
+
+    def _recorded(
+        self, path: Path, streams: Streams, rows: Rows, *, threshold: float | None
+    ) -> Prediction:
+        """The prediction of a recording, from what was kept of its frames."""
+        if streams.state_finder is None:
+            assert streams.finder is not None
+            if threshold is not None:
+                streams.finder.threshold = threshold
+            return recorded(path, rows, streams.finder, decision=self.decision)
+        prediction = recorded_states(path, rows, streams.state_finder)
         least = threshold or 0.0
         segments = tuple(bout for bout in prediction.segments if bout.score >= least)
-        return replace(prediction, segments=segments), live
+        return replace(prediction, segments=segments)
 
     @torch.inference_mode()
     def classify(self, samples: Tensor, motion: Tensor | None = None) -> Classification:
@@ -614,6 +663,42 @@ class Recognizer:
 
 def _opened(clip: Path | str | VideoReader) -> VideoReader:
     return clip if isinstance(clip, VideoReader) else VideoReader(clip)
+
+
+def _watching(
+    reader: VideoReader, seconds: float
+) -> AbstractContextManager[Callable[[float], None]]:
+    return progress_bar("watching", seconds, title=f"watching {reader.path.name}")
+
+
+def _piece(
+    streams: Streams, reader: VideoReader, number: int, *, update: Callable[[float], None]
+) -> Rows:
+    """What is kept of the frames of a piece of a recording. It is watched from as long before as its
+    windows and its boxes depend on, until the states of its last frame are known.
+    """
+    begin = number * _PIECE - ON_TIME / streams.rate
+    end = begin + _PIECE
+    before = (streams.hold + _BOX_FRAMES) / streams.rate
+    after = 0.0 if streams.state_finder is None else LAG + 2 / streams.rate
+    times = (begin - before, begin, end + after)
+    first, own, last = np.searchsorted(reader.times, times).tolist()
+    first = min(first, max(own - 1, 0))  # a stream repeats the last frame before a gap
+    rows, _ = _collected(streams, reader.part(first, last), reader.seconds, update=update)
+    return rows[(begin <= rows["time"]) & (rows["time"] < end)]
+
+
+def _collected(
+    streams: Streams, reader: VideoReader, seconds: float, *, update: Callable[[float], None]
+) -> tuple[Rows, list[Segment]]:
+    """What is kept of the frames of a recording, or a part of it, and its events while it plays.
+
+    `seconds`: its length.
+    """
+    steps: Iterable[Step] = _timed(watch(streams, [reader], StreamConfig()), update)
+    if streams.state_finder is not None:
+        steps = slot_steps(steps)
+    return collected(reader.path, steps, keeps_heat=seconds <= _HEAT_SECONDS)
 
 
 def _timed(steps: Iterable[Step], update: Callable[[float], None]) -> Iterator[Step]:

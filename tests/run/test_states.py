@@ -3,6 +3,7 @@
 import csv
 import json
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import numpy as np
@@ -15,9 +16,11 @@ from sklearn.metrics import cohen_kappa_score
 from test_export import without_pytorch
 
 import onlooker
+import onlooker.recognizer
 from onlooker.base.config import DataConfig, ModelConfig, Settings, StreamConfig
 from onlooker.base.records import Event
 from onlooker.data import samples
+from onlooker.run.predict import predict_clips
 from onlooker.run.train import train_run
 from onlooker.stream.states import Decoder
 from onlooker.training.fitter import FitContext
@@ -195,6 +198,50 @@ def test_states_are_the_same_in_python_on_the_command_line_and_in_an_export(
         assert float(words[0]) == pytest.approx(time, abs=0.006)
         assert float(words[3]) == pytest.approx(100 * row.max(), abs=0.2)
         assert words[2] == recognizer.classes[row.argmax()]
+
+
+def test_a_long_recording_is_continued_within_a_piece_of_where_it_was_killed(
+    run: Path, pen: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = pen / "4.mp4"
+    recognizer = onlooker.load(run)
+    whole = recognizer.predict(file)
+    monkeypatch.setenv("ONLOOKER_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(onlooker.recognizer, "_PIECE", 4.0)
+    monkeypatch.setattr(onlooker.recognizer, "_HEAT_SECONDS", 20.0)
+    watch_piece = onlooker.recognizer._piece
+    watched = list[int]()
+
+    def killed_in_the_third(*given: Any, **more: Any) -> Any:
+        watched.append(given[2])
+        if watched == [0, 1, 2]:
+            raise SystemExit(9)
+        return watch_piece(*given, **more)
+
+    monkeypatch.setattr(onlooker.recognizer, "_piece", killed_in_the_third)
+    out = tmp_path / "all.jsonl"
+    with pytest.raises(SystemExit):
+        predict_clips(run, [file], json=out)
+    assert not out.read_text()
+    assert predict_clips(run, [file], json=out) == []
+    assert watched == [0, 1, 2, 2, 3, 4, 5]
+    stored = json.loads(out.read_text())
+    assert (stored["times"], stored["indices"]) == (
+        whole.times.tolist(),
+        whole.indices.tolist(),
+    )
+    np.testing.assert_allclose(stored["frame_scores"], whole.frame_scores, atol=1e-6)
+    np.testing.assert_allclose(stored["attention"], whole.attention, atol=1e-6)
+    bouts = [(bout["label"], bout["start"], bout["end"]) for bout in stored["segments"]]
+    assert bouts == [(bout.label, bout.start, bout.end) for bout in whole.segments]
+    prediction = recognizer.predict(file)  # without a cache, and as it is
+    assert watched[7:] == [*range(6)]
+    assert prediction.segments == whole.segments
+    assert (prediction.heat is None, whole.heat is None) == (True, False)
+    boxes, expected = (
+        np.concatenate([tube.boxes for tube in found.tubes]) for found in (prediction, whole)
+    )
+    assert np.median(np.abs(boxes - expected)) < 0.1
 
 
 def test_predict_prints_and_writes_time_budgets(run: Path, pen: Path, tmp_path: Path) -> None:

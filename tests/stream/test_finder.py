@@ -2,7 +2,7 @@
 short clip; a recording that was watched becomes one prediction, with all of its events.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -19,6 +19,7 @@ from onlooker.stream.events import (
     EventState,
     Finder,
     clip_events,
+    collected,
     highest_around,
     recorded,
     suppress,
@@ -484,9 +485,16 @@ def steps_of(
     return steps
 
 
+def predicted(
+    path: str, steps: Iterable[Step], finder: Finder
+) -> tuple[Prediction, list[Segment]]:
+    rows, live = collected(path, steps)
+    return recorded(path, rows, finder, decision=Decision(OTHERS)), live
+
+
 def test_the_steps_of_a_recording_become_one_prediction() -> None:
     steps = steps_of({5: (1, 1, 0.75), 9: (0, 2, 0.9)}, boxes=(3, 4, 8, 12))
-    prediction, live = recorded("a.mp4", iter(steps), FINDER)
+    prediction, live = predicted("a.mp4", iter(steps), FINDER)
     assert live == []
     found = [(each.label, each.start, each.end, each.score) for each in prediction.segments]
     near = partial(pytest.approx, abs=1e-3)
@@ -524,12 +532,12 @@ def test_the_steps_of_a_recording_become_one_prediction() -> None:
 
 
 def test_events_of_nothing_and_below_the_threshold_are_none() -> None:
-    prediction, _ = recorded(
+    prediction, _ = predicted(
         "a.mp4", steps_of({5: (1, 0, 0.9), 9: (0, 2, 0.45)}, boxes=(4, 9)), FINDER
     )
     assert (prediction.segments, prediction.tubes, prediction.label) == ((), (), "nothing")
     never = Finder(OTHERS, SHORT, 2.0, nothing=0)
-    prediction, _ = recorded("a.mp4", steps_of({9: (0, 2, 0.9)}), never)
+    prediction, _ = predicted("a.mp4", steps_of({9: (0, 2, 0.9)}), never)
     assert (prediction.segments, prediction.label) == ((), "nothing")
 
 
@@ -539,14 +547,14 @@ def test_events_while_it_played_are_told_also_those_of_the_last_step_again() -> 
     last = Event("wave", 1.0, 1.3, 0.6, "a.mp4")
     steps[7] = replace(steps[7], events=(first,))
     again = replace(steps[-1], events=(last,), pixels=None)
-    prediction, live = recorded("a.mp4", [*steps, again], FINDER)
+    prediction, live = predicted("a.mp4", [*steps, again], FINDER)
     assert live == [first, last]
     assert len(prediction.times) == 14, "a frame less than the steps"
 
 
 def test_a_model_without_attention_shows_no_places() -> None:
     steps = [replace(each, attention=None, heat=None) for each in steps_of({5: (1, 1, 0.75)})]
-    prediction, _ = recorded("a.mp4", steps, FINDER)
+    prediction, _ = predicted("a.mp4", steps, FINDER)
     assert (prediction.attention, prediction.heat, prediction.points, prediction.tubes) == (
         None,
         None,
@@ -558,4 +566,18 @@ def test_a_model_without_attention_shows_no_places() -> None:
 
 def test_a_recording_without_a_frame_is_an_error() -> None:
     with pytest.raises(ClipError, match=r"a.mp4: too short for this model; give a longer clip"):
-        recorded("a.mp4", [], FINDER)
+        predicted("a.mp4", [], FINDER)
+
+
+def test_what_is_kept_of_a_frame_is_small_without_its_heat() -> None:
+    steps = steps_of({5: (1, 1, 0.75), 9: (0, 2, 0.9)}, boxes=(3, 4, 8, 12))
+    rows, _ = collected("a.mp4", steps, keeps_heat=False)
+    assert rows.dtype.itemsize < 200, "8 hours at 5 frames a second in 30 MB"
+    prediction = recorded("a.mp4", rows, FINDER, decision=Decision(OTHERS))
+    assert prediction.heat is None
+    whole, _ = predicted("a.mp4", steps, FINDER)
+    assert whole.heat is not None
+    assert prediction.segments == whole.segments
+    np.testing.assert_array_equal(prediction.attention, whole.attention)
+    for tube, expected in zip(prediction.tubes, whole.tubes, strict=True):
+        np.testing.assert_array_equal(tube.boxes, expected.boxes)

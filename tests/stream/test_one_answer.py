@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from serving import ADDRESS, OWN, wait_for_job
 
 import onlooker
+import onlooker.recognizer
 from onlooker.base.files import read_csv, read_json
 from onlooker.export import export
 from onlooker.serve.app import create_app
@@ -135,6 +136,23 @@ def test_all_ways_to_ask_give_the_same_bouts_and_budget(tmp_path: Path) -> None:
         assert given["budget"] == budget
     final = [event for step in recognizer.watch(file) for event in step.events]
     assert sorted(plain(final)) == sorted(plain(live)) == expected
+
+
+def test_pieces_of_a_long_recording_have_its_events(
+    made: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, file = made
+    recognizer = onlooker.load(run)
+    whole = recognizer.predict(file)
+    monkeypatch.setattr(onlooker.recognizer, "_PIECE", 3.0)
+    with monkeypatch.context() as patch:
+        patch.delattr(onlooker.Recognizer, "predict_recording")
+        pieces = recognizer.predict(file)
+    assert pieces.times.tolist() == whole.times.tolist()
+    np.testing.assert_allclose(pieces.frame_scores, whole.frame_scores, atol=1e-6)
+    np.testing.assert_allclose(pieces.scores, whole.scores, atol=1e-6)
+    assert plain(pieces.segments) == plain(whole.segments)
+    assert len(pieces.segments) == len(ORDER)
 
 
 def test_one_number_just_below_and_above_every_length_at_which_something_changes(

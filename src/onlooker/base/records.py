@@ -440,7 +440,8 @@ class Prediction(Scored):
         assumes_rate: times are those of 25 frames per second, because nothing says how many there
             are.
         end: when the video ends, in seconds; nothing lies after it.
-        heat: `T 30 40`, where attention and motion meet (`localization`); None without attention.
+        heat: `T 30 40`, where attention and motion meet (`localization`); None without attention, and
+            of a recording of more than an hour.
         event_scores: `K`, of a recording: the probability that an event of each class happens, the
             highest score of a window; that of nothing is one minus the highest one. None for a
             clip, whose answer is decided by `scores`.

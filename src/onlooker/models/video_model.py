@@ -2,7 +2,9 @@
 without code.
 """
 
+import hashlib
 import inspect
+import json
 import math
 import os
 import reprlib
@@ -158,6 +160,12 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
         attention = ATTENTIONS.get(settings.get("attention", ""))
         packages = {self.package, *(part.package for part in (encoder, attention) if part)}
         return sorted(package for package in packages if package not in (None, "onlooker"))
+
+    @property
+    def digest(self) -> str:
+        """A hash of its settings, weights and statistics."""
+        settings = json.dumps(self._hub_mixin_config, sort_keys=True)
+        return hashlib.sha256((settings + weights_digest(self)).encode()).hexdigest()[:32]
 
     @property
     def encodes_frames(self) -> bool:
@@ -401,3 +409,12 @@ def make_head(width: int, *, head_units: int, dropout: float, num_classes: int) 
 def count_parameters(module: nn.Module) -> int:
     """The number of trainable parameters of a module."""
     return sum(p.numel() for p in module.parameters() if p.requires_grad)
+
+
+def weights_digest(module: nn.Module) -> str:
+    """A hash of all weights and statistics of a module, with their names, shapes and types."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(module.state_dict().items()):
+        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()[:32]

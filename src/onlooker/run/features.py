@@ -6,7 +6,6 @@ write and cells read them in that order. Only distinct frames are stored: `T` is
 number of frames asked for if the clip is shorter. Threads decode clips, and encode them in batches.
 """
 
-import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -29,7 +28,7 @@ from onlooker.data.clips import ClipFrames, Files, made_samples, stored_frames, 
 from onlooker.data.split import fingerprint
 from onlooker.data.transforms import to_video
 from onlooker.models.encoders import Paired
-from onlooker.models.video_model import VideoModel
+from onlooker.models.video_model import VideoModel, weights_digest
 from onlooker.training.forward import uses_bf16
 from onlooker.video.reader import VideoReader
 
@@ -109,15 +108,6 @@ def encoded_clips(
     encoders.to(before)
     _require_kept(cache, used)
     return samples, errors
-
-
-def weights_digest(module: nn.Module) -> str:
-    """A hash of all weights and statistics of a module, with their names, shapes and types."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(module.state_dict().items()):
-        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
-        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()[:32]
 
 
 class _Stream(NamedTuple):

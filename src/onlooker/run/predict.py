@@ -16,7 +16,9 @@ import numpy as np
 from onlooker.base.parallel import map_ahead
 from onlooker.base.progress import note, note_clips, tracked
 from onlooker.base.records import UNUSUAL, ClipError, Prediction
+from onlooker.data.array_cache import ArrayCache
 from onlooker.data.folder import list_files, refuse_run
+from onlooker.data.samples import Sample
 from onlooker.formats.annotations import find_writer
 from onlooker.models.video_model import choose_device
 from onlooker.recognizer import Recognizer, load
@@ -32,6 +34,7 @@ from onlooker.run.results import (
 )
 from onlooker.video.rates import RATE_NOTE
 from onlooker.video.reader import is_video
+from onlooker.video.sampling import Timing
 
 BATCH = 100  # predictions that are reported at once
 # times the time between frames in training; above it, short events fall between the frames of a
@@ -57,7 +60,7 @@ def predict_clips(
     """Predict each clip; continue after a clip that cannot be read.
 
     Memory does not depend on the number of clips. With `json`, the same call continues after a
-    kill.
+    kill, also within a recording (`Recognizer.predict`).
 
     Args:
         clips: each one is predicted once.
@@ -87,6 +90,7 @@ def predict_clips(
     formats = dict(find_writer(Path("times"), name) for name in ("activitynet", *times))
     clips = list(dict.fromkeys(clips))
     recognizer = load(run, "cpu" if ray else "auto")
+    cache = ArrayCache.for_user() if json else None
     recognizer.decision.with_threshold(threshold)  # refuses one that is no probability
     drawn = drawn_files(clips, out, formats) if out else {}
     budgets = out / BUDGETS if out and recognizer.decision.states else None
@@ -102,7 +106,7 @@ def predict_clips(
         todo = [clip for clip in clips if not outputs.is_done(clip)]
         if len(todo) < len(clips):
             note(f"{len(clips) - len(todo)} of {len(clips)} clips were predicted before")
-        with closing(_predict(recognizer, todo, threshold, ray=ray)) as predicted:
+        with closing(_predict(recognizer, todo, threshold, ray=ray, cache=cache)) as predicted:
             for start in range(0, len(todo), BATCH):
                 predictions = list[Prediction]()
                 batch = islice(predicted, BATCH)
@@ -158,12 +162,18 @@ def find_videos(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
 
 
 def _predict(
-    recognizer: Recognizer, clips: Sequence[Path], threshold: float | None, *, ray: str | None
+    recognizer: Recognizer,
+    clips: Sequence[Path],
+    threshold: float | None,
+    *,
+    ray: str | None,
+    cache: ArrayCache | None,
 ) -> Generator[tuple[Path, Prediction | ClipError]]:
     """Each clip with its prediction, or its error, in the order in which they are ready."""
     start = partial(_predictor, recognizer, threshold)
+    predict = partial(recognizer.predict, threshold=threshold, cache=cache)
     with closing(
-        map_clips(start, clips, ray) if ray else _predict_here(recognizer, clips, threshold)
+        map_clips(start, clips, ray) if ray else _predict_here(recognizer, clips, predict)
     ) as predicted:
         for clip, result in predicted:
             if isinstance(result, ClipError):  # its path may be of a file within the clip
@@ -173,7 +183,9 @@ def _predict(
 
 
 def _predict_here(
-    recognizer: Recognizer, clips: Sequence[Path], threshold: float | None
+    recognizer: Recognizer,
+    clips: Sequence[Path],
+    predict: Callable[[Path, Sample | Timing], Prediction],
 ) -> Generator[tuple[Path, Prediction | ClipError]]:
     """As `map_clips`, in this process; threads decode the next clips meanwhile."""
     with closing(map_ahead(partial(attempt, recognizer.read_ahead), clips)) as samples:
@@ -181,7 +193,7 @@ def _predict_here(
             if isinstance(sample, ClipError):
                 yield clip, sample
             else:
-                yield clip, attempt(recognizer.predict, clip, sample, threshold=threshold)
+                yield clip, attempt(predict, clip, sample)
 
 
 def _predictor(

@@ -1,11 +1,13 @@
 """Turn the scores of windows into events: by non-maximum suppression, over a whole recording or
 frame by frame.
 
-No other module does. `recorded` joins the steps of a recording to one prediction, with its events.
+No other module does. `collected` keeps of the steps of a recording what `recorded` needs for one
+prediction, with its events.
 """
 
 import math
 from bisect import bisect_left, insort
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from operator import attrgetter
@@ -23,6 +25,7 @@ from onlooker.localization import interpolate
 __all__ = ["EventState", "Finder"]
 
 Floats = NDArray[np.floating]
+Rows = NDArray[np.void]  # structured: what is kept of the frames of a recording (`collected`)
 
 _OVERLAP = 0.1  # IoU in time above which two windows show one event, whatever their classes
 _NEAR = 0.5  # IoU in time from which on windows say where an event begins and ends
@@ -306,65 +309,83 @@ class Finder:
                 yield place, _Span(start, last + (last - start) / (n - 1))
 
 
-def recorded(
-    path: Path | str,
-    watched: Iterable[Step],
-    finder: Finder,
-) -> tuple[Prediction, list[Segment]]:
-    """The steps of one recording as a prediction, and the events as they became final while it was
-    watched.
+def recorded(path: Path | str, rows: Rows, finder: Finder, *, decision: Decision) -> Prediction:
+    """The prediction of a recording, from what was kept of its frames.
 
-    The events of the prediction are found by all windows; tubes are the boxes during these events.
+    Its events are found by all windows; tubes are the boxes during these events.
     The probability of an event is the highest score of a window, in the whole recording and, of
     those that contain it, at each frame; that of nothing is one minus the highest one of an event.
     Probabilities of classes are those of the best window (`class_scores`).
 
     Args:
-        watched: of a model with an event layer; the pixels are not kept.
-        finder: that of the model.
-
-    Raises:
-        ClipError: no steps: the recording is too short for the model.
+        rows: `collected` by a model with an event layer.
+        finder, decision: those of the model.
     """
-    steps, live = collected(path, watched)
-    times = [step.time for step in steps]
-    windows = _stacked([step.windows for step in steps])
-    assert windows is not None
-    events = finder.find(times, windows)
+    windows = rows["outputs"]
+    events = finder.find(rows["time"].tolist(), windows)
     prediction = recording_prediction(
         path,
-        steps,
-        steps[0].decision.with_threshold(min(finder.threshold, 1.0)),
+        rows,
+        decision.with_threshold(min(finder.threshold, 1.0)),
         frame_scores=with_nothing(highest_around(windows, finder.lengths), finder.nothing),
         scores=class_scores(windows, finder.nothing),
         event_scores=with_nothing(windows.max((0, 1)), finder.nothing),
         segments=sorted(events, key=lambda event: -event.score),
     )
-    unusual = [step.unusual for step in steps if step.unusual is not None]
-    if unusual:
-        prediction = replace(prediction, unusual=bool(np.mean(unusual) > _MOST))
-    return prediction, live
+    unusual = rows["unusual"][~np.isnan(rows["unusual"])]
+    if len(unusual):
+        prediction = replace(prediction, unusual=bool(unusual.mean() > _MOST))
+    return prediction
 
 
-def collected(path: Path | str, watched: Iterable[Step]) -> tuple[list[Step], list[Segment]]:
-    """The steps of a recording without pixels, but with their size in the first one, and the events
-    as they became final; errors as of `recorded`.
+def collected(
+    path: Path | str, watched: Iterable[Step], *, keeps_heat: bool = True
+) -> tuple[Rows, list[Segment]]:
+    """What a prediction needs of the steps of a recording, and the events as they became final while
+    it was watched.
+
+    Returns:
+        `T`, a structured array, so that it is one entry of a cache: `time`, `index`, `size` (height
+        and width of the frame), `outputs` (scores of windows, `L K`, or probabilities of states,
+        `R`), `box` (4) and `point` (2), NaN where there is none, `unusual` (NaN: unknown); and for a
+        model that attends `attention`, `h w`, and `heat`, `30 40`, if it is kept. The events.
+
+    Raises:
+        ClipError: no steps: the recording is too short for the model.
     """
-    steps = list[Step]()
+    columns = defaultdict[str, list[Any]](list)
     live = list[Segment]()
     for step in watched:
         live += step.events
-        if step.pixels is not None:  # else it is the last step again, with its events
-            pixels = step.pixels if not steps else None
-            steps.append(replace(step, pixels=pixels))
-    if not steps:
+        if step.posteriors is not None:
+            columns["outputs"] += [*step.posteriors]
+        if step.pixels is None:  # the last step again, with its events
+            continue
+        if step.windows is not None:
+            columns["outputs"].append(step.windows)
+        columns["time"].append(step.time)
+        columns["index"].append(step.index)
+        columns["size"].append(step.pixels.shape[:2])
+        columns["box"].append(step.box.corners if step.box else [np.nan] * 4)
+        columns["unusual"].append(np.nan if step.unusual is None else step.unusual)
+        columns["point"].append(step.point or (np.nan, np.nan))
+        if step.attention is not None:
+            columns["attention"].append(step.attention)
+        if step.heat is not None and keeps_heat:
+            columns["heat"].append(step.heat)
+    if not columns:
         raise ClipError(path, "too short for this model", "give a longer clip")
-    return steps, live
+    arrays = {name: np.array(values) for name, values in columns.items()}
+    types = [(name, values.dtype, values.shape[1:]) for name, values in arrays.items()]
+    rows = np.zeros(len(columns["time"]), types)
+    for name, values in arrays.items():
+        rows[name] = values
+    return rows, live
 
 
 def recording_prediction(
     path: Path | str,
-    steps: Sequence[Step],
+    rows: Rows,
     decision: Decision,
     *,
     frame_scores: NDArray[np.float32],
@@ -372,26 +393,25 @@ def recording_prediction(
     segments: Sequence[Segment],
     event_scores: NDArray[np.float32] | None = None,
 ) -> Prediction:
-    """The prediction of a recording from its steps (`collected`); tubes are the boxes during its
+    """The prediction of a recording from its frames (`collected`); tubes are the boxes during its
     segments, which are found elsewhere.
     """
-    pixels = steps[0].pixels
+    names = rows.dtype.names or ()
+    height, width = rows["size"][0].tolist()
     return Prediction(
         Path(path),
         decision,
         frame_scores,
         scores=scores,
         event_scores=event_scores,
-        times=np.array([step.time for step in steps]),
-        indices=np.array([step.index for step in steps]),
-        attention=_stacked([step.attention for step in steps]),
-        size=None if pixels is None else (pixels.shape[0], pixels.shape[1]),
-        tubes=tuple(_tubes(steps, _in_order(segments))),
+        times=rows["time"].copy(),
+        indices=rows["index"].copy(),
+        attention=rows["attention"].copy() if "attention" in names else None,
+        size=(height, width),
+        tubes=tuple(_tubes(rows, _in_order(segments))),
         segments=tuple(segments),
-        points=None
-        if steps[0].attention is None
-        else _stacked([step.point or (np.nan, np.nan) for step in steps]),
-        heat=_stacked([step.heat for step in steps]),
+        points=rows["point"].astype(np.float32) if "attention" in names else None,
+        heat=rows["heat"].copy() if "heat" in names else None,
     )
 
 
@@ -427,21 +447,18 @@ def with_nothing(scores: NDArray[np.float32], nothing: int | None) -> NDArray[np
     return scores
 
 
-def _tubes(steps: Sequence[Step], events: Sequence[Segment]) -> Iterable[Tube]:
+def _tubes(rows: Rows, events: Sequence[Segment]) -> Iterable[Tube]:
     """The boxes during each event, if there are any; those of frames between two steps are
     interpolated.
     """
-    times = [step.time for step in steps]
+    times = rows["time"]
+    has_box = ~np.isnan(rows["box"][:, 0])
     for event in events:
-        begin = bisect_left(times, event.start)
-        end = bisect_left(times, event.end)
-        boxes = {step.index: step.box.corners for step in steps[begin:end] if step.box}
+        begin, end = np.searchsorted(times, (event.start, event.end)).tolist()
+        during = rows[begin:end][has_box[begin:end]]
+        boxes = dict(zip(during["index"].tolist(), during["box"], strict=True))
         if boxes:
             indices = [*boxes]
             frames = np.arange(indices[0], indices[-1] + 1)
             corners = interpolate(frames, indices, np.array([*boxes.values()]))
             yield Tube(event.label, frames, corners, score=event.score)
-
-
-def _stacked(values: Sequence[Any]) -> NDArray[np.float32] | None:
-    return None if values[0] is None else np.array(values, np.float32)

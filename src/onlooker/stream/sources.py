@@ -402,6 +402,7 @@ class Source:
             rate = self._config.frame_rate if untimed else None
             note = _ASSUMED if untimed and rate is None else ""
             for index, seconds, pixels in reader:
+                self._index = index - 1  # of a part, not 0 at first
                 time_of = index / rate if rate else seconds
                 yield _Arrival(time_of, partial(np.asarray, pixels), recorded=True, note=note)
         elif isinstance(self._source, int):

@@ -17,7 +17,7 @@ from scipy.special import log_ndtr, softmax
 
 from onlooker.base.decision import Decision
 from onlooker.base.records import Prediction, Segment, Step
-from onlooker.stream.events import collected, recording_prediction
+from onlooker.stream.events import Rows, recording_prediction
 
 Floats = NDArray[np.floating]
 Ints = NDArray[np.int64]
@@ -480,45 +480,30 @@ class StateFinder:
         return np.stack(scores, -1).astype(np.float32)
 
 
-def recorded_states(
-    path: Path | str, watched: Iterable[Step], finder: StateFinder
-) -> tuple[Prediction, list[Segment]]:
-    """The steps of one recording as a prediction, and the bouts as they became final while it was
-    watched.
+def recorded_states(path: Path | str, rows: Rows, finder: StateFinder) -> Prediction:
+    """The prediction of a recording, from what was kept of its frames.
 
-    The bouts of the prediction, in the order of time, are found by all frames. The probability of a
-    class in the whole recording is the mean of those of its frames.
+    Its bouts, in the order of time, are found by all frames. The probability of a class in the whole
+    recording is the mean of those of its frames.
 
     Args:
-        watched: of a model with a state layer; the pixels are not kept.
+        rows: `collected` by a model with a state layer (`slot_steps`).
         finder: that of the model.
-
-    Raises:
-        ClipError: no steps: the recording is too short for the model.
     """
-    parts = list[Floats]()
-    steps, live = collected(path, _with_posteriors(watched, parts))
-    posteriors = np.concatenate(parts)
-    frame_scores = finder.class_scores(posteriors)
-    prediction = recording_prediction(
+    frame_scores = finder.class_scores(rows["outputs"])
+    return recording_prediction(
         path,
-        steps,
+        rows,
         replace(finder.decision, threshold=None),
         frame_scores=frame_scores,
         scores=frame_scores.mean(0),
-        segments=finder.find([step.time for step in steps], posteriors),
+        segments=finder.find(rows["time"].tolist(), rows["outputs"]),
     )
-    return prediction, live
 
 
-def _with_posteriors(watched: Iterable[Step], parts: list[Floats]) -> Iterator[Step]:
-    """The steps of frames in slots of their own, and the one of the end; adds their probabilities to
-    `parts`.
-    """
-    for step in watched:
-        if step.posteriors is not None:
-            parts.append(step.posteriors)
-            yield step
+def slot_steps(watched: Iterable[Step]) -> Iterator[Step]:
+    """The steps of frames in slots of their own, and the one of the end."""
+    return (step for step in watched if step.posteriors is not None)
 
 
 def _in_order(bouts: Sequence[Segment]) -> list[Segment]:

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import copy
 from functools import lru_cache, partial
 from pathlib import Path
 
@@ -120,6 +121,7 @@ class VideoReader:
     def __init__(self, path: Path | str | Pixels, rate: float | None = None) -> None:
         self._video: FramesInMemory | GuardedVideo | ImageSequence | VideoFile
         self._interval: Times | None = None
+        self._frames = slice(0, None)  # of the interval, that `__iter__` reads
         self._size = (0, 0)  # not known yet
         if isinstance(path, np.ndarray):
             self.path = Path("frames")
@@ -203,17 +205,30 @@ class VideoReader:
         self._size = store.frame_size
         return store.frames()
 
+    @property
+    def has_parts(self) -> bool:
+        """Whether `part` is possible: a worker process decodes a file from its beginning."""
+        return not isinstance(self._video, GuardedVideo)
+
+    def part(self, start: int, after: int) -> "VideoReader":
+        """A reader that iterates over the frames from `start` on and before `after`, with the
+        indices and times that they have in this one.
+        """
+        part = copy(self)
+        part._frames = slice(start, after)
+        return part
+
     def __iter__(self) -> Iterator[tuple[int, float, Pixels]]:
         """All frames in constant memory: index, seconds, `H W 3` pixels."""
         with self._named():
             start = 0
-            after = None
+            after = self._frames.stop
             begin = 0.0
             if self._interval is not None:
                 timing, start = self._video.timing.part(self._interval, self.path)
-                after = start + len(timing.times)
+                after = start + (len(timing.times) if after is None else after)
                 begin = self._interval[0]
-            for index, seconds, pixels in self._video.between(start, after):
+            for index, seconds, pixels in self._video.between(start + self._frames.start, after):
                 self._size = (pixels.shape[0], pixels.shape[1])
                 yield index - start, max(seconds - begin, 0.0), pixels
 
