@@ -211,6 +211,35 @@ def test_noise_of_a_frame_is_no_bout_and_one_of_a_usual_length_is() -> None:
     ]
 
 
+def test_bouts_below_the_threshold_are_none_and_one_that_goes_on_waits_until_it_is_sure() -> (
+    None
+):
+    strong = [0.9, 0.02, 0.08]
+    weak = [0.75, 0.05, 0.2]
+    nothing = [0.05, 0.05, 0.9]
+    rows = [*[nothing] * 8, *[weak] * 8, *[nothing] * 8, *[strong] * 8, *[nothing] * 20]
+    times = np.arange(len(rows)) / 5
+    plain = decoder()
+    sure = Decoder(("a", "b", None), MEDIANS, SPREADS, weight=1.0, rate=5.0, threshold=0.8)
+    assert [round(bout.score, 1) for bout in plain.decode(times.tolist(), np.array(rows))] == [
+        0.8,
+        0.9,
+    ]
+    (expected,) = sure.decode(times.tolist(), np.array(rows))
+    assert (expected.start, expected.end) == (pytest.approx(4.8), pytest.approx(6.4))
+    state = BoutState()
+    final = []
+    begun = []
+    for time, row in zip(times.tolist(), np.array(rows), strict=True):
+        bouts, _, state = sure.step(state, time, row)
+        final += bouts
+        begun += [(time, bout.start) for bout in sure.begun(state)]
+    (bout,) = [*final, *sure.finish(state)]
+    assert (bout.start, bout.end) == (expected.start, expected.end)
+    assert {start for _, start in begun} == {expected.start}
+    assert begun[0][0] >= expected.start + MEDIANS[0] / 2, "not by its first frame"
+
+
 def test_no_frames_have_no_bouts() -> None:
     assert decoder().decode([], np.zeros((0, 3))) == []
     assert decoder().finish(BoutState()) == []

@@ -10,6 +10,7 @@ import pytest
 import torch
 from eventful import DATA
 from moving_squares import frames_of
+from numpy.typing import NDArray
 
 from onlooker.base.config import When
 from onlooker.base.decision import Decision, StateChain
@@ -267,6 +268,35 @@ def test_gaps_are_a_state_if_there_are_any() -> None:
     unknown = with_gap._replace(unknown=[(12.0, 14.0)])
     (chain,) = states._chains([full, with_gap], decision)
     assert chain.labels(unknown, np.array([11.0, 13.0, 15.0])).tolist() == [0, UNKNOWN, 1]
+
+
+def test_the_threshold_of_bouts_is_that_of_events_and_only_where_less_is_lost_by_it() -> None:
+    """A state of 3 s after each pause of 7 s, and a false one in each third pause."""
+    labels = np.tile(np.repeat([1, 0], [35, 15]), 12)
+    path = labels.copy()
+    scores = np.where(labels == 0, 0.9, 0.2)
+    for pause in range(0, 12, 3):
+        path[50 * pause + 10 : 50 * pause + 15] = 0
+        scores[50 * pause + 10 : 50 * pause + 15] = 0.6
+    logs = np.log(np.stack([scores, 1 - scores], 1))
+    times = np.arange(len(labels)) / 5
+    part = states._Frames(times, [], [labels], samples=np.zeros(0, np.int64))
+    chain = states._Chain([0, -1], gap=1)
+
+    def chosen(logs: NDArray[np.float64], labels: NDArray[np.int64] = labels) -> float:
+        return states._threshold(
+            [part._replace(outputs=[labels])] * 2,
+            0,
+            chain,
+            paths=[path] * 2,
+            logs=[logs] * 2,
+            decision=Decision(("sit",)),
+            rate=5.0,
+        )
+
+    assert 0.6 < chosen(logs) <= 0.9
+    assert chosen(np.full_like(logs, np.log(0.7))) == 0, "it would leave out all or none"
+    assert chosen(logs, np.where(path == labels, labels, UNKNOWN)) == 0, "nobody knows"
 
 
 def test_durations_have_a_least_spread_and_share_it() -> None:

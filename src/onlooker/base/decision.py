@@ -133,7 +133,7 @@ class EventCurve:
             )
         points = [i for i, least in enumerate(self.thresholds) if least >= EVENT_THRESHOLD]
         if not self.knows(alarms_per_hour):
-            return max(points, key=self._f1, default=None)
+            return max(points, key=self.f1, default=None)
         return self._best([i for i in points if self.bound(i) <= alarms_per_hour])
 
     def _best(self, allowed: Sequence[int]) -> int | None:
@@ -143,7 +143,7 @@ class EventCurve:
         highest = max(self.found[i] for i in allowed)
         return max(i for i in allowed if self.found[i] >= _NEARLY * highest)
 
-    def _f1(self, point: int) -> float:
+    def f1(self, point: int) -> float:
         """The harmonic mean of recall and precision at a threshold."""
         total = self.found[point] + self.precision[point]
         return 2 * self.found[point] * self.precision[point] / total if total else 0.0
@@ -258,12 +258,14 @@ class StateChain:
         medians: of their durations, in seconds.
         spreads: standard deviations of the logarithms of durations.
         weight: of the log probabilities of frames, relative to those of durations.
+        threshold: lowest mean probability of a bout; 0: there is none.
     """
 
     classes: list[int]
     medians: list[float]
     spreads: list[float]
     weight: float
+    threshold: float = 0.0
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
@@ -273,6 +275,7 @@ class StateChain:
             field_of(values, "medians", list[float]),
             field_of(values, "spreads", list[float]),
             weight=field_of(values, "weight", float),
+            threshold=field_of({"threshold": 0.0, **values}, "threshold", float),
         )
         counts = {len(chain.classes), len(chain.medians), len(chain.spreads)}
         numbers = np.array([*chain.medians, *chain.spreads, chain.weight])

@@ -62,12 +62,15 @@ class _Ends(NamedTuple):
 
 
 class _Bout(NamedTuple):
-    """A bout of a stream whose begin is final: its class, and the sum of its probabilities."""
+    """A bout of a stream whose begin is final: its class, the sum of its probabilities, and whether
+    that it has begun is reported.
+    """
 
     label: int
     start: float
     total: float
     frames: int
+    begun: bool = False
 
 
 class BoutState(NamedTuple):
@@ -103,6 +106,8 @@ class Decoder:
         spreads: standard deviations of their logarithms.
         weight: of the log probabilities of frames, which depend on each other.
         rate: frames per second.
+        threshold: the lowest mean probability of a bout that is reported. One that goes on is, once it
+            has lasted half as long as those of its class usually do.
         lag: seconds after which the state of a frame of a stream is final at the latest.
     """
 
@@ -114,11 +119,14 @@ class Decoder:
         *,
         weight: float,
         rate: float,
+        threshold: float = 0.0,
         lag: float = LAG,
     ) -> None:
         self.labels = tuple(labels)
         self.weight = weight
         self.rate = rate
+        self.threshold = threshold
+        self._halves = [median * rate / 2 for median in medians]
         self.lag = max(1, round(lag * rate))
         mean = np.log(np.array(medians) * rate)[:, None]
         spread = np.array(spreads)[:, None]
@@ -201,8 +209,11 @@ class Decoder:
         return final, self._going_on(state, path[count:]), state
 
     def begun(self, state: BoutState) -> list[Segment]:
-        """The bout that has begun and goes on, as far as is final; none if it is of no state."""
-        return self._segments(state.bout, state.times[0])
+        """The bout that has begun and goes on, as far as is final; none if it is of no state, or not
+        sure.
+        """
+        is_sure = state.bout is not None and state.bout.begun
+        return self._segments(state.bout, state.times[0]) if is_sure else []
 
     def finish(self, state: BoutState) -> list[Segment]:
         """The bouts that become final by the end of a stream."""
@@ -304,6 +315,9 @@ class Decoder:
             else:
                 final += self._segments(bout, time)
                 bout = _Bout(label, time, probability, frames=1)
+        if bout is not None and not bout.begun:
+            is_long = not self.threshold or bout.frames >= self._halves[bout.label]
+            bout = bout._replace(begun=is_long and self._is_sure(bout))
         count = len(path)
         return final, BoutState(
             state.front,
@@ -323,15 +337,18 @@ class Decoder:
         if not begin and state.bout is not None and state.bout.label == label:
             total = state.bout.total + bout.total
             frames = state.bout.frames + bout.frames
-            bout = _Bout(label, state.bout.start, total, frames=frames)
+            bout = state.bout._replace(total=total, frames=frames)
         return next(iter(self._segments(bout, self._end(state.times[-1]))), None)
 
     def _segments(self, bout: _Bout | None, end: float) -> list[Segment]:
-        """A bout as a segment, unless it is of no state."""
+        """A bout as a segment, unless it is of no state, or not sure and not reported before."""
         name = None if bout is None else self.labels[bout.label]
-        if bout is None or name is None:
+        if bout is None or name is None or not (bout.begun or self._is_sure(bout)):
             return []
         return [Segment(name, bout.start, end, score=bout.total / bout.frames)]
+
+    def _is_sure(self, bout: _Bout) -> bool:
+        return bout.total >= self.threshold * bout.frames
 
     def _end(self, last: float) -> float:
         """When a recording or stream ends, by the time of its last frame."""
@@ -406,7 +423,14 @@ class StateFinder:
             self.columns.append(slice(begin, begin + len(chain.classes)))
             labels = [None if k in (-1, nothing) else decision.classes[k] for k in chain.classes]
             self.decoders.append(
-                Decoder(labels, chain.medians, chain.spreads, weight=chain.weight, rate=rate)
+                Decoder(
+                    labels,
+                    chain.medians,
+                    chain.spreads,
+                    weight=chain.weight,
+                    rate=rate,
+                    threshold=chain.threshold,
+                )
             )
         outputs = [nothing if k == -1 else k for chain in decision.states for k in chain.classes]
         self.positions = [

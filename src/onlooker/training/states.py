@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy.special import log_softmax
 from torch import Tensor
 
-from onlooker.base.config import DataConfig, When
+from onlooker.base.config import DataConfig, StreamConfig, When
 from onlooker.base.decision import Decision, StateChain
 from onlooker.base.intervals import (
     Times,
@@ -34,6 +34,7 @@ from onlooker.data.clips import read_header
 from onlooker.data.lists import Unknown
 from onlooker.data.split import group_of
 from onlooker.models.linear import ORDERED, UNORDERED, LinearClassifier
+from onlooker.report.events import event_curve
 from onlooker.report.figures import HeldOutStates
 from onlooker.report.states import UNKNOWN, bouts_of, state_figures
 from onlooker.stream.sources import ON_TIME, slot_of
@@ -296,12 +297,25 @@ class _Chain(NamedTuple):
         return outputs
 
     def segments(
-        self, outputs: Ints, times: Floats, decision: Decision, *, rate: float
+        self,
+        outputs: Ints,
+        times: Floats,
+        decision: Decision,
+        *,
+        rate: float,
+        logs: Floats | None = None,
     ) -> list[Segment]:
-        """The bouts of frames with these outputs, `T`, but for those in which nothing happens."""
+        """The bouts of frames with these outputs, `T`, but for those in which nothing happens; with
+        log probabilities of the outputs, `T R`, they have scores.
+        """
         bounds = [*times.tolist(), float(times[-1]) + 1 / rate]
         return [
-            Segment(decision.classes[self.classes[output]], bounds[begin], bounds[end])
+            Segment(
+                decision.classes[self.classes[output]],
+                bounds[begin],
+                bounds[end],
+                score=1.0 if logs is None else float(np.exp(logs[begin:end, output]).mean()),
+            )
             for begin, end, output in bouts_of(outputs)
             if self.classes[output] not in (-1, decision.nothing_class)
         ]
@@ -403,8 +417,22 @@ def fit_states(
             folds=folds,
             rate=rate,
         )
+        threshold = 0.0
+        if chain.gap != UNKNOWN:
+            logs = [logits[number] for logits in best.logits]
+            threshold = _threshold(
+                frames, number, chain, paths=paths, logs=logs, decision=decision, rate=rate
+            )
+        if threshold:
+            for path, scores in zip(paths, logs, strict=True):
+                for begin, end, output in bouts_of(path):
+                    if np.exp(scores[begin:end, output]).mean() < threshold:
+                        path[begin:end] = chain.gap
+            figures = _figures(outputs, paths, chain, decision=decision, rate=rate)
         medians, spreads = durations(outputs, len(chain.classes), rate=rate)
-        fitted.append(StateChain(chain.classes, medians, spreads, weight=weight))
+        fitted.append(
+            StateChain(chain.classes, medians, spreads, weight=weight, threshold=threshold)
+        )
         texts.append(
             f"{100 * figures['accuracy']:.0f} % of the time right, "
             f"F1@50 {figures['segmental_f1']['50']:.0f}"
@@ -432,6 +460,39 @@ def fit_states(
         recordings=sorted(tested, key=itemgetter("name")),
     )
     return StateLayer(lengths, layer, tuple(fitted), rate=rate, held_out=held_out)
+
+
+def _threshold(
+    frames: Sequence[_Frames],
+    number: int,
+    chain: _Chain,
+    *,
+    paths: Sequence[Ints],
+    logs: Sequence[Floats],
+    decision: Decision,
+    rate: float,
+) -> float:
+    """The lowest score of a bout of a chain, by the rule of events (`EventCurve.point`); 0 if more is
+    lost by it than it leaves out.
+
+    Args:
+        number: of the chain.
+        paths, logs: of each recording, the outputs of its frames, `T`, and log probabilities, `T R`.
+    """
+    bouts = list[list[Segment]]()
+    true = list[list[Segment]]()
+    seconds = list[float]()
+    for part, path, scores in zip(frames, paths, logs, strict=True):
+        labels = part.outputs[number]
+        known = np.where(labels == UNKNOWN, UNKNOWN, path)
+        bouts.append(chain.segments(known, part.times, decision, rate=rate, logs=scores))
+        true.append(chain.segments(labels, part.times, decision, rate=rate))
+        seconds.append((labels != UNKNOWN).sum() / rate)
+    curve = event_curve(bouts, true, seconds)
+    point = None if curve is None else curve.point(StreamConfig.alarms_per_hour)
+    if curve is None or point is None or curve.f1(point) <= curve.f1(0):
+        return 0.0
+    return curve.thresholds[point]
 
 
 class _Result(NamedTuple):
@@ -808,12 +869,6 @@ def _best_weight(
     of macro F1 and F1@50; the figures (`state_figures`); and the outputs of the frames, `T` each.
     """
     R = len(chain.classes)
-    no_state = [i for i, k in enumerate(chain.classes) if k in (-1, decision.nothing_class)]
-    states = [i for i in range(R) if i not in no_state]
-    position = np.full(R + 1, len(states))  # of outputs among states; the last one is UNKNOWN
-    position[states] = np.arange(len(states))
-    position[UNKNOWN] = UNKNOWN
-    names = [decision.classes[chain.classes[i]] for i in states]
     results = list[tuple[float, dict[str, Any], list[Ints]]]()
     priors: Mapping[int, tuple[list[float], list[float]]] = {
         i: durations([outputs[j] for j in range(len(outputs)) if j not in test], R, rate=rate)
@@ -826,10 +881,29 @@ def _best_weight(
             medians, spreads = priors[i]
             decoder = Decoder([None] * R, medians, spreads, weight=weight, rate=rate)
             paths.append(decoder.path(np.exp(scores)))
-        true = [position[labels] for labels in outputs]
-        figures = state_figures(true, [position[path] for path in paths], names, rate=rate)
+        figures = _figures(outputs, paths, chain, decision=decision, rate=rate)
         results.append((weight, figures, paths))
     return max(
         results,
         key=lambda result: 100 * result[1]["macro_f1"] + result[1]["segmental_f1"]["50"],
     )
+
+
+def _figures(
+    outputs: Sequence[Ints],
+    paths: Sequence[Ints],
+    chain: _Chain,
+    *,
+    decision: Decision,
+    rate: float,
+) -> dict[str, Any]:
+    """`state_figures` of the true and the predicted outputs of recordings, `T` each."""
+    R = len(chain.classes)
+    no_state = [i for i, k in enumerate(chain.classes) if k in (-1, decision.nothing_class)]
+    states = [i for i in range(R) if i not in no_state]
+    position = np.full(R + 1, len(states))  # of outputs among states; the last one is UNKNOWN
+    position[states] = np.arange(len(states))
+    position[UNKNOWN] = UNKNOWN
+    names = [decision.classes[chain.classes[i]] for i in states]
+    true = [position[labels] for labels in outputs]
+    return state_figures(true, [position[path] for path in paths], names, rate=rate)
