@@ -429,10 +429,10 @@ class Recognizer:
             if threshold is not None:
                 streams.finder.threshold = threshold
             return recorded(path, rows, streams.finder, decision=self.decision)
-        prediction = recorded_states(path, rows, streams.state_finder)
-        least = threshold or 0.0
-        segments = tuple(bout for bout in prediction.segments if bout.score >= least)
-        return replace(prediction, segments=segments)
+        if threshold is not None:
+            for decoder in streams.state_finder.decoders:
+                decoder.threshold = threshold
+        return recorded_states(path, rows, streams.state_finder)
 
     @torch.inference_mode()
     def classify(self, samples: Tensor, motion: Tensor | None = None) -> Classification:
@@ -682,9 +682,10 @@ def _piece(
     before = (streams.hold + _BOX_FRAMES) / streams.rate
     after = 0.0 if streams.state_finder is None else LAG + 2 / streams.rate
     times = (begin - before, begin, end + after)
-    first, own, last = np.searchsorted(reader.times, times).tolist()
-    first = min(first, max(own - 1, 0))  # a stream repeats the last frame before a gap
-    rows, _ = _collected(streams, reader.part(first, last), reader.seconds, update=update)
+    start, own, after_last = np.searchsorted(reader.times, times).tolist()
+    start = min(start, max(own - 1, 0))  # a stream repeats the last frame before a gap
+    part = reader.part(start, after_last)
+    rows, _ = _collected(streams, part, reader.seconds, update=update)
     return rows[(begin <= rows["time"]) & (rows["time"] < end)]
 
 

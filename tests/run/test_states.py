@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -250,6 +251,12 @@ def test_predict_prints_and_writes_time_budgets(run: Path, pen: Path, tmp_path: 
     stored = json.loads((out / "4.json").read_text())
     assert len(stored["segments"]) == 7
     call("predict", run, pen / "3.mp4", "--out", out, "--threshold", "0.999999")
+    recognizer = onlooker.load(run)
+    (chain,) = recognizer.decision.states
+    strict = replace(recognizer.decision, states=(replace(chain, threshold=1.0),))
+    recognizer.decision = strict
+    assert not recognizer.predict(pen / "4.mp4").segments
+    assert len(recognizer.predict(pen / "4.mp4", threshold=0.0).segments) == 7
     with (out / "budget.csv").open(newline="") as file:
         rows = [*csv.DictReader(file)]
     assert [row["recording"] for row in rows] == [str(pen / "4.mp4"), str(pen / "3.mp4")]

@@ -484,8 +484,8 @@ def _threshold(
     seconds = list[float]()
     for part, path, scores in zip(frames, paths, logs, strict=True):
         labels = part.outputs[number]
-        known = np.where(labels == UNKNOWN, UNKNOWN, path)
-        bouts.append(chain.segments(known, part.times, decision, rate=rate, logs=scores))
+        judged = np.where(labels == UNKNOWN, UNKNOWN, path)
+        bouts.append(chain.segments(judged, part.times, decision, rate=rate, logs=scores))
         true.append(chain.segments(labels, part.times, decision, rate=rate))
         seconds.append((labels != UNKNOWN).sum() / rate)
     curve = event_curve(bouts, true, seconds)
