@@ -3,7 +3,7 @@ that they mark? And those of `lite0` with both eyes, and the evidence for the cl
 
     python -m onlooker_papers.real_clips.faithfulness             # half an hour; writes
     results/faithfulness.json
-    python -m onlooker_papers.real_clips.faithfulness --both-eyes # 10 minutes; the rows `both_eyes`
+    python -m onlooker_papers.real_clips.faithfulness --both-eyes # a quarter of an hour; the rows `both_eyes`
 
 Of each frame, a tenth of the places is blurred (deletion), or all others are (insertion); the
 figures are the mean probabilities of the class that is predicted for the whole clip (Petsiuk, Das,
