@@ -28,6 +28,7 @@ NOTES = (
     "encoding recordings",
     "fitting",
     "drawing clips",
+    "comparing classes",
     "done",
 )
 
