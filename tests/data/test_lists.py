@@ -89,6 +89,24 @@ def test_the_rows_of_one_subject_of_a_list(tmp_path: Path) -> None:
         read_set(tmp_path, asked=SetConfig(subject="mouse"))
 
 
+def test_the_only_subject_of_several_files_is_no_recording(tmp_path: Path) -> None:
+    touch(tmp_path, "a.mp4", "b.mp4")
+    header = "path,start,end,label,subject"
+    rows = [
+        f"{name}.mp4,{start},2,{label},fox"
+        for name in "ab"
+        for start, label in ((0, "sit"), (1, "run"))
+    ]
+    clips = read_set(write(tmp_path / "list.csv", [header, *rows]))
+    assert {clip.recording for clip in clips.clips} == {"a.mp4", "b.mp4"}
+    assert any(
+        "all files are of subject fox, so that each is a recording" in note
+        for note in clips.notes
+    )
+    other = read_set(write(tmp_path / "list.csv", [header, *rows, "b.mp4,3,4,sit,"]))
+    assert {clip.recording for clip in other.clips} == {"fox"}
+
+
 def test_unknown_time_of_nobody_in_particular_is_that_of_each_subject(tmp_path: Path) -> None:
     touch(tmp_path, "a.mp4")
     rows = [
@@ -267,6 +285,8 @@ def naive_groups(rows: Sequence[Named]) -> list[int]:
     }
     roles = {who for names in of_file.values() if len(names) > 1 for who in names}
     alone = {who for _, _, who in rows} - roles - {""}
+    if len({who for _, _, who in rows}) == 1:
+        alone = set()  # the only one
     keys = [
         {
             ("file", file),

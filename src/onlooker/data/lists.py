@@ -292,7 +292,8 @@ def _recordings(
     so are those of one name in the column recording, or of one subject.
 
     A subject that shares a file with another one is no recording: roles, such as resident and
-    intruder, or the animals of a cage would join all files. A recording has the first of its names,
+    intruder, or the animals of a cage would join all files; nor is the only subject of several
+    files. A recording has the first of its names,
     or else that of its file; a whole file without a name has no recording.
     """
     rows = [(clip, row) for clip, rows in listed.items() for row in rows]
@@ -301,6 +302,12 @@ def _recordings(
     by_file = [paths.setdefault(resolved(file), relative_name(file, folder)) for file in files]
     given = [row.recording for _, row in rows]
     alone = ["" if row.subject in shared else row.subject for _, row in rows]
+    if len({*alone}) == 1 < len({*by_file}) and alone[0]:
+        notes.append(
+            f"all files are of subject {alone[0]}, so that each is a recording; how well another "
+            "subject is recognized is not known"
+        )
+        alone = [""] * len(rows)
     names = group_names(given, alone, by_file)
     together = "a split keeps the clips of each together"
     if joined := sorted({*given} - {"", *names}):
