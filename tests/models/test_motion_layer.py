@@ -13,7 +13,7 @@ from stepping import stepped
 from torch import Tensor
 from torch.testing import assert_close
 
-from onlooker.base.fisher import fisher_vector
+from onlooker.base.fisher import PARTS, fisher_vector
 from onlooker.models.linear import LinearClassifier
 
 F = 24
@@ -158,3 +158,29 @@ def test_shares_of_blocks_in_the_logits_of_motion_add_up() -> None:
         rest = (total - frame)[1:] / total[1:].where(total[1:] != 0, 1)
         assert_close(expected - F_.linear(vector * rest, model.motion_head.weight), share)
     assert not model.motion_directions(torch.zeros(3, 1 + F)).any()
+
+
+@torch.no_grad()
+def test_more_of_a_block_changes_the_logits_by_half_of_its_share_beyond_that_in_the_norms() -> (
+    None
+):
+    """By finite differences: a root has half the slope of its secant, and norms grow, too."""
+    model = made().double()
+    blocks = rows(B=1)[0].double()
+    total = blocks.sum(0)
+    weight = model.motion_head.weight
+    shares = blocks[:, 1:] @ model.motion_directions(blocks).T
+    by_part = (weight * fisher_vector(total)).unflatten(1, (PARTS, -1)).sum(-1)  # `K 4`
+    sums = total[1:].unflatten(0, (PARTS, -1))
+    in_norms = (blocks[:, 1:].unflatten(1, (PARTS, -1)) * sums.sign()).sum(-1) / sums.abs().sum(
+        -1
+    )
+    step = 1e-5
+    for number, block in enumerate(blocks):
+        ends = [
+            F_.linear(fisher_vector(total + sign * step * block), weight) for sign in (1, -1)
+        ]
+        slope = (ends[0] - ends[1]) / (2 * step)
+        expected = (shares[number] - by_part @ in_norms[number]) / 2
+        assert_close(slope, expected, atol=1e-6, rtol=1e-5)
+    assert_close(in_norms.sum(0), torch.ones(PARTS).double())
