@@ -1,8 +1,8 @@
 """When events happen, in streams that are stitched from clips which are not in training; learned
 from labels only.
 
-    python -m onlooker_papers.real_clips.when                      # all rows; writes
-    results/when.json python -m onlooker_papers.real_clips.when --sets jhmdb         # one row again
+    python -m onlooker_papers.real_clips.when                 # all rows; writes results/when.json
+    python -m onlooker_papers.real_clips.when --sets jhmdb    # one row again
 
 The default linear model is fitted as `onlooker train` does, with whole clips, but without copies of
 few clips. So is its event layer, and the threshold for six false alarms an hour; test clips have no
@@ -22,6 +22,11 @@ An event is `found` if a reported one overlaps it, and `named` if one of its cla
 alarms overlap none, and are counted per hour outside of events. `by_chance`: what would be found and
 named if the same events were reported at random times. `offline`: from all windows of a
 stream at once; `live`: as events become final.
+
+`calibration_error` is that of the scores of the events that are found offline, which are the
+probabilities that an event of their class overlaps them. `borders` compares each event with the
+best one of its class that overlaps it: the median `error` of begin and end, and how late these are
+in the median, as shares of the event's length.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -41,6 +46,7 @@ from onlooker.base.config import FitConfig, Settings, StreamConfig
 from onlooker.cli.command import command
 from onlooker.data.split import group_of
 from onlooker.report.events import event_curve, segment_map
+from onlooker.report.metrics import calibration_error
 from onlooker.stream.events import EventState, Finder
 from onlooker.training.events import MOST_CLIPS, ClipFeatures
 from onlooker.training.fitters import complete
@@ -254,6 +260,8 @@ def figures_of(streams: Sequence[Played]) -> dict[str, Any]:
         threshold = _threshold(zip(curve.thresholds, curve.found, curve.misnamed, strict=True))
     return {
         "segment_map": {"offline": _map(offline, true), "live": _map(live, true)},
+        "calibration_error": _calibration_error(offline, true),
+        "borders": _borders(offline, true),
         **reported(streams, thresholds=[stream.threshold for stream in streams], seconds=seconds),
         "at_90_found": reported(streams, thresholds=[threshold] * len(streams), seconds=seconds),
         "events": sum(map(len, true)),
@@ -318,6 +326,39 @@ def _unnamed(streams: Sequence[Sequence[Segment]]) -> list[list[Segment]]:
     return [[replace(event, label="event") for event in stream] for stream in streams]
 
 
+def _calibration_error(
+    found: Sequence[Sequence[Segment]], true: Sequence[Sequence[Segment]]
+) -> float | None:
+    """None if no event is found."""
+    scores = [event.score for events in found for event in events]
+    right = [
+        any(_of_class(event, other) for other in events)
+        for segments, events in zip(found, true, strict=True)
+        for event in segments
+    ]
+    return calibration_error(np.array(scores), np.array(right)) if scores else None
+
+
+def _borders(
+    found: Sequence[Sequence[Segment]], true: Sequence[Sequence[Segment]]
+) -> dict[str, float] | None:
+    """None if no event is found by its class."""
+    late = list[tuple[float, float]]()
+    for segments, events in zip(found, true, strict=True):
+        for event in events:
+            near = [segment for segment in segments if _of_class(segment, event)]
+            if near:
+                best = max(near, key=lambda segment: segment.score)
+                length = event.end - event.start
+                late.append(
+                    ((best.start - event.start) / length, (best.end - event.end) / length)
+                )
+    if not late:
+        return None
+    begin, end = np.median(late, axis=0).tolist()
+    return {"error": float(np.median(np.abs(late))), "begin": begin, "end": end}
+
+
 def _map(found: Sequence[Sequence[Segment]], true: Sequence[Sequence[Segment]]) -> dict[str, float]:
     names = [str(number) for number in range(len(true))]
     values = segment_map(
@@ -328,6 +369,11 @@ def _map(found: Sequence[Sequence[Segment]], true: Sequence[Sequence[Segment]]) 
 
 def _overlap(one: Segment, other: Segment) -> bool:
     return one.start < other.end and other.start < one.end
+
+
+def _of_class(one: Segment, other: Segment) -> bool:
+    """Whether two events overlap and have one class."""
+    return one.label == other.label and _overlap(one, other)
 
 
 def _agree(one: Segment, other: Segment) -> bool:

@@ -184,6 +184,24 @@ def test_found_events_and_alarms_are_those_of_a_naive_count() -> None:
     assert expected["named"] < expected["found"]
 
 
+def test_calibration_and_borders_are_those_of_a_naive_count() -> None:
+    true = [Segment("fall", 20.0, 30.0), Segment("fight", 60.0, 64.0), Segment("fall", 90.0, 98.0)]
+    guesses = [
+        Segment("fall", 21.0, 30.0, 0.9),  # a tenth late
+        Segment("fight", 59.0, 65.0, 0.7),  # a quarter early, and a quarter late
+        Segment("fight", 91.0, 96.0, 0.3),  # the wrong class
+        Segment("fall", 130.0, 139.0, 0.2),
+    ]
+    figures = figures_of([scripted(guesses, true)])
+    # five bins, of an event at most: the distances of scores from 1, 1, 0 and 0
+    assert figures["calibration_error"] == pytest.approx((0.1 + 0.3 + 0.3 + 0.2) / 4)
+    assert figures["borders"] == pytest.approx(
+        {"error": np.median([0.1, 0, 0.25, 0.25]), "begin": (0.1 - 0.25) / 2, "end": 0.25 / 2}
+    )
+    nothing = figures_of([scripted([Segment("fall", 130.0, 139.0, 0.2)], true)])
+    assert nothing["borders"] is None
+
+
 def test_nothing_is_reported_at_a_threshold_that_no_score_reaches(played: Played) -> None:
     figures = reported([played], thresholds=[2.0], seconds=[100.0])
     assert figures["found"] == figures["false_alarms_per_hour"] == 0

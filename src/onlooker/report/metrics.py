@@ -14,7 +14,7 @@ from onlooker.base.records import Evaluation
 from onlooker.data.split import PART
 from onlooker.report.figures import Figures
 
-__all__ = ["accuracy_interval", "measure", "wilson_interval"]
+__all__ = ["accuracy_interval", "calibration_error", "measure", "wilson_interval"]
 
 Floats = NDArray[np.floating]
 
