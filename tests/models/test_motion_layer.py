@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F_
+from safetensors.torch import save_file
 from stepping import stepped
 from torch import Tensor
 from torch.testing import assert_close
@@ -81,11 +82,51 @@ def test_classes_of_windows_are_told_by_their_motion_too() -> None:
 
 
 @torch.no_grad()
-def test_step_equals_forward() -> None:
+def test_clips_and_windows_are_as_far_from_training_as_the_farther_eye_says() -> None:
     model = with_windows()
     video = torch.rand(2, 9, 3, 32, 32)
     motion = rows()
+    pictures = model(video, motion)
+    center = torch.randn(F) / F**0.5
+
+    def distance(blocks: Tensor) -> Tensor:
+        return (fisher_vector(blocks) - center).square().sum(-1) * (blocks[..., 0] > 0)
+
+    by_motion = [distance(motion[:, max(0, t - 4) : t + 1].sum(1)) for t in range(9)]
+    squares = torch.stack(by_motion, 1)
+    factor = float((pictures.distance / squares)[squares > 0].median())
+    expected = factor * squares
+    is_farther = expected > pictures.distance
+    assert is_farther.any()
+    assert not is_farther.all()
+    model.set_motion_distance(center, clips=factor, windows=3.0)
+    both = model(video, motion)
+    assert_close(both.distance, pictures.distance.maximum(expected), rtol=0.02, atol=0.01)
+    assert_close(model(video, torch.zeros_like(motion)).distance, model(video).distance)
+    # a limit between the distances of motion: where a window is farther, there is no event
+    by_window = torch.stack(
+        [3 * distance(motion[:, t - 2 : t + 1].sum(1)) for t in range(2, 9)], 1
+    )
+    model.window_scale.fill_(1e6)  # pictures are all usual
+    model.farthest = float(by_window[by_window > 0].median()) + 0.05
+    possible = model(video, motion).windows.possible[:, 2:, 0]
+    assert torch.equal(possible, by_window <= model.farthest)
+    assert possible.any()
+    assert not possible.all()
+
+
+@torch.no_grad()
+def test_step_equals_forward() -> None:
+    model = with_windows()
+    model.set_motion_distance(torch.randn(F) / F**0.5, clips=1.0, windows=1.0)
+    model.window_scale.fill_(1e6)
+    model.farthest = 4.5  # of some windows
+    video = torch.rand(2, 9, 3, 32, 32)
+    motion = rows()
     output = model(video, motion)
+    possible = output.windows.possible[:, model.lengths[-1] - 1 :]
+    assert possible.any()
+    assert not possible.all()
     state = model.initial_state(2)
     constant = [(part.shape, part.dtype) for part in state]
     for t in range(9):
@@ -140,6 +181,14 @@ def test_the_layer_is_saved_and_loaded_and_models_of_earlier_versions_have_none(
     assert loaded.motion_features == F
     assert torch.equal(loaded.motion_head.weight, weight)
     assert_close(loaded(video, rows(6, 1)), plain(video, rows(6, 1)))
+    values = {name: part.contiguous() for name, part in plain.state_dict().items()}
+    for name in ("window_motion", "motion_center", "motion_factors"):
+        del values[name]
+    save_file(values, tmp_path / "both" / "model.safetensors")  # as of an earlier version
+    assert_close(
+        LinearClassifier.from_pretrained(tmp_path / "both")(video, rows(6, 1)),
+        loaded(video, rows(6, 1)),
+    )
 
 
 @torch.no_grad()

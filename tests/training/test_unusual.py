@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from onlooker.models.linear import LinearClassifier
-from onlooker.training.linear import ClipStatistics, LayerChoice, fit_layer
+from onlooker.training.linear import ClipStatistics, LayerChoice, MotionVectors, fit_layer
 from onlooker.training.regression import Method
-from onlooker.training.unusual import usual_distance
+from onlooker.training.unusual import MotionSpread, usual_distance, usual_motion
 
 CHOICE = LayerChoice(
     ("spread", "change"), Method("discriminant", 0.6), np.zeros((0, 0)), temperature=1.0
@@ -50,6 +50,39 @@ def test_few_new_recordings_are_unusual_and_foreign_clips_are() -> None:
     assert (new > limit).mean() < 0.03
     assert limit < 2 * np.quantile(new, 0.99), "not far beyond what recordings have"
     assert (made.distances(made.statistics(10) * 3) > limit).all()
+
+
+def test_few_new_recordings_and_all_foreign_clips_are_unusual_by_their_motion() -> None:
+    made = Made(12)
+    random = np.random.default_rng(1)
+
+    def vectors(recordings: int, foreign: float = 0.0) -> np.ndarray:
+        place = np.repeat(random.normal(0, 0.3, (recordings, 30)), 6, 0)
+        made = place + random.normal(foreign, 1, place.shape) + 2 * (np.arange(30) < 15)
+        return (
+            2 * made / np.linalg.norm(made, axis=1, keepdims=True)
+        )  # of four parts of length 1
+
+    x = vectors(12)
+    x[7] = 0  # nothing moves
+    clips = made.clips._replace(motion=MotionVectors(x, np.eye(30)))
+    limit = usual_motion(clips)
+    assert limit is not None
+    spread = MotionSpread.of(x)
+    assert spread.distances(x).sum() == pytest.approx(len(x) - 1)
+    new = spread.distances(vectors(300)).reshape(300, 6).max(1)
+    assert (new > limit).mean() < 0.03
+    assert (spread.distances(vectors(10, foreign=-3.0)) > limit).all()
+    squares = np.square(x - x[x.any(1)].mean(0)).sum(1)[x.any(1)]
+    np.testing.assert_allclose(spread.distances(x)[x.any(1)], squares / squares.mean())
+    assert spread.distances(np.zeros((1, 30))) == 0
+    still = MotionSpread.of(np.zeros((4, 30)))
+    assert still.distances(x[:1]) > 0
+    assert usual_motion(clips._replace(motion=MotionVectors(0 * x, np.eye(30)))) is None
+    # what is as far as the limit of motion is as far as that of pictures
+    factor = spread.factor(5.0, limit)
+    assert factor * spread.square * limit == pytest.approx(5)
+    assert spread.factor(None, limit) == spread.factor(5.0, None) == 0
 
 
 def test_of_few_recordings_little_is_known() -> None:

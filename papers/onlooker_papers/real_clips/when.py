@@ -350,9 +350,7 @@ def _borders(
             if near:
                 best = max(near, key=lambda segment: segment.score)
                 length = event.end - event.start
-                late.append(
-                    ((best.start - event.start) / length, (best.end - event.end) / length)
-                )
+                late.append(((best.start - event.start) / length, (best.end - event.end) / length))
     if not late:
         return None
     begin, end = np.median(late, axis=0).tolist()

@@ -96,7 +96,8 @@ class LinearClassifier(VideoModel):
 
     With motion words (`set_motion_layer`), a second linear layer on the Fisher vector of all blocks
     of the last W frames (`base.fisher`) is added; where no block has ended, nothing is added. Of
-    which class a window of the event layer is depends on its motion, too.
+    which class a window of the event layer is depends on its motion, too, and so does the distance
+    of clips and windows from those of training (`set_motion_distance`).
 
     With an event layer (`set_event_layer`), windows of several lengths end at each frame
     (`models.windows`). A linear layer says whether a window is one whole event, and another one of
@@ -139,6 +140,8 @@ class LinearClassifier(VideoModel):
     still_share: Tensor
     motion_head: nn.Linear
     window_motion: Tensor
+    motion_center: Tensor
+    motion_factors: Tensor
 
     def __init__(
         self,
@@ -199,8 +202,24 @@ class LinearClassifier(VideoModel):
     def _add_motion_layer(self, motion_features: int) -> None:
         self.motion_features = motion_features
         self.motion_head = nn.Linear(motion_features, self.num_classes, device=self.center.device)
+        zeros = self.center.new_zeros
         # of the logits of motion, in the classes of windows
-        self.register_buffer("window_motion", self.center.new_zeros(()))
+        self.register_buffer("window_motion", zeros(()))
+        self.register_buffer("motion_center", zeros(motion_features))
+        # of distances of motion, for clips and for windows, in those of pictures
+        self.register_buffer("motion_factors", zeros(2))
+
+    def set_motion_distance(self, center: ArrayLike, *, clips: float, windows: float) -> None:
+        """Let clips and windows be as far from those of training as their motion is, if that is
+        farther than their pictures are.
+
+        Args:
+            center: the mean of the Fisher vectors of the training clips, `F`.
+            clips, windows: by which the squared distance from it is multiplied, for a distance as
+                that of pictures; 0: it does not count.
+        """
+        self.motion_center.copy_(torch.as_tensor(center))
+        self.motion_factors.copy_(torch.tensor((clips, windows)))
 
     def set_event_layer(
         self,
@@ -307,6 +326,8 @@ class LinearClassifier(VideoModel):
             state_dict[name] = state_dict[name].expand(len(self.lengths))
         if self.motion_features:  # in those, events are named by pictures
             state_dict.setdefault(f"{prefix}window_motion", torch.zeros(()))
+            state_dict.setdefault(f"{prefix}motion_center", torch.zeros(self.motion_features))
+            state_dict.setdefault(f"{prefix}motion_factors", torch.zeros(2))
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     @property
@@ -337,12 +358,13 @@ class LinearClassifier(VideoModel):
         statistics = self._statistics(frames, moments)
         standardized = self._standardized(statistics, count - 1)
         logits = self.head(standardized.flatten(0, 1)).unflatten(0, (B, T))
-        is_used = self.head.weight.any(0).to(standardized.dtype)
-        window_logits = None
+        distance = standardized.square() @ self.head.weight.any(0).to(standardized.dtype)
+        by_window_motion = None
         if motion is not None:
-            by_motion = self.motion_logits(motion, self._motion_lengths)
-            logits = logits + by_motion[:, :, 0]
-            window_logits = by_motion[:, :, 1:]
+            by_motion = self.motion_outputs(motion, self._motion_lengths)
+            logits = logits + by_motion[:, :, 0, :-1]
+            distance = distance.maximum(self.motion_factors[0] * by_motion[:, :, 0, -1])
+            by_window_motion = by_motion[:, :, 1:]
         sums = F.pad(frames, (0, 0, 0, 0, W - 1, 0)).unfold(1, W, 1).sum(-1)
         differences = frames - sums / count[:, None, None]
         attention = self._attention(frames.flatten(0, 1), differences.flatten(0, 1))
@@ -352,14 +374,9 @@ class LinearClassifier(VideoModel):
             states = self._state_logits(self.state_statistics(features))
         elif self.lengths:
             by_window = windowed(frames, moments, self.lengths, W=W)
-            windows = self.score_windows(by_window, seen, window_logits)
-        return Output(
-            logits,
-            attention.unflatten(0, (B, T)),
-            windows,
-            states=states,
-            distance=standardized.square() @ is_used,
-        )
+            windows = self.score_windows(by_window, seen, by_window_motion)
+        attention = attention.unflatten(0, (B, T))
+        return Output(logits, attention, windows, states=states, distance=distance)
 
     def step(
         self, frame: Tensor, state: LinearState | None = None, motion: Tensor | None = None
@@ -395,7 +412,7 @@ class LinearClassifier(VideoModel):
             root_units = torch.cat((root_units, root_unit[:, None]), 1)
             rows = _motion_rows(roots, root_units)
             by_motion = torch.stack(
-                [self._motion_logits(rows[:, -n:].sum(1)) for n in self._motion_lengths], 1
+                [self._motion_outputs(rows[:, -n:].sum(1)) for n in self._motion_lengths], 1
             )
         # views would keep the oldest frame in memory
         state = LinearState(
@@ -411,17 +428,17 @@ class LinearClassifier(VideoModel):
         logits = self.head(
             self._standardized(statistics[:, place], seen[:, 0].clamp_max(W).long() - 1)
         )
-        window_logits = None
+        by_window_motion = None
         if by_motion is not None:
-            logits = logits + by_motion[:, 0]
-            window_logits = by_motion[:, 1:]
+            logits = logits + by_motion[:, 0, :-1]
+            by_window_motion = by_motion[:, 1:]
         windows = None
         states = None
         places = [lengths.index(n) for n in self.lengths]
         if self.state_outputs:
             states = self._state_logits(statistics[:, places])
         elif self.lengths:
-            windows = self.score_windows(statistics[:, places], seen[:, 0], window_logits)
+            windows = self.score_windows(statistics[:, places], seen[:, 0], by_window_motion)
         attention = self._attention(frames[:, -1], differences[:, place])
         return Output(logits, attention, windows, states=states), state
 
@@ -493,7 +510,7 @@ class LinearClassifier(VideoModel):
         self, statistics: Tensor, seen: Tensor, motion: Tensor | None = None
     ) -> Windows:
         """The scores of windows from their statistics `… L M`, after `seen` frames of the stream,
-        `…`, and the logits of their motion, `… L K` (`motion_logits`), if there is any.
+        `…`, and what their motion says, `… L K+1` (`motion_outputs`), if there is any.
         """
         can_be_event = seen[..., None] >= torch.tensor(self.lengths, device=seen.device)
         whole = F.linear(
@@ -504,10 +521,12 @@ class LinearClassifier(VideoModel):
         weight = self.get_buffer("window_weight")
         if self.farthest is not None:
             distance = standardized.square() @ weight.any(0).to(standardized.dtype)
+            if motion is not None:
+                distance = distance.maximum(self.motion_factors[1] * motion[..., -1])
             can_be_event = can_be_event & (distance <= self.farthest)
         logits = F.linear(standardized, weight) + self.get_buffer("window_bias")
         if motion is not None:
-            logits = logits + self.window_motion * motion
+            logits = logits + self.window_motion * motion[..., :-1]
         return Windows(whole.where(can_be_event, NO_EVENT), logits)
 
     def _window_statistics(self, name: str, statistics: Tensor) -> Tensor:
@@ -538,16 +557,17 @@ class LinearClassifier(VideoModel):
         """
         return (statistics - self.center[before]) / self.scale[before]
 
-    def motion_logits(
+    def motion_outputs(
         self,
         motion: Tensor,
         lengths: Sequence[int],
         layer: Callable[[Tensor], Tensor] | None = None,
     ) -> Tensor:
         """The logits of the motion words of videos, `B T 1+F`, in the windows of L lengths that end
-        at each frame, or as much of them as there is: `B T L K`.
+        at each frame, or as much of them as there is, and their squared distances from the center:
+        `B T L K+1`.
 
-        `layer`: from Fisher vectors `… F` to logits; None: that of the model.
+        `layer`: from Fisher vectors `… F` to these numbers; None: that of the model.
         """
         rows = _motion_rows(*self._motion_roots(motion, motion.shape[:2]))
         # as `windowed`
@@ -555,16 +575,21 @@ class LinearClassifier(VideoModel):
         sums = F.pad(rows.to(exact).cumsum(1), (0, 0, 1, 0))
         ends = torch.arange(1, rows.shape[1] + 1, device=rows.device)
         windows = (sums[:, 1:] - sums[:, (ends - n).clamp_min(0)] for n in lengths)
-        return torch.stack([self._motion_logits(part.to(rows.dtype), layer) for part in windows], 2)
+        return torch.stack(
+            [self._motion_outputs(part.to(rows.dtype), layer) for part in windows], 2
+        )
 
-    def _motion_logits(
+    def _motion_outputs(
         self, sums: Tensor, layer: Callable[[Tensor], Tensor] | None = None
     ) -> Tensor:
-        """Logits `… K` from the number and the sums of the blocks of windows, `… 1+F`; zeros where
-        there are no blocks.
+        """Logits and distances `… K+1` from the number and the sums of the blocks of windows,
+        `… 1+F`; zeros where there are no blocks.
         """
-        logits = (layer or self.motion_head)(fisher_vector(sums))
-        return cast(Tensor, logits.where(sums[..., :1] > 0, 0))
+        outputs = (layer or self._motion_layer)(fisher_vector(sums))
+        return outputs.where(sums[..., :1] > 0, 0)
+
+    def _motion_layer(self, vectors: Tensor) -> Tensor:
+        return motion_layer(vectors, head=self.motion_head, center=self.motion_center)
 
     def motion_directions(self, motion: Tensor) -> Tensor:
         """The layer on the motion words of a clip, `T 1+F`, linearized there: weights `K F`, whose
@@ -654,3 +679,13 @@ def _motion_rows(roots: Tensor, units: Tensor) -> Tensor:
     """Motion words `… 1+F` from their roots and units (`_motion_roots`)."""
     exact = roots.unflatten(-1, (PARTS, -1)) * units[..., 1:, None]
     return torch.cat((units[..., :1], (exact * exact.abs()).flatten(-2)), -1)
+
+
+def motion_layer(
+    vectors: Tensor, *, head: Callable[[Tensor], Tensor], center: Tensor, unit: float = 1.0
+) -> Tensor:
+    """The logits of Fisher vectors `… F`, and their squared distances from a center, as multiples
+    of a unit: `… K+1`.
+    """
+    distances = (vectors - center).square().sum(-1, keepdim=True) / unit
+    return torch.cat((head(vectors), distances), -1)

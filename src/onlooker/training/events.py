@@ -25,14 +25,14 @@ from torch.nn.functional import linear
 from onlooker.base.config import StreamConfig
 from onlooker.base.decision import EventCurve
 from onlooker.base.records import Segment
-from onlooker.models.linear import LinearClassifier
+from onlooker.models.linear import LinearClassifier, motion_layer
 from onlooker.report.events import calibrated_curve, segment_map
 from onlooker.stream.events import Finder
 from onlooker.training.background import Background, remembered
 from onlooker.training.eyes import EyeChoice, motion_weights
 from onlooker.training.linear import ClipStatistics, fitted_layer, one_thread
 from onlooker.training.regression import LinearLayer, Method, cross_validate, regress
-from onlooker.training.unusual import upper_bound
+from onlooker.training.unusual import MotionSpread, upper_bound
 
 __all__ = ["MOST_CLIPS", "ClipFeatures"]
 
@@ -65,7 +65,8 @@ _METHODS = (
     Method("discriminant", 0.6),
     Method("discriminant", 0.9),
 )
-_SHARES = (0.5, 0.7, 1.0, 1.3)  # lengths of windows, times the median event
+# lengths of windows, times the median event: one of usual length has an IoU of .9 with the nearest
+_SHARES = (0.5, 0.7, 0.84, 1.0, 1.15, 1.3)
 # ratio of the medians of a class and of all events, from which on the class has windows of its own
 _DIFFERENT = 1.5
 _APART = 1.12  # ratio of two lengths at least
@@ -99,6 +100,7 @@ class EventLayer(NamedTuple):
             those of the layers; None if the clips cannot be divided, or no event is found.
         farthest: the distance (`LinearLayer.distances` of `classes`) above which a window is no
             event (`upper_bound`).
+        farthest_motion: likewise, of its motion, in multiples of `MotionSpread.square`.
     """
 
     lengths: tuple[int, ...]
@@ -107,11 +109,12 @@ class EventLayer(NamedTuple):
     motion: float
     curve: EventCurve | None
     farthest: float | None
+    farthest_motion: float | None = None
 
 
 class _Layers(NamedTuple):
     """Fitted layers: of events, with one output; two of classes; and one of motion, which is added
-    to these (None: there is none).
+    to these, with the distance as its last output (None: there is none).
     """
 
     event: LinearLayer
@@ -146,6 +149,8 @@ class _Played(NamedTuple):
         true: the true events.
         times: seconds of the frames, `T`.
         seconds: length of the stream.
+        motion: how far the motion of windows is from that of training, `T L`, in multiples of
+            `MotionSpread.square`; zero where nothing moves.
     """
 
     event: Floats
@@ -153,6 +158,7 @@ class _Played(NamedTuple):
     true: list[Segment]
     times: list[float]
     seconds: float
+    motion: Floats
 
     def events(self, finder: Finder, layer: int, penalty: Floats) -> list[Segment]:
         """The events that are found by a layer of classes, if the logits of windows are reduced by
@@ -239,9 +245,16 @@ def fit_events(
     # for each layer of classes, the distance of the farthest event of each recording
     recordings = np.unique(clips.groups, return_inverse=True)[1]
     farthest = np.zeros((2, recordings.max() + 1))
+    farthest_motion = np.zeros(recordings.max() + 1)
     for number, other_windows, other_clips in _held_out(test_streams, windows, clips):
         held_out_layers = fit(other_windows, other_clips, choice=choice.of_sample)
-        tested.append(play(test_streams[number], layers=held_out_layers))
+        stream = test_streams[number]
+        played = play(stream, layers=held_out_layers)
+        tested.append(played)
+        overlaps, nearest = _overlaps(stream, lengths)
+        whole = overlaps > _WHOLE
+        event_clips = stream.events[nearest[whole], 3]
+        np.maximum.at(farthest_motion, recordings[event_clips], played.motion[whole])
         held_out = windows.subset((windows.stream == number) & (windows.y == 1))
         for distances, layer in zip(farthest, held_out_layers.classes, strict=True):
             np.maximum.at(distances, recordings[held_out.clip], layer.distances(held_out.x))
@@ -269,6 +282,7 @@ def fit_events(
         motion=0.0 if layers.motion is None else 1 / choice.temperature,
         curve=curves[best],
         farthest=upper_bound(farthest[best].tolist()),
+        farthest_motion=upper_bound(farthest_motion.tolist()),
     )
 
 
@@ -535,7 +549,7 @@ def _hardest(
         features, motion = background.read(path)
         frames = range(len(features))
         stream = _background_stream(features, motion)
-        logits, (probabilities,) = _outputs(net, stream, finder.lengths, layers=layers)
+        logits, (probabilities,), _ = _outputs(net, stream, finder.lengths, layers=layers)
         scores = expit(logits)[..., None] * probabilities
         candidates = sorted(finder.find(frames, scores), key=lambda window: -window.score)
         for window in candidates[:share]:
@@ -594,9 +608,15 @@ def _fit_layers(
     ]
     weights = motion_weights(clips, choice)
     motion = None
-    if weights is not None:
+    if weights is not None and clips.motion is not None:
         weight, bias = (torch.from_numpy(part / choice.temperature) for part in weights)
-        motion = partial(linear, weight=weight, bias=bias)
+        spread = MotionSpread.of(clips.motion.x)
+        motion = partial(
+            motion_layer,
+            head=partial(linear, weight=weight, bias=bias),
+            center=torch.from_numpy(clips.motion.basis @ spread.center).float(),
+            unit=spread.square,
+        )
     return _Layers(
         event.embedded_in(columns, clips.x.shape[1]).scaled(1 / temperature),
         [layer.scaled(choice.factors[0] / choice.temperature) for layer in classes],
@@ -623,14 +643,14 @@ def _played(
     rate: float,
 ) -> _Played:
     """Play a stream to fitted layers."""
-    logits, probabilities = _outputs(net, stream, lengths, layers=layers)
+    logits, probabilities, motion = _outputs(net, stream, lengths, layers=layers)
     true = [
         Segment(classes[label], start / rate, end / rate)
         for start, end, label, _ in stream.events.tolist()
     ]
     count = len(stream.features)
     times = (np.arange(count) / rate).tolist()
-    return _Played(logits, probabilities, true, times=times, seconds=count / rate)
+    return _Played(logits, probabilities, true, times=times, seconds=count / rate, motion=motion)
 
 
 @torch.inference_mode()
@@ -640,11 +660,12 @@ def _outputs(
     lengths: Sequence[int],
     *,
     layers: _Layers,
-) -> tuple[Floats, list[Floats]]:
-    """The logits `T L` of the layer of events for the windows of a stream, and the probabilities
-    `T L K` of each of the layers of classes.
+) -> tuple[Floats, list[Floats], Floats]:
+    """The logits `T L` of the layer of events for the windows of a stream; the probabilities
+    `T L K` of each of the layers of classes; and the distances `T L` of the layer of motion.
     """
     before = lengths[-1] - 1
+    distances = list[Floats]()
     logits = list[Floats]()
     probabilities = list[list[Floats]]()
     for start in range(0, len(stream.features), _FRAMES):
@@ -653,16 +674,17 @@ def _outputs(
         statistics = net.window_statistics(part, lengths)[0, start - begin :]
         values = statistics.cpu().double().numpy()
         logits.append(layers.event.logits(values)[..., 0])
-        by_motion: Floats | float = 0.0
+        by_motion = np.zeros((*values.shape[:2], 1 + len(layers.classes[0].bias)))
         if layers.motion is not None:
             rows = torch.zeros(part.shape[1], 1 + net.motion_features)
             for frame, words in stream.motion:
                 if begin <= frame < begin + len(rows):
                     rows[frame - begin] += words
-            motion_logits = net.motion_logits(rows[None], lengths, layers.motion)
-            by_motion = motion_logits[0, start - begin :].double().numpy()
+            outputs = net.motion_outputs(rows[None], lengths, layers.motion)
+            by_motion = outputs[0, start - begin :].double().numpy()
+        distances.append(by_motion[..., -1])
         probabilities.append(
-            [softmax(layer.logits(values) + by_motion, -1) for layer in layers.classes]
+            [softmax(layer.logits(values) + by_motion[..., :-1], -1) for layer in layers.classes]
         )
     by_layer = [np.concatenate(parts) for parts in zip(*probabilities, strict=True)]
-    return np.concatenate(logits), by_layer
+    return np.concatenate(logits), by_layer, np.concatenate(distances)

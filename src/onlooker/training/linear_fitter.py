@@ -37,7 +37,7 @@ from onlooker.training.fitter import FitContext, Fitted, Fitter
 from onlooker.training.linear import ClipStatistics, Floats
 from onlooker.training.states import TimesPlan, fit_states, plan_times
 from onlooker.training.still_evidence import still_evidence
-from onlooker.training.unusual import usual_distance
+from onlooker.training.unusual import MotionSpread, usual_distance, usual_motion
 from onlooker.video.rates import RATE
 
 __all__ = ["fit_layers"]
@@ -188,12 +188,20 @@ def fit_layers(
             motion=layer.motion,
             farthest=layer.farthest,
         )
+    usual = usual_distance(clips, choice.pictures)
+    if model.motion_features and clips.motion is not None:
+        spread = MotionSpread.of(clips.motion.x)
+        model.set_motion_distance(
+            clips.motion.basis @ spread.center,
+            clips=spread.factor(usual, usual_motion(clips)),
+            windows=spread.factor(layer and layer.farthest, layer and layer.farthest_motion),
+        )
     counts = np.bincount(clips.y, minlength=clips.num_classes)
     return choice, replace(
         decision,
         temperature=choice.temperature,
         curve=layer and layer.curve,
-        usual_distance=usual_distance(clips, choice.pictures),
+        usual_distance=usual,
         class_shares=() if choice.pictures.balanced else (counts / counts.sum()).tolist(),
     )
 

@@ -2,34 +2,95 @@
 camera, things that were never seen.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 from scipy.stats import t
 
-from onlooker.training.linear import FOLDS, ClipStatistics, LayerChoice
+from onlooker.base.fisher import PARTS
+from onlooker.training.linear import (
+    FOLDS,
+    ClipStatistics,
+    Floats,
+    Ints,
+    LayerChoice,
+)
 from onlooker.training.regression import standard_scale
 from onlooker.training.sums import moments
 
 _SHARE = 0.99  # of new recordings whose clips are all usual
+_EQUAL = 1e-6  # mean squared distance up to which the motion of clips counts as equal
 
 
 def usual_distance(clips: ClipStatistics, choice: LayerChoice) -> float | None:
-    """The distance (`Output.distance`) that no clip of a new recording exceeds (`upper_bound`), by
-    leaving recordings out; None for clips that cannot be divided.
+    """The distance (`Output.distance`, by pictures) that no clip of a new recording exceeds
+    (`upper_bound`), by leaving recordings out; None for clips that cannot be divided.
     """
     columns = clips.columns(choice.statistics)
-    distances = np.zeros(len(clips.y))
-    for fit, test in clips.folds(FOLDS):
+
+    def distances(fit: Ints, test: Ints) -> Floats:
         center, deviation = moments(partial(clips.batches, fit, columns, choice.copies))
         scale = standard_scale(center, deviation)
-        distances[test] = np.concatenate(
+        return np.concatenate(
             [(((x - center) / scale) ** 2).sum(1) for x, _ in clips.batches(test, columns)]
         )
+
+    return _usual(clips, distances)
+
+
+class MotionSpread(NamedTuple):
+    """The mean `R` of the Fisher vectors of clips, in the basis of `MotionVectors`, and their mean
+    squared distance from it.
+
+    The squared norm of a Fisher vector is the number of its parts, also where the basis does not
+    span all of it.
+    """
+
+    center: Floats
+    square: float
+
+    @classmethod
+    def of(cls, x: Floats) -> "MotionSpread":
+        """That of the vectors `B R` of clips, of those in which something moves."""
+        center = x.sum(0) / max(1, x.any(1).sum())
+        square = PARTS - float(center @ center)
+        return cls(center, square if square > _EQUAL else 1.0)
+
+    def distances(self, x: Floats) -> Floats:
+        """Squared distances of vectors `B R` in multiples of `square`; zero where nothing moves."""
+        squares = PARTS - 2 * x @ self.center + self.center @ self.center
+        return squares.clip(0) / self.square * x.any(1)
+
+    def factor(self, usual: float | None, usual_motion: float | None) -> float:
+        """By which squared distances of motion are multiplied, so that `usual`, of pictures, is the
+        limit of both; 0: motion does not count, because one of these distances is not known.
+        """
+        if usual is None or usual_motion is None:
+            return 0.0
+        return usual / (usual_motion * self.square)
+
+
+def usual_motion(clips: ClipStatistics) -> float | None:
+    """As `usual_distance`, of the motion of clips (`MotionSpread.distances`)."""
+    if clips.motion is None:
+        return None
+    x = clips.motion.x
+    return _usual(clips, lambda fit, test: MotionSpread.of(x[fit]).distances(x[test]))
+
+
+def _usual(clips: ClipStatistics, distances: Callable[[Ints, Ints], Floats]) -> float | None:
+    """`upper_bound` of recordings that are left out.
+
+    `distances`: of the clips at the second positions, from those at the first ones.
+    """
+    values = np.zeros(len(clips.y))
+    for fit, test in clips.folds(FOLDS):
+        values[test] = distances(fit, test)
     recordings = np.unique(clips.groups, return_inverse=True)[1]
     farthest = np.zeros(recordings.max() + 1)
-    np.maximum.at(farthest, recordings, distances)
+    np.maximum.at(farthest, recordings, values)
     return upper_bound(farthest.tolist())
 
 
