@@ -108,6 +108,20 @@ def test_events_of_a_recording_are_named_by_their_motion(run: Path) -> None:
     assert named != labels
 
 
+def test_just_above_the_longest_clip_the_classes_have_the_probabilities_of_a_clip(
+    run: Path,
+) -> None:
+    recognizer = load(run)
+    longest = round(recognizer.longest * RATE)
+    for label in CLASSES:
+        images = belt(label, seed=400, frames=longest + 2)
+        below = recognizer.predict(images[: longest - 1], rate=RATE)
+        above = recognizer.predict(images, rate=RATE)
+        assert (below.event_scores is None, above.event_scores is None) == (True, False)
+        assert below.label == above.label == label
+        np.testing.assert_allclose(below.scores, above.scores, atol=0.1)
+
+
 def test_a_still_clip_has_the_answer_of_its_pictures(run: Path) -> None:
     recognizer = load(run)
     sample = recognizer.read(VideoReader(belt("still", seed=3), RATE))
