@@ -216,6 +216,14 @@ def asked(project: Project, run: Path) -> list[tuple[str, str, str]]:
     ]
 
 
+def test_how_good_states_are_is_shown(taught: tuple[Project, Path]) -> None:
+    project, run = taught
+    sentence = "84 % of the time right, F1@50 71, on recordings that it was not fitted to (4)"
+    states = {"sentence": sentence, "classes": ["up", "wave"], "recordings": []}
+    write_json(run / "evaluation.json", MEASURED | {"states": states})
+    assert training_of(project, run).results()["events"] == sentence
+
+
 def test_figures_and_the_clips_of_each_cell(taught: tuple[Project, Path]) -> None:
     project, run = taught
     training = training_of(project, run)
