@@ -229,6 +229,8 @@ def test_the_first_frames_of_a_stream_are_standardized_as_first_frames_were() ->
     training = squares([0, 1, 2] * 11, 1)
     net = made()
     clips, early, _ = statistics(net, training, "one")
+    assert clips.x.dtype == np.float32
+    assert clips.x.base is None, "the statistics after each frame are not kept"
     features = encoded(net, training)
     for count in range(1, features.shape[1]):
         values = net.statistics(features[:, :count])[:, -1].double().numpy()
