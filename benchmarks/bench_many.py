@@ -110,7 +110,8 @@ def main() -> None:
         print(count, figures[str(count)], flush=True)
     figures = {number: figures[number] for number in sorted(figures, key=int)}
     what = (
-        "the linear model fitted to many clips with stored features, by their number, on one core"
+        "the linear model fitted to many clips with stored features, by their number: CPU time and "
+        "memory (wall-clock time depends on what else the machine did)"
     )
     print(harness.record("bench-many", what, figures, seeds=[0]))
 
