@@ -104,11 +104,14 @@ def scores(run: Path, classes: int = 4) -> np.ndarray:
 def test_a_clip_is_opened_and_decoded_once_and_again_only_to_be_drawn(
     counted_run: tuple[Path, Counter[str], Counter[str]], squares: Path
 ) -> None:
-    _, opens, decodes = counted_run
+    run, opens, decodes = counted_run
     of_clips = {name: count for name, count in opens.items() if str(squares) in name}
     assert len(of_clips) == 24
-    assert Counter(decodes.values()) == {1: 12, 2: 12}, "12 are in the report"
-    assert Counter(of_clips.values()) == {2: 12, 3: 12}, (
+    strips = (run / "report.html").read_text(encoding="utf-8").count("Most evidence for")
+    assert strips <= 4
+    assert sum(decodes.values()) == 24 + 12 + strips, "12 are in the report, some in a strip"
+    assert min(decodes.values()) == 1
+    assert sum(of_clips.values()) == 2 * 24 + 12 + strips, (
         "the header first: has it a frame rate?"
     )
 
