@@ -87,7 +87,11 @@ def test_features_are_those_of_the_encoders_and_motion_begins_with_the_trained_s
     assert begun == {name: fingerprint(folder) for name, folder in streams.items()}
 
 
-def test_motion_words_are_fused_with_videolstm_by_its_validation_clips(tiny: Path) -> None:
+def test_motion_words_are_fused_with_videolstm_by_its_validation_clips(
+    tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = {"encoder": "conv4", "pretrained": False, "frames": 4, "size": 32}
+    monkeypatch.setattr(with_words, "SETTINGS", with_words.SETTINGS | small)
     reproduce(tiny)
     of = real_video.RealSet(
         tiny / "run" / "squares" / "split1", "squares", real_video.splits_of("")["split1"]
