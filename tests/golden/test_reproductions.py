@@ -4,7 +4,8 @@ The values were stored before the redesign, on a processor with one thread and t
 with the package. A share may be off by 0.05, another figure by 1 % more: trainings are not equal to
 the last bit on every processor, and a model at chance level classifies five more or fewer of 100
 test clips correctly. On one processor, the code from before the redesign and the code after it give
-equal figures.
+equal figures. hmdb10's convlstm, which has begun to learn after five epochs, has those of an AMD EPYC
+with AVX512: on another processor it learned faster.
 """
 
 import json
@@ -44,10 +45,6 @@ LEFT_OUT = {
     "weights",
     "what",
 }
-# of hmdb10's convlstm: after five epochs on few clips, rounding decides how far it has learned
-UNSTABLE = "convlstm"
-STABLE_EPOCHS = 5
-STABLE = ("hidden", "lr", "parameters")
 
 
 @pytest.fixture(autouse=True)
@@ -83,15 +80,6 @@ def figures_in(results: Path) -> dict[str, Any]:
     }
 
 
-def stable(model: Mapping[str, Any]) -> dict[str, Any]:
-    """Of the figures of an unstable model, its settings and the losses of its first epochs."""
-    losses = {
-        part: [draw[:STABLE_EPOCHS] for draw in draws]
-        for part, draws in model["losses"].items()
-    }
-    return {**{name: model[name] for name in STABLE}, "losses": losses}
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("paper", PAPERS)
 def test_a_quick_reproduction(paper: str, tmp_path: Path) -> None:
@@ -107,11 +95,7 @@ def test_a_quick_reproduction(paper: str, tmp_path: Path) -> None:
     if paper == "hmdb10":  # which needs clips
         words += ["--clips", make_set(tmp_path / "squares", clips=8, frames=12)]
     call(*words)
-    figures = figures_in(tmp_path / "results")
-    if paper == "hmdb10":
-        models = figures["hmdb10"]["squares/"]["models"]
-        models[UNSTABLE] = stable(models[UNSTABLE])
-    check(f"reproduce-{paper}", figures, rtol=0.01, atol=0.05)
+    check(f"reproduce-{paper}", figures_in(tmp_path / "results"), rtol=0.01, atol=0.05)
 
 
 # A tiny one. Those of digits and videolstm take a minute even so.
