@@ -27,11 +27,15 @@ test-all: $(READY)  ## all tests, including slow ones
 
 # An environment as users get it: the newest Python here, and the newest packages that pyproject.toml admits.
 LATEST := .venv-latest
+LATEST_SPACE := 8  # GB
 
-test-latest:  ## the first steps of a newcomer with the newest version of every dependency; needs the package index
+test-latest:  ## the first steps of a newcomer with the newest version of every dependency; needs the package index and 8 GB
 	@if ! $(PYTHON) -m pip download --quiet --disable-pip-version-check --retries 0 --no-deps --dest $(LATEST)-probe filelock 2> /dev/null; \
 		then echo "test-latest: not run, because no package index can be reached"; exit 0; fi; \
 	rm -rf $(LATEST)-probe; set -e; \
+	free=$$(df -Pk . | awk 'NR == 2 {print int($$4 / 1048576)}'); \
+	if [ $$free -lt $(LATEST_SPACE) ]; \
+		then echo "test-latest: not run, because $$free GB of the disk are free, and the packages need $(LATEST_SPACE)"; exit 0; fi; \
 	for name in python3.14 python3.13 python3.12 $(HOME)/.pyenv/versions/3.14.*/bin/python $(HOME)/.pyenv/versions/3.13.*/bin/python $(PYTHON); \
 		do if "$$name" -c '' 2> /dev/null; then break; fi; done; \
 	echo "test-latest: $$("$$name" --version)"; \
