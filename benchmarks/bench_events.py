@@ -12,6 +12,7 @@ import harness
 import numpy as np
 import torch
 
+from onlooker.base.decision import Decision
 from onlooker.models.linear import LinearClassifier
 from onlooker.stream.events import EventState, Finder
 from onlooker.training.events import window_lengths
@@ -28,7 +29,8 @@ class Stream:
         self.model = LinearClassifier(
             CLASSES, "small", window=FRAMES, size=SIDE, pretrained=True, lengths=lengths
         ).eval()
-        self.finder = Finder([str(k) for k in range(CLASSES)], lengths, 0.02) if lengths else None
+        decision = Decision([str(k) for k in range(CLASSES)])
+        self.finder = Finder(decision, lengths, 0.02) if lengths else None
         self.state = self.model.initial_state(1)
         self.event_state = EventState()
         self.time = 0.0

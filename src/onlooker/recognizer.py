@@ -428,7 +428,7 @@ class Recognizer:
             assert streams.finder is not None
             if threshold is not None:
                 streams.finder.threshold = threshold
-            return recorded(path, rows, streams.finder, decision=self.decision)
+            return recorded(path, rows, streams.finder)
         if threshold is not None:
             for decoder in streams.state_finder.decoders:
                 decoder.threshold = threshold

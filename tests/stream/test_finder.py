@@ -27,6 +27,8 @@ from onlooker.stream.events import (
 
 CLASSES = ("clap", "nothing", "wave")
 LENGTHS = (5, 7, 10, 14)
+ALL_EVENTS = Decision(CLASSES, nothing="")
+TWO_EVENTS = Decision(CLASSES)
 RATE = 10
 Row = tuple[int, int, int]  # the first frame of an event, the one after it, and its class
 
@@ -122,35 +124,35 @@ def test_suppression_keeps_the_best_windows_that_overlap_none_that_is_better(
 
 
 @pytest.mark.parametrize(
-    ("surer", "others", "nothing", "expected"),
+    ("surer", "others", "decision", "expected"),
     [
-        ([(20, 25, 2), (30, 37, 0), (40, 50, 2)], [(3, 17, 0)], None, [3, 0, 1, 2]),
-        ([(8, 18, 1)], [(9, 19, 2)], None, [0]),
-        ([(8, 18, 1)], [(9, 19, 2)], 1, [1]),
+        ([(20, 25, 2), (30, 37, 0), (40, 50, 2)], [(3, 17, 0)], ALL_EVENTS, [3, 0, 1, 2]),
+        ([(8, 18, 1)], [(9, 19, 2)], ALL_EVENTS, [0]),
+        ([(8, 18, 1)], [(9, 19, 2)], TWO_EVENTS, [1]),
     ],
     ids=["in the order of time", "the best of two", "nothing hides no event"],
 )
 def test_events_are_in_order_and_nothing_is_none(
-    surer: list[Row], others: list[Row], nothing: int | None, expected: list[int]
+    surer: list[Row], others: list[Row], decision: Decision, expected: list[int]
 ) -> None:
     scores = np.maximum(scores_of(60, surer), scores_of(60, others, 0.6))
-    found = Finder(CLASSES, LENGTHS, 0.5, nothing=nothing).find(times_of(60), scores)
+    found = Finder(decision, LENGTHS, 0.5).find(times_of(60), scores)
     assert are_near(found, [[*surer, *others][i] for i in expected])
 
 
-@pytest.mark.parametrize("nothing", [None, 1])
-def test_an_event_needs_the_threshold(nothing: int | None) -> None:
+@pytest.mark.parametrize("decision", [ALL_EVENTS, TWO_EVENTS])
+def test_an_event_needs_the_threshold(decision: Decision) -> None:
     scores = np.maximum(scores_of(50, [(8, 18, 2)], 0.75), scores_of(50, [(28, 38, 2)], 0.5))
     for threshold, expected in ((0.4, 2), (0.5, 2), (0.51, 1), (0.75, 1), (0.76, 0), (2.0, 0)):
-        found = Finder(CLASSES, LENGTHS, threshold, nothing=nothing).find(times_of(50), scores)
+        found = Finder(decision, LENGTHS, threshold).find(times_of(50), scores)
         assert len(found) == expected, threshold
-        final, *_ = stepped(Finder(CLASSES, LENGTHS, threshold, nothing=nothing), scores)
+        final, *_ = stepped(Finder(decision, LENGTHS, threshold), scores)
         assert len(final) == expected, threshold
 
 
 def test_a_window_that_begins_before_the_stream_is_no_event() -> None:
     scores = np.full((LENGTHS[0] - 1, len(LENGTHS), len(CLASSES)), 0.9, np.float32)
-    finder = Finder(CLASSES, LENGTHS, 0.5)
+    finder = Finder(ALL_EVENTS, LENGTHS, 0.5)
     assert finder.find(times_of(len(scores)), scores) == []
     assert stepped(finder, scores)[0] == []
 
@@ -159,7 +161,7 @@ def test_a_frame_lasts_as_long_as_the_others_of_its_window() -> None:
     times = [1.0, 1.5, 2.0, 2.5, 3.0]
     scores = np.zeros((5, len(LENGTHS), len(CLASSES)), np.float32)
     scores[4, 0, 0] = 0.9
-    (found,) = Finder(CLASSES, LENGTHS, 0.5).find(times, scores)
+    (found,) = Finder(ALL_EVENTS, LENGTHS, 0.5).find(times, scores)
     assert (found.start, found.end) == (1.0, 3.5)
 
 
@@ -167,7 +169,7 @@ def test_borders_move_to_where_the_evidence_rises_and_falls() -> None:
     """By a quarter at most, to the mean of the windows that are half the same, by the squares of
     their scores.
     """
-    finder = Finder(CLASSES, LENGTHS, 0.5)
+    finder = Finder(ALL_EVENTS, LENGTHS, 0.5)
     scores = np.zeros((60, len(LENGTHS), len(CLASSES)), np.float32)
     scores[29, 2, 2] = 0.9  # frames 20 to 29
     scores[27, 1, 2] = 0.6  # 21 to 27
@@ -187,7 +189,7 @@ def test_borders_move_to_where_the_evidence_rises_and_falls() -> None:
 
 
 def test_borders_do_not_move_into_other_events_of_the_class() -> None:
-    finder = Finder(CLASSES, LENGTHS, 0.5)
+    finder = Finder(ALL_EVENTS, LENGTHS, 0.5)
     scores = np.zeros((60, len(LENGTHS), len(CLASSES)), np.float32)
     scores[19, 2, 2] = 0.9  # frames 10 to 19
     scores[21, 2, 2] = 0.8  # 12 to 21
@@ -215,7 +217,7 @@ def clear_cases(draw: st.DrawFn) -> tuple[int, list[Row]]:
 def test_a_stream_has_the_events_of_its_recording(case: tuple[int, list[Row]]) -> None:
     frames, rows = case
     scores = scores_of(frames, rows)
-    finder = Finder(CLASSES, LENGTHS, 0.5, nothing=1)
+    finder = Finder(TWO_EVENTS, LENGTHS, 0.5)
     at_once = finder.find(times_of(frames), scores)
     assert are_near(at_once, rows)
     final, going_on, _ = stepped(finder, scores)
@@ -248,7 +250,7 @@ def test_whatever_the_scores_are_a_recording_has_the_events_of_its_stream(
     random = np.random.default_rng(seed)
     noise = random.uniform(size=(120, len(LENGTHS), len(CLASSES)))
     scores = noise ** random.integers(1, 6)
-    finder = Finder(CLASSES, LENGTHS, threshold, nothing=1)
+    finder = Finder(TWO_EVENTS, LENGTHS, threshold)
     at_once = finder.find(times_of(len(scores)), scores)
     final, *_ = stepped(finder, scores)
     assert at_once == sorted((each for _, each in final), key=lambda e: (e.start, e.end))
@@ -265,7 +267,7 @@ def test_events_of_one_class_do_not_overlap_and_those_of_two_may_touch() -> None
         scores = np.zeros((40, len(LENGTHS), len(CLASSES)), np.float32)
         scores[19, 2, 2] = 0.9
         scores[28, 2, second] = 0.8
-        finder = Finder(CLASSES, LENGTHS, 0.5, nothing=1)
+        finder = Finder(TWO_EVENTS, LENGTHS, 0.5)
         assert len(finder.find(times_of(40), scores)) == expected
         state = EventState()
         for time, of_frame in zip(times_of(28), scores[:28], strict=True):
@@ -283,7 +285,7 @@ def test_events_of_one_class_do_not_overlap_and_those_of_two_may_touch() -> None
 def test_a_better_window_replaces_one_that_is_not_final() -> None:
     """An event whose first part already looks like one."""
     scores = np.maximum(scores_of(40, [(10, 15, 2)], 0.6), scores_of(40, [(10, 17, 2)], 0.9))
-    final, going_on, _ = stepped(Finder(CLASSES, LENGTHS, 0.5), scores)
+    final, going_on, _ = stepped(Finder(ALL_EVENTS, LENGTHS, 0.5), scores)
     assert are_near([each for _, each in final], [(10, 17, 2)])
     early = going_on[14]
     assert (early.start, early.end) == (pytest.approx(1.0), pytest.approx(1.5))
@@ -291,7 +293,7 @@ def test_a_better_window_replaces_one_that_is_not_final() -> None:
 
 def test_where_nothing_goes_on_no_window_of_a_new_event_is_probable() -> None:
     """Windows that overlap an event that is over still have high scores."""
-    finder = Finder(CLASSES, LENGTHS, 0.3, nothing=1)
+    finder = Finder(TWO_EVENTS, LENGTHS, 0.3)
     scores = np.random.default_rng(0).uniform(size=(300, len(LENGTHS), len(CLASSES))) ** 2
     _, going_on, states = stepped(finder, scores)
     paused = [t for t, event in enumerate(going_on) if event is None]
@@ -307,7 +309,7 @@ def test_where_nothing_goes_on_no_window_of_a_new_event_is_probable() -> None:
 
 def test_any_stream_takes_constant_memory_and_no_event_is_changed_or_repeated() -> None:
     random = np.random.default_rng(0)
-    finder = Finder(CLASSES, LENGTHS, 0.3, nothing=1)
+    finder = Finder(TWO_EVENTS, LENGTHS, 0.3)
     scores = random.uniform(size=(5000, len(LENGTHS), len(CLASSES))) ** 2
     scores[2000:2500] = 0  # a pause
     final, _, states = stepped(finder, scores)
@@ -435,7 +437,7 @@ def test_the_repeated_last_frame_of_a_short_clip_has_no_duration() -> None:
 
 OTHERS = ("nothing", "run", "wave")
 SHORT = (2, 4)
-FINDER = Finder(OTHERS, SHORT, 0.5, nothing=0)
+FINDER = Finder(Decision(OTHERS), SHORT, 0.5)
 
 
 @pytest.mark.parametrize("frames", [1, 3, 40])
@@ -489,7 +491,7 @@ def predicted(
     path: str, steps: Iterable[Step], finder: Finder
 ) -> tuple[Prediction, list[Segment]]:
     rows, live = collected(path, steps)
-    return recorded(path, rows, finder, decision=Decision(OTHERS)), live
+    return recorded(path, rows, finder), live
 
 
 def test_the_steps_of_a_recording_become_one_prediction() -> None:
@@ -536,7 +538,7 @@ def test_events_of_nothing_and_below_the_threshold_are_none() -> None:
         "a.mp4", steps_of({5: (1, 0, 0.9), 9: (0, 2, 0.45)}, boxes=(4, 9)), FINDER
     )
     assert (prediction.segments, prediction.tubes, prediction.label) == ((), (), "nothing")
-    never = Finder(OTHERS, SHORT, 2.0, nothing=0)
+    never = Finder(Decision(OTHERS), SHORT, 2.0)
     prediction, _ = predicted("a.mp4", steps_of({9: (0, 2, 0.9)}), never)
     assert (prediction.segments, prediction.label) == ((), "nothing")
 
@@ -573,7 +575,7 @@ def test_what_is_kept_of_a_frame_is_small_without_its_heat() -> None:
     steps = steps_of({5: (1, 1, 0.75), 9: (0, 2, 0.9)}, boxes=(3, 4, 8, 12))
     rows, _ = collected("a.mp4", steps, keeps_heat=False)
     assert rows.dtype.itemsize < 200, "8 hours at 5 frames a second in 30 MB"
-    prediction = recorded("a.mp4", rows, FINDER, decision=Decision(OTHERS))
+    prediction = recorded("a.mp4", rows, FINDER)
     assert prediction.heat is None
     whole, _ = predicted("a.mp4", steps, FINDER)
     assert whole.heat is not None

@@ -138,6 +138,7 @@ class Made:
         self.clips = ClipStatistics(x, np.array(labels), np.array(groups), 3, nothing=nothing)
         self.made_of = [ClipFeatures(each, number) for number, each in enumerate(self.features)]
         self.classes = ("clap", "wave", "nothing" if nothing else "other")
+        self.decision = Decision(self.classes, frame_rate=RATE)
 
     def act(self, scene: np.ndarray, label: int, count: int) -> Tensor:
         """Features `T D h w` of a clip."""
@@ -182,8 +183,7 @@ class Made:
             self.clips,
             choice,
             stream_clips=self.made_of,
-            classes=self.classes,
-            rate=RATE,
+            decision=self.decision,
             background=background,
         )
 
@@ -222,9 +222,7 @@ def test_nearly_all_events_of_other_recordings_are_found_and_the_curve_says_so(
     features, true = of_stream(made, (*classes, *classes[::-1], *classes))
     with torch.no_grad():
         windows = made.net.forward_features(features[None]).windows
-    finder = Finder(
-        made.classes, made.net.lengths, curve.threshold(6.0), nothing=made.clips.nothing
-    )
+    finder = Finder(made.decision, made.net.lengths, curve.threshold(6.0))
     found = finder.find([t / RATE for t in range(len(features))], windows.scores[0].numpy())
     assert [event.label for event in found] == [event.label for event in true]
     for mine, theirs in zip(found, true, strict=True):
@@ -297,9 +295,7 @@ def test_what_happens_in_the_background_is_no_event_and_the_rest_of_it_is_quiet_
             windows = made.net.forward_features(new[None].float()).windows
         assert windows is not None
         decision = Decision(made.classes, curve=layer.curve)
-        finder = Finder(
-            made.classes, layer.lengths, decision.event_threshold(), nothing=made.clips.nothing
-        )
+        finder = Finder(decision, layer.lengths, decision.event_threshold())
         scores = decision.calibrated(windows.scores)[0].numpy()
         alarms.append(len(finder.find((np.arange(len(new)) / RATE).tolist(), scores)))
     assert alarms[0] > 5 > alarms[1]
@@ -389,7 +385,7 @@ def test_in_recordings_of_another_place_nothing_is_an_event() -> None:
     counts = list[tuple[int, int]]()
     for farthest in (None, layer.farthest):
         made.net.set_event_layer(layer.lengths, layer.event, layer.classes, farthest=farthest)
-        finder = Finder(made.classes, layer.lengths, 0.5)
+        finder = Finder(made.decision, layer.lengths, 0.5)
         with torch.no_grad():
             counts.append(
                 tuple(

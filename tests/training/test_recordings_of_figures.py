@@ -94,7 +94,7 @@ def test_events_are_found_where_people_act_also_live(fitted: Fitted) -> None:
     for number, (figures, scores) in enumerate(
         zip(fitted.recordings, fitted.scores, strict=True)
     ):
-        finder = Finder(ACTIONS, fitted.net.lengths, 0.02)
+        finder = Finder(Decision(ACTIONS), fitted.net.lengths, 0.02)
         name = str(number)
         times = (np.arange(len(scores)) / FPS).tolist()
         found[name] = finder.find(times, scores)
@@ -106,7 +106,7 @@ def test_events_are_found_where_people_act_also_live(fitted: Fitted) -> None:
 
 @pytest.mark.parametrize("threshold", [0.05, 0.3, 0.5])
 def test_events_found_afterwards_are_those_found_live(fitted: Fitted, threshold: float) -> None:
-    finder = Finder(ACTIONS, fitted.net.lengths, threshold)
+    finder = Finder(Decision(ACTIONS), fitted.net.lengths, threshold)
     for scores in fitted.scores:
         times = (np.arange(len(scores)) / FPS).tolist()
         live = live_events(finder, times, scores)

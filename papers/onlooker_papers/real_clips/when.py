@@ -146,7 +146,6 @@ class Fitted(NamedTuple):
     """A model with what its streams need."""
 
     net: LinearClassifier
-    classes: tuple[str, ...]
     threshold: float
     pace: Pace
     decision: Decision
@@ -181,7 +180,7 @@ def fitted(
     threshold = _NEVER
     if decision.curve is not None:
         threshold = decision.curve.threshold(StreamConfig.alarms_per_hour)
-    return Fitted(net, tuple(classes), threshold, pace=pace, decision=decision)
+    return Fitted(net, threshold, pace, decision=decision)
 
 
 def _statistics(net: LinearClassifier, part: Part) -> NDArray[np.float64]:
@@ -221,16 +220,12 @@ class Played(NamedTuple):
     @classmethod
     def of(cls, by: Fitted, stream: Stream) -> "Played":
         """Play a stream."""
-        finder = Finder(
-            by.classes, by.net.lengths, _LEAST, nothing=Decision(by.classes).nothing_class
-        )
+        finder = Finder(by.decision, by.net.lengths, _LEAST)
         return cls(stream.times, play(by, stream), stream.events, finder, by.threshold)
 
     def at(self, threshold: float) -> Finder:
         """The finder of events with at least this score."""
-        return Finder(
-            self.finder.classes, self.finder.lengths, threshold, nothing=self.finder.nothing
-        )
+        return Finder(self.finder.decision, self.finder.lengths, threshold)
 
     def live(self, threshold: float) -> Iterator[tuple[Segment, float]]:
         """The events with at least this score, and when they are final."""

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from onlooker.base.decision import Decision
 from onlooker.base.files import read_json
 from onlooker.base.records import Clip, Segment
 from onlooker.models.linear import LinearClassifier
@@ -150,7 +151,7 @@ def scripted(events: list[Segment], true: list[Segment], seconds: int = 200) -> 
         list(map(float, range(seconds))),
         scores,
         true,
-        Finder(CLASSES, lengths, 0.02, nothing=2),
+        Finder(Decision(CLASSES), lengths, 0.02),
         0.5,
     )
 

@@ -154,25 +154,15 @@ class Finder:
     """Finds events by the scores of windows, from all of them or frame by frame.
 
     Args:
-        classes: the `K` class names.
+        decision: that of the model; its class in which nothing happens is no event.
         lengths: of the `L` windows, in frames.
-        threshold: the lowest score of an event.
-        nothing: the position of the class in which nothing happens, which is no event; None: there
-            is none.
+        threshold: the lowest score of an event (`Decision.event_threshold`).
     """
 
-    def __init__(
-        self,
-        classes: Sequence[str],
-        lengths: Sequence[int],
-        threshold: float,
-        *,
-        nothing: int | None = None,
-    ) -> None:
-        self.classes = tuple(classes)
+    def __init__(self, decision: Decision, lengths: Sequence[int], threshold: float) -> None:
+        self.decision = decision
         self.lengths = tuple(lengths)
         self.threshold = threshold
-        self.nothing = nothing
 
     def find(self, times: Sequence[float], scores: Floats) -> list[Segment]:
         """The events of a recording, in the order of time: those of `step`, frame by frame.
@@ -268,7 +258,7 @@ class Finder:
         left of a short neighbor.
         """
         spans = np.concatenate([windows.spans for windows in scored])
-        label = self.classes.index(window.label)
+        label = self.decision.classes.index(window.label)
         scores = np.concatenate([windows.scores[:, label] for windows in scored])
         begin, end = spans.T
         both = np.minimum(end, window.end) - np.maximum(begin, window.start)
@@ -292,11 +282,11 @@ class Finder:
         """The windows that end with the last of some frames, as events of their best classes, with
         the positions of their lengths.
         """
-        class_scores = event_scores(scores, self.nothing)
+        class_scores = self.decision.event_scores(scores)
         for place, span in self._spans(times):
             label = int(class_scores[place].argmax())
             score = float(class_scores[place, label])
-            yield place, Segment(self.classes[label], span.start, span.end, score=score)
+            yield place, Segment(self.decision.classes[label], span.start, span.end, score=score)
 
     def _spans(self, times: Sequence[float]) -> Iterator[tuple[int, _Span]]:
         """The windows that end with the last of some frames, with the positions of their lengths."""
@@ -309,7 +299,7 @@ class Finder:
                 yield place, _Span(start, last + (last - start) / (n - 1))
 
 
-def recorded(path: Path | str, rows: Rows, finder: Finder, *, decision: Decision) -> Prediction:
+def recorded(path: Path | str, rows: Rows, finder: Finder) -> Prediction:
     """The prediction of a recording, from what was kept of its frames.
 
     Its events are found by all windows; tubes are the boxes during these events.
@@ -319,17 +309,19 @@ def recorded(path: Path | str, rows: Rows, finder: Finder, *, decision: Decision
 
     Args:
         rows: `collected` by a model with an event layer.
-        finder, decision: those of the model.
+        finder: that of the model.
     """
     windows = rows["outputs"]
+    decision = finder.decision
+    nothing = decision.nothing_class
     events = finder.find(rows["time"].tolist(), windows)
     prediction = recording_prediction(
         path,
         rows,
         decision.with_threshold(min(finder.threshold, 1.0)),
-        frame_scores=with_nothing(highest_around(windows, finder.lengths), finder.nothing),
-        scores=class_scores(windows, finder.nothing),
-        event_scores=with_nothing(windows.max((0, 1)), finder.nothing),
+        frame_scores=with_nothing(highest_around(windows, finder.lengths), nothing),
+        scores=class_scores(windows, nothing),
+        event_scores=with_nothing(windows.max((0, 1)), nothing),
         segments=sorted(events, key=lambda event: -event.score),
     )
     unusual = rows["unusual"][~np.isnan(rows["unusual"])]

@@ -152,12 +152,8 @@ class Streams:
             rate = self.rate or decision.frame_rate or RATE
             self.state_finder = StateFinder(decision, model.lengths, rate)
         elif model.lengths:
-            self.finder = Finder(
-                decision.classes,
-                model.lengths,
-                decision.event_threshold(alarms_per_hour),
-                nothing=decision.nothing_class,
-            )
+            threshold = decision.event_threshold(alarms_per_hour)
+            self.finder = Finder(decision, model.lengths, threshold)
         # states are found by pictures alone
         self.sees_motion = model.motion_features > 0 and self.state_finder is None
         self.states: dict[str, StreamState] = {}
@@ -188,7 +184,7 @@ class Streams:
         scores = self.finder.new_event_scores(event_state, state.last.windows)
         return replace(
             state.last,
-            scores=with_nothing(scores.max(0), self.finder.nothing),
+            scores=with_nothing(scores.max(0), self.decision.nothing_class),
             happening=False,
             event=None,
             events=events,
@@ -388,7 +384,7 @@ class Streams:
         boxes = tuple((time, corners) for time, corners in boxes if time >= begin)
         step = replace(
             step,
-            scores=with_nothing(scores.max(0), self.finder.nothing),
+            scores=with_nothing(scores.max(0), self.decision.nothing_class),
             happening=going_on is not None,
             event=going_on,
             events=events,

@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.nn.functional import linear
 
 from onlooker.base.config import StreamConfig
-from onlooker.base.decision import EventCurve
+from onlooker.base.decision import Decision, EventCurve
 from onlooker.base.records import Segment
 from onlooker.models.linear import LinearClassifier, motion_layer
 from onlooker.report.events import calibrated_curve, segment_map
@@ -33,6 +33,7 @@ from onlooker.training.eyes import EyeChoice, motion_weights
 from onlooker.training.linear import ClipStatistics, fitted_layer, one_thread
 from onlooker.training.regression import LinearLayer, Method, cross_validate, regress
 from onlooker.training.unusual import MotionSpread, upper_bound
+from onlooker.video.rates import RATE
 
 __all__ = ["MOST_CLIPS", "ClipFeatures"]
 
@@ -197,8 +198,7 @@ def fit_events(
     choice: EyeChoice,
     *,
     stream_clips: Sequence[ClipFeatures],
-    classes: Sequence[str],
-    rate: float,
+    decision: Decision,
     background: Background | None = None,
 ) -> EventLayer | None:
     """Fit an event layer for a model, with the layer of classes that finds more events in streams;
@@ -208,8 +208,7 @@ def fit_events(
         net: a model with fitted layers, which is not changed.
         clips, choice: those of `fit_eyes`.
         stream_clips: the clips that streams are made of.
-        classes: the `K` class names.
-        rate: frames per second of streams.
+        decision: that of the model, with the frame rate of streams.
         background: recordings in which none of the classes happens; None: there are none.
     """
     events = [clip for clip in stream_clips if clips.y[clip.number] != clips.nothing]
@@ -217,6 +216,7 @@ def fit_events(
         return None
     counts = [len(clip.features) for clip in events]
     labels = clips.y[[clip.number for clip in events]].tolist()
+    rate = decision.frame_rate or RATE
     lengths = window_lengths(counts, labels, net.window)
     random = np.random.default_rng(0)
     divided = _divided(stream_clips, clips, random)
@@ -232,7 +232,7 @@ def fit_events(
     windows = _windows(net, streams, clips, lengths=lengths, random=random)
     method, temperature = _best_method(windows, clips.columns(STATISTICS))
     fit = partial(_fit_layers, choice=choice, method=method, temperature=temperature)
-    finder = Finder(classes, lengths, _MIN_SCORE, nothing=clips.nothing)
+    finder = Finder(decision, lengths, _MIN_SCORE)
     if background is not None:
         fitted = replace(background, read=remembered(background.read))
         for _ in range(_MINING_ROUNDS):
@@ -240,7 +240,7 @@ def fit_events(
                 net, finder, fitted, layers=fit(windows, clips), count=_MINED * len(events)
             )
             windows = windows.with_negatives(hardest)
-    play = partial(_played, net, lengths=lengths, classes=classes, rate=rate)
+    play = partial(_played, net, lengths=lengths, classes=decision.classes, rate=rate)
     tested = list[_Played]()
     # for each layer of classes, the distance of the farthest event of each recording
     recordings = np.unique(clips.groups, return_inverse=True)[1]
@@ -263,7 +263,7 @@ def fit_events(
         quiet = (_background_stream(*background.read(piece)) for piece in background.held_out)
         tested += [play(stream, layers=layers) for stream in quiet]
     penalties = [price * np.log(np.array(lengths) / median) for price in _PRICES]
-    sure_finder = Finder(classes, lengths, _SURE, nothing=clips.nothing)
+    sure_finder = Finder(decision, lengths, _SURE)
     penalty = max(penalties, key=lambda penalty: _tightness(sure_finder, tested, penalty))
     curves = [
         calibrated_curve(

@@ -176,8 +176,7 @@ def fit_layers(
         clips,
         choice,
         stream_clips=stream_clips,
-        classes=decision.classes,
-        rate=decision.frame_rate or RATE,
+        decision=decision,
         background=background,
     )
     if layer is not None:
