@@ -60,7 +60,7 @@ from onlooker.stream.sources import ON_TIME, stream_names
 from onlooker.stream.states import LAG, recorded_states, slot_steps
 from onlooker.stream.streams import Address, OnError, OnStatus, Streams, watch
 from onlooker.training.forward import encode_samples, forward_samples, memory_batches
-from onlooker.video.motion_words import motion_eye, words_digest
+from onlooker.video.motion_words import WARM_UP, bin_ends, motion_eye, words_digest
 from onlooker.video.rates import RATE, RATE_REMEDY
 from onlooker.video.reader import VideoReader, is_video
 from onlooker.video.sampling import Timing, equally_spaced
@@ -398,8 +398,7 @@ class Recognizer:
         that are in the cache are not watched again.
         """
         streams = self.streams()
-        # which frames are compared for motion depends on where it begins
-        is_whole = streams.sees_motion or not (streams.rate and reader.has_parts)
+        is_whole = not (streams.rate and reader.has_parts)
         if is_whole or seconds <= _PIECE:
             return self.predict_recording(reader, threshold=threshold, seconds=seconds)[0]
         key: dict[str, Any] = {
@@ -679,11 +678,13 @@ def _piece(
     """
     begin = number * _PIECE - ON_TIME / streams.rate
     end = begin + _PIECE
-    before = (streams.hold + _BOX_FRAMES) / streams.rate
+    before = (streams.hold + _BOX_FRAMES) / streams.rate + WARM_UP
     after = 0.0 if streams.state_finder is None else LAG + 2 / streams.rate
     times = (begin - before, begin, end + after)
     start, own, after_last = np.searchsorted(reader.times, times).tolist()
     start = min(start, max(own - 1, 0))  # a stream repeats the last frame before a gap
+    if streams.sees_motion:  # which frames are compared depends on where it begins
+        start = bin_ends(reader.times[: start + 1].tolist())[-1]
     part = reader.part(start, after_last)
     rows, _ = _collected(streams, part, reader.seconds, update=update)
     return rows[(begin <= rows["time"]) & (rows["time"] < end)]

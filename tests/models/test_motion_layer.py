@@ -140,6 +140,52 @@ def test_step_equals_forward() -> None:
     assert state.motion.nbytes == 2 * 6 * F, "a byte for each word of the longest window"
 
 
+def with_states() -> LinearClassifier:
+    model = made(lengths=(7, 8), state_outputs=6)
+    for part in (model.state_center, model.state_weight, model.state_bias):
+        part.normal_(0, model.num_features**-0.5)
+    model.set_state_motion(torch.randn(6, F) / 2, torch.randn(6))
+    return model
+
+
+@torch.no_grad()
+def test_the_motion_of_the_shortest_window_is_added_to_its_part_in_states(
+    tmp_path: Path,
+) -> None:
+    model = with_states()
+    video = torch.rand(2, 9, 3, 32, 32)
+    motion = rows()
+    added = model(video, motion).states - model(video).states
+    assert not added[:, :, 1].any()
+    for t in range(9):
+        blocks = motion[:, max(0, t - 6) : t + 1].sum(1)
+        expected = model.state_motion_head(fisher_vector(blocks)) * (blocks[:, :1] > 0)
+        assert_close(added[:, t, 0], expected, atol=2 * ROUNDED, rtol=0)
+    assert added.abs().amax() > 0.2
+    whole = model(video, motion).states
+    state = model.initial_state(2)
+    for t in range(9):
+        in_step, state = model.step(video[:, t], state, motion[:, t])
+        assert_close(in_step.states, whole[:, t], atol=1e-5, rtol=0)
+    assert state.motion.nbytes == 2 * 6 * F, "a byte for each word of its window"
+    model.save_pretrained(tmp_path)
+    loaded = LinearClassifier.from_pretrained(tmp_path)
+    assert_close(loaded(video, motion).states, whole)
+
+
+@torch.no_grad()
+def test_clips_of_a_model_whose_states_alone_are_told_by_motion_are_told_by_pictures() -> None:
+    model = made(0, lengths=(3, 7), state_outputs=2)
+    video = torch.rand(2, 9, 3, 32, 32)
+    before = model(video)
+    model.set_state_motion(torch.randn(2, F), torch.randn(2))
+    after = model(video, rows())
+    assert_close(after.logits, before.logits)
+    assert_close(after.distance, before.distance)
+    assert_close(after.attention, before.attention)
+    assert (after.states - before.states).abs().amax() > 0.2
+
+
 @torch.no_grad()
 def test_where_nothing_moves_the_answer_is_that_of_pictures() -> None:
     model = made()

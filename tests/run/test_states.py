@@ -79,7 +79,9 @@ WORDS = ("--frames", "6", "--size", "32", "--encoder", "conv4")
 def run(pen: Path) -> Path:
     with patch.object(samples, "read_all_frames") as read_all_frames:
         said = call("train", pen / "list.csv", *WORDS, "--run", pen / "run").stderr
-    assert not read_all_frames.called, "states are told by pictures alone"
+    assert not read_all_frames.called, (
+        "clips are read without motion, which is that of recordings"
+    )
     assert "times: states, because intervals cover" in said
     assert "on recordings that it was not fitted to (4)" in said
     return pen / "run"

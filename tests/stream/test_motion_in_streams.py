@@ -4,6 +4,7 @@ the model gets, whoever reads the frames.
 
 from collections.abc import Iterator, Sequence
 from copy import deepcopy
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from threading import Condition
@@ -15,12 +16,14 @@ from moving_belts import RATE, belt
 from torch import Tensor
 
 from onlooker.base.config import DataConfig, StreamConfig
-from onlooker.base.decision import Decision
+from onlooker.base.decision import Decision, StateChain
+from onlooker.base.fisher import fisher_vector
 from onlooker.base.records import Floats
 from onlooker.data.transforms import to_video
 from onlooker.models.linear import LinearClassifier
 from onlooker.recognizer import Recognizer
 from onlooker.stream.sources import Source, _Arrival
+from onlooker.training.states import _motion_vectors
 from onlooker.video.motion_words import motion_eye
 from onlooker.video.reader import VideoReader
 from onlooker.video.resize import Pixels, resize
@@ -114,6 +117,39 @@ def test_windows_of_events_have_their_motion(recognizer: Recognizer, clip: Path)
     expected = np.stack(by_definition(finding, clip, [*watched]))
     np.testing.assert_allclose([*watched.values()], expected, atol=1e-5)
     assert expected[6:].std() > 0.05
+
+
+@torch.no_grad()
+def test_states_are_told_by_the_motion_around_a_frame_as_it_was_in_training(
+    recognizer: Recognizer, clip: Path
+) -> None:
+    model = deepcopy(recognizer.model)
+    M = model.num_features
+    nothing = torch.zeros(2, M), torch.ones(2, M), torch.zeros(3, 2, M), torch.zeros(3)
+    model.set_state_layer((6, 8), nothing)
+    chain = StateChain([0, 1, 2], [1.0] * 3, [0.5] * 3, 0.4)
+    decision = replace(recognizer.decision, states=(chain,))
+    earlier = Recognizer(model, recognizer.data, decision)
+    assert not earlier.streams().sees_motion, "as models of earlier versions, for clips alone"
+    weight = torch.randn(3, model.motion_features)
+    model.set_state_motion(weight, torch.tensor([0.5, 0.0, 0.0]))
+    prediction = Recognizer(model, recognizer.data, decision).predict(clip)
+    indices = np.arange(0, 76, 5)
+    assert prediction.indices.tolist() == indices.tolist()
+    vectors = _motion_vectors(VideoReader(clip), indices, n=6, offset=3)
+    logits = torch.from_numpy(vectors).float() @ weight.T + torch.tensor([0.5, 0.0, 0.0])
+    expected = torch.where(torch.from_numpy(vectors).any(1, keepdim=True), logits, 0).softmax(1)
+    np.testing.assert_allclose(prediction.frame_scores, expected, atol=5e-3)
+    assert prediction.frame_scores.std(0).max() > 0.1
+    # the blocks that end from three frames of the model before a frame until three after it
+    motion_state = None
+    blocks = np.zeros((19, 1 + model.motion_features), np.float32)
+    for index, time, pixels in VideoReader(clip):
+        motion_state, sums, count = motion_eye().step(pixels, time, motion_state)
+        blocks[-(-index // 5)] += np.insert(sums, 0, count)
+    for t in range(16):
+        exact = fisher_vector(blocks[max(0, t - 2) : t + 4].sum(0))
+        np.testing.assert_allclose(vectors[t], exact, atol=0.01)
 
 
 def test_frames_that_a_slow_model_drops_leave_their_motion() -> None:

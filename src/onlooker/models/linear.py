@@ -42,9 +42,9 @@ class LinearState(NamedTuple):
         levels: features of the last S - 1 frames, in multiples of `units`, of 16 bits: `B S-1 D N`
             (N: h*w).
         units: `B S-1 D 1`.
-        motion: roots of the motion words of the last frames, of all windows of clips and events
-            but the newest frame, in multiples of `motion_units`, of 8 bits: `B S-1 F`; `B 0 0` for
-            a model without them.
+        motion: roots of the motion words of the last frames, of all windows of clips, events
+            and states but the newest frame, in multiples of `motion_units`, of 8 bits: `B S-1 F`;
+            `B 0 0` for a model without them.
         motion_units: the number of blocks, and the unit of each part of a Fisher vector: `B S-1 5`.
     """
 
@@ -104,7 +104,8 @@ class LinearClassifier(VideoModel):
     which class.
 
     With a state layer instead (`set_state_layer`), windows around each frame tell what goes on there, by a
-    linear layer on their statistics together. A stream is preceded by copies of its first frame.
+    linear layer on their statistics together. A stream is preceded by copies of its first frame. A
+    layer on the motion words of the shortest of these windows may be added (`set_state_motion`).
 
     Args:
         num_classes, in_channels, size: K, C, and the height and width of the frames.
@@ -120,6 +121,7 @@ class LinearClassifier(VideoModel):
         farthest: the distance from the windows of training above which a window is no event: the
             sum of its squared standardized statistics; None: there is no such distance.
         motion_features: F of the motion words; 0: none.
+        state_motion: whether states are told by motion words, too.
 
     Raises:
         ValueError: a window of fewer than 2 frames.
@@ -132,6 +134,7 @@ class LinearClassifier(VideoModel):
         "state_outputs": 0,
         "farthest": None,
         "motion_features": 0,
+        "state_motion": False,
     }
     names = (*UNORDERED, *ORDERED)
     encoder: Encoder
@@ -142,6 +145,7 @@ class LinearClassifier(VideoModel):
     window_motion: Tensor
     motion_center: Tensor
     motion_factors: Tensor
+    state_motion_head: nn.Linear
 
     def __init__(
         self,
@@ -158,6 +162,7 @@ class LinearClassifier(VideoModel):
         state_outputs: int = 0,
         farthest: float | None = None,
         motion_features: int = 0,
+        state_motion: bool = False,
     ) -> None:
         super().__init__(num_classes, in_channels, size)
         self.encoder = build_encoder(
@@ -188,6 +193,8 @@ class LinearClassifier(VideoModel):
             self._add_still_evidence()
         if motion_features:
             self._add_motion_layer(motion_features)
+        if state_motion:
+            self._add_state_motion()
         self.to(memory_format=torch.channels_last)
 
     def set_motion_layer(self, weight: ArrayLike, bias: ArrayLike) -> None:
@@ -266,6 +273,26 @@ class LinearClassifier(VideoModel):
         settings = cast(dict[str, Any], self._hub_mixin_config)
         settings["lengths"] = list(self.lengths)
         settings["state_outputs"] = outputs
+
+    def set_state_motion(self, weight: ArrayLike, bias: ArrayLike) -> None:
+        """Set the layer on the motion words of the shortest window of states, whose outputs are added
+        to the part of this window: weight `R F`, bias `R`.
+        """
+        weights = torch.as_tensor(weight)
+        if not self.motion_features:  # clips are told by pictures alone
+            K = self.num_classes
+            self.set_motion_layer(torch.zeros(K, weights.shape[1]), torch.zeros(K))
+        self._add_state_motion()
+        with torch.no_grad():
+            self.state_motion_head.weight.copy_(weights)
+            self.state_motion_head.bias.copy_(torch.as_tensor(bias))
+        cast(dict[str, Any], self._hub_mixin_config)["state_motion"] = True
+
+    def _add_state_motion(self) -> None:
+        self.state_motion = True
+        self.state_motion_head = nn.Linear(
+            self.motion_features, self.state_outputs, device=self.center.device
+        )
 
     def _add_state_layer(self, lengths: Sequence[int], outputs: int) -> None:
         self._set_lengths(lengths)
@@ -371,7 +398,12 @@ class LinearClassifier(VideoModel):
         windows = None
         states = None
         if self.state_outputs:
-            states = self._state_logits(self.state_statistics(features))
+            by_state_motion = None
+            if motion is not None and self.state_motion:
+                by_state_motion = self.motion_outputs(
+                    motion, self.lengths[:1], self.state_motion_head
+                )
+            states = self._state_logits(self.state_statistics(features), by_state_motion)
         elif self.lengths:
             by_window = windowed(frames, moments, self.lengths, W=W)
             windows = self.score_windows(by_window, seen, by_window_motion)
@@ -404,6 +436,7 @@ class LinearClassifier(VideoModel):
         roots = state.motion
         root_units = state.motion_units
         by_motion = None
+        by_state_motion = None
         if self.motion_features:
             if motion is None:
                 motion = features.new_zeros(len(features), 1 + self.motion_features)
@@ -414,6 +447,9 @@ class LinearClassifier(VideoModel):
             by_motion = torch.stack(
                 [self._motion_outputs(rows[:, -n:].sum(1)) for n in self._motion_lengths], 1
             )
+            if self.state_motion:
+                sums = rows[:, -self.lengths[0] :].sum(1, keepdim=True)
+                by_state_motion = self._motion_outputs(sums, self.state_motion_head)
         # views would keep the oldest frame in memory
         state = LinearState(
             seen,
@@ -436,7 +472,7 @@ class LinearClassifier(VideoModel):
         states = None
         places = [lengths.index(n) for n in self.lengths]
         if self.state_outputs:
-            states = self._state_logits(statistics[:, places])
+            states = self._state_logits(statistics[:, places], by_state_motion)
         elif self.lengths:
             windows = self.score_windows(statistics[:, places], seen[:, 0], by_window_motion)
         attention = self._attention(frames[:, -1], differences[:, place])
@@ -455,7 +491,8 @@ class LinearClassifier(VideoModel):
         D = self.encoder.num_features
         N = self.grid[0] * self.grid[1]
         before = self._span - 1
-        motion_before = max((1, *self._motion_lengths)) - 1
+        of_states = self.lengths[:1] if self.state_motion else ()
+        motion_before = max((1, *self._motion_lengths, *of_states)) - 1
         zeros = self.center.new_zeros
         return LinearState(
             zeros(batch_size, 1),
@@ -500,11 +537,16 @@ class LinearClassifier(VideoModel):
         past = features[:, :1].expand(-1, before, -1, -1, -1)
         return self.window_statistics(torch.cat((past, features), 1))[:, before:]
 
-    def _state_logits(self, statistics: Tensor) -> Tensor:
-        """The parts `… L R` of each window in the logits of states, from statistics `… L M`."""
+    def _state_logits(self, statistics: Tensor, motion: Tensor | None = None) -> Tensor:
+        """The parts `… L R` of each window in the logits of states, from statistics `… L M`, and
+        what the motion of the shortest one says, `… 1 R`, if there is any.
+        """
         center, scale, weight, bias = (getattr(self, f"state_{part}") for part in _PARTS)
         parts = torch.einsum("...lm,rlm->...lr", (statistics - center) / scale, weight)
-        return cast(Tensor, parts + bias / len(self.lengths))
+        parts = parts + bias / len(self.lengths)
+        if motion is not None:
+            parts = parts + F.pad(motion, (0, 0, 0, len(self.lengths) - 1))
+        return cast(Tensor, parts)
 
     def score_windows(
         self, statistics: Tensor, seen: Tensor, motion: Tensor | None = None
@@ -615,11 +657,7 @@ class LinearClassifier(VideoModel):
                 f"motion words are {tuple(motion.shape)}, expected {expected} for a model with "
                 f"{self.motion_features} features of motion"
             )
-        words = motion[..., 1:].unflatten(-1, (PARTS, -1)).to(self.center.dtype)
-        roots = words.sign() * words.abs().sqrt()
-        units = (roots.abs().amax(-1, keepdim=True) / _MOTION_LEVELS).clamp_min(_SMALLEST)
-        levels = (roots / units).round().flatten(-2)
-        return levels, torch.cat((motion[..., :1], units[..., 0]), -1)
+        return _motion_roots(motion.to(self.center.dtype))
 
     def evidence(self, features: Tensor, weights: Tensor) -> Tensor:
         """What each place of each frame of a clip adds to a weighted sum of the logits of pictures:
@@ -673,6 +711,20 @@ class LinearClassifier(VideoModel):
         # for each location: of a graph, the exporter would drop a single number that is so small
         size = size + (_FLAT * usual).clamp_min(_SMALLEST).expand(size.shape[1])
         return (size / size.sum(1, keepdim=True)).unflatten(1, self.grid)
+
+
+def rounded_motion(motion: Tensor) -> Tensor:
+    """Motion words `… 1+F`, rounded as in the state of a stream."""
+    return _motion_rows(*_motion_roots(motion))
+
+
+def _motion_roots(motion: Tensor) -> tuple[Tensor, Tensor]:
+    """As `LinearClassifier._motion_roots`."""
+    words = motion[..., 1:].unflatten(-1, (PARTS, -1))
+    roots = words.sign() * words.abs().sqrt()
+    units = (roots.abs().amax(-1, keepdim=True) / _MOTION_LEVELS).clamp_min(_SMALLEST)
+    levels = (roots / units).round().flatten(-2)
+    return levels, torch.cat((motion[..., :1], units[..., 0]), -1)
 
 
 def _motion_rows(roots: Tensor, units: Tensor) -> Tensor:

@@ -103,7 +103,7 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
       work.
     - `motion_features`: F of its second input, motion words (`base.fisher`); `forward_both` and
       `step_both` work. 0: it has none.
-
+    - `state_motion`: whether states are told by these, too.
     - `explains`: `evidence` works, and `motion_directions` with motion words.
 
     The methods of a capability raise a ValueError in models without it.
@@ -128,6 +128,7 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
     state_outputs: int = 0
     farthest: float | None = None
     motion_features: int = 0
+    state_motion: bool = False
     encoder: Encoder | None  # of single frames, if there is one
     grid: tuple[int, int]  # (h, w) of its features
     head: nn.Module

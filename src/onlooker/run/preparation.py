@@ -10,11 +10,12 @@ import torch
 from numpy.typing import NDArray
 
 from onlooker.base.answer import require_one_nothing
-from onlooker.base.config import Settings
+from onlooker.base.config import SetConfig, Settings, When
 from onlooker.base.decision import Decision
 from onlooker.base.progress import note, note_clips
 from onlooker.base.records import Clip, ClipError
 from onlooker.data.clips import ClipFrames, read_clips, read_thumbnails, unknown_rates
+from onlooker.data.lists import Unknown
 from onlooker.data.sets import ClipSet, root_of
 from onlooker.data.split import Split, require_clips, require_divisible
 from onlooker.models.registry import configured, find_recipe
@@ -84,11 +85,10 @@ def new_run(
     if split is None:
         # before clips are read
         require_divisible(clips.clips, has_test=not is_cross_validated(clips.clips, name))
-    if settings.data.eyes == "auto" and _gives_states(clips, classes, settings):
-        settings = settings._replace(data=replace(settings.data, eyes="pictures"))
     net = build(settings, classes)
     note_clips(unknown_rates(clip.path for clip in clips.clips), RATE_NOTE)
-    samples, unreadable = _read(net, settings, clips.clips, classes=classes, strict=strict)
+    as_read = _as_read(settings, clips.clips, classes, when=clips.asked.when, unknown=clips.unknown)
+    samples, unreadable = _read(net, as_read, clips.clips, classes=classes, strict=strict)
     _require_classes(classes, clips.clips, samples.clips, errors=unreadable)
     thumbnails = read_thumbnails(samples, settings.data, settings.training.features)
     images = {clip.path: image for clip, image in zip(samples.clips, thumbnails, strict=True)}
@@ -125,21 +125,31 @@ def resumed_run(run: Path, folder: Path, strict: bool = False) -> PreparedRun:
     require_clips((*record.split.training, *record.split.validation))
     check_content(run, record.split)
     net = build(record.settings, record.classes)
-    samples, gone = _read(
-        net, record.settings, record.split.clips, classes=record.classes, strict=strict
-    )
+    clips = record.split.clips
+    when = (record.asked or SetConfig()).when
+    as_read = _as_read(record.settings, clips, record.classes, when=when, unknown=record.unknown)
+    samples, gone = _read(net, as_read, clips, classes=record.classes, strict=strict)
     return PreparedRun(run, record, net, samples=samples, scenes=read_scenes(run), gone=gone)
 
 
-def _gives_states(clips: ClipSet, classes: Sequence[str], settings: Settings) -> bool:
-    """Whether a model of states will be fitted to the clips, as far as is known before they are
-    read: it sees pictures alone, and reading the motion of hours takes long.
+def _as_read(
+    settings: Settings,
+    clips: Sequence[Clip],
+    classes: Sequence[str],
+    *,
+    when: When,
+    unknown: Unknown,
+) -> Settings:
+    """The settings by which clips are read: without motion if states will be fitted to them, as far
+    as is known before they are read, and nothing else is asked for. The motion of their recordings
+    is read with these, once.
     """
     decision = Decision(classes, nothing=settings.training.nothing)
-    with suppress(ClipError, ValueError):  # reported when they are fitted
-        plan = plan_times(clips.clips, decision, when=clips.asked.when, unknown=clips.unknown)
-        return bool(plan.recordings)
-    return False
+    if settings.data.eyes == "auto":
+        with suppress(ClipError, ValueError):  # reported when they are fitted
+            if plan_times(clips, decision, when=when, unknown=unknown).recordings:
+                return settings._replace(data=replace(settings.data, eyes="pictures"))
+    return settings
 
 
 def build(settings: Settings, classes: Sequence[str]) -> VideoModel:
@@ -156,19 +166,21 @@ def build(settings: Settings, classes: Sequence[str]) -> VideoModel:
 
 
 def with_encoder(
-    record: RunRecord, encoder: str, clips: Sequence[Clip], *, size: int
+    record: RunRecord, encoder: str, clips: Sequence[Clip], *, size: int, has_motion: bool
 ) -> tuple[VideoModel, Settings, ClipFrames]:
     """The untrained model of a run with another encoder, its settings, and samples of some of the
     run's clips for it.
 
     Args:
         size: height and width of the frames.
+        has_motion: whether the samples have motion words.
     """
     model, data, training = record.settings
     model = replace(model, encoder=encoder, pretrained=None)
     data = replace(data, size=size, normalization="auto")
     settings = complete(Settings(model, data, training))
-    samples, _ = read_clips(clips, record.classes, settings.data)
+    as_read = settings.data if has_motion else replace(settings.data, eyes="pictures")
+    samples, _ = read_clips(clips, record.classes, as_read)
     return build(settings, record.classes), settings, samples
 
 

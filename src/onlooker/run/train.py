@@ -413,7 +413,7 @@ def _fit(
         decision,
         run=prepared.run,
         cross_validate=cross_validate,
-        with_encoder=partial(with_encoder, record),
+        with_encoder=partial(with_encoder, record, has_motion=prepared.samples.has_motion),
         when=asked.when,
         unknown=record.unknown,
         writer=writer,

@@ -154,8 +154,8 @@ class Streams:
         elif model.lengths:
             threshold = decision.event_threshold(alarms_per_hour)
             self.finder = Finder(decision, model.lengths, threshold)
-        # states are found by pictures alone
-        self.sees_motion = model.motion_features > 0 and self.state_finder is None
+        of_clips = self.state_finder is not None and not model.state_motion  # alone
+        self.sees_motion = model.motion_features > 0 and not of_clips
         self.states: dict[str, StreamState] = {}
         if data.modality != "rgb":
             raise ValueError(

@@ -402,9 +402,17 @@ def clearly_better(rival: Tested, choice: Tested, clips: ClipStatistics) -> bool
     losses, rival_losses = (
         -np.log(layer_choice.scores[tested, y].clip(1e-30)) for layer_choice in (choice, rival)
     )
-    gains = losses - rival_losses
-    recordings = np.unique(clips.groups[tested], return_inverse=True)[1]
-    error = np.linalg.norm(np.bincount(recordings, gains - gains.mean())) / len(tested)
+    return is_clear(losses - rival_losses, clips.groups[tested])
+
+
+def is_clear(gains: Floats, groups: NDArray[np.str_]) -> bool:
+    """Whether the mean of gains is above its standard error over recordings.
+
+    Args:
+        groups: the recording of each.
+    """
+    recordings = np.unique(groups, return_inverse=True)[1]
+    error = np.linalg.norm(np.bincount(recordings, gains - gains.mean())) / len(gains)
     return bool(gains.mean() > error)
 
 

@@ -92,13 +92,19 @@ class LinearFitter(Fitter):
             notes["where"] = _STILL_TEXT
         states = None
         if times.recordings:
-            states = fit_states(net, times.recordings, decision, data=settings.data)
+            asked = replace(settings.data, eyes=context.settings.data.eyes)
+            states = fit_states(net, times.recordings, decision, data=asked)
             net.set_state_layer(states.lengths, states.layer)
+            if states.motion is not None:
+                net.set_state_motion(*states.motion)
             decision = replace(decision, states=states.chains, frame_rate=states.rate)
-            notes["when"] = f"states: {states.held_out.sentence}"
+            notes["when"] = (
+                f"states: {', '.join(filter(None, (states.held_out.sentence, states.why)))}"
+            )
         choice_text = f"{encoder.why}; {choice}" if encoder.why else str(choice)
         note(f"chosen: {choice_text}")
-        settings = settings._replace(data=replace(settings.data, eyes=choice.eyes))
+        eyes = choice.eyes if states is None or states.motion is None else "both"
+        settings = settings._replace(data=replace(settings.data, eyes=eyes))
         # with test clips, the layer that was chosen is cross-validated, for the labels to check
         is_test = context.cross_validate and not split.test
         layers = None if is_test else choice

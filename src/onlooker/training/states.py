@@ -2,12 +2,14 @@
 
 The layer is a logistic regression of the statistics of windows around a frame, fitted to some frames
 of each bout. By leaving recordings out, the windows, the regularization and the weight of the
-decoder (`stream.states`) are chosen, and the states are tested.
+decoder (`stream.states`) are chosen, and the states are tested. Of motion, a layer on the words of
+the shortest window is added, with a weight that is chosen alike, if states are clearly told better by it.
 """
 
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from itertools import repeat
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,6 +22,7 @@ from torch import Tensor
 
 from onlooker.base.config import DataConfig, StreamConfig, When
 from onlooker.base.decision import Decision, StateChain
+from onlooker.base.fisher import fisher_vector
 from onlooker.base.intervals import (
     Times,
     covered,
@@ -33,15 +36,16 @@ from onlooker.base.records import Clip, ClipError, Segment, clip_name
 from onlooker.data.clips import read_header
 from onlooker.data.lists import Unknown
 from onlooker.data.split import group_of
-from onlooker.models.linear import ORDERED, UNORDERED, LinearClassifier
+from onlooker.models.linear import ORDERED, UNORDERED, LinearClassifier, rounded_motion
 from onlooker.report.events import event_curve
 from onlooker.report.figures import HeldOutStates
 from onlooker.report.states import UNKNOWN, bouts_of, state_figures
 from onlooker.stream.sources import ON_TIME, slot_of
 from onlooker.stream.states import Decoder, window_offsets
 from onlooker.training.forward import encode_samples
-from onlooker.training.linear import one_thread
+from onlooker.training.linear import is_clear, one_thread
 from onlooker.training.regression import LinearLayer, standard_scale
+from onlooker.video.motion_words import motion_eye
 from onlooker.video.reader import VideoReader
 from onlooker.video.resize import resize
 
@@ -65,6 +69,7 @@ _PER_BOUT = 10  # frames of a bout that the layer is fitted to
 _MOST_SAMPLES = 3000  # of all such frames
 _DIRECTIONS = 400  # in which the statistics differ most, that the layer uses
 _PENALTIES = (0.3, 3.0, 30.0, 300.0)  # C of scikit-learn
+_MOTION_WEIGHTS = (0.25, 0.5, 1.0)  # of the log probabilities of motion
 # of the decoder; of those that are equally good, the earlier one is chosen
 _WEIGHTS = (0.4, 0.2, 0.7, 0.1, 1.0, 0.05, 1.5)
 _FOLDS = 6
@@ -345,12 +350,25 @@ class _Frames(NamedTuple):
             one while it stays: float16 `T+delay M`, without statistics of order for most lengths.
         outputs: of each chain, `T`.
         samples: positions of the frames that layers are fitted to.
+        motion: Fisher vectors of the shortest window around each frame, `T F`; None: they are not computed.
     """
 
     times: Floats
     statistics: list[NDArray[np.float16]]
     outputs: list[Ints]
     samples: Ints
+    motion: NDArray[np.float16] | None = None
+
+    def known_samples(self, outputs: Ints) -> Ints:
+        """Those of the samples whose outputs, of `T`, are known."""
+        return self.samples[outputs[self.samples] != UNKNOWN]
+
+
+class StateMotion(NamedTuple):
+    """A fitted layer on motion words (`LinearClassifier.set_state_motion`): weight `R F`, bias `R`."""
+
+    weight: Floats
+    bias: Floats
 
 
 class StateLayer(NamedTuple):
@@ -362,6 +380,8 @@ class StateLayer(NamedTuple):
         chains: of its outputs.
         rate: frames per second.
         held_out: how good the states of recordings are that it was not fitted to.
+        motion: the layer on motion words; None: states are told by pictures alone.
+        why: which eyes were compared, in words; empty: none were.
     """
 
     lengths: tuple[int, ...]
@@ -369,6 +389,8 @@ class StateLayer(NamedTuple):
     chains: tuple[StateChain, ...]
     rate: float
     held_out: HeldOutStates
+    motion: StateMotion | None = None
+    why: str = ""
 
 
 @one_thread
@@ -384,7 +406,8 @@ def fit_states(
     Args:
         net: the model, which is not changed.
         decision: its classes.
-        data: how frames are resized and normalized.
+        data: how frames are resized and normalized, and by which eyes states are told. By `auto`,
+            these are pictures, unless both are clearly better.
 
     Raises:
         ClipError: a recording cannot be read any more.
@@ -403,6 +426,22 @@ def fit_states(
             if best is None or loss < best.loss:
                 best = _Result(loss, which, penalty, space=space, z=z, logits=logits)
     assert best is not None
+    motion = None
+    why = ""
+    if any(part.motion is not None and part.motion.any() for part in frames):
+        groups = [recording.group for recording in recordings]
+        by_both = _with_motion(best.logits, frames, chains, folds=folds)
+        is_better = by_both.loss < best.loss and is_clear(
+            _losses(best.logits, frames) - _losses(by_both.logits, frames),
+            _of_samples(groups, frames),
+        )
+        both = f"pictures and motion (log loss {by_both.loss:.2f})"
+        alone = f"pictures alone ({best.loss:.2f})"
+        why = f"by {alone}, {both} are not clearly better"
+        if is_better or data.eyes != "auto":
+            why = f"by {both}, not {alone}"
+            motion = by_both.layer(frames, chains)
+            best = best._replace(logits=by_both.logits)
     fitted = list[StateChain]()
     texts = list[str]()
     labeled: list[list[Segment]] = [[] for _ in recordings]
@@ -459,7 +498,9 @@ def fit_states(
         classes=[name for k, name in enumerate(decision.classes) if k != nothing],
         recordings=sorted(tested, key=itemgetter("name")),
     )
-    return StateLayer(lengths, layer, tuple(fitted), rate=rate, held_out=held_out)
+    return StateLayer(
+        lengths, layer, tuple(fitted), rate=rate, held_out=held_out, motion=motion, why=why
+    )
 
 
 def _threshold(
@@ -581,7 +622,7 @@ def _read(
     """The frames of recordings, of each as many of the first ones as all together allow."""
     share = min(1.0, _MOST_FRAMES / sum(recording.seconds * rate for recording in recordings))
     hold = max(data.frames, *lengths)
-    parts = list[tuple[Floats, list[NDArray[np.float16]], list[Ints]]]()
+    parts = list[_Frames]()
     for recording in tracked(recordings, "encoding recordings", len(recordings)):
         reader = VideoReader(recording.path)
         indices, times = slots(reader.times, rate, hold)
@@ -591,13 +632,16 @@ def _read(
         features = _features(net, reader, indices, data=data)
         delay = max(window_offsets(lengths, rate))
         statistics = _statistics(net, features, lengths, delay=delay)
-        parts.append((times, statistics, [chain.labels(recording, times) for chain in chains]))
-    bouts = sum(len(bouts_of(outputs)) for _, _, labels in parts for outputs in labels)
+        labels = [chain.labels(recording, times) for chain in chains]
+        part = _Frames(times, statistics, labels, samples=np.zeros(0, np.int64))
+        if data.sees_motion:
+            offset = window_offsets(lengths, rate)[0]
+            vectors = _motion_vectors(reader, indices, n=lengths[0], offset=offset)
+            part = part._replace(motion=vectors)
+        parts.append(part)
+    bouts = sum(len(bouts_of(outputs)) for part in parts for outputs in part.outputs)
     per_bout = int(np.clip(_MOST_SAMPLES // max(bouts, 1), 2, _PER_BOUT))
-    return [
-        _Frames(times, statistics, labels, samples=_sampled(labels, per_bout))
-        for times, statistics, labels in parts
-    ]
+    return [part._replace(samples=_sampled(part.outputs, per_bout)) for part in parts]
 
 
 def _sampled(labels: Sequence[Ints], per_bout: int) -> Ints:
@@ -620,6 +664,40 @@ def _features(
         pixels = resize(reader.get(frames, size=data.size).pixels, data.size, data.channels)
         with torch.inference_mode():
             yield encode_samples(net, torch.from_numpy(pixels), data, at_once=32)[places]
+
+
+def _motion_vectors(
+    reader: VideoReader, indices: Ints, *, n: int, offset: int
+) -> NDArray[np.float16]:
+    """The Fisher vectors `T F` of windows of `n` of these frames of a video, each of which ends
+    `offset` frames later, as in a stream: after the last frame nothing moves.
+    """
+    nothing = torch.zeros(1 + motion_eye().num_features)
+    rows = deque[Tensor]([nothing], maxlen=n)
+    vectors = list[NDArray[np.float16]]()
+    for row in (*_motion_rows(reader, indices), *repeat(nothing, offset)):
+        rows.append(rounded_motion(row))
+        vectors.append(fisher_vector(torch.stack([*rows]).sum(0)).half().numpy())
+    return np.stack(vectors[offset:])
+
+
+def _motion_rows(reader: VideoReader, indices: Ints) -> Iterator[Tensor]:
+    """The motion words of all frames since the one before, `1+F`, for each frame at these indices;
+    a frame that is repeated has them once.
+    """
+    eye = motion_eye()
+    state = None
+    row = torch.zeros(1 + eye.num_features)
+    remaining = deque(indices.tolist())
+    for index, time, pixels in reader:
+        state, sums, count = eye.step(pixels, time, state)
+        row = row + torch.from_numpy(np.insert(sums, 0, count))
+        while remaining and remaining[0] <= index:
+            remaining.popleft()
+            yield row
+            row = torch.zeros_like(row)
+        if not remaining:
+            return
 
 
 def _statistics(
@@ -688,11 +766,7 @@ class _Space(NamedTuple):
         ).astype(np.float32)
         center = x.mean(0, dtype=np.float64)
         scale = standard_scale(center, x.std(0, dtype=np.float64))
-        z = ((x - center) / scale).astype(np.float32)
-        values, vectors = np.linalg.eigh((z @ z.T).astype(np.float64))
-        keeps = values > 1e-7 * values[-1]
-        keeps[:-_DIRECTIONS] = False
-        basis = z.T @ (vectors[:, keeps] / np.sqrt(values[keeps])).astype(np.float32)
+        basis = _main_directions(((x - center) / scale).astype(np.float32))
         M = net.num_features
         few = M // len(net.names) * len(UNORDERED)
         columns = [np.arange(M if ordered else few) + place * M for place, ordered in which]
@@ -728,6 +802,14 @@ class _Space(NamedTuple):
             weight.reshape(-1, *self.shape),
             bias=bias.astype(np.float64),
         )
+
+
+def _main_directions(z: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The orthonormal directions in which centered rows `n m` differ most: `m d`."""
+    values, vectors = np.linalg.eigh((z @ z.T).astype(np.float64))
+    keeps = values > 1e-7 * values[-1]
+    keeps[:-_DIRECTIONS] = False
+    return z.T @ (vectors[:, keeps] / np.sqrt(values[keeps])).astype(np.float32)
 
 
 def _around(
@@ -823,12 +905,83 @@ def _logistic(x: Floats, y: Ints, R: int, *, penalty: float) -> tuple[Floats, Fl
 
 def _loss(logits: Sequence[Sequence[Floats]], frames: Sequence[_Frames]) -> float:
     """The mean log loss of the sampled frames over all chains."""
+    return float(_losses(logits, frames).mean())
+
+
+def _losses(logits: Sequence[Sequence[Floats]], frames: Sequence[_Frames]) -> Floats:
+    """The log losses of the sampled frames of recordings, in all chains where they are known."""
     losses = list[Floats]()
     for recording, part in zip(logits, frames, strict=True):
         for scores, outputs in zip(recording, part.outputs, strict=True):
-            samples = part.samples[outputs[part.samples] != UNKNOWN]
+            samples = part.known_samples(outputs)
             losses.append(-scores[samples, outputs[samples]])
-    return float(np.concatenate(losses).mean())
+    return np.concatenate(losses)
+
+
+def _of_samples(groups: Sequence[str], frames: Sequence[_Frames]) -> NDArray[np.str_]:
+    """The groups of recordings, one for each of `_losses`."""
+    counts = [sum(len(part.known_samples(outputs)) for outputs in part.outputs) for part in frames]
+    return np.repeat(groups, counts)
+
+
+class _Both(NamedTuple):
+    """Pictures and motion in cross-validation.
+
+    Args:
+        loss, logits, penalty: as in `_Result`; the penalty is that of the layer of motion.
+        weight: of the log probabilities of motion.
+        space: of Fisher vectors: center `F`, their scale, and directions `F d`.
+        z: of each recording, its vectors in these directions, `T d`.
+    """
+
+    loss: float
+    logits: list[list[Floats]]
+    penalty: float
+    weight: float
+    space: tuple[Floats, float, Floats]
+    z: list[Floats]
+
+    def layer(self, frames: Sequence[_Frames], chains: Sequence[_Chain]) -> StateMotion:
+        """The layer of motion, fitted to all recordings, with its weight."""
+        center, scale, basis = self.space
+        rows, bias = _fit_chains(self.z, frames, chains, penalty=self.penalty)
+        weight = rows @ basis.T / scale
+        return StateMotion(self.weight * weight, self.weight * (bias - weight @ center))
+
+
+def _with_motion(
+    pictures: Sequence[Sequence[Floats]],
+    frames: Sequence[_Frames],
+    chains: Sequence[_Chain],
+    *,
+    folds: Sequence[Ints],
+) -> _Both:
+    """The log probabilities of pictures, to which those of motion are added where something moves,
+    with the best weight and penalty.
+    """
+    vectors = [part.motion for part in frames if part.motion is not None]
+    x = np.concatenate([rows[part.samples] for rows, part in zip(vectors, frames, strict=True)])
+    center = x.mean(0, dtype=np.float32)
+    differences = x.astype(np.float32) - center
+    scale = float(np.linalg.norm(differences)) / len(x) ** 0.5  # of vectors of unit length
+    basis = _main_directions(differences / scale)
+    z = [((rows - center) / scale).astype(np.float32) @ basis for rows in vectors]
+    moving = [rows.any(1, keepdims=True) for rows in vectors]
+    results = list[_Both]()
+    for penalty in _PENALTIES:
+        motion = _held_out(z, frames, chains, folds=folds, penalty=penalty)
+        for weight in _MOTION_WEIGHTS:
+            logits = [
+                [
+                    log_softmax(seen + weight * moves * moved, 1)
+                    for seen, moved in zip(*scores, strict=True)
+                ]
+                for moves, *scores in zip(moving, pictures, motion, strict=True)
+            ]
+            space = (center, scale, basis)
+            loss = _loss(logits, frames)
+            results.append(_Both(loss, logits, penalty, weight=weight, space=space, z=z))
+    return min(results, key=lambda result: result.loss)
 
 
 def durations(outputs: Sequence[Ints], R: int, *, rate: float) -> tuple[list[float], list[float]]:

@@ -22,6 +22,7 @@ it without PyTorch (`examples/live_without_pytorch.py`).
 """
 
 import hashlib
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -59,6 +60,7 @@ _STILL = 0.3  # pixels per step: slower is noise
 _MOVES = 0.02  # pixels per step: minimum mean speed in a block
 
 _BINS = 3
+WARM_UP = _BINS * (_BIN + _GAP)  # seconds until three bins are over, at the latest
 _ANGLES = np.arange(8, dtype=np.float32) * np.float32(np.pi / 4)
 _DIRECTIONS = np.stack((np.cos(_ANGLES), np.sin(_ANGLES)), 1)
 # values of a cell: directions of the parts, and how much of it is still, which belongs to the flow
@@ -129,6 +131,26 @@ def next_blocks(
     bins = _bins(after)
     after = after._replace(earlier=bins[-2:], cells=None, seconds=0.0, bins=state.bins + 1)
     return after, _blocks(bins) if len(bins) == _BINS else None
+
+
+def bin_ends(times: Sequence[float]) -> list[int]:
+    """The positions of the frames with which bins end, or a video begins anew (`next_blocks`), by the
+    times of all frames: who begins there has the same blocks, but for the first `WARM_UP` seconds.
+    """
+    ends = list[int]()
+    last = -math.inf
+    lasts = 0.0  # the bin that is not finished
+    for position, time in enumerate(times):
+        seconds = time - last
+        if 0 <= seconds < _MIN_STEP:
+            continue
+        last = time
+        follows = 0 < seconds <= _GAP
+        lasts = lasts + seconds if follows else 0.0
+        if not follows or lasts >= _BIN:
+            ends.append(position)
+            lasts = 0.0
+    return ends
 
 
 def last_blocks(state: MotionState) -> Blocks | None:
