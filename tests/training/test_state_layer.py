@@ -23,6 +23,7 @@ from onlooker.report.states import UNKNOWN
 from onlooker.stream.states import window_offsets
 from onlooker.training import states
 from onlooker.training.forward import encode_samples
+from onlooker.training.linear import is_clear
 from onlooker.training.states import (
     LabeledRecording,
     durations,
@@ -320,3 +321,46 @@ def test_frames_of_states_are_equally_spaced(
     lengths, found = states._lengths(model(), recordings, Decision(CLASSES))
     assert found == pytest.approx(rate)
     assert lengths[0] >= 2
+
+
+def test_motion_is_added_where_something_moves_with_the_weight_of_the_lowest_loss() -> None:
+    """Six recordings, of whose frames pictures tell nothing, and motion something."""
+    rng = np.random.default_rng(0)
+    chain = states._Chain([0, 1, 2], UNKNOWN)
+    frames = []
+    for _ in range(6):
+        labels = np.repeat(rng.integers(0, 3, 20), 5)
+        motion = rng.normal(0, 0.02, (100, 40))
+        motion[range(100), labels] += 0.2
+        motion[labels == 2] = 0  # nothing moves
+        frames.append(
+            states._Frames(
+                np.arange(100) / 5,
+                [],
+                [labels],
+                samples=np.arange(0, 100, 2),
+                motion=motion.astype(np.float16),
+            )
+        )
+    pictures = [[np.full((100, 3), -np.log(3))] for _ in frames]
+    folds = states._folds([str(number) for number in range(6)])
+    both = states._with_motion(pictures, frames, [chain], folds=folds)
+    assert both.loss == pytest.approx(states._loss(both.logits, frames))
+    assert both.loss < 0.5 < states._loss(pictures, frames)
+    layer = both.layer(frames, [chain])
+    for part, ((logs,),) in zip(frames, zip(both.logits, strict=True), strict=True):
+        is_still = part.outputs[0] == 2
+        assert np.allclose(logs[is_still], -np.log(3)), "pictures alone"
+        assert (logs.argmax(1) == part.outputs[0])[~is_still].mean() > 0.95
+        assert part.motion is not None
+        fitted = part.motion @ layer.weight.T + layer.bias
+        assert (fitted.argmax(1) == part.outputs[0])[~is_still].mean() > 0.95
+    groups = states._of_samples([*"aabbcc"], frames)
+    assert groups.tolist() == np.repeat([*"abc"], 100).tolist()
+
+
+@pytest.mark.parametrize(("gains", "clear"), [((0.2, 0.3, 0.4), True), ((0.9, -0.3, 0), False)])
+def test_a_gain_is_clear_above_its_standard_error_over_recordings(
+    gains: tuple[float, ...], *, clear: bool
+) -> None:
+    assert is_clear(np.repeat(gains, 50), np.repeat([*"abc"], 50)) is clear

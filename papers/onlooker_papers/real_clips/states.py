@@ -17,7 +17,7 @@ training and evaluation are those of a user: `onlooker train LIST --when states`
 - `hands`: six gestures of about 2 s, with pauses of 1 to 5 s; the last third of the clips of each
   gesture is in the test.
 - `ucf101_18`: all 18 classes one after another, 2 to 10 s of a clip of each, at 25 frames a second;
-  list 1: recordings of 8 groups of its training, and of 4 of its test.
+  list 1: recordings of 5 groups of its training, and of 3 of its test.
 """
 
 import csv
@@ -36,7 +36,6 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from onlooker.base.config import When
 from onlooker.base.files import read_json
 from onlooker.cli.command import command
 from onlooker.video.reader import VideoReader
@@ -62,7 +61,7 @@ _HAND_FPS = 7.5  # every second frame of the clips
 _ACTS = 8  # gestures in a recording
 _PAUSE = (0.5, 2.5)  # seconds, before a gesture and after it
 _UCF_FPS = 25.0
-_GROUPS = (8, 4)  # of UCF101 in the training and in the test
+_GROUPS = (5, 3)  # of UCF101 in the training and in the test
 _BOUT = (2.0, 10.0)  # seconds of a clip of UCF101
 
 Images = NDArray[np.uint8]
@@ -90,7 +89,7 @@ def write_recording(file: Path, bouts: Sequence[Bout], fps: float) -> list[Line]
     write(file, np.concatenate([bout.images for bout in bouts]), fps=fps)
     ends = np.cumsum([0, *(len(bout.images) for bout in bouts)]) / fps
     return [
-        Line(file.name, start, end, bout.label)
+        Line(file.name, start, end, label=bout.label)
         for bout, (start, end) in zip(bouts, pairwise(ends.tolist()), strict=True)
         if bout.label
     ]
@@ -106,7 +105,7 @@ def read_list(file: Path) -> list[Line]:
     """The lines of a list."""
     with file.open(newline="") as stream:
         return [
-            Line(row["path"], float(row["start"]), float(row["end"]), row["label"])
+            Line(row["path"], float(row["start"]), float(row["end"]), label=row["label"])
             for row in csv.DictReader(stream)
         ]
 
@@ -181,8 +180,8 @@ def hands(folder: Path, _: int = 0) -> None:
         for label in random.permutation([*_HANDS, *random.choice(_HANDS, _ACTS - len(_HANDS))]):
             files = sorted((clips / label).glob("*.mp4"))
             third = 2 * len(files) // 3
-            of_side = files[:third] if name == "train" else files[third + 1 :]
-            shown = _images(of_side[random.integers(len(of_side))])[::2]
+            own = files[:third] if name == "train" else files[third + 1 :]
+            shown = _images(own[random.integers(len(own))])[::2]
             before, after = (round(random.uniform(*_PAUSE) * _HAND_FPS) for _ in range(2))
             bouts += [
                 Bout("", shown[np.arange(before) % 2]),
@@ -227,7 +226,7 @@ class Model(NamedTuple):
     """A model of a row: what the names of its lists begin with, and what is fitted."""
 
     lists: str
-    when: When
+    when: str
 
 
 MODELS = {"states": [Model("", "states")], "events": [Model("", "events")]}

@@ -491,8 +491,8 @@ class LinearClassifier(VideoModel):
         D = self.encoder.num_features
         N = self.grid[0] * self.grid[1]
         before = self._span - 1
-        of_states = self.lengths[:1] if self.state_motion else ()
-        motion_before = max((1, *self._motion_lengths, *of_states)) - 1
+        state_lengths = self.lengths[:1] if self.state_motion else ()
+        motion_before = max((1, *self._motion_lengths, *state_lengths)) - 1
         zeros = self.center.new_zeros
         return LinearState(
             zeros(batch_size, 1),

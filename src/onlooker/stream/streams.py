@@ -154,8 +154,8 @@ class Streams:
         elif model.lengths:
             threshold = decision.event_threshold(alarms_per_hour)
             self.finder = Finder(decision, model.lengths, threshold)
-        of_clips = self.state_finder is not None and not model.state_motion  # alone
-        self.sees_motion = model.motion_features > 0 and not of_clips
+        is_for_clips = self.state_finder is not None and not model.state_motion  # alone
+        self.sees_motion = model.motion_features > 0 and not is_for_clips
         self.states: dict[str, StreamState] = {}
         if data.modality != "rgb":
             raise ValueError(

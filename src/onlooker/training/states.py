@@ -426,22 +426,19 @@ def fit_states(
             if best is None or loss < best.loss:
                 best = _Result(loss, which, penalty, space=space, z=z, logits=logits)
     assert best is not None
-    motion = None
+    both = None
     why = ""
     if any(part.motion is not None and part.motion.any() for part in frames):
-        groups = [recording.group for recording in recordings]
-        by_both = _with_motion(best.logits, frames, chains, folds=folds)
-        is_better = by_both.loss < best.loss and is_clear(
-            _losses(best.logits, frames) - _losses(by_both.logits, frames),
-            _of_samples(groups, frames),
-        )
-        both = f"pictures and motion (log loss {by_both.loss:.2f})"
-        alone = f"pictures alone ({best.loss:.2f})"
-        why = f"by {alone}, {both} are not clearly better"
-        if is_better or data.eyes != "auto":
-            why = f"by {both}, not {alone}"
-            motion = by_both.layer(frames, chains)
-            best = best._replace(logits=by_both.logits)
+        both = _with_motion(best.logits, frames, chains, folds=folds)
+        gains = _losses(best.logits, frames) - _losses(both.logits, frames)
+        groups = _of_samples([recording.group for recording in recordings], frames)
+        losses = f"log loss {both.loss:.2f}, pictures alone {best.loss:.2f}"
+        if data.eyes != "auto" or is_clear(gains, groups):
+            best = best._replace(logits=both.logits)
+            why = f"by pictures and motion ({losses})"
+        else:
+            both = None
+            why = f"by pictures; with motion, they are not clearly better told ({losses})"
     fitted = list[StateChain]()
     texts = list[str]()
     labeled: list[list[Segment]] = [[] for _ in recordings]
@@ -499,7 +496,13 @@ def fit_states(
         recordings=sorted(tested, key=itemgetter("name")),
     )
     return StateLayer(
-        lengths, layer, tuple(fitted), rate=rate, held_out=held_out, motion=motion, why=why
+        lengths,
+        layer,
+        tuple(fitted),
+        rate=rate,
+        held_out=held_out,
+        motion=both and both.layer(frames, chains),
+        why=why,
     )
 
 
