@@ -9,7 +9,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, redirect_stdout
-from dataclasses import replace
+from dataclasses import fields, replace
 from itertools import product
 from pathlib import Path
 from threading import Event
@@ -25,7 +25,7 @@ from commands import call, fails
 from eventful import eventful, untrained
 
 from onlooker.base.config import DataConfig
-from onlooker.base.decision import EventCurve
+from onlooker.base.decision import Decision, EventCurve, StateChain
 from onlooker.base.files import NotWritableError
 from onlooker.base.records import Prediction
 from onlooker.cli import app
@@ -397,6 +397,30 @@ def test_results_of_earlier_versions_are_continued(
     curve = replace(curve, calibration=[0.5, 1.0])
     of.decision = replace(of.decision, curve=curve)
     assert predict_module._digest(of, threshold) != expected
+
+
+def test_every_value_of_the_decision_is_in_the_digest() -> None:
+    """But the frame rate, which the weights were trained with."""
+    recognizer = eventful(usual_distance=2.0)
+    others = {
+        "classes": ("jump", *recognizer.classes[1:]),
+        "aggregation": "product",
+        "temperature": 2.0,
+        "threshold": 0.4,
+        "curve": EventCurve([1.0], [1.0], [0.0], [0.0], 0.0, 1.0, []),
+        "clip_seconds": 1.5,
+        "states": (StateChain([0], [1.0], [1.0], weight=1.0),),
+        "usual_distance": 3.0,
+        "class_shares": range(1, 1 + len(recognizer.classes)),
+        "nothing": "",
+    }
+    assert {*others} == {field.name for field in fields(Decision)} - {"frame_rate"}
+    before = recognizer.decision
+    digests = {predict_module._digest(recognizer, None)}
+    for name, value in others.items():
+        recognizer.decision = replace(before, **{name: value})
+        digests.add(predict_module._digest(recognizer, None))
+    assert len(digests) == 1 + len(others)
 
 
 def test_a_file_that_another_command_locks_meanwhile_is_left_to_it(

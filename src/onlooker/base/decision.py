@@ -34,15 +34,9 @@ _BELOW_ONE = 0.999
 _SURE = 0.95  # confidence of the upper bound of a rate
 _MIN_MINUTES = 2  # shorter times are stated in seconds
 _UNREACHABLE = 2.0  # a threshold above all scores
-# values that records of earlier versions lack
-_EARLIER_DEFAULTS = {
-    "nothing": None,
-    "curve": None,
-    "clip_seconds": 0.0,
-    "states": (),
-    "usual_distance": None,
-    "class_shares": (),
-}
+PROBABILITIES = "probabilities"  # group of the settings that reports show
+# what the record of every version has; of other values, those of earlier versions have the defaults
+_OF_EVERY_VERSION = {"classes", "aggregation", "temperature", "threshold", "frame_rate"}
 
 
 @dataclass(frozen=True)
@@ -296,11 +290,12 @@ class Decision(Config):
 
     classes: Sequence[str] = field(metadata={"help": "The K class names; kept as a tuple."})
     aggregation: ClipAggregation = setting(
-        "mean", "How frame scores become clip scores (`clip_scores`)."
+        "mean", "How frame scores become clip scores (`clip_scores`).", PROBABILITIES
     )
     temperature: float = setting(
         1.0,
         "Probabilities of a frame are softmax(logits / temperature); `fit_temperature` chooses it.",
+        PROBABILITIES,
         minimum=1e-6,
         maximum=1_000_000,
     )
@@ -308,6 +303,7 @@ class Decision(Config):
         None,
         "The probability that the event of a clip needs, else the answer is nothing; none: the answer is the most "
         "probable class. `choose_threshold` chooses it. Events of recordings and streams have that of `curve`.",
+        PROBABILITIES,
         minimum=0,
         maximum=1,
     )
@@ -366,7 +362,8 @@ class Decision(Config):
             KeyError: a value is missing that every version has saved.
             ValueError: as the class; or the curve is invalid.
         """
-        values = _EARLIER_DEFAULTS | values
+        later = {f.name: f.default for f in fields(cls) if f.name not in _OF_EVERY_VERSION}
+        values = later | values
         stored = {f.name: values[f.name] for f in fields(cls)}
         curve = field_of(values, "curve", dict | None)
         stored["curve"] = EventCurve.from_dict(curve) if curve else None

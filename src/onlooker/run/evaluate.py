@@ -7,7 +7,7 @@ import random
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onlooker.base.config import StreamConfig
+from onlooker.base.decision import PROBABILITIES
 from onlooker.base.files import check_writable, read_json, write_json
 from onlooker.base.intervals import WHOLE, file_of, resolved, split_interval, with_interval
 from onlooker.base.progress import tracked
@@ -184,9 +185,10 @@ def write_report(
         notes=record.notes,
         settings={
             **record.settings.to_dict(),
-            "probabilities": {
-                name: getattr(recognizer.decision, name)
-                for name in ("aggregation", "temperature", "threshold")
+            PROBABILITIES: {
+                option.name: getattr(recognizer.decision, option.name)
+                for option in fields(recognizer.decision)
+                if option.metadata.get("group") == PROBABILITIES
             },
             "samples": {"frame_rate": rate_text(recognizer), "clips": length_text(recognizer)},
         },

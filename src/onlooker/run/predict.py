@@ -206,7 +206,7 @@ def _predictor(
 
 def _digest(recognizer: Recognizer, threshold: float | None) -> str:
     """A digest of all that changes predictions; the same as in earlier versions, so that their files
-    are continued.
+    are continued. The frame rate is not in it: that of training belongs to the weights.
     """
     decision = recognizer.decision
     extra = [value for value in (decision.nothing, threshold) if value is not None]

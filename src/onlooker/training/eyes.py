@@ -110,20 +110,6 @@ def _in_words(figures: EyeFigures) -> str:
     return f"{_NAMES[figures.name]} (log loss {figures.log_loss:.2f}, {accuracy})"
 
 
-class EyeLayers(NamedTuple):
-    """Fitted layers of pictures and of motion, whose logits are added; None: none of motion."""
-
-    pictures: LinearLayer
-    motion: LinearLayer | None
-
-    def logits(self, clips: ClipStatistics) -> Floats:
-        """The logits of clips, `B K`."""
-        logits = self.pictures.logits(clips.x)
-        if self.motion is None or clips.motion is None:
-            return logits
-        return logits + _where_moving(self.motion.logits(clips.motion.x), clips.motion)
-
-
 def _where_moving(logits: Floats, motion: MotionVectors) -> Floats:
     """Logits of motion, with zeros for clips in which nothing moves."""
     return logits * motion.x.any(1, keepdims=True)
@@ -201,7 +187,7 @@ def _temperature(clips: ClipStatistics, choice: EyeChoice) -> float:
     if not parts:  # of a single recording
         return choice.temperature
     fit, test = parts[0]
-    logits = fitted_layers(clips, choice, fit).logits(clips.subset(test))
+    logits = held_out_logits(clips, choice, fit=fit, test=test)
     scores = softmax(logits / choice.temperature, 1)
     y = clips.y[test]
     weights = balancing_weights(y) if choice.pictures.balanced else None
@@ -300,10 +286,17 @@ def _calibrated(
     )
 
 
-def fitted_layers(clips: ClipStatistics, choice: EyeChoice, positions: Ints) -> EyeLayers:
-    """The chosen layers, fitted to the clips at some positions."""
-    pictures = fitted_layer(clips, choice.pictures, positions).scaled(choice.factors[0])
-    return EyeLayers(pictures, _motion_layer(clips, choice, positions))
+def held_out_logits(clips: ClipStatistics, choice: EyeChoice, *, fit: Ints, test: Ints) -> Floats:
+    """The logits `B K` of the clips at some positions, by the chosen layers of pictures and of
+    motion, fitted to the clips at others.
+    """
+    pictures = fitted_layer(clips, choice.pictures, fit).scaled(choice.factors[0])
+    tested = clips.subset(test)
+    logits = pictures.logits(tested.x)
+    motion = _motion_layer(clips, choice, fit)
+    if motion is None or tested.motion is None:
+        return logits
+    return logits + _where_moving(motion.logits(tested.motion.x), tested.motion)
 
 
 def _motion_layer(clips: ClipStatistics, choice: EyeChoice, positions: Ints) -> LinearLayer | None:
@@ -385,7 +378,7 @@ def cross_validated(
             encoded = _better_encoded(*both, fit)
         training = clips if choice else encoded.subset(fit)
         fold_choice = choice or choose_eyes(training, INNER_FOLDS)
-        logits = fitted_layers(encoded, fold_choice, fit).logits(encoded.subset(test))
+        logits = held_out_logits(encoded, fold_choice, fit=fit, test=test)
         scores[test] = softmax(logits / fold_choice.temperature, 1)
         threshold = fold_choice.event_threshold(training)
         if threshold:

@@ -221,16 +221,12 @@ class ClipStatistics(NamedTuple):
         places = np.linspace(0, count - 1, min(count, MOST_CHOOSING)).round().astype(np.int64)
         return np.sort(by_recording[places])
 
-    def with_copies(self, positions: Ints, columns: Ints, copies: int) -> tuple[Floats, Ints]:
-        """Some columns of the statistics, and the classes, of the clips at some positions, followed
-        by those of this many altered copies of each.
-        """
-        return joined(self.batches(positions, columns, copies))
-
     def batches(
         self, positions: Ints, columns: Ints, copies: int = 0
     ) -> Iterator[tuple[Statistics, Ints]]:
-        """The same in batches, in the precision of the statistics."""
+        """Some columns of the statistics, and the classes, of the clips at some positions, followed
+        by those of this many altered copies of each; in batches, in the precision of the statistics.
+        """
         block = slice(columns[0], columns[-1] + 1)  # a view, from which only rows are copied
         within = columns - columns[0]
         is_whole = len(columns) == block.stop - block.start
@@ -364,7 +360,7 @@ def _best_method(
     altered copies of each clip.
     """
     columns = clips.columns(statistics)
-    fit_and_test = ((*clips.with_copies(fit, columns, copies), test) for fit, test in parts)
+    fit_and_test = ((*joined(clips.batches(fit, columns, copies)), test) for fit, test in parts)
     x = np.ascontiguousarray(clips.x[:, columns], np.float64)
     return cross_validate(x, clips.y, clips.num_classes, parts=fit_and_test, balanced=balanced)
 
