@@ -102,7 +102,7 @@ def test_a_quick_reproduction(paper: str, tmp_path: Path) -> None:
 
 
 def test_tiny_hmdb10(tmp_path: Path) -> None:
-    tiny = hmdb10.Budget(
+    tiny = hmdb10.Hmdb10Budget(
         "conv4",
         pretrained=False,
         data=DataConfig(frames=4, size=32, translate=0.0, scale=0.0),

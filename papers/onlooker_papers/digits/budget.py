@@ -34,7 +34,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Budget:
+class DigitsBudget:
     """Which experiments are computed, and their sizes.
 
     Args:
@@ -106,7 +106,7 @@ def _both(encoder: str, recipe: str = "one-cycle") -> tuple[DigitModel, DigitMod
 
 
 # Not `dcn`: an update of its weights takes seconds, and writing them as well.
-SMOKE = Budget(
+SMOKE = DigitsBudget(
     name="smoke: a training step of everything, in seconds; the figures mean nothing",
     pretraining={"lenet": {"published": 0.2, "one-cycle": 0.1}, "stn": {"one-cycle": 0.1}},
     frames=5,
@@ -127,7 +127,7 @@ SMOKE = Budget(
     validation=16,
     digits=200,
 )
-QUICK = Budget(
+QUICK = DigitsBudget(
     name="quick: minutes, to see that everything runs",
     pretraining={"lenet": {"one-cycle": 2.0}, "stn": {"one-cycle": 1.0}, "dcn": {"one-cycle": 0.1}},
     frames=10,
@@ -141,7 +141,7 @@ QUICK = Budget(
     ceilings={},
     tests=200,
 )
-STANDARD = Budget(
+STANDARD = DigitsBudget(
     name="standard: some twenty hours of one core, fewer on two",
     pretraining={
         "lenet": {"published": 5.0, "literal": 5.0, "one-cycle": 2.0, "long": 5.0},

@@ -9,7 +9,7 @@ from onlooker.base.files import write_bytes
 from onlooker.data.transforms import to_video
 from onlooker.report.page import Page
 from onlooker_papers.digits import tables
-from onlooker_papers.digits.budget import GLIMPSES, Budget
+from onlooker_papers.digits.budget import GLIMPSES, DigitsBudget
 from onlooker_papers.digits.data.moving_mnist import MovingDigits
 from onlooker_papers.digits.figures import SHOWN, seen, windows, write_images
 from onlooker_papers.digits.pretraining import DATA, pretrained
@@ -19,7 +19,7 @@ from onlooker_papers.tables import Results, add_table
 
 
 def write_page(
-    run: Path, figures: Results, *, budget: Budget, splits: DigitSplit, encoders: Path
+    run: Path, figures: Results, *, budget: DigitsBudget, splits: DigitSplit, encoders: Path
 ) -> Path:
     """Write `run/report.html`, the page of everything that `reproduce` computed, and its images
     next to it.

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from onlooker.base.files import write_json
-from onlooker_papers.digits.budget import OBJECTS, QUICK, SMOKE, STANDARD, Budget
+from onlooker_papers.digits.budget import OBJECTS, QUICK, SMOKE, STANDARD, DigitsBudget
 from onlooker_papers.digits.data.augmented_mnist import VARIANTS
 from onlooker_papers.digits.held_out import CEILINGS, Ceiling, Trial
 from onlooker_papers.digits.layers import DRAWN, layers_of
@@ -127,7 +127,7 @@ def _by_file(rows: Mapping[Key, Row]) -> dict[str, dict[Key, Row]]:
     return files
 
 
-def _names(budget: Budget) -> Iterator[str]:
+def _names(budget: DigitsBudget) -> Iterator[str]:
     """The names of all rows, in the order in which they are computed."""
     yield from (f"layers/{encoder}" for encoder in DRAWN)
     for encoder, recipes in budget.pretraining.items():
@@ -158,7 +158,7 @@ def _belongs(name: str, protocol: str) -> bool:
 class _Tables:
     """The rows of one run. Each is computed on request, after the models from which it starts."""
 
-    def __init__(self, run: Path, budget: Budget, splits: DigitSplit) -> None:
+    def __init__(self, run: Path, budget: DigitsBudget, splits: DigitSplit) -> None:
         self.run = run
         self.budget = budget
         self.splits = splits

@@ -44,7 +44,7 @@ def encoder(
     from onlooker_papers.encoder.export import draw, record
     from onlooker_papers.encoder.export import export as export_weights
     from onlooker_papers.encoder.images import list_images, read_images
-    from onlooker_papers.encoder.train import CALTECH_101, TINY_IMAGENET, Training
+    from onlooker_papers.encoder.train import CALTECH_101, TINY_IMAGENET, EncoderTraining
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     files, held_back, classes = list_images(folder)
@@ -67,7 +67,7 @@ def encoder(
         if figure is not None:
             draw(figures, figure)
         return
-    training = Training(run, recipe, num_classes=len(classes), device=device)
+    training = EncoderTraining(run, recipe, num_classes=len(classes), device=device)
     for line in training.fit(read_images(files, classes, recipe.image_size), validation):
         typer.echo(
             f"epoch {line['epoch']}/{recipe.epochs}: loss {line['loss']:.3f}, "

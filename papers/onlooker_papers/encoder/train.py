@@ -24,7 +24,7 @@ IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
 @dataclass(frozen=True)
-class Recipe:
+class EncoderRecipe:
     """How the encoder is trained.
 
     Attributes:
@@ -64,9 +64,9 @@ class Recipe:
     seed: int = 0
 
 
-TINY_IMAGENET = Recipe()
+TINY_IMAGENET = EncoderRecipe()
 # A tenth of the images, so stronger changes, more passes, and a task that needs no labels.
-CALTECH_101 = Recipe(
+CALTECH_101 = EncoderRecipe(
     image_size=80,
     epochs=50,
     lr=0.3,
@@ -104,7 +104,7 @@ class ImageClassifier(nn.Module):
         return self.encoder.layers(images).mean((2, 3))
 
 
-class Training:
+class EncoderTraining:
     """The state of a training: everything that the next epoch needs.
 
     Args:
@@ -118,7 +118,7 @@ class Training:
     """
 
     def __init__(
-        self, run: Path, recipe: Recipe, *, num_classes: int, device: torch.device
+        self, run: Path, recipe: EncoderRecipe, *, num_classes: int, device: torch.device
     ) -> None:
         self.run = run
         self.recipe = recipe
@@ -265,7 +265,7 @@ def contrastive_loss(projected: Tensor, temperature: float = 0.2) -> Tensor:
     return F.cross_entropy(similar, torch.arange(count, device=projected.device).roll(count // 2))
 
 
-def learning_rate(recipe: Recipe, epoch: float) -> float:
+def learning_rate(recipe: EncoderRecipe, epoch: float) -> float:
     """Linear warm-up, then a cosine to zero.
 
     Args:

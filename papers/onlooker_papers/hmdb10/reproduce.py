@@ -29,7 +29,7 @@ _RANDOM = " **The encoder has random weights**, not ImageNet's as published: thi
 
 
 @dataclass(frozen=True)
-class Budget:
+class Hmdb10Budget:
     """The size of the experiments.
 
     Args:
@@ -54,12 +54,12 @@ class Budget:
     clips: int = 0
 
 
-PUBLISHED = Budget()
-QUICK = Budget(
+PUBLISHED = Hmdb10Budget()
+QUICK = Hmdb10Budget(
     pretrained=False, data=replace(SAMPLING, frames=8), draws=2, rates=RATES[:1], clips=10
 )
 # Seconds, on generated clips: one epoch of two classes.
-SMOKE = Budget(
+SMOKE = Hmdb10Budget(
     encoder="conv4",
     pretrained=False,
     data=replace(SAMPLING, frames=4, size=32),
@@ -83,7 +83,7 @@ def reproduce(
     hmdb51: Path | None = None,
     clips: Path | None = None,
     classes: Sequence[str] = (),
-    budget: Budget = PUBLISHED,
+    budget: Hmdb10Budget = PUBLISHED,
     results: Path | None = None,
 ) -> Path:
     """Compute what is missing of Teja & Akunuri 2020, and write `report.html`.

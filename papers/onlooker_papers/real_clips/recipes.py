@@ -27,7 +27,7 @@ SEEDS = range(3)
 
 
 @dataclass(frozen=True)
-class Recipe:
+class ComparisonRecipe:
     """One comparison; all settings that are not given are those of `SAMPLES` and `MODEL`, or
     defaults of the library.
 
@@ -46,13 +46,13 @@ class Recipe:
 
 
 RECIPES = {
-    "surveillance": Recipe(
+    "surveillance": ComparisonRecipe(
         folder="surveillance",
         models=f"{ABLATION},tcn:flow,tcn:both",
         data={"frames": 16, "hflip": True},
         training={"lr": 2e-3, "epochs": 40},
     ),
-    "basketball": Recipe(
+    "basketball": ComparisonRecipe(
         folder="basketball",
         models=ABLATION,
         data={"frames": 7, "hflip": True},

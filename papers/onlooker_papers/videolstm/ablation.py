@@ -82,7 +82,7 @@ MEMBERS = (MOTION, FLOW)
 
 
 @dataclass(frozen=True)
-class Budget:
+class AblationBudget:
     """The size of the experiments.
 
     Args:
@@ -101,21 +101,21 @@ class Budget:
 
 
 BUDGETS = {
-    "smoke": Budget(
+    "smoke": AblationBudget(
         "smoke: a training step of every model, in seconds; the figures mean nothing",
         16,
         (0,),
         counts={"validation": 4, "test": 8},
         training=replace(TRAINING, epochs=1),
     ),
-    "quick": Budget(
+    "quick": AblationBudget(
         "quick: minutes, to see that everything runs",
         160,
         (0,),
         counts={"validation": 50, "test": 100},
         training=replace(TRAINING, epochs=3),
     ),
-    "standard": Budget(
+    "standard": AblationBudget(
         "standard: hours on two cores",
         2000,
         (0, 1, 2),

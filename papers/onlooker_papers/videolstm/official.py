@@ -41,7 +41,7 @@ from onlooker_papers.videolstm.official_budget import (
     SINGLE,
     STREAMS,
     VIDEOLSTM,
-    Budget,
+    OfficialBudget,
     OfficialSet,
 )
 from onlooker_papers.videolstm.on_features import fuse, trained
@@ -114,7 +114,7 @@ def _write_page(
     official: OfficialSet,
     *,
     split: int,
-    budget: Budget,
+    budget: OfficialBudget,
     figures: Mapping[str, Any],
     command: str,
 ) -> Path:
@@ -161,7 +161,7 @@ def _write_page(
     return page.write(folder / "report.html")
 
 
-def _limited(split: Split, budget: Budget) -> Split:
+def _limited(split: Split, budget: OfficialBudget) -> Split:
     """The classes and clips of a budget."""
     labels = _classes(split)[: budget.classes or None]
     parts = (
@@ -175,7 +175,9 @@ def _classes(split: Split) -> list[str]:
     return sorted({clip.label for clip in split.training})
 
 
-def _untrained(folder: Path, clips: Split, *, settings: Settings, budget: Budget) -> VideoModel:
+def _untrained(
+    folder: Path, clips: Split, *, settings: Settings, budget: OfficialBudget
+) -> VideoModel:
     """A model with the frozen encoder of a stream, or one that gets those of both by
     `initialize_motion`.
     """
@@ -188,7 +190,9 @@ def _untrained(folder: Path, clips: Split, *, settings: Settings, budget: Budget
     return net
 
 
-def _fine_tuned(folder: Path, clips: Split, *, of: Modality, budget: Budget) -> dict[str, Tensor]:
+def _fine_tuned(
+    folder: Path, clips: Split, *, of: Modality, budget: OfficialBudget
+) -> dict[str, Tensor]:
     """The weights of a stream's encoder, trained on the training clips of the split, and stored in
     the folder.
     """
@@ -222,7 +226,7 @@ class _Models:
 
     folder: Path
     clips: Split
-    budget: Budget
+    budget: OfficialBudget
     name: str
     split: int
 

@@ -76,7 +76,7 @@ FINE_TUNING_FRAMES = 10  # of each clip, from which random frames are drawn
 
 
 @dataclass(frozen=True)
-class Budget:
+class OfficialBudget:
     """The size of the experiments; the defaults are the published sizes.
 
     Args:
@@ -155,7 +155,7 @@ class Budget:
 
 
 BUDGETS = {
-    "quick": Budget(
+    "quick": OfficialBudget(
         "quick: a few clips of five classes, to see that everything runs",
         TrainConfig(epochs=2, batch=8, label_smoothing=0.0, patience=0),
         crops=5,
@@ -163,11 +163,11 @@ BUDGETS = {
         clips=4,
         complete=False,
     ),
-    "standard": Budget(
+    "standard": OfficialBudget(
         "standard: 20 epochs", TrainConfig(epochs=20, batch=32, label_smoothing=0.0, patience=0)
     ),
     # The authors' code: no schedule and no gradient clipping.
-    "full": Budget(
+    "full": OfficialBudget(
         "full: the settings of the authors' code, 200 to 400 epochs",
         TrainConfig(
             epochs=200,

@@ -17,7 +17,7 @@ from onlooker_papers.mnist import DigitSplit
 from onlooker_papers.sheet import sheet
 from onlooker_papers.tables import add_table
 from onlooker_papers.videolstm import tables
-from onlooker_papers.videolstm.ablation import WITH_ATTENTION_LOSS, Budget
+from onlooker_papers.videolstm.ablation import WITH_ATTENTION_LOSS, AblationBudget
 from onlooker_papers.videolstm.moving_target import SIZE, TargetClips, data
 
 
@@ -25,7 +25,7 @@ def write_page(
     run: Path,
     results: Mapping[str, Mapping[str, Any]],
     *,
-    budget: Budget,
+    budget: AblationBudget,
     splits: DigitSplit,
     command: str,
 ) -> Path:
@@ -59,7 +59,7 @@ def write_page(
     return page.write(run / "report.html")
 
 
-def _looks(run: Path, budget: Budget, splits: DigitSplit) -> Iterator[tuple[str, Any]]:
+def _looks(run: Path, budget: AblationBudget, splits: DigitSplit) -> Iterator[tuple[str, Any]]:
     """The same test clips with both kinds of attention, and the flow that one of them sees."""
     clips = TargetClips(splits.test, 2, 5)
     seen = {}

@@ -21,7 +21,7 @@ from onlooker_papers.videolstm.ablation import (
     LOCATED,
     MEMBERS,
     SPECS,
-    Budget,
+    AblationBudget,
     Trial,
     ensemble,
     ensemble_path,
@@ -74,7 +74,7 @@ def reproduce(
     return write_page(run, {TARGET: figures}, budget=chosen, splits=digits, command=command)
 
 
-def _rows(run: Path, budget: Budget, digits: DigitSplit) -> Mapping[Key, Row]:
+def _rows(run: Path, budget: AblationBudget, digits: DigitSplit) -> Mapping[Key, Row]:
     """The rows of all models: means over seeds."""
     of_spec = {
         spec: [

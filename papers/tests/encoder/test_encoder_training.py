@@ -16,9 +16,14 @@ from typer.testing import CliRunner
 from onlooker_papers.encoder.__main__ import app
 from onlooker_papers.encoder.images import Images, list_images, random_crops, read_images
 from onlooker_papers.encoder.tables import card
-from onlooker_papers.encoder.train import Recipe, Training, contrastive_loss, learning_rate
+from onlooker_papers.encoder.train import (
+    EncoderRecipe,
+    EncoderTraining,
+    contrastive_loss,
+    learning_rate,
+)
 
-RECIPE = Recipe(epochs=3, batch=8, lr=0.05, warmup=1, small_size=32)
+RECIPE = EncoderRecipe(epochs=3, batch=8, lr=0.05, warmup=1, small_size=32)
 CPU = torch.device("cpu")
 
 
@@ -118,7 +123,7 @@ def test_crops_of_a_ramp_are_ramps_of_both_directions() -> None:
 
 
 def test_the_learning_rate_rises_and_falls() -> None:
-    recipe = Recipe(epochs=10, warmup=2, lr=0.4)
+    recipe = EncoderRecipe(epochs=10, warmup=2, lr=0.4)
     assert [learning_rate(recipe, epoch) for epoch in (0, 1, 2, 10)] == pytest.approx(
         [0, 0.2, 0.4, 0]
     )
@@ -130,12 +135,12 @@ def test_an_interrupted_training_ends_with_the_same_weights(
 ) -> None:
     images = made()
     recipe = replace(RECIPE, contrast=contrast)
-    whole = Training(tmp_path / "whole", recipe, num_classes=2, device=CPU)
+    whole = EncoderTraining(tmp_path / "whole", recipe, num_classes=2, device=CPU)
     lines = list(whole.fit(images, images))
     assert [line["size"] for line in lines] == [32, 32, 64]
-    first = Training(tmp_path / "parts", recipe, num_classes=2, device=CPU)
+    first = EncoderTraining(tmp_path / "parts", recipe, num_classes=2, device=CPU)
     assert len(list(islice(first.fit(images, images), 1))) == 1
-    rest = Training(tmp_path / "parts", recipe, num_classes=2, device=CPU)
+    rest = EncoderTraining(tmp_path / "parts", recipe, num_classes=2, device=CPU)
     assert rest.epoch == 1
     assert len(list(rest.fit(images, images))) == 2
     for name, weight in whole.average.state_dict().items():
@@ -143,15 +148,19 @@ def test_an_interrupted_training_ends_with_the_same_weights(
 
 
 def test_a_folder_of_another_recipe_is_refused(tmp_path: Path) -> None:
-    list(islice(Training(tmp_path, RECIPE, num_classes=2, device=CPU).fit(made(8), made(8)), 1))
+    list(
+        islice(
+            EncoderTraining(tmp_path, RECIPE, num_classes=2, device=CPU).fit(made(8), made(8)), 1
+        )
+    )
     with pytest.raises(ValueError, match="holds a training with"):
-        Training(tmp_path, replace(RECIPE, lr=0.1), num_classes=2, device=CPU)
+        EncoderTraining(tmp_path, replace(RECIPE, lr=0.1), num_classes=2, device=CPU)
 
 
 def test_exported_weights_are_measured_as_they_are(folder: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     file = tmp_path / "weights" / "small.safetensors"
-    trained = Training(run, RECIPE, num_classes=2, device=CPU)
+    trained = EncoderTraining(run, RECIPE, num_classes=2, device=CPU)
     lines = list(trained.fit(made(8), made(8)))
     results = tmp_path / "results"
     figure = tmp_path / "docs" / "curve.png"

@@ -26,10 +26,10 @@ from onlooker.models.encoders import ENCODERS, EncoderSpec
 from onlooker.video.write import write
 from onlooker_papers.hmdb10 import draws
 from onlooker_papers.hmdb10 import reproduce as module
-from onlooker_papers.hmdb10.reproduce import PUBLISHED, Budget, reproduce
+from onlooker_papers.hmdb10.reproduce import PUBLISHED, Hmdb10Budget, reproduce
 
 CLASSES = ("brush_hair", "cartwheel", "wave")
-TINY = Budget(
+TINY = Hmdb10Budget(
     "pooled",
     pretrained=False,
     data=DataConfig(frames=4, size=32, translate=0.0, scale=0.0),

@@ -11,7 +11,7 @@ from onlooker.base.config import DataConfig, ModelConfig, Settings, TrainConfig
 from onlooker.base.files import read_json
 from onlooker.run.compare import settings_of
 from onlooker_papers.real_clips import reproduce as module
-from onlooker_papers.real_clips.recipes import MODEL, RECIPES, SAMPLES, SEEDS, Recipe
+from onlooker_papers.real_clips.recipes import MODEL, RECIPES, SAMPLES, SEEDS, ComparisonRecipe
 from onlooker_papers.real_clips.reproduce import write_set
 
 DATA = DataConfig(frames=3, size=16, channels=1)
@@ -109,7 +109,7 @@ def test_a_recipe_becomes_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     make_set(tmp_path / "clips" / "squares", clips=4, frames=4)
     monkeypatch.setenv("ONLOOKER_DATA", str(tmp_path))
     training = {"epochs": 1, "batch": 16, "precision": "32"}
-    tiny = Recipe(
+    tiny = ComparisonRecipe(
         "squares",
         "motion,convlstm:flow",
         {"frames": 3, "size": 16, "channels": 1},

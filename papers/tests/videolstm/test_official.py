@@ -29,10 +29,10 @@ from onlooker_papers.videolstm.official_budget import (
     MOTION,
     SETS,
     SINGLE,
-    Budget,
+    OfficialBudget,
 )
 
-TINY = Budget(
+TINY = OfficialBudget(
     "tiny",
     TrainConfig(epochs=1, batch=4, label_smoothing=0.0, patience=0, precision="32"),
     encoder="conv4",

@@ -18,14 +18,14 @@ from onlooker_papers.videolstm.ablation import (
     ENSEMBLE,
     MEMBERS,
     SPECS,
-    Budget,
+    AblationBudget,
     Trial,
     ensemble,
     summary,
 )
 from onlooker_papers.videolstm.moving_target import TargetClips, data
 
-TINY = Budget(
+TINY = AblationBudget(
     "tiny",
     12,
     (0, 1),

@@ -16,7 +16,7 @@ from onlooker.base.intervals import parse_time, with_interval
 from onlooker.base.records import Clip, ClipError
 from onlooker.base.text import composed, relative_name, some_of
 from onlooker.data.lists import SPLIT_NAMES, Parts, group_names
-from onlooker.data.tables import Table, read_table
+from onlooker.data.tables import ListTable, read_table
 from onlooker.video.rates import RATE_FILE
 from onlooker.video.reader import SUFFIXES, is_video
 
@@ -150,7 +150,7 @@ def _is_broken(path: Path) -> bool:
     return path.is_symlink() and not path.exists()
 
 
-def read_recordings(path: Path) -> Table:
+def read_recordings(path: Path) -> ListTable:
     """The table of a recordings.csv, with plain names of clips: `wave/1.mp4`, not `.\\wave\\1.mp4`;
     a ClipError for one that cannot be read, or that has a clip, however it is spelled, in two
     recordings.
@@ -181,7 +181,7 @@ def recordings_of(rows: Iterable[Mapping[str, str]]) -> dict[str, str]:
     return {row["clip"]: name for row, name, clip in rows_with_names if name != clip}
 
 
-def _with_recordings(folder: Path, parts: Parts, table: Table) -> tuple[Parts, list[str]]:
+def _with_recordings(folder: Path, parts: Parts, table: ListTable) -> tuple[Parts, list[str]]:
     """The clips with the recordings of a table, and which clips and rows have no counterpart, a
     sentence each.
     """

@@ -33,7 +33,7 @@ from onlooker.base.records import Clip, ClipError
 from onlooker.base.settings import suggestion
 from onlooker.base.text import composed, relative_name, some_of
 from onlooker.data.scenes import connected
-from onlooker.data.tables import Table, read_table, table_kind
+from onlooker.data.tables import ListTable, read_table, table_kind
 from onlooker.video.reader import VideoReader, frame_bounds
 
 __all__ = ["check_classes"]
@@ -341,7 +341,7 @@ def group_names(*groupings: Sequence[str]) -> list[str]:
     return [name_of[group] for group in groups.tolist()]
 
 
-def _understand(path: Path, table: Table) -> list[str]:
+def _understand(path: Path, table: ListTable) -> list[str]:
     """How a list was understood, a sentence each.
 
     Raises:
@@ -368,7 +368,7 @@ def _in_folder(folder: Path, name: str) -> Path:
 
 
 def _with_times(
-    path: Path, number: int, row: Mapping[str, str], *, file: Path, table: Table
+    path: Path, number: int, row: Mapping[str, str], *, file: Path, table: ListTable
 ) -> Path:
     """The path of the clip in a row, as an interval if the row has times or frames.
 

@@ -76,7 +76,7 @@ _VIDEO = re.compile(rf"(?i)(.+?(?:{'|'.join(map(re.escape, sorted(SUFFIXES)))}))
 
 
 @dataclass(frozen=True)
-class Table:
+class ListTable:
     """The rows of a CSV file.
 
     Args:
@@ -103,7 +103,7 @@ class Table:
         return notes
 
 
-def read_table(path: Path, columns: Sequence[str], optional: Sequence[str] = ()) -> Table:
+def read_table(path: Path, columns: Sequence[str], optional: Sequence[str] = ()) -> ListTable:
     """The rows of a CSV file, separated by commas, semicolons or tabs.
 
     Columns may have any of their usual names, in any case; `group` names recordings, or tiers if a
@@ -155,7 +155,7 @@ def read_table(path: Path, columns: Sequence[str], optional: Sequence[str] = ())
         if any(fields[len(header) :]):
             problem += f": {len(fields)} fields below {len(header)} columns"
             raise ClipError(path, problem, f'put a field that contains "{delimiter}" into quotes')
-    return Table(rows, header, names)
+    return ListTable(rows, header, names)
 
 
 def _has_tiers(rows: Sequence[Row], names: Mapping[str, str]) -> bool:

@@ -24,7 +24,7 @@ _IN_MEMORY = 3
 
 
 @dataclass(frozen=True)
-class Model:
+class ModelRun:
     """A run with a trained model, as its files describe it.
 
     Args:
@@ -55,7 +55,7 @@ class Models:
         self._lock = Lock()
         self._load = lru_cache(_IN_MEMORY)(lambda model: onlooker.load(model.run))
 
-    def find(self) -> list[Model]:
+    def find(self) -> list[ModelRun]:
         """All present models: that of the given run first, then the newest first."""
         named = [self._run] if self._run else []
         runs = {run.resolve(): run for run in [*self._runs.glob("*"), *named] if run.is_dir()}
@@ -63,7 +63,7 @@ class Models:
         given = self._run and self._run.resolve()
         return sorted(models, key=lambda model: (model.run.resolve() != given, -model.saved))
 
-    def get(self, model_id: str | None) -> Model:
+    def get(self, model_id: str | None) -> ModelRun:
         """The model with this id, or the first one; a Problem 404 if it was removed, or there is
         none.
         """
@@ -114,7 +114,7 @@ class Models:
         return [values for model in self.find() if (values := _describe(model))]
 
 
-def find_model(run: Path) -> Model | None:
+def find_model(run: Path) -> ModelRun | None:
     """The run's model; None if it has none (yet), or it cannot be read, such as that of another
     user.
     """
@@ -122,11 +122,11 @@ def find_model(run: Path) -> Model | None:
         if folder := TrainedRun(run).model:
             saved = (folder / _RECORD).stat().st_mtime_ns
             model_id = hashlib.sha256(str(run.resolve()).encode()).hexdigest()[:16]
-            return Model(model_id, run, folder, saved=saved)
+            return ModelRun(model_id, run, folder, saved=saved)
     return None
 
 
-def _describe(model: Model) -> dict[str, Any] | None:
+def _describe(model: ModelRun) -> dict[str, Any] | None:
     """The content of the model's record; None if it cannot be read."""
     try:
         decision = Decision.from_dict(read_json(model.folder / _RECORD))

@@ -14,7 +14,7 @@ from onlooker import Figures, TrainedRun
 from onlooker.base.text import printable
 from onlooker.report.summary import accuracy_text
 from onlooker.serve.jobs import Job
-from onlooker.serve.models import Model, Models, find_model
+from onlooker.serve.models import ModelRun, Models, find_model
 from onlooker.serve.problem import Problem
 from onlooker.serve.project import Project, ProjectClip
 
@@ -245,7 +245,7 @@ class Training:
 
 
 @lru_cache
-def _clips_of(model: Model) -> str | None:
+def _clips_of(model: ModelRun) -> str | None:
     """The folder of the clips that a model was trained on; None if it is not known."""
     return TrainedRun(model.run).clips  # figures may be damaged
 

@@ -376,7 +376,7 @@ def _calibrated(
     return result._replace(temperature=result.temperature * factor)
 
 
-class Tested(Protocol):
+class CrossValidated(Protocol):
     """What was tested by cross-validation."""
 
     @property
@@ -384,7 +384,7 @@ class Tested(Protocol):
         """Probabilities `B K` of clips; NaN for one that was not tested."""
 
 
-def clearly_better(rival: Tested, choice: Tested, clips: ClipStatistics) -> bool:
+def clearly_better(rival: CrossValidated, choice: CrossValidated, clips: ClipStatistics) -> bool:
     """Whether the log loss of the rival on these clips is lower by more than a standard error of
     the difference.
 
