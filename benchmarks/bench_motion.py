@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from onlooker.data.stick_figures import StickFigures
-from onlooker.video.motion_words import WORDS, MotionEye, MotionState, Words
+from onlooker.video.motion_words import WORDS, MotionEye, MotionEyeState, Words
 
 Floats = NDArray[np.float64]
 Pixels = NDArray[np.uint8]
@@ -41,7 +41,7 @@ def clip(frames: int) -> Pixels:
 
 def steps(eye: MotionEye, frames: Pixels) -> int:
     """The largest state in bytes, of all frames."""
-    state: MotionState | None = None
+    state: MotionEyeState | None = None
     largest = 0
     for t, frame in enumerate(frames):
         state, _, _ = eye.step(frame, t / 25, state)

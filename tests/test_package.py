@@ -16,6 +16,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from collections import defaultdict
 from collections.abc import Iterator
 from functools import cache
 from importlib.metadata import distribution
@@ -354,6 +355,21 @@ def test_variables_say_what_they_hold() -> None:
     vague = {name for name, word in words.items() if VAGUE.fullmatch(word)}
     assert sorted(vague - SAVED_NAMES) == []
     assert sorted(SAVED_NAMES - vague) == [], "these are no exceptions any more"
+
+
+def test_the_name_of_a_class_means_one_thing() -> None:
+    """But those of the schema of the API, which are named as their records."""
+    source = ROOT / "src" / "onlooker"
+    files = defaultdict[str, list[str]](list)
+    for path in source.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                files[node.name].append(path.relative_to(source).as_posix())
+    schemas = {name for name, places in files.items() if "serve/api.py" in places}
+    assert {"Prediction", "Tube"} < schemas
+    assert {name: places for name, places in files.items() if len(places) > 1} == {
+        name: files[name] for name in ("Prediction", "Tube")
+    }
 
 
 def code(path: Path) -> str:

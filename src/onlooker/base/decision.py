@@ -35,8 +35,8 @@ _SURE = 0.95  # confidence of the upper bound of a rate
 _MIN_MINUTES = 2  # shorter times are stated in seconds
 _UNREACHABLE = 2.0  # a threshold above all scores
 PROBABILITIES = "probabilities"  # group of the settings that reports show
-# what the record of every version has; of other values, those of earlier versions have the defaults
-_OF_EVERY_VERSION = {"classes", "aggregation", "temperature", "threshold", "frame_rate"}
+# in the record of every version; other values have their defaults where an earlier version lacks them
+_ALWAYS_SAVED = {"classes", "aggregation", "temperature", "threshold", "frame_rate"}
 
 
 @dataclass(frozen=True)
@@ -362,7 +362,7 @@ class Decision(Config):
             KeyError: a value is missing that every version has saved.
             ValueError: as the class; or the curve is invalid.
         """
-        later = {f.name: f.default for f in fields(cls) if f.name not in _OF_EVERY_VERSION}
+        later = {f.name: f.default for f in fields(cls) if f.name not in _ALWAYS_SAVED}
         values = later | values
         stored = {f.name: values[f.name] for f in fields(cls)}
         curve = field_of(values, "curve", dict | None)

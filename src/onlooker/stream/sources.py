@@ -34,7 +34,7 @@ from onlooker.video.decode import (
     lacks_times,
     start_of,
 )
-from onlooker.video.motion_words import MotionState, motion_eye
+from onlooker.video.motion_words import MotionEyeState, motion_eye
 from onlooker.video.rates import RATE, UNKNOWN_RATE
 from onlooker.video.reader import VideoReader
 from onlooker.video.resize import Pixels
@@ -230,7 +230,7 @@ class Source:
         self._slot = -1
         self._last: _Arrival | None = None  # in this connection
         self._eye = motion_eye() if sees_motion else None
-        self._motion_state: MotionState | None = None
+        self._motion_state: MotionEyeState | None = None
         self._motion: Floats | None = None  # since the last frame that was handed out
         self.motion: Floats | None = None
         self.changes: list[Status] = []

@@ -41,7 +41,7 @@ from onlooker.stream.sources import (
     stream_names,
 )
 from onlooker.stream.states import FinderState, StateFinder
-from onlooker.video.motion_words import MotionState, motion_eye
+from onlooker.video.motion_words import MotionEyeState, motion_eye
 from onlooker.video.rates import RATE
 from onlooker.video.reader import VideoReader
 from onlooker.video.resize import Pixels, resize
@@ -108,7 +108,7 @@ class StreamState:
     slot: int = -1
     since: float = 0.0
     pace: float = 0.0
-    motion_state: MotionState | None = None
+    motion_state: MotionEyeState | None = None
     motion: Floats | None = None
 
     def moved(self, motion: Floats | None) -> "StreamState":

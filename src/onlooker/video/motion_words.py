@@ -71,7 +71,7 @@ _TINY = np.float32(1e-6)
 Cells = NDArray[np.float16]  # `rows columns 33`
 
 
-class MotionState(NamedTuple):
+class MotionEyeState(NamedTuple):
     """The state of a video from which its next blocks are computed: at most 64 KB.
 
     Args:
@@ -104,8 +104,8 @@ class Blocks(NamedTuple):
 
 
 def next_blocks(
-    frame: Pixels, time: float, state: MotionState | None
-) -> tuple[MotionState, Blocks | None]:
+    frame: Pixels, time: float, state: MotionEyeState | None
+) -> tuple[MotionEyeState, Blocks | None]:
     """The state after a frame, and the blocks that end with it; None: no bin ends.
 
     A frame of another size, one before the last one, or one after a gap begins anew.
@@ -119,7 +119,7 @@ def next_blocks(
         return state, None
     gray = _small_gray(frame)
     if state is None or state.frame.shape != gray.shape or not 0 < seconds <= _GAP:
-        return MotionState(gray, time), None
+        return MotionEyeState(gray, time), None
     cells = _cells(state.frame, gray, seconds) * np.float32(seconds)
     if state.cells is not None:
         cells += state.cells
@@ -153,7 +153,7 @@ def bin_ends(times: Sequence[float]) -> list[int]:
     return ends
 
 
-def last_blocks(state: MotionState) -> Blocks | None:
+def last_blocks(state: MotionEyeState) -> Blocks | None:
     """The blocks of a video that ended before its first ones did: its bins are repeated. None:
     there are earlier ones, or nothing to compare.
     """
@@ -163,7 +163,7 @@ def last_blocks(state: MotionState) -> Blocks | None:
     return _blocks(tuple(bins[len(bins) * number // _BINS] for number in range(_BINS)))
 
 
-def _bins(state: MotionState) -> tuple[Cells, ...]:
+def _bins(state: MotionEyeState) -> tuple[Cells, ...]:
     """The bins of a state, also that which is not finished."""
     if state.cells is None:
         return state.earlier
@@ -372,8 +372,8 @@ class MotionEye:
         self._none.flags.writeable = False
 
     def step(
-        self, frame: Pixels, time: float, state: MotionState | None
-    ) -> tuple[MotionState, Floats, float]:
+        self, frame: Pixels, time: float, state: MotionEyeState | None
+    ) -> tuple[MotionEyeState, Floats, float]:
         """The state after a frame, the sums `F` of the contributions of the blocks that end with
         it, and their number.
 
@@ -398,7 +398,7 @@ class MotionEye:
             times: in seconds, ascending.
         """
         rows = np.zeros((len(times), 1 + self.num_features), np.float32)
-        state: MotionState | None = None
+        state: MotionEyeState | None = None
         for time, frame in frames:
             state, sums, count = self.step(frame, time, state)
             if count:
@@ -422,7 +422,7 @@ class MotionEye:
             part.reshape(2, *words.means.shape)
             for part, words in zip(np.split(weights, sizes[:-1]), self.words, strict=True)
         ]
-        state: MotionState | None = None
+        state: MotionEyeState | None = None
         ends = list[float]()  # of bins that follow each other, after their beginning
         are_complete = False
         for time, frame in frames:
