@@ -27,6 +27,7 @@ from onlooker.models.classifier import Classifier
 from onlooker.models.registry import create_model
 from onlooker.models.video_model import choose_device
 from onlooker.recognizer import Recognizer, expected_events, load
+from onlooker.run.train import TrainedRun
 from onlooker.video.reader import read
 from onlooker.video.resize import resize
 from onlooker.video.write import write
@@ -64,6 +65,41 @@ def test_a_run_of_an_earlier_version_is_loaded_unless_its_model_is_gone(tmp_path
         match=r"config.json: unknown attention 'mil'; .* use that version, or train again",
     ):
         load(run)
+
+
+def test_a_run_that_was_saved_before_there_was_a_decision_answers_as_it_did(
+    tmp_path: Path,
+) -> None:
+    """Trained on 12 clips of stick figures by the code of 0.2.0 before it had `Decision`, whose
+    answers these are.
+    """
+    run = Path(__file__).parent / "golden" / "run-0.2.0"
+    frames = np.full((20, 48, 64, 3), 128, np.uint8)
+    for t in range(20):
+        top = 8 + round(6 * math.sin(t / 3))
+        frames[t, top : top + 4, 10:24] = 150
+        frames[t, 12:40, 30:34] = 150
+    recognizer = load(run)
+    recognizer.save(tmp_path)
+    for saved in (recognizer, load(tmp_path)):
+        prediction = saved.predict(frames, rate=12.5)
+        assert prediction.times.tolist() == pytest.approx([0.08, 0.4, 0.64, 0.88, 1.2, 1.44])
+        np.testing.assert_allclose(prediction.scores, [0.82987, 0.17013], atol=1e-3)
+        expected = [0.98973, 0.9231, 0.78575, 0.67688, 0.71139, 0.82987]
+        np.testing.assert_allclose(prediction.frame_scores[:, 0], expected, atol=1e-3)
+        hottest = [0.2833, 0.0773, 0.0639, 0.014]
+        np.testing.assert_allclose(prediction.attention[2, 0], hottest, atol=1e-3)
+        assert [(event.label, event.start, event.end) for event in prediction.segments] == [
+            ("bend", 0.0, 1.6)
+        ]
+    decision = recognizer.decision
+    assert (decision.classes, decision.aggregation) == (("bend", "wave"), "last")
+    assert (decision.frame_rate, decision.clip_seconds) == (pytest.approx(3), 2.0)
+    assert decision.temperature == pytest.approx(0.256847, abs=1e-6)
+    assert decision.curve.sentence(6.0).startswith("finds 92 % of the events")
+    trained = TrainedRun.read(run)
+    assert trained.conclusion == "10 of 12 clips right"
+    assert "accuracy 83 % (95 % interval 67 to 100 %, over 6 recordings" in trained.details
 
 
 # As version 0.2.0 writes it, with all values of a decision.
