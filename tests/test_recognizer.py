@@ -160,7 +160,7 @@ def test_a_decision_is_saved_as_by_earlier_versions_which_do_not_have_all_of_it(
     stored = json.loads(STORED) | {"weights": written["weights"]}
     del written["packages"]  # in place of the one package
     del written["states"]
-    for name in ("precision", "events", "calibration"):
+    for name in ("precision", "events", "calibration", "border_error"):
         del written["curve"][name]
     assert {**written, "package": "onlooker"} == stored
     write_json(run / "recognizer.json", stored)
@@ -495,6 +495,11 @@ def test_the_curve_of_events_is_saved_and_a_damaged_one_is_an_error(tmp_path: Pa
     assert (loaded.decision.curve, loaded.model.lengths) == (curve, LENGTHS)
     assert expected_events(loaded, 1) == f"events: {curve.sentence(1)}. {curve.missing(1)}"
     assert expected_events(loaded, 60) == f"events: {curve.sentence(60)}"
+    exact = eventful(curve=replace(curve, border_error=0.21))
+    assert (
+        expected_events(exact, 60)
+        == f"events: {curve.sentence(60)}; {exact.decision.curve.times_text}"
+    )
     assert "how many false alarms that gives is not known" in expected_events(eventful(), 1)
     values = read_json(run / "recognizer.json")
     curves = values.pop("curve")

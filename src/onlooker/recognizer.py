@@ -733,7 +733,9 @@ def expected_events(recognizer: Recognizer, alarms_per_hour: float) -> str:
         reason = "is not known, because the clips are of a single recording"
         least = decision.event_threshold()
         return f"events: from a score of {least:g}; how many false alarms that gives {reason}"
-    texts = [decision.curve.sentence(alarms_per_hour), decision.curve.missing(alarms_per_hour)]
+    curve = decision.curve
+    found = "; ".join(filter(None, [curve.sentence(alarms_per_hour), curve.times_text]))
+    texts = [found, curve.missing(alarms_per_hour)]
     return f"events: {'. '.join(filter(None, texts))}"
 
 

@@ -128,6 +128,16 @@ def test_a_curve_equals_a_naive_count_at_each_threshold(seed: int) -> None:
     ]
     delays = [each.start - event.start for each, event in touching if each.label == event.label]
     assert curve.late == pytest.approx(np.median(delays))
+    errors = list[float]()
+    for reported, events in zip(found, true, strict=True):
+        for event in events:
+            near = [
+                each for each in reported if touch(each, event) and each.label == event.label
+            ]
+            if near:
+                best = sorted(near, key=lambda each: -each.score)[0]
+                errors += [abs(best.start - event.start), abs(best.end - event.end)]
+    assert curve.border_error == pytest.approx(np.median(errors))
     assert curve.confused == (["a", "b"] if len(touching) > len(delays) else [])
     assert EventCurve.from_dict(json.loads(json.dumps(asdict(curve)))) == curve
 
@@ -240,6 +250,8 @@ def test_the_details_of_a_curve_have_chance_delay_and_confusions() -> None:
     assert "0.3 s early" in replace(CURVE, late=-0.31).details(6)
     assert "chance" not in replace(CURVE, by_chance=[]).details(6)
     assert CURVE.details(0).startswith("tested in streams")
+    exact = replace(CURVE, border_error=0.21)
+    assert "; times are about right: half are off by 0.3 s at most; tested" in exact.details(6)
 
 
 def measured_curve(alarms: Sequence[int], minutes: float, **changes: Any) -> EventCurve:
@@ -338,6 +350,7 @@ def test_scores_are_the_probability_that_an_event_of_their_class_happens_there()
         ("precision", [0.1]),
         ("events", 0.5),
         ("calibration", [1.0]),
+        ("border_error", "0.3"),
         ("calibration", [0.0, 1.0]),
     ],
 )
@@ -347,7 +360,13 @@ def test_damaged_values_are_no_curve(name: str, value: object) -> None:
     with pytest.raises(ValueError, match=r"expected|lists of different lengths"):
         EventCurve.from_dict({**values, name: value})
     del values[name]
-    if name in ("by_chance", "precision", "events", "calibration"):  # of earlier versions
+    if name in (
+        "by_chance",
+        "precision",
+        "events",
+        "calibration",
+        "border_error",
+    ):  # earlier versions
         earlier = EventCurve.from_dict(values)
         assert earlier.threshold(6) == CURVE.threshold(6)
         assert "of the events" in earlier.sentence(6)

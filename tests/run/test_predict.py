@@ -178,6 +178,15 @@ def test_of_many_events_a_terminal_says_where_they_are_and_a_pipe_has_all_in_one
     assert rows[1][3] == ", ".join(recognizer.predict(clips[1], threshold=0.05).when)
     assert rows[0][4] == few.where != ""
     assert "an event needs a probability of 5 %, else it is nothing" in written.err
+    assert "about right" not in written.err
+    curve = EventCurve([0.0], [1.0], [0.0], [0.0], 0.0, 1.0, [], border_error=0.21)
+    of = eventful(frame_rate=10.0, curve=curve)
+    of.save(tmp_path / "exact")
+    said = "times are about right: half are off by 0.3 s at most"
+    assert said in call("predict", tmp_path / "exact", *clips).stdout.replace("\n", " ")
+    assert said in str(of.predict(clips[1]))
+    assert said not in str(of.predict(clips[0])), "the event of a clip is all of it"
+    assert of.predict(clips[1]).to_dict()["border_error"] == 0.21
 
 
 def test_rows_are_in_standard_output_while_a_cluster_prints_to_standard_error(

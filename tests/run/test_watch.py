@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from clips import Make, make_images
 from commands import call, fails
-from eventful import eventful, untrained
+from eventful import eventful, stateful, untrained
 from receivers import Receiver
 from senders import Sender, cut, slowly, transport_stream
 
@@ -69,6 +69,36 @@ def test_the_default_frame_rate_is_that_of_training(
         == f"{path}: 20 frames, 0 dropped, 0 reconnections\n"
     )
     assert f"{path}: 4 frames" in call("watch", slow, path, "--rate", 2).stderr
+
+
+def test_at_the_end_it_says_what_predict_does_otherwise_with_a_file(
+    make_clip: Make, tmp_path: Path
+) -> None:
+    curve = EventCurve([0.5, 0.7], [0.9, 0.5], [0.0, 0.0], [50.0, 5.0], 0.25, 0.5, [])
+    run = eventful(frame_rate=10.0, curve=curve).save(tmp_path / "run")
+    recognizer = load(run)
+    recording = make_clip("recording.mp4", frames=30)
+    clip = make_clip("clip.mp4", frames=6)
+
+    def said(*words: object) -> str:
+        lines = call("watch", run, *words).stderr.splitlines()
+        return "".join(line for line in lines if "onlooker predict" in line)
+
+    assert said(recording) == said(recording, "--rate", 10) == ""
+    live = [event for step in recognizer.watch(recording) for event in step.events]
+    assert len(live) == len(recognizer.predict(recording).segments)
+    head = f"{recording}: `onlooker predict` may differ, as it "
+    assert said(recording, "--rate", 5) == head + "receives 10 frames per second"
+    for allowed, other in ((3, True), (6, False), (60, True)):
+        text = said(recording, "--alarms-per-hour", allowed)
+        assert text == (head + "reports events from a score of 0.70" if other else "")
+    assert said(clip) == (
+        f"{clip}: `onlooker predict` may differ, as it takes a clip that is no longer than those "
+        "of training for one event"
+    )
+    pen = stateful().save(tmp_path / "pen")
+    states = call("watch", pen, recording).stderr
+    assert "decides on states when it has seen all of a recording" in states
 
 
 def test_json_has_every_frame(run: Path, make_clip: Make) -> None:

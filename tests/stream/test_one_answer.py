@@ -29,6 +29,7 @@ from onlooker.base.files import read_csv, read_json
 from onlooker.export import export
 from onlooker.serve.app import create_app
 from onlooker.serve.settings import ServeSettings
+from onlooker.stream.events import Finder
 from onlooker.video.resize import resize
 from onlooker.video.write import write
 
@@ -87,6 +88,7 @@ def test_all_ways_to_ask_give_the_same_events(made: tuple[Path, Path], tmp_path:
             page.post("/api/v1/predict", content=file.read_bytes()).raise_for_status().json()
         )
         assert plain(answer["segments"]) == expected
+        assert 0 < answer["border_error"] == prediction.border_error < 0.8
         (model,) = page.get("/api/v1/models").json()
         begun = (
             page.post(f"/api/look?model={model['id']}", content=file.read_bytes())
@@ -95,6 +97,8 @@ def test_all_ways_to_ask_give_the_same_events(made: tuple[Path, Path], tmp_path:
         )
         looked = wait_for_job(page, begun["job"])["result"]
     assert plain(looked["segments"]) == expected
+    assert looked["border_error"] == prediction.border_error
+    assert prediction.times_text in str(prediction)
     assert looked["label"] == prediction.label
     assert plain([event for step in recognizer.watch(file) for event in step.events]) == plain(
         live
@@ -177,6 +181,7 @@ def test_one_number_just_below_and_above_every_length_at_which_something_changes
         assert below.label == above.label == "right"
         np.testing.assert_allclose(below.scores, above.scores, atol=0.1)
         np.testing.assert_allclose(below.score, above.score, atol=0.1)
+    assert [bool(answer.times_text) for answer in answers] == [False] * 5 + [True]
     for answer in answers:
         assert answer.scores.sum() == pytest.approx(1)
         assert [event.score for event in answer.segments] == [answer.score]
@@ -279,10 +284,29 @@ def test_a_recording_unlike_all_of_training_has_no_events_and_that_is_said(
     assert recognizer.predict_recording(foreign)[0].unusual is None
 
 
+def exported_windows(folder: Path, frames: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+    """The scores `T L K` of windows that an exported step gives for some frames."""
+    onnxruntime = pytest.importorskip("onnxruntime")
+    session = onnxruntime.InferenceSession(folder / "step.onnx")
+    size = read_json(folder / "step.json")["frame"]["size"]
+    names = [output.name for output in session.get_outputs()]
+    inputs = {
+        part.name: np.zeros([1, *part.shape[1:]], np.float32)
+        for part in session.get_inputs()
+        if part.name != "frame"
+    }
+    windows = list[NDArray[np.float32]]()
+    for pixels in frames:
+        frame = resize(pixels[None], size, 3)
+        outputs = dict(zip(names, session.run(None, {"frame": frame, **inputs}), strict=True))
+        inputs = {name: outputs[f"next_{name}"] for name in inputs}
+        windows.append(outputs["windows"][0])
+    return np.stack(windows)
+
+
 def test_an_export_has_the_calibrated_scores_of_a_stream(
     made: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    onnxruntime = pytest.importorskip("onnxruntime")
     run, _ = made
     recognizer = onlooker.load(run)
     curve = recognizer.decision.curve
@@ -291,22 +315,29 @@ def test_an_export_has_the_calibrated_scores_of_a_stream(
     curve = replace(curve, calibration=[0.5, -1.0])
     recognizer.decision = replace(recognizer.decision, curve=curve)
     streams = recognizer.streams()
-    exported = onnxruntime.InferenceSession(
-        export(recognizer, tmp_path / "export") / "step.onnx"
-    )
-    names = [output.name for output in exported.get_outputs()]
-    inputs = {
-        part.name: np.zeros([1, *part.shape[1:]], np.float32)
-        for part in exported.get_inputs()
-        if part.name != "frame"
-    }
-    for index, pixels in enumerate(recording(ORDER, 70)[0][:40]):
+    frames = recording(ORDER, 70)[0][:40]
+    exported = exported_windows(export(recognizer, tmp_path / "export"), frames)
+    for index, pixels in enumerate(frames):
         step = streams.step({"a": (index, index / FPS, pixels)})["a"]
-        frame = resize(pixels[None], recognizer.data.size, 3)
-        outputs = dict(zip(names, exported.run(None, {"frame": frame, **inputs}), strict=True))
-        inputs = {name: outputs[f"next_{name}"] for name in inputs}
     assert step.windows is not None
-    np.testing.assert_allclose(outputs["windows"][0], step.windows, atol=1e-4)
+    np.testing.assert_allclose(exported[-1], step.windows, atol=1e-4)
+
+
+def test_an_export_has_the_events_of_watch(made: tuple[Path, Path], tmp_path: Path) -> None:
+    """Those that are found by what `step.json` says, as in docs/export.md."""
+    run, file = made
+    steps = [*onlooker.load(run).watch(file)]
+    frames = [step for step in steps if step.pixels is not None]
+    folder = export(onlooker.load(run), tmp_path / "export")
+    about = read_json(folder / "step.json")
+    windows = exported_windows(folder, [step.pixels for step in frames])
+    finder = Finder(about["classes"], **about["events"])
+    found = finder.find([step.time for step in frames], windows)
+    live = [event for step in steps for event in step.events]
+    assert [label for label, *_ in plain(found)] == [*ORDER]
+    assert plain(found) == plain(live)
+    scores = [event.score for event in sorted(live, key=lambda event: event.start)]
+    np.testing.assert_allclose([event.score for event in found], scores, atol=1e-4)
 
 
 def test_what_was_sent_survives_a_kill(made: tuple[Path, Path], tmp_path: Path) -> None:

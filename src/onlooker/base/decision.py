@@ -37,6 +37,14 @@ _UNREACHABLE = 2.0  # a threshold above all scores
 PROBABILITIES = "probabilities"  # group of the settings that reports show
 # in the record of every version; other values have their defaults where an earlier version lacks them
 _ALWAYS_SAVED = {"classes", "aggregation", "temperature", "threshold", "frame_rate"}
+# values that curves of earlier versions lack
+_EARLIER_CURVE = {
+    "by_chance": [],
+    "precision": [],
+    "events": 0,
+    "calibration": [],
+    "border_error": None,
+}
 
 
 @dataclass(frozen=True)
@@ -61,6 +69,8 @@ class EventCurve:
         calibration: slope and offset of the logit of a window's score, with which it is the
             probability that an event of its class happens there (`Decision.calibrated`); empty:
             scores are as they are.
+        border_error: median error of begin and end of the events that are found, in seconds; None in
+            models of earlier versions.
     """
 
     thresholds: list[float]
@@ -75,11 +85,12 @@ class EventCurve:
     precision: list[float] = field(default_factory=list, repr=False)
     events: int = field(default=0, repr=False)
     calibration: list[float] = field(default_factory=list, repr=False)
+    border_error: float | None = field(default=None, repr=False)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
         """A curve from plain values; a KeyError or a ValueError for values that are no curve."""
-        values = {"by_chance": [], "precision": [], "events": 0, "calibration": [], **values}
+        values = _EARLIER_CURVE | values
         curve = cls(**{part.name: field_of(values, part.name, part.type) for part in fields(cls)})
         by_chance = curve.by_chance or curve.thresholds
         precision = curve.precision or curve.thresholds
@@ -172,8 +183,17 @@ class EventCurve:
                 wrong = f"{100 * self.misnamed[point]:.0f} %"
                 facts.append(f"{wrong} are named wrong, most often {names}")
             facts.append(f"an event needs a score of {100 * self.thresholds[point]:.0f} %")
+            facts += filter(None, [self.times_text])
         facts.append("tested in streams that are made of the training clips")
         return "; ".join(facts)
+
+    @property
+    def times_text(self) -> str:
+        """How exact the times of events are, in words; empty: unknown."""
+        if self.border_error is None:
+            return ""
+        seconds = math.ceil(10 * self.border_error) / 10
+        return f"times are about right: half are off by {seconds:.1f} s at most"
 
     def missing(self, alarms_per_hour: float) -> str:
         """Which footage is missing to choose a threshold by a rate; empty if none is."""

@@ -498,6 +498,20 @@ class Prediction(Scored):
         spans = (f"{segment.start:.1f} to {segment.end:.1f}" for segment in segments)
         return [name + span for name, span in zip(names, spans, strict=True)]
 
+    @property
+    def border_error(self) -> float | None:
+        """The median error of begin and end of the events of a recording, in seconds, in streams of
+        other recordings than those of training. None: unknown, or a clip.
+        """
+        curve = self.decision.curve
+        return curve.border_error if curve and self.event_scores is not None else None
+
+    @property
+    def times_text(self) -> str:
+        """How exact the times of `segments` are, in words; empty: unknown."""
+        known = self.border_error is not None and self.segments
+        return self.decision.curve.times_text if self.decision.curve and known else ""
+
     def event_at(self, time: float) -> Segment | None:
         """The event that a time belongs to, if there is one."""
         return next((event for event in self.segments if event.start <= time < event.end), None)
@@ -571,6 +585,7 @@ class Prediction(Scored):
             **super().to_dict(),
             "threshold": self.decision.threshold,
             "unusual": self.unusual,
+            "border_error": self.border_error,
             "classes": list(self.classes),
             **{name: None if array is None else array.tolist() for name, array in arrays.items()},
             "points": points
@@ -615,14 +630,17 @@ class Prediction(Scored):
             label, score = self.runner_up
             best += f", then {label} {100 * score:.1f} %"
         assumed = ", if there are 25 frames per second" if self.assumes_rate else ""
+        times = [f"  {self.times_text}"] if self.times_text else []
         unusual = [f"  {UNUSUAL}"] if self.unusual else []
         if self.has_several_classes:
             events = [f"  {event} s" for event in self.when]
             head = f"{self.path.name}: {len(events)} events{assumed}"
-            return "\n".join(map(printable, [head, *events, *unusual]))
+            return "\n".join(map(printable, [head, *events, *times, *unusual]))
         when = [f"  when: {', '.join(self.when)} s{assumed}"] if self.when else []
         where = [f"  where: {self.where} (mean box, x1 y1 x2 y2)"] if self.where else []
-        return "\n".join(map(printable, [f"{self.path.name}: {best}", *when, *where, *unusual]))
+        return "\n".join(
+            map(printable, [f"{self.path.name}: {best}", *when, *times, *where, *unusual])
+        )
 
     __repr__ = __str__
 

@@ -123,7 +123,7 @@ def _print_rows(file: IO[str], predictions: "Sequence[Prediction]") -> None:
     """For programs: one line per clip, its cells separated by tabs."""
     for prediction in predictions:
         print(*(cell.replace("\n", ", ") for cell in _cells(prediction)), sep="\t", file=file)
-    if text := _threshold_text(predictions):
+    if text := _events_text(predictions):
         note(text)
 
 
@@ -137,7 +137,7 @@ def _print_table(console: Console, file: Path | None, predictions: "Sequence[Pre
         columns.append(where.replace(" ", "\n", 1))
     for column in columns:
         table.add_column(column, overflow="fold")  # paths that are cut off look the same
-    table.caption = _threshold_text(predictions)
+    table.caption = _events_text(predictions)
     table.caption_justify = "left"
     for prediction in predictions:
         row = _cells(prediction)
@@ -148,17 +148,20 @@ def _print_table(console: Console, file: Path | None, predictions: "Sequence[Pre
     console.print(table)
 
 
-def _threshold_text(predictions: "Sequence[Prediction]") -> str:
-    """The probabilities that events of the clips need; "" if no clip has a threshold."""
+def _events_text(predictions: "Sequence[Prediction]") -> str:
+    """The probabilities that events of the clips need, and how exact times of recordings are; "" if
+    neither is known.
+    """
     thresholds = Counter(prediction.decision.threshold for prediction in predictions)
     needed = [
         f"{100 * threshold:.0f} %" + (f" ({count} of the clips)" if len(thresholds) > 1 else "")
         for threshold, count in thresholds.items()
         if threshold is not None
     ]
-    if not needed:
-        return ""
-    return f"an event needs a probability of {' or '.join(needed)}, else it is nothing"
+    texts = [next((text for prediction in predictions if (text := prediction.times_text)), "")]
+    if needed:
+        texts.append(f"an event needs a probability of {' or '.join(needed)}, else it is nothing")
+    return "; ".join(filter(None, texts))
 
 
 @functools.partial(_command, stopped="stopped")

@@ -173,6 +173,7 @@ def event_curve(
     delays = list[float]()
     confusions = Counter[tuple[str, ...]]()
     alarms = list[float]()
+    border_errors = list[float]()  # seconds
     rightly = list[float]()  # scores of the predicted events that overlap one of their class
     for segments, events, length in zip(predicted, true, seconds, strict=True):
         for event in events:
@@ -180,6 +181,7 @@ def event_curve(
         column = np.array([[segment.score] for segment in segments]).reshape(-1, 1)
         overlaps, same = _overlaps(segments, events)
         right += np.where(overlaps & same, column, -1).max(0, initial=-1).tolist()
+        border_errors += _border_errors(segments, events, overlaps & same)
         wrong += np.where(overlaps & ~same, column, -1).max(0, initial=-1).tolist()
         alarms += column[~overlaps.any(1), 0].tolist()
         rightly += column[(overlaps & same).any(1), 0].tolist()
@@ -207,7 +209,24 @@ def event_curve(
         by_chance=(shifted >= thresholds).mean(1).tolist(),
         precision=((rightly >= thresholds).sum(1) / reported.clip(1)).tolist(),
         events=len(right),
+        border_error=float(np.median(border_errors)) if border_errors else None,
     )
+
+
+def _border_errors(
+    predicted: Sequence[Segment], true: Sequence[Segment], right: NDArray[np.bool_]
+) -> list[float]:
+    """The errors of begin and end of the best predicted event for each true one, in seconds.
+
+    `right`: `n m`, which of the predicted ones are right for which of the true ones.
+    """
+    errors = list[float]()
+    for place, event in enumerate(true):
+        candidates = [predicted[i] for i in np.flatnonzero(right[:, place]).tolist()]
+        if candidates:
+            best = max(candidates, key=lambda segment: segment.score)
+            errors += [abs(best.start - event.start), abs(best.end - event.end)]
+    return errors
 
 
 def scores_by_chance(predicted: Sequence[Segment], event: Segment, seconds: float) -> Floats:

@@ -10,7 +10,9 @@ from onlooker.base.progress import note
 from onlooker.base.records import ClipError, Step
 from onlooker.formats.publish import Sink
 from onlooker.recognizer import Recognizer, expected_events, load, rate_text
+from onlooker.storage import is_stored
 from onlooker.stream.streams import OnError, OnStatus
+from onlooker.video.reader import VideoReader
 
 _ERRORS = 1000
 
@@ -25,7 +27,8 @@ def watch_run(
     on_status: OnStatus,
     sinks: Sequence[str | Path | Sink] = (),
 ) -> list[ClipError]:
-    """Watch the sources until all have ended; prints notes on the expected events and frame rate.
+    """Watch the sources until all have ended; prints notes on the expected events and frame rate, and
+    at the end on what `predict` does otherwise with a file.
 
     Args:
         sources: numbers of cameras, addresses, paths; see `stream.sources.Source`.
@@ -55,7 +58,36 @@ def watch_run(
     with closing(steps):
         for step in steps:
             on_step(step)
+    if recognizer.model.lengths:
+        for file in filter(is_stored, sources):
+            if reasons := _unlike_predict(recognizer, config, Path(file)):
+                note(f"{file}: `onlooker predict` may differ, as it {'; '.join(reasons)}")
     return [*errors]
+
+
+def _unlike_predict(recognizer: Recognizer, config: StreamConfig, file: Path) -> list[str]:
+    """In words: what `predict` does otherwise; nothing if it has the same events."""
+    decision = recognizer.decision
+    reasons = list[str]()
+    if decision.states:
+        reasons.append("decides on states when it has seen all of a recording")
+    elif not _is_recording(recognizer, file):
+        reasons.append("takes a clip that is no longer than those of training for one event")
+    if config.rate not in (None, decision.frame_rate):
+        rate = decision.frame_rate
+        reasons.append(f"receives {rate:.3g} frames per second" if rate else "receives every frame")
+    threshold = decision.event_threshold()
+    if not decision.states and decision.event_threshold(config.alarms_per_hour) != threshold:
+        reasons.append(f"reports events from a score of {threshold:.2f}")
+    return reasons
+
+
+def _is_recording(recognizer: Recognizer, file: Path) -> bool:
+    """Whether `predict` finds events in a file; True if it cannot be read."""
+    try:
+        return recognizer.is_recording(VideoReader(file).timing.length)
+    except ClipError:
+        return True
 
 
 def _used_rate(recognizer: Recognizer) -> str:

@@ -72,6 +72,9 @@ class Prediction(BaseModel):
         description="Whether the clip, or most of a recording, is unlike all clips of training, so that little is "
         "known of it; null: unknown."
     )
+    border_error: float | None = Field(
+        description="The median error of begin and end of the events of a recording, in seconds; null: unknown."
+    )
     scores: dict[str, float] = Field(
         description="The probability of each class, which sum to one: of the whole clip; of a recording, in its best "
         "window."

@@ -58,6 +58,7 @@ _NO_ANSWER = {
     "best": {"label": NOTHING, "score": 1.0},
     "threshold": None,
     "unusual": None,
+    "border_error": None,
     "heat": None,
     "classes": [],
     "scores": {},

@@ -40,7 +40,7 @@ export class LookResult {
   }
 
   answerCard() {
-    const { label, segments, unusual, budget } = this.result;
+    const { label, segments, unusual, budget, border_error: error } = this.result;
     const several = severalEvents(this.result);
     return h(`div.answer${isQuiet(label) ? ".silent" : ""}`, { "--color": colorOf(!several && label) },
       h("p.label", {}, several ?? spoken(label)),
@@ -49,6 +49,7 @@ export class LookResult {
       unusual && h("p.warning", { role: "status" }, t("result.unusual")),
       segments.length > 0 && (budget ? this.budget(budget)
         : this.events(segments.toSorted((one, other) => one.start - other.start))),
+      segments.length > 0 && error !== null && h("p.hint", {}, t("result.border_error", { time: seconds(Math.ceil(10 * error) / 10) })),
       this.now, this.bars.element);
   }
 
