@@ -223,7 +223,12 @@ def false_alarms(results: Results) -> Table:
         "without events. *By chance*: by the same events at random times. *Final after*: the end of an event, median. "
         "*At 90 % found*: by a threshold that knows these events."
     )
-    return build(rows(results["when"], "*"), columns, note=note)
+    return build(_streams(results), columns, note=note)
+
+
+def _streams(results: Results) -> list[Entry]:
+    """The rows of streams with events."""
+    return [row for row in rows(results["when"], "*") if "segment_map" in row]
 
 
 @table("states")
@@ -254,4 +259,4 @@ def segments(results: Results) -> Table:
     for way in ("offline", "live"):
         for overlap in ("0.3", "0.5", "0.7"):
             columns[f"{way}, IoU {overlap}"] = (f"segment_map/{way}/{overlap}", share)
-    return build(rows(results["when"], "*"), columns, note="Segment-mAP in %.")
+    return build(_streams(results), columns, note="Segment-mAP in %.")

@@ -17,6 +17,11 @@ never reset between clips.
 - `background_ucf101_18`: three hours in which mostly nothing happens. The first five classes are
   events, and the next nine the class nothing. The last four also count as nothing, but are in no
   training.
+- `with_background_ucf101_18`: the same, where an hour of recordings in which none of the five classes
+  happens is given to the training, as by `--background`: stitched from training clips of nothing,
+  also of the last four classes.
+- `weizmann_on_jhmdb`: how many events the model of Weizmann's gestures reports in streams of another
+  place, of all clips of J-HMDB's test list but those of `wave`.
 
 An event is `found` if a reported one overlaps it, and `named` if one of its class does. False
 alarms overlap none, and are counted per hour outside of events. `by_chance`: what would be found and
@@ -40,6 +45,7 @@ import torch
 import typer
 from numpy.typing import NDArray
 from rich.progress import track
+from torch import Tensor
 
 from onlooker import Clip, Decision, LinearClassifier, Segment
 from onlooker.base.config import FitConfig, Settings, StreamConfig
@@ -48,6 +54,7 @@ from onlooker.data.split import group_of
 from onlooker.report.events import event_curve, segment_map
 from onlooker.report.metrics import calibration_error
 from onlooker.stream.events import EventState, Finder
+from onlooker.training.background import Background
 from onlooker.training.events import MOST_CLIPS, ClipFeatures
 from onlooker.training.fitters import complete
 from onlooker.training.linear import ClipStatistics
@@ -90,6 +97,8 @@ class Setting:
         splits: official splits, or folds, from the first one.
         streams: of each split.
         hours: of mostly nothing, all streams of a split together; 0: all events once, with pauses.
+        background: hours of recordings without events that are given to the training.
+        elsewhere: another row, of whose set the streams are; no clip of them is an event.
     """
 
     of: str
@@ -100,6 +109,8 @@ class Setting:
     splits: int = 1
     streams: int = 2
     hours: float = 0
+    background: float = 0
+    elsewhere: str = ""
 
     def label(self, clip: Clip) -> str | None:
         """The class of a clip in streams; None if it is in none."""
@@ -119,27 +130,32 @@ _UCF_OTHERS = (
 )
 _UCF_CALM = ("PizzaTossing", "PlayingCello", "PlayingPiano")
 _UCF_LAST = ("PlayingSitar", "PlayingViolin", "Surfing", "WalkingWithDog")
+_WEIZMANN = Setting(
+    "weizmann",
+    25.0,
+    ("walk", "run", "side"),
+    unseen=(),
+    events=("bend", "jack", "wave1", "wave2"),
+    splits=3,
+)
+_BACKGROUND = Setting(
+    "ucf101_18",
+    2.5,
+    (*_UCF_OTHERS, *_UCF_CALM),
+    unseen=_UCF_LAST,
+    events=_UCF_EVENTS,
+    streams=16,
+    hours=3.0,
+)
 SETTINGS = {
     "ucf101_18": Setting("ucf101_18", 2.5, ("PlayingPiano", *_UCF_LAST)),
     "jhmdb": Setting("jhmdb", 15.0, ("sit", "stand", "walk")),
-    "weizmann": Setting(
-        "weizmann",
-        25.0,
-        ("walk", "run", "side"),
-        unseen=(),
-        events=("bend", "jack", "wave1", "wave2"),
-        splits=3,
-    ),
-    "background_ucf101_18": Setting(
-        "ucf101_18",
-        2.5,
-        (*_UCF_OTHERS, *_UCF_CALM),
-        unseen=_UCF_LAST,
-        events=_UCF_EVENTS,
-        streams=16,
-        hours=3.0,
-    ),
+    "weizmann": _WEIZMANN,
+    "background_ucf101_18": _BACKGROUND,
+    "with_background_ucf101_18": replace(_BACKGROUND, background=1.0),
+    "weizmann_on_jhmdb": replace(_WEIZMANN, streams=1, elsewhere="jhmdb"),
 }
+_BOTH = ("wave",)  # classes of J-HMDB that are events of Weizmann
 
 
 class Fitted(NamedTuple):
@@ -153,9 +169,17 @@ class Fitted(NamedTuple):
 
 @torch.inference_mode()
 def fitted(
-    net: LinearClassifier, parts: Sequence[Part], classes: Sequence[str], *, rate: float
+    net: LinearClassifier,
+    parts: Sequence[Part],
+    classes: Sequence[str],
+    *,
+    rate: float,
+    quiet: Sequence[Part] = (),
+    hours: float = 0,
 ) -> Fitted:
-    """Fit a model to clips with this rate of stored frames."""
+    """Fit a model to clips with this rate of stored frames, and to so many hours of background that
+    is stitched from quiet clips.
+    """
     step = max(1.0, float(np.median([len(part.features) for part in parts])) / net.window)
     pace = Pace(rate / step, step)
     x = [_statistics(net, part) for part in track(parts, "statistics of clips")]
@@ -176,11 +200,33 @@ def fitted(
         features = parts[number].features
         shown = torch.from_numpy(features[pace.frames(len(features))])
         stream_clips.append(ClipFeatures(shown, number))
-    _, decision = fit_layers(net, clips, decision, stream_clips=stream_clips)
+    background = _background(quiet, hours, pace) if hours else None
+    _, decision = fit_layers(net, clips, decision, stream_clips=stream_clips, background=background)
     threshold = _NEVER
     if decision.curve is not None:
         threshold = decision.curve.threshold(StreamConfig.alarms_per_hour)
     return Fitted(net, threshold, pace, decision=decision)
+
+
+def _background(quiet: Sequence[Part], hours: float, pace: Pace) -> Background:
+    """A recording of clips in random order, in pieces of a minute; every other one is held out."""
+    random = np.random.default_rng(0)
+    frames = round(3600 * hours * pace.rate)
+    order = list[int]()
+    total = 0
+    while total < frames:
+        for number in random.permutation(len(quiet)).tolist():
+            order.append(number)
+            total += len(pace.frames(len(quiet[number].features)))
+    stream = stitch(quiet, order, pace)
+    length = round(60 * pace.rate)
+
+    def read(piece: Path) -> tuple[Tensor, None]:
+        first = int(piece.name)
+        return stream.features(first, min(first + length, frames)), None
+
+    pieces = [Path(str(first)) for first in range(0, frames, length)]
+    return Background(pieces[::2], pieces[1::2], read)
 
 
 def _statistics(net: LinearClassifier, part: Part) -> NDArray[np.float64]:
@@ -382,34 +428,57 @@ def measure(name: str) -> dict[str, Any]:
     net = model(len(classes), pretrained=True)
     data = complete(Settings(replace(MODEL, pretrained=True), DATA)).data
 
+    def part(clip: Clip, label: str, of: Setting) -> Part:
+        features = encoded(clip, net, data, rate=of.rate, name=of.of)
+        return Part(features, label, group_of(clip))
+
     def parts(clips: Sequence[Clip]) -> list[Part]:
         used = [(clip, label) for clip in clips if (label := setting.label(clip))]
-        return [
-            Part(
-                encoded(clip, net, data, rate=setting.rate, name=setting.of), label, group_of(clip)
-            )
-            for clip, label in track(used, "features of clips")
-        ]
+        return [part(clip, label, setting) for clip, label in track(used, "features of clips")]
 
     played = list[Played]()
     for number, split in enumerate(chosen):
         training = [*split.training, *split.validation]
+        quiet = [clip for clip in training if setting.label(clip) == NOTHING]
         fit = fitted(
             net,
             parts([clip for clip in training if clip.label not in setting.unseen]),
             classes,
             rate=setting.rate,
+            quiet=parts(quiet) if setting.background else (),
+            hours=setting.background,
         )
-        test = parts(split.test)
+        if setting.elsewhere:
+            other = SETTINGS[setting.elsewhere]
+            clips = next(iter(splits_of(other.of).values())).test
+            test = [part(clip, NOTHING, other) for clip in clips if clip.label not in _BOTH]
+            pace = Pace(fit.pace.rate, other.rate / fit.pace.rate)
+        else:
+            test = parts(split.test)
+            pace = fit.pace
         for i in track(range(setting.streams), "playing streams"):
-            random = np.random.default_rng((number, i))
-            frames = int(setting.hours * 3600 * setting.rate / setting.streams)
-            order = mostly_nothing(test, frames, random) if frames else with_pauses(test, random)
-            played.append(Played.of(fit, stitch(test, order, fit.pace)))
+            order = _order(setting, test, np.random.default_rng((number, i)))
+            played.append(Played.of(fit, stitch(test, order, pace)))
+    figures = reported_elsewhere(played) if setting.elsewhere else figures_of(played)
+    return {**figures, "classes": len(classes) - 1, "splits": len(chosen)}
+
+
+def _order(setting: Setting, test: Sequence[Part], random: np.random.Generator) -> list[int]:
+    """The order of the clips of a stream."""
+    if setting.elsewhere:
+        return cast(list[int], random.permutation(len(test)).tolist())
+    if setting.hours:
+        frames = int(setting.hours * 3600 * setting.rate / setting.streams)
+        return mostly_nothing(test, frames, random)
+    return with_pauses(test, random)
+
+
+def reported_elsewhere(streams: Sequence[Played]) -> dict[str, Any]:
+    """How many events are reported in streams in which none happens."""
     return {
-        **figures_of(played),
-        "classes": len(classes) - 1,
-        "splits": len(chosen),
+        "reported": sum(len([*stream.live(stream.threshold)]) for stream in streams),
+        "hours": sum(stream.times[-1] + stream.times[1] for stream in streams) / 3600,
+        "thresholds": sorted({stream.threshold for stream in streams}),
     }
 
 

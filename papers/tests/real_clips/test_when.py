@@ -2,6 +2,7 @@
 clear case.
 """
 
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -233,6 +234,41 @@ def test_a_delay_is_that_of_the_first_event_that_overlaps_a_true_one() -> None:
         "a third of six seconds after its end, 26 and 69"
     )
     assert (figures["found"], figures["named"]) == (1, 0.5)
+
+
+def test_background_is_cut_into_minutes_of_which_half_are_quiet_time(model: Fitted) -> None:
+    quiet = [part for part in parts(30) if part.label == "nothing"]
+    hours = 0.1
+    background = measured._background(quiet, hours, model.pace)
+    assert (len(background.fitted), len(background.held_out)) == (3, 3)
+    pieces = [background.read(path)[0] for path in (*background.fitted, *background.held_out)]
+    assert sum(map(len, pieces)) == round(3600 * hours * model.pace.rate)
+    assert {piece.shape[1:] for piece in pieces} == {quiet[0].features.shape[1:]}
+    net = LinearClassifier(3, "conv4", window=8, size=16).eval()
+    given = fitted(net, parts(), CLASSES, rate=RATE, quiet=quiet, hours=hours).decision.curve
+    known = model.decision.curve
+    assert given is not None
+    assert known is not None
+    assert given.hours - known.hours == pytest.approx(hours / 2, abs=0.01)
+
+
+def test_whatever_is_reported_where_no_event_happens_counts() -> None:
+    events = [Segment("fall", 21.0, 30.0, 0.9), Segment("fight", 59.0, 65.0, 0.4)]
+    figures = measured.reported_elsewhere([scripted(events, [])] * 2)
+    assert figures == {"reported": 2, "hours": 2 * 200 / 3600, "thresholds": [0.5]}
+
+
+def test_a_model_of_one_place_plays_streams_of_another_at_its_own_rate() -> None:
+    setting = SETTINGS["weizmann_on_jhmdb"]
+    test = parts(9)
+    order = measured._order(setting, test, np.random.default_rng(0))
+    assert sorted(order) == [*range(9)], "every clip once"
+    assert SETTINGS[setting.elsewhere].of == "jhmdb"
+    mostly = replace(SETTINGS["background_ucf101_18"], rate=RATE, hours=0.1, streams=2)
+    frames = sum(
+        len(test[i].features) for i in measured._order(mostly, test, np.random.default_rng(0))
+    )
+    assert frames == pytest.approx(0.05 * 3600 * RATE, rel=0.05)
 
 
 def test_classes_of_a_setting() -> None:

@@ -24,6 +24,8 @@ from onlooker.models.video_model import VideoModel
 from onlooker.training.forward import encode_samples
 from onlooker.video.reader import VideoReader, is_video
 
+__all__ = ["Background"]
+
 _PIECE = 60.0  # seconds that are encoded together, at most
 _FRAMES = 32  # encoded together
 _REMEMBERED = 1 << 30  # bytes of features that stay in memory, at most: 25,000 frames of Lite0
