@@ -25,6 +25,7 @@ from serving import ADDRESS, OWN, wait_for_job
 
 import onlooker
 import onlooker.recognizer
+from onlooker.base.decision import Decision
 from onlooker.base.files import read_csv, read_json
 from onlooker.export import export
 from onlooker.serve.app import create_app
@@ -331,7 +332,7 @@ def test_an_export_has_the_events_of_watch(made: tuple[Path, Path], tmp_path: Pa
     folder = export(onlooker.load(run), tmp_path / "export")
     about = read_json(folder / "step.json")
     windows = exported_windows(folder, [step.pixels for step in frames])
-    finder = Finder(about["classes"], **about["events"])
+    finder = Finder(Decision(about["classes"]), **about["events"])
     found = finder.find([step.time for step in frames], windows)
     live = [event for step in steps for event in step.events]
     assert [label for label, *_ in plain(found)] == [*ORDER]
