@@ -734,8 +734,8 @@ def expected_events(recognizer: Recognizer, alarms_per_hour: float) -> str:
         least = decision.event_threshold()
         return f"events: from a score of {least:g}; how many false alarms that gives {reason}"
     curve = decision.curve
-    found = "; ".join(filter(None, [curve.sentence(alarms_per_hour), curve.times_text]))
-    texts = [found, curve.missing(alarms_per_hour)]
+    expected = "; ".join(filter(None, [curve.sentence(alarms_per_hour), curve.times_text]))
+    texts = [expected, curve.missing(alarms_per_hour)]
     return f"events: {'. '.join(filter(None, texts))}"
 
 

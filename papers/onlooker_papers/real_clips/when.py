@@ -53,7 +53,7 @@ from onlooker.cli.command import command
 from onlooker.data.split import group_of
 from onlooker.report.events import event_curve, segment_map
 from onlooker.report.metrics import calibration_error
-from onlooker.stream.events import EventState, Finder
+from onlooker.stream.events import Finder
 from onlooker.training.background import Background
 from onlooker.training.events import MOST_CLIPS, ClipFeatures
 from onlooker.training.fitters import complete
@@ -275,12 +275,7 @@ class Played(NamedTuple):
 
     def live(self, threshold: float) -> Iterator[tuple[Segment, float]]:
         """The events with at least this score, and when they are final."""
-        finder = self.at(threshold)
-        state = EventState()
-        for time, of_frame in zip(self.times, self.scores, strict=True):
-            final, _, state = finder.step(state, time, of_frame)
-            yield from ((event, time) for event in final)
-        yield from ((event, self.times[-1]) for event in finder.finish(state))
+        yield from self.at(threshold).played(self.times, self.scores)
 
 
 def figures_of(streams: Sequence[Played]) -> dict[str, Any]:

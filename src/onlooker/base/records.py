@@ -509,8 +509,9 @@ class Prediction(Scored):
     @property
     def times_text(self) -> str:
         """How exact the times of `segments` are, in words; empty: unknown."""
-        known = self.border_error is not None and self.segments
-        return self.decision.curve.times_text if self.decision.curve and known else ""
+        curve = self.decision.curve
+        has_events = self.event_scores is not None and len(self.segments) > 0
+        return curve.times_text if curve and has_events else ""
 
     def event_at(self, time: float) -> Segment | None:
         """The event that a time belongs to, if there is one."""

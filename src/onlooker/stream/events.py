@@ -22,7 +22,7 @@ from onlooker.base.decision import Decision
 from onlooker.base.records import ClipError, Prediction, Segment, Step, Tube
 from onlooker.localization import interpolate
 
-__all__ = ["EventState", "Finder"]
+__all__ = ["Finder"]
 
 Floats = NDArray[np.floating]
 Rows = NDArray[np.void]  # structured: what is kept of the frames of a recording (`collected`)
@@ -172,12 +172,15 @@ class Finder:
             scores: `T L K`, that the window of each length that ends at a frame is one event of
                 each class.
         """
-        events = list[Segment]()
+        return _in_order(event for event, _ in self.played(times, scores))
+
+    def played(self, times: Sequence[float], scores: Floats) -> Iterator[tuple[Segment, float]]:
+        """The events of a recording (as for `find`), each with the time at which it is final."""
         state = EventState()
         for time, frame_scores in zip(times, scores, strict=True):
             final, _, state = self.step(state, time, frame_scores)
-            events += final
-        return _in_order([*events, *self.finish(state)])
+            yield from ((event, time) for event in final)
+        yield from ((event, times[-1]) for event in self.finish(state))
 
     def step(
         self, state: EventState, time: float, scores: Floats
