@@ -42,6 +42,8 @@ _GOALS = (
     ("UCF101, center of the box in the true one, %", "60", "where-own", "ucf101_18/center_in_box"),
     ("Weizmann, boxes with an IoU of .5, %", "75", "where-own", "weizmann/iou_50"),
     ("UCF101, boxes with an IoU of .5, %", "25", "where-own", "ucf101_18/iou_50"),
+    ("UCF101, segment-mAP of events, %", "60", "when", "ucf101_18/segment_map/offline/0.5"),
+    ("J-HMDB, segment-mAP of events, %", "35", "when", "jhmdb/segment_map/offline/0.5"),
 )
 # F1@50 of states, the row and the way it is found
 _STATE_GOALS = (
