@@ -311,10 +311,7 @@ def train_run(
             if continues:
                 prepared = resumed_run(run, folder, strict)
             else:
-                if split is not None:
-                    given_set = ClipSet(clips, {}) if isinstance(clips, Path) else clips
-                    clips = ClipSet(given_set.path, {"": split.clips}, unknown=given_set.unknown)
-                elif isinstance(clips, Path):
+                if isinstance(clips, Path):
                     clips = read_set(clips, asked=which or SetConfig(), fills=True)
                 prepared = new_run(
                     run, clips, settings, split=split, strict=strict, background=background
@@ -346,7 +343,7 @@ def continue_run(
     if figures := finished_figures(record, run):
         return figures
     return train_run(
-        ClipSet(record.clips, {}, unknown=record.unknown),
+        ClipSet(record.clips, {"": record.split.clips}, unknown=record.unknown),
         run,
         record.settings,
         split=record.split,
