@@ -56,13 +56,6 @@ def suppress(windows: Iterable[Segment]) -> list[Segment]:
     return events
 
 
-class _Span(NamedTuple):
-    """Seconds of a window."""
-
-    start: float
-    end: float
-
-
 def _overlap(window: Segment, other: Segment) -> float:
     """IoU in time of two windows; not above zero if they are apart."""
     both = min(window.end, other.end) - max(window.start, other.start)
@@ -277,8 +270,8 @@ class Finder:
 
     def _scored(self, times: Sequence[float], scores: Floats) -> _Scored:
         spans = np.full((len(self.lengths), 2), np.nan)
-        for place, span in self._spans(times):
-            spans[place] = span
+        for place, start, end in self._spans(times):
+            spans[place] = start, end
         return _Scored(spans, scores)
 
     def _windows(self, times: Sequence[float], scores: Floats) -> Iterator[tuple[int, Segment]]:
@@ -286,20 +279,22 @@ class Finder:
         the positions of their lengths.
         """
         class_scores = self.decision.event_scores(scores)
-        for place, span in self._spans(times):
+        for place, start, end in self._spans(times):
             label = int(class_scores[place].argmax())
             score = float(class_scores[place, label])
-            yield place, Segment(self.decision.classes[label], span.start, span.end, score=score)
+            yield place, Segment(self.decision.classes[label], start, end, score=score)
 
-    def _spans(self, times: Sequence[float]) -> Iterator[tuple[int, _Span]]:
-        """The windows that end with the last of some frames, with the positions of their lengths."""
+    def _spans(self, times: Sequence[float]) -> Iterator[tuple[int, float, float]]:
+        """The windows that end with the last of some frames: the positions of their lengths, and
+        their seconds.
+        """
         last = times[-1]
         for place, n in enumerate(self.lengths):
             # frames of one time have no duration
             if n <= len(times) and times[-n] < last:
                 start = times[-n]
                 # a frame lasts until the next one
-                yield place, _Span(start, last + (last - start) / (n - 1))
+                yield place, start, last + (last - start) / (n - 1)
 
 
 def recorded(path: Path | str, rows: Rows, finder: Finder) -> Prediction:
