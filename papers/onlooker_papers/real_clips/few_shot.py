@@ -1,7 +1,9 @@
 """Few labeled clips of a class: episodes as in the few-shot literature, by the head of the default
 command.
 
-The encoder was not trained on any clip of the evaluation sets, so all classes are new to it.
+The encoder was not trained on any clip of the evaluation sets, so all classes are new to it. Motion
+words were learned from generated figures. Which eyes count is chosen in each episode, from its
+labeled clips.
 """
 
 from pathlib import Path
@@ -11,8 +13,9 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from onlooker.training.linear import ClipStatistics, choose, fitted_layer
-from onlooker_papers.real_clips.frozen import MODEL, encode, input_of
+from onlooker.training.eyes import choose_eyes
+from onlooker.training.linear import ClipStatistics
+from onlooker_papers.real_clips.frozen import MODEL, Eyes, encode, input_of
 from onlooker_papers.results import About, Row, write_rows
 
 FILE = "few-shot"
@@ -65,39 +68,48 @@ def episodes(clips: ClipStatistics, ways: int, shots: int, *, count: int = EPISO
     right = []
     for seed in range(count):
         support, query = episode(clips, ways, shots, random=np.random.default_rng(seed))
-        shown = clips.subset(support)._replace(
-            y=np.repeat(np.arange(ways), shots), num_classes=ways
+        shown = clips.subset(np.concatenate((support, query)))._replace(
+            y=np.concatenate((np.repeat(np.arange(ways), shots), truth)), num_classes=ways
         )
-        logits = fitted_layer(shown, choose(shown)).logits(clips.x[query])
+        fit, test = np.split(np.arange(len(shown.y)), [len(support)])
+        logits = choose_eyes(shown.subset(fit)).held_out_logits(shown, fit=fit, test=test)
         right.append(float((logits.argmax(1) == truth).mean()))
     half = 1.959964 * float(np.std(right)) / count**0.5
     return [float(np.mean(right)), float(np.mean(right)) - half, float(np.mean(right)) + half]
 
 
 def measure(
-    name: str, run: Path, results: Path, *, encoder: str = MODEL.encoder, copies: bool = True
+    name: str,
+    run: Path,
+    results: Path,
+    *,
+    encoder: str = MODEL.encoder,
+    copies: bool = True,
+    eyes: Eyes = "pictures",
 ) -> dict[str, Any]:
     """Episodes of one set; writes its row of `few-shot.json`. Without copies, encoding takes a
     quarter of the time.
     """
-    encoded = encode(name, run, encoder=encoder, copies=copies)
+    encoded = encode(name, run, encoder=encoder, copies=copies, eyes=eyes)
     model, data, _ = input_of(encoder)
     settings = {
         "model": model.to_dict(),
         "data": data.to_dict(),
         "weights": encoded.weights,
         "copies": copies,
+        "eyes": eyes,
     }
     rows = {str(shots): {"linear": episodes(encoded.clips, OF[name], shots)} for shots in SHOTS}
     means = {shots: of["linear"][0] for shots, of in rows.items()}
     figures = {**means, "heads": rows, "episodes": EPISODES, "ways": OF[name]}
     what = f"episodes, {QUERIES} queries a class, by labeled clips a class"
-    key = ", ".join(
-        (name, *([] if encoder == MODEL.encoder else [encoder]), *([] if copies else ["no copies"]))
-    )
-    only = (
-        "" if encoder == MODEL.encoder else f"--encoder {encoder}" + " --no-copies" * (not copies)
-    )
+    other = {
+        "encoder": encoder if encoder != MODEL.encoder else "",
+        "eyes": eyes * (eyes != "pictures"),
+    }
+    key = ", ".join((name, *filter(None, other.values()), *([] if copies else ["no copies"])))
+    only = " ".join(f"--{option} {value}" for option, value in other.items() if value)
+    only += " --no-copies" * (not copies)
     write_rows(
         results,
         FILE,
@@ -115,15 +127,19 @@ def main(
     encoder: Annotated[
         str, typer.Option(help="Another encoder than that of the default command.")
     ] = MODEL.encoder,
+    *,
     copies: Annotated[
         bool, typer.Option(help="Encode copies of the clips, which the layer may be fitted to.")
     ] = True,
+    eyes: Annotated[
+        Eyes, typer.Option(help="See motion, too: both, or what is better in cross-validation.")
+    ] = "pictures",
 ) -> None:
     """Measure few clips per class."""
     run = Path("runs/real-clips/features")
     results = Path("results")
     for name in sets or OF:
-        found = measure(name, run, results, encoder=encoder, copies=copies)
+        found = measure(name, run, results, encoder=encoder, copies=copies, eyes=eyes)
         print(f"{name}: 5-shot {found['5']:.1%}, 1-shot {found['1']:.1%}")
 
 

@@ -6,7 +6,7 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import cast
+from typing import Literal, cast
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ from onlooker.models.registry import configured
 from onlooker.run.features import weights_digest
 from onlooker.run.record import RunRecord
 from onlooker.run.train import continue_run
+from onlooker.training.eyes import motion_vectors
 from onlooker.training.fitters import complete
 from onlooker.training.forward import encode_samples
 from onlooker.training.linear import ClipStatistics, altered_copies
@@ -37,6 +38,7 @@ __all__ = [
     "MODEL",
     "SETS",
     "EncodedSet",
+    "Eyes",
     "encode",
     "input_of",
     "model",
@@ -45,6 +47,7 @@ __all__ = [
 ]
 
 Floats = NDArray[np.float64]
+Eyes = Literal["pictures", "auto", "both"]
 
 # `onlooker train CLIPS --encoder small`
 MODEL = ModelConfig("linear", "small")
@@ -157,9 +160,10 @@ def encode(
     *,
     encoder: str = MODEL.encoder,
     copies: bool = False,
+    eyes: Eyes = "pictures",
 ) -> EncodedSet:
     """The features of all clips of a set, and of their copies if asked for; those that are stored
-    in the folder `run` are not computed again.
+    in the folder `run` are not computed again. Motion words (`eyes`) are cached as for `train`.
 
     Raises:
         ValueError, ClipError: as for `splits_of`; or a clip cannot be read.
@@ -181,7 +185,13 @@ def encode(
         x, *altered = stored["x"]
     y = np.array([classes.index(clip.label) for clip in clips], np.int64)
     groups = np.array([group_of(clip) for clip in clips])
-    statistics = ClipStatistics(x, y, groups, num_classes=len(classes), copies=tuple(altered))
+    motion = None
+    if eyes != "pictures":
+        samples, _ = read_clips(clips, classes, replace(data, eyes=eyes), strict=True)
+        motion = motion_vectors(samples, eyes)
+    statistics = ClipStatistics(
+        x, y, groups, num_classes=len(classes), copies=tuple(altered), motion=motion
+    )
     return EncodedSet(statistics, weights)
 
 

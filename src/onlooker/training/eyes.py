@@ -43,6 +43,8 @@ from onlooker.training.regression import (
     cross_validate,
 )
 
+__all__ = ["choose_eyes", "motion_vectors"]
+
 # of the log probabilities of pictures and of motion, the default of each first. The layer of
 # pictures stays where motion alone is better: attention and events are found by it.
 _WEIGHTS: dict[Eyes, tuple[tuple[float, float], ...]] = {
@@ -93,6 +95,18 @@ class EyeChoice:
         """As in `LayerChoice`."""
         tested = np.isfinite(self.scores).all(1)
         return choose_threshold(self.scores[tested], clips.y[tested], nothing=clips.nothing)
+
+    def held_out_logits(self, clips: ClipStatistics, *, fit: Ints, test: Ints) -> Floats:
+        """The logits `B K` of the clips at some positions, by the chosen layers of pictures and of
+        motion, fitted to the clips at others.
+        """
+        pictures = fitted_layer(clips, self.pictures, fit).scaled(self.factors[0])
+        tested = clips.subset(test)
+        logits = pictures.logits(tested.x)
+        motion = _motion_layer(clips, self, fit)
+        if motion is None or tested.motion is None:
+            return logits
+        return logits + _where_moving(motion.logits(tested.motion.x), tested.motion)
 
     def __str__(self) -> str:
         if not self.tried:
@@ -187,7 +201,7 @@ def _temperature(clips: ClipStatistics, choice: EyeChoice) -> float:
     if not parts:  # of a single recording
         return choice.temperature
     fit, test = parts[0]
-    logits = held_out_logits(clips, choice, fit=fit, test=test)
+    logits = choice.held_out_logits(clips, fit=fit, test=test)
     scores = softmax(logits / choice.temperature, 1)
     y = clips.y[test]
     weights = balancing_weights(y) if choice.pictures.balanced else None
@@ -286,19 +300,6 @@ def _calibrated(
     )
 
 
-def held_out_logits(clips: ClipStatistics, choice: EyeChoice, *, fit: Ints, test: Ints) -> Floats:
-    """The logits `B K` of the clips at some positions, by the chosen layers of pictures and of
-    motion, fitted to the clips at others.
-    """
-    pictures = fitted_layer(clips, choice.pictures, fit).scaled(choice.factors[0])
-    tested = clips.subset(test)
-    logits = pictures.logits(tested.x)
-    motion = _motion_layer(clips, choice, fit)
-    if motion is None or tested.motion is None:
-        return logits
-    return logits + _where_moving(motion.logits(tested.motion.x), tested.motion)
-
-
 def _motion_layer(clips: ClipStatistics, choice: EyeChoice, positions: Ints) -> LinearLayer | None:
     if choice.method is None or clips.motion is None:
         return None
@@ -378,7 +379,7 @@ def cross_validated(
             encoded = _better_encoded(*both, fit)
         training = clips if choice else encoded.subset(fit)
         fold_choice = choice or choose_eyes(training, INNER_FOLDS)
-        logits = held_out_logits(encoded, fold_choice, fit=fit, test=test)
+        logits = fold_choice.held_out_logits(encoded, fit=fit, test=test)
         scores[test] = softmax(logits / fold_choice.temperature, 1)
         threshold = fold_choice.event_threshold(training)
         if threshold:

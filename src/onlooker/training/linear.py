@@ -41,13 +41,7 @@ from onlooker.training.regression import (
 )
 from onlooker.training.sums import Batches, regress_batches
 
-__all__ = [
-    "ClipStatistics",
-    "altered_copies",
-    "choose",
-    "fitted_layer",
-    "statistics_of",
-]
+__all__ = ["ClipStatistics", "altered_copies", "statistics_of"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
