@@ -3,22 +3,28 @@ all pixels in double precision, a direction after the other, with words in a loo
 
     python benchmarks/bench_motion.py
 
-Generated figures of 160×120 pixels at 25 frames per second, whose camera pans.
+Generated figures of 160×120 pixels at 25 frames per second, whose camera pans. And how many decoded frames of
+640×480 pixels `watch` takes a second on one core, with pictures by `lite0`, motion, events and boxes, of a
+model that `onlooker train` makes from generated figures.
 """
 
+import tempfile
 import time
 from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import cv2
 import harness
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from onlooker.data.stick_figures import StickFigures
+import onlooker
+from onlooker.data.stick_figures import StickFigures, write_set
 from onlooker.video.motion_words import WORDS, MotionEye, MotionEyeState, Words
 
 Floats = NDArray[np.float64]
@@ -26,6 +32,10 @@ Pixels = NDArray[np.uint8]
 
 H, W = 120, 160
 CELL = 10
+RATE = 25  # frames per second
+CLIPS = harness.size(6, 3)  # of each class
+WATCHED = harness.size(250, 50)  # frames
+LIVE: dict[str, Any] = harness.size({"encoder": "lite0"}, {"frames": 4, "size": 48})
 BIN = 5  # steps
 BINS = 3  # of a block
 STILL = 0.3  # pixels
@@ -34,7 +44,7 @@ DIRECTIONS = np.arange(8) * np.pi / 4
 
 def clip(frames: int) -> Pixels:
     """Frames of a person who walks, seen by a camera that pans by a pixel a frame."""
-    figures = StickFigures(frames=frames, fps=25, size=(H, W + frames), people=2)
+    figures = StickFigures(frames=frames, fps=RATE, size=(H, W + frames), people=2)
     pixels = figures.video("walk").pixels
     return np.stack([frame[:, t : t + W] for t, frame in enumerate(pixels)])
 
@@ -44,7 +54,7 @@ def steps(eye: MotionEye, frames: Pixels) -> int:
     state: MotionEyeState | None = None
     largest = 0
     for t, frame in enumerate(frames):
-        state, _, _ = eye.step(frame, t / 25, state)
+        state, _, _ = eye.step(frame, t / RATE, state)
         cells = 0 if state.cells is None else state.cells.nbytes
         earlier = sum(finished.nbytes for finished in state.earlier)
         largest = max(largest, state.frame.nbytes + earlier + cells)
@@ -114,6 +124,18 @@ def plain_contributions(words: Words, block: Floats) -> Floats:
     )
 
 
+def watched_a_second(folder: Path) -> float:
+    """Frames of a person who walks, whose pixels `watch` has, in a CPU second."""
+    write_set(folder / "clips", CLIPS)
+    onlooker.train(folder / "clips", run=folder / "run", quiet=True, eyes="both", **LIVE)
+    streams = onlooker.load(folder / "run", "cpu").streams()
+    video = StickFigures(frames=WATCHED, fps=RATE, size=(480, 640)).video("walk")
+    began = time.process_time()
+    for t, pixels in enumerate(video.pixels):
+        streams.step({"": (t, t / RATE, pixels)})
+    return WATCHED / (time.process_time() - began)
+
+
 def main() -> None:
     parser = harness.parser(__doc__)
     parser.add_argument("--repetitions", type=int, default=harness.MINIMUM)
@@ -128,6 +150,9 @@ def main() -> None:
     cv2.setNumThreads(1)
     with threadpool_limits(1):
         seconds = harness.interleaved(works, options.repetitions, clock=time.process_time)
+        torch.set_num_threads(1)
+        with tempfile.TemporaryDirectory() as folder:
+            watched = watched_a_second(Path(folder))
     cv2.setNumThreads(threads)
     milliseconds = {
         name: round(1e3 * total / len(frames), 3)
@@ -139,6 +164,7 @@ def main() -> None:
         "state_bytes": steps(eye, frames),
         "model_bytes": WORDS.stat().st_size,
         "features": eye.num_features,
+        "watched_a_second": round(watched, 1),
     }
     harness.show("A frame", ["", "ms"], [[*row] for row in milliseconds.items()])
     print(figures)
