@@ -125,11 +125,11 @@ def plain_contributions(words: Words, block: Floats) -> Floats:
 
 
 def watched_a_second(folder: Path) -> float:
-    """Frames of a person who walks, whose pixels `watch` has, in a CPU second."""
+    """Frames of a person who waves, whose pixels `watch` has, in a CPU second."""
     write_set(folder / "clips", CLIPS)
     onlooker.train(folder / "clips", run=folder / "run", quiet=True, eyes="both", **LIVE)
     streams = onlooker.load(folder / "run", "cpu").streams()
-    video = StickFigures(frames=WATCHED, fps=RATE, size=(480, 640)).video("walk")
+    video = StickFigures(frames=WATCHED, fps=RATE, size=(480, 640)).video("wave")
     began = time.process_time()
     for t, pixels in enumerate(video.pixels):
         streams.step({"": (t, t / RATE, pixels)})
