@@ -339,6 +339,38 @@ def test_a_model_of_an_earlier_version_has_one_bias_for_all_lengths(
             LinearClassifier.from_pretrained(tmp_path)
 
 
+def test_a_stream_that_lacks_frames_has_layers_of_its_own(tmp_path, features: Tensor) -> None:
+    net = model(())
+    M = net.num_features
+    layers = [
+        [torch.randn(M), torch.rand(M) + 1, torch.randn(K, M), torch.randn(K)]
+        for K in (1, 3, 1, 3)
+    ]
+    net.set_event_layer(LENGTHS, *layers[2:], farthest=1e6)
+    alone = net.step_features(features[:, 0], net.initial_state(len(features)))[0]
+    assert alone.sparse is None
+    expected = net.forward_features(features)
+    net.set_event_layer(LENGTHS, *layers[:2], farthest=1e6)
+    without = net.forward_features(features)
+    net.save_pretrained(tmp_path / "earlier")
+    net.set_event_layer(LENGTHS, *layers[:2], farthest=1e6, sparse=layers[2:])
+    net.save_pretrained(tmp_path)
+    loaded = LinearClassifier.from_pretrained(tmp_path).eval()
+    output = loaded.forward_features(features)
+    torch.testing.assert_close(output, without, rtol=0, atol=0)
+    state = loaded.initial_state(len(features))
+    for t in range(features.shape[1]):
+        step, state = loaded.step_features(features[:, t], state)
+        for mine, theirs in ((step.windows, without.windows), (step.sparse, expected.windows)):
+            assert torch.allclose(mine.scores, theirs.scores[:, t], atol=1e-4)
+    settings = json.loads((tmp_path / "earlier" / "config.json").read_text())
+    del settings["sparse"]  # as of an earlier version
+    (tmp_path / "earlier" / "config.json").write_text(json.dumps(settings))
+    earlier = LinearClassifier.from_pretrained(tmp_path / "earlier").eval()
+    torch.testing.assert_close(earlier.forward_features(features), without, rtol=0, atol=0)
+    assert earlier.step_features(features[:, 0], earlier.initial_state(2))[0].sparse is None
+
+
 @pytest.mark.parametrize("lengths", [(1, 4), (4, 4), (5, 3)])
 def test_lengths_that_are_not_ascending_from_two_are_refused(lengths: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="ascending numbers of frames from 2"):

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from onlooker.base.config import StreamConfig
 from onlooker.base.records import Step
+from onlooker.models.linear import LinearClassifier
 from onlooker.recognizer import Recognizer
 from onlooker.serve.look import Viewer, decode_jpeg
 from onlooker.stream import sources
@@ -29,6 +30,7 @@ from onlooker.stream.sources import Frame, LiveClock
 from onlooker.stream.streams import Streams
 
 RATE = 10.0
+PARTS = ("center", "scale", "weight", "bias")  # of a layer
 Pixels = NDArray[np.uint8]
 Plain = tuple[str, float, float, float]
 
@@ -214,6 +216,56 @@ def test_a_stream_that_lacks_more_than_a_fifth_is_too_slow(
     assert all(seen)
     assert np.mean([each[0] for each in seen if each]) == pytest.approx(expected, rel=0.1)
     assert step.to_dict()["too_slow"] == [round(step.too_slow[0], 1), RATE]
+
+
+def of_layers(which: str) -> Recognizer:
+    """A model with layers for complete streams, "sparse" ones for streams that lack frames, or
+    "both".
+    """
+    of = eventful(frame_rate=RATE)
+    assert isinstance(of.model, LinearClassifier)
+    event, classes = (
+        [of.model.get_buffer(f"{name}_{part}").clone() for part in PARTS]
+        for name in ("event", "window")
+    )
+    sparse = ([*event[:3], event[3] - 4], [*classes[:3], classes[3].flip(0)])
+    complete = (event, classes) if which != "sparse" else sparse
+    lacking = sparse if which == "both" else ()
+    of.model.set_event_layer(of.model.lengths, *complete, sparse=lacking)
+    return of
+
+
+def test_while_a_stream_is_too_slow_its_windows_have_layers_of_their_own() -> None:
+    """From one place on, one of two streams lacks frames, and later no more."""
+    missed = {place for place in range(30, 80) if place % 3}
+    steps = dict[str, list[Step]]()
+    for which in ("both", "complete", "sparse"):
+        streams = of_layers(which).streams()
+        steps[which] = []
+        for place in range(160):
+            names = "a" if place in missed else "ab"
+            frame = (place, place / RATE, clips.paint(place))
+            steps[which] += streams.steps(dict.fromkeys(names, frame))
+    too_slow = [step.too_slow is not None for step in steps["both"]]
+    assert {step.source for step in steps["both"] if step.too_slow} == {"b"}
+    assert 40 < sum(too_slow) < 100
+    assert not too_slow[-1]
+    for slow, mine, complete, sparse in zip(
+        too_slow, steps["both"], steps["complete"], steps["sparse"], strict=True
+    ):
+        expected = sparse if slow else complete
+        assert mine.windows is not None
+        np.testing.assert_array_equal(mine.windows, expected.windows)
+        assert mine.unusual == expected.unusual
+    assert np.abs(complete.windows - sparse.windows).max() > 0.1  # type: ignore[operator]
+
+
+def test_a_recording_with_few_frames_is_not_too_slow(make_clip: Make) -> None:
+    path = make_clip(pts=[*range(0, 9000, 300)], frames=30)
+    both, complete = (of_layers(which).watch(path) for which in ("both", "complete"))
+    for mine, expected in zip(both, complete, strict=True):
+        assert mine.too_slow is None
+        np.testing.assert_array_equal(mine.windows, expected.windows)
 
 
 @pytest.mark.parametrize("seed", range(3))

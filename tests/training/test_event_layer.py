@@ -416,6 +416,90 @@ def test_layers_fitted_to_a_sample_of_many_clips_have_its_temperature(
 
     monkeypatch.setattr(event_layer, "_fit_layers", noted)
     made.layer(choice=replace(CHOICE, temperature=0.5, sample_temperature=2.0))
-    assert len(fitted) == 4
-    assert {temperature for count, temperature in fitted if count < len(made.clips.y)} == {2.0}
-    assert fitted[-1] == (len(made.clips.y), 0.5)
+    # three folds and all clips, for complete streams; and again, for those that lack frames
+    assert len(fitted) == 8
+    assert fitted[3] == (len(made.clips.y), 0.5)
+    assert {temperature for _, temperature in (*fitted[:3], *fitted[4:])} == {2.0}
+
+
+class Moving(Made):
+    """All features move in an event: to another value in each frame, or in each sixth one, so that
+    between frames that are apart, fast looks slow.
+    """
+
+    def act(self, scene: np.ndarray, label: int, count: int) -> Tensor:
+        every = (1, 6)[label]
+        values = self.random.normal(0, 2, (count // every + 2, len(scene)))
+        moving = np.stack(
+            [
+                np.interp(np.arange(count) / every, np.arange(len(values)), column)
+                for column in values.T
+            ],
+            1,
+        )
+        moving *= np.sin(np.pi * np.linspace(0, 1, count)[:, None])
+        values = scene + moving + self.random.normal(0, 0.03, moving.shape)
+        return torch.from_numpy(values.astype(np.float32))[..., None, None].expand(
+            -1, -1, *self.net.grid
+        )
+
+
+def test_events_of_a_stream_that_lacks_frames_are_found_by_layers_of_their_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = Moving(4)
+    fit_eyes(made.net, made.clips, CHOICE)
+    layer = made.layer()
+    assert layer is not None
+    made.net.set_event_layer(
+        layer.lengths,
+        layer.event,
+        layer.classes,
+        farthest=layer.farthest,
+        sparse=layer.sparse,
+    )
+    features, true = of_stream(made, (0, 1, 1, 0, 1, 0, 0, 1))
+    shares = dict[tuple[bool, bool], float]()
+    for lacks_frames in (False, True):
+        shown = lacking(features, phase=1) if lacks_frames else features
+        for sparse in (False, True):
+            with torch.no_grad():
+                windows = made.net.score_windows(
+                    made.net.window_statistics(shown[None]),
+                    torch.arange(1, len(shown) + 1),
+                    sparse=sparse,
+                )
+            decision = Decision(made.classes, curve=layer.curve)
+            events = Finder(decision, made.net.lengths, 0.5).find(
+                [t / RATE for t in range(len(shown))],
+                decision.calibrated(windows.scores)[0].numpy(),
+            )
+            right = [
+                any(
+                    event.label == act.label
+                    and min(event.end, act.end) > max(event.start, act.start)
+                    for event in events
+                )
+                for act in true
+            ]
+            shares[lacks_frames, sparse] = sum(right) / len(true)
+    assert shares[False, False] == 1
+    assert shares[True, False] < 0.7
+    assert shares[True, True] > 0.8
+    # the layers for complete streams do not depend on the others
+    monkeypatch.setattr(event_layer, "_fit_sparse", lambda *_, **__: ())
+    alone = made.layer()
+    assert alone is not None
+    assert alone.sparse == ()
+    np.testing.assert_equal(alone.event, layer.event)
+    np.testing.assert_equal(alone.classes, layer.classes)
+    assert (alone.curve, alone.farthest) == (layer.curve, layer.farthest)
+
+
+def lacking(features: Tensor, phase: int) -> Tensor:
+    """Features `T D h w`, where each third frame arrives, and those between are means."""
+    arrived = [0, *range(phase, len(features), 3)]
+    places = np.arange(len(features)).clip(max=arrived[-1])
+    rows = features.flatten(1).numpy()[arrived]
+    columns = [np.interp(places, arrived, column) for column in rows.T]
+    return torch.from_numpy(np.stack(columns, 1).astype(np.float32)).reshape(features.shape)

@@ -1,6 +1,7 @@
 """The linear model: a linear layer on statistics of the frozen features of frames."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar, NamedTuple, Self, cast
 
 import numpy as np
@@ -25,6 +26,8 @@ UNORDERED = ("mean", "spread", "change", "largest")
 # of the usual deviation of the training clips: where nothing deviates by more, the map is flat
 _FLAT = 0.1
 _PARTS = ("center", "scale", "weight", "bias")  # of a layer
+# whether a window is an event, and of which class; the same in streams that lack frames
+_EVENT_LAYERS = ("event", "window", "sparse_event", "sparse_window")
 _LONGEST = 8  # windows at most, times W
 _LEVELS = 32767  # of a feature in the state of a stream, on either side of zero
 _SMALLEST = 1e-30  # unit of levels, and evidence
@@ -101,7 +104,8 @@ class LinearClassifier(VideoModel):
 
     With an event layer (`set_event_layer`), windows of several lengths end at each frame
     (`models.windows`). A linear layer says whether a window is one whole event, and another one of
-    which class.
+    which class. In a stream that lacks frames, windows look unlike those of training: for it, there
+    are two more layers.
 
     With a state layer instead (`set_state_layer`), windows around each frame tell what goes on there, by a
     linear layer on their statistics together. A stream is preceded by copies of its first frame. A
@@ -122,6 +126,7 @@ class LinearClassifier(VideoModel):
             sum of its squared standardized statistics; None: there is no such distance.
         motion_features: F of the motion words; 0: none.
         state_motion: whether states are told by motion words, too.
+        sparse: whether the event layer has layers for streams that lack frames.
 
     Raises:
         ValueError: a window of fewer than 2 frames.
@@ -135,8 +140,10 @@ class LinearClassifier(VideoModel):
         "farthest": None,
         "motion_features": 0,
         "state_motion": False,
+        "sparse": False,
     }
     names = (*UNORDERED, *ORDERED)
+    sparse = False
     encoder: Encoder
     head: nn.Linear
     still_center: Tensor
@@ -163,6 +170,7 @@ class LinearClassifier(VideoModel):
         farthest: float | None = None,
         motion_features: int = 0,
         state_motion: bool = False,
+        sparse: bool = False,
     ) -> None:
         super().__init__(num_classes, in_channels, size)
         self.encoder = build_encoder(
@@ -188,7 +196,7 @@ class LinearClassifier(VideoModel):
         if state_outputs:
             self._add_state_layer(lengths, state_outputs)
         elif lengths:
-            self._add_event_layer(lengths)
+            self._add_event_layer(lengths, sparse=sparse)
         if still:
             self._add_still_evidence()
         if motion_features:
@@ -236,6 +244,7 @@ class LinearClassifier(VideoModel):
         *,
         motion: float = 0.0,
         farthest: float | None = None,
+        sparse: Sequence[Sequence[ArrayLike]] = (),
     ) -> None:
         """Set the layers that score windows: whether one is one whole event, and of which class.
 
@@ -246,9 +255,12 @@ class LinearClassifier(VideoModel):
                 each length, `L`, or one for all; that of `classes` is `K`.
             motion: factor of the logits of motion that are added to those of `classes`.
             farthest: as of the class, in the statistics that `classes` uses.
+            sparse: as `event` and `classes`, of streams that lack frames; empty: they have none of
+                their own.
         """
-        self._add_event_layer(lengths)
-        for name, values in (("event", event), ("window", classes)):
+        self._add_event_layer(lengths, sparse=bool(sparse))
+        layers = (event, classes, *sparse)
+        for name, values in zip(_EVENT_LAYERS[: len(layers)], layers, strict=True):
             for part, value in zip(_PARTS, values, strict=True):
                 getattr(self, f"{name}_{part}").copy_(torch.as_tensor(value))
         if self.motion_features:
@@ -257,6 +269,7 @@ class LinearClassifier(VideoModel):
         settings = cast(dict[str, Any], self._hub_mixin_config)
         settings["lengths"] = list(self.lengths)
         settings["farthest"] = farthest
+        settings["sparse"] = self.sparse
 
     def set_state_layer(self, lengths: Sequence[int], layer: Sequence[ArrayLike]) -> None:
         """Set the layer that tells states from windows together.
@@ -313,14 +326,14 @@ class LinearClassifier(VideoModel):
             )
         self.lengths = tuple(lengths)
 
-    def _add_event_layer(self, lengths: Sequence[int]) -> None:
+    def _add_event_layer(self, lengths: Sequence[int], *, sparse: bool) -> None:
         self._set_lengths(lengths)
+        self.sparse = sparse
         M = self.num_features
         device = self.center.device
-        for name, outputs, biases in (
-            ("event", 1, len(lengths)),
-            ("window", self.num_classes, self.num_classes),
-        ):
+        K = self.num_classes
+        sizes = ((1, len(lengths)), (K, K)) * (1 + sparse)
+        for name, (outputs, biases) in zip(_EVENT_LAYERS, sizes, strict=False):
             for part, shape in zip(_PARTS, ((M,), (M,), (outputs, M), (biases,)), strict=True):
                 values = torch.full(shape, float(part == "scale"), device=device)
                 self.register_buffer(f"{name}_{part}", values)
@@ -469,14 +482,18 @@ class LinearClassifier(VideoModel):
             logits = logits + by_motion[:, 0, :-1]
             by_window_motion = by_motion[:, 1:]
         windows = None
+        sparse = None
         states = None
         places = [lengths.index(n) for n in self.lengths]
         if self.state_outputs:
             states = self._state_logits(statistics[:, places], by_state_motion)
         elif self.lengths:
-            windows = self.score_windows(statistics[:, places], seen[:, 0], by_window_motion)
+            score = partial(self.score_windows, statistics[:, places], seen[:, 0], by_window_motion)
+            windows = score()
+            if self.sparse:
+                sparse = score(sparse=True)
         attention = self._attention(frames[:, -1], differences[:, place])
-        return Output(logits, attention, windows, states=states), state
+        return Output(logits, attention, windows, states=states, sparse=sparse), state
 
     def _with_past(self, state: LinearState, level: Tensor, unit: Tensor) -> LinearState:
         """The state, filled with the next frame where it is that of no frame."""
@@ -549,24 +566,32 @@ class LinearClassifier(VideoModel):
         return cast(Tensor, parts)
 
     def score_windows(
-        self, statistics: Tensor, seen: Tensor, motion: Tensor | None = None
+        self,
+        statistics: Tensor,
+        seen: Tensor,
+        motion: Tensor | None = None,
+        *,
+        sparse: bool = False,
     ) -> Windows:
         """The scores of windows from their statistics `… L M`, after `seen` frames of the stream,
         `…`, and what their motion says, `… L K+1` (`motion_outputs`), if there is any.
+
+        `sparse`: by the layers for streams that lack frames.
         """
+        event, classes = _EVENT_LAYERS[2:] if sparse else _EVENT_LAYERS[:2]
         can_be_event = seen[..., None] >= torch.tensor(self.lengths, device=seen.device)
         whole = F.linear(
-            self._window_statistics("event", statistics), self.get_buffer("event_weight")
+            self._window_statistics(event, statistics), self.get_buffer(f"{event}_weight")
         )
-        whole = whole[..., 0] + self.get_buffer("event_bias")
-        standardized = self._window_statistics("window", statistics)
-        weight = self.get_buffer("window_weight")
+        whole = whole[..., 0] + self.get_buffer(f"{event}_bias")
+        standardized = self._window_statistics(classes, statistics)
+        weight = self.get_buffer(f"{classes}_weight")
         if self.farthest is not None:
             distance = standardized.square() @ weight.any(0).to(standardized.dtype)
             if motion is not None:
                 distance = distance.maximum(self.motion_factors[1] * motion[..., -1])
             can_be_event = can_be_event & (distance <= self.farthest)
-        logits = F.linear(standardized, weight) + self.get_buffer("window_bias")
+        logits = F.linear(standardized, weight) + self.get_buffer(f"{classes}_bias")
         if motion is not None:
             logits = logits + self.window_motion * motion[..., :-1]
         return Windows(whole.where(can_be_event, NO_EVENT), logits)

@@ -63,6 +63,13 @@ class Windows(NamedTuple):
         """The probability that a window is one whole event, of each class: `… L K`."""
         return self.whole.float().sigmoid()[..., None] * self.logits.float().softmax(-1)
 
+    def where(self, rows: Tensor, other: "Windows") -> "Windows":
+        """Those of a step for the streams where `rows`, `B`, is true, and others for the rest."""
+        return Windows(
+            self.whole.where(rows[:, None], other.whole),
+            self.logits.where(rows[:, None, None], other.logits),
+        )
+
 
 class Output(NamedTuple):
     """What every model returns, for whole videos and for steps.
@@ -77,6 +84,8 @@ class Output(NamedTuple):
             for a model without one, and of a step.
         distance: how far the frames so far are from the training clips, `B T`: 1 on average for
             these. None for a model that does not know, and of a step.
+        sparse: as `windows`, by layers for streams that lack frames; None for a model without them,
+            and of a whole video.
     """
 
     logits: Tensor
@@ -85,6 +94,7 @@ class Output(NamedTuple):
     attended: Tensor | None = None
     states: Tensor | None = None
     distance: Tensor | None = None
+    sparse: Windows | None = None
 
 
 class VideoModel(nn.Module, PyTorchModelHubMixin):

@@ -21,6 +21,14 @@ _TOGETHER = 64
 _COLUMNS = 16  # of a matrix: products with fewer take several times as long
 
 
+def interpolated(last: Tensor, arrived: Tensor, missed: int) -> list[Tensor]:
+    """The features of frames that a stream has missed, from those of the frames before and after
+    them.
+    """
+    shares = [place / (missed + 1) for place in range(1, missed + 1)]
+    return [last.lerp(arrived, share) for share in shares]
+
+
 def cosines(counts: Tensor, frames: int) -> Tensor:
     """√2/T cos(π k (τ + ½) / T) of the last T = `counts` of some frames, zero before these, and for
     k ≥ T: `B` to `B frames 4`.

@@ -4,11 +4,12 @@ frame.
 Models count frames as time. So each frame has a slot in the frame rate of training (`slot_of`), and
 the slots that were missed before it repeat the last frame, whose features are known. For a model
 with an event layer, the features of a few missed slots are interpolated: between frames that
-repeat, what is slow moves as in something fast.
+repeat, what is slow moves as in something fast. While a live stream is too slow, its windows are
+scored by layers that were fitted to such frames, if the model has them.
 """
 
 import math
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from operator import attrgetter
@@ -28,6 +29,7 @@ from onlooker.data.transforms import to_video
 from onlooker.localization import BoxState, find_boxes
 from onlooker.localization.boxes import Rectangles, peaks
 from onlooker.models.video_model import VideoModel
+from onlooker.models.windows import interpolated
 from onlooker.storage import is_address, local
 from onlooker.stream.events import EventState, Finder, with_nothing
 from onlooker.stream.sources import (
@@ -92,7 +94,8 @@ class StreamState:
         frame: the last frame.
         slot: that of the last frame.
         since: the time of the first frame.
-        pace: frames per second that arrived in the last seconds, at most those of training.
+        pace: frames per second that arrived in the last seconds, at most those of training; of a
+            recording, those of training.
         motion_state: from which motion words are computed, if no source computes them.
         motion: `1+F`, the motion words since the last slot; None: there are none.
     """
@@ -211,7 +214,11 @@ class Streams:
 
     @torch.inference_mode()
     def steps(
-        self, frames: dict[str, Frame], motion: Mapping[str, Floats | None] | None = None
+        self,
+        frames: dict[str, Frame],
+        motion: Mapping[str, Floats | None] | None = None,
+        *,
+        recorded: Collection[str] = (),
     ) -> list[Step]:
         """Process one frame of some of the streams, in one batch, after the slots that were missed
         before; an error leaves the states as they were.
@@ -223,6 +230,8 @@ class Streams:
             frames: by the names of the streams: index, time, and pixels `H W 3`, RGB, of any size.
             motion: the motion words of each stream since its frame before (`Source.motion`); None:
                 they are computed from these frames, if the model needs them.
+            recorded: the streams that are never too slow: a recording may leave out frames that are
+                like the one before.
         """
         states = {
             name: self.states.get(name) or StreamState(self.model.initial_state(1))
@@ -246,7 +255,7 @@ class Streams:
                 moved = torch.from_numpy(state.motion)[None].to(encoded.features.device)
                 encoded = encoded._replace(motion=moved)
             queues.append([(name, frame) for frame in (*missed, encoded)])
-            states[name] = self._arrived(state, encoded, slots[name][-1])
+            states[name] = self._arrived(state, encoded, slots[name][-1], recorded=name in recorded)
         steps = list[Step]()
         for batch in zip_longest(*queues):
             steps += self._step(dict(filter(None, batch)), states)
@@ -277,17 +286,19 @@ class Streams:
         frames = [last._replace(time=time, motion=None) for time in times]
         if self.finder is None or len(frames) > _FEW:
             return frames
-        shares = [place / (len(frames) + 1) for place in range(1, len(frames) + 1)]
+        between = interpolated(last.features, arrived.features, len(frames))
         return [
-            frame._replace(features=last.features.lerp(arrived.features, share))
-            for frame, share in zip(frames, shares, strict=True)
+            frame._replace(features=features)
+            for frame, features in zip(frames, between, strict=True)
         ]
 
-    def _arrived(self, state: StreamState, frame: _EncodedFrame, slot: int) -> StreamState:
+    def _arrived(
+        self, state: StreamState, frame: _EncodedFrame, slot: int, *, recorded: bool
+    ) -> StreamState:
         """The state of a stream with a new frame, before the model has processed it."""
         passed = frame.time - state.frame.time if state.frame else 0.0
         state = replace(state, frame=frame, slot=slot, motion=None)
-        if passed <= 0:
+        if passed <= 0 or recorded:
             return replace(state, since=frame.time, pace=self.rate)
         # all frames count alike at first, and the last seconds later
         weight = max(passed / (frame.time - state.since), 1 - math.exp(-passed / _RECENT))
@@ -329,10 +340,15 @@ class Streams:
             output, after = self.model.step_features(features, joined)
         scores = self.decision.probabilities(output.logits).cpu().numpy()
         attention = None if output.attention is None else output.attention.float().cpu().numpy()
+        too_slow = [self._too_slow(states[name], frame.time) for name, frame in frames.items()]
         windows = None
         if output.windows is not None:
-            windows = self.decision.calibrated(output.windows.scores).cpu().numpy()
-            possible = output.windows.possible.cpu().numpy()
+            scored = output.windows
+            if output.sparse is not None and any(too_slow):
+                lacks_frames = torch.tensor([pace is not None for pace in too_slow])
+                scored = output.sparse.where(lacks_frames.to(scored.whole.device), scored)
+            windows = self.decision.calibrated(scored.scores).cpu().numpy()
+            possible = scored.possible.cpu().numpy()
         states_logits = None if output.states is None else output.states.cpu().numpy()
         steps = list[Step]()
         for i, (name, frame) in enumerate(frames.items()):
@@ -344,7 +360,7 @@ class Streams:
                 decision=self.decision,
                 source=name,
                 pixels=frame.pixels,
-                too_slow=self._too_slow(state, frame.time),
+                too_slow=too_slow[i],
             )
             own = type(after)(*(part[i : i + 1] for part in after))
             state = replace(state, model=own)
@@ -612,15 +628,8 @@ def _steps(
 
 
 def _counted(step: Step, source: Source) -> Step:
-    """The step with what happened to its source. A recorded one is never too slow: it may leave out
-    frames that are like the one before.
-    """
-    return replace(
-        step,
-        dropped=source.dropped,
-        reconnections=source.reconnections,
-        too_slow=None if source.recorded else step.too_slow,
-    )
+    """The step with what happened to its source."""
+    return replace(step, dropped=source.dropped, reconnections=source.reconnections)
 
 
 def _step_each(
@@ -634,6 +643,7 @@ def _step_each(
         steps = streams.steps(
             {source.name: frame for source, frame in frames.items()},
             {source.name: source.motion for source in frames},
+            recorded=[source.name for source in frames if source.recorded],
         )
         return [(by_name[step.source or ""], step) for step in steps]
     except (ArithmeticError, RuntimeError, ValueError) as error:

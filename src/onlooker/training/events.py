@@ -8,11 +8,15 @@ recordings, whose pauses are made in another way, choose how much a window loses
 
 Whether a window is an event, pictures tell; of which class, motion too, if the model has motion
 words (`training.eyes`). In the pauses of streams there are none.
+
+Live streams may lack frames, and no window of training looks like theirs. So there are two more
+layers, fitted to the same streams with a third of their frames.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -26,6 +30,7 @@ from onlooker.base.config import StreamConfig
 from onlooker.base.decision import Decision, EventCurve
 from onlooker.base.records import Segment
 from onlooker.models.linear import LinearClassifier, motion_layer
+from onlooker.models.windows import interpolated
 from onlooker.report.events import calibrated_curve, segment_map
 from onlooker.stream.events import Finder
 from onlooker.training.background import Background, remembered
@@ -77,6 +82,7 @@ _MINING_ROUNDS = 2  # in which windows of the background are added
 _MINED = 6  # of these windows for each event and round, at most
 _SURE = 0.1  # score of the events by which the price is chosen
 _FRAMES = 128  # of a stream, whose windows are computed together
+_STRIDE = 3  # of these frames, one is left in a stream that lacks frames
 
 
 class ClipFeatures(NamedTuple):
@@ -102,6 +108,8 @@ class EventLayer(NamedTuple):
         farthest: the distance (`LinearLayer.distances` of `classes`) above which a window is no
             event (`upper_bound`).
         farthest_motion: likewise, of its motion, in multiples of `MotionSpread.square`.
+        sparse: `event` and `classes` of streams that lack frames, with the same `farthest`; empty
+            if they cannot be fitted.
     """
 
     lengths: tuple[int, ...]
@@ -111,6 +119,7 @@ class EventLayer(NamedTuple):
     curve: EventCurve | None
     farthest: float | None
     farthest_motion: float | None = None
+    sparse: tuple[LinearLayer, ...] = ()
 
 
 class _Layers(NamedTuple):
@@ -233,13 +242,16 @@ def fit_events(
     method, temperature = _best_method(windows, clips.columns(STATISTICS))
     fit = partial(_fit_layers, choice=choice, method=method, temperature=temperature)
     finder = Finder(decision, lengths, _MIN_SCORE)
+    sparse_negatives = np.zeros((0, clips.x.shape[1]))
     if background is not None:
         fitted = replace(background, read=remembered(background.read))
         for _ in range(_MINING_ROUNDS):
             hardest = _hardest(
                 net, finder, fitted, layers=fit(windows, clips), count=_MINED * len(events)
             )
-            windows = windows.with_negatives(hardest)
+            windows = windows.with_negatives(_statistics(net, hardest))
+            lacking = [_sparse(window, random) for window in hardest]
+            sparse_negatives = np.concatenate([sparse_negatives, _statistics(net, lacking)])
     play = partial(_played, net, lengths=lengths, classes=decision.classes, rate=rate)
     tested = list[_Played]()
     # for each layer of classes, the distance of the farthest event of each recording
@@ -275,15 +287,102 @@ def fit_events(
     ]
     best = max((0, 1), key=lambda i: _quality(curves[i]))
     event_layer = layers.event._replace(bias=layers.event.bias - penalty)
+    limit = upper_bound(farthest[best].tolist())
+    sparse = _fit_sparse(
+        net,
+        streams,
+        clips,
+        choice=choice,
+        stream_clips=stream_clips,
+        lengths=lengths,
+        negatives=sparse_negatives,
+        method=method,
+        limit=limit,
+        random=random,
+    )
     return EventLayer(
         lengths,
         event_layer,
         layers.classes[best],
         motion=0.0 if layers.motion is None else 1 / choice.temperature,
         curve=curves[best],
-        farthest=upper_bound(farthest[best].tolist()),
+        farthest=limit,
         farthest_motion=upper_bound(farthest_motion.tolist()),
+        sparse=sparse and (sparse[0]._replace(bias=sparse[0].bias - penalty), sparse[1]),
     )
+
+
+def _fit_sparse(
+    net: LinearClassifier,
+    streams: Sequence[_Stream],
+    clips: ClipStatistics,
+    *,
+    choice: EyeChoice,
+    stream_clips: Sequence[ClipFeatures],
+    lengths: Sequence[int],
+    negatives: Floats,
+    method: Method,
+    limit: float | None,
+    random: np.random.Generator,
+) -> tuple[LinearLayer, ...]:
+    """The layers of events and of classes for streams that lack frames, fitted to some streams as if
+    they did; empty if their clips are of one class, or the distance of their windows is not known.
+
+    Args:
+        stream_clips: the clips in the streams.
+        negatives: statistics of windows of the background.
+        method: of the layer of events.
+        limit: of the distance for complete streams, with which distances here are made comparable.
+    """
+    numbers = np.array([clip.number for clip in stream_clips])
+    places = np.zeros(len(clips.y), np.int64)
+    places[numbers] = np.arange(len(numbers))
+    x = _statistics(net, [_sparse(clip.features, random) for clip in stream_clips])
+    sparse_clips = clips.subset(numbers)._replace(x=x, copies=())
+    if len(np.unique(sparse_clips.y)) < 2:
+        return ()
+    sparse_streams = [
+        stream._replace(
+            features=_sparse(stream.features, random),
+            events=np.column_stack((stream.events[:, :3], places[stream.events[:, 3]])),
+            clips=places[stream.clips].tolist(),
+        )
+        for stream in streams
+        if len(stream.events)
+    ]
+    windows = _windows(net, sparse_streams, sparse_clips, lengths=lengths, random=random)
+    _, temperature = _best_method(windows, clips.columns(STATISTICS), (method,))
+    windows = windows.with_negatives(negatives)
+    # the clips of streams may be a sample of all clips
+    fit = partial(_fit_layers, choice=choice.of_sample, method=method, temperature=temperature)
+    recordings = np.unique(sparse_clips.groups, return_inverse=True)[1]
+    farthest = np.zeros(recordings.max() + 1)
+    for number, other_windows, other_clips in _held_out(sparse_streams, windows, sparse_clips):
+        held_out = windows.subset((windows.stream == number) & (windows.y == 1))
+        distances = fit(other_windows, other_clips).classes[1].distances(held_out.x)
+        np.maximum.at(farthest, recordings[held_out.clip], distances)
+    layers = fit(windows, sparse_clips)
+    classes = layers.classes[1]
+    if limit is not None:
+        sparse_limit = upper_bound(farthest.tolist())
+        if sparse_limit is None:
+            return ()
+        unit = np.sqrt(sparse_limit / limit)
+        classes = classes._replace(scale=classes.scale * unit, weight=classes.weight * unit)
+    return layers.event, classes
+
+
+def _sparse(features: Tensor, random: np.random.Generator) -> Tensor:
+    """Features `T D h w` as those of a live stream in which every third frame arrives, after the
+    first one.
+    """
+    count = len(features)
+    arrived = [0, *range(int(random.integers(1, _STRIDE + 1)), count, _STRIDE)]
+    frames = list[Tensor]()
+    for place, next_place in pairwise(arrived):
+        missed = next_place - place - 1
+        frames += [features[place], *interpolated(features[place], features[next_place], missed)]
+    return torch.stack([*frames, *features[arrived[-1:]].expand(count - len(frames), -1, -1, -1)])
 
 
 def _quality(curve: EventCurve | None) -> float:
@@ -498,9 +597,8 @@ def _windows(
         whole = np.argwhere(overlaps > _WHOLE)
         whole = whole[random.permutation(len(whole))[:count]]
         for frame, place in [*parts.tolist(), *whole.tolist()]:
-            shown = stream.features[frame + 1 - lengths[place] : frame + 1].to(net.center.device)
-            values = net.window_statistics(shown[None], (lengths[place],))[0, -1]
-            x.append(values.cpu().double().numpy())
+            shown = stream.features[frame + 1 - lengths[place] : frame + 1]
+            x.append(_statistics(net, [shown]))
         event_clips = random.permutation(np.array(stream.clips, np.int64))
         x.append(clips.x[event_clips].astype(np.float64))
         y += [0] * len(parts) + [1] * (len(whole) + len(event_clips))
@@ -538,13 +636,13 @@ def _hardest(
     *,
     layers: _Layers,
     count: int,
-) -> Floats:
-    """The statistics of the windows of the background with the highest scores, at most `count`,
+) -> list[Tensor]:
+    """The features of the windows of the background with the highest scores, at most `count`,
     equally many of each piece: those that would be reported as events.
     """
     layers = layers._replace(classes=layers.classes[:1])
     share = -(-count // len(background.fitted))
-    x = [np.zeros((0, layers.event.weight.shape[1]))]
+    windows = list[Tensor]()
     for path in background.fitted:
         features, motion = background.read(path)
         frames = range(len(features))
@@ -552,11 +650,18 @@ def _hardest(
         logits, (probabilities,), _ = _outputs(net, stream, finder.lengths, layers=layers)
         scores = expit(logits)[..., None] * probabilities
         candidates = sorted(finder.find(frames, scores), key=lambda window: -window.score)
-        for window in candidates[:share]:
-            shown = features[round(window.start) : round(window.end)].to(net.center.device)
-            values = net.window_statistics(shown[None], (len(shown),))[:, -1, 0]
-            x.append(values.cpu().double().numpy())
-    return np.concatenate(x)[:count]
+        windows += [features[round(w.start) : round(w.end)] for w in candidates[:share]]
+    return windows[:count]
+
+
+@torch.inference_mode()
+def _statistics(net: LinearClassifier, windows: Sequence[Tensor]) -> Floats:
+    """The statistics `B M` of windows, `T D h w` each."""
+    rows = [np.zeros((0, net.num_features))]
+    for window in windows:
+        values = net.window_statistics(window[None].to(net.center.device), (len(window),))
+        rows.append(values[:, -1, 0].cpu().double().numpy())
+    return np.concatenate(rows)
 
 
 def _background_stream(features: Tensor, motion: Tensor | None) -> _Stream:
@@ -565,7 +670,9 @@ def _background_stream(features: Tensor, motion: Tensor | None) -> _Stream:
     return _Stream(features, nothing, [], recordings=np.array([], str), motion=words)
 
 
-def _best_method(windows: _Windows, columns: Ints) -> tuple[Method, float]:
+def _best_method(
+    windows: _Windows, columns: Ints, methods: Sequence[Method] = _METHODS
+) -> tuple[Method, float]:
     """The method with the lowest log loss on streams that it was not fitted to, and the temperature
     of its logits; the first method if no two streams have events.
     """
@@ -576,9 +683,9 @@ def _best_method(windows: _Windows, columns: Ints) -> tuple[Method, float]:
             test = np.flatnonzero(windows.stream == stream)
             parts.append((other_windows.x[:, columns], other_windows.y, test))
     if not parts:
-        return _METHODS[0], 1.0
+        return methods[0], 1.0
     x = np.ascontiguousarray(windows.x[:, columns])
-    best = cross_validate(x, windows.y, 2, parts=parts, methods=_METHODS)
+    best = cross_validate(x, windows.y, 2, parts=parts, methods=methods)
     return best.method, best.temperature
 
 

@@ -192,6 +192,7 @@ def fit_layers(
             layer.classes,
             motion=layer.motion,
             farthest=layer.farthest,
+            sparse=layer.sparse,
         )
     usual = usual_distance(clips, choice.pictures)
     if model.motion_features and clips.motion is not None:
