@@ -72,13 +72,15 @@ def pen(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-WORDS = ("--frames", "6", "--size", "32", "--encoder", "conv4", "--eyes", "pictures")
+WORDS = ("--frames", "6", "--size", "32", "--encoder", "conv4")
 
 
 @pytest.fixture(scope="module")
 def run(pen: Path) -> Path:
     with patch.object(samples, "read_all_frames") as read_all_frames:
-        said = call("train", pen / "list.csv", *WORDS, "--run", pen / "run").stderr
+        said = call(
+            "train", pen / "list.csv", *WORDS, "--eyes", "pictures", "--run", pen / "run"
+        ).stderr
     assert not read_all_frames.called
     assert "times: states, because intervals cover" in said
     assert "on recordings that it was not fitted to (4)" in said
