@@ -17,6 +17,7 @@ from ports import free_port
 from serving import save_model
 
 import onlooker
+from onlooker.base.decision import EventCurve
 
 Open = Callable[..., Any]
 Trained = tuple[Path, str]
@@ -326,6 +327,23 @@ def test_what_is_unlike_training_is_said_of_a_clip_and_of_the_camera(
         assert "Unlike all clips of training" in page.inner_text(".speed")
         page.click("text=Stop the camera")
         page.wait_for_selector(".drop")
+        page.goto("about:blank")  # nothing more is asked of a server that has ended
+
+
+def test_how_exact_the_times_of_a_recording_are_is_said(
+    tmp_path: Path, open_page: Open, squares: Path
+):
+    curve = EventCurve([0.0], [1.0], [0.0], [0.0], 0.0, 1.0, [], border_error=0.21)
+    eventful(frame_rate=10.0, curve=curve).save(tmp_path / "runs" / "exact" / "model")
+    with serving(tmp_path / "clips", tmp_path / "runs") as url:
+        page = open_page(url)
+        page.wait_for_selector(".drop")
+        drop(page, ".drop", squares / "left" / "00.mp4")
+        page.wait_for_selector(".answer .event")
+        said = texts_of(page.locator(".answer .hint"))
+        assert [text.replace("\N{NO-BREAK SPACE}", " ") for text in said] == [
+            "Times are about right: half are off by 0.3 s at most."
+        ]
         page.goto("about:blank")  # nothing more is asked of a server that has ended
 
 
