@@ -378,7 +378,12 @@ def enlarged(recognizer: Recognizer, size: int) -> Recognizer:
     given = recognizer.model
     assert isinstance(given, LinearClassifier)
     model = LinearClassifier(
-        given.num_classes, encoder="small", window=given.window, size=size, lengths=given.lengths
+        given.num_classes,
+        encoder="small",
+        window=given.window,
+        size=size,
+        lengths=given.lengths,
+        sparse=given.sparse,
     )
     model.load_state_dict(given.state_dict())
     return Recognizer(model, replace(recognizer.data, size=size), recognizer.decision)

@@ -129,13 +129,13 @@ def test_a_state_that_is_not_finite_ends_its_stream_alone(
     bad = make_clip("bad.mp4", frames=12)
     steps_of = Streams.steps
 
-    def damaged(self: Streams, frames: dict[str, Any], motion: Any = None) -> list[Step]:
+    def damaged(self: Streams, frames: dict[str, Any], *given: Any, **named: Any) -> list[Step]:
         for source, (index, _time, _pixels) in frames.items():
             if source == str(bad) and index == 5:
                 state = self.states[source]
                 nan = [torch.full_like(part, torch.nan) for part in state.model]
                 self.states[source] = replace(state, model=type(state.model)(*nan))
-        return steps_of(self, frames, motion)
+        return steps_of(self, frames, *given, **named)
 
     monkeypatch.setattr(Streams, "steps", damaged)
     errors: list[ClipError] = []

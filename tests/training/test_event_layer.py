@@ -496,6 +496,21 @@ def test_events_of_a_stream_that_lacks_frames_are_found_by_layers_of_their_own(
     assert (alone.curve, alone.farthest) == (layer.curve, layer.farthest)
 
 
+def test_distances_that_a_model_cannot_hold_are_not_compared(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Those of two recordings may have an upper bound of any size."""
+    made = Moving(2)
+    fit_eyes(made.net, made.clips, CHOICE)
+    layer = made.layer()
+    assert layer is not None
+    assert layer.sparse
+    monkeypatch.setattr(event_layer, "upper_bound", lambda _: 1e300)
+    without = made.layer()
+    assert without is not None
+    assert without.sparse == ()
+
+
 def lacking(features: Tensor, phase: int) -> Tensor:
     """Features `T D h w`, where each third frame arrives, and those between are means."""
     arrived = [0, *range(phase, len(features), 3)]

@@ -83,6 +83,8 @@ _MINED = 6  # of these windows for each event and round, at most
 _SURE = 0.1  # score of the events by which the price is chosen
 _FRAMES = 128  # of a stream, whose windows are computed together
 _STRIDE = 3  # of these frames, one is left in a stream that lacks frames
+# distance that a model can compare with: that of a few recordings may have a larger upper bound
+_LARGEST = float(np.finfo(np.float32).max)
 
 
 class ClipFeatures(NamedTuple):
@@ -365,7 +367,7 @@ def _fit_sparse(
     classes = layers.classes[1]
     if limit is not None:
         sparse_limit = upper_bound(farthest.tolist())
-        if sparse_limit is None:
+        if sparse_limit is None or max(sparse_limit, limit) > _LARGEST:
             return ()
         unit = np.sqrt(sparse_limit / limit)
         classes = classes._replace(scale=classes.scale * unit, weight=classes.weight * unit)
