@@ -105,7 +105,7 @@ def measure(
     what = f"episodes, {QUERIES} queries a class, by labeled clips a class"
     other = {
         "encoder": encoder if encoder != MODEL.encoder else "",
-        "eyes": eyes * (eyes != "pictures"),
+        "eyes": eyes if eyes != "pictures" else "",
     }
     key = ", ".join((name, *filter(None, other.values()), *([] if copies else ["no copies"])))
     only = " ".join(f"--{option} {value}" for option, value in other.items() if value)

@@ -1,5 +1,5 @@
-"""States of recordings in which something happens at every moment, beside other models of the same
-recordings.
+"""States of recordings in which something happens at every moment, compared with other models of
+the same recordings.
 
     python -m onlooker_papers.real_clips.states                    # writes results/states.json
     python -m onlooker_papers.real_clips.states --sets figures     # one row again

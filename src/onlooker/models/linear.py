@@ -125,7 +125,7 @@ class LinearClassifier(VideoModel):
         farthest: the distance from the windows of training above which a window is no event: the
             sum of its squared standardized statistics; None: there is no such distance.
         motion_features: F of the motion words; 0: none.
-        state_motion: whether states are told by motion words, too.
+        state_motion: whether states are recognized by motion words, too.
         sparse: whether the event layer has layers for streams that lack frames.
 
     Raises:
@@ -292,7 +292,7 @@ class LinearClassifier(VideoModel):
         to the part of this window: weight `R F`, bias `R`.
         """
         weights = torch.as_tensor(weight)
-        if not self.motion_features:  # clips are told by pictures alone
+        if not self.motion_features:  # clips are recognized by pictures alone
             K = self.num_classes
             self.set_motion_layer(torch.zeros(K, weights.shape[1]), torch.zeros(K))
         self._add_state_motion()

@@ -113,7 +113,7 @@ class VideoModel(nn.Module, PyTorchModelHubMixin):
       work.
     - `motion_features`: F of its second input, motion words (`base.fisher`); `forward_both` and
       `step_both` work. 0: it has none.
-    - `state_motion`: whether states are told by these, too.
+    - `state_motion`: whether states are recognized by these, too.
     - `explains`: `evidence` works, and `motion_directions` with motion words.
 
     The methods of a capability raise a ValueError in models without it.

@@ -380,7 +380,7 @@ class StateLayer(NamedTuple):
         chains: of its outputs.
         rate: frames per second.
         held_out: how good the states of recordings are that it was not fitted to.
-        motion: the layer on motion words; None: states are told by pictures alone.
+        motion: the layer on motion words; None: states are recognized by pictures alone.
         why: which eyes were compared, in words; empty: none were.
     """
 
@@ -406,7 +406,7 @@ def fit_states(
     Args:
         net: the model, which is not changed.
         decision: its classes.
-        data: how frames are resized and normalized, and by which eyes states are told. By `auto`,
+        data: how frames are resized and normalized, and by which eyes states are recognized. By `auto`,
             these are pictures, unless both are clearly better.
 
     Raises:

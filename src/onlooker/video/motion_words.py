@@ -134,7 +134,7 @@ def next_blocks(
 
 
 def bin_ends(times: Sequence[float]) -> list[int]:
-    """The positions of the frames with which bins end, or a video begins anew (`next_blocks`), by the
+    """The positions of the frames with which bins end, or a video begins again (`next_blocks`), by the
     times of all frames: who begins there has the same blocks, but for the first `WARM_UP` seconds.
     """
     ends = list[int]()
