@@ -115,6 +115,29 @@ def test_states_are_marked_by_keys_while_the_recording_plays(page: Any, clips: P
     assert kept.name.startswith("day.mp4 ")
 
 
+def test_states_that_overlap_are_marked_in_one_pass(page: Any, clips: Path) -> None:
+    page.get_by_role("button", name="Mark examples").click()
+    page.get_by_label("Several classes at a time").check()
+    for seconds, key in ((1, "2"), (2, "1"), (3, "3")):
+        seek(page, seconds)
+        page.keyboard.press(key)
+    going = "each => each.map((key) => key.getAttribute('aria-pressed'))"
+    assert page.eval_on_selector_all(".key", going) == ["true", "true", "true"]
+    assert page.locator(".mark-part.selected").count() == 3
+    for seconds, key in ((5, "1"), (6, "2")):
+        seek(page, seconds)
+        page.keyboard.press(key)
+    seek(page, 7)
+    page.get_by_role("button", name="Mark examples").click()  # ends the one that goes on
+    page.wait_for_function(f"{MARKS} === 3")
+    wait_until(lambda: (clips / "recordings.csv").exists() and len(parts(clips)) == 3)
+    assert [(label, round(a), round(b)) for label, a, b in parts(clips)] == [
+        ("eat", 2, 5),
+        ("sit", 1, 6),
+        ("walk", 3, 7),
+    ]
+
+
 def test_a_border_is_moved_by_a_drag(page: Any, clips: Path) -> None:
     page.get_by_role("button", name="Mark examples").click()
     run = page.locator(".rows .run >> nth=0").bounding_box()  # sit until 3.2 s

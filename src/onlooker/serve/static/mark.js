@@ -13,13 +13,14 @@ const KEYS = 9; // classes that have a key
 export class Marker {
   /** `result` of a look, its timeline, and the page; the list of classes is that of the project. */
   constructor(result, timeline, page) {
-    Object.assign(this, { result, timeline, page, marks: [], mark: null, going: null, work: Promise.resolve() });
+    Object.assign(this, { result, timeline, page, marks: [], mark: null, going: new Map(), work: Promise.resolve() });
     this.predicted = result.segments.map(({ label, start, end }) => ({ label, range: [start, end] }));
     this.form = h("div.mark-form");
     this.toggle = button("plus", t("mark.begin"), () => {
       this.set(!this.on);
-      timeline.element.focus({ preventScroll: true }); // the space key plays
+      this.focus();
     }, { "aria-pressed": "false" });
+    this.together = h("input", { type: "checkbox", onchange: () => this.focus() });
     this.element = h("div.examples", {}, h("div.row", {}, this.toggle,
       button("closer", t("timeline.closer"), () => timeline.zoom(2), { iconOnly: true }),
       button("wider", t("timeline.wider"), () => timeline.zoom(0.5), { iconOnly: true })), this.form);
@@ -31,6 +32,8 @@ export class Marker {
     this.marks = parts.map(({ clip, times }) => ({ clip, label: clip.label, range: times,
       element: this.timeline.keep(...times, clip.label) }));
   }
+
+  focus() { this.timeline.element.focus({ preventScroll: true }); } // the space key plays
 
   get time() { return this.timeline.player.time; }
   get names() { return [...new Set([...this.page.project.classes.map(({ name }) => name), ...this.result.classes])]; }
@@ -53,6 +56,7 @@ export class Marker {
     const rest = this.result.budget ? this.predicted : [];
     show(this.form, this.on && [h("p.hint", { role: "status" }, t("mark.how")),
       h("div.row", {}, this.names.slice(0, KEYS).map((name, i) => this.key(name, String(i + 1)))),
+      this.names.length > 1 && h("label.switch", {}, this.together, t("mark.together")),
       rest.length > 0 && button("plus", t("mark.all", { count: rest.length }), () => {
         for (const part of rest) this.keep(part.range, part.label, part);
         this.rest();
@@ -69,33 +73,35 @@ export class Marker {
       onclick: ({ detail }) => detail || this.press(name) }, h("kbd", {}, key), h("span.dot"), h("span", {}, spoken(name)));
   }
 
-  /** A class begins, and the one before ends; if it was the same, it only ends. */
+  /** A class begins, and the others end, unless several may go on; if it went on, it only ends. */
   press(label) {
-    if (this.end() === label || this.time > this.result.seconds - SHORTEST) return;
-    this.going = { label, from: this.time, since: performance.now() };
+    const ends = this.going.has(label);
+    this.end(this.together.checked ? [label] : [...this.going.keys()]);
+    if (ends || this.time > this.result.seconds - SHORTEST) return;
+    this.going.set(label, { from: this.time, since: performance.now() });
     this.show();
   }
 
-  release(label) { if (this.going?.label === label && performance.now() - this.going.since > HELD) this.end(); }
+  release(label) { if (performance.now() - this.going.get(label)?.since > HELD) this.end([label]); }
 
-  /** Ends the class that goes on, which becomes an example; returns its name. */
-  end() {
-    if (!this.going) return null;
-    const { label, from } = this.going;
-    const range = [from, this.time].sort((one, other) => one - other);
-    this.going = null;
-    this.timeline.select(null);
-    this.show();
-    if (range[1] - range[0] >= SHORTEST) this.keep(range, label);
-    return label;
+  /** Ends classes that go on, which become examples. */
+  end(labels = [...this.going.keys()]) {
+    for (const label of labels.filter((each) => this.going.has(each))) {
+      const range = this.range(label);
+      this.going.delete(label);
+      if (range[1] - range[0] >= SHORTEST) this.keep(range, label);
+    }
+    if (labels.length) this.show();
   }
+
+  /** Since when a class goes on, until now; or backwards. */
+  range(label) { return [this.going.get(label).from, this.time].sort((one, other) => one - other); }
 
   /** Shows, at every frame, what goes on. */
   show() {
-    const { going } = this;
-    if (going) this.timeline.select([going.from, this.time].sort((one, other) => one - other), going.label);
+    this.timeline.showGoing([...this.going.keys()].map((label) => [this.range(label), label]));
     for (const each of this.form.querySelectorAll("[data-key]")) {
-      each.setAttribute("aria-pressed", String(each.dataset.key === going?.label));
+      each.setAttribute("aria-pressed", String(this.going.has(each.dataset.key)));
     }
   }
 

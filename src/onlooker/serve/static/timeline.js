@@ -108,8 +108,14 @@ export class Timeline {
   /** Shows a range, `[start, end]` in seconds, as selected, in the row of a class if there is one; null: none. */
   select(range, label = "") {
     this.selected = range;
-    this.marks.querySelector(".selected")?.remove();
+    this.marks.querySelector(".selected:not(.going)")?.remove();
     if (range) this.marks.append(this.part("span.mark-part.selected", ...range, label));
+  }
+
+  /** Shows what goes on, `[[start, end], label]` each. */
+  showGoing(parts) {
+    for (const each of this.marks.querySelectorAll(".going")) each.remove();
+    this.marks.append(...parts.map(([range, label]) => this.part("span.mark-part.selected.going", ...range, label)));
   }
 
   /** Shows a range that was added to a class; returns its element. */
