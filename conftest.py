@@ -16,7 +16,8 @@ import torch
 from commands import TINY, call
 from hypothesis import settings
 
-from onlooker.run import compare
+from onlooker.run import compare, evaluate
+from onlooker.training import linear_fitter
 
 # The same examples on every machine: a failure can be seen again, and does not come by chance.
 # No limit of time for an example, which a busy machine would exceed.
@@ -62,6 +63,24 @@ def _trainings_in_this_process() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(compare, "default_jobs", lambda: 1)
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _few_contrasts() -> Iterator[None]:
+    """Reports compare the classes of two clips, not of four: drawing them takes a tenth of a
+    training.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(evaluate, "_CONTRASTS", 2)
+        yield
+
+
+@pytest.fixture
+def no_event_layer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Linear models are fitted without an event layer, which takes a fifth of a training: for tests
+    that do not look at it.
+    """
+    monkeypatch.setattr(linear_fitter, "fit_events", lambda *_, **__: None)
 
 
 @pytest.fixture(scope="session")

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 import onlooker
-from onlooker.data.stick_figures import StickFigures, write_set
+from onlooker.data.stick_figures import ACTIONS, StickFigures, write_set
 from onlooker.video.motion_words import WORDS, MotionEye, MotionEyeState, Words
 
 Floats = NDArray[np.float64]
@@ -34,7 +34,9 @@ H, W = 120, 160
 CELL = 10
 RATE = 25  # frames per second
 CLIPS = harness.size(6, 3)  # of each class
+CLASSES = harness.size(tuple(ACTIONS), ("kick", "wave"))
 WATCHED = harness.size(250, 50)  # frames
+SIDES = harness.size((480, 640), (120, 160))  # of each, in pixels
 LIVE: dict[str, Any] = harness.size({"encoder": "lite0"}, {"frames": 4, "size": 48})
 BIN = 5  # steps
 BINS = 3  # of a block
@@ -126,10 +128,10 @@ def plain_contributions(words: Words, block: Floats) -> Floats:
 
 def watched_a_second(folder: Path) -> float:
     """Frames of a person who waves, whose pixels `watch` has, in a CPU second."""
-    write_set(folder / "clips", CLIPS)
+    write_set(folder / "clips", CLIPS, actions=CLASSES)
     onlooker.train(folder / "clips", run=folder / "run", quiet=True, eyes="both", **LIVE)
     streams = onlooker.load(folder / "run", "cpu").streams()
-    video = StickFigures(frames=WATCHED, fps=RATE, size=(480, 640)).video("wave")
+    video = StickFigures(frames=WATCHED, fps=RATE, size=SIDES).video("wave")
     began = time.process_time()
     for t, pixels in enumerate(video.pixels):
         streams.step({"": (t, t / RATE, pixels)})

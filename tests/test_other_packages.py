@@ -23,6 +23,7 @@ from onlooker.models.cells.cell import Grid
 from onlooker.models.encoders import ENCODERS, Conv4, load_packages
 from onlooker.models.registry import create_model, register_attention, register_encoder
 from onlooker.recognizer import Recognizer, load
+from onlooker.training import linear_fitter
 from onlooker.training.fitters import FITTERS
 
 MODULE = """
@@ -96,9 +97,10 @@ def run(tmp_path_factory: pytest.TempPathFactory, squares: Path) -> tuple[Path, 
     tables = patch.dict(ENCODERS), patch.dict(FITTERS), patch.dict(registry._registered)
     with pytest.MonkeyPatch.context() as patched, tables[0], tables[1], tables[2]:
         patched.syspath_prepend(installed.parent)
+        patched.setattr(linear_fitter, "fit_events", lambda *_, **__: None)  # which is quicker
         load_packages.cache_clear()
         printed = [
-            call("train", squares, "--run", trained, *of_clips).stdout,
+            call("train", squares, "--run", trained, *of_clips, "--eyes", "pictures").stdout,
             call("predict", trained, clip, "--json", folder / "predictions.json").stdout,
             call("watch", trained, clip, "--json").stdout,
             call("export", trained, "--out", folder / "exported").stdout,

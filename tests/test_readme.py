@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import urllib.request
+from functools import partial
 from pathlib import Path
 from unittest.mock import patch
 
@@ -24,8 +25,10 @@ from typer.testing import CliRunner
 import onlooker
 from onlooker.base.decision import EventCurve
 from onlooker.cli import app
+from onlooker.data import stick_figures
 from onlooker.models import registry
 from onlooker.models.encoders import ENCODERS, load_packages
+from onlooker.run import evaluate
 from onlooker.training.fitters import FITTERS
 from onlooker.video.write import write
 
@@ -54,8 +57,11 @@ NOT_RUN = {
 }
 # What a command says whose optional package is not installed here.
 MISSING = r"[\w-]+ is not installed; pip install \"onlooker\[.*"
-# Training commands run as written, but for a moment only.
+# Training commands run as written, but for a moment only; of recordings, small frames are drawn,
+# and half as many.
 BRIEF = "--frames 4 --size 32"
+FIGURE_SIZE = (72, 96)
+FIGURE_RATE = 4
 BY_GRADIENT = "--epochs 1 --batch 4"
 
 
@@ -112,7 +118,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     make_clip(folder / "street.mp4", frames=60)
     rows = ["path,start,end,label"]
     for number, day in enumerate(("monday", "tuesday", "wednesday")):
-        write(folder / f"{day}.mp4", scene(number, 90), fps=10)  # no copies of each other
+        frames = scene(number, 90, side=48, mover=10)  # no copies of each other
+        write(folder / f"{day}.mp4", frames, fps=10)
         rows += [
             f"{day}.mp4,{start},{start + 1},{('jump', 'wave')[start % 2]}"
             for start in (1, 4, 6)
@@ -124,14 +131,18 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(command: str, place: Path) -> str | None:
     """Run a command of onlooker; the message of one whose optional package is not installed. A
-    training that another page has as well is not made again.
+    training that another page has as well is not made again, nor is the web page started again.
     """
     words = shlex.split(command)
     assert words[0] == "onlooker", f"{command}: run it, or say in NOT_RUN why it is not run"
-    if words[1] == "serve":
-        return serve(words[1:], place)
     trained = Path(words[words.index("--run") + 1]) if words[1] == "train" else None
-    known = place / "known" / "-".join(word for word in words if word != str(trained))
+    names = (word.replace("/", "-") for word in words if word != str(trained))
+    known = place / "known" / "-".join(names)
+    if words[1] == "serve":
+        if not known.exists():
+            serve(words[1:], place)
+            known.mkdir(parents=True)
+        return None
     if trained and known.exists():
         shutil.copytree(known, trained)
         return None
@@ -188,6 +199,10 @@ def test_commands_and_python_run(
     shutil.rmtree(place / "runs", ignore_errors=True)
     monkeypatch.setenv("ONLOOKER_CACHE", str(place / "cache"))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setattr(evaluate, "_REPORT_CLIPS", 2)  # drawn clips of a report
+    monkeypatch.setattr(stick_figures.StickFigures, "size", FIGURE_SIZE)
+    drawn = partial(stick_figures.write_recordings, fps=FIGURE_RATE)
+    monkeypatch.setattr(stick_figures, "write_recordings", drawn)
     monkeypatch.chdir(place)
     missing = [run(command, place) for command in typed(page) if not reason_not_to_run(command)]
     for block in blocks(page, "python"):

@@ -62,6 +62,7 @@ from onlooker.video import video_file
 from onlooker.video.write import write
 
 DATA = DataConfig(frames=6, size=32)
+PICTURES = replace(DATA, eyes="pictures")  # where nothing is tested of motion
 TRAIN = TrainConfig()
 LINEAR = ModelConfig("linear", "conv4")
 
@@ -151,7 +152,7 @@ def test_a_class_for_nothing_has_a_threshold(
     clips.mkdir()
     for name, label in (("left", "left"), ("up", "None")):
         (clips / label).symlink_to(squares / name)
-    train_run(clips, tmp_path / "run", Settings(LINEAR, DATA, TRAIN))
+    train_run(clips, tmp_path / "run", Settings(LINEAR, PICTURES, TRAIN))
     rows = (tmp_path / "run" / "scores.csv").read_text(encoding="utf-8").splitlines()[1:]
     events = [float(row.split(",")[-1]) for row in rows if row.split(",")[1] == "left"]
     threshold = load(tmp_path / "run").decision.threshold  # the table has six decimals
@@ -175,10 +176,10 @@ def test_a_named_class_of_nothing_and_figures_of_the_answers_of_predict(
         train_run(
             clips,
             run,
-            Settings(LINEAR, DATA, replace(TRAIN, nothing="Calm")),
+            Settings(LINEAR, PICTURES, replace(TRAIN, nothing="Calm")),
             quiet=True,
         )
-    train_run(clips, run, Settings(LINEAR, DATA, replace(TRAIN, nothing="Normal")))
+    train_run(clips, run, Settings(LINEAR, PICTURES, replace(TRAIN, nothing="Normal")))
     assert (
         "Normal is the class in which nothing happens, so it is never reported"
         in capsys.readouterr().err
@@ -202,12 +203,13 @@ def test_a_named_class_of_nothing_and_figures_of_the_answers_of_predict(
     train_run(
         clips,
         tmp_path / "other",
-        Settings(LINEAR, DATA, replace(TRAIN, nothing="")),
+        Settings(LINEAR, PICTURES, replace(TRAIN, nothing="")),
         quiet=True,
     )
     assert load(tmp_path / "other").decision.threshold is None
 
 
+@pytest.mark.usefixtures("no_event_layer")
 def test_a_killed_run_starts_again_and_ends_the_same(
     run: Path, squares: Path, tmp_path: Path
 ) -> None:
@@ -229,13 +231,14 @@ def test_a_resumed_run_refuses_settings_of_another_fitter(run: Path, squares: Pa
         train_run(squares, run, settings, given={"epochs": 40}, resume=True)
 
 
+@pytest.mark.usefixtures("no_event_layer")
 def test_stored_features_give_the_same_scores(
     squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(linear, "FEW", 0)  # no copies, for which frames are needed
     for name in ("stored", "frames"):
         training = replace(TRAIN, features=name == "stored", precision="32")
-        train_run(squares, tmp_path / name, Settings(LINEAR, DATA, training), quiet=True)
+        train_run(squares, tmp_path / name, Settings(LINEAR, PICTURES, training), quiet=True)
     assert np.abs(scores(tmp_path / "stored") - scores(tmp_path / "frames")).max() < 0.05, (
         "but for half precision"
     )
@@ -307,10 +310,11 @@ def cut(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.usefixtures("no_event_layer")
 def test_the_accuracy_is_that_on_scenes_it_has_not_seen(
     cut: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    figures = train_run(cut, tmp_path / "run", Settings(LINEAR, DATA, TRAIN))
+    figures = train_run(cut, tmp_path / "run", Settings(LINEAR, PICTURES, TRAIN))
     assert (
         "48 of 48 clips show the scene of another clip: splits keep them together, in 12 groups"
         in (capsys.readouterr().err)
@@ -342,13 +346,14 @@ def test_the_accuracy_is_that_on_scenes_it_has_not_seen(
     assert "a scene that" not in first_line(evaluate(tmp_path / "run", others)).details
 
 
+@pytest.mark.usefixtures("no_event_layer")
 def test_one_named_recording_leaves_the_scenes_of_the_other_clips_together(
     cut: Path, tmp_path: Path
 ) -> None:
     clips = tmp_path / "clips"
     shutil.copytree(cut, clips)
     (clips / "recordings.csv").write_text("clip,recording\na/00-0.mp4,anna\n")
-    figures = train_run(clips, tmp_path / "run", Settings(LINEAR, DATA, TRAIN), quiet=True)
+    figures = train_run(clips, tmp_path / "run", Settings(LINEAR, PICTURES, TRAIN), quiet=True)
     assert figures.recordings == 13, "47 clips of twelve scenes, and one of anna"
     assert figures.accuracy < 0.75 < figures.scenes.mixed
     checked = " ".join(call("check", clips).stdout.split())
@@ -356,6 +361,7 @@ def test_one_named_recording_leaves_the_scenes_of_the_other_clips_together(
     assert "recordings.csv: 47 of 48 clips are not listed (a/00-1.mp4, " in checked
 
 
+@pytest.mark.usefixtures("no_event_layer")
 def test_clips_of_several_people_have_different_names_in_all_figures(
     squares: Path, tmp_path: Path
 ) -> None:
@@ -365,7 +371,7 @@ def test_clips_of_several_people_have_different_names_in_all_figures(
             (clips / label / person).mkdir(parents=True)
             source = squares / (other if person == "eve" else label) / f"{number:02}.mp4"
             shutil.copyfile(source, clips / label / person / "1.mp4")
-    figures = train_run(clips, tmp_path / "run", Settings(LINEAR, DATA, TRAIN), quiet=True)
+    figures = train_run(clips, tmp_path / "run", Settings(LINEAR, PICTURES, TRAIN), quiet=True)
     names = {clip.path.relative_to(clips).as_posix() for clip in read_set(clips).clips}
     rows = read_csv(tmp_path / "run" / "scores.csv")
     assert {row["name"] for row in rows} == names
@@ -389,7 +395,7 @@ def test_figures_are_of_what_predict_answers_however_long_a_clip_is(
     ):
         moving = frames_of(Path(path).parent.name, frames, 40 + frames)
         write(tmp_path / path, np.stack(moving), fps=10)
-    train_run(clips, tmp_path / "run", Settings(LINEAR, DATA, TRAIN))
+    train_run(clips, tmp_path / "run", Settings(LINEAR, PICTURES, TRAIN))
     expected = "clips: up to 6 s: one answer; longer: recordings, in which events are found"
     assert expected in capsys.readouterr().err
     recognizer = load(tmp_path / "run")
@@ -418,7 +424,7 @@ def test_background_gives_quiet_time_and_belongs_to_the_run(
     for number in range(2):
         still = np.stack(frames_of(None, 300, 60 + 30 * number))
         write(quiet / f"{number}.mp4", still, fps=10)
-    settings = Settings(LINEAR, DATA, TRAIN)
+    settings = Settings(LINEAR, PICTURES, TRAIN)
     run = tmp_path / "run"
     figures = train_run(squares, run, settings, background=[quiet], quiet=True)
     curve = load(run).decision.curve
@@ -457,6 +463,7 @@ def copied(folder: Path, recordings: int) -> Path:
     return listed
 
 
+@pytest.mark.usefixtures("no_event_layer")
 def test_shuffled_labels_of_copies_in_other_recordings_give_chance(tmp_path: Path) -> None:
     clips = copied(tmp_path / "clips", 60)
     apart = [
@@ -465,20 +472,20 @@ def test_shuffled_labels_of_copies_in_other_recordings_give_chance(tmp_path: Pat
     leaking = train_run(
         clips,
         tmp_path / "leak",
-        Settings(LINEAR, DATA, TRAIN),
+        Settings(LINEAR, PICTURES, TRAIN),
         split=split_clips(apart),
         quiet=True,
     )
     assert leaking.accuracy > 0.9, "one copy tells the label of the others"
-    figures = train_run(clips, tmp_path / "run", Settings(LINEAR, DATA, TRAIN), quiet=True)
+    figures = train_run(clips, tmp_path / "run", Settings(LINEAR, PICTURES, TRAIN), quiet=True)
     assert (figures.videos, figures.recordings) == (60, 20)
     assert 0.2 < figures.accuracy < 0.75
-    models = {"linear": Settings(LINEAR, DATA, TRAIN)}
+    models = {"linear": Settings(LINEAR, PICTURES, TRAIN)}
     compared = compare(
         read_set(clips),
         tmp_path / "compared",
         models,
-        splits=asked_splits(read_set(clips), 3),
+        splits=asked_splits(read_set(clips), 2),
         seeds=[0],
         jobs=1,
     )
@@ -492,21 +499,32 @@ def test_recordings_that_all_share_copies_are_not_divided(tmp_path: Path) -> Non
     clips = copied(tmp_path / "clips", 3)
     message = "has 1 recording; .*; copies count as one recording"
     with pytest.raises(ValueError, match=message):
-        train_run(clips, tmp_path / "run", Settings(LINEAR, DATA, TRAIN), quiet=True)
+        train_run(clips, tmp_path / "run", Settings(LINEAR, PICTURES, TRAIN), quiet=True)
     assert "copies count as one recording" in " ".join(call("check", clips).stdout.split())
 
 
+@pytest.mark.usefixtures("no_event_layer")
 def test_clips_can_be_stated_to_be_independent(cut: Path, tmp_path: Path) -> None:
     asked = read_set(cut, asked=SetConfig(scenes=False))
-    figures = train_run(asked, tmp_path / "run", Settings(LINEAR, DATA, TRAIN), quiet=True)
+    figures = train_run(asked, tmp_path / "run", Settings(LINEAR, PICTURES, TRAIN), quiet=True)
     assert figures.accuracy > 0.85
     assert figures.scenes is None
     assert "; 48 of 48 clips show a scene that it was trained on" in first_line(figures).details
 
 
+@pytest.fixture(scope="module")
+def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a package of Lite0's weights."""
+    folder = tmp_path_factory.mktemp("packages")
+    with pytest.MonkeyPatch.context() as patched:
+        put_lite0(folder, patched)
+    return folder
+
+
 @pytest.fixture
-def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    put_lite0(tmp_path / "packages", monkeypatch)
+def package(packages: Path, no_event_layer: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(packages))
+    monkeypatch.setattr(eyes, "FOLDS", 2)
     for module in (encoders, fitters):
         monkeypatch.setattr(module, "LITE0_SIZE", 32)
     monkeypatch.setattr(encoders, "_LEAST_SIDE", 16)

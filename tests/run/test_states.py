@@ -19,7 +19,7 @@ from test_export import without_pytorch
 import onlooker
 import onlooker.recognizer
 from onlooker.base.config import DataConfig, ModelConfig, Settings, StreamConfig
-from onlooker.base.records import Event
+from onlooker.base.records import Event, Prediction
 from onlooker.data import samples
 from onlooker.run.predict import predict_clips
 from onlooker.run.train import train_run
@@ -87,10 +87,15 @@ def run(pen: Path) -> Path:
     return pen / "run"
 
 
-def test_bouts_are_predicted_in_order_of_time(run: Path, pen: Path) -> None:
+@pytest.fixture(scope="module")
+def prediction(run: Path, pen: Path) -> Prediction:
+    """Of the recording to test."""
+    return onlooker.load(run).predict(pen / "4.mp4")
+
+
+def test_bouts_are_predicted_in_order_of_time(run: Path, prediction: Prediction) -> None:
     recognizer = onlooker.load(run)
     assert recognizer.classes == ("left", "rest", "right")
-    prediction = recognizer.predict(pen / "4.mp4")
     labels = [bout.label for bout in prediction.segments]
     assert labels == ["left", "right", "rest", "left", "right", "left", "right"]
     rest = prediction.segments[2]
@@ -106,11 +111,12 @@ def test_bouts_are_predicted_in_order_of_time(run: Path, pen: Path) -> None:
     assert prediction.budget_text.endswith(" · 7 bouts")
 
 
-def test_a_stream_has_the_state_now_and_bouts_that_are_final(run: Path, pen: Path) -> None:
+def test_a_stream_has_the_state_now_and_bouts_that_are_final(
+    run: Path, pen: Path, prediction: Prediction
+) -> None:
     recognizer = onlooker.load(run)
     steps = [*recognizer.watch(pen / "4.mp4", StreamConfig())]
     final = [event for step in steps for event in step.events]
-    prediction = recognizer.predict(pen / "4.mp4")
     assert [event.label for event in final] == [bout.label for bout in prediction.segments]
     resting = [step for step in steps if 10 < step.time < 13]
     assert {step.label for step in resting} == {"rest"}
@@ -150,11 +156,10 @@ def test_sinks_get_the_begin_and_the_end_of_each_bout(
 
 
 def test_states_are_the_same_in_python_on_the_command_line_and_in_an_export(
-    run: Path, pen: Path, tmp_path: Path
+    run: Path, pen: Path, prediction: Prediction, tmp_path: Path
 ) -> None:
     file = pen / "4.mp4"
     recognizer = onlooker.load(run)
-    prediction = recognizer.predict(file)
     call("predict", run, file, "--json", tmp_path / "all.jsonl")
     (line,) = (tmp_path / "all.jsonl").read_text().splitlines()
     stored = json.loads(line)
@@ -204,11 +209,14 @@ def test_states_are_the_same_in_python_on_the_command_line_and_in_an_export(
 
 
 def test_a_long_recording_is_continued_within_a_piece_of_where_it_was_killed(
-    run: Path, pen: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Path,
+    pen: Path,
+    prediction: Prediction,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     file = pen / "4.mp4"
     recognizer = onlooker.load(run)
-    whole = recognizer.predict(file)
     monkeypatch.setenv("ONLOOKER_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(onlooker.recognizer, "_PIECE", 4.0)
     monkeypatch.setattr(onlooker.recognizer, "_HEAT_SECONDS", 20.0)
@@ -230,19 +238,19 @@ def test_a_long_recording_is_continued_within_a_piece_of_where_it_was_killed(
     assert watched == [0, 1, 2, 2, 3, 4, 5]
     stored = json.loads(out.read_text())
     assert (stored["times"], stored["indices"]) == (
-        whole.times.tolist(),
-        whole.indices.tolist(),
+        prediction.times.tolist(),
+        prediction.indices.tolist(),
     )
-    np.testing.assert_allclose(stored["frame_scores"], whole.frame_scores, atol=1e-6)
-    np.testing.assert_allclose(stored["attention"], whole.attention, atol=1e-6)
+    np.testing.assert_allclose(stored["frame_scores"], prediction.frame_scores, atol=1e-6)
+    np.testing.assert_allclose(stored["attention"], prediction.attention, atol=1e-6)
     bouts = [(bout["label"], bout["start"], bout["end"]) for bout in stored["segments"]]
-    assert bouts == [(bout.label, bout.start, bout.end) for bout in whole.segments]
-    prediction = recognizer.predict(file)  # without a cache, and as it is
+    assert bouts == [(bout.label, bout.start, bout.end) for bout in prediction.segments]
+    again = recognizer.predict(file)  # without a cache, and as it is
     assert watched[7:] == [*range(6)]
-    assert prediction.segments == whole.segments
-    assert (prediction.heat is None, whole.heat is None) == (True, False)
+    assert again.segments == prediction.segments
+    assert (again.heat is None, prediction.heat is None) == (True, False)
     boxes, expected = (
-        np.concatenate([tube.boxes for tube in found.tubes]) for found in (prediction, whole)
+        np.concatenate([tube.boxes for tube in found.tubes]) for found in (again, prediction)
     )
     assert np.median(np.abs(boxes - expected)) < 0.1
 

@@ -35,9 +35,8 @@ def squares(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     (folder / "recordings.csv").write_text("\n".join(["clip,recording", *rows]))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ONLOOKER_DATA", str(data))
-        patch.setattr(
-            own_clips, "KINDS", {"default": {"encoder": "conv4", "frames": 4, "size": 32}}
-        )
+        quick = {"encoder": "conv4", "frames": 4, "size": 32, "eyes": "pictures"}
+        patch.setattr(own_clips, "KINDS", {"default": quick})
         yield data
 
 

@@ -7,7 +7,7 @@ from functools import partial
 from typing import NamedTuple
 
 import numpy as np
-from scipy.stats import t
+from scipy.special import stdtrit  # scipy.stats takes half a second to import
 
 from onlooker.base.fisher import PARTS
 from onlooker.training.linear import (
@@ -110,6 +110,6 @@ def upper_bound(farthest: Sequence[float]) -> float | None:
     logs = np.log(positive)
     spread = logs.std(ddof=1) * np.sqrt(1 + 1 / count)
     with np.errstate(over="ignore"):
-        bound = np.exp(logs.mean() + t.ppf(_SHARE, count - 1) * spread)
+        bound = np.exp(logs.mean() + stdtrit(count - 1, _SHARE) * spread)
     bound = max(bound, np.quantile(positive, _SHARE))
     return float(bound) if np.isfinite(bound) else None
