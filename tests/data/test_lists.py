@@ -175,6 +175,24 @@ def test_a_tier_that_overlaps_itself(tmp_path: Path) -> None:
     assert read_set(path, asked=SetConfig(tier="action")).clips
 
 
+def test_a_state_of_each_tier_may_be_the_same_part_of_a_recording(tmp_path: Path) -> None:
+    """They are two clips, of which neither overlaps what follows in its tier."""
+    touch(tmp_path, "day.mp4")
+    lines = [
+        "path,start,end,label,tier",
+        "day.mp4,1,3,walk,action",
+        "day.mp4,1,3,sit,posture",
+        "day.mp4,3,9,rest,action",
+        "day.mp4,3,9,stand,posture",
+    ]
+    clips = read_set(write(tmp_path / "list.csv", lines)).clips
+    times = {clip.label: split_interval(clip.path)[1] for clip in clips}
+    assert len({clip.path for clip in clips}) == 4
+    assert times["sit"] == pytest.approx((1, 3), abs=0.002)
+    assert times["stand"] == pytest.approx((3, 9), abs=0.002)
+    assert max(end for _, end in (times["walk"], times["sit"])) <= 3
+
+
 def test_a_column_group_names_recordings_or_tiers(tmp_path: Path) -> None:
     touch(tmp_path, "a.mp4", "b.mp4")
     rows = ["a.mp4,0,5,sit,{}", "a.mp4,1,3,eat,{}", "b.mp4,0,5,sit,{}"]

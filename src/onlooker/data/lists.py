@@ -169,8 +169,8 @@ def read_list(path: Path, asked: SetConfig | None = None) -> ClipList:
             )
         new = _Row(number, row["label"], SPLIT_NAMES.get(split.lower(), ""), **names)
         while times and any(other.label != row["label"] for other in listed.get(file, ())):
-            # what two do at the same time is two clips
-            times = times[0], times[1] + _APART
+            # what two do at the same time is two clips; a later end could overlap what follows
+            times = times[0], times[1] - _APART
             file = with_interval(whole, *times)
         for other in listed[file]:  # others may do the same at the same time
             if other[1:3] != new[1:3] or other[3:] == new[3:]:
