@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from scipy.special import softmax
 from sklearn.covariance import ShrunkCovariance
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.linear_model import LogisticRegression
@@ -299,6 +300,28 @@ def test_clips_of_a_recording_are_kept_together() -> None:
     )
     np.testing.assert_allclose(scores.sum(1), 1)
     assert np.isnan(thresholds).all(), "no class in which nothing happens"
+
+
+@pytest.mark.parametrize("seed", [4, 5, 6])
+def test_two_clips_of_each_class_make_nobody_certain(seed: int) -> None:
+    """In cross-validation, layers are fitted to one of them, which does not say how those of a class
+    differ: discriminants had another scale there, and were certain of everything.
+    """
+    random = np.random.default_rng(seed)
+    classes = random.normal(0, 1, (5, 512))
+
+    def clips(count: int) -> ClipStatistics:
+        y = np.repeat(np.arange(5), count)
+        x = classes[y] + random.normal(0, 6, (len(y), 512))
+        return ClipStatistics(x, y, np.tile(np.arange(count), 5).astype(str), num_classes=5)
+
+    few = clips(2)
+    new = clips(40)
+    choice = choose_eyes(few)
+    logits = linear.fitted_layer(few, choice.pictures, np.arange(10)).logits(new.x)
+    confidence = softmax(logits / choice.temperature, 1).max(1)
+    assert (logits.argmax(1) == new.y).mean() < 0.5
+    assert confidence.mean() < 0.8
 
 
 def seen_twice(pictures: float, motion: float) -> ClipStatistics:

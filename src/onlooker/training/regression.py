@@ -159,7 +159,8 @@ def cross_validate(
     one_scale: bool = False,
 ) -> MethodResult:
     """The method and the temperature with the lowest log loss on clips that layers are not fitted
-    to; `x`, `y`, `balanced` and `one_scale` as in `regress`.
+    to; `x`, `y`, `balanced` and `one_scale` as in `regress`. Discriminants are not compared where a
+    layer is fitted to one clip of each class: with more of them, it would have another scale.
 
     Args:
         parts: for each, the statistics and classes that layers are fitted to, and the positions of
@@ -167,7 +168,9 @@ def cross_validate(
     """
     logits = {method: np.zeros((len(y), num_classes)) for method in methods}
     tests = list[Ints]()
+    is_known = True  # how clips of one class differ, which the scale of a discriminant depends on
     for fit_x, fit_y, test in parts:
+        is_known &= len(np.unique(fit_y)) < len(fit_y)
         layers = regress(
             fit_x, fit_y, num_classes, methods=methods, balanced=balanced, one_scale=one_scale
         )
@@ -175,9 +178,12 @@ def cross_validate(
             logits[method][test] = layer.logits(x[test])
         tests.append(test)
     tested = np.concatenate(tests)
+    compared = [method for method in methods if is_known or method.name == "logistic"] or methods
     results = (
-        MethodResult(method, *best_temperature(values[tested], y[tested], balanced), logits=values)
-        for method, values in logits.items()
+        MethodResult(
+            method, *best_temperature(logits[method][tested], y[tested], balanced), logits[method]
+        )
+        for method in compared
     )
     return min(results, key=lambda result: result.loss)
 
